@@ -1,0 +1,38 @@
+# Needs make, and a Python of at least 3.11 with venv and pip; everything else is installed into .venv.
+# `make lock` renews the pinned versions in requirements.txt.
+
+PYTHON ?= python3
+WORKERS ?= 2
+ARGS ?=
+
+BIN := .venv/bin
+STAMP := .venv/installed
+LOCK_FLAGS := --quiet --strip-extras --extra dev --generate-hashes --allow-unsafe \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
+
+.PHONY: install demo test check lock
+.DEFAULT_GOAL := demo
+
+install: $(STAMP)
+
+$(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "tael needs Python 3.11 or newer; name one by make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: install
+	$(BIN)/tael demo $(ARGS)
+
+test: install
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+check: install
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+lock: install
+	env -u PIP_FIND_LINKS $(BIN)/python -m piptools compile $(LOCK_FLAGS) $(ARGS) --output-file requirements.txt pyproject.toml

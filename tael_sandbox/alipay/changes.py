@@ -1,0 +1,113 @@
+"""Every change of a trade's state, with the money and the notice that belong to it.
+
+Payers pay and get back CNY; a refund's CNY follows the payment's rate and the last refund takes the rest,
+so that what was paid is returned to the cent.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from tael_sandbox import payers, rates
+from tael_sandbox.alipay.desk import Desk
+from tael_sandbox.alipay.notices import tell
+from tael_sandbox.alipay.trades import (
+    BARCODE,
+    CLOSED,
+    FINISHED,
+    SUCCESS,
+    WAITING,
+    Trade,
+    due_trades,
+    new_trade_no,
+    update_trade,
+)
+
+REFUND_WINDOW: Final = timedelta(days=365)
+
+PAID, CLOSING, REFUNDING = "payByAccountAction", "closeTradeAction", "refundFPAction"
+REVERSING, FINISHING = "reverseAction", "finishFPAction"
+
+
+def bring_into_being(desk: Desk, trade: Trade, payer: str) -> Trade:
+    """The trade exists from now on and waits for its payer."""
+    if trade.exists:
+        return trade
+    trade_no = new_trade_no(desk.connection, desk.now)
+    return update_trade(
+        desk.connection, trade, state=WAITING, trade_no=trade_no, payer=payer, due_at=trade.last_pay_at
+    )
+
+
+def pay(desk: Desk, trade: Trade, payer: str, at: float) -> Trade | None:
+    """Takes the money; None, with nothing changed, if the payer has too little."""
+    if not payers.debit(desk.connection, payer, trade.cny_minor):
+        return None
+    is_barcode = trade.product == BARCODE
+    paid = update_trade(
+        desk.connection,
+        trade,
+        state=SUCCESS if is_barcode else FINISHED,
+        payer=payer,
+        paid_at=at,
+        due_at=at + REFUND_WINDOW.total_seconds() if is_barcode else None,
+    )
+    tell(desk, paid, PAID)
+    return paid
+
+
+def close(desk: Desk, trade: Trade, at: float, cancel_action: str | None = None) -> Trade:
+    """Of an unpaid trade."""
+    closed = update_trade(
+        desk.connection, trade, state=CLOSED, closed_at=at, due_at=None, cancel_action=cancel_action
+    )
+    tell(desk, closed, CLOSING)
+    return closed
+
+
+def give_back(desk: Desk, trade: Trade, amount_minor: int, cancel_action: str | None = None) -> Trade:
+    """Of a paid trade; it closes when nothing is left. `amount_minor` is in the price's currency."""
+    now = desk.now.timestamp()
+    is_all = amount_minor == trade.left_minor
+    assert trade.payer is not None
+    payers.credit(desk.connection, trade.payer, cny_of(trade, amount_minor))
+    returned = update_trade(
+        desk.connection,
+        trade,
+        refunded_minor=trade.refunded_minor + amount_minor,
+        refunded_cny=trade.refunded_cny + cny_of(trade, amount_minor),
+        refunded_at=now,
+        state=CLOSED if is_all else trade.state,
+        closed_at=now if is_all else None,
+        due_at=None if is_all else trade.due_at,
+        cancel_action=cancel_action,
+    )
+    if is_all:
+        tell(desk, returned, REVERSING if cancel_action else REFUNDING)
+    return returned
+
+
+def cny_of(trade: Trade, amount_minor: int) -> int:
+    """What a refund of this much, done next, returns to the payer."""
+    left_cny = trade.cny_minor - trade.refunded_cny
+    if amount_minor == trade.left_minor:
+        return left_cny
+    return min(rates.to_cny_minor(amount_minor, trade.price_currency), left_cny)
+
+
+def let_time_work(desk: Desk) -> None:
+    """Delayed payments, expiries and ends of refund windows up to now, each at its own moment."""
+    while due := due_trades(desk.connection, desk.now):
+        for trade in due:
+            _change_by_time(desk, trade)
+
+
+def _change_by_time(desk: Desk, trade: Trade) -> None:
+    assert trade.due_at is not None
+    if trade.state == SUCCESS:
+        finished = update_trade(desk.connection, trade, state=FINISHED, due_at=None)
+        tell(desk, finished, FINISHING)
+    elif trade.due_at < trade.last_pay_at and trade.payer is not None:  # a password is being typed
+        if pay(desk, trade, trade.payer, trade.due_at) is None:
+            update_trade(desk.connection, trade, due_at=trade.last_pay_at)
+    else:
+        close(desk, trade, trade.due_at)

@@ -1,0 +1,141 @@
+"""`/gateway.do`: who asks, may they, is it signed, and then the service that they named.
+
+The order of the checks is Alipay's: service, partner, contract, sign_type, signature, and only then what the
+service itself wants. A browser gets pages, a server gets XML.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.responses import PlainTextResponse, Response
+
+from tael_sandbox.alipay import barcodes, online, refunds
+from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE, is_payable, open_order
+from tael_sandbox.alipay.desk import Call, Desk
+from tael_sandbox.alipay.messages import (
+    XML_TYPE,
+    Bare,
+    Node,
+    Refused,
+    Request,
+    answer_xml,
+    bare_xml,
+    is_fit_for_xml,
+    read_request,
+    refusal_xml,
+)
+from tael_sandbox.alipay.notices import is_live
+from tael_sandbox.alipay.pages import cashier_page, error_page
+from tael_sandbox.alipay.signing import SIGN_TYPES
+from tael_sandbox.payers import all_payers
+from tael_sandbox.shops import AlipayContract, Shop, Shops
+
+ONLINE, OFFLINE = "online", "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    scenes: frozenset[str]  #: of the contracts that have it
+    run: Callable[[Call], Node | Bare]
+
+
+def _service(run: Callable[[Call], Node | Bare], *scenes: str) -> Service:
+    return Service(frozenset(scenes), run)
+
+
+SERVICES: Final = {
+    "alipay.acquire.overseas.spot.pay": _service(barcodes.pay_spot, OFFLINE),
+    "alipay.acquire.overseas.query": _service(barcodes.query_spot, OFFLINE),
+    "alipay.acquire.cancel": _service(barcodes.cancel, OFFLINE),
+    "alipay.acquire.overseas.spot.refund": _service(refunds.refund_spot, OFFLINE),
+    "single_trade_query": _service(online.query_trade, ONLINE),
+    "close_trade": _service(online.close_trade, ONLINE),
+    "forex_refund": _service(refunds.refund_forex, ONLINE),
+    "alipay.acquire.refund.query": _service(refunds.query_refund, ONLINE, OFFLINE),
+}
+VERIFY_NOTICE: Final = "notify_verify"
+
+
+class Gateway:
+    def __init__(self, shops: Shops) -> None:
+        self._contracts = {contract.pid: (shop, contract) for shop in shops.shops for contract in shop.alipay}
+
+    def payee(self, pid: str) -> str:
+        return self._contracts[pid][0].name
+
+    def answer(self, desk: Desk, query: bytes, body: bytes) -> Response:
+        """Changes what it changes in the desk's transaction; a refusal changes nothing."""
+        try:
+            request = read_request(query, body)
+        except Refused as refused:
+            return _xml(refusal_xml(refused.code))
+        service = request.fields.get("service", "")
+        if service == VERIFY_NOTICE:
+            return PlainTextResponse(self._verify_notice(desk, request))
+        if service in PRODUCT_OF_SERVICE:
+            return self._cashier(desk, request)
+        try:
+            call = self.admit(desk, request)
+            result = SERVICES[service].run(call)
+        except Refused as refused:
+            return _xml(refusal_xml(refused.code))
+        if isinstance(result, Bare):
+            return _xml(bare_xml())
+        sign = desk.keys.sign(call.pid, result.fields, call.sign_type, "utf-8")
+        return _xml(answer_xml(request.fields, result, sign, call.sign_type))
+
+    def admit(self, desk: Desk, request: Request) -> Call:
+        """Proves sender, contract and signature. Raises Refused."""
+        service, sign_type = request.fields.get("service", ""), request.fields.get("sign_type", "")
+        if service not in SERVICES and service not in PRODUCT_OF_SERVICE:
+            raise Refused("ILLEGAL_SERVICE")
+        shop, contract = self._contract(request)
+        scenes = frozenset({ONLINE}) if service in PRODUCT_OF_SERVICE else SERVICES[service].scenes
+        if contract.scene not in scenes:
+            raise Refused("ILLEGAL_PARTNER_EXTERFACE")
+        if sign_type not in SIGN_TYPES:
+            raise Refused("ILLEGAL_SIGN_TYPE")
+        if not desk.keys.is_from(contract, request.fields, sign_type, request.charset):
+            raise Refused("ILLEGAL_SIGN")
+        if not all(is_fit_for_xml(name) and is_fit_for_xml(value) for name, value in request.fields.items()):
+            raise Refused("ILLEGAL_ARGUMENT")
+        return Call(desk, shop, contract, request, service, sign_type)
+
+    def _contract(self, request: Request) -> tuple[Shop, AlipayContract]:
+        found = self._contracts.get(request.fields.get("partner", ""))
+        if found is None:
+            raise Refused("ILLEGAL_PARTNER")
+        return found
+
+    def _cashier(self, desk: Desk, request: Request) -> Response:
+        try:
+            trade = open_order(self.admit(desk, request))
+            if not is_payable(trade, desk.now):
+                raise Refused("TRADE_NOT_ALLOWED_PAY")
+        except Refused as refused:
+            return error_page(refused.code)
+        payers = [payer for payer in all_payers(desk.connection) if payer.wallet == "alipay"]
+        return cashier_page(trade, self.payee(trade.pid), payers)
+
+    def _verify_notice(self, desk: Desk, request: Request) -> str:
+        """Needs no signature; a wrong one is refused nevertheless."""
+        notify_id = request.fields.get("notify_id", "")
+        try:
+            _shop, contract = self._contract(request)
+        except Refused:
+            return "invalid"
+        sign_type = request.fields.get("sign_type", "")
+        if "sign" in request.fields and not (
+            sign_type in SIGN_TYPES
+            and desk.keys.is_from(contract, request.fields, sign_type, request.charset)
+        ):
+            return "invalid"
+        if not notify_id:
+            return "invalid"
+        return "true" if is_live(desk.connection, contract.pid, notify_id) else "false"
+
+
+def _xml(content: bytes) -> Response:
+    # Given as a header: Starlette would write another charset parameter behind a media type.
+    return Response(content, headers={"Content-Type": XML_TYPE})

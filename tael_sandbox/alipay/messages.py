@@ -1,0 +1,110 @@
+"""What goes over the gateway's wire: parameters out of query and body, XML and error pages back.
+
+Answers carry a signature over the children of their one node; refusals carry a code and none.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape, quoteattr
+
+XML_TYPE: Final = "text/xml;charset=UTF-8"  # a Java client compares the text up to the semicolon
+CHARSETS: Final = {"utf-8": "utf-8", "gbk": "gbk", "gb2312": "gbk"}
+DEFAULT_CHARSET: Final = "gbk"
+FIELD_LIMIT: Final = 200
+BODY_LIMIT_BYTES: Final = 256 * 1024
+_UNFIT_FOR_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]")
+
+
+class Refused(Exception):
+    """The gateway refuses the request: `is_success` F with this code, or an error page for a browser."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    fields: Mapping[str, str]  #: all of them, decoded, with `sign`, `sign_type` and empty values
+    charset: str  #: a codec's name
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A signed answer: the name of the one element below `response`, and its flat children."""
+
+    name: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """`is_success` T and nothing else, unsigned, as refunds and closes of online trades are answered."""
+
+
+def read_request(query: bytes, body: bytes) -> Request:
+    """Merges query and body; the body wins. Raises Refused for an unknown charset or too many fields."""
+    named = _charset_named(query) or _charset_named(body) or DEFAULT_CHARSET
+    charset = CHARSETS.get(named.lower())
+    if charset is None:
+        raise Refused("ILLEGAL_CHARSET")
+    fields: dict[str, str] = {}
+    for part in (query, body):
+        fields.update(_decoded(part, charset))
+    return Request(fields, charset)
+
+
+def answer_xml(request: Mapping[str, str], node: Node, sign: str, sign_type: str) -> bytes:
+    echo = "".join(
+        f"<param name={quoteattr(name)}>{escape(value)}</param>"
+        for name, value in sorted(request.items())
+        if name not in ("sign", "sign_type")
+    )
+    children = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in node.fields.items())
+    return _document(
+        f"<is_success>T</is_success><request>{echo}</request>"
+        f"<response><{node.name}>{children}</{node.name}></response>"
+        f"<sign>{sign}</sign><sign_type>{sign_type}</sign_type>"
+    )
+
+
+def bare_xml() -> bytes:
+    return _document("<is_success>T</is_success>")
+
+
+def refusal_xml(code: str) -> bytes:
+    return _document(f"<is_success>F</is_success><error>{code}</error>")
+
+
+def is_fit_for_xml(text: str) -> bool:
+    """No control characters and no half characters: the echo could not carry them."""
+    return _UNFIT_FOR_XML.search(text) is None
+
+
+def _document(content: str) -> bytes:
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<alipay>{content}</alipay>'.encode()
+
+
+def _charset_named(part: bytes) -> str | None:
+    return next((value for name, value in _pairs(part, "latin-1") if name == "_input_charset"), None)
+
+
+def _decoded(part: bytes, charset: str) -> dict[str, str]:
+    return dict(_pairs(part, charset))
+
+
+def _pairs(part: bytes, charset: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            _BEYOND_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], part).decode("ascii"),
+            keep_blank_values=True,
+            encoding=charset,
+            errors="replace",
+            max_num_fields=FIELD_LIMIT,
+        )
+    except ValueError:
+        raise Refused("ILLEGAL_ARGUMENT") from None

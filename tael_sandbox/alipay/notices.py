@@ -1,0 +1,117 @@
+"""Alipay's news for a merchant: the asynchronous notice, the browser's return, and what proves a notice.
+
+Both carry the sign_type of the payment request. A notice's id stays verifiable until it is acknowledged.
+"""
+
+import secrets
+import sqlite3
+from typing import Final
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from tael_sandbox import rates
+from tael_sandbox.alipay.checks import DASHED
+from tael_sandbox.alipay.desk import Desk
+from tael_sandbox.alipay.trades import BARCODE, Trade
+from tael_sandbox.clock import bjt, from_stamp
+from tael_sandbox.notices import queue_notice
+
+NAMES: Final = {"utf-8": "UTF-8", "gbk": "GBK"}
+
+
+def login_id(payer: str) -> str:
+    """The masked e-mail address that merchants get to see."""
+    return f"{payer[:3]}***@wallet.test"
+
+
+def user_id(desk: Desk, payer: str) -> str:
+    found: str = desk.connection.execute("SELECT user_id FROM payer WHERE payer = ?", (payer,)).fetchone()[0]
+    return found
+
+
+def tell(desk: Desk, trade: Trade, action: str) -> None:
+    """Queues the notice of the trade's new state, if the merchant wants one; `action` is Alipay's word."""
+    if trade.notify_url is None:
+        return
+    notify_id = secrets.token_hex(17)
+    fields = {
+        "notify_id": notify_id,
+        "notify_type": "trade_status_sync",
+        "notify_time": f"{bjt(desk.now):{DASHED}}",
+        "out_trade_no": trade.order_no,
+        "trade_no": trade.trade_no or "",
+        "trade_status": trade.state,
+        "total_fee": trade.total_fee,
+        "currency": trade.currency,
+    }
+    if trade.price_currency != trade.currency:
+        fields["rmb_fee"] = trade.amount
+    if trade.product == BARCODE:
+        fields |= _in_store_fields(desk, trade, action)
+    body = urlencode(_signed(desk, trade, fields), encoding=trade.charset)
+    notice_id = queue_notice(
+        desk.connection,
+        wallet="alipay",
+        url=trade.notify_url,
+        content_type=f"application/x-www-form-urlencoded; charset={NAMES[trade.charset]}",
+        body=body.encode("ascii"),
+        at=desk.now.timestamp(),
+    )
+    desk.connection.execute(
+        "INSERT INTO alipay_notice (notify_id, pid, notice_id) VALUES (?, ?, ?)",
+        (notify_id, trade.pid, notice_id),
+    )
+
+
+def return_address(desk: Desk, trade: Trade) -> str | None:
+    """Where the payer's browser goes after paying; what the merchant's URL already asks is kept."""
+    if trade.return_url is None:
+        return None
+    fields = {
+        "currency": trade.currency,
+        "out_trade_no": trade.order_no,
+        "total_fee": trade.total_fee,
+        "trade_no": trade.trade_no or "",
+        "trade_status": trade.state,
+    }
+    added = urlencode(_signed(desk, trade, fields), encoding=trade.charset)
+    parts = urlsplit(trade.return_url)
+    return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
+
+
+def is_live(connection: sqlite3.Connection, pid: str, notify_id: str) -> bool:
+    """Whether this is the id of a notice to this merchant that it has not acknowledged."""
+    found = connection.execute(
+        "SELECT 1 FROM alipay_notice JOIN notice ON notice.id = notice_id"
+        " WHERE notify_id = ? AND pid = ? AND acknowledged_at IS NULL",
+        (notify_id, pid),
+    )
+    return found.fetchone() is not None
+
+
+def _in_store_fields(desk: Desk, trade: Trade, action: str) -> dict[str, str]:
+    fields = {
+        "notify_action_type": action,
+        "subject": trade.subject,
+        "seller_id": trade.pid,
+        "price": trade.amount,
+        "quantity": "1",
+        "gmt_create": _printed(trade.created_at),
+    }
+    if trade.payer is not None:
+        fields |= {"buyer_id": user_id(desk, trade.payer), "buyer_email": login_id(trade.payer)}
+    if trade.paid_at is not None:
+        fields["gmt_payment"] = _printed(trade.paid_at)
+    if trade.closed_at is not None:
+        fields["gmt_close"] = _printed(trade.closed_at)
+    if trade.refunded_minor:
+        fields["refund_fee"] = rates.in_units(trade.refunded_minor, trade.price_currency)
+    return fields
+
+
+def _signed(desk: Desk, trade: Trade, fields: dict[str, str]) -> dict[str, str]:
+    sign = desk.keys.sign(trade.pid, fields, trade.sign_type, trade.charset)
+    return {**fields, "sign": sign, "sign_type": trade.sign_type}
+
+
+def _printed(stamp: float) -> str:
+    return f"{bjt(from_stamp(stamp)):{DASHED}}"

@@ -1,0 +1,87 @@
+"""What a merchant can ask about an online trade: `single_trade_query` and `close_trade`.
+
+Alipay knows nothing of an order whose payer has not come far enough: then both answer TRADE_NOT_EXIST.
+"""
+
+from tael_sandbox import rates
+from tael_sandbox.alipay import changes
+from tael_sandbox.alipay.checks import DASHED, Parameters
+from tael_sandbox.alipay.desk import Call, Desk
+from tael_sandbox.alipay.messages import Bare, Node, Refused
+from tael_sandbox.alipay.notices import login_id, user_id
+from tael_sandbox.alipay.trades import CLOSED, NOT_EXIST, WAITING, Trade, by_order, by_trade_no
+from tael_sandbox.clock import bjt, from_stamp
+
+
+def query_trade(call: Call) -> Node:
+    """Amounts of this answer are in CNY, whatever the price was in."""
+    trade = _find(call, call.parameters("ILLEGAL_ARGUMENT"), "out_trade_no")
+    fields = _fields(call.desk, trade) | _refund_fields(trade)
+    return Node("trade", {name: value for name, value in fields.items() if value})
+
+
+def close_trade(call: Call) -> Bare:
+    asked = call.parameters("ILLEGAL_ARGUMENT")
+    if asked.fields.get("trade_role", "T") not in ("T", "B", "S"):
+        raise asked.refuse()
+    trade = _find(call, asked, "out_order_no")
+    if trade.state != WAITING:
+        raise Refused("TRADE_STATUS_ERROR")
+    changes.close(call.desk, trade, call.desk.now.timestamp())
+    return Bare()
+
+
+def _find(call: Call, asked: Parameters, order_name: str) -> Trade:
+    """By Alipay's number, which wins, or the merchant's. Raises Refused."""
+    if "trade_no" in asked.fields:
+        trade = by_trade_no(call.desk.connection, call.pid, asked.number("trade_no"))
+    else:
+        trade = by_order(call.desk.connection, call.pid, asked.number(order_name))
+    if trade is None or not trade.exists:
+        raise Refused(NOT_EXIST)
+    return trade
+
+
+def _fields(desk: Desk, trade: Trade) -> dict[str, str]:
+    assert trade.payer is not None
+    total_cny = rates.in_units(trade.cny_minor, "CNY")
+    last_changed = max(filter(None, (trade.created_at, trade.paid_at, trade.closed_at, trade.refunded_at)))
+    is_paid = trade.paid_at is not None
+    return {
+        "trade_no": trade.trade_no or "",
+        "out_trade_no": trade.order_no,
+        "trade_status": trade.state,
+        "total_fee": total_cny,
+        "subject": trade.subject,
+        "price": total_cny,
+        "quantity": "1",
+        "discount": "0.00",
+        "payment_type": "1",
+        "use_coupon": "F",
+        "is_total_fee_adjust": "F",
+        "flag_trade_locked": "0",
+        "operator_role": "B",
+        "buyer_id": user_id(desk, trade.payer),
+        "buyer_email": login_id(trade.payer),
+        "seller_id": trade.pid,
+        "gmt_create": _printed(trade.created_at),
+        "gmt_payment": _printed(trade.paid_at),
+        "gmt_close": _printed(trade.closed_at if trade.state == CLOSED else None),
+        "gmt_last_modified_time": _printed(last_changed),
+        "to_seller_fee": rates.in_units(trade.cny_minor if is_paid else 0, "CNY"),
+        "to_buyer_fee": rates.in_units(trade.refunded_cny, "CNY"),
+    }
+
+
+def _refund_fields(trade: Trade) -> dict[str, str]:
+    if trade.refunded_at is None:
+        return {}
+    return {
+        "refund_status": "REFUND_SUCCESS",
+        "refund_fee": rates.in_units(trade.refunded_cny, "CNY"),
+        "gmt_refund": _printed(trade.refunded_at),
+    }
+
+
+def _printed(stamp: float | None) -> str:
+    return "" if stamp is None else f"{bjt(from_stamp(stamp)):{DASHED}}"

@@ -1,0 +1,101 @@
+"""The payer's side of a trade: seeing it, paying it, leaving it, with the phone or at the cashier page.
+
+Called by the control API and by the cashier's form. What cannot be done raises ControlError.
+"""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from tael_sandbox import rates
+from tael_sandbox.alipay import changes
+from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE, is_payable, open_order
+from tael_sandbox.alipay.desk import Desk
+from tael_sandbox.alipay.gateway import Gateway
+from tael_sandbox.alipay.messages import Refused, read_request
+from tael_sandbox.alipay.notices import return_address
+from tael_sandbox.alipay.trades import BARCODE, Trade, by_any_number, by_token
+from tael_sandbox.payers import payer_of
+from tael_sandbox.wallet import ControlError, Row
+
+GATEWAY_PATH: Final = "/gateway.do"
+CASHIER_PATH: Final = "/alipay/cashier/"
+
+
+def trade_of_url(desk: Desk, gateway: Gateway, url: str) -> Trade | None:
+    """Opens a payment link or finds a cashier page's trade; None if the URL is neither."""
+    parts = urlsplit(url)
+    if parts.path.startswith(CASHIER_PATH):
+        return by_token(desk.connection, parts.path.removeprefix(CASHIER_PATH))
+    if parts.path != GATEWAY_PATH:
+        return None
+    try:
+        request = read_request(parts.query.encode("utf-8"), b"")
+        if request.fields.get("service") not in PRODUCT_OF_SERVICE:
+            return None
+        trade = open_order(gateway.admit(desk, request))
+    except Refused as refused:
+        raise ControlError(f"the link is refused: {refused.code}", "url") from None
+    if not trade.exists and not is_payable(trade, desk.now):
+        raise ControlError("the link is refused: it was opened too long ago", "url")
+    return trade
+
+
+def trade_of_number(desk: Desk, number: str) -> Trade | None:
+    return by_any_number(desk.connection, number)
+
+
+def seen_by_payer(trade: Trade, payee: str) -> Row:
+    return {
+        "wallet": "alipay",
+        "trade": trade.trade_no or trade.order_no,
+        "order": trade.order_no,
+        "payee": payee,
+        "subject": trade.subject,
+        "amount": trade.amount_minor,
+        "currency": trade.price_currency,
+        "amount_cny": trade.cny_minor,
+        "state": trade.state,
+    }
+
+
+def act(desk: Desk, trade: Trade, action: str, payer: str | None) -> Row:
+    if not is_payable(trade, desk.now):
+        raise ControlError(f"the trade is {trade.state} and takes no payment any more", "trade")
+    if action == "pay":
+        paid = _pay(desk, trade, payer)
+        return _result(paid, return_address(desk, paid))
+    if action == "cancel" and trade.product == BARCODE:
+        trade = changes.close(desk, trade, desk.now.timestamp())
+    return _result(trade, None)
+
+
+def book_row(trade: Trade) -> Row:
+    return {
+        "wallet": "alipay",
+        "order": trade.order_no,
+        "trade": trade.trade_no,
+        "state": trade.state,
+        "amount": trade.amount_minor,
+        "currency": trade.price_currency,
+        "refunded": trade.refunded_minor,
+    }
+
+
+def _pay(desk: Desk, trade: Trade, payer: str | None) -> Trade:
+    owner = payer_of(desk.connection, "alipay", payer or trade.payer)
+    if trade.product == BARCODE and owner.payer != trade.payer:
+        raise ControlError("the barcode is another payer's", "payer")
+    if owner.balance < trade.cny_minor:
+        raise ControlError(f"{owner.payer} has only {rates.in_units(owner.balance, 'CNY')} CNY", "payer")
+    paid = changes.pay(
+        desk,
+        changes.bring_into_being(desk, trade, owner.payer),
+        owner.payer,
+        desk.now.timestamp(),
+    )
+    assert paid is not None  # the balance was looked at in this transaction
+    return paid
+
+
+def _result(trade: Trade, return_to: str | None) -> Row:
+    return {"trade": book_row(trade), "state": trade.state, "return_to": return_to}

@@ -1,0 +1,95 @@
+"""Signatures of Alipay's gateway: MD5 with a shared key, RSA (SHA-1) and RSA2 (SHA-256).
+
+The same text is signed in requests, answers, notices and browser returns: the fields without `sign` and
+`sign_type`, by name, raw, joined by `&`. Merchants sign with their key, Alipay with its own.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from functools import cache
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from tael_sandbox.shops import AlipayContract, Shops
+
+SIGN_TYPES: Final = ("MD5", "RSA", "RSA2")
+UNSIGNED: Final = frozenset({"sign", "sign_type"})
+
+
+def signing_text(fields: Mapping[str, str], *, with_empties: bool = False) -> str:
+    names = sorted(name for name in fields if name not in UNSIGNED and (with_empties or fields[name]))
+    return "&".join(f"{name}={fields[name]}" for name in names)
+
+
+def md5_sign(text: str, key: str, charset: str) -> str:
+    return hashlib.md5((text + key).encode(charset)).hexdigest()
+
+
+def rsa_sign(text: str, private_key: rsa.RSAPrivateKey, sign_type: str, charset: str) -> str:
+    signed = private_key.sign(text.encode(charset), padding.PKCS1v15(), _digest(sign_type))
+    return base64.b64encode(signed).decode()
+
+
+def rsa_is_right(text: str, sign: str, public_key: rsa.RSAPublicKey, sign_type: str, charset: str) -> bool:
+    try:
+        signed = base64.b64decode(sign, validate=True)
+        if base64.b64encode(signed).decode() != sign:  # other spellings of the same bytes
+            return False
+        public_key.verify(signed, text.encode(charset), padding.PKCS1v15(), _digest(sign_type))
+    except (InvalidSignature, binascii.Error, ValueError):
+        return False
+    return True
+
+
+class Keyring:
+    """Every merchant's keys and Alipay's own."""
+
+    def __init__(self, shops: Shops) -> None:
+        self._contracts = {contract.pid: contract for shop in shops.shops for contract in shop.alipay}
+        self._own = _private_key(shops.alipay_private_key_pem)
+
+    @property
+    def public_key_pem(self) -> str:
+        return self._own.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+    def is_from(
+        self, contract: AlipayContract, fields: Mapping[str, str], sign_type: str, charset: str
+    ) -> bool:
+        """Whether the merchant signed these fields. Some clients sign empty values, others leave them out."""
+        sign = fields.get("sign", "")
+        texts = {signing_text(fields), signing_text(fields, with_empties=True)}
+        return any(self._is_right(contract, text, sign, sign_type, charset) for text in texts)
+
+    def sign(self, pid: str, fields: Mapping[str, str], sign_type: str, charset: str) -> str:
+        """Alipay's signature for this merchant."""
+        text = signing_text(fields)
+        if sign_type == "MD5":
+            return md5_sign(text, self._contracts[pid].key, charset)
+        return rsa_sign(text, self._own, sign_type, charset)
+
+    def _is_right(self, contract: AlipayContract, text: str, sign: str, sign_type: str, charset: str) -> bool:
+        try:
+            if sign_type == "MD5":
+                return hmac.compare_digest(md5_sign(text, contract.key, charset).encode(), sign.encode())
+            public_key = _private_key(contract.private_key_pem).public_key()
+            return rsa_is_right(text, sign, public_key, sign_type, charset)
+        except UnicodeEncodeError:  # bytes that were not in the charset came out as replacement characters
+            return False
+
+
+@cache
+def _private_key(pem: str) -> rsa.RSAPrivateKey:
+    private_key = load_pem_private_key(pem.encode(), None)
+    assert isinstance(private_key, rsa.RSAPrivateKey)
+    return private_key
+
+
+def _digest(sign_type: str) -> hashes.HashAlgorithm:
+    return hashes.SHA1() if sign_type == "RSA" else hashes.SHA256()

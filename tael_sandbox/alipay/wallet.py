@@ -1,0 +1,170 @@
+"""Alipay as the sandbox joins it: the gateway's path, the cashier's form, and the wallet's side of control.
+
+Each request is one transaction, after whatever time alone has brought about.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from tael_sandbox.alipay import phone
+from tael_sandbox.alipay.cashier import is_payable
+from tael_sandbox.alipay.changes import let_time_work
+from tael_sandbox.alipay.desk import Desk
+from tael_sandbox.alipay.gateway import Gateway
+from tael_sandbox.alipay.messages import BODY_LIMIT_BYTES
+from tael_sandbox.alipay.pages import cashier_page, error_page, result_page
+from tael_sandbox.alipay.signing import Keyring
+from tael_sandbox.alipay.trades import NOT_EXIST, TABLES, Trade, by_token
+from tael_sandbox.books import Books
+from tael_sandbox.clock import Clock
+from tael_sandbox.payers import all_payers
+from tael_sandbox.shops import Shops
+from tael_sandbox.wallet import ControlError, Row
+
+NAME: Final = "alipay"
+
+
+class AlipayWallet:
+    names = (NAME,)
+
+    def __init__(self, clock: Clock, books: Books, shops: Shops, base_url: str) -> None:
+        self._clock = clock
+        self._books = books
+        self._shops = shops
+        self._base_url = base_url
+        self._keys = Keyring(shops)
+        self._gateway = Gateway(shops)
+        books.script(TABLES)
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route(phone.GATEWAY_PATH, self._serve_gateway, methods=["GET", "POST"]),
+            Route(phone.CASHIER_PATH + "{token}", self._serve_cashier, methods=["GET", "POST"]),
+        ]
+
+    def scan(self, url: str) -> Row | None:
+        with self._desk() as desk:
+            trade = phone.trade_of_url(desk, self._gateway, url)
+            return None if trade is None else phone.seen_by_payer(trade, self._gateway.payee(trade.pid))
+
+    def confirm(self, trade: str | None, url: str | None, action: str, payer: str | None) -> Row | None:
+        with self._desk() as desk:
+            found = phone.trade_of_number(desk, trade) if trade is not None else None
+            if found is None and url is not None:
+                found = phone.trade_of_url(desk, self._gateway, url)
+            return None if found is None else phone.act(desk, found, action, payer)
+
+    def book(self, wallet: str) -> dict[str, list[Row]]:
+        """Orders that exist only as a page are not in Alipay's book."""
+        trades = self._books.reader.execute(
+            "SELECT * FROM alipay_trade WHERE state <> ? ORDER BY id", (NOT_EXIST,)
+        )
+        refunds = self._books.reader.execute("SELECT * FROM alipay_refund ORDER BY rowid")
+        return {
+            "trades": [phone.book_row(Trade(*row)) for row in trades],
+            "refunds": [
+                {
+                    "wallet": NAME,
+                    "order": row["order_no"],
+                    "refund_order": row["refund_no"],
+                    "state": "SUCCESS",
+                    "amount": row["amount_minor"],
+                }
+                for row in refunds
+            ],
+        }
+
+    def accounts(self) -> list[Row]:
+        return [
+            {
+                "wallet": NAME,
+                "shop": shop.label,
+                "scene": contract.scene,
+                "gateway_url": self._base_url + phone.GATEWAY_PATH,
+                "pid": contract.pid,
+                "key": contract.key,
+                "sign_type": contract.sign_type,
+                "currency": shop.currency,
+                "private_key_pem": contract.private_key_pem,
+                "alipay_public_key_pem": self._keys.public_key_pem,
+            }
+            for shop in self._shops.shops
+            for contract in shop.alipay
+        ]
+
+    def openids(self, payer: str) -> dict[str, str]:
+        """Alipay's payers have one id for all merchants, and no openid."""
+        return {}
+
+    def tick(self, now: datetime) -> None:
+        due = self._books.reader.execute(
+            "SELECT 1 FROM alipay_trade WHERE due_at <= ? LIMIT 1", (now.timestamp(),)
+        )
+        if due.fetchone() is not None:
+            with self._books.transaction() as connection:
+                let_time_work(Desk(connection, self._keys, now))
+
+    @contextmanager
+    def _desk(self) -> Iterator[Desk]:
+        now = self._clock.now()
+        self.tick(now)
+        with self._books.transaction() as connection:
+            yield Desk(connection, self._keys, now)
+
+    async def _serve_gateway(self, request: Request) -> Response:
+        body = await _read_body(request)
+        if body is None:
+            return PlainTextResponse("request too large", 413)
+        query: bytes = request.scope["query_string"]
+        with self._desk() as desk:
+            return self._gateway.answer(desk, query, body)
+
+    async def _serve_cashier(self, request: Request) -> Response:
+        body = await _read_body(request)
+        form = dict(parse_qsl((body or b"").decode("utf-8", "replace")))
+        try:
+            with self._desk() as desk:
+                trade = by_token(desk.connection, request.path_params["token"])
+                if trade is None:
+                    return error_page(NOT_EXIST)
+                if request.method == "POST":
+                    return self._act_at_cashier(desk, trade, form)
+                return self._show_cashier(desk, trade)
+        except ControlError:  # paid or closed meanwhile, or a form that is not ours
+            return error_page("TRADE_NOT_ALLOWED_PAY")
+
+    def _act_at_cashier(self, desk: Desk, trade: Trade, form: dict[str, str]) -> Response:
+        action = form.get("action")
+        payee = self._gateway.payee(trade.pid)
+        if action == "pay":
+            done = phone.act(desk, trade, "pay", form.get("payer"))
+            if done["return_to"] is not None:
+                return RedirectResponse(done["return_to"], 303)
+            return result_page(trade, payee, "Paid", "The payment is done.")
+        if action == "cancel":
+            phone.act(desk, trade, "cancel", None)
+            return result_page(trade, payee, "Not paid", "You left the cashier; nothing was paid.")
+        return error_page("ILLEGAL_ARGUMENT")
+
+    def _show_cashier(self, desk: Desk, trade: Trade) -> Response:
+        if not is_payable(trade, desk.now):
+            return error_page("TRADE_NOT_ALLOWED_PAY")
+        payers = [payer for payer in all_payers(desk.connection) if payer.wallet == NAME]
+        return cashier_page(trade, self._gateway.payee(trade.pid), payers)
+
+
+async def _read_body(request: Request) -> bytes | None:
+    """None if it is over the limit."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_LIMIT_BYTES:
+            return None
+    return bytes(body)

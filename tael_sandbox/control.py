@@ -1,0 +1,172 @@
+"""The JSON API under `/control`: the payer's hand, the clock and a look into the wallets' books.
+
+A stable contract for tests and users' CI. What cannot be done is HTTP 400 `{"error", "field"}`.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from tael_sandbox.books import Books
+from tael_sandbox.clock import Clock
+from tael_sandbox.codes import issue_code
+from tael_sandbox.payers import all_payers
+from tael_sandbox.shops import Shops
+from tael_sandbox.wallet import ControlError, Row, Wallet
+
+ACTIONS: Final = ("pay", "cancel", "wrong_password")
+BODY_LIMIT_BYTES: Final = 64 * 1024
+
+
+class Control:
+    def __init__(self, wallets: Sequence[Wallet], books: Books, clock: Clock, shops: Shops) -> None:
+        self._wallets = wallets
+        self._books = books
+        self._clock = clock
+        self._shop_order = {shop.label: place for place, shop in enumerate(shops.shops)}
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            self._route("codes", post=self._issue_code),
+            self._route("scan", post=self._scan),
+            self._route("confirm", post=self._confirm),
+            self._route("payers", get=self._payers),
+            self._route("accounts", get=self._accounts),
+            self._route("book", get=self._book),
+            self._route("clock", get=self._read_clock, post=self._move_clock),
+        ]
+
+    def _route(
+        self,
+        name: str,
+        *,
+        get: Callable[[Request], Any] | None = None,
+        post: Callable[[Row], Any] | None = None,
+    ) -> Route:
+        async def answer(request: Request) -> Response:
+            try:
+                if request.method == "POST" and post is not None:
+                    asked = await _read_object(request)
+                    self._tick()
+                    return JSONResponse(post(asked))
+                assert get is not None
+                self._tick()
+                return JSONResponse(get(request))
+            except ControlError as refused:
+                return JSONResponse({"error": refused.message, "field": refused.field}, 400)
+
+        methods = (["GET"] if get else []) + (["POST"] if post else [])
+        return Route(f"/control/{name}", answer, methods=methods)
+
+    def _tick(self) -> None:
+        now = self._clock.now()
+        for wallet in self._wallets:
+            wallet.tick(now)
+
+    def _issue_code(self, asked: Row) -> Row:
+        wallet = _text(asked, "wallet")
+        if wallet is None:
+            raise ControlError("wallet is missing", "wallet")
+        behaviour = _text(asked, "behaviour") or "pays"
+        auth_code = issue_code(self._books, self._clock, wallet, behaviour, _text(asked, "payer"))
+        return {"auth_code": auth_code}
+
+    def _scan(self, asked: Row) -> Row:
+        url = _url(asked)
+        if url is None:
+            raise ControlError("url is missing", "url")
+        for wallet in self._wallets:
+            seen = wallet.scan(url)
+            if seen is not None:
+                return seen
+        raise ControlError("no wallet knows this url", "url")
+
+    def _confirm(self, asked: Row) -> Row:
+        trade, url, action = _text(asked, "trade"), _url(asked), _text(asked, "action")
+        if trade is None and url is None:
+            raise ControlError("trade or url is missing", "trade")
+        if action not in ACTIONS:
+            raise ControlError(f"action is one of {', '.join(ACTIONS)}", "action")
+        for wallet in self._wallets:
+            done = wallet.confirm(trade, url, action, _text(asked, "payer"))
+            if done is not None:
+                return done
+        raise ControlError("no wallet knows this trade", "trade" if trade is not None else "url")
+
+    def _payers(self, _request: Request) -> list[Row]:
+        return [
+            {
+                "payer": payer.payer,
+                "wallet": payer.wallet,
+                "openids": self._wallet(payer.wallet).openids(payer.payer),
+                "balance": payer.balance,
+            }
+            for payer in all_payers(self._books.reader)
+        ]
+
+    def _accounts(self, _request: Request) -> list[Row]:
+        rows = [row for wallet in self._wallets for row in wallet.accounts()]
+        return sorted(rows, key=lambda row: self._shop_order[row["shop"]])
+
+    def _book(self, request: Request) -> dict[str, list[Row]]:
+        asked = request.query_params.get("wallet")
+        names = [name for wallet in self._wallets for name in wallet.names]
+        if asked is not None and asked not in names:
+            raise ControlError(f"unknown wallet {asked!r}", "wallet")
+        books = [self._wallet(name).book(name) for name in ([asked] if asked is not None else names)]
+        return {kind: [row for book in books for row in book[kind]] for kind in ("trades", "refunds")}
+
+    def _read_clock(self, _request: Request) -> Row:
+        return {"now": self._clock.now().isoformat(), "offset_s": self._clock.offset.total_seconds()}
+
+    def _move_clock(self, asked: Row) -> Row:
+        seconds = asked.get("advance_s")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise ControlError("advance_s is a number of seconds", "advance_s")
+        try:
+            now = self._clock.advance(seconds)
+        except ValueError as refused:
+            raise ControlError(str(refused), "advance_s") from None
+        self._tick()
+        return {"now": now.isoformat(), "offset_s": self._clock.offset.total_seconds()}
+
+    def _wallet(self, name: str) -> Wallet:
+        return next(wallet for wallet in self._wallets if name in wallet.names)
+
+
+async def _read_object(request: Request) -> Row:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_LIMIT_BYTES:
+            raise ControlError(f"the body is over {BODY_LIMIT_BYTES} bytes")
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ControlError("the body is not JSON") from None
+    if not isinstance(asked, dict):
+        raise ControlError("the body is not a JSON object")
+    return asked
+
+
+def _text(asked: Row, field: str) -> str | None:
+    value = asked.get(field)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ControlError(f"{field} is a text", field)
+    return value
+
+
+def _url(asked: Row) -> str | None:
+    url = _text(asked, "url")
+    try:
+        urlsplit(url or "")
+    except ValueError:
+        raise ControlError("url is no URL", "url") from None
+    return url

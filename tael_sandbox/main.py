@@ -1,0 +1,172 @@
+"""Joins the parts and runs them: clock, books, both wallets, courier, and one app behind two listeners.
+
+Plain HTTP serves Alipay, WeChat and `/control`; TLS serves the same app with the caller's certificate in
+view, which some of WeChat's paths demand. Both run in one event loop, so that requests never interleave.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tael_sandbox import payers
+from tael_sandbox.alipay.wallet import AlipayWallet
+from tael_sandbox.books import Books
+from tael_sandbox.clock import Clock
+from tael_sandbox.control import Control
+from tael_sandbox.notices import Courier
+from tael_sandbox.shops import open_shops
+from tael_sandbox.wallet import Wallet
+from tael_sandbox.wechat.certificates import Certificates
+from tael_sandbox.wechat.tls import PeerCertificateProtocol, server_context
+from tael_sandbox.wechat.wallet import WeChatWallet
+
+GRACE_S = 2
+
+
+class Server(uvicorn.Server):
+    """Leaves the signals to `serve`: two servers would take them from one another."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Waking:
+    """Lets the courier look after each request: what was committed may have queued a notice."""
+
+    def __init__(self, app: ASGIApp, courier: Courier) -> None:
+        self._app = app
+        self._courier = courier
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._courier.wake()
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("tael_sandbox", description="Both wallets, simulated.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True, help="plain HTTP; 0 takes a free one")
+    parser.add_argument("--tls-port", type=int, required=True, help="TLS; 0 takes a free one")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of books and keys")
+    return parser.parse_args(arguments)
+
+
+async def serve(options: argparse.Namespace) -> None:
+    directory: Path = options.data
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing runs yet to be held up
+    plain, tls = _listen(options.host, options.port), _listen(options.host, options.tls_port)
+    http_url, tls_url = _url("http", options.host, plain), _url("https", options.host, tls)
+
+    clock = Clock(Path(os.environ.get("TAEL_CLOCK_FILE") or directory / "clock"))
+    books = Books(directory / "sandbox.sqlite")
+    with books.transaction() as connection:
+        payers.settle_in(connection)
+    shops = open_shops(directory / "shops.json")
+    certificates = Certificates(directory / "certificates", shops)
+    wallets: list[Wallet] = [
+        AlipayWallet(clock, books, shops, http_url),
+        WeChatWallet(clock, books, shops, http_url, tls_url, certificates),
+    ]
+
+    def tick(now: datetime) -> None:
+        for wallet in wallets:
+            wallet.tick(now)
+
+    courier = Courier(books, clock, tick)
+    app = Waking(build_app(wallets, Control(wallets, books, clock, shops)), courier)
+    servers = [
+        _server(app, "httptools", None),
+        _server(app, PeerCertificateProtocol, server_context(certificates)),
+    ]
+    await _run(servers, [plain, tls], courier, {"ready": True, "http": http_url, "tls": tls_url})
+    books.close()
+
+
+def build_app(wallets: list[Wallet], control: Control) -> Starlette:
+    routes = [*control.routes()]
+    for wallet in wallets:
+        routes += wallet.routes()
+    return Starlette(routes=routes, exception_handlers={HTTPException: _answer_http_error})
+
+
+async def _answer_http_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail, "field": None}, error.status_code, error.headers)
+
+
+async def _run(
+    servers: list[Server], sockets: list[socket.socket], courier: Courier, greeting: dict[str, object]
+) -> None:
+    def stop() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    delivering = asyncio.create_task(courier.run())
+    serving = [
+        asyncio.create_task(server.serve([sock])) for server, sock in zip(servers, sockets, strict=True)
+    ]
+    while not all(server.started for server in servers):
+        if any(task.done() for task in serving):
+            break
+        await asyncio.sleep(0.01)
+    else:
+        print(json.dumps(greeting), flush=True)
+    try:
+        await asyncio.gather(*serving)
+    finally:
+        stop()
+        delivering.cancel()
+        await asyncio.gather(delivering, *serving, return_exceptions=True)
+
+
+def _server(app: ASGIApp, protocol: str | type[asyncio.Protocol], context: ssl.SSLContext | None) -> Server:
+    return Server(
+        uvicorn.Config(
+            app,
+            http=protocol,
+            ssl_context_factory=(lambda _config, _default: context) if context is not None else None,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    return listener
+
+
+def _url(scheme: str, host: str, listener: socket.socket) -> str:
+    """Where this machine reaches the listener; a wildcard address is nobody's destination."""
+    wildcards = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - recognised, not bound to
+    name = wildcards.get(host, f"[{host}]" if ":" in host else host)
+    return f"{scheme}://{name}:{listener.getsockname()[1]}"

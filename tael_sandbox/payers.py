@@ -1,0 +1,68 @@
+"""The people who pay: made once, with balances that no test will empty.
+
+`alipay` and `wechat` payers hold CNY, `wechat_hk` payers HKD; a payment takes from the balance, a refund
+gives back.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Final
+
+from tael_sandbox.wallet import ControlError
+
+OPENING_BALANCE_MINOR: Final = 10**12
+#: payer, wallet, display name, the wallet's own id of the person
+DEFAULT_PAYERS: Final = (
+    ("ada", "alipay", "Ada Wong", "2088102000000017"),
+    ("bao", "alipay", "Bao Li", "2088102000000025"),
+    ("chen", "wechat", "Chen Yu", "oC1b2uQ8sandboxpayerchen0001"),
+    ("dora", "wechat", "Dora Lam", "oC1b2uQ8sandboxpayerdora0002"),
+    ("emil", "wechat_hk", "Emil Ho", "oH7k4wR3sandboxpayeremil0003"),
+    ("fay", "wechat_hk", "Fay Chan", "oH7k4wR3sandboxpayerfay00004"),
+)
+WALLETS: Final = ("alipay", "wechat", "wechat_hk")
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    payer: str
+    wallet: str
+    name: str
+    user_id: str
+    balance: int  #: minor units of the wallet's own currency
+
+
+def settle_in(connection: sqlite3.Connection) -> None:
+    """Makes the default payers where they are missing; balances of old ones stay."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO payer (payer, wallet, name, user_id, balance) VALUES (?, ?, ?, ?, ?)",
+        [(*row, OPENING_BALANCE_MINOR) for row in DEFAULT_PAYERS],
+    )
+
+
+def all_payers(connection: sqlite3.Connection) -> list[Payer]:
+    return [Payer(**dict(row)) for row in connection.execute("SELECT * FROM payer ORDER BY rowid")]
+
+
+def payer_of(connection: sqlite3.Connection, wallet: str, payer: str | None) -> Payer:
+    """The named payer of this wallet, or the wallet's first. Raises ControlError if there is none."""
+    row = connection.execute(
+        "SELECT * FROM payer WHERE wallet = ? AND (payer = ? OR ? IS NULL) ORDER BY rowid LIMIT 1",
+        (wallet, payer, payer),
+    ).fetchone()
+    if row is None:
+        raise ControlError(f"{wallet} knows no payer {payer!r}", "payer")
+    return Payer(**dict(row))
+
+
+def debit(connection: sqlite3.Connection, payer: str, amount_minor: int) -> bool:
+    """Takes the money; False, with nothing changed, if the balance does not reach."""
+    changed = connection.execute(
+        "UPDATE payer SET balance = balance - ? WHERE payer = ? AND balance >= ?",
+        (amount_minor, payer, amount_minor),
+    )
+    return changed.rowcount == 1
+
+
+def credit(connection: sqlite3.Connection, payer: str, amount_minor: int) -> None:
+    connection.execute("UPDATE payer SET balance = balance + ? WHERE payer = ?", (amount_minor, payer))

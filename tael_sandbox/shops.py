@@ -1,0 +1,148 @@
+"""The merchants that the wallets know: four shops, made once with random keys and kept in one private file.
+
+`demo` has everything, `wechat_only` what its name says, `chain_east` and `chain_west` are two shops of one
+chain under another WeChat service provider. Each signs in its own way, so that every way is in use.
+"""
+
+import json
+import os
+import secrets
+import string
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+CURRENCY: Final = "HKD"
+RSA_BITS: Final = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class AlipayContract:
+    """One PID. The wallet accepts every sign_type for it; `sign_type` is the one the shop uses."""
+
+    scene: str  #: online or offline
+    pid: str
+    key: str
+    sign_type: str
+    private_key_pem: str  #: the merchant's
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A WeChat service provider: the sub-merchants of its shops share its number, key and certificate."""
+
+    appid: str
+    mch_id: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class WeChatContract:
+    mch_id: str  #: names the Provider
+    sub_mch_id: str
+    sub_appid: str
+    sub_secret: str
+    sign_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    label: str
+    name: str  #: what payers see
+    currency: str
+    alipay: tuple[AlipayContract, ...]
+    wechat: WeChatContract | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shops:
+    shops: tuple[Shop, ...]
+    providers: tuple[Provider, ...]
+    alipay_private_key_pem: str  #: Alipay's own, one for all merchants
+
+    def provider(self, mch_id: str) -> Provider:
+        return next(provider for provider in self.providers if provider.mch_id == mch_id)
+
+
+def open_shops(path: Path) -> Shops:
+    """Reads the shops, making them at the first start."""
+    if not path.exists():
+        _write_private(path, json.dumps(asdict(_found_shops()), indent=1))
+    return _shops_from(json.loads(path.read_text("utf-8")))
+
+
+def _found_shops() -> Shops:
+    provider_a, provider_b = _provider(), _provider()
+    return Shops(
+        (
+            _shop("demo", "Demo Shop", "MD5", provider_a, "MD5"),
+            _shop("wechat_only", "Corner Tea House", None, provider_a, "HMAC-SHA256"),
+            _shop("chain_east", "Harbour Books East", "RSA", provider_b, "HMAC-SHA256"),
+            _shop("chain_west", "Harbour Books West", "RSA2", provider_b, "MD5"),
+        ),
+        (provider_a, provider_b),
+        _private_key_pem(),
+    )
+
+
+def _shop(label: str, name: str, alipay_sign: str | None, provider: Provider, wechat_sign: str) -> Shop:
+    scenes = ("online", "offline") if alipay_sign is not None else ()
+    return Shop(
+        label,
+        name,
+        CURRENCY,
+        tuple(_alipay_contract(scene, alipay_sign or "") for scene in scenes),
+        WeChatContract(provider.mch_id, _digits("1", 10), _appid(), secrets.token_hex(16), wechat_sign),
+    )
+
+
+def _alipay_contract(scene: str, sign_type: str) -> AlipayContract:
+    return AlipayContract(scene, _digits("2088", 16), _key(), sign_type, _private_key_pem())
+
+
+def _provider() -> Provider:
+    return Provider(_appid(), _digits("1", 10), _key())
+
+
+def _key() -> str:
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(32))
+
+
+def _appid() -> str:
+    return "wx" + secrets.token_hex(8)
+
+
+def _digits(prefix: str, length: int) -> str:
+    return prefix + "".join(secrets.choice(string.digits) for _ in range(length - len(prefix)))
+
+
+def _private_key_pem() -> str:
+    private_key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+    return private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def _shops_from(stored: dict[str, Any]) -> Shops:
+    return Shops(
+        tuple(_shop_from(shop) for shop in stored["shops"]),
+        tuple(Provider(**provider) for provider in stored["providers"]),
+        stored["alipay_private_key_pem"],
+    )
+
+
+def _shop_from(stored: dict[str, Any]) -> Shop:
+    contracts = tuple(AlipayContract(**contract) for contract in stored["alipay"])
+    wechat = WeChatContract(**stored["wechat"]) if stored["wechat"] else None
+    return Shop(stored["label"], stored["name"], stored["currency"], contracts, wechat)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Whole or not at all: a file cut short by a crash would lock every shop out for good."""
+    draft = path.with_name(path.name + ".new")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

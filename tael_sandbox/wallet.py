@@ -1,0 +1,50 @@
+"""What the sandbox asks of a wallet, whichever it is: routes, the payer's hand, its book, its accounts.
+
+`control.py` and the courier's loop speak to wallets through this only.
+"""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from starlette.routing import BaseRoute
+
+Row = dict[str, Any]
+
+
+class ControlError(Exception):
+    """A control call that cannot be done: becomes HTTP 400 with the text and the field at fault."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class Wallet(Protocol):
+    """One wallet with its merchants, trades and payers.
+
+    All of it is synchronous and quick: it runs inside the event loop, one request after the other.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]: ...  # the values of "wallet" that it answers for
+
+    def routes(self) -> list[BaseRoute]: ...
+
+    def scan(self, url: str) -> Row | None:
+        """What the payer's phone shows for this URL; None if the URL is another wallet's."""
+        ...
+
+    def confirm(self, trade: str | None, url: str | None, action: str, payer: str | None) -> Row | None:
+        """`pay`, `cancel` or `wrong_password`; None if the trade or URL is another wallet's."""
+        ...
+
+    def book(self, wallet: str) -> dict[str, list[Row]]: ...
+
+    def accounts(self) -> list[Row]: ...
+
+    def openids(self, payer: str) -> dict[str, str]: ...
+
+    def tick(self, now: datetime) -> None:
+        """Does what time alone brings about (expiry, delayed payments) up to `now`."""
+        ...

@@ -1,0 +1,65 @@
+"""The numbers that WeChat Pay makes up, and how it writes instants.
+
+Dates inside numbers are Beijing's. The random part is wide enough that two never meet by chance.
+"""
+
+import base64
+import hashlib
+import hmac
+import secrets
+import string
+from datetime import datetime
+from typing import Final
+
+from tael_sandbox.clock import BEIJING, bjt
+
+QR_PREFIX: Final = "weixin://wxpay/bizpayurl?pr="
+_ALPHANUMERIC: Final = string.ascii_letters + string.digits
+
+
+def transaction_id(now: datetime) -> str:
+    """28 digits with the date in the middle."""
+    return "4200" + _digits(6) + f"{bjt(now):%Y%m%d}" + _digits(10)
+
+
+def refund_id(now: datetime) -> str:
+    """28 digits."""
+    return "50" + _digits(6) + f"{bjt(now):%Y%m%d}" + _digits(12)
+
+
+def prepay_id(now: datetime) -> str:
+    return "wx" + wire_time(now) + secrets.token_hex(10)
+
+
+def code_url() -> str:
+    """What a NATIVE QR code holds."""
+    return QR_PREFIX + "".join(secrets.choice(_ALPHANUMERIC) for _ in range(7))
+
+
+def nonce() -> str:
+    return "".join(secrets.choice(_ALPHANUMERIC) for _ in range(32))
+
+
+def openid(secret: bytes, payer: str, appid: str) -> str:
+    """A payer's id under one appid: 28 characters that tell nothing of the payer's id under another."""
+    digest = hmac.new(secret, f"{payer}\n{appid}".encode(), hashlib.sha256).digest()
+    return "o" + base64.urlsafe_b64encode(digest).decode()[:27]
+
+
+def wire_time(at: datetime) -> str:
+    """`yyyyMMddHHmmss` in UTC+8."""
+    return f"{bjt(at):%Y%m%d%H%M%S}"
+
+
+def readable_time(at: datetime) -> str:
+    """`yyyy-MM-dd HH:mm:ss` in UTC+8, as refunds are dated."""
+    return f"{bjt(at):%Y-%m-%d %H:%M:%S}"
+
+
+def read_wire_time(text: str) -> datetime:
+    """Raises ValueError for a day that no calendar has."""
+    return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING)
+
+
+def _digits(count: int) -> str:
+    return "".join(secrets.choice(string.digits) for _ in range(count))

@@ -1,0 +1,148 @@
+"""How a web page inside WeChat learns a payer's openid: a redirect with a code, and the code's exchange.
+
+Of the payer's phone this keeps only the outcome: the payer always consents. `payer` in the query says who is
+holding the phone; without it, it is the first one.
+"""
+
+import secrets
+import sqlite3
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from tael_sandbox.books import Books
+from tael_sandbox.clock import Clock
+from tael_sandbox.payers import Payer, payer_of
+from tael_sandbox.wallet import ControlError
+from tael_sandbox.wechat.registry import WALLETS, Registry
+
+TABLES: Final = """
+CREATE TABLE IF NOT EXISTS wechat_oauth_code (
+    code    TEXT PRIMARY KEY,
+    appid   TEXT NOT NULL,
+    payer   TEXT NOT NULL REFERENCES payer (payer),
+    scope   TEXT NOT NULL,
+    made_at REAL NOT NULL,
+    used_at REAL
+);
+"""
+CODE_LIFE_S: Final = 300
+SCOPES: Final = ("snsapi_base", "snsapi_userinfo")
+
+
+class OAuthError(Exception):
+    def __init__(self, errcode: int, errmsg: str) -> None:
+        super().__init__(errmsg)
+        self.answer = {"errcode": errcode, "errmsg": errmsg}
+
+
+class OAuth:
+    def __init__(self, clock: Clock, books: Books, registry: Registry) -> None:
+        books.script(TABLES)
+        self._clock = clock
+        self._books = books
+        self._registry = registry
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/connect/oauth2/authorize", self._authorize, methods=["GET"]),
+            Route("/sns/oauth2/access_token", self._exchange, methods=["GET"]),
+        ]
+
+    async def _authorize(self, request: Request) -> Response:
+        try:
+            return RedirectResponse(self._redirect_target(request), 302)
+        except OAuthError as refused:
+            return JSONResponse(refused.answer, 400)
+
+    def _redirect_target(self, request: Request) -> str:
+        asked = request.query_params
+        self._check_appid(asked.get("appid", ""))
+        if asked.get("response_type") != "code" or asked.get("scope") not in SCOPES:
+            raise OAuthError(10005, "scope permission denied")
+        target = asked.get("redirect_uri", "")
+        if not _is_page(target):
+            raise OAuthError(10003, "redirect_uri domain not registered")
+        code = secrets.token_hex(16)
+        with self._books.transaction() as connection:
+            connection.execute(
+                "INSERT INTO wechat_oauth_code (code, appid, payer, scope, made_at) VALUES (?, ?, ?, ?, ?)",
+                (
+                    code,
+                    asked["appid"],
+                    _phone_holder(connection, asked.get("payer")).payer,
+                    asked["scope"],
+                    self._clock.now().timestamp(),
+                ),
+            )
+        return _with_query(target, [("code", code), ("state", asked.get("state", ""))])
+
+    def _check_appid(self, appid: str) -> None:
+        if self._registry.contract_of(appid) is not None:
+            return
+        if self._registry.is_provider_appid(appid):  # providers here run no pages of their own
+            raise OAuthError(10005, "scope permission denied")
+        raise OAuthError(40013, "invalid appid")
+
+    async def _exchange(self, request: Request) -> Response:
+        try:
+            return JSONResponse(self._grant(dict(request.query_params)))
+        except OAuthError as refused:
+            return JSONResponse(refused.answer)
+
+    def _grant(self, asked: dict[str, str]) -> dict[str, object]:
+        contract = self._registry.contract_of(asked.get("appid", ""))
+        if contract is None:
+            raise OAuthError(40013, "invalid appid")
+        if not secrets.compare_digest(asked.get("secret", "").encode(), contract.sub_secret.encode()):
+            raise OAuthError(40125, "invalid appsecret")
+        if asked.get("grant_type") != "authorization_code":
+            raise OAuthError(40002, "invalid grant_type")
+        payer, scope = self._spend(asked.get("code", ""), contract.sub_appid)
+        return {
+            "access_token": secrets.token_urlsafe(48),
+            "expires_in": 7200,
+            "refresh_token": secrets.token_urlsafe(48),
+            "openid": self._registry.openid(payer, contract.sub_appid),
+            "scope": scope,
+        }
+
+    def _spend(self, code: str, appid: str) -> tuple[str, str]:
+        """A code works once, for five minutes, for the appid that it was made for."""
+        now = self._clock.now().timestamp()
+        with self._books.transaction() as connection:
+            row = connection.execute(
+                "SELECT * FROM wechat_oauth_code WHERE code = ? AND appid = ?", (code, appid)
+            ).fetchone()
+            if row is None or now - row["made_at"] > CODE_LIFE_S:
+                raise OAuthError(40029, "invalid code")
+            if row["used_at"] is not None:
+                raise OAuthError(40163, "code been used")
+            connection.execute("UPDATE wechat_oauth_code SET used_at = ? WHERE code = ?", (now, code))
+        return row["payer"], row["scope"]
+
+
+def _phone_holder(connection: sqlite3.Connection, payer: str | None) -> Payer:
+    for wallet in WALLETS:
+        try:
+            return payer_of(connection, wallet, payer)
+        except ControlError:
+            continue
+    raise OAuthError(46004, "user not exists")
+
+
+def _is_page(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _with_query(url: str, more: list[tuple[str, str]]) -> str:
+    parts = urlsplit(url)
+    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *more])
+    return urlunsplit(parts._replace(query=query))

@@ -1,0 +1,83 @@
+"""The payer's side: what the phone shows for a QR code or a prepay_id, and what the payer does about it."""
+
+import re
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from tael_sandbox.payers import Payer, payer_of
+from tael_sandbox.rates import to_cny_minor
+from tael_sandbox.wallet import ControlError, Row
+from tael_sandbox.wechat import trades
+from tael_sandbox.wechat.notices import queue_payment_notice
+from tael_sandbox.wechat.numbering import QR_PREFIX
+from tael_sandbox.wechat.registry import WALLETS, Registry
+from tael_sandbox.wechat.trades import Trade
+
+_PREPAY: Final = re.compile("(?:prepay_id=)?(wx[0-9]{14}[0-9a-f]{20})")
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    connection: sqlite3.Connection
+    registry: Registry
+    now: datetime
+
+    def find_by_url(self, url: str) -> Trade | None:
+        """None if the URL is not WeChat's. Raises ControlError if it is, and leads nowhere."""
+        if url.startswith(QR_PREFIX):
+            trade = trades.by_code_url(self.connection, url)
+        elif url.startswith("prepay_id=") or _PREPAY.fullmatch(url):
+            trade = trades.by_prepay(self.connection, url.removeprefix("prepay_id="))
+        else:
+            return None
+        if trade is None:
+            raise ControlError("WeChat Pay knows no such code", "url")
+        return trade
+
+    def show(self, trade: Trade) -> Row:
+        merchant = self.registry.merchant(trade.mch_id, trade.sub_mch_id)
+        assert merchant is not None
+        return {
+            "wallet": trade.wallet,
+            "trade": trade.transaction_id,
+            "order": trade.out_trade_no,
+            "payee": merchant.shop.name,
+            "subject": trade.body,
+            "amount": trade.total_fee,
+            "currency": trade.fee_type,
+            "amount_cny": to_cny_minor(trade.total_fee, trade.fee_type),
+            "state": trade.state,
+        }
+
+    def act(self, trade: Trade, action: str, payer: str | None) -> Trade:
+        """A wrong password changes nothing: the payer may try again."""
+        if action == "pay":
+            return self._pay(trade, payer)
+        if action == "cancel" and trade.state == "USERPAYING":
+            return trades.move(self.connection, trade, "PAYERROR")
+        return trade
+
+    def _pay(self, trade: Trade, payer: str | None) -> Trade:
+        if trade.state not in ("NOTPAY", "USERPAYING"):
+            raise ControlError(f"the trade is {trade.state}, there is nothing to pay", "trade")
+        paid = trades.pay(self.connection, trade, self._who_pays(trade, payer), self.now)
+        if paid is None:
+            raise ControlError("the payer has not enough money", "payer")
+        queue_payment_notice(self.connection, paid, self.registry)
+        return paid
+
+    def _who_pays(self, trade: Trade, payer: str | None) -> Payer:
+        if trade.payer is not None:  # made for one payer: the owner of the openid, or of the barcode
+            if payer not in (None, trade.payer):
+                raise ControlError(f"only {trade.payer} can pay this trade", "payer")
+            return payer_of(self.connection, trade.wallet, trade.payer)
+        if payer is None:
+            return payer_of(self.connection, WALLETS[0], None)
+        for wallet in WALLETS:
+            try:
+                return payer_of(self.connection, wallet, payer)
+            except ControlError:
+                continue
+        raise ControlError(f"WeChat Pay knows no payer {payer!r}", "payer")

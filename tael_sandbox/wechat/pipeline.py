@@ -1,0 +1,142 @@
+"""How a V2 request is checked, step by step; the first step that fails gives the answer.
+
+Form, identity, signature and certificate are the same for every call and end in a bare FAIL. Only then does
+a call's own handler run, in one transaction, and from there on every answer is signed.
+"""
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from tael_sandbox.books import Books
+from tael_sandbox.clock import Clock
+from tael_sandbox.wechat import numbering
+from tael_sandbox.wechat.calls import COMMON, MISSING, Ask, Call, Refusal, Rejection
+from tael_sandbox.wechat.due import take_due_steps
+from tael_sandbox.wechat.messages import (
+    MAX_BODY_BYTES,
+    BadXml,
+    Value,
+    failure,
+    read_message,
+    signed,
+    xml_reply,
+)
+from tael_sandbox.wechat.registry import Merchant, Registry
+from tael_sandbox.wechat.signing import MD5, is_signed
+from tael_sandbox.wechat.tls import is_over_tls, peer_name
+
+#: A route of Starlette takes only the methods it lists; the wallet answers each of them itself.
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+NO_CERTIFICATE: Final = (
+    "<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>\r\n"
+    "<body>\r\n<center><h1>400 Bad Request</h1></center>\r\n"
+    "<center>No required SSL certificate was sent</center>\r\n<hr><center>nginx</center>\r\n"
+    "</body>\r\n</html>\r\n"
+)
+
+
+class Pipeline:
+    def __init__(self, clock: Clock, books: Books, registry: Registry) -> None:
+        self._clock = clock
+        self._books = books
+        self._registry = registry
+
+    def route(self, call: Call) -> Route:
+        async def endpoint(request: Request) -> Response:
+            try:
+                return self._answer(call, request, await _read_body(request))
+            except Rejection as rejected:
+                return failure(rejected.return_msg)
+
+        return Route(call.path, endpoint, methods=METHODS)
+
+    def _answer(self, call: Call, request: Request, body: bytes) -> Response:
+        if request.method != "POST" or not body:
+            raise Rejection("post数据为空")
+        # Plain HTTP has no certificates; they are waived there, so that SDKs can be pointed at it.
+        certificate_counts = call.needs_certificate and is_over_tls(request)
+        if certificate_counts and peer_name(request) is None:
+            return HTMLResponse(NO_CERTIFICATE, 400)
+        fields = _read_fields(body)
+        _check_form(call, fields)
+        merchant = self._identify(fields)
+        if not is_signed(fields, merchant.provider.key):
+            raise Rejection("签名错误，请检查后再试")
+        if certificate_counts and peer_name(request) != merchant.provider.mch_id:
+            raise Rejection("certificate not match")
+        return self._do(call, fields, merchant)
+
+    def _identify(self, fields: dict[str, str]) -> Merchant:
+        if not fields.get("sub_mch_id"):
+            raise Rejection("受理机构必须传入sub_mch_id")
+        merchant = self._registry.merchant(fields["mch_id"], fields["sub_mch_id"])
+        if (
+            merchant is None
+            or merchant.provider.appid != fields["appid"]
+            or fields.get("sub_appid", "") not in ("", merchant.contract.sub_appid)
+        ):
+            raise Rejection("商户号mch_id与appid不匹配")
+        return merchant
+
+    def _do(self, call: Call, fields: dict[str, str], merchant: Merchant) -> Response:
+        now = self._clock.now()
+        said: dict[str, Value]
+        with self._books.transaction() as connection:
+            take_due_steps(connection, self._registry, now)
+            try:
+                said = call.answer(Ask(fields, merchant, self._registry, connection, now))
+                said = {"result_code": "SUCCESS", **said}
+            except Refusal as refused:  # inside the transaction: USERPAYING refuses and leaves an order
+                said = {
+                    "result_code": "FAIL",
+                    "err_code": refused.err_code,
+                    "err_code_des": refused.err_code_des,
+                    **dict(call.fails_with),
+                    **refused.fields,
+                }
+        return _signed_reply(fields, merchant, said)
+
+
+def _signed_reply(fields: dict[str, str], merchant: Merchant, said: dict[str, Value]) -> Response:
+    reply: dict[str, Value] = {
+        "return_code": "SUCCESS",
+        "return_msg": "OK",
+        "appid": fields["appid"],
+        "mch_id": fields["mch_id"],
+    }
+    if fields.get("sub_appid"):
+        reply["sub_appid"] = fields["sub_appid"]
+    reply |= {"sub_mch_id": fields["sub_mch_id"], "nonce_str": numbering.nonce(), **said}
+    return xml_reply(signed(reply, merchant.provider.key, fields.get("sign_type") or MD5))
+
+
+def _read_fields(body: bytes) -> dict[str, str]:
+    try:
+        return read_message(body)
+    except BadXml:
+        raise Rejection("XML格式错误") from None
+
+
+def _check_form(call: Call, fields: dict[str, str]) -> None:
+    elements = (*COMMON, *call.elements)
+    if any(element.required and not fields.get(element.name) for element in elements):
+        raise Rejection(MISSING)
+    if call.one_of and not any(fields.get(name) for name in call.one_of):
+        raise Rejection(MISSING)
+    for element in elements:
+        value = fields.get(element.name, "")
+        if value and not element.accepts(value):
+            raise Rejection(f"{element.name}参数格式错误")
+
+
+async def _read_body(request: Request) -> bytes:
+    """What was sent, cut short once it is too long to be a message."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            break
+    return bytes(body)

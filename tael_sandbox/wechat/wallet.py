@@ -1,0 +1,131 @@
+"""WeChat Pay as the sandbox sees it: joins registry, calls, OAuth and the payer's phone behind `Wallet`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from starlette.routing import BaseRoute
+
+from tael_sandbox.books import Books
+from tael_sandbox.clock import Clock
+from tael_sandbox.shops import Shops
+from tael_sandbox.wallet import Row
+from tael_sandbox.wechat import refunds, trades
+from tael_sandbox.wechat.certificates import Certificates
+from tael_sandbox.wechat.due import is_anything_due, take_due_steps
+from tael_sandbox.wechat.endpoints import CALLS
+from tael_sandbox.wechat.oauth import OAuth
+from tael_sandbox.wechat.phone import Phone
+from tael_sandbox.wechat.pipeline import Pipeline
+from tael_sandbox.wechat.registry import WALLETS, Merchant, Registry
+from tael_sandbox.wechat.trades import Trade
+
+
+class WeChatWallet:
+    def __init__(
+        self,
+        clock: Clock,
+        books: Books,
+        shops: Shops,
+        http_url: str,
+        tls_url: str,
+        certificates: Certificates,
+    ) -> None:
+        books.script(trades.TABLES + refunds.TABLES)
+        self._clock = clock
+        self._books = books
+        self._registry = Registry(books, shops)
+        self._http_url = http_url
+        self._tls_url = tls_url
+        self._certificates = certificates
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return WALLETS
+
+    def routes(self) -> list[BaseRoute]:
+        pipeline = Pipeline(self._clock, self._books, self._registry)
+        oauth = OAuth(self._clock, self._books, self._registry)
+        return [*(pipeline.route(call) for call in CALLS), *oauth.routes()]
+
+    def scan(self, url: str) -> Row | None:
+        with self._phone() as phone:
+            trade = phone.find_by_url(url)
+            return None if trade is None else phone.show(trade)
+
+    def confirm(self, trade: str | None, url: str | None, action: str, payer: str | None) -> Row | None:
+        with self._phone() as phone:
+            by_number = trades.by_any_number(phone.connection, trade) if trade is not None else None
+            found = by_number if trade is not None else phone.find_by_url(url or "")
+            if found is None:
+                return None
+            after = phone.act(found, action, payer)
+            row = {**_trade_row(after), "transaction_id": after.transaction_id}
+            return {"trade": row, "state": after.state, "return_to": None}
+
+    @contextmanager
+    def _phone(self) -> Iterator[Phone]:
+        now = self._clock.now()
+        with self._books.transaction() as connection:
+            take_due_steps(connection, self._registry, now)
+            yield Phone(connection, self._registry, now)
+
+    def book(self, wallet: str) -> dict[str, list[Row]]:
+        reader = self._books.reader
+        return {
+            "trades": [_trade_row(trade) for trade in trades.all_trades(reader, wallet)],
+            "refunds": [
+                {
+                    "wallet": wallet,
+                    "order": order,
+                    "refund_order": refund.out_refund_no,
+                    "state": refund.status,
+                    "amount": refund.refund_fee,
+                }
+                for refund, order in refunds.all_refunds(reader, wallet)
+            ],
+        }
+
+    def accounts(self) -> list[Row]:
+        return [self._account(merchant) for merchant in self._registry.merchants]
+
+    def _account(self, merchant: Merchant) -> Row:
+        client = self._certificates.client(merchant.provider.mch_id)
+        return {
+            "wallet": "wechat",
+            "shop": merchant.shop.label,
+            "scene": "both",
+            "base_url": self._tls_url,
+            "http_url": self._http_url,
+            "appid": merchant.provider.appid,
+            "mch_id": merchant.provider.mch_id,
+            "sub_mch_id": merchant.contract.sub_mch_id,
+            "sub_appid": merchant.contract.sub_appid,
+            "sub_secret": merchant.contract.sub_secret,
+            "key": merchant.provider.key,
+            "sign_type": merchant.contract.sign_type,
+            "currency": merchant.shop.currency,
+            "cert_pem": client.cert_pem,
+            "key_pem": client.key_pem,
+            "ca_pem": self._certificates.ca_pem,
+        }
+
+    def openids(self, payer: str) -> dict[str, str]:
+        return {appid: self._registry.openid(payer, appid) for appid in self._registry.appids}
+
+    def tick(self, now: datetime) -> None:
+        if is_anything_due(self._books.reader, now):
+            with self._books.transaction() as connection:
+                take_due_steps(connection, self._registry, now)
+
+
+def _trade_row(trade: Trade) -> Row:
+    return {
+        "wallet": trade.wallet,
+        "order": trade.out_trade_no,
+        "trade": trade.transaction_id,
+        "state": trade.state,
+        "amount": trade.total_fee,
+        "currency": trade.fee_type,
+        "refunded": trade.refunded_fee,
+    }

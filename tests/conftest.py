@@ -1,0 +1,29 @@
+"""Fixtures for all tests: one PostgreSQL per pytest worker, a fresh database per test that asks for one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgres import fresh_database, migrated_server, open_folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The url of this worker's server; use `database_url` unless you mean the server itself."""
+    with migrated_server() as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(postgres_server: str) -> Iterator[str]:
+    """A migrated, empty database of the test's own."""
+    with fresh_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def readable_folder() -> Iterator[Path]:
+    """Like `tmp_path`, but open to every user: for a DIR whose PostgreSQL is started by root."""
+    with open_folder() as folder:
+        yield folder

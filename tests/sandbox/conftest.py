@@ -1,0 +1,213 @@
+"""The whole sandbox as a process on free ports, driven over HTTP from outside, as its users do."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+START_LIMIT_S: Final = 60
+END_LIMIT_S: Final = 20
+CALL_LIMIT_S: Final = 20
+#: What is slow to make: a second sandbox of the same tests gets a copy.
+KEYS: Final = ("shops.json", "certificates")
+
+
+class ControlRefused(Exception):
+    """The control API answered an error."""
+
+    def __init__(self, status: int, answer: dict[str, Any]) -> None:
+        super().__init__(f"{status} {answer}")
+        self.status = status
+        self.field = answer["field"]
+        self.text = answer["error"]
+
+
+class Sandbox:
+    """A running sandbox: `http` and `tls` are its base URLs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._start()
+
+    def _start(self, http_port: int = 0, tls_port: int = 0) -> None:
+        ports = ["--port", str(http_port), "--tls-port", str(tls_port)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tael_sandbox", *ports, "--data", str(self.folder)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        started = threading.Timer(START_LIMIT_S, self._process.kill)
+        started.start()
+        greeting = json.loads(self._process.stdout.readline() or b"{}")
+        started.cancel()
+        assert greeting.get("ready") is True, "the sandbox did not start"
+        self.http: str = greeting["http"]
+        self.tls: str = greeting["tls"]
+
+    def restart(self, *, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ends it with this signal and starts it on the same folder and ports."""
+        self.end(number)
+        self._start(int(self.http.rsplit(":", 1)[1]), int(self.tls.rsplit(":", 1)[1]))
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ends it and answers its exit status."""
+        self._process.send_signal(number)
+        status = self._process.wait(END_LIMIT_S)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        return status
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def control(self, method: str, name: str, asked: dict[str, Any] | None = None) -> Any:
+        """Calls `/control/<name>`. Raises ControlRefused."""
+        body = None if asked is None else json.dumps(asked).encode()
+        status, answer = self.call(method, f"/control/{name}", body)
+        if status != 200:
+            raise ControlRefused(status, json.loads(answer))
+        return json.loads(answer)
+
+    def call(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        request = urllib.request.Request(self.http + path, data=body, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=CALL_LIMIT_S) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code, refused.read()
+
+    def advance(self, seconds: float) -> None:
+        self.control("POST", "clock", {"advance_s": seconds})
+
+    def code(self, behaviour: str = "pays", wallet: str = "alipay", payer: str | None = None) -> str:
+        asked = {"wallet": wallet, "behaviour": behaviour, "payer": payer}
+        return str(self.control("POST", "codes", asked)["auth_code"])
+
+    def account(self, wallet: str, shop: str = "demo", scene: str | None = None) -> dict[str, Any]:
+        rows: list[dict[str, Any]] = self.control("GET", "accounts")
+        return next(
+            row
+            for row in rows
+            if row["wallet"] == wallet and row["shop"] == shop and scene in (None, row["scene"])
+        )
+
+
+class Receiver:
+    """A merchant's server for notices: keeps what came, answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.content_types: list[str] = []
+        self.answers: list[tuple[int, bytes]] = []  #: used up one by one; then `answer`
+        self.answer: tuple[int, bytes] = (200, b"success")
+        self.gate = threading.Event()  #: while it is cleared, nothing is answered
+        self.gate.set()
+        self._arrived = threading.Condition()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status, answer = receiver._take(body, self.headers["Content-Type"])
+                if not receiver.gate.is_set():
+                    receiver.gate.wait(CALL_LIMIT_S)
+                    return
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Quiet: pytest shows what matters."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/notice?a=1&b=%2F"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def _take(self, body: bytes, content_type: str) -> tuple[int, bytes]:
+        with self._arrived:
+            self.bodies.append(body)
+            self.content_types.append(content_type)
+            self._arrived.notify_all()
+            return self.answers.pop(0) if self.answers else self.answer
+
+    def wait_for(self, count: int, limit_s: float = 10) -> list[bytes]:
+        """Until so many have come altogether."""
+        with self._arrived:
+            arrived = self._arrived.wait_for(lambda: len(self.bodies) >= count, limit_s)
+            assert arrived, f"{len(self.bodies)} of {count} notices came"
+            return list(self.bodies)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.gate.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture(scope="session")
+def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sandbox's folder whose keys later ones copy."""
+    folder = tmp_path_factory.mktemp("sandbox-keys")
+    Sandbox(folder).end()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def new_sandbox(
+    key_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Sandbox]]:
+    """Starts sandboxes with fresh books; all are ended with the session."""
+    started: list[Sandbox] = []
+
+    def start() -> Sandbox:
+        folder = tmp_path_factory.mktemp("sandbox")
+        shutil.copy(key_folder / KEYS[0], folder)
+        shutil.copytree(key_folder / KEYS[1], folder / KEYS[1])
+        started.append(Sandbox(folder))
+        return started[-1]
+
+    yield start
+    for sandbox in started:
+        if sandbox.is_running:
+            sandbox.end()
+
+
+@pytest.fixture(scope="module")
+def sandbox(new_sandbox: Callable[[], Sandbox]) -> Iterator[Sandbox]:
+    """One for all tests of a module: its clock only ever moves forward."""
+    running = new_sandbox()
+    yield running
+    if running.is_running:
+        running.end()
+
+
+@pytest.fixture
+def own_sandbox(new_sandbox: Callable[[], Sandbox]) -> Iterator[Sandbox]:
+    """One for a single test, that moves the clock far or ends the process."""
+    running = new_sandbox()
+    yield running
+    if running.is_running:
+        running.end()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running

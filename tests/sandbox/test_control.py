@@ -1,0 +1,166 @@
+"""The control API: what it answers, and that nothing sent to it is ever HTTP 500."""
+
+import json
+import math
+import re
+import signal
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.sandbox.alipay_shop import balance, confirm, fresh, shop
+from tests.sandbox.conftest import ControlRefused, Sandbox
+
+
+def test_codes_look_like_the_wallets_codes(sandbox: Sandbox) -> None:
+    shapes = {"alipay": r"28\d{16}", "wechat": r"13\d{16}", "wechat_hk": r"15\d{16}"}
+    for wallet, shape in shapes.items():
+        codes = {sandbox.code(wallet=wallet) for _ in range(5)}
+        assert len(codes) == 5
+        assert all(re.fullmatch(shape, code) for code in codes)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "field"),
+    [
+        ("codes", {}, "wallet"),
+        ("codes", {"wallet": "paypal"}, "wallet"),
+        ("codes", {"wallet": 7}, "wallet"),
+        ("codes", {"wallet": "alipay", "behaviour": "explodes"}, "behaviour"),
+        ("codes", {"wallet": "alipay", "payer": "nobody"}, "payer"),
+        ("codes", {"wallet": "alipay", "payer": "chen"}, "payer"),
+        ("codes", {"wallet": "alipay", "payer": ["ada"]}, "payer"),
+        ("scan", {}, "url"),
+        ("scan", {"url": ""}, "url"),
+        ("scan", {"url": "http://["}, "url"),
+        ("scan", {"url": "https://elsewhere.example/x"}, "url"),
+        ("scan", {"url": "weixin://wxpay/bizpayurl?pr=nothing"}, "url"),
+        ("confirm", {"action": "pay"}, "trade"),
+        ("confirm", {"trade": "x", "action": "steal"}, "action"),
+        ("confirm", {"trade": "no such order", "action": "pay"}, "trade"),
+        ("confirm", {"url": "https://elsewhere.example/x", "action": "pay"}, "url"),
+        ("clock", {}, "advance_s"),
+        ("clock", {"advance_s": "1"}, "advance_s"),
+        ("clock", {"advance_s": True}, "advance_s"),
+        ("clock", {"advance_s": -1}, "advance_s"),
+        ("clock", {"advance_s": math.nan}, "advance_s"),
+        ("clock", {"advance_s": math.inf}, "advance_s"),
+        ("clock", {"advance_s": 1e300}, "advance_s"),
+        ("clock", {"advance_s": 10**400}, "advance_s"),
+    ],
+)
+def test_what_cannot_be_done_names_the_field(
+    sandbox: Sandbox, name: str, asked: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(ControlRefused) as refused:
+        sandbox.control("POST", name, asked)
+    assert (refused.value.status, refused.value.field) == (400, field)
+    assert refused.value.text
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"1", b"null", b"\xff\xfe", b"[" * 50_000, b'{"a": "' + b"a" * 70_000 + b'"}']
+)
+@pytest.mark.parametrize("name", ["codes", "scan", "confirm", "clock"])
+def test_an_unreadable_body_is_refused(sandbox: Sandbox, name: str, body: bytes) -> None:
+    status, answer = sandbox.call("POST", f"/control/{name}", body)
+    assert status == 400
+    assert json.loads(answer)["field"] is None
+
+
+def test_unknown_paths_and_methods_are_answered_in_json(sandbox: Sandbox) -> None:
+    for method, path, expected in (
+        ("GET", "/control/nothing", 404),
+        ("GET", "/control/codes", 405),
+        ("POST", "/control/book", 405),
+        ("DELETE", "/control/clock", 405),
+    ):
+        status, answer = sandbox.call(method, path)
+        assert status == expected
+        assert set(json.loads(answer)) == {"error", "field"}
+
+
+def test_the_clock_moves_forward_and_tells_by_how_much(sandbox: Sandbox) -> None:
+    before = sandbox.control("GET", "clock")
+    after = sandbox.control("POST", "clock", {"advance_s": 90.5})
+    assert after["offset_s"] == before["offset_s"] + 90.5
+    passed = datetime.fromisoformat(after["now"]) - datetime.fromisoformat(before["now"])
+    assert 90.5 <= passed.total_seconds() < 100
+    assert (sandbox.folder / "clock").stat().st_size == 8
+
+
+def test_every_wallet_has_two_rich_payers(sandbox: Sandbox) -> None:
+    rows = sandbox.control("GET", "payers")
+    assert [row["wallet"] for row in rows] == ["alipay"] * 2 + ["wechat"] * 2 + ["wechat_hk"] * 2
+    assert all(set(row) == {"payer", "wallet", "openids", "balance"} for row in rows)
+    assert all(row["balance"] > 10**11 for row in rows)
+
+
+def test_accounts_come_by_shop_and_demo_first(sandbox: Sandbox) -> None:
+    rows = sandbox.control("GET", "accounts")
+    assert [(row["shop"], row["wallet"], row["scene"]) for row in rows] == [
+        ("demo", "alipay", "online"),
+        ("demo", "alipay", "offline"),
+        ("demo", "wechat", "both"),
+        ("wechat_only", "wechat", "both"),
+        ("chain_east", "alipay", "online"),
+        ("chain_east", "alipay", "offline"),
+        ("chain_east", "wechat", "both"),
+        ("chain_west", "alipay", "online"),
+        ("chain_west", "alipay", "offline"),
+        ("chain_west", "wechat", "both"),
+    ]
+    assert all(re.fullmatch("[a-z0-9]{32}", row["key"]) for row in rows)
+    assert [row["sign_type"] for row in rows] == [
+        *("MD5", "MD5", "MD5"),
+        "HMAC-SHA256",
+        *("RSA", "RSA", "HMAC-SHA256"),
+        *("RSA2", "RSA2", "MD5"),
+    ]
+    assert rows[0]["gateway_url"] == sandbox.http + "/gateway.do"
+    assert len({row["pid"] for row in rows if row["wallet"] == "alipay"}) == 6
+
+
+def test_private_keys_are_for_the_owner_only(sandbox: Sandbox) -> None:
+    private = [sandbox.folder / "shops.json", *sandbox.folder.glob("certificates/*.key.pem")]
+    assert len(private) > 3
+    assert all(path.stat().st_mode & 0o077 == 0 for path in private)
+
+
+def test_the_book_is_asked_by_wallet(sandbox: Sandbox) -> None:
+    order = fresh()
+    offline = shop(sandbox, "offline")
+    assert offline.pay_spot(sandbox.code(), order)["result_code"] == "SUCCESS"
+    rows = sandbox.control("GET", "book")["trades"]
+    (row,) = [row for row in rows if row["order"] == order]
+    assert set(row) == {"wallet", "order", "trade", "state", "amount", "currency", "refunded"}
+    assert row["wallet"] == "alipay"
+    assert sandbox.control("GET", "book?wallet=wechat") == {"trades": [], "refunds": []}
+    with pytest.raises(ControlRefused) as refused:
+        sandbox.control("GET", "book?wallet=paypal")
+    assert refused.value.field == "wallet"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_books_clock_and_keys_survive_the_end_of_the_process(
+    own_sandbox: Sandbox, number: signal.Signals
+) -> None:
+    offline = shop(own_sandbox, "offline")
+    order, waiting = fresh(), fresh()
+    offline.pay_spot(own_sandbox.code(), order)
+    code = own_sandbox.code("password")
+    offline.pay_spot(code, waiting)
+    own_sandbox.advance(60)
+    seen = [own_sandbox.control("GET", name) for name in ("book", "accounts", "payers")]
+    offset = own_sandbox.control("GET", "clock")["offset_s"]
+    own_sandbox.restart(number=number)
+    assert [own_sandbox.control("GET", name) for name in ("book", "accounts", "payers")] == seen
+    assert own_sandbox.control("GET", "clock")["offset_s"] == offset
+    assert confirm(own_sandbox, trade=waiting)["state"] == "TRADE_SUCCESS"
+    assert balance(own_sandbox, "ada") < 10**12
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_polite_end_is_a_clean_end(own_sandbox: Sandbox, number: signal.Signals) -> None:
+    assert own_sandbox.end(number) == 0

@@ -1,0 +1,102 @@
+"""The shared parts on their own: clock file, rates, codes, transactions."""
+
+import sqlite3
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tael_sandbox import codes, payers, rates
+from tael_sandbox.books import Books
+from tael_sandbox.clock import FURTHEST_OFFSET, Clock, bjt
+from tael_sandbox.wallet import ControlError
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Clock:
+    return Clock(tmp_path / "clock")
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Books:
+    opened = Books(tmp_path / "books.sqlite")
+    with opened.transaction() as connection:
+        payers.settle_in(connection)
+    return opened
+
+
+def test_a_move_of_the_clock_is_seen_through_every_map_of_the_file(tmp_path: Path, clock: Clock) -> None:
+    other = Clock(tmp_path / "clock")
+    clock.advance(1.5)
+    assert other.offset == Clock(tmp_path / "clock").offset == timedelta(seconds=1.5)
+    assert (tmp_path / "clock").read_bytes() == (1_500_000).to_bytes(8, "little", signed=True)
+    assert abs(other.now() - clock.now()) < timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("seconds", [-0.1, float("nan"), float("inf"), 1e12])
+def test_the_clock_goes_neither_back_nor_beyond_its_limit(clock: Clock, seconds: float) -> None:
+    with pytest.raises(ValueError, match="clock"):
+        clock.advance(seconds)
+    assert clock.offset == timedelta(0)
+    clock.advance(FURTHEST_OFFSET.total_seconds())
+    with pytest.raises(ValueError, match="50 years"):
+        clock.advance(1)
+
+
+def test_beijing_is_eight_hours_ahead(clock: Clock) -> None:
+    now = clock.now()
+    assert bjt(now) == now
+    assert bjt(now).utcoffset() == timedelta(hours=8)
+
+
+def test_conversion_rounds_half_up_and_knows_currencies_without_cents() -> None:
+    assert rates.to_cny_minor(3925, "HKD") == 3581
+    assert rates.to_cny_minor(100, "USD") == 710
+    assert rates.to_cny_minor(1000, "JPY") == 4820
+    assert rates.convert(4820, "CNY", "JPY") == 1000
+    assert rates.to_cny_minor(50, "CNY") == 50
+    assert (rates.in_units(3925, "HKD"), rates.in_units(100, "JPY")) == ("39.25", "100")
+    assert (rates.in_units(5, "HKD"), rates.in_units(0, "CNY")) == ("0.05", "0.00")
+    assert rates.rate_to_cny("USD") == Decimal("7.1034")
+
+
+def test_half_a_cent_is_rounded_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rates.CNY_PER_UNIT, "HKD", Decimal("0.5"))
+    assert rates.to_cny_minor(1, "HKD") == 1
+
+
+def test_a_code_is_used_by_one_order_and_dies_of_age(books: Books, clock: Clock) -> None:
+    auth_code = codes.issue_code(books, clock, "alipay", "pays", None)
+    code = codes.read_code(books.reader, auth_code)
+    assert code is not None
+    assert not code.is_expired(clock.now() + codes.CODE_LIFE - timedelta(minutes=1))
+    assert code.is_expired(clock.now() + codes.CODE_LIFE)
+    assert not code.is_used_by_other("A")
+    with books.transaction() as connection:
+        codes.mark_used(connection, auth_code, "A")
+    used = codes.read_code(books.reader, auth_code)
+    assert used is not None
+    assert (used.is_used_by_other("A"), used.is_used_by_other("B")) == (False, True)
+    assert codes.read_code(books.reader, "0") is None
+
+
+def test_a_failed_transaction_leaves_nothing(books: Books) -> None:
+    def debit_and_fail() -> None:
+        with books.transaction() as connection:
+            assert payers.debit(connection, "ada", 5)
+            raise ControlError("no")
+
+    with pytest.raises(ControlError):
+        debit_and_fail()
+    assert payers.payer_of(books.reader, "alipay", None).balance == payers.OPENING_BALANCE_MINOR
+
+
+def test_nobody_pays_more_than_the_balance(books: Books) -> None:
+    with books.transaction() as connection:
+        assert not payers.debit(connection, "ada", payers.OPENING_BALANCE_MINOR + 1)
+        assert payers.debit(connection, "ada", payers.OPENING_BALANCE_MINOR)
+        payers.credit(connection, "ada", 1)
+        assert payers.payer_of(connection, "alipay", "ada").balance == 1
+    with pytest.raises(sqlite3.IntegrityError), books.transaction() as connection:
+        connection.execute("UPDATE payer SET balance = -1 WHERE payer = 'ada'")

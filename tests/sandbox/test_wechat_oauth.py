@@ -1,0 +1,110 @@
+"""The two OAuth calls that tell a page inside WeChat who is looking at it."""
+
+import http.client
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+
+from tests.sandbox.conftest import Sandbox
+from tests.sandbox.wechat_shop import Shop, openid, shop
+
+PAGE = "https://shop.example/pay?order=7"
+
+
+@pytest.fixture
+def demo(sandbox: Sandbox) -> Shop:
+    return shop(sandbox)
+
+
+def get(sandbox: Sandbox, path: str, query: dict[str, str]) -> tuple[int, str, Any]:
+    base = urlsplit(sandbox.http)
+    assert base.hostname is not None
+    connection = http.client.HTTPConnection(base.hostname, base.port, timeout=10)
+    connection.request("GET", f"{path}?{urlencode(query)}")
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, answer.getheader("Location", ""), json.loads(body or b"null")
+
+
+def authorize(sandbox: Sandbox, demo: Shop, **change: str) -> tuple[int, str, Any]:
+    asked = {
+        "appid": demo.account["sub_appid"],
+        "redirect_uri": PAGE,
+        "response_type": "code",
+        "scope": "snsapi_base",
+        "state": "a b&c",
+    }
+    return get(sandbox, "/connect/oauth2/authorize", asked | change)
+
+
+def oauth_code(sandbox: Sandbox, demo: Shop, **change: str) -> str:
+    status, location, _ = authorize(sandbox, demo, **change)
+    assert status == 302
+    return parse_qs(urlsplit(location).query)["code"][0]
+
+
+def exchange(sandbox: Sandbox, demo: Shop, auth: str, **change: str) -> Any:
+    asked = {
+        "appid": demo.account["sub_appid"],
+        "secret": demo.account["sub_secret"],
+        "code": auth,
+        "grant_type": "authorization_code",
+    }
+    status, _, answer = get(sandbox, "/sns/oauth2/access_token", asked | change)
+    assert status == 200
+    return answer
+
+
+def test_the_page_learns_the_payers_openid_and_can_be_paid(sandbox: Sandbox, demo: Shop) -> None:
+    status, location, _ = authorize(sandbox, demo)
+    assert status == 302
+    parts = urlsplit(location)
+    query = parse_qs(parts.query)
+    assert f"{parts.scheme}://{parts.netloc}{parts.path}" == "https://shop.example/pay"
+    assert (query["order"], query["state"]) == (["7"], ["a b&c"])
+    answer = exchange(sandbox, demo, query["code"][0])
+    assert set(answer) == {"access_token", "expires_in", "refresh_token", "openid", "scope"}
+    assert answer["openid"] == openid(sandbox, "chen", demo.account["sub_appid"])
+    sub_appid = demo.account["sub_appid"]
+    made = demo.order(trade_type="JSAPI", sub_appid=sub_appid, sub_openid=answer["openid"])
+    assert made["result_code"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("payer", ["dora", "emil"])
+def test_the_holder_of_the_phone_can_be_chosen(sandbox: Sandbox, demo: Shop, payer: str) -> None:
+    answer = exchange(sandbox, demo, oauth_code(sandbox, demo, payer=payer))
+    assert answer["openid"] == openid(sandbox, payer, demo.account["sub_appid"])
+
+
+def test_a_code_is_good_once_for_five_minutes_and_one_appid(sandbox: Sandbox, demo: Shop) -> None:
+    first, late, other = (oauth_code(sandbox, demo) for _ in range(3))
+    exchange(sandbox, demo, first)
+    assert exchange(sandbox, demo, first)["errcode"] == 40163
+    neighbour = shop(sandbox, "wechat_only")
+    assert exchange(sandbox, neighbour, other)["errcode"] == 40029
+    assert exchange(sandbox, demo, "unheard-of")["errcode"] == 40029
+    sandbox.advance(301)
+    assert exchange(sandbox, demo, late)["errcode"] == 40029
+
+
+def test_a_wrong_exchange_spends_nothing(sandbox: Sandbox, demo: Shop) -> None:
+    auth = oauth_code(sandbox, demo)
+    assert exchange(sandbox, demo, auth, secret="wrong")["errcode"] == 40125
+    assert exchange(sandbox, demo, auth, appid="wx0")["errcode"] == 40013
+    assert exchange(sandbox, demo, auth, grant_type="password")["errcode"] == 40002
+    assert "openid" in exchange(sandbox, demo, auth)
+
+
+def test_a_wrong_authorization_goes_nowhere(sandbox: Sandbox, demo: Shop) -> None:
+    for change, errcode in (
+        ({"appid": "wx0"}, 40013),
+        ({"appid": demo.account["appid"]}, 10005),
+        ({"scope": "all"}, 10005),
+        ({"redirect_uri": "javascript:alert(1)"}, 10003),
+        ({"payer": "ada"}, 46004),
+    ):
+        status, location, answer = authorize(sandbox, demo, **change)
+        assert (status, location, answer["errcode"]) == (400, "", errcode)

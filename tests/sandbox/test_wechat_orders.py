@@ -1,0 +1,281 @@
+"""unifiedorder, orderquery, closeorder, and the payer's phone that pays such orders."""
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from tests.sandbox.conftest import ControlRefused, Sandbox
+from tests.sandbox.wechat_shop import Shop, balance, code, confirm, fresh, openid, shop, spent
+
+HKD_88_IN_CNY = 8028  # 88.00 HKD at 0.9123
+
+
+@pytest.fixture
+def demo(sandbox: Sandbox) -> Shop:
+    return shop(sandbox)
+
+
+def jsapi(sandbox: Sandbox, demo: Shop, payer: str = "chen") -> dict[str, Any]:
+    sub_appid = demo.account["sub_appid"]
+    return {
+        "trade_type": "JSAPI",
+        "sub_appid": sub_appid,
+        "sub_openid": openid(sandbox, payer, sub_appid),
+        "device_info": "WEB",
+    }
+
+
+def test_a_native_order_is_made_shown_paid_and_queried(sandbox: Sandbox, demo: Shop) -> None:
+    number = fresh()
+    made = demo.order(out_trade_no=number, attach="table 4")
+    assert (made.status, made.content_type.split(";")[0]) == (200, "text/plain")
+    assert made["result_code"] == "SUCCESS"
+    assert made["trade_type"] == "NATIVE"
+    assert len(made["prepay_id"]) == 36
+    assert made["code_url"].startswith("weixin://wxpay/bizpayurl?pr=")
+    assert demo.state(number) == "NOTPAY"
+    seen = sandbox.control("POST", "scan", {"url": made["code_url"]})
+    assert seen.pop("trade")
+    assert seen == {
+        "wallet": "wechat",
+        "order": number,
+        "payee": "Demo Shop",
+        "subject": "Demo Shop-tea & <cups>",
+        "amount": 8800,
+        "currency": "HKD",
+        "amount_cny": HKD_88_IN_CNY,
+        "state": "NOTPAY",
+    }
+    with spent(sandbox, "dora", HKD_88_IN_CNY):
+        done = confirm(sandbox, "pay", url=made["code_url"], payer="dora")
+    assert (done["state"], done["return_to"]) == ("SUCCESS", None)
+    assert done["trade"] == {
+        "wallet": "wechat",
+        "order": number,
+        "trade": done["trade"]["transaction_id"],
+        "transaction_id": done["trade"]["transaction_id"],
+        "state": "SUCCESS",
+        "amount": 8800,
+        "currency": "HKD",
+        "refunded": 0,
+    }
+    said = demo.query(number).fields
+    assert said["trade_state"] == "SUCCESS"
+    assert said["transaction_id"] == done["trade"]["transaction_id"]
+    assert len(said["transaction_id"]) == 28
+    assert said["openid"] == openid(sandbox, "dora", demo.account["appid"])
+    assert (said["total_fee"], said["fee_type"]) == ("8800", "HKD")
+    assert (said["cash_fee"], said["cash_fee_type"], said["rate"]) == ("8028", "CNY", "91230000")
+    assert (said["attach"], said["trade_type"], len(said["time_end"])) == ("table 4", "NATIVE", 14)
+    assert "sub_openid" not in said
+    by_id = demo.call("/pay/orderquery", transaction_id=said["transaction_id"], out_trade_no="unknown")
+    assert by_id["out_trade_no"] == number  # the wallet's number wins
+
+
+def test_an_unpaid_order_tells_only_its_state(demo: Shop) -> None:
+    number = fresh()
+    demo.order(out_trade_no=number, attach="a", device_info="till 1")
+    said = demo.query(number).fields
+    frame = {"return_code", "return_msg", "appid", "mch_id", "sub_mch_id", "nonce_str", "result_code", "sign"}
+    assert set(said) - frame == {"out_trade_no", "attach", "device_info", "trade_state", "trade_state_desc"}
+
+
+def test_a_hong_kong_payer_pays_in_hkd_without_a_rate(sandbox: Sandbox, demo: Shop) -> None:
+    number = fresh()
+    made = demo.order(out_trade_no=number)
+    with spent(sandbox, "emil", 8800):
+        assert confirm(sandbox, "pay", url=made["code_url"], payer="emil")["trade"]["wallet"] == "wechat_hk"
+    said = demo.query(number).fields
+    assert (said["cash_fee"], said["cash_fee_type"], said.get("rate")) == ("8800", "HKD", None)
+
+
+@pytest.mark.parametrize(
+    ("fee_type", "total_fee", "cash_fee"), [("JPY", 100, 482), ("KRW", 1, 1), ("THB", 1, 1), ("CNY", 7, 7)]
+)
+def test_the_payers_side_is_converted_half_up(
+    sandbox: Sandbox, demo: Shop, fee_type: str, total_fee: int, cash_fee: int
+) -> None:
+    made = demo.order(fee_type=fee_type, total_fee=total_fee)
+    with spent(sandbox, "chen", cash_fee):
+        confirm(sandbox, "pay", url=made["code_url"])
+
+
+def test_a_jsapi_order_can_be_paid_by_the_owner_of_the_openid_only(sandbox: Sandbox, demo: Shop) -> None:
+    number = fresh()
+    made = demo.order(out_trade_no=number, **jsapi(sandbox, demo, "dora"))
+    assert "code_url" not in made.fields
+    package = f"prepay_id={made['prepay_id']}"
+    assert sandbox.control("POST", "scan", {"url": made["prepay_id"]})["order"] == number
+    with pytest.raises(ControlRefused, match="only dora"):
+        confirm(sandbox, "pay", url=package, payer="chen")
+    with spent(sandbox, "dora", HKD_88_IN_CNY):
+        assert confirm(sandbox, "pay", url=package)["state"] == "SUCCESS"
+    said = demo.query(number).fields
+    assert said["sub_openid"] == openid(sandbox, "dora", demo.account["sub_appid"])
+    assert said["device_info"] == "WEB"
+
+
+def test_an_openid_of_the_provider_will_do(sandbox: Sandbox, demo: Shop) -> None:
+    made = demo.order(trade_type="JSAPI", openid=openid(sandbox, "chen", demo.account["appid"]))
+    assert made["result_code"] == "SUCCESS"
+
+
+def test_an_openid_under_another_appid_is_refused(sandbox: Sandbox, demo: Shop) -> None:
+    stranger = openid(sandbox, "chen", demo.account["sub_appid"])
+    assert demo.order(trade_type="JSAPI", openid=stranger).error == "invalid openid"
+    both = {**jsapi(sandbox, demo), "openid": openid(sandbox, "dora", demo.account["appid"])}
+    assert demo.order(**both).error == "invalid openid"
+
+
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        ({"product_id": ""}, "缺少参数"),
+        ({"trade_type": "JSAPI"}, "缺少参数"),
+        ({"trade_type": "JSAPI", "sub_openid": "o123"}, "缺少参数"),
+        ({"sub_openid": "o123"}, "缺少参数"),
+        ({"trade_type": "MWEB"}, "商户号该产品权限未开通，请前往商户平台>产品中心检查后重试"),
+        ({"trade_type": "CASH"}, "trade_type参数格式错误"),
+        ({"time_expire": "20260230000000"}, "time_expire参数格式错误"),
+        ({"time_expire": "20200101000000"}, "time_expire参数格式错误"),
+        ({"time_start": "20991231000000", "time_expire": "20991230000000"}, "time_expire参数格式错误"),
+        ({"time_start": "today"}, "time_start参数格式错误"),
+        ({"notify_url": "http://shop.example/n?order=1"}, "notify_url参数格式错误"),
+        ({"notify_url": "shop.example/n"}, "notify_url参数格式错误"),
+        ({"notify_url": "http://shop.example:x/n"}, "notify_url参数格式错误"),
+        ({"total_fee": "0"}, "total_fee参数格式错误"),
+        ({"total_fee": "08"}, "total_fee参数格式错误"),
+        ({"total_fee": "8.5"}, "total_fee参数格式错误"),
+        ({"total_fee": "-1"}, "total_fee参数格式错误"),
+        ({"fee_type": "XXX"}, "fee_type参数格式错误"),
+        ({"out_trade_no": "A B"}, "out_trade_no参数格式错误"),
+        ({"out_trade_no": "x" * 33}, "out_trade_no参数格式错误"),
+        ({"body": "b" * 129}, "body参数格式错误"),
+    ],
+    ids=str,
+)
+def test_a_malformed_order_is_refused_unsigned(demo: Shop, change: dict[str, str], answer: str) -> None:
+    assert demo.order(**change).error == answer
+
+
+def test_the_same_unpaid_order_may_be_asked_for_again(sandbox: Sandbox, demo: Shop) -> None:
+    number = fresh()
+    first, again = demo.order(out_trade_no=number), demo.order(out_trade_no=number)
+    assert (first["prepay_id"], first["code_url"]) == (again["prepay_id"], again["code_url"])
+    for change in ({"total_fee": 8801}, {"fee_type": "USD"}, {"body": "other"}, jsapi(sandbox, demo)):
+        other = demo.order(out_trade_no=number, **change)
+        assert (other.error, other["err_code_des"]) == ("INVALID_REQUEST", "201 商户订单号重复")
+    neighbour = shop(sandbox, "wechat_only").order(out_trade_no=number)
+    assert neighbour.error == "INVALID_REQUEST"  # numbers belong to the provider
+    assert shop(sandbox, "chain_east").order(out_trade_no=number).error == ""
+
+
+def test_a_number_that_is_paid_or_closed_is_spent(sandbox: Sandbox, demo: Shop) -> None:
+    paid, closed = fresh(), fresh()
+    confirm(sandbox, "pay", url=demo.order(out_trade_no=paid)["code_url"])
+    demo.order(out_trade_no=closed)
+    assert demo.call("/pay/closeorder", out_trade_no=closed)["result_code"] == "SUCCESS"
+    assert demo.order(out_trade_no=paid).error == "ORDERPAID"
+    assert demo.order(out_trade_no=closed).error == "ORDERCLOSED"
+    with pytest.raises(ControlRefused, match="nothing to pay"):
+        confirm(sandbox, "pay", trade=paid)
+    with pytest.raises(ControlRefused, match="nothing to pay"):
+        confirm(sandbox, "pay", trade=closed)
+
+
+def test_closing(sandbox: Sandbox, demo: Shop) -> None:
+    number, paid, till = fresh(), fresh(), fresh()
+    demo.order(out_trade_no=number)
+    close = "/pay/closeorder"
+    assert demo.call(close, out_trade_no=number)["result_code"] == "SUCCESS"
+    assert demo.state(number) == "CLOSED"
+    assert demo.call(close, out_trade_no=number).error == "ORDERCLOSED"
+    confirm(sandbox, "pay", url=demo.order(out_trade_no=paid)["code_url"])
+    assert demo.call(close, out_trade_no=paid).error == "ORDERPAID"
+    demo.scan_code(code(sandbox, "password"), out_trade_no=till)
+    assert demo.call(close, out_trade_no=till).error == "TRADE_STATE_ERROR"
+    assert demo.call(close, out_trade_no=fresh()).error == "ORDERNOTEXIST"
+    assert shop(sandbox, "wechat_only").call(close, out_trade_no=number).error == "ORDERNOTEXIST"
+
+
+def test_an_order_is_another_shops_secret(sandbox: Sandbox, demo: Shop) -> None:
+    number = fresh()
+    demo.order(out_trade_no=number)
+    for label in ("wechat_only", "chain_east"):
+        assert shop(sandbox, label).query(number).error == "ORDERNOTEXIST"
+    unknown = demo.query(fresh())
+    assert (unknown.error, unknown["err_code_des"]) == ("ORDERNOTEXIST", "order not exist")
+
+
+@pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
+def test_each_call_may_choose_its_algorithm(demo: Shop, sign_type: str) -> None:
+    number = fresh()
+    assert demo.order(out_trade_no=number, sign_type=sign_type)["result_code"] == "SUCCESS"
+    assert demo.query(number, sign_type="MD5")["trade_state"] == "NOTPAY"
+    assert demo.call("/pay/closeorder", sign_type, out_trade_no=number)["result_code"] == "SUCCESS"
+    refused = demo.call("/pay/closeorder", sign_type, out_trade_no=number)
+    assert refused.error == "ORDERCLOSED"  # signed by the same algorithm, as `call` has checked
+
+
+def test_orders_close_themselves(sandbox: Sandbox, demo: Shop) -> None:
+    two_hours, short = fresh(), fresh()
+    plain = demo.order(out_trade_no=two_hours)
+    now = sandbox.control("GET", "clock")["now"]
+    stamp = beijing_stamp(now, 5)
+    demo.order(out_trade_no=short, time_start=beijing_stamp(now, -5), time_expire=stamp)
+    sandbox.advance(50)  # five seconds were made a minute
+    assert demo.state(short) == "NOTPAY"
+    sandbox.advance(15)
+    assert demo.state(short) == "CLOSED"
+    sandbox.advance(7200 - 75)
+    assert demo.state(two_hours) == "NOTPAY"
+    sandbox.advance(20)
+    poor = balance(sandbox, "chen")
+    with pytest.raises(ControlRefused, match="CLOSED"):
+        confirm(sandbox, "pay", url=plain["code_url"])
+    assert balance(sandbox, "chen") == poor
+    assert demo.state(two_hours) == "CLOSED"
+
+
+def beijing_stamp(now: str, seconds: int) -> str:
+    at = datetime.fromisoformat(now) + timedelta(seconds=seconds)
+    return at.astimezone(timezone(timedelta(hours=8))).strftime("%Y%m%d%H%M%S")
+
+
+def test_cancel_and_a_wrong_password_leave_an_order_as_it_was(sandbox: Sandbox, demo: Shop) -> None:
+    number = fresh()
+    made = demo.order(out_trade_no=number)
+    for action in ("cancel", "wrong_password"):
+        assert confirm(sandbox, action, url=made["code_url"])["state"] == "NOTPAY"
+
+
+def test_the_phone_refuses_what_it_does_not_know(sandbox: Sandbox, demo: Shop) -> None:
+    made = demo.order()
+    for url in ("weixin://wxpay/bizpayurl?pr=0000000", "prepay_id=wx1", "wx" + "0" * 34):
+        with pytest.raises(ControlRefused, match="no such code"):
+            sandbox.control("POST", "scan", {"url": url})
+    with pytest.raises(ControlRefused, match="no wallet knows"):
+        sandbox.control("POST", "scan", {"url": "https://example.org/"})
+    with pytest.raises(ControlRefused, match="no wallet knows"):
+        confirm(sandbox, "pay", trade="unheard-of")
+    for stranger in ("ada", "nobody"):
+        with pytest.raises(ControlRefused, match="no payer"):
+            confirm(sandbox, "pay", url=made["code_url"], payer=stranger)
+
+
+def test_more_than_the_payer_has_is_not_paid(sandbox: Sandbox, demo: Shop) -> None:
+    number = fresh()
+    made = demo.order(out_trade_no=number, total_fee=999_999_999_999, fee_type="USD")
+    with pytest.raises(ControlRefused, match="enough money"):
+        confirm(sandbox, "pay", url=made["code_url"])
+    assert demo.state(number) == "NOTPAY"
+
+
+def test_the_book_tells_each_trade_in_the_price_currency(sandbox: Sandbox, demo: Shop) -> None:
+    number = fresh()
+    confirm(sandbox, "pay", url=demo.order(out_trade_no=number)["code_url"])
+    rows = sandbox.control("GET", "book?wallet=wechat")["trades"]
+    row = next(row for row in rows if row["order"] == number)
+    assert set(row) == {"wallet", "order", "trade", "state", "amount", "currency", "refunded"}
+    assert (row["state"], row["amount"], row["currency"], row["refunded"]) == ("SUCCESS", 8800, "HKD", 0)

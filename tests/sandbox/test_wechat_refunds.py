@@ -1,0 +1,165 @@
+"""refund and refundquery."""
+
+from typing import Any
+
+import pytest
+
+from tests.sandbox.conftest import Sandbox
+from tests.sandbox.wechat_shop import Shop, code, fresh, shop, spent
+
+
+@pytest.fixture
+def demo(sandbox: Sandbox) -> Shop:
+    return shop(sandbox)
+
+
+@pytest.fixture
+def paid(sandbox: Sandbox, demo: Shop) -> str:
+    """The number of a micropay of 88.00 HKD."""
+    number = fresh()
+    assert demo.scan_code(code(sandbox), out_trade_no=number)["result_code"] == "SUCCESS"
+    return number
+
+
+def refunded(sandbox: Sandbox, number: str) -> int:
+    rows = sandbox.control("GET", "book?wallet=wechat")["trades"]
+    return int(next(row for row in rows if row["order"] == number)["refunded"])
+
+
+def test_a_refund_is_accepted_and_done_two_seconds_later(sandbox: Sandbox, demo: Shop, paid: str) -> None:
+    number = fresh("R")
+    with spent(sandbox, "chen", 0):
+        said = demo.refund(paid, 8800, out_refund_no=number, refund_fee_type="HKD").fields
+    assert (said["result_code"], said["out_refund_no"], said["out_trade_no"]) == ("SUCCESS", number, paid)
+    assert (said["refund_fee"], said["refund_fee_type"], said["total_fee"]) == ("8800", "HKD", "8800")
+    assert (said["cash_fee"], said["cash_refund_fee"], said["rate"]) == ("8028", "8028", "91230000")
+    assert said["refund_id"].startswith("50")
+    assert demo.state(paid) == "REFUND"
+    seen = demo.call("/pay/refundquery", out_refund_no=number).fields
+    assert (seen["refund_status_0"], seen["refund_count"]) == ("PROCESSING", "1")
+    assert "refund_success_time_0" not in seen
+    with spent(sandbox, "chen", -8028):
+        sandbox.advance(2)
+    seen = demo.call("/pay/refundquery", refund_id=said["refund_id"], out_refund_no="wrong").fields
+    assert (seen["refund_status_0"], seen["out_refund_no_0"]) == ("SUCCESS", number)
+    assert len(seen["refund_success_time_0"]) == 19
+    assert seen["refund_recv_accout_0"] == "支付用户零钱"
+    rows = sandbox.control("GET", "book?wallet=wechat")["refunds"]
+    assert {
+        "wallet": "wechat",
+        "order": paid,
+        "refund_order": number,
+        "state": "SUCCESS",
+        "amount": 8800,
+    } in rows
+
+
+def test_parts_add_up_to_what_the_payer_paid(sandbox: Sandbox, demo: Shop, paid: str) -> None:
+    parts = (3333, 3333, 2134)
+    with spent(sandbox, "chen", -8028):
+        cash = [int(demo.refund(paid, part)["cash_refund_fee"]) for part in parts]
+        sandbox.advance(2)
+    assert sum(cash) == 8028
+    full = demo.refund(paid, 1)
+    assert (full.error, full["err_code_des"]) == ("ERROR", "订单已全额退款")
+    assert refunded(sandbox, paid) == 8800
+    seen = demo.call("/pay/refundquery", out_trade_no=paid).fields
+    assert (seen["refund_count"], seen["refund_fee_2"]) == ("3", "2134")
+
+
+def test_the_same_refund_is_done_once(sandbox: Sandbox, demo: Shop, paid: str) -> None:
+    number = fresh("R")
+    first = demo.refund(paid, 500, out_refund_no=number).fields
+    sandbox.advance(2)
+    again = demo.refund(paid, 500, out_refund_no=number).fields
+    for unlike in ("nonce_str", "sign"):
+        assert first.pop(unlike) != again.pop(unlike)
+    assert first == again
+    assert refunded(sandbox, paid) == 500
+    other = fresh()
+    demo.scan_code(code(sandbox), out_trade_no=other)
+    assert demo.refund(paid, 501, out_refund_no=number).error == "PARAM_ERROR"
+    assert demo.refund(other, 500, out_refund_no=number).error == "PARAM_ERROR"
+    assert demo.refund(paid, 500, out_refund_no=number, total_fee=8801).error == "PARAM_ERROR"
+
+
+def test_a_full_refund_may_be_asked_for_again_by_its_number(demo: Shop, paid: str) -> None:
+    number = fresh("R")
+    demo.refund(paid, 8800, out_refund_no=number)
+    assert demo.refund(paid, 8800, out_refund_no=number).error == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"total_fee": 8801}, "PARAM_ERROR"),
+        ({"refund_fee_type": "CNY"}, "PARAM_ERROR"),
+        ({"refund_fee": 8801}, "PARAM_ERROR"),
+        ({"refund_fee": 0}, "refund_fee参数格式错误"),
+        ({"refund_account": "PETTY_CASH"}, "refund_account参数格式错误"),
+        ({"notify_url": "http://shop.example/n?x=1"}, "notify_url参数格式错误"),
+        ({"out_refund_no": ""}, "缺少参数"),
+        ({"out_trade_no": ""}, "缺少参数"),
+        ({"transaction_id": "12"}, "INVALID_TRANSACTIONID"),
+        ({"transaction_id": "4" * 28}, "ORDERNOTEXIST"),
+    ],
+    ids=str,
+)
+def test_a_wrong_refund_moves_nothing(
+    sandbox: Sandbox, demo: Shop, paid: str, change: dict[str, Any], error: str
+) -> None:
+    asked = {
+        "out_trade_no": paid,
+        "out_refund_no": fresh("R"),
+        "total_fee": 8800,
+        "refund_fee": 100,
+        **change,
+    }
+    assert demo.call("/secapi/pay/refund", **asked).error == error
+    assert (demo.state(paid), refunded(sandbox, paid)) == ("SUCCESS", 0)
+
+
+def test_what_cannot_be_refunded(sandbox: Sandbox, demo: Shop, paid: str) -> None:
+    unpaid = fresh()
+    demo.order(out_trade_no=unpaid)
+    assert demo.refund(unpaid, 1).error == "ERROR"
+    assert demo.refund(fresh(), 1).error == "ORDERNOTEXIST"
+    assert shop(sandbox, "wechat_only").refund(paid, 1).error == "ORDERNOTEXIST"
+    assert demo.refund(paid, 4400).error == ""
+    assert demo.refund(paid, 4401).error == "PARAM_ERROR"
+
+
+def test_fifty_parts_are_the_most(demo: Shop, paid: str) -> None:
+    for _ in range(50):
+        assert demo.refund(paid, 1).error == ""
+    assert demo.refund(paid, 1).error == "PARAM_ERROR"
+    first = demo.call("/pay/refundquery", out_trade_no=paid).fields
+    assert (first["refund_count"], first["total_refund_count"]) == ("10", "50")
+    last = demo.call("/pay/refundquery", out_trade_no=paid, offset=45).fields
+    assert (last["refund_count"], "refund_id_4" in last, "refund_id_5" in last) == ("5", True, False)
+
+
+def test_after_a_year_it_is_too_late(sandbox: Sandbox, demo: Shop, paid: str) -> None:
+    number = fresh("R")
+    sandbox.advance(364 * 86_400)
+    assert demo.refund(paid, 1, out_refund_no=number).error == ""
+    sandbox.advance(2 * 86_400)
+    assert demo.refund(paid, 1).error == "TRADE_OVERDUE"
+    assert demo.refund(paid, 1, out_refund_no=number).error == ""
+
+
+def test_refunds_that_do_not_exist(sandbox: Sandbox, demo: Shop, paid: str) -> None:
+    ask = "/pay/refundquery"
+    asks: list[dict[str, Any]] = [
+        {"out_refund_no": "R0"},
+        {"refund_id": "50"},
+        {"out_trade_no": paid},
+        {"out_trade_no": "none"},
+    ]
+    for asked in asks:
+        missing = demo.call(ask, **asked)
+        assert (missing.error, missing["err_code_des"]) == ("REFUNDNOTEXIST", "not exist")
+    number = fresh("R")
+    demo.refund(paid, 1, out_refund_no=number)
+    assert shop(sandbox, "wechat_only").call(ask, out_refund_no=number).error == "REFUNDNOTEXIST"
+    assert demo.call(ask).error == "缺少参数"

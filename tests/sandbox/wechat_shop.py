@@ -1,0 +1,195 @@
+"""A WeChat shop for tests: its own signer, XML and HTTP, so that the sandbox is judged from outside."""
+
+import hashlib
+import hmac
+import http.client
+import itertools
+import secrets
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from tests.sandbox.conftest import Sandbox
+
+_numbers = itertools.count(1)
+_RUN = secrets.token_hex(4)
+
+
+def fresh(prefix: str = "T") -> str:
+    """A number that no other test uses."""
+    return f"{prefix}{_RUN}{next(_numbers):06d}"
+
+
+def signature(fields: dict[str, str], key: str, sign_type: str) -> str:
+    pairs = [f"{name}={fields[name]}" for name in sorted(fields) if fields[name] and name != "sign"]
+    text = ("&".join(pairs) + "&key=" + key).encode()
+    if sign_type == "HMAC-SHA256":
+        return hmac.new(key.encode(), text, hashlib.sha256).hexdigest().upper()
+    return hashlib.md5(text).hexdigest().upper()
+
+
+def as_xml(fields: dict[str, str]) -> bytes:
+    return ("<xml>" + "".join(f"<{n}>{escape(v)}</{n}>" for n, v in fields.items()) + "</xml>").encode()
+
+
+def from_xml(body: bytes) -> dict[str, str]:
+    return {child.tag: child.text or "" for child in ElementTree.fromstring(body)}  # noqa: S314
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    content_type: str
+    body: bytes
+
+    @property
+    def fields(self) -> dict[str, str]:
+        return from_xml(self.body)
+
+    def __getitem__(self, name: str) -> str:
+        return self.fields[name]
+
+    @property
+    def error(self) -> str:
+        """`err_code`, or the text of a layer-1 FAIL, or nothing."""
+        fields = self.fields
+        return fields.get("err_code") or (fields["return_msg"] if fields["return_code"] == "FAIL" else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """One merchant account of the sandbox, speaking V2 over plain HTTP unless a TLS context is given."""
+
+    account: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return str(self.account["key"])
+
+    def identity(self) -> dict[str, str]:
+        names = ("appid", "mch_id", "sub_mch_id")
+        return {name: str(self.account[name]) for name in names}
+
+    def signed(self, sign_type: str = "MD5", **fields: str | int) -> dict[str, str]:
+        ask = {**self.identity(), "nonce_str": secrets.token_hex(16)}
+        if sign_type != "MD5":
+            ask["sign_type"] = sign_type
+        ask |= {name: str(value) for name, value in fields.items()}
+        return {**ask, "sign": signature(ask, self.key, sign_type)}
+
+    def call(
+        self, path: str, sign_type: str = "MD5", tls: ssl.SSLContext | None = None, **fields: Any
+    ) -> Reply:
+        """Sends a signed request; the signature of a signed reply is checked here for every test."""
+        reply = self.send(path, as_xml(self.signed(sign_type, **fields)), tls=tls)
+        said = reply.fields if reply.status == 200 else {}
+        if said.get("return_code") == "SUCCESS":
+            assert said["sign"] == signature(said, self.key, sign_type)
+            assert (said["appid"], said["mch_id"], said["sub_mch_id"]) == tuple(self.identity().values())
+            assert said["nonce_str"]
+        else:
+            assert "sign" not in said
+        return reply
+
+    def send(
+        self, path: str, body: bytes, *, method: str = "POST", tls: ssl.SSLContext | None = None
+    ) -> Reply:
+        base = urlsplit(str(self.account["base_url" if tls else "http_url"]))
+        assert base.hostname is not None
+        connection: http.client.HTTPConnection = (
+            http.client.HTTPSConnection(base.hostname, base.port, context=tls, timeout=10)
+            if tls
+            else http.client.HTTPConnection(base.hostname, base.port, timeout=10)
+        )
+        try:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            return Reply(answer.status, answer.getheader("Content-Type", ""), answer.read())
+        finally:
+            connection.close()
+
+    def order(self, **fields: Any) -> Reply:
+        return self.call("/pay/unifiedorder", **(SALE | {"out_trade_no": fresh(), **NATIVE, **fields}))
+
+    def scan_code(self, auth_code: str, **fields: Any) -> Reply:
+        return self.call(
+            "/pay/micropay", **(SALE | {"out_trade_no": fresh(), "auth_code": auth_code, **fields})
+        )
+
+    def query(self, order: str, **fields: Any) -> Reply:
+        return self.call("/pay/orderquery", out_trade_no=order, **fields)
+
+    def state(self, order: str) -> str:
+        return self.query(order)["trade_state"]
+
+    def refund(self, order: str, refund_fee: int, **fields: Any) -> Reply:
+        asked = {"out_trade_no": order, "out_refund_no": fresh("R"), "total_fee": 8800, **fields}
+        return self.call("/secapi/pay/refund", refund_fee=refund_fee, **asked)
+
+    def reverse(self, order: str, **fields: Any) -> Reply:
+        return self.call("/secapi/pay/reverse", out_trade_no=order, **fields)
+
+    def client_tls(self, *, with_certificate: bool = True) -> ssl.SSLContext:
+        context = ssl.create_default_context(cadata=self.account["ca_pem"])
+        if with_certificate:
+            load_pair(context, self.account["cert_pem"], self.account["key_pem"])
+        return context
+
+
+SALE: dict[str, Any] = {
+    "body": "Demo Shop-tea & <cups>",
+    "total_fee": 8800,
+    "fee_type": "HKD",
+    "spbill_create_ip": "127.0.0.1",
+}
+NATIVE: dict[str, Any] = {
+    "trade_type": "NATIVE",
+    "product_id": "tea",
+    "notify_url": "http://127.0.0.1:9/notices/wechat",
+}
+
+
+def load_pair(context: ssl.SSLContext, cert_pem: str, key_pem: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        cert, key = Path(folder, "cert.pem"), Path(folder, "key.pem")
+        cert.write_text(cert_pem)
+        key.write_text(key_pem)
+        context.load_cert_chain(cert, key)
+
+
+def shop(sandbox: Sandbox, label: str = "demo") -> Shop:
+    return Shop(sandbox.account("wechat", label))
+
+
+def code(sandbox: Sandbox, behaviour: str = "pays", wallet: str = "wechat", payer: str | None = None) -> str:
+    return sandbox.code(behaviour, wallet, payer)
+
+
+def openid(sandbox: Sandbox, payer: str, appid: str) -> str:
+    rows = sandbox.control("GET", "payers")
+    return str(next(row for row in rows if row["payer"] == payer)["openids"][appid])
+
+
+def balance(sandbox: Sandbox, payer: str) -> int:
+    rows = sandbox.control("GET", "payers")
+    return int(next(row for row in rows if row["payer"] == payer)["balance"])
+
+
+def confirm(sandbox: Sandbox, action: str, **which: str) -> dict[str, Any]:
+    answer: dict[str, Any] = sandbox.control("POST", "confirm", {"action": action, **which})
+    return answer
+
+
+@contextmanager
+def spent(sandbox: Sandbox, payer: str, amount: int) -> Iterator[None]:
+    """The payer is poorer by exactly this much after the block."""
+    before = balance(sandbox, payer)
+    yield
+    assert before - balance(sandbox, payer) == amount

@@ -1,0 +1,86 @@
+"""PostgreSQL for tests: a real server, and a database of one's own in a few milliseconds.
+
+`tests/conftest.py` makes fixtures of these. The server's folder is one that any user may enter: pytest's own
+temporary folders are closed, and root's server would have to live below /var/lib instead.
+"""
+
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from tael.store.embedded import EmbeddedPostgres
+
+TEMPLATE = "tael_template"
+
+#: A database is 300 files, and some disks take a millisecond for each; this place is memory.
+MEMORY = Path("/dev/shm")
+MEMORY_WANTED_BYTES = 1 << 30
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that any user may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="tael-test-", dir=_quick_place()))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def migrated_server() -> Iterator[str]:
+    """The url of a fresh server whose template database has the whole schema."""
+    from tael.store.migrate import migrate  # only tests that want a database pay for this
+
+    with open_folder() as folder, EmbeddedPostgres(folder) as postgres:
+        create_database(postgres.url, TEMPLATE)
+        migrate(with_database(postgres.url, TEMPLATE))
+        yield postgres.url
+
+
+@contextmanager
+def fresh_database(server_url: str, template: str = TEMPLATE) -> Iterator[str]:
+    """The url of a database like `template`; dropped afterwards, whoever is still connected."""
+    name = f"test_{secrets.token_hex(6)}"
+    create_database(server_url, name, template)
+    try:
+        yield with_database(server_url, name)
+    finally:
+        _execute(server_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def create_database(server_url: str, name: str, template: str = "template1") -> None:
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    _execute(server_url, statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+
+def with_database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody listened on a moment ago."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _quick_place() -> Path | None:
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_WANTED_BYTES:
+        return MEMORY
+    return None
+
+
+def _execute(url: str, statement: sql.Composed) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
