@@ -1,0 +1,158 @@
+"""The members of every answer of /trade/v1, rendered from our rows, never from a wallet's words.
+
+Every value is a string but `page`, `page_size` and the lists, as in QFPay's own examples.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tael.domain import respcd
+from tael.domain.errors import TaelError
+from tael.domain.merchant import App
+from tael.domain.outcome import BridgeParams, PayCode, PayLink
+from tael.domain.payment import Payment, State, shown_cancel, shown_respcd
+from tael.domain.paytype import Way
+from tael.domain.refund import Refund
+from tael.domain.respcd import Call
+from tael.domain.reversal import ReversalState
+from tael.domain.webhook import moment_text
+from tael.service.reversals import ReversalAnswer
+from tael.store.trades import RefundTrade, Trade
+
+Members = dict[str, Any]
+
+
+def payment_answer(payment: Payment, public_url: str) -> Members:
+    """0000 for an online order means that it was created: the payer's part is still to come."""
+    code = shown_respcd(payment)
+    if payment.state is State.PENDING and payment.pay is not None:
+        code = respcd.OK
+    return {
+        "pay_type": payment.pay_type.code,
+        "out_trade_no": payment.reference,
+        "cardcd": payment.payer_ref if payment.pay_type.way is Way.BARCODE else "",
+        "txdtm": payment.client_time,
+        "txamt": str(payment.amount.amount_minor),
+        "sysdtm": moment_text(payment.created_at),
+        "syssn": payment.syssn,
+        "txcurrcd": payment.amount.currency,
+        **_pay_members(payment, public_url),
+        **_verdict(code, "payment", "ok"),
+    }
+
+
+def _pay_members(payment: Payment, public_url: str) -> Members:
+    """What the payer opens or scans. Every online type has a `pay_url`; the other names serve older clients."""
+    match payment.pay:
+        case PayLink(url):
+            return {"pay_url": url, "qrcode": url}
+        case PayCode(text):
+            return {"qrcode": text, "code_url": text, "pay_url": text}
+        case BridgeParams(params):
+            return {"pay_params": dict(params), "pay_url": cashier_url(payment, public_url)}
+        case None:
+            return {"code_url": ""}
+
+
+def cashier_url(payment: Payment, public_url: str) -> str:
+    """The page inside WeChat that hands `pay_params` over."""
+    return f"{public_url}/cashier/wechat/{payment.mchid}/{payment.syssn}"
+
+
+def close_answer(payment: Payment) -> Members:
+    code = respcd.OK if payment.state is State.CLOSED else respcd.PENDING
+    return {
+        "sysdtm": moment_text(payment.changed_at),
+        "txdtm": payment.client_time,
+        "txamt": str(payment.amount.amount_minor),
+        "txcurrcd": payment.amount.currency,
+        "out_trade_no": payment.reference,
+        "syssn": payment.close_syssn,
+        "orig_syssn": payment.syssn,
+        **_verdict(code, "close", "ok"),
+    }
+
+
+def refund_answer(refund: Refund) -> Members:
+    return {
+        "txdtm": refund.client_time,
+        "txamt": str(refund.amount.amount_minor),
+        "txcurrcd": refund.amount.currency,
+        "out_trade_no": refund.reference,
+        "syssn": refund.syssn,
+        "orig_syssn": refund.payment_syssn,
+        "sysdtm": moment_text(refund.created_at),
+        **_verdict(refund.respcd, "refund", "ok"),
+    }
+
+
+def reversal_answer(answer: ReversalAnswer) -> Members:
+    reversal, payment = answer.reversal, answer.payment
+    code = respcd.PENDING if reversal.state is ReversalState.PENDING else reversal.respcd
+    return {
+        "sysdtm": moment_text(reversal.created_at),
+        "txdtm": reversal.client_time,
+        "txamt": str(payment.amount.amount_minor),
+        "txcurrcd": payment.amount.currency,
+        "out_trade_no": payment.reference,
+        "syssn": reversal.syssn,
+        "orig_syssn": payment.syssn,
+        **_verdict(code, "reversal", "ok"),
+    }
+
+
+def query_answer(trades: Sequence[Trade], app: App, page: int, page_size: int) -> Members:
+    """The outer respcd says that the query ran; each row has its own."""
+    return {
+        "respmsg": "",
+        "resperr": "",
+        "respcd": respcd.OK,
+        "data": [_row(trade, app) for trade in trades],
+        "page": page,
+        "page_size": page_size,
+    }
+
+
+def error_answer(error: TaelError, call: Call, reference: str | None) -> Members:
+    """The same shape as every answer; repeats no text of the request but a well-formed reference."""
+    members: Members = {
+        "resperr": respcd.resperr(error.respcd, call) if error.resperr is None else error.resperr,
+        "respcd": error.respcd,
+        "respmsg": error.english,
+    }
+    if reference:
+        members["out_trade_no"] = reference
+    if error.orig_syssn:
+        members["orig_syssn"] = error.orig_syssn
+    return members
+
+
+def _verdict(code: str, call: Call, on_success: str) -> Members:
+    english = on_success if code == respcd.OK else respcd.TABLE[code].english
+    return {"respcd": code, "respmsg": english, "resperr": respcd.resperr(code, call)}
+
+
+def _row(trade: Trade, app: App) -> Members:
+    payment = trade.payment if isinstance(trade, RefundTrade) else trade
+    subject = trade.refund if isinstance(trade, RefundTrade) else trade
+    code = subject.respcd if isinstance(subject, Refund) else shown_respcd(subject)
+    return {
+        "pay_type": payment.pay_type.code,
+        "sysdtm": moment_text(subject.created_at),
+        "order_type": "refund" if isinstance(subject, Refund) else "payment",
+        "txcurrcd": payment.amount.currency if app.fills_currency else "",
+        "txdtm": subject.client_time,
+        "txamt": str(subject.amount.amount_minor),
+        "out_trade_no": subject.reference,
+        "syssn": subject.syssn,
+        "cancel": "0" if isinstance(subject, Refund) else _cancel(subject, app),
+        "respcd": code,
+        "errmsg": respcd.row_text(code),
+    }
+
+
+def _cancel(payment: Payment, app: App) -> str:
+    """An app may ask for the values of later documents: 3 refunded in full, 5 in part."""
+    if app.later_cancel and payment.refunded_minor and not payment.is_reversed:
+        return "3" if payment.refunded_minor == payment.amount.amount_minor else "5"
+    return shown_cancel(payment)

@@ -1,0 +1,159 @@
+"""The HTTP face: routes, the order of the checks, and every error as an answer.
+
+Order: size, form, doubled names; appcode and signature; merchant; the merchant's state; then the call itself. Only
+answers to requests whose own signature verified are signed.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Final
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from tael import ids
+from tael.api import answers, fields, health, notices
+from tael.api.authenticate import read_credentials, verify
+from tael.api.trade import CALLS, Act, Caller
+from tael.api.wire import Parameters, answer, read_parameters
+from tael.domain import errors
+from tael.domain.merchant import Merchant, MerchantState
+from tael.domain.respcd import BAD_MESSAGE, Call
+from tael.domain.secret import Secret
+from tael.service.directory import Known
+from tael.service.gateway import Gateway
+from tael.store.database import StoreUnavailable
+
+log = structlog.get_logger()
+
+MOST_BODY_BYTES: Final = 1024 * 1024
+#: What is read of a body that is too long, so that its sender comes to read our answer.
+MOST_DRAINED_BYTES: Final = 8 * 1024 * 1024
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class BodyTooLarge(Exception):
+    """More than MOST_BODY_BYTES."""
+
+
+def create_app(gateway: Gateway, more_routes: list[BaseRoute]) -> Starlette:
+    """The application over `gateway`; `more_routes` are the pages that other folders serve."""
+    trade: list[BaseRoute] = [
+        Route(path, _endpoint(call, act, gateway), methods=list(methods))
+        for path, methods, call, act in CALLS
+    ]
+    return Starlette(
+        routes=[*trade, *notices.routes(gateway), *health.routes(gateway), *more_routes],
+        exception_handlers={HTTPException: _no_such_call, Exception: _our_fault},
+    )
+
+
+def _endpoint(call: Call, act: Act, gateway: Gateway) -> Endpoint:
+    return partial(_serve, call=call, act=act, gateway=gateway)
+
+
+async def _serve(request: Request, call: Call, act: Act, gateway: Gateway) -> Response:
+    """One call of a merchant's, from bytes to bytes."""
+    key: Secret | None = None
+    reference: str | None = None
+    with structlog.contextvars.bound_contextvars(request_id=ids.request_id(), call=call):
+        try:
+            body = await read_body(request)
+            parameters = read_parameters(request.scope["query_string"], request.headers, body)
+            reference = fields.echoed_reference(parameters.values)
+            known, params = await _authentic(request, parameters, gateway)
+            merchant = merchant_of(known, fields.mchid(params))
+            key = known.app.key
+            check_state(merchant)
+            return answer(await act(Caller(known, merchant, params), gateway), key)
+        except BodyTooLarge:
+            return answer(_bare(BAD_MESSAGE, "the body is larger than 1 MiB"), None, 413)
+        except errors.TaelError as error:
+            return answer(answers.error_answer(error, call, error.reference or reference), key)
+        except StoreUnavailable:
+            log.warning("store.unavailable")
+            return answer(answers.error_answer(errors.OutOfService(), call, reference), key)
+        except Exception:
+            log.exception("request.failed")
+            return answer(answers.error_answer(errors.OutOfService(), call, reference), key)
+
+
+async def _authentic(
+    request: Request, parameters: Parameters, gateway: Gateway
+) -> tuple[Known, Mapping[str, str]]:
+    """The app that signed, and the values that it signed. Raises NotAuthentic."""
+    credentials = read_credentials(request.headers)
+    known = await gateway.directory.app(credentials.appcode)
+    values = verify(
+        parameters,
+        credentials.sign,
+        credentials.sign_type,
+        known.app.key if known else None,
+        known.app.sha256_only if known else False,
+    )
+    if known is None or values is None:
+        raise errors.NotAuthentic
+    return known, values
+
+
+def merchant_of(known: Known, mchid: str) -> Merchant:
+    """The merchant named, or the only or default one. Raises NotAuthentic for somebody else's."""
+    if mchid:
+        merchant = known.merchants.get(mchid)
+        if merchant is None:
+            raise errors.NotAuthentic
+        return merchant
+    candidates = list(known.merchants.values())
+    if len(candidates) > 1:
+        candidates = [merchant for merchant in candidates if merchant.is_default]
+    if len(candidates) != 1:
+        raise errors.BadField.missing("mchid")
+    return candidates[0]
+
+
+def check_state(merchant: Merchant) -> None:
+    match merchant.state:
+        case MerchantState.DISABLED:
+            raise errors.MerchantDisabled
+        case MerchantState.WAITING:
+            raise errors.MerchantNotAudited
+        case MerchantState.ACTIVE:
+            return
+
+
+async def read_body(request: Request) -> bytes:
+    """The body. Raises BodyTooLarge, after draining what a sender may still be writing."""
+    body, length = bytearray(), 0
+    async for chunk in request.stream():
+        length += len(chunk)
+        if length <= MOST_BODY_BYTES:
+            body += chunk
+        elif length > MOST_DRAINED_BYTES:
+            break
+    if length > MOST_BODY_BYTES:
+        raise BodyTooLarge
+    return bytes(body)
+
+
+async def _no_such_call(_: Request, error: Exception) -> Response:
+    """404 and 405 in the shape of every answer."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    text = "no such method here" if status == 405 else "no such path"
+    response = answer(_bare(BAD_MESSAGE, text), None, status)
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response
+
+
+async def _our_fault(_: Request, error: Exception) -> Response:
+    log.error("request.failed", error=type(error).__name__)
+    return answer(_bare(errors.OutOfService.respcd, "out of service"), None, 500)
+
+
+def _bare(code: str, english: str) -> dict[str, str]:
+    return {"respcd": code, "respmsg": english, "resperr": ""}

@@ -1,0 +1,122 @@
+"""Is this request signed with this key, and if so, what did the signer mean?
+
+Called by `api/app.py` before anything else looks at a parameter. All texts a client may have signed are
+tried on every request, and an unknown appcode costs the same as a wrong signature, so that the time of a
+refusal tells nothing.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from starlette.datastructures import Headers
+
+from tael.api.wire import CHARSETS, Parameters, each_once, raw_pairs
+from tael.domain.errors import BadField
+from tael.domain.secret import Secret
+from tael.domain.signature import SIGN, Algorithm, digest, is_same, joined, raw_text, request_texts
+
+#: Signed by us or meant for the checkout page: webhooks carry the first two, checkout links the last.
+NEVER_IN_A_REQUEST: Final = ("respmsg", "respmesg", "paysource")
+
+#: Stands in where there is no such app; nothing is ever accepted by it.
+NOBODYS_KEY: Final = Secret("0" * 32)
+
+ALGORITHM_OF_LENGTH: Final[Mapping[int, Algorithm]] = {32: "MD5", 64: "SHA256"}
+
+#: What PHP's urlencode leaves, with at least one character encoded.
+URLENCODED: Final = re.compile(r"[A-Za-z0-9_.+-]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9_.+-]*)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The three headers by which a request says who it is; empty where one is missing."""
+
+    appcode: str
+    sign: str
+    sign_type: str
+
+
+def read_credentials(headers: Headers) -> Credentials:
+    return Credentials(
+        appcode=headers.get("x-qf-appcode", ""),
+        sign=headers.get("x-qf-sign", ""),
+        sign_type=headers.get("x-qf-signtype", ""),
+    )
+
+
+def verify(
+    parameters: Parameters,
+    sign_header: str,
+    signtype_header: str,
+    key: Secret | None,
+    sha256_only: bool = False,
+) -> Mapping[str, str] | None:
+    """The values the signer signed, without `sign`, or None if the signature is not this key's.
+
+    `key` is None for an unknown appcode: the same work is done, and the answer is always None. Where the
+    signature of a link is a parameter, pass that as `sign_header`.
+    """
+    algorithm = algorithm_of(signtype_header, sign_header)
+    decoded_texts = request_texts(parameters.values)
+    texts = (*decoded_texts, *(raw_text(raw) for raw in parameters.raw_texts))
+    digests = [digest(text, key or NOBODYS_KEY, algorithm or "MD5") for text in texts]
+    matches = [is_same(each, sign_header) for each in digests]
+    if key is None or algorithm is None or (sha256_only and algorithm == "MD5"):
+        return None
+    if is_no_request(parameters.values):
+        return None
+    if any(matches[: len(decoded_texts)]):
+        return {name: value for name, value in parameters.values.items() if name != SIGN}
+    for raw, is_signed in zip(parameters.raw_texts, matches[len(decoded_texts) :], strict=True):
+        if is_signed:
+            return literal_values(raw, parameters.charset)
+    return None
+
+
+def algorithm_of(sign_type: str, sign: str) -> Algorithm | None:
+    """The algorithm the client names, or the one its signature has the length of; None for any other."""
+    match sign_type.strip().upper():
+        case "MD5":
+            return "MD5"
+        case "SHA256":
+            return "SHA256"
+        case "":
+            return ALGORITHM_OF_LENGTH.get(len(sign))
+        case _:
+            return None
+
+
+def is_no_request(values: Mapping[str, str]) -> bool:
+    """Whether these are a webhook's or a checkout link's parameters, which the same key signs.
+
+    Looks at the joined text, not at the names: `a=1%26respmsg%3D` hides a name in a value, and signs the
+    same.
+    """
+    text = "&" + joined(values.items())
+    return any(f"&{name}=" in text for name in NEVER_IN_A_REQUEST)
+
+
+def literal_values(raw: bytes, charset: str) -> Mapping[str, str] | None:
+    """The pairs of a text that was signed as it stands: a `+` is a plus, for the signer signed a plus."""
+    pairs = [(name.decode(charset), value.decode(charset)) for name, value in raw_pairs(raw)]
+    try:
+        values = each_once((name, meant(value)) for name, value in pairs)
+    except BadField:
+        return None  # one value when decoded, two when not
+    return {name: value for name, value in values.items() if name != SIGN}
+
+
+def meant(value: str) -> str:
+    """`value`, decoded if it can only be urlencode's: the PHP sample encodes a field, then signs it so."""
+    if not URLENCODED.fullmatch(value):
+        return value
+    encoded = unquote_to_bytes(value.replace("+", " "))
+    for charset in CHARSETS:
+        try:
+            return encoded.decode(charset)
+        except UnicodeDecodeError:
+            continue
+    return value

@@ -1,0 +1,215 @@
+"""Reads single fields of trade calls out of verified parameters, and raises BadField naming the field.
+
+Used by `api/trade.py`. QFPay's names end here: what comes out has the words and units of the inside. An
+empty value counts as a missing one. Nothing is compared with the store here; a well-formed number may still
+be unknown.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+from tael.domain.errors import BadField, NoChannel
+from tael.domain.paytype import PAY_TYPES, PayType
+
+Params = Mapping[str, str]
+
+#: Printable ASCII without the batch separator, blanks, quotes, and what a form gives a meaning to.
+REFERENCE: Final = re.compile(r"""(?:(?![,&=%+"'\\])[!-~]){1,128}""")
+SYSSN: Final = re.compile(r"[0-9]{1,40}")
+AMOUNT: Final = re.compile(r"[1-9][0-9]{0,10}")
+MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
+PAY_TYPE: Final = re.compile(r"[0-9]{6}")
+RESPCD: Final = re.compile(r"[0-9]{4}")
+#: Whole numbers of clients' are read up to this many digits; no honest one is longer.
+WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,15}")
+
+PRODUCT_NAME_MAX_LEN: Final = 256
+VALID_TIME_MIN_S: Final = 300
+EXPIRED_TIME_MIN: Final = 5
+EXPIRED_TIME_MAX: Final = 120
+PAGE_MAX: Final = 1_000_000_000
+PAGE_SIZE_DEFAULT: Final = 10
+PAGE_SIZE_MAX: Final = 100
+LIST_MAX: Final = 500
+
+
+# ---- text --------------------------------------------------------------------------------------------------
+
+
+def text(params: Params, name: str, *, required: bool = False, max_len: int) -> str:
+    """The value of `name` as sent; "" if it is absent and may be."""
+    value = params.get(name, "")
+    if required and not value:
+        raise BadField.missing(name)
+    if len(value) > max_len:
+        raise BadField.malformed(name, f"must have at most {max_len} characters")
+    return value
+
+
+def shaped(params: Params, name: str, shape: re.Pattern[str], what: str, *, required: bool) -> str:
+    """The value of `name`, which must wholly have the given shape; "" if it is absent and may be."""
+    value = params.get(name, "")
+    if not value:
+        if required:
+            raise BadField.missing(name)
+        return ""
+    if not shape.fullmatch(value):
+        raise BadField.malformed(name, f"must be {what}")
+    return value
+
+
+def mchid(params: Params) -> str:
+    """The merchant named, or "". One old table spells it with a capital."""
+    name, old_name = params.get("mchid", ""), params.get("Mchid", "")
+    if name and old_name and name != old_name:
+        raise BadField.malformed("mchid", "and Mchid name different merchants")
+    return name or old_name
+
+
+def product_name(params: Params) -> str:
+    """What the payer is shown, or ""; `goods_name` is its later name."""
+    return text(params, "product_name", max_len=PRODUCT_NAME_MAX_LEN) or text(
+        params, "goods_name", max_len=PRODUCT_NAME_MAX_LEN
+    )
+
+
+# ---- numbers that name something ---------------------------------------------------------------------------
+
+REFERENCE_SHAPE: Final = "1 to 128 printable ASCII characters without blanks, quotes, commas, \\ & = % or +"
+SYSSN_SHAPE: Final = "digits"
+
+
+def reference(params: Params, *, required: bool = True) -> str:
+    """The merchant's own number."""
+    return shaped(params, "out_trade_no", REFERENCE, REFERENCE_SHAPE, required=required)
+
+
+def echoed_reference(params: Params) -> str | None:
+    """The merchant's number, if an answer may repeat it; no other text of a request is ever repeated."""
+    value = params.get("out_trade_no", "")
+    return value if REFERENCE.fullmatch(value) else None
+
+
+def syssn(params: Params, *, required: bool = True) -> str:
+    return shaped(params, "syssn", SYSSN, SYSSN_SHAPE, required=required)
+
+
+def reference_list(params: Params) -> tuple[str, ...]:
+    """The merchant's numbers that a query asks for, separated by commas; empty if it names none."""
+    return listed(params, "out_trade_no", REFERENCE, REFERENCE_SHAPE)
+
+
+def syssn_list(params: Params) -> tuple[str, ...]:
+    return listed(params, "syssn", SYSSN, SYSSN_SHAPE)
+
+
+def pay_type_list(params: Params) -> tuple[str, ...]:
+    """The pay types a query filters by; unknown ones are well-formed and match nothing."""
+    return listed(params, "pay_type", PAY_TYPE, "six digits")
+
+
+def listed(params: Params, name: str, shape: re.Pattern[str], what: str) -> tuple[str, ...]:
+    """The comma-separated values of `name`, each once; blanks around them and empty ones do not count."""
+    values = tuple(dict.fromkeys(filter(None, map(str.strip, params.get(name, "").split(",")))))
+    if len(values) > LIST_MAX:
+        raise BadField.malformed(name, f"must list at most {LIST_MAX} values")
+    if not all(map(shape.fullmatch, values)):
+        raise BadField.malformed(name, f"must list values that are {what}, separated by commas")
+    return values
+
+
+# ---- kinds, amounts, times ---------------------------------------------------------------------------------
+
+
+def pay_type(params: Params) -> str:
+    """The code of a pay type. Whether it exists is asked after the other fields, by `known_pay_type`."""
+    return shaped(params, "pay_type", PAY_TYPE, "six digits", required=True)
+
+
+def known_pay_type(code: str) -> PayType:
+    """Raises NoChannel, as for a pay type that was not granted."""
+    try:
+        return PAY_TYPES[code]
+    except KeyError:
+        raise NoChannel from None
+
+
+def respcd_filter(params: Params) -> str:
+    return shaped(params, "respcd", RESPCD, "four digits", required=False)
+
+
+def amount_minor(params: Params, *, required: bool = True) -> int | None:
+    """The amount in minor units; None if it is absent and may be."""
+    what = "a whole number of minor units, at least 1, of at most 11 digits, without leading zeros"
+    value = shaped(params, "txamt", AMOUNT, what, required=required)
+    return int(value) if value else None
+
+
+def moment_text(params: Params, name: str = "txdtm", *, required: bool = True) -> str:
+    """A date and time as sent. Clients' clocks are off by hours, so only the calendar is checked."""
+    what = "a date and time written YYYY-MM-DD HH:MM:SS"
+    value = shaped(params, name, MOMENT, what, required=required)
+    try:
+        if value:
+            datetime.fromisoformat(value)
+    except ValueError:
+        raise BadField.malformed(name, f"must be {what} that exists in the calendar") from None
+    return value
+
+
+def expires_after_s(params: Params) -> int | None:
+    """How long an online order shall be payable, in seconds; None if the merchant leaves it to us.
+
+    `valid_time` is in seconds and wins; `expired_time`, its later name, is in minutes.
+    """
+    if params.get("valid_time"):
+        return valid_time(params)
+    minutes = expired_time(params)
+    return None if minutes is None else minutes * 60
+
+
+def valid_time(params: Params) -> int | None:
+    """In seconds."""
+    return whole_number(
+        params,
+        "valid_time",
+        f"a whole number of seconds, at least {VALID_TIME_MIN_S}",
+        lambda seconds: seconds >= VALID_TIME_MIN_S,
+    )
+
+
+def expired_time(params: Params) -> int | None:
+    """In minutes."""
+    return whole_number(
+        params,
+        "expired_time",
+        f"a whole number of minutes from {EXPIRED_TIME_MIN} to {EXPIRED_TIME_MAX}",
+        lambda minutes: EXPIRED_TIME_MIN <= minutes <= EXPIRED_TIME_MAX,
+    )
+
+
+# ---- pages -------------------------------------------------------------------------------------------------
+
+
+def page(params: Params) -> int:
+    what = f"a whole number from 1 to {PAGE_MAX}"
+    number = whole_number(params, "page", what, lambda number: 1 <= number <= PAGE_MAX)
+    return 1 if number is None else number
+
+
+def page_size(params: Params) -> int:
+    """Rows in a page; who asks for more than there may be gets as many as there may be."""
+    size = whole_number(params, "page_size", "a whole number, at least 1", lambda size: size >= 1)
+    return PAGE_SIZE_DEFAULT if size is None else min(size, PAGE_SIZE_MAX)
+
+
+def whole_number(params: Params, name: str, what: str, is_good: Callable[[int], bool]) -> int | None:
+    """The number `name` is, or None if it is absent."""
+    value = shaped(params, name, WHOLE_NUMBER, what, required=False)
+    if not value:
+        return None
+    if not is_good(int(value)):
+        raise BadField.malformed(name, f"must be {what}")
+    return int(value)

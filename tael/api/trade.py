@@ -1,0 +1,155 @@
+"""/trade/v1: payment, close, refund, reversal, query. Verified parameters in, members of the answer out.
+
+`api/app.py` has checked size, form, appcode, signature and merchant before any of these is called.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from tael.api import answers, fields
+from tael.api.answers import Members
+from tael.clock import UTC8
+from tael.domain.errors import BadField
+from tael.domain.merchant import Merchant
+from tael.domain.money import Money
+from tael.domain.paytype import Way
+from tael.domain.respcd import Call
+from tael.service.closes import CloseAsk, close_payment
+from tael.service.directory import Known
+from tael.service.gateway import Gateway
+from tael.service.payments import NewPayment, open_payment
+from tael.service.queries import TradeQuery, list_trades
+from tael.service.refunds import NewRefund, refund_payment
+from tael.service.reversals import ReversalAsk, reverse_payment
+
+AUTH_CODE_MAX_LEN: Final = 128
+OPENID_MAX_LEN: Final = 128
+UDID_MAX_LEN: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A verified request: who asks, for which merchant, with which parameters."""
+
+    known: Known
+    merchant: Merchant
+    params: Mapping[str, str]
+
+
+async def payment(caller: Caller, gateway: Gateway) -> Members:
+    """POST /trade/v1/payment."""
+    params = caller.params
+    code = fields.pay_type(params)
+    reference = fields.reference(params)
+    client_time = fields.moment_text(params)
+    amount_minor = _amount(params)
+    currency = fields.text(params, "txcurrcd", max_len=3) or caller.merchant.currency
+    device = fields.text(params, "udid", max_len=UDID_MAX_LEN)
+    subject = fields.product_name(params)
+    pay_type = fields.known_pay_type(code)
+    is_barcode, is_in_app = pay_type.way is Way.BARCODE, pay_type.way is Way.IN_APP
+    ask = NewPayment(
+        caller=caller.known,
+        merchant=caller.merchant,
+        pay_type=pay_type,
+        reference=reference,
+        amount=Money(amount_minor, currency),
+        auth_code=fields.text(params, "auth_code", required=is_barcode, max_len=AUTH_CODE_MAX_LEN)
+        if is_barcode
+        else "",
+        openid=fields.text(params, "sub_openid", required=is_in_app, max_len=OPENID_MAX_LEN)
+        if is_in_app
+        else "",
+        subject=subject,
+        client_time=client_time,
+        device=device,
+        expires_after_s=fields.expires_after_s(params) if pay_type.is_online else None,
+    )
+    return answers.payment_answer(await open_payment(ask, gateway), gateway.public_url)
+
+
+async def close(caller: Caller, gateway: Gateway) -> Members:
+    """POST /trade/v1/close. `txdtm` and `txamt` are neither required nor compared."""
+    syssn, reference = _one_of_two_numbers(caller.params)
+    return answers.close_answer(await close_payment(CloseAsk(caller.merchant, syssn, reference), gateway))
+
+
+async def refund(caller: Caller, gateway: Gateway) -> Members:
+    """POST /trade/v1/refund. `syssn` is the payment's, `out_trade_no` the refund's own number."""
+    params = caller.params
+    ask = NewRefund(
+        merchant=caller.merchant,
+        payment_syssn=fields.syssn(params),
+        reference=fields.reference(params),
+        amount_minor=_amount(params),
+        client_time=fields.moment_text(params),
+        device=fields.text(params, "udid", max_len=UDID_MAX_LEN),
+    )
+    return answers.refund_answer(await refund_payment(ask, gateway))
+
+
+async def reversal(caller: Caller, gateway: Gateway) -> Members:
+    """POST /trade/v1/reversal. `txamt`, if given, must be the payment's: this call moves money."""
+    params = caller.params
+    syssn, reference = _one_of_two_numbers(params)
+    ask = ReversalAsk(
+        merchant=caller.merchant,
+        syssn=syssn,
+        reference=reference,
+        amount_minor=fields.amount_minor(params, required=False),
+        client_time=fields.moment_text(params, required=False),
+    )
+    return answers.reversal_answer(await reverse_payment(ask, gateway))
+
+
+async def query(caller: Caller, gateway: Gateway) -> Members:
+    """POST or GET /trade/v1/query. Every filter may be left out."""
+    params = caller.params
+    ask = TradeQuery(
+        mchid=caller.merchant.mchid,
+        syssns=fields.syssn_list(params),
+        references=fields.reference_list(params),
+        pay_types=fields.pay_type_list(params),
+        respcd=fields.respcd_filter(params),
+        start=_moment(params, "start_time"),
+        end=_moment(params, "end_time"),
+        page=fields.page(params),
+        page_size=fields.page_size(params),
+    )
+    trades = await list_trades(ask, gateway)
+    return answers.query_answer(trades, caller.known.app, ask.page, ask.page_size)
+
+
+def _amount(params: Mapping[str, str]) -> int:
+    amount_minor = fields.amount_minor(params)
+    if amount_minor is None:
+        raise BadField.missing("txamt")
+    return amount_minor
+
+
+def _one_of_two_numbers(params: Mapping[str, str]) -> tuple[str, str]:
+    """(syssn, reference), one of which may be empty."""
+    syssn = fields.syssn(params, required=False)
+    reference = fields.reference(params, required=False)
+    if not (syssn or reference):
+        raise BadField.missing("syssn")
+    return syssn, reference
+
+
+def _moment(params: Mapping[str, str], name: str) -> datetime | None:
+    text = fields.moment_text(params, name, required=False)
+    return datetime.fromisoformat(text).replace(tzinfo=UTC8) if text else None
+
+
+Act = Callable[[Caller, Gateway], Awaitable[Members]]
+
+#: Path, methods, name in the texts of refusals, what it does. GETs are replayed by caches, so only a query is one.
+CALLS: Final[tuple[tuple[str, tuple[str, ...], Call, Act], ...]] = (
+    ("/trade/v1/payment", ("POST",), "payment", payment),
+    ("/trade/v1/close", ("POST",), "close", close),
+    ("/trade/v1/refund", ("POST",), "refund", refund),
+    ("/trade/v1/reversal", ("POST",), "reversal", reversal),
+    ("/trade/v1/query", ("POST", "GET"), "query", query),
+)

@@ -1,0 +1,206 @@
+"""Bytes to parameters, members to bytes: how real QFPay clients write requests, and how they expect answers.
+
+Knows neither keys of merchants nor what a parameter means. A client may put parameters into the query
+string, a form, a multipart body or a body without a Content-Type, in UTF-8 or GB18030; all arrive here as
+one set, each name once.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from tael.domain.errors import BadField, UnreadableMessage
+from tael.domain.secret import Secret
+from tael.domain.signature import sign_body
+
+MAX_PARAMETERS: Final = 200
+MAX_NAMES_BYTES: Final = 64 * 1024
+
+#: Java and C# samples on a Chinese Windows send the machine's own charset, and digest over UTF-8.
+CHARSETS: Final = ("utf-8", "gb18030")
+
+BytePair = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a request says, unproven."""
+
+    values: Mapping[str, str]  #: percent-decoded, `sign` included; never trimmed, since blanks are signed
+    raw_texts: tuple[bytes, ...]  #: query string and form body exactly as sent, where not empty
+    charset: str  #: one of CHARSETS
+
+
+def read_parameters(query_string: bytes, headers: Headers, body: bytes) -> Parameters:
+    """All parameters of a request, whatever its method and Content-Type.
+
+    Raises UnreadableMessage, and BadField where one name has two values.
+    """
+    if body.lstrip().startswith((b"{", b"[")):
+        raise UnreadableMessage("the body is JSON; send a form")
+    content_type, options = parse_options_header(headers.get("content-type", ""))
+    if body and content_type == b"multipart/form-data":
+        in_body, forms = multipart_pairs(body, options.get(b"boundary", b"")), [query_string]
+    else:
+        in_body, forms = form_pairs(body), [query_string, body]
+    pairs = [*form_pairs(query_string), *in_body]
+    check_size(pairs)
+    charset, decoded = decoded_pairs(pairs)
+    return Parameters(each_once(decoded), tuple(form for form in forms if form), charset)
+
+
+# ---- pairs out of bytes ------------------------------------------------------------------------------------
+
+
+def raw_pairs(text: bytes) -> list[BytePair]:
+    """The pairs of a form or query string as they stand there, undecoded."""
+    chunks = (chunk.partition(b"=") for chunk in text.split(b"&") if chunk)
+    return [(name, value) for name, _, value in chunks]
+
+
+def form_pairs(text: bytes) -> list[BytePair]:
+    return [(unquoted(name), unquoted(value)) for name, value in raw_pairs(text)]
+
+
+def unquoted(text: bytes) -> bytes:
+    text = text.replace(b"+", b" ")
+    return unquote_to_bytes(text) if b"%" in text else text  # most hold none, and looking is cheaper
+
+
+def multipart_pairs(body: bytes, boundary: bytes) -> list[BytePair]:
+    """The text parts of a multipart body. Files are skipped: they are never signed."""
+    parts = TextParts()
+    try:
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": parts.begin,
+                "on_header_field": parts.add_header_name,
+                "on_header_value": parts.add_header_value,
+                "on_header_end": parts.end_header,
+                "on_part_data": parts.add_content,
+                "on_part_end": parts.end,
+                "on_end": parts.finish,
+            },
+        )
+        parser.write(body)
+    except FormParserError as error:
+        raise UnreadableMessage("the multipart body is broken") from error
+    if not boundary or not parts.finished:
+        raise UnreadableMessage("the multipart body has no end")
+    return parts.pairs
+
+
+class TextParts:
+    """Collects what the multipart parser calls out; `pairs` is complete once `finished`."""
+
+    def __init__(self) -> None:
+        self.pairs: list[BytePair] = []
+        self.finished = False
+        self.begin()
+
+    def begin(self) -> None:
+        self._disposition: dict[bytes, bytes] = {}
+        self._content = bytearray()
+        self._forget_header()
+
+    def add_header_name(self, text: bytes, start: int, end: int) -> None:
+        self._header_name += text[start:end]
+
+    def add_header_value(self, text: bytes, start: int, end: int) -> None:
+        self._header_value += text[start:end]
+
+    def end_header(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            _, self._disposition = parse_options_header(bytes(self._header_value))
+        self._forget_header()
+
+    def add_content(self, text: bytes, start: int, end: int) -> None:
+        self._content += text[start:end]
+
+    def end(self) -> None:
+        if b"filename" in self._disposition:
+            return
+        name = self._disposition.get(b"name")
+        if name is None:
+            raise UnreadableMessage("a part of the multipart body has no name")
+        self.pairs.append((name, bytes(self._content)))
+
+    def finish(self) -> None:
+        self.finished = True
+
+    def _forget_header(self) -> None:
+        self._header_name, self._header_value = bytearray(), bytearray()
+
+
+# ---- one set of values -------------------------------------------------------------------------------------
+
+
+def check_size(pairs: list[BytePair]) -> None:
+    if len(pairs) > MAX_PARAMETERS:
+        raise UnreadableMessage(f"there are more than {MAX_PARAMETERS} parameters")
+    if sum(len(name) for name, _ in pairs) > MAX_NAMES_BYTES:
+        raise UnreadableMessage("the names of the parameters are too long")
+
+
+def decoded_pairs(pairs: list[BytePair]) -> tuple[str, list[tuple[str, str]]]:
+    """The charset that fits all pairs, and the pairs as text."""
+    for charset in CHARSETS:
+        try:
+            decoded = [(name.decode(charset), value.decode(charset)) for name, value in pairs]
+        except UnicodeDecodeError:
+            continue
+        check_readable(decoded)
+        return charset, decoded
+    raise UnreadableMessage("the parameters are not UTF-8")
+
+
+def check_readable(pairs: Iterable[tuple[str, str]]) -> None:
+    """Refuses binary rubbish, and JSON in the guise of a parameter.
+
+    An answer or a new-style webhook of ours is JSON with a signature over its very bytes. Were a name
+    allowed to begin like one, those bytes could be sent back to us as a signed request.
+    """
+    for name, value in pairs:
+        if "\0" in name or "\0" in value:
+            raise UnreadableMessage("a parameter holds a NUL character")
+        if name.lstrip().startswith(("{", "[")):
+            raise UnreadableMessage("the parameters are JSON; send a form")
+
+
+def each_once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """A name sent twice counts once if both say the same; otherwise nobody could tell which one was meant."""
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if values.setdefault(name, value) != value:
+            raise BadField.malformed(name, "was sent twice, with different values")
+    return values
+
+
+# ---- answers -----------------------------------------------------------------------------------------------
+
+
+def json_text(members: Mapping[str, object]) -> bytes:
+    """`members` as Python's json.dumps writes them: one client unescapes this very form by hand."""
+    return json.dumps(members, allow_nan=False).encode("ascii")
+
+
+def answer(members: Mapping[str, object], key: Secret | None, status: int = 200) -> Response:
+    """The answer with `members`; signed if the request's own signature was verified with `key`.
+
+    Nothing else is ever signed: a refusal that repeats text of a stranger's would be a signature for the
+    stranger.
+    """
+    body = json_text(members)
+    headers = {"Content-Type": "application/json; charset=UTF-8", "X-Powered-By": "QF/1.1"}
+    if key is not None:
+        headers["X-QF-SIGN"] = sign_body(body, key)
+    return Response(body, status, headers)

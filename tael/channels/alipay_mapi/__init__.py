@@ -1,0 +1,1 @@
+"""Alipay's cross-border gateway ("mapi"): pay links, barcode payments, refunds, and its notices."""

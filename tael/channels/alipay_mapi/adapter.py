@@ -1,0 +1,307 @@
+"""Alipay behind the `Channel` protocol: asks, proves the answer, reads it with `outcomes`.
+
+Every node is verified before a field of it is read. What the wallet leaves unsigned never moves money here: a
+bare "T" of a refund or a close is followed by the signed record of that refund or order.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Final, TypeVar, assert_never
+
+from tael.channels.alipay_mapi import answers, notices, outcomes, requests, timing
+from tael.channels.alipay_mapi.messages import Accepted, Rejected, Unreadable, read_envelope
+from tael.channels.alipay_mapi.outcomes import AskFirst
+from tael.channels.alipay_mapi.signing import UnusableKey
+from tael.channels.base import Acknowledgement, BadSignature, Notice, Order, RefundOrder
+from tael.clock import Clock
+from tael.domain.account import Account, AlipayAccount
+from tael.domain.outcome import (
+    AwaitingPayer,
+    NotSent,
+    Outcome,
+    PayLink,
+    RefundOutcome,
+    Refusal,
+    Refused,
+    Reversal,
+    Unknown,
+)
+from tael.transport import Answer, NoAnswer, NothingSent, Transport
+
+ONLINE_GATEWAY: Final = "https://intlmapi.alipay.com/gateway.do"
+INSTORE_GATEWAY: Final = "https://globalmapi.alipay.com/gateway.do"
+PAY_TIMEOUT_S: Final = 15.0  #: a barcode payment may be slower than other questions
+TIMEOUT_S: Final = 10.0
+HTTP_OK: Final = 200
+FORM: Final = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
+WECHAT_CODE_LENGTH: Final = 18
+WECHAT_CODE_STARTS: Final = ("10", "11", "12", "13", "14", "15")
+
+Said = TypeVar("Said")
+
+
+class AlipayMapi:
+    """Cross-border Alipay, online and in-store. Keeps nothing between calls."""
+
+    reversal_after = timedelta(0)
+    acknowledgement = Acknowledgement("text/plain", received=b"success", refused=b"fail")
+
+    def __init__(
+        self,
+        transport: Transport,
+        clock: Clock,
+        gateway_url: str = ONLINE_GATEWAY,
+        instore_url: str = INSTORE_GATEWAY,
+    ) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._gateway_url = gateway_url
+        self._instore_url = instore_url
+
+    # ---- payments ------------------------------------------------------------------------------------------
+
+    async def open(self, order: Order) -> Outcome:
+        """A pay link, built here without asking anybody, or the answer to a barcode payment."""
+        account = _alipay(order.account)
+        if order.pay_type.is_online:
+            return self._pay_link(order, account)
+        if not order.auth_code:
+            return await self._look_up(order)  # the code is not kept: a repeat asks what became of it
+        if _is_wechats(order.auth_code):
+            return Refused(Refusal.OTHER_WALLETS_CODE, "")
+        said = await self._ask(
+            account,
+            self._instore_url,
+            requests.spot_pay(order, account),
+            answers.read_spot_pay,
+            timeout_s=PAY_TIMEOUT_S,
+        )
+        match said:
+            case Rejected():
+                outcome = outcomes.pay_rejected(said.code)
+            case answers.SpotPay():
+                outcome = outcomes.pay_outcome(said, order.syssn, self._clock.now())
+            case Accepted():
+                return Unknown("the answer has no node")
+            case NotSent() | Unknown():
+                return said
+            case _:
+                assert_never(said)
+        return await self._look_up(order) if isinstance(outcome, AskFirst) else outcome
+
+    def deadline(self, order: Order) -> datetime:
+        """Until when the wallet may take money for the order; later than its expiry for online orders."""
+        if order.pay_type.is_online:
+            return timing.wallet_deadline(order.created_at, order.expires_at)
+        return order.expires_at
+
+    async def query(self, order: Order) -> Outcome:
+        """The wallet's record of the order; it knows no online order until the payer has opened it."""
+        said = await self._trade(order)
+        if isinstance(said, answers.Trade):
+            return outcomes.trade_outcome(said, order.syssn, self._clock.now())
+        return outcomes.query_rejected(said.code) if isinstance(said, Rejected) else said
+
+    async def close(self, order: Order) -> Outcome:
+        """Ends an unpaid online order, if the contract can; barcode payments are reversed instead."""
+        account = _alipay(order.account)
+        if not order.pay_type.is_online:
+            return Refused(Refusal.WRONG_STATE, "")
+        if not account.closes_trades:
+            return Refused(Refusal.CLOSE_REFUSED, "no close_trade")
+        said = await self._ask(account, self._gateway_url, requests.close_trade(order), dict[str, str])
+        if isinstance(said, NotSent | Unknown):
+            return said
+        if not isinstance(said, Rejected):
+            return outcomes.after_close(await self._look_up(order))
+        outcome = outcomes.close_rejected(said.code)
+        if isinstance(outcome, AskFirst):
+            return outcomes.after_close(await self._look_up(order), refused_with=outcome.code)
+        return outcome
+
+    async def reverse(self, order: Order) -> Reversal:
+        """Cancels a barcode payment; the wallet allows it on the payment's day and a quarter of an hour."""
+        account = _alipay(order.account)
+        if order.pay_type.is_online:
+            return Refused(Refusal.WRONG_STATE, "")
+        cancel = requests.cancel(order, self._clock.now())
+        said = await self._ask(account, self._instore_url, cancel, answers.read_cancel)
+        match said:
+            case Rejected():
+                outcome = outcomes.cancel_rejected(said.code)
+            case answers.Cancel():
+                outcome = outcomes.cancel_outcome(said, order.syssn)
+            case Accepted():
+                return Unknown("the answer has no node")
+            case NotSent() | Unknown():
+                return said
+            case _:
+                assert_never(said)
+        if not isinstance(outcome, AskFirst):
+            return outcome
+        trade = await self._trade(order)
+        if isinstance(trade, answers.Trade):
+            return outcomes.reversal_seen(trade, order.syssn)
+        return Unknown(f"{outcome.code}, and the trade could not be read")
+
+    # ---- refunds -------------------------------------------------------------------------------------------
+
+    async def refund(self, order: RefundOrder) -> RefundOutcome:
+        """Sends money back at once. The online answer is unsigned, so the refund's record is asked too."""
+        if order.order.pay_type.is_online:
+            return await self._refund_online(order)
+        asked_at_night = timing.is_night(self._clock.now())
+        outcome = await self._refund_instore(order)
+        return outcomes.at_night(outcome) if asked_at_night else outcome
+
+    async def query_refund(self, order: RefundOrder) -> RefundOutcome:
+        """The wallet's record of the refund."""
+        account = _alipay(order.order.account)
+        url = self._gateway_url if order.order.pay_type.is_online else self._instore_url
+        said = await self._ask(account, url, requests.refund_query(order), answers.read_refund_state)
+        match said:
+            case Rejected():
+                return outcomes.refund_query_rejected(said.code)
+            case answers.RefundState():
+                return outcomes.refund_seen(said, order.order.syssn, order.syssn)
+            case Accepted():
+                return Unknown("the answer has no node")
+            case NotSent():
+                # The question about a refund was not sent; of the refund itself that says nothing.
+                return Unknown(f"refund query not sent: {said.reason}")
+            case Unknown():
+                return said
+            case _:
+                assert_never(said)
+
+    async def _refund_online(self, order: RefundOrder) -> RefundOutcome:
+        account = _alipay(order.order.account)
+        said = await self._ask(account, self._gateway_url, requests.forex_refund(order), dict[str, str])
+        if isinstance(said, NotSent | Unknown):
+            return said
+        if isinstance(said, Rejected):
+            outcome = outcomes.refund_rejected(said.code)
+            if not isinstance(outcome, AskFirst):
+                return outcome
+        return outcomes.after_refund(await self.query_refund(order))
+
+    async def _refund_instore(self, order: RefundOrder) -> RefundOutcome:
+        account = _alipay(order.order.account)
+        said = await self._ask(
+            account, self._instore_url, requests.spot_refund(order), answers.read_spot_refund
+        )
+        match said:
+            case Rejected():
+                outcome = outcomes.refund_rejected(said.code)
+            case answers.SpotRefund():
+                outcome = outcomes.refund_outcome(said, order.order.syssn, order.syssn)
+            case Accepted():
+                return Unknown("the answer has no node")
+            case NotSent() | Unknown():
+                return said
+            case _:
+                assert_never(said)
+        if isinstance(outcome, AskFirst):
+            return outcomes.after_refund(await self.query_refund(order))
+        return outcome
+
+    # ---- the wallet calls us -------------------------------------------------------------------------------
+
+    async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
+        """A notice with a good signature that the wallet says is its own. Raises BadSignature."""
+        alipay = _alipay(account)
+        fields = notices.proven_fields(alipay, body)
+        if alipay.sign_type != "RSA2":  # nobody else can make that signature; the others are old or shared
+            await self._prove_to_be_sent(alipay, fields["notify_id"])
+        return notices.notice_of(fields, self._clock.now())
+
+    def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
+        """The syssn that a payer's browser comes back with, if the wallet signed it: a hint to ask."""
+        return notices.returned_order(_alipay(account), query)
+
+    async def _prove_to_be_sent(self, account: AlipayAccount, notify_id: str) -> None:
+        """Without an answer the notice is refused, and the wallet sends it again."""
+        query = requests.encoded(requests.notify_verify(account, notify_id))
+        result = await self._transport.call("GET", f"{self._url(account)}?{query}", timeout_s=TIMEOUT_S)
+        if not isinstance(result, Answer) or result.status != HTTP_OK or result.body != b"true":
+            raise BadSignature("notice: the wallet does not confirm that it sent it")
+
+    # ---- asking --------------------------------------------------------------------------------------------
+
+    def _url(self, account: AlipayAccount) -> str:
+        return self._gateway_url if account.scene == "online" else self._instore_url
+
+    def _pay_link(self, order: Order, account: AlipayAccount) -> Outcome:
+        try:
+            fields = requests.signed(requests.trade_page(order), account)
+        except UnusableKey as error:
+            return NotSent(str(error))
+        return AwaitingPayer(PayLink(f"{self._gateway_url}?{requests.encoded(fields)}"))
+
+    async def _look_up(self, order: Order) -> Outcome:
+        """A query after another question has left us: not sent, it says nothing of what the other did."""
+        seen = await self.query(order)
+        return Unknown(f"query not sent: {seen.reason}") if isinstance(seen, NotSent) else seen
+
+    async def _trade(self, order: Order) -> answers.Trade | Rejected | NotSent | Unknown:
+        account = _alipay(order.account)
+        if order.pay_type.is_online:
+            url, fields, read = self._gateway_url, requests.online_query(order), answers.read_online_trade
+        else:
+            url, fields, read = self._instore_url, requests.instore_query(order), answers.read_instore_trade
+        said = await self._ask(account, url, fields, read)
+        return Unknown("the answer has no node") if isinstance(said, Accepted) else said
+
+    async def _ask(
+        self,
+        account: AlipayAccount,
+        url: str,
+        fields: Mapping[str, str],
+        read: Callable[[Mapping[str, str]], Said],
+        *,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Said | Rejected | Accepted | NotSent | Unknown:
+        """One question. A node is given to `read` only when its signature is good."""
+        try:
+            body = requests.encoded(requests.signed(fields, account)).encode()
+        except UnusableKey as error:
+            return NotSent(str(error))
+        # Without the charset in the URL the gateway would read the form as GBK.
+        asked = f"{url}?_input_charset={requests.CHARSET}"
+        result = await self._transport.call("POST", asked, body=body, headers=FORM, timeout_s=timeout_s)
+        match result:
+            case NothingSent():
+                return NotSent(result.reason)
+            case NoAnswer():
+                return Unknown(result.reason)
+            case Answer():
+                return _proven(account, result, read)
+            case _:
+                assert_never(result)
+
+
+def _proven(
+    account: AlipayAccount, answer: Answer, read: Callable[[Mapping[str, str]], Said]
+) -> Said | Rejected | Accepted | Unknown:
+    if answer.status != HTTP_OK:
+        return Unknown(f"HTTP {answer.status}")
+    try:
+        envelope = read_envelope(answer.body)
+        if isinstance(envelope, Rejected | Accepted):
+            return envelope
+        if not envelope.is_genuine(account):
+            return Unknown("the answer's signature is missing or bad")
+        return read(envelope.fields)
+    except Unreadable as error:
+        return Unknown(f"unreadable answer: {error}")
+
+
+def _alipay(account: Account) -> AlipayAccount:
+    if not isinstance(account, AlipayAccount):
+        raise TypeError("this channel serves accounts of Alipay")
+    return account
+
+
+def _is_wechats(auth_code: str) -> bool:
+    is_shaped_so = len(auth_code) == WECHAT_CODE_LENGTH and auth_code.isdecimal()
+    return is_shaped_so and auth_code.startswith(WECHAT_CODE_STARTS)

@@ -1,0 +1,133 @@
+"""What Alipay says, from bytes to text: the envelope of an XML answer, and the form of a notice.
+
+An envelope says whether the gateway took the question, and holds at most one flat node with the business
+answer. Reading is strict: a document type, an entity, a nested or a repeated field makes it unreadable,
+because the signature covers the flat list of fields only and must mean one thing.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from tael.channels.alipay_mapi.signing import is_genuine
+from tael.domain.account import AlipayAccount
+
+PROLOG: Final = re.compile(rb"^\s*<\?xml\s[^>]*?\?>")
+ENCODING: Final = re.compile(rb"""encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+#: The gateway answers in GBK when it read our question as GBK, whatever was asked for.
+CHARSETS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "gbk": "gbk", "gb2312": "gbk", "gb18030": "gb18030"}
+MOST_FIELDS: Final = 200
+
+
+class Unreadable(Exception):
+    """These bytes are no answer or notice of Alipay's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """`is_success` F: the gateway or the service says no. Never signed."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`is_success` T without a node: the question was taken. Unsigned, so it proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """`is_success` T with a node, not yet proven."""
+
+    fields: Mapping[str, str]
+    sign: str
+    sign_type: str
+    charset: str
+
+    def is_genuine(self, account: AlipayAccount) -> bool:
+        """Whether the wallet signed it; an answer need not name its way of signing."""
+        named = self.sign_type or account.sign_type
+        return is_genuine(self.fields, self.sign, named, account, self.charset)
+
+
+Envelope = Rejected | Accepted | Node
+
+
+def read_envelope(body: bytes) -> Envelope:
+    """An XML answer. Raises Unreadable."""
+    root, charset = _xml(body)
+    if root.tag != "alipay":
+        raise Unreadable(f"the root is {root.tag[:40]!r}")
+    top = _flat(root, without={"request", "response"})
+    match top.get("is_success"):
+        case "F":
+            return Rejected(top.get("error", ""))
+        case "T":
+            responses = root.findall("response")
+            if not responses or (len(responses) == 1 and len(responses[0]) == 0):
+                return Accepted()
+            if len(responses) > 1 or len(responses[0]) > 1:
+                raise Unreadable("more than one node")
+            return Node(_flat(responses[0][0]), top.get("sign", ""), top.get("sign_type", ""), charset)
+        case unheard_of:
+            raise Unreadable(f"is_success {unheard_of!r}")
+
+
+def _xml(body: bytes) -> tuple[Element, str]:
+    prolog = PROLOG.match(body)
+    named = ENCODING.search(prolog.group()) if prolog else None
+    charset = CHARSETS.get(named.group(1).decode().lower(), "") if named else "utf-8"
+    if not charset:
+        raise Unreadable("an encoding that Alipay does not use")
+    try:
+        # The parser knows no GBK: it is given text, without the prolog that says otherwise.
+        text = body[prolog.end() if prolog else 0 :].decode(charset)
+        root: Element = fromstring(text, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise Unreadable(type(error).__name__) from error
+    return root, charset
+
+
+def _flat(element: Element, without: set[str] | None = None) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for child in element:
+        if without and child.tag in without:
+            continue
+        if len(child) or child.tag in fields:
+            raise Unreadable(f"{child.tag[:40]!r} is nested or repeated")
+        fields[child.tag] = child.text or ""
+    return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A decoded notice, with the charset that its signature was made in."""
+
+    fields: Mapping[str, str]
+    charset: str
+
+
+def read_form(body: bytes) -> Form:
+    """A notice's form: UTF-8, or GBK where the bytes are not UTF-8. Raises Unreadable."""
+    for charset in ("utf-8", "gbk"):
+        try:
+            pairs = parse_qsl(
+                body.decode("ascii"),
+                keep_blank_values=True,
+                encoding=charset,
+                errors="strict",
+                max_num_fields=MOST_FIELDS,
+            )
+        except ValueError:  # undecodable in this charset, or too many fields
+            continue
+        fields = dict(pairs)
+        if len(fields) != len(pairs):
+            raise Unreadable("a field is repeated")
+        return Form(fields, charset)
+    raise Unreadable("not a form")

@@ -1,0 +1,82 @@
+"""Alipay's calls to us, as far as they can be read without asking back: notices, and browsers coming back.
+
+A notice is proven twice, by its signature here and by `notify_verify` in the adapter. A browser's return is a
+hint that a payment is worth a query, and nothing more: it may be replayed, or never come.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from tael.channels.alipay_mapi.answers import Trade
+from tael.channels.alipay_mapi.messages import Form, Unreadable, read_form
+from tael.channels.alipay_mapi.outcomes import trade_outcome
+from tael.channels.alipay_mapi.signing import is_genuine
+from tael.channels.alipay_mapi.timing import read_time
+from tael.channels.base import BadSignature, Notice, PaymentNotice, RefundNotice
+from tael.domain.account import AlipayAccount
+from tael.domain.money import Money, from_major
+from tael.domain.outcome import Unknown
+
+STATE_CHANGED: Final = "trade_status_sync"
+#: Fields that only a trade has which was paid, also if it is closed by now.
+SIGNS_OF_PAYMENT: Final = ("gmt_payment", "refund_status", "gmt_refund", "refund_fee")
+
+
+def proven_fields(account: AlipayAccount, body: bytes) -> Mapping[str, str]:
+    """The fields of a notice that this account's wallet signed. Raises BadSignature."""
+    try:
+        form = read_form(body)
+    except Unreadable as error:
+        raise BadSignature(f"notice: {error}") from error
+    fields = form.fields
+    if not _is_genuine(form, account):
+        raise BadSignature("notice: the signature is not of this account")
+    if fields.get("seller_id", account.pid) != account.pid:
+        raise BadSignature("notice: for another seller")
+    if not fields.get("notify_id") or not fields.get("out_trade_no"):
+        raise BadSignature("notice: without notify_id or order number")
+    return fields
+
+
+def notice_of(fields: Mapping[str, str], seen_at: datetime) -> Notice:
+    """The news in a proven notice."""
+    syssn = fields["out_trade_no"]
+    if fields.get("out_return_no"):
+        return RefundNotice(syssn=fields["out_return_no"], payment_syssn=syssn)
+    if fields.get("notify_type") != STATE_CHANGED or fields.get("trade_status") == "WAIT_BUYER_PAY":
+        what = f"{fields.get('notify_type')} {fields.get('trade_status')}"
+        return PaymentNotice(syssn, Unknown(f"notice: {what}"))
+    try:
+        amount = _price(fields)
+    except ValueError:
+        return PaymentNotice(syssn, Unknown("notice: total_fee is no amount"))
+    trade = Trade(
+        state=fields.get("trade_status", ""),
+        order_number=syssn,
+        trade_number=fields.get("trade_no", ""),
+        buyer=fields.get("buyer_id", ""),
+        amount=amount,
+        paid_at=read_time(fields.get("gmt_payment", "")),
+        was_paid=any(fields.get(name) for name in SIGNS_OF_PAYMENT),
+    )
+    return PaymentNotice(syssn, trade_outcome(trade, syssn, seen_at))
+
+
+def returned_order(account: AlipayAccount, query: Mapping[str, str]) -> str | None:
+    """The order that a browser comes back from, if the wallet signed its query; the fields are decoded."""
+    if not query.get("trade_no") or not query.get("trade_status"):
+        return None  # a pay link of ours is signed with the same key, and lacks these
+    if not _is_genuine(Form(query, "utf-8"), account):
+        return None
+    return query.get("out_trade_no") or None
+
+
+def _is_genuine(form: Form, account: AlipayAccount) -> bool:
+    sign, sign_type = form.fields.get("sign", ""), form.fields.get("sign_type", "")
+    return is_genuine(form.fields, sign, sign_type, account, form.charset)
+
+
+def _price(fields: Mapping[str, str]) -> Money | None:
+    text, currency = fields.get("total_fee"), fields.get("currency")
+    return from_major(text, currency) if text and currency else None

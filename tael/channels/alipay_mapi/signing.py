@@ -1,0 +1,98 @@
+"""Signatures of the mapi gateway: MD5 with a shared key, RSA (SHA-1) and RSA2 (SHA-256) with key pairs.
+
+Used for what we ask, for the nodes of XML answers, and for notices and browser returns. Values are signed as
+they are, before any URL encoding. An account has one `sign_type`; nothing signed in another way is believed.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+
+from tael.domain.account import AlipayAccount
+from tael.domain.secret import Secret
+
+NOT_SIGNED: Final = frozenset({"sign", "sign_type"})
+#: Parsing a key costs more than signing with it.
+KEPT_KEYS: Final = 512
+
+
+class UnusableKey(Exception):
+    """A key of the account cannot be read: nothing can be signed or verified with it."""
+
+
+def signing_text(fields: Mapping[str, str]) -> str:
+    """What is signed: every non-empty field but `sign` and `sign_type`, by name, values as they are."""
+    pairs = sorted((name, value) for name, value in fields.items() if value and name not in NOT_SIGNED)
+    return "&".join(f"{name}={value}" for name, value in pairs)
+
+
+def signature(fields: Mapping[str, str], account: AlipayAccount) -> str:
+    """Our signature of a question in UTF-8. Raises UnusableKey."""
+    text = signing_text(fields).encode()
+    if account.sign_type == "MD5":
+        return _md5(text, account.key)
+    signed = _private_key(account.private_key_pem).sign(text, PKCS1v15(), _digest(account))
+    return base64.b64encode(signed).decode()
+
+
+def is_genuine(
+    fields: Mapping[str, str], sign: str, sign_type: str, account: AlipayAccount, charset: str = "utf-8"
+) -> bool:
+    """Whether the wallet signed `fields`, in the way of this account and in no other."""
+    if not sign or sign_type != account.sign_type:
+        return False  # an RSA account has no MD5 key: a signature made with no key would be anybody's
+    try:
+        text = signing_text(fields).encode(charset)
+        if account.sign_type == "MD5":
+            expected = _md5(text, account.key)
+            return hmac.compare_digest(expected.encode(), sign.lower().encode())
+        # A blank in Base64 is a `+` that somebody decoded once too often.
+        raw = base64.b64decode(sign.replace(" ", "+"), validate=True)
+        _public_key(account.alipay_public_key_pem).verify(raw, text, PKCS1v15(), _digest(account))
+    except (InvalidSignature, UnusableKey, UnicodeEncodeError, binascii.Error, ValueError):
+        return False
+    return True
+
+
+def _md5(text: bytes, key: Secret) -> str:
+    if not key.reveal():
+        raise UnusableKey("the account has no MD5 key")
+    return hashlib.md5(text + key.reveal().encode()).hexdigest()
+
+
+def _digest(account: AlipayAccount) -> hashes.HashAlgorithm:
+    if account.sign_type == "RSA2":
+        return hashes.SHA256()
+    return hashes.SHA1()
+
+
+@lru_cache(maxsize=KEPT_KEYS)
+def _private_key(pem: Secret) -> RSAPrivateKey:
+    try:
+        key = load_pem_private_key(pem.reveal().encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UnusableKey("the account's private key cannot be read") from error
+    if not isinstance(key, RSAPrivateKey):
+        raise UnusableKey("the account's private key is not of RSA")
+    return key
+
+
+@lru_cache(maxsize=KEPT_KEYS)
+def _public_key(pem: str) -> RSAPublicKey:
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UnusableKey("the wallet's public key cannot be read") from error
+    if not isinstance(key, RSAPublicKey):
+        raise UnusableKey("the wallet's public key is not of RSA")
+    return key

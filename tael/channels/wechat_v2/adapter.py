@@ -1,0 +1,189 @@
+"""WeChat Pay V2 as a `Channel`: each method asks one question and reads its answer into our words.
+
+Where WeChat says that the order is paid already, the query's answer is given instead: it knows what was paid.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from tael.channels.base import Acknowledgement, Notice, Order, RefundOrder
+from tael.channels.wechat_v2 import exchange, messages, notices, outcomes, questions
+from tael.channels.wechat_v2.exchange import Endpoint, Exchange, Failure, Granted, Said, TurnedAway
+from tael.clock import Clock
+from tael.domain.account import Account, WeChatAccount
+from tael.domain.outcome import (
+    AwaitingPayer,
+    BridgeParams,
+    Closed,
+    Outcome,
+    PayCode,
+    RefundOutcome,
+    Refusal,
+    Refused,
+    Reversal,
+    Unknown,
+)
+from tael.domain.paytype import Way
+from tael.transport import Transport
+
+#: For merchants outside the mainland.
+BASE_URL: Final = "https://apihk.mch.weixin.qq.com"
+#: WeChat wants an undecided barcode payment to be this old before it is reversed.
+REVERSAL_AFTER: Final = timedelta(seconds=15)
+
+
+class WeChatV2:
+    """The channel of every WeChat account, whoever its provider is."""
+
+    acknowledgement: Acknowledgement = notices.ACKNOWLEDGEMENT
+    reversal_after: timedelta = REVERSAL_AFTER
+
+    def __init__(
+        self,
+        transport: Transport,
+        clock: Clock,
+        base_url: str = BASE_URL,
+        ca_pem: str | None = None,
+        server_ip: str = "127.0.0.1",
+    ) -> None:
+        self._exchange = Exchange(transport, base_url, ca_pem)
+        self._clock = clock
+        self._server_ip = server_ip
+
+    def deadline(self, order: Order) -> datetime:
+        """When WeChat takes no more money for `order`: its own `time_expire` is ours."""
+        return order.expires_at
+
+    async def open(self, order: Order) -> Outcome:
+        if order.pay_type.way is Way.BARCODE:
+            return await self._swipe(order)
+        return await self._open_online(order)
+
+    async def _swipe(self, order: Order) -> Outcome:
+        if not order.auth_code:  # the code is kept for the first question only, so this one can but ask
+            return await self.query(order)
+        if not questions.is_payer_code(order.auth_code):
+            return Refused(Refusal.OTHER_WALLETS_CODE, "")
+        match await self._ask(exchange.MICROPAY, order, questions.barcode_payment(order, self._server_ip)):
+            case Granted(fields):
+                return outcomes.paid(fields, order.syssn)
+            case Failure(code="ORDERPAID"):
+                return await self.query(order)
+            case Failure() as failure:
+                return outcomes.swipe_failure(failure)
+            case TurnedAway(message):
+                return outcomes.turned_away(message)
+            case undecided:
+                return undecided
+
+    async def _open_online(self, order: Order) -> Outcome:
+        match await self._ask(exchange.UNIFIEDORDER, order, questions.online_payment(order, self._server_ip)):
+            case Granted(fields):
+                return self._opened(order, fields)
+            case Failure(code="ORDERPAID"):
+                return await self.query(order)
+            case Failure() as failure:
+                return outcomes.opening_failure(failure)
+            case TurnedAway(message):
+                return outcomes.turned_away(message)
+            case undecided:
+                return undecided
+
+    def _opened(self, order: Order, fields: messages.Fields) -> Outcome:
+        if order.pay_type.way is not Way.IN_APP:
+            code_url = fields.get("code_url", "")
+            return AwaitingPayer(PayCode(code_url)) if code_url else Unknown("no code_url in the answer")
+        prepay_id = fields.get("prepay_id", "")
+        if not prepay_id:
+            return Unknown("no prepay_id in the answer")
+        params = questions.bridge_params(
+            account=account_of(order),
+            prepay_id=prepay_id,
+            nonce=exchange.new_nonce(),
+            at_s=int(self._clock.now().timestamp()),
+        )
+        return AwaitingPayer(BridgeParams(params))
+
+    async def query(self, order: Order) -> Outcome:
+        match await self._ask(exchange.ORDERQUERY, order, questions.this_order(order)):
+            case Granted(fields):
+                return outcomes.trade_state(fields, order.syssn)
+            case Failure() as failure:
+                return outcomes.query_failure(failure)
+            case TurnedAway(message):  # nothing was asked of the order, so nothing is known of it
+                return Unknown(f"not accepted: {message!r}")
+            case undecided:
+                return undecided
+
+    async def close(self, order: Order) -> Outcome:
+        match await self._ask(exchange.CLOSEORDER, order, questions.this_order(order)):
+            case Granted():
+                return Closed()
+            case Failure(code="ORDERPAID"):
+                return await self.query(order)
+            case Failure() as failure:
+                return outcomes.close_failure(failure)
+            case TurnedAway(message):
+                return outcomes.turned_away(message)
+            case undecided:
+                return undecided
+
+    async def reverse(self, order: Order) -> Reversal:
+        match await self._ask(exchange.REVERSE, order, questions.this_order(order)):
+            case Granted(fields):
+                return outcomes.reversed_now(fields, order)
+            case Failure() as failure:
+                return outcomes.reverse_failure(failure, order)
+            case TurnedAway(message):
+                return outcomes.turned_away(message)
+            case undecided:
+                return undecided
+
+    async def refund(self, order: RefundOrder) -> RefundOutcome:
+        match await self._ask(exchange.REFUND, order.order, questions.refund(order)):
+            case Granted(fields):
+                return outcomes.refund_accepted(fields, order)
+            case Failure() as failure if outcomes.is_fully_refunded(failure):
+                return await self._nothing_left(order, failure.code)
+            case Failure() as failure:
+                return outcomes.refund_failure(failure)
+            case TurnedAway(message):
+                return outcomes.turned_away(message)
+            case undecided:
+                return undecided
+
+    async def _nothing_left(self, order: RefundOrder, wallet_code: str) -> RefundOutcome:
+        """Nothing is left to refund: because of this refund, on a repeat, or because of others?"""
+        known = await self.query_refund(order)
+        if isinstance(known, Unknown) and known.no_such_order:
+            return Refused(Refusal.ALREADY_REFUNDED, wallet_code)
+        return known
+
+    async def query_refund(self, order: RefundOrder) -> RefundOutcome:
+        match await self._ask(exchange.REFUNDQUERY, order.order, questions.this_refund(order)):
+            case Granted(fields):
+                return outcomes.refund_status(fields, order)
+            case Failure() as failure:
+                return outcomes.query_failure(failure)
+            case TurnedAway(message):
+                return Unknown(f"not accepted: {message!r}")
+            case undecided:
+                return undecided
+
+    async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
+        if not isinstance(account, WeChatAccount):
+            raise TypeError("a notice of WeChat is read for an account of WeChat")
+        return notices.read_notice(account, body)
+
+    def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
+        return None  # WeChat sends no browser back to us
+
+    async def _ask(self, endpoint: Endpoint, order: Order, question: messages.Fields) -> Said:
+        return await self._exchange.ask(endpoint, account_of(order), question)
+
+
+def account_of(order: Order) -> WeChatAccount:
+    if not isinstance(order.account, WeChatAccount):
+        raise TypeError("an order for WeChat names an account of WeChat")
+    return order.account

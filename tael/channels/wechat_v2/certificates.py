@@ -1,0 +1,77 @@
+"""TLS towards WeChat: who we trust, and the client certificate of a service provider.
+
+A context is made once for each provider and reused, because a connection of the pool belongs to its context.
+The `ssl` module reads a key only from a file, so it is one for that moment, in memory where possible.
+"""
+
+import hashlib
+import os
+import ssl
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from tael.domain.account import WeChatProvider
+
+#: An encrypted key would otherwise be asked about on the terminal, and the gateway would wait there.
+NO_PASSPHRASE: Final = ""
+
+
+class UnusableCertificate(Exception):
+    """The provider's client certificate or its key cannot be read, or the two do not belong together."""
+
+
+class Certificates:
+    """The TLS contexts of one channel. `ca_pem` replaces the public authorities: a simulator's own."""
+
+    def __init__(self, ca_pem: str | None = None) -> None:
+        self._ca_pem = ca_pem
+        self._anonymous: ssl.SSLContext | None = None
+        self._of_provider: dict[str, tuple[bytes, ssl.SSLContext]] = {}
+
+    def anonymous(self) -> ssl.SSLContext:
+        """Verifies WeChat and shows no certificate of ours."""
+        if self._anonymous is None:
+            self._anonymous = self._verifying()
+        return self._anonymous
+
+    def of_provider(self, provider: WeChatProvider) -> ssl.SSLContext:
+        """Verifies WeChat and shows the provider's certificate. Raises UnusableCertificate."""
+        pem = f"{provider.certificate_key_pem.reveal()}\n{provider.certificate_pem}\n".encode()
+        fingerprint = hashlib.sha256(pem).digest()
+        known = self._of_provider.get(provider.mch_id)
+        if known is not None and known[0] == fingerprint:
+            return known[1]
+        context = self._verifying()
+        try:
+            with pem_file(pem) as path:
+                context.load_cert_chain(path, password=NO_PASSPHRASE)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise UnusableCertificate(type(error).__name__) from error
+        self._of_provider[provider.mch_id] = (fingerprint, context)  # a renewed one takes the old one's place
+        return context
+
+    def _verifying(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cadata=self._ca_pem)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+
+@contextmanager
+def pem_file(pem: bytes) -> Iterator[str]:
+    """A path that reads as `pem` until the block ends; on Linux no disk ever sees it."""
+    if sys.platform == "linux":
+        descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+        path = f"/proc/self/fd/{descriptor}"
+    else:
+        descriptor, path = tempfile.mkstemp(suffix=".pem")  # only we may read it
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(pem)
+        yield path
+    finally:
+        os.close(descriptor)
+        if sys.platform != "linux":
+            os.unlink(path)

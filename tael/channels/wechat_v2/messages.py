@@ -1,0 +1,207 @@
+"""WeChat's XML, out and in: flat elements under one root, nothing else. Then its answers as typed values.
+
+What is not of that shape is a `BadMessage`: a DTD, an entity, an attribute, a nested or repeated element.
+Fields stay texts until the signature is proven, since it covers fields that we do not know as well.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from xml.etree.ElementTree import ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from tael.clock import UTC8
+from tael.domain.money import Money
+
+Fields = Mapping[str, str]
+
+#: The currency that WeChat means where it names none.
+DEFAULT_CURRENCY: Final = "CNY"
+TIME_FORMAT: Final = "%Y%m%d%H%M%S"
+REFUND_TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
+
+NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
+AMOUNT: Final = re.compile(r"0|[1-9][0-9]{0,17}")
+CURRENCY: Final = re.compile(r"[A-Z]{3}")
+NUMBER: Final = re.compile(r"[0-9A-Za-z_|*@-]{1,64}")
+TIME: Final = re.compile(r"[0-9]{14}")
+
+
+class BadMessage(Exception):
+    """Not the XML that WeChat writes, or a field of it that cannot be read."""
+
+
+# ---- XML ---------------------------------------------------------------------------------------------------
+
+
+def to_xml(fields: Fields) -> bytes:
+    """`fields` as WeChat reads them; empty ones are left out, as they are of the signature."""
+    lines = [f"<{name}>{_cdata(value)}</{name}>" for name, value in fields.items() if value]
+    return "\n".join(["<xml>", *lines, "</xml>"]).encode()
+
+
+def _cdata(value: str) -> str:
+    # "]]>" would end the section early, so it is spread over two of them.
+    return "<![CDATA[" + value.replace("]]>", "]]]]><![CDATA[>") + "]]>"
+
+
+def from_xml(body: bytes, root: str = "xml") -> dict[str, str]:
+    """The fields of a message whose root element is `root`. Raises BadMessage."""
+    try:
+        # Decoded here, so that an encoding named in the message cannot change what was signed.
+        text = body.decode("utf-8-sig")
+        tree = fromstring(text, forbid_dtd=True, forbid_entities=True, forbid_external=True)
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise BadMessage(f"not XML that we read: {type(error).__name__}") from error
+    if tree.tag != root or tree.attrib or (tree.text or "").strip():
+        raise BadMessage(f"the root is not a plain <{root}>")
+    fields: dict[str, str] = {}
+    for element in tree:
+        if len(element) or element.attrib or (element.tail or "").strip() or not NAME.fullmatch(element.tag):
+            raise BadMessage("not a flat list of elements")
+        if element.tag in fields:  # which of the two was signed?
+            raise BadMessage(f"{element.tag} comes twice")
+        fields[element.tag] = element.text or ""
+    return fields
+
+
+# ---- single fields -----------------------------------------------------------------------------------------
+
+
+def _matching(fields: Fields, name: str, form: re.Pattern[str]) -> str:
+    value = fields.get(name, "")
+    if not form.fullmatch(value):
+        raise BadMessage(f"{name} is missing or malformed")
+    return value
+
+
+def amount_minor_of(fields: Fields, name: str) -> int:
+    """An amount in minor units. Raises BadMessage."""
+    return int(_matching(fields, name, AMOUNT))
+
+
+def number_of(fields: Fields, name: str) -> str:
+    """A number of an order, a refund or a payment at the wallet. Raises BadMessage."""
+    return _matching(fields, name, NUMBER)
+
+
+def currency_of(fields: Fields, name: str) -> str:
+    """A currency; WeChat's default where it says none. Raises BadMessage on what is no currency."""
+    return _matching(fields, name, CURRENCY) if fields.get(name) else DEFAULT_CURRENCY
+
+
+def time_text(instant: datetime) -> str:
+    """`instant` as WeChat writes times, in UTC+8 wherever the merchant is; parts of a second are cut off."""
+    return instant.astimezone(UTC8).strftime(TIME_FORMAT)
+
+
+def time_of(fields: Fields, name: str) -> datetime:
+    """A time of WeChat's as an instant in UTC. Raises BadMessage."""
+    return _instant(_matching(fields, name, TIME), TIME_FORMAT, name)
+
+
+def _instant(text: str, form: str, name: str) -> datetime:
+    try:
+        return datetime.strptime(text, form).replace(tzinfo=UTC8).astimezone(UTC)
+    except ValueError as error:
+        raise BadMessage(f"{name} is no time") from error
+
+
+# ---- answers -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PaidTrade:
+    """A paid order, as micropay, orderquery and the payment notice tell of it."""
+
+    out_trade_no: str
+    transaction_id: str
+    price: Money
+    payer: str  #: `sub_openid` where WeChat gives it, else `openid`; "" if it gives neither
+    time_end: datetime
+
+
+def paid_trade(fields: Fields) -> PaidTrade:
+    """Raises BadMessage if what makes a payment is not all there."""
+    return PaidTrade(
+        out_trade_no=number_of(fields, "out_trade_no"),
+        transaction_id=number_of(fields, "transaction_id"),
+        price=Money(amount_minor_of(fields, "total_fee"), currency_of(fields, "fee_type")),
+        payer=fields.get("sub_openid") or fields.get("openid", ""),
+        time_end=time_of(fields, "time_end"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedRefund:
+    """The answer to a refund: accepted, which is not yet refunded. Amounts in minor units of the price."""
+
+    out_trade_no: str
+    out_refund_no: str
+    refund_id: str
+    total_fee: int
+    refund_fee: int
+    currencies: frozenset[str]  #: every price currency that the answer names; may be none
+
+
+def accepted_refund(fields: Fields) -> AcceptedRefund:
+    """Raises BadMessage."""
+    return AcceptedRefund(
+        out_trade_no=number_of(fields, "out_trade_no"),
+        out_refund_no=number_of(fields, "out_refund_no"),
+        refund_id=number_of(fields, "refund_id"),
+        total_fee=amount_minor_of(fields, "total_fee"),
+        refund_fee=amount_minor_of(fields, "refund_fee"),
+        currencies=_currencies(fields),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRow:
+    """One refund of an order, out of the numbered fields of refundquery."""
+
+    out_trade_no: str
+    refund_id: str
+    total_fee: int
+    refund_fee: int
+    currencies: frozenset[str]
+    status: str
+    succeeded_at: datetime | None
+
+
+def refund_row(fields: Fields, out_refund_no: str) -> RefundRow:
+    """The row of the refund with our number. Raises BadMessage if there is none, or more than one."""
+    prefix = "out_refund_no_"
+    rows = [
+        name.removeprefix(prefix)
+        for name, value in fields.items()
+        if name.startswith(prefix) and value == out_refund_no
+    ]
+    if len(rows) != 1:
+        raise BadMessage(f"{len(rows)} rows of this refund")
+    n = rows[0]
+    return RefundRow(
+        out_trade_no=number_of(fields, "out_trade_no"),
+        refund_id=number_of(fields, f"refund_id_{n}"),
+        total_fee=amount_minor_of(fields, "total_fee"),
+        refund_fee=amount_minor_of(fields, f"refund_fee_{n}"),
+        currencies=_currencies(fields),
+        status=fields.get(f"refund_status_{n}", ""),
+        succeeded_at=_refund_time(fields.get(f"refund_success_time_{n}", "")),
+    )
+
+
+def _refund_time(text: str) -> datetime | None:
+    """None where WeChat gives no time that we can read: a refund that is done is done without it."""
+    try:
+        return _instant(text, REFUND_TIME_FORMAT, "refund_success_time")
+    except BadMessage:
+        return None
+
+
+def _currencies(fields: Fields) -> frozenset[str]:
+    return frozenset(fields[name] for name in ("fee_type", "refund_fee_type") if fields.get(name))

@@ -1,0 +1,90 @@
+"""What we write to WeChat: an order in WeChat's fields. Pure; `exchange` adds who we are and signs.
+
+A repeat of the same order gives the same fields, so WeChat answers it with the same payment.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from tael.channels.base import Order, RefundOrder
+from tael.channels.wechat_v2.messages import Fields, time_text
+from tael.channels.wechat_v2.signing import signature
+from tael.domain.account import WeChatAccount
+from tael.domain.paytype import Way
+
+MAX_BODY_BYTES: Final = 128
+#: A payer's code of WeChat, mainland or Hong Kong. Others begin with other digits.
+PAYER_CODE: Final = re.compile(r"1[0-5][0-9]{16}")
+#: What XML cannot carry, and line ends, which an XML parser changes after we signed them.
+UNWRITABLE: Final = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def is_payer_code(text: str) -> bool:
+    return PAYER_CODE.fullmatch(text) is not None
+
+
+def body_text(subject: str, otherwise: str) -> str:
+    """`subject` within WeChat's 128 bytes, cut on a character; `otherwise` if nothing of it can be shown."""
+    clean = UNWRITABLE.sub(" ", subject).strip()
+    return clean.encode()[:MAX_BODY_BYTES].decode(errors="ignore").rstrip() or otherwise
+
+
+def barcode_payment(order: Order, server_ip: str) -> Fields:
+    """micropay. It knows no notice: the answer, or a query, is all the news there is."""
+    return {**_price(order, server_ip), "auth_code": order.auth_code}
+
+
+def online_payment(order: Order, server_ip: str) -> Fields:
+    """unifiedorder: a code to scan, or a payment inside WeChat."""
+    shared = {
+        **_price(order, server_ip),
+        "time_start": time_text(order.created_at),
+        "time_expire": time_text(order.expires_at),
+        "notify_url": order.notice_url,
+    }
+    if order.pay_type.way is Way.IN_APP:
+        return {**shared, "trade_type": "JSAPI", "sub_openid": order.openid, "device_info": "WEB"}
+    return {**shared, "trade_type": "NATIVE", "product_id": order.syssn}
+
+
+def _price(order: Order, server_ip: str) -> Fields:
+    return {
+        "body": body_text(order.subject, otherwise=order.syssn),
+        "out_trade_no": order.syssn,
+        "total_fee": str(order.amount.amount_minor),
+        "fee_type": order.amount.currency,
+        "spbill_create_ip": server_ip,
+    }
+
+
+def this_order(order: Order) -> Fields:
+    """orderquery, closeorder, reverse: by our number, since the wallet's may not have reached us."""
+    return {"out_trade_no": order.syssn}
+
+
+def refund(ask: RefundOrder) -> Fields:
+    return {
+        "out_trade_no": ask.order.syssn,
+        "out_refund_no": ask.syssn,
+        "total_fee": str(ask.order.amount.amount_minor),
+        "refund_fee": str(ask.amount.amount_minor),
+        "refund_fee_type": ask.amount.currency,
+        "notify_url": ask.notice_url,
+    }
+
+
+def this_refund(ask: RefundOrder) -> Fields:
+    return {"out_refund_no": ask.syssn}
+
+
+def bridge_params(*, account: WeChatAccount, prepay_id: str, nonce: str, at_s: int) -> Mapping[str, str]:
+    """What the page hands to WeChat's bridge. The algorithm is the one that unifiedorder was signed with."""
+    params = {
+        "appId": account.sub_appid,
+        "timeStamp": str(at_s),
+        "nonceStr": nonce,
+        "package": f"prepay_id={prepay_id}",
+        "signType": account.sign_type,
+    }
+    return {**params, "paySign": signature(params, account.provider.key, account.sign_type)}

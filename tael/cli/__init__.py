@@ -1,0 +1,1 @@
+"""The operator's commands. Tables for people, `--json` for programs."""

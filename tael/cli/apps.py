@@ -1,0 +1,195 @@
+"""`tael app`: developers, their keys and settings. A running gateway sees a change within a second."""
+
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from tael import ids
+from tael.cli import inputs
+from tael.cli.finding import DataOption, with_store
+from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
+from tael.domain.merchant import App
+from tael.domain.secret import Secret
+from tael.domain.webhook import Style
+from tael.store.merchants import AlreadyThere
+from tael.store.store import Store
+
+apps: Final = typer.Typer(help="Developers and their settings.", no_args_is_help=True)
+
+AppcodeArgument = Annotated[str, typer.Argument(metavar="APPCODE", help="The developer's public id.")]
+NotifyUrlOption = Annotated[
+    str | None, typer.Option(metavar="URL", help='Where webhooks go; "" for nowhere.', show_default=False)
+]
+ReturnUrlOption = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help='Where payers return after Alipay; "" for nowhere.', show_default=False),
+]
+WebhookStyleOption = Annotated[
+    Style | None, typer.Option(help="Which generation of webhooks the receiver understands.")
+]
+Sha256OnlyOption = Annotated[
+    bool | None, typer.Option("--sha256-only/--no-sha256-only", help="Refuse MD5 signatures.")
+]
+TellsOfflineOption = Annotated[
+    bool | None,
+    typer.Option("--tells-offline/--no-tells-offline", help="Webhooks for barcode payments as well."),
+]
+FillsCurrencyOption = Annotated[
+    bool | None,
+    typer.Option("--fills-currency/--no-fills-currency", help="Name the currency in rows of a query."),
+]
+LaterCancelOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--later-cancel/--no-later-cancel", help="`cancel` in rows of a query as in later documents of QFPay."
+    ),
+]
+QuickRetriesOption = Annotated[
+    bool | None,
+    typer.Option("--quick-retries/--no-quick-retries", help="Repeat webhooks four times after 30 s first."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The settings that a command named; None keeps what is there, an empty URL clears it."""
+
+    notify_url: str | None
+    return_url: str | None
+    webhook_style: Style | None
+    sha256_only: bool | None
+    tells_offline: bool | None
+    fills_currency: bool | None
+    later_cancel: bool | None
+    quick_retries: bool | None
+
+    def __post_init__(self) -> None:
+        inputs.checked_url(self.notify_url or "", "--notify-url")
+        inputs.checked_url(self.return_url or "", "--return-url")
+
+    def on(self, app: App) -> App:
+        """`app` with these settings."""
+        wanted = {field.name: getattr(self, field.name) for field in fields(self)}
+        changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        for url in ("notify_url", "return_url"):
+            if changes.get(url) == "":
+                changes[url] = None
+        return replace(app, **changes)
+
+
+@apps.command("add")
+def add(
+    appcode: Annotated[str | None, typer.Option(help="Its public id; made if not given.")] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File that holds its key; without it a key is made.")
+    ] = None,
+    notify_url: NotifyUrlOption = None,
+    return_url: ReturnUrlOption = None,
+    webhook_style: WebhookStyleOption = None,
+    sha256_only: Sha256OnlyOption = None,
+    tells_offline: TellsOfflineOption = None,
+    fills_currency: FillsCurrencyOption = None,
+    later_cancel: LaterCancelOption = None,
+    quick_retries: QuickRetriesOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a developer. A key that is made here is shown now and never again."""
+    named = Named(
+        notify_url,
+        return_url,
+        webhook_style,
+        sha256_only,
+        tells_offline,
+        fills_currency,
+        later_cancel,
+        quick_retries,
+    )
+    code = ids.appcode() if appcode is None else inputs.checked(appcode, inputs.APPCODE, "--appcode")
+    given = None if key_file is None else inputs.secret_in(key_file, inputs.APP_KEY, "--key-file")
+    made = ids.key() if given is None else None
+    app = named.on(App(code, given or Secret(made or ""), notify_url=None, return_url=None))
+
+    async def work(store: Store, now: datetime) -> None:
+        await store.merchants.apps()  # a wrong sealing key is found here, before anything is sealed with it
+        await store.merchants.add_app(app, now)
+
+    try:
+        with_store(data, work)
+    except AlreadyThere as error:
+        raise refused(str(error)) from error
+    _show(app, as_json, made)
+
+
+@apps.command("set")
+def set_settings(
+    appcode: AppcodeArgument,
+    notify_url: NotifyUrlOption = None,
+    return_url: ReturnUrlOption = None,
+    webhook_style: WebhookStyleOption = None,
+    sha256_only: Sha256OnlyOption = None,
+    tells_offline: TellsOfflineOption = None,
+    fills_currency: FillsCurrencyOption = None,
+    later_cancel: LaterCancelOption = None,
+    quick_retries: QuickRetriesOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change settings of a developer. What is not named keeps its value."""
+    named = Named(
+        notify_url,
+        return_url,
+        webhook_style,
+        sha256_only,
+        tells_offline,
+        fills_currency,
+        later_cancel,
+        quick_retries,
+    )
+
+    async def work(store: Store, now: datetime) -> App | None:
+        before = await store.merchants.app(appcode)
+        if before is None:
+            return None
+        after = named.on(before)
+        await store.merchants.set_app(after)
+        return after
+
+    app = with_store(data, work)
+    if app is None:
+        raise refused(f"no app {appcode}")
+    _show(app, as_json)
+
+
+@apps.command("list")
+def list_apps(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """List the developers, oldest first."""
+
+    async def work(store: Store, now: datetime) -> list[App]:
+        return await store.merchants.apps()
+
+    rows = [_row(app) for app in with_store(data, work)]
+    if as_json:
+        show_json(rows)
+    else:
+        show_rows(rows, list(_row_names()))
+
+
+def _show(app: App, as_json: bool, made_key: str | None = None) -> None:
+    row = _row(app) | ({"key": made_key} if made_key else {})
+    if as_json:
+        show_json(row)
+    else:
+        show_members(row)
+
+
+def _row(app: App) -> dict[str, Any]:
+    return {name: getattr(app, name) for name in _row_names()}
+
+
+def _row_names() -> tuple[str, ...]:
+    """Everything but the key."""
+    return ("appcode", *(field.name for field in fields(Named)))

@@ -1,0 +1,134 @@
+"""`tael demo`: starts the rig, then tells a story once, serves quietly for programs, or shows itself to a person."""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from tael.cli.receiver import Receiver
+from tael.cli.rig import DemoRefused, Place, Rig, listener_of, running_wallets, start_gateway
+from tael.cli.seed import DemoApp, seed
+from tael.cli.story import first_payments, whole_story
+from tael.config import Settings, read_settings
+from tael.main import clock_of, open_store
+
+__all__ = ["DemoRefused", "demo_once", "demo_quiet", "demo_shown"]
+
+WATCH_S: Final = 0.2
+
+
+@contextmanager
+def running_demo(port: int, data: Path) -> Iterator[tuple[Rig, list[DemoApp]]]:
+    """A whole demo, ready. Raises DemoRefused, EmbeddedPostgresError."""
+    place = Place(port, data.resolve())
+    with running_wallets(place) as rig, listener_of(place) as listener:
+        apps = asyncio.run(_seed(rig))
+        start_gateway(rig, listener)
+        yield rig, apps
+
+
+def demo_once(port: int, data: Path) -> int:
+    """Tell the whole story and print it as a table; 0 if all of it was right."""
+    with running_demo(port, data) as (rig, apps):
+        return asyncio.run(_tell(rig, apps))
+
+
+def demo_quiet(port: int, data: Path) -> None:
+    """One JSON line when ready; then serve until told to end."""
+    with _until_told() as told, running_demo(port, data) as (rig, apps):
+        print(json.dumps(description(rig, apps)), flush=True)
+        _watch(rig, told)
+
+
+def demo_shown(port: int, data: Path) -> None:
+    """A first payment of each pay type, where to look, and then serve until Ctrl-C."""
+    console = Console()
+    with _until_told() as told, running_demo(port, data) as (rig, apps):
+        if not told:
+            asyncio.run(first_payments(rig, apps, console))
+            _say_where(rig, apps, console)
+        _watch(rig, told)
+        console.print("Ending…")
+
+
+def description(rig: Rig, apps: list[DemoApp]) -> dict[str, Any]:
+    """What a program needs to use the demo. The shop has no page of its own yet, so its URL is null."""
+    return {
+        "gateway": rig.place.gateway_url,
+        "sandbox": rig.place.sandbox_url,
+        "shop": None,
+        "database_url": rig.database_url,
+        "apps": [
+            {
+                "appcode": one.app.appcode,
+                "key": one.app.key.reveal(),
+                "mchid": one.mchids[0],
+                "mchids": list(one.mchids),
+                "notify_url": one.app.notify_url,
+                "return_url": one.app.return_url,
+            }
+            for one in apps
+        ],
+    }
+
+
+async def _seed(rig: Rig) -> list[DemoApp]:
+    settings = settings_of(rig)
+    async with open_store(settings) as store:
+        return await seed(store, rig.accounts(), clock_of(settings).now())
+
+
+async def _tell(rig: Rig, apps: list[DemoApp]) -> int:
+    console = Console(width=max(Console().width, 120))
+    async with Receiver() as receiver, open_store(settings_of(rig)) as store:
+        for one in apps:
+            await store.merchants.set_app(receiver.listened_to(one.app))
+        return await whole_story(rig, apps, receiver, console)
+
+
+def settings_of(rig: Rig) -> Settings:
+    return read_settings(rig.environment)
+
+
+@contextmanager
+def _until_told() -> Iterator[list[int]]:
+    """A list that gets the signal by which we are told to end."""
+    told: list[int] = []
+
+    def tell(number: int, _: object) -> None:
+        told.append(number)
+
+    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watch(rig: Rig, told: list[int]) -> None:
+    while not told:
+        for name in rig.watch():
+            print(f"tael: {name} had died and was started again", file=sys.stderr, flush=True)
+        time.sleep(WATCH_S)
+
+
+def _say_where(rig: Rig, apps: list[DemoApp], console: Console) -> None:
+    published = apps[0]
+    console.print(f"\n[bold]The gateway[/bold]   {rig.place.gateway_url}/trade/v1")
+    console.print(f"[bold]Both wallets[/bold]  {rig.place.sandbox_url}/control/…")
+    console.print(
+        f"[bold]Credentials[/bold]   appcode {published.app.appcode}   key {published.app.key.reveal()}   "
+        f"mchid {published.mchids[0]}"
+    )
+    console.print(f"[bold]Kept in[/bold]       {rig.place.data} (logs in {rig.place.data / 'logs'})")
+    console.print(
+        "Ctrl-C ends it. `tael app set` changes settings, `tael payment show` looks at a payment.\n"
+    )

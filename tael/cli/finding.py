@@ -1,0 +1,87 @@
+"""How a command finds its database: by `--data DIR` that of a demo which is running, else by the environment.
+
+What cannot be found, reached or opened ends the command with one line, never with a traceback.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import asyncpg
+import typer
+
+from tael.cli.showing import UNUSABLE, refused
+from tael.config import BadSettings, Settings, read_settings
+from tael.main import clock_of, open_store
+from tael.store.database import StoreUnavailable
+from tael.store.embedded import EmbeddedPostgresError, running_url
+from tael.store.seal import WrongSeal
+from tael.store.store import Store
+
+Answer = TypeVar("Answer")
+
+#: What a demo keeps in its folder, beside the database itself.
+SEAL_KEY: Final = "seal.key"
+EXTERNAL_DATABASE: Final = "database_url"
+CLOCK: Final = "clock"
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Folder of a running demo; without it TAEL_DATABASE_URL and TAEL_SEAL_KEY say where the data is.",
+    ),
+]
+
+
+def with_store(folder: Path | None, work: Callable[[Store, datetime], Awaitable[Answer]]) -> Answer:
+    """What `work` gives for the store that was found and the time that its gateway has."""
+    try:
+        return asyncio.run(_work(found_settings(folder), work))
+    except (BadSettings, EmbeddedPostgresError, WrongSeal) as error:
+        raise refused(str(error), UNUSABLE) from error
+    except StoreUnavailable as error:
+        raise refused(f"the database cannot be reached ({error})", UNUSABLE) from error
+    except asyncpg.UndefinedTableError as error:
+        raise refused(
+            "the database has no tables of tael yet; `tael migrate` makes them", UNUSABLE
+        ) from error
+    except asyncpg.PostgresError as error:
+        raise refused(f"the database refuses: {error}", UNUSABLE) from error
+
+
+def found_settings(folder: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Those of the environment, or of the demo on `folder`. Raises BadSettings, EmbeddedPostgresError."""
+    return read_settings(environment if folder is None else {**environment, **_of_demo(folder)})
+
+
+async def _work(settings: Settings, work: Callable[[Store, datetime], Awaitable[Answer]]) -> Answer:
+    async with open_store(settings) as store:
+        return await work(store, clock_of(settings).now())
+
+
+def _of_demo(folder: Path) -> dict[str, str]:
+    if not folder.is_dir():
+        raise BadSettings(f"--data: there is no folder {folder}")
+    # A server of the demo's own comes first: the other file may be left from an earlier demo.
+    url = running_url(folder) or _kept(folder / EXTERNAL_DATABASE)
+    if not url:
+        raise BadSettings(f"--data: no tael runs on {folder}; `tael demo --data {folder}` starts one")
+    seal_key = _kept(folder / SEAL_KEY)
+    if not seal_key:
+        raise BadSettings(f"--data: {folder / SEAL_KEY} is missing, and with it the way to the secrets")
+    found = {"TAEL_DATABASE_URL": url, "TAEL_SEAL_KEY": seal_key}
+    return found | ({"TAEL_CLOCK_FILE": str(folder / CLOCK)} if (folder / CLOCK).exists() else {})
+
+
+def _kept(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadSettings(f"--data: {path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,133 @@
+"""What an operator types or names, checked before it is kept: URLs, currencies, wallets' numbers, keys in files.
+
+A mistake ends the command with one line that names the option. Secrets come from files only: arguments can be
+read by every user of the machine.
+"""
+
+import re
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes, PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.x509 import load_pem_x509_certificate
+
+from tael.cli.showing import UNUSABLE, refused
+from tael.domain.secret import Secret
+
+LONGEST_URL: Final = 2048
+LONGEST_FILE: Final = 65_536
+
+
+class Form(NamedTuple):
+    """How a value must look, and the same in words."""
+
+    pattern: str
+    words: str
+
+
+APPCODE: Final = Form(r"[A-Za-z0-9]{1,64}", "1 to 64 letters and digits")
+MCHID: Final = Form(r"[A-Za-z0-9]{1,64}", "1 to 64 letters and digits")
+MERCHANT_NAME: Final = Form(r"(?=.*\S).{1,128}", "1 to 128 characters")
+CURRENCY: Final = Form(r"[A-Z]{3}", "a currency of three capital letters, such as HKD")
+PID: Final = Form(r"2088[0-9]{12}", "a PID: 16 digits that begin with 2088")
+WECHAT_NUMBER: Final = Form(r"[0-9]{6,32}", "a number of WeChat Pay: 6 to 32 digits")
+APPID: Final = Form(r"[A-Za-z0-9_-]{6,32}", "an appid, such as wx0123456789abcdef")
+APP_KEY: Final = Form(r"[!-~]{16,128}", "16 to 128 characters without blanks")
+WALLET_KEY: Final = Form(r"[A-Za-z0-9]{32}", "32 letters and digits")
+APP_SECRET: Final = Form(r"[!-~]{16,128}", "16 to 128 characters without blanks")
+
+
+def checked(value: str, form: Form, option: str) -> str:
+    """`value`, which looks as it should."""
+    if re.fullmatch(form.pattern, value) is None:
+        raise refused(f"{option}: it should be {form.words}", UNUSABLE)
+    return value
+
+
+def checked_url(value: str, option: str) -> str:
+    """An absolute URL that a server or a browser can call; "" stays as it is."""
+    if not value:
+        return value
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        usable = False
+    if not usable or len(value) > LONGEST_URL or re.fullmatch(r"[!-~]+", value) is None:
+        raise refused(f"{option}: it should be a URL such as https://shop.example/notify", UNUSABLE)
+    if parts.username is not None or parts.fragment:
+        raise refused(f"{option}: a URL here has neither a user name nor a #fragment", UNUSABLE)
+    return value
+
+
+def secret_in(path: Path, form: Form, option: str) -> Secret:
+    """The secret that is all of the file; blanks around it do not count."""
+    text = _text_of(path, option).strip()
+    if re.fullmatch(form.pattern, text) is None:
+        raise refused(f"{option}: {path} should hold {form.words}", UNUSABLE)
+    return Secret(text)
+
+
+def rsa_private_key_in(path: Path, least_bits: int, option: str) -> Secret:
+    """A private key of RSA, as PEM."""
+    pem, key = _private_key_in(path, option)
+    if not isinstance(key, RSAPrivateKey) or key.key_size < least_bits:
+        raise refused(f"{option}: {path} should hold a key of RSA with at least {least_bits} bits", UNUSABLE)
+    return pem
+
+
+def rsa_public_key_in(path: Path, option: str) -> str:
+    """A public key of RSA, as PEM."""
+    pem = _text_of(path, option)
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise refused(f"{option}: {path} holds no public key in PEM", UNUSABLE) from error
+    if not isinstance(key, RSAPublicKey):
+        raise refused(f"{option}: {path} should hold a key of RSA", UNUSABLE)
+    return pem
+
+
+def certificate_in(path: Path, option: str) -> tuple[str, CertificatePublicKeyTypes]:
+    """A certificate as PEM, and the public key that it is about."""
+    pem = _text_of(path, option)
+    try:
+        return pem, load_pem_x509_certificate(pem.encode()).public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise refused(f"{option}: {path} holds no certificate in PEM", UNUSABLE) from error
+
+
+def certificate_key_in(path: Path, certified: CertificatePublicKeyTypes, option: str) -> Secret:
+    """The private key of a certificate, as PEM."""
+    pem, key = _private_key_in(path, option)
+    if key.public_key() != certified:
+        raise refused(f"{option}: the key in {path} is not the certificate's", UNUSABLE)
+    return pem
+
+
+def _private_key_in(path: Path, option: str) -> tuple[Secret, PrivateKeyTypes]:
+    pem = _text_of(path, option)
+    try:
+        return Secret(pem), load_pem_private_key(pem.encode(), password=None)
+    except TypeError as error:
+        raise refused(f"{option}: the key in {path} has a passphrase; remove it first", UNUSABLE) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise refused(f"{option}: {path} holds no private key in PEM", UNUSABLE) from error
+
+
+def _text_of(path: Path, option: str) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LONGEST_FILE + 1)
+        text = content.decode()
+    except OSError as error:
+        raise refused(f"{option}: {path} cannot be read: {error.strerror}", UNUSABLE) from error
+    except UnicodeDecodeError as error:
+        raise refused(f"{option}: {path} is not a text file", UNUSABLE) from error
+    if len(content) > LONGEST_FILE:
+        raise refused(f"{option}: {path} is too long for a key", UNUSABLE)
+    return text

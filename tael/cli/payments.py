@@ -1,0 +1,179 @@
+"""`tael payment`: one payment with everything that followed from it, for support."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import typer
+
+from tael.cli.finding import DataOption, with_store
+from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
+from tael.domain.ledger import Entry
+from tael.domain.money import Money
+from tael.domain.payment import Payment, shown_respcd
+from tael.domain.refund import Refund
+from tael.domain.reversal import ReversalOrder
+from tael.store.ledger import entries_of
+from tael.store.store import Store
+from tael.store.webhooks import ToldMerchant
+
+payments: Final = typer.Typer(help="Look at payments.", no_args_is_help=True)
+
+
+@payments.callback()
+def family() -> None:
+    """Look at payments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A payment and what followed from it, each list oldest first."""
+
+    payment: Payment
+    refunds: list[Refund]
+    reversals: list[ReversalOrder]
+    ledger: list[Entry]
+    webhooks: list[ToldMerchant]
+
+
+@payments.command("show")
+def show(
+    syssn: Annotated[str, typer.Argument(metavar="SYSSN", help="The gateway's number of the payment.")],
+    mchid: Annotated[str | None, typer.Option(help="Its merchant, if known: a quicker search.")] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a payment: its state, refunds, reversals, ledger entries and webhooks."""
+
+    async def work(store: Store, now: datetime) -> Story | None:
+        return await _story(store, syssn, mchid)
+
+    story = with_store(data, work)
+    if story is None:
+        raise refused(f"no payment {syssn}" + (f" of merchant {mchid}" if mchid else ""))
+    if as_json:
+        show_json(
+            {
+                "payment": _payment_row(story.payment),
+                "refunds": [_refund_row(refund) for refund in story.refunds],
+                "reversals": [_reversal_row(reversal) for reversal in story.reversals],
+                "ledger": [_entry_row(entry) for entry in story.ledger],
+                "webhooks": [asdict(webhook) for webhook in story.webhooks],
+            }
+        )
+    else:
+        _print(story)
+
+
+async def _story(store: Store, syssn: str, mchid: str | None) -> Story | None:
+    payment = await (
+        store.payments.find_anywhere(syssn) if mchid is None else store.payments.by_syssn(mchid, syssn)
+    )
+    if payment is None:
+        return None
+    refunds = await store.refunds.of_payment(payment.mchid, syssn)
+    reversals = await store.reversals.of_payment(payment.mchid, syssn)
+    causes = [syssn, *(refund.syssn for refund in refunds), *(reversal.syssn for reversal in reversals)]
+    return Story(
+        payment,
+        refunds,
+        reversals,
+        await entries_of(store.database, payment.mchid, causes),
+        await store.webhooks.of_causes(payment.mchid, causes),
+    )
+
+
+def _print(story: Story) -> None:
+    """For people: amounts in major units, and only what there is."""
+    currency = story.payment.amount.currency
+    show_members(_with_money(_payment_row(story.payment), currency), "payment")
+    parts = (
+        ("refunds", [_refund_row(refund) for refund in story.refunds]),
+        ("reversals", [_reversal_row(reversal) for reversal in story.reversals]),
+        ("ledger", [_entry_row(entry) for entry in story.ledger]),
+        ("webhooks", [asdict(webhook) for webhook in story.webhooks]),
+    )
+    for title, found in parts:
+        rows = [_with_money(row, currency) for row in found]
+        if rows:
+            show_rows(rows, list(rows[0]), title)
+
+
+def _with_money(row: dict[str, Any], currency: str) -> dict[str, Any]:
+    """`amount_minor` 3925 becomes `amount` 39.25 HKD, for each member so named."""
+    return {
+        name.removesuffix("_minor"): str(Money(value, currency)) if name.endswith("_minor") else value
+        for name, value in row.items()
+        if name != "currency"
+    }
+
+
+def _payment_row(payment: Payment) -> dict[str, Any]:
+    return {
+        "mchid": payment.mchid,
+        "syssn": payment.syssn,
+        "appcode": payment.appcode,
+        "reference": payment.reference,
+        "pay_type": payment.pay_type.code,
+        "state": payment.state,
+        "respcd": shown_respcd(payment),
+        "wallet_code": payment.wallet_code,
+        "amount_minor": payment.amount.amount_minor,
+        "currency": payment.amount.currency,
+        "refunded_minor": payment.refunded_minor,
+        "reserved_minor": payment.reserved_minor,
+        "subject": payment.subject,
+        "account_id": payment.account_id,
+        "wallet_ref": payment.wallet_ref,
+        "payer_ref": payment.payer_ref,
+        "is_reversed": payment.is_reversed,
+        "close_syssn": payment.close_syssn,
+        "created_at": payment.created_at,
+        "paid_at": payment.paid_at,
+        "changed_at": payment.changed_at,
+        "expires_at": payment.expires_at,
+        "checks": payment.checks,
+        "checked_at": payment.checked_at,
+        "check_at": payment.check_at,
+    }
+
+
+def _refund_row(refund: Refund) -> dict[str, Any]:
+    return {
+        "syssn": refund.syssn,
+        "reference": refund.reference,
+        "state": refund.state,
+        "respcd": refund.respcd,
+        "wallet_code": refund.wallet_code,
+        "amount_minor": refund.amount.amount_minor,
+        "currency": refund.amount.currency,
+        "wallet_ref": refund.wallet_ref,
+        "created_at": refund.created_at,
+        "done_at": refund.done_at,
+        "check_at": refund.check_at,
+    }
+
+
+def _reversal_row(reversal: ReversalOrder) -> dict[str, Any]:
+    return {
+        "syssn": reversal.syssn,
+        "state": reversal.state,
+        "respcd": reversal.respcd,
+        "wallet_code": reversal.wallet_code,
+        "action": reversal.action,
+        "created_at": reversal.created_at,
+        "changed_at": reversal.changed_at,
+        "check_at": reversal.check_at,
+    }
+
+
+def _entry_row(entry: Entry) -> dict[str, Any]:
+    return {
+        "cause": entry.cause,
+        "kind": entry.kind,
+        "debit": entry.debit,
+        "credit": entry.credit,
+        "amount_minor": entry.amount.amount_minor,
+        "currency": entry.amount.currency,
+        "at": entry.at,
+    }

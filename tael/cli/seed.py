@@ -1,0 +1,108 @@
+"""The three apps of a demo, with merchants and wallet accounts: made at the first start, found again later."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from tael import ids
+from tael.domain.account import Account, AlipayAccount, WeChatAccount, WeChatProvider
+from tael.domain.merchant import App, Merchant
+from tael.domain.secret import Secret
+from tael.domain.webhook import Style
+from tael.store.store import Store
+
+#: QFPay publishes this set, so that its sample clients run here with no edit but the base URL.
+PUBLISHED_APPCODE: Final = "123456"
+PUBLISHED_KEY: Final = "123456"
+PUBLISHED_MCHID: Final = "eqqmYMn0Zj6pncw5ZDxjgMqbzV"
+CURRENCY: Final = "HKD"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One app: the shops of the sandbox whose accounts its merchants hold, in order."""
+
+    shops: tuple[tuple[str, str], ...]  #: (label in the sandbox, name)
+    style: Style = Style.OLD
+    sha256_only: bool = False
+    is_published: bool = False
+
+
+PLANS: Final = (
+    Plan((("demo", "Harbour Tea"),), is_published=True),
+    Plan((("wechat_only", "Peak Books"),)),
+    Plan((("chain_east", "Star Ferry East"), ("chain_west", "Star Ferry West")), Style.NEW, sha256_only=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoApp:
+    """An app of the demo and its merchants."""
+
+    app: App
+    mchids: tuple[str, ...]
+
+
+async def seed(store: Store, accounts: list[dict[str, Any]], now: datetime) -> list[DemoApp]:
+    """The demo's apps, in the order of PLANS."""
+    if not await store.merchants.apps():
+        for index, plan in enumerate(PLANS):
+            # Lists are shown oldest first, and the published app is the first.
+            await _add(plan, store, accounts, now + timedelta(seconds=index))
+    known = await store.merchants.apps()
+    return [
+        DemoApp(app, tuple(merchant.mchid for merchant in await store.merchants.of_app(app.appcode)))
+        for app in known[: len(PLANS)]
+    ]
+
+
+async def _add(plan: Plan, store: Store, accounts: list[dict[str, Any]], now: datetime) -> None:
+    app = App(
+        appcode=PUBLISHED_APPCODE if plan.is_published else ids.appcode(),
+        key=Secret(PUBLISHED_KEY if plan.is_published else ids.key()),
+        notify_url=None,
+        return_url=None,
+        webhook_style=plan.style,
+        sha256_only=plan.sha256_only,
+    )
+    await store.merchants.add_app(app, now)
+    for index, (label, name) in enumerate(plan.shops):
+        mchid = PUBLISHED_MCHID if plan.is_published else ids.mchid()
+        merchant = Merchant(mchid, app.appcode, name, CURRENCY)
+        await store.merchants.add_merchant(merchant, now + timedelta(milliseconds=index))
+        for row in accounts:
+            if row["shop"] == label:
+                await store.accounts.add(account_of(row, mchid), now)
+
+
+def account_of(row: dict[str, Any], mchid: str) -> Account:
+    """An account as the sandbox describes it."""
+    if row["wallet"] == "alipay":
+        return AlipayAccount(
+            account_id=ids.account_id(),
+            mchid=mchid,
+            scene=row["scene"],
+            currency=row["currency"],
+            pid=row["pid"],
+            sign_type=row["sign_type"],
+            key=Secret(row["key"]),
+            private_key_pem=Secret(row["private_key_pem"]),
+            alipay_public_key_pem=row["alipay_public_key_pem"],
+        )
+    return WeChatAccount(
+        account_id=ids.account_id(),
+        mchid=mchid,
+        currency=row["currency"],
+        provider=WeChatProvider(
+            mch_id=row["mch_id"],
+            appid=row["appid"],
+            key=Secret(row["key"]),
+            certificate_pem=row["cert_pem"],
+            certificate_key_pem=Secret(row["key_pem"]),
+        ),
+        sign_type=row["sign_type"],
+        sub_mch_id=row["sub_mch_id"],
+        sub_appid=row["sub_appid"],
+        sub_secret=Secret(row["sub_secret"]),
+        takes_hongkong=True,
+    )

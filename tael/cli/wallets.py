@@ -1,0 +1,267 @@
+"""`tael wallet`: merchants' accounts at the wallets. What breaks a contract, the database refuses.
+
+Keys are read from files and never shown again. A running gateway sees a new account within a second.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+from tael import ids
+from tael.cli import inputs
+from tael.cli.finding import DataOption, with_store
+from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
+from tael.domain.account import (
+    Account,
+    AlipayAccount,
+    AlipaySignType,
+    WeChatAccount,
+    WeChatProvider,
+    WeChatSignType,
+)
+from tael.domain.merchant import Merchant
+from tael.domain.paytype import Wallet
+from tael.domain.secret import Secret
+from tael.store.merchants import AlreadyThere
+from tael.store.store import Store
+
+wallets: Final = typer.Typer(help="Merchants' accounts at the wallets.", no_args_is_help=True)
+adding: Final = typer.Typer(help="Add an account to a merchant.", no_args_is_help=True)
+wallets.add_typer(adding, name="add")
+
+#: Alipay signs with keys this long at least, by sign type.
+LEAST_BITS: Final = {"RSA": 1024, "RSA2": 2048}
+NO_SECRET: Final = Secret("")
+
+MchidArgument = Annotated[str, typer.Argument(metavar="MCHID", help="The merchant whose account it is.")]
+CurrencyOption = Annotated[
+    str | None, typer.Option(help="The contract's currency: the merchant's, which it is if not given.")
+]
+RefundWindowOption = Annotated[
+    int, typer.Option(min=1, max=3650, help="For how many days the wallet takes refunds.")
+]
+
+
+@adding.command("alipay")
+def add_alipay(
+    mchid: MchidArgument,
+    pid: Annotated[str, typer.Option(help="Alipay's number of the contract, 2088…")],
+    scene: Annotated[
+        Literal["online", "offline"], typer.Option(help="What the contract is for, never both.")
+    ],
+    sign_type: Annotated[AlipaySignType, typer.Option(help="How both sides sign.")],
+    key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The shared key; for MD5.")] = None,
+    private_key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The merchant's private key, PEM; for RSA and RSA2.")
+    ] = None,
+    alipay_public_key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Alipay's own public key, PEM; for RSA and RSA2.")
+    ] = None,
+    currency: CurrencyOption = None,
+    refund_window_days: RefundWindowOption = 365,
+    closes_trades: Annotated[
+        bool, typer.Option("--closes-trades/--no-closes-trades", help="Whether it has `close_trade`.")
+    ] = True,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add an account of Alipay: a PID, which serves one scene."""
+    merchant = _merchant(mchid, currency, data)
+    key, private_key, public_key = _alipay_keys(sign_type, key_file, private_key_file, alipay_public_key_file)
+    account = AlipayAccount(
+        account_id=ids.account_id(),
+        mchid=merchant.mchid,
+        scene=scene,
+        currency=merchant.currency,
+        pid=inputs.checked(pid, inputs.PID, "--pid"),
+        sign_type=sign_type,
+        key=key,
+        private_key_pem=private_key,
+        alipay_public_key_pem=public_key,
+        closes_trades=closes_trades,
+        refund_window_days=refund_window_days,
+    )
+    _add(account, data, as_json)
+
+
+@adding.command("wechat")
+def add_wechat(
+    mchid: MchidArgument,
+    mch_id: Annotated[str, typer.Option(help="WeChat's number of the service provider.")],
+    appid: Annotated[str, typer.Option(help="The service provider's appid.")],
+    key_file: Annotated[Path, typer.Option(metavar="FILE", help="The service provider's V2 API key.")],
+    sign_type: Annotated[WeChatSignType, typer.Option(help="How both sides sign.")],
+    certificate_file: Annotated[
+        Path, typer.Option(metavar="FILE", help="The service provider's client certificate, PEM.")
+    ],
+    certificate_key_file: Annotated[
+        Path, typer.Option(metavar="FILE", help="The private key of the certificate, PEM.")
+    ],
+    sub_mch_id: Annotated[str, typer.Option(help="WeChat's number of the merchant.")],
+    sub_appid: Annotated[
+        str, typer.Option(help="The merchant's own appid, to which its payers' openids belong.")
+    ],
+    sub_secret_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The secret of the merchant's appid.")
+    ] = None,
+    takes_hongkong: Annotated[
+        bool, typer.Option("--takes-hongkong/--no-takes-hongkong", help="Whether it may take 800228.")
+    ] = False,
+    currency: CurrencyOption = None,
+    refund_window_days: RefundWindowOption = 365,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add an account of WeChat Pay: a sub-merchant, which serves both scenes.
+
+    Key and certificate are the service provider's: they take the place of those kept for all its sub-merchants.
+    """
+    merchant = _merchant(mchid, currency, data)
+    certificate_pem, certified = inputs.certificate_in(certificate_file, "--certificate-file")
+    provider = WeChatProvider(
+        mch_id=inputs.checked(mch_id, inputs.WECHAT_NUMBER, "--mch-id"),
+        appid=inputs.checked(appid, inputs.APPID, "--appid"),
+        key=inputs.secret_in(key_file, inputs.WALLET_KEY, "--key-file"),
+        certificate_pem=certificate_pem,
+        certificate_key_pem=inputs.certificate_key_in(
+            certificate_key_file, certified, "--certificate-key-file"
+        ),
+    )
+    secret = sub_secret_file and inputs.secret_in(sub_secret_file, inputs.APP_SECRET, "--sub-secret-file")
+    account = WeChatAccount(
+        account_id=ids.account_id(),
+        mchid=merchant.mchid,
+        currency=merchant.currency,
+        provider=provider,
+        sign_type=sign_type,
+        sub_mch_id=inputs.checked(sub_mch_id, inputs.WECHAT_NUMBER, "--sub-mch-id"),
+        sub_appid=inputs.checked(sub_appid, inputs.APPID, "--sub-appid"),
+        sub_secret=secret or NO_SECRET,
+        takes_hongkong=takes_hongkong,
+        refund_window_days=refund_window_days,
+    )
+    _add(account, data, as_json)
+
+
+@wallets.command("list")
+def list_accounts(
+    mchid: Annotated[str | None, typer.Option(help="Only those of this merchant.")] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List accounts, oldest first, without their keys."""
+
+    async def work(store: Store, now: datetime) -> list[Account] | None:
+        if mchid is not None and await store.merchants.merchant(mchid) is None:
+            return None
+        return [account for account in await store.accounts.all() if mchid in (None, account.mchid)]
+
+    accounts = with_store(data, work)
+    if accounts is None:
+        raise refused(f"no merchant {mchid}")
+    if as_json:
+        show_json([_row(account) for account in accounts])
+        return
+    for wallet in Wallet:
+        rows = [_row(account) for account in accounts if _wallet_of(account) is wallet]
+        if rows:
+            show_rows(rows, [name for name in rows[0] if name != "wallet"], title=wallet.value)
+
+
+def _merchant(mchid: str, currency: str | None, data: Path | None) -> Merchant:
+    """Whose account it shall be. Its prices are in its own currency: a contract in another is of no use."""
+
+    async def work(store: Store, now: datetime) -> Merchant | None:
+        merchant = await store.merchants.merchant(mchid)
+        if merchant is not None:
+            await store.merchants.app(
+                merchant.appcode
+            )  # opens its key: a wrong sealing key must not seal more
+        return merchant
+
+    if currency is not None:
+        inputs.checked(currency, inputs.CURRENCY, "--currency")
+    merchant = with_store(data, work)
+    if merchant is None:
+        raise refused(f"no merchant {mchid}")
+    if currency not in (None, merchant.currency):
+        raise refused(f"--currency: merchant {mchid} takes {merchant.currency}, and so must its accounts")
+    return merchant
+
+
+def _alipay_keys(
+    sign_type: AlipaySignType, key_file: Path | None, private_file: Path | None, public_file: Path | None
+) -> tuple[Secret, Secret, str]:
+    """The shared key, or our private and Alipay's public one; never both kinds, since only one signs."""
+    if sign_type == "MD5":
+        _forbid(private_file, "--private-key-file", sign_type)
+        _forbid(public_file, "--alipay-public-key-file", sign_type)
+        key = inputs.secret_in(_wanted(key_file, "--key-file", sign_type), inputs.WALLET_KEY, "--key-file")
+        return key, NO_SECRET, ""
+    _forbid(key_file, "--key-file", sign_type)
+    private = _wanted(private_file, "--private-key-file", sign_type)
+    public = _wanted(public_file, "--alipay-public-key-file", sign_type)
+    return (
+        NO_SECRET,
+        inputs.rsa_private_key_in(private, LEAST_BITS[sign_type], "--private-key-file"),
+        inputs.rsa_public_key_in(public, "--alipay-public-key-file"),
+    )
+
+
+def _wanted(path: Path | None, option: str, sign_type: AlipaySignType) -> Path:
+    if path is None:
+        raise refused(f"{option}: --sign-type {sign_type} wants it", UNUSABLE)
+    return path
+
+
+def _forbid(path: Path | None, option: str, sign_type: AlipaySignType) -> None:
+    if path is not None:
+        raise refused(f"{option}: --sign-type {sign_type} has no use for it", UNUSABLE)
+
+
+def _add(account: Account, data: Path | None, as_json: bool) -> None:
+    async def work(store: Store, now: datetime) -> None:
+        await store.accounts.add(account, now)
+
+    try:
+        with_store(data, work)
+    except (AlreadyThere, LookupError) as error:
+        raise refused(str(error)) from error
+    if as_json:
+        show_json(_row(account))
+    else:
+        show_members(_row(account))
+
+
+def _wallet_of(account: Account) -> Wallet:
+    return Wallet.ALIPAY if isinstance(account, AlipayAccount) else Wallet.WECHAT
+
+
+def _row(account: Account) -> dict[str, Any]:
+    """Everything but keys and certificates."""
+    row: dict[str, Any] = {
+        "account_id": account.account_id,
+        "mchid": account.mchid,
+        "wallet": _wallet_of(account),
+        "scene": account.scene,
+        "currency": account.currency,
+        "refund_window_days": account.refund_window_days,
+    }
+    match account:
+        case AlipayAccount():
+            return row | {
+                "pid": account.pid,
+                "sign_type": account.sign_type,
+                "closes_trades": account.closes_trades,
+            }
+        case WeChatAccount(provider=provider):
+            return row | {
+                "mch_id": provider.mch_id,
+                "appid": provider.appid,
+                "sign_type": account.sign_type,
+                "sub_mch_id": account.sub_mch_id,
+                "sub_appid": account.sub_appid,
+                "takes_hongkong": account.takes_hongkong,
+            }

@@ -1,0 +1,98 @@
+"""The environment to frozen settings, or an exit that says what is wrong. Read once, by `main` and the command line.
+
+Secrets may be given as files: for TAEL_X_FILE, the file's text is what TAEL_X would be.
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tael.domain.secret import Secret
+
+ALIPAY_ONLINE: Final = "https://intlmapi.alipay.com/gateway.do"
+ALIPAY_INSTORE: Final = "https://globalmapi.alipay.com/gateway.do"
+WECHAT: Final = "https://apihk.mch.weixin.qq.com"
+
+
+class BadSettings(Exception):
+    """A setting is missing or cannot be understood; the message names it and says what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this process is set up. URLs carry no slash at the end."""
+
+    database_url: Secret  #: it holds a password
+    seal_key: Secret  #: base64 of 32 bytes
+    public_url: str
+    node: int
+    alipay_url: str
+    alipay_instore_url: str
+    wechat_url: str
+    wechat_ca_pem: str | None
+    server_ip: str
+    clock_file: Path | None
+
+    def seal_key_bytes(self) -> bytes:
+        return base64.b64decode(self.seal_key.reveal())
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Raises BadSettings."""
+    clock_file = environment.get("TAEL_CLOCK_FILE")
+    ca_file = environment.get("TAEL_WECHAT_CA_FILE")
+    return Settings(
+        database_url=Secret(
+            _required(environment, "TAEL_DATABASE_URL", "postgresql://user:password@host/name")
+        ),
+        seal_key=_seal_key(environment),
+        public_url=environment.get("TAEL_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/"),
+        node=_node(environment),
+        alipay_url=environment.get("TAEL_ALIPAY_URL", ALIPAY_ONLINE),
+        alipay_instore_url=environment.get("TAEL_ALIPAY_INSTORE_URL", ALIPAY_INSTORE),
+        wechat_url=environment.get("TAEL_WECHAT_URL", WECHAT).rstrip("/"),
+        wechat_ca_pem=_file(ca_file, "TAEL_WECHAT_CA_FILE") if ca_file else None,
+        server_ip=environment.get("TAEL_SERVER_IP", "127.0.0.1"),
+        clock_file=Path(clock_file) if clock_file else None,
+    )
+
+
+def _required(environment: Mapping[str, str], name: str, what: str) -> str:
+    value = environment.get(name)
+    if value:
+        return value
+    path = environment.get(f"{name}_FILE")
+    if path:
+        return _file(path, f"{name}_FILE").strip()
+    raise BadSettings(f"{name} is not set; it should be {what} ({name}_FILE may name a file that holds it)")
+
+
+def _seal_key(environment: Mapping[str, str]) -> Secret:
+    text = _required(environment, "TAEL_SEAL_KEY", "32 random bytes in base64 (openssl rand -base64 32)")
+    try:
+        is_good = len(base64.b64decode(text, validate=True)) == 32
+    except binascii.Error:
+        is_good = False
+    if not is_good:
+        raise BadSettings("TAEL_SEAL_KEY is not 32 bytes in base64; openssl rand -base64 32 makes one")
+    return Secret(text)
+
+
+def _node(environment: Mapping[str, str]) -> int:
+    text = environment.get("TAEL_NODE", "9")
+    if not (text.isascii() and text.isdigit() and int(text) <= 99):
+        raise BadSettings(
+            "TAEL_NODE is a number from 0 to 99, one per group of processes that share a database"
+        )
+    return int(text)
+
+
+def _file(path: str, name: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError as error:
+        raise BadSettings(f"{name} names {path}, which cannot be read: {error.strerror}") from error

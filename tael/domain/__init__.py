@@ -1,0 +1,1 @@
+"""Money, states and signatures: values in, values out. Imports nothing but the standard library."""

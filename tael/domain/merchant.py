@@ -1,0 +1,44 @@
+"""Who calls and whose money it is: apps (developers) and merchants."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tael.domain.secret import Secret
+from tael.domain.webhook import Style
+
+
+class MerchantState(StrEnum):
+    """Whether a merchant may take payments."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    WAITING = "waiting"  #: for its audit
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A developer's credentials and settings. One notify URL and one return URL, whatever its pay types."""
+
+    appcode: str
+    key: Secret
+    notify_url: str | None
+    return_url: str | None
+    webhook_style: Style = Style.OLD
+    sha256_only: bool = False  #: refuse MD5 signatures
+    tells_offline: bool = False  #: webhooks for barcode payments as well
+    fills_currency: bool = True  #: `txcurrcd` of query rows; off gives "" as QFPay once did
+    later_cancel: bool = False  #: `cancel` of query rows as later documents have it: 3 refunded, 5 in part
+    quick_retries: bool = True  #: webhooks are first repeated four times after 30 s
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant:
+    """Who gets the money. `most_minor` is the largest payment it may take, None for no limit."""
+
+    mchid: str
+    appcode: str
+    name: str
+    currency: str
+    state: MerchantState = MerchantState.ACTIVE
+    is_default: bool = False
+    most_minor: int | None = None

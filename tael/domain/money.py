@@ -1,0 +1,47 @@
+"""Amounts of money: integers in minor units with a currency, never floats.
+
+Used everywhere. A wallet that writes major units (`39.25`) is converted at the edge by `major_text` and `from_major`.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+#: Currencies without a minor unit: one yen is written `1`, not `100`. Source: both wallets' amount rules.
+WITHOUT_MINOR_UNIT: Final = frozenset({"JPY", "KRW"})
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in the smallest unit of `currency` (ISO 4217, upper case)."""
+
+    amount_minor: int
+    currency: str
+
+    def __str__(self) -> str:
+        return f"{major_text(self)} {self.currency}"
+
+
+def exponent(currency: str) -> int:
+    """How many decimal places the major unit of `currency` has."""
+    return 0 if currency in WITHOUT_MINOR_UNIT else 2
+
+
+def major_text(money: Money) -> str:
+    """`money` in major units as wallets write it: `39.25`, or `100` where there is no minor unit."""
+    places = exponent(money.currency)
+    if places == 0:
+        return str(money.amount_minor)
+    sign, digits = ("-", -money.amount_minor) if money.amount_minor < 0 else ("", money.amount_minor)
+    return f"{sign}{digits // 100}.{digits % 100:02d}"
+
+
+def from_major(text: str, currency: str) -> Money:
+    """The money that a wallet wrote as `text` in major units. Raises ValueError on anything but a plain decimal."""
+    try:
+        value = Decimal(text).scaleb(exponent(currency))
+    except InvalidOperation as error:
+        raise ValueError(f"not an amount: {text!r}") from error
+    if not value.is_finite() or value != value.to_integral_value():
+        raise ValueError(f"not an amount of {currency}: {text!r}")
+    return Money(int(value), currency)

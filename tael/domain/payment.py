@@ -1,0 +1,233 @@
+"""A payment: its states, the steps it may take, and what a wallet's word does to it. Pure.
+
+Refunds and reversals are rows of their own; a payment that was paid stays paid. `settle` is the one place where an
+outcome becomes a state, by whatever road the news came.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, assert_never
+
+from tael.domain import respcd
+from tael.domain.errors import IllegalStep
+from tael.domain.money import Money
+from tael.domain.outcome import (
+    AwaitingPayer,
+    BridgeParams,
+    Closed,
+    NotSent,
+    Outcome,
+    Paid,
+    PayCode,
+    PayLink,
+    Refused,
+    Unknown,
+)
+from tael.domain.paytype import PayType
+
+
+class State(StrEnum):
+    """Where a payment stands. What a merchant's query shows for each is in `shown_respcd`."""
+
+    PENDING = "PENDING"  #: nobody knows yet, or the payer has not acted
+    PAID = "PAID"
+    FAILED = "FAILED"  #: the wallet refused; `respcd` says why
+    CLOSED = "CLOSED"  #: closed by the merchant, by close or by reversal
+    EXPIRED = "EXPIRED"  #: its time was over before the payer acted
+
+
+ALLOWED: Final = {
+    State.PENDING: frozenset({State.PAID, State.FAILED, State.CLOSED, State.EXPIRED}),
+    State.CLOSED: frozenset({State.PAID}),  # the payer beat our close; the wallet's word wins
+    State.EXPIRED: frozenset({State.PAID}),
+    State.FAILED: frozenset(),  # money after a refusal is an incident, never a state
+    State.PAID: frozenset(),
+}
+
+#: The payer's confirmation page gives up sooner; a close of the wallet's within this time was the payer's own.
+FIRST_CHECK: Final = timedelta(seconds=5)
+LONGEST_GAP: Final = timedelta(minutes=10)
+#: CLOSED and EXPIRED online orders are asked about until this long after the wallet can no longer take money.
+LATE_MONEY: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """One order. Instants are UTC; amounts are minor units of `amount.currency`."""
+
+    mchid: str
+    syssn: str
+    appcode: str
+    pay_type: PayType
+    reference: str  #: the merchant's own number
+    amount: Money
+    account_id: str  #: the wallet account that takes the money
+    content: str  #: digest of what a repeat must agree in (spec: pay type, amount, currency, code, openid)
+    subject: str
+    openid: str
+    client_time: str  #: as the client wrote it, echoed
+    device: str
+    tells_merchant: bool  #: a webhook is written when it is paid
+    created_at: datetime
+    changed_at: datetime
+    expires_at: datetime
+    deadline: datetime  #: from then on the wallet can take no more money; never before `expires_at`
+    check_at: datetime | None  #: when a job asks about it next; None when there is nothing left to ask
+    state: State = State.PENDING
+    respcd: str = respcd.PENDING  #: why it failed, in FAILED only
+    wallet_code: str = ""  #: the wallet's word for its refusal, for support
+    pay: PayLink | PayCode | BridgeParams | None = None
+    is_answered: bool = False  #: the first question is over, whatever came of it
+    wallet_ref: str = ""
+    payer_ref: str = ""
+    paid_at: datetime | None = None
+    refunded_minor: int = 0
+    reserved_minor: int = 0  #: asked to go back, not known yet whether it did
+    refund_count: int = 0  #: refunds accepted by us that have not failed
+    reversal_syssn: str = ""
+    is_reversed: bool = False
+    close_syssn: str = ""  #: a close was asked under this number
+    checks: int = 0
+    checked_at: datetime | None = None
+    version: int = 1
+
+    @property
+    def left_minor(self) -> int:
+        """What may still go back to the payer."""
+        return self.amount.amount_minor - self.refunded_minor - self.reserved_minor
+
+
+def advance(payment: Payment, to: State, at: datetime) -> Payment:
+    """`payment` in state `to` since `at`, or as it was if already there. Raises IllegalStep."""
+    if to is payment.state:
+        return payment
+    if to not in ALLOWED[payment.state]:
+        raise IllegalStep(f"{payment.syssn}: {payment.state} to {to}")
+    return replace(payment, state=to, changed_at=at)
+
+
+def settle(before: Payment, outcome: Outcome, *, at: datetime, is_first: bool = False) -> Payment:
+    """`before` as it stands after this news. Total: news that changes nothing gives back the same state.
+
+    `is_first`: the outcome answers the very first question, so NotSent proves that nothing happened anywhere.
+    """
+    match outcome:
+        case Paid():
+            return _paid(before, outcome, at)
+        case AwaitingPayer(pay):
+            return replace(before, pay=pay) if pay is not None and before.state is State.PENDING else before
+        case Refused(reason, wallet_code):
+            return _failed(before, respcd.of_refusal(reason), wallet_code, at)
+        case Closed():
+            return _closed(before, at)
+        case NotSent():
+            return _failed(before, respcd.UNREACHABLE, "", at) if is_first else before
+        case Unknown():
+            return before
+        case _:
+            assert_never(outcome)
+
+
+def incident_of(before: Payment, outcome: Outcome) -> str | None:
+    """What a person has to look at in this news, or None: money that no state of ours explains."""
+    match outcome:
+        case Paid(amount) if amount is not None and amount != before.amount:
+            return f"the wallet took {amount}, the price was {before.amount}"
+        case Paid() if before.state is State.FAILED:
+            return "paid after the wallet had refused it"
+        case Paid(_, wallet_ref) if before.wallet_ref and wallet_ref and before.wallet_ref != wallet_ref:
+            return f"paid twice: {before.wallet_ref} and {wallet_ref}"
+        case Paid() if before.state in (State.CLOSED, State.EXPIRED) and not before.is_reversed:
+            return f"paid after it was {before.state}"
+        case Closed() if before.state is State.PAID and not (before.reversal_syssn or before.refund_count):
+            return "the wallet closed a paid order"
+        case _:
+            return None
+
+
+def _paid(before: Payment, paid: Paid, at: datetime) -> Payment:
+    other_money = paid.amount is not None and paid.amount != before.amount
+    if other_money or before.state in (State.PAID, State.FAILED) or before.is_reversed:
+        return before
+    return replace(
+        advance(before, State.PAID, at),
+        wallet_ref=paid.wallet_ref,
+        payer_ref=paid.payer_ref,
+        paid_at=paid.paid_at,
+        check_at=None,
+    )
+
+
+def _failed(before: Payment, code: str, wallet_code: str, at: datetime) -> Payment:
+    if before.state is not State.PENDING:
+        return before
+    failed = advance(before, State.FAILED, at)
+    return replace(failed, respcd=code, wallet_code=wallet_code, check_at=None)
+
+
+def _closed(before: Payment, at: datetime) -> Payment:
+    """The wallet takes no more money: by our close, by time, or because the payer of a barcode gave up."""
+    if before.state is not State.PENDING:
+        return before
+    if before.close_syssn or before.reversal_syssn:
+        return advance(before, State.CLOSED, at)
+    if before.pay_type.is_online:
+        return advance(before, State.EXPIRED, at)
+    gave_up = respcd.PAYER_CANCELLED if at < before.expires_at else respcd.CODE_EXPIRED
+    return _failed(before, gave_up, "", at)
+
+
+def fail_after_undoing(before: Payment, code: str, at: datetime) -> Payment:
+    """A barcode payment that was never decided (or failed halfway) and is now undone at the wallet."""
+    return _failed(before, code, "", at)
+
+
+def reschedule(payment: Payment, now: datetime) -> Payment:
+    """`payment` with the time of its next question: often while young, ever more rarely, and never for ever."""
+    return replace(
+        payment,
+        check_at=next_check(payment, now),
+        checks=payment.checks + 1,
+        checked_at=now,
+        is_answered=True,
+    )
+
+
+def next_check(payment: Payment, now: datetime) -> datetime | None:
+    """When to ask the wallet next: gaps grow with age, the expiry is met on time, decided orders are left alone."""
+    gap = min(max((now - payment.created_at) / 4, FIRST_CHECK), LONGEST_GAP)
+    if payment.state is State.PENDING:
+        if now < payment.expires_at:
+            return min(now + (gap if payment.pay_type.is_online else FIRST_CHECK), payment.expires_at)
+        return now + gap  # expired, and the wallet would not say so yet
+    if payment.state in (State.CLOSED, State.EXPIRED) and payment.pay_type.is_online:
+        last = payment.deadline + LATE_MONEY
+        return min(now + gap, last) if now < last else None
+    return None
+
+
+def shown_respcd(payment: Payment) -> str:
+    """The respcd of its row in a query."""
+    match payment.state:
+        case State.PENDING:
+            return respcd.PENDING
+        case State.PAID:
+            return respcd.OK
+        case State.FAILED:
+            return payment.respcd
+        case State.CLOSED:
+            return respcd.CLOSED
+        case State.EXPIRED:
+            return respcd.EXPIRED
+        case _:
+            assert_never(payment.state)
+
+
+def shown_cancel(payment: Payment) -> str:
+    """The `cancel` of its row: 0 nothing, 1 reversed, 2 refunded in whole or part, or closed online."""
+    if payment.is_reversed:
+        return "1"
+    if payment.refunded_minor or (payment.state is State.CLOSED and payment.pay_type.is_online):
+        return "2"
+    return "0"

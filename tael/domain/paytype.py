@@ -1,0 +1,64 @@
+"""The pay types a merchant may name, and what each can do. Source: QFPay's table of pay_type."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Wallet(StrEnum):
+    """Who keeps the payer's money."""
+
+    ALIPAY = "alipay"
+    WECHAT = "wechat"
+
+
+class Scene(StrEnum):
+    """Where a payment happens: the payer opens or scans something of ours, or we scan the payer's code."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+class Way(StrEnum):
+    """How the payer meets the payment."""
+
+    WEB_PAGE = "web_page"  #: a cashier page in a desktop browser
+    WAP_PAGE = "wap_page"  #: a cashier page in a phone's browser
+    QR_CODE = "qr_code"  #: a code that the payer scans
+    IN_APP = "in_app"  #: a page inside the wallet's own browser
+    BARCODE = "barcode"  #: the payer's code, scanned by the shop
+
+
+@dataclass(frozen=True, slots=True)
+class PayType:
+    """One pay_type: its code is QFPay's, the rest is what the gateway must know of it."""
+
+    code: str
+    wallet: Wallet
+    scene: Scene
+    way: Way
+    expires_after_s: int  #: how long an unpaid order lives if the merchant says nothing
+    is_hongkong: bool = False  #: the payer's wallet is WeChat Pay HK
+
+    @property
+    def is_online(self) -> bool:
+        return self.scene is Scene.ONLINE
+
+
+ALIPAY_ONLINE_EXPIRY_S: Final = 600
+WECHAT_ONLINE_EXPIRY_S: Final = 1800
+#: An undecided barcode payment is reversed at the wallet after this time, then counts as failed.
+OFFLINE_EXPIRY_S: Final = 120
+
+PAY_TYPES: Final = {
+    pay_type.code: pay_type
+    for pay_type in (
+        PayType("800151", Wallet.ALIPAY, Scene.ONLINE, Way.WEB_PAGE, ALIPAY_ONLINE_EXPIRY_S),
+        PayType("800152", Wallet.ALIPAY, Scene.ONLINE, Way.WAP_PAGE, ALIPAY_ONLINE_EXPIRY_S),
+        PayType("800108", Wallet.ALIPAY, Scene.OFFLINE, Way.BARCODE, OFFLINE_EXPIRY_S),
+        PayType("800201", Wallet.WECHAT, Scene.ONLINE, Way.QR_CODE, WECHAT_ONLINE_EXPIRY_S),
+        PayType("800207", Wallet.WECHAT, Scene.ONLINE, Way.IN_APP, WECHAT_ONLINE_EXPIRY_S),
+        PayType("800208", Wallet.WECHAT, Scene.OFFLINE, Way.BARCODE, OFFLINE_EXPIRY_S),
+        PayType("800228", Wallet.WECHAT, Scene.OFFLINE, Way.BARCODE, OFFLINE_EXPIRY_S, is_hongkong=True),
+    )
+}

@@ -1,0 +1,133 @@
+"""A reversal: undoing a barcode payment, whatever its state. Closes an unpaid order, refunds a paid one; never both.
+
+Pure. What it does to the payment is decided here too, so that both rows change in one commit.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, assert_never
+
+from tael.domain import respcd
+from tael.domain.errors import AlreadyRefunded, NotAllowed, TaelError
+from tael.domain.outcome import Again, NotSent, Refusal, Refused, Reversal, ReversalAction, Reversed, Unknown
+from tael.domain.payment import Payment, State, advance
+
+LONGEST_GAP: Final = timedelta(minutes=10)
+
+
+class ReversalState(StrEnum):
+    """Where a reversal stands; a failed one may be tried again under a new number."""
+
+    PENDING = "PENDING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalOrder:
+    """Our row of a reversal. `amount_minor` is what it reserved on the payment: 0 for one that was not paid."""
+
+    mchid: str
+    syssn: str
+    payment_syssn: str
+    amount_minor: int
+    client_time: str
+    created_at: datetime
+    changed_at: datetime
+    check_at: datetime | None  #: when the wallet is asked (again)
+    state: ReversalState = ReversalState.PENDING
+    respcd: str = respcd.PENDING
+    wallet_code: str = ""
+    action: ReversalAction | None = None
+    checks: int = 0
+    version: int = 1
+
+
+def refusal_to_reverse(payment: Payment) -> TaelError | None:
+    """Why `payment` cannot be reversed, or None."""
+    if payment.pay_type.is_online:
+        return NotAllowed("only barcode payments can be reversed; close or refund this one")
+    if payment.state is State.PAID and payment.left_minor < payment.amount.amount_minor:
+        if payment.refunded_minor >= payment.amount.amount_minor:
+            return AlreadyRefunded("the payment is refunded in full")
+        return NotAllowed("a payment that is partly refunded cannot be reversed; refund the rest")
+    return None
+
+
+def settle_reversal(
+    reversal: ReversalOrder, payment: Payment, outcome: Reversal, *, at: datetime, is_first: bool = False
+) -> tuple[ReversalOrder, Payment]:
+    """Both rows after this news."""
+    if reversal.state is not ReversalState.PENDING:
+        return reversal, payment
+    match outcome:
+        case Reversed(action, wallet_ref):
+            done = replace(
+                reversal,
+                state=ReversalState.DONE,
+                respcd=respcd.OK,
+                action=action,
+                changed_at=at,
+                check_at=None,
+            )
+            return done, _undone(payment, reversal, action, wallet_ref, at)
+        case Refused(reason, wallet_code):
+            return _refused(reversal, payment, _code_of(reason), wallet_code, at)
+        case NotSent():
+            if is_first:
+                return _refused(reversal, payment, respcd.UNREACHABLE, "", at)
+            return reversal, payment
+        case Again() | Unknown():
+            return reversal, payment
+        case _:
+            assert_never(outcome)
+
+
+def reschedule_reversal(reversal: ReversalOrder, now: datetime) -> ReversalOrder:
+    """The wallets ask for 5, 10, 20 s between repeats, and then ever more rarely."""
+    gap = min(timedelta(seconds=5 * 2 ** min(reversal.checks, 12)), LONGEST_GAP)
+    open_still = reversal.state is ReversalState.PENDING
+    return replace(reversal, check_at=now + gap if open_still else None, checks=reversal.checks + 1)
+
+
+def _code_of(reason: Refusal) -> str:
+    """A reversal that comes too late is not a refund out of its window: the merchant should refund instead."""
+    return respcd.NOT_ALLOWED if reason is Refusal.WINDOW_OVER else respcd.of_refusal(reason)
+
+
+def _undone(
+    payment: Payment, reversal: ReversalOrder, action: ReversalAction, wallet_ref: str, at: datetime
+) -> Payment:
+    """The payment after the wallet undid it. FAILED and EXPIRED keep their code; what was paid stays paid, refunded."""
+    if payment.state is State.PENDING and action is ReversalAction.REFUNDED:
+        # Paid and undone between two questions: both movements are booked.
+        paid = replace(
+            advance(payment, State.PAID, at), wallet_ref=wallet_ref or payment.wallet_ref, paid_at=at
+        )
+        return replace(paid, is_reversed=True, refunded_minor=payment.amount.amount_minor, check_at=None)
+    if payment.state is State.PENDING:
+        return replace(advance(payment, State.CLOSED, at), is_reversed=True, check_at=None)
+    if payment.state is State.PAID:
+        return replace(
+            payment,
+            is_reversed=True,
+            reserved_minor=payment.reserved_minor - reversal.amount_minor,
+            refunded_minor=payment.amount.amount_minor,
+        )
+    return replace(payment, is_reversed=True)
+
+
+def _refused(
+    reversal: ReversalOrder, payment: Payment, code: str, wallet_code: str, at: datetime
+) -> tuple[ReversalOrder, Payment]:
+    failed = replace(
+        reversal,
+        state=ReversalState.FAILED,
+        respcd=code,
+        wallet_code=wallet_code,
+        changed_at=at,
+        check_at=None,
+    )
+    freed = replace(payment, reserved_minor=payment.reserved_minor - reversal.amount_minor, reversal_syssn="")
+    return failed, freed

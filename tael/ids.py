@@ -1,0 +1,42 @@
+"""The only randomness: names and keys that nobody can guess, and small steps that nobody should read a volume from."""
+
+import secrets
+import string
+from typing import Final
+
+LETTERS: Final = string.ascii_letters + string.digits
+KEY_LENGTH: Final = 32
+MCHID_LENGTH: Final = 16
+ACCOUNT_ID_LENGTH: Final = 24
+
+
+def appcode() -> str:
+    """A developer's public id: 32 upper-case hex digits."""
+    return secrets.token_hex(16).upper()
+
+
+def key() -> str:
+    """A developer's secret: 32 letters and digits."""
+    return _letters(KEY_LENGTH)
+
+
+def mchid() -> str:
+    return _letters(MCHID_LENGTH)
+
+
+def account_id() -> str:
+    """The part of a notice URL that cannot be guessed."""
+    return _letters(ACCOUNT_ID_LENGTH)
+
+
+def request_id() -> str:
+    return secrets.token_hex(8)
+
+
+def small_step(longest: int) -> int:
+    """A step from 1 to `longest`, each as likely as the others."""
+    return 1 + secrets.randbelow(longest)
+
+
+def _letters(length: int) -> str:
+    return "".join(secrets.choice(LETTERS) for _ in range(length))

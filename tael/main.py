@@ -1,0 +1,90 @@
+"""The one place where parts are joined: settings to a gateway, a gateway to an application or to jobs."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+
+from tael.api.app import create_app
+from tael.cashier import pages
+from tael.channels.alipay_mapi.adapter import AlipayMapi
+from tael.channels.wechat_v2.adapter import WeChatV2
+from tael.clock import Clock, DemoClock, RealClock
+from tael.config import Settings
+from tael.domain.paytype import Wallet
+from tael.jobs.runner import Job, run_for_ever
+from tael.jobs.settle import settle_jobs
+from tael.jobs.webhooks import webhook_job
+from tael.service.directory import Directory
+from tael.service.gateway import FirstAnswers, Gateway
+from tael.store.database import Database
+from tael.store.seal import Seal
+from tael.store.store import Store, store_over
+from tael.transport import Transport
+
+
+def configure_logs() -> None:
+    """One JSON line per event on standard error."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def clock_of(settings: Settings) -> Clock:
+    """The machine's clock, or in a demo the one that the sandbox moves."""
+    return DemoClock(settings.clock_file) if settings.clock_file else RealClock()
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """A store over the configured database, which need not be up yet."""
+    async with Database(settings.database_url.reveal()) as database:
+        yield store_over(database, Seal(settings.seal_key_bytes()), settings.node)
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """Everything a service function needs, for one process."""
+    clock = clock_of(settings)
+    async with open_store(settings) as store, Transport() as transport:
+        yield Gateway(
+            store=store,
+            channels={
+                Wallet.ALIPAY: AlipayMapi(transport, clock, settings.alipay_url, settings.alipay_instore_url),
+                Wallet.WECHAT: WeChatV2(
+                    transport, clock, settings.wechat_url, settings.wechat_ca_pem, settings.server_ip
+                ),
+            },
+            directory=Directory(store),
+            transport=transport,
+            clock=clock,
+            public_url=settings.public_url,
+            first_answers=FirstAnswers(),
+        )
+
+
+def application(gateway: Gateway) -> Starlette:
+    """What an API process serves."""
+    return create_app(gateway, pages.routes(gateway))
+
+
+def all_jobs(gateway: Gateway) -> list[Job[Any]]:
+    """What a worker process runs."""
+    return [*settle_jobs(gateway), webhook_job(gateway)]
+
+
+async def work_until(stop: asyncio.Event, gateway: Gateway) -> None:
+    """Run every job until `stop` is set."""
+    await run_for_ever(all_jobs(gateway), gateway.clock, stop)

@@ -1,0 +1,80 @@
+"""Closing an unpaid online order: at the wallet, then here. A payer who was faster has paid, and that stands."""
+
+from dataclasses import dataclass
+
+from tael.domain import errors, respcd
+from tael.domain.account import AlipayAccount
+from tael.domain.merchant import Merchant
+from tael.domain.outcome import Closed, NotSent, Paid, Refused, Unknown
+from tael.domain.payment import Payment, State
+from tael.service.gateway import Gateway
+from tael.service.lookup import find_payment
+from tael.service.outcomes import record_outcome
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAsk:
+    """Which order; one of the two numbers may be empty."""
+
+    merchant: Merchant
+    syssn: str
+    reference: str
+
+
+async def close_payment(ask: CloseAsk, gateway: Gateway) -> Payment:
+    """The payment: CLOSED, or still PENDING where the wallet's word is not known. Raises TaelErrors."""
+    payment = await find_payment(ask.merchant.mchid, ask.syssn, ask.reference, gateway)
+    refusal = refusal_to_close(payment)
+    if refusal is not None:
+        raise refusal
+    if payment.state is State.CLOSED:
+        return payment
+    account = await gateway.account(payment)
+    if isinstance(account, AlipayAccount) and not account.closes_trades:
+        raise errors.NotAllowed("this account cannot close orders", resperr=respcd.CLOSE_NOT_SUPPORTED)
+    if not payment.close_syssn:
+        close_syssn = await gateway.store.serials.syssn(gateway.clock.now())
+        intended = await gateway.store.payments.ask_close(payment, close_syssn)
+        if intended is None:  # somebody was faster; look again
+            return await close_payment(ask, gateway)
+        payment = intended
+    return await _close_at_wallet(payment, gateway)
+
+
+def refusal_to_close(payment: Payment) -> errors.TaelError | None:
+    """Why `payment` cannot be closed, or None."""
+    if not payment.pay_type.is_online:
+        return errors.NotAllowed("a barcode payment is reversed, not closed", orig_syssn=payment.syssn)
+    match payment.state:
+        case State.PAID if payment.refunded_minor >= payment.amount.amount_minor:
+            return errors.AlreadyRefunded("the payment is refunded in full", orig_syssn=payment.syssn)
+        case State.PAID:
+            return errors.NotAllowed("a paid order cannot be closed; refund it", orig_syssn=payment.syssn)
+        case State.FAILED:
+            return errors.NotAllowed(
+                "the payment has failed; there is nothing to close", orig_syssn=payment.syssn
+            )
+        case State.EXPIRED:
+            return errors.OrderExpired("the order has expired", orig_syssn=payment.syssn)
+        case _:
+            return None
+
+
+async def _close_at_wallet(payment: Payment, gateway: Gateway) -> Payment:
+    outcome = await gateway.channel(payment.pay_type).close(await gateway.order(payment))
+    match outcome:
+        case Closed() | Paid():
+            closed = await record_outcome(payment, outcome, gateway)
+            refusal = refusal_to_close(closed)
+            if refusal is not None:
+                raise refusal
+            return closed
+        case Refused(_, wallet_code):
+            await record_outcome(payment, Unknown(f"close refused: {wallet_code}"), gateway)
+            raise errors.WalletRefused(
+                respcd.CLOSE_REFUSED, "the wallet refused to close the order", orig_syssn=payment.syssn
+            )
+        case NotSent():
+            raise errors.WalletUnreachable("the wallet could not be reached", orig_syssn=payment.syssn)
+        case _:
+            return await record_outcome(payment, Unknown("close not decided"), gateway)

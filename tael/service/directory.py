@@ -1,0 +1,90 @@
+"""Who is who: apps, their merchants and accounts, remembered for a moment so that a payment need not read them anew.
+
+A change made by another process is seen within REMEMBERED_S.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from tael.domain.account import Account, AlipayAccount, WeChatAccount
+from tael.domain.errors import NoChannel
+from tael.domain.merchant import App, Merchant
+from tael.domain.paytype import PayType, Wallet
+from tael.store.store import Store
+
+Value = TypeVar("Value")
+
+REMEMBERED_S: Final = 1.0
+MOST_REMEMBERED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An app with everything that belongs to it."""
+
+    app: App
+    merchants: dict[str, Merchant]
+    accounts: tuple[Account, ...]
+
+    def account_for(self, merchant: Merchant, pay_type: PayType) -> Account:
+        """The merchant's account that serves `pay_type`. Raises NoChannel where none was granted."""
+        for account in self.accounts:
+            if account.mchid == merchant.mchid and serves(account, pay_type):
+                return account
+        raise NoChannel
+
+
+def serves(account: Account, pay_type: PayType) -> bool:
+    """An Alipay account serves its one scene, a WeChat account both; Hong Kong wallets only where granted."""
+    match account:
+        case AlipayAccount(scene=scene):
+            return pay_type.wallet is Wallet.ALIPAY and pay_type.scene == scene
+        case WeChatAccount(takes_hongkong=takes_hongkong):
+            return pay_type.wallet is Wallet.WECHAT and (takes_hongkong or not pay_type.is_hongkong)
+
+
+class Directory:
+    """Apps by appcode and accounts by id."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._apps: Remembered[Known] = Remembered()
+        self._accounts: Remembered[Account] = Remembered()
+
+    async def app(self, appcode: str) -> Known | None:
+        """Raises StoreUnavailable."""
+        return await self._apps.get(appcode, self._read_app)
+
+    async def account(self, account_id: str) -> Account | None:
+        """Raises StoreUnavailable."""
+        return await self._accounts.get(account_id, self._store.accounts.by_id)
+
+    async def _read_app(self, appcode: str) -> Known | None:
+        # The same reads for an appcode that does not exist: the time of a refusal must not tell.
+        app = await self._store.merchants.app(appcode)
+        merchants = await self._store.merchants.of_app(appcode)
+        accounts = await self._store.accounts.of_app(appcode)
+        if app is None:
+            return None
+        return Known(app, {merchant.mchid: merchant for merchant in merchants}, tuple(accounts))
+
+
+class Remembered(Generic[Value]):
+    """Values by name, each for REMEMBERED_S; also that there is none, so that asking for nobody costs the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, Value | None]] = {}
+
+    async def get(self, name: str, read: Callable[[str], Awaitable[Value | None]]) -> Value | None:
+        """The remembered value, or what `read` finds."""
+        now = time.monotonic()
+        known = self._known.get(name)
+        if known is not None and known[0] > now:
+            return known[1]
+        value = await read(name)
+        if len(self._known) >= MOST_REMEMBERED:
+            self._known.clear()
+        self._known[name] = (now + REMEMBERED_S, value)
+        return value

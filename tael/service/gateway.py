@@ -1,0 +1,86 @@
+"""What every service function is given: the store, the channels, the clock, and where the world reaches us."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tael.channels.base import Channel, Order, RefundOrder
+from tael.clock import Clock
+from tael.domain.account import Account
+from tael.domain.payment import Payment
+from tael.domain.paytype import PayType, Wallet
+from tael.domain.refund import Refund
+from tael.service.directory import Directory
+from tael.store.store import Store
+from tael.transport import Transport
+
+
+class FirstAnswers:
+    """Payments whose first question is out, in this process: who asks the same waits here for its answer."""
+
+    def __init__(self) -> None:
+        self._asking: dict[str, asyncio.Event] = {}
+
+    def begin(self, syssn: str) -> None:
+        self._asking[syssn] = asyncio.Event()
+
+    def end(self, syssn: str) -> None:
+        self._asking.pop(syssn).set()
+
+    def of(self, syssn: str) -> asyncio.Event | None:
+        return self._asking.get(syssn)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Frozen; made once per process by `main`."""
+
+    store: Store
+    channels: Mapping[Wallet, Channel]
+    directory: Directory
+    transport: Transport
+    clock: Clock
+    public_url: str  #: how wallets and payers' browsers reach us; no slash at the end
+    first_answers: FirstAnswers
+
+    def channel(self, pay_type: PayType) -> Channel:
+        return self.channels[pay_type.wallet]
+
+    async def account(self, payment: Payment) -> Account:
+        """The account that took `payment`. Raises LookupError if it is gone, which the database forbids."""
+        account = await self.directory.account(payment.account_id)
+        if account is None:
+            raise LookupError(f"payment {payment.syssn} has lost its account {payment.account_id}")
+        return account
+
+    async def order(self, payment: Payment, auth_code: str = "") -> Order:
+        """`payment` as its wallet is told of it."""
+        return order_for(payment, await self.account(payment), self.public_url, auth_code)
+
+    async def refund_order(self, payment: Payment, refund: Refund) -> RefundOrder:
+        """`refund` as the wallet is told of it, the same at every repeat."""
+        order = await self.order(payment)
+        return RefundOrder(order, refund.syssn, refund.amount, refund.created_at, order.notice_url)
+
+
+NOTICES: Final = "/notices"
+RETURN: Final = "/return/alipay"
+
+
+def order_for(payment: Payment, account: Account, public_url: str, auth_code: str = "") -> Order:
+    """The order of a payment, complete: what a channel needs to know and nothing that changes between repeats."""
+    return Order(
+        account=account,
+        pay_type=payment.pay_type,
+        syssn=payment.syssn,
+        amount=payment.amount,
+        subject=payment.subject,
+        created_at=payment.created_at,
+        expires_at=payment.expires_at,
+        notice_url=f"{public_url}{NOTICES}/{payment.pay_type.wallet}/{account.account_id}",
+        return_url=f"{public_url}{RETURN}/{account.account_id}",
+        auth_code=auth_code,
+        openid=payment.openid,
+        wallet_ref=payment.wallet_ref,
+    )

@@ -1,0 +1,114 @@
+"""Refunding a payment: the promise is committed and its amount reserved before the wallet is asked.
+
+Called by `api/trade.py`; `check_refund` follows an accepted refund to its end and is called by jobs and notices.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from tael.domain import respcd
+from tael.domain.errors import NotFound, ReferenceReused, TaelError
+from tael.domain.merchant import Merchant
+from tael.domain.money import Money
+from tael.domain.outcome import Refused, Unknown
+from tael.domain.payment import Payment
+from tael.domain.paytype import Wallet
+from tael.domain.refund import Refund
+from tael.service.gateway import Gateway
+from tael.service.outcomes import record_refund_outcome
+from tael.service.payments import first_answer, is_being_asked
+from tael.store.database import StoreUnavailable
+from tael.store.refunds import Repeated, Reservation
+
+log = structlog.get_logger()
+
+FIRST_CHECK: Final = timedelta(seconds=1)
+#: Nothing that we sent is still on its way to a wallet after this time.
+ARRIVED_BY_THEN: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRefund:
+    """What a merchant asks for: `amount_minor` of the payment `payment_syssn`, under its own number."""
+
+    merchant: Merchant
+    payment_syssn: str
+    reference: str
+    amount_minor: int
+    client_time: str
+    device: str
+
+
+async def refund_payment(ask: NewRefund, gateway: Gateway) -> Refund:
+    """The refund as it stands after its first question. Raises TaelErrors and StoreUnavailable."""
+    payment = await gateway.store.payments.by_syssn(ask.merchant.mchid, ask.payment_syssn)
+    if payment is None:
+        raise NotFound("no such payment")
+    if is_being_asked(payment, gateway):
+        payment = await first_answer(payment, gateway)
+    reserved = await gateway.store.refunds.reserve(await _reservation(ask, payment, gateway))
+    match reserved:
+        case TaelError():
+            raise reserved
+        case Repeated(refund):
+            if refund.payment_syssn != payment.syssn or refund.amount.amount_minor != ask.amount_minor:
+                raise ReferenceReused("this number names a refund with other content; use a new one")
+            return refund
+        case _ if not reserved.asks_now:
+            return reserved.refund
+    return await _ask_first(payment, reserved.refund, gateway)
+
+
+async def check_refund(refund: Refund, gateway: Gateway) -> Refund:
+    """Ask what became of a refund; one that never reached the wallet is sent again, under the same number."""
+    payment = await gateway.store.payments.by_syssn(refund.mchid, refund.payment_syssn)
+    if payment is None:
+        raise LookupError(f"refund {refund.syssn} has lost its payment")
+    order = await gateway.refund_order(payment, refund)
+    channel = gateway.channel(payment.pay_type)
+    outcome = await channel.query_refund(order)
+    if isinstance(outcome, Unknown) and outcome.no_such_order:
+        outcome = await channel.refund(order)
+        # Its word speaks for this repeat only, while the first question may still be on its way.
+        if isinstance(outcome, Refused) and gateway.clock.now() - refund.created_at < ARRIVED_BY_THEN:
+            outcome = Unknown(f"a repeat was refused: {outcome.wallet_code}")
+    return await record_refund_outcome(payment, refund, outcome, gateway)
+
+
+async def _ask_first(payment: Payment, refund: Refund, gateway: Gateway) -> Refund:
+    try:
+        order = await gateway.refund_order(payment, refund)
+        outcome = await gateway.channel(payment.pay_type).refund(order)
+        return await record_refund_outcome(payment, refund, outcome, gateway, is_first=True)
+    except StoreUnavailable:
+        # The promise is committed and the wallet was asked: a job will hear what it said.
+        log.warning("refund.unrecorded", mchid=refund.mchid, syssn=refund.syssn)
+        return refund
+
+
+async def _reservation(ask: NewRefund, payment: Payment, gateway: Gateway) -> Reservation:
+    now = gateway.clock.now()
+    account = await gateway.account(payment)
+    refund = Refund(
+        mchid=ask.merchant.mchid,
+        syssn=await gateway.store.serials.syssn(now),
+        payment_syssn=payment.syssn,
+        reference=ask.reference,
+        amount=Money(ask.amount_minor, payment.amount.currency),
+        client_time=ask.client_time,
+        device=ask.device,
+        created_at=now,
+        changed_at=now,
+        check_at=now + FIRST_CHECK,
+        respcd=respcd.REFUND_PENDING,
+    )
+    return Reservation(
+        refund,
+        account_id=account.account_id,
+        window=timedelta(days=account.refund_window_days),
+        is_spaced=payment.pay_type.wallet is Wallet.ALIPAY and payment.pay_type.is_online,
+        now=now,
+    )

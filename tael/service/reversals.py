@@ -1,0 +1,176 @@
+"""Undoing a barcode payment: intent committed, the wallet asked what is true, then asked to undo it; never both ways.
+
+Called by `api/trade.py`; `continue_reversal` is called by jobs until the wallet has decided.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from tael.domain import errors
+from tael.domain.ledger import reversal_entry
+from tael.domain.merchant import Merchant
+from tael.domain.outcome import Paid, Reversal, ReversalAction, Reversed, Unknown
+from tael.domain.payment import Payment, State
+from tael.domain.reversal import (
+    ReversalOrder,
+    ReversalState,
+    refusal_to_reverse,
+    reschedule_reversal,
+    settle_reversal,
+)
+from tael.service.gateway import Gateway
+from tael.service.lookup import find_payment
+from tael.service.outcomes import consequences, log_step, record_outcome
+from tael.store.database import StoreUnavailable
+from tael.store.payments import Change
+
+log = structlog.get_logger()
+
+#: A wallet that still knows no such order after this time never will: nothing was created there.
+CREATED_BY_THEN: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalAsk:
+    """Which payment; one of the two numbers may be empty, and the amount need not be given."""
+
+    merchant: Merchant
+    syssn: str
+    reference: str
+    amount_minor: int | None
+    client_time: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalAnswer:
+    """Both rows, as they stand."""
+
+    reversal: ReversalOrder
+    payment: Payment
+
+
+async def reverse_payment(ask: ReversalAsk, gateway: Gateway) -> ReversalAnswer:
+    """The reversal after its first question, or before it where the wallet wants time. Raises TaelErrors."""
+    payment = await find_payment(ask.merchant.mchid, ask.syssn, ask.reference, gateway)
+    if ask.amount_minor is not None and ask.amount_minor != payment.amount.amount_minor:
+        raise errors.Mismatch("txamt is not the payment's amount", orig_syssn=payment.syssn)
+    if payment.pay_type.is_online:
+        raise errors.NotAllowed(
+            "only barcode payments are reversed; close or refund this one", orig_syssn=payment.syssn
+        )
+    if payment.reversal_syssn:
+        return await _known(payment, gateway)
+    answer, is_new = await _intend(payment, ask.client_time, gateway)
+    if not is_new or answer.reversal.check_at == _earliest(answer.payment, gateway):
+        return answer
+    try:
+        return await continue_reversal(answer.reversal, gateway, is_first=True)
+    except StoreUnavailable:
+        log.warning("reversal.unrecorded", mchid=payment.mchid, syssn=answer.reversal.syssn)
+        return answer
+
+
+async def continue_reversal(
+    reversal: ReversalOrder, gateway: Gateway, *, is_first: bool = False
+) -> ReversalAnswer:
+    """Ask the wallet what is true, then to undo it, and record what it said."""
+    payment = await gateway.store.payments.by_syssn(reversal.mchid, reversal.payment_syssn)
+    if payment is None:
+        raise LookupError(f"reversal {reversal.syssn} has lost its payment")
+    channel = gateway.channel(payment.pay_type)
+    if payment.state is State.PENDING:
+        news = await channel.query(await gateway.order(payment))
+        if isinstance(news, Paid):
+            payment = await record_outcome(payment, news, gateway)
+    outcome = await channel.reverse(await gateway.order(payment))
+    return await _record(reversal, payment, _or_never_created(outcome, payment, gateway), gateway, is_first)
+
+
+async def _intend(payment: Payment, client_time: str, gateway: Gateway) -> tuple[ReversalAnswer, bool]:
+    """Commit the wish, reserving what was paid; (answer, False) if another reversal was faster."""
+    now = gateway.clock.now()
+    syssn = await gateway.store.serials.syssn(now)
+    async with gateway.store.payments.locked(payment.mchid, payment.syssn) as (connection, current):
+        is_taken = bool(current.reversal_syssn)
+        if not is_taken:
+            refusal = refusal_to_reverse(current)
+            if refusal is not None:
+                raise refusal
+            amount_minor = current.left_minor if current.state is State.PAID else 0
+            reversal = ReversalOrder(
+                mchid=current.mchid,
+                syssn=syssn,
+                payment_syssn=current.syssn,
+                amount_minor=amount_minor,
+                client_time=client_time,
+                created_at=now,
+                changed_at=now,
+                check_at=_earliest(current, gateway) or now + timedelta(seconds=5),
+            )
+            marked = replace(
+                current, reversal_syssn=syssn, reserved_minor=current.reserved_minor + amount_minor
+            )
+            await gateway.store.reversals.insert(connection, reversal, Change(marked))
+    if is_taken:
+        return await _known(current, gateway), False
+    return ReversalAnswer(reversal, replace(marked, version=current.version + 1)), True
+
+
+def _earliest(payment: Payment, gateway: Gateway) -> datetime | None:
+    """When the wallet takes a reversal of this payment, if that is still ahead; a decided one is undone at once."""
+    if payment.state is not State.PENDING:
+        return None
+    earliest = payment.created_at + gateway.channel(payment.pay_type).reversal_after
+    return earliest if earliest > gateway.clock.now() else None
+
+
+async def _known(payment: Payment, gateway: Gateway) -> ReversalAnswer:
+    """The first answer again."""
+    reversal = await gateway.store.reversals.by_syssn(payment.mchid, payment.reversal_syssn)
+    if reversal is None:
+        raise LookupError(f"payment {payment.syssn} has lost its reversal")
+    return ReversalAnswer(reversal, payment)
+
+
+def _or_never_created(outcome: Reversal, payment: Payment, gateway: Gateway) -> Reversal:
+    missing = isinstance(outcome, Unknown) and outcome.no_such_order
+    is_old = gateway.clock.now() - payment.created_at > CREATED_BY_THEN
+    return Reversed(ReversalAction.CLOSED) if missing and is_old else outcome
+
+
+async def _record(
+    reversal: ReversalOrder, payment: Payment, outcome: Reversal, gateway: Gateway, is_first: bool
+) -> ReversalAnswer:
+    """The reversal, its payment, entries and webhooks in one commit."""
+    now = gateway.clock.now()
+    rows = gateway.store.reversals
+    async with rows.locked(reversal.mchid, reversal.payment_syssn, reversal.syssn) as locked:
+        settled, after = settle_reversal(locked.reversal, locked.payment, outcome, at=now, is_first=is_first)
+        settled = reschedule_reversal(settled, now)
+        await rows.write(locked.connection, settled, reversal_consequences(locked.payment, after, settled))
+    log_step(locked.payment, after)
+    if settled.state is not locked.reversal.state:
+        log.info(
+            "reversal.settled",
+            mchid=settled.mchid,
+            syssn=settled.syssn,
+            state=settled.state,
+            action=settled.action,
+        )
+    return ReversalAnswer(settled, after)
+
+
+def reversal_consequences(before: Payment, after: Payment, reversal: ReversalOrder) -> Change:
+    """The entries of what moved: the payment where it was not booked yet, and its way back."""
+    change = consequences(before, after)
+    is_undone = after.is_reversed and not before.is_reversed and after.state is State.PAID
+    if not is_undone or reversal.state is not ReversalState.DONE:
+        return change
+    return replace(
+        change,
+        entries=(*change.entries, reversal_entry(after, reversal.syssn, reversal.changed_at)),
+        webhooks=(),
+    )

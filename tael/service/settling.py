@@ -1,0 +1,67 @@
+"""Asking wallets about what is undecided, until they decide or the order's time is over. Called by `jobs/settle.py`.
+
+Expiry closes at the wallet first: only then is it safe to say that no more money comes.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from tael.channels.base import Channel
+from tael.domain import respcd
+from tael.domain.account import AlipayAccount
+from tael.domain.outcome import Closed, Outcome, Paid, Reversed, Unknown
+from tael.domain.payment import Payment, State, fail_after_undoing, reschedule
+from tael.service.gateway import Gateway
+from tael.service.outcomes import record_decision, record_outcome, without_verdict
+
+#: A wallet that knows no such order this long after its expiry will never take money for it.
+CREATED_BY_THEN: Final = timedelta(seconds=60)
+
+
+async def settle_payment(payment: Payment, gateway: Gateway) -> Payment:
+    """One question about `payment`, recorded with the time of the next."""
+    now = gateway.clock.now()
+    if payment.state is State.PENDING and payment.reversal_syssn:
+        return await record_outcome(payment, Unknown("a reversal is under way and decides"), gateway)
+    channel = gateway.channel(payment.pay_type)
+    outcome = await channel.query(await gateway.order(payment))
+    if payment.state is not State.PENDING or isinstance(outcome, Paid | Closed):
+        return await record_outcome(payment, outcome, gateway)
+    if not payment.pay_type.is_online:
+        return await _settle_barcode(payment, outcome, channel, now, gateway)
+    if payment.close_syssn or now >= payment.expires_at:
+        outcome = await _closed_at_wallet(payment, channel, now, gateway)
+    return await record_outcome(payment, without_verdict(outcome), gateway)
+
+
+async def _settle_barcode(
+    payment: Payment, outcome: Outcome, channel: Channel, now: datetime, gateway: Gateway
+) -> Payment:
+    """A payer's code that failed halfway, or was never confirmed in time, is undone at the wallet and then failed."""
+    failed_halfway = isinstance(outcome, Unknown) and outcome.needs_reversal
+    is_ripe = now >= payment.created_at + channel.reversal_after
+    if now >= payment.expires_at:
+        code = respcd.CODE_EXPIRED
+    elif failed_halfway and is_ripe:
+        code = respcd.SWIPE_FAILED
+    else:
+        return await record_outcome(payment, without_verdict(outcome), gateway)
+    undone = await channel.reverse(await gateway.order(payment))
+    never_created = isinstance(undone, Unknown) and undone.no_such_order
+    if isinstance(undone, Reversed) or (never_created and now - payment.created_at > CREATED_BY_THEN):
+        return await record_decision(
+            payment, lambda current: reschedule(fail_after_undoing(current, code, now), now), gateway
+        )
+    return await record_outcome(payment, Unknown("not undone yet"), gateway)
+
+
+async def _closed_at_wallet(payment: Payment, channel: Channel, now: datetime, gateway: Gateway) -> Outcome:
+    """The wallet's word on closing; an account that cannot close lets the order's own time limit do it."""
+    account = await gateway.account(payment)
+    if isinstance(account, AlipayAccount) and not account.closes_trades:
+        return Closed()
+    outcome = await channel.close(await gateway.order(payment))
+    missing = isinstance(outcome, Unknown) and outcome.no_such_order
+    if missing and now > payment.expires_at + CREATED_BY_THEN:
+        return Closed()
+    return outcome

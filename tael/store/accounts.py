@@ -1,0 +1,160 @@
+"""Wallet accounts and the service providers behind those of WeChat. Secrets are sealed in the rows.
+
+The database holds the contracts: a PID belongs to one merchant and one scene, a merchant has at most one WeChat
+account and one Alipay account per scene.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+
+from tael.domain.account import Account, AlipayAccount, WeChatAccount, WeChatProvider
+from tael.store.database import Database
+from tael.store.merchants import AlreadyThere
+from tael.store.seal import Seal
+
+SELECT: Final = """
+SELECT a.*, p.appid, p.key_sealed AS provider_key_sealed, p.certificate_pem,
+    p.certificate_key_sealed
+FROM wallet_account AS a LEFT JOIN wallet_provider AS p ON p.mch_id = a.mch_id
+"""
+ADD_ALIPAY: Final = """
+INSERT INTO wallet_account (account_id, mchid, wallet, scene, currency, refund_window_days, pid, sign_type, key_sealed,
+    private_key_sealed, alipay_public_key_pem, closes_trades, created_at)
+VALUES ($1, $2, 'alipay', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+"""
+ADD_PROVIDER: Final = """
+INSERT INTO wallet_provider (mch_id, appid, key_sealed, certificate_pem, certificate_key_sealed)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (mch_id) DO UPDATE SET appid = excluded.appid, key_sealed = excluded.key_sealed,
+    certificate_pem = excluded.certificate_pem,
+    certificate_key_sealed = excluded.certificate_key_sealed
+"""
+ADD_WECHAT: Final = """
+INSERT INTO wallet_account (account_id, mchid, wallet, scene, currency, refund_window_days, mch_id, sub_mch_id,
+    sub_appid, sub_secret_sealed, takes_hongkong, sign_type, created_at)
+VALUES ($1, $2, 'wechat', 'both', $3, $4, $5, $6, $7, $8, $9, $10, $11)
+"""
+
+
+class Accounts:
+    """The tables `wallet_account` and `wallet_provider`."""
+
+    def __init__(self, database: Database, seal: Seal) -> None:
+        self._database = database
+        self._seal = seal
+
+    async def of_app(self, appcode: str) -> list[Account]:
+        """The accounts of all merchants of an app."""
+        rows = await self._database.fetch(
+            SELECT + " JOIN merchant AS m ON m.mchid = a.mchid WHERE m.appcode = $1", appcode
+        )
+        return [self._account_of(row) for row in rows]
+
+    async def by_id(self, account_id: str) -> Account | None:
+        rows = await self._database.fetch(SELECT + " WHERE a.account_id = $1", account_id)
+        return self._account_of(rows[0]) if rows else None
+
+    async def all(self) -> list[Account]:
+        rows = await self._database.fetch(SELECT + " ORDER BY a.created_at, a.account_id")
+        return [self._account_of(row) for row in rows]
+
+    async def add(self, account: Account, at: datetime) -> None:
+        """Raises AlreadyThere where a contract forbids it, LookupError without its merchant."""
+        try:
+            match account:
+                case AlipayAccount():
+                    await self._database.execute(ADD_ALIPAY, *self._alipay_columns(account, at))
+                case WeChatAccount():
+                    await self._add_wechat(account, at)
+        except asyncpg.UniqueViolationError as error:
+            raise AlreadyThere(_contract_of(error)) from error
+        except asyncpg.ForeignKeyViolationError as error:
+            raise LookupError(f"no merchant {account.mchid}") from error
+
+    async def _add_wechat(self, account: WeChatAccount, at: datetime) -> None:
+        provider = account.provider
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                ADD_PROVIDER,
+                provider.mch_id,
+                provider.appid,
+                self._seal.close(provider.key),
+                provider.certificate_pem,
+                self._seal.close(provider.certificate_key_pem),
+            )
+            await connection.execute(
+                ADD_WECHAT,
+                account.account_id,
+                account.mchid,
+                account.currency,
+                account.refund_window_days,
+                provider.mch_id,
+                account.sub_mch_id,
+                account.sub_appid,
+                self._seal.close(account.sub_secret),
+                account.takes_hongkong,
+                account.sign_type,
+                at,
+            )
+
+    def _alipay_columns(self, account: AlipayAccount, at: datetime) -> tuple[Any, ...]:
+        return (
+            account.account_id,
+            account.mchid,
+            account.scene,
+            account.currency,
+            account.refund_window_days,
+            account.pid,
+            account.sign_type,
+            self._seal.close(account.key),
+            self._seal.close(account.private_key_pem),
+            account.alipay_public_key_pem,
+            account.closes_trades,
+            at,
+        )
+
+    def _account_of(self, row: "asyncpg.Record") -> Account:
+        if row["wallet"] == "alipay":
+            return AlipayAccount(
+                account_id=row["account_id"],
+                mchid=row["mchid"],
+                scene=row["scene"],
+                currency=row["currency"],
+                pid=row["pid"],
+                sign_type=row["sign_type"],
+                key=self._seal.open(row["key_sealed"]),
+                private_key_pem=self._seal.open(row["private_key_sealed"]),
+                alipay_public_key_pem=row["alipay_public_key_pem"],
+                closes_trades=row["closes_trades"],
+                refund_window_days=row["refund_window_days"],
+            )
+        provider = WeChatProvider(
+            mch_id=row["mch_id"],
+            appid=row["appid"],
+            key=self._seal.open(row["provider_key_sealed"]),
+            certificate_pem=row["certificate_pem"],
+            certificate_key_pem=self._seal.open(row["certificate_key_sealed"]),
+        )
+        return WeChatAccount(
+            account_id=row["account_id"],
+            mchid=row["mchid"],
+            currency=row["currency"],
+            provider=provider,
+            sign_type=row["sign_type"],
+            sub_mch_id=row["sub_mch_id"],
+            sub_appid=row["sub_appid"],
+            sub_secret=self._seal.open(row["sub_secret_sealed"]),
+            takes_hongkong=row["takes_hongkong"],
+            refund_window_days=row["refund_window_days"],
+        )
+
+
+def _contract_of(error: asyncpg.UniqueViolationError) -> str:
+    """Which rule a second account broke, in words."""
+    return {
+        "one_account_per_scene": "the merchant has an account of this wallet for this scene already",
+        "one_merchant_per_pid": "this PID belongs to a merchant already",
+        "one_merchant_per_sub_mch_id": "this sub-merchant number belongs to a merchant already",
+    }.get(error.constraint_name or "", "such an account exists already")

@@ -1,0 +1,252 @@
+"""The private PostgreSQL of a demo or a small shop: started with us, stopped with us, its data kept in DIR.
+
+`tael demo` holds one; commands with `--data DIR` find it by `running_url`. The server is a direct child
+that the kernel tells to leave when the thread that started it ends, by whatever death: none is left behind.
+In DIR/postgres lie: lock (held while it runs), password, port, url (while it runs), log, the cluster, or
+in `place` the folder where root's server keeps it.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Self
+
+from tael.store import postgres_cluster
+from tael.store.postgres_binaries import EmbeddedPostgresError
+from tael.store.postgres_child import launch
+from tael.store.postgres_cluster import POLL_S, Cluster, write_private
+
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "running_url"]
+
+FAST_STOP_LIMIT_S: Final = 20.0  #: roll back, write a checkpoint, leave
+QUICK_STOP_LIMIT_S: Final = 5.0  #: leave at once; the next start recovers
+PORT_ATTEMPTS: Final = 3  #: somebody may take the port between our look and the server's
+LOCK_ATTEMPTS: Final = 5  #: `running_url` holds the lock for an instant when it finds it free
+LOG_LIMIT_BYTES: Final = 5_000_000
+NO_PORT: Final = "could not create any TCP/IP sockets"
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server of our own on the data in `folder`.
+
+    >>> with EmbeddedPostgres(Path("data")) as postgres:
+    ...     url = postgres.url
+
+    `start` blocks (0.1 s, 1 to 2 s the first time, longer if it has to recover), so call it before an event
+    loop runs; and in the main thread of a process that stays, since the server leaves with the thread.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._keep = folder.absolute() / "postgres"
+        self._child: subprocess.Popen[str] | None = None
+        self._lock: int | None = None
+        self._socket_folder: Path | None = None
+        self._url: str | None = None
+
+    def __repr__(self) -> str:
+        return f"EmbeddedPostgres({str(self._keep.parent)!r}, pid={self.pid})"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, or None while there is none."""
+        return self._child.pid if self._child is not None and self._child.poll() is None else None
+
+    @property
+    def url(self) -> str:
+        """Where the running server is, with the password; for any local user who has it."""
+        if self._url is None:
+            raise EmbeddedPostgresError(f"The PostgreSQL of {self._keep.parent} is not running.")
+        return self._url
+
+    def start(self) -> str:
+        """Starts the server, making the database the first time; returns its url."""
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("EmbeddedPostgres.start: the server would stop when this thread ends")
+        if self._lock is not None:
+            raise EmbeddedPostgresError(f"The PostgreSQL of {self._keep.parent} was started already.")
+        try:
+            self._lock = _lock(_make_folder(self._keep))
+            (self._keep / "url").unlink(missing_ok=True)
+            self._url = self._start_locked()
+        except PermissionError as error:
+            self.stop()
+            raise EmbeddedPostgresError(
+                f"{self._keep.parent} belongs to another user: {error.filename} cannot be used."
+            ) from error
+        except BaseException:
+            self.stop()
+            raise
+        return self._url
+
+    def stop(self) -> None:
+        """Stops the server, gently, then less so; returns when it is gone. Repeats do nothing."""
+        if self._child is not None:
+            _end(self._child)
+            self._child = None
+        self._url = None
+        if self._socket_folder is not None:
+            shutil.rmtree(self._socket_folder, ignore_errors=True)
+            self._socket_folder = None
+        if self._lock is not None:
+            (self._keep / "url").unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+    def _start_locked(self) -> str:
+        cluster = postgres_cluster.cluster_of(self._keep, os.geteuid())
+        with _open_log(self._keep) as log:
+            said_before = os.fstat(log.fileno()).st_size
+            try:
+                password = _password(cluster, self._keep, log.fileno())
+                postgres_cluster.wait_until_free(cluster)
+                port = self._serve(cluster, log.fileno())
+            except EmbeddedPostgresError as error:
+                last_words = _last_lines(self._keep / "log", said_before)
+                raise EmbeddedPostgresError("\n".join([str(error), *last_words])) from error
+        url = f"postgresql://tael:{password}@127.0.0.1:{port}/tael"
+        write_private(self._keep / "url", f"{url}\n")
+        return url
+
+    def _serve(self, cluster: Cluster, log: int) -> int:
+        """Starts the server on a free port, which it returns, and waits until it takes connections."""
+        self._socket_folder = postgres_cluster.empty_socket_folder(cluster)
+        for _ in range(PORT_ATTEMPTS):
+            port = _free_port(self._keep)
+            postgres_cluster.configure(cluster, port, self._socket_folder)
+            said_before = os.fstat(log).st_size
+            command = (cluster.binaries.program("postgres"), "-D", cluster.folder)
+            self._child = launch(command, uid=cluster.uid, gid=cluster.gid, output=log)
+            if _wait_until_ready(cluster, self._child):
+                write_private(self._keep / "port", f"{port}\n")
+                return port
+            if not any(NO_PORT in line for line in _last_lines(self._keep / "log", said_before)):
+                raise EmbeddedPostgresError(
+                    f"PostgreSQL did not start (exit code {self._child.returncode}); its last words:"
+                )
+        raise EmbeddedPostgresError("PostgreSQL found no free port; its last words:")
+
+
+def running_url(folder: Path) -> str | None:
+    """The url of the server that some process runs on the data in `folder`, or None if none does (yet)."""
+    keep = folder.absolute() / "postgres"
+    try:
+        lock = os.open(keep / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise EmbeddedPostgresError(
+            f"{folder} belongs to another user, who alone can reach its database."
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with contextlib.suppress(FileNotFoundError):  # while it starts and while it stops
+            return (keep / "url").read_text().strip()
+    finally:
+        os.close(lock)
+    return None
+
+
+def _make_folder(keep: Path) -> Path:
+    if not keep.is_dir():
+        keep.mkdir(parents=True, exist_ok=True)
+        keep.chmod(0o711)  # root's server has to walk through; whatever lies here is closed by itself
+    return keep
+
+
+def _lock(keep: Path) -> int:
+    """The kernel frees it when we die; our children do not inherit it."""
+    descriptor = os.open(keep / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    postgres_cluster.give_to_owner_of(keep, descriptor)
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            time.sleep(POLL_S)
+    os.close(descriptor)
+    raise EmbeddedPostgresError(
+        f"{keep.parent} is in use: another tael runs on it. Stop that one, or name another folder."
+    )
+
+
+def _open_log(keep: Path) -> IO[bytes]:
+    """Appends; what has grown too long becomes `log.1`."""
+    path = keep / "log"
+    with contextlib.suppress(FileNotFoundError):
+        if path.lstat().st_size > LOG_LIMIT_BYTES:
+            path.rename(keep / "log.1")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    postgres_cluster.give_to_owner_of(keep, descriptor)
+    return os.fdopen(descriptor, "rb+", buffering=0)
+
+
+def _last_lines(log: Path, since: int, count: int = 10) -> list[str]:
+    with log.open("rb") as file:
+        file.seek(since)
+        return file.read().decode(errors="replace").splitlines()[-count:]
+
+
+def _password(cluster: Cluster, keep: Path, log: int) -> str:
+    """The password of the role `tael`; the first time it is made, and the cluster with it."""
+    path = keep / "password"
+    if cluster.folder.exists():
+        if not path.exists():
+            raise EmbeddedPostgresError(f"{path} is missing, and with it the way into {cluster.folder}.")
+        return path.read_text().strip()
+    password = secrets.token_urlsafe(24)  # of letters, digits, - and _: safe in a url and between quotes
+    write_private(path, f"{password}\n")
+    postgres_cluster.create(cluster, password, log)
+    return password
+
+
+def _free_port(keep: Path) -> int:
+    """The port of last time, so that clients find us again; another one if somebody has taken it."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        kept = int((keep / "port").read_text())
+        with contextlib.suppress(OSError), _bound(kept):
+            return kept
+    with _bound(0) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _bound(port: int) -> socket.socket:
+    return socket.create_server(("127.0.0.1", port))  # with SO_REUSEADDR, as the server will ask
+
+
+def _wait_until_ready(cluster: Cluster, child: subprocess.Popen[str]) -> bool:
+    """No time limit: recovery takes what it takes. False if the server left instead."""
+    while child.poll() is None:
+        if postgres_cluster.is_ready(cluster, child.pid):
+            return True
+        time.sleep(POLL_S)
+    return False
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    for sign, limit_s in ((signal.SIGINT, FAST_STOP_LIMIT_S), (signal.SIGQUIT, QUICK_STOP_LIMIT_S)):
+        child.send_signal(sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(limit_s)
+            return
+    child.kill()
+    child.wait()

@@ -1,0 +1,146 @@
+"""Apps and merchants. Keys are sealed on their way in and opened on their way out."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from tael.domain.merchant import App, Merchant, MerchantState
+from tael.domain.webhook import Style
+from tael.store.database import Database
+from tael.store.seal import Seal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ADD_APP: Final = """
+INSERT INTO app (appcode, key_sealed, notify_url, return_url, webhook_style, sha256_only, tells_offline,
+    fills_currency, later_cancel, quick_retries, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+"""
+SET_APP: Final = """
+UPDATE app SET notify_url = $2, return_url = $3, webhook_style = $4, sha256_only = $5, tells_offline = $6,
+    fills_currency = $7, later_cancel = $8, quick_retries = $9
+WHERE appcode = $1
+"""
+ADD_MERCHANT: Final = """
+INSERT INTO merchant (mchid, appcode, name, currency, state, is_default, most_minor, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+
+
+class AlreadyThere(Exception):
+    """A row with this name exists, or a constraint of the contracts forbids a second one."""
+
+
+class Merchants:
+    """The tables `app` and `merchant`."""
+
+    def __init__(self, database: Database, seal: Seal) -> None:
+        self._database = database
+        self._seal = seal
+
+    async def app(self, appcode: str) -> App | None:
+        rows = await self._database.fetch("SELECT * FROM app WHERE appcode = $1", appcode)
+        return self._app_of(rows[0]) if rows else None
+
+    async def apps(self) -> list[App]:
+        rows = await self._database.fetch("SELECT * FROM app ORDER BY created_at, appcode")
+        return [self._app_of(row) for row in rows]
+
+    async def of_app(self, appcode: str) -> "Sequence[Merchant]":
+        """The merchants of an app, oldest first."""
+        rows = await self._database.fetch(
+            "SELECT * FROM merchant WHERE appcode = $1 ORDER BY created_at, mchid", appcode
+        )
+        return [_merchant_of(row) for row in rows]
+
+    async def merchant(self, mchid: str) -> Merchant | None:
+        rows = await self._database.fetch("SELECT * FROM merchant WHERE mchid = $1", mchid)
+        return _merchant_of(rows[0]) if rows else None
+
+    async def all(self) -> "Sequence[Merchant]":
+        rows = await self._database.fetch("SELECT * FROM merchant ORDER BY created_at, mchid")
+        return [_merchant_of(row) for row in rows]
+
+    async def add_app(self, app: App, at: datetime) -> None:
+        """Raises AlreadyThere."""
+        try:
+            await self._database.execute(
+                ADD_APP,
+                app.appcode,
+                self._seal.close(app.key),
+                app.notify_url,
+                app.return_url,
+                app.webhook_style.value,
+                app.sha256_only,
+                app.tells_offline,
+                app.fills_currency,
+                app.later_cancel,
+                app.quick_retries,
+                at,
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise AlreadyThere(f"app {app.appcode} exists") from error
+
+    async def set_app(self, app: App) -> None:
+        """Write the settings of an app; its key stays as it is."""
+        await self._database.execute(
+            SET_APP,
+            app.appcode,
+            app.notify_url,
+            app.return_url,
+            app.webhook_style.value,
+            app.sha256_only,
+            app.tells_offline,
+            app.fills_currency,
+            app.later_cancel,
+            app.quick_retries,
+        )
+
+    async def add_merchant(self, merchant: Merchant, at: datetime) -> None:
+        """Raises AlreadyThere if the mchid exists or the app has a default merchant, LookupError without its app."""
+        try:
+            await self._database.execute(
+                ADD_MERCHANT,
+                merchant.mchid,
+                merchant.appcode,
+                merchant.name,
+                merchant.currency,
+                merchant.state.value,
+                merchant.is_default,
+                merchant.most_minor,
+                at,
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise AlreadyThere(
+                f"merchant {merchant.mchid} exists, or its app has a default merchant"
+            ) from error
+        except asyncpg.ForeignKeyViolationError as error:
+            raise LookupError(f"no app {merchant.appcode}") from error
+
+    def _app_of(self, row: "asyncpg.Record") -> App:
+        return App(
+            appcode=row["appcode"],
+            key=self._seal.open(row["key_sealed"]),
+            notify_url=row["notify_url"],
+            return_url=row["return_url"],
+            webhook_style=Style(row["webhook_style"]),
+            sha256_only=row["sha256_only"],
+            tells_offline=row["tells_offline"],
+            fills_currency=row["fills_currency"],
+            later_cancel=row["later_cancel"],
+            quick_retries=row["quick_retries"],
+        )
+
+
+def _merchant_of(row: "asyncpg.Record") -> Merchant:
+    return Merchant(
+        mchid=row["mchid"],
+        appcode=row["appcode"],
+        name=row["name"],
+        currency=row["currency"],
+        state=MerchantState(row["state"]),
+        is_default=row["is_default"],
+        most_minor=row["most_minor"],
+    )

@@ -1,0 +1,284 @@
+"""The private PostgreSQL's files: where they lie, how they are first made, and when they are free to be used.
+
+Called by `embedded.py`, which holds the lock on the folder all the while. A cluster is made beside its place
+and renamed, so one that exists is whole. Its only way in is the role `tael` by password; the superuser has
+none and cannot log in.
+"""
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tael.store.postgres_binaries import (
+    SHARED_FOLDER,
+    Binaries,
+    EmbeddedPostgresError,
+    binaries_for,
+    can_enter,
+    shared_folder,
+    wheel_binaries,
+)
+from tael.store.postgres_child import launch
+
+UNPRIVILEGED_USER: Final = "nobody"
+LAST_SERVER_LIMIT_S: Final = 30.0  #: how long a server whose supervisor died may take to leave
+POLL_S: Final = 0.02
+LONGEST_SOCKET_FOLDER: Final = 107 - len("/.s.PGSQL.65535")  #: the kernel's limit for a socket's path
+
+#: Durability as PostgreSQL has it by default, said aloud because payments depend on it.
+SETTINGS: Final = """\
+# Written by tael at every start; changes here are lost.
+listen_addresses = '127.0.0.1'
+port = {port}
+unix_socket_directories = '{socket_folder}'
+unix_socket_permissions = 0700
+max_connections = 100
+shared_buffers = 128MB
+fsync = on
+synchronous_commit = on
+full_page_writes = on
+min_wal_size = 80MB
+max_wal_size = 1GB
+password_encryption = 'scram-sha-256'
+timezone = 'UTC'
+log_timezone = 'UTC'
+cluster_name = 'tael'
+"""
+
+WAYS_IN: Final = """\
+local all tael scram-sha-256
+host  all tael 127.0.0.1/32 scram-sha-256
+"""
+
+#: For PostgreSQL's single-user mode, one statement a line. The password goes in by stdin, never by a
+#: command line. CREATEDB is for tests, which take a database each; the rest lets the operator look inside.
+FIRST_STATEMENTS: Final = """\
+CREATE ROLE tael LOGIN CREATEDB PASSWORD '{password}'
+GRANT pg_monitor, pg_checkpoint TO tael
+CREATE DATABASE tael OWNER tael
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster on disk, and who runs it with which programs."""
+
+    home: Path
+    uid: int
+    gid: int
+    binaries: Binaries
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "cluster"
+
+
+def cluster_of(keep: Path, uid_now: int) -> Cluster:
+    """The cluster that belongs to `keep`, made or not; elsewhere if its user cannot enter `keep`."""
+    place = keep / "place"
+    if place.exists():
+        home = Path(place.read_text().strip())
+        if not home.is_dir():
+            raise EmbeddedPostgresError(
+                f"{place} says that the data is in {home}, and there is no such folder."
+            )
+    elif uid_now != 0 or can_enter(_unprivileged().pw_uid, keep):
+        home = keep
+    else:
+        home = shared_folder(shared_folder(SHARED_FOLDER) / "clusters") / secrets.token_hex(8)
+        home.mkdir(mode=0o711)
+        home.chmod(0o711)
+        write_private(place, f"{home}\n")
+    uid, gid = _runner(home / "cluster", uid_now)
+    return Cluster(home, uid, gid, binaries_for(uid, wheel_binaries()))
+
+
+def create(cluster: Cluster, password: str, log: int) -> None:
+    """initdb, then the role and the database `tael`. What an interrupted attempt left is thrown away."""
+    for left in cluster.home.glob("cluster.new-*"):
+        shutil.rmtree(left, ignore_errors=True)  # its initdb may still be dying, hence a new name each time
+    beside = Path(tempfile.mkdtemp(prefix="cluster.new-", dir=cluster.home))
+    os.chown(beside, cluster.uid, cluster.gid)
+    # No way in until pg_hba.conf is ours; data checksums are initdb's default.
+    options = ["--username=postgres", "--auth=reject", "--encoding=UTF8", "--locale=C", "--no-instructions"]
+    initdb = launch(
+        [cluster.binaries.program("initdb"), "-D", beside, *options],
+        uid=cluster.uid,
+        gid=cluster.gid,
+        output=log,
+    )
+    if _finish(initdb) != 0:
+        raise EmbeddedPostgresError(f"PostgreSQL could not make its files in {beside}")
+    (beside / "pg_hba.conf").write_text(WAYS_IN)
+    with (beside / "postgresql.conf").open("a") as conf:
+        conf.write("include 'tael.conf'\n")
+    _write_for(cluster, beside / "tael.conf", "")
+    _run_single_user(cluster, beside, FIRST_STATEMENTS.format(password=password))
+    beside.rename(cluster.folder)
+
+
+def configure(cluster: Cluster, port: int, socket_folder: Path) -> None:
+    quoted = str(socket_folder).replace("'", "''")
+    settings = SETTINGS.format(port=port, socket_folder=quoted)
+    _write_for(cluster, cluster.folder / "tael.conf", settings)
+
+
+def empty_socket_folder(cluster: Cluster) -> Path:
+    """A folder for the socket, short enough for the kernel, without the locks of a server that is no more."""
+    folder = cluster.home / "socket"
+    if len(os.fsencode(folder)) > LONGEST_SOCKET_FOLDER:
+        folder = Path(tempfile.mkdtemp(prefix="tael-", dir="/tmp"))  # private by its mode
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+    os.chown(folder, cluster.uid, cluster.gid)
+    return folder
+
+
+def wait_until_free(cluster: Cluster, limit_s: float = LAST_SERVER_LIMIT_S) -> None:
+    """Waits for a server whose supervisor was killed; then removes what it left that would stop the next.
+
+    PostgreSQL takes any live pid in `postmaster.pid` for its own: also a zombie (where pid 1 does not reap),
+    also a stranger who got the number later. We look closer: a server of this cluster, or anybody who still
+    has its shared memory, is waited for.
+    """
+    pid_file = cluster.folder / "postmaster.pid"
+    until = time.monotonic() + limit_s
+    while (lines := _lines(pid_file)) is not None:
+        if not (_serves(lines, cluster.folder) or _shared_memory_is_attached(lines)):
+            pid_file.unlink(missing_ok=True)
+            return
+        if time.monotonic() > until:
+            raise EmbeddedPostgresError(
+                f"Another PostgreSQL (pid {lines[0]}) still uses {cluster.folder}; end it, then start again."
+            )
+        time.sleep(POLL_S)
+
+
+def is_ready(cluster: Cluster, pid: int) -> bool:
+    """By what `pg_ctl --wait` looks at: the state that the server writes into its pid file."""
+    lines = _lines(cluster.folder / "postmaster.pid")
+    return lines is not None and len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Whole or not at all, 0600, and the folder's owner's (root may be serving a user's folder)."""
+    beside, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(beside, "w") as file:
+            file.write(text)
+            give_to_owner_of(path.parent, file.fileno())
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).rename(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def give_to_owner_of(folder: Path, descriptor: int) -> None:
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def _runner(folder: Path, uid_now: int) -> tuple[int, int]:
+    """Who runs the server: the owner of its files, since PostgreSQL accepts nobody else."""
+    if not folder.exists():
+        if uid_now == 0:
+            user = _unprivileged()
+            return user.pw_uid, user.pw_gid
+        return uid_now, os.getegid()
+    owner = folder.stat()
+    if uid_now == 0 and owner.st_uid != 0:
+        return owner.st_uid, owner.st_gid
+    if uid_now == 0 or owner.st_uid != uid_now:
+        raise EmbeddedPostgresError(
+            f"{folder} belongs to the user with the id {owner.st_uid}, and PostgreSQL only runs "
+            "as the owner of its data."
+        )
+    return uid_now, os.getegid()
+
+
+def _unprivileged() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(UNPRIVILEGED_USER)
+    except KeyError:
+        raise EmbeddedPostgresError(
+            f"PostgreSQL does not run as root, and there is no user {UNPRIVILEGED_USER!r} to run it as: "
+            "start tael as an ordinary user, or name a server by TAEL_DATABASE_URL."
+        ) from None
+
+
+def _run_single_user(cluster: Cluster, folder: Path, statements: str) -> None:
+    """Single-user mode goes on after an error and exits with 0, so its words are read, and not logged."""
+    with tempfile.TemporaryFile("w+") as said:
+        single = launch(
+            [cluster.binaries.program("postgres"), "--single", "-D", folder, "postgres"],
+            uid=cluster.uid,
+            gid=cluster.gid,
+            output=said.fileno(),
+            stdin=subprocess.PIPE,
+        )
+        _finish(single, statements)
+        said.seek(0)
+        troubles = [line for line in said if any(word in line for word in ("ERROR:", "FATAL:", "PANIC:"))]
+    if single.returncode != 0 or troubles:
+        raise EmbeddedPostgresError(f"PostgreSQL could not make the database: {' '.join(troubles).strip()}")
+
+
+def _finish(child: subprocess.Popen[str], text: str | None = None) -> int:
+    """Its exit code. An interrupted wait ends it: nobody may write to a folder that we no longer guard."""
+    try:
+        child.communicate(text)
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+    return child.returncode
+
+
+def _write_for(cluster: Cluster, path: Path, text: str) -> None:
+    """A file of the server's own folder; made anew, so that root never writes through a link left there."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        os.fchown(descriptor, cluster.uid, cluster.gid)
+
+
+def _lines(pid_file: Path) -> list[str] | None:
+    try:
+        lines = pid_file.read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    return lines or ["0"]  # seen between its creation and its first line
+
+
+def _serves(lines: list[str], folder: Path) -> bool:
+    """Is the pid in the file a living PostgreSQL of `folder`? A zombie has no command line."""
+    with contextlib.suppress(OSError, ValueError):
+        words = Path(f"/proc/{int(lines[0])}/cmdline").read_bytes().split(b"\0")
+        return os.fsencode(folder) in words
+    return False
+
+
+def _shared_memory_is_attached(lines: list[str]) -> bool:
+    """Do processes without a postmaster still hold the cluster's memory? They may be writing to its files."""
+    if len(lines) < 7 or len(lines[6].split()) != 2:
+        return False
+    key, shmid = lines[6].split()
+    with contextlib.suppress(OSError):
+        for row in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]:
+            columns = row.split()
+            if columns[1] == shmid and int(columns[0]) & 0xFFFFFFFF == int(key) & 0xFFFFFFFF:
+                return int(columns[6]) > 0
+    return False

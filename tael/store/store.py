@@ -1,0 +1,44 @@
+"""The store as the services see it: one object per noun, over one pool."""
+
+from dataclasses import dataclass
+
+from tael.store.accounts import Accounts
+from tael.store.database import Database
+from tael.store.merchants import Merchants
+from tael.store.payments import Payments
+from tael.store.refunds import Refunds
+from tael.store.reversals import Reversals
+from tael.store.seal import Seal
+from tael.store.serials import Serials
+from tael.store.trades import Trades
+from tael.store.webhooks import Webhooks
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Every table that a service reads or writes."""
+
+    database: Database
+    merchants: Merchants
+    accounts: Accounts
+    payments: Payments
+    refunds: Refunds
+    reversals: Reversals
+    trades: Trades
+    webhooks: Webhooks
+    serials: Serials
+
+
+def store_over(database: Database, seal: Seal, node: int) -> Store:
+    """A store over an entered `database`."""
+    return Store(
+        database=database,
+        merchants=Merchants(database, seal),
+        accounts=Accounts(database, seal),
+        payments=Payments(database),
+        refunds=Refunds(database),
+        reversals=Reversals(database),
+        trades=Trades(database),
+        webhooks=Webhooks(database),
+        serials=Serials(database, node),
+    )

@@ -1,0 +1,571 @@
+"""The operator's commands against a real database: what they change, what they print, and how they refuse."""
+
+import base64
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from typer.testing import CliRunner
+
+from tael.cli.app import app
+from tael.cli.finding import with_store
+from tael.domain.account import AlipayAccount, WeChatAccount
+from tael.domain.ledger import payment_entry
+from tael.domain.merchant import App
+from tael.domain.money import Money
+from tael.domain.outcome import Paid
+from tael.domain.payment import Payment, settle
+from tael.domain.paytype import PAY_TYPES
+from tael.domain.refund import Refund
+from tael.domain.webhook import WebhookKind
+from tael.store.embedded import EmbeddedPostgres
+from tael.store.migrate import migrate
+from tael.store.payments import Change
+from tael.store.refunds import Reservation, Reserved
+from tael.store.store import Store
+from tael.store.webhooks import NewWebhook
+from tests.support.wechat import key_and_certificate
+
+NOW = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)
+SYSSN = "202601010000000000000001"
+REFUND_SYSSN = "202601010000000000000002"
+PID = "2088000000000001"
+WALLET_KEY = "abcdefghijklmnopqrstuvwxyz012345"
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Somebody with a shell: runs commands and reads what the gateway would."""
+
+    environment: dict[str, str]
+    folder: Path
+
+    def says(self, *arguments: str) -> str:
+        """Standard output of a command that succeeds and complains of nothing."""
+        result = CliRunner().invoke(app, list(arguments), env=self.environment)
+        assert (result.exit_code, result.stderr) == (0, ""), result.output
+        return result.stdout
+
+    def asks(self, *arguments: str) -> Any:
+        """The JSON of a command that succeeds: one compact line."""
+        text = self.says(*arguments, "--json")
+        assert text.count("\n") == 1
+        return json.loads(text)
+
+    def is_refused(self, *arguments: str, code: int) -> str:
+        """The one line on standard error of a command that fails; nothing on standard output."""
+        result = CliRunner().invoke(app, list(arguments), env=self.environment)
+        assert (result.exit_code, result.stdout) == (code, ""), result.output
+        assert result.stderr.startswith("tael: ")
+        assert result.stderr.count("\n") == 1
+        return result.stderr
+
+    def in_store(self, work: Callable[[Store], Awaitable[Answer]]) -> Answer:
+        """What a gateway finds."""
+
+        async def with_time(store: Store, _: datetime) -> Answer:
+            return await work(store)
+
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            return with_store(None, with_time)
+
+    def app(self, appcode: str) -> App:
+        found = self.in_store(lambda store: store.merchants.app(appcode))
+        assert found is not None
+        return found
+
+    def file(self, name: str, text: str) -> str:
+        path = self.folder / name
+        path.write_text(text)
+        return str(path)
+
+
+@pytest.fixture
+def operator(database_url: str, tmp_path: Path) -> Operator:
+    seal_key = base64.b64encode(secrets.token_bytes(32)).decode()
+    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_SEAL_KEY": seal_key}, tmp_path)
+
+
+@pytest.fixture
+def merchant(operator: Operator) -> str:
+    """The mchid of a merchant of app SHOP, in HKD."""
+    operator.says("app", "add", "--appcode", "SHOP")
+    operator.says("merchant", "add", "SHOP", "--name", "Tea", "--currency", "HKD", "--mchid", "tea")
+    return "tea"
+
+
+def rsa_pem(bits: int = 2048) -> tuple[str, str]:
+    """A private key and its public one."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
+
+
+# ---- apps --------------------------------------------------------------------------------------------------
+
+
+def test_a_new_app_has_a_code_and_a_key_that_are_shown_once(operator: Operator) -> None:
+    made = operator.asks("app", "add", "--notify-url", "https://shop.example/notify")
+    assert len(made["appcode"]) == 32
+    assert len(made["key"]) == 32
+    kept = operator.app(made["appcode"])
+    assert kept.key.reveal() == made["key"]
+    assert kept.notify_url == "https://shop.example/notify"
+    assert made == {
+        "appcode": kept.appcode,
+        "key": made["key"],
+        "notify_url": "https://shop.example/notify",
+        "return_url": None,
+        "webhook_style": "old",
+        "sha256_only": False,
+        "tells_offline": False,
+        "fills_currency": True,
+        "later_cancel": False,
+        "quick_retries": True,
+    }
+    for shown in (operator.says("app", "list"), operator.says("app", "list", "--json")):
+        assert made["appcode"] in shown
+        assert made["key"] not in shown
+
+
+def test_people_are_shown_the_key_that_was_made(operator: Operator) -> None:
+    shown = operator.says("app", "add", "--appcode", "SHOP")
+    assert operator.app("SHOP").key.reveal() in shown
+
+
+def test_a_key_from_a_file_is_kept_and_not_shown(operator: Operator) -> None:
+    key = secrets.token_hex(16)
+    shown = operator.says("app", "add", "--appcode", "SHOP", "--key-file", operator.file("key", f"{key}\n"))
+    assert operator.app("SHOP").key.reveal() == key
+    assert key not in shown
+
+
+def test_settings_that_are_not_named_keep_their_values(operator: Operator) -> None:
+    operator.says(
+        *("app", "add", "--appcode", "SHOP", "--notify-url", "https://shop.example/n", "--tells-offline"),
+        *("--return-url", "https://shop.example/r", "--webhook-style", "new", "--no-fills-currency"),
+        *("--sha256-only", "--later-cancel", "--no-quick-retries"),
+    )
+    before = operator.app("SHOP")
+    operator.says("app", "set", "SHOP", "--notify-url", "http://127.0.0.1:9/other?shop=1")
+    after = operator.app("SHOP")
+    assert after.notify_url == "http://127.0.0.1:9/other?shop=1"
+    assert after.return_url == before.return_url == "https://shop.example/r"
+    assert after.key == before.key
+    switches = ("tells_offline", "fills_currency", "sha256_only", "later_cancel", "quick_retries")
+    assert [getattr(after, name) for name in switches] == [True, False, True, True, False]
+
+    shown = operator.asks("app", "set", "SHOP", "--no-tells-offline", "--return-url", "")
+    assert (shown["tells_offline"], shown["return_url"]) == (False, None)
+    assert "key" not in shown
+    last = operator.app("SHOP")
+    assert (last.tells_offline, last.return_url, last.notify_url) == (False, None, after.notify_url)
+
+
+def test_nobody_can_be_changed_or_added_twice(operator: Operator) -> None:
+    operator.says("app", "add", "--appcode", "SHOP")
+    assert "no app NOBODY" in operator.is_refused("app", "set", "NOBODY", "--sha256-only", code=1)
+    assert "SHOP exists" in operator.is_refused("app", "add", "--appcode", "SHOP", code=1)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "shop.example/n",
+        "ftp://shop.example/n",
+        "https://",
+        "http://a b/",
+        "http://h:99999/",
+        "http://[::1/",
+        "https://u:p@shop.example/",
+        "https://shop.example/#here",
+        "http://x/" + "a" * 3000,
+        "http://x/\x1b[31m",
+    ],
+)
+@pytest.mark.parametrize("option", ["--notify-url", "--return-url"])
+def test_a_url_that_cannot_be_called_is_refused(option: str, url: str) -> None:
+    result = CliRunner().invoke(app, ["app", "add", option, url], env={"TAEL_DATABASE_URL": ""})
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"tael: {option}: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_bad_codes_and_keys_are_refused(operator: Operator) -> None:
+    assert "--appcode" in operator.is_refused("app", "add", "--appcode", "two words", code=2)
+    short = operator.file("short", "secret\n")
+    said = operator.is_refused("app", "add", "--key-file", short, code=2)
+    assert "--key-file" in said
+    assert "secret" not in said
+    missing = str(operator.folder / "missing")
+    assert "No such file" in operator.is_refused("app", "add", "--key-file", missing, code=2)
+    assert "--key-file" in operator.is_refused("app", "add", "--key-file", str(operator.folder), code=2)
+    binary = operator.folder / "binary"
+    binary.write_bytes(b"\xff\xfe" * 16)
+    assert "not a text file" in operator.is_refused("app", "add", "--key-file", str(binary), code=2)
+
+
+# ---- merchants ---------------------------------------------------------------------------------------------
+
+
+def test_merchants_are_added_and_listed(operator: Operator) -> None:
+    operator.says("app", "add", "--appcode", "SHOP")
+    operator.says("app", "add", "--appcode", "OTHER")
+    first = operator.asks(
+        *("merchant", "add", "SHOP", "--name", "香港 [bold]茶[/bold]", "--currency", "HKD", "--default"),
+        *("--most-minor", "500000", "--state", "waiting"),
+    )
+    assert first == {
+        "mchid": first["mchid"],
+        "appcode": "SHOP",
+        "name": "香港 [bold]茶[/bold]",
+        "currency": "HKD",
+        "state": "waiting",
+        "is_default": True,
+        "most_minor": 500000,
+    }
+    operator.says("merchant", "add", "OTHER", "--name", "Books", "--currency", "JPY", "--mchid", "books")
+    assert [row["mchid"] for row in operator.asks("merchant", "list")] == [first["mchid"], "books"]
+    assert [row["mchid"] for row in operator.asks("merchant", "list", "--appcode", "OTHER")] == ["books"]
+    table = operator.says("merchant", "list")
+    assert "香港 [bold]茶[/bold]" in table
+    assert "5000.00 HKD" in table
+
+
+def test_a_merchant_that_cannot_be_is_refused(operator: Operator, merchant: str) -> None:
+    add = ("merchant", "add", "SHOP", "--name", "Tea", "--currency")
+    assert f"{merchant} exists" in operator.is_refused(*add, "HKD", "--mchid", merchant, code=1)
+    operator.says(*add, "HKD", "--default")
+    assert "default merchant" in operator.is_refused(*add, "HKD", "--default", code=1)
+    assert "--currency" in operator.is_refused(*add, "hkd", code=2)
+    assert "--mchid" in operator.is_refused(*add, "HKD", "--mchid", "a/b", code=2)
+    nobody = ("merchant", "add", "NOBODY", "--name", "Tea", "--currency", "HKD")
+    assert "no app NOBODY" in operator.is_refused(*nobody, code=1)
+    assert "--name" in operator.is_refused(
+        "merchant", "add", "SHOP", "--name", " ", "--currency", "HKD", code=2
+    )
+    assert "no app NOBODY" in operator.is_refused("merchant", "list", "--appcode", "NOBODY", code=1)
+
+
+def test_a_name_cannot_command_the_terminal(operator: Operator, merchant: str) -> None:
+    async def rename(store: Store) -> None:
+        await store.database.execute("UPDATE merchant SET name = $1", "Tea\x1b]0;title\x07")
+
+    operator.in_store(rename)
+    assert "\x1b" not in operator.says("merchant", "list")
+
+
+# ---- wallets -----------------------------------------------------------------------------------------------
+
+
+def test_an_alipay_account_of_each_way_to_sign(operator: Operator, merchant: str) -> None:
+    private, public = rsa_pem()
+    key = operator.file("key", WALLET_KEY)
+    add = ("wallet", "add", "alipay", merchant)
+    online = operator.asks(*add, "--pid", PID, "--scene", "online", "--sign-type", "MD5", "--key-file", key)
+    assert online == {
+        "account_id": online["account_id"],
+        "mchid": merchant,
+        "wallet": "alipay",
+        "scene": "online",
+        "currency": "HKD",
+        "refund_window_days": 365,
+        "pid": PID,
+        "sign_type": "MD5",
+        "closes_trades": True,
+    }
+    shown = operator.says(
+        *(
+            *add,
+            "--pid",
+            "2088000000000002",
+            "--scene",
+            "offline",
+            "--sign-type",
+            "RSA2",
+            "--currency",
+            "HKD",
+        ),
+        *("--private-key-file", operator.file("private.pem", private)),
+        *("--alipay-public-key-file", operator.file("public.pem", public)),
+        *("--no-closes-trades", "--refund-window-days", "90"),
+    )
+    first, second = operator.in_store(lambda store: store.accounts.all())
+    assert isinstance(first, AlipayAccount)
+    assert isinstance(second, AlipayAccount)
+    assert first.key.reveal() == WALLET_KEY
+    assert second.private_key_pem.reveal() == private
+    assert (second.alipay_public_key_pem, second.key.reveal()) == (public, "")
+    assert (second.closes_trades, second.refund_window_days) == (False, 90)
+    for text in (shown, operator.says("wallet", "list"), operator.says("wallet", "list", "--json")):
+        assert "2088000000000002" in text
+        assert "PRIVATE" not in text
+        assert WALLET_KEY not in text
+
+
+def test_a_wechat_account(operator: Operator, merchant: str) -> None:
+    key, certificate = key_and_certificate("provider")
+    secret = secrets.token_hex(16)
+    shown = operator.asks(*wechat(operator, merchant, key, certificate, secret), "--takes-hongkong")
+    assert shown == {
+        "account_id": shown["account_id"],
+        "mchid": merchant,
+        "wallet": "wechat",
+        "scene": "both",
+        "currency": "HKD",
+        "refund_window_days": 365,
+        "mch_id": "1900000109",
+        "appid": "wx1111111111111111",
+        "sign_type": "HMAC-SHA256",
+        "sub_mch_id": "1900000110",
+        "sub_appid": "wx2222222222222222",
+        "takes_hongkong": True,
+    }
+    (account,) = operator.in_store(lambda store: store.accounts.all())
+    assert isinstance(account, WeChatAccount)
+    assert account.sub_secret.reveal() == secret
+    assert account.provider.key.reveal() == WALLET_KEY
+    assert account.provider.certificate_key_pem.reveal() == key
+    assert operator.asks("wallet", "list", "--mchid", merchant) == [shown]
+    listed = operator.says("wallet", "list") + operator.says("wallet", "list", "--json")
+    assert not any(text in listed for text in (secret, WALLET_KEY, "PRIVATE", "CERTIFICATE"))
+    said = operator.is_refused(*wechat(operator, merchant, key, certificate, secret), code=1)
+    assert "WeChat" in said or "wallet for this scene already" in said
+
+
+def wechat(operator: Operator, mchid: str, key: str, certificate: str, secret: str) -> tuple[str, ...]:
+    return (
+        *("wallet", "add", "wechat", mchid, "--mch-id", "1900000109", "--appid", "wx1111111111111111"),
+        *("--key-file", operator.file("key", WALLET_KEY), "--sign-type", "HMAC-SHA256"),
+        *("--certificate-file", operator.file("certificate.pem", certificate)),
+        *("--certificate-key-file", operator.file("certificate_key.pem", key)),
+        *("--sub-mch-id", "1900000110", "--sub-appid", "wx2222222222222222"),
+        *("--sub-secret-file", operator.file("secret", secret)),
+    )
+
+
+def test_contracts_are_kept(operator: Operator, merchant: str) -> None:
+    operator.says("merchant", "add", "SHOP", "--name", "Books", "--currency", "JPY", "--mchid", "books")
+    sign = ("--sign-type", "MD5", "--key-file", operator.file("key", WALLET_KEY))
+
+    def refusal(mchid: str, pid: str, scene: str, *more: str) -> str:
+        return operator.is_refused(
+            *("wallet", "add", "alipay", mchid, "--pid", pid, "--scene", scene, *sign, *more), code=1
+        )
+
+    operator.says("wallet", "add", "alipay", merchant, "--pid", PID, "--scene", "online", *sign)
+    assert "for this scene already" in refusal(merchant, "2088000000000002", "online")
+    assert "belongs to a merchant already" in refusal("books", PID, "offline")
+    assert "no merchant nobody" in refusal("nobody", "2088000000000003", "online")
+    assert "takes JPY" in refusal("books", "2088000000000003", "online", "--currency", "HKD")
+    assert "no merchant nobody" in operator.is_refused("wallet", "list", "--mchid", "nobody", code=1)
+
+
+def test_keys_that_cannot_sign_are_refused(operator: Operator, merchant: str) -> None:
+    private, public = rsa_pem(1024)
+    key, private_file = operator.file("key", WALLET_KEY), operator.file("private.pem", private)
+    public_file, other = operator.file("public.pem", public), operator.file("other", "no key at all")
+
+    def refusal(sign_type: str, *files: str, pid: str = PID) -> str:
+        scene = ("--pid", pid, "--scene", "online", "--sign-type", sign_type)
+        return operator.is_refused("wallet", "add", "alipay", merchant, *scene, *files, code=2)
+
+    both = ("--private-key-file", private_file, "--alipay-public-key-file")
+    assert "--key-file: --sign-type MD5 wants it" in refusal("MD5")
+    assert "--key-file" in refusal("MD5", "--key-file", other)
+    assert "--private-key-file" in refusal("MD5", "--key-file", key, "--private-key-file", private_file)
+    assert "--key-file: --sign-type RSA has no use" in refusal("RSA", "--key-file", key, *both, public_file)
+    assert "--alipay-public-key-file" in refusal("RSA", "--private-key-file", private_file)
+    assert "--alipay-public-key-file" in refusal("RSA", *both, other)
+    assert "--private-key-file" in refusal("RSA2", *both, public_file)  # 1024 bits
+    assert "--pid" in refusal("MD5", "--key-file", key, pid="1234")
+
+
+def test_certificates_that_do_not_fit_are_refused(operator: Operator, merchant: str) -> None:
+    key, certificate = key_and_certificate("provider")
+    other_key, _ = key_and_certificate("somebody else")
+    locked_key, locked = key_and_certificate("provider", encrypted=True)
+    secret = secrets.token_hex(16)
+
+    def refusal(key: str, certificate: str) -> str:
+        return operator.is_refused(*wechat(operator, merchant, key, certificate, secret), code=2)
+
+    assert "--certificate-key-file: the key" in refusal(other_key, certificate)
+    assert "passphrase" in refusal(locked_key, locked)
+    assert "--certificate-file" in refusal(key, key)
+    assert "--certificate-key-file" in refusal(certificate, certificate)
+    assert operator.asks("wallet", "list") == []
+
+
+# ---- payments ----------------------------------------------------------------------------------------------
+
+
+async def paid_and_being_refunded(store: Store) -> None:
+    pending = Payment(
+        mchid="tea",
+        syssn=SYSSN,
+        appcode="SHOP",
+        pay_type=PAY_TYPES["800201"],
+        reference="order-1",
+        amount=Money(3925, "HKD"),
+        account_id="account",
+        content="",
+        subject="A cup of \x1b[31mtea",
+        openid="",
+        client_time="2026-01-01 12:00:00",
+        device="",
+        tells_merchant=True,
+        created_at=NOW,
+        changed_at=NOW,
+        expires_at=NOW + timedelta(minutes=30),
+        deadline=NOW + timedelta(minutes=30),
+        check_at=NOW,
+    )
+    assert await store.payments.open(pending)
+    paid_at = NOW + timedelta(seconds=9)
+    paid = settle(pending, Paid(pending.amount, "wallet-1", "payer-1", paid_at), at=paid_at)
+    told = NewWebhook("tea", SYSSN, WebhookKind.PAYMENT, "SHOP", SYSSN, paid_at)
+    assert await store.payments.record(Change(paid, (payment_entry(paid, paid_at),), (told,)))
+    refund = Refund(
+        mchid="tea",
+        syssn=REFUND_SYSSN,
+        payment_syssn=SYSSN,
+        reference="refund-1",
+        amount=Money(925, "HKD"),
+        client_time="",
+        device="",
+        created_at=paid_at,
+        changed_at=paid_at,
+        check_at=paid_at,
+    )
+    wanted = Reservation(refund, "account", timedelta(days=365), is_spaced=False, now=paid_at)
+    assert isinstance(await store.refunds.reserve(wanted), Reserved)
+
+
+@pytest.mark.parametrize("of_merchant", [(), ("--mchid", "tea")])
+def test_a_payment_is_shown_with_all_that_followed(
+    operator: Operator, merchant: str, of_merchant: tuple[str, ...]
+) -> None:
+    operator.in_store(paid_and_being_refunded)
+    shown = operator.asks("payment", "show", SYSSN, *of_merchant)
+    assert list(shown) == ["payment", "refunds", "reversals", "ledger", "webhooks"]
+    payment = shown["payment"]
+    assert (payment["mchid"], payment["state"], payment["respcd"]) == ("tea", "PAID", "0000")
+    assert (payment["amount_minor"], payment["reserved_minor"], payment["currency"]) == (3925, 925, "HKD")
+    assert payment["paid_at"] == "2026-01-01T04:00:09Z"
+    (refund,) = shown["refunds"]
+    assert (refund["syssn"], refund["state"], refund["amount_minor"]) == (REFUND_SYSSN, "PROCESSING", 925)
+    assert shown["reversals"] == []
+    (entry,) = shown["ledger"]
+    assert (entry["kind"], entry["debit"], entry["amount_minor"]) == ("payment", "wallet:HKD:account", 3925)
+    (webhook,) = shown["webhooks"]
+    assert (webhook["state"], webhook["attempts"], webhook["last_result"]) == ("DUE", 0, "")
+
+    table = operator.says("payment", "show", SYSSN, *of_merchant)
+    assert all(text in table for text in ("39.25 HKD", "9.25 HKD", REFUND_SYSSN, "2026-01-01 12:00:09 UTC+8"))
+    assert "\x1b" not in table
+
+
+def test_a_payment_that_is_not_there(operator: Operator, merchant: str) -> None:
+    operator.in_store(paid_and_being_refunded)
+    assert "no payment 1" in operator.is_refused("payment", "show", "1", code=1)
+    said = operator.is_refused("payment", "show", SYSSN, "--mchid", "other", code=1)
+    assert "of merchant other" in said
+
+
+# ---- finding the database ----------------------------------------------------------------------------------
+
+
+def test_settings_that_cannot_be_used_are_named(operator: Operator) -> None:
+    def refusal(**changes: str) -> str:
+        changed = Operator(operator.environment | changes, operator.folder)
+        return changed.is_refused("app", "list", code=2)
+
+    operator.says("app", "add")
+    assert "TAEL_DATABASE_URL is not set" in refusal(TAEL_DATABASE_URL="")
+    assert "TAEL_SEAL_KEY" in refusal(TAEL_SEAL_KEY="short")
+    assert "cannot be reached" in refusal(TAEL_DATABASE_URL="postgresql://tael:hidden@127.0.0.1:1/tael")
+    assert "cannot be reached" in refusal(TAEL_DATABASE_URL="nonsense")
+    wrong_key = base64.b64encode(secrets.token_bytes(32)).decode()
+    assert "TAEL_SEAL_KEY does not open" in refusal(TAEL_SEAL_KEY=wrong_key)
+
+
+def test_nothing_is_sealed_with_another_key_than_the_database_has(operator: Operator, merchant: str) -> None:
+    wrong_key = base64.b64encode(secrets.token_bytes(32)).decode()
+    stranger = Operator(operator.environment | {"TAEL_SEAL_KEY": wrong_key}, operator.folder)
+    assert "does not open" in stranger.is_refused("app", "add", code=2)
+    key = operator.file("key", WALLET_KEY)
+    account = ("--pid", PID, "--scene", "online", "--sign-type", "MD5", "--key-file", key)
+    assert "does not open" in stranger.is_refused("wallet", "add", "alipay", merchant, *account, code=2)
+    assert len(operator.asks("app", "list")) == 1
+
+
+def test_a_database_without_tables_is_named(operator: Operator) -> None:
+    async def forget(store: Store) -> None:
+        await store.database.execute("DROP TABLE app CASCADE")
+
+    operator.in_store(forget)
+    assert "tael migrate" in operator.is_refused("app", "list", code=2)
+
+
+def test_a_database_that_refuses_us_is_one_line(operator: Operator) -> None:
+    url = operator.environment["TAEL_DATABASE_URL"] + "_not_there"
+    stranger = Operator(operator.environment | {"TAEL_DATABASE_URL": url}, operator.folder)
+    assert "does not exist" in stranger.is_refused("app", "list", code=2)
+
+
+def test_the_folder_of_a_demo_says_where_its_data_is(operator: Operator) -> None:
+    data = operator.folder / "data"
+    elsewhere = Operator({"TAEL_DATABASE_URL": "", "TAEL_SEAL_KEY": ""}, operator.folder)
+    show = ("app", "list", "--data", str(data))
+    assert "there is no folder" in elsewhere.is_refused(*show, code=2)
+    data.mkdir()
+    assert "no tael runs on" in elsewhere.is_refused(*show, code=2)
+    (data / "database_url").write_text(operator.environment["TAEL_DATABASE_URL"] + "\n")
+    assert "seal.key is missing" in elsewhere.is_refused(*show, code=2)
+    (data / "seal.key").write_text(operator.environment["TAEL_SEAL_KEY"] + "\n")
+    operator.says("app", "add", "--appcode", "SHOP")
+    assert [row["appcode"] for row in elsewhere.asks(*show)] == ["SHOP"]
+
+
+def test_the_folder_wins_over_the_environment(operator: Operator) -> None:
+    (operator.folder / "database_url").write_text(operator.environment["TAEL_DATABASE_URL"])
+    (operator.folder / "seal.key").write_text(operator.environment["TAEL_SEAL_KEY"])
+    other = {"TAEL_DATABASE_URL": "postgresql://tael:hidden@127.0.0.1:1/tael", "TAEL_SEAL_KEY": "x"}
+    elsewhere = Operator(other, operator.folder)
+    assert elsewhere.asks("app", "list", "--data", str(operator.folder)) == []
+
+
+def test_a_file_of_a_demo_that_cannot_be_read_is_named(operator: Operator) -> None:
+    (operator.folder / "database_url").write_text(operator.environment["TAEL_DATABASE_URL"])
+    (operator.folder / "seal.key").mkdir()
+    said = operator.is_refused("app", "list", "--data", str(operator.folder), code=2)
+    assert "seal.key cannot be read" in said
+
+
+def test_the_server_of_a_running_demo_is_found(operator: Operator, readable_folder: Path) -> None:
+    (readable_folder / "seal.key").write_text(operator.environment["TAEL_SEAL_KEY"])
+    (readable_folder / "database_url").write_text("postgresql://left-by-an-earlier-demo@127.0.0.1:1/tael")
+    with EmbeddedPostgres(readable_folder) as postgres:
+        migrate(postgres.url)
+        made = operator.asks("app", "add", "--appcode", "SHOP", "--data", str(readable_folder))
+        assert made["appcode"] == "SHOP"
+        assert operator.asks("app", "list") == []  # the other database has nothing of it
+        assert len(operator.asks("app", "list", "--data", str(readable_folder))) == 1

@@ -1,0 +1,60 @@
+"""The client certificate: loaded once, replaced when it is renewed, never left lying about."""
+
+import os
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tael.channels.wechat_v2.certificates import Certificates, UnusableCertificate, pem_file
+from tests.support.wechat import account, key_and_certificate
+
+
+def test_a_providers_context_is_made_once_and_again_for_a_renewed_certificate() -> None:
+    key, certificate = key_and_certificate("1900000109")
+    provider = account("MD5", certificate, key).provider
+    renewed_key, renewed = key_and_certificate("1900000109")
+    contexts = Certificates()
+
+    first = contexts.of_provider(provider)
+
+    assert contexts.of_provider(provider) is first
+    assert contexts.of_provider(account("MD5", renewed, renewed_key).provider) is not first
+
+
+def test_every_context_verifies_the_other_side() -> None:
+    key, certificate = key_and_certificate("1900000109")
+    contexts = Certificates()
+
+    for context in (contexts.anonymous(), contexts.of_provider(account("MD5", certificate, key).provider)):
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert contexts.anonymous() is contexts.anonymous()
+
+
+def test_an_own_authority_replaces_the_public_ones() -> None:
+    _, certificate = key_and_certificate("an authority")
+
+    assert len(Certificates(certificate).anonymous().get_ca_certs(binary_form=True)) <= 1
+
+
+def test_a_certificate_that_cannot_be_used_is_told_and_asks_nobody_for_a_passphrase() -> None:
+    key, certificate = key_and_certificate("1900000109")
+    _, anothers = key_and_certificate("1900000109")
+    locked, of_locked = key_and_certificate("1900000109", encrypted=True)
+
+    for pair in (("", ""), ("nonsense", key), (anothers, key), (certificate, ""), (of_locked, locked)):
+        with pytest.raises(UnusableCertificate):
+            Certificates().of_provider(account("MD5", *pair).provider)
+
+
+def test_a_pem_is_a_private_file_for_a_moment_only() -> None:
+    open_before = len(os.listdir("/proc/self/fd"))
+
+    with pem_file(b"PEM") as path:
+        assert Path(path).read_bytes() == b"PEM"
+        assert os.stat(path).st_uid == os.getuid()
+
+    assert not Path(path).exists()
+    assert len(os.listdir("/proc/self/fd")) == open_before

@@ -1,0 +1,141 @@
+"""The table of codes, the texts sent with them, and that the errors agree with it."""
+
+import pytest
+
+from tael.domain import errors, respcd
+from tael.domain.outcome import Refusal
+from tael.domain.respcd import TABLE, Client
+
+DOCUMENTED = (
+    "0000 1100 1101 1102 1103 1104 1105 1106 1107 1108 1109 1110 1111 1112 1113 1114 1115 1116 1117 1118 "
+    "1119 1120 1121 1122 1123 1124 1125 1126 1127 1128 1129 1130 1131 1132 1133 1134 1135 1136 1137 1138 "
+    "1139 1140 1141 1142 1143 1144 1145 1146 1147 1150 1151 1152 1153 1154 1155 1161 1170 1180 1181 1201 "
+    "1202 1203 1204 1205 1212 1241 1242 1243 1250 1251 1252 1254 1260 1261 1262 1263 1264 1265 1266 1267 "
+    "1268 1269 1270 1271 1272 1294 1295 1296 1297 1298 2001 2002 2003 2004 2005 2006 2007 2008 2009 2010 "
+    "2011 2012 2101 2999 "
+)
+EVERY_CODE = DOCUMENTED.split()
+
+
+def constants() -> dict[str, str]:
+    return {name: value for name, value in vars(respcd).items() if name.isupper() and str(value).isdigit()}
+
+
+def refusals() -> list[type[errors.TaelError]]:
+    """The errors whose code is fixed."""
+    return [kind for kind in errors.TaelError.__subclasses__() if kind is not errors.WalletRefused]
+
+
+def test_every_documented_code_is_in_the_table_once() -> None:
+    assert list(TABLE) == EVERY_CODE
+    assert len(respcd._ROWS) == len(EVERY_CODE)
+
+
+def test_every_row_says_what_it_means() -> None:
+    for row in TABLE.values():
+        assert row.english
+        assert row.when.startswith("never") is not row.emitted
+
+
+def test_every_code_with_a_name_is_emitted_and_named_once() -> None:
+    assert len(set(constants().values())) == len(constants())
+    assert all(TABLE[code].emitted for code in constants().values())
+
+
+@pytest.mark.parametrize("refusal", Refusal)
+def test_every_refusal_of_a_wallet_becomes_a_code_we_emit(refusal: Refusal) -> None:
+    assert TABLE[respcd.of_refusal(refusal)].emitted
+
+
+@pytest.mark.parametrize(
+    "code", ["1101", "1127", "1143", "1144", "1154", "1161", "2004", "2009", "2010", "2011"]
+)
+def test_codes_that_old_clients_do_not_know_are_not_emitted(code: str) -> None:
+    assert not TABLE[code].emitted
+
+
+def test_a_client_reads_each_code_in_one_way() -> None:
+    read = {
+        Client.DONE: "0000",
+        Client.PENDING: "1145 1143 2999 1161 1298",
+        Client.RETRY: "1100 1111 1112 1120 1180 1269 1296 2009",
+        Client.UNKNOWN: "1101 1127 1131 1144 1154 1252 1254 2010",
+        Client.FINAL: "1102 1103 1104 1108 1124 1125 1136 1142 1181 1201 2005 2007",
+    }
+    for client, codes in read.items():
+        assert {TABLE[code].client for code in codes.split()} == {client}
+
+
+@pytest.mark.parametrize(
+    ("code", "call", "text"),
+    [
+        ("0000", "payment", ""),
+        ("0000", "query", ""),
+        ("1104", "payment", "交易失败，请联系客服(1104)"),
+        ("1145", "payment", "订单状态等待支付"),
+        ("1145", "reversal", "订单状态等待支付"),
+        ("2999", "refund", "交易失败，请联系客服(2999)"),
+        ("1124", "reversal", "交易失败，请联系客服(1124)"),
+        ("1124", "close", "该交易暂不支持关闭, 请联系管理员"),
+        ("1136", "close", "交易不存在或不在可操作时间内"),
+        ("1136", "refund", "交易不存在或不在可操作时间内"),
+        ("1181", "close", "订单过期"),
+        ("1272", "query", "该退款金额大于原交易可退款的最大金额"),
+        ("2101", "query", "交易失败，请联系客服(2101)"),
+    ],
+)
+def test_the_text_for_the_cashier(code: str, call: respcd.Call, text: str) -> None:
+    assert respcd.resperr(code, call) == text
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("0000", "交易成功"),
+        ("1145", "交易错误，请联系钱方客服"),
+        ("1142", "订单已关闭"),
+        ("2999", "通道处理中"),
+    ],
+)
+def test_the_text_of_a_row(code: str, text: str) -> None:
+    assert respcd.row_text(code) == text
+
+
+@pytest.mark.parametrize("kind", refusals(), ids=lambda kind: str(kind.__name__))
+def test_every_error_has_a_code_we_emit_a_docstring_and_the_tables_word_on_retrying(
+    kind: type[errors.TaelError],
+) -> None:
+    assert kind.__doc__
+    assert TABLE[kind.respcd].emitted
+    assert kind.retry is errors.RETRY_OF[TABLE[kind.respcd].client]
+
+
+def test_an_error_says_what_its_code_means_unless_told_otherwise() -> None:
+    assert errors.NotFound().english == "no such transaction"
+    told = errors.NotFound("no payment has this syssn", reference="A1", orig_syssn="2017")
+    assert (told.english, told.reference, told.orig_syssn, told.resperr) == (
+        "no payment has this syssn",
+        "A1",
+        "2017",
+        None,
+    )
+
+
+def test_a_field_is_named_in_the_texts_that_clients_match() -> None:
+    assert errors.BadField.missing("auth_code").english == "必传参数: auth_code"
+    assert errors.BadField.malformed("txamt", "must be a number").english == "txamt must be a number"
+    assert errors.BadField.malformed('"evil"\n', "is bad").english == "a parameter is bad"
+    assert (errors.NoChannel().english, errors.NoChannel().resperr) == (
+        "filter_error",
+        "获取用户支付通道失败",
+    )
+
+
+def test_a_wallets_refusal_carries_its_code() -> None:
+    refused = errors.WalletRefused(respcd.BALANCE)
+    assert (refused.respcd, refused.retry, refused.english) == (
+        "1201",
+        errors.Retry.NEVER,
+        "the payer has too little money",
+    )
+    assert errors.WalletRefused(respcd.CHANNEL_ERROR).retry is errors.Retry.QUERY
