@@ -6,7 +6,6 @@ page is not what the code says.
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -164,18 +163,23 @@ def states_page() -> str:
         ),
         "",
         "A paid payment stays PAID whatever goes back: `cancel` 2 says that some or all of it was refunded, 1 that",
-        "it was reversed. Money that arrives on a CLOSED or EXPIRED order makes it PAID and is reported as an",
-        "incident.",
+        "it was reversed. Money that arrives on a CLOSED or EXPIRED online order makes it PAID and is reported",
+        "as an incident; so is money for a FAILED payment, which stays FAILED.",
         "",
         "What news of the wallet does, by the state that it meets. First for online orders:",
         "",
         *news_table(State, PAYMENT_NEWS, lambda state, news, first: after_news(state, news, first, True)),
         "",
-        "Then for barcodes. A code that the wallet closed was given up by its payer (2007) or ran out (2005):",
+        "A Closed that answers our own close makes a PENDING order CLOSED instead.",
         "",
-        *news_table(State, PAYMENT_NEWS, lambda state, news, first: after_news(state, news, first, False)),
+        "Then for barcodes, which never expire and are closed by a reversal only. One that the wallet closed by",
+        "itself was given up by its payer (2007) or ran out (2005):",
         "",
-        "A Closed that answers our own close or reversal makes a PENDING payment CLOSED instead.",
+        *news_table(
+            (state for state in State if state is not State.EXPIRED),
+            PAYMENT_NEWS,
+            lambda state, news, first: after_news(state, news, first, False),
+        ),
         "",
         "## Refund",
         "",
@@ -199,14 +203,13 @@ def states_page() -> str:
 def payment_row(state: State) -> tuple[str, ...]:
     online, offline = sample(state, ONLINE), sample(state, OFFLINE)
     code = "its reason's" if state is State.FAILED else shown_respcd(online)
-    by_reversal = replace(offline, is_reversed=True) if state is State.CLOSED else offline
     return (
         state,
         PAYMENT_MEANING[state],
         ", ".join(after for after in State if after in ALLOWED[state]) or "nothing else",
         code,
         shown_cancel(online),
-        shown_cancel(by_reversal),
+        "never" if state is State.EXPIRED else shown_cancel(offline),
     )
 
 
@@ -248,6 +251,7 @@ def sample(state: State, pay_type: PayType) -> Payment:
         deadline=NOON + timedelta(minutes=10),
         check_at=None,
         state=state,
+        is_reversed=state is State.CLOSED and not pay_type.is_online,
     )
 
 

@@ -38,7 +38,14 @@ def payment_answer(payment: Payment, public_url: str) -> Members:
         "txcurrcd": payment.amount.currency,
         **_pay_members(payment, public_url),
         **_verdict(code, "payment", "ok"),
+        **_openid_text(payment),
     }
+
+
+def _openid_text(payment: Payment) -> Members:
+    """The words that merchants know for an openid of somebody else's official account."""
+    is_others = payment.pay_type.way is Way.IN_APP and payment.respcd == respcd.MISMATCH
+    return {"respmsg": "sub_mch_id与sub_appid不匹配"} if is_others else {}
 
 
 def _pay_members(payment: Payment, public_url: str) -> Members:

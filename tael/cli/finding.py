@@ -51,7 +51,8 @@ def with_store(folder: Path | None, work: Callable[[Store, datetime], Awaitable[
             "the database has no tables of tael yet; `tael migrate` makes them", UNUSABLE
         ) from error
     except asyncpg.PostgresError as error:
-        raise refused(f"the database refuses: {error}", UNUSABLE) from error
+        # Its details would show the row, sealed keys and all.
+        raise refused(f"the database refuses: {error.args[0]}", UNUSABLE) from None
 
 
 def found_settings(folder: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:

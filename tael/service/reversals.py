@@ -137,8 +137,9 @@ async def _known(payment: Payment, gateway: Gateway) -> ReversalAnswer:
 
 def _or_never_created(outcome: Reversal, payment: Payment, gateway: Gateway) -> Reversal:
     missing = isinstance(outcome, Unknown) and outcome.no_such_order
+    was_refused = payment.state is State.FAILED
     is_old = gateway.clock.now() - payment.created_at > CREATED_BY_THEN
-    return Reversed(ReversalAction.CLOSED) if missing and is_old else outcome
+    return Reversed(ReversalAction.CLOSED) if missing and (was_refused or is_old) else outcome
 
 
 async def _record(

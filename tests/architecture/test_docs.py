@@ -1,0 +1,127 @@
+"""The documents say what the code does: generated pages are fresh, links lead somewhere, commands exist."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from tael import config
+from tael.cli.app import app
+from tael_sandbox.codes import BEHAVIOURS
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+#: In code only: the name is also the project's.
+IN_CODE = re.compile(r"`([^`\n]+)`")
+COMMAND = re.compile(r"(?:^|[\s/`(])tael((?: [a-z]+)+)")
+SETTING = re.compile(r"\bTAEL_[A-Z_]*[A-Z]\b")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
+#: Words that belong to a workplace and not to a reader.
+FORBIDDEN = ("shared/", "/work", "issue", "sitting")
+
+
+@pytest.fixture(params=DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def document(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+def test_generated_pages_are_what_the_code_says() -> None:
+    told = subprocess.run(
+        [sys.executable, ROOT / "docs" / "generate.py", "--check"], capture_output=True, text=True, timeout=60
+    )
+    assert told.returncode == 0, told.stderr
+
+
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    for target in LINK.findall(FENCE.sub("", document.read_text("utf-8"))):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (document.parent / name).resolve() if name else document
+        assert path.exists(), target
+        assert path.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in anchors(path), target
+
+
+def test_every_command_that_is_named_exists(document: Path) -> None:
+    for line in code_of(document):
+        for words in COMMAND.findall(line):
+            assert known_path(words.split()), f"tael{words}"
+
+
+def test_every_option_of_a_command_exists(document: Path) -> None:
+    for line in code_of(document):
+        match = COMMAND.search(line)
+        if match:
+            command = known_path(match.group(1).split())[-1]
+            known = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
+            named = set(OPTION.findall(line[match.end() :]))
+            assert named <= known | {"--help"}, line
+
+
+def test_every_setting_that_is_named_exists(document: Path) -> None:
+    known = set(SETTING.findall(inspect.getsource(config)))
+    known |= {"TAEL_DATABASE_URL_FILE", "TAEL_SEAL_KEY_FILE"}  # put together from the name
+    assert set(SETTING.findall(document.read_text("utf-8"))) <= known
+
+
+def test_every_setting_is_in_the_operator_manual() -> None:
+    manual = (ROOT / "docs" / "operator-manual.md").read_text("utf-8")
+    code = inspect.getsource(config.read_settings) + inspect.getsource(config._seal_key)
+    code += inspect.getsource(config._node)
+    assert set(re.findall(r'"(TAEL_[A-Z_]+)"', code)) <= set(SETTING.findall(manual))
+
+
+def test_every_behaviour_of_a_code_is_in_the_sandbox_page() -> None:
+    page = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
+    assert not [name for name in BEHAVIOURS if f"`{name}`" not in page]
+
+
+def test_no_document_speaks_of_a_workplace(document: Path) -> None:
+    text = document.read_text("utf-8").lower()
+    assert not [word for word in FORBIDDEN if word in text]
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", path.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def code_of(path: Path) -> list[str]:
+    """What a page shows as code: the lines of its blocks, and what stands between backticks.
+
+    Lines that a shell joins are joined; pictures and sentences that only mention the program are not commands.
+    """
+    text = path.read_text("utf-8")
+    blocks = [block for block in FENCE.findall(text) if re.match(r"```(?:sh|bash|console)\b", block)]
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()[1:-1]]
+    return [*(line.partition(" # ")[0] for line in lines), *IN_CODE.findall(FENCE.sub("", text))]
+
+
+def known_path(words: list[str]) -> list[Any]:
+    """The commands that `words` walk through, none where one does not exist; what follows a command is its arguments.
+
+    Typed loosely: Typer carries a Click of its own.
+    """
+    command: Any = typer.main.get_command(app)
+    path = []
+    for word in words:
+        commands: dict[str, Any] | None = getattr(command, "commands", None)
+        if commands is None:
+            break
+        if word not in commands:
+            return []
+        command = commands[word]
+        path.append(command)
+    return path

@@ -1,0 +1,131 @@
+"""The rules about who may import and read what: the arrows between folders, a pure domain, one door each for
+time, randomness and HTTP."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GATEWAY = ROOT / "tael"
+
+#: The one place of each, and those that need their own for a reason that is written there.
+TIME = {
+    "clock.py",
+    "jobs/runner.py",  # leases are in real time, whatever a demo's clock does
+    "service/directory.py",  # how long something is remembered
+    "service/payments.py",  # how long a repeat waits, by the event loop's time
+}
+RANDOMNESS = {
+    "ids.py",
+    "store/seal.py",  # the nonce of a sealed secret
+    "channels/wechat_v2/exchange.py",  # the nonce_str that WeChat wants in each message
+    "cashier/pages.py",  # the nonce of a page's security policy
+}
+HTTP = {"transport.py"}
+#: What runs processes instead of moving money: the command line, and the private PostgreSQL.
+EXEMPT = ("cli/", "store/embedded.py", "store/postgres_")
+
+TIME_CALLS = {
+    "datetime.now",
+    "datetime.utcnow",
+    "datetime.today",
+    "date.today",
+    "time.time",
+    "time.time_ns",
+    "time.monotonic",
+    "time.monotonic_ns",
+    "time.perf_counter",
+    "loop.time",
+}
+RANDOM_MODULES = {"random", "secrets", "uuid"}
+RANDOM_CALLS = {"os.urandom"}
+HTTP_MODULES = {"aiohttp", "httpx", "requests", "urllib.request", "urllib3", "http.client"}
+#: What would let the domain wait or look around.
+IMPURE_NODES = (ast.Await, ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith)
+IMPURE_MODULES = {"asyncio", "os", "io", "pathlib", "socket", "subprocess", "time", "threading", "tempfile"}
+
+
+def test_the_import_contracts_hold() -> None:
+    program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    told = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+@pytest.mark.parametrize("path", sorted((GATEWAY / "domain").glob("*.py")), ids=lambda path: path.name)
+def test_the_domain_never_waits_and_never_looks_around(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    assert not [node.lineno for node in ast.walk(tree) if isinstance(node, IMPURE_NODES)]
+    assert not set(called(tree)) & TIME_CALLS
+    assert not {name for name in imported(tree) if is_in(name, IMPURE_MODULES | RANDOM_MODULES)}
+
+
+def test_only_the_clock_and_named_exceptions_read_the_time() -> None:
+    assert files_that(lambda tree: bool(set(called(tree)) & TIME_CALLS)) == TIME
+
+
+def test_only_ids_and_named_exceptions_are_random() -> None:
+    def is_random(tree: ast.Module) -> bool:
+        by_module = any(is_in(name, RANDOM_MODULES) for name in imported(tree))
+        return by_module or bool(set(called(tree)) & RANDOM_CALLS)
+
+    assert files_that(is_random) == RANDOMNESS
+
+
+def test_only_the_transport_calls_out() -> None:
+    assert files_that(lambda tree: any(is_in(name, HTTP_MODULES) for name in imported(tree))) == HTTP
+
+
+def test_no_statement_asks_the_server_for_the_time() -> None:
+    words = ("now()", "current_timestamp", "clock_timestamp", "localtimestamp")
+    for path in sorted((GATEWAY / "store").rglob("*.*")):
+        if path.suffix == ".sql" or (path.suffix == ".py" and not is_exempt(relative(path))):
+            text = path.read_text("utf-8").lower()
+            assert not [word for word in words if word in text], path
+
+
+# ---- reading the sources -----------------------------------------------------------------------------------
+
+
+def files_that(holds: Callable[[ast.Module], bool]) -> set[str]:
+    """The gateway's files for which `holds`, but for those that run processes."""
+    return {
+        relative(path)
+        for path in GATEWAY.rglob("*.py")
+        if not is_exempt(relative(path)) and holds(ast.parse(path.read_text("utf-8")))
+    }
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(GATEWAY).as_posix()
+
+
+def is_exempt(name: str) -> bool:
+    return name.startswith(EXEMPT)
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Dotted names that are imported, `from a import b` as a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_in(name: str, modules: set[str]) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
+
+
+def called(tree: ast.Module) -> Iterator[str]:
+    """The last two parts of each call's name: `datetime.datetime.now()` is datetime.now."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = node.func.value
+            if isinstance(owner, ast.Name | ast.Attribute):
+                yield f"{owner.id if isinstance(owner, ast.Name) else owner.attr}.{node.func.attr}"
