@@ -41,14 +41,17 @@ class Settings:
         return base64.b64decode(self.seal_key.reveal())
 
 
+def read_database_url(environment: Mapping[str, str] = os.environ) -> Secret:
+    """Where the database is; it holds a password. Raises BadSettings."""
+    return Secret(_required(environment, "TAEL_DATABASE_URL", "postgresql://user:password@host/name"))
+
+
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Raises BadSettings."""
     clock_file = environment.get("TAEL_CLOCK_FILE")
     ca_file = environment.get("TAEL_WECHAT_CA_FILE")
     return Settings(
-        database_url=Secret(
-            _required(environment, "TAEL_DATABASE_URL", "postgresql://user:password@host/name")
-        ),
+        database_url=read_database_url(environment),
         seal_key=_seal_key(environment),
         public_url=environment.get("TAEL_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/"),
         node=_node(environment),

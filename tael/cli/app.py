@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Final
 
+import psycopg
 import typer
 
 from tael.cli.apps import apps
@@ -14,7 +15,7 @@ from tael.cli.merchants import merchants
 from tael.cli.payments import payments
 from tael.cli.serving import listen, serve, serve_by_several, work
 from tael.cli.wallets import wallets
-from tael.config import BadSettings, Settings, read_settings
+from tael.config import BadSettings, Settings, read_database_url, read_settings
 from tael.store.embedded import EmbeddedPostgresError
 from tael.store.migrate import migrate
 
@@ -96,13 +97,12 @@ def sandbox_command(
 @app.command("migrate")
 def migrate_command() -> None:
     """Bring the database that TAEL_DATABASE_URL names to the newest schema."""
-    url = os.environ.get("TAEL_DATABASE_URL")
-    if not url:
-        raise fail("TAEL_DATABASE_URL is not set; it should be postgresql://user:password@host/name")
     try:
-        applied = migrate(url)
-    except OSError as error:
-        raise fail(f"the database cannot be reached: {error.strerror}") from error
+        applied = migrate(read_database_url().reveal())
+    except BadSettings as error:
+        raise fail(str(error)) from error
+    except psycopg.OperationalError as error:
+        raise fail(f"the database cannot be reached ({type(error).__name__})") from None
     typer.echo(f"{applied} migrations applied" if applied else "the schema is up to date")
 
 

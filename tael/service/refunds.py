@@ -21,7 +21,7 @@ from tael.service.gateway import Gateway
 from tael.service.outcomes import record_refund_outcome
 from tael.service.payments import first_answer, is_being_asked
 from tael.store.database import StoreUnavailable
-from tael.store.refunds import Repeated, Reservation
+from tael.store.reserving import Repeated, Reservation
 
 log = structlog.get_logger()
 

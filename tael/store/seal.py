@@ -33,5 +33,5 @@ class Seal:
         """The secret again. Raises WrongSeal."""
         try:
             return Secret(self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None).decode())
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             raise WrongSeal("TAEL_SEAL_KEY does not open the secrets in this database") from error
