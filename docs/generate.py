@@ -224,7 +224,7 @@ def after_refund_news(state: RefundState, news: RefundOutcome, is_first: bool) -
 
 
 def after_reversal_news(state: ReversalState, news: Reversal, is_first: bool) -> str:
-    before = ReversalOrder("m", "3", "1", 0, "", NOON, NOON, None, state=state)
+    before = ReversalOrder("m", "3", "1", 0, "", "", NOON, NOON, None, state=state)
     after, _ = settle_reversal(before, sample(State.PENDING, OFFLINE), news, at=NOON, is_first=is_first)
     return after.state
 

@@ -4,7 +4,6 @@ Secrets may be given as files: for TAEL_X_FILE, the file's text is what TAEL_X w
 """
 
 import base64
-import binascii
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,8 +54,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         seal_key=_seal_key(environment),
         public_url=environment.get("TAEL_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/"),
         node=_node(environment),
-        alipay_url=environment.get("TAEL_ALIPAY_URL", ALIPAY_ONLINE),
-        alipay_instore_url=environment.get("TAEL_ALIPAY_INSTORE_URL", ALIPAY_INSTORE),
+        alipay_url=environment.get("TAEL_ALIPAY_URL", ALIPAY_ONLINE).rstrip("/"),
+        alipay_instore_url=environment.get("TAEL_ALIPAY_INSTORE_URL", ALIPAY_INSTORE).rstrip("/"),
         wechat_url=environment.get("TAEL_WECHAT_URL", WECHAT).rstrip("/"),
         wechat_ca_pem=_file(ca_file, "TAEL_WECHAT_CA_FILE") if ca_file else None,
         server_ip=environment.get("TAEL_SERVER_IP", "127.0.0.1"),
@@ -78,7 +77,7 @@ def _seal_key(environment: Mapping[str, str]) -> Secret:
     text = _required(environment, "TAEL_SEAL_KEY", "32 random bytes in base64 (openssl rand -base64 32)")
     try:
         is_good = len(base64.b64decode(text, validate=True)) == 32
-    except binascii.Error:
+    except ValueError:
         is_good = False
     if not is_good:
         raise BadSettings("TAEL_SEAL_KEY is not 32 bytes in base64; openssl rand -base64 32 makes one")
@@ -99,3 +98,5 @@ def _file(path: str, name: str) -> str:
         return Path(path).read_text()
     except OSError as error:
         raise BadSettings(f"{name} names {path}, which cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadSettings(f"{name} names {path}, which is not a text") from error

@@ -74,7 +74,13 @@ class Transport:
         if self._session is None or tls is False:
             raise RuntimeError("a Transport is entered before it is used, and verifies its peers")
         limits = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
-        as_signed = URL(url, encoded=True)  # untouched: what was signed must be what is sent
+        try:
+            as_signed = URL(url, encoded=True)  # untouched: what was signed must be what is sent
+            is_whole = as_signed.scheme in ("http", "https") and as_signed.host and as_signed.port
+        except ValueError:
+            is_whole = False
+        if not is_whole:
+            return NothingSent("not an address")
         try:
             async with self._session.request(
                 method, as_signed, data=body, headers=headers, timeout=limits, ssl=tls, allow_redirects=False

@@ -3,12 +3,15 @@
 Used everywhere. A wallet that writes major units (`39.25`) is converted at the edge by `major_text` and `from_major`.
 """
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
 #: Currencies without a minor unit: one yen is written `1`, not `100`. Source: both wallets' amount rules.
 WITHOUT_MINOR_UNIT: Final = frozenset({"JPY", "KRW"})
+
+PLAIN_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,8})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,9 @@ def major_text(money: Money) -> str:
 
 def from_major(text: str, currency: str) -> Money:
     """The money that a wallet wrote as `text` in major units. Raises ValueError on anything but a plain decimal."""
-    try:
-        value = Decimal(text).scaleb(exponent(currency))
-    except InvalidOperation as error:
-        raise ValueError(f"not an amount: {text!r}") from error
-    if not value.is_finite() or value != value.to_integral_value():
+    if not PLAIN_DECIMAL.fullmatch(text):
+        raise ValueError(f"not an amount: {text!r}")
+    value = Decimal(text).scaleb(exponent(currency))
+    if value != value.to_integral_value():
         raise ValueError(f"not an amount of {currency}: {text!r}")
     return Money(int(value), currency)

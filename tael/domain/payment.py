@@ -7,7 +7,7 @@ outcome becomes a state, by whatever road the news came.
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import Final, TypedDict, assert_never
 
 from tael.domain import respcd
 from tael.domain.errors import IllegalStep
@@ -205,6 +205,17 @@ def next_check(payment: Payment, now: datetime) -> datetime | None:
         last = payment.deadline + LATE_MONEY
         return min(now + gap, last) if now < last else None
     return None
+
+
+class Numbers(TypedDict):
+    """Both numbers of a payment, for a refusal to carry."""
+
+    reference: str
+    orig_syssn: str
+
+
+def numbers_of(payment: Payment) -> Numbers:
+    return {"reference": payment.reference, "orig_syssn": payment.syssn}
 
 
 def shown_respcd(payment: Payment) -> str:

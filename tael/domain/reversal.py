@@ -11,7 +11,7 @@ from typing import Final, assert_never
 from tael.domain import respcd
 from tael.domain.errors import AlreadyRefunded, NotAllowed, TaelError
 from tael.domain.outcome import Again, NotSent, Refusal, Refused, Reversal, ReversalAction, Reversed, Unknown
-from tael.domain.payment import Payment, State, advance
+from tael.domain.payment import Payment, State, advance, fail_after_undoing, numbers_of
 
 LONGEST_GAP: Final = timedelta(minutes=10)
 
@@ -33,6 +33,7 @@ class ReversalOrder:
     payment_syssn: str
     amount_minor: int
     client_time: str
+    fails_with: str  #: the code that a payment fails with when it was never paid; "" where the merchant asked
     created_at: datetime
     changed_at: datetime
     check_at: datetime | None  #: when the wallet is asked (again)
@@ -47,11 +48,15 @@ class ReversalOrder:
 def refusal_to_reverse(payment: Payment) -> TaelError | None:
     """Why `payment` cannot be reversed, or None."""
     if payment.pay_type.is_online:
-        return NotAllowed("only barcode payments can be reversed; close or refund this one")
+        return NotAllowed(
+            "only barcode payments are reversed; close or refund this one", **numbers_of(payment)
+        )
     if payment.state is State.PAID and payment.left_minor < payment.amount.amount_minor:
         if payment.refunded_minor >= payment.amount.amount_minor:
-            return AlreadyRefunded("the payment is refunded in full")
-        return NotAllowed("a payment that is partly refunded cannot be reversed; refund the rest")
+            return AlreadyRefunded("the payment is refunded in full", **numbers_of(payment))
+        return NotAllowed(
+            "a payment that is partly refunded cannot be reversed; refund the rest", **numbers_of(payment)
+        )
     return None
 
 
@@ -72,6 +77,8 @@ def settle_reversal(
                 check_at=None,
             )
             return done, _undone(payment, reversal, action, wallet_ref, at)
+        case Refused() if reversal.fails_with:  # nobody is told no: it is asked again, ever more rarely
+            return reversal, payment
         case Refused(reason, wallet_code):
             return _refused(reversal, payment, _code_of(reason), wallet_code, at)
         case NotSent():
@@ -100,6 +107,9 @@ def _undone(
     payment: Payment, reversal: ReversalOrder, action: ReversalAction, wallet_ref: str, at: datetime
 ) -> Payment:
     """The payment after the wallet undid it. FAILED and EXPIRED keep their code; what was paid stays paid, refunded."""
+    if payment.state is State.PENDING and reversal.fails_with:
+        # Nobody waited for it any more; whatever the payer did at the last moment was undone with it.
+        return replace(fail_after_undoing(payment, reversal.fails_with, at), reversal_syssn="")
     if payment.state is State.PENDING and action is ReversalAction.REFUNDED:
         # Paid and undone between two questions: both movements are booked.
         paid = replace(

@@ -6,7 +6,7 @@ from tael.domain import errors, respcd
 from tael.domain.account import AlipayAccount
 from tael.domain.merchant import Merchant
 from tael.domain.outcome import Closed, NotSent, Paid, Refused, Unknown
-from tael.domain.payment import Payment, State
+from tael.domain.payment import Payment, State, numbers_of
 from tael.service.gateway import Gateway
 from tael.service.lookup import find_payment
 from tael.service.outcomes import record_outcome
@@ -31,7 +31,9 @@ async def close_payment(ask: CloseAsk, gateway: Gateway) -> Payment:
         return payment
     account = await gateway.account(payment)
     if isinstance(account, AlipayAccount) and not account.closes_trades:
-        raise errors.NotAllowed("this account cannot close orders", resperr=respcd.CLOSE_NOT_SUPPORTED)
+        raise errors.NotAllowed(
+            "this account cannot close orders", resperr=respcd.CLOSE_NOT_SUPPORTED, **numbers_of(payment)
+        )
     if not payment.close_syssn:
         close_syssn = await gateway.store.serials.syssn(gateway.clock.now())
         intended = await gateway.store.payments.ask_close(payment, close_syssn)
@@ -44,18 +46,18 @@ async def close_payment(ask: CloseAsk, gateway: Gateway) -> Payment:
 def refusal_to_close(payment: Payment) -> errors.TaelError | None:
     """Why `payment` cannot be closed, or None."""
     if not payment.pay_type.is_online:
-        return errors.NotAllowed("a barcode payment is reversed, not closed", orig_syssn=payment.syssn)
+        return errors.NotAllowed("a barcode payment is reversed, not closed", **numbers_of(payment))
     match payment.state:
         case State.PAID if payment.refunded_minor >= payment.amount.amount_minor:
-            return errors.AlreadyRefunded("the payment is refunded in full", orig_syssn=payment.syssn)
+            return errors.AlreadyRefunded("the payment is refunded in full", **numbers_of(payment))
         case State.PAID:
-            return errors.NotAllowed("a paid order cannot be closed; refund it", orig_syssn=payment.syssn)
+            return errors.NotAllowed("a paid order cannot be closed; refund it", **numbers_of(payment))
         case State.FAILED:
             return errors.NotAllowed(
-                "the payment has failed; there is nothing to close", orig_syssn=payment.syssn
+                "the payment has failed; there is nothing to close", **numbers_of(payment)
             )
         case State.EXPIRED:
-            return errors.OrderExpired("the order has expired", orig_syssn=payment.syssn)
+            return errors.OrderExpired("the order has expired", **numbers_of(payment))
         case _:
             return None
 
@@ -72,9 +74,9 @@ async def _close_at_wallet(payment: Payment, gateway: Gateway) -> Payment:
         case Refused(_, wallet_code):
             await record_outcome(payment, Unknown(f"close refused: {wallet_code}"), gateway)
             raise errors.WalletRefused(
-                respcd.CLOSE_REFUSED, "the wallet refused to close the order", orig_syssn=payment.syssn
+                respcd.CLOSE_REFUSED, "the wallet refused to close the order", **numbers_of(payment)
             )
         case NotSent():
-            raise errors.WalletUnreachable("the wallet could not be reached", orig_syssn=payment.syssn)
+            raise errors.WalletUnreachable("the wallet could not be reached", **numbers_of(payment))
         case _:
             return await record_outcome(payment, Unknown("close not decided"), gateway)

@@ -13,7 +13,7 @@ from tael.domain import errors
 from tael.domain.ledger import reversal_entry
 from tael.domain.merchant import Merchant
 from tael.domain.outcome import Paid, Reversal, ReversalAction, Reversed, Unknown
-from tael.domain.payment import Payment, State
+from tael.domain.payment import Payment, State, numbers_of
 from tael.domain.reversal import (
     ReversalOrder,
     ReversalState,
@@ -29,6 +29,8 @@ from tael.store.payments import Change
 
 log = structlog.get_logger()
 
+#: A reversal whose first question was not recorded is asked again after this time.
+FIRST_CHECK: Final = timedelta(seconds=5)
 #: A wallet that still knows no such order after this time never will: nothing was created there.
 CREATED_BY_THEN: Final = timedelta(seconds=60)
 
@@ -56,21 +58,19 @@ async def reverse_payment(ask: ReversalAsk, gateway: Gateway) -> ReversalAnswer:
     """The reversal after its first question, or before it where the wallet wants time. Raises TaelErrors."""
     payment = await find_payment(ask.merchant.mchid, ask.syssn, ask.reference, gateway)
     if ask.amount_minor is not None and ask.amount_minor != payment.amount.amount_minor:
-        raise errors.Mismatch("txamt is not the payment's amount", orig_syssn=payment.syssn)
-    if payment.pay_type.is_online:
-        raise errors.NotAllowed(
-            "only barcode payments are reversed; close or refund this one", orig_syssn=payment.syssn
-        )
+        raise errors.Mismatch("txamt is not the payment's amount", **numbers_of(payment))
     if payment.reversal_syssn:
         return await _known(payment, gateway)
-    answer, is_new = await _intend(payment, ask.client_time, gateway)
-    if not is_new or answer.reversal.check_at == _earliest(answer.payment, gateway):
-        return answer
+    reversal, payment = await _intend(payment, ask.client_time, gateway)
+    if reversal is None:
+        return await _known(payment, gateway)
+    if reversal.check_at == _earliest(payment, gateway):
+        return ReversalAnswer(reversal, payment)
     try:
-        return await continue_reversal(answer.reversal, gateway, is_first=True)
+        return await continue_reversal(reversal, gateway, is_first=True)
     except StoreUnavailable:
-        log.warning("reversal.unrecorded", mchid=payment.mchid, syssn=answer.reversal.syssn)
-        return answer
+        log.warning("reversal.unrecorded", mchid=payment.mchid, syssn=reversal.syssn)
+        return ReversalAnswer(reversal, payment)
 
 
 async def continue_reversal(
@@ -81,7 +81,9 @@ async def continue_reversal(
     if payment is None:
         raise LookupError(f"reversal {reversal.syssn} has lost its payment")
     channel = gateway.channel(payment.pay_type)
-    if payment.state is State.PENDING:
+    # A reversal of our own has asked before it was intended. To ask again would mistake a payment that it has
+    # undone already, for one that was paid.
+    if payment.state is State.PENDING and not reversal.fails_with:
         news = await channel.query(await gateway.order(payment))
         if isinstance(news, Paid):
             payment = await record_outcome(payment, news, gateway)
@@ -89,34 +91,39 @@ async def continue_reversal(
     return await _record(reversal, payment, _or_never_created(outcome, payment, gateway), gateway, is_first)
 
 
-async def _intend(payment: Payment, client_time: str, gateway: Gateway) -> tuple[ReversalAnswer, bool]:
-    """Commit the wish, reserving what was paid; (answer, False) if another reversal was faster."""
+async def undo_payment(payment: Payment, fails_with: str, gateway: Gateway) -> Payment:
+    """Undo a barcode payment that nobody waits for any more; it fails with `fails_with` unless it was paid."""
+    reversal, payment = await _intend(payment, "", gateway, fails_with)
+    return payment if reversal is None else (await continue_reversal(reversal, gateway)).payment
+
+
+async def _intend(
+    payment: Payment, client_time: str, gateway: Gateway, fails_with: str = ""
+) -> tuple[ReversalOrder | None, Payment]:
+    """Commit the wish, reserving what was paid; no reversal if another one, or the payer, was faster."""
     now = gateway.clock.now()
     syssn = await gateway.store.serials.syssn(now)
     async with gateway.store.payments.locked(payment.mchid, payment.syssn) as (connection, current):
-        is_taken = bool(current.reversal_syssn)
-        if not is_taken:
-            refusal = refusal_to_reverse(current)
-            if refusal is not None:
-                raise refusal
-            amount_minor = current.left_minor if current.state is State.PAID else 0
-            reversal = ReversalOrder(
-                mchid=current.mchid,
-                syssn=syssn,
-                payment_syssn=current.syssn,
-                amount_minor=amount_minor,
-                client_time=client_time,
-                created_at=now,
-                changed_at=now,
-                check_at=_earliest(current, gateway) or now + timedelta(seconds=5),
-            )
-            marked = replace(
-                current, reversal_syssn=syssn, reserved_minor=current.reserved_minor + amount_minor
-            )
-            await gateway.store.reversals.insert(connection, reversal, Change(marked))
-    if is_taken:
-        return await _known(current, gateway), False
-    return ReversalAnswer(reversal, replace(marked, version=current.version + 1)), True
+        if current.reversal_syssn or (fails_with and current.state is not State.PENDING):
+            return None, current
+        refusal = refusal_to_reverse(current)
+        if refusal is not None:
+            raise refusal
+        amount_minor = current.left_minor if current.state is State.PAID else 0
+        reversal = ReversalOrder(
+            mchid=current.mchid,
+            syssn=syssn,
+            payment_syssn=current.syssn,
+            amount_minor=amount_minor,
+            client_time=client_time,
+            fails_with=fails_with,
+            created_at=now,
+            changed_at=now,
+            check_at=_earliest(current, gateway) or now + FIRST_CHECK,
+        )
+        marked = replace(current, reversal_syssn=syssn, reserved_minor=current.reserved_minor + amount_minor)
+        await gateway.store.reversals.insert(connection, reversal, Change(marked))
+    return reversal, replace(marked, version=current.version + 1)
 
 
 def _earliest(payment: Payment, gateway: Gateway) -> datetime | None:

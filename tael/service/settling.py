@@ -9,10 +9,11 @@ from typing import Final
 from tael.channels.base import Channel
 from tael.domain import respcd
 from tael.domain.account import AlipayAccount
-from tael.domain.outcome import Closed, Outcome, Paid, Reversed, Unknown
-from tael.domain.payment import Payment, State, fail_after_undoing, reschedule
+from tael.domain.outcome import Closed, Outcome, Paid, Unknown
+from tael.domain.payment import Payment, State
 from tael.service.gateway import Gateway
-from tael.service.outcomes import record_decision, record_outcome, without_verdict
+from tael.service.outcomes import record_outcome, without_verdict
+from tael.service.reversals import undo_payment
 
 #: A wallet that knows no such order this long after its expiry will never take money for it.
 CREATED_BY_THEN: Final = timedelta(seconds=60)
@@ -46,13 +47,7 @@ async def _settle_barcode(
         code = respcd.SWIPE_FAILED
     else:
         return await record_outcome(payment, without_verdict(outcome), gateway)
-    undone = await channel.reverse(await gateway.order(payment))
-    never_created = isinstance(undone, Unknown) and undone.no_such_order
-    if isinstance(undone, Reversed) or (never_created and now - payment.created_at > CREATED_BY_THEN):
-        return await record_decision(
-            payment, lambda current: reschedule(fail_after_undoing(current, code, now), now), gateway
-        )
-    return await record_outcome(payment, Unknown("not undone yet"), gateway)
+    return await undo_payment(payment, code, gateway)
 
 
 async def _closed_at_wallet(payment: Payment, channel: Channel, now: datetime, gateway: Gateway) -> Outcome:

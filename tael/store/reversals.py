@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 INSERT: Final = f"""
 INSERT INTO reversal ({REVERSAL_COLUMNS})
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 """
 UPDATE: Final = """
 UPDATE reversal SET state = $3, respcd = $4, wallet_code = $5, action = $6, changed_at = $7, check_at = $8,
@@ -79,6 +79,7 @@ class Reversals:
             reversal.payment_syssn,
             reversal.amount_minor,
             reversal.client_time,
+            reversal.fails_with,
             reversal.created_at,
             reversal.changed_at,
             reversal.check_at,

@@ -27,8 +27,8 @@ REFUND_COLUMNS: Final = (
     "check_at, state, respcd, wallet_code, wallet_ref, done_at, checks, version"
 )
 REVERSAL_COLUMNS: Final = (
-    "mchid, syssn, payment_syssn, amount_minor, client_time, created_at, changed_at, check_at, state, respcd, "
-    "wallet_code, action, checks, version"
+    "mchid, syssn, payment_syssn, amount_minor, client_time, fails_with, created_at, changed_at, check_at, state, "
+    "respcd, wallet_code, action, checks, version"
 )
 
 
@@ -104,6 +104,7 @@ def reversal_of(row: "asyncpg.Record") -> ReversalOrder:
         payment_syssn=row["payment_syssn"],
         amount_minor=row["amount_minor"],
         client_time=row["client_time"],
+        fails_with=row["fails_with"],
         created_at=row["created_at"],
         changed_at=row["changed_at"],
         check_at=row["check_at"],

@@ -33,7 +33,7 @@ from tael.domain.webhook import WebhookKind
 from tael.store.embedded import EmbeddedPostgres
 from tael.store.migrate import migrate
 from tael.store.payments import Change
-from tael.store.refunds import Reservation, Reserved
+from tael.store.reserving import Reservation, Reserved
 from tael.store.store import Store
 from tael.store.webhooks import NewWebhook
 from tests.support.wechat import key_and_certificate

@@ -167,6 +167,7 @@ CREATE TABLE reversal (
     payment_syssn    text NOT NULL,
     amount_minor     bigint NOT NULL CHECK (amount_minor >= 0),
     client_time      text NOT NULL,
+    fails_with       text NOT NULL,
     created_at       timestamptz NOT NULL,
     changed_at       timestamptz NOT NULL,
     check_at         timestamptz,
@@ -179,7 +180,8 @@ CREATE TABLE reversal (
     version          integer NOT NULL,
     PRIMARY KEY (mchid, syssn)
 );
-CREATE UNIQUE INDEX one_reversal_of_a_payment ON reversal (mchid, payment_syssn) WHERE state <> 'FAILED';
+CREATE UNIQUE INDEX one_reversal_of_a_payment ON reversal (mchid, payment_syssn)
+    WHERE state = 'PENDING' OR (state = 'DONE' AND fails_with = '');
 CREATE INDEX reversal_due ON reversal (check_at) WHERE check_at IS NOT NULL;
 
 CREATE TABLE ledger_entry (

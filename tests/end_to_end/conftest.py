@@ -1,0 +1,77 @@
+"""One demo per pytest worker, and the three merchants that it has. Its clock moves forward only: see `rig.py`.
+
+Tests share it, so each uses numbers of its own and asks the demo what time it is.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.merchant import Merchant
+from tests.end_to_end.receiver import Receiver, receiving
+from tests.end_to_end.rig import Demo
+from tests.support.postgres import open_folder
+
+PUBLISHED = "123456"
+
+
+@pytest.fixture(scope="session")
+def demo_folder() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def demo(demo_folder: Path) -> Iterator[Demo]:
+    demo = Demo.start(demo_folder)
+    try:
+        yield demo
+    finally:
+        demo.end()
+
+
+def merchant_of(demo: Demo, kind: str) -> Merchant:
+    """`kind` is "published", "wechat_only" or "chain"."""
+    row = next(row for row in demo.apps if _kind(row["appcode"], row["mchids"]) == kind)
+    return Merchant(
+        demo,
+        row["appcode"],
+        row["key"],
+        row["mchid"],
+        tuple(row["mchids"]),
+        sha256=kind == "chain",
+        shop={"published": "demo"}.get(kind, kind),
+    )
+
+
+def _kind(appcode: str, mchids: list[str]) -> str:
+    if appcode == PUBLISHED:
+        return "published"
+    return "chain" if len(mchids) == 2 else "wechat_only"
+
+
+@pytest.fixture(scope="session")
+def shop(demo: Demo) -> Merchant:
+    """The published demo merchant: every pay type, old-style webhooks."""
+    return merchant_of(demo, "published")
+
+
+@pytest.fixture(scope="session")
+def wechat_only(demo: Demo) -> Merchant:
+    return merchant_of(demo, "wechat_only")
+
+
+@pytest.fixture(scope="session")
+def chain(demo: Demo) -> Merchant:
+    """An app with two merchants that signs by SHA256 only; new-style webhooks."""
+    return merchant_of(demo, "chain")
+
+
+@pytest.fixture(scope="session")
+def receiver(demo: Demo, shop: Merchant, chain: Merchant) -> Iterator[Receiver]:
+    """Where the webhooks of both apps go from now on."""
+    with receiving() as receiver:
+        for merchant in (shop, chain):
+            demo.set_app(merchant.appcode, "--notify-url", f"{receiver.url}/told?by=tael")
+        yield receiver

@@ -1,0 +1,277 @@
+"""A merchant's client, written from the protocol alone: it signs, sends and verifies with code of its own.
+
+`send` puts any bytes on the wire; `Merchant` makes honest calls, checks every answer's form and signature, and brings
+payments into the states that tests begin with.
+"""
+
+import hashlib
+import http.client
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+from tests.end_to_end.rig import CALL_LIMIT_S, WAIT_LIMIT_S, Demo, Members, eventually
+
+MOMENT: Final = "%Y-%m-%d %H:%M:%S"
+CALLS: Final = ("payment", "close", "refund", "reversal", "query")
+ONLINE: Final = ("800151", "800152", "800201", "800207")
+ALIPAY_ONLINE: Final = ("800151", "800152")
+WALLET_OF: Final = {"800108": "alipay", "800208": "wechat", "800228": "wechat_hk"}
+OFFLINE: Final = tuple(WALLET_OF)
+ALL_TYPES: Final = (*ONLINE, *OFFLINE)
+FORM: Final = "application/x-www-form-urlencoded"
+
+_numbers: Final = itertools.count(1)
+_run: Final = os.urandom(4).hex()
+Result = TypeVar("Result")
+
+
+def new_reference() -> str:
+    """A merchant's number that was never used."""
+    return f"e2e-{_run}-{next(_numbers)}"
+
+
+def digest(text: bytes, sha256: bool = False) -> str:
+    return (hashlib.sha256 if sha256 else hashlib.md5)(text).hexdigest().upper()
+
+
+def signed_text(params: Mapping[str, str]) -> str:
+    """What a client signs, but for the key: pairs by name, values as they are meant."""
+    return "&".join(f"{name}={params[name]}" for name in sorted(params))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer's bytes. Header names are lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def members(self) -> Members:
+        members = json.loads(self.body)
+        assert isinstance(members, dict)
+        return members
+
+    def __getitem__(self, name: str) -> Any:
+        return self.members[name]
+
+    @property
+    def respcd(self) -> str:
+        return str(self.members["respcd"])
+
+    @property
+    def sign(self) -> str | None:
+        return self.headers.get("x-qf-sign")
+
+
+def send(
+    base: str,
+    method: str,
+    target: str,
+    body: bytes = b"",
+    headers: Iterable[tuple[str, str]] = (),
+) -> Answer:
+    """These bytes, nothing added but Host and Content-Length. Whatever is sent, the gateway does not break."""
+    parts = urlsplit(base)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=CALL_LIMIT_S)
+    try:
+        connection.putrequest(method, target, skip_accept_encoding=True)
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        response = connection.getresponse()
+        answer = Answer(
+            response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+        )
+    finally:
+        connection.close()
+    assert answer.status < 500, answer
+    assert b"Traceback" not in answer.body
+    return answer
+
+
+def at_once(how_many: int, act: Callable[[int], Result]) -> list[Result]:
+    """The results of `act(0)`, `act(1)` … that all run at the same time."""
+    with ThreadPoolExecutor(how_many) as pool:
+        return list(pool.map(act, range(how_many)))
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant:
+    """One app's side, by default speaking for its first merchant."""
+
+    demo: Demo
+    appcode: str
+    key: str
+    mchid: str
+    mchids: tuple[str, ...]
+    sha256: bool = False
+    shop: str = "demo"
+
+    # ---- requests ------------------------------------------------------------------------------------------
+
+    def sign(self, params: Mapping[str, str]) -> str:
+        return digest((signed_text(params) + self.key).encode(), self.sha256)
+
+    def headers(self, sign: str, content_type: str | None = FORM) -> list[tuple[str, str]]:
+        kind = [("X-QF-SIGNTYPE", "SHA256")] if self.sha256 else []
+        typed = [("Content-Type", content_type)] if content_type else []
+        return [("X-QF-APPCODE", self.appcode), ("X-QF-SIGN", sign), *kind, *typed]
+
+    def params(self, call: str, given: Mapping[str, str | None]) -> dict[str, str]:
+        """`given` with mchid and txdtm filled in; None leaves a parameter out."""
+        filled: dict[str, str | None] = {"mchid": self.mchid}
+        if call != "query":
+            filled["txdtm"] = self.demo.now().strftime(MOMENT)
+        return {name: value for name, value in (filled | dict(given)).items() if value is not None}
+
+    def post(self, call: str, **given: str | None) -> Answer:
+        """POST /trade/v1/CALL, signed; the answer is not looked at."""
+        params = self.params(call, given)
+        return send(
+            self.demo.gateway,
+            "POST",
+            f"/trade/v1/{call}",
+            urlencode(params).encode(),
+            self.headers(self.sign(params)),
+        )
+
+    def call(self, name: str, **given: str | None) -> Answer:
+        """`post`, and its answer proven: status, form, content type and signature."""
+        return self.proven(self.post(name, **given))
+
+    def get_query(self, **given: str | None) -> Answer:
+        params = self.params("query", given)
+        target = f"/trade/v1/query?{urlencode(params)}"
+        headers = self.headers(self.sign(params), None)
+        return self.proven(send(self.demo.gateway, "GET", target, headers=headers))
+
+    def proven(self, answer: Answer) -> Answer:
+        """`answer` if it is one that our own signature earned."""
+        assert answer.status == 200
+        assert answer.headers["content-type"].replace(" ", "").lower() == "application/json;charset=utf-8"
+        assert answer.body == json.dumps(answer.members).encode("ascii")
+        assert answer.sign == digest(answer.body + self.key.encode())
+        return answer
+
+    # ---- queries -------------------------------------------------------------------------------------------
+
+    def rows(self, **filters: str) -> list[Members]:
+        answer = self.call("query", **filters)
+        assert answer.respcd == "0000", answer.members
+        rows: list[Members] = answer["data"]
+        return rows
+
+    def row(self, syssn: str) -> Members:
+        rows = self.rows(syssn=syssn)
+        assert len(rows) == 1, rows
+        return rows[0]
+
+    def until(self, syssn: str, respcd: str, cancel: str = "0", limit_s: float = WAIT_LIMIT_S) -> Members:
+        """The row once it shows this. Fails if it never does."""
+        row = eventually(
+            lambda: self.row(syssn),
+            lambda seen: (seen["respcd"], seen["cancel"]) == (respcd, cancel),
+            limit_s,
+        )
+        assert (row["respcd"], row["cancel"]) == (respcd, cancel), row
+        return row
+
+    # ---- payments in the state that a test wants -----------------------------------------------------------
+
+    def payment_params(
+        self, pay_type: str, behaviour: str = "pays", /, **given: str | None
+    ) -> dict[str, str]:
+        """Parameters of a payment of this type that lack nothing."""
+        more: dict[str, str | None] = {}
+        if pay_type in WALLET_OF:
+            more["auth_code"] = self.demo.code(WALLET_OF[pay_type], behaviour)
+        if pay_type == "800207":
+            more["sub_openid"] = self.demo.openid(self.shop)
+        filled = {"pay_type": pay_type, "out_trade_no": new_reference(), "txamt": "1000", **more, **given}
+        return self.params("payment", filled)
+
+    def open(self, pay_type: str, behaviour: str = "pays", /, **given: str | None) -> Answer:
+        return self.call("payment", **self.payment_params(pay_type, behaviour, **given))
+
+    def pay_by_phone(self, opened: Answer) -> Members:
+        """The payer opens or scans what an online payment gave, and pays."""
+        return self.demo.confirm(url=scannable(opened))
+
+    def paid(self, pay_type: str, /, **given: str | None) -> Answer:
+        opened = self.open(pay_type, **given)
+        assert opened.respcd == "0000", opened.members
+        if pay_type in ONLINE:
+            self.pay_by_phone(opened)
+            self.until(opened["syssn"], "0000")
+        return opened
+
+    def pending(self, pay_type: str, /, **given: str | None) -> Answer:
+        """Undecided: an online order that nobody opened, or a barcode whose password is not typed."""
+        opened = self.open(pay_type, "password", **given)
+        assert opened.respcd == ("0000" if pay_type in ONLINE else "1145"), opened.members
+        return opened
+
+    def closed(self, pay_type: str, /, **given: str | None) -> Answer:
+        """An unpaid order, closed if online, else reversed."""
+        opened = self.pending(pay_type, **given)
+        if pay_type in ONLINE:
+            assert self.call("close", syssn=opened["syssn"]).respcd == "0000"
+            self.until(opened["syssn"], "1142", "2")
+        else:
+            self.call("reversal", syssn=opened["syssn"])
+            self.demo.advance(16)
+            self.until(opened["syssn"], "1142", "1")
+        return opened
+
+    def expired(self, pay_type: str, /, **given: str | None) -> Answer:
+        opened = self.pending(pay_type, **given)
+        if pay_type in ONLINE:
+            self.demo.advance(1900)
+            self.until(opened["syssn"], "1181")
+        else:
+            self.demo.advance(190)
+            self.until(opened["syssn"], "2005")
+        return opened
+
+    def reversed(self, pay_type: str, /, **given: str | None) -> Answer:
+        opened = self.paid(pay_type, **given)
+        assert self.call("reversal", syssn=opened["syssn"]).respcd in ("0000", "1145")
+        self.until(opened["syssn"], "0000", "1")
+        return opened
+
+    def refunded(self, pay_type: str, amount: str = "1000", /, **given: str | None) -> Answer:
+        opened = self.paid(pay_type, **given)
+        self.refund_and_wait(opened, amount)
+        return opened
+
+    def refund(self, opened: Answer, amount: str, **given: str | None) -> Answer:
+        filled: dict[str, str | None] = {
+            "syssn": opened["syssn"],
+            "out_trade_no": new_reference(),
+            "txamt": amount,
+        }
+        return self.call("refund", **(filled | given))
+
+    def refund_and_wait(self, opened: Answer, amount: str, **given: str | None) -> Answer:
+        self.demo.advance(4)  # Alipay takes one online refund of a PID in 3 s
+        refund = self.refund(opened, amount, **given)
+        assert refund.respcd in ("0000", "2999"), refund.members
+        self.demo.advance(4)
+        self.until(refund["syssn"], "0000")
+        return refund
+
+
+def scannable(opened: Answer) -> str:
+    """What the payer of an online order opens, scans, or is handed by the page."""
+    if opened["pay_type"] == "800207":
+        return str(opened["pay_params"]["package"])
+    return str(opened["pay_url"])

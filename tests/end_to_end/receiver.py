@@ -1,0 +1,98 @@
+"""A merchant's receiver of webhooks: keeps every call as it came, and answers what a test told it to."""
+
+import json
+import threading
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from tests.end_to_end.merchant import signed_text
+from tests.end_to_end.rig import Members, eventually
+
+ACKNOWLEDGED: Final = (200, b"success")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One webhook. Header names are lower case."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    members: Members
+
+
+class Receiver:
+    """Everything that came, by the merchant's number; answers are taken in turn, then all is acknowledged."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self._calls: dict[str, list[Call]] = defaultdict(list)
+        self._answers: dict[str, deque[tuple[int, bytes]]] = {}
+        self._lock = threading.Lock()
+
+    def will_answer(self, reference: str, *answers: tuple[int, bytes]) -> None:
+        with self._lock:
+            self._answers[reference] = deque(answers)
+
+    def take(self, call: Call) -> tuple[int, bytes]:
+        reference = str(call.members["out_trade_no"])
+        with self._lock:
+            self._calls[reference].append(call)
+            answers = self._answers.get(reference)
+            return answers.popleft() if answers else ACKNOWLEDGED
+
+    def calls(self, reference: str) -> list[Call]:
+        with self._lock:
+            return list(self._calls[reference])
+
+    def wait(self, reference: str, how_many: int = 1) -> list[Call]:
+        """The calls about this number, once there are so many. Fails if they never come."""
+        calls = eventually(lambda: self.calls(reference), lambda seen: len(seen) >= how_many)
+        assert len(calls) >= how_many, f"{len(calls)} of {how_many} webhooks came"
+        return calls
+
+
+def old_text(members: Members) -> bytes:
+    """What an old-style receiver rebuilds from the parsed body."""
+    return signed_text({name: str(value) for name, value in members.items()}).encode()
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """A receiver on a free port of the loopback."""
+    receiver = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            status, words = receiver.take(Call(self.path, headers, body, _members(body)))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(words)))
+            self.end_headers()
+            self.wfile.write(words)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing: what came is kept in full."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    receiver.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _members(body: bytes) -> Members:
+    members = json.loads(body)
+    assert isinstance(members, dict)
+    return members

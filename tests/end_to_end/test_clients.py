@@ -1,0 +1,269 @@
+"""How real clients put a request on the wire: each way is a query, or a payment, that must be understood."""
+
+import hashlib
+import hmac
+from urllib.parse import quote, quote_plus, urlencode
+
+import pytest
+
+from tests.end_to_end.merchant import (
+    FORM,
+    Answer,
+    Merchant,
+    digest,
+    new_reference,
+    send,
+    signed_text,
+)
+
+SHOP_FIELDS = {"txdtm": "2016-08-01 11:07:22", "txamt": "10", "pay_type": "800201"}
+
+
+@pytest.fixture
+def params(shop: Merchant) -> dict[str, str]:
+    """A payment in the order a client happens to write it, unsorted."""
+    return {**SHOP_FIELDS, "out_trade_no": new_reference(), "mchid": shop.mchid, "product_name": "Test Name"}
+
+
+def pay(
+    shop: Merchant,
+    body: bytes,
+    sign: str,
+    content_type: str | None = FORM,
+    query: str = "",
+    more: tuple[tuple[str, str], ...] = (),
+    method: str = "POST",
+    call: str = "payment",
+) -> Answer:
+    headers = [*shop.headers(sign, content_type), *more]
+    return send(shop.demo.gateway, method, f"/trade/v1/{call}{query}", body, headers)
+
+
+def accepted(shop: Merchant, answer: Answer, reference: str, product_name: str = "Test Name") -> None:
+    """The payment was opened, with the values that the client meant."""
+    assert answer.respcd == "0000", answer.members
+    shop.proven(answer)
+    assert (answer["out_trade_no"], answer["txdtm"]) == (reference, SHOP_FIELDS["txdtm"])
+    assert shop.demo.scan(answer["qrcode"])["subject"] == product_name
+
+
+def test_everything_in_the_query_string_of_a_post(shop: Merchant, params: dict[str, str]) -> None:
+    sign = shop.sign(params)
+
+    accepted(shop, pay(shop, b"", sign, None, f"?{urlencode(params)}"), params["out_trade_no"])
+
+
+def test_an_unsorted_form_with_empties_sent_and_signed(shop: Merchant, params: dict[str, str]) -> None:
+    params |= {"auth_code": "", "sub_openid": "", "valid_time": "", "udid": "qiantai2", "lnglat": "1.2 3.4"}
+
+    accepted(shop, pay(shop, urlencode(params).encode(), shop.sign(params)), params["out_trade_no"])
+
+
+def test_empties_sent_and_not_signed(shop: Merchant, params: dict[str, str]) -> None:
+    sent = params | {"auth_code": "", "valid_time": ""}
+
+    accepted(shop, pay(shop, urlencode(sent).encode(), shop.sign(params)), params["out_trade_no"])
+
+
+def test_sign_type_sent_and_not_signed(shop: Merchant, params: dict[str, str]) -> None:
+    sign = shop.sign(params)
+    sent = params | {"sign_type": "MD5", "sign": sign}
+
+    accepted(shop, pay(shop, urlencode(sent).encode(), sign), params["out_trade_no"])
+
+
+@pytest.mark.parametrize("content_type", [FORM, None, "text/plain"])
+def test_a_literal_body_with_blanks_sorted_and_signed_as_it_stands(
+    shop: Merchant, params: dict[str, str], content_type: str | None
+) -> None:
+    text = signed_text(params)
+    sign = digest((text + shop.key).encode())
+
+    answer = pay(shop, text.encode(), sign, content_type, more=(("Accept-Charset", "utf-8"),))
+    accepted(shop, answer, params["out_trade_no"])
+
+
+def test_a_php_client_that_encodes_each_field_and_signs_the_body_text(
+    shop: Merchant, params: dict[str, str]
+) -> None:
+    encoded = params | {"product_name": quote_plus("香港 測試：1")}
+    text = signed_text(encoded)
+
+    answer = pay(shop, text.encode(), digest((text + shop.key).encode()))
+    accepted(shop, answer, params["out_trade_no"], "香港 測試：1")
+
+
+def test_a_body_decoded_again_with_the_sign_inside_at_its_sorted_place(
+    shop: Merchant, params: dict[str, str]
+) -> None:
+    params |= {"notify_url": "http://m.example/n?a=b+c", "return_url": "http://m.example/r"}
+    sign = shop.sign(params)
+    text = signed_text(params | {"sign": sign})
+
+    accepted(shop, pay(shop, text.encode(), sign), params["out_trade_no"])
+
+
+def test_blanks_as_percent_20_and_a_digest_in_lower_case(shop: Merchant, params: dict[str, str]) -> None:
+    body = urlencode(params, quote_via=quote).encode()
+
+    accepted(shop, pay(shop, body, shop.sign(params).lower()), params["out_trade_no"])
+
+
+@pytest.mark.parametrize("has_sign", [True, False])
+def test_a_multipart_body_with_text_parts(shop: Merchant, params: dict[str, str], has_sign: bool) -> None:
+    params |= {"product_name": "香港測試", "valid_time": ""}
+    sign = shop.sign(params)
+    sent = params | ({"sign": sign} if has_sign else {})
+    boundary = "------------------------d74496d66958873e"
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in sent.items()
+    ]
+    file = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="photo"; filename="p.jpg"\r\n'
+        "Content-Type: image/jpeg\r\n\r\nnot signed\r\n"
+    )
+    body = ("".join(parts) + file + f"--{boundary}--\r\n").encode()
+
+    answer = pay(shop, body, sign, f"multipart/form-data; boundary={boundary}")
+    accepted(shop, answer, params["out_trade_no"], "香港測試")
+
+
+def test_a_chinese_windows_that_writes_gb18030_and_signs_utf_8(
+    shop: Merchant, params: dict[str, str]
+) -> None:
+    params |= {"product_name": "香港測試茶"}
+    sign = shop.sign(params)
+
+    raw = signed_text(params).encode("gb18030")
+    accepted(shop, pay(shop, raw, sign), params["out_trade_no"], "香港測試茶")
+    params["out_trade_no"] = new_reference()
+    encoded = urlencode(params, encoding="gb18030").encode()
+    accepted(shop, pay(shop, encoded, shop.sign(params)), params["out_trade_no"], "香港測試茶")
+
+
+def test_blanks_at_the_ends_are_signed_and_not_trimmed(shop: Merchant, params: dict[str, str]) -> None:
+    params |= {"udid": " a b "}
+
+    accepted(shop, pay(shop, urlencode(params).encode(), shop.sign(params)), params["out_trade_no"])
+
+
+def test_pairs_sorted_as_whole_strings(shop: Merchant, params: dict[str, str]) -> None:
+    params |= {"goods": "x", "goods1": "y"}  # "goods1=y" is before "goods=x" only if the pairs are compared
+    text = "&".join(sorted(f"{name}={value}" for name, value in params.items()))
+    assert text != signed_text(params)
+
+    sign = digest((text + shop.key).encode())
+    accepted(shop, pay(shop, urlencode(params).encode(), sign), params["out_trade_no"])
+
+
+@pytest.mark.parametrize("is_upper", [True, False])
+@pytest.mark.parametrize("kind", [(), (("X-QF-SIGNTYPE", "SHA256"),), (("X-Qf-Signtype", "sha256"),)])
+def test_sha256_by_header_or_by_length(
+    shop: Merchant, params: dict[str, str], is_upper: bool, kind: tuple[tuple[str, str], ...]
+) -> None:
+    sign = hashlib.sha256((signed_text(params) + shop.key).encode()).hexdigest()
+    sign = sign.upper() if is_upper else sign
+
+    answer = pay(shop, urlencode(params).encode(), sign, more=kind)
+    accepted(shop, answer, params["out_trade_no"])
+
+
+def test_header_names_in_any_case_and_without_a_blank(shop: Merchant, params: dict[str, str]) -> None:
+    headers = [
+        ("x-qf-appcode", shop.appcode),
+        ("X-Qf-Sign", shop.sign(params)),
+        ("X-Qf-Signtype", "MD5"),
+        ("CONTENT-TYPE", f"{FORM}; charset=UTF-8"),
+    ]
+
+    answer = send(shop.demo.gateway, "POST", "/trade/v1/payment", urlencode(params).encode(), headers)
+    accepted(shop, answer, params["out_trade_no"])
+
+
+def test_a_get_query_without_mchid(shop: Merchant) -> None:
+    opened = shop.open("800201")
+    asked = {"out_trade_no": opened["out_trade_no"]}
+
+    answer = pay(shop, b"", shop.sign(asked), None, f"?{urlencode(asked)}", method="GET", call="query")
+    assert [row["syssn"] for row in shop.proven(answer)["data"]] == [opened["syssn"]]
+
+
+def test_omnipays_query_of_successes_with_the_sign_in_the_body(shop: Merchant) -> None:
+    body = f"mchid={shop.mchid}&respcd=0000&sign=B87D493241291768EAA3096D77404506".encode()
+
+    answer = pay(shop, body, "B87D493241291768EAA3096D77404506", call="query")
+    assert shop.proven(answer).respcd == "0000"
+
+
+def test_the_oa_sample_posts_every_payment_twice_in_a_row(shop: Merchant) -> None:
+    params = shop.payment_params("800207", appcode=shop.appcode, udid="qiantai2")
+    body, sign = urlencode(params).encode(), shop.sign(params)
+
+    first, second = (pay(shop, body, sign) for _ in range(2))
+    assert first.respcd == "0000"
+    assert first.body == second.body
+
+
+def test_a_client_that_expects_100_continue(shop: Merchant, params: dict[str, str]) -> None:
+    answer = pay(
+        shop, urlencode(params).encode(), shop.sign(params), None, more=(("Expect", "100-continue"),)
+    )
+
+    accepted(shop, answer, params["out_trade_no"])
+
+
+def test_query_and_body_are_one_set(shop: Merchant, params: dict[str, str]) -> None:
+    in_query = {name: params[name] for name in ("mchid", "txdtm")}
+    in_body = {name: value for name, value in params.items() if name not in in_query}
+
+    answer = pay(shop, urlencode(in_body).encode(), shop.sign(params), query=f"?{urlencode(in_query)}")
+    accepted(shop, answer, params["out_trade_no"])
+
+
+def test_an_algorithm_that_no_document_has_is_refused(shop: Merchant, params: dict[str, str]) -> None:
+    sign = hmac.new(shop.key.encode(), signed_text(params).encode(), "md5").hexdigest()
+
+    assert pay(shop, urlencode(params).encode(), sign).respcd == "1108"
+
+
+@pytest.mark.parametrize(
+    ("text", "sign"),
+    [
+        (
+            "mchid=eqqmYMn0Zj6pncw5ZDxjgMqbzV&out_trade_no=1470020842103&pay_type=800151&txamt=10"
+            "&txdtm=2016-08-01 11:07:22",
+            "42537CC0A92F2BCF30C45A245BEBB22F",
+        ),
+        (
+            "mchid=eqqmYMn0Zj6pncw5ZDxjgMqbzV&out_trade_no=78945580&pay_type=800201"
+            "&product_name=香港測試：78945580&txamt=10&txdtm=2017-09-06 14:56:43&valid_time=300",
+            "B89662E26B3EE7A7727ADBA7FE11B888",
+        ),
+        (
+            "mchid=eqqmYMn0Zj6pncw5ZDxjgMqbzV&notify_url=http://m.example/n?a=b+c&out_trade_no=T1"
+            "&pay_type=800151&return_url=http://m.example/r&txamt=10&txdtm=2018-01-01 10:00:00",
+            "49773AA9D543D93499F03BC97CC7B254",
+        ),
+    ],
+)
+def test_the_worked_examples_go_through(shop: Merchant, text: str, sign: str) -> None:
+    answer = pay(shop, text.encode(), sign)
+
+    assert answer.respcd in ("0000", "1181")  # 1181: sent before, and the clock was moved since
+    assert answer["out_trade_no"] in text
+
+
+def test_the_example_whose_barcode_nobody_has_is_understood(shop: Merchant) -> None:
+    params = {
+        "auth_code": "134567890123456789",
+        "mchid": shop.mchid,
+        "out_trade_no": "57003579",
+        "pay_type": "800208",
+        "product_name": "Test Name",
+        "txamt": "10",
+        "txdtm": "2017-09-06 14:56:43",
+    }
+
+    answer = pay(shop, urlencode(params).encode(), "DE416B630E672C1C941C017B2722E650")
+    assert shop.proven(answer).respcd in ("1202", "2006")

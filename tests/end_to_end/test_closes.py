@@ -1,0 +1,175 @@
+"""Close: an unpaid online order ends at the wallet and here; nothing else is ever closed."""
+
+import pytest
+
+from tests.end_to_end.merchant import OFFLINE, ONLINE, Answer, Merchant, at_once, new_reference, scannable
+from tests.end_to_end.rig import Demo
+
+NOT_SUPPORTED = "该交易暂不支持关闭, 请联系管理员"
+MEMBERS = {
+    "respcd",
+    "resperr",
+    "respmsg",
+    "sysdtm",
+    "txdtm",
+    "txamt",
+    "txcurrcd",
+    "out_trade_no",
+    "syssn",
+    "orig_syssn",
+}
+
+
+def refused(shop: Merchant, opened: Answer, respcd: str) -> Answer:
+    """The answer to a close that was refused; the row stays as it was."""
+    before = shop.row(opened["syssn"])
+    answer = shop.call("close", syssn=opened["syssn"])
+    assert answer.respcd == respcd, answer.members
+    assert "syssn" not in answer.members
+    assert answer["orig_syssn"] == opened["syssn"]
+    assert shop.row(opened["syssn"]) == before
+    return answer
+
+
+@pytest.mark.parametrize("pay_type", ONLINE)
+@pytest.mark.parametrize("by", ["syssn", "out_trade_no", "both"])
+def test_an_unpaid_order_is_closed_by_either_number(shop: Merchant, pay_type: str, by: str) -> None:
+    opened = shop.pending(pay_type)
+    numbers = {name: opened[name] for name in ("syssn", "out_trade_no") if by in (name, "both")}
+
+    answer = shop.call("close", **numbers)
+
+    assert set(answer.members) == MEMBERS
+    assert (answer["respcd"], answer["respmsg"], answer["resperr"]) == ("0000", "ok", "")
+    assert answer["orig_syssn"] == opened["syssn"] != answer["syssn"]
+    assert len(answer["syssn"]) == 24
+    assert (answer["out_trade_no"], answer["txamt"]) == (opened["out_trade_no"], "1000")
+    row = shop.row(opened["syssn"])
+    assert (row["respcd"], row["cancel"], row["errmsg"]) == ("1142", "2", "订单已关闭")
+
+
+@pytest.mark.parametrize("pay_type", ["800151", "800201", "800207"])
+def test_an_order_that_the_payer_looks_at_closes_and_takes_no_money_any_more(
+    shop: Merchant, demo: Demo, pay_type: str
+) -> None:
+    opened = shop.pending(pay_type)
+    demo.scan(scannable(opened))
+
+    assert shop.call("close", syssn=opened["syssn"]).respcd == "0000"
+    with pytest.raises(AssertionError, match="control/confirm"):
+        demo.confirm(url=scannable(opened))
+    assert demo.held(opened["syssn"]) == 0
+
+
+def test_a_closes_own_number_is_not_listed(shop: Merchant) -> None:
+    closed = shop.call("close", syssn=shop.pending("800201")["syssn"])
+
+    assert shop.rows(syssn=closed["syssn"]) == []
+
+
+@pytest.mark.parametrize("pay_type", ONLINE)
+def test_a_closed_order_closes_again_with_the_first_answer(shop: Merchant, demo: Demo, pay_type: str) -> None:
+    opened = shop.pending(pay_type)
+    first = shop.call("close", syssn=opened["syssn"])
+    demo.advance(30)
+    again = shop.call("close", out_trade_no=opened["out_trade_no"], txamt="77", txdtm="2001-01-01 00:00:00")
+
+    assert again.members == first.members
+
+
+def test_ten_closes_at_once_are_one(shop: Merchant) -> None:
+    opened = shop.pending("800201")
+
+    answers = at_once(10, lambda _: shop.call("close", syssn=opened["syssn"]))
+    assert {answer.respcd for answer in answers} <= {"0000", "1145"}
+    assert len({answer["syssn"] for answer in answers}) == 1
+    shop.until(opened["syssn"], "1142", "2")
+
+
+@pytest.mark.parametrize("pay_type", ONLINE)
+def test_a_paid_order_is_not_closed_and_keeps_its_money(shop: Merchant, demo: Demo, pay_type: str) -> None:
+    opened = shop.paid(pay_type)
+
+    answer = refused(shop, opened, "1124")
+    assert answer["resperr"] == NOT_SUPPORTED
+    assert demo.held(opened["syssn"]) == 1000
+
+
+def test_a_refused_close_keeps_both_numbers_of_the_order_by_whichever_it_was_asked(shop: Merchant) -> None:
+    opened = shop.paid("800201")
+
+    for name in ("syssn", "out_trade_no"):
+        answer = shop.call("close", **{name: opened[name]})
+        assert answer.respcd == "1124"
+        assert answer["orig_syssn"] == opened["syssn"]
+        assert answer.members.get("out_trade_no") == opened["out_trade_no"], f"asked by {name}"
+
+
+@pytest.mark.parametrize("pay_type", ["800151", "800201"])
+def test_a_payer_who_was_faster_has_paid_even_if_nobody_knew(
+    shop: Merchant, demo: Demo, pay_type: str
+) -> None:
+    opened = shop.pending(pay_type)
+    demo.confirm(url=scannable(opened))
+
+    answer = shop.call("close", syssn=opened["syssn"])  # the wallet's notice may not be here yet
+    assert answer.respcd == "1124"
+    shop.until(opened["syssn"], "0000")
+    assert demo.held(opened["syssn"]) == 1000
+
+
+@pytest.mark.parametrize(("pay_type", "amount", "respcd"), [("800151", "1", "1124"), ("800201", "1", "1124")])
+def test_a_partly_refunded_order_is_not_closed(
+    shop: Merchant, pay_type: str, amount: str, respcd: str
+) -> None:
+    refused(shop, shop.refunded(pay_type, amount), respcd)
+
+
+def test_a_wholly_refunded_order_is_not_closed(shop: Merchant) -> None:
+    refused(shop, shop.refunded("800201"), "1125")
+
+
+@pytest.mark.parametrize("pay_type", ["800151", "800201"])
+def test_an_expired_order_is_expired_and_not_closed(shop: Merchant, pay_type: str) -> None:
+    answer = refused(shop, shop.expired(pay_type), "1181")
+
+    assert answer["resperr"] == "订单过期"
+
+
+@pytest.mark.parametrize("pay_type", OFFLINE)
+def test_barcode_payments_are_never_closed(shop: Merchant, pay_type: str) -> None:
+    for opened in (shop.paid(pay_type), shop.pending(pay_type), shop.open(pay_type, "insufficient")):
+        refused(shop, opened, "1124")
+
+
+def test_reversed_and_expired_barcode_payments_are_not_closed_either(shop: Merchant) -> None:
+    for opened in (shop.reversed("800208"), shop.closed("800208"), shop.expired("800208")):
+        refused(shop, opened, "1124")
+
+
+def test_an_unknown_order_is_unknown(shop: Merchant) -> None:
+    reference = new_reference()
+    answer = shop.call("close", out_trade_no=reference)
+
+    assert answer.respcd == "1136"
+    assert answer["resperr"] == "交易不存在或不在可操作时间内"
+    assert answer["out_trade_no"] == reference
+    assert shop.call("close", syssn="1" * 24).respcd == "1136"
+
+
+def test_numbers_of_two_orders_do_not_match(shop: Merchant) -> None:
+    first, second = shop.pending("800201"), shop.pending("800201")
+
+    answer = shop.call("close", syssn=first["syssn"], out_trade_no=second["out_trade_no"])
+    assert answer.respcd == "1126"
+    assert [shop.row(opened["syssn"])["respcd"] for opened in (first, second)] == ["1145", "1145"]
+
+
+def test_somebody_elses_order_does_not_exist(shop: Merchant, wechat_only: Merchant, chain: Merchant) -> None:
+    opened = shop.pending("800201")
+
+    for stranger in (wechat_only, chain):
+        for call in ("close", "reversal"):
+            assert stranger.call(call, syssn=opened["syssn"]).respcd == "1136"
+        assert stranger.rows(syssn=opened["syssn"]) == []
+        assert stranger.refund(opened, "1").respcd == "1136"

@@ -1,0 +1,124 @@
+"""Due rows are the queue: each is given to one worker, and again to another when its lease has ended."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tael.domain.outcome import Unknown
+from tael.domain.webhook import Style
+from tael.service.outcomes import record_outcome
+from tael.store.payments import Change
+from tael.store.reserving import Reservation, Reserved
+from tael.store.store import Store
+from tael.store.webhooks import Delivery, DueWebhook
+from tests.integration.test_recording import gateway_over
+from tests.support.store import current, opened, paid
+from tests.support.values import BARCODE, NOW, a_payment, a_refund, a_reversal, marked_for
+
+LEASE = timedelta(seconds=60)
+DUE = NOW + timedelta(hours=1)
+TABLES = ["payments", "refunds", "reversals", "webhooks"]
+Claim = Callable[[datetime, datetime, datetime, int], Awaitable[Sequence[Any]]]
+
+
+async def with_due_rows(store: Store, table: str, count: int) -> None:
+    """`count` due rows in `table`, and none elsewhere that it would claim."""
+    for _ in range(count):
+        match table:
+            case "payments":
+                await opened(store, a_payment())
+            case "refunds":
+                payment = await paid(store, a_payment())
+                ask = Reservation(a_refund(payment), payment.account_id, timedelta(days=9), False, NOW)
+                assert isinstance(await store.refunds.reserve(ask), Reserved)
+            case "reversals":
+                payment = await opened(store, a_payment(BARCODE))
+                reversal = a_reversal(payment)
+                async with store.payments.locked(payment.mchid, payment.syssn) as (connection, row):
+                    await store.reversals.insert(connection, reversal, Change(marked_for(row, reversal)))
+            case _:
+                await paid(store, a_payment())
+
+
+def claim_of(store: Store, table: str) -> Claim:
+    claim: Claim = getattr(store, table).claim_due
+    return claim
+
+
+def name_of(row: Any) -> str:
+    return str(row.cause if isinstance(row, DueWebhook) else row.syssn)
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_many_claimers_never_get_the_same_row(store: Store, other_store: Store, table: str) -> None:
+    await with_due_rows(store, table, 40)
+    real_now = datetime.now(UTC)
+    claimed = await asyncio.gather(
+        *(claim_of((store, other_store)[n % 2], table)(DUE, real_now, real_now + LEASE, 5) for n in range(16))
+    )
+    names = [name_of(row) for rows in claimed for row in rows]
+    assert len(names) == len(set(names))
+    assert all(len(rows) <= 5 for rows in claimed)
+    rest = await claim_of(store, table)(
+        DUE, real_now, real_now + LEASE, 50
+    )  # skipped while another had its lock
+    assert len(names) + len(rest) == 40
+    assert await claim_of(store, table)(DUE, real_now, real_now + LEASE, 50) == []
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_a_row_whose_worker_died_is_given_again_when_its_lease_has_ended(
+    store: Store, table: str
+) -> None:
+    await with_due_rows(store, table, 1)
+    claim = claim_of(store, table)
+    real_now = datetime.now(UTC)
+    (first,) = await claim(DUE, real_now, real_now + LEASE, 50)
+    assert await claim(DUE + timedelta(days=1), real_now + LEASE, real_now + 2 * LEASE, 50) == []
+    after = real_now + LEASE + timedelta(microseconds=1)
+    (again,) = await claim(DUE, after, after + LEASE, 50)
+    assert again == first
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_what_is_not_due_is_not_claimed(store: Store, table: str) -> None:
+    await with_due_rows(store, table, 3)
+    real_now = datetime.now(UTC)
+    early = NOW - timedelta(microseconds=1)
+    assert await claim_of(store, table)(early, real_now, real_now + LEASE, 50) == []
+
+
+async def test_the_longest_overdue_come_first(store: Store) -> None:
+    late = [await opened(store, a_payment(check_at=NOW + timedelta(seconds=n))) for n in (3, 1, 2)]
+    real_now = datetime.now(UTC)
+    claimed = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 2)
+    assert {payment.syssn for payment in claimed} == {late[1].syssn, late[2].syssn}
+
+
+async def test_recording_an_answer_ends_the_lease(store: Store) -> None:
+    payment = await opened(store, a_payment())
+    real_now = datetime.now(UTC)
+    (claimed,) = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 50)
+    after = await record_outcome(claimed, Unknown("timeout"), gateway_over(store))
+    assert after.check_at is not None
+    (again,) = await store.payments.claim_due(after.check_at, real_now, real_now + LEASE, 50)
+    assert again == await current(store, payment)
+
+
+async def test_a_webhook_is_due_until_it_is_delivered_and_keeps_its_bytes(store: Store) -> None:
+    await paid(store, a_payment())
+    real_now = datetime.now(UTC)
+    (first,) = await store.webhooks.claim_due(DUE, real_now, real_now + LEASE, 50)
+    await store.webhooks.fix_body(first, Style.OLD, b"first")
+    await store.webhooks.fix_body(first, Style.NEW, b"second")
+    await store.webhooks.report([Delivery(first, "DUE", "HTTP 500", DUE, None)])
+    (again,) = await store.webhooks.claim_due(DUE, real_now, real_now + LEASE, 50)
+    assert (again.style, again.body, again.attempts) == (Style.OLD, b"first", 1)
+    await store.webhooks.report([Delivery(again, "DELIVERED", "acknowledged", None, DUE)])
+    assert await store.webhooks.claim_due(DUE + timedelta(days=9), real_now, real_now + LEASE, 50) == []
+    (told,) = await store.webhooks.of_causes(first.mchid, [first.cause])
+    assert (told.state, told.attempts, told.last_result) == ("DELIVERED", 2, "acknowledged")
+    assert (told.deliver_at, told.delivered_at) == (None, DUE)

@@ -1,0 +1,144 @@
+"""What the database itself holds, whatever the code above it does."""
+
+from dataclasses import replace
+
+import asyncpg
+import pytest
+
+from tael.domain.account import WeChatAccount
+from tael.store.merchants import AlreadyThere
+from tael.store.store import Store
+from tests.support.store import opened, paid
+from tests.support.values import (
+    BARCODE,
+    MCHID,
+    NOW,
+    a_merchant,
+    a_payment,
+    a_wechat_account,
+    an_alipay_account,
+    an_app,
+)
+
+
+@pytest.fixture
+async def second_mchid(store: Store) -> str:
+    """A merchant without any account."""
+    await store.merchants.add_merchant(a_merchant("mch2"), NOW)
+    return "mch2"
+
+
+async def test_a_merchant_has_at_most_one_wechat_account(store: Store) -> None:
+    with pytest.raises(AlreadyThere, match="this wallet for this scene"):
+        await store.accounts.add(a_wechat_account("another", sub_mch_id="1900000199"), NOW)
+
+
+@pytest.mark.parametrize("scene", ["online", "offline"])
+async def test_a_merchant_has_at_most_one_alipay_account_per_scene(store: Store, scene: str) -> None:
+    assert scene in ("online", "offline")
+    another = an_alipay_account(
+        "another", scene="online" if scene == "online" else "offline", pid="2088000000000009"
+    )
+    with pytest.raises(AlreadyThere, match="this wallet for this scene"):
+        await store.accounts.add(another, NOW)
+
+
+async def test_a_pid_belongs_to_one_merchant_and_one_scene(store: Store, second_mchid: str) -> None:
+    taken = an_alipay_account("another", second_mchid, "offline", pid="2088000000000001")
+    with pytest.raises(AlreadyThere, match="this PID"):
+        await store.accounts.add(taken, NOW)
+
+
+async def test_a_sub_merchant_belongs_to_one_merchant(store: Store, second_mchid: str) -> None:
+    with pytest.raises(AlreadyThere, match="sub-merchant"):
+        await store.accounts.add(a_wechat_account("another", second_mchid), NOW)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "scene = 'both' WHERE wallet = 'alipay'",
+        "scene = 'online' WHERE wallet = 'wechat'",
+        "pid = NULL WHERE wallet = 'alipay'",
+    ],
+)
+async def test_a_scene_fits_its_wallet(store: Store, change: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="scene_of_wallet"):
+        await store.database.execute(f"UPDATE wallet_account SET {change}")
+
+
+async def test_an_account_and_a_merchant_belong_to_somebody(store: Store) -> None:
+    with pytest.raises(LookupError, match="no merchant nobody"):
+        await store.accounts.add(an_alipay_account("another", "nobody", pid="2088000000000009"), NOW)
+    with pytest.raises(LookupError, match="no app nobody"):
+        await store.merchants.add_merchant(a_merchant("mch3", "nobody"), NOW)
+
+
+async def test_an_app_is_there_once_and_has_one_default_merchant(store: Store) -> None:
+    with pytest.raises(AlreadyThere):
+        await store.merchants.add_app(an_app(), NOW)
+    await store.merchants.add_merchant(a_merchant("default1", is_default=True), NOW)
+    with pytest.raises(AlreadyThere):
+        await store.merchants.add_merchant(a_merchant("default2", is_default=True), NOW)
+
+
+async def test_accounts_are_read_back_as_they_were_added(store: Store) -> None:
+    accounts = {account.account_id: account for account in await store.accounts.all()}
+    assert accounts["wechat1"] == a_wechat_account()
+    assert accounts["alipay-online"] == an_alipay_account("alipay-online")
+    assert await store.accounts.by_id("wechat1") == a_wechat_account()
+    assert await store.accounts.by_id("nobody") is None
+    assert len(await store.accounts.of_app("app1")) == 3
+    assert await store.accounts.of_app("nobody") == []
+
+
+async def test_a_provider_that_is_named_again_is_renewed(store: Store, second_mchid: str) -> None:
+    fresh = a_wechat_account("another", second_mchid, sub_mch_id="1900000199")
+    renewed = replace(fresh, provider=replace(fresh.provider, appid="wx9999999999999999"))
+    await store.accounts.add(renewed, NOW)
+    first = await store.accounts.by_id("wechat1")
+    assert isinstance(first, WeChatAccount)
+    assert first.provider == renewed.provider
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "refunded_minor = 101",
+        "reserved_minor = 101",
+        "refunded_minor = 60, reserved_minor = 41",
+        "refunded_minor = -1",
+        "reserved_minor = -1",
+        "refund_count = -1",
+        "refunded_minor = 1, state = 'CLOSED'",
+    ],
+)
+async def test_never_more_goes_back_than_came(store: Store, change: str) -> None:
+    payment = await paid(store, a_payment())
+    with pytest.raises(asyncpg.CheckViolationError, match="never_more_back_than_came"):
+        await store.database.execute(f"UPDATE payment SET {change} WHERE syssn = $1", payment.syssn)
+
+
+@pytest.mark.parametrize("column", ["refunded_minor", "reserved_minor"])
+async def test_nothing_goes_back_of_what_was_not_paid(store: Store, column: str) -> None:
+    payment = await opened(store, a_payment())
+    with pytest.raises(asyncpg.CheckViolationError, match="never_more_back_than_came"):
+        await store.database.execute(f"UPDATE payment SET {column} = 1 WHERE syssn = $1", payment.syssn)
+
+
+async def test_one_cause_has_one_entry_of_a_kind(store: Store) -> None:
+    payment = await paid(store, a_payment())
+    copy = "INSERT INTO ledger_entry SELECT * FROM ledger_entry WHERE cause = $1"
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await store.database.execute(copy, payment.syssn)
+    assert len(await store.database.fetch("SELECT 1 FROM ledger_entry")) == 1
+
+
+async def test_a_payment_has_one_reversal_at_a_time(store: Store) -> None:
+    payment = await paid(store, a_payment(BARCODE))
+    insert = """INSERT INTO reversal (mchid, syssn, payment_syssn, amount_minor, client_time, created_at, changed_at,
+        state, respcd, wallet_code, checks, version) VALUES ($1, $2, $3, 0, '', $4, $4, $5, '', '', 0, 1)"""
+    await store.database.execute(insert, MCHID, "r1", payment.syssn, NOW, "FAILED")
+    await store.database.execute(insert, MCHID, "r2", payment.syssn, NOW, "PENDING")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await store.database.execute(insert, MCHID, "r3", payment.syssn, NOW, "DONE")

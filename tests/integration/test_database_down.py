@@ -1,0 +1,109 @@
+"""A database that cannot be reached: everybody is told so at once, and all goes on by itself when it is back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tael.domain.payment import State
+from tael.jobs.runner import Job, run_once
+from tael.store.database import Database, StoreUnavailable
+from tael.store.store import Store
+from tests.support.alipay import TestClock
+from tests.support.postgres import free_ports
+from tests.support.store import Wire, being_paid, count_of, current, entered_store, opened
+from tests.support.values import NOW, a_payment
+
+
+@pytest.fixture
+async def wire(database_url: str) -> AsyncIterator[Wire]:
+    async with Wire(database_url) as joined:
+        yield joined
+
+
+@pytest.fixture
+async def far_store(wire: Wire, store: Store) -> AsyncIterator[Store]:
+    """A store behind a wire that can be cut; `store` reaches the same database directly."""
+    async with entered_store(wire.url) as entered:
+        yield entered
+
+
+async def test_a_process_may_start_before_its_database() -> None:
+    (port,) = free_ports(1)
+    async with Database(f"postgresql://nobody@127.0.0.1:{port}/nothing") as database:
+        with pytest.raises(StoreUnavailable):
+            await database.fetch("SELECT 1")
+
+
+async def test_while_the_wire_is_cut_everybody_is_told_and_afterwards_all_goes_on(
+    wire: Wire, far_store: Store, store: Store
+) -> None:
+    payment = await opened(far_store, a_payment())
+    await wire.cut()
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await far_store.payments.by_syssn(payment.mchid, payment.syssn)
+    answers = await asyncio.gather(
+        *(far_store.payments.open(a_payment()) for _ in range(20)),
+        far_store.payments.record(being_paid(payment)),
+        far_store.serials.syssn(NOW),
+        return_exceptions=True,
+    )
+    assert {type(answer) for answer in answers} == {StoreUnavailable}
+    assert await count_of(store, "payment") == 1
+    await wire.join()
+    assert await far_store.payments.record(being_paid(payment))
+    assert await far_store.payments.open(a_payment())
+    assert (await current(store, payment)).state is State.PAID
+
+
+async def test_a_wire_cut_inside_a_transaction_leaves_nothing_of_it(
+    wire: Wire, far_store: Store, store: Store
+) -> None:
+    payment = await opened(far_store, a_payment())
+
+    async def cut_halfway() -> None:
+        async with far_store.payments.locked(payment.mchid, payment.syssn) as (connection, _):
+            await far_store.payments.write(connection, being_paid(payment))
+            await wire.cut()
+            await connection.fetch("SELECT 1")
+
+    with pytest.raises(StoreUnavailable):
+        await cut_halfway()
+    assert await current(store, payment) == payment
+    assert await count_of(store, "ledger_entry") == 0
+    await wire.join()
+    assert await far_store.payments.record(being_paid(payment))
+
+
+async def test_a_server_that_ends_its_connections_is_found_again(far_store: Store, store: Store) -> None:
+    payment = await opened(far_store, a_payment())
+    await store.database.fetch(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    answers = []
+    for _ in range(12):  # at most once per connection of the pool, and then never again
+        try:
+            answers.append(await far_store.payments.by_syssn(payment.mchid, payment.syssn))
+        except StoreUnavailable:
+            answers.clear()
+    assert answers[-3:] == [payment] * 3
+
+
+async def test_a_job_says_that_the_store_is_gone_and_works_again_when_it_is_back(
+    wire: Wire, far_store: Store
+) -> None:
+    payment = await opened(far_store, a_payment(check_at=NOW))
+    done: list[str] = []
+
+    async def do(row: object) -> None:
+        done.append(repr(row))
+
+    job = Job("test", far_store.payments.claim_due, do)
+    await wire.cut()
+    with pytest.raises(StoreUnavailable):
+        await run_once(job, TestClock(NOW))
+    await wire.join()
+    assert await run_once(job, TestClock(NOW)) == 1
+    assert payment.syssn in done[0]

@@ -1,0 +1,173 @@
+"""Recording what a wallet said: decided on one version, written once, with everything that follows from it."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tael.domain import respcd
+from tael.domain.outcome import AwaitingPayer, Closed, Paid, Refusal, Refused, Unknown
+from tael.domain.payment import Payment, State
+from tael.service.directory import Directory
+from tael.service.gateway import FirstAnswers, Gateway
+from tael.service.outcomes import record_notice, record_outcome
+from tael.store.payments import Change
+from tael.store.store import Store
+from tael.transport import Transport
+from tests.support.alipay import TestClock
+from tests.support.store import all_entries, being_paid, count_of, current, opened, paid
+from tests.support.values import AMOUNT, NOW, a_payment
+
+PAID = Paid(AMOUNT, "wallet-1", "payer-1", NOW)
+
+
+def gateway_over(store: Store) -> Gateway:
+    """A gateway that asks no wallet and calls no merchant."""
+    return Gateway(
+        store, {}, Directory(store), Transport(), TestClock(NOW), "http://127.0.0.1", FirstAnswers()
+    )
+
+
+@pytest.fixture
+def gateway(store: Store) -> Gateway:
+    return gateway_over(store)
+
+
+@pytest.fixture
+async def payment(store: Store) -> Payment:
+    return await opened(store, a_payment())
+
+
+async def test_a_decision_on_an_old_version_is_not_written(store: Store, payment: Payment) -> None:
+    assert await store.payments.record(Change(replace(payment, checks=1)))
+    assert not await store.payments.record(being_paid(payment))
+    stands = await current(store, payment)
+    assert (stands.state, stands.checks, stands.version) == (State.PENDING, 1, 2)
+    assert await count_of(store, "ledger_entry") == await count_of(store, "webhook") == 0
+
+
+async def test_two_decisions_in_one_batch_are_one_and_the_other_is_told(
+    store: Store, payment: Payment
+) -> None:
+    others = [await opened(store, a_payment()) for _ in range(20)]
+    failed = Change(replace(payment, state=State.FAILED, respcd=respcd.BALANCE))
+    changes = [being_paid(payment), failed, *map(being_paid, others)]
+    assert await asyncio.gather(*map(store.payments.record, changes)) == [True, False] + [True] * 20
+    assert (await current(store, payment)).state is State.PAID
+    assert len(await all_entries(store)) == await count_of(store, "webhook") == 21
+
+
+async def test_a_decision_that_cannot_be_written_fails_alone(store: Store, payment: Payment) -> None:
+    others = [await opened(store, a_payment()) for _ in range(5)]
+    bad = Change(replace(payment, wallet_ref="\x00"))
+    answers = await asyncio.gather(
+        *map(store.payments.record, [bad, *map(being_paid, others)]), return_exceptions=True
+    )
+    assert isinstance(answers[0], Exception)
+    assert answers[1:] == [True] * 5
+
+
+async def test_the_same_news_twice_is_one_entry_and_one_webhook(
+    store: Store, gateway: Gateway, payment: Payment
+) -> None:
+    for tell in (record_outcome, record_notice, record_outcome, record_notice):
+        after = await tell(payment, PAID, gateway)
+        assert after.state is State.PAID
+    (entry,) = await all_entries(store)
+    assert (entry.cause, entry.amount) == (payment.syssn, AMOUNT)
+    assert await count_of(store, "webhook") == 1
+
+
+async def test_the_same_news_by_many_roads_at_once_is_one_entry_and_one_webhook(
+    store: Store, other_store: Store, gateway: Gateway, payment: Payment
+) -> None:
+    gateways = (gateway, gateway_over(other_store))
+    answers = await asyncio.gather(*(record_outcome(payment, PAID, gateways[n % 2]) for n in range(30)))
+    assert {answer.state for answer in answers} == {State.PAID}
+    assert len(await all_entries(store)) == await count_of(store, "webhook") == 1
+    stands = await current(store, payment)
+    assert (stands.wallet_ref, stands.payer_ref, stands.paid_at) == ("wallet-1", "payer-1", NOW)
+
+
+async def test_who_lost_decides_again_under_the_lock(
+    store: Store, gateway: Gateway, payment: Payment
+) -> None:
+    await record_outcome(payment, Closed(), gateway)
+    assert (await current(store, payment)).state is State.EXPIRED
+    after = await record_outcome(payment, PAID, gateway)  # decided on the version before
+    assert after.state is State.PAID
+    assert after == await current(store, payment)
+    assert len(await all_entries(store)) == 1
+
+
+async def test_a_latecomer_does_not_undo_what_is_decided(
+    store: Store, gateway: Gateway, payment: Payment
+) -> None:
+    await record_outcome(payment, PAID, gateway)
+    for late in (Closed(), Refused(Refusal.OTHER, "X"), Unknown("timeout"), AwaitingPayer()):
+        after = await record_outcome(payment, late, gateway)
+        assert (after.state, after) == (State.PAID, await current(store, payment))
+    assert len(await all_entries(store)) == 1
+
+
+async def test_paid_and_refused_at_once_leave_one_state_that_the_ledger_agrees_with(
+    store: Store, other_store: Store, gateway: Gateway
+) -> None:
+    payments = [await opened(store, a_payment()) for _ in range(20)]
+    refused = Refused(Refusal.OTHER, "X")
+    other = gateway_over(other_store)
+    await asyncio.gather(
+        *(record_outcome(p, PAID, gateway) for p in payments),
+        *(record_outcome(p, refused, other) for p in payments),
+    )
+    states = {payment.syssn: (await current(store, payment)).state for payment in payments}
+    assert set(states.values()) <= {State.PAID, State.FAILED}
+    causes = {entry.cause for entry in await all_entries(store)}
+    assert causes == {syssn for syssn, state in states.items() if state is State.PAID}
+
+
+async def test_a_question_is_written_whatever_was_answered(
+    store: Store, gateway: Gateway, payment: Payment
+) -> None:
+    after = await record_outcome(payment, Unknown("timeout"), gateway)
+    assert after == await current(store, payment)
+    assert (after.state, after.checks, after.is_answered, after.version) == (State.PENDING, 1, True, 2)
+    assert after.check_at is not None
+    assert after.check_at > NOW
+
+
+async def test_no_webhook_is_written_for_an_app_that_wants_none(store: Store, gateway: Gateway) -> None:
+    payment = await opened(store, a_payment(tells_merchant=False))
+    await record_outcome(payment, PAID, gateway)
+    assert len(await all_entries(store)) == 1
+    assert await count_of(store, "webhook") == 0
+
+
+async def test_other_money_is_recorded_nowhere(store: Store, gateway: Gateway, payment: Payment) -> None:
+    wrong = replace(PAID, amount=replace(AMOUNT, amount_minor=1))
+    assert (await record_notice(payment, wrong, gateway)) == payment == await current(store, payment)
+    assert await all_entries(store) == []
+
+
+async def test_an_outcome_leaves_the_sums_of_refunds_alone(store: Store, gateway: Gateway) -> None:
+    before = await paid(store, a_payment())
+    await store.database.execute(
+        "UPDATE payment SET refunded_minor = 30, reserved_minor = 20, refund_count = 2"
+    )
+    await record_outcome(before, Unknown("asked again"), gateway)
+    stands = await current(store, before)
+    assert (stands.refunded_minor, stands.reserved_minor, stands.refund_count) == (30, 20, 2)
+
+
+async def test_an_impatient_merchant_hurries_a_pending_payment_but_not_at_every_question(
+    store: Store, gateway: Gateway, payment: Payment
+) -> None:
+    await store.payments.hurry(payment.mchid, [payment.syssn], NOW, NOW)
+    assert (await current(store, payment)).check_at == payment.check_at  # its first question is still out
+    asked = await record_outcome(payment, AwaitingPayer(), gateway)
+    await store.payments.hurry(payment.mchid, [payment.syssn], NOW + timedelta(seconds=1), NOW)
+    assert (await current(store, payment)).check_at == asked.check_at
+    later = NOW + timedelta(seconds=3)
+    await store.payments.hurry(payment.mchid, [payment.syssn], later, later - timedelta(seconds=1))
+    assert (await current(store, payment)).check_at == later

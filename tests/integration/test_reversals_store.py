@@ -1,0 +1,100 @@
+"""Reversals in the store: both rows in one commit, under the payment's lock."""
+
+import asyncio
+from dataclasses import replace
+
+import asyncpg
+import pytest
+
+from tael.domain.ledger import reversal_entry
+from tael.domain.outcome import ReversalAction, Reversed
+from tael.domain.payment import Payment, State
+from tael.domain.reversal import ReversalOrder, ReversalState, settle_reversal
+from tael.store.payments import Change
+from tael.store.store import Store
+from tests.support.store import all_entries, current, opened, paid
+from tests.support.values import BARCODE, MCHID, NOW, a_payment, a_reversal, marked_for
+
+
+async def intended(store: Store, payment: Payment) -> ReversalOrder:
+    """A reversal of `payment` once it is in the table."""
+    async with store.payments.locked(payment.mchid, payment.syssn) as (connection, now_there):
+        reversal = a_reversal(now_there)
+        await store.reversals.insert(connection, reversal, Change(marked_for(now_there, reversal)))
+    return reversal
+
+
+async def test_an_intent_marks_its_payment_and_reserves_what_was_paid(store: Store) -> None:
+    payment = await paid(store, a_payment(BARCODE))
+    reversal = await intended(store, payment)
+    stands = await current(store, payment)
+    assert (stands.reversal_syssn, stands.reserved_minor, stands.is_reversed) == (reversal.syssn, 100, False)
+    assert await store.reversals.by_syssn(MCHID, reversal.syssn) == reversal
+    assert await store.reversals.of_payment(MCHID, payment.syssn) == [reversal]
+    assert await store.reversals.by_syssn(MCHID, "nothing") is None
+
+
+@pytest.mark.parametrize("is_paid", [True, False])
+async def test_what_was_decided_is_written_into_both_rows_with_its_entry(store: Store, is_paid: bool) -> None:
+    payment = await (paid if is_paid else opened)(store, a_payment(BARCODE))
+    reversal = await intended(store, payment)
+    action = ReversalAction.REFUNDED if is_paid else ReversalAction.CLOSED
+    async with store.reversals.locked(MCHID, payment.syssn, reversal.syssn) as locked:
+        done, after = settle_reversal(locked.reversal, locked.payment, Reversed(action), at=NOW)
+        entries = (reversal_entry(after, done.syssn, NOW),) if is_paid else ()
+        await store.reversals.write(locked.connection, done, Change(after, entries))
+    assert await store.reversals.by_syssn(MCHID, reversal.syssn) == replace(done, version=2)
+    stands = await current(store, payment)
+    assert stands == replace(after, version=after.version + 1)
+    assert stands.state is (State.PAID if is_paid else State.CLOSED)
+    assert (stands.refunded_minor, stands.reserved_minor) == ((100, 0) if is_paid else (0, 0))
+    assert len(await all_entries(store)) == (2 if is_paid else 0)
+
+
+async def test_nothing_is_written_if_the_transaction_fails(store: Store) -> None:
+    payment = await paid(store, a_payment(BARCODE))
+    reversal = a_reversal(payment)
+
+    async def fail_halfway() -> None:
+        async with store.payments.locked(MCHID, payment.syssn) as (connection, now_there):
+            await store.reversals.insert(connection, reversal, Change(marked_for(now_there, reversal)))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail_halfway()
+    assert await current(store, payment) == payment
+    assert await store.reversals.of_payment(MCHID, payment.syssn) == []
+
+
+async def test_two_at_once_are_one(store: Store, other_store: Store) -> None:
+    payment = await paid(store, a_payment(BARCODE))
+
+    async def try_it(where: Store) -> str:
+        async with where.payments.locked(MCHID, payment.syssn) as (connection, now_there):
+            if now_there.reversal_syssn:
+                return now_there.reversal_syssn
+            reversal = a_reversal(now_there)
+            await where.reversals.insert(connection, reversal, Change(marked_for(now_there, reversal)))
+            return reversal.syssn
+
+    answers = await asyncio.gather(*(try_it((store, other_store)[n % 2]) for n in range(10)))
+    assert len(set(answers)) == 1
+    assert len(await store.reversals.of_payment(MCHID, payment.syssn)) == 1
+
+
+async def test_a_second_live_reversal_is_refused_by_the_table_and_a_failed_one_is_not_in_its_way(
+    store: Store,
+) -> None:
+    payment = await opened(store, a_payment(BARCODE))
+    first = await intended(store, payment)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await intended(store, payment)
+    async with store.reversals.locked(MCHID, payment.syssn, first.syssn) as locked:
+        failed = replace(locked.reversal, state=ReversalState.FAILED, check_at=None)
+        await store.reversals.write(
+            locked.connection, failed, Change(replace(locked.payment, reversal_syssn=""))
+        )
+    second = await intended(store, payment)
+    states = [reversal.state for reversal in await store.reversals.of_payment(MCHID, payment.syssn)]
+    assert states == [ReversalState.FAILED, ReversalState.PENDING]
+    assert (await current(store, payment)).reversal_syssn == second.syssn

@@ -1,0 +1,195 @@
+"""Any history of a payment, with doubles, latecomers and contradictions: the sums hold at every moment.
+
+Pure: what the store does in its statements (reserving, and moving sums when a refund is decided) is done here by hand.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tael.domain.ledger import Entry, EntryKind
+from tael.domain.money import Money
+from tael.domain.outcome import (
+    Again,
+    AwaitingPayer,
+    Closed,
+    NotSent,
+    Outcome,
+    Paid,
+    Refunded,
+    RefundOutcome,
+    RefundPending,
+    RefundStuck,
+    Refusal,
+    Refused,
+    Reversal,
+    ReversalAction,
+    Reversed,
+    Unknown,
+)
+from tael.domain.payment import ALLOWED, Payment, State, reschedule, settle, shown_cancel, shown_respcd
+from tael.domain.paytype import PAY_TYPES, PayType
+from tael.domain.refund import Refund, RefundState, refusal_to_refund, reschedule_refund, settle_refund
+from tael.domain.respcd import TABLE
+from tael.domain.reversal import (
+    ReversalOrder,
+    ReversalState,
+    refusal_to_reverse,
+    reschedule_reversal,
+    settle_reversal,
+)
+from tael.service.outcomes import consequences, refund_consequences
+from tael.service.reversals import reversal_consequences
+from tests.support.values import AMOUNT, NOW, a_payment, a_refund, a_reversal, marked_for
+
+WINDOW = timedelta(days=365)
+REFUSALS = st.builds(Refused, st.sampled_from(list(Refusal)), st.just("THEIRS"))
+MONEYS = st.sampled_from([None, AMOUNT, AMOUNT, Money(1, "HKD"), Money(100, "CNY")])
+OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
+    st.builds(Paid, MONEYS, st.sampled_from(["", "w1", "w2"]), st.just("payer"), st.just(NOW)),
+    st.sampled_from([AwaitingPayer(), Closed(), NotSent(""), Unknown("")]),
+    REFUSALS,
+)
+REFUND_OUTCOMES: st.SearchStrategy[RefundOutcome] = st.one_of(
+    st.builds(Refunded, st.sampled_from([None, Money(7, "USD")]), st.just("wr"), st.just(NOW)),
+    st.sampled_from([RefundPending("wr"), RefundStuck("CHANGE"), NotSent(""), Unknown("")]),
+    REFUSALS,
+)
+REVERSALS: st.SearchStrategy[Reversal] = st.one_of(
+    st.builds(Reversed, st.sampled_from(list(ReversalAction))),
+    st.sampled_from([Again(""), NotSent(""), Unknown("")]),
+    REFUSALS,
+)
+
+
+class History(RuleBasedStateMachine):
+    """One payment with everything that may happen to it, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.payment: Payment = a_payment()
+        self.refunds: list[Refund] = []
+        self.reversals: list[ReversalOrder] = []
+        self.entries: list[Entry] = []
+        self.webhooks = 0
+
+    @initialize(pay_type=st.sampled_from(list(PAY_TYPES.values())))
+    def open(self, pay_type: PayType) -> None:
+        self.payment = a_payment(pay_type)
+
+    @rule(seconds=st.integers(1, 5_000))
+    def time_passes(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule(outcome=OUTCOMES, is_first=st.booleans(), times=st.integers(1, 3))
+    def the_wallet_speaks(self, outcome: Outcome, is_first: bool, times: int) -> None:
+        for _ in range(times):
+            after = reschedule(settle(self.payment, outcome, at=self.now, is_first=is_first), self.now)
+            change = consequences(self.payment, after)
+            self.write(after, change.entries)
+            self.webhooks += len(change.webhooks)
+
+    @precondition(lambda self: self.payment.pay_type.is_online and self.payment.state is State.PENDING)
+    @rule()
+    def the_merchant_closes(self) -> None:
+        self.payment = replace(self.payment, close_syssn="close")
+
+    @rule(amount_minor=st.integers(1, 120))
+    def the_merchant_refunds(self, amount_minor: int) -> None:
+        if refusal_to_refund(self.payment, amount_minor, self.now, WINDOW) is not None:
+            return
+        self.refunds.append(a_refund(self.payment, amount=Money(amount_minor, "HKD")))
+        self.payment = replace(
+            self.payment,
+            reserved_minor=self.payment.reserved_minor + amount_minor,
+            refund_count=self.payment.refund_count + 1,
+        )
+
+    @precondition(lambda self: self.refunds)
+    @rule(which=st.integers(0), outcome=REFUND_OUTCOMES, is_first=st.booleans())
+    def the_wallet_speaks_of_a_refund(self, which: int, outcome: RefundOutcome, is_first: bool) -> None:
+        place = which % len(self.refunds)
+        before = self.refunds[place]
+        after = reschedule_refund(settle_refund(before, outcome, at=self.now, is_first=is_first), self.now)
+        change = refund_consequences(self.payment, before, after)
+        self.refunds[place] = after
+        if change.is_decided:
+            is_done = after.state is RefundState.DONE
+            moved = replace(
+                self.payment,
+                reserved_minor=self.payment.reserved_minor - after.amount.amount_minor,
+                refunded_minor=self.payment.refunded_minor + (after.amount.amount_minor if is_done else 0),
+                refund_count=self.payment.refund_count - (0 if is_done else 1),
+            )
+            self.write(moved, change.entries)
+
+    @precondition(lambda self: not self.payment.reversal_syssn)
+    @rule()
+    def the_merchant_reverses(self) -> None:
+        if refusal_to_reverse(self.payment) is not None:
+            return
+        self.reversals.append(a_reversal(self.payment))
+        self.payment = marked_for(self.payment, self.reversals[-1])
+
+    @precondition(lambda self: self.reversals)
+    @rule(which=st.integers(0), outcome=REVERSALS, is_first=st.booleans())
+    def the_wallet_speaks_of_a_reversal(self, which: int, outcome: Reversal, is_first: bool) -> None:
+        place = which % len(self.reversals)
+        before = self.reversals[place]
+        settled, after = settle_reversal(before, self.payment, outcome, at=self.now, is_first=is_first)
+        self.reversals[place] = reschedule_reversal(settled, self.now)
+        self.write(after, reversal_consequences(self.payment, after, settled).entries)
+
+    def write(self, after: Payment, entries: tuple[Entry, ...]) -> None:
+        assert after.state is self.payment.state or after.state in ALLOWED[self.payment.state]
+        assert not (self.payment.is_reversed and not after.is_reversed)
+        self.payment = after
+        self.entries += entries
+
+    @invariant()
+    def never_more_goes_back_than_came(self) -> None:
+        came = self.payment.amount.amount_minor if self.payment.state is State.PAID else 0
+        assert min(self.payment.refunded_minor, self.payment.reserved_minor, self.payment.refund_count) >= 0
+        assert self.payment.refunded_minor + self.payment.reserved_minor <= came
+
+    @invariant()
+    def the_ledger_is_what_came_less_what_went_back(self) -> None:
+        came = self.payment.amount.amount_minor if self.payment.state is State.PAID else 0
+        net = sum(
+            entry.amount.amount_minor * (1 if entry.kind is EntryKind.PAYMENT else -1)
+            for entry in self.entries
+        )
+        assert net == came - self.payment.refunded_minor
+
+    @invariant()
+    def one_cause_moves_money_once(self) -> None:
+        causes = [(entry.cause, entry.kind) for entry in self.entries]
+        assert len(set(causes)) == len(causes)
+        assert self.webhooks <= 1
+
+    @invariant()
+    def what_is_promised_is_what_is_undecided(self) -> None:
+        refunds = [r.amount.amount_minor for r in self.refunds if r.state is RefundState.PROCESSING]
+        reversals = [r.amount_minor for r in self.reversals if r.state is ReversalState.PENDING]
+        assert self.payment.reserved_minor == sum(refunds) + sum(reversals)
+        assert len(reversals) <= 1
+
+    @invariant()
+    def what_is_undecided_is_asked_about(self) -> None:
+        if self.payment.state is State.PENDING:
+            assert self.payment.check_at is not None
+        assert all((r.check_at is not None) == (r.state is RefundState.PROCESSING) for r in self.refunds)
+        assert all((r.check_at is not None) == (r.state is ReversalState.PENDING) for r in self.reversals)
+
+    @invariant()
+    def a_query_always_has_an_answer(self) -> None:
+        assert TABLE[shown_respcd(self.payment)].emitted
+        assert shown_cancel(self.payment) in ("0", "1", "2")
+
+
+TestHistories = History.TestCase
+TestHistories.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)

@@ -1,0 +1,129 @@
+"""A process that dies at its n-th word to the outside: to the database, a wallet, or a merchant.
+
+Dead means dead: whatever the code does afterwards, nothing of it leaves the process.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from tael.channels.base import Acknowledgement, Channel, Notice, Order, RefundOrder
+from tael.domain.account import Account
+from tael.domain.outcome import Outcome, RefundOutcome, Reversal
+from tael.store.database import Database
+from tael.transport import Answer, Result, Transport
+
+if TYPE_CHECKING:
+    from tael.store.database import Connection
+
+
+class Crash(Exception):
+    """The process is gone."""
+
+
+class Side(StrEnum):
+    """Whether the last word was still heard."""
+
+    BEFORE = "before"  #: nothing was said
+    AFTER = "after"  #: it was said and done, and the answer was lost
+
+
+@dataclass
+class Process:
+    """Counts what leaves it and dies at number `dies_at`; never, if that is 0."""
+
+    dies_at: int = 0
+    side: Side = Side.BEFORE
+    said: int = 0
+    is_dead: bool = False
+
+    @asynccontextmanager
+    async def word(self) -> AsyncIterator[None]:
+        """Around everything that leaves the process."""
+        if self.is_dead:
+            raise Crash
+        self.said += 1
+        is_last = self.said == self.dies_at
+        if is_last and self.side is Side.BEFORE:
+            self.is_dead = True
+            raise Crash
+        yield
+        if is_last:
+            self.is_dead = True
+            raise Crash
+
+
+class CrashingDatabase(Database):
+    """`real` as the process reaches it. Its connections are lent by `real`, so that a new process begins quickly."""
+
+    def __init__(self, real: Database, process: Process) -> None:
+        super().__init__("")
+        self._real = real
+        self._process = process
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["Connection"]:
+        async with self._process.word(), self._real.connection() as connection:
+            yield connection
+
+
+class CrashingTransport(Transport):
+    """Merchants who acknowledge everything; `heard` is what reached them."""
+
+    __slots__ = ("_process", "heard")
+
+    def __init__(self, process: Process, heard: list[bytes]) -> None:
+        super().__init__()
+        self._process = process
+        self.heard = heard
+
+    async def call(self, method: str, url: str, *, body: bytes = b"", **_: Any) -> Result:
+        async with self._process.word():
+            self.heard.append(body)
+            return Answer(200, {}, b"SUCCESS")
+
+
+class CrashingChannel:
+    """A wallet as the process reaches it."""
+
+    def __init__(self, channel: Channel, process: Process) -> None:
+        self._channel = channel
+        self._process = process
+        self.acknowledgement: Acknowledgement = channel.acknowledgement
+        self.reversal_after: timedelta = channel.reversal_after
+
+    def deadline(self, order: Order) -> datetime:
+        return self._channel.deadline(order)
+
+    async def open(self, order: Order) -> Outcome:
+        async with self._process.word():
+            return await self._channel.open(order)
+
+    async def query(self, order: Order) -> Outcome:
+        async with self._process.word():
+            return await self._channel.query(order)
+
+    async def close(self, order: Order) -> Outcome:
+        async with self._process.word():
+            return await self._channel.close(order)
+
+    async def reverse(self, order: Order) -> Reversal:
+        async with self._process.word():
+            return await self._channel.reverse(order)
+
+    async def refund(self, order: RefundOrder) -> RefundOutcome:
+        async with self._process.word():
+            return await self._channel.refund(order)
+
+    async def query_refund(self, order: RefundOrder) -> RefundOutcome:
+        async with self._process.word():
+            return await self._channel.query_refund(order)
+
+    async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
+        return await self._channel.read_notice(account, headers, body)
+
+    def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
+        return self._channel.read_return(account, query)

@@ -1,0 +1,174 @@
+"""A wallet in memory with a book of its own: honest, idempotent by number, and as slow or unlucky as a test wants.
+
+It implements `channels.base.Channel`; its book is the judge of ours.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from tael.channels.base import Acknowledgement, Notice, Order, PaymentNotice, RefundOrder
+from tael.clock import Clock
+from tael.domain.account import Account
+from tael.domain.outcome import (
+    AwaitingPayer,
+    Closed,
+    Outcome,
+    Paid,
+    PayCode,
+    Refunded,
+    RefundOutcome,
+    RefundPending,
+    Refusal,
+    Refused,
+    Reversal,
+    ReversalAction,
+    Reversed,
+    Unknown,
+)
+
+
+class Payer(StrEnum):
+    """What the payer of every order does."""
+
+    PAYS = "pays"  #: a barcode is paid at once, an online order as soon as it is there
+    WAITS = "waits"  #: never acts by itself; a test may confirm
+    PAYS_WHEN_ASKED = "pays when asked"  #: acts just before the wallet answers its first query
+    BEATS_THE_CLOSE = "beats the close"  #: acts just before the wallet would close or reverse
+    HAS_NO_MONEY = "has no money"
+
+
+@dataclass
+class Trade:
+    """The wallet's own row of an order. A trade that was refused is not kept: nothing was created."""
+
+    order: Order
+    is_paid: bool = False
+    is_closed: bool = False
+    paid_at: datetime | None = None
+    reversal: ReversalAction | None = None
+    refunds: dict[str, int] = field(default_factory=dict)  #: refund number to minor units
+
+    @property
+    def back_minor(self) -> int:
+        total = sum(self.refunds.values())
+        return self.order.amount.amount_minor if self.reversal is ReversalAction.REFUNDED else total
+
+
+@dataclass
+class FakeWallet:
+    """Both wallets of a gateway at once."""
+
+    clock: Clock
+    payer: Payer = Payer.PAYS
+    refund_takes_asking: bool = False  #: a refund is first accepted, and done when asked about
+    remembers_paid: bool = False  #: an undone order is still shown as paid, as Alipay's in-store query does
+    acknowledgement: Acknowledgement = field(default=Acknowledgement("text/plain", b"ok", b"no"))
+    reversal_after: timedelta = timedelta(seconds=15)
+    trades: dict[str, Trade] = field(default_factory=dict)
+    unfinished: set[str] = field(default_factory=set)
+
+    def confirm(self, syssn: str) -> None:
+        """The payer pays, if the order is there and open."""
+        trade = self.trades.get(syssn)
+        if trade is not None and not trade.is_paid and not trade.is_closed:
+            trade.is_paid, trade.paid_at = True, self.clock.now()
+
+    def book(self) -> dict[str, tuple[int, int]]:
+        """Every order that was paid: what came and what went back, in minor units."""
+        return {
+            syssn: (trade.order.amount.amount_minor, trade.back_minor)
+            for syssn, trade in self.trades.items()
+            if trade.is_paid
+        }
+
+    def refund_book(self) -> dict[str, int]:
+        """Every refund by its number."""
+        return {number: amount for trade in self.trades.values() for number, amount in trade.refunds.items()}
+
+    # ---- Channel -------------------------------------------------------------------------------------------------
+
+    def deadline(self, order: Order) -> datetime:
+        return order.expires_at
+
+    async def open(self, order: Order) -> Outcome:
+        if order.syssn not in self.trades:
+            if self.payer is Payer.HAS_NO_MONEY:
+                return Refused(Refusal.PAYER_BALANCE, "NOTENOUGH")
+            self.trades[order.syssn] = Trade(order)
+            if self.payer is Payer.PAYS:
+                self.confirm(order.syssn)
+        trade = self.trades[order.syssn]
+        if order.pay_type.is_online:
+            return AwaitingPayer(PayCode(f"pay://{order.syssn}"))
+        return self._state_of(trade)
+
+    async def query(self, order: Order) -> Outcome:
+        trade = self.trades.get(order.syssn)
+        if trade is None:
+            return Unknown("no such order", no_such_order=True)
+        if self.payer is Payer.PAYS_WHEN_ASKED:
+            self.confirm(order.syssn)
+        return self._state_of(trade)
+
+    async def close(self, order: Order) -> Outcome:
+        trade = self._about_to_end(order)
+        if trade is None:
+            return Unknown("no such order", no_such_order=True)
+        if not trade.is_paid:
+            trade.is_closed = True
+        return self._state_of(trade)
+
+    async def reverse(self, order: Order) -> Reversal:
+        trade = self._about_to_end(order)
+        if trade is None:
+            return Unknown("no such order", no_such_order=True)
+        if trade.refunds:
+            return Refused(Refusal.REVERSAL_REFUSED, "REFUNDED")
+        if trade.reversal is None:
+            trade.reversal = ReversalAction.REFUNDED if trade.is_paid else ReversalAction.CLOSED
+            trade.is_closed = True
+        return Reversed(trade.reversal, f"trade-{order.syssn}")
+
+    async def refund(self, order: RefundOrder) -> RefundOutcome:
+        trade = self.trades.get(order.order.syssn)
+        if trade is None or not trade.is_paid:
+            return Refused(Refusal.WRONG_STATE, "NOT_PAID")
+        if order.syssn not in trade.refunds:
+            if trade.back_minor + order.amount.amount_minor > trade.order.amount.amount_minor:
+                return Refused(Refusal.ABOVE_REMAINDER, "TOO_MUCH")
+            trade.refunds[order.syssn] = order.amount.amount_minor
+            if self.refund_takes_asking:
+                self.unfinished.add(order.syssn)
+        return self._refund_state(order)
+
+    async def query_refund(self, order: RefundOrder) -> RefundOutcome:
+        trade = self.trades.get(order.order.syssn)
+        if trade is None or order.syssn not in trade.refunds:
+            return Unknown("no such refund", no_such_order=True)
+        self.unfinished.discard(order.syssn)
+        return self._refund_state(order)
+
+    async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
+        return PaymentNotice(body.decode(), self._state_of(self.trades[body.decode()]))
+
+    def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
+        return None
+
+    def _about_to_end(self, order: Order) -> Trade | None:
+        if self.payer is Payer.BEATS_THE_CLOSE:
+            self.confirm(order.syssn)
+        return self.trades.get(order.syssn)
+
+    def _state_of(self, trade: Trade) -> Outcome:
+        if trade.reversal is not None and not (self.remembers_paid and trade.is_paid):
+            return Closed()  # WeChat calls an undone order revoked, whether it was paid or not
+        if trade.is_paid and trade.paid_at is not None:
+            return Paid(trade.order.amount, f"trade-{trade.order.syssn}", "payer-1", trade.paid_at)
+        return Closed() if trade.is_closed else AwaitingPayer()
+
+    def _refund_state(self, order: RefundOrder) -> RefundOutcome:
+        if order.syssn in self.unfinished:
+            return RefundPending()
+        return Refunded(order.amount, f"refund-{order.syssn}", self.clock.now())

@@ -1,0 +1,162 @@
+"""Payments, refunds, accounts and apps for tests, each complete; a test names only what it is about."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, Final, Literal
+
+from tael.domain.account import AlipayAccount, WeChatAccount, WeChatProvider
+from tael.domain.merchant import App, Merchant
+from tael.domain.money import Money
+from tael.domain.payment import FIRST_CHECK, Payment, State
+from tael.domain.paytype import PAY_TYPES, PayType
+from tael.domain.refund import Refund
+from tael.domain.reversal import ReversalOrder
+from tael.domain.secret import Secret
+
+NOW: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+MCHID: Final = "mch1"
+APPCODE: Final = "app1"
+AMOUNT: Final = Money(100, "HKD")
+ONLINE: Final = PAY_TYPES["800201"]
+BARCODE: Final = PAY_TYPES["800208"]
+ALIPAY_ONLINE: Final = PAY_TYPES["800151"]
+
+_numbers = count(1)
+
+
+def new_syssn() -> str:
+    """A number that no other row of this test process has."""
+    return f"2026010201009900{next(_numbers):08d}"
+
+
+def a_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:
+    """A payment that was just opened."""
+    syssn = new_syssn()
+    expires_at = NOW + timedelta(seconds=pay_type.expires_after_s)
+    fresh = Payment(
+        mchid=MCHID,
+        syssn=syssn,
+        appcode=APPCODE,
+        pay_type=pay_type,
+        reference=f"ref-{syssn}",
+        amount=AMOUNT,
+        account_id="wechat1",
+        content="digest",
+        subject="a thing",
+        openid="",
+        client_time="2026-01-02 11:04:05",
+        device="",
+        tells_merchant=True,
+        created_at=NOW,
+        changed_at=NOW,
+        expires_at=expires_at,
+        deadline=expires_at,
+        check_at=NOW + FIRST_CHECK,
+    )
+    return replace(fresh, **({"changed_at": changes.get("created_at", NOW)} | changes))
+
+
+def a_paid_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:
+    """A payment that was paid a moment ago."""
+    paid = {
+        "state": State.PAID,
+        "wallet_ref": "wallet-1",
+        "payer_ref": "payer-1",
+        "paid_at": NOW,
+        "check_at": None,
+        "is_answered": True,
+    }
+    return a_payment(pay_type, **(paid | changes))
+
+
+def a_refund(payment: Payment, **changes: Any) -> Refund:
+    """A refund of 40 that was just promised."""
+    syssn = new_syssn()
+    fresh = Refund(
+        mchid=payment.mchid,
+        syssn=syssn,
+        payment_syssn=payment.syssn,
+        reference=f"refund-{syssn}",
+        amount=Money(40, payment.amount.currency),
+        client_time="2026-01-02 12:04:05",
+        device="",
+        created_at=NOW,
+        changed_at=NOW,
+        check_at=NOW,
+    )
+    return replace(fresh, **changes)
+
+
+def a_reversal(payment: Payment, **changes: Any) -> ReversalOrder:
+    """A reversal that was just intended; it reserves what `payment` has left, if that was paid."""
+    fresh = ReversalOrder(
+        mchid=payment.mchid,
+        syssn=new_syssn(),
+        payment_syssn=payment.syssn,
+        amount_minor=payment.left_minor if payment.state is State.PAID else 0,
+        client_time="2026-01-02 12:04:05",
+        fails_with="",
+        created_at=NOW,
+        changed_at=NOW,
+        check_at=NOW,
+    )
+    return replace(fresh, **changes)
+
+
+def marked_for(payment: Payment, reversal: ReversalOrder) -> Payment:
+    """`payment` as it stands once `reversal` is intended."""
+    return replace(
+        payment,
+        reversal_syssn=reversal.syssn,
+        reserved_minor=payment.reserved_minor + reversal.amount_minor,
+    )
+
+
+def an_app(appcode: str = APPCODE, **changes: Any) -> App:
+    return replace(App(appcode, Secret(f"key-of-{appcode}"), None, None), **changes)
+
+
+def a_merchant(mchid: str = MCHID, appcode: str = APPCODE, **changes: Any) -> Merchant:
+    return replace(Merchant(mchid, appcode, f"Shop {mchid}", "HKD"), **changes)
+
+
+def an_alipay_account(
+    account_id: str = "alipay1",
+    mchid: str = MCHID,
+    scene: Literal["online", "offline"] = "online",
+    pid: str = "2088000000000001",
+) -> AlipayAccount:
+    return AlipayAccount(
+        account_id=account_id,
+        mchid=mchid,
+        scene=scene,
+        currency="HKD",
+        pid=pid,
+        sign_type="MD5",
+        key=Secret("alipay-md5-key"),
+        private_key_pem=Secret(""),
+        alipay_public_key_pem="",
+    )
+
+
+def a_wechat_account(
+    account_id: str = "wechat1", mchid: str = MCHID, sub_mch_id: str = "1900000110"
+) -> WeChatAccount:
+    return WeChatAccount(
+        account_id=account_id,
+        mchid=mchid,
+        currency="HKD",
+        provider=WeChatProvider(
+            mch_id="1900000109",
+            appid="wx1111111111111111",
+            key=Secret("wechat-v2-key"),
+            certificate_pem="certificate",
+            certificate_key_pem=Secret("wechat-certificate-key"),
+        ),
+        sign_type="MD5",
+        sub_mch_id=sub_mch_id,
+        sub_appid="wx2222222222222222",
+        sub_secret=Secret("wechat-sub-secret"),
+        takes_hongkong=True,
+    )

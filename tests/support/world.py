@@ -1,0 +1,165 @@
+"""A world for crash tests: one merchant, one honest wallet, a clock that tests move, and processes that may die.
+
+What happens in it is done by the services and jobs as they are; only what surrounds the gateway is of this file.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from tael.domain.errors import TaelError
+from tael.domain.payment import Payment
+from tael.domain.paytype import PayType, Wallet
+from tael.jobs.runner import run_once
+from tael.main import all_jobs
+from tael.service.closes import CloseAsk, close_payment
+from tael.service.directory import Directory
+from tael.service.gateway import FirstAnswers, Gateway
+from tael.service.payments import NewPayment, open_payment
+from tael.service.refunds import NewRefund, refund_payment
+from tael.service.reversals import ReversalAsk, reverse_payment
+from tael.store.seal import Seal
+from tael.store.store import Store, store_over
+from tests.support.alipay import TestClock
+from tests.support.crashing import Crash, CrashingChannel, CrashingDatabase, CrashingTransport, Process
+from tests.support.fake_wallet import FakeWallet, Payer
+from tests.support.store import NODE, SEAL_KEY
+from tests.support.values import AMOUNT, APPCODE, MCHID, NOW
+
+#: The job that has the next due row, and when that is.
+NEXT_DUE: Final = """
+SELECT job, at FROM (
+    SELECT 'settle.payments' AS job, min(check_at) AS at FROM payment
+    UNION ALL SELECT 'settle.refunds', min(check_at) FROM refund
+    UNION ALL SELECT 'settle.reversals', min(check_at) FROM reversal
+    UNION ALL SELECT 'webhooks', min(deliver_at) FROM webhook) AS due
+WHERE at IS NOT NULL ORDER BY at LIMIT 1
+"""
+#: Leases end in real time, which no test waits for: this is that moment.
+END_LEASES: Final = tuple(
+    f"UPDATE {table} SET lease_until = NULL WHERE lease_until IS NOT NULL"
+    for table in ("payment", "refund", "reversal", "webhook")
+)
+MOST_ROUNDS: Final = 60
+BARCODE_TEXT: Final = "134567890123456789"
+
+
+@dataclass
+class World:
+    """`watch` is a store that no crash reaches: what a test itself looks at."""
+
+    watch: Store
+    clock: TestClock
+    wallet: FakeWallet
+    heard: list[bytes] = field(default_factory=list)
+
+    def gateway(self, process: Process) -> Gateway:
+        """The gateway inside `process`."""
+        store = store_over(CrashingDatabase(self.watch.database, process), Seal(SEAL_KEY), NODE)
+        channel = CrashingChannel(self.wallet, process)
+        return Gateway(
+            store,
+            {Wallet.ALIPAY: channel, Wallet.WECHAT: channel},
+            Directory(store),
+            CrashingTransport(process, self.heard),
+            self.clock,
+            "http://127.0.0.1:8000",
+            FirstAnswers(),
+        )
+
+    async def live(self, story: "Story", process: Process) -> None:
+        """The story and the jobs after it, until all is quiet or the process dies."""
+        gateway = self.gateway(process)
+        with suppress(Crash):
+            await story.tell(self, gateway)
+            await self.run_jobs_until_idle(gateway, process)
+
+    async def restart(self) -> None:
+        """Another process finishes what the dead one began."""
+        for statement in END_LEASES:
+            await self.watch.database.execute(statement)
+        process = Process()
+        await self.run_jobs_until_idle(self.gateway(process), process)
+
+    async def run_jobs_until_idle(self, gateway: Gateway, process: Process) -> None:
+        """Do what is due and move the clock to what comes next, with ever longer naps of the worker in between."""
+        jobs = {job.name: job for job in all_jobs(gateway)}
+        nap = timedelta(seconds=5)
+        for _ in range(MOST_ROUNDS):
+            rows = await self.watch.database.fetch(NEXT_DUE)
+            if not rows:
+                return
+            if rows[0]["at"] > self.clock.at:
+                self.clock.at = max(rows[0]["at"], self.clock.at + nap)
+                nap *= 6
+            await run_once(jobs[rows[0]["job"]], self.clock)
+            if process.is_dead:  # a job outlives what goes wrong with a row; a dead process does not
+                raise Crash
+        raise AssertionError("the jobs never come to rest")
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a merchant asks for, and what the payer does about it."""
+
+    name: str
+    payer: Payer
+    tell: Callable[[World, Gateway], Awaitable[object]]
+    refund_takes_asking: bool = False
+    remembers_paid: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def new_world(store: Store, story: Story) -> World:
+    """A world at its first moment; `store` holds the merchant and no payment."""
+    clock = TestClock(NOW)
+    return World(
+        store, clock, FakeWallet(clock, story.payer, story.refund_takes_asking, story.remembers_paid)
+    )
+
+
+# ---- what merchants ask for --------------------------------------------------------------------------------------
+
+
+async def pay(gateway: Gateway, pay_type: PayType, reference: str) -> Payment:
+    known = await gateway.directory.app(APPCODE)
+    assert known is not None
+    ask = NewPayment(
+        caller=known,
+        merchant=known.merchants[MCHID],
+        pay_type=pay_type,
+        reference=reference,
+        amount=AMOUNT,
+        auth_code="" if pay_type.is_online else BARCODE_TEXT,
+        openid="",
+        subject="a thing",
+        client_time="2026-01-02 11:04:05",
+        device="",
+        expires_after_s=None,
+    )
+    return await open_payment(ask, gateway)
+
+
+async def refund(gateway: Gateway, payment: Payment, reference: str, amount_minor: int) -> None:
+    known = await gateway.directory.app(APPCODE)
+    assert known is not None
+    ask = NewRefund(known.merchants[MCHID], payment.syssn, reference, amount_minor, "2026-01-02 12:04:05", "")
+    await refund_payment(ask, gateway)
+
+
+async def reverse(gateway: Gateway, payment: Payment) -> None:
+    known = await gateway.directory.app(APPCODE)
+    assert known is not None
+    await reverse_payment(ReversalAsk(known.merchants[MCHID], payment.syssn, "", None, ""), gateway)
+
+
+async def close(gateway: Gateway, payment: Payment) -> None:
+    """A payer may be faster; the merchant then hears why not."""
+    known = await gateway.directory.app(APPCODE)
+    assert known is not None
+    with suppress(TaelError):
+        await close_payment(CloseAsk(known.merchants[MCHID], payment.syssn, ""), gateway)

@@ -1,0 +1,67 @@
+"""Amounts survive every way into a wallet's words and back, and nothing but a plain decimal is an amount."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tael.domain.money import Money, exponent, from_major, major_text
+
+AMOUNTS = st.integers(min_value=-(10**15), max_value=10**15)
+CURRENCIES = st.sampled_from(["HKD", "CNY", "USD", "JPY", "KRW"])
+PLAIN_DECIMALS = st.from_regex(r"-?[0-9]{1,12}(\.[0-9]{1,2})?", fullmatch=True)
+
+
+@given(AMOUNTS, CURRENCIES)
+def test_an_amount_written_in_major_units_is_read_back_the_same(amount_minor: int, currency: str) -> None:
+    money = Money(amount_minor, currency)
+    assert from_major(major_text(money), currency) == money
+
+
+@given(PLAIN_DECIMALS)
+def test_every_plain_decimal_is_read_exactly(text: str) -> None:
+    units, _, cents = text.lstrip("-").partition(".")
+    expected = int(units) * 100 + int(cents.ljust(2, "0"))
+    assert from_major(text, "HKD") == Money(-expected if text.startswith("-") else expected, "HKD")
+
+
+@pytest.mark.parametrize(
+    ("money", "text"),
+    [
+        (Money(3925, "HKD"), "39.25"),
+        (Money(1, "HKD"), "0.01"),
+        (Money(-5, "HKD"), "-0.05"),
+        (Money(0, "USD"), "0.00"),
+        (Money(100, "JPY"), "100"),
+        (Money(1, "KRW"), "1"),
+    ],
+)
+def test_wallets_write_amounts_in_major_units(money: Money, text: str) -> None:
+    assert major_text(money) == text
+    assert str(money) == f"{text} {money.currency}"
+
+
+def test_yen_and_won_have_no_minor_unit() -> None:
+    assert [exponent(currency) for currency in ("JPY", "KRW", "HKD", "CNY")] == [0, 0, 2, 2]
+
+
+def test_a_fraction_of_the_smallest_unit_is_not_an_amount() -> None:
+    for text, currency in (("0.001", "HKD"), ("1.5", "JPY")):
+        with pytest.raises(ValueError, match="not an amount"):
+            from_major(text, currency)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "abc", "1,00", "1.0.0", "0x10", "NaN", "Infinity", "-Infinity", "1 0"]
+)
+def test_what_is_not_a_number_is_not_an_amount(text: str) -> None:
+    with pytest.raises(ValueError, match="not an amount"):
+        from_major(text, "HKD")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1e3", "1E+2", "1_0", " 1", "1 ", "+1", "１", "1E+999999", "1.00000000000000000000000000001"],
+)
+def test_only_a_plain_decimal_is_an_amount(text: str) -> None:
+    with pytest.raises(ValueError, match="not an amount"):
+        from_major(text, "HKD")

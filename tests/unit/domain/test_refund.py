@@ -1,0 +1,166 @@
+"""Refunds: who may have one, what every outcome does to it, and when it is asked about."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tael.domain import respcd
+from tael.domain.errors import (
+    AlreadyRefunded,
+    NotAllowed,
+    OrderClosed,
+    OrderExpired,
+    OverRefund,
+    TaelError,
+    WindowOver,
+)
+from tael.domain.money import Money
+from tael.domain.outcome import (
+    NotSent,
+    Refunded,
+    RefundOutcome,
+    RefundPending,
+    RefundStuck,
+    Refusal,
+    Refused,
+    Unknown,
+)
+from tael.domain.payment import Payment, State
+from tael.domain.refund import (
+    LONGEST_GAP,
+    WECHAT_REFUNDS_PER_ORDER,
+    Refund,
+    RefundState,
+    refund_incident_of,
+    refusal_to_refund,
+    reschedule_refund,
+    settle_refund,
+)
+from tests.support.values import ALIPAY_ONLINE, BARCODE, NOW, a_paid_payment, a_payment, a_refund
+
+LATER: Final = NOW + timedelta(seconds=30)
+WINDOW: Final = timedelta(days=365)
+OUTCOMES: Final[dict[str, RefundOutcome]] = {
+    "refunded": Refunded(Money(40, "HKD"), "wr-1", LATER),
+    "pending": RefundPending("wr-1"),
+    "stuck": RefundStuck("CHANGE"),
+    "refused": Refused(Refusal.MERCHANT_BALANCE, "NOTENOUGH"),
+    "not sent": NotSent("refused connection"),
+    "unknown": Unknown("timeout"),
+}
+
+
+def the_refund(state: RefundState = RefundState.PROCESSING) -> Refund:
+    return a_refund(a_paid_payment(), state=state)
+
+
+@pytest.mark.parametrize(
+    ("payment", "amount_minor", "refusal"),
+    [
+        (a_payment(), 1, NotAllowed),
+        (a_payment(state=State.FAILED), 1, NotAllowed),
+        (a_payment(state=State.CLOSED), 1, OrderClosed),
+        (a_payment(state=State.EXPIRED), 1, OrderExpired),
+        (a_paid_payment(refunded_minor=100), 1, AlreadyRefunded),
+        (a_paid_payment(reserved_minor=100), 1, AlreadyRefunded),
+        (a_paid_payment(BARCODE, is_reversed=True, refunded_minor=100), 1, AlreadyRefunded),
+        (a_paid_payment(BARCODE, reversal_syssn="r"), 1, NotAllowed),
+        (a_paid_payment(refunded_minor=40, reserved_minor=20), 41, OverRefund),
+        (a_paid_payment(), 101, OverRefund),
+        (a_paid_payment(refund_count=WECHAT_REFUNDS_PER_ORDER), 1, NotAllowed),
+        (a_paid_payment(paid_at=NOW - WINDOW - timedelta(seconds=1)), 1, WindowOver),
+    ],
+)
+def test_what_cannot_go_back_is_refused_with_its_reason(
+    payment: Payment, amount_minor: int, refusal: type[TaelError]
+) -> None:
+    assert type(refusal_to_refund(payment, amount_minor, NOW, WINDOW)) is refusal
+
+
+@pytest.mark.parametrize(
+    ("payment", "amount_minor"),
+    [
+        (a_paid_payment(), 100),
+        (a_paid_payment(refunded_minor=40, reserved_minor=20), 40),
+        (a_paid_payment(refund_count=WECHAT_REFUNDS_PER_ORDER - 1), 1),
+        (a_paid_payment(ALIPAY_ONLINE, refund_count=WECHAT_REFUNDS_PER_ORDER), 1),
+        (a_paid_payment(paid_at=NOW - WINDOW), 1),
+    ],
+)
+def test_what_is_left_may_go_back(payment: Payment, amount_minor: int) -> None:
+    assert refusal_to_refund(payment, amount_minor, NOW, WINDOW) is None
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+@pytest.mark.parametrize("name", OUTCOMES)
+@pytest.mark.parametrize("state", RefundState)
+def test_every_outcome_in_every_state_has_its_one_step(state: RefundState, name: str, is_first: bool) -> None:
+    before = the_refund(state)
+    after = settle_refund(before, OUTCOMES[name], at=LATER, is_first=is_first)
+    if state is not RefundState.PROCESSING:
+        assert after == before
+        return
+    decided = {"refunded": RefundState.DONE, "refused": RefundState.FAILED}
+    if is_first:
+        decided["not sent"] = RefundState.FAILED
+    assert after.state is decided.get(name, RefundState.PROCESSING)
+
+
+def test_a_refund_that_is_done_keeps_what_the_wallet_said() -> None:
+    done = settle_refund(the_refund(), OUTCOMES["refunded"], at=NOW)
+    assert (done.respcd, done.wallet_ref, done.done_at, done.check_at) == (respcd.OK, "wr-1", LATER, None)
+
+
+def test_a_wallet_that_says_neither_amount_number_nor_time_is_believed() -> None:
+    pending = settle_refund(the_refund(), RefundPending("wr-1"), at=NOW)
+    done = settle_refund(pending, Refunded(None, "", None), at=LATER)
+    assert (done.state, done.wallet_ref, done.done_at) == (RefundState.DONE, "wr-1", LATER)
+
+
+@pytest.mark.parametrize("money", [Money(39, "HKD"), Money(40, "CNY"), Money(4000, "HKD")])
+def test_another_amount_is_an_incident_and_decides_nothing(money: Money) -> None:
+    before = the_refund()
+    outcome = Refunded(money, "wr-1", LATER)
+    assert settle_refund(before, outcome, at=LATER) == before
+    assert "the refund was 0.40 HKD" in (refund_incident_of(before, outcome) or "")
+
+
+def test_money_that_cannot_reach_the_payer_stays_reserved_and_is_an_incident_once() -> None:
+    before = the_refund()
+    stuck = settle_refund(before, RefundStuck("CHANGE"), at=LATER)
+    assert stuck.state is RefundState.PROCESSING
+    assert refund_incident_of(before, RefundStuck("CHANGE"))
+    assert refund_incident_of(stuck, RefundStuck("CHANGE")) is None
+
+
+def test_a_refund_after_its_refusal_is_an_incident() -> None:
+    failed = the_refund(RefundState.FAILED)
+    assert refund_incident_of(failed, OUTCOMES["refunded"]) == "refunded after the wallet had refused it"
+    assert refund_incident_of(the_refund(), OUTCOMES["refunded"]) is None
+
+
+@pytest.mark.parametrize("reason", Refusal)
+def test_a_refusal_becomes_its_code(reason: Refusal) -> None:
+    failed = settle_refund(the_refund(), Refused(reason, "THEIRS"), at=LATER)
+    assert (failed.respcd, failed.wallet_code) == (respcd.of_refusal(reason), "THEIRS")
+    assert (failed.changed_at, failed.check_at) == (LATER, None)
+
+
+def test_a_first_question_that_was_not_sent_is_unreachable() -> None:
+    assert settle_refund(the_refund(), NotSent(""), at=LATER, is_first=True).respcd == respcd.UNREACHABLE
+
+
+@given(st.integers(0, 200))
+def test_an_open_refund_is_asked_about_after_1_2_4_8_seconds_and_then_at_most_hourly(checks: int) -> None:
+    after = reschedule_refund(replace(the_refund(), checks=checks), NOW)
+    assert after.check_at == NOW + min(timedelta(seconds=2 ** min(checks, 30)), LONGEST_GAP)
+    assert after.checks == checks + 1
+
+
+@pytest.mark.parametrize("state", [RefundState.DONE, RefundState.FAILED])
+def test_a_decided_refund_is_left_alone(state: RefundState) -> None:
+    assert reschedule_refund(the_refund(state), NOW).check_at is None

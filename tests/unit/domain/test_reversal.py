@@ -1,0 +1,159 @@
+"""Reversals: who may have one, what it does to both rows, and when the wallet is asked again."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+import pytest
+
+from tael.domain import respcd
+from tael.domain.errors import AlreadyRefunded, NotAllowed, TaelError
+from tael.domain.outcome import (
+    Again,
+    NotSent,
+    Refusal,
+    Refused,
+    Reversal,
+    ReversalAction,
+    Reversed,
+    Unknown,
+)
+from tael.domain.payment import Payment, State
+from tael.domain.reversal import (
+    LONGEST_GAP,
+    ReversalOrder,
+    ReversalState,
+    refusal_to_reverse,
+    reschedule_reversal,
+    settle_reversal,
+)
+from tests.support.values import BARCODE, NOW, ONLINE, a_paid_payment, a_payment, a_reversal, marked_for
+
+LATER: Final = NOW + timedelta(seconds=30)
+
+
+def intended(payment: Payment) -> tuple[ReversalOrder, Payment]:
+    reversal = a_reversal(payment)
+    return reversal, marked_for(payment, reversal)
+
+
+def is_sound(payment: Payment) -> bool:
+    """What the table's CHECK demands."""
+    most = payment.amount.amount_minor if payment.state is State.PAID else 0
+    sums = (payment.refunded_minor, payment.reserved_minor)
+    return min(sums) >= 0 and sum(sums) <= most
+
+
+@pytest.mark.parametrize("state", State)
+def test_only_barcode_payments_are_reversed(state: State) -> None:
+    assert isinstance(refusal_to_reverse(a_payment(ONLINE, state=state)), NotAllowed)
+    assert refusal_to_reverse(a_payment(BARCODE, state=state)) is None
+
+
+@pytest.mark.parametrize(
+    ("payment", "refusal"),
+    [
+        (a_paid_payment(BARCODE, refunded_minor=40), NotAllowed),
+        (a_paid_payment(BARCODE, reserved_minor=40), NotAllowed),
+        (a_paid_payment(BARCODE, refunded_minor=60, reserved_minor=40), NotAllowed),
+        (a_paid_payment(BARCODE, refunded_minor=100), AlreadyRefunded),
+    ],
+)
+def test_a_payment_with_refunds_is_not_reversed(payment: Payment, refusal: type[TaelError]) -> None:
+    assert type(refusal_to_reverse(payment)) is refusal
+
+
+@pytest.mark.parametrize("action", ReversalAction)
+def test_reversing_a_paid_payment_gives_everything_back(action: ReversalAction) -> None:
+    reversal, payment = settle_reversal(*intended(a_paid_payment(BARCODE)), Reversed(action), at=LATER)
+    assert (reversal.state, reversal.respcd, reversal.action) == (ReversalState.DONE, respcd.OK, action)
+    assert (reversal.check_at, reversal.changed_at) == (None, LATER)
+    assert (payment.state, payment.is_reversed) == (State.PAID, True)
+    assert (payment.refunded_minor, payment.reserved_minor) == (100, 0)
+    assert is_sound(payment)
+
+
+@pytest.mark.parametrize("action", [ReversalAction.CLOSED, ReversalAction.DONE])
+def test_reversing_an_unpaid_payment_closes_it(action: ReversalAction) -> None:
+    reversal, payment = settle_reversal(*intended(a_payment(BARCODE)), Reversed(action), at=LATER)
+    assert reversal.state is ReversalState.DONE
+    assert (payment.state, payment.is_reversed, payment.check_at) == (State.CLOSED, True, None)
+    assert is_sound(payment)
+
+
+def test_a_payment_that_was_paid_and_undone_between_two_questions_books_both() -> None:
+    undone = Reversed(ReversalAction.REFUNDED, "wallet-9")
+    _, payment = settle_reversal(*intended(a_payment(BARCODE)), undone, at=LATER)
+    assert (payment.state, payment.is_reversed, payment.refunded_minor) == (State.PAID, True, 100)
+    assert (payment.wallet_ref, payment.paid_at) == ("wallet-9", LATER)
+    assert is_sound(payment)
+
+
+@pytest.mark.parametrize("action", ReversalAction)
+@pytest.mark.parametrize("state", [State.FAILED, State.EXPIRED, State.CLOSED])
+def test_reversing_what_is_over_keeps_its_state_and_code(state: State, action: ReversalAction) -> None:
+    before = a_payment(BARCODE, state=state, respcd=respcd.BALANCE)
+    _, payment = settle_reversal(*intended(before), Reversed(action), at=LATER)
+    assert (payment.state, payment.respcd, payment.is_reversed) == (state, respcd.BALANCE, True)
+    assert is_sound(payment)
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_refusal_gives_the_reservation_back_and_allows_another_try(state: State) -> None:
+    before = a_paid_payment(BARCODE) if state is State.PAID else a_payment(BARCODE, state=state)
+    refused = Refused(Refusal.REVERSAL_REFUSED, "REVERSE_EXPIRE")
+    reversal, payment = settle_reversal(*intended(before), refused, at=LATER)
+    assert (reversal.state, reversal.wallet_code) == (ReversalState.FAILED, "REVERSE_EXPIRE")
+    assert payment == before
+
+
+def test_a_reversal_that_comes_too_late_is_not_allowed() -> None:
+    late = Refused(Refusal.WINDOW_OVER, "REVERSE_EXPIRE")
+    reversal, _ = settle_reversal(*intended(a_paid_payment(BARCODE)), late, at=LATER)
+    assert reversal.respcd == respcd.NOT_ALLOWED
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Refusal if reason is not Refusal.WINDOW_OVER])
+def test_any_other_refusal_becomes_its_code(reason: Refusal) -> None:
+    reversal, _ = settle_reversal(*intended(a_paid_payment(BARCODE)), Refused(reason, ""), at=LATER)
+    assert reversal.respcd == respcd.of_refusal(reason)
+
+
+def test_a_first_question_that_was_not_sent_frees_everything() -> None:
+    before = a_paid_payment(BARCODE)
+    reversal, payment = settle_reversal(*intended(before), NotSent(""), at=LATER, is_first=True)
+    assert (reversal.state, reversal.respcd) == (ReversalState.FAILED, respcd.UNREACHABLE)
+    assert payment == before
+
+
+@pytest.mark.parametrize("outcome", [Again("busy"), Unknown("timeout"), NotSent("later")])
+def test_not_knowing_decides_nothing(outcome: Reversal) -> None:
+    rows = intended(a_paid_payment(BARCODE))
+    assert settle_reversal(*rows, outcome, at=LATER) == rows
+
+
+@pytest.mark.parametrize(
+    "outcome", [Reversed(ReversalAction.REFUNDED), Refused(Refusal.OTHER, ""), NotSent("")]
+)
+@pytest.mark.parametrize("state", [ReversalState.DONE, ReversalState.FAILED])
+def test_a_decided_reversal_hears_no_more_news(state: ReversalState, outcome: Reversal) -> None:
+    reversal, payment = intended(a_paid_payment(BARCODE))
+    decided = replace(reversal, state=state)
+    assert settle_reversal(decided, payment, outcome, at=LATER, is_first=True) == (decided, payment)
+
+
+def test_the_wallet_is_asked_again_after_5_10_20_seconds_and_then_ever_more_rarely() -> None:
+    reversal, now, gaps = a_reversal(a_paid_payment(BARCODE)), NOW, []
+    for _ in range(15):
+        reversal = reschedule_reversal(reversal, now)
+        assert reversal.check_at is not None
+        gaps.append(reversal.check_at - now)
+        now = reversal.check_at
+    assert [gap.total_seconds() for gap in gaps[:4]] == [5, 10, 20, 40]
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == LONGEST_GAP
+
+
+@pytest.mark.parametrize("state", [ReversalState.DONE, ReversalState.FAILED])
+def test_a_decided_reversal_is_left_alone(state: ReversalState) -> None:
+    assert reschedule_reversal(a_reversal(a_paid_payment(BARCODE), state=state), NOW).check_at is None
