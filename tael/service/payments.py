@@ -108,9 +108,11 @@ async def _ask_first(payment: Payment, ask: NewPayment, gateway: Gateway) -> Pay
         )
         outcome = await gateway.channel(payment.pay_type).open(order)
         return await record_outcome(payment, outcome, gateway, is_first=True)
-    except StoreUnavailable:
-        # The order exists and the wallet was asked: whatever it said, a job will hear it again.
-        log.warning("payment.unrecorded", mchid=payment.mchid, syssn=payment.syssn)
+    except Exception as error:
+        # The order exists and the wallet may have been asked: whatever it said, a job will hear it again. Nothing
+        # that goes wrong here may look like a failed payment.
+        is_ours = not isinstance(error, StoreUnavailable)
+        log.warning("payment.unrecorded", mchid=payment.mchid, syssn=payment.syssn, exc_info=is_ours)
         return payment
     finally:
         gateway.first_answers.end(payment.syssn)
