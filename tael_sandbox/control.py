@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.codes import issue_code
+from tael_sandbox.faults import Faults
 from tael_sandbox.payers import all_payers
 from tael_sandbox.shops import Shops
 from tael_sandbox.wallet import ControlError, Row, Wallet
@@ -24,10 +25,13 @@ BODY_LIMIT_BYTES: Final = 64 * 1024
 
 
 class Control:
-    def __init__(self, wallets: Sequence[Wallet], books: Books, clock: Clock, shops: Shops) -> None:
+    def __init__(
+        self, wallets: Sequence[Wallet], books: Books, clock: Clock, shops: Shops, faults: Faults
+    ) -> None:
         self._wallets = wallets
         self._books = books
         self._clock = clock
+        self._faults = faults
         self._shop_order = {shop.label: place for place, shop in enumerate(shops.shops)}
 
     def routes(self) -> list[BaseRoute]:
@@ -39,6 +43,7 @@ class Control:
             self._route("accounts", get=self._accounts),
             self._route("book", get=self._book),
             self._route("clock", get=self._read_clock, post=self._move_clock),
+            Route("/control/faults", self._answer_faults, methods=["GET", "PUT", "DELETE"]),
         ]
 
     def _route(
@@ -62,6 +67,15 @@ class Control:
 
         methods = (["GET"] if get else []) + (["POST"] if post else [])
         return Route(f"/control/{name}", answer, methods=methods)
+
+    async def _answer_faults(self, request: Request) -> Response:
+        """Reads, replaces or empties the list; always answers the one in force then."""
+        try:
+            if request.method != "GET":
+                self._faults.replace([] if request.method == "DELETE" else await _read_json(request))
+        except ControlError as refused:
+            return JSONResponse({"error": refused.message, "field": refused.field}, 400)
+        return JSONResponse(self._faults.shown())
 
     def _tick(self) -> None:
         now = self._clock.now()
@@ -140,17 +154,22 @@ class Control:
 
 
 async def _read_object(request: Request) -> Row:
+    asked = await _read_json(request)
+    if not isinstance(asked, dict):
+        raise ControlError("the body is not a JSON object")
+    return asked
+
+
+async def _read_json(request: Request) -> object:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > BODY_LIMIT_BYTES:
             raise ControlError(f"the body is over {BODY_LIMIT_BYTES} bytes")
     try:
-        asked = json.loads(body)
+        asked: object = json.loads(body)
     except (ValueError, RecursionError):
         raise ControlError("the body is not JSON") from None
-    if not isinstance(asked, dict):
-        raise ControlError("the body is not a JSON object")
     return asked
 
 

@@ -28,6 +28,9 @@ from tael_sandbox.alipay.wallet import AlipayWallet
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.control import Control
+from tael_sandbox.faults import Faults
+from tael_sandbox.faulty_notices import FaultyNotices
+from tael_sandbox.faulty_wire import FaultyProtocol, FaultyWire
 from tael_sandbox.notices import Courier
 from tael_sandbox.shops import open_shops
 from tael_sandbox.wallet import Wallet
@@ -90,10 +93,13 @@ async def serve(options: argparse.Namespace) -> None:
         for wallet in wallets:
             wallet.tick(now)
 
-    courier = Courier(books, clock, tick)
-    app = Waking(build_app(wallets, Control(wallets, books, clock, shops)), courier)
+    liars = [wallet.liar() for wallet in wallets]
+    faults = Faults(books, {name: liar.operations for liar in liars for name in liar.wallets})
+    courier = Courier(books, clock, tick, FaultyNotices(books, faults, liars))
+    control = Control(wallets, books, clock, shops, faults)
+    app = FaultyWire(Waking(build_app(wallets, control), courier), faults, liars)
     servers = [
-        _server(app, "httptools", None),
+        _server(app, FaultyProtocol, None),
         _server(app, PeerCertificateProtocol, server_context(certificates)),
     ]
     await _run(servers, [plain, tls], courier, {"ready": True, "http": http_url, "tls": tls_url})
@@ -140,7 +146,7 @@ async def _run(
         await asyncio.gather(delivering, *serving, return_exceptions=True)
 
 
-def _server(app: ASGIApp, protocol: str | type[asyncio.Protocol], context: ssl.SSLContext | None) -> Server:
+def _server(app: ASGIApp, protocol: type[asyncio.Protocol], context: ssl.SSLContext | None) -> Server:
     return Server(
         uvicorn.Config(
             app,

@@ -21,6 +21,7 @@ from yarl import URL
 
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
+from tael_sandbox.faulty_notices import FaultyNotices
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +84,13 @@ class Courier:
     `tick` is called first in each round, so that what time brings about is noticed in the same round.
     """
 
-    def __init__(self, books: Books, clock: Clock, tick: Callable[[datetime], None]) -> None:
+    def __init__(
+        self, books: Books, clock: Clock, tick: Callable[[datetime], None], faults: FaultyNotices
+    ) -> None:
         self._books = books
         self._clock = clock
         self._tick = tick
+        self._faults = faults
         self._woken = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
         self._busy: Counter[str] = Counter()
@@ -115,14 +119,16 @@ class Courier:
         now = self._clock.now()
         try:
             self._tick(now)
-            due = self._claim(now.timestamp())
+            due = [(notice, self._faults.bodies(notice, now)) for notice in self._claim(now.timestamp())]
         except Exception:  # the edge of the job: one bad row must not end all deliveries
             log.exception("courier round failed")
             return
-        for notice in due:
+        for notice, bodies in due:
+            if not bodies:
+                continue
             self._busy[notice["receiver"]] += 1
             self._under_way.add(notice["id"])
-            task = asyncio.create_task(self._deliver(session, notice))
+            task = asyncio.create_task(self._deliver(session, notice, bodies))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
@@ -160,12 +166,13 @@ class Courier:
                 )
         return claimed
 
-    async def _deliver(self, session: aiohttp.ClientSession, notice: sqlite3.Row) -> None:
+    async def _deliver(
+        self, session: aiohttp.ClientSession, notice: sqlite3.Row, bodies: tuple[bytes, ...]
+    ) -> None:
         try:
-            if await _is_acknowledged(session, notice):
+            if any(await asyncio.gather(*(_is_acknowledged(session, notice, body) for body in bodies))):
                 self._record_acknowledgement(notice["id"])
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
-            log.info("notice %s not delivered: %r", notice["id"], problem)
+            self._faults.let_overtaken_go(notice, self._clock.now())
         finally:
             self._under_way.discard(notice["id"])
             receiver = notice["receiver"]
@@ -188,13 +195,23 @@ def _next_due(notice: sqlite3.Row, now: float) -> float | None:
     return now + gaps[attempt] if attempt < len(gaps) else None
 
 
-async def _is_acknowledged(session: aiohttp.ClientSession, notice: sqlite3.Row) -> bool:
+async def _is_acknowledged(session: aiohttp.ClientSession, notice: sqlite3.Row, body: bytes) -> bool:
+    try:
+        status, answer = await _post(session, notice, body)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
+        log.info("notice %s not delivered: %r", notice["id"], problem)
+        return False
+    return status == 200 and ACKNOWLEDGED[notice["wallet"]](answer)
+
+
+async def _post(session: aiohttp.ClientSession, notice: sqlite3.Row, body: bytes) -> tuple[int, bytes]:
+    """Status and body of the answer. Raises ValueError for one that is too long to be read."""
     headers = {**json.loads(notice["headers"]), "Content-Type": notice["content_type"]}
     url = URL(notice["url"], encoded=True)  # as the merchant wrote it
-    async with session.post(url, data=notice["body"], headers=headers, allow_redirects=False) as answer:
-        body = b""
+    async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+        told = b""
         async for chunk in answer.content.iter_any():
-            body += chunk
-            if len(body) > ANSWER_LIMIT_BYTES:
-                return False
-    return answer.status == 200 and ACKNOWLEDGED[notice["wallet"]](body)
+            told += chunk
+            if len(told) > ANSWER_LIMIT_BYTES:
+                raise ValueError("the answer is too long")
+    return answer.status, told

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from starlette.routing import BaseRoute
 
+from tael_sandbox.lies import Liar
+
 Row = dict[str, Any]
 
 
@@ -30,6 +32,8 @@ class Wallet(Protocol):
     def names(self) -> tuple[str, ...]: ...  # the values of "wallet" that it answers for
 
     def routes(self) -> list[BaseRoute]: ...
+
+    def liar(self) -> Liar: ...  # for the faults that it is told to have
 
     def scan(self, url: str) -> Row | None:
         """What the payer's phone shows for this URL; None if the URL is another wallet's."""

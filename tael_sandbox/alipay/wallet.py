@@ -18,6 +18,7 @@ from tael_sandbox.alipay.cashier import is_payable
 from tael_sandbox.alipay.changes import let_time_work
 from tael_sandbox.alipay.desk import Desk
 from tael_sandbox.alipay.gateway import Gateway
+from tael_sandbox.alipay.lies import AlipayLiar
 from tael_sandbox.alipay.messages import BODY_LIMIT_BYTES
 from tael_sandbox.alipay.pages import cashier_page, error_page, result_page
 from tael_sandbox.alipay.signing import Keyring
@@ -48,6 +49,9 @@ class AlipayWallet:
             Route(phone.GATEWAY_PATH, self._serve_gateway, methods=["GET", "POST"]),
             Route(phone.CASHIER_PATH + "{token}", self._serve_cashier, methods=["GET", "POST"]),
         ]
+
+    def liar(self) -> AlipayLiar:
+        return AlipayLiar(self._clock, self._books, self._keys, self._gateway)
 
     def scan(self, url: str) -> Row | None:
         with self._desk() as desk:

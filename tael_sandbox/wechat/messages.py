@@ -27,19 +27,19 @@ class BadXml(Exception):
     """Not a flat UTF-8 `xml` message."""
 
 
-def read_message(body: bytes) -> dict[str, str]:
+def read_message(body: bytes, root: str = "xml") -> dict[str, str]:
     """The fields of a message, empty ones included as empty text."""
     if len(body) > MAX_BODY_BYTES:
         raise BadXml("too long")
     try:
         # Decoded here, so that an encoding named in the declaration cannot change what is signed.
-        root: Element = fromstring(body.decode("utf-8-sig"), forbid_dtd=True)
+        top: Element = fromstring(body.decode("utf-8-sig"), forbid_dtd=True)
     except (UnicodeDecodeError, ParseError, DefusedXmlException, ValueError) as error:
         raise BadXml(str(error)) from error
-    if root.tag != "xml" or root.attrib:
-        raise BadXml("the root is not a plain xml element")
+    if top.tag != root or top.attrib:
+        raise BadXml(f"the root is not a plain {root} element")
     fields: dict[str, str] = {}
-    for child in root:
+    for child in top:
         if len(child) or child.attrib or child.tag in fields:
             raise BadXml(f"{child.tag!r} is not flat, or is repeated")
         fields[child.tag] = child.text or ""

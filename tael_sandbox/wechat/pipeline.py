@@ -97,10 +97,10 @@ class Pipeline:
                     **dict(call.fails_with),
                     **refused.fields,
                 }
-        return _signed_reply(fields, merchant, said)
+        return signed_reply(fields, merchant, said)
 
 
-def _signed_reply(fields: dict[str, str], merchant: Merchant, said: dict[str, Value]) -> Response:
+def signed_reply(fields: dict[str, str], merchant: Merchant, said: dict[str, Value]) -> Response:
     reply: dict[str, Value] = {
         "return_code": "SUCCESS",
         "return_msg": "OK",

@@ -53,3 +53,11 @@ def seal_req_info(plain: bytes, key: str) -> str:
     padded = padder.update(plain) + padder.finalize()
     encryptor = Cipher(algorithms.AES(req_info_key(key).encode()), modes.ECB()).encryptor()  # noqa: S305 (theirs)
     return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
+
+
+def open_req_info(sealed: str, key: str) -> bytes:
+    """What was sealed. Raises ValueError where it was not sealed with this key."""
+    decryptor = Cipher(algorithms.AES(req_info_key(key).encode()), modes.ECB()).decryptor()  # noqa: S305 (theirs)
+    padded = decryptor.update(base64.b64decode(sealed)) + decryptor.finalize()
+    unpadder = PKCS7(128).unpadder()
+    return unpadder.update(padded) + unpadder.finalize()

@@ -9,8 +9,8 @@ import asyncio
 import ssl
 
 from starlette.requests import Request
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tael_sandbox.faulty_wire import FaultyProtocol
 from tael_sandbox.wechat.certificates import Certificates, common_name
 
 
@@ -24,7 +24,7 @@ def server_context(certificates: Certificates) -> ssl.SSLContext:
     return context
 
 
-class PeerCertificateProtocol(HttpToolsProtocol):
+class PeerCertificateProtocol(FaultyProtocol):
     """uvicorn's HTTP protocol, with `extensions.tls` in the scope of each request of a TLS connection."""
 
     _tls: dict[object, object] | None = None
@@ -44,7 +44,7 @@ class PeerCertificateProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self._tls is not None:
-            self.scope["extensions"] = {"tls": self._tls}
+            self.scope["extensions"]["tls"] = self._tls
 
 
 def is_over_tls(request: Request) -> bool:

@@ -14,6 +14,7 @@ from tael_sandbox.wechat import refunds, trades
 from tael_sandbox.wechat.certificates import Certificates
 from tael_sandbox.wechat.due import is_anything_due, take_due_steps
 from tael_sandbox.wechat.endpoints import CALLS
+from tael_sandbox.wechat.lies import WeChatLiar
 from tael_sandbox.wechat.oauth import OAuth
 from tael_sandbox.wechat.phone import Phone
 from tael_sandbox.wechat.pipeline import Pipeline
@@ -47,6 +48,9 @@ class WeChatWallet:
         pipeline = Pipeline(self._clock, self._books, self._registry)
         oauth = OAuth(self._clock, self._books, self._registry)
         return [*(pipeline.route(call) for call in CALLS), *oauth.routes()]
+
+    def liar(self) -> WeChatLiar:
+        return WeChatLiar(self._books, self._registry)
 
     def scan(self, url: str) -> Row | None:
         with self._phone() as phone:

@@ -1,0 +1,127 @@
+"""What WeChat Pay says when it is told to err: its SYSTEMERROR, wrong signatures, wrong amounts.
+
+Both wallets of WeChat share their paths: a call is WeChat Pay HK's once it is known that a payer of Hong Kong
+has the order, by the barcode or by the book. Until then it is WeChat Pay's.
+"""
+
+import re
+import sqlite3
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.responses import JSONResponse, Response
+
+from tael_sandbox.books import Books
+from tael_sandbox.codes import read_code
+from tael_sandbox.lies import Ask, Operation, other_first_byte
+from tael_sandbox.wechat import refunds, trades
+from tael_sandbox.wechat.endpoints import CALLS
+from tael_sandbox.wechat.messages import BadXml, Value, read_message, signed, write_message
+from tael_sandbox.wechat.pipeline import signed_reply
+from tael_sandbox.wechat.registry import WALLETS, Registry
+from tael_sandbox.wechat.signing import HMAC_SHA256, MD5, is_signed, open_req_info, seal_req_info
+from tael_sandbox.wechat.trades import Trade
+
+OPENID_PATH: Final = "/sns/oauth2/access_token"
+REVERSE_PATH: Final = "/secapi/pay/reverse"
+_PATHS: Final = frozenset(call.path for call in CALLS) | {OPENID_PATH}
+_AMOUNT: Final = re.compile(r"total_fee|refund_fee(_\d+)?")
+_SIGN: Final = re.compile(rb"(?<=<sign><!\[CDATA\[)[0-9A-F]+(?=\]\]></sign>)")
+
+
+class WeChatLiar:
+    wallets: tuple[str, ...] = WALLETS
+    operations = _PATHS
+
+    def __init__(self, books: Books, registry: Registry) -> None:
+        self._books = books
+        self._registry = registry
+
+    def listens_at(self, path: str) -> bool:
+        return path in _PATHS
+
+    def operation_of(self, ask: Ask) -> Operation | None:
+        return Operation(self._wallet_of(ask), ask.path)
+
+    def system_error(self, ask: Ask) -> Response | None:
+        if ask.path == OPENID_PATH:
+            return JSONResponse({"errcode": -1, "errmsg": "system error"})
+        fields = _fields(ask.body)
+        merchant = self._registry.merchant(fields.get("mch_id", ""), fields.get("sub_mch_id", ""))
+        if (
+            merchant is None
+            or fields.get("appid") != merchant.provider.appid
+            or not is_signed(fields, merchant.provider.key)
+        ):
+            return None
+        said: dict[str, Value] = {
+            "result_code": "FAIL",
+            "err_code": "SYSTEMERROR",
+            "err_code_des": "系统超时",
+        }
+        if ask.path == REVERSE_PATH:
+            said["recall"] = "Y"
+        return signed_reply(fields, merchant, said)
+
+    def missigned(self, answer: bytes) -> bytes | None:
+        if _SIGN.search(answer) is None:
+            return None
+        return _SIGN.sub(lambda sign: other_first_byte(sign[0].decode()).encode(), answer)
+
+    def misquoted(self, ask: Ask, answer: bytes) -> bytes | None:
+        return self._misquoted(_fields(answer))
+
+    def missigned_notice(self, notice: sqlite3.Row) -> bytes | None:
+        """News of a refund is sealed and carries no signature that could be wrong."""
+        return self.missigned(notice["body"])
+
+    def misquoted_notice(self, notice: sqlite3.Row) -> bytes | None:
+        fields = _fields(notice["body"])
+        if "req_info" not in fields:
+            return self._misquoted(fields)
+        key = self._registry.key(fields["mch_id"])
+        news = read_message(open_req_info(fields["req_info"], key), root="root")
+        sealed = seal_req_info(write_message(_with_one_more(news), root="root"), key)
+        return write_message({**fields, "req_info": sealed})
+
+    def _misquoted(self, fields: dict[str, str]) -> bytes | None:
+        sign = fields.pop("sign", None)
+        if sign is None or not any(_AMOUNT.fullmatch(name) for name in fields):
+            return None
+        sign_type = MD5 if len(sign) == 32 else HMAC_SHA256  # an answer does not name its algorithm
+        return write_message(signed(_with_one_more(fields), self._registry.key(fields["mch_id"]), sign_type))
+
+    def _wallet_of(self, ask: Ask) -> str:
+        fields = _fields(ask.body)
+        code = read_code(self._books.reader, fields.get("auth_code", ""))
+        if code is not None and code.wallet in WALLETS:
+            return code.wallet
+        trade = self._trade_of(fields)
+        return trade.wallet if trade is not None else WALLETS[0]
+
+    def _trade_of(self, fields: Mapping[str, str]) -> Trade | None:
+        reader, mch_id = self._books.reader, fields.get("mch_id", "")
+        if fields.get("transaction_id"):
+            return trades.by_transaction(reader, fields["transaction_id"])
+        if fields.get("out_trade_no"):
+            return trades.by_order(reader, mch_id, fields["out_trade_no"])
+        if fields.get("refund_id"):
+            refund = refunds.by_refund_id(reader, mch_id, fields["refund_id"])
+        else:
+            refund = refunds.by_number(reader, mch_id, fields.get("out_refund_no", ""))
+        return trades.by_id(reader, refund.trade_id) if refund is not None else None
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    """None of them if it is not a message."""
+    try:
+        return read_message(body)
+    except BadXml:
+        return {}
+
+
+def _with_one_more(fields: Mapping[str, str]) -> dict[str, Value]:
+    """Of a message about refunds it is the refunded amount that grows, else the price."""
+    names = [name for name in fields if _AMOUNT.fullmatch(name)]
+    names = [name for name in names if name.startswith("refund_fee")] or names
+    return {**fields, **{name: int(fields[name]) + 1 for name in names}}

@@ -1,0 +1,608 @@
+"""The fault list: every kind at both wallets over real HTTP, its dice and counts, and what it refuses to take."""
+
+import http.client
+import json
+import math
+import signal
+import socket
+import time
+import urllib.error
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tael_sandbox.faults import KINDS, Fault
+from tests.sandbox import alipay_shop, wechat_shop
+from tests.sandbox.alipay_shop import form_of
+from tests.sandbox.conftest import ControlRefused, Receiver, Sandbox
+from tests.sandbox.test_wechat_notices import unsealed, url_of
+from tests.sandbox.wechat_shop import as_xml, from_xml, signature
+
+ROOT = Path(__file__).parents[2]
+SPOT_PAY, SPOT_QUERY = "alipay.acquire.overseas.spot.pay", "alipay.acquire.overseas.query"
+OK = {"alipay": (200, b"success"), "wechat": (200, b"<xml><return_code>SUCCESS</return_code></xml>")}
+WALLETS = pytest.mark.parametrize("wallet", ["alipay", "wechat"])
+#: What a caller sees when no answer comes: a reset, or its own timeout.
+SILENCE = (ConnectionResetError, TimeoutError, http.client.RemoteDisconnected, urllib.error.URLError)
+
+
+@dataclass(frozen=True, slots=True)
+class Till:
+    """A shop's till at one wallet: what both wallets are asked alike."""
+
+    sandbox: Sandbox
+    wallet: str
+
+    @property
+    def pay_operation(self) -> str:
+        return SPOT_PAY if self.wallet == "alipay" else "/pay/micropay"
+
+    @property
+    def query_operation(self) -> str:
+        return SPOT_QUERY if self.wallet == "alipay" else "/pay/orderquery"
+
+    def fault(self, kind: str, operation: str | None = None, **more: Any) -> None:
+        self.faults([{"wallet": self.wallet, "operation": operation, "kind": kind, **more}])
+
+    def faults(self, faults: list[dict[str, Any]]) -> None:
+        put(self.sandbox, faults)
+
+    def request(self, order: str) -> tuple[str, bytes]:
+        """A barcode payment: where it is posted, and its body."""
+        if self.wallet == "alipay":
+            shop = alipay_shop.shop(self.sandbox, "offline")
+            fields = shop.signed(SPOT_PAY, shop.spot_fields(self.sandbox.code(), order))
+            return "/gateway.do", urllib.parse.urlencode(fields).encode()
+        code = self.sandbox.code(wallet="wechat")
+        asked = wechat_shop.SALE | {"out_trade_no": order, "auth_code": code}
+        return "/pay/micropay", as_xml(wechat_shop.shop(self.sandbox).signed(**asked))
+
+    def pay(self, order: str, *, limit_s: float = 10) -> tuple[int, bytes]:
+        """Raises what the socket raises."""
+        path, body = self.request(order)
+        base = urlsplit(self.sandbox.http)
+        connection = http.client.HTTPConnection(str(base.hostname), base.port, timeout=limit_s)
+        try:
+            connection.request("POST", path, body)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def fields(self, body: bytes) -> dict[str, str]:
+        """Of an answer to `pay`, the signature included."""
+        if self.wallet == "wechat":
+            return from_xml(body)
+        tree = alipay_shop.Reply("", body).tree
+        signed = {name: tree.findtext(name) or "" for name in ("sign", "sign_type")}
+        return alipay_shop.Reply("", body).node | {name: text for name, text in signed.items() if text}
+
+    def is_signed(self, fields: dict[str, str]) -> bool:
+        if self.wallet == "wechat":
+            return fields["sign"] == signature(fields, wechat_shop.shop(self.sandbox).key, "MD5")
+        scene = "online" if "notify_id" in fields else "offline"
+        return alipay_shop.shop(self.sandbox, scene).is_signed(fields)
+
+    def amount(self, fields: dict[str, str]) -> int:
+        if self.wallet == "wechat":
+            return int(fields["total_fee"])
+        return round(float(fields.get("trans_amount") or fields["total_fee"]) * 100)
+
+    def hits(self) -> list[int]:
+        return [fault["hits"] for fault in self.sandbox.control("GET", "faults")]
+
+    def booked(self, order: str) -> list[dict[str, Any]]:
+        rows = self.sandbox.control("GET", f"book?wallet={self.wallet}")["trades"]
+        return [row for row in rows if row["order"] == order]
+
+    def pay_online(self, receiver: Receiver) -> str:
+        """An online payment that is told to the receiver; answers the order."""
+        receiver.answer = OK[self.wallet]
+        order = alipay_shop.fresh()
+        if self.wallet == "alipay":
+            link = alipay_shop.shop(self.sandbox, "online").pc_link(order, "MD5", notify_url=receiver.url)
+        else:
+            shop = wechat_shop.shop(self.sandbox)
+            link = shop.order(out_trade_no=order, notify_url=url_of(receiver))["code_url"]
+        self.sandbox.control("POST", "confirm", {"action": "pay", "url": link})
+        return order
+
+    def notice(self, body: bytes) -> dict[str, str]:
+        return form_of(body) if self.wallet == "alipay" else from_xml(body)
+
+
+def put(sandbox: Sandbox, faults: Any) -> list[dict[str, Any]]:
+    status, answer = sandbox.call("PUT", "/control/faults", json.dumps(faults).encode())
+    told = json.loads(answer)
+    if status != 200:
+        raise ControlRefused(status, told)
+    shown: list[dict[str, Any]] = told
+    return shown
+
+
+@pytest.fixture
+def tills(sandbox: Sandbox) -> Iterator[Callable[[str], Till]]:
+    yield lambda wallet: Till(sandbox, wallet)
+    sandbox.control("DELETE", "faults")
+
+
+@WALLETS
+@pytest.mark.parametrize("kind", ["refuse_connection", "timeout_before"])
+def test_nothing_is_done_and_nothing_is_answered(
+    tills: Callable[[str], Till], wallet: str, kind: str
+) -> None:
+    till, order = tills(wallet), alipay_shop.fresh()
+    till.fault(kind, till.pay_operation, times=1)
+    with pytest.raises(SILENCE):
+        till.pay(order, limit_s=0.5)
+    assert till.booked(order) == []
+    assert till.hits() == [1]
+    assert till.pay(order)[0] == 200
+    assert len(till.booked(order)) == 1
+
+
+@WALLETS
+def test_a_refused_connection_is_a_reset_before_any_byte(tills: Callable[[str], Till], wallet: str) -> None:
+    till = tills(wallet)
+    till.fault("refuse_connection")
+    path, body = till.request(alipay_shop.fresh())
+    base = urlsplit(till.sandbox.http)
+    with socket.create_connection((base.hostname, base.port), timeout=10) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        connection.sendall(body)
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+
+def test_a_refused_connection_over_tls_ends_without_an_answer(tills: Callable[[str], Till]) -> None:
+    till, order = tills("wechat"), alipay_shop.fresh()
+    shop = wechat_shop.shop(till.sandbox)
+    till.fault("refuse_connection", "/secapi/pay/reverse", times=1)
+    till.pay(order)
+    with pytest.raises((*SILENCE, OSError)):
+        shop.reverse(order, tls=shop.client_tls())
+    assert till.booked(order)[0]["state"] == "SUCCESS"
+    assert shop.reverse(order, tls=shop.client_tls())["result_code"] == "SUCCESS"
+
+
+@WALLETS
+def test_what_was_done_is_not_answered(tills: Callable[[str], Till], wallet: str) -> None:
+    till, order = tills(wallet), alipay_shop.fresh()
+    till.fault("timeout_after", till.pay_operation)
+    with pytest.raises(TimeoutError):
+        till.pay(order, limit_s=0.5)
+    assert len(till.booked(order)) == 1
+    assert till.hits() == [1]
+
+
+@WALLETS
+@pytest.mark.parametrize("kind", ["timeout_before", "timeout_after"])
+def test_a_held_connection_is_reset_in_the_end(tills: Callable[[str], Till], wallet: str, kind: str) -> None:
+    till = tills(wallet)
+    till.fault(kind, hold_s=0.2)
+    began = time.monotonic()
+    with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
+        till.pay(alipay_shop.fresh())
+    assert 0.2 <= time.monotonic() - began < 5
+
+
+@WALLETS
+def test_http_500_comes_with_nothing_done(tills: Callable[[str], Till], wallet: str) -> None:
+    till, order = tills(wallet), alipay_shop.fresh()
+    till.fault("http_500")
+    assert till.pay(order)[0] == 500
+    assert till.booked(order) == []
+
+
+@WALLETS
+def test_a_slow_answer_is_the_true_one(tills: Callable[[str], Till], wallet: str) -> None:
+    till, order = tills(wallet), alipay_shop.fresh()
+    till.fault("slow", delay_s=0.3)
+    began = time.monotonic()
+    status, body = till.pay(order)
+    assert time.monotonic() - began >= 0.3
+    assert status == 200
+    assert till.is_signed(till.fields(body))
+    assert len(till.booked(order)) == 1
+
+
+@WALLETS
+def test_a_system_error_is_signed_and_nothing_is_done(tills: Callable[[str], Till], wallet: str) -> None:
+    till, order = tills(wallet), alipay_shop.fresh()
+    till.fault("system_error")
+    fields = till.fields(till.pay(order)[1])
+    assert till.is_signed(fields)
+    told = {"alipay": ("UNKNOW", "SYSTEM_ERROR"), "wechat": ("FAIL", "SYSTEMERROR")}[wallet]
+    assert (fields["result_code"], fields.get("err_code") or fields.get("error")) == told
+    assert till.booked(order) == []
+
+
+def test_every_service_of_alipay_has_a_system_error(tills: Callable[[str], Till]) -> None:
+    till, order = tills("alipay"), alipay_shop.fresh()
+    offline, online = (alipay_shop.shop(till.sandbox, scene) for scene in ("offline", "online"))
+    offline.pay_spot(till.sandbox.code(), order)
+    till.fault("system_error")
+    assert offline.query_spot(order)["error"] == "SYSTEM_ERROR"
+    cancelled = offline.cancel(order)
+    assert (cancelled["detail_error_code"], cancelled["retry_flag"]) == ("SYSTEM_ERROR", "Y")
+    assert offline.refund_spot(order, "r1", "1.00")["error"] == "SYSTEM_ERROR"
+    refund = offline.ask("alipay.acquire.refund.query", out_trade_no=order, out_return_no="r1")
+    assert refund["response_code"] == "SYSTEM_ERROR"
+    assert online.query_online(order).error == "SYSTEM_ERROR"
+    assert online.ask("close_trade", out_order_no=order).error == "SYSTEM_ERROR"
+    assert online.refund_online(order, "r2", "1.00").error == "SYSTEM_ERROR"
+    page = online.open(online.pc_link(alipay_shop.fresh()))
+    assert b"SYSTEM_ERROR" in page.body
+    assert page.content_type.startswith("text/html")
+    assert till.hits() == [8]
+    assert offline.book_row(order)["refunded"] == 0
+
+
+def test_every_call_of_wechat_has_a_system_error(tills: Callable[[str], Till]) -> None:
+    till, order = tills("wechat"), alipay_shop.fresh()
+    shop = wechat_shop.shop(till.sandbox)
+    till.pay(order)
+    till.fault("system_error")
+    assert shop.order().error == "SYSTEMERROR"
+    assert shop.query(order).error == "SYSTEMERROR"
+    assert shop.call("/pay/closeorder", out_trade_no=order).error == "SYSTEMERROR"
+    assert shop.refund(order, 100).error == "SYSTEMERROR"
+    assert shop.call("/pay/refundquery", out_trade_no=order).error == "SYSTEMERROR"
+    reversed_ = shop.reverse(order, sign_type="HMAC-SHA256")
+    assert (reversed_.error, reversed_["recall"]) == ("SYSTEMERROR", "Y")
+    status, body = till.sandbox.call("GET", "/sns/oauth2/access_token?appid=x")
+    assert (status, json.loads(body)["errcode"]) == (200, -1)
+    assert till.hits() == [7]
+    assert till.booked(order)[0]["state"] == "SUCCESS"
+
+
+@WALLETS
+def test_a_request_that_is_refused_anyway_meets_no_system_error(
+    tills: Callable[[str], Till], wallet: str
+) -> None:
+    till = tills(wallet)
+    till.fault("system_error")
+    path, body = till.request(alipay_shop.fresh())
+    changed = body.replace(b"HKD", b"USD")
+    assert b"SYSTEM" not in till.sandbox.call("POST", path, changed)[1]
+    assert till.hits() == [0]
+
+
+@WALLETS
+def test_a_bad_signature_is_off_by_one_byte(tills: Callable[[str], Till], wallet: str) -> None:
+    till, order = tills(wallet), alipay_shop.fresh()
+    till.fault("bad_signature")
+    fields = till.fields(till.pay(order)[1])
+    assert not till.is_signed(fields)
+    wrong = fields["sign"]
+    assert any(till.is_signed({**fields, "sign": digit + wrong[1:]}) for digit in "0123456789abcdefABCDEF")
+    assert len(till.booked(order)) == 1
+
+
+@WALLETS
+def test_a_wrong_amount_is_properly_signed_and_not_in_the_book(
+    tills: Callable[[str], Till], wallet: str
+) -> None:
+    till, order = tills(wallet), alipay_shop.fresh()
+    till.fault("wrong_amount", times=1)
+    fields = till.fields(till.pay(order)[1])
+    assert till.is_signed(fields)
+    (row,) = till.booked(order)
+    assert till.amount(fields) == row["amount"] + 1
+    assert till.hits() == [1]
+
+
+@pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
+def test_wechat_lies_about_refunds_in_the_refunded_amount(
+    tills: Callable[[str], Till], sign_type: str
+) -> None:
+    till, order = tills("wechat"), alipay_shop.fresh()
+    shop = wechat_shop.shop(till.sandbox)
+    till.pay(order)
+    till.fault("wrong_amount")
+    done = shop.refund(order, 100, sign_type=sign_type)
+    assert (done["refund_fee"], done["total_fee"]) == ("101", "8800")
+    asked = shop.call("/pay/refundquery", sign_type, out_trade_no=order)
+    assert (asked["refund_fee_0"], asked["total_fee"]) == ("101", "8800")
+    assert till.booked(order)[0]["refunded"] == 100
+
+
+def test_alipay_lies_in_every_sign_type_and_service(tills: Callable[[str], Till]) -> None:
+    till, order = tills("alipay"), alipay_shop.fresh()
+    online = alipay_shop.shop(till.sandbox, "online")
+    alipay_shop.confirm(till.sandbox, url=online.pc_link(order))
+    true = online.query_online(order)["total_fee"]
+    till.fault("wrong_amount")
+    for sign_type in ("MD5", "RSA", "RSA2"):
+        told = online.ask("single_trade_query", sign_type, out_trade_no=order)["total_fee"]
+        assert round(float(told) * 100) == round(float(true) * 100) + 1
+    assert online.refund_online(order, "r1", "1.00").error is None
+    assert till.hits() == [3]
+
+
+@WALLETS
+def test_a_fault_is_about_its_own_wallet_and_operation_only(
+    tills: Callable[[str], Till], wallet: str
+) -> None:
+    till = tills(wallet)
+    other = tills({"alipay": "wechat", "wechat": "alipay"}[wallet])
+    till.fault("http_500", till.query_operation)
+    assert till.pay(alipay_shop.fresh())[0] == 200
+    till.fault("http_500", "")
+    assert other.pay(alipay_shop.fresh())[0] == 200
+    assert till.pay(alipay_shop.fresh())[0] == 500
+
+
+def test_a_call_is_hong_kongs_once_its_payer_is_known(tills: Callable[[str], Till]) -> None:
+    till = tills("wechat")
+    shop, mainland, hong_kong = wechat_shop.shop(till.sandbox), alipay_shop.fresh(), alipay_shop.fresh()
+    till.pay(mainland)
+    put(till.sandbox, [{"wallet": "wechat_hk", "kind": "system_error"}])
+    code = till.sandbox.code(wallet="wechat_hk")
+    assert shop.scan_code(code, out_trade_no=hong_kong).error == "SYSTEMERROR"
+    put(till.sandbox, [])
+    assert shop.scan_code(code, out_trade_no=hong_kong)["result_code"] == "SUCCESS"
+    put(till.sandbox, [{"wallet": "wechat_hk", "kind": "system_error", "operation": "/pay/orderquery"}])
+    assert shop.query(hong_kong).error == "SYSTEMERROR"
+    assert shop.query(mainland)["trade_state"] == "SUCCESS"
+    put(till.sandbox, [{"wallet": "wechat", "kind": "system_error"}])
+    assert shop.query(hong_kong)["trade_state"] == "SUCCESS"
+    assert shop.query(mainland).error == "SYSTEMERROR"
+    assert shop.order().error == "SYSTEMERROR"
+
+
+def test_times_count_down_and_the_next_fault_follows(tills: Callable[[str], Till]) -> None:
+    till = tills("wechat")
+    till.faults(
+        [
+            {"wallet": "wechat", "kind": "http_500", "times": 2},
+            {"wallet": "wechat", "kind": "system_error", "times": 1},
+        ]
+    )
+    statuses = [till.pay(alipay_shop.fresh()) for _ in range(4)]
+    assert [status for status, _ in statuses] == [500, 500, 200, 200]
+    assert b"SYSTEMERROR" in statuses[2][1]
+    assert b"SYSTEMERROR" not in statuses[3][1]
+    assert [(row["hits"], row["left"]) for row in till.sandbox.control("GET", "faults")] == [(2, 0), (1, 0)]
+
+
+def _pattern(till: Till, calls: int) -> list[bool]:
+    return [till.pay(alipay_shop.fresh())[0] == 500 for _ in range(calls)]
+
+
+def test_the_same_seed_meets_the_same_calls_and_a_restart_goes_on(own_sandbox: Sandbox) -> None:
+    till = Till(own_sandbox, "wechat")
+    fault: dict[str, Any] = {"probability": 0.5, "seed": 7}
+    till.fault("http_500", **fault)
+    whole = _pattern(till, 16)
+    assert {True, False} == set(whole)
+    till.fault("http_500", **fault)
+    first = _pattern(till, 9)
+    seen = own_sandbox.control("GET", "faults")
+    own_sandbox.restart(number=signal.SIGKILL)
+    assert own_sandbox.control("GET", "faults") == seen
+    assert first + _pattern(till, 7) == whole
+    assert till.hits() == [whole.count(True)]
+
+
+def test_dice_are_fair_and_each_fault_has_its_own() -> None:
+    def struck(kind: str, seed: int, share: float) -> list[bool]:
+        fault = Fault("alipay", "*", kind, None, share, seed, None, None)
+        return [fault.strikes(call) for call in range(2000)]
+
+    assert 0.25 < struck("slow", 1, 0.3).count(True) / 2000 < 0.35
+    assert struck("slow", 1, 0.3) != struck("slow", 2, 0.3)
+    assert struck("slow", 1, 0.3) != struck("http_500", 1, 0.3)
+    assert all(struck("slow", 1, 1))
+    assert not any(struck("slow", 1, 0))
+
+
+# Notices.
+
+
+@WALLETS
+def test_a_dropped_notice_comes_by_the_schedule(
+    own_sandbox: Sandbox, receiver: Receiver, wallet: str
+) -> None:
+    till = Till(own_sandbox, wallet)
+    till.fault("drop_notice", times=1)
+    till.pay_online(receiver)
+    _until_hits(till, [1])
+    assert receiver.bodies == []
+    own_sandbox.advance({"alipay": 120, "wechat": 15}[wallet])
+    receiver.wait_for(1)
+
+
+@WALLETS
+def test_a_delayed_notice_comes_later_as_the_same_attempt(
+    own_sandbox: Sandbox, receiver: Receiver, wallet: str
+) -> None:
+    till = Till(own_sandbox, wallet)
+    till.fault("delay_notice", delay_s=5000)
+    order = till.pay_online(receiver)
+    _until_hits(till, [1])
+    own_sandbox.advance(4900)
+    assert receiver.bodies == []
+    receiver.answers = [(500, b"")]
+    own_sandbox.advance(101)
+    (body,) = receiver.wait_for(1)
+    assert till.notice(body)["out_trade_no"] == order
+    own_sandbox.control("DELETE", "faults")
+    own_sandbox.advance({"alipay": 120, "wechat": 15}[wallet])
+    receiver.wait_for(2)
+
+
+@WALLETS
+def test_a_duplicated_notice_comes_twice(
+    tills: Callable[[str], Till], receiver: Receiver, wallet: str
+) -> None:
+    till = tills(wallet)
+    till.fault("duplicate_notice", times=1)
+    till.pay_online(receiver)
+    first, second = receiver.wait_for(2)
+    assert first == second
+    assert till.hits() == [1]
+
+
+@WALLETS
+def test_a_notice_is_overtaken_by_the_next(
+    tills: Callable[[str], Till], receiver: Receiver, wallet: str
+) -> None:
+    till = tills(wallet)
+    till.fault("reorder_notices")
+    first = till.pay_online(receiver)
+    _until_hits(till, [1])
+    second = till.pay_online(receiver)
+    told = [till.notice(body)["out_trade_no"] for body in receiver.wait_for(2)]
+    assert told == [second, first]
+    assert till.hits() == [1]
+
+
+@WALLETS
+def test_a_notice_that_nothing_overtakes_waits_five_seconds(
+    own_sandbox: Sandbox, receiver: Receiver, wallet: str
+) -> None:
+    till = Till(own_sandbox, wallet)
+    till.fault("reorder_notices")
+    till.pay_online(receiver)
+    _until_hits(till, [1])
+    own_sandbox.restart(number=signal.SIGKILL)
+    assert receiver.bodies == []
+    own_sandbox.advance(5)
+    receiver.wait_for(1)
+
+
+@WALLETS
+@pytest.mark.parametrize("kind", ["bad_signature", "wrong_amount"])
+def test_notices_lie_too_and_the_next_attempt_is_true(
+    own_sandbox: Sandbox, receiver: Receiver, wallet: str, kind: str
+) -> None:
+    till = Till(own_sandbox, wallet)
+    till.fault(kind, "notice", times=1)
+    receiver.answers = [(500, b"")]
+    order = till.pay_online(receiver)
+    lie = till.notice(receiver.wait_for(1)[0])
+    (row,) = till.booked(order)
+    assert till.is_signed(lie) == (kind == "wrong_amount")
+    assert till.amount(lie) == row["amount"] + (kind == "wrong_amount")
+    own_sandbox.advance({"alipay": 120, "wechat": 15}[wallet])
+    true = till.notice(receiver.wait_for(2)[1])
+    assert till.is_signed(true)
+    assert till.amount(true) == row["amount"]
+
+
+def test_news_of_a_refund_lies_inside_its_seal(own_sandbox: Sandbox, receiver: Receiver) -> None:
+    till, order = Till(own_sandbox, "wechat"), alipay_shop.fresh()
+    shop = wechat_shop.shop(own_sandbox)
+    till.pay(order)
+    put(
+        own_sandbox,
+        [
+            {"wallet": "wechat", "operation": "notice", "kind": kind}
+            for kind in ("bad_signature", "wrong_amount")
+        ],
+    )
+    receiver.answer = OK["wechat"]
+    shop.refund(order, 100, notify_url=url_of(receiver))
+    own_sandbox.advance(3)
+    (body,) = receiver.wait_for(1)
+    news = from_xml(unsealed(from_xml(body)["req_info"], shop.key))
+    assert (news["refund_fee"], news["total_fee"]) == ("101", "8800")
+    assert till.hits() == [0, 1]
+
+
+def _until_hits(till: Till, hits: list[int]) -> None:
+    """The courier has looked at the notice."""
+    give_up_at = time.monotonic() + 10
+    while till.hits() != hits:
+        assert time.monotonic() < give_up_at
+
+
+# The list itself.
+
+
+def test_the_list_shows_what_is_in_force(tills: Callable[[str], Till]) -> None:
+    sandbox = tills("alipay").sandbox
+    assert sandbox.control("GET", "faults") == []
+    row = {"wallet": "alipay", "kind": "slow"}
+    shown = {
+        **row,
+        "operation": "*",
+        "times": None,
+        "probability": 1,
+        "seed": 0,
+        "delay_s": 3,
+        "hold_s": None,
+        "hits": 0,
+        "left": None,
+    }
+    assert put(sandbox, [row]) == sandbox.control("GET", "faults") == [shown]
+    assert sandbox.control("DELETE", "faults") == sandbox.control("GET", "faults") == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "field"),
+    [
+        ({"wallet": None}, "wallet"),
+        ({"wallet": "paypal"}, "wallet"),
+        ({"wallet": ["alipay"]}, "wallet"),
+        ({"kind": None}, "kind"),
+        ({"kind": "explodes"}, "kind"),
+        ({"kind": {}}, "kind"),
+        ({"operation": "/pay/micropay"}, "operation"),
+        ({"operation": "pay"}, "operation"),
+        ({"operation": 7}, "operation"),
+        ({"operation": [SPOT_PAY]}, "operation"),
+        ({"operation": "notice"}, "operation"),
+        ({"kind": "drop_notice", "operation": SPOT_PAY}, "operation"),
+        ({"times": 0}, "times"),
+        ({"times": -1}, "times"),
+        ({"times": 1.5}, "times"),
+        ({"times": True}, "times"),
+        ({"times": "1"}, "times"),
+        ({"times": 10**10}, "times"),
+        ({"probability": -0.1}, "probability"),
+        ({"probability": 1.1}, "probability"),
+        ({"probability": math.nan}, "probability"),
+        ({"probability": True}, "probability"),
+        ({"seed": 1.5}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"seed": "x"}, "seed"),
+        ({"delay_s": 3}, "delay_s"),
+        ({"hold_s": 3}, "hold_s"),
+        ({"kind": "slow", "delay_s": 0}, "delay_s"),
+        ({"kind": "slow", "delay_s": 601}, "delay_s"),
+        ({"kind": "slow", "delay_s": 10**400}, "delay_s"),
+        ({"kind": "slow", "delay_s": math.inf}, "delay_s"),
+        ({"kind": "timeout_after", "hold_s": -1}, "hold_s"),
+        ({"kind": "timeout_after", "hold_s": 601}, "hold_s"),
+        ({"kinds": "slow"}, "kinds"),
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused_and_the_old_list_stays(
+    tills: Callable[[str], Till], fault: dict[str, Any], field: str
+) -> None:
+    sandbox, good = tills("alipay").sandbox, {"wallet": "alipay", "kind": "http_500"}
+    before = put(sandbox, [good])
+    with pytest.raises(ControlRefused) as refused:
+        put(sandbox, [good, good | fault])
+    assert (refused.value.status, refused.value.field) == (400, field)
+    assert refused.value.text.startswith("fault 2: ")
+    assert sandbox.control("GET", "faults") == before
+
+
+@pytest.mark.parametrize("asked", [{}, 1, "x", None, [1], [[]], [{"wallet": "alipay", "kind": "slow"}] * 101])
+def test_what_is_no_list_of_faults_is_refused(sandbox: Sandbox, asked: object) -> None:
+    with pytest.raises(ControlRefused) as refused:
+        put(sandbox, asked)
+    assert refused.value.status == 400
+
+
+def test_every_kind_is_documented() -> None:
+    page = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
+    assert [kind for kind in KINDS if f"| `{kind}` |" not in page] == []
