@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tael.domain.address import Reach
 from tael.domain.secret import Secret
 
 ALIPAY_ONLINE: Final = "https://intlmapi.alipay.com/gateway.do"
@@ -35,6 +36,8 @@ class Settings:
     wechat_ca_pem: str | None
     server_ip: str
     clock_file: Path | None
+    returns_stray_money: bool  #: money that belongs to nobody's order is sent back
+    webhook_reach: Reach
 
     def seal_key_bytes(self) -> bytes:
         return base64.b64decode(self.seal_key.reveal())
@@ -60,6 +63,11 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         wechat_ca_pem=_file(ca_file, "TAEL_WECHAT_CA_FILE") if ca_file else None,
         server_ip=environment.get("TAEL_SERVER_IP", "127.0.0.1"),
         clock_file=Path(clock_file) if clock_file else None,
+        returns_stray_money=_switch(environment, "TAEL_RETURN_STRAY_MONEY", "on"),
+        webhook_reach=Reach(
+            loopback=_switch(environment, "TAEL_WEBHOOK_LOOPBACK", "off"),
+            any_port=_switch(environment, "TAEL_WEBHOOK_ANY_PORT", "off"),
+        ),
     )
 
 
@@ -91,6 +99,13 @@ def _node(environment: Mapping[str, str]) -> int:
             "TAEL_NODE is a number from 0 to 99, one per group of processes that share a database"
         )
     return int(text)
+
+
+def _switch(environment: Mapping[str, str], name: str, default: str = "off") -> bool:
+    text = environment.get(name, "") or default
+    if text not in ("on", "off"):
+        raise BadSettings(f"{name} is on or off")
+    return text == "on"
 
 
 def _file(path: str, name: str) -> str:

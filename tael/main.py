@@ -17,6 +17,7 @@ from tael.clock import Clock, DemoClock, RealClock
 from tael.config import Settings
 from tael.domain.paytype import Wallet
 from tael.jobs.runner import Job, run_for_ever
+from tael.jobs.seals import seal_job
 from tael.jobs.settle import settle_jobs
 from tael.jobs.webhooks import webhook_job
 from tael.service.directory import Directory
@@ -58,7 +59,11 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
 async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Everything a service function needs, for one process."""
     clock = clock_of(settings)
-    async with open_store(settings) as store, Transport() as transport:
+    async with (
+        open_store(settings) as store,
+        Transport() as transport,
+        Transport(settings.webhook_reach) as to_merchants,
+    ):
         yield Gateway(
             store=store,
             channels={
@@ -68,10 +73,11 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 ),
             },
             directory=Directory(store),
-            transport=transport,
+            transport=to_merchants,
             clock=clock,
             public_url=settings.public_url,
             first_answers=FirstAnswers(),
+            returns_stray_money=settings.returns_stray_money,
         )
 
 
@@ -82,7 +88,7 @@ def application(gateway: Gateway) -> Starlette:
 
 def all_jobs(gateway: Gateway) -> list[Job[Any]]:
     """What a worker process runs."""
-    return [*settle_jobs(gateway), webhook_job(gateway)]
+    return [*settle_jobs(gateway), webhook_job(gateway), seal_job(gateway)]
 
 
 async def work_until(stop: asyncio.Event, gateway: Gateway) -> None:

@@ -1,17 +1,40 @@
 """/healthz: this process lives. /readyz: it can serve. /metrics: what Prometheus reads."""
 
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from tael.domain.incident import IncidentKind
 from tael.service.gateway import Gateway
 from tael.store.database import StoreUnavailable
 
 READY: Final = Gauge("tael_ready", "1 while the database answers, else 0")
+
+
+class IncidentFigures(Collector):
+    """Incidents as the database counts them: whichever process is asked, it says the same."""
+
+    def __init__(self) -> None:
+        self.counts: Mapping[IncidentKind, tuple[int, int]] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        open_now = sum(counts[1] for counts in self.counts.values())
+        yield GaugeMetricFamily("tael_incidents_open", "incidents that nobody has resolved yet", open_now)
+        seen = CounterMetricFamily("tael_incidents", "incidents ever, by kind", labels=["kind"])
+        for kind in IncidentKind:
+            seen.add_metric([kind.value], self.counts.get(kind, (0, 0))[0])
+        yield seen
+
+
+INCIDENTS: Final = IncidentFigures()
+REGISTRY.register(INCIDENTS)
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
@@ -33,7 +56,11 @@ async def _readyz(_: Request, gateway: Gateway) -> Response:
 
 
 async def _metrics(_: Request, gateway: Gateway) -> Response:
-    READY.set(1 if await _is_ready(gateway) else 0)
+    try:
+        INCIDENTS.counts = await gateway.store.incidents.counts()
+        READY.set(1)
+    except StoreUnavailable:
+        READY.set(0)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

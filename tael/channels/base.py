@@ -35,6 +35,7 @@ class Order:
     auth_code: str = ""  #: the payer's barcode, on the first question of an offline payment only
     openid: str = ""  #: 800207: the payer under the account's `sub_appid`
     wallet_ref: str = ""  #: the wallet's own number, once known
+    names_trade: bool = False  #: ask by `wallet_ref`: this number of ours has several trades there
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ import typer
 
 from tael.cli.apps import apps
 from tael.cli.demo import DemoRefused, demo_once, demo_quiet, demo_shown
+from tael.cli.incidents import incidents
 from tael.cli.merchants import merchants
 from tael.cli.payments import payments
 from tael.cli.serving import listen, serve, serve_by_several, work
 from tael.cli.wallets import wallets
+from tael.cli.webhooks import webhooks
 from tael.config import BadSettings, Settings, read_database_url, read_settings
 from tael.store.embedded import EmbeddedPostgresError
 from tael.store.migrate import migrate
@@ -29,6 +31,8 @@ app.add_typer(apps, name="app", help="Developers and their settings.")
 app.add_typer(merchants, name="merchant", help="Who gets the money.")
 app.add_typer(wallets, name="wallet", help="Merchants' accounts at the wallets.")
 app.add_typer(payments, name="payment", help="Look at payments.")
+app.add_typer(incidents, name="incident", help="What a person has to look at.")
+app.add_typer(webhooks, name="webhook", help="What merchants are told.")
 
 REFUSED: Final = 2
 
@@ -58,6 +62,10 @@ def serve_command(
     settings = _settings()
     if settings.clock_file and not demo:
         raise fail("TAEL_CLOCK_FILE moves the clock of money; only `--demo` allows it")
+    if settings.webhook_reach.loopback and not demo:
+        raise fail(
+            "TAEL_WEBHOOK_LOOPBACK lets merchants call this machine's own ports; only `--demo` allows it"
+        )
     if fd is not None:
         serve(settings, socket.socket(fileno=fd))
         return
@@ -79,6 +87,10 @@ def work_command(
     settings = _settings()
     if settings.clock_file and not demo:
         raise fail("TAEL_CLOCK_FILE moves the clock of money; only `--demo` allows it")
+    if settings.webhook_reach.loopback and not demo:
+        raise fail(
+            "TAEL_WEBHOOK_LOOPBACK lets merchants call this machine's own ports; only `--demo` allows it"
+        )
     work(settings)
 
 

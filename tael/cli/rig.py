@@ -138,6 +138,8 @@ def _environment(place: Place, database_url: str) -> dict[str, str]:
         "TAEL_WECHAT_URL": place.wechat_tls_url,
         "TAEL_WECHAT_CA_FILE": str(place.data / "wechat_ca.pem"),
         "TAEL_CLOCK_FILE": str(place.data / "clock"),
+        "TAEL_WEBHOOK_LOOPBACK": "on",
+        "TAEL_WEBHOOK_ANY_PORT": "on",
     }
 
 

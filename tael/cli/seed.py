@@ -16,6 +16,8 @@ PUBLISHED_APPCODE: Final = "123456"
 PUBLISHED_KEY: Final = "123456"
 PUBLISHED_MCHID: Final = "eqqmYMn0Zj6pncw5ZDxjgMqbzV"
 CURRENCY: Final = "HKD"
+#: What the operator of the demo keeps of each payment: 0.6 %.
+FEE_RATE_PPM: Final = 6_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def account_of(row: dict[str, Any], mchid: str) -> Account:
             key=Secret(row["key"]),
             private_key_pem=Secret(row["private_key_pem"]),
             alipay_public_key_pem=row["alipay_public_key_pem"],
+            fee_rate_ppm=FEE_RATE_PPM,
         )
     return WeChatAccount(
         account_id=ids.account_id(),
@@ -105,4 +108,5 @@ def account_of(row: dict[str, Any], mchid: str) -> Account:
         sub_appid=row["sub_appid"],
         sub_secret=Secret(row["sub_secret"]),
         takes_hongkong=True,
+        fee_rate_ppm=FEE_RATE_PPM,
     )

@@ -34,6 +34,7 @@ wallets.add_typer(adding, name="add")
 #: Alipay signs with keys this long at least, by sign type.
 LEAST_BITS: Final = {"RSA": 1024, "RSA2": 2048}
 NO_SECRET: Final = Secret("")
+MOST_FEE_PPM: Final = 1_000_000
 
 MchidArgument = Annotated[str, typer.Argument(metavar="MCHID", help="The merchant whose account it is.")]
 CurrencyOption = Annotated[
@@ -41,6 +42,12 @@ CurrencyOption = Annotated[
 ]
 RefundWindowOption = Annotated[
     int, typer.Option(min=1, max=3650, help="For how many days the wallet takes refunds.")
+]
+FeeRateOption = Annotated[
+    int,
+    typer.Option(
+        min=0, max=MOST_FEE_PPM, help="Fee on each payment, in parts per million of its price: 6000 is 0.6 %."
+    ),
 ]
 
 
@@ -61,6 +68,7 @@ def add_alipay(
     ] = None,
     currency: CurrencyOption = None,
     refund_window_days: RefundWindowOption = 365,
+    fee_rate_ppm: FeeRateOption = 0,
     closes_trades: Annotated[
         bool, typer.Option("--closes-trades/--no-closes-trades", help="Whether it has `close_trade`.")
     ] = True,
@@ -82,6 +90,7 @@ def add_alipay(
         alipay_public_key_pem=public_key,
         closes_trades=closes_trades,
         refund_window_days=refund_window_days,
+        fee_rate_ppm=fee_rate_ppm,
     )
     _add(account, data, as_json)
 
@@ -111,6 +120,7 @@ def add_wechat(
     ] = False,
     currency: CurrencyOption = None,
     refund_window_days: RefundWindowOption = 365,
+    fee_rate_ppm: FeeRateOption = 0,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -141,6 +151,7 @@ def add_wechat(
         sub_secret=secret or NO_SECRET,
         takes_hongkong=takes_hongkong,
         refund_window_days=refund_window_days,
+        fee_rate_ppm=fee_rate_ppm,
     )
     _add(account, data, as_json)
 
@@ -248,6 +259,7 @@ def _row(account: Account) -> dict[str, Any]:
         "scene": account.scene,
         "currency": account.currency,
         "refund_window_days": account.refund_window_days,
+        "fee_rate_ppm": account.fee_rate_ppm,
     }
     match account:
         case AlipayAccount():

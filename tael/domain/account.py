@@ -28,6 +28,7 @@ class AlipayAccount:
     alipay_public_key_pem: str  #: the wallet's; verifies its answers and notices
     closes_trades: bool = True  #: the contract has `close_trade`
     refund_window_days: int = 365
+    fee_rate_ppm: int = 0  #: what is kept of each payment, in parts per million of its price
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class WeChatAccount:
     sub_secret: Secret
     takes_hongkong: bool = False  #: 800228 was granted
     refund_window_days: int = 365
+    fee_rate_ppm: int = 0  #: what is kept of each payment, in parts per million of its price
     scene: Literal["both"] = "both"
 
 

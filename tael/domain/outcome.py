@@ -131,6 +131,7 @@ class ReversalAction(StrEnum):
     CLOSED = "closed"  #: the order was unpaid (or never came to be) and can no longer be paid
     REFUNDED = "refunded"  #: the order was paid and its money went back
     DONE = "done"  #: the wallet says that it is undone, but not which of the two it was
+    BY_REFUND = "refunded_by_refund"  #: too late to reverse: refunded whole, as the wallet then wants it
 
 
 @dataclass(frozen=True, slots=True)

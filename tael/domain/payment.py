@@ -88,6 +88,7 @@ class Payment:
     reversal_syssn: str = ""
     is_reversed: bool = False
     close_syssn: str = ""  #: a close was asked under this number
+    fee_rate_ppm: int = 0  #: the account's rate when it was opened, in parts per million of the price
     checks: int = 0
     checked_at: datetime | None = None
     version: int = 1
@@ -127,23 +128,6 @@ def settle(before: Payment, outcome: Outcome, *, at: datetime, is_first: bool = 
             return before
         case _:
             assert_never(outcome)
-
-
-def incident_of(before: Payment, outcome: Outcome) -> str | None:
-    """What a person has to look at in this news, or None: money that no state of ours explains."""
-    match outcome:
-        case Paid(amount) if amount is not None and amount != before.amount:
-            return f"the wallet took {amount}, the price was {before.amount}"
-        case Paid() if before.state is State.FAILED:
-            return "paid after the wallet had refused it"
-        case Paid(_, wallet_ref) if before.wallet_ref and wallet_ref and before.wallet_ref != wallet_ref:
-            return f"paid twice: {before.wallet_ref} and {wallet_ref}"
-        case Paid() if before.state in (State.CLOSED, State.EXPIRED) and not before.is_reversed:
-            return f"paid after it was {before.state}"
-        case Closed() if before.state is State.PAID and not (before.reversal_syssn or before.refund_count):
-            return "the wallet closed a paid order"
-        case _:
-            return None
 
 
 def _paid(before: Payment, paid: Paid, at: datetime) -> Payment:

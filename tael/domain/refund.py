@@ -110,19 +110,6 @@ def settle_refund(before: Refund, outcome: RefundOutcome, *, at: datetime, is_fi
             assert_never(outcome)
 
 
-def refund_incident_of(before: Refund, outcome: RefundOutcome) -> str | None:
-    """What a person has to look at in this news of a refund, or None."""
-    match outcome:
-        case Refunded(amount) if amount is not None and amount != before.amount:
-            return f"the wallet returned {amount}, the refund was {before.amount}"
-        case Refunded() if before.state is RefundState.FAILED:
-            return "refunded after the wallet had refused it"
-        case RefundStuck(wallet_code) if before.wallet_code != wallet_code:
-            return f"the money could not reach the payer: {wallet_code}"
-        case _:
-            return None
-
-
 def reschedule_refund(refund: Refund, now: datetime) -> Refund:
     """The next question after 1, 2, 4, 8 s and then ever more rarely; none once it is decided."""
     gap = min(timedelta(seconds=2 ** min(refund.checks, 20)), LONGEST_GAP)

@@ -1,6 +1,7 @@
 """A reversal: undoing a barcode payment, whatever its state. Closes an unpaid order, refunds a paid one; never both.
 
-Pure. What it does to the payment is decided here too, so that both rows change in one commit.
+A wallet that finds it too late to reverse a paid order wants a refund instead: the reversal then goes on as one, and
+never turns back. Pure. What it does to the payment is decided here too, so that both rows change in one commit.
 """
 
 from dataclasses import dataclass, replace
@@ -10,7 +11,18 @@ from typing import Final, assert_never
 
 from tael.domain import respcd
 from tael.domain.errors import AlreadyRefunded, NotAllowed, TaelError
-from tael.domain.outcome import Again, NotSent, Refusal, Refused, Reversal, ReversalAction, Reversed, Unknown
+from tael.domain.outcome import (
+    Again,
+    NotSent,
+    Refunded,
+    RefundOutcome,
+    Refusal,
+    Refused,
+    Reversal,
+    ReversalAction,
+    Reversed,
+    Unknown,
+)
 from tael.domain.payment import Payment, State, advance, fail_after_undoing, numbers_of
 
 LONGEST_GAP: Final = timedelta(minutes=10)
@@ -40,9 +52,13 @@ class ReversalOrder:
     state: ReversalState = ReversalState.PENDING
     respcd: str = respcd.PENDING
     wallet_code: str = ""
-    action: ReversalAction | None = None
+    action: ReversalAction | None = None  #: what it did; BY_REFUND also while it is on that way
     checks: int = 0
     version: int = 1
+
+    @property
+    def goes_by_refund(self) -> bool:
+        return self.action is ReversalAction.BY_REFUND
 
 
 def refusal_to_reverse(payment: Payment) -> TaelError | None:
@@ -77,6 +93,10 @@ def settle_reversal(
                 check_at=None,
             )
             return done, _undone(payment, reversal, action, wallet_ref, at)
+        case Refused() if reversal.goes_by_refund:  # somebody asked at the same time; the refund decides
+            return reversal, payment
+        case Refused(Refusal.WINDOW_OVER) if payment.state is State.PAID and not reversal.fails_with:
+            return _by_refund(reversal, payment, at)
         case Refused() if reversal.fails_with:  # nobody is told no: it is asked again, ever more rarely
             return reversal, payment
         case Refused(reason, wallet_code):
@@ -91,6 +111,22 @@ def settle_reversal(
             assert_never(outcome)
 
 
+def settle_reversal_by_refund(
+    reversal: ReversalOrder, payment: Payment, outcome: RefundOutcome, *, at: datetime
+) -> tuple[ReversalOrder, Payment]:
+    """Both rows after this news of the refund that the reversal has become."""
+    if reversal.state is not ReversalState.PENDING or not reversal.goes_by_refund:
+        return reversal, payment
+    match outcome:
+        case Refunded(amount, wallet_ref, _) if amount in (None, payment.amount):
+            done = replace(reversal, state=ReversalState.DONE, respcd=respcd.OK, changed_at=at, check_at=None)
+            return done, _undone(payment, reversal, ReversalAction.BY_REFUND, wallet_ref, at)
+        case Refused(reason, wallet_code):
+            return _refused(reversal, payment, respcd.of_refusal(reason), wallet_code, at)
+        case _:
+            return reversal, payment
+
+
 def reschedule_reversal(reversal: ReversalOrder, now: datetime) -> ReversalOrder:
     """The wallets ask for 5, 10, 20 s between repeats, and then ever more rarely."""
     gap = min(timedelta(seconds=5 * 2 ** min(reversal.checks, 12)), LONGEST_GAP)
@@ -101,6 +137,17 @@ def reschedule_reversal(reversal: ReversalOrder, now: datetime) -> ReversalOrder
 def _code_of(reason: Refusal) -> str:
     """A reversal that comes too late is not a refund out of its window: the merchant should refund instead."""
     return respcd.NOT_ALLOWED if reason is Refusal.WINDOW_OVER else respcd.of_refusal(reason)
+
+
+def _by_refund(reversal: ReversalOrder, payment: Payment, at: datetime) -> tuple[ReversalOrder, Payment]:
+    """The same promise by the other way; what a payer paid after it was intended is reserved with the rest."""
+    amount_minor = reversal.amount_minor + payment.left_minor
+    if amount_minor != payment.amount.amount_minor:  # something went back already: no reversal is left
+        return _refused(reversal, payment, respcd.NOT_ALLOWED, "", at)
+    onward = replace(
+        reversal, action=ReversalAction.BY_REFUND, amount_minor=amount_minor, changed_at=at, checks=0
+    )
+    return onward, replace(payment, reserved_minor=payment.reserved_minor + payment.left_minor)
 
 
 def _undone(

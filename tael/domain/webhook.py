@@ -38,6 +38,15 @@ class WebhookKind(StrEnum):
     REFUND = "refund"
 
 
+class WebhookState(StrEnum):
+    """How far the telling has come."""
+
+    DUE = "DUE"  #: to be delivered, now or at its next turn
+    DELIVERED = "DELIVERED"  #: acknowledged
+    DEAD = "DEAD"  #: the schedule is over; only an operator's resend tries again
+    NOT_WANTED = "NOT_WANTED"  #: the app's style has no such webhook
+
+
 def moment_text(at: datetime) -> str:
     """`at` as merchants read it: `YYYY-MM-DD HH:MM:SS`, UTC+8."""
     return at.astimezone(UTC8).strftime(MOMENT)

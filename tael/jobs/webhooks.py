@@ -1,27 +1,79 @@
-"""Delivers due webhooks. What became of attempts is written in batches."""
+"""Delivers due webhooks. What became of attempts is written in batches.
 
+Each app has places of its own in a worker, more while its receiver is quick and one while it is slow, so that a
+receiver that hangs holds up its own webhooks and nobody else's.
+"""
+
+from collections import Counter
 from collections.abc import Sequence
-from functools import partial
+from datetime import datetime
+from typing import Final
 
 from tael.jobs.runner import Job
 from tael.service.gateway import Gateway
 from tael.service.webhooks import deliver
 from tael.store.batch import Batch
-from tael.store.webhooks import Delivery, DueWebhook
+from tael.store.delivering import Delivery, DueWebhook, Rooms
+
+#: All apps together. Only so many receivers that hang at the same time could delay others.
+PLACES: Final = 500
+#: Of an app that is not known yet, that is slow, and the most that quick answers may earn, one at a time.
+FIRST_PLACES: Final = 4
+SLOW_PLACES: Final = 1
+MOST_PLACES: Final = 50
+SLOW_MS: Final = 1000
+#: Of how many apps more is known than that they were not slow.
+MOST_REMEMBERED: Final = 1000
 
 
 def webhook_job(gateway: Gateway) -> Job[DueWebhook]:
     """The one job that talks to merchants."""
+    deliveries = Deliveries(gateway)
+    return Job("webhooks", deliveries.claim, deliveries.deliver, gateway.store.webhooks.renew, PLACES)
 
-    async def report(deliveries: Sequence[Delivery]) -> list[None]:
-        await gateway.store.webhooks.report(deliveries)
+
+class Deliveries:
+    """The deliveries of one process, and how many each app may have at a time."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._under_way: Counter[str] = Counter()
+        self._places: dict[str, int] = {}
+        self._reporting: Batch[Delivery, None] = Batch(self._report)
+
+    async def claim(
+        self, now: datetime, real_now: datetime, lease_until: datetime, most: int
+    ) -> list[DueWebhook]:
+        """What is due, app by app, as far as each has places left."""
+        rooms = Rooms(FIRST_PLACES, {app: self.room(app) for app in {*self._places, *self._under_way}})
+        webhooks = await self._gateway.store.webhooks.claim_due(now, real_now, lease_until, most, rooms)
+        self._under_way.update(webhook.appcode for webhook in webhooks)
+        return webhooks
+
+    async def deliver(self, webhook: DueWebhook) -> None:
+        """One attempt, and its record."""
+        try:
+            delivery = await deliver(webhook, self._gateway)
+            self.learn(webhook.appcode, delivery.attempt.took_ms)
+            await self._reporting(delivery)
+        finally:
+            self._under_way[webhook.appcode] -= 1
+            if not self._under_way[webhook.appcode]:
+                del self._under_way[webhook.appcode]
+
+    def room(self, appcode: str) -> int:
+        """How many more of this app may begin now."""
+        return max(0, self._places.get(appcode, FIRST_PLACES) - self._under_way[appcode])
+
+    def learn(self, appcode: str, took_ms: int) -> None:
+        """A quick answer earns a place, whatever it said; a slow one, or none, costs all but one."""
+        if took_ms >= SLOW_MS:
+            self._places[appcode] = SLOW_PLACES
+        else:
+            self._places[appcode] = min(MOST_PLACES, self._places.get(appcode, FIRST_PLACES) + 1)
+        if len(self._places) > MOST_REMEMBERED:
+            self._places = {app: few for app, few in self._places.items() if few < FIRST_PLACES}
+
+    async def _report(self, deliveries: Sequence[Delivery]) -> list[None]:
+        await self._gateway.store.webhooks.report(deliveries)
         return [None] * len(deliveries)
-
-    reporting: Batch[Delivery, None] = Batch(report)
-    return Job(
-        "webhooks", gateway.store.webhooks.claim_due, partial(_deliver, gateway=gateway, report=reporting)
-    )
-
-
-async def _deliver(webhook: DueWebhook, gateway: Gateway, report: Batch[Delivery, None]) -> None:
-    await report(await deliver(webhook, gateway))

@@ -8,6 +8,8 @@ from typing import Final
 from tael.channels.base import Channel, Order, RefundOrder
 from tael.clock import Clock
 from tael.domain.account import Account
+from tael.domain.incident import Incident
+from tael.domain.money import Money
 from tael.domain.payment import Payment
 from tael.domain.paytype import PayType, Wallet
 from tael.domain.refund import Refund
@@ -39,10 +41,11 @@ class Gateway:
     store: Store
     channels: Mapping[Wallet, Channel]
     directory: Directory
-    transport: Transport
+    transport: Transport  #: to merchants, so within a reach; channels have one of their own
     clock: Clock
     public_url: str  #: how wallets and payers' browsers reach us; no slash at the end
     first_answers: FirstAnswers
+    returns_stray_money: bool = True  #: money that belongs to nobody's order is sent back
 
     def channel(self, pay_type: PayType) -> Channel:
         return self.channels[pay_type.wallet]
@@ -78,9 +81,29 @@ def order_for(payment: Payment, account: Account, public_url: str, auth_code: st
         subject=payment.subject,
         created_at=payment.created_at,
         expires_at=payment.expires_at,
-        notice_url=f"{public_url}{NOTICES}/{payment.pay_type.wallet}/{account.account_id}",
+        notice_url=notice_url(payment.pay_type, account, public_url),
         return_url=f"{public_url}{RETURN}/{account.account_id}",
         auth_code=auth_code,
         openid=payment.openid,
         wallet_ref=payment.wallet_ref,
     )
+
+
+def order_of_nobody(account: Account, pay_type: PayType, incident: Incident, public_url: str) -> Order:
+    """An order that nobody here made, as far as a wallet's notice tells it: enough to ask and to send back."""
+    return Order(
+        account=account,
+        pay_type=pay_type,
+        syssn=incident.cause,
+        amount=incident.amount or Money(0, account.currency),
+        subject="",
+        created_at=incident.at,
+        expires_at=incident.at,
+        notice_url=notice_url(pay_type, account, public_url),
+        return_url="",
+    )
+
+
+def notice_url(pay_type: PayType, account: Account, public_url: str) -> str:
+    """Where the wallet tells us news of this account's orders."""
+    return f"{public_url}{NOTICES}/{pay_type.wallet}/{account.account_id}"

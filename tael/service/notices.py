@@ -1,20 +1,27 @@
 """A wallet calls us. Proven news enters by the one door; what its signature does not cover only makes us ask."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import structlog
 
 from tael.channels.base import BadSignature, PaymentNotice, RefundNotice
 from tael.domain.account import Account
+from tael.domain.incident import ownerless
 from tael.domain.merchant import App
-from tael.domain.outcome import Closed
+from tael.domain.outcome import Closed, Outcome, Unknown
 from tael.domain.payment import Payment, State
 from tael.domain.paytype import Wallet
+from tael.domain.reversal import ReversalState
 from tael.service.gateway import Gateway
-from tael.service.outcomes import record_notice, record_outcome
+from tael.service.outcomes import log_incidents, record_notice, record_outcome
 from tael.service.refunds import check_refund
+from tael.service.reversals import continue_reversal
+from tael.service.strays import follow_stray
 
 log = structlog.get_logger()
+
+UNPROVEN: Final = Unknown("the signature does not cover the news")
 
 
 class NoticeRefused(Exception):
@@ -35,18 +42,14 @@ async def receive_notice(
         raise NoticeRefused("the notice is not proven") from error
     match notice:
         case PaymentNotice(syssn, outcome, confirmed):
-            payment = await _payment_of(account, syssn, gateway)
+            payment = await _payment_of(account, syssn, outcome if confirmed else UNPROVEN, gateway)
             # That an order is closed does not say whether it was ever paid; the wallet's query does.
             if confirmed and not isinstance(outcome, Closed):
                 await record_notice(payment, outcome, gateway)
             else:
                 await _ask_about(payment, gateway)
         case RefundNotice(syssn, payment_syssn):
-            await _payment_of(account, payment_syssn, gateway)
-            refund = await gateway.store.refunds.by_syssn(account.mchid, syssn)
-            if refund is None or refund.payment_syssn != payment_syssn:
-                raise NoticeRefused("no such refund")
-            await check_refund(refund, gateway)
+            await _money_went_back(account, syssn, payment_syssn, gateway)
 
 
 async def payment_returned(
@@ -71,12 +74,34 @@ async def payment_returned(
     return (payment, known.app) if known else None
 
 
-async def _payment_of(account: Account, syssn: str, gateway: Gateway) -> Payment:
+async def _money_went_back(account: Account, syssn: str, payment_syssn: str, gateway: Gateway) -> None:
+    """A number of a refund may be a refund's, that of a reversal on this way, or that of stray money sent back."""
+    store, mchid = gateway.store, account.mchid
+    refund = await store.refunds.by_syssn(mchid, syssn)
+    if refund is not None and refund.payment_syssn == payment_syssn:
+        await check_refund(refund, gateway)
+        return
+    reversal = await store.reversals.by_syssn(mchid, syssn)
+    if reversal is not None and reversal.payment_syssn == payment_syssn:
+        if reversal.state is ReversalState.PENDING:
+            await continue_reversal(reversal, gateway)
+        return
+    stray = await store.strays.by_syssn(mchid, syssn)
+    if stray is None or stray.cause != payment_syssn:
+        raise NoticeRefused("no such refund")
+    await follow_stray(stray, gateway)
+
+
+async def _payment_of(account: Account, syssn: str, outcome: Outcome, gateway: Gateway) -> Payment:
+    """The payment that a proven notice is about. Raises NoticeRefused, once the incident is written."""
     payment = await gateway.store.payments.by_syssn(account.mchid, syssn)
-    if payment is None or payment.account_id != account.account_id:
-        log.error("incident", about="a notice for an order that this account does not have", syssn=syssn)
-        raise NoticeRefused("no such order")
-    return payment
+    if payment is not None and payment.account_id == account.account_id:
+        return payment
+    is_ours = payment is not None or await gateway.store.payments.find_anywhere(syssn) is not None
+    found = (ownerless(account, syssn, outcome, is_ours=is_ours, at=gateway.clock.now()),)
+    await gateway.store.incidents.note(found)
+    log_incidents(found)
+    raise NoticeRefused("no such order")
 
 
 async def _ask_about(payment: Payment, gateway: Gateway) -> Payment:

@@ -83,6 +83,7 @@ async def pending_payment(ask: NewPayment, gateway: Gateway) -> Payment:
         expires_at=expires_at,
         deadline=expires_at,
         check_at=now + FIRST_CHECK,
+        fee_rate_ppm=account.fee_rate_ppm,
     )
     order = order_for(payment, account, gateway.public_url)
     return replace(payment, deadline=gateway.channel(ask.pay_type).deadline(order))

@@ -1,18 +1,30 @@
 """Undoing a barcode payment: intent committed, the wallet asked what is true, then asked to undo it; never both ways.
 
+Where the wallet's document wants a refund instead, since it is too late to reverse, the reversal goes on as one.
 Called by `api/trade.py`; `continue_reversal` is called by jobs until the wallet has decided.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
+from tael.channels.base import RefundOrder
 from tael.domain import errors
-from tael.domain.ledger import reversal_entry
+from tael.domain.incident import Incident, reversal_incidents_in
+from tael.domain.ledger import fee_back_entries, reversal_entry
 from tael.domain.merchant import Merchant
-from tael.domain.outcome import Paid, Reversal, ReversalAction, Reversed, Unknown
+from tael.domain.outcome import (
+    Paid,
+    RefundOutcome,
+    Refused,
+    Reversal,
+    ReversalAction,
+    Reversed,
+    Unknown,
+)
 from tael.domain.payment import Payment, State, numbers_of
 from tael.domain.reversal import (
     ReversalOrder,
@@ -20,10 +32,11 @@ from tael.domain.reversal import (
     refusal_to_reverse,
     reschedule_reversal,
     settle_reversal,
+    settle_reversal_by_refund,
 )
 from tael.service.gateway import Gateway
 from tael.service.lookup import find_payment
-from tael.service.outcomes import consequences, log_step, record_outcome
+from tael.service.outcomes import consequences, log_incidents, log_step, record_outcome
 from tael.store.database import StoreUnavailable
 from tael.store.payments import Change
 
@@ -33,6 +46,10 @@ log = structlog.get_logger()
 FIRST_CHECK: Final = timedelta(seconds=5)
 #: A wallet that still knows no such order after this time never will: nothing was created there.
 CREATED_BY_THEN: Final = timedelta(seconds=60)
+#: Nothing that we sent is still on its way to a wallet after this time.
+ARRIVED_BY_THEN: Final = timedelta(seconds=60)
+
+Decide = Callable[[ReversalOrder, Payment], tuple[ReversalOrder, Payment]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +97,8 @@ async def continue_reversal(
     payment = await gateway.store.payments.by_syssn(reversal.mchid, reversal.payment_syssn)
     if payment is None:
         raise LookupError(f"reversal {reversal.syssn} has lost its payment")
+    if reversal.goes_by_refund:
+        return await _continue_by_refund(reversal, payment, gateway, is_first=False)
     channel = gateway.channel(payment.pay_type)
     # A reversal of our own has asked before it was intended. To ask again would mistake a payment that it has
     # undone already, for one that was paid.
@@ -87,8 +106,42 @@ async def continue_reversal(
         news = await channel.query(await gateway.order(payment))
         if isinstance(news, Paid):
             payment = await record_outcome(payment, news, gateway)
-    outcome = await channel.reverse(await gateway.order(payment))
-    return await _record(reversal, payment, _or_never_created(outcome, payment, gateway), gateway, is_first)
+    said = _or_never_created(await channel.reverse(await gateway.order(payment)), payment, gateway)
+    now = gateway.clock.now()
+
+    def decide(current: ReversalOrder, paid: Payment) -> tuple[ReversalOrder, Payment]:
+        return settle_reversal(current, paid, said, at=now, is_first=is_first)
+
+    answer = await _record(reversal, said, decide, now, gateway)
+    if answer.reversal.goes_by_refund and answer.reversal.state is ReversalState.PENDING:
+        return await _continue_by_refund(answer.reversal, answer.payment, gateway, is_first=True)
+    return answer
+
+
+async def _continue_by_refund(
+    reversal: ReversalOrder, payment: Payment, gateway: Gateway, *, is_first: bool
+) -> ReversalAnswer:
+    """The whole payment refunded under the reversal's own number; asked first what became of it, then for it."""
+    order = await gateway.order(payment)
+    refund = RefundOrder(order, reversal.syssn, payment.amount, reversal.created_at, order.notice_url)
+    channel = gateway.channel(payment.pay_type)
+    said = await channel.query_refund(refund)
+    if isinstance(said, Unknown) and said.no_such_order:
+        said = await channel.refund(refund)
+        # Its word speaks for this repeat only, while an earlier question may still be on its way.
+        if isinstance(said, Refused) and not is_first and _is_young(reversal, gateway):
+            said = Unknown(f"a repeat was refused: {said.wallet_code}")
+    now = gateway.clock.now()
+
+    def decide(current: ReversalOrder, paid: Payment) -> tuple[ReversalOrder, Payment]:
+        return settle_reversal_by_refund(current, paid, said, at=now)
+
+    return await _record(reversal, said, decide, now, gateway)
+
+
+def _is_young(reversal: ReversalOrder, gateway: Gateway) -> bool:
+    """Whether it went the way of a refund a moment ago."""
+    return gateway.clock.now() - reversal.changed_at < ARRIVED_BY_THEN
 
 
 async def undo_payment(payment: Payment, fails_with: str, gateway: Gateway) -> Payment:
@@ -150,15 +203,17 @@ def _or_never_created(outcome: Reversal, payment: Payment, gateway: Gateway) -> 
 
 
 async def _record(
-    reversal: ReversalOrder, payment: Payment, outcome: Reversal, gateway: Gateway, is_first: bool
+    reversal: ReversalOrder, said: Reversal | RefundOutcome, decide: Decide, now: datetime, gateway: Gateway
 ) -> ReversalAnswer:
-    """The reversal, its payment, entries and webhooks in one commit."""
-    now = gateway.clock.now()
+    """The reversal, its payment, entries, webhooks and incidents in one commit."""
     rows = gateway.store.reversals
     async with rows.locked(reversal.mchid, reversal.payment_syssn, reversal.syssn) as locked:
-        settled, after = settle_reversal(locked.reversal, locked.payment, outcome, at=now, is_first=is_first)
+        found = reversal_incidents_in(locked.payment, reversal.syssn, said, at=now)
+        settled, after = decide(locked.reversal, locked.payment)
         settled = reschedule_reversal(settled, now)
-        await rows.write(locked.connection, settled, reversal_consequences(locked.payment, after, settled))
+        change = reversal_consequences(locked.payment, after, settled, found)
+        await rows.write(locked.connection, settled, change)
+    log_incidents(found)
     log_step(locked.payment, after)
     if settled.state is not locked.reversal.state:
         log.info(
@@ -171,14 +226,18 @@ async def _record(
     return ReversalAnswer(settled, after)
 
 
-def reversal_consequences(before: Payment, after: Payment, reversal: ReversalOrder) -> Change:
+def reversal_consequences(
+    before: Payment, after: Payment, reversal: ReversalOrder, incidents: tuple[Incident, ...] = ()
+) -> Change:
     """The entries of what moved: the payment where it was not booked yet, and its way back."""
-    change = consequences(before, after)
+    change = consequences(before, after, incidents)
     is_undone = after.is_reversed and not before.is_reversed and after.state is State.PAID
     if not is_undone or reversal.state is not ReversalState.DONE:
         return change
+    at = reversal.changed_at
+    fee_back = fee_back_entries(after, reversal.syssn, 0, after.amount.amount_minor, at)
     return replace(
         change,
-        entries=(*change.entries, reversal_entry(after, reversal.syssn, reversal.changed_at)),
+        entries=(*change.entries, reversal_entry(after, reversal.syssn, at), *fee_back),
         webhooks=(),
     )

@@ -4,7 +4,9 @@ The URL is read when it is needed, since an app's settings may change at any tim
 attempt and kept before it is sent, so that every repeat is the same bytes.
 """
 
+import time
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -14,6 +16,7 @@ from tael.domain.webhook import (
     RETRY_GAPS,
     Style,
     WebhookKind,
+    WebhookState,
     body_of,
     is_acknowledged,
     payment_members,
@@ -21,35 +24,50 @@ from tael.domain.webhook import (
     sign,
 )
 from tael.service.gateway import Gateway
-from tael.store.webhooks import Delivery, DueWebhook
-from tael.transport import Answer, NoAnswer, NothingSent
+from tael.store.delivering import Attempt, Delivery, DueWebhook
+from tael.transport import Answer, NoAnswer, NothingSent, Result
 
 log = structlog.get_logger()
 
 DELIVERY_TIMEOUT_S: Final = 10.0
+#: An acknowledgement is one word; whatever else a receiver says, no more of it is read.
+MOST_READ_BYTES: Final = 16 * 1024
 QUICK_RETRIES: Final = 4
+ACKNOWLEDGED: Final = "acknowledged"
 
 
 async def deliver(webhook: DueWebhook, gateway: Gateway) -> Delivery:
     """What became of one attempt; the caller writes it. Raises StoreUnavailable."""
     known = await gateway.directory.app(webhook.appcode)
     if known is None:
-        return Delivery(webhook, "GIVEN_UP", "no such app", None, None)
+        return _ended(webhook, WebhookState.DEAD, "no such app", gateway)
     app = known.app
     if webhook.body is None:
         style = app.webhook_style
         if webhook.kind is WebhookKind.REFUND and style is Style.OLD:
-            return Delivery(webhook, "NOT_WANTED", "old receivers are not told of refunds", None, None)
+            result = "old receivers are not told of refunds"
+            return _ended(webhook, WebhookState.NOT_WANTED, result, gateway)
         webhook = replace(webhook, style=style, body=await _body(webhook, style, gateway))
-    result = await _send(webhook, app, gateway)
-    now = gateway.clock.now()
-    if result == "acknowledged":
-        return Delivery(webhook, "DELIVERED", result, None, now)
+    return _judged(webhook, app, await _attempt(webhook, app, gateway), gateway.clock.now())
+
+
+def _ended(webhook: DueWebhook, state: WebhookState, result: str, gateway: Gateway) -> Delivery:
+    """Nothing was sent, and nothing will be."""
+    if state is WebhookState.DEAD:
+        log.error("webhook.dead", mchid=webhook.mchid, cause=webhook.cause, result=result)
+    return Delivery(webhook, state, Attempt(gateway.clock.now(), 0, None, result))
+
+
+def _judged(webhook: DueWebhook, app: App, attempt: Attempt, now: datetime) -> Delivery:
+    """Delivered, due again, or dead once the schedule is over."""
+    if attempt.result == ACKNOWLEDGED:
+        return Delivery(webhook, WebhookState.DELIVERED, attempt, delivered_at=now)
     gaps = RETRY_GAPS if app.quick_retries else RETRY_GAPS[QUICK_RETRIES:]
-    if webhook.attempts >= len(gaps):
-        log.error("webhook.given_up", mchid=webhook.mchid, cause=webhook.cause, result=result)
-        return Delivery(webhook, "GIVEN_UP", result, None, None)
-    return Delivery(webhook, "DUE", result, now + gaps[webhook.attempts], None)
+    failed_before = webhook.attempts - webhook.attempts_before
+    if failed_before >= len(gaps):
+        log.error("webhook.dead", mchid=webhook.mchid, cause=webhook.cause, result=attempt.result)
+        return Delivery(webhook, WebhookState.DEAD, attempt)
+    return Delivery(webhook, WebhookState.DUE, attempt, deliver_at=now + gaps[failed_before])
 
 
 async def _body(webhook: DueWebhook, style: Style, gateway: Gateway) -> bytes:
@@ -68,21 +86,28 @@ async def _body(webhook: DueWebhook, style: Style, gateway: Gateway) -> bytes:
     return body
 
 
-async def _send(webhook: DueWebhook, app: App, gateway: Gateway) -> str:
+async def _attempt(webhook: DueWebhook, app: App, gateway: Gateway) -> Attempt:
+    started_at, began_s = gateway.clock.now(), time.monotonic()
+    answer = await _send(webhook, app, gateway)
+    took_ms = round((time.monotonic() - began_s) * 1000)
+    match answer:
+        case Answer(status, _, body) if is_acknowledged(status, body):
+            return Attempt(started_at, took_ms, status, ACKNOWLEDGED, body)
+        case Answer(status, _, body):
+            return Attempt(started_at, took_ms, status, f"HTTP {status}", body)
+        case NothingSent(reason) | NoAnswer(reason):
+            return Attempt(started_at, took_ms, None, reason)
+
+
+async def _send(webhook: DueWebhook, app: App, gateway: Gateway) -> Result:
     if not app.notify_url:
-        return "the app has no notify URL"
+        return NothingSent("the app has no notify URL")
     body, style = webhook.body or b"", webhook.style or Style.OLD
-    result = await gateway.transport.call(
+    return await gateway.transport.call(
         "POST",
         app.notify_url,
         body=body,
         headers={"Content-Type": "application/json", "X-QF-SIGN": sign(body, style, app.key)},
         timeout_s=DELIVERY_TIMEOUT_S,
+        cut_at=MOST_READ_BYTES,
     )
-    match result:
-        case Answer(status, _, answer) if is_acknowledged(status, answer):
-            return "acknowledged"
-        case Answer(status):
-            return f"HTTP {status}"
-        case NothingSent(reason) | NoAnswer(reason):
-            return reason

@@ -21,8 +21,8 @@ FROM wallet_account AS a LEFT JOIN wallet_provider AS p ON p.mch_id = a.mch_id
 """
 ADD_ALIPAY: Final = """
 INSERT INTO wallet_account (account_id, mchid, wallet, scene, currency, refund_window_days, pid, sign_type, key_sealed,
-    private_key_sealed, alipay_public_key_pem, closes_trades, created_at)
-VALUES ($1, $2, 'alipay', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    private_key_sealed, alipay_public_key_pem, closes_trades, fee_rate_ppm, created_at)
+VALUES ($1, $2, 'alipay', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 """
 ADD_PROVIDER: Final = """
 INSERT INTO wallet_provider (mch_id, appid, key_sealed, certificate_pem, certificate_key_sealed)
@@ -33,8 +33,8 @@ ON CONFLICT (mch_id) DO UPDATE SET appid = excluded.appid, key_sealed = excluded
 """
 ADD_WECHAT: Final = """
 INSERT INTO wallet_account (account_id, mchid, wallet, scene, currency, refund_window_days, mch_id, sub_mch_id,
-    sub_appid, sub_secret_sealed, takes_hongkong, sign_type, created_at)
-VALUES ($1, $2, 'wechat', 'both', $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    sub_appid, sub_secret_sealed, takes_hongkong, sign_type, fee_rate_ppm, created_at)
+VALUES ($1, $2, 'wechat', 'both', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """
 
 
@@ -96,6 +96,7 @@ class Accounts:
                 self._seal.close(account.sub_secret),
                 account.takes_hongkong,
                 account.sign_type,
+                account.fee_rate_ppm,
                 at,
             )
 
@@ -112,6 +113,7 @@ class Accounts:
             self._seal.close(account.private_key_pem),
             account.alipay_public_key_pem,
             account.closes_trades,
+            account.fee_rate_ppm,
             at,
         )
 
@@ -129,6 +131,7 @@ class Accounts:
                 alipay_public_key_pem=row["alipay_public_key_pem"],
                 closes_trades=row["closes_trades"],
                 refund_window_days=row["refund_window_days"],
+                fee_rate_ppm=row["fee_rate_ppm"],
             )
         provider = WeChatProvider(
             mch_id=row["mch_id"],
@@ -148,6 +151,7 @@ class Accounts:
             sub_secret=self._seal.open(row["sub_secret_sealed"]),
             takes_hongkong=row["takes_hongkong"],
             refund_window_days=row["refund_window_days"],
+            fee_rate_ppm=row["fee_rate_ppm"],
         )
 
 

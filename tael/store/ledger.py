@@ -3,19 +3,26 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from tael.domain.day_seal import Line
 from tael.domain.ledger import Entry, EntryKind
 from tael.domain.money import Money
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from tael.store.database import Connection, Database
 
+#: A day that was closed for sealing gains no rows: what was decided in it and is written later, belongs to the next.
 WRITE: Final = """
 INSERT INTO ledger_entry (mchid, cause, kind, debit, credit, amount_minor, currency, at)
-SELECT * FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::timestamptz[])
+SELECT w.mchid, w.cause, w.kind, w.debit, w.credit, w.amount_minor, w.currency, greatest(w.at, s.closed_until)
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::timestamptz[]
+) AS w (mchid, cause, kind, debit, credit, amount_minor, currency, at) LEFT JOIN sealing AS s USING (mchid)
 """
-READ: Final = """
-SELECT mchid, cause, kind, debit, credit, amount_minor, currency, at FROM ledger_entry
+LINE_COLUMNS: Final = "mchid, cause, kind, debit, credit, amount_minor, currency, at"
+READ: Final = f"""
+SELECT {LINE_COLUMNS} FROM ledger_entry
 WHERE mchid = $1 AND cause = ANY($2) ORDER BY at, cause, kind
 """
 
@@ -52,3 +59,17 @@ async def entries_of(database: "Database", mchid: str, causes: Sequence[str]) ->
         )
         for row in rows
     ]
+
+
+def line_of(row: "asyncpg.Record") -> Line:
+    """A row with LINE_COLUMNS, as it lies there: its words need not be ours."""
+    return Line(
+        mchid=row["mchid"],
+        cause=row["cause"],
+        kind=row["kind"],
+        debit=row["debit"],
+        credit=row["credit"],
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        at=row["at"],
+    )

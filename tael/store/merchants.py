@@ -23,9 +23,13 @@ UPDATE app SET notify_url = $2, return_url = $3, webhook_style = $4, sha256_only
     fills_currency = $7, later_cancel = $8, quick_retries = $9
 WHERE appcode = $1
 """
+#: With the row by which its days are sealed from then on.
 ADD_MERCHANT: Final = """
-INSERT INTO merchant (mchid, appcode, name, currency, state, is_default, most_minor, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+WITH added AS (
+    INSERT INTO merchant (mchid, appcode, name, currency, state, is_default, most_minor, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING mchid, created_at
+)
+INSERT INTO sealing (mchid, seal_at) SELECT mchid, created_at FROM added
 """
 
 

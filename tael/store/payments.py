@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from tael.domain.incident import Incident
 from tael.domain.ledger import Entry
 from tael.domain.payment import Payment
 from tael.store.batch import Batch
 from tael.store.database import Database
+from tael.store.incidents import write_incidents
+from tael.store.leases import OF_ORDERS, renew, renewal
 from tael.store.ledger import write_entries
 from tael.store.rows import PAYMENT_COLUMNS, pay_text, payment_of
 from tael.store.webhooks import NewWebhook, write_webhooks
@@ -26,9 +29,10 @@ WITH wanted AS (
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[],
         $10::text[], $11::text[], $12::text[], $13::text[], $14::boolean[], $15::timestamptz[], $16::timestamptz[],
-        $17::timestamptz[], $18::timestamptz[], $19::text[]
+        $17::timestamptz[], $18::timestamptz[], $19::text[], $20::integer[]
     ) AS w (mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid,
-            client_time, device, tells_merchant, created_at, expires_at, deadline, check_at, respcd)
+            client_time, device, tells_merchant, created_at, expires_at, deadline, check_at, respcd,
+            fee_rate_ppm)
 ), named AS (
     INSERT INTO reference (mchid, reference, payment_syssn)
     SELECT mchid, reference, syssn FROM wanted ORDER BY mchid, reference
@@ -38,10 +42,11 @@ WITH wanted AS (
 INSERT INTO payment (
     mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid,
     client_time, device, tells_merchant, created_at, changed_at, expires_at, deadline, check_at, state, respcd,
-    wallet_code, is_answered, wallet_ref, payer_ref, reversal_syssn, is_reversed, close_syssn, checks, version)
+    wallet_code, is_answered, wallet_ref, payer_ref, reversal_syssn, is_reversed, close_syssn, fee_rate_ppm,
+    checks, version)
 SELECT mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid,
     client_time, device, tells_merchant, created_at, created_at, expires_at, deadline, check_at, 'PENDING', respcd,
-    '', false, '', '', '', false, '', 0, 1
+    '', false, '', '', '', false, '', fee_rate_ppm, 0, 1
 FROM wanted JOIN named USING (mchid) WHERE named.payment_syssn = wanted.syssn
 RETURNING syssn
 """
@@ -101,6 +106,7 @@ FROM (
 WHERE p.mchid = due.mchid AND p.syssn = due.syssn
 RETURNING {", ".join("p." + column for column in PAYMENT_COLUMNS.split(", "))}
 """
+RENEW: Final = renewal("payment", OF_ORDERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,7 @@ class Change:
     after: Payment
     entries: tuple[Entry, ...] = ()
     webhooks: tuple[NewWebhook, ...] = ()
+    incidents: tuple[Incident, ...] = ()
 
 
 class Payments:
@@ -163,6 +170,12 @@ class Payments:
         """Payments to ask about, leased to the caller. `now` is the gateway's clock, leases are in real time."""
         rows = await self._database.fetch(CLAIM, now, real_now, lease_until, most)
         return [payment_of(row) for row in rows]
+
+    async def renew(
+        self, payments: Sequence[Payment], held: Sequence[datetime], until: datetime
+    ) -> list[bool]:
+        """Extend the leases that are still the caller's; which ones were."""
+        return await renew(self._database, RENEW, [(p.mchid, p.syssn) for p in payments], held, until)
 
     @asynccontextmanager
     async def locked(self, mchid: str, syssn: str) -> AsyncIterator[tuple["Connection", Payment]]:
@@ -226,6 +239,7 @@ async def write_changes(connection: "Connection", changes: Sequence[Change]) -> 
     kept = [change for change in changes if change.after.syssn in written]
     await write_entries(connection, [entry for change in kept for entry in change.entries])
     await write_webhooks(connection, [webhook for change in kept for webhook in change.webhooks])
+    await write_incidents(connection, [incident for change in kept for incident in change.incidents])
     return written
 
 
@@ -250,4 +264,5 @@ def _opening_columns(payments: Sequence[Payment]) -> list[list[object]]:
         [p.deadline for p in payments],
         [p.check_at for p in payments],
         [p.respcd for p in payments],
+        [p.fee_rate_ppm for p in payments],
     ]

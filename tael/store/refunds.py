@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from tael.domain.ledger import Entry
-from tael.domain.refund import Refund
+from tael.domain.incident import Incident
+from tael.domain.ledger import Entry, fee_back_entries
+from tael.domain.payment import Payment
+from tael.domain.refund import Refund, RefundState
 from tael.store.batch import Batch
 from tael.store.database import Database
+from tael.store.incidents import write_incidents
+from tael.store.leases import OF_ORDERS, renew, renewal
 from tael.store.ledger import write_entries
 from tael.store.payments import lock_payments
 from tael.store.reserving import Reservation, Reserving, reserve
@@ -19,19 +23,20 @@ from tael.store.rows import REFUND_COLUMNS, refund_of
 from tael.store.webhooks import NewWebhook, write_webhooks
 
 if TYPE_CHECKING:
-    pass
+    from tael.store.database import Connection
 
 RECORD: Final = """
 WITH changed AS (
     UPDATE refund AS r SET
         state = w.state, respcd = w.respcd, wallet_code = w.wallet_code, wallet_ref = w.wallet_ref,
         done_at = w.done_at, changed_at = w.changed_at, check_at = w.check_at, checks = w.checks,
+        refunded_before_minor = w.refunded_before_minor,
         lease_until = NULL, version = r.version + 1
     FROM unnest(
         $1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
-        $9::timestamptz[], $10::timestamptz[], $11::integer[], $12::boolean[]
+        $9::timestamptz[], $10::timestamptz[], $11::integer[], $12::boolean[], $13::bigint[]
     ) AS w (mchid, syssn, version, state, respcd, wallet_code, wallet_ref, done_at, changed_at, check_at, checks,
-            is_decided)
+            is_decided, refunded_before_minor)
     WHERE r.mchid = w.mchid AND r.syssn = w.syssn AND r.version = w.version
     RETURNING r.mchid, r.syssn, r.payment_syssn, r.amount_minor, r.state, w.is_decided
 ), moved AS (
@@ -49,6 +54,10 @@ WITH changed AS (
 )
 SELECT syssn FROM changed
 """
+#: Read under the payments' locks, which every writer of a refund's version holds.
+VERSIONS: Final = """
+SELECT syssn, version FROM refund WHERE (mchid, syssn) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
 BY_SYSSN: Final = f"SELECT {REFUND_COLUMNS} FROM refund WHERE mchid = $1 AND syssn = $2"
 OF_PAYMENT: Final = f"""
 SELECT {REFUND_COLUMNS} FROM refund WHERE mchid = $1 AND payment_syssn = $2 ORDER BY created_at, syssn
@@ -63,6 +72,7 @@ FROM (
 WHERE r.mchid = due.mchid AND r.syssn = due.syssn
 RETURNING {", ".join("r." + column for column in REFUND_COLUMNS.split(", "))}
 """
+RENEW: Final = renewal("refund", OF_ORDERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,7 @@ class RefundChange:
     is_decided: bool
     entries: tuple[Entry, ...] = ()
     webhooks: tuple[NewWebhook, ...] = ()
+    incidents: tuple[Incident, ...] = ()
 
 
 class Refunds:
@@ -107,6 +118,10 @@ class Refunds:
         rows = await self._database.fetch(CLAIM, now, real_now, lease_until, most)
         return [refund_of(row) for row in rows]
 
+    async def renew(self, refunds: Sequence[Refund], held: Sequence[datetime], until: datetime) -> list[bool]:
+        """Extend the leases that are still the caller's; which ones were."""
+        return await renew(self._database, RENEW, [(r.mchid, r.syssn) for r in refunds], held, until)
+
     async def _reserve(self, wanted: Sequence[Reservation]) -> list[Reserving]:
         async with self._database.transaction() as connection:
             return await reserve(connection, wanted)
@@ -117,7 +132,8 @@ class Refunds:
             first.setdefault((change.after.mchid, change.after.syssn), change)
         after = [change.after for change in first.values()]
         async with self._database.transaction() as connection:
-            await lock_payments(connection, sorted({(r.mchid, r.payment_syssn) for r in after}))
+            payments = await lock_payments(connection, sorted({(r.mchid, r.payment_syssn) for r in after}))
+            before = await _refunded_before(connection, list(first.values()), payments)
             rows = await connection.fetch(
                 RECORD,
                 [r.mchid for r in after],
@@ -132,12 +148,51 @@ class Refunds:
                 [r.check_at for r in after],
                 [r.checks for r in after],
                 [change.is_decided for change in first.values()],
+                [before.get(r.syssn) for r in after],
             )
             written = {row["syssn"] for row in rows}
             kept = [change for change in first.values() if change.after.syssn in written]
-            await write_entries(connection, [entry for change in kept for entry in change.entries])
+            await write_entries(connection, _entries(kept, before, payments))
             await write_webhooks(connection, [webhook for change in kept for webhook in change.webhooks])
+            await write_incidents(connection, [incident for change in kept for incident in change.incidents])
         return [
             change.after.syssn in written and first[change.after.mchid, change.after.syssn] is change
             for change in changes
         ]
+
+
+async def _refunded_before(
+    connection: "Connection", changes: Sequence[RefundChange], payments: dict[str, Payment]
+) -> dict[str, int]:
+    """What of its payment had gone back before each refund that is done now, by syssn; the payments are locked.
+
+    Rows that somebody wrote since are left out: they will not be written, so they move no money here.
+    """
+    done = [
+        change.after for change in changes if change.is_decided and change.after.state is RefundState.DONE
+    ]
+    if not done:
+        return {}
+    rows = await connection.fetch(VERSIONS, [r.mchid for r in done], [r.syssn for r in done])
+    current = {row["syssn"]: row["version"] for row in rows}
+    totals = {syssn: payment.refunded_minor for syssn, payment in payments.items()}
+    before: dict[str, int] = {}
+    for refund in done:
+        if current.get(refund.syssn) == refund.version:
+            before[refund.syssn] = totals[refund.payment_syssn]
+            totals[refund.payment_syssn] += refund.amount.amount_minor
+    return before
+
+
+def _entries(
+    kept: Sequence[RefundChange], before: dict[str, int], payments: dict[str, Payment]
+) -> list[Entry]:
+    """The entries of `kept`, and the part of the fee that each of its refunds returns."""
+    entries = [entry for change in kept for entry in change.entries]
+    for refund in (change.after for change in kept):
+        if refund.syssn in before:
+            payment = payments[refund.payment_syssn]
+            entries += fee_back_entries(
+                payment, refund.syssn, before[refund.syssn], refund.amount.amount_minor, refund.changed_at
+            )
+    return entries

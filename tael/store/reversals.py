@@ -1,6 +1,6 @@
 """Reversals: rare, so one at a time, always under the lock of their payment."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tael.domain.payment import Payment
 from tael.domain.reversal import ReversalOrder
 from tael.store.database import Database
+from tael.store.leases import OF_ORDERS, renew, renewal
 from tael.store.payments import Change, lock_payments, write_changes
 from tael.store.rows import REVERSAL_COLUMNS, reversal_of
 
@@ -44,6 +45,7 @@ FROM (
 WHERE r.mchid = due.mchid AND r.syssn = due.syssn
 RETURNING {", ".join("r." + column for column in REVERSAL_COLUMNS.split(", "))}
 """
+RENEW: Final = renewal("reversal", OF_ORDERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,12 @@ class Reversals:
         """Reversals to ask for (again), leased to the caller until `lease_until` (real time)."""
         rows = await self._database.fetch(CLAIM, now, real_now, lease_until, most)
         return [reversal_of(row) for row in rows]
+
+    async def renew(
+        self, reversals: Sequence[ReversalOrder], held: Sequence[datetime], until: datetime
+    ) -> list[bool]:
+        """Extend the leases that are still the caller's; which ones were."""
+        return await renew(self._database, RENEW, [(r.mchid, r.syssn) for r in reversals], held, until)
 
 
 async def _write_payment(connection: "Connection", change: Change) -> None:

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 from tael.store.accounts import Accounts
 from tael.store.database import Database
+from tael.store.day_seals import DaySeals
+from tael.store.incidents import Incidents
 from tael.store.merchants import Merchants
 from tael.store.payments import Payments
 from tael.store.refunds import Refunds
 from tael.store.reversals import Reversals
 from tael.store.seal import Seal
 from tael.store.serials import Serials
+from tael.store.strays import Strays
 from tael.store.trades import Trades
 from tael.store.webhooks import Webhooks
 
@@ -24,9 +27,12 @@ class Store:
     payments: Payments
     refunds: Refunds
     reversals: Reversals
+    incidents: Incidents
+    strays: Strays
     trades: Trades
     webhooks: Webhooks
     serials: Serials
+    day_seals: DaySeals
 
 
 def store_over(database: Database, seal: Seal, node: int) -> Store:
@@ -38,7 +44,10 @@ def store_over(database: Database, seal: Seal, node: int) -> Store:
         payments=Payments(database),
         refunds=Refunds(database),
         reversals=Reversals(database),
+        incidents=Incidents(database),
+        strays=Strays(database),
         trades=Trades(database),
         webhooks=Webhooks(database),
         serials=Serials(database, node),
+        day_seals=DaySeals(database),
     )

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from tael.domain.webhook import Style, WebhookKind
+from tael.domain.webhook import Style, WebhookKind, WebhookState
 from tael.store.database import Database
+from tael.store.delivering import Attempt, Delivery, DueWebhook, Rooms, claim, report
+from tael.store.leases import OF_WEBHOOKS, renew, renewal
 
 if TYPE_CHECKING:
     import asyncpg
@@ -24,31 +26,39 @@ SELECT w.*, w.created_at FROM unnest(
 ) AS w (mchid, cause, kind, appcode, payment_syssn, created_at)
 ON CONFLICT DO NOTHING
 """
-COLUMNS: Final = "mchid, cause, kind, appcode, payment_syssn, style, body, attempts"
-CLAIM: Final = f"""
-UPDATE webhook AS h SET lease_until = $3
-FROM (
-    SELECT mchid, cause, kind FROM webhook
-    WHERE deliver_at <= $1 AND (lease_until IS NULL OR lease_until < $2)
-    ORDER BY deliver_at LIMIT $4 FOR UPDATE SKIP LOCKED
-) AS due
-WHERE h.mchid = due.mchid AND h.cause = due.cause AND h.kind = due.kind
-RETURNING {", ".join("h." + column for column in COLUMNS.split(", "))}
-"""
 FIX_BODY: Final = """
 UPDATE webhook SET style = $4, body = $5
 WHERE mchid = $1 AND cause = $2 AND kind = $3 AND body IS NULL
 """
-REPORT: Final = """
-UPDATE webhook AS h SET state = r.state, deliver_at = r.deliver_at, delivered_at = r.delivered_at,
-    attempts = h.attempts + 1, last_result = r.result, lease_until = NULL
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[])
-    AS r (mchid, cause, kind, state, deliver_at, delivered_at, result)
-WHERE h.mchid = r.mchid AND h.cause = r.cause AND h.kind = r.kind
+RENEW: Final = renewal("webhook", OF_WEBHOOKS)
+
+TOLD_COLUMNS: Final = (
+    "mchid, cause, kind, appcode, payment_syssn, state, style, attempts, last_result, created_at, deliver_at, "
+    "delivered_at"
+)
+OF_CAUSES: Final = f"""
+SELECT {TOLD_COLUMNS} FROM webhook WHERE mchid = $1 AND cause = ANY($2) ORDER BY created_at, cause, kind
 """
-OF_CAUSES: Final = """
-SELECT cause, kind, state, style, attempts, last_result, created_at, deliver_at, delivered_at FROM webhook
-WHERE mchid = $1 AND cause = ANY($2) ORDER BY created_at, cause, kind
+LIST: Final = f"""
+SELECT {TOLD_COLUMNS} FROM webhook
+WHERE ($1::text IS NULL OR appcode = $1) AND ($2::text IS NULL OR mchid = $2) AND ($3::text IS NULL OR state = $3)
+ORDER BY created_at DESC, cause DESC, kind LIMIT $4
+"""
+AGAIN: Final = f"""
+SET state = 'DUE', deliver_at = $1, attempts_before = h.attempts
+{{}} RETURNING {", ".join("h." + column for column in TOLD_COLUMNS.split(", "))}
+"""
+#: One look into the primary key for each merchant, since a cause alone has no index.
+RESEND: Final = "UPDATE webhook AS h " + AGAIN.format(
+    "FROM merchant AS m WHERE h.mchid = m.mchid AND h.cause = $2 AND ($3::text IS NULL OR h.kind = $3)"
+)
+RESEND_DEAD: Final = "UPDATE webhook AS h " + AGAIN.format(
+    "WHERE h.state = 'DEAD' AND ($2::text IS NULL OR h.appcode = $2)"
+)
+ATTEMPTS: Final = """
+SELECT a.kind, a.attempt, a.started_at, a.took_ms, a.status, a.result, a.answer
+FROM merchant AS m JOIN webhook_attempt AS a ON a.mchid = m.mchid AND a.cause = $1
+ORDER BY a.kind, a.attempt, a.started_at
 """
 
 
@@ -65,43 +75,30 @@ class NewWebhook:
 
 
 @dataclass(frozen=True, slots=True)
-class DueWebhook:
-    """A webhook to deliver now. `body` is None until the first delivery fixed it."""
+class ToldMerchant:
+    """How far a webhook has come. `style` is None and `last_result` empty before the first attempt."""
 
     mchid: str
     cause: str
     kind: WebhookKind
     appcode: str
     payment_syssn: str
-    style: Style | None
-    body: bytes | None
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What became of one attempt. `deliver_at` is the next one, None if there is none."""
-
-    webhook: DueWebhook
-    state: str  #: DUE, DELIVERED, GIVEN_UP or NOT_WANTED
-    result: str
-    deliver_at: datetime | None
-    delivered_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class ToldMerchant:
-    """How far a webhook has come. `style` is None and `last_result` empty before the first attempt."""
-
-    cause: str
-    kind: WebhookKind
-    state: str
+    state: WebhookState
     style: Style | None
     attempts: int
     last_result: str
     created_at: datetime
     deliver_at: datetime | None
     delivered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedAttempt:
+    """An attempt as it was logged, `number` from 1."""
+
+    kind: WebhookKind
+    number: int
+    attempt: Attempt
 
 
 async def write_webhooks(connection: "Connection", webhooks: Sequence[NewWebhook]) -> None:
@@ -126,11 +123,17 @@ class Webhooks:
         self._database = database
 
     async def claim_due(
-        self, now: datetime, real_now: datetime, lease_until: datetime, most: int
+        self, now: datetime, real_now: datetime, lease_until: datetime, most: int, rooms: Rooms | None = None
     ) -> list[DueWebhook]:
-        """Webhooks to deliver, leased to the caller until `lease_until` (real time)."""
-        rows = await self._database.fetch(CLAIM, now, real_now, lease_until, most)
-        return [_due_of(row) for row in rows]
+        """Webhooks to deliver, leased to the caller until `lease_until` (real time); without `rooms` any app's."""
+        return await claim(self._database, now, real_now, lease_until, most, rooms or Rooms(most))
+
+    async def renew(
+        self, webhooks: Sequence[DueWebhook], held: Sequence[datetime], until: datetime
+    ) -> list[bool]:
+        """Extend the leases that are still the caller's; which ones were."""
+        keys = [(w.mchid, w.cause, w.kind.value) for w in webhooks]
+        return await renew(self._database, RENEW, keys, held, until)
 
     async def fix_body(self, webhook: DueWebhook, style: Style, body: bytes) -> None:
         """Keep the bytes that are about to be sent."""
@@ -140,44 +143,54 @@ class Webhooks:
 
     async def report(self, deliveries: Sequence[Delivery]) -> None:
         """Write what became of attempts, many at once."""
-        await self._database.execute(
-            REPORT,
-            [d.webhook.mchid for d in deliveries],
-            [d.webhook.cause for d in deliveries],
-            [d.webhook.kind.value for d in deliveries],
-            [d.state for d in deliveries],
-            [d.deliver_at for d in deliveries],
-            [d.delivered_at for d in deliveries],
-            [d.result for d in deliveries],
-        )
+        await report(self._database, deliveries)
 
     async def of_causes(self, mchid: str, causes: Sequence[str]) -> list[ToldMerchant]:
         """The webhooks about these syssns, oldest first."""
-        rows = await self._database.fetch(OF_CAUSES, mchid, list(causes))
+        return [_told_of(row) for row in await self._database.fetch(OF_CAUSES, mchid, list(causes))]
+
+    # ---- the operator's --------------------------------------------------------------------------------------
+
+    async def newest(
+        self, appcode: str | None, mchid: str | None, state: WebhookState | None, most: int
+    ) -> list[ToldMerchant]:
+        """Webhooks, newest first, of an app, a merchant, in a state."""
+        rows = await self._database.fetch(LIST, appcode, mchid, state.value if state else None, most)
+        return [_told_of(row) for row in rows]
+
+    async def resend(self, cause: str, kind: WebhookKind | None, now: datetime) -> list[ToldMerchant]:
+        """Make due what was told of `cause`, in whatever state, the schedule beginning anew; the bytes stay."""
+        rows = await self._database.fetch(RESEND, now, cause, kind.value if kind else None)
+        return [_told_of(row) for row in rows]
+
+    async def resend_dead(self, appcode: str | None, now: datetime) -> list[ToldMerchant]:
+        """Make due what is dead, of one app or of all."""
+        return [_told_of(row) for row in await self._database.fetch(RESEND_DEAD, now, appcode)]
+
+    async def attempts_of(self, cause: str) -> list[LoggedAttempt]:
+        """Every attempt to tell of `cause`, in order."""
         return [
-            ToldMerchant(
-                cause=row["cause"],
-                kind=WebhookKind(row["kind"]),
-                state=row["state"],
-                style=Style(row["style"]) if row["style"] else None,
-                attempts=row["attempts"],
-                last_result=row["last_result"],
-                created_at=row["created_at"],
-                deliver_at=row["deliver_at"],
-                delivered_at=row["delivered_at"],
+            LoggedAttempt(
+                WebhookKind(row["kind"]),
+                row["attempt"],
+                Attempt(row["started_at"], row["took_ms"], row["status"], row["result"], row["answer"]),
             )
-            for row in rows
+            for row in await self._database.fetch(ATTEMPTS, cause)
         ]
 
 
-def _due_of(row: "asyncpg.Record") -> DueWebhook:
-    return DueWebhook(
+def _told_of(row: "asyncpg.Record") -> ToldMerchant:
+    return ToldMerchant(
         mchid=row["mchid"],
         cause=row["cause"],
         kind=WebhookKind(row["kind"]),
         appcode=row["appcode"],
         payment_syssn=row["payment_syssn"],
+        state=WebhookState(row["state"]),
         style=Style(row["style"]) if row["style"] else None,
-        body=row["body"],
         attempts=row["attempts"],
+        last_result=row["last_result"],
+        created_at=row["created_at"],
+        deliver_at=row["deliver_at"],
+        delivered_at=row["delivered_at"],
     )

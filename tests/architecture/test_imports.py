@@ -17,6 +17,7 @@ TIME = {
     "clock.py",
     "jobs/runner.py",  # leases are in real time, whatever a demo's clock does
     "service/directory.py",  # how long something is remembered
+    "service/webhooks.py",  # how long a merchant's receiver took
     "service/payments.py",  # how long a repeat waits, by the event loop's time
 }
 RANDOMNESS = {

@@ -25,8 +25,8 @@ from tests.end_to_end.rig import (
 from tests.support.postgres import open_folder
 
 ONCE_LIMIT_S: Final = 90
-#: A worker that is killed in the middle of a question keeps its row for a minute of real time.
-LEASE_S: Final = 75.0
+#: A worker that is killed in the middle of a question keeps its row for 15 s of real time.
+LEASE_S: Final = 40.0
 SAID_IN_THE_TABLE: Final = (
     "paid",
     "password asked: pending",

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tael.domain.outcome import Unknown
-from tael.domain.webhook import Style
+from tael.domain.webhook import Style, WebhookState
 from tael.service.outcomes import record_outcome
+from tael.store.delivering import Attempt, Delivery, DueWebhook
 from tael.store.payments import Change
 from tael.store.reserving import Reservation, Reserved
 from tael.store.store import Store
-from tael.store.webhooks import Delivery, DueWebhook
 from tests.integration.test_recording import gateway_over
 from tests.support.store import current, opened, paid
 from tests.support.values import BARCODE, NOW, a_payment, a_refund, a_reversal, marked_for
@@ -114,11 +114,49 @@ async def test_a_webhook_is_due_until_it_is_delivered_and_keeps_its_bytes(store:
     (first,) = await store.webhooks.claim_due(DUE, real_now, real_now + LEASE, 50)
     await store.webhooks.fix_body(first, Style.OLD, b"first")
     await store.webhooks.fix_body(first, Style.NEW, b"second")
-    await store.webhooks.report([Delivery(first, "DUE", "HTTP 500", DUE, None)])
+    await store.webhooks.report(
+        [Delivery(first, WebhookState.DUE, Attempt(NOW, 7, 500, "HTTP 500"), deliver_at=DUE)]
+    )
     (again,) = await store.webhooks.claim_due(DUE, real_now, real_now + LEASE, 50)
     assert (again.style, again.body, again.attempts) == (Style.OLD, b"first", 1)
-    await store.webhooks.report([Delivery(again, "DELIVERED", "acknowledged", None, DUE)])
+    heard = Attempt(DUE, 7, 200, "acknowledged", b"success")
+    await store.webhooks.report([Delivery(again, WebhookState.DELIVERED, heard, delivered_at=DUE)])
     assert await store.webhooks.claim_due(DUE + timedelta(days=9), real_now, real_now + LEASE, 50) == []
     (told,) = await store.webhooks.of_causes(first.mchid, [first.cause])
     assert (told.state, told.attempts, told.last_result) == ("DELIVERED", 2, "acknowledged")
     assert (told.deliver_at, told.delivered_at) == (None, DUE)
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_a_lease_is_extended_by_who_holds_it_and_only_while_it_is_held(
+    store: Store, table: str
+) -> None:
+    await with_due_rows(store, table, 2)
+    claim, renew = claim_of(store, table), getattr(store, table).renew
+    real_now = datetime.now(UTC)
+    first_end, second_end = real_now + LEASE, real_now + 2 * LEASE
+    rows = await claim(DUE, real_now, first_end, 50)
+    assert await renew(rows, [first_end, real_now], second_end) == [True, False]
+    late = first_end + timedelta(microseconds=1)
+    (lost,) = await claim(DUE, late, late + LEASE, 50)  # the other worker's now
+    assert lost == rows[1]
+    assert await renew(rows, [first_end, first_end], second_end) == [False, False]
+    assert await renew(rows, [second_end, first_end], late + 2 * LEASE) == [True, False]
+    assert await claim(DUE, late + LEASE, late + 2 * LEASE, 50) == []
+
+
+async def test_what_was_written_meanwhile_has_no_lease_to_extend(store: Store) -> None:
+    await opened(store, a_payment())
+    real_now = datetime.now(UTC)
+    (claimed,) = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 50)
+    await record_outcome(claimed, Unknown("timeout"), gateway_over(store))
+    assert await store.payments.renew([claimed], [real_now + LEASE], real_now + 2 * LEASE) == [False]
+
+
+async def test_a_row_that_is_being_written_does_not_hold_up_the_renewal_of_others(store: Store) -> None:
+    await with_due_rows(store, "payments", 2)
+    real_now = datetime.now(UTC)
+    rows = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 50)
+    held = [real_now + LEASE] * 2
+    async with store.payments.locked(rows[0].mchid, rows[0].syssn):
+        assert await store.payments.renew(rows, held, real_now + 2 * LEASE) == [False, True]

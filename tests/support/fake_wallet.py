@@ -49,6 +49,11 @@ class Trade:
     paid_at: datetime | None = None
     reversal: ReversalAction | None = None
     refunds: dict[str, int] = field(default_factory=dict)  #: refund number to minor units
+    other_ref: str = ""  #: the wallet's own number, where the order's number has several trades
+
+    @property
+    def wallet_ref(self) -> str:
+        return self.other_ref or f"trade-{self.order.syssn}"
 
     @property
     def back_minor(self) -> int:
@@ -63,6 +68,7 @@ class FakeWallet:
     clock: Clock
     payer: Payer = Payer.PAYS
     refund_takes_asking: bool = False  #: a refund is first accepted, and done when asked about
+    too_late_to_reverse: bool = False  #: a paid order is refunded instead, as both wallets' documents say
     remembers_paid: bool = False  #: an undone order is still shown as paid, as Alipay's in-store query does
     acknowledgement: Acknowledgement = field(default=Acknowledgement("text/plain", b"ok", b"no"))
     reversal_after: timedelta = timedelta(seconds=15)
@@ -74,6 +80,11 @@ class FakeWallet:
         trade = self.trades.get(syssn)
         if trade is not None and not trade.is_paid and not trade.is_closed:
             trade.is_paid, trade.paid_at = True, self.clock.now()
+
+    def take(self, order: Order, other_ref: str = "") -> None:
+        """Money that nobody asked for: an order paid without us, or a second trade for one that we know."""
+        trade = Trade(order, is_paid=True, paid_at=self.clock.now(), other_ref=other_ref)
+        self.trades[other_ref or order.syssn] = trade
 
     def book(self) -> dict[str, tuple[int, int]]:
         """Every order that was paid: what came and what went back, in minor units."""
@@ -105,7 +116,7 @@ class FakeWallet:
         return self._state_of(trade)
 
     async def query(self, order: Order) -> Outcome:
-        trade = self.trades.get(order.syssn)
+        trade = self._named(order)
         if trade is None:
             return Unknown("no such order", no_such_order=True)
         if self.payer is Payer.PAYS_WHEN_ASKED:
@@ -124,6 +135,8 @@ class FakeWallet:
         trade = self._about_to_end(order)
         if trade is None:
             return Unknown("no such order", no_such_order=True)
+        if self.too_late_to_reverse and trade.is_paid:
+            return Refused(Refusal.WINDOW_OVER, "REVERSE_EXPIRE")
         if trade.refunds:
             return Refused(Refusal.REVERSAL_REFUSED, "REFUNDED")
         if trade.reversal is None:
@@ -132,7 +145,7 @@ class FakeWallet:
         return Reversed(trade.reversal, f"trade-{order.syssn}")
 
     async def refund(self, order: RefundOrder) -> RefundOutcome:
-        trade = self.trades.get(order.order.syssn)
+        trade = self._named(order.order)
         if trade is None or not trade.is_paid:
             return Refused(Refusal.WRONG_STATE, "NOT_PAID")
         if order.syssn not in trade.refunds:
@@ -144,17 +157,21 @@ class FakeWallet:
         return self._refund_state(order)
 
     async def query_refund(self, order: RefundOrder) -> RefundOutcome:
-        trade = self.trades.get(order.order.syssn)
+        trade = self._named(order.order)
         if trade is None or order.syssn not in trade.refunds:
             return Unknown("no such refund", no_such_order=True)
         self.unfinished.discard(order.syssn)
         return self._refund_state(order)
 
     async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
-        return PaymentNotice(body.decode(), self._state_of(self.trades[body.decode()]))
+        trade = self.trades[body.decode()]
+        return PaymentNotice(trade.order.syssn, self._state_of(trade))
 
     def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
         return None
+
+    def _named(self, order: Order) -> Trade | None:
+        return self.trades.get(order.wallet_ref if order.names_trade else order.syssn)
 
     def _about_to_end(self, order: Order) -> Trade | None:
         if self.payer is Payer.BEATS_THE_CLOSE:
@@ -165,7 +182,7 @@ class FakeWallet:
         if trade.reversal is not None and not (self.remembers_paid and trade.is_paid):
             return Closed()  # WeChat calls an undone order revoked, whether it was paid or not
         if trade.is_paid and trade.paid_at is not None:
-            return Paid(trade.order.amount, f"trade-{trade.order.syssn}", "payer-1", trade.paid_at)
+            return Paid(trade.order.amount, trade.wallet_ref, "payer-1", trade.paid_at)
         return Closed() if trade.is_closed else AwaitingPayer()
 
     def _refund_state(self, order: RefundOrder) -> RefundOutcome:

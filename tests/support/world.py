@@ -34,13 +34,14 @@ SELECT job, at FROM (
     SELECT 'settle.payments' AS job, min(check_at) AS at FROM payment
     UNION ALL SELECT 'settle.refunds', min(check_at) FROM refund
     UNION ALL SELECT 'settle.reversals', min(check_at) FROM reversal
+    UNION ALL SELECT 'settle.strays', min(check_at) FROM incident
     UNION ALL SELECT 'webhooks', min(deliver_at) FROM webhook) AS due
 WHERE at IS NOT NULL ORDER BY at LIMIT 1
 """
 #: Leases end in real time, which no test waits for: this is that moment.
 END_LEASES: Final = tuple(
     f"UPDATE {table} SET lease_until = NULL WHERE lease_until IS NOT NULL"
-    for table in ("payment", "refund", "reversal", "webhook")
+    for table in ("payment", "refund", "reversal", "incident", "webhook")
 )
 MOST_ROUNDS: Final = 60
 BARCODE_TEXT: Final = "134567890123456789"
@@ -117,9 +118,13 @@ class Story:
 def new_world(store: Store, story: Story) -> World:
     """A world at its first moment; `store` holds the merchant and no payment."""
     clock = TestClock(NOW)
-    return World(
-        store, clock, FakeWallet(clock, story.payer, story.refund_takes_asking, story.remembers_paid)
+    wallet = FakeWallet(
+        clock,
+        story.payer,
+        refund_takes_asking=story.refund_takes_asking,
+        remembers_paid=story.remembers_paid,
     )
+    return World(store, clock, wallet)
 
 
 # ---- what merchants ask for --------------------------------------------------------------------------------------

@@ -60,12 +60,12 @@ def _price(order: Order, server_ip: str) -> Fields:
 
 def this_order(order: Order) -> Fields:
     """orderquery, closeorder, reverse: by our number, since the wallet's may not have reached us."""
-    return {"out_trade_no": order.syssn}
+    return {"transaction_id": order.wallet_ref} if order.names_trade else {"out_trade_no": order.syssn}
 
 
 def refund(ask: RefundOrder) -> Fields:
     return {
-        "out_trade_no": ask.order.syssn,
+        **this_order(ask.order),
         "out_refund_no": ask.syssn,
         "total_fee": str(ask.order.amount.amount_minor),
         "refund_fee": str(ask.amount.amount_minor),

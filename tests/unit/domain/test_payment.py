@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tael.domain import respcd
 from tael.domain.errors import IllegalStep
+from tael.domain.incident import incidents_in
 from tael.domain.money import Money
 from tael.domain.outcome import (
     AwaitingPayer,
@@ -34,7 +35,6 @@ from tael.domain.payment import (
     State,
     advance,
     fail_after_undoing,
-    incident_of,
     next_check,
     reschedule,
     settle,
@@ -97,6 +97,12 @@ def in_state(state: State, pay_type: PayType = ONLINE, **changes: object) -> Pay
 
 
 # ---- settle ------------------------------------------------------------------------------------------------------
+
+
+def incident_of(before: Payment, outcome: Outcome) -> str | None:
+    """What a person is told, if anything."""
+    found = incidents_in(before, outcome, at=LATER)
+    return found[0].detail if found else None
 
 
 @pytest.mark.parametrize("is_first", [False, True])

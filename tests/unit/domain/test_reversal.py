@@ -8,9 +8,14 @@ import pytest
 
 from tael.domain import respcd
 from tael.domain.errors import AlreadyRefunded, NotAllowed, TaelError
+from tael.domain.money import Money
 from tael.domain.outcome import (
     Again,
     NotSent,
+    Refunded,
+    RefundOutcome,
+    RefundPending,
+    RefundStuck,
     Refusal,
     Refused,
     Reversal,
@@ -26,8 +31,18 @@ from tael.domain.reversal import (
     refusal_to_reverse,
     reschedule_reversal,
     settle_reversal,
+    settle_reversal_by_refund,
 )
-from tests.support.values import BARCODE, NOW, ONLINE, a_paid_payment, a_payment, a_reversal, marked_for
+from tests.support.values import (
+    AMOUNT,
+    BARCODE,
+    NOW,
+    ONLINE,
+    a_paid_payment,
+    a_payment,
+    a_reversal,
+    marked_for,
+)
 
 LATER: Final = NOW + timedelta(seconds=30)
 
@@ -107,10 +122,77 @@ def test_a_refusal_gives_the_reservation_back_and_allows_another_try(state: Stat
     assert payment == before
 
 
-def test_a_reversal_that_comes_too_late_is_not_allowed() -> None:
-    late = Refused(Refusal.WINDOW_OVER, "REVERSE_EXPIRE")
-    reversal, _ = settle_reversal(*intended(a_paid_payment(BARCODE)), late, at=LATER)
-    assert reversal.respcd == respcd.NOT_ALLOWED
+LATE: Final = Refused(Refusal.WINDOW_OVER, "REVERSE_EXPIRE")
+
+
+def test_a_reversal_that_comes_too_late_goes_on_as_a_refund() -> None:
+    before = a_paid_payment(BARCODE)
+    reversal, payment = settle_reversal(*intended(before), LATE, at=LATER)
+    assert (reversal.state, reversal.goes_by_refund) == (ReversalState.PENDING, True)
+    assert payment.reserved_minor == before.amount.amount_minor
+    assert is_sound(payment)
+
+
+def test_money_that_came_after_the_wish_is_reserved_for_the_refund() -> None:
+    unpaid = a_payment(BARCODE)
+    reversal = a_reversal(unpaid)
+    paid = replace(marked_for(a_paid_payment(BARCODE), reversal), syssn=unpaid.syssn)
+    onward, payment = settle_reversal(reversal, paid, LATE, at=LATER)
+    assert onward.amount_minor == payment.reserved_minor == paid.amount.amount_minor
+    assert is_sound(payment)
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.PAID])
+def test_what_was_not_paid_is_not_refunded(state: State) -> None:
+    before = a_payment(BARCODE, state=state)
+    reversal, payment = settle_reversal(*intended(before), LATE, at=LATER)
+    assert (reversal.state, reversal.respcd) == (ReversalState.FAILED, respcd.NOT_ALLOWED)
+    assert payment == before
+
+
+def test_an_undoing_of_our_own_never_becomes_a_refund() -> None:
+    before = a_paid_payment(BARCODE)
+    ours = a_reversal(before, fails_with=respcd.SWIPE_FAILED)
+    reversal, _ = settle_reversal(ours, marked_for(before, ours), LATE, at=LATER)
+    assert (reversal.state, reversal.goes_by_refund) == (ReversalState.PENDING, False)
+
+
+def on_its_way() -> tuple[ReversalOrder, Payment]:
+    return settle_reversal(*intended(a_paid_payment(BARCODE)), LATE, at=LATER)
+
+
+def test_a_reversal_by_refund_is_done_when_the_money_went_back() -> None:
+    done, payment = settle_reversal_by_refund(*on_its_way(), Refunded(AMOUNT, "r", None), at=LATER)
+    assert (done.state, done.action) == (ReversalState.DONE, ReversalAction.BY_REFUND)
+    assert (payment.is_reversed, payment.refunded_minor, payment.reserved_minor) == (True, 100, 0)
+    assert is_sound(payment)
+
+
+def test_a_refused_refund_ends_the_reversal_and_frees_the_money() -> None:
+    refused = Refused(Refusal.WINDOW_OVER, "TRADE_OVERDUE")
+    reversal, payment = settle_reversal_by_refund(*on_its_way(), refused, at=LATER)
+    assert (reversal.state, reversal.respcd) == (ReversalState.FAILED, respcd.WINDOW_OVER)
+    assert (payment.reserved_minor, payment.refunded_minor, payment.is_reversed) == (0, 0, False)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [RefundPending(), RefundStuck("CHANGE"), NotSent(""), Unknown(""), Refunded(Money(1, "HKD"), "r", None)],
+)
+def test_a_refund_that_is_not_decided_decides_no_reversal(outcome: RefundOutcome) -> None:
+    before = on_its_way()
+    assert settle_reversal_by_refund(*before, outcome, at=LATER) == before
+
+
+def test_a_reversal_that_went_the_other_way_hears_no_late_refusal() -> None:
+    before = on_its_way()
+    assert settle_reversal(*before, LATE, at=LATER) == before
+    assert settle_reversal(*before, Refused(Refusal.REVERSAL_REFUSED, ""), at=LATER) == before
+
+
+def test_a_reversal_that_never_took_that_way_hears_of_no_refund() -> None:
+    before = intended(a_paid_payment(BARCODE))
+    assert settle_reversal_by_refund(*before, Refunded(AMOUNT, "r", None), at=LATER) == before
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Refusal if reason is not Refusal.WINDOW_OVER])

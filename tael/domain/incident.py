@@ -1,0 +1,435 @@
+"""An incident: news that a person has to look at, and the stray money in it, which belongs to nobody's order. Pure.
+
+The same news twice is one incident: its `digest` is made of what it says. Money that no payment can own is first
+proven by the wallet's own record, then booked and sent back once, under a number that stays the same.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from tael.domain import respcd
+from tael.domain.account import Account, AlipayAccount
+from tael.domain.ledger import Entry, EntryKind
+from tael.domain.money import Money
+from tael.domain.outcome import (
+    Closed,
+    Outcome,
+    Paid,
+    Refunded,
+    RefundOutcome,
+    RefundStuck,
+    Refusal,
+    Refused,
+    Reversal,
+)
+from tael.domain.payment import Payment, State, advance
+from tael.domain.paytype import PAY_TYPES, PayType, Wallet
+from tael.domain.refund import Refund, RefundState
+
+LONGEST_GAP: Final = timedelta(hours=1)
+#: A wallet's record that does not confirm stray money within this time is left to a person.
+PROVEN_WITHIN: Final = timedelta(days=1)
+DIGEST_DIGITS: Final = 16
+
+
+class IncidentKind(StrEnum):
+    """What happened, and what a person should think of first."""
+
+    PAID_AFTER_FAILED = "paid_after_failed"  #: money for an attempt that had failed
+    PAID_TWICE = "paid_twice"  #: a second trade of the wallet's for one order
+    WRONG_AMOUNT = "wrong_amount"  #: another amount than the price
+    WRONG_CURRENCY = "wrong_currency"
+    LATE_MONEY = "late_money"  #: paid after it was closed or expired; it is PAID now
+    UNKNOWN_ORDER = "unknown_order"  #: a proven notice of an order that nobody here made
+    ORDER_OF_ANOTHER_ACCOUNT = "order_of_another_account"  #: ours, but made by another account
+    CLOSED_THOUGH_PAID = "closed_though_paid"  #: the wallet closed what it had told us was paid
+    REFUND_STUCK = "refund_stuck"  #: a refund that could not reach the payer
+    REFUND_AMOUNT = "refund_amount"  #: another amount went back than was asked
+    REFUNDED_AFTER_REFUSED = "refunded_after_refused"
+    OUR_IDENTITY_REFUSED = "our_identity_refused"  #: the wallet refuses our signature, certificate or number
+
+
+class Stray(StrEnum):
+    """How far we are with money that belongs to nobody's order."""
+
+    NONE = "NONE"  #: there is no such money in this incident
+    SUSPECTED = "SUSPECTED"  #: told to us; the wallet's record is asked before anything moves
+    KEPT = "KEPT"  #: proven and booked; a person decides, since sending back is switched off
+    RETURNING = "RETURNING"  #: a refund of it is committed under `stray_syssn`
+    RETURNED = "RETURNED"
+    REFUSED = "REFUSED"  #: the wallet will not send it back; a person has to
+    DISPROVED = "DISPROVED"  #: the wallet's record knows no such money, or it is somebody's after all
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One piece of news. Instants are UTC; `digest` is its name for operators."""
+
+    mchid: str
+    cause: str  #: the syssn of a payment, refund or reversal, a wallet's order number, or the account
+    kind: IncidentKind
+    digest: str
+    account_id: str
+    detail: str  #: one sentence
+    at: datetime
+    amount: Money | None = None  #: what came, where money came
+    wallet_ref: str = ""
+    payer_ref: str = ""
+    stray: Stray = Stray.NONE
+    stray_syssn: str = (
+        ""  #: our number of this money: its ledger cause, and its refund's number at the wallet
+    )
+    asked_at: datetime | None = None  #: when it was decided to send it back
+    wallet_code: str = ""
+    return_ref: str = ""  #: the wallet's own number of the refund
+    returned_at: datetime | None = None
+    check_at: datetime | None = None  #: when a job goes on with it
+    checks: int = 0
+    resolved_at: datetime | None = None
+    resolution: str = ""  #: what a person wrote
+    version: int = 1
+
+
+# ---- finding incidents in news -----------------------------------------------------------------------------------
+
+
+def incidents_in(before: Payment, outcome: Outcome, *, at: datetime) -> tuple[Incident, ...]:
+    """What a person has to look at in this news of a payment; none, as a rule."""
+    match outcome:
+        case Paid():
+            found = _in_paid(before, outcome, at)
+        case Closed() if before.state is State.PAID and not (before.reversal_syssn or before.refund_count):
+            found = _of_payment(
+                before, IncidentKind.CLOSED_THOUGH_PAID, "the wallet closed a paid order", "", at
+            )
+        case Refused(reason, wallet_code):
+            found = _identity(before, reason, wallet_code, at)
+        case _:
+            found = None
+    return (found,) if found else ()
+
+
+def refund_incidents_in(
+    payment: Payment, before: Refund, outcome: RefundOutcome, *, at: datetime
+) -> tuple[Incident, ...]:
+    """What a person has to look at in this news of a refund."""
+    found: Incident | None = None
+    match outcome:
+        case Refunded(amount) if amount is not None and amount != before.amount:
+            found = _of_return(payment, before.syssn, before.amount, outcome, at)
+        case Refunded() if before.state is RefundState.FAILED:
+            found = _of_payment(
+                payment,
+                IncidentKind.REFUNDED_AFTER_REFUSED,
+                f"refund {before.syssn} was done after the wallet had refused it",
+                "",
+                at,
+                cause=before.syssn,
+            )
+        case RefundStuck(wallet_code) if before.wallet_code != wallet_code:
+            found = _of_return(payment, before.syssn, before.amount, outcome, at)
+        case Refused(reason, wallet_code):
+            found = _identity(payment, reason, wallet_code, at, cause=before.syssn)
+        case _:
+            pass
+    return (found,) if found else ()
+
+
+def reversal_incidents_in(
+    payment: Payment, syssn: str, outcome: Reversal | RefundOutcome, *, at: datetime
+) -> tuple[Incident, ...]:
+    """What a person has to look at in this news of a reversal, whichever way it goes."""
+    found: Incident | None = None
+    match outcome:
+        case Refused(reason, wallet_code):
+            found = _identity(payment, reason, wallet_code, at, cause=syssn)
+        case Refunded() | RefundStuck():
+            found = _of_return(payment, syssn, payment.amount, outcome, at)
+        case _:
+            pass
+    return (found,) if found else ()
+
+
+def ownerless(
+    account: Account, order_number: str, outcome: Outcome, *, is_ours: bool, at: datetime
+) -> Incident:
+    """A proven notice to `account` of an order that it does not have; `is_ours` if another account made it.
+
+    Money for an order that nobody here made is stray. For one of another account it is left to a person: its own
+    account may know it as paid.
+    """
+    kind = IncidentKind.ORDER_OF_ANOTHER_ACCOUNT if is_ours else IncidentKind.UNKNOWN_ORDER
+    whose = "that another account made" if is_ours else "that nobody here made"
+    paid = outcome if isinstance(outcome, Paid) else None
+    is_stray = paid is not None and not is_ours
+    return Incident(
+        mchid=account.mchid,
+        cause=order_number,
+        kind=kind,
+        digest=_digest(account.mchid, order_number, kind, paid.wallet_ref if paid else ""),
+        account_id=account.account_id,
+        detail=f"a notice of order {order_number}, {whose}" + (": it was paid" if paid else ""),
+        at=at,
+        amount=paid.amount if paid else None,
+        wallet_ref=paid.wallet_ref if paid else "",
+        payer_ref=paid.payer_ref if paid else "",
+        stray=Stray.SUSPECTED if is_stray else Stray.NONE,
+        check_at=at if is_stray else None,
+    )
+
+
+def _in_paid(before: Payment, paid: Paid, at: datetime) -> Incident | None:
+    if before.is_reversed:  # what came was undone with the order
+        return None
+    other_trade = bool(before.wallet_ref and paid.wallet_ref and before.wallet_ref != paid.wallet_ref)
+    came = paid.amount
+    if other_trade and before.state is State.PAID:
+        return _of_money(
+            before,
+            paid,
+            IncidentKind.PAID_TWICE,
+            f"paid twice: {before.wallet_ref} and {paid.wallet_ref}",
+            at,
+            # Only WeChat sends back by the number of the trade; the order's number may mean the first one.
+            is_stray=before.pay_type.wallet is Wallet.WECHAT,
+        )
+    if came is not None and came != before.amount:
+        other_currency = came.currency != before.amount.currency
+        kind = IncidentKind.WRONG_CURRENCY if other_currency else IncidentKind.WRONG_AMOUNT
+        said = f"the wallet took {came}, the price was {before.amount}"
+        return _of_money(before, paid, kind, said, at, is_stray=before.state is not State.PAID)
+    if before.state is State.FAILED:
+        said = "paid after the wallet had refused it"
+        return _of_money(before, paid, IncidentKind.PAID_AFTER_FAILED, said, at, is_stray=True)
+    if before.state in (State.CLOSED, State.EXPIRED):
+        said = f"paid after it was {before.state}"
+        return _of_money(before, paid, IncidentKind.LATE_MONEY, said, at, is_stray=False)
+    return None
+
+
+def _of_money(
+    payment: Payment, paid: Paid, kind: IncidentKind, detail: str, at: datetime, *, is_stray: bool
+) -> Incident:
+    sameness = paid.wallet_ref
+    if kind in (IncidentKind.WRONG_AMOUNT, IncidentKind.WRONG_CURRENCY):
+        sameness = f"{paid.wallet_ref} {paid.amount}"
+    incident = _of_payment(payment, kind, detail, sameness, at)
+    return replace(
+        incident,
+        amount=paid.amount,
+        wallet_ref=paid.wallet_ref,
+        payer_ref=paid.payer_ref,
+        stray=Stray.SUSPECTED if is_stray else Stray.NONE,
+        check_at=at if is_stray else None,
+    )
+
+
+def _of_return(
+    payment: Payment, syssn: str, amount: Money, outcome: Refunded | RefundStuck, at: datetime
+) -> Incident | None:
+    """Another amount came back than was asked, or none could."""
+    if isinstance(outcome, RefundStuck):
+        said = f"the money of refund {syssn} could not reach the payer: {outcome.wallet_code}"
+        return _of_payment(payment, IncidentKind.REFUND_STUCK, said, outcome.wallet_code, at, cause=syssn)
+    if outcome.amount is None or outcome.amount == amount:
+        return None
+    said = f"the wallet returned {outcome.amount}, refund {syssn} was {amount}"
+    found = _of_payment(payment, IncidentKind.REFUND_AMOUNT, said, str(outcome.amount), at, cause=syssn)
+    return replace(found, amount=outcome.amount)
+
+
+def _identity(
+    payment: Payment, reason: Refusal, wallet_code: str, at: datetime, cause: str = ""
+) -> Incident | None:
+    """One alarm for an account, however many payments hear it; a number that is taken is that order's alone."""
+    match reason:
+        case Refusal.OUR_IDENTITY | Refusal.OUR_CERTIFICATE:
+            about = payment.account_id
+        case Refusal.NUMBER_REUSED:
+            about = cause or payment.syssn
+        case _:
+            return None
+    said = f"the wallet refuses who we are or how we number: {wallet_code or reason}"
+    kind = IncidentKind.OUR_IDENTITY_REFUSED
+    return _of_payment(payment, kind, said, wallet_code or reason, at, cause=about)
+
+
+def _of_payment(
+    payment: Payment, kind: IncidentKind, detail: str, sameness: str, at: datetime, cause: str = ""
+) -> Incident:
+    about = cause or payment.syssn
+    return Incident(
+        mchid=payment.mchid,
+        cause=about,
+        kind=kind,
+        digest=_digest(payment.mchid, about, kind, sameness),
+        account_id=payment.account_id,
+        detail=detail,
+        at=at,
+    )
+
+
+def _digest(mchid: str, cause: str, kind: IncidentKind, sameness: str) -> str:
+    told = "\0".join((mchid, cause, kind, sameness))
+    return hashlib.sha256(told.encode()).hexdigest()[:DIGEST_DIGITS]
+
+
+# ---- stray money -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The wallet's record says that this came."""
+
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Disproved:
+    """There is nothing to send back."""
+
+    why: str
+
+
+def judge(incident: Incident, payment: Payment | None, record: Outcome) -> Proven | Disproved | None:
+    """Whether the wallet's own record bears out the news; None while it does not say. `payment` as it stands now."""
+    match record:
+        case Paid(_, wallet_ref) if incident.wallet_ref and wallet_ref != incident.wallet_ref:
+            return Disproved(f"the wallet's record names trade {wallet_ref}")
+        case Paid(amount) if amount is not None and incident.amount is not None and amount != incident.amount:
+            return Disproved(f"the wallet's record says {amount}")
+        case Paid(_, wallet_ref) if (
+            payment is not None and payment.state is State.PAID and payment.wallet_ref == wallet_ref
+        ):
+            return Disproved("it is the money of a paid order")
+        case Paid(amount):
+            came = amount or incident.amount
+            return Proven(came) if came is not None and came.amount_minor > 0 else None
+        case Closed():
+            return Disproved("the wallet's record says closed, and nothing paid")
+        case _:
+            return None
+
+
+def disprove(incident: Incident, why: str) -> Incident:
+    return replace(
+        incident, stray=Stray.DISPROVED, detail=f"{incident.detail}; disproved: {why}", check_at=None
+    )
+
+
+def accept(incident: Incident, amount: Money, syssn: str, *, returns: bool, at: datetime) -> Incident:
+    """`incident` once its money is proven and numbered; `returns` where it is to be sent back."""
+    return replace(
+        incident,
+        amount=amount,
+        stray=Stray.RETURNING if returns else Stray.KEPT,
+        stray_syssn=syssn,
+        asked_at=at if returns else None,
+        check_at=at if returns else None,
+        checks=0,
+    )
+
+
+def fail_unowned(payment: Payment, at: datetime) -> Payment:
+    """A payment that waited, and got money that is not its price: nothing else can come for it."""
+    failed = advance(payment, State.FAILED, at)
+    return replace(failed, respcd=respcd.MISMATCH, check_at=None)
+
+
+def settle_return(
+    incident: Incident, outcome: RefundOutcome, *, at: datetime, is_undone: bool = False
+) -> Incident:
+    """`incident` after this news of its refund. `is_undone`: a reversal of ours has undone the order meanwhile."""
+    if incident.stray is not Stray.RETURNING:
+        return incident
+    match outcome:
+        case Refunded(amount, wallet_ref, refunded_at) if amount in (None, incident.amount):
+            return _returned(incident, wallet_ref, refunded_at or at)
+        case Refused(Refusal.ORDER_CLOSED | Refusal.ALREADY_REFUNDED) if is_undone:
+            return _returned(incident, "", at)
+        case Refused(reason, wallet_code) if reason in TRY_LATER:
+            return replace(incident, wallet_code=wallet_code)
+        case Refused(_, wallet_code):
+            return replace(incident, stray=Stray.REFUSED, wallet_code=wallet_code, check_at=None)
+        case RefundStuck(wallet_code):
+            return replace(incident, wallet_code=wallet_code)
+        case _:
+            return incident
+
+
+#: What passes by itself; the same refund is asked for again later.
+TRY_LATER: Final = frozenset(
+    {
+        Refusal.MERCHANT_BALANCE,
+        Refusal.NOT_NOW,
+        Refusal.WALLET_CLOSED,
+        Refusal.OUR_IDENTITY,
+        Refusal.OUR_CERTIFICATE,
+    }
+)
+
+
+def return_incidents_in(incident: Incident, outcome: RefundOutcome, *, at: datetime) -> tuple[Incident, ...]:
+    """What is wrong with the way back itself."""
+    match outcome:
+        case Refunded(amount) if amount is not None and amount != incident.amount:
+            kind, sameness = IncidentKind.REFUND_AMOUNT, str(amount)
+            said = f"the wallet returned {amount}, refund {incident.stray_syssn} was {incident.amount}"
+        case RefundStuck(wallet_code) if wallet_code != incident.wallet_code:
+            kind, sameness = IncidentKind.REFUND_STUCK, wallet_code
+            said = f"the money of refund {incident.stray_syssn} could not reach the payer: {wallet_code}"
+        case _:
+            return ()
+    found = Incident(
+        mchid=incident.mchid,
+        cause=incident.stray_syssn,
+        kind=kind,
+        digest=_digest(incident.mchid, incident.stray_syssn, kind, sameness),
+        account_id=incident.account_id,
+        detail=said,
+        at=at,
+    )
+    return (found,)
+
+
+def reschedule_stray(incident: Incident, now: datetime) -> Incident:
+    """The next step after 1, 2, 4, 8 s and then ever more rarely; proof is not waited for for ever."""
+    waits = incident.stray in (Stray.SUSPECTED, Stray.RETURNING)
+    gives_up = incident.stray is Stray.SUSPECTED and now - incident.at > PROVEN_WITHIN
+    gap = min(timedelta(seconds=2 ** min(incident.checks, 20)), LONGEST_GAP)
+    return replace(
+        incident, check_at=now + gap if waits and not gives_up else None, checks=incident.checks + 1
+    )
+
+
+def stray_pay_type(account: Account) -> PayType:
+    """A pay type that reaches the orders of `account` at its wallet, where nothing but the account is known."""
+    if isinstance(account, AlipayAccount):
+        return PAY_TYPES["800151" if account.scene == "online" else "800108"]
+    return PAY_TYPES["800201"]
+
+
+def stray_entries(before: Incident, after: Incident, at: datetime) -> tuple[Entry, ...]:
+    """What the step from `before` to `after` moved: stray money came into our books, or left them."""
+    if after.amount is None or not after.stray_syssn:
+        return ()
+    wallet = f"wallet:{after.amount.currency}:{after.account_id}"
+    stray = f"stray:{after.amount.currency}:{after.account_id}"
+    if not before.stray_syssn:
+        return (Entry(after.mchid, after.stray_syssn, EntryKind.STRAY_IN, wallet, stray, after.amount, at),)
+    if after.stray is Stray.RETURNED and before.stray is not Stray.RETURNED:
+        return (Entry(after.mchid, after.stray_syssn, EntryKind.STRAY_OUT, stray, wallet, after.amount, at),)
+    return ()
+
+
+def _returned(incident: Incident, wallet_ref: str, at: datetime) -> Incident:
+    return replace(
+        incident,
+        stray=Stray.RETURNED,
+        return_ref=wallet_ref or incident.return_ref,
+        returned_at=at,
+        check_at=None,
+    )

@@ -1,0 +1,171 @@
+"""Money that belongs to nobody's order: proven by the wallet's own record, booked, and sent back once.
+
+A notice alone moves nothing. Intent, question, record: the number of the refund is committed before the wallet is
+asked, and every repeat asks under the same number. Called by `jobs/settle.py` and `service/notices.py`.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from tael.channels.base import Channel, Order, RefundOrder
+from tael.domain.account import Account
+from tael.domain.incident import (
+    Disproved,
+    Incident,
+    IncidentKind,
+    Proven,
+    Stray,
+    accept,
+    disprove,
+    fail_unowned,
+    judge,
+    reschedule_stray,
+    return_incidents_in,
+    settle_return,
+    stray_entries,
+    stray_pay_type,
+)
+from tael.domain.money import Money
+from tael.domain.outcome import Refused, Unknown
+from tael.domain.payment import Payment, State
+from tael.domain.reversal import ReversalState
+from tael.service.gateway import Gateway, order_for, order_of_nobody
+from tael.service.outcomes import log_incidents, log_step, record_notice
+from tael.store.payments import Change
+from tael.store.strays import StrayChange
+
+log = structlog.get_logger()
+
+#: Nothing that we sent is still on its way to a wallet after this time.
+ARRIVED_BY_THEN: Final = timedelta(seconds=60)
+#: States in which news of money may still make a payment PAID.
+MAY_BE_PAID: Final = (State.PENDING, State.CLOSED, State.EXPIRED)
+
+
+async def follow_stray(incident: Incident, gateway: Gateway) -> Incident:
+    """One step with money that nobody owns; the incident as it stands afterwards."""
+    account = await gateway.directory.account(incident.account_id)
+    if account is None:
+        raise LookupError(f"incident {incident.digest} has lost its account {incident.account_id}")
+    payment = await gateway.store.payments.by_syssn(incident.mchid, incident.cause)
+    if incident.stray is not Stray.SUSPECTED:
+        return await _send_back(incident, payment, account, gateway, is_first=False)
+    proven = await _prove(incident, payment, account, gateway)
+    if proven is None or proven.stray is not Stray.RETURNING:
+        return proven or incident
+    return await _send_back(proven, payment, account, gateway, is_first=True)
+
+
+async def _prove(
+    incident: Incident, payment: Payment | None, account: Account, gateway: Gateway
+) -> Incident | None:
+    """Ask what the wallet's record says, and commit what follows; None where somebody else was faster."""
+    if await gateway.store.strays.is_dealt_with(incident):
+        return await _record(incident, disprove(incident, "this money is dealt with already"), gateway)
+    states = await _reversal_states(payment, gateway)
+    if ReversalState.DONE in states:
+        return await _record(incident, disprove(incident, "a reversal of ours undid the order"), gateway)
+    if ReversalState.PENDING in states:
+        return await _record(incident, reschedule_stray(incident, gateway.clock.now()), gateway)
+    order = _order(incident, payment, account, gateway)
+    record = await _channel(order, gateway).query(order)
+    if payment is not None and payment.state in MAY_BE_PAID and not order.names_trade:
+        payment = await record_notice(payment, record, gateway)
+    now = gateway.clock.now()
+    match judge(incident, payment, record):
+        case Proven(amount):
+            return await _book(incident, payment, amount, now, gateway)
+        case Disproved(why):
+            return await _record(incident, disprove(incident, why), gateway)
+        case None:
+            return await _record(incident, reschedule_stray(incident, now), gateway)
+
+
+async def _book(
+    incident: Incident, payment: Payment | None, amount: Money, now: datetime, gateway: Gateway
+) -> Incident | None:
+    """The intent: money, number and decision in one commit. A payment that waited for its price has failed."""
+    syssn = await gateway.store.serials.syssn(now)
+    after = accept(incident, amount, syssn, returns=gateway.returns_stray_money, at=now)
+    fails = payment is not None and payment.state is State.PENDING
+    change = Change(fail_unowned(payment, now)) if payment is not None and fails else None
+    booked = await _record(incident, after, gateway, payment=change)
+    if booked is not None and payment is not None and change is not None:
+        log_step(payment, change.after)
+    return booked
+
+
+async def _send_back(
+    incident: Incident, payment: Payment | None, account: Account, gateway: Gateway, *, is_first: bool
+) -> Incident:
+    if incident.stray is not Stray.RETURNING or incident.amount is None or incident.asked_at is None:
+        return incident
+    order = _order(incident, payment, account, gateway)
+    channel = _channel(order, gateway)
+    refund = RefundOrder(order, incident.stray_syssn, incident.amount, incident.asked_at, order.notice_url)
+    if is_first:
+        outcome = await channel.refund(refund)
+    else:
+        outcome = await channel.query_refund(refund)
+        if isinstance(outcome, Unknown) and outcome.no_such_order:
+            outcome = await channel.refund(refund)
+            # Its word speaks for this repeat only, while the first question may still be on its way.
+            if isinstance(outcome, Refused) and gateway.clock.now() - incident.asked_at < ARRIVED_BY_THEN:
+                outcome = Unknown(f"a repeat was refused: {outcome.wallet_code}")
+    now = gateway.clock.now()
+    is_undone = ReversalState.DONE in await _reversal_states(payment, gateway)
+    after = reschedule_stray(settle_return(incident, outcome, at=now, is_undone=is_undone), now)
+    found = return_incidents_in(incident, outcome, at=now)
+    log_incidents(found)
+    return await _record(incident, after, gateway, incidents=found) or incident
+
+
+async def _record(
+    before: Incident,
+    after: Incident,
+    gateway: Gateway,
+    *,
+    payment: Change | None = None,
+    incidents: tuple[Incident, ...] = (),
+) -> Incident | None:
+    entries = stray_entries(before, after, gateway.clock.now())
+    if not await gateway.store.strays.record(StrayChange(after, entries, incidents, payment)):
+        return None
+    if after.stray is not before.stray:
+        log.info(
+            "stray.settled",
+            mchid=after.mchid,
+            cause=after.cause,
+            kind=after.kind,
+            stray=after.stray,
+            stray_syssn=after.stray_syssn,
+        )
+    return replace(after, version=before.version + 1)
+
+
+async def _reversal_states(payment: Payment | None, gateway: Gateway) -> set[ReversalState]:
+    if payment is None:
+        return set()
+    reversals = await gateway.store.reversals.of_payment(payment.mchid, payment.syssn)
+    return {reversal.state for reversal in reversals}
+
+
+def _order(incident: Incident, payment: Payment | None, account: Account, gateway: Gateway) -> Order:
+    """The wallet's order of this money: our payment's, or one made up from what the notice said."""
+    if payment is None:
+        order = order_of_nobody(account, stray_pay_type(account), incident, gateway.public_url)
+    else:
+        order = order_for(payment, account, gateway.public_url)
+    return replace(
+        order,
+        amount=incident.amount or order.amount,
+        wallet_ref=incident.wallet_ref,
+        names_trade=incident.kind is IncidentKind.PAID_TWICE,
+    )
+
+
+def _channel(order: Order, gateway: Gateway) -> Channel:
+    return gateway.channel(order.pay_type)

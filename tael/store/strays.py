@@ -1,0 +1,127 @@
+"""Stray money: what the wallet's record said of it, and its way back. One at a time, always by version.
+
+A step is written with its ledger entries, and with the payment that it fails, in one commit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+
+from tael.domain.incident import Incident
+from tael.domain.ledger import Entry
+from tael.store.database import Database
+from tael.store.incidents import INCIDENT_COLUMNS, incident_of, write_incidents
+from tael.store.leases import renew, renewal
+from tael.store.ledger import write_entries
+from tael.store.payments import Change, lock_payments, write_changes
+
+RECORD: Final = """
+UPDATE incident SET detail = $6, amount_minor = $7, currency = $8, stray = $9, stray_syssn = $10, asked_at = $11,
+    wallet_code = $12, return_ref = $13, returned_at = $14, check_at = $15, checks = $16, lease_until = NULL,
+    version = version + 1
+WHERE mchid = $1 AND cause = $2 AND kind = $3 AND digest = $4 AND version = $5 RETURNING 1
+"""
+#: Another incident may speak of the same trade of the wallet's; whoever numbered it first deals with it.
+IS_DEALT_WITH: Final = """
+SELECT 1 FROM incident WHERE mchid = $1 AND cause = $2 AND wallet_ref = $3 AND stray_syssn <> '' LIMIT 1
+"""
+BY_STRAY_SYSSN: Final = f"SELECT {INCIDENT_COLUMNS} FROM incident WHERE mchid = $1 AND stray_syssn = $2"
+CLAIM: Final = f"""
+UPDATE incident AS i SET lease_until = $3
+FROM (
+    SELECT mchid, cause, kind, digest FROM incident
+    WHERE check_at <= $1 AND (lease_until IS NULL OR lease_until < $2)
+    ORDER BY check_at LIMIT $4 FOR UPDATE SKIP LOCKED
+) AS due
+WHERE i.mchid = due.mchid AND i.cause = due.cause AND i.kind = due.kind AND i.digest = due.digest
+RETURNING {", ".join("i." + column for column in INCIDENT_COLUMNS.split(", "))}
+"""
+
+RENEW: Final = renewal("incident", ("mchid", "cause", "kind", "digest"))
+
+
+@dataclass(frozen=True, slots=True)
+class StrayChange:
+    """An incident as it shall be, decided on `after.version`, with what follows from it in the same commit."""
+
+    after: Incident
+    entries: Sequence[Entry] = ()
+    incidents: Sequence[Incident] = ()
+    payment: Change | None = None
+
+
+class _Lost(Exception):
+    """Somebody else wrote the payment first; nothing of this change is kept."""
+
+
+class Strays:
+    """The rows of `incident` that hold stray money."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, change: StrayChange) -> bool:
+        """Commit a step; False if somebody else was faster, or deals with this money. Raises StoreUnavailable."""
+        try:
+            async with self._database.transaction() as connection:
+                if change.payment is not None:
+                    after = change.payment.after
+                    await lock_payments(connection, [(after.mchid, after.syssn)])
+                if not await connection.fetch(RECORD, *_columns(change.after)):
+                    return False
+                if change.payment is not None and not await write_changes(connection, [change.payment]):
+                    raise _Lost
+                await write_entries(connection, change.entries)
+                await write_incidents(connection, change.incidents)
+        except (_Lost, asyncpg.UniqueViolationError):
+            return False
+        return True
+
+    async def is_dealt_with(self, incident: Incident) -> bool:
+        """Whether the money of `incident` has a number already, under another kind of news."""
+        return bool(
+            await self._database.fetch(IS_DEALT_WITH, incident.mchid, incident.cause, incident.wallet_ref)
+        )
+
+    async def by_syssn(self, mchid: str, stray_syssn: str) -> Incident | None:
+        """The incident whose money has this number of ours."""
+        rows = await self._database.fetch(BY_STRAY_SYSSN, mchid, stray_syssn)
+        return incident_of(rows[0]) if rows else None
+
+    async def claim_due(
+        self, now: datetime, real_now: datetime, lease_until: datetime, most: int
+    ) -> list[Incident]:
+        """Stray money to go on with, leased to the caller until `lease_until` (real time)."""
+        rows = await self._database.fetch(CLAIM, now, real_now, lease_until, most)
+        return [incident_of(row) for row in rows]
+
+    async def renew(
+        self, incidents: Sequence[Incident], held: Sequence[datetime], until: datetime
+    ) -> list[bool]:
+        """Extend the leases that are still the caller's; which ones were."""
+        keys = [(i.mchid, i.cause, i.kind.value, i.digest) for i in incidents]
+        return await renew(self._database, RENEW, keys, held, until)
+
+
+def _columns(incident: Incident) -> tuple[object, ...]:
+    return (
+        incident.mchid,
+        incident.cause,
+        incident.kind.value,
+        incident.digest,
+        incident.version,
+        incident.detail,
+        incident.amount.amount_minor if incident.amount else None,
+        incident.amount.currency if incident.amount else None,
+        incident.stray.value,
+        incident.stray_syssn,
+        incident.asked_at,
+        incident.wallet_code,
+        incident.return_ref,
+        incident.returned_at,
+        incident.check_at,
+        incident.checks,
+    )

@@ -1,0 +1,366 @@
+"""Webhooks over a real store and real sockets: nobody waits for another's receiver, a payment is told before its
+refunds, every attempt is logged, and what is dead can be told again."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tael.domain.address import Reach
+from tael.domain.payment import Payment
+from tael.domain.webhook import RETRY_GAPS, WebhookKind, WebhookState
+from tael.jobs.runner import run_for_ever, run_once
+from tael.jobs.webhooks import FIRST_PLACES, MOST_PLACES, SLOW_MS, SLOW_PLACES, Deliveries, webhook_job
+from tael.service.gateway import Gateway
+from tael.store.delivering import Attempt, Delivery, DueWebhook, Rooms
+from tael.store.store import Store
+from tael.store.webhooks import NewWebhook, ToldMerchant, write_webhooks
+from tael.transport import NOT_ALLOWED, Transport
+from tests.integration.test_recording import gateway_over
+from tests.support.alipay import TestClock
+from tests.support.store import paid
+from tests.support.values import NOW, a_payment, an_app, new_syssn
+
+PATIENCE_S = 10.0
+LEASE = timedelta(seconds=15)
+DEMO = Reach(loopback=True, any_port=True)
+Say = Callable[[], Awaitable[web.Response]]
+
+
+async def success() -> web.Response:
+    return web.Response(text="success")
+
+
+@dataclass
+class Receivers:
+    """Every app's receiver: `says` what each answers, `heard` the bodies in order, `most` how many calls at a time."""
+
+    url: str = ""
+    says: dict[str, Say] = field(default_factory=dict)
+    heard: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    open: Counter[str] = field(default_factory=Counter)
+    most: Counter[str] = field(default_factory=Counter)
+    change: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def take(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        body = await request.read()
+        async with self.change:
+            self.heard[name].append(body)
+            self.open[name] += 1
+            self.most[name] = max(self.most[name], self.open[name])
+            self.change.notify_all()
+        try:
+            return await self.says.get(name, success)()
+        finally:
+            self.open[name] -= 1
+
+    async def wait_for(self, is_there: Callable[[], bool]) -> None:
+        async with self.change:
+            await asyncio.wait_for(self.change.wait_for(is_there), PATIENCE_S)
+
+    def in_turn(self, name: str, *answers: web.Response) -> None:
+        left = list(answers)
+
+        async def say() -> web.Response:
+            return left.pop(0) if left else await success()
+
+        self.says[name] = say
+
+
+@pytest.fixture
+async def receivers() -> AsyncIterator[Receivers]:
+    held = Receivers()
+    application = web.Application()
+    application.router.add_post("/{name}", held.take)
+    runner = web.AppRunner(application, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    held.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield held
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def gateway(store: Store) -> AsyncIterator[Gateway]:
+    async with Transport(DEMO) as transport:
+        yield replace(gateway_over(store), transport=transport)
+
+
+async def told(store: Store, appcode: str, count: int, at: datetime = NOW) -> list[Payment]:
+    """`count` paid payments whose webhooks are due at `at`."""
+    return [
+        await paid(store, a_payment(appcode=appcode, created_at=at + timedelta(milliseconds=n)))
+        for n in range(count)
+    ]
+
+
+async def with_app(store: Store, receivers: Receivers, appcode: str, **changes: Any) -> None:
+    await store.merchants.add_app(an_app(appcode, notify_url=f"{receivers.url}/{appcode}", **changes), NOW)
+
+
+async def row_of(store: Store, payment: Payment) -> ToldMerchant:
+    (row,) = await store.webhooks.of_causes(payment.mchid, [payment.syssn])
+    return row
+
+
+def clock_of(gateway: Gateway) -> TestClock:
+    assert isinstance(gateway.clock, TestClock)
+    return gateway.clock
+
+
+# ---- nobody waits for another's receiver -------------------------------------------------------------------------
+
+
+async def test_a_receiver_that_hangs_delays_nobody_else(
+    store: Store, gateway: Gateway, receivers: Receivers
+) -> None:
+    let_go = asyncio.Event()
+
+    async def hang() -> web.Response:
+        await let_go.wait()
+        return await success()
+
+    receivers.says["hangs"] = hang
+    for appcode in ("hangs", "good", "better"):
+        await with_app(store, receivers, appcode)
+    await told(store, "hangs", 60, NOW - timedelta(hours=1))  # its webhooks are the longest due
+    await told(store, "good", 30)
+    stop = asyncio.Event()
+    clock_of(gateway).at = NOW + timedelta(hours=1)
+    running = asyncio.create_task(run_for_ever([webhook_job(gateway)], gateway.clock, stop))
+    await receivers.wait_for(lambda: len(receivers.heard["good"]) == 30)
+    await told(store, "better", 30)  # and those that come while it hangs
+    await receivers.wait_for(lambda: len(receivers.heard["better"]) == 30)
+    assert receivers.open["hangs"] == len(receivers.heard["hangs"]) == FIRST_PLACES
+    stop.set()
+    let_go.set()
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert {len(receivers.heard[name]) for name in ("good", "better")} == {30}
+
+
+async def test_an_app_has_no_more_calls_at_a_time_than_its_places(
+    store: Store, gateway: Gateway, receivers: Receivers
+) -> None:
+    await with_app(store, receivers, "busy")
+    await told(store, "busy", 80)
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_for_ever([webhook_job(gateway)], gateway.clock, stop))
+    clock_of(gateway).at = NOW + timedelta(hours=1)
+    await receivers.wait_for(lambda: len(receivers.heard["busy"]) == 80)
+    stop.set()
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert len(set(receivers.heard["busy"])) == 80
+    assert receivers.most["busy"] <= MOST_PLACES
+
+
+def test_quick_answers_earn_places_and_a_slow_one_costs_all_but_one(store: Store, gateway: Gateway) -> None:
+    deliveries = Deliveries(gateway)
+    assert deliveries.room("app") == FIRST_PLACES
+    for _ in range(2 * MOST_PLACES):
+        deliveries.learn("app", SLOW_MS - 1)
+    assert deliveries.room("app") == MOST_PLACES
+    deliveries.learn("app", SLOW_MS)
+    assert deliveries.room("app") == SLOW_PLACES
+    deliveries.learn("app", 0)
+    assert (deliveries.room("app"), deliveries.room("other")) == (SLOW_PLACES + 1, FIRST_PLACES)
+
+
+async def test_a_claim_takes_of_each_app_what_is_left_to_it_the_longest_due_first(store: Store) -> None:
+    for appcode, count in (("a", 5), ("b", 3), ("c", 4), ("d", 2)):
+        await told(store, appcode, count, NOW if appcode != "d" else NOW + timedelta(days=2))
+    real_now = datetime.now(UTC)
+
+    async def claim(most: int, rooms: Rooms) -> Counter[str]:
+        due = NOW + timedelta(hours=1)
+        rows = await store.webhooks.claim_due(due, real_now, real_now + LEASE, most, rooms)
+        return Counter(row.appcode for row in rows)
+
+    assert await claim(50, Rooms(2, {"a": 0, "c": 3, "nobody": 9})) == {"b": 2, "c": 3}
+    assert await claim(4, Rooms(9, {})) == {"a": 3, "b": 1}  # 0, 1, 2 and 2 ms after the first
+    assert await claim(50, Rooms(9, {})) == {"a": 2, "c": 1}
+
+
+# ---- a payment before its refunds --------------------------------------------------------------------------------
+
+
+async def with_refunds(store: Store, count: int, at: datetime) -> tuple[Payment, list[str]]:
+    """A paid payment, and refunds of it that are to be told."""
+    payment = await paid(store, a_payment())
+    causes = sorted(new_syssn() for _ in range(count))
+    async with store.database.transaction() as connection:
+        await write_webhooks(
+            connection,
+            [
+                NewWebhook(payment.mchid, cause, WebhookKind.REFUND, payment.appcode, payment.syssn, at)
+                for cause in causes
+            ],
+        )
+    return payment, causes
+
+
+async def claimed(store: Store, now: datetime) -> list[DueWebhook]:
+    real_now = datetime.now(UTC)
+    return await store.webhooks.claim_due(now, real_now, real_now + LEASE, 50)
+
+
+def failed(webhook: DueWebhook, again_at: datetime) -> Delivery:
+    return Delivery(webhook, WebhookState.DUE, Attempt(NOW, 1, 500, "HTTP 500"), deliver_at=again_at)
+
+
+def ended(webhook: DueWebhook, state: WebhookState, at: datetime = NOW) -> Delivery:
+    attempt = Attempt(at, 1, 200, "acknowledged")
+    return Delivery(webhook, state, attempt, delivered_at=at if state is WebhookState.DELIVERED else None)
+
+
+@pytest.mark.parametrize("end", [WebhookState.DELIVERED, WebhookState.DEAD, WebhookState.NOT_WANTED])
+@pytest.mark.parametrize("skew", [timedelta(seconds=-5), timedelta(0), timedelta(seconds=5)])
+async def test_refunds_are_told_after_their_payment_one_after_the_other(
+    store: Store, end: WebhookState, skew: timedelta
+) -> None:
+    payment, refunds = await with_refunds(store, 2, NOW + skew)
+    late = NOW + timedelta(hours=1)
+    (first,) = await claimed(store, late)
+    assert first.cause == payment.syssn
+    assert await claimed(store, late) == []
+    await store.webhooks.report([failed(first, late)])
+    (again,) = await claimed(store, late)
+    assert again.cause == payment.syssn
+    await store.webhooks.report([ended(again, end)])
+    for cause in refunds:
+        (following,) = await claimed(store, late)
+        assert following.cause == cause
+        await store.webhooks.report([ended(following, WebhookState.DELIVERED)])
+    assert await claimed(store, late) == []
+
+
+async def test_refunds_that_wait_for_a_payment_are_not_looked_at_before_its_next_turn(store: Store) -> None:
+    payment, refunds = await with_refunds(store, 2, NOW)
+    other = await paid(store, a_payment())
+    turn, late = NOW + timedelta(hours=2), NOW + timedelta(hours=1)
+    first = next(row for row in await claimed(store, late) if row.cause == payment.syssn)
+    await store.webhooks.report([failed(first, turn)])
+    waiting = await store.webhooks.of_causes(payment.mchid, [payment.syssn, *refunds])
+    assert {row.deliver_at for row in waiting} == {turn}
+    assert (await row_of(store, other)).deliver_at == NOW
+    (again,) = await claimed(store, turn)
+    await store.webhooks.report([ended(again, WebhookState.DELIVERED, at=late)])
+    assert [row.cause for row in await claimed(store, late)] == refunds[:1]
+
+
+# ---- what each attempt came to ------------------------------------------------------------------------------------
+
+
+async def test_every_attempt_is_logged_with_what_was_answered_and_the_bytes_are_the_same(
+    store: Store, gateway: Gateway, receivers: Receivers
+) -> None:
+    await with_app(store, receivers, "shop")
+    (payment,) = await told(store, "shop", 1)
+    long = b"\xff" + b"n" * 5000
+    receivers.in_turn(
+        "shop",
+        web.Response(status=500, body=long),
+        web.Response(status=302, headers={"Location": f"{receivers.url}/elsewhere"}),
+        web.Response(text="no"),
+    )
+    job, clock = webhook_job(gateway), clock_of(gateway)
+    started = []
+    for gap in (timedelta(seconds=1), *RETRY_GAPS[:3]):
+        clock.at += gap
+        started.append(clock.at)
+        assert await run_once(job, clock) == 1
+    logged = await store.webhooks.attempts_of(payment.syssn)
+    assert [(one.number, one.attempt.status, one.attempt.result) for one in logged] == [
+        (1, 500, "HTTP 500"),
+        (2, 302, "HTTP 302"),
+        (3, 200, "HTTP 200"),
+        (4, 200, "acknowledged"),
+    ]
+    assert [one.attempt.answer for one in logged] == [long[:1024], b"", b"no", b"success"]
+    assert [one.attempt.started_at for one in logged] == started
+    assert {one.kind for one in logged} == {WebhookKind.PAYMENT}
+    assert len(set(receivers.heard["shop"])) == 1
+    assert receivers.heard["elsewhere"] == []
+    row = await row_of(store, payment)
+    assert (row.state, row.attempts, row.delivered_at) == (WebhookState.DELIVERED, 4, clock.at)
+
+
+async def test_a_call_that_is_not_answered_is_logged_without_a_status(store: Store, gateway: Gateway) -> None:
+    await store.merchants.add_app(an_app("inside", notify_url="http://10.0.0.1/"), NOW)
+    await store.merchants.add_app(an_app("nowhere"), NOW)
+    payments = [(await told(store, appcode, 1))[0] for appcode in ("inside", "nowhere", "gone")]
+    clock_of(gateway).at = NOW + timedelta(seconds=1)
+    assert await run_once(webhook_job(gateway), gateway.clock) == 3
+    logged = [(await store.webhooks.attempts_of(payment.syssn))[0].attempt for payment in payments]
+    assert [(one.status, one.result) for one in logged] == [
+        (None, NOT_ALLOWED),
+        (None, "the app has no notify URL"),
+        (None, "no such app"),
+    ]
+    states = [(await row_of(store, payment)).state for payment in payments]
+    assert states == [WebhookState.DUE, WebhookState.DUE, WebhookState.DEAD]
+
+
+async def test_a_worker_that_seemed_dead_cannot_take_back_an_acknowledgement(store: Store) -> None:
+    payment = await paid(store, a_payment())
+    real_now = datetime.now(UTC)
+    (slow,) = await store.webhooks.claim_due(NOW, real_now, real_now, 50)
+    (quick,) = await claimed(store, NOW)
+    assert slow == quick
+    await store.webhooks.report([ended(quick, WebhookState.DELIVERED)])
+    late = Attempt(NOW + timedelta(seconds=9), 9000, None, "TimeoutError")
+    await store.webhooks.report([replace(failed(slow, NOW), attempt=late)])
+    assert (await row_of(store, payment)).state is WebhookState.DELIVERED
+    assert [one.number for one in await store.webhooks.attempts_of(payment.syssn)] == [1, 1]
+
+
+async def test_an_acknowledgement_that_is_written_late_still_counts(store: Store) -> None:
+    payment = await paid(store, a_payment())
+    real_now = datetime.now(UTC)
+    (slow,) = await store.webhooks.claim_due(NOW, real_now, real_now, 50)
+    (quick,) = await claimed(store, NOW)
+    await store.webhooks.report([failed(quick, NOW + timedelta(hours=1))])
+    await store.webhooks.report([ended(slow, WebhookState.DELIVERED, at=NOW + timedelta(seconds=9))])
+    row = await row_of(store, payment)
+    assert (row.state, row.attempts, row.deliver_at) == (WebhookState.DELIVERED, 2, None)
+
+
+# ---- dead, and told again ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_quick", [True, False])
+async def test_what_is_not_acknowledged_on_the_whole_schedule_is_dead_and_a_resend_begins_it_anew(
+    store: Store, gateway: Gateway, receivers: Receivers, is_quick: bool
+) -> None:
+    gaps = RETRY_GAPS if is_quick else RETRY_GAPS[4:]
+    await with_app(store, receivers, "shop", quick_retries=is_quick)
+    (payment,) = await told(store, "shop", 1)
+
+    async def refuse() -> web.Response:
+        return web.Response(status=503)
+
+    receivers.says["shop"] = refuse
+    job, clock = webhook_job(gateway), clock_of(gateway)
+    for gap in (timedelta(seconds=1), *gaps):
+        clock.at += gap
+        assert await run_once(job, clock) == 1
+    row = await row_of(store, payment)
+    assert (row.state, row.attempts, row.deliver_at) == (WebhookState.DEAD, len(gaps) + 1, None)
+    clock.at += timedelta(days=30)
+    assert await run_once(job, clock) == 0
+
+    (again,) = await store.webhooks.resend(payment.syssn, None, clock.at)
+    assert (again.state, again.deliver_at) == (WebhookState.DUE, clock.at)
+    assert await run_once(job, clock) == 1
+    row = await row_of(store, payment)
+    assert (row.state, row.deliver_at) == (WebhookState.DUE, clock.at + gaps[0])
+    del receivers.says["shop"]
+    clock.at += gaps[0]
+    assert await run_once(job, clock) == 1
+    assert (await row_of(store, payment)).state is WebhookState.DELIVERED
+    assert len(set(receivers.heard["shop"])) == 1
