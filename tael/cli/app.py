@@ -12,6 +12,7 @@ import typer
 from tael.cli.apps import apps
 from tael.cli.demo import DemoRefused, demo_once, demo_quiet, demo_shown
 from tael.cli.incidents import incidents
+from tael.cli.ledger import ledger
 from tael.cli.merchants import merchants
 from tael.cli.payments import payments
 from tael.cli.serving import listen, serve, serve_by_several, work
@@ -32,6 +33,8 @@ app.add_typer(merchants, name="merchant", help="Who gets the money.")
 app.add_typer(wallets, name="wallet", help="Merchants' accounts at the wallets.")
 app.add_typer(payments, name="payment", help="Look at payments.")
 app.add_typer(incidents, name="incident", help="What a person has to look at.")
+app.add_typer(ledger, name="ledger", help="The books.")
+app.add_typer(ledger, name="ledger", help="Whether the books agree.")
 app.add_typer(webhooks, name="webhook", help="What merchants are told.")
 
 REFUSED: Final = 2

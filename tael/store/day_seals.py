@@ -5,7 +5,7 @@ writing had begun are waited for, by the numbers of their transactions, without 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -122,7 +122,7 @@ class DaySeals:
 
 async def lines_between(
     connection: "Connection", mchid: str, since: datetime, until: datetime
-) -> AsyncIterator[Line]:
+) -> AsyncGenerator[Line, None]:
     """Lines of `since` <= at < `until`, a page at a time, by at, cause and kind."""
     after = (since, "", "")
     while True:

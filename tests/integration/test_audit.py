@@ -1,0 +1,211 @@
+"""The audit of the books: quiet about a healthy ledger, and it names the row that somebody touched."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import pytest
+
+from tael.domain.day_seal import beginning_of, day_of
+from tael.domain.wallet_book import WalletBook, WalletTrade
+from tael.jobs.runner import run_once
+from tael.jobs.seals import seal_job
+from tael.service.audit import Audit, audit_books
+from tael.store.store import Store
+from tests.support.alipay import TestClock
+from tests.support.crashing import Process
+from tests.support.fake_wallet import FakeWallet
+from tests.support.values import BARCODE, MCHID, NOW
+from tests.support.world import World, pay, refund
+
+#: Half a percent, so that every payment and refund below has a fee.
+FEE_RATE_PPM: Final = 50_000
+LATER: Final = NOW + timedelta(days=3)
+
+
+async def a_book(store: Store) -> tuple[World, str, str]:
+    """Two payments of 100, the first with 30 refunded; their numbers."""
+    await store.database.execute("UPDATE wallet_account SET fee_rate_ppm = $1", FEE_RATE_PPM)
+    clock = TestClock(NOW)
+    world = World(store, clock, FakeWallet(clock))
+    gateway = world.gateway(Process())
+    first = await pay(gateway, BARCODE, "A")
+    await refund(gateway, first, "R1", 30)
+    second = await pay(gateway, BARCODE, "B")
+    return world, first.syssn, second.syssn
+
+
+async def seal(world: World) -> None:
+    """The nights of three days."""
+    world.clock.at = LATER
+    await run_once(seal_job(world.gateway(Process())), world.clock)
+
+
+async def audit_of(store: Store, book: WalletBook | None = None) -> Audit:
+    return await audit_books(store, book)
+
+
+def first_of(audit: Audit) -> tuple[str, str]:
+    """Table and number of the first row that disagrees."""
+    assert audit.first is not None
+    return audit.first.table, audit.first.syssn
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+async def test_a_healthy_book_agrees(store: Store, is_sealed: bool) -> None:
+    world, _, _ = await a_book(store)
+    if is_sealed:
+        await seal(world)
+    audit = await audit_of(store)
+    assert audit.first is None
+    assert (audit.orders, audit.entries, audit.disagreements) == (2, 6, 0)
+    assert audit.seals == (3 if is_sealed else 0)
+    # 200 came, 30 went back; 5 were kept of each 100, and 1 came back with the 30, since 3.5 of 70 rounds to 4.
+    assert audit.balances.minor == {
+        ("wallet", "HKD"): 170,
+        ("merchant", "HKD"): -161,
+        ("fee", "HKD"): -9,
+    }
+
+
+BROKEN: Final = (
+    ("UPDATE ledger_entry SET amount_minor = 101 WHERE cause = $1 AND kind = 'payment'", "ledger_entry"),
+    (
+        "UPDATE ledger_entry SET debit = 'wallet:HKD:wechat2' WHERE cause = $1 AND kind = 'payment'",
+        "ledger_entry",
+    ),
+    ("UPDATE ledger_entry SET currency = 'HKE' WHERE cause = $1 AND kind = 'payment'", "ledger_entry"),
+    (
+        "UPDATE ledger_entry SET at = at + interval '1 microsecond' WHERE cause = $1 AND kind = 'fee'",
+        "ledger_entry",
+    ),
+    ("DELETE FROM ledger_entry WHERE cause = $1 AND kind = 'payment'", "ledger_entry"),
+    ("DELETE FROM ledger_entry WHERE cause = $1 AND kind = 'fee'", "ledger_entry"),
+    (
+        "INSERT INTO ledger_entry SELECT mchid, cause, 'reversal', credit, debit, amount_minor, currency, at "
+        "FROM ledger_entry WHERE cause = $1 AND kind = 'payment'",
+        "ledger_entry",
+    ),
+    ("UPDATE payment SET amount_minor = 99 WHERE syssn = $1", "ledger_entry"),
+    ("UPDATE payment SET refunded_minor = refunded_minor + 1 WHERE syssn = $1", "payment"),
+    ("UPDATE payment SET reserved_minor = 1 WHERE syssn = $1", "payment"),
+    ("DELETE FROM payment WHERE syssn = $1", "payment"),
+)
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+@pytest.mark.parametrize(("statement", "table"), BROKEN)
+async def test_one_touched_row_is_found_and_named(
+    store: Store, statement: str, table: str, is_sealed: bool
+) -> None:
+    world, _, second = await a_book(store)
+    if is_sealed:
+        await seal(world)
+    await store.database.execute(statement, second)
+    audit = await audit_of(store)
+    assert first_of(audit) == (table, second)
+    assert audit.first is not None
+    assert audit.first.mchid == MCHID
+
+
+async def test_an_entry_that_nothing_caused_is_found(store: Store) -> None:
+    await a_book(store)
+    await store.database.execute(
+        "INSERT INTO ledger_entry SELECT mchid, 'nobody', kind, debit, credit, 1, currency, at "
+        "FROM ledger_entry WHERE kind = 'refund'"
+    )
+    assert first_of(await audit_of(store)) == ("ledger_entry", "nobody")
+
+
+async def test_a_refund_that_was_deleted_is_found(store: Store) -> None:
+    await a_book(store)
+    (row,) = await store.database.fetch("DELETE FROM refund RETURNING syssn")
+    assert first_of(await audit_of(store)) == ("refund", row["syssn"])
+
+
+async def test_a_payment_that_was_deleted_with_its_entries_is_found(store: Store) -> None:
+    _, first, _ = await a_book(store)
+    await store.database.execute("DELETE FROM ledger_entry WHERE cause = $1", first)
+    await store.database.execute("DELETE FROM payment WHERE syssn = $1", first)
+    assert first_of(await audit_of(store)) == ("payment", first)
+
+
+SEAL_BROKEN: Final = (
+    ("UPDATE seal SET entries = entries + 1 WHERE day = $1", "entries"),
+    ("UPDATE seal SET digest = repeat('0', 64) WHERE day = $1", "digest"),
+    ("UPDATE seal SET previous = 'x' WHERE day = $1", "previous"),
+)
+
+
+@pytest.mark.parametrize(("statement", "what"), SEAL_BROKEN)
+async def test_a_seal_that_was_touched_is_found(store: Store, statement: str, what: str) -> None:
+    world, _, _ = await a_book(store)
+    await seal(world)
+    await store.database.execute(statement, day_of(NOW))
+    audit = await audit_of(store)
+    assert first_of(audit) == ("seal", str(day_of(NOW)))
+    assert audit.first is not None
+    assert audit.first.what == what
+
+
+@pytest.mark.parametrize("day", [0, 1, 2])
+async def test_a_link_that_was_taken_out_is_found(store: Store, day: int) -> None:
+    world, _, _ = await a_book(store)
+    await seal(world)
+    await store.database.execute("DELETE FROM seal WHERE day = $1", day_of(NOW + timedelta(days=day)))
+    assert (await audit_of(store)).disagreements
+
+
+async def test_whoever_changes_payment_and_entry_alike_is_betrayed_by_the_seal(store: Store) -> None:
+    world, _, second = await a_book(store)
+    await seal(world)
+    for statement in (
+        "UPDATE payment SET amount_minor = 101 WHERE syssn = $1",
+        "UPDATE ledger_entry SET amount_minor = 101 WHERE cause = $1 AND kind = 'payment'",
+    ):
+        await store.database.execute(statement, second)
+    assert first_of(await audit_of(store)) == ("seal", str(day_of(NOW)))
+
+
+async def test_a_day_is_sealed_an_hour_after_its_end_and_only_once(store: Store, other_store: Store) -> None:
+    world, _, _ = await a_book(store)
+    end = beginning_of(day_of(NOW) + timedelta(days=1))
+    for minutes, seals in ((59, 0), (60, 1), (61, 1)):
+        world.clock.at = end + timedelta(minutes=minutes)
+        for of in (store, other_store):
+            await run_once(seal_job(replace(world, watch=of).gateway(Process())), world.clock)
+        rows = await store.database.fetch("SELECT day, entries FROM seal")
+        assert [(row["day"], row["entries"]) for row in rows] == [(day_of(NOW), 6)][:seals]
+
+
+async def test_what_comes_late_belongs_to_the_first_day_that_is_open(store: Store) -> None:
+    world, _, second = await a_book(store)
+    payment = await store.payments.by_syssn(MCHID, second)
+    assert payment is not None
+    await seal(world)
+    world.clock.at = NOW  # a worker whose clock is behind
+    await refund(world.gateway(Process()), payment, "R2", 10)
+    (row,) = await store.database.fetch("SELECT max(at) AS at FROM ledger_entry WHERE kind = 'refund'")
+    assert row["at"] == beginning_of(day_of(LATER))
+    assert (await audit_of(store)).first is None
+
+
+async def test_the_wallets_are_asked_to_agree(store: Store) -> None:
+    _, first, second = await a_book(store)
+
+    def book(held: dict[str, tuple[int, int]]) -> WalletBook:
+        trades = {
+            order: [WalletTrade("wechat", order, "t1", "SUCCESS", amount, "HKD", back)]
+            for order, (amount, back) in held.items()
+        }
+        return WalletBook(trades, datetime(2100, 1, 1, tzinfo=UTC))
+
+    honest = {first: (100, 30), second: (100, 0)}
+    assert (await audit_of(store, book(honest))).first is None
+    for wrong, number in (
+        ({first: (100, 30)}, second),
+        (honest | {first: (100, 31)}, first),
+        (honest | {second: (101, 0)}, second),
+        (honest | {"nobody": (1, 0)}, "nobody"),
+    ):
+        assert first_of(await audit_of(store, book(wrong))) == ("wallet's book", number)
