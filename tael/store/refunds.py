@@ -30,7 +30,7 @@ WITH changed AS (
     UPDATE refund AS r SET
         state = w.state, respcd = w.respcd, wallet_code = w.wallet_code, wallet_ref = w.wallet_ref,
         done_at = w.done_at, changed_at = w.changed_at, check_at = w.check_at, checks = w.checks,
-        refunded_before_minor = w.refunded_before_minor,
+        refunded_before_minor = coalesce(w.refunded_before_minor, r.refunded_before_minor),
         lease_until = NULL, version = r.version + 1
     FROM unnest(
         $1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],

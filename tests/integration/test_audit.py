@@ -11,6 +11,7 @@ from tael.domain.wallet_book import WalletBook, WalletTrade
 from tael.jobs.runner import run_once
 from tael.jobs.seals import seal_job
 from tael.service.audit import Audit, audit_books
+from tael.store.refunds import RefundChange
 from tael.store.store import Store
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
@@ -128,6 +129,13 @@ async def test_a_payment_that_was_deleted_with_its_entries_is_found(store: Store
     await store.database.execute("DELETE FROM ledger_entry WHERE cause = $1", first)
     await store.database.execute("DELETE FROM payment WHERE syssn = $1", first)
     assert first_of(await audit_of(store)) == ("payment", first)
+
+
+async def test_late_news_of_a_refund_that_is_done_leaves_the_books_as_they_were(store: Store) -> None:
+    _, first, _ = await a_book(store)
+    (done,) = await store.refunds.of_payment(MCHID, first)
+    assert await store.refunds.record(RefundChange(done, is_decided=False))
+    assert (await audit_of(store)).first is None
 
 
 SEAL_BROKEN: Final = (
