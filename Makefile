@@ -4,13 +4,15 @@
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
+SEED ?= 1
+MINUTES ?= 10
 
 BIN := .venv/bin
 STAMP := .venv/installed
 LOCK_FLAGS := --quiet --strip-extras --extra dev --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
 
-.PHONY: install demo test check lock
+.PHONY: install demo test soak check lock
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -27,6 +29,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+soak: install
+	$(BIN)/python -m tests.soak --seed $(SEED) --minutes $(MINUTES) $(ARGS)
 
 check: install
 	$(BIN)/python -m ruff check .

@@ -1,0 +1,111 @@
+"""SIGKILL at the right moment: when a payment or refund is between the two commits of a step in the one that dies.
+
+What really was between them is read afterwards, from the rows of the dead: its node is in the numbers it gave. Only
+a kill that caught one counts.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Final
+
+from tests.soak.merchant import Street
+from tests.soak.plan import APIS, STEPS, WORKERS, Kill
+from tests.soak.reading import Looking
+from tests.soak.rig import NODES, SoakRig
+
+ARMED_LIMIT_S: Final = 2.0
+LOOK_S: Final = 0.004
+#: What the dead had sent to the database is done or lost by then.
+ECHO_S: Final = 0.05
+
+NODE: Final = "substr({0}, 9, 2) = ANY($1::text[])"
+#: The rows of each step that are between its commits, for the nodes $1.
+BY_API: Final = {
+    "opening": f"SELECT syssn FROM payment WHERE NOT is_answered AND state = 'PENDING' AND {NODE.format('syssn')}",
+    # One that waits for its turn is asked by a job, and check_at says so.
+    "refunding": "SELECT syssn FROM refund WHERE state = 'PROCESSING' AND version = 1 AND lease_until IS NULL"
+    f" AND check_at - created_at = interval '1 second' AND {NODE.format('syssn')}",
+    "reversing": "SELECT syssn FROM reversal WHERE state = 'PENDING' AND checks = 0 AND lease_until IS NULL"
+    f" AND check_at - created_at = interval '5 seconds' AND {NODE.format('syssn')}",
+    "closing": f"SELECT syssn FROM payment WHERE state = 'PENDING' AND {NODE.format('close_syssn')}",
+}
+#: Rows that workers have taken and not written back, at the real time $1.
+BY_WORKERS: Final = {
+    "settling": "SELECT syssn FROM payment WHERE lease_until > $1 UNION ALL"
+    " SELECT syssn FROM refund WHERE lease_until > $1 UNION ALL"
+    " SELECT syssn FROM reversal WHERE lease_until > $1",
+    "delivering": "SELECT cause || kind AS syssn FROM webhook WHERE lease_until > $1",
+}
+
+
+class Reaper:
+    """Kills as planned, and counts what was caught. `caught` is by step, in rows; `kills` are those that count."""
+
+    def __init__(self, soak: SoakRig, street: Street, looking: Looking) -> None:
+        self._soak = soak
+        self._street = street
+        self._looking = looking
+        self._seen: set[tuple[str, str]] = set()
+        self.caught: Counter[str] = Counter()
+        self.kills_by_step: Counter[str] = Counter()
+        self.kills = 0
+        self.sent = 0
+        self.last_at = 0.0
+
+    async def carry_out(self, kill: Kill) -> None:
+        await self._wait_for(kill)
+        closing = {about for call, about in self._street.in_flight if call == "close"}
+        killed = self._soak.kill(kill.whom)
+        if not killed:
+            return
+        self.last_at = time.monotonic()
+        self.sent += 1
+        await asyncio.sleep(ECHO_S)
+        self._count(await self._between(killed, closing))
+        if set(killed) >= set(WORKERS):
+            await self._looking.end_leases()
+
+    async def _wait_for(self, kill: Kill) -> None:
+        """Until the step is under way, or for a while."""
+        until = time.monotonic() + ARMED_LIMIT_S
+        while time.monotonic() < until:
+            if await self._is_under_way(kill):
+                return
+            await asyncio.sleep(LOOK_S)
+
+    async def _is_under_way(self, kill: Kill) -> bool:
+        if kill.step in BY_WORKERS:
+            return bool(await self._looking.rows(BY_WORKERS[kill.step], datetime.now(UTC)))
+        closing = {about for call, about in self._street.in_flight if call == "close"}
+        if kill.step == "closing" and not closing:
+            return False
+        found = await self._by_api(kill.step, kill.whom, closing)
+        return any((kill.step, syssn) not in self._seen for syssn in found)
+
+    async def _by_api(self, step: str, whom: tuple[str, ...] | list[str], closing: set[str]) -> set[str]:
+        rows = await self._looking.rows(BY_API[step], [NODES[name] for name in whom if name in APIS])
+        found = {row["syssn"] for row in rows}
+        return found & closing if step == "closing" else found
+
+    async def _between(self, killed: list[str], closing: set[str]) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for step in STEPS:
+            if step in BY_WORKERS:
+                if set(killed) >= set(
+                    WORKERS
+                ):  # a lease does not say whose it is, so only both at once count
+                    rows = await self._looking.rows(BY_WORKERS[step], datetime.now(UTC))
+                    found[step] = {f"{row['syssn']} {self.sent}" for row in rows}
+            else:
+                found[step] = await self._by_api(step, killed, closing)
+        return found
+
+    def _count(self, between: dict[str, set[str]]) -> None:
+        fresh = {step: {s for s in found if (step, s) not in self._seen} for step, found in between.items()}
+        self._seen |= {(step, syssn) for step, found in fresh.items() for syssn in found}
+        for step, found in fresh.items():
+            self.caught[step] += len(found)
+            self.kills_by_step[step] += bool(found)
+        self.kills += any(found for step, found in fresh.items() if step != "delivering")

@@ -1,0 +1,280 @@
+"""What a soak will do, and when: a pure function of the seed. What comes of it is not, since processes race.
+
+The plan names no reference, key or port: those are made when it is carried out, by `story.py` and `run.py`.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+ONLINE: Final = ("800151", "800152", "800201", "800207")
+OFFLINE: Final = ("800108", "800208", "800228")
+#: Merchants of the demo by the shop they are at the wallets; one of them has WeChat only.
+SHOPS: Final = ("demo", "demo", "wechat_only", "chain_east", "chain_west")
+BEHAVIOURS: Final = (
+    *("pays",) * 8,
+    *("password",) * 3,
+    *("password_then_pays",) * 2,
+    *("unknown_then_paid",) * 2,
+    *("unknown_then_nothing",) * 2,
+    "refuses",
+    "insufficient",
+    "expired",
+    "used",
+)
+#: How a kill chooses its moment: when a row is between the two commits of this step.
+STEPS: Final = ("opening", "refunding", "reversing", "closing", "settling", "delivering")
+APIS: Final = ("api-0", "api-1")
+WORKERS: Final = ("worker-0", "worker-1")
+
+FAULT_KINDS: Final = (
+    "refuse_connection",
+    "timeout_before",
+    "timeout_after",
+    "http_500",
+    "slow",
+    "system_error",
+    "bad_signature",
+    "wrong_amount",
+    "drop_notice",
+    "delay_notice",
+    "duplicate_notice",
+    "reorder_notices",
+)
+WALLETS: Final = ("alipay", "wechat", "wechat_hk")
+
+GAP_OF_PAYMENTS_S: Final = 0.32
+GAP_OF_KILLS_S: Final = 3.6
+GAP_OF_FAULTS_S: Final = 1.8
+GAP_OF_CLOCKS_S: Final = 5.0
+GAP_OF_CUTS_S: Final = 14.0
+GAP_OF_SULKS_S: Final = 9.0
+GAP_OF_DATABASE_DEATHS_S: Final = 45.0
+#: The first seconds are for processes to take up their work.
+BEGIN_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that somebody does about a payment, `after_s` seconds after it was asked for."""
+
+    after_s: float
+    name: str  #: pay cancel wrong_password query repeat close refund reverse
+    amounts: tuple[int, ...] = ()  #: of refunds asked for at once
+    times: int = 1  #: how often the very same request is sent at once
+
+
+@dataclass(frozen=True, slots=True)
+class Pay:
+    """One payment and everything that is done about it."""
+
+    at_s: float
+    shop: str
+    pay_type: str
+    behaviour: str
+    amount_minor: int
+    valid_s: int | None
+    times: int  #: the same request so often at once
+    acts: tuple[Act, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """The clock of wallets and gateway moves forward."""
+
+    at_s: float
+    advance_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL, at the first moment from `at_s` on at which `step` is under way in one of `whom`."""
+
+    at_s: float
+    whom: tuple[str, ...]
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseDeath:
+    """SIGKILL for PostgreSQL; the rig starts it again."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a wallet does wrong for a while."""
+
+    at_s: float
+    for_s: float
+    wallet: str
+    kind: str
+    times: int
+    probability: float
+    seed: int
+    wait_s: float  #: how long it holds a connection, or delays an answer or a notice
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The wire to the database: `cut` and refused, `held` back and then let go, or `swallowed` and then cut."""
+
+    at_s: float
+    for_s: float
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sulk:
+    """The merchants' receiver refuses, hangs or breaks off."""
+
+    at_s: float
+    for_s: float
+    how: str
+
+
+Step = Pay | Jump | Kill | DatabaseDeath | Fault | Cut | Sulk
+
+
+def plan(seed: int, minutes: float) -> tuple[Step, ...]:
+    """Every step of a soak of this length, by time."""
+    dice = random.Random(seed)
+    seconds = minutes * 60
+    steps: list[Step] = [_pay(at_s, dice) for at_s in _moments(GAP_OF_PAYMENTS_S, seconds, dice)]
+    steps += [_jump(at_s, dice) for at_s in _moments(GAP_OF_CLOCKS_S, seconds, dice)]
+    steps += [_kill(at_s, dice) for at_s in _moments(GAP_OF_KILLS_S, seconds, dice)]
+    steps += _faults(seconds, dice)
+    steps += [
+        Cut(at_s, dice.uniform(0.2, 2.5), dice.choice(("cut", "held", "swallowed")))
+        for at_s in _moments(GAP_OF_CUTS_S, seconds, dice)
+    ]
+    steps += [
+        Sulk(at_s, dice.uniform(0.5, 3.0), dice.choice(("refuse", "hang", "break")))
+        for at_s in _moments(GAP_OF_SULKS_S, seconds, dice)
+    ]
+    steps += [DatabaseDeath(at_s) for at_s in _moments(GAP_OF_DATABASE_DEATHS_S, seconds, dice)]
+    return tuple(sorted(steps, key=lambda step: step.at_s))
+
+
+def _moments(gap_s: float, seconds: float, dice: random.Random) -> list[float]:
+    """Moments a gap apart on average, the first within a gap."""
+    moments: list[float] = []
+    at_s = BEGIN_S + dice.random() * gap_s
+    while at_s < seconds:
+        moments.append(round(at_s, 3))
+        at_s += min(dice.expovariate(1 / gap_s), 3 * gap_s)
+    return moments
+
+
+def _pay(at_s: float, dice: random.Random) -> Pay:
+    shop = dice.choice(SHOPS)
+    types = [code for code in (*ONLINE, *OFFLINE) if shop != "wechat_only" or code[3:] in _WECHAT]
+    pay_type = dice.choice(types)
+    amount_minor = dice.choice((100, 500, 1000, 4321, 10_000))
+    is_online = pay_type in ONLINE
+    return Pay(
+        at_s=at_s,
+        shop=shop,
+        pay_type=pay_type,
+        behaviour=dice.choice(BEHAVIOURS),
+        amount_minor=amount_minor,
+        valid_s=dice.choice((None, None, 300, 600)) if is_online else None,
+        times=dice.choice((1, 1, 1, 1, 2, 3)),
+        acts=tuple(
+            sorted(
+                _online_acts(amount_minor, dice) if is_online else _barcode_acts(amount_minor, dice),
+                key=_when,
+            )
+        ),
+    )
+
+
+_WECHAT: Final = ("201", "207", "208", "228")
+
+
+def _when(act: Act) -> float:
+    return act.after_s
+
+
+def _online_acts(amount_minor: int, dice: random.Random) -> list[Act]:
+    acts = [Act(_soon(dice), "query") for _ in range(dice.randrange(4))]
+    if dice.random() < 0.8:
+        acts.append(Act(_soon(dice), "pay"))
+    if dice.random() < 0.1:
+        acts.append(Act(_soon(dice), "cancel"))
+    if dice.random() < 0.3:
+        acts.append(Act(_soon(dice), "repeat", times=dice.choice((1, 3))))
+    if dice.random() < 0.25:
+        acts.append(Act(_soon(dice), "close", times=dice.choice((1, 2))))
+    return acts + _refunds(amount_minor, dice)
+
+
+def _barcode_acts(amount_minor: int, dice: random.Random) -> list[Act]:
+    acts = [Act(_soon(dice), "query") for _ in range(dice.randrange(3))]
+    acts += [
+        Act(_soon(dice), name)
+        for name, likely in (("pay", 0.6), ("wrong_password", 0.15), ("cancel", 0.15))
+        if dice.random() < likely
+    ]
+    if dice.random() < 0.2:
+        acts.append(Act(_soon(dice), "repeat", times=dice.choice((1, 3))))
+    if dice.random() < 0.35:
+        acts.append(Act(_soon(dice), "reverse", times=dice.choice((1, 2))))
+    return acts + (_refunds(amount_minor, dice) if dice.random() < 0.7 else [])
+
+
+def _refunds(amount_minor: int, dice: random.Random) -> list[Act]:
+    """Parts at once, the whole, too much in sum, the same request again."""
+    half, third = amount_minor // 2, amount_minor // 3
+    shapes = (
+        (amount_minor,),
+        (half, amount_minor - half),
+        (half + 1,) * 4,
+        (third,) * 6,
+        (amount_minor,) * 3,
+        (amount_minor + 1,),
+        (1,) * 5,
+    )
+    acts: list[Act] = []
+    while dice.random() < 0.55 and len(acts) < 3:
+        acts.append(Act(1.0 + _soon(dice), "refund", dice.choice(shapes), dice.choice((1, 1, 2))))
+    return acts
+
+
+def _soon(dice: random.Random) -> float:
+    return round(dice.expovariate(1 / 0.8), 3)
+
+
+def _jump(at_s: float, dice: random.Random) -> Jump:
+    return Jump(at_s, dice.choice((2, 3, 5, 5, 10, 16, 16, 130, 320, 700, 1900)))
+
+
+def _kill(at_s: float, dice: random.Random) -> Kill:
+    step = dice.choice((*STEPS, "opening", "refunding", "settling"))
+    if step in ("settling", "delivering"):
+        return Kill(at_s, WORKERS, step)
+    whom = dice.choice((*((name,) for name in APIS), APIS, APIS, (*APIS, *WORKERS)))
+    return Kill(at_s, whom, step)
+
+
+def _faults(seconds: float, dice: random.Random) -> list[Fault]:
+    """All kinds come before one comes again."""
+    faults: list[Fault] = []
+    left: list[str] = []
+    for at_s in _moments(GAP_OF_FAULTS_S, seconds, dice):
+        if not left:
+            left = dice.sample(FAULT_KINDS, len(FAULT_KINDS))
+        faults.append(
+            Fault(
+                at_s,
+                dice.uniform(1.0, 5.0),
+                dice.choice(WALLETS),
+                left.pop(),
+                dice.choice((1, 2, 5, 10)),
+                dice.choice((0.3, 0.6, 1.0)),
+                dice.randrange(1 << 30),
+                dice.choice((0.5, 1.0, 2.0, 5.0)),
+            )
+        )
+    return faults

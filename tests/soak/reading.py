@@ -1,0 +1,150 @@
+"""Reads the books for `books.py`: ours by SQL of our own, past the wire; the wallets' from the sandbox."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import asyncpg
+
+from tests.soak.books import (
+    EntryRow,
+    OurBook,
+    PaymentRow,
+    RefundRow,
+    ReversalRow,
+    WalletBook,
+    WalletRefund,
+    WalletTrade,
+    WebhookRow,
+)
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+GONE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+)
+TRY_AGAIN_S: Final = 0.2
+MOST_TRIES: Final = 150
+
+#: What is due, and whether it is about something that is not decided yet.
+DUE: Final = """
+SELECT at, is_open FROM (
+    SELECT check_at AS at, state = 'PENDING' AS is_open FROM payment
+    UNION ALL SELECT check_at, true FROM refund
+    UNION ALL SELECT check_at, true FROM reversal
+    UNION ALL SELECT check_at, true FROM incident
+    UNION ALL SELECT deliver_at, true FROM webhook) AS due
+WHERE at IS NOT NULL ORDER BY at
+"""
+#: One snapshot: what is held back on a payment is what its undecided refunds and reversals hold.
+BROKEN_PROMISES: Final = """
+SELECT p.syssn, p.amount_minor, p.refunded_minor, p.reserved_minor, coalesce(r.held, 0) AS refunds,
+    coalesce(v.held, 0) AS reversals
+FROM payment AS p
+LEFT JOIN (SELECT mchid, payment_syssn, sum(amount_minor) AS held FROM refund WHERE state = 'PROCESSING'
+    GROUP BY mchid, payment_syssn) AS r ON r.mchid = p.mchid AND r.payment_syssn = p.syssn
+LEFT JOIN (SELECT mchid, payment_syssn, sum(amount_minor) AS held FROM reversal WHERE state = 'PENDING'
+    GROUP BY mchid, payment_syssn) AS v ON v.mchid = p.mchid AND v.payment_syssn = p.syssn
+WHERE p.reserved_minor <> coalesce(r.held, 0) + coalesce(v.held, 0)
+   OR p.refunded_minor + coalesce(r.held, 0) + coalesce(v.held, 0) > p.amount_minor
+"""
+LEASED_TABLES: Final = """
+SELECT table_name FROM information_schema.columns WHERE column_name = 'lease_until' AND table_schema = 'public'
+"""
+
+
+class Looking:
+    """The database as the soak sees it: never through the wire, and patient while the server is down."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool: Pool | None = None
+
+    async def __aenter__(self) -> Self:
+        self._pool = await asyncpg.create_pool(
+            self._url, min_size=0, max_size=3, timeout=5, command_timeout=20
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.terminate()
+
+    async def rows(self, sql: str, *values: object) -> list[asyncpg.Record]:
+        for tries in range(1, MOST_TRIES + 1):
+            try:
+                assert self._pool is not None
+                found: list[asyncpg.Record] = await self._pool.fetch(sql, *values)
+                return found
+            except GONE:
+                if tries == MOST_TRIES:
+                    raise
+                await asyncio.sleep(TRY_AGAIN_S)
+        raise AssertionError("unreachable")
+
+    async def end_leases(self) -> None:
+        """The dead give their rows back at once: no soak waits for the minute that a lease takes."""
+        for row in await self.rows(LEASED_TABLES):
+            table = row["table_name"]
+            await self.rows(f"UPDATE {table} SET lease_until = NULL WHERE lease_until IS NOT NULL")
+
+    async def leases(self) -> int:
+        rows = await self.rows(LEASED_TABLES)
+        found = 0
+        for row in rows:
+            table = row["table_name"]
+            held = await self.rows(
+                f"SELECT count(*) AS held FROM {table} WHERE lease_until > $1", datetime.now(UTC)
+            )
+            found += held[0]["held"]
+        return found
+
+    async def broken_promises(self) -> list[str]:
+        return [
+            f"payment {row['syssn']} of {row['amount_minor']}: {row['refunded_minor']} went back, "
+            f"{row['reserved_minor']} is held back, refunds and reversals under way are "
+            f"{row['refunds']} and {row['reversals']}"
+            for row in await self.rows(BROKEN_PROMISES)
+        ]
+
+    async def ours(self) -> OurBook:
+        payments = await self.rows("SELECT * FROM payment")
+        refunds = await self.rows("SELECT * FROM refund")
+        reversals = await self.rows("SELECT * FROM reversal")
+        entries = await self.rows("SELECT * FROM ledger_entry")
+        webhooks = await self.rows("SELECT * FROM webhook")
+        strays = await self.rows("SELECT stray_syssn FROM incident WHERE stray_syssn <> ''")
+        return OurBook(
+            payments=_made(PaymentRow, payments),
+            refunds=_made(RefundRow, refunds),
+            reversals=_made(ReversalRow, reversals),
+            entries=_made(EntryRow, entries),
+            webhooks=_made(WebhookRow, webhooks),
+            sent_back=frozenset(row["stray_syssn"] for row in strays),
+        )
+
+
+def _made(kind: Any, rows: Sequence[asyncpg.Record]) -> list[Any]:
+    """Values of this kind from the columns of the same names."""
+    return [kind(**{name: row[name] for name in kind.__slots__}) for row in rows]
+
+
+def wallets_book(book: dict[str, list[dict[str, Any]]]) -> WalletBook:
+    """The sandbox's `GET /control/book`."""
+    return WalletBook(
+        trades=[
+            WalletTrade(row["order"], row["state"], row["amount"], row["refunded"]) for row in book["trades"]
+        ],
+        refunds=[
+            WalletRefund(row["order"], row["refund_order"], row["state"], row["amount"])
+            for row in book["refunds"]
+        ],
+    )

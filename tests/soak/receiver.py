@@ -1,0 +1,81 @@
+"""Where merchants are told: keeps every webhook, checks its signature, and sometimes refuses, hangs or breaks off.
+
+It never fails the same news more than a few times, so that no schedule is used up by a bad mood.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from typing import Final, Self
+
+from aiohttp import web
+
+from tael.cli.seed import DemoApp
+from tests.soak.books import Heard
+
+HOST: Final = "127.0.0.1"
+MOST_FAILURES: Final = 3
+HANG_S: Final = 11.0
+
+
+class Receiver:
+    """`mood` is "" while it behaves, else refuse, hang or break."""
+
+    def __init__(self, apps: list[DemoApp]) -> None:
+        self.heard: list[Heard] = []
+        self.mood = ""
+        self._apps = {one.app.appcode: one for one in apps}
+        self._failures: Counter[tuple[str, str]] = Counter()
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        server = web.Application()
+        server.router.add_post("/told/{appcode}", self._take)
+        self._runner = web.AppRunner(server, access_log=None, shutdown_timeout=0.2)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, HOST, 0).start()
+        self.url = f"http://{HOST}:{self._runner.addresses[0][1]}/told"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        members: dict[str, str] = json.loads(body)
+        kind = members.get("notify_type", "payment")
+        key = (members["syssn"], kind)
+        mood = self.mood if self._failures[key] < MOST_FAILURES else ""
+        self._failures[key] += bool(mood)
+        self.heard.append(
+            Heard(
+                syssn=members["syssn"],
+                kind=kind,
+                amount_minor=int(members["txamt"]),
+                body=body,
+                is_signed=self._is_signed(request, body, members),
+                was_acknowledged=not mood,
+            )
+        )
+        match mood:
+            case "refuse":
+                return web.Response(status=500, text="success")
+            case "hang":
+                await asyncio.sleep(HANG_S)
+                return web.Response(text="success")
+            case "break":
+                if request.transport is not None:
+                    request.transport.abort()
+                return web.Response(text="")
+            case _:
+                return web.Response(text="success")
+
+    def _is_signed(self, request: web.Request, body: bytes, members: dict[str, str]) -> bool:
+        one = self._apps[request.match_info["appcode"]]
+        pairs = "&".join(f"{name}={members[name]}" for name in sorted(members)).encode()
+        text = body if one.app.webhook_style.value == "new" else pairs
+        expected = hashlib.md5(text + one.app.key.reveal().encode()).hexdigest().upper()
+        return request.headers.get("X-QF-SIGN") == expected

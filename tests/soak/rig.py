@@ -1,0 +1,102 @@
+"""The processes of a soak: a demo's, but each under a node number of its own, behind a wire that can be cut.
+
+The node is part of every number that a process gives, so that a kill can be told which rows were the dead one's.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from tael.cli.demo import settings_of
+from tael.cli.processes import start
+from tael.cli.rig import Place, Rig, listener_of, running_wallets
+from tael.cli.seed import DemoApp, seed
+from tael.cli.serving import start_api
+from tael.clock import DemoClock
+from tael.main import open_store
+from tests.soak.plan import APIS, WORKERS
+from tests.soak.wire import Wire
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+NODES: Final = {name: f"{number:02d}" for number, name in enumerate((*APIS, *WORKERS), start=11)}
+
+
+@dataclass(frozen=True, slots=True)
+class SoakRig:
+    """`rig.database_url` is the way to the database that is never cut."""
+
+    rig: Rig
+    wire: Wire
+    apps: list[DemoApp]
+    clock: DemoClock
+
+    @property
+    def place(self) -> Place:
+        return self.rig.place
+
+    def kill(self, names: Sequence[str]) -> list[str]:
+        """SIGKILL; those that were alive. They are started again by `watch`."""
+        killed = []
+        for kept in self.rig.supervisor.kept:
+            if kept.name in names and kept.child is not None and kept.child.poll() is None:
+                kept.child.kill()
+                kept.child.wait()
+                killed.append(kept.name)
+        return killed
+
+    def kill_database(self) -> bool:
+        postgres = self.rig.postgres
+        if postgres is None or postgres.pid is None:
+            return False
+        os.kill(postgres.pid, signal.SIGKILL)
+        return True
+
+    def watch(self) -> list[str]:
+        """Start what has died; only in the main thread, with which the processes die."""
+        return self.rig.watch()
+
+    def are_all_up(self) -> bool:
+        return all(kept.child is not None and kept.child.poll() is None for kept in self.rig.supervisor.kept)
+
+
+@contextmanager
+def running_soak(port: int, data: Path) -> Iterator[SoakRig]:
+    """Everything started."""
+    place = Place(port, data.resolve())
+    with running_wallets(place) as rig, Wire(rig.database_url) as wire, listener_of(place) as listener:
+        apps = asyncio.run(_seed(rig))
+        environment = {**rig.environment, "TAEL_DATABASE_URL": wire.url}
+        _start_gateway(rig, listener, environment)
+        yield SoakRig(rig, wire, apps, DemoClock(place.data / "clock"))
+
+
+def _start_gateway(rig: Rig, listener: socket.socket, environment: dict[str, str]) -> None:
+    logs = rig.place.data / "logs"
+    for name, node in NODES.items():
+        own = {**environment, "TAEL_NODE": node}
+        log = logs / f"{name}.log"
+        if name in APIS:
+            rig.supervisor.keep(name, partial(start_api, listener, own, True, log))
+        else:
+            rig.supervisor.keep(name, partial(start, ["-m", "tael.cli", "work", "--demo"], own, log=log))
+
+
+async def _seed(rig: Rig) -> list[DemoApp]:
+    settings = settings_of(rig)
+    async with open_store(settings) as store:
+        apps = await seed(store, rig.accounts(), DemoClock(rig.place.data / "clock").now())
+        return [DemoApp(replace(one.app, tells_offline=one.app.sha256_only), one.mchids) for one in apps]
+
+
+async def set_notify_urls(soak: SoakRig, url: str) -> None:
+    """Webhooks of every app go to `url`, with the app's code behind it."""
+    async with open_store(settings_of(soak.rig)) as store:
+        for one in soak.apps:
+            await store.merchants.set_app(replace(one.app, notify_url=f"{url}/{one.app.appcode}"))

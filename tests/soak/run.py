@@ -1,0 +1,326 @@
+"""A soak from its first process to its verdict: the plan carried out, all healed, time run out, books compared."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from tests.soak.books import Books, mismatches
+from tests.soak.kills import Reaper
+from tests.soak.merchant import Street, merchants_of
+from tests.soak.plan import WORKERS, Cut, DatabaseDeath, Fault, Jump, Kill, Pay, Step, Sulk, plan
+from tests.soak.reading import DUE, Looking, wallets_book
+from tests.soak.receiver import Receiver
+from tests.soak.rig import ROOT, SoakRig, running_soak, set_notify_urls
+from tests.soak.story import Story
+
+WATCH_S: Final = 0.1
+SNAPSHOT_S: Final = 0.7
+#: No jump of the clock longer than this while a question is out: a wallet's 60 s would be over in a second of ours.
+SHORT_JUMP_S: Final = 20
+CALM_LIMIT_S: Final = 8.0
+SETTLED_AFTER_KILL_S: Final = 3.0
+STORIES_LIMIT_S: Final = 75.0
+IDLE_LIMIT_S: Final = 240.0
+STALLED_LIMIT_S: Final = 20.0
+FIRST_NAP: Final = timedelta(seconds=5)
+LONGEST_NAP: Final = timedelta(hours=2)
+READY_LIMIT_S: Final = 60.0
+
+
+@dataclass(slots=True)
+class Figures:
+    """What a soak did and found."""
+
+    operations: int = 0
+    kills: int = 0
+    faults: int = 0
+    mismatches: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        return json.dumps(
+            {
+                "operations": self.operations,
+                "kills": self.kills,
+                "faults": self.faults,
+                "mismatches": len(self.mismatches),
+            }
+        )
+
+
+def run(seed: int, minutes: float, port: int, data: Path) -> Figures:
+    """In the main thread: the processes die with it."""
+    with running_soak(port, data) as rig:
+        return asyncio.run(Soak(rig, plan(seed, minutes)).run())
+
+
+class Soak:
+    """One soak over a running rig."""
+
+    def __init__(self, rig: SoakRig, steps: tuple[Step, ...]) -> None:
+        self._rig = rig
+        self._steps = steps
+        self._merchants = merchants_of(rig.apps)
+        self._street = Street(rig.place.gateway_url, rig.place.sandbox_url, rig.clock)
+        self._receiver = Receiver(rig.apps)
+        self._looking = Looking(rig.rig.database_url)
+        self._reaper = Reaper(rig, self._street, self._looking)
+        self._openids: dict[str, str] = {}
+        self._stories: set[asyncio.Task[None]] = set()
+        self._disturbances: set[asyncio.Task[None]] = set()
+        self._faults: dict[int, dict[str, object]] = {}
+        self._faults_lock = asyncio.Lock()
+        self._wire_lock = asyncio.Lock()
+        self._hits: Counter[str] = Counter()
+        self._other_faults: Counter[str] = Counter()
+        self._restarted: Counter[str] = Counter()
+        self._jumps: Counter[str] = Counter()
+        self._paid: set[str] = set()
+        self._found: dict[str, None] = {}  #: mismatches seen on the way, each once, in order
+        self._troubles: list[str] = []
+
+    async def run(self) -> Figures:
+        async with self._street, self._receiver, self._looking:
+            await set_notify_urls(self._rig, self._receiver.url)
+            supervising = asyncio.create_task(self._supervise())
+            try:
+                await self._until_ready()
+                self._openids = await self._read_openids()
+                snapshots = asyncio.create_task(self._take_snapshots())
+                await self._carry_out()
+                await self._heal()
+                await self._finish_stories()
+                idle = await self._run_until_idle()
+                snapshots.cancel()
+                found = await self._compare()
+            finally:
+                supervising.cancel()
+            return self._report([*idle, *found])
+
+    async def _read_openids(self) -> dict[str, str]:
+        """A payer's openid under each shop's official account."""
+        payers = await self._street.control("payers", "GET")
+        openids: dict[str, str] = next(payer["openids"] for payer in payers if payer["wallet"] == "wechat")
+        accounts = await self._street.control("accounts", "GET")
+        return {row["shop"]: openids[row["sub_appid"]] for row in accounts if row["wallet"] == "wechat"}
+
+    # ---- the plan ------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        for step in self._steps:
+            await asyncio.sleep(max(0.0, begun + step.at_s - loop.time()))
+            self._begin(self._do(step), self._stories if isinstance(step, Pay) else self._disturbances)
+
+    def _begin(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
+        task = asyncio.create_task(work)
+        among.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._stories.discard(task)
+        self._disturbances.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._troubles.append(repr(task.exception()))
+
+    async def _do(self, step: Step) -> None:
+        match step:
+            case Pay():
+                merchant = self._merchants[step.shop]
+                await Story(step, merchant, self._openids.get(step.shop, ""), self._street).live()
+            case Jump():
+                await self._jump(step.advance_s)
+            case Kill():
+                await self._reaper.carry_out(step)
+            case DatabaseDeath():
+                self._other_faults["database killed"] += self._rig.kill_database()
+            case Fault():
+                await self._be_faulty(step)
+            case Cut():
+                await self._cut(step)
+            case Sulk():
+                self._receiver.mood = step.how
+                self._other_faults[f"receiver: {step.how}"] += 1
+                await asyncio.sleep(step.for_s)
+                self._receiver.mood = ""
+
+    async def _jump(self, advance_s: int) -> None:
+        if advance_s > SHORT_JUMP_S and not await self._is_calm():
+            self._jumps["left out"] += 1
+        else:
+            await self._street.advance(advance_s)
+            self._jumps["done"] += 1
+        self._street.may_call.set()
+
+    async def _is_calm(self) -> bool:
+        """Whether no question to a wallet is out. Nobody asks for anything new until the caller lets them."""
+        self._street.may_call.clear()
+        until = time.monotonic() + CALM_LIMIT_S
+        while time.monotonic() < until:
+            is_quiet = time.monotonic() - self._reaper.last_at > SETTLED_AFTER_KILL_S
+            if is_quiet and not self._street.in_flight and not await self._looking.leases():
+                return True
+            await asyncio.sleep(WATCH_S)
+        return False
+
+    async def _be_faulty(self, fault: Fault) -> None:
+        await self._put_faults(fault.seed, fault)
+        await asyncio.sleep(fault.for_s)
+        await self._put_faults(fault.seed, None)
+
+    async def _put_faults(self, name: int, fault: Fault | None) -> None:
+        """The list with or without this one; what the old list did is counted before it goes."""
+        async with self._faults_lock:
+            for row in await self._street.control("faults", "GET"):
+                self._hits[row["kind"]] += row["hits"]
+            if fault is None:
+                self._faults.pop(name, None)
+            else:
+                self._faults[name] = _fault_row(fault)
+            await self._street.control("faults", "PUT", list(self._faults.values()))
+
+    async def _cut(self, cut: Cut) -> None:
+        async with self._wire_lock:
+            self._other_faults[f"wire {cut.how}"] += 1
+            wire = self._rig.wire
+            await asyncio.to_thread(wire.cut if cut.how == "cut" else wire.hold)
+            await asyncio.sleep(cut.for_s)
+            if cut.how == "swallowed":
+                await asyncio.to_thread(wire.cut)
+            await asyncio.to_thread(wire.join)
+
+    # ---- watching ------------------------------------------------------------------------------------------------
+
+    async def _supervise(self) -> None:
+        """In this thread, since children die with the thread that started them."""
+        while True:
+            for name in self._rig.watch():
+                self._restarted[name] += 1
+            await asyncio.sleep(WATCH_S)
+
+    async def _take_snapshots(self) -> None:
+        """What must hold at every moment, looked at every so often."""
+        while True:
+            for sentence in await self._looking.broken_promises():
+                self._found[sentence] = None
+            rows = await self._looking.rows("SELECT syssn FROM payment WHERE state = 'PAID'")
+            paid = {row["syssn"] for row in rows}
+            for syssn in self._paid - paid:
+                self._found[f"payment {syssn} was PAID, and then it was not"] = None
+            self._paid |= paid
+            await asyncio.sleep(SNAPSHOT_S)
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    async def _heal(self) -> None:
+        """Kills, faults and moods are over; everybody is up."""
+        if self._disturbances:
+            await asyncio.wait(set(self._disturbances))
+        async with self._faults_lock:
+            for row in await self._street.control("faults", "GET"):
+                self._hits[row["kind"]] += row["hits"]
+            self._faults.clear()
+            await self._street.control("faults", "DELETE")
+        self._receiver.mood = ""
+        await self._until_ready()
+
+    async def _finish_stories(self) -> None:
+        if self._stories:
+            _, late = await asyncio.wait(set(self._stories), timeout=STORIES_LIMIT_S)
+            if late:
+                self._troubles.append(f"{len(late)} stories did not end in time")
+        await self._until_ready()
+
+    async def _until_ready(self) -> None:
+        until = time.monotonic() + READY_LIMIT_S
+        while time.monotonic() < until:
+            if self._rig.are_all_up():
+                return
+            await asyncio.sleep(WATCH_S)
+        self._troubles.append("not every process came back")
+
+    async def _run_until_idle(self) -> list[str]:
+        """Move the clock to what is due next, and wait until it is done, until nothing is due any more."""
+        self._rig.kill(WORKERS)
+        await self._looking.end_leases()
+        nap, began = FIRST_NAP, time.monotonic()
+        stalled_since = time.monotonic()
+        while time.monotonic() - began < IDLE_LIMIT_S:
+            rows = await self._looking.rows(DUE)
+            if not rows:
+                return []
+            now = self._rig.clock.now()
+            if rows[0]["at"] > now:
+                stalled_since = time.monotonic()
+                has_open = any(row["is_open"] for row in rows)
+                to = max(next(r["at"] for r in rows if r["is_open"] or not has_open), now + nap)
+                await self._street.advance((to - now).total_seconds() + 0.01)
+                nap = min(nap * 1.5, timedelta(minutes=1)) if has_open else min(nap * 4, LONGEST_NAP)
+            elif time.monotonic() - stalled_since > STALLED_LIMIT_S:
+                return [f"{len(rows)} rows are due and are not done"]
+            await asyncio.sleep(0.05)
+        return [f"the jobs never came to rest: {len(await self._looking.rows(DUE))} rows are still due"]
+
+    async def _compare(self) -> list[str]:
+        book = wallets_book(await self._street.control("book", "GET"))
+        books = Books(await self._looking.ours(), book, self._receiver.heard, self._street.told)
+        states = Counter(payment.state for payment in books.ours.payments)
+        refunds = Counter(refund.state for refund in books.ours.refunds)
+        print(f"payments    {dict(states)}; refunds {dict(refunds)}; webhooks heard {len(books.heard)}")
+        return [
+            *self._found,
+            *self._street.broken,
+            *mismatches(books),
+            *await asyncio.to_thread(self._verify),
+        ]
+
+    def _verify(self) -> list[str]:
+        """`tael ledger verify`, as an operator would call it."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tael.cli", "ledger", "verify", "--data", str(self._rig.place.data)],
+            cwd=ROOT,
+            env=self._rig.rig.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return [] if done.returncode == 0 else [f"ledger verify: {(done.stdout + done.stderr)[-600:]}"]
+
+    def _report(self, found: list[str]) -> Figures:
+        street, reaper = self._street, self._reaper
+        faults = sum(self._hits.values()) + sum(self._other_faults.values())
+        print(f"operations  {dict(street.operations)}")
+        print(f"answers     {dict(sorted(street.answers.items()))}")
+        print(f"kills       {reaper.sent} sent, {reaper.kills} with a payment or refund between two commits")
+        print(f"  by step   {dict(reaper.kills_by_step)}; rows caught {dict(reaper.caught)}")
+        print(f"restarted   {dict(self._restarted)}")
+        print(f"faults      {dict(sorted(self._hits.items()))}; {dict(self._other_faults)}")
+        print(f"clock       {dict(self._jumps)}")
+        for trouble in self._troubles[:20]:
+            print(f"trouble     {trouble}")
+        for sentence in found[:100]:
+            print(f"MISMATCH    {sentence}")
+        return Figures(sum(street.operations.values()), reaper.kills, faults, found)
+
+
+def _fault_row(fault: Fault) -> dict[str, object]:
+    row: dict[str, object] = {
+        "wallet": fault.wallet,
+        "kind": fault.kind,
+        "times": fault.times,
+        "probability": fault.probability,
+        "seed": fault.seed,
+    }
+    if fault.kind in ("timeout_before", "timeout_after"):
+        row["hold_s"] = fault.wait_s
+    if fault.kind in ("slow", "delay_notice"):
+        row["delay_s"] = fault.wait_s
+    return row
