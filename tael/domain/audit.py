@@ -207,6 +207,11 @@ def _wrong_sums(order: OrderRows) -> Iterator[Disagreement]:
     done_minor = sum(refund.amount_minor for refund in order.refunds if refund.state == "DONE")
     waiting_minor = sum(refund.amount_minor for refund in order.refunds if refund.state == "PROCESSING")
     waiting_minor += sum(one.amount_minor for one in order.reversals if one.state == "PENDING")
+    is_lost = payment.reversal_syssn not in ("", *(one.syssn for one in order.reversals))
+    if is_lost:
+        yield missing_row(
+            Missing("reversal", payment.mchid, payment.reversal_syssn, f"payment {payment.syssn}")
+        )
     sums = (
         ("refunded_minor", done_minor + payment.amount_minor * len(undone), payment.refunded_minor),
         ("reserved_minor", waiting_minor, payment.reserved_minor),
@@ -219,11 +224,7 @@ def _wrong_sums(order: OrderRows) -> Iterator[Disagreement]:
     for column, expected, found in sums:
         if expected != found:
             yield _of_payment(payment, column, str(expected), str(found))
-    if payment.reversal_syssn and all(one.syssn != payment.reversal_syssn for one in order.reversals):
-        yield missing_row(
-            Missing("reversal", payment.mchid, payment.reversal_syssn, f"payment {payment.syssn}")
-        )
-    elif payment.is_reversed and is_paid and len(undone) != 1:
+    if payment.is_reversed and is_paid and not is_lost and len(undone) != 1:
         yield _of_payment(payment, "is_reversed", "a reversal that is done", f"{len(undone)} of them")
     for refund in order.refunds:
         if refund.currency != payment.currency:

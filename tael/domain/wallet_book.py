@@ -84,6 +84,7 @@ def is_settled(order: OrderRows, strays: Sequence[StrayRow], read_at: datetime) 
     changes = [payment.changed_at]
     changes += [refund.changed_at for refund in order.refunds]
     changes += [reversal.changed_at for reversal in order.reversals]
+    changes += [stray.changed_at for stray in strays]
     return not waits and max(changes) < read_at
 
 

@@ -1,0 +1,382 @@
+"""`tael ledger verify` over every kind of order, seals that grow while others look, and the simulated wallets' book."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, Final
+
+import pytest
+from typer.testing import CliRunner
+
+from tael.cli.app import app
+from tael.clock import RealClock
+from tael.domain.day_seal import beginning_of, day_of
+from tael.domain.incident import Incident, IncidentKind, Stray, accept, settle_return, stray_entries
+from tael.domain.money import Money
+from tael.domain.outcome import Refunded
+from tael.jobs.runner import run_once
+from tael.jobs.seals import seal_job
+from tael.service.audit import Audit, audit_books
+from tael.service.seals import seal_days
+from tael.store import auditing, day_seals
+from tael.store.auditing import snapshot
+from tael.store.store import Store
+from tael.store.strays import StrayChange
+from tests.integration.test_cli import Operator
+from tests.support.alipay import TestClock
+from tests.support.crashing import Process
+from tests.support.fake_wallet import FakeWallet
+from tests.support.store import SEAL_KEY, entered_store, with_a_merchant
+from tests.support.values import BARCODE, MCHID, NOW, ONLINE
+from tests.support.world import World, close, pay, refund, reverse
+
+DAY: Final = day_of(NOW)
+STRAY: Final = "202601020100990000009999"
+
+
+@dataclass(frozen=True)
+class Told:
+    """The world of a book, and the numbers of its orders."""
+
+    world: World
+    refunded: str
+    reversed: str
+    closed: str
+
+
+async def told(store: Store) -> Told:
+    """Orders of every kind: refunded in two parts, reversed, closed; and stray money that was sent back."""
+    await store.database.execute("UPDATE wallet_account SET fee_rate_ppm = 50000")
+    clock = TestClock(NOW)
+    world = World(store, clock, FakeWallet(clock))
+    gateway = world.gateway(Process())
+    first = await pay(gateway, BARCODE, "A")
+    await refund(gateway, first, "R1", 30)
+    await refund(gateway, first, "R2", 70)
+    second = await pay(gateway, BARCODE, "B")
+    await reverse(gateway, second)
+    world.wallet.trades.clear()
+    third = await pay(gateway, ONLINE, "C")
+    world.wallet.trades[third.syssn].is_paid = False
+    await close(gateway, third)
+    await stray_money(store)
+    return Told(world, first.syssn, second.syssn, third.syssn)
+
+
+async def stray_money(store: Store, stray: Stray = Stray.RETURNED) -> None:
+    """7.00 for an order that nobody made: booked, and sent back if `stray` says so."""
+    suspected = Incident(
+        mchid=MCHID,
+        cause="nobody's",
+        kind=IncidentKind.UNKNOWN_ORDER,
+        digest="d",
+        account_id="wechat1",
+        detail="",
+        at=NOW,
+        amount=Money(700, "HKD"),
+        wallet_ref="t9",
+        stray=Stray.SUSPECTED,
+    )
+    await store.incidents.note([suspected])
+    returns = stray is not Stray.KEPT
+    booked = accept(suspected, Money(700, "HKD"), STRAY, returns=returns, at=NOW)
+    assert await store.strays.record(StrayChange(booked, stray_entries(suspected, booked, NOW)))
+    if stray is Stray.RETURNED:
+        booked = replace(booked, version=2)
+        sent = settle_return(booked, Refunded(None, "r9", NOW), at=NOW)
+        assert await store.strays.record(StrayChange(sent, stray_entries(booked, sent, NOW)))
+
+
+async def seal(world: World, days: int) -> None:
+    """The night after so many days."""
+    world.clock.at = beginning_of(DAY + timedelta(days=days)) + timedelta(hours=1)
+    await run_once(seal_job(world.gateway(Process())), world.clock)
+
+
+def named(audit: Audit) -> tuple[str, str, str]:
+    assert audit.first is not None
+    return audit.first.table, audit.first.syssn, audit.first.what
+
+
+@pytest.mark.parametrize("page", [1, 3, 1_000])
+async def test_a_healthy_book_agrees_however_it_is_read(
+    store: Store, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = await told(store)
+    await seal(book.world, 3)
+    monkeypatch.setattr(auditing, "PAGE", page)
+    monkeypatch.setattr(day_seals, "PAGE", page)
+    audit = await audit_books(store)
+    assert audit.first is None, audit.first
+    # A payment has two entries, so has each of two refunds and a reversal; stray money came and went.
+    assert (audit.orders, audit.entries, audit.seals) == (3, 6 + 4 + 2, 3)
+    assert not any(audit.balances.minor.values())
+
+
+#: Each of its columns is as good as any other to hide a theft in.
+BYTES: Final = {
+    "mchid": "'mch0'",
+    "cause": "cause || 'x'",
+    "kind": "kind || 'x'",
+    "debit": "debit || 'x'",
+    "credit": "credit || 'x'",
+    "amount_minor": "amount_minor + 1",
+    "currency": "currency || 'x'",
+    "at": "at + interval '1 microsecond'",
+}
+
+
+@pytest.mark.parametrize("is_sealed", [False, True], ids=["unsealed", "sealed"])
+@pytest.mark.parametrize("kind", ["payment", "fee", "refund", "fee_back", "reversal"])
+@pytest.mark.parametrize("column", BYTES)
+async def test_any_column_of_any_entry(store: Store, kind: str, column: str, is_sealed: bool) -> None:
+    book = await told(store)
+    if is_sealed:
+        await seal(book.world, 3)
+    (row,) = await store.database.fetch(
+        "SELECT cause FROM ledger_entry WHERE kind = $1 ORDER BY cause LIMIT 1", kind
+    )
+    await store.database.execute(
+        f"UPDATE ledger_entry SET {column} = {BYTES[column]} WHERE kind = $1 AND cause = $2",
+        kind,
+        row["cause"],
+    )
+    audit = await audit_books(store)
+    assert named(audit)[:2] == ("ledger_entry", row["cause"])
+    if is_sealed:
+        sealed = await store.database.fetch("SELECT day FROM seal")
+        assert len(sealed) == 3
+        assert audit.disagreements >= 2  # the order's word against it, and that of the seal
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("DELETE FROM reversal", ("reversal", None, "a row is missing")),
+        (
+            "UPDATE refund SET amount_minor = 31 WHERE amount_minor = 30",
+            ("ledger_entry", None, "a wrong entry"),
+        ),
+        (
+            "DELETE FROM ledger_entry WHERE kind = 'stray_out'",
+            ("ledger_entry", STRAY, "an entry is missing"),
+        ),
+        ("UPDATE incident SET amount_minor = 701", ("ledger_entry", STRAY, "a wrong entry")),
+        ("UPDATE incident SET stray = 'REFUSED'", ("ledger_entry", STRAY, "an entry too many")),
+        ("DELETE FROM incident", ("ledger_entry", STRAY, "an entry too many")),
+        ("DELETE FROM sealing", ("sealing", MCHID, "a row is missing")),
+    ],
+)
+async def test_other_rows_that_were_touched(
+    store: Store, statement: str, expected: tuple[str, str | None, str]
+) -> None:
+    await told(store)
+    await store.database.execute(statement)
+    table, number, what = named(await audit_books(store))
+    assert (table, what) == (expected[0], expected[2])
+    assert expected[1] in (None, number)
+
+
+@pytest.mark.parametrize("column", ["digest", "previous", "entries"])
+@pytest.mark.parametrize("day", [0, 1, 2])
+async def test_any_column_of_any_seal(store: Store, day: int, column: str) -> None:
+    book = await told(store)
+    await seal(book.world, 3)
+    other = "entries + 1" if column == "entries" else "repeat('0', 64)"
+    which = DAY + timedelta(days=day)
+    await store.database.execute(f"UPDATE seal SET {column} = {other} WHERE day = $1", which)
+    assert named(await audit_books(store)) == ("seal", which.isoformat(), column)
+
+
+async def test_an_entry_that_slips_out_of_its_sealed_day_with_its_payment(store: Store) -> None:
+    book = await told(store)
+    await seal(book.world, 3)
+    earlier = NOW - timedelta(days=1)
+    for statement in (
+        "UPDATE payment SET changed_at = $1 WHERE syssn = $2",
+        "UPDATE ledger_entry SET at = $1 WHERE cause = $2",
+    ):
+        await store.database.execute(statement, earlier, book.refunded)
+    audit = await audit_books(store)
+    assert named(audit) == ("ledger_entry", book.refunded, "an entry too many")
+    assert (
+        audit.disagreements == 3
+    )  # two entries in a day without a seal, and the day that they are missing from
+
+
+async def test_what_happens_while_it_reads_is_not_its_concern(store: Store, other_store: Store) -> None:
+    book = await told(store)
+    async with snapshot(store.database) as books:
+        before = [line async for line, _ in books.lines()]
+        await pay(replace(book.world, watch=other_store).gateway(Process()), BARCODE, "D")
+        assert [line async for line, _ in books.lines()] == before
+        # Sealing waits for nobody who only reads.
+        await seal(replace(book.world, watch=other_store), 1)
+        assert [link async for link in books.seals(MCHID)] == []
+    assert (await audit_books(store)).first is None
+
+
+# ---- the job -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_chain_grows_by_a_link_a_day_and_days_without_entries_have_one(store: Store) -> None:
+    book = await told(store)
+    await seal(book.world, 1)
+    await pay(book.world.gateway(Process()), BARCODE, "D")  # in the first hour of the next day
+    await seal(book.world, 4)
+    rows = await store.database.fetch("SELECT day, digest, previous, entries FROM seal ORDER BY day")
+    assert [row["day"] for row in rows] == [DAY + timedelta(days=n) for n in range(4)]
+    assert [row["entries"] for row in rows] == [12, 2, 0, 0]
+    assert [row["previous"] for row in rows] == ["", *(row["digest"] for row in rows[:-1])]
+    assert len({row["digest"] for row in rows}) == 4
+    (sealing,) = await store.database.fetch("SELECT seal_at, lease_until, next_day FROM sealing")
+    assert sealing["next_day"] == DAY + timedelta(days=4)
+    assert sealing["seal_at"] == beginning_of(DAY + timedelta(days=5)) + timedelta(hours=1)
+    assert sealing["lease_until"] is None
+    assert (await audit_books(store)).first is None
+
+
+async def test_two_workers_at_once_write_one_chain(store: Store, other_store: Store) -> None:
+    book = await told(store)
+    book.world.clock.at = NOW + timedelta(days=5)
+    gateways = [replace(book.world, watch=of).gateway(Process()) for of in (store, other_store)]
+    lease_of_the_past = RealClock().now() - timedelta(days=1)
+    for gateway in gateways:  # the second takes over a lease that has ended, and both go on
+        (claimed,) = await gateway.store.day_seals.claim_due(
+            book.world.clock.at, RealClock().now(), lease_of_the_past, 9
+        )
+    await asyncio.gather(*(seal_days(claimed, gateway) for gateway in gateways))
+    await run_once(seal_job(gateways[0]), book.world.clock)
+    audit = await audit_books(store)
+    assert (audit.first, audit.seals) == (None, 5)
+
+
+async def test_a_merchant_without_entries_has_no_seals(store: Store) -> None:
+    world = World(store, TestClock(NOW), FakeWallet(TestClock(NOW)))
+    await seal(world, 3)
+    audit = await audit_books(store)
+    assert (audit.first, audit.seals) == (None, 0)
+
+
+# ---- the command -------------------------------------------------------------------------------------------------
+
+
+class Sandbox(HTTPServer):
+    """Answers `GET /control/book`, and nothing else."""
+
+    book: bytes = b""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def hold(self, *trades: dict[str, Any]) -> None:
+        self.book = json.dumps({"trades": trades, "refunds": []}).encode()
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Sandbox
+
+    def do_GET(self) -> None:
+        is_book = self.path == "/control/book"
+        self.send_response(200 if is_book else 404)
+        self.send_header("Content-Length", str(len(self.server.book) if is_book else 0))
+        self.end_headers()
+        if is_book:
+            self.wfile.write(self.server.book)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(("127.0.0.1", 0), _Answer) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def book(database_url: str) -> Told:
+    async def work() -> Told:
+        async with entered_store(database_url) as store:
+            await with_a_merchant(store)
+            return await told(store)
+
+    return asyncio.run(work())
+
+
+@pytest.fixture
+def operator(book: Told, database_url: str, tmp_path: Path) -> Operator:
+    seal_key = base64.b64encode(SEAL_KEY).decode()
+    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_SEAL_KEY": seal_key}, tmp_path)
+
+
+def trade(order: str, **changes: Any) -> dict[str, Any]:
+    row = {"wallet": "wechat", "order": order, "trade": f"t-{order}", "state": "REFUND", "amount": 100}
+    return row | {"currency": "HKD", "refunded": 100} | changes
+
+
+def test_figures_for_people_and_programs(operator: Operator) -> None:
+    assert operator.asks("ledger", "verify") == {
+        "ok": True,
+        "orders": 3,
+        "entries": 12,
+        "seals": 0,
+        "compared": 0,
+        "balances": [
+            {"account": kind, "currency": "HKD", "balance_minor": 0}
+            for kind in ("fee", "merchant", "stray", "wallet")
+        ],
+        "disagreements": 0,
+        "first": None,
+    }
+    shown = operator.says("ledger", "verify")
+    assert all(word in shown for word in ("all agree", "entries", "12", "wallet", "0.00 HKD"))
+
+
+def test_the_wallets_book_is_held_against_ours(operator: Operator, book: Told, sandbox: Sandbox) -> None:
+    honest = (trade(book.refunded), trade(book.reversed, state="REVOKED"))
+    sandbox.hold(*honest, trade("nobody's", amount=700, refunded=700))
+    agreed = operator.asks("ledger", "verify", "--sandbox", f"{sandbox.url}/")
+    assert (agreed["ok"], agreed["compared"]) == (True, 2)  # the closed order is still being watched
+    sandbox.hold(honest[0], trade(book.reversed, refunded=99))
+    refused = operator.is_refused("ledger", "verify", "--sandbox", sandbox.url, code=1)
+    assert all(word in refused for word in ("wallet's book", book.reversed, "money held", "99 refunded"))
+    sandbox.hold(*honest, trade("somebody's", refunded=0))
+    assert "somebody's" in operator.is_refused("ledger", "verify", "--sandbox", sandbox.url, code=1)
+
+
+def test_a_program_is_told_the_first_row(operator: Operator, book: Told, sandbox: Sandbox) -> None:
+    sandbox.hold()
+    done = CliRunner().invoke(
+        app, ["ledger", "verify", "--sandbox", sandbox.url, "--json"], env=operator.environment
+    )
+    assert (done.exit_code, done.stderr) == (1, "")
+    answer = json.loads(done.stdout)
+    assert (answer["ok"], answer["disagreements"]) == (False, 2)
+    assert answer["first"] == {
+        "table": "wallet's book",
+        "mchid": MCHID,
+        "syssn": book.refunded,
+        "what": "a paid trade",
+        "expected": "0 HKD",
+        "found": "nothing",
+    }
+
+
+def test_a_book_that_cannot_be_read_is_no_agreement(operator: Operator, sandbox: Sandbox) -> None:
+    for text in (b"", b"[]", b'{"trades": [{"order": 1}]}'):
+        sandbox.book = text
+        assert "gives no book" in operator.is_refused("ledger", "verify", "--sandbox", sandbox.url, code=2)
+    assert "404" in operator.is_refused("ledger", "verify", "--sandbox", f"{sandbox.url}/x", code=2)
+    assert "gives no book" in operator.is_refused("ledger", "verify", "--sandbox", "nonsense", code=2)
