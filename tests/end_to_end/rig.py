@@ -158,8 +158,15 @@ class Demo:
 
     def control(self, name: str, **asked: object) -> Any:
         """POST `/control/<name>` of what is asked, or GET if nothing is."""
-        body = json.dumps(asked).encode() if asked else None
-        request = urllib.request.Request(f"{self.sandbox}/control/{name}", data=body)
+        return self._control(name, "POST" if asked else "GET", asked or None)
+
+    def put_faults(self, *faults: Members) -> None:
+        """From now on exactly these faults of the wallets."""
+        self._control("faults", "PUT", faults)
+
+    def _control(self, name: str, method: str, asked: object) -> Any:
+        body = None if asked is None else json.dumps(asked).encode()
+        request = urllib.request.Request(f"{self.sandbox}/control/{name}", data=body, method=method)
         try:
             with urllib.request.urlopen(request, timeout=CALL_LIMIT_S) as answer:
                 return json.loads(answer.read())

@@ -1,0 +1,77 @@
+"""A month in seconds: one clock moves wallets and gateway, so that expiry, retries, settling and seals all take place.
+
+The demo is one of its own: nobody else's payments grow a month older.
+"""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.conftest import merchant_of
+from tests.end_to_end.merchant import Answer, Merchant
+from tests.end_to_end.receiver import receiving
+from tests.end_to_end.rig import Demo, Members, eventually, run_tael
+from tests.support.postgres import open_folder
+
+DAYS = 31
+DAY_S = 86_400
+REFUSED = (500, b"no")
+#: The first try and eleven repeats.
+ATTEMPTS = 12
+
+
+@pytest.fixture(scope="module")
+def own_demo() -> Iterator[Demo]:
+    with open_folder() as folder:
+        demo = Demo.start(folder)
+        try:
+            yield demo
+        finally:
+            demo.end()
+
+
+def verified(demo: Demo) -> Members:
+    done = run_tael("ledger", "verify", "--json", "--data", str(demo.folder), "--sandbox", demo.sandbox)
+    audit: Members = json.loads(done.stdout)
+    return audit
+
+
+def webhook_states(demo: Demo) -> list[str]:
+    done = run_tael("webhook", "list", "--json", "--data", str(demo.folder))
+    return [row["state"] for row in json.loads(done.stdout)]
+
+
+def refund_in_trouble(demo: Demo, shop: Merchant) -> Answer:
+    """A refund that the wallet cannot say anything about for a while."""
+    paid = shop.paid("800208")
+    demo.put_faults({"wallet": "wechat", "operation": "/secapi/pay/refund", "kind": "http_500", "times": 4})
+    refund = shop.refund(paid, "400")
+    assert refund.respcd == "2999", refund.members
+    return refund
+
+
+def test_a_month_of_expiry_retries_settle_and_seals_passes_in_seconds(own_demo: Demo) -> None:
+    shop = merchant_of(own_demo, "published")
+    with receiving() as receiver:
+        own_demo.set_app(shop.appcode, "--notify-url", f"{receiver.url}/told")
+        never_paid = [shop.pending(pay_type) for pay_type in ("800151", "800201", "800208", "800108")]
+        told = shop.open("800201")
+        receiver.will_answer(told["out_trade_no"], *[REFUSED] * 20)
+        shop.pay_by_phone(told)
+        receiver.wait(told["out_trade_no"])
+        refund = refund_in_trouble(own_demo, shop)
+
+        for day in range(1, DAYS + 1):
+            own_demo.advance(DAY_S)
+            receiver.wait(told["out_trade_no"], min(day + 1, ATTEMPTS))
+
+        shop.until(refund["syssn"], "0000")
+        audit = eventually(lambda: verified(own_demo), lambda seen: seen["seals"] >= DAYS - 1)
+        assert audit["seals"] in (DAYS - 1, DAYS)  # a day is sealed when it has been over for an hour
+        assert audit["ok"], audit["first"]
+        assert [shop.row(each["syssn"])["respcd"] for each in never_paid] == ["1181", "1181", "2005", "2005"]
+        assert [own_demo.held(each["syssn"]) for each in (*never_paid, told)] == [0, 0, 0, 0, 1000]
+        assert [row["amount"] for row in own_demo.refunds(refund["orig_syssn"])] == [400]
+        assert len(receiver.calls(told["out_trade_no"])) == ATTEMPTS
+        assert webhook_states(own_demo).count("DEAD") == 1
