@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from tests.end_to_end.rig import free_port_block
+from tests.soak.planted import BUGS
 from tests.soak.run import run
 from tests.support.postgres import open_folder
 
@@ -18,6 +19,9 @@ def main() -> int:
     parser = argparse.ArgumentParser("tests.soak")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument(
+        "--planted", choices=BUGS, default="", help="a bug that must be found; exit 0 if it was"
+    )
     parser.add_argument("--data", type=Path, help="an empty folder to keep everything in")
     options = parser.parse_args()
     for name in [name for name in os.environ if name.startswith("TAEL_")]:
@@ -27,9 +31,9 @@ def main() -> int:
             f"soak        seed {options.seed}, {options.minutes:g} minutes, logs in {folder / 'logs'}",
             flush=True,
         )
-        figures = run(options.seed, options.minutes, free_port_block(), folder)
+        figures = run(options.seed, options.minutes, free_port_block(), folder, options.planted)
     print(figures.line(), flush=True)
-    return 0 if not figures.mismatches else 1
+    return 0 if bool(figures.mismatches) == bool(options.planted) else 1
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Final
 
+from tests.soak.faulty import Faulty
 from tests.soak.merchant import Street
 from tests.soak.plan import APIS, STEPS, WORKERS, Kill
 from tests.soak.reading import Looking
@@ -43,10 +44,11 @@ BY_WORKERS: Final = {
 class Reaper:
     """Kills as planned, and counts what was caught. `caught` is by step, in rows; `kills` are those that count."""
 
-    def __init__(self, soak: SoakRig, street: Street, looking: Looking) -> None:
+    def __init__(self, soak: SoakRig, street: Street, looking: Looking, faulty: Faulty) -> None:
         self._soak = soak
         self._street = street
         self._looking = looking
+        self._faulty = faulty
         self._seen: set[tuple[str, str]] = set()
         self.caught: Counter[str] = Counter()
         self.kills_by_step: Counter[str] = Counter()
@@ -55,9 +57,10 @@ class Reaper:
         self.last_at = 0.0
 
     async def carry_out(self, kill: Kill) -> None:
-        await self._wait_for(kill)
-        closing = {about for call, about in self._street.in_flight if call == "close"}
-        killed = self._soak.kill(kill.whom)
+        async with self._faulty.thinking():
+            await self._wait_for(kill)
+            closing = {about for call, about in self._street.in_flight if call == "close"}
+            killed = self._soak.kill(kill.whom)
         if not killed:
             return
         self.last_at = time.monotonic()

@@ -56,6 +56,25 @@ LEFT JOIN (SELECT mchid, payment_syssn, sum(amount_minor) AS held FROM reversal 
 WHERE p.reserved_minor <> coalesce(r.held, 0) + coalesce(v.held, 0)
    OR p.refunded_minor + coalesce(r.held, 0) + coalesce(v.held, 0) > p.amount_minor
 """
+#: One snapshot: what is written in one commit is there together, whenever somebody looks.
+TORN_COMMITS: Final = """
+SELECT 'payment ' || p.syssn AS what, 'ledger entry' AS missing FROM payment AS p
+WHERE p.state = 'PAID' AND NOT EXISTS (
+    SELECT FROM ledger_entry AS e WHERE e.mchid = p.mchid AND e.cause = p.syssn AND e.kind = 'payment')
+UNION ALL
+SELECT 'payment ' || p.syssn, 'webhook' FROM payment AS p
+WHERE p.state = 'PAID' AND p.tells_merchant AND NOT p.is_reversed AND NOT EXISTS (
+    SELECT FROM webhook AS h WHERE h.mchid = p.mchid AND h.cause = p.syssn AND h.kind = 'payment')
+UNION ALL
+SELECT 'refund ' || r.syssn, 'ledger entry' FROM refund AS r
+WHERE r.state = 'DONE' AND NOT EXISTS (
+    SELECT FROM ledger_entry AS e WHERE e.mchid = r.mchid AND e.cause = r.syssn AND e.kind = 'refund')
+UNION ALL
+SELECT 'refund ' || r.syssn, 'webhook' FROM refund AS r
+JOIN payment AS p ON p.mchid = r.mchid AND p.syssn = r.payment_syssn
+WHERE r.state = 'DONE' AND p.tells_merchant AND NOT EXISTS (
+    SELECT FROM webhook AS h WHERE h.mchid = r.mchid AND h.cause = r.syssn AND h.kind = 'refund')
+"""
 LEASED_TABLES: Final = """
 SELECT table_name FROM information_schema.columns WHERE column_name = 'lease_until' AND table_schema = 'public'
 """
@@ -113,6 +132,9 @@ class Looking:
             f"{row['reserved_minor']} is held back, refunds and reversals under way are "
             f"{row['refunds']} and {row['reversals']}"
             for row in await self.rows(BROKEN_PROMISES)
+        ] + [
+            f"{row['what']} was written, and its {row['missing']} was not there with it"
+            for row in await self.rows(TORN_COMMITS)
         ]
 
     async def ours(self) -> OurBook:

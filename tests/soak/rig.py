@@ -18,7 +18,6 @@ from tael.cli.demo import settings_of
 from tael.cli.processes import start
 from tael.cli.rig import Place, Rig, listener_of, running_wallets
 from tael.cli.seed import DemoApp, seed
-from tael.cli.serving import start_api
 from tael.clock import DemoClock
 from tael.main import open_store
 from tests.soak.plan import APIS, WORKERS
@@ -67,25 +66,26 @@ class SoakRig:
 
 
 @contextmanager
-def running_soak(port: int, data: Path) -> Iterator[SoakRig]:
-    """Everything started."""
+def running_soak(port: int, data: Path, planted: str = "") -> Iterator[SoakRig]:
+    """Everything started; with the bug `planted` in every process of the gateway."""
     place = Place(port, data.resolve())
     with running_wallets(place) as rig, Wire(rig.database_url) as wire, listener_of(place) as listener:
         apps = asyncio.run(_seed(rig))
         environment = {**rig.environment, "TAEL_DATABASE_URL": wire.url}
-        _start_gateway(rig, listener, environment)
+        _start_gateway(rig, listener, environment, planted)
         yield SoakRig(rig, wire, apps, DemoClock(place.data / "clock"))
 
 
-def _start_gateway(rig: Rig, listener: socket.socket, environment: dict[str, str]) -> None:
-    logs = rig.place.data / "logs"
+def _start_gateway(rig: Rig, listener: socket.socket, environment: dict[str, str], planted: str) -> None:
+    tael = ["-m", "tests.soak.planted", planted] if planted else ["-m", "tael.cli"]
+    serve, work = [*tael, "serve", "--demo", "--fd", str(listener.fileno())], [*tael, "work", "--demo"]
     for name, node in NODES.items():
-        own = {**environment, "TAEL_NODE": node}
-        log = logs / f"{name}.log"
+        own = {**environment, "TAEL_NODE": node, "PYTHONPATH": str(ROOT)}
+        log = rig.place.data / "logs" / f"{name}.log"
         if name in APIS:
-            rig.supervisor.keep(name, partial(start_api, listener, own, True, log))
+            rig.supervisor.keep(name, partial(start, serve, own, log=log, keep=[listener.fileno()]))
         else:
-            rig.supervisor.keep(name, partial(start, ["-m", "tael.cli", "work", "--demo"], own, log=log))
+            rig.supervisor.keep(name, partial(start, work, own, log=log))
 
 
 async def _seed(rig: Rig) -> list[DemoApp]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.soak.books import Books, mismatches
+from tests.soak.faulty import Faulty
 from tests.soak.kills import Reaper
 from tests.soak.merchant import Street, merchants_of
 from tests.soak.plan import WORKERS, Cut, DatabaseDeath, Fault, Jump, Kill, Pay, Step, Sulk, plan
@@ -55,30 +56,29 @@ class Figures:
         )
 
 
-def run(seed: int, minutes: float, port: int, data: Path) -> Figures:
-    """In the main thread: the processes die with it."""
-    with running_soak(port, data) as rig:
-        return asyncio.run(Soak(rig, plan(seed, minutes)).run())
+def run(seed: int, minutes: float, port: int, data: Path, planted: str = "") -> Figures:
+    """In the main thread: the processes die with it. A soak of a planted bug ends when it has found something."""
+    with running_soak(port, data, planted) as rig:
+        return asyncio.run(Soak(rig, plan(seed, minutes), ends_early=bool(planted)).run())
 
 
 class Soak:
     """One soak over a running rig."""
 
-    def __init__(self, rig: SoakRig, steps: tuple[Step, ...]) -> None:
+    def __init__(self, rig: SoakRig, steps: tuple[Step, ...], ends_early: bool) -> None:
         self._rig = rig
         self._steps = steps
+        self._ends_early = ends_early  #: once there is a mismatch, nothing more is begun
         self._merchants = merchants_of(rig.apps)
         self._street = Street(rig.place.gateway_url, rig.place.sandbox_url, rig.clock)
         self._receiver = Receiver(rig.apps)
         self._looking = Looking(rig.rig.database_url)
-        self._reaper = Reaper(rig, self._street, self._looking)
+        self._faulty = Faulty(self._street)
+        self._reaper = Reaper(rig, self._street, self._looking, self._faulty)
         self._openids: dict[str, str] = {}
         self._stories: set[asyncio.Task[None]] = set()
         self._disturbances: set[asyncio.Task[None]] = set()
-        self._faults: dict[int, dict[str, object]] = {}
-        self._faults_lock = asyncio.Lock()
         self._wire_lock = asyncio.Lock()
-        self._hits: Counter[str] = Counter()
         self._other_faults: Counter[str] = Counter()
         self._restarted: Counter[str] = Counter()
         self._jumps: Counter[str] = Counter()
@@ -118,6 +118,8 @@ class Soak:
         begun = loop.time()
         for step in self._steps:
             await asyncio.sleep(max(0.0, begun + step.at_s - loop.time()))
+            if self._ends_early and self._found:
+                return
             self._begin(self._do(step), self._stories if isinstance(step, Pay) else self._disturbances)
 
     def _begin(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
@@ -143,7 +145,7 @@ class Soak:
             case DatabaseDeath():
                 self._other_faults["database killed"] += self._rig.kill_database()
             case Fault():
-                await self._be_faulty(step)
+                await self._faulty.live(step)
             case Cut():
                 await self._cut(step)
             case Sulk():
@@ -170,22 +172,6 @@ class Soak:
                 return True
             await asyncio.sleep(WATCH_S)
         return False
-
-    async def _be_faulty(self, fault: Fault) -> None:
-        await self._put_faults(fault.seed, fault)
-        await asyncio.sleep(fault.for_s)
-        await self._put_faults(fault.seed, None)
-
-    async def _put_faults(self, name: int, fault: Fault | None) -> None:
-        """The list with or without this one; what the old list did is counted before it goes."""
-        async with self._faults_lock:
-            for row in await self._street.control("faults", "GET"):
-                self._hits[row["kind"]] += row["hits"]
-            if fault is None:
-                self._faults.pop(name, None)
-            else:
-                self._faults[name] = _fault_row(fault)
-            await self._street.control("faults", "PUT", list(self._faults.values()))
 
     async def _cut(self, cut: Cut) -> None:
         async with self._wire_lock:
@@ -224,11 +210,7 @@ class Soak:
         """Kills, faults and moods are over; everybody is up."""
         if self._disturbances:
             await asyncio.wait(set(self._disturbances))
-        async with self._faults_lock:
-            for row in await self._street.control("faults", "GET"):
-                self._hits[row["kind"]] += row["hits"]
-            self._faults.clear()
-            await self._street.control("faults", "DELETE")
+        await self._faulty.end()
         self._receiver.mood = ""
         await self._until_ready()
 
@@ -296,31 +278,16 @@ class Soak:
 
     def _report(self, found: list[str]) -> Figures:
         street, reaper = self._street, self._reaper
-        faults = sum(self._hits.values()) + sum(self._other_faults.values())
+        faults = sum(self._faulty.hits.values()) + sum(self._other_faults.values())
         print(f"operations  {dict(street.operations)}")
         print(f"answers     {dict(sorted(street.answers.items()))}")
         print(f"kills       {reaper.sent} sent, {reaper.kills} with a payment or refund between two commits")
         print(f"  by step   {dict(reaper.kills_by_step)}; rows caught {dict(reaper.caught)}")
         print(f"restarted   {dict(self._restarted)}")
-        print(f"faults      {dict(sorted(self._hits.items()))}; {dict(self._other_faults)}")
+        print(f"faults      {dict(sorted(self._faulty.hits.items()))}; {dict(self._other_faults)}")
         print(f"clock       {dict(self._jumps)}")
         for trouble in self._troubles[:20]:
             print(f"trouble     {trouble}")
         for sentence in found[:100]:
             print(f"MISMATCH    {sentence}")
         return Figures(sum(street.operations.values()), reaper.kills, faults, found)
-
-
-def _fault_row(fault: Fault) -> dict[str, object]:
-    row: dict[str, object] = {
-        "wallet": fault.wallet,
-        "kind": fault.kind,
-        "times": fault.times,
-        "probability": fault.probability,
-        "seed": fault.seed,
-    }
-    if fault.kind in ("timeout_before", "timeout_after"):
-        row["hold_s"] = fault.wait_s
-    if fault.kind in ("slow", "delay_notice"):
-        row["delay_s"] = fault.wait_s
-    return row

@@ -10,8 +10,8 @@ from tests.soak.merchant import Members, Merchant, Street
 from tests.soak.plan import Act, Pay
 
 WALLET_OF: Final = {"800108": "alipay", "800208": "wechat", "800228": "wechat_hk"}
-MOST_TRIES: Final = 4
-AGAIN_S: Final = 0.4
+MOST_TRIES: Final = 5
+AGAIN_S: Final = 0.8
 
 
 class Story:
