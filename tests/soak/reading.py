@@ -30,6 +30,7 @@ GONE: Final = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
 )
 TRY_AGAIN_S: Final = 0.2
 MOST_TRIES: Final = 150
