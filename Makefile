@@ -12,7 +12,7 @@ STAMP := .venv/installed
 LOCK_FLAGS := --quiet --strip-extras --extra dev --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
 
-.PHONY: install demo test soak check lock
+.PHONY: install demo test soak soak-planted check lock
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -32,6 +32,12 @@ test: install
 
 soak: install
 	$(BIN)/python -m tests.soak --seed $(SEED) --minutes $(MINUTES) $(ARGS)
+
+# A soak that finds nothing proves nothing: each of these bugs, planted on purpose, must be found.
+soak-planted: install
+	@for bug in no-reservation no-version-check webhook-after-commit; do \
+		$(BIN)/python -m tests.soak --planted $$bug --seed $(SEED) --minutes 2 || exit 1; \
+	done
 
 check: install
 	$(BIN)/python -m ruff check .

@@ -95,14 +95,15 @@ class Soak:
                 self._openids = await self._read_openids()
                 snapshots = asyncio.create_task(self._take_snapshots())
                 await self._carry_out()
-                await self._heal()
-                await self._finish_stories()
-                idle = await self._run_until_idle()
+                found = await self._broken_off() if self._is_over else await self._verdict()
                 snapshots.cancel()
-                found = await self._compare()
             finally:
                 supervising.cancel()
-            return self._report([*idle, *found])
+            return self._report(found)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._ends_early and bool(self._found)
 
     async def _read_openids(self) -> dict[str, str]:
         """A payer's openid under each shop's official account."""
@@ -118,7 +119,7 @@ class Soak:
         begun = loop.time()
         for step in self._steps:
             await asyncio.sleep(max(0.0, begun + step.at_s - loop.time()))
-            if self._ends_early and self._found:
+            if self._is_over:
                 return
             self._begin(self._do(step), self._stories if isinstance(step, Pay) else self._disturbances)
 
@@ -205,6 +206,21 @@ class Soak:
             await asyncio.sleep(SNAPSHOT_S)
 
     # ---- the end -------------------------------------------------------------------------------------------------
+
+    async def _broken_off(self) -> list[str]:
+        """What was found on the way, nothing being carried on."""
+        begun = self._stories | self._disturbances
+        for task in begun:
+            task.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
+        return list(self._found)
+
+    async def _verdict(self) -> list[str]:
+        """Everything healed, every story told to its end, and the books compared."""
+        await self._heal()
+        await self._finish_stories()
+        idle = await self._run_until_idle()
+        return [*idle, *await self._compare()]
 
     async def _heal(self) -> None:
         """Kills, faults and moods are over; everybody is up."""
