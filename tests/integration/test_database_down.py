@@ -1,7 +1,7 @@
 """A database that cannot be reached: everybody is told so at once, and all goes on by itself when it is back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -11,13 +11,14 @@ from tael.store.database import Database, StoreUnavailable
 from tael.store.store import Store
 from tests.support.alipay import TestClock
 from tests.support.postgres import free_ports
-from tests.support.store import Wire, being_paid, count_of, current, entered_store, opened
+from tests.support.store import being_paid, count_of, current, entered_store, opened
 from tests.support.values import NOW, a_payment
+from tests.support.wire import Wire
 
 
 @pytest.fixture
-async def wire(database_url: str) -> AsyncIterator[Wire]:
-    async with Wire(database_url) as joined:
+def wire(database_url: str) -> Iterator[Wire]:
+    with Wire(database_url) as joined:
         yield joined
 
 
@@ -39,7 +40,7 @@ async def test_while_the_wire_is_cut_everybody_is_told_and_afterwards_all_goes_o
     wire: Wire, far_store: Store, store: Store
 ) -> None:
     payment = await opened(far_store, a_payment())
-    await wire.cut()
+    wire.cut()
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
             await far_store.payments.by_syssn(payment.mchid, payment.syssn)
@@ -51,7 +52,7 @@ async def test_while_the_wire_is_cut_everybody_is_told_and_afterwards_all_goes_o
     )
     assert {type(answer) for answer in answers} == {StoreUnavailable}
     assert await count_of(store, "payment") == 1
-    await wire.join()
+    wire.join()
     assert await far_store.payments.record(being_paid(payment))
     assert await far_store.payments.open(a_payment())
     assert (await current(store, payment)).state is State.PAID
@@ -65,14 +66,14 @@ async def test_a_wire_cut_inside_a_transaction_leaves_nothing_of_it(
     async def cut_halfway() -> None:
         async with far_store.payments.locked(payment.mchid, payment.syssn) as (connection, _):
             await far_store.payments.write(connection, being_paid(payment))
-            await wire.cut()
+            wire.cut()
             await connection.fetch("SELECT 1")
 
     with pytest.raises(StoreUnavailable):
         await cut_halfway()
     assert await current(store, payment) == payment
     assert await count_of(store, "ledger_entry") == 0
-    await wire.join()
+    wire.join()
     assert await far_store.payments.record(being_paid(payment))
 
 
@@ -101,9 +102,9 @@ async def test_a_job_says_that_the_store_is_gone_and_works_again_when_it_is_back
         done.append(repr(row))
 
     job = Job("test", far_store.payments.claim_due, do)
-    await wire.cut()
+    wire.cut()
     with pytest.raises(StoreUnavailable):
         await run_once(job, TestClock(NOW))
-    await wire.join()
+    wire.join()
     assert await run_once(job, TestClock(NOW)) == 1
     assert payment.syssn in done[0]

@@ -21,7 +21,7 @@ from tael.cli.seed import DemoApp, seed
 from tael.clock import DemoClock
 from tael.main import open_store
 from tests.soak.plan import APIS, WORKERS
-from tests.soak.wire import Wire
+from tests.support.wire import Wire
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 NODES: Final = {name: f"{number:02d}" for number, name in enumerate((*APIS, *WORKERS), start=11)}

@@ -1,11 +1,9 @@
-"""Stores on real databases, what tests put into them, and a wire to a database that can be cut."""
+"""Stores on real databases, and what tests put into them."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Final, Self
-from urllib.parse import urlsplit
+from typing import Final
 
 from tael.domain.ledger import Entry, payment_entry
 from tael.domain.payment import Payment
@@ -93,65 +91,3 @@ _KEPT: Final = tuple(
     for name in Payment.__slots__
     if name not in ("state", "wallet_ref", "payer_ref", "paid_at", "check_at", "is_answered")
 )
-
-
-class Wire:
-    """A relay in front of a server, so that a test can cut the connection and join it again."""
-
-    def __init__(self, url: str) -> None:
-        self._parts = urlsplit(url)
-        self._port = 0
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    @property
-    def url(self) -> str:
-        """Where clients connect to."""
-        login, _, _ = self._parts.netloc.rpartition("@")
-        return self._parts._replace(netloc=f"{login}@127.0.0.1:{self._port}").geturl()
-
-    async def __aenter__(self) -> Self:
-        await self.join()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.cut()
-
-    async def join(self) -> None:
-        """Let clients through (again, at the same port)."""
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self._port, reuse_address=True)
-        self._port = self._server.sockets[0].getsockname()[1]
-
-    async def cut(self) -> None:
-        """End every connection at once and refuse new ones."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for writer in self._writers:
-            writer.transport.abort()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
-        self._writers.clear()
-
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, port = self._parts.hostname, self._parts.port
-        server_reader, server_writer = await asyncio.open_connection(host, port)
-        self._writers |= {writer, server_writer}
-        both = asyncio.gather(_pump(reader, server_writer), _pump(server_reader, writer))
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        with suppress(OSError, asyncio.CancelledError):
-            await both
-        for each in (writer, server_writer):
-            each.transport.abort()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while taken := await reader.read(1 << 16):
-        writer.write(taken)
-        await writer.drain()
-    writer.close()
