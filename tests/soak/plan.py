@@ -47,7 +47,7 @@ GAP_OF_PAYMENTS_S: Final = 0.32
 GAP_OF_KILLS_S: Final = 3.0
 GAP_OF_FAULTS_S: Final = 1.8
 GAP_OF_CLOCKS_S: Final = 5.0
-GAP_OF_CUTS_S: Final = 14.0
+GAP_OF_CUTS_S: Final = 8.0
 GAP_OF_SULKS_S: Final = 9.0
 GAP_OF_DATABASE_DEATHS_S: Final = 45.0
 #: The first seconds are for processes to take up their work.
@@ -118,11 +118,15 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The wire to the database: `cut` and refused, `held` back and then let go, or `swallowed` and then cut."""
+    """The wire to the database: cut and refused, held back and let go, held and then cut, or cut after a commit.
+
+    `after_commit` are words: the moment after a transaction with them in it is committed, nobody hears of it.
+    """
 
     at_s: float
     for_s: float
-    how: str
+    how: str  #: cut held lost after_commit
+    after_commit: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +149,7 @@ def plan(seed: int, minutes: float) -> tuple[Step, ...]:
     steps += [_jump(at_s, dice) for at_s in _moments(GAP_OF_CLOCKS_S, seconds, dice)]
     steps += [_kill(at_s, dice) for at_s in _moments(GAP_OF_KILLS_S, seconds, dice)]
     steps += _faults(seconds, dice)
-    steps += [
-        Cut(at_s, dice.uniform(0.2, 2.5), dice.choice(("cut", "held", "swallowed")))
-        for at_s in _moments(GAP_OF_CUTS_S, seconds, dice)
-    ]
+    steps += [_cut(at_s, dice) for at_s in _moments(GAP_OF_CUTS_S, seconds, dice)]
     steps += [
         Sulk(at_s, dice.uniform(0.5, 3.0), dice.choice(("refuse", "hang", "break")))
         for at_s in _moments(GAP_OF_SULKS_S, seconds, dice)
@@ -248,6 +249,14 @@ def _soon(dice: random.Random) -> float:
 
 def _jump(at_s: float, dice: random.Random) -> Jump:
     return Jump(at_s, dice.choice((2, 3, 5, 5, 10, 16, 16, 130, 320, 700, 1900)))
+
+
+def _cut(at_s: float, dice: random.Random) -> Cut:
+    how = dice.choice(("cut", "held", "lost", *("after_commit",) * 4))
+    for_s = dice.uniform(0.2, 2.0)
+    # States as they are written: the news of money, of a refund, and of a promise to give money back.
+    words = dice.choice((b"PAID", b"PAID", b"DONE", b"PROCESSING")) if how == "after_commit" else b""
+    return Cut(at_s, for_s / 2 if words else for_s, how, words)
 
 
 def _kill(at_s: float, dice: random.Random) -> Kill:

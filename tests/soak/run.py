@@ -34,6 +34,7 @@ STALLED_LIMIT_S: Final = 20.0
 FIRST_NAP: Final = timedelta(seconds=5)
 LONGEST_NAP: Final = timedelta(hours=2)
 READY_LIMIT_S: Final = 60.0
+COMMIT_LIMIT_S: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -176,13 +177,26 @@ class Soak:
 
     async def _cut(self, cut: Cut) -> None:
         async with self._wire_lock:
-            self._other_faults[f"wire {cut.how}"] += 1
-            wire = self._rig.wire
-            await asyncio.to_thread(wire.cut if cut.how == "cut" else wire.hold)
+            wire, how = self._rig.wire, cut.how
+            if how == "after_commit":
+                how = await asyncio.to_thread(self._cut_after_commit, cut.after_commit)
+            else:
+                await asyncio.to_thread(wire.cut if how == "cut" else wire.hold)
+            self._other_faults[f"wire {how}"] += 1
             await asyncio.sleep(cut.for_s)
-            if cut.how == "swallowed":
+            if how == "lost":
                 await asyncio.to_thread(wire.cut)
             await asyncio.to_thread(wire.join)
+
+    def _cut_after_commit(self, words: bytes) -> str:
+        """How the wire was cut: after such a commit, or all the same where none came in time."""
+        wire = self._rig.wire
+        wire.swallow(words)
+        if wire.wait_until_swallowed(COMMIT_LIMIT_S):
+            return f"cut after {words.decode()}"
+        wire.swallow(b"")
+        wire.cut()
+        return "cut"
 
     # ---- watching ------------------------------------------------------------------------------------------------
 
