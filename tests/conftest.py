@@ -1,11 +1,13 @@
 """Fixtures for all tests: one PostgreSQL per pytest worker, a fresh database per test that asks for one."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tael.store.store import Store
 from tests.support.postgres import fresh_database, migrated_server, open_folder
+from tests.support.store import entered_store, with_a_merchant
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +22,14 @@ def database_url(postgres_server: str) -> Iterator[str]:
     """A migrated, empty database of the test's own."""
     with fresh_database(postgres_server) as url:
         yield url
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    """A store with the merchant of `tests.support.values`."""
+    async with entered_store(database_url) as entered:
+        await with_a_merchant(entered)
+        yield entered
 
 
 @pytest.fixture

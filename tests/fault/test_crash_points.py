@@ -5,7 +5,7 @@ another process does the jobs, and the wallet's own book must agree with ours.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -23,7 +23,7 @@ from tael.service.notices import receive_notice
 from tael.store.store import Store
 from tests.support.crashing import Process, Side
 from tests.support.fake_wallet import Payer
-from tests.support.store import all_entries, entered_store, with_a_merchant
+from tests.support.store import all_entries
 from tests.support.values import ALIPAY_ONLINE, BARCODE, ONLINE
 from tests.support.world import Story, World, close, new_world, pay, refund, reverse
 
@@ -88,13 +88,6 @@ STORIES = [
     Story("close what was not paid", Payer.WAITS, open_and_close),
     Story("close what is paid meanwhile", Payer.BEATS_THE_CLOSE, open_and_close),
 ]
-
-
-@pytest.fixture
-async def store(database_url: str) -> AsyncIterator[Store]:
-    async with entered_store(database_url) as entered:
-        await with_a_merchant(entered)
-        yield entered
 
 
 @pytest.fixture
@@ -182,5 +175,5 @@ def assert_told(heard: Sequence[bytes], book: Book, where: str) -> None:
 
 async def forget(store: Store) -> None:
     """An empty book for the next crash."""
-    for table in ("payment", "refund", "reversal", "reference", "ledger_entry", "webhook"):
+    for table in ("payment", "refund", "reversal", "reference", "ledger_entry", "webhook", "incident"):
         await store.database.execute(f"DELETE FROM {table}")

@@ -1,19 +1,11 @@
-"""A store on a database of the test's own, with one merchant who has every kind of account."""
+"""A second process beside the one whose `store` is."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tael.store.store import Store
-from tests.support.store import entered_store, with_a_merchant
-
-
-@pytest.fixture
-async def store(database_url: str) -> AsyncIterator[Store]:
-    """A store with the merchant of `tests.support.values`."""
-    async with entered_store(database_url) as entered:
-        await with_a_merchant(entered)
-        yield entered
+from tests.support.store import entered_store
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from tael.channels.base import Acknowledgement, Notice, Order, PaymentNotice, RefundOrder
+from tael.channels.base import Acknowledgement, Notice, Order, PaymentNotice, RefundNotice, RefundOrder
 from tael.clock import Clock
 from tael.domain.account import Account
 from tael.domain.outcome import (
@@ -50,6 +50,7 @@ class Trade:
     reversal: ReversalAction | None = None
     refunds: dict[str, int] = field(default_factory=dict)  #: refund number to minor units
     other_ref: str = ""  #: the wallet's own number, where the order's number has several trades
+    is_unasked: bool = False  #: nobody here asked for this money
 
     @property
     def wallet_ref(self) -> str:
@@ -74,6 +75,14 @@ class FakeWallet:
     reversal_after: timedelta = timedelta(seconds=15)
     trades: dict[str, Trade] = field(default_factory=dict)
     unfinished: set[str] = field(default_factory=set)
+    owed: set[str] = field(default_factory=set)  #: trades of whose payment nobody has acknowledged the notice
+    lies: dict[str, Outcome] = field(
+        default_factory=dict
+    )  #: what notices say of a trade in place of the truth
+    refusal: Refused | None = None  #: the answer to every new refund
+    refunds_asked: list[str] = field(
+        default_factory=list
+    )  #: numbers of all refunds ever asked for, repeats too
 
     def confirm(self, syssn: str) -> None:
         """The payer pays, if the order is there and open."""
@@ -83,8 +92,9 @@ class FakeWallet:
 
     def take(self, order: Order, other_ref: str = "") -> None:
         """Money that nobody asked for: an order paid without us, or a second trade for one that we know."""
-        trade = Trade(order, is_paid=True, paid_at=self.clock.now(), other_ref=other_ref)
+        trade = Trade(order, is_paid=True, paid_at=self.clock.now(), other_ref=other_ref, is_unasked=True)
         self.trades[other_ref or order.syssn] = trade
+        self.owed.add(other_ref or order.syssn)
 
     def book(self) -> dict[str, tuple[int, int]]:
         """Every order that was paid: what came and what went back, in minor units."""
@@ -145,10 +155,13 @@ class FakeWallet:
         return Reversed(trade.reversal, f"trade-{order.syssn}")
 
     async def refund(self, order: RefundOrder) -> RefundOutcome:
+        self.refunds_asked.append(order.syssn)
         trade = self._named(order.order)
         if trade is None or not trade.is_paid:
             return Refused(Refusal.WRONG_STATE, "NOT_PAID")
         if order.syssn not in trade.refunds:
+            if self.refusal is not None:
+                return self.refusal
             if trade.back_minor + order.amount.amount_minor > trade.order.amount.amount_minor:
                 return Refused(Refusal.ABOVE_REMAINDER, "TOO_MUCH")
             trade.refunds[order.syssn] = order.amount.amount_minor
@@ -164,8 +177,12 @@ class FakeWallet:
         return self._refund_state(order)
 
     async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
-        trade = self.trades[body.decode()]
-        return PaymentNotice(trade.order.syssn, self._state_of(trade))
+        about = body.decode()
+        for trade in self.trades.values():
+            if about in trade.refunds:
+                return RefundNotice(about, trade.order.syssn)
+        trade = self.trades[about]
+        return PaymentNotice(trade.order.syssn, self.lies.get(about) or self._state_of(trade))
 
     def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
         return None

@@ -17,6 +17,7 @@ from tael.main import all_jobs
 from tael.service.closes import CloseAsk, close_payment
 from tael.service.directory import Directory
 from tael.service.gateway import FirstAnswers, Gateway
+from tael.service.notices import NoticeRefused, receive_notice
 from tael.service.payments import NewPayment, open_payment
 from tael.service.refunds import NewRefund, refund_payment
 from tael.service.reversals import ReversalAsk, reverse_payment
@@ -55,6 +56,7 @@ class World:
     clock: TestClock
     wallet: FakeWallet
     heard: list[bytes] = field(default_factory=list)
+    returns_stray_money: bool = True
 
     def gateway(self, process: Process) -> Gateway:
         """The gateway inside `process`."""
@@ -68,6 +70,7 @@ class World:
             self.clock,
             "http://127.0.0.1:8000",
             FirstAnswers(),
+            self.returns_stray_money,
         )
 
     async def live(self, story: "Story", process: Process) -> None:
@@ -75,6 +78,7 @@ class World:
         gateway = self.gateway(process)
         with suppress(Crash):
             await story.tell(self, gateway)
+            await self.send_notices(gateway)
             await self.run_jobs_until_idle(gateway, process)
 
     async def restart(self) -> None:
@@ -82,7 +86,21 @@ class World:
         for statement in END_LEASES:
             await self.watch.database.execute(statement)
         process = Process()
-        await self.run_jobs_until_idle(self.gateway(process), process)
+        gateway = self.gateway(process)
+        await self.send_notices(gateway)
+        await self.run_jobs_until_idle(gateway, process)
+
+    async def send_notices(self, gateway: Gateway) -> None:
+        """The wallet tells of money that it took unasked, until it is acknowledged."""
+        for about in sorted(self.wallet.owed):
+            with suppress(NoticeRefused):
+                await self.send_notice(gateway, about)
+                self.wallet.owed.discard(about)
+
+    async def send_notice(self, gateway: Gateway, about: str) -> None:
+        """One notice of the trade with this name in the wallet's book. Raises NoticeRefused."""
+        order = self.wallet.trades[about].order
+        await receive_notice(order.pay_type.wallet, order.account.account_id, {}, about.encode(), gateway)
 
     async def run_jobs_until_idle(self, gateway: Gateway, process: Process) -> None:
         """Do what is due and move the clock to what comes next, with ever longer naps of the worker in between."""
