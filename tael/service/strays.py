@@ -41,8 +41,6 @@ log = structlog.get_logger()
 
 #: Nothing that we sent is still on its way to a wallet after this time.
 ARRIVED_BY_THEN: Final = timedelta(seconds=60)
-#: States in which news of money may still make a payment PAID.
-MAY_BE_PAID: Final = (State.PENDING, State.CLOSED, State.EXPIRED)
 
 
 async def follow_stray(incident: Incident, gateway: Gateway) -> Incident:
@@ -72,7 +70,8 @@ async def _prove(
         return await _record(incident, reschedule_stray(incident, gateway.clock.now()), gateway)
     order = _order(incident, payment, account, gateway)
     record = await _channel(order, gateway).query(order)
-    if payment is not None and payment.state in MAY_BE_PAID and not order.names_trade:
+    if payment is not None and payment.state is not State.PAID and not order.names_trade:
+        # The record is news as well: the price may have come after all, or other money than the notice said.
         payment = await record_notice(payment, record, gateway)
     now = gateway.clock.now()
     match judge(incident, payment, record):

@@ -402,6 +402,22 @@ async def test_an_order_that_was_paid_with_its_price_after_all_is_paid(scene: Sc
     await assert_nothing_moved(scene)
 
 
+async def test_a_false_amount_does_not_hide_true_money_for_a_failed_attempt(scene: Scene) -> None:
+    scene.wallet.payer = Payer.HAS_NO_MONEY
+    payment = await pay(scene.gateway, BARCODE, "A")
+    scene.wallet.take(await scene.gateway.order(payment))
+    await scene.tell(payment.syssn, paid_with(101, payment))
+    await scene.run_jobs()
+
+    strays = {incident.kind: incident.stray for incident in await scene.incidents()}
+    assert strays == {
+        IncidentKind.WRONG_AMOUNT: Stray.DISPROVED,
+        IncidentKind.PAID_AFTER_FAILED: Stray.RETURNED,
+    }
+    assert list(scene.wallet.refund_book().values()) == [100]
+    await scene.assert_books_agree()
+
+
 async def test_another_trade_in_the_record_disproves_the_news(scene: Scene) -> None:
     payment = await pay(scene.gateway, ONLINE, "A")
     scene.wallet.confirm(payment.syssn)
