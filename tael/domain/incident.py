@@ -299,7 +299,7 @@ def judge(incident: Incident, payment: Payment | None, record: Outcome) -> Prove
     match record:
         case Paid(_, wallet_ref) if incident.wallet_ref and wallet_ref != incident.wallet_ref:
             return Disproved(f"the wallet's record names trade {wallet_ref}")
-        case Paid(amount) if amount is not None and incident.amount is not None and amount != incident.amount:
+        case Paid(amount) if amount is not None and amount != incident.amount and _is_about_amount(incident):
             return Disproved(f"the wallet's record says {amount}")
         case Paid(_, wallet_ref) if (
             payment is not None and payment.state is State.PAID and payment.wallet_ref == wallet_ref
@@ -312,6 +312,14 @@ def judge(incident: Incident, payment: Payment | None, record: Outcome) -> Prove
             return Disproved("the wallet's record says closed, and nothing paid")
         case _:
             return None
+
+
+def _is_about_amount(incident: Incident) -> bool:
+    """Whether money of another amount is other news. A trade that is strange as such is so with any amount."""
+    return incident.amount is not None and incident.kind not in (
+        IncidentKind.UNKNOWN_ORDER,
+        IncidentKind.PAID_TWICE,
+    )
 
 
 def disprove(incident: Incident, why: str) -> Incident:

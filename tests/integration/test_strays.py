@@ -418,6 +418,25 @@ async def test_a_false_amount_does_not_hide_true_money_for_a_failed_attempt(scen
     await scene.assert_books_agree()
 
 
+@pytest.mark.parametrize("way", [TWICE, NOBODYS_ORDER], ids=str)
+async def test_of_a_trade_that_is_nobodys_the_record_says_how_much_it_is(scene: Scene, way: Way) -> None:
+    """The truth about the same trade is no other incident, so the first notice's lie must not end it."""
+    scene.wallet.payer = way.payer
+    await way.come(scene.world, scene.gateway)
+    (about,) = scene.wallet.owed
+    lie = Paid(Money(701, "HKD"), scene.wallet.trades[about].wallet_ref, "payer-1", NOW)
+    await scene.tell(about, lie)
+    assert (await scene.incident()).amount == Money(701, "HKD")
+    await scene.run_jobs()
+    await scene.tell(about)
+    await scene.run_jobs()
+
+    incident = await scene.incident()
+    assert (incident.kind, incident.stray, incident.amount) == (way.kind, Stray.RETURNED, way.amount)
+    assert list(scene.wallet.refund_book().values()) == [way.amount.amount_minor]
+    await scene.assert_books_agree()
+
+
 async def test_another_trade_in_the_record_disproves_the_news(scene: Scene) -> None:
     payment = await pay(scene.gateway, ONLINE, "A")
     scene.wallet.confirm(payment.syssn)
