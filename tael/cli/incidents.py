@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from tael.cli.finding import DataOption, with_store
-from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
+from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.domain.incident import Incident
 from tael.domain.ledger import Entry
 from tael.domain.money import Money
@@ -85,6 +85,8 @@ def resolve(
     as_json: JsonOption = False,
 ) -> None:
     """Say that an incident was dealt with. Money that is being sent back goes its way all the same."""
+    if not note.strip():
+        raise refused("--note says what was found and done; it is empty", UNUSABLE)
 
     async def work(store: Store, now: datetime) -> tuple[dict[str, Any], bool] | None:
         done = await resolve_incident(store, digest, note, now)

@@ -216,6 +216,8 @@ def test_a_resolution_says_something(operator: Operator) -> None:
     bare = CliRunner().invoke(app, ["incident", "resolve", LATE], env=operator.environment)
     assert (bare.exit_code, bare.stdout) == (2, "")
     assert "--note" in bare.stderr
+    for note in ("", "  \t"):
+        assert "--note" in operator.is_refused("incident", "resolve", LATE, "--note", note, code=2)
     assert LATE in listed(operator)
 
 
