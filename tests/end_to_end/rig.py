@@ -98,25 +98,27 @@ class Demo:
     process: "subprocess.Popen[str]"
     gateway: str = ""
     sandbox: str = ""
+    database_url: str = ""
     apps: list[Members] = field(default_factory=list)
 
     @classmethod
-    def start(cls, folder: Path, port: int | None = None) -> "Demo":
-        """On `port`, or on ports that happen to be free. Raises NotStarted."""
+    def start(cls, folder: Path, port: int | None = None, database_url: str = "") -> "Demo":
+        """On `port`, or on ports that happen to be free; over its own PostgreSQL or this one. Raises NotStarted."""
         for attempt in range(3):
             try:
-                return cls._start(folder, port or free_port_block())
+                return cls._start(folder, port or free_port_block(), database_url)
             except NotStarted as failed:
                 if port is not None or attempt == 2 or "is taken" not in str(failed):
                     raise
         raise AssertionError("unreachable")
 
     @classmethod
-    def _start(cls, folder: Path, port: int) -> "Demo":
+    def _start(cls, folder: Path, port: int, database_url: str) -> "Demo":
+        named = {"TAEL_DATABASE_URL": database_url} if database_url else {}
         process = subprocess.Popen(
             [sys.executable, "-m", "tael.cli", "demo", "--quiet", "--port", str(port), "--data", str(folder)],
             cwd=ROOT,
-            env=clean_environment(),
+            env=clean_environment() | named,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -130,7 +132,8 @@ class Demo:
             _, said = process.communicate(timeout=END_LIMIT_S)
             raise NotStarted(said)
         told = json.loads(line)
-        return cls(folder, port, process, told["gateway"], told["sandbox"], told["apps"])
+        urls = (told["gateway"], told["sandbox"], told["database_url"])
+        return cls(folder, port, process, *urls, told["apps"])
 
     def end(self) -> None:
         self.process.terminate()

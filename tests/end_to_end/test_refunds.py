@@ -171,18 +171,6 @@ def test_after_a_year_it_is_too_late(shop: Merchant, demo: Demo, pay_type: str) 
     assert demo.held(opened["syssn"]) == 1000
 
 
-def test_wechat_takes_fifty_refunds_of_one_payment(shop: Merchant, demo: Demo) -> None:
-    opened = shop.paid("800208", txamt="100")
-
-    for _ in range(5):
-        assert {answer.respcd for answer in at_once(10, lambda _: shop.refund(opened, "1"))} == {"2999"}
-    assert shop.refund(opened, "1").respcd == "1124"
-    demo.advance(10)
-    held = eventually(lambda: demo.held(opened["syssn"]), lambda held: held == 50)
-    assert held == 50
-    assert len(demo.refunds(opened["syssn"])) == 50
-
-
 @pytest.mark.parametrize("pay_type", ["800108", "800208", "800201"])
 def test_forty_refunds_of_one_at_once_on_a_payment_of_twenty_are_twenty(
     shop: Merchant, demo: Demo, pay_type: str
