@@ -6,13 +6,14 @@ WORKERS ?= 2
 ARGS ?=
 SEED ?= 1
 MINUTES ?= 10
+SECONDS ?= 120
 
 BIN := .venv/bin
 STAMP := .venv/installed
 LOCK_FLAGS := --quiet --strip-extras --extra dev --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
 
-.PHONY: install demo test soak soak-planted check lock
+.PHONY: install demo test soak soak-planted outage check lock
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -38,6 +39,9 @@ soak-planted: install
 	@for bug in no-reservation no-version-check webhook-after-commit; do \
 		$(BIN)/python -m tests.soak --planted $$bug --seed $(SEED) --minutes 2 || exit 1; \
 	done
+
+outage: install
+	$(BIN)/python -m tests.soak.outage --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 check: install
 	$(BIN)/python -m ruff check .

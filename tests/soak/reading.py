@@ -33,7 +33,7 @@ GONE: Final = (
     asyncpg.InternalClientError,
 )
 TRY_AGAIN_S: Final = 0.2
-MOST_TRIES: Final = 150
+PATIENCE_S: Final = 30.0
 
 #: What is due, and whether it is about something that is not decided yet.
 DUE: Final = """
@@ -87,6 +87,7 @@ class Looking:
     def __init__(self, url: str) -> None:
         self._url = url
         self._pool: Pool | None = None
+        self.patience_s = PATIENCE_S  #: how long the server may be down
 
     async def __aenter__(self) -> Self:
         self._pool = await asyncpg.create_pool(
@@ -99,16 +100,17 @@ class Looking:
             self._pool.terminate()
 
     async def rows(self, sql: str, *values: object) -> list[asyncpg.Record]:
-        for tries in range(1, MOST_TRIES + 1):
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.patience_s
+        while True:
             try:
                 assert self._pool is not None
                 found: list[asyncpg.Record] = await self._pool.fetch(sql, *values)
                 return found
             except GONE:
-                if tries == MOST_TRIES:
+                if loop.time() > until:
                     raise
                 await asyncio.sleep(TRY_AGAIN_S)
-        raise AssertionError("unreachable")
 
     async def end_leases(self) -> None:
         """The dead give their rows back at once: no soak waits for the minute that a lease takes."""

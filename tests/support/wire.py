@@ -20,6 +20,14 @@ READY: Final = b"Z\0\0\0\5"
 IN_NO_TRANSACTION: Final = READY + b"I"
 
 
+def bound(port: int = 0) -> socket.socket:
+    """While this is open the kernel gives the port to nobody else, and refuses who connects until somebody listens."""
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind((HOST, port))
+    return place
+
+
 @dataclass(slots=True)
 class Line:
     """One client's connection. `is_marked`: it has said the words whose commit is to be swallowed."""
@@ -34,7 +42,7 @@ class Wire:
         self._parts = urlsplit(url)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="wire", daemon=True)
-        self._place = socket.socket()  # bound, so that the port stays ours while nobody listens at it
+        self._place = bound()
         self._server: asyncio.Server | None = None
         self._flows = asyncio.Event()
         self._relays: set[asyncio.Task[None]] = set()
@@ -53,8 +61,6 @@ class Wire:
         return port
 
     def __enter__(self) -> Self:
-        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._place.bind((HOST, 0))
         self._thread.start()
         self._do(self._join())
         return self

@@ -1,0 +1,189 @@
+"""`python -m tests.soak.outage --seconds N`: the database is stopped for N seconds under load, and started again.
+
+Nobody starts anything of the gateway's again until it has shown that it goes on by itself. Then the soak's three books
+are compared. The last line is JSON; the exit is 0 if there was no mismatch.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from tests.end_to_end.rig import free_port_block
+from tests.soak.merchant import Members
+from tests.soak.plan import Pay, plan
+from tests.soak.rig import SoakRig, running_soak
+from tests.soak.run import Figures, Soak
+from tests.support.postgres import open_folder
+from tests.support.wire import bound
+
+#: Load before the stop and after the start.
+BEFORE_S: Final = 3.0
+AFTER_S: Final = 5.0
+#: So many soaks' payments at once, about three in a second each.
+CROWDS: Final = 3
+WATCH_S: Final = 0.1
+RECOVERY_LIMIT_S: Final = 30.0
+OUT_OF_SERVICE: Final = "1112"
+
+
+@dataclass(slots=True)
+class OutageFigures(Figures):
+    """`answers` are those of all merchants, `while_down` those to calls that began and ended in the outage."""
+
+    seconds: float = 0.0
+    http_500: int = 0
+    answers: dict[str, int] = field(default_factory=dict)
+    while_down: dict[str, int] = field(default_factory=dict)
+
+    def line(self) -> str:
+        return json.dumps(
+            {
+                "seconds": self.seconds,
+                "operations": self.operations,
+                "http_500": self.http_500,
+                "answers": self.answers,
+                "mismatches": len(self.mismatches),
+            }
+        )
+
+
+def run(seconds: float, seed: int, port: int, data: Path) -> OutageFigures:
+    """In the main thread: PostgreSQL and the processes die with it."""
+    with running_soak(port, data) as rig:
+        outage = Outage(rig, seconds, seed)
+        asyncio.run(outage.run())
+        return outage.figures
+
+
+class Outage(Soak):
+    """A soak of payments alone, with one long disturbance."""
+
+    def __init__(self, rig: SoakRig, seconds: float, seed: int) -> None:
+        super().__init__(rig, payments(BEFORE_S + seconds + AFTER_S, seed), ends_early=False)
+        self.figures = OutageFigures(seconds=seconds)
+        self._seconds = seconds
+        self._looking.patience_s += seconds
+        self._may_restart = asyncio.Event()
+        self._while_down: Counter[str] = Counter()
+
+    async def _carry_out(self) -> None:
+        await self._until(self._serves, "the gateway never served")
+        load = asyncio.create_task(super()._carry_out())
+        await asyncio.sleep(BEFORE_S)
+        await self._stay_down()
+        heard = len(self._receiver.heard)
+        await self._until(self._serves, "the gateway never served again")
+        await self._until(lambda: self._has_told(heard), "no worker told a merchant anything again")
+        await load
+        self._may_restart.set()
+
+    async def _stay_down(self) -> None:
+        """In the main thread, with which PostgreSQL dies: the load stands still while it stops and starts."""
+        postgres = self._rig.rig.postgres
+        assert postgres is not None
+        url = postgres.url
+        postgres.stop()
+        with bound(urlsplit(url).port or 0):  # who tries to connect must not be given the port itself
+            await self._ask_while_down()
+            if postgres.start() != url:
+                raise RuntimeError("PostgreSQL came back at another port")
+
+    async def _ask_while_down(self) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._seconds
+        while loop.time() < until:
+            for name, params in self._questions().items():
+                answer = await self._ask(name, params)
+                respcd = "none" if answer is None else answer["respcd"]
+                self._while_down[respcd] += 1
+                if respcd != OUT_OF_SERVICE:
+                    self._found[f"while the database was down, a {name} was answered {respcd}"] = None
+            await asyncio.sleep(WATCH_S)
+
+    def _questions(self) -> dict[str, dict[str, str]]:
+        """Calls that can do nothing without a database."""
+        named = {"out_trade_no": self._street.reference(), "txdtm": self._street.moment(), "txamt": "100"}
+        return {
+            "payment": named | {"pay_type": "800201"},
+            "refund": named | {"syssn": "2" * 24},
+            "query": {"out_trade_no": named["out_trade_no"]},
+        }
+
+    async def _ask(self, name: str, params: dict[str, str]) -> Members | None:
+        return await self._street.call(self._merchants["demo"], name, params)
+
+    async def _serves(self) -> bool:
+        answer = await self._ask("query", {"page_size": "1"})
+        return answer is not None and answer["respcd"] == "0000"
+
+    async def _has_told(self, heard: int) -> bool:
+        return len(self._receiver.heard) > heard
+
+    async def _until(self, is_so: Callable[[], Awaitable[bool]], otherwise: str) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + RECOVERY_LIMIT_S
+        while not await is_so():
+            if loop.time() > until:
+                self._found[otherwise] = None
+                return
+            await asyncio.sleep(WATCH_S)
+
+    async def _supervise(self) -> None:
+        """Only what has died is noted, until the outage is over: the soak's own end kills the workers on purpose."""
+        while not self._may_restart.is_set():
+            for kept in self._rig.rig.supervisor.kept:
+                if kept.child is not None and kept.child.poll() is not None:
+                    self._found[f"{kept.name} died of the outage"] = None
+            await asyncio.sleep(WATCH_S)
+        await super()._supervise()
+
+    def _report(self, found: list[str]) -> Figures:
+        street, figures = self._street, self.figures
+        unanswered = street.answers["none"]
+        figures.operations = sum(street.operations.values())
+        figures.http_500 = sum(1 for sentence in street.broken if "HTTP 5" in sentence)
+        figures.answers = dict(sorted(street.answers.items()))
+        figures.while_down = dict(self._while_down)
+        figures.mismatches = [*found, *self._troubles]
+        if unanswered:
+            figures.mismatches.append(f"{unanswered} calls were never answered")
+        print(f"operations  {dict(street.operations)}")
+        print(f"answers     {figures.answers}; HTTP 500: {figures.http_500}")
+        print(f"while down  {figures.while_down}")
+        for sentence in figures.mismatches[:100]:
+            print(f"MISMATCH    {sentence}")
+        return figures
+
+
+def payments(seconds: float, seed: int) -> tuple[Pay, ...]:
+    """What several soaks pay in this time, each by a seed of its own."""
+    steps = [step for crowd in range(CROWDS) for step in plan(seed * CROWDS + crowd, seconds / 60)]
+    return tuple(sorted((step for step in steps if isinstance(step, Pay)), key=lambda pay: pay.at_s))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("tests.soak.outage")
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--data", type=Path, help="an empty folder to keep everything in")
+    options = parser.parse_args()
+    for name in [name for name in os.environ if name.startswith("TAEL_")]:
+        del os.environ[name]  # a setting of the caller's would lead the rig elsewhere
+    with nullcontext(options.data) if options.data else open_folder() as folder:
+        print(f"outage      {options.seconds:g} seconds, logs in {folder / 'logs'}", flush=True)
+        figures = run(options.seconds, options.seed, free_port_block(), folder)
+    print(figures.line(), flush=True)
+    return 1 if figures.mismatches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
