@@ -1,18 +1,16 @@
-"""An incident: news that a person has to look at, and the stray money in it, which belongs to nobody's order. Pure.
+"""An incident: news that a person has to look at. Pure.
 
-The same news twice is one incident: its `digest` is made of what it says. Money that no payment can own is first
-proven by the wallet's own record, then booked and sent back once, under a number that stays the same.
+The same news twice is one incident: its `digest` is made of what it says. What becomes of money in it that no payment
+can own is decided in `stray.py`.
 """
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from tael.domain import respcd
-from tael.domain.account import Account, AlipayAccount
-from tael.domain.ledger import Entry, EntryKind
+from tael.domain.account import Account
 from tael.domain.money import Money
 from tael.domain.outcome import (
     Closed,
@@ -25,13 +23,10 @@ from tael.domain.outcome import (
     Refused,
     Reversal,
 )
-from tael.domain.payment import Payment, State, advance
-from tael.domain.paytype import PAY_TYPES, PayType, Wallet
+from tael.domain.payment import Payment, State
+from tael.domain.paytype import Wallet
 from tael.domain.refund import Refund, RefundState
 
-LONGEST_GAP: Final = timedelta(hours=1)
-#: A wallet's record that does not confirm stray money within this time is left to a person.
-PROVEN_WITHIN: Final = timedelta(days=1)
 DIGEST_DIGITS: Final = 16
 
 
@@ -169,7 +164,7 @@ def ownerless(
         mchid=account.mchid,
         cause=order_number,
         kind=kind,
-        digest=_digest(account.mchid, order_number, kind, paid.wallet_ref if paid else ""),
+        digest=digest_of(account.mchid, order_number, kind, paid.wallet_ref if paid else ""),
         account_id=account.account_id,
         detail=f"a notice of order {order_number}, {whose}" + (": it was paid" if paid else ""),
         at=at,
@@ -265,179 +260,13 @@ def _of_payment(
         mchid=payment.mchid,
         cause=about,
         kind=kind,
-        digest=_digest(payment.mchid, about, kind, sameness),
+        digest=digest_of(payment.mchid, about, kind, sameness),
         account_id=payment.account_id,
         detail=detail,
         at=at,
     )
 
 
-def _digest(mchid: str, cause: str, kind: IncidentKind, sameness: str) -> str:
+def digest_of(mchid: str, cause: str, kind: IncidentKind, sameness: str) -> str:
     told = "\0".join((mchid, cause, kind, sameness))
     return hashlib.sha256(told.encode()).hexdigest()[:DIGEST_DIGITS]
-
-
-# ---- stray money -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """The wallet's record says that this came."""
-
-    amount: Money
-
-
-@dataclass(frozen=True, slots=True)
-class Disproved:
-    """There is nothing to send back."""
-
-    why: str
-
-
-def judge(incident: Incident, payment: Payment | None, record: Outcome) -> Proven | Disproved | None:
-    """Whether the wallet's own record bears out the news; None while it does not say. `payment` as it stands now."""
-    match record:
-        case Paid(_, wallet_ref) if incident.wallet_ref and wallet_ref != incident.wallet_ref:
-            return Disproved(f"the wallet's record names trade {wallet_ref}")
-        case Paid(amount) if amount is not None and amount != incident.amount and _is_about_amount(incident):
-            return Disproved(f"the wallet's record says {amount}")
-        case Paid(_, wallet_ref) if (
-            payment is not None and payment.state is State.PAID and payment.wallet_ref == wallet_ref
-        ):
-            return Disproved("it is the money of a paid order")
-        case Paid(amount):
-            came = amount or incident.amount
-            return Proven(came) if came is not None and came.amount_minor > 0 else None
-        case Closed():
-            return Disproved("the wallet's record says closed, and nothing paid")
-        case _:
-            return None
-
-
-def _is_about_amount(incident: Incident) -> bool:
-    """Whether money of another amount is other news. A trade that is strange as such is so with any amount."""
-    return incident.amount is not None and incident.kind not in (
-        IncidentKind.UNKNOWN_ORDER,
-        IncidentKind.PAID_TWICE,
-    )
-
-
-def disprove(incident: Incident, why: str) -> Incident:
-    return replace(
-        incident, stray=Stray.DISPROVED, detail=f"{incident.detail}; disproved: {why}", check_at=None
-    )
-
-
-def accept(incident: Incident, amount: Money, syssn: str, *, returns: bool, at: datetime) -> Incident:
-    """`incident` once its money is proven and numbered; `returns` where it is to be sent back."""
-    return replace(
-        incident,
-        amount=amount,
-        stray=Stray.RETURNING if returns else Stray.KEPT,
-        stray_syssn=syssn,
-        asked_at=at if returns else None,
-        check_at=at if returns else None,
-        checks=0,
-    )
-
-
-def fail_unowned(payment: Payment, at: datetime) -> Payment:
-    """A payment that waited, and got money that is not its price: nothing else can come for it."""
-    failed = advance(payment, State.FAILED, at)
-    return replace(failed, respcd=respcd.MISMATCH, check_at=None)
-
-
-def settle_return(
-    incident: Incident, outcome: RefundOutcome, *, at: datetime, is_undone: bool = False
-) -> Incident:
-    """`incident` after this news of its refund. `is_undone`: a reversal of ours has undone the order meanwhile."""
-    if incident.stray is not Stray.RETURNING:
-        return incident
-    match outcome:
-        case Refunded(amount, wallet_ref, refunded_at) if amount in (None, incident.amount):
-            return _returned(incident, wallet_ref, refunded_at or at)
-        case Refused(Refusal.ORDER_CLOSED | Refusal.ALREADY_REFUNDED) if is_undone:
-            return _returned(incident, "", at)
-        case Refused(reason, wallet_code) if reason in TRY_LATER:
-            return replace(incident, wallet_code=wallet_code)
-        case Refused(_, wallet_code):
-            return replace(incident, stray=Stray.REFUSED, wallet_code=wallet_code, check_at=None)
-        case RefundStuck(wallet_code):
-            return replace(incident, wallet_code=wallet_code)
-        case _:
-            return incident
-
-
-#: What passes by itself; the same refund is asked for again later.
-TRY_LATER: Final = frozenset(
-    {
-        Refusal.MERCHANT_BALANCE,
-        Refusal.NOT_NOW,
-        Refusal.WALLET_CLOSED,
-        Refusal.OUR_IDENTITY,
-        Refusal.OUR_CERTIFICATE,
-    }
-)
-
-
-def return_incidents_in(incident: Incident, outcome: RefundOutcome, *, at: datetime) -> tuple[Incident, ...]:
-    """What is wrong with the way back itself."""
-    match outcome:
-        case Refunded(amount) if amount is not None and amount != incident.amount:
-            kind, sameness = IncidentKind.REFUND_AMOUNT, str(amount)
-            said = f"the wallet returned {amount}, refund {incident.stray_syssn} was {incident.amount}"
-        case RefundStuck(wallet_code) if wallet_code != incident.wallet_code:
-            kind, sameness = IncidentKind.REFUND_STUCK, wallet_code
-            said = f"the money of refund {incident.stray_syssn} could not reach the payer: {wallet_code}"
-        case _:
-            return ()
-    found = Incident(
-        mchid=incident.mchid,
-        cause=incident.stray_syssn,
-        kind=kind,
-        digest=_digest(incident.mchid, incident.stray_syssn, kind, sameness),
-        account_id=incident.account_id,
-        detail=said,
-        at=at,
-    )
-    return (found,)
-
-
-def reschedule_stray(incident: Incident, now: datetime) -> Incident:
-    """The next step after 1, 2, 4, 8 s and then ever more rarely; proof is not waited for for ever."""
-    waits = incident.stray in (Stray.SUSPECTED, Stray.RETURNING)
-    gives_up = incident.stray is Stray.SUSPECTED and now - incident.at > PROVEN_WITHIN
-    gap = min(timedelta(seconds=2 ** min(incident.checks, 20)), LONGEST_GAP)
-    return replace(
-        incident, check_at=now + gap if waits and not gives_up else None, checks=incident.checks + 1
-    )
-
-
-def stray_pay_type(account: Account) -> PayType:
-    """A pay type that reaches the orders of `account` at its wallet, where nothing but the account is known."""
-    if isinstance(account, AlipayAccount):
-        return PAY_TYPES["800151" if account.scene == "online" else "800108"]
-    return PAY_TYPES["800201"]
-
-
-def stray_entries(before: Incident, after: Incident, at: datetime) -> tuple[Entry, ...]:
-    """What the step from `before` to `after` moved: stray money came into our books, or left them."""
-    if after.amount is None or not after.stray_syssn:
-        return ()
-    wallet = f"wallet:{after.amount.currency}:{after.account_id}"
-    stray = f"stray:{after.amount.currency}:{after.account_id}"
-    if not before.stray_syssn:
-        return (Entry(after.mchid, after.stray_syssn, EntryKind.STRAY_IN, wallet, stray, after.amount, at),)
-    if after.stray is Stray.RETURNED and before.stray is not Stray.RETURNED:
-        return (Entry(after.mchid, after.stray_syssn, EntryKind.STRAY_OUT, stray, wallet, after.amount, at),)
-    return ()
-
-
-def _returned(incident: Incident, wallet_ref: str, at: datetime) -> Incident:
-    return replace(
-        incident,
-        stray=Stray.RETURNED,
-        return_ref=wallet_ref or incident.return_ref,
-        returned_at=at,
-        check_at=None,
-    )

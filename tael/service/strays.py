@@ -12,12 +12,14 @@ import structlog
 
 from tael.channels.base import Channel, Order, RefundOrder
 from tael.domain.account import Account
-from tael.domain.incident import (
+from tael.domain.incident import Incident, IncidentKind, Stray
+from tael.domain.money import Money
+from tael.domain.outcome import Refused, Unknown
+from tael.domain.payment import Payment, State
+from tael.domain.reversal import ReversalState
+from tael.domain.stray import (
     Disproved,
-    Incident,
-    IncidentKind,
     Proven,
-    Stray,
     accept,
     disprove,
     fail_unowned,
@@ -28,10 +30,6 @@ from tael.domain.incident import (
     stray_entries,
     stray_pay_type,
 )
-from tael.domain.money import Money
-from tael.domain.outcome import Refused, Unknown
-from tael.domain.payment import Payment, State
-from tael.domain.reversal import ReversalState
 from tael.service.gateway import Gateway, order_for, order_of_nobody
 from tael.service.outcomes import log_incidents, log_step, record_notice
 from tael.store.payments import Change

@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from tael.cli.app import app
-from tael.domain.incident import Incident, IncidentKind, Stray, accept, settle_return, stray_entries
+from tael.domain.incident import Incident, IncidentKind, Stray
 from tael.domain.money import Money
 from tael.domain.outcome import Refunded
+from tael.domain.stray import accept, settle_return, stray_entries
 from tael.store.store import Store
 from tael.store.strays import StrayChange
 from tests.integration.test_cli import Operator

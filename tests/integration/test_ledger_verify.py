@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 from tael.cli.app import app
 from tael.clock import RealClock
 from tael.domain.day_seal import beginning_of, day_of
-from tael.domain.incident import Incident, IncidentKind, Stray, accept, settle_return, stray_entries
+from tael.domain.incident import Incident, IncidentKind, Stray
 from tael.domain.money import Money
 from tael.domain.outcome import Refunded
+from tael.domain.stray import accept, settle_return, stray_entries
 from tael.jobs.runner import run_once
 from tael.jobs.seals import seal_job
 from tael.service.audit import Audit, audit_books
