@@ -92,8 +92,10 @@ def desks(shop: Merchant, demo: Demo, gateways: list[str]) -> list[Merchant]:
 def counted(demo: Demo, wallet: str, operation: str) -> Iterator[Callable[[], int]]:
     """How often the wallet was asked for this since: a fault that does no harm counts it."""
     demo.put_faults({"wallet": wallet, "operation": operation, "kind": "slow", "delay_s": 0.001})
-    yield lambda: int(demo.control("faults")[0]["hits"])
-    demo.put_faults()
+    try:
+        yield lambda: int(demo.control("faults")[0]["hits"])
+    finally:
+        demo.put_faults()
 
 
 @pytest.mark.parametrize("pay_type", list(USE_OF_BARCODE))
