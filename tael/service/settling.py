@@ -21,11 +21,11 @@ CREATED_BY_THEN: Final = timedelta(seconds=60)
 
 async def settle_payment(payment: Payment, gateway: Gateway) -> Payment:
     """One question about `payment`, recorded with the time of the next."""
-    now = gateway.clock.now()
     if payment.state is State.PENDING and payment.reversal_syssn:
         return await record_outcome(payment, Unknown("a reversal is under way and decides"), gateway)
     channel = gateway.channel(payment.pay_type)
     outcome = await channel.query(await gateway.order(payment))
+    now = gateway.clock.now()  # a wallet that took its time may have answered past the expiry
     if payment.state is not State.PENDING or isinstance(outcome, Paid | Closed):
         return await record_outcome(payment, outcome, gateway)
     if not payment.pay_type.is_online:

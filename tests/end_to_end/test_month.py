@@ -5,12 +5,13 @@ The demo is one of its own: nobody else's payments grow a month older.
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from tests.end_to_end.conftest import merchant_of
 from tests.end_to_end.merchant import Answer, Merchant
-from tests.end_to_end.receiver import receiving
+from tests.end_to_end.receiver import Call, receiving
 from tests.end_to_end.rig import Demo, Members, eventually, run_tael
 from tests.support.postgres import open_folder
 
@@ -19,6 +20,7 @@ DAY_S = 86_400
 REFUSED = (500, b"no")
 #: The first try and eleven repeats.
 ATTEMPTS = 12
+DAY_LIMIT_S = 0.8
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,10 @@ def webhook_states(demo: Demo) -> list[str]:
     return [row["state"] for row in json.loads(done.stdout)]
 
 
+def is_longer(than: int, calls: list[Call]) -> bool:
+    return len(calls) > than
+
+
 def refund_in_trouble(demo: Demo, shop: Merchant) -> Answer:
     """A refund that the wallet cannot say anything about for a while."""
     paid = shop.paid("800208")
@@ -62,9 +68,14 @@ def test_a_month_of_expiry_retries_settle_and_seals_passes_in_seconds(own_demo: 
         receiver.wait(told["out_trade_no"])
         refund = refund_in_trouble(own_demo, shop)
 
-        for day in range(1, DAYS + 1):
+        for _ in range(DAYS):
+            before = len(receiver.calls(told["out_trade_no"]))
             own_demo.advance(DAY_S)
-            receiver.wait(told["out_trade_no"], min(day + 1, ATTEMPTS))
+            if before < ATTEMPTS:
+                # An attempt that was not written down when the clock moved is repeated a day later.
+                eventually(
+                    partial(receiver.calls, told["out_trade_no"]), partial(is_longer, before), DAY_LIMIT_S
+                )
 
         shop.until(refund["syssn"], "0000")
         audit = eventually(lambda: verified(own_demo), lambda seen: seen["seals"] >= DAYS - 1)
