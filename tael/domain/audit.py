@@ -164,11 +164,11 @@ def expected_lines(order: OrderRows) -> list[Line]:
 
 
 def expected_of_stray(stray: StrayRow) -> list[Line]:
-    """Stray money came in once it was proven, and left when the wallet had sent it back. Any instant will do."""
+    """Stray money came in once it was proven, and left when it went back or was withdrawn. Any instant will do."""
     wallet = f"wallet:{stray.currency}:{stray.account_id}"
     owner = f"stray:{stray.currency}:{stray.account_id}"
     ways = [("stray_in", wallet, owner)] + (
-        [("stray_out", owner, wallet)] if stray.state == "RETURNED" else []
+        [("stray_out", owner, wallet)] if stray.state in ("RETURNED", "WITHDRAWN") else []
     )
     return [
         Line(

@@ -55,7 +55,8 @@ class Stray(StrEnum):
     KEPT = "KEPT"  #: proven and booked; a person decides, since sending back is switched off
     RETURNING = "RETURNING"  #: a refund of it is committed under `stray_syssn`
     RETURNED = "RETURNED"
-    REFUSED = "REFUSED"  #: the wallet will not send it back; a person has to
+    REFUSED = "REFUSED"  #: the wallet will not send it back; a person has to, if its record stays as it is
+    WITHDRAWN = "WITHDRAWN"  #: the wallet's record took back its word: it is out of our books, and told anew
     DISPROVED = "DISPROVED"  #: the wallet's record knows no such money, or it is somebody's after all
 
 

@@ -20,6 +20,8 @@ from tael.domain.paytype import PAY_TYPES, PayType
 LONGEST_GAP: Final = timedelta(hours=1)
 #: A wallet's record that does not confirm stray money within this time is left to a person.
 PROVEN_WITHIN: Final = timedelta(days=1)
+#: For this long a wallet that refuses to send back what it said had come is asked what it says now.
+CORRECTED_WITHIN: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ def settle_return(
         case Refused(reason, wallet_code) if reason in TRY_LATER:
             return replace(incident, wallet_code=wallet_code)
         case Refused(_, wallet_code):
-            return replace(incident, stray=Stray.REFUSED, wallet_code=wallet_code, check_at=None)
+            # It may have lied about what came: its record is asked again before a person has to.
+            return replace(incident, stray=Stray.REFUSED, wallet_code=wallet_code, checks=0)
         case RefundStuck(wallet_code):
             return replace(incident, wallet_code=wallet_code)
         case _:
@@ -145,14 +148,39 @@ def return_incidents_in(incident: Incident, outcome: RefundOutcome, *, at: datet
     return (found,)
 
 
+def is_taken_back(incident: Incident, record: Outcome) -> bool:
+    """Whether the wallet's record now says that the same trade brought other money than was booked."""
+    match record:
+        case Paid(amount, wallet_ref) if _is_about_amount(incident):
+            is_same_trade = not incident.wallet_ref or incident.wallet_ref == wallet_ref
+            return is_same_trade and amount is not None and amount != incident.amount
+        case _:
+            return False
+
+
+def may_be_withdrawn(numbered: Incident, other: Incident) -> bool:
+    """Whether `other`, news of other money in the same trade, may yet turn out to be what is true of it."""
+    is_open = numbered.stray in (Stray.RETURNING, Stray.REFUSED) and numbered.check_at is not None
+    return is_open and _is_about_amount(numbered) and numbered.amount != other.amount
+
+
+def withdraw(incident: Incident, at: datetime) -> Incident:
+    """`incident` out of our books; what the record says now is due to be heard, as news of its own."""
+    said = f"{incident.detail}; the wallet would not send that back, and its record says otherwise now"
+    return replace(incident, stray=Stray.WITHDRAWN, detail=said, check_at=at, checks=0)
+
+
 def reschedule_stray(incident: Incident, now: datetime) -> Incident:
-    """The next step after 1, 2, 4, 8 s and then ever more rarely; proof is not waited for for ever."""
-    waits = incident.stray in (Stray.SUSPECTED, Stray.RETURNING)
-    gives_up = incident.stray is Stray.SUSPECTED and now - incident.at > PROVEN_WITHIN
+    """The next step after 1, 2, 4, 8 s and then ever more rarely; a proof or correction is not waited for for ever."""
+    match incident.stray:
+        case Stray.SUSPECTED:
+            waits = now - incident.at <= PROVEN_WITHIN
+        case Stray.REFUSED:
+            waits = incident.asked_at is not None and now - incident.asked_at <= CORRECTED_WITHIN
+        case _:
+            waits = incident.stray in (Stray.RETURNING, Stray.WITHDRAWN)
     gap = min(timedelta(seconds=2 ** min(incident.checks, 20)), LONGEST_GAP)
-    return replace(
-        incident, check_at=now + gap if waits and not gives_up else None, checks=incident.checks + 1
-    )
+    return replace(incident, check_at=now + gap if waits else None, checks=incident.checks + 1)
 
 
 def stray_pay_type(account: Account) -> PayType:
@@ -170,7 +198,7 @@ def stray_entries(before: Incident, after: Incident, at: datetime) -> tuple[Entr
     stray = f"stray:{after.amount.currency}:{after.account_id}"
     if not before.stray_syssn:
         return (Entry(after.mchid, after.stray_syssn, EntryKind.STRAY_IN, wallet, stray, after.amount, at),)
-    if after.stray is Stray.RETURNED and before.stray is not Stray.RETURNED:
+    if after.stray is not before.stray and after.stray in (Stray.RETURNED, Stray.WITHDRAWN):
         return (Entry(after.mchid, after.stray_syssn, EntryKind.STRAY_OUT, stray, wallet, after.amount, at),)
     return ()
 

@@ -14,7 +14,7 @@ from tael.channels.base import Channel, Order, RefundOrder
 from tael.domain.account import Account
 from tael.domain.incident import Incident, IncidentKind, Stray
 from tael.domain.money import Money
-from tael.domain.outcome import Refused, Unknown
+from tael.domain.outcome import Paid, Refused, Unknown
 from tael.domain.payment import Payment, State
 from tael.domain.reversal import ReversalState
 from tael.domain.stray import (
@@ -23,12 +23,15 @@ from tael.domain.stray import (
     accept,
     disprove,
     fail_unowned,
+    is_taken_back,
     judge,
+    may_be_withdrawn,
     reschedule_stray,
     return_incidents_in,
     settle_return,
     stray_entries,
     stray_pay_type,
+    withdraw,
 )
 from tael.service.gateway import Gateway, order_for, order_of_nobody
 from tael.service.outcomes import log_incidents, log_step, record_notice
@@ -47,24 +50,29 @@ async def follow_stray(incident: Incident, gateway: Gateway) -> Incident:
     if account is None:
         raise LookupError(f"incident {incident.digest} has lost its account {incident.account_id}")
     payment = await gateway.store.payments.by_syssn(incident.mchid, incident.cause)
-    if incident.stray is not Stray.SUSPECTED:
-        return await _send_back(incident, payment, account, gateway, is_first=False)
-    proven = await _prove(incident, payment, account, gateway)
-    if proven is None or proven.stray is not Stray.RETURNING:
-        return proven or incident
-    return await _send_back(proven, payment, account, gateway, is_first=True)
+    match incident.stray:
+        case Stray.SUSPECTED:
+            proven = await _prove(incident, payment, account, gateway)
+            if proven is None or proven.stray is not Stray.RETURNING:
+                return proven or incident
+            return await _send_back(proven, payment, account, gateway, is_first=True)
+        case Stray.RETURNING:
+            return await _send_back(incident, payment, account, gateway, is_first=False)
+        case _:
+            return await _correct(incident, payment, account, gateway)
 
 
 async def _prove(
     incident: Incident, payment: Payment | None, account: Account, gateway: Gateway
 ) -> Incident | None:
     """Ask what the wallet's record says, and commit what follows; None where somebody else was faster."""
-    if await gateway.store.strays.is_dealt_with(incident):
+    numbered = await gateway.store.strays.of_same_trade(incident)
+    if numbered is not None and not may_be_withdrawn(numbered, incident):
         return await _record(incident, disprove(incident, "this money is dealt with already"), gateway)
     states = await _reversal_states(payment, gateway)
     if ReversalState.DONE in states:
         return await _record(incident, disprove(incident, "a reversal of ours undid the order"), gateway)
-    if ReversalState.PENDING in states:
+    if ReversalState.PENDING in states or numbered is not None:
         return await _record(incident, reschedule_stray(incident, gateway.clock.now()), gateway)
     order = _order(incident, payment, account, gateway)
     record = await _channel(order, gateway).query(order)
@@ -118,6 +126,26 @@ async def _send_back(
     found = return_incidents_in(incident, outcome, at=now)
     log_incidents(found)
     return await _record(incident, after, gateway, incidents=found) or incident
+
+
+async def _correct(
+    incident: Incident, payment: Payment | None, account: Account, gateway: Gateway
+) -> Incident:
+    """Ask for the wallet's record of money that it refuses to send back; other money than was booked is other news.
+
+    The booking is withdrawn first: until then the news would be held for money that is dealt with already.
+    """
+    order = _order(incident, payment, account, gateway)
+    record = await _channel(order, gateway).query(order)
+    now = gateway.clock.now()
+    if incident.stray is Stray.WITHDRAWN and payment is not None and isinstance(record, Paid):
+        await record_notice(payment, record, gateway)
+        after = replace(incident, check_at=None)
+    elif incident.stray is Stray.REFUSED and payment is not None and is_taken_back(incident, record):
+        after = withdraw(incident, now)
+    else:
+        after = reschedule_stray(incident, now)
+    return await _record(incident, after, gateway) or incident
 
 
 async def _record(

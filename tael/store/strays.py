@@ -25,8 +25,9 @@ UPDATE incident SET detail = $6, amount_minor = $7, currency = $8, stray = $9, s
 WHERE mchid = $1 AND cause = $2 AND kind = $3 AND digest = $4 AND version = $5 RETURNING 1
 """
 #: Another incident may speak of the same trade of the wallet's; whoever numbered it first deals with it.
-IS_DEALT_WITH: Final = """
-SELECT 1 FROM incident WHERE mchid = $1 AND cause = $2 AND wallet_ref = $3 AND stray_syssn <> '' LIMIT 1
+OF_SAME_TRADE: Final = f"""
+SELECT {INCIDENT_COLUMNS} FROM incident
+WHERE mchid = $1 AND cause = $2 AND wallet_ref = $3 AND stray_syssn <> '' AND stray <> 'WITHDRAWN'
 """
 BY_STRAY_SYSSN: Final = f"SELECT {INCIDENT_COLUMNS} FROM incident WHERE mchid = $1 AND stray_syssn = $2"
 CLAIM: Final = f"""
@@ -80,11 +81,10 @@ class Strays:
             return False
         return True
 
-    async def is_dealt_with(self, incident: Incident) -> bool:
-        """Whether the money of `incident` has a number already, under another kind of news."""
-        return bool(
-            await self._database.fetch(IS_DEALT_WITH, incident.mchid, incident.cause, incident.wallet_ref)
-        )
+    async def of_same_trade(self, incident: Incident) -> Incident | None:
+        """The incident that has numbered the money of `incident` already, under another kind of news."""
+        rows = await self._database.fetch(OF_SAME_TRADE, incident.mchid, incident.cause, incident.wallet_ref)
+        return incident_of(rows[0]) if rows else None
 
     async def by_syssn(self, mchid: str, stray_syssn: str) -> Incident | None:
         """The incident whose money has this number of ours."""
