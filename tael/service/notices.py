@@ -9,7 +9,7 @@ from tael.channels.base import BadSignature, PaymentNotice, RefundNotice
 from tael.domain.account import Account
 from tael.domain.incident import ownerless
 from tael.domain.merchant import App
-from tael.domain.outcome import Closed, Outcome, Unknown
+from tael.domain.outcome import Closed, Outcome, Paid, Unknown
 from tael.domain.payment import Payment, State
 from tael.domain.paytype import Wallet
 from tael.domain.reversal import ReversalState
@@ -98,9 +98,12 @@ async def _payment_of(account: Account, syssn: str, outcome: Outcome, gateway: G
     if payment is not None and payment.account_id == account.account_id:
         return payment
     is_ours = payment is not None or await gateway.store.payments.find_anywhere(syssn) is not None
-    found = (ownerless(account, syssn, outcome, is_ours=is_ours, at=gateway.clock.now()),)
-    await gateway.store.incidents.note(found)
-    log_incidents(found)
+    # What follows on money that was sent back, such as the order's end, is nothing new to look at.
+    known = await gateway.store.incidents.of_causes(account.mchid, [syssn])
+    if isinstance(outcome, Paid) or not known:
+        found = (ownerless(account, syssn, outcome, is_ours=is_ours, at=gateway.clock.now()),)
+        await gateway.store.incidents.note(found)
+        log_incidents(found)
     raise NoticeRefused("no such order")
 
 

@@ -11,7 +11,7 @@ import pytest
 from tael.clock import RealClock
 from tael.domain.incident import Incident, IncidentKind, Stray
 from tael.domain.money import Money
-from tael.domain.outcome import Outcome, Paid, Refusal, Refused, ReversalAction
+from tael.domain.outcome import Closed, Outcome, Paid, Refusal, Refused, ReversalAction
 from tael.domain.payment import Payment, State, shown_respcd
 from tael.domain.paytype import Wallet
 from tael.jobs.runner import run_once
@@ -35,6 +35,7 @@ from tests.support.stray_money import (
     WAYS,
     Way,
     order_of_a_stranger,
+    take,
     wallets_book,
 )
 from tests.support.values import (
@@ -335,6 +336,29 @@ async def test_two_kinds_of_news_of_one_trade_send_it_back_once(scene: Scene) ->
     await scene.assert_books_agree()
 
 
+async def test_the_end_of_an_order_whose_money_went_back_is_no_other_incident(scene: Scene) -> None:
+    """Alipay tells that an order is closed once all of its money went back."""
+    about = await scene.come(NOBODYS_ORDER)
+    await scene.run_jobs()
+    before = await scene.incident()
+    await scene.tell(about, Closed())
+
+    assert before.stray is Stray.RETURNED
+    assert await scene.incident() == before
+
+
+async def test_a_strangers_order_that_was_never_paid_is_one_incident(scene: Scene) -> None:
+    order = await order_of_a_stranger(scene.gateway, "wechat1", ONLINE)
+    await scene.wallet.open(order)
+    for _ in range(2):
+        await scene.tell(order.syssn, Closed())
+    await scene.run_jobs()
+
+    incident = await scene.incident()
+    assert (incident.kind, incident.amount, incident.stray) == (IncidentKind.UNKNOWN_ORDER, None, Stray.NONE)
+    await assert_nothing_moved(scene)
+
+
 async def test_a_notice_that_it_went_back_ends_the_waiting(scene: Scene) -> None:
     scene.wallet.refund_takes_asking = True
     await scene.come(TWICE)
@@ -520,11 +544,14 @@ async def test_what_cannot_go_back_now_goes_back_later_under_the_same_number(sce
 # ---- a reversal of the same order --------------------------------------------------------------------------------
 
 
-async def test_money_of_an_order_that_a_reversal_undid_is_not_sent_back_again(scene: Scene) -> None:
+@pytest.mark.parametrize("remembers_paid", [False, True], ids=["closed in its record", "paid in its record"])
+async def test_money_of_an_order_that_a_reversal_undid_is_not_sent_back_again(
+    scene: Scene, remembers_paid: bool
+) -> None:
+    scene.wallet.remembers_paid = remembers_paid
     payment = await pay(scene.gateway, BARCODE, "A")
-    scene.wallet.trades[payment.syssn].is_paid = True
-    scene.wallet.trades[payment.syssn].paid_at = NOW
-    await scene.tell(payment.syssn, paid_with(99, payment))
+    await take(scene.world, scene.gateway, payment, Money(99, "HKD"))
+    await scene.world.send_notices(scene.gateway)
     await reverse(scene.gateway, payment)  # too young to be undone: a job goes on with it
     await scene.run_strays()
     assert (await scene.incident()).stray is Stray.SUSPECTED

@@ -31,6 +31,7 @@ def test_two_settings_are_enough() -> None:
     )
     assert settings.clock_file is None
     assert settings.wechat_ca_pem is None
+    assert settings.returns_stray_money
     assert 0 <= settings.node <= 99
 
 
@@ -48,12 +49,14 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "TAEL_WECHAT_CA_FILE": str(authority),
             "TAEL_SERVER_IP": "10.0.0.1",
             "TAEL_CLOCK_FILE": "/var/clock",
+            "TAEL_RETURN_STRAY_MONEY": "off",
         }
     )
     assert (settings.public_url, settings.wechat_url) == ("https://pay.example", "http://c")
     assert (settings.node, settings.server_ip) == (7, "10.0.0.1")
     assert (settings.alipay_url, settings.alipay_instore_url) == ("http://a", "http://b")
     assert (settings.wechat_ca_pem, settings.clock_file) == ("PEM", Path("/var/clock"))
+    assert not settings.returns_stray_money
 
 
 @pytest.mark.parametrize("name", GOOD)
