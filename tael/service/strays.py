@@ -14,7 +14,7 @@ from tael.channels.base import Channel, Order, RefundOrder
 from tael.domain.account import Account
 from tael.domain.incident import Incident, IncidentKind, Stray
 from tael.domain.money import Money
-from tael.domain.outcome import Paid, Refused, Unknown
+from tael.domain.outcome import Outcome, Paid, Refused, Unknown
 from tael.domain.payment import Payment, State
 from tael.domain.reversal import ReversalState
 from tael.domain.stray import (
@@ -40,6 +40,8 @@ from tael.store.strays import StrayChange
 
 log = structlog.get_logger()
 
+#: How often a payment may be written while its stray money is booked, before it has to wait for its next turn.
+MOST_TRIES: Final = 3
 #: Nothing that we sent is still on its way to a wallet after this time.
 ARRIVED_BY_THEN: Final = timedelta(seconds=60)
 
@@ -79,6 +81,19 @@ async def _prove(
     if payment is not None and payment.state is not State.PAID and not order.names_trade:
         # The record is news as well: the price may have come after all, or other money than the notice said.
         payment = await record_notice(payment, record, gateway)
+    for _ in range(MOST_TRIES):
+        step = await _act_on(incident, payment, record, gateway)
+        if step is not None or payment is None:
+            return step
+        # Somebody wrote the payment, or the incident, since it was read; what is known now is judged anew.
+        payment = await gateway.store.payments.by_syssn(incident.mchid, incident.cause)
+    return None
+
+
+async def _act_on(
+    incident: Incident, payment: Payment | None, record: Outcome, gateway: Gateway
+) -> Incident | None:
+    """Commit what the wallet's record makes of the news; None where somebody else was faster."""
     now = gateway.clock.now()
     match judge(incident, payment, record):
         case Proven(amount):

@@ -1,9 +1,11 @@
 """Late money is the merchant's; nobody's money is proven, booked and sent back once. The wallet's book judges."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import count
 from typing import Final
 
 import pytest
@@ -90,6 +92,13 @@ class Scene:
         """The job of stray money alone, once, with whatever is due now."""
         jobs = {job.name: job for job in all_jobs(gateway or self.gateway)}
         await run_once(jobs["settle.strays"], self.world.clock)
+
+    async def forget(self) -> None:
+        """Begin again."""
+        for table in ("payment", "reference", "ledger_entry", "incident"):
+            await self.store.database.execute(f"DELETE FROM {table}")
+        self.wallet.trades.clear()
+        self.wallet.refunds_asked.clear()
 
     async def incidents(self) -> list[Incident]:
         return await self.store.incidents.newest(None, with_resolved=True, most=100)
@@ -306,6 +315,37 @@ async def test_workers_that_hold_the_same_row_send_it_back_under_one_number(
     assert scene.wallet.refund_book() == {returned.stray_syssn: way.amount.amount_minor}
     assert [kind for kind, *_ in await scene.stray_entries()] == ["stray_in", "stray_out"]
     await scene.assert_books_agree()
+
+
+class Crowd(Process):
+    """A process before whose n-th word another one writes down an attempt at the payment."""
+
+    def __init__(self, store: Store, nth: int) -> None:
+        super().__init__()
+        self._store = store
+        self._nth = nth
+
+    @asynccontextmanager
+    async def word(self) -> AsyncIterator[None]:
+        async with super().word():
+            if self.said == self._nth:
+                await self._store.database.execute("UPDATE payment SET version = version + 1")
+            yield
+
+
+async def test_a_payment_that_is_written_meanwhile_delays_no_proof(scene: Scene) -> None:
+    await scene.come(ANOTHER_AMOUNT)
+    for nth in count(1):
+        crowd = Crowd(scene.store, nth)
+        await scene.run_strays(scene.world.gateway(crowd))
+        returned = await scene.incident()
+        assert returned.stray is Stray.RETURNED, nth
+        assert set(scene.wallet.refunds_asked) == {returned.stray_syssn}
+        if crowd.said < nth:
+            break
+        await scene.forget()
+        await scene.come(ANOTHER_AMOUNT)
+    assert nth > 8
 
 
 async def test_a_row_that_is_leased_is_not_claimed_again(scene: Scene) -> None:
