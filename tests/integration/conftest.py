@@ -1,10 +1,11 @@
-"""A second process beside the one whose `store` is."""
+"""A second process beside the one whose `store` is, and the scene of stories about stray money."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tael.store.store import Store
+from tests.support.scene import Scene, scene_of
 from tests.support.store import entered_store
 
 
@@ -13,3 +14,9 @@ async def other_store(store: Store, database_url: str) -> AsyncIterator[Store]:
     """Another process's store over the same database."""
     async with entered_store(database_url) as entered:
         yield entered
+
+
+@pytest.fixture
+async def scene(store: Store) -> Scene:
+    await store.database.execute("UPDATE app SET notify_url = 'http://shop'")
+    return scene_of(store)
