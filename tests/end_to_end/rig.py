@@ -16,7 +16,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -102,23 +103,22 @@ class Demo:
     apps: list[Members] = field(default_factory=list)
 
     @classmethod
-    def start(cls, folder: Path, port: int | None = None, database_url: str = "") -> "Demo":
-        """On `port`, or on ports that happen to be free; over its own PostgreSQL or this one. Raises NotStarted."""
+    def start(cls, folder: Path, port: int | None = None, **settings: str) -> "Demo":
+        """On `port`, or on ports that happen to be free; `settings` go into its environment. Raises NotStarted."""
         for attempt in range(3):
             try:
-                return cls._start(folder, port or free_port_block(), database_url)
+                return cls._start(folder, port or free_port_block(), settings)
             except NotStarted as failed:
                 if port is not None or attempt == 2 or "is taken" not in str(failed):
                     raise
         raise AssertionError("unreachable")
 
     @classmethod
-    def _start(cls, folder: Path, port: int, database_url: str) -> "Demo":
-        named = {"TAEL_DATABASE_URL": database_url} if database_url else {}
+    def _start(cls, folder: Path, port: int, settings: dict[str, str]) -> "Demo":
         process = subprocess.Popen(
             [sys.executable, "-m", "tael.cli", "demo", "--quiet", "--port", str(port), "--data", str(folder)],
             cwd=ROOT,
-            env=clean_environment() | named,
+            env=clean_environment() | settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -182,6 +182,21 @@ class Demo:
 
     def advance(self, seconds: float) -> None:
         self.control("clock", advance_s=seconds)
+
+    @contextmanager
+    def faults(self, *faults: Members) -> Iterator[None]:
+        """What goes wrong at the wallets until the end of the block."""
+        self.put_faults(*faults)
+        try:
+            yield
+        finally:
+            self.put_faults()
+
+    def ask(self, *arguments: str) -> Any:
+        """The JSON of an operator's command about this demo."""
+        done = run_tael(*arguments, "--json", "--data", str(self.folder))
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        return json.loads(done.stdout)
 
     def code(self, wallet: str, behaviour: str = "pays") -> str:
         """A fresh barcode on a payer's phone."""
