@@ -85,14 +85,17 @@ async def test_of_a_trade_that_is_nobodys_the_record_says_how_much_it_is(scene: 
     await scene.assert_books_agree()
 
 
-async def test_another_trade_in_the_record_disproves_the_news(scene: Scene) -> None:
-    payment = await pay(scene.gateway, ONLINE, "A")
-    scene.wallet.confirm(payment.syssn)
-    await scene.tell(payment.syssn, Paid(Money(99, "HKD"), "trade-of-nobody", "payer-1", NOW))
-    await scene.run_strays()
+async def test_another_trade_in_the_record_disproves_the_news_and_is_news_itself(scene: Scene) -> None:
+    scene.wallet.payer = Payer.HAS_NO_MONEY
+    payment = await pay(scene.gateway, BARCODE, "A")
+    scene.wallet.take(await scene.gateway.order(payment))
+    await scene.tell(payment.syssn, Paid(Money(100, "HKD"), "trade-of-nobody", "payer-1", NOW))
+    await scene.run_jobs()
 
-    assert (await scene.incident()).stray is Stray.DISPROVED
-    await scene.assert_nothing_moved()
+    strays = {incident.wallet_ref: incident.stray for incident in await scene.incidents()}
+    assert strays == {"trade-of-nobody": Stray.DISPROVED, f"trade-{payment.syssn}": Stray.RETURNED}
+    assert list(scene.wallet.refund_book().values()) == [100]
+    await scene.assert_books_agree()
 
 
 async def test_an_order_that_is_closed_and_unpaid_disproves_the_news(scene: Scene) -> None:
@@ -175,6 +178,8 @@ async def test_money_of_an_order_that_a_reversal_undid_is_not_sent_back_again(
     assert (await scene.incident()).stray is Stray.SUSPECTED
     await scene.run_jobs()
 
-    assert (await scene.incident()).stray is Stray.DISPROVED
+    disproved = await scene.incident()
+    assert disproved.stray is Stray.DISPROVED
+    assert "reversal" in disproved.detail
     assert scene.wallet.trades[payment.syssn].reversal is ReversalAction.REFUNDED
     await scene.assert_nothing_moved()
