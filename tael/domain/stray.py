@@ -149,11 +149,13 @@ def return_incidents_in(incident: Incident, outcome: RefundOutcome, *, at: datet
 
 
 def is_taken_back(incident: Incident, record: Outcome) -> bool:
-    """Whether the wallet's record now says that the same trade brought other money than was booked."""
+    """Whether the wallet's record now says that the trade holds other money than was booked, or none."""
     match record:
         case Paid(amount, wallet_ref) if _is_about_amount(incident):
             is_same_trade = not incident.wallet_ref or incident.wallet_ref == wallet_ref
             return is_same_trade and amount is not None and amount != incident.amount
+        case Closed():
+            return True
         case _:
             return False
 

@@ -14,7 +14,7 @@ from tael.channels.base import Channel, Order, RefundOrder
 from tael.domain.account import Account
 from tael.domain.incident import Incident, IncidentKind, Stray
 from tael.domain.money import Money
-from tael.domain.outcome import Outcome, Paid, Refused, Unknown
+from tael.domain.outcome import Closed, Outcome, Paid, Refused, Unknown
 from tael.domain.payment import Payment, State
 from tael.domain.reversal import ReversalState
 from tael.domain.stray import (
@@ -153,13 +153,14 @@ async def _correct(
     order = _order(incident, payment, account, gateway)
     record = await _channel(order, gateway).query(order)
     now = gateway.clock.now()
-    if incident.stray is Stray.WITHDRAWN and payment is not None and isinstance(record, Paid):
+    if payment is None or order.names_trade or not isinstance(record, Paid | Closed):
+        after = reschedule_stray(incident, now)
+    elif incident.stray is Stray.WITHDRAWN:
         await record_notice(payment, record, gateway)
         after = replace(incident, check_at=None)
-    elif incident.stray is Stray.REFUSED and payment is not None and is_taken_back(incident, record):
-        after = withdraw(incident, now)
     else:
-        after = reschedule_stray(incident, now)
+        taken_back = is_taken_back(incident, record)
+        after = withdraw(incident, now) if taken_back else reschedule_stray(incident, now)
     return await _record(incident, after, gateway) or incident
 
 
