@@ -8,7 +8,7 @@ import pytest
 from tael.domain.incident import IncidentKind, Stray
 from tael.domain.money import Money
 from tael.domain.outcome import Paid, Refusal, Refused, ReversalAction
-from tael.domain.payment import State
+from tael.domain.payment import Payment, State
 from tests.support.fake_wallet import Payer
 from tests.support.scene import Scene, ended, paid_with
 from tests.support.store import current
@@ -64,6 +64,76 @@ async def test_a_false_amount_does_not_hide_true_money_for_a_failed_attempt(scen
     }
     assert list(scene.wallet.refund_book().values()) == [100]
     await scene.assert_books_agree()
+
+
+async def believed_lie(scene: Scene) -> Payment:
+    """The wallet took the price; its notice and its record both say one cent more, which it then refuses to return."""
+    payment = await pay(scene.gateway, ONLINE, "A")
+    scene.wallet.confirm(payment.syssn)
+    lie = paid_with(101, payment)
+    scene.wallet.false_records[payment.syssn] = lie
+    await scene.tell(payment.syssn, lie)
+    await scene.run_strays()
+    refused = await scene.incident()
+    assert (refused.stray, refused.amount) == (Stray.REFUSED, Money(101, "HKD"))
+    assert (await current(scene.store, payment)).state is State.FAILED
+    return payment
+
+
+async def test_a_lie_that_the_record_takes_back_is_withdrawn_and_the_truth_goes_back(scene: Scene) -> None:
+    payment = await believed_lie(scene)
+    scene.world.clock.at += timedelta(minutes=1)
+    await scene.run_strays()
+    assert (await scene.incident()).stray is Stray.REFUSED  # it still says so
+
+    scene.wallet.false_records.clear()
+    await scene.run_jobs()
+
+    strays = {incident.kind: incident.stray for incident in await scene.incidents()}
+    assert strays == {
+        IncidentKind.WRONG_AMOUNT: Stray.WITHDRAWN,
+        IncidentKind.PAID_AFTER_FAILED: Stray.RETURNED,
+    }
+    assert list(scene.wallet.refund_book().values()) == [100]
+    moved = [(kind, amount.amount_minor) for kind, _, _, amount in await scene.stray_entries()]
+    assert moved == [("stray_in", 100), ("stray_in", 101), ("stray_out", 100), ("stray_out", 101)]
+    assert (await current(scene.store, payment)).state is State.FAILED
+    await scene.assert_books_agree()
+
+
+async def test_the_truth_that_is_told_while_a_lie_is_booked_waits_for_its_withdrawal(scene: Scene) -> None:
+    payment = await believed_lie(scene)
+    await scene.tell(payment.syssn)
+    await scene.run_strays()
+    kinds = {incident.kind: incident.stray for incident in await scene.incidents()}
+    assert kinds[IncidentKind.PAID_AFTER_FAILED] is Stray.SUSPECTED
+
+    scene.wallet.false_records.clear()
+    await scene.run_jobs()
+    assert list(scene.wallet.refund_book().values()) == [100]
+    await scene.assert_books_agree()
+
+
+async def test_a_lie_about_money_that_the_record_says_is_gone_is_withdrawn_and_nothing_else(
+    scene: Scene,
+) -> None:
+    payment = await believed_lie(scene)
+    scene.wallet.false_records.clear()
+    scene.wallet.trades[payment.syssn].reversal = ReversalAction.REFUNDED
+    await scene.run_jobs()
+
+    assert (await scene.incident()).stray is Stray.WITHDRAWN
+    assert scene.wallet.refund_book() == {}
+    await scene.assert_books_agree()
+
+
+async def test_a_wallet_that_keeps_to_its_lie_for_a_day_is_left_to_a_person(scene: Scene) -> None:
+    await believed_lie(scene)
+    await scene.run_jobs()
+
+    refused = await scene.incident()
+    assert (refused.stray, refused.check_at) == (Stray.REFUSED, None)
+    assert scene.wallet.refund_book() == {}
 
 
 @pytest.mark.parametrize("way", [TWICE, NOBODYS_ORDER], ids=str)

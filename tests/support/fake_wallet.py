@@ -79,6 +79,7 @@ class FakeWallet:
     lies: dict[str, Outcome] = field(
         default_factory=dict
     )  #: what notices say of a trade in place of the truth
+    false_records: dict[str, Outcome] = field(default_factory=dict)  #: the same of its answers to queries
     refusal: Refused | None = None  #: the answer to every new refund
     refunds_asked: list[str] = field(
         default_factory=list
@@ -131,7 +132,7 @@ class FakeWallet:
             return Unknown("no such order", no_such_order=True)
         if self.payer is Payer.PAYS_WHEN_ASKED:
             self.confirm(order.syssn)
-        return self._state_of(trade)
+        return self.false_records.get(order.syssn) or self._state_of(trade)
 
     async def close(self, order: Order) -> Outcome:
         trade = self._about_to_end(order)

@@ -84,7 +84,8 @@ class Scene:
 
     async def stray_entries(self) -> list[tuple[str, str, str, Money]]:
         found = [entry for entry in await all_entries(self.store) if entry.kind.value.startswith("stray")]
-        return sorted((entry.kind.value, entry.debit, entry.credit, entry.amount) for entry in found)
+        found.sort(key=lambda entry: (entry.kind, entry.debit, entry.credit, entry.amount.amount_minor))
+        return [(entry.kind.value, entry.debit, entry.credit, entry.amount) for entry in found]
 
     async def assert_nothing_moved(self) -> None:
         assert await self.stray_entries() == []
