@@ -9,7 +9,8 @@ from aiohttp import web
 
 from tael.domain.address import Reach
 from tael.transport import NOT_ALLOWED, Answer, Lookup, NothingSent, Transport
-from tests.unit.test_transport import PATIENCE_S, serving
+from tests.support.serving import serving
+from tests.unit.test_transport import PATIENCE_S
 
 DEMO = Reach(loopback=True, any_port=True)
 

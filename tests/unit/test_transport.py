@@ -11,8 +11,8 @@ from aiohttp import web
 
 from tael.transport import MAX_ANSWER_BYTES, Answer, NoAnswer, NothingSent, Transport
 from tests.support.postgres import free_ports
+from tests.support.serving import serving
 
-Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 PATIENCE_S = 10.0
 
@@ -21,22 +21,6 @@ PATIENCE_S = 10.0
 async def transport() -> AsyncIterator[Transport]:
     async with Transport() as entered:
         yield entered
-
-
-@asynccontextmanager
-async def serving(serve: Serve) -> AsyncIterator[str]:
-    """The url of a server of ours that answers every call by `serve`."""
-    application = web.Application(client_max_size=1 << 26)
-    application.router.add_route("*", "/{tail:.*}", serve)
-    runner = web.AppRunner(application, shutdown_timeout=0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager
