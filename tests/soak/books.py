@@ -1,130 +1,34 @@
 """The three books side by side: the wallets', ours, and what merchants were told. Pure: rows in, sentences out.
 
-Used by the soak, whose wallets are the sandbox, and by the small one in memory. Nothing here is `tael`'s own code: a
-judge who shares a mistake with the accused finds nothing.
+Used by the soak, whose wallets are the sandbox. Nothing here is `tael`'s own code: a judge who shares a mistake with
+the accused finds nothing. Money and ledger are compared here, what merchants were told in `tellings.py`.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-#: What the wallets call an order that was paid and holds its money, whole or in part.
-HOLDS_MONEY: Final = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED", "SUCCESS", "REFUND"})
-#: A refund in one of these states moved nothing.
-MOVED_NOTHING: Final = frozenset({"REFUNDCLOSE", "FAIL", "REFUND_FAIL"})
-MOVEMENTS: Final = frozenset({"payment", "refund", "reversal"})
-PAID, DONE, FAILED = "PAID", "DONE", "FAILED"
+from tests.soak.rows import (
+    DONE,
+    FAILED,
+    MOVED_NOTHING,
+    PAID,
+    PENDING,
+    EntryRow,
+    Heard,
+    OurBook,
+    PaymentRow,
+    RefundRow,
+    Told,
+    WalletBook,
+    WalletRefund,
+    WalletTrade,
+)
+from tests.soak.tellings import untrue_answers, wrong_webhooks
+
 ABOVE_WHAT_IS_LEFT: Final = frozenset({"1272", "1125"})
-#: Answers that say neither yes nor no: out of service, pending, closed, expired.
-NOT_DECIDED: Final = frozenset({"1112", "1145", "2999", "1142", "1181"})
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentRow:
-    mchid: str
-    syssn: str
-    reference: str
-    pay_type: str
-    state: str
-    amount_minor: int
-    refunded_minor: int = 0
-    reserved_minor: int = 0
-    is_reversed: bool = False
-    tells_merchant: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class RefundRow:
-    syssn: str
-    payment_syssn: str
-    reference: str
-    state: str
-    amount_minor: int
-    respcd: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReversalRow:
-    syssn: str
-    payment_syssn: str
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class EntryRow:
-    cause: str
-    kind: str
-    debit: str
-    credit: str
-    amount_minor: int
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookRow:
-    cause: str
-    kind: str
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class OurBook:
-    payments: Sequence[PaymentRow] = ()
-    refunds: Sequence[RefundRow] = ()
-    reversals: Sequence[ReversalRow] = ()
-    entries: Sequence[EntryRow] = ()
-    webhooks: Sequence[WebhookRow] = ()
-    #: Numbers of refunds that sent money back which belonged to no order of ours.
-    sent_back: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class WalletTrade:
-    order: str
-    state: str
-    amount_minor: int
-    refunded_minor: int
-
-    @property
-    def came_minor(self) -> int:
-        return self.amount_minor if self.state in HOLDS_MONEY or self.refunded_minor else 0
-
-
-@dataclass(frozen=True, slots=True)
-class WalletRefund:
-    order: str
-    number: str
-    state: str
-    amount_minor: int
-
-
-@dataclass(frozen=True, slots=True)
-class WalletBook:
-    trades: Sequence[WalletTrade] = ()
-    refunds: Sequence[WalletRefund] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A webhook as it reached a merchant."""
-
-    syssn: str
-    kind: str  #: payment or refund
-    amount_minor: int
-    body: bytes
-    is_signed: bool
-    was_acknowledged: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """An answer that a merchant read."""
-
-    call: str
-    reference: str
-    respcd: str
-    syssn: str
-    orig_syssn: str = ""
+MILLION: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,30 +36,58 @@ class Books:
     ours: OurBook
     wallets: WalletBook
     heard: Sequence[Heard] = ()
-    told: Sequence[Told] = field(default_factory=tuple)
+    told: Sequence[Told] = ()
 
 
 def mismatches(books: Books) -> list[str]:
     """Every disagreement, in words. An empty list is what a soak is for."""
     return [
-        sentence
-        for find in (_undecided, _money, _refunds, _promises, _ledger, _webhooks, _answers)
-        for sentence in find(books)
+        *_undecided(books.ours),
+        *_numbers(books.ours),
+        *_money(books),
+        *_refunds(books),
+        *_reversals(books.ours),
+        *_promises(books.ours),
+        *_ledger(books.ours),
+        *_fees(books.ours),
+        *_strays(books),
+        *wrong_webhooks(books.ours, books.heard),
+        *untrue_answers(books.ours, books.told),
     ]
 
 
-def _undecided(books: Books) -> Iterator[str]:
-    for payment in books.ours.payments:
-        if payment.state == "PENDING":
+def _undecided(ours: OurBook) -> Iterator[str]:
+    for payment in ours.payments:
+        if payment.state == PENDING:
             yield f"payment {payment.syssn} was never decided"
         if payment.reserved_minor:
             yield f"payment {payment.syssn} still holds back {payment.reserved_minor}"
-    for refund in books.ours.refunds:
+    for refund in ours.refunds:
         if refund.state not in (DONE, FAILED):
             yield f"refund {refund.syssn} was never decided"
-    for reversal in books.ours.reversals:
+    for reversal in ours.reversals:
         if reversal.state not in (DONE, FAILED):
             yield f"reversal {reversal.syssn} was never decided"
+
+
+def _numbers(ours: OurBook) -> Iterator[str]:
+    """Each number is given once, each reference names one payment and one refund; what has failed makes room."""
+    numbers = Counter(ours.sent_back)
+    for rows in (ours.payments, ours.refunds, ours.reversals):
+        numbers.update(row.syssn for row in rows)
+    for number, times in numbers.items():
+        if times > 1:
+            yield f"number {number} was given {times} times"
+    mchid_of = {payment.syssn: payment.mchid for payment in ours.payments}
+    lasting: Counter[tuple[str, str, str]] = Counter()
+    for payment in ours.payments:
+        lasting[payment.mchid, payment.reference, "payments"] += payment.state != FAILED
+    for refund in ours.refunds:
+        mchid = mchid_of.get(refund.payment_syssn, "")
+        lasting[mchid, refund.reference, "refunds"] += refund.state != FAILED
+    for (mchid, reference, what), times in lasting.items():
+        if times > 1:
+            yield f"reference {reference} of {mchid} names {times} {what}"
 
 
 def _money(books: Books) -> Iterator[str]:
@@ -170,9 +102,13 @@ def _money(books: Books) -> Iterator[str]:
         if sum(1 for trade in found if trade.came_minor) > 1:
             yield f"the wallet took money twice for {order}"
     for payment in books.ours.payments:
-        came = sum(trade.came_minor for trade in trades[payment.syssn])
-        back = sum(trade.refunded_minor for trade in trades[payment.syssn])
-        yield from _sums(payment, came, back)
+        came = [trade for trade in trades[payment.syssn] if trade.came_minor]
+        for trade in came:
+            if trade.currency != payment.currency:
+                yield f"the wallet took {trade.currency} for {payment.syssn}, its price is in {payment.currency}"
+        yield from _sums(
+            payment, sum(trade.came_minor for trade in came), sum(trade.refunded_minor for trade in came)
+        )
 
 
 def _sums(payment: PaymentRow, came: int, back: int) -> Iterator[str]:
@@ -191,140 +127,175 @@ def _sums(payment: PaymentRow, came: int, back: int) -> Iterator[str]:
         yield f"{name} is not paid and gave back {payment.refunded_minor}"
 
 
+def _moved(wallets: WalletBook) -> list[WalletRefund]:
+    return [refund for refund in wallets.refunds if refund.state not in MOVED_NOTHING]
+
+
 def _refunds(books: Books) -> Iterator[str]:
     """Refund by refund, by its number."""
-    moved = {refund.number: refund for refund in books.wallets.refunds if refund.state not in MOVED_NOTHING}
-    if len(moved) != sum(1 for refund in books.wallets.refunds if refund.state not in MOVED_NOTHING):
+    moved = {refund.number: refund for refund in _moved(books.wallets)}
+    if len(moved) != len(_moved(books.wallets)):
         yield "the wallets gave money back twice under one number"
-    ours = {refund.syssn: refund for refund in books.ours.refunds}
+    expected = {refund.syssn: refund for refund in (*books.ours.refunds, *_reversals_as_refunds(books.ours))}
     for number, theirs in moved.items():
-        if number in books.ours.sent_back:
-            continue
-        mine = ours.get(number)
-        if mine is None:
-            yield f"the wallet gave {theirs.amount_minor} back as {number}, which is no refund of ours"
-        elif mine.state != DONE:
-            yield f"refund {number} is {mine.state}, and the wallet gave {theirs.amount_minor} back"
-        elif mine.amount_minor != theirs.amount_minor:
-            yield f"refund {number} is {mine.amount_minor}, the wallet gave {theirs.amount_minor} back"
+        if number not in books.ours.sent_back:
+            yield from _one_refund(expected.get(number), theirs)
     for refund in books.ours.refunds:
         if refund.state == DONE and refund.syssn not in moved:
             yield f"refund {refund.syssn} is done, and the wallet gave nothing back"
-    for payment in books.ours.payments:
-        done = sum(
-            r.amount_minor for r in books.ours.refunds if r.payment_syssn == payment.syssn and r.state == DONE
-        )
-        if not payment.is_reversed and done != payment.refunded_minor:
-            yield f"payment {payment.syssn} says {payment.refunded_minor} went back, its refunds say {done}"
+    yield from _refunds_of_payments(books.ours)
 
 
-def _promises(books: Books) -> Iterator[str]:
+def _reversals_as_refunds(ours: OurBook) -> Iterator[RefundRow]:
+    """A reversal that came too late for its wallet goes on as a refund of the whole, under its own number."""
+    amounts = {payment.syssn: payment.amount_minor for payment in ours.payments}
+    for reversal in ours.reversals:
+        amount_minor = amounts.get(reversal.payment_syssn, 0)
+        yield RefundRow(reversal.syssn, reversal.payment_syssn, "", reversal.state, amount_minor)
+
+
+def _one_refund(mine: RefundRow | None, theirs: WalletRefund) -> Iterator[str]:
+    number = theirs.number
+    if mine is None:
+        yield f"the wallet gave {theirs.amount_minor} back as {number}, which is no refund of ours"
+        return
+    if mine.state != DONE:
+        yield f"refund {number} is {mine.state}, and the wallet gave {theirs.amount_minor} back"
+    elif mine.amount_minor != theirs.amount_minor:
+        yield f"refund {number} is {mine.amount_minor}, the wallet gave {theirs.amount_minor} back"
+    if mine.payment_syssn != theirs.order:
+        yield f"refund {number} is of payment {mine.payment_syssn}, the wallet took it from {theirs.order}"
+
+
+def _refunds_of_payments(ours: OurBook) -> Iterator[str]:
+    done: Counter[str] = Counter()
+    for refund in ours.refunds:
+        done[refund.payment_syssn] += refund.amount_minor if refund.state == DONE else 0
+    for payment in ours.payments:
+        found = done.pop(payment.syssn, 0)
+        if payment.is_reversed and found:
+            yield f"payment {payment.syssn} is reversed, and its refunds say that {found} went back"
+        elif not payment.is_reversed and found != payment.refunded_minor:
+            yield f"payment {payment.syssn} says {payment.refunded_minor} went back, its refunds say {found}"
+    for payment_syssn in done:
+        yield f"there are refunds of {payment_syssn}, which is no payment"
+
+
+def _reversals(ours: OurBook) -> Iterator[str]:
+    """A payment is reversed by a reversal that is done, and keeps nothing. One that nobody waited for fails instead."""
+    payments = {payment.syssn: payment for payment in ours.payments}
+    undone = set()
+    for reversal in ours.reversals:
+        payment = payments.get(reversal.payment_syssn)
+        if payment is None:
+            yield f"reversal {reversal.syssn} is of {reversal.payment_syssn}, which is no payment"
+        elif reversal.state == DONE:
+            undone.add(payment.syssn)
+            if not payment.is_reversed and payment.state != FAILED:
+                yield f"reversal {reversal.syssn} is done, and payment {payment.syssn} is not reversed"
+    for payment in ours.payments:
+        if payment.is_reversed and payment.syssn not in undone:
+            yield f"payment {payment.syssn} is reversed, and by no reversal"
+        if payment.is_reversed and payment.state == PAID and payment.refunded_minor != payment.amount_minor:
+            yield f"payment {payment.syssn} is reversed, and gave back {payment.refunded_minor} only"
+
+
+def _promises(ours: OurBook) -> Iterator[str]:
     """A refund is only promised while enough is left, so no wallet ever has to refuse one as too much."""
-    for refund in books.ours.refunds:
+    for refund in ours.refunds:
         if refund.state == FAILED and refund.respcd in ABOVE_WHAT_IS_LEFT:
             yield f"refund {refund.syssn} was promised, and the wallet refused it as more than was left"
 
 
-def _ledger(books: Books) -> Iterator[str]:
-    payment_of = {refund.syssn: refund.payment_syssn for refund in books.ours.refunds}
-    payment_of |= {reversal.syssn: reversal.payment_syssn for reversal in books.ours.reversals}
-    net: Counter[str] = Counter()
-    for entry in books.ours.entries:
-        if entry.kind not in MOVEMENTS:
-            continue
-        payment = entry.cause if entry.kind == "payment" else payment_of.get(entry.cause, entry.cause)
-        net[payment] += entry.amount_minor * _direction(entry)
-    for payment_row in books.ours.payments:
-        is_paid = payment_row.state == PAID
-        expected = payment_row.amount_minor - payment_row.refunded_minor if is_paid else 0
-        found = net.pop(payment_row.syssn, 0)
-        if found != expected:
-            yield f"the ledger holds {found} of payment {payment_row.syssn}, it should be {expected}"
-    for cause, amount_minor in net.items():
+def _ledger(ours: OurBook) -> Iterator[str]:
+    """Every movement of a wallet's money has exactly one entry, between the right accounts."""
+    due = {(entry.cause, entry.kind): entry for entry in _entries_due(ours)}
+    found = Counter(
+        entry for entry in ours.entries if entry.kind not in ("fee", "fee_back", "stray_in", "stray_out")
+    )
+    seen: Counter[tuple[str, str]] = Counter()
+    for entry, times in found.items():
+        key = (entry.cause, entry.kind)
+        seen[key] += times
+        if key not in due:
+            yield f"the ledger holds {_words(entry)}, and nothing caused it"
+        elif entry != due[key]:
+            yield f"the ledger holds {_words(entry)}, it should be {_words(due[key])}"
+    for key, times in seen.items():
+        if times > 1:
+            yield f"the ledger holds {key[1]} {key[0]} {times} times"
+    for key, entry in due.items():
+        if key not in seen:
+            yield f"the ledger lacks {_words(entry)}"
+
+
+def _entries_due(ours: OurBook) -> Iterator[EntryRow]:
+    paid = {payment.syssn: payment for payment in ours.payments if payment.state == PAID}
+    for payment in paid.values():
+        wallet, merchant = _ends(payment)
+        yield EntryRow(payment.syssn, "payment", wallet, merchant, payment.amount_minor, payment.currency)
+    back = [
+        (row.syssn, "refund", row.payment_syssn, row.amount_minor)
+        for row in ours.refunds
+        if row.state == DONE
+    ]
+    back += [
+        (row.syssn, "reversal", row.payment_syssn, paid[row.payment_syssn].amount_minor)
+        for row in ours.reversals
+        if row.state == DONE and row.payment_syssn in paid
+    ]
+    for cause, kind, payment_syssn, amount_minor in back:
+        if payment_syssn in paid:
+            wallet, merchant = _ends(paid[payment_syssn])
+            yield EntryRow(cause, kind, merchant, wallet, amount_minor, paid[payment_syssn].currency)
+
+
+def _ends(payment: PaymentRow) -> tuple[str, str]:
+    return f"wallet:{payment.currency}:{payment.account_id}", f"merchant:{payment.currency}:{payment.mchid}"
+
+
+def _words(entry: EntryRow) -> str:
+    ends = f"from {entry.credit} to {entry.debit}"
+    return f"{entry.kind} {entry.cause} of {entry.amount_minor} {entry.currency} {ends}"
+
+
+def _fees(ours: OurBook) -> Iterator[str]:
+    """What is kept of a payment is its rate on what its merchant keeps, half a cent rounded up."""
+    payment_of = {refund.syssn: refund.payment_syssn for refund in ours.refunds}
+    payment_of |= {reversal.syssn: reversal.payment_syssn for reversal in ours.reversals}
+    kept: Counter[tuple[str, str]] = Counter()  # by payment, and account of the fee or the merchant
+    for entry in ours.entries:
+        if entry.kind in ("fee", "fee_back"):
+            payment_syssn = payment_of.get(entry.cause, entry.cause)
+            kept[payment_syssn, entry.credit] += entry.amount_minor
+            kept[payment_syssn, entry.debit] -= entry.amount_minor
+    for payment in ours.payments:
+        left = payment.amount_minor - payment.refunded_minor if payment.state == PAID else 0
+        fee = (left * payment.fee_rate_ppm + MILLION // 2) // MILLION
+        _, merchant = _ends(payment)
+        ends = {f"fee:{payment.currency}:{payment.account_id}": fee, merchant: -fee}
+        found = {account: kept.pop((payment.syssn, account), 0) for account in ends}
+        if found != ends:
+            yield f"the ledger's fee of payment {payment.syssn} is {found}, it should be {ends}"
+    for (payment_syssn, account), amount_minor in kept.items():
         if amount_minor:
-            yield f"the ledger holds {amount_minor} of {cause}, which is no payment"
+            yield f"the ledger moves {amount_minor} of {account} as a fee of {payment_syssn}"
 
 
-def _direction(entry: EntryRow) -> int:
-    return entry.debit.startswith("wallet:") - entry.credit.startswith("wallet:")
-
-
-def _webhooks(books: Books) -> Iterator[str]:
-    rows = {(row.cause, row.kind): row for row in books.ours.webhooks}
-    heard: dict[tuple[str, str], list[Heard]] = defaultdict(list)
-    for call in books.heard:
-        heard[call.syssn, call.kind].append(call)
-    for payment in books.ours.payments:
-        if payment.state != PAID or not payment.tells_merchant:
-            continue
-        key = (payment.syssn, "payment")
-        # What was paid and undone between two questions is no success: nobody is told of it.
-        if key not in rows and not payment.is_reversed:
-            yield f"payment {payment.syssn} is paid, and no webhook was ever written"
-        elif key in rows and not any(call.was_acknowledged for call in heard[key]):
-            yield f"payment {payment.syssn} is paid, and its merchant was never told ({rows[key].state})"
-    paid = {payment.syssn: payment.amount_minor for payment in books.ours.payments if payment.state == PAID}
-    done = {refund.syssn: refund.amount_minor for refund in books.ours.refunds if refund.state == DONE}
-    for (syssn, kind), calls in heard.items():
-        amounts = paid if kind == "payment" else done
-        if syssn not in amounts:
-            yield f"a merchant was told of {kind} {syssn}, which is not so"
-        elif {call.amount_minor for call in calls} != {amounts[syssn]}:
-            yield f"a merchant was told another amount of {kind} {syssn}"
-        if len({call.body for call in calls}) > 1:
-            yield f"repeats of the webhook about {kind} {syssn} were not the same bytes"
-        if not all(call.is_signed for call in calls):
-            yield f"a webhook about {kind} {syssn} was not well signed"
-    for row in books.ours.webhooks:
-        if row.state in ("DUE", "DEAD"):
-            yield f"the webhook about {row.kind} {row.cause} is {row.state}"
-
-
-def _answers(books: Books) -> Iterator[str]:
-    """Whatever a merchant read must not be untrue in the end."""
-    payments = {payment.syssn: payment for payment in books.ours.payments}
-    refunds = {refund.syssn: refund for refund in books.ours.refunds}
-    for told in books.told:
-        match told.call:
-            case "payment" | "row":
-                yield from _payment_answer(told, payments, refunds)
-            case "refund":
-                yield from _refund_answer(told, refunds)
-            case "reversal" if told.respcd == "0000":
-                undone = payments.get(told.orig_syssn)
-                if undone is None or not undone.is_reversed:
-                    yield f"a merchant was told that {told.orig_syssn} is reversed, and it is not"
-            case "close" if told.respcd == "0000":
-                closed = payments.get(told.orig_syssn)
-                if closed is None or closed.state not in ("CLOSED", PAID):
-                    yield f"a merchant was told that {told.orig_syssn} is closed, and it is not"
-
-
-def _payment_answer(
-    told: Told, payments: dict[str, PaymentRow], refunds: dict[str, RefundRow]
-) -> Iterator[str]:
-    if not told.syssn:
-        return  # a refusal that opened nothing
-    if told.call == "row" and told.syssn in refunds:
-        yield from _refund_answer(told, refunds)
-        return
-    payment = payments.get(told.syssn)
-    if payment is None:
-        yield f"a merchant was told of {told.syssn}, which is no payment"
-    elif told.respcd == "0000" and payment.state != PAID:
-        if told.call == "row" or payment.pay_type in ("800108", "800208", "800228"):
-            yield f"a merchant was told that {told.syssn} is paid, and it is {payment.state}"
-    elif told.respcd not in ("0000", *NOT_DECIDED) and payment.state == PAID:
-        yield f"a merchant was told that {told.syssn} failed ({told.respcd}), and it is paid"
-
-
-def _refund_answer(told: Told, refunds: dict[str, RefundRow]) -> Iterator[str]:
-    if not told.syssn:
-        return
-    refund = refunds.get(told.syssn)
-    if refund is None:
-        yield f"a merchant was told of refund {told.syssn}, which is not there"
-    elif told.respcd == "0000" and refund.state != DONE:
-        yield f"a merchant was told that refund {told.syssn} is done, and it is {refund.state}"
-    elif told.respcd not in ("0000", *NOT_DECIDED) and refund.state == DONE:
-        yield f"a merchant was told that refund {told.syssn} failed ({told.respcd}), and it is done"
+def _strays(books: Books) -> Iterator[str]:
+    """Money that was nobody's came once, and the same went back."""
+    moved = {refund.number: refund.amount_minor for refund in _moved(books.wallets)}
+    held: Counter[str] = Counter(dict.fromkeys(books.ours.sent_back, 0))
+    came: Counter[str] = Counter()
+    for entry in books.ours.entries:
+        if entry.kind in ("stray_in", "stray_out"):
+            direction = entry.debit.startswith("wallet:") - entry.credit.startswith("wallet:")
+            held[entry.cause] += entry.amount_minor * direction
+            came[entry.cause] += entry.amount_minor if entry.kind == "stray_in" else 0
+    for number, held_minor in held.items():
+        if number not in books.ours.sent_back:
+            yield f"the ledger holds stray money {number}, and nothing caused it"
+        elif held_minor:
+            yield f"the ledger holds {held_minor} of stray money {number}"
+        elif number in moved and moved[number] != came[number]:
+            yield f"stray money {number} is {came[number]}, the wallet sent {moved[number]} back"

@@ -14,7 +14,7 @@ import aiohttp
 
 from tael.cli.seed import DemoApp
 from tael.clock import UTC8, Clock
-from tests.soak.books import Told
+from tests.soak.rows import Told
 
 CALL_LIMIT_S: Final = 60.0
 CONTROL_LIMIT_S: Final = 10.0
@@ -126,13 +126,16 @@ class Street:
                     members["respcd"],
                     members.get("syssn", ""),
                     members.get("orig_syssn", ""),
+                    int(members["txamt"]) if "txamt" in members else None,
                 )
             )
         return members
 
     def _keep_rows(self, members: Members) -> None:
         for row in members.get("data", ()):
-            self.told.append(Told("row", row["out_trade_no"], row["respcd"], row["syssn"]))
+            self.told.append(
+                Told("row", row["out_trade_no"], row["respcd"], row["syssn"], amount_minor=int(row["txamt"]))
+            )
 
     # ---- the wallets' side -------------------------------------------------------------------------------------
 

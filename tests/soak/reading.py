@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import asyncpg
 
-from tests.soak.books import (
+from tests.soak.rows import (
     EntryRow,
     OurBook,
     PaymentRow,
@@ -147,6 +147,7 @@ class Looking:
         entries = await self.rows("SELECT * FROM ledger_entry")
         webhooks = await self.rows("SELECT * FROM webhook")
         strays = await self.rows("SELECT stray_syssn FROM incident WHERE stray_syssn <> ''")
+        new_style = await self.rows("SELECT appcode FROM app WHERE webhook_style = 'new'")
         return OurBook(
             payments=_made(PaymentRow, payments),
             refunds=_made(RefundRow, refunds),
@@ -154,6 +155,7 @@ class Looking:
             entries=_made(EntryRow, entries),
             webhooks=_made(WebhookRow, webhooks),
             sent_back=frozenset(row["stray_syssn"] for row in strays),
+            new_style_apps=frozenset(row["appcode"] for row in new_style),
         )
 
 
@@ -166,7 +168,8 @@ def wallets_book(book: dict[str, list[dict[str, Any]]]) -> WalletBook:
     """The sandbox's `GET /control/book`."""
     return WalletBook(
         trades=[
-            WalletTrade(row["order"], row["state"], row["amount"], row["refunded"]) for row in book["trades"]
+            WalletTrade(row["order"], row["state"], row["amount"], row["currency"], row["refunded"])
+            for row in book["trades"]
         ],
         refunds=[
             WalletRefund(row["order"], row["refund_order"], row["state"], row["amount"])

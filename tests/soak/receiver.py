@@ -12,7 +12,7 @@ from typing import Final, Self
 from aiohttp import web
 
 from tael.cli.seed import DemoApp
-from tests.soak.books import Heard
+from tests.soak.rows import Heard
 
 HOST: Final = "127.0.0.1"
 MOST_FAILURES: Final = 3
@@ -52,7 +52,9 @@ class Receiver:
         self._failures[key] += bool(mood)
         self.heard.append(
             Heard(
+                appcode=request.match_info["appcode"],
                 syssn=members["syssn"],
+                reference=members["out_trade_no"],
                 kind=kind,
                 amount_minor=int(members["txamt"]),
                 body=body,

@@ -1,0 +1,132 @@
+"""What the judge is shown: rows of our books and of the wallets', and what reached merchants.
+
+Values only. `reading.py` fills ours from columns of the same names; `receiver.py` and `merchant.py` keep what was told.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+#: What the wallets call an order that was paid and holds its money, whole or in part.
+HOLDS_MONEY: Final = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED", "SUCCESS", "REFUND"})
+#: A refund in one of these states moved nothing.
+MOVED_NOTHING: Final = frozenset({"REFUNDCLOSE", "FAIL", "REFUND_FAIL"})
+PENDING, PAID, DONE, FAILED = "PENDING", "PAID", "DONE", "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRow:
+    mchid: str
+    syssn: str
+    appcode: str
+    account_id: str
+    reference: str
+    pay_type: str
+    state: str
+    amount_minor: int
+    currency: str
+    fee_rate_ppm: int = 0
+    refunded_minor: int = 0
+    reserved_minor: int = 0
+    is_reversed: bool = False
+    tells_merchant: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRow:
+    syssn: str
+    payment_syssn: str
+    reference: str
+    state: str
+    amount_minor: int
+    respcd: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalRow:
+    syssn: str
+    payment_syssn: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    cause: str
+    kind: str
+    debit: str
+    credit: str
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRow:
+    cause: str
+    kind: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class OurBook:
+    payments: Sequence[PaymentRow] = ()
+    refunds: Sequence[RefundRow] = ()
+    reversals: Sequence[ReversalRow] = ()
+    entries: Sequence[EntryRow] = ()
+    webhooks: Sequence[WebhookRow] = ()
+    #: Numbers of refunds that sent money back which belonged to no order of ours.
+    sent_back: frozenset[str] = frozenset()
+    #: Apps of the new style: only they are told of refunds.
+    new_style_apps: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class WalletTrade:
+    order: str
+    state: str
+    amount_minor: int
+    currency: str
+    refunded_minor: int
+
+    @property
+    def came_minor(self) -> int:
+        return self.amount_minor if self.state in HOLDS_MONEY or self.refunded_minor else 0
+
+
+@dataclass(frozen=True, slots=True)
+class WalletRefund:
+    order: str
+    number: str
+    state: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class WalletBook:
+    trades: Sequence[WalletTrade] = ()
+    refunds: Sequence[WalletRefund] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A webhook as it reached a merchant."""
+
+    appcode: str  #: whose receiver it was
+    syssn: str
+    reference: str
+    kind: str  #: payment or refund
+    amount_minor: int
+    body: bytes
+    is_signed: bool
+    was_acknowledged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer that a merchant read."""
+
+    call: str
+    reference: str
+    respcd: str
+    syssn: str
+    orig_syssn: str = ""
+    amount_minor: int | None = None  #: where the answer names one

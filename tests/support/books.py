@@ -1,0 +1,243 @@
+"""True books for tests of the soak's judge, and ways to change one thing in them."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from tests.soak.books import Books
+from tests.soak.rows import (
+    EntryRow,
+    Heard,
+    OurBook,
+    PaymentRow,
+    RefundRow,
+    ReversalRow,
+    Told,
+    WalletBook,
+    WalletRefund,
+    WalletTrade,
+    WebhookRow,
+)
+
+NEW, OLD = "app-new", "app-old"
+RATE_PPM: Final = 6_000
+
+
+def payment(syssn: str, pay_type: str, state: str, amount_minor: int, **changes: Any) -> PaymentRow:
+    """Of merchant m1, whose app is of the new style, under the reference that its number tells."""
+    row = PaymentRow(
+        mchid="m1",
+        syssn=syssn,
+        appcode=NEW,
+        account_id="acc",
+        reference=syssn.lower(),
+        pay_type=pay_type,
+        state=state,
+        amount_minor=amount_minor,
+        currency="HKD",
+        fee_rate_ppm=RATE_PPM,
+    )
+    return replace(row, **changes)
+
+
+def came(cause: str, amount_minor: int, fee_minor: int, mchid: str = "m1") -> list[EntryRow]:
+    merchant = f"merchant:HKD:{mchid}"
+    return [
+        EntryRow(cause, "payment", "wallet:HKD:acc", merchant, amount_minor, "HKD"),
+        EntryRow(cause, "fee", merchant, "fee:HKD:acc", fee_minor, "HKD"),
+    ]
+
+
+def went(cause: str, kind: str, amount_minor: int, fee_minor: int, mchid: str = "m1") -> list[EntryRow]:
+    merchant = f"merchant:HKD:{mchid}"
+    return [
+        EntryRow(cause, kind, merchant, "wallet:HKD:acc", amount_minor, "HKD"),
+        EntryRow(cause, "fee_back", "fee:HKD:acc", merchant, fee_minor, "HKD"),
+    ]
+
+
+def heard(
+    syssn: str, kind: str, amount_minor: int, appcode: str = NEW, *, was_acknowledged: bool = True
+) -> Heard:
+    body = f"{kind} {syssn}".encode()
+    return Heard(appcode, syssn, syssn.lower(), kind, amount_minor, body, True, was_acknowledged)
+
+
+OURS: Final = OurBook(
+    payments=[
+        payment("P1", "800201", "PAID", 1000, refunded_minor=300),
+        payment("P2", "800208", "PAID", 500, refunded_minor=500, is_reversed=True),
+        # Failed, though its payer's money came: that was sent back, and the reference was used again.
+        payment("P3", "800108", "FAILED", 1000, reference="twice"),
+        payment("P4", "800108", "PAID", 250, reference="twice", tells_merchant=False),
+        payment("P5", "800201", "CLOSED", 1000),
+        payment("P6", "800151", "EXPIRED", 1000),
+        # Paid and undone between two questions, too late for a reversal: by a refund.
+        payment("P7", "800108", "PAID", 400, refunded_minor=400, is_reversed=True),
+        # Nobody confirmed it in time, so it was undone at the wallet.
+        payment("P8", "800228", "FAILED", 600),
+        payment("P9", "800151", "PAID", 100, refunded_minor=100, mchid="m2", appcode=OLD),
+        # Paid after it had been closed.
+        payment("P10", "800201", "PAID", 100),
+    ],
+    refunds=[
+        RefundRow("R1", "P1", "r1", "DONE", 300, "0000"),
+        RefundRow("R2", "P1", "again", "FAILED", 200, "1269"),
+        RefundRow("R3", "P9", "p9", "DONE", 100, "0000"),
+        RefundRow("R4", "P1", "again", "FAILED", 200, "1269"),
+    ],
+    reversals=[
+        ReversalRow("V1", "P2", "DONE"),
+        ReversalRow("V2", "P7", "DONE"),
+        ReversalRow("V3", "P8", "DONE"),
+        ReversalRow("V4", "P4", "FAILED"),
+    ],
+    # 0.6 %, half a cent up: 6 of 1000 and 4 of 700; 3 of 500; 2 of 250; 2 of 400; 1 of 100.
+    entries=[
+        *came("P1", 1000, 6),
+        *went("R1", "refund", 300, 2),
+        *came("P2", 500, 3),
+        *went("V1", "reversal", 500, 3),
+        *came("P4", 250, 2),
+        *came("P7", 400, 2),
+        *went("V2", "reversal", 400, 2),
+        *came("P9", 100, 1, "m2"),
+        *went("R3", "refund", 100, 1, "m2"),
+        *came("P10", 100, 1),
+        EntryRow("S1", "stray_in", "wallet:HKD:acc", "stray:HKD:acc", 1000, "HKD"),
+        EntryRow("S1", "stray_out", "stray:HKD:acc", "wallet:HKD:acc", 1000, "HKD"),
+    ],
+    webhooks=[
+        WebhookRow("P1", "payment", "DELIVERED"),
+        WebhookRow("R1", "refund", "DELIVERED"),
+        WebhookRow("P2", "payment", "DELIVERED"),
+        WebhookRow("P9", "payment", "DELIVERED"),
+        WebhookRow("R3", "refund", "NOT_WANTED"),
+        WebhookRow("P10", "payment", "DELIVERED"),
+    ],
+    sent_back=frozenset({"S1"}),
+    new_style_apps=frozenset({NEW}),
+)
+WALLETS: Final = WalletBook(
+    trades=[
+        WalletTrade("P1", "REFUND", 1000, "HKD", 300),
+        WalletTrade("P2", "REVOKED", 500, "HKD", 500),
+        WalletTrade("P3", "TRADE_CLOSED", 1000, "HKD", 1000),
+        WalletTrade("P4", "TRADE_SUCCESS", 250, "HKD", 0),
+        WalletTrade("P5", "CLOSED", 1000, "HKD", 0),
+        WalletTrade("P7", "TRADE_CLOSED", 400, "HKD", 400),
+        WalletTrade("P8", "REVOKED", 600, "HKD", 0),
+        WalletTrade("P9", "TRADE_CLOSED", 100, "HKD", 100),
+        WalletTrade("P10", "SUCCESS", 100, "HKD", 0),
+    ],
+    refunds=[
+        WalletRefund("P1", "R1", "SUCCESS", 300),
+        WalletRefund("P1", "R2", "REFUNDCLOSE", 200),
+        WalletRefund("P3", "S1", "SUCCESS", 1000),
+        WalletRefund("P7", "V2", "SUCCESS", 400),
+        WalletRefund("P9", "R3", "SUCCESS", 100),
+    ],
+)
+HEARD: Final = [
+    heard("P1", "payment", 1000, was_acknowledged=False),
+    heard("P1", "payment", 1000),
+    heard("R1", "refund", 300),
+    heard("P2", "payment", 500),
+    heard("P9", "payment", 100, OLD),
+    heard("P10", "payment", 100),
+]
+TOLD: Final = [
+    Told("payment", "p1", "1112", ""),
+    Told("payment", "p1", "0000", "P1", amount_minor=1000),
+    Told("payment", "p1", "1102", "", "P1"),
+    Told("payment", "p2", "1145", "P2", amount_minor=500),
+    Told("payment", "twice", "1131", "P3", amount_minor=1000),
+    Told("payment", "twice", "0000", "P4", amount_minor=250),
+    # An online order that was taken is answered 0000, whatever becomes of it.
+    Told("payment", "p5", "0000", "P5", amount_minor=1000),
+    Told("payment", "p6", "0000", "P6", amount_minor=1000),
+    Told("row", "p1", "1145", "P1", amount_minor=1000),
+    Told("row", "p1", "0000", "P1", amount_minor=1000),
+    Told("row", "p5", "1142", "P5", amount_minor=1000),
+    Told("row", "p6", "1181", "P6", amount_minor=1000),
+    Told("row", "p8", "2005", "P8", amount_minor=600),
+    Told("row", "r1", "2999", "R1", amount_minor=300),
+    Told("row", "r1", "0000", "R1", amount_minor=300),
+    Told("refund", "r1", "2999", "R1", "P1", 300),
+    Told("refund", "again", "1269", "R2", "P1", 200),
+    Told("refund", "too much", "1272", "", "P1"),
+    Told("reversal", "", "0000", "V1", "P2"),
+    Told("reversal", "", "1145", "V2", "P7"),
+    Told("reversal", "", "1155", "V4", "P4"),
+    Told("reversal", "", "1124", "", "P1"),
+    Told("close", "", "0000", "C5", "P5"),
+    Told("close", "", "0000", "C10", "P10"),
+    Told("row", "p10", "1142", "P10", amount_minor=100),
+    Told("close", "", "1124", "", "P1"),
+]
+BOOKS: Final = Books(OURS, WALLETS, HEARD, TOLD)
+
+
+# ---- changing one thing ------------------------------------------------------------------------------------------
+
+
+def name_of(row: Any) -> str:
+    """What a row is called here: P1, R1, or for what has a kind "P1 payment"."""
+    match row:
+        case EntryRow() | WebhookRow():
+            return f"{row.cause} {row.kind}"
+        case Heard():
+            return f"{row.syssn} {row.kind}"
+        case WalletTrade():
+            return row.order
+        case WalletRefund():
+            return row.number
+        case _:
+            return str(row.syssn)
+
+
+def with_rows(table: str, rows: list[Any]) -> Books:
+    """The true books with these rows in the place of one table's."""
+    changes: dict[str, Any] = {"refunds" if table == "returns" else table: rows}
+    match table:
+        case "heard" | "told":
+            return replace(BOOKS, **changes)
+        case "trades" | "returns":
+            return replace(BOOKS, wallets=replace(WALLETS, **changes))
+        case _:
+            return replace(BOOKS, ours=replace(OURS, **changes))
+
+
+#: `returns` are the wallets' refunds.
+TABLES: Final[dict[str, Any]] = {
+    "payments": OURS.payments,
+    "refunds": OURS.refunds,
+    "reversals": OURS.reversals,
+    "entries": OURS.entries,
+    "webhooks": OURS.webhooks,
+    "trades": WALLETS.trades,
+    "returns": WALLETS.refunds,
+    "heard": HEARD,
+    "told": TOLD,
+}
+
+
+def change(table: str, name: str, **changes: Any) -> Books:
+    """The last row of this name, changed."""
+    rows = list(TABLES[table])
+    place = max(place for place, row in enumerate(rows) if name_of(row) == name)
+    rows[place] = replace(rows[place], **changes)
+    return with_rows(table, rows)
+
+
+def lose(table: str, name: str) -> Books:
+    rows = [row for row in TABLES[table] if name_of(row) != name]
+    assert len(rows) < len(TABLES[table])
+    return with_rows(table, rows)
+
+
+def add(table: str, row: Any) -> Books:
+    return with_rows(table, [*TABLES[table], row])
+
+
+def tell(call: str, reference: str, respcd: str, syssn: str, *more: Any) -> Books:
+    return add("told", Told(call, reference, respcd, syssn, *more))

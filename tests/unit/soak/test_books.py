@@ -1,0 +1,278 @@
+"""The judge of the soak on money: true books agree, and each single lie of wallet, rows or ledger is named."""
+
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from tests.soak.books import mismatches
+from tests.soak.rows import EntryRow, RefundRow, ReversalRow, WalletRefund, WalletTrade
+from tests.support.books import BOOKS, OURS, add, came, change, lose, payment, with_rows
+
+
+def test_true_books_agree() -> None:
+    assert mismatches(BOOKS) == []
+
+
+MONEY_LIES: Final = {
+    "a payment is not decided": (change("payments", "P5", state="PENDING"), "payment P5 was never decided"),
+    "money is still promised": (
+        change("payments", "P1", reserved_minor=200),
+        "payment P1 still holds back 200",
+    ),
+    "a refund is not decided": (change("refunds", "R2", state="PROCESSING"), "refund R2 was never decided"),
+    "a reversal is not decided": (
+        change("reversals", "V4", state="PENDING"),
+        "reversal V4 was never decided",
+    ),
+    "two refunds have one number": (
+        add("refunds", RefundRow("R1", "P1", "r9", "FAILED", 10)),
+        "number R1 was given 2 times",
+    ),
+    "a payment has the number of a reversal": (
+        add("payments", payment("V1", "800201", "CLOSED", 100)),
+        "number V1 was given 2 times",
+    ),
+    "stray money goes back under the number of a refund": (
+        replace(BOOKS, ours=replace(OURS, sent_back=frozenset({"S1", "R1"}))),
+        "number R1 was given 2 times",
+    ),
+    "one reference is charged twice": (
+        change("payments", "P10", reference="p1"),
+        "reference p1 of m1 names 2 payments",
+    ),
+    "one reference is refunded twice": (
+        change("refunds", "R3", reference="r1", payment_syssn="P1"),
+        "reference r1 of m1 names 2 refunds",
+    ),
+    "the wallet took money for nobody": (
+        add("trades", WalletTrade("X", "SUCCESS", 5, "HKD", 0)),
+        "the wallet took money for X, which is no order of ours",
+    ),
+    "the wallet took and gave back money of nobody": (
+        add("trades", WalletTrade("X", "TRADE_CLOSED", 5, "HKD", 5)),
+        "the wallet took money for X, which is no order of ours",
+    ),
+    "the wallet took money twice": (
+        add("trades", WalletTrade("P4", "SUCCESS", 250, "HKD", 0)),
+        "the wallet took money twice for P4",
+    ),
+    "the wallet took another currency": (
+        change("trades", "P4", currency="CNY"),
+        "the wallet took CNY for P4, its price is in HKD",
+    ),
+    "more went back than came": (
+        change("payments", "P9", refunded_minor=101),
+        "gave back 101 of 100",
+    ),
+    "the wallet took less than we wrote": (
+        change("trades", "P4", amount_minor=249),
+        "the wallet took 249 and gave back 0, we wrote 250 and 0",
+    ),
+    "the wallet knows nothing of what is paid": (
+        lose("trades", "P4"),
+        "the wallet took 0 and gave back 0, we wrote 250 and 0",
+    ),
+    "the wallet gave back more than we wrote": (
+        change("trades", "P1", refunded_minor=301),
+        "the wallet took 1000 and gave back 301, we wrote 1000 and 300",
+    ),
+    "the wallet holds what failed": (
+        change("trades", "P8", state="SUCCESS"),
+        "payment P8 (800228, FAILED): the wallet holds 600 of it",
+    ),
+    "the wallet holds what is closed": (
+        change("trades", "P5", state="TRADE_FINISHED"),
+        "payment P5 (800201, CLOSED): the wallet holds 1000 of it",
+    ),
+    "what never came went back": (
+        change("payments", "P5", refunded_minor=10),
+        "payment P5 (800201, CLOSED) is not paid and gave back 10",
+    ),
+}
+REFUND_LIES: Final = {
+    "one number gave money back twice": (
+        add("returns", WalletRefund("P1", "R1", "SUCCESS", 300)),
+        "the wallets gave money back twice under one number",
+    ),
+    "a refund of the wallet's is nobody's": (
+        add("returns", WalletRefund("P4", "X", "SUCCESS", 10)),
+        "the wallet gave 10 back as X, which is no refund of ours",
+    ),
+    "a refund that failed was done": (
+        change("returns", "R2", state="PROCESSING"),
+        "refund R2 is FAILED, and the wallet gave 200 back",
+    ),
+    "the wallet gave back another amount": (
+        change("returns", "R1", amount_minor=299),
+        "refund R1 is 300, the wallet gave 299 back",
+    ),
+    "the wallet gave it back of another order": (
+        change("returns", "R1", order="P4"),
+        "refund R1 is of payment P1, the wallet took it from P4",
+    ),
+    "a refund that is done was not": (
+        lose("returns", "R1"),
+        "refund R1 is done, and the wallet gave nothing back",
+    ),
+    "a refund that is done moved nothing": (
+        change("returns", "R1", state="FAIL"),
+        "refund R1 is done, and the wallet gave nothing back",
+    ),
+    "refunds do not sum to what went back": (
+        change("payments", "P1", refunded_minor=200),
+        "payment P1 says 200 went back, its refunds say 300",
+    ),
+    "a reversed payment was refunded": (
+        change("refunds", "R3", payment_syssn="P7"),
+        "payment P7 is reversed, and its refunds say that 100 went back",
+    ),
+    "a refund is of no payment": (
+        add("refunds", RefundRow("R9", "X", "r9", "FAILED", 10)),
+        "there are refunds of X, which is no payment",
+    ),
+    "a promise could not be kept": (
+        change("refunds", "R2", respcd="1272"),
+        "refund R2 was promised, and the wallet refused it as more than was left",
+    ),
+    "a promise found all gone": (
+        change("refunds", "R2", respcd="1125"),
+        "refund R2 was promised, and the wallet refused it as more than was left",
+    ),
+    "a reversal is of no payment": (
+        add("reversals", ReversalRow("V9", "X", "FAILED")),
+        "reversal V9 is of X, which is no payment",
+    ),
+    "a reversal is done, and the wallet holds the money": (
+        change("reversals", "V4", state="DONE"),
+        "reversal V4 is done, and payment P4 is not reversed",
+    ),
+    "a payment is reversed by nobody": (
+        change("reversals", "V1", state="FAILED"),
+        "payment P2 is reversed, and by no reversal",
+    ),
+    "a reversed payment keeps money": (
+        change("payments", "P2", refunded_minor=0),
+        "payment P2 is reversed, and gave back 0 only",
+    ),
+    "a reversal by refund gave back a part": (
+        change("returns", "V2", amount_minor=100),
+        "refund V2 is 400, the wallet gave 100 back",
+    ),
+}
+LEDGER_LIES: Final = {
+    "the ledger is too low": (
+        lose("entries", "P4 payment"),
+        "the ledger lacks payment P4 of 250 HKD from merchant:HKD:m1 to wallet:HKD:acc",
+    ),
+    "a refund is not in the ledger": (lose("entries", "R1 refund"), "the ledger lacks refund R1 of 300"),
+    "a reversal is not in the ledger": (
+        lose("entries", "V1 reversal"),
+        "the ledger lacks reversal V1 of 500",
+    ),
+    "the ledger is too high": (
+        add("entries", came("P8", 600, 4)[0]),
+        "the ledger holds payment P8 of 600 HKD from merchant:HKD:m1 to wallet:HKD:acc, and nothing caused it",
+    ),
+    "money moved for nobody": (add("entries", came("X", 5, 0)[0]), "payment X of 5 HKD"),
+    "money moved under a word that nobody knows": (
+        add("entries", EntryRow("P1", "gift", "wallet:HKD:acc", "merchant:HKD:m1", 5, "HKD")),
+        "the ledger holds gift P1 of 5 HKD",
+    ),
+    "money moved twice": (add("entries", came("P1", 1000, 6)[0]), "the ledger holds payment P1 2 times"),
+    "an entry has another amount": (
+        change("entries", "R1 refund", amount_minor=299),
+        "refund R1 of 299 HKD from wallet:HKD:acc to merchant:HKD:m1, it should be refund R1 of 300",
+    ),
+    "an entry goes the other way": (
+        change("entries", "R1 refund", debit="wallet:HKD:acc", credit="merchant:HKD:m1"),
+        "from merchant:HKD:m1 to wallet:HKD:acc, it should be refund R1",
+    ),
+    "an entry has another currency": (
+        change("entries", "P1 payment", currency="CNY"),
+        "payment P1 of 1000 CNY",
+    ),
+    "an entry is of another account": (
+        change("entries", "P1 payment", debit="wallet:HKD:other"),
+        "to wallet:HKD:other, it should be payment P1",
+    ),
+    "an entry is of another merchant": (
+        change("entries", "P1 payment", credit="merchant:HKD:m2"),
+        "from merchant:HKD:m2 to wallet:HKD:acc, it should be payment P1",
+    ),
+    "a fee is too high": (
+        change("entries", "P4 fee", amount_minor=3),
+        "the ledger's fee of payment P4 is",
+    ),
+    "a fee did not come back": (lose("entries", "V1 fee_back"), "the ledger's fee of payment P2 is"),
+    "a fee went elsewhere": (
+        change("entries", "P4 fee", credit="fee:HKD:other"),
+        "the ledger moves 2 of fee:HKD:other as a fee of P4",
+    ),
+    "a fee of nobody": (
+        add("entries", came("X", 5, 1)[1]),
+        "the ledger moves 1 of fee:HKD:acc as a fee of X",
+    ),
+    "stray money is still held": (
+        lose("entries", "S1 stray_out"),
+        "the ledger holds 1000 of stray money S1",
+    ),
+    "stray money that nobody knows": (
+        replace(BOOKS, ours=replace(OURS, sent_back=frozenset())),
+        "the ledger holds stray money S1, and nothing caused it",
+    ),
+    "another amount of stray money went back": (
+        change("returns", "S1", amount_minor=999),
+        "stray money S1 is 1000, the wallet sent 999 back",
+    ),
+    "stray money is not in the ledger": (
+        with_rows("entries", [row for row in OURS.entries if row.cause != "S1"]),
+        "stray money S1 is 0, the wallet sent 1000 back",
+    ),
+}
+LIES: Final = MONEY_LIES | REFUND_LIES | LEDGER_LIES
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_single_lie_is_named(lie: str) -> None:
+    books, words = LIES[lie]
+    found = mismatches(books)
+    assert any(words in sentence for sentence in found), found
+
+
+NO_LIES: Final = {
+    "the wallet still carries a refund out": change("returns", "R1", state="PROCESSING"),
+    "the wallet knows an order of nobody that was not paid": add(
+        "trades", WalletTrade("X", "NOTPAY", 5, "HKD", 0)
+    ),
+    "nothing was paid in another currency": change("trades", "P5", currency="CNY"),
+    "the wallet never knew what was undone": lose("trades", "P8"),
+    "two merchants use the same reference": replace(
+        change("payments", "P9", reference="p10"),
+        heard=change("heard", "P9 payment", reference="p10").heard,
+    ),
+    "one that failed leaves its reference to many": add(
+        "payments", payment("P11", "800108", "FAILED", 250, reference="twice")
+    ),
+    "a failed payment was reversed": change("payments", "P8", is_reversed=True),
+    "an expired payment was reversed": replace(
+        BOOKS,
+        ours=replace(
+            change("payments", "P6", is_reversed=True).ours,
+            reversals=[*OURS.reversals, ReversalRow("V9", "P6", "DONE")],
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_LIES)
+def test_what_may_well_be_is_no_mismatch(case: str) -> None:
+    assert mismatches(NO_LIES[case]) == []
+
+
+def test_many_lies_are_all_named() -> None:
+    books = replace(change("payments", "P5", state="PENDING"), heard=lose("heard", "P2 payment").heard)
+    books = replace(books, wallets=lose("trades", "P4").wallets)
+    words = ("P5 was never decided", "P2 is to be told", "payment P4 (800108, PAID): the wallet took 0")
+    found = mismatches(books)
+    assert all(any(each in sentence for sentence in found) for each in words), found
