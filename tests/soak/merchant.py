@@ -110,7 +110,10 @@ class Street:
         if status != 200:
             self.broken.append(f"{name} was answered with HTTP {status}")
             return None
-        members: Members = json.loads(body)
+        members = _members(body)
+        if members is None:
+            self.broken.append(f"{name} was answered with what is no answer: {body[:200]!r}")
+            return None
         expected = hashlib.md5(body + merchant.one.app.key.reveal().encode()).hexdigest().upper()
         # Before it could read the app's key, the gateway can sign nothing.
         if sign != expected and members["respcd"] != "1112":
@@ -171,3 +174,12 @@ class Street:
         if self._session is None:
             raise RuntimeError("a Street is entered before it is used")
         return self._session
+
+
+def _members(body: bytes) -> Members | None:
+    """The members of an answer, if it is one."""
+    try:
+        members = json.loads(body)
+    except ValueError:
+        return None
+    return members if isinstance(members, dict) and "respcd" in members else None
