@@ -100,7 +100,7 @@ class Soak:
                 snapshots.cancel()
             finally:
                 supervising.cancel()
-            return self._report(found)
+            return self._report([*found, *(f"the soak itself: {trouble}" for trouble in self._troubles)])
 
     @property
     def _is_over(self) -> bool:
@@ -316,8 +316,6 @@ class Soak:
         print(f"restarted   {dict(self._restarted)}")
         print(f"faults      {dict(sorted(self._faulty.hits.items()))}; {dict(self._other_faults)}")
         print(f"clock       {dict(self._jumps)}")
-        for trouble in self._troubles[:20]:
-            print(f"trouble     {trouble}")
         for sentence in found[:100]:
             print(f"MISMATCH    {sentence}")
         return Figures(sum(street.operations.values()), reaper.kills, faults, found)
