@@ -1,0 +1,65 @@
+"""A client for QFPay's /trade/v1 and for tael, which speaks the same. See the README for a first payment.
+
+Everything that a merchant's program needs is importable from here.
+"""
+
+from tael_client.aio import AsyncClient
+from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, Row, RowKind
+from tael_client.client import Client
+from tael_client.codes import MEANINGS, Meaning, meaning_of
+from tael_client.errors import (
+    AnswerNotProven,
+    BadSignature,
+    OutcomePending,
+    OutcomeUnknown,
+    PagesDoNotEnd,
+    Refused,
+    TaelClientError,
+    Undecided,
+    Unreachable,
+    Verdict,
+)
+from tael_client.moments import UTC8
+from tael_client.money import Money
+from tael_client.orders import Filters, PaymentOrder
+from tael_client.paytypes import PayType
+from tael_client.sending import Timeouts
+from tael_client.signing import Credentials, SignType
+from tael_client.waiting import Paid, Pending, Undone, Waited
+
+__all__ = [
+    "MEANINGS",
+    "UTC8",
+    "AnswerNotProven",
+    "AsyncClient",
+    "BadSignature",
+    "Client",
+    "Close",
+    "Credentials",
+    "Filters",
+    "Meaning",
+    "Money",
+    "OutcomePending",
+    "OutcomeUnknown",
+    "PagesDoNotEnd",
+    "Paid",
+    "PayType",
+    "Payment",
+    "PaymentOrder",
+    "Pending",
+    "QueryPage",
+    "Refund",
+    "Refused",
+    "Reversal",
+    "Row",
+    "RowKind",
+    "SignType",
+    "TaelClientError",
+    "Timeouts",
+    "Undecided",
+    "Undone",
+    "Unreachable",
+    "Verdict",
+    "Waited",
+    "meaning_of",
+]

@@ -1,0 +1,103 @@
+"""The five calls of /trade/v1 as parameters, under QFPay's names. Pure; nothing is sent from here.
+
+`mchid` and `at` are the merchant's id ("" if the appcode has only one) and the time that `txdtm` shall say.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from tael_client import reading
+from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal
+from tael_client.exchange import Call
+from tael_client.moments import wire_text
+from tael_client.money import Money
+from tael_client.orders import Filters, PaymentOrder, check_amount, check_number
+
+#: Larger pages are cut down to this many rows by the server.
+MOST_ROWS: Final = 100
+
+
+def payment(order: PaymentOrder, mchid: str, at: datetime) -> Call[Payment]:
+    params = {
+        **order.more,
+        "mchid": mchid,
+        "pay_type": order.pay_type.value,
+        "out_trade_no": order.reference,
+        "txdtm": wire_text(order.client_time or at),
+        "txamt": str(order.amount.amount_minor),
+        "txcurrcd": order.amount.currency,
+        "auth_code": order.auth_code,
+        "sub_openid": order.openid,
+        "product_name": order.product_name,
+        "valid_time": "" if order.valid_time_s is None else str(order.valid_time_s),
+        "udid": order.device,
+    }
+    echoed = {name: params[name] for name in ("pay_type", "out_trade_no", "txamt")}
+    if order.amount.currency:
+        echoed["txcurrcd"] = order.amount.currency
+    return Call("/trade/v1/payment", params, reading.payment, echoed)
+
+
+def refund(payment_syssn: str, reference: str, amount: Money, mchid: str, at: datetime) -> Call[Refund]:
+    check_number(payment_syssn)
+    check_number(reference)
+    check_amount(amount)
+    params = {
+        "mchid": mchid,
+        "syssn": payment_syssn,
+        "out_trade_no": reference,
+        "txamt": str(amount.amount_minor),
+        "txcurrcd": amount.currency,
+        "txdtm": wire_text(at),
+    }
+    echoed = {"orig_syssn": payment_syssn, "out_trade_no": reference, "txamt": params["txamt"]}
+    return Call("/trade/v1/refund", params, reading.refund, echoed)
+
+
+def close(syssn: str, reference: str, mchid: str, at: datetime) -> Call[Close]:
+    named = _named(syssn, reference)
+    params = {"mchid": mchid, "txdtm": wire_text(at), **named}
+    return Call("/trade/v1/close", params, reading.close, _echoed_names(named))
+
+
+def reversal(syssn: str, reference: str, amount: Money | None, mchid: str, at: datetime) -> Call[Reversal]:
+    """`amount`, if given, must be the payment's, else the server refuses."""
+    named = _named(syssn, reference)
+    params = {"mchid": mchid, "txdtm": wire_text(at), **named}
+    if amount is not None:
+        check_amount(amount)
+        params["txamt"] = str(amount.amount_minor)
+    return Call("/trade/v1/reversal", params, reading.reversal, _echoed_names(named))
+
+
+def _named(syssn: str, reference: str) -> dict[str, str]:
+    """The payment by one of its numbers or both; then they must agree."""
+    named = {name: number for name, number in (("syssn", syssn), ("out_trade_no", reference)) if number}
+    if not named:
+        raise ValueError("name the payment by its syssn, its reference or both")
+    for number in named.values():
+        check_number(number)
+    return named
+
+
+def _echoed_names(named: dict[str, str]) -> dict[str, str]:
+    """The answer has a syssn of its own and the payment's as `orig_syssn`."""
+    names = {"syssn": "orig_syssn", "out_trade_no": "out_trade_no"}
+    return {names[name]: number for name, number in named.items()}
+
+
+def query(filters: Filters, page: int, page_size: int, mchid: str) -> Call[QueryPage]:
+    if page < 1 or not 1 <= page_size <= MOST_ROWS:
+        raise ValueError(f"pages begin with 1, and have 1 to {MOST_ROWS} rows")
+    params = {
+        "mchid": mchid,
+        "syssn": ",".join(filters.syssns),
+        "out_trade_no": ",".join(filters.references),
+        "pay_type": ",".join(filters.pay_types),
+        "respcd": filters.respcd,
+        "start_time": "" if filters.since is None else wire_text(filters.since),
+        "end_time": "" if filters.until is None else wire_text(filters.until),
+        "page": str(page),
+        "page_size": str(page_size),
+    }
+    return Call("/trade/v1/query", params, reading.query_page, is_query=True)

@@ -1,0 +1,148 @@
+"""Members of an answer to typed values. Raises ValueError for an answer that lacks what it must have."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tael_client.answers import Close, Members, Payment, QueryPage, Refund, Reversal, Row, RowKind
+from tael_client.errors import Verdict
+from tael_client.moments import moment_or_none, read_moment
+from tael_client.money import Money
+
+DIGITS: Final = re.compile(r"[0-9]{1,40}")
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The members of a JSON object, each once. Raises ValueError."""
+    try:
+        members = json.loads(body.decode("utf-8"), object_pairs_hook=_each_once)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(members, dict):
+        raise ValueError("it is not a JSON object")
+    return members
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member comes twice")
+    return members
+
+
+def text(members: Members, name: str) -> str:
+    """The member as text, "" if it is absent. Servers write whole numbers with and without quotes."""
+    value = members.get(name)
+    if value is None:
+        return ""
+    if isinstance(value, str) or type(value) is int:
+        return str(value)
+    raise ValueError(f"{name} is neither text nor a whole number")
+
+
+def digits(members: Members, name: str) -> str:
+    value = text(members, name)
+    if not DIGITS.fullmatch(value):
+        raise ValueError(f"{name} is not a number")
+    return value
+
+
+def money(members: Members) -> Money:
+    """`txamt` in the currency that is named, "" where none is."""
+    return Money(int(digits(members, "txamt")), text(members, "txcurrcd"))
+
+
+def verdict(members: Members) -> Verdict:
+    return Verdict(
+        respcd=text(members, "respcd"),
+        respmsg=text(members, "respmsg"),
+        resperr=text(members, "resperr"),
+        reference=text(members, "out_trade_no"),
+        syssn=text(members, "syssn"),
+        orig_syssn=text(members, "orig_syssn"),
+    )
+
+
+def payment(members: Members) -> Payment:
+    qr_code = text(members, "qrcode") or text(members, "code_url")
+    return Payment(
+        syssn=digits(members, "syssn"),
+        reference=text(members, "out_trade_no"),
+        pay_type=text(members, "pay_type"),
+        amount=money(members),
+        server_time=read_moment(text(members, "sysdtm")),
+        client_time=moment_or_none(text(members, "txdtm")),
+        payer_ref=text(members, "cardcd"),
+        pay_url=text(members, "pay_url") or qr_code,
+        qr_code=qr_code,
+        bridge_params=_bridge_params(members.get("pay_params")),
+        members=members,
+    )
+
+
+def _bridge_params(value: object) -> Mapping[str, str]:
+    if not value:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError("pay_params is not an object")
+    return {name: text(value, name) for name in value}
+
+
+def refund(members: Members) -> Refund:
+    return Refund(
+        syssn=digits(members, "syssn"),
+        payment_syssn=text(members, "orig_syssn"),
+        reference=text(members, "out_trade_no"),
+        amount=money(members),
+        server_time=read_moment(text(members, "sysdtm")),
+        members=members,
+    )
+
+
+def close(members: Members) -> Close:
+    return Close(**_undoing(members))
+
+
+def reversal(members: Members) -> Reversal:
+    return Reversal(**_undoing(members))
+
+
+def _undoing(members: Members) -> dict[str, Any]:
+    return {
+        "syssn": digits(members, "syssn"),
+        "payment_syssn": text(members, "orig_syssn"),
+        "reference": text(members, "out_trade_no"),
+        "server_time": read_moment(text(members, "sysdtm")),
+        "members": members,
+    }
+
+
+def query_page(members: Members) -> QueryPage:
+    rows = members.get("data")
+    if not isinstance(rows, list):
+        raise ValueError("data is not a list")
+    return QueryPage(
+        rows=tuple(map(row, rows)),
+        page=int(digits(members, "page")),
+        page_size=int(digits(members, "page_size")),
+    )
+
+
+def row(members: object) -> Row:
+    if not isinstance(members, dict):
+        raise ValueError("a row is not an object")
+    kind = text(members, "order_type")
+    return Row(
+        kind=RowKind(kind) if kind in ("payment", "refund") else RowKind.OTHER,
+        syssn=digits(members, "syssn"),
+        reference=text(members, "out_trade_no"),
+        pay_type=text(members, "pay_type"),
+        amount=money(members),
+        respcd=digits(members, "respcd"),
+        text=text(members, "errmsg"),
+        cancel=text(members, "cancel") or "0",
+        server_time=read_moment(text(members, "sysdtm")),
+        client_time=moment_or_none(text(members, "txdtm")),
+        members=members,
+    )

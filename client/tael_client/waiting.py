@@ -1,0 +1,278 @@
+"""Opening a payment and waiting until it is decided: paid, refused, undone, or still nobody knows.
+
+Every 5 s a query asks for the row. Where no answer to the opening came and no row is there, the very same request is
+sent again, never another reference. Only a row, or an answer of 0000, decides; what nothing decided stays Pending.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from tael_client.answers import Close, Payment, Reversal, Row, RowKind
+from tael_client.calls import MOST_ROWS
+from tael_client.codes import OUT_OF_SERVICE, Meaning
+from tael_client.core import Core
+from tael_client.errors import OutcomePending, OutcomeUnknown, Refused, TaelClientError, Unreachable, Verdict
+from tael_client.exchange import Call, exchange
+from tael_client.moments import month_of_number
+from tael_client.money import Money
+from tael_client.orders import Filters, PaymentOrder
+from tael_client.paytypes import BARCODES
+from tael_client.steps import Script, clock_s, rested
+
+#: Seconds between two questions, as the API's documentation says.
+QUERY_REST_S: Final = 5.0
+#: How long an undoing that is under way is asked again. WeChat takes no reversal in a payment's first 15 s.
+UNDO_LIMIT_S: Final = 60.0
+#: How long to wait for a payer, by default: a cashier gives up after two minutes.
+DEADLINE_S: Final = 120.0
+
+#: What to do with a payment that nobody decided in time: leave it, reverse a barcode's, or close an online one.
+OnDeadline: TypeAlias = Literal["leave", "reverse", "close"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paid:
+    """The money is there."""
+
+    reference: str
+    syssn: str
+    amount: Money
+    payer_ref: str  #: by the wallet's id; "" where only a row told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """Nobody knows yet, and it may still be paid. Query on, or undo it; never take it for failed."""
+
+    reference: str
+    syssn: str  #: "" if no server ever named one
+    reason: str  #: what was heard last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone:
+    """Closed, reversed or given back. `by` is the answer of our own undoing, None if somebody else did it."""
+
+    reference: str
+    syssn: str
+    by: Close | Reversal | None
+
+
+Waited: TypeAlias = Paid | Pending | Undone
+OnOpened: TypeAlias = Callable[[Payment], object]
+
+
+@dataclass(slots=True)
+class Watch:
+    """What is known of the payment that we wait for."""
+
+    reference: str
+    pay_type: str
+    amount: Money
+    syssn: str = ""
+    is_lost: bool = False  #: it was sent, and no answer tells whether it was taken
+    opened: Payment | None = None
+    refused: Refused | None = None  #: the answer to a repeat, which says nothing of the sending before it
+    reason: str = ""
+
+    @property
+    def is_barcode(self) -> bool:
+        return self.pay_type in BARCODES
+
+    def pending(self) -> Pending:
+        return Pending(reference=self.reference, syssn=self.syssn, reason=self.reason)
+
+    def paid(self, payer_ref: str = "") -> Paid:
+        return Paid(reference=self.reference, syssn=self.syssn, amount=self.amount, payer_ref=payer_ref)
+
+    def undone(self, by: Close | Reversal | None) -> Undone:
+        return Undone(reference=self.reference, syssn=self.syssn, by=by)
+
+
+def check_deadline(deadline_s: float, on_deadline: OnDeadline, is_barcode: bool) -> None:
+    """Raises ValueError."""
+    if not (math.isfinite(deadline_s) and deadline_s >= 0):
+        raise ValueError("deadline_s must be a number of seconds")
+    if on_deadline not in ("leave", "close" if not is_barcode else "reverse"):
+        raise ValueError(
+            f"on_deadline={on_deadline!r} does not fit: a barcode is reversed, an online order closed"
+        )
+
+
+def pay_and_wait(
+    core: Core, order: PaymentOrder, deadline_s: float, on_deadline: OnDeadline, on_opened: OnOpened | None
+) -> Script[Waited]:
+    """Raises Refused and Unreachable; everything that is not known comes back as Pending."""
+    check_deadline(deadline_s, on_deadline, order.is_barcode)
+    if on_opened is None and not order.is_barcode:
+        raise ValueError("an online order needs on_opened: somebody has to show the payer what to open")
+    watch = Watch(order.reference, order.pay_type.value, order.amount)
+    opening = Opening(core.payment_call(order), on_opened)
+    until_s = (yield from clock_s()) + deadline_s
+    decided = yield from _open(core, opening, watch, is_first=True)
+    return decided or (yield from _follow(core, watch, until_s, on_deadline, opening))
+
+
+def wait(core: Core, payment: Payment, deadline_s: float, on_deadline: OnDeadline) -> Script[Waited]:
+    """As `pay_and_wait`, for a payment that is opened."""
+    watch = Watch(payment.reference, payment.pay_type, payment.amount, payment.syssn, opened=payment)
+    check_deadline(deadline_s, on_deadline, watch.is_barcode)
+    until_s = (yield from clock_s()) + deadline_s
+    return (yield from _follow(core, watch, until_s, on_deadline, None))
+
+
+# ---- opening -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The request that opens the payment, the same each time, and who is told once it is open."""
+
+    call: Call[Payment]
+    on_opened: OnOpened | None
+
+
+def _open(core: Core, opening: Opening, watch: Watch, is_first: bool) -> Script[Waited | None]:
+    """Send the opening; Paid if that decides it. A refusal is raised only while no earlier sending is in doubt."""
+    try:
+        payment = yield from exchange(opening.call, core.rules)
+    except OutcomePending as pending:
+        watch.syssn, watch.reason, watch.is_lost = pending.syssn, str(pending), False
+        return None
+    except OutcomeUnknown as unknown:
+        watch.reason, watch.is_lost = str(unknown), True
+        return None
+    except Unreachable as error:
+        if is_first:
+            raise
+        watch.reason = str(error)
+        return None
+    except Refused as refused:
+        if is_first and refused.respcd != OUT_OF_SERVICE:
+            raise
+        watch.reason, watch.is_lost = str(refused), True
+        watch.refused = refused if refused.is_final else None
+        return None
+    watch.opened, watch.syssn, watch.reason, watch.is_lost = payment, payment.syssn, "", False
+    if payment.is_paid:
+        return watch.paid(payment.payer_ref)
+    if opening.on_opened is not None:
+        opening.on_opened(payment)
+    return None
+
+
+def _is_to_send_again(watch: Watch, seen: "Seen") -> bool:
+    """An online order needs what the payer opens, and a repeat gives it; a barcode is sent again if it is nowhere."""
+    if watch.opened is not None:
+        return False
+    return not watch.is_barcode or (watch.is_lost and seen.is_nowhere)
+
+
+# ---- following ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one look at the server's books gave: a row, the proof that there is none, or nothing."""
+
+    row: Row | None = None
+    is_nowhere: bool = False
+
+
+def _follow(
+    core: Core, watch: Watch, until_s: float, on_deadline: OnDeadline, opening: Opening | None
+) -> Script[Waited]:
+    while (left_s := until_s - (yield from clock_s())) > 0:
+        yield from rested(min(QUERY_REST_S, left_s))
+        seen = yield from _look(core, watch)
+        decided = None if seen.row is None else decision(seen.row, watch)
+        if decided is not None:
+            return decided
+        if seen.is_nowhere and watch.refused is not None:
+            raise watch.refused
+        is_in_time = (yield from clock_s()) < until_s
+        if opening is not None and is_in_time and _is_to_send_again(watch, seen):
+            decided = yield from _open(core, opening, watch, is_first=False)
+            if decided is not None:
+                return decided
+    if on_deadline == "leave":
+        return watch.pending()
+    return (yield from _undo(core, watch))
+
+
+def _look(core: Core, watch: Watch) -> Script[Seen]:
+    """The payment's newest row. What goes wrong with a query is only no news."""
+    try:
+        page = yield from core.query(_filters_of(watch), 1, MOST_ROWS)
+    except TaelClientError as error:
+        watch.reason = str(error)
+        return Seen()
+    rows = [row for row in page.rows if _is_ours(row, watch)]
+    if not rows:
+        return Seen(is_nowhere=True)
+    watch.syssn = rows[0].syssn
+    watch.reason = f"{rows[0].respcd} {rows[0].text}".rstrip()
+    return Seen(rows[0])
+
+
+def _filters_of(watch: Watch) -> Filters:
+    """By the server's number if it is known, within the number's month: some servers look nowhere else."""
+    if not watch.syssn:
+        return Filters(references=[watch.reference])
+    month = month_of_number(watch.syssn) or (None, None)
+    return Filters(syssns=[watch.syssn], since=month[0], until=month[1])
+
+
+def _is_ours(row: Row, watch: Watch) -> bool:
+    """Not a refund under the same reference, nor an older payment that had this reference by mistake."""
+    found = (row.kind, row.reference, row.pay_type, row.amount.amount_minor)
+    return found == (RowKind.PAYMENT, watch.reference, watch.pay_type, watch.amount.amount_minor)
+
+
+def decision(row: Row, watch: Watch) -> Waited | None:
+    """What the row decides, None if it decides nothing. Raises Refused for a payment that failed."""
+    if row.is_paid:
+        return watch.paid()
+    if row.is_undone:
+        return watch.undone(None)
+    if row.meaning in (Meaning.FINAL, Meaning.RETRY):
+        raise Refused(Verdict(row.respcd, resperr=row.text, reference=row.reference, syssn=row.syssn))
+    return None
+
+
+# ---- undoing -----------------------------------------------------------------------------------------------
+
+
+def _undo(core: Core, watch: Watch) -> Script[Waited]:
+    """Reverse a barcode payment or close an online one, asking again while that is under way."""
+    call = _undoing_call(core, watch)
+    until_s = (yield from clock_s()) + UNDO_LIMIT_S
+    while True:
+        try:
+            return watch.undone((yield from exchange(call, core.rules)))
+        except Refused as refused:
+            watch.reason = str(refused)
+            if refused.is_final:
+                return (yield from _after_refused_undoing(core, watch))
+        except TaelClientError as error:
+            watch.reason = str(error)
+        if (yield from clock_s()) >= until_s:
+            return watch.pending()
+        yield from rested(QUERY_REST_S)
+
+
+def _undoing_call(core: Core, watch: Watch) -> Call[Close | Reversal]:
+    if watch.is_barcode:
+        return core.reversal_call(watch.syssn, watch.reference, watch.amount)
+    return core.close_call(watch.syssn, watch.reference)
+
+
+def _after_refused_undoing(core: Core, watch: Watch) -> Script[Waited]:
+    """It cannot be undone: a payer was faster, or it failed or was undone already. The row knows."""
+    why = watch.reason
+    seen = yield from _look(core, watch)
+    decided = None if seen.row is None else decision(seen.row, watch)
+    watch.reason = why
+    return decided or watch.pending()

@@ -1,0 +1,448 @@
+"""What each call sends, what its answer becomes, and what it raises instead."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import httpx
+import pytest
+from tael_client import (
+    AnswerNotProven,
+    BadSignature,
+    Filters,
+    Money,
+    OutcomePending,
+    OutcomeUnknown,
+    PaymentOrder,
+    Refused,
+    RowKind,
+    TaelClientError,
+    Timeouts,
+    Undecided,
+    Unreachable,
+)
+
+from tests.client.world import (
+    MCHID,
+    NOW,
+    SYSSN,
+    UTC8,
+    Members,
+    Shop,
+    barcode_answer,
+    barcode_order,
+    online_answer,
+    online_order,
+    page,
+    row,
+    signed,
+    undoing_answer,
+    unsigned,
+    verdict,
+)
+
+REFUND = (SYSSN, "98654216", Money(10))
+REFUND_ANSWER = {
+    "resperr": "",
+    "txdtm": "2017-09-06 15:09:08",
+    "txamt": "10",
+    "respmsg": "ok",
+    "out_trade_no": "98654216",
+    "syssn": "201709060901990042326683",
+    "respcd": "0000",
+    "sysdtm": "2017-09-06 15:09:09",
+    "orig_syssn": SYSSN,
+}
+#: Each call that moves money or an order, with its arguments and an answer.
+ACTS: list[tuple[str, tuple[Any, ...], Members, Members]] = [
+    ("payment", (barcode_order(),), {}, barcode_answer()),
+    ("refund", REFUND, {}, REFUND_ANSWER),
+    ("close", (), {"syssn": SYSSN}, undoing_answer()),
+    ("reversal", (), {"syssn": SYSSN}, undoing_answer()),
+]
+
+
+def wrong_key(members: Members) -> httpx.Response:
+    return signed(members, key="another")
+
+
+def flipped(members: Members) -> httpx.Response:
+    """The right signature over bytes of which one was changed on the way."""
+    answer = signed(members)
+    body = answer.content.replace(b'"syssn": "2017', b'"syssn": "2018')
+    return httpx.Response(200, headers={"X-QF-SIGN": answer.headers["X-QF-SIGN"]}, content=body)
+
+
+# ---- answers -----------------------------------------------------------------------------------------------
+
+
+def test_a_barcode_payment_of_the_example_is_paid(shop: Shop) -> None:
+    shop.server.will(signed(barcode_answer()))
+    payment = shop.do("payment", barcode_order())
+
+    assert (payment.syssn, payment.reference, payment.pay_type) == (SYSSN, "57003579", "800208")
+    assert payment.amount == Money(10, "HKD")
+    assert payment.server_time == datetime(2017, 9, 6, 14, 56, 43, tzinfo=UTC8)
+    assert payment.client_time == payment.server_time
+    assert payment.payer_ref == "oKeGJuIhEWuWZQPdXFBkXdgr5nLc"
+    assert payment.is_paid
+    assert payment.members["code_url"] == ""
+
+
+@pytest.mark.parametrize(
+    ("order", "members", "expected"),
+    [
+        (
+            PaymentOrder.alipay_web("57003579", Money(10)),
+            {"pay_type": "800151", "pay_url": "https://mapi.alipay.example/x", "qrcode": ""},
+            ("https://mapi.alipay.example/x", "", {}),
+        ),
+        (
+            online_order(),
+            {"pay_type": "800201", "qrcode": "weixin://wxpay/bizpayurl?pr=1"},
+            ("weixin://wxpay/bizpayurl?pr=1", "weixin://wxpay/bizpayurl?pr=1", {}),
+        ),
+        (
+            PaymentOrder.wechat_in_app("57003579", Money(10), "oX"),
+            {"pay_type": "800207", "pay_params": {"appId": "wx1", "timeStamp": 5}, "qrcode": ""},
+            ("", "", {"appId": "wx1", "timeStamp": "5"}),
+        ),
+    ],
+    ids=["alipay", "wechat qr", "in app"],
+)
+def test_an_online_payment_is_created_not_paid_and_says_what_the_payer_opens(
+    shop: Shop, order: PaymentOrder, members: Members, expected: tuple[str, str, Members]
+) -> None:
+    shop.server.will(signed(online_answer() | members))
+    payment = shop.do("payment", order)
+
+    assert not payment.is_paid
+    assert (payment.pay_url, payment.qr_code, payment.bridge_params) == expected
+
+
+def test_a_refund_names_the_payment_and_has_a_number_of_its_own(shop: Shop) -> None:
+    shop.server.will(signed(REFUND_ANSWER))
+    refund = shop.do("refund", *REFUND)
+
+    assert shop.server.asked[0].params == {
+        "mchid": MCHID,
+        "syssn": SYSSN,
+        "out_trade_no": "98654216",
+        "txamt": "10",
+        "txdtm": "2017-09-06 14:56:43",
+    }
+    assert (refund.payment_syssn, refund.syssn) == (SYSSN, "201709060901990042326683")
+    assert (refund.reference, refund.amount.amount_minor) == ("98654216", 10)
+
+
+@pytest.mark.parametrize("name", ["close", "reversal"])
+def test_an_undoing_names_the_payment_by_one_of_its_numbers_or_both(shop: Shop, name: str) -> None:
+    shop.server.will(signed(undoing_answer()), signed(undoing_answer()), signed(undoing_answer()))
+    shop.do(name, syssn=SYSSN)
+    shop.do(name, reference="57003579")
+    undone = shop.do(name, syssn=SYSSN, reference="57003579")
+
+    sent = [set(asked.params) & {"syssn", "out_trade_no"} for asked in shop.server.asked]
+    assert sent == [{"syssn"}, {"out_trade_no"}, {"syssn", "out_trade_no"}]
+    assert (undone.payment_syssn, undone.syssn) == (SYSSN, "201709060902990042326548")
+    with pytest.raises(ValueError, match="name the payment"):
+        shop.do(name)
+
+
+def test_a_reversal_may_name_the_amount(shop: Shop) -> None:
+    shop.server.will(signed(undoing_answer()))
+    shop.do("reversal", syssn=SYSSN, amount=Money(10))
+    assert shop.server.asked[0].params["txamt"] == "10"
+
+
+def test_a_query_sends_what_is_asked_for_and_gives_typed_rows(shop: Shop) -> None:
+    refund = row(order_type="refund", syssn="201709060901990042326683")
+    shop.server.will(signed(page(row("1145"), refund, row(cancel="1"), row(cancel="2"), row())))
+    filters = Filters(
+        syssns=["1", "2"],
+        references=["a", "b"],
+        pay_types=["800201", "800208"],
+        respcd="0000",
+        since=NOW,
+        until=NOW,
+    )
+    got = shop.do("query", filters, page=2, page_size=20)
+
+    assert shop.server.asked[0].params == {
+        "mchid": MCHID,
+        "syssn": "1,2",
+        "out_trade_no": "a,b",
+        "pay_type": "800201,800208",
+        "respcd": "0000",
+        "start_time": "2017-09-06 14:56:43",
+        "end_time": "2017-09-06 14:56:43",
+        "page": "2",
+        "page_size": "20",
+    }
+    assert [each.kind for each in got.rows[:2]] == [RowKind.PAYMENT, RowKind.REFUND]
+    assert [each.is_paid for each in got.rows] == [False, False, False, False, True]
+    assert [each.is_undone for each in got.rows] == [False, False, True, True, False]
+    assert got.rows[0].amount == Money(10)
+    assert got.rows[0].server_time == NOW
+
+
+def test_members_that_nobody_knows_are_kept_and_whole_numbers_need_no_quotes(shop: Shop) -> None:
+    members = barcode_answer() | {"chnlsn": "4200", "txamt": 10, "syssn": int(SYSSN)}
+    shop.server.will(signed(members))
+    payment = shop.do("payment", barcode_order())
+    assert (payment.syssn, payment.amount.amount_minor) == (SYSSN, 10)
+    assert payment.members["chnlsn"] == "4200"
+
+
+# ---- what is not an answer ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs", "answer"), ACTS, ids=[act[0] for act in ACTS])
+@pytest.mark.parametrize(
+    ("respcd", "error", "is_final"),
+    [
+        ("1145", OutcomePending, None),
+        ("2999", OutcomePending, None),
+        ("1143", OutcomePending, None),
+        ("1131", OutcomeUnknown, None),
+        ("9999", OutcomeUnknown, None),
+        ("1201", Refused, True),
+        ("1124", Refused, True),
+        ("1111", Refused, False),
+        ("1269", Refused, False),
+    ],
+)
+def test_a_call_returns_only_what_is_done_and_raises_by_the_meaning_of_the_code(
+    shop: Shop,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: Members,
+    answer: Members,
+    respcd: str,
+    error: type[TaelClientError],
+    is_final: bool | None,
+) -> None:
+    shop.server.will(signed(answer | {"respcd": respcd, "respmsg": "why", "resperr": "原因"}))
+    with pytest.raises(error) as raised:
+        shop.do(name, *args, **kwargs)
+
+    assert type(raised.value) is error
+    assert raised.value.respcd == respcd  # type: ignore[attr-defined]
+    assert isinstance(raised.value, Undecided) == (error is not Refused)
+    if isinstance(raised.value, Refused | OutcomePending):
+        assert (raised.value.respmsg, raised.value.resperr) == ("why", "原因")
+        assert raised.value.syssn == answer["syssn"]
+        assert raised.value.reference == answer["out_trade_no"]
+    if isinstance(raised.value, Refused):
+        assert raised.value.is_final is is_final
+    assert len(shop.server.asked) == 1
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs", "answer"), ACTS, ids=[act[0] for act in ACTS])
+@pytest.mark.parametrize("spoil", [wrong_key, flipped, unsigned])
+def test_an_answer_that_is_not_proven_is_not_believed(
+    shop: Shop, name: str, args: tuple[Any, ...], kwargs: Members, answer: Members, spoil: Any
+) -> None:
+    shop.server.will(spoil(answer))
+    with pytest.raises(AnswerNotProven) as raised:
+        shop.do(name, *args, **kwargs)
+    assert isinstance(raised.value, Undecided)
+    assert isinstance(raised.value, BadSignature)
+    assert len(shop.server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "kwargs", "members"),
+    [
+        ("payment", (barcode_order(),), {}, barcode_answer(out_trade_no="57003580")),
+        ("payment", (barcode_order(),), {}, barcode_answer(txamt="11")),
+        ("payment", (barcode_order(),), {}, barcode_answer(pay_type="800108")),
+        (
+            "payment",
+            (PaymentOrder.wechat_qr("57003579", Money(10, "CNY")),),
+            {},
+            online_answer(txcurrcd="HKD"),
+        ),
+        ("refund", REFUND, {}, REFUND_ANSWER | {"orig_syssn": "201709060902990042326400"}),
+        ("refund", REFUND, {}, REFUND_ANSWER | {"txamt": "1"}),
+        ("close", (), {"reference": "1"}, undoing_answer()),
+        ("reversal", (), {"syssn": "1"}, undoing_answer()),
+    ],
+)
+def test_a_signed_answer_to_another_request_is_not_believed(
+    shop: Shop, name: str, args: tuple[Any, ...], kwargs: Members, members: Members
+) -> None:
+    shop.server.will(signed(members))
+    with pytest.raises(AnswerNotProven, match="about another"):
+        shop.do(name, *args, **kwargs)
+
+
+@pytest.mark.parametrize("respcd", ["1103", "1108"])
+def test_a_refusal_from_before_the_signature_was_checked_may_be_unsigned(shop: Shop, respcd: str) -> None:
+    shop.server.will(unsigned(verdict(respcd), status=404))
+    with pytest.raises(Refused) as raised:
+        shop.do("payment", barcode_order())
+    assert raised.value.is_final
+
+
+@pytest.mark.parametrize("respcd", ["0000", "1145", "1104", "1142", "1201"])
+def test_no_other_word_is_believed_unsigned(shop: Shop, respcd: str) -> None:
+    shop.server.will(unsigned(barcode_answer(respcd)))
+    with pytest.raises(AnswerNotProven, match="not signed"):
+        shop.do("payment", barcode_order())
+
+
+def test_a_server_that_does_not_sign_is_believed_if_that_is_said_but_a_wrong_signature_never(
+    shop: Shop,
+) -> None:
+    shop.server.will(unsigned(barcode_answer()), wrong_key(barcode_answer()))
+    lenient = {"signed_answers": False}
+    assert shop.do("payment", barcode_order(), client=lenient).is_paid
+    with pytest.raises(AnswerNotProven, match="wrong"):
+        shop.do("payment", barcode_order(), client=lenient)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(502, content=b"<html>Bad Gateway"),
+        httpx.Response(200, content=b""),
+        httpx.Response(302, headers={"Location": "https://elsewhere.example/"}),
+        signed("[]"),
+        signed("{}"),
+        signed('{"respcd": "0000", "respcd": "1201"}'),
+        signed("[" * 50_000),
+        signed({"respcd": "0000"}),
+        signed(barcode_answer(sysdtm="yesterday")),
+        signed(barcode_answer(syssn="none")),
+        signed(barcode_answer() | {"txamt": 10.0}),
+        signed(barcode_answer() | {"pay_params": [1]}),
+        signed(barcode_answer(), status=500),
+        signed(json.dumps(barcode_answer()) + " " * (4 * 1024 * 1024)),
+    ],
+    ids=lambda answer: f"{answer.status_code} {answer.content[:40]!r}",
+)
+def test_an_answer_that_cannot_be_read_leaves_the_outcome_unknown(shop: Shop, answer: httpx.Response) -> None:
+    shop.server.will(answer)
+    with pytest.raises(OutcomeUnknown) as raised:
+        shop.do("payment", barcode_order())
+    assert raised.value.respcd == ""
+    assert shop.server.calls == ["payment"]
+
+
+# ---- repeats -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs", "answer"), ACTS, ids=[act[0] for act in ACTS])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ReadTimeout("late"),
+        httpx.WriteError("cut"),
+        httpx.ReadError("cut"),
+        httpx.RemoteProtocolError("?"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_what_may_have_been_sent_is_not_sent_again_unasked(
+    shop: Shop, name: str, args: tuple[Any, ...], kwargs: Members, answer: Members, failure: Exception
+) -> None:
+    shop.server.will(failure)
+    with pytest.raises(OutcomeUnknown):
+        shop.do(name, *args, **kwargs)
+    assert shop.server.calls == [name]
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs", "answer"), ACTS, ids=[act[0] for act in ACTS])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ConnectError("nobody there"),
+        httpx.ConnectTimeout("nobody there"),
+        unsigned(verdict("1112"), status=429),
+        signed(verdict("1112")),
+    ],
+    ids=lambda failure: str(failure),
+)
+def test_what_was_not_done_is_sent_again_with_the_very_same_bytes(
+    shop: Shop, name: str, args: tuple[Any, ...], kwargs: Members, answer: Members, failure: Any
+) -> None:
+    shop.server.will(failure, failure, signed(answer))
+    assert shop.do(name, *args, **kwargs).syssn == answer["syssn"]
+
+    first, *others = shop.server.asked
+    assert len(others) == 2
+    assert {(asked.body, asked.headers["X-QF-SIGN"]) for asked in others} == {
+        (first.body, first.headers["X-QF-SIGN"])
+    }
+    assert shop.clock.rests == [0.5, 2.0]
+
+
+def test_repeats_are_bounded_and_nothing_sent_is_told_as_unreachable(shop: Shop) -> None:
+    shop.server.will(*[httpx.ConnectError("no")] * 3)
+    with pytest.raises(Unreachable):
+        shop.do("payment", barcode_order())
+    assert shop.server.is_through
+
+    shop.server.will(httpx.ConnectError("no"))
+    with pytest.raises(Unreachable):
+        shop.do("payment", barcode_order(), client={"attempts": 1})
+
+
+def test_unreachable_after_a_1112_is_told_as_that_1112(shop: Shop) -> None:
+    shop.server.will(signed(verdict("1112")), *[httpx.ConnectError("no")] * 2)
+    with pytest.raises(Refused) as raised:
+        shop.do("payment", barcode_order())
+    assert (raised.value.respcd, raised.value.is_final) == ("1112", False)
+
+
+@pytest.mark.parametrize("respcd", ["1102", "1251", "1260"])
+def test_already_there_after_a_1112_may_be_ourselves(shop: Shop, respcd: str) -> None:
+    shop.server.will(signed(verdict("1112")), signed(verdict(respcd)))
+    with pytest.raises(OutcomeUnknown) as raised:
+        shop.do("payment", barcode_order())
+    assert raised.value.respcd == respcd
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ReadTimeout("late"),
+        httpx.ConnectError("no"),
+        httpx.Response(502, content=b"<html>"),
+        signed(verdict("1112")),
+        wrong_key(page()),
+    ],
+    ids=str,
+)
+def test_a_query_is_sent_again_whatever_went_wrong_and_three_times_at_most(shop: Shop, failure: Any) -> None:
+    shop.server.will(failure, failure, signed(page(row())))
+    assert len(shop.do("query").rows) == 1
+
+    shop.server.will(failure, failure, failure)
+    with pytest.raises(TaelClientError):
+        shop.do("query")
+    assert shop.server.is_through
+
+
+def test_a_query_that_is_refused_for_good_is_not_sent_again(shop: Shop) -> None:
+    shop.server.will(signed(verdict("1104")))
+    with pytest.raises(Refused):
+        shop.do("query")
+    assert shop.server.calls == ["query"]
+
+
+@pytest.mark.parametrize("base_url", ["", "pay.example", "ftp://pay.example", "https://pay.example?x=1"])
+def test_a_base_url_that_is_none_is_refused(shop: Shop, base_url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        shop.do("query", client={"base_url": base_url})
+
+
+def test_the_limits_of_time_are_those_that_were_set(shop: Shop) -> None:
+    shop.server.will(signed(page()), signed(page()))
+    shop.do("query")
+    shop.do("query", client={"timeouts": Timeouts(connect_s=1.5, read_s=300)})
+    assert [asked.timeouts for asked in shop.server.asked] == [
+        {"connect": 5.0, "read": 60.0, "write": 60.0, "pool": 5.0},
+        {"connect": 1.5, "read": 300, "write": 300, "pool": 1.5},
+    ]

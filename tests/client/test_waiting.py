@@ -1,0 +1,308 @@
+"""Opening and waiting: every 5 s a query, the same request again where it got lost, and never a guess."""
+
+from typing import Any
+
+import httpx
+import pytest
+from tael_client import Money, OutcomePending, Paid, Payment, Pending, Refused, Undone, Unreachable
+from tael_client.answers import Close, Reversal
+
+from tests.client.world import (
+    SYSSN,
+    Shop,
+    barcode_answer,
+    barcode_order,
+    online_answer,
+    online_order,
+    page,
+    row,
+    signed,
+    undoing_answer,
+    unsigned,
+    verdict,
+)
+
+TYPING = signed(barcode_answer("1145"))
+LOST = httpx.ReadTimeout("late")
+NOT_THERE = signed(page())
+UNDECIDED = signed(page(row("1145")))
+PAID_ROW = signed(page(row()))
+ONLINE = {"pay_type": "800201"}
+
+
+def same_bytes(shop: Shop, call: str) -> bool:
+    return len({asked.body for asked in shop.server.asked if asked.call == call}) == 1
+
+
+# ---- in a shop ---------------------------------------------------------------------------------------------
+
+
+def test_a_payment_that_is_paid_at_once_is_not_waited_for(shop: Shop) -> None:
+    shop.server.will(signed(barcode_answer()))
+    assert shop.do("pay_and_wait", barcode_order()) == Paid(
+        reference="57003579", syssn=SYSSN, amount=Money(10), payer_ref="oKeGJuIhEWuWZQPdXFBkXdgr5nLc"
+    )
+    assert shop.clock.rests == []
+
+
+def test_after_1145_a_query_asks_every_5_seconds_until_it_is_paid(shop: Shop) -> None:
+    shop.server.will(TYPING, UNDECIDED, UNDECIDED, PAID_ROW)
+    paid = shop.do("pay_and_wait", barcode_order())
+
+    assert isinstance(paid, Paid)
+    assert (paid.syssn, paid.amount) == (SYSSN, Money(10))
+    assert shop.server.calls == ["payment", "query", "query", "query"]
+    assert shop.clock.rests == [5.0, 5.0, 5.0]
+    assert shop.server.asked[1].params["syssn"] == SYSSN
+    assert shop.server.asked[1].params["start_time"] == "2017-09-01 00:00:00"
+    assert shop.server.asked[1].params["end_time"] == "2017-09-30 23:59:59"
+
+
+def test_what_is_pending_at_the_deadline_is_returned_as_pending(shop: Shop) -> None:
+    shop.server.will(TYPING, UNDECIDED, UNDECIDED, UNDECIDED)
+    pending = shop.do("pay_and_wait", barcode_order(), deadline_s=12)
+
+    assert isinstance(pending, Pending)
+    assert (pending.reference, pending.syssn) == ("57003579", SYSSN)
+    assert "1145" in pending.reason
+    assert shop.clock.rests == [5.0, 5.0, 2.0]
+
+
+@pytest.mark.parametrize("respcd", ["1131", "9999", "1143", "2010"])
+def test_a_row_that_says_nothing_certain_decides_nothing(shop: Shop, respcd: str) -> None:
+    shop.server.will(TYPING, signed(page(row(respcd))))
+    assert isinstance(shop.do("pay_and_wait", barcode_order(), deadline_s=5), Pending)
+
+
+@pytest.mark.parametrize(("respcd", "is_final"), [("2005", True), ("1147", True), ("1111", False)])
+def test_a_row_that_failed_is_a_refusal(shop: Shop, respcd: str, is_final: bool) -> None:
+    shop.server.will(TYPING, signed(page(row(respcd, errmsg="消费者二维码过期"))))
+    with pytest.raises(Refused) as raised:
+        shop.do("pay_and_wait", barcode_order())
+    assert (raised.value.respcd, raised.value.is_final) == (respcd, is_final)
+    assert (raised.value.resperr, raised.value.syssn) == ("消费者二维码过期", SYSSN)
+
+
+@pytest.mark.parametrize("cancel", ["1", "2"])
+def test_a_payment_that_somebody_undid_meanwhile_is_undone_not_paid(shop: Shop, cancel: str) -> None:
+    shop.server.will(TYPING, signed(page(row(cancel=cancel))))
+    assert shop.do("pay_and_wait", barcode_order()) == Undone(reference="57003579", syssn=SYSSN, by=None)
+
+
+def test_a_refusal_of_the_first_sending_ends_it(shop: Shop) -> None:
+    shop.server.will(signed(barcode_answer("1201")))
+    with pytest.raises(Refused, match="1201"):
+        shop.do("pay_and_wait", barcode_order())
+    assert shop.server.calls == ["payment"]
+
+
+def test_nothing_sent_is_unreachable(shop: Shop) -> None:
+    shop.server.will(*[httpx.ConnectError("no")] * 3)
+    with pytest.raises(Unreachable):
+        shop.do("pay_and_wait", barcode_order())
+
+
+# ---- a lost answer -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", [LOST, httpx.Response(502), unsigned(barcode_answer())], ids=str)
+def test_a_lost_answer_is_followed_by_a_query_by_reference(shop: Shop, lost: Any) -> None:
+    shop.server.will(lost, PAID_ROW)
+    assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
+    assert shop.server.calls == ["payment", "query"]
+    assert shop.server.asked[1].params["out_trade_no"] == "57003579"
+
+
+def test_what_got_lost_and_is_nowhere_is_sent_again_as_the_very_same_request(shop: Shop) -> None:
+    shop.server.will(LOST, NOT_THERE, LOST, NOT_THERE, TYPING, PAID_ROW)
+    assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
+    assert shop.server.calls == ["payment", "query", "payment", "query", "payment", "query"]
+    assert same_bytes(shop, "payment")
+
+
+def test_what_got_lost_and_is_under_way_is_not_sent_again(shop: Shop) -> None:
+    shop.server.will(LOST, UNDECIDED, UNDECIDED, PAID_ROW)
+    assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
+    assert shop.server.calls == ["payment", "query", "query", "query"]
+
+
+def test_what_was_taken_is_not_sent_again_even_if_no_row_shows_yet(shop: Shop) -> None:
+    shop.server.will(TYPING, NOT_THERE, NOT_THERE, PAID_ROW)
+    assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
+    assert shop.server.calls == ["payment", "query", "query", "query"]
+
+
+def test_a_refund_under_the_payments_own_reference_does_not_hide_it(shop: Shop) -> None:
+    refund = row(order_type="refund", syssn="201709060901990042326683")
+    shop.server.will(LOST, signed(page(refund, row())))
+    assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
+
+
+def test_what_got_lost_is_not_sent_again_while_no_query_is_answered(shop: Shop) -> None:
+    shop.server.will(LOST, *[LOST] * 3, *[LOST] * 3)
+    pending = shop.do("pay_and_wait", barcode_order(), deadline_s=12)
+    assert isinstance(pending, Pending)
+    assert shop.server.calls == ["payment", *["query"] * 6]
+
+
+@pytest.mark.parametrize("respcd", ["1102", "1108", "1251", "1142"])
+def test_the_refusal_of_a_repeat_is_not_believed_over_a_row(shop: Shop, respcd: str) -> None:
+    shop.server.will(LOST, NOT_THERE, signed(verdict(respcd)), PAID_ROW)
+    assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
+
+
+def test_the_refusal_of_a_repeat_is_told_once_a_query_proves_that_nothing_is_there(shop: Shop) -> None:
+    shop.server.will(LOST, NOT_THERE, signed(verdict("1202")), NOT_THERE)
+    with pytest.raises(Refused, match="1202"):
+        shop.do("pay_and_wait", barcode_order())
+
+
+def test_the_refusal_of_a_repeat_is_pending_while_no_query_is_answered(shop: Shop) -> None:
+    shop.server.will(LOST, NOT_THERE, signed(verdict("1202")), *[LOST] * 3)
+    assert isinstance(shop.do("pay_and_wait", barcode_order(), deadline_s=10), Pending)
+
+
+def test_out_of_service_to_the_end_is_followed_like_a_lost_answer(shop: Shop) -> None:
+    shop.server.will(*[signed(verdict("1112"))] * 3, PAID_ROW)
+    assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        row(txamt="999"),
+        row(pay_type="800108"),
+        row(order_type="refund"),
+        row(out_trade_no="57003578"),
+    ],
+    ids=["another amount", "another pay type", "a refund", "another reference"],
+)
+def test_a_row_of_something_else_does_not_pay_for_it(shop: Shop, other: Any) -> None:
+    shop.server.will(LOST, signed(page(other)))
+    assert isinstance(shop.do("pay_and_wait", barcode_order(), deadline_s=5), Pending)
+
+
+# ---- the deadline ------------------------------------------------------------------------------------------
+
+
+def test_an_undecided_barcode_is_reversed_at_the_deadline_if_that_is_wished(shop: Shop) -> None:
+    shop.server.will(TYPING, UNDECIDED, signed(undoing_answer()))
+    undone = shop.do("pay_and_wait", barcode_order(), deadline_s=5, on_deadline="reverse")
+
+    assert isinstance(undone, Undone)
+    assert isinstance(undone.by, Reversal)
+    asked = shop.server.asked[-1]
+    assert (asked.call, asked.params["syssn"], asked.params["out_trade_no"], asked.params["txamt"]) == (
+        "reversal",
+        SYSSN,
+        "57003579",
+        "10",
+    )
+
+
+def test_a_reversal_that_is_under_way_is_sent_again_until_it_is_done(shop: Shop) -> None:
+    under_way = signed(undoing_answer("1145"))
+    shop.server.will(TYPING, under_way, LOST, under_way, signed(undoing_answer()))
+    undone = shop.do("pay_and_wait", barcode_order(), deadline_s=0, on_deadline="reverse")
+    assert isinstance(undone, Undone)
+    assert shop.server.calls == ["payment", *["reversal"] * 4]
+    assert same_bytes(shop, "reversal")
+    assert shop.clock.rests == [5.0, 5.0, 5.0]
+
+
+def test_a_reversal_that_nobody_confirms_leaves_it_pending_after_a_minute(shop: Shop) -> None:
+    shop.server.will(TYPING, *[signed(undoing_answer("1145"))] * 13)
+    pending = shop.do("pay_and_wait", barcode_order(), deadline_s=0, on_deadline="reverse")
+    assert isinstance(pending, Pending)
+    assert sum(shop.clock.rests) == 60
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [([row()], Paid), ([row(cancel="2")], Undone), ([row("1145")], Pending), ([], Pending)],
+)
+def test_a_refused_reversal_lets_the_row_decide(shop: Shop, rows: list[Any], expected: type) -> None:
+    shop.server.will(TYPING, signed(verdict("1124")), signed(page(*rows)))
+    waited = shop.do("pay_and_wait", barcode_order(), deadline_s=0, on_deadline="reverse")
+    assert type(waited) is expected
+
+
+# ---- online ------------------------------------------------------------------------------------------------
+
+
+def test_an_online_order_is_shown_once_and_then_waited_for(shop: Shop) -> None:
+    shown: list[Payment] = []
+    shop.server.will(
+        signed(online_answer()), signed(page(row("1145", **ONLINE))), signed(page(row(**ONLINE)))
+    )
+    paid = shop.do("pay_and_wait", online_order(), on_opened=shown.append)
+
+    assert isinstance(paid, Paid)
+    assert [payment.qr_code for payment in shown] == ["weixin://wxpay/bizpayurl?pr=gFkB"]
+    assert shop.clock.rests == [5.0, 5.0]
+
+
+def test_an_online_order_whose_answer_got_lost_is_sent_again_for_what_the_payer_opens(shop: Shop) -> None:
+    shown: list[Payment] = []
+    shop.server.will(
+        LOST, signed(page(row("1145", **ONLINE))), signed(online_answer()), signed(page(row(**ONLINE)))
+    )
+    assert isinstance(shop.do("pay_and_wait", online_order(), on_opened=shown.append), Paid)
+    assert shop.server.calls == ["payment", "query", "payment", "query"]
+    assert same_bytes(shop, "payment")
+    assert len(shown) == 1
+
+
+def test_an_unpaid_online_order_is_closed_at_the_deadline_if_that_is_wished(shop: Shop) -> None:
+    shop.server.will(signed(online_answer()), signed(page(row("1145", **ONLINE))), signed(undoing_answer()))
+    undone = shop.do(
+        "pay_and_wait", online_order(), deadline_s=5, on_deadline="close", on_opened=lambda _: None
+    )
+    assert isinstance(undone, Undone)
+    assert isinstance(undone.by, Close)
+
+
+def test_a_payer_who_beat_the_close_has_paid(shop: Shop) -> None:
+    shop.server.will(signed(online_answer()), signed(verdict("1124")), signed(page(row(**ONLINE))))
+    waited = shop.do(
+        "pay_and_wait", online_order(), deadline_s=0, on_deadline="close", on_opened=lambda _: None
+    )
+    assert isinstance(waited, Paid)
+
+
+def test_an_order_that_was_opened_elsewhere_can_be_waited_for(shop: Shop) -> None:
+    shop.server.will(
+        signed(online_answer()), signed(page(row("1145", **ONLINE))), signed(page(row(**ONLINE)))
+    )
+    payment = shop.do("payment", online_order())
+    assert isinstance(shop.do("wait", payment), Paid)
+    assert shop.server.calls == ["payment", "query", "query"]
+
+
+# ---- what cannot be asked for ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("order", "settings"),
+    [
+        (barcode_order(), {"on_deadline": "close"}),
+        (online_order(), {"on_deadline": "reverse", "on_opened": print}),
+        (online_order(), {}),
+        (barcode_order(), {"deadline_s": float("inf")}),
+        (barcode_order(), {"deadline_s": float("nan")}),
+        (barcode_order(), {"deadline_s": -1}),
+    ],
+)
+def test_waiting_that_makes_no_sense_is_refused_before_anything_is_sent(
+    shop: Shop, order: Any, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        shop.do("pay_and_wait", order, **settings)
+    assert shop.server.asked == []
+
+
+def test_a_plain_payment_never_waits(shop: Shop) -> None:
+    shop.server.will(TYPING)
+    with pytest.raises(OutcomePending):
+        shop.do("payment", barcode_order())
+    assert shop.clock.rests == []
