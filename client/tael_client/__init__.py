@@ -19,10 +19,13 @@ from tael_client.errors import (
     Unreachable,
     Verdict,
 )
+from tael_client.handlers import asgi_app, wsgi_app
 from tael_client.moments import UTC8
 from tael_client.money import Money
+from tael_client.notifications import Notification, NotificationKind, read_notification
 from tael_client.orders import Filters, PaymentOrder
 from tael_client.paytypes import PayType
+from tael_client.returns import BrowserReturn, read_return
 from tael_client.sending import Timeouts
 from tael_client.signing import Credentials, SignType
 from tael_client.waiting import Paid, Pending, Undone, Waited
@@ -33,12 +36,15 @@ __all__ = [
     "AnswerNotProven",
     "AsyncClient",
     "BadSignature",
+    "BrowserReturn",
     "Client",
     "Close",
     "Credentials",
     "Filters",
     "Meaning",
     "Money",
+    "Notification",
+    "NotificationKind",
     "OutcomePending",
     "OutcomeUnknown",
     "PagesDoNotEnd",
@@ -61,5 +67,9 @@ __all__ = [
     "Unreachable",
     "Verdict",
     "Waited",
+    "asgi_app",
     "meaning_of",
+    "read_notification",
+    "read_return",
+    "wsgi_app",
 ]

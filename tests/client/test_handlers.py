@@ -1,0 +1,169 @@
+"""The ready receivers: `SUCCESS` after the function returned, and nothing like it in any other case."""
+
+import asyncio
+import io
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+from tael_client import Notification, asgi_app, wsgi_app
+
+from tests.client.test_notifications import OLD_BODY, OLD_SIGN
+from tests.client.world import CREDENTIALS, KEY
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+@dataclass(slots=True)
+class Book:
+    """What a merchant's function was told; it raises if it shall."""
+
+    told: list[str] = field(default_factory=list)
+    fails: bool = False
+
+    def take(self, notification: Notification) -> None:
+        if self.fails:
+            raise RuntimeError("the database is away")
+        self.told.append(notification.reference)
+
+    async def take_async(self, notification: Notification) -> None:
+        await asyncio.sleep(0)
+        self.take(notification)
+
+
+Post = Callable[..., Answer]
+
+
+def post_wsgi(book: Book, body: bytes, sign: str, method: str = "POST", length: str | None = None) -> Answer:
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    environ |= {
+        "REQUEST_METHOD": method,
+        "HTTP_X_QF_SIGN": sign,
+        "wsgi.input": io.BytesIO(body),
+        "QUERY_STRING": "",
+    }
+    if length != "":
+        environ["CONTENT_LENGTH"] = length or str(len(body))
+    said: list[Any] = []
+
+    def start(status: str, headers: list[tuple[str, str]], *_: Any) -> Callable[[bytes], object]:
+        said.extend([int(status.split()[0]), dict(headers)])
+        return lambda _: None
+
+    result = validator(wsgi_app(CREDENTIALS, book.take))(environ, start)
+    answer = b"".join(result)
+    result.close()  # type: ignore[attr-defined]
+    return said[0], said[1], answer
+
+
+def post_asgi(book: Book, body: bytes, sign: str, method: str = "POST", length: str | None = None) -> Answer:
+    cut = len(body) // 2
+    coming: list[dict[str, Any]] = [
+        {"type": "http.request", "body": body[:cut], "more_body": True},
+        {"type": "http.request", "body": body[cut:]},
+    ]
+    sent = asyncio.run(
+        talk(book, {"type": "http", "method": method, "headers": [(b"x-qf-sign", sign.encode())]}, coming)
+    )
+    headers = {name.decode().title(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, sent[1]["body"]
+
+
+async def talk(book: Book, scope: dict[str, Any], coming: list[dict[str, Any]]) -> list[Any]:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return coming.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await asgi_app(CREDENTIALS, book.take_async)(scope, receive, send)
+    return sent
+
+
+@pytest.fixture(params=[post_wsgi, post_asgi], ids=["wsgi", "asgi"])
+def post(request: pytest.FixtureRequest) -> Post:
+    chosen: Post = request.param
+    return chosen
+
+
+def test_a_webhook_is_acknowledged_once_the_function_returned(post: Post) -> None:
+    book = Book()
+    status, headers, body = post(book, OLD_BODY, OLD_SIGN)
+    assert (status, body, book.told) == (200, b"SUCCESS", ["A"])
+    assert headers["Content-Type"].startswith("text/plain")
+    assert headers["Content-Length"] == "7"
+
+
+def test_a_wrong_signature_is_400_and_the_function_is_not_called(post: Post) -> None:
+    book = Book()
+    for body, sign in [(OLD_BODY[:-2] + b' "}', OLD_SIGN), (OLD_BODY, ""), (b"", OLD_SIGN)]:
+        status, _, answer = post(book, body, sign)
+        assert (status, book.told) == (400, [])
+        assert b"SUCCESS" not in answer
+
+
+def test_a_function_that_raised_is_500_and_the_log_has_no_body_and_no_key(
+    post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        status, _, answer = post(Book(fails=True), OLD_BODY, OLD_SIGN)
+    assert status == 500
+    assert b"SUCCESS" not in answer
+    assert "201706150902990034076180" in caplog.text
+    assert "the database is away" in caplog.text
+    assert KEY not in caplog.text
+    assert "txamt" not in caplog.text
+
+
+def test_only_post_is_taken(post: Post) -> None:
+    status, headers, _ = post(Book(), OLD_BODY, OLD_SIGN, method="GET")
+    assert (status, headers["Allow"]) == (405, "POST")
+
+
+def test_a_body_that_is_too_long_is_refused(post: Post) -> None:
+    assert post(Book(), b" " * (64 * 1024 + 1), OLD_SIGN)[0] == 413
+
+
+def test_wsgi_reads_no_body_without_its_length() -> None:
+    assert post_wsgi(Book(), OLD_BODY, OLD_SIGN, length="")[0] == 411
+
+
+def test_wsgi_takes_no_length_that_is_longer_than_numbers_are() -> None:
+    said: list[str] = []
+    environ = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": "9" * 5000, "wsgi.input": io.BytesIO(OLD_BODY)}
+
+    def start(status: str, *_: Any) -> Callable[[bytes], object]:
+        said.append(status)
+        return lambda _: None
+
+    list(wsgi_app(CREDENTIALS, Book().take)(environ, start))
+    assert said == ["413 Content Too Large"]
+
+
+def test_wsgi_takes_no_async_function_that_nobody_would_await() -> None:
+    with pytest.raises(TypeError, match="asgi_app"):
+        wsgi_app(CREDENTIALS, Book().take_async)
+
+
+def test_asgi_says_nothing_to_a_caller_who_hung_up() -> None:
+    book = Book()
+    scope = {"type": "http", "method": "POST", "headers": [(b"x-qf-sign", OLD_SIGN.encode())]}
+    first: dict[str, Any] = {"type": "http.request", "body": OLD_BODY, "more_body": True}
+    coming = [first, {"type": "http.disconnect"}]
+    assert asyncio.run(talk(book, scope, coming)) == []
+    assert book.told == []
+
+
+def test_asgi_lives_and_ends_with_its_server() -> None:
+    coming = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    assert asyncio.run(talk(Book(), {"type": "lifespan"}, coming)) == [
+        {"type": "lifespan.startup.complete"},
+        {"type": "lifespan.shutdown.complete"},
+    ]
