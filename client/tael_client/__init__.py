@@ -5,6 +5,7 @@ Everything that a merchant's program needs is importable from here.
 
 from tael_client.aio import AsyncClient
 from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, Row, RowKind
+from tael_client.checkout import checkout_link
 from tael_client.client import Client
 from tael_client.codes import MEANINGS, Meaning, meaning_of
 from tael_client.errors import (
@@ -68,6 +69,7 @@ __all__ = [
     "Verdict",
     "Waited",
     "asgi_app",
+    "checkout_link",
     "meaning_of",
     "read_notification",
     "read_return",

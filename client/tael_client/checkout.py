@@ -1,0 +1,64 @@
+"""A signed link to the checkout page of hosted QFPay, where the payer chooses the wallet. Pure.
+
+Later documents describe it: all parameters that have a value are signed, `appcode` and `sign_type` among them, `lang`
+not; values are signed as they are meant and percent-encoded in the link; SHA256 in small letters is what they advise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from tael_client.moments import wire_text
+from tael_client.money import Money
+from tael_client.orders import check_amount, check_number
+from tael_client.signing import SIGN, Credentials, SignType, sign_params
+
+#: Chosen by the payer's language and not signed.
+LANG: Final = "lang"
+SOURCE_END: Final = "_checkout"
+
+
+def checkout_link(
+    base_url: str,
+    credentials: Credentials,
+    *,
+    reference: str,
+    amount: Money,
+    at: datetime,
+    paysource: str,
+    return_url: str,
+    failed_url: str,
+    notify_url: str,
+    sign_type: SignType = SignType.SHA256,
+    more: Mapping[str, str] | None = None,
+) -> str:
+    """The address to send the payer's browser to.
+
+    `paysource` is what QFPay named your shop; it ends with `_checkout`. `at` becomes `txdtm`. `more` are further
+    parameters, such as `goods_name`, `expired_time` (minutes), `cancel_url` and `lang`. Raises ValueError.
+    """
+    check_number(reference)
+    check_amount(amount)
+    if not amount.currency:
+        raise ValueError("a checkout link names the currency")
+    if not paysource.endswith(SOURCE_END):
+        raise ValueError(f"paysource ends with {SOURCE_END}")
+    params = {
+        **(more or {}),
+        "appcode": credentials.appcode,
+        "sign_type": sign_type.value,
+        "paysource": paysource,
+        "txamt": str(amount.amount_minor),
+        "txcurrcd": amount.currency,
+        "out_trade_no": reference,
+        "txdtm": wire_text(at),
+        "return_url": return_url,
+        "failed_url": failed_url,
+        "notify_url": notify_url,
+    }
+    params = {name: value for name, value in params.items() if value}
+    signed = {name: value for name, value in params.items() if name != LANG}
+    params[SIGN] = sign_params(signed, replace(credentials, sign_type=sign_type)).lower()
+    return f"{base_url.rstrip('/')}/checkstand/#/?{urlencode(params, quote_via=quote, safe='')}"
