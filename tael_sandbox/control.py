@@ -4,7 +4,9 @@ A stable contract for tests and users' CI. What cannot be done is HTTP 400 `{"er
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from tael_sandbox import statements
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.codes import issue_code
@@ -22,6 +25,8 @@ from tael_sandbox.wallet import ControlError, Row, Wallet
 
 ACTIONS: Final = ("pay", "cancel", "wrong_password")
 BODY_LIMIT_BYTES: Final = 64 * 1024
+DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+FIRST_YEAR: Final = 2000
 
 
 class Control:
@@ -42,6 +47,7 @@ class Control:
             self._route("payers", get=self._payers),
             self._route("accounts", get=self._accounts),
             self._route("book", get=self._book),
+            self._route("statements", post=self._close_day),
             self._route("clock", get=self._read_clock, post=self._move_clock),
             Route("/control/faults", self._answer_faults, methods=["GET", "PUT", "DELETE"]),
         ]
@@ -112,6 +118,19 @@ class Control:
                 return done
         raise ControlError("no wallet knows this trade", "trade" if trade is not None else "url")
 
+    def _close_day(self, asked: Row) -> Row:
+        name, text = _text(asked, "wallet"), _text(asked, "day") or ""
+        if name not in self._names:
+            raise ControlError(f"wallet is one of {', '.join(self._names)}", "wallet")
+        day = read_day(text)
+        if day > statements.day_of(self._clock.now()):
+            raise ControlError("the day has not begun", "day")
+        return self._wallet(name).close_day(name, day)
+
+    @property
+    def _names(self) -> list[str]:
+        return [name for wallet in self._wallets for name in wallet.names]
+
     def _payers(self, _request: Request) -> list[Row]:
         return [
             {
@@ -129,10 +148,9 @@ class Control:
 
     def _book(self, request: Request) -> dict[str, list[Row]]:
         asked = request.query_params.get("wallet")
-        names = [name for wallet in self._wallets for name in wallet.names]
-        if asked is not None and asked not in names:
+        if asked is not None and asked not in self._names:
             raise ControlError(f"unknown wallet {asked!r}", "wallet")
-        books = [self._wallet(name).book(name) for name in ([asked] if asked is not None else names)]
+        books = [self._wallet(name).book(name) for name in ([asked] if asked is not None else self._names)]
         return {kind: [row for book in books for row in book[kind]] for kind in ("trades", "refunds")}
 
     def _read_clock(self, _request: Request) -> Row:
@@ -151,6 +169,17 @@ class Control:
 
     def _wallet(self, name: str) -> Wallet:
         return next(wallet for wallet in self._wallets if name in wallet.names)
+
+
+def read_day(text: str) -> date:
+    """Raises ControlError for what is no day of this business's years."""
+    try:
+        day = date.fromisoformat(text if DAY.fullmatch(text) else "")
+    except ValueError:
+        raise ControlError("day is a date, YYYY-MM-DD", "day") from None
+    if day.year < FIRST_YEAR:
+        raise ControlError(f"the sandbox knows no day before {FIRST_YEAR}", "day")
+    return day
 
 
 async def _read_object(request: Request) -> Row:

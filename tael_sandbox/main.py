@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tael_sandbox import payers
+from tael_sandbox import payers, statements
 from tael_sandbox.alipay.wallet import AlipayWallet
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
@@ -80,6 +80,7 @@ async def serve(options: argparse.Namespace) -> None:
 
     clock = Clock(Path(os.environ.get("TAEL_CLOCK_FILE") or directory / "clock"))
     books = Books(directory / "sandbox.sqlite")
+    books.script(statements.TABLES)
     with books.transaction() as connection:
         payers.settle_in(connection)
     shops = open_shops(directory / "shops.json")

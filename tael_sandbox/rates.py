@@ -47,5 +47,21 @@ def to_cny_minor(amount_minor: int, currency: str) -> int:
 
 
 def in_units(amount_minor: int, currency: str) -> str:
-    """The decimal string that Alipay prints: `39.25`, for yen `100`."""
+    """The decimal string that Alipay, and WeChat Pay in its bills, print: `39.25`, for yen `100`."""
     return f"{Decimal(amount_minor).scaleb(-exponent(currency)):f}"
+
+
+def fee(amount_minor: int, currency: str, rate_ppm: int, decimals: int) -> Decimal:
+    """What a wallet keeps of an amount, in whole units of the currency with so many decimals."""
+    units = Decimal(amount_minor).scaleb(-exponent(currency)) * rate_ppm / 1_000_000
+    return units.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+
+
+def fee_minor(amount_minor: int, rate_ppm: int) -> int:
+    """The same to the minor unit, half up."""
+    return int((Decimal(amount_minor) * rate_ppm / 1_000_000).quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def percentage(rate_ppm: int) -> str:
+    """`0.60%` for 6000 parts per million."""
+    return f"{Decimal(rate_ppm).scaleb(-4):.2f}%"

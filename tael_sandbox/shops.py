@@ -28,6 +28,7 @@ class AlipayContract:
     key: str
     sign_type: str
     private_key_pem: str  #: the merchant's
+    fee_rate_ppm: int = 8_000  #: what Alipay keeps of each payment, in parts per million of its price
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class WeChatContract:
     sub_appid: str
     sub_secret: str
     sign_type: str
+    fee_rate_ppm: int = 6_000  #: what WeChat Pay keeps of each payment, in parts per million of its price
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 `control.py` and the courier's loop speak to wallets through this only.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from starlette.routing import BaseRoute
@@ -44,6 +44,10 @@ class Wallet(Protocol):
         ...
 
     def book(self, wallet: str) -> dict[str, list[Row]]: ...
+
+    def close_day(self, wallet: str, day: date) -> Row:
+        """Cuts the day's statements, once: what was cut, how many rows, where each is downloaded."""
+        ...
 
     def accounts(self) -> list[Row]: ...
 

@@ -1,6 +1,7 @@
 """What one request, or one stroke of the clock, works with: an open transaction, the keys, the time."""
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,6 +25,7 @@ class Call:
     desk: Desk
     shop: Shop
     contract: AlipayContract
+    contracts: Sequence[AlipayContract]  #: of all merchants: a day is closed for everybody at once
     request: Request
     service: str
     sign_type: str

@@ -10,15 +10,17 @@ from typing import Final
 
 from starlette.responses import PlainTextResponse, Response
 
-from tael_sandbox.alipay import barcodes, online, refunds
+from tael_sandbox.alipay import barcodes, files, online, refunds
 from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE, is_payable, open_order
 from tael_sandbox.alipay.desk import Call, Desk
 from tael_sandbox.alipay.messages import (
+    TEXT_TYPE,
     XML_TYPE,
     Bare,
     Node,
     Refused,
     Request,
+    Text,
     answer_xml,
     bare_xml,
     is_fit_for_xml,
@@ -32,15 +34,16 @@ from tael_sandbox.payers import all_payers
 from tael_sandbox.shops import AlipayContract, Shop, Shops
 
 ONLINE, OFFLINE = "online", "offline"
+Answer = Node | Bare | Text
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     scenes: frozenset[str]  #: of the contracts that have it
-    run: Callable[[Call], Node | Bare]
+    run: Callable[[Call], Answer]
 
 
-def _service(run: Callable[[Call], Node | Bare], *scenes: str) -> Service:
+def _service(run: Callable[[Call], Answer], *scenes: str) -> Service:
     return Service(frozenset(scenes), run)
 
 
@@ -53,13 +56,22 @@ SERVICES: Final = {
     "close_trade": _service(online.close_trade, ONLINE),
     "forex_refund": _service(refunds.refund_forex, ONLINE),
     "alipay.acquire.refund.query": _service(refunds.query_refund, ONLINE, OFFLINE),
+    files.COMPARE: _service(files.compare_file, ONLINE, OFFLINE),
+    files.LIQUIDATION: _service(files.liquidation_file, ONLINE, OFFLINE),
+    files.RATES: _service(files.rate_file, ONLINE, OFFLINE),
 }
 VERIFY_NOTICE: Final = "notify_verify"
 
 
 class Gateway:
+    """Alipay's door, and the contracts of all merchants."""
+
     def __init__(self, shops: Shops) -> None:
         self._contracts = {contract.pid: (shop, contract) for shop in shops.shops for contract in shop.alipay}
+
+    @property
+    def contracts(self) -> list[AlipayContract]:
+        return [contract for _shop, contract in self._contracts.values()]
 
     def payee(self, pid: str) -> str:
         return self._contracts[pid][0].name
@@ -82,6 +94,8 @@ class Gateway:
             return _xml(refusal_xml(refused.code))
         if isinstance(result, Bare):
             return _xml(bare_xml())
+        if isinstance(result, Text):
+            return text_answer(result.content)
         sign = desk.keys.sign(call.pid, result.fields, call.sign_type, "utf-8")
         return _xml(answer_xml(request.fields, result, sign, call.sign_type))
 
@@ -100,7 +114,7 @@ class Gateway:
             raise Refused("ILLEGAL_SIGN")
         if not all(is_fit_for_xml(name) and is_fit_for_xml(value) for name, value in request.fields.items()):
             raise Refused("ILLEGAL_ARGUMENT")
-        return Call(desk, shop, contract, request, service, sign_type)
+        return Call(desk, shop, contract, self.contracts, request, service, sign_type)
 
     def _contract(self, request: Request) -> tuple[Shop, AlipayContract]:
         found = self._contracts.get(request.fields.get("partner", ""))
@@ -134,6 +148,10 @@ class Gateway:
         if not notify_id:
             return "invalid"
         return "true" if is_live(desk.connection, contract.pid, notify_id) else "false"
+
+
+def text_answer(content: str) -> Response:
+    return Response(content.encode(), headers={"Content-Type": TEXT_TYPE})
 
 
 def _xml(content: bytes) -> Response:

@@ -14,7 +14,8 @@ from starlette.responses import Response
 
 from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE
 from tael_sandbox.alipay.desk import Call, Desk
-from tael_sandbox.alipay.gateway import SERVICES, VERIFY_NOTICE, Gateway
+from tael_sandbox.alipay.files import FILES, SYSTEM_EXCEPTION
+from tael_sandbox.alipay.gateway import SERVICES, VERIFY_NOTICE, Gateway, text_answer
 from tael_sandbox.alipay.messages import (
     CHARSETS,
     XML_TYPE,
@@ -66,6 +67,8 @@ class AlipayLiar:
             return None
         if call.service in PRODUCT_OF_SERVICE:
             return error_page(SYSTEM_ERROR)
+        if call.service in FILES:
+            return text_answer(SYSTEM_EXCEPTION)
         fields = _system_error_fields(call)
         if fields is None:
             return Response(refusal_xml(SYSTEM_ERROR), media_type=XML_TYPE)

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape, quoteattr
 
 XML_TYPE: Final = "text/xml;charset=UTF-8"  # a Java client compares the text up to the semicolon
+TEXT_TYPE: Final = "text/plain;charset=UTF-8"
 CHARSETS: Final = {"utf-8": "utf-8", "gbk": "gbk", "gb2312": "gbk"}
 DEFAULT_CHARSET: Final = "gbk"
 FIELD_LIMIT: Final = 200
@@ -44,6 +45,13 @@ class Node:
 @dataclass(frozen=True, slots=True)
 class Bare:
     """`is_success` T and nothing else, unsigned, as refunds and closes of online trades are answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A file, or what is wrong with the request for one: plain text, unsigned."""
+
+    content: str
 
 
 def read_request(query: bytes, body: bytes) -> Request:

@@ -5,7 +5,7 @@ Each request is one transaction, after whatever time alone has brought about.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tael_sandbox.alipay import phone
+from tael_sandbox import rates, statements
+from tael_sandbox.alipay import files, phone
 from tael_sandbox.alipay.cashier import is_payable
 from tael_sandbox.alipay.changes import let_time_work
 from tael_sandbox.alipay.desk import Desk
@@ -95,6 +96,7 @@ class AlipayWallet:
                 "pid": contract.pid,
                 "key": contract.key,
                 "sign_type": contract.sign_type,
+                "fee_rate": rates.percentage(contract.fee_rate_ppm),
                 "currency": shop.currency,
                 "private_key_pem": contract.private_key_pem,
                 "alipay_public_key_pem": self._keys.public_key_pem,
@@ -102,6 +104,27 @@ class AlipayWallet:
             for shop in self._shops.shops
             for contract in shop.alipay
         ]
+
+    def close_day(self, wallet: str, day: date) -> Row:
+        with self._desk() as desk:
+            if not statements.is_cut(desk.connection, NAME, day):
+                files.cut(desk.connection, self._gateway.contracts, day, desk.now)
+            downloads = [
+                {
+                    "shop": shop.label,
+                    "account": contract.pid,
+                    "url": self._base_url + phone.GATEWAY_PATH,
+                    "ask": {
+                        "service": files.COMPARE,
+                        "partner": contract.pid,
+                        "start_date": f"{day:%Y%m%d}",
+                        "end_date": f"{day:%Y%m%d}",
+                    },
+                }
+                for shop in self._shops.shops
+                for contract in shop.alipay
+            ]
+            return statements.shown(desk.connection, NAME, day, downloads)
 
     def openids(self, payer: str) -> dict[str, str]:
         """Alipay's payers have one id for all merchants, and no openid."""

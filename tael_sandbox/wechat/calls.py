@@ -11,19 +11,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from starlette.responses import Response
+
 from tael_sandbox.rates import CNY_PER_UNIT
+from tael_sandbox.shops import Provider
 from tael_sandbox.wechat import trades
-from tael_sandbox.wechat.messages import Value
+from tael_sandbox.wechat.messages import Value, failure
 from tael_sandbox.wechat.registry import Merchant, Registry
 from tael_sandbox.wechat.trades import Trade
 
 MISSING: Final = "缺少参数"
+BAD_SIGNATURE: Final = "签名错误，请检查后再试"
+BAD_XML: Final = "XML格式错误"
+BAD_FORM: Final = "参数格式错误"  #: with the element's name before it
 
 AMOUNT: Final = re.compile("[1-9][0-9]{0,11}")
 COUNT: Final = re.compile("0|[1-9][0-9]{0,5}")
 ORDER_NUMBER: Final = re.compile(r"[0-9A-Za-z_\-|*]+")
 REFUND_NUMBER: Final = re.compile(r"[0-9A-Za-z_\-|*@]+")
 WIRE_TIME: Final = re.compile("[0-9]{14}")
+WIRE_DAY: Final = re.compile("[0-9]{8}")
 CURRENCY: Final = re.compile("|".join(sorted(CNY_PER_UNIT)))
 TRADE_TYPE: Final = re.compile("JSAPI|NATIVE|APP|MWEB")
 REFUND_ACCOUNT: Final = re.compile("REFUND_SOURCE_UNSETTLED_FUNDS|REFUND_SOURCE_RECHARGE_FUNDS")
@@ -62,7 +69,7 @@ class Ask:
     """A request that passed every check which is the same for all calls."""
 
     fields: dict[str, str]
-    merchant: Merchant
+    merchants: tuple[Merchant, ...]  #: one; of a provider's call for all of its sub-merchants, each
     registry: Registry
     connection: sqlite3.Connection
     now: datetime
@@ -74,22 +81,20 @@ class Ask:
         return int(self.fields[name])
 
     @property
+    def provider(self) -> Provider:
+        return self.merchants[0].provider
+
+    @property
+    def merchant(self) -> Merchant:
+        return self.merchants[0]
+
+    @property
     def mch_id(self) -> str:
-        return self.merchant.provider.mch_id
+        return self.provider.mch_id
 
     @property
     def sub_mch_id(self) -> str:
         return self.merchant.contract.sub_mch_id
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    path: str
-    elements: tuple[Element, ...]
-    answer: Callable[[Ask], dict[str, Value]]
-    one_of: tuple[str, ...] = ()  #: at least one of these must be there
-    needs_certificate: bool = False
-    fails_with: tuple[tuple[str, Value], ...] = ()  #: in every refusal of this call
 
 
 COMMON: Final = (
@@ -100,6 +105,18 @@ COMMON: Final = (
     Element("nonce_str", 32, required=True),
     Element("sign", 64, required=True),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    path: str
+    elements: tuple[Element, ...]
+    answer: Callable[[Ask], dict[str, Value] | Response]  #: fields are signed, a Response goes out as it is
+    one_of: tuple[str, ...] = ()  #: at least one of these must be there
+    needs_certificate: bool = False
+    fails_with: tuple[tuple[str, Value], ...] = ()  #: in every refusal of this call
+    is_for_provider: bool = False  #: without a sub_mch_id it is about all sub-merchants
+    reject: Callable[[str], Response] = failure  #: what a Rejection looks like
 
 
 def find_trade(ask: Ask) -> Trade | None:

@@ -1,7 +1,8 @@
-"""The seven V2 calls: path, elements, handler. Lengths are the wider ones where two documents differ."""
+"""The V2 calls: path, elements, handler. Lengths are the wider ones where two documents differ."""
 
 from typing import Final
 
+from tael_sandbox.wechat import bills
 from tael_sandbox.wechat.calls import (
     AMOUNT,
     COUNT,
@@ -10,6 +11,7 @@ from tael_sandbox.wechat.calls import (
     REFUND_ACCOUNT,
     REFUND_NUMBER,
     TRADE_TYPE,
+    WIRE_DAY,
     WIRE_TIME,
     Call,
     Element,
@@ -94,5 +96,17 @@ CALLS: Final = (
         ),
         refundquery,
         one_of=("refund_id", "out_refund_no", "transaction_id", "out_trade_no"),
+    ),
+    Call(
+        bills.PATH,
+        (
+            Element("device_info", 32),
+            Element("bill_date", 8, required=True, form=WIRE_DAY),
+            Element("bill_type", 32),
+            Element("tar_type", 8),
+        ),
+        bills.downloadbill,
+        is_for_provider=True,
+        reject=bills.rejection,
     ),
 )

@@ -14,17 +14,19 @@ from starlette.responses import JSONResponse, Response
 from tael_sandbox.books import Books
 from tael_sandbox.codes import read_code
 from tael_sandbox.lies import Ask, Operation, other_first_byte
-from tael_sandbox.wechat import refunds, trades
+from tael_sandbox.wechat import bills, refunds, trades
+from tael_sandbox.wechat.calls import Rejection
 from tael_sandbox.wechat.endpoints import CALLS
 from tael_sandbox.wechat.messages import BadXml, Value, read_message, signed, write_message
-from tael_sandbox.wechat.pipeline import signed_reply
+from tael_sandbox.wechat.pipeline import admit, signed_reply
 from tael_sandbox.wechat.registry import WALLETS, Registry
-from tael_sandbox.wechat.signing import HMAC_SHA256, MD5, is_signed, open_req_info, seal_req_info
+from tael_sandbox.wechat.signing import HMAC_SHA256, MD5, open_req_info, seal_req_info
 from tael_sandbox.wechat.trades import Trade
 
 OPENID_PATH: Final = "/sns/oauth2/access_token"
 REVERSE_PATH: Final = "/secapi/pay/reverse"
-_PATHS: Final = frozenset(call.path for call in CALLS) | {OPENID_PATH}
+_CALLS: Final = {call.path: call for call in CALLS}
+_PATHS: Final = frozenset(_CALLS) | {OPENID_PATH}
 _AMOUNT: Final = re.compile(r"total_fee|refund_fee(_\d+)?")
 _SIGN: Final = re.compile(rb"(?<=<sign><!\[CDATA\[)[0-9A-F]+(?=\]\]></sign>)")
 
@@ -46,14 +48,12 @@ class WeChatLiar:
     def system_error(self, ask: Ask) -> Response | None:
         if ask.path == OPENID_PATH:
             return JSONResponse({"errcode": -1, "errmsg": "system error"})
-        fields = _fields(ask.body)
-        merchant = self._registry.merchant(fields.get("mch_id", ""), fields.get("sub_mch_id", ""))
-        if (
-            merchant is None
-            or fields.get("appid") != merchant.provider.appid
-            or not is_signed(fields, merchant.provider.key)
-        ):
+        try:
+            fields, merchants = admit(self._registry, _CALLS[ask.path], ask.body)
+        except Rejection:
             return None
+        if ask.path == bills.PATH:
+            return bills.system_error()
         said: dict[str, Value] = {
             "result_code": "FAIL",
             "err_code": "SYSTEMERROR",
@@ -61,7 +61,7 @@ class WeChatLiar:
         }
         if ask.path == REVERSE_PATH:
             said["recall"] = "Y"
-        return signed_reply(fields, merchant, said)
+        return signed_reply(fields, merchants[0].provider, said)
 
     def missigned(self, answer: bytes) -> bytes | None:
         if _SIGN.search(answer) is None:

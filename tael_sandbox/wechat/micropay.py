@@ -146,5 +146,5 @@ def reverse(ask: Ask) -> dict[str, Value]:
         raise Refusal("REVERSE_EXPIRE", "订单已超过可撤销期限")
     if trade.state == "REFUND":
         raise Refusal("TRADE_ERROR", "订单发生过退款，不能撤销")
-    trades.revoke(ask.connection, trade)
+    trades.revoke(ask.connection, trade, ask.now)
     return dict(RECALL_NOT)

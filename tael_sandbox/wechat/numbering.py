@@ -8,11 +8,13 @@ import hashlib
 import hmac
 import secrets
 import string
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
 from tael_sandbox.clock import BEIJING, bjt
 
+#: Later sums with a day stay within the calendar.
+BELIEVABLE_YEARS: Final = range(2000, 2200)
 QR_PREFIX: Final = "weixin://wxpay/bizpayurl?pr="
 _ALPHANUMERIC: Final = string.ascii_letters + string.digits
 
@@ -59,6 +61,14 @@ def readable_time(at: datetime) -> str:
 def read_wire_time(text: str) -> datetime:
     """Raises ValueError for a day that no calendar has."""
     return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING)
+
+
+def read_wire_day(text: str) -> date:
+    """Raises ValueError for a day that no calendar has, or that is out of all reason."""
+    day = datetime.strptime(text, "%Y%m%d").replace(tzinfo=BEIJING).date()
+    if day.year not in BELIEVABLE_YEARS:
+        raise ValueError(f"not a day of business: {text}")
+    return day
 
 
 def _digits(count: int) -> str:

@@ -12,14 +12,24 @@ from starlette.routing import Route
 
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
+from tael_sandbox.shops import Provider
 from tael_sandbox.wechat import numbering
-from tael_sandbox.wechat.calls import COMMON, MISSING, Ask, Call, Refusal, Rejection
+from tael_sandbox.wechat.calls import (
+    BAD_FORM,
+    BAD_SIGNATURE,
+    BAD_XML,
+    COMMON,
+    MISSING,
+    Ask,
+    Call,
+    Refusal,
+    Rejection,
+)
 from tael_sandbox.wechat.due import take_due_steps
 from tael_sandbox.wechat.messages import (
     MAX_BODY_BYTES,
     BadXml,
     Value,
-    failure,
     read_message,
     signed,
     xml_reply,
@@ -49,7 +59,7 @@ class Pipeline:
             try:
                 return self._answer(call, request, await _read_body(request))
             except Rejection as rejected:
-                return failure(rejected.return_msg)
+                return call.reject(rejected.return_msg)
 
         return Route(call.path, endpoint, methods=METHODS)
 
@@ -60,34 +70,19 @@ class Pipeline:
         certificate_counts = call.needs_certificate and is_over_tls(request)
         if certificate_counts and peer_name(request) is None:
             return HTMLResponse(NO_CERTIFICATE, 400)
-        fields = _read_fields(body)
-        _check_form(call, fields)
-        merchant = self._identify(fields)
-        if not is_signed(fields, merchant.provider.key):
-            raise Rejection("签名错误，请检查后再试")
-        if certificate_counts and peer_name(request) != merchant.provider.mch_id:
+        fields, merchants = admit(self._registry, call, body)
+        if certificate_counts and peer_name(request) != merchants[0].provider.mch_id:
             raise Rejection("certificate not match")
-        return self._do(call, fields, merchant)
+        return self._do(call, fields, merchants)
 
-    def _identify(self, fields: dict[str, str]) -> Merchant:
-        if not fields.get("sub_mch_id"):
-            raise Rejection("受理机构必须传入sub_mch_id")
-        merchant = self._registry.merchant(fields["mch_id"], fields["sub_mch_id"])
-        if (
-            merchant is None
-            or merchant.provider.appid != fields["appid"]
-            or fields.get("sub_appid", "") not in ("", merchant.contract.sub_appid)
-        ):
-            raise Rejection("商户号mch_id与appid不匹配")
-        return merchant
-
-    def _do(self, call: Call, fields: dict[str, str], merchant: Merchant) -> Response:
+    def _do(self, call: Call, fields: dict[str, str], merchants: tuple[Merchant, ...]) -> Response:
         now = self._clock.now()
-        said: dict[str, Value]
         with self._books.transaction() as connection:
             take_due_steps(connection, self._registry, now)
             try:
-                said = call.answer(Ask(fields, merchant, self._registry, connection, now))
+                said = call.answer(Ask(fields, merchants, self._registry, connection, now))
+                if isinstance(said, Response):
+                    return said
                 said = {"result_code": "SUCCESS", **said}
             except Refusal as refused:  # inside the transaction: USERPAYING refuses and leaves an order
                 said = {
@@ -97,10 +92,23 @@ class Pipeline:
                     **dict(call.fails_with),
                     **refused.fields,
                 }
-        return signed_reply(fields, merchant, said)
+        return signed_reply(fields, merchants[0].provider, said)
 
 
-def signed_reply(fields: dict[str, str], merchant: Merchant, said: dict[str, Value]) -> Response:
+def admit(registry: Registry, call: Call, body: bytes) -> tuple[dict[str, str], tuple[Merchant, ...]]:
+    """The request's fields and who asks, with form, identity and signature proven. Raises Rejection."""
+    try:
+        fields = read_message(body)
+    except BadXml:
+        raise Rejection(BAD_XML) from None
+    _check_form(call, fields)
+    merchants = _identify(registry, call, fields)
+    if not is_signed(fields, merchants[0].provider.key):
+        raise Rejection(BAD_SIGNATURE)
+    return fields, merchants
+
+
+def signed_reply(fields: dict[str, str], provider: Provider, said: dict[str, Value]) -> Response:
     reply: dict[str, Value] = {
         "return_code": "SUCCESS",
         "return_msg": "OK",
@@ -110,14 +118,21 @@ def signed_reply(fields: dict[str, str], merchant: Merchant, said: dict[str, Val
     if fields.get("sub_appid"):
         reply["sub_appid"] = fields["sub_appid"]
     reply |= {"sub_mch_id": fields["sub_mch_id"], "nonce_str": numbering.nonce(), **said}
-    return xml_reply(signed(reply, merchant.provider.key, fields.get("sign_type") or MD5))
+    return xml_reply(signed(reply, provider.key, fields.get("sign_type") or MD5))
 
 
-def _read_fields(body: bytes) -> dict[str, str]:
-    try:
-        return read_message(body)
-    except BadXml:
-        raise Rejection("XML格式错误") from None
+def _identify(registry: Registry, call: Call, fields: dict[str, str]) -> tuple[Merchant, ...]:
+    sub_mch_id, sub_appid = fields.get("sub_mch_id", ""), fields.get("sub_appid", "")
+    if not sub_mch_id and not call.is_for_provider:
+        raise Rejection("受理机构必须传入sub_mch_id")
+    merchants = registry.merchants_of(fields["mch_id"], sub_mch_id)
+    if (
+        not merchants
+        or fields["appid"] != merchants[0].provider.appid
+        or sub_appid not in ("", *(merchant.contract.sub_appid for merchant in merchants))
+    ):
+        raise Rejection("商户号mch_id与appid不匹配")
+    return merchants
 
 
 def _check_form(call: Call, fields: dict[str, str]) -> None:
@@ -129,7 +144,7 @@ def _check_form(call: Call, fields: dict[str, str]) -> None:
     for element in elements:
         value = fields.get(element.name, "")
         if value and not element.accepts(value):
-            raise Rejection(f"{element.name}参数格式错误")
+            raise Rejection(element.name + BAD_FORM)
 
 
 async def _read_body(request: Request) -> bytes:

@@ -125,6 +125,19 @@ def of_trade(connection: sqlite3.Connection, trade: Trade) -> list[Refund]:
     return _refunds("trade_id = ? ORDER BY id", connection, trade.id)
 
 
+def accepted_between(
+    connection: sqlite3.Connection, sub_mch_id: str, since: float, until: float
+) -> list[Refund]:
+    return _refunds(
+        "trade_id IN (SELECT id FROM wechat_trade WHERE sub_mch_id = ?)"
+        " AND created_at >= ? AND created_at < ? ORDER BY created_at, id",
+        connection,
+        sub_mch_id,
+        since,
+        until,
+    )
+
+
 def all_refunds(connection: sqlite3.Connection, wallet: str) -> list[tuple[Refund, str]]:
     """Each with the out_trade_no that it belongs to."""
     rows = connection.execute(

@@ -51,6 +51,14 @@ class Registry:
     def merchant(self, mch_id: str, sub_mch_id: str) -> Merchant | None:
         return self._merchants.get((mch_id, sub_mch_id))
 
+    def merchants_of(self, mch_id: str, sub_mch_id: str = "") -> tuple[Merchant, ...]:
+        """The provider's sub-merchants, or the one that is named; none if there is no such provider."""
+        return tuple(
+            merchant
+            for (provider, sub_merchant), merchant in self._merchants.items()
+            if provider == mch_id and sub_mch_id in ("", sub_merchant)
+        )
+
     def key(self, mch_id: str) -> str:
         """The API key that signs for this provider."""
         return self._providers[mch_id].key

@@ -53,6 +53,10 @@ CREATE TABLE IF NOT EXISTS wechat_trade (
     refunded_cash  INTEGER NOT NULL DEFAULT 0 CHECK (refunded_cash BETWEEN 0 AND cash_fee),
     UNIQUE (mch_id, out_trade_no)
 );
+CREATE TABLE IF NOT EXISTS wechat_reversal (
+    trade_id    INTEGER PRIMARY KEY REFERENCES wechat_trade (id),
+    reversed_at REAL NOT NULL
+);
 CREATE INDEX IF NOT EXISTS wechat_trade_due ON wechat_trade (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS wechat_trade_order ON wechat_trade (out_trade_no);
 """
@@ -152,6 +156,27 @@ def all_trades(connection: sqlite3.Connection, wallet: str) -> list[Trade]:
     return [Trade(**dict(row)) for row in rows]
 
 
+def paid_between(connection: sqlite3.Connection, sub_mch_id: str, since: float, until: float) -> list[Trade]:
+    """Whatever became of them later."""
+    rows = connection.execute(
+        "SELECT * FROM wechat_trade WHERE sub_mch_id = ? AND paid_at >= ? AND paid_at < ? ORDER BY paid_at, id",
+        (sub_mch_id, since, until),
+    )
+    return [Trade(**dict(row)) for row in rows]
+
+
+def reversed_between(
+    connection: sqlite3.Connection, sub_mch_id: str, since: float, until: float
+) -> list[tuple[Trade, float]]:
+    """Those that had been paid, each with the instant at which its money went back."""
+    rows = connection.execute(
+        "SELECT trade_id, reversed_at FROM wechat_reversal JOIN wechat_trade ON id = trade_id"
+        " WHERE sub_mch_id = ? AND paid_at IS NOT NULL AND reversed_at >= ? AND reversed_at < ?",
+        (sub_mch_id, since, until),
+    ).fetchall()
+    return [(by_id(connection, row["trade_id"]), row["reversed_at"]) for row in rows]
+
+
 def due_trades(connection: sqlite3.Connection, now: datetime) -> list[Trade]:
     rows = connection.execute(
         "SELECT * FROM wechat_trade WHERE due_at <= ? ORDER BY due_at, id", (now.timestamp(),)
@@ -194,8 +219,11 @@ def pay(connection: sqlite3.Connection, trade: Trade, payer: Payer, at: datetime
     )
 
 
-def revoke(connection: sqlite3.Connection, trade: Trade) -> Trade:
+def revoke(connection: sqlite3.Connection, trade: Trade, now: datetime) -> Trade:
     """Undoes a micropay whatever became of it; a paid one is given back at once and in full."""
+    connection.execute(
+        "INSERT INTO wechat_reversal (trade_id, reversed_at) VALUES (?, ?)", (trade.id, now.timestamp())
+    )
     if trade.state != "SUCCESS":
         return move(connection, trade, "REVOKED")
     assert trade.payer is not None

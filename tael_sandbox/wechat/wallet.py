@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 
 from starlette.routing import BaseRoute
 
+from tael_sandbox import rates, statements
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.shops import Shops
 from tael_sandbox.wallet import Row
-from tael_sandbox.wechat import refunds, trades
+from tael_sandbox.wechat import bills, refunds, trades
 from tael_sandbox.wechat.certificates import Certificates
 from tael_sandbox.wechat.due import is_anything_due, take_due_steps
 from tael_sandbox.wechat.endpoints import CALLS
@@ -108,10 +109,33 @@ class WeChatWallet:
             "sub_secret": merchant.contract.sub_secret,
             "key": merchant.provider.key,
             "sign_type": merchant.contract.sign_type,
+            "fee_rate": rates.percentage(merchant.contract.fee_rate_ppm),
             "currency": merchant.shop.currency,
             "cert_pem": client.cert_pem,
             "key_pem": client.key_pem,
             "ca_pem": self._certificates.ca_pem,
+        }
+
+    def close_day(self, wallet: str, day: date) -> Row:
+        """Both wallets of WeChat are in one bill, so either closes the day for both."""
+        now = self._clock.now()
+        with self._books.transaction() as connection:
+            take_due_steps(connection, self._registry, now)
+            if not statements.is_cut(connection, bills.BOOK, day):
+                bills.cut(connection, self._registry, day, now)
+            downloads = [self._download(merchant, day) for merchant in self._registry.merchants]
+            return statements.shown(connection, bills.BOOK, day, downloads) | {"wallet": wallet}
+
+    def _download(self, merchant: Merchant, day: date) -> Row:
+        return {
+            "shop": merchant.shop.label,
+            "account": merchant.contract.sub_mch_id,
+            "url": self._tls_url + bills.PATH,
+            "ask": {
+                "mch_id": merchant.provider.mch_id,
+                "sub_mch_id": merchant.contract.sub_mch_id,
+                "bill_date": f"{day:%Y%m%d}",
+            },
         }
 
     def openids(self, payer: str) -> dict[str, str]:

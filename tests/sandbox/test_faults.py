@@ -241,6 +241,11 @@ def test_every_service_of_alipay_has_a_system_error(tills: Callable[[str], Till]
     assert page.content_type.startswith("text/html")
     assert till.hits() == [8]
     assert offline.book_row(order)["refunded"] == 0
+    for service in ("forex_compare_file", "forex_liquidation_file", "forex_rate_file"):
+        asked = online.signed(service, {"start_date": "20261101", "end_date": "20261101"})
+        assert online.post(asked).body == b"System exception"
+        assert online.post({**asked, "sign": "0" * 32}).error == "ILLEGAL_SIGN"
+    assert till.hits() == [11]
 
 
 def test_every_call_of_wechat_has_a_system_error(tills: Callable[[str], Till]) -> None:
@@ -255,9 +260,12 @@ def test_every_call_of_wechat_has_a_system_error(tills: Callable[[str], Till]) -
     assert shop.call("/pay/refundquery", out_trade_no=order).error == "SYSTEMERROR"
     reversed_ = shop.reverse(order, sign_type="HMAC-SHA256")
     assert (reversed_.error, reversed_["recall"]) == ("SYSTEMERROR", "Y")
+    of_provider = as_xml(shop.signed(sub_mch_id="", bill_date="20261101", bill_type="ALL"))
+    bill = shop.send("/pay/downloadbill", of_provider).fields
+    assert bill == {"return_code": "FAIL", "return_msg": "SYSTEMERROR", "error_code": "20003"}
     status, body = till.sandbox.call("GET", "/sns/oauth2/access_token?appid=x")
     assert (status, json.loads(body)["errcode"]) == (200, -1)
-    assert till.hits() == [7]
+    assert till.hits() == [8]
     assert till.booked(order)[0]["state"] == "SUCCESS"
 
 

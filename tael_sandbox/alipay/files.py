@@ -1,0 +1,143 @@
+"""`forex_compare_file`, `forex_liquidation_file` and `forex_rate_file`: lines of text without a heading.
+
+What is wrong with the dates is said in plain text, what is wrong with the request in the gateway's XML. The
+compare file has what moved on its days, the liquidation file what was settled on them.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from tael_sandbox import rates, statements
+from tael_sandbox.alipay.checks import BELIEVABLE_YEARS, COMPACT
+from tael_sandbox.alipay.desk import Call
+from tael_sandbox.alipay.entries import Entry, entries_between
+from tael_sandbox.alipay.messages import Text
+from tael_sandbox.clock import bjt, from_stamp
+from tael_sandbox.shops import AlipayContract
+from tael_sandbox.statements import ONE_DAY, Line
+from tael_sandbox.wallet import Row
+
+COMPARE, LIQUIDATION, RATES = "forex_compare_file", "forex_liquidation_file", "forex_rate_file"
+FILES: Final = frozenset({COMPARE, LIQUIDATION, RATES})
+BOOK: Final = "alipay"
+
+MOST_DAYS: Final = 10
+#: Of the day on which it is made, in Beijing.
+SETTLING: Final = timedelta(hours=9)
+RATES_CHANGE: Final = timedelta(hours=9, minutes=25)
+
+NOTHING: Final = "No balance account data in the period"
+SYSTEM_EXCEPTION: Final = "System exception"
+_DAY: Final = re.compile("[0-9]{8}")
+
+
+class BadPeriod(Exception):
+    """The dates are not right; the text is Alipay's."""
+
+
+def compare_file(call: Call) -> Text:
+    try:
+        days = _asked_days(call)
+    except BadPeriod as bad:
+        return Text(str(bad))
+    return _file(_line(row, settled_at="", status="P") for day in days for row in _rows(call, day))
+
+
+def liquidation_file(call: Call) -> Text:
+    try:
+        days = _asked_days(call)
+    except BadPeriod as bad:
+        return Text(str(bad))
+    lines: list[str] = []
+    for settled_on in days:
+        settled_at = f"{statements.start_of(settled_on) + SETTLING:{COMPACT}}"
+        for day in settled_days(settled_on):
+            lines += [_line(row, settled_at=settled_at, status="L") for row in _rows(call, day)]
+    return _file(lines)
+
+
+def rate_file(call: Call) -> Text:
+    """The rates of today, or of yesterday as long as today's are not out."""
+    published = statements.start_of(statements.day_of(call.desk.now)) + RATES_CHANGE
+    if call.desk.now < published:
+        published -= ONE_DAY
+    stamp = f"{published:%Y%m%d|%H%M%S}"
+    currencies = [currency for currency in rates.CNY_PER_UNIT if currency != "CNY"]
+    return _file(f"{stamp}|{currency}|{rates.rate_to_cny(currency):.8f}" for currency in currencies)
+
+
+def cut(
+    connection: sqlite3.Connection, contracts: Sequence[AlipayContract], day: date, now: datetime
+) -> None:
+    """Closes the day for every merchant, once and for all."""
+    span = statements.span_of(connection, BOOK, day, now)
+    moved = entries_between(connection, contracts, span.since, span.until)
+    statements.keep(connection, BOOK, span, [Line(entry.pid, _row(entry)) for entry in moved], now)
+
+
+def settled_days(day: date) -> list[date]:
+    """The days whose money is settled on this one: the day before, and on a Monday Friday to Sunday."""
+    if day.isoweekday() > 5:
+        return []
+    return [day - count * ONE_DAY for count in ((3, 2, 1) if day.isoweekday() == 1 else (1,))]
+
+
+def _asked_days(call: Call) -> list[date]:
+    """Raises BadPeriod. Only a day that is over has a file; one that was closed by hand is over."""
+    asked = call.parameters("ILLEGAL_ARGUMENT").fields
+    if "start_date" not in asked or "end_date" not in asked:
+        raise BadPeriod("Illegal Date period!")
+    start, end = _day(asked["start_date"]), _day(asked["end_date"])
+    if end < start:
+        raise BadPeriod("Finish date ahead of begin date")
+    today = statements.day_of(call.desk.now)
+    is_over = end < today or (
+        call.service == COMPARE and end == today and statements.is_cut(call.desk.connection, BOOK, today)
+    )
+    if not is_over:
+        raise BadPeriod("Finish date not ahead of today")
+    count = (end - start).days + 1
+    if count > MOST_DAYS:
+        raise BadPeriod("Over 10 days to Date period")
+    return [start + number * ONE_DAY for number in range(count)]
+
+
+def _day(text: str) -> date:
+    try:
+        day = datetime.strptime(text if _DAY.fullmatch(text) else "", "%Y%m%d").date()
+    except ValueError:
+        raise BadPeriod("Date format incorrect YYYYMMDD") from None
+    if day.year not in BELIEVABLE_YEARS:
+        raise BadPeriod("Illegal Date period!")
+    return day
+
+
+def _rows(call: Call, day: date) -> list[Row]:
+    connection = call.desk.connection
+    if not statements.is_cut(connection, BOOK, day):
+        cut(connection, call.contracts, day, call.desk.now)
+    return statements.kept_rows(connection, BOOK, day, [call.pid])
+
+
+def _row(entry: Entry) -> Row:
+    return {
+        "number": entry.number,
+        "amount": rates.in_units(entry.amount_minor, entry.currency),
+        "currency": entry.currency,
+        "at": f"{bjt(from_stamp(entry.at)):{COMPACT}}",
+        "kind": entry.kind,
+        "charge": rates.in_units(entry.charge_minor, entry.currency),
+    }
+
+
+def _line(row: Row, *, settled_at: str, status: str) -> str:
+    """The ninth field is for remarks, of which there are none."""
+    fields = (row["number"], row["amount"], row["currency"], row["at"], settled_at, row["kind"])
+    return "|".join((*fields, row["charge"], status, ""))
+
+
+def _file(lines: Iterable[str]) -> Text:
+    return Text("".join(f"{line}\n" for line in lines) or NOTHING)

@@ -1,0 +1,120 @@
+"""Days and their statements: when a day ends, what falls into it, and the rows that were cut for good.
+
+A day ends at midnight in Beijing, or earlier where it was closed by hand; what comes after that counts to the
+next day, so that every movement of money is in exactly one statement. A cut statement never changes.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Final
+
+from tael_sandbox.clock import BEIJING, bjt, from_stamp
+from tael_sandbox.wallet import Row
+
+TABLES: Final = """
+CREATE TABLE IF NOT EXISTS closed_day (
+    wallet   TEXT NOT NULL,
+    day      TEXT NOT NULL,
+    until_at REAL NOT NULL,
+    cut_at   REAL NOT NULL,
+    PRIMARY KEY (wallet, day)
+);
+CREATE TABLE IF NOT EXISTS statement_row (
+    id      INTEGER PRIMARY KEY,
+    wallet  TEXT NOT NULL,
+    day     TEXT NOT NULL,
+    account TEXT NOT NULL,
+    row     TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS statement_row_day ON statement_row (wallet, day);
+"""
+
+ONE_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The time that a day's statement covers: from `since` up to, and without, `until`."""
+
+    day: date
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of a statement: whose it is, and what the wallet will print of it."""
+
+    account: str
+    row: Row
+
+
+def day_of(now: datetime) -> date:
+    return bjt(now).date()
+
+
+def start_of(day: date) -> datetime:
+    return datetime.combine(day, time(), BEIJING)
+
+
+def is_cut(connection: sqlite3.Connection, wallet: str, day: date) -> bool:
+    return _end_kept(connection, wallet, day) is not None
+
+
+def span_of(connection: sqlite3.Connection, wallet: str, day: date, now: datetime) -> Cut:
+    """What the day covers if it ends now, or covered when it ended before."""
+    since = _end_kept(connection, wallet, day - ONE_DAY) or start_of(day).timestamp()
+    until = min(start_of(day + ONE_DAY), now).timestamp()
+    return Cut(day, since, _end_kept(connection, wallet, day) or until)
+
+
+def keep(
+    connection: sqlite3.Connection, wallet: str, cut: Cut, lines: Iterable[Line], cut_at: datetime
+) -> None:
+    """The day is closed from now on, with these rows in this order."""
+    day = cut.day.isoformat()
+    connection.execute(
+        "INSERT INTO closed_day (wallet, day, until_at, cut_at) VALUES (?, ?, ?, ?)",
+        (wallet, day, cut.until, cut_at.timestamp()),
+    )
+    connection.executemany(
+        "INSERT INTO statement_row (wallet, day, account, row) VALUES (?, ?, ?, ?)",
+        [(wallet, day, line.account, json.dumps(line.row, ensure_ascii=False)) for line in lines],
+    )
+
+
+def kept_rows(connection: sqlite3.Connection, wallet: str, day: date, accounts: Sequence[str]) -> list[Row]:
+    rows = connection.execute(
+        "SELECT account, row FROM statement_row WHERE wallet = ? AND day = ? ORDER BY id",
+        (wallet, day.isoformat()),
+    )
+    return [json.loads(row["row"]) for row in rows if row["account"] in accounts]
+
+
+def shown(connection: sqlite3.Connection, wallet: str, day: date, downloads: Iterable[Row]) -> Row:
+    """A closed day, as the control API answers it; `downloads` name an `account` each."""
+    closed = connection.execute(
+        "SELECT * FROM closed_day WHERE wallet = ? AND day = ?", (wallet, day.isoformat())
+    ).fetchone()
+    statements = [
+        {**download, "rows": len(kept_rows(connection, wallet, day, [download["account"]]))}
+        for download in downloads
+    ]
+    return {
+        "wallet": wallet,
+        "day": day.isoformat(),
+        "closed_at": from_stamp(closed["until_at"]).isoformat(),
+        "cut_at": from_stamp(closed["cut_at"]).isoformat(),
+        "rows": sum(statement["rows"] for statement in statements),
+        "statements": statements,
+    }
+
+
+def _end_kept(connection: sqlite3.Connection, wallet: str, day: date) -> float | None:
+    row = connection.execute(
+        "SELECT until_at FROM closed_day WHERE wallet = ? AND day = ?", (wallet, day.isoformat())
+    ).fetchone()
+    return None if row is None else float(row["until_at"])

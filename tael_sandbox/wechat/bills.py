@@ -1,0 +1,267 @@
+"""`/pay/downloadbill`: a day's movements of money as text, one row each, with a summary at the end.
+
+The rows are kept as they were when the day's bill was cut; a request only chooses among them and writes them
+out. Neither bills nor their errors are signed, and an error's code is in `error_code`.
+"""
+
+import gzip
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from starlette.responses import Response
+
+from tael_sandbox import rates, statements
+from tael_sandbox.clock import from_stamp
+from tael_sandbox.statements import ONE_DAY, Line
+from tael_sandbox.wechat import numbering
+from tael_sandbox.wechat.calls import BAD_FORM, BAD_SIGNATURE, BAD_XML, MISSING, Ask
+from tael_sandbox.wechat.entries import Entry, entries_between
+from tael_sandbox.wechat.messages import xml_reply
+from tael_sandbox.wechat.registry import Registry
+
+PATH: Final = "/pay/downloadbill"
+#: Both wallets of WeChat are one to a merchant, and so are their days.
+BOOK: Final = "wechat"
+
+#: After midnight in Beijing: when making the bill begins, and when it can be fetched.
+MAKING: Final = timedelta(hours=9)
+READY: Final = timedelta(hours=10)
+OLDEST_DAYS: Final = 90
+
+BAD_REQUEST, NO_BILL, SYSTEM_FAILURE = 20001, 20002, 20003
+_TEXTS: Final = {
+    MISSING: "missing parameter",
+    BAD_SIGNATURE: "SIGN ERROR",
+    BAD_XML: "data format error",
+    f"bill_date{BAD_FORM}": "invalid bill_date",
+    f"bill_type{BAD_FORM}": "invalid bill_type",
+}
+
+COLUMNS: Final = (
+    "Transaction time",
+    "Official account ID",
+    "Vendor ID",
+    "Sub vendor ID",
+    "Device ID",
+    "Wechat order number",
+    "Vendor order number",
+    "User tag",
+    "Transaction type",
+    "Transaction status",
+    "Payment bank",
+    "Currency type",
+    "Total amount",
+    "Coupon amount",
+    "Refund application time",
+    "Refund success time",
+    "Wechat refund number",
+    "Vendor refund number",
+    "Refund amount",
+    "Coupon refund amount",
+    "Refund type",
+    "Refund status",
+    "Product name",
+    "Vendor's data package",
+    "Fee",
+    "Rate",
+    "Payment currency type",
+    "Cash payment amount",
+    "Settlement currency type",
+    "Settlement currency amount",
+    "Exchange rate",
+    "Refund exchange rate",
+    "Payer's refund amount",
+    "Payer's refund currency type",
+    "Refund currency type",
+    "Refund settlement currency type",
+    "Refund settlement amount",
+)
+_REFUND_TIMES: Final = COLUMNS[14:16]
+_REFUND_COLUMNS: Final = (*COLUMNS[14:22], *COLUMNS[31:])
+#: Which columns and which rows each type has.
+BILL_TYPES: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "ALL": (_REFUND_TIMES, ("SUCCESS", "REFUND", "REVOKED")),
+    "SUCCESS": (_REFUND_COLUMNS, ("SUCCESS",)),
+    "REFUND": ((), ("REFUND",)),
+    "REVOKED": (_REFUND_TIMES, ("REVOKED",)),
+}
+SUMMARY: Final = (
+    "Total transaction count",
+    "Total transaction amount",
+    "Total refund amount",
+    "Total coupon refund amount",
+    "Total commission amount",
+)
+_BREAKS: Final = str.maketrans("`\r\n", "   ")
+
+
+def downloadbill(ask: Ask) -> Response:
+    if ask.text("tar_type") not in ("", "GZIP"):
+        return failure("data format error")
+    bill_type = ask.text("bill_type") or "ALL"
+    if bill_type not in BILL_TYPES:
+        return failure("invalid bill_type")
+    day = _asked_day(ask)
+    today = statements.day_of(ask.now)
+    if day is None or day < today - timedelta(days=OLDEST_DAYS):
+        return failure("invalid bill_date")
+    if not statements.is_cut(ask.connection, BOOK, day):
+        midnight = statements.start_of(day + ONE_DAY)
+        if ask.now < midnight + MAKING:
+            return failure("No Bill Exist", NO_BILL)
+        if ask.now < midnight + READY:
+            return failure("Bill Creating", NO_BILL)
+        cut(ask.connection, ask.registry, day, ask.now)
+    rows = [row for row in _kept(ask, day) if row["Transaction status"] in BILL_TYPES[bill_type][1]]
+    if not rows:
+        return failure("No Bill Exist", NO_BILL)
+    return _file(written(bill_type, rows), is_packed=ask.text("tar_type") == "GZIP")
+
+
+def cut(connection: sqlite3.Connection, registry: Registry, day: date, now: datetime) -> None:
+    """Closes the day for every merchant, once and for all."""
+    span = statements.span_of(connection, BOOK, day, now)
+    moved = entries_between(connection, registry.merchants, span.since, span.until)
+    lines = [Line(entry.trade.sub_mch_id, row_of(entry, registry, now)) for entry in moved]
+    statements.keep(connection, BOOK, span, lines, now)
+
+
+def failure(return_msg: str, error_code: int = BAD_REQUEST) -> Response:
+    return xml_reply({"return_code": "FAIL", "return_msg": return_msg, "error_code": str(error_code)})
+
+
+def rejection(return_msg: str) -> Response:
+    """What every call is refused for, in the words of this one."""
+    other = "data format error" if return_msg.endswith(BAD_FORM) else return_msg
+    return failure(_TEXTS.get(return_msg, other))
+
+
+def system_error() -> Response:
+    return failure("SYSTEMERROR", SYSTEM_FAILURE)
+
+
+def row_of(entry: Entry, registry: Registry, now: datetime) -> dict[str, str]:
+    """Every column; those of a refund's times are for the bill of refunds alone."""
+    trade = entry.trade
+    assert trade.payer is not None
+    return {
+        "Transaction time": numbering.readable_time(from_stamp(entry.at)),
+        "Payment time": numbering.readable_time(from_stamp(trade.paid_at or 0)),
+        "Official account ID": trade.appid,
+        "Vendor ID": trade.mch_id,
+        "Sub vendor ID": trade.sub_mch_id,
+        "Device ID": trade.device_info,
+        "Wechat order number": trade.transaction_id,
+        "Vendor order number": trade.out_trade_no,
+        "User tag": registry.openid(trade.payer, trade.appid),
+        "Transaction type": trade.trade_type,
+        "Transaction status": entry.kind,
+        "Payment bank": trade.bank_type,
+        "Currency type": trade.fee_type,
+        "Coupon amount": "0",
+        "Coupon refund amount": "0",
+        "Product name": trade.body,
+        "Vendor's data package": trade.attach,
+        "Fee": f"{entry.fee:f}",
+        "Rate": rates.percentage(entry.merchant.contract.fee_rate_ppm),
+        "Payment currency type": trade.cash_fee_type,
+        "Settlement currency type": entry.settlement_currency,
+        "Exchange rate": trade.rate or "0",
+        **(_paid_cells(entry) if entry.is_payment else _returned_cells(entry, now)),
+    }
+
+
+def _paid_cells(entry: Entry) -> dict[str, str]:
+    trade = entry.trade
+    numbers = (
+        *("Wechat refund number", "Vendor refund number", "Refund amount", "Refund exchange rate"),
+        *("Payer's refund amount", "Refund settlement amount"),
+    )
+    return dict.fromkeys(numbers, "0") | {
+        "Total amount": rates.in_units(trade.total_fee, trade.fee_type),
+        "Cash payment amount": rates.in_units(trade.cash_fee, trade.cash_fee_type),
+        "Settlement currency amount": rates.in_units(entry.settled, entry.settlement_currency),
+    }
+
+
+def _returned_cells(entry: Entry, now: datetime) -> dict[str, str]:
+    trade, refund = entry.trade, entry.refund
+    cash = refund.cash_refund_fee if refund is not None else trade.cash_fee
+    done_at = refund.success_at if refund is not None else entry.at
+    is_done = done_at is not None and done_at <= now.timestamp()
+    return {
+        "Total amount": "0",
+        "Cash payment amount": "0",
+        "Settlement currency amount": "0",
+        "Refund application time": numbering.readable_time(from_stamp(entry.at)),
+        "Refund success time": numbering.readable_time(from_stamp(done_at)) if done_at and is_done else "",
+        "Wechat refund number": refund.refund_id if refund is not None else "0",
+        "Vendor refund number": refund.out_refund_no if refund is not None else "0",
+        "Refund amount": rates.in_units(entry.moved, trade.fee_type),
+        "Refund type": "ORIGINAL",
+        "Refund status": "SUCCESS" if is_done else "PROCESSING",
+        "Refund exchange rate": trade.rate or "0",
+        "Payer's refund amount": rates.in_units(cash, trade.cash_fee_type),
+        "Payer's refund currency type": trade.cash_fee_type,
+        "Refund currency type": trade.fee_type,
+        "Refund settlement currency type": entry.settlement_currency,
+        "Refund settlement amount": rates.in_units(entry.settled, entry.settlement_currency),
+    }
+
+
+def written(bill_type: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """The bill as it is sent. In the bill of refunds the first column is when the trade was paid."""
+    left_out, _kinds = BILL_TYPES[bill_type]
+    columns = [column for column in COLUMNS if column not in left_out]
+    if bill_type == "REFUND":
+        rows = [{**row, "Transaction time": row["Payment time"]} for row in rows]
+    table = [[row.get(column, "") for column in columns] for row in rows]
+    return "".join(
+        [
+            "\ufeff",
+            *(_line(columns), *(_line(_marked(cells)) for cells in table)),
+            *(_line(SUMMARY), _line(_marked(_summary(rows)))),
+        ]
+    )
+
+
+def _summary(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Sums whatever the currency is, as the wallet does."""
+    sums = [
+        sum((Decimal(row[column]) for row in rows), Decimal(0))
+        for column in ("Total amount", "Refund amount", "Coupon refund amount", "Fee")
+    ]
+    return [str(len(rows)), *(f"{total:f}" for total in sums)]
+
+
+def _marked(cells: Sequence[str]) -> list[str]:
+    """Nothing is quoted: a cell ends before the next comma that has a back-quote behind it."""
+    return ["`" + cell.translate(_BREAKS) for cell in cells]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return ",".join(cells) + "\r\n"
+
+
+def _file(text: str, *, is_packed: bool) -> Response:
+    content = text.encode()
+    if is_packed:  # without a time in its header, so that the same bill is the same file
+        return Response(gzip.compress(content, mtime=0), media_type="application/x-gzip")
+    return Response(content, media_type="text/plain")
+
+
+def _kept(ask: Ask, day: date) -> list[dict[str, str]]:
+    accounts = [merchant.contract.sub_mch_id for merchant in ask.merchants]
+    rows = statements.kept_rows(ask.connection, BOOK, day, accounts)
+    device = ask.text("device_info")
+    return [row for row in rows if device in ("", row["Device ID"])]
+
+
+def _asked_day(ask: Ask) -> date | None:
+    try:
+        return numbering.read_wire_day(ask.text("bill_date"))
+    except ValueError:
+        return None

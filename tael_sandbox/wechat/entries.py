@@ -1,0 +1,97 @@
+"""Movements of money at WeChat Pay: payments, refunds and reversals, with what they come to in settlement.
+
+Bills print them and settlements sum them. Of a refund in parts, each part takes the difference that it makes
+to what went back so far, so that the parts come to exactly the payment, and return exactly its fee.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, Literal
+
+from tael_sandbox import rates
+from tael_sandbox.wechat import refunds, trades
+from tael_sandbox.wechat.refunds import Refund
+from tael_sandbox.wechat.registry import Merchant
+from tael_sandbox.wechat.trades import Trade
+
+FEE_DECIMALS: Final = 5
+
+Kind = Literal["SUCCESS", "REFUND", "REVOKED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Money that came, or that went back; which of the two, `kind` says."""
+
+    kind: Kind
+    merchant: Merchant
+    trade: Trade
+    at: float
+    refund: Refund | None
+    before: int  #: of the trade's price, what had gone back before
+    moved: int  #: in the price's currency
+
+    @property
+    def is_payment(self) -> bool:
+        return self.kind == "SUCCESS"
+
+    @property
+    def settlement_currency(self) -> str:
+        return self.merchant.shop.currency
+
+    @property
+    def settled(self) -> int:
+        """`moved` in minor units of the settlement currency."""
+        return self._settled(self.before + self.moved) - self._settled(self.before)
+
+    @property
+    def fee(self) -> Decimal:
+        """In the price's currency; below zero where a fee is returned."""
+        fee = self._fee(self.before + self.moved) - self._fee(self.before)
+        return fee if self.is_payment else -fee
+
+    def _settled(self, amount: int) -> int:
+        return rates.convert(amount, self.trade.fee_type, self.settlement_currency)
+
+    def _fee(self, amount: int) -> Decimal:
+        rate_ppm = self.merchant.contract.fee_rate_ppm
+        return rates.fee(amount, self.trade.fee_type, rate_ppm, FEE_DECIMALS)
+
+
+def entries_between(
+    connection: sqlite3.Connection, merchants: Sequence[Merchant], since: float, until: float
+) -> list[Entry]:
+    """In the order in which they happened; `until` itself is not part of it."""
+    found = [
+        entry
+        for merchant in merchants
+        for entry in (
+            *_payments(connection, merchant, since, until),
+            *_refunds(connection, merchant, since, until),
+            *_reversals(connection, merchant, since, until),
+        )
+    ]
+    return sorted(found, key=lambda entry: entry.at)
+
+
+def _payments(connection: sqlite3.Connection, merchant: Merchant, since: float, until: float) -> list[Entry]:
+    paid = trades.paid_between(connection, merchant.contract.sub_mch_id, since, until)
+    return [Entry("SUCCESS", merchant, trade, trade.paid_at or 0, None, 0, trade.total_fee) for trade in paid]
+
+
+def _refunds(connection: sqlite3.Connection, merchant: Merchant, since: float, until: float) -> list[Entry]:
+    accepted = refunds.accepted_between(connection, merchant.contract.sub_mch_id, since, until)
+    made: list[Entry] = []
+    for refund in accepted:
+        trade = trades.by_id(connection, refund.trade_id)
+        siblings = refunds.of_trade(connection, trade)
+        before = sum(other.refund_fee for other in siblings if other.id < refund.id)
+        made.append(Entry("REFUND", merchant, trade, refund.created_at, refund, before, refund.refund_fee))
+    return made
+
+
+def _reversals(connection: sqlite3.Connection, merchant: Merchant, since: float, until: float) -> list[Entry]:
+    reversed_ = trades.reversed_between(connection, merchant.contract.sub_mch_id, since, until)
+    return [Entry("REVOKED", merchant, trade, at, None, 0, trade.total_fee) for trade, at in reversed_]

@@ -1,0 +1,167 @@
+"""Closing a day by hand: what is cut stays, and what comes later counts to the next day."""
+
+import signal
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.sandbox import alipay_shop, wechat_shop
+from tests.sandbox.alipay_shop import fresh
+from tests.sandbox.conftest import ControlRefused, Sandbox
+from tests.sandbox.days import compact, move_to
+
+
+def close(sandbox: Sandbox, wallet: str, day: str) -> dict[str, Any]:
+    closed: dict[str, Any] = sandbox.control("POST", "statements", {"wallet": wallet, "day": day})
+    return closed
+
+
+def pay(sandbox: Sandbox, wallet: str) -> str:
+    order = fresh()
+    if wallet == "alipay":
+        alipay_shop.shop(sandbox, "offline").pay_spot(sandbox.code(), order)
+    else:
+        wechat_shop.shop(sandbox).scan_code(sandbox.code(wallet=wallet), out_trade_no=order)
+    return order
+
+
+def statement(sandbox: Sandbox, wallet: str, day: str) -> bytes:
+    """As the demo shop downloads it."""
+    if wallet == "alipay":
+        till = alipay_shop.shop(sandbox, "offline")
+        dates = {"start_date": day, "end_date": day}
+        return till.post(till.signed("forex_compare_file", dates)).body
+    caller = wechat_shop.shop(sandbox)
+    asked = caller.signed(bill_date=day, bill_type="ALL")
+    return caller.send("/pay/downloadbill", wechat_shop.as_xml(asked)).body
+
+
+WALLETS = pytest.mark.parametrize("wallet", ["alipay", "wechat"])
+
+
+@WALLETS
+def test_a_closed_day_has_its_statement_at_once_and_for_good(own_sandbox: Sandbox, wallet: str) -> None:
+    noon = move_to(own_sandbox, 12)
+    early = pay(own_sandbox, wallet)
+    assert early.encode() not in statement(own_sandbox, wallet, compact(noon))
+    closed = close(own_sandbox, wallet, f"{noon:%Y-%m-%d}")
+    assert (closed["wallet"], closed["day"], closed["rows"]) == (wallet, f"{noon:%Y-%m-%d}", 1)
+    cut = statement(own_sandbox, wallet, compact(noon))
+    assert early.encode() in cut
+
+    late = pay(own_sandbox, wallet)
+    move_to(own_sandbox, 13)
+    assert close(own_sandbox, wallet, f"{noon:%Y-%m-%d}") == closed
+    own_sandbox.restart(number=signal.SIGKILL)
+    move_to(own_sandbox, 11)
+    move_to(own_sandbox, 11)
+    assert statement(own_sandbox, wallet, compact(noon)) == cut
+    next_day = statement(own_sandbox, wallet, compact(noon, 1))
+    assert late.encode() in next_day
+    assert early.encode() not in next_day
+
+
+@WALLETS
+def test_the_answer_says_what_was_cut_and_where_it_is(own_sandbox: Sandbox, wallet: str) -> None:
+    noon = move_to(own_sandbox, 12)
+    for _ in range(2):
+        pay(own_sandbox, wallet)
+    closed = close(own_sandbox, wallet, f"{noon:%Y-%m-%d}")
+    assert set(closed) == {"wallet", "day", "closed_at", "cut_at", "rows", "statements"}
+    assert closed["closed_at"] == closed["cut_at"]
+    shops = {"demo", "chain_east", "chain_west"} | ({"wechat_only"} if wallet == "wechat" else set())
+    assert {statement["shop"] for statement in closed["statements"]} == shops
+    (mine,) = [statement for statement in closed["statements"] if statement["rows"]]
+    account = own_sandbox.account(wallet, "demo", "offline" if wallet == "alipay" else None)
+    assert set(mine) == {"shop", "account", "url", "ask", "rows"}
+    assert (mine["shop"], mine["rows"]) == ("demo", 2)
+    day = compact(noon)
+    if wallet == "alipay":
+        assert (mine["account"], mine["url"]) == (account["pid"], account["gateway_url"])
+        dates = {"start_date": day, "end_date": day}
+        assert mine["ask"] == {"service": "forex_compare_file", "partner": account["pid"], **dates}
+    else:
+        assert mine["account"] == account["sub_mch_id"]
+        assert mine["url"] == account["base_url"] + "/pay/downloadbill"
+        names = ("mch_id", "sub_mch_id")
+        assert mine["ask"] == {**{name: account[name] for name in names}, "bill_date": day}
+
+
+def test_a_day_that_is_over_ends_at_midnight_and_is_there_before_its_hour(own_sandbox: Sandbox) -> None:
+    day = move_to(own_sandbox, 23, 59)
+    order = pay(own_sandbox, "wechat")
+    midnight = move_to(own_sandbox, 0)
+    pay(own_sandbox, "wechat")
+    assert b"No Bill Exist" in statement(own_sandbox, "wechat", compact(day))
+    closed = close(own_sandbox, "wechat", f"{day:%Y-%m-%d}")
+    assert closed["rows"] == 1
+    assert closed["closed_at"] < closed["cut_at"]
+    assert closed["closed_at"] == f"{day:%Y-%m-%d}T16:00:00+00:00"
+    assert midnight.date() > day.date()
+    assert order.encode() in statement(own_sandbox, "wechat", compact(day))
+
+
+def test_both_wallets_of_wechat_are_closed_together(own_sandbox: Sandbox) -> None:
+    noon = move_to(own_sandbox, 12)
+    orders = [pay(own_sandbox, wallet) for wallet in ("wechat", "wechat_hk")]
+    closed = close(own_sandbox, "wechat_hk", f"{noon:%Y-%m-%d}")
+    assert (closed["wallet"], closed["rows"]) == ("wechat_hk", 2)
+    pay(own_sandbox, "wechat")
+    again = close(own_sandbox, "wechat", f"{noon:%Y-%m-%d}")
+    assert again == closed | {"wallet": "wechat"}
+    bill = statement(own_sandbox, "wechat", compact(noon))
+    assert all(order.encode() in bill for order in orders)
+    assert close(own_sandbox, "alipay", f"{noon:%Y-%m-%d}")["rows"] == 0
+
+
+def test_a_refund_under_way_is_in_the_statement_as_it_was(own_sandbox: Sandbox) -> None:
+    noon, caller = move_to(own_sandbox, 12), wechat_shop.shop(own_sandbox)
+    caller.refund(pay(own_sandbox, "wechat"), 100)
+    close(own_sandbox, "wechat", f"{noon:%Y-%m-%d}")
+    move_to(own_sandbox, 13)
+    bill = statement(own_sandbox, "wechat", compact(noon))
+    assert bill.count(b"`PROCESSING,") == 1
+
+
+def test_closing_a_day_settles_nothing(own_sandbox: Sandbox) -> None:
+    noon, till = move_to(own_sandbox, 12), alipay_shop.shop(own_sandbox, "offline")
+    pay(own_sandbox, "alipay")
+    close(own_sandbox, "alipay", f"{noon:%Y-%m-%d}")
+    dates = {"start_date": compact(noon), "end_date": compact(noon)}
+    reply = till.post(till.signed("forex_liquidation_file", dates))
+    assert reply.body == b"Finish date not ahead of today"
+
+
+def test_the_other_wallets_day_goes_on(own_sandbox: Sandbox) -> None:
+    noon = move_to(own_sandbox, 12)
+    pay(own_sandbox, "alipay")
+    close(own_sandbox, "wechat", f"{noon:%Y-%m-%d}")
+    assert statement(own_sandbox, "alipay", compact(noon)) == b"Finish date not ahead of today"
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"day": "2026-11-01"}, "wallet"),
+        ({"wallet": "paypal", "day": "2026-11-01"}, "wallet"),
+        ({"wallet": "alipay"}, "day"),
+        ({"wallet": "alipay", "day": "20261101"}, "day"),
+        ({"wallet": "alipay", "day": "2026-02-30"}, "day"),
+        ({"wallet": "alipay", "day": "2026-W01-1"}, "day"),
+        ({"wallet": "alipay", "day": 20261101}, "day"),
+        ({"wallet": "alipay", "day": "1999-12-31"}, "day"),
+        ({"wallet": "wechat", "day": "9999-12-31"}, "day"),
+    ],
+)
+def test_what_is_no_day_to_close_names_the_field(sandbox: Sandbox, asked: dict[str, Any], field: str) -> None:
+    with pytest.raises(ControlRefused) as refused:
+        sandbox.control("POST", "statements", asked)
+    assert (refused.value.status, refused.value.field) == (400, field)
+
+
+def test_a_day_that_has_not_begun_cannot_be_closed(sandbox: Sandbox) -> None:
+    tomorrow = move_to(sandbox, 12) + timedelta(days=1)
+    with pytest.raises(ControlRefused) as refused:
+        close(sandbox, "alipay", f"{tomorrow:%Y-%m-%d}")
+    assert refused.value.field == "day"
