@@ -71,6 +71,13 @@ def span_of(connection: sqlite3.Connection, wallet: str, day: date, now: datetim
     return Cut(day, since, _end_kept(connection, wallet, day) or until)
 
 
+def statement_day(connection: sqlite3.Connection, wallet: str, at: float) -> date:
+    """The day whose statement has, or will have, what happened at this instant."""
+    day = day_of(from_stamp(at))
+    end = _end_kept(connection, wallet, day)
+    return day if end is None or at < end else day + ONE_DAY
+
+
 def keep(
     connection: sqlite3.Connection, wallet: str, cut: Cut, lines: Iterable[Line], cut_at: datetime
 ) -> None:

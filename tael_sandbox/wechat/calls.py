@@ -33,6 +33,7 @@ WIRE_TIME: Final = re.compile("[0-9]{14}")
 WIRE_DAY: Final = re.compile("[0-9]{8}")
 CURRENCY: Final = re.compile("|".join(sorted(CNY_PER_UNIT)))
 TRADE_TYPE: Final = re.compile("JSAPI|NATIVE|APP|MWEB")
+USE_TAG: Final = re.compile("[12]")
 REFUND_ACCOUNT: Final = re.compile("REFUND_SOURCE_UNSETTLED_FUNDS|REFUND_SOURCE_RECHARGE_FUNDS")
 TRANSACTION_ID: Final = re.compile("[0-9]{28}")
 
@@ -115,7 +116,9 @@ class Call:
     one_of: tuple[str, ...] = ()  #: at least one of these must be there
     needs_certificate: bool = False
     fails_with: tuple[tuple[str, Value], ...] = ()  #: in every refusal of this call
+    common: tuple[Element, ...] = COMMON
     is_for_provider: bool = False  #: without a sub_mch_id it is about all sub-merchants
+    sent_encoded: str = ""  #: an element that is signed as it is and sent percent-encoded
     reject: Callable[[str], Response] = failure  #: what a Rejection looks like
 
 

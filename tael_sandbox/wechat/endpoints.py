@@ -1,16 +1,19 @@
 """The V2 calls: path, elements, handler. Lengths are the wider ones where two documents differ."""
 
+from dataclasses import replace
 from typing import Final
 
 from tael_sandbox.wechat import bills
 from tael_sandbox.wechat.calls import (
     AMOUNT,
+    COMMON,
     COUNT,
     CURRENCY,
     ORDER_NUMBER,
     REFUND_ACCOUNT,
     REFUND_NUMBER,
     TRADE_TYPE,
+    USE_TAG,
     WIRE_DAY,
     WIRE_TIME,
     Call,
@@ -19,6 +22,9 @@ from tael_sandbox.wechat.calls import (
 from tael_sandbox.wechat.micropay import RECALL_NOT, micropay, reverse
 from tael_sandbox.wechat.ordering import closeorder, orderquery, unifiedorder
 from tael_sandbox.wechat.refunding import refund, refundquery
+from tael_sandbox.wechat.settling import settlementquery
+from tael_sandbox.wechat.short_urls import shorturl
+from tael_sandbox.wechat.tools import authcodetoopenid, queryexchagerate, report
 
 _SALE: Final = (
     Element("device_info", 32),
@@ -36,6 +42,12 @@ _SALE: Final = (
     Element("scene_info", 256),
     Element("version", 32),
 )
+
+
+def _without_need(elements: tuple[Element, ...], name: str) -> tuple[Element, ...]:
+    return tuple(replace(each, required=each.required and each.name != name) for each in elements)
+
+
 _TRANSACTION: Final = Element("transaction_id", 32)
 _ORDER: Final = Element("out_trade_no", 32, form=ORDER_NUMBER)
 
@@ -108,5 +120,54 @@ CALLS: Final = (
         bills.downloadbill,
         is_for_provider=True,
         reject=bills.rejection,
+    ),
+    Call(
+        "/pay/settlementquery",
+        (
+            Element("usetag", 1, required=True, form=USE_TAG),
+            Element("offset", 6, required=True, form=COUNT),
+            Element("limit", 2, required=True, form=COUNT),
+            Element("date_start", 8, required=True, form=WIRE_DAY),
+            Element("date_end", 8, required=True, form=WIRE_DAY),
+        ),
+        settlementquery,
+    ),
+    Call(
+        "/pay/queryexchagerate",
+        (
+            Element("fee_type", 10, required=True, form=CURRENCY),
+            Element("date", 14, required=True, form=WIRE_DAY),
+        ),
+        queryexchagerate,
+        common=_without_need(COMMON, "nonce_str"),
+        is_for_provider=True,
+    ),
+    Call("/tools/authcodetoopenid", (Element("auth_code", 128, required=True),), authcodetoopenid),
+    Call(
+        "/tools/shorturl",
+        (Element("long_url", 1536, required=True),),  # 512 before it was percent-encoded
+        shorturl,
+        sent_encoded="long_url",
+    ),
+    Call(
+        "/payitil/report",
+        (
+            Element("device_info", 32),
+            Element("interface_url", 128, required=True),
+            Element("execute_time_", 10, form=COUNT),
+            Element("execute_time", 10, form=COUNT),
+            Element("return_code", 16),
+            Element("return_msg", 128),
+            Element("result_code", 16),
+            Element("err_code", 32),
+            Element("err_code_des", 128),
+            Element("out_trade_no", 32),
+            Element("user_ip", 64, required=True),
+            Element("time", 14, form=WIRE_TIME),
+            Element("trades", 65536),
+        ),
+        report,
+        one_of=("execute_time_", "execute_time", "trades"),  # documents and clients spell it in two ways
+        common=_without_need(COMMON, "appid"),
     ),
 )

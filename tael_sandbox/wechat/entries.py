@@ -47,6 +47,12 @@ class Entry:
         return self._settled(self.before + self.moved) - self._settled(self.before)
 
     @property
+    def poundage(self) -> int:
+        """The fee in minor units of the settlement currency: what is remitted has no smaller ones."""
+        kept = self._poundage(self.before + self.moved) - self._poundage(self.before)
+        return kept if self.is_payment else -kept
+
+    @property
     def fee(self) -> Decimal:
         """In the price's currency; below zero where a fee is returned."""
         fee = self._fee(self.before + self.moved) - self._fee(self.before)
@@ -54,6 +60,9 @@ class Entry:
 
     def _settled(self, amount: int) -> int:
         return rates.convert(amount, self.trade.fee_type, self.settlement_currency)
+
+    def _poundage(self, amount: int) -> int:
+        return rates.fee_minor(self._settled(amount), self.merchant.contract.fee_rate_ppm)
 
     def _fee(self, amount: int) -> Decimal:
         rate_ppm = self.merchant.contract.fee_rate_ppm

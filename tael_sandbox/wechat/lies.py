@@ -17,7 +17,7 @@ from tael_sandbox.lies import Ask, Operation, other_first_byte
 from tael_sandbox.wechat import bills, refunds, trades
 from tael_sandbox.wechat.calls import Rejection
 from tael_sandbox.wechat.endpoints import CALLS
-from tael_sandbox.wechat.messages import BadXml, Value, read_message, signed, write_message
+from tael_sandbox.wechat.messages import BadXml, Value, failure, read_message, signed, write_message
 from tael_sandbox.wechat.pipeline import admit, signed_reply
 from tael_sandbox.wechat.registry import WALLETS, Registry
 from tael_sandbox.wechat.signing import HMAC_SHA256, MD5, open_req_info, seal_req_info
@@ -25,6 +25,8 @@ from tael_sandbox.wechat.trades import Trade
 
 OPENID_PATH: Final = "/sns/oauth2/access_token"
 REVERSE_PATH: Final = "/secapi/pay/reverse"
+#: Their answers have no err_code.
+CALLS_WITHOUT_ERRORS: Final = frozenset({"/pay/queryexchagerate", "/payitil/report"})
 _CALLS: Final = {call.path: call for call in CALLS}
 _PATHS: Final = frozenset(_CALLS) | {OPENID_PATH}
 _AMOUNT: Final = re.compile(r"total_fee|refund_fee(_\d+)?")
@@ -54,6 +56,8 @@ class WeChatLiar:
             return None
         if ask.path == bills.PATH:
             return bills.system_error()
+        if ask.path in CALLS_WITHOUT_ERRORS:
+            return failure("system error")
         said: dict[str, Value] = {
             "result_code": "FAIL",
             "err_code": "SYSTEMERROR",

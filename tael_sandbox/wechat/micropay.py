@@ -11,7 +11,7 @@ from typing import Final, Never
 from tael_sandbox.clock import from_stamp
 from tael_sandbox.codes import PASSWORD_TYPING, Code, mark_used, read_code
 from tael_sandbox.payers import Payer, payer_of
-from tael_sandbox.wechat import trades
+from tael_sandbox.wechat import resolved_codes, trades
 from tael_sandbox.wechat.calls import Ask, Refusal, check_transaction_id, find_trade, is_of
 from tael_sandbox.wechat.messages import Value
 from tael_sandbox.wechat.notices import paid_fields
@@ -28,7 +28,7 @@ def micropay(ask: Ask) -> dict[str, Value]:
     before = trades.by_order(ask.connection, ask.mch_id, ask.text("out_trade_no"))
     if before is not None:
         _check_number(ask, before)
-    code = _usable_code(ask)
+    code = usable_code(ask)
     payer = payer_of(ask.connection, code.wallet, code.payer)
     if before is not None and before.payer != payer.payer:
         raise Refusal("BUYER_MISMATCH", "支付帐号错误")
@@ -71,12 +71,15 @@ def _check_number(ask: Ask, trade: Trade) -> None:
         raise Refusal("OUT_TRADE_NO_USED", "商户订单号重复")
 
 
-def _usable_code(ask: Ask) -> Code:
+def usable_code(ask: Ask) -> Code:
+    """The code that was scanned. Raises Refusal, also where another shop asked first whose it is."""
     text = ask.text("auth_code")
     if not AUTH_CODE.fullmatch(text):
         raise Refusal("AUTH_CODE_INVALID", "请扫描微信支付授权码(以10/11/12/13/14/15为前缀的18位数字)")
     code = read_code(ask.connection, text)
     if code is None or code.wallet not in WALLETS:
+        raise Refusal("AUTH_CODE_INVALID", "101 付款码无效，请重新扫码")
+    if resolved_codes.holder(ask.connection, text) not in (None, ask.sub_mch_id):
         raise Refusal("AUTH_CODE_INVALID", "101 付款码无效，请重新扫码")
     if code.used_by is not None or code.behaviour == "used":
         raise Refusal("AUTH_CODE_ERROR", "付款码已被使用，请刷新再试")

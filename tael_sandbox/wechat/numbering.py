@@ -16,6 +16,7 @@ from tael_sandbox.clock import BEIJING, bjt
 #: Later sums with a day stay within the calendar.
 BELIEVABLE_YEARS: Final = range(2000, 2200)
 QR_PREFIX: Final = "weixin://wxpay/bizpayurl?pr="
+SHORT_PREFIX: Final = "weixin://wxpay/s/"
 _ALPHANUMERIC: Final = string.ascii_letters + string.digits
 
 
@@ -36,6 +37,10 @@ def prepay_id(now: datetime) -> str:
 def code_url() -> str:
     """What a NATIVE QR code holds."""
     return QR_PREFIX + "".join(secrets.choice(_ALPHANUMERIC) for _ in range(7))
+
+
+def short_url() -> str:
+    return SHORT_PREFIX + "".join(secrets.choice(_ALPHANUMERIC) for _ in range(10))
 
 
 def nonce() -> str:

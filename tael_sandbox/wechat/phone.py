@@ -9,9 +9,9 @@ from typing import Final
 from tael_sandbox.payers import Payer, payer_of
 from tael_sandbox.rates import to_cny_minor
 from tael_sandbox.wallet import ControlError, Row
-from tael_sandbox.wechat import trades
+from tael_sandbox.wechat import short_urls, trades
 from tael_sandbox.wechat.notices import queue_payment_notice
-from tael_sandbox.wechat.numbering import QR_PREFIX
+from tael_sandbox.wechat.numbering import QR_PREFIX, SHORT_PREFIX
 from tael_sandbox.wechat.registry import WALLETS, Registry
 from tael_sandbox.wechat.trades import Trade
 
@@ -26,7 +26,9 @@ class Phone:
 
     def find_by_url(self, url: str) -> Trade | None:
         """None if the URL is not WeChat's. Raises ControlError if it is, and leads nowhere."""
-        if url.startswith(QR_PREFIX):
+        if url.startswith(SHORT_PREFIX):
+            url = short_urls.long_url(self.connection, url) or url
+        if url.startswith((QR_PREFIX, SHORT_PREFIX)):
             trade = trades.by_code_url(self.connection, url)
         elif url.startswith("prepay_id=") or _PREPAY.fullmatch(url):
             trade = trades.by_prepay(self.connection, url.removeprefix("prepay_id="))

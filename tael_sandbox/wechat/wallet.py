@@ -11,7 +11,7 @@ from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.shops import Shops
 from tael_sandbox.wallet import Row
-from tael_sandbox.wechat import bills, refunds, trades
+from tael_sandbox.wechat import bills, refunds, resolved_codes, short_urls, trades
 from tael_sandbox.wechat.certificates import Certificates
 from tael_sandbox.wechat.due import is_anything_due, take_due_steps
 from tael_sandbox.wechat.endpoints import CALLS
@@ -33,7 +33,7 @@ class WeChatWallet:
         tls_url: str,
         certificates: Certificates,
     ) -> None:
-        books.script(trades.TABLES + refunds.TABLES)
+        books.script(trades.TABLES + refunds.TABLES + resolved_codes.TABLES + short_urls.TABLES)
         self._clock = clock
         self._books = books
         self._registry = Registry(books, shops)

@@ -260,12 +260,18 @@ def test_every_call_of_wechat_has_a_system_error(tills: Callable[[str], Till]) -
     assert shop.call("/pay/refundquery", out_trade_no=order).error == "SYSTEMERROR"
     reversed_ = shop.reverse(order, sign_type="HMAC-SHA256")
     assert (reversed_.error, reversed_["recall"]) == ("SYSTEMERROR", "Y")
+    days: dict[str, Any] = {"date_start": "20261101", "date_end": "20261101"}
+    assert shop.call("/pay/settlementquery", usetag=1, offset=0, limit=1, **days).error == "SYSTEMERROR"
+    assert shop.call("/tools/authcodetoopenid", auth_code="1").error == "SYSTEMERROR"
+    assert shop.call("/tools/shorturl", long_url="weixin://").error == "SYSTEMERROR"
+    rate = shop.call("/pay/queryexchagerate", fee_type="HKD", date="20261101")
+    assert rate.fields == {"return_code": "FAIL", "return_msg": "system error"}
     of_provider = as_xml(shop.signed(sub_mch_id="", bill_date="20261101", bill_type="ALL"))
     bill = shop.send("/pay/downloadbill", of_provider).fields
     assert bill == {"return_code": "FAIL", "return_msg": "SYSTEMERROR", "error_code": "20003"}
     status, body = till.sandbox.call("GET", "/sns/oauth2/access_token?appid=x")
     assert (status, json.loads(body)["errcode"]) == (200, -1)
-    assert till.hits() == [8]
+    assert till.hits() == [12]
     assert till.booked(order)[0]["state"] == "SUCCESS"
 
 

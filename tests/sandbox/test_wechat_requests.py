@@ -19,6 +19,9 @@ CALLS = (
     "/secapi/pay/reverse",
     "/secapi/pay/refund",
     "/pay/refundquery",
+    "/pay/settlementquery",
+    "/tools/authcodetoopenid",
+    "/tools/shorturl",
 )
 
 
@@ -50,6 +53,15 @@ def asks(sandbox: Sandbox, demo: Shop) -> dict[str, dict[str, Any]]:
             "refund_desc": "cold tea",
         },
         "/pay/refundquery": {"out_refund_no": refund},
+        "/pay/settlementquery": {
+            "usetag": 2,
+            "offset": 0,
+            "limit": 10,
+            "date_start": "20261101",
+            "date_end": "20261130",
+        },
+        "/tools/authcodetoopenid": {"auth_code": code(sandbox)},
+        "/tools/shorturl": {"long_url": "weixin://wxpay/bizpayurl?pr=1234567"},
     }
 
 
