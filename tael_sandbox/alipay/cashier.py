@@ -14,6 +14,7 @@ from tael_sandbox.alipay.changes import bring_into_being
 from tael_sandbox.alipay.checks import COMPACT, DASHED, Parameters
 from tael_sandbox.alipay.desk import Call
 from tael_sandbox.alipay.messages import Refused
+from tael_sandbox.alipay.splits import PAYING_IN, check_splits
 from tael_sandbox.alipay.trades import NOT_EXIST, PC, WAITING, WAP, Trade, by_order, insert_trade
 from tael_sandbox.payers import payer_of
 from tael_sandbox.rates import to_cny_minor
@@ -30,7 +31,6 @@ DEFAULT_TIMEOUT: Final = "12h"
 LONGEST_TIMEOUT: Final = timedelta(days=15)
 LONGEST_VALID_TIME_S: Final = 2_592_000
 MOST_UNITS: Final = "1000000.00"
-SPLITS_AT_MOST: Final = 10
 IDENTITY: Final = ("subject", "body", "total_fee", "rmb_fee", "currency", "product_code")
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
@@ -52,8 +52,7 @@ def open_order(call: Call) -> Trade:
         raise Refused("ILLEGAL_CURRENCY")
     open_until, pay_until = _limits(asked, product, call.desk.now)
     notify_url, return_url = asked.url("notify_url"), asked.url("return_url")
-    if len(asked.json("split_fund_info", list) or []) > SPLITS_AT_MOST:
-        raise asked.refuse()
+    check_splits(asked, PAYING_IN, price_currency, amount_minor)
     asked.json("trade_information", dict)
 
     identity = json.dumps({name: asked.fields.get(name) for name in IDENTITY})

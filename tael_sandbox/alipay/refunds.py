@@ -15,6 +15,7 @@ from tael_sandbox.alipay.barcodes import acquire_parameters, exchange_rate
 from tael_sandbox.alipay.checks import COMPACT, DASHED, Parameters
 from tael_sandbox.alipay.desk import Call
 from tael_sandbox.alipay.messages import Bare, Node, Refused
+from tael_sandbox.alipay.splits import PAYING_OUT, check_splits
 from tael_sandbox.alipay.trades import CLOSED, NOT_EXIST, Trade, by_order
 from tael_sandbox.clock import bjt, from_stamp
 
@@ -108,7 +109,7 @@ def refund_forex(call: Call) -> Bare:
     product_code = asked.text("product_code", 32)
     asked.time("gmt_return", COMPACT, DASHED)
     asked.optional("reason", 100)
-    asked.json("split_fund_info", list)
+    check_splits(asked, PAYING_OUT, price_currency, amount_minor)
     _check_sync(asked)
     try:
         _refund(
