@@ -34,7 +34,7 @@ MOST_UNITS: Final = "100000000.00"
 WAIT: Final = timedelta(seconds=180)
 CANCEL_GRACE: Final = timedelta(minutes=15)
 IDENTITY: Final = ("trans_name", "currency", "trans_currency", "trans_amount", "quantity", "price")
-JSON_FIELDS: Final = frozenset({"extend_info", "trade_information"})
+JSON_FIELDS: Final = frozenset({"extend_info", "extend_params", "goods_detail", "trade_information"})
 
 
 def pay_spot(call: Call) -> Node:
@@ -65,7 +65,7 @@ def pay_spot(call: Call) -> Node:
 def query_spot(call: Call) -> Node:
     asked = acquire_parameters(call)
     trade = _find(call, asked, "alipay_trans_id", "partner_trans_id")
-    if trade is None:
+    if trade is None or not trade.exists:
         return Node("alipay", {"result_code": "FAIL", "error": NOT_EXIST})
     fields = {"result_code": "SUCCESS", "alipay_trans_status": trade.state, "out_trade_no": trade.order_no}
     return Node("alipay", fields | _trade_fields(call.desk, trade))
@@ -77,7 +77,9 @@ def cancel(call: Call) -> Node:
     asked.timestamp("timestamp", call.desk.now)
     order_no = asked.number("out_trade_no")
     trade = _find(call, asked, "trade_no", "out_trade_no")
-    if trade is None:
+    if trade is None or not trade.exists:
+        if trade is not None:  # a QR code that nobody scanned: nobody can any more
+            update_trade(call.desk.connection, trade, last_pay_at=call.desk.now.timestamp())
         return Node("alipay", {"result_code": "SUCCESS", "out_trade_no": order_no, "retry_flag": "N"})
     if trade.cancel_action is not None:
         return _cancelled(trade, trade.cancel_action)

@@ -11,7 +11,6 @@ from tael_sandbox import payers, rates
 from tael_sandbox.alipay.desk import Desk
 from tael_sandbox.alipay.notices import tell
 from tael_sandbox.alipay.trades import (
-    BARCODE,
     CLOSED,
     FINISHED,
     SUCCESS,
@@ -42,14 +41,13 @@ def pay(desk: Desk, trade: Trade, payer: str, at: float) -> Trade | None:
     """Takes the money; None, with nothing changed, if the payer has too little."""
     if not payers.debit(desk.connection, payer, trade.cny_minor):
         return None
-    is_barcode = trade.product == BARCODE
     paid = update_trade(
         desk.connection,
         trade,
-        state=SUCCESS if is_barcode else FINISHED,
+        state=SUCCESS if trade.is_in_store else FINISHED,
         payer=payer,
         paid_at=at,
-        due_at=at + REFUND_WINDOW.total_seconds() if is_barcode else None,
+        due_at=at + REFUND_WINDOW.total_seconds() if trade.is_in_store else None,
     )
     tell(desk, paid, PAID)
     return paid

@@ -10,7 +10,7 @@ from typing import Final
 
 from starlette.responses import PlainTextResponse, Response
 
-from tael_sandbox.alipay import barcodes, files, online, refunds
+from tael_sandbox.alipay import barcodes, files, online, precreate, refunds
 from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE, is_payable, open_order
 from tael_sandbox.alipay.desk import Call, Desk
 from tael_sandbox.alipay.messages import (
@@ -49,6 +49,7 @@ def _service(run: Callable[[Call], Answer], *scenes: str) -> Service:
 
 SERVICES: Final = {
     "alipay.acquire.overseas.spot.pay": _service(barcodes.pay_spot, OFFLINE),
+    precreate.SERVICE: _service(precreate.precreate, OFFLINE),
     "alipay.acquire.overseas.query": _service(barcodes.query_spot, OFFLINE),
     "alipay.acquire.cancel": _service(barcodes.cancel, OFFLINE),
     "alipay.acquire.overseas.spot.refund": _service(refunds.refund_spot, OFFLINE),

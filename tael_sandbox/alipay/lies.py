@@ -131,6 +131,12 @@ def _system_error_fields(call: Call) -> dict[str, str] | None:
             return {"result_code": "UNKNOW", "error": SYSTEM_ERROR}
         case "alipay.acquire.overseas.query":
             return {"result_code": "FAIL", "error": SYSTEM_ERROR}
+        case "alipay.acquire.precreate":
+            return {
+                "result_code": "UNKNOWN",
+                "detail_error_code": SYSTEM_ERROR,
+                "detail_error_des": "system error",
+            }
         case "alipay.acquire.overseas.spot.refund":
             return {"result_code": "FAILED", "error": SYSTEM_ERROR}
         case "alipay.acquire.refund.query":

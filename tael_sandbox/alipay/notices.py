@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from tael_sandbox import rates
 from tael_sandbox.alipay.checks import DASHED
 from tael_sandbox.alipay.desk import Desk
-from tael_sandbox.alipay.trades import BARCODE, Trade
+from tael_sandbox.alipay.trades import Trade
 from tael_sandbox.clock import bjt, from_stamp
 from tael_sandbox.notices import queue_notice
 
@@ -45,7 +45,7 @@ def tell(desk: Desk, trade: Trade, action: str) -> None:
     }
     if trade.price_currency != trade.currency:
         fields["rmb_fee"] = trade.amount
-    if trade.product == BARCODE:
+    if trade.is_in_store:
         fields |= _in_store_fields(desk, trade, action)
     body = urlencode(_signed(desk, trade, fields), encoding=trade.charset)
     notice_id = queue_notice(
@@ -99,6 +99,11 @@ def _in_store_fields(desk: Desk, trade: Trade, action: str) -> dict[str, str]:
     }
     if trade.payer is not None:
         fields |= {"buyer_id": user_id(desk, trade.payer), "buyer_email": login_id(trade.payer)}
+    passback = desk.connection.execute(
+        "SELECT passback FROM alipay_passback WHERE trade_id = ?", (trade.id,)
+    ).fetchone()
+    if passback is not None:
+        fields["extra_common_param"] = passback["passback"]
     if trade.paid_at is not None:
         fields["gmt_payment"] = _printed(trade.paid_at)
     if trade.closed_at is not None:

@@ -13,7 +13,8 @@ from tael_sandbox.alipay.desk import Desk
 from tael_sandbox.alipay.gateway import Gateway
 from tael_sandbox.alipay.messages import Refused, read_request
 from tael_sandbox.alipay.notices import return_address
-from tael_sandbox.alipay.trades import BARCODE, Trade, by_any_number, by_token
+from tael_sandbox.alipay.precreate import QR_PREFIX, scan_code
+from tael_sandbox.alipay.trades import BARCODE, QR, Trade, by_any_number, by_token
 from tael_sandbox.payers import payer_of
 from tael_sandbox.wallet import ControlError, Row
 
@@ -24,6 +25,8 @@ CASHIER_PATH: Final = "/alipay/cashier/"
 def trade_of_url(desk: Desk, gateway: Gateway, url: str) -> Trade | None:
     """Opens a payment link or finds a cashier page's trade; None if the URL is neither."""
     parts = urlsplit(url)
+    if url.startswith(QR_PREFIX):
+        return _trade_of_code(desk, url.removeprefix(QR_PREFIX))
     if parts.path.startswith(CASHIER_PATH):
         return by_token(desk.connection, parts.path.removeprefix(CASHIER_PATH))
     if parts.path != GATEWAY_PATH:
@@ -38,6 +41,15 @@ def trade_of_url(desk: Desk, gateway: Gateway, url: str) -> Trade | None:
     if not trade.exists and not is_payable(trade, desk.now):
         raise ControlError("the link is refused: it was opened too long ago", "url")
     return trade
+
+
+def _trade_of_code(desk: Desk, token: str) -> Trade:
+    trade = by_token(desk.connection, token)
+    if trade is None or trade.product != QR:
+        raise ControlError("Alipay knows no such code", "url")
+    if not trade.exists and not is_payable(trade, desk.now):
+        raise ControlError("the code is too old", "url")
+    return scan_code(desk, trade)
 
 
 def trade_of_number(desk: Desk, number: str) -> Trade | None:

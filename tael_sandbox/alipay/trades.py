@@ -19,7 +19,7 @@ SUCCESS: Final = "TRADE_SUCCESS"
 FINISHED: Final = "TRADE_FINISHED"
 CLOSED: Final = "TRADE_CLOSED"
 
-PC, WAP, BARCODE = "pc", "wap", "barcode"
+PC, WAP, BARCODE, QR = "pc", "wap", "barcode", "qr"
 
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS alipay_trade (
@@ -65,6 +65,10 @@ CREATE TABLE IF NOT EXISTS alipay_refund (
     made_at      REAL NOT NULL,
     PRIMARY KEY (pid, refund_no)
 );
+CREATE TABLE IF NOT EXISTS alipay_passback (
+    trade_id INTEGER PRIMARY KEY REFERENCES alipay_trade (id),
+    passback TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS alipay_notice (
     notify_id TEXT PRIMARY KEY,
     pid       TEXT NOT NULL,
@@ -78,10 +82,10 @@ class Trade:
     id: int
     pid: str
     order_no: str
-    product: str  #: PC, WAP or BARCODE
+    product: str  #: PC, WAP, BARCODE or QR
     product_code: str
     trade_no: str | None  #: None until the trade exists
-    token: str | None  #: of the cashier page
+    token: str | None  #: of the cashier page, or of the QR code
     state: str
     identity: str  #: what a repeat under the same number must agree with
     subject: str
@@ -107,6 +111,10 @@ class Trade:
     @property
     def exists(self) -> bool:
         return self.state != NOT_EXIST
+
+    @property
+    def is_in_store(self) -> bool:
+        return self.product in (BARCODE, QR)
 
     @property
     def is_paid(self) -> bool:

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tael_sandbox import rates, statements
-from tael_sandbox.alipay import files, phone
+from tael_sandbox.alipay import files, phone, precreate
 from tael_sandbox.alipay.cashier import is_payable
 from tael_sandbox.alipay.changes import let_time_work
 from tael_sandbox.alipay.desk import Desk
@@ -23,7 +23,7 @@ from tael_sandbox.alipay.lies import AlipayLiar
 from tael_sandbox.alipay.messages import BODY_LIMIT_BYTES
 from tael_sandbox.alipay.pages import cashier_page, error_page, result_page
 from tael_sandbox.alipay.signing import Keyring
-from tael_sandbox.alipay.trades import NOT_EXIST, TABLES, Trade, by_token
+from tael_sandbox.alipay.trades import NOT_EXIST, QR, TABLES, Trade, by_token
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.payers import all_payers
@@ -43,7 +43,7 @@ class AlipayWallet:
         self._base_url = base_url
         self._keys = Keyring(shops)
         self._gateway = Gateway(shops)
-        books.script(TABLES)
+        books.script(TABLES + precreate.TABLES)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -159,7 +159,7 @@ class AlipayWallet:
         try:
             with self._desk() as desk:
                 trade = by_token(desk.connection, request.path_params["token"])
-                if trade is None:
+                if trade is None or trade.product == QR:
                     return error_page(NOT_EXIST)
                 if request.method == "POST":
                     return self._act_at_cashier(desk, trade, form)

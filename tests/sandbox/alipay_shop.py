@@ -141,6 +141,20 @@ class Shop:
             "biz_product": "OVERSEAS_MBARCODE_PAY",
         }
 
+    def precreate_fields(self, order: str) -> dict[str, str]:
+        return {
+            "timestamp": f"{self.now():%Y-%m-%d %H:%M:%S}",
+            "out_trade_no": order,
+            "subject": "Milk tea",
+            "total_fee": "39.25",
+            "currency": "HKD",
+            "trans_currency": "HKD",
+            "seller_id": self.pid,
+            "product_code": "OVERSEAS_MBARCODE_PAY",
+            "notify_url": "http://127.0.0.1:9/notices/alipay",
+            "extend_params": '{"secondary_merchant_name":"Tea","store_id":"1","store_name":"Tea"}',
+        }
+
     def query_spot(self, order: str) -> Reply:
         return self.ask("alipay.acquire.overseas.query", partner_trans_id=order)
 

@@ -158,6 +158,7 @@ def _calls(online: Shop, offline: Shop) -> list[tuple[Shop, str, dict[str, str]]
     in_store = {
         "alipay.acquire.overseas.spot.pay": spot,
         "alipay.acquire.overseas.query": {"partner_trans_id": "F1"},
+        "alipay.acquire.precreate": offline.precreate_fields("F2"),
         "alipay.acquire.cancel": {"out_trade_no": "F1", "timestamp": "1767294245000"},
         "alipay.acquire.overseas.spot.refund": {
             "partner_trans_id": "F1",

@@ -245,7 +245,9 @@ def test_every_service_of_alipay_has_a_system_error(tills: Callable[[str], Till]
         asked = online.signed(service, {"start_date": "20261101", "end_date": "20261101"})
         assert online.post(asked).body == b"System exception"
         assert online.post({**asked, "sign": "0" * 32}).error == "ILLEGAL_SIGN"
-    assert till.hits() == [11]
+    created = offline.ask("alipay.acquire.precreate", **offline.precreate_fields(order))
+    assert (created["result_code"], created["detail_error_code"]) == ("UNKNOWN", "SYSTEM_ERROR")
+    assert till.hits() == [12]
 
 
 def test_every_call_of_wechat_has_a_system_error(tills: Callable[[str], Till]) -> None:

@@ -1,0 +1,200 @@
+"""precreate: a QR code that the shop shows, from the scan to the refund, and what ends it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.sandbox.alipay_shop import Reply, Shop, balance, confirm, form_of, fresh, scan, shop
+from tests.sandbox.conftest import ControlRefused, Receiver, Sandbox
+from tests.sandbox.days import move_to
+
+PRECREATE = "alipay.acquire.precreate"
+
+
+@pytest.fixture
+def till(sandbox: Sandbox) -> Shop:
+    return shop(sandbox, "offline")
+
+
+def precreate(till: Shop, order: str, **fields: str) -> Reply:
+    return till.ask(PRECREATE, **till.precreate_fields(order) | fields)
+
+
+def code(till: Shop, order: str, **fields: str) -> str:
+    said = precreate(till, order, **fields)
+    assert said["result_code"] == "SUCCESS"
+    return said["qr_code"]
+
+
+def state(till: Shop, order: str) -> str:
+    said = till.query_spot(order).node
+    return said.get("alipay_trans_status") or said["error"]
+
+
+def test_a_code_is_scanned_paid_told_and_refunded(sandbox: Sandbox, till: Shop, receiver: Receiver) -> None:
+    order, before = fresh(), balance(sandbox, "bao")
+    passed = {"notify_url": receiver.url, "passback_parameters": "table 7 & 8"}
+    said = precreate(till, order, **passed)
+    assert set(said.node) == {"result_code", "out_trade_no", "voucher_type", "qr_code"}
+    assert (said["result_code"], said["out_trade_no"], said["voucher_type"]) == ("SUCCESS", order, "qrcode")
+    qr_code = said["qr_code"]
+    assert qr_code.startswith("https://qr.alipay.com/")
+    assert state(till, order) == "TRADE_NOT_EXIST"
+
+    seen = scan(sandbox, qr_code)
+    assert (seen["order"], seen["amount"], seen["currency"]) == (order, 3925, "HKD")
+    assert state(till, order) == "WAIT_BUYER_PAY"
+    assert confirm(sandbox, "wrong_password", url=qr_code)["state"] == "WAIT_BUYER_PAY"
+    assert confirm(sandbox, url=qr_code, payer="bao")["state"] == "TRADE_SUCCESS"
+    assert before - balance(sandbox, "bao") == 3581
+    assert state(till, order) == "TRADE_SUCCESS"
+
+    notice = form_of(receiver.wait_for(1)[0])
+    assert till.is_signed(notice)
+    assert notice["trade_status"] == "TRADE_SUCCESS"
+    assert notice["notify_action_type"] == "payByAccountAction"
+    assert (notice["out_trade_no"], notice["total_fee"]) == (order, "39.25")
+    assert notice["extra_common_param"] == "table 7 & 8"
+
+    assert till.refund_spot(order, fresh(), "39.25")["result_code"] == "SUCCESS"
+    assert state(till, order) == "TRADE_CLOSED"
+    assert balance(sandbox, "bao") == before
+
+
+def test_the_same_order_shows_the_same_code_until_it_is_paid(sandbox: Sandbox, till: Shop) -> None:
+    order = fresh()
+    qr_code = code(till, order)
+    assert code(till, order) == qr_code
+    scan(sandbox, qr_code)
+    assert code(till, order) == qr_code
+    other = precreate(till, order, total_fee="39.26")
+    assert (other["result_code"], other["detail_error_code"]) == ("FAIL", "CONTEXT_INCONSISTENT")
+    confirm(sandbox, url=qr_code)
+    assert precreate(till, order)["detail_error_code"] == "TRADE_HAS_SUCCESS"
+    till.refund_spot(order, fresh(), "39.25")
+    assert precreate(till, order)["detail_error_code"] == "TRADE_HAS_CLOSE"
+
+
+def test_a_barcode_payment_and_a_code_share_no_number(sandbox: Sandbox, till: Shop) -> None:
+    shown, scanned = fresh(), fresh()
+    code(till, shown)
+    assert till.pay_spot(sandbox.code(), shown)["error"] == "CONTEXT_INCONSISTENT"
+    till.pay_spot(sandbox.code(), scanned)
+    assert precreate(till, scanned)["detail_error_code"] == "CONTEXT_INCONSISTENT"
+
+
+@pytest.mark.parametrize("is_scanned", [False, True])
+def test_a_cancelled_code_takes_no_money(sandbox: Sandbox, till: Shop, is_scanned: bool) -> None:
+    order = fresh()
+    qr_code = code(till, order)
+    if is_scanned:
+        scan(sandbox, qr_code)
+    for _ in range(2):
+        done = till.cancel(order)
+        assert (done["result_code"], done.node.get("action")) == ("SUCCESS", "close" if is_scanned else None)
+    assert state(till, order) == ("TRADE_CLOSED" if is_scanned else "TRADE_NOT_EXIST")
+    with pytest.raises(ControlRefused):
+        confirm(sandbox, url=qr_code)
+    with pytest.raises(ControlRefused):
+        confirm(sandbox, trade=order)
+    assert precreate(till, order)["detail_error_code"] == "TRADE_HAS_CLOSE"
+
+
+def test_a_paid_code_is_cancelled_with_its_money(sandbox: Sandbox, till: Shop) -> None:
+    order, before = fresh(), balance(sandbox, "ada")
+    confirm(sandbox, url=code(till, order))
+    assert till.cancel(order)["action"] == "refund"
+    assert balance(sandbox, "ada") == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "lives_s"), [({}, 7200), ({"qr_code_it_b_pay": "10m"}, 600)], ids=["default", "10m"]
+)
+def test_a_code_can_be_scanned_for_a_time(
+    sandbox: Sandbox, till: Shop, fields: dict[str, str], lives_s: int
+) -> None:
+    young, old = fresh(), fresh()
+    codes = [code(till, order, **fields) for order in (young, old)]
+    sandbox.advance(lives_s - 60)
+    assert scan(sandbox, codes[0])["state"] == "WAIT_BUYER_PAY"
+    sandbox.advance(61)
+    with pytest.raises(ControlRefused, match="too old"):
+        scan(sandbox, codes[1])
+    assert state(till, old) == "TRADE_NOT_EXIST"
+
+
+def test_a_payer_who_scanned_has_a_time_to_pay(sandbox: Sandbox, till: Shop) -> None:
+    usual, longer = fresh(), fresh()
+    for order, fields in ((usual, {}), (longer, {"it_b_pay": "5m"})):
+        scan(sandbox, code(till, order, **fields))
+    sandbox.advance(170)
+    assert state(till, usual) == "WAIT_BUYER_PAY"
+    sandbox.advance(11)
+    assert (state(till, usual), state(till, longer)) == ("TRADE_CLOSED", "WAIT_BUYER_PAY")
+    sandbox.advance(120)
+    assert state(till, longer) == "TRADE_CLOSED"
+
+
+def test_1c_lasts_until_midnight(sandbox: Sandbox, till: Shop) -> None:
+    move_to(sandbox, 20)
+    order = fresh()
+    scan(sandbox, code(till, order, it_b_pay="1c"))
+    move_to(sandbox, 23, 59)
+    assert state(till, order) == "WAIT_BUYER_PAY"
+    move_to(sandbox, 0)
+    assert state(till, order) == "TRADE_CLOSED"
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"timestamp": ""}, "INVALID_PARAMETER"),
+        ({"timestamp": "2020-01-02 03:04:05"}, "INVALID_PARAMETER"),
+        ({"out_trade_no": ""}, "INVALID_PARAMETER"),
+        ({"subject": ""}, "INVALID_PARAMETER"),
+        ({"subject": 'a "tea"'}, "INVALID_PARAMETER"),
+        ({"total_fee": "0.00"}, "INVALID_PARAMETER"),
+        ({"total_fee": "1.001"}, "INVALID_PARAMETER"),
+        ({"currency": "USD", "trans_currency": "USD"}, "ILLEGAL_CURRENCY"),
+        ({"trans_currency": ""}, "INVALID_PARAMETER"),
+        ({"trans_currency": "USD"}, "ILLEGAL_CURRENCY"),
+        ({"seller_id": ""}, "INVALID_PARAMETER"),
+        ({"seller_id": "2088000000000000"}, "INVALID_PARAMETER"),
+        ({"product_code": ""}, "INVALID_PARAMETER"),
+        ({"notify_url": ""}, "INVALID_PARAMETER"),
+        ({"notify_url": "http://127.0.0.1/" + "n" * 174}, "INVALID_PARAMETER"),
+        ({"extend_params": ""}, "INVALID_PARAMETER"),
+        ({"extend_params": "[]"}, "INVALID_PARAMETER"),
+        ({"goods_detail": json.dumps([{"goodsId": "1"}] * 51)}, "INVALID_PARAMETER"),
+        ({"it_b_pay": "16d"}, "INVALID_PARAMETER"),
+        ({"it_b_pay": "1.5h"}, "INVALID_PARAMETER"),
+        ({"it_b_pay": "2c"}, "INVALID_PARAMETER"),
+        ({"qr_code_it_b_pay": "0m"}, "INVALID_PARAMETER"),
+    ],
+    ids=str,
+)
+def test_a_bad_request_makes_no_code(till: Shop, change: dict[str, Any], error: str) -> None:
+    order = fresh()
+    assert precreate(till, order, **change).error == error
+    assert till.query_spot(order)["error"] == "TRADE_NOT_EXIST"
+
+
+def test_a_seller_may_go_by_e_mail_and_goods_be_listed(till: Shop) -> None:
+    goods = json.dumps([{"goodsId": "1", "goodsName": "tea", "quantity": "1", "price": "39.25"}])
+    code(till, fresh(), seller_id="", seller_email="till@shop.example", goods_detail=goods, it_b_pay="15d")
+
+
+def test_an_unknown_code_leads_nowhere(sandbox: Sandbox, till: Shop) -> None:
+    with pytest.raises(ControlRefused) as refused:
+        scan(sandbox, "https://qr.alipay.com/bax0")
+    assert refused.value.field == "url"
+    token = code(till, fresh()).rpartition("/")[2]
+    status, page = sandbox.call("GET", f"/alipay/cashier/{token}")
+    assert (status, b"TRADE_NOT_EXIST" in page) == (200, True)
+
+
+def test_only_in_store_contracts_have_it(sandbox: Sandbox) -> None:
+    online = shop(sandbox, "online")
+    asked = online.signed(PRECREATE, online.precreate_fields(fresh()))
+    assert online.post(asked).error == "ILLEGAL_PARTNER_EXTERFACE"
