@@ -1,7 +1,8 @@
 """The merchants that the wallets know: four shops, made once with random keys and kept in one private file.
 
 `demo` has everything, `wechat_only` what its name says, `chain_east` and `chain_west` are two shops of one
-chain under another WeChat service provider. Each signs in its own way, so that every way is in use.
+chain under another WeChat service provider. Each signs in its own way, so that every way is in use. The contracts of
+`chain_east` are old ones.
 """
 
 import json
@@ -29,6 +30,7 @@ class AlipayContract:
     sign_type: str
     private_key_pem: str  #: the merchant's
     fee_rate_ppm: int = 8_000  #: what Alipay keeps of each payment, in parts per million of its price
+    needs_product_code: bool = True  #: contracts from before there were such codes do not
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +98,14 @@ def _shop(label: str, name: str, alipay_sign: str | None, provider: Provider, we
         label,
         name,
         CURRENCY,
-        tuple(_alipay_contract(scene, alipay_sign or "") for scene in scenes),
+        tuple(_alipay_contract(scene, alipay_sign or "", is_old=label == "chain_east") for scene in scenes),
         WeChatContract(provider.mch_id, _digits("1", 10), _appid(), secrets.token_hex(16), wechat_sign),
     )
 
 
-def _alipay_contract(scene: str, sign_type: str) -> AlipayContract:
-    return AlipayContract(scene, _digits("2088", 16), _key(), sign_type, _private_key_pem())
+def _alipay_contract(scene: str, sign_type: str, *, is_old: bool) -> AlipayContract:
+    pid = _digits("2088", 16)
+    return AlipayContract(scene, pid, _key(), sign_type, _private_key_pem(), needs_product_code=not is_old)
 
 
 def _provider() -> Provider:

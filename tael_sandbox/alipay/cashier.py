@@ -45,7 +45,7 @@ def open_order(call: Call) -> Trade:
     order_no = asked.number("out_trade_no")
     subject = asked.text("subject", 256)
     asked.optional("body", 400)
-    product_code = asked.one_of("product_code", PRODUCT_CODES[product])
+    product_code = _product_code(call, asked, product)
     currency = asked.currency()
     price_currency, amount_minor = _price(asked, currency)
     if currency != call.shop.currency:
@@ -90,6 +90,13 @@ def open_order(call: Call) -> Trade:
 
 def is_payable(trade: Trade, now: datetime) -> bool:
     return trade.state in (NOT_EXIST, WAITING) and now.timestamp() < trade.last_pay_at
+
+
+def _product_code(call: Call, asked: Parameters, product: str) -> str:
+    """An old contract's may be left out, and is the old one then."""
+    if "product_code" not in asked.fields and not call.contract.needs_product_code:
+        return PRODUCT_CODES[product][-1]
+    return asked.one_of("product_code", PRODUCT_CODES[product])
 
 
 def _price(asked: Parameters, currency: str) -> tuple[str, int]:

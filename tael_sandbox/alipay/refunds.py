@@ -106,7 +106,9 @@ def refund_forex(call: Call) -> Bare:
         raise asked.refuse()
     name, price_currency = ("return_rmb_amount", "CNY") if is_in_cny else ("return_amount", currency)
     amount_minor = asked.amount(name, price_currency, MOST_UNITS)
-    product_code = asked.text("product_code", 32)
+    product_code = asked.optional("product_code", 32)
+    if product_code is None and call.contract.needs_product_code:
+        raise asked.refuse()
     asked.time("gmt_return", COMPACT, DASHED)
     asked.optional("reason", 100)
     check_splits(asked, PAYING_OUT, price_currency, amount_minor)

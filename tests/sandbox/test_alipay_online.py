@@ -239,6 +239,20 @@ def test_optional_parameters_are_taken(sandbox: Sandbox, online: Shop) -> None:
     assert scan(sandbox, link)["state"] == "WAIT_BUYER_PAY"
 
 
+@pytest.mark.parametrize("is_wap", [False, True])
+def test_an_old_contract_needs_no_product_code(sandbox: Sandbox, is_wap: bool) -> None:
+    old, order = shop(sandbox, "online", "chain_east"), fresh()
+    link = (old.wap_link if is_wap else old.pc_link)(order, product_code="")
+    assert confirm(sandbox, url=link)["state"] == "TRADE_FINISHED"
+    assert (
+        old.refund_online(order, fresh(), "1.00", product_code="NEW_OVERSEAS_SELLER").error
+        == "ILLEGAL_ARGUMENT"
+    )
+    assert old.refund_online(order, fresh(), "1.00", product_code="").error is None
+    other = (old.wap_link if is_wap else old.pc_link)(fresh(), product_code="ANOTHER")
+    assert b"ILLEGAL_ARGUMENT" in old.open(other).body
+
+
 def test_wap_speaks_utf_8_only(online: Shop) -> None:
     asked = online.signed("create_forex_trade_wap", online.online_fields(fresh(), is_wap=True), "MD5", "gbk")
     assert b"ILLEGAL_CHARSET" in online.post(asked).body

@@ -1,5 +1,6 @@
-"""The shared parts on their own: clock file, rates, codes, transactions."""
+"""The shared parts on their own: clock file, rates, codes, transactions, shops."""
 
+import json
 import sqlite3
 from datetime import timedelta
 from decimal import Decimal
@@ -10,6 +11,7 @@ import pytest
 from tael_sandbox import codes, payers, rates
 from tael_sandbox.books import Books
 from tael_sandbox.clock import FURTHEST_OFFSET, Clock, bjt
+from tael_sandbox.shops import open_shops
 from tael_sandbox.wallet import ControlError
 
 
@@ -100,3 +102,25 @@ def test_nobody_pays_more_than_the_balance(books: Books) -> None:
         assert payers.payer_of(connection, "alipay", "ada").balance == 1
     with pytest.raises(sqlite3.IntegrityError), books.transaction() as connection:
         connection.execute("UPDATE payer SET balance = -1 WHERE payer = 'ada'")
+
+
+def test_shops_that_were_made_before_contracts_had_terms_get_the_usual_ones(tmp_path: Path) -> None:
+    made = open_shops(tmp_path / "shops.json")
+    stored = json.loads((tmp_path / "shops.json").read_text())
+    for shop in stored["shops"]:
+        for contract in shop["alipay"]:
+            del contract["fee_rate_ppm"], contract["needs_product_code"]
+        del shop["wechat"]["fee_rate_ppm"]
+    (tmp_path / "shops.json").write_text(json.dumps(stored))
+    read = open_shops(tmp_path / "shops.json")
+    assert [shop.wechat for shop in read.shops] == [shop.wechat for shop in made.shops]
+    terms = {(c.fee_rate_ppm, c.needs_product_code) for shop in read.shops for c in shop.alipay}
+    assert terms == {(8_000, True)}
+
+
+def test_a_fee_is_rounded_half_up_and_shown_as_a_percentage() -> None:
+    assert rates.fee(1, "HKD", 6_000, 5) == Decimal("0.00006")
+    assert rates.fee(1000, "JPY", 6_000, 5) == Decimal("6.00000")
+    assert [rates.fee_minor(amount, 8_000) for amount in (62, 63, 3925)] == [0, 1, 31]
+    assert rates.fee_minor(250, 6_000) == 2
+    assert (rates.percentage(6_000), rates.percentage(12_500)) == ("0.60%", "1.25%")
