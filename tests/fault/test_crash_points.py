@@ -4,26 +4,20 @@ The process dies at its first word to database, wallet or merchant, then at its 
 another process does the jobs, and the wallet's own book must agree with ours.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import count
 
 import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from tael.domain.ledger import EntryKind
-from tael.domain.payment import State
 from tael.domain.paytype import PAY_TYPES, Wallet
-from tael.domain.refund import RefundState
-from tael.domain.reversal import ReversalState
 from tael.service.gateway import Gateway
 from tael.service.notices import receive_notice
 from tael.store.store import Store
 from tests.support.crashing import Process, Side
 from tests.support.fake_wallet import Payer
-from tests.support.store import all_entries
+from tests.support.two_books import compare, our_book
 from tests.support.values import ALIPAY_ONLINE, BARCODE, ONLINE
 from tests.support.world import Story, World, close, new_world, pay, refund, reverse
 
@@ -114,63 +108,6 @@ async def test_a_crash_at_the_nth_word_neither_loses_nor_doubles_money(
         await forget(store)
     assert nth > 5
     assert not [event for event in logs if event["event"] == "incident"]
-
-
-@dataclass
-class Book:
-    """Ours: from the ledger and from the rows, which must agree."""
-
-    paid: dict[str, tuple[int, int]]
-    refunds: dict[str, int]
-    undecided: list[str]
-    webhooks: Counter[str] = field(default_factory=Counter)
-    net_of_ledger: dict[str, int] = field(default_factory=dict)
-
-
-async def our_book(store: Store) -> Book:
-    payments = await store.database.fetch("SELECT * FROM payment")
-    refunds = await store.database.fetch("SELECT * FROM refund")
-    reversals = await store.database.fetch("SELECT * FROM reversal")
-    webhooks = await store.database.fetch("SELECT kind, state FROM webhook")
-    undecided = [row["syssn"] for row in payments if row["state"] == State.PENDING or row["reserved_minor"]]
-    undecided += [row["syssn"] for row in refunds if row["state"] == RefundState.PROCESSING]
-    undecided += [row["syssn"] for row in reversals if row["state"] == ReversalState.PENDING]
-    book = Book(
-        paid={
-            row["syssn"]: (row["amount_minor"], row["refunded_minor"])
-            for row in payments
-            if row["state"] == State.PAID
-        },
-        refunds={row["syssn"]: row["amount_minor"] for row in refunds if row["state"] == RefundState.DONE},
-        undecided=undecided,
-        webhooks=Counter(f"{row['kind']} {row['state']}" for row in webhooks),
-    )
-    payment_of = {row["syssn"]: row["payment_syssn"] for row in (*refunds, *reversals)}
-    for entry in await all_entries(store):
-        came = entry.kind is EntryKind.PAYMENT
-        syssn = entry.cause if came else payment_of[entry.cause]
-        moved = entry.amount.amount_minor if came else -entry.amount.amount_minor
-        book.net_of_ledger[syssn] = book.net_of_ledger.get(syssn, 0) + moved
-    return book
-
-
-def compare(world: World, book: Book, where: str) -> None:
-    """The wallet is the judge. An order undone before we ever booked it as paid is no money for either side."""
-    wallets = world.wallet.book()
-    unseen = {syssn for syssn, (came, back) in wallets.items() if came == back and syssn not in book.paid}
-    assert book.undecided == [], where
-    assert book.paid == {syssn: sums for syssn, sums in wallets.items() if syssn not in unseen}, where
-    assert book.refunds == world.wallet.refund_book(), where
-    assert book.net_of_ledger == {syssn: came - back for syssn, (came, back) in book.paid.items()}, where
-    assert len(world.wallet.trades) <= 1, where
-    assert_told(world.heard, book, where)
-
-
-def assert_told(heard: Sequence[bytes], book: Book, where: str) -> None:
-    """Whatever is queued was told, and repeats are the same bytes."""
-    assert not [state for state in book.webhooks if state.endswith("DUE")], where
-    delivered = sum(times for state, times in book.webhooks.items() if state.endswith("DELIVERED"))
-    assert len(set(heard)) == delivered, where
 
 
 async def forget(store: Store) -> None:
