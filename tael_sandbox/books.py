@@ -71,5 +71,10 @@ class Books:
         """For single SELECTs, outside any transaction."""
         return self._connection
 
+    @property
+    def changes(self) -> int:
+        """How many rows were written since the file was opened: it grows with every change."""
+        return self._connection.total_changes
+
     def close(self) -> None:
         self._connection.close()

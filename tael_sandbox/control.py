@@ -5,7 +5,7 @@ A stable contract for tests and users' CI. What cannot be done is HTTP 400 `{"er
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tael_sandbox import statements
+from tael_sandbox.bodies import read_body
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.codes import issue_code
@@ -89,15 +90,15 @@ class Control:
             wallet.tick(now)
 
     def _issue_code(self, asked: Row) -> Row:
-        wallet = _text(asked, "wallet")
+        wallet = text_of(asked, "wallet")
         if wallet is None:
             raise ControlError("wallet is missing", "wallet")
-        behaviour = _text(asked, "behaviour") or "pays"
-        auth_code = issue_code(self._books, self._clock, wallet, behaviour, _text(asked, "payer"))
+        behaviour = text_of(asked, "behaviour") or "pays"
+        auth_code = issue_code(self._books, self._clock, wallet, behaviour, text_of(asked, "payer"))
         return {"auth_code": auth_code}
 
     def _scan(self, asked: Row) -> Row:
-        url = _url(asked)
+        url = url_of(asked)
         if url is None:
             raise ControlError("url is missing", "url")
         for wallet in self._wallets:
@@ -107,19 +108,19 @@ class Control:
         raise ControlError("no wallet knows this url", "url")
 
     def _confirm(self, asked: Row) -> Row:
-        trade, url, action = _text(asked, "trade"), _url(asked), _text(asked, "action")
+        trade, url, action = text_of(asked, "trade"), url_of(asked), text_of(asked, "action")
         if trade is None and url is None:
             raise ControlError("trade or url is missing", "trade")
         if action not in ACTIONS:
             raise ControlError(f"action is one of {', '.join(ACTIONS)}", "action")
         for wallet in self._wallets:
-            done = wallet.confirm(trade, url, action, _text(asked, "payer"))
+            done = wallet.confirm(trade, url, action, text_of(asked, "payer"))
             if done is not None:
                 return done
         raise ControlError("no wallet knows this trade", "trade" if trade is not None else "url")
 
     def _close_day(self, asked: Row) -> Row:
-        name, text = _text(asked, "wallet"), _text(asked, "day") or ""
+        name, text = text_of(asked, "wallet"), text_of(asked, "day") or ""
         if name not in self._names:
             raise ControlError(f"wallet is one of {', '.join(self._names)}", "wallet")
         day = read_day(text)
@@ -190,11 +191,9 @@ async def _read_object(request: Request) -> Row:
 
 
 async def _read_json(request: Request) -> object:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT_BYTES:
-            raise ControlError(f"the body is over {BODY_LIMIT_BYTES} bytes")
+    body = await read_body(request, BODY_LIMIT_BYTES)
+    if body is None:
+        raise ControlError(f"the body is over {BODY_LIMIT_BYTES} bytes")
     try:
         asked: object = json.loads(body)
     except (ValueError, RecursionError):
@@ -202,7 +201,7 @@ async def _read_json(request: Request) -> object:
     return asked
 
 
-def _text(asked: Row, field: str) -> str | None:
+def text_of(asked: Mapping[str, Any], field: str) -> str | None:
     value = asked.get(field)
     if value is None:
         return None
@@ -211,8 +210,8 @@ def _text(asked: Row, field: str) -> str | None:
     return value
 
 
-def _url(asked: Row) -> str | None:
-    url = _text(asked, "url")
+def url_of(asked: Mapping[str, Any]) -> str | None:
+    url = text_of(asked, "url")
     try:
         urlsplit(url or "")
     except ValueError:

@@ -112,6 +112,18 @@ class Faults:
             )
         self._armed = [Armed(place, fault) for place, fault in enumerate(faults)]
 
+    def add(self, asked: Row) -> None:
+        """Puts one more at the end; the others keep their counts. Raises ControlError."""
+        if len(self._armed) >= MOST_FAULTS:
+            raise ControlError(f"more than {MOST_FAULTS} faults")
+        fault = _read_fault(asked, self._operations)
+        place = max((armed.place for armed in self._armed), default=-1) + 1
+        with self._books.transaction() as connection:
+            connection.execute(
+                "INSERT INTO fault (place, fault) VALUES (?, ?)", (place, json.dumps(asdict(fault)))
+            )
+        self._armed.append(Armed(place, fault))
+
     def drawn(self, wallet: str, operation: str, kinds: tuple[str, ...]) -> list[Armed]:
         """The faults that this call meets, in the list's order. Each throws dice of its own, whatever the others do."""
         about = [

@@ -8,6 +8,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
+from tael_sandbox import rates
 from tael_sandbox.wallet import ControlError
 
 OPENING_BALANCE_MINOR: Final = 10**12
@@ -21,6 +22,8 @@ DEFAULT_PAYERS: Final = (
     ("fay", "wechat_hk", "Fay Chan", "oH7k4wR3sandboxpayerfay00004"),
 )
 WALLETS: Final = ("alipay", "wechat", "wechat_hk")
+#: What a wallet's payers hold and pay with.
+CASH_CURRENCY: Final = {"alipay": "CNY", "wechat": "CNY", "wechat_hk": "HKD"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,19 @@ def payer_of(connection: sqlite3.Connection, wallet: str, payer: str | None) -> 
     if row is None:
         raise ControlError(f"{wallet} knows no payer {payer!r}", "payer")
     return Payer(**dict(row))
+
+
+def payer_by_name(connection: sqlite3.Connection, payer: str) -> Payer:
+    """Of whichever wallet. Raises ControlError if there is none."""
+    row = connection.execute("SELECT * FROM payer WHERE payer = ?", (payer,)).fetchone()
+    if row is None:
+        raise ControlError(f"there is no payer {payer!r}", "payer")
+    return Payer(**dict(row))
+
+
+def cash_price(amount_minor: int, currency: str, payer: Payer) -> int:
+    """What this payer's wallet is charged, in its own currency; never nothing, however small the price."""
+    return max(1, rates.convert(amount_minor, currency, CASH_CURRENCY[payer.wallet]))
 
 
 def debit(connection: sqlite3.Connection, payer: str, amount_minor: int) -> bool:

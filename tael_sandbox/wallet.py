@@ -3,8 +3,9 @@
 `control.py` and the courier's loop speak to wallets through this only.
 """
 
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from starlette.routing import BaseRoute
 
@@ -20,6 +21,32 @@ class ControlError(Exception):
         super().__init__(message)
         self.message = message
         self.field = field
+
+
+class NotEnoughMoney(ControlError):
+    """The payer's balance does not reach; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A payment or a refund as the payer's phone lists it."""
+
+    number: str  #: the wallet's own, of the trade
+    order: str  #: the merchant's, of the payment or the refund
+    payee: str
+    subject: str
+    amount_minor: int  #: of the price
+    currency: str
+    charged_minor: int  #: what the balance gives, or gets back
+    charged_currency: str
+    fate: Literal["waiting", "paid", "refunded", "reversed", "not paid", "giving back", "given back"]
+    state: str  #: in the wallet's own word
+    at: float
+    refunded_minor: int = 0  #: of the price
+
+    @property
+    def is_refund(self) -> bool:
+        return self.fate in ("giving back", "given back")
 
 
 class Wallet(Protocol):
@@ -41,6 +68,14 @@ class Wallet(Protocol):
 
     def confirm(self, trade: str | None, url: str | None, action: str, payer: str | None) -> Row | None:
         """`pay`, `cancel` or `wrong_password`; None if the trade or URL is another wallet's."""
+        ...
+
+    def waiting(self, payer: str) -> list[Entry]:
+        """The barcode payments for which this payer is asked for a password now, newest first."""
+        ...
+
+    def history(self, payer: str, most: int) -> list[Entry]:
+        """The payer's newest decided payments and refunds: `most` of each kind, in any order."""
         ...
 
     def book(self, wallet: str) -> dict[str, list[Row]]: ...

@@ -16,7 +16,7 @@ from tael_sandbox.alipay.notices import return_address
 from tael_sandbox.alipay.precreate import QR_PREFIX, scan_code
 from tael_sandbox.alipay.trades import BARCODE, QR, Trade, by_any_number, by_token
 from tael_sandbox.payers import payer_of
-from tael_sandbox.wallet import ControlError, Row
+from tael_sandbox.wallet import ControlError, NotEnoughMoney, Row
 
 GATEWAY_PATH: Final = "/gateway.do"
 CASHIER_PATH: Final = "/alipay/cashier/"
@@ -98,7 +98,7 @@ def _pay(desk: Desk, trade: Trade, payer: str | None) -> Trade:
     if trade.product == BARCODE and owner.payer != trade.payer:
         raise ControlError("the barcode is another payer's", "payer")
     if owner.balance < trade.cny_minor:
-        raise ControlError(f"{owner.payer} has only {rates.in_units(owner.balance, 'CNY')} CNY", "payer")
+        raise NotEnoughMoney(f"{owner.payer} has only {rates.in_units(owner.balance, 'CNY')} CNY", "payer")
     paid = changes.pay(
         desk,
         changes.bring_into_being(desk, trade, owner.payer),

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tael_sandbox import rates, statements
-from tael_sandbox.alipay import files, phone, precreate
+from tael_sandbox.alipay import files, history, phone, precreate
 from tael_sandbox.alipay.cashier import is_payable
 from tael_sandbox.alipay.changes import let_time_work
 from tael_sandbox.alipay.desk import Desk
@@ -24,11 +24,12 @@ from tael_sandbox.alipay.messages import BODY_LIMIT_BYTES
 from tael_sandbox.alipay.pages import cashier_page, error_page, result_page
 from tael_sandbox.alipay.signing import Keyring
 from tael_sandbox.alipay.trades import NOT_EXIST, QR, TABLES, Trade, by_token
+from tael_sandbox.bodies import read_body
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.payers import all_payers
 from tael_sandbox.shops import Shops
-from tael_sandbox.wallet import ControlError, Row
+from tael_sandbox.wallet import ControlError, Entry, Row
 
 NAME: Final = "alipay"
 
@@ -65,6 +66,12 @@ class AlipayWallet:
             if found is None and url is not None:
                 found = phone.trade_of_url(desk, self._gateway, url)
             return None if found is None else phone.act(desk, found, action, payer)
+
+    def waiting(self, payer: str) -> list[Entry]:
+        return history.waiting(self._books.reader, payer, self._gateway.payee)
+
+    def history(self, payer: str, most: int) -> list[Entry]:
+        return history.history(self._books.reader, payer, most, self._gateway.payee)
 
     def book(self, wallet: str) -> dict[str, list[Row]]:
         """Orders that exist only as a page are not in Alipay's book."""
@@ -146,7 +153,7 @@ class AlipayWallet:
             yield Desk(connection, self._keys, now)
 
     async def _serve_gateway(self, request: Request) -> Response:
-        body = await _read_body(request)
+        body = await read_body(request, BODY_LIMIT_BYTES)
         if body is None:
             return PlainTextResponse("request too large", 413)
         query: bytes = request.scope["query_string"]
@@ -154,7 +161,7 @@ class AlipayWallet:
             return self._gateway.answer(desk, query, body)
 
     async def _serve_cashier(self, request: Request) -> Response:
-        body = await _read_body(request)
+        body = await read_body(request, BODY_LIMIT_BYTES)
         form = dict(parse_qsl((body or b"").decode("utf-8", "replace")))
         try:
             with self._desk() as desk:
@@ -185,13 +192,3 @@ class AlipayWallet:
             return error_page("TRADE_NOT_ALLOWED_PAY")
         payers = [payer for payer in all_payers(desk.connection) if payer.wallet == NAME]
         return cashier_page(trade, self._gateway.payee(trade.pid), payers)
-
-
-async def _read_body(request: Request) -> bytes | None:
-    """None if it is over the limit."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT_BYTES:
-            return None
-    return bytes(body)

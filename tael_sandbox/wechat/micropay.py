@@ -10,7 +10,7 @@ from typing import Final, Never
 
 from tael_sandbox.clock import from_stamp
 from tael_sandbox.codes import PASSWORD_TYPING, Code, mark_used, read_code
-from tael_sandbox.payers import Payer, payer_of
+from tael_sandbox.payers import Payer, cash_price, payer_of
 from tael_sandbox.wechat import resolved_codes, trades
 from tael_sandbox.wechat.calls import Ask, Refusal, check_transaction_id, find_trade, is_of
 from tael_sandbox.wechat.messages import Value
@@ -89,7 +89,7 @@ def usable_code(ask: Ask) -> Code:
 
 
 def _take_money(ask: Ask, before: Trade | None, code: Code, payer: Payer) -> Trade:
-    if trades.cash_price(ask.amount("total_fee"), fee_type_of(ask), payer) > payer.balance:
+    if cash_price(ask.amount("total_fee"), fee_type_of(ask), payer) > payer.balance:
         _refuse_for_lack_of_money()
     trade = before or _open(ask, code, "USERPAYING")
     paid = trades.pay(ask.connection, trade, payer, ask.now)

@@ -8,7 +8,7 @@ from typing import Final
 
 from tael_sandbox.payers import Payer, payer_of
 from tael_sandbox.rates import to_cny_minor
-from tael_sandbox.wallet import ControlError, Row
+from tael_sandbox.wallet import ControlError, NotEnoughMoney, Row
 from tael_sandbox.wechat import short_urls, trades
 from tael_sandbox.wechat.notices import queue_payment_notice
 from tael_sandbox.wechat.numbering import QR_PREFIX, SHORT_PREFIX
@@ -39,13 +39,11 @@ class Phone:
         return trade
 
     def show(self, trade: Trade) -> Row:
-        merchant = self.registry.merchant(trade.mch_id, trade.sub_mch_id)
-        assert merchant is not None
         return {
             "wallet": trade.wallet,
             "trade": trade.transaction_id,
             "order": trade.out_trade_no,
-            "payee": merchant.shop.name,
+            "payee": self.registry.payee(trade.mch_id, trade.sub_mch_id),
             "subject": trade.body,
             "amount": trade.total_fee,
             "currency": trade.fee_type,
@@ -66,7 +64,7 @@ class Phone:
             raise ControlError(f"the trade is {trade.state}, there is nothing to pay", "trade")
         paid = trades.pay(self.connection, trade, self._who_pays(trade, payer), self.now)
         if paid is None:
-            raise ControlError("the payer has not enough money", "payer")
+            raise NotEnoughMoney("the payer has not enough money", "payer")
         queue_payment_notice(self.connection, paid, self.registry)
         return paid
 

@@ -12,7 +12,6 @@ from tael_sandbox.wechat import numbering
 
 #: The wallet of the mainland, and the wallet of Hong Kong with HKD in it.
 WALLETS: Final = ("wechat", "wechat_hk")
-CASH_CURRENCY: Final = {"wechat": "CNY", "wechat_hk": "HKD"}
 
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS wechat_secret (
@@ -58,6 +57,10 @@ class Registry:
             for (provider, sub_merchant), merchant in self._merchants.items()
             if provider == mch_id and sub_mch_id in ("", sub_merchant)
         )
+
+    def payee(self, mch_id: str, sub_mch_id: str) -> str:
+        """The name that a payer sees, of a merchant that has orders."""
+        return self._merchants[mch_id, sub_mch_id].shop.name
 
     def key(self, mch_id: str) -> str:
         """The API key that signs for this provider."""

@@ -13,10 +13,9 @@ from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, Literal, cast
 
-from tael_sandbox.payers import Payer, credit, debit
-from tael_sandbox.rates import convert, rate_to_cny
+from tael_sandbox.payers import CASH_CURRENCY, Payer, cash_price, credit, debit
+from tael_sandbox.rates import rate_to_cny
 from tael_sandbox.wechat import numbering
-from tael_sandbox.wechat.registry import CASH_CURRENCY
 
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS wechat_trade (
@@ -59,6 +58,7 @@ CREATE TABLE IF NOT EXISTS wechat_reversal (
 );
 CREATE INDEX IF NOT EXISTS wechat_trade_due ON wechat_trade (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS wechat_trade_order ON wechat_trade (out_trade_no);
+CREATE INDEX IF NOT EXISTS wechat_trade_payer ON wechat_trade (payer);
 """
 
 State = Literal["NOTPAY", "USERPAYING", "SUCCESS", "REFUND", "CLOSED", "REVOKED", "PAYERROR"]
@@ -192,11 +192,6 @@ def move(connection: sqlite3.Connection, trade: Trade, state: State, **columns: 
         [*row.values(), trade.id],
     )
     return by_id(connection, trade.id)
-
-
-def cash_price(total_fee: int, fee_type: str, payer: Payer) -> int:
-    """What this payer's wallet is charged, in its own currency; never nothing, however small the price."""
-    return max(1, convert(total_fee, fee_type, CASH_CURRENCY[payer.wallet]))
 
 
 def pay(connection: sqlite3.Connection, trade: Trade, payer: Payer, at: datetime) -> Trade | None:

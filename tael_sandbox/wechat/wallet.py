@@ -9,9 +9,10 @@ from starlette.routing import BaseRoute
 from tael_sandbox import rates, statements
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
+from tael_sandbox.payers import payer_by_name
 from tael_sandbox.shops import Shops
-from tael_sandbox.wallet import Row
-from tael_sandbox.wechat import bills, refunds, resolved_codes, short_urls, trades
+from tael_sandbox.wallet import Entry, Row
+from tael_sandbox.wechat import bills, history, refunds, resolved_codes, short_urls, trades
 from tael_sandbox.wechat.certificates import Certificates
 from tael_sandbox.wechat.due import is_anything_due, take_due_steps
 from tael_sandbox.wechat.endpoints import CALLS
@@ -74,6 +75,14 @@ class WeChatWallet:
         with self._books.transaction() as connection:
             take_due_steps(connection, self._registry, now)
             yield Phone(connection, self._registry, now)
+
+    def waiting(self, payer: str) -> list[Entry]:
+        reader = self._books.reader
+        return history.waiting(reader, payer_by_name(reader, payer), self._registry.payee)
+
+    def history(self, payer: str, most: int) -> list[Entry]:
+        reader = self._books.reader
+        return history.history(reader, payer_by_name(reader, payer), most, self._registry.payee)
 
     def book(self, wallet: str) -> dict[str, list[Row]]:
         reader = self._books.reader

@@ -1,0 +1,79 @@
+"""What a payer's phone lists: barcodes that wait for a password, payments and refunds. Reads only.
+
+An online order is a payer's once it is paid: whoever opened the link has promised nothing.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+from tael_sandbox.alipay.trades import BARCODE, NOT_EXIST, WAITING, Trade
+from tael_sandbox.wallet import Entry
+
+Payee = Callable[[str], str]  #: the name behind a PID
+
+
+def waiting(connection: sqlite3.Connection, payer: str, payee: Payee) -> list[Entry]:
+    rows = connection.execute(
+        "SELECT * FROM alipay_trade WHERE payer = ? AND product = ? AND state = ? ORDER BY id DESC",
+        (payer, BARCODE, WAITING),
+    )
+    return [_payment(Trade(*row), payee) for row in rows]
+
+
+def history(connection: sqlite3.Connection, payer: str, most: int, payee: Payee) -> list[Entry]:
+    payments = connection.execute(
+        "SELECT * FROM alipay_trade WHERE payer = ? AND state NOT IN (?, ?)"
+        " AND (paid_at IS NOT NULL OR product = ?) ORDER BY id DESC LIMIT ?",
+        (payer, NOT_EXIST, WAITING, BARCODE, most),
+    )
+    refunds = connection.execute(
+        "SELECT t.*, r.refund_no, r.amount_minor, r.cny_minor, r.made_at FROM alipay_refund r"
+        " JOIN alipay_trade t ON t.id = r.trade_id WHERE t.payer = ? ORDER BY r.rowid DESC LIMIT ?",
+        (payer, most),
+    )
+    return [
+        *(_payment(Trade(*row), payee) for row in payments),
+        *(_refund(Trade(*row[:-4]), row[-4:], payee) for row in refunds),
+    ]
+
+
+def _payment(trade: Trade, payee: Payee) -> Entry:
+    assert trade.trade_no is not None  # it exists, since it has a payer
+    return Entry(
+        number=trade.trade_no,
+        order=trade.order_no,
+        payee=payee(trade.pid),
+        subject=trade.subject,
+        amount_minor=trade.amount_minor,
+        currency=trade.price_currency,
+        charged_minor=trade.cny_minor,
+        charged_currency="CNY",
+        fate=_fate(trade),
+        state=trade.state,
+        at=trade.paid_at or trade.closed_at or trade.created_at,
+        refunded_minor=trade.refunded_minor,
+    )
+
+
+def _fate(trade: Trade) -> Literal["waiting", "paid", "refunded", "reversed", "not paid"]:
+    if trade.paid_at is None:
+        return "waiting" if trade.state == WAITING else "not paid"
+    if trade.cancel_action is not None:
+        return "reversed"
+    return "paid" if trade.left_minor else "refunded"
+
+
+def _refund(trade: Trade, refund: tuple[str, int, int, float], payee: Payee) -> Entry:
+    refund_no, amount_minor, cny_minor, made_at = refund
+    return replace(
+        _payment(trade, payee),
+        order=refund_no,
+        amount_minor=amount_minor,
+        charged_minor=cny_minor,
+        fate="given back",
+        state="REFUND_SUCCESS",
+        at=made_at,
+        refunded_minor=0,
+    )
