@@ -1,7 +1,8 @@
 """Joins the parts and runs them: clock, books, both wallets, courier, and one app behind two listeners.
 
-Plain HTTP serves Alipay, WeChat and `/control`; TLS serves the same app with the caller's certificate in
-view, which some of WeChat's paths demand. Both run in one event loop, so that requests never interleave.
+Plain HTTP serves Alipay, WeChat, `/control` and the payer's phone at `/`; TLS serves the same app with the
+caller's certificate in view, which some of WeChat's paths demand. Both run in one event loop, so that
+requests never interleave.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from tael_sandbox.faults import Faults
 from tael_sandbox.faulty_notices import FaultyNotices
 from tael_sandbox.faulty_wire import FaultyProtocol, FaultyWire
 from tael_sandbox.notices import Courier
+from tael_sandbox.phone.phone import Phone
 from tael_sandbox.shops import open_shops
 from tael_sandbox.wallet import Wallet
 from tael_sandbox.wechat.certificates import Certificates
@@ -90,25 +92,28 @@ async def serve(options: argparse.Namespace) -> None:
         WeChatWallet(clock, books, shops, http_url, tls_url, certificates),
     ]
 
+    liars = [wallet.liar() for wallet in wallets]
+    faults = Faults(books, {name: liar.operations for liar in liars for name in liar.wallets})
+    phone = Phone(wallets, books, clock, faults)
+
     def tick(now: datetime) -> None:
         for wallet in wallets:
             wallet.tick(now)
+        phone.tick()
 
-    liars = [wallet.liar() for wallet in wallets]
-    faults = Faults(books, {name: liar.operations for liar in liars for name in liar.wallets})
     courier = Courier(books, clock, tick, FaultyNotices(books, faults, liars))
     control = Control(wallets, books, clock, shops, faults)
-    app = FaultyWire(Waking(build_app(wallets, control), courier), faults, liars)
+    app = FaultyWire(Waking(build_app(wallets, control, phone), courier), faults, liars)
     servers = [
         _server(app, FaultyProtocol, None),
         _server(app, PeerCertificateProtocol, server_context(certificates)),
     ]
-    await _run(servers, [plain, tls], courier, {"ready": True, "http": http_url, "tls": tls_url})
+    await _run(servers, [plain, tls], courier, phone, {"ready": True, "http": http_url, "tls": tls_url})
     books.close()
 
 
-def build_app(wallets: list[Wallet], control: Control) -> Starlette:
-    routes = [*control.routes()]
+def build_app(wallets: list[Wallet], control: Control, phone: Phone) -> Starlette:
+    routes = [*control.routes(), *phone.routes()]
     for wallet in wallets:
         routes += wallet.routes()
     return Starlette(routes=routes, exception_handlers={HTTPException: _answer_http_error})
@@ -120,11 +125,16 @@ async def _answer_http_error(_request: Request, error: Exception) -> JSONRespons
 
 
 async def _run(
-    servers: list[Server], sockets: list[socket.socket], courier: Courier, greeting: dict[str, object]
+    servers: list[Server],
+    sockets: list[socket.socket],
+    courier: Courier,
+    phone: Phone,
+    greeting: dict[str, object],
 ) -> None:
     def stop() -> None:
         for server in servers:
             server.should_exit = True
+        phone.close()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

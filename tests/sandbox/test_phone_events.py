@@ -1,0 +1,159 @@
+"""The phone's stream of events: what changes for a payer is told at once, and no stream holds the sandbox up."""
+
+import json
+import re
+from contextlib import ExitStack
+
+import pytest
+
+from tests.end_to_end.rig import eventually
+from tests.sandbox import alipay_shop, wechat_shop
+from tests.sandbox.alipay_shop import confirm, fresh
+from tests.sandbox.conftest import Sandbox
+from tests.sandbox.handset import Handset, ask, text_of
+
+#: More than this many phones at a time are refused.
+MOST_STREAMS = 24
+
+
+@pytest.fixture
+def till(sandbox: Sandbox) -> alipay_shop.Shop:
+    return alipay_shop.shop(sandbox, "offline")
+
+
+def test_a_stream_begins_with_the_whole_phone(sandbox: Sandbox) -> None:
+    with Handset(sandbox, "emil").events() as events:
+        assert events.answer.headers["Content-Type"].startswith("text/event-stream")
+        assert events.answer.headers["Cache-Control"] == "no-store"
+        first = events.next().told
+    assert set(first["regions"]) == {"balance", "waiting", "code", "order", "history", "clock", "faults"}
+    assert text_of(first["regions"]["balance"]).startswith("Balance HKD ")
+
+
+def test_a_payer_hears_that_a_shop_took_the_code(sandbox: Sandbox, till: alipay_shop.Shop) -> None:
+    phone = Handset(sandbox, "bao")
+    code, order = phone.code(), fresh()
+    with phone.events() as events:
+        assert "Show this to the shop" in events.next()["code"]
+        till.pay_spot(code, order)
+        told = events.until("code", "A shop took this code")
+    assert order in told["code"]
+    assert told["history"].startswith("Demo Shop − CNY 35.81 Milk tea HKD 39.25 Paid TRADE_SUCCESS")
+    assert told.news[0] == "Paid HKD 39.25 to Demo Shop."
+
+
+def test_a_password_is_asked_for_and_no_longer_once_it_was_given(sandbox: Sandbox) -> None:
+    phone, order = Handset(sandbox, "dora"), fresh()
+    code = phone.code("password")
+    with phone.events() as events:
+        assert events.next()["waiting"] == ""
+        wechat_shop.shop(sandbox).scan_code(code, out_trade_no=order)
+        asked = events.until("waiting", "HKD 88.00")
+        assert asked.news[0] == "Demo Shop asks you for HKD 88.00."
+        confirm(sandbox, trade=order)
+        assert events.until("history", order)["waiting"] == ""
+
+
+def test_a_refund_is_heard_of_when_it_is_accepted_and_when_it_is_done(sandbox: Sandbox) -> None:
+    phone, order, shop = Handset(sandbox, "chen"), fresh(), wechat_shop.shop(sandbox)
+    shop.scan_code(phone.code(), out_trade_no=order)
+    with phone.events() as events:
+        before = events.next()["balance"]
+        shop.refund(order, 300)
+        accepted = events.until("history", "Refund under way")
+        assert accepted.news[0] == "Demo Shop is giving back HKD 3.00."
+        assert accepted["balance"] == before
+        sandbox.advance(2)
+        done = events.until("history", "Refund SUCCESS")
+        assert done.news[0] == "Demo Shop gave back HKD 3.00."
+        assert done["balance"] != before
+
+
+def test_a_reversal_and_an_expiry_are_heard_of(sandbox: Sandbox, till: alipay_shop.Shop) -> None:
+    phone, paid, forgotten = Handset(sandbox, "ada"), fresh(), fresh()
+    till.pay_spot(phone.code(), paid)
+    with phone.events() as events:
+        events.next()
+        till.cancel(paid)
+        undone = events.until("history", "Reversed, money returned")
+        assert undone.news[0] == "Reversed, money returned: HKD 39.25, Demo Shop."
+        till.pay_spot(sandbox.code("password", "alipay", "ada"), forgotten)
+        assert "Milk tea" in events.until("waiting", "HKD 39.25")["waiting"]
+        sandbox.advance(181)
+        expired = events.until("history", forgotten)
+        assert (expired["waiting"], "Not paid TRADE_CLOSED" in expired["history"]) == ("", True)
+
+
+def test_an_opened_order_is_followed_until_it_can_no_longer_be_paid(sandbox: Sandbox) -> None:
+    phone, order, shop = Handset(sandbox, "chen"), fresh(), wechat_shop.shop(sandbox)
+    phone.scan(shop.order(out_trade_no=order)["code_url"])
+    with phone.events() as events:
+        assert "Pay with password" in events.next()["order"]
+        confirm(sandbox, trade=order, payer="dora")
+        assert "Pay with password" not in events.until("order", "SUCCESS")["order"]
+    phone = Handset(sandbox, "ada")
+    phone.scan(alipay_shop.shop(sandbox, "online").wap_link(fresh(), timeout_rule="5m"))
+    with phone.events() as events:
+        assert "Pay with password" in events.next()["order"]
+        sandbox.advance(301)
+        assert events.until("order", "too long ago")["order"] == (
+            "The link is refused: it was opened too long ago."
+        )
+
+
+def test_the_clock_and_the_faults_are_told_to_every_phone(sandbox: Sandbox) -> None:
+    with Handset(sandbox, "fay").events() as events:
+        events.next()
+        sandbox.call("PUT", "/control/faults", b'[{"wallet": "alipay", "kind": "drop_notice"}]')
+        assert "A notice is lost Alipay: until switched off" in events.until("faults", "lost")["faults"]
+        sandbox.control("DELETE", "faults")
+        before = events.until("faults", "None is on.")["clock"]
+        sandbox.advance(86_400)
+        assert events.next()["clock"] != before
+
+
+def test_a_phone_hears_nothing_of_another_payer(sandbox: Sandbox, till: alipay_shop.Shop) -> None:
+    with Handset(sandbox, "fay").events() as events:
+        before = events.next()["history"]
+        till.pay_spot(sandbox.code("pays", "alipay", "bao"), fresh())
+        wechat_shop.shop(sandbox).scan_code(sandbox.code("pays", "wechat_hk", "fay"))
+        assert events.next()["history"] != before
+
+
+def test_a_stream_of_nobody_is_refused(sandbox: Sandbox) -> None:
+    for query in ("payer=nobody", "wallet=paypal"):
+        refused = ask(sandbox, f"/phone/events?{query}")
+        assert (refused.status, set(refused.told)) == (400, {"error", "field"})
+    with Handset(sandbox, "ada", {"code": "x", "opened": "http://["}).events() as events:
+        first = events.next()
+        assert (first["code"], first["order"]) == ("", "This is neither a code nor a link.")
+
+
+def test_there_are_only_so_many_streams_and_one_that_ends_makes_room(own_sandbox: Sandbox) -> None:
+    phone = Handset(own_sandbox)
+    with ExitStack() as streams:
+        opened = [streams.enter_context(phone.events()) for _ in range(MOST_STREAMS)]
+        assert ["Balance CNY " in stream.next()["balance"] for stream in opened] == [True] * MOST_STREAMS
+        refused = streams.enter_context(phone.events())
+        assert (refused.answer.status, refused.answer.headers["Retry-After"]) == (503, "5")
+        assert json.loads(refused.rest())["error"] == f"{MOST_STREAMS} phones are open already"
+        assert ask(own_sandbox, "/").status == 200
+
+    def status() -> int:
+        with phone.events() as events:
+            return events.answer.status
+
+    assert eventually(status, lambda seen: seen == 200) == 200
+
+
+def test_the_sandbox_ends_its_streams_before_itself_and_knows_all_again(own_sandbox: Sandbox) -> None:
+    phone = Handset(own_sandbox)
+    code = phone.code("password")
+    alipay_shop.shop(own_sandbox, "offline").pay_spot(code, fresh())
+    with phone.events() as events:
+        waiting = events.until("waiting", "HKD 39.25").region("waiting")
+        own_sandbox.restart()
+        events.rest()  # raises if the stream was cut and not ended
+    with phone.events() as events:
+        assert events.next().region("waiting") == waiting
+    assert re.search(r'name="number" value="\d{28}"', waiting)
