@@ -134,7 +134,8 @@ class Courier:
 
     async def _wait(self) -> None:
         try:
-            await asyncio.wait_for(self._woken.wait(), POLL_S)
+            async with asyncio.timeout(POLL_S):  # `wait_for` would lose a cancellation that comes with a wake
+                await self._woken.wait()
         except TimeoutError:
             return
         self._woken.clear()

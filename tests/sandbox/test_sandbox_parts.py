@@ -1,5 +1,6 @@
 """The shared parts on their own: clock file, rates, codes, transactions, shops."""
 
+import asyncio
 import json
 import sqlite3
 from datetime import timedelta
@@ -11,6 +12,9 @@ import pytest
 from tael_sandbox import codes, payers, rates
 from tael_sandbox.books import Books
 from tael_sandbox.clock import FURTHEST_OFFSET, Clock, bjt
+from tael_sandbox.faults import Faults
+from tael_sandbox.faulty_notices import FaultyNotices
+from tael_sandbox.notices import Courier
 from tael_sandbox.shops import open_shops
 from tael_sandbox.wallet import ControlError
 
@@ -124,3 +128,16 @@ def test_a_fee_is_rounded_half_up_and_shown_as_a_percentage() -> None:
     assert [rates.fee_minor(amount, 8_000) for amount in (62, 63, 3925)] == [0, 1, 31]
     assert rates.fee_minor(250, 6_000) == 2
     assert (rates.percentage(6_000), rates.percentage(12_500)) == ("0.60%", "1.25%")
+
+
+async def test_a_courier_that_is_woken_as_it_is_told_to_end_ends(books: Books, clock: Clock) -> None:
+    has_begun = asyncio.Event()
+    faults = FaultyNotices(books, Faults(books, {}), [])
+    courier = Courier(books, clock, lambda _now: has_begun.set(), faults)
+    running = asyncio.create_task(courier.run())
+    await has_begun.wait()
+    courier.wake()
+    running.cancel()
+    done, _ = await asyncio.wait([running], timeout=5)
+    running.cancel()  # not to leave it behind, should it have gone on
+    assert done
