@@ -1,0 +1,236 @@
+"""The payer's phone in a real browser: by eye, by keyboard, by screen reader's rules, live, and without a script."""
+
+import re
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import check_accessibility
+from tests.sandbox import alipay_shop, wechat_shop
+from tests.sandbox.alipay_shop import confirm, fresh
+from tests.sandbox.conftest import Sandbox
+
+NARROW = {"width": 375, "height": 812}
+WIDE = {"width": 1280, "height": 900}
+LOOKS = [
+    pytest.param({"viewport": viewport, "color_scheme": scheme}, id=f"{viewport['width']}-{scheme}")
+    for viewport in (NARROW, WIDE)
+    for scheme in ("light", "dark")
+]
+SCRIPT = "\"><script>window.ran = true</script><img src=x onerror='window.ran = true'>"
+TARGET_PX = 44
+
+
+def open_phone(page: Page, sandbox: Sandbox, query: str = "") -> None:
+    page.goto(f"{sandbox.http}/{query}")
+    expect(page.locator("#live")).to_have_text("Live")
+
+
+def scan(page: Page, link: str) -> None:
+    page.get_by_role("link", name="Scan").click()
+    page.get_by_label("Code or link of an order").fill(link)
+    page.get_by_role("button", name="Open", exact=True).click()
+
+
+@pytest.mark.parametrize("page", LOOKS, indirect=True)
+def test_every_state_of_the_page_is_accessible(page: Page, sandbox: Sandbox) -> None:
+    online, wechat = alipay_shop.shop(sandbox, "online"), wechat_shop.shop(sandbox)
+    open_phone(page, sandbox)
+    check_accessibility(page)
+    page.get_by_role("button", name="Show a new code").click()
+    expect(page.get_by_role("img", name="Barcode")).to_be_visible()
+    check_accessibility(page)
+    scan(page, "https://elsewhere.example/x")
+    expect(page.locator("#link-note")).to_contain_text("does not know this")
+    check_accessibility(page)
+    scan(page, online.pc_link(fresh(), return_url="https://merchant.example/back"))
+    expect(page.locator("#order")).to_contain_text("CNY 109.48")
+    check_accessibility(page)
+    page.get_by_role("button", name="Wrong password").click()
+    expect(page.locator("#order-note")).to_contain_text("wrong")
+    check_accessibility(page)
+    page.get_by_role("button", name="Pay with password").click()
+    expect(page.get_by_role("link", name="Back to the merchant")).to_be_visible()
+    check_accessibility(page)
+    order = fresh()
+    open_phone(page, sandbox, "?payer=dora")
+    wechat.scan_code(sandbox.code("password", "wechat", "dora"), out_trade_no=order)
+    expect(page.get_by_role("heading", name="Waiting for you")).to_be_visible()
+    check_accessibility(page)
+    page.get_by_role("button", name="Confirm with password").click()
+    expect(page.locator("#waiting-note")).to_contain_text("Paid HKD 88.00.")
+    wechat.refund(order, 300)
+    page.get_by_role("button", name="Switch on once").click()
+    page.get_by_role("link", name="History").click()
+    expect(page.locator("#history")).to_contain_text(re.compile(r"\+ CNY.2\.74"))
+    expect(page.locator("#faults")).to_contain_text("1 to come")
+    check_accessibility(page)
+    page.get_by_role("button", name="All off").click()
+    expect(page.locator("#faults")).to_have_text("None is on.")
+    open_phone(page, sandbox, "?payer=fay")
+    check_accessibility(page)
+
+
+@pytest.mark.parametrize("page", LOOKS[:3:2], indirect=True)
+def test_nothing_overflows_and_every_target_is_large_enough(page: Page, sandbox: Sandbox) -> None:
+    wechat_shop.shop(sandbox).scan_code(sandbox.code("password", "wechat_hk", "emil"), body="W" * 60)
+    open_phone(page, sandbox, "?payer=emil")
+    page.get_by_role("button", name="Show a new code").click()
+    expect(page.get_by_role("button", name="Copy the number")).to_be_visible()
+    for view in ("Code", "Scan", "History"):
+        page.get_by_role("link", name=view, exact=True).click()
+        widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert widths[0] <= widths[1]
+        for target in page.locator("a:visible, button:visible, select:visible, input:visible").all():
+            box = target.bounding_box()
+            assert box is not None
+            assert box["height"] >= TARGET_PX, target.inner_text()
+            assert box["width"] >= TARGET_PX, target.inner_text()
+
+
+def test_no_script_of_a_merchant_s_or_payer_s_runs(page: Page, sandbox: Sandbox) -> None:
+    phone = wechat_shop.shop(sandbox)
+    phone.scan_code(sandbox.code("password", "wechat", "chen"), body=SCRIPT)
+    phone.scan_code(sandbox.code("pays", "wechat", "chen"), body=SCRIPT)
+    open_phone(page, sandbox, "?payer=chen")
+    expect(page.locator("#waiting")).to_contain_text(SCRIPT)
+    scan(page, SCRIPT)
+    expect(page.locator("#link-note")).to_contain_text("does not know this")
+    expect(page.locator("#link")).to_have_value(SCRIPT)
+    scan(page, phone.order(body=SCRIPT)["code_url"])
+    expect(page.locator("#order")).to_contain_text(SCRIPT)
+    page.locator("#order-pay").click()
+    expect(page.locator("#history li").filter(has_text=SCRIPT)).to_have_count(2)
+    page.locator("#waiting").get_by_role("button", name="Decline").click()
+    expect(page.locator("#waiting-note")).to_contain_text("Declined")
+    page.goto(f"{sandbox.http}/?payer={SCRIPT}&code={SCRIPT}")
+    expect(page.locator("#page-note")).to_contain_text("<script>")
+    assert page.evaluate("window.ran") is None
+    assert page.locator("img, script:not([src='/phone/phone.js'])").count() == 0
+
+
+def test_the_page_follows_the_books_without_a_reload(page: Page, sandbox: Sandbox) -> None:
+    open_phone(page, sandbox, "?payer=bao")
+    page.evaluate("window.isTheSame = true")
+    page.get_by_label("When a shop scans it").select_option(label="Asks me for the password")
+    page.get_by_role("button", name="Show a new code").click()
+    code = page.locator("#code-number").get_attribute("data-code")
+    assert code is not None
+    order, till = fresh(), alipay_shop.shop(sandbox, "offline")
+    till.pay_spot(code, order)
+    expect(page.locator("#code-title")).to_have_text("A shop took this code")
+    expect(page.locator("#news")).to_have_text("Demo Shop asks you for HKD 39.25.")
+    balance = page.locator("#balance").inner_text()
+    confirm(sandbox, trade=order)
+    expect(page.locator("#waiting")).to_be_empty()
+    expect(page.locator("#balance")).not_to_have_text(balance)
+    till.refund_spot(order, fresh(), "39.25")
+    expect(page.locator("#news")).to_have_text("Demo Shop gave back HKD 39.25.")
+    assert page.evaluate("window.isTheSame") is True
+
+
+def test_the_keyboard_alone_pays_an_order(page: Page, sandbox: Sandbox) -> None:
+    link = alipay_shop.shop(sandbox, "online").pc_link(fresh(), return_url=f"{sandbox.http}/control/clock")
+    open_phone(page, sandbox, "#scan")
+    page.get_by_label("Code or link of an order").focus()
+    page.keyboard.type("nonsense")
+    page.keyboard.press("Enter")
+    expect(page.locator("#link")).to_be_focused()
+    expect(page.locator("#link")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#link")).to_have_value("nonsense")
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(link)
+    page.keyboard.press("Enter")
+    expect(page.locator("#order-title")).to_be_focused()
+    assert page.locator("#link").get_attribute("aria-invalid") is None
+    page.keyboard.press("Tab")
+    expect(page.locator("#order-pay")).to_be_focused()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(page.locator("#order-note")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Back to the merchant")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/control/clock?currency=HKD&out_trade_no=*")
+
+
+def test_a_redrawn_request_keeps_the_focus_of_who_stands_on_it(page: Page, sandbox: Sandbox) -> None:
+    shop = wechat_shop.shop(sandbox)
+    first, second = fresh(), fresh()
+    shop.scan_code(sandbox.code("password", "wechat", "dora"), out_trade_no=first)
+    open_phone(page, sandbox, "?payer=dora")
+    page.get_by_role("button", name="Decline").focus()
+    standing = page.evaluate("document.activeElement.id")
+    shop.scan_code(sandbox.code("password", "wechat", "dora"), out_trade_no=second)
+    expect(page.locator("#waiting article")).to_have_count(2)
+    assert page.evaluate("document.activeElement.id") == standing
+    for order in (first, second):
+        confirm(sandbox, "cancel", trade=order)
+
+
+def test_the_number_is_copied(new_page: Callable[..., Page], sandbox: Sandbox) -> None:
+    page = new_page(permissions=["clipboard-read", "clipboard-write"])
+    open_phone(page, sandbox)
+    page.get_by_role("button", name="Show a new code").click()
+    page.get_by_role("button", name="Copy the number").click()
+    expect(page.locator("#copy")).to_have_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert re.fullmatch(r"28\d{16}", copied)
+    assert copied == page.locator("#code-number").get_attribute("data-code")
+
+
+def test_a_sandbox_that_comes_back_is_followed_again(page: Page, own_sandbox: Sandbox) -> None:
+    open_phone(page, own_sandbox)
+    page.get_by_role("link", name="Scan").click()
+    page.get_by_label("Code or link of an order").fill("weixin://what-was-typed")
+    own_sandbox.restart(number=signal.SIGKILL)
+    alipay_shop.shop(own_sandbox, "offline").pay_spot(own_sandbox.code(), fresh())
+    page.get_by_role("link", name="History").click()
+    expect(page.locator("#history")).to_contain_text("Milk tea")
+    expect(page.locator("#live")).to_have_text("Live")
+    own_sandbox.end()
+    expect(page.locator("#live")).to_have_text("Reconnecting")
+    page.get_by_role("link", name="Scan").click()
+    page.get_by_role("button", name="Open", exact=True).click()
+    expect(page.locator("#link-note")).to_have_text(
+        "The sandbox does not answer. Nothing is lost; try again."
+    )
+    expect(page.locator("#link")).to_have_value("weixin://what-was-typed")
+
+
+@pytest.mark.parametrize("page", [{"reduced_motion": "reduce"}], indirect=True)
+def test_who_wants_no_motion_gets_none(page: Page, sandbox: Sandbox) -> None:
+    open_phone(page, sandbox)
+    assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+    durations = page.evaluate(
+        "[...new Set([...document.querySelectorAll('*')].map((e) => getComputedStyle(e).transitionDuration))]"
+    )
+    assert durations == ["0s"]
+
+
+@pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True)
+def test_without_a_script_an_order_can_be_paid(page: Page, sandbox: Sandbox) -> None:
+    page.goto(f"{sandbox.http}/?payer=emil")
+    page.get_by_role("button", name="Show a new code").click()
+    expect(page.get_by_role("img", name="QR code")).to_be_visible()
+    page.get_by_label("Code or link of an order").fill(wechat_shop.shop(sandbox).order()["code_url"])
+    page.get_by_role("button", name="Open", exact=True).click()
+    expect(page.get_by_role("img", name="QR code")).to_be_visible()
+    page.get_by_role("button", name="Pay with password").click()
+    expect(page.locator("#order-note")).to_contain_text("Paid HKD 88.00.")
+    expect(page.locator("#history")).to_contain_text("HKD 88.00")
+
+
+def test_the_tester_s_clock_shows_the_sandbox_s_time(page: Page, own_sandbox: Sandbox) -> None:
+    open_phone(page, own_sandbox)
+    page.get_by_role("button", name="Move the clock on by + 1 day").click()
+    expect(page.locator("#tester-note")).to_have_text("The clock moved on by 1 day.")
+    expect(page.locator("#clock")).to_contain_text("ahead of real time by 1 day")
+    time = page.locator("#clock time")
+    expect(time).not_to_have_text(time.inner_text())  # from the next second on the page counts by itself
+    shown: Any = page.evaluate("Date.parse(document.querySelector('#clock time').textContent + ' UTC+8')")
+    ahead_h = (shown - page.evaluate("Date.now()")) / 3_600_000
+    assert round(ahead_h) == 24
