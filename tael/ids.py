@@ -8,6 +8,7 @@ LETTERS: Final = string.ascii_letters + string.digits
 KEY_LENGTH: Final = 32
 MCHID_LENGTH: Final = 16
 ACCOUNT_ID_LENGTH: Final = 24
+LINK_ID_LENGTH: Final = 24
 
 
 def appcode() -> str:
@@ -27,6 +28,11 @@ def mchid() -> str:
 def account_id() -> str:
     """The part of a notice URL that cannot be guessed."""
     return _letters(ACCOUNT_ID_LENGTH)
+
+
+def link_id() -> str:
+    """The part of a checkout page's address that cannot be guessed."""
+    return _letters(LINK_ID_LENGTH)
 
 
 def request_id() -> str:

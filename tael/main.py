@@ -15,6 +15,7 @@ from tael.channels.alipay_mapi.adapter import AlipayMapi
 from tael.channels.wechat_v2.adapter import WeChatV2
 from tael.clock import Clock, DemoClock, RealClock
 from tael.config import Settings
+from tael.domain.pages import pages_below
 from tael.domain.paytype import Wallet
 from tael.jobs.runner import Job, run_for_ever
 from tael.jobs.seals import seal_job
@@ -77,6 +78,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             clock=clock,
             public_url=settings.public_url,
             first_answers=FirstAnswers(),
+            pages=pages_below(settings.public_url, settings.seal_key_bytes()),
             returns_stray_money=settings.returns_stray_money,
         )
 

@@ -6,7 +6,6 @@ answers to requests whose own signature verified are signed.
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Final
 
 import structlog
 from starlette.applications import Starlette
@@ -16,29 +15,21 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from tael import ids
-from tael.api import answers, fields, health, notices
+from tael.api import answers, checkstand, fields, health, notices
+from tael.api.arrivals import BodyTooLarge, read_body
 from tael.api.authenticate import read_credentials, verify
 from tael.api.trade import CALLS, Act, Caller
 from tael.api.wire import Parameters, answer, read_parameters
 from tael.domain import errors
-from tael.domain.merchant import Merchant, MerchantState
 from tael.domain.respcd import BAD_MESSAGE, Call
 from tael.domain.secret import Secret
-from tael.service.directory import Known
+from tael.service.directory import Known, check_state
 from tael.service.gateway import Gateway
 from tael.store.database import StoreUnavailable
 
 log = structlog.get_logger()
 
-MOST_BODY_BYTES: Final = 1024 * 1024
-#: What is read of a body that is too long, so that its sender comes to read our answer.
-MOST_DRAINED_BYTES: Final = 8 * 1024 * 1024
-
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class BodyTooLarge(Exception):
-    """More than MOST_BODY_BYTES."""
 
 
 def create_app(gateway: Gateway, more_routes: list[BaseRoute]) -> Starlette:
@@ -48,7 +39,13 @@ def create_app(gateway: Gateway, more_routes: list[BaseRoute]) -> Starlette:
         for path, methods, call, act in CALLS
     ]
     return Starlette(
-        routes=[*trade, *notices.routes(gateway), *health.routes(gateway), *more_routes],
+        routes=[
+            *trade,
+            *notices.routes(gateway),
+            *checkstand.routes(gateway),
+            *health.routes(gateway),
+            *more_routes,
+        ],
         exception_handlers={HTTPException: _no_such_call, Exception: _our_fault},
     )
 
@@ -67,7 +64,7 @@ async def _serve(request: Request, call: Call, act: Act, gateway: Gateway) -> Re
             parameters = read_parameters(request.scope["query_string"], request.headers, body)
             reference = fields.echoed_reference(parameters.values)
             known, params = await _authentic(request, parameters, gateway)
-            merchant = merchant_of(known, fields.mchid(params))
+            merchant = known.merchant_of(fields.mchid(params))
             key = known.app.key
             check_state(merchant)
             return answer(await act(Caller(known, merchant, params), gateway), key)
@@ -99,45 +96,6 @@ async def _authentic(
     if known is None or values is None:
         raise errors.NotAuthentic
     return known, values
-
-
-def merchant_of(known: Known, mchid: str) -> Merchant:
-    """The merchant named, or the only or default one. Raises NotAuthentic for somebody else's."""
-    if mchid:
-        merchant = known.merchants.get(mchid)
-        if merchant is None:
-            raise errors.NotAuthentic
-        return merchant
-    candidates = list(known.merchants.values())
-    if len(candidates) > 1:
-        candidates = [merchant for merchant in candidates if merchant.is_default]
-    if len(candidates) != 1:
-        raise errors.BadField.missing("mchid")
-    return candidates[0]
-
-
-def check_state(merchant: Merchant) -> None:
-    match merchant.state:
-        case MerchantState.DISABLED:
-            raise errors.MerchantDisabled
-        case MerchantState.WAITING:
-            raise errors.MerchantNotAudited
-        case MerchantState.ACTIVE:
-            return
-
-
-async def read_body(request: Request) -> bytes:
-    """The body. Raises BodyTooLarge, after draining what a sender may still be writing."""
-    body, length = bytearray(), 0
-    async for chunk in request.stream():
-        length += len(chunk)
-        if length <= MOST_BODY_BYTES:
-            body += chunk
-        elif length > MOST_DRAINED_BYTES:
-            break
-    if length > MOST_BODY_BYTES:
-        raise BodyTooLarge
-    return bytes(body)
 
 
 async def _no_such_call(_: Request, error: Exception) -> Response:

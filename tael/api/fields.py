@@ -147,6 +147,14 @@ def amount_minor(params: Params, *, required: bool = True) -> int | None:
     return int(value) if value else None
 
 
+def needed_amount_minor(params: Params) -> int:
+    """The amount in minor units of a call that cannot do without."""
+    found = amount_minor(params)
+    if found is None:
+        raise BadField.missing("txamt")
+    return found
+
+
 def moment_text(params: Params, name: str = "txdtm", *, required: bool = True) -> str:
     """A date and time as sent. Clients' clocks are off by hours, so only the calendar is checked."""
     what = "a date and time written YYYY-MM-DD HH:MM:SS"

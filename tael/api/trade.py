@@ -44,7 +44,7 @@ async def payment(caller: Caller, gateway: Gateway) -> Members:
     code = fields.pay_type(params)
     reference = fields.reference(params)
     client_time = fields.moment_text(params)
-    amount_minor = _amount(params)
+    amount_minor = fields.needed_amount_minor(params)
     currency = fields.text(params, "txcurrcd", max_len=3) or caller.merchant.currency
     device = fields.text(params, "udid", max_len=UDID_MAX_LEN)
     subject = fields.product_name(params)
@@ -83,7 +83,7 @@ async def refund(caller: Caller, gateway: Gateway) -> Members:
         merchant=caller.merchant,
         payment_syssn=fields.syssn(params),
         reference=fields.reference(params),
-        amount_minor=_amount(params),
+        amount_minor=fields.needed_amount_minor(params),
         client_time=fields.moment_text(params),
         device=fields.text(params, "udid", max_len=UDID_MAX_LEN),
     )
@@ -120,13 +120,6 @@ async def query(caller: Caller, gateway: Gateway) -> Members:
     )
     trades = await list_trades(ask, gateway)
     return answers.query_answer(trades, caller.known.app, ask.page, ask.page_size)
-
-
-def _amount(params: Mapping[str, str]) -> int:
-    amount_minor = fields.amount_minor(params)
-    if amount_minor is None:
-        raise BadField.missing("txamt")
-    return amount_minor
 
 
 def _one_of_two_numbers(params: Mapping[str, str]) -> tuple[str, str]:

@@ -17,6 +17,8 @@ Algorithm = Literal["MD5", "SHA256"]
 #: Carries the signature itself, so it is never part of the signed text.
 SIGN: Final = "sign"
 SIGN_TYPE: Final = "sign_type"
+#: Of a checkout link: whoever passes it on may change the language.
+LANG: Final = "lang"
 
 Pair = tuple[str, str]
 
@@ -45,6 +47,11 @@ def request_texts(values: Mapping[str, str]) -> tuple[bytes, ...]:
         if len(plain) == len(pairs):  # so are those that follow
             break
     return tuple(texts)
+
+
+def link_text(values: Mapping[str, str]) -> bytes:
+    """What signs a checkout link: parameters with a value, by name, `sign_type` too, but neither `sign` nor `lang`."""
+    return joined(sorted(pair for pair in values.items() if pair[1] and pair[0] not in (SIGN, LANG))).encode()
 
 
 def raw_text(raw: bytes) -> bytes:

@@ -23,7 +23,23 @@ class CloseAsk:
 
 async def close_payment(ask: CloseAsk, gateway: Gateway) -> Payment:
     """The payment: CLOSED, or still PENDING where the wallet's word is not known. Raises TaelErrors."""
-    payment = await find_payment(ask.merchant.mchid, ask.syssn, ask.reference, gateway)
+    payment = await _payment_without_link(ask, gateway)
+    return await close_order(payment, gateway)
+
+
+async def _payment_without_link(ask: CloseAsk, gateway: Gateway) -> Payment:
+    """The payment meant, once no payer can open another order under its number. Raises NotFound, Mismatch."""
+    mchid, end = ask.merchant.mchid, gateway.store.checkouts.end
+    if ask.syssn:
+        payment = await find_payment(mchid, ask.syssn, ask.reference, gateway)
+        await end(mchid, payment.reference, gateway.clock.now())
+        return payment
+    await end(mchid, ask.reference, gateway.clock.now())
+    return await find_payment(mchid, "", ask.reference, gateway)
+
+
+async def close_order(payment: Payment, gateway: Gateway) -> Payment:
+    """`payment`, closed at its wallet and here, or still PENDING where the wallet's word is not known."""
     refusal = refusal_to_close(payment)
     if refusal is not None:
         raise refusal
@@ -38,7 +54,7 @@ async def close_payment(ask: CloseAsk, gateway: Gateway) -> Payment:
         close_syssn = await gateway.store.serials.syssn(gateway.clock.now())
         intended = await gateway.store.payments.ask_close(payment, close_syssn)
         if intended is None:  # somebody was faster; look again
-            return await close_payment(ask, gateway)
+            return await close_order(await find_payment(payment.mchid, payment.syssn, "", gateway), gateway)
         payment = intended
     return await _close_at_wallet(payment, gateway)
 

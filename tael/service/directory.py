@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from tael.domain import errors
 from tael.domain.account import Account, AlipayAccount, WeChatAccount
-from tael.domain.errors import NoChannel
-from tael.domain.merchant import App, Merchant
+from tael.domain.merchant import App, Merchant, MerchantState
 from tael.domain.paytype import PayType, Wallet
 from tael.store.store import Store
 
@@ -28,12 +28,26 @@ class Known:
     merchants: dict[str, Merchant]
     accounts: tuple[Account, ...]
 
+    def merchant_of(self, mchid: str) -> Merchant:
+        """The merchant named, or the only or default one. Raises NotAuthentic for somebody else's."""
+        if mchid:
+            merchant = self.merchants.get(mchid)
+            if merchant is None:
+                raise errors.NotAuthentic
+            return merchant
+        candidates = list(self.merchants.values())
+        if len(candidates) > 1:
+            candidates = [merchant for merchant in candidates if merchant.is_default]
+        if len(candidates) != 1:
+            raise errors.BadField.missing("mchid")
+        return candidates[0]
+
     def account_for(self, merchant: Merchant, pay_type: PayType) -> Account:
         """The merchant's account that serves `pay_type`. Raises NoChannel where none was granted."""
         for account in self.accounts:
             if account.mchid == merchant.mchid and serves(account, pay_type):
                 return account
-        raise NoChannel
+        raise errors.NoChannel
 
 
 def serves(account: Account, pay_type: PayType) -> bool:
@@ -43,6 +57,17 @@ def serves(account: Account, pay_type: PayType) -> bool:
             return pay_type.wallet is Wallet.ALIPAY and pay_type.scene == scene
         case WeChatAccount(takes_hongkong=takes_hongkong):
             return pay_type.wallet is Wallet.WECHAT and (takes_hongkong or not pay_type.is_hongkong)
+
+
+def check_state(merchant: Merchant) -> None:
+    """Raises where the merchant may not take payments."""
+    match merchant.state:
+        case MerchantState.DISABLED:
+            raise errors.MerchantDisabled
+        case MerchantState.WAITING:
+            raise errors.MerchantNotAudited
+        case MerchantState.ACTIVE:
+            return
 
 
 class Directory:

@@ -10,6 +10,7 @@ from tael.clock import Clock
 from tael.domain.account import Account
 from tael.domain.incident import Incident
 from tael.domain.money import Money
+from tael.domain.pages import Pages
 from tael.domain.payment import Payment
 from tael.domain.paytype import PayType, Wallet
 from tael.domain.refund import Refund
@@ -45,6 +46,7 @@ class Gateway:
     clock: Clock
     public_url: str  #: how wallets and payers' browsers reach us; no slash at the end
     first_answers: FirstAnswers
+    pages: Pages  #: that a payer opens
     returns_stray_money: bool = True  #: money that belongs to nobody's order is sent back
 
     def channel(self, pay_type: PayType) -> Channel:

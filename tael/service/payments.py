@@ -50,11 +50,11 @@ class NewPayment:
 async def open_payment(ask: NewPayment, gateway: Gateway) -> Payment:
     """The payment as it stands after its first question. Raises the TaelErrors of repeats, and StoreUnavailable."""
     payment = await pending_payment(ask, gateway)
-    refusal = refusal_by_limits(ask)
+    refusal = refusal_by_limits(ask.merchant, ask.amount)
     if refusal is not None and await _is_new(payment, gateway):
         raise refusal
     if refusal is None and await gateway.store.payments.open(payment):
-        return await _ask_first(payment, ask, gateway)
+        return await ask_first(payment, ask, gateway)
     return await _answer_repeat(payment, ask, gateway)
 
 
@@ -101,7 +101,8 @@ def content_of(ask: NewPayment) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-async def _ask_first(payment: Payment, ask: NewPayment, gateway: Gateway) -> Payment:
+async def ask_first(payment: Payment, ask: NewPayment, gateway: Gateway) -> Payment:
+    """The first question about a payment that was just committed, and what it says."""
     gateway.first_answers.begin(payment.syssn)
     try:
         order = order_for(
@@ -128,19 +129,24 @@ async def _answer_repeat(fresh: Payment, ask: NewPayment, gateway: Gateway) -> P
     if is_same and is_being_asked(existing, gateway):
         return await first_answer(existing, gateway)
     if existing.state is State.FAILED:
-        refusal = refusal_by_limits(ask)
+        refusal = refusal_by_limits(ask.merchant, ask.amount)
         if refusal is not None:
             raise refusal
         if await gateway.store.payments.open_again(fresh, existing.syssn):
-            return await _ask_first(fresh, ask, gateway)
+            return await ask_first(fresh, ask, gateway)
         return await _answer_repeat(fresh, ask, gateway)
     _refuse_ended(existing)
     if not is_same:
         raise errors.ReferenceReused("this number names a payment with other content; use a new one")
-    if needs_its_pay_data(existing, gateway):
-        outcome = await gateway.channel(existing.pay_type).open(await gateway.order(existing))
-        return await record_outcome(existing, without_verdict(outcome), gateway)
-    return existing
+    return await with_pay_data(existing, gateway)
+
+
+async def with_pay_data(payment: Payment, gateway: Gateway) -> Payment:
+    """`payment` with what the payer opens or scans, asked for again if it was lost."""
+    if not needs_its_pay_data(payment, gateway):
+        return payment
+    outcome = await gateway.channel(payment.pay_type).open(await gateway.order(payment))
+    return await record_outcome(payment, without_verdict(outcome), gateway)
 
 
 def needs_its_pay_data(payment: Payment, gateway: Gateway) -> bool:
@@ -188,10 +194,10 @@ async def _is_new(payment: Payment, gateway: Gateway) -> bool:
     return await gateway.store.payments.by_reference(payment.mchid, payment.reference) is None
 
 
-def refusal_by_limits(ask: NewPayment) -> errors.TaelError | None:
+def refusal_by_limits(merchant: Merchant, amount: Money) -> errors.TaelError | None:
     """Why the merchant may not take this amount, or None."""
-    if ask.amount.currency != ask.merchant.currency:
-        return errors.CurrencyRefused(f"this merchant takes {ask.merchant.currency}")
-    if ask.merchant.most_minor is not None and ask.amount.amount_minor > ask.merchant.most_minor:
-        return errors.AmountRefused(f"this merchant takes at most {ask.merchant.most_minor}")
+    if amount.currency != merchant.currency:
+        return errors.CurrencyRefused(f"this merchant takes {merchant.currency}")
+    if merchant.most_minor is not None and amount.amount_minor > merchant.most_minor:
+        return errors.AmountRefused(f"this merchant takes at most {merchant.most_minor}")
     return None

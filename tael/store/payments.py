@@ -138,8 +138,7 @@ class Payments:
     async def open_again(self, payment: Payment, failed_syssn: str) -> bool:
         """Commit a new attempt under the number of a failed one; False if somebody else was faster."""
         async with self._database.transaction() as connection:
-            freed = await connection.fetch(FREE_NAME, payment.mchid, payment.reference, failed_syssn)
-            return bool(freed and await connection.fetch(OPEN, *_opening_columns([payment])))
+            return await rename_to(connection, payment, failed_syssn)
 
     async def by_syssn(self, mchid: str, syssn: str) -> Payment | None:
         rows = await self._database.fetch(BY_SYSSN, mchid, syssn)
@@ -206,6 +205,13 @@ class Payments:
             change.after.syssn in written and first[change.after.mchid, change.after.syssn] is change
             for change in changes
         ]
+
+
+async def rename_to(connection: "Connection", payment: Payment, ended_syssn: str) -> bool:
+    """Insert `payment` under a number that names `ended_syssn`, or nothing if that is ""; False if it names another."""
+    if ended_syssn and not await connection.fetch(FREE_NAME, payment.mchid, payment.reference, ended_syssn):
+        return False
+    return bool(await connection.fetch(OPEN, *_opening_columns([payment])))
 
 
 async def lock_payments(connection: "Connection", keys: Sequence[tuple[str, str]]) -> dict[str, Payment]:

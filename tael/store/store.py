@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tael.store.accounts import Accounts
+from tael.store.checkouts import Checkouts
 from tael.store.database import Database
 from tael.store.day_seals import DaySeals
 from tael.store.incidents import Incidents
@@ -25,6 +26,7 @@ class Store:
     merchants: Merchants
     accounts: Accounts
     payments: Payments
+    checkouts: Checkouts
     refunds: Refunds
     reversals: Reversals
     incidents: Incidents
@@ -42,6 +44,7 @@ def store_over(database: Database, seal: Seal, node: int) -> Store:
         merchants=Merchants(database, seal),
         accounts=Accounts(database, seal),
         payments=Payments(database),
+        checkouts=Checkouts(database),
         refunds=Refunds(database),
         reversals=Reversals(database),
         incidents=Incidents(database),

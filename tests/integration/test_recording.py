@@ -8,6 +8,7 @@ import pytest
 
 from tael.domain import respcd
 from tael.domain.outcome import AwaitingPayer, Closed, Paid, Refusal, Refused, Unknown
+from tael.domain.pages import pages_below
 from tael.domain.payment import Payment, State
 from tael.service.directory import Directory
 from tael.service.gateway import FirstAnswers, Gateway
@@ -16,7 +17,7 @@ from tael.store.payments import Change
 from tael.store.store import Store
 from tael.transport import Transport
 from tests.support.alipay import TestClock
-from tests.support.store import all_entries, being_paid, count_of, current, opened, paid
+from tests.support.store import SEAL_KEY, all_entries, being_paid, count_of, current, opened, paid
 from tests.support.values import AMOUNT, NOW, a_payment
 
 PAID = Paid(AMOUNT, "wallet-1", "payer-1", NOW)
@@ -25,7 +26,14 @@ PAID = Paid(AMOUNT, "wallet-1", "payer-1", NOW)
 def gateway_over(store: Store) -> Gateway:
     """A gateway that asks no wallet and calls no merchant."""
     return Gateway(
-        store, {}, Directory(store), Transport(), TestClock(NOW), "http://127.0.0.1", FirstAnswers()
+        store,
+        {},
+        Directory(store),
+        Transport(),
+        TestClock(NOW),
+        "http://127.0.0.1",
+        FirstAnswers(),
+        pages_below("http://127.0.0.1", SEAL_KEY),
     )
 
 

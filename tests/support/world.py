@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from tael.domain.errors import TaelError
+from tael.domain.pages import pages_below
 from tael.domain.payment import Payment
 from tael.domain.paytype import PayType, Wallet
 from tael.jobs.runner import run_once
@@ -70,6 +71,7 @@ class World:
             self.clock,
             "http://127.0.0.1:8000",
             FirstAnswers(),
+            pages_below("http://127.0.0.1:8000", SEAL_KEY),
             self.returns_stray_money,
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tael.domain.secret import Secret
-from tael.domain.signature import digest, is_same, raw_text, request_texts, sign_body, sign_members
+from tael.domain.signature import digest, is_same, link_text, raw_text, request_texts, sign_body, sign_members
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "qfpay.json").read_text("utf-8")
@@ -55,6 +55,37 @@ def test_whole_pairs_may_be_sorted_instead_of_names() -> None:
 
 def test_a_raw_text_loses_only_its_sign() -> None:
     assert raw_text(b"a=1&sign=AB&signs=%20+&b=") == b"a=1&signs=%20+&b="
+
+
+#: The text was written by hand after QFPay's description of checkout links, the digests made by sha256sum and md5sum.
+LINK_TEXT = (
+    "appcode=123456&failed_url=https://m.example/f?a=1&b=2&goods_name=香港測試 tea&out_trade_no=T-1"
+    "&paysource=remotepay_checkout&return_url=https://m.example/r&sign_type=sha256&txamt=10&txcurrcd=HKD"
+    "&txdtm=2018-01-01 10:00:00"
+)
+LINK = {
+    "txdtm": "2018-01-01 10:00:00",
+    "txcurrcd": "HKD",
+    "txamt": "10",
+    "sign_type": "sha256",
+    "return_url": "https://m.example/r",
+    "paysource": "remotepay_checkout",
+    "out_trade_no": "T-1",
+    "goods_name": "香港測試 tea",
+    "failed_url": "https://m.example/f?a=1&b=2",
+    "appcode": "123456",
+    "udid": "",
+    "lang": "zh-hk",
+    "sign": "whatever",
+}
+
+
+def test_a_checkout_link_is_signed_with_its_sign_type_and_without_language_and_empties() -> None:
+    assert link_text(LINK).decode() == LINK_TEXT
+    made = digest(link_text(LINK), Secret("123456"), "SHA256")
+    assert made == "aa121aae0074e6cee3758b9f5af6af04bbe6deca61baccfe809b21f681d05fe6"
+    by_md5 = digest(link_text({**LINK, "sign_type": "md5"}), Secret("123456"), "MD5")
+    assert by_md5 == "6574ce20aa2fa0373da50c15143114ab"
 
 
 def test_an_answer_has_the_documented_signature() -> None:

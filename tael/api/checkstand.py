@@ -1,0 +1,152 @@
+"""POST /checkstand/open: a checkout link's parameters, which its page read behind the `#`, become a link of ours.
+
+The signature is a parameter here: over every parameter with a value, `sign_type` included, `lang` left out. Answers are
+not signed, and say nothing of the parameters before their signature was verified.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from tael import ids
+from tael.api import answers, fields
+from tael.api.answers import Members
+from tael.api.arrivals import BodyTooLarge, read_body
+from tael.api.authenticate import NOBODYS_KEY, algorithm_of
+from tael.api.trade import OPENID_MAX_LEN, UDID_MAX_LEN
+from tael.api.wire import answer, read_parameters
+from tael.domain import errors, respcd
+from tael.domain.checkout import CheckoutLink
+from tael.domain.merchant import Merchant
+from tael.domain.money import Money
+from tael.domain.pages import CHECKSTAND
+from tael.domain.signature import SIGN, SIGN_TYPE, digest, is_same, joined, link_text
+from tael.service.checkouts import open_link
+from tael.service.directory import Known, check_state
+from tael.service.gateway import Gateway
+from tael.store.database import StoreUnavailable
+
+log = structlog.get_logger()
+
+PAYSOURCE: Final = re.compile(r"[A-Za-z0-9_]{0,64}_checkout")
+#: What Location headers and links can hold: a web address without blanks, quotes and brackets.
+WEB_URL: Final = re.compile(r"""https?://[^\s\\"'<>\x00-\x20\x7f]{1,500}""", re.IGNORECASE)
+#: What webhooks have, and payments: the same key signs them, and none may be taken for a link.
+NEVER_IN_A_LINK: Final = ("respmsg", "respmesg")
+NEVER_OF_A_LINK: Final = frozenset({"pay_type", "auth_code", "respcd"})
+CHECKOUT_DEFAULT_MIN: Final = 120
+CHECKOUT_MAX_MIN: Final = 999
+
+
+def routes(gateway: Gateway) -> list[BaseRoute]:
+    return [Route(f"{CHECKSTAND}/open", partial(_open, gateway=gateway), methods=["POST"])]
+
+
+async def _open(request: Request, gateway: Gateway) -> Response:
+    """`page`, where the payer chooses, or why there is none."""
+    verified: Known | None = None
+    with structlog.contextvars.bound_contextvars(request_id=ids.request_id(), call="checkout"):
+        try:
+            values = read_parameters(b"", request.headers, await read_body(request)).values
+            verified = await _signer(values, gateway)
+            merchant = verified.merchant_of(values.get("mchntid", "") or fields.mchid(values))
+            check_state(merchant)
+            link = await open_link(link_of(values, verified, merchant, gateway), merchant, gateway)
+        except BodyTooLarge:
+            return answer(_refusal(errors.UnreadableMessage(), is_signed=False), None, 413)
+        except errors.TaelError as error:
+            return answer(_refusal(error, is_signed=verified is not None), None)
+        except StoreUnavailable:
+            log.warning("store.unavailable")
+            return answer(_refusal(errors.OutOfService(), is_signed=False), None)
+        page = gateway.pages.checkout_path(link.mchid, link.link_id)
+        return answer({"respcd": respcd.OK, "respmsg": "ok", "resperr": "", "page": page}, None)
+
+
+def _refusal(error: errors.TaelError, *, is_signed: bool) -> Members:
+    """The answer to a bad link. Before the signature was verified, nothing that a stranger wrote is spoken of."""
+    if isinstance(error, errors.BadField) and not is_signed:
+        error = errors.UnreadableMessage("a parameter was sent twice, with different values")
+    return answers.error_answer(error, "payment", None)
+
+
+async def _signer(values: Mapping[str, str], gateway: Gateway) -> Known:
+    """The app whose key signed these. Raises NotAuthentic, after the same work for an appcode that does not exist."""
+    known = await gateway.directory.app(values.get("appcode", ""))
+    sign = values.get(SIGN, "")
+    algorithm = algorithm_of(values.get(SIGN_TYPE, ""), sign)
+    made = digest(link_text(values), known.app.key if known else NOBODYS_KEY, algorithm or "SHA256")
+    is_signed = is_same(made, sign)
+    if known is None or algorithm is None or not values.get(SIGN_TYPE) or not is_signed or is_no_link(values):
+        raise errors.NotAuthentic
+    if known.app.sha256_only and algorithm == "MD5":
+        raise errors.NotAuthentic
+    return known
+
+
+def is_no_link(values: Mapping[str, str]) -> bool:
+    """Whether these were signed for something else. Looks at the text, in which a name may hide inside a value."""
+    text = "&" + joined(values.items())
+    return (
+        bool(NEVER_OF_A_LINK & values.keys())
+        or text.count("&paysource=") != 1
+        or any(f"&{name}=" in text for name in NEVER_IN_A_LINK)
+    )
+
+
+def link_of(params: Mapping[str, str], known: Known, merchant: Merchant, gateway: Gateway) -> CheckoutLink:
+    """The link that was signed. Raises BadField."""
+    fields.shaped(params, "paysource", PAYSOURCE, "a name that ends in _checkout", required=True)
+    web_url(params, "notify_url", required=False)
+    now = gateway.clock.now()
+    order_min = fields.expired_time(params)
+    return CheckoutLink(
+        mchid=merchant.mchid,
+        reference=fields.reference(params),
+        link_id=ids.link_id(),
+        appcode=known.app.appcode,
+        amount=Money(
+            fields.needed_amount_minor(params),
+            fields.text(params, "txcurrcd", max_len=3) or merchant.currency,
+        ),
+        subject=fields.product_name(params),
+        openid=fields.text(params, "sub_openid", max_len=OPENID_MAX_LEN),
+        client_time=fields.moment_text(params),
+        device=fields.text(params, "udid", max_len=UDID_MAX_LEN),
+        return_url=web_url(params, "return_url", required=True),
+        failed_url=web_url(params, "failed_url", required=True),
+        cancel_url=web_url(params, "cancel_url", required=False),
+        order_s=None if order_min is None else order_min * 60,
+        created_at=now,
+        expires_at=now + timedelta(minutes=checkout_min(params)),
+    )
+
+
+def checkout_min(params: Mapping[str, str]) -> int:
+    """For how many minutes the link can be used, from its first opening."""
+    what = f"a whole number of minutes from 1 to {CHECKOUT_MAX_MIN}"
+    minutes = fields.whole_number(
+        params, "checkout_expired_time", what, lambda number: 1 <= number <= CHECKOUT_MAX_MIN
+    )
+    return CHECKOUT_DEFAULT_MIN if minutes is None else minutes
+
+
+def web_url(params: Mapping[str, str], name: str, *, required: bool) -> str:
+    """An address that a browser may be sent to; never `javascript:` or the like."""
+    what = "a web address of at most 500 characters"
+    url = fields.shaped(params, name, WEB_URL, what, required=required)
+    try:
+        is_good = not url or bool(urlsplit(url).hostname)
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise errors.BadField.malformed(name, f"must be {what}")
+    return url

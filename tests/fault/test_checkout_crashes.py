@@ -1,0 +1,119 @@
+"""A crash while a payer changes wallets never leaves two orders that could be paid, and the payer can go on."""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
+from itertools import count
+
+import pytest
+
+from tael.domain.checkout import CheckoutLink
+from tael.domain.payment import Payment, State
+from tael.domain.paytype import PayType
+from tael.jobs.runner import run_once
+from tael.main import all_jobs
+from tael.service.checkouts import choose, find_checkout, open_link
+from tael.service.gateway import Gateway
+from tael.store.store import Store
+from tests.fault.test_crash_points import forget, our_book
+from tests.support.crashing import Crash, Process, Side
+from tests.support.fake_wallet import Payer
+from tests.support.store import entered_store, with_a_merchant
+from tests.support.values import ALIPAY_ONLINE, AMOUNT, APPCODE, MCHID, NOW, ONLINE
+from tests.support.world import END_LEASES, Story, World, new_world
+
+LONGEST_STORY = 100
+MOST_TRIES = 10
+LINK = CheckoutLink(
+    mchid=MCHID,
+    reference="L",
+    link_id="l" * 24,
+    appcode=APPCODE,
+    amount=AMOUNT,
+    subject="a thing",
+    openid="",
+    client_time="2026-01-02 11:04:05",
+    device="",
+    return_url="http://shop/paid",
+    failed_url="http://shop/failed",
+    cancel_url="",
+    order_s=None,
+    created_at=NOW,
+    expires_at=NOW + timedelta(hours=12),
+)
+
+
+async def choose_by(pay_type: PayType, gateway: Gateway) -> Payment:
+    known = await gateway.directory.app(APPCODE)
+    assert known is not None
+    await open_link(LINK, known.merchants[MCHID], gateway)
+    checkout = await find_checkout(MCHID, LINK.link_id, gateway)
+    assert checkout is not None
+    return await choose(checkout, pay_type, gateway)
+
+
+async def change_twice(world: World, gateway: Gateway) -> None:
+    for pay_type in (ONLINE, ALIPAY_ONLINE, ONLINE):
+        await choose_by(pay_type, gateway)
+        assert len(payable(world)) <= 1
+
+
+CHANGING = Story("change wallets twice", Payer.WAITS, change_twice)
+
+
+def payable(world: World) -> list[str]:
+    """The orders that a payer could pay now, by the wallets' book."""
+    return [
+        syssn for syssn, trade in world.wallet.trades.items() if not trade.is_closed and not trade.is_paid
+    ]
+
+
+async def go_on(world: World, pay_type: PayType) -> Payment:
+    """The payer comes back some time later and chooses, until there is an order to pay by this wallet."""
+    for statement in END_LEASES:
+        await world.watch.database.execute(statement)
+    gateway = world.gateway(Process())
+    settle = next(job for job in all_jobs(gateway) if job.name == "settle.payments")
+    for _ in range(MOST_TRIES):
+        world.clock.at += timedelta(minutes=1)
+        await run_once(settle, world.clock)
+        order = await choose_by(pay_type, gateway)
+        assert len(payable(world)) <= 1
+        if order.pay_type == pay_type and order.state is State.PENDING and order.pay is not None:
+            return order
+    raise AssertionError("the payer never gets an order")
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    async with entered_store(database_url) as entered:
+        await with_a_merchant(entered)
+        yield entered
+
+
+@pytest.mark.parametrize("last", [ONLINE, ALIPAY_ONLINE], ids=lambda pay_type: pay_type.code)
+@pytest.mark.parametrize("side", Side)
+async def test_a_crash_while_wallets_change_leaves_one_order_at_most_and_the_payer_goes_on(
+    side: Side, last: PayType, store: Store
+) -> None:
+    await store.database.execute("UPDATE app SET notify_url = 'http://shop'")
+    for nth in count(1):
+        assert nth < LONGEST_STORY
+        process, world = Process(nth, side), new_world(store, CHANGING)
+        with suppress(Crash):
+            await change_twice(world, world.gateway(process))
+        assert len(payable(world)) <= 1
+
+        order = await go_on(world, last)
+        assert payable(world) == [order.syssn]
+        world.wallet.confirm(order.syssn)
+        await world.restart()
+        book = await our_book(store)
+        assert book.undecided == []
+        assert set(book.paid) == set(world.wallet.book()) == {order.syssn}
+        assert book.net_of_ledger == {order.syssn: AMOUNT.amount_minor}
+        if not process.is_dead:
+            break
+        await forget(store)
+        await store.database.execute("DELETE FROM checkout_link")
+    assert nth > 15

@@ -1,0 +1,81 @@
+"""Checkout links: whether they still take orders, how long those live, and what a second opening must agree in."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tael.domain.checkout import CheckoutLink, order_expires_after_s, takes_orders
+from tael.domain.money import Money
+from tests.support.values import AMOUNT, NOW
+
+LINK = CheckoutLink(
+    mchid="M1",
+    reference="R1",
+    link_id="x",
+    appcode="A1",
+    amount=AMOUNT,
+    subject="tea",
+    openid="",
+    client_time="2026-01-02 11:04:05",
+    device="",
+    return_url="https://shop.example/r",
+    failed_url="https://shop.example/f",
+    cancel_url="",
+    order_s=None,
+    created_at=NOW,
+    expires_at=NOW + timedelta(minutes=60),
+)
+
+
+def test_a_link_takes_orders_until_its_time_is_over() -> None:
+    assert takes_orders(LINK, NOW + timedelta(minutes=59, seconds=59))
+    assert not takes_orders(LINK, NOW + timedelta(minutes=60))
+
+
+def test_a_link_that_the_merchant_ended_takes_no_orders() -> None:
+    assert not takes_orders(replace(LINK, ended_at=NOW), NOW)
+
+
+def test_a_link_takes_twenty_orders() -> None:
+    assert takes_orders(replace(LINK, orders=19), NOW)
+    assert not takes_orders(replace(LINK, orders=20), NOW)
+
+
+@pytest.mark.parametrize(
+    ("order_s", "after_min", "expected_s"),
+    [
+        (None, 0, 1800),  # as the pay type has it
+        (600, 0, 600),
+        (7200, 0, 3600),  # not beyond the link
+        (None, 50, 600),
+        (None, 58, 300),  # but long enough to pay
+    ],
+)
+def test_an_order_lives_as_long_as_asked_within_what_the_link_has_left(
+    order_s: int | None, after_min: int, expected_s: int
+) -> None:
+    link = replace(LINK, order_s=order_s)
+    assert order_expires_after_s(link, 1800, NOW + timedelta(minutes=after_min)) == expected_s
+
+
+def test_a_second_opening_later_agrees_and_one_of_something_else_does_not() -> None:
+    later = timedelta(minutes=5)
+    again = replace(LINK, link_id="y", created_at=NOW + later, expires_at=LINK.expires_at + later, orders=3)
+    assert again.content == LINK.content
+
+    others = [
+        replace(LINK, amount=Money(101, "HKD")),
+        replace(LINK, amount=Money(100, "CNY")),
+        replace(LINK, appcode="A2"),
+        replace(LINK, subject="coffee"),
+        replace(LINK, openid="o"),
+        replace(LINK, device="till"),
+        replace(LINK, client_time="2026-01-02 11:04:06"),
+        replace(LINK, return_url="https://other.example/"),
+        replace(LINK, failed_url="https://other.example/"),
+        replace(LINK, cancel_url="https://other.example/"),
+        replace(LINK, order_s=600),
+        replace(LINK, expires_at=NOW + timedelta(minutes=61)),
+    ]
+    assert len({link.content for link in (LINK, *others)}) == len(others) + 1
