@@ -10,6 +10,7 @@ from tael.domain import respcd
 from tael.domain.errors import TaelError
 from tael.domain.merchant import App
 from tael.domain.outcome import BridgeParams, PayCode, PayLink
+from tael.domain.pages import Pages
 from tael.domain.payment import Payment, State, shown_cancel, shown_respcd
 from tael.domain.paytype import Way
 from tael.domain.refund import Refund
@@ -22,7 +23,7 @@ from tael.store.trades import RefundTrade, Trade
 Members = dict[str, Any]
 
 
-def payment_answer(payment: Payment, public_url: str) -> Members:
+def payment_answer(payment: Payment, pages: Pages) -> Members:
     """0000 for an online order means that it was created: the payer's part is still to come."""
     code = shown_respcd(payment)
     if payment.state is State.PENDING and payment.pay is not None:
@@ -36,7 +37,7 @@ def payment_answer(payment: Payment, public_url: str) -> Members:
         "sysdtm": moment_text(payment.created_at),
         "syssn": payment.syssn,
         "txcurrcd": payment.amount.currency,
-        **_pay_members(payment, public_url),
+        **_pay_members(payment, pages),
         **_verdict(code, "payment", "ok"),
         **_openid_text(payment),
     }
@@ -48,7 +49,7 @@ def _openid_text(payment: Payment) -> Members:
     return {"respmsg": "sub_mch_id与sub_appid不匹配"} if is_others else {}
 
 
-def _pay_members(payment: Payment, public_url: str) -> Members:
+def _pay_members(payment: Payment, pages: Pages) -> Members:
     """What the payer opens or scans. Every online type has a `pay_url`; the other names serve older clients."""
     match payment.pay:
         case PayLink(url):
@@ -56,14 +57,9 @@ def _pay_members(payment: Payment, public_url: str) -> Members:
         case PayCode(text):
             return {"qrcode": text, "code_url": text, "pay_url": text}
         case BridgeParams(params):
-            return {"pay_params": dict(params), "pay_url": cashier_url(payment, public_url)}
+            return {"pay_params": dict(params), "pay_url": pages.of_payment(payment)}
         case None:
             return {"code_url": ""}
-
-
-def cashier_url(payment: Payment, public_url: str) -> str:
-    """The page inside WeChat that hands `pay_params` over."""
-    return f"{public_url}/cashier/wechat/{payment.mchid}/{payment.syssn}"
 
 
 def close_answer(payment: Payment) -> Members:

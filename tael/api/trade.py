@@ -67,7 +67,7 @@ async def payment(caller: Caller, gateway: Gateway) -> Members:
         device=device,
         expires_after_s=fields.expires_after_s(params) if pay_type.is_online else None,
     )
-    return answers.payment_answer(await open_payment(ask, gateway), gateway.public_url)
+    return answers.payment_answer(await open_payment(ask, gateway), gateway.pages)
 
 
 async def close(caller: Caller, gateway: Gateway) -> Members:

@@ -6,10 +6,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tael.cli.finding import DataOption, with_store
+from tael.cli.finding import DataOption, found_settings, with_store
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
+from tael.config import Settings
 from tael.domain.ledger import Entry
 from tael.domain.money import Money
+from tael.domain.pages import pages_below
 from tael.domain.payment import Payment, shown_respcd
 from tael.domain.refund import Refund
 from tael.domain.reversal import ReversalOrder
@@ -51,10 +53,11 @@ def show(
     story = with_store(data, work)
     if story is None:
         raise refused(f"no payment {syssn}" + (f" of merchant {mchid}" if mchid else ""))
+    page = _page(story.payment, found_settings(data))
     if as_json:
         show_json(
             {
-                "payment": _payment_row(story.payment),
+                "payment": _payment_row(story.payment) | page,
                 "refunds": [_refund_row(refund) for refund in story.refunds],
                 "reversals": [_reversal_row(reversal) for reversal in story.reversals],
                 "ledger": [_entry_row(entry) for entry in story.ledger],
@@ -62,7 +65,7 @@ def show(
             }
         )
     else:
-        _print(story)
+        _print(story, page)
 
 
 async def _story(store: Store, syssn: str, mchid: str | None) -> Story | None:
@@ -83,10 +86,10 @@ async def _story(store: Store, syssn: str, mchid: str | None) -> Story | None:
     )
 
 
-def _print(story: Story) -> None:
+def _print(story: Story, page: dict[str, str]) -> None:
     """For people: amounts in major units, and only what there is."""
     currency = story.payment.amount.currency
-    show_members(_with_money(_payment_row(story.payment), currency), "payment")
+    show_members(_with_money(_payment_row(story.payment), currency) | page, "payment")
     parts = (
         ("refunds", [_refund_row(refund) for refund in story.refunds]),
         ("reversals", [_reversal_row(reversal) for reversal in story.reversals]),
@@ -97,6 +100,14 @@ def _print(story: Story) -> None:
         rows = [_with_money(row, currency) for row in found]
         if rows:
             show_rows(rows, list(rows[0]), title)
+
+
+def _page(payment: Payment, settings: Settings) -> dict[str, str]:
+    """Where its payer can pay, or see the result; a barcode payment has no page."""
+    if not payment.pay_type.is_online:
+        return {}
+    # The path alone: a demo's folder does not say at which port it serves.
+    return {"page": pages_below("", settings.seal_key_bytes()).path(payment)}
 
 
 def _with_money(row: dict[str, Any], currency: str) -> dict[str, Any]:

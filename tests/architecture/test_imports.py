@@ -24,7 +24,7 @@ RANDOMNESS = {
     "ids.py",
     "store/seal.py",  # the nonce of a sealed secret
     "channels/wechat_v2/exchange.py",  # the nonce_str that WeChat wants in each message
-    "cashier/pages.py",  # the nonce of a page's security policy
+    "cashier/rendering.py",  # the nonce of a page's security policy
 }
 HTTP = {"transport.py"}
 #: What runs processes instead of moving money: the command line, and the private PostgreSQL.

@@ -1,0 +1,41 @@
+"""What a payer's browser can do, as far as its User-Agent says: which wallet it can open, and how."""
+
+import re
+from enum import StrEnum
+from typing import Final
+
+from starlette.requests import Request
+
+from tael.domain.paytype import PAY_TYPES, PayType, Wallet
+
+PHONE: Final = re.compile(r"\b(?:Mobile|Android|iPhone|iPad|iPod)\b")
+
+
+class Browser(StrEnum):
+    """Where a page is shown."""
+
+    DESKTOP = "desktop"
+    PHONE = "phone"
+    WECHAT = "wechat"  #: WeChat's own, in which Alipay cannot be used
+
+
+def browser_of(request: Request) -> Browser:
+    agent = request.headers.get("user-agent", "")
+    if "MicroMessenger" in agent:
+        return Browser.WECHAT
+    return Browser.PHONE if PHONE.search(agent) else Browser.DESKTOP
+
+
+def pay_type_for(wallet: Wallet, browser: Browser, has_openid: bool) -> PayType | None:
+    """How a checkout link is paid by `wallet` in this browser; None where it cannot be."""
+    match wallet, browser:
+        case Wallet.ALIPAY, Browser.DESKTOP:
+            return PAY_TYPES["800151"]
+        case Wallet.ALIPAY, Browser.PHONE:
+            return PAY_TYPES["800152"]
+        case Wallet.WECHAT, Browser.WECHAT:
+            return PAY_TYPES["800207"] if has_openid else None
+        case Wallet.WECHAT, _:
+            return PAY_TYPES["800201"]
+        case _:
+            return None

@@ -1,0 +1,151 @@
+"""A payment's own page: what the payer scans or opens while it waits, its result when it is decided.
+
+The page asks for the state from time to time. That question is answered from memory for a second, whoever asks.
+"""
+
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute
+
+from tael.cashier.browsers import browser_of
+from tael.cashier.onward import base_url, onward_url
+from tael.cashier.qr import qr_code
+from tael.cashier.rendering import PRIVATE, no_such_page, page, route
+from tael.domain.checkout import takes_orders
+from tael.domain.money import major_text
+from tael.domain.outcome import BridgeParams, PayCode, PayLink
+from tael.domain.pages import CASHIER
+from tael.domain.payment import Payment, State
+from tael.domain.paytype import Way
+from tael.service.checkouts import checkout_of
+from tael.service.directory import Remembered
+from tael.service.gateway import Gateway
+
+ONE: Final = "{mchid}/{syssn}"
+ENDS: Final = (State.PAID, State.CLOSED, State.EXPIRED, State.FAILED)
+
+
+def routes(gateway: Gateway) -> list[BaseRoute]:
+    states: Remembered[str] = Remembered()
+
+    async def state(request: Request, gateway: Gateway) -> Response:
+        return await _state(request, gateway, states)
+
+    one_of = [
+        route(f"{CASHIER}/{folder}/{ONE}/{{token}}{part}", show, gateway)
+        for folder, page_itself in (("pay", _of_payment), ("wechat", _in_wechat))
+        for part, show in (("", page_itself), ("/state", state), ("/onward", _onward))
+    ]
+    # As merchants may have stored it, without a token.
+    return [*one_of, route(f"{CASHIER}/wechat/{ONE}", _in_wechat, gateway)]
+
+
+async def _of_payment(request: Request, gateway: Gateway) -> Response:
+    payment = await _meant(request, gateway)
+    if payment is None or not payment.pay_type.is_online:
+        return no_such_page(request)
+    if payment.pay_type.way is Way.IN_APP:
+        return RedirectResponse(gateway.pages.path(payment), 303, PRIVATE)
+    return await payment_page(request, payment, gateway)
+
+
+async def _in_wechat(request: Request, gateway: Gateway) -> Response:
+    payment = await _meant(request, gateway)
+    if payment is None or payment.pay_type.way is not Way.IN_APP:
+        return no_such_page(request)
+    return await payment_page(request, payment, gateway)
+
+
+async def _state(request: Request, gateway: Gateway, states: Remembered[str]) -> Response:
+    """The state's name in lower case, and nothing else."""
+    if not _is_entitled(request, gateway):
+        return JSONResponse({"state": "unknown"}, 404, PRIVATE)
+    mchid, syssn = request.path_params["mchid"], request.path_params["syssn"]
+
+    async def read(_: str) -> str | None:
+        payment = await gateway.store.payments.by_syssn(mchid, syssn)
+        return payment.state.value.lower() if payment else None
+
+    found = await states.get(f"{mchid}/{syssn}", read)
+    if found is None:
+        return JSONResponse({"state": "unknown"}, 404, PRIVATE)
+    return JSONResponse({"state": found}, 200, PRIVATE)
+
+
+async def _onward(request: Request, gateway: Gateway) -> Response:
+    """To the merchant's own page, once there is something to say there."""
+    payment = await _meant(request, gateway)
+    if payment is None:
+        return no_such_page(request)
+    known = await gateway.directory.app(payment.appcode)
+    url = onward_url(payment, known.app if known else None, await checkout_of(payment, gateway))
+    return RedirectResponse(url or gateway.pages.path(payment), 303, PRIVATE)
+
+
+def _is_entitled(request: Request, gateway: Gateway) -> bool:
+    where = request.path_params
+    return gateway.pages.is_token(where.get("token", ""), where["mchid"], where["syssn"])
+
+
+async def _meant(request: Request, gateway: Gateway) -> Payment | None:
+    """The payment of this address; None alike for one that never was and a wrong token."""
+    where = request.path_params
+    if "token" in where and not _is_entitled(request, gateway):
+        return None
+    return await gateway.store.payments.by_syssn(where["mchid"], where["syssn"])
+
+
+async def payment_page(request: Request, payment: Payment, gateway: Gateway) -> Response:
+    """Payee, subject, amount and state, with what this browser can pay by."""
+    known = await gateway.directory.app(payment.appcode)
+    app = known.app if known else None
+    checkout = await checkout_of(payment, gateway)
+    merchant = known.merchants.get(payment.mchid) if known else None
+    now = gateway.clock.now()
+    path = gateway.pages.path(payment)
+    may_choose = checkout is not None and takes_orders(checkout.link, now)
+    link_path = gateway.pages.checkout_path(payment.mchid, checkout.link.link_id) if checkout else ""
+    onward = {state: bool(base_url(payment, state, app, checkout)) for state in ENDS}
+    return page(
+        request,
+        "payment.html",
+        payee=merchant.name if merchant else "",
+        subject=payment.subject,
+        amount=major_text(payment.amount),
+        currency=payment.amount.currency,
+        wallet=payment.pay_type.wallet.value,
+        state=payment.state.value.lower(),
+        ends=[state.value.lower() for state in ENDS],
+        onward={state.value.lower(): f"{path}/onward" if onward[state] else "" for state in ENDS},
+        # A payer who can still choose is not sent away.
+        hurried=[
+            state.value.lower() for state in ENDS if onward[state] and (state is State.PAID or not may_choose)
+        ],
+        choose_path=link_path if may_choose else "",
+        leave_path=f"{link_path}/leave" if checkout and checkout.link.cancel_url else "",
+        is_still_open="still" in request.query_params,
+        state_path=f"{path}/state",
+        left_s=max(0, int((payment.expires_at - now).total_seconds())),
+        browser=browser_of(request).value,
+        **await _way(payment),
+    )
+
+
+async def _way(payment: Payment) -> dict[str, Any]:
+    """What the payer scans, opens, or the page hands over; `way` is "" where it is not known, or all is over."""
+    nothing: dict[str, Any] = {"way": "", "url": "", "code": "", "params": {}}
+    if payment.state is not State.PENDING:
+        return nothing
+    match payment.pay:
+        case PayLink(url) if payment.pay_type.way is Way.WAP_PAGE:
+            return nothing | {"way": "open", "url": url}
+        case PayLink(url):
+            return nothing | {"way": "scan", "url": url, "code": await qr_code(url)}
+        case PayCode(text):
+            return nothing | {"way": "scan", "code": await qr_code(text)}
+        case BridgeParams(params):
+            return nothing | {"way": "bridge", "params": dict(params)}
+        case None:
+            return nothing

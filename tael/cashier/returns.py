@@ -1,0 +1,31 @@
+"""A payer's browser comes back from Alipay: on to the merchant once the money is there, or a page that waits for it."""
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute
+
+from tael.cashier.onward import onward_url
+from tael.cashier.payment import payment_page
+from tael.cashier.rendering import PRIVATE, message, route
+from tael.domain.payment import State
+from tael.service.checkouts import checkout_of
+from tael.service.gateway import RETURN, Gateway
+from tael.service.notices import payment_returned
+
+
+def routes(gateway: Gateway) -> list[BaseRoute]:
+    """The path is named in `service/gateway.py`, which gives it out."""
+    return [route(f"{RETURN}/{{account_id}}", _returned, gateway)]
+
+
+async def _returned(request: Request, gateway: Gateway) -> Response:
+    """The wallet is asked: its own word decides, not the address that the browser came with."""
+    returned = await payment_returned(request.path_params["account_id"], dict(request.query_params), gateway)
+    if returned is None:
+        return message(request, "gone", "gone_more", 400)
+    payment, app = returned
+    if payment.state is State.PAID:
+        url = onward_url(payment, app, await checkout_of(payment, gateway))
+        if url:
+            return RedirectResponse(url, 303, PRIVATE)
+    return await payment_page(request, payment, gateway)

@@ -1,0 +1,297 @@
+"""The pages of single payments: what they show, to whom, in which language, and what they let in."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.checkout import DESKTOP, IN_WECHAT, PHONE, choose, look, opened
+from tests.end_to_end.merchant import ALL_TYPES, OFFLINE, Answer, Merchant, send
+from tests.end_to_end.rig import Demo, eventually, run_tael
+
+
+def page_of(shop: Merchant, wallet: str, agent: str = DESKTOP, **given: str) -> tuple[str, str]:
+    """The page of a fresh order, and the order's number."""
+    path = choose(shop, opened(shop, **given), wallet, agent).headers["location"].partition("?")[0]
+    return path, path.split("/")[4]
+
+
+def in_wechat_path(shop: Merchant) -> str:
+    """A payment's page inside WeChat, by its `pay_url`."""
+    return str(shop.open("800207")["pay_url"]).removeprefix(shop.demo.gateway)
+
+
+def state_of(shop: Merchant, path: str) -> str:
+    return str(look(shop, f"{path}/state").members["state"])
+
+
+def text_of(answer: Answer) -> str:
+    return answer.body.decode()
+
+
+# ---- who may see a payment ---------------------------------------------------------------------------------------
+
+
+def test_an_address_without_its_token_looks_like_one_of_no_payment(shop: Merchant) -> None:
+    path, syssn = page_of(shop, "alipay")
+    token = path.rpartition("/")[2]
+    other = page_of(shop, "alipay")[0].rpartition("/")[2]
+    wrong = [token[:-1], f"{token}A", token.swapcase(), other, "x"]
+    nobody = look(shop, f"/cashier/pay/{shop.mchid}/{'1' * 24}/{token}")
+
+    assert nobody.status == 404
+    for each in wrong:
+        answer = look(shop, f"/cashier/pay/{shop.mchid}/{syssn}/{each}")
+        assert answer.status == 404, each
+        assert _without_nonce(answer) == _without_nonce(nobody)
+        assert look(shop, f"/cashier/pay/{shop.mchid}/{syssn}/{each}/state").status == 404
+        assert look(shop, f"/cashier/pay/{shop.mchid}/{syssn}/{each}/onward").status == 404
+
+
+def _without_nonce(answer: Answer) -> str:
+    return re.sub(r'nonce="[^"]+"', "", text_of(answer))
+
+
+def test_a_token_opens_the_payment_of_its_own_merchant_only(shop: Merchant, chain: Merchant) -> None:
+    path, syssn = page_of(shop, "alipay")
+    token = path.rpartition("/")[2]
+
+    assert look(shop, f"/cashier/pay/{chain.mchid}/{syssn}/{token}").status == 404
+
+
+def test_the_address_inside_wechat_has_a_token_and_works_without_it_as_well(
+    shop: Merchant, demo: Demo
+) -> None:
+    opened_there = shop.open("800207")
+    path = str(opened_there["pay_url"]).removeprefix(demo.gateway)
+    old = f"/cashier/wechat/{shop.mchid}/{opened_there['syssn']}"
+
+    assert path.startswith(f"{old}/")
+    for each in (path, old):
+        page = look(shop, each, IN_WECHAT)
+        assert page.status == 200
+        assert opened_there["pay_params"]["paySign"] in text_of(page)
+    assert look(shop, f"{old}/wrong").status == 404
+
+
+@pytest.mark.parametrize("pay_type", [t for t in ALL_TYPES if t != "800207"])
+def test_the_old_address_shows_no_other_kind_of_payment(shop: Merchant, pay_type: str) -> None:
+    syssn = shop.open(pay_type)["syssn"]
+
+    assert look(shop, f"/cashier/wechat/{shop.mchid}/{syssn}").status == 404
+
+
+def test_an_operator_is_shown_the_address_of_an_online_payment_and_none_of_a_barcodes(
+    shop: Merchant, demo: Demo
+) -> None:
+    for pay_type, has_page in (("800151", True), ("800201", True), ("800208", False)):
+        syssn = shop.open(pay_type)["syssn"]
+        told = run_tael("payment", "show", syssn, "--data", str(demo.folder), "--json")
+        payment = json.loads(told.stdout)["payment"]
+        assert ("page" in payment) is has_page
+        if has_page:
+            page = look(shop, payment["page"])
+            assert page.status == 200
+            assert 'class="qr"' in text_of(page)
+
+
+# ---- what it shows -----------------------------------------------------------------------------------------------
+
+
+def test_a_page_shows_payee_subject_and_amount_and_none_of_the_merchants_secrets(shop: Merchant) -> None:
+    path, _ = page_of(shop, "wechat", txamt="3925", goods_name="White tea")
+    page = look(shop, path)
+
+    for shown in ("Harbour Tea", "White tea", "39.25", "HKD"):
+        assert shown in text_of(page)
+    assert shop.key not in re.sub(r"[0-9A-Za-z/_-]{16,}", "", text_of(page))
+    assert "shop.example" not in text_of(page)
+
+
+@pytest.mark.parametrize("wallet", ["alipay", "wechat"])
+def test_a_code_to_scan_is_drawn_on_the_page(shop: Merchant, wallet: str) -> None:
+    page = text_of(look(shop, page_of(shop, wallet)[0]))
+
+    assert re.search(r'<div class="qr" role="img" aria-label="[^"]+"><svg[^>]*>.+</svg></div>', page)
+    assert "data:" not in page
+    assert "http://www.w3.org" not in re.sub(r'xmlns="[^"]+"', "", page)
+
+
+def test_on_a_phone_one_button_leads_to_alipay_and_inside_wechat_a_word_says_why_not(shop: Merchant) -> None:
+    path, syssn = page_of(shop, "alipay", PHONE)
+    links = re.findall(r'<a class="button alipay" href="([^"]+)"', text_of(look(shop, path, PHONE)))
+
+    assert len(links) == 1
+    assert syssn in links[0]
+    inside = text_of(look(shop, path, IN_WECHAT))
+    assert "Alipay cannot be used inside WeChat" in inside
+    assert "button alipay" not in inside
+
+
+@pytest.mark.parametrize("pay_type", OFFLINE)
+def test_a_barcode_payment_has_no_page(shop: Merchant, pay_type: str) -> None:
+    path, _ = page_of(shop, "wechat")
+    syssn = shop.open(pay_type)["syssn"]
+
+    assert look(shop, path.replace(path.split("/")[4], syssn)).status == 404
+
+
+@pytest.mark.parametrize("wallet", ["alipay", "wechat"])
+def test_the_state_goes_from_pending_to_paid_and_says_nothing_else(
+    shop: Merchant, demo: Demo, wallet: str
+) -> None:
+    path, syssn = page_of(shop, wallet)
+    asked = look(shop, f"{path}/state")
+    assert asked.members == {"state": "pending"}
+    assert asked.headers["cache-control"] == "no-store"
+
+    pay_by_phone(shop, demo, path, syssn)
+
+    shop.until(syssn, "0000")
+    assert eventually(lambda: state_of(shop, path), lambda state: state == "paid") == "paid"
+    assert "Paid" in text_of(look(shop, path))
+
+
+def pay_by_phone(shop: Merchant, demo: Demo, path: str, syssn: str) -> None:
+    """A WeChat order is known to its wallet; one of Alipay's once its address was opened."""
+    links = re.findall(r'href="(http[^"]+)"', text_of(look(shop, path)))
+    if links:
+        demo.confirm(url=links[0].replace("&amp;", "&"))
+    else:
+        demo.confirm(trade=syssn)
+
+
+def test_a_closed_order_says_so_and_shows_nothing_to_scan(shop: Merchant) -> None:
+    path, syssn = page_of(shop, "wechat")
+    assert shop.call("close", syssn=syssn).respcd == "0000"
+
+    assert eventually(lambda: state_of(shop, path), lambda state: state == "closed") == "closed"
+    page = text_of(look(shop, path))
+    assert "Order closed" in page
+    assert 'class="qr"' not in page
+
+
+def test_an_expired_order_says_so(shop: Merchant, demo: Demo) -> None:
+    path, syssn = page_of(shop, "wechat", expired_time="5")
+    demo.advance(301)
+
+    shop.until(syssn, "1181")
+    assert eventually(lambda: state_of(shop, path), lambda state: state == "expired") == "expired"
+    assert "Order expired" in text_of(look(shop, path))
+
+
+def test_inside_wechat_the_page_shows_the_result_once_there_is_one(shop: Merchant, demo: Demo) -> None:
+    paid = shop.open("800207")
+    path = str(paid["pay_url"]).removeprefix(demo.gateway)
+    demo.confirm(trade=paid["syssn"])
+    shop.until(paid["syssn"], "0000")
+
+    page = text_of(look(shop, path, IN_WECHAT))
+    assert "Paid" in page
+    assert paid["pay_params"]["paySign"] not in page
+
+
+# ---- languages, and what is let in ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "lang", "word"),
+    [
+        ("", "en-GB,en;q=0.9", "en", "Time left"),
+        ("", "zh-CN,zh;q=0.9,en;q=0.8", "zh-Hans", "剩余时间"),
+        ("", "zh-TW,zh;q=0.9", "zh-Hant", "剩餘時間"),
+        ("", "fr-FR, de;q=0.7", "en", "Time left"),
+        ("?lang=zh-hk", "en", "zh-Hant", "剩餘時間"),
+        ("?lang=zh-cn", "en", "zh-Hans", "剩余时间"),
+        ("?lang=<script>", "zh", "zh-Hans", "剩余时间"),
+    ],
+)
+def test_a_page_speaks_the_language_asked_for_or_the_browsers(
+    shop: Merchant, query: str, accept: str, lang: str, word: str
+) -> None:
+    page = text_of(look(shop, page_of(shop, "wechat")[0] + query, lang=accept))
+
+    assert f'<html lang="{lang}">' in page
+    assert word in page
+    assert "<script>" not in page
+
+
+def test_pages_let_nothing_in_that_is_not_theirs(shop: Merchant) -> None:
+    link = opened(shop)
+    gone = f"/cashier/pay/{shop.mchid}/1/x"
+    for path in (link, page_of(shop, "alipay")[0], in_wechat_path(shop), "/checkstand/", gone):
+        page = look(shop, path)
+        policy = dict(
+            part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";")
+        )
+        nonce = policy["script-src"].removeprefix("'nonce-").removesuffix("'")
+        assert policy["default-src"] == "'none'"
+        assert policy["style-src"] == policy["script-src"] == f"'nonce-{nonce}'"
+        assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+        assert page.headers["cache-control"] == "no-store"
+        assert page.headers["referrer-policy"] == "no-referrer"
+        assert page.headers["x-content-type-options"] == "nosniff"
+        text = text_of(page)
+        scripts = re.findall(r"<(?:script|style)\b([^>]*)>", text)
+        assert scripts
+        assert all(attributes == f' nonce="{nonce}"' for attributes in scripts)
+        assert not re.search(r'\son\w+="|\sstyle="|<(?:link|img|iframe)\b', text)
+
+
+def test_a_subject_with_a_script_in_it_is_text(shop: Merchant) -> None:
+    page = text_of(look(shop, page_of(shop, "wechat", goods_name="<script>alert(1)</script>")[0]))
+
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+
+
+# ---- the return page -----------------------------------------------------------------------------------------------
+
+
+def test_a_payer_without_anywhere_to_go_sees_the_result_in_their_language(
+    chain: Merchant, demo: Demo
+) -> None:
+    paid = chain.open("800151")
+    address = str(demo.confirm(url=paid["pay_url"])["return_to"])
+    page = send(
+        demo.gateway, "GET", address.removeprefix(demo.gateway), headers=[("Accept-Language", "zh-HK")]
+    )
+
+    assert page.status == 200
+    assert "支付成功" in text_of(page)
+
+
+@pytest.fixture
+def nobody_knows(demo: Demo) -> Iterator[None]:
+    """Alipay tells nobody that an order is paid: its notices are lost, and its records cannot be read."""
+    demo.put_faults(
+        {"wallet": "alipay", "operation": "notice", "kind": "drop_notice", "times": 50},
+        {"wallet": "alipay", "operation": "single_trade_query", "kind": "http_500", "times": 50},
+    )
+    yield
+    demo.put_faults()
+
+
+def test_a_return_before_the_money_is_known_waits_on_a_live_page(
+    shop: Merchant, demo: Demo, nobody_knows: None
+) -> None:
+    paid = shop.open("800151")
+    address = str(demo.confirm(url=paid["pay_url"])["return_to"])
+    page = text_of(send(demo.gateway, "GET", address.removeprefix(demo.gateway)))
+    asks = re.findall(r'data-ask="([^"]+)"', page)[0]
+    assert look(shop, asks).members == {"state": "pending"}
+
+    demo.put_faults()
+    shop.until(paid["syssn"], "0000")
+    assert eventually(lambda: look(shop, asks).members["state"], lambda state: state == "paid") == "paid"
+
+
+def test_a_return_that_the_wallet_did_not_sign_is_no_payment(shop: Merchant, demo: Demo) -> None:
+    paid, other = shop.open("800151"), shop.open("800151")
+    address = str(demo.confirm(url=paid["pay_url"])["return_to"]).removeprefix(demo.gateway)
+
+    for forged in (address.replace(paid["syssn"], other["syssn"]), address.partition("?")[0]):
+        page = send(demo.gateway, "GET", forged)
+        assert page.status == 400
+        assert "No such payment" in text_of(page)

@@ -1,0 +1,70 @@
+"""Every word of the pages exists in all three languages, is used, and is found by what a browser says it speaks."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tael.cashier import languages
+from tael.cashier.languages import HTML_LANG, OWN_NAME, WORDS, accepted, words
+
+CASHIER = Path(languages.__file__).parent
+#: Characters that are written in one way only on each side; a text with one of them is of that side.
+SIMPLIFIED, TRADITIONAL = "这单额设备开时间还为显扫码宝请页钟确认", "這單額設備開時間還為顯掃碼寶請頁鐘確認"
+#: Both ways of writing have these.
+SHARED = set(SIMPLIFIED) & set(TRADITIONAL)
+
+
+@pytest.mark.parametrize("lang", HTML_LANG)
+def test_every_word_has_a_text_in_every_language(lang: str) -> None:
+    told = words(lang)
+    assert set(told) == set(WORDS)
+    assert all(text.strip() for text in told.values())
+    assert lang in OWN_NAME
+
+
+def test_chinese_is_chinese_and_english_is_not() -> None:
+    for name, (english, simplified, traditional) in WORDS.items():
+        assert not re.search("[\u4e00-\u9fff]", english), name
+        assert re.search("[\u4e00-\u9fff]", simplified), name
+        assert re.search("[\u4e00-\u9fff]", traditional), name
+        assert not (set(TRADITIONAL) - SHARED) & set(simplified), name
+        assert not (set(SIMPLIFIED) - SHARED) & set(traditional), name
+
+
+def test_no_word_is_unused_and_none_is_missing() -> None:
+    files = [*CASHIER.glob("*.py"), *CASHIER.glob("templates/*.html")]
+    text = "\n".join(file.read_text("utf-8") for file in files if file.name != "languages.py")
+    composed = {f"{prefix}_{wallet}" for prefix in ("scan", "qr") for wallet in ("alipay", "wechat")}
+    ends = {f"{state}{more}" for state in ("paid", "closed", "expired", "failed") for more in ("", "_more")}
+    wallets = {"alipay", "wechat"}
+    named = set(re.findall(r"\bt\.([a-z_]+)", text)) | composed | ends | wallets
+    named |= {name for pair in re.findall(r'message\(request, "(\w+)", "(\w+)"', text) for name in pair}
+    assert named == set(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("header", "lang"),
+    [
+        ("", "en"),
+        ("de", "en"),
+        ("*", "en"),
+        ("en-HK", "en"),
+        ("zh", "zh-cn"),
+        ("zh-CN", "zh-cn"),
+        ("zh-SG", "zh-cn"),
+        ("zh-Hans-HK", "zh-cn"),
+        ("zh-Hant", "zh-hk"),
+        ("zh-TW", "zh-hk"),
+        ("zh-MO", "zh-hk"),
+        ("ZH-hk", "zh-hk"),
+        ("de, zh-TW;q=0.8, en;q=0.5", "zh-hk"),
+        ("en;q=0.4, zh-CN;q=0.8", "zh-cn"),
+        ("zh;q=0, en;q=0.1", "en"),
+        ("zh;q=x, en", "en"),
+        (";;,,=,q=;q", "en"),
+        ("x," * 5000 + "zh", "en"),
+    ],
+)
+def test_the_browsers_own_order_of_preference_decides(header: str, lang: str) -> None:
+    assert accepted(header) == lang
