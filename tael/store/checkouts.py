@@ -28,7 +28,7 @@ ON CONFLICT DO NOTHING
 BY_REFERENCE: Final = f"SELECT {COLUMNS} FROM checkout_link WHERE mchid = $1 AND reference = $2"
 BY_ID: Final = f"SELECT {COLUMNS} FROM checkout_link WHERE mchid = $1 AND link_id = $2"
 LOCK: Final = """
-SELECT payment_syssn FROM checkout_link WHERE mchid = $1 AND reference = $2 AND ended_at IS NULL FOR UPDATE
+SELECT 1 FROM checkout_link WHERE mchid = $1 AND reference = $2 AND ended_at IS NULL FOR UPDATE
 """
 NAME_ORDER: Final = """
 UPDATE checkout_link SET payment_syssn = $3, orders = orders + 1 WHERE mchid = $1 AND reference = $2
@@ -39,7 +39,7 @@ UPDATE checkout_link SET ended_at = $3 WHERE mchid = $1 AND reference = $2 AND e
 
 
 class _Lost(Exception):
-    """The number names something else; nothing of this order is kept."""
+    """The number names something else than the link's order that we knew; nothing of this order is kept."""
 
 
 class Checkouts:
@@ -86,8 +86,7 @@ class Checkouts:
         """
         try:
             async with self._database.transaction() as connection:
-                rows = await connection.fetch(LOCK, link.mchid, link.reference)
-                if not rows or rows[0]["payment_syssn"] != link.payment_syssn:
+                if not await connection.fetch(LOCK, link.mchid, link.reference):
                     return False
                 if not await rename_to(connection, payment, link.payment_syssn):
                     raise _Lost

@@ -192,6 +192,24 @@ def test_inside_wechat_the_page_shows_the_result_once_there_is_one(shop: Merchan
     assert paid["pay_params"]["paySign"] not in page
 
 
+@pytest.fixture
+def with_return_url(shop: Merchant, demo: Demo) -> Iterator[None]:
+    demo.set_app(shop.appcode, "--return-url", "https://shop.example/back?a=b")
+    yield
+    demo.set_app(shop.appcode, "--return-url", "")
+
+
+def test_the_page_of_an_alipay_payment_leads_to_the_apps_return_url_and_wechats_does_not(
+    shop: Merchant, demo: Demo, with_return_url: None
+) -> None:
+    for pay_type, back in (("800151", "https://shop.example/back?a=b&mchid="), ("800201", "/cashier/pay/")):
+        paid = shop.paid(pay_type)
+        told = run_tael("payment", "show", paid["syssn"], "--data", str(demo.folder), "--json")
+        path = json.loads(told.stdout)["payment"]["page"]
+        assert look(shop, f"{path}/onward").headers["location"].startswith(back)
+        assert ("Back to the shop" in text_of(look(shop, path))) is (pay_type == "800151")
+
+
 # ---- languages, and what is let in ---------------------------------------------------------------------------------
 
 

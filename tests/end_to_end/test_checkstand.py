@@ -92,6 +92,11 @@ def test_a_signed_payment_and_a_webhook_are_no_links(shop: Merchant) -> None:
         assert open_link(shop, signed(params, shop.key)).respcd == "1108"
 
 
+def test_a_text_that_may_be_two_links_is_none(shop: Merchant) -> None:
+    for given in ({"paysource": None}, {"goods_name": "tea&paysource=b_checkout"}, {"udid": "1&respmsg="}):
+        assert open_link(shop, signed(link_params(shop, **given), shop.key)).respcd == "1108", given
+
+
 def test_a_links_parameters_are_no_payment(shop: Merchant) -> None:
     params = {**link_params(shop), "pay_type": "800151"}
     sign = digest(("&".join(f"{n}={params[n]}" for n in sorted(params)) + shop.key).encode())

@@ -1,0 +1,114 @@
+"""Checkout links in the database: added once, one order in the place of the one that the caller knew, by whom."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tael.domain import errors
+from tael.domain.checkout import CheckoutLink
+from tael.domain.payment import Payment
+from tael.service.checkouts import choose, find_checkout
+from tael.store.store import Store
+from tests.integration.test_recording import gateway_over
+from tests.support.values import AMOUNT, APPCODE, MCHID, NOW, ONLINE, a_payment
+
+LINK = CheckoutLink(
+    mchid=MCHID,
+    reference="L",
+    link_id="l" * 24,
+    appcode=APPCODE,
+    amount=AMOUNT,
+    subject="白茶",
+    openid="o1",
+    client_time="2026-01-02 11:04:05",
+    device="till",
+    return_url="https://shop.example/r",
+    failed_url="https://shop.example/f",
+    cancel_url="https://shop.example/c",
+    order_s=600,
+    created_at=NOW,
+    expires_at=NOW + timedelta(hours=1),
+)
+
+
+@pytest.fixture
+async def link(store: Store) -> CheckoutLink:
+    await store.checkouts.add(LINK)
+    return LINK
+
+
+def an_order(reference: str = "L") -> Payment:
+    return a_payment(reference=reference)
+
+
+async def current(store: Store) -> CheckoutLink:
+    found = await store.checkouts.by_reference(MCHID, "L")
+    assert found is not None
+    return found
+
+
+async def test_a_link_comes_back_as_it_was_and_the_first_under_a_number_stays(
+    store: Store, link: CheckoutLink
+) -> None:
+    await store.checkouts.add(replace(link, link_id="m" * 24, subject="other"))
+
+    assert await current(store) == link
+    assert await store.checkouts.by_id(MCHID, link.link_id) == link
+    assert await store.checkouts.by_id(MCHID, "m" * 24) is None
+    assert await store.checkouts.by_id("other", link.link_id) is None
+
+
+async def test_an_order_takes_the_place_of_the_one_that_the_caller_knew(
+    store: Store, link: CheckoutLink
+) -> None:
+    first, second, third = an_order(), an_order(), an_order()
+    assert await store.checkouts.open_order(link, first)
+    assert not await store.checkouts.open_order(link, second)  # decided on a link without an order
+    known = await current(store)
+    assert (known.payment_syssn, known.orders) == (first.syssn, 1)
+
+    assert await store.checkouts.open_order(known, third)
+    named = await store.payments.by_reference(MCHID, "L")
+    assert named is not None
+    assert named.syssn == third.syssn
+    assert await store.payments.by_syssn(MCHID, second.syssn) is None
+    assert (await current(store)).orders == 2
+
+
+async def test_no_order_is_opened_under_a_link_that_was_ended_since(store: Store, link: CheckoutLink) -> None:
+    await store.checkouts.end(MCHID, "L", NOW)
+    await store.checkouts.end(MCHID, "L", NOW + timedelta(hours=1))
+
+    assert not await store.checkouts.open_order(link, an_order())
+    assert await store.payments.by_reference(MCHID, "L") is None
+    assert (await current(store)).ended_at == NOW
+
+
+async def test_a_payment_of_the_merchants_own_keeps_its_number(store: Store, link: CheckoutLink) -> None:
+    first, own = an_order(), an_order()
+    assert await store.checkouts.open_order(link, first)
+    known = await current(store)
+    assert await store.payments.open_again(own, first.syssn)
+
+    assert not await store.checkouts.open_order(known, an_order())
+    named = await store.payments.by_reference(MCHID, "L")
+    assert named is not None
+    assert named.syssn == own.syssn
+    assert (await current(store)) == known
+
+
+@pytest.mark.parametrize(
+    ("state", "refusal"), [("disabled", errors.MerchantDisabled), ("waiting", errors.MerchantNotAudited)]
+)
+async def test_a_merchant_who_may_take_no_payments_takes_none_by_a_link_that_is_open(
+    store: Store, link: CheckoutLink, state: str, refusal: type[errors.TaelError]
+) -> None:
+    await store.database.execute("UPDATE merchant SET state = $1", state)
+    gateway = gateway_over(store)
+    checkout = await find_checkout(MCHID, link.link_id, gateway)
+    assert checkout is not None
+
+    with pytest.raises(refusal):
+        await choose(checkout, ONLINE, gateway)
+    assert await store.payments.by_reference(MCHID, "L") is None
