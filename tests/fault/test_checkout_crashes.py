@@ -1,13 +1,11 @@
 """A crash while a payer changes wallets never leaves two orders that could be paid, and the payer can go on."""
 
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from itertools import count
 
 import pytest
 
-from tael.domain.checkout import CheckoutLink
 from tael.domain.payment import Payment, State
 from tael.domain.paytype import PayType
 from tael.jobs.runner import run_once
@@ -18,29 +16,12 @@ from tael.store.store import Store
 from tests.fault.test_crash_points import forget, our_book
 from tests.support.crashing import Crash, Process, Side
 from tests.support.fake_wallet import Payer
-from tests.support.store import entered_store, with_a_merchant
-from tests.support.values import ALIPAY_ONLINE, AMOUNT, APPCODE, MCHID, NOW, ONLINE
+from tests.support.values import ALIPAY_ONLINE, AMOUNT, APPCODE, MCHID, NOW, ONLINE, a_link
 from tests.support.world import END_LEASES, Story, World, new_world
 
 LONGEST_STORY = 100
 MOST_TRIES = 10
-LINK = CheckoutLink(
-    mchid=MCHID,
-    reference="L",
-    link_id="l" * 24,
-    appcode=APPCODE,
-    amount=AMOUNT,
-    subject="a thing",
-    openid="",
-    client_time="2026-01-02 11:04:05",
-    device="",
-    return_url="http://shop/paid",
-    failed_url="http://shop/failed",
-    cancel_url="",
-    order_s=None,
-    created_at=NOW,
-    expires_at=NOW + timedelta(hours=12),
-)
+LINK = a_link(expires_at=NOW + timedelta(hours=12))
 
 
 async def choose_by(pay_type: PayType, gateway: Gateway) -> Payment:
@@ -82,13 +63,6 @@ async def go_on(world: World, pay_type: PayType) -> Payment:
         if order.pay_type == pay_type and order.state is State.PENDING and order.pay is not None:
             return order
     raise AssertionError("the payer never gets an order")
-
-
-@pytest.fixture
-async def store(database_url: str) -> AsyncIterator[Store]:
-    async with entered_store(database_url) as entered:
-        await with_a_merchant(entered)
-        yield entered
 
 
 @pytest.mark.parametrize("last", [ONLINE, ALIPAY_ONLINE], ids=lambda pay_type: pay_type.code)

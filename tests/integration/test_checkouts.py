@@ -11,25 +11,9 @@ from tael.domain.payment import Payment
 from tael.service.checkouts import choose, find_checkout
 from tael.store.store import Store
 from tests.integration.test_recording import gateway_over
-from tests.support.values import AMOUNT, APPCODE, MCHID, NOW, ONLINE, a_payment
+from tests.support.values import MCHID, NOW, ONLINE, a_link, a_payment
 
-LINK = CheckoutLink(
-    mchid=MCHID,
-    reference="L",
-    link_id="l" * 24,
-    appcode=APPCODE,
-    amount=AMOUNT,
-    subject="白茶",
-    openid="o1",
-    client_time="2026-01-02 11:04:05",
-    device="till",
-    return_url="https://shop.example/r",
-    failed_url="https://shop.example/f",
-    cancel_url="https://shop.example/c",
-    order_s=600,
-    created_at=NOW,
-    expires_at=NOW + timedelta(hours=1),
-)
+LINK = a_link(openid="o1", device="till", cancel_url="https://shop.example/c", order_s=600)
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
 """A database that cannot be reached: everybody is told so at once, and all goes on by itself when it is back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
+from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
 from tael.domain.payment import State
 from tael.jobs.runner import Job, run_once
+from tael.main import application
 from tael.store.database import Database, StoreUnavailable
 from tael.store.store import Store
+from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
 from tests.support.postgres import free_ports
 from tests.support.store import being_paid, count_of, current, entered_store, opened
@@ -56,6 +60,37 @@ async def test_while_the_wire_is_cut_everybody_is_told_and_afterwards_all_goes_o
     assert await far_store.payments.record(being_paid(payment))
     assert await far_store.payments.open(a_payment())
     assert (await current(store, payment)).state is State.PAID
+
+
+async def test_a_payer_reads_that_a_page_cannot_be_shown_now_and_may_try_again(
+    wire: Wire, far_store: Store
+) -> None:
+    gateway = gateway_over(far_store)
+    path = gateway.pages.path(await opened(far_store, a_payment()))
+    app = application(gateway)
+    wire.cut()
+    for each in (path, f"{path}/state", f"{path}/onward", "/checkstand/m/l"):
+        status, text = await got(app, each)
+        assert status == 503, each
+        assert "Not possible at the moment" in text
+
+    wire.join()
+    assert (await got(app, f"{path}/state")) == (200, '{"state":"pending"}')
+
+
+async def got(app: Starlette, path: str) -> tuple[int, str]:
+    """GET of `path`, as a server asks an application."""
+    said: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        said.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "headers": []}
+    await app(scope | {"query_string": b"", "root_path": "", "scheme": "http"}, receive, send)
+    return said[0]["status"], b"".join(message.get("body", b"") for message in said).decode()
 
 
 async def test_a_wire_cut_inside_a_transaction_leaves_nothing_of_it(

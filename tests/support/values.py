@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any, Final, Literal
 
 from tael.domain.account import AlipayAccount, WeChatAccount, WeChatProvider
+from tael.domain.checkout import CheckoutLink
 from tael.domain.merchant import App, Merchant
 from tael.domain.money import Money
 from tael.domain.payment import FIRST_CHECK, Payment, State
@@ -55,6 +56,28 @@ def a_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:
         check_at=NOW + FIRST_CHECK,
     )
     return replace(fresh, **({"changed_at": changes.get("created_at", NOW)} | changes))
+
+
+def a_link(**changes: Any) -> CheckoutLink:
+    """A checkout link that was just opened, for an hour."""
+    fresh = CheckoutLink(
+        mchid=MCHID,
+        reference="L",
+        link_id="l" * 24,
+        appcode=APPCODE,
+        amount=AMOUNT,
+        subject="白茶",
+        openid="",
+        client_time="2026-01-02 11:04:05",
+        device="",
+        return_url="https://shop.example/r",
+        failed_url="https://shop.example/f",
+        cancel_url="",
+        order_s=None,
+        created_at=NOW,
+        expires_at=NOW + timedelta(hours=1),
+    )
+    return replace(fresh, **changes)
 
 
 def a_paid_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:

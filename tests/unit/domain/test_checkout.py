@@ -5,27 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from tael.domain.checkout import CheckoutLink, order_expires_after_s, takes_orders
+from tael.domain.checkout import order_expires_after_s, takes_orders
 from tael.domain.money import Money
-from tests.support.values import AMOUNT, NOW
+from tests.support.values import NOW, a_link
 
-LINK = CheckoutLink(
-    mchid="M1",
-    reference="R1",
-    link_id="x",
-    appcode="A1",
-    amount=AMOUNT,
-    subject="tea",
-    openid="",
-    client_time="2026-01-02 11:04:05",
-    device="",
-    return_url="https://shop.example/r",
-    failed_url="https://shop.example/f",
-    cancel_url="",
-    order_s=None,
-    created_at=NOW,
-    expires_at=NOW + timedelta(minutes=60),
-)
+LINK = a_link()
 
 
 def test_a_link_takes_orders_until_its_time_is_over() -> None:
