@@ -17,7 +17,7 @@ from tael.domain.errors import OrderClosed, OrderExpired, TaelError
 from tael.domain.money import major_text
 from tael.domain.pages import CHECKSTAND
 from tael.domain.payment import State
-from tael.domain.paytype import PayType, Wallet
+from tael.domain.paytype import PAY_TYPES, PayType, Wallet
 from tael.service.checkouts import Checkout, choose, find_checkout, leave
 from tael.service.gateway import Gateway
 
@@ -61,8 +61,7 @@ async def _choice(request: Request, gateway: Gateway) -> Response:
         is_ended=checkout.link.ended_at is not None,
         order_path=gateway.pages.path(order) if order is not None and order.state is State.PENDING else "",
         ways=[(wallet.value, f"{path}/by/{wallet}") for wallet in ways],
-        misses_openid=browser is Browser.WECHAT and Wallet.WECHAT not in ways,
-        is_in_wechat=browser is Browser.WECHAT,
+        misses=_misses(checkout, browser),
         leave_path=f"{path}/leave" if checkout.link.cancel_url else "",
         failed_path=f"{path}/failed",
         left_s=max(0, int((checkout.link.expires_at - now).total_seconds())),
@@ -91,7 +90,7 @@ async def _chosen(request: Request, gateway: Gateway) -> Response:
 
 async def _leave(request: Request, gateway: Gateway) -> Response:
     checkout = await _meant(request, gateway)
-    if checkout is None:
+    if checkout is None or not checkout.link.cancel_url:
         return no_such_page(request)
     order = await leave(checkout, gateway)
     if order is not None and order.state is State.PAID:
@@ -125,6 +124,15 @@ def _ways(checkout: Checkout, browser: Browser) -> dict[Wallet, PayType]:
     """What the merchant's accounts and this browser allow."""
     found = {wallet: pay_type_for(wallet, browser, bool(checkout.link.openid)) for wallet in Wallet}
     return {wallet: way for wallet, way in found.items() if way and checkout.can_be_paid_by(way)}
+
+
+def _misses(checkout: Checkout, browser: Browser) -> list[str]:
+    """Words for what the merchant takes and WeChat's own browser does not allow."""
+    if browser is not Browser.WECHAT:
+        return []
+    misses_wechat = not checkout.link.openid and checkout.can_be_paid_by(PAY_TYPES["800207"])
+    misses_alipay = checkout.can_be_paid_by(PAY_TYPES["800152"])
+    return ["wechat_needs_openid"] * misses_wechat + ["no_alipay_in_wechat"] * misses_alipay
 
 
 def _path(checkout: Checkout, gateway: Gateway) -> str:

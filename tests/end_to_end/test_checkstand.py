@@ -360,6 +360,9 @@ def test_only_wallets_that_the_merchant_has_are_offered(wechat_only: Merchant) -
     assert b"/by/wechat" in seen
     assert b"/by/alipay" not in seen
     assert choose(wechat_only, page, "alipay").status == 404
+    inside = look(wechat_only, page, IN_WECHAT).body
+    assert b"Open it on a computer" in inside
+    assert b"Alipay" not in inside
 
 
 @pytest.mark.parametrize("wallet", ["alipay", "wechat"])
@@ -435,4 +438,5 @@ def test_a_link_is_found_by_its_whole_address_only(shop: Merchant, chain: Mercha
     assert look(shop, f"{page}x").status == 404
     assert look(shop, page.replace(shop.mchid, chain.mchid)).status == 404
     assert look(shop, f"{page}/left").status == 404  # no cancel_url
+    assert send(shop.demo.gateway, "POST", f"{page}/leave").status == 404
     assert choose(shop, f"{page}x", "wechat").status == 404

@@ -39,6 +39,7 @@ def test_no_word_is_unused_and_none_is_missing() -> None:
     ends = {f"{state}{more}" for state in ("paid", "closed", "expired", "failed") for more in ("", "_more")}
     wallets = {"alipay", "wechat"}
     named = set(re.findall(r"\bt\.([a-z_]+)", text)) | composed | ends | wallets
+    named |= {"wechat_needs_openid", "no_alipay_in_wechat"}
     named |= {name for pair in re.findall(r'message\(request, "(\w+)", "(\w+)"', text) for name in pair}
     assert named == set(WORDS)
 
