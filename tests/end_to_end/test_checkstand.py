@@ -3,6 +3,7 @@
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+from tael_client import Credentials, Money, SignType, checkout_link
 
 from tests.end_to_end.checkout import (
     DESKTOP,
@@ -46,6 +47,29 @@ def test_a_link_is_signed_by_either_algorithm_in_either_case(
     params["sign"] = params["sign"].upper() if is_upper else params["sign"]
 
     assert open_link(shop, params).respcd == "0000"
+
+
+@pytest.mark.parametrize("sign_type", list(SignType))
+def test_a_link_of_our_own_client_opens(shop: Merchant, demo: Demo, sign_type: SignType) -> None:
+    link = checkout_link(
+        demo.gateway,
+        Credentials(shop.appcode, shop.key),
+        reference=new_reference(),
+        amount=Money(3925, "HKD"),
+        at=demo.now(),
+        paysource="remotepay_checkout",
+        return_url="https://shop.example/paid?a=b&c=香港",
+        failed_url="https://shop.example/failed",
+        notify_url="https://shop.example/told",
+        sign_type=sign_type,
+        more={"goods_name": "茶 & 杯+", "lang": "zh-hk", "mchntid": shop.mchid},
+    )
+    page, _, query = link.partition("#/?")
+    assert look(shop, page.removeprefix(demo.gateway)).status == 200
+    answer = send(demo.gateway, "POST", "/checkstand/open", query.encode(), [("Content-Type", FORM)])
+
+    assert answer.respcd == "0000", answer.members
+    assert "39.25" in look(shop, answer["page"]).body.decode()
 
 
 def test_empty_parameters_and_the_language_are_not_signed(shop: Merchant) -> None:
