@@ -13,9 +13,10 @@ from tael.main import all_jobs
 from tael.service.checkouts import choose, find_checkout, open_link
 from tael.service.gateway import Gateway
 from tael.store.store import Store
-from tests.fault.test_crash_points import forget, our_book
+from tests.fault.test_crash_points import forget
 from tests.support.crashing import Crash, Process, Side
 from tests.support.fake_wallet import Payer
+from tests.support.two_books import our_book
 from tests.support.values import ALIPAY_ONLINE, AMOUNT, APPCODE, MCHID, NOW, ONLINE, a_link
 from tests.support.world import END_LEASES, Story, World, new_world
 
