@@ -30,6 +30,7 @@ demo: install
 	$(BIN)/tael demo $(ARGS)
 
 test: install
+	@$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 soak: install

@@ -4,10 +4,7 @@
 counts as running in this thread, and the asynchronous tests of other folders could not start theirs.
 """
 
-import functools
 import json
-import os
-import shutil
 from collections.abc import Callable, Generator, Iterator
 from importlib.resources import files
 from typing import Any, Final
@@ -16,13 +13,13 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from tests.browser.chromium import known_chromium
 from tests.sandbox.conftest import key_folder, new_sandbox, own_sandbox, sandbox
 
 #: Fixtures of the sandbox are there for pages that are its own.
 __all__ = ["key_folder", "new_sandbox", "own_sandbox", "sandbox"]
 
 NO_BROWSER: Final = "no Chromium: install the package chromium for the tests in a browser"
-NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES: Final = (
     "--headless",
     "--no-sandbox",
@@ -40,21 +37,9 @@ GRAVE: Final = ("serious", "critical")
 AXE: Final = files("axe_playwright_python").joinpath("axe.min.js")
 
 
-@functools.cache
-def find_chromium() -> str | None:
-    """One that the system has, or Playwright's own."""
-    for name in NAMES:
-        found = shutil.which(name)
-        if found is not None:
-            return found
-    with sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-    return own if os.path.exists(own) else None
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    if find_chromium() is None:
+    if known_chromium() is None:
         pytest.skip(NO_BROWSER)
 
 
@@ -62,7 +47,7 @@ def pytest_runtest_setup() -> None:
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """All tests that have no browser are skipped at one place, so that the reason is printed once."""
     report = yield
-    if report.skipped and find_chromium() is None:
+    if report.skipped and known_chromium() is None:
         report.longrepr = (__file__, 1, f"Skipped: {NO_BROWSER}")
     return report
 
@@ -70,7 +55,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=find_chromium(), args=list(SWITCHES))
+        running = playwright.chromium.launch(executable_path=known_chromium(), args=list(SWITCHES))
         yield running
         running.close()
 
