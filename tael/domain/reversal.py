@@ -14,6 +14,7 @@ from tael.domain.errors import AlreadyRefunded, NotAllowed, TaelError
 from tael.domain.outcome import (
     Again,
     NotSent,
+    Outcome,
     Refunded,
     RefundOutcome,
     Refusal,
@@ -26,6 +27,8 @@ from tael.domain.outcome import (
 from tael.domain.payment import Payment, State, advance, fail_after_undoing, numbers_of
 
 LONGEST_GAP: Final = timedelta(minutes=10)
+#: A wallet that still knows no such order after this time never will: nothing was created there.
+CREATED_BY_THEN: Final = timedelta(seconds=60)
 
 
 class ReversalState(StrEnum):
@@ -125,6 +128,24 @@ def settle_reversal_by_refund(
             return _refused(reversal, payment, respcd.of_refusal(reason), wallet_code, at)
         case _:
             return reversal, payment
+
+
+def final_word(said: Reversal, payment: Payment, news: Outcome | None, *, now: datetime) -> Reversal:
+    """What `said` comes to: an order that is not there yet may still arrive, and would then be paid after all.
+
+    `news` is what the wallet answered when it was asked about the payment just before; None if it was not asked.
+    """
+    may_arrive = now - payment.created_at <= CREATED_BY_THEN
+    match said:
+        case Unknown(no_such_order=True) if payment.state is State.FAILED or not may_arrive:
+            return Reversed(ReversalAction.CLOSED)
+        # Alipay cancels in good faith what it has never heard of, and forgets it.
+        case Reversed(ReversalAction.CLOSED) if (
+            payment.state is State.PENDING and may_arrive and isinstance(news, Unknown | NotSent)
+        ):
+            return Unknown("undone before the order was seen there", no_such_order=True)
+        case _:
+            return said
 
 
 def reschedule_reversal(reversal: ReversalOrder, now: datetime) -> ReversalOrder:

@@ -16,19 +16,12 @@ from tael.domain import errors
 from tael.domain.incident import Incident, reversal_incidents_in
 from tael.domain.ledger import fee_back_entries, reversal_entry
 from tael.domain.merchant import Merchant
-from tael.domain.outcome import (
-    Paid,
-    RefundOutcome,
-    Refused,
-    Reversal,
-    ReversalAction,
-    Reversed,
-    Unknown,
-)
+from tael.domain.outcome import Outcome, Paid, RefundOutcome, Refused, Reversal, Unknown
 from tael.domain.payment import Payment, State, numbers_of
 from tael.domain.reversal import (
     ReversalOrder,
     ReversalState,
+    final_word,
     refusal_to_reverse,
     reschedule_reversal,
     settle_reversal,
@@ -44,8 +37,6 @@ log = structlog.get_logger()
 
 #: A reversal whose first question was not recorded is asked again after this time.
 FIRST_CHECK: Final = timedelta(seconds=5)
-#: A wallet that still knows no such order after this time never will: nothing was created there.
-CREATED_BY_THEN: Final = timedelta(seconds=60)
 #: Nothing that we sent is still on its way to a wallet after this time.
 ARRIVED_BY_THEN: Final = timedelta(seconds=60)
 
@@ -100,14 +91,16 @@ async def continue_reversal(
     if reversal.goes_by_refund:
         return await _continue_by_refund(reversal, payment, gateway, is_first=False)
     channel = gateway.channel(payment.pay_type)
+    news: Outcome | None = None
     # A reversal of our own has asked before it was intended. To ask again would mistake a payment that it has
     # undone already, for one that was paid.
     if payment.state is State.PENDING and not reversal.fails_with:
         news = await channel.query(await gateway.order(payment))
         if isinstance(news, Paid):
             payment = await record_outcome(payment, news, gateway)
-    said = _or_never_created(await channel.reverse(await gateway.order(payment)), payment, gateway)
+    said = await channel.reverse(await gateway.order(payment))
     now = gateway.clock.now()
+    said = final_word(said, payment, news, now=now)
 
     def decide(current: ReversalOrder, paid: Payment) -> tuple[ReversalOrder, Payment]:
         return settle_reversal(current, paid, said, at=now, is_first=is_first)
@@ -193,13 +186,6 @@ async def _known(payment: Payment, gateway: Gateway) -> ReversalAnswer:
     if reversal is None:
         raise LookupError(f"payment {payment.syssn} has lost its reversal")
     return ReversalAnswer(reversal, payment)
-
-
-def _or_never_created(outcome: Reversal, payment: Payment, gateway: Gateway) -> Reversal:
-    missing = isinstance(outcome, Unknown) and outcome.no_such_order
-    was_refused = payment.state is State.FAILED
-    is_old = gateway.clock.now() - payment.created_at > CREATED_BY_THEN
-    return Reversed(ReversalAction.CLOSED) if missing and (was_refused or is_old) else outcome
 
 
 async def _record(

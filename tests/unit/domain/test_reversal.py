@@ -11,6 +11,8 @@ from tael.domain.errors import AlreadyRefunded, NotAllowed, TaelError
 from tael.domain.money import Money
 from tael.domain.outcome import (
     Again,
+    AwaitingPayer,
+    Closed,
     NotSent,
     Refunded,
     RefundOutcome,
@@ -28,6 +30,7 @@ from tael.domain.reversal import (
     LONGEST_GAP,
     ReversalOrder,
     ReversalState,
+    final_word,
     refusal_to_reverse,
     reschedule_reversal,
     settle_reversal,
@@ -239,3 +242,37 @@ def test_the_wallet_is_asked_again_after_5_10_20_seconds_and_then_ever_more_rare
 @pytest.mark.parametrize("state", [ReversalState.DONE, ReversalState.FAILED])
 def test_a_decided_reversal_is_left_alone(state: ReversalState) -> None:
     assert reschedule_reversal(a_reversal(a_paid_payment(BARCODE), state=state), NOW).check_at is None
+
+
+NEVER_SEEN: Final = Unknown("no such order", no_such_order=True)
+#: A question is at most so long on its way: 60 s, and one second more.
+ARRIVED: Final = NOW + timedelta(seconds=61)
+
+
+@pytest.mark.parametrize("said", [NEVER_SEEN, Reversed(ReversalAction.CLOSED)])
+@pytest.mark.parametrize("news", [NEVER_SEEN, Unknown("timeout"), NotSent("refused")])
+def test_an_order_that_may_still_arrive_is_not_undone_by_not_being_there(
+    said: Reversal, news: Unknown | NotSent
+) -> None:
+    young = final_word(said, a_payment(BARCODE), news, now=LATER)
+    assert isinstance(young, Unknown)
+    assert young.no_such_order
+    assert final_word(said, a_payment(BARCODE), news, now=ARRIVED) == Reversed(ReversalAction.CLOSED)
+
+
+@pytest.mark.parametrize("news", [AwaitingPayer(), Closed()])
+def test_an_order_that_was_seen_is_undone_at_once(news: AwaitingPayer | Closed) -> None:
+    said = Reversed(ReversalAction.CLOSED)
+    assert final_word(said, a_payment(BARCODE), news, now=LATER) == said
+
+
+def test_an_order_that_the_wallet_refused_was_never_there() -> None:
+    failed = a_payment(BARCODE, state=State.FAILED)
+    for said in (NEVER_SEEN, Reversed(ReversalAction.CLOSED)):
+        assert final_word(said, failed, None, now=LATER) == Reversed(ReversalAction.CLOSED)
+
+
+@pytest.mark.parametrize("action", [ReversalAction.REFUNDED, ReversalAction.DONE])
+def test_a_wallet_that_found_the_order_is_believed(action: ReversalAction) -> None:
+    said = Reversed(action)
+    assert final_word(said, a_payment(BARCODE), NEVER_SEEN, now=LATER) == said
