@@ -152,9 +152,9 @@ def _failed(before: Payment, code: str, wallet_code: str, at: datetime) -> Payme
 
 def _closed(before: Payment, at: datetime) -> Payment:
     """The wallet takes no more money: by our close, by time, or because the payer of a barcode gave up."""
-    if before.state is not State.PENDING:
-        return before
-    if before.close_syssn or before.reversal_syssn:
+    if before.state is not State.PENDING or before.reversal_syssn:
+        return before  # a reversal that is under way has closed it, or undone what was paid: its answer says which
+    if before.close_syssn:
         return advance(before, State.CLOSED, at)
     if before.pay_type.is_online:
         return advance(before, State.EXPIRED, at)

@@ -231,7 +231,11 @@ def test_what_the_payer_is_given_is_kept(pay: PayLink | PayCode | BridgeParams) 
 
 def test_an_order_closed_at_the_wallet_is_closed_if_we_asked_for_it() -> None:
     assert settle(a_payment(close_syssn="c"), Closed(), at=LATER).state is State.CLOSED
-    assert settle(a_payment(BARCODE, reversal_syssn="r"), Closed(), at=LATER).state is State.CLOSED
+
+
+def test_a_reversal_that_is_under_way_says_itself_what_it_closed() -> None:
+    payment = a_payment(BARCODE, reversal_syssn="r")
+    assert settle(payment, Closed(), at=LATER) == payment
 
 
 def test_an_online_order_closed_at_the_wallet_has_expired_otherwise() -> None:
