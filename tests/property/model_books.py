@@ -1,0 +1,181 @@
+"""Our side of one order as values: the rows, and what the one door makes of them. Decisions are the domain's own.
+
+What the store does in its statements (names, sums, keys that hold a thing to once) is done here by hand. The store
+decides on the row as it stands, so these functions do.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from tael.domain.incident import Incident, Stray, incidents_in, refund_incidents_in, reversal_incidents_in
+from tael.domain.ledger import Entry, fee_back_entries
+from tael.domain.money import Money
+from tael.domain.outcome import Outcome, RefundOutcome, Reversal
+from tael.domain.payment import Payment, State, settle
+from tael.domain.refund import Refund, RefundState, refusal_to_refund, settle_refund
+from tael.domain.reversal import (
+    ReversalOrder,
+    ReversalState,
+    final_word,
+    refusal_to_reverse,
+    settle_reversal,
+)
+from tael.domain.stray import disprove
+from tael.domain.webhook import WebhookKind
+from tael.service.outcomes import consequences, refund_consequences
+from tael.service.reversals import reversal_consequences
+from tael.store.payments import Change
+from tests.support.values import a_refund
+
+WINDOW: Final = timedelta(days=365)
+Webhook = tuple[WebhookKind, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How our side decides: as the domain does, unless a test plants something else."""
+
+    settle: Callable[..., Payment] = settle
+    final_word: Callable[..., Reversal] = final_word
+    reserves: bool = True  #: a refund's amount is reserved before the wallet is asked
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Every row of one order. Sorted where the order of writing says nothing."""
+
+    payment: Payment
+    is_committed: bool = False
+    refunds: tuple[Refund, ...] = ()
+    reversals: tuple[ReversalOrder, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    was_over: bool = False
+
+    def reversal(self, syssn: str) -> ReversalOrder:
+        return next(row for row in self.reversals if row.syssn == syssn)
+
+    def refund(self, syssn: str) -> Refund:
+        return next(row for row in self.refunds if row.syssn == syssn)
+
+
+# ---- the one door ------------------------------------------------------------------------------------------------
+
+
+def hear(books: Books, outcome: Outcome, rules: Rules, at: datetime, *, is_first: bool = False) -> Books:
+    """News of the payment."""
+    before = books.payment
+    after = rules.settle(before, outcome, at=at, is_first=is_first)
+    return _written(books, consequences(before, after, incidents_in(before, outcome, at=at)))
+
+
+def hear_of_refund(
+    books: Books, syssn: str, outcome: RefundOutcome, at: datetime, *, is_first: bool = False
+) -> Books:
+    """News of a refund; the payment's sums move in the commit that decides it."""
+    payment, before = books.payment, books.refund(syssn)
+    found = refund_incidents_in(payment, before, outcome, at=at)
+    after = settle_refund(before, outcome, at=at, is_first=is_first)
+    change = refund_consequences(payment, before, after, found)
+    moved, entries = payment, list(change.entries)
+    if change.is_decided:
+        amount_minor = after.amount.amount_minor
+        is_done = after.state is RefundState.DONE
+        moved = replace(
+            payment,
+            reserved_minor=payment.reserved_minor - amount_minor,
+            refunded_minor=payment.refunded_minor + (amount_minor if is_done else 0),
+            refund_count=payment.refund_count - (0 if is_done else 1),
+        )
+        if is_done:
+            entries += fee_back_entries(payment, syssn, payment.refunded_minor, amount_minor, at)
+    refunds = tuple(after if row.syssn == syssn else row for row in books.refunds)
+    written = Change(moved, tuple(entries), change.webhooks, found)
+    return _written(replace(books, refunds=refunds), written)
+
+
+def hear_of_reversal(
+    books: Books, syssn: str, said: Reversal, at: datetime, *, is_first: bool = False
+) -> Books:
+    """News of a reversal, which changes both rows at once."""
+    before, reversal = books.payment, books.reversal(syssn)
+    found = reversal_incidents_in(before, syssn, said, at=at)
+    settled, after = settle_reversal(reversal, before, said, at=at, is_first=is_first)
+    reversals = tuple(settled if row.syssn == syssn else row for row in books.reversals)
+    change = reversal_consequences(before, after, settled, found)
+    return _written(replace(books, reversals=reversals), change)
+
+
+def _written(books: Books, change: Change) -> Books:
+    told = [(webhook.kind, webhook.cause) for webhook in change.webhooks]
+    known = {incident.digest for incident in books.incidents}
+    found = [incident for incident in change.incidents if incident.digest not in known]
+    return replace(
+        books,
+        payment=change.after,
+        entries=tuple(sorted((*books.entries, *change.entries), key=lambda e: (e.cause, e.kind))),
+        webhooks=tuple(sorted((*books.webhooks, *told))),
+        incidents=tuple(sorted((*books.incidents, *found), key=lambda i: i.digest)),
+        was_over=books.was_over or change.after.state in (State.CLOSED, State.EXPIRED),
+    )
+
+
+# ---- what is committed before a wallet is asked ------------------------------------------------------------------
+
+
+def reserve(books: Books, syssn: str, amount_minor: int, rules: Rules, at: datetime) -> Books | None:
+    """The promise of a refund; None where it is refused."""
+    payment = books.payment
+    if refusal_to_refund(payment, amount_minor, at, WINDOW) is not None:
+        return None
+    refund = a_refund(
+        payment,
+        syssn=syssn,
+        reference=syssn,
+        amount=Money(amount_minor, payment.amount.currency),
+        created_at=at,
+        changed_at=at,
+    )
+    reserved = replace(
+        payment,
+        reserved_minor=payment.reserved_minor + (amount_minor if rules.reserves else 0),
+        refund_count=payment.refund_count + 1,
+    )
+    return replace(books, payment=reserved, refunds=(*books.refunds, refund))
+
+
+def intend_reversal(books: Books, syssn: str, fails_with: str, at: datetime) -> Books | None:
+    """The wish to undo, with everything reserved that is left; None where it is refused, or somebody was faster."""
+    payment = books.payment
+    if payment.reversal_syssn or (fails_with and payment.state is not State.PENDING):
+        return None
+    if refusal_to_reverse(payment) is not None:
+        return None
+    amount_minor = payment.left_minor if payment.state is State.PAID else 0
+    reversal = ReversalOrder(
+        mchid=payment.mchid,
+        syssn=syssn,
+        payment_syssn=payment.syssn,
+        amount_minor=amount_minor,
+        client_time="",
+        fails_with=fails_with,
+        created_at=at,
+        changed_at=at,
+        check_at=at,
+    )
+    marked = replace(payment, reversal_syssn=syssn, reserved_minor=payment.reserved_minor + amount_minor)
+    return replace(books, payment=marked, reversals=(*books.reversals, reversal))
+
+
+def without_suspicion(books: Books) -> Books:
+    """The job that follows stray money: what a reversal of ours has undone is nobody's money any more."""
+    if not any(row.state is ReversalState.DONE for row in books.reversals):
+        return books
+    followed = (
+        disprove(found, "a reversal of ours undid the order") if found.stray is Stray.SUSPECTED else found
+        for found in books.incidents
+    )
+    return replace(books, incidents=tuple(followed))
