@@ -130,12 +130,13 @@ def settle_reversal_by_refund(
             return reversal, payment
 
 
-def final_word(said: Reversal, payment: Payment, news: Outcome | None, *, now: datetime) -> Reversal:
+def final_word(said: Reversal, payment: Payment, news: Outcome | None, *, asked_at: datetime) -> Reversal:
     """What `said` comes to: an order that is not there yet may still arrive, and would then be paid after all.
 
     `news` is what the wallet answered when it was asked about the payment just before; None if it was not asked.
+    `asked_at` is when it was asked to undo: however late its answer is heard, it speaks of then.
     """
-    may_arrive = now - payment.created_at <= CREATED_BY_THEN
+    may_arrive = asked_at - payment.created_at <= CREATED_BY_THEN
     match said:
         case Unknown(no_such_order=True) if payment.state is State.FAILED or not may_arrive:
             return Reversed(ReversalAction.CLOSED)

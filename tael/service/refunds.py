@@ -69,11 +69,12 @@ async def check_refund(refund: Refund, gateway: Gateway) -> Refund:
         raise LookupError(f"refund {refund.syssn} has lost its payment")
     order = await gateway.refund_order(payment, refund)
     channel = gateway.channel(payment.pay_type)
+    is_young = gateway.clock.now() - refund.created_at < ARRIVED_BY_THEN
     outcome = await channel.query_refund(order)
     if isinstance(outcome, Unknown) and outcome.no_such_order:
         outcome = await channel.refund(order)
         # Its word speaks for this repeat only, while the first question may still be on its way.
-        if isinstance(outcome, Refused) and gateway.clock.now() - refund.created_at < ARRIVED_BY_THEN:
+        if isinstance(outcome, Refused) and is_young:
             outcome = Unknown(f"a repeat was refused: {outcome.wallet_code}")
     return await record_refund_outcome(payment, refund, outcome, gateway)
 

@@ -98,9 +98,9 @@ async def continue_reversal(
         news = await channel.query(await gateway.order(payment))
         if isinstance(news, Paid):
             payment = await record_outcome(payment, news, gateway)
-    said = await channel.reverse(await gateway.order(payment))
+    order, asked_at = await gateway.order(payment), gateway.clock.now()
+    said = final_word(await channel.reverse(order), payment, news, asked_at=asked_at)
     now = gateway.clock.now()
-    said = final_word(said, payment, news, now=now)
 
     def decide(current: ReversalOrder, paid: Payment) -> tuple[ReversalOrder, Payment]:
         return settle_reversal(current, paid, said, at=now, is_first=is_first)
@@ -118,11 +118,12 @@ async def _continue_by_refund(
     order = await gateway.order(payment)
     refund = RefundOrder(order, reversal.syssn, payment.amount, reversal.created_at, order.notice_url)
     channel = gateway.channel(payment.pay_type)
+    is_young = gateway.clock.now() - reversal.changed_at < ARRIVED_BY_THEN
     said = await channel.query_refund(refund)
     if isinstance(said, Unknown) and said.no_such_order:
         said = await channel.refund(refund)
         # Its word speaks for this repeat only, while an earlier question may still be on its way.
-        if isinstance(said, Refused) and not is_first and _is_young(reversal, gateway):
+        if isinstance(said, Refused) and not is_first and is_young:
             said = Unknown(f"a repeat was refused: {said.wallet_code}")
     now = gateway.clock.now()
 
@@ -130,11 +131,6 @@ async def _continue_by_refund(
         return settle_reversal_by_refund(current, paid, said, at=now)
 
     return await _record(reversal, said, decide, now, gateway)
-
-
-def _is_young(reversal: ReversalOrder, gateway: Gateway) -> bool:
-    """Whether it went the way of a refund a moment ago."""
-    return gateway.clock.now() - reversal.changed_at < ARRIVED_BY_THEN
 
 
 async def undo_payment(payment: Payment, fails_with: str, gateway: Gateway) -> Payment:

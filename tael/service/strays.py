@@ -126,6 +126,7 @@ async def _send_back(
     order = _order(incident, payment, account, gateway)
     channel = _channel(order, gateway)
     refund = RefundOrder(order, incident.stray_syssn, incident.amount, incident.asked_at, order.notice_url)
+    is_young = gateway.clock.now() - incident.asked_at < ARRIVED_BY_THEN
     if is_first:
         outcome = await channel.refund(refund)
     else:
@@ -133,7 +134,7 @@ async def _send_back(
         if isinstance(outcome, Unknown) and outcome.no_such_order:
             outcome = await channel.refund(refund)
             # Its word speaks for this repeat only, while the first question may still be on its way.
-            if isinstance(outcome, Refused) and gateway.clock.now() - incident.asked_at < ARRIVED_BY_THEN:
+            if isinstance(outcome, Refused) and is_young:
                 outcome = Unknown(f"a repeat was refused: {outcome.wallet_code}")
     now = gateway.clock.now()
     is_undone = ReversalState.DONE in await _reversal_states(payment, gateway)

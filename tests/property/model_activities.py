@@ -196,7 +196,7 @@ class Activities:
     def _undo_there(self, scene: Scene, hand: Hand) -> After:
         assert hand.seen is not None
         trade, said = self.wallet.reverse(scene.trade, hand.seen.wallet_ref)
-        final = self.rules.final_word(said, hand.seen, hand.said, now=scene.at)
+        final = self.rules.final_word(said, hand.seen, hand.said, asked_at=scene.at)
         return replace(scene, trade=trade), Hand("undone", hand.number, said_of_reversal=final)
 
     def _record_undone(self, scene: Scene, hand: Hand) -> After:

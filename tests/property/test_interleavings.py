@@ -93,7 +93,7 @@ def closing_what_is_being_undone(
 
 
 def believing_every_cancel(
-    said: Reversal, payment: Payment, news: Outcome | None, *, now: datetime
+    said: Reversal, payment: Payment, news: Outcome | None, *, asked_at: datetime
 ) -> Reversal:
     return said
 
