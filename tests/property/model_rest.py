@@ -9,9 +9,8 @@ from tael.domain.refund import RefundState
 from tael.domain.reversal import ReversalState
 from tests.property.model_activities import ARRIVED_BY_THEN, Activities, Hand, Scene, later
 from tests.property.model_books import hear_of_refund, without_suspicion
-from tests.support.values import AMOUNT
-from tests.support.verdict import Told, WalletSide
-from tests.support.wallet_rules import Trade, query_refund, refund
+from tests.support.verdict import Told, wallet_side
+from tests.support.wallet_rules import query_refund, refund
 
 MOST_ROUNDS: Final = 4
 AFTER_THE_EXPIRY: Final = (timedelta(0), timedelta(seconds=61), timedelta(hours=2))
@@ -39,11 +38,6 @@ def tell(scene: Scene) -> Told:
         was_over=books.was_over,
         wallet=wallet_side(trade),
     )
-
-
-def wallet_side(trade: Trade) -> WalletSide:
-    came_minor = AMOUNT.amount_minor if trade.paid_at is not None else 0
-    return WalletSide(came_minor, dict(trade.refunds), trade.reversal, trade.took_late)
 
 
 def _settled(scene: Scene, activities: Activities) -> Scene:

@@ -15,6 +15,8 @@ from tael.domain.payment import Payment, State
 from tael.domain.refund import Refund, RefundState
 from tael.domain.reversal import ReversalOrder, ReversalState
 from tael.domain.webhook import WebhookKind
+from tests.support.values import AMOUNT
+from tests.support.wallet_rules import Trade
 
 #: The rate of judged accounts, 2 %, and the fee on what may be left of a price of 100: rounded half up, by hand.
 FEE_RATE_PPM: Final = 20_000
@@ -48,6 +50,11 @@ class Told:
     incidents: Sequence[Incident]
     was_over: bool  #: it has been CLOSED or EXPIRED, whatever it is now
     wallet: WalletSide
+
+
+def wallet_side(trade: Trade) -> WalletSide:
+    came_minor = AMOUNT.amount_minor if trade.paid_at is not None else 0
+    return WalletSide(came_minor, dict(trade.refunds), trade.reversal, trade.took_late)
 
 
 def contradictions(told: Told) -> list[str]:

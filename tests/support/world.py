@@ -85,8 +85,7 @@ class World:
 
     async def restart(self) -> None:
         """Another process finishes what the dead one began."""
-        for statement in END_LEASES:
-            await self.watch.database.execute(statement)
+        await end_leases(self.watch)
         process = Process()
         gateway = self.gateway(process)
         await self.send_notices(gateway)
@@ -105,20 +104,29 @@ class World:
         await receive_notice(order.pay_type.wallet, order.account.account_id, {}, about.encode(), gateway)
 
     async def run_jobs_until_idle(self, gateway: Gateway, process: Process) -> None:
-        """Do what is due and move the clock to what comes next, with ever longer naps of the worker in between."""
-        jobs = {job.name: job for job in all_jobs(gateway)}
-        nap = timedelta(seconds=5)
-        for _ in range(MOST_ROUNDS):
-            rows = await self.watch.database.fetch(NEXT_DUE)
-            if not rows:
-                return
-            if rows[0]["at"] > self.clock.at:
-                self.clock.at = max(rows[0]["at"], self.clock.at + nap)
-                nap *= 6
-            await run_once(jobs[rows[0]["job"]], self.clock)
-            if process.is_dead:  # a job outlives what goes wrong with a row; a dead process does not
-                raise Crash
-        raise AssertionError("the jobs never come to rest")
+        await run_jobs_until_idle(gateway, self.watch, self.clock, process)
+
+
+async def end_leases(watch: Store) -> None:
+    for statement in END_LEASES:
+        await watch.database.execute(statement)
+
+
+async def run_jobs_until_idle(gateway: Gateway, watch: Store, clock: TestClock, process: Process) -> None:
+    """Do what is due and move the clock to what comes next, with ever longer naps of the worker in between."""
+    jobs = {job.name: job for job in all_jobs(gateway)}
+    nap = timedelta(seconds=5)
+    for _ in range(MOST_ROUNDS):
+        rows = await watch.database.fetch(NEXT_DUE)
+        if not rows:
+            return
+        if rows[0]["at"] > clock.at:
+            clock.at = max(rows[0]["at"], clock.at + nap)
+            nap *= 6
+        await run_once(jobs[rows[0]["job"]], clock)
+        if process.is_dead:  # a job outlives what goes wrong with a row; a dead process does not
+            raise Crash
+    raise AssertionError("the jobs never come to rest")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,184 @@
+"""One order on the real services: its activities side by side in the order that a test wants, and all that is left.
+
+Two gateways over one database share it: one opens it, the other does everything else, as two processes would.
+"""
+
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Final
+
+from structlog.typing import EventDict
+
+from tael.domain.errors import TaelError
+from tael.domain.payment import Payment, State
+from tael.domain.paytype import PayType
+from tael.domain.webhook import WebhookKind
+from tael.service.gateway import Gateway
+from tael.service.notices import receive_notice
+from tael.service.settling import settle_payment
+from tael.store.ledger import entries_of
+from tael.store.store import Store
+from tests.support.alipay import TestClock
+from tests.support.gated_wallet import Activity, GatedWallet, gate
+from tests.support.store import current
+from tests.support.values import MCHID
+from tests.support.verdict import Told, wallet_side
+from tests.support.world import close, pay, refund, reverse
+
+#: Nobody waits for a first answer of another process for longer than 40 s; a question may be on its way for 60 s.
+AGE: Final = timedelta(seconds=45)
+DIES_ONE_IN: Final = 12  #: so rarely does a process die where it waits
+MISSING_ONE_IN: Final = (
+    3  #: so often is one thing not tried at all: nobody pays, closes, reverses, refunds ...
+)
+REFUND_MINOR: Final = 70
+MOST_INCIDENTS: Final = 1_000
+
+
+@dataclass
+class Play:
+    """One order of `pay_type`, under the merchant's number `reference`."""
+
+    opener: Gateway
+    other: Gateway
+    wallet: GatedWallet
+    clock: TestClock
+    pay_type: PayType
+    reference: str
+    running: dict[str, Activity] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)  #: what was let on, in turn
+    opened: Payment | None = None
+
+    def __post_init__(self) -> None:
+        self._doing: dict[str, Callable[[], Coroutine[object, object, None]]] = {
+            "open": self._open,
+            "payer": self._payer,
+            "close": self._close,
+            "reversal": self._reverse,
+            "refund": self._refund,
+            "refund again": self._refund_again,
+            "expire": self._expire,
+            "settle": self._settle,
+            "notice": self._notice,
+        }
+
+    @property
+    def payment(self) -> Payment:
+        assert self.opened is not None
+        return self.opened
+
+    async def at_random(self, random: Random) -> None:
+        """Most of the activities, each to its end or to its death."""
+        await self.let_on("open")
+        cast = [name for name in self._doing if name == "open" or random.randrange(MISSING_ONE_IN)]
+        while names := [name for name in cast if self._is_ready(name)]:
+            name = random.choice(names)
+            if name in self.running and random.randrange(DIES_ONE_IN) == 0:
+                self.order.append(f"{name} dies")
+                await self.running[name].die()
+            else:
+                await self.let_on(name)
+
+    async def in_order(self, names: Iterable[str]) -> None:
+        """Each of `names` up to its next gate, in turn."""
+        for name in names:
+            assert self._is_ready(name), name
+            await self.let_on(name)
+
+    async def let_on(self, name: str) -> None:
+        self.order.append(name)
+        if name not in self.running:
+            self.running[name] = Activity(self._doing[name]())
+        await self.running[name].go_on()
+        if self.opened is None:
+            self.opened = await self.opener.store.payments.by_reference(MCHID, self.reference)
+            self.clock.at += AGE
+
+    def _is_ready(self, name: str) -> bool:
+        if name in self.running:
+            return not self.running[name].is_over
+        if name == "open":
+            return True
+        if self.opened is None:
+            return False
+        if name == "expire":  # nothing is on its way for as long as an order lives
+            return self.payment.syssn in self.wallet.opened or self.running["open"].is_over
+        if name == "notice":
+            return self.wallet.rules.has_notices and self.wallet.has_news(self.payment.syssn)
+        return True
+
+    # ---- the activities; each waits at the wallet's gates, and where it says so ----------------------------------
+
+    async def _open(self) -> None:
+        await pay(self.opener, self.pay_type, self.reference)
+
+    async def _payer(self) -> None:
+        wallet, syssn = self.wallet, self.payment.syssn
+        if wallet.rules.has_log_in:
+            wallet.trades[syssn] = wallet.rules.log_in(wallet.trades[syssn], self._is_late)
+            await gate()
+        wallet.trades[syssn] = wallet.rules.pay(wallet.trades[syssn], self.clock.now(), self._is_late)
+
+    async def _close(self) -> None:
+        await close(self.other, self.payment)
+
+    async def _reverse(self) -> None:
+        with suppress(TaelError):
+            await reverse(self.other, self.payment)
+
+    async def _refund(self, reference: str = "refund") -> None:
+        with suppress(TaelError):
+            await refund(self.other, self.payment, f"{self.reference}-{reference}", REFUND_MINOR)
+
+    async def _refund_again(self) -> None:
+        await self._refund("refund-again")
+
+    async def _expire(self) -> None:
+        expired_at = self.payment.expires_at + timedelta(seconds=1)
+        self.clock.at = max(self.clock.at, expired_at)
+        self.wallet.expire(self.payment.syssn)
+
+    async def _settle(self) -> None:
+        """What the job does with a row that is due; a decided one is not."""
+        payment = await current(self.other.store, self.payment)
+        is_watched = payment.state in (State.CLOSED, State.EXPIRED) and payment.pay_type.is_online
+        if payment.state is State.PENDING or is_watched:
+            await settle_payment(payment, self.other)
+
+    async def _notice(self) -> None:
+        """Written now, told later, and told twice, as wallets do."""
+        body = self.wallet.send_notice(self.payment.syssn)
+        for gateway in (self.other, self.opener):
+            await gate()
+            wallet = self.pay_type.wallet
+            await receive_notice(wallet, self.payment.account_id, {}, body, gateway)
+
+    @property
+    def _is_late(self) -> bool:
+        return self.clock.now() >= self.payment.expires_at
+
+
+async def told_of(play: Play, store: Store, events: Sequence[EventDict]) -> Told:
+    """The rows of its order, and the wallet's. `events` is what was logged since it was opened."""
+    payment = await current(store, play.payment)
+    refunds = await store.refunds.of_payment(MCHID, payment.syssn)
+    reversals = await store.reversals.of_payment(MCHID, payment.syssn)
+    causes = [payment.syssn, *(row.syssn for row in refunds), *(row.syssn for row in reversals)]
+    webhooks = await store.database.fetch(
+        "SELECT kind, cause FROM webhook WHERE payment_syssn = $1", payment.syssn
+    )
+    found = await store.incidents.newest(MCHID, with_resolved=True, most=MOST_INCIDENTS)
+    settled = [event["state"] for event in events if event["event"] == "payment.settled"]
+    return Told(
+        payment=payment,
+        refunds=refunds,
+        reversals=reversals,
+        entries=await entries_of(store.database, MCHID, causes),
+        webhooks=[(WebhookKind(row["kind"]), row["cause"]) for row in webhooks],
+        incidents=[incident for incident in found if incident.cause in causes],
+        was_over=bool({State.CLOSED, State.EXPIRED} & set(settled)),
+        wallet=wallet_side(play.wallet.book_of(payment.syssn)),
+    )
