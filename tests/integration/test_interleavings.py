@@ -14,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from tael.domain.pages import pages_below
 from tael.domain.payment import State
 from tael.domain.paytype import PAY_TYPES, PayType
 from tael.domain.refund import RefundState
@@ -25,13 +26,14 @@ from tests.support.alipay import TestClock
 from tests.support.crashing import CrashingTransport, Process
 from tests.support.gated_wallet import Activity, GatedWallet
 from tests.support.interleaved import Play, told_of
-from tests.support.store import current
+from tests.support.store import SEAL_KEY, current
 from tests.support.values import MCHID
 from tests.support.verdict import FEE_RATE_PPM, contradictions
 from tests.support.wallet_rules import rules_of
 from tests.support.world import end_leases, run_jobs_until_idle
 
 SAMPLE = range(30)
+URL = "http://127.0.0.1:8000"
 
 
 @dataclass
@@ -57,9 +59,8 @@ class Stage:
     def _gateway(self, store: Store, pay_type: PayType, wallet: GatedWallet) -> Gateway:
         transport = CrashingTransport(Process(), [])
         channels = {pay_type.wallet: wallet}
-        return Gateway(
-            store, channels, Directory(store), transport, self.clock, "http://127.0.0.1", FirstAnswers()
-        )
+        pages = pages_below(URL, SEAL_KEY)
+        return Gateway(store, channels, Directory(store), transport, self.clock, URL, FirstAnswers(), pages)
 
 
 @pytest.fixture
