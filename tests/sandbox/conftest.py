@@ -3,12 +3,15 @@
 import json
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
@@ -92,6 +95,18 @@ class Sandbox:
 
     def advance(self, seconds: float) -> None:
         self.control("POST", "clock", {"advance_s": seconds})
+
+    def wait_for_quiet(self, url: str, limit_s: float = 10) -> None:
+        """Until every notice to this address is acknowledged or given up, by the sandbox's own books."""
+        ends = time.monotonic() + limit_s
+        books_uri = f"file:{self.folder / 'sandbox.sqlite'}?mode=ro"
+        with closing(sqlite3.connect(books_uri, uri=True)) as books:
+            while time.monotonic() < ends:
+                asked = "SELECT count(*) FROM notice WHERE url = ? AND due_at IS NOT NULL"
+                if books.execute(asked, (url,)).fetchone() == (0,):
+                    return
+                time.sleep(0.02)
+        raise AssertionError("notices are still due")
 
     def code(self, behaviour: str = "pays", wallet: str = "alipay", payer: str | None = None) -> str:
         asked = {"wallet": wallet, "behaviour": behaviour, "payer": payer}

@@ -2,9 +2,6 @@
 
 import base64
 import hashlib
-import sqlite3
-import time
-from contextlib import closing
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -30,19 +27,6 @@ def thankful(receiver: Receiver) -> Receiver:
 
 def url_of(receiver: Receiver) -> str:
     return receiver.url.split("?")[0]
-
-
-def wait_for_quiet(sandbox: Sandbox, receiver: Receiver, limit_s: float = 10) -> None:
-    """Until every notice to this receiver is acknowledged or given up, by the sandbox's own books."""
-    ends = time.monotonic() + limit_s
-    uri = f"file:{sandbox.folder / 'sandbox.sqlite'}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as books:
-        while time.monotonic() < ends:
-            asked = "SELECT count(*) FROM notice WHERE url = ? AND due_at IS NOT NULL"
-            if books.execute(asked, (url_of(receiver),)).fetchone() == (0,):
-                return
-            time.sleep(0.02)
-    raise AssertionError("notices are still due")
 
 
 @pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
@@ -77,7 +61,7 @@ def test_a_notice_is_repeated_until_it_is_acknowledged(
         assert len(receiver.wait_for(times)) == times
         sandbox.advance(gap)
     assert len(set(receiver.wait_for(5))) == 1
-    wait_for_quiet(sandbox, receiver)
+    sandbox.wait_for_quiet(url_of(receiver))
     sandbox.advance(86_400)
     other = demo.order(notify_url=url_of(receiver))
     confirm(sandbox, "pay", url=other["code_url"])
@@ -92,7 +76,7 @@ def test_a_notice_is_given_up_after_the_last_gap(sandbox: Sandbox, demo: Shop, r
         receiver.wait_for(times)
         sandbox.advance(gap)
     receiver.wait_for(len(GAPS_S) + 1)
-    wait_for_quiet(sandbox, receiver)
+    sandbox.wait_for_quiet(url_of(receiver))
 
 
 def test_a_receiver_that_is_not_there_is_asked_again(
