@@ -10,10 +10,11 @@ SECONDS ?= 120
 
 BIN := .venv/bin
 STAMP := .venv/installed
-LOCK_FLAGS := --quiet --strip-extras --extra dev --generate-hashes --allow-unsafe \
+LOCK_FLAGS := --quiet --strip-extras --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
+COMPILE := env -u PIP_FIND_LINKS $(CURDIR)/$(BIN)/python -m piptools compile $(LOCK_FLAGS) $(ARGS)
 
-.PHONY: install demo test soak soak-planted outage check lock
+.PHONY: install demo test soak soak-planted outage check lock sdk-environments sdk-lock
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -52,4 +53,18 @@ check: install
 	$(BIN)/lint-imports
 
 lock: install
-	env -u PIP_FIND_LINKS $(BIN)/python -m piptools compile $(LOCK_FLAGS) $(ARGS) --output-file requirements.txt pyproject.toml
+	$(COMPILE) --extra dev --output-file requirements.txt pyproject.toml
+
+# The third-party SDKs of tests/sdk, each in a folder of its own under .sdk; the tests make what is missing.
+sdk-environments: install
+	$(BIN)/python -m tests.sdk.environments
+
+sdk-lock: install
+	@for sdk in wechatpy alipay; do \
+		(cd tests/sdk/$$sdk && $(COMPILE) --output-file requirements.txt requirements.in) || exit 1; \
+	done
+	cd tests/sdk/wechatpay-axios-plugin && npm install --package-lock-only --omit-lockfile-registry-resolved \
+		--legacy-peer-deps --no-audit --no-fund
+	@$(BIN)/python -c 'import json, sys; path = sys.argv[1]; lock = json.load(open(path)); \
+		[row.pop("funding", None) for row in lock["packages"].values()]; \
+		open(path, "w").write(json.dumps(lock, indent=2) + "\n")' tests/sdk/wechatpay-axios-plugin/package-lock.json
