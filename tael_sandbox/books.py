@@ -39,6 +39,10 @@ CREATE TABLE IF NOT EXISTS notice (
     acknowledged_at REAL,
     created_at      REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS profile (
+    id   INTEGER PRIMARY KEY CHECK (id = 1),
+    name TEXT NOT NULL
+);
 CREATE INDEX IF NOT EXISTS notice_due ON notice (due_at) WHERE due_at IS NOT NULL;
 """
 

@@ -1,6 +1,7 @@
 """Barcodes that a payer's app shows, and what will happen when a shop scans them.
 
-The behaviour is bound to the code, never to an amount, so that a test says what it wants in one place.
+The behaviour is bound to a code that was asked for. In the profile `demo` a code may also be made up by hand: it
+ends in a magic ending, which says what happens.
 """
 
 import secrets
@@ -11,7 +12,9 @@ from typing import Final
 
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock, from_stamp
+from tael_sandbox.magic import ENDING_LENGTH, ENDINGS, ends_in_magic
 from tael_sandbox.payers import payer_of
+from tael_sandbox.profiles import in_force
 from tael_sandbox.wallet import ControlError
 
 BEHAVIOURS: Final = (
@@ -39,26 +42,31 @@ class Code:
     wallet: str
     behaviour: str
     payer: str
-    made_at: datetime
+    made_at: datetime | None  #: None: made up by hand, and good for ever
     used_by: str | None  #: the order that took it, as the wallet names orders
 
     def is_expired(self, now: datetime) -> bool:
-        return self.behaviour == "expired" or now - self.made_at > CODE_LIFE
+        is_old = self.made_at is not None and now - self.made_at > CODE_LIFE
+        return self.behaviour == "expired" or is_old
 
     def is_used_by_other(self, order: str) -> bool:
         return self.behaviour == "used" or self.used_by not in (None, order)
 
 
-def issue_code(books: Books, clock: Clock, wallet: str, behaviour: str, payer: str | None) -> str:
-    """A fresh code of 18 digits. Raises ControlError for a word it does not know."""
+def issue_code(
+    books: Books, clock: Clock, wallet: str, behaviour: str, payer: str | None, ending: str | None = None
+) -> str:
+    """A fresh code of 18 digits, with a magic ending only if asked for. Raises ControlError for unknown words."""
     if wallet not in CODE_PREFIX:
         raise ControlError(f"unknown wallet {wallet!r}", "wallet")
     if behaviour not in BEHAVIOURS:
         raise ControlError(f"unknown behaviour {behaviour!r}", "behaviour")
+    if ending is not None and ending not in ENDINGS:
+        raise ControlError(f"ending is one of {', '.join(sorted(ENDINGS))}", "ending")
     with books.transaction() as connection:
         owner = payer_of(connection, wallet, payer)
         while True:
-            auth_code = _random_code(CODE_PREFIX[wallet])
+            auth_code = _random_code(CODE_PREFIX[wallet], ending)
             made = connection.execute(
                 "INSERT OR IGNORE INTO code (auth_code, wallet, behaviour, payer, made_at)"
                 " VALUES (?, ?, ?, ?, ?)",
@@ -71,7 +79,7 @@ def issue_code(books: Books, clock: Clock, wallet: str, behaviour: str, payer: s
 def read_code(connection: sqlite3.Connection, auth_code: str) -> Code | None:
     row = connection.execute("SELECT * FROM code WHERE auth_code = ?", (auth_code,)).fetchone()
     if row is None:
-        return None
+        return _made_up(connection, auth_code)
     return Code(
         row["auth_code"],
         row["wallet"],
@@ -86,5 +94,28 @@ def mark_used(connection: sqlite3.Connection, auth_code: str, order: str) -> Non
     connection.execute("UPDATE code SET used_by = ? WHERE auth_code = ?", (order, auth_code))
 
 
-def _random_code(prefix: str) -> str:
-    return prefix + "".join(secrets.choice("0123456789") for _ in range(CODE_DIGITS - len(prefix)))
+def _made_up(connection: sqlite3.Connection, auth_code: str) -> Code | None:
+    """A code that nobody was given, where its ending makes it one. It is in no book and never used up.
+
+    Nothing but zeros is what people type where they mean no code.
+    """
+    wallet = next((name for name, prefix in CODE_PREFIX.items() if auth_code.startswith(prefix)), None)
+    has_shape = len(auth_code) == CODE_DIGITS and auth_code.isascii() and auth_code.isdecimal()
+    is_blank = not auth_code[2:].strip("0")
+    if wallet is None or not has_shape or is_blank or not ends_in_magic(auth_code):
+        return None
+    if not in_force(connection).has_magic:
+        return None
+    owner = payer_of(connection, wallet, None)
+    return Code(auth_code, wallet, "pays", owner.payer, made_at=None, used_by=None)
+
+
+def _random_code(prefix: str, ending: str | None) -> str:
+    while True:
+        last = ending or _random_digits(ENDING_LENGTH)
+        if ending is not None or last not in ENDINGS:
+            return prefix + _random_digits(CODE_DIGITS - len(prefix) - ENDING_LENGTH) + last
+
+
+def _random_digits(count: int) -> str:
+    return "".join(secrets.choice("0123456789") for _ in range(count))

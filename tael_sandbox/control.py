@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tael_sandbox import statements
+from tael_sandbox import profiles, statements
 from tael_sandbox.bodies import read_body
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
@@ -49,6 +49,7 @@ class Control:
             self._route("accounts", get=self._accounts),
             self._route("book", get=self._book),
             self._route("statements", post=self._close_day),
+            self._route("profile", get=self._read_profile, put=self._put_profile),
             self._route("clock", get=self._read_clock, post=self._move_clock),
             Route("/control/faults", self._answer_faults, methods=["GET", "PUT", "DELETE"]),
         ]
@@ -59,20 +60,23 @@ class Control:
         *,
         get: Callable[[Request], Any] | None = None,
         post: Callable[[Row], Any] | None = None,
+        put: Callable[[Row], Any] | None = None,
     ) -> Route:
+        change = post or put
+
         async def answer(request: Request) -> Response:
             try:
-                if request.method == "POST" and post is not None:
+                if request.method in ("POST", "PUT") and change is not None:
                     asked = await _read_object(request)
                     self._tick()
-                    return JSONResponse(post(asked))
+                    return JSONResponse(change(asked))
                 assert get is not None
                 self._tick()
                 return JSONResponse(get(request))
             except ControlError as refused:
                 return JSONResponse({"error": refused.message, "field": refused.field}, 400)
 
-        methods = (["GET"] if get else []) + (["POST"] if post else [])
+        methods = (["GET"] if get else []) + (["POST"] if post else []) + (["PUT"] if put else [])
         return Route(f"/control/{name}", answer, methods=methods)
 
     async def _answer_faults(self, request: Request) -> Response:
@@ -93,8 +97,11 @@ class Control:
         wallet = text_of(asked, "wallet")
         if wallet is None:
             raise ControlError("wallet is missing", "wallet")
-        behaviour = text_of(asked, "behaviour") or "pays"
-        auth_code = issue_code(self._books, self._clock, wallet, behaviour, text_of(asked, "payer"))
+        behaviour, ending = text_of(asked, "behaviour"), text_of(asked, "ending")
+        if behaviour is not None and ending is not None:
+            raise ControlError("behaviour and ending are two ways to say the same", "ending")
+        payer = text_of(asked, "payer")
+        auth_code = issue_code(self._books, self._clock, wallet, behaviour or "pays", payer, ending)
         return {"auth_code": auth_code}
 
     def _scan(self, asked: Row) -> Row:
@@ -153,6 +160,12 @@ class Control:
             raise ControlError(f"unknown wallet {asked!r}", "wallet")
         books = [self._wallet(name).book(name) for name in ([asked] if asked is not None else self._names)]
         return {kind: [row for book in books for row in book[kind]] for kind in ("trades", "refunds")}
+
+    def _read_profile(self, _request: Request) -> Row:
+        return {"profile": profiles.in_force(self._books.reader).name}
+
+    def _put_profile(self, asked: Row) -> Row:
+        return {"profile": profiles.put_in_force(self._books, asked.get("profile")).name}
 
     def _read_clock(self, _request: Request) -> Row:
         return {"now": self._clock.now().isoformat(), "offset_s": self._clock.offset.total_seconds()}

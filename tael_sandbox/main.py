@@ -41,6 +41,8 @@ from tael_sandbox.wechat.tls import PeerCertificateProtocol, server_context
 from tael_sandbox.wechat.wallet import WeChatWallet
 
 GRACE_S = 2
+BOOKS = "sandbox.sqlite"
+CLOCK = "clock"
 
 
 class Server(uvicorn.Server):
@@ -71,6 +73,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True, help="plain HTTP; 0 takes a free one")
     parser.add_argument("--tls-port", type=int, required=True, help="TLS; 0 takes a free one")
     parser.add_argument("--data", type=Path, required=True, help="the folder of books and keys")
+    parser.add_argument("--fresh", action="store_true", help="forget what happened before; keys stay")
     return parser.parse_args(arguments)
 
 
@@ -80,8 +83,10 @@ async def serve(options: argparse.Namespace) -> None:
     plain, tls = _listen(options.host, options.port), _listen(options.host, options.tls_port)
     http_url, tls_url = _url("http", options.host, plain), _url("https", options.host, tls)
 
-    clock = Clock(Path(os.environ.get("TAEL_CLOCK_FILE") or directory / "clock"))
-    books = Books(directory / "sandbox.sqlite")
+    if options.fresh:
+        forget(directory)
+    clock = Clock(Path(os.environ.get("TAEL_CLOCK_FILE") or directory / CLOCK))
+    books = Books(directory / BOOKS)
     books.script(statements.TABLES)
     with books.transaction() as connection:
         payers.settle_in(connection)
@@ -110,6 +115,12 @@ async def serve(options: argparse.Namespace) -> None:
     ]
     await _run(servers, [plain, tls], courier, phone, {"ready": True, "http": http_url, "tls": tls_url})
     books.close()
+
+
+def forget(directory: Path) -> None:
+    """Books and clock go; merchants keep their accounts, since a gateway may have them in its own books."""
+    for name in (BOOKS, f"{BOOKS}-wal", f"{BOOKS}-shm", CLOCK):
+        (directory / name).unlink(missing_ok=True)
 
 
 def build_app(wallets: list[Wallet], control: Control, phone: Phone) -> Starlette:

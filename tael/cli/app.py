@@ -102,10 +102,12 @@ def sandbox_command(
     port: Annotated[int, typer.Option(help="Port of Alipay, control and WeChat without TLS.")] = 8001,
     tls_port: Annotated[int, typer.Option(help="Port of WeChat with TLS.")] = 8003,
     data: Annotated[Path, typer.Option(help="Folder of the wallets' books.")] = Path(".tael/sandbox"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what happened before; keys stay.")] = False,
 ) -> None:
     """Run both wallets, simulated."""
     data.mkdir(parents=True, exist_ok=True)
     arguments = ["--port", str(port), "--tls-port", str(tls_port), "--data", str(data)]
+    arguments += ["--fresh"] if fresh else []
     os.execv(sys.executable, [sys.executable, "-m", "tael_sandbox", *arguments])  # noqa: S606
 
 

@@ -4,12 +4,13 @@ The result of a payment is in the node's `result_code`; `is_success` only says t
 """
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from tael_sandbox import codes, rates
-from tael_sandbox.alipay import changes
+from tael_sandbox.alipay import changes, magic
 from tael_sandbox.alipay.checks import COMPACT, Parameters
 from tael_sandbox.alipay.desk import Call, Desk
 from tael_sandbox.alipay.messages import Node, Refused
@@ -26,6 +27,7 @@ from tael_sandbox.alipay.trades import (
     update_trade,
 )
 from tael_sandbox.clock import bjt, from_stamp
+from tael_sandbox.magic import asked_code
 from tael_sandbox.payers import payer_of
 
 BIZ_PRODUCT: Final = "OVERSEAS_MBARCODE_PAY"
@@ -53,6 +55,11 @@ def pay_spot(call: Call) -> Node:
         return _repeat(call, asked, trade, code)
     if code.is_expired(call.desk.now) or code.is_used_by_other(taken_by):
         return _failed(asked, "SOUNDWAVE_PARSER_FAIL")
+    asked_for = asked_code(call.desk.connection, magic.PAY_OR_WAIT, auth_code, amount_minor)
+    error = magic.said(magic.PAY.get(asked_for))
+    if error is not None:
+        return _failed(asked, error)
+    code = replace(code, behaviour=magic.WAITS.get(asked_for, code.behaviour))
     codes.mark_used(call.desk.connection, auth_code, taken_by)
     cny_minor = rates.to_cny_minor(amount_minor, asked.fields["currency"])
     refusal = _refusal(call, code, cny_minor)
@@ -94,6 +101,9 @@ def cancel(call: Call) -> Node:
         return _cancelled(trade, "close")
     if trade.refunded_minor:
         return _not_cancelled(trade, "REASON_TRADE_REFUND_FEE_ERR")
+    asked_for = magic.refusal(call.desk.connection, magic.CANCEL, trade.amount_minor)
+    if asked_for is not None:
+        return _not_cancelled(trade, asked_for)
     changes.give_back(call.desk, trade, trade.left_minor, "refund")
     return _cancelled(trade, "refund")
 
@@ -198,6 +208,11 @@ def _let_payer_act(call: Call, asked: Parameters, trade: Trade, code: codes.Code
     if code.behaviour == "password_then_pays":
         typed_at = (now + codes.PASSWORD_TYPING).timestamp()
         return _undecided(call.desk, update_trade(call.desk.connection, trade, due_at=typed_at))
+    if code.behaviour == magic.GIVES_UP:
+        gone_at = (now + codes.PASSWORD_TYPING).timestamp()
+        return _undecided(
+            call.desk, update_trade(call.desk.connection, trade, due_at=gone_at, last_pay_at=gone_at)
+        )
     paid = changes.pay(call.desk, trade, code.payer, now.timestamp())
     assert paid is not None  # the balance was looked at in this transaction
     return _system_error() if code.behaviour == "unknown_then_paid" else _paid(call.desk, paid)

@@ -4,7 +4,7 @@ Alipay knows nothing of an order whose payer has not come far enough: then both 
 """
 
 from tael_sandbox import rates
-from tael_sandbox.alipay import changes
+from tael_sandbox.alipay import changes, magic
 from tael_sandbox.alipay.checks import DASHED, Parameters
 from tael_sandbox.alipay.desk import Call, Desk
 from tael_sandbox.alipay.messages import Bare, Node, Refused
@@ -27,6 +27,9 @@ def close_trade(call: Call) -> Bare:
     trade = _find(call, asked, "out_order_no")
     if trade.state != WAITING:
         raise Refused("TRADE_STATUS_ERROR")
+    asked_for = magic.refusal(call.desk.connection, magic.CLOSE, trade.amount_minor)
+    if asked_for is not None:
+        raise Refused(asked_for)
     changes.close(call.desk, trade, call.desk.now.timestamp())
     return Bare()
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from tael_sandbox import rates
-from tael_sandbox.alipay import changes
+from tael_sandbox.alipay import changes, magic
 from tael_sandbox.alipay.barcodes import acquire_parameters, exchange_rate
 from tael_sandbox.alipay.checks import COMPACT, DASHED, Parameters
 from tael_sandbox.alipay.desk import Call
@@ -57,7 +57,7 @@ class Refund:
 
 
 class Breach(Exception):
-    """A rule of refunds that the wish breaks, in neither family's words."""
+    """A rule of refunds that the wish breaks, in neither family's words, or a word that both have."""
 
 
 def refund_spot(call: Call) -> Node:
@@ -84,7 +84,7 @@ def refund_spot(call: Call) -> Node:
             trade_no=asked.fields.get("alipay_trans_id"),
         )
     except Breach as breach:
-        return Node("alipay", {"result_code": "FAILED", "error": SPOT_CODES[str(breach)], **echo})
+        return Node("alipay", {"result_code": "FAILED", "error": _named(breach, SPOT_CODES), **echo})
     return Node(
         "alipay",
         {
@@ -120,7 +120,7 @@ def refund_forex(call: Call) -> Bare:
             product_code=product_code,
         )
     except Breach as breach:
-        raise Refused(FOREX_CODES[str(breach)]) from None
+        raise Refused(_named(breach, FOREX_CODES)) from None
     return Bare()
 
 
@@ -169,6 +169,9 @@ def _refund(
         raise Breach(TOO_LATE)
     if wish.amount_minor > trade.left_minor:
         raise Breach(TOO_MUCH)
+    asked_for = magic.refusal(call.desk.connection, magic.REFUND, wish.amount_minor, trade.amount_minor)
+    if asked_for is not None:
+        raise Breach(asked_for)
     cny_minor = changes.cny_of(trade, wish.amount_minor)
     call.desk.connection.execute(
         "INSERT INTO alipay_refund (pid, refund_no, trade_id, order_no, amount_minor, cny_minor, made_at)"
@@ -191,6 +194,10 @@ def _row(call: Call, refund_no: str) -> Mapping[str, int] | None:
         "SELECT * FROM alipay_refund WHERE pid = ? AND refund_no = ?", (call.pid, refund_no)
     ).fetchone()
     return found
+
+
+def _named(breach: Breach, family: Mapping[str, str]) -> str:
+    return family.get(str(breach), str(breach))
 
 
 def _check_sync(asked: Parameters) -> None:

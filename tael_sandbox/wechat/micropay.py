@@ -10,8 +10,9 @@ from typing import Final, Never
 
 from tael_sandbox.clock import from_stamp
 from tael_sandbox.codes import PASSWORD_TYPING, Code, mark_used, read_code
+from tael_sandbox.magic import asked_code
 from tael_sandbox.payers import Payer, cash_price, payer_of
-from tael_sandbox.wechat import resolved_codes, trades
+from tael_sandbox.wechat import magic, resolved_codes, trades
 from tael_sandbox.wechat.calls import Ask, Refusal, check_transaction_id, find_trade, is_of
 from tael_sandbox.wechat.messages import Value
 from tael_sandbox.wechat.notices import paid_fields
@@ -32,7 +33,11 @@ def micropay(ask: Ask) -> dict[str, Value]:
     payer = payer_of(ask.connection, code.wallet, code.payer)
     if before is not None and before.payer != payer.payer:
         raise Refusal("BUYER_MISMATCH", "支付帐号错误")
-    match code.behaviour:
+    asked_for = asked_code(ask.connection, magic.MICROPAY, code.auth_code, ask.amount("total_fee"))
+    if asked_for in magic.DECLINED:
+        _leave(ask, before, code, "PAYERROR")
+    magic.refuse((magic.SWIPE | magic.DECLINED).get(asked_for))
+    match magic.WAITS.get(asked_for, code.behaviour):
         case "pays":
             return paid_fields(_take_money(ask, before, code, payer), ask.registry)
         case "unknown_then_paid":
@@ -149,5 +154,7 @@ def reverse(ask: Ask) -> dict[str, Value]:
         raise Refusal("REVERSE_EXPIRE", "订单已超过可撤销期限")
     if trade.state == "REFUND":
         raise Refusal("TRADE_ERROR", "订单发生过退款，不能撤销")
+    if trade.is_paid:
+        magic.refuse_if_asked(ask.connection, magic.REVERSE, trade.total_fee)
     trades.revoke(ask.connection, trade, ask.now)
     return dict(RECALL_NOT)

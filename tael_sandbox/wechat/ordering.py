@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tael_sandbox.payers import Payer
-from tael_sandbox.wechat import numbering, trades
+from tael_sandbox.wechat import magic, numbering, trades
 from tael_sandbox.wechat.calls import MISSING, Ask, Refusal, Rejection, find_trade, is_of
 from tael_sandbox.wechat.messages import Value
 from tael_sandbox.wechat.notices import paid_fields
@@ -32,6 +32,7 @@ def unifiedorder(ask: Ask) -> dict[str, Value]:
     _check_notify_url(ask)
     trade = trades.by_order(ask.connection, ask.mch_id, ask.text("out_trade_no"))
     if trade is None:
+        magic.refuse_if_asked(ask.connection, magic.OPEN, ask.amount("total_fee"))
         trade = _open(ask, owner, expires_at)
     else:
         _check_repeat(ask, trade)
@@ -207,5 +208,6 @@ def closeorder(ask: Ask) -> dict[str, Value]:
         raise Refusal("ORDERPAID", "order paid")
     if trade.state == "CLOSED":
         raise Refusal("ORDERCLOSED", "order closed")
+    magic.refuse_if_asked(ask.connection, magic.CLOSE, trade.total_fee)
     trades.move(ask.connection, trade, "CLOSED")
     return {}

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from tael_sandbox.clock import from_stamp
-from tael_sandbox.wechat import refunds, trades
+from tael_sandbox.wechat import magic, refunds, trades
 from tael_sandbox.wechat.calls import Ask, Refusal, Rejection, check_transaction_id, find_trade, is_of
 from tael_sandbox.wechat.messages import Value
 from tael_sandbox.wechat.ordering import is_notify_url
@@ -29,6 +29,7 @@ def refund(ask: Ask) -> dict[str, Value]:
         _check_repeat(ask, trade, known)
         return _accepted(trade, known)
     _check(ask, trade)
+    magic.refuse_if_asked(ask.connection, magic.REFUND, ask.amount("refund_fee"), trade.total_fee)
     accepted = refunds.accept(
         ask.connection,
         trade,

@@ -1,4 +1,7 @@
-"""Barcodes whose payer a shop has asked for: from then on only that shop may charge them."""
+"""Barcodes whose payer a shop has asked for: from then on only that shop may charge them.
+
+A code that was made up by hand stays everybody's.
+"""
 
 import sqlite3
 from typing import Final
@@ -13,8 +16,9 @@ CREATE TABLE IF NOT EXISTS wechat_resolved_code (
 
 def hold(connection: sqlite3.Connection, auth_code: str, sub_mch_id: str) -> None:
     connection.execute(
-        "INSERT OR IGNORE INTO wechat_resolved_code (auth_code, sub_mch_id) VALUES (?, ?)",
-        (auth_code, sub_mch_id),
+        "INSERT OR IGNORE INTO wechat_resolved_code (auth_code, sub_mch_id)"
+        " SELECT auth_code, ? FROM code WHERE auth_code = ?",
+        (sub_mch_id, auth_code),
     )
 
 

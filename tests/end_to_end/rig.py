@@ -202,6 +202,13 @@ class Demo:
         """A fresh barcode on a payer's phone."""
         return str(self.control("codes", wallet=wallet, behaviour=behaviour)["auth_code"])
 
+    def code_ending(self, wallet: str, ending: str) -> str:
+        """A fresh barcode with a magic ending."""
+        return str(self.control("codes", wallet=wallet, ending=ending)["auth_code"])
+
+    def put_profile(self, name: str) -> None:
+        self._control("profile", "PUT", {"profile": name})
+
     def scan(self, url: str) -> Members:
         seen: Members = self.control("scan", url=url)
         return seen

@@ -43,8 +43,8 @@ class Sandbox:
         self.folder = folder
         self._start()
 
-    def _start(self, http_port: int = 0, tls_port: int = 0) -> None:
-        ports = ["--port", str(http_port), "--tls-port", str(tls_port)]
+    def _start(self, http_port: int = 0, tls_port: int = 0, *more: str) -> None:
+        ports = ["--port", str(http_port), "--tls-port", str(tls_port), *more]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tael_sandbox", *ports, "--data", str(self.folder)],
             cwd=ROOT,
@@ -59,10 +59,10 @@ class Sandbox:
         self.http: str = greeting["http"]
         self.tls: str = greeting["tls"]
 
-    def restart(self, *, number: signal.Signals = signal.SIGTERM) -> None:
-        """Ends it with this signal and starts it on the same folder and ports."""
+    def restart(self, *more: str, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ends it with this signal and starts it on the same folder and ports, with `more` arguments."""
         self.end(number)
-        self._start(int(self.http.rsplit(":", 1)[1]), int(self.tls.rsplit(":", 1)[1]))
+        self._start(int(self.http.rsplit(":", 1)[1]), int(self.tls.rsplit(":", 1)[1]), *more)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ends it and answers its exit status."""

@@ -1,0 +1,284 @@
+"""Every response code can be reached with the merchant API alone: by magic values, or by what a merchant does wrong.
+
+The cells of the page's table are the cases, so that a word that is printed there leads to its code; and each code
+that the gateway sends is in that table or has another way here.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.end_to_end.merchant import FORM, WALLET_OF, Answer, Merchant, digest, send
+from tests.end_to_end.rig import ROOT, Demo
+
+PAGE: Final = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
+CODES: Final = (ROOT / "docs" / "codes.md").read_text("utf-8")
+ROW: Final = re.compile(r"^\| (\d{4}) \|(.*)\|$", re.MULTILINE)
+BARCODE, ORDER, REFUND = "barcode", "order", "refund"
+#: The columns of the page's table.
+COLUMNS: Final = (
+    (BARCODE, "800108"),
+    (BARCODE, "800208"),
+    (ORDER, "800201"),
+    (REFUND, "800108"),
+    (REFUND, "800208"),
+)
+#: The other types that a column speaks for.
+ALSO: Final = {
+    (BARCODE, "800208"): ("800228",),
+    (ORDER, "800201"): ("800207",),
+    (REFUND, "800108"): ("800151",),
+    (REFUND, "800208"): ("800201",),
+}
+PREFIX: Final = {"800108": "28", "800208": "13", "800228": "15"}
+WAITING_AT_ALIPAY: Final = {"1145": ("0000", 3), "2007": ("2007", 3), "2005": ("2005", 190)}
+
+
+def section(page: str, title: str) -> str:
+    """The text below a heading, up to the next of any level."""
+    return re.split(r"^#+ ", page.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def sent_codes() -> list[str]:
+    return [code for code, _ in ROW.findall(section(CODES, "Codes the gateway sends"))]
+
+
+def magic_cells() -> list[tuple[str, str, str]]:
+    """Code, kind of call and pay type, for each word of the table."""
+    cells = []
+    for code, row in ROW.findall(section(PAGE, "Magic values")):
+        for column, cell in zip(COLUMNS, row.split("|"), strict=True):
+            if cell.strip():
+                kind, first = column
+                cells += [(code, kind, pay_type) for pay_type in (first, *ALSO.get(column, ()))]
+    return cells
+
+
+CELLS: Final = magic_cells()
+BARCODE_CELLS: Final = [(code, pay_type) for code, kind, pay_type in CELLS if kind == BARCODE]
+ORDER_CELLS: Final = [(code, pay_type) for code, kind, pay_type in CELLS if kind == ORDER]
+REFUND_CELLS: Final = [(code, pay_type) for code, kind, pay_type in CELLS if kind == REFUND]
+AFTERWARDS: Final = (
+    ("1146", "close", "800151"),
+    ("1146", "close", "800201"),
+    ("1155", "reversal", "800108"),
+    ("1155", "reversal", "800208"),
+    ("2012", "reversal", "800208"),
+)
+
+
+def made_up(pay_type: str, ending: str) -> str:
+    return f"{PREFIX[pay_type]}123412341234{ending}"
+
+
+@contextmanager
+def profile(demo: Demo, name: str) -> Iterator[None]:
+    demo.put_profile(name)
+    try:
+        yield
+    finally:
+        demo.put_profile("demo")
+
+
+# ---- magic values ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("code", "pay_type"), BARCODE_CELLS)
+def test_the_end_of_a_barcode_and_the_amount_give_the_code(
+    shop: Merchant, demo: Demo, code: str, pay_type: str
+) -> None:
+    by_ending = shop.open(pay_type, auth_code=made_up(pay_type, code))
+    by_amount = shop.open(pay_type, txamt=f"99{code}")
+    by_code = shop.open(pay_type, auth_code=demo.code_ending(WALLET_OF[pay_type], code))
+    for opened in (by_ending, by_amount, by_code):
+        if (pay_type == "800108" and code in WAITING_AT_ALIPAY) or code == "1145":
+            assert opened.respcd == "1145", opened.members
+        else:
+            assert opened.respcd == code, opened.members
+            assert shop.rows(out_trade_no=opened["out_trade_no"])[0]["respcd"] == code
+            assert demo.held(shop.rows(out_trade_no=opened["out_trade_no"])[0]["syssn"]) == 0
+    if by_ending.respcd == "1145":
+        end, after_s = WAITING_AT_ALIPAY[code]
+        demo.advance(after_s)
+        for opened in (by_ending, by_amount, by_code):
+            shop.until(opened["syssn"], end)
+
+
+@pytest.mark.parametrize(("code", "pay_type"), ORDER_CELLS)
+def test_an_order_that_is_opened_at_wechat_gives_the_code(shop: Merchant, code: str, pay_type: str) -> None:
+    assert shop.open(pay_type, txamt=f"99{code}").respcd == code
+
+
+@pytest.mark.parametrize(("code", "pay_type"), REFUND_CELLS)
+def test_a_refunds_amount_and_its_payments_give_the_code(
+    shop: Merchant, demo: Demo, code: str, pay_type: str
+) -> None:
+    stay_awake(demo)
+    opened = shop.paid(pay_type, txamt="1000000")
+    answers = [refund_after_a_pause(shop, opened, f"99{code}")]
+    if (code, BARCODE, pay_type) not in CELLS and (code, ORDER, pay_type) not in CELLS:
+        magic = shop.paid(pay_type, txamt=f"99{code}")
+        answers.append(refund_after_a_pause(shop, magic, "100"))
+    assert [answer.respcd for answer in answers] == [code] * len(answers)
+    assert demo.held(opened["syssn"]) == 1000000
+    shop.refund_and_wait(opened, "1000000")
+
+
+@pytest.mark.parametrize(("code", "call", "pay_type"), AFTERWARDS)
+def test_what_comes_after_the_payment_gives_the_code(
+    shop: Merchant, demo: Demo, code: str, call: str, pay_type: str
+) -> None:
+    opened = shop.open(pay_type, txamt=f"99{code}")
+    assert opened.respcd == "0000"
+    if pay_type == "800151":
+        demo.scan(opened["pay_url"])
+    assert shop.call(call, syssn=opened["syssn"]).respcd == code
+
+
+def test_a_made_up_code_that_ends_in_0000_is_paid_again_and_again(shop: Merchant) -> None:
+    for pay_type in PREFIX:
+        for _ in range(2):
+            assert shop.open(pay_type, auth_code=made_up(pay_type, "0000")).respcd == "0000"
+
+
+def test_a_value_without_a_meaning_for_the_call_does_nothing(shop: Merchant) -> None:
+    assert shop.open("800108", auth_code=made_up("800108", "1147")).respcd == "0000"
+    assert shop.open("800108", auth_code=made_up("800108", "9999")).respcd == "1202"
+    assert shop.open("800208", txamt="991111").respcd == "0000"
+    assert shop.paid("800201", txamt="991147").respcd == "0000"
+    assert shop.paid("800151", txamt="991201").respcd == "0000"
+    assert shop.paid("800201", txamt="999999").respcd == "0000"
+    shop.refund_and_wait(shop.paid("800201", txamt="1000000"), "991201")
+
+
+def test_the_end_of_a_barcode_counts_before_the_amount(shop: Merchant) -> None:
+    for pay_type in ("800108", "800208"):
+        opened = shop.open(pay_type, auth_code=made_up(pay_type, "1204"), txamt="991118")
+        assert opened.respcd == "1204"
+
+
+def test_in_profile_sdk_magic_values_do_nothing(shop: Merchant, demo: Demo) -> None:
+    with profile(demo, "sdk"):
+        for pay_type in PREFIX:
+            unknown = "1202" if pay_type == "800108" else "2006"
+            for ending in ("0000", "1201"):
+                assert shop.open(pay_type, auth_code=made_up(pay_type, ending)).respcd == unknown
+        for code, pay_type in BARCODE_CELLS:
+            handed_out = demo.code_ending(WALLET_OF[pay_type], code)
+            assert shop.open(pay_type, txamt=f"99{code}", auth_code=handed_out).respcd == "0000"
+        for code, pay_type in ORDER_CELLS:
+            assert shop.open(pay_type, txamt=f"99{code}").respcd == "0000"
+        for code, call, pay_type in AFTERWARDS:
+            opened = shop.open(pay_type, txamt=f"99{code}")
+            assert shop.call(call, syssn=opened["syssn"]).respcd == "0000"
+        for code, pay_type in REFUND_CELLS:
+            shop.refund_and_wait(shop.paid(pay_type, txamt="1000000"), f"99{code}")
+
+
+def stay_awake(demo: Demo) -> None:
+    """Some refusals of in-store refunds, from midnight to half past one, mean only that it is night."""
+    if demo.now().hour in (23, 0, 1):
+        demo.advance(3 * 3600)
+
+
+def refund_after_a_pause(shop: Merchant, opened: Answer, amount: str) -> Answer:
+    shop.demo.advance(4)  # Alipay takes one online refund of a PID in 3 s
+    return shop.refund(opened, amount)
+
+
+# ---- codes without magic -----------------------------------------------------------------------------------------
+
+
+def paid_at_once(shop: Merchant) -> str:
+    return shop.open("800108").respcd
+
+
+def number_used_again(shop: Merchant) -> str:
+    first = shop.open("800201")
+    return shop.open("800201", out_trade_no=first["out_trade_no"], txamt="77").respcd
+
+
+def json_instead_of_a_form(shop: Merchant) -> str:
+    body = b'{"mchid": "1"}'
+    headers = shop.headers(digest(body + shop.key.encode()), FORM)
+    return send(shop.demo.gateway, "POST", "/trade/v1/payment", body, headers).respcd
+
+
+def amount_left_out(shop: Merchant) -> str:
+    params = shop.payment_params("800201")
+    del params["txamt"]
+    return shop.call("payment", **params).respcd
+
+
+def another_key(shop: Merchant) -> str:
+    headers = shop.headers("0" * 32)
+    return send(shop.demo.gateway, "POST", "/trade/v1/query", b"page=1", headers).respcd
+
+
+def merchant_in_state(state: str) -> Callable[[Merchant], str]:
+    def pay(shop: Merchant) -> str:
+        app = shop.demo.ask("app", "add")
+        named = ("--name", "Tea", "--currency", "HKD", "--state", state)
+        merchant = shop.demo.ask("merchant", "add", app["appcode"], *named)
+        idle = Merchant(shop.demo, app["appcode"], app["key"], merchant["mchid"], (merchant["mchid"],))
+        return idle.open("800201").respcd
+
+    return pay
+
+
+def another_currency(shop: Merchant) -> str:
+    return shop.open("800201", txcurrcd="USD").respcd
+
+
+def another_amount(shop: Merchant) -> str:
+    return shop.call("reversal", syssn=shop.paid("800108")["syssn"], txamt="77").respcd
+
+
+def closed_too_late(shop: Merchant) -> str:
+    return shop.call("close", syssn=shop.expired("800201")["syssn"]).respcd
+
+
+def more_than_is_left(shop: Merchant) -> str:
+    return shop.refund(shop.paid("800108"), "1001").respcd
+
+
+def refund_at_wechat(shop: Merchant) -> str:
+    return shop.refund(shop.paid("800208"), "1000").respcd
+
+
+WAYS: Final[dict[str, Callable[[Merchant], str]]] = {
+    "0000": paid_at_once,
+    "1102": number_used_again,
+    "1103": json_instead_of_a_form,
+    "1104": amount_left_out,
+    "1108": another_key,
+    "1114": merchant_in_state("disabled"),
+    "1122": another_currency,
+    "1126": another_amount,
+    "1140": merchant_in_state("waiting"),
+    "1181": closed_too_late,
+    "1272": more_than_is_left,
+    "2999": refund_at_wechat,
+}
+#: Reached by a test that takes the database away.
+ELSEWHERE: Final = {"1112": Path("tests/fault/test_outage.py")}
+UNREACHABLE: Final = ("1100", "1115", "1120", "1121", "1135", "1265", "1270", "1271")
+
+
+@pytest.mark.parametrize("code", sent_codes())
+def test_every_code_that_is_sent_has_a_way_and_the_page_tells_it(shop: Merchant, code: str) -> None:
+    if code in WAYS:
+        assert WAYS[code](shop) == code
+    elif code in ELSEWHERE:
+        assert f'"{code}"' in (ROOT / ELSEWHERE[code]).read_text("utf-8")
+    elif code in UNREACHABLE:
+        assert code in PAGE.split("Nothing leads to ", 1)[1].split(":", 1)[0]
+        return
+    else:
+        assert code in {each for each, *_ in (*CELLS, *AFTERWARDS)}, f"nothing reaches {code}"
+        return
+    assert code in [told for told, _ in ROW.findall(section(PAGE, "Codes without magic"))]

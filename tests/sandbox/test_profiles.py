@@ -1,0 +1,157 @@
+"""Profiles and magic values at the wallets themselves: what is kept, what is refused, what is never given by chance."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tael_sandbox import magic
+from tael_sandbox.alipay import magic as alipay
+from tael_sandbox.codes import _random_code
+from tael_sandbox.wechat import magic as wechat
+from tests.sandbox import alipay_shop, wechat_shop
+from tests.sandbox.conftest import ControlRefused, Sandbox
+
+PAGE = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text("utf-8")
+
+
+@pytest.fixture
+def profiled(sandbox: Sandbox) -> Iterator[Sandbox]:
+    """The module's sandbox, in its first profile again afterwards."""
+    yield sandbox
+    put(sandbox, "demo")
+
+
+def put(sandbox: Sandbox, profile: object) -> Any:
+    return sandbox.control("PUT", "profile", {"profile": profile})
+
+
+# ---- control -----------------------------------------------------------------------------------------------------
+
+
+def test_the_profile_is_demo_until_another_is_put(profiled: Sandbox) -> None:
+    assert profiled.control("GET", "profile") == {"profile": "demo"}
+    for name in ("sdk", "demo"):
+        assert put(profiled, name) == {"profile": name}
+        assert profiled.control("GET", "profile") == {"profile": name}
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"profile": None}, {"profile": "lax"}, {"profile": 7}, {"profile": ["sdk"]}]
+)
+def test_an_unknown_profile_is_refused_and_changes_nothing(sandbox: Sandbox, asked: dict[str, Any]) -> None:
+    with pytest.raises(ControlRefused) as refused:
+        sandbox.control("PUT", "profile", asked)
+    assert (refused.value.status, refused.value.field) == (400, "profile")
+    assert sandbox.control("GET", "profile") == {"profile": "demo"}
+
+
+def test_a_profile_survives_a_restart(own_sandbox: Sandbox) -> None:
+    put(own_sandbox, "sdk")
+    own_sandbox.restart()
+    assert own_sandbox.control("GET", "profile") == {"profile": "sdk"}
+
+
+def test_a_fresh_start_forgets_what_happened_and_keeps_the_accounts(own_sandbox: Sandbox) -> None:
+    accounts = own_sandbox.control("GET", "accounts")
+    put(own_sandbox, "sdk")
+    own_sandbox.advance(3600)
+    shop = wechat_shop.shop(own_sandbox)
+    assert shop.scan_code(own_sandbox.code(wallet="wechat"))["result_code"] == "SUCCESS"
+
+    own_sandbox.restart("--fresh")
+
+    assert own_sandbox.control("GET", "profile") == {"profile": "demo"}
+    assert own_sandbox.control("GET", "book") == {"trades": [], "refunds": []}
+    assert own_sandbox.control("GET", "clock")["offset_s"] == 0
+    assert own_sandbox.control("GET", "accounts") == accounts
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"ending": "1200"}, {"ending": "201"}, {"ending": 1201}, {"ending": "1201", "behaviour": "pays"}],
+)
+def test_an_ending_that_cannot_be_had_is_refused(sandbox: Sandbox, asked: dict[str, Any]) -> None:
+    with pytest.raises(ControlRefused) as refused:
+        sandbox.control("POST", "codes", {"wallet": "wechat", **asked})
+    assert (refused.value.status, refused.value.field) == (400, "ending")
+
+
+# ---- magic values ------------------------------------------------------------------------------------------------
+
+
+def test_the_endings_are_those_that_a_barcode_payment_knows() -> None:
+    assert alipay.PAY_OR_WAIT | wechat.MICROPAY | {"0000"} == magic.ENDINGS
+
+
+def test_the_page_prints_what_each_wallet_says() -> None:
+    rows = {code: [cell.strip(" `") for cell in row.split("|")] for code, row in table_of_magic()}
+    waits = dict.fromkeys(alipay.WAITS, "waits")
+    columns: list[Mapping[str, str]] = [
+        alipay.PAY | waits,
+        words_of(wechat.SWIPE | wechat.DECLINED) | {"1145": "USERPAYING"},
+        words_of(wechat.OPEN),
+        alipay.REFUND,
+        words_of(wechat.REFUND),
+    ]
+    assert set(rows) == {code for column in columns for code in column}
+    assert rows == {code: [column.get(code, "") for column in columns] for code in rows}
+
+
+def table_of_magic() -> list[tuple[str, str]]:
+    text = PAGE.split("## Magic values", 1)[1].split("###", 1)[0]
+    return re.findall(r"^\| (\d{4}) \|(.*)\|$", text, re.MULTILINE)
+
+
+def words_of(answers: wechat.Answers) -> dict[str, str]:
+    return {code: err_code or text for code, (err_code, text) in answers.items()}
+
+
+def test_no_code_that_is_handed_out_ends_in_magic_by_chance() -> None:
+    """Eighteen endings of ten thousand: of so many codes about ninety would."""
+    endings = {_random_code("28", None)[-4:] for _ in range(50_000)}
+    assert len(endings) > 9_000
+    assert not endings & magic.ENDINGS
+
+
+def test_a_code_with_an_ending_is_good_for_one_order(sandbox: Sandbox) -> None:
+    shop = wechat_shop.shop(sandbox)
+    code = sandbox.control("POST", "codes", {"wallet": "wechat", "ending": "0000"})["auth_code"]
+    assert re.fullmatch(r"13\d{12}0000", code)
+    assert shop.scan_code(code)["result_code"] == "SUCCESS"
+    assert shop.scan_code(code).error == "AUTH_CODE_ERROR"
+
+
+def test_whose_a_made_up_code_is_can_be_asked_by_everybody(sandbox: Sandbox) -> None:
+    for label in ("demo", "wechat_only"):
+        shop = wechat_shop.shop(sandbox, label)
+        code = "131111222233330000"
+        sign_type = shop.account["sign_type"]
+        asked = shop.call("/tools/authcodetoopenid", sign_type, auth_code=code)
+        assert asked["openid"] == wechat_shop.openid(sandbox, "chen", shop.account["appid"])
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["28111122223333120", "2811112222333312011", "271111222233331201", "28111122223333120１", "x" * 18],
+)
+def test_what_has_not_the_shape_of_a_code_is_none(sandbox: Sandbox, code: str) -> None:
+    paid = alipay_shop.shop(sandbox, "offline").pay_spot(code, alipay_shop.fresh())
+    assert paid["error"] == "SOUNDWAVE_PARSER_FAIL"
+
+
+def test_a_declined_sale_at_wechat_leaves_an_order_to_be_reversed(sandbox: Sandbox) -> None:
+    shop, order = wechat_shop.shop(sandbox), wechat_shop.fresh()
+    for ending in ("2007", "1147"):
+        assert shop.scan_code(f"13111122223333{ending}", out_trade_no=order).error == "TRADE_ERROR"
+        assert shop.state(order) == "PAYERROR"
+    assert shop.reverse(order)["result_code"] == "SUCCESS"
+
+
+def test_a_refusal_at_wechat_leaves_no_order_whatever_the_amount_says(sandbox: Sandbox) -> None:
+    shop, order = wechat_shop.shop(sandbox), wechat_shop.fresh()
+    refused = shop.scan_code("131111222233331201", out_trade_no=order, total_fee=992007)
+    assert refused.error == "NOTENOUGH"
+    assert shop.query(order).error == "ORDERNOTEXIST"
