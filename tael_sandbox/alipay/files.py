@@ -16,6 +16,7 @@ from tael_sandbox.alipay.desk import Call
 from tael_sandbox.alipay.entries import Entry, entries_between
 from tael_sandbox.alipay.messages import Text
 from tael_sandbox.clock import bjt, from_stamp
+from tael_sandbox.profiles import in_force
 from tael_sandbox.shops import AlipayContract
 from tael_sandbox.statements import ONE_DAY, Line
 from tael_sandbox.wallet import Row
@@ -27,6 +28,8 @@ BOOK: Final = "alipay"
 MOST_DAYS: Final = 10
 #: Of the day on which it is made, in Beijing.
 SETTLING: Final = timedelta(hours=9)
+#: In a day and of one PID, in the profile `strict`.
+MOST_RATE_CALLS: Final = 100
 RATES_CHANGE: Final = timedelta(hours=9, minutes=25)
 
 NOTHING: Final = "No balance account data in the period"
@@ -61,12 +64,25 @@ def liquidation_file(call: Call) -> Text:
 
 def rate_file(call: Call) -> Text:
     """The rates of today, or of yesterday as long as today's are not out."""
+    if _count_rate_call(call) > MOST_RATE_CALLS and in_force(call.desk.connection).is_strict:
+        return Text(SYSTEM_EXCEPTION)
     published = statements.start_of(statements.day_of(call.desk.now)) + RATES_CHANGE
     if call.desk.now < published:
         published -= ONE_DAY
     stamp = f"{published:%Y%m%d|%H%M%S}"
     currencies = [currency for currency in rates.CNY_PER_UNIT if currency != "CNY"]
     return _file(f"{stamp}|{currency}|{rates.rate_to_cny(currency):.8f}" for currency in currencies)
+
+
+def _count_rate_call(call: Call) -> int:
+    """How many there have been today, this one included."""
+    counted = call.desk.connection.execute(
+        "INSERT INTO alipay_rate_call (pid, day, calls) VALUES (?, ?, 1)"
+        " ON CONFLICT (pid, day) DO UPDATE SET calls = calls + 1 RETURNING calls",
+        (call.pid, statements.day_of(call.desk.now).isoformat()),
+    )
+    calls: int = counted.fetchone()["calls"]
+    return calls
 
 
 def cut(

@@ -31,6 +31,7 @@ from tael_sandbox.alipay.notices import is_live
 from tael_sandbox.alipay.pages import cashier_page, error_page
 from tael_sandbox.alipay.signing import SIGN_TYPES
 from tael_sandbox.payers import all_payers
+from tael_sandbox.profiles import in_force
 from tael_sandbox.shops import AlipayContract, Shop, Shops
 
 ONLINE, OFFLINE = "online", "offline"
@@ -111,7 +112,7 @@ class Gateway:
             raise Refused("ILLEGAL_PARTNER_EXTERFACE")
         if sign_type not in SIGN_TYPES:
             raise Refused("ILLEGAL_SIGN_TYPE")
-        if not desk.keys.is_from(contract, request.fields, sign_type, request.charset):
+        if not _is_from(desk, contract, request):
             raise Refused("ILLEGAL_SIGN")
         if not all(is_fit_for_xml(name) and is_fit_for_xml(value) for name, value in request.fields.items()):
             raise Refused("ILLEGAL_ARGUMENT")
@@ -141,14 +142,17 @@ class Gateway:
         except Refused:
             return "invalid"
         sign_type = request.fields.get("sign_type", "")
-        if "sign" in request.fields and not (
-            sign_type in SIGN_TYPES
-            and desk.keys.is_from(contract, request.fields, sign_type, request.charset)
-        ):
+        if "sign" in request.fields and not (sign_type in SIGN_TYPES and _is_from(desk, contract, request)):
             return "invalid"
         if not notify_id:
             return "invalid"
         return "true" if is_live(desk.connection, contract.pid, notify_id) else "false"
+
+
+def _is_from(desk: Desk, contract: AlipayContract, request: Request) -> bool:
+    sign_type = request.fields.get("sign_type", "")
+    is_strict = in_force(desk.connection).is_strict
+    return desk.keys.is_from(contract, request.fields, sign_type, request.charset, is_strict=is_strict)
 
 
 def text_answer(content: str) -> Response:

@@ -16,13 +16,20 @@ from tael_sandbox.alipay.checks import COMPACT, DASHED, Parameters
 from tael_sandbox.alipay.desk import Call
 from tael_sandbox.alipay.messages import Bare, Node, Refused
 from tael_sandbox.alipay.splits import PAYING_OUT, check_splits
-from tael_sandbox.alipay.trades import CLOSED, NOT_EXIST, Trade, by_order
+from tael_sandbox.alipay.trades import CLOSED, NOT_EXIST, PC, WAP, Trade, by_order
 from tael_sandbox.clock import bjt, from_stamp
+from tael_sandbox.profiles import in_force
 
 MOST_UNITS: Final = "9999999.99"
+#: Between two online refunds of one PID, in the profile `strict`.
+PAUSE: Final = timedelta(seconds=3)
+#: Until when synchronous in-store refunds rest by night, in the profile `strict`.
+NIGHT_ENDS: Final = timedelta(hours=1, minutes=30)
 
 NO_TRADE, OTHER_CURRENCY, OTHER_REFUND = "no trade", "other currency", "other refund"
 TOO_MUCH, TOO_LATE, ALL_RETURNED = "too much", "too late", "all returned"
+NIGHT: Final = "TRADE_STATUS_ERROR"
+HASTE: Final = "REPEATED_REFUNDMENT_REQUEST_TO_ONE_TRADE"
 SPOT_CODES: Final = {
     NO_TRADE: NOT_EXIST,
     OTHER_CURRENCY: "INVALID_PARAMETER",
@@ -169,6 +176,8 @@ def _refund(
         raise Breach(TOO_LATE)
     if wish.amount_minor > trade.left_minor:
         raise Breach(TOO_MUCH)
+    if in_force(call.desk.connection).is_strict:
+        _keep_to_hours(call, trade)
     asked_for = magic.refusal(call.desk.connection, magic.REFUND, wish.amount_minor, trade.amount_minor)
     if asked_for is not None:
         raise Breach(asked_for)
@@ -194,6 +203,23 @@ def _row(call: Call, refund_no: str) -> Mapping[str, int] | None:
         "SELECT * FROM alipay_refund WHERE pid = ? AND refund_no = ?", (call.pid, refund_no)
     ).fetchone()
     return found
+
+
+def _keep_to_hours(call: Call, trade: Trade) -> None:
+    """In-store refunds rest at night, where they are synchronous; online ones keep a distance. Raises Breach."""
+    if trade.is_in_store:
+        is_sync = call.request.fields.get("is_sync", "N") == "Y"
+        now = bjt(call.desk.now)
+        if is_sync and timedelta(hours=now.hour, minutes=now.minute) < NIGHT_ENDS:
+            raise Breach(NIGHT)
+        return
+    last = call.desk.connection.execute(
+        "SELECT max(r.made_at) AS made_at FROM alipay_refund r JOIN alipay_trade t ON t.id = r.trade_id"
+        " WHERE r.pid = ? AND t.product IN (?, ?)",
+        (call.pid, PC, WAP),
+    ).fetchone()["made_at"]
+    if last is not None and call.desk.now < from_stamp(last) + PAUSE:
+        raise Breach(HASTE)
 
 
 def _named(breach: Breach, family: Mapping[str, str]) -> str:

@@ -60,11 +60,17 @@ class Keyring:
         return self._own.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     def is_from(
-        self, contract: AlipayContract, fields: Mapping[str, str], sign_type: str, charset: str
+        self,
+        contract: AlipayContract,
+        fields: Mapping[str, str],
+        sign_type: str,
+        charset: str,
+        *,
+        is_strict: bool,
     ) -> bool:
-        """Whether the merchant signed these fields. Some clients sign empty values, others leave them out."""
+        """Whether the merchant signed these fields. Some clients sign empty values, which is not as documented."""
         sign = fields.get("sign", "")
-        texts = {signing_text(fields), signing_text(fields, with_empties=True)}
+        texts = {signing_text(fields), signing_text(fields, with_empties=not is_strict)}
         return any(self._is_right(contract, text, sign, sign_type, charset) for text in texts)
 
     def sign(self, pid: str, fields: Mapping[str, str], sign_type: str, charset: str) -> str:

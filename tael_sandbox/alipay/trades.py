@@ -70,6 +70,12 @@ CREATE TABLE IF NOT EXISTS alipay_passback (
     trade_id INTEGER PRIMARY KEY REFERENCES alipay_trade (id),
     passback TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS alipay_rate_call (
+    pid   TEXT NOT NULL,
+    day   TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    PRIMARY KEY (pid, day)
+);
 CREATE TABLE IF NOT EXISTS alipay_notice (
     notify_id TEXT PRIMARY KEY,
     pid       TEXT NOT NULL,

@@ -44,6 +44,14 @@ class Rejection(Exception):
         self.return_msg = return_msg
 
 
+class Stranger(Rejection):
+    """Who asks is nobody, or not who they say. The documents have an `err_code` for it, which is hardly ever seen."""
+
+    def __init__(self, return_msg: str, err_code: str) -> None:
+        super().__init__(return_msg)
+        self.err_code = err_code
+
+
 class Refusal(Exception):
     """`fields` go into the reply beside the error; what was written before it stays written."""
 

@@ -71,6 +71,12 @@ def xml_reply(fields: Fields) -> Response:
     return Response(write_message(fields), media_type="text/plain")
 
 
+def unsigned_refusal(err_code: str, err_code_des: str) -> Response:
+    """A layer-2 FAIL for somebody whose key is not known."""
+    said = {"result_code": "FAIL", "err_code": err_code, "err_code_des": err_code_des}
+    return xml_reply({"return_code": "SUCCESS", "return_msg": "OK", **said})
+
+
 def failure(return_msg: str) -> Response:
     """A layer-1 FAIL: the call did not reach the business, and the reply is not signed."""
     return xml_reply({"return_code": "FAIL", "return_msg": return_msg})

@@ -12,6 +12,7 @@ from tael_sandbox.clock import from_stamp
 from tael_sandbox.codes import PASSWORD_TYPING, Code, mark_used, read_code
 from tael_sandbox.magic import asked_code
 from tael_sandbox.payers import Payer, cash_price, payer_of
+from tael_sandbox.profiles import in_force
 from tael_sandbox.wechat import magic, resolved_codes, trades
 from tael_sandbox.wechat.calls import Ask, Refusal, check_transaction_id, find_trade, is_of
 from tael_sandbox.wechat.messages import Value
@@ -22,7 +23,10 @@ from tael_sandbox.wechat.trades import PASSWORD_PATIENCE, DueStep, State, Trade
 
 AUTH_CODE: Final = re.compile("1[0-5][0-9]{16}")
 REVERSE_WINDOW: Final = timedelta(days=7)
+#: A younger order has to be asked for again, in the profile `strict`.
+REVERSE_AFTER: Final = timedelta(seconds=15)
 RECALL_NOT: Final = (("recall", "N"),)
+RECALL: Final = (("recall", "Y"),)
 
 
 def micropay(ask: Ask) -> dict[str, Value]:
@@ -150,7 +154,10 @@ def reverse(ask: Ask) -> dict[str, Value]:
         raise Refusal("TRADE_ERROR", "非付款码支付的订单不能撤销")
     if trade.state == "REVOKED":
         return dict(RECALL_NOT)
-    if ask.now - from_stamp(trade.created_at) > REVERSE_WINDOW:
+    age = ask.now - from_stamp(trade.created_at)
+    if age < REVERSE_AFTER and in_force(ask.connection).is_strict:
+        return dict(RECALL)
+    if age > REVERSE_WINDOW:
         raise Refusal("REVERSE_EXPIRE", "订单已超过可撤销期限")
     if trade.state == "REFUND":
         raise Refusal("TRADE_ERROR", "订单发生过退款，不能撤销")

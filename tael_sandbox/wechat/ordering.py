@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
+from tael_sandbox.clock import from_stamp
 from tael_sandbox.payers import Payer
+from tael_sandbox.profiles import in_force
 from tael_sandbox.wechat import magic, numbering, trades
 from tael_sandbox.wechat.calls import MISSING, Ask, Refusal, Rejection, find_trade, is_of
 from tael_sandbox.wechat.messages import Value
@@ -14,6 +16,8 @@ from tael_sandbox.wechat.signing import MD5
 from tael_sandbox.wechat.trades import DEFAULT_LIFE, Trade
 
 SHORTEST_LIFE: Final = timedelta(minutes=1)
+#: No order is closed before, in the profile `strict`.
+CLOSE_AFTER: Final = timedelta(minutes=5)
 STATE_TEXT: Final = {
     "SUCCESS": "支付成功",
     "REFUND": "订单发生过退款，退款详情请查询退款单",
@@ -208,6 +212,9 @@ def closeorder(ask: Ask) -> dict[str, Value]:
         raise Refusal("ORDERPAID", "order paid")
     if trade.state == "CLOSED":
         raise Refusal("ORDERCLOSED", "order closed")
+    is_young = ask.now - from_stamp(trade.created_at) < CLOSE_AFTER
+    if is_young and in_force(ask.connection).is_strict:
+        raise Refusal("TRADE_STATE_ERROR", "订单生成后5分钟内不能关闭")
     magic.refuse_if_asked(ask.connection, magic.CLOSE, trade.total_fee)
     trades.move(ask.connection, trade, "CLOSED")
     return {}

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
+from tael_sandbox.profiles import in_force
 from tael_sandbox.shops import Provider
 from tael_sandbox.wechat import numbering
 from tael_sandbox.wechat.calls import (
@@ -24,14 +25,17 @@ from tael_sandbox.wechat.calls import (
     Call,
     Refusal,
     Rejection,
+    Stranger,
 )
 from tael_sandbox.wechat.due import take_due_steps
 from tael_sandbox.wechat.messages import (
     MAX_BODY_BYTES,
     BadXml,
     Value,
+    failure,
     read_message,
     signed,
+    unsigned_refusal,
     xml_reply,
 )
 from tael_sandbox.wechat.registry import Merchant, Registry
@@ -58,6 +62,11 @@ class Pipeline:
         async def endpoint(request: Request) -> Response:
             try:
                 return self._answer(call, request, await _read_body(request))
+            except Stranger as stranger:
+                is_strict = in_force(self._books.reader).is_strict
+                if is_strict and call.reject is failure:  # a bill's errors have a form of their own
+                    return unsigned_refusal(stranger.err_code, stranger.return_msg)
+                return call.reject(stranger.return_msg)
             except Rejection as rejected:
                 return call.reject(rejected.return_msg)
 
@@ -131,8 +140,17 @@ def _identify(registry: Registry, call: Call, fields: dict[str, str]) -> tuple[M
         or fields.get("appid", "") not in ("", merchants[0].provider.appid)
         or sub_appid not in ("", *(merchant.contract.sub_appid for merchant in merchants))
     ):
-        raise Rejection("商户号mch_id与appid不匹配")
+        raise Stranger("商户号mch_id与appid不匹配", _strangeness(registry, fields, merchants))
     return merchants
+
+
+def _strangeness(registry: Registry, fields: dict[str, str], merchants: tuple[Merchant, ...]) -> str:
+    """The documented `err_code` for the first number that is not right."""
+    if not merchants:
+        return "MCHID_NOT_EXIST"
+    known = set(registry.appids)
+    named = (fields.get("appid", ""), fields.get("sub_appid", ""))
+    return "APPID_NOT_EXIST" if any(name not in known for name in named if name) else "APPID_MCHID_NOT_MATCH"
 
 
 def _is_signed(call: Call, fields: dict[str, str], key: str) -> bool:

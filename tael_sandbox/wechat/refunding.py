@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from tael_sandbox.clock import from_stamp
+from tael_sandbox.profiles import in_force
 from tael_sandbox.wechat import magic, refunds, trades
 from tael_sandbox.wechat.calls import Ask, Refusal, Rejection, check_transaction_id, find_trade, is_of
 from tael_sandbox.wechat.messages import Value
@@ -13,6 +14,8 @@ from tael_sandbox.wechat.trades import Trade
 
 REFUND_WINDOW: Final = timedelta(days=365)
 MOST_REFUNDS: Final = 50
+#: Between two refunds of one order, in the profile `strict`.
+PAUSE: Final = timedelta(seconds=60)
 PAGE: Final = 10
 DEFAULT_ACCOUNT: Final = "REFUND_SOURCE_UNSETTLED_FUNDS"
 
@@ -64,8 +67,12 @@ def _check(ask: Ask, trade: Trade) -> None:
         raise Refusal("PARAM_ERROR", "退款金额大于可退金额")
     if trade.paid_at is not None and ask.now - from_stamp(trade.paid_at) > REFUND_WINDOW:
         raise Refusal("TRADE_OVERDUE", "订单已经超过退款期限")
-    if len(refunds.of_trade(ask.connection, trade)) >= MOST_REFUNDS:
+    earlier = refunds.of_trade(ask.connection, trade)
+    if len(earlier) >= MOST_REFUNDS:
         raise Refusal("PARAM_ERROR", "部分退款次数超过50次")
+    is_hasty = bool(earlier) and ask.now - from_stamp(earlier[-1].created_at) < PAUSE
+    if is_hasty and in_force(ask.connection).is_strict:
+        raise Refusal("FREQUENCY_LIMITED", "频率限制，请1分钟后再重试")
 
 
 def _accepted(trade: Trade, accepted: Refund) -> dict[str, Value]:

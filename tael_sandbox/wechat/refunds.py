@@ -1,4 +1,4 @@
-"""Refunds in WeChat Pay's books: accepted as PROCESSING, done two seconds later by the sandbox's clock.
+"""Refunds in WeChat Pay's books: accepted as PROCESSING, done a while later by the sandbox's clock.
 
 Accepting one reserves its part of the trade, so that parts never add up to more than was paid; the payer
 gets the money when it becomes SUCCESS.
@@ -6,12 +6,13 @@ gets the money when it becomes SUCCESS.
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, cast
 
 from tael_sandbox.clock import from_stamp
 from tael_sandbox.payers import credit
+from tael_sandbox.profiles import in_force
 from tael_sandbox.wechat import numbering, trades
 from tael_sandbox.wechat.trades import Trade
 
@@ -35,8 +36,6 @@ CREATE TABLE IF NOT EXISTS wechat_refund (
 CREATE INDEX IF NOT EXISTS wechat_refund_trade ON wechat_refund (trade_id);
 CREATE INDEX IF NOT EXISTS wechat_refund_due ON wechat_refund (due_at) WHERE due_at IS NOT NULL;
 """
-
-TIME_TO_REFUND: Final = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ def accept(
         "refund_account": refund_account,
         "notify_url": notify_url,
         "created_at": now.timestamp(),
-        "due_at": (now + TIME_TO_REFUND).timestamp(),
+        "due_at": (now + in_force(connection).time_to_refund).timestamp(),
     }
     made = connection.execute(
         f"INSERT INTO wechat_refund ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 (names of ours)

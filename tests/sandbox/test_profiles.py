@@ -33,7 +33,7 @@ def put(sandbox: Sandbox, profile: object) -> Any:
 
 def test_the_profile_is_demo_until_another_is_put(profiled: Sandbox) -> None:
     assert profiled.control("GET", "profile") == {"profile": "demo"}
-    for name in ("sdk", "demo"):
+    for name in ("sdk", "strict", "demo"):
         assert put(profiled, name) == {"profile": name}
         assert profiled.control("GET", "profile") == {"profile": name}
 
@@ -155,3 +155,136 @@ def test_a_refusal_at_wechat_leaves_no_order_whatever_the_amount_says(sandbox: S
     refused = shop.scan_code("131111222233331201", out_trade_no=order, total_fee=992007)
     assert refused.error == "NOTENOUGH"
     assert shop.query(order).error == "ORDERNOTEXIST"
+
+
+# ---- strict ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def strict(profiled: Sandbox) -> Sandbox:
+    put(profiled, "strict")
+    return profiled
+
+
+def test_strict_knows_no_magic(strict: Sandbox) -> None:
+    shop = wechat_shop.shop(strict)
+    assert shop.scan_code("131111222233330000").error == "AUTH_CODE_INVALID"
+    assert shop.scan_code(strict.code(wallet="wechat"), total_fee=991201)["result_code"] == "SUCCESS"
+
+
+def test_a_strict_refund_of_wechat_takes_twenty_minutes(strict: Sandbox) -> None:
+    shop, order = wechat_shop.shop(strict), wechat_shop.fresh()
+    shop.scan_code(strict.code(wallet="wechat"), out_trade_no=order)
+    refund = shop.refund(order, 100)["refund_id"]
+    strict.advance(1190)
+    assert shop.call("/pay/refundquery", refund_id=refund)["refund_status_0"] == "PROCESSING"
+    strict.advance(11)
+    assert shop.call("/pay/refundquery", refund_id=refund)["refund_status_0"] == "SUCCESS"
+
+
+def test_two_refunds_of_one_order_are_a_minute_apart_and_repeats_are_not_counted(strict: Sandbox) -> None:
+    shop, order, number = wechat_shop.shop(strict), wechat_shop.fresh(), wechat_shop.fresh("R")
+    other = wechat_shop.fresh()
+    for each in (order, other):
+        shop.scan_code(strict.code(wallet="wechat"), out_trade_no=each)
+    first = shop.refund(order, 100, out_refund_no=number)
+    assert shop.refund(order, 100).error == "FREQUENCY_LIMITED"
+    assert shop.refund(order, 100, out_refund_no=number)["refund_id"] == first["refund_id"]
+    assert shop.refund(other, 100)["result_code"] == "SUCCESS"
+    strict.advance(61)
+    assert shop.refund(order, 100)["result_code"] == "SUCCESS"
+
+
+def test_an_order_is_not_closed_in_its_first_five_minutes(strict: Sandbox) -> None:
+    shop, order = wechat_shop.shop(strict), wechat_shop.fresh()
+    shop.order(out_trade_no=order)
+    strict.advance(280)
+    assert shop.call("/pay/closeorder", out_trade_no=order).error == "TRADE_STATE_ERROR"
+    assert shop.state(order) == "NOTPAY"
+    strict.advance(21)
+    assert shop.call("/pay/closeorder", out_trade_no=order)["result_code"] == "SUCCESS"
+
+
+def test_a_sale_of_less_than_fifteen_seconds_is_to_be_reversed_later(strict: Sandbox) -> None:
+    shop, order = wechat_shop.shop(strict), wechat_shop.fresh()
+    shop.scan_code(strict.code(wallet="wechat"), out_trade_no=order)
+    early = shop.reverse(order)
+    assert (early["result_code"], early["recall"], shop.state(order)) == ("SUCCESS", "Y", "SUCCESS")
+    strict.advance(16)
+    assert (shop.reverse(order)["recall"], shop.state(order)) == ("N", "REVOKED")
+
+
+@pytest.mark.parametrize(
+    ("change", "err_code"),
+    [
+        ({"mch_id": "1"}, "MCHID_NOT_EXIST"),
+        ({"sub_mch_id": "1"}, "MCHID_NOT_EXIST"),
+        ({"appid": "wx0000000000000000"}, "APPID_NOT_EXIST"),
+        ({"sub_appid": "wx0000000000000000"}, "APPID_NOT_EXIST"),
+        ({"sub_appid": "another shop's"}, "APPID_MCHID_NOT_MATCH"),
+    ],
+)
+def test_strangers_are_told_by_err_code(strict: Sandbox, change: dict[str, str], err_code: str) -> None:
+    shop = wechat_shop.shop(strict)
+    if change.get("sub_appid") == "another shop's":
+        change = {"sub_appid": strict.account("wechat", "wechat_only")["sub_appid"]}
+    asked = shop.signed(out_trade_no="1") | change
+    reply = shop.send("/pay/orderquery", wechat_shop.as_xml(asked)).fields
+    assert (reply["return_code"], reply["result_code"], reply["err_code"]) == ("SUCCESS", "FAIL", err_code)
+    assert "sign" not in reply
+    put(strict, "sdk")
+    lenient = shop.send("/pay/orderquery", wechat_shop.as_xml(asked))
+    assert lenient.error == "商户号mch_id与appid不匹配"
+
+
+def test_online_refunds_of_one_pid_are_three_seconds_apart(strict: Sandbox) -> None:
+    shop = alipay_shop.shop(strict, "online")
+    strict.advance(4)
+    orders = [alipay_shop.fresh(), alipay_shop.fresh()]
+    for order in orders:
+        alipay_shop.confirm(strict, url=shop.pc_link(order))
+    assert shop.refund_online(orders[0], "A" + orders[0], "1.00").error is None
+    hasty = shop.refund_online(orders[1], "A" + orders[1], "1.00")
+    assert hasty.error == "REPEATED_REFUNDMENT_REQUEST_TO_ONE_TRADE"
+    assert shop.refund_online(orders[0], "A" + orders[0], "1.00").error is None
+    strict.advance(4)
+    assert shop.refund_online(orders[1], "A" + orders[1], "1.00").error is None
+
+
+def test_in_store_refunds_rest_at_night(strict: Sandbox) -> None:
+    shop, order = alipay_shop.shop(strict, "offline"), alipay_shop.fresh()
+    to_midnight(strict, shop)
+    assert shop.pay_spot(strict.code(), order)["result_code"] == "SUCCESS"
+    assert shop.refund_spot(order, "N1" + order, "1.00")["error"] == "TRADE_STATUS_ERROR"
+    assert shop.refund_spot(order, "N2" + order, "1.00", is_sync="N")["result_code"] == "SUCCESS"
+    strict.advance(89 * 60)
+    assert shop.refund_spot(order, "N1" + order, "1.00")["error"] == "TRADE_STATUS_ERROR"
+    strict.advance(60)
+    assert shop.refund_spot(order, "N1" + order, "1.00")["result_code"] == "SUCCESS"
+
+
+def to_midnight(sandbox: Sandbox, shop: alipay_shop.Shop) -> None:
+    """To the first half minute of a day in Beijing."""
+    now = shop.now()
+    sandbox.advance(86_400 + 10 - (now.hour * 3600 + now.minute * 60 + now.second))
+
+
+def test_rates_are_told_a_hundred_times_a_day(strict: Sandbox) -> None:
+    shop, other = alipay_shop.shop(strict, "online"), alipay_shop.shop(strict, "offline")
+    to_midnight(strict, shop)
+    signed = shop.signed("forex_rate_file", {})
+    for _ in range(100):
+        assert b"|USD|" in shop.post(signed).body
+    assert shop.post(signed).body == b"System exception"
+    assert b"|USD|" in other.post(other.signed("forex_rate_file", {})).body
+    strict.advance(86_400)
+    assert b"|USD|" in shop.post(signed).body
+
+
+def test_empty_values_are_not_to_be_signed(strict: Sandbox) -> None:
+    shop = alipay_shop.shop(strict, "online")
+    fields = {"service": "forex_rate_file", "partner": shop.pid, "_input_charset": "utf-8", "memo": ""}
+    for with_empties, error in ((False, None), (True, "ILLEGAL_SIGN")):
+        sign = shop.sign(alipay_shop.text_of(fields, with_empties=with_empties), "MD5")
+        body = shop.post({**fields, "sign": sign, "sign_type": "MD5"}).body
+        assert (error or "|USD|").encode() in body
