@@ -82,6 +82,10 @@ class Directory:
         """Raises StoreUnavailable."""
         return await self._apps.get(appcode, self._read_app)
 
+    def forget(self, appcode: str) -> None:
+        """Read this app anew when it is next asked for: somebody in this process has changed it."""
+        self._apps.forget(appcode)
+
     async def account(self, account_id: str) -> Account | None:
         """Raises StoreUnavailable."""
         return await self._accounts.get(account_id, self._store.accounts.by_id)
@@ -101,6 +105,7 @@ class Remembered(Generic[Value]):
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, Value | None]] = {}
+        self._forgotten = 0
 
     async def get(self, name: str, read: Callable[[str], Awaitable[Value | None]]) -> Value | None:
         """The remembered value, or what `read` finds."""
@@ -108,8 +113,16 @@ class Remembered(Generic[Value]):
         known = self._known.get(name)
         if known is not None and known[0] > now:
             return known[1]
+        forgotten = self._forgotten
         value = await read(name)
+        if forgotten != self._forgotten:  # what was being read may be what is to be forgotten
+            return value
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()
         self._known[name] = (now + REMEMBERED_S, value)
         return value
+
+    def forget(self, name: str) -> None:
+        """Also what is being read at this moment."""
+        self._known.pop(name, None)
+        self._forgotten += 1

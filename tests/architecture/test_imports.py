@@ -27,8 +27,8 @@ RANDOMNESS = {
     "cashier/rendering.py",  # the nonce of a page's security policy
 }
 HTTP = {"transport.py"}
-#: What runs processes instead of moving money: the command line, and the private PostgreSQL.
-EXEMPT = ("cli/", "store/embedded.py", "store/postgres_")
+#: What runs processes instead of moving money: the command line, the test fixtures, and the private PostgreSQL.
+EXEMPT = ("cli/", "testing/", "store/embedded.py", "store/postgres_")
 
 TIME_CALLS = {
     "datetime.now",

@@ -1,0 +1,85 @@
+"""`python -m tael.testing.running`: one private instance, for as long as its standard input is open.
+
+API and jobs share one event loop here, PostgreSQL and the sandbox are children. They are started before anything heavy
+is imported, so that all three come up side by side. Lines of JSON go both ways: one when it is ready, then an answer
+to each that is asked.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from tael.cli.processes import end
+from tael.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from tael.testing.folders import new_folder
+from tael.testing.template import APPS, SandboxNotReady, copy_template, sandbox_urls, start_sandbox
+
+HOST: Final = "127.0.0.1"
+BACKLOG: Final = 128
+
+
+def main() -> None:
+    """Run until the lifeline ends; say in one line why it cannot be."""
+    try:
+        _run()
+    except (EmbeddedPostgresError, SandboxNotReady, subprocess.CalledProcessError, OSError) as error:
+        _say({"error": " ".join(str(error).split())})
+
+
+def _run() -> None:
+    with new_folder() as folder:
+        copy_template(folder)
+        with _sandbox(folder) as sandbox, EmbeddedPostgres(folder) as postgres, _listener() as listener:
+            from tael.testing.serving import serve, settings_for
+
+            plain, tls = sandbox_urls(folder, sandbox)
+            gateway_url = f"http://{HOST}:{listener.getsockname()[1]}"
+            told = {
+                "gateway": gateway_url,
+                "sandbox": plain,
+                "database_url": postgres.url,
+                "folder": str(folder),
+                "apps": json.loads((folder / APPS).read_text()),
+            }
+            _log_into(folder / "gateway.log")
+            serve(
+                settings_for(folder, postgres.url, gateway_url, plain, tls),
+                listener,
+                lambda: _say(told),
+                _say,
+            )
+
+
+@contextmanager
+def _sandbox(folder: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    sandbox = start_sandbox(folder)
+    try:
+        yield sandbox
+    finally:
+        end(sandbox)
+
+
+def _listener() -> socket.socket:
+    """Bound already: what connects from now on waits until it is served."""
+    return socket.create_server((HOST, 0), backlog=BACKLOG)
+
+
+def _log_into(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _say(members: dict[str, Any]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # nobody listens any more; the lifeline says so too
+        print(json.dumps(members), flush=True)
+
+
+if __name__ == "__main__":
+    main()

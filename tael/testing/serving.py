@@ -1,0 +1,111 @@
+"""The gateway of a private instance: API and jobs in one event loop, and the few things that tests ask of it directly.
+
+Imports everything, so `running.py` does it last.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+import uvloop
+
+from tael.config import Settings
+from tael.domain.address import Reach
+from tael.domain.merchant import App
+from tael.domain.secret import Secret
+from tael.domain.webhook import Style
+from tael.main import application, configure_logs, open_gateway, work_until
+from tael.service.gateway import Gateway
+from tael.testing.template import CA_FILE, CLOCK, SEAL_KEY
+
+WATCH_S: Final = 0.2
+#: How long requests that have begun may take at the end: tests are over then.
+GRACE_S: Final = 2
+Say = Callable[[dict[str, Any]], None]
+
+
+def settings_for(
+    folder: Path, database_url: str, gateway_url: str, sandbox_url: str, wechat_url: str
+) -> Settings:
+    """Those of a demo: both wallets are the sandbox, and webhooks may go to this machine's own ports."""
+    return Settings(
+        database_url=Secret(database_url),
+        seal_key=Secret((folder / SEAL_KEY).read_text()),
+        public_url=gateway_url,
+        node=0,
+        alipay_url=f"{sandbox_url}/gateway.do",
+        alipay_instore_url=f"{sandbox_url}/gateway.do",
+        wechat_url=wechat_url,
+        wechat_ca_pem=(folder / CA_FILE).read_text(),
+        server_ip="127.0.0.1",
+        clock_file=folder / CLOCK,
+        returns_stray_money=True,
+        webhook_reach=Reach(loopback=True, any_port=True),
+    )
+
+
+def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None], say: Say) -> None:
+    """Serve until standard input ends; `ready` is called once, `say` with the answer to each line."""
+    configure_logs()
+    uvloop.run(_serve(settings, listener, ready, say))
+
+
+async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[], None], say: Say) -> None:
+    parent, stop = os.getppid(), asyncio.Event()
+    async with open_gateway(settings) as gateway, asyncio.TaskGroup() as group:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                application(gateway),
+                http="httptools",
+                lifespan="off",
+                access_log=False,
+                log_level="warning",
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+        group.create_task(server.serve(sockets=[listener]))
+        group.create_task(work_until(stop, gateway))
+        answering = group.create_task(_answer(gateway, say))
+        ready()
+        # The pipe stays open if somebody forked from the tests holds it too, so we look for our parent as well.
+        while not (answering.done() or server.should_exit or os.getppid() != parent):
+            await asyncio.wait([answering], timeout=WATCH_S)
+        answering.cancel()
+        server.should_exit = True
+        stop.set()
+
+
+async def _answer(gateway: Gateway, say: Say) -> None:
+    """Do what each line asks, until there are no more."""
+    lines = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    while line := await lines.readline():
+        try:
+            await _set_app(gateway, json.loads(line))
+        except (LookupError, ValueError) as error:
+            say({"error": str(error)})
+        else:
+            say({"done": True})
+
+
+async def _set_app(gateway: Gateway, asked: dict[str, Any]) -> None:
+    """Change an app's settings, and see that the next request and the next webhook know of it."""
+    appcode = asked.pop("set_app")
+    app = await gateway.store.merchants.app(appcode)
+    if app is None:
+        raise LookupError(f"no app {appcode}")
+    await gateway.store.merchants.set_app(_changed(app, asked))
+    gateway.directory.forget(appcode)
+
+
+def _changed(app: App, settings: Mapping[str, Any]) -> App:
+    style = Style(settings["webhook_style"]) if "webhook_style" in settings else app.webhook_style
+    return replace(app, **{**settings, "webhook_style": style})

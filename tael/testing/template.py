@@ -1,0 +1,153 @@
+"""The files of an instance that has just been started for the first time, made once per version and then copied.
+
+A first start runs initdb, every migration and the making of many keys: seconds that a copy does not take. The cache
+lies in $XDG_CACHE_HOME/tael-testing; making is for one process at a time, copying for any number.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import tael
+from tael.cli.processes import end, start
+from tael.store.embedded import EmbeddedPostgres
+from tael.testing.folders import new_folder
+
+#: What lies in an instance's folder; the demo's commands know the first three by these names.
+POSTGRES: Final = "postgres"
+SEAL_KEY: Final = "seal.key"
+CLOCK: Final = "clock"
+SANDBOX: Final = "sandbox"
+CA_FILE: Final = "wechat_ca.pem"
+APPS: Final = "apps.json"
+
+SANDBOX_LIMIT_S: Final = 60.0
+POLL_S: Final = 0.02
+#: Templates of other versions, the last that were copied: two environments may take turns on one machine.
+MOST_KEPT: Final = 3
+
+
+class SandboxNotReady(Exception):
+    """The sandbox ended, or did not listen in time; the message is its last line."""
+
+
+def copy_template(folder: Path) -> None:
+    """Fill `folder` with the files of a fresh instance. Raises EmbeddedPostgresError, SandboxNotReady, OSError."""
+    cache = _cache()
+    template = cache / _version()
+    with _locked(cache / "lock", fcntl.LOCK_SH):
+        if template.exists():
+            _copy(template, folder)
+            return
+    with _locked(cache / "lock", fcntl.LOCK_EX):
+        if not template.exists():
+            _remove_unused(cache)
+            _make(template)
+        _copy(template, folder)
+
+
+def start_sandbox(folder: Path) -> "subprocess.Popen[bytes]":
+    """The sandbox on `folder`, on ports that it chooses; `sandbox_urls` waits until they are known."""
+    environment = {**os.environ, "TAEL_CLOCK_FILE": str(folder / CLOCK)}
+    arguments = ["-m", "tael_sandbox", "--port", "0", "--tls-port", "0", "--data", str(folder / SANDBOX)]
+    _log(folder).unlink(missing_ok=True)
+    return start(arguments, environment, log=_log(folder))
+
+
+def sandbox_urls(folder: Path, sandbox: "subprocess.Popen[bytes]") -> tuple[str, str]:
+    """Where it listens, without and with TLS. Raises SandboxNotReady."""
+    until = time.monotonic() + SANDBOX_LIMIT_S
+    while True:
+        said = _log(folder).read_text()
+        for line in said.splitlines(keepends=True):
+            if line.startswith('{"ready"') and line.endswith("\n"):
+                greeting = json.loads(line)
+                return greeting["http"], greeting["tls"]
+        if sandbox.poll() is not None or time.monotonic() > until:
+            raise SandboxNotReady(
+                f"the sandbox did not start: {(said.splitlines() or ['it was silent'])[-1]}"
+            )
+        time.sleep(POLL_S)
+
+
+def _make(template: Path) -> None:
+    """Start everything once, and keep what it left when it ended."""
+    with new_folder() as folder:
+        sandbox = start_sandbox(folder)
+        try:
+            with EmbeddedPostgres(folder) as postgres:
+                from tael.testing.sowing import sow
+
+                sow(folder, postgres.url, lambda: _accounts(sandbox_urls(folder, sandbox)[0]))
+        finally:
+            end(sandbox)
+        (folder / POSTGRES / "port").unlink()  # copies that run side by side want ports of their own
+        beside = template.with_name(f"{template.name}.new")
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(mode=0o700)
+        _copy_to(beside, [folder / name for name in (POSTGRES, SEAL_KEY, CLOCK, SANDBOX, CA_FILE, APPS)])
+        beside.rename(template)
+
+
+def _accounts(sandbox_url: str) -> list[dict[str, Any]]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{sandbox_url}/control/accounts", timeout=5) as answer:
+        rows: list[dict[str, Any]] = json.load(answer)
+    return rows
+
+
+def _copy(template: Path, folder: Path) -> None:
+    os.utime(template)
+    _copy_to(folder, sorted(template.iterdir()))
+
+
+def _copy_to(folder: Path, sources: Sequence[Path]) -> None:
+    """By `cp`, which keeps owners: root's PostgreSQL has files of another user."""
+    subprocess.run(["cp", "-a", *sources, folder], check=True)
+
+
+def _cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(home) / "tael-testing"
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return cache
+
+
+def _version() -> str:
+    """Other sources or another Python may leave other files; a template is used by those that made it."""
+    package = Path(tael.__file__).parent
+    digest = hashlib.sha256(f"{sys.version} {sys.prefix} {os.geteuid()}".encode())
+    for folder in (package, package.with_name("tael_sandbox")):
+        for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.sql")]):
+            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    with closing(path.open("a")) as file:
+        fcntl.flock(file, how)
+        yield
+
+
+def _remove_unused(cache: Path) -> None:
+    """Make room for one more."""
+    templates = sorted(
+        (path for path in cache.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
+    )
+    for path in templates[: 1 - MOST_KEPT]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _log(folder: Path) -> Path:
+    return folder / "sandbox.log"

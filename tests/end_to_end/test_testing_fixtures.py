@@ -1,0 +1,181 @@
+"""The fixtures of `tael.testing`, used as a user's test suite uses them."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tael_client import Client, Credentials, Filters, Money, Payment, PaymentOrder, Undecided
+
+from tael.testing.instance import Instance
+from tael.testing.views import TaelApp, TaelClock, TaelGateway, TaelWallets, WalletRefused
+from tests.end_to_end.receiver import Receiver, receiving
+from tests.end_to_end.rig import eventually, run_tael
+
+TEN = Money(1000, "HKD")
+BROKEN = {"wallet": "wechat", "operation": "/pay/micropay", "kind": "system_error"}
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+def client_of(gateway: TaelGateway, app: TaelApp | None = None) -> Client:
+    app = app or gateway.apps[0]
+    return Client(gateway.url, Credentials(app.appcode, app.key, mchid=app.mchid))
+
+
+def barcode(gateway: TaelGateway, wallets: TaelWallets, reference: str) -> Payment:
+    order = PaymentOrder.wechat_barcode(reference, TEN, wallets.code("wechat"))
+    with client_of(gateway) as client:
+        return client.payment(order)
+
+
+def asked(gateway: TaelGateway, *arguments: str) -> Any:
+    """The JSON of an operator's command about the instance."""
+    done = run_tael(*arguments, "--json", "--data", str(gateway.folder))
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def paid_online(gateway: TaelGateway, wallets: TaelWallets, reference: str, at: int = 0) -> Payment:
+    """A payment by QR code of the app at this place, which its payer pays."""
+    with client_of(gateway, gateway.apps[at]) as client:
+        payment = client.payment(PaymentOrder.wechat_qr(reference, TEN))
+    wallets.confirm(url=payment.qr_code)
+    return payment
+
+
+def test_a_barcode_is_paid_and_the_wallets_book_has_it(
+    tael_gateway: TaelGateway, tael_wallets: TaelWallets
+) -> None:
+    payment = barcode(tael_gateway, tael_wallets, "plugin-paid")
+
+    (trade,) = tael_wallets.book(payment.syssn)["trades"]
+    assert (trade["state"], trade["amount"], trade["currency"]) == ("SUCCESS", 1000, "HKD")
+    assert tael_wallets.book(payment.syssn)["refunds"] == []
+    assert trade in tael_wallets.book()["trades"]
+
+
+def test_a_payer_in_wechat_has_an_openid_under_the_merchants_account(
+    tael_gateway: TaelGateway, tael_wallets: TaelWallets
+) -> None:
+    openid = tael_wallets.openid(tael_gateway.apps[0].shops[0])
+    with client_of(tael_gateway) as client:
+        payment = client.payment(PaymentOrder.wechat_in_app("plugin-openid", TEN, openid))
+
+    seen = tael_wallets.scan(payment.bridge_params["package"])
+    assert (seen["order"], seen["amount"], seen["state"]) == (payment.syssn, 1000, "NOTPAY")
+
+
+def test_every_app_of_the_demo_is_there_and_keys_stay_out_of_a_repr(tael_gateway: TaelGateway) -> None:
+    first, wechat_only, chain = tael_gateway.apps
+    assert (tael_gateway.appcode, tael_gateway.key) == (first.appcode, first.key) == ("123456", "123456")
+    assert tael_gateway.mchid == "eqqmYMn0Zj6pncw5ZDxjgMqbzV"
+    assert (wechat_only.shops, chain.shops) == (("wechat_only",), ("chain_east", "chain_west"))
+    assert (first.webhook_style, chain.webhook_style, chain.sha256_only) == ("old", "new", True)
+    assert chain.key not in repr(chain)
+
+
+def test_a_notify_url_has_effect_at_once(
+    tael_gateway: TaelGateway, tael_wallets: TaelWallets, receiver: Receiver
+) -> None:
+    with receiving() as earlier:
+        tael_gateway.set_notify_url(earlier.url)
+        paid_online(tael_gateway, tael_wallets, "plugin-told-before")
+        earlier.wait("plugin-told-before")  # the app with this URL is remembered now
+        tael_gateway.set_notify_url(receiver.url)
+        paid_online(tael_gateway, tael_wallets, "plugin-told-after")
+        receiver.wait("plugin-told-after")
+        assert earlier.calls("plugin-told-after") == []
+
+
+def test_each_app_is_told_where_and_how_it_was_set(
+    tael_gateway: TaelGateway, tael_wallets: TaelWallets, receiver: Receiver
+) -> None:
+    wechat_only = tael_gateway.apps[1]
+    tael_gateway.set_app(wechat_only.appcode, notify_url=receiver.url, webhook_style="new")
+    paid_online(tael_gateway, tael_wallets, "plugin-new-style", at=1)
+
+    (call,) = receiver.wait("plugin-new-style")
+    assert call.members["notify_type"] == "payment"
+
+
+def test_settings_are_put_back_after_the_test(tael_instance: Instance) -> None:
+    one = TaelGateway(tael_instance)
+    one.set_app(notify_url="http://127.0.0.1:9/told", tells_offline=True)
+    one.put_back()
+
+    (app,) = [row for row in asked(one, "app", "list") if row["appcode"] == one.appcode]
+    assert (app["notify_url"], app["tells_offline"]) == (None, False)
+
+
+def test_a_setting_that_does_not_exist_is_named(tael_gateway: TaelGateway) -> None:
+    with pytest.raises(TypeError, match="no setting 'notify'"):
+        tael_gateway.set_app(notify="http://127.0.0.1:1")
+    with pytest.raises(ValueError, match="no app nobody"):
+        tael_gateway.set_notify_url(None, "nobody")
+
+
+def test_faults_end_with_their_block_and_inner_ones_add_to_outer_ones(
+    tael_gateway: TaelGateway, tael_wallets: TaelWallets
+) -> None:
+    with tael_wallets.faults(BROKEN):
+        with tael_wallets.faults({"wallet": "alipay", "kind": "http_500"}), pytest.raises(Undecided):
+            barcode(tael_gateway, tael_wallets, "plugin-both-faults")
+        with pytest.raises(Undecided):
+            barcode(tael_gateway, tael_wallets, "plugin-outer-fault")
+    assert barcode(tael_gateway, tael_wallets, "plugin-no-fault").is_paid
+
+
+def test_a_fault_whose_block_was_never_left_ends_with_the_test(
+    tael_instance: Instance, tael_gateway: TaelGateway
+) -> None:
+    one = TaelWallets(tael_instance)
+    never_left = one.faults(BROKEN)
+    never_left.__enter__()
+    one.put_back()
+    assert barcode(tael_gateway, one, "plugin-put-back").is_paid
+
+
+def test_the_clock_is_one_for_gateway_and_wallets(
+    tael_gateway: TaelGateway, tael_wallets: TaelWallets, tael_clock: TaelClock
+) -> None:
+    with client_of(tael_gateway) as client:
+        payment = client.payment(PaymentOrder.wechat_qr("plugin-expires", TEN, valid_time_s=300))
+        before = tael_clock.now()
+        assert tael_clock.advance(timedelta(minutes=6)) >= before + timedelta(minutes=6)
+
+        def respcd() -> str:
+            (row,) = client.query_all(Filters(syssns=[payment.syssn]))
+            return row.respcd
+
+        assert eventually(respcd, "1181".__eq__) == "1181"
+
+
+def test_the_clock_goes_to_an_instant_and_never_back(tael_clock: TaelClock) -> None:
+    at = tael_clock.now() + timedelta(hours=1)
+    assert at <= tael_clock.advance_to(at) < at + timedelta(minutes=1)
+    with pytest.raises(ValueError, match="only moves forward"):
+        tael_clock.advance_to(at - timedelta(minutes=30))
+    with pytest.raises(ValueError, match="no zone"):
+        tael_clock.advance_to(datetime(2100, 1, 1))
+    assert tael_clock.advance(1.5).tzinfo is UTC
+
+
+def test_what_a_wallet_cannot_do_is_an_error_in_its_own_words(tael_wallets: TaelWallets) -> None:
+    with pytest.raises(WalletRefused, match="unknown wallet 'cash'"):
+        tael_wallets.code("cash")
+    with pytest.raises(WalletRefused, match="no shop 'nobody'"):
+        tael_wallets.openid("nobody")
+
+
+def test_operators_commands_find_the_instance_by_its_folder(
+    tael_gateway: TaelGateway, tael_wallets: TaelWallets
+) -> None:
+    payment = barcode(tael_gateway, tael_wallets, "plugin-folder")
+    shown = asked(tael_gateway, "payment", "show", payment.syssn)
+    assert "plugin-folder" in json.dumps(shown)
