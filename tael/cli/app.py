@@ -13,6 +13,7 @@ from tael.cli.apps import apps
 from tael.cli.demo import DemoRefused, demo_once, demo_quiet, demo_shown
 from tael.cli.incidents import incidents
 from tael.cli.ledger import ledger
+from tael.cli.listening import listen_command
 from tael.cli.merchants import merchants
 from tael.cli.payments import payments
 from tael.cli.serving import listen, serve, serve_by_several, work
@@ -36,6 +37,7 @@ app.add_typer(incidents, name="incident", help="What a person has to look at.")
 app.add_typer(ledger, name="ledger", help="The books.")
 app.add_typer(ledger, name="ledger", help="Whether the books agree.")
 app.add_typer(webhooks, name="webhook", help="What merchants are told.")
+app.command("listen")(listen_command)
 
 REFUSED: Final = 2
 

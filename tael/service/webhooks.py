@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from tael.domain.merchant import App
+from tael.domain.secret import Secret
 from tael.domain.webhook import (
     RETRY_GAPS,
     Style,
@@ -25,6 +26,7 @@ from tael.domain.webhook import (
 )
 from tael.service.gateway import Gateway
 from tael.store.delivering import Attempt, Delivery, DueWebhook
+from tael.store.store import Store
 from tael.transport import Answer, NoAnswer, NothingSent, Result
 
 log = structlog.get_logger()
@@ -44,11 +46,21 @@ async def deliver(webhook: DueWebhook, gateway: Gateway) -> Delivery:
     app = known.app
     if webhook.body is None:
         style = app.webhook_style
-        if webhook.kind is WebhookKind.REFUND and style is Style.OLD:
+        if not is_wanted(webhook, style):
             result = "old receivers are not told of refunds"
             return _ended(webhook, WebhookState.NOT_WANTED, result, gateway)
-        webhook = replace(webhook, style=style, body=await _body(webhook, style, gateway))
+        webhook = replace(webhook, style=style, body=await fixed_body(webhook, style, gateway.store))
     return _judged(webhook, app, await _attempt(webhook, app, gateway), gateway.clock.now())
+
+
+def is_wanted(webhook: DueWebhook, style: Style) -> bool:
+    """Old receivers would book a refund as a payment."""
+    return not (webhook.kind is WebhookKind.REFUND and style is Style.OLD)
+
+
+def headers_of(body: bytes, style: Style, key: Secret) -> dict[str, str]:
+    """What goes with the bytes: how a receiver knows that they are ours."""
+    return {"Content-Type": "application/json", "X-QF-SIGN": sign(body, style, key)}
 
 
 def _ended(webhook: DueWebhook, state: WebhookState, result: str, gateway: Gateway) -> Delivery:
@@ -70,19 +82,19 @@ def _judged(webhook: DueWebhook, app: App, attempt: Attempt, now: datetime) -> D
     return Delivery(webhook, WebhookState.DUE, attempt, deliver_at=now + gaps[failed_before])
 
 
-async def _body(webhook: DueWebhook, style: Style, gateway: Gateway) -> bytes:
-    """The bytes to send, kept before they are sent."""
-    payment = await gateway.store.payments.by_syssn(webhook.mchid, webhook.payment_syssn)
+async def fixed_body(webhook: DueWebhook, style: Style, store: Store) -> bytes:
+    """The bytes to send, kept before they are sent. Those that were kept before by somebody else stay."""
+    payment = await store.payments.by_syssn(webhook.mchid, webhook.payment_syssn)
     if payment is None:
         raise LookupError(f"webhook of {webhook.cause} has lost its payment")
     if webhook.kind is WebhookKind.PAYMENT:
         body = body_of(payment_members(payment, style))
     else:
-        refund = await gateway.store.refunds.by_syssn(webhook.mchid, webhook.cause)
+        refund = await store.refunds.by_syssn(webhook.mchid, webhook.cause)
         if refund is None:
             raise LookupError(f"webhook of {webhook.cause} has lost its refund")
         body = body_of(refund_members(payment, refund))
-    await gateway.store.webhooks.fix_body(webhook, style, body)
+    await store.webhooks.fix_body(webhook, style, body)
     return body
 
 
@@ -107,7 +119,7 @@ async def _send(webhook: DueWebhook, app: App, gateway: Gateway) -> Result:
         "POST",
         app.notify_url,
         body=body,
-        headers={"Content-Type": "application/json", "X-QF-SIGN": sign(body, style, app.key)},
+        headers=headers_of(body, style, app.key),
         timeout_s=DELIVERY_TIMEOUT_S,
         cut_at=MOST_READ_BYTES,
     )

@@ -50,6 +50,11 @@ FROM due
 WHERE h.mchid = due.mchid AND h.cause = due.cause AND h.kind = due.kind
 RETURNING {", ".join("h." + column for column in COLUMNS.split(", "))}
 """
+#: Whatever their state; for those who look on and claim nothing.
+NEWEST: Final = f"""
+SELECT {COLUMNS} FROM webhook
+WHERE $1::text IS NULL OR appcode = $1 ORDER BY created_at DESC, kind DESC, cause DESC LIMIT $2
+"""
 #: A worker that seemed dead may report late: its attempt is logged, and only an acknowledgement still counts.
 #: Those that wait behind a failed one are looked at when it is, not before.
 REPORT: Final = """
@@ -88,7 +93,7 @@ class Rooms:
 
 @dataclass(frozen=True, slots=True)
 class DueWebhook:
-    """A webhook to deliver now. `body` is None until the first delivery fixed it."""
+    """A webhook as it is delivered. `body` is None until the first delivery fixed it."""
 
     mchid: str
     cause: str
@@ -130,6 +135,11 @@ async def claim(
     names, left = list(rooms.left), list(rooms.left.values())
     rows = await database.fetch(CLAIM, now, real_now, lease_until, most, rooms.usual, names, left)
     return [_due_of(row) for row in rows]
+
+
+async def newest(database: Database, appcode: str | None, most: int) -> list[DueWebhook]:
+    """The newest webhooks of an app or of all, oldest first, as they would be sent."""
+    return [_due_of(row) for row in reversed(await database.fetch(NEWEST, appcode, most))]
 
 
 async def report(database: Database, deliveries: Sequence[Delivery]) -> None:

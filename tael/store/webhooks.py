@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from tael.domain.webhook import Style, WebhookKind, WebhookState
 from tael.store.database import Database
-from tael.store.delivering import Attempt, Delivery, DueWebhook, Rooms, claim, report
+from tael.store.delivering import Attempt, Delivery, DueWebhook, Rooms, claim, newest, report
 from tael.store.leases import OF_WEBHOOKS, renew, renewal
 
 if TYPE_CHECKING:
@@ -148,6 +148,10 @@ class Webhooks:
     async def of_causes(self, mchid: str, causes: Sequence[str]) -> list[ToldMerchant]:
         """The webhooks about these syssns, oldest first."""
         return [_told_of(row) for row in await self._database.fetch(OF_CAUSES, mchid, list(causes))]
+
+    async def to_send(self, appcode: str | None, most: int) -> list[DueWebhook]:
+        """The newest webhooks of an app or of all, oldest first, with their bytes; nobody's turn is taken."""
+        return await newest(self._database, appcode, most)
 
     # ---- the operator's --------------------------------------------------------------------------------------
 
