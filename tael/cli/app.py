@@ -17,6 +17,7 @@ from tael.cli.listening import listen_command
 from tael.cli.merchants import merchants
 from tael.cli.payments import payments
 from tael.cli.serving import listen, serve, serve_by_several, work
+from tael.cli.trigger import trigger_command
 from tael.cli.wallets import wallets
 from tael.cli.webhooks import webhooks
 from tael.config import BadSettings, Settings, read_database_url, read_settings
@@ -38,6 +39,7 @@ app.add_typer(ledger, name="ledger", help="The books.")
 app.add_typer(ledger, name="ledger", help="Whether the books agree.")
 app.add_typer(webhooks, name="webhook", help="What merchants are told.")
 app.command("listen")(listen_command)
+app.command("trigger")(trigger_command)
 
 REFUSED: Final = 2
 

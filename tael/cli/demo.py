@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from tael.cli.addresses import Addresses, kept_addresses
 from tael.cli.receiver import Receiver
 from tael.cli.rig import DemoRefused, Place, Rig, listener_of, running_wallets, start_gateway
 from tael.cli.seed import DemoApp, seed
@@ -31,7 +32,8 @@ def running_demo(port: int, data: Path) -> Iterator[tuple[Rig, list[DemoApp]]]:
     with running_wallets(place) as rig, listener_of(place) as listener:
         apps = asyncio.run(_seed(rig))
         start_gateway(rig, listener)
-        yield rig, apps
+        with kept_addresses(place.data, addresses_of(rig)):
+            yield rig, apps
 
 
 def demo_once(port: int, data: Path) -> int:
@@ -52,7 +54,7 @@ def demo_shown(port: int, data: Path) -> None:
     console = Console()
     with _until_told() as told, running_demo(port, data) as (rig, apps):
         if not told:
-            asyncio.run(first_payments(rig, apps, console))
+            asyncio.run(first_payments(addresses_of(rig), apps, console))
             _say_where(rig, apps, console)
         _watch(rig, told)
         console.print("Ending…")
@@ -90,7 +92,11 @@ async def _tell(rig: Rig, apps: list[DemoApp]) -> int:
     async with Receiver() as receiver, open_store(settings_of(rig)) as store:
         for one in apps:
             await store.merchants.set_app(receiver.listened_to(one.app))
-        return await whole_story(rig, apps, receiver, console)
+        return await whole_story(addresses_of(rig), apps, receiver, console)
+
+
+def addresses_of(rig: Rig) -> Addresses:
+    return Addresses(rig.place.gateway_url, rig.place.sandbox_url)
 
 
 def settings_of(rig: Rig) -> Settings:

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from tael.cli.rig import Rig
+from tael.cli.addresses import Addresses
 from tael.cli.seed import DemoApp
 from tael.clock import UTC8
 
@@ -24,7 +24,7 @@ Members = dict[str, Any]
 class Shopper:
     """One app's side of the story. Entered before it is used."""
 
-    rig: Rig
+    at: Addresses
     one: DemoApp
     _session: aiohttp.ClientSession | None = None
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -55,7 +55,7 @@ class Shopper:
             "X-QF-SIGN": digest(text.encode()).hexdigest().upper(),
             "X-QF-SIGNTYPE": "SHA256" if self.one.app.sha256_only else "MD5",
         }
-        url = f"{self.rig.place.gateway_url}/trade/v1/{call}"
+        url = f"{self.at.gateway}/trade/v1/{call}"
         query, form = (sent, None) if method == "GET" else (None, sent)
         async with self._entered().request(method, url, headers=headers, params=query, data=form) as answer:
             members: Members = await answer.json()
@@ -78,7 +78,7 @@ class Shopper:
 
     async def control(self, name: str, **asked: object) -> Members:
         """POST /control/NAME of the sandbox."""
-        async with self._entered().post(f"{self.rig.place.sandbox_url}/control/{name}", json=asked) as answer:
+        async with self._entered().post(f"{self.at.sandbox}/control/{name}", json=asked) as answer:
             members: Members = await answer.json()
             return members
 
@@ -88,18 +88,18 @@ class Shopper:
 
     async def openid(self) -> str:
         """A payer's openid under the merchant's official account."""
+        async with self._entered().get(f"{self.at.sandbox}/control/accounts") as answer:
+            accounts = await answer.json()
         appid = next(
-            row["sub_appid"]
-            for row in await asyncio.to_thread(self.rig.accounts)
-            if row["wallet"] == "wechat" and row["shop"] == "demo"
+            row["sub_appid"] for row in accounts if row["wallet"] == "wechat" and row["shop"] == "demo"
         )
-        async with self._entered().get(f"{self.rig.place.sandbox_url}/control/payers") as answer:
+        async with self._entered().get(f"{self.at.sandbox}/control/payers") as answer:
             payers = await answer.json()
         return str(next(one["openids"][appid] for one in payers if one["wallet"] == "wechat"))
 
     async def book(self, order: str) -> Members:
         """The wallet's own row of an order."""
-        async with self._entered().get(f"{self.rig.place.sandbox_url}/control/book") as answer:
+        async with self._entered().get(f"{self.at.sandbox}/control/book") as answer:
             trades = (await answer.json())["trades"]
         return next((trade for trade in trades if trade["order"] == order), {})
 

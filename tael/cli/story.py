@@ -11,8 +11,8 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
+from tael.cli.addresses import Addresses
 from tael.cli.receiver import Receiver
-from tael.cli.rig import Rig
 from tael.cli.seed import DemoApp
 from tael.cli.shopper import Members, Shopper
 from tael.domain.webhook import Style
@@ -39,16 +39,16 @@ class Line:
 Lines = list[Line]
 
 
-async def first_payments(rig: Rig, apps: list[DemoApp], console: Console) -> None:
+async def first_payments(at: Addresses, apps: list[DemoApp], console: Console) -> None:
     """One payment of each type by the published app, printed."""
-    async with Shopper(rig, apps[0]) as shopper:
+    async with Shopper(at, apps[0]) as shopper:
         console.print(table_of(await told("every_type", every_type(shopper))))
 
 
-async def whole_story(rig: Rig, apps: list[DemoApp], receiver: Receiver, console: Console) -> int:
+async def whole_story(at: Addresses, apps: list[DemoApp], receiver: Receiver, console: Console) -> int:
     """Everything; 0 if all of it was right, else 1."""
     lines: Lines = []
-    async with Shopper(rig, apps[0]) as shopper, Shopper(rig, apps[2]) as modern:
+    async with Shopper(at, apps[0]) as shopper, Shopper(at, apps[2]) as modern:
         for chapter in (every_type, password_payment, refunds, reversals, closes, queries):
             lines += await told(chapter.__name__, chapter(shopper))
         lines += await told("webhooks", webhooks(shopper, modern, receiver))

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from tael.cli.addresses import Addresses, kept_addresses
 from tael.cli.processes import end
 from tael.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from tael.testing.folders import new_folder
@@ -48,12 +49,9 @@ def _run() -> None:
                 "apps": json.loads((folder / APPS).read_text()),
             }
             _log_into(folder / "gateway.log")
-            serve(
-                settings_for(folder, postgres.url, gateway_url, plain, tls),
-                listener,
-                lambda: _say(told),
-                _say,
-            )
+            settings = settings_for(folder, postgres.url, gateway_url, plain, tls)
+            with kept_addresses(folder, Addresses(gateway_url, plain)):
+                serve(settings, listener, lambda: _say(told), _say)
 
 
 @contextmanager

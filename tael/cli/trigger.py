@@ -1,0 +1,82 @@
+"""`tael trigger`: makes an event happen for real in a running demo, and says under which number."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import aiohttp
+import typer
+
+from tael.cli.addresses import addresses_in
+from tael.cli.events import EVENTS, NotHappened
+from tael.cli.finding import with_store
+from tael.cli.seed import DemoApp
+from tael.cli.shopper import Members, Shopper
+from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
+from tael.store.store import Store
+
+#: Of an answer, what a developer looks for.
+SHOWN: Final = ("event", "syssn", "orig_syssn", "out_trade_no", "respcd")
+
+
+def trigger_command(
+    event: Annotated[str | None, typer.Argument(metavar="EVENT", help="What shall happen.")] = None,
+    show_list: Annotated[bool, typer.Option("--list", help="Show what there is.")] = False,
+    appcode: Annotated[
+        str | None, typer.Option(help="To this app's first merchant; the demo's first app if not given.")
+    ] = None,
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the running demo.")] = Path(".tael"),
+    as_json: JsonOption = False,
+) -> None:
+    """Make an event happen in a running demo, by real calls, and print the syssn."""
+    if show_list:
+        _show_list(as_json)
+        return
+    if event not in EVENTS:
+        what = "name an event" if event is None else f"there is no event {event}"
+        raise refused(f"{what}; `tael trigger --list` shows them", UNUSABLE)
+    answer = with_store(data, lambda store, _: _make(event, store, appcode, data))
+    row = {"event": event} | {name: answer[name] for name in SHOWN if answer.get(name)}
+    if as_json:
+        show_json(row)
+    else:
+        typer.echo("  ".join([event, *(f"{name} {row[name]}" for name in SHOWN[1:] if name in row)]))
+
+
+async def _make(name: str, store: Store, appcode: str | None, folder: Path) -> Members:
+    at = addresses_in(folder)
+    if at is None:
+        raise refused(f"--data: no demo runs on {folder}; `tael demo --data {folder}` starts one", UNUSABLE)
+    one = await _app(store, appcode)
+    try:
+        async with Shopper(at, one) as shopper:
+            return await EVENTS[name].make(shopper)
+    except NotHappened as error:
+        raise refused(f"{name} did not happen: {error}") from error
+    except KeyError as error:
+        raise refused(f"{name} did not happen: a wallet's answer has no {error}") from error
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise refused(
+            f"the demo at {at.gateway} does not answer ({type(error).__name__})", UNUSABLE
+        ) from error
+
+
+async def _app(store: Store, appcode: str | None) -> DemoApp:
+    """The demo's oldest app, or the one that is named, with its merchants."""
+    apps = [app for app in await store.merchants.apps() if appcode in (None, app.appcode)]
+    if not apps:
+        raise refused(f"no app {appcode}" if appcode else "the demo has no app")
+    merchants = await store.merchants.of_app(apps[0].appcode)
+    if not merchants:
+        raise refused(f"app {apps[0].appcode} has no merchant")
+    return DemoApp(apps[0], tuple(merchant.mchid for merchant in merchants))
+
+
+def _show_list(as_json: bool) -> None:
+    rows = [
+        {"event": name, "is": event.say, "moves_the_clock": event.moves_clock}
+        for name, event in EVENTS.items()
+    ]
+    if as_json:
+        show_json(rows)
+    else:
+        show_rows(rows, ("event", "is", "moves_the_clock"))
