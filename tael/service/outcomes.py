@@ -61,8 +61,8 @@ async def record_decision(before: Payment, outcome: Outcome, decide: Decide, gat
     after, found = decide(before), incidents_in(before, outcome, at=now)
     if after == before and not found:
         return before
-    if after != before and await gateway.store.payments.record(consequences(before, after, found)):
-        log_incidents(found)
+    # An incident is judged on the row as it stands: promises of refunds explain some, and leave the version alone.
+    if not found and await gateway.store.payments.record(consequences(before, after)):
         log_step(before, after)
         return replace(after, version=before.version + 1)
     async with gateway.store.payments.locked(before.mchid, before.syssn) as (connection, current):

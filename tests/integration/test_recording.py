@@ -14,11 +14,12 @@ from tael.service.directory import Directory
 from tael.service.gateway import FirstAnswers, Gateway
 from tael.service.outcomes import record_notice, record_outcome
 from tael.store.payments import Change
+from tael.store.reserving import Reservation, Reserved
 from tael.store.store import Store
 from tael.transport import Transport
 from tests.support.alipay import TestClock
 from tests.support.store import SEAL_KEY, all_entries, being_paid, count_of, current, opened, paid
-from tests.support.values import AMOUNT, NOW, a_payment
+from tests.support.values import AMOUNT, NOW, a_payment, a_refund
 
 PAID = Paid(AMOUNT, "wallet-1", "payer-1", NOW)
 
@@ -166,6 +167,18 @@ async def test_an_outcome_leaves_the_sums_of_refunds_alone(store: Store, gateway
     await record_outcome(before, Unknown("asked again"), gateway)
     stands = await current(store, before)
     assert (stands.refunded_minor, stands.reserved_minor, stands.refund_count) == (30, 20, 2)
+
+
+async def test_a_refund_that_was_promised_meanwhile_explains_a_closed_order(
+    store: Store, gateway: Gateway
+) -> None:
+    """Alipay calls an order closed that is refunded in full; promising a refund leaves the payment's version alone."""
+    before = await paid(store, a_payment())
+    refund = a_refund(before, amount=AMOUNT)
+    promise = Reservation(refund, before.account_id, timedelta(days=90), False, NOW)
+    assert isinstance(await store.refunds.reserve(promise), Reserved)
+    await record_outcome(before, Closed(), gateway)
+    assert await count_of(store, "incident") == 0
 
 
 async def test_an_impatient_merchant_hurries_a_pending_payment_but_not_at_every_question(
