@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Annotated, Final
@@ -87,10 +88,11 @@ def _watch_keys(typed: Callable[[], object]) -> None:
     """Read in a thread that nobody waits for: a terminal's input cannot be given up."""
 
     def read() -> None:
-        while words := os.read(STDIN, MOST_TYPED_BYTES):
-            for word in words.decode(errors="replace").split():
-                if word == AGAIN:
-                    typed()
+        with suppress(OSError):  # there may be no input at all
+            while words := os.read(STDIN, MOST_TYPED_BYTES):
+                for word in words.decode(errors="replace").split():
+                    if word == AGAIN:
+                        typed()
 
     threading.Thread(target=read, daemon=True).start()
 
