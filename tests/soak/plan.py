@@ -46,6 +46,8 @@ WALLETS: Final = ("alipay", "wechat", "wechat_hk")
 GAP_OF_PAYMENTS_S: Final = 0.32
 GAP_OF_KILLS_S: Final = 3.0
 GAP_OF_FAULTS_S: Final = 1.8
+#: A wallet whose every answer takes its time, so that what it said is old when it is heard.
+GAP_OF_SLOWNESS_S: Final = 6.0
 GAP_OF_CLOCKS_S: Final = 5.0
 GAP_OF_CUTS_S: Final = 8.0
 GAP_OF_SULKS_S: Final = 9.0
@@ -149,6 +151,12 @@ def plan(seed: int, minutes: float) -> tuple[Step, ...]:
     steps += [_jump(at_s, dice) for at_s in _moments(GAP_OF_CLOCKS_S, seconds, dice)]
     steps += [_kill(at_s, dice) for at_s in _moments(GAP_OF_KILLS_S, seconds, dice)]
     steps += _faults(seconds, dice)
+    steps += [
+        Fault(
+            at_s, 3.0, dice.choice(WALLETS), "slow", 20, 1.0, dice.randrange(1 << 30), dice.uniform(0.5, 2.0)
+        )
+        for at_s in _moments(GAP_OF_SLOWNESS_S, seconds, dice)
+    ]
     steps += [_cut(at_s, dice) for at_s in _moments(GAP_OF_CUTS_S, seconds, dice)]
     steps += [
         Sulk(at_s, dice.uniform(0.5, 3.0), dice.choice(("refuse", "hang", "break")))
@@ -201,7 +209,10 @@ def _when(act: Act) -> float:
 def _online_acts(amount_minor: int, dice: random.Random) -> list[Act]:
     acts = [Act(_soon(dice), "query") for _ in range(dice.randrange(4))]
     if dice.random() < 0.8:
-        acts.append(Act(_soon(dice), "pay"))
+        paid_after_s = _soon(dice)
+        acts.append(Act(paid_after_s, "pay"))
+        # The merchant asks at that very moment: the answer to a job may be on its way while the notice comes.
+        acts.append(Act(max(0.0, round(paid_after_s - 0.3, 3)), "query"))
     if dice.random() < 0.1:
         acts.append(Act(_soon(dice), "cancel"))
     if dice.random() < 0.3:
