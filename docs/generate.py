@@ -174,7 +174,8 @@ def states_page() -> str:
         "A Closed that answers our own close makes a PENDING order CLOSED instead.",
         "",
         "Then for barcodes, which never expire and are closed by a reversal only. One that the wallet closed by",
-        "itself was given up by its payer (2007) or ran out (2005):",
+        "itself was given up by its payer (2007) or ran out (2005); while a reversal of ours is under way, Closed",
+        "changes nothing, since the reversal's own answer says what it closed:",
         "",
         *news_table(
             (state for state in State if state is not State.EXPIRED),
