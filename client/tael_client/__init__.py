@@ -24,6 +24,7 @@ from tael_client.handlers import asgi_app, wsgi_app
 from tael_client.moments import UTC8
 from tael_client.money import Money
 from tael_client.notifications import Notification, NotificationKind, read_notification
+from tael_client.observing import Exchange
 from tael_client.orders import Filters, PaymentOrder
 from tael_client.paytypes import PayType
 from tael_client.returns import BrowserReturn, read_return
@@ -41,6 +42,7 @@ __all__ = [
     "Client",
     "Close",
     "Credentials",
+    "Exchange",
     "Filters",
     "Meaning",
     "Money",

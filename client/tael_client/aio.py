@@ -15,6 +15,7 @@ from tael_client.calls import MOST_ROWS
 from tael_client.core import Core
 from tael_client.exchange import Rules
 from tael_client.money import Money
+from tael_client.observing import OnExchange, show
 from tael_client.orders import Filters, PaymentOrder
 from tael_client.sending import (
     FAILURES,
@@ -41,6 +42,7 @@ class AsyncClient:
         timeouts: Timeouts | None = None,
         attempts: int = 3,
         signed_answers: bool = True,
+        on_exchange: OnExchange | None = None,
         http: httpx.AsyncClient | None = None,
         now: Callable[[], datetime] = wall_clock,
         monotonic: Callable[[], float] = time.monotonic,
@@ -49,6 +51,7 @@ class AsyncClient:
         self._core = Core(Rules(credentials, attempts, signed_answers), now)
         self._base_url = checked_base_url(base_url)
         self._timeouts = timeouts or Timeouts()
+        self._on_exchange = on_exchange
         self._owns_http = http is None
         self._http = http or httpx.AsyncClient()
         self._monotonic = monotonic
@@ -135,6 +138,7 @@ class AsyncClient:
             match step:
                 case Send():
                     heard = await self._send(step)
+                    show(self._on_exchange, self._base_url, step, heard)
                 case Rest(rest_s):
                     await self._sleep(rest_s)
                     heard = None

@@ -14,6 +14,7 @@ from tael_client.calls import MOST_ROWS
 from tael_client.core import Core
 from tael_client.exchange import Rules
 from tael_client.money import Money
+from tael_client.observing import OnExchange, show
 from tael_client.orders import Filters, PaymentOrder
 from tael_client.sending import (
     FAILURES,
@@ -37,7 +38,8 @@ class Client:
 
     `attempts` counts sendings of one call. `signed_answers=False` is for servers that do not sign their answers: then
     only TLS proves them; a signature that is there is verified all the same. `http` brings proxies or certificates of
-    your own, and you close it. `now` is the time for `txdtm`; `monotonic` and `sleep` are what waiting goes by.
+    your own, and you close it. `on_exchange` is shown each `Exchange` with the server as soon as it is over. `now` is
+    the time for `txdtm`; `monotonic` and `sleep` are what waiting goes by.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Client:
         timeouts: Timeouts | None = None,
         attempts: int = 3,
         signed_answers: bool = True,
+        on_exchange: OnExchange | None = None,
         http: httpx.Client | None = None,
         now: Callable[[], datetime] = wall_clock,
         monotonic: Callable[[], float] = time.monotonic,
@@ -56,6 +59,7 @@ class Client:
         self._core = Core(Rules(credentials, attempts, signed_answers), now)
         self._base_url = checked_base_url(base_url)
         self._timeouts = timeouts or Timeouts()
+        self._on_exchange = on_exchange
         self._owns_http = http is None
         self._http = http or httpx.Client()
         self._monotonic = monotonic
@@ -151,6 +155,7 @@ class Client:
             match step:
                 case Send():
                     heard = self._send(step)
+                    show(self._on_exchange, self._base_url, step, heard)
                 case Rest(rest_s):
                     self._sleep(rest_s)
                     heard = None

@@ -21,7 +21,7 @@ from tael_client.errors import (
     Unreachable,
     Verdict,
 )
-from tael_client.signing import Credentials, is_signed, sign_params
+from tael_client.signing import Credentials, is_signed, sign_params, signing_text
 from tael_client.steps import NoAnswer, NotSent, Reply, Script, Send, rested, sent
 
 Answer = TypeVar("Answer")
@@ -69,7 +69,7 @@ def signed_request(call: Call[Any], credentials: Credentials) -> Send:
         "X-QF-SIGN": sign_params(params, credentials),
         "X-QF-SIGNTYPE": credentials.sign_type.value,
     }
-    return Send(call.path, headers, urlencode(params).encode())
+    return Send(call.path, headers, urlencode(params).encode(), signing_text(params))
 
 
 def exchange(call: Call[Answer], rules: Rules) -> Script[Answer]:

@@ -5,7 +5,7 @@ and open no connection, so the sync and the async client run the very same ones,
 """
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 Result = TypeVar("Result")
@@ -13,11 +13,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """POST this body to this path."""
+    """POST this body to this path. `signed_text` is what `headers` have the signature of, without the key."""
 
     path: str
     headers: Mapping[str, str]
     body: bytes
+    signed_text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
