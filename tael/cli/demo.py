@@ -16,6 +16,7 @@ from tael.cli.addresses import Addresses, kept_addresses
 from tael.cli.receiver import Receiver
 from tael.cli.rig import DemoRefused, Place, Rig, listener_of, running_wallets, start_gateway
 from tael.cli.seed import DemoApp, seed
+from tael.cli.shop import lead_to_shop, start_shop
 from tael.cli.story import first_payments, whole_story
 from tael.config import Settings, read_settings
 from tael.main import clock_of, open_store
@@ -32,6 +33,7 @@ def running_demo(port: int, data: Path) -> Iterator[tuple[Rig, list[DemoApp]]]:
     with running_wallets(place) as rig, listener_of(place) as listener:
         apps = asyncio.run(_seed(rig))
         start_gateway(rig, listener)
+        start_shop(rig, apps[0])
         with kept_addresses(place.data, addresses_of(rig)):
             yield rig, apps
 
@@ -61,11 +63,11 @@ def demo_shown(port: int, data: Path) -> None:
 
 
 def description(rig: Rig, apps: list[DemoApp]) -> dict[str, Any]:
-    """What a program needs to use the demo. The shop has no page of its own yet, so its URL is null."""
+    """What a program needs to use the demo."""
     return {
         "gateway": rig.place.gateway_url,
         "sandbox": rig.place.sandbox_url,
-        "shop": None,
+        "shop": rig.place.shop_url,
         "database_url": rig.database_url,
         "apps": [
             {
@@ -84,7 +86,8 @@ def description(rig: Rig, apps: list[DemoApp]) -> dict[str, Any]:
 async def _seed(rig: Rig) -> list[DemoApp]:
     settings = settings_of(rig)
     async with open_store(settings) as store:
-        return await seed(store, rig.accounts(), clock_of(settings).now())
+        apps = await seed(store, rig.accounts(), clock_of(settings).now())
+        return [await lead_to_shop(rig.place, apps[0], store), *apps[1:]]
 
 
 async def _tell(rig: Rig, apps: list[DemoApp]) -> int:
@@ -92,7 +95,11 @@ async def _tell(rig: Rig, apps: list[DemoApp]) -> int:
     async with Receiver() as receiver, open_store(settings_of(rig)) as store:
         for one in apps:
             await store.merchants.set_app(receiver.listened_to(one.app))
-        return await whole_story(addresses_of(rig), apps, receiver, console)
+        try:
+            return await whole_story(addresses_of(rig), apps, receiver, console)
+        finally:  # the receiver ends with us, and a later start would tell nobody
+            for one in apps:
+                await store.merchants.set_app(one.app)
 
 
 def addresses_of(rig: Rig) -> Addresses:
@@ -129,6 +136,8 @@ def _watch(rig: Rig, told: list[int]) -> None:
 def _say_where(rig: Rig, apps: list[DemoApp], console: Console) -> None:
     published = apps[0]
     console.print(f"\n[bold]The gateway[/bold]   {rig.place.gateway_url}/trade/v1")
+    console.print(f"[bold]A demo shop[/bold]   {rig.place.shop_url}/")
+    console.print(f"[bold]Payers' phone[/bold] {rig.place.sandbox_url}/")
     console.print(f"[bold]Both wallets[/bold]  {rig.place.sandbox_url}/control/…")
     console.print(
         f"[bold]Credentials[/bold]   appcode {published.app.appcode}   key {published.app.key.reveal()}   "

@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +48,10 @@ class Place:
     @property
     def sandbox_url(self) -> str:
         return f"http://{HOST}:{self.port + 1}"
+
+    @property
+    def shop_url(self) -> str:
+        return f"http://{HOST}:{self.port + 2}"
 
     @property
     def wechat_tls_url(self) -> str:
@@ -98,7 +102,7 @@ def running_wallets(place: Place) -> Iterator[Rig]:
         stack.callback(supervisor.end)
         environment = _environment(place, database_url)
         supervisor.keep("sandbox", lambda: _start_sandbox(place, environment))
-        _wait_until(lambda: _answers(f"{place.sandbox_url}/control/clock"), "the sandbox", place)
+        wait_until_answers(f"{place.sandbox_url}/control/clock", "the sandbox", place)
         ca_file = place.data / "wechat_ca.pem"
         rig = Rig(place, database_url, environment, supervisor, postgres)
         ca_file.write_text(next(row["ca_pem"] for row in rig.accounts() if row["wallet"] == "wechat"))
@@ -117,7 +121,7 @@ def start_gateway(rig: Rig, listener: socket.socket) -> None:
         "worker",
         lambda: start(["-m", "tael.cli", "work", "--demo"], rig.environment, log=logs / "worker.log"),
     )
-    _wait_until(lambda: _answers(f"{place.gateway_url}/readyz"), "the gateway", place)
+    wait_until_answers(f"{place.gateway_url}/readyz", "the gateway", place)
 
 
 def listener_of(place: Place) -> socket.socket:
@@ -155,7 +159,7 @@ def _start_sandbox(place: Place, environment: dict[str, str]) -> "subprocess.Pop
 
 
 def _refuse_taken_ports(place: Place) -> None:
-    for port in (place.port, place.port + 1, place.port + 3):
+    for port in range(place.port, place.port + 4):
         try:
             listen(HOST, port).close()
         except OSError as error:
@@ -164,9 +168,10 @@ def _refuse_taken_ports(place: Place) -> None:
             ) from error
 
 
-def _wait_until(is_ready: Callable[[], bool], what: str, place: Place) -> None:
+def wait_until_answers(url: str, what: str, place: Place) -> None:
+    """Raises DemoRefused if it does not in time."""
     until = time.monotonic() + READY_LIMIT_S
-    while not is_ready():
+    while not _answers(url):
         if time.monotonic() > until:
             raise DemoRefused(f"{what} did not start; its log is in {place.data / 'logs'}")
         time.sleep(REST_S)

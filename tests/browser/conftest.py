@@ -101,7 +101,8 @@ def page(new_page: Callable[..., Page], request: pytest.FixtureRequest) -> Page:
 
 
 def check_accessibility(page: Page) -> None:
-    """Fails with what axe calls serious or critical on the page as it is now."""
+    """Fails with what axe calls serious or critical on the page as it is now, and its style with it."""
+    page.wait_for_load_state()
     page.evaluate(AXE.read_text("utf-8"))
     found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
     told = [

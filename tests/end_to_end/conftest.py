@@ -4,6 +4,7 @@ Tests share it, so each uses numbers of its own and asks the demo what time it i
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,17 @@ from tests.end_to_end.rig import Demo
 from tests.support.postgres import open_folder
 
 PUBLISHED = "123456"
+
+
+@contextmanager
+def private_demo(**settings: str) -> Iterator[Demo]:
+    """A demo in a folder of its own, for tests that change what others rely on; `settings` as for `Demo.start`."""
+    with open_folder() as folder:
+        demo = Demo.start(folder, None, **settings)
+        try:
+            yield demo
+        finally:
+            demo.end()
 
 
 @pytest.fixture(scope="session")

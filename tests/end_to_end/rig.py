@@ -51,12 +51,12 @@ def eventually(
 
 
 def free_port_block() -> int:
-    """A port P such that nobody listens on P, P+1 and P+3."""
+    """A port P such that nobody listens on it and the three that follow."""
     for _ in range(200):
         first = random.randrange(FIRST_PORT, LAST_PORT)
-        if all(_is_free(port) for port in (first, first + 1, first + 3)):
+        if all(_is_free(port) for port in range(first, first + 4)):
             return first
-    raise RuntimeError("no three free ports were found")
+    raise RuntimeError("no four free ports in a row were found")
 
 
 def _is_free(port: int) -> bool:
@@ -99,6 +99,7 @@ class Demo:
     process: "subprocess.Popen[str]"
     gateway: str = ""
     sandbox: str = ""
+    shop: str = ""
     database_url: str = ""
     apps: list[Members] = field(default_factory=list)
 
@@ -132,7 +133,7 @@ class Demo:
             _, said = process.communicate(timeout=END_LIMIT_S)
             raise NotStarted(said)
         told = json.loads(line)
-        urls = (told["gateway"], told["sandbox"], told["database_url"])
+        urls = (told["gateway"], told["sandbox"], told["shop"], told["database_url"])
         return cls(folder, port, process, *urls, told["apps"])
 
     def end(self) -> None:

@@ -9,12 +9,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.end_to_end.conftest import merchant_of
+from tests.end_to_end.conftest import merchant_of, private_demo
 from tests.end_to_end.merchant import Answer, Merchant, digest, new_reference, scannable, send, signed_text
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.rig import Demo, Members, eventually
 from tests.sandbox.wechat_shop import NATIVE, SALE, Shop
-from tests.support.postgres import open_folder
 
 #: Past the first repeats of a notice that was not acknowledged, and past several questions of ours.
 REPEATS_S: Final = (20, 20, 40, 200)
@@ -240,12 +239,8 @@ def test_late_money_is_the_merchants_and_is_seen_until_somebody_resolves_it(
 @pytest.fixture(scope="module")
 def keeping() -> Iterator[Demo]:
     """A demo that sends nothing back."""
-    with open_folder() as folder:
-        demo = Demo.start(folder, TAEL_RETURN_STRAY_MONEY="off")
-        try:
-            yield demo
-        finally:
-            demo.end()
+    with private_demo(TAEL_RETURN_STRAY_MONEY="off") as demo:
+        yield demo
 
 
 def test_switched_off_stray_money_is_booked_and_kept_and_all_books_agree(keeping: Demo) -> None:

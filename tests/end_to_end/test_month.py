@@ -9,11 +9,10 @@ from functools import partial
 
 import pytest
 
-from tests.end_to_end.conftest import merchant_of
+from tests.end_to_end.conftest import merchant_of, private_demo
 from tests.end_to_end.merchant import Answer, Merchant
 from tests.end_to_end.receiver import Call, receiving
 from tests.end_to_end.rig import Demo, Members, eventually, run_tael
-from tests.support.postgres import open_folder
 
 DAYS = 31
 DAY_S = 86_400
@@ -25,12 +24,8 @@ DAY_LIMIT_S = 0.8
 
 @pytest.fixture(scope="module")
 def own_demo() -> Iterator[Demo]:
-    with open_folder() as folder:
-        demo = Demo.start(folder)
-        try:
-            yield demo
-        finally:
-            demo.end()
+    with private_demo() as demo:
+        yield demo
 
 
 def verified(demo: Demo) -> Members:

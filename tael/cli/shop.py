@@ -1,0 +1,61 @@
+"""The demo's shop: started with the first app's credentials, and told of payments if nobody else is.
+
+The app's notify and return URL are led to the shop only while they are unset, or are what an earlier start of ours set,
+perhaps for other ports. A setting of the user's own survives.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from tael.cli.processes import start
+from tael.cli.rig import Place, Rig, wait_until_answers
+from tael.cli.seed import DemoApp
+from tael.store.store import Store
+
+#: In the demo's folder: what we set last.
+URLS_FILE: Final = "shop_urls.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Where the shop is told, and where a payer's browser comes back to."""
+
+    notify_url: str | None = None
+    return_url: str | None = None
+
+
+def start_shop(rig: Rig, one: DemoApp) -> None:
+    """Returns when it is ready. Its key goes by the environment, where no other user sees it."""
+    place = rig.place
+    ports = ["--port", str(place.port + 2), "--gateway", place.gateway_url, "--sandbox", place.sandbox_url]
+    arguments = ["-m", "tael_sandbox.shop", *ports, "--data", str(place.data / "shop")]
+    credentials = {
+        "SHOP_APPCODE": one.app.appcode,
+        "SHOP_KEY": one.app.key.reveal(),
+        "SHOP_MCHID": one.mchids[0],
+    }
+    environment = {name: value for name, value in rig.environment.items() if not name.startswith("TAEL_")}
+    log = place.data / "logs" / "shop.log"
+    rig.supervisor.keep("shop", lambda: start(arguments, environment | credentials, log=log))
+    wait_until_answers(f"{place.shop_url}/healthz", "the shop", place)
+
+
+async def lead_to_shop(place: Place, one: DemoApp, store: Store) -> DemoApp:
+    """`one` with its webhooks and its payers' browsers coming to the shop where they go nowhere else."""
+    file = place.data / URLS_FILE
+    before, ours = _read(file), Urls(f"{place.shop_url}/webhook", f"{place.shop_url}/return")
+    app = one.app
+    if app.notify_url in (None, before.notify_url):
+        app = replace(app, notify_url=ours.notify_url)
+    if app.return_url in (None, before.return_url):
+        app = replace(app, return_url=ours.return_url)
+    if app != one.app:
+        await store.merchants.set_app(app)
+    file.write_text(json.dumps(asdict(ours)))
+    return replace(one, app=app)
+
+
+def _read(file: Path) -> Urls:
+    return Urls(**json.loads(file.read_text())) if file.exists() else Urls()

@@ -1,0 +1,270 @@
+"""The shop's pages and forms, and where the gateway calls it: `/webhook`, and `/return` for the payer's browser.
+
+A form is refused with a message beside the field and what was typed still in it. Forms that another site sends are
+refused: whoever has the shop open must not be made to buy or refund by a page elsewhere.
+"""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
+from starlette.routing import Route
+from tael_client import PayType, read_return
+
+from tael_sandbox.bodies import read_body
+from tael_sandbox.phone.words import money
+from tael_sandbox.shop.checkout import read_checkout, typed_of
+from tael_sandbox.shop.notebook import Notebook
+from tael_sandbox.shop.order import Order, Refund, RefundState, State, minor_of
+from tael_sandbox.shop.pages import FOLDER, HEADERS, Form, Pages, Sight
+from tael_sandbox.shop.payers import openids_of
+from tael_sandbox.shop.till import Till
+
+MOST_BODY_BYTES: Final = 64 * 1024
+MOST_FIELDS: Final = 40
+LATEST: Final = 8
+LATEST_WEBHOOKS: Final = 50
+STATIC: Final = {"shop.css": "text/css", "shop.js": "text/javascript"}
+OURS: Final = ("same-origin", "none")
+PROBLEMS: Final[Mapping[int, tuple[str, str]]] = {
+    400: ("Not a form of ours", "What was sent could not be read. Nothing was done."),
+    403: ("Sent from elsewhere", "This form came from another site, so nothing was done."),
+    404: ("Nothing here", "There is no such page or order in this shop."),
+    405: ("Nothing here", "This address is no page; it takes forms only."),
+    413: ("Too much", "That was more than this shop reads. Nothing was done."),
+}
+Typed = dict[str, str]
+
+
+class Shop:
+    def __init__(self, till: Till, notebook: Notebook, sandbox_url: str) -> None:
+        self._till = till
+        self._notebook = notebook
+        self._sandbox_url = sandbox_url
+        self._pages = Pages(sandbox_url)
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/", self._show_shop, methods=["GET"]),
+                Route("/orders", self._place, methods=["POST"]),
+                Route("/orders/{reference}", self._show_order, methods=["GET"]),
+                self._form("look", self._look),
+                self._form("close", self._close),
+                self._form("reverse", self._reverse),
+                self._form("refund", self._refund),
+                Route("/webhooks", self._show_webhooks, methods=["GET"]),
+                Route("/webhook", self._take_webhook, methods=["POST"]),
+                Route("/return", self._come_back, methods=["GET"]),
+                Route("/healthz", _say_alive, methods=["GET"]),
+                *(_static(name, media_type) for name, media_type in STATIC.items()),
+            ],
+            exception_handlers={HTTPException: self._say_problem, Exception: self._say_broken},
+            lifespan=self._living,
+        )
+
+    @asynccontextmanager
+    async def _living(self, _: Starlette) -> AsyncIterator[None]:
+        yield
+        await self._till.close_connections()
+        self._notebook.close()
+
+    # ---- buying --------------------------------------------------------------------------------------------
+
+    async def _show_shop(self, request: Request) -> Response:
+        before = self._notebook.order(request.query_params.get("again", ""))
+        return await self._shop(Form(typed_of(before) if before else {"pay_type": PayType.WECHAT_QR.value}))
+
+    async def _shop(self, form: Form, status: int = 200) -> Response:
+        openids = await openids_of(self._sandbox_url)
+        page = self._pages.shop(form, new_reference(), openids, self._notebook.latest(LATEST))
+        return HTMLResponse(page, status, HEADERS)
+
+    async def _place(self, request: Request) -> Response:
+        typed = await read_form(request)
+        if typed.get("action") == "total":
+            return await self._shop(Form(typed))
+        checkout, errors = read_checkout(typed)
+        if checkout is None:
+            return await self._shop(Form(typed, errors), 400)
+        order = Order(
+            reference=checkout.reference,
+            basket=checkout.basket,
+            amount=checkout.basket.total,
+            pay_type=checkout.pay_type,
+            state=State.SENDING,
+            placed_at=time.time(),
+        )
+        if self._notebook.place(order):  # else the form was sent twice, and the first one is on its way
+            await self._till.pay(order, checkout.auth_code, checkout.openid)
+        return _to(order.reference)
+
+    # ---- an order ------------------------------------------------------------------------------------------
+
+    async def _show_order(self, request: Request) -> Response:
+        order = self._order(request)
+        await self._till.look_if_due(order)
+        sight = self._sight(order.reference)
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse({"regions": self._pages.regions(sight)}, headers=HEADERS)
+        return HTMLResponse(self._pages.order(sight), headers=HEADERS)
+
+    def _form(self, name: str, act: Callable[[Order, Typed], Awaitable[str | Sight]]) -> Route:
+        """A form on an order's page; `act` gives what to say there, "", or the page with marks on the form."""
+
+        async def answer(request: Request) -> Response:
+            typed = await read_form(request)
+            order = self._order(request)
+            done = await act(order, typed)
+            if done == "":
+                return _to(order.reference)
+            if isinstance(done, Sight):
+                return HTMLResponse(self._pages.order(done), 400, HEADERS)
+            return HTMLResponse(self._pages.order(self._sight(order.reference), done), 400, HEADERS)
+
+        return Route(f"/orders/{{reference}}/{name}", answer, methods=["POST"])
+
+    async def _look(self, order: Order, _: Typed) -> str:
+        await self._till.look(order)
+        return ""
+
+    async def _close(self, order: Order, _: Typed) -> str:
+        said = await self._till.close(order)
+        return said and f"It is not closed: {said}"
+
+    async def _reverse(self, order: Order, _: Typed) -> str:
+        said = await self._till.reverse(order)
+        return said and f"It is not reversed: {said}"
+
+    async def _refund(self, order: Order, typed: Typed) -> str | Sight:
+        sight = self._sight(order.reference)
+        reference = typed.get("reference")
+        if any(refund.reference == reference for refund in sight.refunds):
+            return ""  # the form was sent twice, and the first one is on its way
+        if reference != sight.next_refund:
+            return "This form was an old one. Nothing was refunded; try again."
+        try:
+            asked_minor = asked_refund_minor(typed, sight)
+        except ValueError as problem:
+            return replace(sight, form=Form(typed, {"amount": str(problem)}))
+        refund = Refund(reference, asked_minor, RefundState.PENDING)
+        self._notebook.add_refund(order.reference, refund)
+        await self._till.refund(order, refund)
+        return ""
+
+    def _order(self, request: Request) -> Order:
+        order = self._notebook.order(request.path_params["reference"])
+        if order is None:
+            raise HTTPException(404)
+        return order
+
+    def _sight(self, reference: str) -> Sight:
+        order = self._notebook.order(reference)
+        assert order is not None
+        return Sight(
+            order,
+            self._notebook.refunds(reference),
+            self._notebook.exchanges(reference),
+            self._notebook.webhooks(reference),
+        )
+
+    # ---- what comes to the shop by itself ------------------------------------------------------------------
+
+    async def _take_webhook(self, request: Request) -> Response:
+        body = await read_body(request, MOST_BODY_BYTES)
+        if body is None:
+            return PlainTextResponse("too long", 413)
+        is_ours = self._till.take_webhook(body, request.headers.get("X-QF-SIGN", ""))
+        return PlainTextResponse("SUCCESS") if is_ours else PlainTextResponse("bad signature", 400)
+
+    async def _show_webhooks(self, _: Request) -> Response:
+        page = self._pages.webhooks(self._notebook.latest_webhooks(LATEST_WEBHOOKS))
+        return HTMLResponse(page, headers=HEADERS)
+
+    async def _come_back(self, request: Request) -> Response:
+        """The payer's browser. What its address says is not signed, so it only says which order to look at."""
+        try:
+            reference = read_return(str(request.url)).reference
+        except ValueError:
+            reference = ""
+        order = self._notebook.order(reference)
+        if order is None:
+            raise HTTPException(404)
+        await self._till.look_if_due(order)
+        return _to(order.reference)
+
+    # ---- what went wrong -----------------------------------------------------------------------------------
+
+    async def _say_problem(self, _: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        title, text = PROBLEMS.get(error.status_code, PROBLEMS[404])
+        return HTMLResponse(self._pages.problem(title, text), error.status_code, HEADERS)
+
+    async def _say_broken(self, _request: Request, _error: Exception) -> Response:
+        """Starlette raises it again afterwards, for the log."""
+        page = self._pages.problem("Something broke here", "It is our fault, and it is in the shop's log.")
+        return HTMLResponse(page, 500, HEADERS)
+
+
+def asked_refund_minor(typed: Mapping[str, str], sight: Sight) -> int:
+    """Raises ValueError with a sentence for whoever typed."""
+    currency = sight.order.amount.currency
+    if sight.left_minor == 0:
+        raise ValueError("Nothing is left that could be refunded.")
+    if typed.get("how") == "whole":
+        return sight.left_minor
+    try:
+        asked_minor = minor_of(typed.get("amount", ""), currency)
+    except ValueError:
+        raise ValueError("Type an amount such as 12.50.") from None
+    if not 0 < asked_minor <= sight.left_minor:
+        left = money(sight.left_minor, currency)
+        raise ValueError(f"Type an amount above zero and of at most {left}, which is what is left.")
+    return asked_minor
+
+
+def new_reference() -> str:
+    return f"shop-{secrets.token_hex(6)}"
+
+
+async def read_form(request: Request) -> Typed:
+    """What was typed, the last of a name. Raises HTTPException for what no page of ours sends."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in OURS:
+        raise HTTPException(403)
+    body = await read_body(request, MOST_BODY_BYTES)
+    if body is None:
+        raise HTTPException(413)
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+    except ValueError:
+        raise HTTPException(400) from None
+
+
+def _to(reference: str) -> Response:
+    return RedirectResponse(f"/orders/{reference}", 303, HEADERS)
+
+
+def _static(name: str, media_type: str) -> Route:
+    async def give(_: Request) -> Response:
+        return FileResponse(FOLDER / "static" / name, headers=HEADERS, media_type=media_type)
+
+    return Route(f"/static/{name}", give, methods=["GET"])
+
+
+async def _say_alive(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})

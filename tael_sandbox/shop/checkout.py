@@ -1,0 +1,91 @@
+"""The form of the shop's first page: what was typed, turned into an order to place or into a message for each field."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tael_client import PayType
+
+from tael_sandbox.shop.goods import MOST_OF_ONE, BadQuantity, Basket, read_basket
+from tael_sandbox.shop.order import Order
+
+REFERENCE: Final = re.compile(r"shop-[0-9a-f]{12}")
+AUTH_CODE: Final = re.compile(r"[0-9]{16,24}")
+OPENID: Final = re.compile(r"[\w-]{1,128}", re.ASCII)
+Typed = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """An order that can be placed."""
+
+    reference: str
+    basket: Basket
+    pay_type: PayType
+    auth_code: str
+    openid: str
+
+
+def total_minor(typed: Typed) -> int:
+    """What it costs, 0 while that cannot be said."""
+    try:
+        return read_basket(typed).total.amount_minor
+    except BadQuantity:
+        return 0
+
+
+def typed_of(order: Order) -> dict[str, str]:
+    """The form that would order the same again; codes are good once, and are not in it."""
+    counts = {name: str(count) for name, count in order.basket.counts.items() if count}
+    return {**counts, "pay_type": order.pay_type.value}
+
+
+def read_checkout(typed: Typed) -> tuple[Checkout | None, dict[str, str]]:
+    """What to place, or None and what is wrong, by the name of the field."""
+    errors: dict[str, str] = {}
+    basket, pay_type = _basket(typed, errors), _pay_type(typed, errors)
+    auth_code = openid = ""
+    if pay_type is not None and pay_type.is_barcode:
+        auth_code = _auth_code(typed, errors)
+    if pay_type is PayType.WECHAT_IN_APP:
+        openid = _openid(typed, errors)
+    if not REFERENCE.fullmatch(typed.get("reference", "")):
+        errors["form"] = "This form was an old one. Please order again."
+    if errors or basket is None or pay_type is None:
+        return None, errors
+    return Checkout(typed["reference"], basket, pay_type, auth_code, openid), errors
+
+
+def _basket(typed: Typed, errors: dict[str, str]) -> Basket | None:
+    try:
+        basket = read_basket(typed)
+    except BadQuantity as bad:
+        errors[bad.name] = f"How many? A number from 0 to {MOST_OF_ONE}."
+        return None
+    if not basket.lines:
+        errors["basket"] = "Nothing is in the basket. Choose at least one thing."
+    return basket
+
+
+def _pay_type(typed: Typed, errors: dict[str, str]) -> PayType | None:
+    try:
+        return PayType(typed.get("pay_type", ""))
+    except ValueError:
+        errors["pay_type"] = "Choose how it is paid."
+        return None
+
+
+def _auth_code(typed: Typed, errors: dict[str, str]) -> str:
+    """The phone shows it in groups, so blanks are left out."""
+    auth_code = "".join(typed.get("auth_code", "").split())
+    if not AUTH_CODE.fullmatch(auth_code):
+        errors["auth_code"] = "The code on the payer's phone has 16 to 24 digits. Copy it from there."
+    return auth_code
+
+
+def _openid(typed: Typed, errors: dict[str, str]) -> str:
+    openid = typed.get("openid", "").strip()
+    if not OPENID.fullmatch(openid):
+        errors["openid"] = "Inside WeChat we need the payer's openid: letters, digits, - and _."
+    return openid

@@ -1,0 +1,70 @@
+"""What the shop sells, and a basket of it. Prices are whole minor units of one currency."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tael_client import Money
+
+CURRENCY: Final = "HKD"
+MOST_OF_ONE: Final = 99
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """One thing on the shelf; `picture` is the name of a drawing in the templates."""
+
+    name: str
+    title: str
+    about: str
+    price_minor: int
+    picture: str
+
+
+SHELF: Final = (
+    Article("milk_tea", "Hong Kong milk tea", "Strong, smooth, hot", 2200, "cup"),
+    Article("oolong", "Tieguanyin oolong", "A pot for two", 4800, "pot"),
+    Article("egg_tart", "Egg tart", "Warm, short crust", 1100, "tart"),
+    Article("bun", "Pineapple bun", "With cold butter", 1650, "bun"),
+    Article("tin", "Jasmine tea", "A tin of 100 g", 12800, "tin"),
+)
+
+
+class BadQuantity(Exception):
+    """What was typed is no number of things; `name` is the article's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """How many of each article, by its name; what is not in it is 0."""
+
+    counts: Mapping[str, int]
+
+    @property
+    def lines(self) -> list[tuple[Article, int]]:
+        return [(article, self.counts[article.name]) for article in SHELF if self.counts.get(article.name)]
+
+    @property
+    def total(self) -> Money:
+        return Money(sum(article.price_minor * count for article, count in self.lines), CURRENCY)
+
+    @property
+    def summary(self) -> str:
+        """One line, which the payer's wallet shows."""
+        return ", ".join(f"{count} × {article.title}" for article, count in self.lines)
+
+
+def read_basket(typed: Mapping[str, str]) -> Basket:
+    """Raises BadQuantity."""
+    return Basket({article.name: _count(article.name, typed.get(article.name, "")) for article in SHELF})
+
+
+def _count(name: str, typed: str) -> int:
+    text = typed.strip() or "0"
+    if not (text.isascii() and text.isdigit()) or len(text) > 4 or int(text) > MOST_OF_ONE:
+        raise BadQuantity(name)
+    return int(text)

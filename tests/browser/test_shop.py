@@ -1,0 +1,226 @@
+"""The demo's shop in a real browser: narrow and wide, light and dark, by keyboard, live, and without a script."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import check_accessibility
+from tests.end_to_end.conftest import private_demo
+from tests.end_to_end.rig import Demo
+
+NARROW: Final = {"width": 375, "height": 812}
+WIDE: Final = {"width": 1280, "height": 900}
+LOOKS: Final = [
+    pytest.param({"viewport": viewport, "color_scheme": scheme}, id=f"{viewport['width']}-{scheme}")
+    for viewport in (NARROW, WIDE)
+    for scheme in ("light", "dark")
+]
+ONLINE_WAYS: Final = (
+    "WeChat Pay, QR code",
+    "Alipay, on this computer",
+    "Alipay, in a phone's browser",
+    "WeChat Pay, inside WeChat",
+)
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    """Of our own: its webhooks come to its shop."""
+    with private_demo() as demo:
+        yield demo
+
+
+def fill(page: Page, demo: Demo) -> None:
+    """Two milk teas."""
+    page.goto(demo.shop)
+    page.get_by_role("button", name="One Hong Kong milk tea more").click()
+    page.get_by_role("button", name="One Hong Kong milk tea more").click()
+    expect(page.locator("#total")).to_have_text("HKD\xa044.00")
+
+
+def order(page: Page) -> None:
+    page.get_by_role("button", name="Order and pay").click()
+    page.wait_for_url("**/orders/*")
+
+
+def pay(page: Page, demo: Demo) -> None:
+    """By the payer's hand, while the order's page is open."""
+    link = page.locator("#payer .digits").inner_text()
+    demo.scan(link)
+    demo.confirm(url=link)
+    expect(page.get_by_role("heading", name="Paid", exact=True)).to_be_visible()
+
+
+def phone_of(page: Page) -> Page:
+    """The payer's phone as the order's page opens it."""
+    with page.expect_popup() as opened:
+        page.locator("#to-phone").click()
+    return opened.value
+
+
+@pytest.mark.parametrize("page", LOOKS, indirect=True)
+def test_every_state_of_the_shop_is_accessible_and_fits(page: Page, demo: Demo) -> None:
+    def check() -> None:
+        check_accessibility(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    fill(page, demo)
+    check()
+    page.get_by_label("WeChat Pay, at the till").check()
+    page.get_by_label("Code on the payer's phone").fill("12")
+    page.get_by_role("button", name="Order and pay").click()
+    expect(page.locator("#errors")).to_be_focused()
+    check()
+    page.get_by_label("WeChat Pay, QR code").check()
+    order(page)
+    check()
+    pay(page, demo)
+    expect(page.locator("#told")).to_contain_text("verified")
+    for summary in page.locator("summary").all():
+        summary.click()
+    check()
+    page.get_by_label("A part, in HKD").fill("99")
+    page.get_by_role("button", name="Refund this part").click()
+    expect(page.locator("#amount-problem")).to_contain_text("at most HKD\xa044.00")
+    check()
+    page.get_by_role("link", name="Webhooks").click()
+    expect(page.get_by_role("heading", name="Webhooks as they came")).to_be_visible()
+    check()
+
+
+def test_an_order_is_made_and_reversed_by_keyboard_alone(page: Page, demo: Demo) -> None:
+    page.goto(demo.shop)
+    page.get_by_label("Egg tart", exact=True).focus()
+    page.keyboard.type("3")
+    page.get_by_label("WeChat Pay, QR code").focus()
+    for _ in range(5):  # down to the fifth way after it
+        page.keyboard.press("ArrowDown")
+    expect(page.get_by_label("WeChat Pay, at the till")).to_be_checked()
+    page.keyboard.press("Tab")
+    page.keyboard.type(demo.code("wechat"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Paid", exact=True)).to_be_visible()
+    expect(page.locator(".amount")).to_have_text("HKD\xa033.00")
+    page.get_by_role("button", name="Reverse the payment").press("Enter")
+    expect(page.get_by_role("heading", name="Reversed")).to_be_visible()
+
+
+def test_the_page_becomes_paid_by_itself_and_keeps_what_was_opened(page: Page, demo: Demo) -> None:
+    fill(page, demo)
+    order(page)
+    page.locator("#wire summary").first.press("Enter")
+    signed = page.locator("#wire pre.signed").first
+    expect(signed).to_be_visible()
+
+    pay(page, demo)
+
+    expect(page.locator("#told")).to_contain_text("verified")
+    expect(signed).to_contain_text("&txamt=4400&txcurrcd=HKD&")
+    expect(signed).to_be_visible()
+    expect(page).to_have_title(re.compile("^Paid:"))
+
+
+@pytest.mark.parametrize("way", ONLINE_WAYS)
+def test_an_online_order_is_confirmed_on_the_phone_page_and_turns_paid_by_itself(
+    page: Page, demo: Demo, way: str
+) -> None:
+    fill(page, demo)
+    page.get_by_label(way).check()
+    order(page)
+    page.evaluate("window.isTheSame = true")
+    expect(page.get_by_role("heading", name="Waiting for the payer")).to_be_visible()
+
+    phone = phone_of(page)
+    expect(phone.locator("#order")).to_contain_text("HKD\xa044.00")
+    phone.get_by_role("button", name="Pay with password").click()
+
+    expect(page.get_by_role("heading", name="Paid", exact=True)).to_be_visible()
+    expect(page.locator("#told")).to_contain_text("verified")
+    assert page.evaluate("window.isTheSame") is True
+
+
+def test_a_payer_who_types_a_wrong_password_can_still_pay(page: Page, demo: Demo) -> None:
+    fill(page, demo)
+    order(page)
+    phone = phone_of(page)
+    phone.get_by_role("button", name="Wrong password").click()
+    expect(phone.locator("#order-note")).to_contain_text("wrong")
+    page.get_by_role("button", name="Ask the gateway now").click()
+    expect(page.get_by_role("heading", name="Waiting for the payer")).to_be_visible()
+
+    phone.get_by_role("button", name="Pay with password").click()
+
+    expect(page.get_by_role("heading", name="Paid", exact=True)).to_be_visible()
+
+
+def test_a_code_whose_payer_has_too_little_is_declined_and_the_basket_can_be_paid_otherwise(
+    new_page: Callable[..., Page], demo: Demo
+) -> None:
+    phone = new_page()
+    phone.goto(f"{demo.sandbox}/?wallet=wechat")
+    phone.get_by_label("When a shop scans it").select_option(label="Not enough money")
+    phone.get_by_role("button", name="Show a new code").click()
+    expect(phone.locator("#code-number")).to_be_visible()
+    page = new_page(viewport=WIDE)
+    fill(page, demo)
+    page.get_by_label("WeChat Pay, at the till").check()
+    page.get_by_label("Code on the payer's phone").fill(phone.locator("#code-number").inner_text())
+    order(page)
+
+    expect(page.get_by_role("heading", name="Not paid")).to_be_visible()
+    expect(page.locator("#standing")).to_contain_text("1201")
+    check_accessibility(page)
+    page.get_by_role("link", name="Change it and order again").click()
+
+    expect(page.locator("#total")).to_have_text("HKD\xa044.00")
+    expect(page.get_by_label("Code on the payer's phone")).to_have_value("")
+
+
+def test_a_refund_is_seen_in_the_shop_and_on_the_phone(page: Page, demo: Demo) -> None:
+    fill(page, demo)
+    page.get_by_label("Alipay, on this computer").check()
+    order(page)
+    phone = phone_of(page)
+    phone.get_by_role("button", name="Pay with password").click()
+    page.get_by_label("A part, in HKD").fill("12.5")
+    page.get_by_role("button", name="Refund this part").click()
+
+    expect(page.get_by_role("heading", name="Paid, refunded in part")).to_be_visible()
+    expect(page.locator("#refunds")).to_contain_text("HKD\xa012.50 given back")
+    expect(page.locator("#actions")).to_contain_text("HKD\xa031.50 can be refunded")
+    expect(phone.locator("#news")).to_contain_text("gave back HKD\xa012.50")
+
+
+def test_what_is_typed_stays_while_the_page_is_drawn_anew(page: Page, demo: Demo) -> None:
+    fill(page, demo)
+    order(page)
+    pay(page, demo)
+    amount = page.get_by_label("A part, in HKD")
+    amount.fill("7.25")
+
+    with page.expect_response(lambda answer: "/orders/" in answer.url):
+        pass
+    with page.expect_response(lambda answer: "/orders/" in answer.url):
+        pass
+
+    expect(amount).to_have_value("7.25")
+    expect(amount).to_be_focused()
+
+
+def test_without_a_script_everything_is_there(new_page: Callable[..., Page], demo: Demo) -> None:
+    page = new_page(java_script_enabled=False, viewport=WIDE)
+    page.goto(demo.shop)
+    expect(page.get_by_role("button", name="One Egg tart more")).to_be_hidden()
+    page.get_by_label("Egg tart", exact=True).fill("2")
+    page.get_by_role("button", name="Work out the total").click()
+    expect(page.locator("#total")).to_have_text("HKD\xa022.00")
+    page.get_by_label("WeChat Pay HK, at the till").check()
+    page.get_by_label("Code on the payer's phone").fill(demo.code("wechat_hk"))
+    order(page)
+    expect(page.get_by_role("heading", name="Paid", exact=True)).to_be_visible()
+    page.get_by_label("A part, in HKD").fill("1")
+    page.get_by_role("button", name="Refund this part").click()
+    expect(page.locator("#refunds")).to_contain_text("HKD\xa01.00")

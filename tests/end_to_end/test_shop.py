@@ -1,0 +1,495 @@
+"""The demo's shop from end to end: bought, paid, refunded, closed, reversed, and told by webhooks; over HTTP."""
+
+import hashlib
+import html
+import json
+import os
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.end_to_end.conftest import private_demo
+from tests.end_to_end.merchant import ONLINE, WALLET_OF
+from tests.end_to_end.rig import Demo, NotStarted, descendants, eventually, free_port_block
+from tests.end_to_end.shop_pages import TEA, TEA_MINOR, Customer, Seen, pid_of_shop, shop_of
+from tests.support.postgres import open_folder
+
+KEY = "123456"
+SCRIPT = "\"><script>alert('tea')</script>"
+
+
+@pytest.fixture(scope="module")
+def shop_demo() -> Iterator[Demo]:
+    """A demo of our own: where webhooks go is a setting that the tests of other files change."""
+    with private_demo() as demo:
+        yield demo
+
+
+@pytest.fixture
+def customer(shop_demo: Demo) -> Customer:
+    return Customer(shop_demo.shop)
+
+
+def waiting(customer: Customer, demo: Demo, pay_type: str = "800201") -> Seen:
+    """An online order that nobody has paid."""
+    more = {"openid": demo.openid()} if pay_type == "800207" else {}
+    page = customer.order(pay_type, **more)
+    assert page.headline == "Waiting for the payer"
+    return page
+
+
+def paid(customer: Customer, demo: Demo, pay_type: str = "800208") -> Seen:
+    page = customer.order(pay_type, auth_code=demo.code(WALLET_OF[pay_type]))
+    assert page.headline == "Paid"
+    return page
+
+
+def pay_by_phone(demo: Demo, page: Seen) -> None:
+    demo.scan(page.pay_way)
+    demo.confirm(url=page.pay_way)
+
+
+def syssn_of(page: Seen) -> str:
+    return str(re.findall(r'"syssn": "([0-9]+)"', html.unescape(page.source))[0])
+
+
+def told(demo: Demo, body: bytes, sign: str) -> httpx.Response:
+    """What the shop answers to a webhook."""
+    headers = {"X-QF-SIGN": sign, "Content-Type": "application/json"}
+    return httpx.post(f"{demo.shop}/webhook", content=body, headers=headers, trust_env=False)
+
+
+def old_style(reference: str, txamt: str) -> tuple[bytes, str]:
+    """A webhook of the gateway's, signed by hand."""
+    members = {
+        "out_trade_no": reference,
+        "pay_type": "800201",
+        "respcd": "0000",
+        "respmsg": "",
+        "txamt": txamt,
+    }
+    members["syssn"] = "202611230900990000008219"
+    text = "&".join(f"{name}={members[name]}" for name in sorted(members))
+    return json.dumps(members).encode(), hashlib.md5((text + KEY).encode()).hexdigest().upper()
+
+
+# ---- paying ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pay_type", ONLINE)
+def test_an_online_order_is_paid_on_the_phone_that_the_page_links_to(
+    customer: Customer, shop_demo: Demo, pay_type: str
+) -> None:
+    page = waiting(customer, shop_demo, pay_type)
+    assert str(page.link("to-phone")).startswith(f"{shop_demo.sandbox}/?wallet=")
+    assert httpx.get(page.link("to-phone"), trust_env=False).status_code == 200
+
+    pay_by_phone(shop_demo, page)
+
+    page = customer.until(page.reference, "Paid")
+    assert "HKD 44.00" in page.text
+    assert shop_demo.held(syssn_of(page)) == TEA_MINOR
+
+
+@pytest.mark.parametrize("pay_type", WALLET_OF)
+def test_a_code_at_the_till_is_paid_at_once(customer: Customer, shop_demo: Demo, pay_type: str) -> None:
+    page = paid(customer, shop_demo, pay_type)
+
+    assert shop_demo.held(syssn_of(page)) == TEA_MINOR
+
+
+def test_a_payer_inside_wechat_needs_to_type_no_openid(customer: Customer, shop_demo: Demo) -> None:
+    openid = customer.get("/").value("openid")
+
+    assert openid == shop_demo.openid()
+    assert customer.order("800207", openid=openid).headline == "Waiting for the payer"
+
+
+def test_a_code_may_be_typed_in_groups_as_the_phone_shows_it(customer: Customer, shop_demo: Demo) -> None:
+    code = shop_demo.code("wechat")
+
+    page = customer.order("800208", auth_code=f" {code[:4]} {code[4:8]} {code[8:]} ")
+
+    assert page.headline == "Paid"
+
+
+def test_a_payer_who_types_a_password_is_waited_for(customer: Customer, shop_demo: Demo) -> None:
+    page = customer.order("800208", auth_code=shop_demo.code("wechat", "password"))
+    assert page.headline == "Waiting for the payer"
+
+    shop_demo.confirm(trade=syssn_of(page))
+
+    customer.until(page.reference, "Paid")
+
+
+def test_a_refused_code_is_not_paid_and_the_same_basket_can_be_ordered_again(
+    customer: Customer, shop_demo: Demo
+) -> None:
+    page = customer.order("800208", auth_code=shop_demo.code("wechat", "insufficient"))
+    assert page.headline == "Not paid"
+    assert "1201" in page.text
+
+    again = customer.get("/", again=page.reference)
+
+    assert (again.value("milk_tea"), again.value("egg_tart"), again.value("auth_code")) == ("1", "2", "")
+    assert "HKD 44.00" in again.text
+
+
+def test_an_answer_that_decides_nothing_is_asked_about_and_not_taken_for_a_no(
+    customer: Customer, shop_demo: Demo
+) -> None:
+    page = customer.order("800208", auth_code=shop_demo.code("wechat", "unknown_then_paid"))
+
+    customer.until(page.reference, "Paid")
+
+
+def test_the_same_order_form_sent_twice_is_one_order(customer: Customer, shop_demo: Demo) -> None:
+    typed = {
+        "reference": customer.get("/").hidden("reference"),
+        **TEA,
+        "pay_type": "800208",
+        "auth_code": shop_demo.code("wechat"),
+    }
+
+    first, second = customer.post("/orders", typed), customer.post("/orders", typed)
+
+    assert (first.headline, second.headline) == ("Paid", "Paid")
+    assert first.reference == second.reference
+    assert second.source.count('id="exchange-') == 1
+    assert "2 times" not in second.text
+
+
+def test_the_payers_browser_comes_back_to_the_order(customer: Customer, shop_demo: Demo) -> None:
+    page = waiting(customer, shop_demo, "800151")
+    shop_demo.scan(page.pay_way)
+
+    back_at = shop_demo.confirm(url=page.pay_way)["return_to"]
+
+    assert back_at.startswith(shop_demo.gateway)
+    back = httpx.get(back_at, follow_redirects=True, trust_env=False)
+    assert str(back.url) == f"{shop_demo.shop}/orders/{page.reference}"
+
+
+def test_the_address_that_a_browser_comes_back_to_proves_nothing(customer: Customer, shop_demo: Demo) -> None:
+    page = waiting(customer, shop_demo, "800151")
+    claims = {"out_trade_no": page.reference, "syssn": syssn_of(page), "txamt": str(TEA_MINOR)}
+
+    back = customer.get("/return", **claims, respcd="0000", pay_type="800151")
+
+    assert back.reference == page.reference
+    assert back.headline == "Waiting for the payer"
+
+
+# ---- undoing ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_part_is_refunded_and_then_all_that_is_left(customer: Customer, shop_demo: Demo) -> None:
+    page = paid(customer, shop_demo, "800108")
+
+    page = customer.refund(page, "10.5")
+    assert page.headline == "Paid, refunded in part"
+    assert "HKD 33.50 can be refunded" in page.text
+    assert shop_demo.held(syssn_of(page)) == TEA_MINOR - 1050
+
+    page = customer.refund(page)
+    assert page.headline == "Refunded"
+    assert "HKD 33.50 given back" in page.text
+    assert shop_demo.held(syssn_of(page)) == 0
+
+
+def test_a_refund_that_is_not_finished_is_shown_so_until_it_is(customer: Customer, shop_demo: Demo) -> None:
+    page = customer.refund(paid(customer, shop_demo, "800208"), "0.01")
+    assert "HKD 0.01 under way" in page.text
+
+    shop_demo.advance(3600)
+
+    customer.until(page.reference, "Paid, refunded in part")
+
+
+@pytest.mark.parametrize("amount", ["44.01", "0", "-1", "1.234", "1e3", "", SCRIPT])
+def test_an_amount_that_cannot_be_refunded_is_explained_and_kept(
+    customer: Customer, shop_demo: Demo, amount: str
+) -> None:
+    page = customer.refund(paid(customer, shop_demo), amount)
+
+    assert page.status == 400
+    assert "HKD 44.00, which is what is left" in page.text or "Type an amount such as 12.50." in page.text
+    assert page.value("amount") == amount
+    assert "<script>alert" not in page.source
+    assert shop_demo.held(syssn_of(page)) == TEA_MINOR
+
+
+def test_the_same_refund_form_sent_twice_gives_back_once(customer: Customer, shop_demo: Demo) -> None:
+    page = paid(customer, shop_demo, "800108")
+
+    customer.refund(page, "10.00")
+    customer.refund(page, "10.00")
+
+    assert shop_demo.held(syssn_of(page)) == TEA_MINOR - 1000
+
+
+def test_an_unpaid_order_is_closed_and_can_no_longer_be_paid(customer: Customer, shop_demo: Demo) -> None:
+    page = waiting(customer, shop_demo)
+    shop_demo.scan(page.pay_way)
+
+    closed = customer.press(page, "close")
+
+    assert closed.headline == "Closed"
+    with pytest.raises(AssertionError, match=r"/control/(scan|confirm)"):
+        pay_by_phone(shop_demo, page)
+
+
+def test_closing_what_was_paid_meanwhile_says_why_not(customer: Customer, shop_demo: Demo) -> None:
+    page = waiting(customer, shop_demo)
+    pay_by_phone(shop_demo, page)
+
+    page = customer.press(page, "close")
+
+    assert page.status == 400
+    assert "It is not closed: 1124" in page.text
+    assert page.headline == "Paid"
+
+
+def test_a_payment_at_the_till_is_reversed(customer: Customer, shop_demo: Demo) -> None:
+    page = paid(customer, shop_demo)
+
+    reversed_ = customer.press(page, "reverse")
+
+    assert reversed_.headline == "Reversed"
+    assert shop_demo.held(syssn_of(page)) == 0
+
+
+# ---- webhooks --------------------------------------------------------------------------------------------------------
+
+
+def test_the_gateways_webhook_is_shown_as_verified(customer: Customer, shop_demo: Demo) -> None:
+    page = waiting(customer, shop_demo)
+    pay_by_phone(shop_demo, page)
+
+    shown = eventually(lambda: customer.look(page.reference).webhooks, bool)
+
+    assert len(shown) == 1
+    assert shown[0].startswith(f"Paid {page.reference}")
+    assert " verified " in shown[0]
+    assert f"&out_trade_no={page.reference}&" in shown[0].partition("What its signature is of")[2]
+    assert page.reference in customer.get("/webhooks").text
+
+
+def test_a_forged_webhook_is_shown_as_refused_and_nothing_of_it_is_believed(
+    customer: Customer, shop_demo: Demo
+) -> None:
+    page = waiting(customer, shop_demo)
+    body, sign = old_style(page.reference, str(TEA_MINOR))
+
+    answer = told(shop_demo, body, ("0" if sign[0] != "0" else "1") + sign[1:])
+
+    assert answer.status_code == 400
+    page = customer.look(page.reference)
+    assert page.headline == "Waiting for the payer"
+    (shown,) = page.webhooks
+    assert " refused " in shown
+    assert "verified" not in shown
+
+
+def test_a_webhook_with_the_right_signature_is_enough_to_book_by(customer: Customer, shop_demo: Demo) -> None:
+    page = waiting(customer, shop_demo)
+
+    answer = told(shop_demo, *old_style(page.reference, str(TEA_MINOR)))
+
+    assert (answer.status_code, answer.text) == (200, "SUCCESS")
+    assert customer.look(page.reference).headline == "Paid"
+
+
+def test_a_webhook_about_another_amount_books_nothing(customer: Customer, shop_demo: Demo) -> None:
+    page = waiting(customer, shop_demo)
+
+    answer = told(shop_demo, *old_style(page.reference, "1"))
+
+    assert answer.text == "SUCCESS"
+    page = customer.look(page.reference)
+    assert page.headline == "Waiting for the payer"
+    assert "nothing was booked" in page.webhooks[0]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"\xff", b"[" * 30_000, b'{"out_trade_no": "\\ud800"}', b'{"a": 1}']
+)
+def test_what_is_no_webhook_at_all_is_refused(customer: Customer, shop_demo: Demo, body: bytes) -> None:
+    assert told(shop_demo, body, "x").status_code == 400
+    assert customer.get("/webhooks").status == 200
+
+
+# ---- what it teaches -------------------------------------------------------------------------------------------------
+
+
+def test_each_call_shows_what_was_signed_and_sent_and_answered_but_never_the_key(shop_demo: Demo) -> None:
+    app = next(app for app in shop_demo.apps if app["key"] != KEY and len(app["mchids"]) == 1)
+    with open_folder() as folder:
+        ours = shop_of(folder, free_port_block(), shop_demo.gateway, shop_demo.sandbox, app)
+        with ours as shop:
+            page = shop.customer.order("800208", auth_code=shop_demo.code("wechat"))
+            pages = [page, shop.customer.get("/"), shop.customer.get("/webhooks")]
+            assert app["key"] not in shop.arguments
+    assert page.headline == "Paid"
+    (signed,) = re.findall(r'<pre class="signed">(.*?)<mark', page.source, re.DOTALL)
+    text = html.unescape(signed)
+    assert f"&out_trade_no={page.reference}&pay_type=800208&" in text
+    sign = hashlib.sha256((text + app["key"]).encode()).hexdigest().upper()
+    assert f"X-QF-SIGN: {sign}" in page.text
+    assert "the signature is right" in page.text
+    assert not [page for page in pages if app["key"] in page.source]
+
+
+def test_a_gateway_that_is_away_is_told_as_nothing_sent(shop_demo: Demo) -> None:
+    nowhere = f"http://127.0.0.1:{free_port_block()}"
+    with (
+        open_folder() as folder,
+        shop_of(folder, free_port_block(), nowhere, nowhere, shop_demo.apps[0]) as shop,
+    ):
+        page = shop.customer.order("800201")
+
+    assert page.headline == "Not paid"
+    assert "nothing was sent" in page.text
+    assert "3 times" in page.text  # the client tried again by itself, which was safe
+
+
+# ---- forms and addresses ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"milk_tea": "", "bun": "0"}, "Choose at least one thing."),
+        ({"milk_tea": "100"}, "A number from 0 to 99."),
+        ({"milk_tea": "1.5"}, "A number from 0 to 99."),
+        ({"milk_tea": SCRIPT}, "A number from 0 to 99."),
+        ({"pay_type": "800209"}, "Choose how it is paid."),
+        ({"pay_type": "800208", "auth_code": "12"}, "has 16 to 24 digits"),
+        ({"pay_type": "800108", "auth_code": SCRIPT}, "has 16 to 24 digits"),
+        ({"pay_type": "800207", "openid": SCRIPT}, "we need the payer's openid"),
+        ({"reference": "shop-1"}, "This form was an old one."),
+    ],
+)
+def test_what_cannot_be_ordered_is_explained_and_what_was_typed_stays(
+    customer: Customer, typed: dict[str, str], said: str
+) -> None:
+    reference = customer.get("/").hidden("reference")
+
+    page = customer.post(
+        "/orders", {"reference": reference, "milk_tea": "1", "bun": "3", "pay_type": "800201"} | typed
+    )
+
+    assert page.status == 400
+    assert said in page.text
+    assert "Nothing was ordered." in page.text
+    assert page.value("bun") == typed.get("bun", "3")
+    for name in {"milk_tea", "auth_code", "openid"} & set(typed):
+        assert page.value(name) == typed[name]
+    assert "<script>alert" not in page.source
+    assert customer.look(reference).status == 404
+
+
+def test_without_a_script_the_total_is_worked_out_by_the_shop(customer: Customer) -> None:
+    page = customer.order("800201", action="total")
+
+    assert page.status == 200
+    assert re.search(r'<output id="total"[^>]*>HKD\s44\.00<', page.source)
+
+
+def test_a_form_that_another_site_sends_does_nothing(customer: Customer, shop_demo: Demo) -> None:
+    page = paid(customer, shop_demo)
+    typed = {"reference": page.hidden("reference"), "how": "whole"}
+
+    refused = customer.post(f"/orders/{page.reference}/refund", typed, **{"Sec-Fetch-Site": "cross-site"})
+
+    assert refused.status == 403
+    assert shop_demo.held(syssn_of(page)) == TEA_MINOR
+
+
+@pytest.mark.parametrize(
+    "path", ["/orders/shop-000000000000", "/nothing", "/return", "/return?out_trade_no=x"]
+)
+def test_an_unknown_address_is_a_page_that_says_so(customer: Customer, path: str) -> None:
+    page = customer.get(path)
+
+    assert page.status == 404
+    assert "There is no such page or order" in page.text
+
+
+def test_a_form_that_is_too_long_is_refused(customer: Customer) -> None:
+    assert customer.post("/orders", {"milk_tea": "9" * 70_000}).status == 413
+
+
+def test_every_page_lets_nothing_in_from_elsewhere(customer: Customer, shop_demo: Demo) -> None:
+    order = waiting(customer, shop_demo)
+    for page in (customer.get("/"), order, customer.get("/webhooks"), customer.get("/nothing")):
+        policy = page.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        assert "unsafe" not in policy
+        assert not re.search(r"<script(?! src=\"/static/)|<style| style=| on\w+=", page.source)
+
+
+def test_markup_in_a_webhook_is_shown_and_not_run(customer: Customer, shop_demo: Demo) -> None:
+    page = waiting(customer, shop_demo)
+    body = json.dumps({"out_trade_no": page.reference, "respmsg": SCRIPT}).encode()
+
+    told(shop_demo, body, SCRIPT)
+
+    for shown in (customer.look(page.reference), customer.get("/webhooks")):
+        assert "<script>alert" not in shown.source
+        assert "&lt;script&gt;alert" in shown.source
+
+
+# ---- in the demo -----------------------------------------------------------------------------------------------------
+
+
+def test_orders_survive_the_shops_death(customer: Customer, shop_demo: Demo) -> None:
+    page = customer.refund(paid(customer, shop_demo, "800108"), "1.00")
+    os.kill(pid_of_shop(descendants(shop_demo.process.pid)), signal.SIGKILL)
+
+    def look() -> Seen | None:
+        try:
+            return customer.look(page.reference)
+        except httpx.TransportError:
+            return None
+
+    again = eventually(look, lambda seen: seen is not None)
+
+    assert again is not None
+    assert again.headline == "Paid, refunded in part"
+    assert again.source == page.source
+
+
+def test_the_shop_is_told_where_nobody_else_is_and_a_users_own_setting_survives() -> None:
+    with open_folder() as folder:
+        demo = Demo.start(folder)
+        try:
+            before = demo.apps[0]
+            demo.set_app(before["appcode"], "--return-url", "http://127.0.0.1:9/mine")
+        finally:
+            demo.end()
+        again = Demo.start(folder, free_port_block())
+        try:
+            after = again.apps[0]
+        finally:
+            again.end()
+
+    assert (before["notify_url"], before["return_url"]) == (f"{demo.shop}/webhook", f"{demo.shop}/return")
+    assert again.shop != demo.shop
+    assert (after["notify_url"], after["return_url"]) == (f"{again.shop}/webhook", "http://127.0.0.1:9/mine")
+
+
+def test_a_taken_port_of_the_shop_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    port = free_port_block()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port + 2))
+        taken.listen()
+        with pytest.raises(NotStarted) as refused:
+            Demo.start(tmp_path, port)
+
+    assert str(refused.value).strip().startswith(f"tael: port {port + 2} is taken")

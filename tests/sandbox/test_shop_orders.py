@@ -1,0 +1,80 @@
+"""How news changes an order of the demo shop, and how an amount is read; by hand, without a server."""
+
+from pathlib import Path
+
+import pytest
+from tael_client import Money, PayType
+
+from tael_sandbox.shop.goods import Basket
+from tael_sandbox.shop.notebook import Notebook
+from tael_sandbox.shop.order import Order, Refund, RefundState, State, after, left_minor, minor_of
+
+
+@pytest.mark.parametrize(
+    ("state", "news", "then"),
+    [
+        (State.SENDING, State.PAID, State.PAID),
+        (State.UNKNOWN, State.WAITING, State.WAITING),
+        (State.WAITING, State.CLOSED, State.CLOSED),
+        (State.PAID, State.WAITING, State.PAID),  # a query that was asked before the payer paid
+        (State.PAID, State.REFUSED, State.PAID),
+        (State.PAID, State.CLOSED, State.PAID),
+        (State.PAID, State.REVERSED, State.REVERSED),
+        (State.CLOSED, State.PAID, State.PAID),  # the payer was faster
+        (State.CLOSED, State.WAITING, State.CLOSED),
+        (State.REFUSED, State.PAID, State.PAID),
+        (State.REVERSED, State.PAID, State.REVERSED),  # a webhook that comes late
+    ],
+)
+def test_only_news_that_can_be_true_changes_an_order(state: State, news: State, then: State) -> None:
+    assert after(state, news) is then
+
+
+def test_old_news_is_not_written_over_newer(tmp_path: Path) -> None:
+    notebook = Notebook(tmp_path / "shop.sqlite")
+    basket = Basket({"milk_tea": 1})
+    notebook.place(Order("shop-1", basket, Money(2200, "HKD"), PayType.WECHAT_QR, State.SENDING, 0.0))
+
+    notebook.settle("shop-1", State.PAID, syssn="201709060902990042326492")
+    notebook.settle("shop-1", State.WAITING, "1145 not yet", "201709060902990042326493")
+
+    kept = notebook.order("shop-1")
+    notebook.close()
+    assert kept is not None
+    assert (kept.state, kept.told, kept.syssn) == (State.PAID, "", "201709060902990042326492")
+
+
+@pytest.mark.parametrize(
+    ("typed", "currency", "minor"),
+    [
+        ("12.5", "HKD", 1250),
+        ("12.05", "HKD", 1205),
+        (" 7 ", "HKD", 700),
+        ("0.01", "HKD", 1),
+        ("500", "JPY", 500),
+    ],
+)
+def test_an_amount_is_read_into_minor_units(typed: str, currency: str, minor: int) -> None:
+    assert minor_of(typed, currency) == minor
+
+
+@pytest.mark.parametrize("typed", ["", ".5", "1.", "1.234", "1,5", "-1", "1e3", "١", "1234567890", "0x1"])
+def test_what_is_no_amount_is_refused(typed: str) -> None:
+    with pytest.raises(ValueError, match="not an amount"):
+        minor_of(typed, "HKD")
+
+
+def test_yen_have_no_decimals() -> None:
+    with pytest.raises(ValueError, match="not an amount"):
+        minor_of("5.0", "JPY")
+
+
+def test_a_refund_that_nobody_has_decided_counts_as_given_back() -> None:
+    order = Order("shop-1", Basket({}), Money(1000, "HKD"), PayType.WECHAT_QR, State.PAID, 0.0)
+    refunds = [
+        Refund("r1", 100, RefundState.DONE),
+        Refund("r2", 200, RefundState.PENDING),
+        Refund("r3", 400, RefundState.REFUSED),
+    ]
+
+    assert left_minor(order, refunds) == 700
