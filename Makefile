@@ -14,7 +14,7 @@ LOCK_FLAGS := --quiet --strip-extras --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
 COMPILE := env -u PIP_FIND_LINKS $(CURDIR)/$(BIN)/python -m piptools compile $(LOCK_FLAGS) $(ARGS)
 
-.PHONY: install demo test soak soak-planted outage check lock sdk-environments sdk-lock
+.PHONY: install demo test soak soak-planted outage screenshots check lock sdk-environments sdk-lock
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -45,6 +45,11 @@ soak-planted: install
 
 outage: install
 	$(BIN)/python -m tests.soak.outage --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+# The pictures of the documents, renewed when a page's look has changed.
+screenshots: install
+	@$(BIN)/python -m tests.browser.chromium
+	$(BIN)/python -m tests.browser.screenshots
 
 check: install
 	$(BIN)/python -m ruff check .
