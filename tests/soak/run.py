@@ -2,24 +2,22 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from tests.soak.books import Books, mismatches
+from tests.soak.ending import ledger_verified, run_until_idle
 from tests.soak.faulty import Faulty
 from tests.soak.kills import Reaper
 from tests.soak.merchant import Street, merchants_of
-from tests.soak.plan import WORKERS, Cut, DatabaseDeath, Fault, Jump, Kill, Pay, Step, Sulk, plan
-from tests.soak.reading import DUE, Looking, wallets_book
+from tests.soak.plan import Cut, DatabaseDeath, Fault, Jump, Kill, Pay, Step, Sulk, plan
+from tests.soak.reading import Looking, wallets_book
 from tests.soak.receiver import Receiver
-from tests.soak.rig import ROOT, SoakRig, running_soak, set_notify_urls
+from tests.soak.rig import SoakRig, running_soak, set_notify_urls
 from tests.soak.story import Story
 
 WATCH_S: Final = 0.1
@@ -29,10 +27,6 @@ SHORT_JUMP_S: Final = 20
 CALM_LIMIT_S: Final = 8.0
 SETTLED_AFTER_KILL_S: Final = 3.0
 STORIES_LIMIT_S: Final = 75.0
-IDLE_LIMIT_S: Final = 240.0
-STALLED_LIMIT_S: Final = 20.0
-FIRST_NAP: Final = timedelta(seconds=5)
-LONGEST_NAP: Final = timedelta(hours=2)
 READY_LIMIT_S: Final = 60.0
 COMMIT_LIMIT_S: Final = 5.0
 
@@ -233,7 +227,7 @@ class Soak:
         """Everything healed, every story told to its end, and the books compared."""
         await self._heal()
         await self._finish_stories()
-        idle = await self._run_until_idle()
+        idle = await run_until_idle(self._rig, self._street, self._looking)
         return [*idle, *await self._compare()]
 
     async def _heal(self) -> None:
@@ -259,28 +253,6 @@ class Soak:
             await asyncio.sleep(WATCH_S)
         self._troubles.append("not every process came back")
 
-    async def _run_until_idle(self) -> list[str]:
-        """Move the clock to what is due next, and wait until it is done, until nothing is due any more."""
-        self._rig.kill(WORKERS)
-        await self._looking.end_leases()
-        nap, began = FIRST_NAP, time.monotonic()
-        stalled_since = time.monotonic()
-        while time.monotonic() - began < IDLE_LIMIT_S:
-            rows = await self._looking.rows(DUE)
-            if not rows:
-                return []
-            now = self._rig.clock.now()
-            if rows[0]["at"] > now:
-                stalled_since = time.monotonic()
-                has_open = any(row["is_open"] for row in rows)
-                to = max(next(r["at"] for r in rows if r["is_open"] or not has_open), now + nap)
-                await self._street.advance((to - now).total_seconds() + 0.01)
-                nap = min(nap * 1.5, timedelta(minutes=1)) if has_open else min(nap * 4, LONGEST_NAP)
-            elif time.monotonic() - stalled_since > STALLED_LIMIT_S:
-                return [f"{len(rows)} rows are due and are not done"]
-            await asyncio.sleep(0.05)
-        return [f"the jobs never came to rest: {len(await self._looking.rows(DUE))} rows are still due"]
-
     async def _compare(self) -> list[str]:
         book = wallets_book(await self._street.control("book", "GET"))
         books = Books(await self._looking.ours(), book, self._receiver.heard, self._street.told)
@@ -291,20 +263,8 @@ class Soak:
             *self._found,
             *self._street.broken,
             *mismatches(books),
-            *await asyncio.to_thread(self._verify),
+            *await asyncio.to_thread(ledger_verified, self._rig),
         ]
-
-    def _verify(self) -> list[str]:
-        """`tael ledger verify`, as an operator would call it."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tael.cli", "ledger", "verify", "--data", str(self._rig.place.data)],
-            cwd=ROOT,
-            env=self._rig.rig.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        return [] if done.returncode == 0 else [f"ledger verify: {(done.stdout + done.stderr)[-600:]}"]
 
     def _report(self, found: list[str]) -> Figures:
         street, reaper = self._street, self._reaper
