@@ -89,6 +89,9 @@ def test_every_state_of_the_shop_is_accessible_and_fits(page: Page, demo: Demo) 
     page.get_by_role("link", name="Webhooks").click()
     expect(page.get_by_role("heading", name="Webhooks as they came")).to_be_visible()
     check()
+    page.goto(f"{demo.shop}/nothing")
+    expect(page.get_by_role("heading", name="Nothing here")).to_be_visible()
+    check()
 
 
 def test_an_order_is_made_and_reversed_by_keyboard_alone(page: Page, demo: Demo) -> None:
