@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tael_sandbox.faults import AFTER_KINDS, ANSWER_KINDS, BEFORE_KINDS, Armed, Fault, Faults
+from tael_sandbox.http1 import Http1Protocol
 from tael_sandbox.lies import Ask, Liar
 
 BODY_LIMIT_BYTES: Final = 256 * 1024  #: what is longer is left to the wallet to refuse
@@ -25,8 +25,8 @@ _TRANSPORT: Final = "tael_sandbox.transport"
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
-class FaultyProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, with the connection itself in the scope of each request."""
+class FaultyProtocol(Http1Protocol):
+    """Our HTTP/1.1, with the connection itself in the scope of each request."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -13,6 +13,7 @@ from typing import Final
 import uvicorn
 import uvloop
 
+from tael.cli.http1 import Http1Protocol
 from tael.cli.processes import Supervisor, start
 from tael.config import Settings
 from tael.main import application, configure_logs, open_gateway, work_until
@@ -42,7 +43,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     async with open_gateway(settings) as gateway:
         config = uvicorn.Config(
             application(gateway),
-            http="httptools",
+            http=Http1Protocol,
             lifespan="off",
             access_log=False,
             log_level="warning",

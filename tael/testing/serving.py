@@ -16,6 +16,7 @@ from typing import Any, Final
 import uvicorn
 import uvloop
 
+from tael.cli.http1 import Http1Protocol
 from tael.config import Settings
 from tael.domain.address import Reach
 from tael.domain.merchant import App
@@ -63,7 +64,7 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[]
         server = uvicorn.Server(
             uvicorn.Config(
                 application(gateway),
-                http="httptools",
+                http=Http1Protocol,
                 lifespan="off",
                 access_log=False,
                 log_level="warning",

@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 from tael_client import Credentials, SignType
 
+from tael_sandbox.http1 import Http1Protocol
 from tael_sandbox.shop.app import Shop
 from tael_sandbox.shop.notebook import Notebook
 from tael_sandbox.shop.till import Till
@@ -29,6 +30,7 @@ def main() -> None:
     shop = Shop(Till(options.gateway, credentials, notebook), notebook, options.sandbox)
     uvicorn.run(
         shop.app(),
+        http=Http1Protocol,
         host=options.host,
         port=options.port,
         lifespan="on",
