@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# A merchant's first day: paid at the till and refunded, paid online, closed, reversed. By bash, curl and md5sum.
+#
+# Amounts are whole minor units: 1250 of HKD is 12.50. Times are those of Hong Kong and Beijing, UTC+8.
+# Run it while the demo runs; GATEWAY, SANDBOX, APPCODE, KEY and MCHID in the environment lead it elsewhere.
+# The key goes to md5sum by its input, never by an argument, which every user of the machine could read.
+set -euo pipefail
+export LC_ALL=C # bytes are sorted, whatever the language of the machine
+
+GATEWAY=${GATEWAY:-http://127.0.0.1:8000}
+SANDBOX=${SANDBOX:-http://127.0.0.1:8001}
+APPCODE=${APPCODE:-123456}
+KEY=${KEY:-123456}
+MCHID=${MCHID:-eqqmYMn0Zj6pncw5ZDxjgMqbzV}
+
+TIMEOUT_S=30
+OK=0000 PENDING=1145 REFUND_PENDING=2999
+FIRST_REST_S=5 NEXT_REST_S=10 MOST_QUERIES=12
+
+answers=$(mktemp -d)
+trap 'rm -rf "$answers"' EXIT
+
+fail() {
+  echo "first_payment: $*" >&2
+  exit 1
+}
+
+# ---- the wire ------------------------------------------------------------------------------------------------------
+
+# signature [KEY] : of what comes in, with the key straight behind it.
+signature() { { cat; printf '%s' "${1:-$KEY}"; } | md5sum | cut -d ' ' -f 1 | tr a-f A-F; }
+
+# call NAME parameter=value ... : one call of /trade/v1. Believes no answer whose signature is not right.
+# Signed is `name=value`, sorted by name and joined with `&`, not encoded; curl encodes what is sent.
+call() {
+  local name=$1 form=() pair sign; shift
+  set -- "mchid=$MCHID" "$@"
+  for pair; do form+=(--data-urlencode "$pair"); done
+  sign=$(printf '%s\n' "$@" | sort | paste -sd '&' | tr -d '\n' | signature)
+  curl -sS --max-time "$TIMEOUT_S" -H "X-QF-APPCODE: $APPCODE" -H "X-QF-SIGN: $sign" "${form[@]}" \
+    -D "$answers/headers" -o "$answers/body" "$GATEWAY/trade/v1/$name" || return
+  if ! grep -qi "^x-qf-sign: $(signature < "$answers/body")" "$answers/headers"; then
+    fail "$name: $(member respcd < "$answers/body"), and the answer is not signed with our key"
+  fi
+  cat "$answers/body"
+}
+
+# payer NAME JSON : the payer's hand, a control call of the sandbox, which a merchant in real life does not have.
+payer() { curl -sS --fail --max-time "$TIMEOUT_S" -d "$2" "$SANDBOX/control/$1"; }
+
+# member NAME : the text of a member of the JSON that comes in. Enough for these flat answers; a program reads JSON by a library.
+member() { grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | cut -d '"' -f 4; }
+
+now() { TZ=UTC-8 date '+%Y-%m-%d %H:%M:%S'; }
+
+# ---- what every merchant's program needs ---------------------------------------------------------------------------
+
+# query REFERENCE : the row of one payment or refund.
+query() {
+  call query "out_trade_no=$1" > "$answers/rows" || fail "no answer from $GATEWAY"
+  grep -o "{[^{}]*\"out_trade_no\": \"$1\"[^{}]*}" "$answers/rows" || fail "$1 is not known to the gateway"
+}
+
+# pay REFERENCE parameter=value ... : opens a payment.
+# No answer, or 1145, is not a no: we ask how it stands, and never pay again blindly.
+pay() {
+  local reference=$1; shift
+  { call payment "out_trade_no=$reference" "txdtm=$(now)" "$@" || echo "{\"respcd\": \"$PENDING\"}"; } | decided "$reference"
+}
+
+# decided REFERENCE : the answer that comes in, once it is a yes or a no: after 5 seconds, and then every 10.
+decided() {
+  local answer rest_s=$FIRST_REST_S queries
+  answer=$(cat)
+  for ((queries = 0; queries < MOST_QUERIES; queries++)); do
+    case $(member respcd <<< "$answer") in
+      "$PENDING" | "$REFUND_PENDING") ;;
+      *) echo "$answer"; return ;;
+    esac
+    sleep "$rest_s"
+    rest_s=$NEXT_REST_S
+    answer=$(query "$1")
+  done
+  fail "$1 is still not decided; at the till you would reverse it now"
+}
+
+# expect WHAT ANSWER [RESPCD]
+expect() {
+  local respcd
+  respcd=$(member respcd <<< "$2")
+  printf '%-28s %s\n' "$1" "$respcd"
+  [ "$respcd" = "${3:-$OK}" ] || fail "$1: ${3:-$OK} was expected, not $respcd"
+}
+
+# ---- the day -------------------------------------------------------------------------------------------------------
+
+day=sh-$(date +%s%N)
+printf '%-28s %s\n' "order numbers begin with" "$day"
+
+# We scan the code on the payer's phone, and give a part back later.
+code=$(payer codes '{"wallet": "alipay"}' | member auth_code)
+paid=$(pay "$day-till" pay_type=800108 txamt=1250 "auth_code=$code" "product_name=凍檸茶 Lemon tea")
+expect "paid at the till" "$paid"
+refund=$(call refund "syssn=$(member syssn <<< "$paid")" "out_trade_no=$day-back" txamt=450 "txdtm=$(now)" | decided "$day-back")
+expect "4.50 refunded" "$refund"
+expect "the refund, asked for" "$(query "$day-back")"
+
+# We show a QR code, the payer scans it. 0000 says that the order is open; a query says when it is paid.
+order=$(pay "$day-web" pay_type=800201 txamt=2500 "product_name=Two cups of tea")
+expect "order with a QR code" "$order"
+expect "not paid yet" "$(query "$day-web")" "$PENDING"
+payer confirm "{\"url\": \"$(member qrcode <<< "$order")\", \"action\": \"pay\"}" > "$answers/confirmed"
+expect "paid by the payer" "$(query "$day-web" | decided "$day-web")"
+
+# An order that nobody pays is closed, a payment at the till that should not have been is reversed.
+expect "order for nobody" "$(pay "$day-left" pay_type=800201 txamt=990)"
+expect "closed" "$(call close "out_trade_no=$day-left" txamt=990 "txdtm=$(now)")"
+code=$(payer codes '{"wallet": "wechat"}' | member auth_code)
+expect "paid by mistake" "$(pay "$day-oops" pay_type=800208 txamt=5000 "auth_code=$code")"
+expect "reversed" "$(call reversal "out_trade_no=$day-oops" txamt=5000 "txdtm=$(now)")"
+
+# What the gateway posts to your notify URL, in the newer of the two styles: the signature is of the very bytes that came.
+webhook='{"pay_type": "800151", "txdtm": "2017-06-15 10:21:37", "mchid": "eqqmYMn0Zj6pncw5ZDxjgMqbzV", "txamt": 10, "respmsg": "", "out_trade_no": "A", "syssn": 201706150902990034076180, "respcd": "0000"}'
+[ "$(printf '%s' "$webhook" | signature 123456)" = E5458FD1705D723733F85F06E6101D6A ] || fail "an honest webhook was taken for a forged one"
+[ "$(printf '%s ' "$webhook" | signature 123456)" != E5458FD1705D723733F85F06E6101D6A ] || fail "a forged webhook was taken for an honest one"
+echo "webhooks told apart"
