@@ -1,7 +1,7 @@
 """The HTTP face: routes, the order of the checks, and every error as an answer.
 
-Order: size, form, doubled names; appcode and signature; merchant; the merchant's state; then the call itself. Only
-answers to requests whose own signature verified are signed.
+Order: size, form, doubled names; appcode and signature; merchant; the merchant's state; a planned stop, and what the
+merchant is denied; then the call itself. Only answers to requests whose own signature verified are signed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,9 +21,10 @@ from tael.api.authenticate import read_credentials, verify
 from tael.api.trade import CALLS, Act, Caller
 from tael.api.wire import Parameters, answer, read_parameters
 from tael.domain import errors
+from tael.domain.merchant import Merchant, Operation
 from tael.domain.respcd import BAD_MESSAGE, Call
 from tael.domain.secret import Secret
-from tael.service.directory import Known, check_state
+from tael.service.directory import Known, check_grant, check_state
 from tael.service.gateway import Gateway
 from tael.store.database import StoreUnavailable
 
@@ -67,6 +68,7 @@ async def _serve(request: Request, call: Call, act: Act, gateway: Gateway) -> Re
             merchant = known.merchant_of(fields.mchid(params))
             key = known.app.key
             check_state(merchant)
+            await _check_may_begin(call, merchant, gateway)
             return answer(await act(Caller(known, merchant, params), gateway), key)
         except BodyTooLarge:
             return answer(_bare(BAD_MESSAGE, "the body is larger than 1 MiB"), None, 413)
@@ -78,6 +80,13 @@ async def _serve(request: Request, call: Call, act: Act, gateway: Gateway) -> Re
         except Exception:
             log.exception("request.failed")
             return answer(answers.error_answer(errors.OutOfService(), call, reference), key)
+
+
+async def _check_may_begin(call: Call, merchant: Merchant, gateway: Gateway) -> None:
+    """Raises where this call may not change anything now; a query never does."""
+    if call != "query":
+        await gateway.directory.check_open()
+        check_grant(merchant, Operation(call))
 
 
 async def _authentic(

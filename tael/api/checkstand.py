@@ -25,12 +25,12 @@ from tael.api.trade import OPENID_MAX_LEN, UDID_MAX_LEN
 from tael.api.wire import answer, read_parameters
 from tael.domain import errors, respcd
 from tael.domain.checkout import CheckoutLink
-from tael.domain.merchant import Merchant
+from tael.domain.merchant import Merchant, Operation
 from tael.domain.money import Money
 from tael.domain.pages import CHECKSTAND
 from tael.domain.signature import SIGN, SIGN_TYPE, digest, is_same, joined, link_text
 from tael.service.checkouts import open_link
-from tael.service.directory import Known, check_state
+from tael.service.directory import Known, check_grant, check_state
 from tael.service.gateway import Gateway
 from tael.store.database import StoreUnavailable
 
@@ -59,6 +59,8 @@ async def _open(request: Request, gateway: Gateway) -> Response:
             verified = await _signer(values, gateway)
             merchant = verified.merchant_of(values.get("mchntid", "") or fields.mchid(values))
             check_state(merchant)
+            await gateway.directory.check_open()
+            check_grant(merchant, Operation.PAYMENT)
             link = await open_link(link_of(values, verified, merchant, gateway), merchant, gateway)
         except BodyTooLarge:
             return answer(_refusal(errors.UnreadableMessage(), is_signed=False), None, 413)

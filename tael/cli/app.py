@@ -14,6 +14,7 @@ from tael.cli.demo import DemoRefused, demo_once, demo_quiet, demo_shown
 from tael.cli.incidents import incidents
 from tael.cli.ledger import ledger
 from tael.cli.listening import listen_command
+from tael.cli.maintenance import maintenance
 from tael.cli.merchants import merchants
 from tael.cli.payments import payments
 from tael.cli.serving import listen, serve, serve_by_several, work
@@ -35,8 +36,8 @@ app.add_typer(merchants, name="merchant", help="Who gets the money.")
 app.add_typer(wallets, name="wallet", help="Merchants' accounts at the wallets.")
 app.add_typer(payments, name="payment", help="Look at payments.")
 app.add_typer(incidents, name="incident", help="What a person has to look at.")
-app.add_typer(ledger, name="ledger", help="The books.")
 app.add_typer(ledger, name="ledger", help="Whether the books agree.")
+app.add_typer(maintenance, name="maintenance", help="Planned stops.")
 app.add_typer(webhooks, name="webhook", help="What merchants are told.")
 app.command("listen")(listen_command)
 app.command("trigger")(trigger_command)

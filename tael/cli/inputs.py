@@ -32,6 +32,7 @@ class Form(NamedTuple):
 APPCODE: Final = Form(r"[A-Za-z0-9]{1,64}", "1 to 64 letters and digits")
 MCHID: Final = Form(r"[A-Za-z0-9]{1,64}", "1 to 64 letters and digits")
 MERCHANT_NAME: Final = Form(r"(?=.*\S).{1,128}", "1 to 128 characters")
+REASON: Final = Form(r"[ -~]{1,200}", "up to 200 characters of ASCII in one line")
 CURRENCY: Final = Form(r"[A-Z]{3}", "a currency of three capital letters, such as HKD")
 PID: Final = Form(r"2088[0-9]{12}", "a PID: 16 digits that begin with 2088")
 WECHAT_NUMBER: Final = Form(r"[0-9]{6,32}", "a number of WeChat Pay: 6 to 32 digits")

@@ -1,7 +1,7 @@
 """`tael merchant`: who gets the money. A running gateway sees a new merchant within a second."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -10,8 +10,8 @@ import typer
 from tael import ids
 from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
-from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
-from tael.domain.merchant import Merchant, MerchantState
+from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
+from tael.domain.merchant import Merchant, MerchantState, Operation
 from tael.domain.money import Money
 from tael.store.merchants import AlreadyThere
 from tael.store.store import Store
@@ -20,6 +20,20 @@ merchants: Final = typer.Typer(help="Who gets the money.", no_args_is_help=True)
 
 #: Eleven digits: what `txamt` may have.
 LARGEST_PAYMENT_MINOR: Final = 99_999_999_999
+
+COLUMNS: Final = (
+    "mchid",
+    "appcode",
+    "name",
+    "currency",
+    "state",
+    "is_default",
+    "denied",
+    "largest_payment",
+)
+DenyOption = Annotated[
+    list[Operation] | None, typer.Option("--deny", help="What it may not do; may be given several times.")
+]
 
 
 @merchants.command("add")
@@ -38,6 +52,7 @@ def add(
     state: Annotated[
         MerchantState, typer.Option(help="Only an active one may take payments.")
     ] = MerchantState.ACTIVE,
+    deny: DenyOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,6 +65,7 @@ def add(
         state=state,
         is_default=is_default,
         most_minor=most_minor,
+        denied=frozenset(deny or ()),
     )
 
     async def work(store: Store, now: datetime) -> None:
@@ -59,10 +75,51 @@ def add(
         with_store(data, work)
     except (AlreadyThere, LookupError) as error:
         raise refused(str(error)) from error
-    if as_json:
-        show_json(asdict(merchant))
-    else:
-        show_members(_row(merchant))
+    _show(merchant, as_json)
+
+
+@merchants.command("set")
+def set_merchant(
+    mchid: Annotated[str, typer.Argument(metavar="MCHID", help="The merchant.")],
+    state: Annotated[MerchantState | None, typer.Option(help="Only an active one may take payments.")] = None,
+    most_minor: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=LARGEST_PAYMENT_MINOR,
+            help="Largest payment it may take, in minor units; 0 for no limit.",
+        ),
+    ] = None,
+    deny: DenyOption = None,
+    allow: Annotated[
+        list[Operation] | None,
+        typer.Option("--allow", help="What it may do again; may be given several times."),
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change a merchant. What is not named keeps its value; orders that are open go on."""
+    both = set(deny or ()) & set(allow or ())
+    if both:
+        raise refused(f"--deny and --allow: {min(both)} cannot be both", UNUSABLE)
+
+    async def work(store: Store, now: datetime) -> Merchant | None:
+        before = await store.merchants.merchant(mchid)
+        if before is None:
+            return None
+        after = replace(
+            before,
+            state=state or before.state,
+            most_minor=before.most_minor if most_minor is None else most_minor or None,
+            denied=before.denied.union(deny or ()).difference(allow or ()),
+        )
+        await store.merchants.set_merchant(after)
+        return after
+
+    merchant = with_store(data, work)
+    if merchant is None:
+        raise refused(f"no merchant {mchid}")
+    _show(merchant, as_json)
 
 
 @merchants.command("list")
@@ -83,14 +140,27 @@ def list_merchants(
     if found is None:
         raise refused(f"no app {appcode}")
     if as_json:
-        show_json([asdict(merchant) for merchant in found])
+        show_json([_row(merchant) for merchant in found])
     else:
-        columns = ("mchid", "appcode", "name", "currency", "state", "is_default", "largest_payment")
-        show_rows([_row(merchant) for merchant in found], columns)
+        show_rows([_for_people(merchant) for merchant in found], COLUMNS)
+
+
+def _show(merchant: Merchant, as_json: bool) -> None:
+    if as_json:
+        show_json(_row(merchant))
+    else:
+        show_members(_for_people(merchant))
 
 
 def _row(merchant: Merchant) -> dict[str, Any]:
-    """For people: the limit as money."""
-    row = asdict(merchant)
+    return asdict(merchant) | {"denied": sorted(merchant.denied)}
+
+
+def _for_people(merchant: Merchant) -> dict[str, Any]:
+    """The limit as money."""
+    row = _row(merchant)
     most_minor = row.pop("most_minor")
-    return row | {"largest_payment": most_minor and str(Money(most_minor, merchant.currency))}
+    return row | {
+        "largest_payment": most_minor and str(Money(most_minor, merchant.currency)),
+        "denied": " ".join(row["denied"]),
+    }

@@ -95,6 +95,12 @@ class OutOfService(TaelError):
     respcd, retry = codes.OUT_OF_SERVICE, Retry.LATER
 
 
+class UnderMaintenance(TaelError):
+    """A stop was planned; nothing was created. Queries go on; send the same request again when it is over."""
+
+    respcd, retry = codes.MAINTENANCE, Retry.LATER
+
+
 # ---- the merchant ------------------------------------------------------------------------------------------
 
 
@@ -108,6 +114,12 @@ class MerchantNotAudited(TaelError):
     """The merchant has signed up and is not approved yet."""
 
     respcd, retry = codes.NOT_AUDITED, Retry.NEVER
+
+
+class OperationDenied(TaelError):
+    """The operator lets this merchant not do this; respmsg names the operation."""
+
+    respcd, retry = codes.DENIED, Retry.NEVER
 
 
 class CurrencyRefused(TaelError):

@@ -242,13 +242,13 @@ def _identity(
 ) -> Incident | None:
     """One alarm for an account, however many payments hear it; a number that is taken is that order's alone."""
     match reason:
-        case Refusal.OUR_IDENTITY | Refusal.OUR_CERTIFICATE:
+        case Refusal.OUR_IDENTITY | Refusal.OUR_CERTIFICATE | Refusal.MERCHANT_SETUP:
             about = payment.account_id
         case Refusal.NUMBER_REUSED:
             about = cause or payment.syssn
         case _:
             return None
-    said = f"the wallet refuses who we are or how we number: {wallet_code or reason}"
+    said = f"the wallet refuses who we are, for whom we ask or how we number: {wallet_code or reason}"
     kind = IncidentKind.OUR_IDENTITY_REFUSED
     return _of_payment(payment, kind, said, wallet_code or reason, at, cause=about)
 

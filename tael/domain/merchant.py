@@ -15,6 +15,15 @@ class MerchantState(StrEnum):
     WAITING = "waiting"  #: for its audit
 
 
+class Operation(StrEnum):
+    """What a merchant's call does to money; a query does nothing, and can always be made."""
+
+    PAYMENT = "payment"
+    REFUND = "refund"
+    REVERSAL = "reversal"
+    CLOSE = "close"
+
+
 @dataclass(frozen=True, slots=True)
 class App:
     """A developer's credentials and settings. One notify URL and one return URL, whatever its pay types."""
@@ -42,3 +51,4 @@ class Merchant:
     state: MerchantState = MerchantState.ACTIVE
     is_default: bool = False
     most_minor: int | None = None
+    denied: frozenset[Operation] = frozenset()  #: by the operator

@@ -27,6 +27,7 @@ class Refusal(StrEnum):
     BAD_REQUEST = "bad_request"  #: the wallet rejects how we asked: our fault, alarm
     OUR_IDENTITY = "our_identity"  #: our signature or merchant number is refused: alarm
     OUR_CERTIFICATE = "our_certificate"
+    MERCHANT_SETUP = "merchant_setup"  #: the merchant is not set up at the wallet for this: alarm
     WALLET_CLOSED = "wallet_closed"  #: the wallet's service is switched off; nothing happened
     NUMBER_REUSED = "number_reused"  #: our order number means something else there: alarm
     ORDER_CLOSED = "order_closed"
@@ -39,7 +40,6 @@ class Refusal(StrEnum):
     MERCHANT_BALANCE = "merchant_balance"
     REVERSAL_REFUSED = "reversal_refused"
     CLOSE_REFUSED = "close_refused"
-    NOT_NOW = "not_now"  #: the wallet does no refunds at this hour
     OTHER = "other"  #: an explicit refusal that has no word of its own
 
 

@@ -24,8 +24,8 @@ BAD_SIGNATURE: Final = "1108"
 UNREACHABLE: Final = "1111"
 OUT_OF_SERVICE: Final = "1112"
 USER_BLOCKED: Final = "1114"
+DENIED: Final = "1115"
 RISK: Final = "1118"
-HOURS: Final = "1120"
 CURRENCY: Final = "1122"
 AMOUNT: Final = "1123"
 NOT_ALLOWED: Final = "1124"
@@ -47,10 +47,7 @@ BALANCE: Final = "1201"
 PAYER_CODE: Final = "1202"
 PAYER_ACCOUNT: Final = "1203"
 BANK: Final = "1204"
-NOT_NOW: Final = "1265"
 MERCHANT_BALANCE: Final = "1269"
-FULL_ONLY_CURRENCY: Final = "1270"
-FULL_ONLY: Final = "1271"
 OVER_REFUND: Final = "1272"
 CODE_EXPIRED: Final = "2005"
 CODE_ILLEGAL: Final = "2006"
@@ -95,12 +92,13 @@ def _never(
 
 _DONE, _PENDING, _RETRY = Client.DONE, Client.PENDING, Client.RETRY
 _UNKNOWN, _FINAL = Client.UNKNOWN, Client.FINAL
+_REFUNDS_IN_PART: Final = "never: both wallets refund in part"
 _NO_PREAUTHORISATION: Final = "never: there is no pre-authorisation here"
 
 # fmt: off
 _ROWS: Final = (
     _sent(OK, "success", _DONE, "the call succeeded; in a row, the money moved", later="交易成功"),
-    _sent(MAINTENANCE, "under maintenance", _RETRY, "a planned stop", "系统维护", "系统维护中"),
+    _sent(MAINTENANCE, "under maintenance", _RETRY, "a planned stop; queries go on", "系统维护", "系统维护中"),
     _never("1101", "an active reversal is needed", _UNKNOWN, "需要主动冲正", "Reversal 错误"),
     _sent(REPEATED, "the reference is in use with other content", _FINAL,
           "a reference names a payment or refund of other content", "重复请求", "重复请求"),
@@ -123,15 +121,16 @@ _ROWS: Final = (
     _never("1113", "no such user", _FINAL, "用户不存在", instead="never: there is no OAuth here"),
     _sent(USER_BLOCKED, "the merchant is disabled", _FINAL, "the operator disabled the merchant",
           "用户被封禁"),
-    _sent("1115", "this operation is not granted", _FINAL, "an operation the merchant may not use",
+    _sent(DENIED, "this operation is denied to the merchant", _FINAL, "the operator denies it to the merchant",
           "用户受限"),
     _never("1116", "wrong password", _FINAL, "用户密码错误", instead="never: there is no OAuth here"),
     _never("1117", "user not online", _FINAL, "用户不在线"),
     _sent(RISK, "refused by risk control", _FINAL, "the wallet's or our own risk control", "风控禁止交易"),
     _never("1119", "kind of transaction restricted", _FINAL, "交易类型受限",
            instead="never: 1104 with filter_error"),
-    _sent(HOURS, "not at this hour", _RETRY, "the wallet's hours", "交易时间受限"),
-    _sent("1121", "kind of card restricted", _FINAL, "limit_pay forbids the payer's card", "交易卡类型受限"),
+    _never("1120", "not at this hour", _RETRY, "交易时间受限",
+           instead="never: neither wallet has hours for payments"),
+    _never("1121", "kind of card restricted", _FINAL, "交易卡类型受限", instead="never: 1204"),
     _sent(CURRENCY, "txcurrcd is not the merchant's currency", _FINAL,
           "a currency that is not the merchant's", "交易币种受限"),
     _sent(AMOUNT, "the amount is not allowed", _FINAL, "an amount above a limit", "交易额度受限"),
@@ -152,8 +151,8 @@ _ROWS: Final = (
     _sent(CREDENTIALS, "the merchant's credentials at the wallet do not work", _FINAL,
           "the wallet refuses our identity or signature", "用户渠道信息错误"),
     _never("1134", "the card is not the one of the sale", _FINAL, "撤销交易刷卡与消费时不是同一张卡"),
-    _sent(SETUP, "the merchant is not set up completely", _FINAL, "something is missing in the set-up",
-          "用户配置错误"),
+    _sent(SETUP, "the merchant is not set up completely", _FINAL,
+          "the wallet lacks something of the merchant's: call the operator", "用户配置错误"),
     _sent(NOT_FOUND, "no such transaction", _FINAL,
           "close, refund or reversal of an unknown payment", "交易不存在", "交易不存在或无法处理"),
     _never("1137", "no such contact", _FINAL, "联系方式不存在"),
@@ -218,8 +217,9 @@ _ROWS: Final = (
     _never("1263", "already revoked", _FINAL, later="该订单已撤销，请确认订单状态再操作"),
     _never("1264", "already closed", _FINAL, later="该订单已关闭，请确认订单状态再操作",
            instead="never: 1142"),
-    _sent(NOT_NOW, "the wallet makes no refunds at this hour", _RETRY, "the wallet says so",
-          later="该笔订单被禁止退款，23:30-00:30的交易以及部分特殊交易会被禁止"),
+    _never("1265", "no refunds at this hour", _RETRY,
+           later="该笔订单被禁止退款，23:30-00:30的交易以及部分特殊交易会被禁止",
+           instead="never: 2999, and the refund is made when the wallet's night is over"),
     _never("1266", "wrong amount", _FINAL, later="该订单金额错误，请确认后再操作"),
     _never("1267", "the order does not match", _FINAL, later="该订单信息不匹配，请确认后再操作",
            instead="never: 1126"),
@@ -227,10 +227,10 @@ _ROWS: Final = (
     _sent(MERCHANT_BALANCE, "the merchant's unsettled balance is too low", _RETRY,
           "a refund above what the merchant has at the wallet",
           later="当日未结算金额不足，无法操作，请确认余额充足"),
-    _sent(FULL_ONLY_CURRENCY, "no partial refunds in this currency", _FINAL,
-          "part of a payment that can only be refunded in full", later="该币种不支持部分退款"),
-    _sent(FULL_ONLY, "no partial refunds of this transaction", _FINAL,
-          "part of a payment that can only be refunded in full", later="该交易不支持部分退款"),
+    _never("1270", "no partial refunds in this currency", _FINAL, later="该币种不支持部分退款",
+           instead=_REFUNDS_IN_PART),
+    _never("1271", "no partial refunds of this transaction", _FINAL, later="该交易不支持部分退款",
+           instead=_REFUNDS_IN_PART),
     _sent(OVER_REFUND, "the refund is above what is left", _FINAL, "a refund above the remainder",
           later="该退款金额大于原交易可退款的最大金额"),
     _never("1294", "the bank sees a risk", _FINAL, later="该笔交易可能存在风险，已被银行禁止交易"),
@@ -281,6 +281,7 @@ _OF_REFUSAL: Final[Mapping[Refusal, str]] = {
     Refusal.BAD_REQUEST: BAD_CHANNEL_REQUEST,
     Refusal.OUR_IDENTITY: CREDENTIALS,
     Refusal.OUR_CERTIFICATE: CERTIFICATE,
+    Refusal.MERCHANT_SETUP: SETUP,
     Refusal.WALLET_CLOSED: UNREACHABLE,
     Refusal.NUMBER_REUSED: CHANNEL_ERROR,
     Refusal.ORDER_CLOSED: CLOSED,
@@ -293,7 +294,6 @@ _OF_REFUSAL: Final[Mapping[Refusal, str]] = {
     Refusal.MERCHANT_BALANCE: MERCHANT_BALANCE,
     Refusal.REVERSAL_REFUSED: REVERSAL_REFUSED,
     Refusal.CLOSE_REFUSED: CLOSE_REFUSED,
-    Refusal.NOT_NOW: NOT_NOW,
     Refusal.OTHER: CHANNEL_ERROR,
 }
 

@@ -117,10 +117,10 @@ def settle_return(
 TRY_LATER: Final = frozenset(
     {
         Refusal.MERCHANT_BALANCE,
-        Refusal.NOT_NOW,
         Refusal.WALLET_CLOSED,
         Refusal.OUR_IDENTITY,
         Refusal.OUR_CERTIFICATE,
+        Refusal.MERCHANT_SETUP,
     }
 )
 

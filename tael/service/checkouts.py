@@ -11,11 +11,11 @@ import structlog
 
 from tael.domain import errors
 from tael.domain.checkout import CheckoutLink, order_expires_after_s, takes_orders
-from tael.domain.merchant import Merchant
+from tael.domain.merchant import Merchant, Operation
 from tael.domain.payment import Payment, State
 from tael.domain.paytype import PayType
 from tael.service.closes import close_order
-from tael.service.directory import Known, check_state
+from tael.service.directory import Known, check_grant, check_state
 from tael.service.gateway import Gateway
 from tael.service.payments import (
     NewPayment,
@@ -88,6 +88,8 @@ async def choose(checkout: Checkout, pay_type: PayType, gateway: Gateway) -> Pay
     Raises the TaelErrors of a payment, OrderClosed and OrderExpired where the link is over, StoreUnavailable.
     """
     check_state(checkout.merchant)
+    await gateway.directory.check_open()
+    check_grant(checkout.merchant, Operation.PAYMENT)
     for _ in range(MOST_ROUNDS):
         order = await _settled(checkout.order, pay_type, gateway)
         if order is not None and order.state in (State.PENDING, State.PAID):

@@ -10,8 +10,9 @@ from typing import Final, Generic, TypeVar
 
 from tael.domain import errors
 from tael.domain.account import Account, AlipayAccount, WeChatAccount
-from tael.domain.merchant import App, Merchant, MerchantState
+from tael.domain.merchant import App, Merchant, MerchantState, Operation
 from tael.domain.paytype import PayType, Wallet
+from tael.domain.planned_stop import PlannedStop
 from tael.store.store import Store
 
 Value = TypeVar("Value")
@@ -70,13 +71,20 @@ def check_state(merchant: Merchant) -> None:
             return
 
 
+def check_grant(merchant: Merchant, operation: Operation) -> None:
+    """Raises OperationDenied."""
+    if operation in merchant.denied:
+        raise errors.OperationDenied(f"{operation} is denied to this merchant")
+
+
 class Directory:
-    """Apps by appcode and accounts by id."""
+    """Apps by appcode, accounts by id, and whether a stop was planned."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._apps: Remembered[Known] = Remembered()
         self._accounts: Remembered[Account] = Remembered()
+        self._planned_stop: Remembered[PlannedStop] = Remembered()
 
     async def app(self, appcode: str) -> Known | None:
         """Raises StoreUnavailable."""
@@ -89,6 +97,12 @@ class Directory:
     async def account(self, account_id: str) -> Account | None:
         """Raises StoreUnavailable."""
         return await self._accounts.get(account_id, self._store.accounts.by_id)
+
+    async def check_open(self) -> None:
+        """Raises UnderMaintenance while a planned stop lasts, StoreUnavailable."""
+        stop = await self._planned_stop.get("", lambda _: self._store.planned_stops.now())
+        if stop is not None:
+            raise errors.UnderMaintenance(stop.reason and f"under maintenance: {stop.reason}")
 
     async def _read_app(self, appcode: str) -> Known | None:
         # The same reads for an appcode that does not exist: the time of a refusal must not tell.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from tael.domain.merchant import App, Merchant, MerchantState
+from tael.domain.merchant import App, Merchant, MerchantState, Operation
 from tael.domain.webhook import Style
 from tael.store.database import Database
 from tael.store.seal import Seal
@@ -26,11 +26,12 @@ WHERE appcode = $1
 #: With the row by which its days are sealed from then on.
 ADD_MERCHANT: Final = """
 WITH added AS (
-    INSERT INTO merchant (mchid, appcode, name, currency, state, is_default, most_minor, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING mchid, created_at
+    INSERT INTO merchant (mchid, appcode, name, currency, state, is_default, most_minor, denied, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING mchid, created_at
 )
 INSERT INTO sealing (mchid, seal_at) SELECT mchid, created_at FROM added
 """
+SET_MERCHANT: Final = "UPDATE merchant SET state = $2, most_minor = $3, denied = $4 WHERE mchid = $1"
 
 
 class AlreadyThere(Exception):
@@ -114,6 +115,7 @@ class Merchants:
                 merchant.state.value,
                 merchant.is_default,
                 merchant.most_minor,
+                sorted(merchant.denied),
                 at,
             )
         except asyncpg.UniqueViolationError as error:
@@ -122,6 +124,12 @@ class Merchants:
             ) from error
         except asyncpg.ForeignKeyViolationError as error:
             raise LookupError(f"no app {merchant.appcode}") from error
+
+    async def set_merchant(self, merchant: Merchant) -> None:
+        """Write what may change of a merchant: its state, its limit and what it is denied."""
+        await self._database.execute(
+            SET_MERCHANT, merchant.mchid, merchant.state.value, merchant.most_minor, sorted(merchant.denied)
+        )
 
     def _app_of(self, row: "asyncpg.Record") -> App:
         return App(
@@ -147,4 +155,5 @@ def _merchant_of(row: "asyncpg.Record") -> Merchant:
         state=MerchantState(row["state"]),
         is_default=row["is_default"],
         most_minor=row["most_minor"],
+        denied=frozenset(map(Operation, row["denied"])),
     )

@@ -9,6 +9,7 @@ from tael.store.day_seals import DaySeals
 from tael.store.incidents import Incidents
 from tael.store.merchants import Merchants
 from tael.store.payments import Payments
+from tael.store.planned_stops import PlannedStops
 from tael.store.refunds import Refunds
 from tael.store.reversals import Reversals
 from tael.store.seal import Seal
@@ -35,6 +36,7 @@ class Store:
     webhooks: Webhooks
     serials: Serials
     day_seals: DaySeals
+    planned_stops: PlannedStops
 
 
 def store_over(database: Database, seal: Seal, node: int) -> Store:
@@ -53,4 +55,5 @@ def store_over(database: Database, seal: Seal, node: int) -> Store:
         webhooks=Webhooks(database),
         serials=Serials(database, node),
         day_seals=DaySeals(database),
+        planned_stops=PlannedStops(database),
     )

@@ -31,6 +31,8 @@ CALL_LIMIT_S: Final = 30
 COMMAND_LIMIT_S: Final = 60
 WAIT_LIMIT_S: Final = 15.0
 REST_S: Final = 0.04
+#: Processes remember apps and merchants for a second of real time, which no clock of ours moves.
+SETTINGS_REMEMBERED_S: Final = 1.1
 #: Where the tests' demos may listen; below the range from which the kernel gives out ports.
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 
@@ -156,7 +158,12 @@ class Demo:
         """`tael app set`, and time enough for every process to see it."""
         done = run_tael("app", "set", appcode, *settings, "--data", str(self.folder))
         assert done.returncode == 0, done.stderr
-        time.sleep(1.1)  # processes remember an app for a second of real time, which no clock of ours moves
+        time.sleep(SETTINGS_REMEMBERED_S)
+
+    def set_merchant(self, mchid: str, *settings: str) -> None:
+        """`tael merchant set`, and time enough for every process to see it."""
+        self.ask("merchant", "set", mchid, *settings)
+        time.sleep(SETTINGS_REMEMBERED_S)
 
     # ---- the wallets' side ---------------------------------------------------------------------------------
 
@@ -240,6 +247,18 @@ class Demo:
             for trade in self.trades(order)
             if trade["state"] in ("TRADE_SUCCESS", "TRADE_FINISHED", "SUCCESS", "REFUND")
         )
+
+
+@contextmanager
+def planned_stop(demo: Demo, reason: str = "") -> Iterator[None]:
+    """Maintenance, as every process knows of it; over for all of them at the end of the block."""
+    demo.ask("maintenance", "on", *(["--reason", reason] if reason else []))
+    time.sleep(SETTINGS_REMEMBERED_S)
+    try:
+        yield
+    finally:
+        demo.ask("maintenance", "off")
+        time.sleep(SETTINGS_REMEMBERED_S)
 
 
 def descendants(pid: int) -> set[int]:

@@ -240,6 +240,7 @@ def test_merchants_are_added_and_listed(operator: Operator) -> None:
         "state": "waiting",
         "is_default": True,
         "most_minor": 500000,
+        "denied": [],
     }
     operator.says("merchant", "add", "OTHER", "--name", "Books", "--currency", "JPY", "--mchid", "books")
     assert [row["mchid"] for row in operator.asks("merchant", "list")] == [first["mchid"], "books"]
@@ -247,6 +248,38 @@ def test_merchants_are_added_and_listed(operator: Operator) -> None:
     table = operator.says("merchant", "list")
     assert "香港 [bold]茶[/bold]" in table
     assert "5000.00 HKD" in table
+
+
+def test_a_merchant_is_changed_and_what_is_not_named_stays(operator: Operator, merchant: str) -> None:
+    change = ("merchant", "set", merchant)
+    named = operator.asks(*change, "--deny", "reversal", "--deny", "refund", "--most-minor", "500")
+    assert (named["denied"], named["most_minor"], named["state"]) == (["refund", "reversal"], 500, "active")
+    assert operator.asks(*change, "--allow", "refund", "--state", "disabled") == named | {
+        "denied": ["reversal"],
+        "state": "disabled",
+    }
+    assert operator.asks(*change, "--most-minor", "0")["most_minor"] is None
+    assert operator.asks("merchant", "list") == [
+        named | {"denied": ["reversal"], "state": "disabled", "most_minor": None}
+    ]
+    assert "reversal" in operator.says("merchant", "list")
+    assert "no merchant nobody" in operator.is_refused("merchant", "set", "nobody", code=1)
+    assert "close cannot be both" in operator.is_refused(
+        *change, "--deny", "close", "--allow", "close", code=2
+    )
+
+
+def test_a_planned_stop_begins_and_ends(operator: Operator) -> None:
+    assert operator.asks("maintenance", "status") == {"maintenance": "off"}
+    begun = operator.asks("maintenance", "on")
+    assert (begun["maintenance"], begun["reason"]) == ("on", "")
+    told = operator.asks("maintenance", "on", "--reason", "new disks until 06:00")
+    assert told == begun | {"reason": "new disks until 06:00"}
+    assert operator.asks("maintenance", "status") == told
+    assert "new disks" in operator.says("maintenance", "status")
+    assert "--reason" in operator.is_refused("maintenance", "on", "--reason", "two\nlines", code=2)
+    assert operator.asks("maintenance", "off") == {"maintenance": "off"}
+    assert operator.asks("maintenance", "status") == {"maintenance": "off"}
 
 
 def test_a_merchant_that_cannot_be_is_refused(operator: Operator, merchant: str) -> None:

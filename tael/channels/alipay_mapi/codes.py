@@ -85,7 +85,7 @@ PAY: Final[Mapping[str, Refusal]] = GATEWAY | _table(
     (Refusal.OTHER, "PAYMENT_FAIL PROCESS_FAIL"),
     (
         # The merchant is not set up for barcode payments at the wallet.
-        Refusal.OUR_IDENTITY,
+        Refusal.MERCHANT_SETUP,
         "ERROR_SELLER_CERTIFY_LEVEL_LIMIT UN_SUPPORT_BIZ_TYPE ROYALTY_INFO_VALIDATE_FAIL TRADE_SETTLE_ERROR "
         "SECONDARY_MERCHANT_STATUS_ERROR SUB_MERCHANT_CREATE_FAIL SUB_MERCHANT_TYPE_INVALID INVALID_STORE_ID",
     ),

@@ -1,0 +1,60 @@
+"""`tael maintenance`: a planned stop. Running gateways hear of it within a second."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import typer
+
+from tael.cli import inputs
+from tael.cli.finding import DataOption, with_store
+from tael.cli.showing import JsonOption, show_json, show_members
+from tael.domain.planned_stop import PlannedStop
+from tael.store.store import Store
+
+maintenance: Final = typer.Typer(help="Planned stops.", no_args_is_help=True)
+
+
+@maintenance.command("on")
+def begin(
+    reason: Annotated[str, typer.Option(help="What developers are told with the code 1100.")] = "",
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer 1100 to payments, refunds, reversals and closes. Queries, jobs, notices and webhooks go on."""
+    checked = inputs.checked(reason, inputs.REASON, "--reason") if reason else ""
+
+    async def work(store: Store, now: datetime) -> PlannedStop | None:
+        await store.planned_stops.begin(checked, now)
+        return await store.planned_stops.now()
+
+    _show(with_store(data, work), as_json)
+
+
+@maintenance.command("off")
+def end(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Take payments again."""
+
+    async def work(store: Store, now: datetime) -> None:
+        await store.planned_stops.end()
+
+    with_store(data, work)
+    _show(None, as_json)
+
+
+@maintenance.command("status")
+def status(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Whether a planned stop lasts, and since when."""
+
+    async def work(store: Store, now: datetime) -> PlannedStop | None:
+        return await store.planned_stops.now()
+
+    _show(with_store(data, work), as_json)
+
+
+def _show(stop: PlannedStop | None, as_json: bool) -> None:
+    row: dict[str, Any] = {"maintenance": "off"} if stop is None else {"maintenance": "on", **asdict(stop)}
+    if as_json:
+        show_json(row)
+    else:
+        show_members(row)
