@@ -1,4 +1,4 @@
-"""`python -m tael.testing.running`: one private instance, for as long as its standard input is open.
+"""`python -m tael.testing.running`: one private instance, until its standard input or a signal ends it.
 
 API and jobs share one event loop here, PostgreSQL and the sandbox are children. They are started before anything heavy
 is imported, so that all three come up side by side. Lines of JSON go both ways: one when it is ready, then an answer
@@ -8,12 +8,14 @@ to each that is asked.
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from tael.cli.addresses import Addresses, kept_addresses
 from tael.cli.processes import end
@@ -23,10 +25,13 @@ from tael.testing.template import APPS, SandboxNotReady, copy_template, sandbox_
 
 HOST: Final = "127.0.0.1"
 BACKLOG: Final = 128
+ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def main() -> None:
     """Run until the lifeline ends; say in one line why it cannot be."""
+    for number in ENDING_SIGNALS:
+        signal.signal(number, _end_early)
     try:
         _run()
     except (EmbeddedPostgresError, SandboxNotReady, subprocess.CalledProcessError, OSError) as error:
@@ -51,7 +56,20 @@ def _run() -> None:
             _log_into(folder / "gateway.log")
             settings = settings_for(folder, postgres.url, gateway_url, plain, tls)
             with kept_addresses(folder, Addresses(gateway_url, plain)):
-                serve(settings, listener, lambda: _say(told), _say)
+                serve(settings, listener, ENDING_SIGNALS, lambda: _say(told), _say)
+                _ignore_signals()
+
+
+def _end_early(*_: object) -> NoReturn:
+    """By way of every `finally`, which the signal's own effect would pass over."""
+    _ignore_signals()
+    sys.exit("it was told to end before it served")
+
+
+def _ignore_signals() -> None:
+    """We are ending already; a repeated signal must not leave the folder behind."""
+    for number in ENDING_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

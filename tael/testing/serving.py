@@ -4,11 +4,13 @@ Imports everything, so `running.py` does it last.
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +34,14 @@ GRACE_S: Final = 2
 Say = Callable[[dict[str, Any]], None]
 
 
+class Server(uvicorn.Server):
+    """Leaves the signals to us: its own would end the process before PostgreSQL, the sandbox and the folder."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 def settings_for(
     folder: Path, database_url: str, gateway_url: str, sandbox_url: str, wechat_url: str
 ) -> Settings:
@@ -52,16 +62,30 @@ def settings_for(
     )
 
 
-def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None], say: Say) -> None:
-    """Serve until standard input ends; `ready` is called once, `say` with the answer to each line."""
+def serve(
+    settings: Settings,
+    listener: socket.socket,
+    ending_signals: Sequence[signal.Signals],
+    ready: Callable[[], None],
+    say: Say,
+) -> None:
+    """Serve until standard input ends or a signal comes; `ready` is called once, `say` with the answer to each line."""
     configure_logs()
-    uvloop.run(_serve(settings, listener, ready, say))
+    uvloop.run(_serve(settings, listener, ending_signals, ready, say))
 
 
-async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[], None], say: Say) -> None:
+async def _serve(
+    settings: Settings,
+    listener: socket.socket,
+    ending_signals: Sequence[signal.Signals],
+    ready: Callable[[], None],
+    say: Say,
+) -> None:
     parent, stop = os.getppid(), asyncio.Event()
+    for number in ending_signals:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_gateway(settings) as gateway, asyncio.TaskGroup() as group:
-        server = uvicorn.Server(
+        server = Server(
             uvicorn.Config(
                 application(gateway),
                 http=Http1Protocol,
@@ -76,7 +100,7 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[]
         answering = group.create_task(_answer(gateway, say))
         ready()
         # The pipe stays open if somebody forked from the tests holds it too, so we look for our parent as well.
-        while not (answering.done() or server.should_exit or os.getppid() != parent):
+        while not (answering.done() or stop.is_set() or server.should_exit or os.getppid() != parent):
             await asyncio.wait([answering], timeout=WATCH_S)
         answering.cancel()
         server.should_exit = True

@@ -1,5 +1,6 @@
 """`tael.testing` in sessions of its own: the page's examples, side by side, killed, and where it cannot start."""
 
+import contextlib
 import os
 import re
 import signal
@@ -11,6 +12,8 @@ from typing import Final
 
 import pytest
 
+from tael.testing.folders import LOCK, PREFIX
+from tael.testing.instance import Instance
 from tests.end_to_end.rig import ROOT, clean_environment, descendants, eventually, is_alive
 
 LIMIT_S: Final = 60
@@ -102,6 +105,37 @@ def test_a_killed_session_leaves_neither_programs_nor_files(tmp_path: Path) -> N
     assert eventually(folder.exists, lambda there: not there) is False
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_instance_that_is_told_to_end_leaves_neither_programs_nor_files(number: signal.Signals) -> None:
+    instance = Instance.start()
+    folder, below = Path(instance.told["folder"]), descendants(instance.child.pid)
+    try:
+        assert len(below) >= 2  # PostgreSQL, the sandbox
+        assert (folder / "postgres").is_dir()
+
+        instance.child.send_signal(number)
+        assert instance.child.wait(LIMIT_S) == 0
+    finally:
+        instance.end()
+
+    assert not folder.exists()
+    assert [pid for pid in below if is_alive(pid)] == []
+
+
+def test_an_instance_that_is_told_to_end_while_it_starts_leaves_no_files() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tael.testing.running"],
+        env=clean_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as starting:
+        (lock,) = eventually(lambda: locks_of(starting.pid), bool)
+        starting.terminate()
+        starting.wait(LIMIT_S)
+    assert not lock.parent.exists()
+
+
 def test_what_a_killed_instance_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
     running = session(tmp_path, WAITS)
     try:
@@ -130,6 +164,15 @@ def test_where_it_cannot_start_each_test_says_so_in_one_line(tmp_path: Path, fix
     assert len(lines) == 2
     assert str(tmp_path / "a_file") in lines[0]
     assert "Traceback" not in output
+
+
+def locks_of(pid: int) -> list[Path]:
+    """The locks on instances' folders that a process holds."""
+    opened = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            opened.append(Path(os.readlink(descriptor)))
+    return [path for path in opened if path.name == LOCK and path.parent.name.startswith(PREFIX)]
 
 
 def command(pid: int) -> bytes:
