@@ -1,4 +1,4 @@
-"""The people who pay: made once, with balances that no test will empty.
+"""The people who pay: made once, two of each wallet with balances that no test will empty, and one who is poor.
 
 `alipay` and `wechat` payers hold CNY, `wechat_hk` payers HKD; a payment takes from the balance, a refund
 gives back.
@@ -11,15 +11,20 @@ from typing import Final
 from tael_sandbox import rates
 from tael_sandbox.wallet import ControlError
 
-OPENING_BALANCE_MINOR: Final = 10**12
-#: payer, wallet, display name, the wallet's own id of the person
+RICH_MINOR: Final = 10**12
+#: Less than almost any price, so that an online order can be seen to fail for want of money.
+POOR_MINOR: Final = 500
+#: payer, wallet, display name, the wallet's own id of the person, opening balance; a wallet's first is its default
 DEFAULT_PAYERS: Final = (
-    ("ada", "alipay", "Ada Wong", "2088102000000017"),
-    ("bao", "alipay", "Bao Li", "2088102000000025"),
-    ("chen", "wechat", "Chen Yu", "oC1b2uQ8sandboxpayerchen0001"),
-    ("dora", "wechat", "Dora Lam", "oC1b2uQ8sandboxpayerdora0002"),
-    ("emil", "wechat_hk", "Emil Ho", "oH7k4wR3sandboxpayeremil0003"),
-    ("fay", "wechat_hk", "Fay Chan", "oH7k4wR3sandboxpayerfay00004"),
+    ("ada", "alipay", "Ada Wong", "2088102000000017", RICH_MINOR),
+    ("bao", "alipay", "Bao Li", "2088102000000025", RICH_MINOR),
+    ("chen", "wechat", "Chen Yu", "oC1b2uQ8sandboxpayerchen0001", RICH_MINOR),
+    ("dora", "wechat", "Dora Lam", "oC1b2uQ8sandboxpayerdora0002", RICH_MINOR),
+    ("emil", "wechat_hk", "Emil Ho", "oH7k4wR3sandboxpayeremil0003", RICH_MINOR),
+    ("fay", "wechat_hk", "Fay Chan", "oH7k4wR3sandboxpayerfay00004", RICH_MINOR),
+    ("gil", "alipay", "Gil Ng", "2088102000000033", POOR_MINOR),
+    ("hana", "wechat", "Hana Sun", "oC1b2uQ8sandboxpayerhana0005", POOR_MINOR),
+    ("ivy", "wechat_hk", "Ivy Kwok", "oH7k4wR3sandboxpayerivy00006", POOR_MINOR),
 )
 WALLETS: Final = ("alipay", "wechat", "wechat_hk")
 #: What a wallet's payers hold and pay with.
@@ -39,7 +44,7 @@ def settle_in(connection: sqlite3.Connection) -> None:
     """Makes the default payers where they are missing; balances of old ones stay."""
     connection.executemany(
         "INSERT OR IGNORE INTO payer (payer, wallet, name, user_id, balance) VALUES (?, ?, ?, ?, ?)",
-        [(*row, OPENING_BALANCE_MINOR) for row in DEFAULT_PAYERS],
+        DEFAULT_PAYERS,
     )
 
 

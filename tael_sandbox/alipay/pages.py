@@ -63,6 +63,7 @@ _CASHIER: Final = _PAGES.from_string(
     % (
         _TRADE
         + """
+{% if note %}<p role="alert">{{ note }}</p>{% endif %}
 <form method="post" action="/alipay/cashier/{{ token }}">
 <label>Pay as <select name="payer">
 {% for payer in payers %}<option value="{{ payer.payer }}">{{ payer.name }}</option>
@@ -80,9 +81,14 @@ _ERROR: Final = _PAGES.from_string(
 )
 
 
-def cashier_page(trade: Trade, payee: str, payers: list[Payer]) -> HTMLResponse:
+def cashier_page(trade: Trade, payee: str, payers: list[Payer], note: str | None = None) -> HTMLResponse:
     content = _CASHIER.render(
-        title="Alipay cashier", style=STYLE, token=trade.token, payers=payers, **_shown(trade, payee)
+        title="Alipay cashier",
+        style=STYLE,
+        token=trade.token,
+        payers=payers,
+        note=note,
+        **_shown(trade, payee),
     )
     return HTMLResponse(content, headers=HEADERS)
 

@@ -29,7 +29,7 @@ from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.payers import all_payers
 from tael_sandbox.shops import Shops
-from tael_sandbox.wallet import ControlError, Entry, Row
+from tael_sandbox.wallet import ControlError, Entry, NotEnoughMoney, Row
 
 NAME: Final = "alipay"
 
@@ -178,7 +178,10 @@ class AlipayWallet:
         action = form.get("action")
         payee = self._gateway.payee(trade.pid)
         if action == "pay":
-            done = phone.act(desk, trade, "pay", form.get("payer"))
+            try:
+                done = phone.act(desk, trade, "pay", form.get("payer"))
+            except NotEnoughMoney:
+                return self._show_cashier(desk, trade, "Not enough money. Nothing was paid; choose who pays.")
             if done["return_to"] is not None:
                 return RedirectResponse(done["return_to"], 303)
             return result_page(trade, payee, "Paid", "The payment is done.")
@@ -187,8 +190,8 @@ class AlipayWallet:
             return result_page(trade, payee, "Not paid", "You left the cashier; nothing was paid.")
         return error_page("ILLEGAL_ARGUMENT")
 
-    def _show_cashier(self, desk: Desk, trade: Trade) -> Response:
+    def _show_cashier(self, desk: Desk, trade: Trade, note: str | None = None) -> Response:
         if not is_payable(trade, desk.now):
             return error_page("TRADE_NOT_ALLOWED_PAY")
         payers = [payer for payer in all_payers(desk.connection) if payer.wallet == NAME]
-        return cashier_page(trade, self._gateway.payee(trade.pid), payers)
+        return cashier_page(trade, self._gateway.payee(trade.pid), payers, note)

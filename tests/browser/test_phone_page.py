@@ -157,6 +157,24 @@ def test_the_keyboard_alone_pays_an_order(page: Page, sandbox: Sandbox) -> None:
     page.wait_for_url("**/control/clock?currency=HKD&out_trade_no=*")
 
 
+def test_who_has_too_little_money_is_told_and_another_payer_can_pay(page: Page, sandbox: Sandbox) -> None:
+    link = wechat_shop.shop(sandbox).order()["code_url"]
+    open_phone(page, sandbox, "?wallet=wechat_hk")
+    page.get_by_role("link", name="Ivy Kwok").click()
+    expect(page.locator("#balance")).to_have_text(re.compile(r"Balance\s+HKD.5\.00"))
+    scan(page, link)
+    page.locator("#order-pay").click()
+    expect(page.locator("#order-note")).to_be_focused()
+    expect(page.locator("#order-note")).to_have_text(
+        re.compile("Not enough money, nothing was paid. The balance is HKD.5\\.00.")
+    )
+    expect(page.locator("#order-pay")).to_be_visible()
+    page.get_by_role("link", name="Fay Chan").click()
+    scan(page, link)
+    page.locator("#order-pay").click()
+    expect(page.locator("#order-note")).to_have_text(re.compile(r"Paid HKD.88\.00\."))
+
+
 def test_a_redrawn_request_keeps_the_focus_of_who_stands_on_it(page: Page, sandbox: Sandbox) -> None:
     shop = wechat_shop.shop(sandbox)
     first, second = fresh(), fresh()

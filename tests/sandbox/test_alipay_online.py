@@ -146,6 +146,20 @@ def test_without_a_return_url_the_page_says_paid(sandbox: Sandbox, online: Shop)
     assert b"<h1>Paid</h1>" in page
 
 
+def test_who_has_too_little_money_stays_at_the_cashier_and_another_payer_pays(
+    sandbox: Sandbox, online: Shop
+) -> None:
+    order = fresh()
+    token = token_of(online.open(online.wap_link(order)).body)
+    status, _, page = submit(sandbox, token, action="pay", payer="gil")
+    assert status == 200
+    assert b"Not enough money. Nothing was paid" in page
+    assert token_of(page) == token
+    assert balance(sandbox, "gil") == 500
+    assert b"<h1>Paid</h1>" in submit(sandbox, token, action="pay", payer="bao")[2]
+    assert online.query_online(order)["trade_status"] == "TRADE_FINISHED"
+
+
 def test_odd_forms_change_nothing(sandbox: Sandbox, online: Shop) -> None:
     order = fresh()
     token = token_of(online.open(online.pc_link(order)).body)

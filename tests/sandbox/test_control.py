@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.sandbox import wechat_shop
 from tests.sandbox.alipay_shop import balance, confirm, fresh, shop
 from tests.sandbox.conftest import ControlRefused, Sandbox
 
@@ -90,11 +91,49 @@ def test_the_clock_moves_forward_and_tells_by_how_much(sandbox: Sandbox) -> None
     assert (sandbox.folder / "clock").stat().st_size == 8
 
 
-def test_every_wallet_has_two_rich_payers(sandbox: Sandbox) -> None:
-    rows = sandbox.control("GET", "payers")
-    assert [row["wallet"] for row in rows] == ["alipay"] * 2 + ["wechat"] * 2 + ["wechat_hk"] * 2
+def test_every_wallet_has_two_rich_payers_and_one_poor_one(own_sandbox: Sandbox) -> None:
+    rows = own_sandbox.control("GET", "payers")
     assert all(set(row) == {"payer", "wallet", "openids", "balance"} for row in rows)
-    assert all(row["balance"] > 10**11 for row in rows)
+    assert {row["payer"]: (row["wallet"], row["balance"]) for row in rows} == {
+        "ada": ("alipay", 10**12),
+        "bao": ("alipay", 10**12),
+        "gil": ("alipay", 500),
+        "chen": ("wechat", 10**12),
+        "dora": ("wechat", 10**12),
+        "hana": ("wechat", 500),
+        "emil": ("wechat_hk", 10**12),
+        "fay": ("wechat_hk", 10**12),
+        "ivy": ("wechat_hk", 500),
+    }
+
+
+@pytest.mark.parametrize(("wallet", "poor", "first"), [("alipay", "gil", "ada"), ("wechat", "hana", "chen")])
+def test_who_is_not_named_is_never_the_poor_payer(
+    own_sandbox: Sandbox, wallet: str, poor: str, first: str
+) -> None:
+    order = fresh()
+    if wallet == "alipay":
+        link = shop(own_sandbox, "online").pc_link(order)
+    else:
+        link = wechat_shop.shop(own_sandbox).order(out_trade_no=order)["code_url"]
+    with pytest.raises(ControlRefused) as refused:
+        confirm(own_sandbox, url=link, payer=poor)
+    assert refused.value.field == "payer"
+    before = balance(own_sandbox, first)
+    assert confirm(own_sandbox, url=link)["trade"]["order"] == order
+    assert balance(own_sandbox, first) < before
+    assert balance(own_sandbox, poor) == 500
+
+
+@pytest.mark.parametrize(("wallet", "poor"), [("alipay", "gil"), ("wechat", "hana"), ("wechat_hk", "ivy")])
+def test_a_poor_payer_s_barcode_says_too_little_money(sandbox: Sandbox, wallet: str, poor: str) -> None:
+    code = sandbox.code(wallet=wallet, payer=poor)
+    if wallet == "alipay":
+        refused = shop(sandbox, "offline").pay_spot(code, fresh())["error"]
+    else:
+        refused = wechat_shop.shop(sandbox).scan_code(code)["err_code"]
+    assert refused == ("BUYER_BALANCE_NOT_ENOUGH" if wallet == "alipay" else "NOTENOUGH")
+    assert balance(sandbox, poor) == 500
 
 
 def test_accounts_come_by_shop_and_demo_first(sandbox: Sandbox) -> None:

@@ -2,8 +2,6 @@
 
 import html
 import re
-import sqlite3
-from contextlib import closing
 
 import pytest
 
@@ -56,19 +54,19 @@ def test_the_page_and_its_files_are_its_own_and_its_policy_is_strict(sandbox: Sa
 @pytest.mark.parametrize(
     ("query", "wallet", "payers", "balance"),
     [
-        ("", "alipay", ("Ada Wong", "Bao Li"), "CNY"),
-        ("?wallet=wechat", "wechat", ("Chen Yu", "Dora Lam"), "CNY"),
-        ("?wallet=wechat_hk", "wechat_hk", ("Emil Ho", "Fay Chan"), "HKD"),
-        ("?payer=fay", "wechat_hk", ("Fay Chan", "Emil Ho"), "HKD"),
+        ("", "alipay", ("Ada Wong", "Bao Li", "Gil Ng"), "CNY"),
+        ("?wallet=wechat", "wechat", ("Chen Yu", "Dora Lam", "Hana Sun"), "CNY"),
+        ("?wallet=wechat_hk", "wechat_hk", ("Emil Ho", "Fay Chan", "Ivy Kwok"), "HKD"),
+        ("?payer=fay", "wechat_hk", ("Fay Chan", "Emil Ho", "Ivy Kwok"), "HKD"),
     ],
 )
 def test_each_wallet_and_payer_has_a_phone(
-    sandbox: Sandbox, query: str, wallet: str, payers: tuple[str, str], balance: str
+    sandbox: Sandbox, query: str, wallet: str, payers: tuple[str, ...], balance: str
 ) -> None:
     page = ask(sandbox, f"/{query}")
     assert f'data-wallet="{wallet}"' in page.body
     assert f'aria-current="true">{payers[0]}<' in page.body
-    assert f">{payers[1]}</a>" in page.body
+    assert all(f">{payer}</a>" in page.body for payer in payers[1:])
     assert f"Balance {balance} " in text_of(page.body)
 
 
@@ -183,19 +181,32 @@ def test_a_barcode_waits_for_its_payer_and_for_nobody_else(
         assert "Not paid" in declined["history"]
 
 
-def test_too_little_money_is_said_as_a_wallet_says_it(own_sandbox: Sandbox) -> None:
-    with closing(sqlite3.connect(own_sandbox.folder / "sandbox.sqlite")) as books, books:
-        books.execute("UPDATE payer SET balance = 250 WHERE payer IN ('ada', 'chen')")
-    told = "Not enough money, nothing was paid. The balance is CNY 2.50."
-    phone = Handset(own_sandbox, "ada")
-    phone.scan(alipay_shop.shop(own_sandbox, "online").pc_link(fresh()))
-    refused = phone.act("pay")
-    assert (refused.status, refused["order-note"]) == (400, told)
-    phone = Handset(own_sandbox, "chen")
-    phone.scan(wechat_shop.shop(own_sandbox).order()["code_url"])
-    refused = phone.act("pay")
-    assert (refused.status, refused["order-note"]) == (400, told)
-    assert "Pay with password" in refused["order"]
+def test_too_little_money_is_said_as_a_wallet_says_it_and_somebody_else_can_pay(
+    sandbox: Sandbox, online: alipay_shop.Shop, wechat: wechat_shop.Shop
+) -> None:
+    for poor, rich, told, link in (
+        ("gil", "bao", "CNY 5.00", online.pc_link(fresh())),
+        ("gil", "bao", "CNY 5.00", online.wap_link(fresh())),
+        ("hana", "dora", "CNY 5.00", wechat.order()["code_url"]),
+        ("ivy", "fay", "HKD 5.00", wechat.order()["code_url"]),
+    ):
+        phone = Handset(sandbox, poor)
+        phone.scan(link)
+        refused = phone.act("pay")
+        assert refused.status == 400
+        assert refused["order-note"] == f"Not enough money, nothing was paid. The balance is {told}."
+        assert "Pay with password" in refused["order"]
+        assert balance(sandbox, poor) == 500
+        phone = Handset(sandbox, rich)
+        phone.scan(link)
+        assert phone.act("pay")["order-note"].startswith("Paid HKD ")
+
+
+def test_a_poor_payer_pays_what_the_balance_reaches(own_sandbox: Sandbox) -> None:
+    phone = Handset(own_sandbox, "ivy")
+    phone.scan(wechat_shop.shop(own_sandbox).order(total_fee="500")["code_url"])
+    assert phone.act("pay")["order-note"] == "Paid HKD 5.00."
+    assert balance(own_sandbox, "ivy") == 0
 
 
 def test_history_tells_refunds_and_reversals_apart(sandbox: Sandbox, wechat: wechat_shop.Shop) -> None:

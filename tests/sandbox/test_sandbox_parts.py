@@ -95,13 +95,13 @@ def test_a_failed_transaction_leaves_nothing(books: Books) -> None:
 
     with pytest.raises(ControlError):
         debit_and_fail()
-    assert payers.payer_of(books.reader, "alipay", None).balance == payers.OPENING_BALANCE_MINOR
+    assert payers.payer_of(books.reader, "alipay", None).balance == payers.RICH_MINOR
 
 
 def test_nobody_pays_more_than_the_balance(books: Books) -> None:
     with books.transaction() as connection:
-        assert not payers.debit(connection, "ada", payers.OPENING_BALANCE_MINOR + 1)
-        assert payers.debit(connection, "ada", payers.OPENING_BALANCE_MINOR)
+        assert not payers.debit(connection, "ada", payers.RICH_MINOR + 1)
+        assert payers.debit(connection, "ada", payers.RICH_MINOR)
         payers.credit(connection, "ada", 1)
         assert payers.payer_of(connection, "alipay", "ada").balance == 1
     with pytest.raises(sqlite3.IntegrityError), books.transaction() as connection:
