@@ -11,12 +11,14 @@ import typer
 
 from tael.cli.apps import apps
 from tael.cli.demo import DemoRefused, demo_once, demo_quiet, demo_shown
+from tael.cli.fresh import throw_away
 from tael.cli.incidents import incidents
 from tael.cli.ledger import ledger
 from tael.cli.listening import listen_command
 from tael.cli.maintenance import maintenance
 from tael.cli.merchants import merchants
 from tael.cli.payments import payments
+from tael.cli.rig import Place
 from tael.cli.serving import listen, serve, serve_by_several, work
 from tael.cli.trigger import trigger_command
 from tael.cli.wallets import wallets
@@ -134,9 +136,14 @@ def demo_command(
     data: Annotated[Path, typer.Option(help="Folder that keeps everything between starts.")] = Path(".tael"),
     once: Annotated[bool, typer.Option(help="Take payments of every kind, print a table, end.")] = False,
     quiet: Annotated[bool, typer.Option(help="Print one JSON line when ready, then serve.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="First throw away all that earlier demos kept in the folder.")
+    ] = False,
 ) -> None:
     """Start gateway, jobs, PostgreSQL and both wallets on 127.0.0.1."""
     try:
+        if fresh:
+            throw_away(Place(port, data.resolve()))
         if once:
             raise typer.Exit(demo_once(port, data))
         if quiet:

@@ -88,7 +88,7 @@ class Rig:
 def running_wallets(place: Place) -> Iterator[Rig]:
     """PostgreSQL, migrated, and the sandbox. Raises DemoRefused, EmbeddedPostgresError."""
     (place.data / "logs").mkdir(parents=True, exist_ok=True)
-    _refuse_taken_ports(place)
+    refuse_taken_ports(place)
     with ExitStack() as stack:
         database_url = os.environ.get("TAEL_DATABASE_URL", "")
         postgres = None
@@ -158,7 +158,8 @@ def _start_sandbox(place: Place, environment: dict[str, str]) -> "subprocess.Pop
     )
 
 
-def _refuse_taken_ports(place: Place) -> None:
+def refuse_taken_ports(place: Place) -> None:
+    """Raises DemoRefused."""
     for port in range(place.port, place.port + 4):
         try:
             listen(HOST, port).close()
@@ -171,13 +172,13 @@ def _refuse_taken_ports(place: Place) -> None:
 def wait_until_answers(url: str, what: str, place: Place) -> None:
     """Raises DemoRefused if it does not in time."""
     until = time.monotonic() + READY_LIMIT_S
-    while not _answers(url):
+    while not answers(url):
         if time.monotonic() > until:
             raise DemoRefused(f"{what} did not start; its log is in {place.data / 'logs'}")
         time.sleep(REST_S)
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         _read_json(url)
     except (urllib.error.URLError, OSError, ValueError):

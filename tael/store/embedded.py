@@ -16,6 +16,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -25,12 +26,13 @@ from tael.store.postgres_binaries import EmbeddedPostgresError
 from tael.store.postgres_child import launch
 from tael.store.postgres_cluster import POLL_S, Cluster, write_private
 
-__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "running_url"]
+__all__ = ["LOCK_FILE", "EmbeddedPostgres", "EmbeddedPostgresError", "emptied", "running_url"]
 
 FAST_STOP_LIMIT_S: Final = 20.0  #: roll back, write a checkpoint, leave
 QUICK_STOP_LIMIT_S: Final = 5.0  #: leave at once; the next start recovers
 PORT_ATTEMPTS: Final = 3  #: somebody may take the port between our look and the server's
 LOCK_ATTEMPTS: Final = 5  #: `running_url` holds the lock for an instant when it finds it free
+LOCK_FILE: Final = "lock"  #: in DIR/postgres; never removed, so that two who ask for it mean the same file
 LOG_LIMIT_BYTES: Final = 5_000_000
 NO_PORT: Final = "could not create any TCP/IP sockets"
 
@@ -148,7 +150,7 @@ def running_url(folder: Path) -> str | None:
     """The url of the server that some process runs on the data in `folder`, or None if none does (yet)."""
     keep = folder.absolute() / "postgres"
     try:
-        lock = os.open(keep / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        lock = os.open(keep / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
     except PermissionError as error:
@@ -165,6 +167,24 @@ def running_url(folder: Path) -> str | None:
     return None
 
 
+@contextlib.contextmanager
+def emptied(folder: Path) -> Iterator[None]:
+    """Nobody starts a server on `folder` during the block; if it does not fail, the database is gone after it.
+
+    Raises EmbeddedPostgresError if one runs now.
+    """
+    keep = folder.absolute() / "postgres"
+    lock = _lock(_make_folder(keep))
+    try:
+        yield
+        postgres_cluster.remove(keep, os.geteuid())
+        for path in keep.iterdir():
+            if path.name != LOCK_FILE:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    finally:
+        os.close(lock)
+
+
 def _make_folder(keep: Path) -> Path:
     if not keep.is_dir():
         keep.mkdir(parents=True, exist_ok=True)
@@ -174,7 +194,7 @@ def _make_folder(keep: Path) -> Path:
 
 def _lock(keep: Path) -> int:
     """The kernel frees it when we die; our children do not inherit it."""
-    descriptor = os.open(keep / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(keep / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     postgres_cluster.give_to_owner_of(keep, descriptor)
     for _ in range(LOCK_ATTEMPTS):
         try:

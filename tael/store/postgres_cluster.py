@@ -163,6 +163,20 @@ def wait_until_free(cluster: Cluster, limit_s: float = LAST_SERVER_LIMIT_S) -> N
         time.sleep(POLL_S)
 
 
+def remove(keep: Path, uid_now: int) -> None:
+    """The cluster that belongs to `keep`, if it was ever made, once its last server has left."""
+    place = keep / "place"
+    if place.exists() and not Path(place.read_text().strip()).is_dir():
+        return
+    if (keep / "cluster").exists() or place.exists():
+        cluster = cluster_of(keep, uid_now)
+        wait_until_free(cluster)
+        for folder in (cluster.folder, *cluster.home.glob("cluster.new-*"), cluster.home / "socket"):
+            shutil.rmtree(folder, ignore_errors=folder != cluster.folder)
+        if cluster.home != keep:
+            cluster.home.rmdir()
+
+
 def is_ready(cluster: Cluster, pid: int) -> bool:
     """By what `pg_ctl --wait` looks at: the state that the server writes into its pid file."""
     lines = _lines(cluster.folder / "postmaster.pid")

@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -106,20 +106,21 @@ class Demo:
     apps: list[Members] = field(default_factory=list)
 
     @classmethod
-    def start(cls, folder: Path, port: int | None = None, **settings: str) -> "Demo":
+    def start(cls, folder: Path, port: int | None = None, *options: str, **settings: str) -> "Demo":
         """On `port`, or on ports that happen to be free; `settings` go into its environment. Raises NotStarted."""
         for attempt in range(3):
             try:
-                return cls._start(folder, port or free_port_block(), settings)
+                return cls._start(folder, port or free_port_block(), options, settings)
             except NotStarted as failed:
                 if port is not None or attempt == 2 or "is taken" not in str(failed):
                     raise
         raise AssertionError("unreachable")
 
     @classmethod
-    def _start(cls, folder: Path, port: int, settings: dict[str, str]) -> "Demo":
+    def _start(cls, folder: Path, port: int, options: Sequence[str], settings: dict[str, str]) -> "Demo":
+        where = ["--port", str(port), "--data", str(folder)]
         process = subprocess.Popen(
-            [sys.executable, "-m", "tael.cli", "demo", "--quiet", "--port", str(port), "--data", str(folder)],
+            [sys.executable, "-m", "tael.cli", "demo", "--quiet", *where, *options],
             cwd=ROOT,
             env=clean_environment() | settings,
             stdout=subprocess.PIPE,

@@ -51,17 +51,7 @@ def folder() -> Iterator[Path]:
 
 
 def test_the_whole_story_is_told_and_right(folder: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tael.cli", "demo", "--once"),
-            *("--port", str(free_port_block()), "--data", str(folder)),
-        ],
-        cwd=ROOT,
-        env=clean_environment() | {"COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=ONCE_LIMIT_S,
-    )
+    done = run_demo(folder, free_port_block(), "--once")
 
     assert done.returncode == 0, done.stdout + done.stderr
     for what in SAID_IN_THE_TABLE:
@@ -69,6 +59,87 @@ def test_the_whole_story_is_told_and_right(folder: Path) -> None:
     for pay_type in ("800151", "800152", "800108", "800201", "800207", "800208", "800228"):
         assert pay_type in done.stdout
     assert "✗" not in done.stdout
+
+
+def test_a_fresh_demo_has_forgotten_all_but_what_is_not_its_own(folder: Path) -> None:
+    demo = Demo.start(folder)
+    try:
+        demo.advance(3600)
+        paid = merchant_of(demo, "published").paid("800208")
+        keys = [account["key"] for account in demo.control("accounts")]
+    finally:
+        demo.end()
+    (folder / "notes.txt").write_text("mine")
+
+    again = Demo.start(folder, demo.port, "--fresh")
+    try:
+        shop = merchant_of(again, "published")
+        assert shop.rows(syssn=paid["syssn"]) == []
+        assert again.trades(paid["syssn"]) == []
+        assert again.control("clock")["offset_s"] == 0
+        assert not set(keys) & {account["key"] for account in again.control("accounts")}
+        assert (folder / "notes.txt").read_text() == "mine"
+        assert shop.paid("800208").respcd == "0000"
+    finally:
+        again.end()
+
+
+def test_a_fresh_story_is_told_where_another_was_told_before(folder: Path) -> None:
+    (folder / "logs").mkdir()  # of a start that was refused
+    for _ in range(2):
+        told = run_demo(folder, free_port_block(), "--once", "--fresh")
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert "✗" not in told.stdout
+
+
+def test_a_demo_that_runs_is_not_thrown_away(demo: Demo, shop: Merchant) -> None:
+    paid = shop.paid("800208")
+
+    for port in (demo.port, free_port_block()):
+        done = run_demo(demo.folder, port, "--once", "--fresh")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"tael: {demo.folder} is in use: ")
+        assert len(done.stderr.splitlines()) == 1
+    assert shop.row(paid["syssn"])["respcd"] == "0000"
+    assert shop.paid("800208").respcd == "0000"
+
+
+def test_a_demo_that_runs_on_a_database_elsewhere_is_not_thrown_away(demo: Demo, folder: Path) -> None:
+    addresses = {"gateway": demo.gateway, "sandbox": demo.sandbox}
+    kept = {
+        **{"database_url": "postgresql://elsewhere/x", "addresses.json": json.dumps(addresses)},
+        **{"sandbox/shops.json": "{}", "logs/worker.log": ""},
+    }
+    left_alone(folder, kept, f"tael: {folder} is in use: ")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["notes.txt"],
+        ["seal.key"],
+        ["logs/shop.log"],
+        ["sandbox/castle.txt", "logs/shop.log", "seal.key"],
+        ["sandbox/shops.json"],
+        ["postgres/lock", "notes.txt"],
+        ["postgres/lock", "logs/x", "main.py"],
+    ],
+    ids=",".join,
+)
+def test_a_folder_that_is_not_a_demo_s_is_left_alone(folder: Path, names: list[str]) -> None:
+    left_alone(folder, dict.fromkeys(names, "mine"), f"tael: {folder} is no demo's folder")
+
+
+def test_a_database_that_is_not_the_demo_s_own_is_not_thrown_away(folder: Path) -> None:
+    kept = {"sandbox/shops.json": "{}", "logs/worker.log": "", "database_url": "x"}
+    elsewhere = "postgresql://nobody@127.0.0.1:9/x"
+    left_alone(folder, kept, "tael: --fresh throws away only", TAEL_DATABASE_URL=elsewhere)
+
+
+def test_a_taken_port_keeps_a_fresh_demo_from_throwing_anything_away(demo: Demo, folder: Path) -> None:
+    kept = {"sandbox/shops.json": "{}", "logs/worker.log": "", "seal.key": "x"}
+    done = left_alone(folder, kept, f"tael: port {demo.port} is taken", port=demo.port)
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_line_for_programs_says_everything_and_names_the_published_app_first(demo: Demo) -> None:
@@ -164,6 +235,35 @@ def test_a_process_that_dies_is_started_again_and_no_payment_is_lost(folder: Pat
         assert shop.row(paid["syssn"])["respcd"] == "0000"
     finally:
         demo.end()
+
+
+def left_alone(
+    folder: Path, kept: dict[str, str], sentence: str, port: int | None = None, **settings: str
+) -> "subprocess.CompletedProcess[str]":
+    """What a fresh demo says on a folder with these files, which are all there afterwards."""
+    for name, text in kept.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    done = run_demo(folder, port or free_port_block(), "--quiet", "--fresh", **settings)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(sentence), done.stderr
+    assert {name: (folder / name).read_text() for name in kept} == kept
+    return done
+
+
+def run_demo(folder: Path, port: int, *options: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """The demo to its end."""
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "tael.cli", "demo", *options),
+            *("--port", str(port), "--data", str(folder)),
+        ],
+        cwd=ROOT,
+        env=clean_environment() | {"COLUMNS": "200"} | settings,
+        capture_output=True,
+        text=True,
+        timeout=ONCE_LIMIT_S,
+    )
 
 
 def _command(pid: int) -> str:

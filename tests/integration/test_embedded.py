@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 import tael
-from tael.store.embedded import EmbeddedPostgres, EmbeddedPostgresError, running_url
+from tael.store.embedded import EmbeddedPostgres, EmbeddedPostgresError, emptied, running_url
 from tael.store.postgres_binaries import binaries_for, can_enter, wheel_binaries
 
 REPOSITORY = Path(tael.__file__).resolve().parent.parent
@@ -162,6 +162,34 @@ def test_a_second_start_on_the_same_data_is_refused_at_once(readable_folder: Pat
         write_a_row(first.url)
 
 
+def test_an_emptied_folder_starts_with_a_new_database(readable_folder: Path) -> None:
+    with EmbeddedPostgres(readable_folder) as postgres:
+        write_a_row(postgres.url)
+        password = urlsplit(postgres.url).password
+    with emptied(readable_folder), pytest.raises(EmbeddedPostgresError, match="is in use"):
+        EmbeddedPostgres(readable_folder).start()
+    assert [path.name for path in (readable_folder / "postgres").iterdir()] == ["lock"]
+    with emptied(readable_folder):
+        """There is nothing to throw away, and that is no error."""
+    with EmbeddedPostgres(readable_folder) as postgres:
+        assert urlsplit(postgres.url).password != password
+        write_a_row(postgres.url)
+        assert rows(postgres.url) == 1
+
+
+def test_a_running_database_and_one_that_somebody_thinks_better_of_are_not_emptied(
+    readable_folder: Path,
+) -> None:
+    with EmbeddedPostgres(readable_folder) as postgres:
+        write_a_row(postgres.url)
+        with pytest.raises(EmbeddedPostgresError, match="is in use"), emptied(readable_folder):
+            raise AssertionError("it was held all the same")
+    with pytest.raises(ZeroDivisionError), emptied(readable_folder):
+        raise ZeroDivisionError
+    with EmbeddedPostgres(readable_folder) as postgres:
+        assert rows(postgres.url) == 1
+
+
 def test_another_process_finds_the_running_server(readable_folder: Path) -> None:
     with holder(readable_folder):
         url = running_url(readable_folder)
@@ -303,7 +331,9 @@ def test_root_in_a_closed_folder_keeps_the_cluster_below_var_lib(tmp_path: Path)
         assert rows(postgres.start()) == 1
     finally:
         postgres.stop()
-        shutil.rmtree(Path((data / "postgres/place").read_text().strip()))
+        with emptied(data):
+            assert home.is_dir()
+    assert not home.exists()
 
 
 @as_root
