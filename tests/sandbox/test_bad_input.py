@@ -1,0 +1,392 @@
+"""Bad input on every route of the sandbox: a clear answer, nothing changed, no stack trace, and served after it.
+
+The tables name every route that the app has; a new one has to say here what it takes.
+"""
+
+import html
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import cycle, product
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import pytest
+from starlette.routing import Route
+
+from tael_sandbox import payers, statements
+from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE
+from tael_sandbox.alipay.gateway import SERVICES, VERIFY_NOTICE
+from tael_sandbox.alipay.wallet import AlipayWallet
+from tael_sandbox.books import Books
+from tael_sandbox.clock import Clock
+from tael_sandbox.control import Control
+from tael_sandbox.faults import Faults
+from tael_sandbox.main import build_app
+from tael_sandbox.phone.phone import Phone
+from tael_sandbox.shops import open_shops
+from tael_sandbox.wallet import Wallet
+from tael_sandbox.wechat.certificates import Certificates
+from tael_sandbox.wechat.endpoints import CALLS
+from tael_sandbox.wechat.wallet import WeChatWallet
+from tests.end_to_end.merchant import Answer, send
+from tests.sandbox import alipay_shop, wechat_shop
+from tests.sandbox.alipay_shop import fresh
+from tests.sandbox.conftest import Sandbox
+from tests.support.hostile import (
+    DOCUMENTS,
+    KINDS,
+    MIB,
+    SCRIPT,
+    SEGMENTS,
+    TEXTS,
+    check_markup,
+    forms,
+    refusal_in,
+    spoiled,
+)
+
+#: Calls that change something: how they are called, with what.
+CHANGES: Final[dict[str, tuple[str, Any]]] = {
+    "/control/codes": (
+        "POST",
+        {"wallet": "wechat", "behaviour": "refuses", "payer": "ada"},
+    ),
+    "/control/scan": ("POST", {"url": "weixin://wxpay/bizpayurl?pr=nothing"}),
+    "/control/confirm": ("POST", {"trade": "1", "url": "weixin://x", "action": "pay", "payer": "ada"}),
+    "/control/statements": ("POST", {"wallet": "alipay", "day": "1999-12-31"}),
+    "/control/profile": ("PUT", {"profile": "x"}),
+    "/control/clock": ("POST", {"advance_s": -1}),
+}
+#: One fault of a list; the field beside it has no meaning.
+FAULT: Final[dict[str, Any]] = {
+    **{
+        "wallet": "wechat",
+        "operation": "/pay/none",
+        "kind": "slow",
+        "times": 0,
+        "probability": 2,
+        "seed": 0.5,
+    },
+    **{"delay_s": -1, "hold_s": -1, "other": None},
+}
+FAULTS: Final = "/control/faults"
+READ_ONLY: Final = ("/control/payers", "/control/accounts", "/control/book")
+TYPED: Final = {
+    **{
+        "payer": "ada",
+        "wallet": "alipay",
+        "code": "280000000000000000",
+        "opened": "weixin://x",
+        "number": "1",
+    },
+    **{"behaviour": "x", "link": "x", "action": "x", "advance_s": "x", "kind": "x"},
+}
+FORMS: Final = tuple(f"/phone/{name}" for name in ("code", "scan", "act", "clock", "faults"))
+STREAM: Final = "/phone/events"
+FILES: Final = ("/phone/phone.css", "/phone/phone.js")
+CASHIER: Final = "/alipay/cashier/{token}"
+GATEWAY: Final = "/gateway.do"
+OAUTH: Final = ("/connect/oauth2/authorize", "/sns/oauth2/access_token")
+WECHAT: Final = tuple(call.path for call in CALLS)
+ALL: Final = (
+    *(*CHANGES, FAULTS, *READ_ONLY, "/", *FORMS, STREAM, *FILES, CASHIER, GATEWAY, *OAUTH, *WECHAT),
+)
+SCRIPT_IN_JSON: Final = json.dumps(SCRIPT)[1:-1]
+#: What Alipay's calls take besides; most take only some of them.
+OPTIONAL: Final = (
+    *(
+        "timeout_rule",
+        "order_gmt_create",
+        "order_valid_time",
+        "order_create",
+        "split_fund_info",
+        "rmb_fee",
+        "body",
+    ),
+    *("trade_information", "notify_url", "return_url"),
+)
+ABOUT_AN_ORDER: Final = (
+    *("partner_trans_id", "partner_refund_id", "refund_amount", "out_trade_no", "trade_no", "timestamp"),
+    *(
+        "out_return_no",
+        "return_amount",
+        "gmt_return",
+        "start_date",
+        "end_date",
+        "notify_id",
+        "split_fund_info",
+    ),
+)
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
+
+
+@pytest.fixture(scope="module")
+def routes(key_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """The methods of each path of the app, put together as the sandbox's own process does it."""
+    folder = tmp_path_factory.mktemp("routes")
+    clock, books, shops = (
+        Clock(folder / "clock"),
+        Books(folder / "books"),
+        open_shops(key_folder / "shops.json"),
+    )
+    books.script(statements.TABLES)
+    with books.transaction() as connection:
+        payers.settle_in(connection)
+    certificates = Certificates(key_folder / "certificates", shops)
+    wallets: list[Wallet] = [
+        AlipayWallet(clock, books, shops, "http://x"),
+        WeChatWallet(clock, books, shops, "http://x", "https://x", certificates),
+    ]
+    faults = Faults(books, {})
+    phone = Phone(wallets, books, clock, faults)
+    app = build_app(wallets, Control(wallets, books, clock, shops, faults), phone)
+    books.close()
+    assert all(isinstance(route, Route) for route in app.routes)
+    return {route.path: set(route.methods or ()) for route in app.routes if isinstance(route, Route)}
+
+
+@pytest.fixture(scope="module")
+def paid_order(sandbox: Sandbox) -> str:
+    """There is something in the books that a refused request could have spoiled."""
+    order = fresh()
+    alipay_shop.shop(sandbox, "offline").pay_spot(sandbox.code(), order)
+    return order
+
+
+def state_of(sandbox: Sandbox) -> dict[str, Any]:
+    names = ("book", "payers", "accounts", "faults", "profile")
+    kept = {name: sandbox.control("GET", name) for name in names}
+    return kept | {"offset_s": sandbox.control("GET", "clock")["offset_s"]}
+
+
+@pytest.fixture(autouse=True)
+def unchanged(request: pytest.FixtureRequest, sandbox: Sandbox, paid_order: str) -> Iterator[None]:
+    """Whatever a test sends, the sandbox serves after it, and its books are as they were."""
+    before = state_of(sandbox)
+    assert any(row["order"] == paid_order for row in before["book"]["trades"])
+    yield
+    if "allows" not in request.fixturenames:
+        assert state_of(sandbox) == before
+
+
+def checked(answer: Answer) -> Answer:
+    """`send` has seen that it is no 5xx and no stack trace. A page is a whole one, an error in JSON has its form."""
+    kind = answer.headers.get("content-type", "")
+    if kind.startswith("text/html"):
+        check_markup(answer.body.decode())
+    told = answer.members if kind == "application/json" and answer.body.startswith(b"{") else {}
+    if answer.status >= 400 and not {"errcode", "regions"} & set(told):
+        assert kind.startswith(("text/html", "application/json", "text/plain")), answer
+        if told:
+            refusal_in(answer.body)
+    return answer
+
+
+def path_of(route: str) -> str:
+    return route.replace("{token}", "nobody-has-this-token")
+
+
+def test_every_route_has_its_bad_input(routes: dict[str, set[str]]) -> None:
+    assert sorted(routes) == sorted(ALL)
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_json_that_is_no_object_of_the_call_s_is_refused(sandbox: Sandbox, path: str) -> None:
+    method, good = CHANGES[path]
+    for body, kind in product((*DOCUMENTS, json.dumps([good]).encode()), KINDS[:3]):
+        headers = [("Content-Type", kind)] if kind else []
+        answer = send(sandbox.http, method, path, body, headers)
+        assert answer.status == 400, (body[:40], answer)
+        assert refusal_in(answer.body)
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_a_field_that_nobody_could_mean_is_refused(sandbox: Sandbox, path: str) -> None:
+    """The other fields are well formed and lead nowhere, so that nothing is done whichever field is looked at first."""
+    method, good = CHANGES[path]
+    for name, asked in spoiled(good):
+        if path == "/control/clock" and asked[name] in (0, 1.5):
+            continue  # the clock may stand still, and half seconds are time
+        answer = send(sandbox.http, method, path, json.dumps(asked).encode())
+        assert answer.status == 400, (asked, answer)
+        assert refusal_in(answer.body)
+
+
+@pytest.mark.parametrize(
+    ("path", "needed"),
+    [
+        ("/control/codes", ["wallet"]),
+        ("/control/scan", ["url"]),
+        ("/control/confirm", ["action", "trade"]),
+        ("/control/statements", ["wallet", "day"]),
+        ("/control/profile", ["profile"]),
+        ("/control/clock", ["advance_s"]),
+    ],
+)
+def test_a_field_that_is_not_there_is_named(sandbox: Sandbox, path: str, needed: list[str]) -> None:
+    method, good = CHANGES[path]
+    honest = {**good, "trade": "1", "day": "2026-11-23", "advance_s": 1, "profile": "sdk", "url": None}
+    for name in needed:
+        for absent in ({name: None}, {}):
+            asked = {
+                other: value for other, value in honest.items() if other in good and other != name
+            } | absent
+            answer = send(sandbox.http, method, path, json.dumps(asked).encode())
+            assert (answer.status, answer["field"]) == (400, name)
+
+
+def test_a_fault_that_nobody_could_mean_is_refused_and_the_list_stays(sandbox: Sandbox) -> None:
+    for name, asked in spoiled(FAULT):
+        answer = send(sandbox.http, "PUT", FAULTS, json.dumps([asked]).encode())
+        assert answer.status == 400, (name, asked, answer)
+        assert refusal_in(answer.body)
+    for body in DOCUMENTS:
+        assert refusal_in(send(sandbox.http, "PUT", FAULTS, body).body)
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_another_method_is_refused_in_words(sandbox: Sandbox, routes: dict[str, set[str]], path: str) -> None:
+    for method in METHODS:
+        if method not in routes[path]:
+            answer = send(sandbox.http, method, path_of(path), b"{}")
+            assert answer.status == 405, (method, answer)
+            assert set(answer.headers["allow"].split(", ")) == routes[path]
+            assert refusal_in(answer.body)
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_no_body_of_any_kind_breaks_a_route(sandbox: Sandbox, routes: dict[str, set[str]], path: str) -> None:
+    bodies = (
+        *DOCUMENTS,
+        *forms({"payer": "ada"}),
+        b"<xml>",
+        b"<!DOCTYPE a [<!ENTITY b 'c'>]><xml>&b;</xml>",
+        b"x" * MIB,
+    )
+    for method in sorted(routes[path] - {"GET", "HEAD"}):
+        for body, kind in zip(bodies, cycle(KINDS), strict=False):
+            answer = checked(send(sandbox.http, method, path_of(path), body, [("Content-Type", kind or "")]))
+            # Wallets refuse in words of their own. A phone that is told nothing it knows shows the first payer's code.
+            said_so = path in (GATEWAY, CASHIER, "/phone/code", *WECHAT) or method == "DELETE"
+            assert said_so or answer.status == 400, (method, body[:40], answer)
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_no_query_breaks_a_route(sandbox: Sandbox, path: str) -> None:
+    good = {
+        "wallet": "nobody's",
+        "appid": "x",
+        "code": "x",
+        "redirect_uri": "x",
+        "secret": "x",
+        "opened": "x",
+    }
+    for query in (*forms(good), *(f"wallet={quote(text)}".encode() for text in TEXTS)):
+        target = f"{path_of(path)}?{query.decode('ascii')[:20_000]}"
+        if path == STREAM:
+            target += "&payer=nobody"  # a payer who is there would be followed without end
+        checked(send(sandbox.http, "GET", target))
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_no_field_breaks_a_form_of_the_phone(sandbox: Sandbox, path: str) -> None:
+    for body in forms(TYPED):
+        page = checked(send(sandbox.http, "POST", path, body))
+        assert b"A payer's phone" in page.body
+        told = checked(send(sandbox.http, "POST", path, body, [("Accept", "application/json")]))
+        is_code = path == "/phone/code"  # which asks for nothing that must be there
+        assert page.status == told.status == 400 or (is_code and page.status == 200), (body[:200], told.body)
+        for region in told["regions"].values():
+            check_markup(region)
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_no_way_leads_out_of_the_paths(sandbox: Sandbox, path: str) -> None:
+    above, _, last = path_of(path).rpartition("/")
+    for segment in SEGMENTS:
+        for target in (f"{above}/{segment}", f"{path_of(path)}/{segment}", f"{above}/{segment}/{last}"):
+            answer = checked(send(sandbox.http, "GET", target))
+            assert b"root:" not in answer.body
+            is_token = path == CASHIER and target == f"{above}/{segment}"
+            is_slash = answer.status == 307 and answer.headers["location"] == f"{sandbox.http}{path_of(path)}"
+            assert answer.status == 404 or is_slash or (is_token and b"TRADE_NOT_EXIST" in answer.body), (
+                target,
+                answer,
+            )
+
+
+@pytest.mark.parametrize("path", WECHAT)
+def test_no_element_of_a_signed_message_breaks_wechat_pay(sandbox: Sandbox, path: str, allows: None) -> None:
+    call = next(call for call in CALLS if call.path == path)
+    shop, book = wechat_shop.shop(sandbox), sandbox.control("GET", "book")
+    needed = {element.name: "1" for element in call.elements if element.required}
+    for name, text in product((element.name for element in call.elements), TEXTS):
+        if any(character in text for character in "\x00\x1b\ufffe"):
+            continue  # no XML can hold these; what is no XML is sent above
+        reply = shop.send(path, wechat_shop.as_xml(shop.signed(**{**needed, name: text})))
+        assert (reply.status, b"Traceback" in reply.body) == (200, False), (name, text, reply)
+        before, book = book, sandbox.control("GET", "book")
+        is_refused = reply.body.startswith(b"<xml>") and reply.error
+        assert not is_refused or book == before, (name, text)
+
+
+@pytest.mark.parametrize("service", [*SERVICES, *PRODUCT_OF_SERVICE, VERIFY_NOTICE])
+def test_no_parameter_of_a_signed_request_breaks_alipay(sandbox: Sandbox, service: str, allows: None) -> None:
+    scene = "offline" if "acquire" in service else "online"
+    shop, book = alipay_shop.shop(sandbox, scene), sandbox.control("GET", "book")
+    if service.endswith(".spot.pay"):
+        good = shop.spot_fields("280000000000001201", fresh())
+    elif service.endswith(".precreate"):
+        good = shop.precreate_fields(fresh())
+    elif service in PRODUCT_OF_SERVICE:
+        good = shop.online_fields(fresh(), is_wap=service.endswith("_wap")) | dict.fromkeys(OPTIONAL, "")
+    else:
+        good = dict.fromkeys(ABOUT_AN_ORDER, "1") | {"currency": "HKD", "is_sync": "Y"}
+    for name, text in product(good, TEXTS):
+        body = urlencode(shop.signed(service, good | {name: text})).encode()
+        answer = checked(send(sandbox.http, "POST", GATEWAY, body))
+        assert answer.status == 200
+        before, book = book, sandbox.control("GET", "book")
+        is_refused = b"<is_success>F" in answer.body or b"Error code" in answer.body
+        assert not is_refused or book == before, (name, text)
+
+
+@pytest.fixture
+def allows() -> None:
+    """A test that sends proven requests: some of them are done."""
+
+
+def test_scripts_of_merchants_and_payers_are_text_on_every_page(own_sandbox: Sandbox) -> None:
+    """Payees and payers are named in the sandbox's own files; the rest is sent."""
+    own_sandbox.end()
+    shops = own_sandbox.folder / "shops.json"
+    shops.write_text(json.dumps(json.loads(shops.read_text()), indent=1).replace("Demo Shop", SCRIPT_IN_JSON))
+    with closing(sqlite3.connect(own_sandbox.folder / "sandbox.sqlite")) as books, books:
+        books.execute("UPDATE payer SET name = ?", (SCRIPT,))
+    own_sandbox.restart()
+    online, wechat = alipay_shop.shop(own_sandbox, "online"), wechat_shop.shop(own_sandbox)
+    link = online.pc_link(fresh(), subject=SCRIPT)
+    cashier = own_sandbox.call("GET", link.removeprefix(own_sandbox.http))[1].decode()
+    (token,) = set(re.findall('/alipay/cashier/([^"]+)', cashier))
+    typed = urlencode(dict.fromkeys(TYPED, SCRIPT)).encode()
+    shown = {
+        "cashier": cashier,  # payee, subject, and each payer to choose from
+        "paid": own_sandbox.call("POST", f"/alipay/cashier/{token}", b"action=pay")[1].decode(),
+        "scanned": scanned(own_sandbox, "chen", wechat.order(body=SCRIPT)["code_url"]),
+        "waiting": scanned(own_sandbox, "ada", link),
+    }
+    for name, page in shown.items():
+        check_markup(page)
+        assert html.unescape(page).count(SCRIPT) >= (2 if name == "paid" else 5), name
+    for form in FORMS:
+        page = own_sandbox.call("POST", form, typed)[1].decode()
+        check_markup(page)
+        assert SCRIPT in html.unescape(page)
+
+
+def scanned(sandbox: Sandbox, payer: str, link: str) -> str:
+    return sandbox.call("POST", "/phone/scan", urlencode({"payer": payer, "link": link}).encode())[1].decode()
