@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 
 from tael.channels.base import BadSignature, PaymentNotice, RefundNotice
-from tael.domain.account import Account
+from tael.domain.account import Account, AlipayAccount
 from tael.domain.incident import ownerless
 from tael.domain.merchant import App
 from tael.domain.outcome import Closed, Outcome, Paid, Unknown
@@ -60,7 +60,7 @@ async def payment_returned(
     The call is a hint that anybody may replay, so the wallet is asked.
     """
     account = await gateway.directory.account(account_id)
-    if account is None:
+    if not isinstance(account, AlipayAccount):
         return None
     syssn = gateway.channels[Wallet.ALIPAY].read_return(account, query)
     if syssn is None:

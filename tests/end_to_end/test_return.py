@@ -94,6 +94,13 @@ def test_a_return_to_another_account_goes_nowhere(returning: Merchant, demo: Dem
         assert "location" not in answer.headers
 
 
+def test_a_return_to_an_account_of_the_other_wallet_goes_nowhere(returning: Merchant, demo: Demo) -> None:
+    syssn = returning.open("800201")["syssn"]
+    account_id = demo.ask("payment", "show", syssn)["payment"]["account_id"]
+
+    assert send(demo.gateway, "GET", f"/return/alipay/{account_id}?out_trade_no={syssn}").status == 400
+
+
 def test_rubbish_on_the_way_back_is_refused(demo: Demo, returning: Merchant) -> None:
     _, address = paid_and_back(returning, "800151")
     path = urlsplit(address).path
