@@ -33,13 +33,16 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
 async def _notice(request: Request, wallet: Wallet, gateway: Gateway) -> Response:
     """Anything but "received" makes the wallet send it again."""
     words = gateway.channels[wallet].acknowledgement
+    account_id = request.path_params["account_id"]
+    if "\0" in account_id:  # nobody's: no text in the database can hold it
+        return Response(words.refused, media_type=words.content_type)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_NOTICE_BYTES:
             return Response(words.refused, 413, media_type=words.content_type)
     try:
-        await receive_notice(wallet, request.path_params["account_id"], request.headers, bytes(body), gateway)
+        await receive_notice(wallet, account_id, request.headers, bytes(body), gateway)
     except NoticeRefused:
         return Response(words.refused, media_type=words.content_type)
     except StoreUnavailable:

@@ -39,6 +39,8 @@ def route(path: str, show: Show, gateway: Gateway, method: str = "GET") -> Route
 
 async def _guarded(request: Request, show: Show, gateway: Gateway) -> Response:
     """What `show` answers, or a page that says that it cannot be answered now."""
+    if any("\0" in part for part in request.path_params.values()):
+        return no_such_page(request)  # nothing is called so: no text in the database can hold it
     try:
         return await show(request, gateway)
     except StoreUnavailable:

@@ -345,6 +345,29 @@ def test_an_unknown_path_is_404_in_json(demo: Demo, method: str, target: str) ->
     unsigned(send(demo.gateway, method, target), "1103", status=404)
 
 
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        *(("GET", f"/cashier/{target}") for target in ("pay/%00/1/x", "wechat/m/%00/x", "wechat/%00/1")),
+        *(("GET", f"/checkstand/{target}") for target in ("%00/x", "m/%00", "m/%00/left", "m/%00/failed")),
+        *(("POST", f"/checkstand/m/{target}") for target in ("%00/leave", "%00/by/alipay")),
+    ],
+)
+def test_a_nul_in_a_page_s_address_is_no_such_page(demo: Demo, method: str, target: str) -> None:
+    page = send(demo.gateway, method, target)
+
+    assert page.status == 404
+    assert b"No such payment" in page.body
+
+
+@pytest.mark.parametrize(("wallet", "refused"), [("alipay", b"fail"), ("wechat", b"NOT ACCEPTED")])
+def test_a_notice_to_a_number_with_nul_is_refused(demo: Demo, wallet: str, refused: bytes) -> None:
+    answer = send(demo.gateway, "POST", f"/notices/{wallet}/%00", b"a=b")
+
+    assert answer.status == 200
+    assert refused in answer.body
+
+
 def test_rubbish_in_the_query_string_is_an_answer(demo: Demo, shop: Merchant) -> None:
     for query in ("%ff%fe", "a=%", "=&=&", "{%22a%22:1}", "a=1&a=2", "x" * 4000, "a=%00"):
         for call, method in (("query", "GET"), ("payment", "POST")):
