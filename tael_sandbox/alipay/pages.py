@@ -16,17 +16,22 @@ from tael_sandbox.alipay.trades import Trade
 from tael_sandbox.payers import Payer
 
 STYLE: Final = Markup("""
-body{margin:0;background:#f3f5f8;color:#1c2430;font:16px/1.5 system-ui,sans-serif}
+:root{color-scheme:light dark;--page:#f3f5f8;--card:#fff;--ink:#1c2430;--soft:#5a6472;--blue:#1264c8;--quiet:#e6ebf1}
+@media(prefers-color-scheme:dark){
+:root{--page:#12161c;--card:#1c232d;--ink:#eef2f6;--soft:#aab4c0;--blue:#7db4f5;--quiet:#36404d}
+button{color:#0c1118}button.quiet{color:#eef2f6}}
+@media(prefers-color-scheme:light){button{color:#fff}button.quiet{color:#1c2430}}
+body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
 main{max-width:26rem;margin:0 auto;padding:1.25rem;box-sizing:border-box}
-section{background:#fff;border-radius:12px;padding:1.25rem;box-shadow:0 1px 4px #0002}
-h1{font-size:1.125rem;margin:0 0 .75rem;color:#1264c8}
+section{background:var(--card);border-radius:12px;padding:1.25rem;box-shadow:0 1px 4px #0002}
+h1{font-size:1.125rem;margin:0 0 .75rem;color:var(--blue)}
 .amount{font-size:2rem;font-weight:600;margin:.25rem 0}
-.cny{color:#5a6472;margin:0 0 1rem}
+.cny{color:var(--soft);margin:0 0 1rem}
 dl{display:grid;grid-template-columns:auto 1fr;gap:.25rem 1rem;margin:0 0 1rem}
-dt{color:#5a6472}dd{margin:0;overflow-wrap:anywhere;text-align:right}
+dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;text-align:right}
 label{display:block;margin:0 0 1rem}select,button{font:inherit;width:100%;min-height:44px;border-radius:8px}
-button{border:0;margin-top:.5rem;background:#1264c8;color:#fff}
-button.quiet{background:#e6ebf1;color:#1c2430}
+button{border:0;margin-top:.5rem;background:var(--blue)}
+button.quiet{background:var(--quiet)}
 code{overflow-wrap:anywhere}
 """)
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()

@@ -1,0 +1,71 @@
+"""The simulated Alipay's cashier in a real browser: every page of it, narrow and wide, light and dark, by keyboard."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import check_accessibility
+from tests.browser.test_phone_page import LOOKS, TARGET_PX
+from tests.sandbox import alipay_shop
+from tests.sandbox.alipay_shop import fresh
+from tests.sandbox.conftest import Sandbox
+
+LONG = "W" * 200
+
+
+@pytest.fixture
+def online(sandbox: Sandbox) -> alipay_shop.Shop:
+    return alipay_shop.shop(sandbox, "online")
+
+
+def check(page: Page) -> None:
+    check_accessibility(page)
+    widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert widths[0] <= widths[1]
+    for target in page.locator("button, select").all():
+        box = target.bounding_box()
+        assert box is not None
+        assert min(box["height"], box["width"]) >= TARGET_PX, target.inner_text()
+
+
+@pytest.mark.parametrize("page", LOOKS, indirect=True)
+def test_every_page_of_the_cashier_is_accessible(page: Page, online: alipay_shop.Shop) -> None:
+    link = online.pc_link(fresh(), subject=LONG)
+    page.goto(link)
+    expect(page.get_by_text("CNY 109.48")).to_be_visible()
+    check(page)
+    page.get_by_label("Pay as").select_option(label="Gil Ng")
+    page.get_by_role("button", name="Pay", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Not enough money")
+    check(page)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("heading", name="Not paid")).to_be_visible()
+    check(page)
+    page.goto(link)
+    page.get_by_label("Pay as").select_option(label="Bao Li")
+    page.get_by_role("button", name="Pay", exact=True).click()
+    expect(page.get_by_role("heading", name="Paid")).to_be_visible()
+    check(page)
+    page.goto(link)
+    expect(page.get_by_text("TRADE_NOT_ALLOWED_PAY")).to_be_visible()
+    check(page)
+
+
+@pytest.mark.parametrize("page", [{"color_scheme": "dark"}, {"color_scheme": "light"}], indirect=True)
+def test_the_cashier_is_as_dark_as_the_payer_s_browser_asks(page: Page, online: alipay_shop.Shop) -> None:
+    page.goto(online.pc_link(fresh()))
+    is_dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == ("rgb(18, 22, 28)" if is_dark else "rgb(243, 245, 248)")
+
+
+def test_the_keyboard_alone_pays_and_comes_back(
+    page: Page, sandbox: Sandbox, online: alipay_shop.Shop
+) -> None:
+    page.goto(online.pc_link(fresh(), return_url=f"{sandbox.http}/control/clock"))
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Pay as")).to_be_focused()
+    page.keyboard.press("b")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Pay", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/control/clock?currency=HKD&out_trade_no=*")
