@@ -40,7 +40,7 @@ def listen_command(
     appcode: Annotated[str | None, typer.Option(help="Of this app only.")] = None,
     data: DataOption = None,
 ) -> None:
-    """Forward webhooks as they happen to a program on this machine, until Ctrl-C. `r` and Enter repeats the last."""
+    """Forward each webhook once, as it happens, to a program on this machine. `r` and Enter repeats the last."""
     if not _is_here(forward_to):
         raise refused(
             "--forward-to: wants an address of this machine, such as http://127.0.0.1:3000/told", UNUSABLE

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tael_client import Client, Credentials, Filters, Money, OutcomePending, Payment, PaymentOrder, SignType
 
-from tael.testing.views import TaelGateway, TaelWallets
+from tael.testing.views import TaelClock, TaelGateway, TaelWallets
 from tests.end_to_end.receiver import Call, Receiver, receiving
 from tests.end_to_end.rig import ROOT, clean_environment, eventually, run_tael
 
@@ -117,6 +117,27 @@ def test_a_program_that_refuses_does_not_keep_the_app_from_being_told(
         assert "not acknowledged: HTTP 500 no" in line
         assert "\x1b" not in line
         assert eventually(lambda: attempts(tael_gateway, payment.syssn), bool) == ["acknowledged"]
+
+
+def test_what_is_refused_is_repeated_to_the_apps_own_receiver_and_forwarded_once(
+    tael_gateway: TaelGateway,
+    tael_wallets: TaelWallets,
+    tael_clock: TaelClock,
+    receiver: Receiver,
+    tmp_path: Path,
+) -> None:
+    receiver.will_answer("listen-once", (500, b"no"))
+    with receiving() as own, listening(tael_gateway, receiver.url, tmp_path) as listener:
+        own.will_answer("listen-once", (500, b"no"))
+        tael_gateway.set_notify_url(own.url)
+        payment = paid(tael_gateway, tael_wallets, "listen-once")
+        own.wait("listen-once")
+        eventually(lambda: attempts(tael_gateway, payment.syssn), bool)
+        tael_clock.advance(30)
+        own.wait("listen-once", 2)
+        after = paid(tael_gateway, tael_wallets, "listen-next")
+        eventually(lambda: listener.lines(after.syssn), bool)
+        assert len(listener.lines(payment.syssn)) == len(receiver.calls("listen-once")) == 1
 
 
 def test_it_begins_now_and_says_so_where_nobody_answers(
