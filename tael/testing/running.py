@@ -42,6 +42,8 @@ def _run() -> None:
     with new_folder() as folder:
         copy_template(folder)
         with _sandbox(folder) as sandbox, EmbeddedPostgres(folder) as postgres, _listener() as listener:
+            import uvloop
+
             from tael.testing.serving import serve, settings_for
 
             plain, tls = sandbox_urls(folder, sandbox)
@@ -56,7 +58,7 @@ def _run() -> None:
             _log_into(folder / "gateway.log")
             settings = settings_for(folder, postgres.url, gateway_url, plain, tls)
             with kept_addresses(folder, Addresses(gateway_url, plain)):
-                serve(settings, listener, ENDING_SIGNALS, lambda: _say(told), _say)
+                uvloop.run(serve(settings, listener, ENDING_SIGNALS, lambda: _say(told), _say))
                 _ignore_signals()
 
 

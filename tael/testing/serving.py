@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
-import uvloop
 
 from tael.cli.http1 import Http1Protocol
 from tael.config import Settings
@@ -62,7 +61,7 @@ def settings_for(
     )
 
 
-def serve(
+async def serve(
     settings: Settings,
     listener: socket.socket,
     ending_signals: Sequence[signal.Signals],
@@ -71,16 +70,6 @@ def serve(
 ) -> None:
     """Serve until standard input ends or a signal comes; `ready` is called once, `say` with the answer to each line."""
     configure_logs()
-    uvloop.run(_serve(settings, listener, ending_signals, ready, say))
-
-
-async def _serve(
-    settings: Settings,
-    listener: socket.socket,
-    ending_signals: Sequence[signal.Signals],
-    ready: Callable[[], None],
-    say: Say,
-) -> None:
     parent, stop = os.getppid(), asyncio.Event()
     for number in ending_signals:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
