@@ -4,7 +4,6 @@ The folder is held against any start meanwhile, and everything that could refuse
 """
 
 import os
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -16,16 +15,25 @@ from tael.cli.shop import URLS_FILE
 from tael.store.embedded import LOCK_FILE, emptied
 
 POSTGRES: Final = "postgres"
-SANDBOX: Final = "sandbox"
 #: Made by every sandbox at its first start, and named like nothing else.
-SANDBOX_MARK: Final = "shops.json"
-#: All that a demo makes in its folder, beside the database; whatever else lies there stays.
-MADE: Final = frozenset(
-    (
-        *(SANDBOX, "shop", "logs"),
-        *(ADDRESSES, f"{ADDRESSES}.new", CLOCK, EXTERNAL_DATABASE, SEAL_KEY, URLS_FILE, "wechat_ca.pem"),
-    )
+SANDBOX_MARK: Final = "sandbox/shops.json"
+SQLITE: Final = ("", "-wal", "-shm", "-journal")
+#: All files that a demo makes in its folder, beside the database. Each is named, since the folder may be a project's
+#: own, where a `shop` or `logs` was there before us.
+MADE: Final = (
+    *(ADDRESSES, f"{ADDRESSES}.new", CLOCK, EXTERNAL_DATABASE, SEAL_KEY, URLS_FILE, "wechat_ca.pem"),
+    *(SANDBOX_MARK, f"{SANDBOX_MARK}.new", *(f"sandbox/sandbox.sqlite{end}" for end in SQLITE)),
+    *(
+        f"sandbox/certificates/{of}.{what}.{end}"
+        for of in ("ca", "server", "client-*")
+        for what in ("cert", "key")
+        for end in ("pem", "draft")
+    ),
+    *(f"shop/shop.sqlite{end}" for end in SQLITE),
+    *(f"logs/{of}.log" for of in ("api-[0-9]", "sandbox", "shop", "worker")),
 )
+#: Inner ones first. One that holds something else stays.
+FOLDERS: Final = ("sandbox/certificates", "sandbox", "shop", "logs")
 
 
 def throw_away(place: Place) -> None:
@@ -41,17 +49,21 @@ def throw_away(place: Place) -> None:
     _refuse_running(place.data)
     with emptied(place.data):
         refuse_taken_ports(place)
-        for name in MADE:
-            _remove(place.data / name)
+        for pattern in MADE:
+            for file in place.data.glob(pattern):
+                file.unlink()
+        for name in FOLDERS:
+            _remove_if_empty(place.data / name)
 
 
 def _is_demos(folder: Path) -> bool:
     """One where a sandbox was started; or one where a first start failed before that, and nobody else left a thing."""
-    if (folder / SANDBOX / SANDBOX_MARK).exists() and (folder / "logs").is_dir():
+    if (folder / SANDBOX_MARK).exists() and (folder / "logs").is_dir():
         return True
+    names = {path.name for path in folder.iterdir()}
     if (folder / POSTGRES / LOCK_FILE).exists():
-        return {path.name for path in folder.iterdir()} <= MADE | {POSTGRES}
-    return [*folder.rglob("*")] == [folder / "logs"]
+        return names <= {POSTGRES, *(pattern.partition("/")[0] for pattern in MADE)}
+    return names == {"logs"} and _is_empty(folder / "logs")
 
 
 def _refuse_running(folder: Path) -> None:
@@ -63,8 +75,10 @@ def _refuse_running(folder: Path) -> None:
         )
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _remove_if_empty(path: Path) -> None:
+    if not path.is_symlink() and _is_empty(path):
+        path.rmdir()
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())

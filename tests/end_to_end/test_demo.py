@@ -10,6 +10,8 @@ from typing import Final
 
 import pytest
 
+from tael.cli.fresh import throw_away
+from tael.cli.rig import Place
 from tests.end_to_end.conftest import merchant_of
 from tests.end_to_end.merchant import Merchant, send
 from tests.end_to_end.rig import (
@@ -82,6 +84,25 @@ def test_a_fresh_demo_has_forgotten_all_but_what_is_not_its_own(folder: Path) ->
         assert shop.paid("800208").respcd == "0000"
     finally:
         again.end()
+
+
+def test_a_project_s_own_files_in_folders_of_the_same_names_stay(folder: Path) -> None:
+    """The demo may be kept where a developer works; what it made is gone there, to the last file."""
+    mine = [
+        *("shop/main.py", "shop/shop.sqlite.backup", "logs/mine.log", "logs/api.log"),
+        *("sandbox/castle.txt", "sandbox/certificates/mine.pem", "notes.txt"),
+    ]
+    for name in mine:
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text("mine")
+    demo = Demo.start(folder)
+    demo.end()
+    assert {"shop.sqlite", "main.py"} <= {path.name for path in (folder / "shop").iterdir()}
+
+    throw_away(Place(free_port_block(), folder))
+    kept = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert kept == {*mine, "postgres/lock"}
+    assert {(folder / name).read_text() for name in mine} == {"mine"}
 
 
 def test_a_fresh_story_is_told_where_another_was_told_before(folder: Path) -> None:
