@@ -1,18 +1,20 @@
 """`tael wallet`: merchants' accounts at the wallets. What breaks a contract, the database refuses.
 
-Keys are read from files and never shown again. A running gateway sees a new account within a second.
+Keys are read from files and never shown again. A running gateway sees a new or changed account within a second.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from tael import ids
 from tael.cli import inputs
+from tael.cli.accounts import account_members, show_account, wallet_of
 from tael.cli.finding import DataOption, with_store
-from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
+from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
 from tael.domain.account import (
     Account,
     AlipayAccount,
@@ -43,6 +45,13 @@ CurrencyOption = Annotated[
 RefundWindowOption = Annotated[
     int, typer.Option(min=1, max=3650, help="For how many days the wallet takes refunds.")
 ]
+PartialRefundsOption = Annotated[
+    bool,
+    typer.Option(
+        "--takes-partial-refunds/--no-takes-partial-refunds",
+        help="Whether the contract allows refunds of a part; without them those are 1271.",
+    ),
+]
 FeeRateOption = Annotated[
     int,
     typer.Option(
@@ -68,6 +77,7 @@ def add_alipay(
     ] = None,
     currency: CurrencyOption = None,
     refund_window_days: RefundWindowOption = 365,
+    takes_partial_refunds: PartialRefundsOption = True,
     fee_rate_ppm: FeeRateOption = 0,
     closes_trades: Annotated[
         bool, typer.Option("--closes-trades/--no-closes-trades", help="Whether it has `close_trade`.")
@@ -90,6 +100,7 @@ def add_alipay(
         alipay_public_key_pem=public_key,
         closes_trades=closes_trades,
         refund_window_days=refund_window_days,
+        takes_partial_refunds=takes_partial_refunds,
         fee_rate_ppm=fee_rate_ppm,
     )
     _add(account, data, as_json)
@@ -120,6 +131,7 @@ def add_wechat(
     ] = False,
     currency: CurrencyOption = None,
     refund_window_days: RefundWindowOption = 365,
+    takes_partial_refunds: PartialRefundsOption = True,
     fee_rate_ppm: FeeRateOption = 0,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -151,9 +163,47 @@ def add_wechat(
         sub_secret=secret or NO_SECRET,
         takes_hongkong=takes_hongkong,
         refund_window_days=refund_window_days,
+        takes_partial_refunds=takes_partial_refunds,
         fee_rate_ppm=fee_rate_ppm,
     )
     _add(account, data, as_json)
+
+
+@wallets.command("set")
+def set_refund_rules(
+    account_id: Annotated[
+        str, typer.Argument(metavar="ACCOUNT", help="Its id, as `tael wallet list` shows it.")
+    ],
+    refund_window_days: Annotated[
+        int | None, typer.Option(min=1, max=3650, help="For how many days the wallet takes refunds.")
+    ] = None,
+    takes_partial_refunds: Annotated[
+        bool | None,
+        typer.Option(
+            "--takes-partial-refunds/--no-takes-partial-refunds",
+            help="Whether the contract allows refunds of a part.",
+        ),
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change what a contract says of refunds. What is not named keeps its value."""
+
+    async def work(store: Store, now: datetime) -> Account | None:
+        account = await store.accounts.by_id(account_id)
+        if account is None:
+            return None
+        if refund_window_days is not None:
+            account = replace(account, refund_window_days=refund_window_days)
+        if takes_partial_refunds is not None:
+            account = replace(account, takes_partial_refunds=takes_partial_refunds)
+        await store.accounts.set_refund_rules(account)
+        return account
+
+    account = with_store(data, work)
+    if account is None:
+        raise refused(f"no account {account_id}")
+    show_account(account, as_json)
 
 
 @wallets.command("list")
@@ -173,10 +223,10 @@ def list_accounts(
     if accounts is None:
         raise refused(f"no merchant {mchid}")
     if as_json:
-        show_json([_row(account) for account in accounts])
+        show_json([account_members(account) for account in accounts])
         return
     for wallet in Wallet:
-        rows = [_row(account) for account in accounts if _wallet_of(account) is wallet]
+        rows = [account_members(account) for account in accounts if wallet_of(account) is wallet]
         if rows:
             show_rows(rows, [name for name in rows[0] if name != "wallet"], title=wallet.value)
 
@@ -240,40 +290,4 @@ def _add(account: Account, data: Path | None, as_json: bool) -> None:
         with_store(data, work)
     except (AlreadyThere, LookupError) as error:
         raise refused(str(error)) from error
-    if as_json:
-        show_json(_row(account))
-    else:
-        show_members(_row(account))
-
-
-def _wallet_of(account: Account) -> Wallet:
-    return Wallet.ALIPAY if isinstance(account, AlipayAccount) else Wallet.WECHAT
-
-
-def _row(account: Account) -> dict[str, Any]:
-    """Everything but keys and certificates."""
-    row: dict[str, Any] = {
-        "account_id": account.account_id,
-        "mchid": account.mchid,
-        "wallet": _wallet_of(account),
-        "scene": account.scene,
-        "currency": account.currency,
-        "refund_window_days": account.refund_window_days,
-        "fee_rate_ppm": account.fee_rate_ppm,
-    }
-    match account:
-        case AlipayAccount():
-            return row | {
-                "pid": account.pid,
-                "sign_type": account.sign_type,
-                "closes_trades": account.closes_trades,
-            }
-        case WeChatAccount(provider=provider):
-            return row | {
-                "mch_id": provider.mch_id,
-                "appid": provider.appid,
-                "sign_type": account.sign_type,
-                "sub_mch_id": account.sub_mch_id,
-                "sub_appid": account.sub_appid,
-                "takes_hongkong": account.takes_hongkong,
-            }
+    show_account(account, as_json)

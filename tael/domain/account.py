@@ -28,6 +28,7 @@ class AlipayAccount:
     alipay_public_key_pem: str  #: the wallet's; verifies its answers and notices
     closes_trades: bool = True  #: the contract has `close_trade`
     refund_window_days: int = 365
+    takes_partial_refunds: bool = True  #: off: only all of a payment may go back
     fee_rate_ppm: int = 0  #: what is kept of each payment, in parts per million of its price
 
 
@@ -56,6 +57,7 @@ class WeChatAccount:
     sub_secret: Secret
     takes_hongkong: bool = False  #: 800228 was granted
     refund_window_days: int = 365
+    takes_partial_refunds: bool = True  #: off: only all of a payment may go back
     fee_rate_ppm: int = 0  #: what is kept of each payment, in parts per million of its price
     scene: Literal["both"] = "both"
 

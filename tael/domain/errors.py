@@ -185,6 +185,12 @@ class OverRefund(TaelError):
     respcd, retry = codes.OVER_REFUND, Retry.NEVER
 
 
+class FullOnly(TaelError):
+    """The merchant's contract with the wallet allows no partial refunds; refund the whole."""
+
+    respcd, retry = codes.FULL_ONLY, Retry.NEVER
+
+
 class WindowOver(TaelError):
     """The payment is too old to be refunded."""
 

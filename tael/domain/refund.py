@@ -8,6 +8,7 @@ from typing import Final, assert_never
 from tael.domain import respcd
 from tael.domain.errors import (
     AlreadyRefunded,
+    FullOnly,
     NotAllowed,
     OrderClosed,
     OrderExpired,
@@ -57,7 +58,7 @@ class Refund:
 
 
 def refusal_to_refund(
-    payment: Payment, amount_minor: int, now: datetime, window: timedelta
+    payment: Payment, amount_minor: int, now: datetime, window: timedelta, *, takes_parts: bool = True
 ) -> TaelError | None:
     """Why this much of `payment` cannot go back now, or None. The order of the reasons is the merchant's."""
     if payment.state is State.CLOSED:
@@ -72,6 +73,8 @@ def refusal_to_refund(
         return NotAllowed("a reversal of this payment is under way")
     if amount_minor > payment.left_minor:
         return OverRefund(f"only {payment.left_minor} of {payment.amount.amount_minor} is left to refund")
+    if amount_minor < payment.left_minor and not takes_parts:
+        return FullOnly(f"this payment can only be refunded in full: {payment.left_minor}")
     if payment.pay_type.wallet is Wallet.WECHAT and payment.refund_count >= WECHAT_REFUNDS_PER_ORDER:
         return NotAllowed(f"the wallet takes at most {WECHAT_REFUNDS_PER_ORDER} refunds of one order")
     if payment.paid_at is not None and now > payment.paid_at + window:

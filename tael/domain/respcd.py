@@ -48,6 +48,7 @@ PAYER_CODE: Final = "1202"
 PAYER_ACCOUNT: Final = "1203"
 BANK: Final = "1204"
 MERCHANT_BALANCE: Final = "1269"
+FULL_ONLY: Final = "1271"
 OVER_REFUND: Final = "1272"
 CODE_EXPIRED: Final = "2005"
 CODE_ILLEGAL: Final = "2006"
@@ -92,7 +93,6 @@ def _never(
 
 _DONE, _PENDING, _RETRY = Client.DONE, Client.PENDING, Client.RETRY
 _UNKNOWN, _FINAL = Client.UNKNOWN, Client.FINAL
-_REFUNDS_IN_PART: Final = "never: both wallets refund in part"
 _NO_PREAUTHORISATION: Final = "never: there is no pre-authorisation here"
 
 # fmt: off
@@ -228,9 +228,9 @@ _ROWS: Final = (
           "a refund above what the merchant has at the wallet",
           later="当日未结算金额不足，无法操作，请确认余额充足"),
     _never("1270", "no partial refunds in this currency", _FINAL, later="该币种不支持部分退款",
-           instead=_REFUNDS_IN_PART),
-    _never("1271", "no partial refunds of this transaction", _FINAL, later="该交易不支持部分退款",
-           instead=_REFUNDS_IN_PART),
+           instead="never: 1271, since a contract has one currency"),
+    _sent(FULL_ONLY, "no partial refunds of this transaction", _FINAL,
+          "part of a payment under a contract without partial refunds", later="该交易不支持部分退款"),
     _sent(OVER_REFUND, "the refund is above what is left", _FINAL, "a refund above the remainder",
           later="该退款金额大于原交易可退款的最大金额"),
     _never("1294", "the bank sees a risk", _FINAL, later="该笔交易可能存在风险，已被银行禁止交易"),

@@ -112,4 +112,5 @@ async def _reservation(ask: NewRefund, payment: Payment, gateway: Gateway) -> Re
         window=timedelta(days=account.refund_window_days),
         is_spaced=payment.pay_type.wallet is Wallet.ALIPAY and payment.pay_type.is_online,
         now=now,
+        takes_parts=account.takes_partial_refunds,
     )

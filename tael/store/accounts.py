@@ -21,8 +21,8 @@ FROM wallet_account AS a LEFT JOIN wallet_provider AS p ON p.mch_id = a.mch_id
 """
 ADD_ALIPAY: Final = """
 INSERT INTO wallet_account (account_id, mchid, wallet, scene, currency, refund_window_days, pid, sign_type, key_sealed,
-    private_key_sealed, alipay_public_key_pem, closes_trades, fee_rate_ppm, created_at)
-VALUES ($1, $2, 'alipay', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    private_key_sealed, alipay_public_key_pem, closes_trades, fee_rate_ppm, created_at, takes_partial_refunds)
+VALUES ($1, $2, 'alipay', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 """
 ADD_PROVIDER: Final = """
 INSERT INTO wallet_provider (mch_id, appid, key_sealed, certificate_pem, certificate_key_sealed)
@@ -33,8 +33,11 @@ ON CONFLICT (mch_id) DO UPDATE SET appid = excluded.appid, key_sealed = excluded
 """
 ADD_WECHAT: Final = """
 INSERT INTO wallet_account (account_id, mchid, wallet, scene, currency, refund_window_days, mch_id, sub_mch_id,
-    sub_appid, sub_secret_sealed, takes_hongkong, sign_type, fee_rate_ppm, created_at)
-VALUES ($1, $2, 'wechat', 'both', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    sub_appid, sub_secret_sealed, takes_hongkong, sign_type, fee_rate_ppm, created_at, takes_partial_refunds)
+VALUES ($1, $2, 'wechat', 'both', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+"""
+SET_REFUND_RULES: Final = """
+UPDATE wallet_account SET refund_window_days = $2, takes_partial_refunds = $3 WHERE account_id = $1
 """
 
 
@@ -73,6 +76,12 @@ class Accounts:
         except asyncpg.ForeignKeyViolationError as error:
             raise LookupError(f"no merchant {account.mchid}") from error
 
+    async def set_refund_rules(self, account: Account) -> None:
+        """Write what the contract says of refunds; everything else of the account stays as it is."""
+        await self._database.execute(
+            SET_REFUND_RULES, account.account_id, account.refund_window_days, account.takes_partial_refunds
+        )
+
     async def _add_wechat(self, account: WeChatAccount, at: datetime) -> None:
         provider = account.provider
         async with self._database.transaction() as connection:
@@ -98,6 +107,7 @@ class Accounts:
                 account.sign_type,
                 account.fee_rate_ppm,
                 at,
+                account.takes_partial_refunds,
             )
 
     def _alipay_columns(self, account: AlipayAccount, at: datetime) -> tuple[Any, ...]:
@@ -115,6 +125,7 @@ class Accounts:
             account.closes_trades,
             account.fee_rate_ppm,
             at,
+            account.takes_partial_refunds,
         )
 
     def _account_of(self, row: "asyncpg.Record") -> Account:
@@ -131,6 +142,7 @@ class Accounts:
                 alipay_public_key_pem=row["alipay_public_key_pem"],
                 closes_trades=row["closes_trades"],
                 refund_window_days=row["refund_window_days"],
+                takes_partial_refunds=row["takes_partial_refunds"],
                 fee_rate_ppm=row["fee_rate_ppm"],
             )
         provider = WeChatProvider(
@@ -151,6 +163,7 @@ class Accounts:
             sub_secret=self._seal.open(row["sub_secret_sealed"]),
             takes_hongkong=row["takes_hongkong"],
             refund_window_days=row["refund_window_days"],
+            takes_partial_refunds=row["takes_partial_refunds"],
             fee_rate_ppm=row["fee_rate_ppm"],
         )
 

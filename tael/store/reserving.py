@@ -71,6 +71,7 @@ class Reservation:
     window: timedelta
     is_spaced: bool
     now: datetime
+    takes_parts: bool = True  #: the account's contract allows partial refunds
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,9 @@ def _decide(
         return Repeated(taken[refund.mchid, refund.reference])
     if name.payment_syssn not in (None, payment.syssn):
         return ReferenceReused("this number already names something else; use a new one")
-    refusal = refusal_to_refund(payment, refund.amount.amount_minor, one.now, one.window)
+    refusal = refusal_to_refund(
+        payment, refund.amount.amount_minor, one.now, one.window, takes_parts=one.takes_parts
+    )
     if refusal is not None:
         return refusal
     reserved = replace(

@@ -166,6 +166,11 @@ class Demo:
         self.ask("merchant", "set", mchid, *settings)
         time.sleep(SETTINGS_REMEMBERED_S)
 
+    def set_account(self, account_id: str, *settings: str) -> None:
+        """`tael wallet set`, and time enough for every process to see it."""
+        self.ask("wallet", "set", account_id, *settings)
+        time.sleep(SETTINGS_REMEMBERED_S)
+
     # ---- the wallets' side ---------------------------------------------------------------------------------
 
     def control(self, name: str, **asked: object) -> Any:

@@ -259,6 +259,21 @@ def more_than_is_left(shop: Merchant) -> str:
     return shop.refund(shop.paid("800108"), "1001").respcd
 
 
+def part_under_a_contract_without_parts(shop: Merchant) -> str:
+    opened = shop.paid("800208", txamt="1000")
+    accounts = shop.demo.ask("wallet", "list", "--mchid", shop.mchid)
+    account = next(row["account_id"] for row in accounts if row["wallet"] == "wechat")
+    shop.demo.set_account(account, "--no-takes-partial-refunds")
+    try:
+        refused = shop.refund(opened, "999")
+        assert shop.rows(syssn=opened["syssn"])[0]["cancel"] == "0"
+        assert shop.demo.refunds(opened["syssn"]) == []
+        shop.refund_and_wait(opened, "1000")
+    finally:
+        shop.demo.set_account(account, "--takes-partial-refunds")
+    return refused.respcd
+
+
 def refund_at_wechat(shop: Merchant) -> str:
     return shop.refund(shop.paid("800208"), "1000").respcd
 
@@ -276,6 +291,7 @@ WAYS: Final[dict[str, Callable[[Merchant], str]]] = {
     "1126": another_amount,
     "1140": merchant_in_state("waiting"),
     "1181": closed_too_late,
+    "1271": part_under_a_contract_without_parts,
     "1272": more_than_is_left,
     "2999": refund_at_wechat,
 }

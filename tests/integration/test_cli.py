@@ -4,7 +4,7 @@ import base64
 import json
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -320,6 +320,7 @@ def test_an_alipay_account_of_each_way_to_sign(operator: Operator, merchant: str
         "scene": "online",
         "currency": "HKD",
         "refund_window_days": 365,
+        "takes_partial_refunds": True,
         "fee_rate_ppm": 0,
         "pid": PID,
         "sign_type": "MD5",
@@ -339,7 +340,7 @@ def test_an_alipay_account_of_each_way_to_sign(operator: Operator, merchant: str
         ),
         *("--private-key-file", operator.file("private.pem", private)),
         *("--alipay-public-key-file", operator.file("public.pem", public)),
-        *("--no-closes-trades", "--refund-window-days", "90"),
+        *("--no-closes-trades", "--refund-window-days", "90", "--no-takes-partial-refunds"),
     )
     first, second = operator.in_store(lambda store: store.accounts.all())
     assert isinstance(first, AlipayAccount)
@@ -348,6 +349,7 @@ def test_an_alipay_account_of_each_way_to_sign(operator: Operator, merchant: str
     assert second.private_key_pem.reveal() == private
     assert (second.alipay_public_key_pem, second.key.reveal()) == (public, "")
     assert (second.closes_trades, second.refund_window_days) == (False, 90)
+    assert (first.takes_partial_refunds, second.takes_partial_refunds) == (True, False)
     for text in (shown, operator.says("wallet", "list"), operator.says("wallet", "list", "--json")):
         assert "2088000000000002" in text
         assert "PRIVATE" not in text
@@ -365,6 +367,7 @@ def test_a_wechat_account(operator: Operator, merchant: str) -> None:
         "scene": "both",
         "currency": "HKD",
         "refund_window_days": 365,
+        "takes_partial_refunds": True,
         "fee_rate_ppm": 0,
         "mch_id": "1900000109",
         "appid": "wx1111111111111111",
@@ -383,6 +386,24 @@ def test_a_wechat_account(operator: Operator, merchant: str) -> None:
     assert not any(text in listed for text in (secret, WALLET_KEY, "PRIVATE", "CERTIFICATE"))
     said = operator.is_refused(*wechat(operator, merchant, key, certificate, secret), code=1)
     assert "WeChat" in said or "wallet for this scene already" in said
+
+
+def test_what_a_contract_says_of_refunds_is_changed_and_the_rest_is_kept(
+    operator: Operator, merchant: str
+) -> None:
+    key, certificate = key_and_certificate("provider")
+    account = operator.asks(*wechat(operator, merchant, key, certificate, secrets.token_hex(16)))
+    before = operator.in_store(lambda store: store.accounts.by_id(account["account_id"]))
+    whole = operator.asks("wallet", "set", account["account_id"], "--no-takes-partial-refunds")
+    assert whole == account | {"takes_partial_refunds": False}
+    short = operator.asks("wallet", "set", account["account_id"], "--refund-window-days", "90")
+    assert short == whole | {"refund_window_days": 90}
+    after = operator.in_store(lambda store: store.accounts.by_id(account["account_id"]))
+    assert before is not None
+    assert after == replace(before, refund_window_days=90, takes_partial_refunds=False)
+    operator.says("wallet", "set", account["account_id"], "--takes-partial-refunds")
+    assert operator.asks("wallet", "list") == [account | {"refund_window_days": 90}]
+    assert "no account nobody" in operator.is_refused("wallet", "set", "nobody", code=1)
 
 
 def wechat(operator: Operator, mchid: str, key: str, certificate: str, secret: str) -> tuple[str, ...]:

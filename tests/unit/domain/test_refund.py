@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tael.domain import respcd
 from tael.domain.errors import (
     AlreadyRefunded,
+    FullOnly,
     NotAllowed,
     OrderClosed,
     OrderExpired,
@@ -99,6 +100,25 @@ def test_what_cannot_go_back_is_refused_with_its_reason(
 )
 def test_what_is_left_may_go_back(payment: Payment, amount_minor: int) -> None:
     assert refusal_to_refund(payment, amount_minor, NOW, WINDOW) is None
+
+
+@pytest.mark.parametrize(
+    ("payment", "amount_minor", "refusal"),
+    [
+        (a_paid_payment(), 99, FullOnly),
+        (a_paid_payment(), 100, None),
+        (a_paid_payment(), 101, OverRefund),
+        (a_paid_payment(refunded_minor=100), 1, AlreadyRefunded),
+        (a_paid_payment(refunded_minor=40), 59, FullOnly),  # parts went back while the contract allowed them
+        (a_paid_payment(refunded_minor=40), 60, None),
+        (a_payment(), 99, NotAllowed),
+    ],
+)
+def test_without_partial_refunds_only_all_that_is_left_may_go_back(
+    payment: Payment, amount_minor: int, refusal: type[TaelError] | None
+) -> None:
+    refused = refusal_to_refund(payment, amount_minor, NOW, WINDOW, takes_parts=False)
+    assert (None if refused is None else type(refused)) is refusal
 
 
 @pytest.mark.parametrize("is_first", [False, True])

@@ -1,0 +1,48 @@
+"""A wallet account as `tael wallet` shows it: everything but keys and certificates."""
+
+from typing import Any
+
+from tael.cli.showing import show_json, show_members
+from tael.domain.account import Account, AlipayAccount, WeChatAccount
+from tael.domain.paytype import Wallet
+
+
+def show_account(account: Account, as_json: bool) -> None:
+    if as_json:
+        show_json(account_members(account))
+    else:
+        show_members(account_members(account))
+
+
+def wallet_of(account: Account) -> Wallet:
+    return Wallet.ALIPAY if isinstance(account, AlipayAccount) else Wallet.WECHAT
+
+
+def account_members(account: Account) -> dict[str, Any]:
+    """Everything but keys and certificates."""
+    row: dict[str, Any] = {
+        "account_id": account.account_id,
+        "mchid": account.mchid,
+        "wallet": wallet_of(account),
+        "scene": account.scene,
+        "currency": account.currency,
+        "refund_window_days": account.refund_window_days,
+        "takes_partial_refunds": account.takes_partial_refunds,
+        "fee_rate_ppm": account.fee_rate_ppm,
+    }
+    match account:
+        case AlipayAccount():
+            return row | {
+                "pid": account.pid,
+                "sign_type": account.sign_type,
+                "closes_trades": account.closes_trades,
+            }
+        case WeChatAccount(provider=provider):
+            return row | {
+                "mch_id": provider.mch_id,
+                "appid": provider.appid,
+                "sign_type": account.sign_type,
+                "sub_mch_id": account.sub_mch_id,
+                "sub_appid": account.sub_appid,
+                "takes_hongkong": account.takes_hongkong,
+            }
