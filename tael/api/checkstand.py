@@ -61,6 +61,7 @@ async def _open(request: Request, gateway: Gateway) -> Response:
             check_state(merchant)
             await gateway.directory.check_open()
             check_grant(merchant, Operation.PAYMENT)
+            verified.accounts_of(merchant)  # without one its payer would be given nothing to choose
             link = await open_link(link_of(values, verified, merchant, gateway), merchant, gateway)
         except BodyTooLarge:
             return answer(_refusal(errors.UnreadableMessage(), is_signed=False), None, 413)

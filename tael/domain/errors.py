@@ -122,6 +122,12 @@ class OperationDenied(TaelError):
     respcd, retry = codes.DENIED, Retry.NEVER
 
 
+class NotSetUp(TaelError):
+    """The merchant has no account at any wallet yet; call the operator."""
+
+    respcd, retry = codes.SETUP, Retry.NEVER
+
+
 class CurrencyRefused(TaelError):
     """txcurrcd is not the merchant's currency; leave it out or correct it."""
 

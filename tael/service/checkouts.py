@@ -45,7 +45,7 @@ class Checkout:
     def can_be_paid_by(self, pay_type: PayType) -> bool:
         try:
             self.known.account_for(self.merchant, pay_type)
-        except errors.NoChannel:
+        except (errors.NoChannel, errors.NotSetUp):
             return False
         return True
 

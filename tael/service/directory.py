@@ -43,10 +43,17 @@ class Known:
             raise errors.BadField.missing("mchid")
         return candidates[0]
 
+    def accounts_of(self, merchant: Merchant) -> list[Account]:
+        """The merchant's accounts, at least one. Raises NotSetUp where the operator has added none."""
+        found = [account for account in self.accounts if account.mchid == merchant.mchid]
+        if not found:
+            raise errors.NotSetUp
+        return found
+
     def account_for(self, merchant: Merchant, pay_type: PayType) -> Account:
-        """The merchant's account that serves `pay_type`. Raises NoChannel where none was granted."""
-        for account in self.accounts:
-            if account.mchid == merchant.mchid and serves(account, pay_type):
+        """The merchant's account that serves `pay_type`. Raises NoChannel where none was granted, NotSetUp."""
+        for account in self.accounts_of(merchant):
+            if serves(account, pay_type):
                 return account
         raise errors.NoChannel
 

@@ -59,7 +59,7 @@ async def open_payment(ask: NewPayment, gateway: Gateway) -> Payment:
 
 
 async def pending_payment(ask: NewPayment, gateway: Gateway) -> Payment:
-    """A new row for `ask`. Raises NoChannel."""
+    """A new row for `ask`. Raises NoChannel and NotSetUp."""
     account = ask.caller.account_for(ask.merchant, ask.pay_type)
     now = gateway.clock.now()
     asked_s = ask.expires_after_s if ask.pay_type.is_online else None  # a barcode lives as long as we wait

@@ -7,6 +7,7 @@ the merchants' calls may be is in `test_bad_input.py`.
 import html
 from collections.abc import Iterator
 from itertools import cycle, product
+from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import quote
 
@@ -192,10 +193,17 @@ def test_no_body_breaks_a_route(demo: Demo, known: dict[str, str], app: str, pat
             assert 400 <= answer.status < 500, (body[:40], answer)
 
 
-def test_scripts_of_merchants_are_text_on_every_page_of_the_cashier(demo: Demo, shop: Merchant) -> None:
+def test_scripts_of_merchants_are_text_on_every_page_of_the_cashier(
+    demo: Demo, shop: Merchant, tmp_path: Path
+) -> None:
     """Payee, subject and number of a link, and of each payment that is opened under it."""
     app = demo.ask("app", "add")
     merchant = demo.ask("merchant", "add", app["appcode"], "--name", SCRIPT, "--currency", "HKD")
+    key = tmp_path / "key"
+    key.write_text("k" * 32)
+    by_key = ("--sign-type", "MD5", "--key-file", str(key))
+    pid = ("--pid", "2088999999999999", "--scene", "online")
+    demo.ask("wallet", "add", "alipay", merchant["mchid"], *pid, *by_key)  # or its links would not open
     stranger = Merchant(demo, app["appcode"], app["key"], merchant["mchid"], (merchant["mchid"],))
     params = signed(link_params(stranger, goods_name=SCRIPT), stranger.key)
     answer = eventually(lambda: open_link(stranger, params), lambda answer: answer.respcd == "0000")

@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from tests.end_to_end.checkout import link_params, open_link, signed
 from tests.end_to_end.merchant import FORM, WALLET_OF, Answer, Merchant, digest, send
 from tests.end_to_end.rig import ROOT, Demo, planned_stop
 
@@ -219,28 +220,37 @@ def another_key(shop: Merchant) -> str:
     return send(shop.demo.gateway, "POST", "/trade/v1/query", b"page=1", headers).respcd
 
 
+def new_merchant(shop: Merchant, *settings: str) -> Merchant:
+    """Somebody else's, who has no account at any wallet."""
+    app = shop.demo.ask("app", "add")
+    named = ("--name", "Tea", "--currency", "HKD", *settings)
+    merchant = shop.demo.ask("merchant", "add", app["appcode"], *named)
+    return Merchant(shop.demo, app["appcode"], app["key"], merchant["mchid"], (merchant["mchid"],))
+
+
 def merchant_in_state(state: str) -> Callable[[Merchant], str]:
     def pay(shop: Merchant) -> str:
-        app = shop.demo.ask("app", "add")
-        named = ("--name", "Tea", "--currency", "HKD", "--state", state)
-        merchant = shop.demo.ask("merchant", "add", app["appcode"], *named)
-        idle = Merchant(shop.demo, app["appcode"], app["key"], merchant["mchid"], (merchant["mchid"],))
-        return idle.open("800201").respcd
+        return new_merchant(shop, "--state", state).open("800201").respcd
 
     return pay
 
 
 def denied_payment(shop: Merchant) -> str:
-    app = shop.demo.ask("app", "add")
-    named = ("--name", "Tea", "--currency", "HKD", "--deny", "payment")
-    merchant = shop.demo.ask("merchant", "add", app["appcode"], *named)
-    denied = Merchant(shop.demo, app["appcode"], app["key"], merchant["mchid"], (merchant["mchid"],))
-    return denied.open("800201").respcd
+    return new_merchant(shop, "--deny", "payment").open("800201").respcd
 
 
 def during_a_planned_stop(shop: Merchant) -> str:
     with planned_stop(shop.demo):
         return shop.open("800201").respcd
+
+
+def merchant_without_wallets(shop: Merchant) -> str:
+    idle = new_merchant(shop)
+    linked = open_link(idle, signed(link_params(idle), idle.key))
+    answers = [linked, *(idle.open(pay_type) for pay_type in ("800201", "800108"))]
+    assert idle.rows() == []
+    (code,) = {answer.respcd for answer in answers}
+    return code
 
 
 def another_currency(shop: Merchant) -> str:
@@ -289,6 +299,7 @@ WAYS: Final[dict[str, Callable[[Merchant], str]]] = {
     "1115": denied_payment,
     "1122": another_currency,
     "1126": another_amount,
+    "1135": merchant_without_wallets,
     "1140": merchant_in_state("waiting"),
     "1181": closed_too_late,
     "1271": part_under_a_contract_without_parts,
