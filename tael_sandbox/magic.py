@@ -16,7 +16,7 @@ from tael_sandbox.profiles import in_force
 PAYS: Final = "0000"
 #: Every end of a barcode that asks for something. No other code that is handed out ends like this.
 ENDINGS: Final = frozenset(
-    f"{PAYS} 1111 1118 1123 1124 1131 1133 1135 1142 1145 1147 1201 1202 1203 1204 2005 2006 2007 2008".split()
+    f"{PAYS} 1111 1118 1121 1123 1124 1131 1133 1135 1142 1145 1147 1201 1202 1203 1204 2005 2006 2007 2008".split()
 )
 ENDING_LENGTH: Final = 4
 _AMOUNT: Final = re.compile("99([0-9]{4})")

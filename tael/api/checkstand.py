@@ -128,6 +128,7 @@ def link_of(params: Mapping[str, str], known: Known, merchant: Merchant, gateway
         failed_url=web_url(params, "failed_url", required=True),
         cancel_url=web_url(params, "cancel_url", required=False),
         order_s=None if order_min is None else order_min * 60,
+        bars_credit=fields.bars_credit(params),
         created_at=now,
         expires_at=now + timedelta(minutes=checkout_min(params)),
     )

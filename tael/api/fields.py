@@ -33,6 +33,7 @@ PAGE_MAX: Final = 1_000_000_000
 PAGE_SIZE_DEFAULT: Final = 10
 PAGE_SIZE_MAX: Final = 100
 LIST_MAX: Final = 500
+NO_CREDIT: Final = re.compile("no_credit")
 
 
 # ---- text --------------------------------------------------------------------------------------------------
@@ -73,6 +74,11 @@ def product_name(params: Params) -> str:
     return text(params, "product_name", max_len=PRODUCT_NAME_MAX_LEN) or text(
         params, "goods_name", max_len=PRODUCT_NAME_MAX_LEN
     )
+
+
+def bars_credit(params: Params) -> bool:
+    """Whether the merchant wants no credit cards. A limit that we do not know must not pass for none."""
+    return bool(shaped(params, "limit_pay", NO_CREDIT, "no_credit", required=False))
 
 
 # ---- numbers that name something ---------------------------------------------------------------------------

@@ -48,6 +48,7 @@ async def payment(caller: Caller, gateway: Gateway) -> Members:
     currency = fields.text(params, "txcurrcd", max_len=3) or caller.merchant.currency
     device = fields.text(params, "udid", max_len=UDID_MAX_LEN)
     subject = fields.product_name(params)
+    bars_credit = fields.bars_credit(params)
     pay_type = fields.known_pay_type(code)
     is_barcode, is_in_app = pay_type.way is Way.BARCODE, pay_type.way is Way.IN_APP
     ask = NewPayment(
@@ -66,6 +67,7 @@ async def payment(caller: Caller, gateway: Gateway) -> Members:
         client_time=client_time,
         device=device,
         expires_after_s=fields.expires_after_s(params) if pay_type.is_online else None,
+        bars_credit=bars_credit,
     )
     return answers.payment_answer(await open_payment(ask, gateway), gateway.pages)
 

@@ -33,6 +33,7 @@ class Order:
     notice_url: str  #: where the wallet tells us news; "" if the base URL of the gateway is not known
     return_url: str  #: where the payer's browser comes back to (our own address); online Alipay only
     auth_code: str = ""  #: the payer's barcode, on the first question of an offline payment only
+    bars_credit: bool = False  #: take no credit card, where the wallet knows such a limit
     openid: str = ""  #: 800207: the payer under the account's `sub_appid`
     wallet_ref: str = ""  #: the wallet's own number, once known
     names_trade: bool = False  #: ask by `wallet_ref`: this number of ours has several trades there

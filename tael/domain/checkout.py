@@ -35,6 +35,7 @@ class CheckoutLink:
     order_s: int | None  #: how long an order lives, where the merchant says so
     created_at: datetime  #: when it was first opened
     expires_at: datetime
+    bars_credit: bool = False  #: as of a payment
     payment_syssn: str = ""  #: the newest order, open or ended
     orders: int = 0
     ended_at: datetime | None = None  #: the merchant closed it
@@ -55,6 +56,7 @@ class CheckoutLink:
             self.cancel_url,
             str(self.order_s or ""),
             str(self.expires_at - self.created_at),
+            *(["no_credit"] if self.bars_credit else []),  # only then: links that are known keep their digest
         )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

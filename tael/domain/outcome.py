@@ -22,6 +22,7 @@ class Refusal(StrEnum):
     PAYER_ACCOUNT = "payer_account"
     PAYER_BANK = "payer_bank"
     SWIPE_FAILED = "swipe_failed"  #: WeChat declined a barcode payment
+    CARD_KIND = "card_kind"  #: the order bars the kind of card that the payer has
     AMOUNT_LIMIT = "amount_limit"
     RISK = "risk"
     BAD_REQUEST = "bad_request"  #: the wallet rejects how we asked: our fault, alarm

@@ -88,6 +88,7 @@ class Payment:
     reversal_syssn: str = ""
     is_reversed: bool = False
     close_syssn: str = ""  #: a close was asked under this number
+    bars_credit: bool = False  #: the merchant wants no credit cards, where the wallet can keep them out
     fee_rate_ppm: int = 0  #: the account's rate when it was opened, in parts per million of the price
     checks: int = 0
     checked_at: datetime | None = None

@@ -26,6 +26,7 @@ OUT_OF_SERVICE: Final = "1112"
 USER_BLOCKED: Final = "1114"
 DENIED: Final = "1115"
 RISK: Final = "1118"
+CARD_KIND: Final = "1121"
 CURRENCY: Final = "1122"
 AMOUNT: Final = "1123"
 NOT_ALLOWED: Final = "1124"
@@ -130,7 +131,7 @@ _ROWS: Final = (
            instead="never: 1104 with filter_error"),
     _never("1120", "not at this hour", _RETRY, "交易时间受限",
            instead="never: neither wallet has hours for payments"),
-    _never("1121", "kind of card restricted", _FINAL, "交易卡类型受限", instead="never: 1204"),
+    _sent(CARD_KIND, "kind of card restricted", _FINAL, "limit_pay forbids the payer's card", "交易卡类型受限"),
     _sent(CURRENCY, "txcurrcd is not the merchant's currency", _FINAL,
           "a currency that is not the merchant's", "交易币种受限"),
     _sent(AMOUNT, "the amount is not allowed", _FINAL, "an amount above a limit", "交易额度受限"),
@@ -277,6 +278,7 @@ _OF_REFUSAL: Final[Mapping[Refusal, str]] = {
     Refusal.PAYER_ACCOUNT: PAYER_ACCOUNT,
     Refusal.PAYER_BANK: BANK,
     Refusal.SWIPE_FAILED: SWIPE_FAILED,
+    Refusal.CARD_KIND: CARD_KIND,
     Refusal.AMOUNT_LIMIT: AMOUNT,
     Refusal.RISK: RISK,
     Refusal.BAD_REQUEST: BAD_CHANNEL_REQUEST,

@@ -160,5 +160,6 @@ def _ask_for(checkout: Checkout, pay_type: PayType, gateway: Gateway) -> NewPaym
         subject=link.subject,
         client_time=link.client_time,
         device=link.device,
+        bars_credit=link.bars_credit,
         expires_after_s=order_expires_after_s(link, pay_type.expires_after_s, gateway.clock.now()),
     )

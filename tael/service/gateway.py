@@ -86,6 +86,7 @@ def order_for(payment: Payment, account: Account, public_url: str, auth_code: st
         notice_url=notice_url(payment.pay_type, account, public_url),
         return_url=f"{public_url}{RETURN}/{account.account_id}",
         auth_code=auth_code,
+        bars_credit=payment.bars_credit,
         openid=payment.openid,
         wallet_ref=payment.wallet_ref,
     )

@@ -45,6 +45,7 @@ class NewPayment:
     client_time: str
     device: str
     expires_after_s: int | None
+    bars_credit: bool = False
 
 
 async def open_payment(ask: NewPayment, gateway: Gateway) -> Payment:
@@ -83,6 +84,7 @@ async def pending_payment(ask: NewPayment, gateway: Gateway) -> Payment:
         expires_at=expires_at,
         deadline=expires_at,
         check_at=now + FIRST_CHECK,
+        bars_credit=ask.bars_credit,
         fee_rate_ppm=account.fee_rate_ppm,
     )
     order = order_for(payment, account, gateway.public_url)
@@ -97,6 +99,7 @@ def content_of(ask: NewPayment) -> str:
         ask.amount.currency,
         ask.auth_code,
         ask.openid,
+        *(["no_credit"] if ask.bars_credit else []),  # only then: payments that are known keep their digest
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -16,6 +16,7 @@ DECLINED: Final = {
 }
 SWIPE: Final = {
     "1118": ("RULELIMIT", "该笔交易存在风险"),
+    "1121": ("NOTSUPORTCARD", "商户限制使用信用卡，请更换支付方式"),
     "1123": ("RULELIMIT", "交易金额超出限制"),
     "1124": ("BUYER_MISMATCH", "支付帐号错误"),
     "1131": ("INVALID_REQUEST", "201 商户订单号重复"),
@@ -29,6 +30,9 @@ SWIPE: Final = {
     "2006": ("AUTH_CODE_INVALID", "101 付款码无效，请重新扫码"),
     "2008": ("PARAM_ERROR", "参数错误"),
 }
+#: The payer has nothing but a credit card: refused only where the sale wants none.
+CREDIT_CARD_ONLY: Final = "1121"
+NO_CREDIT: Final = "no_credit"
 #: What the payer does where the order waits, as a behaviour of a barcode's.
 WAITS: Final = {"1145": "password_then_pays"}
 MICROPAY: Final = SWIPE.keys() | DECLINED.keys() | WAITS.keys()

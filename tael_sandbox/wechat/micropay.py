@@ -38,6 +38,8 @@ def micropay(ask: Ask) -> dict[str, Value]:
     if before is not None and before.payer != payer.payer:
         raise Refusal("BUYER_MISMATCH", "支付帐号错误")
     asked_for = asked_code(ask.connection, magic.MICROPAY, code.auth_code, ask.amount("total_fee"))
+    if asked_for == magic.CREDIT_CARD_ONLY and ask.text("limit_pay") != magic.NO_CREDIT:
+        asked_for = ""
     if asked_for in magic.DECLINED:
         _leave(ask, before, code, "PAYERROR")
     magic.refuse((magic.SWIPE | magic.DECLINED).get(asked_for))

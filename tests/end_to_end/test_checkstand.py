@@ -153,6 +153,7 @@ def test_a_links_parameters_are_no_payment(shop: Merchant) -> None:
         ("checkout_expired_time", "1000"),
         ("goods_name", "x" * 257),
         ("udid", "x" * 41),
+        ("limit_pay", "credit"),
     ],
 )
 def test_a_field_that_is_missing_or_malformed_is_named(shop: Merchant, name: str, value: str | None) -> None:
@@ -197,7 +198,12 @@ def test_a_number_that_names_another_link_or_a_payment_is_refused(shop: Merchant
     params = link_params(shop)
     assert open_link(shop, signed(params, shop.key)).respcd == "0000"
 
-    for name, value in (("txamt", "1001"), ("return_url", "https://other.example/"), ("goods_name", "Other")):
+    for name, value in (
+        ("txamt", "1001"),
+        ("return_url", "https://other.example/"),
+        ("goods_name", "Other"),
+        ("limit_pay", "no_credit"),
+    ):
         assert open_link(shop, signed({**params, name: value}, shop.key)).respcd == "1102"
     used = shop.open("800201")["out_trade_no"]
     assert open_link(shop, signed(link_params(shop, out_trade_no=used), shop.key)).respcd == "1102"

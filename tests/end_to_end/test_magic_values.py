@@ -36,6 +36,8 @@ ALSO: Final = {
     (REFUND, "800208"): ("800201",),
 }
 PREFIX: Final = {"800108": "28", "800208": "13", "800228": "15"}
+#: What the page says that the payment must say too.
+BESIDES: Final = {"1121": {"limit_pay": "no_credit"}}
 WAITING_AT_ALIPAY: Final = {"1145": ("0000", 3), "2007": ("2007", 3), "2005": ("2005", 190)}
 
 
@@ -92,9 +94,10 @@ def profile(demo: Demo, name: str) -> Iterator[None]:
 def test_the_end_of_a_barcode_and_the_amount_give_the_code(
     shop: Merchant, demo: Demo, code: str, pay_type: str
 ) -> None:
-    by_ending = shop.open(pay_type, auth_code=made_up(pay_type, code))
-    by_amount = shop.open(pay_type, txamt=f"99{code}")
-    by_code = shop.open(pay_type, auth_code=demo.code_ending(WALLET_OF[pay_type], code))
+    more = BESIDES.get(code, {})
+    by_ending = shop.open(pay_type, auth_code=made_up(pay_type, code), **more)
+    by_amount = shop.open(pay_type, txamt=f"99{code}", **more)
+    by_code = shop.open(pay_type, auth_code=demo.code_ending(WALLET_OF[pay_type], code), **more)
     for opened in (by_ending, by_amount, by_code):
         if (pay_type == "800108" and code in WAITING_AT_ALIPAY) or code == "1145":
             assert opened.respcd == "1145", opened.members
@@ -154,6 +157,13 @@ def test_a_value_without_a_meaning_for_the_call_does_nothing(shop: Merchant) -> 
     assert shop.paid("800151", txamt="991201").respcd == "0000"
     assert shop.paid("800201", txamt="999999").respcd == "0000"
     shop.refund_and_wait(shop.paid("800201", txamt="1000000"), "991201")
+
+
+def test_a_credit_card_is_refused_only_where_the_payment_bars_it(shop: Merchant) -> None:
+    for pay_type in ("800208", "800228"):
+        assert shop.open(pay_type, txamt="991121").respcd == "0000"
+        assert shop.open(pay_type, txamt="991204", limit_pay="no_credit").respcd == "1121"  # the same word
+        assert shop.open(pay_type, limit_pay="no_credit").respcd == "0000"
 
 
 def test_the_end_of_a_barcode_counts_before_the_amount(shop: Merchant) -> None:

@@ -29,6 +29,7 @@ def other_contents(shop: Merchant, params: dict[str, str]) -> list[dict[str, str
     changes = [
         {"txamt": "1001"},
         {"txcurrcd": "USD"},
+        {"limit_pay": "no_credit"},
         {"pay_type": other_type, "auth_code": shop.demo.code("wechat")},
     ]
     if params["pay_type"] in OFFLINE:

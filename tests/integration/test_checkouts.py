@@ -11,9 +11,10 @@ from tael.domain.payment import Payment
 from tael.service.checkouts import choose, find_checkout
 from tael.store.store import Store
 from tests.integration.test_recording import gateway_over
+from tests.support.scene import scene_of
 from tests.support.values import MCHID, NOW, ONLINE, a_link, a_payment
 
-LINK = a_link(openid="o1", device="till", cancel_url="https://shop.example/c", order_s=600)
+LINK = a_link(openid="o1", device="till", cancel_url="https://shop.example/c", order_s=600, bars_credit=True)
 
 
 @pytest.fixture
@@ -80,6 +81,20 @@ async def test_a_payment_of_the_merchants_own_keeps_its_number(store: Store, lin
     assert named is not None
     assert named.syssn == own.syssn
     assert (await current(store)) == known
+
+
+async def test_an_order_of_a_link_without_credit_cards_says_so_to_the_wallet_at_every_question(
+    store: Store, link: CheckoutLink
+) -> None:
+    scene = scene_of(store)
+    checkout = await find_checkout(MCHID, link.link_id, scene.gateway)
+    assert checkout is not None
+
+    order = await choose(checkout, ONLINE, scene.gateway)
+    assert scene.wallet.trades[order.syssn].order.bars_credit
+    written = await store.payments.by_syssn(MCHID, order.syssn)
+    assert written is not None
+    assert (await scene.gateway.order(written)).bars_credit
 
 
 @pytest.mark.parametrize(

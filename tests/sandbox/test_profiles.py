@@ -110,7 +110,7 @@ def words_of(answers: wechat.Answers) -> dict[str, str]:
 
 
 def test_no_code_that_is_handed_out_ends_in_magic_by_chance() -> None:
-    """Eighteen endings of ten thousand: of so many codes about ninety would."""
+    """Twenty endings of ten thousand: of so many codes about a hundred would."""
     endings = {_random_code("28", None)[-4:] for _ in range(50_000)}
     assert len(endings) > 9_000
     assert not endings & magic.ENDINGS

@@ -71,7 +71,7 @@ class WeChatV2:
             case Failure(code="ORDERPAID"):
                 return await self.query(order)
             case Failure() as failure:
-                return outcomes.swipe_failure(failure)
+                return outcomes.swipe_failure(failure, bars_credit=order.bars_credit)
             case TurnedAway(message):
                 return outcomes.turned_away(message)
             case undecided:

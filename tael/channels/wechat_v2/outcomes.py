@@ -136,12 +136,14 @@ def unheard_of(failure: Failure) -> Unknown:
 # ---- payments ----------------------------------------------------------------------------------------------
 
 
-def swipe_failure(failure: Failure) -> Outcome:
+def swipe_failure(failure: Failure, *, bars_credit: bool = False) -> Outcome:
     """micropay did not answer that the money moved. ORDERPAID is not for here: ask what was paid."""
     if failure.code == "USERPAYING":
         return AwaitingPayer()
     if failure.code == "TRADE_ERROR" and CANCELLED.search(failure.text):
         return Refused(Refusal.PAYER_CANCELLED, failure.code)
+    if failure.code == "NOTSUPORTCARD" and bars_credit:
+        return Refused(Refusal.CARD_KIND, failure.code)
     outcome = _refused(failure, SWIPING)
     if outcome == Refused(Refusal.RISK, failure.code) and LIMIT.search(failure.text):
         return Refused(Refusal.AMOUNT_LIMIT, failure.code)

@@ -49,13 +49,14 @@ def online_payment(order: Order, server_ip: str) -> Fields:
 
 
 def _price(order: Order, server_ip: str) -> Fields:
-    return {
+    price = {
         "body": body_text(order.subject, otherwise=order.syssn),
         "out_trade_no": order.syssn,
         "total_fee": str(order.amount.amount_minor),
         "fee_type": order.amount.currency,
         "spbill_create_ip": server_ip,
     }
+    return price | ({"limit_pay": "no_credit"} if order.bars_credit else {})
 
 
 def this_order(order: Order) -> Fields:

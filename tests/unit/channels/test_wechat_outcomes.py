@@ -177,6 +177,15 @@ def test_a_text_makes_the_reason_of_a_failed_swipe_finer(code: str, text: str, r
     assert outcomes.swipe_failure(failure(code, text)) == Refused(reason, code)
 
 
+def test_a_card_that_is_not_taken_is_the_orders_own_limit_where_it_has_one() -> None:
+    refused = failure("NOTSUPORTCARD", "不支持该卡种")
+
+    assert outcomes.swipe_failure(refused) == Refused(Refusal.PAYER_BANK, "NOTSUPORTCARD")
+    assert outcomes.swipe_failure(refused, bars_credit=True) == Refused(Refusal.CARD_KIND, "NOTSUPORTCARD")
+    other = outcomes.swipe_failure(failure("NOTENOUGH"), bars_credit=True)
+    assert other == Refused(Refusal.PAYER_BALANCE, "NOTENOUGH")
+
+
 @pytest.mark.parametrize("text", ["用户取消支付", "限额", "订单已全额退款"])
 def test_a_text_decides_nothing_by_itself(text: str) -> None:
     for reading, _ in READINGS.values():

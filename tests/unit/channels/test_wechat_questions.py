@@ -47,6 +47,16 @@ def test_a_barcode_payment_asks_for_no_notice_and_no_time() -> None:
     assert not {"notify_url", "time_start", "time_expire"} & asked.keys()
 
 
+@pytest.mark.parametrize("pay_type", ["800201", "800207", "800208", "800228"])
+def test_an_order_without_credit_cards_says_so_and_any_other_says_nothing_of_them(pay_type: str) -> None:
+    free = order(pay_type, account(), openid="o-1", auth_code="130000000000000001")
+    ask = online_payment if free.pay_type.is_online else barcode_payment
+
+    asked = ask(replace(free, bars_credit=True), "10.0.0.1")
+    assert asked == {**ask(free, "10.0.0.1"), "limit_pay": "no_credit"}
+    assert "limit_pay" not in ask(free, "10.0.0.1")
+
+
 def test_a_part_of_an_order_is_refunded_out_of_its_whole_price() -> None:
     assert refund(refund_of(order("800201", account()), amount_minor=88)) == {
         "out_trade_no": SYSSN,

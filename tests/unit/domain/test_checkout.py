@@ -43,6 +43,11 @@ def test_an_order_lives_as_long_as_asked_within_what_the_link_has_left(
     assert order_expires_after_s(link, 1800, NOW + timedelta(minutes=after_min)) == expected_s
 
 
+def test_a_link_that_was_opened_before_limits_were_known_keeps_its_digest() -> None:
+    # sha256 over its twelve parts with a NUL between them, by another program
+    assert LINK.content == "28c798583501bf4cbaf89edcc091c802a00c84f20ac544df257758e2e163c002"
+
+
 def test_a_second_opening_later_agrees_and_one_of_something_else_does_not() -> None:
     later = timedelta(minutes=5)
     again = replace(LINK, link_id="y", created_at=NOW + later, expires_at=LINK.expires_at + later, orders=3)
@@ -60,6 +65,7 @@ def test_a_second_opening_later_agrees_and_one_of_something_else_does_not() -> N
         replace(LINK, failed_url="https://other.example/"),
         replace(LINK, cancel_url="https://other.example/"),
         replace(LINK, order_s=600),
+        replace(LINK, bars_credit=True),
         replace(LINK, expires_at=NOW + timedelta(minutes=61)),
     ]
     assert len({link.content for link in (LINK, *others)}) == len(others) + 1
