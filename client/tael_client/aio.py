@@ -42,13 +42,14 @@ class AsyncClient:
         timeouts: Timeouts | None = None,
         attempts: int = 3,
         signed_answers: bool = True,
+        date_queries: bool = False,
         on_exchange: OnExchange | None = None,
         http: httpx.AsyncClient | None = None,
         now: Callable[[], datetime] = wall_clock,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._core = Core(Rules(credentials, attempts, signed_answers), now)
+        self._core = Core(Rules(credentials, attempts, signed_answers), now, date_queries)
         self._base_url = checked_base_url(base_url)
         self._timeouts = timeouts or Timeouts()
         self._on_exchange = on_exchange
@@ -76,9 +77,9 @@ class AsyncClient:
         """See `Client.payment`."""
         return await self._run(self._core.payment(order))
 
-    async def close(self, *, syssn: str = "", reference: str = "") -> Close:
+    async def close(self, *, syssn: str = "", reference: str = "", amount: Money | None = None) -> Close:
         """See `Client.close`."""
-        return await self._run(self._core.close(syssn, reference))
+        return await self._run(self._core.close(syssn, reference, amount))
 
     async def refund(self, payment_syssn: str, reference: str, amount: Money) -> Refund:
         """See `Client.refund`."""

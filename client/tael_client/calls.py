@@ -9,7 +9,8 @@ from typing import Final
 from tael_client import reading
 from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal
 from tael_client.exchange import Call
-from tael_client.moments import wire_text
+from tael_client.injection import NOT_IN_A_PAYMENT, check_more
+from tael_client.moments import month_of_number, wire_text
 from tael_client.money import Money
 from tael_client.orders import Filters, PaymentOrder, check_amount, check_number
 
@@ -19,7 +20,6 @@ MOST_ROWS: Final = 100
 
 def payment(order: PaymentOrder, mchid: str, at: datetime) -> Call[Payment]:
     params = {
-        **order.more,
         "mchid": mchid,
         "pay_type": order.pay_type.value,
         "out_trade_no": order.reference,
@@ -32,10 +32,11 @@ def payment(order: PaymentOrder, mchid: str, at: datetime) -> Call[Payment]:
         "valid_time": "" if order.valid_time_s is None else str(order.valid_time_s),
         "udid": order.device,
     }
+    check_more(order.more, params, NOT_IN_A_PAYMENT)
     echoed = {name: params[name] for name in ("pay_type", "out_trade_no", "txamt")}
     if order.amount.currency:
         echoed["txcurrcd"] = order.amount.currency
-    return Call("/trade/v1/payment", params, reading.payment, echoed)
+    return Call("/trade/v1/payment", {**order.more, **params}, reading.payment, echoed)
 
 
 def refund(payment_syssn: str, reference: str, amount: Money, mchid: str, at: datetime) -> Call[Refund]:
@@ -54,20 +55,34 @@ def refund(payment_syssn: str, reference: str, amount: Money, mchid: str, at: da
     return Call("/trade/v1/refund", params, reading.refund, echoed)
 
 
-def close(syssn: str, reference: str, mchid: str, at: datetime) -> Call[Close]:
-    named = _named(syssn, reference)
-    params = {"mchid": mchid, "txdtm": wire_text(at), **named}
-    return Call("/trade/v1/close", params, reading.close, _echoed_names(named))
-
-
-def reversal(syssn: str, reference: str, amount: Money | None, mchid: str, at: datetime) -> Call[Reversal]:
-    """`amount`, if given, must be the payment's, else the server refuses."""
+def close(syssn: str, reference: str, mchid: str, at: datetime, amount: Money | None = None) -> Call[Close]:
+    """`amount` is not compared; the servers of some merchants require it."""
     named = _named(syssn, reference)
     params = {"mchid": mchid, "txdtm": wire_text(at), **named}
     if amount is not None:
         check_amount(amount)
         params["txamt"] = str(amount.amount_minor)
+    return Call("/trade/v1/close", params, reading.close, _echoed_names(named))
+
+
+def reversal(syssn: str, reference: str, amount: Money, mchid: str, at: datetime) -> Call[Reversal]:
+    """`amount` must be the payment's, else the server refuses."""
+    named = _named(syssn, reference)
+    check_amount(amount)
+    params = {"mchid": mchid, "txdtm": wire_text(at), **named, "txamt": str(amount.amount_minor)}
     return Call("/trade/v1/reversal", params, reading.reversal, _echoed_names(named))
+
+
+def payment_filters(syssn: str, reference: str) -> Filters:
+    """The rows of the payment with these numbers, within the syssn's month: some servers look nowhere else."""
+    named = _named(syssn, reference)
+    since, until = month_of_number(syssn) or (None, None)
+    return Filters(
+        syssns=[syssn] if "syssn" in named else [],
+        references=[reference] if "out_trade_no" in named else [],
+        since=since,
+        until=until,
+    )
 
 
 def _named(syssn: str, reference: str) -> dict[str, str]:
@@ -86,11 +101,15 @@ def _echoed_names(named: dict[str, str]) -> dict[str, str]:
     return {names[name]: number for name, number in named.items()}
 
 
-def query(filters: Filters, page: int, page_size: int, mchid: str) -> Call[QueryPage]:
+def query(
+    filters: Filters, page: int, page_size: int, mchid: str, at: datetime | None = None
+) -> Call[QueryPage]:
+    """`at` is None for a query without a time, which is what QFPay documents."""
     if page < 1 or not 1 <= page_size <= MOST_ROWS:
         raise ValueError(f"pages begin with 1, and have 1 to {MOST_ROWS} rows")
     params = {
         "mchid": mchid,
+        "txdtm": "" if at is None else wire_text(at),
         "syssn": ",".join(filters.syssns),
         "out_trade_no": ",".join(filters.references),
         "pay_type": ",".join(filters.pay_types),

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from tael_client.injection import LINK_NAMES, NOT_IN_A_LINK, check_more, check_values
 from tael_client.moments import wire_text
 from tael_client.money import Money
 from tael_client.orders import check_amount, check_number
@@ -37,7 +38,8 @@ def checkout_link(
     """The address to send the payer's browser to.
 
     `paysource` is what QFPay named your shop; it ends with `_checkout`. `at` becomes `txdtm`. `more` are further
-    parameters, such as `goods_name`, `expired_time` (minutes), `cancel_url` and `lang`. Raises ValueError.
+    parameters, such as `goods_name`, `expired_time` (minutes), `cancel_url` and `lang`. Raises ValueError, also for a
+    value that could be read as another parameter; see `injection`.
     """
     check_number(reference)
     check_amount(amount)
@@ -45,8 +47,7 @@ def checkout_link(
         raise ValueError("a checkout link names the currency")
     if not paysource.endswith(SOURCE_END):
         raise ValueError(f"paysource ends with {SOURCE_END}")
-    params = {
-        **(more or {}),
+    own = {
         "appcode": credentials.appcode,
         "sign_type": sign_type.value,
         "paysource": paysource,
@@ -58,7 +59,9 @@ def checkout_link(
         "failed_url": failed_url,
         "notify_url": notify_url,
     }
-    params = {name: value for name, value in params.items() if value}
+    check_more(more or {}, own, NOT_IN_A_LINK)
+    params = {name: value for name, value in {**(more or {}), **own}.items() if value}
+    check_values(params, LINK_NAMES)
     signed = {name: value for name, value in params.items() if name != LANG}
     params[SIGN] = sign_params(signed, replace(credentials, sign_type=sign_type)).lower()
     return f"{base_url.rstrip('/')}/checkstand/#/?{urlencode(params, quote_via=quote, safe='')}"

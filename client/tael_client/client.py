@@ -37,9 +37,10 @@ class Client:
     one client for many calls, also from several threads, and close it, or use it in a `with`.
 
     `attempts` counts sendings of one call. `signed_answers=False` is for servers that do not sign their answers: then
-    only TLS proves them; a signature that is there is verified all the same. `http` brings proxies or certificates of
-    your own, and you close it. `on_exchange` is shown each `Exchange` with the server as soon as it is over. `now` is
-    the time for `txdtm`; `monotonic` and `sleep` are what waiting goes by.
+    only TLS proves them; a signature that is there is verified all the same. `date_queries=True` sends `txdtm` with
+    queries too, for an app that has a maximum age of requests. `http` brings proxies or certificates of your own, and
+    you close it. `on_exchange` is shown each `Exchange` with the server as soon as it is over. `now` is the time for
+    `txdtm`; `monotonic` and `sleep` are what waiting goes by.
     """
 
     def __init__(
@@ -50,13 +51,14 @@ class Client:
         timeouts: Timeouts | None = None,
         attempts: int = 3,
         signed_answers: bool = True,
+        date_queries: bool = False,
         on_exchange: OnExchange | None = None,
         http: httpx.Client | None = None,
         now: Callable[[], datetime] = wall_clock,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._core = Core(Rules(credentials, attempts, signed_answers), now)
+        self._core = Core(Rules(credentials, attempts, signed_answers), now, date_queries)
         self._base_url = checked_base_url(base_url)
         self._timeouts = timeouts or Timeouts()
         self._on_exchange = on_exchange
@@ -87,9 +89,12 @@ class Client:
         """
         return self._run(self._core.payment(order))
 
-    def close(self, *, syssn: str = "", reference: str = "") -> Close:
-        """End an unpaid online order, by one of its numbers. A paid one is refused (1124): refund it."""
-        return self._run(self._core.close(syssn, reference))
+    def close(self, *, syssn: str = "", reference: str = "", amount: Money | None = None) -> Close:
+        """End an unpaid online order, by one of its numbers. A paid one is refused (1124): refund it.
+
+        `amount` is for apps whose operator requires it. No server compares it.
+        """
+        return self._run(self._core.close(syssn, reference, amount))
 
     def refund(self, payment_syssn: str, reference: str, amount: Money) -> Refund:
         """Give back all or a part. `reference` is the refund's own: a repeat with it gives back nothing more.
@@ -101,7 +106,9 @@ class Client:
     def reversal(self, *, syssn: str = "", reference: str = "", amount: Money | None = None) -> Reversal:
         """Undo a barcode payment whatever its state: unpaid it is closed, paid it is refunded in full and closed.
 
-        `amount`, if given, must be the payment's. Raises OutcomePending while it is under way: send it again.
+        `amount` must be the payment's. Without it, a query looks it up first: give it if you know it. If that query
+        finds no payment, nothing more is sent, and Refused (1136) is raised, as for a number that the server does not
+        know. Raises OutcomePending while it is under way: send it again.
         """
         return self._run(self._core.reversal(syssn, reference, amount))
 

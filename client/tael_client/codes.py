@@ -11,6 +11,7 @@ from typing import Final
 OK: Final = "0000"
 OUT_OF_SERVICE: Final = "1112"
 BAD_SIGNATURE: Final = "1108"
+NOT_FOUND: Final = "1136"
 
 
 class Meaning(StrEnum):

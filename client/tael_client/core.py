@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tael_client import calls
-from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal
+from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, RowKind
+from tael_client.codes import NOT_FOUND
+from tael_client.errors import Refused, Verdict
 from tael_client.exchange import Call, Rules, exchange
 from tael_client.money import Money
 from tael_client.orders import Filters, PaymentOrder
@@ -14,10 +16,11 @@ from tael_client.steps import Script
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """`now` gives the time for `txdtm`, aware."""
+    """`now` gives the time for `txdtm`, aware. `date_queries` sends it with queries too."""
 
     rules: Rules
     now: Callable[[], datetime]
+    date_queries: bool = False
 
     @property
     def mchid(self) -> str:
@@ -26,23 +29,37 @@ class Core:
     def payment_call(self, order: PaymentOrder) -> Call[Payment]:
         return calls.payment(order, self.mchid, self.now())
 
-    def close_call(self, syssn: str, reference: str) -> Call[Close]:
-        return calls.close(syssn, reference, self.mchid, self.now())
+    def close_call(self, syssn: str, reference: str, amount: Money | None) -> Call[Close]:
+        return calls.close(syssn, reference, self.mchid, self.now(), amount)
 
-    def reversal_call(self, syssn: str, reference: str, amount: Money | None) -> Call[Reversal]:
+    def reversal_call(self, syssn: str, reference: str, amount: Money) -> Call[Reversal]:
         return calls.reversal(syssn, reference, amount, self.mchid, self.now())
 
     def payment(self, order: PaymentOrder) -> Script[Payment]:
         return exchange(self.payment_call(order), self.rules)
 
-    def close(self, syssn: str, reference: str) -> Script[Close]:
-        return exchange(self.close_call(syssn, reference), self.rules)
+    def close(self, syssn: str, reference: str, amount: Money | None) -> Script[Close]:
+        return exchange(self.close_call(syssn, reference, amount), self.rules)
 
     def refund(self, payment_syssn: str, reference: str, amount: Money) -> Script[Refund]:
         return exchange(calls.refund(payment_syssn, reference, amount, self.mchid, self.now()), self.rules)
 
     def reversal(self, syssn: str, reference: str, amount: Money | None) -> Script[Reversal]:
-        return exchange(self.reversal_call(syssn, reference, amount), self.rules)
+        if amount is None:
+            amount = yield from self._payment_amount(syssn, reference)
+        return (yield from exchange(self.reversal_call(syssn, reference, amount), self.rules))
+
+    def _payment_amount(self, syssn: str, reference: str) -> Script[Money]:
+        """The amount of the newest payment with these numbers. Raises Refused as the server would for none."""
+        page = yield from self.query(calls.payment_filters(syssn, reference), 1, calls.MOST_ROWS)
+        for row in page.rows:
+            has_numbers = syssn in ("", row.syssn) and reference in ("", row.reference)
+            if row.kind is RowKind.PAYMENT and has_numbers:
+                return row.amount
+        raise Refused(
+            Verdict(NOT_FOUND, respmsg="a query found no such payment", reference=reference, orig_syssn=syssn)
+        )
 
     def query(self, filters: Filters, page: int, page_size: int) -> Script[QueryPage]:
-        return exchange(calls.query(filters, page, page_size, self.mchid), self.rules)
+        at = self.now() if self.date_queries else None
+        return exchange(calls.query(filters, page, page_size, self.mchid, at), self.rules)

@@ -21,6 +21,7 @@ from tael_client.errors import (
     Unreachable,
     Verdict,
 )
+from tael_client.injection import PAYMENT_NAMES, check_values
 from tael_client.signing import Credentials, is_signed, sign_params, signing_text
 from tael_client.steps import NoAnswer, NotSent, Reply, Script, Send, rested, sent
 
@@ -61,8 +62,12 @@ class Call(Generic[Answer_co]):
 
 
 def signed_request(call: Call[Any], credentials: Credentials) -> Send:
-    """The bytes to post. Values that are empty are not sent: servers disagree on whether those are signed."""
+    """The bytes to post. Raises ValueError for a value that could be read as another parameter.
+
+    Values that are empty are not sent: servers disagree on whether those are signed.
+    """
     params = {name: value for name, value in call.params.items() if value}
+    check_values(params, PAYMENT_NAMES)
     headers = {
         "Content-Type": "application/x-www-form-urlencoded",
         "X-QF-APPCODE": credentials.appcode,
@@ -73,7 +78,7 @@ def signed_request(call: Call[Any], credentials: Credentials) -> Send:
 
 
 def exchange(call: Call[Answer], rules: Rules) -> Script[Answer]:
-    """The answer to `call`. Raises the errors of `errors`."""
+    """The answer to `call`. Raises the errors of `errors`, and ValueError before anything is sent."""
     request = signed_request(call, rules.credentials)
     out_of_service: Refused | None = None
     for attempt in count(1):
@@ -127,10 +132,13 @@ def read_heard(heard: Reply | NotSent | NoAnswer, call: Call[Answer], rules: Rul
 
 
 def read_reply(reply: Reply, call: Call[Answer], rules: Rules) -> Answer:
-    if reply.sign and not is_signed(reply.body, reply.sign, rules.credentials.key):
+    credentials = rules.credentials
+    if reply.sign and not is_signed(reply.body, reply.sign, credentials.key, credentials.response_sign_type):
         raise AnswerNotProven("the signature of the answer is wrong")
     try:
         members = reading.json_object(reply.body)
+        if "notify_type" in members:
+            raise AnswerNotProven("a webhook, not an answer; both are signed with the same key")
         verdict = reading.verdict(members)
         others = {
             name for name, asked in call.echoed.items() if reading.text(members, name) not in ("", asked)

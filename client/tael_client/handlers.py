@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tael_client.errors import BadSignature
-from tael_client.notifications import STYLES, Notification, Style, read_notification
+from tael_client.notifications import Notification, Style, Styles, checked_styles, read_notification
 from tael_client.signing import Credentials
 
 if TYPE_CHECKING:
@@ -66,14 +66,18 @@ REASONS: Final[Mapping[int, str]] = {
 def wsgi_app(
     credentials: Credentials,
     on_notification: Callable[[Notification], object],
-    styles: tuple[Style, ...] = STYLES,
+    styles: Styles,
 ) -> "WSGIApplication":
-    """A WSGI application that calls `on_notification` with each proven webhook, at whatever path it is mounted."""
+    """A WSGI application that calls `on_notification` with each proven webhook, at whatever path it is mounted.
+
+    `styles` as in `read_notification`: the style that your app has, "old" or "new".
+    """
+    named = checked_styles(styles)
     if inspect.iscoroutinefunction(on_notification):
         raise TypeError("nobody would await on_notification; use asgi_app for an async function")
 
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        said = _serve_wsgi(environ, credentials, on_notification, styles)
+        said = _serve_wsgi(environ, credentials, on_notification, named)
         start_response(f"{said.status} {REASONS[said.status]}", said.headers)
         return [said.text.encode()]
 
@@ -107,15 +111,19 @@ def _serve_wsgi(
 def asgi_app(
     credentials: Credentials,
     on_notification: Callable[[Notification], Awaitable[object]],
-    styles: tuple[Style, ...] = STYLES,
+    styles: Styles,
 ) -> AsgiApp:
-    """An ASGI application that awaits `on_notification` with each proven webhook, at whatever path it is mounted."""
+    """An ASGI application that awaits `on_notification` with each proven webhook, at whatever path it is mounted.
+
+    `styles` as in `read_notification`: the style that your app has, "old" or "new".
+    """
+    named = checked_styles(styles)
 
     async def app(scope: MutableMapping[str, Any], receive: AsgiReceive, send: AsgiSend) -> None:
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "http":
-            said = await _serve_asgi(scope, receive, credentials, on_notification, styles)
+            said = await _serve_asgi(scope, receive, credentials, on_notification, named)
             if said is not None:
                 await _say(said, send)
         else:

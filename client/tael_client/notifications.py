@@ -1,15 +1,21 @@
 """Webhooks: is this call the server's, and what does it say? Pure; `handlers` puts it behind a web server.
 
 Old style (2016 and 2017): the members sorted by name, empties included, as `name=value` joined with `&`, the key
-behind. New style (since 2018): the body's bytes, the key behind. Both as MD5 in hex. Nothing is believed before it is
-proven. Webhooks may come late, twice and in any order: book by `syssn`, and let a query decide in doubt.
+behind; MD5 only. Requests and checkout links are signed in the same way with the same key. So an old webhook is held to
+its ten members and to their forms, which leave no place for another text.
+
+New style (since 2018): the body's bytes, the key behind; MD5, or SHA256 if the credentials say so. The server's answers
+are signed in the same way, and never have `notify_type`.
+
+Webhooks may come late, twice and in any order: book by `syssn`, and let a query decide in doubt.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from tael_client import reading
 from tael_client.answers import Members
@@ -17,13 +23,34 @@ from tael_client.codes import OK
 from tael_client.errors import BadSignature
 from tael_client.moments import moment_or_none
 from tael_client.money import Money
-from tael_client.signing import Credentials, is_signed, signing_text
+from tael_client.signing import Credentials, SignType, is_signed, signing_text
 
 Style = Literal["old", "new"]
 STYLES: Final[tuple[Style, ...]] = ("old", "new")
+#: The style that an app has, or both while it is moved from one to the other.
+Styles: TypeAlias = Style | tuple[Style, ...]
 
 PAY_TYPE: Final = re.compile(r"[0-9]{6}")
 RESPCD: Final = re.compile(r"[0-9]{4}")
+#: A message that cannot hold a second `name=value`.
+ONE_VALUE: Final = re.compile(r"[^&=\x00-\x1f\x7f-\x9f]*")
+
+#: The members of an old webhook. All but the last four are required, and `respmsg` or `respmesg`, which no request has.
+OLD_FORMS: Final[Mapping[str, re.Pattern[str]]] = {
+    "mchid": re.compile(r"[A-Za-z0-9_-]{1,64}"),
+    "syssn": reading.DIGITS,
+    "pay_type": PAY_TYPE,
+    "out_trade_no": re.compile(r"""(?:(?![,&=%+"'\\])[!-~]){1,128}"""),
+    "txamt": re.compile(r"[1-9][0-9]{0,10}"),
+    "respcd": RESPCD,
+    "txdtm": re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?"),
+    # By name the last member: `&name=` in it could be the rest of a request.
+    "udid": re.compile(r"[^&]*(&(?![^&=]*=)[^&]*)*"),
+    "respmsg": ONE_VALUE,
+    "respmesg": ONE_VALUE,
+}
+OLD_REQUIRED: Final = ("mchid", "syssn", "pay_type", "out_trade_no", "txamt", "respcd")
+OLD_MESSAGES: Final = ("respmsg", "respmesg")
 
 
 class NotificationKind(StrEnum):
@@ -61,35 +88,63 @@ class Notification:
         return self.kind is NotificationKind.PAYMENT and self.respcd == OK and not is_undone
 
 
-def read_notification(
-    credentials: Credentials, body: bytes, sign: str, styles: tuple[Style, ...] = STYLES
-) -> Notification:
-    """What a webhook says. `body` as it came, `sign` its `X-QF-SIGN`. Raises BadSignature for all that is not proven.
+def read_notification(credentials: Credentials, body: bytes, sign: str, styles: Styles) -> Notification:
+    """What a webhook says. `body` as it came, `sign` its `X-QF-SIGN`.
 
-    Name the one style that your app is set to if you know it.
+    `styles` is the style that your app has, "old" or "new". Name both only while your app is moved from one to the
+    other: every style that is named can be attacked. Raises BadSignature for all that is not proven, and ValueError for
+    styles that do not exist.
     """
+    named = checked_styles(styles)
     try:
         members = reading.json_object(body)
         style = _style_of(members)
-        text = body if style == "new" else old_text(members)
-        if style in styles and is_signed(text, sign, credentials.key):
+        if style not in named:
+            expected = " or ".join(named)
+            raise BadSignature(f"the body is of the {style} style, and the {expected} style is expected")
+        if _is_proven(members, style, body, sign, credentials):
             return _notification(members, style)
     except ValueError as problem:
         raise BadSignature(f"not a webhook: {problem}") from None
-    raise BadSignature("the signature of the webhook is wrong")
+    raise BadSignature(f"the signature of the webhook is wrong for the {style} style")
+
+
+def checked_styles(styles: Styles) -> tuple[Style, ...]:
+    """`styles` as a tuple. Raises ValueError for none and for unknown ones."""
+    named: tuple[Style, ...] = (styles,) if isinstance(styles, str) else tuple(styles)
+    if not named or any(style not in STYLES for style in named):
+        raise ValueError('styles must be "old", "new" or both: name the style that your app has')
+    return named
 
 
 def _style_of(members: Members) -> Style:
-    """By the members, which are then held to it.
-
-    The server signs its answers in the way of the new style. An answer never has `notify_type` and no request has
-    `respmsg`, so neither can be sent to us as news of money.
-    """
+    """By the members, which are then held to it: an answer never has `notify_type`, and no request has `respmsg`."""
     if "notify_type" in members:
         return "new"
-    if "respmsg" in members or "respmesg" in members:
+    if members.keys() & set(OLD_MESSAGES):
         return "old"
     raise ValueError("it has neither notify_type nor respmsg")
+
+
+def _is_proven(members: Members, style: Style, body: bytes, sign: str, credentials: Credentials) -> bool:
+    """Raises ValueError for what the style does not allow."""
+    if style == "old":
+        _check_old(members)
+        return is_signed(old_text(members), sign, credentials.key, SignType.MD5)
+    if not body.startswith(b"{"):
+        raise ValueError("a body of the new style begins with {")
+    return is_signed(body, sign, credentials.key, credentials.response_sign_type)
+
+
+def _check_old(members: Members) -> None:
+    """Raises ValueError unless these are the members of an old webhook. Then their text begins with `mchid=`."""
+    if not members.keys() <= OLD_FORMS.keys():
+        raise ValueError("it has a member that the old style does not have")
+    for name in OLD_REQUIRED:
+        if name not in members:
+            raise ValueError(f"{name} is missing")
+    for name in members:
+        _shaped(members, name, OLD_FORMS[name])
 
 
 def old_text(members: Members) -> bytes:
@@ -98,9 +153,8 @@ def old_text(members: Members) -> bytes:
 
 
 def _notification(members: dict[str, Any], style: Style) -> Notification:
-    kind = reading.text(members, "notify_type") or "payment"
     return Notification(
-        kind=NotificationKind(kind) if kind in ("payment", "refund") else NotificationKind.OTHER,
+        kind=_kind(members, style),
         style=style,
         mchid=reading.text(members, "mchid"),
         syssn=reading.digits(members, "syssn"),
@@ -120,16 +174,23 @@ def _notification(members: dict[str, Any], style: Style) -> Notification:
     )
 
 
+def _kind(members: Members, style: Style) -> NotificationKind:
+    """The old style has payments only."""
+    kind = "payment" if style == "old" else reading.text(members, "notify_type")
+    if not kind:
+        raise ValueError("notify_type is empty")
+    return NotificationKind(kind) if kind in ("payment", "refund") else NotificationKind.OTHER
+
+
 def _reference(members: Members) -> str:
-    """In the old style `&` and `=` inside a value could stand for another member."""
     value = reading.text(members, "out_trade_no")
-    if not value or set(value) & set("&="):
-        raise ValueError("out_trade_no is no reference")
+    if not value:
+        raise ValueError("out_trade_no is missing")
     return value
 
 
 def _shaped(members: Members, name: str, shape: re.Pattern[str]) -> str:
     value = reading.text(members, name)
     if not shape.fullmatch(value):
-        raise ValueError(f"{name} has not its form")
+        raise ValueError(f"{name} is malformed")
     return value

@@ -19,7 +19,7 @@ MOST_NUMBERS: Final = 500
 
 
 class Details(TypedDict, total=False):
-    """What any payment may have besides. `more` are further parameters that a server knows."""
+    """What any payment may have besides. `more` are further parameters, without an argument here."""
 
     product_name: str  #: shown to the payer
     client_time: datetime  #: `txdtm`; the client sets it when it sends, unless it is given

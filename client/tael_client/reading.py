@@ -65,6 +65,8 @@ def verdict(members: Members) -> Verdict:
 
 
 def payment(members: Members) -> Payment:
+    if text(members, "orig_syssn"):
+        raise ValueError("it is the answer to another call: it names another payment as orig_syssn")
     qr_code = text(members, "qrcode") or text(members, "code_url")
     return Payment(
         syssn=digits(members, "syssn"),
@@ -92,7 +94,7 @@ def _bridge_params(value: object) -> Mapping[str, str]:
 def refund(members: Members) -> Refund:
     return Refund(
         syssn=digits(members, "syssn"),
-        payment_syssn=text(members, "orig_syssn"),
+        payment_syssn=digits(members, "orig_syssn"),
         reference=text(members, "out_trade_no"),
         amount=money(members),
         server_time=read_moment(text(members, "sysdtm")),
@@ -111,7 +113,7 @@ def reversal(members: Members) -> Reversal:
 def _undoing(members: Members) -> dict[str, Any]:
     return {
         "syssn": digits(members, "syssn"),
-        "payment_syssn": text(members, "orig_syssn"),
+        "payment_syssn": digits(members, "orig_syssn"),
         "reference": text(members, "out_trade_no"),
         "server_time": read_moment(text(members, "sysdtm")),
         "members": members,

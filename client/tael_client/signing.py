@@ -16,7 +16,7 @@ SIGN: Final = "sign"
 
 
 class SignType(StrEnum):
-    """How requests are signed. Every server takes MD5; SHA256 is the better one where it is taken."""
+    """How a text is signed. Every server takes MD5; SHA256 is the better one where it is taken."""
 
     MD5 = "MD5"
     SHA256 = "SHA256"
@@ -28,12 +28,16 @@ class Credentials:
 
     `mchid` is the merchant who gets the money; leave it empty if the appcode has only one. For another merchant of
     the same appcode: `dataclasses.replace(credentials, mchid=...)`.
+
+    `sign_type` is for requests. `response_sign_type` is for the server's answers and new-style webhooks: QFPay signs
+    them with MD5, and an app of tael can be set to SHA256. A signature of the other type is refused.
     """
 
     appcode: str
     key: str = field(repr=False)
     mchid: str = ""
     sign_type: SignType = SignType.MD5
+    response_sign_type: SignType = field(default=SignType.MD5, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.appcode or not self.key:
@@ -58,8 +62,7 @@ def sign_params(params: Mapping[str, str], credentials: Credentials) -> str:
     return digest((signing_text(params) + credentials.key).encode(), credentials.sign_type)
 
 
-def is_signed(text: bytes, sign: str, key: str) -> bool:
-    """Whether `sign` is `text`'s by this key: MD5 as documented, or SHA256 by its length. In constant time."""
-    sign_type = SignType.SHA256 if len(sign) == 64 else SignType.MD5
+def is_signed(text: bytes, sign: str, key: str, sign_type: SignType = SignType.MD5) -> bool:
+    """Whether `sign` is the signature of `text` with this key and this algorithm. In constant time."""
     expected = digest(text + key.encode(), sign_type)
     return hmac.compare_digest(expected.encode(), sign.upper().encode("utf-8", "surrogateescape"))

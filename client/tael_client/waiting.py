@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from tael_client.answers import Close, Payment, Reversal, Row, RowKind
-from tael_client.calls import MOST_ROWS
+from tael_client.calls import MOST_ROWS, payment_filters
 from tael_client.codes import OUT_OF_SERVICE, Meaning
 from tael_client.core import Core
 from tael_client.errors import OutcomePending, OutcomeUnknown, Refused, TaelClientError, Unreachable, Verdict
 from tael_client.exchange import Call, exchange
-from tael_client.moments import month_of_number
 from tael_client.money import Money
 from tael_client.orders import Filters, PaymentOrder
 from tael_client.paytypes import BARCODES
@@ -218,11 +217,8 @@ def _look(core: Core, watch: Watch) -> Script[Seen]:
 
 
 def _filters_of(watch: Watch) -> Filters:
-    """By the server's number if it is known, within the number's month: some servers look nowhere else."""
-    if not watch.syssn:
-        return Filters(references=[watch.reference])
-    month = month_of_number(watch.syssn) or (None, None)
-    return Filters(syssns=[watch.syssn], since=month[0], until=month[1])
+    """By the server's number if it is known."""
+    return payment_filters(watch.syssn, "" if watch.syssn else watch.reference)
 
 
 def _is_ours(row: Row, watch: Watch) -> bool:
@@ -266,7 +262,7 @@ def _undo(core: Core, watch: Watch) -> Script[Waited]:
 def _undoing_call(core: Core, watch: Watch) -> Call[Close | Reversal]:
     if watch.is_barcode:
         return core.reversal_call(watch.syssn, watch.reference, watch.amount)
-    return core.close_call(watch.syssn, watch.reference)
+    return core.close_call(watch.syssn, watch.reference, watch.amount)
 
 
 def _after_refused_undoing(core: Core, watch: Watch) -> Script[Waited]:

@@ -1,5 +1,6 @@
 """What each call sends, what its answer becomes, and what it raises instead."""
 
+import hashlib
 import json
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from tael_client import (
     AnswerNotProven,
     BadSignature,
+    Credentials,
     Filters,
     Money,
     OutcomePending,
@@ -16,6 +18,7 @@ from tael_client import (
     PaymentOrder,
     Refused,
     RowKind,
+    SignType,
     TaelClientError,
     Timeouts,
     Undecided,
@@ -23,6 +26,7 @@ from tael_client import (
 )
 
 from tests.client.world import (
+    KEY,
     MCHID,
     NOW,
     SYSSN,
@@ -58,7 +62,7 @@ ACTS: list[tuple[str, tuple[Any, ...], Members, Members]] = [
     ("payment", (barcode_order(),), {}, barcode_answer()),
     ("refund", REFUND, {}, REFUND_ANSWER),
     ("close", (), {"syssn": SYSSN}, undoing_answer()),
-    ("reversal", (), {"syssn": SYSSN}, undoing_answer()),
+    ("reversal", (), {"syssn": SYSSN, "amount": Money(10)}, undoing_answer()),
 ]
 
 
@@ -135,24 +139,37 @@ def test_a_refund_names_the_payment_and_has_a_number_of_its_own(shop: Shop) -> N
     assert (refund.reference, refund.amount.amount_minor) == ("98654216", 10)
 
 
-@pytest.mark.parametrize("name", ["close", "reversal"])
-def test_an_undoing_names_the_payment_by_one_of_its_numbers_or_both(shop: Shop, name: str) -> None:
+@pytest.mark.parametrize(("name", "kwargs"), [("close", {}), ("reversal", {"amount": Money(10)})])
+def test_an_undoing_names_the_payment_by_one_of_its_numbers_or_both(
+    shop: Shop, name: str, kwargs: Members
+) -> None:
     shop.server.will(signed(undoing_answer()), signed(undoing_answer()), signed(undoing_answer()))
-    shop.do(name, syssn=SYSSN)
-    shop.do(name, reference="57003579")
-    undone = shop.do(name, syssn=SYSSN, reference="57003579")
+    shop.do(name, syssn=SYSSN, **kwargs)
+    shop.do(name, reference="57003579", **kwargs)
+    undone = shop.do(name, syssn=SYSSN, reference="57003579", **kwargs)
 
     sent = [set(asked.params) & {"syssn", "out_trade_no"} for asked in shop.server.asked]
     assert sent == [{"syssn"}, {"out_trade_no"}, {"syssn", "out_trade_no"}]
     assert (undone.payment_syssn, undone.syssn) == (SYSSN, "201709060902990042326548")
     with pytest.raises(ValueError, match="name the payment"):
         shop.do(name)
+    assert len(shop.server.asked) == 3
 
 
-def test_a_reversal_may_name_the_amount(shop: Shop) -> None:
-    shop.server.will(signed(undoing_answer()))
-    shop.do("reversal", syssn=SYSSN, amount=Money(10))
-    assert shop.server.asked[0].params["txamt"] == "10"
+def test_a_close_sends_the_amount_only_if_it_is_given(shop: Shop) -> None:
+    shop.server.will(signed(undoing_answer()), signed(undoing_answer()))
+    shop.do("close", syssn=SYSSN)
+    shop.do("close", syssn=SYSSN, amount=Money(10))
+
+    assert [asked.params.get("txamt") for asked in shop.server.asked] == [None, "10"]
+
+
+def test_the_answer_to_another_call_is_no_answer_to_a_payment(shop: Shop) -> None:
+    """A refund under the payment's own number is answered with the same number and amount."""
+    other = undoing_answer(txamt="10", out_trade_no=barcode_answer()["out_trade_no"])
+    shop.server.will(signed(other))
+    with pytest.raises(OutcomeUnknown, match="another call"):
+        shop.do("payment", barcode_order())
 
 
 def test_a_query_sends_what_is_asked_for_and_gives_typed_rows(shop: Shop) -> None:
@@ -184,6 +201,20 @@ def test_a_query_sends_what_is_asked_for_and_gives_typed_rows(shop: Shop) -> Non
     assert [each.is_undone for each in got.rows] == [False, False, True, True, False]
     assert got.rows[0].amount == Money(10)
     assert got.rows[0].server_time == NOW
+
+
+def test_a_query_sends_the_time_only_if_that_is_chosen(shop: Shop) -> None:
+    shop.server.will(signed(page()), signed(page()), signed(page()))
+    shop.do("query", page_size=10)
+    shop.do("query", page_size=10, client={"date_queries": True})
+    shop.do("query_all", client={"date_queries": True})
+
+    undated = {"mchid": MCHID, "page": "1", "page_size": "10"}
+    dated = undated | {"txdtm": "2017-09-06 14:56:43"}
+    assert [asked.params for asked in shop.server.asked[:2]] == [undated, dated]
+    text = f"mchid={MCHID}&page=1&page_size=10&txdtm=2017-09-06 14:56:43{KEY}"
+    assert shop.server.asked[1].headers["X-QF-SIGN"] == hashlib.md5(text.encode()).hexdigest().upper()
+    assert shop.server.asked[2].params["txdtm"] == "2017-09-06 14:56:43"
 
 
 def test_members_that_nobody_knows_are_kept_and_whole_numbers_need_no_quotes(shop: Shop) -> None:
@@ -266,7 +297,7 @@ def test_an_answer_that_is_not_proven_is_not_believed(
         ("refund", REFUND, {}, REFUND_ANSWER | {"orig_syssn": "201709060902990042326400"}),
         ("refund", REFUND, {}, REFUND_ANSWER | {"txamt": "1"}),
         ("close", (), {"reference": "1"}, undoing_answer()),
-        ("reversal", (), {"syssn": "1"}, undoing_answer()),
+        ("reversal", (), {"syssn": "1", "amount": Money(10)}, undoing_answer()),
     ],
 )
 def test_a_signed_answer_to_another_request_is_not_believed(
@@ -275,6 +306,38 @@ def test_a_signed_answer_to_another_request_is_not_believed(
     shop.server.will(signed(members))
     with pytest.raises(AnswerNotProven, match="about another"):
         shop.do(name, *args, **kwargs)
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs", "answer"), ACTS, ids=[act[0] for act in ACTS])
+@pytest.mark.parametrize("kind", ["payment", "refund", "", None, {}], ids=repr)
+def test_a_webhook_is_no_answer_however_well_it_is_signed(
+    shop: Shop, name: str, args: tuple[Any, ...], kwargs: Members, answer: Members, kind: Any
+) -> None:
+    shop.server.will(signed(answer | {"notify_type": kind}))
+    with pytest.raises(AnswerNotProven, match="a webhook, not an answer"):
+        shop.do(name, *args, **kwargs)
+
+
+def test_a_webhook_is_no_answer_of_a_server_that_does_not_sign_either(shop: Shop) -> None:
+    shop.server.will(unsigned(barcode_answer(notify_type="payment")))
+    with pytest.raises(AnswerNotProven, match="a webhook, not an answer"):
+        shop.do("payment", barcode_order(), client={"signed_answers": False})
+
+
+@pytest.mark.parametrize("asked", [SignType.MD5, SignType.SHA256])
+@pytest.mark.parametrize(
+    ("expected", "right", "wrong"),
+    [(SignType.MD5, hashlib.md5, hashlib.sha256), (SignType.SHA256, hashlib.sha256, hashlib.md5)],
+    ids=["MD5", "SHA256"],
+)
+def test_an_answer_is_signed_with_the_algorithm_of_the_credentials(
+    shop: Shop, asked: SignType, expected: SignType, right: Any, wrong: Any
+) -> None:
+    credentials = Credentials("123456", KEY, MCHID, asked, response_sign_type=expected)
+    shop.server.will(signed(barcode_answer(), algorithm=right), signed(barcode_answer(), algorithm=wrong))
+    assert shop.do("payment", barcode_order(), client={"credentials": credentials}).is_paid
+    with pytest.raises(AnswerNotProven, match="signature of the answer is wrong"):
+        shop.do("payment", barcode_order(), client={"credentials": credentials})
 
 
 @pytest.mark.parametrize("respcd", ["1103", "1108"])

@@ -12,7 +12,7 @@ from wsgiref.validate import validator
 import pytest
 from tael_client import Notification, asgi_app, wsgi_app
 
-from tests.client.test_notifications import OLD_BODY, OLD_SIGN
+from tests.client.test_notifications import N4, OLD_BODY, OLD_SIGN, WRONG_STYLES
 from tests.client.world import CREDENTIALS, KEY
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -38,7 +38,9 @@ class Book:
 Post = Callable[..., Answer]
 
 
-def post_wsgi(book: Book, body: bytes, sign: str, method: str = "POST", length: str | None = None) -> Answer:
+def post_wsgi(
+    book: Book, body: bytes, sign: str, method: str = "POST", length: str | None = None, styles: Any = "old"
+) -> Answer:
     environ: dict[str, Any] = {}
     setup_testing_defaults(environ)
     environ |= {
@@ -55,26 +57,35 @@ def post_wsgi(book: Book, body: bytes, sign: str, method: str = "POST", length: 
         said.extend([int(status.split()[0]), dict(headers)])
         return lambda _: None
 
-    result = validator(wsgi_app(CREDENTIALS, book.take))(environ, start)
+    result = validator(wsgi_app(CREDENTIALS, book.take, styles))(environ, start)
     answer = b"".join(result)
     result.close()  # type: ignore[attr-defined]
     return said[0], said[1], answer
 
 
-def post_asgi(book: Book, body: bytes, sign: str, method: str = "POST", length: str | None = None) -> Answer:
+def post_asgi(
+    book: Book, body: bytes, sign: str, method: str = "POST", length: str | None = None, styles: Any = "old"
+) -> Answer:
     cut = len(body) // 2
     coming: list[dict[str, Any]] = [
         {"type": "http.request", "body": body[:cut], "more_body": True},
         {"type": "http.request", "body": body[cut:]},
     ]
     sent = asyncio.run(
-        talk(book, {"type": "http", "method": method, "headers": [(b"x-qf-sign", sign.encode())]}, coming)
+        talk(
+            book,
+            {"type": "http", "method": method, "headers": [(b"x-qf-sign", sign.encode())]},
+            coming,
+            styles,
+        )
     )
     headers = {name.decode().title(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], headers, sent[1]["body"]
 
 
-async def talk(book: Book, scope: dict[str, Any], coming: list[dict[str, Any]]) -> list[Any]:
+async def talk(
+    book: Book, scope: dict[str, Any], coming: list[dict[str, Any]], styles: Any = "old"
+) -> list[Any]:
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -83,7 +94,7 @@ async def talk(book: Book, scope: dict[str, Any], coming: list[dict[str, Any]]) 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await asgi_app(CREDENTIALS, book.take_async)(scope, receive, send)
+    await asgi_app(CREDENTIALS, book.take_async, styles)(scope, receive, send)
     return sent
 
 
@@ -107,6 +118,27 @@ def test_a_wrong_signature_is_400_and_the_function_is_not_called(post: Post) -> 
         status, _, answer = post(book, body, sign)
         assert (status, book.told) == (400, [])
         assert b"SUCCESS" not in answer
+
+
+def test_a_receiver_takes_the_styles_that_it_was_made_for(post: Post) -> None:
+    old, new = (OLD_BODY, OLD_SIGN), (N4["body"].encode(), N4["sign"])
+    for styles, taken in [("old", [200, 400]), (("new",), [400, 200]), (("old", "new"), [200, 200])]:
+        assert [post(Book(), *sent, styles=styles)[0] for sent in (old, new)] == taken
+
+
+@pytest.mark.parametrize("styles", WRONG_STYLES, ids=str)
+def test_a_receiver_for_no_style_or_an_unknown_one_cannot_be_made(styles: Any) -> None:
+    with pytest.raises(ValueError, match="style"):
+        wsgi_app(CREDENTIALS, Book().take, styles)
+    with pytest.raises(ValueError, match="style"):
+        asgi_app(CREDENTIALS, Book().take_async, styles=styles)
+
+
+def test_a_receiver_needs_its_style() -> None:
+    with pytest.raises(TypeError, match="styles"):
+        wsgi_app(CREDENTIALS, Book().take)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="styles"):
+        asgi_app(CREDENTIALS, Book().take_async)  # type: ignore[call-arg]
 
 
 def test_a_function_that_raised_is_500_and_the_log_has_no_body_and_no_key(
@@ -143,13 +175,13 @@ def test_wsgi_takes_no_length_that_is_longer_than_numbers_are() -> None:
         said.append(status)
         return lambda _: None
 
-    list(wsgi_app(CREDENTIALS, Book().take)(environ, start))
+    list(wsgi_app(CREDENTIALS, Book().take, "old")(environ, start))
     assert said == ["413 Content Too Large"]
 
 
 def test_wsgi_takes_no_async_function_that_nobody_would_await() -> None:
     with pytest.raises(TypeError, match="asgi_app"):
-        wsgi_app(CREDENTIALS, Book().take_async)
+        wsgi_app(CREDENTIALS, Book().take_async, "old")
 
 
 def test_asgi_says_nothing_to_a_caller_who_hung_up() -> None:

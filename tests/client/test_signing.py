@@ -1,6 +1,8 @@
 """Signatures against the vectors that gateway and client share, and what a client really sends for them."""
 
+import hashlib
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,22 @@ def test_an_answer_has_the_documented_signature() -> None:
     assert not is_signed(body, vector["sign"], vector["key"] + "0")
     assert not is_signed(body, "", vector["key"])
     assert not is_signed(body, "签名", vector["key"])
+
+
+def test_a_signature_is_compared_with_one_algorithm_only() -> None:
+    md5, sha256 = (algorithm(b"textkey").hexdigest() for algorithm in (hashlib.md5, hashlib.sha256))
+    assert is_signed(b"text", md5, "key")
+    assert not is_signed(b"text", sha256, "key")
+    assert is_signed(b"text", sha256, "key", SignType.SHA256)
+    assert not is_signed(b"text", md5, "key", SignType.SHA256)
+
+
+def test_the_servers_signatures_are_md5_unless_the_credentials_say_otherwise_by_name() -> None:
+    credentials = Credentials("a", "k", "m", SignType.SHA256)
+    assert credentials.response_sign_type is SignType.MD5
+    assert replace(credentials, response_sign_type=SignType.SHA256).sign_type is SignType.SHA256
+    with pytest.raises(TypeError):
+        Credentials("a", "k", "m", SignType.MD5, SignType.SHA256)  # type: ignore[call-arg]
 
 
 def test_a_key_shows_in_no_repr_and_a_payers_code_neither() -> None:

@@ -8,6 +8,7 @@ from tael_client import Money, OutcomePending, Paid, Payment, Pending, Refused, 
 from tael_client.answers import Close, Reversal
 
 from tests.client.world import (
+    NOW,
     SYSSN,
     Shop,
     barcode_answer,
@@ -198,6 +199,37 @@ def test_an_undecided_barcode_is_reversed_at_the_deadline_if_that_is_wished(shop
         "57003579",
         "10",
     )
+
+
+def test_waiting_knows_the_amount_and_reverses_without_a_further_query(shop: Shop) -> None:
+    shop.server.will(TYPING, signed(undoing_answer()), signed(undoing_answer()))
+    shop.do("pay_and_wait", barcode_order(), deadline_s=0, on_deadline="reverse")
+    shop.do("wait", opened_barcode(), deadline_s=0, on_deadline="reverse")
+
+    assert shop.server.calls == ["payment", "reversal", "reversal"]
+    assert [asked.params["txamt"] for asked in shop.server.asked] == ["10", "10", "10"]
+
+
+def opened_barcode() -> Payment:
+    return Payment(
+        syssn=SYSSN,
+        reference="57003579",
+        pay_type="800208",
+        amount=Money(10, "HKD"),
+        server_time=NOW,
+        client_time=None,
+        payer_ref="",
+        pay_url="",
+        qr_code="",
+        bridge_params={},
+        members={},
+    )
+
+
+def test_queries_have_the_time_while_waiting_too_if_that_is_chosen(shop: Shop) -> None:
+    shop.server.will(TYPING, PAID_ROW)
+    shop.do("pay_and_wait", barcode_order(), client={"date_queries": True})
+    assert shop.server.asked[1].params["txdtm"] == "2017-09-06 14:56:43"
 
 
 def test_a_reversal_that_is_under_way_is_sent_again_until_it_is_done(shop: Shop) -> None:

@@ -38,6 +38,7 @@ from tael_client import (
     read_return,
     wsgi_app,
 )
+from tael_client.notifications import Style
 
 from tests.end_to_end.merchant import ALL_TYPES, OFFLINE, ONLINE, WALLET_OF, Merchant, new_reference
 from tests.end_to_end.rig import ROOT, Demo, eventually
@@ -412,8 +413,8 @@ class Silent(WSGIRequestHandler):
 
 
 @contextmanager
-def serving_wsgi(credentials: Credentials, book: Book) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, wsgi_app(credentials, book.take), handler_class=Silent)
+def serving_wsgi(credentials: Credentials, book: Book, style: Style = "old") -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, wsgi_app(credentials, book.take, style), handler_class=Silent)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
@@ -425,10 +426,9 @@ def serving_wsgi(credentials: Credentials, book: Book) -> Iterator[str]:
 
 
 @contextmanager
-def serving_asgi(credentials: Credentials, book: Book) -> Iterator[str]:
-    config = uvicorn.Config(
-        asgi_app(credentials, book.take_async), host="127.0.0.1", port=0, lifespan="on", log_config=None
-    )
+def serving_asgi(credentials: Credentials, book: Book, style: Style = "old") -> Iterator[str]:
+    app = asgi_app(credentials, book.take_async, style)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="on", log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -483,7 +483,7 @@ def test_new_style_webhooks_tell_of_payments_and_refunds(
 ) -> None:
     till = Till(chain)
     book = Book()
-    with serving(till.credentials, book) as url, told_at(demo, chain, url):
+    with serving(till.credentials, book, "new") as url, told_at(demo, chain, url):
         payment = till.paid("800201")
         (paid,) = book.wait(payment.reference)
         reference = new_reference()
