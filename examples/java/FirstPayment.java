@@ -15,7 +15,10 @@ import java.time.LocalDateTime;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.HexFormat;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -47,7 +50,7 @@ public final class FirstPayment {
   /** In Chinese and English; escaped, since Java 17 reads a source file by the machine's own character set. */
   private static final String LEMON_TEA = "\u51cd\u6ab8\u8336 Lemon tea";
 
-  /** A webhook that once came, its X-QF-SIGN, and the key of its app. */
+  /** A genuine webhook in the old style, its X-QF-SIGN, and the key of its app. */
   private static final String WEBHOOK =
       "{\"pay_type\": \"800151\", \"txdtm\": \"2017-06-15 10:21:37\", \"mchid\": \"eqqmYMn0Zj6pncw5ZDxjgMqbzV\", "
           + "\"txamt\": 10, \"respmsg\": \"\", \"out_trade_no\": \"A\", \"syssn\": 201706150902990034076180, "
@@ -55,10 +58,48 @@ public final class FirstPayment {
   private static final String WEBHOOK_SIGN = "67A4F8CD7C48E6E1900F300D803A0F67";
   private static final String WEBHOOK_KEY = "123456";
 
+  /**
+   * Forged by a payer from a checkout link that the merchant signed with the same key. The payer had typed its product
+   * name, {@code Tea&mchid=M&out_trade_no=ORDER-7&...&t=}, and cut the signed text at these {@code &}. The sign is the
+   * link's.
+   */
+  private static final String FORGED =
+      "{\"appcode\": \"123456\", \"failed_url\": \"https://m.example/f\", \"goods_name\": \"Tea\", \"mchid\": \"M\", "
+          + "\"out_trade_no\": \"ORDER-7\", \"pay_type\": \"800201\", \"respcd\": \"0000\", \"respmsg\": \"\", "
+          + "\"syssn\": \"202611280900990000000015\", \"t\": \"&out_trade_no=TEA-1&paysource=tea_checkout"
+          + "&return_url=https://m.example/r&sign_type=md5\", \"txamt\": \"500000\", "
+          + "\"txdtm\": \"2026-11-28 09:00:00\"}";
+  private static final String FORGED_SIGN = "DE8559C2A638D4839C7FE76CC89FAB10";
+
+  /**
+   * All members that an old-style webhook can have, and the form of each. The signed text does not escape {@code &}
+   * and {@code =}, so only these forms keep a signed request or link from being cut into a webhook. An out_trade_no is
+   * ASCII without blank , & = % + quotes and backslash.
+   */
+  private static final Map<String, String> FORMS =
+      Map.of(
+          "mchid", "[A-Za-z0-9_-]{1,64}",
+          "syssn", "[0-9]{1,40}",
+          "pay_type", "[0-9]{6}",
+          "out_trade_no", "[!#$(-*\\--<>-\\[\\]-~]{1,128}",
+          "txamt", "[1-9][0-9]{0,10}",
+          "respcd", "[0-9]{4}",
+          "txdtm", "([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?",
+          "respmsg", "[^&=]*",
+          "respmesg", "[^&=]*",
+          "udid", "[^&]*(&(?![^&=]*=)[^&]*)*");
+  private static final Set<String> REQUIRED = Set.of("mchid", "syssn", "pay_type", "out_trade_no", "txamt", "respcd");
+  private static final int MAX_WEBHOOK_CHARS = 4096;
+
+  /** A member of a flat JSON object, with the brace or comma before it; and an escape inside a string. */
+  private static final Pattern MEMBER =
+      Pattern.compile("\\G[{,]\\s*\"(\\w+)\"\\s*:\\s*(?:\"([^\"\\\\]*+(?:\\\\.[^\"\\\\]*+)*+)\"|([0-9]+))\\s*");
+  private static final Pattern ESCAPE = Pattern.compile("\\\\(?:u([0-9A-Fa-f]{4})|([\"\\\\/bfnrt]))");
+
   private final HttpClient http = HttpClient.newBuilder().connectTimeout(TIMEOUT).build();
   private final String day = "java-" + System.nanoTime();
 
-  /** Not what this program was told to expect; the message is for whoever runs it. */
+  /** A result that this program did not expect. */
   private static final class Failed extends Exception {
     Failed(String message) {
       super(message);
@@ -80,6 +121,14 @@ public final class FirstPayment {
   static String signedText(Map<String, String> parameters) {
     return new TreeMap<>(parameters)
         .entrySet().stream().map(one -> one.getKey() + "=" + one.getValue()).collect(Collectors.joining("&"));
+  }
+
+  /**
+   * Text that others typed, for a parameter. The signed text is not encoded: {@code &name=} inside a value can be cut
+   * out as a parameter of its own. The fullwidth sign looks the same and separates nothing.
+   */
+  static String withoutAmpersand(String typed) {
+    return typed.replace('&', '\uff06');
   }
 
   static String form(Map<String, String> parameters) {
@@ -170,14 +219,55 @@ public final class FirstPayment {
     throw new Failed(reference + " is still not decided; at the till you would reverse it now");
   }
 
-  /** Members by name, joined as in a request; numbers as they are written, empty ones too. Then the key. */
-  static boolean isGenuineWebhook(String body, String sign, String key) {
-    Map<String, String> members = new TreeMap<>();
-    Matcher each = Pattern.compile("\"(\\w+)\": *(?:\"([^\"]*)\"|([0-9]+))").matcher(body);
-    while (each.find()) {
-      members.put(each.group(1), each.group(2) != null ? each.group(2) : each.group(3));
+  /**
+   * The members of a webhook of the old style (the style of app 123456), if our key signed it.
+   *
+   * <p>Signed are the members by name, joined as in a request; empty ones too. Never try the other style as well.
+   * Before you book, compare txamt with your own order; book each syssn once.
+   */
+  static Optional<Map<String, String>> verifiedWebhook(String body, String sign, String key) {
+    Map<String, String> members = flatMembers(body);
+    boolean isWhole = FORMS.keySet().containsAll(members.keySet()) && members.keySet().containsAll(REQUIRED);
+    // Every webhook has one of these or both, no request has either.
+    boolean hasMessage = members.containsKey("respmsg") || members.containsKey("respmesg");
+    if (!isWhole || !hasMessage || !members.entrySet().stream().allMatch(FirstPayment::hasForm)) {
+      return Optional.empty();
     }
-    return signature(signedText(members), key).equalsIgnoreCase(sign);
+    byte[] expected = signature(signedText(members), key).getBytes(StandardCharsets.UTF_8);
+    boolean isSigned = MessageDigest.isEqual(expected, sign.toUpperCase(Locale.ROOT).getBytes(StandardCharsets.UTF_8));
+    return isSigned ? Optional.of(members) : Optional.empty();
+  }
+
+  static boolean hasForm(Map.Entry<String, String> member) {
+    return member.getValue().matches(FORMS.get(member.getKey()));
+  }
+
+  /** The members of a flat JSON object, numbers as they are written; none if it is no such object or repeats a name. */
+  static Map<String, String> flatMembers(String json) {
+    Map<String, String> members = new TreeMap<>();
+    int end = 0;
+    if (json.length() <= MAX_WEBHOOK_CHARS) {
+      for (Matcher each = MEMBER.matcher(json); each.find(); end = each.end()) {
+        String value = each.group(2) != null ? unescaped(each.group(2)) : each.group(3);
+        if (members.put(each.group(1), value) != null) {
+          return Map.of();
+        }
+      }
+    }
+    return json.substring(end).strip().equals("}") ? members : Map.of();
+  }
+
+  static String unescaped(String text) {
+    return ESCAPE
+        .matcher(text)
+        .replaceAll(
+            one -> {
+              char escaped =
+                  one.group(1) != null
+                      ? (char) Integer.parseInt(one.group(1), 16)
+                      : "\"\\/\b\f\n\r\t".charAt("\"\\/bfnrt".indexOf(one.group(2)));
+              return Matcher.quoteReplacement(String.valueOf(escaped));
+            });
   }
 
   // ---- the day ------------------------------------------------------------------------------------------------------
@@ -206,7 +296,9 @@ public final class FirstPayment {
   /** We show a QR code, the payer scans it. 0000 says that the order is open; a query says when it is paid. */
   void onAWebPage() throws Failed, IOException, InterruptedException {
     String reference = day + "-web";
-    Map<String, String> asked = Map.of("pay_type", "800201", "txamt", "2500", "product_name", "Two cups of tea");
+    String typed = "Tea & biscuits";
+    Map<String, String> asked =
+        Map.of("pay_type", "800201", "txamt", "2500", "product_name", withoutAmpersand(typed));
     String order = pay(reference, asked);
     expect("order with a QR code", order, OK);
     expect("not paid yet", query(reference), PENDING);
@@ -226,14 +318,16 @@ public final class FirstPayment {
   }
 
   /** What the gateway posts to your notify URL. */
-  static void toldByWebhook() throws Failed {
-    if (!isGenuineWebhook(WEBHOOK, WEBHOOK_SIGN, WEBHOOK_KEY)) {
-      throw new Failed("an honest webhook was taken for a forged one");
+  static void receiveWebhooks() throws Failed {
+    if (verifiedWebhook(WEBHOOK, WEBHOOK_SIGN, WEBHOOK_KEY).isEmpty()) {
+      throw new Failed("a genuine webhook was refused");
     }
-    if (isGenuineWebhook(WEBHOOK.replace("10,", "11,"), WEBHOOK_SIGN, WEBHOOK_KEY)) {
-      throw new Failed("a forged webhook was taken for an honest one");
+    String changed = WEBHOOK.replace("10,", "11,");
+    if (verifiedWebhook(changed, WEBHOOK_SIGN, WEBHOOK_KEY).isPresent()
+        || verifiedWebhook(FORGED, FORGED_SIGN, WEBHOOK_KEY).isPresent()) {
+      throw new Failed("a forged webhook was accepted");
     }
-    System.out.println("webhooks told apart");
+    System.out.println("webhooks verified");
   }
 
   private static String setting(String name, String otherwise) {
@@ -248,7 +342,7 @@ public final class FirstPayment {
       merchant.atTheTill();
       merchant.onAWebPage();
       merchant.givenUp();
-      toldByWebhook();
+      receiveWebhooks();
     } catch (Failed | IOException problem) {
       System.err.println("first_payment: " + problem.getMessage());
       System.exit(1);

@@ -22,13 +22,41 @@ const FIRST_REST_S = 5;
 const NEXT_REST_S = 10;
 const MOST_QUERIES = 12;
 
-/** A webhook that once came, its X-QF-SIGN, and the key of its app. */
+/** A genuine webhook in the old style, its X-QF-SIGN, and the key of its app. */
 const WEBHOOK = '{"pay_type": "800151", "txdtm": "2017-06-15 10:21:37", "mchid": "eqqmYMn0Zj6pncw5ZDxjgMqbzV", "txamt": 10, '
     . '"respmsg": "", "out_trade_no": "A", "syssn": 201706150902990034076180, "respcd": "0000"}';
 const WEBHOOK_SIGN = '67A4F8CD7C48E6E1900F300D803A0F67';
 const WEBHOOK_KEY = '123456';
 
-/** Not what this program was told to expect; the message is for whoever runs it. */
+/**
+ * Forged by a payer from a checkout link that the merchant signed with the same key. The payer had typed its product
+ * name, `Tea&mchid=M&out_trade_no=ORDER-7&...&t=`, and cut the signed text at these `&`. The sign is the link's.
+ */
+const FORGED = '{"appcode": "123456", "failed_url": "https://m.example/f", "goods_name": "Tea", "mchid": "M", '
+    . '"out_trade_no": "ORDER-7", "pay_type": "800201", "respcd": "0000", "respmsg": "", '
+    . '"syssn": "202611280900990000000015", "t": "&out_trade_no=TEA-1&paysource=tea_checkout'
+    . '&return_url=https://m.example/r&sign_type=md5", "txamt": "500000", "txdtm": "2026-11-28 09:00:00"}';
+const FORGED_SIGN = 'DE8559C2A638D4839C7FE76CC89FAB10';
+
+/**
+ * All members that an old-style webhook can have, and the form of each. The signed text does not escape `&` and `=`, so
+ * only these forms keep a signed request or link from being cut into a webhook.
+ */
+const FORMS = [
+    'mchid' => '[A-Za-z0-9_-]{1,64}',
+    'syssn' => '[0-9]{1,40}',
+    'pay_type' => '[0-9]{6}',
+    'out_trade_no' => '[!#$(-*\--<>-\[\]-~]{1,128}', // ASCII without blank , & = % + quotes and backslash
+    'txamt' => '[1-9][0-9]{0,10}',
+    'respcd' => '[0-9]{4}',
+    'txdtm' => '([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?',
+    'respmsg' => '[^&=]*',
+    'respmesg' => '[^&=]*',
+    'udid' => '[^&]*(&(?![^&=]*=)[^&]*)*',
+];
+const REQUIRED = ['mchid', 'syssn', 'pay_type', 'out_trade_no', 'txamt', 'respcd'];
+
+/** A result that this program did not expect. */
 final class Failed extends Exception
 {
 }
@@ -50,6 +78,15 @@ function signed_text(array $parameters): string
 {
     ksort($parameters, SORT_STRING);
     return implode('&', array_map(fn($name, $value) => "$name=$value", array_keys($parameters), $parameters));
+}
+
+/**
+ * Text that others typed, for a parameter. The signed text is not encoded: `&name=` inside a value can be cut out as a
+ * parameter of its own. The fullwidth sign looks the same and separates nothing.
+ */
+function without_ampersand(string $typed): string
+{
+    return str_replace('&', '＆', $typed);
 }
 
 /** One call of /trade/v1. Believes no answer whose signature is not right. */
@@ -128,11 +165,42 @@ function decided(array $answer, string $reference): array
     throw new Failed("$reference is still not decided; at the till you would reverse it now");
 }
 
-/** Members by name, joined as in a request; numbers as they are written, empty ones too. Then the key. */
-function is_genuine_webhook(string $body, string $sign, string $key): bool
+/**
+ * The members of a webhook of the old style (the style of app 123456) that our key signed, else null.
+ *
+ * Signed are the members by name, joined as in a request; empty ones too. Never try the other style as well. Before you
+ * book, compare `txamt` with your own order; book each `syssn` once.
+ */
+function verified_webhook(string $body, string $sign, string $key): ?array
 {
-    $members = json_decode($body, true, flags: JSON_THROW_ON_ERROR | JSON_BIGINT_AS_STRING);
-    return hash_equals(signature(signed_text($members), $key), strtoupper($sign));
+    $members = flat_members($body);
+    if ($members === null || array_diff_key($members, FORMS) || array_diff_key(array_flip(REQUIRED), $members)) {
+        return null;
+    }
+    if (!isset($members['respmsg']) && !isset($members['respmesg'])) {
+        return null; // every webhook has one of them or both, no request has either
+    }
+    foreach ($members as $name => $value) {
+        if (!preg_match('/^(?:' . FORMS[$name] . ')$/D', $value)) {
+            return null;
+        }
+    }
+    return hash_equals(signature(signed_text($members), $key), strtoupper($sign)) ? $members : null;
+}
+
+/**
+ * The members of a flat JSON object, numbers as they are written; null if it is anything else, or a name comes twice.
+ * json_decode() alone would silently keep the last of two, so it reads the single strings only.
+ */
+function flat_members(string $body): ?array
+{
+    $found = preg_match_all('/\G[{,]\s*"(\w+)"\s*:\s*("(?:[^"\\\\]|\\\\.)*+"|[0-9]+)\s*/', $body, $parts);
+    if (!$found || implode('', $parts[0]) . '}' !== rtrim($body)) {
+        return null;
+    }
+    $values = array_map(fn($text) => $text[0] === '"' ? json_decode($text) : $text, $parts[2]);
+    $members = array_combine($parts[1], $values);
+    return count($members) === $found && !in_array(null, $values, true) ? $members : null;
 }
 
 // ---- the day --------------------------------------------------------------------------------------------------------
@@ -160,7 +228,9 @@ function at_the_till(string $day): void
 /** We show a QR code, the payer scans it. 0000 says that the order is open; a query says when it is paid. */
 function on_a_web_page(string $day): void
 {
-    $order = pay("$day-web", ['pay_type' => '800201', 'txamt' => '2500', 'product_name' => 'Two cups of tea']);
+    $typed = 'Tea & biscuits';
+    $asked = ['pay_type' => '800201', 'txamt' => '2500', 'product_name' => without_ampersand($typed)];
+    $order = pay("$day-web", $asked);
     expect('order with a QR code', $order);
     expect('not paid yet', query("$day-web"), PENDING);
     payer('confirm', ['url' => $order['qrcode'], 'action' => 'pay']);
@@ -178,15 +248,17 @@ function given_up(string $day): void
 }
 
 /** What the gateway posts to your notify URL. */
-function told_by_webhook(): void
+function receive_webhooks(): void
 {
-    if (!is_genuine_webhook(WEBHOOK, WEBHOOK_SIGN, WEBHOOK_KEY)) {
-        throw new Failed('an honest webhook was taken for a forged one');
+    if (verified_webhook(WEBHOOK, WEBHOOK_SIGN, WEBHOOK_KEY) === null) {
+        throw new Failed('a genuine webhook was refused');
     }
-    if (is_genuine_webhook(str_replace('10,', '11,', WEBHOOK), WEBHOOK_SIGN, WEBHOOK_KEY)) {
-        throw new Failed('a forged webhook was taken for an honest one');
+    foreach ([[str_replace('10,', '11,', WEBHOOK), WEBHOOK_SIGN], [FORGED, FORGED_SIGN]] as [$body, $sign]) {
+        if (verified_webhook($body, $sign, WEBHOOK_KEY) !== null) {
+            throw new Failed('a forged webhook was accepted');
+        }
     }
-    echo "webhooks told apart\n";
+    echo "webhooks verified\n";
 }
 
 function main(): int
@@ -197,7 +269,7 @@ function main(): int
         at_the_till($day);
         on_a_web_page($day);
         given_up($day);
-        told_by_webhook();
+        receive_webhooks();
     } catch (Failed | NoAnswer | JsonException $problem) {
         fwrite(STDERR, "first_payment: {$problem->getMessage()}\n");
         return 1;

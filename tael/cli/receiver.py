@@ -1,11 +1,18 @@
-"""A merchant's webhook receiver for the demo: verifies each call by the app's key and style, and acknowledges it."""
+"""A merchant's webhook receiver for the demo: verifies each call with the app's key and style, and acknowledges it.
+
+It is written as a merchant would write it, so that it also detects a gateway that signs wrongly. A webhook is verified
+in the app's own style alone. The old style's text does not escape `&`, and the same key signs requests and checkout
+links: only the exact members and their forms prove that a signed text is a webhook.
+"""
 
 import asyncio
 import hashlib
 import hmac
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from aiohttp import web
 
@@ -14,14 +21,31 @@ from tael.domain.webhook import Style
 
 HOST: Final = "127.0.0.1"
 
+Members = dict[str, Any]
+#: All members of the old style.
+OLD_FORMS: Final[Mapping[str, str]] = {
+    "mchid": r"[A-Za-z0-9_-]{1,64}",
+    "syssn": r"[0-9]{1,40}",
+    "pay_type": r"[0-9]{6}",
+    "out_trade_no": r"""((?![,&=%+"'\\])[!-~]){1,128}""",
+    "txamt": r"[1-9][0-9]{0,10}",
+    "respcd": r"[0-9]{4}",
+    "txdtm": r"([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?",
+    "respmsg": r"[^&=]*",
+    "respmesg": r"[^&=]*",
+    "udid": r"[^&]*(&(?![^&=]*=)[^&]*)*",
+}
+OLD_REQUIRED: Final = frozenset({"mchid", "syssn", "pay_type", "out_trade_no", "txamt", "respcd"})
+OLD_MESSAGES: Final = frozenset({"respmsg", "respmesg"})  #: at least one; no request has either
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One call; `is_signed` is what a merchant would have found."""
+    """One call; `is_signed` is what a merchant would have found. Without it there are no members."""
 
     appcode: str
     style: Style
-    members: dict[str, str]
+    members: Members
     is_signed: bool
 
 
@@ -73,16 +97,50 @@ class Receiver:
     async def _take(self, request: web.Request) -> web.Response:
         app = self._apps[request.match_info["appcode"]]
         body = await request.read()
-        members: dict[str, str] = json.loads(body)
-        text = body if app.webhook_style is Style.NEW else sorted_text(members)
-        expected = hashlib.md5(text + app.key.reveal().encode()).hexdigest().upper()
-        is_signed = hmac.compare_digest(expected, request.headers.get("X-QF-SIGN", ""))
+        try:
+            members = verified(body, request.headers.get("X-QF-SIGN", ""), app)
+        except (ValueError, RecursionError):
+            received = Received(app.appcode, app.webhook_style, {}, is_signed=False)
+        else:
+            received = Received(app.appcode, app.webhook_style, members, is_signed=True)
         async with self._arrival:
-            self.received.append(Received(app.appcode, app.webhook_style, members, is_signed))
+            self.received.append(received)
             self._arrival.notify_all()
         return web.Response(text="success")
 
 
-def sorted_text(members: dict[str, str]) -> bytes:
-    """What an old-style receiver signs."""
+def verified(body: bytes, sign: str, app: App) -> Members:
+    """The members of a webhook that the app's key signed. Raises ValueError for everything else."""
+    if not body.startswith(b"{"):
+        raise ValueError("not an object")
+    members: Members = json.loads(body, parse_int=str, object_pairs_hook=_without_duplicates)
+    match app.webhook_style:
+        case Style.OLD:
+            digest, text = hashlib.md5, old_text(members)
+        case Style.NEW:
+            if "notify_type" not in members:  # answers are signed in the same way
+                raise ValueError("not of the new style")
+            digest, text = hashlib.sha256 if app.sha256_responses else hashlib.md5, body
+    expected = digest(text + app.key.reveal().encode()).hexdigest().upper()
+    if not hmac.compare_digest(expected.encode(), sign.encode("utf-8", "surrogateescape")):
+        raise ValueError("not signed with the app's key")
+    return members
+
+
+def old_text(members: Members) -> bytes:
+    """What the old style signs. Raises ValueError for members that it does not have."""
+    is_whole = OLD_REQUIRED <= members.keys() <= OLD_FORMS.keys() and not OLD_MESSAGES.isdisjoint(members)
+    if not is_whole or not all(_has_form(name, value) for name, value in members.items()):
+        raise ValueError("not of the old style")
     return "&".join(f"{name}={members[name]}" for name in sorted(members)).encode()
+
+
+def _has_form(name: str, value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(OLD_FORMS[name], value) is not None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> Members:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member occurs twice")
+    return members

@@ -27,18 +27,23 @@ class Urls:
 
 
 def start_shop(rig: Rig, one: DemoApp) -> None:
-    """Returns when it is ready. Its key goes by the environment, where no other user sees it."""
+    """Returns when it is ready. It gets the key through the environment, where no other user sees it.
+
+    The shop verifies answers and webhooks as the app is set now: after a change, start the demo again.
+    """
     place = rig.place
     ports = ["--port", str(place.port + 2), "--gateway", place.gateway_url, "--sandbox", place.sandbox_url]
     arguments = ["-m", "tael_sandbox.shop", *ports, "--data", str(place.data / "shop")]
-    credentials = {
+    app = {
         "SHOP_APPCODE": one.app.appcode,
         "SHOP_KEY": one.app.key.reveal(),
         "SHOP_MCHID": one.mchids[0],
+        "SHOP_WEBHOOK_STYLE": one.app.webhook_style.value,
+        "SHOP_RESPONSE_SIGN_TYPE": one.app.response_algorithm,
     }
     environment = {name: value for name, value in rig.environment.items() if not name.startswith("TAEL_")}
     log = place.data / "logs" / "shop.log"
-    rig.supervisor.keep("shop", lambda: start(arguments, environment | credentials, log=log))
+    rig.supervisor.keep("shop", lambda: start(arguments, environment | app, log=log))
     wait_until_answers(f"{place.shop_url}/healthz", "the shop", place)
 
 

@@ -1,4 +1,5 @@
-"""Starts the shop. Who it is comes by the environment (SHOP_APPCODE, SHOP_KEY, SHOP_MCHID): arguments are seen by all.
+"""Starts the shop. Its app is in the environment, since every user can see arguments: SHOP_APPCODE, SHOP_KEY,
+SHOP_MCHID, and how the app is set, SHOP_WEBHOOK_STYLE (old or new) and SHOP_RESPONSE_SIGN_TYPE (MD5 or SHA256).
 
 One process and one event loop; SQLite is written between two awaits, so requests never interleave in it.
 """
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 from tael_client import Credentials, SignType
+from tael_client.notifications import STYLES, Style
 
 from tael_sandbox.http1 import Http1Protocol
 from tael_sandbox.shop.app import Shop
@@ -22,12 +24,16 @@ GRACE_S = 2
 def main() -> None:
     options = parse_arguments()
     try:
-        credentials = read_credentials()
+        credentials, webhook_style = read_credentials(), read_webhook_style()
     except (KeyError, ValueError) as problem:
-        sys.exit(f"shop: set SHOP_APPCODE, SHOP_KEY and SHOP_MCHID ({problem})")
+        sys.exit(
+            f"shop: set SHOP_APPCODE, SHOP_KEY and SHOP_MCHID, and as the app has them SHOP_WEBHOOK_STYLE and "
+            f"SHOP_RESPONSE_SIGN_TYPE ({problem})"
+        )
     options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     notebook = Notebook(options.data / "shop.sqlite")
-    shop = Shop(Till(options.gateway, credentials, notebook), notebook, options.sandbox)
+    till = Till(options.gateway, credentials, webhook_style, notebook)
+    shop = Shop(till, notebook, options.sandbox)
     uvicorn.run(
         shop.app(),
         http=Http1Protocol,
@@ -60,4 +66,14 @@ def read_credentials() -> Credentials:
         os.environ["SHOP_KEY"],
         os.environ.get("SHOP_MCHID", ""),
         SignType.SHA256,
+        response_sign_type=SignType(os.environ.get("SHOP_RESPONSE_SIGN_TYPE", SignType.MD5)),
     )
+
+
+def read_webhook_style() -> Style:
+    """Raises ValueError."""
+    named = os.environ.get("SHOP_WEBHOOK_STYLE", "old")
+    for style in STYLES:
+        if style == named:
+            return style
+    raise ValueError(f"{named!r} is no style of webhooks")

@@ -31,7 +31,7 @@ from tael_client import (
     read_notification,
 )
 from tael_client.codes import OK
-from tael_client.notifications import old_text
+from tael_client.notifications import Style, old_text
 from tael_client.signing import is_signed
 
 from tael_sandbox.shop.notebook import Notebook, Webhook
@@ -45,9 +45,14 @@ LONGEST_SIGN: Final = 128
 
 
 class Till:
-    def __init__(self, gateway_url: str, credentials: Credentials, notebook: Notebook) -> None:
+    """`webhook_style` is the one that the app has; webhooks of the other one are refused."""
+
+    def __init__(
+        self, gateway_url: str, credentials: Credentials, webhook_style: Style, notebook: Notebook
+    ) -> None:
         self._gateway_url = gateway_url
         self._credentials = credentials
+        self._webhook_style = webhook_style
         self._notebook = notebook
         self._http = httpx.AsyncClient()
         self._asked_at_s: dict[str, float] = {}
@@ -59,7 +64,8 @@ class Till:
         """A client whose exchanges are written down as `order`'s."""
 
         def keep(one: Exchange) -> None:
-            is_proven = is_signed(one.answer, one.answer_sign, self._credentials.key)
+            ours = self._credentials
+            is_proven = is_signed(one.answer, one.answer_sign, ours.key, ours.response_sign_type)
             self._notebook.keep_exchange(order.reference, one, is_proven, time.time())
 
         return AsyncClient(
@@ -76,7 +82,7 @@ class Till:
             amount=order.amount,
             auth_code=auth_code,
             openid=openid,
-            product_name=order.basket.summary,
+            product_name=without_ampersand(order.basket.summary),
         )
         try:
             payment = await self._client(order).payment(asked)
@@ -110,7 +116,7 @@ class Till:
     async def reverse(self, order: Order) -> str:
         """Undo a barcode payment, paid or not; what stood in the way, or ""."""
         try:
-            await self._client(order).reversal(reference=order.reference)
+            await self._client(order).reversal(reference=order.reference, amount=order.amount)
         except TaelClientError as error:
             return await self._look_after(order, error)
         self._notebook.settle(order.reference, State.REVERSED)
@@ -153,7 +159,7 @@ class Till:
     def take_webhook(self, body: bytes, sign: str) -> bool:
         """Whether it is the gateway's; only then anything is booked."""
         try:
-            told = read_notification(self._credentials, body, sign)
+            told = read_notification(self._credentials, body, sign, self._webhook_style)
         except BadSignature as refused:
             self._keep_webhook(claimed_reference(body), False, f"Refused: {refused}", sign, "", body)
             return False
@@ -183,6 +189,13 @@ class Till:
             return "Another amount than the order's, so nothing was booked"
         self._notebook.settle(order.reference, State.PAID, syssn=told.syssn)
         return "Paid"
+
+
+def without_ampersand(text: str) -> str:
+    """Text that others write, such as names of articles. The signed text of a request is not encoded: `&name=` inside a
+    value could be cut out as a parameter of its own. The fullwidth sign looks the same and separates nothing.
+    """
+    return text.replace("&", "＆")
 
 
 def state_after(error: TaelClientError) -> State:

@@ -1,5 +1,6 @@
 """The programs in `examples/`, run as a reader runs them: against a demo, judged by the wallets' own books."""
 
+import json
 import os
 import re
 import shutil
@@ -7,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 import httpx
@@ -15,9 +15,13 @@ import pytest
 
 from tests.end_to_end.merchant import Merchant
 from tests.end_to_end.rig import END_LIMIT_S, ROOT, Demo, Members, free_port_block
+from tests.support.forged_webhooks import KEY, Posted, forgeries, over_bytes
 
 EXAMPLES: Final = ROOT / "examples"
 RUN_LIMIT_S: Final = 120
+LEMON_TEA: Final = "凍檸茶 Lemon tea"
+#: Typed with a plain `&`, which is replaced before it is signed.
+BISCUITS: Final = "Tea ＆ biscuits"
 #: What runs each, as the reader would type it, and what has to be installed for that.
 FIRST_PAYMENTS: Final = {
     "python": ([sys.executable, "python/first_payment.py"], "python3"),
@@ -25,6 +29,7 @@ FIRST_PAYMENTS: Final = {
     "java": (["java", "java/FirstPayment.java"], "java"),
     "curl": (["bash", "curl/first_payment.sh"], "curl"),
 }
+RECEIVER: Final = [sys.executable, "python/receive_webhook.py"]
 STEPS: Final = [
     "paid at the till             0000",
     "4.50 refunded                0000",
@@ -36,14 +41,23 @@ STEPS: Final = [
     "closed                       0000",
     "paid by mistake              0000",
     "reversed                     0000",
-    "webhooks told apart",
+    "webhooks verified",
 ]
-#: A webhook that QFPay once sent, and what it was signed with: in the older style, and over the bytes.
-WEBHOOK: Final = (
+VECTORS: Final[Members] = json.loads((ROOT / "tests" / "vectors" / "qfpay.json").read_text("utf-8"))
+#: A body that QFPay once sent, with whole numbers. Signed over its bytes it would be an answer, not a webhook.
+OLD_BODY: Final = (
     b'{"pay_type": "800151", "txdtm": "2017-06-15 10:21:37", "mchid": "eqqmYMn0Zj6pncw5ZDxjgMqbzV", "txamt": 10, '
     b'"respmsg": "", "out_trade_no": "A", "syssn": 201706150902990034076180, "respcd": "0000"}'
 )
-WEBHOOK_SIGNS: Final = ("67A4F8CD7C48E6E1900F300D803A0F67", "E5458FD1705D723733F85F06E6101D6A")
+NEW: Final[Members] = next(vector for vector in VECTORS["new_webhooks"] if vector["name"] == "N4")
+#: A genuine webhook in each style, and what the receiver prints.
+WEBHOOKS: Final = {
+    "old": (Posted(OLD_BODY, "67A4F8CD7C48E6E1900F300D803A0F67"), "paid: order A, 10 minor units"),
+    "new": (
+        Posted(NEW["body"].encode(), NEW["sign"]),
+        "paid: order YEPE7WTW46NVU30JW5N90H7DHD94N56B, 10 minor units",
+    ),
+}
 
 
 def run(command: list[str], shop: Merchant, **settings: str) -> "subprocess.CompletedProcess[str]":
@@ -66,22 +80,27 @@ def command_of(language: str) -> list[str]:
     return command
 
 
-def lemon_teas(demo: Demo) -> int:
+def named_in_wallet(demo: Demo, wallet: str, product_name: str) -> int:
     """How often the payers' histories name it, as the wallet understood it."""
-    return httpx.get(f"{demo.sandbox}/?wallet=alipay", trust_env=False).text.count("凍檸茶 Lemon tea")
+    return httpx.get(f"{demo.sandbox}/?wallet={wallet}", trust_env=False).text.count(product_name)
 
 
 @pytest.mark.parametrize("language", FIRST_PAYMENTS)
 def test_a_first_payment_does_what_it_prints(language: str, shop: Merchant) -> None:
     demo = shop.demo
-    command, before = command_of(language), lemon_teas(demo)
+    command = command_of(language)
+    before, biscuits_before = (
+        named_in_wallet(demo, "alipay", LEMON_TEA),
+        named_in_wallet(demo, "wechat", BISCUITS),
+    )
 
     done = run(command, shop)
 
     assert (done.returncode, done.stderr) == (0, "")
     first, *steps = done.stdout.splitlines()
     assert steps == STEPS
-    assert lemon_teas(demo) == before + 2  # paid, and given back in part
+    assert named_in_wallet(demo, "alipay", LEMON_TEA) == before + 2  # paid, and given back in part
+    assert named_in_wallet(demo, "wechat", BISCUITS) == biscuits_before + 1
     day = first.split()[-1]
     orders = {row["out_trade_no"].removeprefix(f"{day}-"): row for row in rows_of(shop, day)}
     assert orders.keys() == {"till", "back", "web", "left", "oops"}
@@ -113,32 +132,69 @@ def test_the_client_s_example_pays_refunds_and_closes(shop: Merchant) -> None:
     assert shop.demo.scan(order.split()[-1])["state"] == "CLOSED"
 
 
-@pytest.mark.parametrize("sign", WEBHOOK_SIGNS)
-def test_the_receiver_takes_a_webhook_in_either_style_and_no_forgery(sign: str) -> None:
-    with receiving() as (url, process):
-        honest = post(url, WEBHOOK, sign)
-        forged = [
-            post(url, WEBHOOK.replace(b"10,", b"99,"), sign),
-            post(url, WEBHOOK, "0" * 32),
-            post(url, b"[]", sign),
-            post(url, b"\xff", sign),
-            post(url, b"", ""),
+@pytest.mark.parametrize("style", WEBHOOKS)
+def test_the_receiver_accepts_a_genuine_webhook_of_its_style_only(style: str) -> None:
+    genuine, line = WEBHOOKS[style]
+    (other,) = [posted for name, (posted, _) in WEBHOOKS.items() if name != style]
+    with receiving(STYLE=style) as (url, process):
+        accepted = post(url, genuine)
+        refused = [
+            post(url, Posted(genuine.body.replace(b"10", b"99"), genuine.sign)),
+            post(url, Posted(genuine.body, "0" * 32)),
+            post(url, Posted(b"[]", genuine.sign)),
+            post(url, Posted(b"\xff", genuine.sign)),
+            post(url, Posted(b"", "")),
+            post(url, other),
+            post(url, over_bytes(OLD_BODY)),
         ]
-        process.terminate()
-        said, _ = process.communicate(timeout=END_LIMIT_S)
+        printed = output_of(process)
 
-    assert (honest.status_code, honest.text) == (200, "SUCCESS")
-    assert [answer.status_code for answer in forged] == [400] * 5
-    assert said.splitlines() == ["paid: order A, 10 minor units"]
+    assert (accepted.status_code, accepted.text) == (200, "SUCCESS")
+    assert [answer.status_code for answer in refused] == [400] * 7
+    assert printed == [line]
+
+
+@pytest.mark.parametrize("style", WEBHOOKS)
+def test_the_receiver_refuses_what_was_signed_for_something_else(style: str) -> None:
+    """Checkout links above all: a payer has one, and may have typed a part of it."""
+    with receiving(STYLE=style) as (url, process):
+        accepted = [what for what, forged in forgeries().items() if post(url, forged).status_code != 400]
+        printed = output_of(process)
+
+    assert (accepted, printed) == ([], [])
+
+
+def test_the_receiver_has_the_style_of_the_published_app_unless_another_is_named() -> None:
+    with receiving() as (url, process):
+        assert post(url, WEBHOOKS["old"][0]).text == "SUCCESS"
+        assert post(url, WEBHOOKS["new"][0]).status_code == 400
+        assert output_of(process) == [WEBHOOKS["old"][1]]
+
+
+def test_the_receiver_does_not_take_a_refund_for_a_payment() -> None:
+    refund = over_bytes(NEW["body"].replace('"notify_type": "payment"', '"notify_type": "refund"').encode())
+    with receiving(STYLE="new") as (url, process):
+        assert post(url, refund).text == "SUCCESS"
+        (line,) = output_of(process)
+
+    assert line.startswith("refunded: order ")
+
+
+def test_the_receiver_refuses_to_start_with_a_style_that_does_not_exist() -> None:
+    done = subprocess.run(
+        RECEIVER, cwd=EXAMPLES, env={"STYLE": "both"}, capture_output=True, text=True, timeout=RUN_LIMIT_S
+    )
+
+    assert (done.returncode, done.stderr) == (1, "receive_webhook: STYLE must be old or new\n")
 
 
 @contextmanager
-def receiving() -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+def receiving(**settings: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """The receiver, started, and where it listens."""
     process = subprocess.Popen(
-        [sys.executable, str(Path("python", "receive_webhook.py"))],
+        RECEIVER,
         cwd=EXAMPLES,
-        env={"PATH": os.environ["PATH"], "PORT": str(free_port_block()), "KEY": "123456"},
+        env={"PATH": os.environ["PATH"], "PORT": str(free_port_block()), "KEY": KEY} | settings,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -150,5 +206,13 @@ def receiving() -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
         process.communicate()
 
 
-def post(url: str, body: bytes, sign: str) -> httpx.Response:
-    return httpx.post(url, content=body, headers={"X-QF-SIGN": sign}, trust_env=False)
+def output_of(process: "subprocess.Popen[str]") -> list[str]:
+    """The lines that it printed until it was ended."""
+    process.terminate()
+    printed, _ = process.communicate(timeout=END_LIMIT_S)
+    return printed.splitlines()
+
+
+def post(url: str, posted: Posted) -> httpx.Response:
+    headers = {b"X-QF-SIGN": posted.sign.encode()}
+    return httpx.post(url, content=posted.body, headers=headers, trust_env=False)

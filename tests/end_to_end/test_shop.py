@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +17,18 @@ import pytest
 
 from tests.end_to_end.conftest import private_demo
 from tests.end_to_end.merchant import ONLINE, WALLET_OF
-from tests.end_to_end.rig import Demo, NotStarted, descendants, eventually, free_port_block
+from tests.end_to_end.rig import (
+    END_LIMIT_S,
+    ROOT,
+    Demo,
+    NotStarted,
+    clean_environment,
+    descendants,
+    eventually,
+    free_port_block,
+)
 from tests.end_to_end.shop_pages import TEA, TEA_MINOR, Customer, Seen, pid_of_shop, shop_of
+from tests.support.forged_webhooks import Algorithm, forgeries, from_link
 from tests.support.postgres import open_folder
 
 KEY = "123456"
@@ -64,9 +76,10 @@ def told(demo: Demo, body: bytes, sign: str) -> httpx.Response:
     return httpx.post(f"{demo.shop}/webhook", content=body, headers=headers, trust_env=False)
 
 
-def old_style(reference: str, txamt: str) -> tuple[bytes, str]:
+def old_style(reference: str, txamt: str, key: str = KEY) -> tuple[bytes, str]:
     """A webhook of the gateway's, signed by hand."""
     members = {
+        "mchid": "eqqmYMn0Zj6pncw5ZDxjgMqbzV",
         "out_trade_no": reference,
         "pay_type": "800201",
         "respcd": "0000",
@@ -75,7 +88,7 @@ def old_style(reference: str, txamt: str) -> tuple[bytes, str]:
     }
     members["syssn"] = "202611230900990000008219"
     text = "&".join(f"{name}={members[name]}" for name in sorted(members))
-    return json.dumps(members).encode(), hashlib.md5((text + KEY).encode()).hexdigest().upper()
+    return json.dumps(members).encode(), hashlib.md5((text + key).encode()).hexdigest().upper()
 
 
 # ---- paying ----------------------------------------------------------------------------------------------------------
@@ -294,6 +307,96 @@ def test_a_forged_webhook_is_shown_as_refused_and_nothing_of_it_is_believed(
     (shown,) = page.webhooks
     assert " refused " in shown
     assert "verified" not in shown
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA256"])
+def test_a_webhook_that_was_cut_out_of_a_checkout_link_is_shown_as_refused(
+    customer: Customer, shop_demo: Demo, algorithm: Algorithm
+) -> None:
+    page = waiting(customer, shop_demo)
+    forged = from_link(algorithm, page.reference, str(TEA_MINOR))
+
+    answer = told(shop_demo, forged.body, forged.sign)
+
+    assert answer.status_code == 400
+    page = customer.look(page.reference)
+    assert page.headline == "Waiting for the payer"
+    (shown,) = page.webhooks
+    assert " refused " in shown
+    assert "verified" not in shown
+
+
+def test_nothing_that_the_key_signed_for_something_else_is_a_webhook(shop_demo: Demo) -> None:
+    accepted = [
+        what
+        for what, forged in forgeries().items()
+        if told(shop_demo, forged.body, forged.sign).status_code != 400
+    ]
+
+    assert accepted == []
+
+
+def test_a_shop_whose_app_has_the_new_style_and_sha256_verifies_by_them(
+    shop_demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = next(app for app in shop_demo.apps if app["key"] != KEY and len(app["mchids"]) == 1)
+    monkeypatch.setenv("SHOP_WEBHOOK_STYLE", "new")
+    monkeypatch.setenv("SHOP_RESPONSE_SIGN_TYPE", "SHA256")
+    port = free_port_block()
+    new = ("--notify-url", f"http://127.0.0.1:{port}/webhook", "--webhook-style", "new", "--sha256-responses")
+    shop_demo.set_app(app["appcode"], *new)
+    try:
+        with (
+            open_folder() as folder,
+            shop_of(folder, port, shop_demo.gateway, shop_demo.sandbox, app) as shop,
+        ):
+            page = waiting(shop.customer, shop_demo)
+            pay_by_phone(shop_demo, page)
+            (shown,) = eventually(lambda: shop.customer.look(page.reference).webhooks, bool)
+            of_old_style = httpx.post(
+                f"{shop.customer.url}/webhook",
+                content=old_style(page.reference, str(TEA_MINOR))[0],
+                headers={"X-QF-SIGN": old_style(page.reference, str(TEA_MINOR), app["key"])[1]},
+                trust_env=False,
+            )
+            page = shop.customer.look(page.reference)
+    finally:
+        old = ("--notify-url", "", "--webhook-style", "old", "--no-sha256-responses")
+        shop_demo.set_app(app["appcode"], *old)
+
+    assert " verified " in shown
+    assert "We computed the SHA256 of this" in shown
+    assert "the signature is right" in page.text
+    assert page.headline == "Paid"
+    assert of_old_style.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SHOP_WEBHOOK_STYLE", "both", "'both' is no style of webhooks"),
+        ("SHOP_RESPONSE_SIGN_TYPE", "SHA1", "'SHA1' is not a valid SignType"),
+        ("SHOP_KEY", "", "appcode and key must not be empty"),
+    ],
+)
+def test_a_shop_with_a_setting_that_it_does_not_know_does_not_start(
+    tmp_path: Path, name: str, value: str, said: str
+) -> None:
+    places = ("--gateway", "http://127.0.0.1:1", "--sandbox", "http://127.0.0.1:1", "--data", str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-m", "tael_sandbox.shop", "--port", str(free_port_block()), *places],
+        cwd=ROOT,
+        env=clean_environment() | {"SHOP_APPCODE": "123456", "SHOP_KEY": KEY} | {name: value},
+        capture_output=True,
+        text=True,
+        timeout=END_LIMIT_S,
+    )
+
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("shop: set SHOP_APPCODE, SHOP_KEY and SHOP_MCHID")
+    assert said in line
+    assert name in line
 
 
 def test_a_webhook_with_the_right_signature_is_enough_to_book_by(customer: Customer, shop_demo: Demo) -> None:
