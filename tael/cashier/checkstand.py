@@ -12,10 +12,10 @@ from starlette.routing import BaseRoute
 
 from tael.cashier.browsers import Browser, browser_of, pay_type_for
 from tael.cashier.rendering import PRIVATE, message, no_such_page, page, route
-from tael.domain.checkout import takes_orders
+from tael.domain.checkout import link_pages_end, takes_orders
 from tael.domain.errors import OrderClosed, OrderExpired, TaelError
 from tael.domain.money import major_text
-from tael.domain.pages import CHECKSTAND
+from tael.domain.pages import CHECKSTAND, payment_page_end
 from tael.domain.payment import State
 from tael.domain.paytype import PAY_TYPES, PayType, Wallet
 from tael.service.checkouts import Checkout, choose, find_checkout, leave
@@ -50,6 +50,9 @@ async def _choice(request: Request, gateway: Gateway) -> Response:
     browser = browser_of(request)
     ways = _ways(checkout, browser)
     path = _path(checkout, gateway)
+    order_path = ""
+    if order is not None and order.state is State.PENDING and now < payment_page_end(order):
+        order_path = gateway.pages.path(order)
     return page(
         request,
         "choice.html",
@@ -59,7 +62,7 @@ async def _choice(request: Request, gateway: Gateway) -> Response:
         currency=checkout.link.amount.currency,
         is_open=takes_orders(checkout.link, now),
         is_ended=checkout.link.ended_at is not None,
-        order_path=gateway.pages.path(order) if order is not None and order.state is State.PENDING else "",
+        order_path=order_path,
         ways=[(wallet.value, f"{path}/by/{wallet}") for wallet in ways],
         misses=_misses(checkout, browser),
         leave_path=f"{path}/leave" if checkout.link.cancel_url else "",
@@ -117,7 +120,11 @@ async def _failed(request: Request, gateway: Gateway) -> Response:
 
 
 async def _meant(request: Request, gateway: Gateway) -> Checkout | None:
-    return await find_checkout(request.path_params["mchid"], request.path_params["link_id"], gateway)
+    """The link of this address; None alike for an unknown one and after its pages have ended."""
+    checkout = await find_checkout(request.path_params["mchid"], request.path_params["link_id"], gateway)
+    if checkout is None or gateway.clock.now() >= link_pages_end(checkout.link, checkout.order):
+        return None
+    return checkout
 
 
 def _ways(checkout: Checkout, browser: Browser) -> dict[Wallet, PayType]:

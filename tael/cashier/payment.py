@@ -1,8 +1,10 @@
 """A payment's own page: what the payer scans or opens while it waits, its result when it is decided.
 
-The page asks for the state from time to time. That question is answered from memory for a second, whoever asks.
+The page asks for the state from time to time, and gets it from memory for a second. All of it ends a while after the
+order does.
 """
 
+from datetime import datetime
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -16,7 +18,7 @@ from tael.cashier.rendering import PRIVATE, no_such_page, page, route
 from tael.domain.checkout import takes_orders
 from tael.domain.money import major_text
 from tael.domain.outcome import BridgeParams, PayCode, PayLink
-from tael.domain.pages import CASHIER
+from tael.domain.pages import CASHIER, payment_page_end
 from tael.domain.payment import Payment, State
 from tael.domain.paytype import Way
 from tael.service.checkouts import checkout_of
@@ -28,18 +30,16 @@ ENDS: Final = (State.PAID, State.CLOSED, State.EXPIRED, State.FAILED)
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
-    states: Remembered[str] = Remembered()
+    states: Remembered[tuple[State, datetime]] = Remembered()
 
     async def state(request: Request, gateway: Gateway) -> Response:
         return await _state(request, gateway, states)
 
-    one_of = [
+    return [
         route(f"{CASHIER}/{folder}/{ONE}/{{token}}{part}", show, gateway)
         for folder, page_itself in (("pay", _of_payment), ("wechat", _in_wechat))
         for part, show in (("", page_itself), ("/state", state), ("/onward", _onward))
     ]
-    # As merchants may have stored it, without a token.
-    return [*one_of, route(f"{CASHIER}/wechat/{ONE}", _in_wechat, gateway)]
 
 
 async def _of_payment(request: Request, gateway: Gateway) -> Response:
@@ -58,20 +58,20 @@ async def _in_wechat(request: Request, gateway: Gateway) -> Response:
     return await payment_page(request, payment, gateway)
 
 
-async def _state(request: Request, gateway: Gateway, states: Remembered[str]) -> Response:
-    """The state's name in lower case, and nothing else."""
+async def _state(request: Request, gateway: Gateway, states: Remembered[tuple[State, datetime]]) -> Response:
+    """The state's name in lower case, and nothing else. Its page's end is remembered with it."""
     if not _is_entitled(request, gateway):
         return JSONResponse({"state": "unknown"}, 404, PRIVATE)
     mchid, syssn = request.path_params["mchid"], request.path_params["syssn"]
 
-    async def read(_: str) -> str | None:
+    async def read(_: str) -> tuple[State, datetime] | None:
         payment = await gateway.store.payments.by_syssn(mchid, syssn)
-        return payment.state.value.lower() if payment else None
+        return (payment.state, payment_page_end(payment)) if payment else None
 
     found = await states.get(f"{mchid}/{syssn}", read)
-    if found is None:
+    if found is None or gateway.clock.now() >= found[1]:
         return JSONResponse({"state": "unknown"}, 404, PRIVATE)
-    return JSONResponse({"state": found}, 200, PRIVATE)
+    return JSONResponse({"state": found[0].value.lower()}, 200, PRIVATE)
 
 
 async def _onward(request: Request, gateway: Gateway) -> Response:
@@ -86,15 +86,16 @@ async def _onward(request: Request, gateway: Gateway) -> Response:
 
 def _is_entitled(request: Request, gateway: Gateway) -> bool:
     where = request.path_params
-    return gateway.pages.is_token(where.get("token", ""), where["mchid"], where["syssn"])
+    return gateway.pages.is_token(where["token"], where["mchid"], where["syssn"])
 
 
 async def _meant(request: Request, gateway: Gateway) -> Payment | None:
-    """The payment of this address; None alike for one that never was and a wrong token."""
-    where = request.path_params
-    if "token" in where and not _is_entitled(request, gateway):
+    """The payment of this address; None alike for an unknown one, a wrong token, and after the page has ended."""
+    if not _is_entitled(request, gateway):
         return None
-    return await gateway.store.payments.by_syssn(where["mchid"], where["syssn"])
+    where = request.path_params
+    payment = await gateway.store.payments.by_syssn(where["mchid"], where["syssn"])
+    return payment if payment and gateway.clock.now() < payment_page_end(payment) else None
 
 
 async def payment_page(request: Request, payment: Payment, gateway: Gateway) -> Response:

@@ -76,5 +76,5 @@ def message(request: Request, title: str, more: str, status: int, code: str = ""
 
 
 def no_such_page(request: Request) -> Response:
-    """The same for what never was and for an address with a wrong token."""
+    """The same for what never was, for an address with a wrong token, and for a page that has ended."""
     return message(request, "gone", "gone_more", 404)

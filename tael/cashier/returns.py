@@ -1,4 +1,7 @@
-"""A payer's browser comes back from Alipay: on to the merchant once the money is there, or a page that waits for it."""
+"""A payer's browser comes back from Alipay: on to the merchant once the money is there, or a page that waits for it.
+
+Both end when the payment's own page does, so that a return's address does not show more than that page.
+"""
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -6,7 +9,8 @@ from starlette.routing import BaseRoute
 
 from tael.cashier.onward import onward_url
 from tael.cashier.payment import payment_page
-from tael.cashier.rendering import PRIVATE, message, route
+from tael.cashier.rendering import PRIVATE, message, no_such_page, route
+from tael.domain.pages import payment_page_end
 from tael.domain.payment import State
 from tael.service.checkouts import checkout_of
 from tael.service.gateway import RETURN, Gateway
@@ -24,6 +28,8 @@ async def _returned(request: Request, gateway: Gateway) -> Response:
     if returned is None:
         return message(request, "gone", "gone_more", 400)
     payment, app = returned
+    if gateway.clock.now() >= payment_page_end(payment):
+        return no_such_page(request)
     if payment.state is State.PAID:
         url = onward_url(payment, app, await checkout_of(payment, gateway))
         if url:

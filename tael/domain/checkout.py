@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tael.domain.money import Money
+from tael.domain.pages import PAGE_LIFETIME_AFTER_END, order_end
+from tael.domain.payment import Payment
 
 #: A payer who cannot decide costs a wallet a close and an order each time.
 MOST_ORDERS: Final = 20
@@ -64,6 +66,12 @@ class CheckoutLink:
 def takes_orders(link: CheckoutLink, now: datetime) -> bool:
     """Whether the payer may still choose."""
     return link.ended_at is None and now < link.expires_at and link.orders < MOST_ORDERS
+
+
+def link_pages_end(link: CheckoutLink, order: Payment | None) -> datetime:
+    """From then on the link's pages answer like those of an unknown one. `order` is its newest."""
+    end = link.ended_at or link.expires_at
+    return (max(end, order_end(order)) if order else end) + PAGE_LIFETIME_AFTER_END
 
 
 def order_expires_after_s(link: CheckoutLink, default_s: int, now: datetime) -> int:

@@ -1,17 +1,18 @@
-"""Addresses of the pages that a payer opens. Pure.
+"""Addresses of the pages that a payer opens, and how long they work. Pure.
 
-A syssn can be guessed, so an address carries a token that cannot: the start of an HMAC of both numbers. Whoever has the
-address may see payee, subject, amount and state, and may pay.
+A syssn can be guessed, so an address carries a token that cannot: the start of an HMAC of both numbers. The address is
+enough to see payee, subject, amount and state, and to pay, so it ends a while after the order does.
 """
 
 import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from tael.domain.payment import Payment
+from tael.domain.payment import Payment, State
 from tael.domain.paytype import Way
 from tael.domain.secret import Secret
 
@@ -20,6 +21,8 @@ CHECKSTAND: Final = "/checkstand"
 #: Says what the key is for, so that no other use of the sealing key makes the same one.
 PURPOSE: Final = b"tael: addresses of the cashier's pages"
 TOKEN_BYTES: Final = 12
+#: Long enough to come back and read the result; an address that leaks later shows nothing.
+PAGE_LIFETIME_AFTER_END: Final = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,16 @@ class Pages:
         folder = "wechat" if payment.pay_type.way is Way.IN_APP else "pay"
         token = self.token(payment.mchid, payment.syssn)
         return f"{CASHIER}/{folder}/{quote(payment.mchid, safe='')}/{payment.syssn}/{token}"
+
+
+def order_end(payment: Payment) -> datetime:
+    """When `payment` was decided; its deadline while it is not, since its wallet takes no money after that."""
+    return payment.deadline if payment.state is State.PENDING else payment.changed_at
+
+
+def payment_page_end(payment: Payment) -> datetime:
+    """From then on the pages of `payment` answer like those of an unknown one."""
+    return order_end(payment) + PAGE_LIFETIME_AFTER_END
 
 
 def pages_below(public_url: str, seal_key: bytes) -> Pages:

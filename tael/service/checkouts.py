@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from tael.domain import errors
-from tael.domain.checkout import CheckoutLink, order_expires_after_s, takes_orders
+from tael.domain.checkout import CheckoutLink, link_pages_end, order_expires_after_s, takes_orders
 from tael.domain.merchant import Merchant, Operation
 from tael.domain.payment import Payment, State
 from tael.domain.paytype import PayType
@@ -53,7 +53,7 @@ class Checkout:
 async def open_link(fresh: CheckoutLink, merchant: Merchant, gateway: Gateway) -> CheckoutLink:
     """The link under this number: `fresh`, or the one that was opened before with the same content.
 
-    Raises ReferenceReused, CurrencyRefused, AmountRefused, StoreUnavailable.
+    Raises ReferenceReused, CurrencyRefused, AmountRefused, OrderExpired once its pages have ended, StoreUnavailable.
     """
     store = gateway.store
     known = await store.checkouts.by_reference(fresh.mchid, fresh.reference)
@@ -67,6 +67,9 @@ async def open_link(fresh: CheckoutLink, merchant: Merchant, gateway: Gateway) -
         known = await store.checkouts.by_reference(fresh.mchid, fresh.reference)
     if known is None or known.content != fresh.content:
         raise errors.ReferenceReused("this number names a checkout link with other content; use a new one")
+    order = await _newest_order(known, gateway)
+    if gateway.clock.now() >= link_pages_end(known, order):
+        raise errors.OrderExpired("this checkout link has ended; use a new number")
     return known
 
 
@@ -116,8 +119,13 @@ async def _checkout(link: CheckoutLink, gateway: Gateway) -> Checkout:
     known = await gateway.directory.app(link.appcode)
     if known is None:
         raise LookupError(f"the link {link.link_id} has lost its app, which the database forbids")
-    order = await gateway.store.payments.by_syssn(link.mchid, link.payment_syssn)
-    return Checkout(link, known, known.merchants[link.mchid], order)
+    return Checkout(link, known, known.merchants[link.mchid], await _newest_order(link, gateway))
+
+
+async def _newest_order(link: CheckoutLink, gateway: Gateway) -> Payment | None:
+    if not link.payment_syssn:
+        return None
+    return await gateway.store.payments.by_syssn(link.mchid, link.payment_syssn)
 
 
 async def _settled(order: Payment | None, pay_type: PayType, gateway: Gateway) -> Payment | None:

@@ -32,7 +32,7 @@ PAGES: Final = (
     *("/cashier/pay/{mchid}/{syssn}/{token}", "/cashier/wechat/{mchid}/{syssn}/{token}"),
     *("/cashier/pay/{mchid}/{syssn}/{token}/state", "/cashier/wechat/{mchid}/{syssn}/{token}/state"),
     *("/cashier/pay/{mchid}/{syssn}/{token}/onward", "/cashier/wechat/{mchid}/{syssn}/{token}/onward"),
-    *("/cashier/wechat/{mchid}/{syssn}", "/return/alipay/{account_id}", "/checkstand", "/checkstand/"),
+    *("/return/alipay/{account_id}", "/checkstand", "/checkstand/"),
     *(LINK, f"{LINK}/by/{{wallet}}", f"{LINK}/leave", f"{LINK}/left", f"{LINK}/failed"),
 )
 MONITORING: Final = ("/healthz", "/readyz", "/metrics")

@@ -60,26 +60,26 @@ def test_a_token_opens_the_payment_of_its_own_merchant_only(shop: Merchant, chai
     assert look(shop, f"/cashier/pay/{chain.mchid}/{syssn}/{token}").status == 404
 
 
-def test_the_address_inside_wechat_has_a_token_and_works_without_it_as_well(
-    shop: Merchant, demo: Demo
-) -> None:
+def test_the_address_inside_wechat_works_with_its_token_only(shop: Merchant, demo: Demo) -> None:
     opened_there = shop.open("800207")
     path = str(opened_there["pay_url"]).removeprefix(demo.gateway)
-    old = f"/cashier/wechat/{shop.mchid}/{opened_there['syssn']}"
+    without = path.rpartition("/")[0]
 
-    assert path.startswith(f"{old}/")
-    for each in (path, old):
-        page = look(shop, each, IN_WECHAT)
-        assert page.status == 200
-        assert opened_there["pay_params"]["paySign"] in text_of(page)
-    assert look(shop, f"{old}/wrong").status == 404
+    assert without == f"/cashier/wechat/{shop.mchid}/{opened_there['syssn']}"
+    page = look(shop, path, IN_WECHAT)
+    assert page.status == 200
+    assert opened_there["pay_params"]["paySign"] in text_of(page)
+    assert look(shop, without, IN_WECHAT).status == 404
+    assert look(shop, f"{without}/wrong", IN_WECHAT).status == 404
 
 
-@pytest.mark.parametrize("pay_type", [t for t in ALL_TYPES if t != "800207"])
-def test_the_old_address_shows_no_other_kind_of_payment(shop: Merchant, pay_type: str) -> None:
-    syssn = shop.open(pay_type)["syssn"]
+@pytest.mark.parametrize("folder", ["pay", "wechat"])
+@pytest.mark.parametrize("pay_type", ALL_TYPES)
+def test_an_address_without_a_token_leads_nowhere(shop: Merchant, pay_type: str, folder: str) -> None:
+    syssn, unknown = shop.open(pay_type)["syssn"], "1" * 24
 
-    assert look(shop, f"/cashier/wechat/{shop.mchid}/{syssn}").status == 404
+    answer, never = (look(shop, f"/cashier/{folder}/{shop.mchid}/{number}") for number in (syssn, unknown))
+    assert (answer.status, answer.body) == (never.status, never.body) == (404, never.body)
 
 
 def test_an_operator_is_shown_the_address_of_an_online_payment_and_none_of_a_barcodes(

@@ -1,13 +1,14 @@
-"""Checkout links: whether they still take orders, how long those live, and what a second opening must agree in."""
+"""Checkout links: whether they still take orders, how long those live, when pages end, how it is opened again."""
 
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tael.domain.checkout import order_expires_after_s, takes_orders
+from tael.domain.checkout import link_pages_end, order_expires_after_s, takes_orders
 from tael.domain.money import Money
-from tests.support.values import NOW, a_link
+from tael.domain.payment import State, advance
+from tests.support.values import NOW, a_link, a_payment
 
 LINK = a_link()
 
@@ -24,6 +25,38 @@ def test_a_link_that_the_merchant_ended_takes_no_orders() -> None:
 def test_a_link_takes_twenty_orders() -> None:
     assert takes_orders(replace(LINK, orders=19), NOW)
     assert not takes_orders(replace(LINK, orders=20), NOW)
+
+
+@pytest.mark.parametrize(
+    ("order_end_min", "link_ended_min", "expected_min"),
+    [
+        (None, None, 60),  # never used
+        (None, 5, 5),  # closed by the merchant
+        (10, None, 60),
+        (90, None, 90),  # paid late
+        (10, 20, 20),
+        (20, 10, 20),
+    ],
+)
+def test_the_pages_of_a_link_end_24_hours_after_it_and_its_newest_order(
+    order_end_min: int | None, link_ended_min: int | None, expected_min: int
+) -> None:
+    ended_at = None if link_ended_min is None else NOW + timedelta(minutes=link_ended_min)
+    order = (
+        None
+        if order_end_min is None
+        else advance(a_payment(), State.PAID, NOW + timedelta(minutes=order_end_min))
+    )
+
+    assert link_pages_end(replace(LINK, ended_at=ended_at), order) == NOW + timedelta(
+        hours=24, minutes=expected_min
+    )
+
+
+def test_an_undecided_order_keeps_the_pages_of_its_link_until_24_hours_after_its_deadline() -> None:
+    order = a_payment(deadline=NOW + timedelta(hours=3))
+
+    assert link_pages_end(LINK, order) == NOW + timedelta(hours=27)
 
 
 @pytest.mark.parametrize(

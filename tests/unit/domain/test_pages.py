@@ -1,10 +1,14 @@
-"""Addresses of pages: a token that follows from the sealing key and the numbers, and from nothing else."""
+"""Addresses of pages: a token that follows from the sealing key and the numbers only, and the page's end."""
 
 import dataclasses
+from datetime import timedelta
 
-from tael.domain.pages import Pages, pages_below
+import pytest
+
+from tael.domain.pages import Pages, pages_below, payment_page_end
+from tael.domain.payment import State, advance
 from tael.domain.paytype import PAY_TYPES
-from tests.support.values import a_payment
+from tests.support.values import NOW, a_payment
 
 KEY = bytes(range(32))
 #: By openssl: HMAC-SHA256 of the purpose under KEY, under that of the text, in base64url; the first 16 letters.
@@ -46,3 +50,23 @@ def test_a_payment_inside_wechat_has_its_page_in_a_folder_of_its_own() -> None:
     payment = dataclasses.replace(a_payment(PAY_TYPES["800207"]), mchid="M1", syssn=NUMBERS[1])
 
     assert pages().of_payment(payment) == f"https://pay.example/cashier/wechat/M1/{NUMBERS[1]}/{TOKEN}"
+
+
+def test_the_page_of_an_undecided_payment_ends_24_hours_after_its_deadline() -> None:
+    payment = a_payment(expires_at=NOW + timedelta(minutes=30), deadline=NOW + timedelta(hours=2))
+
+    assert payment_page_end(payment) == NOW + timedelta(hours=26)
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.PENDING])
+def test_the_page_of_a_decided_payment_ends_24_hours_after_the_decision(state: State) -> None:
+    decided = advance(a_payment(), state, NOW + timedelta(minutes=7))
+
+    assert payment_page_end(decided) == NOW + timedelta(hours=24, minutes=7)
+
+
+def test_a_payment_that_is_paid_after_it_was_closed_has_its_page_from_then_on() -> None:
+    closed = advance(a_payment(), State.CLOSED, NOW + timedelta(minutes=7))
+    paid = advance(closed, State.PAID, NOW + timedelta(minutes=40))
+
+    assert payment_page_end(paid) == NOW + timedelta(hours=24, minutes=40)
