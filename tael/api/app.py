@@ -1,7 +1,8 @@
 """The HTTP face: routes, the order of the checks, and every error as an answer.
 
-Order: size, form, doubled names; appcode and signature; merchant; the merchant's state; a planned stop, and what the
-merchant is denied; then the call itself. Only answers to requests whose own signature verified are signed.
+Order: size, form, doubled names; appcode, signature, what it was made for, address and age; merchant; the merchant's
+state; a planned stop, and what the merchant is denied; then the call itself. Only answers to requests whose own
+signature verified are signed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,13 +18,13 @@ from starlette.routing import BaseRoute, Route
 from tael import ids
 from tael.api import answers, checkstand, fields, health, notices
 from tael.api.arrivals import BodyTooLarge, read_body
-from tael.api.authenticate import read_credentials, verify
+from tael.api.authenticate import check_address, check_age, check_reading, read_credentials, verify
+from tael.api.signed_names import CALL_NAMES
 from tael.api.trade import CALLS, Act, Caller
 from tael.api.wire import Parameters, answer, read_parameters
 from tael.domain import errors
-from tael.domain.merchant import Merchant, Operation
+from tael.domain.merchant import App, Merchant, Operation
 from tael.domain.respcd import BAD_MESSAGE, Call
-from tael.domain.secret import Secret
 from tael.service.directory import Known, check_grant, check_state
 from tael.service.gateway import Gateway
 from tael.store.database import StoreUnavailable
@@ -57,29 +58,29 @@ def _endpoint(call: Call, act: Act, gateway: Gateway) -> Endpoint:
 
 async def _serve(request: Request, call: Call, act: Act, gateway: Gateway) -> Response:
     """One call of a merchant's, from bytes to bytes."""
-    key: Secret | None = None
+    signer: App | None = None
     reference: str | None = None
     with structlog.contextvars.bound_contextvars(request_id=ids.request_id(), call=call):
         try:
             body = await read_body(request)
             parameters = read_parameters(request.scope["query_string"], request.headers, body)
             reference = fields.echoed_reference(parameters.values)
-            known, params = await _authentic(request, parameters, gateway)
+            known, params = await _authentic(request, parameters, call, gateway)
             merchant = known.merchant_of(fields.mchid(params))
-            key = known.app.key
+            signer = known.app
             check_state(merchant)
             await _check_may_begin(call, merchant, gateway)
-            return answer(await act(Caller(known, merchant, params), gateway), key)
+            return answer(await act(Caller(known, merchant, params), gateway), signer)
         except BodyTooLarge:
             return answer(_bare(BAD_MESSAGE, "the body is larger than 1 MiB"), None, 413)
         except errors.TaelError as error:
-            return answer(answers.error_answer(error, call, error.reference or reference), key)
+            return answer(answers.error_answer(error, call, error.reference or reference), signer)
         except StoreUnavailable:
             log.warning("store.unavailable")
-            return answer(answers.error_answer(errors.OutOfService(), call, reference), key)
+            return answer(answers.error_answer(errors.OutOfService(), call, reference), signer)
         except Exception:
             log.exception("request.failed")
-            return answer(answers.error_answer(errors.OutOfService(), call, reference), key)
+            return answer(answers.error_answer(errors.OutOfService(), call, reference), signer)
 
 
 async def _check_may_begin(call: Call, merchant: Merchant, gateway: Gateway) -> None:
@@ -90,9 +91,9 @@ async def _check_may_begin(call: Call, merchant: Merchant, gateway: Gateway) -> 
 
 
 async def _authentic(
-    request: Request, parameters: Parameters, gateway: Gateway
+    request: Request, parameters: Parameters, call: Call, gateway: Gateway
 ) -> tuple[Known, Mapping[str, str]]:
-    """The app that signed, and the values that it signed. Raises NotAuthentic."""
+    """The app that signed, and the values that it signed for this call. Raises NotAuthentic, BadField."""
     credentials = read_credentials(request.headers)
     known = await gateway.directory.app(credentials.appcode)
     values = verify(
@@ -104,6 +105,9 @@ async def _authentic(
     )
     if known is None or values is None:
         raise errors.NotAuthentic
+    check_reading(parameters.values, CALL_NAMES[call])
+    check_address(request.client.host if request.client else None, known.app)
+    check_age(values, known.app, gateway.clock.now())
     return known, values
 
 

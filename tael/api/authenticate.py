@@ -1,25 +1,28 @@
-"""Is this request signed with this key, and if so, what did the signer mean?
+"""Is this request signed with this key, for this call, and what did the signer mean?
 
-Called by `api/app.py` before anything else looks at a parameter. All texts a client may have signed are
-tried on every request, and an unknown appcode costs the same as a wrong signature, so that the time of a
+Called by `api/app.py` and `api/checkstand.py` before anything else looks at a parameter. All texts a client may have
+signed are tried on every request, and an unknown appcode costs the same as a wrong signature, so that the time of a
 refusal tells nothing.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers
 
+from tael.api import fields
+from tael.api.signed_names import Names, misread
 from tael.api.wire import CHARSETS, Parameters, each_once, raw_pairs
-from tael.domain.errors import BadField
+from tael.clock import UTC8
+from tael.domain.errors import BadField, NotAuthentic
+from tael.domain.merchant import App
 from tael.domain.secret import Secret
-from tael.domain.signature import SIGN, Algorithm, digest, is_same, joined, raw_text, request_texts
-
-#: Signed by us or meant for the checkout page: webhooks carry the first two, checkout links the last.
-NEVER_IN_A_REQUEST: Final = ("respmsg", "respmesg", "paysource")
+from tael.domain.signature import SIGN, Algorithm, digest, is_same, raw_text, request_texts
 
 #: Stands in where there is no such app; nothing is ever accepted by it.
 NOBODYS_KEY: Final = Secret("0" * 32)
@@ -56,8 +59,8 @@ def verify(
 ) -> Mapping[str, str] | None:
     """The values the signer signed, without `sign`, or None if the signature is not this key's.
 
-    `key` is None for an unknown appcode: the same work is done, and the answer is always None. Where the
-    signature of a link is a parameter, pass that as `sign_header`.
+    `key` is None for an unknown appcode: the same work is done, and the answer is always None. What the signature was
+    made for is not looked at here; see `check_reading`.
     """
     algorithm = algorithm_of(signtype_header, sign_header)
     decoded_texts = request_texts(parameters.values)
@@ -65,8 +68,6 @@ def verify(
     digests = [digest(text, key or NOBODYS_KEY, algorithm or "MD5") for text in texts]
     matches = [is_same(each, sign_header) for each in digests]
     if key is None or algorithm is None or (sha256_only and algorithm == "MD5"):
-        return None
-    if is_no_request(parameters.values):
         return None
     if any(matches[: len(decoded_texts)]):
         return {name: value for name, value in parameters.values.items() if name != SIGN}
@@ -89,14 +90,41 @@ def algorithm_of(sign_type: str, sign: str) -> Algorithm | None:
             return None
 
 
-def is_no_request(values: Mapping[str, str]) -> bool:
-    """Whether these are a webhook's or a checkout link's parameters, which the same key signs.
+def check_reading(values: Mapping[str, str], names: Names) -> None:
+    """Raises NotAuthentic if the text that was signed can be cut in another way, or was signed for something else.
 
-    Looks at the joined text, not at the names: `a=1%26respmsg%3D` hides a name in a value, and signs the
-    same.
+    `values` are all parameters that were received, percent-decoded, whichever text the signature was made over.
     """
-    text = "&" + joined(values.items())
-    return any(f"&{name}=" in text for name in NEVER_IN_A_REQUEST)
+    name = misread(values, names)
+    if name in names.refused | names.foreign:
+        raise NotAuthentic(f"{name} belongs to another call: this one takes it neither alone nor in a value")
+    if name:
+        raise NotAuthentic(f"the signed text has two readings: a value holds &{name}=")
+
+
+def check_age(values: Mapping[str, str], app: App, now: datetime) -> None:
+    """Raises NotAuthentic for a `txdtm` too far from `now`, BadField where there is none, if the app limits its age."""
+    if app.max_request_age_s is None:
+        return
+    signed_at = datetime.fromisoformat(fields.moment_text(values)).replace(tzinfo=UTC8)
+    if abs(now - signed_at) > timedelta(seconds=app.max_request_age_s):
+        raise NotAuthentic(f"txdtm is more than {app.max_request_age_s} s from the time in UTC+8")
+
+
+def check_address(peer: str | None, app: App) -> None:
+    """Raises NotAuthentic for a request from outside the app's networks, where it has some."""
+    if app.allowed_addresses and not is_within(peer, app.allowed_addresses):
+        raise NotAuthentic("this app takes no requests from this address")
+
+
+def is_within(peer: str | None, networks: tuple[str, ...]) -> bool:
+    try:
+        address = ip_address(peer or "")
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in ip_network(network) for network in networks)
 
 
 def literal_values(raw: bytes, charset: str) -> Mapping[str, str] | None:

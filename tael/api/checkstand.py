@@ -6,7 +6,7 @@ not signed, and say nothing of the parameters before their signature was verifie
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,15 +20,16 @@ from tael import ids
 from tael.api import answers, fields
 from tael.api.answers import Members
 from tael.api.arrivals import BodyTooLarge, read_body
-from tael.api.authenticate import NOBODYS_KEY, algorithm_of
+from tael.api.authenticate import NOBODYS_KEY, algorithm_of, check_age, check_reading
+from tael.api.signed_names import LINK_NAMES
 from tael.api.trade import OPENID_MAX_LEN, UDID_MAX_LEN
 from tael.api.wire import answer, read_parameters
 from tael.domain import errors, respcd
 from tael.domain.checkout import CheckoutLink
-from tael.domain.merchant import Merchant, Operation
+from tael.domain.merchant import App, Merchant, Operation
 from tael.domain.money import Money
 from tael.domain.pages import CHECKSTAND
-from tael.domain.signature import SIGN, SIGN_TYPE, digest, is_same, joined, link_text
+from tael.domain.signature import SIGN, SIGN_TYPE, digest, is_same, link_text
 from tael.service.checkouts import open_link
 from tael.service.directory import Known, check_grant, check_state
 from tael.service.gateway import Gateway
@@ -39,9 +40,6 @@ log = structlog.get_logger()
 PAYSOURCE: Final = re.compile(r"[A-Za-z0-9_]{0,64}_checkout")
 #: What Location headers and links can hold: a web address without blanks, quotes and brackets.
 WEB_URL: Final = re.compile(r"""https?://[^\s\\"'<>\x00-\x20\x7f]{1,500}""", re.IGNORECASE)
-#: What webhooks have, and payments: the same key signs them, and none may be taken for a link.
-NEVER_IN_A_LINK: Final = ("respmsg", "respmesg")
-NEVER_OF_A_LINK: Final = frozenset({"pay_type", "auth_code", "respcd"})
 CHECKOUT_DEFAULT_MIN: Final = 120
 CHECKOUT_MAX_MIN: Final = 999
 
@@ -57,12 +55,14 @@ async def _open(request: Request, gateway: Gateway) -> Response:
         try:
             values = read_parameters(b"", request.headers, await read_body(request)).values
             verified = await _signer(values, gateway)
-            merchant = verified.merchant_of(values.get("mchntid", "") or fields.mchid(values))
+            check_age(values, verified.app, gateway.clock.now())
+            merchant = verified.merchant_of(fields.mchid(values))
             check_state(merchant)
             await gateway.directory.check_open()
             check_grant(merchant, Operation.PAYMENT)
             verified.accounts_of(merchant)  # without one its payer would be given nothing to choose
-            link = await open_link(link_of(values, verified, merchant, gateway), merchant, gateway)
+            asked = link_of(values, verified.app, merchant, gateway.clock.now())
+            link = await open_link(asked, merchant, gateway)
         except BodyTooLarge:
             return answer(_refusal(errors.UnreadableMessage(), is_signed=False), None, 413)
         except errors.TaelError as error:
@@ -82,42 +82,41 @@ def _refusal(error: errors.TaelError, *, is_signed: bool) -> Members:
 
 
 async def _signer(values: Mapping[str, str], gateway: Gateway) -> Known:
-    """The app whose key signed these. Raises NotAuthentic, after the same work for an appcode that does not exist."""
+    """The app whose key signed these as a link. Raises NotAuthentic."""
     known = await gateway.directory.app(values.get("appcode", ""))
-    sign = values.get(SIGN, "")
-    algorithm = algorithm_of(values.get(SIGN_TYPE, ""), sign)
-    made = digest(link_text(values), known.app.key if known else NOBODYS_KEY, algorithm or "SHA256")
-    is_signed = is_same(made, sign)
-    if known is None or algorithm is None or not values.get(SIGN_TYPE) or not is_signed or is_no_link(values):
-        raise errors.NotAuthentic
-    if known.app.sha256_only and algorithm == "MD5":
+    check_link(values, known.app if known else None)
+    if known is None:
         raise errors.NotAuthentic
     return known
 
 
-def is_no_link(values: Mapping[str, str]) -> bool:
-    """Whether these were signed for something else. Looks at the text, in which a name may hide inside a value."""
-    text = "&" + joined(values.items())
-    return (
-        bool(NEVER_OF_A_LINK & values.keys())
-        or text.count("&paysource=") != 1
-        or any(f"&{name}=" in text for name in NEVER_IN_A_LINK)
-    )
+def check_link(values: Mapping[str, str], app: App | None) -> None:
+    """Raises NotAuthentic unless `app` signed these as a link; None, after the same work, for an unknown appcode."""
+    sign = values.get(SIGN, "")
+    algorithm = algorithm_of(values.get(SIGN_TYPE, ""), sign)
+    made = digest(link_text(values), app.key if app else NOBODYS_KEY, algorithm or "SHA256")
+    is_signed = is_same(made, sign)
+    if app is None or algorithm is None or not values.get(SIGN_TYPE) or not is_signed:
+        raise errors.NotAuthentic
+    if app.sha256_only and algorithm == "MD5":
+        raise errors.NotAuthentic
+    if not values.get("paysource"):
+        raise errors.NotAuthentic  # it was signed as a request
+    check_reading(values, LINK_NAMES)
 
 
-def link_of(params: Mapping[str, str], known: Known, merchant: Merchant, gateway: Gateway) -> CheckoutLink:
+def link_of(params: Mapping[str, str], app: App, merchant: Merchant, now: datetime) -> CheckoutLink:
     """The link that was signed. Raises BadField."""
     fields.shaped(params, "paysource", PAYSOURCE, "a name that ends in _checkout", required=True)
     web_url(params, "notify_url", required=False)
-    now = gateway.clock.now()
     order_min = fields.expired_time(params)
     return CheckoutLink(
         mchid=merchant.mchid,
         reference=fields.reference(params),
         link_id=ids.link_id(),
-        appcode=known.app.appcode,
+        appcode=app.appcode,
         amount=Money(
-            fields.needed_amount_minor(params),
+            fields.amount_minor(params),
             fields.text(params, "txcurrcd", max_len=3) or merchant.currency,
         ),
         subject=fields.product_name(params),

@@ -25,6 +25,7 @@ RESPCD: Final = re.compile(r"[0-9]{4}")
 #: Whole numbers of clients' are read up to this many digits; no honest one is longer.
 WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,15}")
 
+MCHID: Final = ("mchid", "Mchid", "mchntid")
 PRODUCT_NAME_MAX_LEN: Final = 256
 VALID_TIME_MIN_S: Final = 300
 EXPIRED_TIME_MIN: Final = 5
@@ -62,11 +63,11 @@ def shaped(params: Params, name: str, shape: re.Pattern[str], what: str, *, requ
 
 
 def mchid(params: Params) -> str:
-    """The merchant named, or "". One old table spells it with a capital."""
-    name, old_name = params.get("mchid", ""), params.get("Mchid", "")
-    if name and old_name and name != old_name:
-        raise BadField.malformed("mchid", "and Mchid name different merchants")
-    return name or old_name
+    """The merchant named, or "". Old tables spell it with a capital, checkout links call it `mchntid`."""
+    named = {params[name] for name in MCHID if params.get(name)}
+    if len(named) > 1:
+        raise BadField.malformed("mchid", "and its other spellings name different merchants")
+    return next(iter(named), "")
 
 
 def product_name(params: Params) -> str:
@@ -146,19 +147,10 @@ def respcd_filter(params: Params) -> str:
     return shaped(params, "respcd", RESPCD, "four digits", required=False)
 
 
-def amount_minor(params: Params, *, required: bool = True) -> int | None:
-    """The amount in minor units; None if it is absent and may be."""
+def amount_minor(params: Params) -> int:
+    """The amount in minor units."""
     what = "a whole number of minor units, at least 1, of at most 11 digits, without leading zeros"
-    value = shaped(params, "txamt", AMOUNT, what, required=required)
-    return int(value) if value else None
-
-
-def needed_amount_minor(params: Params) -> int:
-    """The amount in minor units of a call that cannot do without."""
-    found = amount_minor(params)
-    if found is None:
-        raise BadField.missing("txamt")
-    return found
+    return int(shaped(params, "txamt", AMOUNT, what, required=True))
 
 
 def moment_text(params: Params, name: str = "txdtm", *, required: bool = True) -> str:

@@ -38,20 +38,22 @@ class Caller:
     params: Mapping[str, str]
 
 
-async def payment(caller: Caller, gateway: Gateway) -> Members:
-    """POST /trade/v1/payment."""
+# ---- what the parameters ask for: pure, and BadField or NoChannel for what they cannot mean -----------------
+
+
+def read_payment(caller: Caller) -> NewPayment:
     params = caller.params
     code = fields.pay_type(params)
     reference = fields.reference(params)
     client_time = fields.moment_text(params)
-    amount_minor = fields.needed_amount_minor(params)
+    amount_minor = fields.amount_minor(params)
     currency = fields.text(params, "txcurrcd", max_len=3) or caller.merchant.currency
     device = fields.text(params, "udid", max_len=UDID_MAX_LEN)
     subject = fields.product_name(params)
     bars_credit = fields.bars_credit(params)
     pay_type = fields.known_pay_type(code)
     is_barcode, is_in_app = pay_type.way is Way.BARCODE, pay_type.way is Way.IN_APP
-    ask = NewPayment(
+    return NewPayment(
         caller=caller.known,
         merchant=caller.merchant,
         pay_type=pay_type,
@@ -69,47 +71,46 @@ async def payment(caller: Caller, gateway: Gateway) -> Members:
         expires_after_s=fields.expires_after_s(params) if pay_type.is_online else None,
         bars_credit=bars_credit,
     )
-    return answers.payment_answer(await open_payment(ask, gateway), gateway.pages)
 
 
-async def close(caller: Caller, gateway: Gateway) -> Members:
-    """POST /trade/v1/close. `txdtm` and `txamt` are neither required nor compared."""
+def read_close(caller: Caller) -> CloseAsk:
+    """`txdtm` and `txamt` are not compared; an app may require the amount."""
     syssn, reference = _one_of_two_numbers(caller.params)
-    return answers.close_answer(await close_payment(CloseAsk(caller.merchant, syssn, reference), gateway))
+    if caller.known.app.close_requires_amount:
+        fields.amount_minor(caller.params)
+    return CloseAsk(caller.merchant, syssn, reference)
 
 
-async def refund(caller: Caller, gateway: Gateway) -> Members:
-    """POST /trade/v1/refund. `syssn` is the payment's, `out_trade_no` the refund's own number."""
+def read_refund(caller: Caller) -> NewRefund:
+    """`syssn` is the payment's, `out_trade_no` the refund's own number."""
     params = caller.params
-    ask = NewRefund(
+    return NewRefund(
         merchant=caller.merchant,
         payment_syssn=fields.syssn(params),
         reference=fields.reference(params),
-        amount_minor=fields.needed_amount_minor(params),
+        amount_minor=fields.amount_minor(params),
         client_time=fields.moment_text(params),
         device=fields.text(params, "udid", max_len=UDID_MAX_LEN),
     )
-    return answers.refund_answer(await refund_payment(ask, gateway))
 
 
-async def reversal(caller: Caller, gateway: Gateway) -> Members:
-    """POST /trade/v1/reversal. `txamt`, if given, must be the payment's: this call moves money."""
+def read_reversal(caller: Caller) -> ReversalAsk:
+    """The amount is required: a reversal moves money, and a captured query names an order too."""
     params = caller.params
     syssn, reference = _one_of_two_numbers(params)
-    ask = ReversalAsk(
+    return ReversalAsk(
         merchant=caller.merchant,
         syssn=syssn,
         reference=reference,
-        amount_minor=fields.amount_minor(params, required=False),
-        client_time=fields.moment_text(params, required=False),
+        amount_minor=fields.amount_minor(params),
+        client_time=fields.moment_text(params),
     )
-    return answers.reversal_answer(await reverse_payment(ask, gateway))
 
 
-async def query(caller: Caller, gateway: Gateway) -> Members:
-    """POST or GET /trade/v1/query. Every filter may be left out."""
+def read_query(caller: Caller) -> TradeQuery:
+    """Every filter may be left out."""
     params = caller.params
-    ask = TradeQuery(
+    return TradeQuery(
         mchid=caller.merchant.mchid,
         syssns=fields.syssn_list(params),
         references=fields.reference_list(params),
@@ -120,8 +121,6 @@ async def query(caller: Caller, gateway: Gateway) -> Members:
         page=fields.page(params),
         page_size=fields.page_size(params),
     )
-    trades = await list_trades(ask, gateway)
-    return answers.query_answer(trades, caller.known.app, ask.page, ask.page_size)
 
 
 def _one_of_two_numbers(params: Mapping[str, str]) -> tuple[str, str]:
@@ -136,6 +135,31 @@ def _one_of_two_numbers(params: Mapping[str, str]) -> tuple[str, str]:
 def _moment(params: Mapping[str, str], name: str) -> datetime | None:
     text = fields.moment_text(params, name, required=False)
     return datetime.fromisoformat(text).replace(tzinfo=UTC8) if text else None
+
+
+# ---- the calls ---------------------------------------------------------------------------------------------
+
+
+async def payment(caller: Caller, gateway: Gateway) -> Members:
+    return answers.payment_answer(await open_payment(read_payment(caller), gateway), gateway.pages)
+
+
+async def close(caller: Caller, gateway: Gateway) -> Members:
+    return answers.close_answer(await close_payment(read_close(caller), gateway))
+
+
+async def refund(caller: Caller, gateway: Gateway) -> Members:
+    return answers.refund_answer(await refund_payment(read_refund(caller), gateway))
+
+
+async def reversal(caller: Caller, gateway: Gateway) -> Members:
+    return answers.reversal_answer(await reverse_payment(read_reversal(caller), gateway))
+
+
+async def query(caller: Caller, gateway: Gateway) -> Members:
+    ask = read_query(caller)
+    trades = await list_trades(ask, gateway)
+    return answers.query_answer(trades, caller.known.app, ask.page, ask.page_size)
 
 
 Act = Callable[[Caller, Gateway], Awaitable[Members]]

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from tael.domain.errors import BadField, UnreadableMessage
-from tael.domain.secret import Secret
+from tael.domain.merchant import App
 from tael.domain.signature import sign_body
 
 MAX_PARAMETERS: Final = 200
@@ -193,14 +193,14 @@ def json_text(members: Mapping[str, object]) -> bytes:
     return json.dumps(members, allow_nan=False).encode("ascii")
 
 
-def answer(members: Mapping[str, object], key: Secret | None, status: int = 200) -> Response:
-    """The answer with `members`; signed if the request's own signature was verified with `key`.
+def answer(members: Mapping[str, object], app: App | None, status: int = 200) -> Response:
+    """The answer with `members`; signed if the request's own signature was verified as `app`'s.
 
     Nothing else is ever signed: a refusal that repeats text of a stranger's would be a signature for the
     stranger.
     """
     body = json_text(members)
     headers = {"Content-Type": "application/json; charset=UTF-8", "X-Powered-By": "QF/1.1"}
-    if key is not None:
-        headers["X-QF-SIGN"] = sign_body(body, key)
+    if app is not None:
+        headers["X-QF-SIGN"] = sign_body(body, app.key, app.response_algorithm)
     return Response(body, status, headers)

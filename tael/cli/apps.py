@@ -17,6 +17,9 @@ from tael.domain.webhook import Style
 from tael.store.merchants import AlreadyThere
 from tael.store.store import Store
 
+#: A month: a longer limit would be none.
+MAX_REQUEST_AGE_S: Final = 31 * 24 * 3600
+
 apps: Final = typer.Typer(help="Developers and their settings.", no_args_is_help=True)
 
 AppcodeArgument = Annotated[str, typer.Argument(metavar="APPCODE", help="The developer's public id.")]
@@ -53,9 +56,45 @@ QuickRetriesOption = Annotated[
 ]
 
 
+CloseRequiresAmountOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--close-requires-amount/--no-close-requires-amount",
+        help="Refuse a close without `txamt`, which a captured query could be.",
+    ),
+]
+MaxRequestAgeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-request-age",
+        metavar="SECONDS",
+        min=0,
+        max=MAX_REQUEST_AGE_S,
+        help="Refuse requests and links whose `txdtm` is further than this from now, or missing; 0 for no limit.",
+        show_default=False,
+    ),
+]
+Sha256ResponsesOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--sha256-responses/--no-sha256-responses",
+        help="Sign answers and new-style webhooks by SHA256. QFPay signs by MD5.",
+    ),
+]
+AllowedAddressOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allowed-address",
+        metavar="NETWORK",
+        help='Take requests from this address or network (CIDR) only; may be given several times; "" for any.',
+        show_default=False,
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The settings that a command named; None keeps what is there, an empty URL clears it."""
+    """The settings that a command named; None keeps what is there, an empty one clears it."""
 
     notify_url: str | None
     return_url: str | None
@@ -65,6 +104,10 @@ class Named:
     fills_currency: bool | None
     later_cancel: bool | None
     quick_retries: bool | None
+    close_requires_amount: bool | None
+    max_request_age_s: int | None
+    sha256_responses: bool | None
+    allowed_addresses: list[str] | None
 
     def __post_init__(self) -> None:
         inputs.checked_url(self.notify_url or "", "--notify-url")
@@ -74,9 +117,13 @@ class Named:
         """`app` with these settings."""
         wanted = {field.name: getattr(self, field.name) for field in fields(self)}
         changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-        for url in ("notify_url", "return_url"):
-            if changes.get(url) == "":
-                changes[url] = None
+        for name in ("notify_url", "return_url", "max_request_age_s"):
+            if name in changes:
+                changes[name] = changes[name] or None
+        if self.allowed_addresses is not None:
+            changes["allowed_addresses"] = inputs.checked_networks(
+                self.allowed_addresses, "--allowed-address"
+            )
         return replace(app, **changes)
 
 
@@ -94,10 +141,14 @@ def add(
     fills_currency: FillsCurrencyOption = None,
     later_cancel: LaterCancelOption = None,
     quick_retries: QuickRetriesOption = None,
+    close_requires_amount: CloseRequiresAmountOption = None,
+    max_request_age: MaxRequestAgeOption = None,
+    sha256_responses: Sha256ResponsesOption = None,
+    allowed_address: AllowedAddressOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a developer. A key that is made here is shown now and never again."""
+    """Add a developer. A generated key is shown once. Its webhooks are of the new style, unless said otherwise."""
     named = Named(
         notify_url,
         return_url,
@@ -107,6 +158,10 @@ def add(
         fills_currency,
         later_cancel,
         quick_retries,
+        close_requires_amount,
+        max_request_age,
+        sha256_responses,
+        allowed_address,
     )
     code = ids.appcode() if appcode is None else inputs.checked(appcode, inputs.APPCODE, "--appcode")
     given = None if key_file is None else inputs.secret_in(key_file, inputs.APP_KEY, "--key-file")
@@ -135,6 +190,10 @@ def set_settings(
     fills_currency: FillsCurrencyOption = None,
     later_cancel: LaterCancelOption = None,
     quick_retries: QuickRetriesOption = None,
+    close_requires_amount: CloseRequiresAmountOption = None,
+    max_request_age: MaxRequestAgeOption = None,
+    sha256_responses: Sha256ResponsesOption = None,
+    allowed_address: AllowedAddressOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -148,6 +207,10 @@ def set_settings(
         fills_currency,
         later_cancel,
         quick_retries,
+        close_requires_amount,
+        max_request_age,
+        sha256_responses,
+        allowed_address,
     )
 
     async def work(store: Store, now: datetime) -> App | None:

@@ -91,7 +91,7 @@ async def reversal_done(shopper: Shopper) -> Members:
 async def reversal_pending(shopper: Shopper) -> Members:
     """WeChat Pay takes no reversal of an undecided payment in its first 15 s."""
     answer = await pending(shopper)
-    return _as(PENDING, await shopper.trade("reversal", syssn=answer["syssn"]))
+    return _as(PENDING, await shopper.trade("reversal", syssn=answer["syssn"], txamt=AMOUNT))
 
 
 EVENTS: Final = {

@@ -5,6 +5,7 @@ read by every user of the machine.
 """
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from tael.domain.secret import Secret
 
 LONGEST_URL: Final = 2048
 LONGEST_FILE: Final = 65_536
+#: Each is looked at with every request.
+MAX_NETWORKS: Final = 100
 
 
 class Form(NamedTuple):
@@ -63,6 +66,19 @@ def checked_url(value: str, option: str) -> str:
     if parts.username is not None or parts.fragment:
         raise refused(f"{option}: a URL here has neither a user name nor a #fragment", UNUSABLE)
     return value
+
+
+def checked_networks(values: list[str], option: str) -> tuple[str, ...]:
+    """Addresses and networks in CIDR form, each once; empty values are left out."""
+    try:
+        networks = [str(ip_network(value.strip())) for value in values if value.strip()]
+    except ValueError as error:
+        raise refused(
+            f"{option}: {error}; it should be such as 192.0.2.7 or 192.0.2.0/24", UNUSABLE
+        ) from error
+    if len(networks) > MAX_NETWORKS:
+        raise refused(f"{option}: at most {MAX_NETWORKS} networks", UNUSABLE)
+    return tuple(dict.fromkeys(networks))
 
 
 def secret_in(path: Path, form: Form, option: str) -> Secret:

@@ -179,7 +179,7 @@ async def reversals(shopper: Shopper) -> Lines:
         answer = await shopper.trade(
             "payment", pay_type=pay_type, out_trade_no=shopper.reference(), txamt="1000", auth_code=code
         )
-        await shopper.trade("reversal", syssn=answer["syssn"])
+        await shopper.trade("reversal", syssn=answer["syssn"], txamt="1000")
         await shopper.control("clock", advance_s=REVERSAL_WAIT_S)
         await shopper.decided(answer["syssn"], "1142")
         lines.append(

@@ -84,7 +84,7 @@ class NoChannel(TaelError):
 
 
 class NotAuthentic(TaelError):
-    """The signature is wrong, the appcode is unknown, or the mchid is not one of this appcode's."""
+    """The signature is wrong or was made for something else, or the appcode or its mchid is not known."""
 
     respcd, retry = codes.BAD_SIGNATURE, Retry.NEVER
 

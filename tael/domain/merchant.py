@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tael.domain.secret import Secret
+from tael.domain.signature import Algorithm
 from tael.domain.webhook import Style
 
 
@@ -32,12 +33,21 @@ class App:
     key: Secret
     notify_url: str | None
     return_url: str | None
-    webhook_style: Style = Style.OLD
+    webhook_style: Style = Style.NEW
     sha256_only: bool = False  #: refuse MD5 signatures
     tells_offline: bool = False  #: webhooks for barcode payments as well
     fills_currency: bool = True  #: `txcurrcd` of query rows; off gives "" as QFPay once did
     later_cancel: bool = False  #: `cancel` of query rows as later documents have it: 3 refunded, 5 in part
     quick_retries: bool = True  #: webhooks are first repeated four times after 30 s
+    close_requires_amount: bool = False  #: so that no captured query closes an order
+    max_request_age_s: int | None = None  #: of the signed `txdtm`, into the past and into the future
+    sha256_responses: bool = False  #: sign answers and new-style webhooks by SHA256; QFPay signs by MD5
+    allowed_addresses: tuple[str, ...] = ()  #: networks (CIDR) that requests may come from; empty for any
+
+    @property
+    def response_algorithm(self) -> Algorithm:
+        """What answers and new-style webhooks are signed with. Old-style webhooks know MD5 only."""
+        return "SHA256" if self.sha256_responses else "MD5"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,9 +74,9 @@ def sha256_hex(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def sign_body(body: bytes, key: Secret) -> str:
+def sign_body(body: bytes, key: Secret, algorithm: Algorithm = "MD5") -> str:
     """The signature of an answer or a new-style webhook, over the bytes sent. Receivers want upper case."""
-    return digest(body, key, "MD5").upper()
+    return digest(body, key, algorithm).upper()
 
 
 def sign_members(members: Mapping[str, str], key: Secret) -> str:

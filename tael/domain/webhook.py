@@ -16,6 +16,7 @@ from tael.domain.payment import Payment
 from tael.domain.refund import Refund
 from tael.domain.secret import Secret
 from tael.domain.serial import UTC8
+from tael.domain.signature import Algorithm
 
 #: Seconds to wait after the first, second … failed delivery: four quick ones, then ever more rarely.
 RETRY_GAPS: Final = tuple(
@@ -100,10 +101,10 @@ def body_of(members: Mapping[str, str]) -> bytes:
     return json.dumps(dict(members)).encode("ascii")
 
 
-def sign(body: bytes, style: Style, key: Secret) -> str:
-    """What goes into X-QF-SIGN."""
+def sign(body: bytes, style: Style, key: Secret, algorithm: Algorithm = "MD5") -> str:
+    """What goes into X-QF-SIGN. The old style is always signed by MD5."""
     if style is Style.NEW:
-        return signature.sign_body(body, key)
+        return signature.sign_body(body, key, algorithm)
     members: dict[str, str] = json.loads(body)
     return signature.sign_members(members, key)
 

@@ -75,7 +75,7 @@ async def forward(webhook: DueWebhook, url: str, store: Store, transport: Transp
         "POST",
         url,
         body=webhook.body,
-        headers=headers_of(webhook.body, webhook.style, app.key),
+        headers=headers_of(webhook.body, webhook.style, app),
         timeout_s=DELIVERY_TIMEOUT_S,
         cut_at=MOST_READ_BYTES,
     )

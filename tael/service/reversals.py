@@ -45,12 +45,12 @@ Decide = Callable[[ReversalOrder, Payment], tuple[ReversalOrder, Payment]]
 
 @dataclass(frozen=True, slots=True)
 class ReversalAsk:
-    """Which payment; one of the two numbers may be empty, and the amount need not be given."""
+    """Which payment; one of the two numbers may be empty. The amount must be the payment's."""
 
     merchant: Merchant
     syssn: str
     reference: str
-    amount_minor: int | None
+    amount_minor: int
     client_time: str
 
 
@@ -65,7 +65,7 @@ class ReversalAnswer:
 async def reverse_payment(ask: ReversalAsk, gateway: Gateway) -> ReversalAnswer:
     """The reversal after its first question, or before it where the wallet wants time. Raises TaelErrors."""
     payment = await find_payment(ask.merchant.mchid, ask.syssn, ask.reference, gateway)
-    if ask.amount_minor is not None and ask.amount_minor != payment.amount.amount_minor:
+    if ask.amount_minor != payment.amount.amount_minor:
         raise errors.Mismatch("txamt is not the payment's amount", **numbers_of(payment))
     if payment.reversal_syssn:
         return await _known(payment, gateway)

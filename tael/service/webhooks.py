@@ -12,7 +12,6 @@ from typing import Final
 import structlog
 
 from tael.domain.merchant import App
-from tael.domain.secret import Secret
 from tael.domain.webhook import (
     RETRY_GAPS,
     Style,
@@ -58,9 +57,10 @@ def is_wanted(webhook: DueWebhook, style: Style) -> bool:
     return not (webhook.kind is WebhookKind.REFUND and style is Style.OLD)
 
 
-def headers_of(body: bytes, style: Style, key: Secret) -> dict[str, str]:
+def headers_of(body: bytes, style: Style, app: App) -> dict[str, str]:
     """What goes with the bytes: how a receiver knows that they are ours."""
-    return {"Content-Type": "application/json", "X-QF-SIGN": sign(body, style, key)}
+    signature = sign(body, style, app.key, app.response_algorithm)
+    return {"Content-Type": "application/json", "X-QF-SIGN": signature}
 
 
 def _ended(webhook: DueWebhook, state: WebhookState, result: str, gateway: Gateway) -> Delivery:
@@ -119,7 +119,7 @@ async def _send(webhook: DueWebhook, app: App, gateway: Gateway) -> Result:
         "POST",
         app.notify_url,
         body=body,
-        headers=headers_of(body, style, app.key),
+        headers=headers_of(body, style, app),
         timeout_s=DELIVERY_TIMEOUT_S,
         cut_at=MOST_READ_BYTES,
     )

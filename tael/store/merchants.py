@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 ADD_APP: Final = """
 INSERT INTO app (appcode, key_sealed, notify_url, return_url, webhook_style, sha256_only, tells_offline,
-    fills_currency, later_cancel, quick_retries, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    fills_currency, later_cancel, quick_retries, close_requires_amount, max_request_age_s, sha256_responses,
+    allowed_addresses, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 """
 SET_APP: Final = """
 UPDATE app SET notify_url = $2, return_url = $3, webhook_style = $4, sha256_only = $5, tells_offline = $6,
-    fills_currency = $7, later_cancel = $8, quick_retries = $9
+    fills_currency = $7, later_cancel = $8, quick_retries = $9, close_requires_amount = $10, max_request_age_s = $11,
+    sha256_responses = $12, allowed_addresses = $13
 WHERE appcode = $1
 """
 #: With the row by which its days are sealed from then on.
@@ -75,14 +77,7 @@ class Merchants:
                 ADD_APP,
                 app.appcode,
                 self._seal.close(app.key),
-                app.notify_url,
-                app.return_url,
-                app.webhook_style.value,
-                app.sha256_only,
-                app.tells_offline,
-                app.fills_currency,
-                app.later_cancel,
-                app.quick_retries,
+                *_settings_of(app),
                 at,
             )
         except asyncpg.UniqueViolationError as error:
@@ -90,18 +85,7 @@ class Merchants:
 
     async def set_app(self, app: App) -> None:
         """Write the settings of an app; its key stays as it is."""
-        await self._database.execute(
-            SET_APP,
-            app.appcode,
-            app.notify_url,
-            app.return_url,
-            app.webhook_style.value,
-            app.sha256_only,
-            app.tells_offline,
-            app.fills_currency,
-            app.later_cancel,
-            app.quick_retries,
-        )
+        await self._database.execute(SET_APP, app.appcode, *_settings_of(app))
 
     async def add_merchant(self, merchant: Merchant, at: datetime) -> None:
         """Raises AlreadyThere if the mchid exists or the app has a default merchant, LookupError without its app."""
@@ -143,7 +127,29 @@ class Merchants:
             fills_currency=row["fills_currency"],
             later_cancel=row["later_cancel"],
             quick_retries=row["quick_retries"],
+            close_requires_amount=row["close_requires_amount"],
+            max_request_age_s=row["max_request_age_s"],
+            sha256_responses=row["sha256_responses"],
+            allowed_addresses=tuple(row["allowed_addresses"]),
         )
+
+
+def _settings_of(app: App) -> tuple[object, ...]:
+    """What may change of an app, in the order of both statements."""
+    return (
+        app.notify_url,
+        app.return_url,
+        app.webhook_style.value,
+        app.sha256_only,
+        app.tells_offline,
+        app.fills_currency,
+        app.later_cancel,
+        app.quick_retries,
+        app.close_requires_amount,
+        app.max_request_age_s,
+        app.sha256_responses,
+        list(app.allowed_addresses),
+    )
 
 
 def _merchant_of(row: "asyncpg.Record") -> Merchant:

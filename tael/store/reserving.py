@@ -158,6 +158,9 @@ def _decide(
         return Repeated(taken[refund.mchid, refund.reference])
     if name.payment_syssn not in (None, payment.syssn):
         return ReferenceReused("this number already names something else; use a new one")
+    # A close names an online order by the same five parameters: its signature must not give back money.
+    if name.payment_syssn is not None and payment.pay_type.is_online:
+        return ReferenceReused("a refund of an online payment needs a number of its own")
     refusal = refusal_to_refund(
         payment, refund.amount.amount_minor, one.now, one.window, takes_parts=one.takes_parts
     )

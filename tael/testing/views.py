@@ -21,6 +21,9 @@ SETTINGS: Final = (
     "tells_offline",
     "later_cancel",
     "quick_retries",
+    "close_requires_amount",
+    "max_request_age_s",
+    "sha256_responses",
 )
 FRESH: Final = {
     "notify_url": None,
@@ -28,6 +31,9 @@ FRESH: Final = {
     "tells_offline": False,
     "later_cancel": False,
     "quick_retries": True,
+    "close_requires_amount": False,
+    "max_request_age_s": None,
+    "sha256_responses": False,
 }
 Members = dict[str, Any]
 

@@ -24,6 +24,8 @@ ALIPAY_ONLINE: Final = ("800151", "800152")
 WALLET_OF: Final = {"800108": "alipay", "800208": "wechat", "800228": "wechat_hk"}
 OFFLINE: Final = tuple(WALLET_OF)
 ALL_TYPES: Final = (*ONLINE, *OFFLINE)
+#: Of every payment that a test does not price itself, in minor units.
+PRICE: Final = "1000"
 FORM: Final = "application/x-www-form-urlencoded"
 
 _numbers: Final = itertools.count(1)
@@ -127,10 +129,12 @@ class Merchant:
         return [("X-QF-APPCODE", self.appcode), ("X-QF-SIGN", sign), *kind, *typed]
 
     def params(self, call: str, given: Mapping[str, str | None]) -> dict[str, str]:
-        """`given` with mchid and txdtm filled in; None leaves a parameter out."""
+        """`given` with mchid, txdtm and a reversal's amount filled in; None leaves a parameter out."""
         filled: dict[str, str | None] = {"mchid": self.mchid}
         if call != "query":
             filled["txdtm"] = self.demo.now().strftime(MOMENT)
+        if call == "reversal":
+            filled["txamt"] = PRICE
         return {name: value for name, value in (filled | dict(given)).items() if value is not None}
 
     def post(self, call: str, **given: str | None) -> Answer:
@@ -196,7 +200,7 @@ class Merchant:
             more["auth_code"] = self.demo.code(WALLET_OF[pay_type], behaviour)
         if pay_type == "800207":
             more["sub_openid"] = self.demo.openid(self.shop)
-        filled = {"pay_type": pay_type, "out_trade_no": new_reference(), "txamt": "1000", **more, **given}
+        filled = {"pay_type": pay_type, "out_trade_no": new_reference(), "txamt": PRICE, **more, **given}
         return self.params("payment", filled)
 
     def open(self, pay_type: str, behaviour: str = "pays", /, **given: str | None) -> Answer:
@@ -248,7 +252,7 @@ class Merchant:
         self.until(opened["syssn"], "0000", "1")
         return opened
 
-    def refunded(self, pay_type: str, amount: str = "1000", /, **given: str | None) -> Answer:
+    def refunded(self, pay_type: str, amount: str = PRICE, /, **given: str | None) -> Answer:
         opened = self.paid(pay_type, **given)
         self.refund_and_wait(opened, amount)
         return opened

@@ -54,7 +54,7 @@ def unsigned(answer: Answer, respcd: str, status: int = 200) -> None:
         *(("payment", field) for field in ("pay_type", "out_trade_no", "txdtm", "txamt")),
         *(("refund", field) for field in ("syssn", "out_trade_no", "txdtm", "txamt")),
         ("close", "syssn"),
-        ("reversal", "syssn"),
+        *(("reversal", field) for field in ("syssn", "txdtm", "txamt")),
     ],
 )
 @pytest.mark.parametrize("is_empty", [True, False])
@@ -396,7 +396,7 @@ def kinds_of_answers(shop: Merchant) -> list[Answer]:
         shop.open("800201", txcurrcd="USD"),
         shop.open("800208", out_trade_no=paid["out_trade_no"]),
         shop.call("close", syssn=paid["syssn"]),
-        shop.call("close", out_trade_no="&mchid=x"),
+        shop.call("close", out_trade_no="&other=x"),
         shop.call("close", out_trade_no=new_reference()),
         shop.call("reversal", syssn=paid["syssn"], txamt="7"),
         shop.refund(paid, "5000"),

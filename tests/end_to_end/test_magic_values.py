@@ -139,7 +139,7 @@ def test_what_comes_after_the_payment_gives_the_code(
     assert opened.respcd == "0000"
     if pay_type == "800151":
         demo.scan(opened["pay_url"])
-    assert shop.call(call, syssn=opened["syssn"]).respcd == code
+    assert shop.call(call, syssn=opened["syssn"], txamt=f"99{code}").respcd == code
 
 
 def test_a_made_up_code_that_ends_in_0000_is_paid_again_and_again(shop: Merchant) -> None:
@@ -184,7 +184,7 @@ def test_in_profile_sdk_magic_values_do_nothing(shop: Merchant, demo: Demo) -> N
             assert shop.open(pay_type, txamt=f"99{code}").respcd == "0000"
         for code, call, pay_type in AFTERWARDS:
             opened = shop.open(pay_type, txamt=f"99{code}")
-            assert shop.call(call, syssn=opened["syssn"]).respcd == "0000"
+            assert shop.call(call, syssn=opened["syssn"], txamt=f"99{code}").respcd == "0000"
         for code, pay_type in REFUND_CELLS:
             shop.refund_and_wait(shop.paid(pay_type, txamt="1000000"), f"99{code}")
 

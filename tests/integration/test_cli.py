@@ -133,12 +133,16 @@ def test_a_new_app_has_a_code_and_a_key_that_are_shown_once(operator: Operator) 
         "key": made["key"],
         "notify_url": "https://shop.example/notify",
         "return_url": None,
-        "webhook_style": "old",
+        "webhook_style": "new",
         "sha256_only": False,
         "tells_offline": False,
         "fills_currency": True,
         "later_cancel": False,
         "quick_retries": True,
+        "close_requires_amount": False,
+        "max_request_age_s": None,
+        "sha256_responses": False,
+        "allowed_addresses": [],
     }
     for shown in (operator.says("app", "list"), operator.says("app", "list", "--json")):
         assert made["appcode"] in shown

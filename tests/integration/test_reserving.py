@@ -25,7 +25,7 @@ from tael.store.refunds import RefundChange
 from tael.store.reserving import SPACING, Repeated, Reservation, Reserved, Reserving
 from tael.store.store import Store
 from tests.support.store import all_entries, count_of, current, opened, paid
-from tests.support.values import ALIPAY_ONLINE, MCHID, NOW, a_payment, a_refund
+from tests.support.values import ALIPAY_ONLINE, BARCODE, MCHID, NOW, a_payment, a_refund
 
 WINDOW = timedelta(days=365)
 
@@ -135,8 +135,14 @@ async def test_another_merchants_payment_is_not_found(store: Store) -> None:
 # ---- numbers -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_refund_may_have_its_payments_own_number_once(store: Store) -> None:
+async def test_a_refund_of_an_online_payment_needs_a_number_of_its_own(store: Store) -> None:
     payment = await paid(store, a_payment(reference="A"))
+    assert isinstance(await store.refunds.reserve(asking(payment, reference="A")), ReferenceReused)
+    assert (await current(store, payment)).reserved_minor == 0
+
+
+async def test_a_refund_of_a_barcode_payment_may_have_its_payments_own_number_once(store: Store) -> None:
+    payment = await paid(store, a_payment(BARCODE, reference="A"))
     first = await reserved(store, asking(payment, reference="A"))
     again = await store.refunds.reserve(asking(payment, reference="A"))
     assert again == Repeated(first)

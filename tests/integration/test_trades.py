@@ -63,7 +63,7 @@ async def test_the_start_is_included_and_the_end_is_not(store: Store) -> None:
 
 
 async def test_several_numbers_are_asked_for_at_once(store: Store) -> None:
-    payments = [await paid(store, a_payment(reference=f"order-{n}")) for n in range(5)]
+    payments = [await paid(store, a_payment(BARCODE, reference=f"order-{n}")) for n in range(5)]
     refund = await refunded(store, payments[0], reference="order-0")
     by_syssn = await store.trades.list(replace(EVERYTHING, syssns=[payments[1].syssn, refund.syssn]))
     assert set(numbers_of(by_syssn)) == {payments[1].syssn, refund.syssn}

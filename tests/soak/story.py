@@ -72,7 +72,11 @@ class Story:
             await self._refund(act)
         elif self._answer:
             call = "reversal" if act.name == "reverse" else act.name
-            params = {"syssn": self._answer["syssn"], "txdtm": self._street.moment()}
+            params = {
+                "syssn": self._answer["syssn"],
+                "txamt": self._params["txamt"],
+                "txdtm": self._street.moment(),
+            }
             await asyncio.gather(*(self._persistently(call, params) for _ in range(act.times)))
 
     async def _payer(self, action: str) -> None:

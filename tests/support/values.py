@@ -14,6 +14,7 @@ from tael.domain.paytype import PAY_TYPES, PayType
 from tael.domain.refund import Refund
 from tael.domain.reversal import ReversalOrder
 from tael.domain.secret import Secret
+from tael.domain.webhook import Style
 
 NOW: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MCHID: Final = "mch1"
@@ -137,7 +138,7 @@ def marked_for(payment: Payment, reversal: ReversalOrder) -> Payment:
 
 
 def an_app(appcode: str = APPCODE, **changes: Any) -> App:
-    return replace(App(appcode, Secret(f"key-of-{appcode}"), None, None), **changes)
+    return replace(App(appcode, Secret(f"key-of-{appcode}"), None, None, Style.OLD), **changes)
 
 
 def a_merchant(mchid: str = MCHID, appcode: str = APPCODE, **changes: Any) -> Merchant:

@@ -187,7 +187,9 @@ async def refund(gateway: Gateway, payment: Payment, reference: str, amount_mino
 async def reverse(gateway: Gateway, payment: Payment) -> None:
     known = await gateway.directory.app(APPCODE)
     assert known is not None
-    await reverse_payment(ReversalAsk(known.merchants[MCHID], payment.syssn, "", None, ""), gateway)
+    await reverse_payment(
+        ReversalAsk(known.merchants[MCHID], payment.syssn, "", payment.amount.amount_minor, ""), gateway
+    )
 
 
 async def close(gateway: Gateway, payment: Payment) -> None:

@@ -110,7 +110,6 @@ def test_every_moment_of_the_calendar_is_read_and_kept_as_sent(moment: object) -
 def test_optional_fields_may_be_missing() -> None:
     assert fields.reference({}, required=False) == ""
     assert fields.syssn({"syssn": ""}, required=False) == ""
-    assert fields.amount_minor({}, required=False) is None
     assert fields.moment_text({}, "start_time", required=False) == ""
     assert fields.expires_after_s({}) is None
     assert fields.product_name({}) == ""

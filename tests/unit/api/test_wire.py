@@ -12,16 +12,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from tael.api.authenticate import read_credentials, verify
+from tael.api.authenticate import check_reading, read_credentials, verify
+from tael.api.signed_names import CALL_NAMES
 from tael.api.wire import MAX_PARAMETERS, Parameters, answer, json_text, read_parameters
-from tael.domain.errors import BadField, UnreadableMessage
+from tael.domain.errors import BadField, NotAuthentic, UnreadableMessage
 from tael.domain.secret import Secret
 from tael.domain.signature import sign_body, sign_members
+from tests.support.values import an_app
 
 VECTORS: Final[dict[str, Any]] = json.loads(
     (Path(__file__).parents[2] / "vectors" / "qfpay.json").read_text("utf-8")
 )
 KEY: Final = Secret("123456")
+SHA256_OF_AN_ANSWER: Final = "15153CC7557FE018C1403D038F20C49271B1A2C462796FA7510D496563FC13EE"
 FORM: Final = "application/x-www-form-urlencoded"
 
 #: A payment as the samples make it; the values are those of vectors D, E and F.
@@ -74,7 +77,12 @@ def received(
     credentials = read_credentials(headers)
     assert credentials.appcode == "123456"
     parameters = read_parameters(query, headers, body)
-    return verify(parameters, credentials.sign, credentials.sign_type, key, sha256_only)
+    try:
+        values = verify(parameters, credentials.sign, credentials.sign_type, key, sha256_only)
+        check_reading(parameters.values, CALL_NAMES["payment"])
+    except NotAuthentic:
+        return None
+    return values
 
 
 # ---- clients in the wild -----------------------------------------------------------------------------
@@ -412,7 +420,7 @@ def test_whatever_a_client_signs_and_encodes_by_the_book_is_understood(values: d
 
 def test_an_answer_is_written_and_signed_as_documented() -> None:
     vector = VECTORS["answer"]
-    response = answer(json.loads(vector["body"]), Secret(vector["key"]))
+    response = answer(json.loads(vector["body"]), an_app(key=Secret(vector["key"])))
     assert response.status_code == 200
     assert bytes(response.body) == vector["body"].encode()
     assert dict(response.headers) == {
@@ -421,6 +429,12 @@ def test_an_answer_is_written_and_signed_as_documented() -> None:
         "x-powered-by": "QF/1.1",
         "x-qf-sign": vector["sign"],
     }
+
+
+def test_an_answer_is_signed_by_sha256_where_the_app_asks_for_it() -> None:
+    response = answer({"respcd": "0000"}, an_app(key=Secret("123456"), sha256_responses=True))
+    # printf '%s' '{"respcd": "0000"}123456' | sha256sum
+    assert response.headers["x-qf-sign"] == SHA256_OF_AN_ANSWER
 
 
 def test_an_answer_before_verification_is_not_signed() -> None:

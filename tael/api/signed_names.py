@@ -1,0 +1,101 @@
+"""One signature, one reading: the parameters that each call reads and refuses, counted in the signed text. Pure.
+
+Requests and checkout links sign `name=value` joined with `&`, unescaped. So one text can be cut in several ways: a
+product name that holds `&txamt=1` can become a parameter of its own, and a whole text can be presented to another call.
+Once the signature has verified, each name that the call reads must stand in the text exactly as often as it was sent:
+once or never. What the call refuses must not stand there at all.
+
+What this cannot detect is a parameter that was added: if the signer sent no `limit_pay`, and a value of theirs holds
+`&limit_pay=no_credit`, then the text with the parameter is the one they signed. Only the signer can prevent that.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tael.domain.respcd import Call
+from tael.domain.signature import SIGN, joined
+
+MERCHANT: Final = frozenset({"mchid", "Mchid", "mchntid"})
+#: An address may repeat parameters of its own order. Cutting it there gives the same values.
+URLS: Final = frozenset({"notify_url", "return_url", "failed_url", "cancel_url"})
+#: Only payments have these.
+OPENING: Final = frozenset(
+    {"auth_code", "sub_openid", "product_name", "goods_name", "valid_time", "expired_time"}
+)
+#: Only queries have these.
+FILTERS: Final = frozenset({"start_time", "end_time", "page", "page_size", "respcd"})
+#: Only webhooks have these, in one spelling or both. The same key signs them.
+WEBHOOK: Final = frozenset({"respmsg", "respmesg"})
+#: Only links have this, and each has it.
+PAYSOURCE: Final = "paysource"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The parameters that a call knows."""
+
+    read: frozenset[str]
+    refused: frozenset[str] = frozenset()  #: with a value; clients that send every field leave these empty
+    foreign: frozenset[str] = frozenset()  #: of another kind of message: refused even if empty
+
+
+#: `txdtm` counts in every call, since an app may limit the age of its requests.
+ORDER: Final = MERCHANT | {"out_trade_no", "txdtm"}
+NO_REQUEST: Final = WEBHOOK | {PAYSOURCE}
+UNDO: Final = ORDER | {"syssn", "txamt"}
+
+CALL_NAMES: Final[Mapping[Call, Names]] = {
+    "payment": Names(
+        read=ORDER | OPENING | {"pay_type", "txamt", "txcurrcd", "udid", "limit_pay"},
+        refused=frozenset({"syssn"}),
+        foreign=NO_REQUEST,
+    ),
+    "close": Names(read=UNDO, refused=OPENING | FILTERS | {"pay_type"}, foreign=NO_REQUEST),
+    # Real clients send `pay_type` with refunds.
+    "refund": Names(read=UNDO | {"udid"}, refused=OPENING | FILTERS, foreign=NO_REQUEST),
+    "reversal": Names(read=UNDO, refused=OPENING | FILTERS | {"pay_type"}, foreign=NO_REQUEST),
+    "query": Names(read=ORDER | FILTERS | {"syssn", "pay_type"}, foreign=NO_REQUEST),
+}
+#: `lang` is not signed, so it is not counted.
+LINK_NAMES: Final = Names(
+    read=ORDER
+    | URLS
+    | {"appcode", "sign_type", PAYSOURCE, "txamt", "txcurrcd", "udid", "sub_openid", "limit_pay"}
+    | {"product_name", "goods_name", "expired_time", "checkout_expired_time"},
+    foreign=WEBHOOK | {"pay_type", "auth_code", "syssn", "respcd"},
+)
+
+
+def misread(values: Mapping[str, str], names: Names) -> str:
+    """The first parameter that this text can be cut to in more than one way, or that the call refuses; "" if none.
+
+    `values` are all that were received. Whatever text verified, `sign` was not in it.
+    """
+    text = _text(values, names)
+    for name in sorted(names.read | names.refused | names.foreign):
+        if text.count(f"&{name}=") != _allowed(name, values, names):
+            return name
+    return ""
+
+
+def _allowed(name: str, values: Mapping[str, str], names: Names) -> int:
+    """How often `name` may stand in the text."""
+    if name in names.foreign or (name in names.refused and values.get(name)):
+        return 0
+    return int(name in values)
+
+
+def _text(values: Mapping[str, str], names: Names) -> str:
+    """All parameters by name, with a `&` before the first one too."""
+    pairs = sorted((name, value) for name, value in values.items() if name != SIGN)
+    return "&" + joined((name, _without_repeats(name, value, values, names)) for name, value in pairs)
+
+
+def _without_repeats(name: str, value: str, values: Mapping[str, str], names: Names) -> str:
+    """An address without the pairs that repeat a parameter with the value it has here."""
+    if name not in URLS or "&" not in value:
+        return value
+    first, *pairs = value.split("&")
+    repeats = {f"{each}={values[each]}" for each in names.read & values.keys()}
+    return "&".join([first, *(pair for pair in pairs if pair not in repeats)])

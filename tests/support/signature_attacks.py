@@ -1,0 +1,190 @@
+"""An attacker with one signed text: every way to present it to everything that verifies by the same key.
+
+What is accepted is decided by the functions that the gateway and the client use on the wire: a body's bytes are read,
+verified, counted and turned into what the call asks for. Nothing is sent and nothing is stored.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.datastructures import Headers
+from tael_client import (
+    BadSignature,
+    Credentials,
+    Filters,
+    Money,
+    PaymentOrder,
+    SignType,
+    TaelClientError,
+    calls,
+    read_notification,
+)
+from tael_client.exchange import Call as ClientCall
+from tael_client.exchange import Rules, read_reply
+from tael_client.steps import Reply
+
+from tael.api import trade
+from tael.api.authenticate import check_reading, verify
+from tael.api.checkstand import check_link, link_of
+from tael.api.signed_names import CALL_NAMES
+from tael.api.wire import read_parameters
+from tael.domain.errors import TaelError
+from tael.domain.respcd import Call
+from tael.domain.secret import Secret
+from tael.service.directory import Known
+from tests.support.values import MCHID, NOW, a_merchant, an_app
+
+KEY: Final = "5f1ce3a09d5b4f0e8a7d1c2b3a495867"
+APPCODE: Final = "app1"
+SYSSN: Final = "202611280900990000000015"
+REFERENCE: Final = "ORDER-7"
+PRICE: Final = "100000"
+TIME: Final = "2026-11-28 12:00:00"
+#: A text with twenty parameters can be cut in a million ways; the first ones keep as many parameters as there are.
+MAX_CUTS: Final = 200
+
+Params = dict[str, str]
+
+READERS: Final[Mapping[Call, Callable[[trade.Caller], object]]] = {
+    "payment": trade.read_payment,
+    "close": trade.read_close,
+    "refund": trade.read_refund,
+    "reversal": trade.read_reversal,
+    "query": trade.read_query,
+}
+CALLS: Final = tuple(READERS)
+
+_APP: Final = an_app(APPCODE, key=Secret(KEY))
+_MERCHANT: Final = a_merchant(MCHID, APPCODE)
+_KNOWN: Final = Known(_APP, {MCHID: _MERCHANT}, ())
+_AT: Final = datetime(2026, 11, 28, 12, tzinfo=timezone(timedelta(hours=8)))
+
+
+def joined(params: Mapping[str, str]) -> str:
+    return "&".join(f"{name}={params[name]}" for name in sorted(params))
+
+
+def link_joined(params: Mapping[str, str]) -> str:
+    """What signs a link: parameters with a value, and never the language."""
+    return joined({name: value for name, value in params.items() if value and name != "lang"})
+
+
+def signed(text: str, algorithm: str = "md5") -> str:
+    return hashlib.new(algorithm, (text + KEY).encode()).hexdigest().upper()
+
+
+def cuts(text: str) -> Iterator[Params]:
+    """Sets of parameters whose sorted text is `text`, those with the most parameters first."""
+    first, *rest = text.split("&")
+    name, _, value = first.partition("=")
+    yield from islice(_cuts(rest, ((name, value),)), MAX_CUTS)
+
+
+def _cuts(rest: list[str], taken: tuple[tuple[str, str], ...]) -> Iterator[Params]:
+    if not rest:
+        yield dict(taken)
+        return
+    piece, *others = rest
+    name, equals, value = piece.partition("=")
+    last_name, last_value = taken[-1]
+    if equals and name > last_name:
+        yield from _cuts(others, (*taken, (name, value)))
+    yield from _cuts(others, (*taken[:-1], (last_name, f"{last_value}&{piece}")))
+
+
+def acceptances(text: str, sign: str) -> Iterator[tuple[str, object]]:
+    """Every kind of message that some presentation of `text` is accepted as, with what it is then taken to say."""
+    raw = text.encode()
+    yield from _as_requests(raw, b"", sign)
+    yield from _as_requests(b"", raw, sign)
+    yield from _as_new_webhook(raw, sign)
+    yield from _as_answer(raw, sign)
+    for params in cuts(text):
+        yield from _as_requests(b"", encoded(params), sign)
+        yield from _as_link(params, sign)
+        yield from _as_old_webhook(params, sign)
+
+
+def encoded(params: Mapping[str, str]) -> bytes:
+    return "&".join(f"{quote(name, '')}={quote(value, '')}" for name, value in params.items()).encode()
+
+
+def _as_requests(query: bytes, form: bytes, sign: str) -> Iterator[tuple[str, object]]:
+    try:
+        parameters = read_parameters(query, Headers(), form)
+    except TaelError:
+        return
+    values = verify(parameters, sign, "", Secret(KEY))
+    if values is None:
+        return
+    for call, read in READERS.items():
+        try:
+            check_reading(parameters.values, CALL_NAMES[call])
+            yield call, read(trade.Caller(_KNOWN, _MERCHANT, values))
+        except TaelError:
+            continue
+
+
+def accepted(call: Call, params: Mapping[str, str], sign: str) -> object | None:
+    """What the gateway takes these parameters for as this call, as far as it can be said without the books."""
+    return dict(_as_requests(b"", encoded(params), sign)).get(call)
+
+
+def _as_link(params: Params, sign: str) -> Iterator[tuple[str, object]]:
+    values = params | {"sign": sign}
+    try:
+        check_link(values, _APP)
+        yield "link", replace(link_of(values, _APP, _MERCHANT, NOW), link_id="")
+    except TaelError:
+        return
+
+
+def _as_old_webhook(params: Params, sign: str) -> Iterator[tuple[str, object]]:
+    try:
+        read = read_notification(_CREDENTIALS["MD5"], json.dumps(params).encode(), sign, ("old",))
+    except BadSignature:
+        return
+    yield "old webhook", read
+
+
+def _as_new_webhook(body: bytes, sign: str) -> Iterator[tuple[str, object]]:
+    for credentials in _CREDENTIALS.values():
+        try:
+            read = read_notification(credentials, body, sign, ("new",))
+        except BadSignature:
+            continue
+        yield "new webhook", read
+
+
+def _as_answer(body: bytes, sign: str) -> Iterator[tuple[str, object]]:
+    """As the answer to a call of a client, which has just asked with the numbers that the attacker would choose."""
+    for credentials in _CREDENTIALS.values():
+        for call, asked in _ASKED.items():
+            try:
+                yield f"{call} answer", read_reply(Reply(200, sign, body), asked, Rules(credentials, 1, True))
+            except TaelClientError:
+                continue
+
+
+def _asked() -> dict[str, ClientCall[Any]]:
+    order = PaymentOrder.wechat_qr(REFERENCE, Money(int(PRICE)))
+    price = Money(int(PRICE), "HKD")
+    return {
+        "payment": calls.payment(order, MCHID, _AT),
+        "close": calls.close(SYSSN, REFERENCE, MCHID, _AT),
+        "refund": calls.refund(SYSSN, REFERENCE, price, MCHID, _AT),
+        "reversal": calls.reversal(SYSSN, REFERENCE, price, MCHID, _AT),
+        "query": calls.query(Filters(), 1, 10, MCHID),
+    }
+
+
+_CREDENTIALS: Final = {
+    sign_type.value: Credentials(APPCODE, KEY, MCHID, response_sign_type=sign_type) for sign_type in SignType
+}
+_ASKED: Final = _asked()
