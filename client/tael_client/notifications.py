@@ -45,7 +45,7 @@ OLD_FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "respcd": RESPCD,
     "txdtm": re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?"),
     # By name the last member: `&name=` in it could be the rest of a request.
-    "udid": re.compile(r"[^&]*(&(?![^&=]*=)[^&]*)*"),
+    "udid": re.compile(r"[^&]*(&(?!\w+=)[^&]*)*"),
     "respmsg": ONE_VALUE,
     "respmesg": ONE_VALUE,
 }

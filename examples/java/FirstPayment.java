@@ -87,7 +87,7 @@ public final class FirstPayment {
           "txdtm", "([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?",
           "respmsg", "[^&=]*",
           "respmesg", "[^&=]*",
-          "udid", "[^&]*(&(?![^&=]*=)[^&]*)*");
+          "udid", "[^&]*(&(?!\\w+=)[^&]*)*");
   private static final Set<String> REQUIRED = Set.of("mchid", "syssn", "pay_type", "out_trade_no", "txamt", "respcd");
   private static final int MAX_WEBHOOK_CHARS = 4096;
 

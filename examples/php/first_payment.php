@@ -52,7 +52,7 @@ const FORMS = [
     'txdtm' => '([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?',
     'respmsg' => '[^&=]*',
     'respmesg' => '[^&=]*',
-    'udid' => '[^&]*(&(?![^&=]*=)[^&]*)*',
+    'udid' => '[^&]*(&(?!\w+=)[^&]*)*',
 ];
 const REQUIRED = ['mchid', 'syssn', 'pay_type', 'out_trade_no', 'txamt', 'respcd'];
 

@@ -32,7 +32,7 @@ FORMS = {
     "txdtm": r"([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?",
     "respmsg": r"[^&=]*",
     "respmesg": r"[^&=]*",
-    "udid": r"[^&]*(&(?![^&=]*=)[^&]*)*",
+    "udid": r"[^&]*(&(?!\w+=)[^&]*)*",
 }
 REQUIRED = {"mchid", "syssn", "pay_type", "out_trade_no", "txamt", "respcd"}
 MESSAGES = {"respmsg", "respmesg"}  # at least one of them; no request has either

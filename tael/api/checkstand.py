@@ -22,7 +22,7 @@ from tael.api.answers import Members
 from tael.api.arrivals import BodyTooLarge, read_body
 from tael.api.authenticate import NOBODYS_KEY, algorithm_of, check_age, check_reading
 from tael.api.signed_names import LINK_NAMES
-from tael.api.trade import OPENID_MAX_LEN, UDID_MAX_LEN
+from tael.api.trade import OPENID_MAX_LEN
 from tael.api.wire import answer, read_parameters
 from tael.domain import errors, respcd
 from tael.domain.checkout import CheckoutLink
@@ -122,7 +122,7 @@ def link_of(params: Mapping[str, str], app: App, merchant: Merchant, now: dateti
         subject=fields.product_name(params),
         openid=fields.text(params, "sub_openid", max_len=OPENID_MAX_LEN),
         client_time=fields.moment_text(params),
-        device=fields.text(params, "udid", max_len=UDID_MAX_LEN),
+        device=fields.device(params),
         return_url=web_url(params, "return_url", required=True),
         failed_url=web_url(params, "failed_url", required=True),
         cancel_url=web_url(params, "cancel_url", required=False),

@@ -34,6 +34,8 @@ PAGE_MAX: Final = 1_000_000_000
 PAGE_SIZE_DEFAULT: Final = 10
 PAGE_SIZE_MAX: Final = 100
 LIST_MAX: Final = 500
+UDID_MAX_LEN: Final = 40
+PAIR: Final = re.compile(r"&\w+=")
 NO_CREDIT: Final = re.compile("no_credit")
 
 
@@ -75,6 +77,14 @@ def product_name(params: Params) -> str:
     return text(params, "product_name", max_len=PRODUCT_NAME_MAX_LEN) or text(
         params, "goods_name", max_len=PRODUCT_NAME_MAX_LEN
     )
+
+
+def device(params: Params) -> str:
+    """The merchant's device, or "". An old-style webhook signs it unescaped, so it must not look like parameters."""
+    value = text(params, "udid", max_len=UDID_MAX_LEN)
+    if PAIR.search(value):
+        raise BadField.malformed("udid", "must not contain &name=")
+    return value
 
 
 def bars_credit(params: Params) -> bool:

@@ -26,7 +26,6 @@ from tael.service.reversals import ReversalAsk, reverse_payment
 
 AUTH_CODE_MAX_LEN: Final = 128
 OPENID_MAX_LEN: Final = 128
-UDID_MAX_LEN: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ def read_payment(caller: Caller) -> NewPayment:
     client_time = fields.moment_text(params)
     amount_minor = fields.amount_minor(params)
     currency = fields.text(params, "txcurrcd", max_len=3) or caller.merchant.currency
-    device = fields.text(params, "udid", max_len=UDID_MAX_LEN)
+    device = fields.device(params)
     subject = fields.product_name(params)
     bars_credit = fields.bars_credit(params)
     pay_type = fields.known_pay_type(code)
@@ -90,7 +89,7 @@ def read_refund(caller: Caller) -> NewRefund:
         reference=fields.reference(params),
         amount_minor=fields.amount_minor(params),
         client_time=fields.moment_text(params),
-        device=fields.text(params, "udid", max_len=UDID_MAX_LEN),
+        device=fields.device(params),
     )
 
 

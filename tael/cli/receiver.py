@@ -33,7 +33,7 @@ OLD_FORMS: Final[Mapping[str, str]] = {
     "txdtm": r"([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?",
     "respmsg": r"[^&=]*",
     "respmesg": r"[^&=]*",
-    "udid": r"[^&]*(&(?![^&=]*=)[^&]*)*",
+    "udid": r"[^&]*(&(?!\w+=)[^&]*)*",
 }
 OLD_REQUIRED: Final = frozenset({"mchid", "syssn", "pay_type", "out_trade_no", "txamt", "respcd"})
 OLD_MESSAGES: Final = frozenset({"respmsg", "respmesg"})  #: at least one; no request has either

@@ -151,7 +151,7 @@ def test_the_style_has_no_default() -> None:
     [
         {"udid": "till-1 茶"},
         {"udid": ""},
-        {"udid": "till=1 & till\n&shop"},
+        {"udid": "Tea & biscuits = good & till=2\n&shop"},
         {"respmesg": ""},
         {"respmsg": "支付成功"},
         {"txdtm": ""},

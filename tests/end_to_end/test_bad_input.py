@@ -91,7 +91,7 @@ def malformed() -> Iterator[tuple[str, str, str]]:
     yield from (("payment", "pay_type", value) for value in ("80020", "8002011", "abcdef", "８００２０１"))
     yield from (("payment", "valid_time", value) for value in ("299", "-1", "x", "300.0"))
     yield from (("payment", "expired_time", value) for value in ("4", "121", "x"))
-    yield from (("payment", "udid", value) for value in ("x" * 41,))
+    yield from (("payment", "udid", value) for value in ("x" * 41, "till&lnglat=1"))
     yield from (("refund", "out_trade_no", value) for value in BAD_NUMBERS[:3])
     yield from (("refund", "txamt", value) for value in BAD_AMOUNTS[:3])
     yield from (("refund", "txdtm", value) for value in BAD_TIMES[:2])
