@@ -161,6 +161,16 @@ class Demo:
         assert done.returncode == 0, done.stderr
         time.sleep(SETTINGS_REMEMBERED_S)
 
+    @contextmanager
+    def app_set(self, appcode: str, *settings: str, back: tuple[str, ...] = ()) -> Iterator[None]:
+        """`set_app` for a while. `back` undoes it; the notify URL is put back to what it was."""
+        app = next(row for row in self.ask("app", "list") if row["appcode"] == appcode)
+        self.set_app(appcode, *settings)
+        try:
+            yield
+        finally:
+            self.set_app(appcode, *back, "--notify-url", app["notify_url"] or "")
+
     def set_merchant(self, mchid: str, *settings: str) -> None:
         """`tael merchant set`, and time enough for every process to see it."""
         self.ask("merchant", "set", mchid, *settings)

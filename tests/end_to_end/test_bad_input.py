@@ -348,7 +348,7 @@ def test_an_unknown_path_is_404_in_json(demo: Demo, method: str, target: str) ->
 @pytest.mark.parametrize(
     ("method", "target"),
     [
-        *(("GET", f"/cashier/{target}") for target in ("pay/%00/1/x", "wechat/m/%00/x", "wechat/%00/1")),
+        *(("GET", f"/cashier/{target}") for target in ("pay/%00/1/x", "wechat/m/%00/x")),
         *(("GET", f"/checkstand/{target}") for target in ("%00/x", "m/%00", "m/%00/left", "m/%00/failed")),
         *(("POST", f"/checkstand/m/{target}") for target in ("%00/leave", "%00/by/alipay")),
     ],

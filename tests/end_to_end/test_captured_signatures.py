@@ -3,8 +3,7 @@
 And the settings by which an operator narrows what a captured request is good for.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from urllib.parse import urlencode
 
 import pytest
@@ -207,13 +206,8 @@ def test_every_spelling_of_the_merchant_is_understood(shop: Merchant, chain: Mer
 # ---- settings of an app ------------------------------------------------------------------------------------
 
 
-@contextmanager
-def setting(shop: Merchant, *options: str, back: tuple[str, ...]) -> Iterator[None]:
-    shop.demo.set_app(shop.appcode, *options)
-    try:
-        yield
-    finally:
-        shop.demo.set_app(shop.appcode, *back)
+def setting(shop: Merchant, *options: str, back: tuple[str, ...]) -> AbstractContextManager[None]:
+    return shop.demo.app_set(shop.appcode, *options, back=back)
 
 
 def test_an_app_may_require_the_amount_of_a_close(wechat_only: Merchant) -> None:

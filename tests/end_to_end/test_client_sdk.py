@@ -8,7 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -446,14 +446,9 @@ def serving(request: pytest.FixtureRequest) -> Callable[..., Any]:
     return chosen
 
 
-@contextmanager
-def told_at(demo: Demo, merchant: Merchant, url: str) -> Iterator[None]:
+def told_at(demo: Demo, merchant: Merchant, url: str) -> AbstractContextManager[None]:
     """The app's webhooks go there."""
-    demo.set_app(merchant.appcode, "--notify-url", url)
-    try:
-        yield
-    finally:
-        demo.set_app(merchant.appcode, "--notify-url", "")
+    return demo.app_set(merchant.appcode, "--notify-url", url)
 
 
 def test_an_old_style_webhook_reaches_the_function_and_one_that_fails_comes_again(
