@@ -41,10 +41,11 @@ class Readiness:
 
     async def reason(self) -> str:
         """Why this process cannot serve, in a word; "" if it can. Answers within `probe_s`."""
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         if self._probe is None or (self._probe.done() and now - self._began >= self._interval_s):
             self._began = now
-            self._probe = asyncio.create_task(self._look())
+            self._probe = loop.create_task(self._look())
         return await asyncio.shield(self._probe)
 
     async def _look(self) -> str:
