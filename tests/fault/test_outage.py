@@ -16,7 +16,6 @@ def test_while_the_database_is_down_all_are_told_so_and_afterwards_all_goes_on_a
     readable_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TAEL_DATABASE_URL", raising=False)
-    monkeypatch.setenv("TAEL_DATABASE_TIMEOUT", "1")
 
     figures = run(DOWN_S, 1, free_port_block(), readable_folder, FROZEN_S, CROWD)
 
