@@ -12,6 +12,7 @@ from typing import Final
 
 from tael.domain.address import Reach
 from tael.domain.secret import Secret
+from tael.store.database import MAX_CONNECTIONS, MIN_CONNECTIONS, Limits
 
 ALIPAY_ONLINE: Final = "https://intlmapi.alipay.com/gateway.do"
 ALIPAY_INSTORE: Final = "https://globalmapi.alipay.com/gateway.do"
@@ -38,6 +39,8 @@ class Settings:
     clock_file: Path | None
     returns_stray_money: bool  #: money that belongs to nobody's order is sent back
     webhook_reach: Reach
+    database_connections: int = MAX_CONNECTIONS  #: of this process, at most
+    database_timeout_s: float = Limits().call_s  #: for all that one call does in the database
 
     def seal_key_bytes(self) -> bytes:
         return base64.b64decode(self.seal_key.reveal())
@@ -68,6 +71,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             loopback=_switch(environment, "TAEL_WEBHOOK_LOOPBACK", "off"),
             any_port=_switch(environment, "TAEL_WEBHOOK_ANY_PORT", "off"),
         ),
+        database_connections=_database_connections(environment),
+        database_timeout_s=_database_timeout_s(environment),
     )
 
 
@@ -99,6 +104,20 @@ def _node(environment: Mapping[str, str]) -> int:
             "TAEL_NODE is a number from 0 to 99, one per group of processes that share a database"
         )
     return int(text)
+
+
+def _database_connections(environment: Mapping[str, str]) -> int:
+    text = environment.get("TAEL_DATABASE_CONNECTIONS", "") or str(MAX_CONNECTIONS)
+    if not (text.isascii() and text.isdigit() and MIN_CONNECTIONS <= int(text) <= 100):
+        raise BadSettings(f"TAEL_DATABASE_CONNECTIONS is a number from {MIN_CONNECTIONS} to 100, per process")
+    return int(text)
+
+
+def _database_timeout_s(environment: Mapping[str, str]) -> float:
+    text = environment.get("TAEL_DATABASE_TIMEOUT", "") or f"{Limits().call_s:g}"
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 60):
+        raise BadSettings("TAEL_DATABASE_TIMEOUT is a number of seconds from 1 to 60")
+    return float(text)
 
 
 def _switch(environment: Mapping[str, str], name: str, default: str = "off") -> bool:

@@ -23,7 +23,7 @@ from tael.jobs.settle import settle_jobs
 from tael.jobs.webhooks import webhook_job
 from tael.service.directory import Directory
 from tael.service.gateway import FirstAnswers, Gateway
-from tael.store.database import Database
+from tael.store.database import PATIENT, Database, Limits
 from tael.store.seal import Seal
 from tael.store.store import Store, store_over
 from tael.transport import Transport
@@ -44,15 +44,20 @@ def configure_logs() -> None:
     )
 
 
+def limits_of(settings: Settings) -> Limits:
+    """How long a gateway's process waits for its database, and over how many connections."""
+    return Limits(connections=settings.database_connections, call_s=settings.database_timeout_s)
+
+
 def clock_of(settings: Settings) -> Clock:
     """The machine's clock, or in a demo the one that the sandbox moves."""
     return DemoClock(settings.clock_file) if settings.clock_file else RealClock()
 
 
 @asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """A store over the configured database, which need not be up yet."""
-    async with Database(settings.database_url.reveal()) as database:
+async def open_store(settings: Settings, limits: Limits = PATIENT) -> AsyncIterator[Store]:
+    """A store over the configured database, which need not be up yet; without `limits` those of a command."""
+    async with Database(settings.database_url.reveal(), limits) as database:
         yield store_over(database, Seal(settings.seal_key_bytes()), settings.node)
 
 
@@ -61,7 +66,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Everything a service function needs, for one process."""
     clock = clock_of(settings)
     async with (
-        open_store(settings) as store,
+        open_store(settings, limits_of(settings)) as store,
         Transport() as transport,
         Transport(settings.webhook_reach) as to_merchants,
     ):

@@ -27,7 +27,8 @@ from tael.domain.merchant import App, Merchant, Operation
 from tael.domain.respcd import BAD_MESSAGE, Call
 from tael.service.directory import Known, check_grant, check_state
 from tael.service.gateway import Gateway
-from tael.store.database import StoreUnavailable
+from tael.store.database import StoreUnavailable, budget
+from tael.store.outages import log_unavailable
 
 log = structlog.get_logger()
 
@@ -60,7 +61,10 @@ async def _serve(request: Request, call: Call, act: Act, gateway: Gateway) -> Re
     """One call of a merchant's, from bytes to bytes."""
     signer: App | None = None
     reference: str | None = None
-    with structlog.contextvars.bound_contextvars(request_id=ids.request_id(), call=call):
+    with (
+        structlog.contextvars.bound_contextvars(request_id=ids.request_id(), call=call),
+        budget(gateway.store.database.limits.call_s),
+    ):
         try:
             body = await read_body(request)
             parameters = read_parameters(request.scope["query_string"], request.headers, body)
@@ -75,8 +79,8 @@ async def _serve(request: Request, call: Call, act: Act, gateway: Gateway) -> Re
             return answer(_bare(BAD_MESSAGE, "the body is larger than 1 MiB"), None, 413)
         except errors.TaelError as error:
             return answer(answers.error_answer(error, call, error.reference or reference), signer)
-        except StoreUnavailable:
-            log.warning("store.unavailable")
+        except StoreUnavailable as error:
+            log_unavailable(error, call=call)
             return answer(answers.error_answer(errors.OutOfService(), call, reference), signer)
         except Exception:
             log.exception("request.failed")

@@ -33,7 +33,8 @@ from tael.domain.signature import SIGN, SIGN_TYPE, digest, is_same, link_text
 from tael.service.checkouts import open_link
 from tael.service.directory import Known, check_grant, check_state
 from tael.service.gateway import Gateway
-from tael.store.database import StoreUnavailable
+from tael.store.database import StoreUnavailable, budget
+from tael.store.outages import log_unavailable
 
 log = structlog.get_logger()
 
@@ -51,7 +52,10 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
 async def _open(request: Request, gateway: Gateway) -> Response:
     """`page`, where the payer chooses, or why there is none."""
     verified: Known | None = None
-    with structlog.contextvars.bound_contextvars(request_id=ids.request_id(), call="checkout"):
+    with (
+        structlog.contextvars.bound_contextvars(request_id=ids.request_id(), call="checkout"),
+        budget(gateway.store.database.limits.call_s),
+    ):
         try:
             values = read_parameters(b"", request.headers, await read_body(request)).values
             verified = await _signer(values, gateway)
@@ -67,8 +71,8 @@ async def _open(request: Request, gateway: Gateway) -> Response:
             return answer(_refusal(errors.UnreadableMessage(), is_signed=False), None, 413)
         except errors.TaelError as error:
             return answer(_refusal(error, is_signed=verified is not None), None)
-        except StoreUnavailable:
-            log.warning("store.unavailable")
+        except StoreUnavailable as error:
+            log_unavailable(error, call="checkout")
             return answer(_refusal(errors.OutOfService(), is_signed=False), None)
         page = gateway.pages.checkout_path(link.mchid, link.link_id)
         return answer({"respcd": respcd.OK, "respmsg": "ok", "resperr": "", "page": page}, None)

@@ -1,6 +1,7 @@
-"""/healthz: this process lives. /readyz: it can serve. /metrics: what Prometheus reads."""
+"""/healthz: this process lives. /readyz: it can write. /metrics: what Prometheus reads."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -13,9 +14,10 @@ from starlette.routing import BaseRoute, Route
 
 from tael.domain.incident import IncidentKind
 from tael.service.gateway import Gateway
-from tael.store.database import StoreUnavailable
+from tael.store.database import StoreUnavailable, budget
+from tael.store.readiness import Readiness
 
-READY: Final = Gauge("tael_ready", "1 while the database answers, else 0")
+READY: Final = Gauge("tael_ready", "1 while the database takes writes, else 0")
 
 
 class IncidentFigures(Collector):
@@ -38,10 +40,11 @@ REGISTRY.register(INCIDENTS)
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
+    readiness = Readiness(gateway.store.database)
     return [
         Route("/healthz", _healthz, methods=["GET"]),
-        Route("/readyz", partial(_readyz, gateway=gateway), methods=["GET"]),
-        Route("/metrics", partial(_metrics, gateway=gateway), methods=["GET"]),
+        Route("/readyz", partial(_readyz, readiness=readiness), methods=["GET"]),
+        Route("/metrics", partial(_metrics, gateway=gateway, readiness=readiness), methods=["GET"]),
     ]
 
 
@@ -49,24 +52,16 @@ async def _healthz(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def _readyz(_: Request, gateway: Gateway) -> Response:
-    if await _is_ready(gateway):
+async def _readyz(_: Request, readiness: Readiness) -> Response:
+    reason = await readiness.reason()
+    if not reason:
         return JSONResponse({"status": "ready"})
-    return JSONResponse({"status": "the database does not answer"}, 503)
+    return JSONResponse({"status": "the database takes no writes", "reason": reason}, 503)
 
 
-async def _metrics(_: Request, gateway: Gateway) -> Response:
-    try:
+async def _metrics(_: Request, gateway: Gateway, readiness: Readiness) -> Response:
+    READY.set(0 if await readiness.reason() else 1)
+    # As they were last known, if they cannot be counted now.
+    with suppress(StoreUnavailable), budget(gateway.store.database.limits.probe_s):
         INCIDENTS.counts = await gateway.store.incidents.counts()
-        READY.set(1)
-    except StoreUnavailable:
-        READY.set(0)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
-async def _is_ready(gateway: Gateway) -> bool:
-    try:
-        await gateway.store.database.fetch("SELECT 1 FROM app LIMIT 1")
-    except StoreUnavailable:
-        return False
-    return True

@@ -11,7 +11,8 @@ from starlette.routing import BaseRoute, Route
 from tael.domain.paytype import Wallet
 from tael.service.gateway import NOTICES, Gateway
 from tael.service.notices import NoticeRefused, receive_notice
-from tael.store.database import StoreUnavailable
+from tael.store.database import StoreUnavailable, budget
+from tael.store.outages import log_unavailable
 
 log = structlog.get_logger()
 
@@ -42,10 +43,12 @@ async def _notice(request: Request, wallet: Wallet, gateway: Gateway) -> Respons
         if len(body) > MOST_NOTICE_BYTES:
             return Response(words.refused, 413, media_type=words.content_type)
     try:
-        await receive_notice(wallet, account_id, request.headers, bytes(body), gateway)
+        with budget(gateway.store.database.limits.call_s):
+            await receive_notice(wallet, account_id, request.headers, bytes(body), gateway)
     except NoticeRefused:
         return Response(words.refused, media_type=words.content_type)
-    except StoreUnavailable:
+    except StoreUnavailable as error:
+        log_unavailable(error, notice=wallet)
         return Response(words.refused, 503, media_type=words.content_type)
     except Exception:
         log.exception("notice.failed", wallet=wallet)

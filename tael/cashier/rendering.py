@@ -13,7 +13,8 @@ from starlette.routing import Route
 
 from tael.cashier.languages import HTML_LANG, OWN_NAME, wanted, words
 from tael.service.gateway import Gateway
-from tael.store.database import StoreUnavailable
+from tael.store.database import StoreUnavailable, budget
+from tael.store.outages import log_unavailable
 
 log = structlog.get_logger()
 
@@ -42,9 +43,10 @@ async def _guarded(request: Request, show: Show, gateway: Gateway) -> Response:
     if any("\0" in part for part in request.path_params.values()):
         return no_such_page(request)  # nothing is called so: no text in the database can hold it
     try:
-        return await show(request, gateway)
-    except StoreUnavailable:
-        log.warning("store.unavailable")
+        with budget(gateway.store.database.limits.call_s):
+            return await show(request, gateway)
+    except StoreUnavailable as error:
+        log_unavailable(error, page=request.method)
     except Exception:
         log.exception("page.failed")
     return message(request, "not_now", "try_later", 503)

@@ -25,7 +25,7 @@ from tael.cli.wallets import wallets
 from tael.cli.webhooks import webhooks
 from tael.config import BadSettings, Settings, read_database_url, read_settings
 from tael.store.embedded import EmbeddedPostgresError
-from tael.store.migrate import migrate
+from tael.store.migrate import MigrationBlocked, migrate
 
 app: Final = typer.Typer(
     help="A self-hosted payment gateway for Alipay and WeChat Pay.",
@@ -127,6 +127,10 @@ def migrate_command() -> None:
         raise fail(str(error)) from error
     except psycopg.OperationalError as error:
         raise fail(f"the database cannot be reached ({type(error).__name__})") from None
+    except MigrationBlocked as error:
+        raise fail(str(error), 1) from error
+    except psycopg.Error as error:
+        raise fail(f"the database refuses: {error.diag.message_primary or type(error).__name__}", 1) from None
     typer.echo(f"{applied} migrations applied" if applied else "the schema is up to date")
 
 

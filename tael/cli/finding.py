@@ -16,7 +16,7 @@ import typer
 from tael.cli.showing import UNUSABLE, refused
 from tael.config import BadSettings, Settings, read_settings
 from tael.main import clock_of, open_store
-from tael.store.database import StoreUnavailable
+from tael.store.database import SchemaOutdated, StoreUnavailable
 from tael.store.embedded import EmbeddedPostgresError, running_url
 from tael.store.seal import WrongSeal
 from tael.store.store import Store
@@ -44,15 +44,27 @@ def with_store(folder: Path | None, work: Callable[[Store, datetime], Awaitable[
         return asyncio.run(_work(found_settings(folder), work))
     except (BadSettings, EmbeddedPostgresError, WrongSeal) as error:
         raise refused(str(error), UNUSABLE) from error
-    except StoreUnavailable as error:
-        raise refused(f"the database cannot be reached ({error})", UNUSABLE) from error
-    except asyncpg.UndefinedTableError as error:
+    except SchemaOutdated as error:
         raise refused(
-            "the database has no tables of tael yet; `tael migrate` makes them", UNUSABLE
+            "the database lacks tables or columns of this version; `tael migrate` adds them", UNUSABLE
         ) from error
+    except StoreUnavailable as error:
+        raise refused(_reason(error), UNUSABLE) from error
     except asyncpg.PostgresError as error:
-        # Its details would show the row, sealed keys and all.
-        raise refused(f"the database refuses: {error.args[0]}", UNUSABLE) from None
+        raise refused(_refusal(error), UNUSABLE) from None
+
+
+def _reason(error: StoreUnavailable) -> str:
+    """A server that answers says why in a sentence of its own."""
+    cause = error.__cause__
+    if isinstance(cause, asyncpg.PostgresError) and not isinstance(cause, asyncpg.PostgresConnectionError):
+        return _refusal(cause)
+    return f"the database cannot be reached ({error})"
+
+
+def _refusal(error: asyncpg.PostgresError) -> str:
+    """Without the details, which would show the row, sealed keys and all."""
+    return f"the database refuses: {error.args[0]}"
 
 
 def found_settings(folder: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:

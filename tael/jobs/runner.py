@@ -15,6 +15,7 @@ import structlog
 
 from tael.clock import Clock
 from tael.store.database import StoreUnavailable
+from tael.store.outages import log_unavailable
 
 log = structlog.get_logger()
 
@@ -116,8 +117,8 @@ class Worker(Generic[Row]):
         """One row; whatever goes wrong, its lease ends and it is tried again."""
         try:
             await self.job.do(row)
-        except StoreUnavailable:
-            log.warning("store.unavailable", job=self.job.name)
+        except StoreUnavailable as error:
+            log_unavailable(error, job=self.job.name)
         except Exception:
             log.exception("job.row_failed", job=self.job.name)
 
@@ -143,8 +144,8 @@ async def _begin_some(worker: Worker[Row], stop: asyncio.Event) -> bool:
     """Whether there was something to do; an error is logged and followed by a rest."""
     try:
         return bool(await worker.take())
-    except StoreUnavailable:
-        log.warning("store.unavailable", job=worker.job.name)
+    except StoreUnavailable as error:
+        log_unavailable(error, job=worker.job.name)
     except Exception:
         log.exception("job.failed", job=worker.job.name)
     await _wait(stop, STORE_GONE_S)
@@ -156,8 +157,8 @@ async def _renew_for_ever(worker: Worker[Row]) -> None:
         await asyncio.sleep(RENEW_S)
         try:
             await worker.renew()
-        except StoreUnavailable:
-            log.warning("store.unavailable", job=worker.job.name)
+        except StoreUnavailable as error:
+            log_unavailable(error, job=worker.job.name)
         except Exception:
             log.exception("job.failed", job=worker.job.name)
 

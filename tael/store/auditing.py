@@ -111,7 +111,7 @@ Key = tuple[str, str]
 async def snapshot(database: Database) -> AsyncIterator["Snapshot"]:
     """The books as they stand now, however long they are read. Raises StoreUnavailable."""
     async with (
-        database.connection() as connection,
+        database.connection(is_long=True) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         yield Snapshot(connection)

@@ -1,10 +1,17 @@
-"""Connections: a small pool, transactions, and one word for "the database cannot be reached".
+"""Connections: small pools, transactions, limits on every wait, and one error for "cannot serve now".
 
 Few connections win (the hot statements are batches), and none is reset on release: nothing here sets session state.
+Three pools: batches, whose first attempt does not wait for locks; one connection that probes; and everything else.
+Every wait is limited: for a connection, a statement, a lock, and for all of these together within one call.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import asyncpg
@@ -15,69 +22,246 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
 
-#: More connections are slower: batches already carry many callers.
-MOST_CONNECTIONS: Final = 8
-CONNECT_TIMEOUT_S: Final = 5.0
-STATEMENT_TIMEOUT_S: Final = 30.0
+#: Of one process: its batches, its probe, and the rest. More are slower, since batches carry many callers.
+MAX_CONNECTIONS: Final = 12
+BATCH_CONNECTIONS: Final = 4
+PROBE_CONNECTIONS: Final = 1
+MIN_CONNECTIONS: Final = BATCH_CONNECTIONS + PROBE_CONNECTIONS + 2
 
-UNREACHABLE: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
+#: How the server and we find out that the other host is gone: after 10 s of silence, 3 questions in 15 s.
+KEEPALIVE_IDLE_S: Final = 10
+KEEPALIVE_INTERVAL_S: Final = 5
+KEEPALIVE_COUNT: Final = 3
+TCP_USER_TIMEOUT_MS: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many connections one process has, and how long it waits. Seconds."""
+
+    connections: int = MAX_CONNECTIONS
+    call_s: float = 4.0  #: for all statements of one call, and for each block on a connection
+    statement_s: float = 30.0  #: for one statement of a block without a limit of its own
+    lock_s: float = 3.0  #: for a row that another transaction has locked
+    batch_lock_s: float = 0.1  #: the same, where a batch of many rows would wait for it
+    idle_transaction_s: float = (
+        10.0  #: for the next statement of an open transaction; then the server ends it
+    )
+    probe_s: float = (
+        0.7  #: with the second between two probes, a server that is silent is known in less than 2 s
+    )
+
+
+#: Of an operator's command, in which nobody else waits: an audit reads everything.
+PATIENT: Final = Limits(call_s=60.0, statement_s=600.0, lock_s=30.0, idle_transaction_s=600.0)
 
 
 class StoreUnavailable(Exception):
-    """The database cannot be reached. What was being written may or may not be there; the rows will tell."""
+    """The database cannot serve now; the text is a short reason, without values of any row.
+
+    What was being written may or may not be there; the rows will tell.
+    """
+
+
+class RowLocked(StoreUnavailable):
+    """Another transaction has held a row for longer than `lock_s`. Nothing was written."""
+
+
+class SchemaOutdated(StoreUnavailable):
+    """Tables or columns are missing: `tael migrate` was not run."""
+
+
+OUTDATED: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
+UNREACHABLE: Final = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+#: SQLSTATEs, or their first two characters, of a server that refuses this and would refuse any other call as well.
+CANNOT_SERVE: Final = (
+    "08",  # connection
+    "25006",  # read only
+    "25P03",  # a transaction that waited too long for its next statement
+    "25P04",  # a transaction that took too long
+    "28",  # login
+    "3D",  # no such database
+    "42501",  # no privilege
+    "53",  # disk, memory or connections are full
+    "57",  # cancelled by a limit, shutting down, starting up
+    "58",  # input and output
+)
+
+
+def unavailable(error: BaseException) -> StoreUnavailable | None:
+    """What `error` means where it means that the database cannot serve now; None for any other error."""
+    reason = type(error).__name__
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return RowLocked(reason)
+    if isinstance(error, OUTDATED):
+        return SchemaOutdated(reason)
+    sqlstate = str(getattr(error, "sqlstate", None) or "")
+    if isinstance(error, UNREACHABLE) or sqlstate.startswith(CANNOT_SERVE):
+        return StoreUnavailable(reason)
+    return None
+
+
+class _Use(StrEnum):
+    """What a connection is for, each with a pool of its own."""
+
+    BATCH = "batch"
+    PROBE = "probe"
+    REST = "rest"
+
+
+_use: ContextVar[_Use] = ContextVar("use", default=_Use.REST)
+
+
+@contextmanager
+def without_lock_waits() -> Iterator[None]:
+    """Statements in this block give up on a locked row after `batch_lock_s`, with RowLocked."""
+    token = _use.set(_Use.BATCH)
+    try:
+        yield
+    finally:
+        _use.reset(token)
+
+
+@contextmanager
+def as_probe() -> Iterator[None]:
+    """Statements in this block do not queue behind others for a connection."""
+    token = _use.set(_Use.PROBE)
+    try:
+        yield
+    finally:
+        _use.reset(token)
+
+
+@dataclass(slots=True)
+class _Budget:
+    """What is left of the time that one call may spend on the database. A wallet's time is not in it."""
+
+    left_s: float
+    is_running: bool = False
+
+
+_budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
+
+
+@contextmanager
+def budget(seconds: float) -> Iterator[None]:
+    """All waits for the database in this block take at most `seconds` together; then StoreUnavailable."""
+    token = _budget.set(_Budget(seconds))
+    try:
+        yield
+    finally:
+        _budget.reset(token)
+
+
+@asynccontextmanager
+async def within(seconds: float | None) -> AsyncIterator[None]:
+    """A wait for the database, at most so long and within the call's budget. Raises StoreUnavailable."""
+    shared = _budget.get()
+    if shared is None or shared.is_running:
+        limit_s, mine = seconds, None
+    else:
+        limit_s, mine = shared.left_s if seconds is None else min(seconds, shared.left_s), shared
+        mine.is_running = True
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        async with asyncio.timeout(limit_s) as timer:
+            yield
+    except Exception as error:
+        # A connection that is dropped meanwhile has an error of its own.
+        if timer.expired() or isinstance(error, TimeoutError):
+            raise StoreUnavailable("TimeoutError") from error
+        raise
+    finally:
+        if mine is not None:
+            mine.left_s -= loop.time() - began
+            mine.is_running = False
 
 
 class _Connection(asyncpg.Connection):
-    """A connection that costs no round trip when it is given back."""
+    """A connection that costs no round trip when it is given back, and is dropped when a statement is given up."""
+
+    def __init__(self, protocol: Any, transport: asyncio.Transport, *others: Any) -> None:
+        super().__init__(protocol, transport, *others)
+        _keep_alive(transport)
 
     def get_reset_query(self) -> str:
         return ""
 
+    def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
+        # asyncpg would send a cancel request over a second connection and wait for both: for 30 s, if the server is
+        # frozen. The server ends the statement by its own `statement_timeout`.
+        asyncio.get_running_loop().call_soon(self.terminate)
+
+
+def _keep_alive(transport: asyncio.Transport) -> None:
+    """The client's half of what `_server_settings` asks of the server, as far as this system has it."""
+    endpoint = transport.get_extra_info("socket")
+    if endpoint is None or endpoint.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
+        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
+        ("TCP_KEEPCNT", KEEPALIVE_COUNT),
+        ("TCP_USER_TIMEOUT", TCP_USER_TIMEOUT_MS),
+    ):
+        if hasattr(socket, name):
+            endpoint.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
 
 class Database:
-    """A pool that connects when it is first needed, so that a process may start before its database."""
+    """Pools that connect when they are first needed, so that a process may start before its database."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limits: Limits = Limits()) -> None:
         self._url = url
-        self._pool: Pool | None = None
+        self._pools: dict[_Use, Pool] = {}
+        self.limits = limits
 
     async def __aenter__(self) -> Self:
-        self._pool = asyncpg.create_pool(
-            self._url,
-            min_size=0,
-            max_size=MOST_CONNECTIONS,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=STATEMENT_TIMEOUT_S,
-            connection_class=_Connection,
-            server_settings={"application_name": "tael", "timezone": "UTC"},
-        )
-        await self._pool
+        rest = max(1, self.limits.connections - BATCH_CONNECTIONS - PROBE_CONNECTIONS)
+        self._pools = {
+            _Use.REST: await self._new_pool(rest, self.limits.lock_s),
+            _Use.BATCH: await self._new_pool(BATCH_CONNECTIONS, self.limits.batch_lock_s),
+            _Use.PROBE: await self._new_pool(PROBE_CONNECTIONS, self.limits.probe_s),
+        }
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.terminate()
+        for pool in self._pools.values():
+            pool.terminate()
+
+    async def _new_pool(self, size: int, lock_s: float) -> "Pool":
+        return await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=size,
+            timeout=self.limits.call_s,
+            command_timeout=self.limits.statement_s,
+            connection_class=_Connection,
+            server_settings=_server_settings(self.limits, lock_s),
+        )
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator["Connection"]:
-        """A connection outside a transaction. Raises StoreUnavailable."""
-        if self._pool is None:
+    async def connection(self, *, is_long: bool = False) -> AsyncIterator["Connection"]:
+        """A connection outside a transaction, for at most `call_s` with the wait for it. Raises StoreUnavailable.
+
+        `is_long`: it may be held as long as each of its statements ends in time.
+        """
+        if not self._pools:
             raise RuntimeError("a Database is entered before it is used")
+        pool = self._pools[_use.get()]
         try:
-            async with self._pool.acquire() as connection:
+            async with (
+                within(None if is_long else self.limits.call_s),
+                pool.acquire(timeout=self.limits.call_s if is_long else None) as connection,
+            ):
                 yield connection
-        except UNREACHABLE as error:
-            raise StoreUnavailable(type(error).__name__) from error
+        except Exception as error:
+            meaning = unavailable(error)
+            if meaning is None:
+                raise
+            raise meaning from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Connection"]:
@@ -94,3 +278,21 @@ class Database:
         """One statement, for its effect. Raises StoreUnavailable."""
         async with self.connection() as connection:
             await connection.execute(sql, *values)
+
+
+def _server_settings(limits: Limits, lock_s: float) -> dict[str, str]:
+    return {
+        "application_name": "tael",
+        "timezone": "UTC",
+        "lock_timeout": _ms(lock_s),
+        "statement_timeout": _ms(limits.statement_s),
+        "idle_in_transaction_session_timeout": _ms(limits.idle_transaction_s),
+        "tcp_keepalives_idle": str(KEEPALIVE_IDLE_S),
+        "tcp_keepalives_interval": str(KEEPALIVE_INTERVAL_S),
+        "tcp_keepalives_count": str(KEEPALIVE_COUNT),
+        "tcp_user_timeout": str(TCP_USER_TIMEOUT_MS),
+    }
+
+
+def _ms(seconds: float) -> str:
+    return str(int(seconds * 1000))

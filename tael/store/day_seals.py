@@ -101,7 +101,7 @@ class DaySeals:
 
     async def lines(self, mchid: str, since: datetime, until: datetime) -> AsyncIterator[Line]:
         """The lines of a closed stretch of time, in the order in which they are digested."""
-        async with self._database.connection() as connection:
+        async with self._database.connection(is_long=True) as connection:
             async for line in lines_between(connection, mchid, since, until):
                 yield line
 

@@ -124,8 +124,8 @@ class Payments:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._opening: Batch[Payment, bool] = Batch(self._open)
-        self._recording: Batch[Change, bool] = Batch(self._record)
+        self._opening: Batch[Payment, bool] = Batch(self._open, database.limits.call_s)
+        self._recording: Batch[Change, bool] = Batch(self._record, database.limits.call_s)
 
     async def open(self, payment: Payment) -> bool:
         """Commit a new payment; False if its reference is taken. Raises StoreUnavailable."""

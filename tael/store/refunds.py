@@ -91,8 +91,8 @@ class Refunds:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._reserving: Batch[Reservation, Reserving] = Batch(self._reserve)
-        self._recording: Batch[RefundChange, bool] = Batch(self._record)
+        self._reserving: Batch[Reservation, Reserving] = Batch(self._reserve, database.limits.call_s)
+        self._recording: Batch[RefundChange, bool] = Batch(self._record, database.limits.call_s)
 
     async def reserve(self, reservation: Reservation) -> Reserving:
         """Commit the promise, or say why not. Raises StoreUnavailable."""

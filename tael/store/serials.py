@@ -9,7 +9,7 @@ from typing import Final
 
 from tael import ids
 from tael.domain import serial
-from tael.store.database import Database
+from tael.store.database import Database, within
 
 BLOCK: Final = 8_000
 LONGEST_STEP: Final = 15  #: uniform from 1, so a step is 8 on average
@@ -33,7 +33,7 @@ class Serials:
     async def syssn(self, at: datetime) -> str:
         """A number never given before, dated `at`."""
         step = ids.small_step(LONGEST_STEP)
-        async with self._taking:
+        async with within(self._database.limits.call_s), self._taking:
             if self._next + step >= self._end:
                 await self._take_block()
             self._next += step

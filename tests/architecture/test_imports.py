@@ -19,6 +19,9 @@ TIME = {
     "service/directory.py",  # how long something is remembered
     "service/webhooks.py",  # how long a merchant's receiver took
     "service/payments.py",  # how long a repeat waits, by the event loop's time
+    "store/database.py",  # how much of its time a call has spent on the database
+    "store/outages.py",  # how long ago the same was logged
+    "store/readiness.py",  # how old a probe is
 }
 RANDOMNESS = {
     "ids.py",

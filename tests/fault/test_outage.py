@@ -1,4 +1,4 @@
-"""The database is stopped under load and started again; the same for two minutes is `make outage`."""
+"""The database is stopped under load, started again, and frozen; the same for minutes is `make outage`."""
 
 from pathlib import Path
 
@@ -8,6 +8,8 @@ from tests.end_to_end.rig import free_port_block
 from tests.soak.outage import run
 
 DOWN_S = 3.0
+FROZEN_S = 2.5
+CROWD = 60
 
 
 def test_while_the_database_is_down_all_are_told_so_and_afterwards_all_goes_on_and_nothing_is_lost(
@@ -15,10 +17,11 @@ def test_while_the_database_is_down_all_are_told_so_and_afterwards_all_goes_on_a
 ) -> None:
     monkeypatch.delenv("TAEL_DATABASE_URL", raising=False)
 
-    figures = run(DOWN_S, 1, free_port_block(), readable_folder)
+    figures = run(DOWN_S, 1, free_port_block(), readable_folder, FROZEN_S, CROWD)
 
     assert figures.mismatches == []
     assert figures.http_500 == 0
     assert set(figures.while_down) == {"1112"}
     assert figures.answers["1112"] > sum(figures.while_down.values())  # merchants of the load were told too
     assert figures.answers["0000"] > 0
+    assert figures.frozen["calls"] >= CROWD

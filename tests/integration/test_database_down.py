@@ -1,21 +1,27 @@
 """A database that cannot be reached: everybody is told so at once, and all goes on by itself when it is back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, MutableMapping
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
+from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import pytest
 from starlette.applications import Starlette
 
 from tael.domain.payment import State
+from tael.domain.paytype import Wallet
 from tael.jobs.runner import Job, run_once
 from tael.main import application
-from tael.store.database import Database, StoreUnavailable
-from tael.store.store import Store
+from tael.store.database import Database, Limits, RowLocked, SchemaOutdated, StoreUnavailable, budget
+from tael.store.seal import Seal
+from tael.store.store import Store, store_over
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
+from tests.support.fake_wallet import FakeWallet
 from tests.support.postgres import free_ports
-from tests.support.store import being_paid, count_of, current, entered_store, opened
+from tests.support.store import NODE, SEAL_KEY, being_paid, count_of, current, entered_store, opened
 from tests.support.values import NOW, a_payment
 from tests.support.wire import Wire
 
@@ -78,8 +84,10 @@ async def test_a_payer_reads_that_a_page_cannot_be_shown_now_and_may_try_again(
     assert (await got(app, f"{path}/state")) == (200, '{"state":"pending"}')
 
 
-async def got(app: Starlette, path: str) -> tuple[int, str]:
-    """GET of `path`, as a server asks an application."""
+async def got(
+    app: Starlette, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """What `path` answers, as a server asks an application."""
     said: list[MutableMapping[str, Any]] = []
 
     async def receive() -> MutableMapping[str, Any]:
@@ -88,7 +96,8 @@ async def got(app: Starlette, path: str) -> tuple[int, str]:
     async def send(message: MutableMapping[str, Any]) -> None:
         said.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "headers": []}
+    sent = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": sent}
     await app(scope | {"query_string": b"", "root_path": "", "scheme": "http"}, receive, send)
     return said[0]["status"], b"".join(message.get("body", b"") for message in said).decode()
 
@@ -143,3 +152,128 @@ async def test_a_job_says_that_the_store_is_gone_and_works_again_when_it_is_back
     wire.join()
     assert await run_once(job, TestClock(NOW)) == 1
     assert payment.syssn in done[0]
+
+
+# ---- a database that is there and does not answer ----------------------------------------------------------------
+
+SOON = Limits(call_s=0.5, probe_s=0.3)
+PATIENCE_S = 20.0  #: a statement's own limit, and a cancellation's, would be longer
+
+
+@pytest.fixture
+async def soon(wire: Wire, store: Store) -> AsyncIterator[Store]:
+    """A store behind the wire that waits half a second for all of a call."""
+    async with Database(wire.url, SOON) as database:
+        yield store_over(database, Seal(SEAL_KEY), NODE)
+
+
+async def test_while_it_does_not_answer_a_crowd_is_told_in_time(wire: Wire, soon: Store) -> None:
+    payment = await opened(soon, a_payment())
+    wire.hold()
+    calls = [soon.payments.by_syssn(payment.mchid, payment.syssn) for _ in range(400)]
+    writes = [soon.payments.open(a_payment()) for _ in range(400)]
+    answers = await asyncio.wait_for(asyncio.gather(*calls, *writes, return_exceptions=True), PATIENCE_S)
+    assert {type(answer) for answer in answers} == {StoreUnavailable}
+    wire.join()
+    assert await soon.payments.record(being_paid(payment))
+    assert await soon.payments.open(a_payment())
+
+
+async def test_merchants_are_answered_1112_and_wallets_asked_to_come_again(
+    wire: Wire, soon: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = application(replace(gateway_over(soon), channels={Wallet.ALIPAY: FakeWallet(TestClock(NOW))}))
+    wire.hold()
+    asked = [
+        *(("/trade/v1/query", {"X-QF-APPCODE": "A", "X-QF-SIGN": "S"}) for _ in range(20)),
+        ("/checkstand/open", {}),
+        ("/notices/alipay/nobody", {}),
+    ]
+    answers = await asyncio.wait_for(
+        asyncio.gather(*(got(app, path, "POST", h) for path, h in asked)), PATIENCE_S
+    )
+    assert [(status, json.loads(text)["respcd"]) for status, text in answers[:21]] == [(200, "1112")] * 21
+    assert answers[21][0] == 503
+    lines = [line for line in capsys.readouterr().out.splitlines() if "store.unavailable" in line]
+    assert 1 <= len(lines) <= 4  # a line a second for each place, not one for each call
+
+
+async def test_all_statements_of_a_call_share_one_limit_and_a_wallet_s_time_is_not_in_it(
+    store: Store,
+) -> None:
+    with budget(0.5):
+        await store.database.fetch("SELECT pg_sleep(0.2)")
+        await asyncio.sleep(0.6)  # the wallet's
+        await store.database.fetch("SELECT 1")
+        with pytest.raises(StoreUnavailable, match="TimeoutError"):
+            await store.database.fetch("SELECT pg_sleep(0.4)")
+        with pytest.raises(StoreUnavailable):
+            await store.payments.open(a_payment())
+    assert await store.payments.open(a_payment())
+
+
+async def test_a_statement_that_is_given_up_leaves_with_its_connection(wire: Wire, soon: Store) -> None:
+    """A cancel request would wait for a server that does not answer, and with it whoever gave up."""
+    reading = asyncio.create_task(soon.database.fetch("SELECT pg_sleep(0.4)"))
+    await asyncio.sleep(0.1)
+    wire.hold()
+    reading.cancel()
+    ended, _ = await asyncio.wait([reading], timeout=PATIENCE_S)
+    assert ended
+    wire.join()
+    assert await soon.database.fetch("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "kind"),
+    [
+        ("53100", StoreUnavailable),  # disk full
+        ("53200", StoreUnavailable),  # out of memory
+        ("25006", StoreUnavailable),  # read only
+        ("57014", StoreUnavailable),  # cancelled by a limit
+        ("57P01", StoreUnavailable),  # shutting down
+        ("58030", StoreUnavailable),  # input and output
+        ("42501", StoreUnavailable),
+        ("55P03", RowLocked),
+        ("42P01", SchemaOutdated),
+        ("42703", SchemaOutdated),
+        ("23505", asyncpg.UniqueViolationError),
+        ("22P02", asyncpg.InvalidTextRepresentationError),
+    ],
+)
+async def test_errors_that_mean_not_now_are_one(store: Store, sqlstate: str, kind: type[Exception]) -> None:
+    with pytest.raises(Exception) as raised:
+        await store.database.execute(
+            f"DO $$ BEGIN RAISE EXCEPTION 'a row''s value' USING ERRCODE = '{sqlstate}'; END $$"
+        )
+    assert type(raised.value) is kind
+    assert "value" not in str(raised.value) or not isinstance(raised.value, StoreUnavailable)
+
+
+async def test_a_full_disk_fails_a_batch_at_once_and_not_row_by_row(store: Store) -> None:
+    await store.database.execute(
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '53100'; END $$"
+    )
+    await store.database.execute(
+        "CREATE TRIGGER full_disk BEFORE INSERT ON payment EXECUTE FUNCTION full_disk()"
+    )
+    answers = await asyncio.gather(
+        *(store.payments.open(a_payment()) for _ in range(20)), return_exceptions=True
+    )
+    assert {(type(answer), str(answer)) for answer in answers} == {(StoreUnavailable, "DiskFullError")}
+
+
+async def test_every_connection_has_its_limits(store: Store) -> None:
+    expected = {
+        "lock_timeout": "3000",
+        "idle_in_transaction_session_timeout": "10000",
+        "statement_timeout": "30000",
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "20000",
+    }
+    sql = "SELECT name, setting FROM pg_settings WHERE name = ANY($1)"
+    rows = await store.database.fetch(sql, list(expected))
+    assert {row["name"]: row["setting"] for row in rows} == expected

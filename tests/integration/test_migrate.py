@@ -2,16 +2,19 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 
 import tael
-from tael.store.migrate import MIGRATIONS, migrate
+from tael.store.migrate import LOCK_KEY, MIGRATIONS, MigrationBlocked, migrate
 from tests.support.postgres import fresh_database
 
+PATIENCE_S = 30.0
 REPOSITORY = Path(tael.__file__).resolve().parent.parent
 MIGRATE = "import sys; from tael.store.migrate import migrate; print(migrate(sys.argv[1]))"
 TABLES = {
@@ -65,3 +68,71 @@ def test_several_processes_at_once_apply_each_migration_once(empty_database_url:
     assert [process.returncode for process in processes] == [0, 0, 0], [error for _, error in said]
     assert sum(int(out) for out, _ in said) == len(list(MIGRATIONS.glob("*.sql")))
     assert tables_of(empty_database_url) >= TABLES
+
+
+# ---- interrupted and side by side --------------------------------------------------------------------------------
+
+
+def test_a_process_killed_at_any_moment_leaves_a_database_that_migrates(empty_database_url: str) -> None:
+    everything = len(list(MIGRATIONS.glob("*.sql")))
+    for marked in (0, 1, everything // 2):
+        kill_when(empty_database_url, marked)
+    migrate(empty_database_url)
+    assert tables_of(empty_database_url) >= TABLES
+    assert marked_in(empty_database_url) == everything
+
+
+def test_a_lock_row_of_an_earlier_version_blocks_nothing(empty_database_url: str) -> None:
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(
+            "CREATE TABLE yoyo_lock (locked int DEFAULT 1, ctime timestamp, pid int, PRIMARY KEY (locked))"
+        )
+        connection.execute("INSERT INTO yoyo_lock VALUES (1, now(), 4711)")
+    assert migrate(empty_database_url) == len(list(MIGRATIONS.glob("*.sql")))
+    assert migrate(empty_database_url) == 0
+
+
+def test_a_file_and_its_mark_are_one_commit(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PostgresqlPsycopgBackend, "mark_one", fail)
+        with pytest.raises(KeyboardInterrupt):
+            migrate(empty_database_url)
+    assert not tables_of(empty_database_url) & TABLES
+    assert migrate(empty_database_url) == len(list(MIGRATIONS.glob("*.sql")))
+
+
+def test_a_migration_that_runs_too_long_elsewhere_is_named(empty_database_url: str) -> None:
+    with psycopg.connect(empty_database_url) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+        with pytest.raises(MigrationBlocked, match=r"another process has been migrating .* more than 0\.2 s"):
+            migrate(empty_database_url, max_lock_wait_s=0.2)
+    assert migrate(empty_database_url) > 0
+
+
+def test_the_lock_is_taken_only_where_something_is_missing(database_url: str) -> None:
+    with psycopg.connect(database_url) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+        assert migrate(database_url, max_lock_wait_s=0.2) == 0
+
+
+def kill_when(url: str, marked: int) -> None:
+    """Kill a migration once it has marked so many files."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", MIGRATE, url], cwd=REPOSITORY, stdout=subprocess.DEVNULL
+    )
+    until = time.monotonic() + PATIENCE_S
+    while process.poll() is None and marked_in(url) < marked:
+        assert time.monotonic() < until
+    process.kill()
+    process.wait()
+
+
+def marked_in(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        if connection.execute("SELECT to_regclass('_yoyo_migration')").fetchone() == (None,):
+            return 0
+        (count,) = connection.execute("SELECT count(*) FROM _yoyo_migration").fetchone() or (0,)
+        return int(count)

@@ -1,5 +1,8 @@
 """`python -m tests.soak.outage --seconds N`: the database is stopped for N seconds under load, and started again.
 
+Then it is frozen for `--frozen` seconds, as it is on a host that hangs: it takes connections and answers nothing. How
+long merchants and /readyz wait meanwhile is measured, and held to its bounds.
+
 Nobody starts anything of the gateway's again until it has shown that it goes on by itself. Then the soak's three books
 are compared. The last line is JSON; the exit is 0 if there was no mismatch.
 """
@@ -7,15 +10,19 @@ are compared. The last line is JSON; the exit is 0 if there was no mismatch.
 import argparse
 import asyncio
 import json
+import math
 import os
+import signal
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+import aiohttp
 
 from tests.end_to_end.rig import free_port_block
 from tests.soak.merchant import Members
@@ -33,6 +40,11 @@ CROWDS: Final = 3
 WATCH_S: Final = 0.1
 RECOVERY_LIMIT_S: Final = 30.0
 OUT_OF_SERVICE: Final = "1112"
+#: While the database does not answer: merchants' calls at once, and how long they and /readyz may take.
+CROWD: Final = 400
+ANSWER_LIMIT_S: Final = 8.0
+READYZ_LIMIT_S: Final = 2.0
+FROZEN_S: Final = 30.0
 
 
 @dataclass(slots=True)
@@ -43,6 +55,7 @@ class OutageFigures(Figures):
     http_500: int = 0
     answers: dict[str, int] = field(default_factory=dict)
     while_down: dict[str, int] = field(default_factory=dict)
+    frozen: dict[str, float] = field(default_factory=dict)
 
     def line(self) -> str:
         return json.dumps(
@@ -51,27 +64,33 @@ class OutageFigures(Figures):
                 "operations": self.operations,
                 "http_500": self.http_500,
                 "answers": self.answers,
+                "frozen": self.frozen,
                 "mismatches": len(self.mismatches),
             }
         )
 
 
-def run(seconds: float, seed: int, port: int, data: Path) -> OutageFigures:
+def run(
+    seconds: float, seed: int, port: int, data: Path, frozen_s: float = FROZEN_S, crowd: int = CROWD
+) -> OutageFigures:
     """In the main thread: PostgreSQL and the processes die with it."""
     with running_soak(port, data) as rig:
-        outage = Outage(rig, seconds, seed)
+        outage = Outage(rig, seconds, seed, frozen_s, crowd)
         asyncio.run(outage.run())
         return outage.figures
 
 
 class Outage(Soak):
-    """A soak of payments alone, with one long disturbance."""
+    """A soak of payments alone, with two long disturbances."""
 
-    def __init__(self, rig: SoakRig, seconds: float, seed: int) -> None:
-        super().__init__(rig, payments(BEFORE_S + seconds + AFTER_S, seed), ends_early=False)
+    def __init__(self, rig: SoakRig, seconds: float, seed: int, frozen_s: float, crowd: int) -> None:
+        total_s = BEFORE_S + seconds + AFTER_S + frozen_s + AFTER_S
+        super().__init__(rig, payments(total_s, seed), ends_early=False)
         self.figures = OutageFigures(seconds=seconds)
         self._seconds = seconds
-        self._looking.patience_s += seconds
+        self._frozen_s = frozen_s
+        self._crowd = crowd
+        self._looking.patience_s += seconds + frozen_s
         self._may_restart = asyncio.Event()
         self._while_down: Counter[str] = Counter()
 
@@ -83,6 +102,9 @@ class Outage(Soak):
         heard = len(self._receiver.heard)
         await self._until(self._serves, "the gateway never served again")
         await self._until(lambda: self._has_told(heard), "no worker told a merchant anything again")
+        await self._stay_frozen()
+        await self._until(self._serves, "the gateway never served again after the freeze")
+        await self._until(self._is_ready, "the gateway was never ready again after the freeze")
         await load
         self._may_restart.set()
 
@@ -108,6 +130,57 @@ class Outage(Soak):
                 if respcd != OUT_OF_SERVICE:
                     self._found[f"while the database was down, a {name} was answered {respcd}"] = None
             await asyncio.sleep(WATCH_S)
+
+    async def _stay_frozen(self) -> None:
+        """Crowd after crowd of calls, each begun and answered while the database does not answer."""
+        postgres = self._rig.rig.postgres
+        assert postgres is not None
+        assert postgres.pid is not None
+        loop = asyncio.get_running_loop()
+        took: list[float] = []
+        with frozen(postgres.pid):
+            began = loop.time()
+            unready = asyncio.create_task(self._unready_after())
+            while loop.time() < began + self._frozen_s:
+                took += await asyncio.gather(*(self._timed(number) for number in range(self._crowd)))
+            unready_s = await unready
+        self.figures.frozen = {
+            "calls": len(took),
+            "p50_s": quantile(took, 0.5),
+            "p99_s": quantile(took, 0.99),
+            "max_s": quantile(took, 1.0),
+            "readyz_503_after_s": round(unready_s, 2),
+        }
+
+    async def _timed(self, number: int) -> float:
+        """How long one of the questions took."""
+        loop = asyncio.get_running_loop()
+        questions = list(self._questions().items())
+        name, params = questions[number % len(questions)]
+        began = loop.time()
+        answer = await self._ask(name, params)
+        respcd = "none" if answer is None else answer["respcd"]
+        if respcd != OUT_OF_SERVICE:
+            self._found[f"while the database was frozen, a {name} was answered {respcd}"] = None
+        return loop.time() - began
+
+    async def _unready_after(self) -> float:
+        """How long it takes from now until /readyz answers 503; RECOVERY_LIMIT_S if it does not."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while await self._is_ready():
+            if loop.time() > began + RECOVERY_LIMIT_S:
+                break
+            await asyncio.sleep(WATCH_S)
+        return loop.time() - began
+
+    async def _is_ready(self) -> bool:
+        limit = aiohttp.ClientTimeout(total=RECOVERY_LIMIT_S)
+        async with (
+            aiohttp.ClientSession(timeout=limit) as session,
+            session.get(f"{self._rig.place.gateway_url}/readyz") as answer,
+        ):
+            return answer.status == 200
 
     def _questions(self) -> dict[str, dict[str, str]]:
         """Calls that can do nothing without a database."""
@@ -159,9 +232,44 @@ class Outage(Soak):
         print(f"operations  {dict(street.operations)}")
         print(f"answers     {figures.answers}; HTTP 500: {figures.http_500}")
         print(f"while down  {figures.while_down}")
+        print(f"frozen      {figures.frozen}")
         for sentence in figures.mismatches[:100]:
             print(f"MISMATCH    {sentence}")
         return figures
+
+
+@contextmanager
+def frozen(postmaster: int) -> Iterator[None]:
+    """PostgreSQL does not run: the kernel takes connections for it, and nothing answers."""
+    os.kill(postmaster, signal.SIGSTOP)  # first, so that it starts no more children
+    everybody = [postmaster, *children_of(postmaster)]
+    try:
+        for pid in everybody:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in everybody:
+            os.kill(pid, signal.SIGCONT)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def too_slow(figures: OutageFigures) -> list[str]:
+    """What took longer than is promised; only of a machine that has nothing else to do."""
+    answer_s, unready_s = figures.frozen["max_s"], figures.frozen["readyz_503_after_s"]
+    found = []
+    if answer_s > ANSWER_LIMIT_S:
+        found.append(f"while the database was frozen, an answer took {answer_s:.1f} s")
+    if unready_s > READYZ_LIMIT_S:
+        found.append(f"/readyz answered 503 only {unready_s:.1f} s after the database had frozen")
+    return found
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that is no less than this share of them."""
+    return round(sorted(values)[max(0, math.ceil(share * len(values)) - 1)], 2)
 
 
 def payments(seconds: float, seed: int) -> tuple[Pay, ...]:
@@ -173,6 +281,7 @@ def payments(seconds: float, seed: int) -> tuple[Pay, ...]:
 def main() -> int:
     parser = argparse.ArgumentParser("tests.soak.outage")
     parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--frozen", type=float, default=FROZEN_S)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data", type=Path, help="an empty folder to keep everything in")
     options = parser.parse_args()
@@ -180,7 +289,10 @@ def main() -> int:
         del os.environ[name]  # a setting of the caller's would lead the rig elsewhere
     with nullcontext(options.data) if options.data else open_folder() as folder:
         print(f"outage      {options.seconds:g} seconds, logs in {folder / 'logs'}", flush=True)
-        figures = run(options.seconds, options.seed, free_port_block(), folder)
+        figures = run(options.seconds, options.seed, free_port_block(), folder, options.frozen)
+    for sentence in too_slow(figures):
+        figures.mismatches.append(sentence)
+        print(f"MISMATCH    {sentence}")
     print(figures.line(), flush=True)
     return 1 if figures.mismatches else 0
 

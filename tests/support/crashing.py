@@ -60,13 +60,13 @@ class CrashingDatabase(Database):
     """`real` as the process reaches it. Its connections are lent by `real`, so that a new process begins quickly."""
 
     def __init__(self, real: Database, process: Process) -> None:
-        super().__init__("")
+        super().__init__("", real.limits)
         self._real = real
         self._process = process
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator["Connection"]:
-        async with self._process.word(), self._real.connection() as connection:
+    async def connection(self, *, is_long: bool = False) -> AsyncIterator["Connection"]:
+        async with self._process.word(), self._real.connection(is_long=is_long) as connection:
             yield connection
 
 

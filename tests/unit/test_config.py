@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from tael.cli.app import app
 from tael.config import ALIPAY_INSTORE, ALIPAY_ONLINE, WECHAT, BadSettings, read_settings
+from tael.main import limits_of
+from tael.store.database import Limits
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 GOOD = {"TAEL_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/tael", "TAEL_SEAL_KEY": KEY}
@@ -33,6 +35,7 @@ def test_two_settings_are_enough() -> None:
     assert settings.wechat_ca_pem is None
     assert settings.returns_stray_money
     assert 0 <= settings.node <= 99
+    assert limits_of(settings) == Limits()
 
 
 def test_every_setting_is_read(tmp_path: Path) -> None:
@@ -50,6 +53,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "TAEL_SERVER_IP": "10.0.0.1",
             "TAEL_CLOCK_FILE": "/var/clock",
             "TAEL_RETURN_STRAY_MONEY": "off",
+            "TAEL_DATABASE_CONNECTIONS": "20",
+            "TAEL_DATABASE_TIMEOUT": "5",
         }
     )
     assert (settings.public_url, settings.wechat_url) == ("https://pay.example", "http://c")
@@ -57,6 +62,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert (settings.alipay_url, settings.alipay_instore_url) == ("http://a", "http://b")
     assert (settings.wechat_ca_pem, settings.clock_file) == ("PEM", Path("/var/clock"))
     assert not settings.returns_stray_money
+    assert limits_of(settings) == Limits(connections=20, call_s=5.0)
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -87,6 +93,20 @@ def test_a_missing_setting_is_named(name: str, empty: str | None) -> None:
 @pytest.mark.parametrize("node", ["", "-1", "100", "1.5", "one", "٣", " 1"])
 def test_a_node_is_a_number_from_0_to_99(node: str) -> None:
     assert "TAEL_NODE is a number from 0 to 99" in refusal_of(TAEL_NODE=node)
+
+
+@pytest.mark.parametrize("count", ["6", "101", "-7", "many", "7.5"])
+def test_connections_are_enough_for_every_kind_of_work(count: str) -> None:
+    assert "TAEL_DATABASE_CONNECTIONS is a number from 7 to 100" in refusal_of(
+        TAEL_DATABASE_CONNECTIONS=count
+    )
+
+
+@pytest.mark.parametrize("seconds", ["0", "61", "-1", "1.5", "soon"])
+def test_a_timeout_is_whole_seconds(seconds: str) -> None:
+    assert "TAEL_DATABASE_TIMEOUT is a number of seconds from 1 to 60" in refusal_of(
+        TAEL_DATABASE_TIMEOUT=seconds
+    )
 
 
 @pytest.mark.parametrize(

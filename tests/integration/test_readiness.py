@@ -1,0 +1,124 @@
+"""Readiness means that this version's writes are taken; it is found out by writing, once for everybody who asks."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tael.main import application
+from tael.store.database import Database, Limits, StoreUnavailable
+from tael.store.embedded import EmbeddedPostgres
+from tael.store.migrate import migrate
+from tael.store.readiness import Readiness
+from tael.store.store import Store
+from tests.integration.test_database_down import got
+from tests.integration.test_recording import gateway_over
+from tests.support.postgres import fresh_database
+from tests.support.wire import Wire
+
+QUICK = Limits(call_s=0.5, probe_s=0.3)
+PATIENCE_S = 10.0
+SMALL_DISK = "size=200m"
+
+
+async def reason_of(url: str, limits: Limits = QUICK) -> str:
+    async with Database(url, limits) as database:
+        return await Readiness(database).reason()
+
+
+async def test_a_migrated_database_is_ready(store: Store) -> None:
+    assert await got(application(gateway_over(store)), "/readyz") == (200, '{"status":"ready"}')
+
+
+async def test_a_read_only_server_is_not(database_url: str) -> None:
+    execute(database_url, "ALTER DATABASE {name} SET default_transaction_read_only = on")
+    assert await reason_of(database_url) == "ReadOnlySQLTransactionError"
+
+
+async def test_an_empty_database_is_not(postgres_server: str) -> None:
+    with fresh_database(postgres_server, "template1") as url:
+        assert await reason_of(url) == "UndefinedTableError"
+
+
+async def test_an_older_schema_is_not(store: Store) -> None:
+    await store.database.execute(
+        "DELETE FROM _yoyo_migration WHERE migration_id = (SELECT max(migration_id) FROM _yoyo_migration)"
+    )
+    status, text = await got(application(gateway_over(store)), "/readyz")
+    assert status == 503
+    assert "MigrationMissing" in text
+
+
+def test_a_full_disk_is_not(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as folder, EmbeddedPostgres(folder) as postgres:
+        migrate(postgres.url)
+        assert asyncio.run(reason_of(postgres.url, Limits())) == ""
+        fill(folder / "filler")
+        assert asyncio.run(reason_of(postgres.url, Limits())) == "DiskFullError"
+        (folder / "filler").unlink()
+        assert asyncio.run(reason_of(postgres.url, Limits())) == ""
+
+
+async def test_a_server_that_does_not_answer_is_not_until_it_does(database_url: str) -> None:
+    with Wire(database_url) as wire:
+        async with Database(wire.url, QUICK) as database:
+            readiness = Readiness(database, interval_s=0.0)
+            assert await readiness.reason() == ""
+            wire.hold()
+            for _ in range(2):  # the connection that it had, and a new one
+                assert await asyncio.wait_for(readiness.reason(), PATIENCE_S) == "TimeoutError"
+            wire.join()
+            assert await readiness.reason() == ""
+
+
+async def test_connections_that_are_all_taken_do_not_hide_that_it_is(database_url: str) -> None:
+    async with Database(database_url, QUICK) as database:
+        sleeping = [asyncio.create_task(database.execute("SELECT pg_sleep(1)")) for _ in range(50)]
+        await asyncio.sleep(0)
+        assert await Readiness(database).reason() == ""
+        ended = await asyncio.gather(*sleeping, return_exceptions=True)
+        assert {type(end) for end in ended} == {StoreUnavailable}
+
+
+async def test_a_crowd_of_questions_is_one_probe(store: Store) -> None:
+    app = application(gateway_over(store))
+    answers = await asyncio.gather(*(got(app, "/readyz") for _ in range(50)))
+    assert {status for status, _ in answers} == {200}
+    rows = await store.database.fetch("SELECT probes FROM readiness")
+    assert [row["probes"] for row in rows] == [1]
+
+
+def execute(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.format(name=connection.info.dbname).encode())
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A folder on a disk of its own, where this system lets us mount one."""
+    place = folder / "disk"
+    place.mkdir()
+    for each in (place, *folder.parents[:3], folder):
+        if each.stat().st_uid == os.getuid():
+            each.chmod(0o755)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", SMALL_DISK, "tmpfs", place], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(1 << 16)):
+                continue
+        except OSError:
+            return
