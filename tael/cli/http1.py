@@ -30,7 +30,9 @@ class Limits:
     """Of one listener. Defaults are those of the gateway's settings."""
 
     max_head_s: float = 10.0  #: from the connection or the first byte to the end of the head
-    max_body_s: float = 20.0  #: from the end of the head to the end of the body
+    max_body_s: float = (
+        20.0  #: from the end of the head to the end of the body; also for a client to read an answer
+    )
     max_idle_s: float = 75.0  #: between two requests
     max_head_bytes: int = 64 * 1024
     max_connections: int = 1_000
@@ -63,6 +65,7 @@ class Http1Protocol(HttpToolsProtocol):
         self._is_head_too_long = False
         self._is_surplus = False
         self._timer: asyncio.TimerHandle | None = None
+        self._writing_timer: asyncio.TimerHandle | None = None
         self._timed: tuple[str, object] = ("", None)
 
     def refusal_body(self, status: int, text: str) -> bytes:
@@ -77,12 +80,14 @@ class Http1Protocol(HttpToolsProtocol):
             self.connections.discard(self)
             self._is_surplus = True
             self._log_surplus()
-            self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+            self._timer = self.loop.call_later(LINGER_S, self._close)
         else:
             self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_writing_timer()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -197,7 +202,7 @@ class Http1Protocol(HttpToolsProtocol):
 
     def _time_out(self) -> None:
         if self._timed[0] == "head" and not self._arriving:
-            self.transport.close()  # it never asked anything
+            self._close()  # it never asked anything
         else:
             self._refuse(408, "the request did not arrive in time")
 
@@ -205,6 +210,30 @@ class Http1Protocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stop_writing_timer()
+        self._writing_timer = self.loop.call_later(self.limits.max_body_s, self._close)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_writing_timer()
+
+    def _stop_writing_timer(self) -> None:
+        if self._writing_timer is not None:
+            self._writing_timer.cancel()
+            self._writing_timer = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        """`transport.close` would wait for ever for a client that does not read."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     # ---- refusals ------------------------------------------------------------------------------------------
 
@@ -219,7 +248,7 @@ class Http1Protocol(HttpToolsProtocol):
             if self.pipeline and self.pipeline[0][0] is self.cycle:
                 self.pipeline.popleft()
             elif self.cycle.response_started:
-                self.transport.close()
+                self._close()
                 return
             else:
                 self.cycle.disconnected = True
@@ -244,7 +273,7 @@ class Http1Protocol(HttpToolsProtocol):
             self.transport.write_eof()
         self.flow.resume_reading()
         self._stop_timer()
-        self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+        self._timer = self.loop.call_later(LINGER_S, self._close)
 
     def _log_surplus(self) -> None:
         now = self.loop.time()

@@ -246,6 +246,19 @@ async def test_a_body_that_is_not_wanted_has_an_end_too() -> None:
         assert await wire.is_ended()
 
 
+@pytest.mark.parametrize("size", [50_000, 1_000_000])
+async def test_a_client_that_does_not_read_its_answers_is_cut_off(size: int) -> None:
+    sent = request("/", b"x" * size) * (20_000_000 // size)
+    async with (
+        serving(Limits(max_body_s=SHORT_S, max_idle_s=WAIT_S)) as served,
+        wire_to(served, sent) as wire,
+    ):
+        await asyncio.sleep(4 * SHORT_S)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            for _ in range(20_000_000 // size):
+                await wire.answer()
+
+
 async def test_an_idle_connection_is_closed() -> None:
     async with serving(Limits(max_idle_s=SHORT_S)) as served, wire_to(served, request("/")) as wire:
         assert (await wire.answer())[0] == 200
