@@ -5,6 +5,7 @@ Secrets may be given as files: for TAEL_X_FILE, the file's text is what TAEL_X w
 
 import base64
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,24 @@ from tael.store.database import MAX_CONNECTIONS, MIN_CONNECTIONS, Limits
 ALIPAY_ONLINE: Final = "https://intlmapi.alipay.com/gateway.do"
 ALIPAY_INSTORE: Final = "https://globalmapi.alipay.com/gateway.do"
 WECHAT: Final = "https://apihk.mch.weixin.qq.com"
+#: Of a limit on a head, a body or an idle connection.
+MAX_LIMIT_S: Final = 3_600
 
 
 class BadSettings(Exception):
     """A setting is missing or cannot be understood; the message names it and says what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What one API process takes from the network."""
+
+    max_head_s: float = 10.0
+    max_body_s: float = 20.0
+    max_idle_s: float = 75.0  #: longer than the 60 s of load balancers: the side that sends must close first
+    max_connections: int = 1_000
+    max_head_bytes: int = 64 * 1024
+    max_form_bytes: int = 96 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +56,7 @@ class Settings:
     webhook_reach: Reach
     database_connections: int = MAX_CONNECTIONS  #: of this process, at most
     database_timeout_s: float = Limits().call_s  #: for all that one call does in the database
+    http: HttpLimits = HttpLimits()
 
     def seal_key_bytes(self) -> bytes:
         return base64.b64decode(self.seal_key.reveal())
@@ -73,6 +89,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         ),
         database_connections=_database_connections(environment),
         database_timeout_s=_database_timeout_s(environment),
+        http=_http_limits(environment),
     )
 
 
@@ -118,6 +135,31 @@ def _database_timeout_s(environment: Mapping[str, str]) -> float:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 60):
         raise BadSettings("TAEL_DATABASE_TIMEOUT is a number of seconds from 1 to 60")
     return float(text)
+
+
+def _http_limits(environment: Mapping[str, str]) -> HttpLimits:
+    defaults = HttpLimits()
+
+    def seconds(name: str, default: float) -> float:
+        text = environment.get(name, "") or str(default)
+        if not (re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text) and 0 < float(text) <= MAX_LIMIT_S):
+            raise BadSettings(f"{name} is a number of seconds above 0 and of at most {MAX_LIMIT_S}")
+        return float(text)
+
+    def whole(name: str, default: int, least: int, greatest: int) -> int:
+        text = environment.get(name, "") or str(default)
+        if not (re.fullmatch(r"[0-9]{1,9}", text) and least <= int(text) <= greatest):
+            raise BadSettings(f"{name} is a whole number from {least} to {greatest}")
+        return int(text)
+
+    return HttpLimits(
+        max_head_s=seconds("TAEL_MAX_HEAD_S", defaults.max_head_s),
+        max_body_s=seconds("TAEL_MAX_BODY_S", defaults.max_body_s),
+        max_idle_s=seconds("TAEL_MAX_IDLE_S", defaults.max_idle_s),
+        max_connections=whole("TAEL_MAX_CONNECTIONS", defaults.max_connections, 1, 100_000),
+        max_head_bytes=whole("TAEL_MAX_HEAD_BYTES", defaults.max_head_bytes, 4_096, 1_048_576),
+        max_form_bytes=whole("TAEL_MAX_FORM_BYTES", defaults.max_form_bytes, 4_096, 1_048_576),
+    )
 
 
 def _switch(environment: Mapping[str, str], name: str, default: str = "off") -> bool:

@@ -1,6 +1,7 @@
 """The one place where parts are joined: settings to a gateway, a gateway to an application or to jobs."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,8 +9,10 @@ from typing import Any
 
 import structlog
 from starlette.applications import Starlette
+from structlog.typing import Processor
 
 from tael.api.app import create_app
+from tael.api.arrivals import MAX_FORM_BYTES
 from tael.cashier import pages
 from tael.channels.alipay_mapi.adapter import AlipayMapi
 from tael.channels.wechat_v2.adapter import WeChatV2
@@ -30,18 +33,30 @@ from tael.transport import Transport
 
 
 def configure_logs() -> None:
-    """One JSON line per event on standard error."""
+    """One JSON line per event on standard error; lines of uvicorn, asyncio and Python's warnings too."""
+    seen: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    shown: list[Processor] = [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
+        processors=[*seen, *shown],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *seen],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shown],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=True)
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -88,9 +103,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         )
 
 
-def application(gateway: Gateway) -> Starlette:
+def application(gateway: Gateway, max_form_bytes: int = MAX_FORM_BYTES) -> Starlette:
     """What an API process serves."""
-    return create_app(gateway, pages.routes(gateway))
+    return create_app(gateway, pages.routes(gateway), max_form_bytes)
 
 
 def all_jobs(gateway: Gateway) -> list[Job[Any]]:

@@ -20,18 +20,20 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tael_sandbox import payers, statements
 from tael_sandbox.alipay.wallet import AlipayWallet
+from tael_sandbox.bodies import client_left
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.control import Control
 from tael_sandbox.faults import Faults
 from tael_sandbox.faulty_notices import FaultyNotices
 from tael_sandbox.faulty_wire import FaultyProtocol, FaultyWire
+from tael_sandbox.logs import configure_logs
 from tael_sandbox.notices import Courier
 from tael_sandbox.phone.phone import Phone
 from tael_sandbox.shops import open_shops
@@ -78,6 +80,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 async def serve(options: argparse.Namespace) -> None:
+    configure_logs()
     directory: Path = options.data
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing runs yet to be held up
     plain, tls = _listen(options.host, options.port), _listen(options.host, options.tls_port)
@@ -127,7 +130,11 @@ def build_app(wallets: list[Wallet], control: Control, phone: Phone) -> Starlett
     routes = [*control.routes(), *phone.routes()]
     for wallet in wallets:
         routes += wallet.routes()
-    return Starlette(routes=routes, exception_handlers={HTTPException: _answer_http_error})
+    app = Starlette(
+        routes=routes, exception_handlers={HTTPException: _answer_http_error, ClientDisconnect: client_left}
+    )
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _answer_http_error(_request: Request, error: Exception) -> JSONResponse:
@@ -177,6 +184,7 @@ def _server(app: ASGIApp, protocol: type[asyncio.Protocol], context: ssl.SSLCont
             lifespan="off",
             ws="none",
             log_config=None,
+            log_level="info",
             access_log=False,
             proxy_headers=False,
             server_header=False,

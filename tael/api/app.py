@@ -5,15 +5,18 @@ state; a planned stop, and what the merchant is denied; then the call itself. On
 signature verified are signed.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tael import ids
 from tael.api import answers, checkstand, fields, health, notices
@@ -35,29 +38,52 @@ log = structlog.get_logger()
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(gateway: Gateway, more_routes: list[BaseRoute]) -> Starlette:
-    """The application over `gateway`; `more_routes` are the pages that other folders serve."""
+def create_app(gateway: Gateway, more_routes: list[BaseRoute], max_form_bytes: int) -> Starlette:
+    """The application over `gateway`; `more_routes` are the pages that other folders serve.
+
+    A path has one form: a slash too many inside it is merged, as nginx does, and one at its end is another path (404).
+    Starlette would redirect there, to plain HTTP behind a proxy, and clients do not repeat a POST.
+    """
     trade: list[BaseRoute] = [
-        Route(path, _endpoint(call, act, gateway), methods=list(methods))
+        Route(path, _endpoint(call, act, gateway, max_form_bytes), methods=list(methods))
         for path, methods, call, act in CALLS
     ]
-    return Starlette(
+    app = Starlette(
         routes=[
             *trade,
             *notices.routes(gateway),
-            *checkstand.routes(gateway),
+            *checkstand.routes(gateway, max_form_bytes),
             *health.routes(gateway),
             *more_routes,
         ],
-        exception_handlers={HTTPException: _no_such_call, Exception: _our_fault},
+        middleware=[Middleware(MergedSlashes)],
+        exception_handlers={
+            HTTPException: _no_such_call,
+            ClientDisconnect: _client_left,
+            Exception: _our_fault,
+        },
     )
+    app.router.redirect_slashes = False
+    return app
 
 
-def _endpoint(call: Call, act: Act, gateway: Gateway) -> Endpoint:
-    return partial(_serve, call=call, act=act, gateway=gateway)
+class MergedSlashes:
+    """`//trade/v1/query` is `/trade/v1/query`. Signatures do not cover the path."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if "//" in scope.get("path", ""):
+            scope = {**scope, "path": re.sub("/{2,}", "/", scope["path"])}
+        await self._app(scope, receive, send)
 
 
-async def _serve(request: Request, call: Call, act: Act, gateway: Gateway) -> Response:
+def _endpoint(call: Call, act: Act, gateway: Gateway, max_form_bytes: int) -> Endpoint:
+    return partial(_serve, call=call, act=act, gateway=gateway, max_form_bytes=max_form_bytes)
+
+
+async def _serve(request: Request, call: Call, act: Act, gateway: Gateway, max_form_bytes: int) -> Response:
     """One call of a merchant's, from bytes to bytes."""
     signer: App | None = None
     reference: str | None = None
@@ -66,7 +92,7 @@ async def _serve(request: Request, call: Call, act: Act, gateway: Gateway) -> Re
         budget(gateway.store.database.limits.call_s),
     ):
         try:
-            body = await read_body(request)
+            body = await read_body(request, max_form_bytes)
             parameters = read_parameters(request.scope["query_string"], request.headers, body)
             reference = fields.echoed_reference(parameters.values)
             known, params = await _authentic(request, parameters, call, gateway)
@@ -75,13 +101,15 @@ async def _serve(request: Request, call: Call, act: Act, gateway: Gateway) -> Re
             check_state(merchant)
             await _check_may_begin(call, merchant, gateway)
             return answer(await act(Caller(known, merchant, params), gateway), signer)
-        except BodyTooLarge:
-            return answer(_bare(BAD_MESSAGE, "the body is larger than 1 MiB"), None, 413)
+        except BodyTooLarge as error:
+            return answer(_bare(BAD_MESSAGE, str(error)), None, 413)
         except errors.TaelError as error:
             return answer(answers.error_answer(error, call, error.reference or reference), signer)
         except StoreUnavailable as error:
             log_unavailable(error, call=call)
             return answer(answers.error_answer(errors.OutOfService(), call, reference), signer)
+        except ClientDisconnect:
+            raise
         except Exception:
             log.exception("request.failed")
             return answer(answers.error_answer(errors.OutOfService(), call, reference), signer)
@@ -123,6 +151,12 @@ async def _no_such_call(_: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
     return response
+
+
+async def _client_left(_: Request, __: Exception) -> Response:
+    """The client closed the connection, or its body took too long: the listener has answered that."""
+    log.info("request.incomplete")
+    return Response(status_code=400)
 
 
 async def _our_fault(_: Request, error: Exception) -> Response:

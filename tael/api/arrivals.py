@@ -4,24 +4,28 @@ from typing import Final
 
 from starlette.requests import Request
 
-MOST_BODY_BYTES: Final = 1024 * 1024
-#: What is read of a body that is too long, so that its sender comes to read our answer.
-MOST_DRAINED_BYTES: Final = 8 * 1024 * 1024
+#: The largest honest form has a few KB. Reading and verifying one of this size takes a few milliseconds.
+MAX_FORM_BYTES: Final = 96 * 1024
+#: What is read of a body that is too long, so that its sender comes to read our answer. The listener limits its time.
+MAX_DRAINED_BYTES: Final = 8 * 1024 * 1024
 
 
 class BodyTooLarge(Exception):
-    """More than MOST_BODY_BYTES."""
+    """The body has more bytes than `limit_bytes`."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"the body is larger than {limit_bytes} bytes")
 
 
-async def read_body(request: Request) -> bytes:
-    """The body. Raises BodyTooLarge, after draining what a sender may still be writing."""
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The body. Raises BodyTooLarge, after draining what a sender may still be writing, and ClientDisconnect."""
     body, length = bytearray(), 0
     async for chunk in request.stream():
         length += len(chunk)
-        if length <= MOST_BODY_BYTES:
+        if length <= limit_bytes:
             body += chunk
-        elif length > MOST_DRAINED_BYTES:
+        elif length > MAX_DRAINED_BYTES:
             break
-    if length > MOST_BODY_BYTES:
-        raise BodyTooLarge
+    if length > limit_bytes:
+        raise BodyTooLarge(limit_bytes)
     return bytes(body)

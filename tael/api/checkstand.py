@@ -45,11 +45,12 @@ CHECKOUT_DEFAULT_MIN: Final = 120
 CHECKOUT_MAX_MIN: Final = 999
 
 
-def routes(gateway: Gateway) -> list[BaseRoute]:
-    return [Route(f"{CHECKSTAND}/open", partial(_open, gateway=gateway), methods=["POST"])]
+def routes(gateway: Gateway, max_form_bytes: int) -> list[BaseRoute]:
+    opening = partial(_open, gateway=gateway, max_form_bytes=max_form_bytes)
+    return [Route(f"{CHECKSTAND}/open", opening, methods=["POST"])]
 
 
-async def _open(request: Request, gateway: Gateway) -> Response:
+async def _open(request: Request, gateway: Gateway, max_form_bytes: int) -> Response:
     """`page`, where the payer chooses, or why there is none."""
     verified: Known | None = None
     with (
@@ -57,7 +58,8 @@ async def _open(request: Request, gateway: Gateway) -> Response:
         budget(gateway.store.database.limits.call_s),
     ):
         try:
-            values = read_parameters(b"", request.headers, await read_body(request)).values
+            body = await read_body(request, max_form_bytes)
+            values = read_parameters(b"", request.headers, body).values
             verified = await _signer(values, gateway)
             check_age(values, verified.app, gateway.clock.now())
             merchant = verified.merchant_of(fields.mchid(values))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from tael.clock import UTC8
 from tael.domain.errors import BadField, NoChannel
 from tael.domain.paytype import PAY_TYPES, PayType
 
@@ -28,6 +29,10 @@ WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,15}")
 MCHID: Final = ("mchid", "Mchid", "mchntid")
 PRODUCT_NAME_MAX_LEN: Final = 256
 VALID_TIME_MIN_S: Final = 300
+#: 30 days, the most that Alipay's `order_valid_time` can hold. WeChat Pay's codes end after two hours in any case.
+VALID_TIME_MAX_S: Final = 2_592_000
+MOMENT_MIN_YEAR: Final = 1970
+MOMENT_MAX_YEAR: Final = 2999
 EXPIRED_TIME_MIN: Final = 5
 EXPIRED_TIME_MAX: Final = 120
 PAGE_MAX: Final = 1_000_000_000
@@ -175,6 +180,20 @@ def moment_text(params: Params, name: str = "txdtm", *, required: bool = True) -
     return value
 
 
+def moment(params: Params, name: str) -> datetime | None:
+    """An instant that rows are compared with, written in UTC+8.
+
+    No row is older or younger than these years, and the first and last ones that Python knows overflow in UTC.
+    """
+    value = moment_text(params, name, required=False)
+    if not value:
+        return None
+    at = datetime.fromisoformat(value).replace(tzinfo=UTC8)
+    if not MOMENT_MIN_YEAR <= at.year <= MOMENT_MAX_YEAR:
+        raise BadField.malformed(name, f"must lie in the years {MOMENT_MIN_YEAR} to {MOMENT_MAX_YEAR}")
+    return at
+
+
 def expires_after_s(params: Params) -> int | None:
     """How long an online order shall be payable, in seconds; None if the merchant leaves it to us.
 
@@ -191,8 +210,8 @@ def valid_time(params: Params) -> int | None:
     return whole_number(
         params,
         "valid_time",
-        f"a whole number of seconds, at least {VALID_TIME_MIN_S}",
-        lambda seconds: seconds >= VALID_TIME_MIN_S,
+        f"a whole number of seconds from {VALID_TIME_MIN_S} to {VALID_TIME_MAX_S}",
+        lambda seconds: VALID_TIME_MIN_S <= seconds <= VALID_TIME_MAX_S,
     )
 
 

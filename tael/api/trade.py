@@ -5,12 +5,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from tael.api import answers, fields
 from tael.api.answers import Members
-from tael.clock import UTC8
 from tael.domain.errors import BadField
 from tael.domain.merchant import Merchant
 from tael.domain.money import Money
@@ -115,8 +113,8 @@ def read_query(caller: Caller) -> TradeQuery:
         references=fields.reference_list(params),
         pay_types=fields.pay_type_list(params),
         respcd=fields.respcd_filter(params),
-        start=_moment(params, "start_time"),
-        end=_moment(params, "end_time"),
+        start=fields.moment(params, "start_time"),
+        end=fields.moment(params, "end_time"),
         page=fields.page(params),
         page_size=fields.page_size(params),
     )
@@ -129,11 +127,6 @@ def _one_of_two_numbers(params: Mapping[str, str]) -> tuple[str, str]:
     if not (syssn or reference):
         raise BadField.missing("syssn")
     return syssn, reference
-
-
-def _moment(params: Mapping[str, str], name: str) -> datetime | None:
-    text = fields.moment_text(params, name, required=False)
-    return datetime.fromisoformat(text).replace(tzinfo=UTC8) if text else None
 
 
 # ---- the calls ---------------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ one set, each name once.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
@@ -26,6 +26,8 @@ MAX_NAMES_BYTES: Final = 64 * 1024
 
 #: Java and C# samples on a Chinese Windows send the machine's own charset, and digest over UTF-8.
 CHARSETS: Final = ("utf-8", "gb18030")
+
+ESCAPES: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 
 BytePair = tuple[bytes, bytes]
 
@@ -47,12 +49,14 @@ def read_parameters(query_string: bytes, headers: Headers, body: bytes) -> Param
     if body.lstrip().startswith((b"{", b"[")):
         raise UnreadableMessage("the body is JSON; send a form")
     content_type, options = parse_options_header(headers.get("content-type", ""))
+    raw = raw_pairs(query_string)
     if body and content_type == b"multipart/form-data":
         in_body, forms = multipart_pairs(body, options.get(b"boundary", b"")), [query_string]
     else:
-        in_body, forms = form_pairs(body), [query_string, body]
-    pairs = [*form_pairs(query_string), *in_body]
-    check_size(pairs)
+        raw, in_body, forms = raw + raw_pairs(body), [], [query_string, body]
+    check_count(len(raw) + len(in_body))  # before decoding, which is the expensive part
+    pairs = [*((unquoted(name), unquoted(value)) for name, value in raw), *in_body]
+    check_names(pairs)
     charset, decoded = decoded_pairs(pairs)
     return Parameters(each_once(decoded), tuple(form for form in forms if form), charset)
 
@@ -66,13 +70,13 @@ def raw_pairs(text: bytes) -> list[BytePair]:
     return [(name, value) for name, _, value in chunks]
 
 
-def form_pairs(text: bytes) -> list[BytePair]:
-    return [(unquoted(name), unquoted(value)) for name, value in raw_pairs(text)]
-
-
 def unquoted(text: bytes) -> bytes:
-    text = text.replace(b"+", b" ")
-    return unquote_to_bytes(text) if b"%" in text else text  # most hold none, and looking is cheaper
+    """As `urllib.parse.unquote_to_bytes`, which takes forty times as long for a text of nothing but `%`."""
+    return ESCAPES.sub(_unescaped, text.replace(b"+", b" "))
+
+
+def _unescaped(escapes: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(escapes[0].replace(b"%", b"").decode())
 
 
 def multipart_pairs(body: bytes, boundary: bytes) -> list[BytePair]:
@@ -105,9 +109,12 @@ class TextParts:
     def __init__(self) -> None:
         self.pairs: list[BytePair] = []
         self.finished = False
+        self._parts = -1
         self.begin()
 
     def begin(self) -> None:
+        self._parts += 1
+        check_count(self._parts)
         self._disposition: dict[bytes, bytes] = {}
         self._content = bytearray()
         self._forget_header()
@@ -144,9 +151,12 @@ class TextParts:
 # ---- one set of values -------------------------------------------------------------------------------------
 
 
-def check_size(pairs: list[BytePair]) -> None:
-    if len(pairs) > MAX_PARAMETERS:
+def check_count(parameters: int) -> None:
+    if parameters > MAX_PARAMETERS:
         raise UnreadableMessage(f"there are more than {MAX_PARAMETERS} parameters")
+
+
+def check_names(pairs: list[BytePair]) -> None:
     if sum(len(name) for name, _ in pairs) > MAX_NAMES_BYTES:
         raise UnreadableMessage("the names of the parameters are too long")
 

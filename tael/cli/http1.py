@@ -1,38 +1,129 @@
-"""HTTP/1.1 as it is served here: an offer to upgrade is passed over, and the request answered as if nobody had made it.
+"""HTTP/1.1 for our listeners: uvicorn's httptools protocol with limits and without upgrades.
 
-Java's own client offers h2c with every request over plain HTTP. A server may pass over that (RFC 9110, 7.8), but the
-parser below uvicorn stops behind such a head, and the request would arrive without its body.
+An offer to upgrade, which Java's own client makes with every request over plain HTTP, is ignored (RFC 9110, 7.8), and
+CONNECT is refused. A head, a body and an idle connection have a time limit, a head has a size limit, and a process has
+a limit of connections. A refusal is sent after the answers to earlier requests, and ends the connection.
+
+`tael/cli/http1.py` and `tael_sandbox/http1.py` are the same text, since the two packages share nothing.
 """
 
-import sys
-from typing import Final
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 OFFER: Final = frozenset({b"connection", b"upgrade", b"http2-settings"})
+#: How long a refused peer may still write before the connection closes: closing at once would reset it, and the
+#: refusal would be lost.
+LINGER_S: Final = 1.0
+#: Refused connections come in crowds; they are logged once in this time.
+SURPLUS_LOG_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one listener. Defaults are those of the gateway's settings."""
+
+    max_head_s: float = 10.0  #: from the connection or the first byte to the end of the head
+    max_body_s: float = (
+        20.0  #: from the end of the head to the end of the body; also for a client to read an answer
+    )
+    max_idle_s: float = 75.0  #: between two requests
+    max_head_bytes: int = 64 * 1024
+    max_connections: int = 1_000
+
+
+class HeadTooLong(Exception):
+    """Raised inside a callback of the parser, which turns it into an error of its own."""
 
 
 class Http1Protocol(HttpToolsProtocol):
-    """uvicorn's, but a head with an offer is read again without it. We serve no WebSocket."""
+    """One connection. Subclasses set `limits`, and `refusal_body` where refusals have another form."""
+
+    limits: ClassVar[Limits] = Limits()
+    _surplus_logged_at: ClassVar[float] = float("-inf")
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.timeout_keep_alive = self.limits.max_idle_s  # type: ignore[assignment]  # a timer takes fractions
+        self._arriving = ""  #: "head" or "body" while a part of one is still to come
+        self._began_now = False  #: whether the head began in the data at hand
+        self._head_bytes = 0
+        self._answering: RequestResponseCycle | None = None
+        self._refusal: tuple[int, str] | None = None
+        self._is_head_too_long = False
+        self._is_surplus = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing_timer: asyncio.TimerHandle | None = None
+        self._timed: tuple[str, object] = ("", None)
+
+    def refusal_body(self, status: int, text: str) -> bytes:
+        """JSON."""
+        return json.dumps({"error": text, "field": None}).encode()
+
+    # ---- the connection ------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.max_connections:
+            self.connections.discard(self)
+            self._is_surplus = True
+            self._log_surplus()
+            self._timer = self.loop.call_later(LINGER_S, self._close)
+        else:
+            self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        self._stop_writing_timer()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._received = data
-        super().data_received(data)
+        if self._refusal is not None:
+            return
+        if self._is_surplus:
+            self._refuse(503, "too many connections")
+            return
+        self._unset_keepalive_if_required()
+        self._began_now = False
+        self._feed(data)
+        if self._arriving == "head" and not self._began_now:
+            self._head_bytes += len(data)
+            if self._head_bytes > self.limits.max_head_bytes:
+                self._refuse(431, "the head is too long")
+        self._watch()
 
-    def _should_upgrade(self) -> bool:
-        """Says yes to any offer: then uvicorn begins nothing, and calls what follows."""
-        return True
-
-    def handle_websocket_upgrade(self) -> None:
-        """Called where the parser's exception is being handled, which knows how far it had read."""
-        offer = sys.exception()
-        assert isinstance(offer, httptools.HttpParserUpgrade)
-        behind_head = self._received[offer.args[0] :]
-        head = self._head_without_offer()
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
-        self.data_received(head + behind_head)
+    def _feed(self, data: bytes) -> None:
+        """Parse; a head with an offer is parsed again without it. A loop: one buffer may hold hundreds of them."""
+        waiting = [memoryview(data)]
+        while waiting and self._refusal is None:
+            part = waiting.pop()
+            try:
+                self.parser.feed_data(part)
+            except httptools.HttpParserUpgrade as offer:
+                if self.parser.get_method() == b"CONNECT":
+                    self._refuse(405, "no such method here")
+                    return
+                waiting += [part[offer.args[0] :], memoryview(self._head_without_offer())]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+            except httptools.HttpParserError:
+                too_long = self._is_head_too_long
+                self._refuse(
+                    *(431, "the head is too long") if too_long else (400, "the request is malformed")
+                )
 
     def _head_without_offer(self) -> bytes:
         kept = [(name, value) for name, value in self.headers if name not in OFFER]
@@ -41,3 +132,151 @@ class Http1Protocol(HttpToolsProtocol):
         version = self.parser.get_http_version().encode()
         lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
         return b"\r\n".join([*lines, *(name + b": " + value for name, value in kept), b"", b""])
+
+    # ---- callbacks of the parser, and of uvicorn ------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._arriving, self._began_now, self._head_bytes = "head", True, 0
+
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
+        if (
+            len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            > self.limits.max_head_bytes
+        ):
+            self._is_head_too_long = True
+            raise HeadTooLong
+        super().on_headers_complete()
+        self._arriving = "body"
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
+        self._arriving = ""
+        super().on_message_complete()
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        self._answering = None  # the next one is set where it starts
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if self._refusal is not None:
+            if self._answering is None:
+                self._send_refusal(*self._refusal)
+            return
+        if self._arriving:
+            self._unset_keepalive_if_required()
+        self._watch()
+
+    # ---- time limits ---------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Let the timer run for what is being waited for; it is not set anew while parts of the same arrive."""
+        if self._refusal is not None or self.transport.is_closing():
+            return
+        timed = self._waited_for()
+        if timed == self._timed:
+            return
+        self._stop_timer()
+        self._timed = timed
+        if timed[0]:
+            limit_s = self.limits.max_head_s if timed[0] == "head" else self.limits.max_body_s
+            self._timer = self.loop.call_later(limit_s, self._time_out)
+
+    def _waited_for(self) -> tuple[str, object]:
+        """Nothing while an answer is being made, but for its own request's body."""
+        if self._answering is not None and (self.cycle is not self._answering or self._arriving != "body"):
+            return ("", None)
+        if self._arriving == "body":
+            return ("body", self.cycle)
+        return ("", None) if self.timeout_keep_alive_task is not None else ("head", None)
+
+    def _time_out(self) -> None:
+        if self._timed[0] == "head" and not self._arriving:
+            self._close()  # it never asked anything
+        else:
+            self._refuse(408, "the request did not arrive in time")
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stop_writing_timer()
+        self._writing_timer = self.loop.call_later(self.limits.max_body_s, self._close)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_writing_timer()
+
+    def _stop_writing_timer(self) -> None:
+        if self._writing_timer is not None:
+            self._writing_timer.cancel()
+            self._writing_timer = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        """`transport.close` would wait for ever for a client that does not read."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    # ---- refusals ------------------------------------------------------------------------------------------
+
+    def _refuse(self, status: int, text: str) -> None:
+        """Take no more requests; answer with this once the earlier requests have their answers."""
+        if self._refusal is not None:
+            return
+        self._refusal = (status, text)
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        if self._arriving == "body":
+            if self.pipeline and self.pipeline[0][0] is self.cycle:
+                self.pipeline.popleft()
+            elif self.cycle.response_started:
+                self._close()
+                return
+            else:
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+                self._answering = None
+        elif not self._is_surplus:
+            self.logger.warning("request refused: %d, %s", status, text)
+        if self._answering is None:
+            self._send_refusal(status, text)
+
+    def _send_refusal(self, status: int, text: str) -> None:
+        body = self.refusal_body(status, text)
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/json; charset=UTF-8"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + body)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self._stop_timer()
+        self._timer = self.loop.call_later(LINGER_S, self._close)
+
+    def _log_surplus(self) -> None:
+        now = self.loop.time()
+        if now - self._surplus_logged_at > SURPLUS_LOG_S:
+            type(self)._surplus_logged_at = now
+            self.logger.warning("connections refused: more than %d are open", self.limits.max_connections)

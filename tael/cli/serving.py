@@ -1,7 +1,9 @@
 """Running the parts: API processes behind one socket, and workers."""
 
 import asyncio
+import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -13,15 +15,20 @@ from typing import Final
 import uvicorn
 import uvloop
 
-from tael.cli.http1 import Http1Protocol
+from tael.cli.http1 import Http1Protocol, Limits
 from tael.cli.processes import Supervisor, start
-from tael.config import Settings
+from tael.config import HttpLimits, Settings
+from tael.domain.errors import OutOfService
+from tael.domain.respcd import BAD_MESSAGE
 from tael.main import application, configure_logs, open_gateway, work_until
+from tael.service.gateway import Gateway
 
 BACKLOG: Final = 2048
 WATCH_S: Final = 0.2
 #: How long requests that have begun may take once the process is told to end.
 GRACE_S: Final = 30
+#: Open files besides the merchants' connections: those to wallets, receivers and the database.
+SPARE_FILES: Final = 1_000
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -36,22 +43,56 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(settings: Settings, listener: socket.socket) -> None:
     """Serve the API in this process until it is told to end."""
     configure_logs()
+    allow_open_files(settings.http.max_connections + SPARE_FILES)
     uvloop.run(_serve(settings, listener))
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     async with open_gateway(settings) as gateway:
-        config = uvicorn.Config(
-            application(gateway),
-            http=Http1Protocol,
-            lifespan="off",
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=GRACE_S,
-        )
+        config = listener_config(gateway, settings.http, GRACE_S)
         await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def listener_config(gateway: Gateway, limits: HttpLimits, grace_s: int) -> uvicorn.Config:
+    """How the API listens; `docs/decisions/0011` says which of uvicorn's defaults are ours too."""
+    return uvicorn.Config(
+        application(gateway, limits.max_form_bytes),
+        http=protocol_with(limits),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="info",
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=grace_s,
+    )
+
+
+def protocol_with(limits: HttpLimits) -> type[Http1Protocol]:
+    """Refusals by the listener look like the API's own unsigned ones."""
+
+    class GatewayProtocol(Http1Protocol):
+        def refusal_body(self, status: int, text: str) -> bytes:
+            code = OutOfService.respcd if status == 503 else BAD_MESSAGE
+            return json.dumps({"respcd": code, "respmsg": text, "resperr": ""}).encode()
+
+    GatewayProtocol.limits = Limits(
+        max_head_s=limits.max_head_s,
+        max_body_s=limits.max_body_s,
+        max_idle_s=limits.max_idle_s,
+        max_head_bytes=limits.max_head_bytes,
+        max_connections=limits.max_connections,
+    )
+    return GatewayProtocol
+
+
+def allow_open_files(wanted: int) -> None:
+    """Raise this process's own limit as far as the system lets us: each connection is an open file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def serve_by_several(listener: socket.socket, workers: int, is_demo: bool) -> None:

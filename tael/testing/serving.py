@@ -17,13 +17,13 @@ from typing import Any, Final
 
 import uvicorn
 
-from tael.cli.http1 import Http1Protocol
+from tael.cli.serving import listener_config
 from tael.config import Settings
 from tael.domain.address import Reach
 from tael.domain.merchant import App
 from tael.domain.secret import Secret
 from tael.domain.webhook import Style
-from tael.main import application, configure_logs, open_gateway, work_until
+from tael.main import configure_logs, open_gateway, work_until
 from tael.service.gateway import Gateway
 from tael.testing.template import CA_FILE, CLOCK, SEAL_KEY
 
@@ -74,16 +74,7 @@ async def serve(
     for number in ending_signals:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_gateway(settings) as gateway, asyncio.TaskGroup() as group:
-        server = Server(
-            uvicorn.Config(
-                application(gateway),
-                http=Http1Protocol,
-                lifespan="off",
-                access_log=False,
-                log_level="warning",
-                timeout_graceful_shutdown=GRACE_S,
-            )
-        )
+        server = Server(listener_config(gateway, settings.http, GRACE_S))
         group.create_task(server.serve(sockets=[listener]))
         group.create_task(work_until(stop, gateway))
         answering = group.create_task(_answer(gateway, say))

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import (
     FileResponse,
     HTMLResponse,
@@ -26,7 +26,7 @@ from starlette.responses import (
 from starlette.routing import Route
 from tael_client import PayType, read_return
 
-from tael_sandbox.bodies import read_body
+from tael_sandbox.bodies import client_left, read_body
 from tael_sandbox.phone.words import money
 from tael_sandbox.shop.checkout import read_checkout, typed_of
 from tael_sandbox.shop.notebook import Notebook
@@ -59,7 +59,7 @@ class Shop:
         self._pages = Pages(sandbox_url)
 
     def app(self) -> Starlette:
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route("/", self._show_shop, methods=["GET"]),
                 Route("/orders", self._place, methods=["POST"]),
@@ -74,9 +74,15 @@ class Shop:
                 Route("/healthz", _say_alive, methods=["GET"]),
                 *(_static(name, media_type) for name, media_type in STATIC.items()),
             ],
-            exception_handlers={HTTPException: self._say_problem, Exception: self._say_broken},
+            exception_handlers={
+                HTTPException: self._say_problem,
+                ClientDisconnect: client_left,
+                Exception: self._say_broken,
+            },
             lifespan=self._living,
         )
+        app.router.redirect_slashes = False
+        return app
 
     @asynccontextmanager
     async def _living(self, _: Starlette) -> AsyncIterator[None]:

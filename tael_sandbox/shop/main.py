@@ -14,6 +14,7 @@ from tael_client import Credentials, SignType
 from tael_client.notifications import STYLES, Style
 
 from tael_sandbox.http1 import Http1Protocol
+from tael_sandbox.logs import configure_logs
 from tael_sandbox.shop.app import Shop
 from tael_sandbox.shop.notebook import Notebook
 from tael_sandbox.shop.till import Till
@@ -22,6 +23,7 @@ GRACE_S = 2
 
 
 def main() -> None:
+    configure_logs()
     options = parse_arguments()
     try:
         credentials, webhook_style = read_credentials(), read_webhook_style()
@@ -42,6 +44,7 @@ def main() -> None:
         lifespan="on",
         ws="none",
         log_config=None,
+        log_level="info",
         access_log=False,
         proxy_headers=False,
         server_header=False,

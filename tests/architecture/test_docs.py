@@ -78,7 +78,7 @@ def test_every_setting_that_is_named_exists(document: Path) -> None:
 def test_every_setting_is_in_the_operator_manual() -> None:
     manual = (ROOT / "docs" / "operator-manual.md").read_text("utf-8")
     code = inspect.getsource(config.read_settings) + inspect.getsource(config._seal_key)
-    code += inspect.getsource(config._node)
+    code += inspect.getsource(config._node) + inspect.getsource(config._http_limits)
     assert set(re.findall(r'"(TAEL_[A-Z_]+)"', code)) <= set(SETTING.findall(manual))
 
 

@@ -89,7 +89,9 @@ def malformed() -> Iterator[tuple[str, str, str]]:
     yield from (("payment", "txamt", value) for value in BAD_AMOUNTS)
     yield from (("payment", "txdtm", value) for value in BAD_TIMES)
     yield from (("payment", "pay_type", value) for value in ("80020", "8002011", "abcdef", "８００２０１"))
-    yield from (("payment", "valid_time", value) for value in ("299", "-1", "x", "300.0"))
+    yield from (
+        ("payment", "valid_time", value) for value in ("299", "-1", "x", "300.0", "2592001", "9" * 12)
+    )
     yield from (("payment", "expired_time", value) for value in ("4", "121", "x"))
     yield from (("payment", "udid", value) for value in ("x" * 41, "till&lnglat=1"))
     yield from (("refund", "out_trade_no", value) for value in BAD_NUMBERS[:3])
@@ -102,6 +104,8 @@ def malformed() -> Iterator[tuple[str, str, str]]:
     yield from (("reversal", "txdtm", value) for value in BAD_TIMES[:2])
     yield from (("query", "start_time", value) for value in BAD_TIMES)
     yield from (("query", "end_time", value) for value in BAD_TIMES[:2])
+    yield from (("query", "start_time", value) for value in ("0001-01-01 00:00:00", "1969-12-31 23:59:59"))
+    yield from (("query", "end_time", value) for value in ("3000-01-01 00:00:00", "9999-12-31 23:59:59"))
     yield from (("query", "respcd", value) for value in ("0", "abcd"))
     yield from (("query", "out_trade_no", value) for value in ("a b", "a=b"))
     yield from (("query", "pay_type", "x"),)
@@ -305,13 +309,21 @@ def test_an_empty_request_is_1108(demo: Demo) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_body_of_two_megabytes_is_413_and_readable(shop: Merchant, call: str) -> None:
-    params = {**well_formed(shop, call), "goods_info": "x" * 2_000_000}
-    body = urlencode(params).encode()
+@pytest.mark.parametrize("size", [98_305, 2_000_000])
+def test_a_body_that_is_too_long_is_413_and_readable(shop: Merchant, call: str, size: int) -> None:
+    answer = send(shop.demo.gateway, "POST", f"/trade/v1/{call}", b"%" * size, shop.headers("0" * 32))
 
-    answer = send(shop.demo.gateway, "POST", f"/trade/v1/{call}", body, shop.headers(shop.sign(params)))
     unsigned(answer, "1103", status=413)
     assert answer.headers["content-type"].startswith("application/json")
+
+
+def test_a_body_of_just_the_limit_is_read(shop: Merchant) -> None:
+    params = well_formed(shop, "query")
+    params["goods_info"] = "x" * (98_304 - len(urlencode({**params, "goods_info": ""})))
+    body = urlencode(params).encode()
+
+    answer = send(shop.demo.gateway, "POST", "/trade/v1/query", body, shop.headers(shop.sign(params)))
+    assert answer.respcd == "0000"
 
 
 def test_thousands_of_parameters_are_unreadable(shop: Merchant) -> None:
@@ -339,10 +351,28 @@ def test_a_wrong_method_is_405_in_json(shop: Merchant, method: str, target: str)
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize(
-    "target", ["/", "/trade/v1/", "/trade/v1/pay", "/trade/v2/query", "/%00", "/trade/v1/query/x"]
+    "target",
+    [
+        "/",
+        "/trade/v1/",
+        "/trade/v1/payment/",
+        "/trade/v1/pay",
+        "/trade/v2/query",
+        "/%00",
+        "/trade/v1/query/x",
+    ],
 )
 def test_an_unknown_path_is_404_in_json(demo: Demo, method: str, target: str) -> None:
     unsigned(send(demo.gateway, method, target), "1103", status=404)
+
+
+@pytest.mark.parametrize("target", ["//trade/v1/query", "/trade//v1///query", "/trade/v1/%2fquery"])
+def test_slashes_inside_a_path_are_merged(shop: Merchant, target: str) -> None:
+    params = well_formed(shop, "query")
+    body = urlencode(params).encode()
+
+    answer = send(shop.demo.gateway, "POST", target, body, shop.headers(shop.sign(params)))
+    assert (answer.status, answer.respcd) == (200, "0000")
 
 
 @pytest.mark.parametrize(

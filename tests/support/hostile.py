@@ -14,13 +14,15 @@ TEXTS: Final = (
     *("", " ", "\x00", "a\x00b", "\x1b[2J", "a\r\nSet-Cookie: b=c", "\u202e", "\ufffe", "\U0001f600" * 99),
     *("-1", "1.5", "1e999", "NaN", "9" * 400, "\uff19", "0x1f", "' OR 1=1 --", "%00", "%s%n", "[]", "null"),
     *("../../etc/passwd", "/etc/passwd", "http://[", "http://m.example:99999/", "javascript:alert(1)"),
+    *("99999999999", "1" + "0" * 15, "1" + "0" * 30, "99999", "0001-01-01", "9999-12-31"),
+    *("0001-01-01 00:00:00", "9999-12-31 23:59:59", "00010101000000", "99991231235959"),
     *(SCRIPT, "x" * 5_000),
 )
 #: Bytes that are no text.
 RAW: Final = (b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\xaf", b"a\xf0\x28\x8c\x28")
 #: Where JSON has a text or a number.
 VALUES: Final[tuple[Any, ...]] = (
-    *(0, -1, 1.5, True, False, 2**63, 10**400, float("nan"), float("inf")),
+    *(0, -1, 1.5, True, False, 2**63, 10**11, 10**15, 10**30, 10**400, float("nan"), float("inf")),
     *([], [[]], ["ada"], {}, {"a": {"b": None}}),
     *("\ud800", "a\udfff", *TEXTS),
 )

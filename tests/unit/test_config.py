@@ -2,13 +2,15 @@
 
 import base64
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from tael.cli import http1
 from tael.cli.app import app
-from tael.config import ALIPAY_INSTORE, ALIPAY_ONLINE, WECHAT, BadSettings, read_settings
+from tael.config import ALIPAY_INSTORE, ALIPAY_ONLINE, WECHAT, BadSettings, HttpLimits, read_settings
 from tael.main import limits_of
 from tael.store.database import Limits
 
@@ -63,6 +65,25 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert (settings.wechat_ca_pem, settings.clock_file) == ("PEM", Path("/var/clock"))
     assert not settings.returns_stray_money
     assert limits_of(settings) == Limits(connections=20, call_s=5.0)
+
+
+def test_limits_have_defaults_and_are_read() -> None:
+    assert read_settings(GOOD).http == HttpLimits(10, 20, 75, 1_000, 65_536, 98_304)
+    names = ("HEAD_S", "BODY_S", "IDLE_S", "CONNECTIONS", "HEAD_BYTES", "FORM_BYTES")
+    values = ("0.2", "1", "3600", "1", "4096", "1048576")
+    given = {f"TAEL_MAX_{name}": value for name, value in zip(names, values, strict=True)}
+    assert read_settings(GOOD | given).http == HttpLimits(0.2, 1, 3_600, 1, 4_096, 1_048_576)
+
+
+@pytest.mark.parametrize("name", ["HEAD_S", "BODY_S", "IDLE_S", "CONNECTIONS", "HEAD_BYTES", "FORM_BYTES"])
+@pytest.mark.parametrize("value", ["0", "-1", "x", " 1", "1e3", "nan", "٣", "1" + "0" * 30])
+def test_a_limit_that_is_none_is_named(name: str, value: str) -> None:
+    assert f"TAEL_MAX_{name} is a " in refusal_of(**{f"TAEL_MAX_{name}": value})
+
+
+def test_the_listener_has_the_same_defaults() -> None:
+    settings, listener = asdict(HttpLimits()), asdict(http1.Limits())
+    assert {name: settings[name] for name in listener} == listener
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -3,22 +3,24 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, quote_plus, urlencode
+from urllib.parse import quote, quote_plus, unquote_to_bytes, urlencode
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from tael.api.authenticate import check_reading, read_credentials, verify
+from tael.api import wire
+from tael.api.authenticate import check_age, check_reading, read_credentials, verify
 from tael.api.signed_names import CALL_NAMES
 from tael.api.wire import MAX_PARAMETERS, Parameters, answer, json_text, read_parameters
 from tael.domain.errors import BadField, NotAuthentic, UnreadableMessage
 from tael.domain.secret import Secret
 from tael.domain.signature import sign_body, sign_members
-from tests.support.values import an_app
+from tests.support.values import NOW, an_app
 
 VECTORS: Final[dict[str, Any]] = json.loads(
     (Path(__file__).parents[2] / "vectors" / "qfpay.json").read_text("utf-8")
@@ -307,6 +309,14 @@ def test_a_text_that_holds_two_values_only_undecoded_is_refused() -> None:
     assert received(signed(text), body=text.encode()) is None
 
 
+@pytest.mark.parametrize("txdtm", ["0001-01-01 00:00:00", "1970-01-01 00:00:00", "9999-12-31 23:59:59"])
+def test_a_time_at_the_end_of_the_calendar_is_too_far_from_now(txdtm: str) -> None:
+    for age_s in (1, 2_000_000_000):
+        app = an_app(max_request_age_s=age_s)
+        with pytest.raises(NotAuthentic):
+            check_age({"txdtm": txdtm}, app, NOW + timedelta(days=36_500))
+
+
 # ---- refused: unreadable, or ambiguous ---------------------------------------------------------------
 
 
@@ -380,6 +390,26 @@ def test_there_is_an_end_to_parameters_and_to_their_names() -> None:
         read(body=b"&".join(b"a%d=" % n for n in range(MAX_PARAMETERS + 1)))
     with pytest.raises(UnreadableMessage):
         read(body=b"a" * 70_000 + b"=1")
+
+
+@pytest.mark.parametrize("content_type", [FORM, "multipart/form-data; boundary=edge"])
+def test_parameters_are_counted_before_they_are_decoded(
+    content_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(_: bytes) -> bytes:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr(wire, "unquoted", decode)
+    part = b'--edge\r\nContent-Disposition: form-data; name="a"\r\n\r\n%\r\n'
+    body = b"%=%&" * 201 if content_type == FORM else part * 201 + b"--edge--"
+    with pytest.raises(UnreadableMessage, match="more than 200 parameters"):
+        read(body=body, content_type=content_type)
+
+
+@given(st.lists(st.sampled_from([b"%", b"%4", b"%41", b"%zz", b"+", b"a", b"\xff", b"%%", b"%E8%8C%B6"])))
+def test_text_is_decoded_as_the_standard_library_decodes_it(parts: list[bytes]) -> None:
+    text = b"".join(parts)
+    assert wire.unquoted(text) == unquote_to_bytes(text.replace(b"+", b" "))
 
 
 @pytest.mark.parametrize(
