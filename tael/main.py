@@ -73,7 +73,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                     transport, clock, settings.wechat_url, settings.wechat_ca_pem, settings.server_ip
                 ),
             },
-            directory=Directory(store),
+            directory=Directory(store, takes_published_key=settings.takes_published_key),
             transport=to_merchants,
             clock=clock,
             public_url=settings.public_url,

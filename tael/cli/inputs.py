@@ -5,7 +5,7 @@ read by every user of the machine.
 """
 
 import re
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -66,6 +66,14 @@ def checked_url(value: str, option: str) -> str:
     if parts.username is not None or parts.fragment:
         raise refused(f"{option}: a URL here has neither a user name nor a #fragment", UNUSABLE)
     return value
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a URL's host is this machine."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def checked_networks(values: list[str], option: str) -> tuple[str, ...]:

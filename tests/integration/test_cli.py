@@ -591,6 +591,22 @@ def test_a_database_that_refuses_us_is_one_line(operator: Operator) -> None:
     assert "does not exist" in stranger.is_refused("app", "list", code=2)
 
 
+def test_migrate_says_in_one_line_why_a_database_cannot_be_used(operator: Operator) -> None:
+    url = operator.environment["TAEL_DATABASE_URL"]
+    user, _, place = url.rpartition("@")
+    for changed, words in (
+        (f"{url}_not_there", 'database "'),
+        (f"{user}-wrong@{place}", "password authentication failed"),
+        ("postgresql://tael:hidden@127.0.0.1:1/tael", "cannot be reached"),
+        (f"{url}?nonsense=1", "the database cannot be used"),
+    ):
+        elsewhere = Operator(operator.environment | {"TAEL_DATABASE_URL": changed}, operator.folder)
+        said = elsewhere.is_refused("migrate", code=2)
+        assert words in said
+        assert user.rpartition(":")[2] not in said
+        assert "hidden" not in said
+
+
 def test_the_folder_of_a_demo_says_where_its_data_is(operator: Operator) -> None:
     data = operator.folder / "data"
     elsewhere = Operator({"TAEL_DATABASE_URL": "", "TAEL_SEAL_KEY": ""}, operator.folder)

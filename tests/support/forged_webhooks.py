@@ -155,7 +155,10 @@ def malformed() -> dict[str, Posted]:
         "txdtm": ("yesterday", "2026-11-28", "2026-11-28 09:00:00&udid=1"),
         "respmsg": ("a&b", "a=b", "&syssn=1"),
         "respmesg": ("a&b", "a=b"),
-        "udid": ("&page=1&page_size=10", "till&lnglat=1"),  # the rest of a request whose number a stranger wrote
+        "udid": (
+            "&page=1&page_size=10",
+            "till&lnglat=1",
+        ),  # the rest of a request whose number a stranger wrote
     }
     found = {
         f"{name} is {value[:20]!r}": old_webhook({**OLD, name: value})
