@@ -23,6 +23,7 @@ from tael.jobs.settle import settle_jobs
 from tael.jobs.webhooks import webhook_job
 from tael.service.directory import Directory
 from tael.service.gateway import FirstAnswers, Gateway
+from tael.service.verification import AnswerChecks
 from tael.store.database import Database
 from tael.store.seal import Seal
 from tael.store.store import Store, store_over
@@ -65,12 +66,20 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         Transport() as transport,
         Transport(settings.webhook_reach) as to_merchants,
     ):
+        note_answer = AnswerChecks(store, clock).note
         yield Gateway(
             store=store,
             channels={
-                Wallet.ALIPAY: AlipayMapi(transport, clock, settings.alipay_url, settings.alipay_instore_url),
+                Wallet.ALIPAY: AlipayMapi(
+                    transport, clock, settings.alipay_url, settings.alipay_instore_url, note_answer
+                ),
                 Wallet.WECHAT: WeChatV2(
-                    transport, clock, settings.wechat_url, settings.wechat_ca_pem, settings.server_ip
+                    transport,
+                    clock,
+                    settings.wechat_url,
+                    settings.wechat_ca_pem,
+                    settings.server_ip,
+                    note_answer,
                 ),
             },
             directory=Directory(store, takes_published_key=settings.takes_published_key),
