@@ -132,11 +132,18 @@ def sandbox_command(
     tls_port: Annotated[int, typer.Option(help="Port of WeChat with TLS.")] = 8003,
     data: Annotated[Path, typer.Option(help="Folder of the wallets' books.")] = Path(".tael/sandbox"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what happened before; keys stay.")] = False,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A name of this machine for /control and the phone, beside loopback."
+        ),
+    ] = None,
 ) -> None:
     """Run both wallets, simulated."""
     data.mkdir(parents=True, exist_ok=True)
     arguments = ["--port", str(port), "--tls-port", str(tls_port), "--data", str(data)]
     arguments += ["--fresh"] if fresh else []
+    arguments += [f"--allowed-host={name}" for name in allowed_host or []]
     os.execv(sys.executable, [sys.executable, "-m", "tael_sandbox", *arguments])  # noqa: S606
 
 
