@@ -46,6 +46,7 @@ class Settings:
     clock_file: Path | None
     returns_stray_money: bool  #: money that belongs to nobody's order is sent back
     webhook_reach: Reach
+    wallet_proxy: Secret | None = None  #: of calls to wallets only; it may hold a password
     takes_published_key: bool = False  #: a demo does; elsewhere an app with QFPay's public key is refused
 
     def seal_key_bytes(self) -> bytes:
@@ -108,6 +109,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             loopback=_switch(environment, "TAEL_WEBHOOK_LOOPBACK", "off"),
             any_port=_switch(environment, "TAEL_WEBHOOK_ANY_PORT", "off"),
         ),
+        wallet_proxy=_proxy(environment.get("TAEL_WALLET_PROXY", "")),
     )
 
 
@@ -146,6 +148,19 @@ def _switch(environment: Mapping[str, str], name: str, default: str = "off") -> 
     if text not in ("on", "off"):
         raise BadSettings(f"{name} is on or off")
     return text == "on"
+
+
+def _proxy(url: str) -> Secret | None:
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or parts.path not in ("", "/") or parts.query or parts.fragment or not url.isascii():
+        raise BadSettings("TAEL_WALLET_PROXY should be an address such as http://proxy.example:3128")
+    return Secret(url)
 
 
 def _certificates(path: str, name: str) -> str:

@@ -63,7 +63,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     clock = clock_of(settings)
     async with (
         open_store(settings) as store,
-        Transport() as transport,
+        Transport(proxy=settings.wallet_proxy) as transport,
         Transport(settings.webhook_reach) as to_merchants,
     ):
         note_answer = AnswerChecks(store, clock).note

@@ -243,3 +243,23 @@ def test_a_database_url_that_drivers_would_misread_is_refused_and_not_printed(co
 )
 def test_a_database_url_that_all_read_in_one_way_is_taken(url: str) -> None:
     assert read_settings(GOOD | {"TAEL_DATABASE_URL": url}).database_url.reveal() == url
+
+
+def test_a_proxy_for_wallets_is_an_http_address() -> None:
+    assert read_settings(GOOD).wallet_proxy is None
+    for url in ("http://proxy.example:3128", "http://user:hidden@proxy.example:3128/"):
+        settings = read_settings(GOOD | {"TAEL_WALLET_PROXY": url})
+        assert settings.wallet_proxy is not None
+        assert settings.wallet_proxy.reveal() == url
+        assert "hidden" not in repr(settings)
+    for url in (
+        "proxy.example:3128",
+        "https://p",
+        "http://",
+        "http://u:hid/den@p",
+        "http://p/path",
+        "http://p:0",
+    ):
+        refusal = refusal_of(TAEL_WALLET_PROXY=url)
+        assert "TAEL_WALLET_PROXY should be" in refusal
+        assert "hid" not in refusal
