@@ -6,10 +6,12 @@ Secrets may be given as files: for TAEL_X_FILE, the file's text is what TAEL_X w
 import base64
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from tael.domain.address import Reach
 from tael.domain.secret import Secret
@@ -20,6 +22,11 @@ ALIPAY_INSTORE: Final = "https://globalmapi.alipay.com/gateway.do"
 WECHAT: Final = "https://apihk.mch.weixin.qq.com"
 #: Of a limit on a head, a body or an idle connection.
 MAX_LIMIT_S: Final = 3_600
+#: A database for a demo, in place of --database-url: arguments can be read by every user of the machine.
+DEMO_DATABASE_URL: Final = "TAEL_DEMO_DATABASE_URL"
+#: A host with its port, once user and password are cut off; several are separated by commas.
+DATABASE_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^][:/@]*)(?::([0-9]{1,5}))?")
+MAX_PORT: Final = 65_535
 
 
 class BadSettings(Exception):
@@ -57,6 +64,8 @@ class Settings:
     database_connections: int = MAX_CONNECTIONS  #: of this process, at most
     database_timeout_s: float = Limits().call_s  #: for all that one call does in the database
     http: HttpLimits = HttpLimits()
+    wallet_proxy: Secret | None = None  #: of calls to wallets only; it may hold a password
+    takes_published_key: bool = False  #: a demo does; elsewhere an app with QFPay's public key is refused
 
     def seal_key_bytes(self) -> bytes:
         return base64.b64decode(self.seal_key.reveal())
@@ -64,7 +73,38 @@ class Settings:
 
 def read_database_url(environment: Mapping[str, str] = os.environ) -> Secret:
     """Where the database is; it holds a password. Raises BadSettings."""
-    return Secret(_required(environment, "TAEL_DATABASE_URL", "postgresql://user:password@host/name"))
+    url = _required(environment, "TAEL_DATABASE_URL", "postgresql://user:password@host/name")
+    return checked_database_url(url, "TAEL_DATABASE_URL")
+
+
+def checked_database_url(url: str, name: str) -> Secret:
+    """`url`, which every driver reads in the same way. Raises BadSettings, with no part of it in the message.
+
+    A password that is not percent-encoded moves the borders of its URL: what follows would be taken for a host, a port
+    or a database, and be shown as such.
+    """
+    if not _is_database_url(url):
+        raise BadSettings(
+            f"{name}: the database cannot be reached by it; it should be postgresql://user:password@host:port/name, "
+            "and in the password / is written %2F, # %23, ? %3F, @ %40 and % %25"
+        )
+    return Secret(url)
+
+
+def _is_database_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    before, _, hosts = parts.netloc.rpartition("@")
+    query = parts.query if hosts and not before else ""
+    matches = [DATABASE_HOST.fullmatch(host) for host in hosts.split(",")]
+    return (
+        parts.scheme in ("postgresql", "postgres")
+        and "@" not in before + parts.path + query
+        and "#" not in url
+        and all(match and 0 < int(match.group(1) or 1) <= MAX_PORT for match in matches)
+    )
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -79,7 +119,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         alipay_url=environment.get("TAEL_ALIPAY_URL", ALIPAY_ONLINE).rstrip("/"),
         alipay_instore_url=environment.get("TAEL_ALIPAY_INSTORE_URL", ALIPAY_INSTORE).rstrip("/"),
         wechat_url=environment.get("TAEL_WECHAT_URL", WECHAT).rstrip("/"),
-        wechat_ca_pem=_file(ca_file, "TAEL_WECHAT_CA_FILE") if ca_file else None,
+        wechat_ca_pem=_certificates(ca_file, "TAEL_WECHAT_CA_FILE") if ca_file else None,
         server_ip=environment.get("TAEL_SERVER_IP", "127.0.0.1"),
         clock_file=Path(clock_file) if clock_file else None,
         returns_stray_money=_switch(environment, "TAEL_RETURN_STRAY_MONEY", "on"),
@@ -90,6 +130,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         database_connections=_database_connections(environment),
         database_timeout_s=_database_timeout_s(environment),
         http=_http_limits(environment),
+        wallet_proxy=_proxy(environment.get("TAEL_WALLET_PROXY", "")),
     )
 
 
@@ -167,6 +208,28 @@ def _switch(environment: Mapping[str, str], name: str, default: str = "off") -> 
     if text not in ("on", "off"):
         raise BadSettings(f"{name} is on or off")
     return text == "on"
+
+
+def _proxy(url: str) -> Secret | None:
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or parts.path not in ("", "/") or parts.query or parts.fragment or not url.isascii():
+        raise BadSettings("TAEL_WALLET_PROXY should be an address such as http://proxy.example:3128")
+    return Secret(url)
+
+
+def _certificates(path: str, name: str) -> str:
+    pem = _file(path, name)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError, TypeError) as error:
+        raise BadSettings(f"{name} names {path}, which holds no certificates in PEM") from error
+    return pem
 
 
 def _file(path: str, name: str) -> str:

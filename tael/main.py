@@ -26,6 +26,7 @@ from tael.jobs.settle import settle_jobs
 from tael.jobs.webhooks import webhook_job
 from tael.service.directory import Directory
 from tael.service.gateway import FirstAnswers, Gateway
+from tael.service.verification import AnswerChecks
 from tael.store.database import PATIENT, Database, Limits
 from tael.store.seal import Seal
 from tael.store.store import Store, store_over
@@ -82,18 +83,26 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     clock = clock_of(settings)
     async with (
         open_store(settings, limits_of(settings)) as store,
-        Transport() as transport,
+        Transport(proxy=settings.wallet_proxy) as transport,
         Transport(settings.webhook_reach) as to_merchants,
     ):
+        note_answer = AnswerChecks(store, clock).note
         yield Gateway(
             store=store,
             channels={
-                Wallet.ALIPAY: AlipayMapi(transport, clock, settings.alipay_url, settings.alipay_instore_url),
+                Wallet.ALIPAY: AlipayMapi(
+                    transport, clock, settings.alipay_url, settings.alipay_instore_url, note_answer
+                ),
                 Wallet.WECHAT: WeChatV2(
-                    transport, clock, settings.wechat_url, settings.wechat_ca_pem, settings.server_ip
+                    transport,
+                    clock,
+                    settings.wechat_url,
+                    settings.wechat_ca_pem,
+                    settings.server_ip,
+                    note_answer,
                 ),
             },
-            directory=Directory(store),
+            directory=Directory(store, takes_published_key=settings.takes_published_key),
             transport=to_merchants,
             clock=clock,
             public_url=settings.public_url,

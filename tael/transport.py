@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any, Final, Self
 
 import aiohttp
@@ -19,6 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from tael.domain.address import Reach
+from tael.domain.secret import Secret
 
 #: Time to reach the other side; nothing of the request has left us while it runs.
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -28,6 +30,7 @@ DNS_REMEMBERED_S: Final = 60
 #: Look-ups at a time where merchants choose the names: a name server that hangs holds one of these.
 MOST_LOOKUPS: Final = 64
 NOT_ALLOWED: Final = "an address that may not be called"
+USER_AGENT: Final = f"tael/{version('tael')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,12 @@ class NoAnswer:
 
 Result = Answer | NothingSent | NoAnswer
 
+#: Raised before a byte of the request has left; by a proxy too, which has opened no connection then.
+NOT_CONNECTED: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+)
 
 Lookup = Callable[..., list[tuple[Any, ...]]]
 
@@ -68,6 +77,7 @@ class Transport:
 
     reach: Reach | None = None
     lookup: Lookup = socket.getaddrinfo
+    proxy: Secret | None = None  #: for all calls, by CONNECT; its URL may hold a password
     _session: aiohttp.ClientSession | None = field(default=None)
     _resolver: AbstractResolver | None = field(default=None)
 
@@ -83,7 +93,11 @@ class Transport:
                 socket_factory=_guarded_by(self.reach),
             )
         self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=True,
+            headers={"User-Agent": USER_AGENT},
+            proxy=self.proxy.reveal() if self.proxy else None,
         )
         return self
 
@@ -129,12 +143,30 @@ class Transport:
                 if len(read) > MAX_ANSWER_BYTES:
                     return NoAnswer("the answer is too large")
                 return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, read)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+        except (*NOT_CONNECTED, aiohttp.InvalidURL) as error:
             if self.reach is not None and getattr(error, "errno", None) == errno.EACCES:
                 return NothingSent(NOT_ALLOWED)
-            return NothingSent(type(error).__name__)
+            return NothingSent(_why_not_connected(error))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             return NoAnswer(type(error).__name__)
+
+
+def _why_not_connected(error: Exception) -> str:
+    """In words where a merchant or an operator can do something about it."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "the host name cannot be resolved"
+        case aiohttp.ClientConnectorCertificateError():
+            why = getattr(error.certificate_error, "verify_message", "") or "it does not verify"
+            return f"TLS: the server's certificate is not accepted: {why}"
+        case aiohttp.ClientConnectorSSLError():
+            return f"TLS: the handshake failed: {getattr(error, 'reason', '') or type(error).__name__}"
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy refuses to connect: HTTP {error.status}"
+        case aiohttp.ClientProxyConnectionError():
+            return "the proxy cannot be reached"
+        case _:
+            return type(error).__name__
 
 
 class _Resolver(AbstractResolver):

@@ -35,6 +35,7 @@ from tael_sandbox.faulty_notices import FaultyNotices
 from tael_sandbox.faulty_wire import FaultyProtocol, FaultyWire
 from tael_sandbox.logs import configure_logs
 from tael_sandbox.notices import Courier
+from tael_sandbox.own_pages import OwnPages
 from tael_sandbox.phone.phone import Phone
 from tael_sandbox.shops import open_shops
 from tael_sandbox.wallet import Wallet
@@ -76,6 +77,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tls-port", type=int, required=True, help="TLS; 0 takes a free one")
     parser.add_argument("--data", type=Path, required=True, help="the folder of books and keys")
     parser.add_argument("--fresh", action="store_true", help="forget what happened before; keys stay")
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name or address, without port, under which browsers and programs reach /control and the phone; "
+        "this machine's own are always allowed",
+    )
     return parser.parse_args(arguments)
 
 
@@ -111,7 +120,10 @@ async def serve(options: argparse.Namespace) -> None:
 
     courier = Courier(books, clock, tick, FaultyNotices(books, faults, liars))
     control = Control(wallets, books, clock, shops, faults)
-    app = FaultyWire(Waking(build_app(wallets, control, phone), courier), faults, liars)
+    app = OwnPages(
+        FaultyWire(Waking(build_app(wallets, control, phone), courier), faults, liars),
+        [options.host, *options.allowed_host],
+    )
     servers = [
         _server(app, FaultyProtocol, None),
         _server(app, PeerCertificateProtocol, server_context(certificates)),

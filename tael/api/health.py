@@ -29,6 +29,10 @@ class IncidentFigures(Collector):
     def collect(self) -> Iterator[Metric]:
         open_now = sum(counts[1] for counts in self.counts.values())
         yield GaugeMetricFamily("tael_incidents_open", "incidents that nobody has resolved yet", open_now)
+        unverified = self.counts.get(IncidentKind.ANSWERS_UNVERIFIED, (0, 0))[1]
+        yield GaugeMetricFamily(
+            "tael_accounts_unverified", "accounts whose wallet's answers fail verification", unverified
+        )
         seen = CounterMetricFamily("tael_incidents", "incidents ever, by kind", labels=["kind"])
         for kind in IncidentKind:
             seen.add_metric([kind.value], self.counts.get(kind, (0, 0))[0])

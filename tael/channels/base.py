@@ -4,7 +4,7 @@ An `Order` is frozen and complete, so a channel needs neither the store nor the 
 or a network does makes a method raise: that is what `NotSent` and `Unknown` are for. Only `read_notice` raises.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -17,6 +17,14 @@ from tael.domain.paytype import PayType
 
 class BadSignature(Exception):
     """A notice that is not proven to come from the wallet: it must change nothing."""
+
+
+#: Called after each answer that should be signed: whether it was, by the account's wallet. Never raises.
+NoteAnswer = Callable[[Account, bool], Awaitable[None]]
+
+
+async def note_nothing(account: Account, is_verified: bool) -> None:
+    """For a channel whose answers are not counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,19 @@
 """The command `tael`: the parts of a deployment, the demo, and the operator's families."""
 
+import asyncio
 import os
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
-import psycopg
 import typer
 
 from tael.cli.apps import apps
+from tael.cli.databases import UNUSABLE_DATABASE, why_unusable
 from tael.cli.demo import DemoRefused, demo_once, demo_quiet, demo_shown
+from tael.cli.deployment import refuse_demo_settings, refuse_published_key
 from tael.cli.fresh import throw_away
 from tael.cli.incidents import incidents
 from tael.cli.ledger import ledger
@@ -23,7 +26,14 @@ from tael.cli.serving import listen, serve, serve_by_several, work
 from tael.cli.trigger import trigger_command
 from tael.cli.wallets import wallets
 from tael.cli.webhooks import webhooks
-from tael.config import BadSettings, Settings, read_database_url, read_settings
+from tael.config import (
+    DEMO_DATABASE_URL,
+    BadSettings,
+    Settings,
+    checked_database_url,
+    read_database_url,
+    read_settings,
+)
 from tael.store.embedded import EmbeddedPostgresError
 from tael.store.migrate import MigrationBlocked, migrate
 
@@ -53,11 +63,37 @@ def fail(sentence: str, code: int = REFUSED) -> typer.Exit:
     return typer.Exit(code)
 
 
-def _settings() -> Settings:
+def _settings(is_demo: bool, allow_http: bool) -> Settings:
+    """Those of the environment. Outside a demo, what is safe in a demo only is refused."""
     try:
-        return read_settings()
+        settings = read_settings()
+        if is_demo:
+            return replace(settings, takes_published_key=True)
+        refuse_demo_settings(settings, allow_http=allow_http)
     except BadSettings as error:
         raise fail(str(error)) from error
+    return settings
+
+
+def _checked_settings(is_demo: bool, allow_http: bool) -> Settings:
+    """They are good, and so are the apps in the database if it answers already."""
+    settings = _settings(is_demo, allow_http)
+    if not is_demo:
+        try:
+            asyncio.run(refuse_published_key(settings))
+        except BadSettings as error:
+            raise fail(str(error)) from error
+    return settings
+
+
+DemoFlag = Annotated[
+    bool,
+    typer.Option("--demo", help="Allow what only a demo may have: its clock, its app, webhooks to itself."),
+]
+AllowHttpFlag = Annotated[
+    bool,
+    typer.Option("--allow-http", help="Allow http:// addresses of this machine itself, to try things out."),
+]
 
 
 @app.command("serve")
@@ -65,20 +101,15 @@ def serve_command(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="How many API processes.")] = 1,
-    demo: Annotated[bool, typer.Option(help="Allow the clock that the sandbox moves.")] = False,
+    demo: DemoFlag = False,
+    allow_http: AllowHttpFlag = False,
     fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the merchants' API, the wallets' notices and the cashier."""
-    settings = _settings()
-    if settings.clock_file and not demo:
-        raise fail("TAEL_CLOCK_FILE moves the clock of money; only `--demo` allows it")
-    if settings.webhook_reach.loopback and not demo:
-        raise fail(
-            "TAEL_WEBHOOK_LOOPBACK lets merchants call this machine's own ports; only `--demo` allows it"
-        )
-    if fd is not None:
-        serve(settings, socket.socket(fileno=fd))
+    if fd is not None:  # the process that opened it has looked at the settings and the database
+        serve(_settings(demo, allow_http=True), socket.socket(fileno=fd))
         return
+    settings = _checked_settings(demo, allow_http)
     try:
         listener = listen(host, port)
     except OSError as error:
@@ -90,18 +121,9 @@ def serve_command(
 
 
 @app.command("work")
-def work_command(
-    demo: Annotated[bool, typer.Option(help="Allow the clock that the sandbox moves.")] = False,
-) -> None:
+def work_command(demo: DemoFlag = False, allow_http: AllowHttpFlag = False) -> None:
     """Run the jobs: settle what is undecided, expire orders, deliver webhooks. As many processes as you like."""
-    settings = _settings()
-    if settings.clock_file and not demo:
-        raise fail("TAEL_CLOCK_FILE moves the clock of money; only `--demo` allows it")
-    if settings.webhook_reach.loopback and not demo:
-        raise fail(
-            "TAEL_WEBHOOK_LOOPBACK lets merchants call this machine's own ports; only `--demo` allows it"
-        )
-    work(settings)
+    work(_checked_settings(demo, allow_http))
 
 
 @app.command("sandbox")
@@ -110,11 +132,18 @@ def sandbox_command(
     tls_port: Annotated[int, typer.Option(help="Port of WeChat with TLS.")] = 8003,
     data: Annotated[Path, typer.Option(help="Folder of the wallets' books.")] = Path(".tael/sandbox"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what happened before; keys stay.")] = False,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A name of this machine for /control and the phone, beside loopback."
+        ),
+    ] = None,
 ) -> None:
     """Run both wallets, simulated."""
     data.mkdir(parents=True, exist_ok=True)
     arguments = ["--port", str(port), "--tls-port", str(tls_port), "--data", str(data)]
     arguments += ["--fresh"] if fresh else []
+    arguments += [f"--allowed-host={name}" for name in allowed_host or []]
     os.execv(sys.executable, [sys.executable, "-m", "tael_sandbox", *arguments])  # noqa: S606
 
 
@@ -125,12 +154,10 @@ def migrate_command() -> None:
         applied = migrate(read_database_url().reveal())
     except BadSettings as error:
         raise fail(str(error)) from error
-    except psycopg.OperationalError as error:
-        raise fail(f"the database cannot be reached ({type(error).__name__})") from None
     except MigrationBlocked as error:
         raise fail(str(error), 1) from error
-    except psycopg.Error as error:
-        raise fail(f"the database refuses: {error.diag.message_primary or type(error).__name__}", 1) from None
+    except UNUSABLE_DATABASE as error:
+        raise fail(why_unusable(error)) from None
     typer.echo(f"{applied} migrations applied" if applied else "the schema is up to date")
 
 
@@ -143,17 +170,32 @@ def demo_command(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="First throw away all that earlier demos kept in the folder.")
     ] = False,
+    database_url: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar=DEMO_DATABASE_URL,
+            help="A database in place of the demo's own: an empty one, or one that this demo has used before.",
+        ),
+    ] = "",
+    return_stray_money: Annotated[
+        bool, typer.Option(help="Send back money that belongs to no order, or book it and keep it.")
+    ] = True,
 ) -> None:
-    """Start gateway, jobs, PostgreSQL and both wallets on 127.0.0.1."""
+    """Start gateway, jobs, PostgreSQL and both wallets on 127.0.0.1. Settings of a deployment have no effect."""
     try:
+        url = checked_database_url(database_url, "--database-url").reveal() if database_url else ""
+        place = Place(port, data.resolve(), url, return_stray_money)
         if fresh:
-            throw_away(Place(port, data.resolve()))
+            throw_away(place)
         if once:
-            raise typer.Exit(demo_once(port, data))
+            raise typer.Exit(demo_once(place))
         if quiet:
-            demo_quiet(port, data)
+            demo_quiet(place)
         else:
-            demo_shown(port, data)
+            demo_shown(place)
+    except BadSettings as error:
+        raise fail(str(error)) from error
     except (DemoRefused, EmbeddedPostgresError, OSError) as error:
         raise fail(str(error), 1) from error
 

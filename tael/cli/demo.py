@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 
 from tael.cli.addresses import Addresses, kept_addresses
+from tael.cli.fresh import close_to_others
 from tael.cli.receiver import Receiver
 from tael.cli.rig import DemoRefused, Place, Rig, listener_of, running_wallets, start_gateway
 from tael.cli.seed import DemoApp, seed
@@ -27,9 +27,9 @@ WATCH_S: Final = 0.2
 
 
 @contextmanager
-def running_demo(port: int, data: Path) -> Iterator[tuple[Rig, list[DemoApp]]]:
+def running_demo(place: Place) -> Iterator[tuple[Rig, list[DemoApp]]]:
     """A whole demo, ready. Raises DemoRefused, EmbeddedPostgresError."""
-    place = Place(port, data.resolve())
+    close_to_others(place.data)
     with running_wallets(place) as rig, listener_of(place) as listener:
         apps = asyncio.run(_seed(rig))
         start_gateway(rig, listener)
@@ -38,23 +38,23 @@ def running_demo(port: int, data: Path) -> Iterator[tuple[Rig, list[DemoApp]]]:
             yield rig, apps
 
 
-def demo_once(port: int, data: Path) -> int:
+def demo_once(place: Place) -> int:
     """Tell the whole story and print it as a table; 0 if all of it was right."""
-    with running_demo(port, data) as (rig, apps):
+    with running_demo(place) as (rig, apps):
         return asyncio.run(_tell(rig, apps))
 
 
-def demo_quiet(port: int, data: Path) -> None:
+def demo_quiet(place: Place) -> None:
     """One JSON line when ready; then serve until told to end."""
-    with _until_told() as told, running_demo(port, data) as (rig, apps):
+    with _until_told() as told, running_demo(place) as (rig, apps):
         print(json.dumps(description(rig, apps)), flush=True)
         _watch(rig, told)
 
 
-def demo_shown(port: int, data: Path) -> None:
+def demo_shown(place: Place) -> None:
     """A first payment of each pay type, where to look, and then serve until Ctrl-C."""
     console = Console()
-    with _until_told() as told, running_demo(port, data) as (rig, apps):
+    with _until_told() as told, running_demo(place) as (rig, apps):
         if not told:
             asyncio.run(first_payments(addresses_of(rig), apps, console))
             _say_where(rig, apps, console)

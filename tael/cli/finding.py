@@ -6,6 +6,7 @@ What cannot be found, reached or opened ends the command with one line, never wi
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -13,6 +14,7 @@ from typing import Annotated, Final, TypeVar
 import asyncpg
 import typer
 
+from tael.cli.isolation import isolated
 from tael.cli.showing import UNUSABLE, refused
 from tael.config import BadSettings, Settings, read_settings
 from tael.main import clock_of, open_store
@@ -41,7 +43,8 @@ DataOption = Annotated[
 def with_store(folder: Path | None, work: Callable[[Store, datetime], Awaitable[Answer]]) -> Answer:
     """What `work` gives for the store that was found and the time that its gateway has."""
     try:
-        return asyncio.run(_work(found_settings(folder), work))
+        with isolated() if folder else nullcontext():
+            return asyncio.run(_work(found_settings(folder), work))
     except (BadSettings, EmbeddedPostgresError, WrongSeal) as error:
         raise refused(str(error), UNUSABLE) from error
     except SchemaOutdated as error:
@@ -68,8 +71,8 @@ def _refusal(error: asyncpg.PostgresError) -> str:
 
 
 def found_settings(folder: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Those of the environment, or of the demo on `folder`. Raises BadSettings, EmbeddedPostgresError."""
-    return read_settings(environment if folder is None else {**environment, **_of_demo(folder)})
+    """Those of the environment, or of the demo on `folder` alone. Raises BadSettings, EmbeddedPostgresError."""
+    return read_settings(environment if folder is None else _of_demo(folder))
 
 
 async def _work(settings: Settings, work: Callable[[Store, datetime], Awaitable[Answer]]) -> Answer:

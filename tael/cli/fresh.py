@@ -3,7 +3,6 @@
 The folder is held against any start meanwhile, and everything that could refuse does so before the first file goes.
 """
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -38,9 +37,9 @@ FOLDERS: Final = ("sandbox/certificates", "sandbox", "shop", "logs")
 
 def throw_away(place: Place) -> None:
     """Payments, wallets' books, shop, clock, keys and logs. Raises DemoRefused, EmbeddedPostgresError, OSError."""
-    if os.environ.get("TAEL_DATABASE_URL"):
+    if place.database_url:
         raise DemoRefused(
-            "--fresh throws away only what the demo keeps itself, and TAEL_DATABASE_URL names another database"
+            "--fresh throws away only what the demo keeps itself, and --database-url names another database"
         )
     if not place.data.is_dir() or not any(place.data.iterdir()):
         return
@@ -54,6 +53,14 @@ def throw_away(place: Place) -> None:
                 file.unlink()
         for name in FOLDERS:
             _remove_if_empty(place.data / name)
+
+
+def close_to_others(folder: Path) -> None:
+    """Make what earlier demos left readable for its owner only."""
+    for pattern in MADE:
+        for file in folder.glob(pattern):
+            if file.is_file() and not file.is_symlink():
+                file.chmod(0o600)
 
 
 def _is_demos(folder: Path) -> bool:

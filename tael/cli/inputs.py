@@ -5,7 +5,9 @@ read by every user of the machine.
 """
 
 import re
-from ipaddress import ip_network
+from base64 import b64decode
+from datetime import datetime
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -13,7 +15,16 @@ from urllib.parse import urlsplit
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes, PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+    load_der_public_key,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 from cryptography.x509 import load_pem_x509_certificate
 
 from tael.cli.showing import UNUSABLE, refused
@@ -23,6 +34,8 @@ LONGEST_URL: Final = 2048
 LONGEST_FILE: Final = 65_536
 #: Each is looked at with every request.
 MAX_NETWORKS: Final = 100
+#: WeChat Pay's own are of RSA with 2048; OpenSSL refuses shorter ones at its usual level.
+MIN_CERTIFICATE_BITS: Final = 2048
 
 
 class Form(NamedTuple):
@@ -68,6 +81,14 @@ def checked_url(value: str, option: str) -> str:
     return value
 
 
+def is_loopback_host(host: str) -> bool:
+    """Whether a URL's host is this machine."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def checked_networks(values: list[str], option: str) -> tuple[str, ...]:
     """Addresses and networks in CIDR form, each once; empty values are left out."""
     try:
@@ -89,33 +110,59 @@ def secret_in(path: Path, form: Form, option: str) -> Secret:
     return Secret(text)
 
 
-def rsa_private_key_in(path: Path, least_bits: int, option: str) -> Secret:
+def rsa_private_key_in(path: Path, min_bits: int, option: str) -> Secret:
     """A private key of RSA, as PEM."""
     pem, key = _private_key_in(path, option)
-    if not isinstance(key, RSAPrivateKey) or key.key_size < least_bits:
-        raise refused(f"{option}: {path} should hold a key of RSA with at least {least_bits} bits", UNUSABLE)
+    if not isinstance(key, RSAPrivateKey) or key.key_size < min_bits:
+        raise refused(f"{option}: {path} should hold a key of RSA with at least {min_bits} bits", UNUSABLE)
     return pem
 
 
-def rsa_public_key_in(path: Path, option: str) -> str:
+def rsa_public_key_in(path: Path, min_bits: int, option: str) -> str:
     """A public key of RSA, as PEM."""
-    pem = _text_of(path, option)
+    pem = _key_text_of(path, "PUBLIC KEY", option)
     try:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise refused(f"{option}: {path} holds no public key in PEM", UNUSABLE) from error
-    if not isinstance(key, RSAPublicKey):
-        raise refused(f"{option}: {path} should hold a key of RSA", UNUSABLE)
+        raise refused(f"{option}: {path} holds no public key in PEM or Base64", UNUSABLE) from error
+    if not isinstance(key, RSAPublicKey) or key.key_size < min_bits:
+        raise refused(f"{option}: {path} should hold a key of RSA with at least {min_bits} bits", UNUSABLE)
     return pem
 
 
-def certificate_in(path: Path, option: str) -> tuple[str, CertificatePublicKeyTypes]:
-    """A certificate as PEM, and the public key that it is about."""
+def is_public_half(public_pem: str, private_pem: Secret) -> bool:
+    """Whether the two are one pair. One that was kept earlier may be unreadable, and is no half of anything."""
+    try:
+        private = load_pem_private_key(private_pem.reveal().encode(), password=None)
+        return load_pem_public_key(public_pem.encode()) == private.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+
+
+def certificate_in(path: Path, option: str, now: datetime) -> tuple[str, CertificatePublicKeyTypes]:
+    """A certificate that is valid now, as PEM, and the public key that it is about."""
     pem = _text_of(path, option)
     try:
-        return pem, load_pem_x509_certificate(pem.encode()).public_key()
+        certificate = load_pem_x509_certificate(pem.encode())
+        key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
         raise refused(f"{option}: {path} holds no certificate in PEM", UNUSABLE) from error
+    if now < certificate.not_valid_before_utc:
+        raise refused(
+            f"{option}: the certificate in {path} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}",
+            UNUSABLE,
+        )
+    if now > certificate.not_valid_after_utc:
+        raise refused(
+            f"{option}: the certificate in {path} expired on {certificate.not_valid_after_utc:%Y-%m-%d}",
+            UNUSABLE,
+        )
+    if isinstance(key, RSAPublicKey) and key.key_size < MIN_CERTIFICATE_BITS:
+        raise refused(
+            f"{option}: the key of the certificate in {path} should have at least {MIN_CERTIFICATE_BITS} bits",
+            UNUSABLE,
+        )
+    return pem, key
 
 
 def certificate_key_in(path: Path, certified: CertificatePublicKeyTypes, option: str) -> Secret:
@@ -127,13 +174,30 @@ def certificate_key_in(path: Path, certified: CertificatePublicKeyTypes, option:
 
 
 def _private_key_in(path: Path, option: str) -> tuple[Secret, PrivateKeyTypes]:
-    pem = _text_of(path, option)
+    pem = _key_text_of(path, "PRIVATE KEY", option)
     try:
         return Secret(pem), load_pem_private_key(pem.encode(), password=None)
     except TypeError as error:
         raise refused(f"{option}: the key in {path} has a passphrase; remove it first", UNUSABLE) from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise refused(f"{option}: {path} holds no private key in PEM", UNUSABLE) from error
+        raise refused(f"{option}: {path} holds no private key in PEM or Base64", UNUSABLE) from error
+
+
+def _key_text_of(path: Path, label: str, option: str) -> str:
+    """A key as PEM: the file's text, or made of the Base64 alone that Alipay's tools and pages give."""
+    text = _text_of(path, option)
+    base64_text = "".join(text.split())
+    if re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", base64_text) is None:
+        return text
+    try:
+        der = b64decode(base64_text, validate=True)
+        if label == "PUBLIC KEY":
+            public = load_der_public_key(der)
+            return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        private = load_der_private_key(der, password=None)
+        return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return text  # what it is not is said by those who read it as PEM
 
 
 def _text_of(path: Path, option: str) -> str:

@@ -10,13 +10,13 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from ipaddress import ip_address
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
 
 from tael.cli.finding import DataOption, with_store
+from tael.cli.inputs import is_loopback_host
 from tael.cli.showing import UNUSABLE, printable, refused
 from tael.domain.address import Reach
 from tael.domain.webhook import is_acknowledged
@@ -120,11 +120,4 @@ def _is_here(url: str) -> bool:
         is_port = parts.port != 0
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and is_port and (host == "localhost" or _is_loopback(host))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return parts.scheme in ("http", "https") and is_port and is_loopback_host(host)

@@ -14,11 +14,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from tael.cli.databases import UNUSABLE_DATABASE, why_not_the_demos, why_unusable
+from tael.cli.isolation import isolated, without_callers
 from tael.cli.processes import Supervisor, start
 from tael.cli.serving import listen, start_api
 from tael.store.embedded import EmbeddedPostgres
@@ -36,10 +38,12 @@ class DemoRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The folder and the ports of one demo."""
+    """The folder and the ports of one demo, and what it was asked to do in another way."""
 
     port: int
     data: Path
+    database_url: str = field(default="", repr=False)  #: "" for a PostgreSQL of its own; it holds a password
+    returns_stray_money: bool = True
 
     @property
     def gateway_url(self) -> str:
@@ -66,7 +70,7 @@ class Rig:
     database_url: str
     environment: dict[str, str]
     supervisor: Supervisor
-    postgres: EmbeddedPostgres | None  #: None where TAEL_DATABASE_URL names another server
+    postgres: EmbeddedPostgres | None  #: None where --database-url names another server
 
     def watch(self) -> list[str]:
         """Start again what has died; the names of what it was. Raises DemoRefused, EmbeddedPostgresError."""
@@ -86,18 +90,28 @@ class Rig:
 
 @contextmanager
 def running_wallets(place: Place) -> Iterator[Rig]:
-    """PostgreSQL, migrated, and the sandbox. Raises DemoRefused, EmbeddedPostgresError."""
+    """PostgreSQL, migrated, and the sandbox. Raises DemoRefused, EmbeddedPostgresError.
+
+    Until the end of the block this process's environment is without settings that were meant for other work.
+    """
     (place.data / "logs").mkdir(parents=True, exist_ok=True)
     refuse_taken_ports(place)
     with ExitStack() as stack:
-        database_url = os.environ.get("TAEL_DATABASE_URL", "")
-        postgres = None
+        stack.enter_context(isolated())
+        postgres, database_url = None, place.database_url
         if database_url:
+            refusal = why_not_the_demos(database_url, _seal_key(place))
+            if refusal is not None:
+                raise DemoRefused(f"--database-url: {refusal}")
             _write_private(place.data / "database_url", database_url)
         else:
             postgres = stack.enter_context(EmbeddedPostgres(place.data))
             database_url = postgres.url
-        migrate(database_url)
+        stack.enter_context(_private_files())
+        try:
+            migrate(database_url)
+        except UNUSABLE_DATABASE as error:
+            raise DemoRefused(why_unusable(error)) from None
         supervisor = Supervisor()
         stack.callback(supervisor.end)
         environment = _environment(place, database_url)
@@ -107,6 +121,16 @@ def running_wallets(place: Place) -> Iterator[Rig]:
         rig = Rig(place, database_url, environment, supervisor, postgres)
         ca_file.write_text(next(row["ca_pem"] for row in rig.accounts() if row["wallet"] == "wechat"))
         yield rig
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """What this process and its children make is for their user only: logs, books, keys."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def start_gateway(rig: Rig, listener: socket.socket) -> None:
@@ -128,20 +152,26 @@ def listener_of(place: Place) -> socket.socket:
     return listen(HOST, place.port)
 
 
-def _environment(place: Place, database_url: str) -> dict[str, str]:
+def _seal_key(place: Place) -> str:
+    """The one in the folder, made at the first start."""
     seal_file = place.data / "seal.key"
     if not seal_file.exists():
         _write_private(seal_file, base64.b64encode(secrets.token_bytes(32)).decode())
+    return seal_file.read_text().strip()
+
+
+def _environment(place: Place, database_url: str) -> dict[str, str]:
     return {
-        **os.environ,
+        **without_callers(os.environ),
         "TAEL_DATABASE_URL": database_url,
-        "TAEL_SEAL_KEY": seal_file.read_text().strip(),
+        "TAEL_SEAL_KEY": _seal_key(place),
         "TAEL_PUBLIC_URL": place.gateway_url,
         "TAEL_ALIPAY_URL": f"{place.sandbox_url}/gateway.do",
         "TAEL_ALIPAY_INSTORE_URL": f"{place.sandbox_url}/gateway.do",
         "TAEL_WECHAT_URL": place.wechat_tls_url,
         "TAEL_WECHAT_CA_FILE": str(place.data / "wechat_ca.pem"),
         "TAEL_CLOCK_FILE": str(place.data / "clock"),
+        "TAEL_RETURN_STRAY_MONEY": "on" if place.returns_stray_money else "off",
         "TAEL_WEBHOOK_LOOPBACK": "on",
         "TAEL_WEBHOOK_ANY_PORT": "on",
     }
@@ -187,7 +217,8 @@ def answers(url: str) -> bool:
 
 
 def _read_json(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own processes on loopback
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # our own processes on loopback
+    with opener.open(url, timeout=5) as answer:
         return json.load(answer)
 
 

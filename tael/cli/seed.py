@@ -6,14 +6,13 @@ from typing import Any, Final
 
 from tael import ids
 from tael.domain.account import Account, AlipayAccount, WeChatAccount, WeChatProvider
-from tael.domain.merchant import App, Merchant
+from tael.domain.merchant import PUBLISHED_KEY, App, Merchant
 from tael.domain.secret import Secret
 from tael.domain.webhook import Style
 from tael.store.store import Store
 
 #: QFPay publishes this set, so that its sample clients run here with no edit but the base URL.
 PUBLISHED_APPCODE: Final = "123456"
-PUBLISHED_KEY: Final = "123456"
 PUBLISHED_MCHID: Final = "eqqmYMn0Zj6pncw5ZDxjgMqbzV"
 CURRENCY: Final = "HKD"
 #: What the operator of the demo keeps of each payment: 0.6 %.

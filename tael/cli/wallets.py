@@ -14,7 +14,9 @@ from tael import ids
 from tael.cli import inputs
 from tael.cli.accounts import account_members, show_account, wallet_of
 from tael.cli.finding import DataOption, with_store
-from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
+from tael.cli.keys import NO_SECRET, KeyFiles, alipay_keys, with_keys
+from tael.cli.showing import JsonOption, refused, show_json, show_rows
+from tael.clock import RealClock
 from tael.domain.account import (
     Account,
     AlipayAccount,
@@ -25,7 +27,6 @@ from tael.domain.account import (
 )
 from tael.domain.merchant import Merchant
 from tael.domain.paytype import Wallet
-from tael.domain.secret import Secret
 from tael.store.merchants import AlreadyThere
 from tael.store.store import Store
 
@@ -33,9 +34,6 @@ wallets: Final = typer.Typer(help="Merchants' accounts at the wallets.", no_args
 adding: Final = typer.Typer(help="Add an account to a merchant.", no_args_is_help=True)
 wallets.add_typer(adding, name="add")
 
-#: Alipay signs with keys this long at least, by sign type.
-LEAST_BITS: Final = {"RSA": 1024, "RSA2": 2048}
-NO_SECRET: Final = Secret("")
 MOST_FEE_PPM: Final = 1_000_000
 
 MchidArgument = Annotated[str, typer.Argument(metavar="MCHID", help="The merchant whose account it is.")]
@@ -52,6 +50,7 @@ PartialRefundsOption = Annotated[
         help="Whether the contract allows refunds of a part; without them those are 1271.",
     ),
 ]
+KeyFileOption = Annotated[Path | None, typer.Option(metavar="FILE", help="As for `wallet add`.")]
 FeeRateOption = Annotated[
     int,
     typer.Option(
@@ -87,7 +86,7 @@ def add_alipay(
 ) -> None:
     """Add an account of Alipay: a PID, which serves one scene."""
     merchant = _merchant(mchid, currency, data)
-    key, private_key, public_key = _alipay_keys(sign_type, key_file, private_key_file, alipay_public_key_file)
+    key, private_key, public_key = alipay_keys(sign_type, key_file, private_key_file, alipay_public_key_file)
     account = AlipayAccount(
         account_id=ids.account_id(),
         mchid=merchant.mchid,
@@ -141,7 +140,7 @@ def add_wechat(
     Key and certificate are the service provider's: they take the place of those kept for all its sub-merchants.
     """
     merchant = _merchant(mchid, currency, data)
-    certificate_pem, certified = inputs.certificate_in(certificate_file, "--certificate-file")
+    certificate_pem, certified = inputs.certificate_in(certificate_file, "--certificate-file", _today())
     provider = WeChatProvider(
         mch_id=inputs.checked(mch_id, inputs.WECHAT_NUMBER, "--mch-id"),
         appid=inputs.checked(appid, inputs.APPID, "--appid"),
@@ -170,7 +169,7 @@ def add_wechat(
 
 
 @wallets.command("set")
-def set_refund_rules(
+def set_account(
     account_id: Annotated[
         str, typer.Argument(metavar="ACCOUNT", help="Its id, as `tael wallet list` shows it.")
     ],
@@ -184,15 +183,36 @@ def set_refund_rules(
             help="Whether the contract allows refunds of a part.",
         ),
     ] = None,
+    key_file: KeyFileOption = None,
+    private_key_file: KeyFileOption = None,
+    alipay_public_key_file: KeyFileOption = None,
+    certificate_file: KeyFileOption = None,
+    certificate_key_file: KeyFileOption = None,
+    sub_secret_file: KeyFileOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change what a contract says of refunds. What is not named keeps its value."""
+    """Change what a contract says of refunds, and keys. What is not named keeps its value.
+
+    Key and certificate of WeChat Pay are the service provider's, and change for all of its merchants.
+    """
+    files = KeyFiles(
+        key_file,
+        private_key_file,
+        alipay_public_key_file,
+        certificate_file,
+        certificate_key_file,
+        sub_secret_file,
+    )
 
     async def work(store: Store, now: datetime) -> Account | None:
         account = await store.accounts.by_id(account_id)
         if account is None:
             return None
+        changed = with_keys(account, files, _today())
+        if changed != account:
+            await store.accounts.set_keys(changed)
+        account = changed
         if refund_window_days is not None:
             account = replace(account, refund_window_days=refund_window_days)
         if takes_partial_refunds is not None:
@@ -231,6 +251,11 @@ def list_accounts(
             show_rows(rows, [name for name in rows[0] if name != "wallet"], title=wallet.value)
 
 
+def _today() -> datetime:
+    """By the machine's clock, also in a demo: it is what TLS goes by."""
+    return RealClock().now()
+
+
 def _merchant(mchid: str, currency: str | None, data: Path | None) -> Merchant:
     """Whose account it shall be. Its prices are in its own currency: a contract in another is of no use."""
 
@@ -250,36 +275,6 @@ def _merchant(mchid: str, currency: str | None, data: Path | None) -> Merchant:
     if currency not in (None, merchant.currency):
         raise refused(f"--currency: merchant {mchid} takes {merchant.currency}, and so must its accounts")
     return merchant
-
-
-def _alipay_keys(
-    sign_type: AlipaySignType, key_file: Path | None, private_file: Path | None, public_file: Path | None
-) -> tuple[Secret, Secret, str]:
-    """The shared key, or our private and Alipay's public one; never both kinds, since only one signs."""
-    if sign_type == "MD5":
-        _forbid(private_file, "--private-key-file", sign_type)
-        _forbid(public_file, "--alipay-public-key-file", sign_type)
-        key = inputs.secret_in(_wanted(key_file, "--key-file", sign_type), inputs.WALLET_KEY, "--key-file")
-        return key, NO_SECRET, ""
-    _forbid(key_file, "--key-file", sign_type)
-    private = _wanted(private_file, "--private-key-file", sign_type)
-    public = _wanted(public_file, "--alipay-public-key-file", sign_type)
-    return (
-        NO_SECRET,
-        inputs.rsa_private_key_in(private, LEAST_BITS[sign_type], "--private-key-file"),
-        inputs.rsa_public_key_in(public, "--alipay-public-key-file"),
-    )
-
-
-def _wanted(path: Path | None, option: str, sign_type: AlipaySignType) -> Path:
-    if path is None:
-        raise refused(f"{option}: --sign-type {sign_type} wants it", UNUSABLE)
-    return path
-
-
-def _forbid(path: Path | None, option: str, sign_type: AlipaySignType) -> None:
-    if path is not None:
-        raise refused(f"{option}: --sign-type {sign_type} has no use for it", UNUSABLE)
 
 
 def _add(account: Account, data: Path | None, as_json: bool) -> None:

@@ -45,6 +45,9 @@ class IncidentKind(StrEnum):
     REFUND_AMOUNT = "refund_amount"  #: another amount went back than was asked
     REFUNDED_AFTER_REFUSED = "refunded_after_refused"
     OUR_IDENTITY_REFUSED = "our_identity_refused"  #: the wallet refuses our signature, certificate or number
+    ANSWERS_UNVERIFIED = (
+        "answers_unverified"  #: the wallet's answers fail verification: is its key the right one?
+    )
 
 
 class Stray(StrEnum):
@@ -174,6 +177,20 @@ def ownerless(
         payer_ref=paid.payer_ref if paid else "",
         stray=Stray.SUSPECTED if is_stray else Stray.NONE,
         check_at=at if is_stray else None,
+    )
+
+
+def unverified(account: Account, *, at: datetime) -> Incident:
+    """Answers to `account` fail verification again and again: nothing of it is decided until its key is corrected."""
+    kind = IncidentKind.ANSWERS_UNVERIFIED
+    return Incident(
+        mchid=account.mchid,
+        cause=account.account_id,
+        kind=kind,
+        digest=digest_of(account.mchid, account.account_id, kind, ""),
+        account_id=account.account_id,
+        detail="the wallet's answers to this account fail verification; its key for them may be another's",
+        at=at,
     )
 
 

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from tael.domain.secret import Secret
 from tael.domain.signature import Algorithm
 from tael.domain.webhook import Style
+
+#: QFPay prints it in its documentation, with an appcode and a mchid. Everybody can sign with it.
+PUBLISHED_KEY: Final = "123456"
 
 
 class MerchantState(StrEnum):

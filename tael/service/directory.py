@@ -8,12 +8,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+import structlog
+
 from tael.domain import errors
 from tael.domain.account import Account, AlipayAccount, WeChatAccount
-from tael.domain.merchant import App, Merchant, MerchantState, Operation
+from tael.domain.merchant import PUBLISHED_KEY, App, Merchant, MerchantState, Operation
 from tael.domain.paytype import PayType, Wallet
 from tael.domain.planned_stop import PlannedStop
 from tael.store.store import Store
+
+log = structlog.get_logger()
 
 Value = TypeVar("Value")
 
@@ -87,14 +91,15 @@ def check_grant(merchant: Merchant, operation: Operation) -> None:
 class Directory:
     """Apps by appcode, accounts by id, and whether a stop was planned."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, takes_published_key: bool = False) -> None:
         self._store = store
+        self._takes_published_key = takes_published_key
         self._apps: Remembered[Known] = Remembered()
         self._accounts: Remembered[Account] = Remembered()
         self._planned_stop: Remembered[PlannedStop] = Remembered()
 
     async def app(self, appcode: str) -> Known | None:
-        """Raises StoreUnavailable."""
+        """Raises StoreUnavailable, NotAuthentic for one whose key is public knowledge, outside a demo."""
         return await self._apps.get(appcode, self._read_app)
 
     def forget(self, appcode: str) -> None:
@@ -118,6 +123,9 @@ class Directory:
         accounts = await self._store.accounts.of_app(appcode)
         if app is None:
             return None
+        if app.key.reveal() == PUBLISHED_KEY and not self._takes_published_key:
+            log.error("app.published_key", appcode=appcode)
+            raise errors.NotAuthentic
         return Known(app, {merchant.mchid: merchant for merchant in merchants}, tuple(accounts))
 
 

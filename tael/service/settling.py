@@ -9,7 +9,7 @@ from typing import Final
 from tael.channels.base import Channel
 from tael.domain import respcd
 from tael.domain.account import AlipayAccount
-from tael.domain.outcome import Closed, Outcome, Paid, Unknown
+from tael.domain.outcome import AwaitingPayer, Closed, Outcome, Paid, Unknown
 from tael.domain.payment import Payment, State
 from tael.service.gateway import Gateway
 from tael.service.outcomes import record_outcome, without_verdict
@@ -31,7 +31,7 @@ async def settle_payment(payment: Payment, gateway: Gateway) -> Payment:
     if not payment.pay_type.is_online:
         return await _settle_barcode(payment, outcome, channel, now, gateway)
     if payment.close_syssn or now >= payment.expires_at:
-        outcome = await _closed_at_wallet(payment, channel, now, gateway)
+        outcome = await _closed_at_wallet(payment, outcome, channel, now, gateway)
     return await record_outcome(payment, without_verdict(outcome), gateway)
 
 
@@ -50,11 +50,17 @@ async def _settle_barcode(
     return await undo_payment(payment, code, gateway)
 
 
-async def _closed_at_wallet(payment: Payment, channel: Channel, now: datetime, gateway: Gateway) -> Outcome:
-    """The wallet's word on closing; an account that cannot close lets the order's own time limit do it."""
+async def _closed_at_wallet(
+    payment: Payment, seen: Outcome, channel: Channel, now: datetime, gateway: Gateway
+) -> Outcome:
+    """The wallet's word on closing; an account that cannot close lets the order's own time limit do it.
+
+    Only where the query was answered: what cannot be read or verified may say that the order is paid.
+    """
     account = await gateway.account(payment)
     if isinstance(account, AlipayAccount) and not account.closes_trades:
-        return Closed()
+        is_unpaid = isinstance(seen, AwaitingPayer) or (isinstance(seen, Unknown) and seen.no_such_order)
+        return Closed() if is_unpaid else seen
     outcome = await channel.close(await gateway.order(payment))
     missing = isinstance(outcome, Unknown) and outcome.no_such_order
     if missing and now > payment.expires_at + CREATED_BY_THEN:

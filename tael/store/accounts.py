@@ -39,6 +39,13 @@ VALUES ($1, $2, 'wechat', 'both', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
 SET_REFUND_RULES: Final = """
 UPDATE wallet_account SET refund_window_days = $2, takes_partial_refunds = $3 WHERE account_id = $1
 """
+SET_ALIPAY_KEYS: Final = """
+UPDATE wallet_account SET key_sealed = $2, private_key_sealed = $3, alipay_public_key_pem = $4
+WHERE account_id = $1 AND wallet = 'alipay'
+"""
+SET_SUB_APP: Final = """
+UPDATE wallet_account SET sub_secret_sealed = $2 WHERE account_id = $1 AND wallet = 'wechat'
+"""
 
 
 class Accounts:
@@ -82,17 +89,37 @@ class Accounts:
             SET_REFUND_RULES, account.account_id, account.refund_window_days, account.takes_partial_refunds
         )
 
+    async def set_keys(self, account: Account) -> None:
+        """Write the account's keys; of WeChat Pay its provider's too, for all accounts of that one."""
+        match account:
+            case AlipayAccount():
+                await self._database.execute(
+                    SET_ALIPAY_KEYS,
+                    account.account_id,
+                    self._seal.close(account.key),
+                    self._seal.close(account.private_key_pem),
+                    account.alipay_public_key_pem,
+                )
+            case WeChatAccount():
+                async with self._database.transaction() as connection:
+                    await connection.execute(ADD_PROVIDER, *self._provider_columns(account.provider))
+                    await connection.execute(
+                        SET_SUB_APP, account.account_id, self._seal.close(account.sub_secret)
+                    )
+
+    def _provider_columns(self, provider: WeChatProvider) -> tuple[Any, ...]:
+        return (
+            provider.mch_id,
+            provider.appid,
+            self._seal.close(provider.key),
+            provider.certificate_pem,
+            self._seal.close(provider.certificate_key_pem),
+        )
+
     async def _add_wechat(self, account: WeChatAccount, at: datetime) -> None:
         provider = account.provider
         async with self._database.transaction() as connection:
-            await connection.execute(
-                ADD_PROVIDER,
-                provider.mch_id,
-                provider.appid,
-                self._seal.close(provider.key),
-                provider.certificate_pem,
-                self._seal.close(provider.certificate_key_pem),
-            )
+            await connection.execute(ADD_PROVIDER, *self._provider_columns(provider))
             await connection.execute(
                 ADD_WECHAT,
                 account.account_id,

@@ -20,7 +20,7 @@ INCIDENT_COLUMNS: Final = (
     "mchid, cause, kind, digest, account_id, detail, at, amount_minor, currency, wallet_ref, payer_ref, stray, "
     "stray_syssn, asked_at, wallet_code, return_ref, returned_at, check_at, checks, resolved_at, resolution, version"
 )
-#: The same news again changes nothing, but that an alarm about who we are is raised anew after it was resolved.
+#: The same news again changes nothing, but that an alarm about an account is raised anew after it was resolved.
 WRITE: Final = """
 INSERT INTO incident AS i (mchid, cause, kind, digest, account_id, detail, at, amount_minor, currency, wallet_ref,
     payer_ref, stray, check_at, stray_syssn, wallet_code, return_ref, checks, resolution, version)
@@ -28,7 +28,7 @@ SELECT w.*, '', '', '', 0, '', 1 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bigint[],
     $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[]) AS w
 ON CONFLICT (mchid, cause, kind, digest) DO UPDATE SET resolved_at = NULL, resolution = '', at = excluded.at
-WHERE i.kind = 'our_identity_refused' AND i.resolved_at IS NOT NULL
+WHERE i.kind IN ('our_identity_refused', 'answers_unverified') AND i.resolved_at IS NOT NULL
 """
 LIST: Final = f"""
 SELECT {INCIDENT_COLUMNS} FROM incident

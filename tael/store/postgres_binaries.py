@@ -45,7 +45,7 @@ def wheel_binaries() -> Binaries:
     spec = importlib.util.find_spec(PACKAGE)  # finds, does not import
     if spec is None or spec.origin is None:
         raise EmbeddedPostgresError(
-            f"There is no embedded PostgreSQL here: install {WHEEL}, or name a server by TAEL_DATABASE_URL."
+            f"There is no embedded PostgreSQL here: install {WHEEL}, or name a server by --database-url."
         )
     binaries = Binaries(Path(spec.origin).resolve().parent.parent, importlib.metadata.version(WHEEL))
     if not binaries.program("postgres").is_file():

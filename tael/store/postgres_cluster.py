@@ -228,7 +228,7 @@ def _unprivileged() -> pwd.struct_passwd:
     except KeyError:
         raise EmbeddedPostgresError(
             f"PostgreSQL does not run as root, and there is no user {UNPRIVILEGED_USER!r} to run it as: "
-            "start tael as an ordinary user, or name a server by TAEL_DATABASE_URL."
+            "start tael as an ordinary user, or name a server by --database-url."
         ) from None
 
 

@@ -13,6 +13,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
+from tael.cli.isolation import without_callers
+
 START_LIMIT_S: Final = 120.0
 CALL_LIMIT_S: Final = 30.0
 END_LIMIT_S: Final = 30.0
@@ -100,5 +102,5 @@ class Instance:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without settings that would lead an instance to a real database or wallet."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TAEL_")}
+    """Ours without what would lead an instance to a real database or wallet, or away from the loopback."""
+    return without_callers(os.environ)

@@ -58,6 +58,7 @@ def settings_for(
         clock_file=folder / CLOCK,
         returns_stray_money=True,
         webhook_reach=Reach(loopback=True, any_port=True),
+        takes_published_key=True,
     )
 
 

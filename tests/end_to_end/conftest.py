@@ -18,10 +18,10 @@ PUBLISHED = "123456"
 
 
 @contextmanager
-def private_demo(**settings: str) -> Iterator[Demo]:
-    """A demo in a folder of its own, for tests that change what others rely on; `settings` as for `Demo.start`."""
+def private_demo(*options: str, **settings: str) -> Iterator[Demo]:
+    """A demo in a folder of its own, for tests that change what others rely on; arguments as for `Demo.start`."""
     with open_folder() as folder:
-        demo = Demo.start(folder, None, **settings)
+        demo = Demo.start(folder, None, *options, **settings)
         try:
             yield demo
         finally:

@@ -154,7 +154,7 @@ def test_a_folder_that_is_not_a_demo_s_is_left_alone(folder: Path, names: list[s
 def test_a_database_that_is_not_the_demo_s_own_is_not_thrown_away(folder: Path) -> None:
     kept = {"sandbox/shops.json": "{}", "logs/worker.log": "", "database_url": "x"}
     elsewhere = "postgresql://nobody@127.0.0.1:9/x"
-    left_alone(folder, kept, "tael: --fresh throws away only", TAEL_DATABASE_URL=elsewhere)
+    left_alone(folder, kept, "tael: --fresh throws away only", TAEL_DEMO_DATABASE_URL=elsewhere)
 
 
 def test_a_taken_port_keeps_a_fresh_demo_from_throwing_anything_away(demo: Demo, folder: Path) -> None:

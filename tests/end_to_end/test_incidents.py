@@ -239,7 +239,7 @@ def test_late_money_is_the_merchants_and_is_seen_until_somebody_resolves_it(
 @pytest.fixture(scope="module")
 def keeping() -> Iterator[Demo]:
     """A demo that sends nothing back."""
-    with private_demo(TAEL_RETURN_STRAY_MONEY="off") as demo:
+    with private_demo("--no-return-stray-money") as demo:
         yield demo
 
 

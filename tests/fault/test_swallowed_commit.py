@@ -60,7 +60,7 @@ class FarShop:
 def far_demo(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarShop]:
     folder: Path = tmp_path_factory.mktemp("far")
     with fresh_database(postgres_server) as url, Wire(url) as wire:
-        demo = Demo.start(folder, TAEL_DATABASE_URL=wire.url)
+        demo = Demo.start(folder, None, "--database-url", wire.url)
         try:
             yield FarShop(demo, wire, url)
         finally:

@@ -3,6 +3,7 @@
 import base64
 import json
 import secrets
+import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
 )
 from typer.testing import CliRunner
 
@@ -29,6 +32,7 @@ from tael.domain.outcome import Paid
 from tael.domain.payment import Payment, settle
 from tael.domain.paytype import PAY_TYPES
 from tael.domain.refund import Refund
+from tael.domain.secret import Secret
 from tael.domain.webhook import WebhookKind
 from tael.store.embedded import EmbeddedPostgres
 from tael.store.migrate import migrate
@@ -313,7 +317,7 @@ def test_a_name_cannot_command_the_terminal(operator: Operator, merchant: str) -
 
 
 def test_an_alipay_account_of_each_way_to_sign(operator: Operator, merchant: str) -> None:
-    private, public = rsa_pem()
+    (private, _), (_, public) = rsa_pem(), rsa_pem()
     key = operator.file("key", WALLET_KEY)
     add = ("wallet", "add", "alipay", merchant)
     online = operator.asks(*add, "--pid", PID, "--scene", "online", "--sign-type", "MD5", "--key-file", key)
@@ -474,6 +478,136 @@ def test_certificates_that_do_not_fit_are_refused(operator: Operator, merchant: 
     assert operator.asks("wallet", "list") == []
 
 
+def test_certificates_out_of_their_time_or_too_weak_are_refused(operator: Operator, merchant: str) -> None:
+    secret = secrets.token_hex(16)
+
+    def refusal(pair: tuple[str, str]) -> str:
+        return operator.is_refused(*wechat(operator, merchant, *pair, secret), code=2)
+
+    assert "--certificate-file: the certificate" in refusal(key_and_certificate("provider", days=(-9, -1)))
+    assert "expired on" in refusal(key_and_certificate("provider", days=(-9, -1)))
+    assert "is not valid before" in refusal(key_and_certificate("provider", days=(1, 9)))
+    assert "at least 2048 bits" in refusal(key_and_certificate("provider", rsa_bits=1024))
+    assert operator.asks("wallet", "list") == []
+    operator.says(*wechat(operator, merchant, *key_and_certificate("provider", rsa_bits=2048), secret))
+
+
+def rsa2(operator: Operator, mchid: str, private: str, public: str) -> tuple[str, ...]:
+    return (
+        *("wallet", "add", "alipay", mchid, "--pid", PID, "--scene", "online", "--sign-type", "RSA2"),
+        *("--private-key-file", operator.file("private", private)),
+        *("--alipay-public-key-file", operator.file("public", public)),
+    )
+
+
+def test_the_merchant_s_own_public_key_is_not_alipay_s(operator: Operator, merchant: str) -> None:
+    private, public = rsa_pem()
+    said = operator.is_refused(*rsa2(operator, merchant, private, public), code=2)
+    assert "--alipay-public-key-file: it is the public half of the merchant's own private key" in said
+    assert operator.asks("wallet", "list") == []
+
+
+@pytest.mark.parametrize(("sign_type", "bits"), [("RSA", 512), ("RSA", 1023), ("RSA2", 1024), ("RSA2", 2047)])
+def test_keys_that_are_too_short_are_refused_on_both_sides(
+    operator: Operator, merchant: str, sign_type: str, bits: int
+) -> None:
+    good_private, good_public = operator.file("a", rsa_pem()[0]), operator.file("b", rsa_pem()[1])
+    short_private, short_public = (operator.file(f"short{i}", pem) for i, pem in enumerate(short_pem(bits)))
+    add = ("wallet", "add", "alipay", merchant, "--pid", PID, "--scene", "online", "--sign-type", sign_type)
+    for private, public, option in (
+        (short_private, good_public, "--private-key-file"),
+        (good_private, short_public, "--alipay-public-key-file"),
+    ):
+        files = ("--private-key-file", private, "--alipay-public-key-file", public)
+        assert f"{option}: " in operator.is_refused(*add, *files, code=2)
+
+
+def short_pem(bits: int) -> tuple[str, str]:
+    """A pair that `cryptography` no longer makes, but a file may hold."""
+    if bits >= 1024:
+        return rsa_pem(bits)
+    openssl = ["openssl", "genrsa", "-traditional", str(bits)]
+    private = subprocess.run(openssl, capture_output=True, text=True, check=True).stdout
+    made = subprocess.run(
+        ["openssl", "rsa", "-pubout"], input=private, capture_output=True, text=True, check=True
+    )
+    return private, made.stdout
+
+
+@pytest.mark.parametrize("kind", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
+@pytest.mark.parametrize("public_kind", [PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1])
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_keys_of_one_line_as_alipay_hands_them_out_are_taken(
+    operator: Operator, merchant: str, kind: PrivateFormat, public_kind: PublicFormat, ending: str
+) -> None:
+    ours = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    theirs = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    private = base64.b64encode(ours.private_bytes(Encoding.DER, kind, NoEncryption())).decode()
+    public = base64.b64encode(theirs.public_bytes(Encoding.DER, public_kind)).decode()
+    operator.says(*rsa2(operator, merchant, private + ending, public + ending))
+    (account,) = operator.in_store(lambda store: store.accounts.all())
+    assert isinstance(account, AlipayAccount)
+    kept = load_pem_private_key(account.private_key_pem.reveal().encode(), password=None)
+    assert kept.private_numbers() == ours.private_numbers()  # type: ignore[union-attr]
+    assert load_pem_public_key(account.alipay_public_key_pem.encode()) == theirs
+    own = base64.b64encode(ours.public_key().public_bytes(Encoding.DER, public_kind)).decode()
+    said = operator.is_refused(
+        *("wallet", "set", account.account_id, "--alipay-public-key-file", operator.file("own", own)), code=2
+    )
+    assert "public half" in said
+
+
+@pytest.mark.parametrize("text", ["MIIB", "A" * 400, "no key at all", "", "-----BEGIN PUBLIC KEY-----"])
+def test_what_is_no_key_is_refused_in_one_line(operator: Operator, merchant: str, text: str) -> None:
+    private, public = rsa_pem()[0], rsa_pem()[1]
+    assert "no private key" in operator.is_refused(*rsa2(operator, merchant, text, public), code=2)
+    assert "no public key" in operator.is_refused(*rsa2(operator, merchant, private, text), code=2)
+
+
+def test_keys_of_an_account_are_replaced_and_the_rest_stays(operator: Operator, merchant: str) -> None:
+    account = operator.asks(*rsa2(operator, merchant, rsa_pem()[0], rsa_pem()[1]))
+    (before,) = operator.in_store(lambda store: store.accounts.all())
+    assert isinstance(before, AlipayAccount)
+    private, public = rsa_pem()[0], rsa_pem()[1]
+    change = ("wallet", "set", account["account_id"])
+    public_file = operator.file("new-public", public)
+    assert operator.asks(*change, "--alipay-public-key-file", public_file) == account
+    after = replace(before, alipay_public_key_pem=public)
+    assert operator.in_store(lambda store: store.accounts.all()) == [after]
+    operator.says(*change, "--private-key-file", operator.file("new-private", private))
+    after = replace(after, private_key_pem=Secret(private))
+    assert operator.in_store(lambda store: store.accounts.all()) == [after]
+    for option in ("--key-file", "--certificate-file", "--certificate-key-file", "--sub-secret-file"):
+        assert f"{option}: " in operator.is_refused(*change, option, public_file, code=2)
+    assert operator.in_store(lambda store: store.accounts.all()) == [after]
+
+
+def test_keys_of_a_provider_are_replaced_for_all_of_its_merchants(operator: Operator, merchant: str) -> None:
+    pair, secret = key_and_certificate("provider"), secrets.token_hex(16)
+    account = operator.asks(*wechat(operator, merchant, *pair, secret))
+    (before,) = operator.in_store(lambda store: store.accounts.all())
+    assert isinstance(before, WeChatAccount)
+    key, certificate = key_and_certificate("renewed")
+    change = ("wallet", "set", account["account_id"])
+    certificate_file, key_file = operator.file("new.pem", certificate), operator.file("new-key.pem", key)
+    assert "together with" in operator.is_refused(*change, "--certificate-file", certificate_file, code=2)
+    old_key = operator.file("old-key.pem", pair[0])
+    both = ("--certificate-file", certificate_file, "--certificate-key-file")
+    assert "is not the certificate's" in operator.is_refused(*change, *both, old_key, code=2)
+    operator.says(*change, *both, key_file, "--key-file", operator.file("v2", WALLET_KEY[::-1]))
+    operator.says(*change, "--sub-secret-file", operator.file("sub", "s" * 32))
+    provider = replace(
+        before.provider,
+        key=Secret(WALLET_KEY[::-1]),
+        certificate_pem=certificate,
+        certificate_key_pem=Secret(key),
+    )
+    after = replace(before, provider=provider, sub_secret=Secret("s" * 32))
+    assert operator.in_store(lambda store: store.accounts.all()) == [after]
+    for option in ("--private-key-file", "--alipay-public-key-file"):
+        assert f"{option}: " in operator.is_refused(*change, option, key_file, code=2)
+
+
 # ---- payments ----------------------------------------------------------------------------------------------
 
 
@@ -589,6 +723,22 @@ def test_a_database_that_refuses_us_is_one_line(operator: Operator) -> None:
     url = operator.environment["TAEL_DATABASE_URL"] + "_not_there"
     stranger = Operator(operator.environment | {"TAEL_DATABASE_URL": url}, operator.folder)
     assert "does not exist" in stranger.is_refused("app", "list", code=2)
+
+
+def test_migrate_says_in_one_line_why_a_database_cannot_be_used(operator: Operator) -> None:
+    url = operator.environment["TAEL_DATABASE_URL"]
+    user, _, place = url.rpartition("@")
+    for changed, words in (
+        (f"{url}_not_there", 'database "'),
+        (f"{user}-wrong@{place}", "password authentication failed"),
+        ("postgresql://tael:hidden@127.0.0.1:1/tael", "cannot be reached"),
+        (f"{url}?nonsense=1", "the database cannot be used"),
+    ):
+        elsewhere = Operator(operator.environment | {"TAEL_DATABASE_URL": changed}, operator.folder)
+        said = elsewhere.is_refused("migrate", code=2)
+        assert words in said
+        assert user.rpartition(":")[2] not in said
+        assert "hidden" not in said
 
 
 def test_the_folder_of_a_demo_says_where_its_data_is(operator: Operator) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from tael.channels.base import Order, RefundOrder
@@ -119,9 +119,13 @@ PAID: Final = {
 PAID_AT: Final = datetime(2026, 1, 1, 4, 0, 1, tzinfo=UTC)
 
 
-def key_and_certificate(common_name: str, *, encrypted: bool = False) -> tuple[str, str]:
-    """A fresh private key and a certificate of its own for it, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def key_and_certificate(
+    common_name: str, *, encrypted: bool = False, days: tuple[int, int] = (-1, 1), rsa_bits: int | None = None
+) -> tuple[str, str]:
+    """A fresh private key and a certificate of its own for it, as PEM; valid between these days from now."""
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = ec.generate_private_key(ec.SECP256R1())
+    if rsa_bits is not None:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=rsa_bits)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)
     certificate = (
@@ -130,8 +134,8 @@ def key_and_certificate(common_name: str, *, encrypted: bool = False) -> tuple[s
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now + timedelta(days=days[0]))
+        .not_valid_after(now + timedelta(days=days[1]))
         .sign(key, hashes.SHA256())
     )
     how: serialization.KeySerializationEncryption = serialization.NoEncryption()

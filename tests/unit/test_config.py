@@ -6,13 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tael.cli import http1
 from tael.cli.app import app
+from tael.cli.deployment import refuse_demo_settings
 from tael.config import ALIPAY_INSTORE, ALIPAY_ONLINE, WECHAT, BadSettings, HttpLimits, read_settings
 from tael.main import limits_of
 from tael.store.database import Limits
+from tests.support.wechat import key_and_certificate
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 GOOD = {"TAEL_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/tael", "TAEL_SEAL_KEY": KEY}
@@ -42,7 +44,8 @@ def test_two_settings_are_enough() -> None:
 
 def test_every_setting_is_read(tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
-    authority.write_text("PEM")
+    _, pem = key_and_certificate("authority")
+    authority.write_text(pem)
     settings = read_settings(
         GOOD
         | {
@@ -62,7 +65,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert (settings.public_url, settings.wechat_url) == ("https://pay.example", "http://c")
     assert (settings.node, settings.server_ip) == (7, "10.0.0.1")
     assert (settings.alipay_url, settings.alipay_instore_url) == ("http://a", "http://b")
-    assert (settings.wechat_ca_pem, settings.clock_file) == ("PEM", Path("/var/clock"))
+    assert (settings.wechat_ca_pem, settings.clock_file) == (pem, Path("/var/clock"))
     assert not settings.returns_stray_money
     assert limits_of(settings) == Limits(connections=20, call_s=5.0)
 
@@ -185,3 +188,119 @@ def test_a_clock_that_moves_is_for_demos_only(command: str, tmp_path: Path) -> N
     ended = CliRunner().invoke(app, [command], env=cleared | GOOD | clock)
     assert ended.exit_code not in (0, None)
     assert "TAEL_CLOCK_FILE" in ended.stderr
+
+
+def deployment(command: str, *options: str, **changes: str) -> Result:
+    """A process of a deployment that is expected to end at once."""
+    cleared = {known: None for known in os.environ if known.startswith("TAEL_")}
+    return CliRunner().invoke(app, [command, *options], env=cleared | GOOD | changes)
+
+
+def assert_refused(ended: Result, *words: str) -> None:
+    """In one sentence with these words."""
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("tael: ")
+    assert ended.stderr.count("\n") == 1
+    assert [word for word in words if word not in ended.stderr] == []
+
+
+ADDRESSES = ("TAEL_PUBLIC_URL", "TAEL_ALIPAY_URL", "TAEL_ALIPAY_INSTORE_URL", "TAEL_WECHAT_URL")
+SAFE = {"TAEL_PUBLIC_URL": "https://pay.example"}
+
+
+@pytest.mark.parametrize("command", ["serve", "work"])
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_a_deployment_refuses_addresses_without_tls(command: str, name: str) -> None:
+    for url in ("http://wallet.example/gateway.do", "http://127.0.0.1:8001"):
+        assert_refused(deployment(command, **SAFE | {name: url}), name, "https://", "--allow-http")
+    far = deployment(command, "--allow-http", **SAFE | {name: "http://wallet.example"})
+    assert_refused(far, name, "addresses of this machine")
+    for url in ("wallet.example", "ftp://wallet.example", "https://", "https://h:99999"):
+        assert_refused(deployment(command, "--allow-http", **SAFE | {name: url}), name, "https://pay.example")
+
+
+@pytest.mark.parametrize("command", ["serve", "work"])
+def test_a_deployment_without_a_public_address_is_refused(command: str) -> None:
+    assert_refused(deployment(command), "TAEL_PUBLIC_URL is without TLS")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "[::1]:8000", "127.9.9.9"])
+def test_addresses_of_this_machine_may_be_without_tls_if_asked_for(host: str) -> None:
+    settings = read_settings(GOOD | dict.fromkeys(ADDRESSES, f"http://{host}"))
+    refuse_demo_settings(settings, allow_http=True)
+    with pytest.raises(BadSettings):
+        refuse_demo_settings(settings, allow_http=False)
+
+
+def test_the_wallets_own_addresses_are_good() -> None:
+    refuse_demo_settings(read_settings(GOOD | SAFE), allow_http=False)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "證"]
+)
+def test_a_file_of_authorities_holds_certificates(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text(text)
+    assert f"TAEL_WECHAT_CA_FILE names {path}, which holds no certificates" in refusal_of(
+        TAEL_WECHAT_CA_FILE=str(path)
+    )
+
+
+BAD_DATABASE_URLS = [
+    "postgresql://tael:hid/den@db.example/tael",
+    "postgresql://tael:hid#den@db.example/tael",
+    "postgresql://tael:hid?den@db.example/tael",
+    "postgresql://tael:hid@den@db.example/tael",
+    "postgresql://tael:12/hidden@db.example/tael",
+    "postgresql://tael:12#hidden@db.example/tael",
+    "postgresql://tael:12?hidden@db.example/tael",
+    "postgresql://tael:hidden@db.example:99999/tael",
+    "postgresql://tael:hidden@db.example:0/tael",
+    "postgresql://tael:hidden@db.example:port/tael",
+    "postgresql://tael:hidden@[::1/tael",
+    "mysql://tael:hidden@db.example/tael",
+    "hidden",
+]
+
+
+@pytest.mark.parametrize("url", BAD_DATABASE_URLS)
+@pytest.mark.parametrize("command", ["serve", "work", "migrate"])
+def test_a_database_url_that_drivers_would_misread_is_refused_and_not_printed(command: str, url: str) -> None:
+    ended = deployment(command, **SAFE | {"TAEL_DATABASE_URL": url})
+    assert_refused(ended, "TAEL_DATABASE_URL", "postgresql://user:password@host:port/name", "%2F", "%23")
+    for part in ("hid", "den", "12", "99999", "tael:"):
+        assert part not in ended.stderr.removeprefix("tael: ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://tael:p%2Fa%23ss@db.example/tael",
+        "postgres://tael@[::1]:5432/tael?sslmode=require",
+        "postgresql://a.example:5432,b.example:5433/tael?target_session_attrs=primary",
+        "postgresql:///tael?host=/run/postgresql&user=a@b",
+    ],
+)
+def test_a_database_url_that_all_read_in_one_way_is_taken(url: str) -> None:
+    assert read_settings(GOOD | {"TAEL_DATABASE_URL": url}).database_url.reveal() == url
+
+
+def test_a_proxy_for_wallets_is_an_http_address() -> None:
+    assert read_settings(GOOD).wallet_proxy is None
+    for url in ("http://proxy.example:3128", "http://user:hidden@proxy.example:3128/"):
+        settings = read_settings(GOOD | {"TAEL_WALLET_PROXY": url})
+        assert settings.wallet_proxy is not None
+        assert settings.wallet_proxy.reveal() == url
+        assert "hidden" not in repr(settings)
+    for url in (
+        "proxy.example:3128",
+        "https://p",
+        "http://",
+        "http://u:hid/den@p",
+        "http://p/path",
+        "http://p:0",
+    ):
+        refusal = refusal_of(TAEL_WALLET_PROXY=url)
+        assert "TAEL_WALLET_PROXY should be" in refusal
+        assert "hid" not in refusal

@@ -12,7 +12,15 @@ from tael.channels.alipay_mapi import answers, notices, outcomes, requests, timi
 from tael.channels.alipay_mapi.messages import Accepted, Rejected, Unreadable, read_envelope
 from tael.channels.alipay_mapi.outcomes import AskFirst
 from tael.channels.alipay_mapi.signing import UnusableKey
-from tael.channels.base import Acknowledgement, BadSignature, Notice, Order, RefundOrder
+from tael.channels.base import (
+    Acknowledgement,
+    BadSignature,
+    NoteAnswer,
+    Notice,
+    Order,
+    RefundOrder,
+    note_nothing,
+)
 from tael.clock import Clock
 from tael.domain.account import Account, AlipayAccount
 from tael.domain.outcome import (
@@ -36,6 +44,8 @@ HTTP_OK: Final = 200
 FORM: Final = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
 WECHAT_CODE_LENGTH: Final = 18
 WECHAT_CODE_STARTS: Final = ("10", "11", "12", "13", "14", "15")
+#: By identity: what an answer without the wallet's signature is read as.
+UNVERIFIED: Final = Unknown("the answer's signature is missing or bad")
 
 Said = TypeVar("Said")
 
@@ -52,11 +62,13 @@ class AlipayMapi:
         clock: Clock,
         gateway_url: str = ONLINE_GATEWAY,
         instore_url: str = INSTORE_GATEWAY,
+        note_answer: NoteAnswer = note_nothing,
     ) -> None:
         self._transport = transport
         self._clock = clock
         self._gateway_url = gateway_url
         self._instore_url = instore_url
+        self._note_answer = note_answer
 
     # ---- payments ------------------------------------------------------------------------------------------
 
@@ -275,9 +287,12 @@ class AlipayMapi:
             case NoAnswer():
                 return Unknown(result.reason)
             case Answer():
-                return _proven(account, result, read)
+                said = _proven(account, result, read)
             case _:
                 assert_never(result)
+        if said is UNVERIFIED or not isinstance(said, Rejected | Accepted | Unknown):
+            await self._note_answer(account, said is not UNVERIFIED)
+        return said
 
 
 def _proven(
@@ -290,7 +305,7 @@ def _proven(
         if isinstance(envelope, Rejected | Accepted):
             return envelope
         if not envelope.is_genuine(account):
-            return Unknown("the answer's signature is missing or bad")
+            return UNVERIFIED
         return read(envelope.fields)
     except Unreadable as error:
         return Unknown(f"unreadable answer: {error}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from tael.channels.base import Acknowledgement, Notice, Order, RefundOrder
+from tael.channels.base import Acknowledgement, NoteAnswer, Notice, Order, RefundOrder, note_nothing
 from tael.channels.wechat_v2 import exchange, messages, notices, outcomes, questions
 from tael.channels.wechat_v2.exchange import Endpoint, Exchange, Failure, Granted, Said, TurnedAway
 from tael.clock import Clock
@@ -46,8 +46,9 @@ class WeChatV2:
         base_url: str = BASE_URL,
         ca_pem: str | None = None,
         server_ip: str = "127.0.0.1",
+        note_answer: NoteAnswer = note_nothing,
     ) -> None:
-        self._exchange = Exchange(transport, base_url, ca_pem)
+        self._exchange = Exchange(transport, base_url, ca_pem, note_answer)
         self._clock = clock
         self._server_ip = server_ip
 

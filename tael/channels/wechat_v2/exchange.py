@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from tael.channels.base import NoteAnswer, note_nothing
 from tael.channels.wechat_v2 import certificates, messages
 from tael.channels.wechat_v2.signing import is_signed, signature
 from tael.domain.account import WeChatAccount, WeChatSignType
@@ -20,6 +21,10 @@ MAX_MESSAGE_CHARS: Final = 128
 HEADERS: Final = {"content-type": "text/xml; charset=utf-8"}
 #: In the page with which WeChat's web server turns away a client certificate, or its absence.
 CERTIFICATE_PAGE: Final = b"SSL certificate"
+
+
+#: By identity: what an answer without the wallet's signature is read as.
+UNVERIFIED: Final = Unknown("the answer is not signed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +81,15 @@ def new_nonce() -> str:
 class Exchange:
     """Asks WeChat's host at `base_url` in the name of any account."""
 
-    def __init__(self, transport: Transport, base_url: str, ca_pem: str | None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        base_url: str,
+        ca_pem: str | None,
+        note_answer: NoteAnswer = note_nothing,
+    ) -> None:
         self._transport = transport
+        self._note_answer = note_answer
         self._base_url = base_url.rstrip("/")
         self._certificates = certificates.Certificates(ca_pem)
 
@@ -108,7 +120,10 @@ class Exchange:
             case NoAnswer(reason):
                 return Unknown(reason)
             case Answer():
-                return understand(result, endpoint, account, fields, sign_type)
+                said = understand(result, endpoint, account, fields, sign_type)
+                if said is UNVERIFIED or isinstance(said, Granted | Failure):
+                    await self._note_answer(account, said is not UNVERIFIED)
+                return said
 
 
 def complete(question: messages.Fields, account: WeChatAccount, sign_type: WeChatSignType) -> dict[str, str]:
@@ -147,7 +162,7 @@ def understand(
     if fields.get("return_code") == "FAIL":
         return TurnedAway(fields.get("return_msg", "")[:MAX_MESSAGE_CHARS])
     if not is_signed(fields, account.provider.key, sign_type):
-        return Unknown("the answer is not signed")
+        return UNVERIFIED
     for name in (*identity(account), "out_trade_no"):
         if fields.get(name) and name in asked and fields[name] != asked[name]:
             return Unknown(f"the answer is about another {name}")

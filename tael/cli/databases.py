@@ -1,0 +1,58 @@
+"""Databases before the gateway has them: why one cannot be used, and whether a demo may take it.
+
+A demo migrates what it takes and gives it an app whose key is public, so it looks before it writes anything. An app is
+the demo's if the sealing key in the demo's folder opens the app's key.
+"""
+
+import base64
+from typing import Final
+
+import psycopg
+from yoyo.connections import BadConnectionURI
+
+from tael.store.seal import Seal, WrongSeal
+
+CONNECT_TIMEOUT_S: Final = 10
+#: What `migrate` and a look at a database raise where it cannot be used.
+UNUSABLE_DATABASE: Final = (psycopg.Error, BadConnectionURI, ValueError)
+MAX_REASON_CHARS: Final = 200
+#: Anybody's tables but extensions' and those that an interrupted first migration leaves.
+TABLES: Final = """
+SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND c.relname NOT IN ('yoyo_lock', '_yoyo_log', '_yoyo_migration', '_yoyo_version')
+    AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
+LIMIT 1
+"""
+KEYS: Final = "SELECT key_sealed FROM app"
+NOT_THE_DEMOS: Final = (
+    "the database holds {what}; a demo takes an empty one or its own, and has changed nothing there"
+)
+
+
+def why_unusable(error: Exception) -> str:
+    """A sentence without a traceback and without any part of the URL that may be a password."""
+    if not isinstance(error, psycopg.OperationalError):
+        return f"the database cannot be used ({type(error).__name__})"
+    reason = str(error).partition("\n")[0].rpartition("FATAL: ")[2].removeprefix("connection failed: ")
+    return f"the database cannot be reached: {reason.strip()[:MAX_REASON_CHARS]}"
+
+
+def why_not_the_demos(database_url: str, seal_key: str) -> str | None:
+    """Why a demo with this key must not use the database; None if it may."""
+    try:
+        with psycopg.connect(database_url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+            if connection.execute(TABLES).fetchone() is None:
+                return None
+            keys = [bytes(row[0]) for row in connection.execute(KEYS)]
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        return NOT_THE_DEMOS.format(what="tables that are not tael's")
+    except UNUSABLE_DATABASE as error:
+        return why_unusable(error)
+    seal = Seal(base64.b64decode(seal_key))
+    try:
+        for key in keys:
+            seal.open(key)
+    except WrongSeal:
+        return NOT_THE_DEMOS.format(what="apps that are not this demo's")
+    return None

@@ -1,0 +1,61 @@
+"""What `serve` and `work` refuse outside a demo before they do anything: settings and apps that are safe there only."""
+
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from tael.cli.inputs import is_loopback_host
+from tael.config import BadSettings, Settings
+from tael.domain.merchant import PUBLISHED_KEY
+from tael.main import open_store
+from tael.store.database import StoreUnavailable
+from tael.store.seal import WrongSeal
+
+
+def refuse_demo_settings(settings: Settings, *, allow_http: bool) -> None:
+    """Raises BadSettings."""
+    if settings.clock_file:
+        raise BadSettings("TAEL_CLOCK_FILE moves the clock of money; only `--demo` allows it")
+    if settings.webhook_reach.loopback:
+        raise BadSettings(
+            "TAEL_WEBHOOK_LOOPBACK lets merchants call this machine's own ports; only `--demo` allows it"
+        )
+    for name, url in (
+        ("TAEL_PUBLIC_URL", settings.public_url),
+        ("TAEL_ALIPAY_URL", settings.alipay_url),
+        ("TAEL_ALIPAY_INSTORE_URL", settings.alipay_instore_url),
+        ("TAEL_WECHAT_URL", settings.wechat_url),
+    ):
+        _refuse_plain(name, url, allow_http)
+
+
+async def refuse_published_key(settings: Settings) -> None:
+    """Raises BadSettings. A database that does not answer yet is not waited for: such an app is refused later."""
+    try:
+        async with open_store(settings) as store:
+            apps = await store.merchants.apps()
+    except (StoreUnavailable, asyncpg.PostgresError):
+        return
+    except WrongSeal as error:
+        raise BadSettings(str(error)) from error
+    for app in apps:
+        if app.key.reveal() == PUBLISHED_KEY:
+            raise BadSettings(
+                f"app {app.appcode} in this database has the key that QFPay publishes, with which anybody can sign; "
+                "only `--demo` allows it"
+            )
+
+
+def _refuse_plain(name: str, url: str, allow_http: bool) -> None:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise BadSettings(f"{name} should be an address such as https://pay.example")
+    if parts.scheme == "http" and not (allow_http and is_loopback_host(host)):
+        raise BadSettings(
+            f"{name} is without TLS: it should begin with https://; "
+            "`--allow-http` allows http:// for addresses of this machine"
+        )

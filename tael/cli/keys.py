@@ -1,0 +1,124 @@
+"""The keys of wallet accounts, from an operator's files: which of them an account has, and whether they fit together.
+
+A key that cannot work is refused here. Once it is kept, only a payer would find it out.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tael.cli import inputs
+from tael.cli.showing import UNUSABLE, refused
+from tael.domain.account import Account, AlipayAccount, AlipaySignType, WeChatAccount
+from tael.domain.secret import Secret
+
+#: Alipay's documents want keys of at least this length, of both sides, by sign type.
+MIN_BITS: Final = {"RSA": 1024, "RSA2": 2048}
+NO_SECRET: Final = Secret("")
+
+
+class KeyFiles(NamedTuple):
+    """Each is a file, or None where that key is to stay."""
+
+    key_file: Path | None = None
+    private_key_file: Path | None = None
+    alipay_public_key_file: Path | None = None
+    certificate_file: Path | None = None
+    certificate_key_file: Path | None = None
+    sub_secret_file: Path | None = None
+
+
+def with_keys(account: Account, files: KeyFiles, now: datetime) -> Account:
+    """`account` with the keys in these files, which fit to each other and to those that stay."""
+    match account:
+        case AlipayAccount():
+            return _alipay_with_keys(account, files)
+        case WeChatAccount():
+            return _wechat_with_keys(account, files, now)
+
+
+def _alipay_with_keys(account: AlipayAccount, files: KeyFiles) -> AlipayAccount:
+    sign_type = account.sign_type
+    for path, option in (
+        (files.certificate_file, "--certificate-file"),
+        (files.certificate_key_file, "--certificate-key-file"),
+        (files.sub_secret_file, "--sub-secret-file"),
+    ):
+        _forbid(path, option, "an account of Alipay")
+    if sign_type == "MD5":
+        _forbid(files.private_key_file, "--private-key-file", "--sign-type MD5")
+        _forbid(files.alipay_public_key_file, "--alipay-public-key-file", "--sign-type MD5")
+        if files.key_file is None:
+            return account
+        return replace(account, key=inputs.secret_in(files.key_file, inputs.WALLET_KEY, "--key-file"))
+    _forbid(files.key_file, "--key-file", f"--sign-type {sign_type}")
+    private, public = account.private_key_pem, account.alipay_public_key_pem
+    if files.private_key_file is not None:
+        private = inputs.rsa_private_key_in(files.private_key_file, MIN_BITS[sign_type], "--private-key-file")
+    if files.alipay_public_key_file is not None:
+        public = inputs.rsa_public_key_in(
+            files.alipay_public_key_file, MIN_BITS[sign_type], "--alipay-public-key-file"
+        )
+    if (private, public) == (account.private_key_pem, account.alipay_public_key_pem):
+        return account
+    _refuse_own_key(private, public)
+    return replace(account, private_key_pem=private, alipay_public_key_pem=public)
+
+
+def _wechat_with_keys(account: WeChatAccount, files: KeyFiles, now: datetime) -> WeChatAccount:
+    provider, sub_secret = account.provider, account.sub_secret
+    _forbid(files.private_key_file, "--private-key-file", "an account of WeChat Pay")
+    _forbid(files.alipay_public_key_file, "--alipay-public-key-file", "an account of WeChat Pay")
+    if files.key_file is not None:
+        provider = replace(provider, key=inputs.secret_in(files.key_file, inputs.WALLET_KEY, "--key-file"))
+    if (files.certificate_file is None) != (files.certificate_key_file is None):
+        raise refused("--certificate-file: it is renewed together with --certificate-key-file", UNUSABLE)
+    if files.certificate_file is not None and files.certificate_key_file is not None:
+        pem, certified = inputs.certificate_in(files.certificate_file, "--certificate-file", now)
+        key = inputs.certificate_key_in(files.certificate_key_file, certified, "--certificate-key-file")
+        provider = replace(provider, certificate_pem=pem, certificate_key_pem=key)
+    if files.sub_secret_file is not None:
+        sub_secret = inputs.secret_in(files.sub_secret_file, inputs.APP_SECRET, "--sub-secret-file")
+    return replace(account, provider=provider, sub_secret=sub_secret)
+
+
+def alipay_keys(
+    sign_type: AlipaySignType, key_file: Path | None, private_file: Path | None, public_file: Path | None
+) -> tuple[Secret, Secret, str]:
+    """The shared key, or our private and Alipay's public one; never both kinds, since only one signs."""
+    if sign_type == "MD5":
+        _forbid(private_file, "--private-key-file", "--sign-type MD5")
+        _forbid(public_file, "--alipay-public-key-file", "--sign-type MD5")
+        key = inputs.secret_in(_wanted(key_file, "--key-file", sign_type), inputs.WALLET_KEY, "--key-file")
+        return key, NO_SECRET, ""
+    _forbid(key_file, "--key-file", f"--sign-type {sign_type}")
+    private = _wanted(private_file, "--private-key-file", sign_type)
+    public = _wanted(public_file, "--alipay-public-key-file", sign_type)
+    pair = (
+        inputs.rsa_private_key_in(private, MIN_BITS[sign_type], "--private-key-file"),
+        inputs.rsa_public_key_in(public, MIN_BITS[sign_type], "--alipay-public-key-file"),
+    )
+    _refuse_own_key(*pair)
+    return NO_SECRET, *pair
+
+
+def _refuse_own_key(private_key_pem: Secret, alipay_public_key_pem: str) -> None:
+    """Alipay's pages show both keys side by side; with the merchant's own, no answer would ever verify."""
+    if inputs.is_public_half(alipay_public_key_pem, private_key_pem):
+        raise refused(
+            "--alipay-public-key-file: it is the public half of the merchant's own private key; "
+            "Alipay shows its own key beside it",
+            UNUSABLE,
+        )
+
+
+def _wanted(path: Path | None, option: str, sign_type: AlipaySignType) -> Path:
+    if path is None:
+        raise refused(f"{option}: --sign-type {sign_type} wants it", UNUSABLE)
+    return path
+
+
+def _forbid(path: Path | None, option: str, whose: str) -> None:
+    if path is not None:
+        raise refused(f"{option}: {whose} has no use for it", UNUSABLE)

@@ -1,0 +1,61 @@
+"""Keeps other web pages away from `/control` and the phone: a page elsewhere must not play the payer.
+
+A browser sends here whatever a page asks for. A page whose name was pointed here later (DNS rebinding) is known by its
+Host, a form or script of another site by its Origin. The wallets' own paths take any Host, since SDKs are led here
+under the wallets' names.
+"""
+
+from collections.abc import Collection
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+SAFE_METHODS: Final = ("GET", "HEAD")
+
+
+class OwnPages:
+    """Answers 403 for a Host that is neither this machine nor allowed, and for changes from pages of another origin."""
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str] = ()) -> None:
+        self._app = app
+        self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._refusal(scope) if scope["type"] == "http" and _is_guarded(scope["path"]) else None
+        if refusal is None:
+            await self._app(scope, receive, send)
+        else:
+            await JSONResponse({"error": refusal, "field": None}, 403)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> str | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        name = _name_in(host)
+        if not (_is_this_machine(name) or name in self._allowed_hosts):
+            return "this Host is not the sandbox's; --allowed-host allows it"
+        origin = headers.get("origin")
+        if origin is None or scope["method"] in SAFE_METHODS:
+            return None
+        return None if origin.lower() == f"{scope['scheme']}://{host}".lower() else "another page asks"
+
+
+def _is_guarded(path: str) -> bool:
+    return path == "/" or path.split("/")[1] in ("control", "phone")
+
+
+def _name_in(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_this_machine(name: str) -> bool:
+    try:
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False

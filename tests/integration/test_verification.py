@@ -1,0 +1,58 @@
+"""Unverified answers in a row are one incident of the account; a verified one begins the count anew."""
+
+from tael.domain.incident import IncidentKind
+from tael.service.verification import MAX_UNVERIFIED_ANSWERS, AnswerChecks
+from tael.store.database import Database
+from tael.store.seal import Seal
+from tael.store.store import Store, store_over
+from tests.support.alipay import TestClock
+from tests.support.store import NODE, SEAL_KEY
+from tests.support.values import NOW, a_wechat_account, an_alipay_account
+
+ALIPAY, WECHAT = an_alipay_account("alipay-online"), a_wechat_account()
+
+
+async def causes(store: Store) -> list[str]:
+    found = await store.incidents.newest(None, with_resolved=False, most=10)
+    assert {incident.kind for incident in found} <= {IncidentKind.ANSWERS_UNVERIFIED}
+    return [incident.cause for incident in found]
+
+
+async def test_three_in_a_row_are_one_incident_however_many_processes_see_them(store: Store) -> None:
+    assert MAX_UNVERIFIED_ANSWERS == 3
+    for checks in (AnswerChecks(store, TestClock(NOW)), AnswerChecks(store, TestClock(NOW))):
+        for answer in range(7):
+            assert await causes(store) in ([], [ALIPAY.account_id])
+            await checks.note(ALIPAY, False)
+            await checks.note(WECHAT, answer % 2 == 0)
+    assert await causes(store) == [ALIPAY.account_id]
+
+
+async def test_a_verified_answer_begins_the_count_anew(store: Store) -> None:
+    checks = AnswerChecks(store, TestClock(NOW))
+    for is_verified in (False, False, True, False, False):
+        await checks.note(ALIPAY, is_verified)
+    assert await causes(store) == []
+    await checks.note(ALIPAY, False)
+    assert await causes(store) == [ALIPAY.account_id]
+
+
+async def test_what_goes_on_after_it_was_resolved_is_raised_again(store: Store) -> None:
+    checks = AnswerChecks(store, TestClock(NOW))
+    for _ in range(3):
+        await checks.note(ALIPAY, False)
+    (found,) = await store.incidents.newest(None, with_resolved=False, most=10)
+    assert await store.incidents.resolve(found.digest, "corrected", NOW)
+    await checks.note(ALIPAY, False)
+    await checks.note(ALIPAY, False)
+    assert await causes(store) == []
+    await checks.note(ALIPAY, False)
+    assert await causes(store) == [ALIPAY.account_id]
+
+
+async def test_a_database_that_is_away_holds_up_no_answer(store: Store) -> None:
+    async with Database("postgresql://tael:x@127.0.0.1:1/tael") as away:
+        checks = AnswerChecks(store_over(away, Seal(SEAL_KEY), NODE), TestClock(NOW))
+        for _ in range(4):
+            await checks.note(ALIPAY, False)
+    assert await causes(store) == []

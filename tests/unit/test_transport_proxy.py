@@ -1,0 +1,154 @@
+"""Calls by a proxy, over a real CONNECT: TLS ends at the wallet, and what the proxy refuses was not sent."""
+
+import asyncio
+import base64
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import pytest
+from aiohttp import web
+
+from tael.channels.wechat_v2.certificates import pem_file
+from tael.config import read_settings
+from tael.domain.outcome import NotSent
+from tael.domain.paytype import Wallet
+from tael.domain.secret import Secret
+from tael.main import open_gateway
+from tael.transport import USER_AGENT, Answer, NothingSent, Transport
+from tests.support.postgres import free_ports
+from tests.support.wechat import account as wechat_account
+from tests.support.wechat import key_and_certificate, order
+
+PATIENCE_S = 10.0
+
+
+@dataclass
+class Proxy:
+    """What it was asked, and what it answers to CONNECT."""
+
+    status: int = 200
+    url: str = ""
+    heads: list[str] = field(default_factory=list)
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.heads.append(head)
+        if self.status != 200:
+            writer.write(f"HTTP/1.1 {self.status} No\r\nContent-Length: 0\r\n\r\n".encode())
+            writer.close()
+            return
+        port = int(head.split()[1].rpartition(":")[2])
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while octets := await reader.read(65_536):
+            writer.write(octets)
+            await writer.drain()
+    writer.close()
+
+
+@asynccontextmanager
+async def proxy_answering(status: int) -> AsyncIterator[Proxy]:
+    proxy = Proxy(status)
+    async with await asyncio.start_server(proxy.talk, "127.0.0.1", 0) as server:
+        proxy.url = f"http://user:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield proxy
+
+
+@asynccontextmanager
+async def wallet() -> AsyncIterator[tuple[str, ssl.SSLContext, list[str]]]:
+    """A server with TLS: its url by the name of its certificate, a context that trusts it, and its callers."""
+    key, certificate = key_and_certificate("127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with pem_file(f"{key}\n{certificate}".encode()) as path:
+        context.load_cert_chain(path)
+    trusting = ssl.create_default_context(cadata=certificate)
+    trusting.check_hostname = False
+    callers: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        callers.append(request.headers["User-Agent"])
+        return web.Response(body=b"paid " + await request.read())
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    (port,) = free_ports(1)
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
+    try:
+        yield f"https://127.0.0.1:{port}/pay", trusting, callers
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_wallet_is_called_by_the_proxy_and_verified_by_ourselves() -> None:
+    async with (
+        wallet() as (url, trusting, callers),
+        proxy_answering(200) as proxy,
+        Transport(proxy=Secret(proxy.url)) as transport,
+    ):
+        answer = await transport.call("POST", url, body=b"10", timeout_s=PATIENCE_S, tls=trusting)
+        distrusting = await transport.call("POST", url, timeout_s=PATIENCE_S)
+    assert isinstance(answer, Answer)
+    assert answer.body == b"paid 10"
+    assert callers == [USER_AGENT]
+    assert proxy.heads[0].startswith(f"CONNECT {url.split('/')[2]} HTTP/1.1")
+    assert "Proxy-Authorization: Basic " in proxy.heads[0]
+    assert isinstance(distrusting, NothingSent)
+    assert distrusting.reason.startswith("TLS: the server's certificate is not accepted: ")
+
+
+async def test_what_the_proxy_refuses_was_not_sent() -> None:
+    async with (
+        wallet() as (url, trusting, callers),
+        proxy_answering(403) as proxy,
+        Transport(proxy=Secret(proxy.url)) as transport,
+    ):
+        refused = await transport.call("POST", url, timeout_s=PATIENCE_S, tls=trusting)
+    assert refused == NothingSent("the proxy refuses to connect: HTTP 403")
+    assert callers == []
+
+
+async def test_a_proxy_that_is_not_there_sends_nothing() -> None:
+    (port,) = free_ports(1)
+    async with Transport(proxy=Secret(f"http://127.0.0.1:{port}")) as transport:
+        result = await transport.call("POST", "https://wallet.example/", timeout_s=PATIENCE_S)
+    assert result == NothingSent("the proxy cannot be reached")
+
+
+async def test_without_the_setting_no_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with wallet() as (url, trusting, _), proxy_answering(403) as proxy:
+        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        async with Transport() as transport:
+            answer = await transport.call("POST", url, timeout_s=PATIENCE_S, tls=trusting)
+    assert isinstance(answer, Answer)
+    assert proxy.heads == []
+
+
+async def test_webhooks_use_no_proxy() -> None:
+    environment = {
+        "TAEL_DATABASE_URL": "postgresql://tael:x@127.0.0.1:1/tael",
+        "TAEL_SEAL_KEY": base64.b64encode(bytes(32)).decode(),
+        "TAEL_WALLET_PROXY": "http://127.0.0.1:9",
+    }
+    async with open_gateway(read_settings(environment)) as gateway:
+        assert gateway.transport.proxy is None
+        account = wechat_account()
+        outcome = await gateway.channels[Wallet.WECHAT].query(order("800201", account))
+    assert outcome == NotSent("the proxy cannot be reached")
+
+
+async def test_names_and_certificates_that_fail_are_said_in_words() -> None:
+    async with wallet() as (url, _, callers), Transport() as transport:
+        unknown = await transport.call("POST", "https://nowhere.invalid/", timeout_s=PATIENCE_S)
+        untrusted = await transport.call("POST", url, timeout_s=PATIENCE_S)
+    assert unknown == NothingSent("the host name cannot be resolved")
+    assert isinstance(untrusted, NothingSent)
+    assert untrusted.reason == "TLS: the server's certificate is not accepted: self-signed certificate"
+    assert callers == []
