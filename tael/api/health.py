@@ -1,8 +1,8 @@
 """/healthz: this process lives. /readyz: it can write. /metrics: what Prometheus reads."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
@@ -44,7 +44,10 @@ REGISTRY.register(INCIDENTS)
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
-    readiness = Readiness(gateway.store.database)
+    @cache
+    def readiness() -> Readiness:  # made when it is first asked for: routes may be listed without a gateway
+        return Readiness(gateway.store.database)
+
     return [
         Route("/healthz", _healthz, methods=["GET"]),
         Route("/readyz", partial(_readyz, readiness=readiness), methods=["GET"]),
@@ -56,15 +59,15 @@ async def _healthz(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def _readyz(_: Request, readiness: Readiness) -> Response:
-    reason = await readiness.reason()
+async def _readyz(_: Request, readiness: Callable[[], Readiness]) -> Response:
+    reason = await readiness().reason()
     if not reason:
         return JSONResponse({"status": "ready"})
     return JSONResponse({"status": "the database takes no writes", "reason": reason}, 503)
 
 
-async def _metrics(_: Request, gateway: Gateway, readiness: Readiness) -> Response:
-    READY.set(0 if await readiness.reason() else 1)
+async def _metrics(_: Request, gateway: Gateway, readiness: Callable[[], Readiness]) -> Response:
+    READY.set(0 if await readiness().reason() else 1)
     # As they were last known, if they cannot be counted now.
     with suppress(StoreUnavailable), budget(gateway.store.database.limits.probe_s):
         INCIDENTS.counts = await gateway.store.incidents.counts()
