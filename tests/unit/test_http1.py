@@ -246,6 +246,11 @@ async def test_a_body_that_is_not_wanted_has_an_end_too() -> None:
         assert await wire.is_ended()
 
 
+async def read_all(wire: Wire, answers: int) -> None:
+    for _ in range(answers):
+        await wire.answer()
+
+
 @pytest.mark.parametrize("size", [50_000, 1_000_000])
 async def test_a_client_that_does_not_read_its_answers_is_cut_off(size: int) -> None:
     sent = request("/", b"x" * size) * (20_000_000 // size)
@@ -255,12 +260,7 @@ async def test_a_client_that_does_not_read_its_answers_is_cut_off(size: int) -> 
     ):
         await asyncio.sleep(4 * SHORT_S)
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-            await _answers(wire, 20_000_000 // size)
-
-
-async def _answers(wire: Wire, how_many: int) -> None:
-    for _ in range(how_many):
-        await wire.answer()
+            await read_all(wire, 20_000_000 // size)
 
 
 async def test_an_idle_connection_is_closed() -> None:
