@@ -12,6 +12,7 @@ from typing import Final
 
 from tael.domain.address import Reach
 from tael.domain.secret import Secret
+from tael.transport import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
 
 ALIPAY_ONLINE: Final = "https://intlmapi.alipay.com/gateway.do"
 ALIPAY_INSTORE: Final = "https://globalmapi.alipay.com/gateway.do"
@@ -38,6 +39,8 @@ class Settings:
     clock_file: Path | None
     returns_stray_money: bool  #: money that belongs to nobody's order is sent back
     webhook_reach: Reach
+    wallet_connections: int = DEFAULT_CONNECTIONS  #: to each wallet, in each process
+    wallet_wait_s: float = DEFAULT_WAIT_S  #: that a call waits for one of them before it is not sent
 
     def seal_key_bytes(self) -> bytes:
         return base64.b64decode(self.seal_key.reveal())
@@ -68,6 +71,9 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             loopback=_switch(environment, "TAEL_WEBHOOK_LOOPBACK", "off"),
             any_port=_switch(environment, "TAEL_WEBHOOK_ANY_PORT", "off"),
         ),
+        wallet_connections=_whole(environment, "TAEL_WALLET_CONNECTIONS", DEFAULT_CONNECTIONS, 2, 10_000),
+        wallet_wait_s=_whole(environment, "TAEL_WALLET_WAIT_MS", int(DEFAULT_WAIT_S * 1000), 0, 10_000)
+        / 1000,
     )
 
 
@@ -98,6 +104,14 @@ def _node(environment: Mapping[str, str]) -> int:
         raise BadSettings(
             "TAEL_NODE is a number from 0 to 99, one per group of processes that share a database"
         )
+    return int(text)
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int, minimum: int, maximum: int) -> int:
+    text = environment.get(name) or str(default)
+    is_short = text.isascii() and text.isdigit() and len(text) <= len(str(maximum))
+    if not (is_short and minimum <= int(text) <= maximum):
+        raise BadSettings(f"{name} is a whole number from {minimum} to {maximum}")
     return int(text)
 
 

@@ -62,15 +62,16 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     clock = clock_of(settings)
     async with (
         open_store(settings) as store,
-        Transport() as transport,
+        _to_wallet(settings) as to_alipay,
+        _to_wallet(settings) as to_wechat,
         Transport(settings.webhook_reach) as to_merchants,
     ):
         yield Gateway(
             store=store,
             channels={
-                Wallet.ALIPAY: AlipayMapi(transport, clock, settings.alipay_url, settings.alipay_instore_url),
+                Wallet.ALIPAY: AlipayMapi(to_alipay, clock, settings.alipay_url, settings.alipay_instore_url),
                 Wallet.WECHAT: WeChatV2(
-                    transport, clock, settings.wechat_url, settings.wechat_ca_pem, settings.server_ip
+                    to_wechat, clock, settings.wechat_url, settings.wechat_ca_pem, settings.server_ip
                 ),
             },
             directory=Directory(store),
@@ -81,6 +82,11 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             pages=pages_below(settings.public_url, settings.seal_key_bytes()),
             returns_stray_money=settings.returns_stray_money,
         )
+
+
+def _to_wallet(settings: Settings) -> Transport:
+    """Connections of one wallet's own, so that another that hangs cannot use them up."""
+    return Transport(connections=settings.wallet_connections, wait_s=settings.wallet_wait_s)
 
 
 def application(gateway: Gateway) -> Starlette:

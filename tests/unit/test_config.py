@@ -32,6 +32,7 @@ def test_two_settings_are_enough() -> None:
     assert settings.clock_file is None
     assert settings.wechat_ca_pem is None
     assert settings.returns_stray_money
+    assert (settings.wallet_connections, settings.wallet_wait_s) == (200, 2.0)
     assert 0 <= settings.node <= 99
 
 
@@ -50,6 +51,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "TAEL_SERVER_IP": "10.0.0.1",
             "TAEL_CLOCK_FILE": "/var/clock",
             "TAEL_RETURN_STRAY_MONEY": "off",
+            "TAEL_WALLET_CONNECTIONS": "40",
+            "TAEL_WALLET_WAIT_MS": "500",
         }
     )
     assert (settings.public_url, settings.wechat_url) == ("https://pay.example", "http://c")
@@ -57,6 +60,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert (settings.alipay_url, settings.alipay_instore_url) == ("http://a", "http://b")
     assert (settings.wechat_ca_pem, settings.clock_file) == ("PEM", Path("/var/clock"))
     assert not settings.returns_stray_money
+    assert (settings.wallet_connections, settings.wallet_wait_s) == (40, 0.5)
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -87,6 +91,13 @@ def test_a_missing_setting_is_named(name: str, empty: str | None) -> None:
 @pytest.mark.parametrize("node", ["", "-1", "100", "1.5", "one", "٣", " 1"])
 def test_a_node_is_a_number_from_0_to_99(node: str) -> None:
     assert "TAEL_NODE is a number from 0 to 99" in refusal_of(TAEL_NODE=node)
+
+
+@pytest.mark.parametrize("number", ["1", "10001", "-2", "2.5", "many", "٣٣", " 9", "9" * 5000])
+def test_connections_to_a_wallet_are_a_number_within_limits(number: str) -> None:
+    assert refusal_of(TAEL_WALLET_CONNECTIONS=number) == (
+        "TAEL_WALLET_CONNECTIONS is a whole number from 2 to 10000"
+    )
 
 
 @pytest.mark.parametrize(
