@@ -6,6 +6,7 @@ its rows back when they end, whatever the demo's clock does.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,8 @@ LEASE: Final = timedelta(seconds=15)
 #: Two renewals may fail before a lease ends.
 RENEW_S: Final = 5.0
 IDLE_S: Final = 0.1
+#: A claim that finds nothing rests this many times as long as it took: many accounts make it long, not the load heavy.
+RESTS_PER_CLAIM: Final = 10
 STORE_GONE_S: Final = 1.0
 MOST_AT_ONCE: Final = 50
 
@@ -130,8 +133,9 @@ async def _run(worker: Worker[Row], stop: asyncio.Event) -> None:
     helpers = [asyncio.create_task(_renew_for_ever(worker)), asyncio.create_task(_tell(stop, worker.news))]
     try:
         while not stop.is_set():
+            began = time.monotonic()
             if not await _begin_some(worker, stop):
-                await _wait(worker.news, IDLE_S)
+                await _wait(worker.news, max(IDLE_S, RESTS_PER_CLAIM * (time.monotonic() - began)))
         await worker.finish()
     finally:
         worker.abandon()
