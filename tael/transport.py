@@ -10,7 +10,6 @@ import asyncio
 import errno
 import socket
 import ssl
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -202,11 +201,12 @@ class Transport:
         send = partial(self._send, self._session, method, as_signed, body, headers, tls, cut_at)
         if self._places is None:
             return await send(timeout_s)
-        began = time.monotonic()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         if not await self._places.take(account):
             return NothingSent(NO_CONNECTION)
         try:
-            remaining_s = timeout_s - (time.monotonic() - began)
+            remaining_s = timeout_s - (loop.time() - began)
             return await send(remaining_s) if remaining_s > 0 else NothingSent(NO_CONNECTION)
         finally:
             self._places.free(account)

@@ -6,7 +6,6 @@ its rows back when they end, whatever the demo's clock does.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -131,11 +130,12 @@ class Worker(Generic[Row]):
 
 async def _run(worker: Worker[Row], stop: asyncio.Event) -> None:
     helpers = [asyncio.create_task(_renew_for_ever(worker)), asyncio.create_task(_tell(stop, worker.news))]
+    loop = asyncio.get_running_loop()
     try:
         while not stop.is_set():
-            began = time.monotonic()
+            began = loop.time()
             if not await _begin_some(worker, stop):
-                await _wait(worker.news, max(IDLE_S, RESTS_PER_CLAIM * (time.monotonic() - began)))
+                await _wait(worker.news, max(IDLE_S, RESTS_PER_CLAIM * (loop.time() - began)))
         await worker.finish()
     finally:
         worker.abandon()

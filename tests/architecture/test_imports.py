@@ -19,6 +19,7 @@ TIME = {
     "service/directory.py",  # how long something is remembered
     "service/webhooks.py",  # how long a merchant's receiver took
     "service/payments.py",  # how long a repeat waits, by the event loop's time
+    "transport.py",  # how much of a deadline the wait for a connection has used
 }
 RANDOMNESS = {
     "ids.py",
