@@ -224,12 +224,12 @@ def after_news(state: State, news: Outcome, is_first: bool, is_online: bool) -> 
 
 
 def after_refund_news(state: RefundState, news: RefundOutcome, is_first: bool) -> str:
-    before = Refund("m", "2", "1", "r", PRICE, "", "", NOON, NOON, None, state=state)
+    before = Refund("m", "2", "1", "a", "r", PRICE, "", "", NOON, NOON, None, state=state)
     return settle_refund(before, news, at=NOON, is_first=is_first).state
 
 
 def after_reversal_news(state: ReversalState, news: Reversal, is_first: bool) -> str:
-    before = ReversalOrder("m", "3", "1", 0, "", "", NOON, NOON, None, state=state)
+    before = ReversalOrder("m", "3", "1", "a", 0, "", "", NOON, NOON, None, state=state)
     after, _ = settle_reversal(before, sample(State.PENDING, OFFLINE), news, at=NOON, is_first=is_first)
     return after.state
 

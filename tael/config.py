@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from tael.domain.address import Reach
 from tael.domain.secret import Secret
 from tael.store.database import MAX_CONNECTIONS, MIN_CONNECTIONS, Limits
+from tael.transport import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
 
 ALIPAY_ONLINE: Final = "https://intlmapi.alipay.com/gateway.do"
 ALIPAY_INSTORE: Final = "https://globalmapi.alipay.com/gateway.do"
@@ -66,6 +67,8 @@ class Settings:
     http: HttpLimits = HttpLimits()
     wallet_proxy: Secret | None = None  #: of calls to wallets only; it may hold a password
     takes_published_key: bool = False  #: a demo does; elsewhere an app with QFPay's public key is refused
+    wallet_connections: int = DEFAULT_CONNECTIONS  #: to each wallet, in each process
+    wallet_wait_s: float = DEFAULT_WAIT_S  #: that a call waits for one of them before it is not sent
 
     def seal_key_bytes(self) -> bytes:
         return base64.b64decode(self.seal_key.reveal())
@@ -131,6 +134,9 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         database_timeout_s=_database_timeout_s(environment),
         http=_http_limits(environment),
         wallet_proxy=_proxy(environment.get("TAEL_WALLET_PROXY", "")),
+        wallet_connections=_whole(environment, "TAEL_WALLET_CONNECTIONS", DEFAULT_CONNECTIONS, 2, 10_000),
+        wallet_wait_s=_whole(environment, "TAEL_WALLET_WAIT_MS", int(DEFAULT_WAIT_S * 1000), 0, 10_000)
+        / 1000,
     )
 
 
@@ -201,6 +207,14 @@ def _http_limits(environment: Mapping[str, str]) -> HttpLimits:
         max_head_bytes=whole("TAEL_MAX_HEAD_BYTES", defaults.max_head_bytes, 4_096, 1_048_576),
         max_form_bytes=whole("TAEL_MAX_FORM_BYTES", defaults.max_form_bytes, 4_096, 1_048_576),
     )
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int, minimum: int, maximum: int) -> int:
+    text = environment.get(name) or str(default)
+    is_short = text.isascii() and text.isdigit() and len(text) <= len(str(maximum))
+    if not (is_short and minimum <= int(text) <= maximum):
+        raise BadSettings(f"{name} is a whole number from {minimum} to {maximum}")
+    return int(text)
 
 
 def _switch(environment: Mapping[str, str], name: str, default: str = "off") -> bool:

@@ -83,7 +83,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     clock = clock_of(settings)
     async with (
         open_store(settings, limits_of(settings)) as store,
-        Transport(proxy=settings.wallet_proxy) as transport,
+        _to_wallet(settings) as to_alipay,
+        _to_wallet(settings) as to_wechat,
         Transport(settings.webhook_reach) as to_merchants,
     ):
         note_answer = AnswerChecks(store, clock).note
@@ -91,10 +92,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             store=store,
             channels={
                 Wallet.ALIPAY: AlipayMapi(
-                    transport, clock, settings.alipay_url, settings.alipay_instore_url, note_answer
+                    to_alipay, clock, settings.alipay_url, settings.alipay_instore_url, note_answer
                 ),
                 Wallet.WECHAT: WeChatV2(
-                    transport,
+                    to_wechat,
                     clock,
                     settings.wechat_url,
                     settings.wechat_ca_pem,
@@ -110,6 +111,15 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             pages=pages_below(settings.public_url, settings.seal_key_bytes()),
             returns_stray_money=settings.returns_stray_money,
         )
+
+
+def _to_wallet(settings: Settings) -> Transport:
+    """Connections of one wallet's own, so that another that hangs cannot use them up."""
+    return Transport(
+        connections=settings.wallet_connections,
+        wait_s=settings.wallet_wait_s,
+        proxy=settings.wallet_proxy,
+    )
 
 
 def application(gateway: Gateway, max_form_bytes: int = MAX_FORM_BYTES) -> Starlette:

@@ -1,17 +1,20 @@
 """The only HTTP client. Says of every call whether an answer came, none came, or not a byte was sent.
 
 The difference between the last two is money: what was not sent surely did not happen. Redirects are never followed.
-With a `Reach` it is safe to call where a merchant says: each address is judged as it is connected to, so a name that
-means another address a moment later changes nothing.
+Each wallet has a Transport of its own, with its own connections and name lookups: one that hangs uses up nothing of
+another's, and its accounts share its connections fairly. With a `Reach` a Transport is safe to call where a merchant
+says: each address is judged as it is connected to, so a name that means another address a moment later changes nothing.
 """
 
 import asyncio
 import errno
 import socket
 import ssl
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final, Self
 
@@ -25,12 +28,18 @@ from tael.domain.secret import Secret
 #: Time to reach the other side; nothing of the request has left us while it runs.
 CONNECT_TIMEOUT_S: Final = 5.0
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
-POOL_SIZE: Final = 200
+#: Calls under way to one wallet. An account may use half of them.
+DEFAULT_CONNECTIONS: Final = 200
+#: How long a call waits for a free connection: long enough for a burst, and short for a shopper at the till.
+DEFAULT_WAIT_S: Final = 2.0
+#: Calls that wait for a connection to one wallet; the next is not sent at once.
+MAX_WAITING: Final = 1000
 DNS_REMEMBERED_S: Final = 60
 #: Look-ups at a time where merchants choose the names: a name server that hangs holds one of these.
 MOST_LOOKUPS: Final = 64
 NOT_ALLOWED: Final = "an address that may not be called"
 USER_AGENT: Final = f"tael/{version('tael')}"
+NO_CONNECTION: Final = "no free connection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +77,73 @@ NOT_CONNECTED: Final = (
 Lookup = Callable[..., list[tuple[Any, ...]]]
 
 
+class Places:
+    """Calls under way: at most `total`, and at most half of them for one account.
+
+    A call that finds no place waits its turn for at most `wait_s`. A freed place goes to the waiting account with the
+    fewest calls under way, equal ones taking turns. Only accounts with calls under way or waiting are remembered.
+    """
+
+    def __init__(self, total: int, wait_s: float) -> None:
+        self._total = total
+        self._of_account = max(1, total // 2)
+        self._wait_s = wait_s
+        self._under_way: Counter[str] = Counter()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+
+    async def take(self, account: str) -> bool:
+        """Whether the call may begin; `free` follows if so."""
+        if self._has_room(account):
+            self._under_way[account] += 1
+            return True
+        if sum(map(len, self._waiting.values())) >= MAX_WAITING:
+            return False
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(account, deque()).append(turn)
+        try:
+            await asyncio.wait((turn,), timeout=self._wait_s)
+        except asyncio.CancelledError:
+            if turn.done():
+                self.free(account)
+            raise
+        finally:
+            if not turn.done():
+                self._leave(account, turn)
+        return turn.done()
+
+    def free(self, account: str) -> None:
+        """A call is over; the next one begins."""
+        self._under_way[account] -= 1
+        if not self._under_way[account]:
+            del self._under_way[account]
+        able = [waiting for waiting in self._waiting if self._has_room(waiting)]
+        if able:
+            chosen = min(able, key=lambda waiting: self._under_way[waiting])
+            turns = self._waiting.pop(chosen)
+            turns.popleft().set_result(None)
+            if turns:
+                self._waiting[chosen] = turns  # behind the others
+            self._under_way[chosen] += 1
+
+    def _has_room(self, account: str) -> bool:
+        return self._under_way.total() < self._total and self._under_way[account] < self._of_account
+
+    def _leave(self, account: str, turn: "asyncio.Future[None]") -> None:
+        self._waiting[account].remove(turn)
+        if not self._waiting[account]:
+            del self._waiting[account]
+
+
+@dataclass(slots=True)
+class _Call:
+    """`has_connection`: it was given a connection, so from then on something may have been sent."""
+
+    has_connection: bool = False
+
+
 @dataclass(slots=True)
 class Transport:
-    """A pool of connections. One for a process; `tls` contexts are made once by their owners and reused.
+    """A pool of connections to one wallet; `tls` contexts are made once by their owners and reused.
 
     With a `reach` it is for calls whose destination others chose; how many run at once is then their caller's affair.
     """
@@ -78,26 +151,30 @@ class Transport:
     reach: Reach | None = None
     lookup: Lookup = socket.getaddrinfo
     proxy: Secret | None = None  #: for all calls, by CONNECT; its URL may hold a password
+    connections: int = DEFAULT_CONNECTIONS
+    wait_s: float = DEFAULT_WAIT_S
     _session: aiohttp.ClientSession | None = field(default=None)
     _resolver: AbstractResolver | None = field(default=None)
+    _places: Places | None = field(default=None)
 
     async def __aenter__(self) -> Self:
+        self._resolver = _Resolver(self.lookup)
         if self.reach is None:
-            connector = aiohttp.TCPConnector(limit=POOL_SIZE, ttl_dns_cache=DNS_REMEMBERED_S)
-        else:
-            self._resolver = _Resolver(self.lookup)
-            connector = aiohttp.TCPConnector(
-                limit=0,
-                ttl_dns_cache=DNS_REMEMBERED_S,
-                resolver=self._resolver,
-                socket_factory=_guarded_by(self.reach),
-            )
+            self._places = Places(self.connections, self.wait_s)
+        # No limit here: what waits inside the connector cannot be told from what was sent, and is not shared fairly.
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            ttl_dns_cache=DNS_REMEMBERED_S,
+            resolver=self._resolver,
+            socket_factory=None if self.reach is None else _guarded_by(self.reach),
+        )
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=True,
             headers={"User-Agent": USER_AGENT},
             proxy=self.proxy.reveal() if self.proxy else None,
+            trace_configs=[_noting_connections()],
         )
         return self
 
@@ -117,14 +194,15 @@ class Transport:
         timeout_s: float,
         tls: ssl.SSLContext | bool = True,
         cut_at: int | None = None,
+        account: str = "",
     ) -> Result:
         """One request, one result; never raises for what the network does.
 
         `tls` False is refused: verify or do not. An answer is read whole, or up to `cut_at` bytes and the rest dropped.
+        `account` is the wallet account in whose name the call is made. `timeout_s` includes the wait for a connection.
         """
         if self._session is None or tls is False:
             raise RuntimeError("a Transport is entered before it is used, and verifies its peers")
-        limits = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         try:
             as_signed = URL(url, encoded=True)  # untouched: what was signed must be what is sent
             is_whole = as_signed.scheme in ("http", "https") and as_signed.host and as_signed.port
@@ -132,9 +210,46 @@ class Transport:
             is_whole = False
         if not is_whole:
             return NothingSent("not an address")
+        send = partial(self._send, self._session, method, as_signed, body, headers, tls, cut_at)
+        if self._places is None:
+            return await send(timeout_s)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        if not await self._places.take(account):
+            return NothingSent(NO_CONNECTION)
         try:
-            async with self._session.request(
-                method, as_signed, data=body, headers=headers, timeout=limits, ssl=tls, allow_redirects=False
+            remaining_s = timeout_s - (loop.time() - began)
+            return await send(remaining_s) if remaining_s > 0 else NothingSent(NO_CONNECTION)
+        finally:
+            self._places.free(account)
+
+    async def _send(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        body: bytes,
+        headers: Mapping[str, str] | None,
+        tls: ssl.SSLContext | bool,
+        cut_at: int | None,
+        timeout_s: float,
+    ) -> Result:
+        limits = aiohttp.ClientTimeout(
+            total=timeout_s,
+            connect=CONNECT_TIMEOUT_S if self.reach is None else None,  # name lookup included
+            sock_connect=CONNECT_TIMEOUT_S,
+        )
+        call = _Call()
+        try:
+            async with session.request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                timeout=limits,
+                ssl=tls,
+                allow_redirects=False,
+                trace_request_ctx=call,
             ) as response:
                 most = MAX_ANSWER_BYTES + 1 if cut_at is None else cut_at
                 read = await response.content.read(most)
@@ -143,12 +258,26 @@ class Transport:
                 if len(read) > MAX_ANSWER_BYTES:
                     return NoAnswer("the answer is too large")
                 return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, read)
-        except (*NOT_CONNECTED, aiohttp.InvalidURL) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            # The error's class alone does not say: a deadline may pass before there is a connection, and a request that
+            # was repeated on a new connection may have left by the first.
+            if call.has_connection:
+                return NoAnswer(type(error).__name__)
             if self.reach is not None and getattr(error, "errno", None) == errno.EACCES:
                 return NothingSent(NOT_ALLOWED)
             return NothingSent(_why_not_connected(error))
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return NoAnswer(type(error).__name__)
+
+
+def _noting_connections() -> aiohttp.TraceConfig:
+    """Marks each call's `_Call` at the moment at which it is given a connection, new or kept alive."""
+
+    async def note(_: aiohttp.ClientSession, context: Any, __: object) -> None:
+        context.trace_request_ctx.has_connection = True
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_create_end.append(note)
+    config.on_connection_reuseconn.append(note)
+    return config
 
 
 def _why_not_connected(error: Exception) -> str:

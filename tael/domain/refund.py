@@ -41,6 +41,7 @@ class Refund:
     mchid: str
     syssn: str
     payment_syssn: str
+    account_id: str  #: the payment's
     reference: str  #: the merchant's number of this refund; may be the payment's own, once
     amount: Money
     client_time: str

@@ -46,6 +46,7 @@ class ReversalOrder:
     mchid: str
     syssn: str
     payment_syssn: str
+    account_id: str  #: the payment's
     amount_minor: int
     client_time: str
     fails_with: str  #: the code that a payment fails with when it was never paid; "" where the merchant asked

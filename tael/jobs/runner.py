@@ -26,6 +26,8 @@ LEASE: Final = timedelta(seconds=15)
 #: Two renewals may fail before a lease ends.
 RENEW_S: Final = 5.0
 IDLE_S: Final = 0.1
+#: A claim that finds nothing rests this many times as long as it took: many accounts make it long, not the load heavy.
+RESTS_PER_CLAIM: Final = 10
 STORE_GONE_S: Final = 1.0
 MOST_AT_ONCE: Final = 50
 
@@ -129,10 +131,12 @@ class Worker(Generic[Row]):
 
 async def _run(worker: Worker[Row], stop: asyncio.Event) -> None:
     helpers = [asyncio.create_task(_renew_for_ever(worker)), asyncio.create_task(_tell(stop, worker.news))]
+    loop = asyncio.get_running_loop()
     try:
         while not stop.is_set():
+            began = loop.time()
             if not await _begin_some(worker, stop):
-                await _wait(worker.news, IDLE_S)
+                await _wait(worker.news, max(IDLE_S, RESTS_PER_CLAIM * (loop.time() - began)))
         await worker.finish()
     finally:
         worker.abandon()

@@ -1,7 +1,13 @@
-"""Asks wallets about every undecided payment, refund, reversal and stray money; expires orders."""
+"""Asks wallets about every undecided payment, refund, reversal and stray money; expires orders.
 
-from functools import partial
-from typing import Any
+Each wallet has places of its own in a worker, and each of its accounts half of them, so that a wallet that hangs, or an
+account with a long queue, holds up its own rows and nobody else's.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from tael.jobs.runner import Job
 from tael.service.gateway import Gateway
@@ -9,20 +15,83 @@ from tael.service.refunds import check_refund
 from tael.service.reversals import continue_reversal
 from tael.service.settling import settle_payment
 from tael.service.strays import follow_stray
+from tael.store.leases import Share
+
+#: Rows of one table under way at one wallet.
+WALLET_PLACES: Final = 100
+#: Of them, those of one account: what a single account had when all shared fifty.
+ACCOUNT_PLACES: Final = 50
+
+
+class OfAccount(Protocol):
+    """A row that a wallet is asked about in the name of an account."""
+
+    @property
+    def account_id(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=OfAccount)
+Claim = Callable[[datetime, datetime, datetime, int, Share], Awaitable[Sequence[Row]]]
+Renew = Callable[[Sequence[Row], Sequence[datetime], datetime], Awaitable[Sequence[bool]]]
 
 
 def settle_jobs(gateway: Gateway) -> list[Job[Any]]:
-    """One job per table of undecided things."""
-    payments, refunds, reversals = gateway.store.payments, gateway.store.refunds, gateway.store.reversals
-    strays = gateway.store.strays
-    return [
-        Job("settle.payments", payments.claim_due, partial(settle_payment, gateway=gateway), payments.renew),
-        Job("settle.refunds", refunds.claim_due, partial(check_refund, gateway=gateway), refunds.renew),
-        Job(
-            "settle.reversals",
-            reversals.claim_due,
-            partial(continue_reversal, gateway=gateway),
-            reversals.renew,
-        ),
-        Job("settle.strays", strays.claim_due, partial(follow_stray, gateway=gateway), strays.renew),
-    ]
+    """One job per wallet and table of undecided things."""
+    store = gateway.store
+    jobs: list[Job[Any]] = []
+    for wallet in gateway.channels:
+        jobs += [
+            _job("payments", wallet, store.payments.claim_due, settle_payment, store.payments.renew, gateway),
+            _job("refunds", wallet, store.refunds.claim_due, check_refund, store.refunds.renew, gateway),
+            _job(
+                "reversals",
+                wallet,
+                store.reversals.claim_due,
+                continue_reversal,
+                store.reversals.renew,
+                gateway,
+            ),
+            _job("strays", wallet, store.strays.claim_due, follow_stray, store.strays.renew, gateway),
+        ]
+    return jobs
+
+
+def _job(
+    table: str,
+    wallet: str,
+    claim: Claim[Row],
+    settle: Callable[[Row, Gateway], Awaitable[object]],
+    renew: Renew[Row],
+    gateway: Gateway,
+) -> Job[Row]:
+    places = AccountPlaces(wallet, claim, lambda row: settle(row, gateway))
+    return Job(f"settle.{table}.{wallet}", places.claim, places.settle, renew, WALLET_PLACES)
+
+
+class AccountPlaces(Generic[Row]):
+    """The rows of one table that are under way at one wallet, counted by account."""
+
+    def __init__(self, wallet: str, claim: Claim[Row], settle: Callable[[Row], Awaitable[object]]) -> None:
+        self._wallet = wallet
+        self._claim = claim
+        self._settle = settle
+        self._under_way: Counter[str] = Counter()
+
+    async def claim(
+        self, now: datetime, real_now: datetime, lease_until: datetime, limit: int
+    ) -> Sequence[Row]:
+        """What is due, account by account, as far as each has places left."""
+        left = {account: ACCOUNT_PLACES - rows for account, rows in self._under_way.items()}
+        share = Share(self._wallet, ACCOUNT_PLACES, left)
+        rows = await self._claim(now, real_now, lease_until, limit, share)
+        self._under_way.update(row.account_id for row in rows)
+        return rows
+
+    async def settle(self, row: Row) -> None:
+        """One row; its account has its place back whatever comes of it."""
+        try:
+            await self._settle(row)
+        finally:
+            self._under_way[row.account_id] -= 1
+            if not self._under_way[row.account_id]:
+                del self._under_way[row.account_id]

@@ -97,6 +97,7 @@ async def _reservation(ask: NewRefund, payment: Payment, gateway: Gateway) -> Re
         mchid=ask.merchant.mchid,
         syssn=await gateway.store.serials.syssn(now),
         payment_syssn=payment.syssn,
+        account_id=payment.account_id,
         reference=ask.reference,
         amount=Money(ask.amount_minor, payment.amount.currency),
         client_time=ask.client_time,

@@ -156,6 +156,7 @@ async def _intend(
             mchid=current.mchid,
             syssn=syssn,
             payment_syssn=current.syssn,
+            account_id=current.account_id,
             amount_minor=amount_minor,
             client_time=client_time,
             fails_with=fails_with,

@@ -16,7 +16,7 @@ from tael.domain.payment import Payment
 from tael.store.batch import Batch
 from tael.store.database import Database
 from tael.store.incidents import write_incidents
-from tael.store.leases import OF_ORDERS, renew, renewal
+from tael.store.leases import EVERYTHING, OF_ORDERS, Share, claim, claiming, renew, renewal
 from tael.store.ledger import write_entries
 from tael.store.rows import PAYMENT_COLUMNS, pay_text, payment_of
 from tael.store.webhooks import NewWebhook, write_webhooks
@@ -90,22 +90,14 @@ ASK_CLOSE: Final = f"""
 UPDATE payment SET close_syssn = $3, version = version + 1
 WHERE mchid = $1 AND syssn = $2 AND state = 'PENDING' AND close_syssn = '' RETURNING {PAYMENT_COLUMNS}
 """
-#: A merchant asked about it: look now, but not at every question of an impatient one.
+#: A merchant asked about it: look now, before what is due by schedule, but not at every question of an impatient one.
+#: "Before" is a century earlier: one index serves both, and those asked about keep their order among themselves.
 HURRY: Final = """
-UPDATE payment SET check_at = $3
-WHERE mchid = $1 AND syssn = ANY($2) AND state = 'PENDING' AND is_answered AND check_at > $3
+UPDATE payment SET check_at = $3::timestamptz - interval '100 years'
+WHERE mchid = $1 AND syssn = ANY($2) AND state = 'PENDING' AND is_answered AND check_at >= created_at
   AND (checked_at IS NULL OR checked_at < $4)
 """
-CLAIM: Final = f"""
-UPDATE payment AS p SET lease_until = $3
-FROM (
-    SELECT mchid, syssn FROM payment
-    WHERE check_at <= $1 AND (lease_until IS NULL OR lease_until < $2)
-    ORDER BY check_at LIMIT $4 FOR UPDATE SKIP LOCKED
-) AS due
-WHERE p.mchid = due.mchid AND p.syssn = due.syssn
-RETURNING {", ".join("p." + column for column in PAYMENT_COLUMNS.split(", "))}
-"""
+CLAIM: Final = claiming("payment", OF_ORDERS, PAYMENT_COLUMNS)
 RENEW: Final = renewal("payment", OF_ORDERS)
 
 
@@ -160,14 +152,19 @@ class Payments:
         return payment_of(rows[0]) if rows else None
 
     async def hurry(self, mchid: str, syssns: Sequence[str], now: datetime, not_since: datetime) -> None:
-        """Make pending payments due now, unless they were asked about after `not_since`."""
+        """Make pending payments due now, before others, unless they were asked about after `not_since`."""
         await self._database.execute(HURRY, mchid, list(syssns), now, not_since)
 
     async def claim_due(
-        self, now: datetime, real_now: datetime, lease_until: datetime, most: int
+        self,
+        now: datetime,
+        real_now: datetime,
+        lease_until: datetime,
+        limit: int,
+        share: Share = EVERYTHING,
     ) -> list[Payment]:
         """Payments to ask about, leased to the caller. `now` is the gateway's clock, leases are in real time."""
-        rows = await self._database.fetch(CLAIM, now, real_now, lease_until, most)
+        rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, share)
         return [payment_of(row) for row in rows]
 
     async def renew(

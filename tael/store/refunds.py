@@ -15,7 +15,7 @@ from tael.domain.refund import Refund, RefundState
 from tael.store.batch import Batch
 from tael.store.database import Database
 from tael.store.incidents import write_incidents
-from tael.store.leases import OF_ORDERS, renew, renewal
+from tael.store.leases import EVERYTHING, OF_ORDERS, Share, claim, claiming, renew, renewal
 from tael.store.ledger import write_entries
 from tael.store.payments import lock_payments
 from tael.store.reserving import Reservation, Reserving, reserve
@@ -62,16 +62,7 @@ BY_SYSSN: Final = f"SELECT {REFUND_COLUMNS} FROM refund WHERE mchid = $1 AND sys
 OF_PAYMENT: Final = f"""
 SELECT {REFUND_COLUMNS} FROM refund WHERE mchid = $1 AND payment_syssn = $2 ORDER BY created_at, syssn
 """
-CLAIM: Final = f"""
-UPDATE refund AS r SET lease_until = $3
-FROM (
-    SELECT mchid, syssn FROM refund
-    WHERE check_at <= $1 AND (lease_until IS NULL OR lease_until < $2)
-    ORDER BY check_at LIMIT $4 FOR UPDATE SKIP LOCKED
-) AS due
-WHERE r.mchid = due.mchid AND r.syssn = due.syssn
-RETURNING {", ".join("r." + column for column in REFUND_COLUMNS.split(", "))}
-"""
+CLAIM: Final = claiming("refund", OF_ORDERS, REFUND_COLUMNS)
 RENEW: Final = renewal("refund", OF_ORDERS)
 
 
@@ -112,10 +103,15 @@ class Refunds:
         return [refund_of(row) for row in rows]
 
     async def claim_due(
-        self, now: datetime, real_now: datetime, lease_until: datetime, most: int
+        self,
+        now: datetime,
+        real_now: datetime,
+        lease_until: datetime,
+        limit: int,
+        share: Share = EVERYTHING,
     ) -> list[Refund]:
         """Refunds to ask about, leased to the caller until `lease_until` (real time)."""
-        rows = await self._database.fetch(CLAIM, now, real_now, lease_until, most)
+        rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, share)
         return [refund_of(row) for row in rows]
 
     async def renew(self, refunds: Sequence[Refund], held: Sequence[datetime], until: datetime) -> list[bool]:

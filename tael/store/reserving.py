@@ -50,7 +50,7 @@ INSERT INTO refund ({REFUND_COLUMNS})
 SELECT * FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
     $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[], $14::text[], $15::text[],
-    $16::timestamptz[], $17::integer[], $18::integer[])
+    $16::timestamptz[], $17::integer[], $18::integer[], $19::text[])
 """
 RESERVE: Final = """
 UPDATE payment AS p SET reserved_minor = p.reserved_minor + w.amount_minor, refund_count = p.refund_count + w.refunds
@@ -228,6 +228,7 @@ async def _insert(connection: "Connection", kept: Sequence[Reservation], turns: 
         [r.done_at for r in refunds],
         [r.checks for r in refunds],
         [r.version for r in refunds],
+        [r.account_id for r in refunds],
     )
     await connection.execute(
         RESERVE,

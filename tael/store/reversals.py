@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tael.domain.payment import Payment
 from tael.domain.reversal import ReversalOrder
 from tael.store.database import Database
-from tael.store.leases import OF_ORDERS, renew, renewal
+from tael.store.leases import EVERYTHING, OF_ORDERS, Share, claim, claiming, renew, renewal
 from tael.store.payments import Change, lock_payments, write_changes
 from tael.store.rows import REVERSAL_COLUMNS, reversal_of
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 INSERT: Final = f"""
 INSERT INTO reversal ({REVERSAL_COLUMNS})
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
 UPDATE: Final = """
 UPDATE reversal SET state = $3, respcd = $4, wallet_code = $5, action = $6, changed_at = $7, check_at = $8,
@@ -35,16 +35,7 @@ BY_SYSSN: Final = f"SELECT {REVERSAL_COLUMNS} FROM reversal WHERE mchid = $1 AND
 OF_PAYMENT: Final = f"""
 SELECT {REVERSAL_COLUMNS} FROM reversal WHERE mchid = $1 AND payment_syssn = $2 ORDER BY created_at, syssn
 """
-CLAIM: Final = f"""
-UPDATE reversal AS r SET lease_until = $3
-FROM (
-    SELECT mchid, syssn FROM reversal
-    WHERE check_at <= $1 AND (lease_until IS NULL OR lease_until < $2)
-    ORDER BY check_at LIMIT $4 FOR UPDATE SKIP LOCKED
-) AS due
-WHERE r.mchid = due.mchid AND r.syssn = due.syssn
-RETURNING {", ".join("r." + column for column in REVERSAL_COLUMNS.split(", "))}
-"""
+CLAIM: Final = claiming("reversal", OF_ORDERS, REVERSAL_COLUMNS)
 RENEW: Final = renewal("reversal", OF_ORDERS)
 
 
@@ -91,6 +82,7 @@ class Reversals:
             reversal.action.value if reversal.action else None,
             reversal.checks,
             reversal.version,
+            reversal.account_id,
         )
         await _write_payment(connection, change)
 
@@ -120,10 +112,15 @@ class Reversals:
         await _write_payment(connection, change)
 
     async def claim_due(
-        self, now: datetime, real_now: datetime, lease_until: datetime, most: int
+        self,
+        now: datetime,
+        real_now: datetime,
+        lease_until: datetime,
+        limit: int,
+        share: Share = EVERYTHING,
     ) -> list[ReversalOrder]:
         """Reversals to ask for (again), leased to the caller until `lease_until` (real time)."""
-        rows = await self._database.fetch(CLAIM, now, real_now, lease_until, most)
+        rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, share)
         return [reversal_of(row) for row in rows]
 
     async def renew(

@@ -24,11 +24,11 @@ PAYMENT_COLUMNS: Final = (
 )
 REFUND_COLUMNS: Final = (
     "mchid, syssn, payment_syssn, reference, amount_minor, currency, client_time, device, created_at, changed_at, "
-    "check_at, state, respcd, wallet_code, wallet_ref, done_at, checks, version"
+    "check_at, state, respcd, wallet_code, wallet_ref, done_at, checks, version, account_id"
 )
 REVERSAL_COLUMNS: Final = (
     "mchid, syssn, payment_syssn, amount_minor, client_time, fails_with, created_at, changed_at, check_at, state, "
-    "respcd, wallet_code, action, checks, version"
+    "respcd, wallet_code, action, checks, version, account_id"
 )
 
 
@@ -52,7 +52,8 @@ def payment_of(row: "asyncpg.Record") -> Payment:
         changed_at=row["changed_at"],
         expires_at=row["expires_at"],
         deadline=row["deadline"],
-        check_at=row["check_at"],
+        # One that a merchant asked about is due before all others, by a time that means no more than that.
+        check_at=row["check_at"] and max(row["check_at"], row["created_at"]),
         state=State(row["state"]),
         respcd=row["respcd"],
         wallet_code=row["wallet_code"],
@@ -95,6 +96,7 @@ def refund_of(row: "asyncpg.Record") -> Refund:
         done_at=row["done_at"],
         checks=row["checks"],
         version=row["version"],
+        account_id=row["account_id"],
     )
 
 
@@ -116,6 +118,7 @@ def reversal_of(row: "asyncpg.Record") -> ReversalOrder:
         action=ReversalAction(row["action"]) if row["action"] else None,
         checks=row["checks"],
         version=row["version"],
+        account_id=row["account_id"],
     )
 
 

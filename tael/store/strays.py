@@ -14,7 +14,7 @@ from tael.domain.incident import Incident
 from tael.domain.ledger import Entry
 from tael.store.database import Database
 from tael.store.incidents import INCIDENT_COLUMNS, incident_of, write_incidents
-from tael.store.leases import renew, renewal
+from tael.store.leases import EVERYTHING, OF_INCIDENTS, Share, claim, claiming, renew, renewal
 from tael.store.ledger import write_entries
 from tael.store.payments import Change, lock_payments, write_changes
 
@@ -30,18 +30,9 @@ SELECT {INCIDENT_COLUMNS} FROM incident
 WHERE mchid = $1 AND cause = $2 AND wallet_ref = $3 AND stray_syssn <> '' AND stray <> 'WITHDRAWN'
 """
 BY_STRAY_SYSSN: Final = f"SELECT {INCIDENT_COLUMNS} FROM incident WHERE mchid = $1 AND stray_syssn = $2"
-CLAIM: Final = f"""
-UPDATE incident AS i SET lease_until = $3
-FROM (
-    SELECT mchid, cause, kind, digest FROM incident
-    WHERE check_at <= $1 AND (lease_until IS NULL OR lease_until < $2)
-    ORDER BY check_at LIMIT $4 FOR UPDATE SKIP LOCKED
-) AS due
-WHERE i.mchid = due.mchid AND i.cause = due.cause AND i.kind = due.kind AND i.digest = due.digest
-RETURNING {", ".join("i." + column for column in INCIDENT_COLUMNS.split(", "))}
-"""
+CLAIM: Final = claiming("incident", OF_INCIDENTS, INCIDENT_COLUMNS)
 
-RENEW: Final = renewal("incident", ("mchid", "cause", "kind", "digest"))
+RENEW: Final = renewal("incident", OF_INCIDENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +83,15 @@ class Strays:
         return incident_of(rows[0]) if rows else None
 
     async def claim_due(
-        self, now: datetime, real_now: datetime, lease_until: datetime, most: int
+        self,
+        now: datetime,
+        real_now: datetime,
+        lease_until: datetime,
+        limit: int,
+        share: Share = EVERYTHING,
     ) -> list[Incident]:
         """Stray money to go on with, leased to the caller until `lease_until` (real time)."""
-        rows = await self._database.fetch(CLAIM, now, real_now, lease_until, most)
+        rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, share)
         return [incident_of(row) for row in rows]
 
     async def renew(

@@ -22,6 +22,7 @@ TIME = {
     "store/database.py",  # how much of its time a call has spent on the database
     "store/outages.py",  # how long ago the same was logged
     "store/readiness.py",  # how old a probe is
+    "transport.py",  # how much of a deadline the wait for a connection has used
 }
 RANDOMNESS = {
     "ids.py",

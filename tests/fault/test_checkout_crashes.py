@@ -8,8 +8,6 @@ import pytest
 
 from tael.domain.payment import Payment, State
 from tael.domain.paytype import PayType
-from tael.jobs.runner import run_once
-from tael.main import all_jobs
 from tael.service.checkouts import choose, find_checkout, open_link
 from tael.service.gateway import Gateway
 from tael.store.store import Store
@@ -18,7 +16,7 @@ from tests.support.crashing import Crash, Process, Side
 from tests.support.fake_wallet import Payer
 from tests.support.two_books import our_book
 from tests.support.values import ALIPAY_ONLINE, AMOUNT, APPCODE, MCHID, NOW, ONLINE, a_link
-from tests.support.world import END_LEASES, Story, World, new_world
+from tests.support.world import END_LEASES, Story, World, new_world, run_jobs_of
 
 LONGEST_STORY = 100
 MOST_TRIES = 10
@@ -55,10 +53,9 @@ async def go_on(world: World, pay_type: PayType) -> Payment:
     for statement in END_LEASES:
         await world.watch.database.execute(statement)
     gateway = world.gateway(Process())
-    settle = next(job for job in all_jobs(gateway) if job.name == "settle.payments")
     for _ in range(MOST_TRIES):
         world.clock.at += timedelta(minutes=1)
-        await run_once(settle, world.clock)
+        await run_jobs_of("settle.payments", gateway, world.clock)
         order = await choose_by(pay_type, gateway)
         assert len(payable(world)) <= 1
         if order.pay_type == pay_type and order.state is State.PENDING and order.pay is not None:

@@ -1,6 +1,7 @@
 """Due rows are the queue: each is given to one worker, and again to another when its lease has ended."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,12 +12,22 @@ from tael.domain.outcome import Unknown
 from tael.domain.webhook import Style, WebhookState
 from tael.service.outcomes import record_outcome
 from tael.store.delivering import Attempt, Delivery, DueWebhook
+from tael.store.leases import EVERYTHING, Share
 from tael.store.payments import Change
 from tael.store.reserving import Reservation, Reserved
 from tael.store.store import Store
 from tests.integration.test_recording import gateway_over
 from tests.support.store import current, opened, paid
-from tests.support.values import BARCODE, NOW, a_payment, a_refund, a_reversal, marked_for
+from tests.support.values import (
+    BARCODE,
+    NOW,
+    a_merchant,
+    a_payment,
+    a_refund,
+    a_reversal,
+    a_wechat_account,
+    marked_for,
+)
 
 LEASE = timedelta(seconds=60)
 DUE = NOW + timedelta(hours=1)
@@ -96,6 +107,75 @@ async def test_the_longest_overdue_come_first(store: Store) -> None:
     real_now = datetime.now(UTC)
     claimed = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 2)
     assert {payment.syssn for payment in claimed} == {late[1].syssn, late[2].syssn}
+
+
+async def test_what_a_merchant_asked_about_comes_before_the_longest_overdue(store: Store) -> None:
+    overdue = [await opened(store, a_payment(check_at=NOW - timedelta(hours=n))) for n in range(1, 6)]
+    asked = [await opened(store, a_payment(check_at=NOW)) for _ in range(2)]
+    for n, payment in enumerate([*asked, overdue[1]], 1):
+        await record_outcome(payment, Unknown("timeout"), gateway_over(store))
+        at = NOW + timedelta(seconds=n)
+        await store.payments.hurry(payment.mchid, [payment.syssn], at, at)
+    real_now = datetime.now(UTC)
+    expected = [*asked, overdue[1], overdue[4], overdue[3], overdue[2], overdue[0]]
+    claimed = [await store.payments.claim_due(DUE, real_now, real_now + LEASE, 1) for _ in range(7)]
+    assert [payment.syssn for (payment,) in claimed] == [payment.syssn for payment in expected]
+
+
+async def test_a_payment_that_is_overdue_comes_first_too_once_a_merchant_asks_about_it(store: Store) -> None:
+    days_old = NOW - timedelta(days=1)
+    overdue = (a_payment(created_at=days_old, check_at=NOW - timedelta(hours=n)) for n in (2, 1))
+    payments = [await opened(store, payment) for payment in overdue]
+    await store.database.execute("UPDATE payment SET is_answered = true")
+    await store.payments.hurry(payments[1].mchid, [payments[1].syssn], NOW, NOW)
+    real_now = datetime.now(UTC)
+    (first,) = await store.payments.claim_due(NOW, real_now, real_now + LEASE, 1)
+    assert first.syssn == payments[1].syssn
+    assert first.check_at == first.created_at  # the time that puts it first is shown to nobody
+
+
+OF_BOTH_WALLETS = {"wechat1": 9, "wechat2": 3, "alipay-offline": 2}
+
+
+async def with_due_rows_of(store: Store, table: str, account_id: str, count: int) -> None:
+    """`count` due rows of this account; the longest queue is the oldest."""
+    await with_due_rows(store, table, count)
+    row = {"payments": "payment", "refunds": "refund", "reversals": "reversal"}[table]
+    await store.database.execute(
+        f"UPDATE {row} SET account_id = $1, check_at = check_at - $2 * interval '1 second'"
+        " WHERE account_id = 'wechat1'",
+        account_id,
+        count,
+    )
+
+
+@pytest.mark.parametrize("table", ["payments", "refunds", "reversals"])
+async def test_a_claim_takes_of_each_account_what_its_share_says(store: Store, table: str) -> None:
+    await store.merchants.add_merchant(a_merchant("mch2"), NOW)
+    await store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000111"), NOW)
+    for account_id in reversed(OF_BOTH_WALLETS):
+        await with_due_rows_of(store, table, account_id, OF_BOTH_WALLETS[account_id])
+    claim = getattr(store, table).claim_due
+    real_now = datetime.now(UTC)
+
+    async def claimed(limit: int, share: Share) -> Counter[str]:
+        rows = await claim(DUE, real_now, real_now + LEASE, limit, share)
+        return Counter(row.account_id for row in rows)
+
+    assert await claimed(50, Share("wechat", 4, {"wechat1": 0})) == {"wechat2": 3}
+    assert await claimed(50, Share("wechat", 4, {"wechat1": 2})) == {"wechat1": 2}
+    assert await claimed(3, Share("wechat", 4)) == {"wechat1": 3}
+    assert await claimed(50, Share("alipay", 1)) == {"alipay-offline": 1}
+    assert await claimed(50, EVERYTHING) == {"wechat1": 4, "alipay-offline": 1}
+    assert await claimed(50, EVERYTHING) == {}
+
+
+async def test_a_long_queue_leaves_part_of_a_claim_to_others(store: Store) -> None:
+    for account_id, count in (("alipay-offline", 2), ("wechat1", 40)):
+        await with_due_rows_of(store, "payments", account_id, count)
+    real_now = datetime.now(UTC)
+    rows = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 50)
+    assert Counter(row.account_id for row in rows) == {"wechat1": 40, "alipay-offline": 2}
 
 
 async def test_recording_an_answer_ends_the_lease(store: Store) -> None:

@@ -641,6 +641,7 @@ async def paid_and_being_refunded(store: Store) -> None:
         mchid="tea",
         syssn=REFUND_SYSSN,
         payment_syssn=SYSSN,
+        account_id="account",
         reference="refund-1",
         amount=Money(925, "HKD"),
         client_time="",

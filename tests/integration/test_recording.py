@@ -191,4 +191,6 @@ async def test_an_impatient_merchant_hurries_a_pending_payment_but_not_at_every_
     assert (await current(store, payment)).check_at == asked.check_at
     later = NOW + timedelta(seconds=3)
     await store.payments.hurry(payment.mchid, [payment.syssn], later, later - timedelta(seconds=1))
-    assert (await current(store, payment)).check_at == later
+    hurried = (await current(store, payment)).check_at
+    assert hurried is not None
+    assert hurried <= later

@@ -159,6 +159,7 @@ def intend_reversal(books: Books, syssn: str, fails_with: str, at: datetime) -> 
         mchid=payment.mchid,
         syssn=syssn,
         payment_syssn=payment.syssn,
+        account_id=payment.account_id,
         amount_minor=amount_minor,
         client_time="",
         fails_with=fails_with,

@@ -8,8 +8,6 @@ from tael.domain.incident import Incident
 from tael.domain.money import Money
 from tael.domain.outcome import Outcome, Paid
 from tael.domain.payment import Payment, State
-from tael.jobs.runner import run_once
-from tael.main import all_jobs
 from tael.service.audit import audit_books
 from tael.service.gateway import Gateway
 from tael.service.notices import NoticeRefused
@@ -27,7 +25,7 @@ from tests.support.values import (
     NOW,
     ONLINE,
 )
-from tests.support.world import World, close, pay
+from tests.support.world import World, close, pay, run_jobs_of
 
 
 @dataclass
@@ -65,8 +63,7 @@ class Scene:
 
     async def run_strays(self, gateway: Gateway | None = None) -> None:
         """The job of stray money alone, once, with whatever is due now."""
-        jobs = {job.name: job for job in all_jobs(gateway or self.gateway)}
-        await run_once(jobs["settle.strays"], self.world.clock)
+        await run_jobs_of("settle.strays", gateway or self.gateway, self.world.clock)
 
     async def forget(self) -> None:
         """Begin again."""
@@ -110,8 +107,7 @@ async def ended(scene: Scene, state: State) -> Payment:
         await close(scene.gateway, payment)
     else:
         scene.world.clock.at = payment.expires_at
-        jobs = {job.name: job for job in all_jobs(scene.gateway)}
-        await run_once(jobs["settle.payments"], scene.world.clock)
+        await run_jobs_of("settle.payments", scene.gateway, scene.world.clock)
     found = await current(scene.store, payment)
     assert found.state is state
     return found

@@ -38,6 +38,7 @@ def test_two_settings_are_enough() -> None:
     assert settings.clock_file is None
     assert settings.wechat_ca_pem is None
     assert settings.returns_stray_money
+    assert (settings.wallet_connections, settings.wallet_wait_s) == (200, 2.0)
     assert 0 <= settings.node <= 99
     assert limits_of(settings) == Limits()
 
@@ -60,6 +61,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "TAEL_RETURN_STRAY_MONEY": "off",
             "TAEL_DATABASE_CONNECTIONS": "20",
             "TAEL_DATABASE_TIMEOUT": "5",
+            "TAEL_WALLET_CONNECTIONS": "40",
+            "TAEL_WALLET_WAIT_MS": "500",
         }
     )
     assert (settings.public_url, settings.wechat_url) == ("https://pay.example", "http://c")
@@ -68,6 +71,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert (settings.wechat_ca_pem, settings.clock_file) == (pem, Path("/var/clock"))
     assert not settings.returns_stray_money
     assert limits_of(settings) == Limits(connections=20, call_s=5.0)
+    assert (settings.wallet_connections, settings.wallet_wait_s) == (40, 0.5)
 
 
 def test_limits_have_defaults_and_are_read() -> None:
@@ -130,6 +134,13 @@ def test_connections_are_enough_for_every_kind_of_work(count: str) -> None:
 def test_a_timeout_is_whole_seconds(seconds: str) -> None:
     assert "TAEL_DATABASE_TIMEOUT is a number of seconds from 1 to 60" in refusal_of(
         TAEL_DATABASE_TIMEOUT=seconds
+    )
+
+
+@pytest.mark.parametrize("number", ["1", "10001", "-2", "2.5", "many", "٣٣", " 9", "9" * 5000])
+def test_connections_to_a_wallet_are_a_number_within_limits(number: str) -> None:
+    assert refusal_of(TAEL_WALLET_CONNECTIONS=number) == (
+        "TAEL_WALLET_CONNECTIONS is a whole number from 2 to 10000"
     )
 
 

@@ -234,7 +234,9 @@ class AlipayMapi:
     async def _prove_to_be_sent(self, account: AlipayAccount, notify_id: str) -> None:
         """Without an answer the notice is refused, and the wallet sends it again."""
         query = requests.encoded(requests.notify_verify(account, notify_id))
-        result = await self._transport.call("GET", f"{self._url(account)}?{query}", timeout_s=TIMEOUT_S)
+        result = await self._transport.call(
+            "GET", f"{self._url(account)}?{query}", timeout_s=TIMEOUT_S, account=account.account_id
+        )
         if not isinstance(result, Answer) or result.status != HTTP_OK or result.body != b"true":
             raise BadSignature("notice: the wallet does not confirm that it sent it")
 
@@ -280,7 +282,9 @@ class AlipayMapi:
             return NotSent(str(error))
         # Without the charset in the URL the gateway would read the form as GBK.
         asked = f"{url}?_input_charset={requests.CHARSET}"
-        result = await self._transport.call("POST", asked, body=body, headers=FORM, timeout_s=timeout_s)
+        result = await self._transport.call(
+            "POST", asked, body=body, headers=FORM, timeout_s=timeout_s, account=account.account_id
+        )
         match result:
             case NothingSent():
                 return NotSent(result.reason)

@@ -16,6 +16,7 @@ from tael.domain.outcome import (
     AwaitingPayer,
     BridgeParams,
     Closed,
+    NotSent,
     Outcome,
     PayCode,
     RefundOutcome,
@@ -70,7 +71,7 @@ class WeChatV2:
             case Granted(fields):
                 return outcomes.paid(fields, order.syssn)
             case Failure(code="ORDERPAID"):
-                return await self.query(order)
+                return await self._look_up(order)
             case Failure() as failure:
                 return outcomes.swipe_failure(failure, bars_credit=order.bars_credit)
             case TurnedAway(message):
@@ -83,7 +84,7 @@ class WeChatV2:
             case Granted(fields):
                 return self._opened(order, fields)
             case Failure(code="ORDERPAID"):
-                return await self.query(order)
+                return await self._look_up(order)
             case Failure() as failure:
                 return outcomes.opening_failure(failure)
             case TurnedAway(message):
@@ -117,12 +118,17 @@ class WeChatV2:
             case undecided:
                 return undecided
 
+    async def _look_up(self, order: Order) -> Outcome:
+        """A query after another question has left us: not sent, it says nothing of what the other did."""
+        seen = await self.query(order)
+        return Unknown(f"query not sent: {seen.reason}") if isinstance(seen, NotSent) else seen
+
     async def close(self, order: Order) -> Outcome:
         match await self._ask(exchange.CLOSEORDER, order, questions.this_order(order)):
             case Granted():
                 return Closed()
             case Failure(code="ORDERPAID"):
-                return await self.query(order)
+                return await self._look_up(order)
             case Failure() as failure:
                 return outcomes.close_failure(failure)
             case TurnedAway(message):
@@ -159,7 +165,7 @@ class WeChatV2:
         known = await self.query_refund(order)
         if isinstance(known, Unknown) and known.no_such_order:
             return Refused(Refusal.ALREADY_REFUNDED, wallet_code)
-        return known
+        return Unknown(f"query not sent: {known.reason}") if isinstance(known, NotSent) else known
 
     async def query_refund(self, order: RefundOrder) -> RefundOutcome:
         match await self._ask(exchange.REFUNDQUERY, order.order, questions.this_refund(order)):

@@ -113,6 +113,7 @@ class Exchange:
             headers=HEADERS,
             timeout_s=endpoint.timeout_s,
             tls=tls,
+            account=account.account_id,
         )
         match result:
             case NothingSent(reason):
