@@ -1,0 +1,47 @@
+"""An account without `close_trade` lets orders expire by themselves, once the wallet's record says they are unpaid."""
+
+from datetime import timedelta
+
+import pytest
+
+from tael.channels.alipay_mapi.adapter import UNVERIFIED
+from tael.domain.outcome import Outcome, Unknown
+from tael.domain.payment import State
+from tael.domain.paytype import PAY_TYPES
+from tael.service.settling import settle_payment
+from tael.store.store import Store
+from tests.support.alipay import TestClock
+from tests.support.crashing import Process
+from tests.support.fake_wallet import FakeWallet, Payer
+from tests.support.values import NOW
+from tests.support.world import World, pay
+
+
+@pytest.mark.parametrize("unreadable", [UNVERIFIED, Unknown("TimeoutError"), Unknown("query: SYSTEM_ERROR")])
+async def test_an_order_does_not_expire_on_an_answer_that_cannot_be_read_or_verified(
+    store: Store, unreadable: Outcome
+) -> None:
+    await store.database.execute("UPDATE wallet_account SET closes_trades = false WHERE wallet = 'alipay'")
+    clock = TestClock(NOW)
+    wallet = FakeWallet(clock, Payer.WAITS)
+    gateway = World(store, clock, wallet).gateway(Process())
+    payment = await pay(gateway, PAY_TYPES["800151"], "order-1")
+    wallet.confirm(payment.syssn)
+    wallet.false_records = {payment.syssn: unreadable}
+    clock.at = payment.expires_at + timedelta(hours=1)
+
+    waiting = await settle_payment(payment, gateway)
+    assert waiting.state is State.PENDING
+    assert waiting.check_at is not None
+
+    wallet.false_records = {}
+    assert (await settle_payment(waiting, gateway)).state is State.PAID
+
+
+async def test_an_order_that_the_wallet_says_is_unpaid_expires(store: Store) -> None:
+    await store.database.execute("UPDATE wallet_account SET closes_trades = false WHERE wallet = 'alipay'")
+    clock = TestClock(NOW)
+    gateway = World(store, clock, FakeWallet(clock, Payer.WAITS)).gateway(Process())
+    payment = await pay(gateway, PAY_TYPES["800151"], "order-1")
+    clock.at = payment.expires_at
+    assert (await settle_payment(payment, gateway)).state is State.EXPIRED
