@@ -40,8 +40,9 @@ EVERYTHING: Final = Share()
 def claiming(table: str, keys: Sequence[str], columns: str) -> str:
     """The statement for `table`: $1 now, $2 the real time, $3 the lease's end, $4 the limit, then a Share.
 
-    `head` looks into the index once for each account. Accounts with due rows get equal parts of twice the limit, since
-    other workers choose the same rows at the same time; rows are locked last, and only those that are taken.
+    `head` looks into the index once for each account, or not at all if no row waits. Accounts with due rows get equal
+    parts of twice the limit, since other workers choose the same rows at the same time; rows are locked last, and only
+    those that are taken.
     """
     names = ", ".join(keys)
     due = "d.check_at <= $1 AND (d.lease_until IS NULL OR d.lease_until < $2)"
@@ -50,6 +51,7 @@ WITH account AS (
     SELECT a.account_id, coalesce(r.room, $6::integer) AS room
     FROM wallet_account AS a LEFT JOIN unnest($7::text[], $8::integer[]) AS r (account_id, room) USING (account_id)
     WHERE ($5::text IS NULL OR a.wallet = $5) AND coalesce(r.room, $6) > 0
+      AND EXISTS (SELECT FROM {table} WHERE check_at IS NOT NULL)
 ), head AS MATERIALIZED (
     SELECT account.account_id, account.room, (2 * $4::bigint - 1) / count(*) OVER () + 1 AS part
     FROM account CROSS JOIN LATERAL (

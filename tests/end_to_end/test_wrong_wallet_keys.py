@@ -70,3 +70,28 @@ def test_payments_under_a_wrong_key_wait_and_settle_after_it_is_corrected(
     assert demo.held(opened["syssn"]) == 1000
     demo.ask("incident", "resolve", found["incident"], "--note", "corrected the key")
     assert open_incidents(demo, account_id) == []
+
+
+@pytest.mark.parametrize("pay_type", ["800201", "800208"])
+def test_answers_of_wechat_that_do_not_verify_decide_nothing(
+    demo: Demo, wechat_only: Merchant, pay_type: str
+) -> None:
+    rows = demo.ask("wallet", "list", "--mchid", wechat_only.mchid)
+    account_id = next(row["account_id"] for row in rows if row["wallet"] == "wechat")
+    opened = wechat_only.open("800201") if pay_type == "800201" else wechat_only.open(pay_type, "password")
+    lies = [{"wallet": "wechat", "kind": "bad_signature", "operation": "/pay/orderquery"}]
+    with demo.faults(*lies, {"wallet": "wechat", "kind": "drop_notice"}):
+        if pay_type == "800201":
+            wechat_only.pay_by_phone(opened)
+        else:
+            demo.confirm(trade=opened["syssn"])
+        for _ in range(6):
+            demo.advance(10)
+            if eventually(lambda: open_incidents(demo, account_id), bool, 3.0):
+                break
+        (found,) = open_incidents(demo, account_id)
+        row = wechat_only.row(opened["syssn"])
+        assert row["respcd"] == "1145"
+    demo.advance(60)
+    wechat_only.until(opened["syssn"], "0000")
+    demo.ask("incident", "resolve", found["incident"], "--note", "WeChat Pay answers well again")
