@@ -112,7 +112,8 @@ _ROWS: Final = (
     _never("1106", "terminal mismatch", _FINAL, "终端不匹配", "无效设备"),
     _never("1107", "terminal blocked", _FINAL, "终端被封禁", "设备无权限"),
     _sent(BAD_SIGNATURE, "the signature, the appcode or the mchid is wrong", _FINAL,
-          "a bad signature, an unknown appcode, an mchid of another appcode", "MAC 校验失败", "签名错误"),
+          "a bad signature, an unknown appcode, an mchid of another appcode; a signed text with two readings or of "
+          "another call; a request too old or from an address that the app does not allow", "MAC 校验失败", "签名错误"),
     _never("1109", "encryption or decryption error", _FINAL, "加解密错误"),
     _never("1110", "serial number error at a client's top-up", _FINAL, "客户端充值, 流水号错误"),
     _sent(UNREACHABLE, "the wallet cannot be reached and nothing was sent", _RETRY,

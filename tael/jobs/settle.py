@@ -1,7 +1,7 @@
 """Asks wallets about every undecided payment, refund, reversal and stray money; expires orders.
 
 Each wallet has places of its own in a worker, and each of its accounts half of them, so that a wallet that hangs, or an
-account with a long queue, holds up its own rows and nobody else's.
+account with a long queue, holds up its own rows only.
 """
 
 from collections import Counter

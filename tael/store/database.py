@@ -52,7 +52,7 @@ class Limits:
     )
 
 
-#: Of an operator's command, in which nobody else waits: an audit reads everything.
+#: For operators' commands, which no merchant waits for: an audit reads everything.
 PATIENT: Final = Limits(call_s=60.0, statement_s=600.0, lock_s=30.0, idle_transaction_s=600.0)
 
 

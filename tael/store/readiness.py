@@ -27,7 +27,7 @@ INSERT INTO readiness AS r (probes) VALUES (1) ON CONFLICT (is_only) DO UPDATE S
 
 
 class Readiness:
-    """What the newest probe found. Whoever asks meanwhile waits for the same one."""
+    """What the newest probe found. Calls during a probe wait for its result."""
 
     def __init__(
         self, database: Database, interval_s: float = PROBE_INTERVAL_S, migrations: Path = MIGRATIONS
