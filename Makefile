@@ -45,6 +45,7 @@ soak-planted: install
 
 outage: install
 	$(BIN)/python -m tests.soak.outage --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+	$(BIN)/python -m tests.soak.isolation
 
 # The pictures of the documents, renewed when a page's look has changed.
 screenshots: install

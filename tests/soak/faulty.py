@@ -10,6 +10,8 @@ from tests.soak.merchant import Street
 from tests.soak.plan import WALLETS, Fault
 
 Row = dict[str, object]
+#: A wallet by the names that its faults have.
+PARTS_OF: Final = {"alipay": ("alipay",), "wechat": ("wechat", "wechat_hk")}
 #: How long a wallet thinks while a kill waits for its moment.
 THINKING_S: Final = 0.8
 
@@ -32,6 +34,15 @@ class Faulty:
     async def thinking(self) -> AsyncIterator[None]:
         """Every wallet takes its time, so that what is asked of it stays between two commits for a while."""
         rows: list[Row] = [{"wallet": wallet, "kind": "slow", "delay_s": THINKING_S} for wallet in WALLETS]
+        async with self._among(object(), rows):
+            yield
+
+    @asynccontextmanager
+    async def hanging(self, wallet: str, hold_s: float) -> AsyncIterator[None]:
+        """No call to this wallet is answered; after `hold_s` its connection ends."""
+        rows: list[Row] = [
+            {"wallet": one, "kind": "timeout_before", "hold_s": hold_s} for one in PARTS_OF[wallet]
+        ]
         async with self._among(object(), rows):
             yield
 

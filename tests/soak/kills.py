@@ -58,7 +58,7 @@ class Reaper:
 
     async def carry_out(self, kill: Kill) -> None:
         async with self._faulty.thinking():
-            await self._wait_for(kill)
+            await self.wait_for(kill.step, kill.whom)
             closing = {about for call, about in self._street.in_flight if call == "close"}
             killed = self._soak.kill(kill.whom)
         if not killed:
@@ -70,22 +70,22 @@ class Reaper:
         if set(killed) >= set(WORKERS):
             await self._looking.end_leases()
 
-    async def _wait_for(self, kill: Kill) -> None:
-        """Until the step is under way, or for a while."""
+    async def wait_for(self, step: str, whom: tuple[str, ...]) -> None:
+        """Until the step is under way in one of them, or for a while."""
         until = time.monotonic() + ARMED_LIMIT_S
         while time.monotonic() < until:
-            if await self._is_under_way(kill):
+            if await self._is_under_way(step, whom):
                 return
             await asyncio.sleep(LOOK_S)
 
-    async def _is_under_way(self, kill: Kill) -> bool:
-        if kill.step in BY_WORKERS:
-            return bool(await self._looking.rows(BY_WORKERS[kill.step], datetime.now(UTC)))
+    async def _is_under_way(self, step: str, whom: tuple[str, ...]) -> bool:
+        if step in BY_WORKERS:
+            return bool(await self._looking.rows(BY_WORKERS[step], datetime.now(UTC)))
         closing = {about for call, about in self._street.in_flight if call == "close"}
-        if kill.step == "closing" and not closing:
+        if step == "closing" and not closing:
             return False
-        found = await self._by_api(kill.step, kill.whom, closing)
-        return any((kill.step, syssn) not in self._seen for syssn in found)
+        found = await self._by_api(step, whom, closing)
+        return any((step, syssn) not in self._seen for syssn in found)
 
     async def _by_api(self, step: str, whom: tuple[str, ...] | list[str], closing: set[str]) -> set[str]:
         rows = await self._looking.rows(BY_API[step], [NODES[name] for name in whom if name in APIS])

@@ -10,13 +10,11 @@ are compared. The last line is JSON; the exit is 0 if there was no mismatch.
 import argparse
 import asyncio
 import json
-import math
 import os
-import signal
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -25,7 +23,9 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from tests.end_to_end.rig import free_port_block
+from tests.soak.freezes import frozen_server
 from tests.soak.merchant import Members
+from tests.soak.neighbours import quantile
 from tests.soak.plan import Pay, plan
 from tests.soak.rig import SoakRig, running_soak
 from tests.soak.run import Figures, Soak
@@ -138,7 +138,7 @@ class Outage(Soak):
         assert postgres.pid is not None
         loop = asyncio.get_running_loop()
         took: list[float] = []
-        with frozen(postgres.pid):
+        with frozen_server(postgres.pid):
             began = loop.time()
             unready = asyncio.create_task(self._unready_after())
             while loop.time() < began + self._frozen_s:
@@ -238,24 +238,6 @@ class Outage(Soak):
         return figures
 
 
-@contextmanager
-def frozen(postmaster: int) -> Iterator[None]:
-    """PostgreSQL does not run: the kernel takes connections for it, and nothing answers."""
-    os.kill(postmaster, signal.SIGSTOP)  # first, so that it starts no more children
-    everybody = [postmaster, *children_of(postmaster)]
-    try:
-        for pid in everybody:
-            os.kill(pid, signal.SIGSTOP)
-        yield
-    finally:
-        for pid in everybody:
-            os.kill(pid, signal.SIGCONT)
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 def too_slow(figures: OutageFigures) -> list[str]:
     """What took longer than is promised; only of a machine that has nothing else to do."""
     answer_s, unready_s = figures.frozen["max_s"], figures.frozen["readyz_503_after_s"]
@@ -265,11 +247,6 @@ def too_slow(figures: OutageFigures) -> list[str]:
     if unready_s > READYZ_LIMIT_S:
         found.append(f"/readyz answered 503 only {unready_s:.1f} s after the database had frozen")
     return found
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that is no less than this share of them."""
-    return round(sorted(values)[max(0, math.ceil(share * len(values)) - 1)], 2)
 
 
 def payments(seconds: float, seed: int) -> tuple[Pay, ...]:

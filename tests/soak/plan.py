@@ -52,6 +52,12 @@ GAP_OF_CLOCKS_S: Final = 5.0
 GAP_OF_CUTS_S: Final = 8.0
 GAP_OF_SULKS_S: Final = 9.0
 GAP_OF_DATABASE_DEATHS_S: Final = 45.0
+GAP_OF_FREEZES_S: Final = 8.0
+GAP_OF_HANGS_S: Final = 60.0
+HANG_S: Final = 6.0
+#: A lease ends after 15 s, and a transaction that does nothing after 10 s: the longest freezes outlast them.
+FREEZES_S: Final = (0.5, 1.0, 2.0, 2.0, 4.0, 4.0, 12.0, 17.0)
+DATABASE: Final = "database"
 #: The first seconds are for processes to take up their work.
 BEGIN_S: Final = 1.0
 
@@ -105,6 +111,25 @@ class DatabaseDeath:
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """SIGSTOP for a while, at the first moment at which `step` is under way in one of `whom`; or for PostgreSQL."""
+
+    at_s: float
+    for_s: float
+    whom: tuple[str, ...]
+    step: str  #: "" for PostgreSQL, which is stopped at once
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """One wallet answers nothing at all, while merchants go on to pay by it and by the other."""
+
+    at_s: float
+    for_s: float
+    wallet: str  #: alipay or wechat; both of WeChat's together
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """What a wallet does wrong for a while."""
 
@@ -140,7 +165,7 @@ class Sulk:
     how: str
 
 
-Step = Pay | Jump | Kill | DatabaseDeath | Fault | Cut | Sulk
+Step = Pay | Jump | Kill | DatabaseDeath | Freeze | Hang | Fault | Cut | Sulk
 
 
 def plan(seed: int, minutes: float) -> tuple[Step, ...]:
@@ -163,6 +188,8 @@ def plan(seed: int, minutes: float) -> tuple[Step, ...]:
         for at_s in _moments(GAP_OF_SULKS_S, seconds, dice)
     ]
     steps += [DatabaseDeath(at_s) for at_s in _moments(GAP_OF_DATABASE_DEATHS_S, seconds, dice)]
+    steps += [_freeze(at_s, dice) for at_s in _moments(GAP_OF_FREEZES_S, seconds, dice)]
+    steps += _hangs(seconds, dice)
     return tuple(sorted(steps, key=lambda step: step.at_s))
 
 
@@ -277,6 +304,24 @@ def _kill(at_s: float, dice: random.Random) -> Kill:
     one_of_two = [(name,) for name in APIS] * 3  # merchants find the other one, as a rule
     whom = dice.choice((*one_of_two, APIS, (*APIS, *WORKERS)))
     return Kill(at_s, whom, step)
+
+
+def _freeze(at_s: float, dice: random.Random) -> Freeze:
+    if dice.random() < 0.2:
+        return Freeze(at_s, dice.uniform(0.3, 3.0), (DATABASE,), "")
+    kill = _kill(at_s, dice)
+    return Freeze(at_s, dice.choice(FREEZES_S), kill.whom, kill.step)
+
+
+def _hangs(seconds: float, dice: random.Random) -> list[Hang]:
+    """One in the first half minute, and then about one in every minute, by turns."""
+    wallets = dice.sample(("alipay", "wechat"), 2)
+    hangs: list[Hang] = []
+    at_s = BEGIN_S + dice.uniform(0.1, 0.45) * GAP_OF_HANGS_S
+    while at_s < seconds:
+        hangs.append(Hang(round(at_s, 3), HANG_S, wallets[len(hangs) % 2]))
+        at_s += GAP_OF_HANGS_S * dice.uniform(0.8, 1.2)
+    return hangs
 
 
 def _faults(seconds: float, dice: random.Random) -> list[Fault]:

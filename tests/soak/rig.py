@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -39,6 +40,11 @@ class SoakRig:
     @property
     def place(self) -> Place:
         return self.rig.place
+
+    def running(self, names: Sequence[str]) -> "list[subprocess.Popen[bytes]]":
+        """Those of them that live."""
+        kept = [kept.child for kept in self.rig.supervisor.kept if kept.name in names]
+        return [child for child in kept if child is not None and child.poll() is None]
 
     def kill(self, names: Sequence[str]) -> list[str]:
         """SIGKILL; those that were alive. They are started again by `watch`."""

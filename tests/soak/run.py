@@ -12,9 +12,11 @@ from typing import Any, Final
 from tests.soak.books import Books, mismatches
 from tests.soak.ending import ledger_verified, run_until_idle
 from tests.soak.faulty import Faulty
+from tests.soak.freezes import Freezer
 from tests.soak.kills import Reaper
 from tests.soak.merchant import Street, merchants_of
-from tests.soak.plan import Cut, DatabaseDeath, Fault, Jump, Kill, Pay, Step, Sulk, plan
+from tests.soak.neighbours import Neighbours, quantile
+from tests.soak.plan import Cut, DatabaseDeath, Fault, Freeze, Hang, Jump, Kill, Pay, Step, Sulk, plan
 from tests.soak.reading import Looking, wallets_book
 from tests.soak.receiver import Receiver
 from tests.soak.rig import SoakRig, running_soak, set_notify_urls
@@ -33,11 +35,13 @@ COMMIT_LIMIT_S: Final = 5.0
 
 @dataclass(slots=True)
 class Figures:
-    """What a soak did and found."""
+    """What a soak did and found. `other_wallet` are seconds that payments took while the one they do not use hung."""
 
     operations: int = 0
     kills: int = 0
+    freezes: int = 0
     faults: int = 0
+    other_wallet: dict[str, float] = field(default_factory=dict)
     mismatches: list[str] = field(default_factory=list)
 
     def line(self) -> str:
@@ -45,7 +49,9 @@ class Figures:
             {
                 "operations": self.operations,
                 "kills": self.kills,
+                "freezes": self.freezes,
                 "faults": self.faults,
+                "other_wallet": self.other_wallet,
                 "mismatches": len(self.mismatches),
             }
         )
@@ -70,6 +76,8 @@ class Soak:
         self._looking = Looking(rig.rig.database_url)
         self._faulty = Faulty(self._street)
         self._reaper = Reaper(rig, self._street, self._looking, self._faulty)
+        self._freezer = Freezer(rig, self._reaper, self._faulty)
+        self._neighbours = Neighbours(self._street, self._faulty, self._merchants)
         self._openids: dict[str, str] = {}
         self._stories: set[asyncio.Task[None]] = set()
         self._disturbances: set[asyncio.Task[None]] = set()
@@ -116,6 +124,8 @@ class Soak:
             await asyncio.sleep(max(0.0, begun + step.at_s - loop.time()))
             if self._is_over:
                 return
+            if self._neighbours.is_measuring and not isinstance(step, Pay):
+                continue
             self._begin(self._do(step), self._stories if isinstance(step, Pay) else self._disturbances)
 
     def _begin(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
@@ -139,7 +149,11 @@ class Soak:
             case Kill():
                 await self._reaper.carry_out(step)
             case DatabaseDeath():
-                self._other_faults["database killed"] += self._rig.kill_database()
+                self._other_faults["database killed"] += await self._freezer.kill_database()
+            case Freeze():
+                await self._freezer.carry_out(step)
+            case Hang():
+                await self._hang(step)
             case Fault():
                 await self._faulty.live(step)
             case Cut():
@@ -149,6 +163,15 @@ class Soak:
                 self._other_faults[f"receiver: {step.how}"] += 1
                 await asyncio.sleep(step.for_s)
                 self._receiver.mood = ""
+
+    async def _hang(self, hang: Hang) -> None:
+        async def quiet() -> None:
+            self._freezer.thaw()
+            others = self._disturbances - {asyncio.current_task()}
+            if others:
+                await asyncio.wait(others)
+
+        await self._neighbours.carry_out(hang, quiet)
 
     async def _jump(self, advance_s: int) -> None:
         if advance_s > SHORT_JUMP_S and not await self._is_calm():
@@ -261,21 +284,37 @@ class Soak:
         print(f"payments    {dict(states)}; refunds {dict(refunds)}; webhooks heard {len(books.heard)}")
         return [
             *self._found,
+            *self._neighbours.wrong,
             *self._street.broken,
             *mismatches(books),
             *await asyncio.to_thread(ledger_verified, self._rig),
         ]
 
     def _report(self, found: list[str]) -> Figures:
-        street, reaper = self._street, self._reaper
+        street, reaper, neighbours = self._street, self._reaper, self._neighbours
         faults = sum(self._faulty.hits.values()) + sum(self._other_faults.values())
+        other_wallet = {
+            "calls": len(neighbours.meanwhile),
+            "p50_s": quantile(neighbours.meanwhile, 0.5),
+            "p99_s": quantile(neighbours.meanwhile, 0.99),
+            "p99_s_before": quantile(neighbours.before, 0.99),
+        }
         print(f"operations  {dict(street.operations)}")
         print(f"answers     {dict(sorted(street.answers.items()))}")
         print(f"kills       {reaper.sent} sent, {reaper.kills} with a payment or refund between two commits")
         print(f"  by step   {dict(reaper.kills_by_step)}; rows caught {dict(reaper.caught)}")
         print(f"restarted   {dict(self._restarted)}")
         print(f"faults      {dict(sorted(self._faulty.hits.items()))}; {dict(self._other_faults)}")
+        print(f"frozen      {dict(self._freezer.frozen)}")
+        print(f"hung        {neighbours.hangs} times a wallet; the other's payments took {other_wallet}")
         print(f"clock       {dict(self._jumps)}")
         for sentence in found[:100]:
             print(f"MISMATCH    {sentence}")
-        return Figures(sum(street.operations.values()), reaper.kills, faults, found)
+        return Figures(
+            operations=sum(street.operations.values()),
+            kills=reaper.kills,
+            freezes=sum(self._freezer.frozen.values()),
+            faults=faults,
+            other_wallet=other_wallet,
+            mismatches=found,
+        )

@@ -11,6 +11,7 @@ import pytest
 from tests.soak.plan import (
     APIS,
     BEHAVIOURS,
+    DATABASE,
     FAULT_KINDS,
     OFFLINE,
     ONLINE,
@@ -21,6 +22,8 @@ from tests.soak.plan import (
     Cut,
     DatabaseDeath,
     Fault,
+    Freeze,
+    Hang,
     Jump,
     Kill,
     Pay,
@@ -34,6 +37,8 @@ SEEDS: Final = (1, 2, 3, 1001)
 ACTS: Final = {"pay", "cancel", "wrong_password", "query", "repeat", "close", "refund", "reverse"}
 #: The words that `run.py` and `receiver.py` know.
 CUTS: Final = {"cut", "held", "lost", "after_commit"}
+#: A worker that is frozen for longer finds its rows taken by another.
+LEASE_S: Final = 15
 MOODS: Final = {"refuse", "hang", "break"}
 
 
@@ -110,8 +115,18 @@ def test_ten_minutes_have_every_disturbance_in_them(seed: int) -> None:
     assert {step.wallet for step in steps if isinstance(step, Fault)} == set(WALLETS)
     assert {step.how for step in steps if isinstance(step, Cut)} == CUTS
     assert {step.how for step in steps if isinstance(step, Sulk)} == MOODS
+    freezes = [step for step in steps if isinstance(step, Freeze)]
+    assert {name for freeze in freezes for name in freeze.whom} == {*APIS, *WORKERS, DATABASE}
+    assert max(freeze.for_s for freeze in freezes) > LEASE_S
+    assert {step.wallet for step in steps if isinstance(step, Hang)} == {"alipay", "wechat"}
     assert any(isinstance(step, DatabaseDeath) for step in steps)
     assert any(isinstance(step, Jump) for step in steps)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_wallet_hangs_within_the_first_minute_and_has_the_time_to(seed: int) -> None:
+    first = next(step for step in plan(seed, 1) if isinstance(step, Hang))
+    assert first.at_s + first.for_s < 45
 
 
 @pytest.mark.parametrize("seed", SEEDS)
