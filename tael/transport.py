@@ -8,6 +8,7 @@ says: each address is judged as it is connected to, so a name that means another
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 from collections import Counter, deque
@@ -262,7 +263,7 @@ class Transport:
             # The error's class alone does not say: a deadline may pass before there is a connection, and a request that
             # was repeated on a new connection may have left by the first.
             if call.has_connection:
-                return NoAnswer(type(error).__name__)
+                return NoAnswer(_why_no_answer(error))
             if self.reach is not None and getattr(error, "errno", None) == errno.EACCES:
                 return NothingSent(NOT_ALLOWED)
             return NothingSent(_why_not_connected(error))
@@ -280,6 +281,18 @@ def _noting_connections() -> aiohttp.TraceConfig:
     return config
 
 
+def _why_no_answer(error: Exception) -> str:
+    match error:
+        case TimeoutError():
+            return "no answer in time"
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            return "the connection ended before an answer"
+        case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
+            return "the answer is not whole, or not HTTP"
+        case _:
+            return type(error).__name__
+
+
 def _why_not_connected(error: Exception) -> str:
     """In words where a merchant or an operator can do something about it."""
     match error:
@@ -294,6 +307,10 @@ def _why_not_connected(error: Exception) -> str:
             return f"the proxy refuses to connect: HTTP {error.status}"
         case aiohttp.ClientProxyConnectionError():
             return "the proxy cannot be reached"
+        case aiohttp.ClientConnectorError() if error.os_error.errno:
+            return os.strerror(error.os_error.errno).lower()
+        case TimeoutError():
+            return "no connection in time"
         case _:
             return type(error).__name__
 
