@@ -85,7 +85,7 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def gateway(_: Path, **settings: str) -> Iterator[Process]:
+def gateway(_: Path, *options: str, **settings: str) -> Iterator[Process]:
     """Its database is away, which refusals before the database do not notice."""
     port, nowhere = free_ports(2)
     environment = {
@@ -93,7 +93,8 @@ def gateway(_: Path, **settings: str) -> Iterator[Process]:
         "TAEL_SEAL_KEY": base64.b64encode(bytes(32)).decode(),
         **settings,
     }
-    with started(port, ["tael.cli", "serve", "--port", str(port), "--allow-http"], environment) as process:
+    serve = ["tael.cli", "serve", "--port", str(port), "--allow-http", *options]
+    with started(port, serve, environment) as process:
         yield process
 
 
@@ -152,6 +153,13 @@ def test_the_gateway_refuses_in_the_form_of_its_answers(tmp_path: Path) -> None:
             assert set(members) == {"respcd", "respmsg", "resperr"}
             assert members["respcd"] == "1103"
     assert process.events().count("request.incomplete") == 1
+
+
+def test_several_processes_serve_one_port_and_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    with gateway(tmp_path, "--workers", "2") as process:
+        assert process.ask(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")[0] == 200
+    assert process.running.returncode == 0
+    assert any("Started server process" in event for event in process.events())
 
 
 def test_connections_above_the_limit_are_answered_1112(tmp_path: Path) -> None:

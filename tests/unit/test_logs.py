@@ -28,6 +28,7 @@ async def main():
 
 
 asyncio.run(main())
+raise RuntimeError("the end")
 """
 
 
@@ -40,14 +41,16 @@ def test_every_line_is_an_object(module: str) -> None:
         timeout=60,
     )
     lines = [json.loads(line) for line in done.stderr.splitlines()]
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert [(line["logger"], line["level"]) for line in lines] == [
         ("uvicorn.error", "info"),
         ("py.warnings", "warning"),
         ("asyncio", "error"),
         ("asyncio", "error"),
+        (module.partition(".")[0], "critical"),
     ]
     assert lines[0]["event"] == "Started server process [7]"
     assert "ZeroDivisionError" in lines[2]["exception"]
     assert "two\nlines" in lines[3]["exception"]
+    assert "RuntimeError: the end" in lines[4]["exception"]
     assert all({"event", "level", "logger", "timestamp"} <= line.keys() for line in lines)
