@@ -5,7 +5,6 @@ barcodes and confirms payments. Nothing of `tael` is imported.
 """
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -23,12 +22,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from tests.support.commands import clean_environment, run_tael
+
 ROOT: Final = Path(__file__).parents[2]
 UTC8: Final = timezone(timedelta(hours=8))
 START_LIMIT_S: Final = 90
 END_LIMIT_S: Final = 30
 CALL_LIMIT_S: Final = 30
-COMMAND_LIMIT_S: Final = 60
 WAIT_LIMIT_S: Final = 15.0
 REST_S: Final = 0.04
 #: Processes remember apps and merchants for a second of real time, which no clock of ours moves.
@@ -69,23 +69,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def clean_environment() -> dict[str, str]:
-    """Ours without settings that would lead a demo elsewhere."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TAEL_")}
-
-
-def run_tael(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """A command of the operator's, to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "tael.cli", *arguments],
-        cwd=ROOT,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_LIMIT_S,
-    )
 
 
 class NotStarted(Exception):

@@ -13,7 +13,8 @@ from typing import Final
 
 import httpx
 
-from tests.end_to_end.rig import CALL_LIMIT_S, END_LIMIT_S, ROOT, Members, clean_environment, eventually
+from tests.end_to_end.rig import CALL_LIMIT_S, END_LIMIT_S, ROOT, Members, eventually
+from tests.support.commands import clean_environment
 
 TEA: Final = {"milk_tea": "1", "egg_tart": "2"}
 #: 22.00 and twice 11.00.

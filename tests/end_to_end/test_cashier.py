@@ -8,7 +8,8 @@ import pytest
 
 from tests.end_to_end.checkout import DESKTOP, IN_WECHAT, PHONE, choose, look, opened
 from tests.end_to_end.merchant import ALL_TYPES, OFFLINE, Answer, Merchant, send
-from tests.end_to_end.rig import Demo, eventually, run_tael
+from tests.end_to_end.rig import Demo, eventually
+from tests.support.commands import run_tael
 
 
 def page_of(shop: Merchant, wallet: str, agent: str = DESKTOP, **given: str) -> tuple[str, str]:

@@ -14,7 +14,8 @@ from tael_client import Client, Credentials, Filters, Money, OutcomePending, Pay
 
 from tael.testing.views import TaelClock, TaelGateway, TaelWallets
 from tests.end_to_end.receiver import Call, Receiver, receiving
-from tests.end_to_end.rig import ROOT, clean_environment, eventually, run_tael
+from tests.end_to_end.rig import ROOT, eventually
+from tests.support.commands import clean_environment, run_tael
 
 TEN = Money(1000, "HKD")
 

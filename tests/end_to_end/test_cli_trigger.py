@@ -8,7 +8,8 @@ import pytest
 from tael_client import Client, Credentials, Filters, SignType
 
 from tael.testing.views import TaelApp, TaelGateway, TaelWallets
-from tests.end_to_end.rig import Demo, run_tael
+from tests.end_to_end.rig import Demo
+from tests.support.commands import run_tael
 
 #: The event, the code of its answer, the code and `cancel` of its row in the query, what the wallet holds of it.
 EVENTS = [

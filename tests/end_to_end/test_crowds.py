@@ -11,15 +11,8 @@ from typing import Final
 import pytest
 
 from tests.end_to_end.merchant import Merchant, at_once, send
-from tests.end_to_end.rig import (
-    END_LIMIT_S,
-    ROOT,
-    START_LIMIT_S,
-    Demo,
-    clean_environment,
-    eventually,
-    free_port_block,
-)
+from tests.end_to_end.rig import END_LIMIT_S, ROOT, START_LIMIT_S, Demo, eventually, free_port_block
+from tests.support.commands import clean_environment
 
 ACCEPTED: Final = {"0000", "2999"}
 NOTHING_LEFT: Final = {"1272", "1125"}

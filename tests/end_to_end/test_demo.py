@@ -14,16 +14,8 @@ from tael.cli.fresh import throw_away
 from tael.cli.rig import Place
 from tests.end_to_end.conftest import merchant_of
 from tests.end_to_end.merchant import Merchant, send
-from tests.end_to_end.rig import (
-    ROOT,
-    Demo,
-    NotStarted,
-    clean_environment,
-    descendants,
-    eventually,
-    free_port_block,
-    is_alive,
-)
+from tests.end_to_end.rig import ROOT, Demo, NotStarted, descendants, eventually, free_port_block, is_alive
+from tests.support.commands import clean_environment
 from tests.support.postgres import open_folder
 
 ONCE_LIMIT_S: Final = 90

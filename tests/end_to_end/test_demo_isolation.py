@@ -13,7 +13,8 @@ import pytest
 
 from tael.cli.isolation import isolated, without_callers
 from tests.end_to_end.conftest import merchant_of
-from tests.end_to_end.rig import END_LIMIT_S, ROOT, Demo, NotStarted, clean_environment, free_port_block
+from tests.end_to_end.rig import END_LIMIT_S, ROOT, Demo, NotStarted, free_port_block
+from tests.support.commands import clean_environment
 from tests.support.postgres import fresh_database, open_folder
 
 NOWHERE: Final = "http://127.0.0.1:9"

@@ -12,7 +12,8 @@ import pytest
 from tests.end_to_end.conftest import merchant_of, private_demo
 from tests.end_to_end.merchant import Answer, Merchant
 from tests.end_to_end.receiver import Call, receiving
-from tests.end_to_end.rig import Demo, Members, eventually, run_tael
+from tests.end_to_end.rig import Demo, Members, eventually
+from tests.support.commands import run_tael
 
 DAYS = 31
 DAY_S = 86_400

@@ -17,17 +17,9 @@ import pytest
 
 from tests.end_to_end.conftest import private_demo
 from tests.end_to_end.merchant import ONLINE, WALLET_OF
-from tests.end_to_end.rig import (
-    END_LIMIT_S,
-    ROOT,
-    Demo,
-    NotStarted,
-    clean_environment,
-    descendants,
-    eventually,
-    free_port_block,
-)
+from tests.end_to_end.rig import END_LIMIT_S, ROOT, Demo, NotStarted, descendants, eventually, free_port_block
 from tests.end_to_end.shop_pages import TEA, TEA_MINOR, Customer, Seen, pid_of_shop, shop_of
+from tests.support.commands import clean_environment
 from tests.support.forged_webhooks import Algorithm, forgeries, from_link
 from tests.support.postgres import open_folder
 

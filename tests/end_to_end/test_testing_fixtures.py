@@ -11,7 +11,8 @@ from tael_client import Client, Credentials, Filters, Money, Payment, PaymentOrd
 from tael.testing.instance import Instance
 from tael.testing.views import TaelApp, TaelClock, TaelGateway, TaelWallets, WalletRefused
 from tests.end_to_end.receiver import Receiver, receiving
-from tests.end_to_end.rig import eventually, run_tael
+from tests.end_to_end.rig import eventually
+from tests.support.commands import run_tael
 
 TEN = Money(1000, "HKD")
 BROKEN = {"wallet": "wechat", "operation": "/pay/micropay", "kind": "system_error"}

@@ -14,7 +14,8 @@ import pytest
 
 from tael.testing.folders import LOCK, PREFIX
 from tael.testing.instance import Instance
-from tests.end_to_end.rig import ROOT, clean_environment, descendants, eventually, is_alive
+from tests.end_to_end.rig import ROOT, descendants, eventually, is_alive
+from tests.support.commands import clean_environment
 
 LIMIT_S: Final = 60
 BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
