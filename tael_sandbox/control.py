@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from inspect import isawaitable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.codes import issue_code
 from tael_sandbox.faults import Faults
+from tael_sandbox.links import followed
 from tael_sandbox.payers import all_payers
 from tael_sandbox.shops import Shops
 from tael_sandbox.wallet import ControlError, Row, Wallet
@@ -69,7 +71,8 @@ class Control:
                 if request.method in ("POST", "PUT") and change is not None:
                     asked = await _read_object(request)
                     self._tick()
-                    return JSONResponse(change(asked))
+                    changed = change(asked)
+                    return JSONResponse(await changed if isawaitable(changed) else changed)
                 assert get is not None
                 self._tick()
                 return JSONResponse(get(request))
@@ -104,8 +107,8 @@ class Control:
         auth_code = issue_code(self._books, self._clock, wallet, behaviour or "pays", payer, ending)
         return {"auth_code": auth_code}
 
-    def _scan(self, asked: Row) -> Row:
-        url = url_of(asked)
+    async def _scan(self, asked: Row) -> Row:
+        url = await self._link_of(asked)
         if url is None:
             raise ControlError("url is missing", "url")
         for wallet in self._wallets:
@@ -114,17 +117,26 @@ class Control:
                 return seen
         raise ControlError("no wallet knows this url", "url")
 
-    def _confirm(self, asked: Row) -> Row:
-        trade, url, action = text_of(asked, "trade"), url_of(asked), text_of(asked, "action")
-        if trade is None and url is None:
+    async def _confirm(self, asked: Row) -> Row:
+        trade, action = text_of(asked, "trade"), text_of(asked, "action")
+        if trade is None and url_of(asked) is None:
             raise ControlError("trade or url is missing", "trade")
         if action not in ACTIONS:
             raise ControlError(f"action is one of {', '.join(ACTIONS)}", "action")
+        url = await self._link_of(asked)
         for wallet in self._wallets:
             done = wallet.confirm(trade, url, action, text_of(asked, "payer"))
             if done is not None:
                 return done
         raise ControlError("no wallet knows this trade", "trade" if trade is not None else "url")
+
+    async def _link_of(self, asked: Row) -> str | None:
+        """The wallet's link that `url` is, or leads to."""
+        url = url_of(asked)
+        return None if url is None else await followed(url, self._is_wallets)
+
+    def _is_wallets(self, url: str) -> bool:
+        return any(wallet.is_link(url) for wallet in self._wallets)
 
     def _close_day(self, asked: Row) -> Row:
         name, text = text_of(asked, "wallet"), text_of(asked, "day") or ""

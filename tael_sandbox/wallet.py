@@ -62,6 +62,10 @@ class Wallet(Protocol):
 
     def liar(self) -> Liar: ...  # for the faults that it is told to have
 
+    def is_link(self, url: str) -> bool:
+        """Whether `url` is of the wallet's own, whatever it leads to."""
+        ...
+
     def scan(self, url: str) -> Row | None:
         """What the payer's phone shows for this URL; None if the URL is another wallet's."""
         ...

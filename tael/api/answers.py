@@ -52,7 +52,8 @@ def _openid_text(payment: Payment) -> Members:
 def _pay_members(payment: Payment, pages: Pages) -> Members:
     """What the payer opens or scans. Every online type has a `pay_url`; the other names serve older clients."""
     match payment.pay:
-        case PayLink(url):
+        case PayLink():
+            url = pages.opening_of(payment)
             return {"pay_url": url, "qrcode": url}
         case PayCode(text):
             return {"qrcode": text, "code_url": text, "pay_url": text}

@@ -65,6 +65,11 @@ WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
         "订单正在准备中，请稍后刷新页面。",
         "訂單正在準備中，請稍後重新載入頁面。",
     ),
+    "closing": (
+        "The shop is cancelling this order. If you have paid already, the result will appear here.",
+        "商家正在取消此订单。如您已付款，结果将显示在此页。",
+        "商家正在取消此訂單。如您已付款，結果將顯示在此頁。",
+    ),
     "reload": ("Reload", "刷新", "重新載入"),
     "no_script": (
         "Reload this page after paying to see the result.",

@@ -19,7 +19,7 @@ from tael.domain.checkout import takes_orders
 from tael.domain.money import major_text
 from tael.domain.outcome import BridgeParams, PayCode, PayLink
 from tael.domain.pages import CASHIER, payment_page_end
-from tael.domain.payment import Payment, State
+from tael.domain.payment import Payment, State, takes_payers
 from tael.domain.paytype import Way
 from tael.service.checkouts import checkout_of
 from tael.service.directory import Remembered
@@ -35,10 +35,12 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
     async def state(request: Request, gateway: Gateway) -> Response:
         return await _state(request, gateway, states)
 
+    parts = (("/state", state), ("/onward", _onward))
+    pages = {"pay": (("", _of_payment), ("/open", _open), *parts), "wechat": (("", _in_wechat), *parts)}
     return [
         route(f"{CASHIER}/{folder}/{ONE}/{{token}}{part}", show, gateway)
-        for folder, page_itself in (("pay", _of_payment), ("wechat", _in_wechat))
-        for part, show in (("", page_itself), ("/state", state), ("/onward", _onward))
+        for folder, shown in pages.items()
+        for part, show in shown
     ]
 
 
@@ -84,6 +86,20 @@ async def _onward(request: Request, gateway: Gateway) -> Response:
     return RedirectResponse(url or gateway.pages.path(payment), 303, PRIVATE)
 
 
+async def _open(request: Request, gateway: Gateway) -> Response:
+    """To the wallet's page, once it is committed that a payer was sent there; else to the payment's own page."""
+    payment = await _meant(request, gateway)
+    if payment is None or not payment.pay_type.is_online:
+        return no_such_page(request)
+    if request.method == "GET" and payment.is_unopened:  # HEAD only looks
+        await gateway.store.payments.note_redirect(payment, gateway.clock.now())
+        payment = await gateway.store.payments.by_syssn(payment.mchid, payment.syssn) or payment
+    may_go = takes_payers(payment, gateway.clock.now()) and not payment.is_unopened
+    if isinstance(payment.pay, PayLink) and may_go:
+        return RedirectResponse(payment.pay.url, 303, PRIVATE)
+    return RedirectResponse(gateway.pages.path(payment), 303, PRIVATE)
+
+
 def _is_entitled(request: Request, gateway: Gateway) -> bool:
     where = request.path_params
     return gateway.pages.is_token(where["token"], where["mchid"], where["syssn"])
@@ -127,23 +143,25 @@ async def payment_page(request: Request, payment: Payment, gateway: Gateway) -> 
         choose_path=link_path if may_choose else "",
         leave_path=f"{link_path}/leave" if checkout and checkout.link.cancel_url else "",
         is_still_open="still" in request.query_params,
+        is_closing=bool(payment.close_syssn),
         state_path=f"{path}/state",
         left_s=max(0, int((payment.expires_at - now).total_seconds())),
         browser=browser_of(request).value,
-        **await _way(payment),
+        **await _way(payment, gateway),
     )
 
 
-async def _way(payment: Payment) -> dict[str, Any]:
+async def _way(payment: Payment, gateway: Gateway) -> dict[str, Any]:
     """What the payer scans, opens, or the page hands over; `way` is "" where it is not known, or all is over."""
     nothing: dict[str, Any] = {"way": "", "url": "", "code": "", "params": {}}
-    if payment.state is not State.PENDING:
+    if payment.state is not State.PENDING or payment.close_syssn:
         return nothing
     match payment.pay:
-        case PayLink(url) if payment.pay_type.way is Way.WAP_PAGE:
-            return nothing | {"way": "open", "url": url}
-        case PayLink(url):
-            return nothing | {"way": "scan", "url": url, "code": await qr_code(url)}
+        case PayLink() if payment.pay_type.way is Way.WAP_PAGE:
+            return nothing | {"way": "open", "url": gateway.pages.opening_path(payment)}
+        case PayLink():
+            code = await qr_code(gateway.pages.opening_of(payment))
+            return nothing | {"way": "scan", "url": gateway.pages.opening_path(payment), "code": code}
         case PayCode(text):
             return nothing | {"way": "scan", "code": await qr_code(text)}
         case BridgeParams(params):

@@ -143,6 +143,7 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
         "paid_at": payment.paid_at,
         "changed_at": payment.changed_at,
         "expires_at": payment.expires_at,
+        "redirected_at": payment.redirected_at,
         "checks": payment.checks,
         "checked_at": payment.checked_at,
         "check_at": payment.check_at,

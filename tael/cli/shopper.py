@@ -1,10 +1,11 @@
-"""Merchant and payer of the demo, over HTTP only: signed calls to /trade/v1, and the sandbox's control calls."""
+"""Merchant and payer of the demo: signed calls to /trade/v1, and the sandbox's control calls."""
 
 import asyncio
 import hashlib
 import itertools
 import os
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Self
@@ -26,6 +27,9 @@ class Shopper:
 
     at: Addresses
     one: DemoApp
+    wallet_link: Callable[[str], Awaitable[str]] | None = (
+        None  #: of an order of Alipay's, out of the gateway's books
+    )
     _session: aiohttp.ClientSession | None = None
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     _run: str = field(default_factory=lambda: os.urandom(4).hex())

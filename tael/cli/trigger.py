@@ -1,5 +1,6 @@
 """`tael trigger`: makes an event happen for real in a running demo, and says under which number."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,6 +13,7 @@ from tael.cli.finding import with_store
 from tael.cli.seed import DemoApp
 from tael.cli.shopper import Members, Shopper
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
+from tael.domain.outcome import PayLink
 from tael.store.store import Store
 
 #: Of an answer, what a developer looks for.
@@ -48,7 +50,7 @@ async def _make(name: str, store: Store, appcode: str | None, folder: Path) -> M
         raise refused(f"--data: no demo runs on {folder}; `tael demo --data {folder}` starts one", UNUSABLE)
     one = await _app(store, appcode)
     try:
-        async with Shopper(at, one) as shopper:
+        async with Shopper(at, one, partial(_wallet_link, store)) as shopper:
             return await EVENTS[name].make(shopper)
     except NotHappened as error:
         raise refused(f"{name} did not happen: {error}") from error
@@ -58,6 +60,14 @@ async def _make(name: str, store: Store, appcode: str | None, folder: Path) -> M
         raise refused(
             f"the demo at {at.gateway} does not answer ({type(error).__name__})", UNUSABLE
         ) from error
+
+
+async def _wallet_link(store: Store, syssn: str) -> str:
+    """Where the gateway would send the payer of this order."""
+    payment = await store.payments.find_anywhere(syssn)
+    if payment is None or not isinstance(payment.pay, PayLink):
+        raise NotHappened(f"{syssn} has no link")
+    return payment.pay.url
 
 
 async def _app(store: Store, appcode: str | None) -> DemoApp:

@@ -53,6 +53,14 @@ class Pages:
         """The payment's page, for whoever is elsewhere."""
         return self.public_url + self._below(payment)
 
+    def opening_path(self, payment: Payment) -> str:
+        """Where a payer is sent on to the wallet's page, as a link inside another page."""
+        return f"{self.path(payment)}/open"
+
+    def opening_of(self, payment: Payment) -> str:
+        """The same for whoever is elsewhere."""
+        return f"{self.of_payment(payment)}/open"
+
     def checkout_path(self, mchid: str, link_id: str) -> str:
         """Where the payer of a checkout link chooses a wallet."""
         return f"{self.root}{CHECKSTAND}/{quote(mchid, safe='')}/{link_id}"

@@ -24,7 +24,7 @@ from tael.domain.outcome import (
     Refused,
     Unknown,
 )
-from tael.domain.paytype import PayType
+from tael.domain.paytype import PayType, Way
 
 
 class State(StrEnum):
@@ -48,6 +48,8 @@ ALLOWED: Final = {
 #: The payer's confirmation page gives up sooner; a close of the wallet's within this time was the payer's own.
 FIRST_CHECK: Final = timedelta(seconds=5)
 LONGEST_GAP: Final = timedelta(minutes=10)
+#: How long a wallet may take to know of an order that it was sent.
+CREATED_BY_THEN: Final = timedelta(seconds=60)
 #: CLOSED and EXPIRED online orders are asked about until this long after the wallet can no longer take money.
 LATE_MONEY: Final = timedelta(hours=1)
 
@@ -93,11 +95,22 @@ class Payment:
     checks: int = 0
     checked_at: datetime | None = None
     version: int = 1
+    redirected_at: datetime | None = None  #: when a payer was first sent to the wallet's page
 
     @property
     def left_minor(self) -> int:
         """What may still go back to the payer."""
         return self.amount.amount_minor - self.refunded_minor - self.reserved_minor
+
+    @property
+    def is_unopened(self) -> bool:
+        """The wallet learns of the order from a payer whom we send to its page, and we have sent nobody."""
+        return self.pay_type.way in (Way.WEB_PAGE, Way.WAP_PAGE) and self.redirected_at is None
+
+    @property
+    def known_from(self) -> datetime:
+        """From then on a wallet that knows no such order will never take money for it."""
+        return max(self.deadline, self.expires_at + CREATED_BY_THEN)
 
 
 def advance(payment: Payment, to: State, at: datetime) -> Payment:
@@ -185,7 +198,8 @@ def next_check(payment: Payment, now: datetime) -> datetime | None:
     if payment.state is State.PENDING:
         if now < payment.expires_at:
             return min(now + (gap if payment.pay_type.is_online else FIRST_CHECK), payment.expires_at)
-        return now + gap  # expired, and the wallet would not say so yet
+        # Expired, and the wallet would not say so yet.
+        return min(now + gap, payment.known_from) if now < payment.known_from else now + gap
     if payment.state in (State.CLOSED, State.EXPIRED) and payment.pay_type.is_online:
         last = payment.deadline + LATE_MONEY
         return min(now + gap, last) if now < last else None
@@ -201,6 +215,11 @@ class Numbers(TypedDict):
 
 def numbers_of(payment: Payment) -> Numbers:
     return {"reference": payment.reference, "orig_syssn": payment.syssn}
+
+
+def takes_payers(payment: Payment, now: datetime) -> bool:
+    """Whether a payer may be sent to the wallet's page: after a close was asked, its answer holds."""
+    return payment.state is State.PENDING and not payment.close_syssn and now < payment.expires_at
 
 
 def shown_respcd(payment: Payment) -> str:

@@ -79,6 +79,8 @@ def refusal_to_close(payment: Payment) -> errors.TaelError | None:
 
 
 async def _close_at_wallet(payment: Payment, gateway: Gateway) -> Payment:
+    if payment.is_unopened:  # and stays so: nobody is sent to the wallet once a close is asked
+        return await record_outcome(payment, Closed(), gateway)
     outcome = await gateway.channel(payment.pay_type).close(await gateway.order(payment))
     match outcome:
         case Closed() | Paid():

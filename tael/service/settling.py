@@ -3,8 +3,7 @@
 Expiry closes at the wallet first: only then is it safe to say that no more money comes.
 """
 
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from tael.channels.base import Channel
 from tael.domain import respcd
@@ -14,9 +13,6 @@ from tael.domain.payment import Payment, State
 from tael.service.gateway import Gateway
 from tael.service.outcomes import record_outcome, without_verdict
 from tael.service.reversals import undo_payment
-
-#: A wallet that knows no such order this long after its expiry will never take money for it.
-CREATED_BY_THEN: Final = timedelta(seconds=60)
 
 
 async def settle_payment(payment: Payment, gateway: Gateway) -> Payment:
@@ -53,16 +49,15 @@ async def _settle_barcode(
 async def _closed_at_wallet(
     payment: Payment, seen: Outcome, channel: Channel, now: datetime, gateway: Gateway
 ) -> Outcome:
-    """The wallet's word on closing; an account that cannot close lets the order's own time limit do it.
+    """The wallet's word on closing; an account that cannot close lets the wallet's own time limit do it.
 
     Only where the query was answered: what cannot be read or verified may say that the order is paid.
     """
     account = await gateway.account(payment)
     if isinstance(account, AlipayAccount) and not account.closes_trades:
-        is_unpaid = isinstance(seen, AwaitingPayer) or (isinstance(seen, Unknown) and seen.no_such_order)
-        return Closed() if is_unpaid else seen
-    outcome = await channel.close(await gateway.order(payment))
-    missing = isinstance(outcome, Unknown) and outcome.no_such_order
-    if missing and now > payment.expires_at + CREATED_BY_THEN:
-        return Closed()
-    return outcome
+        outcome = Closed() if isinstance(seen, AwaitingPayer) and now >= payment.deadline else seen
+    else:
+        outcome = await channel.close(await gateway.order(payment))
+    is_missing = isinstance(outcome, Unknown) and outcome.no_such_order
+    can_come_to_be = not payment.is_unopened and now < payment.known_from
+    return Closed() if is_missing and not can_come_to_be else outcome

@@ -90,6 +90,11 @@ ASK_CLOSE: Final = f"""
 UPDATE payment SET close_syssn = $3, version = version + 1
 WHERE mchid = $1 AND syssn = $2 AND state = 'PENDING' AND close_syssn = '' RETURNING {PAYMENT_COLUMNS}
 """
+#: Never once a close was asked: what ASK_CLOSE finds unopened stays so.
+REDIRECT: Final = """
+UPDATE payment SET redirected_at = $3
+WHERE mchid = $1 AND syssn = $2 AND state = 'PENDING' AND close_syssn = '' AND expires_at > $3 AND redirected_at IS NULL
+"""
 #: A merchant asked about it: look now, before what is due by schedule, but not at every question of an impatient one.
 #: "Before" is a century earlier: one index serves both, and those asked about keep their order among themselves.
 HURRY: Final = """
@@ -150,6 +155,10 @@ class Payments:
         """Commit the wish to close; None if the payment is no longer pending or a close was asked before."""
         rows = await self._database.fetch(ASK_CLOSE, payment.mchid, payment.syssn, close_syssn)
         return payment_of(rows[0]) if rows else None
+
+    async def note_redirect(self, payment: Payment, now: datetime) -> None:
+        """Commit that a payer is sent to the wallet's page, unless the payment cannot be paid any more."""
+        await self._database.execute(REDIRECT, payment.mchid, payment.syssn, now)
 
     async def hurry(self, mchid: str, syssns: Sequence[str], now: datetime, not_since: datetime) -> None:
         """Make pending payments due now, before others, unless they were asked about after `not_since`."""

@@ -20,7 +20,8 @@ PAYMENT_COLUMNS: Final = (
     "mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid, "
     "client_time, device, tells_merchant, created_at, changed_at, expires_at, deadline, check_at, state, respcd, "
     "wallet_code, pay, is_answered, wallet_ref, payer_ref, paid_at, refunded_minor, reserved_minor, refund_count, "
-    "reversal_syssn, is_reversed, close_syssn, bars_credit, fee_rate_ppm, checks, checked_at, version"
+    "reversal_syssn, is_reversed, close_syssn, bars_credit, fee_rate_ppm, checks, checked_at, version, "
+    "redirected_at"
 )
 REFUND_COLUMNS: Final = (
     "mchid, syssn, payment_syssn, reference, amount_minor, currency, client_time, device, created_at, changed_at, "
@@ -73,6 +74,7 @@ def payment_of(row: "asyncpg.Record") -> Payment:
         checks=row["checks"],
         checked_at=row["checked_at"],
         version=row["version"],
+        redirected_at=row["redirected_at"],
     )
 
 

@@ -22,6 +22,12 @@ GATEWAY_PATH: Final = "/gateway.do"
 CASHIER_PATH: Final = "/alipay/cashier/"
 
 
+def is_link(url: str) -> bool:
+    """Whether it is a payment link, a cashier page or a QR code, of whatever host."""
+    path = urlsplit(url).path
+    return url.startswith(QR_PREFIX) or path.startswith(CASHIER_PATH) or path == GATEWAY_PATH
+
+
 def trade_of_url(desk: Desk, gateway: Gateway, url: str) -> Trade | None:
     """Opens a payment link or finds a cashier page's trade; None if the URL is neither."""
     parts = urlsplit(url)

@@ -55,6 +55,9 @@ class AlipayWallet:
     def liar(self) -> AlipayLiar:
         return AlipayLiar(self._clock, self._books, self._keys, self._gateway)
 
+    def is_link(self, url: str) -> bool:
+        return phone.is_link(url)
+
     def scan(self, url: str) -> Row | None:
         with self._desk() as desk:
             trade = phone.trade_of_url(desk, self._gateway, url)

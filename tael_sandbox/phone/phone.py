@@ -4,8 +4,10 @@ The script on the page sends the same forms as a browser without one. What canno
 beside the field, with HTTP 400, and what was typed stays.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from inspect import isawaitable
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -19,6 +21,7 @@ from tael_sandbox.clock import Clock
 from tael_sandbox.codes import issue_code
 from tael_sandbox.control import ACTIONS, BODY_LIMIT_BYTES
 from tael_sandbox.faults import Faults
+from tael_sandbox.links import followed
 from tael_sandbox.payers import CASH_CURRENCY
 from tael_sandbox.phone import words
 from tael_sandbox.phone.pages import FOLDER, HEADERS, Answer, Note, Pages
@@ -66,7 +69,7 @@ class Phone:
         for wallet in self._wallets:
             wallet.tick(now)
 
-    def _form(self, name: str, call: Callable[[Form, Choice], Answer]) -> Route:
+    def _form(self, name: str, call: Callable[[Form, Choice], Answer | Awaitable[Answer]]) -> Route:
         async def answer(request: Request) -> Response:
             if request.method == "GET":  # an address of a form that was reloaded
                 return RedirectResponse("/", 303)
@@ -76,7 +79,8 @@ class Phone:
                 choice = self._screens.choose(form)
             except ControlError as refused:
                 return self._answer(request, self._astray(refused))
-            return self._answer(request, call(form, choice))
+            called = call(form, choice)
+            return self._answer(request, await called if isawaitable(called) else called)
 
         return Route(f"/phone/{name}", answer, methods=["GET", "POST"])
 
@@ -85,6 +89,9 @@ class Phone:
             choice = self._screens.choose(request.query_params)
         except ControlError as refused:
             return self._answer(request, self._astray(refused))
+        if choice.opened is not None:
+            with suppress(ControlError):  # the screen says what is wrong with it
+                choice = replace(choice, opened=await followed(choice.opened, self._screens.is_wallets))
         return self._answer(request, Answer(self._screens.look(choice)))
 
     async def _events(self, request: Request) -> Response:
@@ -134,15 +141,16 @@ class Phone:
             return self._refused(choice, "code-note", refused, form, "behaviour")
         return Answer(self._screens.look(replace(choice, code=auth_code)), {}, form, "code-title")
 
-    def _scan(self, form: Form, choice: Choice) -> Answer:
+    async def _scan(self, form: Form, choice: Choice) -> Answer:
         link = form.get("link", "").strip()
         try:
             if not link:
                 raise ControlError("paste a code or a link first", "link")
-            self._screens.open(choice.payer, link)
+            opened = await followed(read_link(link), self._screens.is_wallets)
+            self._screens.open(choice.payer, opened)
         except ControlError as refused:
             return self._refused(replace(choice, opened=None), "link-note", refused, form, "link", "scan")
-        return Answer(self._screens.look(replace(choice, opened=link)), {}, form, "order-title", "scan")
+        return Answer(self._screens.look(replace(choice, opened=opened)), {}, form, "order-title", "scan")
 
     def _act(self, form: Form, choice: Choice) -> Answer:
         """On a barcode that waits, named by `number`, or on the order that is opened."""

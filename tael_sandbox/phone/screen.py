@@ -102,6 +102,9 @@ class Screens:
     def wallet_of(self, payer: Payer) -> Wallet:
         return next(wallet for wallet in self._wallets if payer.wallet in wallet.names)
 
+    def is_wallets(self, url: str) -> bool:
+        return any(wallet.is_link(url) for wallet in self._wallets)
+
     def look(self, choice: Choice) -> Screen:
         self._tick()
         payer = payer_by_name(self._books.reader, choice.payer.payer)

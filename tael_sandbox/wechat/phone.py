@@ -18,6 +18,11 @@ from tael_sandbox.wechat.trades import Trade
 _PREPAY: Final = re.compile("(?:prepay_id=)?(wx[0-9]{14}[0-9a-f]{20})")
 
 
+def is_link(url: str) -> bool:
+    """Whether it is the text of a QR code, or what a bridge is given."""
+    return url.startswith((QR_PREFIX, SHORT_PREFIX, "prepay_id=")) or bool(_PREPAY.fullmatch(url))
+
+
 @dataclass(frozen=True, slots=True)
 class Phone:
     connection: sqlite3.Connection
@@ -30,7 +35,7 @@ class Phone:
             url = short_urls.long_url(self.connection, url) or url
         if url.startswith((QR_PREFIX, SHORT_PREFIX)):
             trade = trades.by_code_url(self.connection, url)
-        elif url.startswith("prepay_id=") or _PREPAY.fullmatch(url):
+        elif is_link(url):
             trade = trades.by_prepay(self.connection, url.removeprefix("prepay_id="))
         else:
             return None

@@ -18,7 +18,7 @@ from tael_sandbox.wechat.due import is_anything_due, take_due_steps
 from tael_sandbox.wechat.endpoints import CALLS
 from tael_sandbox.wechat.lies import WeChatLiar
 from tael_sandbox.wechat.oauth import OAuth
-from tael_sandbox.wechat.phone import Phone
+from tael_sandbox.wechat.phone import Phone, is_link
 from tael_sandbox.wechat.pipeline import Pipeline
 from tael_sandbox.wechat.registry import WALLETS, Merchant, Registry
 from tael_sandbox.wechat.trades import Trade
@@ -53,6 +53,9 @@ class WeChatWallet:
 
     def liar(self) -> WeChatLiar:
         return WeChatLiar(self._books, self._registry)
+
+    def is_link(self, url: str) -> bool:
+        return is_link(url)
 
     def scan(self, url: str) -> Row | None:
         with self._phone() as phone:

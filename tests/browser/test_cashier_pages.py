@@ -63,7 +63,9 @@ def test_a_code_becomes_paid_while_the_payer_looks_and_leads_back_to_the_shop(
     expect(page.get_by_role("timer")).to_have_text(re.compile(r"^\d?\d:\d\d$"))
 
     link = page.get_by_role("link", name="Pay on this computer instead")
-    demo.confirm(url=str(link.get_attribute("href"))) if wallet == "alipay" else demo.confirm(trade=syssn)
+    demo.confirm(url=f"{demo.gateway}{link.get_attribute('href')}") if wallet == "alipay" else demo.confirm(
+        trade=syssn
+    )
 
     result = page.locator("#result")
     expect(result.get_by_role("heading", name="Paid")).to_be_focused()

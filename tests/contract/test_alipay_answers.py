@@ -299,12 +299,12 @@ async def test_a_close_is_believed_only_when_the_record_says_so(
     for record, outcome in (
         (xml_answer(closed | {"trade_status": "TRADE_CLOSED"}, node="trade"), Closed(TRADE_NO)),
         (xml_answer(ONLINE_FIELDS | {"trade_status": "TRADE_CLOSED"}, node="trade"), PAID_ONLINE),
-        (xml_rejection("TRADE_NOT_EXIST"), Closed()),
+        (xml_rejection("TRADE_NOT_EXIST"), Unknown("query: TRADE_NOT_EXIST", no_such_order=True)),
     ):
         wallet.answers = {CLOSE: BARE, ONLINE_QUERY: record}
         assert await channel.close(online()) == outcome
     wallet.answers = {CLOSE: xml_rejection("TRADE_NOT_EXIST")}
-    assert await channel.close(online()) == Closed()
+    assert await channel.close(online()) == Unknown("close: TRADE_NOT_EXIST", no_such_order=True)
     waiting = xml_answer(closed | {"trade_status": "WAIT_BUYER_PAY"}, node="trade")
     wallet.answers = {CLOSE: xml_rejection("TRADE_STATUS_ERROR"), ONLINE_QUERY: waiting}
     assert await channel.close(online()) == Refused(Refusal.CLOSE_REFUSED, "TRADE_STATUS_ERROR")

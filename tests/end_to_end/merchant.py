@@ -274,6 +274,14 @@ class Merchant:
         return refund
 
 
+def wallet_page(opened: Answer) -> str:
+    """Where the `pay_url` of an Alipay order sends the payer's browser."""
+    parts = urlsplit(str(opened["pay_url"]))
+    answer = send(f"{parts.scheme}://{parts.netloc}", "GET", parts.path)
+    assert answer.status == 303, answer
+    return answer.headers["location"]
+
+
 def scannable(opened: Answer) -> str:
     """What the payer of an online order opens, scans, or is handed by the page."""
     if opened["pay_type"] == "800207":

@@ -156,9 +156,9 @@ def test_the_state_goes_from_pending_to_paid_and_says_nothing_else(
 
 def pay_by_phone(shop: Merchant, demo: Demo, path: str, syssn: str) -> None:
     """A WeChat order is known to its wallet; one of Alipay's once its address was opened."""
-    links = re.findall(r'href="(http[^"]+)"', text_of(look(shop, path)))
+    links = re.findall(r'href="([^"]+/open)"', text_of(look(shop, path)))
     if links:
-        demo.confirm(url=links[0].replace("&amp;", "&"))
+        demo.confirm(url=demo.gateway + links[0])
     else:
         demo.confirm(trade=syssn)
 

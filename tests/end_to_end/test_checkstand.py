@@ -419,8 +419,8 @@ def pay(shop: Merchant, demo: Demo, chosen: Answer) -> str:
     """The payer pays; where Alipay sends the browser then, or ""."""
     syssn = order_of(chosen)
     seen = look(shop, page_of(chosen)).body.decode()
-    address = next((part for part in seen.split('"') if "gateway.do?" in part), "")
-    done = demo.confirm(url=address.replace("&amp;", "&")) if address else demo.confirm(trade=syssn)
+    link = next((part for part in seen.split('"') if part.endswith("/open")), "")
+    done = demo.confirm(url=demo.gateway + link) if link else demo.confirm(trade=syssn)
     shop.until(syssn, "0000")
     return str(done.get("return_to") or "")
 

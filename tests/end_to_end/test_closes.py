@@ -1,10 +1,25 @@
 """Close: an unpaid online order ends at the wallet and here; nothing else is ever closed."""
 
+from urllib.parse import urlsplit
+
 import pytest
 
-from tests.end_to_end.merchant import OFFLINE, ONLINE, Answer, Merchant, at_once, new_reference, scannable
+from tests.end_to_end.checkout import look
+from tests.end_to_end.merchant import (
+    OFFLINE,
+    ONLINE,
+    Answer,
+    Merchant,
+    at_once,
+    new_reference,
+    scannable,
+    send,
+    wallet_page,
+)
 from tests.end_to_end.rig import Demo
 
+#: Alipay learns of these from the payer's browser.
+ALIPAY_PAGES = ("800151", "800152")
 NOT_SUPPORTED = "该交易暂不支持关闭, 请联系管理员"
 MEMBERS = {
     "respcd",
@@ -46,6 +61,65 @@ def test_an_unpaid_order_is_closed_by_either_number(shop: Merchant, pay_type: st
     assert (answer["out_trade_no"], answer["txamt"]) == (opened["out_trade_no"], "1000")
     row = shop.row(opened["syssn"])
     assert (row["respcd"], row["cancel"], row["errmsg"]) == ("1142", "2", "订单已关闭")
+
+
+@pytest.mark.parametrize("pay_type", ALIPAY_PAGES)
+def test_nobody_can_pay_what_was_closed_before_anybody_opened_it(
+    shop: Merchant, demo: Demo, pay_type: str
+) -> None:
+    opened = shop.pending(pay_type)
+    assert shop.call("close", syssn=opened["syssn"]).respcd == "0000"
+
+    assert "/cashier/pay/" in wallet_page(opened)
+    with pytest.raises(AssertionError, match="leads to a page and not to a wallet"):
+        demo.confirm(url=opened["pay_url"])
+    assert demo.held(opened["syssn"]) == 0
+
+
+def test_a_close_is_not_certain_while_an_open_page_can_still_become_an_order(
+    shop: Merchant, demo: Demo
+) -> None:
+    opened = shop.pending("800152")
+    page = wallet_page(opened)  # Alipay knows no order until the payer has logged in there
+
+    first = shop.call("close", syssn=opened["syssn"])
+    assert (first.respcd, set(first.members)) == ("1145", MEMBERS)
+    assert shop.row(opened["syssn"])["respcd"] == "1145"
+    assert "/cashier/pay/" in wallet_page(opened)  # nobody else is sent there
+    assert b"cancelling this order" in look(shop, urlsplit(wallet_page(opened)).path).body
+
+    demo.confirm(url=page)
+    shop.until(opened["syssn"], "0000")
+    assert demo.held(opened["syssn"]) == 1000
+    assert shop.call("close", syssn=opened["syssn"]).respcd == "1124"
+
+
+def test_a_close_is_certain_once_the_open_page_can_be_paid_no_more(shop: Merchant, demo: Demo) -> None:
+    opened = shop.pending("800152", valid_time="300")
+    wallet_page(opened)
+    first = shop.call("close", syssn=opened["syssn"])
+    assert first.respcd == "1145"
+
+    demo.advance(300 + 300)  # a log-in at the last second, and the time that Alipay gives from then on
+    shop.until(opened["syssn"], "1142", "2")
+    again = shop.call("close", syssn=opened["syssn"])
+    assert (again.respcd, again["syssn"]) == ("0000", first["syssn"])
+    assert demo.trades(opened["syssn"]) == []
+
+
+def test_who_only_looks_at_the_headers_of_the_page_has_opened_nothing(shop: Merchant) -> None:
+    opened = shop.pending("800152")
+    parts = urlsplit(opened["pay_url"])
+    answer = send(shop.demo.gateway, "HEAD", parts.path)
+    assert (answer.status, "/cashier/pay/" in answer.headers["location"]) == (303, True)
+
+    assert shop.call("close", syssn=opened["syssn"]).respcd == "0000"
+
+
+def test_a_page_is_not_opened_at_the_wallet_after_the_orders_time(shop: Merchant, demo: Demo) -> None:
+    opened = shop.pending("800152", valid_time="300")
+    demo.advance(300)
+    assert "/cashier/pay/" in wallet_page(opened)
 
 
 @pytest.mark.parametrize("pay_type", ["800151", "800201", "800207"])

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.end_to_end.conftest import merchant_of, private_demo
-from tests.end_to_end.merchant import Answer, Merchant, digest, new_reference, scannable, send, signed_text
+from tests.end_to_end.merchant import Answer, Merchant, digest, new_reference, send, signed_text
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.rig import Demo, Members, eventually
 from tests.sandbox.wechat_shop import NATIVE, SALE, Shop
@@ -212,7 +212,7 @@ def test_late_money_is_the_merchants_and_is_seen_until_somebody_resolves_it(
 ) -> None:
     if end == "closed":
         opened = shop.closed("800152")
-        demo.confirm(url=scannable(opened))
+        pay_alipay_as_stranger(shop, opened["syssn"], "10.00")
     else:
         opened = open_without_the_wallet(shop)
         demo.advance(1900)

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.end_to_end.merchant import CALLS, MOMENT, OFFLINE, ONLINE, Merchant, digest, scannable, send
+from tests.end_to_end.merchant import CALLS, MOMENT, OFFLINE, ONLINE, Merchant, digest, send
 from tests.end_to_end.receiver import Call, Receiver, old_text
 from tests.end_to_end.rig import Demo
 
@@ -191,14 +191,6 @@ def test_nobody_is_told_of_orders_that_were_not_paid(shop: Merchant, demo: Demo,
 
     time.sleep(QUIET_S)
     assert [receiver.calls(each["out_trade_no"]) for each in ended] == [[], [], [], []]
-
-
-def test_late_money_is_told(shop: Merchant, demo: Demo, receiver: Receiver) -> None:
-    opened = shop.closed("800152")
-    demo.confirm(url=scannable(opened))
-
-    (call,) = receiver.wait(opened["out_trade_no"])
-    proven_old(call, shop.key)
 
 
 @pytest.mark.parametrize("style", ["old", "new"])

@@ -38,10 +38,18 @@ async def test_an_order_does_not_expire_on_an_answer_that_cannot_be_read_or_veri
     assert (await settle_payment(waiting, gateway)).state is State.PAID
 
 
-async def test_an_order_that_the_wallet_says_is_unpaid_expires(store: Store) -> None:
+async def test_an_order_that_the_wallet_says_is_unpaid_expires_when_the_wallet_takes_no_more_money(
+    store: Store,
+) -> None:
     await store.database.execute("UPDATE wallet_account SET closes_trades = false WHERE wallet = 'alipay'")
     clock = TestClock(NOW)
     gateway = World(store, clock, FakeWallet(clock, Payer.WAITS)).gateway(Process())
     payment = await pay(gateway, PAY_TYPES["800151"], "order-1")
-    clock.at = payment.expires_at
-    assert (await settle_payment(payment, gateway)).state is State.EXPIRED
+    await gateway.store.payments.note_redirect(payment, clock.at)
+    payment = await gateway.store.payments.by_syssn(payment.mchid, payment.syssn) or payment
+    clock.at = payment.deadline - timedelta(seconds=1)
+    waiting = await settle_payment(payment, gateway)
+    assert waiting.state is State.PENDING
+    assert waiting.check_at == payment.deadline
+    clock.at = payment.deadline
+    assert (await settle_payment(waiting, gateway)).state is State.EXPIRED

@@ -92,9 +92,9 @@ def query_rejected(code: str) -> Unknown:
 
 
 def close_rejected(code: str) -> Outcome | AskFirst:
-    """The gateway's no to a close. A trade that is not there has nothing to close."""
+    """The gateway's no to a close. A trade that is not there yet may still come to be."""
     if code in codes.NO_SUCH_TRADE:
-        return Closed()
+        return Unknown(f"close: {code}", no_such_order=True)
     if code in codes.CLOSE_ASKS_FIRST:
         return AskFirst(code)
     return _refused(codes.CLOSE.get(code), code)
@@ -103,8 +103,6 @@ def close_rejected(code: str) -> Outcome | AskFirst:
 def after_close(seen: Outcome, refused_with: str = "") -> Outcome:
     """What a close came to, by the wallet's record of the order afterwards."""
     match seen:
-        case Unknown(no_such_order=True):
-            return Closed()
         case AwaitingPayer() if refused_with:
             return Refused(Refusal.CLOSE_REFUSED, refused_with)
         case AwaitingPayer():

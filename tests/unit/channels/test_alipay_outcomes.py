@@ -208,9 +208,10 @@ def test_no_word_of_a_query_is_a_refusal() -> None:
 # ---- closes and reversals ----------------------------------------------------------------------------------
 
 
-def test_closing_what_is_not_there_is_closing() -> None:
-    assert outcomes.close_rejected("TRADE_NOT_EXIST") == Closed()
-    assert outcomes.after_close(Unknown("query", no_such_order=True)) == Closed()
+def test_what_is_not_there_is_not_closed_since_it_may_still_come_to_be() -> None:
+    assert outcomes.close_rejected("TRADE_NOT_EXIST") == Unknown("close: TRADE_NOT_EXIST", no_such_order=True)
+    missing = Unknown("query", no_such_order=True)
+    assert outcomes.after_close(missing) == missing
 
 
 @pytest.mark.parametrize(
