@@ -20,8 +20,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tael import ids
 from tael.api import answers, checkstand, fields, health, notices
-from tael.api.arrivals import BodyTooLarge, read_body
-from tael.api.authenticate import check_address, check_age, check_reading, read_credentials, verify
+from tael.api.arrivals import BodyTooLarge, peer_of, read_body
+from tael.api.authenticate import (
+    check_address,
+    check_age,
+    check_reading,
+    not_signed_by,
+    read_credentials,
+    verify,
+)
 from tael.api.signed_names import CALL_NAMES
 from tael.api.trade import CALLS, Act, Caller
 from tael.api.wire import Parameters, answer, read_parameters
@@ -30,6 +37,7 @@ from tael.domain.merchant import App, Merchant, Operation
 from tael.domain.respcd import BAD_MESSAGE, Call
 from tael.service.directory import Known, check_grant, check_state
 from tael.service.gateway import Gateway
+from tael.service.security_log import log_failed_authentication
 from tael.store.database import StoreUnavailable, budget
 from tael.store.outages import log_unavailable
 
@@ -104,6 +112,8 @@ async def _serve(request: Request, call: Call, act: Act, gateway: Gateway, max_f
         except BodyTooLarge as error:
             return answer(_bare(BAD_MESSAGE, str(error)), None, 413)
         except errors.TaelError as error:
+            if isinstance(error, errors.NotAuthentic):
+                log_failed_authentication(error, request.headers.get("x-qf-appcode", ""), peer_of(request))
             return answer(answers.error_answer(error, call, error.reference or reference), signer)
         except StoreUnavailable as error:
             log_unavailable(error, call=call)
@@ -136,9 +146,9 @@ async def _authentic(
         known.app.sha256_only if known else False,
     )
     if known is None or values is None:
-        raise errors.NotAuthentic
+        raise not_signed_by(known)
     check_reading(parameters.values, CALL_NAMES[call])
-    check_address(request.client.host if request.client else None, known.app)
+    check_address(peer_of(request), known.app)
     check_age(values, known.app, gateway.clock.now())
     return known, values
 

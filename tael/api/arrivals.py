@@ -1,4 +1,4 @@
-"""The body of a merchant's request, within a limit. Used by `api/app.py` and `api/checkstand.py`."""
+"""What arrives besides parameters: the body of a merchant's request, within a limit, and the caller's address."""
 
 from typing import Final
 
@@ -15,6 +15,11 @@ class BodyTooLarge(Exception):
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"the body is larger than {limit_bytes} bytes")
+
+
+def peer_of(request: Request) -> str:
+    """The address of the connection, or what a trusted proxy says of it; "" if there is none."""
+    return request.client.host if request.client else ""
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:

@@ -77,6 +77,13 @@ def verify(
     return None
 
 
+def not_signed_by(known: object | None) -> NotAuthentic:
+    """The refusal of a signature; a stranger cannot tell whether there is such an app, the operator can."""
+    if known is None:
+        return NotAuthentic(cause="no such app", is_app_known=False)
+    return NotAuthentic(cause="the signature is not the app's")
+
+
 def algorithm_of(sign_type: str, sign: str) -> Algorithm | None:
     """The algorithm the client names, or the one its signature has the length of; None for any other."""
     match sign_type.strip().upper():
@@ -111,15 +118,15 @@ def check_age(values: Mapping[str, str], app: App, now: datetime) -> None:
         raise NotAuthentic(f"txdtm is more than {app.max_request_age_s} s from the time in UTC+8")
 
 
-def check_address(peer: str | None, app: App) -> None:
+def check_address(peer: str, app: App) -> None:
     """Raises NotAuthentic for a request from outside the app's networks, where it has some."""
     if app.allowed_addresses and not is_within(peer, app.allowed_addresses):
         raise NotAuthentic("this app takes no requests from this address")
 
 
-def is_within(peer: str | None, networks: tuple[str, ...]) -> bool:
+def is_within(peer: str, networks: tuple[str, ...]) -> bool:
     try:
-        address = ip_address(peer or "")
+        address = ip_address(peer)
     except ValueError:
         return False
     if isinstance(address, IPv6Address) and address.ipv4_mapped:

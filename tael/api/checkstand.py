@@ -19,8 +19,8 @@ from starlette.routing import BaseRoute, Route
 from tael import ids
 from tael.api import answers, fields
 from tael.api.answers import Members
-from tael.api.arrivals import BodyTooLarge, read_body
-from tael.api.authenticate import NOBODYS_KEY, algorithm_of, check_age, check_reading
+from tael.api.arrivals import BodyTooLarge, peer_of, read_body
+from tael.api.authenticate import NOBODYS_KEY, algorithm_of, check_age, check_reading, not_signed_by
 from tael.api.signed_names import LINK_NAMES
 from tael.api.trade import OPENID_MAX_LEN
 from tael.api.wire import answer, read_parameters
@@ -33,6 +33,7 @@ from tael.domain.signature import SIGN, SIGN_TYPE, digest, is_same, link_text
 from tael.service.checkouts import open_link
 from tael.service.directory import Known, check_grant, check_state
 from tael.service.gateway import Gateway
+from tael.service.security_log import log_failed_authentication
 from tael.store.database import StoreUnavailable, budget
 from tael.store.outages import log_unavailable
 
@@ -53,6 +54,7 @@ def routes(gateway: Gateway, max_form_bytes: int) -> list[BaseRoute]:
 async def _open(request: Request, gateway: Gateway, max_form_bytes: int) -> Response:
     """`page`, where the payer chooses, or why there is none."""
     verified: Known | None = None
+    values: Mapping[str, str] = {}
     with (
         structlog.contextvars.bound_contextvars(request_id=ids.request_id(), call="checkout"),
         budget(gateway.store.database.limits.call_s),
@@ -72,6 +74,8 @@ async def _open(request: Request, gateway: Gateway, max_form_bytes: int) -> Resp
         except BodyTooLarge:
             return answer(_refusal(errors.UnreadableMessage(), is_signed=False), None, 413)
         except errors.TaelError as error:
+            if isinstance(error, errors.NotAuthentic):
+                log_failed_authentication(error, values.get("appcode", ""), peer_of(request))
             return answer(_refusal(error, is_signed=verified is not None), None)
         except StoreUnavailable as error:
             log_unavailable(error, call="checkout")
@@ -92,7 +96,7 @@ async def _signer(values: Mapping[str, str], gateway: Gateway) -> Known:
     known = await gateway.directory.app(values.get("appcode", ""))
     check_link(values, known.app if known else None)
     if known is None:
-        raise errors.NotAuthentic
+        raise not_signed_by(None)
     return known
 
 
@@ -103,11 +107,11 @@ def check_link(values: Mapping[str, str], app: App | None) -> None:
     made = digest(link_text(values), app.key if app else NOBODYS_KEY, algorithm or "SHA256")
     is_signed = is_same(made, sign)
     if app is None or algorithm is None or not values.get(SIGN_TYPE) or not is_signed:
-        raise errors.NotAuthentic
+        raise not_signed_by(app)
     if app.sha256_only and algorithm == "MD5":
-        raise errors.NotAuthentic
+        raise not_signed_by(app)
     if not values.get("paysource"):
-        raise errors.NotAuthentic  # it was signed as a request
+        raise errors.NotAuthentic(cause="it was signed as a request, not as a link")
     check_reading(values, LINK_NAMES)
 
 

@@ -4,19 +4,25 @@ from functools import partial
 from typing import Final
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from tael.api.arrivals import peer_of
 from tael.domain.paytype import Wallet
 from tael.service.gateway import NOTICES, Gateway
-from tael.service.notices import NoticeRefused, receive_notice
+from tael.service.notices import NoSuchAccount, NoticeRefused, receive_notice
+from tael.service.security_log import log_refused_notice
 from tael.store.database import StoreUnavailable, budget
 from tael.store.outages import log_unavailable
 
 log = structlog.get_logger()
 
 MOST_NOTICE_BYTES: Final = 256 * 1024
+
+
+class NoticeTooLarge(NoticeRefused):
+    """No wallet's notice is as long."""
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
@@ -35,18 +41,19 @@ async def _notice(request: Request, wallet: Wallet, gateway: Gateway) -> Respons
     """Anything but "received" makes the wallet send it again."""
     words = gateway.channels[wallet].acknowledgement
     account_id = request.path_params["account_id"]
-    if "\0" in account_id:  # nobody's: no text in the database can hold it
-        return Response(words.refused, media_type=words.content_type)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_NOTICE_BYTES:
-            return Response(words.refused, 413, media_type=words.content_type)
     try:
+        body = await _body_of(request)
+        if "\0" in account_id:  # no text in the database can hold it
+            raise NoSuchAccount("no such account")
         with budget(gateway.store.database.limits.call_s):
-            await receive_notice(wallet, account_id, request.headers, bytes(body), gateway)
-    except NoticeRefused:
-        return Response(words.refused, media_type=words.content_type)
+            await receive_notice(wallet, account_id, request.headers, body, gateway)
+    except NoticeRefused as refused:
+        is_known = not isinstance(refused, NoSuchAccount | NoticeTooLarge)
+        log_refused_notice(wallet, account_id, str(refused), is_known, peer_of(request))
+        status = 413 if isinstance(refused, NoticeTooLarge) else 200
+        return Response(words.refused, status, media_type=words.content_type)
+    except ClientDisconnect:
+        raise
     except StoreUnavailable as error:
         log_unavailable(error, notice=wallet)
         return Response(words.refused, 503, media_type=words.content_type)
@@ -54,3 +61,12 @@ async def _notice(request: Request, wallet: Wallet, gateway: Gateway) -> Respons
         log.exception("notice.failed", wallet=wallet)
         return Response(words.refused, 503, media_type=words.content_type)
     return Response(words.received, media_type=words.content_type)
+
+
+async def _body_of(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_NOTICE_BYTES:
+            raise NoticeTooLarge(f"the body is larger than {MOST_NOTICE_BYTES} bytes")
+    return bytes(body)

@@ -15,6 +15,7 @@ from tael.domain.payment import State
 from tael.service.checkouts import checkout_of
 from tael.service.gateway import RETURN, Gateway
 from tael.service.notices import payment_returned
+from tael.service.security_log import log_refused_return
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
@@ -26,6 +27,7 @@ async def _returned(request: Request, gateway: Gateway) -> Response:
     """The wallet is asked: its own word decides, not the address that the browser came with."""
     returned = await payment_returned(request.path_params["account_id"], dict(request.query_params), gateway)
     if returned is None:
+        log_refused_return(request.path_params["account_id"], request.client.host if request.client else "")
         return message(request, "gone", "gone_more", 400)
     payment, app = returned
     if gateway.clock.now() >= payment_page_end(payment):

@@ -10,12 +10,11 @@ from typing import Final, NamedTuple
 
 from tael.cli import inputs
 from tael.cli.showing import UNUSABLE, refused
-from tael.domain.account import Account, AlipayAccount, AlipaySignType, WeChatAccount
+from tael.domain.account import NO_SECRET, Account, AlipayAccount, AlipaySignType, WeChatAccount
 from tael.domain.secret import Secret
 
 #: Alipay's documents want keys of at least this length, of both sides, by sign type.
 MIN_BITS: Final = {"RSA": 1024, "RSA2": 2048}
-NO_SECRET: Final = Secret("")
 
 
 class KeyFiles(NamedTuple):

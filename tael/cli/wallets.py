@@ -14,10 +14,11 @@ from tael import ids
 from tael.cli import inputs
 from tael.cli.accounts import account_members, show_account, wallet_of
 from tael.cli.finding import DataOption, with_store
-from tael.cli.keys import NO_SECRET, KeyFiles, alipay_keys, with_keys
+from tael.cli.keys import KeyFiles, alipay_keys, with_keys
 from tael.cli.showing import JsonOption, refused, show_json, show_rows
 from tael.clock import RealClock
 from tael.domain.account import (
+    NO_SECRET,
     Account,
     AlipayAccount,
     AlipaySignType,
@@ -123,7 +124,8 @@ def add_wechat(
         str, typer.Option(help="The merchant's own appid, to which its payers' openids belong.")
     ],
     sub_secret_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The secret of the merchant's appid.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The secret of the merchant's appid; nothing needs it yet."),
     ] = None,
     takes_hongkong: Annotated[
         bool, typer.Option("--takes-hongkong/--no-takes-hongkong", help="Whether it may take 800228.")

@@ -5,10 +5,11 @@ either online or offline; one of WeChat is a sub-merchant of a service provider 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from tael.domain.secret import Secret
 
+NO_SECRET: Final = Secret("")
 AlipaySignType = Literal["MD5", "RSA", "RSA2"]
 WeChatSignType = Literal["MD5", "HMAC-SHA256"]
 
@@ -54,7 +55,7 @@ class WeChatAccount:
     sign_type: WeChatSignType
     sub_mch_id: str
     sub_appid: str  #: the merchant's official account; openids of 800207 belong to it
-    sub_secret: Secret
+    sub_secret: Secret = NO_SECRET  #: of `sub_appid`; nothing needs it yet
     takes_hongkong: bool = False  #: 800228 was granted
     refund_window_days: int = 365
     takes_partial_refunds: bool = True  #: off: only all of a payment may go back

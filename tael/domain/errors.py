@@ -88,6 +88,11 @@ class NotAuthentic(TaelError):
 
     respcd, retry = codes.BAD_SIGNATURE, Retry.NEVER
 
+    def __init__(self, english: str = "", *, cause: str = "", is_app_known: bool = True) -> None:
+        super().__init__(english)
+        self.cause = cause or self.english  #: for the operator's log, never in an answer
+        self.is_app_known = is_app_known
+
 
 class OutOfService(TaelError):
     """The gateway cannot serve this now; nothing was created. Send the same request again a little later."""

@@ -8,16 +8,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-import structlog
-
 from tael.domain import errors
 from tael.domain.account import Account, AlipayAccount, WeChatAccount
 from tael.domain.merchant import PUBLISHED_KEY, App, Merchant, MerchantState, Operation
 from tael.domain.paytype import PayType, Wallet
 from tael.domain.planned_stop import PlannedStop
+from tael.service.security_log import log_published_key
 from tael.store.store import Store
-
-log = structlog.get_logger()
 
 Value = TypeVar("Value")
 
@@ -38,7 +35,7 @@ class Known:
         if mchid:
             merchant = self.merchants.get(mchid)
             if merchant is None:
-                raise errors.NotAuthentic
+                raise errors.NotAuthentic(cause="the mchid is not the app's")
             return merchant
         candidates = list(self.merchants.values())
         if len(candidates) > 1:
@@ -124,8 +121,8 @@ class Directory:
         if app is None:
             return None
         if app.key.reveal() == PUBLISHED_KEY and not self._takes_published_key:
-            log.error("app.published_key", appcode=appcode)
-            raise errors.NotAuthentic
+            log_published_key(appcode)
+            raise errors.NotAuthentic(cause="the app's key is QFPay's published one")
         return Known(app, {merchant.mchid: merchant for merchant in merchants}, tuple(accounts))
 
 

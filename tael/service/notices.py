@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Final
 
-import structlog
-
 from tael.channels.base import BadSignature, PaymentNotice, RefundNotice
 from tael.domain.account import Account, AlipayAccount
 from tael.domain.incident import ownerless
@@ -19,13 +17,18 @@ from tael.service.refunds import check_refund
 from tael.service.reversals import continue_reversal
 from tael.service.strays import follow_stray
 
-log = structlog.get_logger()
-
 UNPROVEN: Final = Unknown("the signature does not cover the news")
 
 
 class NoticeRefused(Exception):
-    """The notice is not proven, or not about an order of this account; the wallet is told that it failed."""
+    """The notice is not proven, or not about an order of this account; the wallet is told that it failed.
+
+    The message is for the operator.
+    """
+
+
+class NoSuchAccount(NoticeRefused):
+    """Nobody here has an account of this id."""
 
 
 async def receive_notice(
@@ -34,12 +37,11 @@ async def receive_notice(
     """Take in a notice. Raises NoticeRefused, StoreUnavailable: then the wallet sends it again."""
     account = await gateway.directory.account(account_id)
     if account is None:
-        raise NoticeRefused("no such account")
+        raise NoSuchAccount("no such account")
     try:
         notice = await gateway.channels[wallet].read_notice(account, headers, body)
     except (BadSignature, TypeError) as error:
-        log.warning("notice.refused", wallet=wallet, account_id=account_id)
-        raise NoticeRefused("the notice is not proven") from error
+        raise NoticeRefused(str(error)) from error
     match notice:
         case PaymentNotice(syssn, outcome, confirmed):
             payment = await _payment_of(account, syssn, outcome if confirmed else UNPROVEN, gateway)

@@ -396,6 +396,23 @@ def test_a_wechat_account(operator: Operator, merchant: str) -> None:
     assert "WeChat" in said or "wallet for this scene already" in said
 
 
+def test_the_secret_of_a_merchants_appid_may_come_later(operator: Operator, merchant: str) -> None:
+    key, certificate = key_and_certificate("provider")
+    without = wechat(operator, merchant, key, certificate, "")[:-2]
+    account_id = operator.asks(*without)["account_id"]
+
+    def secret() -> str:
+        account = operator.in_store(lambda store: store.accounts.by_id(account_id))
+        assert isinstance(account, WeChatAccount)
+        return account.sub_secret.reveal()
+
+    assert secret() == ""
+    operator.says("wallet", "set", account_id, "--refund-window-days", "90")
+    assert secret() == ""
+    operator.says("wallet", "set", account_id, "--sub-secret-file", operator.file("later", "s" * 32))
+    assert secret() == "s" * 32
+
+
 def test_what_a_contract_says_of_refunds_is_changed_and_the_rest_is_kept(
     operator: Operator, merchant: str
 ) -> None:
