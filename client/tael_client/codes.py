@@ -45,7 +45,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
 }
 
 #: What a server says before it knows who asks, so that it cannot sign: under maintenance, an unreadable request or
-#: path, a wrong signature, out of service or too many requests. No other unsigned word is believed.
+#: path, a wrong signature, out of service or too many connections. No other unsigned word is believed.
 SAID_UNSIGNED: Final = frozenset({"1100", "1103", BAD_SIGNATURE, OUT_OF_SERVICE})
 
 #: Refusals that may only say that an earlier sending of the same request was done.

@@ -163,7 +163,9 @@ def migrate_command() -> None:
 
 @app.command("demo")
 def demo_command(
-    port: Annotated[int, typer.Option(help="First of the ports P, P+1 and P+3.")] = 8000,
+    port: Annotated[
+        int, typer.Option(help="First of the ports P to P+3: gateway, wallets, shop, WeChat Pay over TLS.")
+    ] = 8000,
     data: Annotated[Path, typer.Option(help="Folder that keeps everything between starts.")] = Path(".tael"),
     once: Annotated[bool, typer.Option(help="Take payments of every kind, print a table, end.")] = False,
     quiet: Annotated[bool, typer.Option(help="Print one JSON line when ready, then serve.")] = False,

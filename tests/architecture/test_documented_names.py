@@ -1,0 +1,366 @@
+"""Every name in a document exists in the code, and every name that a user meets is documented.
+
+Names are log events, metrics, settings, options, codes, routes, and the words that commands and control calls take.
+"""
+
+import ast
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+import tael_client
+import typer.main
+from prometheus_client import generate_latest
+from starlette.routing import Route
+
+import tael.testing
+from tael import config
+from tael.api import health
+from tael.cli.app import app
+from tael.cli.events import EVENTS as TRIGGERS
+from tael.domain.incident import IncidentKind
+from tael.domain.paytype import PAY_TYPES
+from tael.domain.respcd import TABLE
+from tael.domain.webhook import WebhookState
+from tael.main import application
+from tael.service.gateway import Gateway
+from tael_sandbox.control import Control
+from tael_sandbox.faults import FIELDS as FAULT_FIELDS
+from tael_sandbox.faults import KINDS as FAULT_KINDS
+from tael_sandbox.profiles import PROFILES
+from tests.architecture.test_docs import DOCUMENTS, FENCE, IN_CODE, OPTION, ROOT, SETTING, code_of
+
+OPERATOR: Final = ROOT / "docs" / "operator-manual.md"
+MERCHANT: Final = ROOT / "docs" / "merchant-manual.md"
+SANDBOX: Final = ROOT / "docs" / "sandbox.md"
+TESTING: Final = ROOT / "docs" / "testing.md"
+CODES: Final = ROOT / "docs" / "codes.md"
+#: What a reader follows today. Others tell of the past, of reasons, or of other people's programs.
+MANUALS: Final = [
+    path
+    for path in DOCUMENTS
+    if path.parent.name != "decisions" and path.name not in ("CHANGELOG.md", "ARCHITECTURE.md", "sdks.md")
+]
+
+LEVEL_OF: Final = {
+    "debug": "debug",
+    "info": "info",
+    "warning": "warning",
+    "error": "error",
+    "exception": "error",
+}
+DOTTED: Final = re.compile(r"[a-z_]+\.[a-z_]+")
+EVENT_ROW: Final = re.compile(r"^\| ((?:`[a-z_.]+`(?:, )?)+) \((\w+)\) \|", re.MULTILINE)
+#: A number of four digits that may be a code: not part of a date, an amount, a port or a version.
+CODE: Final = re.compile(r"(?<![\w./:-])(?:0000|[12][0-9]{3})(?![\w/:-]|\.[0-9])")
+#: Numbers in the manuals that are no codes: bits, years, times, connections, the beginning of a PID.
+OTHER_NUMBERS: Final = {"1000", "1024", "1800", "1970", "2000", "2048", "2088"}
+#: Names of other programs, and of what a reader writes.
+NOT_OURS: Final = {"gateway.do", "first.py", "tael_gateway.url"}
+#: Options of curl, pip, mypy, setpriv and `python -m tael.testing`; `--no-` is how others begin.
+OTHER_OPTIONS: Final = {
+    "--no-",
+    "--data-urlencode",
+    "--help",
+    "--require-hashes",
+    "--strict",
+    "--pdeathsig",
+    "--time",
+}
+
+
+@pytest.fixture(params=DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def document(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+@pytest.fixture(params=MANUALS, ids=lambda path: str(path.relative_to(ROOT)))
+def manual(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+# ---- log events and metrics ----------------------------------------------------------------------------------------
+
+
+def test_the_operator_manual_has_every_event_with_its_level_and_no_other() -> None:
+    documented = {
+        name: level
+        for names, level in EVENT_ROW.findall(OPERATOR.read_text("utf-8"))
+        for name in re.findall("`([^`]+)`", names)
+    }
+    assert documented == logged_events()
+
+
+def test_the_operator_manual_names_what_the_listener_warns_of() -> None:
+    source = (ROOT / "tael" / "cli" / "http1.py").read_text("utf-8")
+    warnings = re.findall(r'logger\.\w+\("([a-z ]+):', source)
+    assert warnings
+    assert set(warnings) <= set(in_code(OPERATOR))
+
+
+def test_every_event_that_is_named_exists(manual: Path) -> None:
+    named = {word for word in in_code(manual) if DOTTED.fullmatch(word)}
+    unknown = named - logged_events().keys() - TRIGGERS.keys() - NOT_OURS
+    assert not {word for word in unknown if not is_file_or_module(word)}
+
+
+def test_the_operator_manual_has_every_metric_with_its_labels() -> None:
+    text = OPERATOR.read_text("utf-8")
+    for name, labels in metrics().items():
+        assert f"`{name}`" in text or f"`{name}{{" in text, name
+        assert all(label in text for label in labels), name
+
+
+def test_every_metric_that_is_named_exists(document: Path) -> None:
+    fixtures = {name for name in vars(tael.testing) if name.startswith("tael_")}
+    known = metrics().keys() | fixtures | {"tael_client", "tael_sandbox"}
+    assert set(re.findall(r"\btael_[a-z_]+", document.read_text("utf-8"))) <= known
+
+
+# ---- settings, commands, options -----------------------------------------------------------------------------------
+
+
+def test_every_setting_of_the_gateway_is_in_the_operator_manual() -> None:
+    assert settings_in(ROOT / "tael") | settings_in(ROOT / "tael_sandbox") <= set(
+        SETTING.findall(OPERATOR.read_text("utf-8"))
+    )
+
+
+def test_the_defaults_of_settings_are_those_of_the_code() -> None:
+    text = OPERATOR.read_text("utf-8")
+    shown = dict(re.findall(r"^\| `(TAEL_[A-Z_]+)` \| `([^`]+)` \|", text, re.MULTILINE))
+    settings = config.read_settings(
+        {"TAEL_DATABASE_URL": "postgresql://h/n", "TAEL_SEAL_KEY": "A" * 43 + "="}
+    )
+    http, reach = settings.http, settings.webhook_reach
+    assert shown == {
+        "TAEL_DATABASE_CONNECTIONS": str(settings.database_connections),
+        "TAEL_DATABASE_TIMEOUT": f"{settings.database_timeout_s:g}",
+        "TAEL_PUBLIC_URL": settings.public_url,
+        "TAEL_NODE": str(settings.node),
+        "TAEL_ALIPAY_URL": settings.alipay_url,
+        "TAEL_ALIPAY_INSTORE_URL": settings.alipay_instore_url,
+        "TAEL_WECHAT_URL": settings.wechat_url,
+        "TAEL_SERVER_IP": settings.server_ip,
+        "TAEL_WALLET_CONNECTIONS": str(settings.wallet_connections),
+        "TAEL_WALLET_WAIT_MS": f"{settings.wallet_wait_s * 1000:g}",
+        "TAEL_RETURN_STRAY_MONEY": switch(settings.returns_stray_money),
+        "TAEL_WEBHOOK_LOOPBACK": switch(reach.loopback),
+        "TAEL_WEBHOOK_ANY_PORT": switch(reach.any_port),
+        "TAEL_MAX_HEAD_S": f"{http.max_head_s:g}",
+        "TAEL_MAX_BODY_S": f"{http.max_body_s:g}",
+        "TAEL_MAX_IDLE_S": f"{http.max_idle_s:g}",
+        "TAEL_MAX_CONNECTIONS": str(http.max_connections),
+        "TAEL_MAX_HEAD_BYTES": str(http.max_head_bytes),
+        "TAEL_MAX_FORM_BYTES": str(http.max_form_bytes),
+    }
+
+
+def test_the_settings_of_the_demo_shop_are_in_the_sandbox_page() -> None:
+    source = (ROOT / "tael_sandbox" / "shop" / "main.py").read_text("utf-8")
+    shown = {word for word in in_code(SANDBOX) if word.startswith("SHOP_")}
+    assert shown == set(re.findall(r'"(SHOP_[A-Z_]+)"', source))
+
+
+def test_the_settings_of_the_examples_are_in_their_page() -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "examples" / "python").glob("*.py"))
+    assert set(re.findall(r'environ.get\("([A-Z]+)"', sources)) <= set(
+        in_code(ROOT / "examples" / "README.md")
+    )
+
+
+def test_every_option_that_is_named_exists(document: Path) -> None:
+    named = {option for line in code_of(document) for option in OPTION.findall(line)}
+    known = {name for _, command in commands() for name in options_of(command)}
+    assert named <= known | OTHER_OPTIONS
+
+
+def test_every_command_and_option_is_in_the_page_of_commands() -> None:
+    """That page is generated; this holds what it is generated from to the whole."""
+    _, *sections = re.split(r"^## ", (ROOT / "docs" / "commands.md").read_text("utf-8"), flags=re.MULTILINE)
+    shown = {section.partition("\n")[0]: set(OPTION.findall(section)) for section in sections}
+    assert shown.keys() == {path for path, _ in commands()}
+    for path, command in commands():
+        assert set(options_of(command)) <= shown[path], path
+
+
+def test_every_command_is_explained_in_a_manual() -> None:
+    manuals = "".join(path.read_text("utf-8") for path in MANUALS if path.name != "commands.md")
+    # `a|b|c`, as the changelog writes families, counts for none.
+    assert not [path for path, _ in commands() if path not in manuals]
+
+
+# ---- codes, states and other words ---------------------------------------------------------------------------------
+
+
+def test_every_code_that_a_manual_names_is_sent(manual: Path) -> None:
+    prose = FENCE.sub("", manual.read_text("utf-8"))
+    if manual == CODES:
+        prose = prose.partition("## Codes the gateway never sends")[0]
+    named = set(CODE.findall(IN_CODE.sub("", prose)))
+    named |= {word for word in IN_CODE.findall(prose) if CODE.fullmatch(word)}
+    assert named - OTHER_NUMBERS <= {code for code, row in TABLE.items() if row.emitted}
+
+
+def test_every_code_is_in_the_page_of_codes() -> None:
+    assert set(re.findall(r"^\| ([0-9]{4}) \|", CODES.read_text("utf-8"), re.MULTILINE)) == TABLE.keys()
+
+
+def test_every_code_that_is_sent_can_be_reached_in_the_sandbox_s_page() -> None:
+    text = SANDBOX.read_text("utf-8")
+    assert not [code for code, row in TABLE.items() if row.emitted and code not in text]
+
+
+def test_the_client_reads_every_code_as_the_gateway_means_it() -> None:
+    assert {code: meaning.value for code, meaning in tael_client.MEANINGS.items()} == {
+        code: row.client.value for code, row in TABLE.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ([kind.value for kind in IncidentKind], OPERATOR),
+        ([state.value for state in WebhookState], OPERATOR),
+        (PAY_TYPES, MERCHANT),
+        (TRIGGERS, TESTING),
+        ((*FAULT_KINDS, *FAULT_FIELDS), SANDBOX),
+        (PROFILES, SANDBOX),
+    ],
+    ids=["incidents", "webhooks", "pay types", "triggers", "faults", "profiles"],
+)
+def test_all_words_of_a_kind_are_in_its_page(words: list[str], page: Path) -> None:
+    named = set(in_code(page)) | set(re.findall(r"\b800[0-9]{3}\b", page.read_text("utf-8")))
+    assert not [word for word in words if word not in named]
+
+
+def test_every_trigger_and_pay_type_that_is_named_exists(manual: Path) -> None:
+    assert set(re.findall(r"\b800[0-9]{3}\b", manual.read_text("utf-8"))) <= PAY_TYPES.keys()
+    for line in code_of(manual):
+        for event in re.findall(r"tael trigger ([a-z_.]+)", line):
+            assert event in TRIGGERS
+
+
+# ---- routes ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_route_of_the_gateway_is_in_the_operator_manual() -> None:
+    text = OPERATOR.read_text("utf-8")
+    for path in routes_of(application(cast(Gateway, None)).routes):
+        fixed = path.partition("{")[0].rstrip("/")
+        family = "/trade/v1" if fixed.startswith("/trade/v1") else fixed
+        family = "/checkstand" if family.startswith("/checkstand") else family
+        assert f"`{family}/…`" in text or f"`{family}`" in text, path
+
+
+def test_every_call_of_the_merchants_is_in_their_manual() -> None:
+    text = MERCHANT.read_text("utf-8")
+    for path in routes_of(application(cast(Gateway, None)).routes):
+        if path.startswith("/trade/v1/"):
+            assert f"`POST {path}`" in text or f"GET {path}`" in text, path
+
+
+def test_every_control_call_is_in_the_sandbox_page_and_in_the_readme() -> None:
+    control = Control.__new__(Control)
+    named = set(re.findall(r"`(/?[A-Z ,and`]*/control/[a-z]+)", (ROOT / "README.md").read_text("utf-8")))
+    readme = {word.rpartition("/control/")[2] for word in named}
+    headings = re.findall(r"^### ([A-Z, and]+) /control/([a-z]+)$", SANDBOX.read_text("utf-8"), re.MULTILINE)
+    documented = {name: set(re.findall("[A-Z]{3,}", methods)) for methods, name in headings}
+    served = {
+        route.path.rpartition("/")[2]: set(route.methods or ()) - {"HEAD"}
+        for route in control.routes()
+        if isinstance(route, Route)
+    }
+    assert documented == served
+    assert readme == served.keys()
+
+
+# ---- what there is -------------------------------------------------------------------------------------------------
+
+
+def logged_events() -> dict[str, str]:
+    """The events of the gateway's structured log, each with its one level."""
+    events: dict[str, str] = {}
+    for path in (ROOT / "tael").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and is_log(node.func):
+                event = node.args[0]
+                assert isinstance(event, ast.Constant), path
+                assert isinstance(event.value, str), path
+                level = LEVEL_OF[node.func.attr]
+                assert events.setdefault(event.value, level) == level, event.value
+    return events
+
+
+def is_log(function: ast.Attribute) -> bool:
+    return isinstance(function.value, ast.Name) and function.value.id == "log" and function.attr in LEVEL_OF
+
+
+def metrics() -> dict[str, set[str]]:
+    """Those of ours, as Prometheus reads them, with the names of their labels."""
+    assert health.READY is not None
+    found: dict[str, set[str]] = {}
+    for name, labels in re.findall(r"^(tael_\w+)(\{[^}]*\})?", generate_latest().decode(), re.MULTILINE):
+        found.setdefault(name, set()).update(re.findall(r"(\w+)=", labels))
+    return found
+
+
+def settings_in(folder: Path) -> set[str]:
+    """Those that any file reads or sets."""
+    sources = "".join(path.read_text("utf-8") for path in folder.rglob("*.py"))
+    return set(re.findall(r'"(TAEL_[A-Z_]*[A-Z])"', sources))
+
+
+def switch(value: bool) -> str:
+    return "on" if value else "off"
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command that does something, with all its words."""
+
+    def below(command: Any, words: list[str]) -> Iterator[tuple[str, Any]]:
+        families = getattr(command, "commands", None)
+        if families is None:
+            yield " ".join(words), command
+            return
+        for name, each in families.items():
+            yield from below(each, [*words, name])
+
+    return below(typer.main.get_command(app), ["tael"])
+
+
+def options_of(command: Any) -> list[str]:
+    return [
+        name
+        for param in command.params
+        if param.param_type_name == "option" and not param.hidden
+        for name in (*param.opts, *param.secondary_opts)
+    ]
+
+
+def in_code(path: Path) -> list[str]:
+    """What stands between backticks, outside blocks."""
+    return IN_CODE.findall(FENCE.sub("", path.read_text("utf-8")))
+
+
+def is_file_or_module(word: str) -> bool:
+    """A file of this repository, or a module that a user may import."""
+    if any(ROOT.glob(word)) or any(
+        found
+        for folder in ("tael", "tael_sandbox", "tests", "client", "examples")
+        for found in (ROOT / folder).rglob(word)
+    ):
+        return True
+    try:
+        return importlib.util.find_spec(word) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def routes_of(routes: Any) -> set[str]:
+    return {route.path for route in routes if isinstance(route, Route)}
