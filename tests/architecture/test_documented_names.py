@@ -5,6 +5,7 @@ Names are log events, metrics, settings, options, codes, routes, and the words t
 
 import ast
 import importlib.util
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,16 +28,22 @@ from tael.domain.respcd import TABLE
 from tael.domain.webhook import WebhookState
 from tael.main import application
 from tael.service.gateway import Gateway
+from tael.testing import views
+from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE
+from tael_sandbox.alipay.gateway import SERVICES as ALIPAY_SERVICES
+from tael_sandbox.alipay.gateway import VERIFY_NOTICE
 from tael_sandbox.control import Control
 from tael_sandbox.faults import FIELDS as FAULT_FIELDS
 from tael_sandbox.faults import KINDS as FAULT_KINDS
 from tael_sandbox.profiles import PROFILES
+from tael_sandbox.wechat.endpoints import CALLS as WECHAT_CALLS
 from tests.architecture.test_docs import DOCUMENTS, FENCE, IN_CODE, OPTION, ROOT, SETTING, code_of
 
 OPERATOR: Final = ROOT / "docs" / "operator-manual.md"
 MERCHANT: Final = ROOT / "docs" / "merchant-manual.md"
 SANDBOX: Final = ROOT / "docs" / "sandbox.md"
 TESTING: Final = ROOT / "docs" / "testing.md"
+ARCHITECTURE: Final = ROOT / "ARCHITECTURE.md"
 CODES: Final = ROOT / "docs" / "codes.md"
 #: What a reader follows today. Others tell of the past, of reasons, or of other people's programs.
 MANUALS: Final = [
@@ -244,6 +251,52 @@ def test_every_trigger_and_pay_type_that_is_named_exists(manual: Path) -> None:
     for line in code_of(manual):
         for event in re.findall(r"tael trigger ([a-z_.]+)", line):
             assert event in TRIGGERS
+
+
+def test_the_sandbox_page_lists_the_wallets_calls_and_no_others() -> None:
+    (paragraph,) = re.findall(
+        r"^- \*\*Calls\.\*\*(.*?)^- ", SANDBOX.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    served = {
+        *ALIPAY_SERVICES,
+        *PRODUCT_OF_SERVICE,
+        VERIFY_NOTICE,
+        *(call.path.rpartition("/")[2] for call in WECHAT_CALLS),
+    }
+    assert set(IN_CODE.findall(paragraph)) == served
+
+
+def test_the_testing_page_lists_the_settings_of_an_app() -> None:
+    (row,) = re.findall(r"^\| `set_app\(.*$", TESTING.read_text("utf-8"), re.MULTILINE)
+    assert set(IN_CODE.findall(row)[1:]) == set(views.SETTINGS)
+
+
+def test_the_client_s_page_has_every_error() -> None:
+    raised = [
+        name
+        for name, each in vars(tael_client).items()
+        if inspect.isclass(each) and issubclass(each, tael_client.TaelClientError)
+    ]
+    words = set(re.findall(r"\w+", " ".join(in_code(ROOT / "client" / "README.md"))))
+    assert not [name for name in raised if name not in words]
+
+
+def test_the_tree_in_architecture_has_every_module_of_the_gateway_and_no_other() -> None:
+    """But for the command line and the test fixtures, which are told in a line."""
+    (tree,) = re.findall(r"^tael/\n(.*?)^  cli/", ARCHITECTURE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    modules = {
+        path.stem
+        for path in (ROOT / "tael").rglob("*.py")
+        if path.relative_to(ROOT / "tael").parts[0] not in ("cli", "testing") and path.stem != "__init__"
+    }
+    assert modules <= set(re.findall(r"\w+", tree))
+    assert set(re.findall(r"(\w+)\.py", tree)) <= modules
+
+
+def test_every_function_that_architecture_names_exists() -> None:
+    for file, function in re.findall(r"`([a-z_/]+\.py):(\w+)`", ARCHITECTURE.read_text("utf-8")):
+        source = (ROOT / "tael" / file).read_text("utf-8")
+        assert re.search(rf"^ *(?:async )?def {function}\(", source, re.MULTILINE), file
 
 
 # ---- routes ----------------------------------------------------------------------------------------------------------
