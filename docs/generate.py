@@ -7,8 +7,9 @@ page is not what the code says.
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import typer.main
 
@@ -342,7 +343,20 @@ def param_row(param: Any) -> tuple[str, str, str]:
     else:
         names = [*param.opts, *param.secondary_opts]
     default = "required" if param.required else default_of(param)
-    return ", ".join(f"`{name}`" for name in names), one_line(param.help), default
+    is_about = one_line(param.help)
+    choices = choices_of(param.type_descriptor.annotation)
+    if choices:
+        is_about += f" One of {', '.join(f'`{choice}`' for choice in choices)}."
+    return ", ".join(f"`{name}`" for name in names), is_about, default
+
+
+def choices_of(annotation: Any) -> list[str]:
+    """The words that an option of this type may have; none where it may have any."""
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return [str(each.value) for each in annotation]
+    if get_origin(annotation) is Literal:
+        return [str(each) for each in get_args(annotation)]
+    return [choice for inner in get_args(annotation) for choice in choices_of(inner)]
 
 
 def default_of(param: Any) -> str:

@@ -105,7 +105,7 @@ def serve_command(
     allow_http: AllowHttpFlag = False,
     fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Serve the merchants' API, the wallets' notices and the cashier."""
+    """Serve the merchants' API, the wallets' notices, payers' pages, health and metrics."""
     if fd is not None:  # the process that opened it has looked at the settings and the database
         serve(_settings(demo, allow_http=True), socket.socket(fileno=fd))
         return
@@ -122,7 +122,7 @@ def serve_command(
 
 @app.command("work")
 def work_command(demo: DemoFlag = False, allow_http: AllowHttpFlag = False) -> None:
-    """Run the jobs: settle what is undecided, expire orders, deliver webhooks. As many processes as you like."""
+    """Run the jobs: settle what is undecided, expire orders, deliver webhooks, seal days. Any number of processes."""
     work(_checked_settings(demo, allow_http))
 
 
@@ -184,7 +184,7 @@ def demo_command(
         bool, typer.Option(help="Send back money that belongs to no order, or book it and keep it.")
     ] = True,
 ) -> None:
-    """Start gateway, jobs, PostgreSQL and both wallets on 127.0.0.1. Settings of a deployment have no effect."""
+    """Start gateway, jobs, PostgreSQL, both wallets and a shop on 127.0.0.1. No setting of a deployment counts."""
     try:
         url = checked_database_url(database_url, "--database-url").reveal() if database_url else ""
         place = Place(port, data.resolve(), url, return_stray_money)

@@ -21,7 +21,7 @@ def begin(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer 1100 to payments, refunds, reversals and closes. Queries, jobs, notices and webhooks go on."""
+    """Answer 1100 to whatever would begin something new. Queries, jobs, notices and webhooks go on."""
     checked = inputs.checked(reason, inputs.REASON, "--reason") if reason else ""
 
     async def work(store: Store, now: datetime) -> PlannedStop | None:
