@@ -20,6 +20,7 @@ from starlette.routing import Route
 import tael.testing
 from tael import config
 from tael.api import health
+from tael.api.signed_names import CALL_NAMES, LINK_NAMES
 from tael.cli.app import app
 from tael.cli.events import EVENTS as TRIGGERS
 from tael.domain.incident import IncidentKind
@@ -244,6 +245,17 @@ def test_the_client_reads_every_code_as_the_gateway_means_it() -> None:
 def test_all_words_of_a_kind_are_in_its_page(words: list[str], page: Path) -> None:
     named = set(in_code(page)) | set(re.findall(r"\b800[0-9]{3}\b", page.read_text("utf-8")))
     assert not [word for word in words if word not in named]
+
+
+def test_the_merchant_manual_has_every_parameter_and_no_other() -> None:
+    calls = {name for names in CALL_NAMES.values() for name in names.read}
+    # What is not signed by its own name, or taken and not used.
+    known = calls | LINK_NAMES.read | {"sign", "lang", "txzone"}
+    text = MERCHANT.read_text("utf-8")
+    tables = re.findall(r"^\| parameter \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    rows = [row.split("|")[1] for table in tables for row in table.splitlines()]
+    assert set(IN_CODE.findall(" ".join(rows))) <= known
+    assert known <= set(in_code(MERCHANT))
 
 
 def test_every_trigger_and_pay_type_that_is_named_exists(manual: Path) -> None:
