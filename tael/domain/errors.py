@@ -95,7 +95,7 @@ class NotAuthentic(TaelError):
 
 
 class OutOfService(TaelError):
-    """The gateway cannot serve this now; nothing was created. Send the same request again a little later."""
+    """The gateway cannot serve this now. Send the same request again a little later."""
 
     respcd, retry = codes.OUT_OF_SERVICE, Retry.LATER
 

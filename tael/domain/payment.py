@@ -65,7 +65,7 @@ class Payment:
     reference: str  #: the merchant's own number
     amount: Money
     account_id: str  #: the wallet account that takes the money
-    content: str  #: digest of what a repeat must agree in (spec: pay type, amount, currency, code, openid)
+    content: str  #: digest of what a repeat must agree in; see `content_of` in `service/payments.py`
     subject: str
     openid: str
     client_time: str  #: as the client wrote it, echoed
