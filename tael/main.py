@@ -33,6 +33,9 @@ from tael.store.seal import Seal
 from tael.store.store import Store, store_over
 from tael.transport import Transport
 
+#: Python's own logger, since structlog's may be what is broken.
+log = logging.getLogger("tael")
+
 
 def configure_logs() -> None:
     """One JSON line per event on standard error; lines of uvicorn, asyncio and Python's warnings too."""
@@ -67,7 +70,7 @@ def _log_crash(kind: type[BaseException], error: BaseException, traceback: Trace
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, traceback)
     else:
-        logging.getLogger("tael").critical("process.crashed", exc_info=(kind, error, traceback))
+        log.critical("process.crashed", exc_info=(kind, error, traceback))
 
 
 def limits_of(settings: Settings) -> Limits:

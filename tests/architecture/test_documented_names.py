@@ -59,6 +59,7 @@ LEVEL_OF: Final = {
     "warning": "warning",
     "error": "error",
     "exception": "error",
+    "critical": "critical",
 }
 DOTTED: Final = re.compile(r"[a-z_]+\.[a-z_]+")
 EVENT_ROW: Final = re.compile(r"^\| ((?:`[a-z_.]+`(?:, )?)+) \((\w+)\) \|", re.MULTILINE)
