@@ -1,8 +1,8 @@
 """Joins the parts and runs them: clock, books, both wallets, courier, and one app behind two listeners.
 
-Plain HTTP serves Alipay, WeChat, `/control` and the payer's phone at `/`; TLS serves the same app with the
-caller's certificate in view, which some of WeChat's paths demand. Both run in one event loop, so that
-requests never interleave.
+Plain HTTP serves Alipay, WeChat, `/control` and the payer's phone at `/`; TLS serves the same app, also under the
+wallets' own names, with the caller's certificate in view, which some of WeChat's paths demand. Both run in one event
+loop, so that requests never interleave.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from tael_sandbox import payers, statements
 from tael_sandbox.alipay.wallet import AlipayWallet
 from tael_sandbox.bodies import client_left
 from tael_sandbox.books import Books
+from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
 from tael_sandbox.control import Control
 from tael_sandbox.faults import Faults
@@ -38,9 +39,8 @@ from tael_sandbox.notices import Courier
 from tael_sandbox.own_pages import OwnPages
 from tael_sandbox.phone.phone import Phone
 from tael_sandbox.shops import open_shops
+from tael_sandbox.tls import PeerCertificateProtocol, server_context
 from tael_sandbox.wallet import Wallet
-from tael_sandbox.wechat.certificates import Certificates
-from tael_sandbox.wechat.tls import PeerCertificateProtocol, server_context
 from tael_sandbox.wechat.wallet import WeChatWallet
 
 GRACE_S = 2
@@ -105,7 +105,7 @@ async def serve(options: argparse.Namespace) -> None:
     shops = open_shops(directory / "shops.json")
     certificates = Certificates(directory / "certificates", shops)
     wallets: list[Wallet] = [
-        AlipayWallet(clock, books, shops, http_url),
+        AlipayWallet(clock, books, shops, http_url, tls_url, certificates),
         WeChatWallet(clock, books, shops, http_url, tls_url, certificates),
     ]
 

@@ -128,8 +128,8 @@ def work_command(demo: DemoFlag = False, allow_http: AllowHttpFlag = False) -> N
 
 @app.command("sandbox")
 def sandbox_command(
-    port: Annotated[int, typer.Option(help="Port of Alipay, control and WeChat without TLS.")] = 8001,
-    tls_port: Annotated[int, typer.Option(help="Port of WeChat with TLS.")] = 8003,
+    port: Annotated[int, typer.Option(help="Port of both wallets without TLS, and of control.")] = 8001,
+    tls_port: Annotated[int, typer.Option(help="Port of both wallets with TLS.")] = 8003,
     data: Annotated[Path, typer.Option(help="Folder of the wallets' books.")] = Path(".tael/sandbox"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what happened before; keys stay.")] = False,
     allowed_host: Annotated[

@@ -28,6 +28,7 @@ MADE: Final = (
         for what in ("cert", "key")
         for end in ("pem", "draft")
     ),
+    *(f"sandbox/certificates/client-*.{end}" for end in ("p12", "draft")),
     *(f"shop/shop.sqlite{end}" for end in SQLITE),
     *(f"logs/{of}.log" for of in ("api-[0-9]", "sandbox", "shop", "worker")),
 )

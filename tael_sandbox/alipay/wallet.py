@@ -26,6 +26,7 @@ from tael_sandbox.alipay.signing import Keyring
 from tael_sandbox.alipay.trades import NOT_EXIST, QR, TABLES, Trade, by_token
 from tael_sandbox.bodies import read_body
 from tael_sandbox.books import Books
+from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
 from tael_sandbox.payers import all_payers
 from tael_sandbox.shops import Shops
@@ -37,11 +38,21 @@ NAME: Final = "alipay"
 class AlipayWallet:
     names = (NAME,)
 
-    def __init__(self, clock: Clock, books: Books, shops: Shops, base_url: str) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        books: Books,
+        shops: Shops,
+        http_url: str,
+        tls_url: str,
+        certificates: Certificates,
+    ) -> None:
         self._clock = clock
         self._books = books
         self._shops = shops
-        self._base_url = base_url
+        self._http_url = http_url
+        self._tls_url = tls_url
+        self._certificates = certificates
         self._keys = Keyring(shops)
         self._gateway = Gateway(shops)
         books.script(TABLES + precreate.TABLES)
@@ -102,7 +113,8 @@ class AlipayWallet:
                 "wallet": NAME,
                 "shop": shop.label,
                 "scene": contract.scene,
-                "gateway_url": self._base_url + phone.GATEWAY_PATH,
+                "gateway_url": self._http_url + phone.GATEWAY_PATH,
+                "gateway_tls_url": self._tls_url + phone.GATEWAY_PATH,
                 "pid": contract.pid,
                 "key": contract.key,
                 "sign_type": contract.sign_type,
@@ -110,6 +122,7 @@ class AlipayWallet:
                 "currency": shop.currency,
                 "private_key_pem": contract.private_key_pem,
                 "alipay_public_key_pem": self._keys.public_key_pem,
+                "ca_pem": self._certificates.ca_pem,
             }
             for shop in self._shops.shops
             for contract in shop.alipay
@@ -123,7 +136,7 @@ class AlipayWallet:
                 {
                     "shop": shop.label,
                     "account": contract.pid,
-                    "url": self._base_url + phone.GATEWAY_PATH,
+                    "url": self._http_url + phone.GATEWAY_PATH,
                     "ask": {
                         "service": files.COMPARE,
                         "partner": contract.pid,

@@ -15,6 +15,7 @@ from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.profiles import in_force
 from tael_sandbox.shops import Provider
+from tael_sandbox.tls import is_over_tls, peer_name
 from tael_sandbox.wechat import numbering
 from tael_sandbox.wechat.calls import (
     BAD_FORM,
@@ -40,7 +41,6 @@ from tael_sandbox.wechat.messages import (
 )
 from tael_sandbox.wechat.registry import Merchant, Registry
 from tael_sandbox.wechat.signing import MD5, is_signed
-from tael_sandbox.wechat.tls import is_over_tls, peer_name
 
 #: A route of Starlette takes only the methods it lists; the wallet answers each of them itself.
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -1,5 +1,6 @@
 """WeChat Pay as the sandbox sees it: joins registry, calls, OAuth and the payer's phone behind `Wallet`."""
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -8,12 +9,12 @@ from starlette.routing import BaseRoute
 
 from tael_sandbox import rates, statements
 from tael_sandbox.books import Books
+from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
 from tael_sandbox.payers import payer_by_name
 from tael_sandbox.shops import Shops
 from tael_sandbox.wallet import Entry, Row
 from tael_sandbox.wechat import bills, history, refunds, resolved_codes, short_urls, trades
-from tael_sandbox.wechat.certificates import Certificates
 from tael_sandbox.wechat.due import is_anything_due, take_due_steps
 from tael_sandbox.wechat.endpoints import CALLS
 from tael_sandbox.wechat.lies import WeChatLiar
@@ -107,7 +108,8 @@ class WeChatWallet:
         return [self._account(merchant) for merchant in self._registry.merchants]
 
     def _account(self, merchant: Merchant) -> Row:
-        client = self._certificates.client(merchant.provider.mch_id)
+        mch_id = merchant.provider.mch_id
+        client, client_p12 = self._certificates.client(mch_id), self._certificates.client_p12(mch_id)
         return {
             "wallet": "wechat",
             "shop": merchant.shop.label,
@@ -125,6 +127,7 @@ class WeChatWallet:
             "currency": merchant.shop.currency,
             "cert_pem": client.cert_pem,
             "key_pem": client.key_pem,
+            "cert_p12_base64": base64.b64encode(client_p12.read_bytes()).decode(),
             "ca_pem": self._certificates.ca_pem,
         }
 

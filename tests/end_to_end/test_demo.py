@@ -16,6 +16,7 @@ from tests.end_to_end.conftest import merchant_of
 from tests.end_to_end.merchant import Merchant, send
 from tests.end_to_end.rig import ROOT, Demo, NotStarted, descendants, eventually, free_port_block, is_alive
 from tests.support.commands import clean_environment
+from tests.support.old_certificates import issuer_in, make_old
 from tests.support.postgres import open_folder
 
 ONCE_LIMIT_S: Final = 90
@@ -209,6 +210,9 @@ def test_a_killed_demo_leaves_nothing_behind_and_starts_again_with_everything(fo
         demo.kill()
     left = eventually(lambda: {pid for pid in below if is_alive(pid)}, lambda alive: not alive)
     assert left == set(), [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
+    # An earlier version's certificates: the gateway has those of its clients in its books.
+    certificates = folder / "sandbox" / "certificates"
+    old_ca_pem = make_old(certificates, issuer_in(certificates))
 
     again = Demo.start(folder, demo.port)
     try:
@@ -217,6 +221,11 @@ def test_a_killed_demo_leaves_nothing_behind_and_starts_again_with_everything(fo
         shop = merchant_of(again, "published")
         assert [shop.row(row["syssn"]) for row in before] == before
         assert again.held(paid["syssn"]) == 1000
+        assert (
+            (folder / "wechat_ca.pem").read_text() == (certificates / "ca.cert.pem").read_text() != old_ca_pem
+        )
+        assert len(list(certificates.glob("client-*.p12"))) == 2
+        shop.refund_and_wait(paid, "300")  # WeChat Pay gives nothing back without the client certificate
         again.confirm(trade=waiting["syssn"])
         shop.until(waiting["syssn"], "0000", limit_s=LEASE_S)
         shop.pay_by_phone(pending)

@@ -22,6 +22,7 @@ from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE
 from tael_sandbox.alipay.gateway import SERVICES, VERIFY_NOTICE
 from tael_sandbox.alipay.wallet import AlipayWallet
 from tael_sandbox.books import Books
+from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
 from tael_sandbox.control import Control
 from tael_sandbox.faults import Faults
@@ -29,7 +30,6 @@ from tael_sandbox.main import build_app
 from tael_sandbox.phone.phone import Phone
 from tael_sandbox.shops import open_shops
 from tael_sandbox.wallet import Wallet
-from tael_sandbox.wechat.certificates import Certificates
 from tael_sandbox.wechat.endpoints import CALLS
 from tael_sandbox.wechat.wallet import WeChatWallet
 from tests.end_to_end.merchant import Answer, send
@@ -138,7 +138,7 @@ def routes(key_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         payers.settle_in(connection)
     certificates = Certificates(key_folder / "certificates", shops)
     wallets: list[Wallet] = [
-        AlipayWallet(clock, books, shops, "http://x"),
+        AlipayWallet(clock, books, shops, "http://x", "https://x", certificates),
         WeChatWallet(clock, books, shops, "http://x", "https://x", certificates),
     ]
     faults = Faults(books, {})

@@ -158,12 +158,15 @@ def test_accounts_come_by_shop_and_demo_first(sandbox: Sandbox) -> None:
         *("RSA2", "RSA2", "MD5"),
     ]
     assert rows[0]["gateway_url"] == sandbox.http + "/gateway.do"
+    assert rows[0]["gateway_tls_url"] == sandbox.tls + "/gateway.do"
+    assert len({row["ca_pem"] for row in rows}) == 1
     assert len({row["pid"] for row in rows if row["wallet"] == "alipay"}) == 6
 
 
 def test_private_keys_are_for_the_owner_only(sandbox: Sandbox) -> None:
     private = [sandbox.folder / "shops.json", *sandbox.folder.glob("certificates/*.key.pem")]
-    assert len(private) > 3
+    private += sandbox.folder.glob("certificates/*.p12")
+    assert len(private) == 1 + 4 + 2  # of the CA, the server, and two service providers
     assert all(path.stat().st_mode & 0o077 == 0 for path in private)
 
 

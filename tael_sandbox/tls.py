@@ -1,4 +1,5 @@
-"""The TLS side of the server: a client certificate is asked for, and each path decides whether it needs one.
+"""The TLS side of the server, for both wallets: a client certificate is asked for, and each path decides whether
+it needs one. Some of WeChat Pay's do, none of Alipay's does.
 
 uvicorn does not tell an application who is at the other end, so the protocol here puts the peer's certificate
 into the ASGI scope, in the place that the ASGI TLS extension names. A certificate that our CA did not sign
@@ -10,8 +11,8 @@ import ssl
 
 from starlette.requests import Request
 
+from tael_sandbox.certificates import Certificates, common_name
 from tael_sandbox.faulty_wire import FaultyProtocol
-from tael_sandbox.wechat.certificates import Certificates, common_name
 
 
 def server_context(certificates: Certificates) -> ssl.SSLContext:
