@@ -59,7 +59,7 @@ check: install
 	$(BIN)/lint-imports
 
 lock: install
-	$(COMPILE) --extra dev --output-file requirements.txt pyproject.toml
+	$(COMPILE) --extra demo --extra dev --output-file requirements.txt pyproject.toml
 
 # The third-party SDKs of tests/sdk, each in a folder of its own under .sdk; the tests make what is missing.
 sdk-environments: install

