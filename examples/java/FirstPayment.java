@@ -14,7 +14,9 @@ import java.time.Duration;
 import java.time.LocalDateTime;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
+import java.util.ArrayList;
 import java.util.HexFormat;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
@@ -91,11 +93,6 @@ public final class FirstPayment {
   private static final Set<String> REQUIRED = Set.of("mchid", "syssn", "pay_type", "out_trade_no", "txamt", "respcd");
   private static final int MAX_WEBHOOK_CHARS = 4096;
 
-  /** A member of a flat JSON object, with the brace or comma before it; and an escape inside a string. */
-  private static final Pattern MEMBER =
-      Pattern.compile("\\G[{,]\\s*\"(\\w+)\"\\s*:\\s*(?:\"([^\"\\\\]*+(?:\\\\.[^\"\\\\]*+)*+)\"|([0-9]+))\\s*");
-  private static final Pattern ESCAPE = Pattern.compile("\\\\(?:u([0-9A-Fa-f]{4})|([\"\\\\/bfnrt]))");
-
   private final HttpClient http = HttpClient.newBuilder().connectTimeout(TIMEOUT).build();
   private final String day = "java-" + System.nanoTime();
 
@@ -103,6 +100,200 @@ public final class FirstPayment {
   private static final class Failed extends Exception {
     Failed(String message) {
       super(message);
+    }
+  }
+
+  // ---- JSON, which the JDK does not read; a program of yours may take a library -------------------------------------
+
+  /**
+   * Reads JSON by the letter of RFC 8259: objects become maps, arrays lists, numbers stay as they are written. Refused
+   * are an object that repeats a name, since readers disagree on which of the two counts, and half a surrogate pair,
+   * which no signed text can hold.
+   */
+  static final class Json {
+    /** A number as it is written: a syssn has more digits than a long, and what is signed are the digits. */
+    record Numeral(String digits) {
+      @Override
+      public String toString() {
+        return digits;
+      }
+    }
+
+    /** In place of Java's null, which a map would take for a member that is not there. */
+    private static final Object NULL =
+        new Object() {
+          @Override
+          public String toString() {
+            return "null";
+          }
+        };
+
+    private static final int MAX_DEPTH = 16;
+    private static final Pattern NUMBER = Pattern.compile("-?(?:0|[1-9][0-9]*)(?:\\.[0-9]+)?(?:[eE][+-]?[0-9]+)?");
+    private static final String ESCAPES = "\"\\/bfnrt";
+    private static final String ESCAPED = "\"\\/\b\f\n\r\t";
+
+    private final String text;
+    private int at = 0;
+
+    private Json(String text) {
+      this.text = text;
+    }
+
+    /** The members of an object that is the whole text. */
+    static Map<String, Object> object(String text) throws Failed {
+      Json json = new Json(text);
+      json.skipBlanks();
+      json.expect('{');
+      Map<String, Object> members = json.members(1);
+      json.skipBlanks();
+      if (json.at < text.length()) {
+        throw json.wrong();
+      }
+      return members;
+    }
+
+    /** An object of texts, written. */
+    static String written(Map<String, String> members) {
+      return members.entrySet().stream()
+          .map(one -> quoted(one.getKey()) + ": " + quoted(one.getValue()))
+          .collect(Collectors.joining(", ", "{", "}"));
+    }
+
+    private static String quoted(String value) {
+      StringBuilder quoted = new StringBuilder("\"");
+      for (char one : value.toCharArray()) {
+        boolean isPlain = one >= ' ' && one != '"' && one != '\\';
+        quoted.append(isPlain ? String.valueOf(one) : String.format("\\u%04x", (int) one));
+      }
+      return quoted.append('"').toString();
+    }
+
+    private Object value(int depth) throws Failed {
+      skipBlanks();
+      if (depth > MAX_DEPTH) {
+        throw wrong();
+      }
+      if (skip("{")) {
+        return members(depth + 1);
+      }
+      if (skip("[")) {
+        return elements(depth + 1);
+      }
+      if (skip("\"")) {
+        return string();
+      }
+      for (Object word : new Object[] {true, false, NULL}) {
+        if (skip(word.toString())) {
+          return word;
+        }
+      }
+      Matcher number = NUMBER.matcher(text).region(at, text.length());
+      if (!number.lookingAt()) {
+        throw wrong();
+      }
+      at = number.end();
+      return new Numeral(number.group());
+    }
+
+    private Map<String, Object> members(int depth) throws Failed {
+      Map<String, Object> members = new TreeMap<>();
+      skipBlanks();
+      if (skip("}")) {
+        return members;
+      }
+      do {
+        skipBlanks();
+        expect('"');
+        String name = string();
+        skipBlanks();
+        expect(':');
+        if (members.put(name, value(depth)) != null) {
+          throw wrong();
+        }
+        skipBlanks();
+      } while (skip(","));
+      expect('}');
+      return members;
+    }
+
+    private List<Object> elements(int depth) throws Failed {
+      List<Object> elements = new ArrayList<>();
+      skipBlanks();
+      if (skip("]")) {
+        return elements;
+      }
+      do {
+        elements.add(value(depth));
+        skipBlanks();
+      } while (skip(","));
+      expect(']');
+      return elements;
+    }
+
+    /** What follows an opening quote. */
+    private String string() throws Failed {
+      StringBuilder read = new StringBuilder();
+      while (!skip("\"")) {
+        char one = next();
+        if (one < ' ') {
+          throw wrong();
+        }
+        read.append(one == '\\' ? escaped() : one);
+      }
+      if (!StandardCharsets.UTF_8.newEncoder().canEncode(read)) {
+        throw wrong();
+      }
+      return read.toString();
+    }
+
+    private char escaped() throws Failed {
+      char one = next();
+      if (one != 'u') {
+        int which = ESCAPES.indexOf(one);
+        if (which < 0) {
+          throw wrong();
+        }
+        return ESCAPED.charAt(which);
+      }
+      int code = 0;
+      for (int digits = 0; digits < 4; digits++) {
+        int digit = "0123456789abcdef".indexOf(Character.toLowerCase(next()));
+        if (digit < 0) {
+          throw wrong();
+        }
+        code = code * 16 + digit;
+      }
+      return (char) code;
+    }
+
+    private char next() throws Failed {
+      if (at == text.length()) {
+        throw wrong();
+      }
+      return text.charAt(at++);
+    }
+
+    private boolean skip(String expected) {
+      boolean isThere = text.startsWith(expected, at);
+      at += isThere ? expected.length() : 0;
+      return isThere;
+    }
+
+    private void expect(char expected) throws Failed {
+      if (next() != expected) {
+        throw wrong();
+      }
+    }
+
+    private void skipBlanks() {
+      while (at < text.length() && " \t\n\r".indexOf(text.charAt(at)) >= 0) {
+        at++;
+      }
+    }
+
+    private Failed wrong() {
+      return new Failed("no JSON from character " + at + " on");
     }
   }
 
@@ -115,6 +306,12 @@ public final class FirstPayment {
     } catch (NoSuchAlgorithmException impossible) {
       throw new AssertionError(impossible);
     }
+  }
+
+  /** Compared in constant time: how long it takes must not say how much of a forged signature is right. */
+  static boolean isSignature(String sign, String text, String key) {
+    byte[] expected = signature(text, key).getBytes(StandardCharsets.UTF_8);
+    return MessageDigest.isEqual(expected, sign.toUpperCase(Locale.ROOT).getBytes(StandardCharsets.UTF_8));
   }
 
   /** {@code name=value}, sorted by name, joined with {@code &}; not encoded. The key comes straight behind it. */
@@ -138,7 +335,7 @@ public final class FirstPayment {
   }
 
   /** One call of /trade/v1. Believes no answer whose signature is not right. */
-  String call(String name, Map<String, String> asked) throws Failed, IOException, InterruptedException {
+  Map<?, ?> call(String name, Map<String, String> asked) throws Failed, IOException, InterruptedException {
     Map<String, String> parameters = new TreeMap<>(asked);
     parameters.put("mchid", MCHID);
     HttpRequest request =
@@ -149,28 +346,29 @@ public final class FirstPayment {
             .header("X-QF-SIGN", signature(signedText(parameters), KEY))
             .POST(BodyPublishers.ofString(form(parameters)))
             .build();
-    HttpResponse<String> answer = http.send(request, BodyHandlers.ofString());
-    if (!signature(answer.body(), KEY).equals(answer.headers().firstValue("X-QF-SIGN").orElse(""))) {
-      String respcd = member(answer.body(), "respcd");
+    HttpResponse<String> answer = http.send(request, BodyHandlers.ofString(StandardCharsets.UTF_8));
+    String sign = answer.headers().firstValue("X-QF-SIGN").orElse("");
+    if (!isSignature(sign, answer.body(), KEY)) {
+      String respcd = text(Json.object(answer.body()), "respcd");
       throw new Failed(name + ": " + respcd + ", and the answer is not signed with our key");
     }
-    return answer.body();
+    return Json.object(answer.body());
   }
 
   /** The payer's hand: a control call of the sandbox, which a merchant in real life does not have. */
-  String payer(String name, String json) throws IOException, InterruptedException {
+  Map<?, ?> payer(String name, Map<String, String> asked) throws Failed, IOException, InterruptedException {
     HttpRequest request =
         HttpRequest.newBuilder(URI.create(SANDBOX + "/control/" + name))
             .timeout(TIMEOUT)
-            .POST(BodyPublishers.ofString(json))
+            .POST(BodyPublishers.ofString(Json.written(asked)))
             .build();
-    return http.send(request, BodyHandlers.ofString()).body();
+    return Json.object(http.send(request, BodyHandlers.ofString(StandardCharsets.UTF_8)).body());
   }
 
-  /** The text of a member. Enough for these flat answers; a program of yours reads JSON by a library. */
-  static String member(String json, String name) {
-    Matcher found = Pattern.compile("\"" + name + "\": *\"?([^\",}]*)").matcher(json);
-    return found.find() ? found.group(1) : "";
+  /** The text or the digits of a member; nothing if it is not there. */
+  static String text(Map<?, ?> members, String name) {
+    Object value = members.get(name);
+    return value == null ? "" : value.toString();
   }
 
   static String now() {
@@ -180,35 +378,37 @@ public final class FirstPayment {
   // ---- what every merchant's program needs --------------------------------------------------------------------------
 
   /** The row of one payment or refund. */
-  String query(String reference) throws Failed, IOException, InterruptedException {
-    String rows = call("query", Map.of("out_trade_no", reference));
-    Matcher found = Pattern.compile("\\{[^{}]*\"out_trade_no\": \"" + reference + "\"[^{}]*}").matcher(rows);
-    if (!found.find()) {
-      throw new Failed(reference + " is not known to the gateway");
+  Map<?, ?> query(String reference) throws Failed, IOException, InterruptedException {
+    if (call("query", Map.of("out_trade_no", reference)).get("data") instanceof List<?> rows) {
+      for (Object each : rows) {
+        if (each instanceof Map<?, ?> row && reference.equals(row.get("out_trade_no"))) {
+          return row;
+        }
+      }
     }
-    return found.group();
+    throw new Failed(reference + " is not known to the gateway");
   }
 
   /** Opens a payment. No answer, or 1145, is not a no: we ask how it stands, and never pay again blindly. */
-  String pay(String reference, Map<String, String> order) throws Failed, IOException, InterruptedException {
+  Map<?, ?> pay(String reference, Map<String, String> order) throws Failed, IOException, InterruptedException {
     Map<String, String> parameters = new TreeMap<>(order);
     parameters.put("out_trade_no", reference);
     parameters.put("txdtm", now());
-    String answer;
+    Map<?, ?> answer;
     try {
       answer = call("payment", parameters);
     } catch (HttpTimeoutException silence) {
-      answer = "{\"respcd\": \"" + PENDING + "\"}";
+      answer = Map.of("respcd", PENDING);
     }
     return decided(answer, reference);
   }
 
   /** The answer once it is a yes or a no: after 5 seconds, and then every 10. */
-  String decided(String first, String reference) throws Failed, IOException, InterruptedException {
-    String answer = first;
+  Map<?, ?> decided(Map<?, ?> first, String reference) throws Failed, IOException, InterruptedException {
+    Map<?, ?> answer = first;
     Duration rest = FIRST_REST;
     for (int queries = 0; queries < MOST_QUERIES; queries++) {
-      String respcd = member(answer, "respcd");
+      String respcd = text(answer, "respcd");
       if (!respcd.equals(PENDING) && !respcd.equals(REFUND_PENDING)) {
         return answer;
       }
@@ -233,62 +433,49 @@ public final class FirstPayment {
     if (!isWhole || !hasMessage || !members.entrySet().stream().allMatch(FirstPayment::hasForm)) {
       return Optional.empty();
     }
-    byte[] expected = signature(signedText(members), key).getBytes(StandardCharsets.UTF_8);
-    boolean isSigned = MessageDigest.isEqual(expected, sign.toUpperCase(Locale.ROOT).getBytes(StandardCharsets.UTF_8));
-    return isSigned ? Optional.of(members) : Optional.empty();
+    return isSignature(sign, signedText(members), key) ? Optional.of(members) : Optional.empty();
   }
 
   static boolean hasForm(Map.Entry<String, String> member) {
     return member.getValue().matches(FORMS.get(member.getKey()));
   }
 
-  /** The members of a flat JSON object, numbers as they are written; none if it is no such object or repeats a name. */
+  /** The members of an object of texts and numbers; none if it is anything else. */
   static Map<String, String> flatMembers(String json) {
     Map<String, String> members = new TreeMap<>();
-    int end = 0;
-    if (json.length() <= MAX_WEBHOOK_CHARS) {
-      for (Matcher each = MEMBER.matcher(json); each.find(); end = each.end()) {
-        String value = each.group(2) != null ? unescaped(each.group(2)) : each.group(3);
-        if (members.put(each.group(1), value) != null) {
+    try {
+      Map<String, Object> read = json.length() <= MAX_WEBHOOK_CHARS ? Json.object(json) : Map.of();
+      for (Map.Entry<String, Object> each : read.entrySet()) {
+        if (!(each.getValue() instanceof String || each.getValue() instanceof Json.Numeral)) {
           return Map.of();
         }
+        members.put(each.getKey(), each.getValue().toString());
       }
+    } catch (Failed notJson) {
+      return Map.of();
     }
-    return json.substring(end).strip().equals("}") ? members : Map.of();
-  }
-
-  static String unescaped(String text) {
-    return ESCAPE
-        .matcher(text)
-        .replaceAll(
-            one -> {
-              char escaped =
-                  one.group(1) != null
-                      ? (char) Integer.parseInt(one.group(1), 16)
-                      : "\"\\/\b\f\n\r\t".charAt("\"\\/bfnrt".indexOf(one.group(2)));
-              return Matcher.quoteReplacement(String.valueOf(escaped));
-            });
+    return members;
   }
 
   // ---- the day ------------------------------------------------------------------------------------------------------
 
-  static void expect(String what, String answer, String respcd) throws Failed {
-    System.out.printf("%-28s %s%n", what, member(answer, "respcd"));
-    if (!member(answer, "respcd").equals(respcd)) {
-      throw new Failed(what + ": " + respcd + " was expected, not " + member(answer, "respcd"));
+  static void expect(String what, Map<?, ?> answer, String respcd) throws Failed {
+    System.out.printf("%-28s %s%n", what, text(answer, "respcd"));
+    if (!text(answer, "respcd").equals(respcd)) {
+      throw new Failed(what + ": " + respcd + " was expected, not " + text(answer, "respcd"));
     }
   }
 
   /** We scan the code on the payer's phone, and give a part back later. */
   void atTheTill() throws Failed, IOException, InterruptedException {
-    String code = member(payer("codes", "{\"wallet\": \"alipay\"}"), "auth_code");
+    String code = text(payer("codes", Map.of("wallet", "alipay")), "auth_code");
     Map<String, String> order =
         Map.of("pay_type", "800108", "txamt", "1250", "auth_code", code, "product_name", LEMON_TEA);
-    String paid = pay(day + "-till", order);
+    Map<?, ?> paid = pay(day + "-till", order);
     expect("paid at the till", paid, OK);
     String back = day + "-back";
     Map<String, String> refund =
-        Map.of("syssn", member(paid, "syssn"), "out_trade_no", back, "txamt", "450", "txdtm", now());
+        Map.of("syssn", text(paid, "syssn"), "out_trade_no", back, "txamt", "450", "txdtm", now());
     expect("4.50 refunded", decided(call("refund", refund), back), OK);
     expect("the refund, asked for", query(back), OK);
   }
@@ -299,10 +486,10 @@ public final class FirstPayment {
     String typed = "Tea & biscuits";
     Map<String, String> asked =
         Map.of("pay_type", "800201", "txamt", "2500", "product_name", withoutAmpersand(typed));
-    String order = pay(reference, asked);
+    Map<?, ?> order = pay(reference, asked);
     expect("order with a QR code", order, OK);
     expect("not paid yet", query(reference), PENDING);
-    payer("confirm", "{\"url\": \"" + member(order, "qrcode") + "\", \"action\": \"pay\"}");
+    payer("confirm", Map.of("url", text(order, "qrcode"), "action", "pay"));
     expect("paid by the payer", decided(query(reference), reference), OK);
   }
 
@@ -312,7 +499,7 @@ public final class FirstPayment {
     expect("order for nobody", pay(left, Map.of("pay_type", "800201", "txamt", "990")), OK);
     expect("closed", call("close", Map.of("out_trade_no", left, "txamt", "990", "txdtm", now())), OK);
     String oops = day + "-oops";
-    String code = member(payer("codes", "{\"wallet\": \"wechat\"}"), "auth_code");
+    String code = text(payer("codes", Map.of("wallet", "wechat")), "auth_code");
     expect("paid by mistake", pay(oops, Map.of("pay_type", "800208", "txamt", "5000", "auth_code", code)), OK);
     expect("reversed", call("reversal", Map.of("out_trade_no", oops, "txamt", "5000", "txdtm", now())), OK);
   }

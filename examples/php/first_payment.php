@@ -100,7 +100,8 @@ function call(string $name, array $parameters): array
         "X-QF-SIGN: $sign",
     ]);
     $members = json_decode($body, true, flags: JSON_THROW_ON_ERROR);
-    if (!in_array('x-qf-sign: ' . strtolower(signature($body)), array_map('strtolower', $headers), true)) {
+    $signs = preg_filter('/^x-qf-sign:\s*/i', '', $headers);
+    if (!hash_equals(signature($body), strtoupper(trim(implode($signs))))) {
         $said = "{$members['respcd']} {$members['resperr']}";
         throw new Failed("$name: $said, and the answer is not signed with our key");
     }

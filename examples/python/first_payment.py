@@ -92,9 +92,9 @@ def call(name: str, **parameters: str) -> dict[str, Any]:
         {"X-QF-APPCODE": APPCODE, "X-QF-SIGN": sign},
     )
     with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-        body, answer_sign = answer.read(), answer.headers.get("X-QF-SIGN")
+        body, answer_sign = answer.read(), answer.headers.get("X-QF-SIGN", "")
     members: dict[str, Any] = json.loads(body)
-    if answer_sign != signature(body):
+    if not hmac.compare_digest(signature(body).encode(), answer_sign.upper().encode()):
         raise Failed(
             f"{name}: {members['respcd']} {members['resperr']}, and the answer is not signed with our key"
         )

@@ -1,5 +1,6 @@
 """The programs in `examples/`, run as a reader runs them: against a demo, judged by the wallets' own books."""
 
+import base64
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -60,6 +62,43 @@ WEBHOOKS: Final = {
 }
 
 
+#: Whole texts and what a reader that follows the standard makes of them, None where it refuses. Numbers stay as written
+JSON_TEXTS: Final[dict[str, Members | None]] = {
+    " { } ": {},
+    '{"a": 201706150902990034076180, "b": -1.25E-2}': {"a": "201706150902990034076180", "b": "-1.25E-2"},
+    r'{"\u0061": "\u51cd\/\n\ud83d\ude00"}': {"a": "凍/\n😀"},
+    '{"rows": [{"a": "}"}, {"a": "b\\"c, "}], "n": []}': {"rows": [{"a": "}"}, {"a": 'b"c, '}], "n": []},
+    **dict.fromkeys(['{"a": 1', '{"a": 1}x', '{"a": 1,}', '{"a" 1}', "{a: 1}", "[]", "1", ""]),
+    **dict.fromkeys(['{"a": 01}', '{"a": .5}', '{"a": NaN}', '{"a": 1.}', '{"a": +1}', '{"a": １}']),
+    **dict.fromkeys(
+        [r'{"a": "\x"}', r'{"a": "\u12g4"}', '{"a": "\n"}', '{"a": "', '{"a": "\\', r'{"a": "\ud83d"}']
+    ),
+    **dict.fromkeys(['{"a": 1, "a": 1}', '{"a": {"b": 1, "b": 2}}', f'{{"a": {"[" * 9999}{"]" * 9999}}}']),
+}
+#: Prints of each text what the Java example reads, and of each webhook whether it is taken. Arguments are in Base64.
+JAVA_PROBE: Final = """
+import java.nio.charset.StandardCharsets;
+import java.util.Base64;
+
+class Probe {
+  public static void main(String[] arguments) throws Exception {
+    for (String line : new String(System.in.readAllBytes(), StandardCharsets.UTF_8).split("\\n")) {
+      String[] parts = line.split(" ", -1);
+      String text = new String(Base64.getDecoder().decode(parts[0]), StandardCharsets.UTF_8);
+      String read;
+      try {
+        read = FirstPayment.Json.object(text).toString();
+      } catch (Exception refused) {
+        read = "refused";
+      }
+      String seen = read + " " + FirstPayment.verifiedWebhook(text, parts[1], "123456").isPresent();
+      System.out.println(Base64.getEncoder().encodeToString(seen.getBytes(StandardCharsets.UTF_8)));
+    }
+  }
+}
+"""
+
+
 def run(command: list[str], shop: Merchant, **settings: str) -> "subprocess.CompletedProcess[str]":
     named = {"APPCODE": shop.appcode, "KEY": shop.key, "MCHID": shop.mchid}
     places = {"GATEWAY": shop.demo.gateway, "SANDBOX": shop.demo.sandbox}
@@ -107,6 +146,45 @@ def test_a_first_payment_does_what_it_prints(language: str, shop: Merchant) -> N
     held = {name: demo.held(orders[name]["syssn"]) for name in ("till", "web", "left", "oops")}
     assert held == {"till": 800, "web": 2500, "left": 0, "oops": 0}
     assert [trade["state"] for trade in demo.trades(orders["left"]["syssn"])] == ["CLOSED"]
+
+
+def test_java_s_reader_of_json_and_of_webhooks_takes_no_more_than_it_should(tmp_path: Path) -> None:
+    forged = forgeries()
+    genuine = WEBHOOKS["old"][0]
+    posted = [*(Posted(text.encode(), "0") for text in JSON_TEXTS), *forged.values(), genuine]
+
+    seen = probed_by_java(posted, tmp_path)
+
+    texts = ["refused" if members is None else as_java(members) for members in JSON_TEXTS.values()]
+    assert seen[: len(texts)] == [f"{text} false" for text in texts]
+    assert [taken.rpartition(" ")[2] for taken in seen[len(texts) :]] == ["false"] * len(forged) + ["true"]
+
+
+def probed_by_java(posted: list[Posted], folder: Path) -> list[str]:
+    if shutil.which("javac") is None:
+        pytest.skip("no javac on this machine")
+    (folder / "Probe.java").write_text(JAVA_PROBE)
+    sources = [str(EXAMPLES / "java" / "FirstPayment.java"), str(folder / "Probe.java")]
+    subprocess.run(
+        ["javac", "-encoding", "UTF-8", "-d", str(folder), *sources], check=True, timeout=RUN_LIMIT_S
+    )
+    lines = [f"{base64.b64encode(one.body).decode()} {one.sign}" for one in posted]
+    command = ["java", "-cp", str(folder), "Probe"]
+    done = subprocess.run(
+        command, input="\n".join(lines), capture_output=True, text=True, check=True, timeout=RUN_LIMIT_S
+    )
+    return [base64.b64decode(line).decode() for line in done.stdout.splitlines()]
+
+
+def as_java(value: object) -> str:
+    """Java's own way to show maps and lists."""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{name}={as_java(value[name])}" for name in sorted(value)) + "}"
+        case list():
+            return "[" + ", ".join(map(as_java, value)) + "]"
+        case _:
+            return str(value)
 
 
 def rows_of(shop: Merchant, day: str) -> list[Members]:
