@@ -12,6 +12,7 @@ import typer.main
 
 from tael import config
 from tael.cli.app import app
+from tael_sandbox.certificates import ALIPAY_HOSTS, WECHAT_HOSTS
 from tael_sandbox.codes import BEHAVIOURS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +84,13 @@ def test_every_setting_that_is_named_exists(document: Path) -> None:
 def test_every_behaviour_of_a_code_is_in_the_sandbox_page() -> None:
     page = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
     assert not [name for name in BEHAVIOURS if f"`{name}`" not in page]
+
+
+@pytest.mark.parametrize("page", ["sandbox.md", "sdks.md"])
+def test_every_host_of_the_wallets_that_the_sandbox_serves_is_on_the_page(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    named = set(re.findall(r"[\w.]+\.(?:mch\.weixin\.qq\.com|alipay\.com|alipaydev\.com)", text))
+    assert set(ALIPAY_HOSTS + WECHAT_HOSTS) == named
 
 
 def test_no_document_speaks_of_a_workplace(document: Path) -> None:
