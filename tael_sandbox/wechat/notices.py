@@ -1,10 +1,12 @@
 """What WeChat Pay tells a merchant unasked: payments (signed) and refunds (sealed).
 
 Micropay never notifies, and neither do failures. Queued in the transaction that makes the news true; the
-courier repeats it until it is acknowledged.
+courier repeats it until it is acknowledged. The rate is `rate` in answers and `rate_value` in a notice: the
+documents print `rate` for both, but SDKs that sign the elements they know refuse a notice with it.
 """
 
 import sqlite3
+from typing import Final
 
 from tael_sandbox.clock import from_stamp
 from tael_sandbox.notices import queue_notice
@@ -15,9 +17,11 @@ from tael_sandbox.wechat.registry import Registry
 from tael_sandbox.wechat.signing import MD5, seal_req_info
 from tael_sandbox.wechat.trades import Trade
 
+_NAMES_IN_NOTICES: Final = {"rate": "rate_value"}
+
 
 def paid_fields(trade: Trade, registry: Registry) -> dict[str, Value]:
-    """What is said of a paid trade in a micropay reply, an order query and a payment notice alike."""
+    """What a micropay reply and an order query say of a paid trade, and a payment notice but for the rate."""
     assert trade.payer is not None
     assert trade.paid_at is not None
     fields: dict[str, Value] = {
@@ -56,7 +60,9 @@ def queue_payment_notice(connection: sqlite3.Connection, trade: Trade, registry:
     fields["result_code"] = "SUCCESS"
     if trade.sign_type != MD5:
         fields["sign_type"] = trade.sign_type
-    fields |= paid_fields(trade, registry)
+    fields |= {
+        _NAMES_IN_NOTICES.get(name, name): value for name, value in paid_fields(trade, registry).items()
+    }
     body = write_message(signed(fields, registry.key(trade.mch_id), trade.sign_type))
     _queue(connection, trade, trade.notify_url, body, trade.paid_at)
 

@@ -44,10 +44,44 @@ def test_a_payment_is_told_and_signed_with_the_orders_algorithm(
     assert (said["return_code"], said["result_code"]) == ("SUCCESS", "SUCCESS")
     assert (said["out_trade_no"], said["attach"], said["trade_type"]) == (number, "table 4", "NATIVE")
     assert (said["total_fee"], said["fee_type"]) == ("8800", "HKD")
-    assert (said["cash_fee"], said["cash_fee_type"], said["rate"]) == ("8028", "CNY", "91230000")
+    assert (said["cash_fee"], said["cash_fee_type"], said["rate_value"]) == ("8028", "CNY", "91230000")
     assert said["openid"] == openid(sandbox, "dora", demo.account["appid"])
     asked = demo.query(number).fields
     assert (said["transaction_id"], said["time_end"]) == (asked["transaction_id"], asked["time_end"])
+
+
+#: CNY for one unit, times 10^8.
+RATES = {"HKD": "91230000", "JPY": "4820000", "KRW": "520000", "USD": "710340000"}
+
+
+@pytest.mark.parametrize("currency", RATES)
+def test_a_notice_has_the_rate_as_rate_value_and_answers_have_it_as_rate(
+    sandbox: Sandbox, demo: Shop, thankful: Receiver, currency: str
+) -> None:
+    number = fresh()
+    made = demo.order(out_trade_no=number, notify_url=url_of(thankful), fee_type=currency)
+    confirm(sandbox, "pay", url=made["code_url"], payer="chen")
+    said = from_xml(thankful.wait_for(1)[0])
+    assert (said["rate_value"], "rate" in said) == (RATES[currency], False)
+    refund = demo.refund(number, 300, refund_fee_type=currency)
+    answers = [
+        demo.query(number),
+        demo.scan_code(code(sandbox), fee_type=currency),
+        refund,
+        demo.call("/pay/refundquery", out_refund_no=refund["out_refund_no"]),
+    ]
+    for answer in answers:
+        assert (answer["rate"], "rate_value" in answer.fields) == (RATES[currency], False)
+
+
+@pytest.mark.parametrize(("currency", "payer"), [("HKD", "emil"), ("CNY", "chen")])
+def test_a_notice_without_a_conversion_has_no_rate(
+    sandbox: Sandbox, demo: Shop, thankful: Receiver, currency: str, payer: str
+) -> None:
+    made = demo.order(notify_url=url_of(thankful), fee_type=currency)
+    confirm(sandbox, "pay", url=made["code_url"], payer=payer)
+    said = from_xml(thankful.wait_for(1)[0])
+    assert not {"rate", "rate_value"} & set(said)
 
 
 def test_a_notice_is_repeated_until_it_is_acknowledged(

@@ -41,6 +41,16 @@ def test_a_signed_payment_notice_is_a_payment(sign_type: WeChatSignType) -> None
     assert notice.confirmed
 
 
+@pytest.mark.parametrize("name", ["rate", "rate_value"])
+def test_the_rate_is_read_under_either_name_and_is_signed(name: str) -> None:
+    fields = signed({**PAID, name: "91230000"})
+    notice = read_notice(account(), written(fields))
+    assert isinstance(notice, PaymentNotice)
+    assert isinstance(notice.outcome, Paid)
+    with pytest.raises(BadSignature):
+        read_notice(account(), written({**fields, name: "91230001"}))
+
+
 @pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
 def test_no_byte_of_a_payment_notice_can_change(sign_type: WeChatSignType) -> None:
     fields = signed(PAID, sign_type=sign_type)
