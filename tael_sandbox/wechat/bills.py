@@ -33,7 +33,6 @@ OLDEST_DAYS: Final = 90
 
 BAD_REQUEST, NO_BILL, SYSTEM_FAILURE = 20001, 20002, 20003
 _TEXTS: Final = {
-    MISSING: "missing parameter",
     BAD_SIGNATURE: "SIGN ERROR",
     BAD_XML: "data format error",
     f"bill_date{BAD_FORM}": "invalid bill_date",
@@ -135,6 +134,8 @@ def failure(return_msg: str, error_code: int = BAD_REQUEST) -> Response:
 
 def rejection(return_msg: str) -> Response:
     """What every call is refused for, in the words of this one."""
+    if return_msg.startswith(MISSING):
+        return failure(f"missing parameter {return_msg.removeprefix(MISSING)}")
     other = "data format error" if return_msg.endswith(BAD_FORM) else return_msg
     return failure(_TEXTS.get(return_msg, other))
 

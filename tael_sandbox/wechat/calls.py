@@ -20,7 +20,7 @@ from tael_sandbox.wechat.messages import Value, failure
 from tael_sandbox.wechat.registry import Merchant, Registry
 from tael_sandbox.wechat.trades import Trade
 
-MISSING: Final = "缺少参数"
+MISSING: Final = "缺少参数"  #: with the element's name behind it
 BAD_SIGNATURE: Final = "签名错误，请检查后再试"
 BAD_XML: Final = "XML格式错误"
 BAD_FORM: Final = "参数格式错误"  #: with the element's name before it
@@ -42,6 +42,13 @@ class Rejection(Exception):
     def __init__(self, return_msg: str) -> None:
         super().__init__(return_msg)
         self.return_msg = return_msg
+
+
+class Missing(Rejection):
+    """An element that the call cannot do without; of several that serve alike, all of them."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(MISSING + "或".join(names))
 
 
 class Stranger(Rejection):

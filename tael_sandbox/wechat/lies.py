@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from tael_sandbox.books import Books
 from tael_sandbox.codes import read_code
 from tael_sandbox.lies import Ask, Operation, other_first_byte
+from tael_sandbox.profiles import in_force
 from tael_sandbox.wechat import bills, refunds, trades
 from tael_sandbox.wechat.calls import Rejection
 from tael_sandbox.wechat.endpoints import CALLS
@@ -51,7 +52,8 @@ class WeChatLiar:
         if ask.path == OPENID_PATH:
             return JSONResponse({"errcode": -1, "errmsg": "system error"})
         try:
-            fields, merchants = admit(self._registry, _CALLS[ask.path], ask.body)
+            profile = in_force(self._books.reader)
+            fields, merchants = admit(self._registry, _CALLS[ask.path], ask.body, profile)
         except Rejection:
             return None
         if ask.path == bills.PATH:
@@ -117,9 +119,9 @@ class WeChatLiar:
 
 
 def _fields(body: bytes) -> dict[str, str]:
-    """None of them if it is not a message."""
+    """None of them if it is not a message; whose root may be called what it will, a bad one is refused later."""
     try:
-        return read_message(body)
+        return read_message(body, root=None)
     except BadXml:
         return {}
 

@@ -1,7 +1,7 @@
 """The XML of V2: requests in, replies and notices out.
 
-A message is one flat element `xml`. DTDs and entities are refused, since an XML reader that expands them
-reads files for strangers. Values are kept to the last space, because spaces are signed.
+A message is one flat element, `xml` where the wallet writes it. DTDs and entities are refused, since an XML reader
+that expands them reads files for strangers. Values are kept to the last space, because spaces are signed.
 """
 
 import re
@@ -24,11 +24,11 @@ _OUTSIDE_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ff
 
 
 class BadXml(Exception):
-    """Not a flat UTF-8 `xml` message."""
+    """Not a flat UTF-8 message."""
 
 
-def read_message(body: bytes, root: str = "xml") -> dict[str, str]:
-    """The fields of a message, empty ones included as empty text."""
+def read_message(body: bytes, root: str | None = "xml") -> dict[str, str]:
+    """The fields of a message, empty ones included as empty text. Without a root any name will do."""
     if len(body) > MAX_BODY_BYTES:
         raise BadXml("too long")
     try:
@@ -36,8 +36,8 @@ def read_message(body: bytes, root: str = "xml") -> dict[str, str]:
         top: Element = fromstring(body.decode("utf-8-sig"), forbid_dtd=True)
     except (UnicodeDecodeError, ParseError, DefusedXmlException, ValueError) as error:
         raise BadXml(str(error)) from error
-    if top.tag != root or top.attrib:
-        raise BadXml(f"the root is not a plain {root} element")
+    if root not in (None, top.tag) or top.attrib:
+        raise BadXml(f"the root is not a plain {root or ''} element")
     fields: dict[str, str] = {}
     for child in top:
         if len(child) or child.attrib or child.tag in fields:

@@ -9,7 +9,7 @@ from tael_sandbox.clock import from_stamp
 from tael_sandbox.payers import Payer
 from tael_sandbox.profiles import in_force
 from tael_sandbox.wechat import magic, numbering, trades
-from tael_sandbox.wechat.calls import MISSING, Ask, Refusal, Rejection, find_trade, is_of
+from tael_sandbox.wechat.calls import Ask, Missing, Refusal, Rejection, find_trade, is_of
 from tael_sandbox.wechat.messages import Value
 from tael_sandbox.wechat.notices import paid_fields
 from tael_sandbox.wechat.signing import MD5
@@ -51,14 +51,15 @@ def unifiedorder(ask: Ask) -> dict[str, Value]:
 def _check_product(ask: Ask) -> None:
     if ask.text("trade_type") in ("APP", "MWEB"):
         raise Rejection("商户号该产品权限未开通，请前往商户平台>产品中心检查后重试")
-    if ask.text("trade_type") == "NATIVE" and not ask.text("product_id"):
-        raise Rejection(MISSING)
+    is_nameless = ask.text("trade_type") == "NATIVE" and not ask.text("product_id")
+    if is_nameless and in_force(ask.connection).is_strict:
+        raise Missing("product_id")
 
 
 def _check_openid(ask: Ask) -> Payer | None:
     """Whom a JSAPI order is for; None for other types, which anybody may pay."""
     if ask.text("sub_openid") and not ask.text("sub_appid"):
-        raise Rejection(MISSING)
+        raise Missing("sub_appid")
     if ask.text("trade_type") != "JSAPI":
         return None
     named = [
@@ -67,7 +68,7 @@ def _check_openid(ask: Ask) -> Payer | None:
         if ask.text(openid)
     ]
     if not named:
-        raise Rejection(MISSING)
+        raise Missing("openid", "sub_openid")
     if named[0] is None or any(payer != named[0] for payer in named):
         raise Rejection("invalid openid")
     return named[0]

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
-from tael_sandbox.profiles import in_force
+from tael_sandbox.profiles import Profile, in_force
 from tael_sandbox.shops import Provider
 from tael_sandbox.tls import is_over_tls, peer_name
 from tael_sandbox.wechat import numbering
@@ -21,9 +21,9 @@ from tael_sandbox.wechat.calls import (
     BAD_FORM,
     BAD_SIGNATURE,
     BAD_XML,
-    MISSING,
     Ask,
     Call,
+    Missing,
     Refusal,
     Rejection,
     Stranger,
@@ -79,7 +79,7 @@ class Pipeline:
         certificate_counts = call.needs_certificate and is_over_tls(request)
         if certificate_counts and peer_name(request) is None:
             return HTMLResponse(NO_CERTIFICATE, 400)
-        fields, merchants = admit(self._registry, call, body)
+        fields, merchants = admit(self._registry, call, body, in_force(self._books.reader))
         if certificate_counts and peer_name(request) != merchants[0].provider.mch_id:
             raise Rejection("certificate not match")
         return self._do(call, fields, merchants)
@@ -104,10 +104,12 @@ class Pipeline:
         return signed_reply(fields, merchants[0].provider, said)
 
 
-def admit(registry: Registry, call: Call, body: bytes) -> tuple[dict[str, str], tuple[Merchant, ...]]:
+def admit(
+    registry: Registry, call: Call, body: bytes, profile: Profile
+) -> tuple[dict[str, str], tuple[Merchant, ...]]:
     """The request's fields and who asks, with form, identity and signature proven. Raises Rejection."""
     try:
-        fields = read_message(body)
+        fields = read_message(body, "xml" if profile.is_strict else None)
     except BadXml:
         raise Rejection(BAD_XML) from None
     _check_form(call, fields)
@@ -163,10 +165,11 @@ def _is_signed(call: Call, fields: dict[str, str], key: str) -> bool:
 
 def _check_form(call: Call, fields: dict[str, str]) -> None:
     elements = (*call.common, *call.elements)
-    if any(element.required and not fields.get(element.name) for element in elements):
-        raise Rejection(MISSING)
+    for element in elements:
+        if element.required and not fields.get(element.name):
+            raise Missing(element.name)
     if call.one_of and not any(fields.get(name) for name in call.one_of):
-        raise Rejection(MISSING)
+        raise Missing(*call.one_of)
     for element in elements:
         value = fields.get(element.name, "")
         if value and not element.accepts(value):

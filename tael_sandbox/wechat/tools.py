@@ -9,7 +9,7 @@ from starlette.responses import Response
 from tael_sandbox import rates, statements
 from tael_sandbox.statements import ONE_DAY
 from tael_sandbox.wechat import numbering, resolved_codes
-from tael_sandbox.wechat.calls import BAD_FORM, MISSING, Ask, Rejection
+from tael_sandbox.wechat.calls import BAD_FORM, Ask, Missing, Rejection
 from tael_sandbox.wechat.messages import Value, signed, xml_reply
 from tael_sandbox.wechat.micropay import usable_code
 from tael_sandbox.wechat.signing import MD5
@@ -59,12 +59,18 @@ def authcodetoopenid(ask: Ask) -> dict[str, Value]:
 def report(ask: Ask) -> Response:
     """Thanks for it and changes nothing; the answer is not signed."""
     if ask.text("trades"):
-        try:
-            is_list = isinstance(json.loads(ask.text("trades")), list)
-        except (ValueError, RecursionError):
-            is_list = False
-        if not is_list:
-            raise Rejection("trades" + BAD_FORM)
-    elif not all(ask.text(name) for name in REPORT):
-        raise Rejection(MISSING)
+        _check_trades(ask.text("trades"))
+    else:
+        for name in REPORT:
+            if not ask.text(name):
+                raise Missing(name)
     return xml_reply({"return_code": "SUCCESS", "return_msg": "OK", "result_code": "SUCCESS"})
+
+
+def _check_trades(text: str) -> None:
+    try:
+        is_list = isinstance(json.loads(text), list)
+    except (ValueError, RecursionError):
+        is_list = False
+    if not is_list:
+        raise Rejection("trades" + BAD_FORM)

@@ -273,7 +273,9 @@ def test_every_call_of_wechat_has_a_system_error(tills: Callable[[str], Till]) -
     assert bill == {"return_code": "FAIL", "return_msg": "SYSTEMERROR", "error_code": "20003"}
     status, body = till.sandbox.call("GET", "/sns/oauth2/access_token?appid=x")
     assert (status, json.loads(body)["errcode"]) == (200, -1)
-    assert till.hits() == [12]
+    renamed = as_xml(shop.signed(out_trade_no=order)).replace(b"xml>", b"request>")
+    assert shop.send("/pay/orderquery", renamed).error == "SYSTEMERROR"
+    assert till.hits() == [13]
     assert till.booked(order)[0]["state"] == "SUCCESS"
 
 

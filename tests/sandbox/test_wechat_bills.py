@@ -316,8 +316,8 @@ def test_a_bill_is_of_one_shop_or_of_all_that_its_provider_has(sandbox: Sandbox,
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"bill_date": ""}, "missing parameter"),
-        ({"nonce_str": ""}, "missing parameter"),
+        ({"bill_date": ""}, "missing parameter bill_date"),
+        ({"nonce_str": ""}, "missing parameter nonce_str"),
         ({"bill_date": "2026-11-2"}, "invalid bill_date"),
         ({"bill_date": "20260230"}, "invalid bill_date"),
         ({"bill_date": "99991231"}, "invalid bill_date"),

@@ -193,7 +193,7 @@ def test_what_cannot_be_reversed(sandbox: Sandbox, demo: Shop) -> None:
     assert shop(sandbox, "wechat_only").reverse(old).error == "ORDERNOTEXIST"
     assert demo.call("/secapi/pay/reverse", transaction_id="12").error == "INVALID_TRANSACTIONID"
     assert demo.call("/secapi/pay/reverse", transaction_id="4" * 28).error == "ORDERNOTEXIST"
-    assert demo.call("/secapi/pay/reverse").error == "缺少参数"
+    assert demo.call("/secapi/pay/reverse").error == "缺少参数transaction_id或out_trade_no"
     sandbox.advance(7 * 86_400 + 1)
     assert demo.reverse(old).error == "REVERSE_EXPIRE"
     assert demo.state(old) == "SUCCESS"

@@ -98,8 +98,8 @@ def test_a_full_refund_may_be_asked_for_again_by_its_number(demo: Shop, paid: st
         ({"refund_fee": 0}, "refund_fee参数格式错误"),
         ({"refund_account": "PETTY_CASH"}, "refund_account参数格式错误"),
         ({"notify_url": "http://shop.example/n?x=1"}, "notify_url参数格式错误"),
-        ({"out_refund_no": ""}, "缺少参数"),
-        ({"out_trade_no": ""}, "缺少参数"),
+        ({"out_refund_no": ""}, "缺少参数out_refund_no"),
+        ({"out_trade_no": ""}, "缺少参数transaction_id或out_trade_no"),
         ({"transaction_id": "12"}, "INVALID_TRANSACTIONID"),
         ({"transaction_id": "4" * 28}, "ORDERNOTEXIST"),
     ],
@@ -162,4 +162,4 @@ def test_refunds_that_do_not_exist(sandbox: Sandbox, demo: Shop, paid: str) -> N
     number = fresh("R")
     demo.refund(paid, 1, out_refund_no=number)
     assert shop(sandbox, "wechat_only").call(ask, out_refund_no=number).error == "REFUNDNOTEXIST"
-    assert demo.call(ask).error == "缺少参数"
+    assert demo.call(ask).error == "缺少参数refund_id或out_refund_no或transaction_id或out_trade_no"

@@ -9,6 +9,44 @@ import pytest
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.wechat_shop import NATIVE, SALE, Shop, as_xml, code, fresh, shop, signature
 
+PROFILES = ("demo", "sdk", "strict")
+#: What each call cannot do without, by the documents; of names with a blank between them any one will do.
+NEEDED = {
+    "/pay/unifiedorder": (
+        *("body", "out_trade_no", "total_fee", "spbill_create_ip"),
+        *("notify_url", "trade_type"),
+    ),
+    "/pay/micropay": ("body", "out_trade_no", "total_fee", "spbill_create_ip", "auth_code"),
+    "/pay/orderquery": ("transaction_id out_trade_no",),
+    "/pay/closeorder": ("out_trade_no",),
+    "/secapi/pay/reverse": ("transaction_id out_trade_no",),
+    "/secapi/pay/refund": (*("transaction_id out_trade_no", "out_refund_no", "total_fee", "refund_fee"),),
+    "/pay/refundquery": ("refund_id out_refund_no transaction_id out_trade_no",),
+    "/pay/settlementquery": ("usetag", "offset", "limit", "date_start", "date_end"),
+    "/tools/authcodetoopenid": ("auth_code",),
+    "/tools/shorturl": ("long_url",),
+    "/pay/downloadbill": ("bill_date",),
+    "/pay/queryexchagerate": ("fee_type", "date"),
+    "/payitil/report": (
+        *("interface_url", "user_ip", "return_code", "result_code"),
+        "execute_time_ execute_time trades",
+    ),
+}
+#: Requests that lack nothing, of the calls that `asks` has none for.
+OTHERS = {
+    "/pay/downloadbill": {"bill_date": "20261101"},
+    "/pay/queryexchagerate": {"fee_type": "HKD", "date": "20261101"},
+    "/payitil/report": {
+        **{"interface_url": "https://x.example/", "execute_time_": "1", "user_ip": "127.0.0.1"},
+        **{"return_code": "SUCCESS", "result_code": "SUCCESS"},
+    },
+}
+IDENTITY = ("appid", "mch_id", "sub_mch_id", "nonce_str", "sign")
+NOT_NEEDED = {
+    "/payitil/report": {"appid"},
+    "/pay/queryexchagerate": {"nonce_str", "sub_mch_id"},
+    "/pay/downloadbill": {"sub_mch_id"},
+}
 BAD_SIGNATURE = "签名错误，请检查后再试"
 UNBOUND = "商户号mch_id与appid不匹配"
 CALLS = (
@@ -63,6 +101,14 @@ def asks(sandbox: Sandbox, demo: Shop) -> dict[str, dict[str, Any]]:
         "/tools/authcodetoopenid": {"auth_code": code(sandbox)},
         "/tools/shorturl": {"long_url": "weixin://wxpay/bizpayurl?pr=1234567"},
     }
+
+
+@pytest.fixture(params=PROFILES)
+def profile(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[str]:
+    name: str = request.param
+    sandbox.control("PUT", "profile", {"profile": name})
+    yield name
+    sandbox.control("PUT", "profile", {"profile": "demo"})
 
 
 def twisted(value: str) -> Iterator[str]:
@@ -124,7 +170,7 @@ def test_who_asks_is_checked_before_what_is_asked(
     """Each identity is signed rightly by the caller's own key, so that nothing else is wrong."""
     stranger, neighbour = shop(sandbox, "chain_east").account, shop(sandbox, "wechat_only").account
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"nonce_str": ""}, "缺少参数"),
+        ({"nonce_str": ""}, "缺少参数nonce_str"),
         ({"nonce_str": "n" * 33}, "nonce_str参数格式错误"),
         ({"sub_mch_id": ""}, "受理机构必须传入sub_mch_id"),
         ({"mch_id": "1900000000"}, UNBOUND),
@@ -163,6 +209,54 @@ def test_a_reply_is_written_as_the_wallet_writes_it(demo: Shop) -> None:
     lines = demo.order().body.decode().split("\n")
     assert (lines[0], lines[-1]) == ("<xml>", "</xml>")
     assert "<return_code><![CDATA[SUCCESS]]></return_code>" in lines
+
+
+@pytest.mark.parametrize("path", NEEDED)
+def test_an_element_that_is_missing_is_named(
+    demo: Shop, asks: dict[str, dict[str, Any]], path: str, profile: str
+) -> None:
+    good = demo.signed(**(asks | OTHERS)[path])
+    of_all = [name for name in IDENTITY if name not in NOT_NEEDED.get(path, ())]
+    for names in (*of_all, *NEEDED[path]):
+        for absent in ({}, dict.fromkeys(names.split(), "")):
+            ask = {name: value for name, value in good.items() if name not in names.split()} | absent
+            ask |= {"sign": signature(ask, demo.key, "MD5")} if names != "sign" else {}
+            answer = demo.send(path, as_xml(ask)).fields
+            assert answer["return_code"] == "FAIL"
+            assert all(name in answer["return_msg"] for name in names.split()), (names, answer)
+
+
+@pytest.mark.parametrize("root", ["root", "request", "queryRequest", "x-1", "ns:order"])
+def test_the_root_may_have_any_name_unless_the_profile_is_strict(demo: Shop, profile: str, root: str) -> None:
+    opening = f'<{root} xmlns:ns="urn:x">' if ":" in root else f"<{root}>"
+    for path in NEEDED:
+        ask = as_xml(demo.signed(out_trade_no="1"))
+        renamed = ask.replace(b"<xml>", opening.encode()).replace(b"</xml>", f"</{root}>".encode())
+        answer = demo.send(path, renamed).fields
+        assert answer["return_code"] in ("SUCCESS", "FAIL")
+        refused = ("XML格式错误", "data format error")
+        assert (answer.get("return_msg") in refused) == (profile == "strict"), (path, answer)
+
+
+def test_an_answer_s_root_is_xml_whatever_the_request_s_is(demo: Shop) -> None:
+    ask = as_xml(demo.signed(out_trade_no="1")).replace(b"xml>", b"request>")
+    answer = demo.send("/pay/orderquery", ask)
+    assert answer.body.startswith(b"<xml>")
+    assert answer.error == "ORDERNOTEXIST"
+
+
+def test_a_native_order_may_lack_its_product_unless_the_profile_is_strict(
+    sandbox: Sandbox, demo: Shop, profile: str
+) -> None:
+    for fields in ({"product_id": ""}, {"trade_type": "NATIVE"}):
+        whole = SALE | NATIVE | {"out_trade_no": fresh(), **fields}
+        if "product_id" not in fields:
+            del whole["product_id"]
+        made = demo.call("/pay/unifiedorder", **whole)
+        if profile == "strict":
+            assert made.error == "缺少参数product_id"
+        else:
+            assert sandbox.control("POST", "scan", {"url": made["code_url"]})["state"] == "NOTPAY"
 
 
 def test_an_unknown_path_is_not_found(demo: Shop) -> None:

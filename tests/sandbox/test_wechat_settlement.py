@@ -112,7 +112,7 @@ def test_what_comes_after_a_day_was_closed_is_remitted_with_the_next(
         ({"offset": -1}, "offset参数格式错误"),
         ({"date_start": "20260230"}, "date_start参数格式错误"),
         ({"date_end": "2026"}, "date_end参数格式错误"),
-        ({"date_end": ""}, "缺少参数"),
+        ({"date_end": ""}, "缺少参数date_end"),
         ({"sub_mch_id": ""}, "受理机构必须传入sub_mch_id"),
     ],
     ids=str,

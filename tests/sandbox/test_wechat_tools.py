@@ -53,7 +53,7 @@ def test_a_rate_changes_at_ten(sandbox: Sandbox, demo: Shop) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"fee_type": ""}, "缺少参数"),
+        ({"fee_type": ""}, "缺少参数fee_type"),
         ({"fee_type": "XXX"}, "fee_type参数格式错误"),
         ({"date": "2026112"}, "date参数格式错误"),
         ({"date": "20260230"}, "date参数格式错误"),
@@ -140,9 +140,9 @@ def test_a_report_is_taken_in_each_spelling_and_answered_unsigned(demo: Shop) ->
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"execute_time_": ""}, "缺少参数"),
-        ({"result_code": ""}, "缺少参数"),
-        ({"user_ip": ""}, "缺少参数"),
+        ({"execute_time_": ""}, "缺少参数execute_time_或execute_time或trades"),
+        ({"result_code": ""}, "缺少参数result_code"),
+        ({"user_ip": ""}, "缺少参数user_ip"),
         ({"sub_mch_id": ""}, "受理机构必须传入sub_mch_id"),
         ({"trades": "{}"}, "trades参数格式错误"),
         ({"trades": "["}, "trades参数格式错误"),
