@@ -1,15 +1,16 @@
-"""The merchants that the wallets know: four shops, made once with random keys and kept in one private file.
+"""The merchants that the wallets know, made once with random keys and kept in one private file.
 
 `demo` has everything, `wechat_only` what its name says, `chain_east` and `chain_west` are two shops of one
 chain under another WeChat service provider. Each signs in its own way, so that every way is in use. The contracts of
-`chain_east` are old ones.
+`chain_east` are old ones. `in_jpy` and its like have Alipay contracts in other currencies: Alipay takes no other
+currency than the contract's, where WeChat Pay takes any from every merchant.
 """
 
 import json
 import os
 import secrets
 import string
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 CURRENCY: Final = "HKD"
+OTHER_CURRENCIES: Final = ("JPY", "KRW", "USD", "CNY")
 RSA_BITS: Final = 2048
 
 
@@ -72,10 +74,12 @@ class Shops:
 
 
 def open_shops(path: Path) -> Shops:
-    """Reads the shops, making them at the first start."""
-    if not path.exists():
-        _write_private(path, json.dumps(asdict(_found_shops()), indent=1))
-    return _shops_from(json.loads(path.read_text("utf-8")))
+    """Reads the shops, making them at the first start; a file of an older version is given those it lacks."""
+    known = _shops_from(json.loads(path.read_text("utf-8"))) if path.exists() else None
+    shops = _with_other_currencies(known or _found_shops())
+    if shops != known:
+        _write_private(path, json.dumps(asdict(shops), indent=1))
+    return shops
 
 
 def _found_shops() -> Shops:
@@ -90,6 +94,23 @@ def _found_shops() -> Shops:
         (provider_a, provider_b),
         _private_key_pem(),
     )
+
+
+def _with_other_currencies(shops: Shops) -> Shops:
+    labels = {shop.label for shop in shops.shops}
+    others = (_shop_in(currency) for currency in OTHER_CURRENCIES if _label_in(currency) not in labels)
+    return replace(shops, shops=(*shops.shops, *others))
+
+
+def _label_in(currency: str) -> str:
+    return f"in_{currency.lower()}"
+
+
+def _shop_in(currency: str) -> Shop:
+    """Both contracts have the same private key: making one takes longer than all else at the first start."""
+    online, offline = (_alipay_contract(scene, "MD5", is_old=False) for scene in ("online", "offline"))
+    offline = replace(offline, private_key_pem=online.private_key_pem)
+    return Shop(_label_in(currency), f"Airport Tea {currency}", currency, (online, offline), None)
 
 
 def _shop(label: str, name: str, alipay_sign: str | None, provider: Provider, wechat_sign: str) -> Shop:

@@ -136,6 +136,9 @@ def test_a_poor_payer_s_barcode_says_too_little_money(sandbox: Sandbox, wallet: 
     assert balance(sandbox, poor) == 500
 
 
+OTHERS, SCENES = ("JPY", "KRW", "USD", "CNY"), ("online", "offline")
+
+
 def test_accounts_come_by_shop_and_demo_first(sandbox: Sandbox) -> None:
     rows = sandbox.control("GET", "accounts")
     assert [(row["shop"], row["wallet"], row["scene"]) for row in rows] == [
@@ -149,6 +152,7 @@ def test_accounts_come_by_shop_and_demo_first(sandbox: Sandbox) -> None:
         ("chain_west", "alipay", "online"),
         ("chain_west", "alipay", "offline"),
         ("chain_west", "wechat", "both"),
+        *((f"in_{currency.lower()}", "alipay", scene) for currency in OTHERS for scene in SCENES),
     ]
     assert all(re.fullmatch("[a-z0-9]{32}", row["key"]) for row in rows)
     assert [row["sign_type"] for row in rows] == [
@@ -156,11 +160,15 @@ def test_accounts_come_by_shop_and_demo_first(sandbox: Sandbox) -> None:
         "HMAC-SHA256",
         *("RSA", "RSA", "HMAC-SHA256"),
         *("RSA2", "RSA2", "MD5"),
+        *["MD5"] * 8,
     ]
+    assert {row["shop"]: row["currency"] for row in rows if row["currency"] != "HKD"} == {
+        f"in_{currency.lower()}": currency for currency in OTHERS
+    }
     assert rows[0]["gateway_url"] == sandbox.http + "/gateway.do"
     assert rows[0]["gateway_tls_url"] == sandbox.tls + "/gateway.do"
     assert len({row["ca_pem"] for row in rows}) == 1
-    assert len({row["pid"] for row in rows if row["wallet"] == "alipay"}) == 6
+    assert len({row["pid"] for row in rows if row["wallet"] == "alipay"}) == 14
 
 
 def test_private_keys_are_for_the_owner_only(sandbox: Sandbox) -> None:

@@ -114,12 +114,29 @@ def test_shops_that_were_made_before_contracts_had_terms_get_the_usual_ones(tmp_
     for shop in stored["shops"]:
         for contract in shop["alipay"]:
             del contract["fee_rate_ppm"], contract["needs_product_code"]
-        del shop["wechat"]["fee_rate_ppm"]
+        if shop["wechat"]:
+            del shop["wechat"]["fee_rate_ppm"]
     (tmp_path / "shops.json").write_text(json.dumps(stored))
     read = open_shops(tmp_path / "shops.json")
     assert [shop.wechat for shop in read.shops] == [shop.wechat for shop in made.shops]
     terms = {(c.fee_rate_ppm, c.needs_product_code) for shop in read.shops for c in shop.alipay}
     assert terms == {(8_000, True)}
+
+
+def test_a_file_from_before_other_currencies_is_given_those_shops_and_keeps_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "shops.json"
+    made = open_shops(path)
+    stored = json.loads(path.read_text())
+    stored["shops"] = [shop for shop in stored["shops"] if shop["label"] not in ("in_krw", "in_usd")]
+    path.write_text(json.dumps(stored))
+    read = open_shops(path)
+    kept = [shop for shop in made.shops if shop.label not in ("in_krw", "in_usd")]
+    assert list(read.shops[: len(kept)]) == kept
+    assert {shop.label: shop.currency for shop in read.shops[len(kept) :]} == {
+        "in_krw": "KRW",
+        "in_usd": "USD",
+    }
+    assert read == open_shops(path)
 
 
 def test_a_fee_is_rounded_half_up_and_shown_as_a_percentage() -> None:

@@ -70,7 +70,8 @@ def test_the_answer_says_what_was_cut_and_where_it_is(own_sandbox: Sandbox, wall
     closed = close(own_sandbox, wallet, f"{noon:%Y-%m-%d}")
     assert set(closed) == {"wallet", "day", "closed_at", "cut_at", "rows", "statements"}
     assert closed["closed_at"] == closed["cut_at"]
-    shops = {"demo", "chain_east", "chain_west"} | ({"wechat_only"} if wallet == "wechat" else set())
+    others = {"wechat_only"} if wallet == "wechat" else {"in_jpy", "in_krw", "in_usd", "in_cny"}
+    shops = {"demo", "chain_east", "chain_west"} | others
     assert {statement["shop"] for statement in closed["statements"]} == shops
     (mine,) = [statement for statement in closed["statements"] if statement["rows"]]
     account = own_sandbox.account(wallet, "demo", "offline" if wallet == "alipay" else None)
