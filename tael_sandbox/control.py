@@ -48,7 +48,7 @@ class Control:
             self._route("scan", post=self._scan),
             self._route("confirm", post=self._confirm),
             self._route("payers", get=self._payers),
-            self._route("accounts", get=self._accounts),
+            self._route("accounts", get=self._accounts, put=self._put_account),
             self._route("book", get=self._book),
             self._route("statements", post=self._close_day),
             self._route("profile", get=self._read_profile, put=self._put_profile),
@@ -165,6 +165,16 @@ class Control:
     def _accounts(self, _request: Request) -> list[Row]:
         rows = [row for wallet in self._wallets for row in wallet.accounts()]
         return sorted(rows, key=lambda row: self._shop_order[row["shop"]])
+
+    def _put_account(self, asked: Row) -> Row:
+        name, shop, language = (text_of(asked, field) for field in ("wallet", "shop", "bill_headers"))
+        if name not in self._names:
+            raise ControlError(f"wallet is one of {', '.join(self._names)}", "wallet")
+        if shop is None:
+            raise ControlError("shop is missing", "shop")
+        if language is None:
+            raise ControlError("bill_headers is missing", "bill_headers")
+        return self._wallet(name).set_bill_headers(shop, language)
 
     def _book(self, request: Request) -> dict[str, list[Row]]:
         asked = request.query_params.get("wallet")

@@ -90,6 +90,10 @@ class Wallet(Protocol):
 
     def accounts(self) -> list[Row]: ...
 
+    def set_bill_headers(self, shop: str, language: str) -> Row:
+        """The shop's account with this language of its bills' headings. Raises ControlError if there is none."""
+        ...
+
     def openids(self, payer: str) -> dict[str, str]: ...
 
     def tick(self, now: datetime) -> None:

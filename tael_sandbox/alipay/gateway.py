@@ -86,7 +86,7 @@ class Gateway:
             return _xml(refusal_xml(refused.code))
         service = request.fields.get("service", "")
         if service == VERIFY_NOTICE:
-            return PlainTextResponse(self._verify_notice(desk, request))
+            return verdict(self._verify_notice(desk, request))
         if service in PRODUCT_OF_SERVICE:
             return self._cashier(desk, request)
         try:
@@ -100,6 +100,13 @@ class Gateway:
             return text_answer(result.content)
         sign = desk.keys.sign(call.pid, result.fields, call.sign_type, "utf-8")
         return _xml(answer_xml(request.fields, result, sign, call.sign_type))
+
+    def answer_notify_query(self, desk: Desk, query: bytes) -> Response:
+        """The older address of `notify_verify`: the same question, always plain, with the same answers."""
+        try:
+            return verdict(self._verify_notice(desk, read_request(query, b"")))
+        except Refused:
+            return verdict("invalid")
 
     def admit(self, desk: Desk, request: Request) -> Call:
         """Proves sender, contract and signature. Raises Refused."""
@@ -153,6 +160,11 @@ def _is_from(desk: Desk, contract: AlipayContract, request: Request) -> bool:
     sign_type = request.fields.get("sign_type", "")
     is_strict = in_force(desk.connection).is_strict
     return desk.keys.is_from(contract, request.fields, sign_type, request.charset, is_strict=is_strict)
+
+
+def verdict(word: str) -> Response:
+    """`true`, `false` or `invalid`, without a line's end: clients compare the whole body."""
+    return PlainTextResponse(word)
 
 
 def text_answer(content: str) -> Response:

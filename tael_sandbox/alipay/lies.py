@@ -26,7 +26,7 @@ from tael_sandbox.alipay.messages import (
     refusal_xml,
 )
 from tael_sandbox.alipay.pages import error_page
-from tael_sandbox.alipay.phone import GATEWAY_PATH
+from tael_sandbox.alipay.phone import GATEWAY_PATH, NOTIFY_QUERY_PATH
 from tael_sandbox.alipay.signing import Keyring
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
@@ -49,9 +49,11 @@ class AlipayLiar:
         self._gateway = gateway
 
     def listens_at(self, path: str) -> bool:
-        return path == GATEWAY_PATH
+        return path in (GATEWAY_PATH, NOTIFY_QUERY_PATH)
 
     def operation_of(self, ask: Ask) -> Operation | None:
+        if ask.path == NOTIFY_QUERY_PATH:
+            return Operation("alipay", VERIFY_NOTICE)
         try:
             service = read_request(ask.query, ask.body).fields.get("service", "")
         except Refused:

@@ -19,6 +19,7 @@ from tael_sandbox.payers import payer_of
 from tael_sandbox.wallet import ControlError, NotEnoughMoney, Row
 
 GATEWAY_PATH: Final = "/gateway.do"
+NOTIFY_QUERY_PATH: Final = "/trade/notify_query.do"
 CASHIER_PATH: Final = "/alipay/cashier/"
 
 

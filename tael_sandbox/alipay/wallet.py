@@ -60,6 +60,7 @@ class AlipayWallet:
     def routes(self) -> list[BaseRoute]:
         return [
             Route(phone.GATEWAY_PATH, self._serve_gateway, methods=["GET", "POST"]),
+            Route(phone.NOTIFY_QUERY_PATH, self._serve_notify_query, methods=["GET"]),
             Route(phone.CASHIER_PATH + "{token}", self._serve_cashier, methods=["GET", "POST"]),
         ]
 
@@ -128,6 +129,9 @@ class AlipayWallet:
             for contract in shop.alipay
         ]
 
+    def set_bill_headers(self, shop: str, language: str) -> Row:
+        raise ControlError("Alipay's files have no headings", "wallet")
+
     def close_day(self, wallet: str, day: date) -> Row:
         with self._desk() as desk:
             if not statements.is_cut(desk.connection, NAME, day):
@@ -175,6 +179,10 @@ class AlipayWallet:
         query: bytes = request.scope["query_string"]
         with self._desk() as desk:
             return self._gateway.answer(desk, query, body)
+
+    async def _serve_notify_query(self, request: Request) -> Response:
+        with self._desk() as desk:
+            return self._gateway.answer_notify_query(desk, request.scope["query_string"])
 
     async def _serve_cashier(self, request: Request) -> Response:
         body = await read_body(request, BODY_LIMIT_BYTES)

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from tael_sandbox import rates, statements
 from tael_sandbox.clock import from_stamp
 from tael_sandbox.statements import ONE_DAY, Line
-from tael_sandbox.wechat import numbering
+from tael_sandbox.wechat import bill_headers, numbering
 from tael_sandbox.wechat.calls import BAD_FORM, BAD_SIGNATURE, BAD_XML, MISSING, Ask
 from tael_sandbox.wechat.entries import Entry, entries_between
 from tael_sandbox.wechat.messages import xml_reply
@@ -117,7 +117,8 @@ def downloadbill(ask: Ask) -> Response:
     rows = [row for row in _kept(ask, day) if row["Transaction status"] in BILL_TYPES[bill_type][1]]
     if not rows:
         return failure("No Bill Exist", NO_BILL)
-    return _file(written(bill_type, rows), is_packed=ask.text("tar_type") == "GZIP")
+    language = bill_headers.language_of(ask.connection, *_accounts(ask))
+    return _file(written(bill_type, rows, language), is_packed=ask.text("tar_type") == "GZIP")
 
 
 def cut(connection: sqlite3.Connection, registry: Registry, day: date, now: datetime) -> None:
@@ -213,7 +214,7 @@ def _returned_cells(entry: Entry, now: datetime) -> dict[str, str]:
     }
 
 
-def written(bill_type: str, rows: Sequence[Mapping[str, str]]) -> str:
+def written(bill_type: str, rows: Sequence[Mapping[str, str]], language: str) -> str:
     """The bill as it is sent. In the bill of refunds the first column is when the trade was paid."""
     left_out, _kinds = BILL_TYPES[bill_type]
     columns = [column for column in COLUMNS if column not in left_out]
@@ -223,8 +224,9 @@ def written(bill_type: str, rows: Sequence[Mapping[str, str]]) -> str:
     return "".join(
         [
             "\ufeff",
-            *(_line(columns), *(_line(_marked(cells)) for cells in table)),
-            *(_line(SUMMARY), _line(_marked(_summary(rows)))),
+            _line(bill_headers.headings(columns, language)),
+            *(_line(_marked(cells)) for cells in table),
+            *(_line(bill_headers.headings(SUMMARY, language)), _line(_marked(_summary(rows)))),
         ]
     )
 
@@ -255,10 +257,13 @@ def _file(text: str, *, is_packed: bool) -> Response:
 
 
 def _kept(ask: Ask, day: date) -> list[dict[str, str]]:
-    accounts = [merchant.contract.sub_mch_id for merchant in ask.merchants]
-    rows = statements.kept_rows(ask.connection, BOOK, day, accounts)
+    rows = statements.kept_rows(ask.connection, BOOK, day, _accounts(ask))
     device = ask.text("device_info")
     return [row for row in rows if device in ("", row["Device ID"])]
+
+
+def _accounts(ask: Ask) -> list[str]:
+    return [merchant.contract.sub_mch_id for merchant in ask.merchants]
 
 
 def _asked_day(ask: Ask) -> date | None:

@@ -13,8 +13,8 @@ from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
 from tael_sandbox.payers import payer_by_name
 from tael_sandbox.shops import Shops
-from tael_sandbox.wallet import Entry, Row
-from tael_sandbox.wechat import bills, history, refunds, resolved_codes, short_urls, trades
+from tael_sandbox.wallet import ControlError, Entry, Row
+from tael_sandbox.wechat import bill_headers, bills, history, refunds, resolved_codes, short_urls, trades
 from tael_sandbox.wechat.due import is_anything_due, take_due_steps
 from tael_sandbox.wechat.endpoints import CALLS
 from tael_sandbox.wechat.lies import WeChatLiar
@@ -35,7 +35,9 @@ class WeChatWallet:
         tls_url: str,
         certificates: Certificates,
     ) -> None:
-        books.script(trades.TABLES + refunds.TABLES + resolved_codes.TABLES + short_urls.TABLES)
+        books.script(
+            "".join(module.TABLES for module in (trades, refunds, resolved_codes, short_urls, bill_headers))
+        )
         self._clock = clock
         self._books = books
         self._registry = Registry(books, shops)
@@ -125,11 +127,20 @@ class WeChatWallet:
             "sign_type": merchant.contract.sign_type,
             "fee_rate": rates.percentage(merchant.contract.fee_rate_ppm),
             "currency": merchant.shop.currency,
+            "bill_headers": bill_headers.language_of(self._books.reader, merchant.contract.sub_mch_id),
             "cert_pem": client.cert_pem,
             "key_pem": client.key_pem,
             "cert_p12_base64": base64.b64encode(client_p12.read_bytes()).decode(),
             "ca_pem": self._certificates.ca_pem,
         }
+
+    def set_bill_headers(self, shop: str, language: str) -> Row:
+        merchant = next((each for each in self._registry.merchants if each.shop.label == shop), None)
+        if merchant is None:
+            raise ControlError(f"{shop!r} has no account at WeChat Pay", "shop")
+        with self._books.transaction() as connection:
+            bill_headers.put(connection, merchant.contract.sub_mch_id, language)
+        return self._account(merchant)
 
     def close_day(self, wallet: str, day: date) -> Row:
         """Both wallets of WeChat are in one bill, so either closes the day for both."""

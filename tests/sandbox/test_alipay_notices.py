@@ -27,6 +27,14 @@ def verified(asker: Shop, notify_id: str, **other: str) -> str:
     return body.decode()
 
 
+def queried(asker: Shop, notify_id: str, **other: str) -> str:
+    """The older address of the same question."""
+    asked = urllib.parse.urlencode({"partner": asker.pid, "notify_id": notify_id} | other)
+    reply = asker.open(f"{asker.sandbox.http}/trade/notify_query.do?{asked}")
+    assert reply.content_type.startswith("text/plain")
+    return reply.body.decode()
+
+
 def _becomes_false(asker: Shop, notify_id: str) -> bool:
     """The receiver has answered, but the wallet may still be reading the answer."""
     give_up_at = time.monotonic() + CALL_LIMIT_S
@@ -159,12 +167,16 @@ def test_a_notice_can_be_verified_until_it_is_acknowledged(
     receiver.answer = (200, b"not yet")
     confirm(sandbox, url=online.pc_link(fresh(), notify_url=receiver.url))
     notify_id = form_of(receiver.wait_for(1)[0])["notify_id"]
-    assert verified(online, notify_id) == "true"
-    assert verified(online, notify_id) == "true"
-    assert verified(offline, notify_id) == "false"
-    assert verified(online, "unknown") == "false"
-    assert verified(online, "") == "invalid"
-    assert verified(online, notify_id, partner="2088000000000000") == "invalid"
+    for ask in (verified, queried):
+        assert ask(online, notify_id) == "true"
+        assert ask(online, notify_id) == "true"
+        assert ask(offline, notify_id) == "false"
+        assert ask(online, "unknown") == "false"
+        assert ask(online, "") == "invalid"
+        assert ask(online, notify_id, partner="2088000000000000") == "invalid"
+        assert ask(online, notify_id, partner="") == "invalid"
+        assert ask(online, notify_id, service="") == "true" or ask is verified
+    assert online.open(f"{sandbox.http}/trade/notify_query.do").body == b"invalid"
     signed = online.signed("notify_verify", {"notify_id": notify_id})
     assert online.post(signed).body == b"true"
     assert online.post({**signed, "notify_id": "0" + notify_id[1:] + "0"}).body == b"invalid"
@@ -172,6 +184,7 @@ def test_a_notice_can_be_verified_until_it_is_acknowledged(
     sandbox.advance(121)
     receiver.wait_for(2)
     assert _becomes_false(online, notify_id)
+    assert queried(online, notify_id) == "false"
 
 
 def test_a_slow_receiver_delays_no_other(sandbox: Sandbox, offline: Shop, receiver: Receiver) -> None:

@@ -59,6 +59,7 @@ CHANGES: Final[dict[str, tuple[str, Any]]] = {
     "/control/confirm": ("POST", {"trade": "1", "url": "weixin://x", "action": "pay", "payer": "ada"}),
     "/control/statements": ("POST", {"wallet": "alipay", "day": "1999-12-31"}),
     "/control/profile": ("PUT", {"profile": "x"}),
+    "/control/accounts": ("PUT", {"wallet": "wechat", "shop": "nobody's", "bill_headers": "zh"}),
     "/control/clock": ("POST", {"advance_s": -1}),
 }
 #: One fault of a list; the field beside it has no meaning.
@@ -74,7 +75,7 @@ FAULT: Final[dict[str, Any]] = {
     **{"delay_s": -1, "hold_s": -1, "other": None},
 }
 FAULTS: Final = "/control/faults"
-READ_ONLY: Final = ("/control/payers", "/control/accounts", "/control/book")
+READ_ONLY: Final = ("/control/payers", "/control/book")
 TYPED: Final = {
     **{
         "payer": "ada",
@@ -90,10 +91,24 @@ STREAM: Final = "/phone/events"
 FILES: Final = ("/phone/phone.css", "/phone/phone.js")
 CASHIER: Final = "/alipay/cashier/{token}"
 GATEWAY: Final = "/gateway.do"
+NOTIFY_QUERY: Final = "/trade/notify_query.do"
 OAUTH: Final = ("/connect/oauth2/authorize", "/sns/oauth2/access_token")
 WECHAT: Final = tuple(call.path for call in CALLS)
 ALL: Final = (
-    *(*CHANGES, FAULTS, *READ_ONLY, "/", *FORMS, STREAM, *FILES, CASHIER, GATEWAY, *OAUTH, *WECHAT),
+    *(
+        *CHANGES,
+        FAULTS,
+        *READ_ONLY,
+        "/",
+        *FORMS,
+        STREAM,
+        *FILES,
+        CASHIER,
+        GATEWAY,
+        NOTIFY_QUERY,
+        *OAUTH,
+        *WECHAT,
+    ),
 )
 SCRIPT_IN_JSON: Final = json.dumps(SCRIPT)[1:-1]
 #: What Alipay's calls take besides; most take only some of them.
@@ -224,6 +239,7 @@ def test_a_field_that_nobody_could_mean_is_refused(sandbox: Sandbox, path: str) 
         ("/control/confirm", ["action", "trade"]),
         ("/control/statements", ["wallet", "day"]),
         ("/control/profile", ["profile"]),
+        ("/control/accounts", ["wallet", "shop", "bill_headers"]),
         ("/control/clock", ["advance_s"]),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import Sandbox
+from tests.sandbox.conftest import ControlRefused, Sandbox
 from tests.sandbox.days import compact, move_to
 from tests.sandbox.wechat_shop import Reply, Shop, as_xml, code, fresh, openid, shop
 
@@ -49,6 +49,13 @@ ALL_HEADER = [
     "Refund settlement currency type",
     "Refund settlement amount",
 ]
+CHINESE_HEADER = (
+    "交易时间,公众账号ID,商户号,子商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,"
+    "货币种类,总金额,代金券或立减优惠金额,微信退款单号,商户退款单号,退款金额,代金券或立减优惠退款金额,退款类型,"
+    "退款状态,商品名称,商户数据包,手续费,费率,用户支付币种,用户支付金额,结算币种,应结订单金额,支付汇率,退款汇率,"
+    "用户退款金额,用户退款币种,退款币种,退款结算币种,退款应结订单金额"
+)
+CHINESE_SUMMARY = "总交易单数,总交易额,总退款金额,总代金券或立减优惠退款金额,手续费总金额"
 SUMMARY_HEADER = (
     "Total transaction count,Total transaction amount,Total refund amount,Total coupon refund amount,"
     "Total commission amount"
@@ -348,3 +355,61 @@ def test_a_bill_is_for_who_can_sign(sandbox: Sandbox, demo: Shop) -> None:
         assert refused(demo.send("/pay/downloadbill", as_xml(wrong)))[0] == "20001", name
     assert refused(demo.send("/pay/downloadbill", b"<xml>")) == ("20001", "data format error")
     assert refused(demo.send("/pay/downloadbill", b"", method="GET")) == ("20001", "post数据为空")
+
+
+def lines_of(reply: Reply) -> list[str]:
+    return reply.body.decode("utf-8-sig").split("\r\n")
+
+
+def test_an_account_may_have_its_headings_in_chinese(own_sandbox: Sandbox) -> None:
+    demo, neighbour = shop(own_sandbox), shop(own_sandbox, "wechat_only")
+    move_to(own_sandbox, 12)
+    a_day_of_everything(own_sandbox, demo)
+    neighbour.scan_code(code(own_sandbox), out_trade_no=fresh())
+    day = compact(move_to(own_sandbox, 10), -1)
+    types = ("ALL", "SUCCESS", "REFUND", "REVOKED")
+    english = {kind: lines_of(download(demo, day, bill_type=kind)) for kind in types}
+
+    asked = {"wallet": "wechat", "shop": "demo", "bill_headers": "zh"}
+    assert own_sandbox.control("PUT", "accounts", asked)["bill_headers"] == "zh"
+    assert [own_sandbox.account("wechat", label)["bill_headers"] for label in ("demo", "chain_east")] == [
+        "zh",
+        "en",
+    ]
+    own_sandbox.restart()
+    for kind in types:
+        chinese = lines_of(download(demo, day, bill_type=kind))
+        assert (chinese[1:-3], chinese[-2:]) == (english[kind][1:-3], english[kind][-2:])
+        assert chinese[-3] == CHINESE_SUMMARY
+        assert chinese[0].count(",") == english[kind][0].count(",")
+        assert chinese[0].isascii() is False
+    assert lines_of(download(demo, day))[0] == CHINESE_HEADER
+    refunds = lines_of(download(demo, day, bill_type="REFUND"))[0]
+    assert "代金券或立减优惠金额,退款申请时间,退款成功时间,微信退款单号" in refunds
+    assert lines_of(download(demo, day, sub_mch_id=""))[0] == CHINESE_HEADER
+    assert lines_of(download(neighbour, day))[0] == ",".join(ALL_HEADER)
+
+    own_sandbox.control("PUT", "accounts", asked | {"bill_headers": "en"})
+    assert lines_of(download(demo, day)) == english["ALL"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"bill_headers": "fr"}, "bill_headers"),
+        ({"bill_headers": None}, "bill_headers"),
+        ({"shop": "in_jpy"}, "shop"),
+        ({"shop": None}, "shop"),
+        ({"wallet": "alipay"}, "wallet"),
+        ({"wallet": "paypal"}, "wallet"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_no_account_has_is_refused(
+    sandbox: Sandbox, change: dict[str, Any], field: str
+) -> None:
+    asked = {"wallet": "wechat", "shop": "demo", "bill_headers": "zh"} | change
+    with pytest.raises(ControlRefused) as refused_:
+        sandbox.control("PUT", "accounts", asked)
+    assert (refused_.value.status, refused_.value.field) == (400, field)
+    assert sandbox.account("wechat")["bill_headers"] == "en"
