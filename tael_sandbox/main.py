@@ -21,12 +21,13 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tael_sandbox import payers, statements
+from tael_sandbox.alipay.phone import CASHIER_PATH
 from tael_sandbox.alipay.wallet import AlipayWallet
-from tael_sandbox.bodies import client_left
+from tael_sandbox.bodies import client_left, read_body
 from tael_sandbox.books import Books
 from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
@@ -36,14 +37,16 @@ from tael_sandbox.faulty_notices import FaultyNotices
 from tael_sandbox.faulty_wire import FaultyProtocol, FaultyWire
 from tael_sandbox.logs import configure_logs
 from tael_sandbox.notices import Courier
-from tael_sandbox.own_pages import OwnPages
+from tael_sandbox.own_pages import OwnPages, is_own_page, name_in
 from tael_sandbox.phone.phone import Phone
 from tael_sandbox.shops import open_shops
 from tael_sandbox.tls import PeerCertificateProtocol, server_context
+from tael_sandbox.unserved import UnservedCall
 from tael_sandbox.wallet import Wallet
 from tael_sandbox.wechat.wallet import WeChatWallet
 
 GRACE_S = 2
+UNSERVED_BODY_BYTES = 64 * 1024
 BOOKS = "sandbox.sqlite"
 CLOCK = "clock"
 
@@ -142,16 +145,37 @@ def build_app(wallets: list[Wallet], control: Control, phone: Phone) -> Starlett
     routes = [*control.routes(), *phone.routes()]
     for wallet in wallets:
         routes += wallet.routes()
+
+    async def answer_http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        answer = await _refuse_unserved(wallets, request, error.status_code)
+        if answer is None:
+            text = f"{error.detail}: {request.method} {request.scope['path']}"
+            return JSONResponse({"error": text, "field": None}, error.status_code, error.headers)
+        if answer.status_code == error.status_code:
+            answer.headers.update(error.headers or {})
+        return answer
+
     app = Starlette(
-        routes=routes, exception_handlers={HTTPException: _answer_http_error, ClientDisconnect: client_left}
+        routes=routes, exception_handlers={HTTPException: answer_http_error, ClientDisconnect: client_left}
     )
     app.router.redirect_slashes = False
     return app
 
 
-async def _answer_http_error(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail, "field": None}, error.status_code, error.headers)
+async def _refuse_unserved(wallets: list[Wallet], request: Request, status: int) -> Response | None:
+    """In the form of the wallet that was called; None if it was a page of the sandbox, or nobody's."""
+    path: str = request.scope["path"]
+    if is_own_page(path) or path.startswith(CASHIER_PATH) or status not in (404, 405):
+        return None
+    try:
+        body = await read_body(request, UNSERVED_BODY_BYTES) or b""
+    except ClientDisconnect:
+        body = b""
+    host = name_in(request.headers.get("host", "")).lower()
+    call = UnservedCall(request.method, path, host, request.scope["query_string"], body, status)
+    answers = (wallet.refuse_unserved(call) for wallet in wallets)
+    return next((answer for answer in answers if answer is not None), None)
 
 
 async def _run(

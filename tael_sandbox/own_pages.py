@@ -25,7 +25,7 @@ class OwnPages:
         self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope) if scope["type"] == "http" and _is_guarded(scope["path"]) else None
+        refusal = self._refusal(scope) if scope["type"] == "http" and is_own_page(scope["path"]) else None
         if refusal is None:
             await self._app(scope, receive, send)
         else:
@@ -34,7 +34,7 @@ class OwnPages:
     def _refusal(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        name = _name_in(host)
+        name = name_in(host)
         if not (_is_this_machine(name) or name in self._allowed_hosts):
             return "this Host is not the sandbox's; --allowed-host allows it"
         origin = headers.get("origin")
@@ -43,11 +43,12 @@ class OwnPages:
         return None if origin.lower() == f"{scope['scheme']}://{host}".lower() else "another page asks"
 
 
-def _is_guarded(path: str) -> bool:
+def is_own_page(path: str) -> bool:
+    """The sandbox's own, and no wallet's."""
     return path == "/" or path.split("/")[1] in ("control", "phone")
 
 
-def _name_in(host: str) -> str:
+def name_in(host: str) -> str:
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal, Protocol
 
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from tael_sandbox.lies import Liar
+from tael_sandbox.unserved import UnservedCall
 
 Row = dict[str, Any]
 
@@ -59,6 +61,10 @@ class Wallet(Protocol):
     def names(self) -> tuple[str, ...]: ...  # the values of "wallet" that it answers for
 
     def routes(self) -> list[BaseRoute]: ...
+
+    def refuse_unserved(self, call: UnservedCall) -> Response | None:
+        """A call that no route has, refused in the wallet's own form; None if it is not this wallet's."""
+        ...
 
     def liar(self) -> Liar: ...  # for the faults that it is told to have
 

@@ -30,6 +30,7 @@ from tael_sandbox.alipay.messages import (
 from tael_sandbox.alipay.notices import is_live
 from tael_sandbox.alipay.pages import cashier_page, error_page
 from tael_sandbox.alipay.signing import SIGN_TYPES
+from tael_sandbox.alipay.unserved import NO_SERVICE, is_openapi, refuse_openapi
 from tael_sandbox.payers import all_payers
 from tael_sandbox.profiles import in_force
 from tael_sandbox.shops import AlipayContract, Shop, Shops
@@ -89,11 +90,13 @@ class Gateway:
             return verdict(self._verify_notice(desk, request))
         if service in PRODUCT_OF_SERVICE:
             return self._cashier(desk, request)
+        if is_openapi(request.fields):
+            return refuse_openapi(request.fields, desk.keys)
         try:
             call = self.admit(desk, request)
             result = SERVICES[service].run(call)
         except Refused as refused:
-            return _xml(refusal_xml(refused.code))
+            return _xml(refusal_xml(refused.code, refused.named))
         if isinstance(result, Bare):
             return _xml(bare_xml())
         if isinstance(result, Text):
@@ -112,11 +115,11 @@ class Gateway:
         """Proves sender, contract and signature. Raises Refused."""
         service, sign_type = request.fields.get("service", ""), request.fields.get("sign_type", "")
         if service not in SERVICES and service not in PRODUCT_OF_SERVICE:
-            raise Refused("ILLEGAL_SERVICE")
+            raise Refused(NO_SERVICE, service)
         shop, contract = self._contract(request)
         scenes = frozenset({ONLINE}) if service in PRODUCT_OF_SERVICE else SERVICES[service].scenes
         if contract.scene not in scenes:
-            raise Refused("ILLEGAL_PARTNER_EXTERFACE")
+            raise Refused("ILLEGAL_PARTNER_EXTERFACE", service)
         if sign_type not in SIGN_TYPES:
             raise Refused("ILLEGAL_SIGN_TYPE")
         if not _is_from(desk, contract, request):

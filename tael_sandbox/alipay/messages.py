@@ -16,16 +16,21 @@ CHARSETS: Final = {"utf-8": "utf-8", "gbk": "gbk", "gb2312": "gbk"}
 DEFAULT_CHARSET: Final = "gbk"
 FIELD_LIMIT: Final = 200
 BODY_LIMIT_BYTES: Final = 256 * 1024
+LONGEST_ECHO: Final = 100  #: of a service that is refused
 _UNFIT_FOR_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
 
 class Refused(Exception):
-    """The gateway refuses the request: `is_success` F with this code, or an error page for a browser."""
+    """The gateway refuses the request: `is_success` F with this code, or an error page for a browser.
 
-    def __init__(self, code: str) -> None:
+    `named` is the service, where it is the service that is refused.
+    """
+
+    def __init__(self, code: str, named: str = "") -> None:
         super().__init__(code)
         self.code = code
+        self.named = named
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +72,10 @@ def read_request(query: bytes, body: bytes) -> Request:
 
 
 def answer_xml(request: Mapping[str, str], node: Node, sign: str, sign_type: str) -> bytes:
-    echo = "".join(
-        f"<param name={quoteattr(name)}>{escape(value)}</param>"
-        for name, value in sorted(request.items())
-        if name not in ("sign", "sign_type")
-    )
+    echo = _echo({name: value for name, value in request.items() if name not in ("sign", "sign_type")})
     children = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in node.fields.items())
     return _document(
-        f"<is_success>T</is_success><request>{echo}</request>"
+        f"<is_success>T</is_success>{echo}"
         f"<response><{node.name}>{children}</{node.name}></response>"
         f"<sign>{sign}</sign><sign_type>{sign_type}</sign_type>"
     )
@@ -84,13 +85,22 @@ def bare_xml() -> bytes:
     return _document("<is_success>T</is_success>")
 
 
-def refusal_xml(code: str) -> bytes:
-    return _document(f"<is_success>F</is_success><error>{code}</error>")
+def refusal_xml(code: str, named: str = "") -> bytes:
+    """With the service that is refused in the echo, so that it can be told from the answer."""
+    echo = _echo({"service": _UNFIT_FOR_XML.sub("", named[:LONGEST_ECHO])}) if named else ""
+    return _document(f"<is_success>F</is_success>{echo}<error>{code}</error>")
 
 
 def is_fit_for_xml(text: str) -> bool:
     """No control characters and no half characters: the echo could not carry them."""
     return _UNFIT_FOR_XML.search(text) is None
+
+
+def _echo(fields: Mapping[str, str]) -> str:
+    params = (
+        f"<param name={quoteattr(name)}>{escape(value)}</param>" for name, value in sorted(fields.items())
+    )
+    return f"<request>{''.join(params)}</request>"
 
 
 def _document(content: str) -> bytes:

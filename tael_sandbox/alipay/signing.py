@@ -80,6 +80,10 @@ class Keyring:
             return md5_sign(text, self._contracts[pid].key, charset)
         return rsa_sign(text, self._own, sign_type, charset)
 
+    def sign_text(self, text: str, sign_type: str) -> str:
+        """Alipay's own signature of a text of another form."""
+        return rsa_sign(text, self._own, sign_type, "utf-8")
+
     def _is_right(self, contract: AlipayContract, text: str, sign: str, sign_type: str, charset: str) -> bool:
         try:
             if sign_type == "MD5":

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tael_sandbox import rates, statements
-from tael_sandbox.alipay import files, history, phone, precreate
+from tael_sandbox.alipay import files, history, phone, precreate, unserved
 from tael_sandbox.alipay.cashier import is_payable
 from tael_sandbox.alipay.changes import let_time_work
 from tael_sandbox.alipay.desk import Desk
@@ -30,6 +30,7 @@ from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
 from tael_sandbox.payers import all_payers
 from tael_sandbox.shops import Shops
+from tael_sandbox.unserved import UnservedCall
 from tael_sandbox.wallet import ControlError, Entry, NotEnoughMoney, Row
 
 NAME: Final = "alipay"
@@ -63,6 +64,9 @@ class AlipayWallet:
             Route(phone.NOTIFY_QUERY_PATH, self._serve_notify_query, methods=["GET"]),
             Route(phone.CASHIER_PATH + "{token}", self._serve_cashier, methods=["GET", "POST"]),
         ]
+
+    def refuse_unserved(self, call: UnservedCall) -> Response | None:
+        return unserved.refuse(call, self._keys)
 
     def liar(self) -> AlipayLiar:
         return AlipayLiar(self._clock, self._books, self._keys, self._gateway)

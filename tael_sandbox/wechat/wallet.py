@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from tael_sandbox import rates, statements
@@ -13,8 +14,18 @@ from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
 from tael_sandbox.payers import payer_by_name
 from tael_sandbox.shops import Shops
+from tael_sandbox.unserved import UnservedCall
 from tael_sandbox.wallet import ControlError, Entry, Row
-from tael_sandbox.wechat import bill_headers, bills, history, refunds, resolved_codes, short_urls, trades
+from tael_sandbox.wechat import (
+    bill_headers,
+    bills,
+    history,
+    refunds,
+    resolved_codes,
+    short_urls,
+    trades,
+    unserved,
+)
 from tael_sandbox.wechat.due import is_anything_due, take_due_steps
 from tael_sandbox.wechat.endpoints import CALLS
 from tael_sandbox.wechat.lies import WeChatLiar
@@ -53,6 +64,9 @@ class WeChatWallet:
         pipeline = Pipeline(self._clock, self._books, self._registry)
         oauth = OAuth(self._clock, self._books, self._registry)
         return [*(pipeline.route(call) for call in CALLS), *oauth.routes()]
+
+    def refuse_unserved(self, call: UnservedCall) -> Response | None:
+        return unserved.refuse(call)
 
     def liar(self) -> WeChatLiar:
         return WeChatLiar(self._books, self._registry)

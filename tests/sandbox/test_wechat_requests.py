@@ -257,7 +257,3 @@ def test_a_native_order_may_lack_its_product_unless_the_profile_is_strict(
             assert made.error == "缺少参数product_id"
         else:
             assert sandbox.control("POST", "scan", {"url": made["code_url"]})["state"] == "NOTPAY"
-
-
-def test_an_unknown_path_is_not_found(demo: Shop) -> None:
-    assert demo.send("/pay/nothing", b"<xml/>").status == 404
