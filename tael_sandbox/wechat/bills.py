@@ -20,7 +20,7 @@ from tael_sandbox.wechat import bill_headers, numbering
 from tael_sandbox.wechat.calls import BAD_FORM, BAD_SIGNATURE, BAD_XML, MISSING, Ask
 from tael_sandbox.wechat.entries import Entry, entries_between
 from tael_sandbox.wechat.messages import xml_reply
-from tael_sandbox.wechat.registry import Registry
+from tael_sandbox.wechat.registry import Registry, wire_number
 
 PATH: Final = "/pay/downloadbill"
 #: Both wallets of WeChat are one to a merchant, and so are their days.
@@ -117,14 +117,14 @@ def downloadbill(ask: Ask) -> Response:
     rows = [row for row in _kept(ask, day) if row["Transaction status"] in BILL_TYPES[bill_type][1]]
     if not rows:
         return failure("No Bill Exist", NO_BILL)
-    language = bill_headers.language_of(ask.connection, *_accounts(ask))
+    language = bill_headers.language_of(ask.connection, *map(wire_number, _accounts(ask)))
     return _file(written(bill_type, rows, language), is_packed=ask.text("tar_type") == "GZIP")
 
 
 def cut(connection: sqlite3.Connection, registry: Registry, day: date, now: datetime) -> None:
     """Closes the day for every merchant, once and for all."""
     span = statements.span_of(connection, BOOK, day, now)
-    moved = entries_between(connection, registry.merchants, span.since, span.until)
+    moved = entries_between(connection, registry.merchants_and_twins, span.since, span.until)
     lines = [Line(entry.trade.sub_mch_id, row_of(entry, registry, now)) for entry in moved]
     statements.keep(connection, BOOK, span, lines, now)
 
@@ -153,8 +153,8 @@ def row_of(entry: Entry, registry: Registry, now: datetime) -> dict[str, str]:
         "Transaction time": numbering.readable_time(from_stamp(entry.at)),
         "Payment time": numbering.readable_time(from_stamp(trade.paid_at or 0)),
         "Official account ID": trade.appid,
-        "Vendor ID": trade.mch_id,
-        "Sub vendor ID": trade.sub_mch_id,
+        "Vendor ID": wire_number(trade.mch_id),
+        "Sub vendor ID": wire_number(trade.sub_mch_id),
         "Device ID": trade.device_info,
         "Wechat order number": trade.transaction_id,
         "Vendor order number": trade.out_trade_no,

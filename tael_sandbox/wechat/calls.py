@@ -106,6 +106,7 @@ class Ask:
 
     @property
     def mch_id(self) -> str:
+        """As the books have it: `wire_number` is what is sent."""
         return self.provider.mch_id
 
     @property
@@ -135,6 +136,12 @@ class Call:
     is_for_provider: bool = False  #: without a sub_mch_id it is about all sub-merchants
     sent_encoded: str = ""  #: an element that is signed as it is and sent percent-encoded
     reject: Callable[[str], Response] = failure  #: what a Rejection looks like
+    operation: str = ""  #: what faults call it: its path, unless it is reached by several
+    in_vendor_sandbox: bool = False  #: WeChat Pay's own, with a key and numbers of its own
+
+    def __post_init__(self) -> None:
+        if not self.operation:
+            object.__setattr__(self, "operation", self.path)
 
 
 def find_trade(ask: Ask) -> Trade | None:

@@ -13,7 +13,7 @@ from tael_sandbox.notices import queue_notice
 from tael_sandbox.wechat import numbering, refunds
 from tael_sandbox.wechat.messages import Value, signed, write_message
 from tael_sandbox.wechat.refunds import Refund
-from tael_sandbox.wechat.registry import Registry
+from tael_sandbox.wechat.registry import Registry, wire_number
 from tael_sandbox.wechat.signing import MD5, seal_req_info
 from tael_sandbox.wechat.trades import Trade
 
@@ -47,10 +47,10 @@ def paid_fields(trade: Trade, registry: Registry) -> dict[str, Value]:
 
 
 def identity_fields(trade: Trade) -> dict[str, Value]:
-    fields: dict[str, Value] = {"appid": trade.appid, "mch_id": trade.mch_id}
+    fields: dict[str, Value] = {"appid": trade.appid, "mch_id": wire_number(trade.mch_id)}
     if trade.sub_appid:
         fields["sub_appid"] = trade.sub_appid
-    return fields | {"sub_mch_id": trade.sub_mch_id, "nonce_str": numbering.nonce()}
+    return fields | {"sub_mch_id": wire_number(trade.sub_mch_id), "nonce_str": numbering.nonce()}
 
 
 def queue_payment_notice(connection: sqlite3.Connection, trade: Trade, registry: Registry) -> None:

@@ -1,8 +1,14 @@
-"""Whom WeChat Pay knows: service providers with their sub-merchants and appids, and payers by openid."""
+"""Whom WeChat Pay knows: service providers with their sub-merchants and appids, and payers by openid.
 
+Every provider and sub-merchant has a twin in WeChat Pay's own sandbox, whose books are wholly apart: there its
+numbers carry a mark, so that no order or bill of one is found from the other. The mark never leaves the books.
+"""
+
+import hashlib
+import hmac
 import secrets
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tael_sandbox.books import Books
@@ -12,6 +18,9 @@ from tael_sandbox.wechat import numbering
 
 #: The wallet of the mainland, and the wallet of Hong Kong with HKD in it.
 WALLETS: Final = ("wechat", "wechat_hk")
+
+#: Before a number of WeChat Pay's own sandbox; no number on the wire has a slash in it.
+VENDOR_SANDBOX: Final = "sandboxnew/"
 
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS wechat_secret (
@@ -29,38 +38,72 @@ class Merchant:
     contract: WeChatContract
     shop: Shop
 
+    @property
+    def in_vendor_sandbox(self) -> bool:
+        return self.provider.mch_id.startswith(VENDOR_SANDBOX)
+
+    @property
+    def twin(self) -> "Merchant":
+        """The same in WeChat Pay's own sandbox."""
+        mch_id = VENDOR_SANDBOX + self.provider.mch_id
+        return replace(
+            self,
+            provider=replace(self.provider, mch_id=mch_id, key=vendor_sandbox_key(self.provider.key)),
+            contract=replace(
+                self.contract, mch_id=mch_id, sub_mch_id=VENDOR_SANDBOX + self.contract.sub_mch_id
+            ),
+        )
+
+
+def vendor_sandbox_key(key: str) -> str:
+    """What signs in WeChat Pay's own sandbox for who has this key outside: the same at every start."""
+    return hmac.new(key.encode(), b"sandbox_signkey", hashlib.sha256).hexdigest()[:32]
+
+
+def wire_number(number: str) -> str:
+    """A number out of the books as it is sent."""
+    return number.removeprefix(VENDOR_SANDBOX)
+
 
 class Registry:
     def __init__(self, books: Books, shops: Shops) -> None:
         self._shops = shops
-        self._providers = {provider.mch_id: provider for provider in shops.providers}
-        self._merchants = {
-            (shop.wechat.mch_id, shop.wechat.sub_mch_id): Merchant(
-                self._providers[shop.wechat.mch_id], shop.wechat, shop
-            )
+        self._merchants = [
+            Merchant(shops.provider(shop.wechat.mch_id), shop.wechat, shop)
             for shop in shops.shops
             if shop.wechat is not None
+        ]
+        self._everybody = {
+            (merchant.provider.mch_id, merchant.contract.sub_mch_id): merchant
+            for each in self._merchants
+            for merchant in (each, each.twin)
         }
+        self._providers = {mch_id: merchant.provider for (mch_id, _), merchant in self._everybody.items()}
         self._openid_secret = _kept_secret(books, "openid")
 
     @property
     def merchants(self) -> list[Merchant]:
-        return list(self._merchants.values())
+        return list(self._merchants)
 
-    def merchant(self, mch_id: str, sub_mch_id: str) -> Merchant | None:
-        return self._merchants.get((mch_id, sub_mch_id))
+    @property
+    def merchants_and_twins(self) -> list[Merchant]:
+        return list(self._everybody.values())
 
-    def merchants_of(self, mch_id: str, sub_mch_id: str = "") -> tuple[Merchant, ...]:
-        """The provider's sub-merchants, or the one that is named; none if there is no such provider."""
+    def merchants_of(
+        self, mch_id: str, sub_mch_id: str = "", *, in_vendor_sandbox: bool = False
+    ) -> tuple[Merchant, ...]:
+        """By numbers of the wire: the provider's sub-merchants, or the one that is named; none if it has none."""
         return tuple(
             merchant
-            for (provider, sub_merchant), merchant in self._merchants.items()
-            if provider == mch_id and sub_mch_id in ("", sub_merchant)
+            for merchant in self._everybody.values()
+            if merchant.in_vendor_sandbox == in_vendor_sandbox
+            and wire_number(merchant.provider.mch_id) == mch_id
+            and sub_mch_id in ("", wire_number(merchant.contract.sub_mch_id))
         )
 
     def payee(self, mch_id: str, sub_mch_id: str) -> str:
         """The name that a payer sees, of a merchant that has orders."""
-        return self._merchants[mch_id, sub_mch_id].shop.name
+        return self._everybody[mch_id, sub_mch_id].shop.name
 
     def key(self, mch_id: str) -> str:
         """The API key that signs for this provider."""
@@ -70,7 +113,7 @@ class Registry:
         return next((m.contract for m in self.merchants if m.contract.sub_appid == sub_appid), None)
 
     def is_provider_appid(self, appid: str) -> bool:
-        return any(provider.appid == appid for provider in self._providers.values())
+        return any(merchant.provider.appid == appid for merchant in self._merchants)
 
     @property
     def appids(self) -> list[str]:

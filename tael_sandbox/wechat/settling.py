@@ -17,6 +17,7 @@ from tael_sandbox.wechat.bills import BOOK, READY
 from tael_sandbox.wechat.calls import BAD_FORM, Ask, Rejection
 from tael_sandbox.wechat.entries import Entry, entries_between
 from tael_sandbox.wechat.messages import Value
+from tael_sandbox.wechat.registry import wire_number
 
 SETTLED, OUTSTANDING = "1", "2"
 MOST_RECORDS: Final = 10
@@ -89,7 +90,7 @@ def _record(
     total = _sum(entries)
     is_paid = settled_on is not None
     return {
-        "fbatchno": f"{settled_on:%Y%m%d}{ask.sub_mch_id}" if settled_on else "",
+        "fbatchno": f"{settled_on:%Y%m%d}{wire_number(ask.sub_mch_id)}" if settled_on else "",
         "date_settlement": f"{settled_on:%Y%m%d}" if settled_on else "",
         "date_start": f"{first:%Y%m%d}",
         "date_end": f"{last:%Y%m%d}",

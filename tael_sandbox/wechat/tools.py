@@ -34,10 +34,10 @@ def queryexchagerate(ask: Ask) -> Response:
         "return_code": "SUCCESS",
         "return_msg": "OK",
         "appid": ask.text("appid"),
-        "mch_id": ask.mch_id,
+        "mch_id": ask.text("mch_id"),
     }
     if ask.text("sub_mch_id"):
-        reply["sub_mch_id"] = ask.sub_mch_id
+        reply["sub_mch_id"] = ask.text("sub_mch_id")
     reply |= {
         "fee_type": ask.text("fee_type"),
         "rate_time": numbering.wire_time(published_at),

@@ -34,6 +34,7 @@ from tael_sandbox.wechat.phone import Phone, is_link
 from tael_sandbox.wechat.pipeline import Pipeline
 from tael_sandbox.wechat.registry import WALLETS, Merchant, Registry
 from tael_sandbox.wechat.trades import Trade
+from tael_sandbox.wechat.vendor_sandbox import VENDOR_SANDBOX_CALLS
 
 
 class WeChatWallet:
@@ -63,7 +64,10 @@ class WeChatWallet:
     def routes(self) -> list[BaseRoute]:
         pipeline = Pipeline(self._clock, self._books, self._registry)
         oauth = OAuth(self._clock, self._books, self._registry)
-        return [*(pipeline.route(call) for call in CALLS), *oauth.routes()]
+        vendor_sandbox = (
+            pipeline.route_all(prefix, VENDOR_SANDBOX_CALLS) for prefix in ("/sandboxnew", "/xdc")
+        )
+        return [*(pipeline.route(call) for call in CALLS), *vendor_sandbox, *oauth.routes()]
 
     def refuse_unserved(self, call: UnservedCall) -> Response | None:
         return unserved.refuse(call)

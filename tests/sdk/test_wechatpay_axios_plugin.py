@@ -221,6 +221,12 @@ def test_without_a_certificate_nothing_goes_back(sdk: Plugin, paid: str) -> None
     assert sdk.call("secapi/pay/reverse", secured=True, out_trade_no=paid)["result_code"] == "SUCCESS"
 
 
+def test_a_call_that_is_not_simulated_is_named(sdk: Plugin) -> None:
+    with pytest.raises(SdkRefused) as refused:
+        sdk.call("pay/facepay", **SALE, out_trade_no=fresh(), face_code="1")
+    assert "POST /pay/facepay is not served" in refused.value.answer["return_msg"]
+
+
 def test_a_wrong_key_is_refused(running: Any) -> None:
     with pytest.raises(SdkRefused) as refused:
         running("0" * 32).call("pay/unifiedorder", **NATIVE, out_trade_no=fresh())

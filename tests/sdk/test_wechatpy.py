@@ -198,6 +198,22 @@ def test_a_notice_of_a_refund_is_unsealed(sandbox: Sandbox, sdk: Sdk, paid: str)
     assert told["refund_status"] == "SUCCESS"
 
 
+def test_the_wallet_s_own_sandbox_serves_it_from_order_to_refund(sandbox: Sandbox, start: Start) -> None:
+    """It fetches the key by getsignkey, signs with it and verifies notices with it; no certificate is needed."""
+    apart, number = start(sandbox=True, mch_cert=None, mch_key=None), fresh()
+    with Judge(lambda body: apart.call("parse_payment_result", xml=body.decode()), WORDS) as judge:
+        made = apart.call("order.create", **NATIVE | {"notify_url": judge.address}, out_trade_no=number)
+        confirm(sandbox, "pay", url=made["code_url"])
+        judge.wait_for(1)
+        sandbox.wait_for_quiet(judge.address)
+        (told,) = judge.verdicts
+    assert (told["out_trade_no"], told["total_fee"]) == (number, 8800)
+    assert apart.call("order.query", out_trade_no=number)["trade_state"] == "SUCCESS"
+    part: dict[str, Any] = {"total_fee": 8800, "refund_fee": 300, "fee_type": "HKD"}
+    made = apart.call("refund.apply", out_trade_no=number, out_refund_no=fresh("R"), **part)
+    assert made["refund_fee"] == "300"
+
+
 def test_without_a_certificate_nothing_goes_back(sdk: Sdk, bare: Sdk, paid: str) -> None:
     part: dict[str, Any] = {
         "total_fee": 8800,
