@@ -137,8 +137,8 @@ class Trade:
 
     @property
     def total_fee(self) -> str:
-        """The price in the contract's currency."""
-        minor = rates.convert(self.amount_minor, self.price_currency, self.currency)
+        """The price in the contract's currency; never nothing, however few yuan it was in."""
+        minor = max(1, rates.convert(self.amount_minor, self.price_currency, self.currency))
         return rates.in_units(minor, self.currency)
 
 

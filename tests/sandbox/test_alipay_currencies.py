@@ -178,6 +178,13 @@ def test_a_price_in_yuan_is_settled_in_the_contract_s_currency(
     confirm(sandbox, url=link)
     notice = form_of(receiver.wait_for(1)[0])
     assert (notice["total_fee"], notice["rmb_fee"]) == (money.price, money.cny)
+    least = online.pc_link(fresh(), currency=code, total_fee="", rmb_fee="0.01", notify_url=receiver.url)
+    confirm(sandbox, url=least)
+    notice = form_of(receiver.wait_for(2)[1])
+    assert (notice["total_fee"], notice["rmb_fee"]) == (
+        {"JPY": "1", "KRW": "2", "USD": "0.01"}[code],
+        "0.01",
+    )
 
 
 def test_the_day_s_file_has_amounts_and_charges_in_the_contract_s_form(own_sandbox: Sandbox) -> None:

@@ -17,6 +17,11 @@ ENTITIES = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10 if n else "ha"}">' for n
 
 def test_the_three_kinds_of_answer() -> None:
     assert read_envelope(xml_rejection("ILLEGAL_SIGN")) == Rejected("ILLEGAL_SIGN")
+    with_echo = (
+        b'<alipay><is_success>F</is_success><request><param name="service">x</param></request>'
+        b"<error>ILLEGAL_SERVICE</error></alipay>"
+    )
+    assert read_envelope(with_echo) == Rejected("ILLEGAL_SERVICE")
     assert read_envelope(BARE) == Accepted()
     node = read_envelope(xml_answer({"result_code": "SUCCESS"}))
     assert isinstance(node, Node)
