@@ -63,6 +63,7 @@ def running_sandbox(folder: Path) -> Iterator[RunningSandbox]:
     limit.start()
     try:
         greeting = json.loads(process.stdout.readline() or b"{}")
+        limit.cancel()  # it is the limit of starting, not of running
         assert greeting.get("ready") is True, "the sandbox did not start"
         yield RunningSandbox(greeting["http"], greeting["tls"], folder / "clock")
     finally:
