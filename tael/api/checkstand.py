@@ -1,12 +1,12 @@
 """POST /checkstand/open: a checkout link's parameters, which its page read behind the `#`, become a link of ours.
 
-The signature is a parameter here: over every parameter with a value, `sign_type` included, `lang` left out. Answers are
+The signature is a parameter here: over every parameter with a value, `sign_type` included, `lang` or not. Answers are
 not signed, and say nothing of the parameters before their signature was verified.
 """
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
@@ -21,15 +21,14 @@ from tael.api import answers, fields
 from tael.api.answers import Members
 from tael.api.arrivals import BodyTooLarge, peer_of, read_body
 from tael.api.authenticate import NOBODYS_KEY, algorithm_of, check_age, check_reading, not_signed_by
-from tael.api.signed_names import LINK_NAMES
-from tael.api.trade import OPENID_MAX_LEN
+from tael.api.signed_names import LINK_NAMES, LINK_NAMES_WITH_LANG
 from tael.api.wire import answer, read_parameters
 from tael.domain import errors, respcd
 from tael.domain.checkout import CheckoutLink
 from tael.domain.merchant import App, Merchant, Operation
 from tael.domain.money import Money
 from tael.domain.pages import CHECKSTAND
-from tael.domain.signature import SIGN, SIGN_TYPE, digest, is_same, link_text
+from tael.domain.signature import LANG, SIGN, SIGN_TYPE, digest, is_same, link_texts
 from tael.service.checkouts import open_link
 from tael.service.directory import Known, check_grant, check_state
 from tael.service.gateway import Gateway
@@ -39,11 +38,14 @@ from tael.store.outages import log_unavailable
 
 log = structlog.get_logger()
 
-PAYSOURCE: Final = re.compile(r"[A-Za-z0-9_]{0,64}_checkout")
-#: What Location headers and links can hold: a web address without blanks, quotes and brackets.
-WEB_URL: Final = re.compile(r"""https?://[^\s\\"'<>\x00-\x20\x7f]{1,500}""", re.IGNORECASE)
+PAYSOURCE: Final = re.compile(r"[A-Za-z0-9_-]{0,64}_checkout")
+#: What Location headers and links can hold: a web address without blanks, double quotes and angle brackets.
+WEB_URL: Final = re.compile(r"""https?://[^\s\\"<>\x00-\x20\x7f]{1,500}""", re.IGNORECASE)
 CHECKOUT_DEFAULT_MIN: Final = 120
 CHECKOUT_MAX_MIN: Final = 999
+#: An instant in milliseconds since 1970, as clients' clocks have it.
+UNIX_MS: Final = re.compile(r"[0-9]{13}")
+UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def routes(gateway: Gateway, max_form_bytes: int) -> list[BaseRoute]:
@@ -104,22 +106,26 @@ def check_link(values: Mapping[str, str], app: App | None) -> None:
     """Raises NotAuthentic unless `app` signed these as a link; None, after the same work, for an unknown appcode."""
     sign = values.get(SIGN, "")
     algorithm = algorithm_of(values.get(SIGN_TYPE, ""), sign)
-    made = digest(link_text(values), app.key if app else NOBODYS_KEY, algorithm or "SHA256")
-    is_signed = is_same(made, sign)
-    if app is None or algorithm is None or not values.get(SIGN_TYPE) or not is_signed:
+    key = app.key if app else NOBODYS_KEY
+    matches = [is_same(digest(text, key, algorithm or "SHA256"), sign) for text in link_texts(values)]
+    if app is None or algorithm is None or not any(matches):
         raise not_signed_by(app)
     if app.sha256_only and algorithm == "MD5":
         raise not_signed_by(app)
     if not values.get("paysource"):
         raise errors.NotAuthentic(cause="it was signed as a request, not as a link")
-    check_reading(values, LINK_NAMES)
+    is_lang_signed = not matches[0]
+    if is_lang_signed and "&" in values[LANG]:
+        raise errors.NotAuthentic("lang holds what may be the end of another value")
+    check_reading(values, LINK_NAMES_WITH_LANG if is_lang_signed else LINK_NAMES)
 
 
 def link_of(params: Mapping[str, str], app: App, merchant: Merchant, now: datetime) -> CheckoutLink:
     """The link that was signed. Raises BadField."""
     fields.shaped(params, "paysource", PAYSOURCE, "a name that ends in _checkout", required=True)
-    web_url(params, "notify_url", required=False)
+    web_url(params, "notify_url")
     order_min = fields.expired_time(params)
+    fixed_end = checkout_end(params)
     return CheckoutLink(
         mchid=merchant.mchid,
         reference=fields.reference(params),
@@ -130,32 +136,41 @@ def link_of(params: Mapping[str, str], app: App, merchant: Merchant, now: dateti
             fields.text(params, "txcurrcd", max_len=3) or merchant.currency,
         ),
         subject=fields.product_name(params),
-        openid=fields.text(params, "sub_openid", max_len=OPENID_MAX_LEN),
-        client_time=fields.moment_text(params),
+        openid=fields.openid(params, required=False),
+        client_time=fields.moment_text(params, required=False),
         device=fields.device(params),
-        return_url=web_url(params, "return_url", required=True),
-        failed_url=web_url(params, "failed_url", required=True),
-        cancel_url=web_url(params, "cancel_url", required=False),
+        return_url=web_url(params, "return_url"),
+        failed_url=web_url(params, "failed_url"),
+        cancel_url=web_url(params, "cancel_url"),
         order_s=None if order_min is None else order_min * 60,
         bars_credit=fields.bars_credit(params),
         created_at=now,
-        expires_at=now + timedelta(minutes=checkout_min(params)),
+        expires_at=fixed_end or now + timedelta(minutes=checkout_min(params)),
+        has_fixed_end=fixed_end is not None,
     )
+
+
+def checkout_end(params: Mapping[str, str]) -> datetime | None:
+    """When the link ends, if the merchant names the instant. It may be over already."""
+    value = params.get("checkout_expired_time", "")
+    return UNIX_EPOCH + timedelta(milliseconds=int(value)) if UNIX_MS.fullmatch(value) else None
 
 
 def checkout_min(params: Mapping[str, str]) -> int:
     """For how many minutes the link can be used, from its first opening."""
-    what = f"a whole number of minutes from 1 to {CHECKOUT_MAX_MIN}"
+    what = (
+        f"a whole number of minutes from 1 to {CHECKOUT_MAX_MIN}, or a Unix time in milliseconds of 13 digits"
+    )
     minutes = fields.whole_number(
         params, "checkout_expired_time", what, lambda number: 1 <= number <= CHECKOUT_MAX_MIN
     )
     return CHECKOUT_DEFAULT_MIN if minutes is None else minutes
 
 
-def web_url(params: Mapping[str, str], name: str, *, required: bool) -> str:
-    """An address that a browser may be sent to; never `javascript:` or the like."""
+def web_url(params: Mapping[str, str], name: str) -> str:
+    """An address that a browser may be sent to, or ""; never `javascript:` or the like."""
     what = "a web address of at most 500 characters"
-    url = fields.shaped(params, name, WEB_URL, what, required=required)
+    url = fields.shaped(params, name, WEB_URL, what, required=False)
     try:
         is_good = not url or bool(urlsplit(url).hostname)
     except ValueError:

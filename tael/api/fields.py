@@ -6,6 +6,7 @@ be unknown.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from tael.clock import UTC8
 from tael.domain.errors import BadField, NoChannel
 from tael.domain.paytype import PAY_TYPES, PayType
+from tael.domain.text import is_writable
 
 Params = Mapping[str, str]
 
@@ -40,6 +42,8 @@ PAGE_SIZE_DEFAULT: Final = 10
 PAGE_SIZE_MAX: Final = 100
 LIST_MAX: Final = 500
 UDID_MAX_LEN: Final = 40
+AUTH_CODE_MAX_LEN: Final = 128
+OPENID_MAX_LEN: Final = 128
 PAIR: Final = re.compile(r"&\w+=")
 NO_CREDIT: Final = re.compile("no_credit")
 
@@ -95,6 +99,29 @@ def device(params: Params) -> str:
 def bars_credit(params: Params) -> bool:
     """Whether the merchant wants no credit cards. A limit that we do not know must not pass for none."""
     return bool(shaped(params, "limit_pay", NO_CREDIT, "no_credit", required=False))
+
+
+# ---- the payer ---------------------------------------------------------------------------------------------
+
+
+def auth_code(params: Params) -> str:
+    """The payer's barcode without what a scanner put around it, which was signed and does not count."""
+    return text(_trimmed(params, "auth_code"), "auth_code", required=True, max_len=AUTH_CODE_MAX_LEN)
+
+
+def openid(params: Params, *, required: bool) -> str:
+    """The payer under the merchant's official account; it reaches WeChat as it is."""
+    value = text(_trimmed(params, "sub_openid"), "sub_openid", required=required, max_len=OPENID_MAX_LEN)
+    if not is_writable(value):
+        raise BadField.malformed("sub_openid", "must not contain control characters")
+    return value
+
+
+def _trimmed(params: Params, name: str) -> Params:
+    """The parameter alone, without blanks, line ends, and control and format characters at its ends."""
+    value = params.get(name, "")
+    edges = "".join(c for c in set(value) if c.isspace() or unicodedata.category(c) in ("Cc", "Cf"))
+    return {name: value.strip(edges) if edges else value}
 
 
 # ---- numbers that name something ---------------------------------------------------------------------------

@@ -10,11 +10,11 @@ What this cannot detect is a parameter that was added: if the signer sent no `li
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tael.domain.respcd import Call
-from tael.domain.signature import SIGN, joined
+from tael.domain.signature import LANG, SIGN, joined
 
 MERCHANT: Final = frozenset({"mchid", "Mchid", "mchntid"})
 #: An address may repeat parameters of its own order. Cutting it there gives the same values.
@@ -57,7 +57,7 @@ CALL_NAMES: Final[Mapping[Call, Names]] = {
     "reversal": Names(read=UNDO, refused=OPENING | FILTERS | {"pay_type"}, foreign=NO_REQUEST),
     "query": Names(read=ORDER | FILTERS | {"syssn", "pay_type"}, foreign=NO_REQUEST),
 }
-#: `lang` is not signed, so it is not counted.
+#: Without `lang`, which most do not sign.
 LINK_NAMES: Final = Names(
     read=ORDER
     | URLS
@@ -65,6 +65,7 @@ LINK_NAMES: Final = Names(
     | {"product_name", "goods_name", "expired_time", "checkout_expired_time"},
     foreign=WEBHOOK | {"pay_type", "auth_code", "syssn", "respcd"},
 )
+LINK_NAMES_WITH_LANG: Final = replace(LINK_NAMES, read=LINK_NAMES.read | {LANG})
 
 
 def misread(values: Mapping[str, str], names: Names) -> str:

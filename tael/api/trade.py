@@ -22,9 +22,6 @@ from tael.service.queries import TradeQuery, list_trades
 from tael.service.refunds import NewRefund, refund_payment
 from tael.service.reversals import ReversalAsk, reverse_payment
 
-AUTH_CODE_MAX_LEN: Final = 128
-OPENID_MAX_LEN: Final = 128
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -42,7 +39,7 @@ def read_payment(caller: Caller) -> NewPayment:
     params = caller.params
     code = fields.pay_type(params)
     reference = fields.reference(params)
-    client_time = fields.moment_text(params)
+    client_time = fields.moment_text(params, required=False)
     amount_minor = fields.amount_minor(params)
     currency = fields.text(params, "txcurrcd", max_len=3) or caller.merchant.currency
     device = fields.device(params)
@@ -56,12 +53,8 @@ def read_payment(caller: Caller) -> NewPayment:
         pay_type=pay_type,
         reference=reference,
         amount=Money(amount_minor, currency),
-        auth_code=fields.text(params, "auth_code", required=is_barcode, max_len=AUTH_CODE_MAX_LEN)
-        if is_barcode
-        else "",
-        openid=fields.text(params, "sub_openid", required=is_in_app, max_len=OPENID_MAX_LEN)
-        if is_in_app
-        else "",
+        auth_code=fields.auth_code(params) if is_barcode else "",
+        openid=fields.openid(params, required=True) if is_in_app else "",
         subject=subject,
         client_time=client_time,
         device=device,
@@ -86,13 +79,13 @@ def read_refund(caller: Caller) -> NewRefund:
         payment_syssn=fields.syssn(params),
         reference=fields.reference(params),
         amount_minor=fields.amount_minor(params),
-        client_time=fields.moment_text(params),
+        client_time=fields.moment_text(params, required=False),
         device=fields.device(params),
     )
 
 
 def read_reversal(caller: Caller) -> ReversalAsk:
-    """The amount is required: a reversal moves money, and a captured query names an order too."""
+    """Amount and time are required: a reversal moves money, and a captured query names an order too."""
     params = caller.params
     syssn, reference = _one_of_two_numbers(params)
     return ReversalAsk(
@@ -105,16 +98,18 @@ def read_reversal(caller: Caller) -> ReversalAsk:
 
 
 def read_query(caller: Caller) -> TradeQuery:
-    """Every filter may be left out."""
+    """Every filter may be left out. Beside a syssn, times must be times and do not filter."""
     params = caller.params
+    syssns = fields.syssn_list(params)
+    start, end = fields.moment(params, "start_time"), fields.moment(params, "end_time")
     return TradeQuery(
         mchid=caller.merchant.mchid,
-        syssns=fields.syssn_list(params),
+        syssns=syssns,
         references=fields.reference_list(params),
         pay_types=fields.pay_type_list(params),
         respcd=fields.respcd_filter(params),
-        start=fields.moment(params, "start_time"),
-        end=fields.moment(params, "end_time"),
+        start=None if syssns else start,
+        end=None if syssns else end,
         page=fields.page(params),
         page_size=fields.page_size(params),
     )

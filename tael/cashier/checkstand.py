@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from tael.cashier.browsers import Browser, browser_of, pay_type_for
-from tael.cashier.rendering import PRIVATE, message, no_such_page, page, route
+from tael.cashier.rendering import PRIVATE, message, no_such_page, page, route, to_merchant
 from tael.domain.checkout import link_pages_end, takes_orders
 from tael.domain.errors import OrderClosed, OrderExpired, TaelError
 from tael.domain.money import major_text
@@ -21,6 +21,8 @@ from tael.domain.paytype import PAY_TYPES, PayType, Wallet
 from tael.service.checkouts import Checkout, choose, find_checkout, leave
 from tael.service.gateway import Gateway
 
+#: A browser's timers hold 24 days; the page that is loaded again a day later counts on.
+MAX_LEFT_S: Final = 24 * 3600
 ONE: Final = f"{CHECKSTAND}/{{mchid}}/{{link_id}}"
 
 
@@ -66,8 +68,8 @@ async def _choice(request: Request, gateway: Gateway) -> Response:
         ways=[(wallet.value, f"{path}/by/{wallet}") for wallet in ways],
         misses=_misses(checkout, browser),
         leave_path=f"{path}/leave" if checkout.link.cancel_url else "",
-        failed_path=f"{path}/failed",
-        left_s=max(0, int((checkout.link.expires_at - now).total_seconds())),
+        failed_path=f"{path}/failed" if checkout.link.failed_url else "",
+        left_s=min(max(0, int((checkout.link.expires_at - now).total_seconds())), MAX_LEFT_S),
     )
 
 
@@ -110,13 +112,13 @@ async def _left(request: Request, gateway: Gateway) -> Response:
 
 
 async def _failed(request: Request, gateway: Gateway) -> Response:
-    """To the merchant's page for a link that came to nothing."""
+    """To the merchant's page for a link that came to nothing, or to ours, which says so."""
     checkout = await _meant(request, gateway)
     if checkout is None:
         return no_such_page(request)
-    if takes_orders(checkout.link, gateway.clock.now()):
+    if takes_orders(checkout.link, gateway.clock.now()) or not checkout.link.failed_url:
         return _to(request, _path(checkout, gateway))
-    return RedirectResponse(checkout.link.failed_url, 303, PRIVATE)
+    return to_merchant(checkout.link.failed_url)
 
 
 async def _meant(request: Request, gateway: Gateway) -> Checkout | None:

@@ -1,6 +1,6 @@
 """Where a payer goes when a payment is over: the merchant's own page, with the payment's numbers, unsigned."""
 
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode
 
 from tael.domain.merchant import App
 from tael.domain.payment import Payment, State, shown_respcd
@@ -27,8 +27,8 @@ def onward_url(payment: Payment, app: App | None, checkout: Checkout | None) -> 
 
 
 def with_payment(url: str, payment: Payment) -> str:
-    """`url` with the members of an old-style webhook; what its query held is kept."""
-    parts = urlsplit(url)
+    """`url` with the members of an old-style webhook at the end of its query, and not a character of it changed."""
+    address, mark, fragment = url.partition("#")
     members = payment_members(payment, Style.OLD) | {"respcd": shown_respcd(payment)}
-    query = [*parse_qsl(parts.query, keep_blank_values=True), *members.items()]
-    return urlunsplit(parts._replace(query=urlencode(query)))
+    separator = "?" if "?" not in address else "" if address.endswith(("?", "&")) else "&"
+    return f"{address}{separator}{urlencode(members)}{mark}{fragment}"

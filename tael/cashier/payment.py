@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 from tael.cashier.browsers import browser_of
 from tael.cashier.onward import base_url, onward_url
 from tael.cashier.qr import qr_code
-from tael.cashier.rendering import PRIVATE, no_such_page, page, route
+from tael.cashier.rendering import PRIVATE, no_such_page, page, route, to_merchant
 from tael.domain.checkout import takes_orders
 from tael.domain.money import major_text
 from tael.domain.outcome import BridgeParams, PayCode, PayLink
@@ -83,7 +83,7 @@ async def _onward(request: Request, gateway: Gateway) -> Response:
         return no_such_page(request)
     known = await gateway.directory.app(payment.appcode)
     url = onward_url(payment, known.app if known else None, await checkout_of(payment, gateway))
-    return RedirectResponse(url or gateway.pages.path(payment), 303, PRIVATE)
+    return to_merchant(url) if url else RedirectResponse(gateway.pages.path(payment), 303, PRIVATE)
 
 
 async def _open(request: Request, gateway: Gateway) -> Response:

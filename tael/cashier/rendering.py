@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
+from urllib.parse import quote
 
 import structlog
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -70,6 +71,15 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
         **values,
     )
     return HTMLResponse(text, status, {"Content-Security-Policy": policy, **PRIVATE})
+
+
+def to_merchant(url: str) -> Response:
+    """To a page of the merchant's, whose address is passed on as it was given.
+
+    Starlette's own redirect would encode some characters anew. What is not ASCII is encoded as browsers do.
+    """
+    location = "".join(c if c.isascii() else quote(c) for c in url)
+    return Response(status_code=303, headers={**PRIVATE, "Location": location})
 
 
 def message(request: Request, title: str, more: str, status: int, code: str = "") -> Response:

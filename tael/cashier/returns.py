@@ -4,12 +4,12 @@ Both end when the payment's own page does, so that a return's address does not s
 """
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from tael.cashier.onward import onward_url
 from tael.cashier.payment import payment_page
-from tael.cashier.rendering import PRIVATE, message, no_such_page, route
+from tael.cashier.rendering import message, no_such_page, route, to_merchant
 from tael.domain.pages import payment_page_end
 from tael.domain.payment import State
 from tael.service.checkouts import checkout_of
@@ -35,5 +35,5 @@ async def _returned(request: Request, gateway: Gateway) -> Response:
     if payment.state is State.PAID:
         url = onward_url(payment, app, await checkout_of(payment, gateway))
         if url:
-            return RedirectResponse(url, 303, PRIVATE)
+            return to_merchant(url)
     return await payment_page(request, payment, gateway)

@@ -111,7 +111,7 @@ class Named:
 
     def __post_init__(self) -> None:
         inputs.checked_url(self.notify_url or "", "--notify-url")
-        inputs.checked_url(self.return_url or "", "--return-url")
+        inputs.checked_url(self.return_url or "", "--return-url", takes_fragment=True)
 
     def on(self, app: App) -> App:
         """`app` with these settings."""

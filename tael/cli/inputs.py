@@ -65,8 +65,8 @@ def checked(value: str, form: Form, option: str) -> str:
     return value
 
 
-def checked_url(value: str, option: str) -> str:
-    """An absolute URL that a server or a browser can call; "" stays as it is."""
+def checked_url(value: str, option: str, *, takes_fragment: bool = False) -> str:
+    """An absolute URL that a server, or a browser if `takes_fragment`, can call; "" stays as it is."""
     if not value:
         return value
     try:
@@ -76,8 +76,10 @@ def checked_url(value: str, option: str) -> str:
         usable = False
     if not usable or len(value) > LONGEST_URL or re.fullmatch(r"[!-~]+", value) is None:
         raise refused(f"{option}: it should be a URL such as https://shop.example/notify", UNUSABLE)
-    if parts.username is not None or parts.fragment:
-        raise refused(f"{option}: a URL here has neither a user name nor a #fragment", UNUSABLE)
+    if parts.username is not None:
+        raise refused(f"{option}: a URL here has no user name", UNUSABLE)
+    if "#" in value and not takes_fragment:
+        raise refused(f"{option}: a URL that a server calls has no #fragment", UNUSABLE)
     return value
 
 

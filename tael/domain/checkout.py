@@ -29,14 +29,17 @@ class CheckoutLink:
     amount: Money
     subject: str
     openid: str  #: of the payer under the merchant's official account, where the merchant knows it
-    client_time: str
+    client_time: str  #: "" where the merchant gave none
     device: str
-    return_url: str  #: where the payer goes when it is paid
-    failed_url: str
+    return_url: str  #: where the payer goes when it is paid; "" for our own page
+    failed_url: str  #: where it came to nothing; "" for our own page
     cancel_url: str  #: "" where the merchant gave none
     order_s: int | None  #: how long an order lives, where the merchant says so
     created_at: datetime  #: when it was first opened
     expires_at: datetime
+    has_fixed_end: bool = (
+        False  #: the merchant named the instant of `expires_at`; it may lie before `created_at`
+    )
     bars_credit: bool = False  #: as of a payment
     payment_syssn: str = ""  #: the newest order, open or ended
     orders: int = 0
@@ -44,7 +47,7 @@ class CheckoutLink:
 
     @property
     def content(self) -> str:
-        """What a second opening must agree in, as a digest. The time it has left began with the first."""
+        """What a second opening must agree in, as a digest. Minutes that it has left began with the first."""
         parts = (
             self.appcode,
             str(self.amount.amount_minor),
@@ -57,7 +60,7 @@ class CheckoutLink:
             self.failed_url,
             self.cancel_url,
             str(self.order_s or ""),
-            str(self.expires_at - self.created_at),
+            self.expires_at.isoformat() if self.has_fixed_end else str(self.expires_at - self.created_at),
             *(["no_credit"] if self.bars_credit else []),  # only then: links that are known keep their digest
         )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -70,7 +73,7 @@ def takes_orders(link: CheckoutLink, now: datetime) -> bool:
 
 def link_pages_end(link: CheckoutLink, order: Payment | None) -> datetime:
     """From then on the link's pages answer like those of an unknown one. `order` is its newest."""
-    end = link.ended_at or link.expires_at
+    end = link.ended_at or max(link.expires_at, link.created_at)
     return (max(end, order_end(order)) if order else end) + PAGE_LIFETIME_AFTER_END
 
 

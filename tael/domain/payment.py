@@ -66,7 +66,7 @@ class Payment:
     amount: Money
     account_id: str  #: the wallet account that takes the money
     content: str  #: digest of what a repeat must agree in; see `content_of` in `service/payments.py`
-    subject: str
+    subject: str  #: what the payer is shown
     openid: str
     client_time: str  #: as the client wrote it, echoed
     device: str
@@ -91,11 +91,17 @@ class Payment:
     is_reversed: bool = False
     close_syssn: str = ""  #: a close was asked under this number
     bars_credit: bool = False  #: the merchant wants no credit cards, where the wallet can keep them out
+    is_subject_ours: bool = False  #: the merchant gave no name
     fee_rate_ppm: int = 0  #: the account's rate when it was opened, in parts per million of the price
     checks: int = 0
     checked_at: datetime | None = None
     version: int = 1
     redirected_at: datetime | None = None  #: when a payer was first sent to the wallet's page
+
+    @property
+    def goods_name(self) -> str:
+        """The name that the merchant gave, or ""."""
+        return "" if self.is_subject_ours else self.subject
 
     @property
     def left_minor(self) -> int:

@@ -17,7 +17,7 @@ Algorithm = Literal["MD5", "SHA256"]
 #: Carries the signature itself, so it is never part of the signed text.
 SIGN: Final = "sign"
 SIGN_TYPE: Final = "sign_type"
-#: Of a checkout link: whoever passes it on may change the language.
+#: Of a checkout link: left out of its signature by most, so whoever passes it on may change the language.
 LANG: Final = "lang"
 
 Pair = tuple[str, str]
@@ -52,6 +52,14 @@ def request_texts(values: Mapping[str, str]) -> tuple[bytes, ...]:
 def link_text(values: Mapping[str, str]) -> bytes:
     """What signs a checkout link: parameters with a value, by name, `sign_type` too, but neither `sign` nor `lang`."""
     return joined(sorted(pair for pair in values.items() if pair[1] and pair[0] not in (SIGN, LANG))).encode()
+
+
+def link_texts(values: Mapping[str, str]) -> tuple[bytes, ...]:
+    """Every text a merchant may have signed a checkout link as: some sign its language like the rest."""
+    if not values.get(LANG):
+        return (link_text(values),)
+    with_lang = joined(sorted(pair for pair in values.items() if pair[1] and pair[0] != SIGN)).encode()
+    return link_text(values), with_lang
 
 
 def raw_text(raw: bytes) -> bytes:

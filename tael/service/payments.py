@@ -16,6 +16,7 @@ from tael.domain.merchant import Merchant
 from tael.domain.money import Money
 from tael.domain.payment import FIRST_CHECK, Payment, State
 from tael.domain.paytype import PayType
+from tael.domain.webhook import moment_text
 from tael.service.directory import Known
 from tael.service.gateway import Gateway, order_for
 from tael.service.outcomes import record_outcome, without_verdict
@@ -42,7 +43,7 @@ class NewPayment:
     auth_code: str
     openid: str
     subject: str
-    client_time: str
+    client_time: str  #: "" where the merchant gives none: then it is our time
     device: str
     expires_after_s: int | None
     bars_credit: bool = False
@@ -76,7 +77,7 @@ async def pending_payment(ask: NewPayment, gateway: Gateway) -> Payment:
         content=content_of(ask),
         subject=ask.subject or f"{ask.merchant.name} {ask.reference}",
         openid=ask.openid,
-        client_time=ask.client_time,
+        client_time=ask.client_time or moment_text(now),
         device=ask.device,
         tells_merchant=ask.pay_type.is_online or ask.caller.app.tells_offline,
         created_at=now,
@@ -85,6 +86,7 @@ async def pending_payment(ask: NewPayment, gateway: Gateway) -> Payment:
         deadline=expires_at,
         check_at=now + FIRST_CHECK,
         bars_credit=ask.bars_credit,
+        is_subject_ours=not ask.subject,
         fee_rate_ppm=account.fee_rate_ppm,
     )
     order = order_for(payment, account, gateway.public_url)

@@ -17,6 +17,7 @@ from tael.domain.outcome import Refused, Unknown
 from tael.domain.payment import Payment
 from tael.domain.paytype import Wallet
 from tael.domain.refund import Refund
+from tael.domain.webhook import moment_text
 from tael.service.gateway import Gateway
 from tael.service.outcomes import record_refund_outcome
 from tael.service.payments import first_answer, is_being_asked
@@ -38,7 +39,7 @@ class NewRefund:
     payment_syssn: str
     reference: str
     amount_minor: int
-    client_time: str
+    client_time: str  #: "" where the merchant gives none: then it is our time
     device: str
 
 
@@ -100,7 +101,7 @@ async def _reservation(ask: NewRefund, payment: Payment, gateway: Gateway) -> Re
         account_id=payment.account_id,
         reference=ask.reference,
         amount=Money(ask.amount_minor, payment.amount.currency),
-        client_time=ask.client_time,
+        client_time=ask.client_time or moment_text(now),
         device=ask.device,
         created_at=now,
         changed_at=now,

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = (
     "mchid, reference, link_id, appcode, amount_minor, currency, subject, openid, client_time, device, return_url, "
-    "failed_url, cancel_url, order_s, created_at, expires_at, bars_credit, payment_syssn, orders, ended_at"
+    "failed_url, cancel_url, order_s, created_at, expires_at, bars_credit, has_fixed_end, payment_syssn, "
+    "orders, ended_at"
 )
 ADD: Final = """
 INSERT INTO checkout_link (mchid, reference, link_id, appcode, amount_minor, currency, subject, openid, client_time,
-    device, return_url, failed_url, cancel_url, order_s, created_at, expires_at, bars_credit)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+    device, return_url, failed_url, cancel_url, order_s, created_at, expires_at, bars_credit, has_fixed_end)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 ON CONFLICT DO NOTHING
 """
 BY_REFERENCE: Final = f"SELECT {COLUMNS} FROM checkout_link WHERE mchid = $1 AND reference = $2"
@@ -69,6 +70,7 @@ class Checkouts:
             link.created_at,
             link.expires_at,
             link.bars_credit,
+            link.has_fixed_end,
         )
 
     async def by_reference(self, mchid: str, reference: str) -> CheckoutLink | None:
@@ -120,6 +122,7 @@ def _link_of(row: "asyncpg.Record") -> CheckoutLink:
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         bars_credit=row["bars_credit"],
+        has_fixed_end=row["has_fixed_end"],
         payment_syssn=row["payment_syssn"],
         orders=row["orders"],
         ended_at=row["ended_at"],

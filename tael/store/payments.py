@@ -29,10 +29,10 @@ WITH wanted AS (
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[],
         $10::text[], $11::text[], $12::text[], $13::text[], $14::boolean[], $15::timestamptz[], $16::timestamptz[],
-        $17::timestamptz[], $18::timestamptz[], $19::text[], $20::integer[], $21::boolean[]
+        $17::timestamptz[], $18::timestamptz[], $19::text[], $20::integer[], $21::boolean[], $22::boolean[]
     ) AS w (mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid,
             client_time, device, tells_merchant, created_at, expires_at, deadline, check_at, respcd,
-            fee_rate_ppm, bars_credit)
+            fee_rate_ppm, bars_credit, is_subject_ours)
 ), named AS (
     INSERT INTO reference (mchid, reference, payment_syssn)
     SELECT mchid, reference, syssn FROM wanted ORDER BY mchid, reference
@@ -43,10 +43,10 @@ INSERT INTO payment (
     mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid,
     client_time, device, tells_merchant, created_at, changed_at, expires_at, deadline, check_at, state, respcd,
     wallet_code, is_answered, wallet_ref, payer_ref, reversal_syssn, is_reversed, close_syssn, fee_rate_ppm,
-    bars_credit, checks, version)
+    bars_credit, is_subject_ours, checks, version)
 SELECT mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid,
     client_time, device, tells_merchant, created_at, created_at, expires_at, deadline, check_at, 'PENDING', respcd,
-    '', false, '', '', '', false, '', fee_rate_ppm, bars_credit, 0, 1
+    '', false, '', '', '', false, '', fee_rate_ppm, bars_credit, is_subject_ours, 0, 1
 FROM wanted JOIN named USING (mchid) WHERE named.payment_syssn = wanted.syssn
 RETURNING syssn
 """
@@ -278,4 +278,5 @@ def _opening_columns(payments: Sequence[Payment]) -> list[list[object]]:
         [p.respcd for p in payments],
         [p.fee_rate_ppm for p in payments],
         [p.bars_credit for p in payments],
+        [p.is_subject_ours for p in payments],
     ]

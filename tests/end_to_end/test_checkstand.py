@@ -1,5 +1,7 @@
 """Checkout links: signed by the merchant, opened by a browser, paid by the wallet that the payer chooses."""
 
+import hashlib
+from datetime import timedelta
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
@@ -140,8 +142,6 @@ def test_a_links_parameters_are_no_payment(shop: Merchant) -> None:
         ("out_trade_no", None),
         ("out_trade_no", "a b"),
         ("txdtm", "2026-02-30 10:00:00"),
-        ("return_url", None),
-        ("failed_url", None),
         ("return_url", "javascript:alert(1)"),
         ("failed_url", "//evil.example"),
         ("cancel_url", "data:text/html,x"),
@@ -423,6 +423,95 @@ def pay(shop: Merchant, demo: Demo, chosen: Answer) -> str:
     done = demo.confirm(url=demo.gateway + link) if link else demo.confirm(trade=syssn)
     shop.until(syssn, "0000")
     return str(done.get("return_to") or "")
+
+
+#: GBK, odd characters, repeats and empty values, and a page that lives behind a `#`.
+ODD_QUERY = "name=%B2%E8&a=&b=1&b=2&c=d+e%20f&odd=|{}^`~!$'()*,;:@/?[]"
+
+
+@pytest.mark.parametrize("wallet", ["alipay", "wechat"])
+def test_the_addresses_of_a_link_are_passed_on_untouched(shop: Merchant, demo: Demo, wallet: str) -> None:
+    return_url = f"https://shop.example/paid?{ODD_QUERY}#/done?x=1"
+    page = opened(shop, return_url=return_url, failed_url=return_url, checkout_expired_time="10")
+    chosen = choose(shop, page, wallet)
+    back = pay(shop, demo, chosen)
+
+    for path in filter(None, (f"{page_of(chosen)}/onward", back.removeprefix(demo.gateway))):
+        before, members, after = look(shop, path).headers["location"].partition(f"&mchid={shop.mchid}&")
+        assert (before, members != "") == (f"https://shop.example/paid?{ODD_QUERY}", True)
+        assert after.endswith("#/done?x=1")
+    demo.advance(601)
+    assert look(shop, f"{page}/failed").headers["location"] == return_url
+
+
+@pytest.mark.parametrize("wallet", ["alipay", "wechat"])
+def test_a_link_without_time_and_addresses_ends_on_pages_of_ours(
+    shop: Merchant, demo: Demo, wallet: str
+) -> None:
+    given = {"txdtm": None, "return_url": None, "failed_url": None, "checkout_expired_time": "10"}
+    params = signed(link_params(shop, **given), shop.key)
+    page = open_link(shop, params)["page"]
+    demo.advance(2)
+    assert open_link(shop, params)["page"] == page
+
+    closed = choose(shop, page, "wechat")
+    shop.call("close", syssn=order_of(closed))
+    assert look(shop, f"{page_of(closed)}/onward").headers["location"] == page_of(closed)
+    params = signed(link_params(shop, **given), shop.key)
+    page = open_link(shop, params)["page"]
+    chosen = choose(shop, page, wallet)
+    back = pay(shop, demo, chosen)
+    row = shop.row(order_of(chosen))
+    assert row["txdtm"] == row["sysdtm"]
+    for path in filter(None, (page_of(chosen), back.removeprefix(demo.gateway))):
+        answer = look(shop, path)
+        assert answer.status == 200
+        assert b"/onward" not in answer.body
+    assert look(shop, f"{page_of(chosen)}/onward").headers["location"] == page_of(chosen)
+
+
+def test_a_link_without_a_failed_url_says_on_its_own_page_that_it_is_over(shop: Merchant, demo: Demo) -> None:
+    page = opened(shop, failed_url=None, checkout_expired_time="10")
+    demo.advance(601)
+
+    seen = look(shop, page)
+    assert b"This payment link is over" in seen.body
+    assert b"/failed" not in seen.body
+    assert look(shop, f"{page}/failed").headers["location"] == page
+
+
+def test_a_link_may_name_the_instant_at_which_it_ends(shop: Merchant, demo: Demo) -> None:
+    end = demo.now() + timedelta(minutes=10)
+    params = signed(link_params(shop, checkout_expired_time=f"{int(end.timestamp() * 1000)}"), shop.key)
+    page = open_link(shop, params)["page"]
+    assert b"This payment link is over" not in look(shop, page).body
+    demo.advance(5)
+    assert open_link(shop, params)["page"] == page
+    demo.advance(596)
+    assert b"This payment link is over" in look(shop, page).body
+    assert page_of(choose(shop, page, "wechat")) == page
+    assert open_link(shop, params)["page"] == page
+    far = opened(shop, checkout_expired_time="9999999999999")
+    assert b'data-left-s="86400"' in look(shop, far).body  # no timer of a browser holds more than 24 days
+
+
+@pytest.mark.parametrize("end", ["1715686118000", "0000000000001"])
+def test_a_link_that_is_over_before_it_is_opened_shows_that_it_is_over(shop: Merchant, end: str) -> None:
+    page = opened(shop, checkout_expired_time=end)
+
+    assert b"This payment link is over" in look(shop, page).body
+    assert page_of(choose(shop, page, "wechat")) == page
+    assert look(shop, f"{page}/failed").headers["location"] == "https://shop.example/failed"
+
+
+@pytest.mark.parametrize("lang", ["zh-hk", "fr"])
+def test_a_link_may_sign_its_language(shop: Merchant, lang: str) -> None:
+    params = link_params(shop, lang=lang, paysource="my-shop_checkout")
+    text = "&".join(f"{name}={params[name]}" for name in sorted(params)) + shop.key
+    sign = hashlib.sha256(text.encode()).hexdigest()
+
+    assert open_link(shop, {**params, "sign": sign}).respcd == "0000"
+    assert open_link(shop, {**params, "lang": "en", "sign": sign}).respcd == "1108"
 
 
 def test_alipays_own_return_leads_to_the_links_return_url(shop: Merchant, demo: Demo) -> None:

@@ -56,6 +56,19 @@ def test_the_browser_goes_on_to_the_merchant_with_the_payments_parameters(
     }
 
 
+def test_a_return_url_keeps_every_character_that_it_has(
+    shop: Merchant, demo: Demo, returning: Merchant
+) -> None:
+    query = "name=%B2%E8&a=&b=1&b=2&c=d+e%20f&odd=|{}^`~!$'()*,;:@/?[]"
+    demo.set_app(shop.appcode, "--return-url", f"https://shop.example/back?{query}#/done?x=1")
+    _, address = paid_and_back(returning, "800151")
+
+    before, members, after = come_back(demo, address).headers["location"].partition(f"&mchid={shop.mchid}&")
+    demo.set_app(shop.appcode, "--return-url", RETURN_URL)
+    assert (before, members != "") == (f"https://shop.example/back?{query}", True)
+    assert after.endswith("#/done?x=1")
+
+
 def test_a_return_is_as_good_as_a_question_to_the_wallet(returning: Merchant, demo: Demo) -> None:
     opened, address = paid_and_back(returning, "800151")
 

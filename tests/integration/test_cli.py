@@ -203,7 +203,6 @@ def test_nobody_can_be_changed_or_added_twice(operator: Operator) -> None:
         "http://h:99999/",
         "http://[::1/",
         "https://u:p@shop.example/",
-        "https://shop.example/#here",
         "http://x/" + "a" * 3000,
         "http://x/\x1b[31m",
     ],
@@ -214,6 +213,13 @@ def test_a_url_that_cannot_be_called_is_refused(option: str, url: str) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"tael: {option}: ")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("url", ["https://shop.example/#here", "https://shop.example/n#"])
+def test_a_fragment_is_for_browsers_and_not_for_servers(operator: Operator, url: str) -> None:
+    assert "--notify-url" in operator.is_refused("app", "add", "--notify-url", url, code=2)
+    operator.says("app", "add", "--appcode", "SHOP", "--return-url", url)
+    assert operator.app("SHOP").return_url == url
 
 
 def test_bad_codes_and_keys_are_refused(operator: Operator) -> None:

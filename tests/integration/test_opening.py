@@ -10,10 +10,11 @@ import pytest
 from tael.domain.money import Money
 from tael.domain.outcome import BridgeParams, PayCode, PayLink
 from tael.domain.payment import Payment, State
+from tael.store.migrate import MIGRATIONS
 from tael.store.payments import Change
 from tael.store.store import Store
 from tests.support.store import being_paid, count_of, current, opened
-from tests.support.values import ALIPAY_ONLINE, BARCODE, MCHID, ONLINE, a_payment, a_refund
+from tests.support.values import ALIPAY_ONLINE, BARCODE, MCHID, ONLINE, a_merchant, a_payment, a_refund
 
 
 async def test_two_hundred_at_once_with_doubles_are_one_payment_per_number(store: Store) -> None:
@@ -64,7 +65,7 @@ async def test_a_row_that_cannot_be_written_does_not_fail_its_neighbours(store: 
     "payment",
     [
         a_payment(ONLINE, subject="香港測試 '\"\\ %s {}", device="till", openid="o1"),
-        a_payment(BARCODE, tells_merchant=False),
+        a_payment(BARCODE, tells_merchant=False, is_subject_ours=True),
         a_payment(ALIPAY_ONLINE, amount=Money(10**11 - 1, "JPY")),
     ],
     ids=lambda payment: payment.pay_type.code,
@@ -72,6 +73,20 @@ async def test_a_row_that_cannot_be_written_does_not_fail_its_neighbours(store: 
 async def test_a_payment_is_read_back_as_it_was_opened(store: Store, payment: Payment) -> None:
     assert await opened(store, payment) == await current(store, payment)
     assert await store.payments.by_syssn("another", payment.syssn) is None
+
+
+async def test_names_that_were_made_up_before_the_migration_are_known_afterwards(store: Store) -> None:
+    merchant = a_merchant()
+    made_up = await opened(store, a_payment(reference="A", subject=f"{merchant.name} A"))
+    given = await opened(store, a_payment(reference="B", subject=f"{merchant.name} A"))
+    update = (
+        "UPDATE payment"
+        + (MIGRATIONS / "0013_answers_as_today.sql").read_text().partition("UPDATE payment")[2]
+    )
+    await store.database.execute(update.partition(";")[0])
+
+    assert (await current(store, made_up)).goods_name == ""
+    assert (await current(store, given)).goods_name == f"{merchant.name} A"
 
 
 @pytest.mark.parametrize(

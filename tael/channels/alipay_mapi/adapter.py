@@ -4,6 +4,7 @@ Every node is verified before a field of it is read. What the wallet leaves unsi
 bare "T" of a refund or a close is followed by the signed record of that refund or order.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, TypeVar, assert_never
@@ -79,7 +80,7 @@ class AlipayMapi:
             return self._pay_link(order, account)
         if not order.auth_code:
             return await self._look_up(order)  # the code is not kept: a repeat asks what became of it
-        if _is_wechats(order.auth_code):
+        if _is_no_code(order.auth_code) or _is_wechats(order.auth_code):
             return Refused(Refusal.OTHER_WALLETS_CODE, "")
         said = await self._ask(
             account,
@@ -319,6 +320,11 @@ def _alipay(account: Account) -> AlipayAccount:
     if not isinstance(account, AlipayAccount):
         raise TypeError("this channel serves accounts of Alipay")
     return account
+
+
+def _is_no_code(auth_code: str) -> bool:
+    """Whether no wallet shows such a code: it is never sent, since Alipay's answer repeats it in XML."""
+    return re.fullmatch(r"[!-~]+", auth_code) is None
 
 
 def _is_wechats(auth_code: str) -> bool:

@@ -4,7 +4,6 @@ Sameness matters: a lost pay link is built again, and a repeated question must b
 `cancel` carries the hour of asking, since the wallet wants it.
 """
 
-import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -16,23 +15,20 @@ from tael.channels.base import Order, RefundOrder
 from tael.domain.account import AlipayAccount
 from tael.domain.money import major_text
 from tael.domain.paytype import Way
+from tael.domain.text import writable
 
 CHARSET: Final = "UTF-8"
 LONGEST_SUBJECT: Final = 256
 #: Alipay's special characters. `&` is more than a matter of taste: the payer sees the signed link, and in a
 #: text that is joined by `&` a subject could otherwise be read as further fields.
 FORBIDDEN_IN_SUBJECT: Final = frozenset("#%&+\"'`\\<>‘’“”")
-FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 Fields = dict[str, str]
 
 
 def clean_subject(order: Order) -> str:
     """The subject as Alipay takes it: special characters become blanks, at most 256, never nothing."""
-    blanked = "".join(
-        " " if c in FORBIDDEN_IN_SUBJECT or unicodedata.category(c) in FORBIDDEN_CATEGORIES else c
-        for c in order.subject
-    )
+    blanked = "".join(" " if c in FORBIDDEN_IN_SUBJECT else c for c in writable(order.subject))
     kept = blanked.strip()[:LONGEST_SUBJECT].strip()
     return order.syssn if kept in ("", "null") else kept  # the gateway takes the text `null` for nothing
 

@@ -12,12 +12,11 @@ from tael.channels.wechat_v2.messages import Fields, time_text
 from tael.channels.wechat_v2.signing import signature
 from tael.domain.account import WeChatAccount
 from tael.domain.paytype import Way
+from tael.domain.text import writable
 
 MAX_BODY_BYTES: Final = 128
 #: A payer's code of WeChat, mainland or Hong Kong. Others begin with other digits.
 PAYER_CODE: Final = re.compile(r"1[0-5][0-9]{16}")
-#: What XML cannot carry, and line ends, which an XML parser changes after we signed them.
-UNWRITABLE: Final = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def is_payer_code(text: str) -> bool:
@@ -26,7 +25,7 @@ def is_payer_code(text: str) -> bool:
 
 def body_text(subject: str, otherwise: str) -> str:
     """`subject` within WeChat's 128 bytes, cut on a character; `otherwise` if nothing of it can be shown."""
-    clean = UNWRITABLE.sub(" ", subject).strip()
+    clean = writable(subject).strip()
     return clean.encode()[:MAX_BODY_BYTES].decode(errors="ignore").rstrip() or otherwise
 
 
