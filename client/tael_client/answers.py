@@ -95,6 +95,11 @@ class Row:
     )
     server_time: datetime
     client_time: datetime | None
+    paid_at: datetime | None = None  #: when the money moved, if the server says so
+    wallet_ref: str = ""  #: the wallet's number
+    payer_ref: str = ""  #: who paid, by the wallet's id
+    payment_syssn: str = ""  #: of a refund
+    product_name: str = ""  #: in tael only for apps that ask for it
     members: Members = field(repr=False)
 
     @property

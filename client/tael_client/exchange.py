@@ -141,7 +141,7 @@ def read_reply(reply: Reply, call: Call[Answer], rules: Rules) -> Answer:
             raise AnswerNotProven("a webhook, not an answer; both are signed with the same key")
         verdict = reading.verdict(members)
         others = {
-            name for name, asked in call.echoed.items() if reading.text(members, name) not in ("", asked)
+            name for name, asked in call.echoed.items() if reading.echo(members, name) not in ("", asked)
         }
     except ValueError as problem:
         raise OutcomeUnknown(f"HTTP {reply.status}, and an answer that cannot be read: {problem}") from None

@@ -167,7 +167,7 @@ def _notification(members: dict[str, Any], style: Style) -> Notification:
         paid_at=moment_or_none(reading.text(members, "paydtm")),
         payer_ref=reading.text(members, "cardcd"),
         wallet_ref=reading.text(members, "chnlsn"),
-        payment_syssn=reading.text(members, "orig_syssn"),
+        payment_syssn=reading.orig_syssn(members),
         payment_reference=reading.text(members, "orig_out_trade_no"),
         device=reading.text(members, "udid"),
         members=members,

@@ -41,6 +41,12 @@ def text(members: Members, name: str) -> str:
     raise ValueError(f"{name} is neither text nor a whole number")
 
 
+def optional_text(members: Members, name: str) -> str:
+    """The same for a member that only some servers have, and in forms of their own: "" for what is no text."""
+    value = members.get(name)
+    return str(value) if isinstance(value, str) or type(value) is int else ""
+
+
 def digits(members: Members, name: str) -> str:
     value = text(members, name)
     if not DIGITS.fullmatch(value):
@@ -60,12 +66,29 @@ def verdict(members: Members) -> Verdict:
         resperr=text(members, "resperr"),
         reference=text(members, "out_trade_no"),
         syssn=text(members, "syssn"),
-        orig_syssn=text(members, "orig_syssn"),
+        orig_syssn=orig_syssn(members),
     )
 
 
+def orig_syssn(members: Members) -> str:
+    """The payment's number, "" if none is named. Servers have either member or both. Raises ValueError for two."""
+    named = {number for name in ("orig_syssn", "origssn") if (number := text(members, name))}
+    if len(named) > 1:
+        raise ValueError("orig_syssn and origssn name different payments")
+    return next(iter(named), "")
+
+
+def echo(members: Members, name: str) -> str:
+    """A member that repeats what was asked, "" if the answer does not."""
+    return orig_syssn(members) if name == "orig_syssn" else text(members, name)
+
+
+def _orig_digits(members: Members) -> str:
+    return digits({"orig_syssn": orig_syssn(members)}, "orig_syssn")
+
+
 def payment(members: Members) -> Payment:
-    if text(members, "orig_syssn"):
+    if orig_syssn(members):
         raise ValueError("it is the answer to another call: it names another payment as orig_syssn")
     qr_code = text(members, "qrcode") or text(members, "code_url")
     return Payment(
@@ -94,7 +117,7 @@ def _bridge_params(value: object) -> Mapping[str, str]:
 def refund(members: Members) -> Refund:
     return Refund(
         syssn=digits(members, "syssn"),
-        payment_syssn=digits(members, "orig_syssn"),
+        payment_syssn=_orig_digits(members),
         reference=text(members, "out_trade_no"),
         amount=money(members),
         server_time=read_moment(text(members, "sysdtm")),
@@ -113,7 +136,7 @@ def reversal(members: Members) -> Reversal:
 def _undoing(members: Members) -> dict[str, Any]:
     return {
         "syssn": digits(members, "syssn"),
-        "payment_syssn": digits(members, "orig_syssn"),
+        "payment_syssn": _orig_digits(members),
         "reference": text(members, "out_trade_no"),
         "server_time": read_moment(text(members, "sysdtm")),
         "members": members,
@@ -146,5 +169,10 @@ def row(members: object) -> Row:
         cancel=text(members, "cancel") or "0",
         server_time=read_moment(text(members, "sysdtm")),
         client_time=moment_or_none(text(members, "txdtm")),
+        paid_at=moment_or_none(optional_text(members, "paydtm")),
+        wallet_ref=optional_text(members, "chnlsn"),
+        payer_ref=optional_text(members, "cardcd"),
+        payment_syssn=optional_text(members, "origssn") or optional_text(members, "orig_syssn"),
+        product_name=optional_text(members, "goods_name"),
         members=members,
     )

@@ -85,6 +85,7 @@ def refund_answer(refund: Refund) -> Members:
         "out_trade_no": refund.reference,
         "syssn": refund.syssn,
         "orig_syssn": refund.payment_syssn,
+        "origssn": refund.payment_syssn,
         "sysdtm": moment_text(refund.created_at),
         **_verdict(refund.respcd, "refund", "ok"),
     }
@@ -128,6 +129,8 @@ def error_answer(error: TaelError, call: Call, reference: str | None) -> Members
         members["out_trade_no"] = reference
     if error.orig_syssn:
         members["orig_syssn"] = error.orig_syssn
+        if call == "refund":
+            members["origssn"] = error.orig_syssn
     return members
 
 
@@ -139,19 +142,40 @@ def _verdict(code: str, call: Call, on_success: str) -> Members:
 def _row(trade: Trade, app: App) -> Members:
     payment = trade.payment if isinstance(trade, RefundTrade) else trade
     subject = trade.refund if isinstance(trade, RefundTrade) else trade
-    code = subject.respcd if isinstance(subject, Refund) else shown_respcd(subject)
     return {
         "pay_type": payment.pay_type.code,
         "sysdtm": moment_text(subject.created_at),
-        "order_type": "refund" if isinstance(subject, Refund) else "payment",
         "txcurrcd": payment.amount.currency if app.fills_currency else "",
         "txdtm": subject.client_time,
         "txamt": str(subject.amount.amount_minor),
         "out_trade_no": subject.reference,
         "syssn": subject.syssn,
-        "cancel": "0" if isinstance(subject, Refund) else _cancel(subject, app),
+        "chnlsn": subject.wallet_ref,
+        "cardcd": payment.payer_ref,
+        **(_refund_state(subject) if isinstance(subject, Refund) else _payment_state(subject, app)),
+        **({"goods_name": payment.goods_name} if app.include_goods_name else {}),
+    }
+
+
+def _payment_state(payment: Payment, app: App) -> Members:
+    code = shown_respcd(payment)
+    return {
+        "order_type": "payment",
+        "cancel": _cancel(payment, app),
         "respcd": code,
         "errmsg": respcd.row_text(code),
+        "paydtm": moment_text(payment.paid_at or payment.changed_at) if payment.state is State.PAID else "",
+    }
+
+
+def _refund_state(refund: Refund) -> Members:
+    return {
+        "order_type": "refund",
+        "cancel": "0",
+        "respcd": refund.respcd,
+        "errmsg": respcd.row_text(refund.respcd),
+        "paydtm": moment_text(refund.done_at or refund.changed_at) if refund.respcd == respcd.OK else "",
+        "origssn": refund.payment_syssn,
     }
 
 

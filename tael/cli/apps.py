@@ -50,6 +50,13 @@ LaterCancelOption = Annotated[
         "--later-cancel/--no-later-cancel", help="`cancel` in rows of a query as in later documents of QFPay."
     ),
 ]
+IncludeGoodsNameOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--include-goods-name/--no-include-goods-name",
+        help="Put the payment's `goods_name` into rows of a query.",
+    ),
+]
 QuickRetriesOption = Annotated[
     bool | None,
     typer.Option("--quick-retries/--no-quick-retries", help="Repeat webhooks four times after 30 s first."),
@@ -103,6 +110,7 @@ class Named:
     tells_offline: bool | None
     fills_currency: bool | None
     later_cancel: bool | None
+    include_goods_name: bool | None
     quick_retries: bool | None
     close_requires_amount: bool | None
     max_request_age_s: int | None
@@ -140,6 +148,7 @@ def add(
     tells_offline: TellsOfflineOption = None,
     fills_currency: FillsCurrencyOption = None,
     later_cancel: LaterCancelOption = None,
+    include_goods_name: IncludeGoodsNameOption = None,
     quick_retries: QuickRetriesOption = None,
     close_requires_amount: CloseRequiresAmountOption = None,
     max_request_age: MaxRequestAgeOption = None,
@@ -157,6 +166,7 @@ def add(
         tells_offline,
         fills_currency,
         later_cancel,
+        include_goods_name,
         quick_retries,
         close_requires_amount,
         max_request_age,
@@ -189,6 +199,7 @@ def set_settings(
     tells_offline: TellsOfflineOption = None,
     fills_currency: FillsCurrencyOption = None,
     later_cancel: LaterCancelOption = None,
+    include_goods_name: IncludeGoodsNameOption = None,
     quick_retries: QuickRetriesOption = None,
     close_requires_amount: CloseRequiresAmountOption = None,
     max_request_age: MaxRequestAgeOption = None,
@@ -206,6 +217,7 @@ def set_settings(
         tells_offline,
         fills_currency,
         later_cancel,
+        include_goods_name,
         quick_retries,
         close_requires_amount,
         max_request_age,

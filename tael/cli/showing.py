@@ -32,6 +32,11 @@ def refused(sentence: str, code: int = IMPOSSIBLE) -> typer.Exit:
     return typer.Exit(code)
 
 
+def warned(sentence: str) -> None:
+    """Say on standard error, in one line, what an operator should know; the command goes on."""
+    typer.echo(f"tael: warning: {printable(' '.join(sentence.split()))}", err=True)
+
+
 def show_json(answer: object) -> None:
     """`answer` in one line; instants are ISO 8601 in UTC. A Secret in it is an error, not an output."""
     typer.echo(msgspec.json.encode(answer).decode())

@@ -42,6 +42,7 @@ class App:
     tells_offline: bool = False  #: webhooks for barcode payments as well
     fills_currency: bool = True  #: `txcurrcd` of query rows; off gives "" as QFPay once did
     later_cancel: bool = False  #: `cancel` of query rows as later documents have it: 3 refunded, 5 in part
+    include_goods_name: bool = False  #: in query rows; one client breaks on quotes inside values
     quick_retries: bool = True  #: webhooks are first repeated four times after 30 s
     close_requires_amount: bool = False  #: so that no captured query closes an order
     max_request_age_s: int | None = None  #: of the signed `txdtm`, into the past and into the future

@@ -208,7 +208,7 @@ _ROWS: Final = (
            later="店铺不存在或状态不正确，请勿进行支付"),
     _never("1242", "the shop is misconfigured", _FINAL, later="该店铺配置有些问题，无法进行交易"),
     _never("1243", "the shop is disabled", _FINAL, later="该店铺被禁用，请勿进行支付，联系店主确认"),
-    _never("1250", "forbidden", _FINAL, later="该交易禁止进行，如有疑问请联系QFPay 客服"),
+    _never("1250", "forbidden", _FINAL, later="该交易禁止进行，如有疑问请联系客服"),
     _never("1251", "the shop is misconfigured, or the reference is in use", _FINAL,
            later="该店铺配置有些问题，我们正在加紧解决中", instead="never: 1102"),
     _never("1252", "system error", _UNKNOWN, later="进行交易请求时出现系统错误"),
@@ -330,7 +330,7 @@ def row_text(code: str) -> str:
     if code == OK:
         return "交易成功"
     if code == PENDING:
-        return "交易错误，请联系钱方客服"
+        return TABLE[PENDING].chinese_later
     return _chinese(code)
 
 

@@ -69,7 +69,7 @@ def refusal_to_reverse(payment: Payment) -> TaelError | None:
     """Why `payment` cannot be reversed, or None."""
     if payment.pay_type.is_online:
         return NotAllowed(
-            "only barcode payments are reversed; close or refund this one", **numbers_of(payment)
+            "an online payment cannot be reversed: call close, or refund if it is paid", **numbers_of(payment)
         )
     if payment.state is State.PAID and payment.left_minor < payment.amount.amount_minor:
         if payment.refunded_minor >= payment.amount.amount_minor:

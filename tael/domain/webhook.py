@@ -74,7 +74,7 @@ def payment_members(payment: Payment, style: Style) -> dict[str, str]:
         "notify_type": "payment",
         "paydtm": moment_text(payment.paid_at or payment.changed_at),
         "chnlsn": payment.wallet_ref,
-        "goods_name": payment.subject,
+        "goods_name": payment.goods_name,
         "cancel": "0",
     }
 
@@ -87,7 +87,7 @@ def refund_members(payment: Payment, refund: Refund) -> dict[str, str]:
         "notify_type": "refund",
         "paydtm": moment_text(refund.done_at or refund.changed_at),
         "chnlsn": refund.wallet_ref,
-        "goods_name": payment.subject,
+        "goods_name": payment.goods_name,
         "cancel": "0",
         "orig_syssn": payment.syssn,
         "orig_out_trade_no": payment.reference,

@@ -62,7 +62,7 @@ async def close_order(payment: Payment, gateway: Gateway) -> Payment:
 def refusal_to_close(payment: Payment) -> errors.TaelError | None:
     """Why `payment` cannot be closed, or None."""
     if not payment.pay_type.is_online:
-        return errors.NotAllowed("a barcode payment is reversed, not closed", **numbers_of(payment))
+        return errors.NotAllowed("a barcode payment cannot be closed: call reversal", **numbers_of(payment))
     match payment.state:
         case State.PAID if payment.refunded_minor >= payment.amount.amount_minor:
             return errors.AlreadyRefunded("the payment is refunded in full", **numbers_of(payment))

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 ADD_APP: Final = """
 INSERT INTO app (appcode, key_sealed, notify_url, return_url, webhook_style, sha256_only, tells_offline,
-    fills_currency, later_cancel, quick_retries, close_requires_amount, max_request_age_s, sha256_responses,
-    allowed_addresses, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    fills_currency, later_cancel, include_goods_name, quick_retries, close_requires_amount, max_request_age_s,
+    sha256_responses, allowed_addresses, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
 SET_APP: Final = """
 UPDATE app SET notify_url = $2, return_url = $3, webhook_style = $4, sha256_only = $5, tells_offline = $6,
-    fills_currency = $7, later_cancel = $8, quick_retries = $9, close_requires_amount = $10, max_request_age_s = $11,
-    sha256_responses = $12, allowed_addresses = $13
+    fills_currency = $7, later_cancel = $8, include_goods_name = $9, quick_retries = $10, close_requires_amount = $11,
+    max_request_age_s = $12, sha256_responses = $13, allowed_addresses = $14
 WHERE appcode = $1
 """
 #: With the row by which its days are sealed from then on.
@@ -126,6 +126,7 @@ class Merchants:
             tells_offline=row["tells_offline"],
             fills_currency=row["fills_currency"],
             later_cancel=row["later_cancel"],
+            include_goods_name=row["include_goods_name"],
             quick_retries=row["quick_retries"],
             close_requires_amount=row["close_requires_amount"],
             max_request_age_s=row["max_request_age_s"],
@@ -144,6 +145,7 @@ def _settings_of(app: App) -> tuple[object, ...]:
         app.tells_offline,
         app.fills_currency,
         app.later_cancel,
+        app.include_goods_name,
         app.quick_retries,
         app.close_requires_amount,
         app.max_request_age_s,

@@ -80,6 +80,57 @@ def flipped(members: Members) -> httpx.Response:
 # ---- answers -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"orig_syssn": SYSSN},
+        {"origssn": SYSSN},
+        {"orig_syssn": SYSSN, "origssn": SYSSN},
+        {"orig_syssn": "", "origssn": SYSSN},
+    ],
+)
+def test_a_refund_names_its_payment_in_either_spelling_or_in_both(shop: Shop, named: Members) -> None:
+    answer = {name: value for name, value in REFUND_ANSWER.items() if name != "orig_syssn"}
+    shop.server.will(signed(answer | named), signed(answer | named | {"respcd": "2999"}))
+    assert shop.do("refund", *REFUND).payment_syssn == SYSSN
+    with pytest.raises(OutcomePending) as raised:
+        shop.do("refund", *REFUND)
+    assert raised.value.verdict.orig_syssn == SYSSN
+
+
+@pytest.mark.parametrize("named", [{"origssn": "1"}, {"orig_syssn": SYSSN, "origssn": "1"}])
+def test_a_refund_of_another_payment_is_not_the_answer(shop: Shop, named: Members) -> None:
+    answer = {name: value for name, value in REFUND_ANSWER.items() if name != "orig_syssn"}
+    shop.server.will(signed(answer | named))
+    with pytest.raises(OutcomeUnknown):
+        shop.do("refund", *REFUND)
+
+
+def test_a_row_tells_when_by_whom_and_of_what(shop: Shop) -> None:
+    told = {"paydtm": "2017-09-06 14:57:00", "chnlsn": "w1", "cardcd": "oPayer", "goods_name": "茶"}
+    refund = told | {"order_type": "refund", "origssn": SYSSN, "syssn": "201709060901990042326683"}
+    shop.server.will(signed(page(row(**refund), row(**told), row())))
+
+    back, paid, bare = shop.do("query").rows
+    assert paid.paid_at == datetime(2017, 9, 6, 14, 57, tzinfo=UTC8)
+    assert (paid.wallet_ref, paid.payer_ref, paid.product_name, paid.payment_syssn) == (
+        "w1",
+        "oPayer",
+        "茶",
+        "",
+    )
+    assert back.payment_syssn == SYSSN
+    assert (bare.paid_at, bare.wallet_ref, bare.payer_ref, bare.product_name) == (None, "", "", "")
+
+
+@pytest.mark.parametrize("value", [None, [], {}, 1.5, True])
+def test_a_member_that_only_some_servers_have_does_not_make_a_page_unreadable(shop: Shop, value: Any) -> None:
+    more = dict.fromkeys(("paydtm", "chnlsn", "cardcd", "goods_name", "origssn"), value)
+    shop.server.will(signed(page(row(**more))))
+    (seen,) = shop.do("query").rows
+    assert (seen.paid_at, seen.wallet_ref, seen.payment_syssn) == (None, "", "")
+
+
 def test_a_barcode_payment_of_the_example_is_paid(shop: Shop) -> None:
     shop.server.will(signed(barcode_answer()))
     payment = shop.do("payment", barcode_order())

@@ -75,8 +75,9 @@ def test_the_documented_new_webhook_is_proven_and_read() -> None:
     assert told.members["goods_info"] == ""
 
 
-def test_a_refund_is_told_apart_and_names_the_payment() -> None:
-    members = NEW_MEMBERS | {"notify_type": "refund", "orig_syssn": "1", "orig_out_trade_no": "A"}
+@pytest.mark.parametrize("spelling", ["orig_syssn", "origssn"])
+def test_a_refund_is_told_apart_and_names_the_payment(spelling: str) -> None:
+    members = NEW_MEMBERS | {"notify_type": "refund", spelling: "1", "orig_out_trade_no": "A"}
     told = read_notification(CREDENTIALS, *new_style(members), "new")
     assert (told.kind, told.is_paid) == (NotificationKind.REFUND, False)
     assert (told.payment_syssn, told.payment_reference) == ("1", "A")

@@ -213,7 +213,8 @@ def test_an_expired_order_is_expired_and_not_closed(shop: Merchant, pay_type: st
 @pytest.mark.parametrize("pay_type", OFFLINE)
 def test_barcode_payments_are_never_closed(shop: Merchant, pay_type: str) -> None:
     for opened in (shop.paid(pay_type), shop.pending(pay_type), shop.open(pay_type, "insufficient")):
-        refused(shop, opened, "1124")
+        answer = refused(shop, opened, "1124")
+        assert answer["respmsg"] == "a barcode payment cannot be closed: call reversal"
 
 
 def test_reversed_and_expired_barcode_payments_are_not_closed_either(shop: Merchant) -> None:

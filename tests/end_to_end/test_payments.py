@@ -54,6 +54,9 @@ ROW_MEMBERS: Final = {
     "cancel",
     "respcd",
     "errmsg",
+    "paydtm",
+    "chnlsn",
+    "cardcd",
 }
 BRIDGE_MEMBERS: Final = {"appId", "timeStamp", "nonceStr", "package", "signType", "paySign"}
 
@@ -72,6 +75,20 @@ def test_an_answer_has_exactly_the_members_of_its_pay_type_and_strings_where_the
     assert members["pay_type"] == pay_type
     assert (members["txamt"], members["txcurrcd"]) == ("10", "HKD")
     assert members["txdtm"] == "2017-09-06 14:56:43"
+
+
+@pytest.mark.parametrize("txdtm", ["", None])
+def test_a_payment_without_a_time_gets_ours_and_keeps_it_at_a_repeat(
+    shop: Merchant, demo: Demo, txdtm: str | None
+) -> None:
+    params: dict[str, str | None] = {**shop.payment_params("800201"), "txdtm": txdtm}
+    opened = shop.call("payment", **params)
+
+    assert opened.respcd == "0000", opened.members
+    assert opened["txdtm"] == opened["sysdtm"]
+    demo.advance(2)
+    again = shop.call("payment", **params)
+    assert (again["syssn"], again["txdtm"]) == (opened["syssn"], opened["txdtm"])
 
 
 @pytest.mark.parametrize("pay_type", ALL_TYPES)
@@ -100,7 +117,9 @@ def test_the_row_of_a_paid_payment_has_the_members_of_the_example_and_the_wallet
     assert (answer["respcd"], answer["respmsg"], answer["resperr"]) == ("0000", "", "")
     assert (answer["page"], answer["page_size"]) == (1, 10)
     assert len(answer["data"]) == 1
-    assert answer["data"][0] == {
+    (trade,) = demo.trades(opened["syssn"])
+    row = answer["data"][0]
+    assert row == {
         "pay_type": pay_type,
         "sysdtm": opened["sysdtm"],
         "order_type": "payment",
@@ -112,10 +131,14 @@ def test_the_row_of_a_paid_payment_has_the_members_of_the_example_and_the_wallet
         "cancel": "0",
         "respcd": "0000",
         "errmsg": "交易成功",
+        "paydtm": row["paydtm"],
+        "chnlsn": trade["trade"],
+        "cardcd": opened["cardcd"] or row["cardcd"],
     }
-    assert set(answer["data"][0]) == ROW_MEMBERS
-    trades = demo.trades(opened["syssn"])
-    assert [(trade["amount"], trade["currency"]) for trade in trades] == [(1234, "HKD")]
+    assert set(row) == ROW_MEMBERS
+    assert opened["sysdtm"] <= row["paydtm"] <= demo.now().strftime(MOMENT)
+    assert row["cardcd"] or pay_type in ("800151", "800152")  # where Alipay names no payer
+    assert (trade["amount"], trade["currency"]) == (1234, "HKD")
     assert demo.held(opened["syssn"]) == 1234
 
 
@@ -133,7 +156,8 @@ def test_an_online_order_is_created_and_not_paid_before_its_payer_acts(shop: Mer
 
     assert opened["cardcd"] == ""
     row = shop.row(opened["syssn"])
-    assert (row["respcd"], row["cancel"], row["errmsg"]) == ("1145", "0", "交易错误，请联系钱方客服")
+    assert (row["respcd"], row["cancel"], row["errmsg"]) == ("1145", "0", "处理中，请稍等")
+    assert (row["paydtm"], row["chnlsn"], row["cardcd"]) == ("", "", "")
 
 
 @pytest.mark.parametrize("pay_type", ["800151", "800152"])
@@ -405,6 +429,44 @@ def test_a_product_name_may_be_long_and_odd_and_has_a_later_name_too(shop: Merch
     named = shop.open("800201", goods_name="Tea of the later documents")
     assert demo.scan(named["qrcode"])["subject"] == "Tea of the later documents"
     assert shop.call("payment", **shop.payment_params("800201", product_name="x" * 257)).respcd == "1104"
+
+
+@pytest.mark.parametrize("pay_type", ["800151", "800201", "800108", "800208"])
+def test_what_xml_cannot_hold_in_a_name_is_a_blank_for_both_wallets(
+    shop: Merchant, demo: Demo, pay_type: str
+) -> None:
+    odd = "".join(map(chr, (1, 8, 9, 10, 11, 13, 31, 127, 133, 0x2028, 0xFFFE, 0xFFFF)))
+    opened = shop.open(pay_type, product_name=f"tea{odd}leaf", udid=f"till{odd}")
+
+    assert opened.respcd == "0000", opened.members
+    if pay_type in ONLINE:
+        assert demo.scan(scannable(opened))["subject"] == f"tea{' ' * len(odd)}leaf"
+        shop.pay_by_phone(opened)
+    shop.until(opened["syssn"], "0000")
+
+
+@pytest.mark.parametrize("pay_type", OFFLINE)
+def test_a_payers_code_counts_without_what_the_scanner_put_around_it(
+    shop: Merchant, demo: Demo, pay_type: str
+) -> None:
+    params = shop.payment_params(pay_type)
+    code = params["auth_code"]
+    answers = [
+        shop.call("payment", **(params | {"auth_code": sent}))
+        for sent in (f"{code}\r\n", f" \t\x02{code}\x03", code)
+    ]
+    assert [answer.respcd for answer in answers] == ["0000"] * 3, answers[0].members
+    assert len({answer["syssn"] for answer in answers}) == 1
+    assert demo.held(answers[0]["syssn"]) == 1000
+
+
+@pytest.mark.parametrize("pay_type", OFFLINE)
+@pytest.mark.parametrize("odd", ["\x01", " ", "\ufffe", "茶"])
+def test_a_payers_code_that_no_wallet_shows_is_refused_alike(shop: Merchant, pay_type: str, odd: str) -> None:
+    code = shop.payment_params(pay_type)["auth_code"]
+
+    answer = shop.open(pay_type, auth_code=f"{code[:9]}{odd}{code[9:]}")
+    assert answer.respcd == "2006", answer.members
 
 
 def test_the_merchants_only_wallet_works_and_the_other_is_a_filter_error(wechat_only: Merchant) -> None:

@@ -79,10 +79,10 @@ def test_filters_are_anded(shop: Merchant, three: list[Answer]) -> None:
     assert found(shop.rows(**numbers, out_trade_no=three[1]["out_trade_no"])) == [alipay]
 
 
-def test_times_are_anded_with_numbers_and_both_ends_belong_to_the_range(
+def test_times_are_anded_with_the_merchants_numbers_and_both_ends_belong_to_the_range(
     shop: Merchant, three: list[Answer]
 ) -> None:
-    numbers = {"syssn": ",".join(opened["syssn"] for opened in three)}
+    numbers = {"out_trade_no": ",".join(opened["out_trade_no"] for opened in three)}
     wechat, alipay, online = (opened["syssn"] for opened in three)
     first, second, third = (opened["sysdtm"] for opened in three)
 
@@ -90,6 +90,27 @@ def test_times_are_anded_with_numbers_and_both_ends_belong_to_the_range(
     assert found(shop.rows(**numbers, end_time=second)) == [alipay, wechat]
     assert found(shop.rows(**numbers, start_time=second, end_time=second)) == [alipay]
     assert found(shop.rows(**numbers, start_time=first, end_time=third)) == [online, alipay, wechat]
+
+
+def test_times_beside_a_syssn_do_not_count_but_must_be_times(shop: Merchant, three: list[Answer]) -> None:
+    opened = three[0]
+    number = {"syssn": opened["syssn"]}
+    ranges = [
+        {"start_time": "2026-02-01 00:00:00"},
+        {"end_time": "1999-01-01 00:00:00"},
+        {"start_time": "2020-01-31 23:59:59", "end_time": "2020-02-01 00:00:00"},  # two months
+        {"start_time": "2020-02-02 00:00:00", "end_time": "2020-02-01 00:00:00"},  # backwards
+    ]
+    for each in ranges:
+        assert found(shop.rows(**number, **each)) == [opened["syssn"]], each
+        assert found(shop.rows(**number, **each, out_trade_no=opened["out_trade_no"])) == [opened["syssn"]]
+        assert found(shop.rows(**number, **each, out_trade_no=new_reference())) == []
+    for name in ("start_time", "end_time"):
+        for value in ("2020-02-30 00:00:00", "20200201", "yesterday"):
+            answer = shop.call("query", **number, **{name: value})
+            assert (answer.respcd, name in answer["respmsg"]) == ("1104", True), (name, value)
+    empty = shop.call("query", syssn=" , ", start_time="2020-01-31 00:00:00", end_time="2020-02-01 00:00:00")
+    assert empty.respcd == "1104"  # a list of nothing names no number
 
 
 def test_a_range_of_its_own_month_finds_without_numbers(shop: Merchant, three: list[Answer]) -> None:
@@ -131,7 +152,8 @@ def test_last_month_must_be_asked_for_by_its_own_range(shop: Merchant, demo: Dem
         opened["syssn"],
     ]
     assert found(shop.rows(out_trade_no=opened["out_trade_no"])) == [opened["syssn"]]
-    assert found(shop.rows(syssn=newer["syssn"], **month)) == []
+    assert found(shop.rows(out_trade_no=newer["out_trade_no"], **month)) == []
+    assert found(shop.rows(syssn=newer["syssn"], **month)) == [newer["syssn"]]
 
 
 @pytest.mark.parametrize(
@@ -227,6 +249,17 @@ def test_a_client_that_asks_for_successes_finds_its_refund_on_the_first_page(
 
     rows = shop.rows(respcd="0000")
     assert refund["syssn"] in found(rows)
+
+
+def test_rows_name_the_goods_where_the_app_asks_for_it(wechat_only: Merchant, demo: Demo) -> None:
+    shop = wechat_only
+    named, unnamed = shop.paid("800208", product_name='茶 "one"'), shop.paid("800208")
+    refund = shop.refund(named, "5")
+    numbers = [opened["syssn"] for opened in (refund, unnamed, named)]
+    assert not any("goods_name" in row for row in shop.rows(syssn=",".join(numbers)))
+    with demo.app_set(shop.appcode, "--include-goods-name", back=("--no-include-goods-name",)):
+        names = {row["syssn"]: row["goods_name"] for row in shop.rows(syssn=",".join(numbers))}
+    assert [names[number] for number in numbers] == ['茶 "one"', "", '茶 "one"']
 
 
 def test_refund_rows_are_filtered_by_the_pay_type_of_their_payment(shop: Merchant) -> None:

@@ -5,6 +5,7 @@ import pytest
 from tests.end_to_end.merchant import (
     ALIPAY_ONLINE,
     ALL_TYPES,
+    MOMENT,
     OFFLINE,
     Answer,
     Merchant,
@@ -23,6 +24,7 @@ MEMBERS = {
     "respcd",
     "sysdtm",
     "orig_syssn",
+    "origssn",
     "txcurrcd",
 }
 YEAR_S = 366 * 86_400
@@ -60,7 +62,7 @@ def test_the_answer_and_the_row_of_a_refund_are_those_of_the_example(
 
     assert set(answer.members) == MEMBERS
     assert all(isinstance(value, str) for value in answer.members.values())
-    assert answer["orig_syssn"] == opened["syssn"] != answer["syssn"]
+    assert answer["orig_syssn"] == answer["origssn"] == opened["syssn"] != answer["syssn"]
     assert (answer["out_trade_no"], answer["txamt"]) == (reference, "10")
     assert (answer["txdtm"], answer["txcurrcd"]) == ("2017-09-06 15:09:08", "HKD")
     demo.advance(4)
@@ -77,7 +79,27 @@ def test_the_answer_and_the_row_of_a_refund_are_those_of_the_example(
         "cancel": "0",
         "respcd": "0000",
         "errmsg": "交易成功",
+        "paydtm": row["paydtm"],
+        "chnlsn": row["chnlsn"],
+        "cardcd": shop.row(opened["syssn"])["cardcd"],
+        "origssn": opened["syssn"],
     }
+    assert answer["sysdtm"] <= row["paydtm"] <= demo.now().strftime(MOMENT)
+
+
+@pytest.mark.parametrize("txdtm", ["", None])
+def test_a_refund_without_a_time_gets_ours_and_keeps_it_at_a_repeat(
+    shop: Merchant, demo: Demo, txdtm: str | None
+) -> None:
+    opened, reference = shop.paid("800208"), new_reference()
+
+    answer = shop.refund(opened, "10", out_trade_no=reference, txdtm=txdtm)
+    assert answer.respcd == "2999"
+    assert answer["txdtm"] == answer["sysdtm"]
+    demo.advance(5)
+    again = shop.refund(opened, "10", out_trade_no=reference, txdtm=txdtm)
+    assert (again["syssn"], again["txdtm"]) == (answer["syssn"], answer["txdtm"])
+    assert demo.held(opened["syssn"]) == 990
 
 
 @pytest.mark.parametrize("pay_type", ["800201", "800207", "800208", "800228"])

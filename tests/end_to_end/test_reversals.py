@@ -164,6 +164,9 @@ def test_online_payments_are_never_reversed(shop: Merchant, pay_type: str) -> No
         answer = shop.call("reversal", syssn=opened["syssn"])
         assert answer.respcd == "1124"
         assert answer["resperr"] == "交易失败，请联系客服(1124)"
+        assert (
+            answer["respmsg"] == "an online payment cannot be reversed: call close, or refund if it is paid"
+        )
         assert shop.row(opened["syssn"]) == before
 
 

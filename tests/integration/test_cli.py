@@ -142,6 +142,7 @@ def test_a_new_app_has_a_code_and_a_key_that_are_shown_once(operator: Operator) 
         "tells_offline": False,
         "fills_currency": True,
         "later_cancel": False,
+        "include_goods_name": False,
         "quick_retries": True,
         "close_requires_amount": False,
         "max_request_age_s": None,
@@ -169,7 +170,7 @@ def test_settings_that_are_not_named_keep_their_values(operator: Operator) -> No
     operator.says(
         *("app", "add", "--appcode", "SHOP", "--notify-url", "https://shop.example/n", "--tells-offline"),
         *("--return-url", "https://shop.example/r", "--webhook-style", "new", "--no-fills-currency"),
-        *("--sha256-only", "--later-cancel", "--no-quick-retries"),
+        *("--sha256-only", "--later-cancel", "--include-goods-name", "--no-quick-retries"),
     )
     before = operator.app("SHOP")
     operator.says("app", "set", "SHOP", "--notify-url", "http://127.0.0.1:9/other?shop=1")
@@ -177,8 +178,15 @@ def test_settings_that_are_not_named_keep_their_values(operator: Operator) -> No
     assert after.notify_url == "http://127.0.0.1:9/other?shop=1"
     assert after.return_url == before.return_url == "https://shop.example/r"
     assert after.key == before.key
-    switches = ("tells_offline", "fills_currency", "sha256_only", "later_cancel", "quick_retries")
-    assert [getattr(after, name) for name in switches] == [True, False, True, True, False]
+    switches = (
+        "tells_offline",
+        "fills_currency",
+        "sha256_only",
+        "later_cancel",
+        "include_goods_name",
+        "quick_retries",
+    )
+    assert [getattr(after, name) for name in switches] == [True, False, True, True, True, False]
 
     shown = operator.asks("app", "set", "SHOP", "--no-tells-offline", "--return-url", "")
     assert (shown["tells_offline"], shown["return_url"]) == (False, None)

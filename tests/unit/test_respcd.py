@@ -1,5 +1,8 @@
 """The table of codes, the texts sent with them, and that the errors agree with it."""
 
+import re
+from typing import get_args
+
 import pytest
 
 from tael.domain import errors, respcd
@@ -88,11 +91,21 @@ def test_the_text_for_the_cashier(code: str, call: respcd.Call, text: str) -> No
     assert respcd.resperr(code, call) == text
 
 
+def test_no_text_names_another_company() -> None:
+    texts = [
+        text for code in respcd.TABLE.values() for text in (code.english, code.chinese_oc, code.chinese_later)
+    ]
+    shown = [respcd.row_text(code) for code in respcd.TABLE]
+    asked = [respcd.resperr(code, call) for code in respcd.TABLE for call in get_args(respcd.Call)]
+    for text in (*texts, *shown, *asked, respcd.CLOSE_NOT_SUPPORTED, respcd.UNKNOWN_ORDER):
+        assert not re.search("钱方|錢方|钱台|錢台|qf", text, re.IGNORECASE), text
+
+
 @pytest.mark.parametrize(
     ("code", "text"),
     [
         ("0000", "交易成功"),
-        ("1145", "交易错误，请联系钱方客服"),
+        ("1145", "处理中，请稍等"),
         ("1142", "订单已关闭"),
         ("2999", "通道处理中"),
     ],

@@ -80,6 +80,12 @@ def test_a_new_webhook_has_the_members_of_the_documents_sample() -> None:
     assert (members["txcurrcd"], members["goods_name"]) == ("HKD", payment.subject)
 
 
+def test_a_webhook_makes_up_no_name_of_goods() -> None:
+    payment = a_paid_payment(subject="Harbour Tea A1", is_subject_ours=True)
+    assert payment_members(payment, Style.NEW)["goods_name"] == ""
+    assert refund_members(payment, a_refund(payment, state=RefundState.DONE))["goods_name"] == ""
+
+
 def test_the_webhook_of_a_refund_names_its_payment() -> None:
     payment = a_paid_payment(reference="A1")
     refund = a_refund(payment, reference="R1", state=RefundState.DONE, wallet_ref="wr")
