@@ -4,13 +4,14 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import typer
 
 from tael import ids
 from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
-from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
+from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows, warned
 from tael.domain.merchant import App
 from tael.domain.secret import Secret
 from tael.domain.webhook import Style
@@ -187,6 +188,7 @@ def add(
     except AlreadyThere as error:
         raise refused(str(error)) from error
     _show(app, as_json, made)
+    _warn_of_plain_http(notify_url)
 
 
 @apps.command("set")
@@ -237,6 +239,7 @@ def set_settings(
     if app is None:
         raise refused(f"no app {appcode}")
     _show(app, as_json)
+    _warn_of_plain_http(notify_url)
 
 
 @apps.command("list")
@@ -251,6 +254,13 @@ def list_apps(data: DataOption = None, as_json: JsonOption = False) -> None:
         show_json(rows)
     else:
         show_rows(rows, list(_row_names()))
+
+
+def _warn_of_plain_http(notify_url: str | None) -> None:
+    """A webhook holds a payer's id, and its signature does not hide it."""
+    parts = urlsplit(notify_url or "")
+    if parts.scheme == "http" and not inputs.is_loopback_host(parts.hostname or ""):
+        warned("--notify-url: webhooks to an http URL can be read on their way; use https")
 
 
 def _show(app: App, as_json: bool, made_key: str | None = None) -> None:

@@ -230,6 +230,30 @@ def test_a_fragment_is_for_browsers_and_not_for_servers(operator: Operator, url:
     assert operator.app("SHOP").return_url == url
 
 
+@pytest.mark.parametrize(
+    ("url", "warns"),
+    [
+        ("http://shop.example/n?key=secret", True),
+        ("HTTP://192.0.2.7/n", True),
+        ("https://shop.example/n", False),
+        ("http://127.0.0.1:5000/n", False),
+        ("http://[::1]/n", False),
+        ("http://localhost/n", False),
+        ("", False),
+    ],
+)
+def test_a_notify_url_without_tls_is_taken_with_a_warning(operator: Operator, url: str, warns: bool) -> None:
+    operator.says("app", "add", "--appcode", "OTHER")
+    for command in (("app", "add", "--appcode", "SHOP"), ("app", "set", "OTHER")):
+        result = CliRunner().invoke(app, [*command, "--notify-url", url], env=operator.environment)
+        assert result.exit_code == 0, result.stderr
+        assert result.stderr.startswith("tael: warning: --notify-url") is warns
+        assert result.stderr.count("\n") == warns
+        assert "secret" not in result.stderr
+        assert operator.app(command[-1]).notify_url == (url or None)
+    operator.says("app", "set", "OTHER", "--return-url", "http://shop.example/")
+
+
 def test_bad_codes_and_keys_are_refused(operator: Operator) -> None:
     assert "--appcode" in operator.is_refused("app", "add", "--appcode", "two words", code=2)
     short = operator.file("short", "secret\n")
