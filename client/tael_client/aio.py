@@ -10,6 +10,7 @@ from typing import Self
 import httpx
 
 from tael_client import paging, waiting
+from tael_client.addresses import checked_base_url
 from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, Row
 from tael_client.calls import MOST_ROWS
 from tael_client.core import Core
@@ -21,7 +22,6 @@ from tael_client.sending import (
     FAILURES,
     Collected,
     Timeouts,
-    checked_base_url,
     heard_of,
     request_of,
     wall_clock,
@@ -43,6 +43,7 @@ class AsyncClient:
         attempts: int = 3,
         signed_answers: bool = True,
         date_queries: bool = False,
+        allow_http: bool = False,
         on_exchange: OnExchange | None = None,
         http: httpx.AsyncClient | None = None,
         now: Callable[[], datetime] = wall_clock,
@@ -50,7 +51,7 @@ class AsyncClient:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._core = Core(Rules(credentials, attempts, signed_answers), now, date_queries)
-        self._base_url = checked_base_url(base_url)
+        self._base_url = checked_base_url(base_url, allow_http=allow_http)
         self._timeouts = timeouts or Timeouts()
         self._on_exchange = on_exchange
         self._owns_http = http is None
@@ -150,7 +151,7 @@ class AsyncClient:
         request = request_of(step, self._base_url, self._timeouts)
         collected = Collected()
         try:
-            response = await self._http.send(request, stream=True)
+            response = await self._http.send(request, stream=True, follow_redirects=False)
             try:
                 async for chunk in response.aiter_bytes():
                     collected.add(chunk)

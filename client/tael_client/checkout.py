@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from tael_client.addresses import checked_base_url
 from tael_client.injection import LINK_NAMES, NOT_IN_A_LINK, check_more, check_values
 from tael_client.moments import wire_text
 from tael_client.money import Money
@@ -34,13 +35,15 @@ def checkout_link(
     notify_url: str,
     sign_type: SignType = SignType.SHA256,
     more: Mapping[str, str] | None = None,
+    allow_http: bool = False,
 ) -> str:
     """The address to send the payer's browser to.
 
     `paysource` is what QFPay named your shop; it ends with `_checkout`. `at` becomes `txdtm`. `more` are further
     parameters, such as `goods_name`, `expired_time` (minutes), `cancel_url` and `lang`. Raises ValueError, also for a
-    value that could be read as another parameter; see `injection`.
+    value that could be read as another parameter; see `injection`. `allow_http` is that of `Client`.
     """
+    page = checked_base_url(base_url, allow_http=allow_http)
     check_number(reference)
     check_amount(amount)
     if not amount.currency:
@@ -64,4 +67,4 @@ def checkout_link(
     check_values(params, LINK_NAMES)
     signed = {name: value for name, value in params.items() if name != LANG}
     params[SIGN] = sign_params(signed, replace(credentials, sign_type=sign_type)).lower()
-    return f"{base_url.rstrip('/')}/checkstand/#/?{urlencode(params, quote_via=quote, safe='')}"
+    return f"{page}/checkstand/#/?{urlencode(params, quote_via=quote, safe='')}"

@@ -9,6 +9,7 @@ from typing import Self
 import httpx
 
 from tael_client import paging, waiting
+from tael_client.addresses import checked_base_url
 from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, Row
 from tael_client.calls import MOST_ROWS
 from tael_client.core import Core
@@ -20,7 +21,6 @@ from tael_client.sending import (
     FAILURES,
     Collected,
     Timeouts,
-    checked_base_url,
     heard_of,
     request_of,
     wall_clock,
@@ -38,9 +38,10 @@ class Client:
 
     `attempts` counts sendings of one call. `signed_answers=False` is for servers that do not sign their answers: then
     only TLS proves them; a signature that is there is verified all the same. `date_queries=True` sends `txdtm` with
-    queries too, for an app that has a maximum age of requests. `http` brings proxies or certificates of your own, and
-    you close it. `on_exchange` is shown each `Exchange` with the server as soon as it is over. `now` is the time for
-    `txdtm`; `monotonic` and `sleep` are what waiting goes by.
+    queries too, for an app that has a maximum age of requests. `allow_http=True` lets `base_url` be plain HTTP to
+    another machine; to this one it may always be. `http` brings proxies or certificates of your own, and you close it;
+    redirects are never followed. `on_exchange` is shown each `Exchange` with the server as soon as it is over. `now` is
+    the time for `txdtm`; `monotonic` and `sleep` are what waiting goes by.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Client:
         attempts: int = 3,
         signed_answers: bool = True,
         date_queries: bool = False,
+        allow_http: bool = False,
         on_exchange: OnExchange | None = None,
         http: httpx.Client | None = None,
         now: Callable[[], datetime] = wall_clock,
@@ -59,7 +61,7 @@ class Client:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._core = Core(Rules(credentials, attempts, signed_answers), now, date_queries)
-        self._base_url = checked_base_url(base_url)
+        self._base_url = checked_base_url(base_url, allow_http=allow_http)
         self._timeouts = timeouts or Timeouts()
         self._on_exchange = on_exchange
         self._owns_http = http is None
@@ -173,7 +175,7 @@ class Client:
         request = request_of(step, self._base_url, self._timeouts)
         collected = Collected()
         try:
-            response = self._http.send(request, stream=True)
+            response = self._http.send(request, stream=True, follow_redirects=False)
             try:
                 for chunk in response.iter_bytes():
                     collected.add(chunk)

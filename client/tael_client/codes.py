@@ -44,9 +44,12 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     **dict.fromkeys(_FINAL.split(), Meaning.FINAL),
 }
 
-#: What a server says before it knows who asks, so that it cannot sign: under maintenance, an unreadable request or
-#: path, a wrong signature, out of service or too many connections. No other unsigned word is believed.
-SAID_UNSIGNED: Final = frozenset({"1100", "1103", BAD_SIGNATURE, OUT_OF_SERVICE})
+#: What a server answers before it knows who asks, so that it cannot sign: under maintenance, out of service, too many
+#: connections. All say that the same request may be sent again. No other unsigned code is believed.
+SAID_UNSIGNED: Final = frozenset({"1100", OUT_OF_SERVICE})
+#: The others that it cannot sign: an unreadable request or path, a wrong signature. Anybody can write them, and who
+#: believed them would pay again under a new reference. So they are shown, and decide nothing.
+UNSIGNED_REFUSALS: Final = frozenset({"1103", BAD_SIGNATURE})
 
 #: Refusals that may only say that an earlier sending of the same request was done.
 SAYS_ALREADY: Final = frozenset(

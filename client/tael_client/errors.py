@@ -98,7 +98,10 @@ class BadSignature(TaelClientError):
 
 
 class AnswerNotProven(OutcomeUnknown, BadSignature):
-    """An answer came that is not proven to be the server's answer to this request."""
+    """An answer came that is not proven to be the server's answer to this request.
+
+    `respcd` is 1103 or 1108 where it says so: a server cannot sign these, so a wrong base URL or key looks like this.
+    """
 
 
 class Unreachable(TaelClientError):

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlencode
 
 from tael_client import reading
-from tael_client.codes import OUT_OF_SERVICE, SAID_UNSIGNED, SAYS_ALREADY, Meaning
+from tael_client.codes import OUT_OF_SERVICE, SAID_UNSIGNED, SAYS_ALREADY, UNSIGNED_REFUSALS, Meaning
 from tael_client.errors import (
     AnswerNotProven,
     OutcomePending,
@@ -98,9 +98,14 @@ def exchange(call: Call[Answer], rules: Rules) -> Script[Answer]:
 def may_repeat(call: Call[Any], error: TaelClientError) -> bool:
     """Whether the same bytes may be sent again with nobody asked."""
     if call.is_query:
-        return not (isinstance(error, Refused) and error.is_final)
+        return not (isinstance(error, Refused) and error.is_final) and not _is_unsigned_refusal(error)
     is_out_of_service = isinstance(error, Refused) and error.respcd == OUT_OF_SERVICE
     return is_out_of_service or isinstance(error, Unreachable)
+
+
+def _is_unsigned_refusal(error: TaelClientError) -> bool:
+    """A wrong key or base URL is the same at each repeat."""
+    return isinstance(error, AnswerNotProven) and error.respcd in UNSIGNED_REFUSALS
 
 
 def after_repeats(error: TaelClientError, out_of_service: Refused | None) -> TaelClientError:
@@ -147,7 +152,7 @@ def read_reply(reply: Reply, call: Call[Answer], rules: Rules) -> Answer:
         raise OutcomeUnknown(f"HTTP {reply.status}, and an answer that cannot be read: {problem}") from None
     is_proven = bool(reply.sign) or not rules.signed_answers
     if not is_proven and verdict.respcd not in SAID_UNSIGNED:
-        raise AnswerNotProven("the answer is not signed")
+        raise _not_signed(verdict)
     if others:
         raise AnswerNotProven(f"the answer is about another {', '.join(sorted(others))}")
     check_verdict(verdict, reply.status)
@@ -155,6 +160,14 @@ def read_reply(reply: Reply, call: Call[Answer], rules: Rules) -> Answer:
         return call.read(members)
     except (ValueError, TypeError) as problem:
         raise OutcomeUnknown(f"0000, and an answer that cannot be read: {problem}") from None
+
+
+def _not_signed(verdict: Verdict) -> AnswerNotProven:
+    """Names the refusals that a server cannot sign: mostly it is the key that is wrong, or the base URL."""
+    if verdict.respcd not in UNSIGNED_REFUSALS:
+        return AnswerNotProven("the answer is not signed")
+    words = f"{verdict.respcd} {verdict.respmsg or verdict.resperr}".rstrip()
+    return AnswerNotProven(f"{words} (the answer is not signed, so it decides nothing)", verdict.respcd)
 
 
 def check_verdict(verdict: Verdict, status: int) -> None:

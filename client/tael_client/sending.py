@@ -6,7 +6,6 @@ Only a failure to connect proves that nothing was sent. Whatever else goes wrong
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -33,14 +32,6 @@ class Timeouts:
 
     def for_httpx(self) -> httpx.Timeout:
         return httpx.Timeout(connect=self.connect_s, read=self.read_s, write=self.read_s, pool=self.connect_s)
-
-
-def checked_base_url(base_url: str) -> str:
-    """Without a slash at its end. Raises ValueError for what is not the http or https address of a server."""
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("base_url must be like https://pay.example.com")
-    return base_url.rstrip("/")
 
 
 def request_of(step: Send, base_url: str, timeouts: Timeouts) -> httpx.Request:

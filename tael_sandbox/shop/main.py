@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 from tael_client import Credentials, SignType
+from tael_client.addresses import checked_base_url
 from tael_client.notifications import STYLES, Style
 
 from tael_sandbox.http1 import Http1Protocol
@@ -34,7 +35,7 @@ def main() -> None:
         )
     options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     notebook = Notebook(options.data / "shop.sqlite")
-    till = Till(options.gateway, credentials, webhook_style, notebook)
+    till = Till(options.gateway, credentials, webhook_style, notebook, allow_http=options.allow_http)
     shop = Shop(till, notebook, options.sandbox)
     uvicorn.run(
         shop.app(),
@@ -57,9 +58,17 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--gateway", required=True, help="base URL of the gateway")
+    parser.add_argument(
+        "--allow-http", action="store_true", help="let the gateway be another machine by plain HTTP"
+    )
     parser.add_argument("--sandbox", required=True, help="base URL of the payers' phones")
     parser.add_argument("--data", type=Path, required=True, help="the folder of its notebook")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    try:
+        checked_base_url(options.gateway, allow_http=options.allow_http)
+    except ValueError:
+        parser.error("--gateway: a base URL with https, or with http on this machine or by --allow-http")
+    return options
 
 
 def read_credentials() -> Credentials:

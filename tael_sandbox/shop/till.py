@@ -48,12 +48,18 @@ class Till:
     """`webhook_style` is the one that the app has; webhooks of the other one are refused."""
 
     def __init__(
-        self, gateway_url: str, credentials: Credentials, webhook_style: Style, notebook: Notebook
+        self,
+        gateway_url: str,
+        credentials: Credentials,
+        webhook_style: Style,
+        notebook: Notebook,
+        allow_http: bool = False,
     ) -> None:
         self._gateway_url = gateway_url
         self._credentials = credentials
         self._webhook_style = webhook_style
         self._notebook = notebook
+        self._allow_http = allow_http
         self._http = httpx.AsyncClient()
         self._asked_at_s: dict[str, float] = {}
 
@@ -69,7 +75,12 @@ class Till:
             self._notebook.keep_exchange(order.reference, one, is_proven, time.time())
 
         return AsyncClient(
-            self._gateway_url, self._credentials, http=self._http, timeouts=TIMEOUTS, on_exchange=keep
+            self._gateway_url,
+            self._credentials,
+            allow_http=self._allow_http,
+            http=self._http,
+            timeouts=TIMEOUTS,
+            on_exchange=keep,
         )
 
     # ---- the five calls ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from tael_client import (
     AnswerNotProven,
     BadSignature,
+    Client,
     Credentials,
     Filters,
     Money,
@@ -392,11 +393,42 @@ def test_an_answer_is_signed_with_the_algorithm_of_the_credentials(
 
 
 @pytest.mark.parametrize("respcd", ["1103", "1108"])
-def test_a_refusal_from_before_the_signature_was_checked_may_be_unsigned(shop: Shop, respcd: str) -> None:
-    shop.server.will(unsigned(verdict(respcd), status=404))
+@pytest.mark.parametrize(("name", "args", "kwargs", "_"), ACTS)
+def test_a_refusal_that_anybody_can_write_is_told_and_decides_nothing(
+    shop: Shop, respcd: str, name: str, args: tuple[Any, ...], kwargs: Members, _: Members
+) -> None:
+    shop.server.will(unsigned(verdict(respcd, respmsg="the signature is wrong"), status=404))
+    with pytest.raises(AnswerNotProven, match=f"{respcd} the signature is wrong") as raised:
+        shop.do(name, *args, **kwargs)
+    assert isinstance(raised.value, Undecided)
+    assert raised.value.respcd == respcd
+    assert shop.server.calls == [name]
+
+
+@pytest.mark.parametrize("respcd", ["1103", "1108"])
+def test_a_query_that_is_refused_unsigned_is_not_repeated(shop: Shop, respcd: str) -> None:
+    shop.server.will(unsigned(verdict(respcd)))
+    with pytest.raises(AnswerNotProven, match=respcd):
+        shop.do("query")
+    assert shop.server.calls == ["query"]
+
+
+@pytest.mark.parametrize("respcd", ["1103", "1108"])
+def test_the_same_refusal_is_final_once_it_is_proven(shop: Shop, respcd: str) -> None:
+    lenient = {"signed_answers": False}
+    for told, client in ((signed(verdict(respcd)), {}), (unsigned(verdict(respcd)), lenient)):
+        shop.server.will(told)
+        with pytest.raises(Refused) as raised:
+            shop.do("payment", barcode_order(), client=client)
+        assert raised.value.is_final
+
+
+@pytest.mark.parametrize("respcd", ["1100", "1112"])
+def test_an_unsigned_refusal_that_asks_for_a_repeat_is_believed(shop: Shop, respcd: str) -> None:
+    shop.server.will(*[unsigned(verdict(respcd))] * 3)
     with pytest.raises(Refused) as raised:
         shop.do("payment", barcode_order())
-    assert raised.value.is_final
+    assert not raised.value.is_final
 
 
 @pytest.mark.parametrize("respcd", ["0000", "1145", "1104", "1142", "1201"])
@@ -550,6 +582,57 @@ def test_a_query_that_is_refused_for_good_is_not_sent_again(shop: Shop) -> None:
 def test_a_base_url_that_is_none_is_refused(shop: Shop, base_url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
         shop.do("query", client={"base_url": base_url})
+
+
+FAR: list[str] = [
+    "http://pay.example",
+    "HTTP://pay.example:8000/",
+    "http://192.0.2.7",
+    "http://10.0.0.1",
+    "http://[2001:db8::1]",
+    "http://127.0.0.1@pay.example",
+    "http://localhost.pay.example",
+]
+
+
+@pytest.mark.parametrize("base_url", FAR)
+def test_plain_http_to_another_machine_needs_an_option(shop: Shop, base_url: str) -> None:
+    with pytest.raises(ValueError, match="plain HTTP"):
+        shop.do("query", client={"base_url": base_url})
+    assert shop.server.calls == []
+    shop.server.will(signed(page()))
+    shop.do("query", client={"base_url": base_url, "allow_http": True})
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://127.0.0.1:8000",
+        "http://127.8.9.10",
+        "http://localhost:8000/",
+        "http://[::1]:8000",
+        "https://192.0.2.7",
+    ],
+)
+def test_plain_http_to_this_machine_and_https_need_none(shop: Shop, base_url: str) -> None:
+    shop.server.will(signed(page()))
+    shop.do("query", client={"base_url": base_url})
+
+
+def test_a_redirect_is_not_followed_even_by_a_client_that_follows_them() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(307, headers={"Location": "http://pay.example/trade/v1/payment"})
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=True) as http,
+        Client("https://pay.example", Credentials("123456", KEY, MCHID), http=http) as client,
+        pytest.raises(OutcomeUnknown),
+    ):
+        client.payment(barcode_order())
+    assert asked == ["https://pay.example/trade/v1/payment"]
 
 
 def test_the_limits_of_time_are_those_that_were_set(shop: Shop) -> None:

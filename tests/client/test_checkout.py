@@ -63,3 +63,24 @@ def test_a_checkout_link_is_percent_encoded() -> None:
 def test_a_checkout_link_that_no_page_takes_is_refused(currency: str, paysource: str) -> None:
     with pytest.raises(ValueError, match="currency" if not currency else "paysource"):
         link(currency=currency, paysource=paysource)
+
+
+def test_a_link_over_plain_http_needs_the_option_of_the_client() -> None:
+    def made(base_url: str, allow_http: bool = False) -> str:
+        return checkout_link(
+            base_url,
+            Credentials("APP1", "abcd1234"),
+            reference="T1",
+            amount=Money(100, "HKD"),
+            at=AT,
+            paysource="my-shop_checkout",
+            return_url="https://m.example/r",
+            failed_url="https://m.example/f",
+            notify_url="https://m.example/n",
+            allow_http=allow_http,
+        )
+
+    with pytest.raises(ValueError, match="plain HTTP"):
+        made("http://qf.example")
+    assert made("http://qf.example", allow_http=True).startswith("http://qf.example/checkstand/#/?")
+    assert made("http://127.0.0.1:8000").startswith("http://127.0.0.1:8000/checkstand/#/?")

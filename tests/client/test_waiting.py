@@ -146,6 +146,19 @@ def test_what_got_lost_is_not_sent_again_while_no_query_is_answered(shop: Shop) 
     assert shop.server.calls == ["payment", *["query"] * 6]
 
 
+@pytest.mark.parametrize("respcd", ["1103", "1108"])
+def test_a_refusal_that_is_not_signed_neither_ends_the_waiting_nor_frees_the_reference(
+    shop: Shop, respcd: str
+) -> None:
+    refused = unsigned(verdict(respcd))
+    shop.server.will(refused, PAID_ROW)
+    assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
+    shop.server.will(refused, refused, refused)
+    pending = shop.do("pay_and_wait", barcode_order(), deadline_s=8)
+    assert isinstance(pending, Pending)
+    assert respcd in pending.reason
+
+
 @pytest.mark.parametrize("respcd", ["1102", "1108", "1251", "1142"])
 def test_the_refusal_of_a_repeat_is_not_believed_over_a_row(shop: Shop, respcd: str) -> None:
     shop.server.will(LOST, NOT_THERE, signed(verdict(respcd)), PAID_ROW)

@@ -6,6 +6,7 @@ import pytest
 from tael_client import Money, PayType
 
 from tael_sandbox.shop.goods import Basket
+from tael_sandbox.shop.main import parse_arguments
 from tael_sandbox.shop.notebook import Notebook
 from tael_sandbox.shop.order import Order, Refund, RefundState, State, after, left_minor, minor_of
 
@@ -78,3 +79,16 @@ def test_a_refund_that_nobody_has_decided_counts_as_given_back() -> None:
     ]
 
     assert left_minor(order, refunds) == 700
+
+
+def test_a_shop_wants_the_option_for_a_gateway_elsewhere_over_plain_http(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def arguments(gateway: str, *more: str) -> list[str]:
+        return ["--port", "1", "--gateway", gateway, "--sandbox", "http://127.0.0.1:1", "--data", "x", *more]
+
+    with pytest.raises(SystemExit):
+        parse_arguments(arguments("http://pay.example"))
+    assert "--allow-http" in capsys.readouterr().err
+    assert parse_arguments(arguments("http://pay.example", "--allow-http")).allow_http
+    assert not parse_arguments(arguments("http://127.0.0.1:8000")).allow_http
