@@ -106,7 +106,10 @@ def bars_credit(params: Params) -> bool:
 
 def auth_code(params: Params) -> str:
     """The payer's barcode without what a scanner put around it, which was signed and does not count."""
-    return text(_trimmed(params, "auth_code"), "auth_code", required=True, max_len=AUTH_CODE_MAX_LEN)
+    value = text(_trimmed(params, "auth_code"), "auth_code", required=True, max_len=AUTH_CODE_MAX_LEN)
+    if "\0" in value:
+        raise BadField.malformed("auth_code", "must not contain NUL")
+    return value
 
 
 def openid(params: Params, *, required: bool) -> str:

@@ -63,7 +63,8 @@ LINK_NAMES: Final = Names(
     | URLS
     | {"appcode", "sign_type", PAYSOURCE, "txamt", "txcurrcd", "udid", "sub_openid", "limit_pay"}
     | {"product_name", "goods_name", "expired_time", "checkout_expired_time"},
-    foreign=WEBHOOK | {"pay_type", "auth_code", "syssn", "respcd"},
+    refused=frozenset({"pay_type", "auth_code", "syssn", "respcd"}),
+    foreign=WEBHOOK,
 )
 LINK_NAMES_WITH_LANG: Final = replace(LINK_NAMES, read=LINK_NAMES.read | {LANG})
 

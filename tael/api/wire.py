@@ -27,6 +27,9 @@ MAX_NAMES_BYTES: Final = 64 * 1024
 #: Java and C# samples on a Chinese Windows send the machine's own charset, and digest over UTF-8.
 CHARSETS: Final = ("utf-8", "gb18030")
 
+#: Scanners may end a code with NUL. It is read as it was signed, trimmed, and never stored; no other text may hold one.
+MAY_HOLD_NUL: Final = "auth_code"
+
 ESCAPES: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 
 BytePair = tuple[bytes, bytes]
@@ -180,7 +183,7 @@ def check_readable(pairs: Iterable[tuple[str, str]]) -> None:
     allowed to begin like one, those bytes could be sent back to us as a signed request.
     """
     for name, value in pairs:
-        if "\0" in name or "\0" in value:
+        if "\0" in name or ("\0" in value and name != MAY_HOLD_NUL):
             raise UnreadableMessage("a parameter holds a NUL character")
         if name.lstrip().startswith(("{", "[")):
             raise UnreadableMessage("the parameters are JSON; send a form")

@@ -453,7 +453,7 @@ def test_a_payers_code_counts_without_what_the_scanner_put_around_it(
     code = params["auth_code"]
     answers = [
         shop.call("payment", **(params | {"auth_code": sent}))
-        for sent in (f"{code}\r\n", f" \t\x02{code}\x03", code)
+        for sent in (f"{code}\r\n", f" \t\x02{code}\x03\0", code)
     ]
     assert [answer.respcd for answer in answers] == ["0000"] * 3, answers[0].members
     assert len({answer["syssn"] for answer in answers}) == 1

@@ -95,6 +95,26 @@ def test_a_language_in_an_address_is_none_of_the_link() -> None:
         assert verifies(signed(LINK | {"return_url": url}))
 
 
+@pytest.mark.parametrize("name", ["pay_type", "auth_code", "syssn", "respcd"])
+def test_a_link_may_carry_empty_parameters_of_other_calls_and_no_others(name: str) -> None:
+    params = signed(LINK)
+    assert verifies(params | {name: ""})
+    assert not verifies(signed(LINK | {name: "1"}))
+    assert not verifies(signed(LINK | {"goods_name": f"tea&{name}=1"}) | {name: ""})
+
+
+@pytest.mark.parametrize("name", ["respmsg", "respmesg"])
+@pytest.mark.parametrize("value", ["", "1"])
+def test_a_webhooks_parameter_is_refused_in_a_link_even_if_it_is_empty(name: str, value: str) -> None:
+    assert not verifies(signed(LINK | {name: value}))
+
+
+def test_a_link_may_carry_what_nobody_reads() -> None:
+    assert verifies(
+        signed(LINK | {"txzone": "+0800", "goods_info": "茶 & +", "udid": "", "Extra_1": "x=y&z"})
+    )
+
+
 # ---- what may be missing -------------------------------------------------------------------------------------
 
 

@@ -59,6 +59,7 @@ AROUND: Final = (
     "\x1d",
     "\x7f",
     "\x85",
+    "\x00",
     "\u3000",
     "\ufeff",
     "\u200b",
@@ -76,6 +77,11 @@ def test_blanks_and_controls_around_the_payers_code_do_not_count(pay_type: str, 
 
 def test_what_is_inside_the_payers_code_stays() -> None:
     assert read_payment(caller(BARCODE | {"auth_code": "\n13 45\t6\n"})).auth_code == "13 45\t6"
+
+
+def test_a_nul_inside_the_payers_code_is_refused() -> None:
+    with pytest.raises(BadField, match="auth_code must not contain NUL"):
+        read_payment(caller(BARCODE | {"auth_code": "13\0" + "45"}))
 
 
 @pytest.mark.parametrize("code", AROUND)

@@ -362,6 +362,13 @@ def test_json_and_binary_rubbish_are_unreadable(body: bytes, content_type: str) 
         read(body=body, content_type=content_type)
 
 
+def test_a_scanner_may_end_a_code_with_nul() -> None:
+    values = ASCII_PAYMENT | {"pay_type": "800208", "auth_code": "134567890123456789\0"}
+    assert received(signed(sorted_text(values)), body=urlencode(values).encode()) == values
+    with pytest.raises(UnreadableMessage):
+        read(body=b"auth_code%00=1")
+
+
 def test_json_in_the_query_string_is_unreadable() -> None:
     with pytest.raises(UnreadableMessage):
         read(query=b'{"a": "b=c"}')
