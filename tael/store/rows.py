@@ -20,8 +20,8 @@ PAYMENT_COLUMNS: Final = (
     "mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid, "
     "client_time, device, tells_merchant, created_at, changed_at, expires_at, deadline, check_at, state, respcd, "
     "wallet_code, pay, is_answered, wallet_ref, payer_ref, paid_at, refunded_minor, reserved_minor, refund_count, "
-    "reversal_syssn, is_reversed, close_syssn, bars_credit, is_subject_ours, fee_rate_ppm, checks, checked_at, version, "
-    "redirected_at"
+    "reversal_syssn, is_reversed, close_syssn, bars_credit, is_subject_ours, fee_rate_ppm, checks, checked_at, "
+    "version, redirected_at"
 )
 REFUND_COLUMNS: Final = (
     "mchid, syssn, payment_syssn, reference, amount_minor, currency, client_time, device, created_at, changed_at, "

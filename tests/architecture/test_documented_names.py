@@ -66,15 +66,28 @@ EVENT_ROW: Final = re.compile(r"^\| ((?:`[a-z_.]+`(?:, )?)+) \((\w+)\) \|", re.M
 #: A number of four digits that may be a code: not part of a date, an amount, a port or a version.
 CODE: Final = re.compile(r"(?<![\w./:-])(?:0000|[12][0-9]{3})(?![\w/:-]|\.[0-9])")
 #: Numbers in the manuals that are no codes: bits, years, times, connections, the beginning of a PID.
-OTHER_NUMBERS: Final = {"1000", "1024", "1800", "1970", "2000", "2048", "2088"}
+OTHER_NUMBERS: Final = {"1000", "1024", "1200", "1800", "1970", "2000", "2048", "2088"}
 #: Names of other programs, and of what a reader writes.
-NOT_OURS: Final = {"gateway.do", "first.py", "tael_gateway.url"}
-#: Options of curl, pip, mypy, setpriv and `python -m tael.testing`; `--no-` is how others begin.
+NOT_OURS: Final = {
+    "gateway.do",
+    "first.py",
+    "tael_gateway.url",
+    "apiclient_cert.pem",
+    "apiclient_key.pem",
+}
+#: Options of curl, pip, mypy, setpriv, unshare, mount and `python -m tael.testing`; `--no-` is how others begin.
 OTHER_OPTIONS: Final = {
     "--no-",
+    "--bind",
+    "--cacert",
+    "--connect-to",
     "--data-urlencode",
     "--help",
+    "--map-root-user",
+    "--mount",
+    "--net",
     "--require-hashes",
+    "--resolve",
     "--strict",
     "--pdeathsig",
     "--time",

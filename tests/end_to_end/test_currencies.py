@@ -12,7 +12,8 @@ import pytest
 
 from tests.end_to_end.merchant import Merchant
 from tests.end_to_end.receiver import Receiver, receiving
-from tests.end_to_end.rig import COMMAND_LIMIT_S, ROOT, Demo, clean_environment
+from tests.end_to_end.rig import ROOT, Demo
+from tests.support.commands import COMMAND_LIMIT_S, clean_environment
 
 PRICE: Final = "1250"
 ALIPAY: Final = ("800151", "800152", "800108")
