@@ -4,10 +4,20 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tael.store.store import Store
 from tests.support.postgres import fresh_database, migrated_server, open_folder
 from tests.support.store import entered_store, with_a_merchant
+
+#: structlog's own default draws each traceback with all its variables, which took most of the time of the fault tests.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def read_payment(caller: Caller) -> NewPayment:
     params = caller.params
     code = fields.pay_type(params)
     reference = fields.reference(params)
-    client_time = fields.moment_text(params, required=False)
+    client_time = fields.moment_text(params)
     amount_minor = fields.amount_minor(params)
     currency = fields.text(params, "txcurrcd", max_len=3) or caller.merchant.currency
     device = fields.device(params)

@@ -24,7 +24,7 @@ from tael.domain.outcome import (
     Refused,
     Unknown,
 )
-from tael.domain.paytype import PayType, Way
+from tael.domain.paytype import PayType
 
 
 class State(StrEnum):
@@ -110,8 +110,8 @@ class Payment:
 
     @property
     def is_unopened(self) -> bool:
-        """The wallet learns of the order from a payer whom we send to its page, and we have sent nobody."""
-        return self.pay_type.way in (Way.WEB_PAGE, Way.WAP_PAGE) and self.redirected_at is None
+        """The wallet learns of the order from a payer whom we send by its link, and we have sent nobody."""
+        return isinstance(self.pay, PayLink) and self.redirected_at is None
 
     @property
     def known_from(self) -> datetime:

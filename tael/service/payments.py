@@ -43,7 +43,7 @@ class NewPayment:
     auth_code: str
     openid: str
     subject: str
-    client_time: str  #: "" where the merchant gives none: then it is our time
+    client_time: str  #: "" of a checkout link without one: then it is our time
     device: str
     expires_after_s: int | None
     bars_credit: bool = False

@@ -51,7 +51,7 @@ def unsigned(answer: Answer, respcd: str, status: int = 200) -> None:
 @pytest.mark.parametrize(
     ("call", "field"),
     [
-        *(("payment", field) for field in ("pay_type", "out_trade_no", "txamt")),
+        *(("payment", field) for field in ("pay_type", "out_trade_no", "txdtm", "txamt")),
         *(("refund", field) for field in ("syssn", "out_trade_no", "txamt")),
         ("close", "syssn"),
         *(("reversal", field) for field in ("syssn", "txdtm", "txamt")),

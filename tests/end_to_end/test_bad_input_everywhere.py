@@ -31,6 +31,7 @@ LINK: Final = "/checkstand/{mchid}/{link_id}"
 PAGES: Final = (
     *("/cashier/pay/{mchid}/{syssn}/{token}", "/cashier/wechat/{mchid}/{syssn}/{token}"),
     *("/cashier/pay/{mchid}/{syssn}/{token}/state", "/cashier/wechat/{mchid}/{syssn}/{token}/state"),
+    "/cashier/pay/{mchid}/{syssn}/{token}/open",
     *("/cashier/pay/{mchid}/{syssn}/{token}/onward", "/cashier/wechat/{mchid}/{syssn}/{token}/onward"),
     *("/return/alipay/{account_id}", "/checkstand", "/checkstand/"),
     *(LINK, f"{LINK}/by/{{wallet}}", f"{LINK}/leave", f"{LINK}/left", f"{LINK}/failed"),

@@ -10,11 +10,13 @@ from typing import Final
 
 import pytest
 
-from tests.end_to_end.merchant import Merchant, at_once, send
+from tests.end_to_end.merchant import Answer, Merchant, at_once, new_reference, send
 from tests.end_to_end.rig import END_LIMIT_S, ROOT, START_LIMIT_S, Demo, eventually, free_port_block
 from tests.support.commands import clean_environment
 
 ACCEPTED: Final = {"0000", "2999"}
+OUT_OF_SERVICE: Final = "1112"
+MOST_TRIES: Final = 5
 NOTHING_LEFT: Final = {"1272", "1125"}
 #: What a wallet is asked for when a barcode is used.
 USE_OF_BARCODE: Final = {
@@ -109,13 +111,23 @@ def test_fifty_equal_payments_at_two_gateways_are_one_order_and_one_use_of_the_b
     assert demo.held(row["syssn"]) == 1000
 
 
+def refunded_one(desk: Merchant, opened: Answer) -> Answer:
+    """The answer to a refund of 1; after "out of service" the same request again, as the manual says."""
+    asked = {"out_trade_no": new_reference(), "txdtm": opened["txdtm"]}
+    for _ in range(MOST_TRIES):
+        answer = desk.refund(opened, "1", **asked)
+        if answer.respcd != OUT_OF_SERVICE:
+            break
+    return answer
+
+
 @pytest.mark.parametrize("pay_type", ["800108", "800208"])
 def test_two_hundred_refunds_of_one_on_a_payment_of_forty_at_two_gateways_are_forty(
     shop: Merchant, demo: Demo, desks: list[Merchant], pay_type: str
 ) -> None:
     opened = shop.paid(pay_type, txamt="40")
 
-    answers = at_once(200, lambda index: desks[index % 2].refund(opened, "1", txdtm=opened["txdtm"]))
+    answers = at_once(200, lambda index: refunded_one(desks[index % 2], opened))
 
     accepted = [answer for answer in answers if answer.respcd in ACCEPTED]
     told = Counter(answer.respcd for answer in answers)

@@ -77,20 +77,6 @@ def test_an_answer_has_exactly_the_members_of_its_pay_type_and_strings_where_the
     assert members["txdtm"] == "2017-09-06 14:56:43"
 
 
-@pytest.mark.parametrize("txdtm", ["", None])
-def test_a_payment_without_a_time_gets_ours_and_keeps_it_at_a_repeat(
-    shop: Merchant, demo: Demo, txdtm: str | None
-) -> None:
-    params: dict[str, str | None] = {**shop.payment_params("800201"), "txdtm": txdtm}
-    opened = shop.call("payment", **params)
-
-    assert opened.respcd == "0000", opened.members
-    assert opened["txdtm"] == opened["sysdtm"]
-    demo.advance(2)
-    again = shop.call("payment", **params)
-    assert (again["syssn"], again["txdtm"]) == (opened["syssn"], opened["txdtm"])
-
-
 @pytest.mark.parametrize("pay_type", ALL_TYPES)
 def test_a_syssn_has_24_digits_and_is_dated_like_sysdtm_which_is_now_in_beijing(
     shop: Merchant, demo: Demo, pay_type: str

@@ -117,15 +117,16 @@ async def test_a_process_frozen_inside_a_transaction_is_ended_by_the_server(
     store: Store, quick: Store
 ) -> None:
     payment = await paid(store, a_payment())
-    goes_on = asyncio.Event()
+    is_frozen, goes_on = asyncio.Event(), asyncio.Event()
 
     async def frozen() -> None:
         async with quick.payments.locked(payment.mchid, payment.syssn) as (connection, before):
+            is_frozen.set()
             await goes_on.wait()
             await quick.payments.write(connection, being_paid(before))
 
     freezing = asyncio.create_task(frozen())
-    await asyncio.sleep(0.05)
+    await is_frozen.wait()
     assert isinstance(await in_time(store.refunds.reserve(asking(payment))), Reserved)
     goes_on.set()
     with pytest.raises(StoreUnavailable):

@@ -101,7 +101,6 @@ def believing_every_cancel(
 @pytest.mark.parametrize(
     ("code", "rules", "sentence"),
     [
-        ("800151", Rules(settle=closing_what_is_paid), "the merchant is told twice of one payment"),
         (
             "800208",
             Rules(settle=closing_what_is_paid),

@@ -13,7 +13,7 @@ from typing import Final
 from structlog.typing import EventDict
 
 from tael.domain.errors import TaelError
-from tael.domain.payment import Payment, State
+from tael.domain.payment import Payment, State, takes_payers
 from tael.domain.paytype import PayType
 from tael.domain.webhook import WebhookKind
 from tael.service.gateway import Gateway
@@ -118,9 +118,18 @@ class Play:
     async def _payer(self) -> None:
         wallet, syssn = self.wallet, self.payment.syssn
         if wallet.rules.has_log_in:
+            if not await self._is_sent_to_the_wallet():
+                return
             wallet.trades[syssn] = wallet.rules.log_in(wallet.trades[syssn], self._is_late)
             await gate()
         wallet.trades[syssn] = wallet.rules.pay(wallet.trades[syssn], self.clock.now(), self._is_late)
+
+    async def _is_sent_to_the_wallet(self) -> bool:
+        """As the cashier's page does it."""
+        payments, now = self.opener.store.payments, self.clock.now()
+        await payments.note_redirect(self.payment, now)
+        seen = await payments.by_syssn(MCHID, self.payment.syssn)
+        return seen is not None and not seen.is_unopened and takes_payers(seen, now)
 
     async def _close(self) -> None:
         await close(self.other, self.payment)

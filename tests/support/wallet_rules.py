@@ -110,7 +110,7 @@ class AlipayOnline:
 
     def close(self, trade: Trade) -> tuple[Trade, Outcome]:
         if self.query(trade) == NO_SUCH_ORDER:  # nothing to close; and nothing that would remember the close
-            return replace(trade, told_closed=True), Closed()
+            return trade, NO_SUCH_ORDER
         closed = replace(trade, mark=Mark.CLOSED) if trade.mark is Mark.WAITING else trade
         return closed, self.query(closed)
 

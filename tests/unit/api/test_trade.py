@@ -26,9 +26,11 @@ def without(params: Mapping[str, str], name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("given", [{}, {"txdtm": ""}])
-def test_payments_and_refunds_need_no_time_of_the_client(given: dict[str, str]) -> None:
-    assert read_payment(caller(without(PAYMENT, "txdtm") | given)).client_time == ""
+def test_refunds_need_no_time_of_the_client_and_payments_do(given: dict[str, str]) -> None:
     assert read_refund(caller(without(REFUND, "txdtm") | given)).client_time == ""
+    with pytest.raises(BadField) as refused:
+        read_payment(caller(without(PAYMENT, "txdtm") | given))
+    assert refused.value.english == "必传参数: txdtm"
 
 
 @pytest.mark.parametrize("name", ["txamt", "txdtm"])
