@@ -156,6 +156,23 @@ def hide(page: Page, is_hidden: bool) -> None:
 # ---- phones --------------------------------------------------------------------------------------------------------
 
 
+def test_an_order_that_is_being_closed_shows_nothing_to_pay_and_then_its_end(
+    page: Page, shop: Merchant, demo: Demo
+) -> None:
+    opened = shop.open("800152")
+    page.goto(opened["pay_url"])
+    page.wait_for_url(f"{demo.sandbox}/**")
+    assert shop.call("close", syssn=opened["syssn"]).respcd == "1145"
+
+    page.goto(opened["pay_url"])
+    expect(page.get_by_text("The shop is cancelling this order.")).to_be_visible()
+    expect(page.get_by_role("timer")).to_have_count(0)
+    expect(page.get_by_role("link", name="Pay with Alipay")).to_have_count(0)
+    check_accessibility(page)
+    demo.advance(1_300)
+    expect(page.get_by_role("heading", name="Order closed")).to_be_visible()
+
+
 def test_on_a_phone_one_tap_leads_to_alipay_and_back_to_the_shop(
     new_page: NewPage, shop: Merchant, demo: Demo
 ) -> None:

@@ -54,8 +54,10 @@
     window.clearTimeout(timer);
     if (!document.hidden && !waiting.hidden) { ask(); }
   });
-  document.getElementById("clock").hidden = false;
-  ticking = window.setInterval(tick, 1000);
-  tick();
+  if (left) { // not while the order is being closed
+    document.getElementById("clock").hidden = false;
+    ticking = window.setInterval(tick, 1000);
+    tick();
+  }
   later();
 })();
