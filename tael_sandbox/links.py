@@ -12,7 +12,7 @@ import aiohttp
 
 from tael_sandbox.wallet import ControlError
 
-MOST_REDIRECTS: Final = 3
+MAX_REDIRECTS: Final = 3
 TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 
@@ -22,13 +22,13 @@ async def followed(url: str, is_wallets: Callable[[str], bool]) -> str:
 
     Raises ControlError for a page that leads elsewhere, or nowhere.
     """
-    for _ in range(MOST_REDIRECTS):
+    for _ in range(MAX_REDIRECTS):
         if is_wallets(url) or not _is_here(url):
             return url
         url = urljoin(url, await _location(url))
     if is_wallets(url):
         return url
-    raise ControlError(f"the link leads to no wallet within {MOST_REDIRECTS} redirects", "url")
+    raise ControlError(f"the link leads to no wallet within {MAX_REDIRECTS} redirects", "url")
 
 
 def _is_here(url: str) -> bool:

@@ -16,7 +16,7 @@ from tests.support.commands import clean_environment
 
 ACCEPTED: Final = {"0000", "2999"}
 OUT_OF_SERVICE: Final = "1112"
-MOST_TRIES: Final = 5
+MAX_TRIES: Final = 5
 NOTHING_LEFT: Final = {"1272", "1125"}
 #: What a wallet is asked for when a barcode is used.
 USE_OF_BARCODE: Final = {
@@ -114,7 +114,7 @@ def test_fifty_equal_payments_at_two_gateways_are_one_order_and_one_use_of_the_b
 def refunded_one(desk: Merchant, opened: Answer) -> Answer:
     """The answer to a refund of 1; after "out of service" the same request again, as the manual says."""
     asked = {"out_trade_no": new_reference(), "txdtm": opened["txdtm"]}
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_TRIES):
         answer = desk.refund(opened, "1", **asked)
         if answer.respcd != OUT_OF_SERVICE:
             break
