@@ -31,16 +31,16 @@ from tael.domain.outcome import (  # noqa: E402
     RefundStuck,
     Refusal,
     Refused,
-    Reversal,
     ReversalAction,
+    ReversalOutcome,
     Reversed,
     Unknown,
 )
-from tael.domain.payment import ALLOWED, Payment, State, settle, shown_cancel, shown_respcd  # noqa: E402
+from tael.domain.payment import ALLOWED, Payment, State, apply_outcome, shown_cancel, shown_respcd  # noqa: E402
 from tael.domain.paytype import PAY_TYPES, PayType  # noqa: E402
-from tael.domain.refund import Refund, RefundState, settle_refund  # noqa: E402
+from tael.domain.refund import Refund, RefundState, apply_refund_outcome  # noqa: E402
 from tael.domain.respcd import TABLE, Client, Code, row_text  # noqa: E402
-from tael.domain.reversal import ReversalOrder, ReversalState, settle_reversal  # noqa: E402
+from tael.domain.reversal import Reversal, ReversalState, apply_reversal_outcome  # noqa: E402
 
 READING = {
     Client.DONE: "the call did what it says; an online payment is created, not paid",
@@ -139,7 +139,7 @@ REFUND_NEWS: Sequence[tuple[str, RefundOutcome, bool]] = (
     ("NotSent, a later one", NotSent(""), False),
     ("Unknown", Unknown(""), False),
 )
-REVERSAL_NEWS: Sequence[tuple[str, Reversal, bool]] = (
+REVERSAL_NEWS: Sequence[tuple[str, ReversalOutcome, bool]] = (
     ("Reversed, closed", Reversed(ReversalAction.CLOSED), False),
     ("Reversed, refunded", Reversed(ReversalAction.REFUNDED), False),
     ("Again", Again(""), False),
@@ -224,17 +224,19 @@ def payment_row(state: State) -> tuple[str, ...]:
 
 def after_news(state: State, news: Outcome, is_first: bool, is_online: bool) -> str:
     before = sample(state, ONLINE if is_online else OFFLINE)
-    return settle(before, news, at=NOON, is_first=is_first).state
+    return apply_outcome(before, news, at=NOON, is_first=is_first).state
 
 
 def after_refund_news(state: RefundState, news: RefundOutcome, is_first: bool) -> str:
     before = Refund("m", "2", "1", "a", "r", PRICE, "", "", NOON, NOON, None, state=state)
-    return settle_refund(before, news, at=NOON, is_first=is_first).state
+    return apply_refund_outcome(before, news, at=NOON, is_first=is_first).state
 
 
-def after_reversal_news(state: ReversalState, news: Reversal, is_first: bool) -> str:
-    before = ReversalOrder("m", "3", "1", "a", 0, "", "", NOON, NOON, None, state=state)
-    after, _ = settle_reversal(before, sample(State.PENDING, OFFLINE), news, at=NOON, is_first=is_first)
+def after_reversal_news(state: ReversalState, news: ReversalOutcome, is_first: bool) -> str:
+    before = Reversal("m", "3", "1", "a", 0, "", "", NOON, NOON, None, state=state)
+    after, _ = apply_reversal_outcome(
+        before, sample(State.PENDING, OFFLINE), news, at=NOON, is_first=is_first
+    )
     return after.state
 
 
@@ -253,7 +255,7 @@ def sample(state: State, pay_type: PayType) -> Payment:
         openid="",
         client_time="",
         device="",
-        tells_merchant=True,
+        notify_merchant=True,
         created_at=NOON,
         changed_at=NOON,
         expires_at=NOON + timedelta(minutes=10),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from tael.domain.address import Reach
+from tael.domain.address import EgressPolicy
 from tael.domain.secret import Secret
 from tael.store.database import MAX_CONNECTIONS, MIN_CONNECTIONS, Limits
 from tael.transport import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
@@ -51,7 +51,7 @@ class Settings:
     """How this process is set up. URLs carry no slash at the end."""
 
     database_url: Secret  #: it holds a password
-    seal_key: Secret  #: base64 of 32 bytes
+    encryption_key: Secret  #: base64 of 32 bytes
     public_url: str
     node: int
     alipay_url: str
@@ -60,8 +60,8 @@ class Settings:
     wechat_ca_pem: str | None
     server_ip: str
     clock_file: Path | None
-    returns_stray_money: bool  #: money that belongs to nobody's order is sent back
-    webhook_reach: Reach
+    returns_unmatched_payments: bool  #: money that belongs to nobody's order is sent back
+    webhook_egress: EgressPolicy
     database_connections: int = MAX_CONNECTIONS  #: of this process, at most
     database_timeout_s: float = Limits().call_s  #: for all that one call does in the database
     http: HttpLimits = HttpLimits()
@@ -70,8 +70,8 @@ class Settings:
     wallet_connections: int = DEFAULT_CONNECTIONS  #: to each wallet, in each process
     wallet_wait_s: float = DEFAULT_WAIT_S  #: that a call waits for one of them before it is not sent
 
-    def seal_key_bytes(self) -> bytes:
-        return base64.b64decode(self.seal_key.reveal())
+    def encryption_key_bytes(self) -> bytes:
+        return base64.b64decode(self.encryption_key.reveal())
 
 
 def read_database_url(environment: Mapping[str, str] = os.environ) -> Secret:
@@ -116,7 +116,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     ca_file = environment.get("TAEL_WECHAT_CA_FILE")
     return Settings(
         database_url=read_database_url(environment),
-        seal_key=_seal_key(environment),
+        encryption_key=_encryption_key(environment),
         public_url=environment.get("TAEL_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/"),
         node=_node(environment),
         alipay_url=environment.get("TAEL_ALIPAY_URL", ALIPAY_ONLINE).rstrip("/"),
@@ -125,8 +125,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         wechat_ca_pem=_certificates(ca_file, "TAEL_WECHAT_CA_FILE") if ca_file else None,
         server_ip=environment.get("TAEL_SERVER_IP", "127.0.0.1"),
         clock_file=Path(clock_file) if clock_file else None,
-        returns_stray_money=_switch(environment, "TAEL_RETURN_STRAY_MONEY", "on"),
-        webhook_reach=Reach(
+        returns_unmatched_payments=_switch(environment, "TAEL_RETURN_UNMATCHED_PAYMENTS", "on"),
+        webhook_egress=EgressPolicy(
             loopback=_switch(environment, "TAEL_WEBHOOK_LOOPBACK", "off"),
             any_port=_switch(environment, "TAEL_WEBHOOK_ANY_PORT", "off"),
         ),
@@ -150,14 +150,16 @@ def _required(environment: Mapping[str, str], name: str, what: str) -> str:
     raise BadSettings(f"{name} is not set; it should be {what} ({name}_FILE may name a file that holds it)")
 
 
-def _seal_key(environment: Mapping[str, str]) -> Secret:
-    text = _required(environment, "TAEL_SEAL_KEY", "32 random bytes in base64 (openssl rand -base64 32)")
+def _encryption_key(environment: Mapping[str, str]) -> Secret:
+    text = _required(
+        environment, "TAEL_ENCRYPTION_KEY", "32 random bytes in base64 (openssl rand -base64 32)"
+    )
     try:
         is_good = len(base64.b64decode(text, validate=True)) == 32
     except ValueError:
         is_good = False
     if not is_good:
-        raise BadSettings("TAEL_SEAL_KEY is not 32 bytes in base64; openssl rand -base64 32 makes one")
+        raise BadSettings("TAEL_ENCRYPTION_KEY is not 32 bytes in base64; openssl rand -base64 32 makes one")
     return Secret(text)
 
 

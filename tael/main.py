@@ -13,23 +13,23 @@ from starlette.applications import Starlette
 from structlog.typing import Processor
 
 from tael.api.app import create_app
-from tael.api.arrivals import MAX_FORM_BYTES
+from tael.api.request_body import MAX_FORM_BYTES
 from tael.cashier import pages
 from tael.channels.alipay_mapi.adapter import AlipayMapi
 from tael.channels.wechat_v2.adapter import WeChatV2
 from tael.clock import Clock, DemoClock, RealClock
 from tael.config import Settings
-from tael.domain.pages import pages_below
+from tael.domain.page_urls import pages_below
 from tael.domain.paytype import Wallet
+from tael.jobs.daily_close import daily_close_job
+from tael.jobs.polling import polling_jobs
 from tael.jobs.runner import Job, run_for_ever
-from tael.jobs.seals import seal_job
-from tael.jobs.settle import settle_jobs
 from tael.jobs.webhooks import webhook_job
-from tael.service.directory import Directory
-from tael.service.gateway import FirstAnswers, Gateway
+from tael.service.credential_cache import CredentialCache
+from tael.service.gateway import Gateway, InFlightRequests
 from tael.service.verification import AnswerChecks
 from tael.store.database import PATIENT, Database, Limits
-from tael.store.seal import Seal
+from tael.store.encryption import Cipher
 from tael.store.store import Store, store_over
 from tael.transport import Transport
 
@@ -87,7 +87,7 @@ def clock_of(settings: Settings) -> Clock:
 async def open_store(settings: Settings, limits: Limits = PATIENT) -> AsyncIterator[Store]:
     """A store over the configured database, which need not be up yet; without `limits` those of a command."""
     async with Database(settings.database_url.reveal(), limits) as database:
-        yield store_over(database, Seal(settings.seal_key_bytes()), settings.node)
+        yield store_over(database, Cipher(settings.encryption_key_bytes()), settings.node)
 
 
 @asynccontextmanager
@@ -98,7 +98,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         open_store(settings, limits_of(settings)) as store,
         _to_wallet(settings) as to_alipay,
         _to_wallet(settings) as to_wechat,
-        Transport(settings.webhook_reach) as to_merchants,
+        Transport(settings.webhook_egress) as to_merchants,
     ):
         note_answer = AnswerChecks(store, clock).note
         yield Gateway(
@@ -116,13 +116,13 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                     note_answer,
                 ),
             },
-            directory=Directory(store, takes_published_key=settings.takes_published_key),
+            credentials=CredentialCache(store, takes_published_key=settings.takes_published_key),
             transport=to_merchants,
             clock=clock,
             public_url=settings.public_url,
-            first_answers=FirstAnswers(),
-            pages=pages_below(settings.public_url, settings.seal_key_bytes()),
-            returns_stray_money=settings.returns_stray_money,
+            in_flight_requests=InFlightRequests(),
+            pages=pages_below(settings.public_url, settings.encryption_key_bytes()),
+            returns_unmatched_payments=settings.returns_unmatched_payments,
         )
 
 
@@ -142,7 +142,7 @@ def application(gateway: Gateway, max_form_bytes: int = MAX_FORM_BYTES) -> Starl
 
 def all_jobs(gateway: Gateway) -> list[Job[Any]]:
     """What a worker process runs."""
-    return [*settle_jobs(gateway), webhook_job(gateway), seal_job(gateway)]
+    return [*polling_jobs(gateway), webhook_job(gateway), daily_close_job(gateway)]
 
 
 async def work_until(stop: asyncio.Event, gateway: Gateway) -> None:

@@ -2,8 +2,9 @@
 
 The difference between the last two is money: what was not sent surely did not happen. Redirects are never followed.
 Each wallet has a Transport of its own, with its own connections and name lookups: one that hangs uses up nothing of
-another's, and its accounts share its connections fairly. With a `Reach` a Transport is safe to call where a merchant
-says: each address is judged as it is connected to, so a name that means another address a moment later changes nothing.
+another's, and its accounts share its connections fairly. With an `EgressPolicy` a Transport is safe to call where a
+merchant says: each address is checked as it is connected to, so a name that resolves to another address a moment
+later changes nothing.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from tael.domain.address import Reach
+from tael.domain.address import EgressPolicy
 from tael.domain.secret import Secret
 
 #: Time to reach the other side; nothing of the request has left us while it runs.
@@ -37,7 +38,7 @@ DEFAULT_WAIT_S: Final = 2.0
 MAX_WAITING: Final = 1000
 DNS_REMEMBERED_S: Final = 60
 #: Look-ups at a time where merchants choose the names: a name server that hangs holds one of these.
-MOST_LOOKUPS: Final = 64
+MAX_LOOKUPS: Final = 64
 NOT_ALLOWED: Final = "an address that may not be called"
 USER_AGENT: Final = f"tael/{version('tael')}"
 NO_CONNECTION: Final = "no free connection"
@@ -146,10 +147,10 @@ class _Call:
 class Transport:
     """A pool of connections to one wallet; `tls` contexts are made once by their owners and reused.
 
-    With a `reach` it is for calls whose destination others chose; how many run at once is then their caller's affair.
+    With a `egress` it is for calls whose destination others chose; how many run at once is then their caller's affair.
     """
 
-    reach: Reach | None = None
+    egress: EgressPolicy | None = None
     lookup: Lookup = socket.getaddrinfo
     proxy: Secret | None = None  #: for all calls, by CONNECT; its URL may hold a password
     connections: int = DEFAULT_CONNECTIONS
@@ -160,14 +161,14 @@ class Transport:
 
     async def __aenter__(self) -> Self:
         self._resolver = _Resolver(self.lookup)
-        if self.reach is None:
+        if self.egress is None:
             self._places = Places(self.connections, self.wait_s)
         # No limit here: what waits inside the connector cannot be told from what was sent, and is not shared fairly.
         connector = aiohttp.TCPConnector(
             limit=0,
             ttl_dns_cache=DNS_REMEMBERED_S,
             resolver=self._resolver,
-            socket_factory=None if self.reach is None else _guarded_by(self.reach),
+            socket_factory=None if self.egress is None else _guarded_by(self.egress),
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -237,7 +238,7 @@ class Transport:
     ) -> Result:
         limits = aiohttp.ClientTimeout(
             total=timeout_s,
-            connect=CONNECT_TIMEOUT_S if self.reach is None else None,  # name lookup included
+            connect=CONNECT_TIMEOUT_S if self.egress is None else None,  # name lookup included
             sock_connect=CONNECT_TIMEOUT_S,
         )
         call = _Call()
@@ -252,10 +253,10 @@ class Transport:
                 allow_redirects=False,
                 trace_request_ctx=call,
             ) as response:
-                most = MAX_ANSWER_BYTES + 1 if cut_at is None else cut_at
-                read = await response.content.read(most)
-                while not response.content.at_eof() and len(read) < most:
-                    read += await response.content.read(most - len(read))
+                limit = MAX_ANSWER_BYTES + 1 if cut_at is None else cut_at
+                read = await response.content.read(limit)
+                while not response.content.at_eof() and len(read) < limit:
+                    read += await response.content.read(limit - len(read))
                 if len(read) > MAX_ANSWER_BYTES:
                     return NoAnswer("the answer is too large")
                 return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, read)
@@ -264,7 +265,7 @@ class Transport:
             # was repeated on a new connection may have left by the first.
             if call.has_connection:
                 return NoAnswer(_why_no_answer(error))
-            if self.reach is not None and getattr(error, "errno", None) == errno.EACCES:
+            if self.egress is not None and getattr(error, "errno", None) == errno.EACCES:
                 return NothingSent(NOT_ALLOWED)
             return NothingSent(_why_not_connected(error))
 
@@ -320,7 +321,7 @@ class _Resolver(AbstractResolver):
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
-        self._threads = ThreadPoolExecutor(MOST_LOOKUPS, thread_name_prefix="lookup")
+        self._threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="lookup")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -344,12 +345,12 @@ class _Resolver(AbstractResolver):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _guarded_by(reach: Reach) -> Callable[[tuple[Any, ...]], socket.socket]:
-    """Sockets for the addresses that `reach` allows. Here and not at the name: this very address is connected to."""
+def _guarded_by(egress: EgressPolicy) -> Callable[[tuple[Any, ...]], socket.socket]:
+    """Sockets for the addresses that `egress` allows. Here and not at the name: this very address is connected to."""
 
     def socket_for(found: tuple[Any, ...]) -> socket.socket:
         family, kind, proto, _, place = found
-        if not reach.allows(place[0], place[1]):
+        if not egress.allows(place[0], place[1]):
             raise OSError(errno.EACCES, NOT_ALLOWED)
         return socket.socket(family, kind, proto)
 

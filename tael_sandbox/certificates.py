@@ -239,13 +239,13 @@ def _key_for(pair: Pair) -> rsa.RSAPrivateKey:
 
 def _p12_of(pair: Pair, mch_id: str) -> bytes:
     """One key and one certificate by 3DES and SHA-1, as WeChat Pay's own: what Go, Node, Java and Ruby all read."""
-    sealed = (
+    encryption = (
         serialization.PrivateFormat.PKCS12.encryption_builder()
         .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
         .hmac_hash(hashes.SHA1())
         .build(mch_id.encode())
     )
-    return pkcs12.serialize_key_and_certificates(FRIENDLY_NAME, pair.key, pair.certificate, None, sealed)
+    return pkcs12.serialize_key_and_certificates(FRIENDLY_NAME, pair.key, pair.certificate, None, encryption)
 
 
 def _holds(path: Path, pair: Pair, mch_id: str) -> bool:

@@ -20,7 +20,7 @@ from tael_sandbox.bodies import read_body
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.codes import issue_code
-from tael_sandbox.faults import Faults
+from tael_sandbox.fault_injection.faults import Faults
 from tael_sandbox.links import followed
 from tael_sandbox.payers import all_payers
 from tael_sandbox.shops import Shops

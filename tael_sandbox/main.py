@@ -32,9 +32,9 @@ from tael_sandbox.books import Books
 from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
 from tael_sandbox.control import Control
-from tael_sandbox.faults import Faults
-from tael_sandbox.faulty_notices import FaultyNotices
-from tael_sandbox.faulty_wire import FaultyProtocol, FaultyWire
+from tael_sandbox.fault_injection.faults import Faults
+from tael_sandbox.fault_injection.notices import FaultyNotices
+from tael_sandbox.fault_injection.wire import FaultyProtocol, FaultyWire
 from tael_sandbox.logs import configure_logs
 from tael_sandbox.notices import Courier
 from tael_sandbox.own_pages import OwnPages, is_own_page, name_in
@@ -112,8 +112,10 @@ async def serve(options: argparse.Namespace) -> None:
         WeChatWallet(clock, books, shops, http_url, tls_url, certificates),
     ]
 
-    liars = [wallet.liar() for wallet in wallets]
-    faults = Faults(books, {name: liar.operations for liar in liars for name in liar.wallets})
+    tamperings = [wallet.tampering() for wallet in wallets]
+    faults = Faults(
+        books, {name: tampering.operations for tampering in tamperings for name in tampering.wallets}
+    )
     phone = Phone(wallets, books, clock, faults)
 
     def tick(now: datetime) -> None:
@@ -121,10 +123,10 @@ async def serve(options: argparse.Namespace) -> None:
             wallet.tick(now)
         phone.tick()
 
-    courier = Courier(books, clock, tick, FaultyNotices(books, faults, liars))
+    courier = Courier(books, clock, tick, FaultyNotices(books, faults, tamperings))
     control = Control(wallets, books, clock, shops, faults)
     app = OwnPages(
-        FaultyWire(Waking(build_app(wallets, control, phone), courier), faults, liars),
+        FaultyWire(Waking(build_app(wallets, control, phone), courier), faults, tamperings),
         [options.host, *options.allowed_host],
     )
     servers = [

@@ -21,7 +21,7 @@ from yarl import URL
 
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
-from tael_sandbox.faulty_notices import FaultyNotices
+from tael_sandbox.fault_injection.notices import FaultyNotices
 
 log = logging.getLogger(__name__)
 

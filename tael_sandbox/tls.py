@@ -12,7 +12,7 @@ import ssl
 from starlette.requests import Request
 
 from tael_sandbox.certificates import Certificates, common_name
-from tael_sandbox.faulty_wire import FaultyProtocol
+from tael_sandbox.fault_injection.wire import FaultyProtocol
 
 
 def server_context(certificates: Certificates) -> ssl.SSLContext:

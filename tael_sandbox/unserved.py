@@ -11,7 +11,7 @@ HOSTS: Final = {
     "alipay": ("alipay.com", "alipaydev.com", "alipay.net"),
     "wechat": ("weixin.qq.com", "tenpay.com", "wechatpay.cn"),
 }
-LONGEST_NAME: Final = 100
+MAX_NAME: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class UnservedCall:
 
     @property
     def name(self) -> str:
-        return f"{self.method} {self.path}"[:LONGEST_NAME]
+        return f"{self.method} {self.path}"[:MAX_NAME]
 
     @property
     def text(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from tael_sandbox.lies import Liar
+from tael_sandbox.tampering import Tampering
 from tael_sandbox.unserved import UnservedCall
 
 Row = dict[str, Any]
@@ -41,14 +41,14 @@ class Entry:
     currency: str
     charged_minor: int  #: what the balance gives, or gets back
     charged_currency: str
-    fate: Literal["waiting", "paid", "refunded", "reversed", "not paid", "giving back", "given back"]
+    scenario: Literal["waiting", "paid", "refunded", "reversed", "not paid", "giving back", "given back"]
     state: str  #: in the wallet's own word
     at: float
     refunded_minor: int = 0  #: of the price
 
     @property
     def is_refund(self) -> bool:
-        return self.fate in ("giving back", "given back")
+        return self.scenario in ("giving back", "given back")
 
 
 class Wallet(Protocol):
@@ -66,7 +66,7 @@ class Wallet(Protocol):
         """A call that no route has, refused in the wallet's own form; None if it is not this wallet's."""
         ...
 
-    def liar(self) -> Liar: ...  # for the faults that it is told to have
+    def tampering(self) -> Tampering: ...  # for the faults that it is told to have
 
     def is_link(self, url: str) -> bool:
         """Whether `url` is of the wallet's own, whatever it leads to."""
@@ -84,8 +84,8 @@ class Wallet(Protocol):
         """The barcode payments for which this payer is asked for a password now, newest first."""
         ...
 
-    def history(self, payer: str, most: int) -> list[Entry]:
-        """The payer's newest decided payments and refunds: `most` of each kind, in any order."""
+    def history(self, payer: str, limit: int) -> list[Entry]:
+        """The payer's newest decided payments and refunds: `limit` of each kind, in any order."""
         ...
 
     def book(self, wallet: str) -> dict[str, list[Row]]: ...

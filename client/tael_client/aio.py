@@ -12,7 +12,7 @@ import httpx
 from tael_client import paging, waiting
 from tael_client.addresses import checked_base_url
 from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, Row
-from tael_client.calls import MOST_ROWS
+from tael_client.calls import MAX_ROWS
 from tael_client.core import Core
 from tael_client.exchange import Rules
 from tael_client.money import Money
@@ -93,13 +93,13 @@ class AsyncClient:
         return await self._run(self._core.reversal(syssn, reference, amount))
 
     async def query(
-        self, filters: Filters | None = None, *, page: int = 1, page_size: int = MOST_ROWS
+        self, filters: Filters | None = None, *, page: int = 1, page_size: int = MAX_ROWS
     ) -> QueryPage:
         """See `Client.query`."""
         return await self._run(self._core.query(filters or Filters(), page, page_size))
 
     async def query_all(
-        self, filters: Filters | None = None, *, page_size: int = MOST_ROWS
+        self, filters: Filters | None = None, *, page_size: int = MAX_ROWS
     ) -> AsyncIterator[Row]:
         """See `Client.query_all`."""
         for piece in paging.pieces_of(filters or Filters(), self._core.now()):

@@ -15,7 +15,7 @@ from tael_client.money import Money
 from tael_client.orders import Filters, PaymentOrder, check_amount, check_number
 
 #: Larger pages are cut down to this many rows by the server.
-MOST_ROWS: Final = 100
+MAX_ROWS: Final = 100
 
 
 def payment(order: PaymentOrder, mchid: str, at: datetime) -> Call[Payment]:
@@ -105,8 +105,8 @@ def query(
     filters: Filters, page: int, page_size: int, mchid: str, at: datetime | None = None
 ) -> Call[QueryPage]:
     """`at` is None for a query without a time, which is what QFPay documents."""
-    if page < 1 or not 1 <= page_size <= MOST_ROWS:
-        raise ValueError(f"pages begin with 1, and have 1 to {MOST_ROWS} rows")
+    if page < 1 or not 1 <= page_size <= MAX_ROWS:
+        raise ValueError(f"pages begin with 1, and have 1 to {MAX_ROWS} rows")
     params = {
         "mchid": mchid,
         "txdtm": "" if at is None else wire_text(at),

@@ -11,7 +11,7 @@ import httpx
 from tael_client import paging, waiting
 from tael_client.addresses import checked_base_url
 from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, Row
-from tael_client.calls import MOST_ROWS
+from tael_client.calls import MAX_ROWS
 from tael_client.core import Core
 from tael_client.exchange import Rules
 from tael_client.money import Money
@@ -114,13 +114,11 @@ class Client:
         """
         return self._run(self._core.reversal(syssn, reference, amount))
 
-    def query(
-        self, filters: Filters | None = None, *, page: int = 1, page_size: int = MOST_ROWS
-    ) -> QueryPage:
+    def query(self, filters: Filters | None = None, *, page: int = 1, page_size: int = MAX_ROWS) -> QueryPage:
         """One page of payments and refunds, newest first. An unknown number gives no rows."""
         return self._run(self._core.query(filters or Filters(), page, page_size))
 
-    def query_all(self, filters: Filters | None = None, *, page_size: int = MOST_ROWS) -> Iterator[Row]:
+    def query_all(self, filters: Filters | None = None, *, page_size: int = MAX_ROWS) -> Iterator[Row]:
         """Every row, newest first, asking for pages as they are needed; a long range is asked for month by month."""
         for piece in paging.pieces_of(filters or Filters(), self._core.now()):
             pages = paging.Pages()

@@ -51,7 +51,7 @@ class Core:
 
     def _payment_amount(self, syssn: str, reference: str) -> Script[Money]:
         """The amount of the newest payment with these numbers. Raises Refused as the server would for none."""
-        page = yield from self.query(calls.payment_filters(syssn, reference), 1, calls.MOST_ROWS)
+        page = yield from self.query(calls.payment_filters(syssn, reference), 1, calls.MAX_ROWS)
         for row in page.rows:
             has_numbers = syssn in ("", row.syssn) and reference in ("", row.reference)
             if row.kind is RowKind.PAYMENT and has_numbers:

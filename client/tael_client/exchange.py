@@ -30,7 +30,7 @@ Answer_co = TypeVar("Answer_co", covariant=True)
 
 #: Seconds before the second, third … sending; the last one holds for all that follow.
 REPEAT_RESTS_S: Final = (0.5, 2.0, 5.0)
-MOST_ATTEMPTS: Final = 10
+MAX_ATTEMPTS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class Rules:
     signed_answers: bool
 
     def __post_init__(self) -> None:
-        if not 1 <= self.attempts <= MOST_ATTEMPTS:
-            raise ValueError(f"attempts must be from 1 to {MOST_ATTEMPTS}")
+        if not 1 <= self.attempts <= MAX_ATTEMPTS:
+            raise ValueError(f"attempts must be from 1 to {MAX_ATTEMPTS}")
 
 
 @dataclass(frozen=True, slots=True)

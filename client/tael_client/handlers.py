@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tael_client")
 
 #: The longest webhook of any document has 524 bytes.
-MOST_BODY_BYTES: Final = 64 * 1024
+MAX_BODY_BYTES: Final = 64 * 1024
 
 AsgiMessage = MutableMapping[str, Any]
 AsgiReceive = Callable[[], Awaitable[AsgiMessage]]
@@ -95,7 +95,7 @@ def _serve_wsgi(
     length = environ.get("CONTENT_LENGTH", "")
     if not (length.isascii() and length.isdigit()):
         return NO_LENGTH
-    if len(length) > len(str(MOST_BODY_BYTES)) or int(length) > MOST_BODY_BYTES:
+    if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
         return TOO_LONG
     body = environ["wsgi.input"].read(int(length))
     read = _read(credentials, body, environ.get("HTTP_X_QF_SIGN", ""), styles)
@@ -163,7 +163,7 @@ async def _read_body(receive: AsgiReceive) -> bytes | Said | None:
         if message["type"] == "http.disconnect":
             return None
         body += message.get("body", b"")
-        if len(body) > MOST_BODY_BYTES:
+        if len(body) > MAX_BODY_BYTES:
             return TOO_LONG
         if not message.get("more_body", False):
             return bytes(body)

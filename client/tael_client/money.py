@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 #: `txamt` has at most 11 digits.
-MOST_MINOR: Final = 99_999_999_999
+MAX_MINOR: Final = 99_999_999_999
 
 CURRENCY: Final = re.compile(r"[A-Z]{3}|")
 
@@ -24,7 +24,7 @@ class Money:
     def __post_init__(self) -> None:
         if type(self.amount_minor) is not int:
             raise TypeError("amount_minor must be an int of minor units")
-        if not 0 <= self.amount_minor <= MOST_MINOR:
-            raise ValueError(f"amount_minor must be from 0 to {MOST_MINOR}")
+        if not 0 <= self.amount_minor <= MAX_MINOR:
+            raise ValueError(f"amount_minor must be from 0 to {MAX_MINOR}")
         if not CURRENCY.fullmatch(self.currency):
             raise ValueError("currency must be three capital letters, or empty")

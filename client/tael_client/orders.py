@@ -13,9 +13,9 @@ from tael_client.moments import wire_text
 from tael_client.money import Money
 from tael_client.paytypes import PayType
 
-LONGEST_REFERENCE: Final = 128
-SHORTEST_VALID_TIME_S: Final = 300
-MOST_NUMBERS: Final = 500
+MAX_REFERENCE: Final = 128
+MIN_VALID_TIME_S: Final = 300
+MAX_NUMBERS: Final = 500
 
 
 class Details(TypedDict, total=False):
@@ -53,8 +53,8 @@ class PaymentOrder:
             raise ValueError("a barcode payment needs the payer's auth_code")
         if self.pay_type is PayType.WECHAT_IN_APP and not self.openid:
             raise ValueError("a payment inside WeChat needs the payer's openid")
-        if self.valid_time_s is not None and self.valid_time_s < SHORTEST_VALID_TIME_S:
-            raise ValueError(f"valid_time_s must be at least {SHORTEST_VALID_TIME_S}")
+        if self.valid_time_s is not None and self.valid_time_s < MIN_VALID_TIME_S:
+            raise ValueError(f"valid_time_s must be at least {MIN_VALID_TIME_S}")
         if self.client_time is not None:
             wire_text(self.client_time)
 
@@ -133,8 +133,8 @@ class Filters:
         for values in (self.syssns, self.references, self.pay_types):
             if isinstance(values, str):
                 raise TypeError("give a list of values, not one string")
-            if len(values) > MOST_NUMBERS:
-                raise ValueError(f"a query takes at most {MOST_NUMBERS} values of a kind")
+            if len(values) > MAX_NUMBERS:
+                raise ValueError(f"a query takes at most {MAX_NUMBERS} values of a kind")
             for value in values:
                 check_number(value)
         for moment in (self.since, self.until):
@@ -145,8 +145,8 @@ class Filters:
 def check_number(number: str) -> None:
     """Raises ValueError for what no server takes as a reference or another number: commas separate them in a query."""
     is_good = number.isascii() and number.isprintable() and not set(number) & set(" ,")
-    if not is_good or not 1 <= len(number) <= LONGEST_REFERENCE:
-        raise ValueError(f"a number has 1 to {LONGEST_REFERENCE} ASCII characters, no blanks, no commas")
+    if not is_good or not 1 <= len(number) <= MAX_REFERENCE:
+        raise ValueError(f"a number has 1 to {MAX_REFERENCE} ASCII characters, no blanks, no commas")
 
 
 def check_amount(amount: Money) -> None:

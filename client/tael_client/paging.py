@@ -15,7 +15,7 @@ from tael_client.moments import months_within
 from tael_client.orders import Filters
 
 #: Of one month; a server that needs more is not getting anywhere.
-MOST_PAGES: Final = 10_000
+MAX_PAGES: Final = 10_000
 
 
 def pieces_of(filters: Filters, now: datetime) -> list[Filters]:
@@ -41,7 +41,7 @@ class Pages:
         """The rows that are new. Raises PagesDoNotEnd."""
         syssns = tuple(row.syssn for row in page.rows)
         self.is_over = len(syssns) < page.page_size or not syssns
-        if not self.is_over and (syssns == self._last or self.number >= MOST_PAGES):
+        if not self.is_over and (syssns == self._last or self.number >= MAX_PAGES):
             raise PagesDoNotEnd(f"page {self.number} is like the one before, or one too many")
         fresh = [row for row in page.rows if row.syssn not in self._seen]
         self._seen.update(syssns)

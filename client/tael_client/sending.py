@@ -13,7 +13,7 @@ from tael_client.moments import UTC8
 from tael_client.steps import NoAnswer, NotSent, Reply, Send
 
 #: A page of 100 rows has some 50 kB; longer answers are not read to their end.
-MOST_ANSWER_BYTES: Final = 4 * 1024 * 1024
+MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 SIGN_HEADER: Final = "X-QF-SIGN"
 
 #: What httpx raises before a byte of the request has left.
@@ -52,8 +52,8 @@ class Collected:
 
     def add(self, chunk: bytes) -> None:
         self._body += chunk
-        if len(self._body) > MOST_ANSWER_BYTES:
-            raise TooLong(f"the answer is longer than {MOST_ANSWER_BYTES} bytes")
+        if len(self._body) > MAX_ANSWER_BYTES:
+            raise TooLong(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
 
     def reply(self, response: httpx.Response) -> Reply:
         return Reply(response.status_code, response.headers.get(SIGN_HEADER, ""), bytes(self._body))

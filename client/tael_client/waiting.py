@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from tael_client.answers import Close, Payment, Reversal, Row, RowKind
-from tael_client.calls import MOST_ROWS, payment_filters
+from tael_client.calls import MAX_ROWS, payment_filters
 from tael_client.codes import OUT_OF_SERVICE, Meaning
 from tael_client.core import Core
 from tael_client.errors import OutcomePending, OutcomeUnknown, Refused, TaelClientError, Unreachable, Verdict
@@ -204,7 +204,7 @@ def _follow(
 def _look(core: Core, watch: Watch) -> Script[Seen]:
     """The payment's newest row. What goes wrong with a query is only no news."""
     try:
-        page = yield from core.query(_filters_of(watch), 1, MOST_ROWS)
+        page = yield from core.query(_filters_of(watch), 1, MAX_ROWS)
     except TaelClientError as error:
         watch.reason = str(error)
         return Seen()

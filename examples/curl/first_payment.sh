@@ -15,7 +15,7 @@ MCHID=${MCHID:-eqqmYMn0Zj6pncw5ZDxjgMqbzV}
 
 TIMEOUT_S=30
 OK=0000 PENDING=1145 REFUND_PENDING=2999
-FIRST_REST_S=5 NEXT_REST_S=10 MOST_QUERIES=12
+FIRST_REST_S=5 NEXT_REST_S=10 MAX_QUERIES=12
 
 answers=$(mktemp -d)
 trap 'rm -rf "$answers"' EXIT
@@ -76,7 +76,7 @@ pay() {
 decided() {
   local answer rest_s=$FIRST_REST_S queries
   answer=$(cat)
-  for ((queries = 0; queries < MOST_QUERIES; queries++)); do
+  for ((queries = 0; queries < MAX_QUERIES; queries++)); do
     case $(member respcd <<< "$answer") in
       "$PENDING" | "$REFUND_PENDING") ;;
       *) echo "$answer"; return ;;

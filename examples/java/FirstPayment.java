@@ -46,7 +46,7 @@ public final class FirstPayment {
   private static final String REFUND_PENDING = "2999";
   private static final Duration FIRST_REST = Duration.ofSeconds(5);
   private static final Duration NEXT_REST = Duration.ofSeconds(10);
-  private static final int MOST_QUERIES = 12;
+  private static final int MAX_QUERIES = 12;
   private static final DateTimeFormatter MOMENT = DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm:ss");
 
   /** In Chinese and English; escaped, since Java 17 reads a source file by the machine's own character set. */
@@ -407,7 +407,7 @@ public final class FirstPayment {
   Map<?, ?> decided(Map<?, ?> first, String reference) throws Failed, IOException, InterruptedException {
     Map<?, ?> answer = first;
     Duration rest = FIRST_REST;
-    for (int queries = 0; queries < MOST_QUERIES; queries++) {
+    for (int queries = 0; queries < MAX_QUERIES; queries++) {
       String respcd = text(answer, "respcd");
       if (!respcd.equals(PENDING) && !respcd.equals(REFUND_PENDING)) {
         return answer;

@@ -20,7 +20,7 @@ const PENDING = '1145';
 const REFUND_PENDING = '2999';
 const FIRST_REST_S = 5;
 const NEXT_REST_S = 10;
-const MOST_QUERIES = 12;
+const MAX_QUERIES = 12;
 
 /** A genuine webhook in the old style, its X-QF-SIGN, and the key of its app. */
 const WEBHOOK = '{"pay_type": "800151", "txdtm": "2017-06-15 10:21:37", "mchid": "eqqmYMn0Zj6pncw5ZDxjgMqbzV", "txamt": 10, '
@@ -155,7 +155,7 @@ function pay(string $reference, array $order): array
 function decided(array $answer, string $reference): array
 {
     $rest_s = FIRST_REST_S;
-    for ($queries = 0; $queries < MOST_QUERIES; $queries++) {
+    for ($queries = 0; $queries < MAX_QUERIES; $queries++) {
         if (!in_array($answer['respcd'], [PENDING, REFUND_PENDING], true)) {
             return $answer;
         }

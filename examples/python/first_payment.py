@@ -25,7 +25,7 @@ MCHID = os.environ.get("MCHID", "eqqmYMn0Zj6pncw5ZDxjgMqbzV")
 
 TIMEOUT_S = 30
 OK, PENDING, REFUND_PENDING = "0000", "1145", "2999"
-FIRST_REST_S, NEXT_REST_S, MOST_QUERIES = 5, 10, 12
+FIRST_REST_S, NEXT_REST_S, MAX_QUERIES = 5, 10, 12
 #: A genuine webhook in the old style, its `X-QF-SIGN`, and the key of its app.
 WEBHOOK = (
     b'{"pay_type": "800151", "txdtm": "2017-06-15 10:21:37", "mchid": "eqqmYMn0Zj6pncw5ZDxjgMqbzV", "txamt": 10, '
@@ -137,7 +137,7 @@ def pay(reference: str, **order: str) -> dict[str, Any]:
 def decided(answer: dict[str, Any], reference: str) -> dict[str, Any]:
     """`answer` once it is a yes or a no: after 5 seconds, and then every 10."""
     rest_s = FIRST_REST_S
-    for _ in range(MOST_QUERIES):
+    for _ in range(MAX_QUERIES):
         if answer["respcd"] not in (PENDING, REFUND_PENDING):
             return answer
         time.sleep(rest_s)

@@ -10,15 +10,15 @@ from tael.domain import respcd
 from tael.domain.errors import TaelError
 from tael.domain.merchant import App
 from tael.domain.outcome import BridgeParams, PayCode, PayLink
-from tael.domain.pages import Pages
+from tael.domain.page_urls import Pages
 from tael.domain.payment import Payment, State, shown_cancel, shown_respcd
-from tael.domain.paytype import Way
+from tael.domain.paytype import Presentment
 from tael.domain.refund import Refund
 from tael.domain.respcd import Call
 from tael.domain.reversal import ReversalState
 from tael.domain.webhook import moment_text
-from tael.service.reversals import ReversalAnswer
-from tael.store.trades import RefundTrade, Trade
+from tael.service.reversals import ReversalResult
+from tael.store.transactions import RefundTransaction, Transaction
 
 Members = dict[str, Any]
 
@@ -31,7 +31,7 @@ def payment_answer(payment: Payment, pages: Pages) -> Members:
     return {
         "pay_type": payment.pay_type.code,
         "out_trade_no": payment.reference,
-        "cardcd": payment.payer_ref if payment.pay_type.way is Way.BARCODE else "",
+        "cardcd": payment.payer_ref if payment.pay_type.presentment is Presentment.BARCODE else "",
         "txdtm": payment.client_time,
         "txamt": str(payment.amount.amount_minor),
         "sysdtm": moment_text(payment.created_at),
@@ -45,7 +45,7 @@ def payment_answer(payment: Payment, pages: Pages) -> Members:
 
 def _openid_text(payment: Payment) -> Members:
     """The words that merchants know for an openid of somebody else's official account."""
-    is_others = payment.pay_type.way is Way.IN_APP and payment.respcd == respcd.MISMATCH
+    is_others = payment.pay_type.presentment is Presentment.IN_APP and payment.respcd == respcd.MISMATCH
     return {"respmsg": "sub_mch_id与sub_appid不匹配"} if is_others else {}
 
 
@@ -91,7 +91,7 @@ def refund_answer(refund: Refund) -> Members:
     }
 
 
-def reversal_answer(answer: ReversalAnswer) -> Members:
+def reversal_answer(answer: ReversalResult) -> Members:
     reversal, payment = answer.reversal, answer.payment
     code = respcd.PENDING if reversal.state is ReversalState.PENDING else reversal.respcd
     return {
@@ -106,7 +106,7 @@ def reversal_answer(answer: ReversalAnswer) -> Members:
     }
 
 
-def query_answer(trades: Sequence[Trade], app: App, page: int, page_size: int) -> Members:
+def query_answer(trades: Sequence[Transaction], app: App, page: int, page_size: int) -> Members:
     """The outer respcd says that the query ran; each row has its own."""
     return {
         "respmsg": "",
@@ -139,13 +139,13 @@ def _verdict(code: str, call: Call, on_success: str) -> Members:
     return {"respcd": code, "respmsg": english, "resperr": respcd.resperr(code, call)}
 
 
-def _row(trade: Trade, app: App) -> Members:
-    payment = trade.payment if isinstance(trade, RefundTrade) else trade
-    subject = trade.refund if isinstance(trade, RefundTrade) else trade
+def _row(trade: Transaction, app: App) -> Members:
+    payment = trade.payment if isinstance(trade, RefundTransaction) else trade
+    subject = trade.refund if isinstance(trade, RefundTransaction) else trade
     return {
         "pay_type": payment.pay_type.code,
         "sysdtm": moment_text(subject.created_at),
-        "txcurrcd": payment.amount.currency if app.fills_currency else "",
+        "txcurrcd": payment.amount.currency if app.include_currency else "",
         "txdtm": subject.client_time,
         "txamt": str(subject.amount.amount_minor),
         "out_trade_no": subject.reference,
@@ -181,6 +181,6 @@ def _refund_state(refund: Refund) -> Members:
 
 def _cancel(payment: Payment, app: App) -> str:
     """An app may ask for the values of later documents: 3 refunded in full, 5 in part."""
-    if app.later_cancel and payment.refunded_minor and not payment.is_reversed:
+    if app.cancel_codes_v2 and payment.refunded_minor and not payment.is_reversed:
         return "3" if payment.refunded_minor == payment.amount.amount_minor else "5"
     return shown_cancel(payment)

@@ -19,8 +19,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tael import ids
-from tael.api import answers, checkstand, fields, health, notices
-from tael.api.arrivals import BodyTooLarge, peer_of, read_body
+from tael.api import answers, checkout, fields, health, notices
 from tael.api.authenticate import (
     check_address,
     check_age,
@@ -29,13 +28,14 @@ from tael.api.authenticate import (
     read_credentials,
     verify,
 )
+from tael.api.request_body import BodyTooLarge, peer_of, read_body
 from tael.api.signed_names import CALL_NAMES
-from tael.api.trade import CALLS, Act, Caller
+from tael.api.trade import CALLS, AuthenticatedRequest, Handler
 from tael.api.wire import Parameters, answer, read_parameters
 from tael.domain import errors
 from tael.domain.merchant import App, Merchant, Operation
 from tael.domain.respcd import BAD_MESSAGE, Call
-from tael.service.directory import Known, check_grant, check_state
+from tael.service.credential_cache import AppContext, check_grant, check_state
 from tael.service.gateway import Gateway
 from tael.service.security_log import log_failed_authentication
 from tael.store.database import StoreUnavailable, budget
@@ -60,7 +60,7 @@ def create_app(gateway: Gateway, more_routes: list[BaseRoute], max_form_bytes: i
         routes=[
             *trade,
             *notices.routes(gateway),
-            *checkstand.routes(gateway, max_form_bytes),
+            *checkout.routes(gateway, max_form_bytes),
             *health.routes(gateway),
             *more_routes,
         ],
@@ -87,11 +87,13 @@ class MergedSlashes:
         await self._app(scope, receive, send)
 
 
-def _endpoint(call: Call, act: Act, gateway: Gateway, max_form_bytes: int) -> Endpoint:
+def _endpoint(call: Call, act: Handler, gateway: Gateway, max_form_bytes: int) -> Endpoint:
     return partial(_serve, call=call, act=act, gateway=gateway, max_form_bytes=max_form_bytes)
 
 
-async def _serve(request: Request, call: Call, act: Act, gateway: Gateway, max_form_bytes: int) -> Response:
+async def _serve(
+    request: Request, call: Call, act: Handler, gateway: Gateway, max_form_bytes: int
+) -> Response:
     """One call of a merchant's, from bytes to bytes."""
     signer: App | None = None
     reference: str | None = None
@@ -108,7 +110,7 @@ async def _serve(request: Request, call: Call, act: Act, gateway: Gateway, max_f
             signer = known.app
             check_state(merchant)
             await _check_may_begin(call, merchant, gateway)
-            return answer(await act(Caller(known, merchant, params), gateway), signer)
+            return answer(await act(AuthenticatedRequest(known, merchant, params), gateway), signer)
         except BodyTooLarge as error:
             return answer(_bare(BAD_MESSAGE, str(error)), None, 413)
         except errors.TaelError as error:
@@ -128,16 +130,16 @@ async def _serve(request: Request, call: Call, act: Act, gateway: Gateway, max_f
 async def _check_may_begin(call: Call, merchant: Merchant, gateway: Gateway) -> None:
     """Raises where this call may not change anything now; a query never does."""
     if call != "query":
-        await gateway.directory.check_open()
+        await gateway.credentials.check_open()
         check_grant(merchant, Operation(call))
 
 
 async def _authentic(
     request: Request, parameters: Parameters, call: Call, gateway: Gateway
-) -> tuple[Known, Mapping[str, str]]:
+) -> tuple[AppContext, Mapping[str, str]]:
     """The app that signed, and the values that it signed for this call. Raises NotAuthentic, BadField."""
     credentials = read_credentials(request.headers)
-    known = await gateway.directory.app(credentials.appcode)
+    known = await gateway.credentials.app(credentials.appcode)
     values = verify(
         parameters,
         credentials.sign,

@@ -1,6 +1,6 @@
 """Is this request signed with this key, for this call, and what did the signer mean?
 
-Called by `api/app.py` and `api/checkstand.py` before anything else looks at a parameter. All texts a client may have
+Called by `api/app.py` and `api/checkout.py` before anything else looks at a parameter. All texts a client may have
 signed are tried on every request, and an unknown appcode costs the same as a wrong signature, so that the time of a
 refusal tells nothing.
 """
@@ -25,7 +25,7 @@ from tael.domain.secret import Secret
 from tael.domain.signature import SIGN, Algorithm, digest, is_same, raw_text, request_texts
 
 #: Stands in where there is no such app; nothing is ever accepted by it.
-NOBODYS_KEY: Final = Secret("0" * 32)
+UNKNOWN_APP_KEY: Final = Secret("0" * 32)
 
 ALGORITHM_OF_LENGTH: Final[Mapping[int, Algorithm]] = {32: "MD5", 64: "SHA256"}
 
@@ -65,7 +65,7 @@ def verify(
     algorithm = algorithm_of(signtype_header, sign_header)
     decoded_texts = request_texts(parameters.values)
     texts = (*decoded_texts, *(raw_text(raw) for raw in parameters.raw_texts))
-    digests = [digest(text, key or NOBODYS_KEY, algorithm or "MD5") for text in texts]
+    digests = [digest(text, key or UNKNOWN_APP_KEY, algorithm or "MD5") for text in texts]
     matches = [is_same(each, sign_header) for each in digests]
     if key is None or algorithm is None or (sha256_only and algorithm == "MD5"):
         return None

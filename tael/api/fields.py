@@ -96,7 +96,7 @@ def device(params: Params) -> str:
     return value
 
 
-def bars_credit(params: Params) -> bool:
+def forbid_credit(params: Params) -> bool:
     """Whether the merchant wants no credit cards. A limit that we do not know must not pass for none."""
     return bool(shaped(params, "limit_pay", NO_CREDIT, "no_credit", required=False))
 

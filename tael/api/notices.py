@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from tael.api.arrivals import peer_of
+from tael.api.request_body import peer_of
 from tael.domain.paytype import Wallet
 from tael.service.gateway import NOTICES, Gateway
 from tael.service.notices import NoSuchAccount, NoticeRefused, receive_notice
@@ -18,7 +18,7 @@ from tael.store.outages import log_unavailable
 
 log = structlog.get_logger()
 
-MOST_NOTICE_BYTES: Final = 256 * 1024
+MAX_NOTICE_BYTES: Final = 256 * 1024
 
 
 class NoticeTooLarge(NoticeRefused):
@@ -67,6 +67,6 @@ async def _body_of(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MOST_NOTICE_BYTES:
-            raise NoticeTooLarge(f"the body is larger than {MOST_NOTICE_BYTES} bytes")
+        if len(body) > MAX_NOTICE_BYTES:
+            raise NoticeTooLarge(f"the body is larger than {MAX_NOTICE_BYTES} bytes")
     return bytes(body)

@@ -12,22 +12,22 @@ from tael.api.answers import Members
 from tael.domain.errors import BadField
 from tael.domain.merchant import Merchant
 from tael.domain.money import Money
-from tael.domain.paytype import Way
+from tael.domain.paytype import Presentment
 from tael.domain.respcd import Call
-from tael.service.closes import CloseAsk, close_payment
-from tael.service.directory import Known
+from tael.service.closes import CloseRequest, close_payment
+from tael.service.credential_cache import AppContext
 from tael.service.gateway import Gateway
-from tael.service.payments import NewPayment, open_payment
-from tael.service.queries import TradeQuery, list_trades
-from tael.service.refunds import NewRefund, refund_payment
-from tael.service.reversals import ReversalAsk, reverse_payment
+from tael.service.payments import PaymentRequest, open_payment
+from tael.service.queries import TransactionQuery, list_transactions
+from tael.service.refunds import RefundRequest, refund_payment
+from tael.service.reversals import ReversalRequest, reverse_payment
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class AuthenticatedRequest:
     """A verified request: who asks, for which merchant, with which parameters."""
 
-    known: Known
+    known: AppContext
     merchant: Merchant
     params: Mapping[str, str]
 
@@ -35,7 +35,7 @@ class Caller:
 # ---- what the parameters ask for: pure, and BadField or NoChannel for what they cannot mean -----------------
 
 
-def read_payment(caller: Caller) -> NewPayment:
+def read_payment(caller: AuthenticatedRequest) -> PaymentRequest:
     params = caller.params
     code = fields.pay_type(params)
     reference = fields.reference(params)
@@ -44,11 +44,14 @@ def read_payment(caller: Caller) -> NewPayment:
     currency = fields.text(params, "txcurrcd", max_len=3) or caller.merchant.currency
     device = fields.device(params)
     subject = fields.product_name(params)
-    bars_credit = fields.bars_credit(params)
+    forbid_credit = fields.forbid_credit(params)
     pay_type = fields.known_pay_type(code)
-    is_barcode, is_in_app = pay_type.way is Way.BARCODE, pay_type.way is Way.IN_APP
-    return NewPayment(
-        caller=caller.known,
+    is_barcode, is_in_app = (
+        pay_type.presentment is Presentment.BARCODE,
+        pay_type.presentment is Presentment.IN_APP,
+    )
+    return PaymentRequest(
+        context=caller.known,
         merchant=caller.merchant,
         pay_type=pay_type,
         reference=reference,
@@ -59,22 +62,22 @@ def read_payment(caller: Caller) -> NewPayment:
         client_time=client_time,
         device=device,
         expires_after_s=fields.expires_after_s(params) if pay_type.is_online else None,
-        bars_credit=bars_credit,
+        forbid_credit=forbid_credit,
     )
 
 
-def read_close(caller: Caller) -> CloseAsk:
+def read_close(caller: AuthenticatedRequest) -> CloseRequest:
     """`txdtm` and `txamt` are not compared; an app may require the amount."""
     syssn, reference = _one_of_two_numbers(caller.params)
     if caller.known.app.close_requires_amount:
         fields.amount_minor(caller.params)
-    return CloseAsk(caller.merchant, syssn, reference)
+    return CloseRequest(caller.merchant, syssn, reference)
 
 
-def read_refund(caller: Caller) -> NewRefund:
+def read_refund(caller: AuthenticatedRequest) -> RefundRequest:
     """`syssn` is the payment's, `out_trade_no` the refund's own number."""
     params = caller.params
-    return NewRefund(
+    return RefundRequest(
         merchant=caller.merchant,
         payment_syssn=fields.syssn(params),
         reference=fields.reference(params),
@@ -84,11 +87,11 @@ def read_refund(caller: Caller) -> NewRefund:
     )
 
 
-def read_reversal(caller: Caller) -> ReversalAsk:
+def read_reversal(caller: AuthenticatedRequest) -> ReversalRequest:
     """Amount and time are required: a reversal moves money, and a captured query names an order too."""
     params = caller.params
     syssn, reference = _one_of_two_numbers(params)
-    return ReversalAsk(
+    return ReversalRequest(
         merchant=caller.merchant,
         syssn=syssn,
         reference=reference,
@@ -97,12 +100,12 @@ def read_reversal(caller: Caller) -> ReversalAsk:
     )
 
 
-def read_query(caller: Caller) -> TradeQuery:
+def read_query(caller: AuthenticatedRequest) -> TransactionQuery:
     """Every filter may be left out. Beside a syssn, times must be times and do not filter."""
     params = caller.params
     syssns = fields.syssn_list(params)
     start, end = fields.moment(params, "start_time"), fields.moment(params, "end_time")
-    return TradeQuery(
+    return TransactionQuery(
         mchid=caller.merchant.mchid,
         syssns=syssns,
         references=fields.reference_list(params),
@@ -127,32 +130,32 @@ def _one_of_two_numbers(params: Mapping[str, str]) -> tuple[str, str]:
 # ---- the calls ---------------------------------------------------------------------------------------------
 
 
-async def payment(caller: Caller, gateway: Gateway) -> Members:
+async def payment(caller: AuthenticatedRequest, gateway: Gateway) -> Members:
     return answers.payment_answer(await open_payment(read_payment(caller), gateway), gateway.pages)
 
 
-async def close(caller: Caller, gateway: Gateway) -> Members:
+async def close(caller: AuthenticatedRequest, gateway: Gateway) -> Members:
     return answers.close_answer(await close_payment(read_close(caller), gateway))
 
 
-async def refund(caller: Caller, gateway: Gateway) -> Members:
+async def refund(caller: AuthenticatedRequest, gateway: Gateway) -> Members:
     return answers.refund_answer(await refund_payment(read_refund(caller), gateway))
 
 
-async def reversal(caller: Caller, gateway: Gateway) -> Members:
+async def reversal(caller: AuthenticatedRequest, gateway: Gateway) -> Members:
     return answers.reversal_answer(await reverse_payment(read_reversal(caller), gateway))
 
 
-async def query(caller: Caller, gateway: Gateway) -> Members:
+async def query(caller: AuthenticatedRequest, gateway: Gateway) -> Members:
     ask = read_query(caller)
-    trades = await list_trades(ask, gateway)
+    trades = await list_transactions(ask, gateway)
     return answers.query_answer(trades, caller.known.app, ask.page, ask.page_size)
 
 
-Act = Callable[[Caller, Gateway], Awaitable[Members]]
+Handler = Callable[[AuthenticatedRequest, Gateway], Awaitable[Members]]
 
 #: Path, methods, name in the texts of refusals, what it does. GETs are replayed by caches, so only a query is one.
-CALLS: Final[tuple[tuple[str, tuple[str, ...], Call, Act], ...]] = (
+CALLS: Final[tuple[tuple[str, tuple[str, ...], Call, Handler], ...]] = (
     ("/trade/v1/payment", ("POST",), "payment", payment),
     ("/trade/v1/close", ("POST",), "close", close),
     ("/trade/v1/refund", ("POST",), "refund", refund),

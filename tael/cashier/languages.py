@@ -11,7 +11,7 @@ OWN_NAME: Final[Mapping[str, str]] = {"en": "English", "zh-cn": "简体中文", 
 DEFAULT: Final = "en"
 #: Browsers name Chinese by script or by place.
 TRADITIONAL: Final = ("zh-hant", "zh-hk", "zh-tw", "zh-mo")
-MOST_ACCEPTED: Final = 20
+MAX_ACCEPTED: Final = 20
 
 #: Each name in English, simplified and traditional Chinese.
 WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -164,7 +164,7 @@ def wanted(request: Request) -> str:
 def accepted(header: str) -> str:
     """The first language of ours by the browser's own order of preference."""
     ranked: list[tuple[float, str]] = []
-    for part in header.split(",")[:MOST_ACCEPTED]:
+    for part in header.split(",")[:MAX_ACCEPTED]:
         tag, _, quality = part.strip().lower().partition(";")
         ranked.append((_quality(quality), tag.strip()))
     for rank, tag in sorted(ranked, key=lambda entry: -entry[0]):

@@ -2,9 +2,9 @@
 
 from starlette.routing import BaseRoute
 
-from tael.cashier import checkstand, payment, returns
+from tael.cashier import checkout, payment, returns
 from tael.service.gateway import Gateway
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
-    return [*payment.routes(gateway), *returns.routes(gateway), *checkstand.routes(gateway)]
+    return [*payment.routes(gateway), *returns.routes(gateway), *checkout.routes(gateway)]

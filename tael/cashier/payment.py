@@ -12,17 +12,17 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from tael.cashier.browsers import browser_of
-from tael.cashier.onward import base_url, onward_url
 from tael.cashier.qr import qr_code
+from tael.cashier.redirects import base_url, onward_url
 from tael.cashier.rendering import PRIVATE, no_such_page, page, route, to_merchant
 from tael.domain.checkout import takes_orders
 from tael.domain.money import major_text
 from tael.domain.outcome import BridgeParams, PayCode, PayLink
-from tael.domain.pages import CASHIER, payment_page_end
+from tael.domain.page_urls import CASHIER, payment_page_end
 from tael.domain.payment import Payment, State, takes_payers
-from tael.domain.paytype import Way
-from tael.service.checkouts import checkout_of
-from tael.service.directory import Remembered
+from tael.domain.paytype import Presentment
+from tael.service.checkout import checkout_of
+from tael.service.credential_cache import TtlCache
 from tael.service.gateway import Gateway
 
 ONE: Final = "{mchid}/{syssn}"
@@ -30,7 +30,7 @@ ENDS: Final = (State.PAID, State.CLOSED, State.EXPIRED, State.FAILED)
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
-    states: Remembered[tuple[State, datetime]] = Remembered()
+    states: TtlCache[tuple[State, datetime]] = TtlCache()
 
     async def state(request: Request, gateway: Gateway) -> Response:
         return await _state(request, gateway, states)
@@ -48,19 +48,19 @@ async def _of_payment(request: Request, gateway: Gateway) -> Response:
     payment = await _meant(request, gateway)
     if payment is None or not payment.pay_type.is_online:
         return no_such_page(request)
-    if payment.pay_type.way is Way.IN_APP:
+    if payment.pay_type.presentment is Presentment.IN_APP:
         return RedirectResponse(gateway.pages.path(payment), 303, PRIVATE)
     return await payment_page(request, payment, gateway)
 
 
 async def _in_wechat(request: Request, gateway: Gateway) -> Response:
     payment = await _meant(request, gateway)
-    if payment is None or payment.pay_type.way is not Way.IN_APP:
+    if payment is None or payment.pay_type.presentment is not Presentment.IN_APP:
         return no_such_page(request)
     return await payment_page(request, payment, gateway)
 
 
-async def _state(request: Request, gateway: Gateway, states: Remembered[tuple[State, datetime]]) -> Response:
+async def _state(request: Request, gateway: Gateway, states: TtlCache[tuple[State, datetime]]) -> Response:
     """The state's name in lower case, and nothing else. Its page's end is remembered with it."""
     if not _is_entitled(request, gateway):
         return JSONResponse({"state": "unknown"}, 404, PRIVATE)
@@ -81,7 +81,7 @@ async def _onward(request: Request, gateway: Gateway) -> Response:
     payment = await _meant(request, gateway)
     if payment is None:
         return no_such_page(request)
-    known = await gateway.directory.app(payment.appcode)
+    known = await gateway.credentials.app(payment.appcode)
     url = onward_url(payment, known.app if known else None, await checkout_of(payment, gateway))
     return to_merchant(url) if url else RedirectResponse(gateway.pages.path(payment), 303, PRIVATE)
 
@@ -116,7 +116,7 @@ async def _meant(request: Request, gateway: Gateway) -> Payment | None:
 
 async def payment_page(request: Request, payment: Payment, gateway: Gateway) -> Response:
     """Payee, subject, amount and state, with what this browser can pay by."""
-    known = await gateway.directory.app(payment.appcode)
+    known = await gateway.credentials.app(payment.appcode)
     app = known.app if known else None
     checkout = await checkout_of(payment, gateway)
     merchant = known.merchants.get(payment.mchid) if known else None
@@ -152,12 +152,12 @@ async def payment_page(request: Request, payment: Payment, gateway: Gateway) -> 
 
 
 async def _way(payment: Payment, gateway: Gateway) -> dict[str, Any]:
-    """What the payer scans, opens, or the page hands over; `way` is "" where it is not known, or all is over."""
+    """What the payer scans or opens, or what the page hands over; `way` is "" if unknown or if the order is over."""
     nothing: dict[str, Any] = {"way": "", "url": "", "code": "", "params": {}}
     if payment.state is not State.PENDING or payment.close_syssn:
         return nothing
     match payment.pay:
-        case PayLink() if payment.pay_type.way is Way.WAP_PAGE:
+        case PayLink() if payment.pay_type.presentment is Presentment.WAP_PAGE:
             return nothing | {"way": "open", "url": gateway.pages.opening_path(payment)}
         case PayLink():
             code = await qr_code(gateway.pages.opening_of(payment))

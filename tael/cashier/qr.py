@@ -7,7 +7,7 @@ from typing import Final
 import segno
 from markupsafe import Markup
 
-MOST_REMEMBERED: Final = 256
+MAX_REMEMBERED: Final = 256
 
 
 async def qr_code(text: str) -> Markup:
@@ -15,7 +15,7 @@ async def qr_code(text: str) -> Markup:
     return await asyncio.to_thread(_drawn, text)
 
 
-@lru_cache(MOST_REMEMBERED)
+@lru_cache(MAX_REMEMBERED)
 def _drawn(text: str) -> Markup:
     code = segno.make(text, error="l", boost_error=True, micro=False)
     # Dark on light with four modules of quiet around it, whatever the page's own colours are.

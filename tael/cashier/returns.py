@@ -7,12 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from tael.cashier.onward import onward_url
 from tael.cashier.payment import payment_page
+from tael.cashier.redirects import onward_url
 from tael.cashier.rendering import message, no_such_page, route, to_merchant
-from tael.domain.pages import payment_page_end
+from tael.domain.page_urls import payment_page_end
 from tael.domain.payment import State
-from tael.service.checkouts import checkout_of
+from tael.service.checkout import checkout_of
 from tael.service.gateway import RETURN, Gateway
 from tael.service.notices import payment_returned
 from tael.service.security_log import log_refused_return

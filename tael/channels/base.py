@@ -1,7 +1,7 @@
 """The edge to a wallet: orders in, outcomes out. Service code knows this protocol and nothing of a wallet's words.
 
-An `Order` is frozen and complete, so a channel needs neither the store nor the merchant's API. Nothing that a wallet
-or a network does makes a method raise: that is what `NotSent` and `Unknown` are for. Only `read_notice` raises.
+A `ChannelOrder` is frozen and complete, so a channel needs neither the store nor the merchant's API. Nothing that a
+wallet or a network does makes a method raise: that is what `NotSent` and `Unknown` are for. Only `read_notice` raises.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tael.domain.account import Account
 from tael.domain.money import Money
-from tael.domain.outcome import Outcome, RefundOutcome, Reversal
+from tael.domain.outcome import Outcome, RefundOutcome, ReversalOutcome
 from tael.domain.paytype import PayType
 
 
@@ -28,7 +28,7 @@ async def note_nothing(account: Account, is_verified: bool) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ChannelOrder:
     """Everything a wallet is told of one payment. Instants are UTC; the order number we give the wallet is `syssn`."""
 
     account: Account
@@ -41,17 +41,17 @@ class Order:
     notice_url: str  #: where the wallet tells us news; "" if the base URL of the gateway is not known
     return_url: str  #: where the payer's browser comes back to (our own address); online Alipay only
     auth_code: str = ""  #: the payer's barcode, on the first question of an offline payment only
-    bars_credit: bool = False  #: take no credit card, where the wallet knows such a limit
+    forbid_credit: bool = False  #: take no credit card, where the wallet knows such a limit
     openid: str = ""  #: 800207: the payer under the account's `sub_appid`
     wallet_ref: str = ""  #: the wallet's own number, once known
     names_trade: bool = False  #: ask by `wallet_ref`: this number of ours has several trades there
 
 
 @dataclass(frozen=True, slots=True)
-class RefundOrder:
+class ChannelRefund:
     """Everything a wallet is told of one refund; its number at the wallet is `syssn`, the same on every repeat."""
 
-    order: Order  #: the payment it belongs to
+    order: ChannelOrder  #: the payment it belongs to
     syssn: str
     amount: Money
     asked_at: datetime  #: when the refund was made here, UTC: the same on every repeat
@@ -94,31 +94,31 @@ class Channel(Protocol):
     #: How old an undecided barcode payment must be before the wallet takes a reversal of it.
     reversal_after: timedelta
 
-    def deadline(self, order: Order) -> datetime:
+    def deadline(self, order: ChannelOrder) -> datetime:
         """Until when the wallet may still take money for `order`; never before its `expires_at`."""
         ...
 
-    async def open(self, order: Order) -> Outcome:
+    async def open(self, order: ChannelOrder) -> Outcome:
         """Ask for the payment. Asking twice with the same order is safe."""
         ...
 
-    async def query(self, order: Order) -> Outcome:
+    async def query(self, order: ChannelOrder) -> Outcome:
         """What does the wallet know of this order?"""
         ...
 
-    async def close(self, order: Order) -> Outcome:
+    async def close(self, order: ChannelOrder) -> Outcome:
         """Take no more money for an unpaid order: Closed, Paid if the payer was faster, Refused, or not known."""
         ...
 
-    async def reverse(self, order: Order) -> Reversal:
+    async def reverse(self, order: ChannelOrder) -> ReversalOutcome:
         """Undo an offline payment, whatever its state."""
         ...
 
-    async def refund(self, order: RefundOrder) -> RefundOutcome:
+    async def refund(self, order: ChannelRefund) -> RefundOutcome:
         """Send money back. Asking twice with the same refund moves money once."""
         ...
 
-    async def query_refund(self, order: RefundOrder) -> RefundOutcome:
+    async def query_refund(self, order: ChannelRefund) -> RefundOutcome:
         """What became of this refund? Unknown with `no_such_order` if the wallet never heard of it."""
         ...
 

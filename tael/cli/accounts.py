@@ -27,7 +27,7 @@ def account_members(account: Account) -> dict[str, Any]:
         "scene": account.scene,
         "currency": account.currency,
         "refund_window_days": account.refund_window_days,
-        "takes_partial_refunds": account.takes_partial_refunds,
+        "supports_partial_refunds": account.supports_partial_refunds,
         "fee_rate_ppm": account.fee_rate_ppm,
     }
     match account:
@@ -35,7 +35,7 @@ def account_members(account: Account) -> dict[str, Any]:
             return row | {
                 "pid": account.pid,
                 "sign_type": account.sign_type,
-                "closes_trades": account.closes_trades,
+                "supports_close": account.supports_close,
             }
         case WeChatAccount(provider=provider):
             return row | {
@@ -44,5 +44,5 @@ def account_members(account: Account) -> dict[str, Any]:
                 "sign_type": account.sign_type,
                 "sub_mch_id": account.sub_mch_id,
                 "sub_appid": account.sub_appid,
-                "takes_hongkong": account.takes_hongkong,
+                "supports_wechat_hk": account.supports_wechat_hk,
             }

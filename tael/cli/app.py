@@ -13,15 +13,15 @@ import typer
 from tael.cli.apps import apps
 from tael.cli.databases import UNUSABLE_DATABASE, why_unusable
 from tael.cli.demo import DemoRefused, demo_once, demo_quiet, demo_shown
+from tael.cli.demo_stack import DemoPaths
 from tael.cli.deployment import refuse_demo_settings, refuse_published_key
-from tael.cli.fresh import throw_away
 from tael.cli.incidents import incidents
 from tael.cli.ledger import ledger
-from tael.cli.listening import listen_command
+from tael.cli.listen import listen_command
 from tael.cli.maintenance import maintenance
 from tael.cli.merchants import merchants
 from tael.cli.payments import payments
-from tael.cli.rig import Place
+from tael.cli.reset import throw_away
 from tael.cli.serving import listen, serve, serve_by_several, work
 from tael.cli.trigger import trigger_command
 from tael.cli.wallets import wallets
@@ -180,22 +180,22 @@ def demo_command(
             help="A database in place of the demo's own: an empty one, or one that this demo has used before.",
         ),
     ] = "",
-    return_stray_money: Annotated[
+    return_unmatched_payments: Annotated[
         bool, typer.Option(help="Send back money that belongs to no order, or book it and keep it.")
     ] = True,
 ) -> None:
     """Start gateway, jobs, PostgreSQL, both wallets and a shop on 127.0.0.1. No setting of a deployment counts."""
     try:
         url = checked_database_url(database_url, "--database-url").reveal() if database_url else ""
-        place = Place(port, data.resolve(), url, return_stray_money)
+        paths = DemoPaths(port, data.resolve(), url, return_unmatched_payments)
         if fresh:
-            throw_away(place)
+            throw_away(paths)
         if once:
-            raise typer.Exit(demo_once(place))
+            raise typer.Exit(demo_once(paths))
         if quiet:
-            demo_quiet(place)
+            demo_quiet(paths)
         else:
-            demo_shown(place)
+            demo_shown(paths)
     except BadSettings as error:
         raise fail(str(error)) from error
     except (DemoRefused, EmbeddedPostgresError, OSError) as error:

@@ -37,18 +37,19 @@ WebhookStyleOption = Annotated[
 Sha256OnlyOption = Annotated[
     bool | None, typer.Option("--sha256-only/--no-sha256-only", help="Refuse MD5 signatures.")
 ]
-TellsOfflineOption = Annotated[
+NotifyOfflineOption = Annotated[
     bool | None,
-    typer.Option("--tells-offline/--no-tells-offline", help="Webhooks for barcode payments as well."),
+    typer.Option("--notify-offline/--no-notify-offline", help="Webhooks for barcode payments as well."),
 ]
-FillsCurrencyOption = Annotated[
+IncludeCurrencyOption = Annotated[
     bool | None,
-    typer.Option("--fills-currency/--no-fills-currency", help="Name the currency in rows of a query."),
+    typer.Option("--include-currency/--no-include-currency", help="Name the currency in rows of a query."),
 ]
-LaterCancelOption = Annotated[
+CancelCodesV2Option = Annotated[
     bool | None,
     typer.Option(
-        "--later-cancel/--no-later-cancel", help="`cancel` in rows of a query as in later documents of QFPay."
+        "--cancel-codes-v2/--no-cancel-codes-v2",
+        help="`cancel` in rows of a query as in later documents of QFPay.",
     ),
 ]
 IncludeGoodsNameOption = Annotated[
@@ -108,9 +109,9 @@ class Named:
     return_url: str | None
     webhook_style: Style | None
     sha256_only: bool | None
-    tells_offline: bool | None
-    fills_currency: bool | None
-    later_cancel: bool | None
+    notify_offline: bool | None
+    include_currency: bool | None
+    cancel_codes_v2: bool | None
     include_goods_name: bool | None
     quick_retries: bool | None
     close_requires_amount: bool | None
@@ -146,9 +147,9 @@ def add(
     return_url: ReturnUrlOption = None,
     webhook_style: WebhookStyleOption = None,
     sha256_only: Sha256OnlyOption = None,
-    tells_offline: TellsOfflineOption = None,
-    fills_currency: FillsCurrencyOption = None,
-    later_cancel: LaterCancelOption = None,
+    notify_offline: NotifyOfflineOption = None,
+    include_currency: IncludeCurrencyOption = None,
+    cancel_codes_v2: CancelCodesV2Option = None,
     include_goods_name: IncludeGoodsNameOption = None,
     quick_retries: QuickRetriesOption = None,
     close_requires_amount: CloseRequiresAmountOption = None,
@@ -164,9 +165,9 @@ def add(
         return_url,
         webhook_style,
         sha256_only,
-        tells_offline,
-        fills_currency,
-        later_cancel,
+        notify_offline,
+        include_currency,
+        cancel_codes_v2,
         include_goods_name,
         quick_retries,
         close_requires_amount,
@@ -198,9 +199,9 @@ def set_settings(
     return_url: ReturnUrlOption = None,
     webhook_style: WebhookStyleOption = None,
     sha256_only: Sha256OnlyOption = None,
-    tells_offline: TellsOfflineOption = None,
-    fills_currency: FillsCurrencyOption = None,
-    later_cancel: LaterCancelOption = None,
+    notify_offline: NotifyOfflineOption = None,
+    include_currency: IncludeCurrencyOption = None,
+    cancel_codes_v2: CancelCodesV2Option = None,
     include_goods_name: IncludeGoodsNameOption = None,
     quick_retries: QuickRetriesOption = None,
     close_requires_amount: CloseRequiresAmountOption = None,
@@ -216,9 +217,9 @@ def set_settings(
         return_url,
         webhook_style,
         sha256_only,
-        tells_offline,
-        fills_currency,
-        later_cancel,
+        notify_offline,
+        include_currency,
+        cancel_codes_v2,
         include_goods_name,
         quick_retries,
         close_requires_amount,

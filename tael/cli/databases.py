@@ -10,7 +10,7 @@ from typing import Final
 import psycopg
 from yoyo.connections import BadConnectionURI
 
-from tael.store.seal import Seal, WrongSeal
+from tael.store.encryption import Cipher, DecryptionFailed
 
 CONNECT_TIMEOUT_S: Final = 10
 #: What `migrate` and a look at a database raise where it cannot be used.
@@ -24,7 +24,7 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspna
     AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
 LIMIT 1
 """
-KEYS: Final = "SELECT key_sealed FROM app"
+KEYS: Final = "SELECT key_encrypted FROM app"
 NOT_THE_DEMOS: Final = (
     "the database holds {what}; a demo takes an empty one or its own, and has changed nothing there"
 )
@@ -38,7 +38,7 @@ def why_unusable(error: Exception) -> str:
     return f"the database cannot be reached: {reason.strip()[:MAX_REASON_CHARS]}"
 
 
-def why_not_the_demos(database_url: str, seal_key: str) -> str | None:
+def why_not_the_demos(database_url: str, encryption_key: str) -> str | None:
     """Why a demo with this key must not use the database; None if it may."""
     try:
         with psycopg.connect(database_url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
@@ -49,10 +49,10 @@ def why_not_the_demos(database_url: str, seal_key: str) -> str | None:
         return NOT_THE_DEMOS.format(what="tables that are not tael's")
     except UNUSABLE_DATABASE as error:
         return why_unusable(error)
-    seal = Seal(base64.b64decode(seal_key))
+    cipher = Cipher(base64.b64decode(encryption_key))
     try:
         for key in keys:
-            seal.open(key)
-    except WrongSeal:
+            cipher.decrypt(key)
+    except DecryptionFailed:
         return NOT_THE_DEMOS.format(what="apps that are not this demo's")
     return None

@@ -12,12 +12,12 @@ from typing import Any, Final
 from rich.console import Console
 
 from tael.cli.addresses import Addresses, kept_addresses
-from tael.cli.fresh import close_to_others
+from tael.cli.demo_stack import DemoPaths, DemoRefused, DemoStack, listener_of, running_wallets, start_gateway
 from tael.cli.receiver import Receiver
-from tael.cli.rig import DemoRefused, Place, Rig, listener_of, running_wallets, start_gateway
+from tael.cli.reset import close_to_others
 from tael.cli.seed import DemoApp, seed
 from tael.cli.shop import lead_to_shop, start_shop
-from tael.cli.story import first_payments, whole_story
+from tael.cli.walkthrough import first_payments, whole_story
 from tael.config import Settings, read_settings
 from tael.main import clock_of, open_store
 
@@ -27,48 +27,48 @@ WATCH_S: Final = 0.2
 
 
 @contextmanager
-def running_demo(place: Place) -> Iterator[tuple[Rig, list[DemoApp]]]:
+def running_demo(paths: DemoPaths) -> Iterator[tuple[DemoStack, list[DemoApp]]]:
     """A whole demo, ready. Raises DemoRefused, EmbeddedPostgresError."""
-    close_to_others(place.data)
-    with running_wallets(place) as rig, listener_of(place) as listener:
-        apps = asyncio.run(_seed(rig))
-        start_gateway(rig, listener)
-        start_shop(rig, apps[0])
-        with kept_addresses(place.data, addresses_of(rig)):
-            yield rig, apps
+    close_to_others(paths.data)
+    with running_wallets(paths) as stack, listener_of(paths) as listener:
+        apps = asyncio.run(_seed(stack))
+        start_gateway(stack, listener)
+        start_shop(stack, apps[0])
+        with kept_addresses(paths.data, addresses_of(stack)):
+            yield stack, apps
 
 
-def demo_once(place: Place) -> int:
+def demo_once(paths: DemoPaths) -> int:
     """Tell the whole story and print it as a table; 0 if all of it was right."""
-    with running_demo(place) as (rig, apps):
-        return asyncio.run(_tell(rig, apps))
+    with running_demo(paths) as (stack, apps):
+        return asyncio.run(_tell(stack, apps))
 
 
-def demo_quiet(place: Place) -> None:
+def demo_quiet(paths: DemoPaths) -> None:
     """One JSON line when ready; then serve until told to end."""
-    with _until_told() as told, running_demo(place) as (rig, apps):
-        print(json.dumps(description(rig, apps)), flush=True)
-        _watch(rig, told)
+    with _until_told() as told, running_demo(paths) as (stack, apps):
+        print(json.dumps(description(stack, apps)), flush=True)
+        _watch(stack, told)
 
 
-def demo_shown(place: Place) -> None:
+def demo_shown(paths: DemoPaths) -> None:
     """A first payment of each pay type, where to look, and then serve until Ctrl-C."""
     console = Console()
-    with _until_told() as told, running_demo(place) as (rig, apps):
+    with _until_told() as told, running_demo(paths) as (stack, apps):
         if not told:
-            asyncio.run(first_payments(addresses_of(rig), apps, console))
-            _say_where(rig, apps, console)
-        _watch(rig, told)
+            asyncio.run(first_payments(addresses_of(stack), apps, console))
+            _say_where(stack, apps, console)
+        _watch(stack, told)
         console.print("Ending…")
 
 
-def description(rig: Rig, apps: list[DemoApp]) -> dict[str, Any]:
+def description(stack: DemoStack, apps: list[DemoApp]) -> dict[str, Any]:
     """What a program needs to use the demo."""
     return {
-        "gateway": rig.place.gateway_url,
-        "sandbox": rig.place.sandbox_url,
-        "shop": rig.place.shop_url,
-        "database_url": rig.database_url,
+        "gateway": stack.paths.gateway_url,
+        "sandbox": stack.paths.sandbox_url,
+        "shop": stack.paths.shop_url,
+        "database_url": stack.database_url,
         "apps": [
             {
                 "appcode": one.app.appcode,
@@ -83,31 +83,31 @@ def description(rig: Rig, apps: list[DemoApp]) -> dict[str, Any]:
     }
 
 
-async def _seed(rig: Rig) -> list[DemoApp]:
-    settings = settings_of(rig)
+async def _seed(stack: DemoStack) -> list[DemoApp]:
+    settings = settings_of(stack)
     async with open_store(settings) as store:
-        apps = await seed(store, rig.accounts(), clock_of(settings).now())
-        return [await lead_to_shop(rig.place, apps[0], store), *apps[1:]]
+        apps = await seed(store, stack.accounts(), clock_of(settings).now())
+        return [await lead_to_shop(stack.paths, apps[0], store), *apps[1:]]
 
 
-async def _tell(rig: Rig, apps: list[DemoApp]) -> int:
+async def _tell(stack: DemoStack, apps: list[DemoApp]) -> int:
     console = Console(width=max(Console().width, 120))
-    async with Receiver() as receiver, open_store(settings_of(rig)) as store:
+    async with Receiver() as receiver, open_store(settings_of(stack)) as store:
         for one in apps:
             await store.merchants.set_app(receiver.listened_to(one.app))
         try:
-            return await whole_story(addresses_of(rig), apps, receiver, console)
+            return await whole_story(addresses_of(stack), apps, receiver, console)
         finally:  # the receiver ends with us, and a later start would tell nobody
             for one in apps:
                 await store.merchants.set_app(one.app)
 
 
-def addresses_of(rig: Rig) -> Addresses:
-    return Addresses(rig.place.gateway_url, rig.place.sandbox_url)
+def addresses_of(stack: DemoStack) -> Addresses:
+    return Addresses(stack.paths.gateway_url, stack.paths.sandbox_url)
 
 
-def settings_of(rig: Rig) -> Settings:
-    return read_settings(rig.environment)
+def settings_of(stack: DemoStack) -> Settings:
+    return read_settings(stack.environment)
 
 
 @contextmanager
@@ -126,24 +126,24 @@ def _until_told() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _watch(rig: Rig, told: list[int]) -> None:
+def _watch(stack: DemoStack, told: list[int]) -> None:
     while not told:
-        for name in rig.watch():
+        for name in stack.watch():
             print(f"tael: {name} had died and was started again", file=sys.stderr, flush=True)
         time.sleep(WATCH_S)
 
 
-def _say_where(rig: Rig, apps: list[DemoApp], console: Console) -> None:
+def _say_where(stack: DemoStack, apps: list[DemoApp], console: Console) -> None:
     published = apps[0]
-    console.print(f"\n[bold]The gateway[/bold]   {rig.place.gateway_url}/trade/v1")
-    console.print(f"[bold]A demo shop[/bold]   {rig.place.shop_url}/")
-    console.print(f"[bold]Payers' phone[/bold] {rig.place.sandbox_url}/")
-    console.print(f"[bold]Both wallets[/bold]  {rig.place.sandbox_url}/control/…")
+    console.print(f"\n[bold]The gateway[/bold]   {stack.paths.gateway_url}/trade/v1")
+    console.print(f"[bold]A demo shop[/bold]   {stack.paths.shop_url}/")
+    console.print(f"[bold]Payers' phone[/bold] {stack.paths.sandbox_url}/")
+    console.print(f"[bold]Both wallets[/bold]  {stack.paths.sandbox_url}/control/…")
     console.print(
         f"[bold]Credentials[/bold]   appcode {published.app.appcode}   key {published.app.key.reveal()}   "
         f"mchid {published.mchids[0]}"
     )
-    console.print(f"[bold]Kept in[/bold]       {rig.place.data} (logs in {rig.place.data / 'logs'})")
+    console.print(f"[bold]Kept in[/bold]       {stack.paths.data} (logs in {stack.paths.data / 'logs'})")
     console.print(
         "Ctrl-C ends it. `tael app set` changes settings, `tael payment show` looks at a payment.\n"
     )

@@ -9,14 +9,14 @@ from tael.config import BadSettings, Settings
 from tael.domain.merchant import PUBLISHED_KEY
 from tael.main import open_store
 from tael.store.database import StoreUnavailable
-from tael.store.seal import WrongSeal
+from tael.store.encryption import DecryptionFailed
 
 
 def refuse_demo_settings(settings: Settings, *, allow_http: bool) -> None:
     """Raises BadSettings."""
     if settings.clock_file:
         raise BadSettings("TAEL_CLOCK_FILE moves the clock of money; only `--demo` allows it")
-    if settings.webhook_reach.loopback:
+    if settings.webhook_egress.loopback:
         raise BadSettings(
             "TAEL_WEBHOOK_LOOPBACK lets merchants call this machine's own ports; only `--demo` allows it"
         )
@@ -36,7 +36,7 @@ async def refuse_published_key(settings: Settings) -> None:
             apps = await store.merchants.apps()
     except (StoreUnavailable, asyncpg.PostgresError):
         return
-    except WrongSeal as error:
+    except DecryptionFailed as error:
         raise BadSettings(str(error)) from error
     for app in apps:
         if app.key.reveal() == PUBLISHED_KEY:

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tael.cli.shopper import Members, Shopper
-from tael.cli.story import open_and_pay
+from tael.cli.payer import Members, Payer
+from tael.cli.walkthrough import open_and_pay
 
 AMOUNT: Final = "1000"
 PART: Final = "300"
-SHORTEST_VALID_S: Final = 300
+MIN_VALID_S: Final = 300
 #: Past the expiry, and past the wallet's last word on it.
 UNTIL_EXPIRED_S: Final = 360
 PAID, PENDING, FAILED, CLOSED, EXPIRED, ACCEPTED = "0000", "1145", "1147", "1142", "1181", "2999"
@@ -27,72 +27,72 @@ class Event:
     """Something that can be made to happen; `say` is for the list."""
 
     say: str
-    make: Callable[[Shopper], Awaitable[Members]]
+    make: Callable[[Payer], Awaitable[Members]]
     moves_clock: bool = False
 
 
-async def paid(shopper: Shopper) -> Members:
-    answer = _as(PAID, await open_and_pay(shopper, "800201", AMOUNT))
-    return await _ends(shopper, answer, PAID)
+async def paid(payer: Payer) -> Members:
+    answer = _as(PAID, await open_and_pay(payer, "800201", AMOUNT))
+    return await _ends(payer, answer, PAID)
 
 
-async def barcode_paid(shopper: Shopper) -> Members:
-    return _as(PAID, await open_and_pay(shopper, "800208", AMOUNT))
+async def barcode_paid(payer: Payer) -> Members:
+    return _as(PAID, await open_and_pay(payer, "800208", AMOUNT))
 
 
-async def created(shopper: Shopper) -> Members:
-    return _as(PAID, await _open(shopper, "800201"))
+async def created(payer: Payer) -> Members:
+    return _as(PAID, await _open(payer, "800201"))
 
 
-async def pending(shopper: Shopper) -> Members:
-    return _as(PENDING, await _barcode(shopper, "password"))
+async def pending(payer: Payer) -> Members:
+    return _as(PENDING, await _barcode(payer, "password"))
 
 
-async def failed(shopper: Shopper) -> Members:
-    return _as(FAILED, await _barcode(shopper, "refuses"))
+async def failed(payer: Payer) -> Members:
+    return _as(FAILED, await _barcode(payer, "refuses"))
 
 
-async def closed(shopper: Shopper) -> Members:
-    answer = await created(shopper)
-    _as(PAID, await shopper.trade("close", syssn=answer["syssn"]))
-    return await _ends(shopper, answer, CLOSED)
+async def closed(payer: Payer) -> Members:
+    answer = await created(payer)
+    _as(PAID, await payer.trade("close", syssn=answer["syssn"]))
+    return await _ends(payer, answer, CLOSED)
 
 
-async def expired(shopper: Shopper) -> Members:
-    answer = _as(PAID, await _open(shopper, "800201", valid_time=str(SHORTEST_VALID_S)))
-    await shopper.control("clock", advance_s=UNTIL_EXPIRED_S)
-    return await _ends(shopper, answer, EXPIRED)
+async def expired(payer: Payer) -> Members:
+    answer = _as(PAID, await _open(payer, "800201", valid_time=str(MIN_VALID_S)))
+    await payer.control("clock", advance_s=UNTIL_EXPIRED_S)
+    return await _ends(payer, answer, EXPIRED)
 
 
-async def late_money(shopper: Shopper) -> Members:
+async def late_money(payer: Payer) -> Members:
     """By the wallet's own link, which no payer is given: the gateway's page leads nowhere once a close is asked."""
-    assert shopper.wallet_link is not None
-    answer = _as(PAID, await _open(shopper, "800152"))
-    _as(PAID, await shopper.trade("close", syssn=answer["syssn"]))
-    await shopper.control("confirm", url=await shopper.wallet_link(answer["syssn"]), action="pay")
-    return await _ends(shopper, answer, PAID)
+    assert payer.wallet_link is not None
+    answer = _as(PAID, await _open(payer, "800152"))
+    _as(PAID, await payer.trade("close", syssn=answer["syssn"]))
+    await payer.control("confirm", url=await payer.wallet_link(answer["syssn"]), action="pay")
+    return await _ends(payer, answer, PAID)
 
 
-async def refund_done(shopper: Shopper) -> Members:
-    refund = await _refund(shopper, "800151")
-    return await _ends(shopper, refund, PAID)
+async def refund_done(payer: Payer) -> Members:
+    refund = await _refund(payer, "800151")
+    return await _ends(payer, refund, PAID)
 
 
-async def refund_pending(shopper: Shopper) -> Members:
+async def refund_pending(payer: Payer) -> Members:
     """WeChat Pay takes a refund and pays it back a little later."""
-    return _as(ACCEPTED, await _refund(shopper, "800208"))
+    return _as(ACCEPTED, await _refund(payer, "800208"))
 
 
-async def reversal_done(shopper: Shopper) -> Members:
-    answer = await barcode_paid(shopper)
-    reversal = await shopper.trade("reversal", syssn=answer["syssn"], txamt=AMOUNT)
+async def reversal_done(payer: Payer) -> Members:
+    answer = await barcode_paid(payer)
+    reversal = await payer.trade("reversal", syssn=answer["syssn"], txamt=AMOUNT)
     return _as(PAID, reversal)
 
 
-async def reversal_pending(shopper: Shopper) -> Members:
+async def reversal_pending(payer: Payer) -> Members:
     """WeChat Pay takes no reversal of an undecided payment in its first 15 s."""
-    answer = await pending(shopper)
-    return _as(PENDING, await shopper.trade("reversal", syssn=answer["syssn"], txamt=AMOUNT))
+    answer = await pending(payer)
+    return _as(PENDING, await payer.trade("reversal", syssn=answer["syssn"], txamt=AMOUNT))
 
 
 EVENTS: Final = {
@@ -111,30 +111,30 @@ EVENTS: Final = {
 }
 
 
-async def _open(shopper: Shopper, pay_type: str, **more: str) -> Members:
-    return await shopper.trade(
+async def _open(payer: Payer, pay_type: str, **more: str) -> Members:
+    return await payer.trade(
         "payment",
         pay_type=pay_type,
-        out_trade_no=shopper.reference(),
+        out_trade_no=payer.reference(),
         txamt=AMOUNT,
         product_name="Tea",
         **more,
     )
 
 
-async def _barcode(shopper: Shopper, behaviour: str) -> Members:
-    return await _open(shopper, "800208", auth_code=await shopper.code("wechat", behaviour))
+async def _barcode(payer: Payer, behaviour: str) -> Members:
+    return await _open(payer, "800208", auth_code=await payer.code("wechat", behaviour))
 
 
-async def _refund(shopper: Shopper, pay_type: str) -> Members:
-    answer = _as(PAID, await open_and_pay(shopper, pay_type, AMOUNT))
-    await _ends(shopper, answer, PAID)
-    return await shopper.trade("refund", syssn=answer["syssn"], out_trade_no=shopper.reference(), txamt=PART)
+async def _refund(payer: Payer, pay_type: str) -> Members:
+    answer = _as(PAID, await open_and_pay(payer, pay_type, AMOUNT))
+    await _ends(payer, answer, PAID)
+    return await payer.trade("refund", syssn=answer["syssn"], out_trade_no=payer.reference(), txamt=PART)
 
 
-async def _ends(shopper: Shopper, answer: Members, respcd: str) -> Members:
+async def _ends(payer: Payer, answer: Members, respcd: str) -> Members:
     """`answer`, once the query shows the row as it shall be."""
-    _as(respcd, await shopper.decided(answer["syssn"], respcd))
+    _as(respcd, await payer.decided(answer["syssn"], respcd))
     return answer
 
 

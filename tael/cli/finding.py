@@ -20,13 +20,13 @@ from tael.config import BadSettings, Settings, read_settings
 from tael.main import clock_of, open_store
 from tael.store.database import SchemaOutdated, StoreUnavailable
 from tael.store.embedded import EmbeddedPostgresError, running_url
-from tael.store.seal import WrongSeal
+from tael.store.encryption import DecryptionFailed
 from tael.store.store import Store
 
 Answer = TypeVar("Answer")
 
 #: What a demo keeps in its folder, beside the database itself.
-SEAL_KEY: Final = "seal.key"
+ENCRYPTION_KEY: Final = "encryption.key"
 EXTERNAL_DATABASE: Final = "database_url"
 CLOCK: Final = "clock"
 
@@ -35,7 +35,7 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help="Folder of a running demo; without it TAEL_DATABASE_URL and TAEL_SEAL_KEY say where the data is.",
+        help="Folder of a running demo; without it TAEL_DATABASE_URL and TAEL_ENCRYPTION_KEY say where the data is.",
     ),
 ]
 
@@ -45,7 +45,7 @@ def with_store(folder: Path | None, work: Callable[[Store, datetime], Awaitable[
     try:
         with isolated() if folder else nullcontext():
             return asyncio.run(_work(found_settings(folder), work))
-    except (BadSettings, EmbeddedPostgresError, WrongSeal) as error:
+    except (BadSettings, EmbeddedPostgresError, DecryptionFailed) as error:
         raise refused(str(error), UNUSABLE) from error
     except SchemaOutdated as error:
         raise refused(
@@ -87,10 +87,10 @@ def _of_demo(folder: Path) -> dict[str, str]:
     url = running_url(folder) or _kept(folder / EXTERNAL_DATABASE)
     if not url:
         raise BadSettings(f"--data: no tael runs on {folder}; `tael demo --data {folder}` starts one")
-    seal_key = _kept(folder / SEAL_KEY)
-    if not seal_key:
-        raise BadSettings(f"--data: {folder / SEAL_KEY} is missing, and with it the way to the secrets")
-    found = {"TAEL_DATABASE_URL": url, "TAEL_SEAL_KEY": seal_key}
+    encryption_key = _kept(folder / ENCRYPTION_KEY)
+    if not encryption_key:
+        raise BadSettings(f"--data: {folder / ENCRYPTION_KEY} is missing, and with it the way to the secrets")
+    found = {"TAEL_DATABASE_URL": url, "TAEL_ENCRYPTION_KEY": encryption_key}
     return found | ({"TAEL_CLOCK_FILE": str(folder / CLOCK)} if (folder / CLOCK).exists() else {})
 
 

@@ -16,7 +16,16 @@ from tael.store.store import Store
 
 incidents: Final = typer.Typer(help="What a person has to look at.", no_args_is_help=True)
 
-LISTED: Final = ("incident", "at", "mchid", "kind", "cause", "amount", "stray", "resolved_at")
+LISTED: Final = (
+    "incident_id",
+    "at",
+    "mchid",
+    "kind",
+    "subject_id",
+    "amount",
+    "unmatched_state",
+    "resolved_at",
+)
 IdArgument = Annotated[str, typer.Argument(metavar="INCIDENT", help="Its name in the list.")]
 
 
@@ -45,19 +54,19 @@ def list_command(
 
 
 @incidents.command("show")
-def show(digest: IdArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Show an incident, and the ledger entries of its stray money."""
+def show(incident_id: IdArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Show an incident, and the ledger entries of its unmatched payments."""
 
     async def work(store: Store, now: datetime) -> tuple[Incident, list[Entry]] | None:
-        incident = await store.incidents.by_digest(digest)
+        incident = await store.incidents.by_id(incident_id)
         if incident is None:
             return None
-        causes = [incident.stray_syssn] if incident.stray_syssn else []
+        causes = [incident.unmatched_syssn] if incident.unmatched_syssn else []
         return incident, await entries_of(store.database, incident.mchid, causes)
 
     found = with_store(data, work)
     if found is None:
-        raise refused(f"no incident {digest}")
+        raise refused(f"no incident {incident_id}")
     incident, entries = found
     moved = [
         {
@@ -79,7 +88,7 @@ def show(digest: IdArgument, data: DataOption = None, as_json: JsonOption = Fals
 
 @incidents.command("resolve")
 def resolve(
-    digest: IdArgument,
+    incident_id: IdArgument,
     note: Annotated[str, typer.Option(help="What was found and done.")],
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -89,15 +98,15 @@ def resolve(
         raise refused("--note says what was found and done; it is empty", UNUSABLE)
 
     async def work(store: Store, now: datetime) -> tuple[dict[str, Any], bool] | None:
-        done = await resolve_incident(store, digest, note, now)
+        done = await resolve_incident(store, incident_id, note, now)
         return (_row(done.incident), done.was_open) if done else None
 
     found = with_store(data, work)
     if found is None:
-        raise refused(f"no incident {digest}")
+        raise refused(f"no incident {incident_id}")
     row, was_open = found
     if not was_open:
-        raise refused(f"incident {digest} was resolved before: {row['resolution']}")
+        raise refused(f"incident {incident_id} was resolved before: {row['resolution']}")
     if as_json:
         show_json(row)
     else:
@@ -106,19 +115,19 @@ def resolve(
 
 def _row(incident: Incident) -> dict[str, Any]:
     return {
-        "incident": incident.digest,
+        "incident_id": incident.incident_id,
         "at": incident.at,
         "mchid": incident.mchid,
         "kind": incident.kind,
-        "cause": incident.cause,
+        "subject_id": incident.subject_id,
         "detail": incident.detail,
         "account_id": incident.account_id,
         "amount_minor": incident.amount.amount_minor if incident.amount else None,
         "currency": incident.amount.currency if incident.amount else None,
         "wallet_ref": incident.wallet_ref,
         "payer_ref": incident.payer_ref,
-        "stray": incident.stray,
-        "stray_syssn": incident.stray_syssn,
+        "unmatched_state": incident.unmatched_state,
+        "unmatched_syssn": incident.unmatched_syssn,
         "wallet_code": incident.wallet_code,
         "return_ref": incident.return_ref,
         "returned_at": incident.returned_at,

@@ -30,8 +30,8 @@ from cryptography.x509 import load_pem_x509_certificate
 from tael.cli.showing import UNUSABLE, refused
 from tael.domain.secret import Secret
 
-LONGEST_URL: Final = 2048
-LONGEST_FILE: Final = 65_536
+MAX_URL: Final = 2048
+MAX_FILE: Final = 65_536
 #: Each is looked at with every request.
 MAX_NETWORKS: Final = 100
 #: WeChat Pay's own are of RSA with 2048; OpenSSL refuses shorter ones at its usual level.
@@ -74,7 +74,7 @@ def checked_url(value: str, option: str, *, takes_fragment: bool = False) -> str
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port or an IPv6 address that is none
         usable = False
-    if not usable or len(value) > LONGEST_URL or re.fullmatch(r"[!-~]+", value) is None:
+    if not usable or len(value) > MAX_URL or re.fullmatch(r"[!-~]+", value) is None:
         raise refused(f"{option}: it should be a URL such as https://shop.example/notify", UNUSABLE)
     if parts.username is not None:
         raise refused(f"{option}: a URL here has no user name", UNUSABLE)
@@ -205,12 +205,12 @@ def _key_text_of(path: Path, label: str, option: str) -> str:
 def _text_of(path: Path, option: str) -> str:
     try:
         with path.open("rb") as file:
-            content = file.read(LONGEST_FILE + 1)
+            content = file.read(MAX_FILE + 1)
         text = content.decode()
     except OSError as error:
         raise refused(f"{option}: {path} cannot be read: {error.strerror}", UNUSABLE) from error
     except UnicodeDecodeError as error:
         raise refused(f"{option}: {path} is not a text file", UNUSABLE) from error
-    if len(content) > LONGEST_FILE:
+    if len(content) > MAX_FILE:
         raise refused(f"{option}: {path} is too long for a key", UNUSABLE)
     return text

@@ -98,7 +98,7 @@ def _told(audit: Audit) -> dict[str, Any]:
         "ok": audit.first is None,
         "orders": audit.orders,
         "entries": audit.entries,
-        "seals": audit.seals,
+        "digests": audit.digests,
         "compared": audit.compared,
         "balances": _balances(audit),
         "disagreements": audit.disagreements,
@@ -115,7 +115,7 @@ def _balances(audit: Audit) -> list[dict[str, Any]]:
 
 
 def _print(audit: Audit, *, with_wallets: bool) -> None:
-    counts = {"orders": audit.orders, "entries": audit.entries, "seals": audit.seals}
+    counts = {"orders": audit.orders, "entries": audit.entries, "digests": audit.digests}
     if with_wallets:
         counts["orders compared with the wallets"] = audit.compared
     show_members(counts, "all agree")

@@ -9,7 +9,7 @@ import typer
 from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import JsonOption, show_json, show_members
-from tael.domain.planned_stop import PlannedStop
+from tael.domain.maintenance import MaintenanceWindow
 from tael.store.store import Store
 
 maintenance: Final = typer.Typer(help="Planned stops.", no_args_is_help=True)
@@ -24,9 +24,9 @@ def begin(
     """Answer 1100 to whatever would begin something new. Queries, jobs, notices and webhooks go on."""
     checked = inputs.checked(reason, inputs.REASON, "--reason") if reason else ""
 
-    async def work(store: Store, now: datetime) -> PlannedStop | None:
-        await store.planned_stops.begin(checked, now)
-        return await store.planned_stops.now()
+    async def work(store: Store, now: datetime) -> MaintenanceWindow | None:
+        await store.maintenance_windows.begin(checked, now)
+        return await store.maintenance_windows.now()
 
     _show(with_store(data, work), as_json)
 
@@ -36,7 +36,7 @@ def end(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Take payments again."""
 
     async def work(store: Store, now: datetime) -> None:
-        await store.planned_stops.end()
+        await store.maintenance_windows.end()
 
     with_store(data, work)
     _show(None, as_json)
@@ -46,13 +46,13 @@ def end(data: DataOption = None, as_json: JsonOption = False) -> None:
 def status(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Whether a planned stop lasts, and since when."""
 
-    async def work(store: Store, now: datetime) -> PlannedStop | None:
-        return await store.planned_stops.now()
+    async def work(store: Store, now: datetime) -> MaintenanceWindow | None:
+        return await store.maintenance_windows.now()
 
     _show(with_store(data, work), as_json)
 
 
-def _show(stop: PlannedStop | None, as_json: bool) -> None:
+def _show(stop: MaintenanceWindow | None, as_json: bool) -> None:
     row: dict[str, Any] = {"maintenance": "off"} if stop is None else {"maintenance": "on", **asdict(stop)}
     if as_json:
         show_json(row)

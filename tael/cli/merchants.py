@@ -45,7 +45,7 @@ def add(
     is_default: Annotated[
         bool, typer.Option("--default", help="Meant by requests that name no merchant.")
     ] = False,
-    most_minor: Annotated[
+    max_amount_minor: Annotated[
         int | None,
         typer.Option(min=1, max=LARGEST_PAYMENT_MINOR, help="Largest payment it may take, in minor units."),
     ] = None,
@@ -64,7 +64,7 @@ def add(
         currency=inputs.checked(currency, inputs.CURRENCY, "--currency"),
         state=state,
         is_default=is_default,
-        most_minor=most_minor,
+        max_amount_minor=max_amount_minor,
         denied=frozenset(deny or ()),
     )
 
@@ -82,7 +82,7 @@ def add(
 def set_merchant(
     mchid: Annotated[str, typer.Argument(metavar="MCHID", help="The merchant.")],
     state: Annotated[MerchantState | None, typer.Option(help="Only an active one may take payments.")] = None,
-    most_minor: Annotated[
+    max_amount_minor: Annotated[
         int | None,
         typer.Option(
             min=0,
@@ -110,7 +110,9 @@ def set_merchant(
         after = replace(
             before,
             state=state or before.state,
-            most_minor=before.most_minor if most_minor is None else most_minor or None,
+            max_amount_minor=before.max_amount_minor
+            if max_amount_minor is None
+            else max_amount_minor or None,
             denied=before.denied.union(deny or ()).difference(allow or ()),
         )
         await store.merchants.set_merchant(after)
@@ -159,8 +161,8 @@ def _row(merchant: Merchant) -> dict[str, Any]:
 def _for_people(merchant: Merchant) -> dict[str, Any]:
     """The limit as money."""
     row = _row(merchant)
-    most_minor = row.pop("most_minor")
+    max_amount_minor = row.pop("most_minor")
     return row | {
-        "largest_payment": most_minor and str(Money(most_minor, merchant.currency)),
+        "largest_payment": max_amount_minor and str(Money(max_amount_minor, merchant.currency)),
         "denied": " ".join(row["denied"]),
     }

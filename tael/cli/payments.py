@@ -11,13 +11,13 @@ from tael.cli.showing import JsonOption, refused, show_json, show_members, show_
 from tael.config import Settings
 from tael.domain.ledger import Entry
 from tael.domain.money import Money
-from tael.domain.pages import pages_below
+from tael.domain.page_urls import pages_below
 from tael.domain.payment import Payment, shown_respcd
 from tael.domain.refund import Refund
-from tael.domain.reversal import ReversalOrder
+from tael.domain.reversal import Reversal
 from tael.store.ledger import entries_of
 from tael.store.store import Store
-from tael.store.webhooks import ToldMerchant
+from tael.store.webhooks import NotificationStatus
 
 payments: Final = typer.Typer(help="Look at payments.", no_args_is_help=True)
 
@@ -33,9 +33,9 @@ class Story:
 
     payment: Payment
     refunds: list[Refund]
-    reversals: list[ReversalOrder]
+    reversals: list[Reversal]
     ledger: list[Entry]
-    webhooks: list[ToldMerchant]
+    webhooks: list[NotificationStatus]
 
 
 @payments.command("show")
@@ -107,7 +107,7 @@ def _page(payment: Payment, settings: Settings) -> dict[str, str]:
     if not payment.pay_type.is_online:
         return {}
     # The path alone: a demo's folder does not say at which port it serves.
-    return {"page": pages_below("", settings.seal_key_bytes()).path(payment)}
+    return {"page": pages_below("", settings.encryption_key_bytes()).path(payment)}
 
 
 def _with_money(row: dict[str, Any], currency: str) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _refund_row(refund: Refund) -> dict[str, Any]:
     }
 
 
-def _reversal_row(reversal: ReversalOrder) -> dict[str, Any]:
+def _reversal_row(reversal: Reversal) -> dict[str, Any]:
     return {
         "syssn": reversal.syssn,
         "state": reversal.state,

@@ -19,7 +19,7 @@ from typing import Final
 PR_SET_PDEATHSIG: Final = 1
 END_LIMIT_S: Final = 10.0
 #: A child that dies sooner than this after its start is not started again at once.
-SHORTEST_LIFE_S: Final = 1.0
+MIN_LIFE_S: Final = 1.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -94,7 +94,7 @@ class Supervisor:
             for one in self.kept
             if one.child is not None
             and one.child.poll() is not None
-            and time.monotonic() - one.started_at > SHORTEST_LIFE_S
+            and time.monotonic() - one.started_at > MIN_LIFE_S
         ]
         for one in died:
             self._start(one)

@@ -106,6 +106,6 @@ def account_of(row: dict[str, Any], mchid: str) -> Account:
         sub_mch_id=row["sub_mch_id"],
         sub_appid=row["sub_appid"],
         sub_secret=Secret(row["sub_secret"]),
-        takes_hongkong=True,
+        supports_wechat_hk=True,
         fee_rate_ppm=FEE_RATE_PPM,
     )

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from tael.cli.demo_stack import DemoPaths, DemoStack, wait_until_answers
 from tael.cli.processes import start
-from tael.cli.rig import Place, Rig, wait_until_answers
 from tael.cli.seed import DemoApp
 from tael.store.store import Store
 
@@ -26,14 +26,14 @@ class Urls:
     return_url: str | None = None
 
 
-def start_shop(rig: Rig, one: DemoApp) -> None:
+def start_shop(stack: DemoStack, one: DemoApp) -> None:
     """Returns when it is ready. It gets the key through the environment, where no other user sees it.
 
     The shop verifies answers and webhooks as the app is set now: after a change, start the demo again.
     """
-    place = rig.place
-    ports = ["--port", str(place.port + 2), "--gateway", place.gateway_url, "--sandbox", place.sandbox_url]
-    arguments = ["-m", "tael_sandbox.shop", *ports, "--data", str(place.data / "shop")]
+    paths = stack.paths
+    ports = ["--port", str(paths.port + 2), "--gateway", paths.gateway_url, "--sandbox", paths.sandbox_url]
+    arguments = ["-m", "tael_sandbox.shop", *ports, "--data", str(paths.data / "shop")]
     app = {
         "SHOP_APPCODE": one.app.appcode,
         "SHOP_KEY": one.app.key.reveal(),
@@ -41,16 +41,16 @@ def start_shop(rig: Rig, one: DemoApp) -> None:
         "SHOP_WEBHOOK_STYLE": one.app.webhook_style.value,
         "SHOP_RESPONSE_SIGN_TYPE": one.app.response_algorithm,
     }
-    environment = {name: value for name, value in rig.environment.items() if not name.startswith("TAEL_")}
-    log = place.data / "logs" / "shop.log"
-    rig.supervisor.keep("shop", lambda: start(arguments, environment | app, log=log))
-    wait_until_answers(f"{place.shop_url}/healthz", "the shop", place)
+    environment = {name: value for name, value in stack.environment.items() if not name.startswith("TAEL_")}
+    log = paths.data / "logs" / "shop.log"
+    stack.supervisor.keep("shop", lambda: start(arguments, environment | app, log=log))
+    wait_until_answers(f"{paths.shop_url}/healthz", "the shop", paths)
 
 
-async def lead_to_shop(place: Place, one: DemoApp, store: Store) -> DemoApp:
+async def lead_to_shop(paths: DemoPaths, one: DemoApp, store: Store) -> DemoApp:
     """`one` with its webhooks and its payers' browsers coming to the shop where they go nowhere else."""
-    file = place.data / URLS_FILE
-    before, ours = _read(file), Urls(f"{place.shop_url}/webhook", f"{place.shop_url}/return")
+    file = paths.data / URLS_FILE
+    before, ours = _read(file), Urls(f"{paths.shop_url}/webhook", f"{paths.shop_url}/return")
     app = one.app
     if app.notify_url in (None, before.notify_url):
         app = replace(app, notify_url=ours.notify_url)

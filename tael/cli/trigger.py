@@ -10,8 +10,8 @@ import typer
 from tael.cli.addresses import addresses_in
 from tael.cli.events import EVENTS, NotHappened
 from tael.cli.finding import with_store
+from tael.cli.payer import Members, Payer
 from tael.cli.seed import DemoApp
-from tael.cli.shopper import Members, Shopper
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
 from tael.domain.outcome import PayLink
 from tael.store.store import Store
@@ -50,8 +50,8 @@ async def _make(name: str, store: Store, appcode: str | None, folder: Path) -> M
         raise refused(f"--data: no demo runs on {folder}; `tael demo --data {folder}` starts one", UNUSABLE)
     one = await _app(store, appcode)
     try:
-        async with Shopper(at, one, partial(_wallet_link, store)) as shopper:
-            return await EVENTS[name].make(shopper)
+        async with Payer(at, one, partial(_wallet_link, store)) as payer:
+            return await EVENTS[name].make(payer)
     except NotHappened as error:
         raise refused(f"{name} did not happen: {error}") from error
     except KeyError as error:

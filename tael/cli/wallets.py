@@ -35,7 +35,7 @@ wallets: Final = typer.Typer(help="Merchants' accounts at the wallets.", no_args
 adding: Final = typer.Typer(help="Add an account to a merchant.", no_args_is_help=True)
 wallets.add_typer(adding, name="add")
 
-MOST_FEE_PPM: Final = 1_000_000
+MAX_FEE_PPM: Final = 1_000_000
 
 MchidArgument = Annotated[str, typer.Argument(metavar="MCHID", help="The merchant whose account it is.")]
 CurrencyOption = Annotated[
@@ -55,7 +55,7 @@ KeyFileOption = Annotated[Path | None, typer.Option(metavar="FILE", help="As for
 FeeRateOption = Annotated[
     int,
     typer.Option(
-        min=0, max=MOST_FEE_PPM, help="Fee on each payment, in parts per million of its price: 6000 is 0.6 %."
+        min=0, max=MAX_FEE_PPM, help="Fee on each payment, in parts per million of its price: 6000 is 0.6 %."
     ),
 ]
 
@@ -77,9 +77,9 @@ def add_alipay(
     ] = None,
     currency: CurrencyOption = None,
     refund_window_days: RefundWindowOption = 365,
-    takes_partial_refunds: PartialRefundsOption = True,
+    supports_partial_refunds: PartialRefundsOption = True,
     fee_rate_ppm: FeeRateOption = 0,
-    closes_trades: Annotated[
+    supports_close: Annotated[
         bool, typer.Option("--closes-trades/--no-closes-trades", help="Whether it has `close_trade`.")
     ] = True,
     data: DataOption = None,
@@ -98,9 +98,9 @@ def add_alipay(
         key=key,
         private_key_pem=private_key,
         alipay_public_key_pem=public_key,
-        closes_trades=closes_trades,
+        supports_close=supports_close,
         refund_window_days=refund_window_days,
-        takes_partial_refunds=takes_partial_refunds,
+        supports_partial_refunds=supports_partial_refunds,
         fee_rate_ppm=fee_rate_ppm,
     )
     _add(account, data, as_json)
@@ -127,12 +127,12 @@ def add_wechat(
         Path | None,
         typer.Option(metavar="FILE", help="The secret of the merchant's appid; nothing needs it yet."),
     ] = None,
-    takes_hongkong: Annotated[
+    supports_wechat_hk: Annotated[
         bool, typer.Option("--takes-hongkong/--no-takes-hongkong", help="Whether it may take 800228.")
     ] = False,
     currency: CurrencyOption = None,
     refund_window_days: RefundWindowOption = 365,
-    takes_partial_refunds: PartialRefundsOption = True,
+    supports_partial_refunds: PartialRefundsOption = True,
     fee_rate_ppm: FeeRateOption = 0,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -162,9 +162,9 @@ def add_wechat(
         sub_mch_id=inputs.checked(sub_mch_id, inputs.WECHAT_NUMBER, "--sub-mch-id"),
         sub_appid=inputs.checked(sub_appid, inputs.APPID, "--sub-appid"),
         sub_secret=secret or NO_SECRET,
-        takes_hongkong=takes_hongkong,
+        supports_wechat_hk=supports_wechat_hk,
         refund_window_days=refund_window_days,
-        takes_partial_refunds=takes_partial_refunds,
+        supports_partial_refunds=supports_partial_refunds,
         fee_rate_ppm=fee_rate_ppm,
     )
     _add(account, data, as_json)
@@ -178,7 +178,7 @@ def set_account(
     refund_window_days: Annotated[
         int | None, typer.Option(min=1, max=3650, help="For how many days the wallet takes refunds.")
     ] = None,
-    takes_partial_refunds: Annotated[
+    supports_partial_refunds: Annotated[
         bool | None,
         typer.Option(
             "--takes-partial-refunds/--no-takes-partial-refunds",
@@ -217,8 +217,8 @@ def set_account(
         account = changed
         if refund_window_days is not None:
             account = replace(account, refund_window_days=refund_window_days)
-        if takes_partial_refunds is not None:
-            account = replace(account, takes_partial_refunds=takes_partial_refunds)
+        if supports_partial_refunds is not None:
+            account = replace(account, supports_partial_refunds=supports_partial_refunds)
         await store.accounts.set_refund_rules(account)
         return account
 

@@ -10,7 +10,7 @@ from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
 from tael.domain.webhook import WebhookKind, WebhookState
 from tael.store.store import Store
-from tael.store.webhooks import LoggedAttempt, ToldMerchant
+from tael.store.webhooks import LoggedAttempt, NotificationStatus
 
 webhooks: Final = typer.Typer(help="What merchants are told.", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def list_webhooks(
 ) -> None:
     """List webhooks, newest first."""
 
-    async def work(store: Store, now: datetime) -> list[ToldMerchant]:
+    async def work(store: Store, now: datetime) -> list[NotificationStatus]:
         return await store.webhooks.newest(appcode, mchid, state, limit)
 
     _show(with_store(data, work), as_json)
@@ -59,20 +59,20 @@ def resend(
         str | None, typer.Argument(metavar="SYSSN", help="The payment or refund to tell of again.")
     ] = None,
     kind: Annotated[WebhookKind | None, typer.Option(help="Only the webhook of this kind.")] = None,
-    all_dead: Annotated[bool, typer.Option("--all-dead", help="Everything that is DEAD.")] = False,
-    appcode: Annotated[str | None, typer.Option(help="With --all-dead: of this app only.")] = None,
+    all_exhausted: Annotated[bool, typer.Option("--all-exhausted", help="Everything that is DEAD.")] = False,
+    appcode: Annotated[str | None, typer.Option(help="With --all-exhausted: of this app only.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make webhooks due now, the same bytes, whatever their state; the schedule begins anew."""
-    if (syssn is None) is not all_dead:
-        raise refused("name either a SYSSN or --all-dead", UNUSABLE)
-    if (kind is not None and all_dead) or (appcode is not None and not all_dead):
-        raise refused("--kind goes with a SYSSN, --appcode with --all-dead", UNUSABLE)
+    if (syssn is None) is not all_exhausted:
+        raise refused("name either a SYSSN or --all-exhausted", UNUSABLE)
+    if (kind is not None and all_exhausted) or (appcode is not None and not all_exhausted):
+        raise refused("--kind goes with a SYSSN, --appcode with --all-exhausted", UNUSABLE)
 
-    async def work(store: Store, now: datetime) -> list[ToldMerchant]:
+    async def work(store: Store, now: datetime) -> list[NotificationStatus]:
         if syssn is None:
-            return await store.webhooks.resend_dead(appcode, now)
+            return await store.webhooks.resend_exhausted(appcode, now)
         return await store.webhooks.resend(syssn, kind, now)
 
     told = with_store(data, work)
@@ -81,7 +81,7 @@ def resend(
     _show(told, as_json)
 
 
-def _show(told: list[ToldMerchant], as_json: bool) -> None:
+def _show(told: list[NotificationStatus], as_json: bool) -> None:
     rows = [asdict(one) for one in told]
     if as_json:
         show_json(rows)

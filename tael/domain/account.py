@@ -27,9 +27,9 @@ class AlipayAccount:
     key: Secret  #: the MD5 key; empty where RSA or RSA2 is used
     private_key_pem: Secret  #: ours; empty where MD5 is used
     alipay_public_key_pem: str  #: the wallet's; verifies its answers and notices
-    closes_trades: bool = True  #: the contract has `close_trade`
+    supports_close: bool = True  #: the contract has `close_trade`
     refund_window_days: int = 365
-    takes_partial_refunds: bool = True  #: off: only all of a payment may go back
+    supports_partial_refunds: bool = True  #: off: only all of a payment may go back
     fee_rate_ppm: int = 0  #: what is kept of each payment, in parts per million of its price
 
 
@@ -56,9 +56,9 @@ class WeChatAccount:
     sub_mch_id: str
     sub_appid: str  #: the merchant's official account; openids of 800207 belong to it
     sub_secret: Secret = NO_SECRET  #: of `sub_appid`; nothing needs it yet
-    takes_hongkong: bool = False  #: 800228 was granted
+    supports_wechat_hk: bool = False  #: 800228 was granted
     refund_window_days: int = 365
-    takes_partial_refunds: bool = True  #: off: only all of a payment may go back
+    supports_partial_refunds: bool = True  #: off: only all of a payment may go back
     fee_rate_ppm: int = 0  #: what is kept of each payment, in parts per million of its price
     scene: Literal["both"] = "both"
 

@@ -29,7 +29,7 @@ NOT_THE_WORLD: Final = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class EgressPolicy:
     """How far such calls may go: loopback is for demos, other ports than 80 and 443 are a setting."""
 
     loopback: bool = False

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from tael.domain.day_seal import Line, beginning_of, day_of
 from tael.domain.ledger import fee_minor
+from tael.domain.ledger_digest import Line, beginning_of, day_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class ReversalRow:
 
 
 @dataclass(frozen=True, slots=True)
-class StrayRow:
-    """Money of an incident: booked under `stray_syssn`, or only suspected while that is empty."""
+class UnmatchedRow:
+    """Money of an incident: booked under `unmatched_syssn`, or only suspected while that is empty."""
 
     mchid: str
-    stray_syssn: str
-    cause: str
+    unmatched_syssn: str
+    subject_id: str
     state: str
     amount_minor: int
     currency: str
@@ -163,16 +163,23 @@ def expected_lines(order: OrderRows) -> list[Line]:
     return [one for one in lines if one.amount_minor]
 
 
-def expected_of_stray(stray: StrayRow) -> list[Line]:
-    """Stray money came in once it was proven, and left when it went back or was withdrawn. Any instant will do."""
-    wallet = f"wallet:{stray.currency}:{stray.account_id}"
-    owner = f"stray:{stray.currency}:{stray.account_id}"
-    ways = [("stray_in", wallet, owner)] + (
-        [("stray_out", owner, wallet)] if stray.state in ("RETURNED", "WITHDRAWN") else []
+def expected_of_unmatched(unmatched: UnmatchedRow) -> list[Line]:
+    """Booked when it was confirmed, booked out when it was returned or voided. Instants are not compared."""
+    wallet = f"wallet:{unmatched.currency}:{unmatched.account_id}"
+    owner = f"unmatched:{unmatched.currency}:{unmatched.account_id}"
+    ways = [("unmatched_received", wallet, owner)] + (
+        [("unmatched_returned", owner, wallet)] if unmatched.state in ("RETURNED", "VOIDED") else []
     )
     return [
         Line(
-            stray.mchid, stray.stray_syssn, kind, debit, credit, stray.amount_minor, stray.currency, ANY_TIME
+            unmatched.mchid,
+            unmatched.unmatched_syssn,
+            kind,
+            debit,
+            credit,
+            unmatched.amount_minor,
+            unmatched.currency,
+            ANY_TIME,
         )
         for kind, debit, credit in ways
     ]

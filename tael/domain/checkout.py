@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tael.domain.money import Money
-from tael.domain.pages import PAGE_LIFETIME_AFTER_END, order_end
+from tael.domain.page_urls import PAGE_LIFETIME_AFTER_END, order_end
 from tael.domain.payment import Payment
 
 #: A payer who cannot decide costs a wallet a close and an order each time.
-MOST_ORDERS: Final = 20
+MAX_ORDERS: Final = 20
 #: Orders are not asked of a wallet for less time than this, however little the link has left.
-SHORTEST_ORDER: Final = timedelta(minutes=5)
+MIN_ORDER: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class CheckoutLink:
     has_fixed_end: bool = (
         False  #: the merchant named the instant of `expires_at`; it may lie before `created_at`
     )
-    bars_credit: bool = False  #: as of a payment
+    forbid_credit: bool = False  #: as of a payment
     payment_syssn: str = ""  #: the newest order, open or ended
     orders: int = 0
     ended_at: datetime | None = None  #: the merchant closed it
@@ -61,14 +61,16 @@ class CheckoutLink:
             self.cancel_url,
             str(self.order_s or ""),
             self.expires_at.isoformat() if self.has_fixed_end else str(self.expires_at - self.created_at),
-            *(["no_credit"] if self.bars_credit else []),  # only then: links that are known keep their digest
+            *(
+                ["no_credit"] if self.forbid_credit else []
+            ),  # only then: links that are known keep their digest
         )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def takes_orders(link: CheckoutLink, now: datetime) -> bool:
     """Whether the payer may still choose."""
-    return link.ended_at is None and now < link.expires_at and link.orders < MOST_ORDERS
+    return link.ended_at is None and now < link.expires_at and link.orders < MAX_ORDERS
 
 
 def link_pages_end(link: CheckoutLink, order: Payment | None) -> datetime:
@@ -80,4 +82,4 @@ def link_pages_end(link: CheckoutLink, order: Payment | None) -> datetime:
 def order_expires_after_s(link: CheckoutLink, default_s: int, now: datetime) -> int:
     """How long an order that is opened now shall be payable: not beyond the link, but long enough to pay."""
     wanted = timedelta(seconds=link.order_s or default_s)
-    return int(max(min(wanted, link.expires_at - now), SHORTEST_ORDER).total_seconds())
+    return int(max(min(wanted, link.expires_at - now), MIN_ORDER).total_seconds())

@@ -245,5 +245,5 @@ class WalletRefused(TaelError):
 # ---- ours --------------------------------------------------------------------------------------------------
 
 
-class IllegalStep(Exception):
+class InvalidTransition(Exception):
     """A state was asked to become one that it cannot become: a mistake of ours, never an answer."""

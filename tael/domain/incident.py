@@ -1,7 +1,7 @@
 """An incident: news that a person has to look at. Pure.
 
 The same news twice is one incident: its `digest` is made of what it says. What becomes of money in it that no payment
-can own is decided in `stray.py`.
+can own is decided in `unmatched.py`.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from tael.domain.outcome import (
     RefundStuck,
     Refusal,
     Refused,
-    Reversal,
+    ReversalOutcome,
 )
 from tael.domain.payment import Payment, State
 from tael.domain.paytype import Wallet
@@ -50,35 +50,35 @@ class IncidentKind(StrEnum):
     )
 
 
-class Stray(StrEnum):
+class UnmatchedState(StrEnum):
     """How far we are with money that belongs to nobody's order."""
 
     NONE = "NONE"  #: there is no such money in this incident
     SUSPECTED = "SUSPECTED"  #: told to us; the wallet's record is asked before anything moves
     KEPT = "KEPT"  #: proven and booked; a person decides, since sending back is switched off
-    RETURNING = "RETURNING"  #: a refund of it is committed under `stray_syssn`
+    RETURNING = "RETURNING"  #: a refund of it is committed under `unmatched_syssn`
     RETURNED = "RETURNED"
     REFUSED = "REFUSED"  #: the wallet will not send it back; a person has to, if its record stays as it is
-    WITHDRAWN = "WITHDRAWN"  #: the wallet's record took back its word: it is out of our books, and told anew
-    DISPROVED = "DISPROVED"  #: the wallet's record knows no such money, or it is somebody's after all
+    VOIDED = "VOIDED"  #: the wallet's record took back its word: it is out of our books, and told anew
+    REFUTED = "REFUTED"  #: the wallet's record knows no such money, or it is somebody's after all
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One piece of news. Instants are UTC; `digest` is its name for operators."""
+    """One piece of news. Instants are UTC; `incident_id` is a digest of what it says."""
 
     mchid: str
-    cause: str  #: the syssn of a payment, refund or reversal, a wallet's order number, or the account
+    subject_id: str  #: the syssn of a payment, refund or reversal, a wallet's order number, or the account
     kind: IncidentKind
-    digest: str
+    incident_id: str
     account_id: str
     detail: str  #: one sentence
     at: datetime
     amount: Money | None = None  #: what came, where money came
     wallet_ref: str = ""
     payer_ref: str = ""
-    stray: Stray = Stray.NONE
-    stray_syssn: str = (
+    unmatched_state: UnmatchedState = UnmatchedState.NONE
+    unmatched_syssn: str = (
         ""  #: our number of this money: its ledger cause, and its refund's number at the wallet
     )
     asked_at: datetime | None = None  #: when it was decided to send it back
@@ -138,7 +138,7 @@ def refund_incidents_in(
 
 
 def reversal_incidents_in(
-    payment: Payment, syssn: str, outcome: Reversal | RefundOutcome, *, at: datetime
+    payment: Payment, syssn: str, outcome: ReversalOutcome | RefundOutcome, *, at: datetime
 ) -> tuple[Incident, ...]:
     """What a person has to look at in this news of a reversal, whichever way it goes."""
     found: Incident | None = None
@@ -152,7 +152,7 @@ def reversal_incidents_in(
     return (found,) if found else ()
 
 
-def ownerless(
+def unmatched_notice(
     account: Account, order_number: str, outcome: Outcome, *, is_ours: bool, at: datetime
 ) -> Incident:
     """A proven notice to `account` of an order that it does not have; `is_ours` if another account made it.
@@ -163,20 +163,20 @@ def ownerless(
     kind = IncidentKind.ORDER_OF_ANOTHER_ACCOUNT if is_ours else IncidentKind.UNKNOWN_ORDER
     whose = "that another account made" if is_ours else "that nobody here made"
     paid = outcome if isinstance(outcome, Paid) else None
-    is_stray = paid is not None and not is_ours
+    is_unmatched = paid is not None and not is_ours
     return Incident(
         mchid=account.mchid,
-        cause=order_number,
+        subject_id=order_number,
         kind=kind,
-        digest=digest_of(account.mchid, order_number, kind, paid.wallet_ref if paid else ""),
+        incident_id=digest_of(account.mchid, order_number, kind, paid.wallet_ref if paid else ""),
         account_id=account.account_id,
         detail=f"a notice of order {order_number}, {whose}" + (": it was paid" if paid else ""),
         at=at,
         amount=paid.amount if paid else None,
         wallet_ref=paid.wallet_ref if paid else "",
         payer_ref=paid.payer_ref if paid else "",
-        stray=Stray.SUSPECTED if is_stray else Stray.NONE,
-        check_at=at if is_stray else None,
+        unmatched_state=UnmatchedState.SUSPECTED if is_unmatched else UnmatchedState.NONE,
+        check_at=at if is_unmatched else None,
     )
 
 
@@ -185,9 +185,9 @@ def unverified(account: Account, *, at: datetime) -> Incident:
     kind = IncidentKind.ANSWERS_UNVERIFIED
     return Incident(
         mchid=account.mchid,
-        cause=account.account_id,
+        subject_id=account.account_id,
         kind=kind,
-        digest=digest_of(account.mchid, account.account_id, kind, ""),
+        incident_id=digest_of(account.mchid, account.account_id, kind, ""),
         account_id=account.account_id,
         detail="the wallet's answers to this account fail verification; its key for them may be another's",
         at=at,
@@ -207,24 +207,24 @@ def _in_paid(before: Payment, paid: Paid, at: datetime) -> Incident | None:
             f"paid twice: {before.wallet_ref} and {paid.wallet_ref}",
             at,
             # Only WeChat sends back by the number of the trade; the order's number may mean the first one.
-            is_stray=before.pay_type.wallet is Wallet.WECHAT,
+            is_unmatched=before.pay_type.wallet is Wallet.WECHAT,
         )
     if came is not None and came != before.amount:
         other_currency = came.currency != before.amount.currency
         kind = IncidentKind.WRONG_CURRENCY if other_currency else IncidentKind.WRONG_AMOUNT
         said = f"the wallet took {came}, the price was {before.amount}"
-        return _of_money(before, paid, kind, said, at, is_stray=before.state is not State.PAID)
+        return _of_money(before, paid, kind, said, at, is_unmatched=before.state is not State.PAID)
     if before.state is State.FAILED:
         said = "paid after the wallet had refused it"
-        return _of_money(before, paid, IncidentKind.PAID_AFTER_FAILED, said, at, is_stray=True)
+        return _of_money(before, paid, IncidentKind.PAID_AFTER_FAILED, said, at, is_unmatched=True)
     if before.state in (State.CLOSED, State.EXPIRED):
         said = f"paid after it was {before.state}"
-        return _of_money(before, paid, IncidentKind.LATE_MONEY, said, at, is_stray=False)
+        return _of_money(before, paid, IncidentKind.LATE_MONEY, said, at, is_unmatched=False)
     return None
 
 
 def _of_money(
-    payment: Payment, paid: Paid, kind: IncidentKind, detail: str, at: datetime, *, is_stray: bool
+    payment: Payment, paid: Paid, kind: IncidentKind, detail: str, at: datetime, *, is_unmatched: bool
 ) -> Incident:
     sameness = paid.wallet_ref
     if kind in (IncidentKind.WRONG_AMOUNT, IncidentKind.WRONG_CURRENCY):
@@ -235,8 +235,8 @@ def _of_money(
         amount=paid.amount,
         wallet_ref=paid.wallet_ref,
         payer_ref=paid.payer_ref,
-        stray=Stray.SUSPECTED if is_stray else Stray.NONE,
-        check_at=at if is_stray else None,
+        unmatched_state=UnmatchedState.SUSPECTED if is_unmatched else UnmatchedState.NONE,
+        check_at=at if is_unmatched else None,
     )
 
 
@@ -276,9 +276,9 @@ def _of_payment(
     about = cause or payment.syssn
     return Incident(
         mchid=payment.mchid,
-        cause=about,
+        subject_id=about,
         kind=kind,
-        digest=digest_of(payment.mchid, about, kind, sameness),
+        incident_id=digest_of(payment.mchid, about, kind, sameness),
         account_id=payment.account_id,
         detail=detail,
         at=at,

@@ -22,8 +22,8 @@ class EntryKind(StrEnum):
     PAYMENT = "payment"
     REFUND = "refund"
     REVERSAL = "reversal"
-    STRAY_IN = "stray_in"  #: money that belongs to nobody's order came; see `incident.py`
-    STRAY_OUT = "stray_out"  #: and went back
+    UNMATCHED_RECEIVED = "unmatched_received"  #: money that belongs to nobody's order came; see `incident.py`
+    UNMATCHED_RETURNED = "unmatched_returned"  #: and went back
     FEE = "fee"  #: what we keep of a payment
     FEE_BACK = "fee_back"  #: what of the fee a refund or reversal returns
 

@@ -39,9 +39,9 @@ class App:
     return_url: str | None
     webhook_style: Style = Style.NEW
     sha256_only: bool = False  #: refuse MD5 signatures
-    tells_offline: bool = False  #: webhooks for barcode payments as well
-    fills_currency: bool = True  #: `txcurrcd` of query rows; off gives "" as QFPay once did
-    later_cancel: bool = False  #: `cancel` of query rows as later documents have it: 3 refunded, 5 in part
+    notify_offline: bool = False  #: webhooks for barcode payments as well
+    include_currency: bool = True  #: `txcurrcd` of query rows; off gives "" as QFPay once did
+    cancel_codes_v2: bool = False  #: `cancel` of query rows as later documents have it: 3 refunded, 5 in part
     include_goods_name: bool = False  #: in query rows; one client breaks on quotes inside values
     quick_retries: bool = True  #: webhooks are first repeated four times after 30 s
     close_requires_amount: bool = False  #: so that no captured query closes an order
@@ -57,7 +57,7 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """Who gets the money. `most_minor` is the largest payment it may take, None for no limit."""
+    """Who gets the money. `max_amount_minor` is the largest payment it may take, None for no limit."""
 
     mchid: str
     appcode: str
@@ -65,5 +65,5 @@ class Merchant:
     currency: str
     state: MerchantState = MerchantState.ACTIVE
     is_default: bool = False
-    most_minor: int | None = None
+    max_amount_minor: int | None = None
     denied: frozenset[Operation] = frozenset()  #: by the operator

@@ -150,7 +150,7 @@ class Again:
     reason: str
 
 
-Reversal = Reversed | Again | Refused | NotSent | Unknown
+ReversalOutcome = Reversed | Again | Refused | NotSent | Unknown
 
 # ---- refunds -----------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """A payment: its states, the steps it may take, and what a wallet's word does to it. Pure.
 
-Refunds and reversals are rows of their own; a payment that was paid stays paid. `settle` is the one place where an
-outcome becomes a state, by whatever road the news came.
+Refunds and reversals are rows of their own; a payment that was paid stays paid. `apply_outcome` is the one place where
+an outcome becomes a state, by whatever road the news came.
 """
 
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final, TypedDict, assert_never
 
 from tael.domain import respcd
-from tael.domain.errors import IllegalStep
+from tael.domain.errors import InvalidTransition
 from tael.domain.money import Money
 from tael.domain.outcome import (
     AwaitingPayer,
@@ -47,7 +47,7 @@ ALLOWED: Final = {
 
 #: The payer's confirmation page gives up sooner; a close of the wallet's within this time was the payer's own.
 FIRST_CHECK: Final = timedelta(seconds=5)
-LONGEST_GAP: Final = timedelta(minutes=10)
+MAX_GAP: Final = timedelta(minutes=10)
 #: How long a wallet may take to know of an order that it was sent.
 CREATED_BY_THEN: Final = timedelta(seconds=60)
 #: CLOSED and EXPIRED online orders are asked about until this long after the wallet can no longer take money.
@@ -70,7 +70,7 @@ class Payment:
     openid: str
     client_time: str  #: as the client wrote it, echoed
     device: str
-    tells_merchant: bool  #: a webhook is written when it is paid
+    notify_merchant: bool  #: a webhook is written when it is paid
     created_at: datetime
     changed_at: datetime
     expires_at: datetime
@@ -80,7 +80,7 @@ class Payment:
     respcd: str = respcd.PENDING  #: why it failed, in FAILED only
     wallet_code: str = ""  #: the wallet's word for its refusal, for support
     pay: PayLink | PayCode | BridgeParams | None = None
-    is_answered: bool = False  #: the first question is over, whatever came of it
+    has_initial_response: bool = False  #: the first question is over, whatever came of it
     wallet_ref: str = ""
     payer_ref: str = ""
     paid_at: datetime | None = None
@@ -90,7 +90,7 @@ class Payment:
     reversal_syssn: str = ""
     is_reversed: bool = False
     close_syssn: str = ""  #: a close was asked under this number
-    bars_credit: bool = False  #: the merchant wants no credit cards, where the wallet can keep them out
+    forbid_credit: bool = False  #: the merchant wants no credit cards, where the wallet can keep them out
     is_subject_ours: bool = False  #: the merchant gave no name
     fee_rate_ppm: int = 0  #: the account's rate when it was opened, in parts per million of the price
     checks: int = 0
@@ -104,7 +104,7 @@ class Payment:
         return "" if self.is_subject_ours else self.subject
 
     @property
-    def left_minor(self) -> int:
+    def refundable_minor(self) -> int:
         """What may still go back to the payer."""
         return self.amount.amount_minor - self.refunded_minor - self.reserved_minor
 
@@ -120,15 +120,15 @@ class Payment:
 
 
 def advance(payment: Payment, to: State, at: datetime) -> Payment:
-    """`payment` in state `to` since `at`, or as it was if already there. Raises IllegalStep."""
+    """`payment` in state `to` since `at`, or as it was if already there. Raises InvalidTransition."""
     if to is payment.state:
         return payment
     if to not in ALLOWED[payment.state]:
-        raise IllegalStep(f"{payment.syssn}: {payment.state} to {to}")
+        raise InvalidTransition(f"{payment.syssn}: {payment.state} to {to}")
     return replace(payment, state=to, changed_at=at)
 
 
-def settle(before: Payment, outcome: Outcome, *, at: datetime, is_first: bool = False) -> Payment:
+def apply_outcome(before: Payment, outcome: Outcome, *, at: datetime, is_first: bool = False) -> Payment:
     """`before` as it stands after this news. Total: news that changes nothing gives back the same state.
 
     `is_first`: the outcome answers the very first question, so NotSent proves that nothing happened anywhere.
@@ -194,13 +194,13 @@ def reschedule(payment: Payment, now: datetime) -> Payment:
         check_at=next_check(payment, now),
         checks=payment.checks + 1,
         checked_at=now,
-        is_answered=True,
+        has_initial_response=True,
     )
 
 
 def next_check(payment: Payment, now: datetime) -> datetime | None:
     """When to ask the wallet next: gaps grow with age, the expiry is met on time, decided orders are left alone."""
-    gap = min(max((now - payment.created_at) / 4, FIRST_CHECK), LONGEST_GAP)
+    gap = min(max((now - payment.created_at) / 4, FIRST_CHECK), MAX_GAP)
     if payment.state is State.PENDING:
         if now < payment.expires_at:
             return min(now + (gap if payment.pay_type.is_online else FIRST_CHECK), payment.expires_at)

@@ -19,7 +19,7 @@ class Scene(StrEnum):
     OFFLINE = "offline"
 
 
-class Way(StrEnum):
+class Presentment(StrEnum):
     """How the payer meets the payment."""
 
     WEB_PAGE = "web_page"  #: a cashier page in a desktop browser
@@ -36,7 +36,7 @@ class PayType:
     code: str
     wallet: Wallet
     scene: Scene
-    way: Way
+    presentment: Presentment
     expires_after_s: int  #: how long an unpaid order lives if the merchant says nothing
     is_hongkong: bool = False  #: the payer's wallet is WeChat Pay HK
 
@@ -53,12 +53,14 @@ OFFLINE_EXPIRY_S: Final = 120
 PAY_TYPES: Final = {
     pay_type.code: pay_type
     for pay_type in (
-        PayType("800151", Wallet.ALIPAY, Scene.ONLINE, Way.WEB_PAGE, ALIPAY_ONLINE_EXPIRY_S),
-        PayType("800152", Wallet.ALIPAY, Scene.ONLINE, Way.WAP_PAGE, ALIPAY_ONLINE_EXPIRY_S),
-        PayType("800108", Wallet.ALIPAY, Scene.OFFLINE, Way.BARCODE, OFFLINE_EXPIRY_S),
-        PayType("800201", Wallet.WECHAT, Scene.ONLINE, Way.QR_CODE, WECHAT_ONLINE_EXPIRY_S),
-        PayType("800207", Wallet.WECHAT, Scene.ONLINE, Way.IN_APP, WECHAT_ONLINE_EXPIRY_S),
-        PayType("800208", Wallet.WECHAT, Scene.OFFLINE, Way.BARCODE, OFFLINE_EXPIRY_S),
-        PayType("800228", Wallet.WECHAT, Scene.OFFLINE, Way.BARCODE, OFFLINE_EXPIRY_S, is_hongkong=True),
+        PayType("800151", Wallet.ALIPAY, Scene.ONLINE, Presentment.WEB_PAGE, ALIPAY_ONLINE_EXPIRY_S),
+        PayType("800152", Wallet.ALIPAY, Scene.ONLINE, Presentment.WAP_PAGE, ALIPAY_ONLINE_EXPIRY_S),
+        PayType("800108", Wallet.ALIPAY, Scene.OFFLINE, Presentment.BARCODE, OFFLINE_EXPIRY_S),
+        PayType("800201", Wallet.WECHAT, Scene.ONLINE, Presentment.QR_CODE, WECHAT_ONLINE_EXPIRY_S),
+        PayType("800207", Wallet.WECHAT, Scene.ONLINE, Presentment.IN_APP, WECHAT_ONLINE_EXPIRY_S),
+        PayType("800208", Wallet.WECHAT, Scene.OFFLINE, Presentment.BARCODE, OFFLINE_EXPIRY_S),
+        PayType(
+            "800228", Wallet.WECHAT, Scene.OFFLINE, Presentment.BARCODE, OFFLINE_EXPIRY_S, is_hongkong=True
+        ),
     )
 }

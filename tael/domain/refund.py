@@ -23,7 +23,7 @@ from tael.domain.paytype import Wallet
 
 #: WeChat takes no more than this many refunds of one order.
 WECHAT_REFUNDS_PER_ORDER: Final = 50
-LONGEST_GAP: Final = timedelta(hours=1)
+MAX_GAP: Final = timedelta(hours=1)
 
 
 class RefundState(StrEnum):
@@ -59,7 +59,12 @@ class Refund:
 
 
 def refusal_to_refund(
-    payment: Payment, amount_minor: int, now: datetime, window: timedelta, *, takes_parts: bool = True
+    payment: Payment,
+    amount_minor: int,
+    now: datetime,
+    window: timedelta,
+    *,
+    supports_partial_refunds: bool = True,
 ) -> TaelError | None:
     """Why this much of `payment` cannot go back now, or None. The order of the reasons is the merchant's."""
     if payment.state is State.CLOSED:
@@ -68,14 +73,16 @@ def refusal_to_refund(
         return OrderExpired("the payment expired before it was paid")
     if payment.state is not State.PAID:
         return NotAllowed("only a paid payment can be refunded")
-    if payment.is_reversed or payment.left_minor <= 0:
+    if payment.is_reversed or payment.refundable_minor <= 0:
         return AlreadyRefunded("nothing is left to refund")
     if payment.reversal_syssn:
         return NotAllowed("a reversal of this payment is under way")
-    if amount_minor > payment.left_minor:
-        return OverRefund(f"only {payment.left_minor} of {payment.amount.amount_minor} is left to refund")
-    if amount_minor < payment.left_minor and not takes_parts:
-        return FullOnly(f"this payment can only be refunded in full: {payment.left_minor}")
+    if amount_minor > payment.refundable_minor:
+        return OverRefund(
+            f"only {payment.refundable_minor} of {payment.amount.amount_minor} is left to refund"
+        )
+    if amount_minor < payment.refundable_minor and not supports_partial_refunds:
+        return FullOnly(f"this payment can only be refunded in full: {payment.refundable_minor}")
     if payment.pay_type.wallet is Wallet.WECHAT and payment.refund_count >= WECHAT_REFUNDS_PER_ORDER:
         return NotAllowed(f"the wallet takes at most {WECHAT_REFUNDS_PER_ORDER} refunds of one order")
     if payment.paid_at is not None and now > payment.paid_at + window:
@@ -83,7 +90,9 @@ def refusal_to_refund(
     return None
 
 
-def settle_refund(before: Refund, outcome: RefundOutcome, *, at: datetime, is_first: bool = False) -> Refund:
+def apply_refund_outcome(
+    before: Refund, outcome: RefundOutcome, *, at: datetime, is_first: bool = False
+) -> Refund:
     """`before` after this news. Only an explicit refusal, or a first question never sent, frees the reservation."""
     if before.state is not RefundState.PROCESSING:
         return before
@@ -116,7 +125,7 @@ def settle_refund(before: Refund, outcome: RefundOutcome, *, at: datetime, is_fi
 
 def reschedule_refund(refund: Refund, now: datetime) -> Refund:
     """The next question after 1, 2, 4, 8 s and then ever more rarely; none once it is decided."""
-    gap = min(timedelta(seconds=2 ** min(refund.checks, 20)), LONGEST_GAP)
+    gap = min(timedelta(seconds=2 ** min(refund.checks, 20)), MAX_GAP)
     open_still = refund.state is RefundState.PROCESSING
     return replace(refund, check_at=now + gap if open_still else None, checks=refund.checks + 1)
 

@@ -19,14 +19,14 @@ from tael.domain.outcome import (
     RefundOutcome,
     Refusal,
     Refused,
-    Reversal,
     ReversalAction,
+    ReversalOutcome,
     Reversed,
     Unknown,
 )
 from tael.domain.payment import Payment, State, advance, fail_after_undoing, numbers_of
 
-LONGEST_GAP: Final = timedelta(minutes=10)
+MAX_GAP: Final = timedelta(minutes=10)
 #: A wallet that still knows no such order after this time never will: nothing was created there.
 CREATED_BY_THEN: Final = timedelta(seconds=60)
 
@@ -40,7 +40,7 @@ class ReversalState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ReversalOrder:
+class Reversal:
     """Our row of a reversal. `amount_minor` is what it reserved on the payment: 0 for one that was not paid."""
 
     mchid: str
@@ -71,7 +71,7 @@ def refusal_to_reverse(payment: Payment) -> TaelError | None:
         return NotAllowed(
             "an online payment cannot be reversed: call close, or refund if it is paid", **numbers_of(payment)
         )
-    if payment.state is State.PAID and payment.left_minor < payment.amount.amount_minor:
+    if payment.state is State.PAID and payment.refundable_minor < payment.amount.amount_minor:
         if payment.refunded_minor >= payment.amount.amount_minor:
             return AlreadyRefunded("the payment is refunded in full", **numbers_of(payment))
         return NotAllowed(
@@ -80,9 +80,9 @@ def refusal_to_reverse(payment: Payment) -> TaelError | None:
     return None
 
 
-def settle_reversal(
-    reversal: ReversalOrder, payment: Payment, outcome: Reversal, *, at: datetime, is_first: bool = False
-) -> tuple[ReversalOrder, Payment]:
+def apply_reversal_outcome(
+    reversal: Reversal, payment: Payment, outcome: ReversalOutcome, *, at: datetime, is_first: bool = False
+) -> tuple[Reversal, Payment]:
     """Both rows after this news."""
     if reversal.state is not ReversalState.PENDING:
         return reversal, payment
@@ -115,9 +115,9 @@ def settle_reversal(
             assert_never(outcome)
 
 
-def settle_reversal_by_refund(
-    reversal: ReversalOrder, payment: Payment, outcome: RefundOutcome, *, at: datetime
-) -> tuple[ReversalOrder, Payment]:
+def apply_reversal_refund_outcome(
+    reversal: Reversal, payment: Payment, outcome: RefundOutcome, *, at: datetime
+) -> tuple[Reversal, Payment]:
     """Both rows after this news of the refund that the reversal has become."""
     if reversal.state is not ReversalState.PENDING or not reversal.goes_by_refund:
         return reversal, payment
@@ -131,7 +131,9 @@ def settle_reversal_by_refund(
             return reversal, payment
 
 
-def final_word(said: Reversal, payment: Payment, news: Outcome | None, *, asked_at: datetime) -> Reversal:
+def final_outcome(
+    said: ReversalOutcome, payment: Payment, news: Outcome | None, *, asked_at: datetime
+) -> ReversalOutcome:
     """What `said` comes to: an order that is not there yet may still arrive, and would then be paid after all.
 
     `news` is what the wallet answered when it was asked about the payment just before; None if it was not asked.
@@ -150,9 +152,9 @@ def final_word(said: Reversal, payment: Payment, news: Outcome | None, *, asked_
             return said
 
 
-def reschedule_reversal(reversal: ReversalOrder, now: datetime) -> ReversalOrder:
+def reschedule_reversal(reversal: Reversal, now: datetime) -> Reversal:
     """The wallets ask for 5, 10, 20 s between repeats, and then ever more rarely."""
-    gap = min(timedelta(seconds=5 * 2 ** min(reversal.checks, 12)), LONGEST_GAP)
+    gap = min(timedelta(seconds=5 * 2 ** min(reversal.checks, 12)), MAX_GAP)
     open_still = reversal.state is ReversalState.PENDING
     return replace(reversal, check_at=now + gap if open_still else None, checks=reversal.checks + 1)
 
@@ -162,19 +164,19 @@ def _code_of(reason: Refusal) -> str:
     return respcd.NOT_ALLOWED if reason is Refusal.WINDOW_OVER else respcd.of_refusal(reason)
 
 
-def _by_refund(reversal: ReversalOrder, payment: Payment, at: datetime) -> tuple[ReversalOrder, Payment]:
+def _by_refund(reversal: Reversal, payment: Payment, at: datetime) -> tuple[Reversal, Payment]:
     """The same promise by the other way; what a payer paid after it was intended is reserved with the rest."""
-    amount_minor = reversal.amount_minor + payment.left_minor
+    amount_minor = reversal.amount_minor + payment.refundable_minor
     if amount_minor != payment.amount.amount_minor:  # something went back already: no reversal is left
         return _refused(reversal, payment, respcd.NOT_ALLOWED, "", at)
     onward = replace(
         reversal, action=ReversalAction.BY_REFUND, amount_minor=amount_minor, changed_at=at, checks=0
     )
-    return onward, replace(payment, reserved_minor=payment.reserved_minor + payment.left_minor)
+    return onward, replace(payment, reserved_minor=payment.reserved_minor + payment.refundable_minor)
 
 
 def _undone(
-    payment: Payment, reversal: ReversalOrder, action: ReversalAction, wallet_ref: str, at: datetime
+    payment: Payment, reversal: Reversal, action: ReversalAction, wallet_ref: str, at: datetime
 ) -> Payment:
     """The payment after the wallet undid it. FAILED and EXPIRED keep their code; what was paid stays paid, refunded."""
     if payment.state is State.PENDING and reversal.fails_with:
@@ -199,8 +201,8 @@ def _undone(
 
 
 def _refused(
-    reversal: ReversalOrder, payment: Payment, code: str, wallet_code: str, at: datetime
-) -> tuple[ReversalOrder, Payment]:
+    reversal: Reversal, payment: Payment, code: str, wallet_code: str, at: datetime
+) -> tuple[Reversal, Payment]:
     failed = replace(
         reversal,
         state=ReversalState.FAILED,

@@ -44,7 +44,7 @@ class WebhookState(StrEnum):
 
     DUE = "DUE"  #: to be delivered, now or at its next turn
     DELIVERED = "DELIVERED"  #: acknowledged
-    DEAD = "DEAD"  #: the schedule is over; only an operator's resend tries again
+    EXHAUSTED = "EXHAUSTED"  #: the schedule is over; only an operator's resend tries again
     NOT_WANTED = "NOT_WANTED"  #: the app's style has no such webhook
 
 

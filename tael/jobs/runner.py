@@ -29,12 +29,12 @@ IDLE_S: Final = 0.1
 #: A claim that finds nothing rests this many times as long as it took: many accounts make it long, not the load heavy.
 RESTS_PER_CLAIM: Final = 10
 STORE_GONE_S: Final = 1.0
-MOST_AT_ONCE: Final = 50
+MAX_AT_ONCE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Job(Generic[Row]):
-    """One kind of due row: `claim(now, real_now, lease_until, most)` takes some, `do` works on one.
+    """One kind of due row: `claim(now, real_now, lease_until, limit)` takes some, `do` works on one.
 
     `renew(rows, held, until)` extends the leases that are to end at `held`, and says of each whether it did;
     without it a row must take less time than a lease.
@@ -44,7 +44,7 @@ class Job(Generic[Row]):
     claim: Callable[[datetime, datetime, datetime, int], Awaitable[Sequence[Row]]]
     do: Callable[[Row], Awaitable[object]]
     renew: Callable[[Sequence[Row], Sequence[datetime], datetime], Awaitable[Sequence[bool]]] | None = None
-    places: int = MOST_AT_ONCE
+    places: int = MAX_AT_ONCE
 
 
 async def run_for_ever(jobs: Sequence[Job[Any]], clock: Clock, stop: asyncio.Event) -> None:

@@ -13,17 +13,17 @@ from tael.jobs.runner import Job
 from tael.service.gateway import Gateway
 from tael.service.webhooks import deliver
 from tael.store.batch import Batch
-from tael.store.delivering import Delivery, DueWebhook, Rooms
+from tael.store.webhook_queue import Delivery, DueWebhook, Rooms
 
 #: All apps together. Only so many receivers that hang at the same time could delay others.
 PLACES: Final = 500
 #: Of an app that is not known yet, that is slow, and the most that quick answers may earn, one at a time.
 FIRST_PLACES: Final = 4
 SLOW_PLACES: Final = 1
-MOST_PLACES: Final = 50
+MAX_PLACES: Final = 50
 SLOW_MS: Final = 1000
 #: Of how many apps more is known than that they were not slow.
-MOST_REMEMBERED: Final = 1000
+MAX_REMEMBERED: Final = 1000
 
 
 def webhook_job(gateway: Gateway) -> Job[DueWebhook]:
@@ -42,11 +42,11 @@ class Deliveries:
         self._reporting: Batch[Delivery, None] = Batch(self._report)
 
     async def claim(
-        self, now: datetime, real_now: datetime, lease_until: datetime, most: int
+        self, now: datetime, real_now: datetime, lease_until: datetime, limit: int
     ) -> list[DueWebhook]:
         """What is due, app by app, as far as each has places left."""
         rooms = Rooms(FIRST_PLACES, {app: self.room(app) for app in {*self._places, *self._under_way}})
-        webhooks = await self._gateway.store.webhooks.claim_due(now, real_now, lease_until, most, rooms)
+        webhooks = await self._gateway.store.webhooks.claim_due(now, real_now, lease_until, limit, rooms)
         self._under_way.update(webhook.appcode for webhook in webhooks)
         return webhooks
 
@@ -70,8 +70,8 @@ class Deliveries:
         if took_ms >= SLOW_MS:
             self._places[appcode] = SLOW_PLACES
         else:
-            self._places[appcode] = min(MOST_PLACES, self._places.get(appcode, FIRST_PLACES) + 1)
-        if len(self._places) > MOST_REMEMBERED:
+            self._places[appcode] = min(MAX_PLACES, self._places.get(appcode, FIRST_PLACES) + 1)
+        if len(self._places) > MAX_REMEMBERED:
             self._places = {app: few for app, few in self._places.items() if few < FIRST_PLACES}
 
     async def _report(self, deliveries: Sequence[Delivery]) -> list[None]:

@@ -12,21 +12,21 @@ from tael.domain.audit import (
     Balances,
     Disagreement,
     disagreements_of_order,
-    expected_of_stray,
+    expected_of_unmatched,
     missing_row,
     wrong_line,
     wrong_lines,
 )
-from tael.domain.chain_audit import Chain, previous_of, unsealed_line, wrong_end, wrong_link
-from tael.domain.day_seal import DayDigest, DaySeal, day_of
+from tael.domain.chain_audit import Chain, previous_of, undigested_line, wrong_end, wrong_link
+from tael.domain.ledger_digest import DigestBuilder, LedgerDigest, day_of
 from tael.domain.wallet_book import (
     WalletBook,
     disagreements_with_wallet,
-    held_of_stray,
+    held_of_unmatched,
     is_settled,
     unknown_orders,
 )
-from tael.store.auditing import Snapshot, snapshot
+from tael.store.audit_snapshot import Snapshot, snapshot
 from tael.store.store import Store
 
 
@@ -36,7 +36,7 @@ class Audit:
 
     orders: int = 0
     entries: int = 0
-    seals: int = 0
+    digests: int = 0
     compared: int = 0  #: orders that were held against the wallets' book
     balances: Balances = field(default_factory=Balances)
     disagreements: int = 0
@@ -55,38 +55,38 @@ async def audit_books(store: Store, book: WalletBook | None = None) -> Audit:
         async for missing in books.missing():
             audit.note([missing_row(missing)])
         known = await _orders(books, audit, book)
-        strays = await _strays(books, audit, known)
+        unmatched_payments = await _unmatched(books, audit, known)
         await _entries(books, audit)
         for chain in await books.chains():
             await _chain(books, chain, audit)
     if book is not None:
-        audit.note(unknown_orders(book, strays, frozenset(known)))
+        audit.note(unknown_orders(book, unmatched_payments, frozenset(known)))
     return audit
 
 
 async def _orders(books: Snapshot, audit: Audit, book: WalletBook | None) -> set[str]:
     """Those of the wallets' orders that are ours."""
     known: set[str] = set()
-    async for order, strays in books.orders():
+    async for order, unmatched_payments in books.orders():
         audit.orders += 1
         audit.note(disagreements_of_order(order))
         if book is not None:
-            audit.compared += is_settled(order, strays, book.read_at)
-            audit.note(disagreements_with_wallet(order, strays, book))
+            audit.compared += is_settled(order, unmatched_payments, book.read_at)
+            audit.note(disagreements_with_wallet(order, unmatched_payments, book))
             if order.payment.syssn in book.trades:
                 known.add(order.payment.syssn)
     return known
 
 
-async def _strays(books: Snapshot, audit: Audit, known: set[str]) -> Mapping[str, int]:
+async def _unmatched(books: Snapshot, audit: Audit, known: set[str]) -> Mapping[str, int]:
     """What incidents hold, by the wallet's order; orders about which a question is open count as `known`."""
     held: Counter[str] = Counter()
-    async for stray, lines in books.strays():
-        if stray.stray_syssn:
-            audit.note(wrong_lines(expected_of_stray(stray), lines))
-        if stray.state in ("SUSPECTED", "RETURNING"):
-            known.add(stray.cause)
-        held[stray.cause] += held_of_stray(stray)
+    async for unmatched, lines in books.unmatched_payments():
+        if unmatched.unmatched_syssn:
+            audit.note(wrong_lines(expected_of_unmatched(unmatched), lines))
+        if unmatched.state in ("SUSPECTED", "RETURNING"):
+            known.add(unmatched.subject_id)
+        held[unmatched.subject_id] += held_of_unmatched(unmatched)
     return held
 
 
@@ -100,18 +100,18 @@ async def _entries(books: Snapshot, audit: Audit) -> None:
 
 async def _chain(books: Snapshot, chain: Chain, audit: Audit) -> None:
     """A merchant's seals and entries side by side, each read once."""
-    last: DaySeal | None = None
+    last: LedgerDigest | None = None
     async with aclosing(books.lines_in_order(chain.mchid)) as lines:
         line = await anext(lines, None)
-        async for seal in books.seals(chain.mchid):
-            audit.seals += 1
-            while line is not None and day_of(line.at) < seal.day:
-                audit.note([unsealed_line(line, day_of(line.at))])
+        async for ledger_digest in books.digests(chain.mchid):
+            audit.digests += 1
+            while line is not None and day_of(line.at) < ledger_digest.day:
+                audit.note([undigested_line(line, day_of(line.at))])
                 line = await anext(lines, None)
-            digest = DayDigest(chain.mchid, seal.day, previous_of(last))
-            while line is not None and day_of(line.at) == seal.day:
+            digest = DigestBuilder(chain.mchid, ledger_digest.day, previous_of(last))
+            while line is not None and day_of(line.at) == ledger_digest.day:
                 digest.add(line)
                 line = await anext(lines, None)
-            audit.note(wrong_link(seal, last, digest))
-            last = seal
+            audit.note(wrong_link(ledger_digest, last, digest))
+            last = ledger_digest
     audit.note(wrong_end(chain, last))

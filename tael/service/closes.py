@@ -13,7 +13,7 @@ from tael.service.outcomes import record_outcome
 
 
 @dataclass(frozen=True, slots=True)
-class CloseAsk:
+class CloseRequest:
     """Which order; one of the two numbers may be empty."""
 
     merchant: Merchant
@@ -21,21 +21,21 @@ class CloseAsk:
     reference: str
 
 
-async def close_payment(ask: CloseAsk, gateway: Gateway) -> Payment:
+async def close_payment(request: CloseRequest, gateway: Gateway) -> Payment:
     """The payment: CLOSED, or still PENDING where the wallet's word is not known. Raises TaelErrors."""
-    payment = await _payment_without_link(ask, gateway)
+    payment = await _payment_without_link(request, gateway)
     return await close_order(payment, gateway)
 
 
-async def _payment_without_link(ask: CloseAsk, gateway: Gateway) -> Payment:
+async def _payment_without_link(request: CloseRequest, gateway: Gateway) -> Payment:
     """The payment meant, once no payer can open another order under its number. Raises NotFound, Mismatch."""
-    mchid, end = ask.merchant.mchid, gateway.store.checkouts.end
-    if ask.syssn:
-        payment = await find_payment(mchid, ask.syssn, ask.reference, gateway)
+    mchid, end = request.merchant.mchid, gateway.store.checkouts.end
+    if request.syssn:
+        payment = await find_payment(mchid, request.syssn, request.reference, gateway)
         await end(mchid, payment.reference, gateway.clock.now())
         return payment
-    await end(mchid, ask.reference, gateway.clock.now())
-    return await find_payment(mchid, "", ask.reference, gateway)
+    await end(mchid, request.reference, gateway.clock.now())
+    return await find_payment(mchid, "", request.reference, gateway)
 
 
 async def close_order(payment: Payment, gateway: Gateway) -> Payment:
@@ -46,13 +46,13 @@ async def close_order(payment: Payment, gateway: Gateway) -> Payment:
     if payment.state is State.CLOSED:
         return payment
     account = await gateway.account(payment)
-    if isinstance(account, AlipayAccount) and not account.closes_trades:
+    if isinstance(account, AlipayAccount) and not account.supports_close:
         raise errors.NotAllowed(
             "this account cannot close orders", resperr=respcd.CLOSE_NOT_SUPPORTED, **numbers_of(payment)
         )
     if not payment.close_syssn:
         close_syssn = await gateway.store.serials.syssn(gateway.clock.now())
-        intended = await gateway.store.payments.ask_close(payment, close_syssn)
+        intended = await gateway.store.payments.request_close(payment, close_syssn)
         if intended is None:  # somebody was faster; look again
             return await close_order(await find_payment(payment.mchid, payment.syssn, "", gateway), gateway)
         payment = intended

@@ -5,21 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tael.channels.base import Channel, Order, RefundOrder
+from tael.channels.base import Channel, ChannelOrder, ChannelRefund
 from tael.clock import Clock
 from tael.domain.account import Account
 from tael.domain.incident import Incident
 from tael.domain.money import Money
-from tael.domain.pages import Pages
+from tael.domain.page_urls import Pages
 from tael.domain.payment import Payment
 from tael.domain.paytype import PayType, Wallet
 from tael.domain.refund import Refund
-from tael.service.directory import Directory
+from tael.service.credential_cache import CredentialCache
 from tael.store.store import Store
 from tael.transport import Transport
 
 
-class FirstAnswers:
+class InFlightRequests:
     """Payments whose first question is out, in this process: who asks the same waits here for its answer."""
 
     def __init__(self) -> None:
@@ -41,41 +41,41 @@ class Gateway:
 
     store: Store
     channels: Mapping[Wallet, Channel]
-    directory: Directory
+    credentials: CredentialCache
     transport: Transport  #: to merchants, so within a reach; channels have one of their own
     clock: Clock
     public_url: str  #: how wallets and payers' browsers reach us; no slash at the end
-    first_answers: FirstAnswers
+    in_flight_requests: InFlightRequests
     pages: Pages  #: that a payer opens
-    returns_stray_money: bool = True  #: money that belongs to nobody's order is sent back
+    returns_unmatched_payments: bool = True  #: money that belongs to nobody's order is sent back
 
     def channel(self, pay_type: PayType) -> Channel:
         return self.channels[pay_type.wallet]
 
     async def account(self, payment: Payment) -> Account:
         """The account that took `payment`. Raises LookupError if it is gone, which the database forbids."""
-        account = await self.directory.account(payment.account_id)
+        account = await self.credentials.account(payment.account_id)
         if account is None:
             raise LookupError(f"payment {payment.syssn} has lost its account {payment.account_id}")
         return account
 
-    async def order(self, payment: Payment, auth_code: str = "") -> Order:
+    async def order(self, payment: Payment, auth_code: str = "") -> ChannelOrder:
         """`payment` as its wallet is told of it."""
         return order_for(payment, await self.account(payment), self.public_url, auth_code)
 
-    async def refund_order(self, payment: Payment, refund: Refund) -> RefundOrder:
+    async def refund_order(self, payment: Payment, refund: Refund) -> ChannelRefund:
         """`refund` as the wallet is told of it, the same at every repeat."""
         order = await self.order(payment)
-        return RefundOrder(order, refund.syssn, refund.amount, refund.created_at, order.notice_url)
+        return ChannelRefund(order, refund.syssn, refund.amount, refund.created_at, order.notice_url)
 
 
 NOTICES: Final = "/notices"
 RETURN: Final = "/return/alipay"
 
 
-def order_for(payment: Payment, account: Account, public_url: str, auth_code: str = "") -> Order:
+def order_for(payment: Payment, account: Account, public_url: str, auth_code: str = "") -> ChannelOrder:
     """The order of a payment, complete: what a channel needs to know and nothing that changes between repeats."""
-    return Order(
+    return ChannelOrder(
         account=account,
         pay_type=payment.pay_type,
         syssn=payment.syssn,
@@ -86,18 +86,18 @@ def order_for(payment: Payment, account: Account, public_url: str, auth_code: st
         notice_url=notice_url(payment.pay_type, account, public_url),
         return_url=f"{public_url}{RETURN}/{account.account_id}",
         auth_code=auth_code,
-        bars_credit=payment.bars_credit,
+        forbid_credit=payment.forbid_credit,
         openid=payment.openid,
         wallet_ref=payment.wallet_ref,
     )
 
 
-def order_of_nobody(account: Account, pay_type: PayType, incident: Incident, public_url: str) -> Order:
+def unmatched_order(account: Account, pay_type: PayType, incident: Incident, public_url: str) -> ChannelOrder:
     """An order that nobody here made, as far as a wallet's notice tells it: enough to ask and to send back."""
-    return Order(
+    return ChannelOrder(
         account=account,
         pay_type=pay_type,
-        syssn=incident.cause,
+        syssn=incident.subject_id,
         amount=incident.amount or Money(0, account.currency),
         subject="",
         created_at=incident.at,

@@ -8,7 +8,7 @@ from typing import Final
 from tael.domain.incident import Incident
 from tael.store.store import Store
 
-MOST_LISTED: Final = 1_000
+MAX_LISTED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,12 @@ class Resolved:
 
 
 async def list_incidents(store: Store, mchid: str | None, *, with_resolved: bool) -> Sequence[Incident]:
-    """Newest first, at most MOST_LISTED. Raises StoreUnavailable."""
-    return await store.incidents.newest(mchid, with_resolved=with_resolved, most=MOST_LISTED)
+    """Newest first, at most MAX_LISTED. Raises StoreUnavailable."""
+    return await store.incidents.newest(mchid, with_resolved=with_resolved, limit=MAX_LISTED)
 
 
-async def resolve_incident(store: Store, digest: str, note: str, now: datetime) -> Resolved | None:
-    """None if there is no such incident. Stray money under way goes its way all the same."""
-    was_open = await store.incidents.resolve(digest, note, now)
-    incident = await store.incidents.by_digest(digest)
+async def resolve_incident(store: Store, incident_id: str, note: str, now: datetime) -> Resolved | None:
+    """None if there is no such incident. Unmatched payments under way goes its way all the same."""
+    was_open = await store.incidents.resolve(incident_id, note, now)
+    incident = await store.incidents.by_id(incident_id)
     return Resolved(incident, was_open) if incident else None

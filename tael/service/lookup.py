@@ -3,7 +3,7 @@
 from tael.domain.errors import Mismatch, NotFound
 from tael.domain.payment import Payment
 from tael.service.gateway import Gateway
-from tael.service.payments import first_answer, is_being_asked
+from tael.service.payments import await_initial_response, is_in_flight
 
 
 async def find_payment(mchid: str, syssn: str, reference: str, gateway: Gateway) -> Payment:
@@ -17,4 +17,4 @@ async def find_payment(mchid: str, syssn: str, reference: str, gateway: Gateway)
         raise NotFound("no such payment")
     if syssn and reference and found.reference != reference:
         raise Mismatch("syssn and out_trade_no name different payments")
-    return await first_answer(found, gateway) if is_being_asked(found, gateway) else found
+    return await await_initial_response(found, gateway) if is_in_flight(found, gateway) else found

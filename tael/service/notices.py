@@ -5,7 +5,7 @@ from typing import Final
 
 from tael.channels.base import BadSignature, PaymentNotice, RefundNotice
 from tael.domain.account import Account, AlipayAccount
-from tael.domain.incident import ownerless
+from tael.domain.incident import unmatched_notice
 from tael.domain.merchant import App
 from tael.domain.outcome import Closed, Outcome, Paid, Unknown
 from tael.domain.payment import Payment, State
@@ -15,7 +15,7 @@ from tael.service.gateway import Gateway
 from tael.service.outcomes import log_incidents, record_notice, record_outcome
 from tael.service.refunds import check_refund
 from tael.service.reversals import continue_reversal
-from tael.service.strays import follow_stray
+from tael.service.unmatched import advance_unmatched
 
 UNPROVEN: Final = Unknown("the signature does not cover the news")
 
@@ -35,7 +35,7 @@ async def receive_notice(
     wallet: Wallet, account_id: str, headers: Mapping[str, str], body: bytes, gateway: Gateway
 ) -> None:
     """Take in a notice. Raises NoticeRefused, StoreUnavailable: then the wallet sends it again."""
-    account = await gateway.directory.account(account_id)
+    account = await gateway.credentials.account(account_id)
     if account is None:
         raise NoSuchAccount("no such account")
     try:
@@ -61,7 +61,7 @@ async def payment_returned(
 
     The call is a hint that anybody may replay, so the wallet is asked.
     """
-    account = await gateway.directory.account(account_id)
+    account = await gateway.credentials.account(account_id)
     if not isinstance(account, AlipayAccount):
         return None
     syssn = gateway.channels[Wallet.ALIPAY].read_return(account, query)
@@ -72,12 +72,12 @@ async def payment_returned(
         return None
     if payment.state is not State.PAID:
         payment = await _ask_about(payment, gateway)
-    known = await gateway.directory.app(payment.appcode)
+    known = await gateway.credentials.app(payment.appcode)
     return (payment, known.app) if known else None
 
 
 async def _money_went_back(account: Account, syssn: str, payment_syssn: str, gateway: Gateway) -> None:
-    """A number of a refund may be a refund's, that of a reversal on this way, or that of stray money sent back."""
+    """The refund number may belong to a refund, to a reversal that became one, or to a returned unmatched payment."""
     store, mchid = gateway.store, account.mchid
     refund = await store.refunds.by_syssn(mchid, syssn)
     if refund is not None and refund.payment_syssn == payment_syssn:
@@ -88,10 +88,10 @@ async def _money_went_back(account: Account, syssn: str, payment_syssn: str, gat
         if reversal.state is ReversalState.PENDING:
             await continue_reversal(reversal, gateway)
         return
-    stray = await store.strays.by_syssn(mchid, syssn)
-    if stray is None or stray.cause != payment_syssn:
+    unmatched = await store.unmatched_payments.by_syssn(mchid, syssn)
+    if unmatched is None or unmatched.subject_id != payment_syssn:
         raise NoticeRefused("no such refund")
-    await follow_stray(stray, gateway)
+    await advance_unmatched(unmatched, gateway)
 
 
 async def _payment_of(account: Account, syssn: str, outcome: Outcome, gateway: Gateway) -> Payment:
@@ -101,9 +101,9 @@ async def _payment_of(account: Account, syssn: str, outcome: Outcome, gateway: G
         return payment
     is_ours = payment is not None or await gateway.store.payments.find_anywhere(syssn) is not None
     # What follows on money that was sent back, such as the order's end, is nothing new to look at.
-    known = await gateway.store.incidents.of_causes(account.mchid, [syssn])
+    known = await gateway.store.incidents.of_subjects(account.mchid, [syssn])
     if isinstance(outcome, Paid) or not known:
-        found = (ownerless(account, syssn, outcome, is_ours=is_ours, at=gateway.clock.now()),)
+        found = (unmatched_notice(account, syssn, outcome, is_ours=is_ours, at=gateway.clock.now()),)
         await gateway.store.incidents.note(found)
         log_incidents(found)
     raise NoticeRefused("no such order")

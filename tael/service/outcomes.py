@@ -13,8 +13,8 @@ import structlog
 from tael.domain.incident import Incident, incidents_in, refund_incidents_in
 from tael.domain.ledger import fee_entries, payment_entry, refund_entry
 from tael.domain.outcome import Outcome, RefundOutcome, Refused, Unknown
-from tael.domain.payment import Payment, State, next_check, reschedule, settle, shown_respcd
-from tael.domain.refund import Refund, RefundState, reschedule_refund, settle_refund
+from tael.domain.payment import Payment, State, apply_outcome, next_check, reschedule, shown_respcd
+from tael.domain.refund import Refund, RefundState, apply_refund_outcome, reschedule_refund
 from tael.domain.webhook import WebhookKind
 from tael.service.gateway import Gateway
 from tael.store.incidents import write_incidents
@@ -34,7 +34,7 @@ async def record_outcome(
     now = gateway.clock.now()
 
     def decide(current: Payment) -> Payment:
-        return reschedule(settle(current, outcome, at=now, is_first=is_first), now)
+        return reschedule(apply_outcome(current, outcome, at=now, is_first=is_first), now)
 
     return await record_decision(before, outcome, decide, gateway)
 
@@ -44,7 +44,7 @@ async def record_notice(before: Payment, outcome: Outcome, gateway: Gateway) -> 
     now = gateway.clock.now()
 
     def decide(current: Payment) -> Payment:
-        after = settle(current, outcome, at=now)
+        after = apply_outcome(current, outcome, at=now)
         if after.state is not current.state:
             return replace(after, check_at=next_check(after, now))
         return after
@@ -86,7 +86,7 @@ def consequences(before: Payment, after: Payment, incidents: tuple[Incident, ...
     return Change(
         after,
         entries=(payment_entry(after, after.changed_at), *fee_entries(after, after.changed_at)),
-        webhooks=(webhook,) if after.tells_merchant else (),
+        webhooks=(webhook,) if after.notify_merchant else (),
         incidents=incidents,
     )
 
@@ -101,7 +101,7 @@ async def record_refund_outcome(
     if await gateway.store.refunds.record(refund_consequences(payment, before, after, found)):
         log_incidents(found)
         if after.state is not before.state:
-            log.info("refund.settled", mchid=after.mchid, syssn=after.syssn, state=after.state)
+            log.info("refund.state_changed", mchid=after.mchid, syssn=after.syssn, state=after.state)
         return replace(after, version=before.version + 1)
     # Somebody was faster, and a refund is decided once: theirs stands, or ours is decided on it.
     current = await gateway.store.refunds.by_syssn(before.mchid, before.syssn) or before
@@ -128,7 +128,7 @@ def refund_consequences(
         after,
         is_decided,
         entries=(refund_entry(payment, after, after.changed_at),),
-        webhooks=(webhook,) if payment.tells_merchant else (),
+        webhooks=(webhook,) if payment.notify_merchant else (),
         incidents=incidents,
     )
 
@@ -148,15 +148,15 @@ def log_incidents(incidents: Sequence[Incident]) -> None:
             kind=incident.kind,
             about=incident.detail,
             mchid=incident.mchid,
-            cause=incident.cause,
-            incident=incident.digest,
+            subject_id=incident.subject_id,
+            incident_id=incident.incident_id,
         )
 
 
 def log_step(before: Payment, after: Payment) -> None:
     if after.state is not before.state:
         log.info(
-            "payment.settled",
+            "payment.state_changed",
             mchid=after.mchid,
             syssn=after.syssn,
             state=after.state,
@@ -166,4 +166,4 @@ def log_step(before: Payment, after: Payment) -> None:
 
 def _refund_after(before: Refund, outcome: RefundOutcome, gateway: Gateway, is_first: bool) -> Refund:
     now = gateway.clock.now()
-    return reschedule_refund(settle_refund(before, outcome, at=now, is_first=is_first), now)
+    return reschedule_refund(apply_refund_outcome(before, outcome, at=now, is_first=is_first), now)

@@ -17,7 +17,7 @@ from tael.domain.money import Money
 from tael.domain.payment import FIRST_CHECK, Payment, State
 from tael.domain.paytype import PayType
 from tael.domain.webhook import moment_text
-from tael.service.directory import Known
+from tael.service.credential_cache import AppContext
 from tael.service.gateway import Gateway, order_for
 from tael.service.outcomes import record_outcome, without_verdict
 from tael.store.database import StoreUnavailable
@@ -28,14 +28,14 @@ log = structlog.get_logger()
 WAIT_S: Final = 10.0
 REREAD_S: Final = 0.05
 #: No first question takes longer; a payment older than this and unanswered belongs to a process that died.
-LONGEST_QUESTION: Final = timedelta(seconds=40)
+MAX_INITIAL_REQUEST: Final = timedelta(seconds=40)
 
 
 @dataclass(frozen=True, slots=True)
-class NewPayment:
+class PaymentRequest:
     """What a merchant asks for. `expires_after_s` is None where the merchant leaves it to us."""
 
-    caller: Known
+    context: AppContext
     merchant: Merchant
     pay_type: PayType
     reference: str
@@ -46,72 +46,79 @@ class NewPayment:
     client_time: str  #: "" of a checkout link without one: then it is our time
     device: str
     expires_after_s: int | None
-    bars_credit: bool = False
+    forbid_credit: bool = False
 
 
-async def open_payment(ask: NewPayment, gateway: Gateway) -> Payment:
+async def open_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
     """The payment as it stands after its first question. Raises the TaelErrors of repeats, and StoreUnavailable."""
-    payment = await pending_payment(ask, gateway)
-    refusal = refusal_by_limits(ask.merchant, ask.amount)
+    payment = await pending_payment(request, gateway)
+    refusal = refusal_by_limits(request.merchant, request.amount)
     if refusal is not None and await _is_new(payment, gateway):
         raise refusal
     if refusal is None and await gateway.store.payments.open(payment):
-        return await ask_first(payment, ask, gateway)
-    return await _answer_repeat(payment, ask, gateway)
+        return await send_initial_request(payment, request, gateway)
+    return await _answer_repeat(payment, request, gateway)
 
 
-async def pending_payment(ask: NewPayment, gateway: Gateway) -> Payment:
-    """A new row for `ask`. Raises NoChannel and NotSetUp."""
-    account = ask.caller.account_for(ask.merchant, ask.pay_type)
+async def pending_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
+    """A new row for `request`. Raises NoChannel and NotSetUp."""
+    account = request.context.account_for(request.merchant, request.pay_type)
     now = gateway.clock.now()
-    asked_s = ask.expires_after_s if ask.pay_type.is_online else None  # a barcode lives as long as we wait
-    expires_at = now + timedelta(seconds=asked_s or ask.pay_type.expires_after_s)
+    asked_s = (
+        request.expires_after_s if request.pay_type.is_online else None
+    )  # a barcode lives as long as we wait
+    expires_at = now + timedelta(seconds=asked_s or request.pay_type.expires_after_s)
     payment = Payment(
-        mchid=ask.merchant.mchid,
+        mchid=request.merchant.mchid,
         syssn=await gateway.store.serials.syssn(now),
-        appcode=ask.caller.app.appcode,
-        pay_type=ask.pay_type,
-        reference=ask.reference,
-        amount=ask.amount,
+        appcode=request.context.app.appcode,
+        pay_type=request.pay_type,
+        reference=request.reference,
+        amount=request.amount,
         account_id=account.account_id,
-        content=content_of(ask),
-        subject=ask.subject or f"{ask.merchant.name} {ask.reference}",
-        openid=ask.openid,
-        client_time=ask.client_time or moment_text(now),
-        device=ask.device,
-        tells_merchant=ask.pay_type.is_online or ask.caller.app.tells_offline,
+        content=content_of(request),
+        subject=request.subject or f"{request.merchant.name} {request.reference}",
+        openid=request.openid,
+        client_time=request.client_time or moment_text(now),
+        device=request.device,
+        notify_merchant=request.pay_type.is_online or request.context.app.notify_offline,
         created_at=now,
         changed_at=now,
         expires_at=expires_at,
         deadline=expires_at,
         check_at=now + FIRST_CHECK,
-        bars_credit=ask.bars_credit,
-        is_subject_ours=not ask.subject,
+        forbid_credit=request.forbid_credit,
+        is_subject_ours=not request.subject,
         fee_rate_ppm=account.fee_rate_ppm,
     )
     order = order_for(payment, account, gateway.public_url)
-    return replace(payment, deadline=gateway.channel(ask.pay_type).deadline(order))
+    return replace(payment, deadline=gateway.channel(request.pay_type).deadline(order))
 
 
-def content_of(ask: NewPayment) -> str:
+def content_of(request: PaymentRequest) -> str:
     """What a repeat must agree in, as a digest: a payer's code is not kept."""
     parts = (
-        ask.pay_type.code,
-        str(ask.amount.amount_minor),
-        ask.amount.currency,
-        ask.auth_code,
-        ask.openid,
-        *(["no_credit"] if ask.bars_credit else []),  # only then: payments that are known keep their digest
+        request.pay_type.code,
+        str(request.amount.amount_minor),
+        request.amount.currency,
+        request.auth_code,
+        request.openid,
+        *(
+            ["no_credit"] if request.forbid_credit else []
+        ),  # only then: payments that are known keep their digest
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-async def ask_first(payment: Payment, ask: NewPayment, gateway: Gateway) -> Payment:
+async def send_initial_request(payment: Payment, request: PaymentRequest, gateway: Gateway) -> Payment:
     """The first question about a payment that was just committed, and what it says."""
-    gateway.first_answers.begin(payment.syssn)
+    gateway.in_flight_requests.begin(payment.syssn)
     try:
         order = order_for(
-            payment, ask.caller.account_for(ask.merchant, ask.pay_type), gateway.public_url, ask.auth_code
+            payment,
+            request.context.account_for(request.merchant, request.pay_type),
+            gateway.public_url,
+            request.auth_code,
         )
         outcome = await gateway.channel(payment.pay_type).open(order)
         return await record_outcome(payment, outcome, gateway, is_first=True)
@@ -122,24 +129,24 @@ async def ask_first(payment: Payment, ask: NewPayment, gateway: Gateway) -> Paym
         log.warning("payment.unrecorded", mchid=payment.mchid, syssn=payment.syssn, exc_info=is_ours)
         return payment
     finally:
-        gateway.first_answers.end(payment.syssn)
+        gateway.in_flight_requests.end(payment.syssn)
 
 
-async def _answer_repeat(fresh: Payment, ask: NewPayment, gateway: Gateway) -> Payment:
+async def _answer_repeat(fresh: Payment, request: PaymentRequest, gateway: Gateway) -> Payment:
     """The unique constraint decided that `fresh` is not the first under its number: what is the answer then?"""
     existing = await gateway.store.payments.by_reference(fresh.mchid, fresh.reference)
     if existing is None:
         raise errors.ReferenceReused("this number names a refund; use a new one")
     is_same = existing.content == fresh.content
-    if is_same and is_being_asked(existing, gateway):
-        return await first_answer(existing, gateway)
+    if is_same and is_in_flight(existing, gateway):
+        return await await_initial_response(existing, gateway)
     if existing.state is State.FAILED:
-        refusal = refusal_by_limits(ask.merchant, ask.amount)
+        refusal = refusal_by_limits(request.merchant, request.amount)
         if refusal is not None:
             raise refusal
         if await gateway.store.payments.open_again(fresh, existing.syssn):
-            return await ask_first(fresh, ask, gateway)
-        return await _answer_repeat(fresh, ask, gateway)
+            return await send_initial_request(fresh, request, gateway)
+        return await _answer_repeat(fresh, request, gateway)
     _refuse_ended(existing)
     if not is_same:
         raise errors.ReferenceReused("this number names a payment with other content; use a new one")
@@ -160,26 +167,26 @@ def needs_its_pay_data(payment: Payment, gateway: Gateway) -> bool:
     return is_open and payment.pay_type.is_online and payment.pay is None
 
 
-def is_being_asked(payment: Payment, gateway: Gateway) -> bool:
+def is_in_flight(payment: Payment, gateway: Gateway) -> bool:
     """Whether the first question is out, here or in another process."""
-    if gateway.first_answers.of(payment.syssn) is not None:
+    if gateway.in_flight_requests.of(payment.syssn) is not None:
         return True
-    return not payment.is_answered and gateway.clock.now() - payment.created_at < LONGEST_QUESTION
+    return not payment.has_initial_response and gateway.clock.now() - payment.created_at < MAX_INITIAL_REQUEST
 
 
-async def first_answer(payment: Payment, gateway: Gateway) -> Payment:
+async def await_initial_response(payment: Payment, gateway: Gateway) -> Payment:
     """The payment once its first question is over, or as it is after WAIT_S."""
     loop = asyncio.get_running_loop()
     until = loop.time() + WAIT_S
-    asking = gateway.first_answers.of(payment.syssn)
+    asking = gateway.in_flight_requests.of(payment.syssn)
     if asking is not None:
         try:
             await asyncio.wait_for(asking.wait(), WAIT_S)
         except TimeoutError:
             return payment
-    while not payment.is_answered and loop.time() < until:
+    while not payment.has_initial_response and loop.time() < until:
         payment = await gateway.store.payments.by_syssn(payment.mchid, payment.syssn) or payment
-        if not payment.is_answered:
+        if not payment.has_initial_response:
             await asyncio.sleep(REREAD_S)
     return payment
 
@@ -203,6 +210,6 @@ def refusal_by_limits(merchant: Merchant, amount: Money) -> errors.TaelError | N
     """Why the merchant may not take this amount, or None."""
     if amount.currency != merchant.currency:
         return errors.CurrencyRefused(f"this merchant takes {merchant.currency}")
-    if merchant.most_minor is not None and amount.amount_minor > merchant.most_minor:
-        return errors.AmountRefused(f"this merchant takes at most {merchant.most_minor}")
+    if merchant.max_amount_minor is not None and amount.amount_minor > merchant.max_amount_minor:
+        return errors.AmountRefused(f"this merchant takes at most {merchant.max_amount_minor}")
     return None

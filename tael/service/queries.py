@@ -12,7 +12,7 @@ from tael.clock import UTC8
 from tael.domain.errors import BadField
 from tael.domain.payment import Payment, State
 from tael.service.gateway import Gateway
-from tael.store.trades import Filter, Trade
+from tael.store.transactions import Filter, Transaction
 
 #: A pending payment is not asked about more often than this because somebody is impatient.
 PATIENCE: Final = timedelta(seconds=1)
@@ -20,7 +20,7 @@ ONE_SECOND: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class TradeQuery:
+class TransactionQuery:
     """Filters are ANDed; empty ones do not filter. `start` and `end` are both included, UTC+8, to the second."""
 
     mchid: str
@@ -34,37 +34,37 @@ class TradeQuery:
     page_size: int
 
 
-async def list_trades(ask: TradeQuery, gateway: Gateway) -> Sequence[Trade]:
+async def list_transactions(request: TransactionQuery, gateway: Gateway) -> Sequence[Transaction]:
     """One page, newest first. Raises BadField where a range leaves its month, StoreUnavailable."""
     now = gateway.clock.now()
-    start, end = wanted_range(ask, now)
-    trades = await gateway.store.trades.list(
+    start, end = wanted_range(request, now)
+    transactions = await gateway.store.transactions.list(
         Filter(
-            mchid=ask.mchid,
+            mchid=request.mchid,
             start=start,
             end=end,
-            syssns=ask.syssns or None,
-            references=ask.references or None,
-            pay_types=ask.pay_types or None,
-            respcd=ask.respcd or None,
-            page=ask.page,
-            page_size=ask.page_size,
+            syssns=request.syssns or None,
+            references=request.references or None,
+            pay_types=request.pay_types or None,
+            respcd=request.respcd or None,
+            page=request.page,
+            page_size=request.page_size,
         )
     )
-    pending = [t.syssn for t in trades if isinstance(t, Payment) and t.state is State.PENDING]
+    pending = [t.syssn for t in transactions if isinstance(t, Payment) and t.state is State.PENDING]
     if pending:
-        await gateway.store.payments.hurry(ask.mchid, pending, now, now - PATIENCE)
-    return trades
+        await gateway.store.payments.expedite(request.mchid, pending, now, now - PATIENCE)
+    return transactions
 
 
-def wanted_range(ask: TradeQuery, now: datetime) -> tuple[datetime | None, datetime | None]:
+def wanted_range(request: TransactionQuery, now: datetime) -> tuple[datetime | None, datetime | None]:
     """From (included) and to (not included). Numbers are looked for in all months if no times are given."""
-    if ask.syssns or ask.references:
-        return ask.start, ask.end + ONE_SECOND if ask.end else None
-    inside = ask.start or ask.end or now.astimezone(UTC8)
+    if request.syssns or request.references:
+        return request.start, request.end + ONE_SECOND if request.end else None
+    inside = request.start or request.end or now.astimezone(UTC8)
     first, next_first = month_of(inside)
-    start = ask.start or first
-    end = ask.end + ONE_SECOND if ask.end else next_first
+    start = request.start or first
+    end = request.end + ONE_SECOND if request.end else next_first
     if not (first <= start < next_first and first < end <= next_first):
         raise BadField.malformed("end_time", "must lie in the same calendar month as start_time")
     return start, end

@@ -20,9 +20,9 @@ from tael.domain.refund import Refund
 from tael.domain.webhook import moment_text
 from tael.service.gateway import Gateway
 from tael.service.outcomes import record_refund_outcome
-from tael.service.payments import first_answer, is_being_asked
+from tael.service.payments import await_initial_response, is_in_flight
 from tael.store.database import StoreUnavailable
-from tael.store.reserving import Repeated, Reservation
+from tael.store.reservations import Repeated, Reservation
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ ARRIVED_BY_THEN: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
-class NewRefund:
+class RefundRequest:
     """What a merchant asks for: `amount_minor` of the payment `payment_syssn`, under its own number."""
 
     merchant: Merchant
@@ -43,24 +43,24 @@ class NewRefund:
     device: str
 
 
-async def refund_payment(ask: NewRefund, gateway: Gateway) -> Refund:
+async def refund_payment(request: RefundRequest, gateway: Gateway) -> Refund:
     """The refund as it stands after its first question. Raises TaelErrors and StoreUnavailable."""
-    payment = await gateway.store.payments.by_syssn(ask.merchant.mchid, ask.payment_syssn)
+    payment = await gateway.store.payments.by_syssn(request.merchant.mchid, request.payment_syssn)
     if payment is None:
         raise NotFound("no such payment")
-    if is_being_asked(payment, gateway):
-        payment = await first_answer(payment, gateway)
-    reserved = await gateway.store.refunds.reserve(await _reservation(ask, payment, gateway))
+    if is_in_flight(payment, gateway):
+        payment = await await_initial_response(payment, gateway)
+    reserved = await gateway.store.refunds.reserve(await _reservation(request, payment, gateway))
     match reserved:
         case TaelError():
             raise reserved
         case Repeated(refund):
-            if refund.payment_syssn != payment.syssn or refund.amount.amount_minor != ask.amount_minor:
+            if refund.payment_syssn != payment.syssn or refund.amount.amount_minor != request.amount_minor:
                 raise ReferenceReused("this number names a refund with other content; use a new one")
             return refund
         case _ if not reserved.asks_now:
             return reserved.refund
-    return await _ask_first(payment, reserved.refund, gateway)
+    return await _send_initial_request(payment, reserved.refund, gateway)
 
 
 async def check_refund(refund: Refund, gateway: Gateway) -> Refund:
@@ -80,7 +80,7 @@ async def check_refund(refund: Refund, gateway: Gateway) -> Refund:
     return await record_refund_outcome(payment, refund, outcome, gateway)
 
 
-async def _ask_first(payment: Payment, refund: Refund, gateway: Gateway) -> Refund:
+async def _send_initial_request(payment: Payment, refund: Refund, gateway: Gateway) -> Refund:
     try:
         order = await gateway.refund_order(payment, refund)
         outcome = await gateway.channel(payment.pay_type).refund(order)
@@ -91,18 +91,18 @@ async def _ask_first(payment: Payment, refund: Refund, gateway: Gateway) -> Refu
         return refund
 
 
-async def _reservation(ask: NewRefund, payment: Payment, gateway: Gateway) -> Reservation:
+async def _reservation(request: RefundRequest, payment: Payment, gateway: Gateway) -> Reservation:
     now = gateway.clock.now()
     account = await gateway.account(payment)
     refund = Refund(
-        mchid=ask.merchant.mchid,
+        mchid=request.merchant.mchid,
         syssn=await gateway.store.serials.syssn(now),
         payment_syssn=payment.syssn,
         account_id=payment.account_id,
-        reference=ask.reference,
-        amount=Money(ask.amount_minor, payment.amount.currency),
-        client_time=ask.client_time or moment_text(now),
-        device=ask.device,
+        reference=request.reference,
+        amount=Money(request.amount_minor, payment.amount.currency),
+        client_time=request.client_time or moment_text(now),
+        device=request.device,
         created_at=now,
         changed_at=now,
         check_at=now + FIRST_CHECK,
@@ -114,5 +114,5 @@ async def _reservation(ask: NewRefund, payment: Payment, gateway: Gateway) -> Re
         window=timedelta(days=account.refund_window_days),
         is_spaced=payment.pay_type.wallet is Wallet.ALIPAY and payment.pay_type.is_online,
         now=now,
-        takes_parts=account.takes_partial_refunds,
+        supports_partial_refunds=account.supports_partial_refunds,
     )

@@ -11,21 +11,21 @@ from typing import Final
 
 import structlog
 
-from tael.channels.base import RefundOrder
+from tael.channels.base import ChannelRefund
 from tael.domain import errors
 from tael.domain.incident import Incident, reversal_incidents_in
 from tael.domain.ledger import fee_back_entries, reversal_entry
 from tael.domain.merchant import Merchant
-from tael.domain.outcome import Outcome, Paid, RefundOutcome, Refused, Reversal, Unknown
+from tael.domain.outcome import Outcome, Paid, RefundOutcome, Refused, ReversalOutcome, Unknown
 from tael.domain.payment import Payment, State, numbers_of
 from tael.domain.reversal import (
-    ReversalOrder,
+    Reversal,
     ReversalState,
-    final_word,
+    apply_reversal_outcome,
+    apply_reversal_refund_outcome,
+    final_outcome,
     refusal_to_reverse,
     reschedule_reversal,
-    settle_reversal,
-    settle_reversal_by_refund,
 )
 from tael.service.gateway import Gateway
 from tael.service.lookup import find_payment
@@ -40,11 +40,11 @@ FIRST_CHECK: Final = timedelta(seconds=5)
 #: Nothing that we sent is still on its way to a wallet after this time.
 ARRIVED_BY_THEN: Final = timedelta(seconds=60)
 
-Decide = Callable[[ReversalOrder, Payment], tuple[ReversalOrder, Payment]]
+Decide = Callable[[Reversal, Payment], tuple[Reversal, Payment]]
 
 
 @dataclass(frozen=True, slots=True)
-class ReversalAsk:
+class ReversalRequest:
     """Which payment; one of the two numbers may be empty. The amount must be the payment's."""
 
     merchant: Merchant
@@ -55,35 +55,35 @@ class ReversalAsk:
 
 
 @dataclass(frozen=True, slots=True)
-class ReversalAnswer:
+class ReversalResult:
     """Both rows, as they stand."""
 
-    reversal: ReversalOrder
+    reversal: Reversal
     payment: Payment
 
 
-async def reverse_payment(ask: ReversalAsk, gateway: Gateway) -> ReversalAnswer:
+async def reverse_payment(request: ReversalRequest, gateway: Gateway) -> ReversalResult:
     """The reversal after its first question, or before it where the wallet wants time. Raises TaelErrors."""
-    payment = await find_payment(ask.merchant.mchid, ask.syssn, ask.reference, gateway)
-    if ask.amount_minor != payment.amount.amount_minor:
+    payment = await find_payment(request.merchant.mchid, request.syssn, request.reference, gateway)
+    if request.amount_minor != payment.amount.amount_minor:
         raise errors.Mismatch("txamt is not the payment's amount", **numbers_of(payment))
     if payment.reversal_syssn:
         return await _known(payment, gateway)
-    reversal, payment = await _intend(payment, ask.client_time, gateway)
+    reversal, payment = await _intend(payment, request.client_time, gateway)
     if reversal is None:
         return await _known(payment, gateway)
     if reversal.check_at == _earliest(payment, gateway):
-        return ReversalAnswer(reversal, payment)
+        return ReversalResult(reversal, payment)
     try:
         return await continue_reversal(reversal, gateway, is_first=True)
     except StoreUnavailable:
         log.warning("reversal.unrecorded", mchid=payment.mchid, syssn=reversal.syssn)
-        return ReversalAnswer(reversal, payment)
+        return ReversalResult(reversal, payment)
 
 
 async def continue_reversal(
-    reversal: ReversalOrder, gateway: Gateway, *, is_first: bool = False
-) -> ReversalAnswer:
+    reversal: Reversal, gateway: Gateway, *, is_first: bool = False
+) -> ReversalResult:
     """Ask the wallet what is true, then to undo it, and record what it said."""
     payment = await gateway.store.payments.by_syssn(reversal.mchid, reversal.payment_syssn)
     if payment is None:
@@ -99,11 +99,11 @@ async def continue_reversal(
         if isinstance(news, Paid):
             payment = await record_outcome(payment, news, gateway)
     order, asked_at = await gateway.order(payment), gateway.clock.now()
-    said = final_word(await channel.reverse(order), payment, news, asked_at=asked_at)
+    said = final_outcome(await channel.reverse(order), payment, news, asked_at=asked_at)
     now = gateway.clock.now()
 
-    def decide(current: ReversalOrder, paid: Payment) -> tuple[ReversalOrder, Payment]:
-        return settle_reversal(current, paid, said, at=now, is_first=is_first)
+    def decide(current: Reversal, paid: Payment) -> tuple[Reversal, Payment]:
+        return apply_reversal_outcome(current, paid, said, at=now, is_first=is_first)
 
     answer = await _record(reversal, said, decide, now, gateway)
     if answer.reversal.goes_by_refund and answer.reversal.state is ReversalState.PENDING:
@@ -112,11 +112,11 @@ async def continue_reversal(
 
 
 async def _continue_by_refund(
-    reversal: ReversalOrder, payment: Payment, gateway: Gateway, *, is_first: bool
-) -> ReversalAnswer:
+    reversal: Reversal, payment: Payment, gateway: Gateway, *, is_first: bool
+) -> ReversalResult:
     """The whole payment refunded under the reversal's own number; asked first what became of it, then for it."""
     order = await gateway.order(payment)
-    refund = RefundOrder(order, reversal.syssn, payment.amount, reversal.created_at, order.notice_url)
+    refund = ChannelRefund(order, reversal.syssn, payment.amount, reversal.created_at, order.notice_url)
     channel = gateway.channel(payment.pay_type)
     is_young = gateway.clock.now() - reversal.changed_at < ARRIVED_BY_THEN
     said = await channel.query_refund(refund)
@@ -127,8 +127,8 @@ async def _continue_by_refund(
             said = Unknown(f"a repeat was refused: {said.wallet_code}")
     now = gateway.clock.now()
 
-    def decide(current: ReversalOrder, paid: Payment) -> tuple[ReversalOrder, Payment]:
-        return settle_reversal_by_refund(current, paid, said, at=now)
+    def decide(current: Reversal, paid: Payment) -> tuple[Reversal, Payment]:
+        return apply_reversal_refund_outcome(current, paid, said, at=now)
 
     return await _record(reversal, said, decide, now, gateway)
 
@@ -141,7 +141,7 @@ async def undo_payment(payment: Payment, fails_with: str, gateway: Gateway) -> P
 
 async def _intend(
     payment: Payment, client_time: str, gateway: Gateway, fails_with: str = ""
-) -> tuple[ReversalOrder | None, Payment]:
+) -> tuple[Reversal | None, Payment]:
     """Commit the wish, reserving what was paid; no reversal if another one, or the payer, was faster."""
     now = gateway.clock.now()
     syssn = await gateway.store.serials.syssn(now)
@@ -151,8 +151,8 @@ async def _intend(
         refusal = refusal_to_reverse(current)
         if refusal is not None:
             raise refusal
-        amount_minor = current.left_minor if current.state is State.PAID else 0
-        reversal = ReversalOrder(
+        amount_minor = current.refundable_minor if current.state is State.PAID else 0
+        reversal = Reversal(
             mchid=current.mchid,
             syssn=syssn,
             payment_syssn=current.syssn,
@@ -177,17 +177,17 @@ def _earliest(payment: Payment, gateway: Gateway) -> datetime | None:
     return earliest if earliest > gateway.clock.now() else None
 
 
-async def _known(payment: Payment, gateway: Gateway) -> ReversalAnswer:
+async def _known(payment: Payment, gateway: Gateway) -> ReversalResult:
     """The first answer again."""
     reversal = await gateway.store.reversals.by_syssn(payment.mchid, payment.reversal_syssn)
     if reversal is None:
         raise LookupError(f"payment {payment.syssn} has lost its reversal")
-    return ReversalAnswer(reversal, payment)
+    return ReversalResult(reversal, payment)
 
 
 async def _record(
-    reversal: ReversalOrder, said: Reversal | RefundOutcome, decide: Decide, now: datetime, gateway: Gateway
-) -> ReversalAnswer:
+    reversal: Reversal, said: ReversalOutcome | RefundOutcome, decide: Decide, now: datetime, gateway: Gateway
+) -> ReversalResult:
     """The reversal, its payment, entries, webhooks and incidents in one commit."""
     rows = gateway.store.reversals
     async with rows.locked(reversal.mchid, reversal.payment_syssn, reversal.syssn) as locked:
@@ -200,17 +200,17 @@ async def _record(
     log_step(locked.payment, after)
     if settled.state is not locked.reversal.state:
         log.info(
-            "reversal.settled",
+            "reversal.state_changed",
             mchid=settled.mchid,
             syssn=settled.syssn,
             state=settled.state,
             action=settled.action,
         )
-    return ReversalAnswer(settled, after)
+    return ReversalResult(settled, after)
 
 
 def reversal_consequences(
-    before: Payment, after: Payment, reversal: ReversalOrder, incidents: tuple[Incident, ...] = ()
+    before: Payment, after: Payment, reversal: Reversal, incidents: tuple[Incident, ...] = ()
 ) -> Change:
     """The entries of what moved: the payment where it was not booked yet, and its way back."""
     change = consequences(before, after, incidents)

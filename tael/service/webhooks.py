@@ -24,24 +24,24 @@ from tael.domain.webhook import (
     sign,
 )
 from tael.service.gateway import Gateway
-from tael.store.delivering import Attempt, Delivery, DueWebhook
 from tael.store.store import Store
+from tael.store.webhook_queue import Attempt, Delivery, DueWebhook
 from tael.transport import Answer, NoAnswer, NothingSent, Result
 
 log = structlog.get_logger()
 
 DELIVERY_TIMEOUT_S: Final = 10.0
 #: An acknowledgement is one word; whatever else a receiver says, no more of it is read.
-MOST_READ_BYTES: Final = 16 * 1024
+MAX_READ_BYTES: Final = 16 * 1024
 QUICK_RETRIES: Final = 4
 ACKNOWLEDGED: Final = "acknowledged"
 
 
 async def deliver(webhook: DueWebhook, gateway: Gateway) -> Delivery:
     """What became of one attempt; the caller writes it. Raises StoreUnavailable."""
-    known = await gateway.directory.app(webhook.appcode)
+    known = await gateway.credentials.app(webhook.appcode)
     if known is None:
-        return _ended(webhook, WebhookState.DEAD, "no such app", gateway)
+        return _ended(webhook, WebhookState.EXHAUSTED, "no such app", gateway)
     app = known.app
     if webhook.body is None:
         style = app.webhook_style
@@ -65,8 +65,8 @@ def headers_of(body: bytes, style: Style, app: App) -> dict[str, str]:
 
 def _ended(webhook: DueWebhook, state: WebhookState, result: str, gateway: Gateway) -> Delivery:
     """Nothing was sent, and nothing will be."""
-    if state is WebhookState.DEAD:
-        log.error("webhook.dead", mchid=webhook.mchid, cause=webhook.cause, result=result)
+    if state is WebhookState.EXHAUSTED:
+        log.error("webhook.exhausted", mchid=webhook.mchid, cause=webhook.cause, result=result)
     return Delivery(webhook, state, Attempt(gateway.clock.now(), 0, None, result))
 
 
@@ -77,8 +77,8 @@ def _judged(webhook: DueWebhook, app: App, attempt: Attempt, now: datetime) -> D
     gaps = RETRY_GAPS if app.quick_retries else RETRY_GAPS[QUICK_RETRIES:]
     failed_before = webhook.attempts - webhook.attempts_before
     if failed_before >= len(gaps):
-        log.error("webhook.dead", mchid=webhook.mchid, cause=webhook.cause, result=attempt.result)
-        return Delivery(webhook, WebhookState.DEAD, attempt)
+        log.error("webhook.exhausted", mchid=webhook.mchid, cause=webhook.cause, result=attempt.result)
+        return Delivery(webhook, WebhookState.EXHAUSTED, attempt)
     return Delivery(webhook, WebhookState.DUE, attempt, deliver_at=now + gaps[failed_before])
 
 
@@ -121,5 +121,5 @@ async def _send(webhook: DueWebhook, app: App, gateway: Gateway) -> Result:
         body=body,
         headers=headers_of(body, style, app),
         timeout_s=DELIVERY_TIMEOUT_S,
-        cut_at=MOST_READ_BYTES,
+        cut_at=MAX_READ_BYTES,
     )

@@ -11,49 +11,50 @@ import asyncpg
 
 from tael.domain.account import Account, AlipayAccount, WeChatAccount, WeChatProvider
 from tael.store.database import Database
+from tael.store.encryption import Cipher
 from tael.store.merchants import AlreadyThere
-from tael.store.seal import Seal
 
 SELECT: Final = """
-SELECT a.*, p.appid, p.key_sealed AS provider_key_sealed, p.certificate_pem,
-    p.certificate_key_sealed
+SELECT a.*, p.appid, p.key_encrypted AS provider_key_encrypted, p.certificate_pem,
+    p.certificate_key_encrypted
 FROM wallet_account AS a LEFT JOIN wallet_provider AS p ON p.mch_id = a.mch_id
 """
 ADD_ALIPAY: Final = """
-INSERT INTO wallet_account (account_id, mchid, wallet, scene, currency, refund_window_days, pid, sign_type, key_sealed,
-    private_key_sealed, alipay_public_key_pem, closes_trades, fee_rate_ppm, created_at, takes_partial_refunds)
+INSERT INTO wallet_account (account_id, mchid, wallet, scene, currency, refund_window_days, pid, sign_type,
+    key_encrypted, private_key_encrypted, alipay_public_key_pem,
+    supports_close, fee_rate_ppm, created_at, supports_partial_refunds)
 VALUES ($1, $2, 'alipay', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 """
 ADD_PROVIDER: Final = """
-INSERT INTO wallet_provider (mch_id, appid, key_sealed, certificate_pem, certificate_key_sealed)
+INSERT INTO wallet_provider (mch_id, appid, key_encrypted, certificate_pem, certificate_key_encrypted)
 VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (mch_id) DO UPDATE SET appid = excluded.appid, key_sealed = excluded.key_sealed,
+ON CONFLICT (mch_id) DO UPDATE SET appid = excluded.appid, key_encrypted = excluded.key_encrypted,
     certificate_pem = excluded.certificate_pem,
-    certificate_key_sealed = excluded.certificate_key_sealed
+    certificate_key_encrypted = excluded.certificate_key_encrypted
 """
 ADD_WECHAT: Final = """
 INSERT INTO wallet_account (account_id, mchid, wallet, scene, currency, refund_window_days, mch_id, sub_mch_id,
-    sub_appid, sub_secret_sealed, takes_hongkong, sign_type, fee_rate_ppm, created_at, takes_partial_refunds)
+    sub_appid, sub_secret_encrypted, supports_wechat_hk, sign_type, fee_rate_ppm, created_at, supports_partial_refunds)
 VALUES ($1, $2, 'wechat', 'both', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 """
 SET_REFUND_RULES: Final = """
-UPDATE wallet_account SET refund_window_days = $2, takes_partial_refunds = $3 WHERE account_id = $1
+UPDATE wallet_account SET refund_window_days = $2, supports_partial_refunds = $3 WHERE account_id = $1
 """
 SET_ALIPAY_KEYS: Final = """
-UPDATE wallet_account SET key_sealed = $2, private_key_sealed = $3, alipay_public_key_pem = $4
+UPDATE wallet_account SET key_encrypted = $2, private_key_encrypted = $3, alipay_public_key_pem = $4
 WHERE account_id = $1 AND wallet = 'alipay'
 """
 SET_SUB_APP: Final = """
-UPDATE wallet_account SET sub_secret_sealed = $2 WHERE account_id = $1 AND wallet = 'wechat'
+UPDATE wallet_account SET sub_secret_encrypted = $2 WHERE account_id = $1 AND wallet = 'wechat'
 """
 
 
 class Accounts:
     """The tables `wallet_account` and `wallet_provider`."""
 
-    def __init__(self, database: Database, seal: Seal) -> None:
+    def __init__(self, database: Database, cipher: Cipher) -> None:
         self._database = database
-        self._seal = seal
+        self._cipher = cipher
 
     async def of_app(self, appcode: str) -> list[Account]:
         """The accounts of all merchants of an app."""
@@ -86,7 +87,7 @@ class Accounts:
     async def set_refund_rules(self, account: Account) -> None:
         """Write what the contract says of refunds; everything else of the account stays as it is."""
         await self._database.execute(
-            SET_REFUND_RULES, account.account_id, account.refund_window_days, account.takes_partial_refunds
+            SET_REFUND_RULES, account.account_id, account.refund_window_days, account.supports_partial_refunds
         )
 
     async def set_keys(self, account: Account) -> None:
@@ -96,24 +97,24 @@ class Accounts:
                 await self._database.execute(
                     SET_ALIPAY_KEYS,
                     account.account_id,
-                    self._seal.close(account.key),
-                    self._seal.close(account.private_key_pem),
+                    self._cipher.encrypt(account.key),
+                    self._cipher.encrypt(account.private_key_pem),
                     account.alipay_public_key_pem,
                 )
             case WeChatAccount():
                 async with self._database.transaction() as connection:
                     await connection.execute(ADD_PROVIDER, *self._provider_columns(account.provider))
                     await connection.execute(
-                        SET_SUB_APP, account.account_id, self._seal.close(account.sub_secret)
+                        SET_SUB_APP, account.account_id, self._cipher.encrypt(account.sub_secret)
                     )
 
     def _provider_columns(self, provider: WeChatProvider) -> tuple[Any, ...]:
         return (
             provider.mch_id,
             provider.appid,
-            self._seal.close(provider.key),
+            self._cipher.encrypt(provider.key),
             provider.certificate_pem,
-            self._seal.close(provider.certificate_key_pem),
+            self._cipher.encrypt(provider.certificate_key_pem),
         )
 
     async def _add_wechat(self, account: WeChatAccount, at: datetime) -> None:
@@ -129,12 +130,12 @@ class Accounts:
                 provider.mch_id,
                 account.sub_mch_id,
                 account.sub_appid,
-                self._seal.close(account.sub_secret),
-                account.takes_hongkong,
+                self._cipher.encrypt(account.sub_secret),
+                account.supports_wechat_hk,
                 account.sign_type,
                 account.fee_rate_ppm,
                 at,
-                account.takes_partial_refunds,
+                account.supports_partial_refunds,
             )
 
     def _alipay_columns(self, account: AlipayAccount, at: datetime) -> tuple[Any, ...]:
@@ -146,13 +147,13 @@ class Accounts:
             account.refund_window_days,
             account.pid,
             account.sign_type,
-            self._seal.close(account.key),
-            self._seal.close(account.private_key_pem),
+            self._cipher.encrypt(account.key),
+            self._cipher.encrypt(account.private_key_pem),
             account.alipay_public_key_pem,
-            account.closes_trades,
+            account.supports_close,
             account.fee_rate_ppm,
             at,
-            account.takes_partial_refunds,
+            account.supports_partial_refunds,
         )
 
     def _account_of(self, row: "asyncpg.Record") -> Account:
@@ -164,20 +165,20 @@ class Accounts:
                 currency=row["currency"],
                 pid=row["pid"],
                 sign_type=row["sign_type"],
-                key=self._seal.open(row["key_sealed"]),
-                private_key_pem=self._seal.open(row["private_key_sealed"]),
+                key=self._cipher.decrypt(row["key_encrypted"]),
+                private_key_pem=self._cipher.decrypt(row["private_key_encrypted"]),
                 alipay_public_key_pem=row["alipay_public_key_pem"],
-                closes_trades=row["closes_trades"],
+                supports_close=row["supports_close"],
                 refund_window_days=row["refund_window_days"],
-                takes_partial_refunds=row["takes_partial_refunds"],
+                supports_partial_refunds=row["supports_partial_refunds"],
                 fee_rate_ppm=row["fee_rate_ppm"],
             )
         provider = WeChatProvider(
             mch_id=row["mch_id"],
             appid=row["appid"],
-            key=self._seal.open(row["provider_key_sealed"]),
+            key=self._cipher.decrypt(row["provider_key_encrypted"]),
             certificate_pem=row["certificate_pem"],
-            certificate_key_pem=self._seal.open(row["certificate_key_sealed"]),
+            certificate_key_pem=self._cipher.decrypt(row["certificate_key_encrypted"]),
         )
         return WeChatAccount(
             account_id=row["account_id"],
@@ -187,10 +188,10 @@ class Accounts:
             sign_type=row["sign_type"],
             sub_mch_id=row["sub_mch_id"],
             sub_appid=row["sub_appid"],
-            sub_secret=self._seal.open(row["sub_secret_sealed"]),
-            takes_hongkong=row["takes_hongkong"],
+            sub_secret=self._cipher.decrypt(row["sub_secret_encrypted"]),
+            supports_wechat_hk=row["supports_wechat_hk"],
             refund_window_days=row["refund_window_days"],
-            takes_partial_refunds=row["takes_partial_refunds"],
+            supports_partial_refunds=row["supports_partial_refunds"],
             fee_rate_ppm=row["fee_rate_ppm"],
         )
 

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = (
     "mchid, reference, link_id, appcode, amount_minor, currency, subject, openid, client_time, device, return_url, "
-    "failed_url, cancel_url, order_s, created_at, expires_at, bars_credit, has_fixed_end, payment_syssn, "
+    "failed_url, cancel_url, order_s, created_at, expires_at, forbid_credit, has_fixed_end, payment_syssn, "
     "orders, ended_at"
 )
 ADD: Final = """
 INSERT INTO checkout_link (mchid, reference, link_id, appcode, amount_minor, currency, subject, openid, client_time,
-    device, return_url, failed_url, cancel_url, order_s, created_at, expires_at, bars_credit, has_fixed_end)
+    device, return_url, failed_url, cancel_url, order_s, created_at, expires_at, forbid_credit, has_fixed_end)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 ON CONFLICT DO NOTHING
 """
@@ -69,7 +69,7 @@ class Checkouts:
             link.order_s,
             link.created_at,
             link.expires_at,
-            link.bars_credit,
+            link.forbid_credit,
             link.has_fixed_end,
         )
 
@@ -121,7 +121,7 @@ def _link_of(row: "asyncpg.Record") -> CheckoutLink:
         order_s=row["order_s"],
         created_at=row["created_at"],
         expires_at=row["expires_at"],
-        bars_credit=row["bars_credit"],
+        forbid_credit=row["forbid_credit"],
         has_fixed_end=row["has_fixed_end"],
         payment_syssn=row["payment_syssn"],
         orders=row["orders"],

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from tael.domain.day_seal import Line
 from tael.domain.ledger import Entry, EntryKind
+from tael.domain.ledger_digest import Line
 from tael.domain.money import Money
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ INSERT INTO ledger_entry (mchid, cause, kind, debit, credit, amount_minor, curre
 SELECT w.mchid, w.cause, w.kind, w.debit, w.credit, w.amount_minor, w.currency, greatest(w.at, s.closed_until)
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::timestamptz[]
-) AS w (mchid, cause, kind, debit, credit, amount_minor, currency, at) LEFT JOIN sealing AS s USING (mchid)
+) AS w (mchid, cause, kind, debit, credit, amount_minor, currency, at) LEFT JOIN daily_close AS s USING (mchid)
 """
 LINE_COLUMNS: Final = "mchid, cause, kind, debit, credit, amount_minor, currency, at"
 READ: Final = f"""

@@ -8,21 +8,21 @@ import asyncpg
 from tael.domain.merchant import App, Merchant, MerchantState, Operation
 from tael.domain.webhook import Style
 from tael.store.database import Database
-from tael.store.seal import Seal
+from tael.store.encryption import Cipher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ADD_APP: Final = """
-INSERT INTO app (appcode, key_sealed, notify_url, return_url, webhook_style, sha256_only, tells_offline,
-    fills_currency, later_cancel, include_goods_name, quick_retries, close_requires_amount, max_request_age_s,
+INSERT INTO app (appcode, key_encrypted, notify_url, return_url, webhook_style, sha256_only, notify_offline,
+    include_currency, cancel_codes_v2, include_goods_name, quick_retries, close_requires_amount, max_request_age_s,
     sha256_responses, allowed_addresses, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
 SET_APP: Final = """
-UPDATE app SET notify_url = $2, return_url = $3, webhook_style = $4, sha256_only = $5, tells_offline = $6,
-    fills_currency = $7, later_cancel = $8, include_goods_name = $9, quick_retries = $10, close_requires_amount = $11,
-    max_request_age_s = $12, sha256_responses = $13, allowed_addresses = $14
+UPDATE app SET notify_url = $2, return_url = $3, webhook_style = $4, sha256_only = $5, notify_offline = $6,
+    include_currency = $7, cancel_codes_v2 = $8, include_goods_name = $9, quick_retries = $10,
+    close_requires_amount = $11, max_request_age_s = $12, sha256_responses = $13, allowed_addresses = $14
 WHERE appcode = $1
 """
 #: With the row by which its days are sealed from then on.
@@ -31,7 +31,7 @@ WITH added AS (
     INSERT INTO merchant (mchid, appcode, name, currency, state, is_default, most_minor, denied, created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING mchid, created_at
 )
-INSERT INTO sealing (mchid, seal_at) SELECT mchid, created_at FROM added
+INSERT INTO daily_close (mchid, close_at) SELECT mchid, created_at FROM added
 """
 SET_MERCHANT: Final = "UPDATE merchant SET state = $2, most_minor = $3, denied = $4 WHERE mchid = $1"
 
@@ -43,9 +43,9 @@ class AlreadyThere(Exception):
 class Merchants:
     """The tables `app` and `merchant`."""
 
-    def __init__(self, database: Database, seal: Seal) -> None:
+    def __init__(self, database: Database, cipher: Cipher) -> None:
         self._database = database
-        self._seal = seal
+        self._cipher = cipher
 
     async def app(self, appcode: str) -> App | None:
         rows = await self._database.fetch("SELECT * FROM app WHERE appcode = $1", appcode)
@@ -76,7 +76,7 @@ class Merchants:
             await self._database.execute(
                 ADD_APP,
                 app.appcode,
-                self._seal.close(app.key),
+                self._cipher.encrypt(app.key),
                 *_settings_of(app),
                 at,
             )
@@ -98,7 +98,7 @@ class Merchants:
                 merchant.currency,
                 merchant.state.value,
                 merchant.is_default,
-                merchant.most_minor,
+                merchant.max_amount_minor,
                 sorted(merchant.denied),
                 at,
             )
@@ -112,20 +112,24 @@ class Merchants:
     async def set_merchant(self, merchant: Merchant) -> None:
         """Write what may change of a merchant: its state, its limit and what it is denied."""
         await self._database.execute(
-            SET_MERCHANT, merchant.mchid, merchant.state.value, merchant.most_minor, sorted(merchant.denied)
+            SET_MERCHANT,
+            merchant.mchid,
+            merchant.state.value,
+            merchant.max_amount_minor,
+            sorted(merchant.denied),
         )
 
     def _app_of(self, row: "asyncpg.Record") -> App:
         return App(
             appcode=row["appcode"],
-            key=self._seal.open(row["key_sealed"]),
+            key=self._cipher.decrypt(row["key_encrypted"]),
             notify_url=row["notify_url"],
             return_url=row["return_url"],
             webhook_style=Style(row["webhook_style"]),
             sha256_only=row["sha256_only"],
-            tells_offline=row["tells_offline"],
-            fills_currency=row["fills_currency"],
-            later_cancel=row["later_cancel"],
+            notify_offline=row["notify_offline"],
+            include_currency=row["include_currency"],
+            cancel_codes_v2=row["cancel_codes_v2"],
             include_goods_name=row["include_goods_name"],
             quick_retries=row["quick_retries"],
             close_requires_amount=row["close_requires_amount"],
@@ -142,9 +146,9 @@ def _settings_of(app: App) -> tuple[object, ...]:
         app.return_url,
         app.webhook_style.value,
         app.sha256_only,
-        app.tells_offline,
-        app.fills_currency,
-        app.later_cancel,
+        app.notify_offline,
+        app.include_currency,
+        app.cancel_codes_v2,
         app.include_goods_name,
         app.quick_retries,
         app.close_requires_amount,
@@ -162,6 +166,6 @@ def _merchant_of(row: "asyncpg.Record") -> Merchant:
         currency=row["currency"],
         state=MerchantState(row["state"]),
         is_default=row["is_default"],
-        most_minor=row["most_minor"],
+        max_amount_minor=row["most_minor"],
         denied=frozenset(map(Operation, row["denied"])),
     )

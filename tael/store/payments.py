@@ -31,8 +31,8 @@ WITH wanted AS (
         $10::text[], $11::text[], $12::text[], $13::text[], $14::boolean[], $15::timestamptz[], $16::timestamptz[],
         $17::timestamptz[], $18::timestamptz[], $19::text[], $20::integer[], $21::boolean[], $22::boolean[]
     ) AS w (mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid,
-            client_time, device, tells_merchant, created_at, expires_at, deadline, check_at, respcd,
-            fee_rate_ppm, bars_credit, is_subject_ours)
+            client_time, device, notify_merchant, created_at, expires_at, deadline, check_at, respcd,
+            fee_rate_ppm, forbid_credit, is_subject_ours)
 ), named AS (
     INSERT INTO reference (mchid, reference, payment_syssn)
     SELECT mchid, reference, syssn FROM wanted ORDER BY mchid, reference
@@ -41,12 +41,12 @@ WITH wanted AS (
 )
 INSERT INTO payment (
     mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid,
-    client_time, device, tells_merchant, created_at, changed_at, expires_at, deadline, check_at, state, respcd,
-    wallet_code, is_answered, wallet_ref, payer_ref, reversal_syssn, is_reversed, close_syssn, fee_rate_ppm,
-    bars_credit, is_subject_ours, checks, version)
+    client_time, device, notify_merchant, created_at, changed_at, expires_at, deadline, check_at, state, respcd,
+    wallet_code, has_initial_response, wallet_ref, payer_ref, reversal_syssn, is_reversed, close_syssn, fee_rate_ppm,
+    forbid_credit, is_subject_ours, checks, version)
 SELECT mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid,
-    client_time, device, tells_merchant, created_at, created_at, expires_at, deadline, check_at, 'PENDING', respcd,
-    '', false, '', '', '', false, '', fee_rate_ppm, bars_credit, is_subject_ours, 0, 1
+    client_time, device, notify_merchant, created_at, created_at, expires_at, deadline, check_at, 'PENDING', respcd,
+    '', false, '', '', '', false, '', fee_rate_ppm, forbid_credit, is_subject_ours, 0, 1
 FROM wanted JOIN named USING (mchid) WHERE named.payment_syssn = wanted.syssn
 RETURNING syssn
 """
@@ -63,15 +63,16 @@ ORDER BY mchid, syssn FOR NO KEY UPDATE
 
 RECORD: Final = """
 UPDATE payment AS p SET
-    state = w.state, respcd = w.respcd, wallet_code = w.wallet_code, pay = w.pay, is_answered = w.is_answered,
+    state = w.state, respcd = w.respcd, wallet_code = w.wallet_code, pay = w.pay,
+    has_initial_response = w.has_initial_response,
     wallet_ref = w.wallet_ref, payer_ref = w.payer_ref, paid_at = w.paid_at, check_at = w.check_at,
     checks = w.checks, checked_at = w.checked_at, changed_at = w.changed_at, lease_until = NULL,
     version = p.version + 1
 FROM unnest(
     $1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[], $9::text[],
     $10::text[], $11::timestamptz[], $12::timestamptz[], $13::integer[], $14::timestamptz[], $15::timestamptz[]
-) AS w (mchid, syssn, version, state, respcd, wallet_code, pay, is_answered, wallet_ref, payer_ref, paid_at, check_at,
-        checks, checked_at, changed_at)
+) AS w (mchid, syssn, version, state, respcd, wallet_code, pay, has_initial_response, wallet_ref, payer_ref, paid_at,
+        check_at, checks, checked_at, changed_at)
 WHERE p.mchid = w.mchid AND p.syssn = w.syssn AND p.version = w.version
 RETURNING p.syssn
 """
@@ -86,20 +87,20 @@ BY_REFERENCE: Final = f"""
 SELECT {PAYMENT_COLUMNS} FROM payment
 WHERE mchid = $1 AND syssn = (SELECT payment_syssn FROM reference WHERE mchid = $1 AND reference = $2)
 """
-ASK_CLOSE: Final = f"""
+REQUEST_CLOSE: Final = f"""
 UPDATE payment SET close_syssn = $3, version = version + 1
 WHERE mchid = $1 AND syssn = $2 AND state = 'PENDING' AND close_syssn = '' RETURNING {PAYMENT_COLUMNS}
 """
-#: Never once a close was asked: what ASK_CLOSE finds unopened stays so.
+#: Never once a close was asked: what REQUEST_CLOSE finds unopened stays so.
 REDIRECT: Final = """
 UPDATE payment SET redirected_at = $3
 WHERE mchid = $1 AND syssn = $2 AND state = 'PENDING' AND close_syssn = '' AND expires_at > $3 AND redirected_at IS NULL
 """
 #: A merchant asked about it: look now, before what is due by schedule, but not at every question of an impatient one.
 #: "Before" is a century earlier: one index serves both, and those asked about keep their order among themselves.
-HURRY: Final = """
+EXPEDITE: Final = """
 UPDATE payment SET check_at = $3::timestamptz - interval '100 years'
-WHERE mchid = $1 AND syssn = ANY($2) AND state = 'PENDING' AND is_answered AND check_at >= created_at
+WHERE mchid = $1 AND syssn = ANY($2) AND state = 'PENDING' AND has_initial_response AND check_at >= created_at
   AND (checked_at IS NULL OR checked_at < $4)
 """
 CLAIM: Final = claiming("payment", OF_ORDERS, PAYMENT_COLUMNS)
@@ -151,18 +152,18 @@ class Payments:
         rows = await self._database.fetch(BY_REFERENCE, mchid, reference)
         return payment_of(rows[0]) if rows else None
 
-    async def ask_close(self, payment: Payment, close_syssn: str) -> Payment | None:
+    async def request_close(self, payment: Payment, close_syssn: str) -> Payment | None:
         """Commit the wish to close; None if the payment is no longer pending or a close was asked before."""
-        rows = await self._database.fetch(ASK_CLOSE, payment.mchid, payment.syssn, close_syssn)
+        rows = await self._database.fetch(REQUEST_CLOSE, payment.mchid, payment.syssn, close_syssn)
         return payment_of(rows[0]) if rows else None
 
     async def note_redirect(self, payment: Payment, now: datetime) -> None:
         """Commit that a payer is sent to the wallet's page, unless the payment cannot be paid any more."""
         await self._database.execute(REDIRECT, payment.mchid, payment.syssn, now)
 
-    async def hurry(self, mchid: str, syssns: Sequence[str], now: datetime, not_since: datetime) -> None:
+    async def expedite(self, mchid: str, syssns: Sequence[str], now: datetime, not_since: datetime) -> None:
         """Make pending payments due now, before others, unless they were asked about after `not_since`."""
-        await self._database.execute(HURRY, mchid, list(syssns), now, not_since)
+        await self._database.execute(EXPEDITE, mchid, list(syssns), now, not_since)
 
     async def claim_due(
         self,
@@ -238,7 +239,7 @@ async def write_changes(connection: "Connection", changes: Sequence[Change]) -> 
         [p.respcd for p in after],
         [p.wallet_code for p in after],
         [pay_text(p.pay) for p in after],
-        [p.is_answered for p in after],
+        [p.has_initial_response for p in after],
         [p.wallet_ref for p in after],
         [p.payer_ref for p in after],
         [p.paid_at for p in after],
@@ -270,13 +271,13 @@ def _opening_columns(payments: Sequence[Payment]) -> list[list[object]]:
         [p.openid for p in payments],
         [p.client_time for p in payments],
         [p.device for p in payments],
-        [p.tells_merchant for p in payments],
+        [p.notify_merchant for p in payments],
         [p.created_at for p in payments],
         [p.expires_at for p in payments],
         [p.deadline for p in payments],
         [p.check_at for p in payments],
         [p.respcd for p in payments],
         [p.fee_rate_ppm for p in payments],
-        [p.bars_credit for p in payments],
+        [p.forbid_credit for p in payments],
         [p.is_subject_ours for p in payments],
     ]

@@ -31,7 +31,7 @@ from tael.store.postgres_child import launch
 UNPRIVILEGED_USER: Final = "nobody"
 LAST_SERVER_LIMIT_S: Final = 30.0  #: how long a server whose supervisor died may take to leave
 POLL_S: Final = 0.02
-LONGEST_SOCKET_FOLDER: Final = 107 - len("/.s.PGSQL.65535")  #: the kernel's limit for a socket's path
+MAX_SOCKET_FOLDER: Final = 107 - len("/.s.PGSQL.65535")  #: the kernel's limit for a socket's path
 
 #: Durability as PostgreSQL has it by default, said aloud because payments depend on it.
 SETTINGS: Final = """\
@@ -134,7 +134,7 @@ def configure(cluster: Cluster, port: int, socket_folder: Path) -> None:
 def empty_socket_folder(cluster: Cluster) -> Path:
     """A folder for the socket, short enough for the kernel, without the locks of a server that is no more."""
     folder = cluster.home / "socket"
-    if len(os.fsencode(folder)) > LONGEST_SOCKET_FOLDER:
+    if len(os.fsencode(folder)) > MAX_SOCKET_FOLDER:
         folder = Path(tempfile.mkdtemp(prefix="tael-", dir="/tmp"))  # private by its mode
     else:
         shutil.rmtree(folder, ignore_errors=True)

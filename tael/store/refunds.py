@@ -1,4 +1,4 @@
-"""Refunds: the promise before the wallet is asked (`store/reserving.py`), and what the wallet said.
+"""Refunds: the promise before the wallet is asked (`store/reservations.py`), and what the wallet said.
 
 An outcome changes the refund by its version, and the sums on its payment relatively.
 """
@@ -18,7 +18,7 @@ from tael.store.incidents import write_incidents
 from tael.store.leases import EVERYTHING, OF_ORDERS, Share, claim, claiming, renew, renewal
 from tael.store.ledger import write_entries
 from tael.store.payments import lock_payments
-from tael.store.reserving import Reservation, Reserving, reserve
+from tael.store.reservations import Reservation, Reserving, reserve
 from tael.store.rows import REFUND_COLUMNS, refund_of
 from tael.store.webhooks import NewWebhook, write_webhooks
 

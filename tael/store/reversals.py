@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from tael.domain.payment import Payment
-from tael.domain.reversal import ReversalOrder
+from tael.domain.reversal import Reversal
 from tael.store.database import Database
 from tael.store.leases import EVERYTHING, OF_ORDERS, Share, claim, claiming, renew, renewal
 from tael.store.payments import Change, lock_payments, write_changes
@@ -44,7 +44,7 @@ class LockedReversal:
     """A reversal and its payment, nobody else's until the transaction ends."""
 
     connection: "Connection"
-    reversal: ReversalOrder
+    reversal: Reversal
     payment: Payment
 
 
@@ -54,16 +54,16 @@ class Reversals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def by_syssn(self, mchid: str, syssn: str) -> ReversalOrder | None:
+    async def by_syssn(self, mchid: str, syssn: str) -> Reversal | None:
         rows = await self._database.fetch(BY_SYSSN, mchid, syssn)
         return reversal_of(rows[0]) if rows else None
 
-    async def of_payment(self, mchid: str, payment_syssn: str) -> list[ReversalOrder]:
+    async def of_payment(self, mchid: str, payment_syssn: str) -> list[Reversal]:
         """Every reversal of a payment, failed ones too, oldest first."""
         rows = await self._database.fetch(OF_PAYMENT, mchid, payment_syssn)
         return [reversal_of(row) for row in rows]
 
-    async def insert(self, connection: "Connection", reversal: ReversalOrder, change: Change) -> None:
+    async def insert(self, connection: "Connection", reversal: Reversal, change: Change) -> None:
         """Write the intent, in the transaction that holds the payment's lock."""
         await connection.execute(
             INSERT,
@@ -94,7 +94,7 @@ class Reversals:
             rows = await connection.fetch(LOCK, mchid, syssn)
             yield LockedReversal(connection, reversal_of(rows[0]), payments[payment_syssn])
 
-    async def write(self, connection: "Connection", reversal: ReversalOrder, change: Change) -> None:
+    async def write(self, connection: "Connection", reversal: Reversal, change: Change) -> None:
         """Write both rows as they shall be, inside the caller's transaction."""
         await connection.execute(
             UPDATE,
@@ -118,13 +118,13 @@ class Reversals:
         lease_until: datetime,
         limit: int,
         share: Share = EVERYTHING,
-    ) -> list[ReversalOrder]:
+    ) -> list[Reversal]:
         """Reversals to ask for (again), leased to the caller until `lease_until` (real time)."""
         rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, share)
         return [reversal_of(row) for row in rows]
 
     async def renew(
-        self, reversals: Sequence[ReversalOrder], held: Sequence[datetime], until: datetime
+        self, reversals: Sequence[Reversal], held: Sequence[datetime], until: datetime
     ) -> list[bool]:
         """Extend the leases that are still the caller's; which ones were."""
         return await renew(self._database, RENEW, [(r.mchid, r.syssn) for r in reversals], held, until)

@@ -11,16 +11,17 @@ from tael.domain.outcome import BridgeParams, PayCode, PayLink, ReversalAction
 from tael.domain.payment import Payment, State
 from tael.domain.paytype import PAY_TYPES
 from tael.domain.refund import Refund, RefundState
-from tael.domain.reversal import ReversalOrder, ReversalState
+from tael.domain.reversal import Reversal, ReversalState
 
 if TYPE_CHECKING:
     import asyncpg
 
 PAYMENT_COLUMNS: Final = (
     "mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid, "
-    "client_time, device, tells_merchant, created_at, changed_at, expires_at, deadline, check_at, state, respcd, "
-    "wallet_code, pay, is_answered, wallet_ref, payer_ref, paid_at, refunded_minor, reserved_minor, refund_count, "
-    "reversal_syssn, is_reversed, close_syssn, bars_credit, is_subject_ours, fee_rate_ppm, checks, checked_at, "
+    "client_time, device, notify_merchant, created_at, changed_at, expires_at, deadline, check_at, state, respcd, "
+    "wallet_code, pay, has_initial_response, wallet_ref, payer_ref, paid_at, refunded_minor, reserved_minor, "
+    "refund_count, reversal_syssn, "
+    "is_reversed, close_syssn, forbid_credit, is_subject_ours, fee_rate_ppm, checks, checked_at, "
     "version, redirected_at"
 )
 REFUND_COLUMNS: Final = (
@@ -48,7 +49,7 @@ def payment_of(row: "asyncpg.Record") -> Payment:
         openid=row["openid"],
         client_time=row["client_time"],
         device=row["device"],
-        tells_merchant=row["tells_merchant"],
+        notify_merchant=row["notify_merchant"],
         created_at=row["created_at"],
         changed_at=row["changed_at"],
         expires_at=row["expires_at"],
@@ -59,7 +60,7 @@ def payment_of(row: "asyncpg.Record") -> Payment:
         respcd=row["respcd"],
         wallet_code=row["wallet_code"],
         pay=pay_of(row["pay"]),
-        is_answered=row["is_answered"],
+        has_initial_response=row["has_initial_response"],
         wallet_ref=row["wallet_ref"],
         payer_ref=row["payer_ref"],
         paid_at=row["paid_at"],
@@ -69,7 +70,7 @@ def payment_of(row: "asyncpg.Record") -> Payment:
         reversal_syssn=row["reversal_syssn"],
         is_reversed=row["is_reversed"],
         close_syssn=row["close_syssn"],
-        bars_credit=row["bars_credit"],
+        forbid_credit=row["forbid_credit"],
         is_subject_ours=row["is_subject_ours"],
         fee_rate_ppm=row["fee_rate_ppm"],
         checks=row["checks"],
@@ -103,9 +104,9 @@ def refund_of(row: "asyncpg.Record") -> Refund:
     )
 
 
-def reversal_of(row: "asyncpg.Record") -> ReversalOrder:
+def reversal_of(row: "asyncpg.Record") -> Reversal:
     """A row with REVERSAL_COLUMNS."""
-    return ReversalOrder(
+    return Reversal(
         mchid=row["mchid"],
         syssn=row["syssn"],
         payment_syssn=row["payment_syssn"],

@@ -12,7 +12,7 @@ from tael.domain import serial
 from tael.store.database import Database, within
 
 BLOCK: Final = 8_000
-LONGEST_STEP: Final = 15  #: uniform from 1, so a step is 8 on average
+MAX_STEP: Final = 15  #: uniform from 1, so a step is 8 on average
 
 TAKE_BLOCK: Final = """
 INSERT INTO serial AS s (node, next_sequence) VALUES ($1, $2)
@@ -32,7 +32,7 @@ class Serials:
 
     async def syssn(self, at: datetime) -> str:
         """A number never given before, dated `at`."""
-        step = ids.small_step(LONGEST_STEP)
+        step = ids.small_step(MAX_STEP)
         async with within(self._database.limits.call_s), self._taking:
             if self._next + step >= self._end:
                 await self._take_block()

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from tael.store.accounts import Accounts
 from tael.store.checkouts import Checkouts
 from tael.store.database import Database
-from tael.store.day_seals import DaySeals
+from tael.store.encryption import Cipher
 from tael.store.incidents import Incidents
+from tael.store.ledger_digests import LedgerDigests
+from tael.store.maintenance import MaintenanceWindows
 from tael.store.merchants import Merchants
 from tael.store.payments import Payments
-from tael.store.planned_stops import PlannedStops
 from tael.store.refunds import Refunds
 from tael.store.reversals import Reversals
-from tael.store.seal import Seal
 from tael.store.serials import Serials
-from tael.store.strays import Strays
-from tael.store.trades import Trades
+from tael.store.transactions import Transactions
+from tael.store.unmatched import UnmatchedPayments
 from tael.store.webhooks import Webhooks
 
 
@@ -31,29 +31,29 @@ class Store:
     refunds: Refunds
     reversals: Reversals
     incidents: Incidents
-    strays: Strays
-    trades: Trades
+    unmatched_payments: UnmatchedPayments
+    transactions: Transactions
     webhooks: Webhooks
     serials: Serials
-    day_seals: DaySeals
-    planned_stops: PlannedStops
+    ledger_digests: LedgerDigests
+    maintenance_windows: MaintenanceWindows
 
 
-def store_over(database: Database, seal: Seal, node: int) -> Store:
+def store_over(database: Database, cipher: Cipher, node: int) -> Store:
     """A store over an entered `database`."""
     return Store(
         database=database,
-        merchants=Merchants(database, seal),
-        accounts=Accounts(database, seal),
+        merchants=Merchants(database, cipher),
+        accounts=Accounts(database, cipher),
         payments=Payments(database),
         checkouts=Checkouts(database),
         refunds=Refunds(database),
         reversals=Reversals(database),
         incidents=Incidents(database),
-        strays=Strays(database),
-        trades=Trades(database),
+        unmatched_payments=UnmatchedPayments(database),
+        transactions=Transactions(database),
         webhooks=Webhooks(database),
         serials=Serials(database, node),
-        day_seals=DaySeals(database),
-        planned_stops=PlannedStops(database),
+        ledger_digests=LedgerDigests(database),
+        maintenance_windows=MaintenanceWindows(database),
     )

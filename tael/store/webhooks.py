@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from tael.domain.webhook import Style, WebhookKind, WebhookState
 from tael.store.database import Database
-from tael.store.delivering import Attempt, Delivery, DueWebhook, Rooms, claim, newest, report
 from tael.store.leases import OF_WEBHOOKS, renew, renewal
+from tael.store.webhook_queue import Attempt, Delivery, DueWebhook, Rooms, claim, newest, report
 
 if TYPE_CHECKING:
     import asyncpg
@@ -32,28 +32,28 @@ WHERE mchid = $1 AND cause = $2 AND kind = $3 AND body IS NULL
 """
 RENEW: Final = renewal("webhook", OF_WEBHOOKS)
 
-TOLD_COLUMNS: Final = (
+NOTIFICATION_COLUMNS: Final = (
     "mchid, cause, kind, appcode, payment_syssn, state, style, attempts, last_result, created_at, deliver_at, "
     "delivered_at"
 )
 OF_CAUSES: Final = f"""
-SELECT {TOLD_COLUMNS} FROM webhook WHERE mchid = $1 AND cause = ANY($2) ORDER BY created_at, cause, kind
+SELECT {NOTIFICATION_COLUMNS} FROM webhook WHERE mchid = $1 AND cause = ANY($2) ORDER BY created_at, cause, kind
 """
 LIST: Final = f"""
-SELECT {TOLD_COLUMNS} FROM webhook
+SELECT {NOTIFICATION_COLUMNS} FROM webhook
 WHERE ($1::text IS NULL OR appcode = $1) AND ($2::text IS NULL OR mchid = $2) AND ($3::text IS NULL OR state = $3)
 ORDER BY created_at DESC, cause DESC, kind LIMIT $4
 """
 AGAIN: Final = f"""
 SET state = 'DUE', deliver_at = $1, attempts_before = h.attempts
-{{}} RETURNING {", ".join("h." + column for column in TOLD_COLUMNS.split(", "))}
+{{}} RETURNING {", ".join("h." + column for column in NOTIFICATION_COLUMNS.split(", "))}
 """
 #: One look into the primary key for each merchant, since a cause alone has no index.
 RESEND: Final = "UPDATE webhook AS h " + AGAIN.format(
     "FROM merchant AS m WHERE h.mchid = m.mchid AND h.cause = $2 AND ($3::text IS NULL OR h.kind = $3)"
 )
-RESEND_DEAD: Final = "UPDATE webhook AS h " + AGAIN.format(
-    "WHERE h.state = 'DEAD' AND ($2::text IS NULL OR h.appcode = $2)"
+RESEND_EXHAUSTED: Final = "UPDATE webhook AS h " + AGAIN.format(
+    "WHERE h.state = 'EXHAUSTED' AND ($2::text IS NULL OR h.appcode = $2)"
 )
 ATTEMPTS: Final = """
 SELECT a.kind, a.attempt, a.started_at, a.took_ms, a.status, a.result, a.answer
@@ -75,7 +75,7 @@ class NewWebhook:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldMerchant:
+class NotificationStatus:
     """How far a webhook has come. `style` is None and `last_result` empty before the first attempt."""
 
     mchid: str
@@ -123,10 +123,10 @@ class Webhooks:
         self._database = database
 
     async def claim_due(
-        self, now: datetime, real_now: datetime, lease_until: datetime, most: int, rooms: Rooms | None = None
+        self, now: datetime, real_now: datetime, lease_until: datetime, limit: int, rooms: Rooms | None = None
     ) -> list[DueWebhook]:
         """Webhooks to deliver, leased to the caller until `lease_until` (real time); without `rooms` any app's."""
-        return await claim(self._database, now, real_now, lease_until, most, rooms or Rooms(most))
+        return await claim(self._database, now, real_now, lease_until, limit, rooms or Rooms(limit))
 
     async def renew(
         self, webhooks: Sequence[DueWebhook], held: Sequence[datetime], until: datetime
@@ -145,31 +145,31 @@ class Webhooks:
         """Write what became of attempts, many at once."""
         await report(self._database, deliveries)
 
-    async def of_causes(self, mchid: str, causes: Sequence[str]) -> list[ToldMerchant]:
+    async def of_causes(self, mchid: str, causes: Sequence[str]) -> list[NotificationStatus]:
         """The webhooks about these syssns, oldest first."""
-        return [_told_of(row) for row in await self._database.fetch(OF_CAUSES, mchid, list(causes))]
+        return [_notification_of(row) for row in await self._database.fetch(OF_CAUSES, mchid, list(causes))]
 
-    async def to_send(self, appcode: str | None, most: int) -> list[DueWebhook]:
+    async def to_send(self, appcode: str | None, limit: int) -> list[DueWebhook]:
         """The newest webhooks of an app or of all, oldest first, with their bytes; nobody's turn is taken."""
-        return await newest(self._database, appcode, most)
+        return await newest(self._database, appcode, limit)
 
     # ---- the operator's --------------------------------------------------------------------------------------
 
     async def newest(
-        self, appcode: str | None, mchid: str | None, state: WebhookState | None, most: int
-    ) -> list[ToldMerchant]:
+        self, appcode: str | None, mchid: str | None, state: WebhookState | None, limit: int
+    ) -> list[NotificationStatus]:
         """Webhooks, newest first, of an app, a merchant, in a state."""
-        rows = await self._database.fetch(LIST, appcode, mchid, state.value if state else None, most)
-        return [_told_of(row) for row in rows]
+        rows = await self._database.fetch(LIST, appcode, mchid, state.value if state else None, limit)
+        return [_notification_of(row) for row in rows]
 
-    async def resend(self, cause: str, kind: WebhookKind | None, now: datetime) -> list[ToldMerchant]:
+    async def resend(self, cause: str, kind: WebhookKind | None, now: datetime) -> list[NotificationStatus]:
         """Make due what was told of `cause`, in whatever state, the schedule beginning anew; the bytes stay."""
         rows = await self._database.fetch(RESEND, now, cause, kind.value if kind else None)
-        return [_told_of(row) for row in rows]
+        return [_notification_of(row) for row in rows]
 
-    async def resend_dead(self, appcode: str | None, now: datetime) -> list[ToldMerchant]:
+    async def resend_exhausted(self, appcode: str | None, now: datetime) -> list[NotificationStatus]:
         """Make due what is dead, of one app or of all."""
-        return [_told_of(row) for row in await self._database.fetch(RESEND_DEAD, now, appcode)]
+        return [_notification_of(row) for row in await self._database.fetch(RESEND_EXHAUSTED, now, appcode)]
 
     async def attempts_of(self, cause: str) -> list[LoggedAttempt]:
         """Every attempt to tell of `cause`, in order."""
@@ -183,8 +183,8 @@ class Webhooks:
         ]
 
 
-def _told_of(row: "asyncpg.Record") -> ToldMerchant:
-    return ToldMerchant(
+def _notification_of(row: "asyncpg.Record") -> NotificationStatus:
+    return NotificationStatus(
         mchid=row["mchid"],
         cause=row["cause"],
         kind=WebhookKind(row["kind"]),

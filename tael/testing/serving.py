@@ -19,13 +19,13 @@ import uvicorn
 
 from tael.cli.serving import listener_config
 from tael.config import Settings
-from tael.domain.address import Reach
+from tael.domain.address import EgressPolicy
 from tael.domain.merchant import App
 from tael.domain.secret import Secret
 from tael.domain.webhook import Style
 from tael.main import configure_logs, open_gateway, work_until
 from tael.service.gateway import Gateway
-from tael.testing.template import CA_FILE, CLOCK, SEAL_KEY
+from tael.testing.template import CA_FILE, CLOCK, ENCRYPTION_KEY
 
 WATCH_S: Final = 0.2
 #: How long requests that have begun may take at the end: tests are over then.
@@ -47,7 +47,7 @@ def settings_for(
     """Those of a demo: both wallets are the sandbox, and webhooks may go to this machine's own ports."""
     return Settings(
         database_url=Secret(database_url),
-        seal_key=Secret((folder / SEAL_KEY).read_text()),
+        encryption_key=Secret((folder / ENCRYPTION_KEY).read_text()),
         public_url=gateway_url,
         node=0,
         alipay_url=f"{sandbox_url}/gateway.do",
@@ -56,8 +56,8 @@ def settings_for(
         wechat_ca_pem=(folder / CA_FILE).read_text(),
         server_ip="127.0.0.1",
         clock_file=folder / CLOCK,
-        returns_stray_money=True,
-        webhook_reach=Reach(loopback=True, any_port=True),
+        returns_unmatched_payments=True,
+        webhook_egress=EgressPolicy(loopback=True, any_port=True),
         takes_published_key=True,
     )
 
@@ -109,7 +109,7 @@ async def _set_app(gateway: Gateway, asked: dict[str, Any]) -> None:
     if app is None:
         raise LookupError(f"no app {appcode}")
     await gateway.store.merchants.set_app(_changed(app, asked))
-    gateway.directory.forget(appcode)
+    gateway.credentials.forget(appcode)
 
 
 def _changed(app: App, settings: Mapping[str, Any]) -> App:

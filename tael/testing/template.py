@@ -25,7 +25,7 @@ from tael.testing.folders import new_folder
 
 #: What lies in an instance's folder; the demo's commands know the first three by these names.
 POSTGRES: Final = "postgres"
-SEAL_KEY: Final = "seal.key"
+ENCRYPTION_KEY: Final = "encryption.key"
 CLOCK: Final = "clock"
 SANDBOX: Final = "sandbox"
 CA_FILE: Final = "wechat_ca.pem"
@@ -34,7 +34,7 @@ APPS: Final = "apps.json"
 SANDBOX_LIMIT_S: Final = 60.0
 POLL_S: Final = 0.02
 #: Templates of other versions, the last that were copied: two environments may take turns on one machine.
-MOST_KEPT: Final = 3
+MAX_KEPT: Final = 3
 
 
 class SandboxNotReady(Exception):
@@ -86,7 +86,7 @@ def _make(template: Path) -> None:
         sandbox = start_sandbox(folder)
         try:
             with EmbeddedPostgres(folder) as postgres:
-                from tael.testing.sowing import sow
+                from tael.testing.seeding import sow
 
                 sow(folder, postgres.url, lambda: _accounts(sandbox_urls(folder, sandbox)[0]))
         finally:
@@ -95,7 +95,9 @@ def _make(template: Path) -> None:
         beside = template.with_name(f"{template.name}.new")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(mode=0o700)
-        _copy_to(beside, [folder / name for name in (POSTGRES, SEAL_KEY, CLOCK, SANDBOX, CA_FILE, APPS)])
+        _copy_to(
+            beside, [folder / name for name in (POSTGRES, ENCRYPTION_KEY, CLOCK, SANDBOX, CA_FILE, APPS)]
+        )
         beside.rename(template)
 
 
@@ -145,7 +147,7 @@ def _remove_unused(cache: Path) -> None:
     templates = sorted(
         (path for path in cache.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
     )
-    for path in templates[: 1 - MOST_KEPT]:
+    for path in templates[: 1 - MAX_KEPT]:
         shutil.rmtree(path, ignore_errors=True)
 
 

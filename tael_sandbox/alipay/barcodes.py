@@ -12,9 +12,9 @@ from typing import Final
 from tael_sandbox import codes, rates
 from tael_sandbox.alipay import changes, magic
 from tael_sandbox.alipay.checks import COMPACT, Parameters
-from tael_sandbox.alipay.desk import Call, Desk
 from tael_sandbox.alipay.messages import Node, Refused
 from tael_sandbox.alipay.notices import login_id, user_id
+from tael_sandbox.alipay.preconditions import Call, Preconditions
 from tael_sandbox.alipay.trades import (
     BARCODE,
     CLOSED,
@@ -32,7 +32,7 @@ from tael_sandbox.payers import payer_of
 
 BIZ_PRODUCT: Final = "OVERSEAS_MBARCODE_PAY"
 CODE_TYPES: Final = ("barcode", "QRcode", "qrcode")
-MOST_UNITS: Final = "100000000.00"
+MAX_UNITS: Final = "100000000.00"
 WAIT: Final = timedelta(seconds=180)
 CANCEL_GRACE: Final = timedelta(minutes=15)
 IDENTITY: Final = ("trans_name", "currency", "trans_currency", "trans_amount", "quantity", "price")
@@ -44,23 +44,23 @@ def pay_spot(call: Call) -> Node:
     order_no, amount_minor = _check_payment(call, asked)
     identity = json.dumps({name: asked.fields.get(name) for name in IDENTITY})
     auth_code = asked.text("buyer_identity_code", 32)
-    code = codes.read_code(call.desk.connection, auth_code)
+    code = codes.read_code(call.preconditions.connection, auth_code)
     taken_by = f"alipay/{call.pid}/{order_no}"
-    trade = by_order(call.desk.connection, call.pid, order_no)
+    trade = by_order(call.preconditions.connection, call.pid, order_no)
     if trade is not None and trade.identity != identity:
         return _failed(asked, "CONTEXT_INCONSISTENT")
     if code is None or code.wallet != "alipay":
         return _failed(asked, "SOUNDWAVE_PARSER_FAIL")
     if trade is not None:
         return _repeat(call, asked, trade, code)
-    if code.is_expired(call.desk.now) or code.is_used_by_other(taken_by):
+    if code.is_expired(call.preconditions.now) or code.is_used_by_other(taken_by):
         return _failed(asked, "SOUNDWAVE_PARSER_FAIL")
-    asked_for = asked_code(call.desk.connection, magic.PAY_OR_WAIT, auth_code, amount_minor)
+    asked_for = asked_code(call.preconditions.connection, magic.PAY_OR_WAIT, auth_code, amount_minor)
     error = magic.said(magic.PAY.get(asked_for))
     if error is not None:
         return _failed(asked, error)
     code = replace(code, behaviour=magic.WAITS.get(asked_for, code.behaviour))
-    codes.mark_used(call.desk.connection, auth_code, taken_by)
+    codes.mark_used(call.preconditions.connection, auth_code, taken_by)
     cny_minor = rates.to_cny_minor(amount_minor, asked.fields["currency"])
     refusal = _refusal(call, code, cny_minor)
     if refusal is not None:
@@ -75,36 +75,36 @@ def query_spot(call: Call) -> Node:
     if trade is None or not trade.exists:
         return Node("alipay", {"result_code": "FAIL", "error": NOT_EXIST})
     fields = {"result_code": "SUCCESS", "alipay_trans_status": trade.state, "out_trade_no": trade.order_no}
-    return Node("alipay", fields | _trade_fields(call.desk, trade))
+    return Node("alipay", fields | _trade_fields(call.preconditions, trade))
 
 
 def cancel(call: Call) -> Node:
     """Voids an order, whatever became of it: never made, unpaid, or paid. Again is the same again."""
     asked = acquire_parameters(call)
-    asked.timestamp("timestamp", call.desk.now)
+    asked.timestamp("timestamp", call.preconditions.now)
     order_no = asked.number("out_trade_no")
     trade = _find(call, asked, "trade_no", "out_trade_no")
     if trade is None or not trade.exists:
         if trade is not None:  # a QR code that nobody scanned: nobody can any more
-            update_trade(call.desk.connection, trade, last_pay_at=call.desk.now.timestamp())
+            update_trade(call.preconditions.connection, trade, last_pay_at=call.preconditions.now.timestamp())
         return Node("alipay", {"result_code": "SUCCESS", "out_trade_no": order_no, "retry_flag": "N"})
     if trade.cancel_action is not None:
         return _cancelled(trade, trade.cancel_action)
-    if call.desk.now > _end_of_day(trade) + CANCEL_GRACE:
+    if call.preconditions.now > _end_of_day(trade) + CANCEL_GRACE:
         return _not_cancelled(trade, "TRADE_CANCEL_TIME_OUT")
     if trade.state == CLOSED:
         return (
             _not_cancelled(trade, "TRADE_HAS_CLOSE") if trade.refunded_minor else _cancelled(trade, "close")
         )
     if trade.state == WAITING:
-        changes.close(call.desk, trade, call.desk.now.timestamp(), "close")
+        changes.close(call.preconditions, trade, call.preconditions.now.timestamp(), "close")
         return _cancelled(trade, "close")
     if trade.refunded_minor:
         return _not_cancelled(trade, "REASON_TRADE_REFUND_FEE_ERR")
-    asked_for = magic.refusal(call.desk.connection, magic.CANCEL, trade.amount_minor)
+    asked_for = magic.refusal(call.preconditions.connection, magic.CANCEL, trade.amount_minor)
     if asked_for is not None:
         return _not_cancelled(trade, asked_for)
-    changes.give_back(call.desk, trade, trade.left_minor, "refund")
+    changes.give_back(call.preconditions, trade, trade.left_minor, "refund")
     return _cancelled(trade, "refund")
 
 
@@ -131,7 +131,7 @@ def _check_payment(call: Call, asked: Parameters) -> tuple[str, int]:
     if asked.time("trans_create_time", COMPACT) is None:
         raise asked.refuse()
     currency = asked.currency()
-    amount_minor = asked.amount("trans_amount", currency, MOST_UNITS)
+    amount_minor = asked.amount("trans_amount", currency, MAX_UNITS)
     if currency != call.shop.currency or asked.fields.get("trans_currency", currency) != currency:
         raise Refused("ILLEGAL_CURRENCY")
     if "quantity" in asked.fields and "price" in asked.fields:
@@ -154,7 +154,7 @@ def _repeat(call: Call, asked: Parameters, trade: Trade, code: codes.Code) -> No
         return _failed(asked, "TRADE_BUYER_NOT_MATCH")
     if trade.state == CLOSED:
         return _failed(asked, "TRADE_HAS_CLOSE")
-    return _paid(call.desk, trade) if trade.is_paid else _undecided(call.desk, trade)
+    return _paid(call.preconditions, trade) if trade.is_paid else _undecided(call.preconditions, trade)
 
 
 def _refusal(call: Call, code: codes.Code, cny_minor: int) -> str | Node | None:
@@ -163,7 +163,7 @@ def _refusal(call: Call, code: codes.Code, cny_minor: int) -> str | Node | None:
         return _system_error()
     if code.behaviour == "refuses":
         return "PAYMENT_FAIL"
-    balance = payer_of(call.desk.connection, "alipay", code.payer).balance
+    balance = payer_of(call.preconditions.connection, "alipay", code.payer).balance
     if code.behaviour == "insufficient" or balance < cny_minor:
         return "BUYER_BALANCE_NOT_ENOUGH"
     return None
@@ -178,9 +178,9 @@ def _new_trade(
     cny_minor: int,
     identity: str,
 ) -> Trade:
-    now = call.desk.now
+    now = call.preconditions.now
     trade = insert_trade(
-        call.desk.connection,
+        call.preconditions.connection,
         pid=call.pid,
         order_no=order_no,
         product=BARCODE,
@@ -198,31 +198,34 @@ def _new_trade(
         created_at=now.timestamp(),
         last_pay_at=(now + WAIT).timestamp(),
     )
-    return changes.bring_into_being(call.desk, trade, code.payer)
+    return changes.bring_into_being(call.preconditions, trade, code.payer)
 
 
 def _let_payer_act(call: Call, asked: Parameters, trade: Trade, code: codes.Code) -> Node:
-    now = call.desk.now
+    now = call.preconditions.now
     if code.behaviour == "password":
-        return _undecided(call.desk, trade)
+        return _undecided(call.preconditions, trade)
     if code.behaviour == "password_then_pays":
         typed_at = (now + codes.PASSWORD_TYPING).timestamp()
-        return _undecided(call.desk, update_trade(call.desk.connection, trade, due_at=typed_at))
+        return _undecided(
+            call.preconditions, update_trade(call.preconditions.connection, trade, due_at=typed_at)
+        )
     if code.behaviour == magic.GIVES_UP:
         gone_at = (now + codes.PASSWORD_TYPING).timestamp()
         return _undecided(
-            call.desk, update_trade(call.desk.connection, trade, due_at=gone_at, last_pay_at=gone_at)
+            call.preconditions,
+            update_trade(call.preconditions.connection, trade, due_at=gone_at, last_pay_at=gone_at),
         )
-    paid = changes.pay(call.desk, trade, code.payer, now.timestamp())
+    paid = changes.pay(call.preconditions, trade, code.payer, now.timestamp())
     assert paid is not None  # the balance was looked at in this transaction
-    return _system_error() if code.behaviour == "unknown_then_paid" else _paid(call.desk, paid)
+    return _system_error() if code.behaviour == "unknown_then_paid" else _paid(call.preconditions, paid)
 
 
 def _find(call: Call, asked: Parameters, their_name: str, our_name: str) -> Trade | None:
     """By Alipay's number, which wins, or the merchant's."""
     if their_name in asked.fields:
-        return by_trade_no(call.desk.connection, call.pid, asked.number(their_name))
-    return by_order(call.desk.connection, call.pid, asked.number(our_name))
+        return by_trade_no(call.preconditions.connection, call.pid, asked.number(their_name))
+    return by_order(call.preconditions.connection, call.pid, asked.number(our_name))
 
 
 def _failed(asked: Parameters, error: str) -> Node:
@@ -234,15 +237,15 @@ def _system_error() -> Node:
     return Node("alipay", {"result_code": "UNKNOW", "error": "SYSTEM_ERROR"})
 
 
-def _undecided(desk: Desk, trade: Trade) -> Node:
-    return Node("alipay", {"result_code": "UNKNOW", **_trade_fields(desk, trade)})
+def _undecided(preconditions: Preconditions, trade: Trade) -> Node:
+    return Node("alipay", {"result_code": "UNKNOW", **_trade_fields(preconditions, trade)})
 
 
-def _paid(desk: Desk, trade: Trade) -> Node:
-    return Node("alipay", {"result_code": "SUCCESS", **_trade_fields(desk, trade)})
+def _paid(preconditions: Preconditions, trade: Trade) -> Node:
+    return Node("alipay", {"result_code": "SUCCESS", **_trade_fields(preconditions, trade)})
 
 
-def _trade_fields(desk: Desk, trade: Trade) -> dict[str, str]:
+def _trade_fields(preconditions: Preconditions, trade: Trade) -> dict[str, str]:
     assert trade.trade_no is not None
     assert trade.payer is not None
     fields = {
@@ -253,7 +256,7 @@ def _trade_fields(desk: Desk, trade: Trade) -> dict[str, str]:
         "exchange_rate": exchange_rate(trade),
         "trans_amount_cny": rates.in_units(trade.cny_minor, "CNY"),
         "alipay_buyer_login_id": login_id(trade.payer),
-        "alipay_buyer_user_id": user_id(desk, trade.payer),
+        "alipay_buyer_user_id": user_id(preconditions, trade.payer),
         "payment_inst": "ALIPAYCN",
     }
     if trade.paid_at is not None:

@@ -12,9 +12,9 @@ from typing import Final
 
 from tael_sandbox.alipay.changes import bring_into_being
 from tael_sandbox.alipay.checks import COMPACT, DASHED, Parameters
-from tael_sandbox.alipay.desk import Call
 from tael_sandbox.alipay.messages import Refused
-from tael_sandbox.alipay.splits import PAYING_IN, check_splits
+from tael_sandbox.alipay.preconditions import Call
+from tael_sandbox.alipay.profit_sharing import PAYING_IN, check_splits
 from tael_sandbox.alipay.trades import NOT_EXIST, PC, WAITING, WAP, Trade, by_order, insert_trade
 from tael_sandbox.payers import payer_of
 from tael_sandbox.rates import to_cny_minor
@@ -28,9 +28,9 @@ TIMEOUT_RULES: Final = frozenset(
     ("5m", "10m", "15m", "30m", "1h", "2h", "3h", "5h", "10h", "12h", "1d", "3d", "7d", "15d")
 )
 DEFAULT_TIMEOUT: Final = "12h"
-LONGEST_TIMEOUT: Final = timedelta(days=15)
-LONGEST_VALID_TIME_S: Final = 2_592_000
-MOST_UNITS: Final = "1000000.00"
+MAX_TIMEOUT: Final = timedelta(days=15)
+MAX_VALID_TIME_S: Final = 2_592_000
+MAX_UNITS: Final = "1000000.00"
 IDENTITY: Final = ("subject", "body", "total_fee", "rmb_fee", "currency", "product_code")
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
@@ -50,18 +50,18 @@ def open_order(call: Call) -> Trade:
     price_currency, amount_minor = _price(asked, currency)
     if currency != call.shop.currency:
         raise Refused("ILLEGAL_CURRENCY")
-    open_until, pay_until = _limits(asked, product, call.desk.now)
+    open_until, pay_until = _limits(asked, product, call.preconditions.now)
     notify_url, return_url = asked.url("notify_url"), asked.url("return_url")
     check_splits(asked, PAYING_IN, price_currency, amount_minor)
     asked.json("trade_information", dict)
 
     identity = json.dumps({name: asked.fields.get(name) for name in IDENTITY})
-    trade = by_order(call.desk.connection, call.pid, order_no)
+    trade = by_order(call.preconditions.connection, call.pid, order_no)
     if trade is None:
-        if call.desk.now > open_until or call.desk.now > pay_until:
+        if call.preconditions.now > open_until or call.preconditions.now > pay_until:
             raise Refused("TRADE_NOT_ALLOWED_PAY")
         trade = insert_trade(
-            call.desk.connection,
+            call.preconditions.connection,
             pid=call.pid,
             order_no=order_no,
             product=product,
@@ -78,13 +78,15 @@ def open_order(call: Call) -> Trade:
             charset=call.request.charset,
             notify_url=notify_url,
             return_url=return_url,
-            created_at=call.desk.now.timestamp(),
+            created_at=call.preconditions.now.timestamp(),
             last_pay_at=pay_until.timestamp(),
         )
     elif trade.identity != identity:
         raise Refused("TRADE_DATA_MATCH_ERROR")
     if product == PC:
-        return bring_into_being(call.desk, trade, payer_of(call.desk.connection, "alipay", None).payer)
+        return bring_into_being(
+            call.preconditions, trade, payer_of(call.preconditions.connection, "alipay", None).payer
+        )
     return trade
 
 
@@ -108,7 +110,7 @@ def _price(asked: Parameters, currency: str) -> tuple[str, int]:
     if asked.signed_amount(name, price_currency) <= 0:
         raise Refused("TOTAL_FEE_LESSEQUAL_ZERO")
     try:
-        return price_currency, asked.amount(name, price_currency, MOST_UNITS)
+        return price_currency, asked.amount(name, price_currency, MAX_UNITS)
     except Refused:
         raise Refused("TOTAL_FEE_OUT_OF_RANGE") from None
 
@@ -124,7 +126,7 @@ def _limits(asked: Parameters, product: str, now: datetime) -> tuple[datetime, d
         raise asked.refuse()
     if since is None or valid_time is None:
         return now, pay_until
-    if not re.fullmatch("[1-9][0-9]*", valid_time) or int(valid_time) > LONGEST_VALID_TIME_S:
+    if not re.fullmatch("[1-9][0-9]*", valid_time) or int(valid_time) > MAX_VALID_TIME_S:
         raise asked.refuse()
     return since + timedelta(seconds=int(valid_time)), pay_until
 
@@ -135,6 +137,6 @@ def _timeout(rule: str, *, is_free: bool) -> timedelta:
     if parts is None or (rule not in TIMEOUT_RULES and not is_free):
         raise Refused("ILLEGAL_TIMEOUT_RULE")
     timeout = timedelta(**{_UNITS[parts[2]]: int(parts[1])})
-    if timeout > LONGEST_TIMEOUT:
+    if timeout > MAX_TIMEOUT:
         raise Refused("ILLEGAL_TIMEOUT_RULE")
     return timeout

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Final
 
 from tael_sandbox import payers, rates
-from tael_sandbox.alipay.desk import Desk
 from tael_sandbox.alipay.notices import tell
+from tael_sandbox.alipay.preconditions import Preconditions
 from tael_sandbox.alipay.trades import (
     CLOSED,
     FINISHED,
@@ -27,49 +27,56 @@ PAID, CLOSING, REFUNDING = "payByAccountAction", "closeTradeAction", "refundFPAc
 REVERSING, FINISHING = "reverseAction", "finishFPAction"
 
 
-def bring_into_being(desk: Desk, trade: Trade, payer: str) -> Trade:
+def bring_into_being(preconditions: Preconditions, trade: Trade, payer: str) -> Trade:
     """The trade exists from now on and waits for its payer."""
     if trade.exists:
         return trade
-    trade_no = new_trade_no(desk.connection, desk.now)
+    trade_no = new_trade_no(preconditions.connection, preconditions.now)
     return update_trade(
-        desk.connection, trade, state=WAITING, trade_no=trade_no, payer=payer, due_at=trade.last_pay_at
+        preconditions.connection,
+        trade,
+        state=WAITING,
+        trade_no=trade_no,
+        payer=payer,
+        due_at=trade.last_pay_at,
     )
 
 
-def pay(desk: Desk, trade: Trade, payer: str, at: float) -> Trade | None:
+def pay(preconditions: Preconditions, trade: Trade, payer: str, at: float) -> Trade | None:
     """Takes the money; None, with nothing changed, if the payer has too little."""
-    if not payers.debit(desk.connection, payer, trade.cny_minor):
+    if not payers.debit(preconditions.connection, payer, trade.cny_minor):
         return None
     paid = update_trade(
-        desk.connection,
+        preconditions.connection,
         trade,
         state=SUCCESS if trade.is_in_store else FINISHED,
         payer=payer,
         paid_at=at,
         due_at=at + REFUND_WINDOW.total_seconds() if trade.is_in_store else None,
     )
-    tell(desk, paid, PAID)
+    tell(preconditions, paid, PAID)
     return paid
 
 
-def close(desk: Desk, trade: Trade, at: float, cancel_action: str | None = None) -> Trade:
+def close(preconditions: Preconditions, trade: Trade, at: float, cancel_action: str | None = None) -> Trade:
     """Of an unpaid trade."""
     closed = update_trade(
-        desk.connection, trade, state=CLOSED, closed_at=at, due_at=None, cancel_action=cancel_action
+        preconditions.connection, trade, state=CLOSED, closed_at=at, due_at=None, cancel_action=cancel_action
     )
-    tell(desk, closed, CLOSING)
+    tell(preconditions, closed, CLOSING)
     return closed
 
 
-def give_back(desk: Desk, trade: Trade, amount_minor: int, cancel_action: str | None = None) -> Trade:
+def give_back(
+    preconditions: Preconditions, trade: Trade, amount_minor: int, cancel_action: str | None = None
+) -> Trade:
     """Of a paid trade; it closes when nothing is left. `amount_minor` is in the price's currency."""
-    now = desk.now.timestamp()
+    now = preconditions.now.timestamp()
     is_all = amount_minor == trade.left_minor
     assert trade.payer is not None
-    payers.credit(desk.connection, trade.payer, cny_of(trade, amount_minor))
+    payers.credit(preconditions.connection, trade.payer, cny_of(trade, amount_minor))
     returned = update_trade(
-        desk.connection,
+        preconditions.connection,
         trade,
         refunded_minor=trade.refunded_minor + amount_minor,
         refunded_cny=trade.refunded_cny + cny_of(trade, amount_minor),
@@ -80,7 +87,7 @@ def give_back(desk: Desk, trade: Trade, amount_minor: int, cancel_action: str | 
         cancel_action=cancel_action,
     )
     if is_all:
-        tell(desk, returned, REVERSING if cancel_action else REFUNDING)
+        tell(preconditions, returned, REVERSING if cancel_action else REFUNDING)
     return returned
 
 
@@ -92,20 +99,20 @@ def cny_of(trade: Trade, amount_minor: int) -> int:
     return min(rates.to_cny_minor(amount_minor, trade.price_currency), left_cny)
 
 
-def let_time_work(desk: Desk) -> None:
+def let_time_work(preconditions: Preconditions) -> None:
     """Delayed payments, expiries and ends of refund windows up to now, each at its own moment."""
-    while due := due_trades(desk.connection, desk.now):
+    while due := due_trades(preconditions.connection, preconditions.now):
         for trade in due:
-            _change_by_time(desk, trade)
+            _change_by_time(preconditions, trade)
 
 
-def _change_by_time(desk: Desk, trade: Trade) -> None:
+def _change_by_time(preconditions: Preconditions, trade: Trade) -> None:
     assert trade.due_at is not None
     if trade.state == SUCCESS:
-        finished = update_trade(desk.connection, trade, state=FINISHED, due_at=None)
-        tell(desk, finished, FINISHING)
+        finished = update_trade(preconditions.connection, trade, state=FINISHED, due_at=None)
+        tell(preconditions, finished, FINISHING)
     elif trade.due_at < trade.last_pay_at and trade.payer is not None:  # a password is being typed
-        if pay(desk, trade, trade.payer, trade.due_at) is None:
-            update_trade(desk.connection, trade, due_at=trade.last_pay_at)
+        if pay(preconditions, trade, trade.payer, trade.due_at) is None:
+            update_trade(preconditions.connection, trade, due_at=trade.last_pay_at)
     else:
-        close(desk, trade, trade.due_at)
+        close(preconditions, trade, trade.due_at)

@@ -76,10 +76,10 @@ class Parameters:
             raise Refused("ILLEGAL_CURRENCY")
         return value
 
-    def amount(self, name: str, currency: str, most: str) -> int:
-        """Minor units of `currency`, above zero and at most `most` units."""
+    def amount(self, name: str, currency: str, limit: str) -> int:
+        """Minor units of `currency`, above zero and at most `limit` units."""
         minor = self.signed_amount(name, currency)
-        if minor <= 0 or minor > Decimal(most).scaleb(exponent(currency)):
+        if minor <= 0 or minor > Decimal(limit).scaleb(exponent(currency)):
             raise self.refuse()
         return minor
 

@@ -12,9 +12,9 @@ from typing import Final
 
 from tael_sandbox import rates, statements
 from tael_sandbox.alipay.checks import BELIEVABLE_YEARS, COMPACT
-from tael_sandbox.alipay.desk import Call
 from tael_sandbox.alipay.entries import Entry, entries_between
 from tael_sandbox.alipay.messages import Text
+from tael_sandbox.alipay.preconditions import Call
 from tael_sandbox.clock import bjt, from_stamp
 from tael_sandbox.profiles import in_force
 from tael_sandbox.shops import AlipayContract
@@ -25,11 +25,11 @@ COMPARE, LIQUIDATION, RATES = "forex_compare_file", "forex_liquidation_file", "f
 FILES: Final = frozenset({COMPARE, LIQUIDATION, RATES})
 BOOK: Final = "alipay"
 
-MOST_DAYS: Final = 10
+MAX_DAYS: Final = 10
 #: Of the day on which it is made, in Beijing.
 SETTLING: Final = timedelta(hours=9)
 #: In a day and of one PID, in the profile `strict`.
-MOST_RATE_CALLS: Final = 100
+MAX_RATE_CALLS: Final = 100
 RATES_CHANGE: Final = timedelta(hours=9, minutes=25)
 
 NOTHING: Final = "No balance account data in the period"
@@ -64,10 +64,10 @@ def liquidation_file(call: Call) -> Text:
 
 def rate_file(call: Call) -> Text:
     """The rates of today, or of yesterday as long as today's are not out."""
-    if _count_rate_call(call) > MOST_RATE_CALLS and in_force(call.desk.connection).is_strict:
+    if _count_rate_call(call) > MAX_RATE_CALLS and in_force(call.preconditions.connection).is_strict:
         return Text(SYSTEM_EXCEPTION)
-    published = statements.start_of(statements.day_of(call.desk.now)) + RATES_CHANGE
-    if call.desk.now < published:
+    published = statements.start_of(statements.day_of(call.preconditions.now)) + RATES_CHANGE
+    if call.preconditions.now < published:
         published -= ONE_DAY
     stamp = f"{published:%Y%m%d|%H%M%S}"
     currencies = [currency for currency in rates.CNY_PER_UNIT if currency != "CNY"]
@@ -76,10 +76,10 @@ def rate_file(call: Call) -> Text:
 
 def _count_rate_call(call: Call) -> int:
     """How many there have been today, this one included."""
-    counted = call.desk.connection.execute(
+    counted = call.preconditions.connection.execute(
         "INSERT INTO alipay_rate_call (pid, day, calls) VALUES (?, ?, 1)"
         " ON CONFLICT (pid, day) DO UPDATE SET calls = calls + 1 RETURNING calls",
-        (call.pid, statements.day_of(call.desk.now).isoformat()),
+        (call.pid, statements.day_of(call.preconditions.now).isoformat()),
     )
     calls: int = counted.fetchone()["calls"]
     return calls
@@ -109,14 +109,16 @@ def _asked_days(call: Call) -> list[date]:
     start, end = _day(asked["start_date"]), _day(asked["end_date"])
     if end < start:
         raise BadPeriod("Finish date ahead of begin date")
-    today = statements.day_of(call.desk.now)
+    today = statements.day_of(call.preconditions.now)
     is_over = end < today or (
-        call.service == COMPARE and end == today and statements.is_cut(call.desk.connection, BOOK, today)
+        call.service == COMPARE
+        and end == today
+        and statements.is_cut(call.preconditions.connection, BOOK, today)
     )
     if not is_over:
         raise BadPeriod("Finish date not ahead of today")
     count = (end - start).days + 1
-    if count > MOST_DAYS:
+    if count > MAX_DAYS:
         raise BadPeriod("Over 10 days to Date period")
     return [start + number * ONE_DAY for number in range(count)]
 
@@ -132,9 +134,9 @@ def _day(text: str) -> date:
 
 
 def _rows(call: Call, day: date) -> list[Row]:
-    connection = call.desk.connection
+    connection = call.preconditions.connection
     if not statements.is_cut(connection, BOOK, day):
-        cut(connection, call.contracts, day, call.desk.now)
+        cut(connection, call.contracts, day, call.preconditions.now)
     return statements.kept_rows(connection, BOOK, day, [call.pid])
 
 

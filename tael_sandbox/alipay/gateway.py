@@ -12,7 +12,6 @@ from starlette.responses import PlainTextResponse, Response
 
 from tael_sandbox.alipay import barcodes, files, online, precreate, refunds
 from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE, is_payable, open_order
-from tael_sandbox.alipay.desk import Call, Desk
 from tael_sandbox.alipay.messages import (
     TEXT_TYPE,
     XML_TYPE,
@@ -29,6 +28,7 @@ from tael_sandbox.alipay.messages import (
 )
 from tael_sandbox.alipay.notices import is_live
 from tael_sandbox.alipay.pages import cashier_page, error_page
+from tael_sandbox.alipay.preconditions import Call, Preconditions
 from tael_sandbox.alipay.signing import SIGN_TYPES
 from tael_sandbox.alipay.unserved import NO_SERVICE, is_openapi, refuse_openapi
 from tael_sandbox.payers import all_payers
@@ -79,7 +79,7 @@ class Gateway:
     def payee(self, pid: str) -> str:
         return self._contracts[pid][0].name
 
-    def answer(self, desk: Desk, query: bytes, body: bytes) -> Response:
+    def answer(self, preconditions: Preconditions, query: bytes, body: bytes) -> Response:
         """Changes what it changes in the desk's transaction; a refusal changes nothing."""
         try:
             request = read_request(query, body)
@@ -87,13 +87,13 @@ class Gateway:
             return _xml(refusal_xml(refused.code))
         service = request.fields.get("service", "")
         if service == VERIFY_NOTICE:
-            return verdict(self._verify_notice(desk, request))
+            return verdict(self._verify_notice(preconditions, request))
         if service in PRODUCT_OF_SERVICE:
-            return self._cashier(desk, request)
+            return self._cashier(preconditions, request)
         if is_openapi(request.fields):
-            return refuse_openapi(request.fields, desk.keys)
+            return refuse_openapi(request.fields, preconditions.keys)
         try:
-            call = self.admit(desk, request)
+            call = self.admit(preconditions, request)
             result = SERVICES[service].run(call)
         except Refused as refused:
             return _xml(refusal_xml(refused.code, refused.named))
@@ -101,17 +101,17 @@ class Gateway:
             return _xml(bare_xml())
         if isinstance(result, Text):
             return text_answer(result.content)
-        sign = desk.keys.sign(call.pid, result.fields, call.sign_type, "utf-8")
+        sign = preconditions.keys.sign(call.pid, result.fields, call.sign_type, "utf-8")
         return _xml(answer_xml(request.fields, result, sign, call.sign_type))
 
-    def answer_notify_query(self, desk: Desk, query: bytes) -> Response:
+    def answer_notify_query(self, preconditions: Preconditions, query: bytes) -> Response:
         """The older address of `notify_verify`: the same question, always plain, with the same answers."""
         try:
-            return verdict(self._verify_notice(desk, read_request(query, b"")))
+            return verdict(self._verify_notice(preconditions, read_request(query, b"")))
         except Refused:
             return verdict("invalid")
 
-    def admit(self, desk: Desk, request: Request) -> Call:
+    def admit(self, preconditions: Preconditions, request: Request) -> Call:
         """Proves sender, contract and signature. Raises Refused."""
         service, sign_type = request.fields.get("service", ""), request.fields.get("sign_type", "")
         if service not in SERVICES and service not in PRODUCT_OF_SERVICE:
@@ -122,11 +122,11 @@ class Gateway:
             raise Refused("ILLEGAL_PARTNER_EXTERFACE", service)
         if sign_type not in SIGN_TYPES:
             raise Refused("ILLEGAL_SIGN_TYPE")
-        if not _is_from(desk, contract, request):
+        if not _is_from(preconditions, contract, request):
             raise Refused("ILLEGAL_SIGN")
         if not all(is_fit_for_xml(name) and is_fit_for_xml(value) for name, value in request.fields.items()):
             raise Refused("ILLEGAL_ARGUMENT")
-        return Call(desk, shop, contract, self.contracts, request, service, sign_type)
+        return Call(preconditions, shop, contract, self.contracts, request, service, sign_type)
 
     def _contract(self, request: Request) -> tuple[Shop, AlipayContract]:
         found = self._contracts.get(request.fields.get("partner", ""))
@@ -134,17 +134,17 @@ class Gateway:
             raise Refused("ILLEGAL_PARTNER")
         return found
 
-    def _cashier(self, desk: Desk, request: Request) -> Response:
+    def _cashier(self, preconditions: Preconditions, request: Request) -> Response:
         try:
-            trade = open_order(self.admit(desk, request))
-            if not is_payable(trade, desk.now):
+            trade = open_order(self.admit(preconditions, request))
+            if not is_payable(trade, preconditions.now):
                 raise Refused("TRADE_NOT_ALLOWED_PAY")
         except Refused as refused:
             return error_page(refused.code)
-        payers = [payer for payer in all_payers(desk.connection) if payer.wallet == "alipay"]
+        payers = [payer for payer in all_payers(preconditions.connection) if payer.wallet == "alipay"]
         return cashier_page(trade, self.payee(trade.pid), payers)
 
-    def _verify_notice(self, desk: Desk, request: Request) -> str:
+    def _verify_notice(self, preconditions: Preconditions, request: Request) -> str:
         """Needs no signature; a wrong one is refused nevertheless."""
         notify_id = request.fields.get("notify_id", "")
         try:
@@ -152,17 +152,21 @@ class Gateway:
         except Refused:
             return "invalid"
         sign_type = request.fields.get("sign_type", "")
-        if "sign" in request.fields and not (sign_type in SIGN_TYPES and _is_from(desk, contract, request)):
+        if "sign" in request.fields and not (
+            sign_type in SIGN_TYPES and _is_from(preconditions, contract, request)
+        ):
             return "invalid"
         if not notify_id:
             return "invalid"
-        return "true" if is_live(desk.connection, contract.pid, notify_id) else "false"
+        return "true" if is_live(preconditions.connection, contract.pid, notify_id) else "false"
 
 
-def _is_from(desk: Desk, contract: AlipayContract, request: Request) -> bool:
+def _is_from(preconditions: Preconditions, contract: AlipayContract, request: Request) -> bool:
     sign_type = request.fields.get("sign_type", "")
-    is_strict = in_force(desk.connection).is_strict
-    return desk.keys.is_from(contract, request.fields, sign_type, request.charset, is_strict=is_strict)
+    is_strict = in_force(preconditions.connection).is_strict
+    return preconditions.keys.is_from(
+        contract, request.fields, sign_type, request.charset, is_strict=is_strict
+    )
 
 
 def verdict(word: str) -> Response:

@@ -22,16 +22,16 @@ def waiting(connection: sqlite3.Connection, payer: str, payee: Payee) -> list[En
     return [_payment(Trade(*row), payee) for row in rows]
 
 
-def history(connection: sqlite3.Connection, payer: str, most: int, payee: Payee) -> list[Entry]:
+def history(connection: sqlite3.Connection, payer: str, limit: int, payee: Payee) -> list[Entry]:
     payments = connection.execute(
         "SELECT * FROM alipay_trade WHERE payer = ? AND state NOT IN (?, ?)"
         " AND (paid_at IS NOT NULL OR product = ?) ORDER BY id DESC LIMIT ?",
-        (payer, NOT_EXIST, WAITING, BARCODE, most),
+        (payer, NOT_EXIST, WAITING, BARCODE, limit),
     )
     refunds = connection.execute(
         "SELECT t.*, r.refund_no, r.amount_minor, r.cny_minor, r.made_at FROM alipay_refund r"
         " JOIN alipay_trade t ON t.id = r.trade_id WHERE t.payer = ? ORDER BY r.rowid DESC LIMIT ?",
-        (payer, most),
+        (payer, limit),
     )
     return [
         *(_payment(Trade(*row), payee) for row in payments),
@@ -50,14 +50,14 @@ def _payment(trade: Trade, payee: Payee) -> Entry:
         currency=trade.price_currency,
         charged_minor=trade.cny_minor,
         charged_currency="CNY",
-        fate=_fate(trade),
+        scenario=_scenario(trade),
         state=trade.state,
         at=trade.paid_at or trade.closed_at or trade.created_at,
         refunded_minor=trade.refunded_minor,
     )
 
 
-def _fate(trade: Trade) -> Literal["waiting", "paid", "refunded", "reversed", "not paid"]:
+def _scenario(trade: Trade) -> Literal["waiting", "paid", "refunded", "reversed", "not paid"]:
     if trade.paid_at is None:
         return "waiting" if trade.state == WAITING else "not paid"
     if trade.cancel_action is not None:
@@ -72,7 +72,7 @@ def _refund(trade: Trade, refund: tuple[str, int, int, float], payee: Payee) -> 
         order=refund_no,
         amount_minor=amount_minor,
         charged_minor=cny_minor,
-        fate="given back",
+        scenario="given back",
         state="REFUND_SUCCESS",
         at=made_at,
         refunded_minor=0,

@@ -16,7 +16,7 @@ CHARSETS: Final = {"utf-8": "utf-8", "gbk": "gbk", "gb2312": "gbk"}
 DEFAULT_CHARSET: Final = "gbk"
 FIELD_LIMIT: Final = 200
 BODY_LIMIT_BYTES: Final = 256 * 1024
-LONGEST_ECHO: Final = 100  #: of a service that is refused
+MAX_ECHO: Final = 100  #: of a service that is refused
 _UNFIT_FOR_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
@@ -87,7 +87,7 @@ def bare_xml() -> bytes:
 
 def refusal_xml(code: str, named: str = "") -> bytes:
     """With the service that is refused in the echo, so that it can be told from the answer."""
-    echo = _echo({"service": _UNFIT_FOR_XML.sub("", named[:LONGEST_ECHO])}) if named else ""
+    echo = _echo({"service": _UNFIT_FOR_XML.sub("", named[:MAX_ECHO])}) if named else ""
     return _document(f"<is_success>F</is_success>{echo}<error>{code}</error>")
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from tael_sandbox import rates
 from tael_sandbox.alipay.checks import DASHED
-from tael_sandbox.alipay.desk import Desk
+from tael_sandbox.alipay.preconditions import Preconditions
 from tael_sandbox.alipay.trades import Trade
 from tael_sandbox.clock import bjt, from_stamp
 from tael_sandbox.notices import queue_notice
@@ -23,12 +23,14 @@ def login_id(payer: str) -> str:
     return f"{payer[:3]}***@wallet.test"
 
 
-def user_id(desk: Desk, payer: str) -> str:
-    found: str = desk.connection.execute("SELECT user_id FROM payer WHERE payer = ?", (payer,)).fetchone()[0]
+def user_id(preconditions: Preconditions, payer: str) -> str:
+    found: str = preconditions.connection.execute(
+        "SELECT user_id FROM payer WHERE payer = ?", (payer,)
+    ).fetchone()[0]
     return found
 
 
-def tell(desk: Desk, trade: Trade, action: str) -> None:
+def tell(preconditions: Preconditions, trade: Trade, action: str) -> None:
     """Queues the notice of the trade's new state, if the merchant wants one; `action` is Alipay's word."""
     if trade.notify_url is None:
         return
@@ -36,7 +38,7 @@ def tell(desk: Desk, trade: Trade, action: str) -> None:
     fields = {
         "notify_id": notify_id,
         "notify_type": "trade_status_sync",
-        "notify_time": f"{bjt(desk.now):{DASHED}}",
+        "notify_time": f"{bjt(preconditions.now):{DASHED}}",
         "out_trade_no": trade.order_no,
         "trade_no": trade.trade_no or "",
         "trade_status": trade.state,
@@ -46,23 +48,23 @@ def tell(desk: Desk, trade: Trade, action: str) -> None:
     if trade.price_currency != trade.currency:
         fields["rmb_fee"] = trade.amount
     if trade.is_in_store:
-        fields |= _in_store_fields(desk, trade, action)
-    body = urlencode(_signed(desk, trade, fields), encoding=trade.charset)
+        fields |= _in_store_fields(preconditions, trade, action)
+    body = urlencode(_signed(preconditions, trade, fields), encoding=trade.charset)
     notice_id = queue_notice(
-        desk.connection,
+        preconditions.connection,
         wallet="alipay",
         url=trade.notify_url,
         content_type=f"application/x-www-form-urlencoded; charset={NAMES[trade.charset]}",
         body=body.encode("ascii"),
-        at=desk.now.timestamp(),
+        at=preconditions.now.timestamp(),
     )
-    desk.connection.execute(
+    preconditions.connection.execute(
         "INSERT INTO alipay_notice (notify_id, pid, notice_id) VALUES (?, ?, ?)",
         (notify_id, trade.pid, notice_id),
     )
 
 
-def return_address(desk: Desk, trade: Trade) -> str | None:
+def return_address(preconditions: Preconditions, trade: Trade) -> str | None:
     """Where the payer's browser goes after paying; what the merchant's URL already asks is kept."""
     if trade.return_url is None:
         return None
@@ -73,7 +75,7 @@ def return_address(desk: Desk, trade: Trade) -> str | None:
         "trade_no": trade.trade_no or "",
         "trade_status": trade.state,
     }
-    added = urlencode(_signed(desk, trade, fields), encoding=trade.charset)
+    added = urlencode(_signed(preconditions, trade, fields), encoding=trade.charset)
     parts = urlsplit(trade.return_url)
     return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
 
@@ -88,7 +90,7 @@ def is_live(connection: sqlite3.Connection, pid: str, notify_id: str) -> bool:
     return found.fetchone() is not None
 
 
-def _in_store_fields(desk: Desk, trade: Trade, action: str) -> dict[str, str]:
+def _in_store_fields(preconditions: Preconditions, trade: Trade, action: str) -> dict[str, str]:
     fields = {
         "notify_action_type": action,
         "subject": trade.subject,
@@ -98,8 +100,8 @@ def _in_store_fields(desk: Desk, trade: Trade, action: str) -> dict[str, str]:
         "gmt_create": _printed(trade.created_at),
     }
     if trade.payer is not None:
-        fields |= {"buyer_id": user_id(desk, trade.payer), "buyer_email": login_id(trade.payer)}
-    passback = desk.connection.execute(
+        fields |= {"buyer_id": user_id(preconditions, trade.payer), "buyer_email": login_id(trade.payer)}
+    passback = preconditions.connection.execute(
         "SELECT passback FROM alipay_passback WHERE trade_id = ?", (trade.id,)
     ).fetchone()
     if passback is not None:
@@ -113,8 +115,8 @@ def _in_store_fields(desk: Desk, trade: Trade, action: str) -> dict[str, str]:
     return fields
 
 
-def _signed(desk: Desk, trade: Trade, fields: dict[str, str]) -> dict[str, str]:
-    sign = desk.keys.sign(trade.pid, fields, trade.sign_type, trade.charset)
+def _signed(preconditions: Preconditions, trade: Trade, fields: dict[str, str]) -> dict[str, str]:
+    sign = preconditions.keys.sign(trade.pid, fields, trade.sign_type, trade.charset)
     return {**fields, "sign": sign, "sign_type": trade.sign_type}
 
 

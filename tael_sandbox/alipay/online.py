@@ -6,9 +6,9 @@ Alipay knows nothing of an order whose payer has not come far enough: then both 
 from tael_sandbox import rates
 from tael_sandbox.alipay import changes, magic
 from tael_sandbox.alipay.checks import DASHED, Parameters
-from tael_sandbox.alipay.desk import Call, Desk
 from tael_sandbox.alipay.messages import Bare, Node, Refused
 from tael_sandbox.alipay.notices import login_id, user_id
+from tael_sandbox.alipay.preconditions import Call, Preconditions
 from tael_sandbox.alipay.trades import CLOSED, NOT_EXIST, WAITING, Trade, by_order, by_trade_no
 from tael_sandbox.clock import bjt, from_stamp
 
@@ -16,7 +16,7 @@ from tael_sandbox.clock import bjt, from_stamp
 def query_trade(call: Call) -> Node:
     """Amounts of this answer are in CNY, whatever the price was in."""
     trade = _find(call, call.parameters("ILLEGAL_ARGUMENT"), "out_trade_no")
-    fields = _fields(call.desk, trade) | _refund_fields(trade)
+    fields = _fields(call.preconditions, trade) | _refund_fields(trade)
     return Node("trade", {name: value for name, value in fields.items() if value})
 
 
@@ -27,25 +27,25 @@ def close_trade(call: Call) -> Bare:
     trade = _find(call, asked, "out_order_no")
     if trade.state != WAITING:
         raise Refused("TRADE_STATUS_ERROR")
-    asked_for = magic.refusal(call.desk.connection, magic.CLOSE, trade.amount_minor)
+    asked_for = magic.refusal(call.preconditions.connection, magic.CLOSE, trade.amount_minor)
     if asked_for is not None:
         raise Refused(asked_for)
-    changes.close(call.desk, trade, call.desk.now.timestamp())
+    changes.close(call.preconditions, trade, call.preconditions.now.timestamp())
     return Bare()
 
 
 def _find(call: Call, asked: Parameters, order_name: str) -> Trade:
     """By Alipay's number, which wins, or the merchant's. Raises Refused."""
     if "trade_no" in asked.fields:
-        trade = by_trade_no(call.desk.connection, call.pid, asked.number("trade_no"))
+        trade = by_trade_no(call.preconditions.connection, call.pid, asked.number("trade_no"))
     else:
-        trade = by_order(call.desk.connection, call.pid, asked.number(order_name))
+        trade = by_order(call.preconditions.connection, call.pid, asked.number(order_name))
     if trade is None or not trade.exists:
         raise Refused(NOT_EXIST)
     return trade
 
 
-def _fields(desk: Desk, trade: Trade) -> dict[str, str]:
+def _fields(preconditions: Preconditions, trade: Trade) -> dict[str, str]:
     assert trade.payer is not None
     total_cny = rates.in_units(trade.cny_minor, "CNY")
     last_changed = max(filter(None, (trade.created_at, trade.paid_at, trade.closed_at, trade.refunded_at)))
@@ -64,7 +64,7 @@ def _fields(desk: Desk, trade: Trade) -> dict[str, str]:
         "is_total_fee_adjust": "F",
         "flag_trade_locked": "0",
         "operator_role": "B",
-        "buyer_id": user_id(desk, trade.payer),
+        "buyer_id": user_id(preconditions, trade.payer),
         "buyer_email": login_id(trade.payer),
         "seller_id": trade.pid,
         "gmt_create": _printed(trade.created_at),

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from tael_sandbox import rates
 from tael_sandbox.alipay import changes
 from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE, is_payable, open_order
-from tael_sandbox.alipay.desk import Desk
 from tael_sandbox.alipay.gateway import Gateway
 from tael_sandbox.alipay.messages import Refused, read_request
 from tael_sandbox.alipay.notices import return_address
+from tael_sandbox.alipay.preconditions import Preconditions
 from tael_sandbox.alipay.precreate import QR_PREFIX, scan_code
 from tael_sandbox.alipay.trades import BARCODE, QR, Trade, by_any_number, by_token
 from tael_sandbox.payers import payer_of
@@ -29,38 +29,38 @@ def is_link(url: str) -> bool:
     return url.startswith(QR_PREFIX) or path.startswith(CASHIER_PATH) or path == GATEWAY_PATH
 
 
-def trade_of_url(desk: Desk, gateway: Gateway, url: str) -> Trade | None:
+def trade_of_url(preconditions: Preconditions, gateway: Gateway, url: str) -> Trade | None:
     """Opens a payment link or finds a cashier page's trade; None if the URL is neither."""
     parts = urlsplit(url)
     if url.startswith(QR_PREFIX):
-        return _trade_of_code(desk, url.removeprefix(QR_PREFIX))
+        return _trade_of_code(preconditions, url.removeprefix(QR_PREFIX))
     if parts.path.startswith(CASHIER_PATH):
-        return by_token(desk.connection, parts.path.removeprefix(CASHIER_PATH))
+        return by_token(preconditions.connection, parts.path.removeprefix(CASHIER_PATH))
     if parts.path != GATEWAY_PATH:
         return None
     try:
         request = read_request(parts.query.encode("utf-8"), b"")
         if request.fields.get("service") not in PRODUCT_OF_SERVICE:
             return None
-        trade = open_order(gateway.admit(desk, request))
+        trade = open_order(gateway.admit(preconditions, request))
     except Refused as refused:
         raise ControlError(f"the link is refused: {refused.code}", "url") from None
-    if not trade.exists and not is_payable(trade, desk.now):
+    if not trade.exists and not is_payable(trade, preconditions.now):
         raise ControlError("the link is refused: it was opened too long ago", "url")
     return trade
 
 
-def _trade_of_code(desk: Desk, token: str) -> Trade:
-    trade = by_token(desk.connection, token)
+def _trade_of_code(preconditions: Preconditions, token: str) -> Trade:
+    trade = by_token(preconditions.connection, token)
     if trade is None or trade.product != QR:
         raise ControlError("Alipay knows no such code", "url")
-    if not trade.exists and not is_payable(trade, desk.now):
+    if not trade.exists and not is_payable(trade, preconditions.now):
         raise ControlError("the code is too old", "url")
-    return scan_code(desk, trade)
+    return scan_code(preconditions, trade)
 
 
-def trade_of_number(desk: Desk, number: str) -> Trade | None:
-    return by_any_number(desk.connection, number)
+def trade_of_number(preconditions: Preconditions, number: str) -> Trade | None:
+    return by_any_number(preconditions.connection, number)
 
 
 def seen_by_payer(trade: Trade, payee: str) -> Row:
@@ -77,14 +77,14 @@ def seen_by_payer(trade: Trade, payee: str) -> Row:
     }
 
 
-def act(desk: Desk, trade: Trade, action: str, payer: str | None) -> Row:
-    if not is_payable(trade, desk.now):
+def act(preconditions: Preconditions, trade: Trade, action: str, payer: str | None) -> Row:
+    if not is_payable(trade, preconditions.now):
         raise ControlError(f"the trade is {trade.state} and takes no payment any more", "trade")
     if action == "pay":
-        paid = _pay(desk, trade, payer)
-        return _result(paid, return_address(desk, paid))
+        paid = _pay(preconditions, trade, payer)
+        return _result(paid, return_address(preconditions, paid))
     if action == "cancel" and trade.product == BARCODE:
-        trade = changes.close(desk, trade, desk.now.timestamp())
+        trade = changes.close(preconditions, trade, preconditions.now.timestamp())
     return _result(trade, None)
 
 
@@ -100,17 +100,17 @@ def book_row(trade: Trade) -> Row:
     }
 
 
-def _pay(desk: Desk, trade: Trade, payer: str | None) -> Trade:
-    owner = payer_of(desk.connection, "alipay", payer or trade.payer)
+def _pay(preconditions: Preconditions, trade: Trade, payer: str | None) -> Trade:
+    owner = payer_of(preconditions.connection, "alipay", payer or trade.payer)
     if trade.product == BARCODE and owner.payer != trade.payer:
         raise ControlError("the barcode is another payer's", "payer")
     if owner.balance < trade.cny_minor:
         raise NotEnoughMoney(f"{owner.payer} has only {rates.in_units(owner.balance, 'CNY')} CNY", "payer")
     paid = changes.pay(
-        desk,
-        changes.bring_into_being(desk, trade, owner.payer),
+        preconditions,
+        changes.bring_into_being(preconditions, trade, owner.payer),
         owner.payer,
-        desk.now.timestamp(),
+        preconditions.now.timestamp(),
     )
     assert paid is not None  # the balance was looked at in this transaction
     return paid

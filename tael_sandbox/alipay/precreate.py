@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tael_sandbox import rates, statements
-from tael_sandbox.alipay.barcodes import BIZ_PRODUCT, MOST_UNITS, acquire_parameters
+from tael_sandbox.alipay.barcodes import BIZ_PRODUCT, MAX_UNITS, acquire_parameters
 from tael_sandbox.alipay.changes import bring_into_being
 from tael_sandbox.alipay.checks import Parameters
-from tael_sandbox.alipay.desk import Call, Desk
 from tael_sandbox.alipay.messages import Node, Refused
+from tael_sandbox.alipay.preconditions import Call, Preconditions
 from tael_sandbox.alipay.trades import CLOSED, NOT_EXIST, QR, Trade, by_order, insert_trade, update_trade
 from tael_sandbox.payers import payer_of
 
@@ -26,7 +26,7 @@ TIME_TO_PAY: Final = "3m"
 LIFE_OF_CODE: Final = "2h"
 UNTIL_MIDNIGHT: Final = "1c"
 LONGEST: Final = timedelta(days=15)
-MOST_GOODS: Final = 50
+MAX_GOODS: Final = 50
 NOTIFY_URL_LENGTH: Final = 190
 IDENTITY: Final = ("subject", "body", "total_fee", "currency", "trans_currency", "price", "quantity")
 _DURATION: Final = re.compile("([1-9][0-9]{0,4})([mhd])")
@@ -49,26 +49,30 @@ def precreate(call: Call) -> Node:
         "trade": _duration(asked, "it_b_pay", TIME_TO_PAY),
     }
     identity = json.dumps({name: asked.fields.get(name) for name in IDENTITY})
-    trade = by_order(call.desk.connection, call.pid, order_no)
+    trade = by_order(call.preconditions.connection, call.pid, order_no)
     if trade is None:
-        trade = _open(call, asked, order_no, identity, _end_of(lives["code"], call.desk.now))
-        _remember(call.desk.connection, trade, lives["trade"], asked.optional("passback_parameters", 512))
-    reason = _reason_against(trade, identity, call.desk.now)
+        trade = _open(call, asked, order_no, identity, _end_of(lives["code"], call.preconditions.now))
+        _remember(
+            call.preconditions.connection, trade, lives["trade"], asked.optional("passback_parameters", 512)
+        )
+    reason = _reason_against(trade, identity, call.preconditions.now)
     return _shown(trade) if reason is None else _refused(order_no, reason)
 
 
-def scan_code(desk: Desk, trade: Trade) -> Trade:
+def scan_code(preconditions: Preconditions, trade: Trade) -> Trade:
     """The payer holds the phone before a code that still lives: the trade begins."""
     if trade.exists:
         return trade
-    it_b_pay = _it_b_pay(desk.connection, trade)
-    begun = update_trade(desk.connection, trade, last_pay_at=_end_of(it_b_pay, desk.now).timestamp())
-    return bring_into_being(desk, begun, payer_of(desk.connection, "alipay", None).payer)
+    it_b_pay = _it_b_pay(preconditions.connection, trade)
+    begun = update_trade(
+        preconditions.connection, trade, last_pay_at=_end_of(it_b_pay, preconditions.now).timestamp()
+    )
+    return bring_into_being(preconditions, begun, payer_of(preconditions.connection, "alipay", None).payer)
 
 
 def _check(call: Call, asked: Parameters) -> None:
     """Every rule about the request itself. Raises Refused."""
-    asked.timestamp("timestamp", call.desk.now)
+    asked.timestamp("timestamp", call.preconditions.now)
     asked.text("subject", 256)
     asked.one_of("product_code", (BIZ_PRODUCT,))
     if "seller_id" in asked.fields:
@@ -77,7 +81,7 @@ def _check(call: Call, asked: Parameters) -> None:
         asked.text("seller_email", 100)
     if asked.json("extend_params", dict) is None:
         raise asked.refuse()
-    if len(asked.json("goods_detail", list, longest=20_000) or []) > MOST_GOODS:
+    if len(asked.json("goods_detail", list, longest=20_000) or []) > MAX_GOODS:
         raise asked.refuse()
     asked.json("trade_information", dict)
     asked.optional("body", 400)
@@ -85,16 +89,16 @@ def _check(call: Call, asked: Parameters) -> None:
     if asked.url("notify_url") is None or len(asked.fields["notify_url"]) > NOTIFY_URL_LENGTH:
         raise asked.refuse()
     currency = asked.currency()
-    asked.amount("total_fee", currency, MOST_UNITS)
+    asked.amount("total_fee", currency, MAX_UNITS)
     if currency != call.shop.currency or asked.currency("trans_currency") != currency:
         raise Refused("ILLEGAL_CURRENCY")
 
 
 def _open(call: Call, asked: Parameters, order_no: str, identity: str, scan_until: datetime) -> Trade:
     currency = asked.currency()
-    amount_minor = asked.amount("total_fee", currency, MOST_UNITS)
+    amount_minor = asked.amount("total_fee", currency, MAX_UNITS)
     return insert_trade(
-        call.desk.connection,
+        call.preconditions.connection,
         pid=call.pid,
         order_no=order_no,
         product=QR,
@@ -110,7 +114,7 @@ def _open(call: Call, asked: Parameters, order_no: str, identity: str, scan_unti
         sign_type=call.sign_type,
         charset=call.request.charset,
         notify_url=asked.url("notify_url"),
-        created_at=call.desk.now.timestamp(),
+        created_at=call.preconditions.now.timestamp(),
         last_pay_at=scan_until.timestamp(),
     )
 

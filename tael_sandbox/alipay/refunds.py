@@ -13,14 +13,14 @@ from tael_sandbox import rates
 from tael_sandbox.alipay import changes, magic
 from tael_sandbox.alipay.barcodes import acquire_parameters, exchange_rate
 from tael_sandbox.alipay.checks import COMPACT, DASHED, Parameters
-from tael_sandbox.alipay.desk import Call
 from tael_sandbox.alipay.messages import Bare, Node, Refused
-from tael_sandbox.alipay.splits import PAYING_OUT, check_splits
+from tael_sandbox.alipay.preconditions import Call
+from tael_sandbox.alipay.profit_sharing import PAYING_OUT, check_splits
 from tael_sandbox.alipay.trades import CLOSED, NOT_EXIST, PC, WAP, Trade, by_order
 from tael_sandbox.clock import bjt, from_stamp
 from tael_sandbox.profiles import in_force
 
-MOST_UNITS: Final = "9999999.99"
+MAX_UNITS: Final = "9999999.99"
 #: Between two online refunds of one PID, in the profile `strict`.
 PAUSE: Final = timedelta(seconds=3)
 #: Until when synchronous in-store refunds rest by night, in the profile `strict`.
@@ -71,7 +71,7 @@ def refund_spot(call: Call) -> Node:
     asked = acquire_parameters(call)
     currency = asked.currency()
     order_no, refund_no = asked.number("partner_trans_id"), asked.number("partner_refund_id")
-    amount_minor = asked.amount("refund_amount", currency, MOST_UNITS)
+    amount_minor = asked.amount("refund_amount", currency, MAX_UNITS)
     for spelling in ("refund_reason", "refund_reson"):  # older documents spell it so
         asked.optional(spelling, 128)
     _check_sync(asked)
@@ -112,7 +112,7 @@ def refund_forex(call: Call) -> Bare:
     if is_in_cny == ("return_amount" in asked.fields):
         raise asked.refuse()
     name, price_currency = ("return_rmb_amount", "CNY") if is_in_cny else ("return_amount", currency)
-    amount_minor = asked.amount(name, price_currency, MOST_UNITS)
+    amount_minor = asked.amount(name, price_currency, MAX_UNITS)
     product_code = asked.optional("product_code", 32)
     if product_code is None and call.contract.needs_product_code:
         raise asked.refuse()
@@ -135,7 +135,7 @@ def query_refund(call: Call) -> Node:
     """Of both families; in-store numbers go by the online names."""
     asked = acquire_parameters(call)
     order_no, refund_no = asked.number("out_trade_no"), asked.number("out_return_no")
-    trade = by_order(call.desk.connection, call.pid, order_no)
+    trade = by_order(call.preconditions.connection, call.pid, order_no)
     if trade is None or not trade.exists:
         return Node("alipay", {"response_code": NOT_EXIST})
     row = _row(call, refund_no)
@@ -158,7 +158,7 @@ def _refund(
     call: Call, wish: Wish, *, trade_no: str | None = None, product_code: str | None = None
 ) -> Refund:
     """Does it, or finds it done. Raises Breach."""
-    trade = by_order(call.desk.connection, call.pid, wish.order_no)
+    trade = by_order(call.preconditions.connection, call.pid, wish.order_no)
     if trade is None or trade.paid_at is None or trade_no not in (None, trade.trade_no):
         raise Breach(NO_TRADE)
     if product_code not in (None, trade.product_code):
@@ -172,17 +172,19 @@ def _refund(
         return Refund(trade, earlier["cny_minor"])
     if trade.state == CLOSED:
         raise Breach(ALL_RETURNED)
-    if call.desk.now.timestamp() > trade.paid_at + _seconds(changes.REFUND_WINDOW):
+    if call.preconditions.now.timestamp() > trade.paid_at + _seconds(changes.REFUND_WINDOW):
         raise Breach(TOO_LATE)
     if wish.amount_minor > trade.left_minor:
         raise Breach(TOO_MUCH)
-    if in_force(call.desk.connection).is_strict:
+    if in_force(call.preconditions.connection).is_strict:
         _keep_to_hours(call, trade)
-    asked_for = magic.refusal(call.desk.connection, magic.REFUND, wish.amount_minor, trade.amount_minor)
+    asked_for = magic.refusal(
+        call.preconditions.connection, magic.REFUND, wish.amount_minor, trade.amount_minor
+    )
     if asked_for is not None:
         raise Breach(asked_for)
     cny_minor = changes.cny_of(trade, wish.amount_minor)
-    call.desk.connection.execute(
+    call.preconditions.connection.execute(
         "INSERT INTO alipay_refund (pid, refund_no, trade_id, order_no, amount_minor, cny_minor, made_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
@@ -192,14 +194,14 @@ def _refund(
             wish.order_no,
             wish.amount_minor,
             cny_minor,
-            call.desk.now.timestamp(),
+            call.preconditions.now.timestamp(),
         ),
     )
-    return Refund(changes.give_back(call.desk, trade, wish.amount_minor), cny_minor)
+    return Refund(changes.give_back(call.preconditions, trade, wish.amount_minor), cny_minor)
 
 
 def _row(call: Call, refund_no: str) -> Mapping[str, int] | None:
-    found: Mapping[str, int] | None = call.desk.connection.execute(
+    found: Mapping[str, int] | None = call.preconditions.connection.execute(
         "SELECT * FROM alipay_refund WHERE pid = ? AND refund_no = ?", (call.pid, refund_no)
     ).fetchone()
     return found
@@ -209,16 +211,16 @@ def _keep_to_hours(call: Call, trade: Trade) -> None:
     """In-store refunds rest at night, where they are synchronous; online ones keep a distance. Raises Breach."""
     if trade.is_in_store:
         is_sync = call.request.fields.get("is_sync", "N") == "Y"
-        now = bjt(call.desk.now)
+        now = bjt(call.preconditions.now)
         if is_sync and timedelta(hours=now.hour, minutes=now.minute) < NIGHT_ENDS:
             raise Breach(NIGHT)
         return
-    last = call.desk.connection.execute(
+    last = call.preconditions.connection.execute(
         "SELECT max(r.made_at) AS made_at FROM alipay_refund r JOIN alipay_trade t ON t.id = r.trade_id"
         " WHERE r.pid = ? AND t.product IN (?, ?)",
         (call.pid, PC, WAP),
     ).fetchone()["made_at"]
-    if last is not None and call.desk.now < from_stamp(last) + PAUSE:
+    if last is not None and call.preconditions.now < from_stamp(last) + PAUSE:
         raise Breach(HASTE)
 
 

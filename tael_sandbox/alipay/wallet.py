@@ -17,12 +17,12 @@ from tael_sandbox import rates, statements
 from tael_sandbox.alipay import files, history, phone, precreate, unserved
 from tael_sandbox.alipay.cashier import is_payable
 from tael_sandbox.alipay.changes import let_time_work
-from tael_sandbox.alipay.desk import Desk
 from tael_sandbox.alipay.gateway import Gateway
-from tael_sandbox.alipay.lies import AlipayLiar
 from tael_sandbox.alipay.messages import BODY_LIMIT_BYTES
 from tael_sandbox.alipay.pages import cashier_page, error_page, result_page
+from tael_sandbox.alipay.preconditions import Preconditions
 from tael_sandbox.alipay.signing import Keyring
+from tael_sandbox.alipay.tampering import AlipayTampering
 from tael_sandbox.alipay.trades import NOT_EXIST, QR, TABLES, Trade, by_token
 from tael_sandbox.bodies import read_body
 from tael_sandbox.books import Books
@@ -68,29 +68,29 @@ class AlipayWallet:
     def refuse_unserved(self, call: UnservedCall) -> Response | None:
         return unserved.refuse(call, self._keys)
 
-    def liar(self) -> AlipayLiar:
-        return AlipayLiar(self._clock, self._books, self._keys, self._gateway)
+    def tampering(self) -> AlipayTampering:
+        return AlipayTampering(self._clock, self._books, self._keys, self._gateway)
 
     def is_link(self, url: str) -> bool:
         return phone.is_link(url)
 
     def scan(self, url: str) -> Row | None:
-        with self._desk() as desk:
-            trade = phone.trade_of_url(desk, self._gateway, url)
+        with self._preconditions() as preconditions:
+            trade = phone.trade_of_url(preconditions, self._gateway, url)
             return None if trade is None else phone.seen_by_payer(trade, self._gateway.payee(trade.pid))
 
     def confirm(self, trade: str | None, url: str | None, action: str, payer: str | None) -> Row | None:
-        with self._desk() as desk:
-            found = phone.trade_of_number(desk, trade) if trade is not None else None
+        with self._preconditions() as preconditions:
+            found = phone.trade_of_number(preconditions, trade) if trade is not None else None
             if found is None and url is not None:
-                found = phone.trade_of_url(desk, self._gateway, url)
-            return None if found is None else phone.act(desk, found, action, payer)
+                found = phone.trade_of_url(preconditions, self._gateway, url)
+            return None if found is None else phone.act(preconditions, found, action, payer)
 
     def waiting(self, payer: str) -> list[Entry]:
         return history.waiting(self._books.reader, payer, self._gateway.payee)
 
-    def history(self, payer: str, most: int) -> list[Entry]:
-        return history.history(self._books.reader, payer, most, self._gateway.payee)
+    def history(self, payer: str, limit: int) -> list[Entry]:
+        return history.history(self._books.reader, payer, limit, self._gateway.payee)
 
     def book(self, wallet: str) -> dict[str, list[Row]]:
         """Orders that exist only as a page are not in Alipay's book."""
@@ -137,9 +137,9 @@ class AlipayWallet:
         raise ControlError("Alipay's files have no headings", "wallet")
 
     def close_day(self, wallet: str, day: date) -> Row:
-        with self._desk() as desk:
-            if not statements.is_cut(desk.connection, NAME, day):
-                files.cut(desk.connection, self._gateway.contracts, day, desk.now)
+        with self._preconditions() as preconditions:
+            if not statements.is_cut(preconditions.connection, NAME, day):
+                files.cut(preconditions.connection, self._gateway.contracts, day, preconditions.now)
             downloads = [
                 {
                     "shop": shop.label,
@@ -155,7 +155,7 @@ class AlipayWallet:
                 for shop in self._shops.shops
                 for contract in shop.alipay
             ]
-            return statements.shown(desk.connection, NAME, day, downloads)
+            return statements.shown(preconditions.connection, NAME, day, downloads)
 
     def openids(self, payer: str) -> dict[str, str]:
         """Alipay's payers have one id for all merchants, and no openid."""
@@ -167,59 +167,61 @@ class AlipayWallet:
         )
         if due.fetchone() is not None:
             with self._books.transaction() as connection:
-                let_time_work(Desk(connection, self._keys, now))
+                let_time_work(Preconditions(connection, self._keys, now))
 
     @contextmanager
-    def _desk(self) -> Iterator[Desk]:
+    def _preconditions(self) -> Iterator[Preconditions]:
         now = self._clock.now()
         self.tick(now)
         with self._books.transaction() as connection:
-            yield Desk(connection, self._keys, now)
+            yield Preconditions(connection, self._keys, now)
 
     async def _serve_gateway(self, request: Request) -> Response:
         body = await read_body(request, BODY_LIMIT_BYTES)
         if body is None:
             return PlainTextResponse("request too large", 413)
         query: bytes = request.scope["query_string"]
-        with self._desk() as desk:
-            return self._gateway.answer(desk, query, body)
+        with self._preconditions() as preconditions:
+            return self._gateway.answer(preconditions, query, body)
 
     async def _serve_notify_query(self, request: Request) -> Response:
-        with self._desk() as desk:
-            return self._gateway.answer_notify_query(desk, request.scope["query_string"])
+        with self._preconditions() as preconditions:
+            return self._gateway.answer_notify_query(preconditions, request.scope["query_string"])
 
     async def _serve_cashier(self, request: Request) -> Response:
         body = await read_body(request, BODY_LIMIT_BYTES)
         form = dict(parse_qsl((body or b"").decode("utf-8", "replace")))
         try:
-            with self._desk() as desk:
-                trade = by_token(desk.connection, request.path_params["token"])
+            with self._preconditions() as preconditions:
+                trade = by_token(preconditions.connection, request.path_params["token"])
                 if trade is None or trade.product == QR:
                     return error_page(NOT_EXIST)
                 if request.method == "POST":
-                    return self._act_at_cashier(desk, trade, form)
-                return self._show_cashier(desk, trade)
+                    return self._act_at_cashier(preconditions, trade, form)
+                return self._show_cashier(preconditions, trade)
         except ControlError:  # paid or closed meanwhile, or a form that is not ours
             return error_page("TRADE_NOT_ALLOWED_PAY")
 
-    def _act_at_cashier(self, desk: Desk, trade: Trade, form: dict[str, str]) -> Response:
+    def _act_at_cashier(self, preconditions: Preconditions, trade: Trade, form: dict[str, str]) -> Response:
         action = form.get("action")
         payee = self._gateway.payee(trade.pid)
         if action == "pay":
             try:
-                done = phone.act(desk, trade, "pay", form.get("payer"))
+                done = phone.act(preconditions, trade, "pay", form.get("payer"))
             except NotEnoughMoney:
-                return self._show_cashier(desk, trade, "Not enough money. Nothing was paid; choose who pays.")
+                return self._show_cashier(
+                    preconditions, trade, "Not enough money. Nothing was paid; choose who pays."
+                )
             if done["return_to"] is not None:
                 return RedirectResponse(done["return_to"], 303)
             return result_page(trade, payee, "Paid", "The payment is done.")
         if action == "cancel":
-            phone.act(desk, trade, "cancel", None)
+            phone.act(preconditions, trade, "cancel", None)
             return result_page(trade, payee, "Not paid", "You left the cashier; nothing was paid.")
         return error_page("ILLEGAL_ARGUMENT")
 
-    def _show_cashier(self, desk: Desk, trade: Trade, note: str | None = None) -> Response:
-        if not is_payable(trade, desk.now):
+    def _show_cashier(self, preconditions: Preconditions, trade: Trade, note: str | None = None) -> Response:
+        if not is_payable(trade, preconditions.now):
             return error_page("TRADE_NOT_ALLOWED_PAY")
-        payers = [payer for payer in all_payers(desk.connection) if payer.wallet == NAME]
+        payers = [payer for payer in all_payers(preconditions.connection) if payer.wallet == NAME]
         return cashier_page(trade, self._gateway.payee(trade.pid), payers, note)

@@ -65,7 +65,7 @@ class Pages:
         self._templates.filters |= {
             "moment": words.moment,
             "grouped": words.grouped,
-            "fate": words.fate,
+            "fate": words.scenario,
             "fault": words.fault,
             "news": words.news,
             "barcode": drawings.barcode,

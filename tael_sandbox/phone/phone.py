@@ -20,16 +20,16 @@ from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.codes import issue_code
 from tael_sandbox.control import ACTIONS, BODY_LIMIT_BYTES
-from tael_sandbox.faults import Faults
+from tael_sandbox.fault_injection.faults import Faults
 from tael_sandbox.links import followed
 from tael_sandbox.payers import CASH_CURRENCY
 from tael_sandbox.phone import words
 from tael_sandbox.phone.pages import FOLDER, HEADERS, Answer, Note, Pages
 from tael_sandbox.phone.screen import OPEN_STATES, Choice, Screens, read_link
-from tael_sandbox.phone.streams import MOST_STREAMS, Streams
+from tael_sandbox.phone.streams import MAX_STREAMS, Streams
 from tael_sandbox.wallet import ControlError, NotEnoughMoney, Row, Wallet
 
-MOST_FIELDS: Final = 20
+MAX_FIELDS: Final = 20
 DECLINED_STATES: Final = ("PAYERROR", "TRADE_CLOSED")
 STATIC: Final = {"phone.css": "text/css", "phone.js": "text/javascript"}
 
@@ -78,7 +78,7 @@ class Phone:
                 form = _read_form(body)
                 choice = self._screens.choose(form)
             except ControlError as refused:
-                return self._answer(request, self._astray(refused))
+                return self._answer(request, self._unmatched_in(refused))
             called = call(form, choice)
             return self._answer(request, await called if isawaitable(called) else called)
 
@@ -88,7 +88,7 @@ class Phone:
         try:
             choice = self._screens.choose(request.query_params)
         except ControlError as refused:
-            return self._answer(request, self._astray(refused))
+            return self._answer(request, self._unmatched_in(refused))
         if choice.opened is not None:
             with suppress(ControlError):  # the screen says what is wrong with it
                 choice = replace(choice, opened=await followed(choice.opened, self._screens.is_wallets))
@@ -100,7 +100,7 @@ class Phone:
         except ControlError as refused:
             return JSONResponse({"error": refused.message, "field": refused.field}, 400, HEADERS)
         if self._streams.are_too_many:
-            refusal = {"error": f"{MOST_STREAMS} phones are open already", "field": None}
+            refusal = {"error": f"{MAX_STREAMS} phones are open already", "field": None}
             return JSONResponse(refusal, 503, {**HEADERS, "Retry-After": "5"})
         return StreamingResponse(self._streams.tell(choice), 200, HEADERS, "text/event-stream")
 
@@ -117,7 +117,7 @@ class Phone:
         }
         return JSONResponse(told, answer.status, HEADERS)
 
-    def _astray(self, refused: ControlError) -> Answer:
+    def _unmatched_in(self, refused: ControlError) -> Answer:
         """The first payer's phone, with a note that what was asked for is not there."""
         return self._refused(self._screens.choose({}), "page-note", refused, {}, "page-note")
 
@@ -232,7 +232,7 @@ def _read_form(body: bytes | None) -> dict[str, str]:
     if body is None:
         raise ControlError(f"that is over {BODY_LIMIT_BYTES} bytes")
     try:
-        return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=MOST_FIELDS))
+        return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=MAX_FIELDS))
     except ValueError:
         raise ControlError("that form is not this page's") from None
 

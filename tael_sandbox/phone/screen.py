@@ -11,13 +11,13 @@ from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.codes import read_code
 from tael_sandbox.control import text_of, url_of
-from tael_sandbox.faults import Faults
+from tael_sandbox.fault_injection.faults import Faults
 from tael_sandbox.payers import CASH_CURRENCY, WALLETS, Payer, all_payers, cash_price, payer_by_name, payer_of
 from tael_sandbox.phone import words
 from tael_sandbox.wallet import ControlError, Entry, Row, Wallet
 
 HISTORY_LENGTH: Final = 30
-LONGEST_LINK: Final = 4096
+MAX_LINK: Final = 4096
 #: States in which a wallet would take a payer's money for the order.
 OPEN_STATES: Final = ("TRADE_NOT_EXIST", "WAIT_BUYER_PAY", "NOTPAY", "USERPAYING")
 
@@ -67,7 +67,7 @@ class Screen:
 
 def read_link(link: str) -> str:
     """What was pasted, if it can be a code or a link at all. Raises ControlError."""
-    if len(link) > LONGEST_LINK:
+    if len(link) > MAX_LINK:
         raise ControlError("this is too long to be a code or a link", "link")
     if not link.isprintable():
         raise ControlError("this has characters in it that no code and no link has", "link")

@@ -14,11 +14,11 @@ from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.phone.screen import Choice, Screen, Screens
 
-MOST_STREAMS: Final = 24
+MAX_STREAMS: Final = 24
 #: Between two looks of one stream.
 GAP_S: Final = 0.2
 #: A look without being woken, for what time alone changes in no row; it also finds out who has left.
-LONGEST_REST_S: Final = 5.0
+MAX_REST_S: Final = 5.0
 RECONNECT_MS: Final = 1000
 
 
@@ -36,7 +36,7 @@ class Streams:
 
     @property
     def are_too_many(self) -> bool:
-        return len(self._waiting) >= MOST_STREAMS
+        return len(self._waiting) >= MAX_STREAMS
 
     def tick(self) -> None:
         """Wakes all if a row or the clock has changed since the last time. Asked ten times a second."""
@@ -63,7 +63,7 @@ class Streams:
                 told = screen
                 await asyncio.sleep(GAP_S)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LONGEST_REST_S):
+                    async with asyncio.timeout(MAX_REST_S):
                         await woken.wait()
         finally:
             self._waiting.discard(woken)

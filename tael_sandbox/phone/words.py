@@ -6,7 +6,7 @@ from typing import Final
 
 from tael_sandbox import rates
 from tael_sandbox.clock import bjt, from_stamp
-from tael_sandbox.faults import NOTICE_KINDS
+from tael_sandbox.fault_injection.faults import NOTICE_KINDS
 from tael_sandbox.wallet import Entry, Row
 
 WALLET_NAMES: Final = {"alipay": "Alipay", "wechat": "WeChat Pay", "wechat_hk": "WeChat Pay HK"}
@@ -33,7 +33,7 @@ BEHAVIOURS: Final[Mapping[str, tuple[str, str]]] = {
     ),
 }
 
-FATES: Final[Mapping[str, str]] = {
+SCENARIOS: Final[Mapping[str, str]] = {
     "waiting": "Waiting for you",
     "paid": "Paid",
     "refunded": "Refunded",
@@ -92,10 +92,10 @@ def grouped(digits: str) -> str:
     return " ".join(digits[place : place + 4] for place in range(0, len(digits), 4))
 
 
-def fate(entry: Entry) -> str:
-    if entry.fate == "paid" and entry.refunded_minor:
+def scenario(entry: Entry) -> str:
+    if entry.scenario == "paid" and entry.refunded_minor:
         return f"Paid, {money(entry.refunded_minor, entry.currency)} refunded"
-    return FATES[entry.fate]
+    return SCENARIOS[entry.scenario]
 
 
 def fault(row: Row) -> str:
@@ -108,7 +108,7 @@ def fault(row: Row) -> str:
 def news(entry: Entry) -> str:
     """One sentence for an entry that is new or has another fate; of a payment that is given back the refund tells."""
     amount = money(entry.amount_minor, entry.currency)
-    match entry.fate:
+    match entry.scenario:
         case "waiting":
             return f"{entry.payee} asks you for {amount}."
         case "paid":
@@ -116,7 +116,7 @@ def news(entry: Entry) -> str:
         case "refunded":
             return ""
         case "reversed":
-            return f"{FATES[entry.fate]}: {amount}, {entry.payee}."
+            return f"{SCENARIOS[entry.scenario]}: {amount}, {entry.payee}."
         case "not paid":
             return f"Not paid: {amount}, {entry.payee}."
         case "giving back":

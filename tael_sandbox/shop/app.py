@@ -29,14 +29,14 @@ from tael_client import PayType, read_return
 from tael_sandbox.bodies import client_left, read_body
 from tael_sandbox.phone.words import money
 from tael_sandbox.shop.checkout import read_checkout, typed_of
-from tael_sandbox.shop.notebook import Notebook
 from tael_sandbox.shop.order import Order, Refund, RefundState, State, minor_of
-from tael_sandbox.shop.pages import FOLDER, HEADERS, Form, Pages, Sight
+from tael_sandbox.shop.order_store import OrderStore
+from tael_sandbox.shop.pages import FOLDER, HEADERS, Form, Pages, View
 from tael_sandbox.shop.payers import openids_of
-from tael_sandbox.shop.till import Till
+from tael_sandbox.shop.shop_service import ShopService
 
-MOST_BODY_BYTES: Final = 64 * 1024
-MOST_FIELDS: Final = 40
+MAX_BODY_BYTES: Final = 64 * 1024
+MAX_FIELDS: Final = 40
 LATEST: Final = 8
 LATEST_WEBHOOKS: Final = 50
 STATIC: Final = {"shop.css": "text/css", "shop.js": "text/javascript"}
@@ -52,9 +52,9 @@ Typed = dict[str, str]
 
 
 class Shop:
-    def __init__(self, till: Till, notebook: Notebook, sandbox_url: str) -> None:
-        self._till = till
-        self._notebook = notebook
+    def __init__(self, shop_service: ShopService, order_store: OrderStore, sandbox_url: str) -> None:
+        self._shop_service = shop_service
+        self._order_store = order_store
         self._sandbox_url = sandbox_url
         self._pages = Pages(sandbox_url)
 
@@ -87,18 +87,18 @@ class Shop:
     @asynccontextmanager
     async def _living(self, _: Starlette) -> AsyncIterator[None]:
         yield
-        await self._till.close_connections()
-        self._notebook.close()
+        await self._shop_service.close_connections()
+        self._order_store.close()
 
     # ---- buying --------------------------------------------------------------------------------------------
 
     async def _show_shop(self, request: Request) -> Response:
-        before = self._notebook.order(request.query_params.get("again", ""))
+        before = self._order_store.order(request.query_params.get("again", ""))
         return await self._shop(Form(typed_of(before) if before else {"pay_type": PayType.WECHAT_QR.value}))
 
     async def _shop(self, form: Form, status: int = 200) -> Response:
         openids = await openids_of(self._sandbox_url)
-        page = self._pages.shop(form, new_reference(), openids, self._notebook.latest(LATEST))
+        page = self._pages.shop(form, new_reference(), openids, self._order_store.latest(LATEST))
         return HTMLResponse(page, status, HEADERS)
 
     async def _place(self, request: Request) -> Response:
@@ -116,21 +116,21 @@ class Shop:
             state=State.SENDING,
             placed_at=time.time(),
         )
-        if self._notebook.place(order):  # else the form was sent twice, and the first one is on its way
-            await self._till.pay(order, checkout.auth_code, checkout.openid)
+        if self._order_store.place(order):  # else the form was sent twice, and the first one is on its way
+            await self._shop_service.pay(order, checkout.auth_code, checkout.openid)
         return _to(order.reference)
 
     # ---- an order ------------------------------------------------------------------------------------------
 
     async def _show_order(self, request: Request) -> Response:
         order = self._order(request)
-        await self._till.look_if_due(order)
-        sight = self._sight(order.reference)
+        await self._shop_service.look_if_due(order)
+        view = self._view(order.reference)
         if "application/json" in request.headers.get("accept", ""):
-            return JSONResponse({"regions": self._pages.regions(sight)}, headers=HEADERS)
-        return HTMLResponse(self._pages.order(sight), headers=HEADERS)
+            return JSONResponse({"regions": self._pages.regions(view)}, headers=HEADERS)
+        return HTMLResponse(self._pages.order(view), headers=HEADERS)
 
-    def _form(self, name: str, act: Callable[[Order, Typed], Awaitable[str | Sight]]) -> Route:
+    def _form(self, name: str, act: Callable[[Order, Typed], Awaitable[str | View]]) -> Route:
         """A form on an order's page; `act` gives what to say there, "", or the page with marks on the form."""
 
         async def answer(request: Request) -> Response:
@@ -139,67 +139,67 @@ class Shop:
             done = await act(order, typed)
             if done == "":
                 return _to(order.reference)
-            if isinstance(done, Sight):
+            if isinstance(done, View):
                 return HTMLResponse(self._pages.order(done), 400, HEADERS)
-            return HTMLResponse(self._pages.order(self._sight(order.reference), done), 400, HEADERS)
+            return HTMLResponse(self._pages.order(self._view(order.reference), done), 400, HEADERS)
 
         return Route(f"/orders/{{reference}}/{name}", answer, methods=["POST"])
 
     async def _look(self, order: Order, _: Typed) -> str:
-        await self._till.look(order)
+        await self._shop_service.look(order)
         return ""
 
     async def _close(self, order: Order, _: Typed) -> str:
-        said = await self._till.close(order)
+        said = await self._shop_service.close(order)
         return said and f"It is not closed: {said}"
 
     async def _reverse(self, order: Order, _: Typed) -> str:
-        said = await self._till.reverse(order)
+        said = await self._shop_service.reverse(order)
         return said and f"It is not reversed: {said}"
 
-    async def _refund(self, order: Order, typed: Typed) -> str | Sight:
-        sight = self._sight(order.reference)
+    async def _refund(self, order: Order, typed: Typed) -> str | View:
+        view = self._view(order.reference)
         reference = typed.get("reference")
-        if any(refund.reference == reference for refund in sight.refunds):
+        if any(refund.reference == reference for refund in view.refunds):
             return ""  # the form was sent twice, and the first one is on its way
-        if reference != sight.next_refund:
+        if reference != view.next_refund:
             return "This form was an old one. Nothing was refunded; try again."
         try:
-            asked_minor = asked_refund_minor(typed, sight)
+            asked_minor = asked_refund_minor(typed, view)
         except ValueError as problem:
-            return replace(sight, form=Form(typed, {"amount": str(problem)}))
+            return replace(view, form=Form(typed, {"amount": str(problem)}))
         refund = Refund(reference, asked_minor, RefundState.PENDING)
-        self._notebook.add_refund(order.reference, refund)
-        await self._till.refund(order, refund)
+        self._order_store.add_refund(order.reference, refund)
+        await self._shop_service.refund(order, refund)
         return ""
 
     def _order(self, request: Request) -> Order:
-        order = self._notebook.order(request.path_params["reference"])
+        order = self._order_store.order(request.path_params["reference"])
         if order is None:
             raise HTTPException(404)
         return order
 
-    def _sight(self, reference: str) -> Sight:
-        order = self._notebook.order(reference)
+    def _view(self, reference: str) -> View:
+        order = self._order_store.order(reference)
         assert order is not None
-        return Sight(
+        return View(
             order,
-            self._notebook.refunds(reference),
-            self._notebook.exchanges(reference),
-            self._notebook.webhooks(reference),
+            self._order_store.refunds(reference),
+            self._order_store.exchanges(reference),
+            self._order_store.webhooks(reference),
         )
 
     # ---- what comes to the shop by itself ------------------------------------------------------------------
 
     async def _take_webhook(self, request: Request) -> Response:
-        body = await read_body(request, MOST_BODY_BYTES)
+        body = await read_body(request, MAX_BODY_BYTES)
         if body is None:
             return PlainTextResponse("too long", 413)
-        is_ours = self._till.take_webhook(body, request.headers.get("X-QF-SIGN", ""))
+        is_ours = self._shop_service.take_webhook(body, request.headers.get("X-QF-SIGN", ""))
         return PlainTextResponse("SUCCESS") if is_ours else PlainTextResponse("bad signature", 400)
 
     async def _show_webhooks(self, _: Request) -> Response:
-        page = self._pages.webhooks(self._notebook.latest_webhooks(LATEST_WEBHOOKS))
+        page = self._pages.webhooks(self._order_store.latest_webhooks(LATEST_WEBHOOKS))
         return HTMLResponse(page, headers=HEADERS)
 
     async def _come_back(self, request: Request) -> Response:
@@ -208,10 +208,10 @@ class Shop:
             reference = read_return(str(request.url)).reference
         except ValueError:
             reference = ""
-        order = self._notebook.order(reference)
+        order = self._order_store.order(reference)
         if order is None:
             raise HTTPException(404)
-        await self._till.look_if_due(order)
+        await self._shop_service.look_if_due(order)
         return _to(order.reference)
 
     # ---- what went wrong -----------------------------------------------------------------------------------
@@ -227,19 +227,19 @@ class Shop:
         return HTMLResponse(page, 500, HEADERS)
 
 
-def asked_refund_minor(typed: Mapping[str, str], sight: Sight) -> int:
+def asked_refund_minor(typed: Mapping[str, str], view: View) -> int:
     """Raises ValueError with a sentence for whoever typed."""
-    currency = sight.order.amount.currency
-    if sight.left_minor == 0:
+    currency = view.order.amount.currency
+    if view.left_minor == 0:
         raise ValueError("Nothing is left that could be refunded.")
     if typed.get("how") == "whole":
-        return sight.left_minor
+        return view.left_minor
     try:
         asked_minor = minor_of(typed.get("amount", ""), currency)
     except ValueError:
         raise ValueError("Type an amount such as 12.50.") from None
-    if not 0 < asked_minor <= sight.left_minor:
-        left = money(sight.left_minor, currency)
+    if not 0 < asked_minor <= view.left_minor:
+        left = money(view.left_minor, currency)
         raise ValueError(f"Type an amount above zero and of at most {left}, which is what is left.")
     return asked_minor
 
@@ -252,11 +252,11 @@ async def read_form(request: Request) -> Typed:
     """What was typed, the last of a name. Raises HTTPException for what no page of ours sends."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in OURS:
         raise HTTPException(403)
-    body = await read_body(request, MOST_BODY_BYTES)
+    body = await read_body(request, MAX_BODY_BYTES)
     if body is None:
         raise HTTPException(413)
     try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError:
         raise HTTPException(400) from None
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from tael_client import PayType
 
-from tael_sandbox.shop.goods import MOST_OF_ONE, BadQuantity, Basket, read_basket
+from tael_sandbox.shop.goods import MAX_OF_ONE, BadQuantity, Basket, read_basket
 from tael_sandbox.shop.order import Order
 
 REFERENCE: Final = re.compile(r"shop-[0-9a-f]{12}")
@@ -61,7 +61,7 @@ def _basket(typed: Typed, errors: dict[str, str]) -> Basket | None:
     try:
         basket = read_basket(typed)
     except BadQuantity as bad:
-        errors[bad.name] = f"How many? A number from 0 to {MOST_OF_ONE}."
+        errors[bad.name] = f"How many? A number from 0 to {MAX_OF_ONE}."
         return None
     if not basket.lines:
         errors["basket"] = "Nothing is in the basket. Choose at least one thing."

@@ -7,7 +7,7 @@ from typing import Final
 from tael_client import Money
 
 CURRENCY: Final = "HKD"
-MOST_OF_ONE: Final = 99
+MAX_OF_ONE: Final = 99
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,6 @@ def read_basket(typed: Mapping[str, str]) -> Basket:
 
 def _count(name: str, typed: str) -> int:
     text = typed.strip() or "0"
-    if not (text.isascii() and text.isdigit()) or len(text) > 4 or int(text) > MOST_OF_ONE:
+    if not (text.isascii() and text.isdigit()) or len(text) > 4 or int(text) > MAX_OF_ONE:
         raise BadQuantity(name)
     return int(text)

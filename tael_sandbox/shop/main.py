@@ -17,8 +17,8 @@ from tael_client.notifications import STYLES, Style
 from tael_sandbox.http1 import Http1Protocol
 from tael_sandbox.logs import configure_logs
 from tael_sandbox.shop.app import Shop
-from tael_sandbox.shop.notebook import Notebook
-from tael_sandbox.shop.till import Till
+from tael_sandbox.shop.order_store import OrderStore
+from tael_sandbox.shop.shop_service import ShopService
 
 GRACE_S = 2
 
@@ -34,9 +34,11 @@ def main() -> None:
             f"SHOP_RESPONSE_SIGN_TYPE ({problem})"
         )
     options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    notebook = Notebook(options.data / "shop.sqlite")
-    till = Till(options.gateway, credentials, webhook_style, notebook, allow_http=options.allow_http)
-    shop = Shop(till, notebook, options.sandbox)
+    order_store = OrderStore(options.data / "shop.sqlite")
+    shop_service = ShopService(
+        options.gateway, credentials, webhook_style, order_store, allow_http=options.allow_http
+    )
+    shop = Shop(shop_service, order_store, options.sandbox)
     uvicorn.run(
         shop.app(),
         http=Http1Protocol,

@@ -16,11 +16,11 @@ from tael_sandbox.phone.pages import HEADERS
 from tael_sandbox.phone.words import money
 from tael_sandbox.shop import words
 from tael_sandbox.shop.checkout import total_minor
-from tael_sandbox.shop.goods import CURRENCY, MOST_OF_ONE, SHELF
-from tael_sandbox.shop.notebook import Seen, Webhook
+from tael_sandbox.shop.goods import CURRENCY, MAX_OF_ONE, SHELF
 from tael_sandbox.shop.order import Order, Refund, left_minor, refunded_minor
+from tael_sandbox.shop.order_store import Seen, Webhook
 
-__all__ = ["FOLDER", "HEADERS", "Form", "Pages", "Sight"]
+__all__ = ["FOLDER", "HEADERS", "Form", "Pages", "View"]
 
 FOLDER: Final = Path(__file__).parent
 REGIONS: Final = ("standing", "payer", "refunds", "actions", "wire", "told")
@@ -35,7 +35,7 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class View:
     """All that the page of an order shows."""
 
     order: Order
@@ -96,16 +96,16 @@ class Pages:
             total_minor=total_minor(form.typed),
             latest=latest,
             shelf=SHELF,
-            most_of_one=MOST_OF_ONE,
+            most_of_one=MAX_OF_ONE,
         )
 
-    def order(self, sight: Sight, note: str = "") -> str:
-        return self._draw("order.html", sight=sight, note=note, regions=self.regions(sight))
+    def order(self, view: View, note: str = "") -> str:
+        return self._draw("order.html", view=view, note=note, regions=self.regions(view))
 
-    def regions(self, sight: Sight) -> dict[str, str]:
+    def regions(self, view: View) -> dict[str, str]:
         """What may be drawn anew at any time, by the `id` of its element."""
         macros = self._templates.get_template("regions.html").make_module()
-        return {name: getattr(macros, name)(sight) for name in REGIONS}
+        return {name: getattr(macros, name)(view) for name in REGIONS}
 
     def webhooks(self, latest: list[Webhook]) -> str:
         return self._draw("webhooks.html", latest=latest)

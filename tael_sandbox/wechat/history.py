@@ -23,16 +23,16 @@ def waiting(connection: sqlite3.Connection, payer: Payer, payee: Payee) -> list[
     return [_payment(Trade(**dict(row)), payer, payee) for row in rows]
 
 
-def history(connection: sqlite3.Connection, payer: Payer, most: int, payee: Payee) -> list[Entry]:
+def history(connection: sqlite3.Connection, payer: Payer, limit: int, payee: Payee) -> list[Entry]:
     payments = connection.execute(
         "SELECT * FROM wechat_trade WHERE payer = ? AND state <> 'USERPAYING'"
         " AND (paid_at IS NOT NULL OR trade_type = 'MICROPAY') ORDER BY id DESC LIMIT ?",
-        (payer.payer, most),
+        (payer.payer, limit),
     ).fetchall()
     refunds = connection.execute(
         "SELECT r.* FROM wechat_refund r JOIN wechat_trade t ON t.id = r.trade_id"
         " WHERE t.payer = ? ORDER BY r.id DESC LIMIT ?",
-        (payer.payer, most),
+        (payer.payer, limit),
     ).fetchall()
     given_back = [Refund(**dict(row)) for row in refunds]
     return [
@@ -52,14 +52,14 @@ def _payment(trade: Trade, payer: Payer, payee: Payee) -> Entry:
         currency=trade.fee_type,
         charged_minor=trade.cash_fee if is_charged else cash_price(trade.total_fee, trade.fee_type, payer),
         charged_currency=trade.cash_fee_type if is_charged else CASH_CURRENCY[payer.wallet],
-        fate=_fate(trade),
+        scenario=_scenario(trade),
         state=trade.state,
         at=trade.paid_at or trade.created_at,
         refunded_minor=trade.refunded_fee,
     )
 
 
-def _fate(trade: Trade) -> Literal["waiting", "paid", "refunded", "reversed", "not paid"]:
+def _scenario(trade: Trade) -> Literal["waiting", "paid", "refunded", "reversed", "not paid"]:
     if trade.paid_at is None:
         return "waiting" if trade.state == "USERPAYING" else "not paid"
     if trade.state == "REVOKED":
@@ -73,7 +73,7 @@ def _refund(payment: Entry, refund: Refund) -> Entry:
         order=refund.out_refund_no,
         amount_minor=refund.refund_fee,
         charged_minor=refund.cash_refund_fee,
-        fate="given back" if refund.status == "SUCCESS" else "giving back",
+        scenario="given back" if refund.status == "SUCCESS" else "giving back",
         state=refund.status,
         at=refund.success_at or refund.created_at,
         refunded_minor=0,

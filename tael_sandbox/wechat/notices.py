@@ -14,7 +14,7 @@ from tael_sandbox.wechat import numbering, refunds
 from tael_sandbox.wechat.messages import Value, signed, write_message
 from tael_sandbox.wechat.refunds import Refund
 from tael_sandbox.wechat.registry import Registry, wire_number
-from tael_sandbox.wechat.signing import MD5, seal_req_info
+from tael_sandbox.wechat.signing import MD5, encrypt_req_info
 from tael_sandbox.wechat.trades import Trade
 
 _NAMES_IN_NOTICES: Final = {"rate": "rate_value"}
@@ -87,8 +87,8 @@ def queue_refund_notice(
         "refund_account": refund.refund_account,
         "refund_request_source": "API",
     }
-    sealed = seal_req_info(write_message(news, root="root"), registry.key(trade.mch_id))
-    fields: dict[str, Value] = {"return_code": "SUCCESS", **identity_fields(trade), "req_info": sealed}
+    encrypted = encrypt_req_info(write_message(news, root="root"), registry.key(trade.mch_id))
+    fields: dict[str, Value] = {"return_code": "SUCCESS", **identity_fields(trade), "req_info": encrypted}
     _queue(connection, trade, refund.notify_url, write_message(fields), refund.success_at)
 
 

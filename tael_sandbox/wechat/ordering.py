@@ -15,7 +15,7 @@ from tael_sandbox.wechat.notices import paid_fields
 from tael_sandbox.wechat.signing import MD5
 from tael_sandbox.wechat.trades import DEFAULT_LIFE, Trade
 
-SHORTEST_LIFE: Final = timedelta(minutes=1)
+MIN_LIFE: Final = timedelta(minutes=1)
 #: No order is closed before, in the profile `strict`.
 CLOSE_AFTER: Final = timedelta(minutes=5)
 STATE_TEXT: Final = {
@@ -87,7 +87,7 @@ def _expiry(ask: Ask) -> datetime:
         return ask.now + DEFAULT_LIFE
     if times["time_expire"] <= times.get("time_start", ask.now) or times["time_expire"] <= ask.now:
         raise Rejection("time_expire参数格式错误")
-    return max(times["time_expire"], ask.now + SHORTEST_LIFE)
+    return max(times["time_expire"], ask.now + MIN_LIFE)
 
 
 def _check_notify_url(ask: Ask) -> None:

@@ -13,7 +13,7 @@ from tael_sandbox.wechat.refunds import Refund
 from tael_sandbox.wechat.trades import Trade
 
 REFUND_WINDOW: Final = timedelta(days=365)
-MOST_REFUNDS: Final = 50
+MAX_REFUNDS: Final = 50
 #: Between two refunds of one order, in the profile `strict`.
 PAUSE: Final = timedelta(seconds=60)
 PAGE: Final = 10
@@ -68,10 +68,10 @@ def _check(ask: Ask, trade: Trade) -> None:
     if trade.paid_at is not None and ask.now - from_stamp(trade.paid_at) > REFUND_WINDOW:
         raise Refusal("TRADE_OVERDUE", "订单已经超过退款期限")
     earlier = refunds.of_trade(ask.connection, trade)
-    if len(earlier) >= MOST_REFUNDS:
+    if len(earlier) >= MAX_REFUNDS:
         raise Refusal("PARAM_ERROR", "部分退款次数超过50次")
-    is_hasty = bool(earlier) and ask.now - from_stamp(earlier[-1].created_at) < PAUSE
-    if is_hasty and in_force(ask.connection).is_strict:
+    is_too_early = bool(earlier) and ask.now - from_stamp(earlier[-1].created_at) < PAUSE
+    if is_too_early and in_force(ask.connection).is_strict:
         raise Refusal("FREQUENCY_LIMITED", "频率限制，请1分钟后再重试")
 
 

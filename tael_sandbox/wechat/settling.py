@@ -20,7 +20,7 @@ from tael_sandbox.wechat.messages import Value
 from tael_sandbox.wechat.registry import wire_number
 
 SETTLED, OUTSTANDING = "1", "2"
-MOST_RECORDS: Final = 10
+MAX_RECORDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Sum:
 
 def settlementquery(ask: Ask) -> dict[str, Value]:
     limit = int(ask.text("limit"))
-    if not 1 <= limit <= MOST_RECORDS:
+    if not 1 <= limit <= MAX_RECORDS:
         raise Rejection("limit" + BAD_FORM)
     records = _settled(ask) if ask.text("usetag") == SETTLED else _outstanding(ask)
     start = int(ask.text("offset"))

@@ -47,7 +47,7 @@ def req_info_key(key: str) -> str:
     return hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
 
 
-def seal_req_info(plain: bytes, key: str) -> str:
+def encrypt_req_info(plain: bytes, key: str) -> str:
     """AES-256-ECB with PKCS#7 padding, in base64. ECB is what the wallet prescribes."""
     padder = PKCS7(128).padder()
     padded = padder.update(plain) + padder.finalize()
@@ -55,9 +55,9 @@ def seal_req_info(plain: bytes, key: str) -> str:
     return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
 
 
-def open_req_info(sealed: str, key: str) -> bytes:
+def decrypt_req_info(encrypted: str, key: str) -> bytes:
     """What was sealed. Raises ValueError where it was not sealed with this key."""
     decryptor = Cipher(algorithms.AES(req_info_key(key).encode()), modes.ECB()).decryptor()  # noqa: S305 (theirs)
-    padded = decryptor.update(base64.b64decode(sealed)) + decryptor.finalize()
+    padded = decryptor.update(base64.b64decode(encrypted)) + decryptor.finalize()
     unpadder = PKCS7(128).unpadder()
     return unpadder.update(padded) + unpadder.finalize()

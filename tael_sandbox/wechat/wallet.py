@@ -28,11 +28,11 @@ from tael_sandbox.wechat import (
 )
 from tael_sandbox.wechat.due import is_anything_due, take_due_steps
 from tael_sandbox.wechat.endpoints import CALLS
-from tael_sandbox.wechat.lies import WeChatLiar
 from tael_sandbox.wechat.oauth import OAuth
 from tael_sandbox.wechat.phone import Phone, is_link
 from tael_sandbox.wechat.pipeline import Pipeline
 from tael_sandbox.wechat.registry import WALLETS, Merchant, Registry
+from tael_sandbox.wechat.tampering import WeChatTampering
 from tael_sandbox.wechat.trades import Trade
 from tael_sandbox.wechat.vendor_sandbox import VENDOR_SANDBOX_CALLS
 
@@ -72,8 +72,8 @@ class WeChatWallet:
     def refuse_unserved(self, call: UnservedCall) -> Response | None:
         return unserved.refuse(call)
 
-    def liar(self) -> WeChatLiar:
-        return WeChatLiar(self._books, self._registry)
+    def tampering(self) -> WeChatTampering:
+        return WeChatTampering(self._books, self._registry)
 
     def is_link(self, url: str) -> bool:
         return is_link(url)
@@ -104,9 +104,9 @@ class WeChatWallet:
         reader = self._books.reader
         return history.waiting(reader, payer_by_name(reader, payer), self._registry.payee)
 
-    def history(self, payer: str, most: int) -> list[Entry]:
+    def history(self, payer: str, limit: int) -> list[Entry]:
         reader = self._books.reader
-        return history.history(reader, payer_by_name(reader, payer), most, self._registry.payee)
+        return history.history(reader, payer_by_name(reader, payer), limit, self._registry.payee)
 
     def book(self, wallet: str) -> dict[str, list[Row]]:
         reader = self._books.reader

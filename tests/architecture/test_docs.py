@@ -77,7 +77,7 @@ def test_every_option_of_a_command_exists(document: Path) -> None:
 
 def test_every_setting_that_is_named_exists(document: Path) -> None:
     known = set(SETTING.findall(inspect.getsource(config)))
-    known |= {"TAEL_DATABASE_URL_FILE", "TAEL_SEAL_KEY_FILE"}  # put together from the name
+    known |= {"TAEL_DATABASE_URL_FILE", "TAEL_ENCRYPTION_KEY_FILE"}  # put together from the name
     assert set(SETTING.findall(document.read_text("utf-8"))) <= known
 
 

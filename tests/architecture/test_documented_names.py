@@ -34,8 +34,8 @@ from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE
 from tael_sandbox.alipay.gateway import SERVICES as ALIPAY_SERVICES
 from tael_sandbox.alipay.gateway import VERIFY_NOTICE
 from tael_sandbox.control import Control
-from tael_sandbox.faults import FIELDS as FAULT_FIELDS
-from tael_sandbox.faults import KINDS as FAULT_KINDS
+from tael_sandbox.fault_injection.faults import FIELDS as FAULT_FIELDS
+from tael_sandbox.fault_injection.faults import KINDS as FAULT_KINDS
 from tael_sandbox.profiles import PROFILES
 from tael_sandbox.wechat.endpoints import CALLS as WECHAT_CALLS
 from tests.architecture.test_docs import DOCUMENTS, FENCE, IN_CODE, OPTION, ROOT, SETTING, code_of
@@ -157,9 +157,9 @@ def test_the_defaults_of_settings_are_those_of_the_code() -> None:
     text = OPERATOR.read_text("utf-8")
     shown = dict(re.findall(r"^\| `(TAEL_[A-Z_]+)` \| `([^`]+)` \|", text, re.MULTILINE))
     settings = config.read_settings(
-        {"TAEL_DATABASE_URL": "postgresql://h/n", "TAEL_SEAL_KEY": "A" * 43 + "="}
+        {"TAEL_DATABASE_URL": "postgresql://h/n", "TAEL_ENCRYPTION_KEY": "A" * 43 + "="}
     )
-    http, reach = settings.http, settings.webhook_reach
+    http, reach = settings.http, settings.webhook_egress
     assert shown == {
         "TAEL_DATABASE_CONNECTIONS": str(settings.database_connections),
         "TAEL_DATABASE_TIMEOUT": f"{settings.database_timeout_s:g}",
@@ -171,7 +171,7 @@ def test_the_defaults_of_settings_are_those_of_the_code() -> None:
         "TAEL_SERVER_IP": settings.server_ip,
         "TAEL_WALLET_CONNECTIONS": str(settings.wallet_connections),
         "TAEL_WALLET_WAIT_MS": f"{settings.wallet_wait_s * 1000:g}",
-        "TAEL_RETURN_STRAY_MONEY": switch(settings.returns_stray_money),
+        "TAEL_RETURN_UNMATCHED_PAYMENTS": switch(settings.returns_unmatched_payments),
         "TAEL_WEBHOOK_LOOPBACK": switch(reach.loopback),
         "TAEL_WEBHOOK_ANY_PORT": switch(reach.any_port),
         "TAEL_MAX_HEAD_S": f"{http.max_head_s:g}",

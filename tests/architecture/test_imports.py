@@ -16,7 +16,7 @@ GATEWAY = ROOT / "tael"
 TIME = {
     "clock.py",
     "jobs/runner.py",  # leases are in real time, whatever a demo's clock does
-    "service/directory.py",  # how long something is remembered
+    "service/credential_cache.py",  # how long something is remembered
     "service/webhooks.py",  # how long a merchant's receiver took
     "service/payments.py",  # how long a repeat waits, by the event loop's time
     "store/database.py",  # how much of its time a call has spent on the database
@@ -26,7 +26,7 @@ TIME = {
 }
 RANDOMNESS = {
     "ids.py",
-    "store/seal.py",  # the nonce of a sealed secret
+    "store/encryption.py",  # the nonce of a sealed secret
     "channels/wechat_v2/exchange.py",  # the nonce_str that WeChat wants in each message
     "cashier/rendering.py",  # the nonce of a page's security policy
 }

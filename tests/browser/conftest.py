@@ -66,7 +66,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
     The test fails if a page asked for anything that is not on this machine, or if a script of it failed.
     """
-    strayed: list[str] = []
+    unmatched: list[str] = []
     failed: list[str] = []
     contexts = []
 
@@ -74,7 +74,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         if urlsplit(route.request.url).hostname == OUR_HOST:
             route.continue_()
         else:
-            strayed.append(route.request.url)
+            unmatched.append(route.request.url)
             route.abort()
 
     def open_page(**options: Any) -> Page:
@@ -89,7 +89,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     yield open_page
     for context in contexts:
         context.close()
-    assert not strayed, f"asked for what is elsewhere: {strayed}"
+    assert not unmatched, f"asked for what is elsewhere: {unmatched}"
     assert not failed, f"scripts failed: {failed}"
 
 

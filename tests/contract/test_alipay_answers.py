@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tael.channels.alipay_mapi.adapter import AlipayMapi
-from tael.channels.base import BadSignature, Order, PaymentNotice
+from tael.channels.base import BadSignature, ChannelOrder, PaymentNotice
 from tael.domain.account import AlipayAccount
 from tael.domain.money import Money
 from tael.domain.outcome import (
@@ -114,11 +114,11 @@ def channel(wallet: StubWallet, transport: Transport, clock: TestClock) -> Alipa
     return AlipayMapi(transport, clock, gateway_url=wallet.url, instore_url=wallet.url)
 
 
-def in_store(account: AlipayAccount | None = None, auth_code: str = "280000000000000001") -> Order:
+def in_store(account: AlipayAccount | None = None, auth_code: str = "280000000000000001") -> ChannelOrder:
     return alipay_order("800108", account or alipay_account(online=False), auth_code=auth_code)
 
 
-def online(account: AlipayAccount | None = None) -> Order:
+def online(account: AlipayAccount | None = None) -> ChannelOrder:
     return alipay_order("800151", account or alipay_account())
 
 
@@ -334,7 +334,7 @@ async def test_a_bare_t_whose_record_cannot_be_asked_decides_nothing(
 
 
 async def test_some_contracts_close_nothing(channel: AlipayMapi, wallet: StubWallet) -> None:
-    account = alipay_account(closes_trades=False)
+    account = alipay_account(supports_close=False)
     assert await channel.close(online(account)) == Refused(Refusal.CLOSE_REFUSED, "no close_trade")
     assert await channel.close(in_store()) == Refused(Refusal.WRONG_STATE, "")
     assert await channel.reverse(online()) == Refused(Refusal.WRONG_STATE, "")

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 
 from tael.channels.alipay_mapi.adapter import AlipayMapi
-from tael.channels.base import BadSignature, Order, PaymentNotice, RefundOrder
+from tael.channels.base import BadSignature, ChannelOrder, ChannelRefund, PaymentNotice
 from tael.clock import DemoClock
 from tael.domain.account import AlipayAccount
 from tael.domain.money import Money
@@ -34,7 +34,7 @@ from tael.transport import Transport
 from tests.support import alipay
 from tests.support.sandbox import Listener, RunningSandbox
 
-NewOrder = Callable[..., Order]
+NewOrder = Callable[..., ChannelOrder]
 PRICE = Money(3925, "HKD")
 DAY_S = 86_400
 
@@ -59,7 +59,7 @@ def channel(sandbox: RunningSandbox, transport: Transport, clock: DemoClock) -> 
 def order(sandbox: RunningSandbox, shop: str, clock: DemoClock, listener: Listener) -> NewOrder:
     """Makes orders that are new each time; their notices come to the listener."""
 
-    def make(pay_type: str, **known: Any) -> Order:
+    def make(pay_type: str, **known: Any) -> ChannelOrder:
         account = account_of(sandbox.account("alipay", shop, "offline" if pay_type == "800108" else "online"))
         return alipay.alipay_order(
             pay_type,
@@ -92,15 +92,15 @@ def new_number() -> str:
     return str(secrets.randbelow(10**24)).zfill(24)
 
 
-def refund_of(order: Order, amount_minor: int, clock: DemoClock) -> RefundOrder:
+def refund_of(order: ChannelOrder, amount_minor: int, clock: DemoClock) -> ChannelRefund:
     return alipay.alipay_refund(order, amount_minor, new_number(), clock.now())
 
 
-async def barcode(sandbox: RunningSandbox, order: NewOrder, behaviour: str = "pays") -> Order:
+async def barcode(sandbox: RunningSandbox, order: NewOrder, behaviour: str = "pays") -> ChannelOrder:
     return order("800108", auth_code=await sandbox.code("alipay", behaviour))
 
 
-async def link_of(channel: AlipayMapi, order: Order) -> str:
+async def link_of(channel: AlipayMapi, order: ChannelOrder) -> str:
     opened = await channel.open(order)
     assert isinstance(opened, AwaitingPayer)
     assert isinstance(opened.pay, PayLink)
@@ -109,19 +109,19 @@ async def link_of(channel: AlipayMapi, order: Order) -> str:
 
 async def paid_online(
     channel: AlipayMapi, sandbox: RunningSandbox, order: NewOrder, pay_type: str = "800151"
-) -> Order:
+) -> ChannelOrder:
     payment = order(pay_type)
     await sandbox.control("confirm", {"url": await link_of(channel, payment), "action": "pay"})
     return payment
 
 
-async def paid_in_store(channel: AlipayMapi, sandbox: RunningSandbox, order: NewOrder) -> Order:
+async def paid_in_store(channel: AlipayMapi, sandbox: RunningSandbox, order: NewOrder) -> ChannelOrder:
     payment = await barcode(sandbox, order)
     assert isinstance(await channel.open(payment), Paid)
     return payment
 
 
-async def state_of(sandbox: RunningSandbox, order: Order) -> tuple[str, int]:
+async def state_of(sandbox: RunningSandbox, order: ChannelOrder) -> tuple[str, int]:
     book = await sandbox.control("book?wallet=alipay")
     row = next(row for row in book["trades"] if row["order"] == order.syssn)
     return row["state"], row["refunded"]

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pytest
 
 from tael.channels.alipay_mapi.adapter import AlipayMapi
-from tael.channels.base import Order, PaymentNotice
+from tael.channels.base import ChannelOrder, PaymentNotice
 from tael.clock import DemoClock
 from tael.domain.money import Money
 from tael.domain.outcome import AwaitingPayer, Closed, Paid, PayLink, Refunded, Refusal, Refused, Reversed
@@ -38,7 +38,7 @@ def channel(sandbox: RunningSandbox, transport: Transport, clock: DemoClock) -> 
 
 def order_of(
     sandbox: RunningSandbox, clock: DemoClock, listener: Listener, price: Money, pay_type: str, **known: Any
-) -> Order:
+) -> ChannelOrder:
     scene = "offline" if pay_type == "800108" else "online"
     account = account_of(sandbox.account("alipay", f"in_{price.currency.lower()}", scene))
     return alipay.alipay_order(

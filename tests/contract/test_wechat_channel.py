@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tael.channels.base import BadSignature, Channel, Order, PaymentNotice, RefundNotice, RefundOrder
+from tael.channels.base import BadSignature, Channel, ChannelOrder, ChannelRefund, PaymentNotice, RefundNotice
 from tael.channels.wechat_v2.adapter import WeChatV2
 from tael.channels.wechat_v2.messages import from_xml
 from tael.clock import DemoClock
@@ -81,15 +81,15 @@ def channel(transport: Transport, clock: DemoClock, shop: Shop) -> Channel:
 
 
 @pytest.fixture
-def order(account: WeChatAccount, clock: DemoClock, listener: Listener) -> Callable[..., Order]:
-    def make(code: str, **known: Any) -> Order:
+def order(account: WeChatAccount, clock: DemoClock, listener: Listener) -> Callable[..., ChannelOrder]:
+    def make(code: str, **known: Any) -> ChannelOrder:
         syssn = secrets.token_hex(10)
         return wechat.order(code, account, syssn=syssn, at=clock.now(), notice_url=listener.url, **known)
 
     return make
 
 
-def refund_of(payment: Order, amount_minor: int | None = None) -> RefundOrder:
+def refund_of(payment: ChannelOrder, amount_minor: int | None = None) -> ChannelRefund:
     return wechat.refund_of(payment, syssn=secrets.token_hex(10), amount_minor=amount_minor)
 
 
@@ -98,11 +98,13 @@ async def openid_of(sandbox: RunningSandbox, payer_wallet: str, appid: str) -> s
     return str(next(payer["openids"][appid] for payer in payers if payer["wallet"] == payer_wallet))
 
 
-async def pay(sandbox: RunningSandbox, trade: Order) -> None:
+async def pay(sandbox: RunningSandbox, trade: ChannelOrder) -> None:
     await sandbox.control("confirm", {"trade": trade.syssn, "action": "pay"})
 
 
-async def paid_code(channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order]) -> Order:
+async def paid_code(
+    channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder]
+) -> ChannelOrder:
     """A payment by scanned code that the payer has paid."""
     trade = order("800201")
     assert isinstance(await channel.open(trade), AwaitingPayer)
@@ -111,8 +113,8 @@ async def paid_code(channel: Channel, sandbox: RunningSandbox, order: Callable[.
 
 
 async def swiped(
-    channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order], behaviour: str
-) -> tuple[Order, object]:
+    channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder], behaviour: str
+) -> tuple[ChannelOrder, object]:
     trade = order("800208", auth_code=await sandbox.code("wechat", behaviour))
     return trade, await channel.open(trade)
 
@@ -124,7 +126,7 @@ async def test_a_scanned_code_is_paid_and_news_of_it_comes_by_every_road(
     channel: Channel,
     sandbox: RunningSandbox,
     account: WeChatAccount,
-    order: Callable[..., Order],
+    order: Callable[..., ChannelOrder],
     listener: Listener,
 ) -> None:
     listener.body = channel.acknowledgement.received
@@ -151,7 +153,11 @@ async def test_a_scanned_code_is_paid_and_news_of_it_comes_by_every_road(
 
 
 async def test_a_payment_inside_wechat_is_handed_over_signed(
-    channel: Channel, sandbox: RunningSandbox, shop: Shop, order: Callable[..., Order], clock: DemoClock
+    channel: Channel,
+    sandbox: RunningSandbox,
+    shop: Shop,
+    order: Callable[..., ChannelOrder],
+    clock: DemoClock,
 ) -> None:
     trade = order("800207", openid=await openid_of(sandbox, "wechat", shop["sub_appid"]))
 
@@ -175,14 +181,14 @@ async def test_a_payment_inside_wechat_is_handed_over_signed(
 
 
 async def test_an_openid_of_another_account_is_refused(
-    channel: Channel, sandbox: RunningSandbox, shop: Shop, order: Callable[..., Order]
+    channel: Channel, sandbox: RunningSandbox, shop: Shop, order: Callable[..., ChannelOrder]
 ) -> None:
     trade = order("800207", openid=await openid_of(sandbox, "wechat", shop["appid"]))
 
     assert await channel.open(trade) == Refused(Refusal.MISMATCH, "invalid openid")
 
 
-async def test_a_closed_order_stays_closed(channel: Channel, order: Callable[..., Order]) -> None:
+async def test_a_closed_order_stays_closed(channel: Channel, order: Callable[..., ChannelOrder]) -> None:
     trade = order("800201")
     await channel.open(trade)
 
@@ -193,7 +199,7 @@ async def test_a_closed_order_stays_closed(channel: Channel, order: Callable[...
 
 
 async def test_wechat_takes_no_money_after_the_deadline(
-    channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order], clock: DemoClock
+    channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder], clock: DemoClock
 ) -> None:
     trade = order("800201")
     await channel.open(trade)
@@ -203,7 +209,9 @@ async def test_wechat_takes_no_money_after_the_deadline(
     assert await channel.query(trade) == Closed()
 
 
-async def test_what_was_never_opened_is_not_known(channel: Channel, order: Callable[..., Order]) -> None:
+async def test_what_was_never_opened_is_not_known(
+    channel: Channel, order: Callable[..., ChannelOrder]
+) -> None:
     trade = order("800201")
     missing = Unknown("ORDERNOTEXIST", no_such_order=True)
 
@@ -214,7 +222,9 @@ async def test_what_was_never_opened_is_not_known(channel: Channel, order: Calla
     assert await channel.query_refund(refund_of(trade)) == Unknown("REFUNDNOTEXIST", no_such_order=True)
 
 
-async def test_a_number_with_another_price_is_refused(channel: Channel, order: Callable[..., Order]) -> None:
+async def test_a_number_with_another_price_is_refused(
+    channel: Channel, order: Callable[..., ChannelOrder]
+) -> None:
     trade = order("800201")
     await channel.open(trade)
 
@@ -228,7 +238,7 @@ async def test_a_number_with_another_price_is_refused(channel: Channel, order: C
 
 @pytest.mark.parametrize(("pay_type", "wallet"), [("800208", "wechat"), ("800228", "wechat_hk")])
 async def test_a_barcode_pays_at_once(
-    channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order], pay_type: str, wallet: str
+    channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder], pay_type: str, wallet: str
 ) -> None:
     trade = order(pay_type, auth_code=await sandbox.code(wallet))
 
@@ -251,7 +261,11 @@ async def test_a_barcode_pays_at_once(
     ],
 )
 async def test_a_barcode_is_refused_in_our_words(
-    channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order], behaviour: str, refused: Refused
+    channel: Channel,
+    sandbox: RunningSandbox,
+    order: Callable[..., ChannelOrder],
+    behaviour: str,
+    refused: Refused,
 ) -> None:
     _, outcome = await swiped(channel, sandbox, order, behaviour)
 
@@ -259,7 +273,7 @@ async def test_a_barcode_is_refused_in_our_words(
 
 
 async def test_another_wallets_barcode_is_not_even_asked_about(
-    channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order]
+    channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder]
 ) -> None:
     trade = order("800208", auth_code=await sandbox.code("alipay"))
 
@@ -267,14 +281,14 @@ async def test_another_wallets_barcode_is_not_even_asked_about(
     assert await channel.query(trade) == Unknown("ORDERNOTEXIST", no_such_order=True)
 
 
-async def test_an_invented_barcode_is_refused(channel: Channel, order: Callable[..., Order]) -> None:
+async def test_an_invented_barcode_is_refused(channel: Channel, order: Callable[..., ChannelOrder]) -> None:
     trade = order("800208", auth_code="130000000000000000")
 
     assert await channel.open(trade) == Refused(Refusal.OTHER_WALLETS_CODE, "AUTH_CODE_INVALID")
 
 
 async def test_a_payer_types_a_password_and_pays(
-    channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order]
+    channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder]
 ) -> None:
     trade, outcome = await swiped(channel, sandbox, order, "password_then_pays")
 
@@ -285,7 +299,7 @@ async def test_a_payer_types_a_password_and_pays(
 
 
 async def test_a_payer_who_never_types_leaves_an_order_to_be_reversed(
-    channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order]
+    channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder]
 ) -> None:
     trade, _ = await swiped(channel, sandbox, order, "password")
     await sandbox.advance(40)
@@ -298,7 +312,7 @@ async def test_a_payer_who_never_types_leaves_an_order_to_be_reversed(
 
 
 async def test_an_answer_that_says_nothing_is_followed_by_a_query(
-    channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order]
+    channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder]
 ) -> None:
     paid, outcome = await swiped(channel, sandbox, order, "unknown_then_paid")
     assert outcome == Unknown("SYSTEMERROR")
@@ -310,7 +324,7 @@ async def test_an_answer_that_says_nothing_is_followed_by_a_query(
 
 
 async def test_a_paid_barcode_is_reversed_with_its_money(
-    channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order]
+    channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder]
 ) -> None:
     trade, paid = await swiped(channel, sandbox, order, "pays")
     assert isinstance(paid, Paid)
@@ -327,7 +341,7 @@ async def test_a_paid_barcode_is_reversed_with_its_money(
 
 
 async def test_close_is_not_for_barcodes_nor_reverse_for_codes_to_scan(
-    channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order]
+    channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder]
 ) -> None:
     trade, _ = await swiped(channel, sandbox, order, "password")
     assert await channel.close(trade) == Refused(Refusal.CLOSE_REFUSED, "TRADE_STATE_ERROR")
@@ -338,7 +352,7 @@ async def test_close_is_not_for_barcodes_nor_reverse_for_codes_to_scan(
 
 
 async def test_a_reversal_comes_too_late_after_a_week(
-    channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order]
+    channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder]
 ) -> None:
     trade, _ = await swiped(channel, sandbox, order, "pays")
     await sandbox.advance(8 * 24 * 3600)
@@ -353,7 +367,7 @@ async def test_parts_are_refunded_once_each_until_nothing_is_left(
     channel: Channel,
     sandbox: RunningSandbox,
     account: WeChatAccount,
-    order: Callable[..., Order],
+    order: Callable[..., ChannelOrder],
     listener: Listener,
 ) -> None:
     listener.body = channel.acknowledgement.received
@@ -384,7 +398,7 @@ async def test_parts_are_refunded_once_each_until_nothing_is_left(
 
 
 async def test_the_same_refund_with_another_amount_is_refused(
-    channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order]
+    channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder]
 ) -> None:
     trade = await paid_code(channel, sandbox, order)
     ask = refund_of(trade, 88)
@@ -399,7 +413,7 @@ async def test_a_repeat_that_finds_nothing_left_may_have_been_the_one_that_took_
     transport: Transport,
     clock: DemoClock,
     account: WeChatAccount,
-    order: Callable[..., Order],
+    order: Callable[..., ChannelOrder],
     listener: Listener,
 ) -> None:
     channel = WeChatV2(transport, clock, base_url=listener.url)
@@ -433,7 +447,7 @@ async def test_a_repeat_that_finds_nothing_left_may_have_been_the_one_that_took_
     assert isinstance(await channel.refund(ask), Unknown)
 
 
-async def test_an_unpaid_order_is_not_refunded(channel: Channel, order: Callable[..., Order]) -> None:
+async def test_an_unpaid_order_is_not_refunded(channel: Channel, order: Callable[..., ChannelOrder]) -> None:
     trade = order("800201")
     await channel.open(trade)
 
@@ -443,7 +457,7 @@ async def test_an_unpaid_order_is_not_refunded(channel: Channel, order: Callable
 # ---- who we are --------------------------------------------------------------------------------------------
 
 
-async def ask_everything(channel: Channel, trade: Order) -> list[object]:
+async def ask_everything(channel: Channel, trade: ChannelOrder) -> list[object]:
     """Each question once: open, query, close, reverse, refund, query_refund."""
     ask = refund_of(trade)
     return [
@@ -457,7 +471,7 @@ async def ask_everything(channel: Channel, trade: Order) -> list[object]:
 
 
 async def test_another_key_is_refused_by_what_moves_money_and_decides_nothing_else(
-    channel: Channel, account: WeChatAccount, order: Callable[..., Order]
+    channel: Channel, account: WeChatAccount, order: Callable[..., ChannelOrder]
 ) -> None:
     stranger = replace(account, provider=replace(account.provider, key=Secret("0" * 32)))
 
@@ -473,7 +487,7 @@ async def test_another_key_is_refused_by_what_moves_money_and_decides_nothing_el
 
 
 async def test_the_certificate_of_another_provider_is_refused(
-    channel: Channel, sandbox: RunningSandbox, account: WeChatAccount, order: Callable[..., Order]
+    channel: Channel, sandbox: RunningSandbox, account: WeChatAccount, order: Callable[..., ChannelOrder]
 ) -> None:
     other = sandbox.account("wechat", "chain_east", "both")
     assert other["mch_id"] != account.provider.mch_id
@@ -490,7 +504,7 @@ async def test_the_certificate_of_another_provider_is_refused(
 
 
 async def test_a_certificate_that_wechat_never_issued_moves_nothing(
-    channel: Channel, account: WeChatAccount, order: Callable[..., Order]
+    channel: Channel, account: WeChatAccount, order: Callable[..., ChannelOrder]
 ) -> None:
     key, certificate = wechat.key_and_certificate(account.provider.mch_id)
     provider = replace(account.provider, certificate_pem=certificate, certificate_key_pem=Secret(key))
@@ -501,7 +515,7 @@ async def test_a_certificate_that_wechat_never_issued_moves_nothing(
 
 
 async def test_a_certificate_that_cannot_be_read_sends_nothing(
-    channel: Channel, account: WeChatAccount, order: Callable[..., Order]
+    channel: Channel, account: WeChatAccount, order: Callable[..., ChannelOrder]
 ) -> None:
     provider = replace(account.provider, certificate_pem="nonsense")
     trade = replace(order("800208"), account=replace(account, provider=provider))
@@ -511,7 +525,7 @@ async def test_a_certificate_that_cannot_be_read_sends_nothing(
 
 
 async def test_a_wallet_that_we_do_not_trust_is_sent_nothing(
-    transport: Transport, clock: DemoClock, shop: Shop, order: Callable[..., Order]
+    transport: Transport, clock: DemoClock, shop: Shop, order: Callable[..., ChannelOrder]
 ) -> None:
     channel = WeChatV2(transport, clock, base_url=shop["base_url"])
 
@@ -520,7 +534,7 @@ async def test_a_wallet_that_we_do_not_trust_is_sent_nothing(
 
 
 async def test_where_nobody_listens_nothing_is_sent(
-    transport: Transport, clock: DemoClock, order: Callable[..., Order]
+    transport: Transport, clock: DemoClock, order: Callable[..., ChannelOrder]
 ) -> None:
     channel = WeChatV2(transport, clock, base_url="http://127.0.0.1:1")
 
@@ -529,7 +543,7 @@ async def test_where_nobody_listens_nothing_is_sent(
 
 
 async def test_every_question_is_signed_by_an_algorithm_that_its_call_takes(
-    transport: Transport, clock: DemoClock, shop: Shop, order: Callable[..., Order], listener: Listener
+    transport: Transport, clock: DemoClock, shop: Shop, order: Callable[..., ChannelOrder], listener: Listener
 ) -> None:
     channel = WeChatV2(transport, clock, base_url=listener.url)
     swipe = order("800208", auth_code="130000000000000000")
@@ -563,7 +577,7 @@ async def test_every_question_is_signed_by_an_algorithm_that_its_call_takes(
 async def test_an_answer_that_proves_nothing_decides_nothing(
     transport: Transport,
     clock: DemoClock,
-    order: Callable[..., Order],
+    order: Callable[..., ChannelOrder],
     listener: Listener,
     status: int,
     body: bytes,
@@ -594,7 +608,7 @@ Question = Callable[[Channel], Awaitable[object]]
 
 @pytest.fixture
 async def questions(
-    channel: Channel, sandbox: RunningSandbox, order: Callable[..., Order], shop: Shop
+    channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder], shop: Shop
 ) -> dict[str, tuple[str, Question]]:
     """Each call of the interface with the path it goes to, on orders where the wallet says yes."""
     openid = await openid_of(sandbox, "wechat", shop["sub_appid"])
@@ -659,7 +673,7 @@ async def test_no_byte_of_a_notice_can_change(
     channel: Channel,
     sandbox: RunningSandbox,
     account: WeChatAccount,
-    order: Callable[..., Order],
+    order: Callable[..., ChannelOrder],
     listener: Listener,
 ) -> None:
     listener.body = channel.acknowledgement.received

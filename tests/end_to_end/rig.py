@@ -249,7 +249,7 @@ class Demo:
 
 
 @contextmanager
-def planned_stop(demo: Demo, reason: str = "") -> Iterator[None]:
+def maintenance_window(demo: Demo, reason: str = "") -> Iterator[None]:
     """Maintenance, as every process knows of it; over for all of them at the end of the block."""
     demo.ask("maintenance", "on", *(["--reason", reason] if reason else []))
     time.sleep(SETTINGS_REMEMBERED_S)

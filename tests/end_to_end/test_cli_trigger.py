@@ -90,7 +90,9 @@ def test_a_reversals_event_has_happened(
 def test_late_money_is_an_incident(tael_gateway: TaelGateway) -> None:
     told = triggered(tael_gateway, "late_money")
     done = run_tael("incident", "list", "--json", "--data", str(tael_gateway.folder))
-    assert [row["kind"] for row in json.loads(done.stdout) if row["cause"] == told["syssn"]] == ["late_money"]
+    assert [row["kind"] for row in json.loads(done.stdout) if row["subject_id"] == told["syssn"]] == [
+        "late_money"
+    ]
 
 
 def test_it_can_happen_to_another_app(tael_gateway: TaelGateway) -> None:

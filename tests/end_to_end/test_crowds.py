@@ -66,7 +66,7 @@ def settings(demo: Demo, node: str) -> dict[str, str]:
     folder = demo.folder.resolve()
     return {
         "TAEL_DATABASE_URL": demo.database_url,
-        "TAEL_SEAL_KEY_FILE": str(folder / "seal.key"),
+        "TAEL_ENCRYPTION_KEY_FILE": str(folder / "encryption.key"),
         "TAEL_PUBLIC_URL": demo.gateway,
         "TAEL_NODE": node,
         "TAEL_ALIPAY_URL": f"{demo.sandbox}/gateway.do",

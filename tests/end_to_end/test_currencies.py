@@ -36,7 +36,7 @@ def receiver() -> Iterator[Receiver]:
 def yen(request: pytest.FixtureRequest, demo: Demo, receiver: Receiver) -> Merchant:
     """The merchant of the recipe, in an app of its own."""
     currency: str = request.param
-    app = demo.ask("app", "add", "--notify-url", f"{receiver.url}/{currency}", "--fills-currency")
+    app = demo.ask("app", "add", "--notify-url", f"{receiver.url}/{currency}", "--include-currency")
     settings = {
         "http://127.0.0.1:8001": demo.sandbox,
         "DATA=.tael": f"DATA={demo.folder}",

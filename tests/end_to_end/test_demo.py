@@ -10,8 +10,8 @@ from typing import Final
 
 import pytest
 
-from tael.cli.fresh import throw_away
-from tael.cli.rig import Place
+from tael.cli.demo_stack import DemoPaths
+from tael.cli.reset import throw_away
 from tests.end_to_end.conftest import merchant_of
 from tests.end_to_end.merchant import Merchant, send
 from tests.end_to_end.rig import ROOT, Demo, NotStarted, descendants, eventually, free_port_block, is_alive
@@ -81,7 +81,7 @@ def test_a_project_s_own_files_in_folders_of_the_same_names_stay(folder: Path) -
     demo.end()
     assert {"shop.sqlite", "main.py"} <= {path.name for path in (folder / "shop").iterdir()}
 
-    throw_away(Place(free_port_block(), folder))
+    throw_away(DemoPaths(free_port_block(), folder))
     kept = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert kept == {*mine, "postgres/lock"}
     assert {(folder / name).read_text() for name in mine} == {"mine"}
@@ -124,9 +124,9 @@ def test_a_demo_that_runs_on_a_database_elsewhere_is_not_thrown_away(demo: Demo,
     "names",
     [
         ["notes.txt"],
-        ["seal.key"],
+        ["encryption.key"],
         ["logs/shop.log"],
-        ["sandbox/castle.txt", "logs/shop.log", "seal.key"],
+        ["sandbox/castle.txt", "logs/shop.log", "encryption.key"],
         ["sandbox/shops.json"],
         ["postgres/lock", "notes.txt"],
         ["postgres/lock", "logs/x", "main.py"],
@@ -144,7 +144,7 @@ def test_a_database_that_is_not_the_demo_s_own_is_not_thrown_away(folder: Path) 
 
 
 def test_a_taken_port_keeps_a_fresh_demo_from_throwing_anything_away(demo: Demo, folder: Path) -> None:
-    kept = {"sandbox/shops.json": "{}", "logs/worker.log": "", "seal.key": "x"}
+    kept = {"sandbox/shops.json": "{}", "logs/worker.log": "", "encryption.key": "x"}
     done = left_alone(folder, kept, f"tael: port {demo.port} is taken", port=demo.port)
     assert len(done.stderr.splitlines()) == 1
 

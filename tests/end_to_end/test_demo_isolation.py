@@ -21,7 +21,7 @@ NOWHERE: Final = "http://127.0.0.1:9"
 #: What a developer's shell may export for other work.
 EXPORTED: Final = {
     "TAEL_NODE": "not a node",
-    "TAEL_SEAL_KEY": "not a key",
+    "TAEL_ENCRYPTION_KEY": "not a key",
     "TAEL_WECHAT_URL": NOWHERE,
     "TAEL_CLOCK_FILE": "/nowhere/clock",
     "PGSSLMODE": "verify-full",
@@ -119,7 +119,7 @@ def test_a_demo_does_not_migrate_a_deployment_whose_schema_is_older(
     folder: Path, empty_database: str
 ) -> None:
     with psycopg.connect(empty_database) as connection:
-        connection.execute("CREATE TABLE app (appcode text PRIMARY KEY, key_sealed bytea NOT NULL)")
+        connection.execute("CREATE TABLE app (appcode text PRIMARY KEY, key_encrypted bytea NOT NULL)")
         connection.execute("INSERT INTO app VALUES ('SHOP', %s)", [os.urandom(60)])
     with pytest.raises(NotStarted, match="holds apps that are not this demo's"):
         Demo.start(folder, None, "--database-url", empty_database)
@@ -165,7 +165,7 @@ def test_a_demo_for_people_prints_no_password_of_the_database(folder: Path, empt
 def test_the_files_of_a_demo_are_for_its_user_only(demo: Demo) -> None:
     merchant_of(demo, "published").paid("800208")
     files = [path for path in demo.folder.rglob("*") if path.is_file() and "postgres" not in path.parts]
-    assert {"seal.key", "worker.log", "sandbox.sqlite", "shop.sqlite"} <= {path.name for path in files}
+    assert {"encryption.key", "worker.log", "sandbox.sqlite", "shop.sqlite"} <= {path.name for path in files}
     open_to_others = {str(path): oct(path.stat().st_mode) for path in files if path.stat().st_mode & 0o077}
     assert open_to_others == {}
 

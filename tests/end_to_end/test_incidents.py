@@ -24,15 +24,18 @@ ORDERQUERY: Final = "/pay/orderquery"
 # ---- what the operator sees --------------------------------------------------------------------------------------
 
 
-def incidents(demo: Demo, cause: str) -> list[Members]:
+def incidents(demo: Demo, subject_id: str) -> list[Members]:
     rows: list[Members] = demo.ask("incident", "list", "--all")
-    return [row for row in rows if row["cause"] == cause]
+    return [row for row in rows if row["subject_id"] == subject_id]
 
 
-def incident(demo: Demo, cause: str, *, stray: str) -> Members:
+def incident(demo: Demo, subject_id: str, *, unmatched: str) -> Members:
     """The only incident about this number, once its money is so far."""
-    rows = eventually(lambda: incidents(demo, cause), lambda rows: [row["stray"] for row in rows] == [stray])
-    assert [row["stray"] for row in rows] == [stray], rows
+    rows = eventually(
+        lambda: incidents(demo, subject_id),
+        lambda rows: [row["unmatched_state"] for row in rows] == [unmatched],
+    )
+    assert [row["unmatched_state"] for row in rows] == [unmatched], rows
     return rows[0]
 
 
@@ -53,15 +56,15 @@ def assert_counted(demo: Demo, kind: str) -> None:
 
 def assert_went_back_once(demo: Demo, order: str, amount_minor: int) -> Members:
     """By the wallet's own book, by the incident, and by the ledger."""
-    returned = incident(demo, order, stray="RETURNED")
+    returned = incident(demo, order, unmatched="RETURNED")
     (refund,) = demo.refunds(order)
-    assert (refund["amount"], refund["refund_order"]) == (amount_minor, returned["stray_syssn"])
+    assert (refund["amount"], refund["refund_order"]) == (amount_minor, returned["unmatched_syssn"])
     assert demo.held(order) == 0
-    shown = demo.ask("incident", "show", returned["incident"])
+    shown = demo.ask("incident", "show", returned["incident_id"])
     owner = f"HKD:{returned['account_id']}"
     assert [(e["kind"], e["debit"], e["credit"], e["amount_minor"]) for e in shown["ledger"]] == [
-        ("stray_in", f"wallet:{owner}", f"stray:{owner}", amount_minor),
-        ("stray_out", f"stray:{owner}", f"wallet:{owner}", amount_minor),
+        ("unmatched_received", f"wallet:{owner}", f"unmatched:{owner}", amount_minor),
+        ("unmatched_returned", f"unmatched:{owner}", f"wallet:{owner}", amount_minor),
     ]
     return returned
 
@@ -173,8 +176,8 @@ def test_a_notice_of_a_false_amount_is_disproved_and_the_order_is_paid(
     opened = shop.open(pay_type)
     with demo.faults({"wallet": wallet, "kind": "wrong_amount", "operation": "notice", "times": 1}):
         shop.pay_by_phone(opened)
-        disproved = incident(demo, opened["syssn"], stray="DISPROVED")
-    assert (disproved["kind"], disproved["amount_minor"]) == ("wrong_amount", 1001)
+        refuted = incident(demo, opened["syssn"], unmatched="REFUTED")
+    assert (refuted["kind"], refuted["amount_minor"]) == ("wrong_amount", 1001)
     assert_paid_and_kept(shop, receiver, opened)
     assert_counted(demo, "wrong_amount")
 
@@ -189,8 +192,8 @@ def test_an_answer_of_a_false_amount_is_disproved_and_the_order_is_paid(
     ):
         shop.pay_by_phone(opened)
         demo.advance(10)
-        disproved = incident(demo, opened["syssn"], stray="DISPROVED")
-    assert (disproved["kind"], disproved["amount_minor"]) == ("wrong_amount", 1001)
+        refuted = incident(demo, opened["syssn"], unmatched="REFUTED")
+    assert (refuted["kind"], refuted["amount_minor"]) == ("wrong_amount", 1001)
     assert_paid_and_kept(shop, receiver, opened)
 
 
@@ -219,16 +222,16 @@ def test_late_money_is_the_merchants_and_is_seen_until_somebody_resolves_it(
         shop.until(opened["syssn"], "1181")
         pay_as_stranger(shop, opened["syssn"], 1000)
 
-    late = incident(demo, opened["syssn"], stray="NONE")
+    late = incident(demo, opened["syssn"], unmatched="NONE")
     assert (late["kind"], late["amount_minor"], late["currency"]) == ("late_money", 1000, "HKD")
     assert end.upper() in late["detail"]
     assert_paid_and_kept(shop, receiver, opened)
     assert_counted(demo, "late_money")
 
     open_before = figures(demo)["tael_incidents_open"]
-    done = demo.ask("incident", "resolve", late["incident"], "--note", "told the merchant")
+    done = demo.ask("incident", "resolve", late["incident_id"], "--note", "told the merchant")
     assert done["resolution"] == "told the merchant"
-    assert late["incident"] not in [row["incident"] for row in demo.ask("incident", "list")]
+    assert late["incident_id"] not in [row["incident"] for row in demo.ask("incident", "list")]
     assert figures(demo)["tael_incidents_open"] == open_before - 1
     assert_counted(demo, "late_money")
 
@@ -239,24 +242,24 @@ def test_late_money_is_the_merchants_and_is_seen_until_somebody_resolves_it(
 @pytest.fixture(scope="module")
 def keeping() -> Iterator[Demo]:
     """A demo that sends nothing back."""
-    with private_demo("--no-return-stray-money") as demo:
+    with private_demo("--no-return-unmatched-payments") as demo:
         yield demo
 
 
-def test_switched_off_stray_money_is_booked_and_kept_and_all_books_agree(keeping: Demo) -> None:
+def test_switched_off_unmatched_payments_is_booked_and_kept_and_all_books_agree(keeping: Demo) -> None:
     shop, order = merchant_of(keeping, "published"), new_reference()
     paid = shop.paid("800201")
     pay_as_stranger(shop, order, 4321)
 
-    kept = incident(keeping, order, stray="KEPT")
+    kept = incident(keeping, order, unmatched="KEPT")
     for seconds in REPEATS_S:
         keeping.advance(seconds)
-    assert incident(keeping, order, stray="KEPT") == kept
+    assert incident(keeping, order, unmatched="KEPT") == kept
     assert (keeping.refunds(order), keeping.held(order)) == ([], 4321)
     (entry,) = keeping.ask("incident", "show", kept["incident"])["ledger"]
-    assert (entry["kind"], entry["amount_minor"]) == ("stray_in", 4321)
+    assert (entry["kind"], entry["amount_minor"]) == ("unmatched_received", 4321)
     verified = keeping.ask("ledger", "verify", "--sandbox", keeping.sandbox)
     assert (verified["ok"], verified["disagreements"]) == (True, 0)
     balances = {row["account"]: row["balance_minor"] for row in verified["balances"]}
-    assert (balances["stray"], balances["wallet"]) == (-4321, 4321 + 1000)
+    assert (balances["unmatched"], balances["wallet"]) == (-4321, 4321 + 1000)
     assert keeping.held(paid["syssn"]) == 1000

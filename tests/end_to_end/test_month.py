@@ -74,11 +74,11 @@ def test_a_month_of_expiry_retries_settle_and_seals_passes_in_seconds(own_demo: 
                 )
 
         shop.until(refund["syssn"], "0000")
-        audit = eventually(lambda: verified(own_demo), lambda seen: seen["seals"] >= DAYS - 1)
-        assert audit["seals"] in (DAYS - 1, DAYS)  # a day is sealed when it has been over for an hour
+        audit = eventually(lambda: verified(own_demo), lambda seen: seen["digests"] >= DAYS - 1)
+        assert audit["digests"] in (DAYS - 1, DAYS)  # a day is sealed when it has been over for an hour
         assert audit["ok"], audit["first"]
         assert [shop.row(each["syssn"])["respcd"] for each in never_paid] == ["1181", "1181", "2005", "2005"]
         assert [own_demo.held(each["syssn"]) for each in (*never_paid, told)] == [0, 0, 0, 0, 1000]
         assert [row["amount"] for row in own_demo.refunds(refund["orig_syssn"])] == [400]
         assert len(receiver.calls(told["out_trade_no"])) == ATTEMPTS
-        assert webhook_states(own_demo).count("DEAD") == 1
+        assert webhook_states(own_demo).count("EXHAUSTED") == 1

@@ -8,7 +8,7 @@ import pytest
 
 from tests.end_to_end.checkout import choose, link_params, open_link, opened, signed
 from tests.end_to_end.merchant import Answer, Merchant
-from tests.end_to_end.rig import planned_stop
+from tests.end_to_end.rig import maintenance_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def denying(shop: Merchant, operation: str) -> Iterator[None]:
 
 def test_a_planned_stop_begins_nothing_and_lets_all_that_was_begun_go_on(shop: Merchant) -> None:
     begun, page = Begun.by(shop), opened(shop)
-    with planned_stop(shop.demo, "new disks"):
+    with maintenance_window(shop.demo, "new disks"):
         said = begun.answers(shop)
         by_link, by_page = open_link(shop, signed(link_params(shop), shop.key)), choose(shop, page, "wechat")
         rows = shop.rows(out_trade_no=said["payment"]["out_trade_no"])

@@ -107,11 +107,11 @@ def test_each_app_is_told_where_and_how_it_was_set(
 
 def test_settings_are_put_back_after_the_test(tael_instance: Instance) -> None:
     one = TaelGateway(tael_instance)
-    one.set_app(notify_url="http://127.0.0.1:9/told", tells_offline=True)
+    one.set_app(notify_url="http://127.0.0.1:9/told", notify_offline=True)
     one.put_back()
 
     (app,) = [row for row in asked(one, "app", "list") if row["appcode"] == one.appcode]
-    assert (app["notify_url"], app["tells_offline"]) == (None, False)
+    assert (app["notify_url"], app["notify_offline"]) == (None, False)
 
 
 def test_a_setting_that_does_not_exist_is_named(tael_gateway: TaelGateway) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.end_to_end.checkout import link_params, open_link, signed
 from tests.end_to_end.merchant import FORM, Merchant, digest, send
-from tests.end_to_end.rig import planned_stop
+from tests.end_to_end.rig import maintenance_window
 
 
 def paid_at_once(shop: Merchant) -> str:
@@ -54,8 +54,8 @@ def denied_payment(shop: Merchant) -> str:
     return new_merchant(shop, "--deny", "payment").open("800201").respcd
 
 
-def during_a_planned_stop(shop: Merchant) -> str:
-    with planned_stop(shop.demo):
+def during_maintenance(shop: Merchant) -> str:
+    with maintenance_window(shop.demo):
         return shop.open("800201").respcd
 
 
@@ -105,7 +105,7 @@ def refund_at_wechat(shop: Merchant) -> str:
 
 WAYS: Final[dict[str, Callable[[Merchant], str]]] = {
     "0000": paid_at_once,
-    "1100": during_a_planned_stop,
+    "1100": during_maintenance,
     "1102": number_used_again,
     "1103": json_instead_of_a_form,
     "1104": amount_left_out,

@@ -8,23 +8,23 @@ import pytest
 
 from tael.domain.payment import Payment, State
 from tael.domain.paytype import PayType
-from tael.service.checkouts import choose, find_checkout, open_link
+from tael.service.checkout import choose, find_checkout, open_link
 from tael.service.gateway import Gateway
 from tael.store.store import Store
 from tests.fault.test_crash_points import forget
+from tests.support.book_comparison import our_book
 from tests.support.crashing import Crash, Process, Side
 from tests.support.fake_wallet import Payer
-from tests.support.two_books import our_book
 from tests.support.values import ALIPAY_ONLINE, AMOUNT, APPCODE, MCHID, NOW, ONLINE, a_link
 from tests.support.world import END_LEASES, Story, World, new_world, run_jobs_of
 
-LONGEST_STORY = 100
-MOST_TRIES = 10
+MAX_STORY = 100
+MAX_TRIES = 10
 LINK = a_link(expires_at=NOW + timedelta(hours=12))
 
 
 async def choose_by(pay_type: PayType, gateway: Gateway) -> Payment:
-    known = await gateway.directory.app(APPCODE)
+    known = await gateway.credentials.app(APPCODE)
     assert known is not None
     await open_link(LINK, known.merchants[MCHID], gateway)
     checkout = await find_checkout(MCHID, LINK.link_id, gateway)
@@ -53,9 +53,9 @@ async def go_on(world: World, pay_type: PayType) -> Payment:
     for statement in END_LEASES:
         await world.watch.database.execute(statement)
     gateway = world.gateway(Process())
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_TRIES):
         world.clock.at += timedelta(minutes=1)
-        await run_jobs_of("settle.payments", gateway, world.clock)
+        await run_jobs_of("poll.payments", gateway, world.clock)
         order = await choose_by(pay_type, gateway)
         assert len(payable(world)) <= 1
         if order.pay_type == pay_type and order.state is State.PENDING and order.pay is not None:
@@ -70,7 +70,7 @@ async def test_a_crash_while_wallets_change_leaves_one_order_at_most_and_the_pay
 ) -> None:
     await store.database.execute("UPDATE app SET notify_url = 'http://shop'")
     for nth in count(1):
-        assert nth < LONGEST_STORY
+        assert nth < MAX_STORY
         process, world = Process(nth, side), new_world(store, CHANGING)
         with suppress(Crash):
             await change_twice(world, world.gateway(process))

@@ -15,14 +15,14 @@ from tael.domain.paytype import PAY_TYPES, Wallet
 from tael.service.gateway import Gateway
 from tael.service.notices import receive_notice
 from tael.store.store import Store
+from tests.support.book_comparison import compare, our_book
 from tests.support.crashing import Process, Side
 from tests.support.fake_wallet import Payer
-from tests.support.two_books import compare, our_book
 from tests.support.values import ALIPAY_ONLINE, BARCODE, ONLINE
 from tests.support.world import Story, World, close, new_world, pay, refund, reverse
 
 #: More words than any story has.
-LONGEST_STORY = 300
+MAX_STORY = 300
 ALIPAY_BARCODE = PAY_TYPES["800108"]
 
 
@@ -95,9 +95,9 @@ def logs() -> Iterator[list[EventDict]]:
 async def test_a_crash_at_the_nth_word_neither_loses_nor_doubles_money(
     story: Story, side: Side, store: Store, logs: list[EventDict]
 ) -> None:
-    await store.database.execute("UPDATE app SET notify_url = 'http://shop', tells_offline = true")
+    await store.database.execute("UPDATE app SET notify_url = 'http://shop', notify_offline = true")
     for nth in count(1):
-        assert nth < LONGEST_STORY
+        assert nth < MAX_STORY
         process = Process(nth, side)
         world = new_world(store, story)
         await world.live(story, process)

@@ -1,4 +1,4 @@
-"""A second process beside the one whose `store` is, and the scene of stories about stray money."""
+"""A second process beside the one whose `store` is, and the scene of stories about unmatched payments."""
 
 from collections.abc import AsyncIterator
 

@@ -6,10 +6,10 @@ from typing import Final
 
 import pytest
 
-from tael.domain.day_seal import beginning_of, day_of
+from tael.domain.ledger_digest import beginning_of, day_of
 from tael.domain.wallet_book import WalletBook, WalletTrade
+from tael.jobs.daily_close import daily_close_job
 from tael.jobs.runner import run_once
-from tael.jobs.seals import seal_job
 from tael.service.audit import Audit, audit_books
 from tael.store.refunds import RefundChange
 from tael.store.store import Store
@@ -36,10 +36,10 @@ async def a_book(store: Store) -> tuple[World, str, str]:
     return world, first.syssn, second.syssn
 
 
-async def seal(world: World) -> None:
+async def ledger_digest(world: World) -> None:
     """The nights of three days."""
     world.clock.at = LATER
-    await run_once(seal_job(world.gateway(Process())), world.clock)
+    await run_once(daily_close_job(world.gateway(Process())), world.clock)
 
 
 async def audit_of(store: Store, book: WalletBook | None = None) -> Audit:
@@ -52,15 +52,15 @@ def first_of(audit: Audit) -> tuple[str, str]:
     return audit.first.table, audit.first.syssn
 
 
-@pytest.mark.parametrize("is_sealed", [False, True])
-async def test_a_healthy_book_agrees(store: Store, is_sealed: bool) -> None:
+@pytest.mark.parametrize("is_encrypted", [False, True])
+async def test_a_healthy_book_agrees(store: Store, is_encrypted: bool) -> None:
     world, _, _ = await a_book(store)
-    if is_sealed:
-        await seal(world)
+    if is_encrypted:
+        await ledger_digest(world)
     audit = await audit_of(store)
     assert audit.first is None
     assert (audit.orders, audit.entries, audit.disagreements) == (2, 6, 0)
-    assert audit.seals == (3 if is_sealed else 0)
+    assert audit.digests == (3 if is_encrypted else 0)
     # 200 came, 30 went back; 5 were kept of each 100, and 1 came back with the 30, since 3.5 of 70 rounds to 4.
     assert audit.balances.minor == {
         ("wallet", "HKD"): 170,
@@ -94,14 +94,14 @@ BROKEN: Final = (
 )
 
 
-@pytest.mark.parametrize("is_sealed", [False, True])
+@pytest.mark.parametrize("is_encrypted", [False, True])
 @pytest.mark.parametrize(("statement", "table"), BROKEN)
 async def test_one_touched_row_is_found_and_named(
-    store: Store, statement: str, table: str, is_sealed: bool
+    store: Store, statement: str, table: str, is_encrypted: bool
 ) -> None:
     world, _, second = await a_book(store)
-    if is_sealed:
-        await seal(world)
+    if is_encrypted:
+        await ledger_digest(world)
     await store.database.execute(statement, second)
     audit = await audit_of(store)
     assert first_of(audit) == (table, second)
@@ -138,20 +138,20 @@ async def test_late_news_of_a_refund_that_is_done_leaves_the_books_as_they_were(
     assert (await audit_of(store)).first is None
 
 
-SEAL_BROKEN: Final = (
-    ("UPDATE seal SET entries = entries + 1 WHERE day = $1", "entries"),
-    ("UPDATE seal SET digest = repeat('0', 64) WHERE day = $1", "digest"),
-    ("UPDATE seal SET previous = 'x' WHERE day = $1", "previous"),
+BROKEN_DIGESTS: Final = (
+    ("UPDATE ledger_digest SET entries = entries + 1 WHERE day = $1", "entries"),
+    ("UPDATE ledger_digest SET digest = repeat('0', 64) WHERE day = $1", "digest"),
+    ("UPDATE ledger_digest SET previous = 'x' WHERE day = $1", "previous"),
 )
 
 
-@pytest.mark.parametrize(("statement", "what"), SEAL_BROKEN)
+@pytest.mark.parametrize(("statement", "what"), BROKEN_DIGESTS)
 async def test_a_seal_that_was_touched_is_found(store: Store, statement: str, what: str) -> None:
     world, _, _ = await a_book(store)
-    await seal(world)
+    await ledger_digest(world)
     await store.database.execute(statement, day_of(NOW))
     audit = await audit_of(store)
-    assert first_of(audit) == ("seal", str(day_of(NOW)))
+    assert first_of(audit) == ("ledger_digest", str(day_of(NOW)))
     assert audit.first is not None
     assert audit.first.what == what
 
@@ -159,38 +159,40 @@ async def test_a_seal_that_was_touched_is_found(store: Store, statement: str, wh
 @pytest.mark.parametrize("day", [0, 1, 2])
 async def test_a_link_that_was_taken_out_is_found(store: Store, day: int) -> None:
     world, _, _ = await a_book(store)
-    await seal(world)
-    await store.database.execute("DELETE FROM seal WHERE day = $1", day_of(NOW + timedelta(days=day)))
+    await ledger_digest(world)
+    await store.database.execute(
+        "DELETE FROM ledger_digest WHERE day = $1", day_of(NOW + timedelta(days=day))
+    )
     assert (await audit_of(store)).disagreements
 
 
 async def test_whoever_changes_payment_and_entry_alike_is_betrayed_by_the_seal(store: Store) -> None:
     world, _, second = await a_book(store)
-    await seal(world)
+    await ledger_digest(world)
     for statement in (
         "UPDATE payment SET amount_minor = 101 WHERE syssn = $1",
         "UPDATE ledger_entry SET amount_minor = 101 WHERE cause = $1 AND kind = 'payment'",
     ):
         await store.database.execute(statement, second)
-    assert first_of(await audit_of(store)) == ("seal", str(day_of(NOW)))
+    assert first_of(await audit_of(store)) == ("ledger_digest", str(day_of(NOW)))
 
 
 async def test_a_day_is_sealed_an_hour_after_its_end_and_only_once(store: Store, other_store: Store) -> None:
     world, _, _ = await a_book(store)
     end = beginning_of(day_of(NOW) + timedelta(days=1))
-    for minutes, seals in ((59, 0), (60, 1), (61, 1)):
+    for minutes, digests in ((59, 0), (60, 1), (61, 1)):
         world.clock.at = end + timedelta(minutes=minutes)
         for of in (store, other_store):
-            await run_once(seal_job(replace(world, watch=of).gateway(Process())), world.clock)
-        rows = await store.database.fetch("SELECT day, entries FROM seal")
-        assert [(row["day"], row["entries"]) for row in rows] == [(day_of(NOW), 6)][:seals]
+            await run_once(daily_close_job(replace(world, watch=of).gateway(Process())), world.clock)
+        rows = await store.database.fetch("SELECT day, entries FROM ledger_digest")
+        assert [(row["day"], row["entries"]) for row in rows] == [(day_of(NOW), 6)][:digests]
 
 
 async def test_what_comes_late_belongs_to_the_first_day_that_is_open(store: Store) -> None:
     world, _, second = await a_book(store)
     payment = await store.payments.by_syssn(MCHID, second)
     assert payment is not None
-    await seal(world)
+    await ledger_digest(world)
     world.clock.at = NOW  # a worker whose clock is behind
     await refund(world.gateway(Process()), payment, "R2", 10)
     (row,) = await store.database.fetch("SELECT max(at) AS at FROM ledger_entry WHERE kind = 'refund'")

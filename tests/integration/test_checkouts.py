@@ -8,13 +8,15 @@ import pytest
 from tael.domain import errors
 from tael.domain.checkout import CheckoutLink
 from tael.domain.payment import Payment
-from tael.service.checkouts import choose, find_checkout
+from tael.service.checkout import choose, find_checkout
 from tael.store.store import Store
 from tests.integration.test_recording import gateway_over
 from tests.support.scene import scene_of
 from tests.support.values import MCHID, NOW, ONLINE, a_link, a_payment
 
-LINK = a_link(openid="o1", device="till", cancel_url="https://shop.example/c", order_s=600, bars_credit=True)
+LINK = a_link(
+    openid="o1", device="till", cancel_url="https://shop.example/c", order_s=600, forbid_credit=True
+)
 
 
 @pytest.fixture
@@ -91,10 +93,10 @@ async def test_an_order_of_a_link_without_credit_cards_says_so_to_the_wallet_at_
     assert checkout is not None
 
     order = await choose(checkout, ONLINE, scene.gateway)
-    assert scene.wallet.trades[order.syssn].order.bars_credit
+    assert scene.wallet.trades[order.syssn].order.forbid_credit
     written = await store.payments.by_syssn(MCHID, order.syssn)
     assert written is not None
-    assert (await scene.gateway.order(written)).bars_credit
+    assert (await scene.gateway.order(written)).forbid_credit
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import pytest
 from tael.domain.outcome import Unknown
 from tael.domain.webhook import Style, WebhookState
 from tael.service.outcomes import record_outcome
-from tael.store.delivering import Attempt, Delivery, DueWebhook
 from tael.store.leases import EVERYTHING, Share
 from tael.store.payments import Change
-from tael.store.reserving import Reservation, Reserved
+from tael.store.reservations import Reservation, Reserved
 from tael.store.store import Store
+from tael.store.webhook_queue import Attempt, Delivery, DueWebhook
 from tests.integration.test_recording import gateway_over
 from tests.support.store import current, opened, paid
 from tests.support.values import (
@@ -115,7 +115,7 @@ async def test_what_a_merchant_asked_about_comes_before_the_longest_overdue(stor
     for n, payment in enumerate([*asked, overdue[1]], 1):
         await record_outcome(payment, Unknown("timeout"), gateway_over(store))
         at = NOW + timedelta(seconds=n)
-        await store.payments.hurry(payment.mchid, [payment.syssn], at, at)
+        await store.payments.expedite(payment.mchid, [payment.syssn], at, at)
     real_now = datetime.now(UTC)
     expected = [*asked, overdue[1], overdue[4], overdue[3], overdue[2], overdue[0]]
     claimed = [await store.payments.claim_due(DUE, real_now, real_now + LEASE, 1) for _ in range(7)]
@@ -126,8 +126,8 @@ async def test_a_payment_that_is_overdue_comes_first_too_once_a_merchant_asks_ab
     days_old = NOW - timedelta(days=1)
     overdue = (a_payment(created_at=days_old, check_at=NOW - timedelta(hours=n)) for n in (2, 1))
     payments = [await opened(store, payment) for payment in overdue]
-    await store.database.execute("UPDATE payment SET is_answered = true")
-    await store.payments.hurry(payments[1].mchid, [payments[1].syssn], NOW, NOW)
+    await store.database.execute("UPDATE payment SET has_initial_response = true")
+    await store.payments.expedite(payments[1].mchid, [payments[1].syssn], NOW, NOW)
     real_now = datetime.now(UTC)
     (first,) = await store.payments.claim_due(NOW, real_now, real_now + LEASE, 1)
     assert first.syssn == payments[1].syssn

@@ -29,7 +29,7 @@ from tael.domain.ledger import payment_entry
 from tael.domain.merchant import App
 from tael.domain.money import Money
 from tael.domain.outcome import Paid
-from tael.domain.payment import Payment, settle
+from tael.domain.payment import Payment, apply_outcome
 from tael.domain.paytype import PAY_TYPES
 from tael.domain.refund import Refund
 from tael.domain.secret import Secret
@@ -37,7 +37,7 @@ from tael.domain.webhook import WebhookKind
 from tael.store.embedded import EmbeddedPostgres
 from tael.store.migrate import migrate
 from tael.store.payments import Change
-from tael.store.reserving import Reservation, Reserved
+from tael.store.reservations import Reservation, Reserved
 from tael.store.store import Store
 from tael.store.webhooks import NewWebhook
 from tests.support.wechat import key_and_certificate
@@ -102,8 +102,8 @@ class Operator:
 
 @pytest.fixture
 def operator(database_url: str, tmp_path: Path) -> Operator:
-    seal_key = base64.b64encode(secrets.token_bytes(32)).decode()
-    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_SEAL_KEY": seal_key}, tmp_path)
+    encryption_key = base64.b64encode(secrets.token_bytes(32)).decode()
+    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_ENCRYPTION_KEY": encryption_key}, tmp_path)
 
 
 @pytest.fixture
@@ -139,9 +139,9 @@ def test_a_new_app_has_a_code_and_a_key_that_are_shown_once(operator: Operator) 
         "return_url": None,
         "webhook_style": "new",
         "sha256_only": False,
-        "tells_offline": False,
-        "fills_currency": True,
-        "later_cancel": False,
+        "notify_offline": False,
+        "include_currency": True,
+        "cancel_codes_v2": False,
         "include_goods_name": False,
         "quick_retries": True,
         "close_requires_amount": False,
@@ -168,9 +168,9 @@ def test_a_key_from_a_file_is_kept_and_not_shown(operator: Operator) -> None:
 
 def test_settings_that_are_not_named_keep_their_values(operator: Operator) -> None:
     operator.says(
-        *("app", "add", "--appcode", "SHOP", "--notify-url", "https://shop.example/n", "--tells-offline"),
-        *("--return-url", "https://shop.example/r", "--webhook-style", "new", "--no-fills-currency"),
-        *("--sha256-only", "--later-cancel", "--include-goods-name", "--no-quick-retries"),
+        *("app", "add", "--appcode", "SHOP", "--notify-url", "https://shop.example/n", "--notify-offline"),
+        *("--return-url", "https://shop.example/r", "--webhook-style", "new", "--no-include-currency"),
+        *("--sha256-only", "--cancel-codes-v2", "--include-goods-name", "--no-quick-retries"),
     )
     before = operator.app("SHOP")
     operator.says("app", "set", "SHOP", "--notify-url", "http://127.0.0.1:9/other?shop=1")
@@ -179,20 +179,20 @@ def test_settings_that_are_not_named_keep_their_values(operator: Operator) -> No
     assert after.return_url == before.return_url == "https://shop.example/r"
     assert after.key == before.key
     switches = (
-        "tells_offline",
-        "fills_currency",
+        "notify_offline",
+        "include_currency",
         "sha256_only",
-        "later_cancel",
+        "cancel_codes_v2",
         "include_goods_name",
         "quick_retries",
     )
     assert [getattr(after, name) for name in switches] == [True, False, True, True, True, False]
 
-    shown = operator.asks("app", "set", "SHOP", "--no-tells-offline", "--return-url", "")
-    assert (shown["tells_offline"], shown["return_url"]) == (False, None)
+    shown = operator.asks("app", "set", "SHOP", "--no-notify-offline", "--return-url", "")
+    assert (shown["notify_offline"], shown["return_url"]) == (False, None)
     assert "key" not in shown
     last = operator.app("SHOP")
-    assert (last.tells_offline, last.return_url, last.notify_url) == (False, None, after.notify_url)
+    assert (last.notify_offline, last.return_url, last.notify_url) == (False, None, after.notify_url)
 
 
 def test_nobody_can_be_changed_or_added_twice(operator: Operator) -> None:
@@ -276,7 +276,7 @@ def test_merchants_are_added_and_listed(operator: Operator) -> None:
     operator.says("app", "add", "--appcode", "OTHER")
     first = operator.asks(
         *("merchant", "add", "SHOP", "--name", "香港 [bold]茶[/bold]", "--currency", "HKD", "--default"),
-        *("--most-minor", "500000", "--state", "waiting"),
+        *("--max-amount-minor", "500000", "--state", "waiting"),
     )
     assert first == {
         "mchid": first["mchid"],
@@ -298,13 +298,13 @@ def test_merchants_are_added_and_listed(operator: Operator) -> None:
 
 def test_a_merchant_is_changed_and_what_is_not_named_stays(operator: Operator, merchant: str) -> None:
     change = ("merchant", "set", merchant)
-    named = operator.asks(*change, "--deny", "reversal", "--deny", "refund", "--most-minor", "500")
+    named = operator.asks(*change, "--deny", "reversal", "--deny", "refund", "--max-amount-minor", "500")
     assert (named["denied"], named["most_minor"], named["state"]) == (["refund", "reversal"], 500, "active")
     assert operator.asks(*change, "--allow", "refund", "--state", "disabled") == named | {
         "denied": ["reversal"],
         "state": "disabled",
     }
-    assert operator.asks(*change, "--most-minor", "0")["most_minor"] is None
+    assert operator.asks(*change, "--max-amount-minor", "0")["most_minor"] is None
     assert operator.asks("merchant", "list") == [
         named | {"denied": ["reversal"], "state": "disabled", "most_minor": None}
     ]
@@ -366,11 +366,11 @@ def test_an_alipay_account_of_each_way_to_sign(operator: Operator, merchant: str
         "scene": "online",
         "currency": "HKD",
         "refund_window_days": 365,
-        "takes_partial_refunds": True,
+        "supports_partial_refunds": True,
         "fee_rate_ppm": 0,
         "pid": PID,
         "sign_type": "MD5",
-        "closes_trades": True,
+        "supports_close": True,
     }
     shown = operator.says(
         *(
@@ -394,8 +394,8 @@ def test_an_alipay_account_of_each_way_to_sign(operator: Operator, merchant: str
     assert first.key.reveal() == WALLET_KEY
     assert second.private_key_pem.reveal() == private
     assert (second.alipay_public_key_pem, second.key.reveal()) == (public, "")
-    assert (second.closes_trades, second.refund_window_days) == (False, 90)
-    assert (first.takes_partial_refunds, second.takes_partial_refunds) == (True, False)
+    assert (second.supports_close, second.refund_window_days) == (False, 90)
+    assert (first.supports_partial_refunds, second.supports_partial_refunds) == (True, False)
     for text in (shown, operator.says("wallet", "list"), operator.says("wallet", "list", "--json")):
         assert "2088000000000002" in text
         assert "PRIVATE" not in text
@@ -413,14 +413,14 @@ def test_a_wechat_account(operator: Operator, merchant: str) -> None:
         "scene": "both",
         "currency": "HKD",
         "refund_window_days": 365,
-        "takes_partial_refunds": True,
+        "supports_partial_refunds": True,
         "fee_rate_ppm": 0,
         "mch_id": "1900000109",
         "appid": "wx1111111111111111",
         "sign_type": "HMAC-SHA256",
         "sub_mch_id": "1900000110",
         "sub_appid": "wx2222222222222222",
-        "takes_hongkong": True,
+        "supports_wechat_hk": True,
     }
     (account,) = operator.in_store(lambda store: store.accounts.all())
     assert isinstance(account, WeChatAccount)
@@ -458,12 +458,12 @@ def test_what_a_contract_says_of_refunds_is_changed_and_the_rest_is_kept(
     account = operator.asks(*wechat(operator, merchant, key, certificate, secrets.token_hex(16)))
     before = operator.in_store(lambda store: store.accounts.by_id(account["account_id"]))
     whole = operator.asks("wallet", "set", account["account_id"], "--no-takes-partial-refunds")
-    assert whole == account | {"takes_partial_refunds": False}
+    assert whole == account | {"supports_partial_refunds": False}
     short = operator.asks("wallet", "set", account["account_id"], "--refund-window-days", "90")
     assert short == whole | {"refund_window_days": 90}
     after = operator.in_store(lambda store: store.accounts.by_id(account["account_id"]))
     assert before is not None
-    assert after == replace(before, refund_window_days=90, takes_partial_refunds=False)
+    assert after == replace(before, refund_window_days=90, supports_partial_refunds=False)
     operator.says("wallet", "set", account["account_id"], "--takes-partial-refunds")
     assert operator.asks("wallet", "list") == [account | {"refund_window_days": 90}]
     assert "no account nobody" in operator.is_refused("wallet", "set", "nobody", code=1)
@@ -680,7 +680,7 @@ async def paid_and_being_refunded(store: Store) -> None:
         openid="",
         client_time="2026-01-01 12:00:00",
         device="",
-        tells_merchant=True,
+        notify_merchant=True,
         created_at=NOW,
         changed_at=NOW,
         expires_at=NOW + timedelta(minutes=30),
@@ -689,7 +689,7 @@ async def paid_and_being_refunded(store: Store) -> None:
     )
     assert await store.payments.open(pending)
     paid_at = NOW + timedelta(seconds=9)
-    paid = settle(pending, Paid(pending.amount, "wallet-1", "payer-1", paid_at), at=paid_at)
+    paid = apply_outcome(pending, Paid(pending.amount, "wallet-1", "payer-1", paid_at), at=paid_at)
     told = NewWebhook("tea", SYSSN, WebhookKind.PAYMENT, "SHOP", SYSSN, paid_at)
     assert await store.payments.record(Change(paid, (payment_entry(paid, paid_at),), (told,)))
     refund = Refund(
@@ -750,16 +750,16 @@ def test_settings_that_cannot_be_used_are_named(operator: Operator) -> None:
 
     operator.says("app", "add")
     assert "TAEL_DATABASE_URL is not set" in refusal(TAEL_DATABASE_URL="")
-    assert "TAEL_SEAL_KEY" in refusal(TAEL_SEAL_KEY="short")
+    assert "TAEL_ENCRYPTION_KEY" in refusal(TAEL_ENCRYPTION_KEY="short")
     assert "cannot be reached" in refusal(TAEL_DATABASE_URL="postgresql://tael:hidden@127.0.0.1:1/tael")
     assert "cannot be reached" in refusal(TAEL_DATABASE_URL="nonsense")
     wrong_key = base64.b64encode(secrets.token_bytes(32)).decode()
-    assert "TAEL_SEAL_KEY does not open" in refusal(TAEL_SEAL_KEY=wrong_key)
+    assert "TAEL_ENCRYPTION_KEY does not open" in refusal(TAEL_ENCRYPTION_KEY=wrong_key)
 
 
 def test_nothing_is_sealed_with_another_key_than_the_database_has(operator: Operator, merchant: str) -> None:
     wrong_key = base64.b64encode(secrets.token_bytes(32)).decode()
-    stranger = Operator(operator.environment | {"TAEL_SEAL_KEY": wrong_key}, operator.folder)
+    stranger = Operator(operator.environment | {"TAEL_ENCRYPTION_KEY": wrong_key}, operator.folder)
     assert "does not open" in stranger.is_refused("app", "add", code=2)
     key = operator.file("key", WALLET_KEY)
     account = ("--pid", PID, "--scene", "online", "--sign-type", "MD5", "--key-file", key)
@@ -799,35 +799,35 @@ def test_migrate_says_in_one_line_why_a_database_cannot_be_used(operator: Operat
 
 def test_the_folder_of_a_demo_says_where_its_data_is(operator: Operator) -> None:
     data = operator.folder / "data"
-    elsewhere = Operator({"TAEL_DATABASE_URL": "", "TAEL_SEAL_KEY": ""}, operator.folder)
+    elsewhere = Operator({"TAEL_DATABASE_URL": "", "TAEL_ENCRYPTION_KEY": ""}, operator.folder)
     show = ("app", "list", "--data", str(data))
     assert "there is no folder" in elsewhere.is_refused(*show, code=2)
     data.mkdir()
     assert "no tael runs on" in elsewhere.is_refused(*show, code=2)
     (data / "database_url").write_text(operator.environment["TAEL_DATABASE_URL"] + "\n")
-    assert "seal.key is missing" in elsewhere.is_refused(*show, code=2)
-    (data / "seal.key").write_text(operator.environment["TAEL_SEAL_KEY"] + "\n")
+    assert "encryption.key is missing" in elsewhere.is_refused(*show, code=2)
+    (data / "encryption.key").write_text(operator.environment["TAEL_ENCRYPTION_KEY"] + "\n")
     operator.says("app", "add", "--appcode", "SHOP")
     assert [row["appcode"] for row in elsewhere.asks(*show)] == ["SHOP"]
 
 
 def test_the_folder_wins_over_the_environment(operator: Operator) -> None:
     (operator.folder / "database_url").write_text(operator.environment["TAEL_DATABASE_URL"])
-    (operator.folder / "seal.key").write_text(operator.environment["TAEL_SEAL_KEY"])
-    other = {"TAEL_DATABASE_URL": "postgresql://tael:hidden@127.0.0.1:1/tael", "TAEL_SEAL_KEY": "x"}
+    (operator.folder / "encryption.key").write_text(operator.environment["TAEL_ENCRYPTION_KEY"])
+    other = {"TAEL_DATABASE_URL": "postgresql://tael:hidden@127.0.0.1:1/tael", "TAEL_ENCRYPTION_KEY": "x"}
     elsewhere = Operator(other, operator.folder)
     assert elsewhere.asks("app", "list", "--data", str(operator.folder)) == []
 
 
 def test_a_file_of_a_demo_that_cannot_be_read_is_named(operator: Operator) -> None:
     (operator.folder / "database_url").write_text(operator.environment["TAEL_DATABASE_URL"])
-    (operator.folder / "seal.key").mkdir()
+    (operator.folder / "encryption.key").mkdir()
     said = operator.is_refused("app", "list", "--data", str(operator.folder), code=2)
-    assert "seal.key cannot be read" in said
+    assert "encryption.key cannot be read" in said
 
 
 def test_the_server_of_a_running_demo_is_found(operator: Operator, readable_folder: Path) -> None:
-    (readable_folder / "seal.key").write_text(operator.environment["TAEL_SEAL_KEY"])
+    (readable_folder / "encryption.key").write_text(operator.environment["TAEL_ENCRYPTION_KEY"])
     (readable_folder / "database_url").write_text("postgresql://left-by-an-earlier-demo@127.0.0.1:1/tael")
     with EmbeddedPostgres(readable_folder) as postgres:
         migrate(postgres.url)

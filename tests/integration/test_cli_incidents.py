@@ -1,4 +1,4 @@
-"""`tael incident`: an operator sees what happened, follows stray money in the ledger, and says what was done."""
+"""`tael incident`: an operator sees what happened, follows unmatched payments in the ledger, and says what was done."""
 
 import asyncio
 import base64
@@ -11,14 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from tael.cli.app import app
-from tael.domain.incident import Incident, IncidentKind, Stray
+from tael.domain.incident import Incident, IncidentKind, UnmatchedState
 from tael.domain.money import Money
 from tael.domain.outcome import Refunded
-from tael.domain.stray import accept, settle_return, stray_entries
+from tael.domain.unmatched import apply_return_outcome, confirm, unmatched_entries
 from tael.store.store import Store
-from tael.store.strays import StrayChange
+from tael.store.unmatched import UnmatchedChange
 from tests.integration.test_cli import Operator
-from tests.support.store import SEAL_KEY, entered_store, with_a_merchant
+from tests.support.store import ENCRYPTION_KEY, entered_store, with_a_merchant
 from tests.support.values import MCHID, NOW
 
 #: In the order in which they happened, a second apart.
@@ -30,19 +30,19 @@ LATE, STRANGER, ALARM, ELSEWHERE = (
 )
 PAYMENT, STRAY = "202601020100990000000001", "202601020100990000000002"
 MEMBERS = {
-    "incident",
+    "incident_id",
     "at",
     "mchid",
     "kind",
-    "cause",
+    "subject_id",
     "detail",
     "account_id",
     "amount_minor",
     "currency",
     "wallet_ref",
     "payer_ref",
-    "stray",
-    "stray_syssn",
+    "unmatched_state",
+    "unmatched_syssn",
     "wallet_code",
     "return_ref",
     "returned_at",
@@ -76,7 +76,7 @@ async def happened(store: Store) -> None:
         Money(70_005, "HKD"),
         wallet_ref="trade-77",
         payer_ref="payer-1",
-        stray=Stray.SUSPECTED,
+        unmatched_state=UnmatchedState.SUSPECTED,
         check_at=NOW,
     )
     alarm = Incident(
@@ -88,13 +88,17 @@ async def happened(store: Store) -> None:
         "the wallet refuses who we are: \x1b[31mSIGNERROR",
         NOW + timedelta(seconds=2),
     )
-    elsewhere = replace(alarm, mchid="mch2", digest=ELSEWHERE, at=NOW + timedelta(seconds=3))
+    elsewhere = replace(alarm, mchid="mch2", incident_id=ELSEWHERE, at=NOW + timedelta(seconds=3))
     await store.incidents.note([late, stranger, alarm, elsewhere])
-    booked = accept(stranger, Money(70_005, "HKD"), STRAY, returns=True, at=NOW)
-    assert await store.strays.record(StrayChange(booked, stray_entries(stranger, booked, NOW)))
+    booked = confirm(stranger, Money(70_005, "HKD"), STRAY, returns=True, at=NOW)
+    assert await store.unmatched_payments.record(
+        UnmatchedChange(booked, unmatched_entries(stranger, booked, NOW))
+    )
     booked = replace(booked, version=2)
-    back = settle_return(booked, Refunded(None, "refund-77", NOW + timedelta(hours=1)), at=NOW)
-    assert await store.strays.record(StrayChange(back, stray_entries(booked, back, NOW + timedelta(hours=1))))
+    back = apply_return_outcome(booked, Refunded(None, "refund-77", NOW + timedelta(hours=1)), at=NOW)
+    assert await store.unmatched_payments.record(
+        UnmatchedChange(back, unmatched_entries(booked, back, NOW + timedelta(hours=1)))
+    )
 
 
 @pytest.fixture
@@ -104,12 +108,12 @@ def operator(database_url: str, tmp_path: Path) -> Operator:
             await happened(store)
 
     asyncio.run(work())
-    seal_key = base64.b64encode(SEAL_KEY).decode()
-    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_SEAL_KEY": seal_key}, tmp_path)
+    encryption_key = base64.b64encode(ENCRYPTION_KEY).decode()
+    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_ENCRYPTION_KEY": encryption_key}, tmp_path)
 
 
 def listed(operator: Operator, *arguments: str) -> list[str]:
-    return [row["incident"] for row in operator.asks("incident", "list", *arguments)]
+    return [row["incident_id"] for row in operator.asks("incident", "list", *arguments)]
 
 
 def test_open_incidents_are_listed_newest_first(operator: Operator) -> None:
@@ -133,23 +137,27 @@ def test_an_incident_is_shown_with_the_ledger_entries_of_its_money(operator: Ope
     told = operator.asks("incident", "show", STRANGER)
     ledger = told.pop("ledger")
     assert set(told) == MEMBERS
-    assert (told["kind"], told["cause"], told["mchid"]) == ("unknown_order", "order-77", MCHID)
+    assert (told["kind"], told["subject_id"], told["mchid"]) == ("unknown_order", "order-77", MCHID)
     assert (told["amount_minor"], told["currency"]) == (70_005, "HKD")
     assert (told["wallet_ref"], told["payer_ref"]) == ("trade-77", "payer-1")
-    assert (told["stray"], told["stray_syssn"], told["return_ref"]) == ("RETURNED", STRAY, "refund-77")
+    assert (told["unmatched_state"], told["unmatched_syssn"], told["return_ref"]) == (
+        "RETURNED",
+        STRAY,
+        "refund-77",
+    )
     assert (told["at"], told["returned_at"]) == ("2026-01-02T03:04:06Z", "2026-01-02T04:04:05Z")
     assert (told["check_at"], told["resolved_at"], told["resolution"]) == (None, None, "")
     assert ledger == [
         {
-            "kind": "stray_in",
+            "kind": "unmatched_received",
             "debit": "wallet:HKD:wechat1",
-            "credit": "stray:HKD:wechat1",
+            "credit": "unmatched:HKD:wechat1",
             "amount_minor": 70_005,
             "at": "2026-01-02T03:04:05Z",
         },
         {
-            "kind": "stray_out",
-            "debit": "stray:HKD:wechat1",
+            "kind": "unmatched_returned",
+            "debit": "unmatched:HKD:wechat1",
             "credit": "wallet:HKD:wechat1",
             "amount_minor": 70_005,
             "at": "2026-01-02T04:04:05Z",
@@ -157,7 +165,14 @@ def test_an_incident_is_shown_with_the_ledger_entries_of_its_money(operator: Ope
     ]
     shown = operator.says("incident", "show", STRANGER)
     assert all(
-        word in shown for word in ("nobody here made", "700.05 HKD", "refund-77", "stray_in", "stray_out")
+        word in shown
+        for word in (
+            "nobody here made",
+            "700.05 HKD",
+            "refund-77",
+            "unmatched_received",
+            "unmatched_returned",
+        )
     )
 
 
@@ -165,7 +180,7 @@ def test_an_incident_without_money_of_nobodys_has_no_entries(operator: Operator)
     assert operator.asks("incident", "show", LATE)["ledger"] == []
     assert "ledger" not in operator.says("incident", "show", LATE)
     alarm = operator.asks("incident", "show", ALARM)
-    assert (alarm["amount_minor"], alarm["currency"], alarm["stray"]) == (None, None, "NONE")
+    assert (alarm["amount_minor"], alarm["currency"], alarm["unmatched_state"]) == (None, None, "NONE")
 
 
 def test_a_wallets_words_do_not_reach_the_terminal_as_commands(operator: Operator) -> None:
@@ -177,7 +192,7 @@ def test_a_wallets_words_do_not_reach_the_terminal_as_commands(operator: Operato
 def test_a_resolved_incident_leaves_the_list_and_keeps_what_was_written(operator: Operator) -> None:
     told = operator.asks("incident", "resolve", LATE, "--note", "called the merchant")
     assert set(told) == MEMBERS
-    assert (told["incident"], told["resolution"]) == (LATE, "called the merchant")
+    assert (told["incident_id"], told["resolution"]) == (LATE, "called the merchant")
     assert told["resolved_at"] is not None
     assert listed(operator) == [ELSEWHERE, ALARM, STRANGER]
     assert listed(operator, "--all") == [ELSEWHERE, ALARM, STRANGER, LATE]
@@ -199,11 +214,12 @@ def test_the_first_word_about_an_incident_stands(operator: Operator) -> None:
 def test_resolving_leaves_money_on_its_way(operator: Operator) -> None:
     operator.in_store(
         lambda store: store.database.execute(
-            "UPDATE incident SET stray = 'RETURNING', check_at = at WHERE digest = $1", STRANGER
+            "UPDATE incident SET unmatched_state = 'RETURNING', check_at = at WHERE incident_id = $1",
+            STRANGER,
         )
     )
     told = operator.asks("incident", "resolve", STRANGER, "--note", "known")
-    assert (told["stray"], told["check_at"]) == ("RETURNING", "2026-01-02T03:04:06Z")
+    assert (told["unmatched_state"], told["check_at"]) == ("RETURNING", "2026-01-02T03:04:06Z")
 
 
 def test_an_unknown_incident_is_refused(operator: Operator) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_cli import Operator
-from tests.support.store import SEAL_KEY, entered_store, paid, with_a_merchant
+from tests.support.store import ENCRYPTION_KEY, entered_store, paid, with_a_merchant
 from tests.support.values import MCHID, a_payment
 
 
@@ -21,8 +21,8 @@ def operator(database_url: str, tmp_path: Path) -> Operator:
             await paid(store, a_payment())
 
     asyncio.run(fill())
-    seal_key = base64.b64encode(SEAL_KEY).decode()
-    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_SEAL_KEY": seal_key}, tmp_path)
+    encryption_key = base64.b64encode(ENCRYPTION_KEY).decode()
+    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_ENCRYPTION_KEY": encryption_key}, tmp_path)
 
 
 def spoil(database_url: str) -> None:

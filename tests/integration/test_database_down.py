@@ -15,13 +15,13 @@ from tael.domain.paytype import Wallet
 from tael.jobs.runner import Job, run_once
 from tael.main import application
 from tael.store.database import Database, Limits, RowLocked, SchemaOutdated, StoreUnavailable, budget
-from tael.store.seal import Seal
+from tael.store.encryption import Cipher
 from tael.store.store import Store, store_over
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
 from tests.support.fake_wallet import FakeWallet
 from tests.support.postgres import free_ports
-from tests.support.store import NODE, SEAL_KEY, being_paid, count_of, current, entered_store, opened
+from tests.support.store import ENCRYPTION_KEY, NODE, being_paid, count_of, current, entered_store, opened
 from tests.support.values import NOW, a_payment
 from tests.support.wire import Wire
 
@@ -164,7 +164,7 @@ PATIENCE_S = 20.0  #: a statement's own limit, and a cancellation's, would be lo
 async def soon(wire: Wire, store: Store) -> AsyncIterator[Store]:
     """A store behind the wire that waits half a second for all of a call."""
     async with Database(wire.url, SOON) as database:
-        yield store_over(database, Seal(SEAL_KEY), NODE)
+        yield store_over(database, Cipher(ENCRYPTION_KEY), NODE)
 
 
 async def test_while_it_does_not_answer_a_crowd_is_told_in_time(wire: Wire, soon: Store) -> None:

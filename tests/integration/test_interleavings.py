@@ -14,19 +14,19 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from tael.domain.pages import pages_below
+from tael.domain.page_urls import pages_below
 from tael.domain.payment import State
 from tael.domain.paytype import PAY_TYPES, PayType
 from tael.domain.refund import RefundState
-from tael.service.directory import Directory
-from tael.service.gateway import FirstAnswers, Gateway
+from tael.service.credential_cache import CredentialCache
+from tael.service.gateway import Gateway, InFlightRequests
 from tael.service.refunds import check_refund
 from tael.store.store import Store
 from tests.support.alipay import TestClock
+from tests.support.blocking_wallet import Activity, BlockingWallet
 from tests.support.crashing import CrashingTransport, Process
-from tests.support.gated_wallet import Activity, GatedWallet
 from tests.support.interleaved import Play, told_of
-from tests.support.store import SEAL_KEY, current
+from tests.support.store import ENCRYPTION_KEY, current
 from tests.support.values import MCHID
 from tests.support.verdict import FEE_RATE_PPM, contradictions
 from tests.support.wallet_rules import rules_of
@@ -46,7 +46,7 @@ class Stage:
     clock: TestClock = field(default_factory=TestClock)
 
     def play(self, pay_type: PayType, reference: str, *, gives_back: bool = True) -> Play:
-        wallet = GatedWallet(rules_of(pay_type), self.clock, gives_back)
+        wallet = BlockingWallet(rules_of(pay_type), self.clock, gives_back)
         opener, other = (self._gateway(store, pay_type, wallet) for store in (self.store, self.other_store))
         return Play(opener, other, wallet, self.clock, pay_type, reference)
 
@@ -56,16 +56,18 @@ class Stage:
         await run_jobs_until_idle(play.other, self.store, self.clock, Process())
         return contradictions(await told_of(play, self.store, self.events))
 
-    def _gateway(self, store: Store, pay_type: PayType, wallet: GatedWallet) -> Gateway:
+    def _gateway(self, store: Store, pay_type: PayType, wallet: BlockingWallet) -> Gateway:
         transport = CrashingTransport(Process(), [])
         channels = {pay_type.wallet: wallet}
-        pages = pages_below(URL, SEAL_KEY)
-        return Gateway(store, channels, Directory(store), transport, self.clock, URL, FirstAnswers(), pages)
+        pages = pages_below(URL, ENCRYPTION_KEY)
+        return Gateway(
+            store, channels, CredentialCache(store), transport, self.clock, URL, InFlightRequests(), pages
+        )
 
 
 @pytest.fixture
 async def stage(store: Store, other_store: Store) -> AsyncIterator[Stage]:
-    await store.database.execute("UPDATE app SET notify_url = 'http://shop', tells_offline = true")
+    await store.database.execute("UPDATE app SET notify_url = 'http://shop', notify_offline = true")
     await store.database.execute(f"UPDATE wallet_account SET fee_rate_ppm = {FEE_RATE_PPM}")
     with capture_logs() as events:
         yield Stage(store, other_store, events)

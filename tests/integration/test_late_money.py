@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tael.domain.incident import IncidentKind, Stray
+from tael.domain.incident import IncidentKind, UnmatchedState
 from tael.domain.money import Money
 from tael.domain.payment import State
 from tests.support.scene import Scene, ended
@@ -30,8 +30,8 @@ async def test_late_money_is_paid_with_entry_webhook_and_incident(
     assert len(scene.world.heard) == 1
     assert payment.syssn.encode() in scene.world.heard[0]
     incident = await scene.incident()
-    assert (incident.kind, incident.cause) == (IncidentKind.LATE_MONEY, payment.syssn)
-    assert (incident.amount, incident.stray) == (Money(100, "HKD"), Stray.NONE)
+    assert (incident.kind, incident.subject_id) == (IncidentKind.LATE_MONEY, payment.syssn)
+    assert (incident.amount, incident.unmatched_state) == (Money(100, "HKD"), UnmatchedState.NONE)
     assert state in incident.detail
     assert scene.wallet.refunds_asked == []
     await scene.assert_books_agree()

@@ -16,24 +16,24 @@ from typer.testing import CliRunner
 
 from tael.cli.app import app
 from tael.clock import RealClock
-from tael.domain.day_seal import beginning_of, day_of
-from tael.domain.incident import Incident, IncidentKind, Stray
+from tael.domain.incident import Incident, IncidentKind, UnmatchedState
+from tael.domain.ledger_digest import beginning_of, day_of
 from tael.domain.money import Money
 from tael.domain.outcome import Refunded
-from tael.domain.stray import accept, settle_return, stray_entries
+from tael.domain.unmatched import apply_return_outcome, confirm, unmatched_entries
+from tael.jobs.daily_close import daily_close_job
 from tael.jobs.runner import run_once
-from tael.jobs.seals import seal_job
 from tael.service.audit import Audit, audit_books
-from tael.service.seals import seal_days
-from tael.store import auditing, day_seals
-from tael.store.auditing import snapshot
+from tael.service.daily_close import close_days
+from tael.store import audit_snapshot, ledger_digests
+from tael.store.audit_snapshot import snapshot
 from tael.store.store import Store
-from tael.store.strays import StrayChange
+from tael.store.unmatched import UnmatchedChange
 from tests.integration.test_cli import Operator
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet
-from tests.support.store import SEAL_KEY, entered_store, with_a_merchant
+from tests.support.store import ENCRYPTION_KEY, entered_store, with_a_merchant
 from tests.support.values import BARCODE, MCHID, NOW, ONLINE
 from tests.support.world import World, close, pay, refund, reverse
 
@@ -52,7 +52,7 @@ class Told:
 
 
 async def told(store: Store) -> Told:
-    """Orders of every kind: refunded in two parts, reversed, closed; and stray money that was sent back."""
+    """Orders of every kind: refunded in two parts, reversed, closed; and unmatched payments that was sent back."""
     await store.database.execute("UPDATE wallet_account SET fee_rate_ppm = 50000")
     clock = TestClock(NOW)
     world = World(store, clock, FakeWallet(clock))
@@ -66,38 +66,42 @@ async def told(store: Store) -> Told:
     third = await pay(gateway, ONLINE, "C")
     world.wallet.trades[third.syssn].is_paid = False
     await close(gateway, third)
-    await stray_money(store)
+    await unmatched_payment(store)
     return Told(world, first.syssn, second.syssn, third.syssn)
 
 
-async def stray_money(store: Store, stray: Stray = Stray.RETURNED) -> None:
-    """7.00 for an order that nobody made: booked, and sent back if `stray` says so."""
+async def unmatched_payment(store: Store, unmatched: UnmatchedState = UnmatchedState.RETURNED) -> None:
+    """7.00 for an order that nobody made: booked, and sent back if `unmatched` says so."""
     suspected = Incident(
         mchid=MCHID,
-        cause="nobody's",
+        subject_id="nobody's",
         kind=IncidentKind.UNKNOWN_ORDER,
-        digest="d",
+        incident_id="d",
         account_id="wechat1",
         detail="",
         at=NOW,
         amount=Money(700, "HKD"),
         wallet_ref="t9",
-        stray=Stray.SUSPECTED,
+        unmatched_state=UnmatchedState.SUSPECTED,
     )
     await store.incidents.note([suspected])
-    returns = stray is not Stray.KEPT
-    booked = accept(suspected, Money(700, "HKD"), STRAY, returns=returns, at=NOW)
-    assert await store.strays.record(StrayChange(booked, stray_entries(suspected, booked, NOW)))
-    if stray is Stray.RETURNED:
+    returns = unmatched is not UnmatchedState.KEPT
+    booked = confirm(suspected, Money(700, "HKD"), STRAY, returns=returns, at=NOW)
+    assert await store.unmatched_payments.record(
+        UnmatchedChange(booked, unmatched_entries(suspected, booked, NOW))
+    )
+    if unmatched is UnmatchedState.RETURNED:
         booked = replace(booked, version=2)
-        sent = settle_return(booked, Refunded(None, "r9", NOW), at=NOW)
-        assert await store.strays.record(StrayChange(sent, stray_entries(booked, sent, NOW)))
+        sent = apply_return_outcome(booked, Refunded(None, "r9", NOW), at=NOW)
+        assert await store.unmatched_payments.record(
+            UnmatchedChange(sent, unmatched_entries(booked, sent, NOW))
+        )
 
 
-async def seal(world: World, days: int) -> None:
+async def close_ledger_days(world: World, days: int) -> None:
     """The night after so many days."""
     world.clock.at = beginning_of(DAY + timedelta(days=days)) + timedelta(hours=1)
-    await run_once(seal_job(world.gateway(Process())), world.clock)
+    await run_once(daily_close_job(world.gateway(Process())), world.clock)
 
 
 def named(audit: Audit) -> tuple[str, str, str]:
@@ -110,13 +114,13 @@ async def test_a_healthy_book_agrees_however_it_is_read(
     store: Store, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book = await told(store)
-    await seal(book.world, 3)
-    monkeypatch.setattr(auditing, "PAGE", page)
-    monkeypatch.setattr(day_seals, "PAGE", page)
+    await close_ledger_days(book.world, 3)
+    monkeypatch.setattr(audit_snapshot, "PAGE", page)
+    monkeypatch.setattr(ledger_digests, "PAGE", page)
     audit = await audit_books(store)
     assert audit.first is None, audit.first
-    # A payment has two entries, so has each of two refunds and a reversal; stray money came and went.
-    assert (audit.orders, audit.entries, audit.seals) == (3, 6 + 4 + 2, 3)
+    # A payment has two entries, so has each of two refunds and a reversal; unmatched payments came and went.
+    assert (audit.orders, audit.entries, audit.digests) == (3, 6 + 4 + 2, 3)
     assert not any(audit.balances.minor.values())
 
 
@@ -133,13 +137,13 @@ BYTES: Final = {
 }
 
 
-@pytest.mark.parametrize("is_sealed", [False, True], ids=["unsealed", "sealed"])
+@pytest.mark.parametrize("is_closed", [False, True], ids=["open days", "closed days"])
 @pytest.mark.parametrize("kind", ["payment", "fee", "refund", "fee_back", "reversal"])
 @pytest.mark.parametrize("column", BYTES)
-async def test_any_column_of_any_entry(store: Store, kind: str, column: str, is_sealed: bool) -> None:
+async def test_any_column_of_any_entry(store: Store, kind: str, column: str, is_closed: bool) -> None:
     book = await told(store)
-    if is_sealed:
-        await seal(book.world, 3)
+    if is_closed:
+        await close_ledger_days(book.world, 3)
     (row,) = await store.database.fetch(
         "SELECT cause FROM ledger_entry WHERE kind = $1 ORDER BY cause LIMIT 1", kind
     )
@@ -150,9 +154,9 @@ async def test_any_column_of_any_entry(store: Store, kind: str, column: str, is_
     )
     audit = await audit_books(store)
     assert named(audit)[:2] == ("ledger_entry", row["cause"])
-    if is_sealed:
-        sealed = await store.database.fetch("SELECT day FROM seal")
-        assert len(sealed) == 3
+    if is_closed:
+        digests = await store.database.fetch("SELECT day FROM ledger_digest")
+        assert len(digests) == 3
         assert audit.disagreements >= 2  # the order's word against it, and that of the seal
 
 
@@ -165,13 +169,13 @@ async def test_any_column_of_any_entry(store: Store, kind: str, column: str, is_
             ("ledger_entry", None, "a wrong entry"),
         ),
         (
-            "DELETE FROM ledger_entry WHERE kind = 'stray_out'",
+            "DELETE FROM ledger_entry WHERE kind = 'unmatched_returned'",
             ("ledger_entry", STRAY, "an entry is missing"),
         ),
         ("UPDATE incident SET amount_minor = 701", ("ledger_entry", STRAY, "a wrong entry")),
-        ("UPDATE incident SET stray = 'REFUSED'", ("ledger_entry", STRAY, "an entry too many")),
+        ("UPDATE incident SET unmatched_state = 'REFUSED'", ("ledger_entry", STRAY, "an entry too many")),
         ("DELETE FROM incident", ("ledger_entry", STRAY, "an entry too many")),
-        ("DELETE FROM sealing", ("sealing", MCHID, "a row is missing")),
+        ("DELETE FROM daily_close", ("daily_close", MCHID, "a row is missing")),
     ],
 )
 async def test_other_rows_that_were_touched(
@@ -188,16 +192,16 @@ async def test_other_rows_that_were_touched(
 @pytest.mark.parametrize("day", [0, 1, 2])
 async def test_any_column_of_any_seal(store: Store, day: int, column: str) -> None:
     book = await told(store)
-    await seal(book.world, 3)
+    await close_ledger_days(book.world, 3)
     other = "entries + 1" if column == "entries" else "repeat('0', 64)"
     which = DAY + timedelta(days=day)
-    await store.database.execute(f"UPDATE seal SET {column} = {other} WHERE day = $1", which)
-    assert named(await audit_books(store)) == ("seal", which.isoformat(), column)
+    await store.database.execute(f"UPDATE ledger_digest SET {column} = {other} WHERE day = $1", which)
+    assert named(await audit_books(store)) == ("ledger_digest", which.isoformat(), column)
 
 
 async def test_an_entry_that_slips_out_of_its_sealed_day_with_its_payment(store: Store) -> None:
     book = await told(store)
-    await seal(book.world, 3)
+    await close_ledger_days(book.world, 3)
     earlier = NOW - timedelta(days=1)
     for statement in (
         "UPDATE payment SET changed_at = $1 WHERE syssn = $2",
@@ -218,8 +222,8 @@ async def test_what_happens_while_it_reads_is_not_its_concern(store: Store, othe
         await pay(replace(book.world, watch=other_store).gateway(Process()), BARCODE, "D")
         assert [line async for line, _ in books.lines()] == before
         # Sealing waits for nobody who only reads.
-        await seal(replace(book.world, watch=other_store), 1)
-        assert [link async for link in books.seals(MCHID)] == []
+        await close_ledger_days(replace(book.world, watch=other_store), 1)
+        assert [link async for link in books.digests(MCHID)] == []
     assert (await audit_books(store)).first is None
 
 
@@ -228,18 +232,18 @@ async def test_what_happens_while_it_reads_is_not_its_concern(store: Store, othe
 
 async def test_the_chain_grows_by_a_link_a_day_and_days_without_entries_have_one(store: Store) -> None:
     book = await told(store)
-    await seal(book.world, 1)
+    await close_ledger_days(book.world, 1)
     await pay(book.world.gateway(Process()), BARCODE, "D")  # in the first hour of the next day
-    await seal(book.world, 4)
-    rows = await store.database.fetch("SELECT day, digest, previous, entries FROM seal ORDER BY day")
+    await close_ledger_days(book.world, 4)
+    rows = await store.database.fetch("SELECT day, digest, previous, entries FROM ledger_digest ORDER BY day")
     assert [row["day"] for row in rows] == [DAY + timedelta(days=n) for n in range(4)]
     assert [row["entries"] for row in rows] == [12, 2, 0, 0]
     assert [row["previous"] for row in rows] == ["", *(row["digest"] for row in rows[:-1])]
     assert len({row["digest"] for row in rows}) == 4
-    (sealing,) = await store.database.fetch("SELECT seal_at, lease_until, next_day FROM sealing")
-    assert sealing["next_day"] == DAY + timedelta(days=4)
-    assert sealing["seal_at"] == beginning_of(DAY + timedelta(days=5)) + timedelta(hours=1)
-    assert sealing["lease_until"] is None
+    (daily_close,) = await store.database.fetch("SELECT close_at, lease_until, next_day FROM daily_close")
+    assert daily_close["next_day"] == DAY + timedelta(days=4)
+    assert daily_close["close_at"] == beginning_of(DAY + timedelta(days=5)) + timedelta(hours=1)
+    assert daily_close["lease_until"] is None
     assert (await audit_books(store)).first is None
 
 
@@ -249,20 +253,20 @@ async def test_two_workers_at_once_write_one_chain(store: Store, other_store: St
     gateways = [replace(book.world, watch=of).gateway(Process()) for of in (store, other_store)]
     lease_of_the_past = RealClock().now() - timedelta(days=1)
     for gateway in gateways:  # the second takes over a lease that has ended, and both go on
-        (claimed,) = await gateway.store.day_seals.claim_due(
+        (claimed,) = await gateway.store.ledger_digests.claim_due(
             book.world.clock.at, RealClock().now(), lease_of_the_past, 9
         )
-    await asyncio.gather(*(seal_days(claimed, gateway) for gateway in gateways))
-    await run_once(seal_job(gateways[0]), book.world.clock)
+    await asyncio.gather(*(close_days(claimed, gateway) for gateway in gateways))
+    await run_once(daily_close_job(gateways[0]), book.world.clock)
     audit = await audit_books(store)
-    assert (audit.first, audit.seals) == (None, 5)
+    assert (audit.first, audit.digests) == (None, 5)
 
 
 async def test_a_merchant_without_entries_has_no_seals(store: Store) -> None:
     world = World(store, TestClock(NOW), FakeWallet(TestClock(NOW)))
-    await seal(world, 3)
+    await close_ledger_days(world, 3)
     audit = await audit_books(store)
-    assert (audit.first, audit.seals) == (None, 0)
+    assert (audit.first, audit.digests) == (None, 0)
 
 
 # ---- the command -------------------------------------------------------------------------------------------------
@@ -318,8 +322,8 @@ def book(database_url: str) -> Told:
 
 @pytest.fixture
 def operator(book: Told, database_url: str, tmp_path: Path) -> Operator:
-    seal_key = base64.b64encode(SEAL_KEY).decode()
-    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_SEAL_KEY": seal_key}, tmp_path)
+    encryption_key = base64.b64encode(ENCRYPTION_KEY).decode()
+    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_ENCRYPTION_KEY": encryption_key}, tmp_path)
 
 
 def trade(order: str, **changes: Any) -> dict[str, Any]:
@@ -332,11 +336,11 @@ def test_figures_for_people_and_programs(operator: Operator) -> None:
         "ok": True,
         "orders": 3,
         "entries": 12,
-        "seals": 0,
+        "digests": 0,
         "compared": 0,
         "balances": [
             {"account": kind, "currency": "HKD", "balance_minor": 0}
-            for kind in ("fee", "merchant", "stray", "wallet")
+            for kind in ("fee", "merchant", "unmatched", "wallet")
         ],
         "disagreements": 0,
         "first": None,

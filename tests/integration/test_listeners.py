@@ -90,7 +90,7 @@ def gateway(_: Path, *options: str, **settings: str) -> Iterator[Process]:
     port, nowhere = free_ports(2)
     environment = {
         "TAEL_DATABASE_URL": f"postgresql://nobody@127.0.0.1:{nowhere}/nothing",
-        "TAEL_SEAL_KEY": base64.b64encode(bytes(32)).decode(),
+        "TAEL_ENCRYPTION_KEY": base64.b64encode(bytes(32)).decode(),
         **settings,
     }
     serve = ["tael.cli", "serve", "--port", str(port), "--allow-http", *options]

@@ -8,13 +8,13 @@ from typing import Final
 import pytest
 
 from tael.domain.payment import Payment
-from tael.store.auditing import snapshot
+from tael.store.audit_snapshot import snapshot
 from tael.store.database import Database, Limits, RowLocked, StoreUnavailable
-from tael.store.reserving import Reserved
-from tael.store.seal import Seal
+from tael.store.encryption import Cipher
+from tael.store.reservations import Reserved
 from tael.store.store import Store, store_over
-from tests.integration.test_reserving import asking
-from tests.support.store import NODE, SEAL_KEY, being_paid, count_of, current, opened, paid
+from tests.integration.test_reservations import asking
+from tests.support.store import ENCRYPTION_KEY, NODE, being_paid, count_of, current, opened, paid
 from tests.support.values import MCHID, a_payment
 
 QUICK: Final = Limits(lock_s=0.5, batch_lock_s=0.05, idle_transaction_s=0.3)
@@ -25,7 +25,7 @@ PATIENCE_S: Final = 10.0
 async def quick(store: Store, database_url: str) -> AsyncIterator[Store]:
     """Another process's store, which is quick to give up."""
     async with Database(database_url, QUICK) as database:
-        yield store_over(database, Seal(SEAL_KEY), NODE)
+        yield store_over(database, Cipher(ENCRYPTION_KEY), NODE)
 
 
 @asynccontextmanager

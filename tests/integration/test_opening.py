@@ -65,7 +65,7 @@ async def test_a_row_that_cannot_be_written_does_not_fail_its_neighbours(store: 
     "payment",
     [
         a_payment(ONLINE, subject="香港測試 '\"\\ %s {}", device="till", openid="o1"),
-        a_payment(BARCODE, tells_merchant=False, is_subject_ours=True),
+        a_payment(BARCODE, notify_merchant=False, is_subject_ours=True),
         a_payment(ALIPAY_ONLINE, amount=Money(10**11 - 1, "JPY")),
     ],
     ids=lambda payment: payment.pay_type.code,
@@ -126,13 +126,13 @@ async def test_a_number_that_a_refund_took_does_not_open_a_payment(store: Store)
 
 async def test_a_close_is_asked_once_and_only_of_what_is_pending(store: Store) -> None:
     payment = await opened(store, a_payment())
-    asked = await asyncio.gather(*(store.payments.ask_close(payment, f"close-{n}") for n in range(5)))
+    asked = await asyncio.gather(*(store.payments.request_close(payment, f"close-{n}") for n in range(5)))
     (intended,) = [answer for answer in asked if answer is not None]
     assert intended == await current(store, payment)
     assert intended.version == payment.version + 1
     paid = await opened(store, a_payment())
     assert await store.payments.record(being_paid(paid))
-    assert await store.payments.ask_close(paid, "close") is None
+    assert await store.payments.request_close(paid, "close") is None
 
 
 async def test_anybodys_payment_is_found_by_its_number(store: Store) -> None:

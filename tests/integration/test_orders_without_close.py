@@ -8,7 +8,7 @@ from tael.channels.alipay_mapi.adapter import UNVERIFIED
 from tael.domain.outcome import Outcome, Unknown
 from tael.domain.payment import State
 from tael.domain.paytype import PAY_TYPES
-from tael.service.settling import settle_payment
+from tael.service.polling import poll_payment
 from tael.store.store import Store
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
@@ -21,7 +21,7 @@ from tests.support.world import World, pay
 async def test_an_order_does_not_expire_on_an_answer_that_cannot_be_read_or_verified(
     store: Store, unreadable: Outcome
 ) -> None:
-    await store.database.execute("UPDATE wallet_account SET closes_trades = false WHERE wallet = 'alipay'")
+    await store.database.execute("UPDATE wallet_account SET supports_close = false WHERE wallet = 'alipay'")
     clock = TestClock(NOW)
     wallet = FakeWallet(clock, Payer.WAITS)
     gateway = World(store, clock, wallet).gateway(Process())
@@ -30,26 +30,26 @@ async def test_an_order_does_not_expire_on_an_answer_that_cannot_be_read_or_veri
     wallet.false_records = {payment.syssn: unreadable}
     clock.at = payment.expires_at + timedelta(hours=1)
 
-    waiting = await settle_payment(payment, gateway)
+    waiting = await poll_payment(payment, gateway)
     assert waiting.state is State.PENDING
     assert waiting.check_at is not None
 
     wallet.false_records = {}
-    assert (await settle_payment(waiting, gateway)).state is State.PAID
+    assert (await poll_payment(waiting, gateway)).state is State.PAID
 
 
 async def test_an_order_that_the_wallet_says_is_unpaid_expires_when_the_wallet_takes_no_more_money(
     store: Store,
 ) -> None:
-    await store.database.execute("UPDATE wallet_account SET closes_trades = false WHERE wallet = 'alipay'")
+    await store.database.execute("UPDATE wallet_account SET supports_close = false WHERE wallet = 'alipay'")
     clock = TestClock(NOW)
     gateway = World(store, clock, FakeWallet(clock, Payer.WAITS)).gateway(Process())
     payment = await pay(gateway, PAY_TYPES["800151"], "order-1")
     await gateway.store.payments.note_redirect(payment, clock.at)
     payment = await gateway.store.payments.by_syssn(payment.mchid, payment.syssn) or payment
     clock.at = payment.deadline - timedelta(seconds=1)
-    waiting = await settle_payment(payment, gateway)
+    waiting = await poll_payment(payment, gateway)
     assert waiting.state is State.PENDING
     assert waiting.check_at == payment.deadline
     clock.at = payment.deadline
-    assert (await settle_payment(waiting, gateway)).state is State.EXPIRED
+    assert (await poll_payment(waiting, gateway)).state is State.EXPIRED

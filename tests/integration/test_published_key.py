@@ -12,9 +12,9 @@ from tael.cli.app import app
 from tael.domain.errors import NotAuthentic
 from tael.domain.merchant import PUBLISHED_KEY
 from tael.domain.secret import Secret
-from tael.service.directory import Directory
+from tael.service.credential_cache import CredentialCache
 from tael.store.store import Store
-from tests.support.store import SEAL_KEY, entered_store
+from tests.support.store import ENCRYPTION_KEY, entered_store
 from tests.support.values import NOW, an_app
 
 PUBLISHED = an_app("SHOP", key=Secret(PUBLISHED_KEY))
@@ -28,11 +28,11 @@ def in_store(database_url: str, work: Callable[[Store], Awaitable[None]]) -> Non
     asyncio.run(run())
 
 
-def refusal_of(command: str, database_url: str, seal_key: bytes = SEAL_KEY) -> str:
+def refusal_of(command: str, database_url: str, encryption_key: bytes = ENCRYPTION_KEY) -> str:
     """The one sentence of a process that ends at once."""
     settings = {
         "TAEL_DATABASE_URL": database_url,
-        "TAEL_SEAL_KEY": base64.b64encode(seal_key).decode(),
+        "TAEL_ENCRYPTION_KEY": base64.b64encode(encryption_key).decode(),
         "TAEL_PUBLIC_URL": "https://pay.example",
     }
     ended = CliRunner().invoke(app, [command], env=settings)
@@ -51,13 +51,13 @@ def test_a_deployment_with_the_published_key_does_not_start(command: str, databa
 def test_a_deployment_with_another_sealing_key_does_not_start(command: str, database_url: str) -> None:
     in_store(database_url, lambda store: store.merchants.add_app(an_app(), NOW))
     said = refusal_of(command, database_url, secrets.token_bytes(32))
-    assert "TAEL_SEAL_KEY does not open the secrets in this database" in said
+    assert "TAEL_ENCRYPTION_KEY does not open the secrets in this database" in said
 
 
 async def test_an_app_with_the_published_key_that_is_found_later_can_do_nothing(store: Store) -> None:
     await store.merchants.add_app(PUBLISHED, NOW)
     with pytest.raises(NotAuthentic):
-        await Directory(store).app("SHOP")
-    known = await Directory(store, takes_published_key=True).app("SHOP")
+        await CredentialCache(store).app("SHOP")
+    known = await CredentialCache(store, takes_published_key=True).app("SHOP")
     assert known is not None
     assert known.app == PUBLISHED

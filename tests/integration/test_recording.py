@@ -8,17 +8,17 @@ import pytest
 
 from tael.domain import respcd
 from tael.domain.outcome import AwaitingPayer, Closed, Paid, Refusal, Refused, Unknown
-from tael.domain.pages import pages_below
+from tael.domain.page_urls import pages_below
 from tael.domain.payment import Payment, State
-from tael.service.directory import Directory
-from tael.service.gateway import FirstAnswers, Gateway
+from tael.service.credential_cache import CredentialCache
+from tael.service.gateway import Gateway, InFlightRequests
 from tael.service.outcomes import record_notice, record_outcome
 from tael.store.payments import Change
-from tael.store.reserving import Reservation, Reserved
+from tael.store.reservations import Reservation, Reserved
 from tael.store.store import Store
 from tael.transport import Transport
 from tests.support.alipay import TestClock
-from tests.support.store import SEAL_KEY, all_entries, being_paid, count_of, current, opened, paid
+from tests.support.store import ENCRYPTION_KEY, all_entries, being_paid, count_of, current, opened, paid
 from tests.support.values import AMOUNT, NOW, a_payment, a_refund
 
 PAID = Paid(AMOUNT, "wallet-1", "payer-1", NOW)
@@ -29,12 +29,12 @@ def gateway_over(store: Store) -> Gateway:
     return Gateway(
         store,
         {},
-        Directory(store),
+        CredentialCache(store),
         Transport(),
         TestClock(NOW),
         "http://127.0.0.1",
-        FirstAnswers(),
-        pages_below("http://127.0.0.1", SEAL_KEY),
+        InFlightRequests(),
+        pages_below("http://127.0.0.1", ENCRYPTION_KEY),
     )
 
 
@@ -141,13 +141,18 @@ async def test_a_question_is_written_whatever_was_answered(
 ) -> None:
     after = await record_outcome(payment, Unknown("timeout"), gateway)
     assert after == await current(store, payment)
-    assert (after.state, after.checks, after.is_answered, after.version) == (State.PENDING, 1, True, 2)
+    assert (after.state, after.checks, after.has_initial_response, after.version) == (
+        State.PENDING,
+        1,
+        True,
+        2,
+    )
     assert after.check_at is not None
     assert after.check_at > NOW
 
 
 async def test_no_webhook_is_written_for_an_app_that_wants_none(store: Store, gateway: Gateway) -> None:
-    payment = await opened(store, a_payment(tells_merchant=False))
+    payment = await opened(store, a_payment(notify_merchant=False))
     await record_outcome(payment, PAID, gateway)
     assert len(await all_entries(store)) == 1
     assert await count_of(store, "webhook") == 0
@@ -184,13 +189,13 @@ async def test_a_refund_that_was_promised_meanwhile_explains_a_closed_order(
 async def test_an_impatient_merchant_hurries_a_pending_payment_but_not_at_every_question(
     store: Store, gateway: Gateway, payment: Payment
 ) -> None:
-    await store.payments.hurry(payment.mchid, [payment.syssn], NOW, NOW)
+    await store.payments.expedite(payment.mchid, [payment.syssn], NOW, NOW)
     assert (await current(store, payment)).check_at == payment.check_at  # its first question is still out
     asked = await record_outcome(payment, AwaitingPayer(), gateway)
-    await store.payments.hurry(payment.mchid, [payment.syssn], NOW + timedelta(seconds=1), NOW)
+    await store.payments.expedite(payment.mchid, [payment.syssn], NOW + timedelta(seconds=1), NOW)
     assert (await current(store, payment)).check_at == asked.check_at
     later = NOW + timedelta(seconds=3)
-    await store.payments.hurry(payment.mchid, [payment.syssn], later, later - timedelta(seconds=1))
+    await store.payments.expedite(payment.mchid, [payment.syssn], later, later - timedelta(seconds=1))
     hurried = (await current(store, payment)).check_at
     assert hurried is not None
     assert hurried <= later

@@ -9,14 +9,14 @@ import pytest
 from tael.domain.ledger import reversal_entry
 from tael.domain.outcome import ReversalAction, Reversed
 from tael.domain.payment import Payment, State
-from tael.domain.reversal import ReversalOrder, ReversalState, settle_reversal
+from tael.domain.reversal import Reversal, ReversalState, apply_reversal_outcome
 from tael.store.payments import Change
 from tael.store.store import Store
 from tests.support.store import all_entries, current, opened, paid
 from tests.support.values import BARCODE, MCHID, NOW, a_payment, a_reversal, marked_for
 
 
-async def intended(store: Store, payment: Payment) -> ReversalOrder:
+async def intended(store: Store, payment: Payment) -> Reversal:
     """A reversal of `payment` once it is in the table."""
     async with store.payments.locked(payment.mchid, payment.syssn) as (connection, now_there):
         reversal = a_reversal(now_there)
@@ -40,7 +40,7 @@ async def test_what_was_decided_is_written_into_both_rows_with_its_entry(store: 
     reversal = await intended(store, payment)
     action = ReversalAction.REFUNDED if is_paid else ReversalAction.CLOSED
     async with store.reversals.locked(MCHID, payment.syssn, reversal.syssn) as locked:
-        done, after = settle_reversal(locked.reversal, locked.payment, Reversed(action), at=NOW)
+        done, after = apply_reversal_outcome(locked.reversal, locked.payment, Reversed(action), at=NOW)
         entries = (reversal_entry(after, done.syssn, NOW),) if is_paid else ()
         await store.reversals.write(locked.connection, done, Change(after, entries))
     assert await store.reversals.by_syssn(MCHID, reversal.syssn) == replace(done, version=2)

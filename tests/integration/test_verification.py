@@ -3,19 +3,19 @@
 from tael.domain.incident import IncidentKind
 from tael.service.verification import MAX_UNVERIFIED_ANSWERS, AnswerChecks
 from tael.store.database import Database
-from tael.store.seal import Seal
+from tael.store.encryption import Cipher
 from tael.store.store import Store, store_over
 from tests.support.alipay import TestClock
-from tests.support.store import NODE, SEAL_KEY
+from tests.support.store import ENCRYPTION_KEY, NODE
 from tests.support.values import NOW, a_wechat_account, an_alipay_account
 
 ALIPAY, WECHAT = an_alipay_account("alipay-online"), a_wechat_account()
 
 
 async def causes(store: Store) -> list[str]:
-    found = await store.incidents.newest(None, with_resolved=False, most=10)
+    found = await store.incidents.newest(None, with_resolved=False, limit=10)
     assert {incident.kind for incident in found} <= {IncidentKind.ANSWERS_UNVERIFIED}
-    return [incident.cause for incident in found]
+    return [incident.subject_id for incident in found]
 
 
 async def test_three_in_a_row_are_one_incident_however_many_processes_see_them(store: Store) -> None:
@@ -41,8 +41,8 @@ async def test_what_goes_on_after_it_was_resolved_is_raised_again(store: Store) 
     checks = AnswerChecks(store, TestClock(NOW))
     for _ in range(3):
         await checks.note(ALIPAY, False)
-    (found,) = await store.incidents.newest(None, with_resolved=False, most=10)
-    assert await store.incidents.resolve(found.digest, "corrected", NOW)
+    (found,) = await store.incidents.newest(None, with_resolved=False, limit=10)
+    assert await store.incidents.resolve(found.incident_id, "corrected", NOW)
     await checks.note(ALIPAY, False)
     await checks.note(ALIPAY, False)
     assert await causes(store) == []
@@ -52,7 +52,7 @@ async def test_what_goes_on_after_it_was_resolved_is_raised_again(store: Store) 
 
 async def test_a_database_that_is_away_holds_up_no_answer(store: Store) -> None:
     async with Database("postgresql://tael:x@127.0.0.1:1/tael") as away:
-        checks = AnswerChecks(store_over(away, Seal(SEAL_KEY), NODE), TestClock(NOW))
+        checks = AnswerChecks(store_over(away, Cipher(ENCRYPTION_KEY), NODE), TestClock(NOW))
         for _ in range(4):
             await checks.note(ALIPAY, False)
     assert await causes(store) == []

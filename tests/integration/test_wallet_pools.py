@@ -16,13 +16,13 @@ from tael.domain.payment import Payment, State
 from tael.domain.paytype import PAY_TYPES
 from tael.main import open_gateway
 from tael.service.gateway import Gateway
-from tael.service.payments import NewPayment, open_payment
+from tael.service.payments import PaymentRequest, open_payment
 from tael.store.store import Store
 from tests.support.alipay import wallet_signature, xml_answer
 from tests.support.serving import serving
-from tests.support.store import SEAL_KEY
+from tests.support.store import ENCRYPTION_KEY
 from tests.support.values import APPCODE, MCHID, NOW, a_merchant, a_wechat_account
-from tests.unit.test_transport_places import GatedServer, gated_server
+from tests.unit.test_transport_places import BlockingServer, blocking_server
 
 ALIPAY_CODE = "280000000000000001"
 WECHAT_CODE = "134567890123456789"
@@ -48,15 +48,15 @@ class Shops:
     """Two merchants of one app at a gateway whose WeChat Pay hangs; Alipay was never called yet."""
 
     gateway: Gateway
-    wechat: GatedServer
+    wechat: BlockingServer
     orders: int = 0
 
     async def pay(self, pay_type: str, mchid: str = MCHID) -> Payment:
-        known = await self.gateway.directory.app(APPCODE)
+        known = await self.gateway.credentials.app(APPCODE)
         assert known is not None
         self.orders += 1
-        ask = NewPayment(
-            caller=known,
+        ask = PaymentRequest(
+            context=known,
             merchant=known.merchants[mchid],
             pay_type=PAY_TYPES[pay_type],
             reference=f"order-{self.orders}",
@@ -75,11 +75,11 @@ class Shops:
 async def shops(store: Store, database_url: str) -> AsyncIterator[Shops]:
     await store.merchants.add_merchant(a_merchant(OTHER_MCHID), NOW)
     await store.accounts.add(a_wechat_account("wechat2", OTHER_MCHID, "1900000111"), NOW)
-    async with gated_server() as wechat, serving(alipay) as alipay_url:
+    async with blocking_server() as wechat, serving(alipay) as alipay_url:
         settings = read_settings(
             {
                 "TAEL_DATABASE_URL": database_url,
-                "TAEL_SEAL_KEY": base64.b64encode(SEAL_KEY).decode(),
+                "TAEL_ENCRYPTION_KEY": base64.b64encode(ENCRYPTION_KEY).decode(),
                 "TAEL_ALIPAY_URL": alipay_url,
                 "TAEL_ALIPAY_INSTORE_URL": alipay_url,
                 "TAEL_WECHAT_URL": wechat.url,

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tael.domain.address import Reach
+from tael.domain.address import EgressPolicy
 from tael.domain.payment import Payment
 from tael.domain.webhook import RETRY_GAPS, WebhookKind, WebhookState
 from tael.jobs.runner import run_for_ever, run_once
-from tael.jobs.webhooks import FIRST_PLACES, MOST_PLACES, SLOW_MS, SLOW_PLACES, Deliveries, webhook_job
+from tael.jobs.webhooks import FIRST_PLACES, MAX_PLACES, SLOW_MS, SLOW_PLACES, Deliveries, webhook_job
 from tael.service.gateway import Gateway
-from tael.store.delivering import Attempt, Delivery, DueWebhook, Rooms
 from tael.store.store import Store
-from tael.store.webhooks import NewWebhook, ToldMerchant, write_webhooks
+from tael.store.webhook_queue import Attempt, Delivery, DueWebhook, Rooms
+from tael.store.webhooks import NewWebhook, NotificationStatus, write_webhooks
 from tael.transport import NOT_ALLOWED, Transport
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
@@ -28,7 +28,7 @@ from tests.support.values import NOW, a_payment, an_app, new_syssn
 
 PATIENCE_S = 10.0
 LEASE = timedelta(seconds=15)
-DEMO = Reach(loopback=True, any_port=True)
+DEMO = EgressPolicy(loopback=True, any_port=True)
 Say = Callable[[], Awaitable[web.Response]]
 
 
@@ -38,13 +38,13 @@ async def success() -> web.Response:
 
 @dataclass
 class Receivers:
-    """Every app's receiver: `says` what each answers, `heard` the bodies in order, `most` how many calls at a time."""
+    """Every app's receiver: `says` what each answers, `heard` the bodies in order, `limit` how many calls at a time."""
 
     url: str = ""
     says: dict[str, Say] = field(default_factory=dict)
     heard: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     open: Counter[str] = field(default_factory=Counter)
-    most: Counter[str] = field(default_factory=Counter)
+    limit: Counter[str] = field(default_factory=Counter)
     change: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def take(self, request: web.Request) -> web.Response:
@@ -53,7 +53,7 @@ class Receivers:
         async with self.change:
             self.heard[name].append(body)
             self.open[name] += 1
-            self.most[name] = max(self.most[name], self.open[name])
+            self.limit[name] = max(self.limit[name], self.open[name])
             self.change.notify_all()
         try:
             return await self.says.get(name, success)()
@@ -104,7 +104,7 @@ async def with_app(store: Store, receivers: Receivers, appcode: str, **changes: 
     await store.merchants.add_app(an_app(appcode, notify_url=f"{receivers.url}/{appcode}", **changes), NOW)
 
 
-async def row_of(store: Store, payment: Payment) -> ToldMerchant:
+async def row_of(store: Store, payment: Payment) -> NotificationStatus:
     (row,) = await store.webhooks.of_causes(payment.mchid, [payment.syssn])
     return row
 
@@ -156,15 +156,15 @@ async def test_an_app_has_no_more_calls_at_a_time_than_its_places(
     stop.set()
     await asyncio.wait_for(running, PATIENCE_S)
     assert len(set(receivers.heard["busy"])) == 80
-    assert receivers.most["busy"] <= MOST_PLACES
+    assert receivers.limit["busy"] <= MAX_PLACES
 
 
 def test_quick_answers_earn_places_and_a_slow_one_costs_all_but_one(store: Store, gateway: Gateway) -> None:
     deliveries = Deliveries(gateway)
     assert deliveries.room("app") == FIRST_PLACES
-    for _ in range(2 * MOST_PLACES):
+    for _ in range(2 * MAX_PLACES):
         deliveries.learn("app", SLOW_MS - 1)
-    assert deliveries.room("app") == MOST_PLACES
+    assert deliveries.room("app") == MAX_PLACES
     deliveries.learn("app", SLOW_MS)
     assert deliveries.room("app") == SLOW_PLACES
     deliveries.learn("app", 0)
@@ -176,9 +176,9 @@ async def test_a_claim_takes_of_each_app_what_is_left_to_it_the_longest_due_firs
         await told(store, appcode, count, NOW if appcode != "d" else NOW + timedelta(days=2))
     real_now = datetime.now(UTC)
 
-    async def claim(most: int, rooms: Rooms) -> Counter[str]:
+    async def claim(limit: int, rooms: Rooms) -> Counter[str]:
         due = NOW + timedelta(hours=1)
-        rows = await store.webhooks.claim_due(due, real_now, real_now + LEASE, most, rooms)
+        rows = await store.webhooks.claim_due(due, real_now, real_now + LEASE, limit, rooms)
         return Counter(row.appcode for row in rows)
 
     assert await claim(50, Rooms(2, {"a": 0, "c": 3, "nobody": 9})) == {"b": 2, "c": 3}
@@ -218,7 +218,7 @@ def ended(webhook: DueWebhook, state: WebhookState, at: datetime = NOW) -> Deliv
     return Delivery(webhook, state, attempt, delivered_at=at if state is WebhookState.DELIVERED else None)
 
 
-@pytest.mark.parametrize("end", [WebhookState.DELIVERED, WebhookState.DEAD, WebhookState.NOT_WANTED])
+@pytest.mark.parametrize("end", [WebhookState.DELIVERED, WebhookState.EXHAUSTED, WebhookState.NOT_WANTED])
 @pytest.mark.parametrize("skew", [timedelta(seconds=-5), timedelta(0), timedelta(seconds=5)])
 async def test_refunds_are_told_after_their_payment_one_after_the_other(
     store: Store, end: WebhookState, skew: timedelta
@@ -303,7 +303,7 @@ async def test_a_call_that_is_not_answered_is_logged_without_a_status(store: Sto
         (None, "no such app"),
     ]
     states = [(await row_of(store, payment)).state for payment in payments]
-    assert states == [WebhookState.DUE, WebhookState.DUE, WebhookState.DEAD]
+    assert states == [WebhookState.DUE, WebhookState.DUE, WebhookState.EXHAUSTED]
 
 
 async def test_a_worker_that_seemed_dead_cannot_take_back_an_acknowledgement(store: Store) -> None:
@@ -350,7 +350,7 @@ async def test_what_is_not_acknowledged_on_the_whole_schedule_is_dead_and_a_rese
         clock.at += gap
         assert await run_once(job, clock) == 1
     row = await row_of(store, payment)
-    assert (row.state, row.attempts, row.deliver_at) == (WebhookState.DEAD, len(gaps) + 1, None)
+    assert (row.state, row.attempts, row.deliver_at) == (WebhookState.EXHAUSTED, len(gaps) + 1, None)
     clock.at += timedelta(days=30)
     assert await run_once(job, clock) == 0
 

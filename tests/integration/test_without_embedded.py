@@ -47,7 +47,7 @@ def deployment(postgres_server: str, tmp_path: Path) -> Iterator[dict[str, str]]
         yield {
             "PYTHONPATH": str(tmp_path),
             "TAEL_DATABASE_URL": url,
-            "TAEL_SEAL_KEY": base64.b64encode(bytes(32)).decode(),
+            "TAEL_ENCRYPTION_KEY": base64.b64encode(bytes(32)).decode(),
         }
 
 

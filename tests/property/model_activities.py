@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tael.domain import respcd
-from tael.domain.outcome import Closed, Outcome, Paid, RefundOutcome, Reversal, Unknown
+from tael.domain.outcome import Closed, Outcome, Paid, RefundOutcome, ReversalOutcome, Unknown
 from tael.domain.payment import Payment, State
 from tael.domain.paytype import PayType
 from tael.service.closes import refusal_to_close
@@ -56,7 +56,7 @@ class Hand:
     seen: Payment | None = None
     said: Outcome | None = None
     said_of_refund: RefundOutcome | None = None
-    said_of_reversal: Reversal | None = None
+    said_of_reversal: ReversalOutcome | None = None
 
 
 OVER: Final = Hand("")
@@ -196,7 +196,7 @@ class Activities:
     def _undo_there(self, scene: Scene, hand: Hand) -> After:
         assert hand.seen is not None
         trade, said = self.wallet.reverse(scene.trade, hand.seen.wallet_ref)
-        final = self.rules.final_word(said, hand.seen, hand.said, asked_at=scene.at)
+        final = self.rules.final_outcome(said, hand.seen, hand.said, asked_at=scene.at)
         return replace(scene, trade=trade), Hand("undone", hand.number, said_of_reversal=final)
 
     def _record_undone(self, scene: Scene, hand: Hand) -> After:

@@ -9,20 +9,26 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from tael.domain.incident import Incident, Stray, incidents_in, refund_incidents_in, reversal_incidents_in
+from tael.domain.incident import (
+    Incident,
+    UnmatchedState,
+    incidents_in,
+    refund_incidents_in,
+    reversal_incidents_in,
+)
 from tael.domain.ledger import Entry, fee_back_entries
 from tael.domain.money import Money
-from tael.domain.outcome import Outcome, RefundOutcome, Reversal
-from tael.domain.payment import Payment, State, settle
-from tael.domain.refund import Refund, RefundState, refusal_to_refund, settle_refund
+from tael.domain.outcome import Outcome, RefundOutcome, ReversalOutcome
+from tael.domain.payment import Payment, State, apply_outcome
+from tael.domain.refund import Refund, RefundState, apply_refund_outcome, refusal_to_refund
 from tael.domain.reversal import (
-    ReversalOrder,
+    Reversal,
     ReversalState,
-    final_word,
+    apply_reversal_outcome,
+    final_outcome,
     refusal_to_reverse,
-    settle_reversal,
 )
-from tael.domain.stray import disprove
+from tael.domain.unmatched import refute
 from tael.domain.webhook import WebhookKind
 from tael.service.outcomes import consequences, refund_consequences
 from tael.service.reversals import reversal_consequences
@@ -37,8 +43,8 @@ Webhook = tuple[WebhookKind, str]
 class Rules:
     """How our side decides: as the domain does, unless a test plants something else."""
 
-    settle: Callable[..., Payment] = settle
-    final_word: Callable[..., Reversal] = final_word
+    apply_outcome: Callable[..., Payment] = apply_outcome
+    final_outcome: Callable[..., ReversalOutcome] = final_outcome
     reserves: bool = True  #: a refund's amount is reserved before the wallet is asked
 
 
@@ -49,13 +55,13 @@ class Books:
     payment: Payment
     is_committed: bool = False
     refunds: tuple[Refund, ...] = ()
-    reversals: tuple[ReversalOrder, ...] = ()
+    reversals: tuple[Reversal, ...] = ()
     entries: tuple[Entry, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
     incidents: tuple[Incident, ...] = ()
     was_over: bool = False
 
-    def reversal(self, syssn: str) -> ReversalOrder:
+    def reversal(self, syssn: str) -> Reversal:
         return next(row for row in self.reversals if row.syssn == syssn)
 
     def refund(self, syssn: str) -> Refund:
@@ -68,7 +74,7 @@ class Books:
 def hear(books: Books, outcome: Outcome, rules: Rules, at: datetime, *, is_first: bool = False) -> Books:
     """News of the payment."""
     before = books.payment
-    after = rules.settle(before, outcome, at=at, is_first=is_first)
+    after = rules.apply_outcome(before, outcome, at=at, is_first=is_first)
     return _written(books, consequences(before, after, incidents_in(before, outcome, at=at)))
 
 
@@ -78,7 +84,7 @@ def hear_of_refund(
     """News of a refund; the payment's sums move in the commit that decides it."""
     payment, before = books.payment, books.refund(syssn)
     found = refund_incidents_in(payment, before, outcome, at=at)
-    after = settle_refund(before, outcome, at=at, is_first=is_first)
+    after = apply_refund_outcome(before, outcome, at=at, is_first=is_first)
     change = refund_consequences(payment, before, after, found)
     moved, entries = payment, list(change.entries)
     if change.is_decided:
@@ -98,12 +104,12 @@ def hear_of_refund(
 
 
 def hear_of_reversal(
-    books: Books, syssn: str, said: Reversal, at: datetime, *, is_first: bool = False
+    books: Books, syssn: str, said: ReversalOutcome, at: datetime, *, is_first: bool = False
 ) -> Books:
     """News of a reversal, which changes both rows at once."""
     before, reversal = books.payment, books.reversal(syssn)
     found = reversal_incidents_in(before, syssn, said, at=at)
-    settled, after = settle_reversal(reversal, before, said, at=at, is_first=is_first)
+    settled, after = apply_reversal_outcome(reversal, before, said, at=at, is_first=is_first)
     reversals = tuple(settled if row.syssn == syssn else row for row in books.reversals)
     change = reversal_consequences(before, after, settled, found)
     return _written(replace(books, reversals=reversals), change)
@@ -111,14 +117,14 @@ def hear_of_reversal(
 
 def _written(books: Books, change: Change) -> Books:
     told = [(webhook.kind, webhook.cause) for webhook in change.webhooks]
-    known = {incident.digest for incident in books.incidents}
-    found = [incident for incident in change.incidents if incident.digest not in known]
+    known = {incident.incident_id for incident in books.incidents}
+    found = [incident for incident in change.incidents if incident.incident_id not in known]
     return replace(
         books,
         payment=change.after,
         entries=tuple(sorted((*books.entries, *change.entries), key=lambda e: (e.cause, e.kind))),
         webhooks=tuple(sorted((*books.webhooks, *told))),
-        incidents=tuple(sorted((*books.incidents, *found), key=lambda i: i.digest)),
+        incidents=tuple(sorted((*books.incidents, *found), key=lambda i: i.incident_id)),
         was_over=books.was_over or change.after.state in (State.CLOSED, State.EXPIRED),
     )
 
@@ -154,8 +160,8 @@ def intend_reversal(books: Books, syssn: str, fails_with: str, at: datetime) -> 
         return None
     if refusal_to_reverse(payment) is not None:
         return None
-    amount_minor = payment.left_minor if payment.state is State.PAID else 0
-    reversal = ReversalOrder(
+    amount_minor = payment.refundable_minor if payment.state is State.PAID else 0
+    reversal = Reversal(
         mchid=payment.mchid,
         syssn=syssn,
         payment_syssn=payment.syssn,
@@ -172,11 +178,13 @@ def intend_reversal(books: Books, syssn: str, fails_with: str, at: datetime) -> 
 
 
 def without_suspicion(books: Books) -> Books:
-    """The job that follows stray money: what a reversal of ours has undone is nobody's money any more."""
+    """The job that follows unmatched payments: what a reversal of ours has undone is nobody's money any more."""
     if not any(row.state is ReversalState.DONE for row in books.reversals):
         return books
     followed = (
-        disprove(found, "a reversal of ours undid the order") if found.stray is Stray.SUSPECTED else found
+        refute(found, "a reversal of ours undid the order")
+        if found.unmatched_state is UnmatchedState.SUSPECTED
+        else found
         for found in books.incidents
     )
     return replace(books, incidents=tuple(followed))

@@ -12,7 +12,7 @@ from tests.property.model_books import hear_of_refund, without_suspicion
 from tests.support.verdict import Told, wallet_side
 from tests.support.wallet_rules import query_refund, refund
 
-MOST_ROUNDS: Final = 4
+MAX_ROUNDS: Final = 4
 AFTER_THE_EXPIRY: Final = (timedelta(0), timedelta(seconds=61), timedelta(hours=2))
 
 
@@ -41,7 +41,7 @@ def tell(scene: Scene) -> Told:
 
 
 def _settled(scene: Scene, activities: Activities) -> Scene:
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         before = scene
         scene = _to_the_end(scene, Hand("settle"), activities)
         for reversal in scene.books.reversals:

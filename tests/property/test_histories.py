@@ -25,21 +25,21 @@ from tael.domain.outcome import (
     RefundStuck,
     Refusal,
     Refused,
-    Reversal,
     ReversalAction,
+    ReversalOutcome,
     Reversed,
     Unknown,
 )
-from tael.domain.payment import ALLOWED, Payment, State, reschedule, settle, shown_cancel, shown_respcd
+from tael.domain.payment import ALLOWED, Payment, State, apply_outcome, reschedule, shown_cancel, shown_respcd
 from tael.domain.paytype import PAY_TYPES, PayType
-from tael.domain.refund import Refund, RefundState, refusal_to_refund, reschedule_refund, settle_refund
+from tael.domain.refund import Refund, RefundState, apply_refund_outcome, refusal_to_refund, reschedule_refund
 from tael.domain.respcd import TABLE
 from tael.domain.reversal import (
-    ReversalOrder,
+    Reversal,
     ReversalState,
+    apply_reversal_outcome,
     refusal_to_reverse,
     reschedule_reversal,
-    settle_reversal,
 )
 from tael.service.outcomes import consequences, refund_consequences
 from tael.service.reversals import reversal_consequences
@@ -58,7 +58,7 @@ REFUND_OUTCOMES: st.SearchStrategy[RefundOutcome] = st.one_of(
     st.sampled_from([RefundPending("wr"), RefundStuck("CHANGE"), NotSent(""), Unknown("")]),
     REFUSALS,
 )
-REVERSALS: st.SearchStrategy[Reversal] = st.one_of(
+REVERSALS: st.SearchStrategy[ReversalOutcome] = st.one_of(
     st.builds(Reversed, st.sampled_from(list(ReversalAction))),
     st.sampled_from([Again(""), NotSent(""), Unknown("")]),
     REFUSALS,
@@ -73,7 +73,7 @@ class History(RuleBasedStateMachine):
         self.now = NOW
         self.payment: Payment = a_payment()
         self.refunds: list[Refund] = []
-        self.reversals: list[ReversalOrder] = []
+        self.reversals: list[Reversal] = []
         self.entries: list[Entry] = []
         self.webhooks = 0
 
@@ -88,7 +88,7 @@ class History(RuleBasedStateMachine):
     @rule(outcome=OUTCOMES, is_first=st.booleans(), times=st.integers(1, 3))
     def the_wallet_speaks(self, outcome: Outcome, is_first: bool, times: int) -> None:
         for _ in range(times):
-            after = reschedule(settle(self.payment, outcome, at=self.now, is_first=is_first), self.now)
+            after = reschedule(apply_outcome(self.payment, outcome, at=self.now, is_first=is_first), self.now)
             change = consequences(self.payment, after)
             self.write(after, change.entries)
             self.webhooks += len(change.webhooks)
@@ -114,7 +114,9 @@ class History(RuleBasedStateMachine):
     def the_wallet_speaks_of_a_refund(self, which: int, outcome: RefundOutcome, is_first: bool) -> None:
         place = which % len(self.refunds)
         before = self.refunds[place]
-        after = reschedule_refund(settle_refund(before, outcome, at=self.now, is_first=is_first), self.now)
+        after = reschedule_refund(
+            apply_refund_outcome(before, outcome, at=self.now, is_first=is_first), self.now
+        )
         change = refund_consequences(self.payment, before, after)
         self.refunds[place] = after
         if change.is_decided:
@@ -137,10 +139,10 @@ class History(RuleBasedStateMachine):
 
     @precondition(lambda self: self.reversals)
     @rule(which=st.integers(0), outcome=REVERSALS, is_first=st.booleans())
-    def the_wallet_speaks_of_a_reversal(self, which: int, outcome: Reversal, is_first: bool) -> None:
+    def the_wallet_speaks_of_a_reversal(self, which: int, outcome: ReversalOutcome, is_first: bool) -> None:
         place = which % len(self.reversals)
         before = self.reversals[place]
-        settled, after = settle_reversal(before, self.payment, outcome, at=self.now, is_first=is_first)
+        settled, after = apply_reversal_outcome(before, self.payment, outcome, at=self.now, is_first=is_first)
         self.reversals[place] = reschedule_reversal(settled, self.now)
         self.write(after, reversal_consequences(self.payment, after, settled).entries)
 

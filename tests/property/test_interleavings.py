@@ -11,15 +11,15 @@ from typing import Final
 
 import pytest
 
-from tael.domain.outcome import Closed, Outcome, Reversal
-from tael.domain.payment import Payment, State, advance, settle
+from tael.domain.outcome import Closed, Outcome, ReversalOutcome
+from tael.domain.payment import Payment, State, advance, apply_outcome
 from tael.domain.paytype import PAY_TYPES, PayType
 from tests.property.model_activities import Activities
 from tests.property.model_books import Rules
 from tests.property.orderings import Exploration, Found
 
 #: Every pay type has more; WeChat's barcodes the fewest, which have no notice and cannot be closed.
-FEWEST_ORDERINGS: Final = 100_000_000
+MIN_ORDERINGS: Final = 100_000_000
 ENDS_ONLINE: Final = {"PAID", "CLOSED", "EXPIRED"}
 ENDS_OF_A_BARCODE: Final = {"PAID", "PAID and undone", "CLOSED and undone", "FAILED", "FAILED and undone"}
 
@@ -31,7 +31,7 @@ barcodes = pytest.mark.parametrize("code", ["800108", "800208", "800228"])
 def test_every_ordering_ends_in_one_story_whoever_dies(pay_type: PayType) -> None:
     found = explored(Activities(pay_type), may_die=True)
     assert found.contradictory == {}
-    assert found.orderings > FEWEST_ORDERINGS
+    assert found.orderings > MIN_ORDERINGS
     assert found.ends == (ENDS_ONLINE if pay_type.is_online else ENDS_OF_A_BARCODE)
 
 
@@ -39,7 +39,7 @@ def test_every_ordering_ends_in_one_story_whoever_dies(pay_type: PayType) -> Non
 def test_two_refunds_that_are_more_than_the_price_end_in_one_story(pay_type: PayType) -> None:
     found = explored(Activities(pay_type, refunds=(("refund", 70), ("refund again", 70))))
     assert found.contradictory == {}
-    assert found.orderings > FEWEST_ORDERINGS
+    assert found.orderings > MIN_ORDERINGS
 
 
 @every_pay_type
@@ -81,7 +81,7 @@ def closing_what_is_paid(
 ) -> Payment:
     if isinstance(outcome, Closed) and before.state is State.PAID:
         return replace(before, state=State.CLOSED)
-    return settle(before, outcome, at=at, is_first=is_first)
+    return apply_outcome(before, outcome, at=at, is_first=is_first)
 
 
 def closing_what_is_being_undone(
@@ -89,12 +89,12 @@ def closing_what_is_being_undone(
 ) -> Payment:
     if isinstance(outcome, Closed) and before.state is State.PENDING and before.reversal_syssn:
         return advance(before, State.CLOSED, at)
-    return settle(before, outcome, at=at, is_first=is_first)
+    return apply_outcome(before, outcome, at=at, is_first=is_first)
 
 
 def believing_every_cancel(
-    said: Reversal, payment: Payment, news: Outcome | None, *, asked_at: datetime
-) -> Reversal:
+    said: ReversalOutcome, payment: Payment, news: Outcome | None, *, asked_at: datetime
+) -> ReversalOutcome:
     return said
 
 
@@ -103,13 +103,17 @@ def believing_every_cancel(
     [
         (
             "800208",
-            Rules(settle=closing_what_is_paid),
+            Rules(apply_outcome=closing_what_is_paid),
             "the payment is CLOSED, and its entry says otherwise",
         ),
-        ("800208", Rules(settle=closing_what_is_being_undone), "nobody should be called for late_money"),
+        (
+            "800208",
+            Rules(apply_outcome=closing_what_is_being_undone),
+            "nobody should be called for late_money",
+        ),
         (
             "800108",
-            Rules(final_word=believing_every_cancel),
+            Rules(final_outcome=believing_every_cancel),
             "the wallet holds money of a payment that is CLOSED",
         ),
         *((code, Rules(reserves=False), "-30 is still reserved") for code in PAY_TYPES),

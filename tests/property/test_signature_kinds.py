@@ -20,7 +20,7 @@ from tael.api.wire import json_text
 from tael.domain.errors import BadField, NotAllowed
 from tael.domain.money import Money
 from tael.domain.outcome import PayCode
-from tael.domain.pages import Pages
+from tael.domain.page_urls import Pages
 from tael.domain.payment import State
 from tael.domain.respcd import Call
 from tael.domain.secret import Secret

@@ -25,7 +25,7 @@ from tael_sandbox.books import Books
 from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
 from tael_sandbox.control import Control
-from tael_sandbox.faults import Faults
+from tael_sandbox.fault_injection.faults import Faults
 from tael_sandbox.main import build_app
 from tael_sandbox.phone.phone import Phone
 from tael_sandbox.shops import open_shops

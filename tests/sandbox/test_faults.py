@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tael_sandbox.faults import KINDS, Fault
+from tael_sandbox.fault_injection.faults import KINDS, Fault
 from tests.sandbox import alipay_shop, wechat_shop
 from tests.sandbox.alipay_shop import form_of
 from tests.sandbox.conftest import ControlRefused, Receiver, Sandbox
-from tests.sandbox.test_wechat_notices import unsealed, url_of
+from tests.sandbox.test_wechat_notices import decrypted, url_of
 from tests.sandbox.wechat_shop import as_xml, from_xml, signature
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ SILENCE = (ConnectionResetError, TimeoutError, http.client.RemoteDisconnected, u
 
 
 @dataclass(frozen=True, slots=True)
-class Till:
+class ShopService:
     """A shop's till at one wallet: what both wallets are asked alike."""
 
     sandbox: Sandbox
@@ -126,15 +126,15 @@ def put(sandbox: Sandbox, faults: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def tills(sandbox: Sandbox) -> Iterator[Callable[[str], Till]]:
-    yield lambda wallet: Till(sandbox, wallet)
+def tills(sandbox: Sandbox) -> Iterator[Callable[[str], ShopService]]:
+    yield lambda wallet: ShopService(sandbox, wallet)
     sandbox.control("DELETE", "faults")
 
 
 @WALLETS
 @pytest.mark.parametrize("kind", ["refuse_connection", "timeout_before"])
 def test_nothing_is_done_and_nothing_is_answered(
-    tills: Callable[[str], Till], wallet: str, kind: str
+    tills: Callable[[str], ShopService], wallet: str, kind: str
 ) -> None:
     till, order = tills(wallet), alipay_shop.fresh()
     till.fault(kind, till.pay_operation, times=1)
@@ -147,7 +147,9 @@ def test_nothing_is_done_and_nothing_is_answered(
 
 
 @WALLETS
-def test_a_refused_connection_is_a_reset_before_any_byte(tills: Callable[[str], Till], wallet: str) -> None:
+def test_a_refused_connection_is_a_reset_before_any_byte(
+    tills: Callable[[str], ShopService], wallet: str
+) -> None:
     till = tills(wallet)
     till.fault("refuse_connection")
     path, body = till.request(alipay_shop.fresh())
@@ -159,7 +161,7 @@ def test_a_refused_connection_is_a_reset_before_any_byte(tills: Callable[[str], 
             connection.recv(1)
 
 
-def test_a_refused_connection_over_tls_ends_without_an_answer(tills: Callable[[str], Till]) -> None:
+def test_a_refused_connection_over_tls_ends_without_an_answer(tills: Callable[[str], ShopService]) -> None:
     till, order = tills("wechat"), alipay_shop.fresh()
     shop = wechat_shop.shop(till.sandbox)
     till.fault("refuse_connection", "/secapi/pay/reverse", times=1)
@@ -171,7 +173,7 @@ def test_a_refused_connection_over_tls_ends_without_an_answer(tills: Callable[[s
 
 
 @WALLETS
-def test_what_was_done_is_not_answered(tills: Callable[[str], Till], wallet: str) -> None:
+def test_what_was_done_is_not_answered(tills: Callable[[str], ShopService], wallet: str) -> None:
     till, order = tills(wallet), alipay_shop.fresh()
     till.fault("timeout_after", till.pay_operation)
     with pytest.raises(TimeoutError):
@@ -182,7 +184,9 @@ def test_what_was_done_is_not_answered(tills: Callable[[str], Till], wallet: str
 
 @WALLETS
 @pytest.mark.parametrize("kind", ["timeout_before", "timeout_after"])
-def test_a_held_connection_is_reset_in_the_end(tills: Callable[[str], Till], wallet: str, kind: str) -> None:
+def test_a_held_connection_is_reset_in_the_end(
+    tills: Callable[[str], ShopService], wallet: str, kind: str
+) -> None:
     till = tills(wallet)
     till.fault(kind, hold_s=0.2)
     began = time.monotonic()
@@ -192,7 +196,7 @@ def test_a_held_connection_is_reset_in_the_end(tills: Callable[[str], Till], wal
 
 
 @WALLETS
-def test_http_500_comes_with_nothing_done(tills: Callable[[str], Till], wallet: str) -> None:
+def test_http_500_comes_with_nothing_done(tills: Callable[[str], ShopService], wallet: str) -> None:
     till, order = tills(wallet), alipay_shop.fresh()
     till.fault("http_500")
     assert till.pay(order)[0] == 500
@@ -200,7 +204,7 @@ def test_http_500_comes_with_nothing_done(tills: Callable[[str], Till], wallet: 
 
 
 @WALLETS
-def test_a_slow_answer_is_the_true_one(tills: Callable[[str], Till], wallet: str) -> None:
+def test_a_slow_answer_is_the_true_one(tills: Callable[[str], ShopService], wallet: str) -> None:
     till, order = tills(wallet), alipay_shop.fresh()
     till.fault("slow", delay_s=0.3)
     began = time.monotonic()
@@ -212,7 +216,9 @@ def test_a_slow_answer_is_the_true_one(tills: Callable[[str], Till], wallet: str
 
 
 @WALLETS
-def test_a_system_error_is_signed_and_nothing_is_done(tills: Callable[[str], Till], wallet: str) -> None:
+def test_a_system_error_is_signed_and_nothing_is_done(
+    tills: Callable[[str], ShopService], wallet: str
+) -> None:
     till, order = tills(wallet), alipay_shop.fresh()
     till.fault("system_error")
     fields = till.fields(till.pay(order)[1])
@@ -222,7 +228,7 @@ def test_a_system_error_is_signed_and_nothing_is_done(tills: Callable[[str], Til
     assert till.booked(order) == []
 
 
-def test_every_service_of_alipay_has_a_system_error(tills: Callable[[str], Till]) -> None:
+def test_every_service_of_alipay_has_a_system_error(tills: Callable[[str], ShopService]) -> None:
     till, order = tills("alipay"), alipay_shop.fresh()
     offline, online = (alipay_shop.shop(till.sandbox, scene) for scene in ("offline", "online"))
     offline.pay_spot(till.sandbox.code(), order)
@@ -250,7 +256,7 @@ def test_every_service_of_alipay_has_a_system_error(tills: Callable[[str], Till]
     assert till.hits() == [12]
 
 
-def test_every_call_of_wechat_has_a_system_error(tills: Callable[[str], Till]) -> None:
+def test_every_call_of_wechat_has_a_system_error(tills: Callable[[str], ShopService]) -> None:
     till, order = tills("wechat"), alipay_shop.fresh()
     shop = wechat_shop.shop(till.sandbox)
     till.pay(order)
@@ -281,7 +287,7 @@ def test_every_call_of_wechat_has_a_system_error(tills: Callable[[str], Till]) -
 
 @WALLETS
 def test_a_request_that_is_refused_anyway_meets_no_system_error(
-    tills: Callable[[str], Till], wallet: str
+    tills: Callable[[str], ShopService], wallet: str
 ) -> None:
     till = tills(wallet)
     till.fault("system_error")
@@ -292,7 +298,7 @@ def test_a_request_that_is_refused_anyway_meets_no_system_error(
 
 
 @WALLETS
-def test_a_bad_signature_is_off_by_one_byte(tills: Callable[[str], Till], wallet: str) -> None:
+def test_a_bad_signature_is_off_by_one_byte(tills: Callable[[str], ShopService], wallet: str) -> None:
     till, order = tills(wallet), alipay_shop.fresh()
     till.fault("bad_signature")
     fields = till.fields(till.pay(order)[1])
@@ -304,7 +310,7 @@ def test_a_bad_signature_is_off_by_one_byte(tills: Callable[[str], Till], wallet
 
 @WALLETS
 def test_a_wrong_amount_is_properly_signed_and_not_in_the_book(
-    tills: Callable[[str], Till], wallet: str
+    tills: Callable[[str], ShopService], wallet: str
 ) -> None:
     till, order = tills(wallet), alipay_shop.fresh()
     till.fault("wrong_amount", times=1)
@@ -317,7 +323,7 @@ def test_a_wrong_amount_is_properly_signed_and_not_in_the_book(
 
 @pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
 def test_wechat_lies_about_refunds_in_the_refunded_amount(
-    tills: Callable[[str], Till], sign_type: str
+    tills: Callable[[str], ShopService], sign_type: str
 ) -> None:
     till, order = tills("wechat"), alipay_shop.fresh()
     shop = wechat_shop.shop(till.sandbox)
@@ -330,7 +336,7 @@ def test_wechat_lies_about_refunds_in_the_refunded_amount(
     assert till.booked(order)[0]["refunded"] == 100
 
 
-def test_alipay_lies_in_every_sign_type_and_service(tills: Callable[[str], Till]) -> None:
+def test_alipay_lies_in_every_sign_type_and_service(tills: Callable[[str], ShopService]) -> None:
     till, order = tills("alipay"), alipay_shop.fresh()
     online = alipay_shop.shop(till.sandbox, "online")
     alipay_shop.confirm(till.sandbox, url=online.pc_link(order))
@@ -345,7 +351,7 @@ def test_alipay_lies_in_every_sign_type_and_service(tills: Callable[[str], Till]
 
 @WALLETS
 def test_a_fault_is_about_its_own_wallet_and_operation_only(
-    tills: Callable[[str], Till], wallet: str
+    tills: Callable[[str], ShopService], wallet: str
 ) -> None:
     till = tills(wallet)
     other = tills({"alipay": "wechat", "wechat": "alipay"}[wallet])
@@ -356,7 +362,7 @@ def test_a_fault_is_about_its_own_wallet_and_operation_only(
     assert till.pay(alipay_shop.fresh())[0] == 500
 
 
-def test_a_call_is_hong_kongs_once_its_payer_is_known(tills: Callable[[str], Till]) -> None:
+def test_a_call_is_hong_kongs_once_its_payer_is_known(tills: Callable[[str], ShopService]) -> None:
     till = tills("wechat")
     shop, mainland, hong_kong = wechat_shop.shop(till.sandbox), alipay_shop.fresh(), alipay_shop.fresh()
     till.pay(mainland)
@@ -374,7 +380,7 @@ def test_a_call_is_hong_kongs_once_its_payer_is_known(tills: Callable[[str], Til
     assert shop.order().error == "SYSTEMERROR"
 
 
-def test_times_count_down_and_the_next_fault_follows(tills: Callable[[str], Till]) -> None:
+def test_times_count_down_and_the_next_fault_follows(tills: Callable[[str], ShopService]) -> None:
     till = tills("wechat")
     till.faults(
         [
@@ -389,12 +395,12 @@ def test_times_count_down_and_the_next_fault_follows(tills: Callable[[str], Till
     assert [(row["hits"], row["left"]) for row in till.sandbox.control("GET", "faults")] == [(2, 0), (1, 0)]
 
 
-def _pattern(till: Till, calls: int) -> list[bool]:
+def _pattern(till: ShopService, calls: int) -> list[bool]:
     return [till.pay(alipay_shop.fresh())[0] == 500 for _ in range(calls)]
 
 
 def test_the_same_seed_meets_the_same_calls_and_a_restart_goes_on(own_sandbox: Sandbox) -> None:
-    till = Till(own_sandbox, "wechat")
+    till = ShopService(own_sandbox, "wechat")
     fault: dict[str, Any] = {"probability": 0.5, "seed": 7}
     till.fault("http_500", **fault)
     whole = _pattern(till, 16)
@@ -427,7 +433,7 @@ def test_dice_are_fair_and_each_fault_has_its_own() -> None:
 def test_a_dropped_notice_comes_by_the_schedule(
     own_sandbox: Sandbox, receiver: Receiver, wallet: str
 ) -> None:
-    till = Till(own_sandbox, wallet)
+    till = ShopService(own_sandbox, wallet)
     till.fault("drop_notice", times=1)
     till.pay_online(receiver)
     _until_hits(till, [1])
@@ -440,7 +446,7 @@ def test_a_dropped_notice_comes_by_the_schedule(
 def test_a_delayed_notice_comes_later_as_the_same_attempt(
     own_sandbox: Sandbox, receiver: Receiver, wallet: str
 ) -> None:
-    till = Till(own_sandbox, wallet)
+    till = ShopService(own_sandbox, wallet)
     till.fault("delay_notice", delay_s=5000)
     order = till.pay_online(receiver)
     _until_hits(till, [1])
@@ -457,7 +463,7 @@ def test_a_delayed_notice_comes_later_as_the_same_attempt(
 
 @WALLETS
 def test_a_duplicated_notice_comes_twice(
-    tills: Callable[[str], Till], receiver: Receiver, wallet: str
+    tills: Callable[[str], ShopService], receiver: Receiver, wallet: str
 ) -> None:
     till = tills(wallet)
     till.fault("duplicate_notice", times=1)
@@ -469,7 +475,7 @@ def test_a_duplicated_notice_comes_twice(
 
 @WALLETS
 def test_a_notice_is_overtaken_by_the_next(
-    tills: Callable[[str], Till], receiver: Receiver, wallet: str
+    tills: Callable[[str], ShopService], receiver: Receiver, wallet: str
 ) -> None:
     till = tills(wallet)
     till.fault("reorder_notices")
@@ -485,7 +491,7 @@ def test_a_notice_is_overtaken_by_the_next(
 def test_a_notice_that_nothing_overtakes_waits_five_seconds(
     own_sandbox: Sandbox, receiver: Receiver, wallet: str
 ) -> None:
-    till = Till(own_sandbox, wallet)
+    till = ShopService(own_sandbox, wallet)
     till.fault("reorder_notices")
     till.pay_online(receiver)
     _until_hits(till, [1])
@@ -500,7 +506,7 @@ def test_a_notice_that_nothing_overtakes_waits_five_seconds(
 def test_notices_lie_too_and_the_next_attempt_is_true(
     own_sandbox: Sandbox, receiver: Receiver, wallet: str, kind: str
 ) -> None:
-    till = Till(own_sandbox, wallet)
+    till = ShopService(own_sandbox, wallet)
     till.fault(kind, "notice", times=1)
     receiver.answers = [(500, b"")]
     order = till.pay_online(receiver)
@@ -515,7 +521,7 @@ def test_notices_lie_too_and_the_next_attempt_is_true(
 
 
 def test_news_of_a_refund_lies_inside_its_seal(own_sandbox: Sandbox, receiver: Receiver) -> None:
-    till, order = Till(own_sandbox, "wechat"), alipay_shop.fresh()
+    till, order = ShopService(own_sandbox, "wechat"), alipay_shop.fresh()
     shop = wechat_shop.shop(own_sandbox)
     till.pay(order)
     put(
@@ -529,12 +535,12 @@ def test_news_of_a_refund_lies_inside_its_seal(own_sandbox: Sandbox, receiver: R
     shop.refund(order, 100, notify_url=url_of(receiver))
     own_sandbox.advance(3)
     (body,) = receiver.wait_for(1)
-    news = from_xml(unsealed(from_xml(body)["req_info"], shop.key))
+    news = from_xml(decrypted(from_xml(body)["req_info"], shop.key))
     assert (news["refund_fee"], news["total_fee"]) == ("101", "8800")
     assert till.hits() == [0, 1]
 
 
-def _until_hits(till: Till, hits: list[int]) -> None:
+def _until_hits(till: ShopService, hits: list[int]) -> None:
     """The courier has looked at the notice."""
     give_up_at = time.monotonic() + 10
     while till.hits() != hits:
@@ -544,7 +550,7 @@ def _until_hits(till: Till, hits: list[int]) -> None:
 # The list itself.
 
 
-def test_the_list_shows_what_is_in_force(tills: Callable[[str], Till]) -> None:
+def test_the_list_shows_what_is_in_force(tills: Callable[[str], ShopService]) -> None:
     sandbox = tills("alipay").sandbox
     assert sandbox.control("GET", "faults") == []
     row = {"wallet": "alipay", "kind": "slow"}
@@ -603,7 +609,7 @@ def test_the_list_shows_what_is_in_force(tills: Callable[[str], Till]) -> None:
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused_and_the_old_list_stays(
-    tills: Callable[[str], Till], fault: dict[str, Any], field: str
+    tills: Callable[[str], ShopService], fault: dict[str, Any], field: str
 ) -> None:
     sandbox, good = tills("alipay").sandbox, {"wallet": "alipay", "kind": "http_500"}
     before = put(sandbox, [good])

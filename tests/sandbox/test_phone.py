@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tael_sandbox.codes import BEHAVIOURS
-from tael_sandbox.faults import KINDS
+from tael_sandbox.fault_injection.faults import KINDS
 from tael_sandbox.phone import words
 from tests.sandbox import alipay_shop, wechat_shop
 from tests.sandbox.alipay_shop import balance, fresh

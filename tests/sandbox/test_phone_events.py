@@ -13,7 +13,7 @@ from tests.sandbox.conftest import Sandbox
 from tests.sandbox.handset import Handset, ask, text_of
 
 #: More than this many phones at a time are refused.
-MOST_STREAMS = 24
+MAX_STREAMS = 24
 
 
 @pytest.fixture
@@ -132,11 +132,11 @@ def test_a_stream_of_nobody_is_refused(sandbox: Sandbox) -> None:
 def test_there_are_only_so_many_streams_and_one_that_ends_makes_room(own_sandbox: Sandbox) -> None:
     phone = Handset(own_sandbox)
     with ExitStack() as streams:
-        opened = [streams.enter_context(phone.events()) for _ in range(MOST_STREAMS)]
-        assert ["Balance CNY " in stream.next()["balance"] for stream in opened] == [True] * MOST_STREAMS
+        opened = [streams.enter_context(phone.events()) for _ in range(MAX_STREAMS)]
+        assert ["Balance CNY " in stream.next()["balance"] for stream in opened] == [True] * MAX_STREAMS
         refused = streams.enter_context(phone.events())
         assert (refused.answer.status, refused.answer.headers["Retry-After"]) == (503, "5")
-        assert json.loads(refused.rest())["error"] == f"{MOST_STREAMS} phones are open already"
+        assert json.loads(refused.rest())["error"] == f"{MAX_STREAMS} phones are open already"
         assert ask(own_sandbox, "/").status == 200
 
     def status() -> int:

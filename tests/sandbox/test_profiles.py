@@ -244,8 +244,8 @@ def test_online_refunds_of_one_pid_are_three_seconds_apart(strict: Sandbox) -> N
     for order in orders:
         alipay_shop.confirm(strict, url=shop.pc_link(order))
     assert shop.refund_online(orders[0], "A" + orders[0], "1.00").error is None
-    hasty = shop.refund_online(orders[1], "A" + orders[1], "1.00")
-    assert hasty.error == "REPEATED_REFUNDMENT_REQUEST_TO_ONE_TRADE"
+    too_early = shop.refund_online(orders[1], "A" + orders[1], "1.00")
+    assert too_early.error == "REPEATED_REFUNDMENT_REQUEST_TO_ONE_TRADE"
     assert shop.refund_online(orders[0], "A" + orders[0], "1.00").error is None
     strict.advance(4)
     assert shop.refund_online(orders[1], "A" + orders[1], "1.00").error is None

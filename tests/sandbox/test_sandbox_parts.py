@@ -12,8 +12,8 @@ import pytest
 from tael_sandbox import codes, payers, rates
 from tael_sandbox.books import Books
 from tael_sandbox.clock import FURTHEST_OFFSET, Clock, bjt
-from tael_sandbox.faults import Faults
-from tael_sandbox.faulty_notices import FaultyNotices
+from tael_sandbox.fault_injection.faults import Faults
+from tael_sandbox.fault_injection.notices import FaultyNotices
 from tael_sandbox.notices import Courier
 from tael_sandbox.shops import open_shops
 from tael_sandbox.wallet import ControlError

@@ -7,8 +7,8 @@ from tael_client import Money, PayType
 
 from tael_sandbox.shop.goods import Basket
 from tael_sandbox.shop.main import parse_arguments
-from tael_sandbox.shop.notebook import Notebook
 from tael_sandbox.shop.order import Order, Refund, RefundState, State, after, left_minor, minor_of
+from tael_sandbox.shop.order_store import OrderStore
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_only_news_that_can_be_true_changes_an_order(state: State, news: State, 
 
 
 def test_old_news_is_not_written_over_newer(tmp_path: Path) -> None:
-    notebook = Notebook(tmp_path / "shop.sqlite")
+    notebook = OrderStore(tmp_path / "shop.sqlite")
     basket = Basket({"milk_tea": 1})
     notebook.place(Order("shop-1", basket, Money(2200, "HKD"), PayType.WECHAT_QR, State.SENDING, 0.0))
 

@@ -140,7 +140,7 @@ def test_a_refund_is_told_sealed(sandbox: Sandbox, demo: Shop, thankful: Receive
     said = from_xml(body)
     assert "sign" not in said
     assert {name: said[name] for name in demo.identity()} == demo.identity()
-    news = from_xml(unsealed(said["req_info"], demo.key))
+    news = from_xml(decrypted(said["req_info"], demo.key))
     assert (news["out_trade_no"], news["out_refund_no"]) == (number, refund)
     assert news["refund_id"] == accepted["refund_id"]
     assert (news["total_fee"], news["refund_fee"], news["refund_status"]) == ("8800", "300", "SUCCESS")
@@ -148,7 +148,7 @@ def test_a_refund_is_told_sealed(sandbox: Sandbox, demo: Shop, thankful: Receive
     assert news["refund_request_source"] == "API"
 
 
-def unsealed(req_info: str, key: str) -> bytes:
+def decrypted(req_info: str, key: str) -> bytes:
     aes_key = hashlib.md5(key.encode()).hexdigest().encode()
     decryptor = Cipher(algorithms.AES(aes_key), modes.ECB()).decryptor()  # noqa: S305
     padded = decryptor.update(base64.b64decode(req_info)) + decryptor.finalize()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tael_sandbox.wechat.messages import BadXml, read_message, signed, write_message
-from tael_sandbox.wechat.signing import is_signed, req_info_key, seal_req_info, sign, signing_text
+from tael_sandbox.wechat.signing import encrypt_req_info, is_signed, req_info_key, sign, signing_text
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "wechat.json").read_text())
 
@@ -22,7 +22,7 @@ def test_a_signature_is_the_documented_one(vector: dict[str, Any]) -> None:
 def test_req_info_is_sealed_as_documented() -> None:
     vector = VECTORS["req_info"]
     assert req_info_key(vector["key"]) == vector["aes_key"]
-    assert seal_req_info(vector["plain"].encode(), vector["key"]) == vector["sealed"]
+    assert encrypt_req_info(vector["plain"].encode(), vector["key"]) == vector["sealed"]
 
 
 def test_a_zero_is_signed_and_an_empty_value_is_not() -> None:

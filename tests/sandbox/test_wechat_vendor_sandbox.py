@@ -8,7 +8,7 @@ import pytest
 
 from tests.sandbox.conftest import Receiver, Sandbox
 from tests.sandbox.days import compact, move_to
-from tests.sandbox.test_wechat_notices import THANKS, unsealed, url_of
+from tests.sandbox.test_wechat_notices import THANKS, decrypted, url_of
 from tests.sandbox.wechat_shop import (
     NATIVE,
     SALE,
@@ -182,7 +182,7 @@ def test_its_notices_are_signed_and_sealed_with_its_key(
     sandbox.advance(2)
     told = from_xml(receiver.wait_for(2)[1])
     assert {name: told[name] for name in apart.identity()} == apart.identity()
-    assert from_xml(unsealed(told["req_info"], apart.key))["refund_id"] == refund["refund_id"]
+    assert from_xml(decrypted(told["req_info"], apart.key))["refund_id"] == refund["refund_id"]
 
 
 def test_it_asks_for_no_certificate(sandbox: Sandbox, demo: Shop) -> None:
@@ -236,4 +236,4 @@ def test_a_false_notice_is_signed_with_its_key(sandbox: Sandbox, demo: Shop, rec
     finally:
         sandbox.call("DELETE", "/control/faults")
     assert (said["total_fee"], said["sign"]) == ("8801", signature(said, apart.key, "MD5"))
-    assert from_xml(unsealed(told["req_info"], apart.key))["refund_fee"] == "301"
+    assert from_xml(decrypted(told["req_info"], apart.key))["refund_fee"] == "301"

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from tests.end_to_end.rig import free_port_block
-from tests.soak.planted import BUGS
+from tests.soak.mutants import BUGS
 from tests.soak.run import run
 from tests.support.postgres import open_folder
 

@@ -1,7 +1,7 @@
 """The three books side by side: the wallets', ours, and what merchants were told. Pure: rows in, sentences out.
 
 Used by the soak, whose wallets are the sandbox. Nothing here is `tael`'s own code: a judge who shares a mistake with
-the accused finds nothing. Money and ledger are compared here, what merchants were told in `tellings.py`.
+the accused finds nothing. Money and ledger are compared here, what merchants were told in `notification_checks.py`.
 """
 
 from collections import Counter, defaultdict
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tests.soak.notification_checks import untrue_answers, wrong_webhooks
 from tests.soak.rows import (
     DONE,
     FAILED,
@@ -25,7 +26,6 @@ from tests.soak.rows import (
     WalletRefund,
     WalletTrade,
 )
-from tests.soak.tellings import untrue_answers, wrong_webhooks
 
 ABOVE_WHAT_IS_LEFT: Final = frozenset({"1272", "1125"})
 MILLION: Final = 1_000_000
@@ -50,7 +50,7 @@ def mismatches(books: Books) -> list[str]:
         *_promises(books.ours),
         *_ledger(books.ours),
         *_fees(books.ours),
-        *_strays(books),
+        *_unmatched(books),
         *wrong_webhooks(books.ours, books.heard),
         *untrue_answers(books.ours, books.told),
     ]
@@ -211,7 +211,9 @@ def _ledger(ours: OurBook) -> Iterator[str]:
     """Every movement of a wallet's money has exactly one entry, between the right accounts."""
     due = {(entry.cause, entry.kind): entry for entry in _entries_due(ours)}
     found = Counter(
-        entry for entry in ours.entries if entry.kind not in ("fee", "fee_back", "stray_in", "stray_out")
+        entry
+        for entry in ours.entries
+        if entry.kind not in ("fee", "fee_back", "unmatched_received", "unmatched_returned")
     )
     seen: Counter[tuple[str, str]] = Counter()
     for entry, times in found.items():
@@ -282,20 +284,20 @@ def _fees(ours: OurBook) -> Iterator[str]:
             yield f"the ledger moves {amount_minor} of {account} as a fee of {payment_syssn}"
 
 
-def _strays(books: Books) -> Iterator[str]:
+def _unmatched(books: Books) -> Iterator[str]:
     """Money that was nobody's came once, and the same went back."""
     moved = {refund.number: refund.amount_minor for refund in _moved(books.wallets)}
     held: Counter[str] = Counter(dict.fromkeys(books.ours.sent_back, 0))
     came: Counter[str] = Counter()
     for entry in books.ours.entries:
-        if entry.kind in ("stray_in", "stray_out"):
+        if entry.kind in ("unmatched_received", "unmatched_returned"):
             direction = entry.debit.startswith("wallet:") - entry.credit.startswith("wallet:")
             held[entry.cause] += entry.amount_minor * direction
-            came[entry.cause] += entry.amount_minor if entry.kind == "stray_in" else 0
+            came[entry.cause] += entry.amount_minor if entry.kind == "unmatched_received" else 0
     for number, held_minor in held.items():
         if number not in books.ours.sent_back:
-            yield f"the ledger holds stray money {number}, and nothing caused it"
+            yield f"the ledger holds unmatched payments {number}, and nothing caused it"
         elif held_minor:
-            yield f"the ledger holds {held_minor} of stray money {number}"
+            yield f"the ledger holds {held_minor} of unmatched payments {number}"
         elif number in moved and moved[number] != came[number]:
-            yield f"stray money {number} is {came[number]}, the wallet sent {moved[number]} back"
+            yield f"unmatched payments {number} is {came[number]}, the wallet sent {moved[number]} back"

@@ -18,7 +18,7 @@ from tests.soak.rig import ROOT, SoakRig
 IDLE_LIMIT_S: Final = 240.0
 STALLED_LIMIT_S: Final = 20.0
 FIRST_NAP: Final = timedelta(seconds=5)
-LONGEST_NAP: Final = timedelta(hours=2)
+MAX_NAP: Final = timedelta(hours=2)
 REST_S: Final = 0.05
 VERIFY_LIMIT_S: Final = 120
 
@@ -39,7 +39,7 @@ async def run_until_idle(rig: SoakRig, street: Street, looking: Looking) -> list
             has_open = any(row["is_open"] for row in rows)
             to = max(next(r["at"] for r in rows if r["is_open"] or not has_open), now + nap)
             await street.advance((to - now).total_seconds() + 0.01)
-            nap = min(nap * 1.5, timedelta(minutes=1)) if has_open else min(nap * 4, LONGEST_NAP)
+            nap = min(nap * 1.5, timedelta(minutes=1)) if has_open else min(nap * 4, MAX_NAP)
         elif time.monotonic() - stalled_since > STALLED_LIMIT_S:
             return [f"{len(rows)} rows are due and are not done"]
         await asyncio.sleep(REST_S)

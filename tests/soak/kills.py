@@ -24,7 +24,8 @@ ECHO_S: Final = 0.05
 NODE: Final = "substr({0}, 9, 2) = ANY($1::text[])"
 #: The rows of each step that are between its commits, for the nodes $1.
 BY_API: Final = {
-    "opening": f"SELECT syssn FROM payment WHERE NOT is_answered AND state = 'PENDING' AND {NODE.format('syssn')}",
+    "opening": f"SELECT syssn FROM payment WHERE NOT has_initial_response AND state = 'PENDING'"
+    f" AND {NODE.format('syssn')}",
     # One that waits for its turn is asked by a job, and check_at says so.
     "refunding": "SELECT syssn FROM refund WHERE state = 'PROCESSING' AND version = 1 AND lease_until IS NULL"
     f" AND check_at - created_at = interval '1 second' AND {NODE.format('syssn')}",

@@ -64,7 +64,7 @@ WHERE p.state = 'PAID' AND NOT EXISTS (
     SELECT FROM ledger_entry AS e WHERE e.mchid = p.mchid AND e.cause = p.syssn AND e.kind = 'payment')
 UNION ALL
 SELECT 'payment ' || p.syssn, 'webhook' FROM payment AS p
-WHERE p.state = 'PAID' AND p.tells_merchant AND NOT p.is_reversed AND NOT EXISTS (
+WHERE p.state = 'PAID' AND p.notify_merchant AND NOT p.is_reversed AND NOT EXISTS (
     SELECT FROM webhook AS h WHERE h.mchid = p.mchid AND h.cause = p.syssn AND h.kind = 'payment')
 UNION ALL
 SELECT 'refund ' || r.syssn, 'ledger entry' FROM refund AS r
@@ -73,7 +73,7 @@ WHERE r.state = 'DONE' AND NOT EXISTS (
 UNION ALL
 SELECT 'refund ' || r.syssn, 'webhook' FROM refund AS r
 JOIN payment AS p ON p.mchid = r.mchid AND p.syssn = r.payment_syssn
-WHERE r.state = 'DONE' AND p.tells_merchant AND NOT EXISTS (
+WHERE r.state = 'DONE' AND p.notify_merchant AND NOT EXISTS (
     SELECT FROM webhook AS h WHERE h.mchid = r.mchid AND h.cause = r.syssn AND h.kind = 'refund')
 """
 LEASED_TABLES: Final = """
@@ -146,7 +146,9 @@ class Looking:
         reversals = await self.rows("SELECT * FROM reversal")
         entries = await self.rows("SELECT * FROM ledger_entry")
         webhooks = await self.rows("SELECT * FROM webhook")
-        strays = await self.rows("SELECT stray_syssn FROM incident WHERE stray_syssn <> ''")
+        unmatched_payments = await self.rows(
+            "SELECT unmatched_syssn FROM incident WHERE unmatched_syssn <> ''"
+        )
         new_style = await self.rows("SELECT appcode FROM app WHERE webhook_style = 'new'")
         return OurBook(
             payments=_made(PaymentRow, payments),
@@ -154,7 +156,7 @@ class Looking:
             reversals=_made(ReversalRow, reversals),
             entries=_made(EntryRow, entries),
             webhooks=_made(WebhookRow, webhooks),
-            sent_back=frozenset(row["stray_syssn"] for row in strays),
+            sent_back=frozenset(row["unmatched_syssn"] for row in unmatched_payments),
             new_style_apps=frozenset(row["appcode"] for row in new_style),
         )
 

@@ -15,7 +15,7 @@ from tael.cli.seed import DemoApp
 from tests.soak.rows import Heard
 
 HOST: Final = "127.0.0.1"
-MOST_FAILURES: Final = 3
+MAX_FAILURES: Final = 3
 HANG_S: Final = 11.0
 
 
@@ -48,7 +48,7 @@ class Receiver:
         members: dict[str, str] = json.loads(body)
         kind = members.get("notify_type", "payment")
         key = (members["syssn"], kind)
-        mood = self.mood if self._failures[key] < MOST_FAILURES else ""
+        mood = self.mood if self._failures[key] < MAX_FAILURES else ""
         self._failures[key] += bool(mood)
         self.heard.append(
             Heard(

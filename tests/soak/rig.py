@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from tael.cli.demo import settings_of
+from tael.cli.demo_stack import DemoPaths, DemoStack, listener_of, running_wallets
 from tael.cli.processes import start
-from tael.cli.rig import Place, Rig, listener_of, running_wallets
 from tael.cli.seed import DemoApp, seed
 from tael.clock import DemoClock
 from tael.main import open_store
@@ -32,14 +32,14 @@ NODES: Final = {name: f"{number:02d}" for number, name in enumerate((*APIS, *WOR
 class SoakRig:
     """`rig.database_url` is the way to the database that is never cut."""
 
-    rig: Rig
+    rig: DemoStack
     wire: Wire
     apps: list[DemoApp]
     clock: DemoClock
 
     @property
-    def place(self) -> Place:
-        return self.rig.place
+    def place(self) -> DemoPaths:
+        return self.rig.paths
 
     def running(self, names: Sequence[str]) -> "list[subprocess.Popen[bytes]]":
         """Those of them that live."""
@@ -74,7 +74,7 @@ class SoakRig:
 @contextmanager
 def running_soak(port: int, data: Path, planted: str = "") -> Iterator[SoakRig]:
     """Everything started; with the bug `planted` in every process of the gateway."""
-    place = Place(port, data.resolve())
+    place = DemoPaths(port, data.resolve())
     with running_wallets(place) as rig, Wire(rig.database_url) as wire, listener_of(place) as listener:
         apps = asyncio.run(_seed(rig))
         environment = {**rig.environment, "TAEL_DATABASE_URL": wire.url}
@@ -82,23 +82,25 @@ def running_soak(port: int, data: Path, planted: str = "") -> Iterator[SoakRig]:
         yield SoakRig(rig, wire, apps, DemoClock(place.data / "clock"))
 
 
-def _start_gateway(rig: Rig, listener: socket.socket, environment: dict[str, str], planted: str) -> None:
-    tael = ["-m", "tests.soak.planted", planted] if planted else ["-m", "tael.cli"]
+def _start_gateway(
+    rig: DemoStack, listener: socket.socket, environment: dict[str, str], planted: str
+) -> None:
+    tael = ["-m", "tests.soak.mutants", planted] if planted else ["-m", "tael.cli"]
     serve, work = [*tael, "serve", "--demo", "--fd", str(listener.fileno())], [*tael, "work", "--demo"]
     for name, node in NODES.items():
         own = {**environment, "TAEL_NODE": node, "PYTHONPATH": str(ROOT)}
-        log = rig.place.data / "logs" / f"{name}.log"
+        log = rig.paths.data / "logs" / f"{name}.log"
         if name in APIS:
             rig.supervisor.keep(name, partial(start, serve, own, log=log, keep=[listener.fileno()]))
         else:
             rig.supervisor.keep(name, partial(start, work, own, log=log))
 
 
-async def _seed(rig: Rig) -> list[DemoApp]:
+async def _seed(rig: DemoStack) -> list[DemoApp]:
     settings = settings_of(rig)
     async with open_store(settings) as store:
-        apps = await seed(store, rig.accounts(), DemoClock(rig.place.data / "clock").now())
-        return [DemoApp(replace(one.app, tells_offline=one.app.sha256_only), one.mchids) for one in apps]
+        apps = await seed(store, rig.accounts(), DemoClock(rig.paths.data / "clock").now())
+        return [DemoApp(replace(one.app, notify_offline=one.app.sha256_only), one.mchids) for one in apps]
 
 
 async def set_notify_urls(soak: SoakRig, url: str) -> None:

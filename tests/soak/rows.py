@@ -29,7 +29,7 @@ class PaymentRow:
     refunded_minor: int = 0
     reserved_minor: int = 0
     is_reversed: bool = False
-    tells_merchant: bool = True
+    notify_merchant: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ SNAPSHOT_S: Final = 0.7
 #: No jump of the clock longer than this while a question is out: a wallet's 60 s would be over in a second of ours.
 SHORT_JUMP_S: Final = 20
 CALM_LIMIT_S: Final = 8.0
-SETTLED_AFTER_KILL_S: Final = 3.0
+DECIDED_AFTER_KILL_S: Final = 3.0
 STORIES_LIMIT_S: Final = 75.0
 READY_LIMIT_S: Final = 60.0
 COMMIT_LIMIT_S: Final = 5.0
@@ -186,7 +186,7 @@ class Soak:
         self._street.may_call.clear()
         until = time.monotonic() + CALM_LIMIT_S
         while time.monotonic() < until:
-            is_quiet = time.monotonic() - self._reaper.last_at > SETTLED_AFTER_KILL_S
+            is_quiet = time.monotonic() - self._reaper.last_at > DECIDED_AFTER_KILL_S
             if is_quiet and not self._street.in_flight and not await self._looking.leases():
                 return True
             await asyncio.sleep(WATCH_S)

@@ -10,7 +10,7 @@ from tests.soak.merchant import Members, Merchant, Street
 from tests.soak.plan import Act, Pay
 
 WALLET_OF: Final = {"800108": "alipay", "800208": "wechat", "800228": "wechat_hk"}
-MOST_TRIES: Final = 5
+MAX_TRIES: Final = 5
 AGAIN_S: Final = 0.8
 
 
@@ -53,7 +53,7 @@ class Story:
 
     async def _persistently(self, name: str, params: dict[str, str]) -> Members | None:
         """The same request until it is answered by more than "out of service"."""
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             answer = await self._street.call(self._merchant, name, params)
             if answer is not None and answer["respcd"] != "1112":
                 return answer

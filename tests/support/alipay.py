@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from tael.channels.base import Order, RefundOrder
+from tael.channels.base import ChannelOrder, ChannelRefund
 from tael.domain.account import AlipayAccount, AlipaySignType
 from tael.domain.money import Money
 from tael.domain.paytype import PAY_TYPES
@@ -61,7 +61,7 @@ def public_pem(owner: str) -> str:
 
 
 def alipay_account(
-    sign_type: AlipaySignType = "MD5", *, online: bool = True, closes_trades: bool = True, key: str = KEY
+    sign_type: AlipaySignType = "MD5", *, online: bool = True, supports_close: bool = True, key: str = KEY
 ) -> AlipayAccount:
     is_md5 = sign_type == "MD5"
     return AlipayAccount(
@@ -74,7 +74,7 @@ def alipay_account(
         key=Secret(key if is_md5 else ""),
         private_key_pem=Secret("" if is_md5 else private_pem("merchant")),
         alipay_public_key_pem="" if is_md5 else public_pem("wallet"),
-        closes_trades=closes_trades,
+        supports_close=supports_close,
     )
 
 
@@ -89,8 +89,8 @@ def alipay_order(
     valid_s: int = 600,
     syssn: str = SYSSN,
     notice_url: str = "https://gw.example/notices/alipay/acc1",
-) -> Order:
-    return Order(
+) -> ChannelOrder:
+    return ChannelOrder(
         account=account,
         pay_type=PAY_TYPES[pay_type],
         syssn=syssn,
@@ -105,9 +105,9 @@ def alipay_order(
 
 
 def alipay_refund(
-    order: Order, amount_minor: int = 1000, syssn: str = REFUND_SYSSN, asked_at: datetime = NOW
-) -> RefundOrder:
-    return RefundOrder(order, syssn, Money(amount_minor, order.amount.currency), asked_at, "")
+    order: ChannelOrder, amount_minor: int = 1000, syssn: str = REFUND_SYSSN, asked_at: datetime = NOW
+) -> ChannelRefund:
+    return ChannelRefund(order, syssn, Money(amount_minor, order.amount.currency), asked_at, "")
 
 
 def wallet_signature(

@@ -68,7 +68,7 @@ OURS: Final = OurBook(
         payment("P2", "800208", "PAID", 500, refunded_minor=500, is_reversed=True),
         # Failed, though its payer's money came: that was sent back, and the reference was used again.
         payment("P3", "800108", "FAILED", 1000, reference="twice"),
-        payment("P4", "800108", "PAID", 250, reference="twice", tells_merchant=False),
+        payment("P4", "800108", "PAID", 250, reference="twice", notify_merchant=False),
         payment("P5", "800201", "CLOSED", 1000),
         payment("P6", "800151", "EXPIRED", 1000),
         # Paid and undone between two questions, too late for a reversal: by a refund.
@@ -103,8 +103,8 @@ OURS: Final = OurBook(
         *came("P9", 100, 1, "m2"),
         *went("R3", "refund", 100, 1, "m2"),
         *came("P10", 100, 1),
-        EntryRow("S1", "stray_in", "wallet:HKD:acc", "stray:HKD:acc", 1000, "HKD"),
-        EntryRow("S1", "stray_out", "stray:HKD:acc", "wallet:HKD:acc", 1000, "HKD"),
+        EntryRow("S1", "unmatched_received", "wallet:HKD:acc", "unmatched:HKD:acc", 1000, "HKD"),
+        EntryRow("S1", "unmatched_returned", "unmatched:HKD:acc", "wallet:HKD:acc", 1000, "HKD"),
     ],
     webhooks=[
         WebhookRow("P1", "payment", "DELIVERED"),

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from tael.channels.base import Acknowledgement, Channel, Notice, Order, RefundOrder
+from tael.channels.base import Acknowledgement, Channel, ChannelOrder, ChannelRefund, Notice
 from tael.domain.account import Account
-from tael.domain.outcome import Outcome, RefundOutcome, Reversal
+from tael.domain.outcome import Outcome, RefundOutcome, ReversalOutcome
 from tael.store.database import Database
 from tael.transport import Answer, Result, Transport
 
@@ -95,30 +95,30 @@ class CrashingChannel:
         self.acknowledgement: Acknowledgement = channel.acknowledgement
         self.reversal_after: timedelta = channel.reversal_after
 
-    def deadline(self, order: Order) -> datetime:
+    def deadline(self, order: ChannelOrder) -> datetime:
         return self._channel.deadline(order)
 
-    async def open(self, order: Order) -> Outcome:
+    async def open(self, order: ChannelOrder) -> Outcome:
         async with self._process.word():
             return await self._channel.open(order)
 
-    async def query(self, order: Order) -> Outcome:
+    async def query(self, order: ChannelOrder) -> Outcome:
         async with self._process.word():
             return await self._channel.query(order)
 
-    async def close(self, order: Order) -> Outcome:
+    async def close(self, order: ChannelOrder) -> Outcome:
         async with self._process.word():
             return await self._channel.close(order)
 
-    async def reverse(self, order: Order) -> Reversal:
+    async def reverse(self, order: ChannelOrder) -> ReversalOutcome:
         async with self._process.word():
             return await self._channel.reverse(order)
 
-    async def refund(self, order: RefundOrder) -> RefundOutcome:
+    async def refund(self, order: ChannelRefund) -> RefundOutcome:
         async with self._process.word():
             return await self._channel.refund(order)
 
-    async def query_refund(self, order: RefundOrder) -> RefundOutcome:
+    async def query_refund(self, order: ChannelRefund) -> RefundOutcome:
         async with self._process.word():
             return await self._channel.query_refund(order)
 

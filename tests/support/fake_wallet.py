@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from tael.channels.base import Acknowledgement, Notice, Order, PaymentNotice, RefundNotice, RefundOrder
+from tael.channels.base import (
+    Acknowledgement,
+    ChannelOrder,
+    ChannelRefund,
+    Notice,
+    PaymentNotice,
+    RefundNotice,
+)
 from tael.clock import Clock
 from tael.domain.account import Account
 from tael.domain.outcome import (
@@ -22,8 +29,8 @@ from tael.domain.outcome import (
     RefundPending,
     Refusal,
     Refused,
-    Reversal,
     ReversalAction,
+    ReversalOutcome,
     Reversed,
     Unknown,
 )
@@ -43,7 +50,7 @@ class Payer(StrEnum):
 class Trade:
     """The wallet's own row of an order. A trade that was refused is not kept: nothing was created."""
 
-    order: Order
+    order: ChannelOrder
     is_paid: bool = False
     is_closed: bool = False
     paid_at: datetime | None = None
@@ -91,7 +98,7 @@ class FakeWallet:
         if trade is not None and not trade.is_paid and not trade.is_closed:
             trade.is_paid, trade.paid_at = True, self.clock.now()
 
-    def take(self, order: Order, other_ref: str = "") -> None:
+    def take(self, order: ChannelOrder, other_ref: str = "") -> None:
         """Money that nobody asked for: an order paid without us, or a second trade for one that we know."""
         trade = Trade(order, is_paid=True, paid_at=self.clock.now(), other_ref=other_ref, is_unasked=True)
         self.trades[other_ref or order.syssn] = trade
@@ -111,10 +118,10 @@ class FakeWallet:
 
     # ---- Channel -------------------------------------------------------------------------------------------------
 
-    def deadline(self, order: Order) -> datetime:
+    def deadline(self, order: ChannelOrder) -> datetime:
         return order.expires_at
 
-    async def open(self, order: Order) -> Outcome:
+    async def open(self, order: ChannelOrder) -> Outcome:
         if order.syssn not in self.trades:
             if self.payer is Payer.HAS_NO_MONEY:
                 return Refused(Refusal.PAYER_BALANCE, "NOTENOUGH")
@@ -126,7 +133,7 @@ class FakeWallet:
             return AwaitingPayer(PayCode(f"pay://{order.syssn}"))
         return self._state_of(trade)
 
-    async def query(self, order: Order) -> Outcome:
+    async def query(self, order: ChannelOrder) -> Outcome:
         trade = self._named(order)
         if trade is None:
             return Unknown("no such order", no_such_order=True)
@@ -134,7 +141,7 @@ class FakeWallet:
             self.confirm(order.syssn)
         return self.false_records.get(order.syssn) or self._state_of(trade)
 
-    async def close(self, order: Order) -> Outcome:
+    async def close(self, order: ChannelOrder) -> Outcome:
         trade = self._about_to_end(order)
         if trade is None:
             return Unknown("no such order", no_such_order=True)
@@ -142,7 +149,7 @@ class FakeWallet:
             trade.is_closed = True
         return self._state_of(trade)
 
-    async def reverse(self, order: Order) -> Reversal:
+    async def reverse(self, order: ChannelOrder) -> ReversalOutcome:
         trade = self._about_to_end(order)
         if trade is None:
             return Unknown("no such order", no_such_order=True)
@@ -155,7 +162,7 @@ class FakeWallet:
             trade.is_closed = True
         return Reversed(trade.reversal, f"trade-{order.syssn}")
 
-    async def refund(self, order: RefundOrder) -> RefundOutcome:
+    async def refund(self, order: ChannelRefund) -> RefundOutcome:
         self.refunds_asked.append(order.syssn)
         trade = self._named(order.order)
         if trade is None or not trade.is_paid:
@@ -170,7 +177,7 @@ class FakeWallet:
                 self.unfinished.add(order.syssn)
         return self._refund_state(order)
 
-    async def query_refund(self, order: RefundOrder) -> RefundOutcome:
+    async def query_refund(self, order: ChannelRefund) -> RefundOutcome:
         trade = self._named(order.order)
         if trade is None or order.syssn not in trade.refunds:
             return Unknown("no such refund", no_such_order=True)
@@ -188,10 +195,10 @@ class FakeWallet:
     def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
         return None
 
-    def _named(self, order: Order) -> Trade | None:
+    def _named(self, order: ChannelOrder) -> Trade | None:
         return self.trades.get(order.wallet_ref if order.names_trade else order.syssn)
 
-    def _about_to_end(self, order: Order) -> Trade | None:
+    def _about_to_end(self, order: ChannelOrder) -> Trade | None:
         if self.payer is Payer.BEATS_THE_CLOSE:
             self.confirm(order.syssn)
         return self.trades.get(order.syssn)
@@ -203,7 +210,7 @@ class FakeWallet:
             return Paid(trade.order.amount, trade.wallet_ref, "payer-1", trade.paid_at)
         return Closed() if trade.is_closed else AwaitingPayer()
 
-    def _refund_state(self, order: RefundOrder) -> RefundOutcome:
+    def _refund_state(self, order: ChannelRefund) -> RefundOutcome:
         if order.syssn in self.unfinished:
             return RefundPending()
         return Refunded(order.amount, f"refund-{order.syssn}", self.clock.now())

@@ -18,11 +18,11 @@ from tael.domain.paytype import PayType
 from tael.domain.webhook import WebhookKind
 from tael.service.gateway import Gateway
 from tael.service.notices import receive_notice
-from tael.service.settling import settle_payment
+from tael.service.polling import poll_payment
 from tael.store.ledger import entries_of
 from tael.store.store import Store
 from tests.support.alipay import TestClock
-from tests.support.gated_wallet import Activity, GatedWallet, gate
+from tests.support.blocking_wallet import Activity, BlockingWallet, gate
 from tests.support.store import current
 from tests.support.values import MCHID
 from tests.support.verdict import Told, wallet_side
@@ -35,7 +35,7 @@ MISSING_ONE_IN: Final = (
     3  #: so often is one thing not tried at all: nobody pays, closes, reverses, refunds ...
 )
 REFUND_MINOR: Final = 70
-MOST_INCIDENTS: Final = 1_000
+MAX_INCIDENTS: Final = 1_000
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Play:
 
     opener: Gateway
     other: Gateway
-    wallet: GatedWallet
+    wallet: BlockingWallet
     clock: TestClock
     pay_type: PayType
     reference: str
@@ -155,7 +155,7 @@ class Play:
         payment = await current(self.other.store, self.payment)
         is_watched = payment.state in (State.CLOSED, State.EXPIRED) and payment.pay_type.is_online
         if payment.state is State.PENDING or is_watched:
-            await settle_payment(payment, self.other)
+            await poll_payment(payment, self.other)
 
     async def _notice(self) -> None:
         """Written now, told later, and told twice, as wallets do."""
@@ -179,15 +179,15 @@ async def told_of(play: Play, store: Store, events: Sequence[EventDict]) -> Told
     webhooks = await store.database.fetch(
         "SELECT kind, cause FROM webhook WHERE payment_syssn = $1", payment.syssn
     )
-    found = await store.incidents.newest(MCHID, with_resolved=True, most=MOST_INCIDENTS)
-    settled = [event["state"] for event in events if event["event"] == "payment.settled"]
+    found = await store.incidents.newest(MCHID, with_resolved=True, limit=MAX_INCIDENTS)
+    settled = [event["state"] for event in events if event["event"] == "payment.state_changed"]
     return Told(
         payment=payment,
         refunds=refunds,
         reversals=reversals,
         entries=await entries_of(store.database, MCHID, causes),
         webhooks=[(WebhookKind(row["kind"]), row["cause"]) for row in webhooks],
-        incidents=[incident for incident in found if incident.cause in causes],
+        incidents=[incident for incident in found if incident.subject_id in causes],
         was_over=bool({State.CLOSED, State.EXPIRED} & set(settled)),
         wallet=wallet_side(play.wallet.book_of(payment.syssn)),
     )

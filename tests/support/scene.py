@@ -16,8 +16,8 @@ from tests.support.alipay import TestClock
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet, Payer
 from tests.support.store import all_entries, current
-from tests.support.stray_money import (
-    Way,
+from tests.support.unmatched import (
+    Presentment,
     wallets_book,
 )
 from tests.support.values import (
@@ -43,7 +43,7 @@ class Scene:
     def wallet(self) -> FakeWallet:
         return self.world.wallet
 
-    async def come(self, way: Way) -> str:
+    async def come(self, way: Presentment) -> str:
         """Money comes in this way, and the wallet tells us; the name of the trade in its book."""
         self.wallet.payer = way.payer
         await way.come(self.world, self.gateway)
@@ -61,9 +61,9 @@ class Scene:
     async def run_jobs(self) -> None:
         await self.world.run_jobs_until_idle(self.gateway, Process())
 
-    async def run_strays(self, gateway: Gateway | None = None) -> None:
-        """The job of stray money alone, once, with whatever is due now."""
-        await run_jobs_of("settle.strays", gateway or self.gateway, self.world.clock)
+    async def run_unmatched(self, gateway: Gateway | None = None) -> None:
+        """The job of unmatched payments alone, once, with whatever is due now."""
+        await run_jobs_of("poll.unmatched_payments", gateway or self.gateway, self.world.clock)
 
     async def forget(self) -> None:
         """Begin again."""
@@ -73,19 +73,19 @@ class Scene:
         self.wallet.refunds_asked.clear()
 
     async def incidents(self) -> list[Incident]:
-        return await self.store.incidents.newest(None, with_resolved=True, most=100)
+        return await self.store.incidents.newest(None, with_resolved=True, limit=100)
 
     async def incident(self) -> Incident:
         (found,) = await self.incidents()
         return found
 
-    async def stray_entries(self) -> list[tuple[str, str, str, Money]]:
-        found = [entry for entry in await all_entries(self.store) if entry.kind.value.startswith("stray")]
+    async def unmatched_entries(self) -> list[tuple[str, str, str, Money]]:
+        found = [entry for entry in await all_entries(self.store) if entry.kind.value.startswith("unmatched")]
         found.sort(key=lambda entry: (entry.kind, entry.debit, entry.credit, entry.amount.amount_minor))
         return [(entry.kind.value, entry.debit, entry.credit, entry.amount) for entry in found]
 
     async def assert_nothing_moved(self) -> None:
-        assert await self.stray_entries() == []
+        assert await self.unmatched_entries() == []
         assert self.wallet.refunds_asked == []
         await self.assert_books_agree()
 
@@ -94,9 +94,11 @@ class Scene:
         assert audit.first is None, audit.first
 
 
-def scene_of(store: Store, *, returns_stray_money: bool = True) -> Scene:
+def scene_of(store: Store, *, returns_unmatched_payments: bool = True) -> Scene:
     clock = TestClock(NOW)
-    world = World(store, clock, FakeWallet(clock, Payer.WAITS), returns_stray_money=returns_stray_money)
+    world = World(
+        store, clock, FakeWallet(clock, Payer.WAITS), returns_unmatched_payments=returns_unmatched_payments
+    )
     return Scene(world, world.gateway(Process()))
 
 
@@ -107,7 +109,7 @@ async def ended(scene: Scene, state: State) -> Payment:
         await close(scene.gateway, payment)
     else:
         scene.world.clock.at = payment.expires_at
-        await run_jobs_of("settle.payments", scene.gateway, scene.world.clock)
+        await run_jobs_of("poll.payments", scene.gateway, scene.world.clock)
     found = await current(scene.store, payment)
     assert found.state is state
     return found

@@ -31,13 +31,13 @@ from tael_client.steps import Reply
 
 from tael.api import trade
 from tael.api.authenticate import check_reading, verify
-from tael.api.checkstand import check_link, link_of
+from tael.api.checkout import check_link, link_of
 from tael.api.signed_names import CALL_NAMES
 from tael.api.wire import read_parameters
 from tael.domain.errors import TaelError
 from tael.domain.respcd import Call
 from tael.domain.secret import Secret
-from tael.service.directory import Known
+from tael.service.credential_cache import AppContext
 from tests.support.values import MCHID, NOW, a_merchant, an_app
 
 KEY: Final = "5f1ce3a09d5b4f0e8a7d1c2b3a495867"
@@ -51,7 +51,7 @@ MAX_CUTS: Final = 200
 
 Params = dict[str, str]
 
-READERS: Final[Mapping[Call, Callable[[trade.Caller], object]]] = {
+READERS: Final[Mapping[Call, Callable[[trade.AuthenticatedRequest], object]]] = {
     "payment": trade.read_payment,
     "close": trade.read_close,
     "refund": trade.read_refund,
@@ -62,7 +62,7 @@ CALLS: Final = tuple(READERS)
 
 _APP: Final = an_app(APPCODE, key=Secret(KEY))
 _MERCHANT: Final = a_merchant(MCHID, APPCODE)
-_KNOWN: Final = Known(_APP, {MCHID: _MERCHANT}, ())
+_KNOWN: Final = AppContext(_APP, {MCHID: _MERCHANT}, ())
 _AT: Final = datetime(2026, 11, 28, 12, tzinfo=timezone(timedelta(hours=8)))
 
 
@@ -126,7 +126,7 @@ def _as_requests(query: bytes, form: bytes, sign: str) -> Iterator[tuple[str, ob
     for call, read in READERS.items():
         try:
             check_reading(parameters.values, CALL_NAMES[call])
-            yield call, read(trade.Caller(_KNOWN, _MERCHANT, values))
+            yield call, read(trade.AuthenticatedRequest(_KNOWN, _MERCHANT, values))
         except TaelError:
             continue
 

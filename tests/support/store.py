@@ -9,13 +9,13 @@ from tael.domain.ledger import Entry, payment_entry
 from tael.domain.payment import Payment
 from tael.domain.webhook import WebhookKind
 from tael.store.database import Database
+from tael.store.encryption import Cipher
 from tael.store.payments import Change
-from tael.store.seal import Seal
 from tael.store.store import Store, store_over
 from tael.store.webhooks import NewWebhook
 from tests.support.values import NOW, a_merchant, a_paid_payment, a_wechat_account, an_alipay_account, an_app
 
-SEAL_KEY: Final = bytes(range(32))
+ENCRYPTION_KEY: Final = bytes(range(32))
 NODE: Final = 9
 
 
@@ -23,7 +23,7 @@ NODE: Final = 9
 async def entered_store(database_url: str, node: int = NODE) -> AsyncIterator[Store]:
     """What a process has of the database at `database_url`."""
     async with Database(database_url) as database:
-        yield store_over(database, Seal(SEAL_KEY), node)
+        yield store_over(database, Cipher(ENCRYPTION_KEY), node)
 
 
 async def with_a_merchant(store: Store) -> None:
@@ -89,5 +89,5 @@ async def all_entries(store: Store) -> list[Entry]:
 _KEPT: Final = tuple(
     name
     for name in Payment.__slots__
-    if name not in ("state", "wallet_ref", "payer_ref", "paid_at", "check_at", "is_answered")
+    if name not in ("state", "wallet_ref", "payer_ref", "paid_at", "check_at", "has_initial_response")
 )

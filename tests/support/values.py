@@ -12,7 +12,7 @@ from tael.domain.money import Money
 from tael.domain.payment import FIRST_CHECK, Payment, State
 from tael.domain.paytype import PAY_TYPES, PayType
 from tael.domain.refund import Refund
-from tael.domain.reversal import ReversalOrder
+from tael.domain.reversal import Reversal
 from tael.domain.secret import Secret
 from tael.domain.webhook import Style
 
@@ -49,7 +49,7 @@ def a_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:
         openid="",
         client_time="2026-01-02 11:04:05",
         device="",
-        tells_merchant=True,
+        notify_merchant=True,
         created_at=NOW,
         changed_at=NOW,
         expires_at=expires_at,
@@ -89,7 +89,7 @@ def a_paid_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:
         "payer_ref": "payer-1",
         "paid_at": NOW,
         "check_at": None,
-        "is_answered": True,
+        "has_initial_response": True,
     }
     return a_payment(pay_type, **(paid | changes))
 
@@ -113,14 +113,14 @@ def a_refund(payment: Payment, **changes: Any) -> Refund:
     return replace(fresh, **changes)
 
 
-def a_reversal(payment: Payment, **changes: Any) -> ReversalOrder:
+def a_reversal(payment: Payment, **changes: Any) -> Reversal:
     """A reversal that was just intended; it reserves what `payment` has left, if that was paid."""
-    fresh = ReversalOrder(
+    fresh = Reversal(
         mchid=payment.mchid,
         syssn=new_syssn(),
         payment_syssn=payment.syssn,
         account_id=payment.account_id,
-        amount_minor=payment.left_minor if payment.state is State.PAID else 0,
+        amount_minor=payment.refundable_minor if payment.state is State.PAID else 0,
         client_time="2026-01-02 12:04:05",
         fails_with="",
         created_at=NOW,
@@ -130,7 +130,7 @@ def a_reversal(payment: Payment, **changes: Any) -> ReversalOrder:
     return replace(fresh, **changes)
 
 
-def marked_for(payment: Payment, reversal: ReversalOrder) -> Payment:
+def marked_for(payment: Payment, reversal: Reversal) -> Payment:
     """`payment` as it stands once `reversal` is intended."""
     return replace(
         payment,
@@ -184,5 +184,5 @@ def a_wechat_account(
         sub_mch_id=sub_mch_id,
         sub_appid="wx2222222222222222",
         sub_secret=Secret("wechat-sub-secret"),
-        takes_hongkong=True,
+        supports_wechat_hk=True,
     )

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tael.domain.incident import Incident, IncidentKind, Stray
+from tael.domain.incident import Incident, IncidentKind, UnmatchedState
 from tael.domain.ledger import Entry, EntryKind
 from tael.domain.outcome import ReversalAction
 from tael.domain.payment import Payment, State
 from tael.domain.refund import Refund, RefundState
-from tael.domain.reversal import ReversalOrder, ReversalState
+from tael.domain.reversal import Reversal, ReversalState
 from tael.domain.webhook import WebhookKind
 from tests.support.values import AMOUNT
 from tests.support.wallet_rules import Trade
@@ -44,7 +44,7 @@ class Told:
 
     payment: Payment
     refunds: Sequence[Refund]
-    reversals: Sequence[ReversalOrder]
+    reversals: Sequence[Reversal]
     entries: Sequence[Entry]
     webhooks: Sequence[tuple[WebhookKind, str]]  #: kind and cause
     incidents: Sequence[Incident]
@@ -78,7 +78,11 @@ def _undecided(told: Told) -> Iterator[str]:
         yield f"{payment.reserved_minor} is still reserved"
     yield from ("a refund is undecided" for r in told.refunds if r.state is RefundState.PROCESSING)
     yield from ("a reversal is undecided" for r in told.reversals if r.state is ReversalState.PENDING)
-    yield from ("stray money is undecided" for i in told.incidents if i.stray is Stray.SUSPECTED)
+    yield from (
+        "unmatched payments is undecided"
+        for i in told.incidents
+        if i.unmatched_state is UnmatchedState.SUSPECTED
+    )
 
 
 def _money(told: Told) -> Iterator[str]:
@@ -179,6 +183,10 @@ def _is_called_for(incident: Incident, told: Told) -> bool:
         case IncidentKind.PAID_AFTER_FAILED:
             # The last second's payer, undone with the abandoned order: news of it may still arrive, and moves nothing.
             was_undone = told.wallet.reversal is ReversalAction.REFUNDED
-            return was_undone and told.payment.state is State.FAILED and incident.stray is Stray.DISPROVED
+            return (
+                was_undone
+                and told.payment.state is State.FAILED
+                and incident.unmatched_state is UnmatchedState.REFUTED
+            )
         case _:
             return False

@@ -22,12 +22,12 @@ from tael.domain.outcome import (
     RefundPending,
     Refusal,
     Refused,
-    Reversal,
     ReversalAction,
+    ReversalOutcome,
     Reversed,
     Unknown,
 )
-from tael.domain.paytype import PayType, Wallet, Way
+from tael.domain.paytype import PayType, Presentment, Wallet
 from tests.support.values import AMOUNT
 
 NO_SUCH_ORDER: Final = Unknown("no such order", no_such_order=True)
@@ -75,7 +75,7 @@ class WalletRules(Protocol):
     def expire(self, trade: Trade) -> Trade: ...
     def query(self, trade: Trade) -> Outcome: ...
     def close(self, trade: Trade) -> tuple[Trade, Outcome]: ...
-    def reverse(self, trade: Trade, wallet_ref: str) -> tuple[Trade, Reversal]: ...
+    def reverse(self, trade: Trade, wallet_ref: str) -> tuple[Trade, ReversalOutcome]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class AlipayOnline:
         closed = replace(trade, mark=Mark.CLOSED) if trade.mark is Mark.WAITING else trade
         return closed, self.query(closed)
 
-    def reverse(self, trade: Trade, wallet_ref: str) -> tuple[Trade, Reversal]:
+    def reverse(self, trade: Trade, wallet_ref: str) -> tuple[Trade, ReversalOutcome]:
         return trade, Refused(Refusal.WRONG_STATE, "")
 
 
@@ -144,7 +144,7 @@ class AlipayInStore:
     def close(self, trade: Trade) -> tuple[Trade, Outcome]:
         return trade, Refused(Refusal.WRONG_STATE, "")
 
-    def reverse(self, trade: Trade, wallet_ref: str) -> tuple[Trade, Reversal]:
+    def reverse(self, trade: Trade, wallet_ref: str) -> tuple[Trade, ReversalOutcome]:
         if trade.mark is Mark.ABSENT:  # succeeds, and a swipe that arrives later is not the wiser for it
             return replace(trade, told_closed=True), Reversed(ReversalAction.CLOSED)
         if trade.refunds:
@@ -183,7 +183,7 @@ class WeChatOnline:
         after = replace(trade, mark=Mark.CLOSED) if trade.mark is Mark.WAITING else trade
         return after, self.query(after)
 
-    def reverse(self, trade: Trade, wallet_ref: str) -> tuple[Trade, Reversal]:
+    def reverse(self, trade: Trade, wallet_ref: str) -> tuple[Trade, ReversalOutcome]:
         return trade, Refused(Refusal.REVERSAL_REFUSED, "TRADE_ERROR")
 
 
@@ -213,7 +213,7 @@ class WeChatBarcode:
     def close(self, trade: Trade) -> tuple[Trade, Outcome]:
         return trade, Refused(Refusal.WRONG_STATE, "")
 
-    def reverse(self, trade: Trade, wallet_ref: str) -> tuple[Trade, Reversal]:
+    def reverse(self, trade: Trade, wallet_ref: str) -> tuple[Trade, ReversalOutcome]:
         if trade.mark is Mark.ABSENT:
             return trade, NO_SUCH_ORDER
         if trade.refunds:
@@ -227,7 +227,7 @@ def rules_of(pay_type: PayType) -> WalletRules:
     if pay_type.wallet is Wallet.WECHAT:
         return WeChatOnline() if pay_type.is_online else WeChatBarcode()
     if pay_type.is_online:
-        return AlipayOnline(shows_log_in=pay_type.way is Way.WEB_PAGE)
+        return AlipayOnline(shows_log_in=pay_type.presentment is Presentment.WEB_PAGE)
     return AlipayInStore()
 
 

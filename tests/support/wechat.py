@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from tael.channels.base import Order, RefundOrder
+from tael.channels.base import ChannelOrder, ChannelRefund
 from tael.domain.account import WeChatAccount, WeChatProvider, WeChatSignType
 from tael.domain.money import Money
 from tael.domain.paytype import PAY_TYPES
@@ -56,8 +56,8 @@ def order(
     openid: str = "",
     notice_url: str = "http://127.0.0.1:1/notices/wechat/account",
     wallet_ref: str = "",
-) -> Order:
-    return Order(
+) -> ChannelOrder:
+    return ChannelOrder(
         account=of,
         pay_type=PAY_TYPES[code],
         syssn=syssn,
@@ -73,9 +73,11 @@ def order(
     )
 
 
-def refund_of(payment: Order, *, syssn: str = REFUND_SYSSN, amount_minor: int | None = None) -> RefundOrder:
+def refund_of(
+    payment: ChannelOrder, *, syssn: str = REFUND_SYSSN, amount_minor: int | None = None
+) -> ChannelRefund:
     amount = payment.amount if amount_minor is None else Money(amount_minor, payment.amount.currency)
-    return RefundOrder(payment, syssn, amount, payment.created_at, payment.notice_url)
+    return ChannelRefund(payment, syssn, amount, payment.created_at, payment.notice_url)
 
 
 # ---- the wallet's side -------------------------------------------------------------------------------------

@@ -10,33 +10,33 @@ from datetime import timedelta
 from typing import Final
 
 from tael.domain.errors import TaelError
-from tael.domain.pages import pages_below
+from tael.domain.page_urls import pages_below
 from tael.domain.payment import Payment
 from tael.domain.paytype import PayType, Wallet
 from tael.jobs.runner import run_once
 from tael.main import all_jobs
-from tael.service.closes import CloseAsk, close_payment
-from tael.service.directory import Directory
-from tael.service.gateway import FirstAnswers, Gateway
+from tael.service.closes import CloseRequest, close_payment
+from tael.service.credential_cache import CredentialCache
+from tael.service.gateway import Gateway, InFlightRequests
 from tael.service.notices import NoticeRefused, receive_notice
-from tael.service.payments import NewPayment, open_payment
-from tael.service.refunds import NewRefund, refund_payment
-from tael.service.reversals import ReversalAsk, reverse_payment
-from tael.store.seal import Seal
+from tael.service.payments import PaymentRequest, open_payment
+from tael.service.refunds import RefundRequest, refund_payment
+from tael.service.reversals import ReversalRequest, reverse_payment
+from tael.store.encryption import Cipher
 from tael.store.store import Store, store_over
 from tests.support.alipay import TestClock
 from tests.support.crashing import Crash, CrashingChannel, CrashingDatabase, CrashingTransport, Process
 from tests.support.fake_wallet import FakeWallet, Payer
-from tests.support.store import NODE, SEAL_KEY
+from tests.support.store import ENCRYPTION_KEY, NODE
 from tests.support.values import AMOUNT, APPCODE, MCHID, NOW
 
 #: How the jobs are called that have the next due row, and when that is.
 NEXT_DUE: Final = """
 SELECT job, at FROM (
-    SELECT 'settle.payments' AS job, min(check_at) AS at FROM payment
-    UNION ALL SELECT 'settle.refunds', min(check_at) FROM refund
-    UNION ALL SELECT 'settle.reversals', min(check_at) FROM reversal
-    UNION ALL SELECT 'settle.strays', min(check_at) FROM incident
+    SELECT 'poll.payments' AS job, min(check_at) AS at FROM payment
+    UNION ALL SELECT 'poll.refunds', min(check_at) FROM refund
+    UNION ALL SELECT 'poll.reversals', min(check_at) FROM reversal
+    UNION ALL SELECT 'poll.unmatched_payments', min(check_at) FROM incident
     UNION ALL SELECT 'webhooks', min(deliver_at) FROM webhook) AS due
 WHERE at IS NOT NULL ORDER BY at LIMIT 1
 """
@@ -45,7 +45,7 @@ END_LEASES: Final = tuple(
     f"UPDATE {table} SET lease_until = NULL WHERE lease_until IS NOT NULL"
     for table in ("payment", "refund", "reversal", "incident", "webhook")
 )
-MOST_ROUNDS: Final = 60
+MAX_ROUNDS: Final = 60
 BARCODE_TEXT: Final = "134567890123456789"
 
 
@@ -57,22 +57,22 @@ class World:
     clock: TestClock
     wallet: FakeWallet
     heard: list[bytes] = field(default_factory=list)
-    returns_stray_money: bool = True
+    returns_unmatched_payments: bool = True
 
     def gateway(self, process: Process) -> Gateway:
         """The gateway inside `process`."""
-        store = store_over(CrashingDatabase(self.watch.database, process), Seal(SEAL_KEY), NODE)
+        store = store_over(CrashingDatabase(self.watch.database, process), Cipher(ENCRYPTION_KEY), NODE)
         channel = CrashingChannel(self.wallet, process)
         return Gateway(
             store,
             {Wallet.ALIPAY: channel, Wallet.WECHAT: channel},
-            Directory(store),
+            CredentialCache(store),
             CrashingTransport(process, self.heard),
             self.clock,
             "http://127.0.0.1:8000",
-            FirstAnswers(),
-            pages_below("http://127.0.0.1:8000", SEAL_KEY),
-            self.returns_stray_money,
+            InFlightRequests(),
+            pages_below("http://127.0.0.1:8000", ENCRYPTION_KEY),
+            self.returns_unmatched_payments,
         )
 
     async def live(self, story: "Story", process: Process) -> None:
@@ -122,7 +122,7 @@ async def run_jobs_of(name: str, gateway: Gateway, clock: TestClock) -> None:
 async def run_jobs_until_idle(gateway: Gateway, watch: Store, clock: TestClock, process: Process) -> None:
     """Do what is due and move the clock to what comes next, with ever longer naps of the worker in between."""
     nap = timedelta(seconds=5)
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         rows = await watch.database.fetch(NEXT_DUE)
         if not rows:
             return
@@ -165,10 +165,10 @@ def new_world(store: Store, story: Story) -> World:
 
 
 async def pay(gateway: Gateway, pay_type: PayType, reference: str) -> Payment:
-    known = await gateway.directory.app(APPCODE)
+    known = await gateway.credentials.app(APPCODE)
     assert known is not None
-    ask = NewPayment(
-        caller=known,
+    ask = PaymentRequest(
+        context=known,
         merchant=known.merchants[MCHID],
         pay_type=pay_type,
         reference=reference,
@@ -184,23 +184,25 @@ async def pay(gateway: Gateway, pay_type: PayType, reference: str) -> Payment:
 
 
 async def refund(gateway: Gateway, payment: Payment, reference: str, amount_minor: int) -> None:
-    known = await gateway.directory.app(APPCODE)
+    known = await gateway.credentials.app(APPCODE)
     assert known is not None
-    ask = NewRefund(known.merchants[MCHID], payment.syssn, reference, amount_minor, "2026-01-02 12:04:05", "")
+    ask = RefundRequest(
+        known.merchants[MCHID], payment.syssn, reference, amount_minor, "2026-01-02 12:04:05", ""
+    )
     await refund_payment(ask, gateway)
 
 
 async def reverse(gateway: Gateway, payment: Payment) -> None:
-    known = await gateway.directory.app(APPCODE)
+    known = await gateway.credentials.app(APPCODE)
     assert known is not None
     await reverse_payment(
-        ReversalAsk(known.merchants[MCHID], payment.syssn, "", payment.amount.amount_minor, ""), gateway
+        ReversalRequest(known.merchants[MCHID], payment.syssn, "", payment.amount.amount_minor, ""), gateway
     )
 
 
 async def close(gateway: Gateway, payment: Payment) -> None:
     """A payer may be faster; the merchant then hears why not."""
-    known = await gateway.directory.app(APPCODE)
+    known = await gateway.credentials.app(APPCODE)
     assert known is not None
     with suppress(TaelError):
-        await close_payment(CloseAsk(known.merchants[MCHID], payment.syssn, ""), gateway)
+        await close_payment(CloseRequest(known.merchants[MCHID], payment.syssn, ""), gateway)

@@ -17,7 +17,7 @@ from tael.store.database import Limits
 from tests.support.wechat import key_and_certificate
 
 KEY = base64.b64encode(bytes(range(32))).decode()
-GOOD = {"TAEL_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/tael", "TAEL_SEAL_KEY": KEY}
+GOOD = {"TAEL_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/tael", "TAEL_ENCRYPTION_KEY": KEY}
 
 
 def refusal_of(**changes: str) -> str:
@@ -29,7 +29,7 @@ def refusal_of(**changes: str) -> str:
 def test_two_settings_are_enough() -> None:
     settings = read_settings(GOOD)
     assert settings.database_url.reveal() == GOOD["TAEL_DATABASE_URL"]
-    assert settings.seal_key_bytes() == bytes(range(32))
+    assert settings.encryption_key_bytes() == bytes(range(32))
     assert (settings.alipay_url, settings.alipay_instore_url, settings.wechat_url) == (
         ALIPAY_ONLINE,
         ALIPAY_INSTORE,
@@ -37,7 +37,7 @@ def test_two_settings_are_enough() -> None:
     )
     assert settings.clock_file is None
     assert settings.wechat_ca_pem is None
-    assert settings.returns_stray_money
+    assert settings.returns_unmatched_payments
     assert (settings.wallet_connections, settings.wallet_wait_s) == (200, 2.0)
     assert 0 <= settings.node <= 99
     assert limits_of(settings) == Limits()
@@ -58,7 +58,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "TAEL_WECHAT_CA_FILE": str(authority),
             "TAEL_SERVER_IP": "10.0.0.1",
             "TAEL_CLOCK_FILE": "/var/clock",
-            "TAEL_RETURN_STRAY_MONEY": "off",
+            "TAEL_RETURN_UNMATCHED_PAYMENTS": "off",
             "TAEL_DATABASE_CONNECTIONS": "20",
             "TAEL_DATABASE_TIMEOUT": "5",
             "TAEL_WALLET_CONNECTIONS": "40",
@@ -69,7 +69,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert (settings.node, settings.server_ip) == (7, "10.0.0.1")
     assert (settings.alipay_url, settings.alipay_instore_url) == ("http://a", "http://b")
     assert (settings.wechat_ca_pem, settings.clock_file) == (pem, Path("/var/clock"))
-    assert not settings.returns_stray_money
+    assert not settings.returns_unmatched_payments
     assert limits_of(settings) == Limits(connections=20, call_s=5.0)
     assert (settings.wallet_connections, settings.wallet_wait_s) == (40, 0.5)
 
@@ -156,12 +156,14 @@ def test_connections_to_a_wallet_are_a_number_within_limits(number: str) -> None
     ],
 )
 def test_a_sealing_key_is_32_bytes_in_base64(key: str) -> None:
-    refusal = refusal_of(TAEL_SEAL_KEY=key)
-    assert "TAEL_SEAL_KEY is not 32 bytes in base64" in refusal
+    refusal = refusal_of(TAEL_ENCRYPTION_KEY=key)
+    assert "TAEL_ENCRYPTION_KEY is not 32 bytes in base64" in refusal
     assert key not in refusal
 
 
-@pytest.mark.parametrize("name", ["TAEL_WECHAT_CA_FILE", "TAEL_SEAL_KEY_FILE", "TAEL_DATABASE_URL_FILE"])
+@pytest.mark.parametrize(
+    "name", ["TAEL_WECHAT_CA_FILE", "TAEL_ENCRYPTION_KEY_FILE", "TAEL_DATABASE_URL_FILE"]
+)
 def test_a_file_that_is_not_there_is_named(name: str, tmp_path: Path) -> None:
     path = tmp_path / "nothing-here"
     environment = GOOD | {name: str(path)}
@@ -182,7 +184,7 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["serve", "work"])
 @pytest.mark.parametrize(
-    ("name", "value"), [("TAEL_DATABASE_URL", ""), ("TAEL_SEAL_KEY", "short"), ("TAEL_NODE", "100")]
+    ("name", "value"), [("TAEL_DATABASE_URL", ""), ("TAEL_ENCRYPTION_KEY", "short"), ("TAEL_NODE", "100")]
 )
 def test_a_process_with_a_bad_setting_ends_and_names_it(command: str, name: str, value: str) -> None:
     cleared = {known: None for known in os.environ if known.startswith("TAEL_")}

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Final
 
-from tael.service.directory import Known
-from tael.service.payments import NewPayment, content_of
+from tael.service.credential_cache import AppContext
+from tael.service.payments import PaymentRequest, content_of
 from tests.support.values import AMOUNT, ONLINE, a_merchant, an_app
 
-ASK: Final = NewPayment(
-    caller=Known(an_app(), {}, ()),
+ASK: Final = PaymentRequest(
+    context=AppContext(an_app(), {}, ()),
     merchant=a_merchant(),
     pay_type=ONLINE,
     reference="A",
@@ -25,4 +25,4 @@ ASK: Final = NewPayment(
 def test_a_payment_without_a_limit_has_the_digest_that_it_had_before_limits_were_known() -> None:
     # sha256sum of the pay type, 100, HKD, an empty code and o-1, with a NUL between them
     assert content_of(ASK) == "912fff11bc46e596c64707c6c4194b56e29f33f68b02062896c8ad34fd41f356"
-    assert content_of(replace(ASK, bars_credit=True)) != content_of(ASK)
+    assert content_of(replace(ASK, forbid_credit=True)) != content_of(ASK)

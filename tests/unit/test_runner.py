@@ -30,11 +30,11 @@ class Queue:
     def job(self) -> Job[str]:
         return Job("test", self.claim, self.do, self.renew, self.places)
 
-    async def claim(self, now: datetime, real_now: datetime, lease_until: datetime, most: int) -> list[str]:
+    async def claim(self, now: datetime, real_now: datetime, lease_until: datetime, limit: int) -> list[str]:
         if self.fails:
             raise self.fails.pop()
-        self.asked_for.append(most)
-        taken, self.rows = self.rows[:most], self.rows[most:]
+        self.asked_for.append(limit)
+        taken, self.rows = self.rows[:limit], self.rows[limit:]
         return taken
 
     async def do(self, row: str) -> None:

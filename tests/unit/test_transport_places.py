@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tael.domain.address import Reach
+from tael.domain.address import EgressPolicy
 from tael.transport import (
     MAX_WAITING,
     NO_CONNECTION,
@@ -30,7 +30,7 @@ NOT_SENT = NothingSent(NO_CONNECTION)
 
 
 @dataclass
-class GatedServer:
+class BlockingServer:
     """Answers nobody until `open` is set; `asked` holds the body of every request that arrived."""
 
     url: str = ""
@@ -51,8 +51,8 @@ class GatedServer:
 
 
 @asynccontextmanager
-async def gated_server() -> AsyncIterator[GatedServer]:
-    gated = GatedServer()
+async def blocking_server() -> AsyncIterator[BlockingServer]:
+    gated = BlockingServer()
     async with serving(gated.serve) as gated.url:
         try:
             yield gated
@@ -67,7 +67,7 @@ def ask(transport: Transport, url: str, account: str) -> "asyncio.Task[Result]":
 
 
 async def test_a_call_that_finds_no_connection_is_not_sent_and_the_wallet_sees_nothing() -> None:
-    async with gated_server() as wallet, Transport(connections=4, wait_s=0.01) as transport:
+    async with blocking_server() as wallet, Transport(connections=4, wait_s=0.01) as transport:
         hanging = [ask(transport, wallet.url, account) for account in ("a", "a", "b", "b")]
         await wallet.until_asked(4)
 
@@ -80,7 +80,7 @@ async def test_a_call_that_finds_no_connection_is_not_sent_and_the_wallet_sees_n
 
 
 async def test_one_account_cannot_use_up_the_connections_to_its_wallet() -> None:
-    async with gated_server() as wallet, Transport(connections=4, wait_s=0.01) as transport:
+    async with blocking_server() as wallet, Transport(connections=4, wait_s=0.01) as transport:
         hanging = [ask(transport, wallet.url, "a") for _ in range(9)]
         await wallet.until_asked(2)
 
@@ -98,7 +98,7 @@ async def test_while_a_wallet_hangs_with_all_its_connections_another_answers_fro
         return web.Response()
 
     async with (
-        gated_server() as hung,
+        blocking_server() as hung,
         serving(serve) as well,
         Transport(connections=4, wait_s=0.01) as to_hung,
         Transport(connections=4, wait_s=0.01) as to_well,
@@ -112,7 +112,7 @@ async def test_while_a_wallet_hangs_with_all_its_connections_another_answers_fro
 
 
 async def test_a_call_that_waited_is_sent_when_a_connection_is_free() -> None:
-    async with gated_server() as wallet, Transport(connections=2, wait_s=PATIENCE_S) as transport:
+    async with blocking_server() as wallet, Transport(connections=2, wait_s=PATIENCE_S) as transport:
         first, second = ask(transport, wallet.url, "a"), ask(transport, wallet.url, "a")
         await wallet.until_asked(1)
         wallet.open.set()
@@ -121,7 +121,7 @@ async def test_a_call_that_waited_is_sent_when_a_connection_is_free() -> None:
 
 
 async def test_the_wait_for_a_connection_is_part_of_the_deadline_and_then_nothing_was_sent() -> None:
-    async with gated_server() as wallet, Transport(connections=2, wait_s=0.01) as transport:
+    async with blocking_server() as wallet, Transport(connections=2, wait_s=0.01) as transport:
         hanging = ask(transport, wallet.url, "a")
         await wallet.until_asked(1)
         result = await transport.call("POST", wallet.url, timeout_s=0.001, account="a")
@@ -189,9 +189,9 @@ def hanging_lookup() -> Iterator[Any]:
     over.set()
 
 
-@pytest.mark.parametrize("reach", [None, Reach()], ids=["wallet", "webhook"])
+@pytest.mark.parametrize("reach", [None, EgressPolicy()], ids=["wallet", "webhook"])
 async def test_a_deadline_that_passes_before_there_is_a_connection_means_that_nothing_was_sent(
-    hanging_lookup: Any, reach: Reach | None
+    hanging_lookup: Any, reach: EgressPolicy | None
 ) -> None:
     async with Transport(reach, hanging_lookup) as transport:
         result = await transport.call("POST", "http://wallet.example/", body=b"money", timeout_s=0.01)

@@ -134,7 +134,7 @@ async def test_without_the_setting_no_proxy_is_used(monkeypatch: pytest.MonkeyPa
 async def test_webhooks_use_no_proxy() -> None:
     environment = {
         "TAEL_DATABASE_URL": "postgresql://tael:x@127.0.0.1:1/tael",
-        "TAEL_SEAL_KEY": base64.b64encode(bytes(32)).decode(),
+        "TAEL_ENCRYPTION_KEY": base64.b64encode(bytes(32)).decode(),
         "TAEL_WALLET_PROXY": "http://127.0.0.1:9",
     }
     async with open_gateway(read_settings(environment)) as gateway:

@@ -16,10 +16,10 @@ from tael.channels.alipay_mapi.signing import UnusableKey
 from tael.channels.base import (
     Acknowledgement,
     BadSignature,
+    ChannelOrder,
+    ChannelRefund,
     NoteAnswer,
     Notice,
-    Order,
-    RefundOrder,
     note_nothing,
 )
 from tael.clock import Clock
@@ -32,7 +32,7 @@ from tael.domain.outcome import (
     RefundOutcome,
     Refusal,
     Refused,
-    Reversal,
+    ReversalOutcome,
     Unknown,
 )
 from tael.transport import Answer, NoAnswer, NothingSent, Transport
@@ -73,7 +73,7 @@ class AlipayMapi:
 
     # ---- payments ------------------------------------------------------------------------------------------
 
-    async def open(self, order: Order) -> Outcome:
+    async def open(self, order: ChannelOrder) -> Outcome:
         """A pay link, built here without asking anybody, or the answer to a barcode payment."""
         account = _alipay(order.account)
         if order.pay_type.is_online:
@@ -82,74 +82,74 @@ class AlipayMapi:
             return await self._look_up(order)  # the code is not kept: a repeat asks what became of it
         if _is_no_code(order.auth_code) or _is_wechats(order.auth_code):
             return Refused(Refusal.OTHER_WALLETS_CODE, "")
-        said = await self._ask(
+        response = await self._ask(
             account,
             self._instore_url,
             requests.spot_pay(order, account),
             answers.read_spot_pay,
             timeout_s=PAY_TIMEOUT_S,
         )
-        match said:
+        match response:
             case Rejected():
-                outcome = outcomes.pay_rejected(said.code)
+                outcome = outcomes.pay_rejected(response.code)
             case answers.SpotPay():
-                outcome = outcomes.pay_outcome(said, order.syssn, self._clock.now())
+                outcome = outcomes.pay_outcome(response, order.syssn, self._clock.now())
             case Accepted():
                 return Unknown("the answer has no node")
             case NotSent() | Unknown():
-                return said
+                return response
             case _:
-                assert_never(said)
+                assert_never(response)
         return await self._look_up(order) if isinstance(outcome, AskFirst) else outcome
 
-    def deadline(self, order: Order) -> datetime:
+    def deadline(self, order: ChannelOrder) -> datetime:
         """Until when the wallet may take money for the order; later than its expiry for online orders."""
         if order.pay_type.is_online:
             return timing.wallet_deadline(order.created_at, order.expires_at)
         return order.expires_at
 
-    async def query(self, order: Order) -> Outcome:
+    async def query(self, order: ChannelOrder) -> Outcome:
         """The wallet's record of the order; it knows no online order until the payer has opened it."""
-        said = await self._trade(order)
-        if isinstance(said, answers.Trade):
-            return outcomes.trade_outcome(said, order.syssn, self._clock.now())
-        return outcomes.query_rejected(said.code) if isinstance(said, Rejected) else said
+        response = await self._trade(order)
+        if isinstance(response, answers.Trade):
+            return outcomes.trade_outcome(response, order.syssn, self._clock.now())
+        return outcomes.query_rejected(response.code) if isinstance(response, Rejected) else response
 
-    async def close(self, order: Order) -> Outcome:
+    async def close(self, order: ChannelOrder) -> Outcome:
         """Ends an unpaid online order, if the contract can; barcode payments are reversed instead."""
         account = _alipay(order.account)
         if not order.pay_type.is_online:
             return Refused(Refusal.WRONG_STATE, "")
-        if not account.closes_trades:
+        if not account.supports_close:
             return Refused(Refusal.CLOSE_REFUSED, "no close_trade")
-        said = await self._ask(account, self._gateway_url, requests.close_trade(order), dict[str, str])
-        if isinstance(said, NotSent | Unknown):
-            return said
-        if not isinstance(said, Rejected):
+        response = await self._ask(account, self._gateway_url, requests.close_trade(order), dict[str, str])
+        if isinstance(response, NotSent | Unknown):
+            return response
+        if not isinstance(response, Rejected):
             return outcomes.after_close(await self._look_up(order))
-        outcome = outcomes.close_rejected(said.code)
+        outcome = outcomes.close_rejected(response.code)
         if isinstance(outcome, AskFirst):
             return outcomes.after_close(await self._look_up(order), refused_with=outcome.code)
         return outcome
 
-    async def reverse(self, order: Order) -> Reversal:
+    async def reverse(self, order: ChannelOrder) -> ReversalOutcome:
         """Cancels a barcode payment; the wallet allows it on the payment's day and a quarter of an hour."""
         account = _alipay(order.account)
         if order.pay_type.is_online:
             return Refused(Refusal.WRONG_STATE, "")
         cancel = requests.cancel(order, self._clock.now())
-        said = await self._ask(account, self._instore_url, cancel, answers.read_cancel)
-        match said:
+        response = await self._ask(account, self._instore_url, cancel, answers.read_cancel)
+        match response:
             case Rejected():
-                outcome = outcomes.cancel_rejected(said.code)
+                outcome = outcomes.cancel_rejected(response.code)
             case answers.Cancel():
-                outcome = outcomes.cancel_outcome(said, order.syssn)
+                outcome = outcomes.cancel_outcome(response, order.syssn)
             case Accepted():
                 return Unknown("the answer has no node")
             case NotSent() | Unknown():
-                return said
+                return response
             case _:
-                assert_never(said)
+                assert_never(response)
         if not isinstance(outcome, AskFirst):
             return outcome
         trade = await self._trade(order)
@@ -159,7 +159,7 @@ class AlipayMapi:
 
     # ---- refunds -------------------------------------------------------------------------------------------
 
-    async def refund(self, order: RefundOrder) -> RefundOutcome:
+    async def refund(self, order: ChannelRefund) -> RefundOutcome:
         """Sends money back at once. The online answer is unsigned, so the refund's record is asked too."""
         if order.order.pay_type.is_online:
             return await self._refund_online(order)
@@ -167,53 +167,53 @@ class AlipayMapi:
         outcome = await self._refund_instore(order)
         return outcomes.at_night(outcome) if asked_at_night else outcome
 
-    async def query_refund(self, order: RefundOrder) -> RefundOutcome:
+    async def query_refund(self, order: ChannelRefund) -> RefundOutcome:
         """The wallet's record of the refund."""
         account = _alipay(order.order.account)
         url = self._gateway_url if order.order.pay_type.is_online else self._instore_url
-        said = await self._ask(account, url, requests.refund_query(order), answers.read_refund_state)
-        match said:
+        response = await self._ask(account, url, requests.refund_query(order), answers.read_refund_state)
+        match response:
             case Rejected():
-                return outcomes.refund_query_rejected(said.code)
+                return outcomes.refund_query_rejected(response.code)
             case answers.RefundState():
-                return outcomes.refund_seen(said, order.order.syssn, order.syssn)
+                return outcomes.refund_seen(response, order.order.syssn, order.syssn)
             case Accepted():
                 return Unknown("the answer has no node")
             case NotSent():
                 # The question about a refund was not sent; of the refund itself that says nothing.
-                return Unknown(f"refund query not sent: {said.reason}")
+                return Unknown(f"refund query not sent: {response.reason}")
             case Unknown():
-                return said
+                return response
             case _:
-                assert_never(said)
+                assert_never(response)
 
-    async def _refund_online(self, order: RefundOrder) -> RefundOutcome:
+    async def _refund_online(self, order: ChannelRefund) -> RefundOutcome:
         account = _alipay(order.order.account)
-        said = await self._ask(account, self._gateway_url, requests.forex_refund(order), dict[str, str])
-        if isinstance(said, NotSent | Unknown):
-            return said
-        if isinstance(said, Rejected):
-            outcome = outcomes.refund_rejected(said.code)
+        response = await self._ask(account, self._gateway_url, requests.forex_refund(order), dict[str, str])
+        if isinstance(response, NotSent | Unknown):
+            return response
+        if isinstance(response, Rejected):
+            outcome = outcomes.refund_rejected(response.code)
             if not isinstance(outcome, AskFirst):
                 return outcome
         return outcomes.after_refund(await self.query_refund(order))
 
-    async def _refund_instore(self, order: RefundOrder) -> RefundOutcome:
+    async def _refund_instore(self, order: ChannelRefund) -> RefundOutcome:
         account = _alipay(order.order.account)
-        said = await self._ask(
+        response = await self._ask(
             account, self._instore_url, requests.spot_refund(order), answers.read_spot_refund
         )
-        match said:
+        match response:
             case Rejected():
-                outcome = outcomes.refund_rejected(said.code)
+                outcome = outcomes.refund_rejected(response.code)
             case answers.SpotRefund():
-                outcome = outcomes.refund_outcome(said, order.order.syssn, order.syssn)
+                outcome = outcomes.refund_outcome(response, order.order.syssn, order.syssn)
             case Accepted():
                 return Unknown("the answer has no node")
             case NotSent() | Unknown():
-                return said
+                return response
             case _:
-                assert_never(said)
+                assert_never(response)
         if isinstance(outcome, AskFirst):
             return outcomes.after_refund(await self.query_refund(order))
         return outcome
@@ -246,26 +246,26 @@ class AlipayMapi:
     def _url(self, account: AlipayAccount) -> str:
         return self._gateway_url if account.scene == "online" else self._instore_url
 
-    def _pay_link(self, order: Order, account: AlipayAccount) -> Outcome:
+    def _pay_link(self, order: ChannelOrder, account: AlipayAccount) -> Outcome:
         try:
             fields = requests.signed(requests.trade_page(order), account)
         except UnusableKey as error:
             return NotSent(str(error))
         return AwaitingPayer(PayLink(f"{self._gateway_url}?{requests.encoded(fields)}"))
 
-    async def _look_up(self, order: Order) -> Outcome:
+    async def _look_up(self, order: ChannelOrder) -> Outcome:
         """A query after another question has left us: not sent, it says nothing of what the other did."""
         seen = await self.query(order)
         return Unknown(f"query not sent: {seen.reason}") if isinstance(seen, NotSent) else seen
 
-    async def _trade(self, order: Order) -> answers.Trade | Rejected | NotSent | Unknown:
+    async def _trade(self, order: ChannelOrder) -> answers.Trade | Rejected | NotSent | Unknown:
         account = _alipay(order.account)
         if order.pay_type.is_online:
             url, fields, read = self._gateway_url, requests.online_query(order), answers.read_online_trade
         else:
             url, fields, read = self._instore_url, requests.instore_query(order), answers.read_instore_trade
-        said = await self._ask(account, url, fields, read)
-        return Unknown("the answer has no node") if isinstance(said, Accepted) else said
+        response = await self._ask(account, url, fields, read)
+        return Unknown("the answer has no node") if isinstance(response, Accepted) else response
 
     async def _ask(
         self,
@@ -292,12 +292,12 @@ class AlipayMapi:
             case NoAnswer():
                 return Unknown(result.reason)
             case Answer():
-                said = _proven(account, result, read)
+                response = _proven(account, result, read)
             case _:
                 assert_never(result)
-        if said is UNVERIFIED or not isinstance(said, Rejected | Accepted | Unknown):
-            await self._note_answer(account, said is not UNVERIFIED)
-        return said
+        if response is UNVERIFIED or not isinstance(response, Rejected | Accepted | Unknown):
+            await self._note_answer(account, response is not UNVERIFIED)
+        return response
 
 
 def _proven(

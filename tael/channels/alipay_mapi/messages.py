@@ -22,7 +22,7 @@ PROLOG: Final = re.compile(rb"^\s*<\?xml\s[^>]*?\?>")
 ENCODING: Final = re.compile(rb"""encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 #: The gateway answers in GBK when it read our question as GBK, whatever was asked for.
 CHARSETS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "gbk": "gbk", "gb2312": "gbk", "gb18030": "gb18030"}
-MOST_FIELDS: Final = 200
+MAX_FIELDS: Final = 200
 
 
 class Unreadable(Exception):
@@ -122,7 +122,7 @@ def read_form(body: bytes) -> Form:
                 keep_blank_values=True,
                 encoding=charset,
                 errors="strict",
-                max_num_fields=MOST_FIELDS,
+                max_num_fields=MAX_FIELDS,
             )
         except ValueError:  # undecodable in this charset, or too many fields
             continue

@@ -21,8 +21,8 @@ from tael.domain.outcome import (
     RefundPending,
     Refusal,
     Refused,
-    Reversal,
     ReversalAction,
+    ReversalOutcome,
     Reversed,
     Unknown,
 )
@@ -114,7 +114,7 @@ def after_close(seen: Outcome, refused_with: str = "") -> Outcome:
 # ---- reversals ---------------------------------------------------------------------------------------------
 
 
-def cancel_outcome(answer: Cancel, syssn: str) -> Reversal | AskFirst:
+def cancel_outcome(answer: Cancel, syssn: str) -> ReversalOutcome | AskFirst:
     """A cancel: succeeded also if there was never a trade."""
     if answer.order_number not in ("", syssn):
         return NOT_OURS
@@ -135,7 +135,7 @@ def cancel_outcome(answer: Cancel, syssn: str) -> Reversal | AskFirst:
     return Unknown(f"result_code {answer.result_code!r}")
 
 
-def cancel_rejected(code: str) -> Reversal | AskFirst:
+def cancel_rejected(code: str) -> ReversalOutcome | AskFirst:
     """The gateway's no to a cancel."""
     if code in codes.NO_SUCH_TRADE:
         return Reversed(ReversalAction.CLOSED)
@@ -146,7 +146,7 @@ def cancel_rejected(code: str) -> Reversal | AskFirst:
     return _refused(codes.CANCEL.get(code), code)
 
 
-def reversal_seen(trade: Trade, syssn: str) -> Reversal:
+def reversal_seen(trade: Trade, syssn: str) -> ReversalOutcome:
     """Whether a trade that cannot be cancelled any more is undone already, by its record."""
     if trade.error or trade.order_number != syssn or trade.state != "TRADE_CLOSED":
         return Unknown(f"cancel: closed, query: {trade.error or trade.state}")

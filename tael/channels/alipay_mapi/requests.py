@@ -11,14 +11,14 @@ from urllib.parse import urlencode
 
 from tael.channels.alipay_mapi import timing
 from tael.channels.alipay_mapi.signing import signature
-from tael.channels.base import Order, RefundOrder
+from tael.channels.base import ChannelOrder, ChannelRefund
 from tael.domain.account import AlipayAccount
 from tael.domain.money import major_text
-from tael.domain.paytype import Way
+from tael.domain.paytype import Presentment
 from tael.domain.text import writable
 
 CHARSET: Final = "UTF-8"
-LONGEST_SUBJECT: Final = 256
+MAX_SUBJECT: Final = 256
 #: Alipay's special characters. `&` is more than a matter of taste: the payer sees the signed link, and in a
 #: text that is joined by `&` a subject could otherwise be read as further fields.
 FORBIDDEN_IN_SUBJECT: Final = frozenset("#%&+\"'`\\<>‘’“”")
@@ -26,10 +26,10 @@ FORBIDDEN_IN_SUBJECT: Final = frozenset("#%&+\"'`\\<>‘’“”")
 Fields = dict[str, str]
 
 
-def clean_subject(order: Order) -> str:
+def clean_subject(order: ChannelOrder) -> str:
     """The subject as Alipay takes it: special characters become blanks, at most 256, never nothing."""
     blanked = "".join(" " if c in FORBIDDEN_IN_SUBJECT else c for c in writable(order.subject))
-    kept = blanked.strip()[:LONGEST_SUBJECT].strip()
+    kept = blanked.strip()[:MAX_SUBJECT].strip()
     return order.syssn if kept in ("", "null") else kept  # the gateway takes the text `null` for nothing
 
 
@@ -45,10 +45,10 @@ def encoded(fields: Mapping[str, str]) -> str:
     return urlencode(fields, encoding="utf-8")
 
 
-def trade_page(order: Order) -> Fields:
+def trade_page(order: ChannelOrder) -> Fields:
     """The cashier page of an online order; the wallet knows of the order only once the payer is there."""
     seconds = timing.valid_s(order.created_at, order.expires_at)
-    is_wap = order.pay_type.way is Way.WAP_PAGE
+    is_wap = order.pay_type.presentment is Presentment.WAP_PAGE
     fields = {
         "service": "create_forex_trade_wap" if is_wap else "create_forex_trade",
         "notify_url": order.notice_url,
@@ -68,12 +68,16 @@ def trade_page(order: Order) -> Fields:
     return fields
 
 
-def product_code(order: Order) -> str:
+def product_code(order: ChannelOrder) -> str:
     """The online product of the order; a refund names the payment's."""
-    return "NEW_WAP_OVERSEAS_SELLER" if order.pay_type.way is Way.WAP_PAGE else "NEW_OVERSEAS_SELLER"
+    return (
+        "NEW_WAP_OVERSEAS_SELLER"
+        if order.pay_type.presentment is Presentment.WAP_PAGE
+        else "NEW_OVERSEAS_SELLER"
+    )
 
 
-def spot_pay(order: Order, account: AlipayAccount) -> Fields:
+def spot_pay(order: ChannelOrder, account: AlipayAccount) -> Fields:
     """A barcode payment."""
     return {
         "service": "alipay.acquire.overseas.spot.pay",
@@ -90,22 +94,22 @@ def spot_pay(order: Order, account: AlipayAccount) -> Fields:
     }
 
 
-def online_query(order: Order) -> Fields:
+def online_query(order: ChannelOrder) -> Fields:
     """What does the wallet know of this online order? Always by our number: the answer must name it."""
     return {"service": "single_trade_query", "out_trade_no": order.syssn}
 
 
-def instore_query(order: Order) -> Fields:
+def instore_query(order: ChannelOrder) -> Fields:
     """The same for a barcode payment."""
     return {"service": "alipay.acquire.overseas.query", "partner_trans_id": order.syssn}
 
 
-def close_trade(order: Order) -> Fields:
+def close_trade(order: ChannelOrder) -> Fields:
     """End an unpaid online order. The field is `out_order_no` here and nowhere else."""
     return {"service": "close_trade", "out_order_no": order.syssn}
 
 
-def cancel(order: Order, asked_at: datetime) -> Fields:
+def cancel(order: ChannelOrder, asked_at: datetime) -> Fields:
     """Undo a barcode payment, whatever its state. `timestamp` is in milliseconds."""
     return {
         "service": "alipay.acquire.cancel",
@@ -114,7 +118,7 @@ def cancel(order: Order, asked_at: datetime) -> Fields:
     }
 
 
-def spot_refund(refund: RefundOrder) -> Fields:
+def spot_refund(refund: ChannelRefund) -> Fields:
     """A refund of a barcode payment, done before the answer comes."""
     return {
         "service": "alipay.acquire.overseas.spot.refund",
@@ -126,7 +130,7 @@ def spot_refund(refund: RefundOrder) -> Fields:
     }
 
 
-def forex_refund(refund: RefundOrder) -> Fields:
+def forex_refund(refund: ChannelRefund) -> Fields:
     """A refund of an online payment, done before the answer comes."""
     return {
         "service": "forex_refund",
@@ -140,7 +144,7 @@ def forex_refund(refund: RefundOrder) -> Fields:
     }
 
 
-def refund_query(refund: RefundOrder) -> Fields:
+def refund_query(refund: ChannelRefund) -> Fields:
     """What became of a refund, in-store or online."""
     return {
         "service": "alipay.acquire.refund.query",

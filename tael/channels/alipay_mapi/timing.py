@@ -26,7 +26,7 @@ TIMEOUT_RULES: Final = (
     ("15d", timedelta(days=15)),
 )
 #: The most that `order_valid_time` may say.
-LONGEST_VALID_S: Final = 2_592_000
+MAX_VALID_S: Final = 2_592_000
 #: In-store refunds are not executed from midnight to this hour of Beijing.
 NIGHT_ENDS: Final = timedelta(hours=1, minutes=30)
 
@@ -56,7 +56,7 @@ def read_time(text: str) -> datetime | None:
 
 def valid_s(created_at: datetime, expires_at: datetime) -> int:
     """`order_valid_time`: how many seconds a payer has until the log-in."""
-    return min(max(int((expires_at - created_at).total_seconds()), 1), LONGEST_VALID_S)
+    return min(max(int((expires_at - created_at).total_seconds()), 1), MAX_VALID_S)
 
 
 def timeout_rule(seconds: int) -> tuple[str, timedelta]:

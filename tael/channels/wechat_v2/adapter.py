@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from tael.channels.base import Acknowledgement, NoteAnswer, Notice, Order, RefundOrder, note_nothing
-from tael.channels.wechat_v2 import exchange, messages, notices, outcomes, questions
+from tael.channels.base import Acknowledgement, ChannelOrder, ChannelRefund, NoteAnswer, Notice, note_nothing
+from tael.channels.wechat_v2 import exchange, messages, notices, outcomes, requests
 from tael.channels.wechat_v2.exchange import Endpoint, Exchange, Failure, Granted, Said, TurnedAway
 from tael.clock import Clock
 from tael.domain.account import Account, WeChatAccount
@@ -22,10 +22,10 @@ from tael.domain.outcome import (
     RefundOutcome,
     Refusal,
     Refused,
-    Reversal,
+    ReversalOutcome,
     Unknown,
 )
-from tael.domain.paytype import Way
+from tael.domain.paytype import Presentment
 from tael.transport import Transport
 
 #: For merchants outside the mainland.
@@ -53,34 +53,34 @@ class WeChatV2:
         self._clock = clock
         self._server_ip = server_ip
 
-    def deadline(self, order: Order) -> datetime:
+    def deadline(self, order: ChannelOrder) -> datetime:
         """When WeChat takes no more money for `order`: its own `time_expire` is ours."""
         return order.expires_at
 
-    async def open(self, order: Order) -> Outcome:
-        if order.pay_type.way is Way.BARCODE:
+    async def open(self, order: ChannelOrder) -> Outcome:
+        if order.pay_type.presentment is Presentment.BARCODE:
             return await self._swipe(order)
         return await self._open_online(order)
 
-    async def _swipe(self, order: Order) -> Outcome:
+    async def _swipe(self, order: ChannelOrder) -> Outcome:
         if not order.auth_code:  # the code is kept for the first question only, so this one can but ask
             return await self.query(order)
-        if not questions.is_payer_code(order.auth_code):
+        if not requests.is_payer_code(order.auth_code):
             return Refused(Refusal.OTHER_WALLETS_CODE, "")
-        match await self._ask(exchange.MICROPAY, order, questions.barcode_payment(order, self._server_ip)):
+        match await self._ask(exchange.MICROPAY, order, requests.barcode_payment(order, self._server_ip)):
             case Granted(fields):
                 return outcomes.paid(fields, order.syssn)
             case Failure(code="ORDERPAID"):
                 return await self._look_up(order)
             case Failure() as failure:
-                return outcomes.swipe_failure(failure, bars_credit=order.bars_credit)
+                return outcomes.swipe_failure(failure, forbid_credit=order.forbid_credit)
             case TurnedAway(message):
                 return outcomes.turned_away(message)
             case undecided:
                 return undecided
 
-    async def _open_online(self, order: Order) -> Outcome:
-        match await self._ask(exchange.UNIFIEDORDER, order, questions.online_payment(order, self._server_ip)):
+    async def _open_online(self, order: ChannelOrder) -> Outcome:
+        match await self._ask(exchange.UNIFIEDORDER, order, requests.online_payment(order, self._server_ip)):
             case Granted(fields):
                 return self._opened(order, fields)
             case Failure(code="ORDERPAID"):
@@ -92,14 +92,14 @@ class WeChatV2:
             case undecided:
                 return undecided
 
-    def _opened(self, order: Order, fields: messages.Fields) -> Outcome:
-        if order.pay_type.way is not Way.IN_APP:
+    def _opened(self, order: ChannelOrder, fields: messages.Fields) -> Outcome:
+        if order.pay_type.presentment is not Presentment.IN_APP:
             code_url = fields.get("code_url", "")
             return AwaitingPayer(PayCode(code_url)) if code_url else Unknown("no code_url in the answer")
         prepay_id = fields.get("prepay_id", "")
         if not prepay_id:
             return Unknown("no prepay_id in the answer")
-        params = questions.bridge_params(
+        params = requests.bridge_params(
             account=account_of(order),
             prepay_id=prepay_id,
             nonce=exchange.new_nonce(),
@@ -107,8 +107,8 @@ class WeChatV2:
         )
         return AwaitingPayer(BridgeParams(params))
 
-    async def query(self, order: Order) -> Outcome:
-        match await self._ask(exchange.ORDERQUERY, order, questions.this_order(order)):
+    async def query(self, order: ChannelOrder) -> Outcome:
+        match await self._ask(exchange.ORDERQUERY, order, requests.this_order(order)):
             case Granted(fields):
                 return outcomes.trade_state(fields, order.syssn)
             case Failure() as failure:
@@ -118,13 +118,13 @@ class WeChatV2:
             case undecided:
                 return undecided
 
-    async def _look_up(self, order: Order) -> Outcome:
+    async def _look_up(self, order: ChannelOrder) -> Outcome:
         """A query after another question has left us: not sent, it says nothing of what the other did."""
         seen = await self.query(order)
         return Unknown(f"query not sent: {seen.reason}") if isinstance(seen, NotSent) else seen
 
-    async def close(self, order: Order) -> Outcome:
-        match await self._ask(exchange.CLOSEORDER, order, questions.this_order(order)):
+    async def close(self, order: ChannelOrder) -> Outcome:
+        match await self._ask(exchange.CLOSEORDER, order, requests.this_order(order)):
             case Granted():
                 return Closed()
             case Failure(code="ORDERPAID"):
@@ -136,8 +136,8 @@ class WeChatV2:
             case undecided:
                 return undecided
 
-    async def reverse(self, order: Order) -> Reversal:
-        match await self._ask(exchange.REVERSE, order, questions.this_order(order)):
+    async def reverse(self, order: ChannelOrder) -> ReversalOutcome:
+        match await self._ask(exchange.REVERSE, order, requests.this_order(order)):
             case Granted(fields):
                 return outcomes.reversed_now(fields, order)
             case Failure() as failure:
@@ -147,8 +147,8 @@ class WeChatV2:
             case undecided:
                 return undecided
 
-    async def refund(self, order: RefundOrder) -> RefundOutcome:
-        match await self._ask(exchange.REFUND, order.order, questions.refund(order)):
+    async def refund(self, order: ChannelRefund) -> RefundOutcome:
+        match await self._ask(exchange.REFUND, order.order, requests.refund(order)):
             case Granted(fields):
                 return outcomes.refund_accepted(fields, order)
             case Failure() as failure if outcomes.is_fully_refunded(failure):
@@ -160,15 +160,15 @@ class WeChatV2:
             case undecided:
                 return undecided
 
-    async def _nothing_left(self, order: RefundOrder, wallet_code: str) -> RefundOutcome:
+    async def _nothing_left(self, order: ChannelRefund, wallet_code: str) -> RefundOutcome:
         """Nothing is left to refund: because of this refund, on a repeat, or because of others?"""
         known = await self.query_refund(order)
         if isinstance(known, Unknown) and known.no_such_order:
             return Refused(Refusal.ALREADY_REFUNDED, wallet_code)
         return Unknown(f"query not sent: {known.reason}") if isinstance(known, NotSent) else known
 
-    async def query_refund(self, order: RefundOrder) -> RefundOutcome:
-        match await self._ask(exchange.REFUNDQUERY, order.order, questions.this_refund(order)):
+    async def query_refund(self, order: ChannelRefund) -> RefundOutcome:
+        match await self._ask(exchange.REFUNDQUERY, order.order, requests.this_refund(order)):
             case Granted(fields):
                 return outcomes.refund_status(fields, order)
             case Failure() as failure:
@@ -186,11 +186,11 @@ class WeChatV2:
     def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
         return None  # WeChat sends no browser back to us
 
-    async def _ask(self, endpoint: Endpoint, order: Order, question: messages.Fields) -> Said:
+    async def _ask(self, endpoint: Endpoint, order: ChannelOrder, question: messages.Fields) -> Said:
         return await self._exchange.ask(endpoint, account_of(order), question)
 
 
-def account_of(order: Order) -> WeChatAccount:
+def account_of(order: ChannelOrder) -> WeChatAccount:
     if not isinstance(order.account, WeChatAccount):
         raise TypeError("an order for WeChat names an account of WeChat")
     return order.account

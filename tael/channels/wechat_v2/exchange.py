@@ -121,10 +121,10 @@ class Exchange:
             case NoAnswer(reason):
                 return Unknown(reason)
             case Answer():
-                said = understand(result, endpoint, account, fields, sign_type)
-                if said is UNVERIFIED or isinstance(said, Granted | Failure):
-                    await self._note_answer(account, said is not UNVERIFIED)
-                return said
+                response = understand(result, endpoint, account, fields, sign_type)
+                if response is UNVERIFIED or isinstance(response, Granted | Failure):
+                    await self._note_answer(account, response is not UNVERIFIED)
+                return response
 
 
 def complete(question: messages.Fields, account: WeChatAccount, sign_type: WeChatSignType) -> dict[str, str]:

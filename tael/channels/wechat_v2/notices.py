@@ -52,20 +52,20 @@ def _payment_notice(account: WeChatAccount, fields: messages.Fields) -> PaymentN
 
 
 def _refund_notice(account: WeChatAccount, fields: messages.Fields) -> RefundNotice:
-    told = messages.from_xml(open_req_info(fields["req_info"], account.provider.key), root="root")
+    told = messages.from_xml(decrypt_req_info(fields["req_info"], account.provider.key), root="root")
     return RefundNotice(
         syssn=messages.number_of(told, "out_refund_no"),
         payment_syssn=messages.number_of(told, "out_trade_no"),
     )
 
 
-def open_req_info(sealed: str, key: Secret) -> bytes:
+def decrypt_req_info(encrypted: str, key: Secret) -> bytes:
     """Opens AES-256-ECB whose key is the API key's MD5 in lower-case hex. Raises BadMessage."""
     aes_key = hashlib.md5(key.reveal().encode()).hexdigest().encode()
     cipher = Cipher(algorithms.AES256(aes_key), modes.ECB())  # noqa: S305 - WeChat's choice, trusted with nothing
     try:
         decryptor = cipher.decryptor()
-        padded = decryptor.update(base64.b64decode(sealed, validate=True)) + decryptor.finalize()
+        padded = decryptor.update(base64.b64decode(encrypted, validate=True)) + decryptor.finalize()
         unpadder = PKCS7(algorithms.AES256.block_size).unpadder()
         return unpadder.update(padded) + unpadder.finalize()
     except (binascii.Error, ValueError) as error:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from tael.channels.base import Order, RefundOrder
+from tael.channels.base import ChannelOrder, ChannelRefund
 from tael.channels.wechat_v2 import messages
 from tael.channels.wechat_v2.exchange import Failure
 from tael.domain.money import Money
@@ -24,8 +24,8 @@ from tael.domain.outcome import (
     RefundStuck,
     Refusal,
     Refused,
-    Reversal,
     ReversalAction,
+    ReversalOutcome,
     Reversed,
     Unknown,
 )
@@ -136,13 +136,13 @@ def unheard_of(failure: Failure) -> Unknown:
 # ---- payments ----------------------------------------------------------------------------------------------
 
 
-def swipe_failure(failure: Failure, *, bars_credit: bool = False) -> Outcome:
+def swipe_failure(failure: Failure, *, forbid_credit: bool = False) -> Outcome:
     """micropay did not answer that the money moved. ORDERPAID is not for here: ask what was paid."""
     if failure.code == "USERPAYING":
         return AwaitingPayer()
     if failure.code == "TRADE_ERROR" and CANCELLED.search(failure.text):
         return Refused(Refusal.PAYER_CANCELLED, failure.code)
-    if failure.code == "NOTSUPORTCARD" and bars_credit:
+    if failure.code == "NOTSUPORTCARD" and forbid_credit:
         return Refused(Refusal.CARD_KIND, failure.code)
     outcome = _refused(failure, SWIPING)
     if outcome == Refused(Refusal.RISK, failure.code) and LIMIT.search(failure.text):
@@ -205,7 +205,7 @@ def close_failure(failure: Failure) -> Outcome:
 # ---- reversals ---------------------------------------------------------------------------------------------
 
 
-def reversed_now(fields: messages.Fields, order: Order) -> Reversal:
+def reversed_now(fields: messages.Fields, order: ChannelOrder) -> ReversalOutcome:
     """reverse succeeded, unless `recall` says that it is to be called again."""
     match fields.get("recall", ""):
         case "N":
@@ -216,7 +216,7 @@ def reversed_now(fields: messages.Fields, order: Order) -> Reversal:
             return Unknown(f"recall {unlisted!r}")
 
 
-def reverse_failure(failure: Failure, order: Order) -> Reversal:
+def reverse_failure(failure: Failure, order: ChannelOrder) -> ReversalOutcome:
     if failure.fields.get("recall") == "Y" or failure.code in ("SYSTEMERROR", "USERPAYING"):
         return Again(failure.code or "recall")
     match failure.code:
@@ -230,7 +230,7 @@ def reverse_failure(failure: Failure, order: Order) -> Reversal:
             return _refused(failure, REVERSING)
 
 
-def _undone(order: Order) -> Reversed:
+def _undone(order: ChannelOrder) -> Reversed:
     # WeChat does not say whether money went back. The order has WeChat's number here once we know it paid.
     action = ReversalAction.REFUNDED if order.wallet_ref else ReversalAction.DONE
     return Reversed(action, order.wallet_ref)
@@ -248,30 +248,30 @@ def refund_failure(failure: Failure) -> Refused | Unknown:
     return _refused(failure, REFUNDING)
 
 
-def refund_accepted(fields: messages.Fields, ask: RefundOrder) -> RefundOutcome:
+def refund_accepted(fields: messages.Fields, refund: ChannelRefund) -> RefundOutcome:
     """A refund that WeChat took on. Never yet done."""
     try:
         accepted = messages.accepted_refund(fields)
     except messages.BadMessage as error:
         return Unknown(str(error))
-    if accepted.out_refund_no != ask.syssn or not _is_of(accepted, ask):
+    if accepted.out_refund_no != refund.syssn or not _is_of(accepted, refund):
         return Unknown("the answer is about another refund")
     return RefundPending(accepted.refund_id)
 
 
-def refund_status(fields: messages.Fields, ask: RefundOrder) -> RefundOutcome:
+def refund_status(fields: messages.Fields, refund: ChannelRefund) -> RefundOutcome:
     """refundquery's answer for our refund."""
     try:
-        row = messages.refund_row(fields, ask.syssn)
+        row = messages.refund_row(fields, refund.syssn)
     except messages.BadMessage as error:
         return Unknown(str(error))
-    if not _is_of(row, ask):
+    if not _is_of(row, refund):
         return Unknown("the answer is about another refund")
     match row.status:
         case "PROCESSING":
             return RefundPending(row.refund_id)
         case "SUCCESS":
-            return Refunded(Money(row.refund_fee, ask.amount.currency), row.refund_id, row.succeeded_at)
+            return Refunded(Money(row.refund_fee, refund.amount.currency), row.refund_id, row.succeeded_at)
         case "REFUNDCLOSE":  # the money stays with the merchant
             return Refused(Refusal.OTHER, row.status)
         case "CHANGE":
@@ -280,10 +280,10 @@ def refund_status(fields: messages.Fields, ask: RefundOrder) -> RefundOutcome:
             return Unknown(f"refund_status {unlisted!r}")
 
 
-def _is_of(told: messages.AcceptedRefund | messages.RefundRow, ask: RefundOrder) -> bool:
+def _is_of(told: messages.AcceptedRefund | messages.RefundRow, refund: ChannelRefund) -> bool:
     return (
-        told.out_trade_no == ask.order.syssn
-        and told.total_fee == ask.order.amount.amount_minor
-        and told.refund_fee == ask.amount.amount_minor
-        and told.currencies <= {ask.amount.currency}
+        told.out_trade_no == refund.order.syssn
+        and told.total_fee == refund.order.amount.amount_minor
+        and told.refund_fee == refund.amount.amount_minor
+        and told.currencies <= {refund.amount.currency}
     )

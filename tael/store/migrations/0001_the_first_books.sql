@@ -3,14 +3,14 @@
 
 CREATE TABLE app (
     appcode          text PRIMARY KEY,
-    key_sealed       bytea NOT NULL,
+    key_encrypted       bytea NOT NULL,
     notify_url       text,
     return_url       text,
     webhook_style    text NOT NULL DEFAULT 'old' CHECK (webhook_style IN ('old', 'new')),
     sha256_only      boolean NOT NULL DEFAULT false,
-    tells_offline    boolean NOT NULL DEFAULT false,
-    fills_currency   boolean NOT NULL DEFAULT true,
-    later_cancel     boolean NOT NULL DEFAULT false,
+    notify_offline    boolean NOT NULL DEFAULT false,
+    include_currency   boolean NOT NULL DEFAULT true,
+    cancel_codes_v2     boolean NOT NULL DEFAULT false,
     quick_retries    boolean NOT NULL DEFAULT true,
     created_at       timestamptz NOT NULL
 );
@@ -31,9 +31,9 @@ CREATE UNIQUE INDEX merchant_default ON merchant (appcode) WHERE is_default;
 CREATE TABLE wallet_provider (
     mch_id                 text PRIMARY KEY,
     appid                  text NOT NULL,
-    key_sealed             bytea NOT NULL,
+    key_encrypted             bytea NOT NULL,
     certificate_pem        text NOT NULL,
-    certificate_key_sealed bytea NOT NULL
+    certificate_key_encrypted bytea NOT NULL
 );
 
 CREATE TABLE wallet_account (
@@ -46,25 +46,25 @@ CREATE TABLE wallet_account (
     sign_type              text NOT NULL,
     -- Alipay: one PID serves one scene.
     pid                    text,
-    key_sealed             bytea,
-    private_key_sealed     bytea,
+    key_encrypted             bytea,
+    private_key_encrypted     bytea,
     alipay_public_key_pem  text,
-    closes_trades          boolean NOT NULL DEFAULT true,
+    supports_close          boolean NOT NULL DEFAULT true,
     next_refund_at         timestamptz,
     -- WeChat: a sub-merchant of a provider serves both scenes.
     mch_id                 text REFERENCES wallet_provider,
     sub_mch_id             text,
     sub_appid              text,
-    sub_secret_sealed      bytea,
-    takes_hongkong         boolean NOT NULL DEFAULT false,
+    sub_secret_encrypted      bytea,
+    supports_wechat_hk         boolean NOT NULL DEFAULT false,
     created_at             timestamptz NOT NULL,
     CONSTRAINT scene_of_wallet CHECK (
         (wallet = 'alipay' AND scene IN ('online', 'offline') AND pid IS NOT NULL
-            AND sign_type IN ('MD5', 'RSA', 'RSA2') AND key_sealed IS NOT NULL AND private_key_sealed IS NOT NULL AND alipay_public_key_pem IS NOT NULL
+            AND sign_type IN ('MD5', 'RSA', 'RSA2') AND key_encrypted IS NOT NULL AND private_key_encrypted IS NOT NULL AND alipay_public_key_pem IS NOT NULL
             AND mch_id IS NULL)
         OR (wallet = 'wechat' AND scene = 'both' AND sign_type IN ('MD5', 'HMAC-SHA256')
             AND mch_id IS NOT NULL AND sub_mch_id IS NOT NULL
-            AND sub_appid IS NOT NULL AND sub_secret_sealed IS NOT NULL AND pid IS NULL)
+            AND sub_appid IS NOT NULL AND sub_secret_encrypted IS NOT NULL AND pid IS NULL)
     ),
     CONSTRAINT one_account_per_scene UNIQUE (mchid, wallet, scene),
     CONSTRAINT one_merchant_per_pid UNIQUE (pid),
@@ -100,7 +100,7 @@ CREATE TABLE payment (
     openid           text NOT NULL,
     client_time      text NOT NULL,
     device           text NOT NULL,
-    tells_merchant   boolean NOT NULL,
+    notify_merchant   boolean NOT NULL,
     created_at       timestamptz NOT NULL,
     changed_at       timestamptz NOT NULL,
     expires_at       timestamptz NOT NULL,
@@ -111,7 +111,7 @@ CREATE TABLE payment (
     respcd           text NOT NULL,
     wallet_code      text NOT NULL,
     pay              text,
-    is_answered      boolean NOT NULL,
+    has_initial_response      boolean NOT NULL,
     wallet_ref       text NOT NULL,
     payer_ref        text NOT NULL,
     paid_at          timestamptz,
@@ -209,7 +209,7 @@ CREATE TABLE webhook (
     lease_until      timestamptz,
     style            text,
     body             bytea,
-    state            text NOT NULL DEFAULT 'DUE' CHECK (state IN ('DUE', 'DELIVERED', 'GIVEN_UP', 'NOT_WANTED')),
+    state            text NOT NULL DEFAULT 'DUE' CHECK (state IN ('DUE', 'DELIVERED', 'EXHAUSTED', 'NOT_WANTED')),
     attempts         integer NOT NULL DEFAULT 0,
     last_result      text NOT NULL DEFAULT '',
     delivered_at     timestamptz,

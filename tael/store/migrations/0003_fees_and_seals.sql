@@ -21,24 +21,24 @@ WHERE r.mchid = w.mchid AND r.syssn = w.syssn;
 CREATE INDEX ledger_entry_of_day ON ledger_entry (mchid, at);
 
 -- One link of a merchant's chain: SHA-256 over the link before it and the entries of one day in UTC+8.
-CREATE TABLE seal (
+CREATE TABLE ledger_digest (
     mchid            text NOT NULL,
     day              date NOT NULL,
     digest           text NOT NULL CHECK (digest ~ '^[0-9a-f]{64}$'),
     previous         text NOT NULL,
     entries          bigint NOT NULL CHECK (entries >= 0),
-    sealed_at        timestamptz NOT NULL,
+    closed_at        timestamptz NOT NULL,
     PRIMARY KEY (mchid, day)
 );
 
 -- When a merchant's days are sealed next. Entries are written no earlier than `closed_until`, so that a day which is
 -- sealed, or about to be, cannot gain rows.
-CREATE TABLE sealing (
+CREATE TABLE daily_close (
     mchid            text PRIMARY KEY,
-    seal_at          timestamptz NOT NULL,
+    close_at          timestamptz NOT NULL,
     lease_until      timestamptz,
     closed_until     timestamptz,
     next_day         date
 );
-CREATE INDEX sealing_due ON sealing (seal_at);
-INSERT INTO sealing (mchid, seal_at) SELECT mchid, created_at FROM merchant;
+CREATE INDEX daily_close_due ON daily_close (close_at);
+INSERT INTO daily_close (mchid, close_at) SELECT mchid, created_at FROM merchant;

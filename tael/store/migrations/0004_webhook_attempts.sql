@@ -1,8 +1,8 @@
 -- What every attempt to deliver a webhook came to, and a word for webhooks that nobody tries any more.
 
 ALTER TABLE webhook DROP CONSTRAINT webhook_state_check;
-UPDATE webhook SET state = 'DEAD' WHERE state = 'GIVEN_UP';
-ALTER TABLE webhook ADD CONSTRAINT webhook_state_check CHECK (state IN ('DUE', 'DELIVERED', 'DEAD', 'NOT_WANTED'));
+UPDATE webhook SET state = 'EXHAUSTED' WHERE state = 'EXHAUSTED';
+ALTER TABLE webhook ADD CONSTRAINT webhook_state_check CHECK (state IN ('DUE', 'DELIVERED', 'EXHAUSTED', 'NOT_WANTED'));
 -- Attempts made before an operator sent it again: the schedule counts from there.
 ALTER TABLE webhook ADD COLUMN attempts_before integer NOT NULL DEFAULT 0;
 
@@ -10,7 +10,7 @@ ALTER TABLE webhook ADD COLUMN attempts_before integer NOT NULL DEFAULT 0;
 DROP INDEX webhook_due;
 CREATE INDEX webhook_due_of_app ON webhook (appcode, deliver_at) WHERE deliver_at IS NOT NULL;
 CREATE INDEX webhook_due_of_payment ON webhook (mchid, payment_syssn) WHERE deliver_at IS NOT NULL;
-CREATE INDEX webhook_dead ON webhook (appcode, created_at) WHERE state = 'DEAD';
+CREATE INDEX webhook_exhausted ON webhook (appcode, created_at) WHERE state = 'EXHAUSTED';
 
 -- An attempt may be made twice under one number, by two workers, if the first one seemed dead.
 CREATE TABLE webhook_attempt (

@@ -1,3 +1,3 @@
 -- Contracts under which a wallet takes refunds of the whole only.
 
-ALTER TABLE wallet_account ADD COLUMN takes_partial_refunds boolean NOT NULL DEFAULT true;
+ALTER TABLE wallet_account ADD COLUMN supports_partial_refunds boolean NOT NULL DEFAULT true;

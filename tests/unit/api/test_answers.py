@@ -10,14 +10,14 @@ from tael.domain import respcd
 from tael.domain.errors import NotAllowed
 from tael.domain.payment import Payment, State
 from tael.domain.refund import RefundState
-from tael.store.trades import RefundTrade, Trade
+from tael.store.transactions import RefundTransaction, Transaction
 from tests.support.values import BARCODE, a_paid_payment, a_payment, a_refund, an_app
 
 PAID_AT: Final = datetime(2026, 1, 2, 16, 0, 1, tzinfo=UTC)
 PAID: Final = a_paid_payment(BARCODE, paid_at=PAID_AT, wallet_ref="w1", payer_ref="oPayer", subject='茶 "1"')
 
 
-def row(trade: Trade, **settings: Any) -> dict[str, str]:
+def row(trade: Transaction, **settings: Any) -> dict[str, str]:
     (only,) = query_answer([trade], an_app(**settings), 1, 10)["data"]
     members: dict[str, str] = only
     return members
@@ -37,23 +37,23 @@ def test_the_members_are_there_and_empty_where_nothing_was_paid(state: State) ->
 
 def test_a_refunds_row_names_its_payment() -> None:
     done = a_refund(PAID, state=RefundState.DONE, respcd=respcd.OK, done_at=PAID_AT, wallet_ref="wr")
-    shown = row(RefundTrade(done, PAID))
+    shown = row(RefundTransaction(done, PAID))
     assert (shown["paydtm"], shown["chnlsn"], shown["cardcd"]) == ("2026-01-03 00:00:01", "wr", "oPayer")
     assert shown["origssn"] == PAID.syssn
-    waiting = row(RefundTrade(a_refund(PAID, respcd=respcd.REFUND_PENDING), PAID))
+    waiting = row(RefundTransaction(a_refund(PAID, respcd=respcd.REFUND_PENDING), PAID))
     assert (waiting["paydtm"], waiting["chnlsn"], waiting["origssn"]) == ("", "", PAID.syssn)
 
 
 def test_rows_name_the_goods_as_the_merchant_did_if_the_app_asks_for_it() -> None:
-    refund = RefundTrade(a_refund(PAID, respcd=respcd.REFUND_PENDING), PAID)
+    refund = RefundTransaction(a_refund(PAID, respcd=respcd.REFUND_PENDING), PAID)
     ours = a_payment(is_subject_ours=True)
-    trades: list[Payment | RefundTrade] = [PAID, refund, ours]
+    trades: list[Payment | RefundTransaction] = [PAID, refund, ours]
     names = [row(trade, include_goods_name=True)["goods_name"] for trade in trades]
     assert names == ['茶 "1"', '茶 "1"', ""]
 
 
 def test_every_value_of_a_row_is_a_string() -> None:
-    for trade in (PAID, RefundTrade(a_refund(PAID, respcd=respcd.REFUND_PENDING), PAID)):
+    for trade in (PAID, RefundTransaction(a_refund(PAID, respcd=respcd.REFUND_PENDING), PAID)):
         assert all(isinstance(value, str) for value in row(trade, include_goods_name=True).values())
 
 

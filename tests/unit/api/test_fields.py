@@ -45,7 +45,7 @@ def test_a_missing_field_is_named_as_clients_expect(
             (fields.reference, "out_trade_no", value)
             for value in ['a"b', "a'b", "a\\b", "店", "a\n", "a" * 129]
         ),
-        *((fields.bars_credit, "limit_pay", value) for value in ["credit", "NO_CREDIT", "no_credit "]),
+        *((fields.forbid_credit, "limit_pay", value) for value in ["credit", "NO_CREDIT", "no_credit "]),
         *((fields.syssn, "syssn", value) for value in ["2017x", "-1", "٣٣", "1" * 41, "1\n"]),
         *(
             (fields.amount_minor, "txamt", value)

@@ -5,9 +5,9 @@ from typing import Final
 
 import pytest
 
-from tael.api.trade import Caller, read_payment, read_query, read_refund, read_reversal
+from tael.api.trade import AuthenticatedRequest, read_payment, read_query, read_refund, read_reversal
 from tael.domain.errors import BadField
-from tael.service.directory import Known
+from tael.service.credential_cache import AppContext
 from tests.support.values import a_merchant, an_app
 
 PAYMENT: Final = {"pay_type": "800201", "out_trade_no": "A", "txamt": "10", "txdtm": "2026-01-02 11:04:05"}
@@ -16,9 +16,9 @@ REFUND: Final = {"syssn": "1", "out_trade_no": "B", "txamt": "10", "txdtm": "202
 REVERSAL: Final = REFUND
 
 
-def caller(params: Mapping[str, str]) -> Caller:
+def caller(params: Mapping[str, str]) -> AuthenticatedRequest:
     app, merchant = an_app(), a_merchant()
-    return Caller(Known(app, {merchant.mchid: merchant}, ()), merchant, params)
+    return AuthenticatedRequest(AppContext(app, {merchant.mchid: merchant}, ()), merchant, params)
 
 
 def without(params: Mapping[str, str], name: str) -> dict[str, str]:

@@ -19,8 +19,8 @@ from tael.domain.outcome import (
     RefundStuck,
     Refusal,
     Refused,
-    Reversal,
     ReversalAction,
+    ReversalOutcome,
     Reversed,
     Unknown,
 )
@@ -181,8 +181,8 @@ def test_a_card_that_is_not_taken_is_the_orders_own_limit_where_it_has_one() -> 
     refused = failure("NOTSUPORTCARD", "不支持该卡种")
 
     assert outcomes.swipe_failure(refused) == Refused(Refusal.PAYER_BANK, "NOTSUPORTCARD")
-    assert outcomes.swipe_failure(refused, bars_credit=True) == Refused(Refusal.CARD_KIND, "NOTSUPORTCARD")
-    other = outcomes.swipe_failure(failure("NOTENOUGH"), bars_credit=True)
+    assert outcomes.swipe_failure(refused, forbid_credit=True) == Refused(Refusal.CARD_KIND, "NOTSUPORTCARD")
+    other = outcomes.swipe_failure(failure("NOTENOUGH"), forbid_credit=True)
     assert other == Refused(Refusal.PAYER_BALANCE, "NOTENOUGH")
 
 
@@ -285,7 +285,7 @@ def test_another_amount_is_told_and_judged_elsewhere() -> None:
     ("recall", "reversal"),
     [("N", Reversed(ReversalAction.DONE)), ("Y", Again("recall")), ("", Unknown("recall ''"))],
 )
-def test_a_reversal_is_done_when_it_need_not_be_called_again(recall: str, reversal: Reversal) -> None:
+def test_a_reversal_is_done_when_it_need_not_be_called_again(recall: str, reversal: ReversalOutcome) -> None:
     assert outcomes.reversed_now({**SUCCESS, "recall": recall}, SWIPE) == reversal
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tael.channels.wechat_v2.notices import open_req_info
-from tael.channels.wechat_v2.questions import bridge_params
+from tael.channels.wechat_v2.notices import decrypt_req_info
+from tael.channels.wechat_v2.requests import bridge_params
 from tael.channels.wechat_v2.signing import is_signed, signature
 from tael.domain.account import WeChatAccount, WeChatProvider, WeChatSignType
 from tael.domain.secret import Secret
@@ -90,4 +90,4 @@ def test_what_the_page_hands_over_is_signed_like_unifiedorder(number: int) -> No
 def test_a_sealed_refund_notice_opens() -> None:
     vector = VECTORS["req_info"]
 
-    assert open_req_info(vector["sealed"], Secret(vector["key"])).decode() == vector["plain"]
+    assert decrypt_req_info(vector["sealed"], Secret(vector["key"])).decode() == vector["plain"]

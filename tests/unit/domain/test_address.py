@@ -2,7 +2,7 @@
 
 import pytest
 
-from tael.domain.address import Reach
+from tael.domain.address import EgressPolicy
 
 PUBLIC = [
     "1.1.1.1",
@@ -71,30 +71,30 @@ INTERNAL = [
 @pytest.mark.parametrize("address", PUBLIC)
 @pytest.mark.parametrize("port", [80, 443])
 def test_the_internet_at_large_may_be_called(address: str, port: int) -> None:
-    assert Reach().allows(address, port)
+    assert EgressPolicy().allows(address, port)
 
 
 @pytest.mark.parametrize("address", INTERNAL)
-@pytest.mark.parametrize("reach", [Reach(), Reach(any_port=True)])
-def test_an_address_inside_may_not(address: str, reach: Reach) -> None:
+@pytest.mark.parametrize("reach", [EgressPolicy(), EgressPolicy(any_port=True)])
+def test_an_address_inside_may_not(address: str, reach: EgressPolicy) -> None:
     assert not reach.allows(address, 80)
 
 
 @pytest.mark.parametrize("port", [0, 22, 81, 5432, 8000, 65535])
 def test_other_ports_are_a_setting(port: int) -> None:
-    assert not Reach().allows("8.8.8.8", port)
-    assert Reach(any_port=True).allows("8.8.8.8", port)
+    assert not EgressPolicy().allows("8.8.8.8", port)
+    assert EgressPolicy(any_port=True).allows("8.8.8.8", port)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1"])
 def test_loopback_is_for_demos(address: str) -> None:
-    assert Reach(loopback=True).allows(address, 80)
-    assert not Reach(loopback=True).allows(address, 8080)
-    assert Reach(loopback=True, any_port=True).allows(address, 8080)
+    assert EgressPolicy(loopback=True).allows(address, 80)
+    assert not EgressPolicy(loopback=True).allows(address, 8080)
+    assert EgressPolicy(loopback=True, any_port=True).allows(address, 8080)
 
 
 @pytest.mark.parametrize(
     "address", ["10.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "0.0.0.0"]
 )
 def test_a_demo_may_call_loopback_and_nothing_else_inside(address: str) -> None:
-    assert not Reach(loopback=True, any_port=True).allows(address, 80)
+    assert not EgressPolicy(loopback=True, any_port=True).allows(address, 80)

@@ -15,14 +15,14 @@ from tael.domain.audit import (
     PaymentRow,
     RefundRow,
     ReversalRow,
-    StrayRow,
+    UnmatchedRow,
     disagreements_of_order,
     expected_lines,
-    expected_of_stray,
+    expected_of_unmatched,
     missing_row,
     wrong_lines,
 )
-from tael.domain.day_seal import Line, beginning_of, day_of
+from tael.domain.ledger_digest import Line, beginning_of, day_of
 from tests.support.values import MCHID, NOW
 
 LATER: Final = NOW + timedelta(minutes=5)
@@ -198,13 +198,13 @@ def test_each_change_of_a_reversal_is_noticed(change: dict[str, Any]) -> None:
     assert ("reversal", "V", "a row is missing") in wrongs(replace(order, reversals=[]))
 
 
-def test_stray_money_came_and_went() -> None:
-    stray = StrayRow(MCHID, "S", "P", "RETURNED", 7, "HKD", "acc", NOW)
-    came, went = expected_of_stray(stray)
-    assert (came.kind, came.debit, came.credit) == ("stray_in", WALLET, "stray:HKD:acc")
-    assert (went.kind, went.debit, went.credit) == ("stray_out", came.credit, came.debit)
+def test_unmatched_payments_came_and_went() -> None:
+    unmatched = UnmatchedRow(MCHID, "S", "P", "RETURNED", 7, "HKD", "acc", NOW)
+    came, went = expected_of_unmatched(unmatched)
+    assert (came.kind, came.debit, came.credit) == ("unmatched_received", WALLET, "unmatched:HKD:acc")
+    assert (went.kind, went.debit, went.credit) == ("unmatched_returned", came.credit, came.debit)
     for state in ("KEPT", "RETURNING", "REFUSED"):
-        assert expected_of_stray(replace(stray, state=state)) == [came]
+        assert expected_of_unmatched(replace(unmatched, state=state)) == [came]
     booked = [replace(came, at=NOW), replace(went, at=LATER)]
     assert list(wrong_lines([came, went], booked)) == []
     (wrong,) = wrong_lines([came, went], booked[:1])

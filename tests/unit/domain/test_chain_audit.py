@@ -8,33 +8,35 @@ import pytest
 
 from tael.domain.audit import Disagreement
 from tael.domain.chain_audit import Chain, previous_of, wrong_end, wrong_link
-from tael.domain.day_seal import NO_SEAL, DayDigest, DaySeal
+from tael.domain.ledger_digest import NO_DIGEST, DigestBuilder, LedgerDigest
 from tests.support.values import MCHID, NOW
 
 DAY: Final = date(2026, 1, 2)
 NEXT: Final = DAY + timedelta(days=1)
 
 
-def sealed(day: date, before: DaySeal | None = None) -> DaySeal:
+def sealed(day: date, before: LedgerDigest | None = None) -> LedgerDigest:
     """The seal of a day without entries."""
     previous = previous_of(before)
-    return DaySeal(MCHID, day, DayDigest(MCHID, day, previous).hexdigest(), previous, 0, NOW)
+    return LedgerDigest(MCHID, day, DigestBuilder(MCHID, day, previous).hexdigest(), previous, 0, NOW)
 
 
 FIRST: Final = sealed(DAY)
 SECOND: Final = sealed(NEXT, FIRST)
 
 
-def wrongs(seal: DaySeal, before: DaySeal | None) -> list[Disagreement]:
-    return list(wrong_link(seal, before, DayDigest(MCHID, seal.day, previous_of(before))))
+def wrongs(ledger_digest: LedgerDigest, before: LedgerDigest | None) -> list[Disagreement]:
+    return list(
+        wrong_link(ledger_digest, before, DigestBuilder(MCHID, ledger_digest.day, previous_of(before)))
+    )
 
 
-def ends(next_day: date | None, last: DaySeal | None, *, is_kept: bool = True) -> list[tuple[str, str]]:
+def ends(next_day: date | None, last: LedgerDigest | None, *, is_kept: bool = True) -> list[tuple[str, str]]:
     return [(one.table, one.what) for one in wrong_end(Chain(MCHID, is_kept, next_day), last)]
 
 
 def test_an_honest_chain_has_nothing_wrong() -> None:
-    assert FIRST.previous == NO_SEAL
+    assert FIRST.previous == NO_DIGEST
     assert wrongs(FIRST, None) == wrongs(SECOND, FIRST) == []
     assert ends(NEXT + timedelta(days=1), SECOND) == ends(None, None) == []
 
@@ -45,7 +47,7 @@ def test_an_honest_chain_has_nothing_wrong() -> None:
 )
 def test_a_changed_seal_is_named(change: dict[str, Any], what: str) -> None:
     (wrong,) = wrongs(replace(SECOND, **change), FIRST)
-    assert (wrong.table, wrong.mchid, wrong.syssn, wrong.what) == ("seal", MCHID, "2026-01-03", what)
+    assert (wrong.table, wrong.mchid, wrong.syssn, wrong.what) == ("ledger_digest", MCHID, "2026-01-03", what)
     assert wrong.expected != wrong.found
 
 
@@ -65,8 +67,8 @@ def test_a_day_that_was_taken_out_of_the_middle_is_named() -> None:
 
 
 def test_the_end_of_a_chain_is_noted_elsewhere() -> None:
-    assert ends(NEXT + timedelta(days=1), FIRST) == [("seal", "a row is missing")]
-    assert ends(NEXT, None) == [("seal", "a row is missing")]
-    assert ends(NEXT, SECOND) == [("sealing", "next_day")]
-    assert ends(None, FIRST) == [("sealing", "next_day")]
-    assert ends(None, None, is_kept=False) == [("sealing", "a row is missing")]
+    assert ends(NEXT + timedelta(days=1), FIRST) == [("ledger_digest", "a row is missing")]
+    assert ends(NEXT, None) == [("ledger_digest", "a row is missing")]
+    assert ends(NEXT, SECOND) == [("daily_close", "next_day")]
+    assert ends(None, FIRST) == [("daily_close", "next_day")]
+    assert ends(None, None, is_kept=False) == [("daily_close", "a row is missing")]

@@ -98,7 +98,7 @@ def test_a_second_opening_later_agrees_and_one_of_something_else_does_not() -> N
         replace(LINK, failed_url="https://other.example/"),
         replace(LINK, cancel_url="https://other.example/"),
         replace(LINK, order_s=600),
-        replace(LINK, bars_credit=True),
+        replace(LINK, forbid_credit=True),
         replace(LINK, expires_at=NOW + timedelta(minutes=61)),
     ]
     assert len({link.content for link in (LINK, *others)}) == len(others) + 1

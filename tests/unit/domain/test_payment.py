@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tael.domain import respcd
-from tael.domain.errors import IllegalStep
+from tael.domain.errors import InvalidTransition
 from tael.domain.incident import incidents_in
 from tael.domain.money import Money
 from tael.domain.outcome import (
@@ -30,14 +30,14 @@ from tael.domain.payment import (
     ALLOWED,
     FIRST_CHECK,
     LATE_MONEY,
-    LONGEST_GAP,
+    MAX_GAP,
     Payment,
     State,
     advance,
+    apply_outcome,
     fail_after_undoing,
     next_check,
     reschedule,
-    settle,
     shown_cancel,
     shown_respcd,
 )
@@ -113,7 +113,7 @@ def test_every_outcome_in_every_state_has_its_one_step(state: State, name: str, 
     if state is State.PENDING and name == "not sent" and is_first:
         expected = State.FAILED
     before = in_state(state)
-    after = settle(before, OUTCOMES[name], at=LATER, is_first=is_first)
+    after = apply_outcome(before, OUTCOMES[name], at=LATER, is_first=is_first)
     assert after.state is expected
     if expected is state:
         assert after == before
@@ -125,7 +125,7 @@ def test_every_outcome_in_every_state_has_its_one_step(state: State, name: str, 
 def test_settling_is_total_and_takes_only_allowed_steps(
     before: Payment, outcome: Outcome, is_first: bool
 ) -> None:
-    after = settle(before, outcome, at=LATER, is_first=is_first)
+    after = apply_outcome(before, outcome, at=LATER, is_first=is_first)
     assert after.state is before.state or after.state in ALLOWED[before.state]
     assert after.version == before.version
     incident_of(before, outcome)
@@ -133,26 +133,26 @@ def test_settling_is_total_and_takes_only_allowed_steps(
 
 @given(ANY_PAYMENT, ANY_OUTCOME)
 def test_the_same_news_twice_changes_nothing(before: Payment, outcome: Outcome) -> None:
-    after = settle(before, outcome, at=LATER)
-    assert settle(after, outcome, at=LATER + timedelta(hours=1)) == after
+    after = apply_outcome(before, outcome, at=LATER)
+    assert apply_outcome(after, outcome, at=LATER + timedelta(hours=1)) == after
 
 
 @given(ANY_PAYMENT, ANY_OUTCOME)
 def test_only_the_wallets_word_makes_a_payment_paid(before: Payment, outcome: Outcome) -> None:
-    after = settle(before, outcome, at=LATER)
+    after = apply_outcome(before, outcome, at=LATER)
     if after.state is State.PAID and before.state is not State.PAID:
         assert isinstance(outcome, Paid)
         assert outcome.amount in (None, before.amount)
 
 
 def test_paid_keeps_what_the_wallet_said_and_ends_the_questions() -> None:
-    after = settle(a_payment(), PAID, at=LATER)
+    after = apply_outcome(a_payment(), PAID, at=LATER)
     assert (after.wallet_ref, after.payer_ref, after.paid_at) == ("wallet-1", "payer-1", LATER)
     assert after.check_at is None
 
 
 def test_a_wallet_that_does_not_say_the_amount_is_believed() -> None:
-    after = settle(a_payment(), replace(PAID, amount=None), at=LATER)
+    after = apply_outcome(a_payment(), replace(PAID, amount=None), at=LATER)
     assert after.state is State.PAID
     assert after.amount == AMOUNT
 
@@ -162,40 +162,40 @@ def test_a_wallet_that_does_not_say_the_amount_is_believed() -> None:
 def test_another_amount_or_currency_is_an_incident_and_changes_nothing(state: State, taken: Money) -> None:
     before = in_state(state)
     outcome = replace(PAID, amount=taken)
-    assert settle(before, outcome, at=LATER) == before
+    assert apply_outcome(before, outcome, at=LATER) == before
     assert "the price was 1.00 HKD" in (incident_of(before, outcome) or "")
 
 
 @pytest.mark.parametrize("state", [State.CLOSED, State.EXPIRED])
 def test_late_money_is_money_and_an_incident(state: State) -> None:
     before = in_state(state)
-    assert settle(before, PAID, at=LATER).state is State.PAID
+    assert apply_outcome(before, PAID, at=LATER).state is State.PAID
     assert incident_of(before, PAID) == f"paid after it was {state}"
 
 
 def test_money_after_a_refusal_is_an_incident_and_stays_failed() -> None:
     before = in_state(State.FAILED, respcd=respcd.BALANCE)
-    assert settle(before, PAID, at=LATER) == before
+    assert apply_outcome(before, PAID, at=LATER) == before
     assert incident_of(before, PAID) == "paid after the wallet had refused it"
 
 
 @pytest.mark.parametrize("state", [State.CLOSED, State.FAILED, State.EXPIRED])
 def test_a_reversed_order_that_the_wallet_still_calls_paid_is_not_paid_again(state: State) -> None:
     before = in_state(state, BARCODE, is_reversed=True, reversal_syssn="r")
-    assert settle(before, PAID, at=LATER) == before
+    assert apply_outcome(before, PAID, at=LATER) == before
 
 
 def test_a_second_trade_for_a_paid_order_is_an_incident() -> None:
     before = a_paid_payment()
     other = replace(PAID, wallet_ref="wallet-2")
-    assert settle(before, other, at=LATER) == before
+    assert apply_outcome(before, other, at=LATER) == before
     assert incident_of(before, other) == "paid twice: wallet-1 and wallet-2"
     assert incident_of(before, PAID) is None
 
 
 def test_a_paid_order_that_the_wallet_closed_is_an_incident_unless_we_know_why() -> None:
     before = a_paid_payment(BARCODE)
-    assert settle(before, Closed(), at=LATER) == before
+    assert apply_outcome(before, Closed(), at=LATER) == before
     assert incident_of(before, Closed()) == "the wallet closed a paid order"
     assert incident_of(replace(before, reversal_syssn="r"), Closed()) is None
     assert incident_of(replace(before, refund_count=1), Closed()) is None
@@ -208,7 +208,7 @@ def test_ordinary_news_of_a_pending_payment_is_no_incident(name: str) -> None:
 
 @pytest.mark.parametrize("reason", Refusal)
 def test_a_refusal_becomes_its_code(reason: Refusal) -> None:
-    after = settle(a_payment(), Refused(reason, "THEIRS"), at=LATER)
+    after = apply_outcome(a_payment(), Refused(reason, "THEIRS"), at=LATER)
     assert (after.state, after.respcd, after.wallet_code) == (
         State.FAILED,
         respcd.of_refusal(reason),
@@ -218,34 +218,34 @@ def test_a_refusal_becomes_its_code(reason: Refusal) -> None:
 
 
 def test_a_first_question_that_was_not_sent_fails_the_payment_as_unreachable() -> None:
-    after = settle(a_payment(), NotSent("refused"), at=LATER, is_first=True)
+    after = apply_outcome(a_payment(), NotSent("refused"), at=LATER, is_first=True)
     assert (after.state, after.respcd) == (State.FAILED, respcd.UNREACHABLE)
 
 
 @pytest.mark.parametrize("pay", [PayLink("https://pay"), PayCode("weixin://pay"), BridgeParams({"a": "b"})])
 def test_what_the_payer_is_given_is_kept(pay: PayLink | PayCode | BridgeParams) -> None:
-    after = settle(a_payment(), AwaitingPayer(pay), at=LATER)
+    after = apply_outcome(a_payment(), AwaitingPayer(pay), at=LATER)
     assert after.pay == pay
-    assert settle(after, AwaitingPayer(), at=LATER).pay == pay
+    assert apply_outcome(after, AwaitingPayer(), at=LATER).pay == pay
 
 
 def test_an_order_closed_at_the_wallet_is_closed_if_we_asked_for_it() -> None:
-    assert settle(a_payment(close_syssn="c"), Closed(), at=LATER).state is State.CLOSED
+    assert apply_outcome(a_payment(close_syssn="c"), Closed(), at=LATER).state is State.CLOSED
 
 
 def test_a_reversal_that_is_under_way_says_itself_what_it_closed() -> None:
     payment = a_payment(BARCODE, reversal_syssn="r")
-    assert settle(payment, Closed(), at=LATER) == payment
+    assert apply_outcome(payment, Closed(), at=LATER) == payment
 
 
 def test_an_online_order_closed_at_the_wallet_has_expired_otherwise() -> None:
-    assert settle(a_payment(ONLINE), Closed(), at=LATER).state is State.EXPIRED
+    assert apply_outcome(a_payment(ONLINE), Closed(), at=LATER).state is State.EXPIRED
 
 
 def test_a_barcode_closed_at_the_wallet_was_given_up_or_is_too_old() -> None:
     payment = a_payment(BARCODE)
-    early = settle(payment, Closed(), at=payment.expires_at - timedelta(seconds=1))
-    late = settle(payment, Closed(), at=payment.expires_at)
+    early = apply_outcome(payment, Closed(), at=payment.expires_at - timedelta(seconds=1))
+    late = apply_outcome(payment, Closed(), at=payment.expires_at)
     assert (early.state, early.respcd) == (State.FAILED, respcd.PAYER_CANCELLED)
     assert (late.state, late.respcd) == (State.FAILED, respcd.CODE_EXPIRED)
 
@@ -266,7 +266,7 @@ def test_a_step_that_is_not_allowed_is_refused(state: State, to: State) -> None:
     elif to in ALLOWED[state]:
         assert advance(before, to, LATER).state is to
     else:
-        with pytest.raises(IllegalStep, match=before.syssn):
+        with pytest.raises(InvalidTransition, match=before.syssn):
             advance(before, to, LATER)
 
 
@@ -290,7 +290,7 @@ def test_a_pending_payment_is_always_due_again_soon_and_at_its_expiry(pay_type: 
     now = NOW + timedelta(seconds=age_s)
     due = next_check(payment, now)
     assert due is not None
-    assert now < due <= now + LONGEST_GAP
+    assert now < due <= now + MAX_GAP
     if now < payment.expires_at:
         assert due <= payment.expires_at
 
@@ -314,7 +314,7 @@ def test_a_closed_online_order_is_watched_until_an_hour_after_its_deadline(state
         asked.append(now)
     assert now == last
     gaps = [later - earlier for earlier, later in pairwise(asked)]
-    assert all(FIRST_CHECK <= gap <= LONGEST_GAP for gap in gaps[:-1])
+    assert all(FIRST_CHECK <= gap <= MAX_GAP for gap in gaps[:-1])
     assert len(asked) < 60
 
 
@@ -334,7 +334,7 @@ def test_gaps_grow_with_the_age_of_an_online_order(pay_type: PayType) -> None:
 
 def test_every_question_is_written_down() -> None:
     after = reschedule(a_payment(checks=3), LATER)
-    assert (after.checks, after.checked_at, after.is_answered) == (4, LATER, True)
+    assert (after.checks, after.checked_at, after.has_initial_response) == (4, LATER, True)
     assert after.check_at == next_check(after, LATER)
 
 
@@ -362,4 +362,4 @@ def test_a_query_shows_code_and_cancel_of_each_state(payment: Payment, shown: tu
 
 
 def test_what_is_left_is_neither_back_nor_promised() -> None:
-    assert a_paid_payment(refunded_minor=40, reserved_minor=25).left_minor == 35
+    assert a_paid_payment(refunded_minor=40, reserved_minor=25).refundable_minor == 35

@@ -33,13 +33,13 @@ from tael.domain.outcome import (
 )
 from tael.domain.payment import Payment, State
 from tael.domain.refund import (
-    LONGEST_GAP,
+    MAX_GAP,
     WECHAT_REFUNDS_PER_ORDER,
     Refund,
     RefundState,
+    apply_refund_outcome,
     refusal_to_refund,
     reschedule_refund,
-    settle_refund,
 )
 from tests.support.values import ALIPAY_ONLINE, BARCODE, NOW, a_paid_payment, a_payment, a_refund
 
@@ -117,7 +117,7 @@ def test_what_is_left_may_go_back(payment: Payment, amount_minor: int) -> None:
 def test_without_partial_refunds_only_all_that_is_left_may_go_back(
     payment: Payment, amount_minor: int, refusal: type[TaelError] | None
 ) -> None:
-    refused = refusal_to_refund(payment, amount_minor, NOW, WINDOW, takes_parts=False)
+    refused = refusal_to_refund(payment, amount_minor, NOW, WINDOW, supports_partial_refunds=False)
     assert (None if refused is None else type(refused)) is refusal
 
 
@@ -126,7 +126,7 @@ def test_without_partial_refunds_only_all_that_is_left_may_go_back(
 @pytest.mark.parametrize("state", RefundState)
 def test_every_outcome_in_every_state_has_its_one_step(state: RefundState, name: str, is_first: bool) -> None:
     before = the_refund(state)
-    after = settle_refund(before, OUTCOMES[name], at=LATER, is_first=is_first)
+    after = apply_refund_outcome(before, OUTCOMES[name], at=LATER, is_first=is_first)
     if state is not RefundState.PROCESSING:
         assert after == before
         return
@@ -137,13 +137,13 @@ def test_every_outcome_in_every_state_has_its_one_step(state: RefundState, name:
 
 
 def test_a_refund_that_is_done_keeps_what_the_wallet_said() -> None:
-    done = settle_refund(the_refund(), OUTCOMES["refunded"], at=NOW)
+    done = apply_refund_outcome(the_refund(), OUTCOMES["refunded"], at=NOW)
     assert (done.respcd, done.wallet_ref, done.done_at, done.check_at) == (respcd.OK, "wr-1", LATER, None)
 
 
 def test_a_wallet_that_says_neither_amount_number_nor_time_is_believed() -> None:
-    pending = settle_refund(the_refund(), RefundPending("wr-1"), at=NOW)
-    done = settle_refund(pending, Refunded(None, "", None), at=LATER)
+    pending = apply_refund_outcome(the_refund(), RefundPending("wr-1"), at=NOW)
+    done = apply_refund_outcome(pending, Refunded(None, "", None), at=LATER)
     assert (done.state, done.wallet_ref, done.done_at) == (RefundState.DONE, "wr-1", LATER)
 
 
@@ -151,13 +151,13 @@ def test_a_wallet_that_says_neither_amount_number_nor_time_is_believed() -> None
 def test_another_amount_is_an_incident_and_decides_nothing(money: Money) -> None:
     before = the_refund()
     outcome = Refunded(money, "wr-1", LATER)
-    assert settle_refund(before, outcome, at=LATER) == before
+    assert apply_refund_outcome(before, outcome, at=LATER) == before
     assert f"refund {before.syssn} was 0.40 HKD" in (refund_incident_of(before, outcome) or "")
 
 
 def test_money_that_cannot_reach_the_payer_stays_reserved_and_is_an_incident_once() -> None:
     before = the_refund()
-    stuck = settle_refund(before, RefundStuck("CHANGE"), at=LATER)
+    stuck = apply_refund_outcome(before, RefundStuck("CHANGE"), at=LATER)
     assert stuck.state is RefundState.PROCESSING
     assert refund_incident_of(before, RefundStuck("CHANGE"))
     assert refund_incident_of(stuck, RefundStuck("CHANGE")) is None
@@ -171,19 +171,21 @@ def test_a_refund_after_its_refusal_is_an_incident() -> None:
 
 @pytest.mark.parametrize("reason", Refusal)
 def test_a_refusal_becomes_its_code(reason: Refusal) -> None:
-    failed = settle_refund(the_refund(), Refused(reason, "THEIRS"), at=LATER)
+    failed = apply_refund_outcome(the_refund(), Refused(reason, "THEIRS"), at=LATER)
     assert (failed.respcd, failed.wallet_code) == (respcd.of_refusal(reason), "THEIRS")
     assert (failed.changed_at, failed.check_at) == (LATER, None)
 
 
 def test_a_first_question_that_was_not_sent_is_unreachable() -> None:
-    assert settle_refund(the_refund(), NotSent(""), at=LATER, is_first=True).respcd == respcd.UNREACHABLE
+    assert (
+        apply_refund_outcome(the_refund(), NotSent(""), at=LATER, is_first=True).respcd == respcd.UNREACHABLE
+    )
 
 
 @given(st.integers(0, 200))
 def test_an_open_refund_is_asked_about_after_1_2_4_8_seconds_and_then_at_most_hourly(checks: int) -> None:
     after = reschedule_refund(replace(the_refund(), checks=checks), NOW)
-    assert after.check_at == NOW + min(timedelta(seconds=2 ** min(checks, 30)), LONGEST_GAP)
+    assert after.check_at == NOW + min(timedelta(seconds=2 ** min(checks, 30)), MAX_GAP)
     assert after.checks == checks + 1
 
 

@@ -20,21 +20,21 @@ from tael.domain.outcome import (
     RefundStuck,
     Refusal,
     Refused,
-    Reversal,
     ReversalAction,
+    ReversalOutcome,
     Reversed,
     Unknown,
 )
 from tael.domain.payment import Payment, State
 from tael.domain.reversal import (
-    LONGEST_GAP,
-    ReversalOrder,
+    MAX_GAP,
+    Reversal,
     ReversalState,
-    final_word,
+    apply_reversal_outcome,
+    apply_reversal_refund_outcome,
+    final_outcome,
     refusal_to_reverse,
     reschedule_reversal,
-    settle_reversal,
-    settle_reversal_by_refund,
 )
 from tests.support.values import (
     AMOUNT,
@@ -50,16 +50,16 @@ from tests.support.values import (
 LATER: Final = NOW + timedelta(seconds=30)
 
 
-def intended(payment: Payment) -> tuple[ReversalOrder, Payment]:
+def intended(payment: Payment) -> tuple[Reversal, Payment]:
     reversal = a_reversal(payment)
     return reversal, marked_for(payment, reversal)
 
 
 def is_sound(payment: Payment) -> bool:
     """What the table's CHECK demands."""
-    most = payment.amount.amount_minor if payment.state is State.PAID else 0
+    limit = payment.amount.amount_minor if payment.state is State.PAID else 0
     sums = (payment.refunded_minor, payment.reserved_minor)
-    return min(sums) >= 0 and sum(sums) <= most
+    return min(sums) >= 0 and sum(sums) <= limit
 
 
 @pytest.mark.parametrize("state", State)
@@ -83,7 +83,7 @@ def test_a_payment_with_refunds_is_not_reversed(payment: Payment, refusal: type[
 
 @pytest.mark.parametrize("action", ReversalAction)
 def test_reversing_a_paid_payment_gives_everything_back(action: ReversalAction) -> None:
-    reversal, payment = settle_reversal(*intended(a_paid_payment(BARCODE)), Reversed(action), at=LATER)
+    reversal, payment = apply_reversal_outcome(*intended(a_paid_payment(BARCODE)), Reversed(action), at=LATER)
     assert (reversal.state, reversal.respcd, reversal.action) == (ReversalState.DONE, respcd.OK, action)
     assert (reversal.check_at, reversal.changed_at) == (None, LATER)
     assert (payment.state, payment.is_reversed) == (State.PAID, True)
@@ -93,7 +93,7 @@ def test_reversing_a_paid_payment_gives_everything_back(action: ReversalAction) 
 
 @pytest.mark.parametrize("action", [ReversalAction.CLOSED, ReversalAction.DONE])
 def test_reversing_an_unpaid_payment_closes_it(action: ReversalAction) -> None:
-    reversal, payment = settle_reversal(*intended(a_payment(BARCODE)), Reversed(action), at=LATER)
+    reversal, payment = apply_reversal_outcome(*intended(a_payment(BARCODE)), Reversed(action), at=LATER)
     assert reversal.state is ReversalState.DONE
     assert (payment.state, payment.is_reversed, payment.check_at) == (State.CLOSED, True, None)
     assert is_sound(payment)
@@ -101,7 +101,7 @@ def test_reversing_an_unpaid_payment_closes_it(action: ReversalAction) -> None:
 
 def test_a_payment_that_was_paid_and_undone_between_two_questions_books_both() -> None:
     undone = Reversed(ReversalAction.REFUNDED, "wallet-9")
-    _, payment = settle_reversal(*intended(a_payment(BARCODE)), undone, at=LATER)
+    _, payment = apply_reversal_outcome(*intended(a_payment(BARCODE)), undone, at=LATER)
     assert (payment.state, payment.is_reversed, payment.refunded_minor) == (State.PAID, True, 100)
     assert (payment.wallet_ref, payment.paid_at) == ("wallet-9", LATER)
     assert is_sound(payment)
@@ -111,7 +111,7 @@ def test_a_payment_that_was_paid_and_undone_between_two_questions_books_both() -
 @pytest.mark.parametrize("state", [State.FAILED, State.EXPIRED, State.CLOSED])
 def test_reversing_what_is_over_keeps_its_state_and_code(state: State, action: ReversalAction) -> None:
     before = a_payment(BARCODE, state=state, respcd=respcd.BALANCE)
-    _, payment = settle_reversal(*intended(before), Reversed(action), at=LATER)
+    _, payment = apply_reversal_outcome(*intended(before), Reversed(action), at=LATER)
     assert (payment.state, payment.respcd, payment.is_reversed) == (state, respcd.BALANCE, True)
     assert is_sound(payment)
 
@@ -120,7 +120,7 @@ def test_reversing_what_is_over_keeps_its_state_and_code(state: State, action: R
 def test_a_refusal_gives_the_reservation_back_and_allows_another_try(state: State) -> None:
     before = a_paid_payment(BARCODE) if state is State.PAID else a_payment(BARCODE, state=state)
     refused = Refused(Refusal.REVERSAL_REFUSED, "REVERSE_EXPIRE")
-    reversal, payment = settle_reversal(*intended(before), refused, at=LATER)
+    reversal, payment = apply_reversal_outcome(*intended(before), refused, at=LATER)
     assert (reversal.state, reversal.wallet_code) == (ReversalState.FAILED, "REVERSE_EXPIRE")
     assert payment == before
 
@@ -130,7 +130,7 @@ LATE: Final = Refused(Refusal.WINDOW_OVER, "REVERSE_EXPIRE")
 
 def test_a_reversal_that_comes_too_late_goes_on_as_a_refund() -> None:
     before = a_paid_payment(BARCODE)
-    reversal, payment = settle_reversal(*intended(before), LATE, at=LATER)
+    reversal, payment = apply_reversal_outcome(*intended(before), LATE, at=LATER)
     assert (reversal.state, reversal.goes_by_refund) == (ReversalState.PENDING, True)
     assert payment.reserved_minor == before.amount.amount_minor
     assert is_sound(payment)
@@ -140,7 +140,7 @@ def test_money_that_came_after_the_wish_is_reserved_for_the_refund() -> None:
     unpaid = a_payment(BARCODE)
     reversal = a_reversal(unpaid)
     paid = replace(marked_for(a_paid_payment(BARCODE), reversal), syssn=unpaid.syssn)
-    onward, payment = settle_reversal(reversal, paid, LATE, at=LATER)
+    onward, payment = apply_reversal_outcome(reversal, paid, LATE, at=LATER)
     assert onward.amount_minor == payment.reserved_minor == paid.amount.amount_minor
     assert is_sound(payment)
 
@@ -148,7 +148,7 @@ def test_money_that_came_after_the_wish_is_reserved_for_the_refund() -> None:
 @pytest.mark.parametrize("state", [state for state in State if state is not State.PAID])
 def test_what_was_not_paid_is_not_refunded(state: State) -> None:
     before = a_payment(BARCODE, state=state)
-    reversal, payment = settle_reversal(*intended(before), LATE, at=LATER)
+    reversal, payment = apply_reversal_outcome(*intended(before), LATE, at=LATER)
     assert (reversal.state, reversal.respcd) == (ReversalState.FAILED, respcd.NOT_ALLOWED)
     assert payment == before
 
@@ -156,16 +156,16 @@ def test_what_was_not_paid_is_not_refunded(state: State) -> None:
 def test_an_undoing_of_our_own_never_becomes_a_refund() -> None:
     before = a_paid_payment(BARCODE)
     ours = a_reversal(before, fails_with=respcd.SWIPE_FAILED)
-    reversal, _ = settle_reversal(ours, marked_for(before, ours), LATE, at=LATER)
+    reversal, _ = apply_reversal_outcome(ours, marked_for(before, ours), LATE, at=LATER)
     assert (reversal.state, reversal.goes_by_refund) == (ReversalState.PENDING, False)
 
 
-def on_its_way() -> tuple[ReversalOrder, Payment]:
-    return settle_reversal(*intended(a_paid_payment(BARCODE)), LATE, at=LATER)
+def on_its_way() -> tuple[Reversal, Payment]:
+    return apply_reversal_outcome(*intended(a_paid_payment(BARCODE)), LATE, at=LATER)
 
 
 def test_a_reversal_by_refund_is_done_when_the_money_went_back() -> None:
-    done, payment = settle_reversal_by_refund(*on_its_way(), Refunded(AMOUNT, "r", None), at=LATER)
+    done, payment = apply_reversal_refund_outcome(*on_its_way(), Refunded(AMOUNT, "r", None), at=LATER)
     assert (done.state, done.action) == (ReversalState.DONE, ReversalAction.BY_REFUND)
     assert (payment.is_reversed, payment.refunded_minor, payment.reserved_minor) == (True, 100, 0)
     assert is_sound(payment)
@@ -173,7 +173,7 @@ def test_a_reversal_by_refund_is_done_when_the_money_went_back() -> None:
 
 def test_a_refused_refund_ends_the_reversal_and_frees_the_money() -> None:
     refused = Refused(Refusal.WINDOW_OVER, "TRADE_OVERDUE")
-    reversal, payment = settle_reversal_by_refund(*on_its_way(), refused, at=LATER)
+    reversal, payment = apply_reversal_refund_outcome(*on_its_way(), refused, at=LATER)
     assert (reversal.state, reversal.respcd) == (ReversalState.FAILED, respcd.WINDOW_OVER)
     assert (payment.reserved_minor, payment.refunded_minor, payment.is_reversed) == (0, 0, False)
 
@@ -184,47 +184,47 @@ def test_a_refused_refund_ends_the_reversal_and_frees_the_money() -> None:
 )
 def test_a_refund_that_is_not_decided_decides_no_reversal(outcome: RefundOutcome) -> None:
     before = on_its_way()
-    assert settle_reversal_by_refund(*before, outcome, at=LATER) == before
+    assert apply_reversal_refund_outcome(*before, outcome, at=LATER) == before
 
 
 def test_a_reversal_that_went_the_other_way_hears_no_late_refusal() -> None:
     before = on_its_way()
-    assert settle_reversal(*before, LATE, at=LATER) == before
-    assert settle_reversal(*before, Refused(Refusal.REVERSAL_REFUSED, ""), at=LATER) == before
+    assert apply_reversal_outcome(*before, LATE, at=LATER) == before
+    assert apply_reversal_outcome(*before, Refused(Refusal.REVERSAL_REFUSED, ""), at=LATER) == before
 
 
 def test_a_reversal_that_never_took_that_way_hears_of_no_refund() -> None:
     before = intended(a_paid_payment(BARCODE))
-    assert settle_reversal_by_refund(*before, Refunded(AMOUNT, "r", None), at=LATER) == before
+    assert apply_reversal_refund_outcome(*before, Refunded(AMOUNT, "r", None), at=LATER) == before
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Refusal if reason is not Refusal.WINDOW_OVER])
 def test_any_other_refusal_becomes_its_code(reason: Refusal) -> None:
-    reversal, _ = settle_reversal(*intended(a_paid_payment(BARCODE)), Refused(reason, ""), at=LATER)
+    reversal, _ = apply_reversal_outcome(*intended(a_paid_payment(BARCODE)), Refused(reason, ""), at=LATER)
     assert reversal.respcd == respcd.of_refusal(reason)
 
 
 def test_a_first_question_that_was_not_sent_frees_everything() -> None:
     before = a_paid_payment(BARCODE)
-    reversal, payment = settle_reversal(*intended(before), NotSent(""), at=LATER, is_first=True)
+    reversal, payment = apply_reversal_outcome(*intended(before), NotSent(""), at=LATER, is_first=True)
     assert (reversal.state, reversal.respcd) == (ReversalState.FAILED, respcd.UNREACHABLE)
     assert payment == before
 
 
 @pytest.mark.parametrize("outcome", [Again("busy"), Unknown("timeout"), NotSent("later")])
-def test_not_knowing_decides_nothing(outcome: Reversal) -> None:
+def test_not_knowing_decides_nothing(outcome: ReversalOutcome) -> None:
     rows = intended(a_paid_payment(BARCODE))
-    assert settle_reversal(*rows, outcome, at=LATER) == rows
+    assert apply_reversal_outcome(*rows, outcome, at=LATER) == rows
 
 
 @pytest.mark.parametrize(
     "outcome", [Reversed(ReversalAction.REFUNDED), Refused(Refusal.OTHER, ""), NotSent("")]
 )
 @pytest.mark.parametrize("state", [ReversalState.DONE, ReversalState.FAILED])
-def test_a_decided_reversal_hears_no_more_news(state: ReversalState, outcome: Reversal) -> None:
+def test_a_decided_reversal_hears_no_more_news(state: ReversalState, outcome: ReversalOutcome) -> None:
     reversal, payment = intended(a_paid_payment(BARCODE))
     decided = replace(reversal, state=state)
-    assert settle_reversal(decided, payment, outcome, at=LATER, is_first=True) == (decided, payment)
+    assert apply_reversal_outcome(decided, payment, outcome, at=LATER, is_first=True) == (decided, payment)
 
 
 def test_the_wallet_is_asked_again_after_5_10_20_seconds_and_then_ever_more_rarely() -> None:
@@ -236,7 +236,7 @@ def test_the_wallet_is_asked_again_after_5_10_20_seconds_and_then_ever_more_rare
         now = reversal.check_at
     assert [gap.total_seconds() for gap in gaps[:4]] == [5, 10, 20, 40]
     assert gaps == sorted(gaps)
-    assert gaps[-1] == LONGEST_GAP
+    assert gaps[-1] == MAX_GAP
 
 
 @pytest.mark.parametrize("state", [ReversalState.DONE, ReversalState.FAILED])
@@ -252,27 +252,27 @@ ARRIVED: Final = NOW + timedelta(seconds=61)
 @pytest.mark.parametrize("said", [NEVER_SEEN, Reversed(ReversalAction.CLOSED)])
 @pytest.mark.parametrize("news", [NEVER_SEEN, Unknown("timeout"), NotSent("refused")])
 def test_an_order_that_may_still_arrive_is_not_undone_by_not_being_there(
-    said: Reversal, news: Unknown | NotSent
+    said: ReversalOutcome, news: Unknown | NotSent
 ) -> None:
-    young = final_word(said, a_payment(BARCODE), news, asked_at=LATER)
+    young = final_outcome(said, a_payment(BARCODE), news, asked_at=LATER)
     assert isinstance(young, Unknown)
     assert young.no_such_order
-    assert final_word(said, a_payment(BARCODE), news, asked_at=ARRIVED) == Reversed(ReversalAction.CLOSED)
+    assert final_outcome(said, a_payment(BARCODE), news, asked_at=ARRIVED) == Reversed(ReversalAction.CLOSED)
 
 
 @pytest.mark.parametrize("news", [AwaitingPayer(), Closed()])
 def test_an_order_that_was_seen_is_undone_at_once(news: AwaitingPayer | Closed) -> None:
     said = Reversed(ReversalAction.CLOSED)
-    assert final_word(said, a_payment(BARCODE), news, asked_at=LATER) == said
+    assert final_outcome(said, a_payment(BARCODE), news, asked_at=LATER) == said
 
 
 def test_an_order_that_the_wallet_refused_was_never_there() -> None:
     failed = a_payment(BARCODE, state=State.FAILED)
     for said in (NEVER_SEEN, Reversed(ReversalAction.CLOSED)):
-        assert final_word(said, failed, None, asked_at=LATER) == Reversed(ReversalAction.CLOSED)
+        assert final_outcome(said, failed, None, asked_at=LATER) == Reversed(ReversalAction.CLOSED)
 
 
 @pytest.mark.parametrize("action", [ReversalAction.REFUNDED, ReversalAction.DONE])
 def test_a_wallet_that_found_the_order_is_believed(action: ReversalAction) -> None:
     said = Reversed(action)
-    assert final_word(said, a_payment(BARCODE), NEVER_SEEN, asked_at=LATER) == said
+    assert final_outcome(said, a_payment(BARCODE), NEVER_SEEN, asked_at=LATER) == said

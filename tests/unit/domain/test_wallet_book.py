@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tael.domain.audit import OrderRows, RefundRow, ReversalRow, StrayRow
+from tael.domain.audit import OrderRows, RefundRow, ReversalRow, UnmatchedRow
 from tael.domain.wallet_book import (
     WalletBook,
     WalletTrade,
@@ -22,12 +22,14 @@ PAID: Final = replace(PAYMENT, refunded_minor=30, refund_count=1)
 REFUND: Final = RefundRow("R1", "P", "DONE", 30, "HKD", 0, NOW)
 ORDER: Final = OrderRows(PAID, [REFUND], [], [])
 TRADE: Final = WalletTrade("wechat", "P", "t1", "REFUND", 100, "HKD", 30)
-STRAY: Final = StrayRow(MCHID, "S", "P", "KEPT", 9, "HKD", "acc", NOW)
+STRAY: Final = UnmatchedRow(MCHID, "S", "P", "KEPT", 9, "HKD", "acc", NOW)
 
 
-def whats(order: OrderRows, *trades: WalletTrade, strays: tuple[StrayRow, ...] = ()) -> list[str]:
+def whats(
+    order: OrderRows, *trades: WalletTrade, unmatched_payments: tuple[UnmatchedRow, ...] = ()
+) -> list[str]:
     book = WalletBook({"P": trades} if trades else {}, READ_AT)
-    return [one.what for one in disagreements_with_wallet(order, strays, book)]
+    return [one.what for one in disagreements_with_wallet(order, unmatched_payments, book)]
 
 
 def test_both_hold_the_same_money() -> None:
@@ -68,11 +70,11 @@ def test_money_for_an_order_that_we_call_unpaid_is_named() -> None:
     assert whats(failed, TRADE) == ["money held"]
 
 
-def test_stray_money_is_held_until_it_went_back() -> None:
+def test_unmatched_payments_is_held_until_it_went_back() -> None:
     twice = (TRADE, WalletTrade("wechat", "P", "t2", "SUCCESS", 9, "HKD", 0))
-    assert whats(ORDER, *twice, strays=(STRAY,)) == []
-    assert whats(ORDER, *twice, strays=(replace(STRAY, state="REFUSED"),)) == []
-    assert whats(ORDER, *twice, strays=(replace(STRAY, state="RETURNED"),)) == ["money held"]
+    assert whats(ORDER, *twice, unmatched_payments=(STRAY,)) == []
+    assert whats(ORDER, *twice, unmatched_payments=(replace(STRAY, state="REFUSED"),)) == []
+    assert whats(ORDER, *twice, unmatched_payments=(replace(STRAY, state="RETURNED"),)) == ["money held"]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_what_waits_or_has_just_changed_is_not_judged(order: OrderRows) -> None:
 
 
 @pytest.mark.parametrize("change", [{"state": "SUSPECTED"}, {"state": "RETURNING"}, {"changed_at": READ_AT}])
-def test_nor_is_an_order_whose_stray_money_is_under_way(change: dict[str, Any]) -> None:
+def test_nor_is_an_order_whose_unmatched_payments_is_under_way(change: dict[str, Any]) -> None:
     assert is_settled(ORDER, (STRAY,), READ_AT)
     assert not is_settled(ORDER, (replace(STRAY, **change),), READ_AT)
 

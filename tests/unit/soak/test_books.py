@@ -33,7 +33,7 @@ MONEY_LIES: Final = {
         add("payments", payment("V1", "800201", "CLOSED", 100)),
         "number V1 was given 2 times",
     ),
-    "stray money goes back under the number of a refund": (
+    "unmatched payments goes back under the number of a refund": (
         replace(BOOKS, ours=replace(OURS, sent_back=frozenset({"S1", "R1"}))),
         "number R1 was given 2 times",
     ),
@@ -213,21 +213,21 @@ LEDGER_LIES: Final = {
         add("entries", came("X", 5, 1)[1]),
         "the ledger moves 1 of fee:HKD:acc as a fee of X",
     ),
-    "stray money is still held": (
-        lose("entries", "S1 stray_out"),
-        "the ledger holds 1000 of stray money S1",
+    "unmatched payments is still held": (
+        lose("entries", "S1 unmatched_returned"),
+        "the ledger holds 1000 of unmatched payments S1",
     ),
-    "stray money that nobody knows": (
+    "unmatched payments that nobody knows": (
         replace(BOOKS, ours=replace(OURS, sent_back=frozenset())),
-        "the ledger holds stray money S1, and nothing caused it",
+        "the ledger holds unmatched payments S1, and nothing caused it",
     ),
-    "another amount of stray money went back": (
+    "another amount of unmatched payments went back": (
         change("returns", "S1", amount_minor=999),
-        "stray money S1 is 1000, the wallet sent 999 back",
+        "unmatched payments S1 is 1000, the wallet sent 999 back",
     ),
-    "stray money is not in the ledger": (
+    "unmatched payments is not in the ledger": (
         with_rows("entries", [row for row in OURS.entries if row.cause != "S1"]),
-        "stray money S1 is 0, the wallet sent 1000 back",
+        "unmatched payments S1 is 0, the wallet sent 1000 back",
     ),
 }
 LIES: Final = MONEY_LIES | REFUND_LIES | LEDGER_LIES

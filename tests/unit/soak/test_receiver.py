@@ -13,7 +13,7 @@ import pytest
 from tael.cli.seed import DemoApp
 from tael.domain.secret import Secret
 from tael.domain.webhook import Style
-from tests.soak.receiver import MOST_FAILURES, Receiver
+from tests.soak.receiver import MAX_FAILURES, Receiver
 from tests.support.values import an_app
 
 VECTORS: Final[dict[str, Any]] = json.loads(
@@ -60,8 +60,8 @@ async def test_the_same_news_fails_a_few_times_and_then_never_again(mood: str) -
     body, sign = SIGNED["new"]
     async with telling() as gateway:
         gateway.receiver.mood = mood
-        said = [await gateway.tell("new", body, sign) for _ in range(MOST_FAILURES + 2)]
-    assert said == [*(False,) * MOST_FAILURES, True, True]
+        said = [await gateway.tell("new", body, sign) for _ in range(MAX_FAILURES + 2)]
+    assert said == [*(False,) * MAX_FAILURES, True, True]
     assert [call.was_acknowledged for call in gateway.receiver.heard] == said
 
 
@@ -72,7 +72,7 @@ async def test_another_mood_does_not_fail_the_same_news_more_often() -> None:
         for mood in ("refuse", "break", "refuse", "break", "refuse"):
             gateway.receiver.mood = mood
             said.append(await gateway.tell("new", body, sign))
-    assert said.count(False) == MOST_FAILURES
+    assert said.count(False) == MAX_FAILURES
 
 
 async def test_each_news_is_counted_for_itself() -> None:
@@ -81,8 +81,8 @@ async def test_each_news_is_counted_for_itself() -> None:
         gateway.receiver.mood = "refuse"
         for kind in ("payment", "refund"):
             body = json.dumps(members | {"notify_type": kind}).encode()
-            said = [await gateway.tell("new", body, "") for _ in range(MOST_FAILURES + 1)]
-            assert said == [*(False,) * MOST_FAILURES, True]
+            said = [await gateway.tell("new", body, "") for _ in range(MAX_FAILURES + 1)]
+            assert said == [*(False,) * MAX_FAILURES, True]
 
 
 async def test_a_receiver_in_no_mood_acknowledges_at_once() -> None:

@@ -1,0 +1,163 @@
+"""The pages of a checkout link: the one that reads the link, the choice of a wallet, and the way back to the shop.
+
+A link's parameters stand behind `#`, so that only the browser knows them: the first page posts them to
+`api/checkout.py`, which verifies them and names the page to go on with.
+"""
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute
+
+from tael.cashier.browsers import Browser, browser_of, pay_type_for
+from tael.cashier.rendering import PRIVATE, message, no_such_page, page, route, to_merchant
+from tael.domain.checkout import link_pages_end, takes_orders
+from tael.domain.errors import OrderClosed, OrderExpired, TaelError
+from tael.domain.money import major_text
+from tael.domain.page_urls import CHECKSTAND, payment_page_end
+from tael.domain.payment import State
+from tael.domain.paytype import PAY_TYPES, PayType, Wallet
+from tael.service.checkout import Checkout, choose, find_checkout, leave
+from tael.service.gateway import Gateway
+
+#: A browser's timers hold 24 days; the page that is loaded again a day later counts on.
+MAX_LEFT_S: Final = 24 * 3600
+ONE: Final = f"{CHECKSTAND}/{{mchid}}/{{link_id}}"
+
+
+def routes(gateway: Gateway) -> list[BaseRoute]:
+    return [
+        route(CHECKSTAND, _reader, gateway),
+        route(f"{CHECKSTAND}/", _reader, gateway),
+        route(ONE, _choice, gateway),
+        route(f"{ONE}/by/{{wallet}}", _chosen, gateway, "POST"),
+        route(f"{ONE}/leave", _leave, gateway, "POST"),
+        route(f"{ONE}/left", _left, gateway),
+        route(f"{ONE}/failed", _failed, gateway),
+    ]
+
+
+async def _reader(request: Request, gateway: Gateway) -> Response:
+    return page(request, "reader.html", open_path=f"{gateway.pages.root}{CHECKSTAND}/open")
+
+
+async def _choice(request: Request, gateway: Gateway) -> Response:
+    checkout = await _meant(request, gateway)
+    if checkout is None:
+        return no_such_page(request)
+    order, now = checkout.order, gateway.clock.now()
+    if order is not None and order.state is State.PAID:
+        return _to(request, gateway.pages.path(order))
+    browser = browser_of(request)
+    ways = _ways(checkout, browser)
+    path = _path(checkout, gateway)
+    order_path = ""
+    if order is not None and order.state is State.PENDING and now < payment_page_end(order):
+        order_path = gateway.pages.path(order)
+    return page(
+        request,
+        "choice.html",
+        payee=checkout.merchant.name,
+        subject=checkout.link.subject or checkout.link.reference,
+        amount=major_text(checkout.link.amount),
+        currency=checkout.link.amount.currency,
+        is_open=takes_orders(checkout.link, now),
+        is_ended=checkout.link.ended_at is not None,
+        order_path=order_path,
+        ways=[(wallet.value, f"{path}/by/{wallet}") for wallet in ways],
+        misses=_misses(checkout, browser),
+        leave_path=f"{path}/leave" if checkout.link.cancel_url else "",
+        failed_path=f"{path}/failed" if checkout.link.failed_url else "",
+        left_s=min(max(0, int((checkout.link.expires_at - now).total_seconds())), MAX_LEFT_S),
+    )
+
+
+async def _chosen(request: Request, gateway: Gateway) -> Response:
+    """The page of the order by this wallet, or of the one before that its wallet would not close yet."""
+    checkout = await _meant(request, gateway)
+    if checkout is None:
+        return no_such_page(request)
+    ways = _ways(checkout, browser_of(request))
+    pay_type = next(
+        (presentment for wallet, presentment in ways.items() if wallet == request.path_params["wallet"]), None
+    )
+    if pay_type is None:
+        return no_such_page(request)
+    try:
+        order = await choose(checkout, pay_type, gateway)
+    except (OrderClosed, OrderExpired):
+        return _to(request, _path(checkout, gateway))  # which says so
+    except TaelError as error:
+        return message(request, "not_now", "bad_link_more", 409, error.respcd)
+    path = gateway.pages.path(order)
+    is_another = order.state is State.PENDING and order.pay_type != pay_type
+    return _to(request, path, "still=1" if is_another else "")
+
+
+async def _leave(request: Request, gateway: Gateway) -> Response:
+    checkout = await _meant(request, gateway)
+    if checkout is None or not checkout.link.cancel_url:
+        return no_such_page(request)
+    order = await leave(checkout, gateway)
+    if order is not None and order.state is State.PAID:
+        return _to(request, gateway.pages.path(order))
+    return _to(request, f"{_path(checkout, gateway)}/left")
+
+
+async def _left(request: Request, gateway: Gateway) -> Response:
+    """Goes on by itself: a browser does not follow a form to another site, so the form led here."""
+    checkout = await _meant(request, gateway)
+    if checkout is None or not checkout.link.cancel_url:
+        return no_such_page(request)
+    return page(request, "left.html", url=checkout.link.cancel_url)
+
+
+async def _failed(request: Request, gateway: Gateway) -> Response:
+    """To the merchant's page for a link that came to nothing, or to ours, which says so."""
+    checkout = await _meant(request, gateway)
+    if checkout is None:
+        return no_such_page(request)
+    if takes_orders(checkout.link, gateway.clock.now()) or not checkout.link.failed_url:
+        return _to(request, _path(checkout, gateway))
+    return to_merchant(checkout.link.failed_url)
+
+
+async def _meant(request: Request, gateway: Gateway) -> Checkout | None:
+    """The link of this address; None alike for an unknown one and after its pages have ended."""
+    checkout = await find_checkout(request.path_params["mchid"], request.path_params["link_id"], gateway)
+    if checkout is None or gateway.clock.now() >= link_pages_end(checkout.link, checkout.order):
+        return None
+    return checkout
+
+
+def _ways(checkout: Checkout, browser: Browser) -> dict[Wallet, PayType]:
+    """What the merchant's accounts and this browser allow."""
+    found = {wallet: pay_type_for(wallet, browser, bool(checkout.link.openid)) for wallet in Wallet}
+    return {
+        wallet: presentment
+        for wallet, presentment in found.items()
+        if presentment and checkout.can_be_paid_by(presentment)
+    }
+
+
+def _misses(checkout: Checkout, browser: Browser) -> list[str]:
+    """Words for what the merchant takes and WeChat's own browser does not allow."""
+    if browser is not Browser.WECHAT:
+        return []
+    misses_wechat = not checkout.link.openid and checkout.can_be_paid_by(PAY_TYPES["800207"])
+    misses_alipay = checkout.can_be_paid_by(PAY_TYPES["800152"])
+    return ["wechat_needs_openid"] * misses_wechat + ["no_alipay_in_wechat"] * misses_alipay
+
+
+def _path(checkout: Checkout, gateway: Gateway) -> str:
+    return gateway.pages.checkout_path(checkout.link.mchid, checkout.link.link_id)
+
+
+def _to(request: Request, path: str, query: str = "") -> Response:
+    """Another page of ours, in the language of this one."""
+    lang = request.query_params.get("lang", "")
+    kept = "&".join(
+        part for part in (query, f"lang={lang}" if lang.replace("-", "").isalnum() else "") if part
+    )
+    return RedirectResponse(f"{path}?{kept}" if kept else path, 303, PRIVATE)

@@ -1,0 +1,34 @@
+"""Where a payer goes when a payment is over: the merchant's own page, with the payment's numbers, unsigned."""
+
+from urllib.parse import urlencode
+
+from tael.domain.merchant import App
+from tael.domain.payment import Payment, State, shown_respcd
+from tael.domain.paytype import Wallet
+from tael.domain.webhook import Style, payment_members
+from tael.service.checkout import Checkout
+
+
+def base_url(payment: Payment, state: State, app: App | None, checkout: Checkout | None) -> str:
+    """The merchant's address for a payment that comes to be in `state`; "" where there is none."""
+    if state is State.PENDING:
+        return ""
+    if checkout is not None:
+        return checkout.link.return_url if state is State.PAID else checkout.link.failed_url
+    if state is State.PAID and payment.pay_type.wallet is Wallet.ALIPAY and app is not None:
+        return app.return_url or ""
+    return ""
+
+
+def onward_url(payment: Payment, app: App | None, checkout: Checkout | None) -> str:
+    """The same for `payment` as it is, complete."""
+    url = base_url(payment, payment.state, app, checkout)
+    return with_payment(url, payment) if url else ""
+
+
+def with_payment(url: str, payment: Payment) -> str:
+    """`url` with the members of an old-style webhook at the end of its query, and not a character of it changed."""
+    address, mark, fragment = url.partition("#")
+    members = payment_members(payment, Style.OLD) | {"respcd": shown_respcd(payment)}
+    separator = "?" if "?" not in address else "" if address.endswith(("?", "&")) else "&"
+    return f"{address}{separator}{urlencode(members)}{mark}{fragment}"

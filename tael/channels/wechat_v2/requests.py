@@ -1,0 +1,90 @@
+"""What we write to WeChat: an order in WeChat's fields. Pure; `exchange` adds who we are and signs.
+
+A repeat of the same order gives the same fields, so WeChat answers it with the same payment.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from tael.channels.base import ChannelOrder, ChannelRefund
+from tael.channels.wechat_v2.messages import Fields, time_text
+from tael.channels.wechat_v2.signing import signature
+from tael.domain.account import WeChatAccount
+from tael.domain.paytype import Presentment
+from tael.domain.text import writable
+
+MAX_BODY_BYTES: Final = 128
+#: A payer's code of WeChat, mainland or Hong Kong. Others begin with other digits.
+PAYER_CODE: Final = re.compile(r"1[0-5][0-9]{16}")
+
+
+def is_payer_code(text: str) -> bool:
+    return PAYER_CODE.fullmatch(text) is not None
+
+
+def body_text(subject: str, otherwise: str) -> str:
+    """`subject` within WeChat's 128 bytes, cut on a character; `otherwise` if nothing of it can be shown."""
+    clean = writable(subject).strip()
+    return clean.encode()[:MAX_BODY_BYTES].decode(errors="ignore").rstrip() or otherwise
+
+
+def barcode_payment(order: ChannelOrder, server_ip: str) -> Fields:
+    """micropay. It knows no notice: the answer, or a query, is all the news there is."""
+    return {**_price(order, server_ip), "auth_code": order.auth_code}
+
+
+def online_payment(order: ChannelOrder, server_ip: str) -> Fields:
+    """unifiedorder: a code to scan, or a payment inside WeChat."""
+    shared = {
+        **_price(order, server_ip),
+        "time_start": time_text(order.created_at),
+        "time_expire": time_text(order.expires_at),
+        "notify_url": order.notice_url,
+    }
+    if order.pay_type.presentment is Presentment.IN_APP:
+        return {**shared, "trade_type": "JSAPI", "sub_openid": order.openid, "device_info": "WEB"}
+    return {**shared, "trade_type": "NATIVE", "product_id": order.syssn}
+
+
+def _price(order: ChannelOrder, server_ip: str) -> Fields:
+    price = {
+        "body": body_text(order.subject, otherwise=order.syssn),
+        "out_trade_no": order.syssn,
+        "total_fee": str(order.amount.amount_minor),
+        "fee_type": order.amount.currency,
+        "spbill_create_ip": server_ip,
+    }
+    return price | ({"limit_pay": "no_credit"} if order.forbid_credit else {})
+
+
+def this_order(order: ChannelOrder) -> Fields:
+    """orderquery, closeorder, reverse: by our number, since the wallet's may not have reached us."""
+    return {"transaction_id": order.wallet_ref} if order.names_trade else {"out_trade_no": order.syssn}
+
+
+def refund(refund: ChannelRefund) -> Fields:
+    return {
+        **this_order(refund.order),
+        "out_refund_no": refund.syssn,
+        "total_fee": str(refund.order.amount.amount_minor),
+        "refund_fee": str(refund.amount.amount_minor),
+        "refund_fee_type": refund.amount.currency,
+        "notify_url": refund.notice_url,
+    }
+
+
+def this_refund(refund: ChannelRefund) -> Fields:
+    return {"out_refund_no": refund.syssn}
+
+
+def bridge_params(*, account: WeChatAccount, prepay_id: str, nonce: str, at_s: int) -> Mapping[str, str]:
+    """What the page hands to WeChat's bridge. The algorithm is the one that unifiedorder was signed with."""
+    params = {
+        "appId": account.sub_appid,
+        "timeStamp": str(at_s),
+        "nonceStr": nonce,
+        "package": f"prepay_id={prepay_id}",
+        "signType": account.sign_type,
+    }
+    return {**params, "paySign": signature(params, account.provider.key, account.sign_type)}

@@ -1,0 +1,228 @@
+"""Everything a demo consists of, started in order, watched, and ended: PostgreSQL, sandbox, API processes, worker.
+
+All of it listens on 127.0.0.1 only, since the published key of the demo is public. What is kept lies in one folder.
+"""
+
+import base64
+import json
+import os
+import secrets
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from tael.cli.databases import UNUSABLE_DATABASE, why_not_the_demos, why_unusable
+from tael.cli.isolation import isolated, without_callers
+from tael.cli.processes import Supervisor, start
+from tael.cli.serving import listen, start_api
+from tael.store.embedded import EmbeddedPostgres
+from tael.store.migrate import migrate
+
+HOST: Final = "127.0.0.1"
+API_PROCESSES: Final = 2
+READY_LIMIT_S: Final = 60.0
+REST_S: Final = 0.05
+
+
+class DemoRefused(Exception):
+    """The demo cannot start; the message says why and what helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPaths:
+    """The folder and the ports of one demo, and what it was asked to do in another way."""
+
+    port: int
+    data: Path
+    database_url: str = field(default="", repr=False)  #: "" for a PostgreSQL of its own; it holds a password
+    returns_unmatched_payments: bool = True
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://{HOST}:{self.port + 1}"
+
+    @property
+    def shop_url(self) -> str:
+        return f"http://{HOST}:{self.port + 2}"
+
+    @property
+    def wechat_tls_url(self) -> str:
+        return f"https://{HOST}:{self.port + 3}"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoStack:
+    """A demo that runs. `environment` is that of its processes, for commands that belong to it."""
+
+    paths: DemoPaths
+    database_url: str
+    environment: dict[str, str]
+    supervisor: Supervisor
+    postgres: EmbeddedPostgres | None  #: None where --database-url names another server
+
+    def watch(self) -> list[str]:
+        """Start again what has died; the names of what it was. Raises DemoRefused, EmbeddedPostgresError."""
+        died = self.supervisor.watch()
+        if self.postgres is None or self.postgres.pid is not None:
+            return died
+        self.postgres.stop()
+        if self.postgres.start() != self.database_url:
+            raise DemoRefused("PostgreSQL had died and its port was taken meanwhile; start the demo again")
+        return [*died, "postgres"]
+
+    def accounts(self) -> list[dict[str, Any]]:
+        """The merchants' accounts that the wallets know."""
+        rows: list[dict[str, Any]] = _read_json(f"{self.paths.sandbox_url}/control/accounts")
+        return rows
+
+
+@contextmanager
+def running_wallets(paths: DemoPaths) -> Iterator[DemoStack]:
+    """PostgreSQL, migrated, and the sandbox. Raises DemoRefused, EmbeddedPostgresError.
+
+    Until the end of the block this process's environment is without settings that were meant for other work.
+    """
+    (paths.data / "logs").mkdir(parents=True, exist_ok=True)
+    refuse_taken_ports(paths)
+    with ExitStack() as exits:
+        exits.enter_context(isolated())
+        postgres, database_url = None, paths.database_url
+        if database_url:
+            refusal = why_not_the_demos(database_url, _encryption_key(paths))
+            if refusal is not None:
+                raise DemoRefused(f"--database-url: {refusal}")
+            _write_private(paths.data / "database_url", database_url)
+        else:
+            postgres = exits.enter_context(EmbeddedPostgres(paths.data))
+            database_url = postgres.url
+        exits.enter_context(_private_files())
+        try:
+            migrate(database_url)
+        except UNUSABLE_DATABASE as error:
+            raise DemoRefused(why_unusable(error)) from None
+        supervisor = Supervisor()
+        exits.callback(supervisor.end)
+        environment = _environment(paths, database_url)
+        supervisor.keep("sandbox", lambda: _start_sandbox(paths, environment))
+        wait_until_answers(f"{paths.sandbox_url}/control/clock", "the sandbox", paths)
+        ca_file = paths.data / "wechat_ca.pem"
+        stack = DemoStack(paths, database_url, environment, supervisor, postgres)
+        ca_file.write_text(next(row["ca_pem"] for row in stack.accounts() if row["wallet"] == "wechat"))
+        yield stack
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """What this process and its children make is for their user only: logs, books, keys."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def start_gateway(stack: DemoStack, listener: socket.socket) -> None:
+    """API processes and a worker over what `running_wallets` started; returns when they are ready."""
+    paths = stack.paths
+    logs = paths.data / "logs"
+    for index in range(API_PROCESSES):
+        stack.supervisor.keep(
+            f"api-{index}", partial(start_api, listener, stack.environment, True, logs / f"api-{index}.log")
+        )
+    stack.supervisor.keep(
+        "worker",
+        lambda: start(["-m", "tael.cli", "work", "--demo"], stack.environment, log=logs / "worker.log"),
+    )
+    wait_until_answers(f"{paths.gateway_url}/readyz", "the gateway", paths)
+
+
+def listener_of(paths: DemoPaths) -> socket.socket:
+    return listen(HOST, paths.port)
+
+
+def _encryption_key(paths: DemoPaths) -> str:
+    """The one in the folder, made at the first start."""
+    encryption_key_file = paths.data / "encryption.key"
+    if not encryption_key_file.exists():
+        _write_private(encryption_key_file, base64.b64encode(secrets.token_bytes(32)).decode())
+    return encryption_key_file.read_text().strip()
+
+
+def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
+    return {
+        **without_callers(os.environ),
+        "TAEL_DATABASE_URL": database_url,
+        "TAEL_ENCRYPTION_KEY": _encryption_key(paths),
+        "TAEL_PUBLIC_URL": paths.gateway_url,
+        "TAEL_ALIPAY_URL": f"{paths.sandbox_url}/gateway.do",
+        "TAEL_ALIPAY_INSTORE_URL": f"{paths.sandbox_url}/gateway.do",
+        "TAEL_WECHAT_URL": paths.wechat_tls_url,
+        "TAEL_WECHAT_CA_FILE": str(paths.data / "wechat_ca.pem"),
+        "TAEL_CLOCK_FILE": str(paths.data / "clock"),
+        "TAEL_RETURN_UNMATCHED_PAYMENTS": "on" if paths.returns_unmatched_payments else "off",
+        "TAEL_WEBHOOK_LOOPBACK": "on",
+        "TAEL_WEBHOOK_ANY_PORT": "on",
+    }
+
+
+def _start_sandbox(paths: DemoPaths, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    folder = paths.data / "sandbox"
+    folder.mkdir(exist_ok=True)
+    ports = ["--port", str(paths.port + 1), "--tls-port", str(paths.port + 3)]
+    return start(
+        ["-m", "tael_sandbox", *ports, "--data", str(folder)],
+        environment,
+        log=paths.data / "logs" / "sandbox.log",
+    )
+
+
+def refuse_taken_ports(paths: DemoPaths) -> None:
+    """Raises DemoRefused."""
+    for port in range(paths.port, paths.port + 4):
+        try:
+            listen(HOST, port).close()
+        except OSError as error:
+            raise DemoRefused(
+                f"port {port} is taken ({error.strerror}); choose others with --port"
+            ) from error
+
+
+def wait_until_answers(url: str, what: str, paths: DemoPaths) -> None:
+    """Raises DemoRefused if it does not in time."""
+    until = time.monotonic() + READY_LIMIT_S
+    while not answers(url):
+        if time.monotonic() > until:
+            raise DemoRefused(f"{what} did not start; its log is in {paths.data / 'logs'}")
+        time.sleep(REST_S)
+
+
+def answers(url: str) -> bool:
+    try:
+        _read_json(url)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+    return True
+
+
+def _read_json(url: str) -> Any:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # our own processes on loopback
+    with opener.open(url, timeout=5) as answer:
+        return json.load(answer)
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)

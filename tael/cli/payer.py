@@ -1,0 +1,113 @@
+"""Merchant and payer of the demo: signed calls to /trade/v1, and the sandbox's control calls."""
+
+import asyncio
+import hashlib
+import itertools
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Self
+
+import aiohttp
+
+from tael.cli.addresses import Addresses
+from tael.cli.seed import DemoApp
+from tael.clock import UTC8
+
+DECIDE_LIMIT_S: Final = 20.0
+POLL_S: Final = 0.2
+Members = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Payer:
+    """One app's side of the story. Entered before it is used."""
+
+    at: Addresses
+    one: DemoApp
+    wallet_link: Callable[[str], Awaitable[str]] | None = (
+        None  #: of an order of Alipay's, out of the gateway's books
+    )
+    _session: aiohttp.ClientSession | None = None
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    _run: str = field(default_factory=lambda: os.urandom(4).hex())
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def reference(self) -> str:
+        """A number of the merchant's that was never used."""
+        return f"demo-{self._run}-{next(self._numbers)}"
+
+    async def trade(
+        self, call: str, mchid: str | None = None, method: str = "POST", **params: str
+    ) -> Members:
+        """POST /trade/v1/CALL, signed; `txdtm` is filled in."""
+        now = datetime.now(UTC8).strftime("%Y-%m-%d %H:%M:%S")
+        sent = {"mchid": mchid or self.one.mchids[0], **({} if call == "query" else {"txdtm": now}), **params}
+        text = "&".join(f"{name}={sent[name]}" for name in sorted(sent)) + self.one.app.key.reveal()
+        digest = hashlib.sha256 if self.one.app.sha256_only else hashlib.md5
+        headers = {
+            "X-QF-APPCODE": self.one.app.appcode,
+            "X-QF-SIGN": digest(text.encode()).hexdigest().upper(),
+            "X-QF-SIGNTYPE": "SHA256" if self.one.app.sha256_only else "MD5",
+        }
+        url = f"{self.at.gateway}/trade/v1/{call}"
+        query, form = (sent, None) if method == "GET" else (None, sent)
+        async with self._entered().request(method, url, headers=headers, params=query, data=form) as answer:
+            members: Members = await answer.json()
+            return members
+
+    async def row(self, syssn: str) -> Members:
+        """The row of one trade, as the merchant's query shows it."""
+        rows = (await self.trade("query", syssn=syssn))["data"]
+        return rows[0] if rows else {}
+
+    async def decided(self, syssn: str, respcd: str = "0000", cancel: str | None = None) -> Members:
+        """The row once it shows what is waited for, or as it is after a while."""
+        until = time.monotonic() + DECIDE_LIMIT_S
+        while True:
+            row = await self.row(syssn)
+            is_there = row.get("respcd") == respcd and cancel in (None, row.get("cancel"))
+            if is_there or time.monotonic() > until:
+                return row
+            await asyncio.sleep(POLL_S)
+
+    async def control(self, name: str, **asked: object) -> Members:
+        """POST /control/NAME of the sandbox."""
+        async with self._entered().post(f"{self.at.sandbox}/control/{name}", json=asked) as answer:
+            members: Members = await answer.json()
+            return members
+
+    async def code(self, wallet: str, behaviour: str = "pays") -> str:
+        """A fresh barcode on a payer's phone."""
+        return str((await self.control("codes", wallet=wallet, behaviour=behaviour))["auth_code"])
+
+    async def openid(self) -> str:
+        """A payer's openid under the merchant's official account."""
+        async with self._entered().get(f"{self.at.sandbox}/control/accounts") as answer:
+            accounts = await answer.json()
+        appid = next(
+            row["sub_appid"] for row in accounts if row["wallet"] == "wechat" and row["shop"] == "demo"
+        )
+        async with self._entered().get(f"{self.at.sandbox}/control/payers") as answer:
+            payers = await answer.json()
+        return str(next(one["openids"][appid] for one in payers if one["wallet"] == "wechat"))
+
+    async def book(self, order: str) -> Members:
+        """The wallet's own row of an order."""
+        async with self._entered().get(f"{self.at.sandbox}/control/book") as answer:
+            trades = (await answer.json())["trades"]
+        return next((trade for trade in trades if trade["order"] == order), {})
+
+    def _entered(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("a Shopper is entered before it is used")
+        return self._session

@@ -1,0 +1,92 @@
+"""`tael demo --fresh`: throws away what earlier demos kept in their folder, and nothing that is not a demo's.
+
+The folder is held against any start meanwhile, and everything that could refuse does so before the first file goes.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from tael.cli.addresses import FILE as ADDRESSES
+from tael.cli.addresses import addresses_in
+from tael.cli.demo_stack import DemoPaths, DemoRefused, answers, refuse_taken_ports
+from tael.cli.finding import CLOCK, ENCRYPTION_KEY, EXTERNAL_DATABASE
+from tael.cli.shop import URLS_FILE
+from tael.store.embedded import LOCK_FILE, emptied
+
+POSTGRES: Final = "postgres"
+#: Made by every sandbox at its first start, and named like nothing else.
+SANDBOX_MARK: Final = "sandbox/shops.json"
+SQLITE: Final = ("", "-wal", "-shm", "-journal")
+#: All files that a demo makes in its folder, beside the database. Each is named, since the folder may be a project's
+#: own, where a `shop` or `logs` was there before us.
+MADE: Final = (
+    *(ADDRESSES, f"{ADDRESSES}.new", CLOCK, EXTERNAL_DATABASE, ENCRYPTION_KEY, URLS_FILE, "wechat_ca.pem"),
+    *(SANDBOX_MARK, f"{SANDBOX_MARK}.new", *(f"sandbox/sandbox.sqlite{end}" for end in SQLITE)),
+    *(
+        f"sandbox/certificates/{of}.{what}.{end}"
+        for of in ("ca", "server", "client-*")
+        for what in ("cert", "key")
+        for end in ("pem", "draft")
+    ),
+    *(f"sandbox/certificates/client-*.{end}" for end in ("p12", "draft")),
+    *(f"shop/shop.sqlite{end}" for end in SQLITE),
+    *(f"logs/{of}.log" for of in ("api-[0-9]", "sandbox", "shop", "worker")),
+)
+#: Inner ones first. One that holds something else stays.
+FOLDERS: Final = ("sandbox/certificates", "sandbox", "shop", "logs")
+
+
+def throw_away(paths: DemoPaths) -> None:
+    """Payments, wallets' books, shop, clock, keys and logs. Raises DemoRefused, EmbeddedPostgresError, OSError."""
+    if paths.database_url:
+        raise DemoRefused(
+            "--fresh throws away only what the demo keeps itself, and --database-url names another database"
+        )
+    if not paths.data.is_dir() or not any(paths.data.iterdir()):
+        return
+    if not _is_demos(paths.data):
+        raise DemoRefused(f"{paths.data} is no demo's folder, so --fresh throws nothing away there")
+    _refuse_running(paths.data)
+    with emptied(paths.data):
+        refuse_taken_ports(paths)
+        for pattern in MADE:
+            for file in paths.data.glob(pattern):
+                file.unlink()
+        for name in FOLDERS:
+            _remove_if_empty(paths.data / name)
+
+
+def close_to_others(folder: Path) -> None:
+    """Make what earlier demos left readable for its owner only."""
+    for pattern in MADE:
+        for file in folder.glob(pattern):
+            if file.is_file() and not file.is_symlink():
+                file.chmod(0o600)
+
+
+def _is_demos(folder: Path) -> bool:
+    """One where a sandbox was started; or one where a first start failed before that, and nobody else left a thing."""
+    if (folder / SANDBOX_MARK).exists() and (folder / "logs").is_dir():
+        return True
+    names = {path.name for path in folder.iterdir()}
+    if (folder / POSTGRES / LOCK_FILE).exists():
+        return names <= {POSTGRES, *(pattern.partition("/")[0] for pattern in MADE)}
+    return names == {"logs"} and _is_empty(folder / "logs")
+
+
+def _refuse_running(folder: Path) -> None:
+    """One on a database of its own does not hold the lock that `emptied` asks for."""
+    addresses = addresses_in(folder) if (folder / EXTERNAL_DATABASE).exists() else None
+    if addresses is not None and answers(f"{addresses.sandbox}/control/clock"):
+        raise DemoRefused(
+            f"{folder} is in use: another tael runs on it. Stop that one, or name another folder."
+        )
+
+
+def _remove_if_empty(path: Path) -> None:
+    if not path.is_symlink() and _is_empty(path):
+        path.rmdir()
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())

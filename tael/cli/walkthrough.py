@@ -1,0 +1,254 @@
+"""What the demo shows: payments of every type, paid, refunded, reversed, closed and asked about.
+
+Each line of the table is filled from the merchant's query and the wallet's own book, not from what was sent.
+"""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from rich.console import Console
+from rich.table import Table
+
+from tael.cli.addresses import Addresses
+from tael.cli.payer import Members, Payer
+from tael.cli.receiver import Receiver
+from tael.cli.seed import DemoApp
+from tael.domain.webhook import Style
+
+WALLET_OF: Final = {"800108": "alipay", "800208": "wechat", "800228": "wechat_hk"}
+ONLINE: Final = ("800151", "800152", "800201", "800207")
+ALL_TYPES: Final = (*ONLINE, "800108", "800208", "800228")
+WEBHOOK_LIMIT_S: Final = 15.0
+#: WeChat takes no reversal of an undecided order that is younger.
+REVERSAL_WAIT_S: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: what happened, what query and book say of it, and whether that is right."""
+
+    what: str
+    pay_type: str
+    query: str
+    book: str
+    is_right: bool
+
+
+Lines = list[Line]
+
+
+async def first_payments(at: Addresses, apps: list[DemoApp], console: Console) -> None:
+    """One payment of each type by the published app, printed."""
+    async with Payer(at, apps[0]) as payer:
+        console.print(table_of(await told("every_type", every_type(payer))))
+
+
+async def whole_story(at: Addresses, apps: list[DemoApp], receiver: Receiver, console: Console) -> int:
+    """Everything; 0 if all of it was right, else 1."""
+    lines: Lines = []
+    async with Payer(at, apps[0]) as payer, Payer(at, apps[2]) as modern:
+        for chapter in (every_type, password_payment, refunds, reversals, closes, queries):
+            lines += await told(chapter.__name__, chapter(payer))
+        lines += await told("webhooks", webhooks(payer, modern, receiver))
+    console.print(table_of(lines))
+    wrong = [line.what for line in lines if not line.is_right]
+    console.print(f"{len(lines) - len(wrong)} of {len(lines)} as they should be")
+    for what in wrong:
+        console.print(f"[red]not as it should be: {what}[/red]")
+    return 1 if wrong else 0
+
+
+async def told(what: str, chapter: Awaitable[Lines]) -> Lines:
+    """The lines of a chapter; one that breaks off is a line that is not right."""
+    try:
+        return await chapter
+    except (KeyError, aiohttp.ClientError) as error:
+        return [Line(what, "", f"broke off: {error!r}", "", is_right=False)]
+
+
+async def every_type(payer: Payer) -> Lines:
+    """A payment of each pay type, paid."""
+    return [await paid(payer, pay_type) for pay_type in ALL_TYPES]
+
+
+async def open_and_pay(payer: Payer, pay_type: str, txamt: str = "1000", mchid: str | None = None) -> Members:
+    """A payment that its payer pays at once; the answer to the merchant's call."""
+    reference = payer.reference()
+    if pay_type in WALLET_OF:
+        code = await payer.code(WALLET_OF[pay_type])
+        return await payer.trade(
+            "payment", mchid, pay_type=pay_type, out_trade_no=reference, txamt=txamt, auth_code=code
+        )
+    more = {"sub_openid": await payer.openid()} if pay_type == "800207" else {}
+    answer = await payer.trade(
+        "payment", mchid, pay_type=pay_type, out_trade_no=reference, txamt=txamt, product_name="Tea", **more
+    )
+    url = answer["pay_params"]["package"] if pay_type == "800207" else answer["pay_url"]
+    await payer.control("scan", url=url)
+    await payer.control("confirm", url=url, action="pay")
+    return answer
+
+
+async def paid(payer: Payer, pay_type: str) -> Line:
+    answer = await open_and_pay(payer, pay_type)
+    await payer.decided(answer.get("syssn", ""))
+    return await line(payer, "paid", answer, respcd="0000", cancel="0", refunded=0)
+
+
+async def line(
+    payer: Payer, what: str, answer: Members, *, respcd: str, cancel: str, refunded: int | None
+) -> Line:
+    """A line about the payment of `answer`; `refunded` None means that the wallet must hold no money for it."""
+    syssn = answer.get("orig_syssn") or answer.get("syssn", "")
+    row, trade = await payer.row(syssn), await payer.book(syssn)
+    held = trade.get("amount", 0) - trade.get("refunded", 0) if _is_paid(trade) else 0
+    should_hold = 0 if refunded is None else int(row.get("txamt", 0)) - refunded
+    is_right = row.get("respcd") == respcd and row.get("cancel") == cancel and held == should_hold
+    return Line(
+        what,
+        row.get("pay_type", ""),
+        f"{row.get('respcd')} cancel {row.get('cancel')} {row.get('txamt')} {row.get('txcurrcd')}",
+        f"{trade.get('state', 'no trade')} holds {held}",
+        is_right,
+    )
+
+
+def _is_paid(trade: Members) -> bool:
+    """Whether the wallet took money: an order that was closed unpaid has had nothing refunded."""
+    state = trade.get("state", "")
+    return state in ("TRADE_SUCCESS", "TRADE_FINISHED", "SUCCESS", "REFUND") or trade.get("refunded", 0) > 0
+
+
+async def password_payment(payer: Payer) -> Lines:
+    """The payer must type a password: pending, then paid."""
+    code = await payer.code("wechat", "password")
+    answer = await payer.trade(
+        "payment", pay_type="800208", out_trade_no=payer.reference(), txamt="500", auth_code=code
+    )
+    pending = await line(payer, "password asked: pending", answer, respcd="1145", cancel="0", refunded=None)
+    await payer.control("confirm", trade=answer["syssn"], action="pay")
+    await payer.decided(answer["syssn"])
+    return [
+        pending,
+        await line(payer, "password typed: paid", answer, respcd="0000", cancel="0", refunded=0),
+    ]
+
+
+async def refunds(payer: Payer) -> Lines:
+    """In part, too much, the rest; at both wallets."""
+    lines: Lines = []
+    for pay_type in ("800151", "800208"):
+        answer = await open_and_pay(payer, pay_type)
+        await payer.decided(answer["syssn"])
+        await _refund(payer, answer, "300")
+        lines.append(await line(payer, "partial refund", answer, respcd="0000", cancel="2", refunded=300))
+        over = await payer.trade("refund", syssn=answer["syssn"], out_trade_no=payer.reference(), txamt="701")
+        after = await line(payer, "over-refund refused", answer, respcd="0000", cancel="2", refunded=300)
+        lines.append(_also(after, over["respcd"] == "1272", f"answer {over['respcd']}"))
+        await payer.control("clock", advance_s=4)  # Alipay wants 3 s between refunds of one PID
+        await _refund(payer, answer, "700")
+        lines.append(await line(payer, "full refund", answer, respcd="0000", cancel="2", refunded=1000))
+    return lines
+
+
+async def _refund(payer: Payer, answer: Members, txamt: str) -> None:
+    refund = await payer.trade("refund", syssn=answer["syssn"], out_trade_no=payer.reference(), txamt=txamt)
+    await payer.decided(refund.get("syssn", ""))
+
+
+async def reversals(payer: Payer) -> Lines:
+    """A paid one is refunded, an unpaid one closed."""
+    lines: Lines = []
+    for pay_type in ("800108", "800208"):
+        answer = await open_and_pay(payer, pay_type)
+        await payer.trade("reversal", syssn=answer["syssn"], txamt="1000")
+        await payer.decided(answer["syssn"], cancel="1")
+        lines.append(await line(payer, "reversal of paid", answer, respcd="0000", cancel="1", refunded=1000))
+    for pay_type in ("800108", "800208"):
+        code = await payer.code(WALLET_OF[pay_type], "password")
+        answer = await payer.trade(
+            "payment", pay_type=pay_type, out_trade_no=payer.reference(), txamt="1000", auth_code=code
+        )
+        await payer.trade("reversal", syssn=answer["syssn"], txamt="1000")
+        await payer.control("clock", advance_s=REVERSAL_WAIT_S)
+        await payer.decided(answer["syssn"], "1142")
+        lines.append(
+            await line(payer, "reversal of unpaid", answer, respcd="1142", cancel="1", refunded=None)
+        )
+    return lines
+
+
+async def closes(payer: Payer) -> Lines:
+    """An unpaid order closes, a paid one does not."""
+    lines: Lines = []
+    for pay_type in ("800151", "800201"):
+        answer = await payer.trade("payment", pay_type=pay_type, out_trade_no=payer.reference(), txamt="1000")
+        await payer.trade("close", syssn=answer["syssn"])
+        await payer.decided(answer["syssn"], "1142")
+        lines.append(await line(payer, "close of unpaid", answer, respcd="1142", cancel="2", refunded=None))
+        answer = await open_and_pay(payer, pay_type)
+        await payer.decided(answer["syssn"])
+        refused = await payer.trade("close", syssn=answer["syssn"])
+        after = await line(payer, "close of paid refused", answer, respcd="0000", cancel="0", refunded=0)
+        lines.append(_also(after, refused["respcd"] == "1124", f"answer {refused['respcd']}"))
+    return lines
+
+
+async def queries(payer: Payer) -> Lines:
+    """The same two payments, found in five ways."""
+    first, second = [await open_and_pay(payer, "800208") for _ in range(2)]
+    both = {first["syssn"], second["syssn"]}
+    forms: tuple[tuple[str, str, dict[str, str], set[str]], ...] = (
+        ("query by syssn", "POST", {"syssn": first["syssn"]}, {first["syssn"]}),
+        ("query by out_trade_no", "POST", {"out_trade_no": first["out_trade_no"]}, {first["syssn"]}),
+        ("query of a batch", "POST", {"syssn": ",".join(sorted(both))}, both),
+        ("query of the month", "POST", {"pay_type": "800208", "respcd": "0000", "page_size": "2"}, both),
+        ("query by GET", "GET", {"syssn": second["syssn"], "page": "1"}, {second["syssn"]}),
+    )
+    lines: Lines = []
+    for what, method, params, expected in forms:
+        answer = await payer.trade("query", method=method, **params)
+        found = {row["syssn"] for row in answer["data"]}
+        trades = [await payer.book(syssn) for syssn in sorted(found)]
+        lines.append(
+            Line(
+                what,
+                "800208",
+                f"{answer['respcd']}, {len(found)} rows",
+                ", ".join(trade.get("state", "no trade") for trade in trades),
+                found == expected,
+            )
+        )
+    return lines
+
+
+async def webhooks(payer: Payer, modern: Payer, receiver: Receiver) -> Lines:
+    """Both apps are told, each in its own style."""
+    lines: Lines = []
+    for one, style in ((payer, Style.OLD), (modern, Style.NEW)):
+        answer = await open_and_pay(one, "800201")
+        has_come = await receiver.has_received(answer["syssn"], style, WEBHOOK_LIMIT_S)
+        paid_line = await line(one, f"webhook, {style} style", answer, respcd="0000", cancel="0", refunded=0)
+        lines.append(_also(paid_line, has_come, "signature verified" if has_come else "no webhook"))
+    return lines
+
+
+def _also(line: Line, is_right: bool, note: str) -> Line:
+    return Line(line.what, line.pay_type, f"{line.query}; {note}", line.book, line.is_right and is_right)
+
+
+def table_of(lines: Lines) -> Table:
+    table = Table(title="What the merchant's query says, and what the wallet's own book says")
+    for column in ("what", "pay_type", "query", "wallet's book", ""):
+        table.add_column(column)
+    for one in lines:
+        table.add_row(
+            one.what,
+            one.pay_type,
+            one.query,
+            one.book,
+            "[green]✓[/green]" if one.is_right else "[red]✗[/red]",
+        )
+    return table

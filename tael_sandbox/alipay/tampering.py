@@ -1,0 +1,167 @@
+"""What Alipay says when it is told to err: its system error for each service, wrong signatures, wrong amounts."""
+
+import re
+import sqlite3
+from collections.abc import Mapping
+from decimal import Decimal
+from email.message import Message
+from typing import Final
+from urllib.parse import parse_qsl, urlencode
+from xml.etree.ElementTree import Element
+
+from defusedxml.ElementTree import fromstring
+from starlette.responses import Response
+
+from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE
+from tael_sandbox.alipay.files import FILES, SYSTEM_EXCEPTION
+from tael_sandbox.alipay.gateway import SERVICES, VERIFY_NOTICE, Gateway, text_answer
+from tael_sandbox.alipay.messages import (
+    CHARSETS,
+    XML_TYPE,
+    Node,
+    Refused,
+    answer_xml,
+    read_request,
+    refusal_xml,
+)
+from tael_sandbox.alipay.pages import error_page
+from tael_sandbox.alipay.phone import GATEWAY_PATH, NOTIFY_QUERY_PATH
+from tael_sandbox.alipay.preconditions import Call, Preconditions
+from tael_sandbox.alipay.signing import Keyring
+from tael_sandbox.books import Books
+from tael_sandbox.clock import Clock
+from tael_sandbox.tampering import Ask, Operation, other_first_byte
+
+SYSTEM_ERROR: Final = "SYSTEM_ERROR"
+#: Amounts in the order's currency, whatever they are called; what they come to in CNY stays as it is.
+AMOUNTS: Final = frozenset({"trans_amount", "refund_amount", "total_fee", "rmb_fee", "price"})
+_SIGN: Final = re.compile(rb"(?<=<sign>)[^<]+(?=</sign>)")
+
+
+class AlipayTampering:
+    wallets: tuple[str, ...] = ("alipay",)
+    operations = frozenset((*SERVICES, *PRODUCT_OF_SERVICE, VERIFY_NOTICE))
+
+    def __init__(self, clock: Clock, books: Books, keys: Keyring, gateway: Gateway) -> None:
+        self._clock = clock
+        self._books = books
+        self._keys = keys
+        self._gateway = gateway
+
+    def listens_at(self, path: str) -> bool:
+        return path in (GATEWAY_PATH, NOTIFY_QUERY_PATH)
+
+    def operation_of(self, ask: Ask) -> Operation | None:
+        if ask.path == NOTIFY_QUERY_PATH:
+            return Operation("alipay", VERIFY_NOTICE)
+        try:
+            service = read_request(ask.query, ask.body).fields.get("service", "")
+        except Refused:
+            return None
+        return Operation("alipay", service) if service in self.operations else None
+
+    def system_error(self, ask: Ask) -> Response | None:
+        """Where the service answers with a node, the error is in the node and signed; elsewhere it is bare."""
+        preconditions = Preconditions(self._books.reader, self._keys, self._clock.now())
+        try:
+            call = self._gateway.admit(preconditions, read_request(ask.query, ask.body))
+        except Refused:
+            return None
+        if call.service in PRODUCT_OF_SERVICE:
+            return error_page(SYSTEM_ERROR)
+        if call.service in FILES:
+            return text_answer(SYSTEM_EXCEPTION)
+        fields = _system_error_fields(call)
+        if fields is None:
+            return Response(refusal_xml(SYSTEM_ERROR), media_type=XML_TYPE)
+        return Response(
+            self._answer(call.request.fields, "alipay", fields, call.sign_type), media_type=XML_TYPE
+        )
+
+    def missigned(self, answer: bytes) -> bytes | None:
+        if _SIGN.search(answer) is None:
+            return None
+        return _SIGN.sub(lambda sign: other_first_byte(sign[0].decode()).encode(), answer)
+
+    def misquoted(self, ask: Ask, answer: bytes) -> bytes | None:
+        if _SIGN.search(answer) is None:  # a page, a bare answer or a refusal
+            return None
+        told: Element = fromstring(answer)
+        node = told.findall("response/*")[0]
+        fields = {child.tag: child.text or "" for child in node}
+        more = _with_one_more(fields)
+        if more is None:
+            return None
+        request = read_request(ask.query, ask.body).fields
+        return self._answer(request, node.tag, more, told.findtext("sign_type", ""))
+
+    def missigned_notice(self, notice: sqlite3.Row) -> bytes | None:
+        fields, charset = _notice_fields(notice)
+        return _form({**fields, "sign": other_first_byte(fields["sign"])}, charset)
+
+    def misquoted_notice(self, notice: sqlite3.Row) -> bytes | None:
+        fields, charset = _notice_fields(notice)
+        more = _with_one_more(fields)
+        if more is None:
+            return None
+        row = self._books.reader.execute(
+            "SELECT pid FROM alipay_notice WHERE notice_id = ?", (notice["id"],)
+        ).fetchone()
+        return _form({**more, "sign": self._keys.sign(row["pid"], more, more["sign_type"], charset)}, charset)
+
+    def _answer(self, request: Mapping[str, str], name: str, fields: dict[str, str], sign_type: str) -> bytes:
+        sign = self._keys.sign(request["partner"], fields, sign_type, "utf-8")
+        return answer_xml(request, Node(name, fields), sign, sign_type)
+
+
+def _with_one_more(fields: Mapping[str, str]) -> dict[str, str] | None:
+    """The fields with each amount one minor unit higher; None if there is no amount among them."""
+    more = {name: _one_more(fields[name]) for name in AMOUNTS if fields.get(name)}
+    return {**fields, **more} if more else None
+
+
+def _one_more(amount: str) -> str:
+    """39.25 becomes 39.26, and 100 of a currency without cents 101."""
+    told = Decimal(amount)
+    return str(told + Decimal(1).scaleb(int(told.as_tuple().exponent)))
+
+
+def _system_error_fields(call: Call) -> dict[str, str] | None:
+    asked = call.request.fields
+    match call.service:
+        case "alipay.acquire.overseas.spot.pay":
+            return {"result_code": "UNKNOW", "error": SYSTEM_ERROR}
+        case "alipay.acquire.overseas.query":
+            return {"result_code": "FAIL", "error": SYSTEM_ERROR}
+        case "alipay.acquire.precreate":
+            return {
+                "result_code": "UNKNOWN",
+                "detail_error_code": SYSTEM_ERROR,
+                "detail_error_des": "system error",
+            }
+        case "alipay.acquire.overseas.spot.refund":
+            return {"result_code": "FAILED", "error": SYSTEM_ERROR}
+        case "alipay.acquire.refund.query":
+            return {"response_code": SYSTEM_ERROR}
+        case "alipay.acquire.cancel":
+            return {
+                "result_code": "FAIL",
+                "detail_error_code": SYSTEM_ERROR,
+                "detail_error_des": "system error",
+                "out_trade_no": asked.get("out_trade_no", ""),
+                "retry_flag": "Y",
+            }
+        case _:
+            return None
+
+
+def _notice_fields(notice: sqlite3.Row) -> tuple[dict[str, str], str]:
+    told = Message()
+    told["Content-Type"] = notice["content_type"]
+    charset = CHARSETS[str(told.get_param("charset")).lower()]
+    body: bytes = notice["body"]
+    return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, encoding=charset)), charset
+
+
+def _form(fields: Mapping[str, str], charset: str) -> bytes:
+    return urlencode(fields, encoding=charset).encode("ascii")

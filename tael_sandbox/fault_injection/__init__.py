@@ -1,0 +1,1 @@
+"""Faults on demand: what goes wrong, on the wire and in notices."""

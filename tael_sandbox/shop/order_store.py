@@ -1,0 +1,294 @@
+"""What the shop writes down: orders, refunds, each exchange with the gateway, and webhooks. One SQLite file.
+
+An order and a refund are written before the gateway is asked for them, so that nothing the gateway knows is unknown
+here after a crash. Every method is one transaction.
+"""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tael_client import Exchange, Money, PayType
+
+from tael_sandbox.shop.goods import Basket
+from tael_sandbox.shop.order import Order, Refund, RefundState, State, after
+
+#: Webhooks of other orders than ours, and forged ones, are kept only so many.
+MAX_UNMATCHED: Final = 100
+TABLES: Final = """
+PRAGMA journal_mode = WAL;
+CREATE TABLE IF NOT EXISTS placed (
+    reference TEXT PRIMARY KEY,
+    basket    TEXT NOT NULL,
+    amount    INTEGER NOT NULL,
+    currency  TEXT NOT NULL,
+    pay_type  TEXT NOT NULL,
+    state     TEXT NOT NULL,
+    placed_at REAL NOT NULL,
+    syssn     TEXT NOT NULL,
+    told      TEXT NOT NULL,
+    pay_way   TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS placed_latest ON placed (placed_at);
+CREATE TABLE IF NOT EXISTS refund (
+    id        INTEGER PRIMARY KEY,
+    reference TEXT NOT NULL UNIQUE,
+    placed    TEXT NOT NULL REFERENCES placed (reference),
+    amount    INTEGER NOT NULL,
+    state     TEXT NOT NULL,
+    told      TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS refund_placed ON refund (placed);
+CREATE TABLE IF NOT EXISTS exchange (
+    id          INTEGER PRIMARY KEY,
+    placed      TEXT NOT NULL REFERENCES placed (reference),
+    url         TEXT NOT NULL,
+    headers     TEXT NOT NULL,
+    signed_text TEXT NOT NULL,
+    body        TEXT NOT NULL,
+    status      INTEGER NOT NULL,
+    answer_sign TEXT NOT NULL,
+    answer      TEXT NOT NULL,
+    failure     TEXT NOT NULL,
+    is_proven   INTEGER NOT NULL,
+    times       INTEGER NOT NULL,
+    at          REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS exchange_placed ON exchange (placed);
+CREATE TABLE IF NOT EXISTS webhook (
+    id          INTEGER PRIMARY KEY,
+    reference   TEXT NOT NULL,
+    is_verified INTEGER NOT NULL,
+    verdict     TEXT NOT NULL,
+    sign        TEXT NOT NULL,
+    signed_text TEXT NOT NULL,
+    body        TEXT NOT NULL,
+    at          REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS webhook_reference ON webhook (reference);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An exchange as it is shown; a query that was asked again with the same answer is one with more `times`."""
+
+    id: int
+    url: str
+    headers: dict[str, str]
+    signed_text: str
+    body: str
+    status: int
+    answer_sign: str
+    answer: str
+    failure: str
+    is_proven: bool
+    times: int
+    at: float
+
+    @property
+    def call(self) -> str:
+        return self.url.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One that came. Of one that is not verified `reference` is only what it claims."""
+
+    reference: str
+    is_verified: bool
+    verdict: str
+    sign: str
+    signed_text: str
+    body: str
+    at: float
+    id: int = 0
+
+
+class OrderStore:
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path)
+        self._connection.row_factory = sqlite3.Row
+        self._connection.executescript(TABLES)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # ---- orders --------------------------------------------------------------------------------------------
+
+    def place(self, order: Order) -> bool:
+        """False if its reference is there already."""
+        values = (
+            order.reference,
+            json.dumps(dict(order.basket.counts)),
+            order.amount.amount_minor,
+            order.amount.currency,
+            order.pay_type.value,
+            order.state.value,
+            order.placed_at,
+            order.syssn,
+            order.told,
+            order.pay_way,
+        )
+        with self._connection as connection:
+            done = connection.execute(
+                "INSERT INTO placed VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values
+            )
+        return done.rowcount == 1
+
+    def settle(self, reference: str, news: State, told: str = "", syssn: str = "", pay_way: str = "") -> None:
+        """News of an order, if it can be true of it; a number or a way to pay that it does not say stays."""
+        with self._connection as connection:
+            row = connection.execute("SELECT * FROM placed WHERE reference = ?", (reference,)).fetchone()
+            before = State(row["state"])
+            if after(before, news) is not news:
+                return
+            words = row["told"] if news is before and not told else told
+            connection.execute(
+                "UPDATE placed SET state = ?, told = ?, syssn = ?, pay_way = ? WHERE reference = ?",
+                (news.value, words, syssn or row["syssn"], pay_way or row["pay_way"], reference),
+            )
+
+    def order(self, reference: str) -> Order | None:
+        rows = self._orders("WHERE reference = ?", reference)
+        return rows[0] if rows else None
+
+    def latest(self, limit: int) -> list[Order]:
+        return self._orders("ORDER BY placed_at DESC LIMIT ?", limit)
+
+    def _orders(self, which: str, value: object) -> list[Order]:
+        rows = self._connection.execute(f"SELECT * FROM placed {which}", (value,))  # noqa: S608 - our own text
+        return [
+            Order(
+                reference=row["reference"],
+                basket=Basket(json.loads(row["basket"])),
+                amount=Money(row["amount"], row["currency"]),
+                pay_type=PayType(row["pay_type"]),
+                state=State(row["state"]),
+                placed_at=row["placed_at"],
+                syssn=row["syssn"],
+                told=row["told"],
+                pay_way=row["pay_way"],
+            )
+            for row in rows
+        ]
+
+    # ---- refunds -------------------------------------------------------------------------------------------
+
+    def add_refund(self, placed: str, refund: Refund) -> bool:
+        """False if its reference is there already."""
+        with self._connection as connection:
+            done = connection.execute(
+                "INSERT INTO refund (reference, placed, amount, state, told) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (refund.reference, placed, refund.amount_minor, refund.state.value, refund.told),
+            )
+        return done.rowcount == 1
+
+    def apply_refund_outcome(self, reference: str, news: RefundState, told: str = "") -> None:
+        """News of a refund; one that is done stays done."""
+        with self._connection as connection:
+            connection.execute(
+                "UPDATE refund SET state = ?, told = ? WHERE reference = ? AND state <> 'done'",
+                (news.value, told, reference),
+            )
+
+    def refunds(self, placed: str) -> list[Refund]:
+        rows = self._connection.execute("SELECT * FROM refund WHERE placed = ? ORDER BY id", (placed,))
+        return [
+            Refund(row["reference"], row["amount"], RefundState(row["state"]), row["told"]) for row in rows
+        ]
+
+    # ---- the wire ------------------------------------------------------------------------------------------
+
+    def keep_exchange(self, placed: str, one: Exchange, is_proven: bool, at: float) -> None:
+        shown = {
+            "placed": placed,
+            "url": one.url,
+            "headers": json.dumps(dict(one.headers)),
+            "signed_text": one.signed_text,
+            "body": one.body.decode(),
+            "status": one.status,
+            "answer_sign": one.answer_sign,
+            "answer": one.answer.decode("utf-8", "replace"),
+            "failure": one.failure,
+            "is_proven": is_proven,
+            "at": at,
+        }
+        with self._connection as connection:
+            last = connection.execute(
+                "SELECT * FROM exchange WHERE placed = ? ORDER BY id DESC LIMIT 1", (placed,)
+            ).fetchone()
+            if last is not None and all(last[name] == shown[name] for name in ("body", "answer", "failure")):
+                connection.execute(
+                    "UPDATE exchange SET times = times + 1, at = ? WHERE id = ?", (at, last["id"])
+                )
+                return
+            connection.execute(
+                "INSERT INTO exchange (placed, url, headers, signed_text, body, status, answer_sign, answer,"
+                " failure, is_proven, times, at) VALUES (:placed, :url, :headers, :signed_text, :body, :status,"
+                " :answer_sign, :answer, :failure, :is_proven, 1, :at)",
+                shown,
+            )
+
+    def exchanges(self, placed: str) -> list[Seen]:
+        rows = self._connection.execute("SELECT * FROM exchange WHERE placed = ? ORDER BY id", (placed,))
+        return [
+            Seen(
+                id=row["id"],
+                url=row["url"],
+                headers=json.loads(row["headers"]),
+                signed_text=row["signed_text"],
+                body=row["body"],
+                status=row["status"],
+                answer_sign=row["answer_sign"],
+                answer=row["answer"],
+                failure=row["failure"],
+                is_proven=bool(row["is_proven"]),
+                times=row["times"],
+                at=row["at"],
+            )
+            for row in rows
+        ]
+
+    def keep_webhook(self, one: Webhook) -> None:
+        with self._connection as connection:
+            connection.execute(
+                "INSERT INTO webhook (reference, is_verified, verdict, sign, signed_text, body, at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (one.reference, one.is_verified, one.verdict, one.sign, one.signed_text, one.body, one.at),
+            )
+            connection.execute(
+                "DELETE FROM webhook WHERE id IN (SELECT id FROM webhook WHERE NOT is_verified"
+                " OR reference NOT IN (SELECT reference FROM placed UNION SELECT reference FROM refund)"
+                " ORDER BY id DESC LIMIT -1 OFFSET ?)",
+                (MAX_UNMATCHED,),
+            )
+
+    def webhooks(self, reference: str) -> list[Webhook]:
+        """Those about an order or its refunds, oldest first."""
+        return self._webhooks(
+            "WHERE reference = ?1 OR reference IN (SELECT reference FROM refund WHERE placed = ?1) ORDER BY id",
+            reference,
+        )
+
+    def latest_webhooks(self, limit: int) -> list[Webhook]:
+        return self._webhooks("ORDER BY id DESC LIMIT ?", limit)
+
+    def _webhooks(self, which: str, value: object) -> list[Webhook]:
+        rows = self._connection.execute(f"SELECT * FROM webhook {which}", (value,))  # noqa: S608 - our own text
+        return [
+            Webhook(
+                reference=row["reference"],
+                is_verified=bool(row["is_verified"]),
+                verdict=row["verdict"],
+                sign=row["sign"],
+                signed_text=row["signed_text"],
+                body=row["body"],
+                at=row["at"],
+                id=row["id"],
+            )
+            for row in rows
+        ]

@@ -1,0 +1,162 @@
+"""Whatever hangs at one wallet, or for one account, holds up no other's rows in a worker."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tael.channels.base import Channel, ChannelOrder, ChannelRefund
+from tael.domain.outcome import Outcome, Paid, RefundOutcome, ReversalOutcome, Unknown
+from tael.domain.payment import State
+from tael.domain.paytype import PAY_TYPES, Wallet
+from tael.jobs.polling import ACCOUNT_PLACES, WALLET_PLACES, polling_jobs
+from tael.jobs.runner import run_for_ever, run_once
+from tael.service.gateway import Gateway
+from tael.store.database import StoreUnavailable
+from tael.store.store import Store
+from tests.integration.test_recording import gateway_over
+from tests.support.alipay import TestClock
+from tests.support.fake_wallet import FakeWallet
+from tests.support.store import current, opened
+from tests.support.values import AMOUNT, BARCODE, NOW, a_merchant, a_payment, a_wechat_account
+
+ALIPAY_BARCODE = PAY_TYPES["800108"]
+DUE = NOW + timedelta(minutes=1)
+PATIENCE_S = 20.0
+
+
+@dataclass
+class HangingWallet(FakeWallet):
+    """Answers no question of the accounts in `hangs` until `let_go` is set; of others it says that they are paid."""
+
+    hangs: set[str] = field(default_factory=set)
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    under_way: Counter[str] = field(default_factory=Counter)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    breaks: bool = False
+
+    async def query(self, order: ChannelOrder) -> Outcome:
+        if self.breaks:
+            raise StoreUnavailable("gone")
+        return await self._answer(order)
+
+    async def _answer(self, order: ChannelOrder) -> Outcome:
+        account_id = order.account.account_id
+        if account_id in self.hangs:
+            async with self.changed:
+                self.under_way[account_id] += 1
+                self.changed.notify_all()
+            await self.let_go.wait()
+            return Unknown("too late")
+        return Paid(AMOUNT, f"trade-{order.syssn}", "payer-1", self.clock.now())
+
+    async def reverse(self, order: ChannelOrder) -> ReversalOutcome:
+        await self._answer(order)
+        return Unknown("too late")
+
+    async def query_refund(self, order: ChannelRefund) -> RefundOutcome:
+        await self._answer(order.order)
+        return Unknown("too late")
+
+    async def until_under_way(self, **accounts: int) -> None:
+        async with asyncio.timeout(PATIENCE_S), self.changed:
+            await self.changed.wait_for(lambda: all(self.under_way[a] >= n for a, n in accounts.items()))
+
+
+@pytest.fixture
+async def two_shops(store: Store) -> Store:
+    await store.merchants.add_merchant(a_merchant("mch2"), NOW)
+    await store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000111"), NOW)
+    return store
+
+
+def gateway_to(wallet: HangingWallet, store: Store) -> Gateway:
+    clock = TestClock(DUE)
+    channels: dict[Wallet, Channel] = dict.fromkeys(Wallet, wallet)
+    return replace(gateway_over(store), clock=clock, channels=channels)
+
+
+@asynccontextmanager
+async def working(gateway: Gateway, wallet: HangingWallet) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_for_ever(polling_jobs(gateway), gateway.clock, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        wallet.let_go.set()
+        await asyncio.wait_for(running, PATIENCE_S)
+
+
+async def until_paid(store: Store, syssn: str, mchid: str) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            found = await store.payments.by_syssn(mchid, syssn)
+            if found is not None and found.state is State.PAID:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_while_a_wallet_hangs_with_a_long_queue_the_other_is_asked_about_its_payments(
+    two_shops: Store,
+) -> None:
+    wallet = HangingWallet(TestClock(DUE), hangs={"wechat1", "wechat2"})
+    for _ in range(ACCOUNT_PLACES + 20):
+        for account, mchid in (("wechat1", "mch1"), ("wechat2", "mch2")):
+            await opened(two_shops, a_payment(BARCODE, account_id=account, mchid=mchid, check_at=NOW))
+    async with working(gateway_to(wallet, two_shops), wallet):
+        await wallet.until_under_way(wechat1=ACCOUNT_PLACES, wechat2=WALLET_PLACES - ACCOUNT_PLACES)
+
+        for _ in range(6):
+            payment = a_payment(ALIPAY_BARCODE, account_id="alipay-offline", check_at=DUE)
+            await opened(two_shops, payment)
+            await until_paid(two_shops, payment.syssn, payment.mchid)
+
+        assert wallet.under_way == {"wechat1": ACCOUNT_PLACES, "wechat2": WALLET_PLACES - ACCOUNT_PLACES}
+
+
+async def test_while_an_account_hangs_with_a_long_queue_another_of_its_wallet_is_asked_about(
+    two_shops: Store,
+) -> None:
+    wallet = HangingWallet(TestClock(DUE), hangs={"wechat1"})
+    for _ in range(WALLET_PLACES + 20):
+        await opened(two_shops, a_payment(BARCODE, check_at=NOW))
+    async with working(gateway_to(wallet, two_shops), wallet):
+        await wallet.until_under_way(wechat1=ACCOUNT_PLACES)
+
+        payment = a_payment(BARCODE, account_id="wechat2", mchid="mch2", check_at=DUE)
+        await opened(two_shops, payment)
+        await until_paid(two_shops, payment.syssn, payment.mchid)
+
+        assert wallet.under_way == {"wechat1": ACCOUNT_PLACES}
+
+
+async def test_a_row_that_goes_wrong_gives_its_account_the_place_back(store: Store) -> None:
+    broken = HangingWallet(TestClock(DUE), breaks=True)
+    for _ in range(ACCOUNT_PLACES + 5):
+        await opened(store, a_payment(BARCODE, check_at=NOW))
+    gateway = gateway_to(broken, store)
+    (job,) = [job for job in polling_jobs(gateway) if job.name == "poll.payments.wechat"]
+    assert [await run_once(job, gateway.clock) for _ in range(3)] == [ACCOUNT_PLACES, 5, 0]
+
+
+async def test_of_a_hanging_account_what_its_merchant_asked_about_is_the_next_to_be_asked(
+    store: Store,
+) -> None:
+    wallet = HangingWallet(TestClock(DUE))
+    waiting = [await opened(store, a_payment(BARCODE, check_at=NOW)) for _ in range(ACCOUNT_PLACES + 20)]
+    await store.database.execute("UPDATE payment SET has_initial_response = true, checked_at = $1", NOW)
+    wanted = waiting[-1]
+    await store.payments.expedite(wanted.mchid, [wanted.syssn], DUE, DUE)
+    gateway = gateway_to(wallet, store)
+    (job,) = [job for job in polling_jobs(gateway) if job.name == "poll.payments.wechat"]
+    real_now = datetime.now(UTC)
+    (first,) = await job.claim(DUE, real_now, real_now + timedelta(seconds=15), 1)
+    assert first.syssn == wanted.syssn
+    await job.do(first)
+    assert (await current(store, wanted)).state is State.PAID

@@ -1,0 +1,145 @@
+"""What a query lists: payments and refunds together, newest first, by every filter and page."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tael.domain import respcd
+from tael.domain.payment import Payment, State, shown_respcd
+from tael.domain.paytype import PAY_TYPES
+from tael.domain.refund import Refund, RefundState
+from tael.store.payments import Change
+from tael.store.refunds import RefundChange
+from tael.store.reservations import Reservation, Reserved
+from tael.store.store import Store
+from tael.store.transactions import Filter, RefundTransaction, Transaction
+from tests.support.store import current, opened, paid
+from tests.support.values import BARCODE, MCHID, NOW, ONLINE, a_payment, a_refund
+
+EVERYTHING = Filter(MCHID, None, None, None, None, None, None, page=1, page_size=100)
+
+
+def numbers_of(transactions: Sequence[Transaction]) -> list[str]:
+    return [
+        trade.refund.syssn if isinstance(trade, RefundTransaction) else trade.syssn for trade in transactions
+    ]
+
+
+async def refunded(store: Store, payment: Payment, **changes: object) -> Refund:
+    refund = a_refund(payment, **changes)
+    ask = Reservation(refund, payment.account_id, timedelta(days=9), False, NOW)
+    answer = await store.refunds.reserve(ask)
+    assert isinstance(answer, Reserved)
+    return answer.refund
+
+
+async def in_state(store: Store, payment: Payment, state: State, code: str = respcd.PENDING) -> Payment:
+    await opened(store, payment)
+    assert await store.payments.record(Change(replace(payment, state=state, respcd=code)))
+    return await current(store, payment)
+
+
+async def test_payments_and_refunds_are_listed_newest_first(store: Store) -> None:
+    first = await paid(store, a_payment(created_at=NOW))
+    last = await opened(store, a_payment(created_at=NOW + timedelta(seconds=2)))
+    refund = await refunded(store, first, created_at=NOW + timedelta(seconds=1))
+    transactions = await store.transactions.list(EVERYTHING)
+    assert transactions == [
+        last,
+        RefundTransaction(refund, await current(store, first)),
+        await current(store, first),
+    ]
+
+
+async def test_another_merchants_rows_are_never_listed(store: Store) -> None:
+    payment = await opened(store, a_payment(mchid="mch2", reference="A"))
+    assert await store.transactions.list(EVERYTHING) == []
+    assert await store.transactions.list(replace(EVERYTHING, syssns=[payment.syssn])) == []
+    assert await store.transactions.list(replace(EVERYTHING, references=["A"])) == []
+
+
+async def test_the_start_is_included_and_the_end_is_not(store: Store) -> None:
+    payments = [await opened(store, a_payment(created_at=NOW + timedelta(seconds=n))) for n in range(4)]
+    some = await store.transactions.list(
+        replace(EVERYTHING, start=NOW + timedelta(seconds=1), end=NOW + timedelta(seconds=3))
+    )
+    assert some == [payments[2], payments[1]]
+
+
+async def test_several_numbers_are_asked_for_at_once(store: Store) -> None:
+    payments = [await paid(store, a_payment(BARCODE, reference=f"order-{n}")) for n in range(5)]
+    refund = await refunded(store, payments[0], reference="order-0")
+    by_syssn = await store.transactions.list(replace(EVERYTHING, syssns=[payments[1].syssn, refund.syssn]))
+    assert set(numbers_of(by_syssn)) == {payments[1].syssn, refund.syssn}
+    by_reference = await store.transactions.list(
+        replace(EVERYTHING, references=["order-0", "order-3", "none"])
+    )
+    assert set(numbers_of(by_reference)) == {payments[0].syssn, payments[3].syssn, refund.syssn}
+
+
+async def test_every_attempt_under_a_number_is_listed(store: Store) -> None:
+    failed = await in_state(store, a_payment(reference="A"), State.FAILED, respcd.BALANCE)
+    again = a_payment(reference="A")
+    assert await store.payments.open_again(again, failed.syssn)
+    assert numbers_of(await store.transactions.list(replace(EVERYTHING, references=["A"]))) == [
+        again.syssn,
+        failed.syssn,
+    ]
+
+
+async def test_a_refund_is_of_its_payments_pay_type(store: Store) -> None:
+    offline = await paid(store, a_payment(BARCODE))
+    refund = await refunded(store, offline)
+    await opened(store, a_payment(ONLINE))
+    listed = await store.transactions.list(replace(EVERYTHING, pay_types=[BARCODE.code, "800108"]))
+    assert set(numbers_of(listed)) == {offline.syssn, refund.syssn}
+
+
+@pytest.mark.parametrize("state", State)
+async def test_a_code_finds_what_shows_it(store: Store, state: State) -> None:
+    code = respcd.BALANCE if state is State.FAILED else respcd.PENDING
+    payment = (
+        await paid(store, a_payment())
+        if state is State.PAID
+        else await in_state(store, a_payment(), state, code)
+    )
+    for other in {respcd.OK, respcd.PENDING, respcd.BALANCE, respcd.CLOSED, respcd.EXPIRED}:
+        found = await store.transactions.list(replace(EVERYTHING, respcd=other))
+        assert numbers_of(found) == ([payment.syssn] if other == shown_respcd(payment) else [])
+
+
+async def test_a_refund_shows_that_it_is_not_done(store: Store) -> None:
+    payment = await paid(store, a_payment())
+    refund = await refunded(store, payment)
+    pending = await store.transactions.list(replace(EVERYTHING, respcd=respcd.REFUND_PENDING))
+    assert numbers_of(pending) == [refund.syssn]
+    done = replace(refund, state=RefundState.DONE, respcd=respcd.OK, check_at=None)
+    assert await store.refunds.record(RefundChange(done, is_decided=True))
+    assert set(numbers_of(await store.transactions.list(replace(EVERYTHING, respcd=respcd.OK)))) == {
+        payment.syssn,
+        refund.syssn,
+    }
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 100])
+async def test_pages_together_are_the_whole_list(store: Store, size: int) -> None:
+    for n in range(10):
+        await opened(store, a_payment(created_at=NOW + timedelta(seconds=n // 3)))
+    whole = await store.transactions.list(EVERYTHING)
+    pages = [
+        await store.transactions.list(replace(EVERYTHING, page=page, page_size=size)) for page in range(1, 12)
+    ]
+    assert [trade for page in pages for trade in page] == whole
+    assert len(whole) == 10
+
+
+async def test_filters_are_anded(store: Store) -> None:
+    payment = await opened(store, a_payment(reference="A"))
+    asked = replace(EVERYTHING, syssns=[payment.syssn], references=["A"], pay_types=[ONLINE.code])
+    assert numbers_of(await store.transactions.list(asked)) == [payment.syssn]
+    assert await store.transactions.list(replace(asked, references=["B"])) == []
+    assert (
+        await store.transactions.list(replace(asked, pay_types=list(PAY_TYPES.keys() - {ONLINE.code}))) == []
+    )

@@ -1,0 +1,321 @@
+"""Money that is nobody's is proven, booked and sent back once, or kept. The wallet's book judges."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from itertools import count
+from typing import Final
+
+import pytest
+
+from tael.clock import RealClock
+from tael.domain.incident import IncidentKind, UnmatchedState
+from tael.domain.outcome import Closed, Paid
+from tael.domain.payment import State, shown_respcd
+from tael.domain.paytype import Wallet
+from tael.service.notices import NoticeRefused, receive_notice
+from tael.service.unmatched import advance_unmatched
+from tael.store.store import Store
+from tests.support.crashing import Process
+from tests.support.fake_wallet import Payer
+from tests.support.scene import Crowd, Scene, only_payment, scene_of
+from tests.support.store import all_entries, current
+from tests.support.unmatched import (
+    ALIPAY_BARCODE,
+    ANOTHER_AMOUNT,
+    SECOND_TRADE,
+    TWICE,
+    UNMATCHED_ORDER,
+    WAYS,
+    Presentment,
+    order_of_a_stranger,
+)
+from tests.support.values import (
+    NOW,
+    ONLINE,
+    a_merchant,
+    a_wechat_account,
+    an_app,
+)
+from tests.support.world import pay
+
+#: After a second without an answer, two, four and so on; far more than any way back takes.
+LATER: Final = timedelta(hours=2)
+
+
+# ---- nobody's money ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("takes_asking", [False, True], ids=["at once", "done when asked about"])
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_unmatched_payments_is_proven_booked_and_sent_back(
+    scene: Scene, way: Presentment, takes_asking: bool
+) -> None:
+    scene.wallet.refund_takes_asking = takes_asking
+    await scene.come(way)
+    incident = await scene.incident()
+    assert (incident.kind, incident.amount, incident.unmatched_state) == (
+        way.kind,
+        way.amount,
+        UnmatchedState.SUSPECTED,
+    )
+    assert await scene.unmatched_entries() == []  # a notice alone books and moves nothing
+    assert scene.wallet.refunds_asked == []
+    await scene.run_jobs()
+
+    returned = await scene.incident()
+    assert (returned.unmatched_state, returned.incident_id) == (UnmatchedState.RETURNED, incident.incident_id)
+    assert len(returned.unmatched_syssn) == 24
+    assert returned.return_ref == f"refund-{returned.unmatched_syssn}"
+    assert returned.returned_at is not None
+    assert returned.check_at is None
+    assert scene.wallet.refund_book() == {returned.unmatched_syssn: way.amount.amount_minor}
+    assert scene.wallet.refunds_asked == [returned.unmatched_syssn]
+    owner = f"{way.amount.currency}:{returned.account_id}"
+    assert await scene.unmatched_entries() == [
+        ("unmatched_received", f"wallet:{owner}", f"unmatched:{owner}", way.amount),
+        ("unmatched_returned", f"unmatched:{owner}", f"wallet:{owner}", way.amount),
+    ]
+    await scene.assert_books_agree()
+
+
+async def test_an_order_that_got_another_amount_has_failed_and_nobody_is_told(scene: Scene) -> None:
+    await scene.come(ANOTHER_AMOUNT)
+    await scene.run_jobs()
+
+    payment = await only_payment(scene)
+    assert (payment.state, shown_respcd(payment), payment.check_at) == (State.FAILED, "1126", None)
+    assert scene.world.heard == []
+    assert {entry.kind.value for entry in await all_entries(scene.store)} == {
+        "unmatched_received",
+        "unmatched_returned",
+    }
+
+
+async def test_a_second_trade_leaves_the_first_one_paid(scene: Scene) -> None:
+    await scene.come(TWICE)
+    await scene.run_jobs()
+
+    payment = await only_payment(scene)
+    assert (payment.state, payment.refunded_minor) == (State.PAID, 0)
+    assert scene.wallet.trades[payment.syssn].back_minor == 0
+    assert scene.wallet.trades[SECOND_TRADE].back_minor == 100
+    incident = await scene.incident()
+    assert incident.wallet_ref == SECOND_TRADE
+
+
+async def test_a_second_trade_at_alipay_is_left_to_a_person(scene: Scene) -> None:
+    """Alipay sends back by the order's number, which may mean the first trade."""
+    scene.wallet.payer = Payer.PAYS
+    payment = await pay(scene.gateway, ALIPAY_BARCODE, "A")
+    scene.wallet.take(await scene.gateway.order(payment), SECOND_TRADE)
+    await scene.world.send_notices(scene.gateway)
+    await scene.run_jobs()
+
+    incident = await scene.incident()
+    assert (incident.kind, incident.unmatched_state) == (IncidentKind.PAID_TWICE, UnmatchedState.NONE)
+    assert scene.wallet.refunds_asked == []
+
+
+async def test_an_order_of_another_account_is_left_to_a_person(scene: Scene) -> None:
+    payment = await pay(scene.gateway, ONLINE, "A")
+    await scene.store.merchants.add_app(an_app("app2"), NOW)
+    await scene.store.merchants.add_merchant(a_merchant("mch2", "app2"), NOW)
+    await scene.store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000999"), NOW)
+    scene.wallet.confirm(payment.syssn)
+    with pytest.raises(NoticeRefused):
+        await receive_notice(Wallet.WECHAT, "wechat2", {}, payment.syssn.encode(), scene.gateway)
+    await scene.run_jobs()
+
+    incident = await scene.incident()
+    assert (incident.kind, incident.mchid, incident.subject_id) == (
+        IncidentKind.ORDER_OF_ANOTHER_ACCOUNT,
+        "mch2",
+        payment.syssn,
+    )
+    assert (incident.account_id, incident.unmatched_state) == ("wechat2", UnmatchedState.NONE)
+    assert scene.wallet.refunds_asked == []
+    assert (await current(scene.store, payment)).state is State.PAID  # its own account was asked
+    await scene.assert_books_agree()
+
+
+# ---- once --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_the_same_news_again_and_again_is_one_incident_and_one_way_back(
+    scene: Scene, way: Presentment
+) -> None:
+    scene.wallet.payer = way.payer
+    await way.come(scene.world, scene.gateway)
+    (about,) = scene.wallet.owed
+    await asyncio.gather(*(scene.tell(about) for _ in range(5)))
+    await scene.run_unmatched()
+    await scene.tell(about)
+    await scene.run_jobs()
+    before = await scene.incident()
+    await asyncio.gather(*(scene.tell(about) for _ in range(5)))
+    await scene.run_jobs()
+
+    assert await scene.incident() == before
+    assert before.unmatched_state is UnmatchedState.RETURNED
+    assert len(scene.wallet.refunds_asked) == 1
+    await scene.assert_books_agree()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_workers_that_hold_the_same_row_send_it_back_under_one_number(
+    scene: Scene, other_store: Store, way: Presentment
+) -> None:
+    await scene.come(way)
+    gateways = [scene.gateway, replace(scene.world, watch=other_store).gateway(Process())]
+    ended_lease = RealClock().now() - timedelta(days=1)
+    held = [
+        (
+            await gateway.store.unmatched_payments.claim_due(
+                scene.world.clock.at, RealClock().now(), ended_lease, 9
+            )
+        )[0]
+        for gateway in gateways * 2
+    ]
+    await asyncio.gather(
+        *(advance_unmatched(row, gateway) for row, gateway in zip(held, gateways * 2, strict=True))
+    )
+    await scene.run_jobs()
+
+    returned = await scene.incident()
+    assert returned.unmatched_state is UnmatchedState.RETURNED
+    assert set(scene.wallet.refunds_asked) == {returned.unmatched_syssn}
+    assert scene.wallet.refund_book() == {returned.unmatched_syssn: way.amount.amount_minor}
+    assert [kind for kind, *_ in await scene.unmatched_entries()] == [
+        "unmatched_received",
+        "unmatched_returned",
+    ]
+    await scene.assert_books_agree()
+
+
+async def test_a_payment_that_is_written_meanwhile_delays_no_proof(scene: Scene) -> None:
+    await scene.come(ANOTHER_AMOUNT)
+    for nth in count(1):
+        crowd = Crowd(scene.store, nth)
+        await scene.run_unmatched(scene.world.gateway(crowd))
+        returned = await scene.incident()
+        assert returned.unmatched_state is UnmatchedState.RETURNED, nth
+        assert set(scene.wallet.refunds_asked) == {returned.unmatched_syssn}
+        if crowd.said < nth:
+            break
+        await scene.forget()
+        await scene.come(ANOTHER_AMOUNT)
+    assert nth > 8
+
+
+async def test_a_row_that_is_leased_is_not_claimed_again(scene: Scene) -> None:
+    await scene.come(UNMATCHED_ORDER)
+    real_now = RealClock().now()
+    unmatched_payments = scene.store.unmatched_payments
+    (row,) = await unmatched_payments.claim_due(NOW, real_now, real_now + timedelta(seconds=15), 9)
+    assert await unmatched_payments.claim_due(NOW, real_now, real_now + timedelta(seconds=15), 9) == []
+    until = real_now + timedelta(seconds=15)
+    assert await unmatched_payments.renew([row], [until], until + timedelta(seconds=5)) == [True]
+    assert await unmatched_payments.renew([row], [until], until + timedelta(seconds=5)) == [False]
+
+
+async def test_two_kinds_of_news_of_one_trade_send_it_back_once(scene: Scene) -> None:
+    await scene.come(ANOTHER_AMOUNT)
+    await scene.run_jobs()
+    payment = await only_payment(scene)
+    # The order has failed meanwhile, and this notice does not say how much it was.
+    await scene.tell(payment.syssn, Paid(None, f"trade-{payment.syssn}", "payer-1", NOW))
+    await scene.run_jobs()
+
+    unmatched_payments = {incident.kind: incident.unmatched_state for incident in await scene.incidents()}
+    assert unmatched_payments == {
+        IncidentKind.WRONG_AMOUNT: UnmatchedState.RETURNED,
+        IncidentKind.PAID_AFTER_FAILED: UnmatchedState.REFUTED,
+    }
+    assert len(scene.wallet.refunds_asked) == 1
+    await scene.assert_books_agree()
+
+
+async def test_the_end_of_an_order_whose_money_went_back_is_no_other_incident(scene: Scene) -> None:
+    """Alipay tells that an order is closed once all of its money went back."""
+    about = await scene.come(UNMATCHED_ORDER)
+    await scene.run_jobs()
+    before = await scene.incident()
+    await scene.tell(about, Closed())
+
+    assert before.unmatched_state is UnmatchedState.RETURNED
+    assert await scene.incident() == before
+
+
+async def test_a_strangers_order_that_was_never_paid_is_one_incident(scene: Scene) -> None:
+    order = await order_of_a_stranger(scene.gateway, "wechat1", ONLINE)
+    await scene.wallet.open(order)
+    for _ in range(2):
+        await scene.tell(order.syssn, Closed())
+    await scene.run_jobs()
+
+    incident = await scene.incident()
+    assert (incident.kind, incident.amount, incident.unmatched_state) == (
+        IncidentKind.UNKNOWN_ORDER,
+        None,
+        UnmatchedState.NONE,
+    )
+    await scene.assert_nothing_moved()
+
+
+async def test_a_notice_that_it_went_back_ends_the_waiting(scene: Scene) -> None:
+    scene.wallet.refund_takes_asking = True
+    await scene.come(TWICE)
+    await scene.run_unmatched()
+    assert (await scene.incident()).unmatched_state is UnmatchedState.RETURNING
+    (number,) = scene.wallet.refund_book()
+    for _ in range(3):
+        await receive_notice(Wallet.WECHAT, "wechat1", {}, number.encode(), scene.gateway)
+
+    assert (await scene.incident()).unmatched_state is UnmatchedState.RETURNED
+    assert [kind for kind, *_ in await scene.unmatched_entries()] == [
+        "unmatched_received",
+        "unmatched_returned",
+    ]
+    assert scene.wallet.refunds_asked == [number]
+    await scene.assert_books_agree()
+
+
+# ---- switched off ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+async def test_switched_off_it_is_booked_and_kept(store: Store, way: Presentment) -> None:
+    scene = scene_of(store, returns_unmatched_payments=False)
+    about = await scene.come(way)
+    await scene.run_jobs()
+    scene.world.clock.at += LATER
+    await scene.tell(about)
+    await scene.run_jobs()
+
+    kept = await scene.incident()
+    assert (kept.unmatched_state, kept.amount, kept.asked_at, kept.check_at) == (
+        UnmatchedState.KEPT,
+        way.amount,
+        None,
+        None,
+    )
+    assert [(kind, amount) for kind, _, _, amount in await scene.unmatched_entries()] == [
+        ("unmatched_received", way.amount)
+    ]
+    assert scene.wallet.refunds_asked == []
+    await scene.assert_books_agree()
+
+
+async def test_what_was_kept_is_not_sent_back_when_the_rule_is_switched_on(store: Store) -> None:
+    off = scene_of(store, returns_unmatched_payments=False)
+    about = await off.come(UNMATCHED_ORDER)
+    await off.run_jobs()
+    world = replace(off.world, returns_unmatched_payments=True)
+    on = Scene(world, world.gateway(Process()))
+    await on.tell(about)
+    await on.run_jobs()
+
+    assert (await on.incident()).unmatched_state is UnmatchedState.KEPT
+    assert on.wallet.refunds_asked == []

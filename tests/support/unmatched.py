@@ -1,0 +1,139 @@
+"""Money that belongs to nobody's order, in every way that it can come, and the wallet's book as the audit reads it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from tael.channels.base import ChannelOrder
+from tael.domain.incident import IncidentKind
+from tael.domain.money import Money
+from tael.domain.payment import Payment
+from tael.domain.paytype import PAY_TYPES, PayType
+from tael.domain.wallet_book import WalletBook, WalletTrade
+from tael.service.gateway import Gateway, order_for
+from tests.support.fake_wallet import FakeWallet, Payer, Trade
+from tests.support.values import ALIPAY_ONLINE, BARCODE, ONLINE, a_payment
+from tests.support.world import World, close, pay
+
+ALIPAY_BARCODE: Final = PAY_TYPES["800108"]
+SECOND_TRADE: Final = "second-trade"
+
+
+@dataclass(frozen=True, slots=True)
+class Presentment:
+    """How unmatched payments comes: what has happened before, and what the wallet takes then."""
+
+    name: str
+    kind: IncidentKind
+    amount: Money
+    payer: Payer
+    come: Callable[[World, Gateway], Awaitable[object]]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+async def after_a_refusal(world: World, gateway: Gateway) -> None:
+    payment = await pay(gateway, BARCODE, "A")
+    world.wallet.take(await gateway.order(payment))
+
+
+async def with_another_amount(world: World, gateway: Gateway) -> None:
+    payment = await pay(gateway, ONLINE, "A")
+    await take(world, gateway, payment, Money(99, "HKD"))
+
+
+async def with_another_amount_after_the_close(world: World, gateway: Gateway) -> None:
+    payment = await pay(gateway, ONLINE, "A")
+    await close(gateway, payment)
+    await take(world, gateway, payment, Money(101, "HKD"))
+
+
+async def in_another_currency(world: World, gateway: Gateway) -> None:
+    payment = await pay(gateway, ONLINE, "A")
+    await take(world, gateway, payment, Money(100, "USD"))
+
+
+async def twice(world: World, gateway: Gateway) -> None:
+    payment = await pay(gateway, BARCODE, "A")
+    world.wallet.take(await gateway.order(payment), SECOND_TRADE)
+
+
+async def for_unmatched_wechat_order(world: World, gateway: Gateway) -> None:
+    world.wallet.take(await order_of_a_stranger(gateway, "wechat1", ONLINE))
+
+
+async def for_unmatched_alipay_order(world: World, gateway: Gateway) -> None:
+    world.wallet.take(await order_of_a_stranger(gateway, "alipay-online", ALIPAY_ONLINE))
+
+
+async def for_unmatched_alipay_barcode(world: World, gateway: Gateway) -> None:
+    world.wallet.take(await order_of_a_stranger(gateway, "alipay-offline", ALIPAY_BARCODE))
+
+
+async def take(world: World, gateway: Gateway, payment: Payment, amount: Money) -> None:
+    """The wallet takes this for the order, whatever the price was."""
+    world.wallet.take(replace(await gateway.order(payment), amount=amount))
+
+
+async def order_of_a_stranger(gateway: Gateway, account_id: str, pay_type: PayType) -> ChannelOrder:
+    """Somebody else speaks to the wallet with this account."""
+    account = await gateway.credentials.account(account_id)
+    assert account is not None
+    return order_for(a_payment(pay_type, syssn="nobodys-1", amount=Money(700, "HKD")), account, "")
+
+
+PRICE: Final = Money(100, "HKD")
+AFTER_A_REFUSAL: Final = Presentment(
+    "after a refusal", IncidentKind.PAID_AFTER_FAILED, PRICE, Payer.HAS_NO_MONEY, after_a_refusal
+)
+ANOTHER_AMOUNT: Final = Presentment(
+    "another amount", IncidentKind.WRONG_AMOUNT, Money(99, "HKD"), Payer.WAITS, with_another_amount
+)
+TWICE: Final = Presentment("twice", IncidentKind.PAID_TWICE, PRICE, Payer.PAYS, twice)
+UNMATCHED_ORDER: Final = Presentment(
+    "nobody's WeChat order",
+    IncidentKind.UNKNOWN_ORDER,
+    Money(700, "HKD"),
+    Payer.WAITS,
+    for_unmatched_wechat_order,
+)
+WAYS: Final = (
+    AFTER_A_REFUSAL,
+    ANOTHER_AMOUNT,
+    Presentment(
+        "another amount after the close",
+        IncidentKind.WRONG_AMOUNT,
+        Money(101, "HKD"),
+        Payer.WAITS,
+        with_another_amount_after_the_close,
+    ),
+    Presentment(
+        "another currency", IncidentKind.WRONG_CURRENCY, Money(100, "USD"), Payer.WAITS, in_another_currency
+    ),
+    TWICE,
+    UNMATCHED_ORDER,
+    replace(UNMATCHED_ORDER, name="nobody's Alipay order", come=for_unmatched_alipay_order),
+    replace(UNMATCHED_ORDER, name="nobody's Alipay barcode", come=for_unmatched_alipay_barcode),
+)
+
+
+def wallets_book(wallet: FakeWallet) -> WalletBook:
+    """What `tael ledger verify` would be given by this wallet, read a moment after everything."""
+    trades: dict[str, list[WalletTrade]] = {}
+    for trade in wallet.trades.values():
+        trades.setdefault(trade.order.syssn, []).append(_row(trade))
+    return WalletBook(trades, wallet.clock.now() + timedelta(seconds=1))
+
+
+def _row(trade: Trade) -> WalletTrade:
+    return WalletTrade(
+        wallet=trade.order.pay_type.wallet,
+        order=trade.order.syssn,
+        trade=trade.wallet_ref,
+        state="SUCCESS" if trade.is_paid else "CLOSED",
+        amount_minor=trade.order.amount.amount_minor,
+        currency=trade.order.amount.currency,
+        refunded_minor=trade.back_minor,
+    )

@@ -1,0 +1,24 @@
+"""The bugs that `make soak-planted` has found can still be planted: the words that they take away are still there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.soak.mutants import BUGS
+
+ROOT = Path(__file__).resolve().parents[3]
+LIMIT_S = 60
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_bug_can_be_planted(bug: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.soak.mutants", bug, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    assert done.returncode == 0, done.stderr
