@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from tael.domain.address import EgressPolicy
-from tael.domain.secret import Secret
-from tael.store.database import MAX_CONNECTIONS, MIN_CONNECTIONS, Limits
-from tael.transport import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
+from tael.base.egress import EgressPolicy
+from tael.base.secret import Secret
+from tael.base.transport import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
+from tael.db.database import MAX_CONNECTIONS, MIN_CONNECTIONS, Limits
 
 ALIPAY_ONLINE: Final = "https://intlmapi.alipay.com/gateway.do"
 ALIPAY_INSTORE: Final = "https://globalmapi.alipay.com/gateway.do"

@@ -14,24 +14,24 @@ from structlog.typing import Processor
 
 from tael.api.app import create_app
 from tael.api.request_body import MAX_FORM_BYTES
+from tael.base.cipher import Cipher
+from tael.base.clock import Clock, DemoClock, RealClock
+from tael.base.pay_types import Wallet
+from tael.base.transport import Transport
 from tael.cashier import pages
 from tael.channels.alipay_mapi.adapter import AlipayMapi
 from tael.channels.wechat_v2.adapter import WeChatV2
-from tael.clock import Clock, DemoClock, RealClock
 from tael.config import Settings
-from tael.domain.page_urls import pages_below
-from tael.domain.paytype import Wallet
+from tael.db.database import PATIENT, Database, Limits
 from tael.jobs.daily_close import daily_close_job
 from tael.jobs.polling import polling_jobs
 from tael.jobs.runner import Job, run_for_ever
 from tael.jobs.webhooks import webhook_job
-from tael.service.credential_cache import CredentialCache
-from tael.service.gateway import Gateway, InFlightRequests
-from tael.service.verification import AnswerChecks
-from tael.store.database import PATIENT, Database, Limits
-from tael.store.encryption import Cipher
-from tael.store.store import Store, store_over
-from tael.transport import Transport
+from tael.merchants.credential_cache import CredentialCache
+from tael.payments.domain.page_urls import pages_below
+from tael.payments.gateway import Gateway, InFlightRequests
+from tael.payments.store.store import Store, store_over
+from tael.payments.verification import AnswerChecks
 
 #: Python's own logger, since structlog's may be what is broken.
 log = logging.getLogger("tael")

@@ -6,19 +6,19 @@ Every value is a string but `page`, `page_size` and the lists, as in QFPay's own
 from collections.abc import Sequence
 from typing import Any
 
-from tael.domain import respcd
-from tael.domain.errors import TaelError
-from tael.domain.merchant import App
-from tael.domain.outcome import BridgeParams, PayCode, PayLink
-from tael.domain.page_urls import Pages
-from tael.domain.payment import Payment, State, shown_cancel, shown_respcd
-from tael.domain.paytype import Presentment
-from tael.domain.refund import Refund
-from tael.domain.respcd import Call
-from tael.domain.reversal import ReversalState
-from tael.domain.webhook import moment_text
-from tael.service.reversals import ReversalResult
-from tael.store.transactions import RefundTransaction, Transaction
+from tael.base import respcd
+from tael.base.errors import TaelError
+from tael.base.pay_types import Presentment
+from tael.base.respcd import Call
+from tael.channels.outcomes import BridgeParams, PayCode, PayLink
+from tael.merchants.domain.merchant import App
+from tael.payments.domain.page_urls import Pages
+from tael.payments.domain.payment import Payment, State, shown_cancel, shown_respcd
+from tael.payments.domain.refund import Refund
+from tael.payments.domain.reversal import ReversalState
+from tael.payments.reversals import ReversalResult
+from tael.payments.store.transactions import RefundTransaction, Transaction
+from tael.webhooks.domain.webhook import moment_text
 
 Members = dict[str, Any]
 

@@ -18,7 +18,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tael import ids
 from tael.api import answers, checkout, fields, health, notices
 from tael.api.authenticate import (
     check_address,
@@ -32,14 +31,14 @@ from tael.api.request_body import BodyTooLarge, peer_of, read_body
 from tael.api.signed_names import CALL_NAMES
 from tael.api.trade import CALLS, AuthenticatedRequest, Handler
 from tael.api.wire import Parameters, answer, read_parameters
-from tael.domain import errors
-from tael.domain.merchant import App, Merchant, Operation
-from tael.domain.respcd import BAD_MESSAGE, Call
-from tael.service.credential_cache import AppContext, check_grant, check_state
-from tael.service.gateway import Gateway
-from tael.service.security_log import log_failed_authentication
-from tael.store.database import StoreUnavailable, budget
-from tael.store.outages import log_unavailable
+from tael.base import errors, ids
+from tael.base.respcd import BAD_MESSAGE, Call
+from tael.base.security_log import log_failed_authentication
+from tael.db.database import StoreUnavailable, budget
+from tael.db.outages import log_unavailable
+from tael.merchants.credential_cache import AppContext, check_grant, check_state
+from tael.merchants.domain.merchant import App, Merchant, Operation
+from tael.payments.gateway import Gateway
 
 log = structlog.get_logger()
 

@@ -18,11 +18,11 @@ from starlette.datastructures import Headers
 from tael.api import fields
 from tael.api.signed_names import Names, misread
 from tael.api.wire import CHARSETS, Parameters, each_once, raw_pairs
-from tael.clock import UTC8
-from tael.domain.errors import BadField, NotAuthentic
-from tael.domain.merchant import App
-from tael.domain.secret import Secret
-from tael.domain.signature import SIGN, Algorithm, digest, is_same, raw_text, request_texts
+from tael.base.clock import UTC8
+from tael.base.errors import BadField, NotAuthentic
+from tael.base.secret import Secret
+from tael.merchants.domain.merchant import App
+from tael.qfpay.signature import SIGN, Algorithm, digest, is_same, raw_text, request_texts
 
 #: Stands in where there is no such app; nothing is ever accepted by it.
 UNKNOWN_APP_KEY: Final = Secret("0" * 32)

@@ -16,25 +16,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from tael import ids
 from tael.api import answers, fields
 from tael.api.answers import Members
 from tael.api.authenticate import UNKNOWN_APP_KEY, algorithm_of, check_age, check_reading, not_signed_by
 from tael.api.request_body import BodyTooLarge, peer_of, read_body
 from tael.api.signed_names import LINK_NAMES, LINK_NAMES_WITH_LANG
 from tael.api.wire import answer, read_parameters
-from tael.domain import errors, respcd
-from tael.domain.checkout import CheckoutLink
-from tael.domain.merchant import App, Merchant, Operation
-from tael.domain.money import Money
-from tael.domain.page_urls import CHECKSTAND
-from tael.domain.signature import LANG, SIGN, SIGN_TYPE, digest, is_same, link_texts
-from tael.service.checkout import open_link
-from tael.service.credential_cache import AppContext, check_grant, check_state
-from tael.service.gateway import Gateway
-from tael.service.security_log import log_failed_authentication
-from tael.store.database import StoreUnavailable, budget
-from tael.store.outages import log_unavailable
+from tael.base import errors, ids, respcd
+from tael.base.money import Money
+from tael.base.security_log import log_failed_authentication
+from tael.db.database import StoreUnavailable, budget
+from tael.db.outages import log_unavailable
+from tael.merchants.credential_cache import AppContext, check_grant, check_state
+from tael.merchants.domain.merchant import App, Merchant, Operation
+from tael.payments.checkout import open_link
+from tael.payments.domain.checkout import CheckoutLink
+from tael.payments.domain.page_urls import CHECKSTAND
+from tael.payments.gateway import Gateway
+from tael.qfpay.signature import LANG, SIGN, SIGN_TYPE, digest, is_same, link_texts
 
 log = structlog.get_logger()
 

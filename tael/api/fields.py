@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from tael.clock import UTC8
-from tael.domain.errors import BadField, NoChannel
-from tael.domain.paytype import PAY_TYPES, PayType
-from tael.domain.text import is_writable
+from tael.base.clock import UTC8
+from tael.base.errors import BadField, NoChannel
+from tael.base.pay_types import PAY_TYPES, PayType
+from tael.base.text import is_writable
 
 Params = Mapping[str, str]
 

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tael.domain.incident import IncidentKind
-from tael.service.gateway import Gateway
-from tael.store.database import StoreUnavailable, budget
-from tael.store.readiness import Readiness
+from tael.db.database import StoreUnavailable, budget
+from tael.db.readiness import Readiness
+from tael.incidents.domain.incident import IncidentKind
+from tael.payments.gateway import Gateway
 
 READY: Final = Gauge("tael_ready", "1 while the database takes writes, else 0")
 

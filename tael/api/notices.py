@@ -9,12 +9,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from tael.api.request_body import peer_of
-from tael.domain.paytype import Wallet
-from tael.service.gateway import NOTICES, Gateway
-from tael.service.notices import NoSuchAccount, NoticeRefused, receive_notice
-from tael.service.security_log import log_refused_notice
-from tael.store.database import StoreUnavailable, budget
-from tael.store.outages import log_unavailable
+from tael.base.pay_types import Wallet
+from tael.base.security_log import log_refused_notice
+from tael.db.database import StoreUnavailable, budget
+from tael.db.outages import log_unavailable
+from tael.payments.gateway import NOTICES, Gateway
+from tael.payments.notices import NoSuchAccount, NoticeRefused, receive_notice
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ class NoticeTooLarge(NoticeRefused):
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
-    """Where wallets arrive; the paths are named in `service/gateway.py`, which gives them out."""
+    """Where wallets arrive; the paths are named in `payments/gateway.py`, which gives them out."""
     return [
         Route(
             f"{NOTICES}/{wallet}/{{account_id}}",

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tael.domain.respcd import Call
-from tael.domain.signature import LANG, SIGN, joined
+from tael.base.respcd import Call
+from tael.qfpay.signature import LANG, SIGN, joined
 
 MERCHANT: Final = frozenset({"mchid", "Mchid", "mchntid"})
 #: An address may repeat parameters of its own order. Cutting it there gives the same values.

@@ -9,18 +9,18 @@ from typing import Final
 
 from tael.api import answers, fields
 from tael.api.answers import Members
-from tael.domain.errors import BadField
-from tael.domain.merchant import Merchant
-from tael.domain.money import Money
-from tael.domain.paytype import Presentment
-from tael.domain.respcd import Call
-from tael.service.closes import CloseRequest, close_payment
-from tael.service.credential_cache import AppContext
-from tael.service.gateway import Gateway
-from tael.service.payments import PaymentRequest, open_payment
-from tael.service.queries import TransactionQuery, list_transactions
-from tael.service.refunds import RefundRequest, refund_payment
-from tael.service.reversals import ReversalRequest, reverse_payment
+from tael.base.errors import BadField
+from tael.base.money import Money
+from tael.base.pay_types import Presentment
+from tael.base.respcd import Call
+from tael.merchants.credential_cache import AppContext
+from tael.merchants.domain.merchant import Merchant
+from tael.payments.closes import CloseRequest, close_payment
+from tael.payments.gateway import Gateway
+from tael.payments.opening import PaymentRequest, open_payment
+from tael.payments.queries import TransactionQuery, list_transactions
+from tael.payments.refunds import RefundRequest, refund_payment
+from tael.payments.reversals import ReversalRequest, reverse_payment
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from tael.domain.errors import BadField, UnreadableMessage
-from tael.domain.merchant import App
-from tael.domain.signature import sign_body
+from tael.base.errors import BadField, UnreadableMessage
+from tael.merchants.domain.merchant import App
+from tael.qfpay.signature import sign_body
 
 MAX_PARAMETERS: Final = 200
 MAX_NAMES_BYTES: Final = 64 * 1024

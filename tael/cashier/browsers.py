@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from tael.domain.paytype import PAY_TYPES, PayType, Wallet
+from tael.base.pay_types import PAY_TYPES, PayType, Wallet
 
 PHONE: Final = re.compile(r"\b(?:Mobile|Android|iPhone|iPad|iPod)\b")
 

@@ -10,16 +10,16 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
+from tael.base.errors import OrderClosed, OrderExpired, TaelError
+from tael.base.money import major_text
+from tael.base.pay_types import PAY_TYPES, PayType, Wallet
 from tael.cashier.browsers import Browser, browser_of, pay_type_for
 from tael.cashier.rendering import PRIVATE, message, no_such_page, page, route, to_merchant
-from tael.domain.checkout import link_pages_end, takes_orders
-from tael.domain.errors import OrderClosed, OrderExpired, TaelError
-from tael.domain.money import major_text
-from tael.domain.page_urls import CHECKSTAND, payment_page_end
-from tael.domain.payment import State
-from tael.domain.paytype import PAY_TYPES, PayType, Wallet
-from tael.service.checkout import Checkout, choose, find_checkout, leave
-from tael.service.gateway import Gateway
+from tael.payments.checkout import Checkout, choose, find_checkout, leave
+from tael.payments.domain.checkout import link_pages_end, takes_orders
+from tael.payments.domain.page_urls import CHECKSTAND, payment_page_end
+from tael.payments.domain.payment import State
+from tael.payments.gateway import Gateway
 
 #: A browser's timers hold 24 days; the page that is loaded again a day later counts on.
 MAX_LEFT_S: Final = 24 * 3600

@@ -3,7 +3,7 @@
 from starlette.routing import BaseRoute
 
 from tael.cashier import checkout, payment, returns
-from tael.service.gateway import Gateway
+from tael.payments.gateway import Gateway
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:

@@ -11,19 +11,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute
 
+from tael.base.money import major_text
+from tael.base.pay_types import Presentment
 from tael.cashier.browsers import browser_of
 from tael.cashier.qr import qr_code
 from tael.cashier.redirects import base_url, onward_url
 from tael.cashier.rendering import PRIVATE, no_such_page, page, route, to_merchant
-from tael.domain.checkout import takes_orders
-from tael.domain.money import major_text
-from tael.domain.outcome import BridgeParams, PayCode, PayLink
-from tael.domain.page_urls import CASHIER, payment_page_end
-from tael.domain.payment import Payment, State, takes_payers
-from tael.domain.paytype import Presentment
-from tael.service.checkout import checkout_of
-from tael.service.credential_cache import TtlCache
-from tael.service.gateway import Gateway
+from tael.channels.outcomes import BridgeParams, PayCode, PayLink
+from tael.merchants.credential_cache import TtlCache
+from tael.payments.checkout import checkout_of
+from tael.payments.domain.checkout import takes_orders
+from tael.payments.domain.page_urls import CASHIER, payment_page_end
+from tael.payments.domain.payment import Payment, State, takes_payers
+from tael.payments.gateway import Gateway
 
 ONE: Final = "{mchid}/{syssn}"
 ENDS: Final = (State.PAID, State.CLOSED, State.EXPIRED, State.FAILED)

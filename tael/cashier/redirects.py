@@ -2,11 +2,11 @@
 
 from urllib.parse import urlencode
 
-from tael.domain.merchant import App
-from tael.domain.payment import Payment, State, shown_respcd
-from tael.domain.paytype import Wallet
-from tael.domain.webhook import Style, payment_members
-from tael.service.checkout import Checkout
+from tael.base.pay_types import Wallet
+from tael.merchants.domain.merchant import App
+from tael.payments.checkout import Checkout
+from tael.payments.domain.payment import Payment, State, shown_respcd
+from tael.webhooks.domain.webhook import Style, payment_members
 
 
 def base_url(payment: Payment, state: State, app: App | None, checkout: Checkout | None) -> str:

@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from tael.cashier.languages import HTML_LANG, OWN_NAME, wanted, words
-from tael.service.gateway import Gateway
-from tael.store.database import StoreUnavailable, budget
-from tael.store.outages import log_unavailable
+from tael.db.database import StoreUnavailable, budget
+from tael.db.outages import log_unavailable
+from tael.payments.gateway import Gateway
 
 log = structlog.get_logger()
 

@@ -7,19 +7,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from tael.base.security_log import log_refused_return
 from tael.cashier.payment import payment_page
 from tael.cashier.redirects import onward_url
 from tael.cashier.rendering import message, no_such_page, route, to_merchant
-from tael.domain.page_urls import payment_page_end
-from tael.domain.payment import State
-from tael.service.checkout import checkout_of
-from tael.service.gateway import RETURN, Gateway
-from tael.service.notices import payment_returned
-from tael.service.security_log import log_refused_return
+from tael.payments.checkout import checkout_of
+from tael.payments.domain.page_urls import payment_page_end
+from tael.payments.domain.payment import State
+from tael.payments.gateway import RETURN, Gateway
+from tael.payments.notices import payment_returned
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
-    """The path is named in `service/gateway.py`, which gives it out."""
+    """The path is named in `payments/gateway.py`, which gives it out."""
     return [route(f"{RETURN}/{{account_id}}", _returned, gateway)]
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from tael.domain.account import Account
-from tael.domain.money import Money
-from tael.domain.outcome import Outcome, RefundOutcome, ReversalOutcome
-from tael.domain.paytype import PayType
+from tael.base.money import Money
+from tael.base.pay_types import PayType
+from tael.channels.outcomes import Outcome, RefundOutcome, ReversalOutcome
+from tael.merchants.domain.account import Account
 
 
 class BadSignature(Exception):

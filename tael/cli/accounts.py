@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from tael.base.pay_types import Wallet
 from tael.cli.showing import show_json, show_members
-from tael.domain.account import Account, AlipayAccount, WeChatAccount
-from tael.domain.paytype import Wallet
+from tael.merchants.domain.account import Account, AlipayAccount, WeChatAccount
 
 
 def show_account(account: Account, as_json: bool) -> None:

@@ -34,8 +34,8 @@ from tael.config import (
     read_database_url,
     read_settings,
 )
+from tael.db.migrate import MigrationBlocked, migrate
 from tael.store.embedded import EmbeddedPostgresError
-from tael.store.migrate import MigrationBlocked, migrate
 
 app: Final = typer.Typer(
     help="A self-hosted payment gateway for Alipay and WeChat Pay.",

@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tael import ids
+from tael.base import ids
+from tael.base.secret import Secret
 from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows, warned
-from tael.domain.merchant import App
-from tael.domain.secret import Secret
-from tael.domain.webhook import Style
-from tael.store.merchants import AlreadyThere
-from tael.store.store import Store
+from tael.merchants.domain.merchant import App
+from tael.merchants.store.merchants import AlreadyThere
+from tael.payments.store.store import Store
+from tael.webhooks.domain.webhook import Style
 
 #: A month: a longer limit would be none.
 MAX_REQUEST_AGE_S: Final = 31 * 24 * 3600

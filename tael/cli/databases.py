@@ -10,7 +10,7 @@ from typing import Final
 import psycopg
 from yoyo.connections import BadConnectionURI
 
-from tael.store.encryption import Cipher, DecryptionFailed
+from tael.base.cipher import Cipher, DecryptionFailed
 
 CONNECT_TIMEOUT_S: Final = 10
 #: What `migrate` and a look at a database raise where it cannot be used.

@@ -23,8 +23,8 @@ from tael.cli.databases import UNUSABLE_DATABASE, why_not_the_demos, why_unusabl
 from tael.cli.isolation import isolated, without_callers
 from tael.cli.processes import Supervisor, start
 from tael.cli.serving import listen, start_api
+from tael.db.migrate import migrate
 from tael.store.embedded import EmbeddedPostgres
-from tael.store.migrate import migrate
 
 HOST: Final = "127.0.0.1"
 API_PROCESSES: Final = 2

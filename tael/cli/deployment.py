@@ -4,12 +4,12 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from tael.base.cipher import DecryptionFailed
 from tael.cli.inputs import is_loopback_host
 from tael.config import BadSettings, Settings
-from tael.domain.merchant import PUBLISHED_KEY
+from tael.db.database import StoreUnavailable
 from tael.main import open_store
-from tael.store.database import StoreUnavailable
-from tael.store.encryption import DecryptionFailed
+from tael.merchants.domain.merchant import PUBLISHED_KEY
 
 
 def refuse_demo_settings(settings: Settings, *, allow_http: bool) -> None:

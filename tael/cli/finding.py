@@ -14,14 +14,14 @@ from typing import Annotated, Final, TypeVar
 import asyncpg
 import typer
 
+from tael.base.cipher import DecryptionFailed
 from tael.cli.isolation import isolated
 from tael.cli.showing import UNUSABLE, refused
 from tael.config import BadSettings, Settings, read_settings
+from tael.db.database import SchemaOutdated, StoreUnavailable
 from tael.main import clock_of, open_store
-from tael.store.database import SchemaOutdated, StoreUnavailable
+from tael.payments.store.store import Store
 from tael.store.embedded import EmbeddedPostgresError, running_url
-from tael.store.encryption import DecryptionFailed
-from tael.store.store import Store
 
 Answer = TypeVar("Answer")
 

@@ -5,14 +5,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from tael.base.money import Money
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
-from tael.domain.incident import Incident
-from tael.domain.ledger import Entry
-from tael.domain.money import Money
-from tael.service.incidents import list_incidents, resolve_incident
-from tael.store.ledger import entries_of
-from tael.store.store import Store
+from tael.incidents.domain.incident import Incident
+from tael.incidents.review import list_incidents, resolve_incident
+from tael.ledger.domain.entries import Entry
+from tael.ledger.store.entries import entries_of
+from tael.payments.store.store import Store
 
 incidents: Final = typer.Typer(help="What a person has to look at.", no_args_is_help=True)
 

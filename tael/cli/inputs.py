@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import load_pem_x509_certificate
 
+from tael.base.secret import Secret
 from tael.cli.showing import UNUSABLE, refused
-from tael.domain.secret import Secret
 
 MAX_URL: Final = 2048
 MAX_FILE: Final = 65_536

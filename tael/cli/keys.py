@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tael.base.secret import Secret
 from tael.cli import inputs
 from tael.cli.showing import UNUSABLE, refused
-from tael.domain.account import NO_SECRET, Account, AlipayAccount, AlipaySignType, WeChatAccount
-from tael.domain.secret import Secret
+from tael.merchants.domain.account import NO_SECRET, Account, AlipayAccount, AlipaySignType, WeChatAccount
 
 #: Alipay's documents want keys of at least this length, of both sides, by sign type.
 MIN_BITS: Final = {"RSA": 1024, "RSA2": 2048}

@@ -9,13 +9,13 @@ import aiohttp
 import msgspec
 import typer
 
+from tael.audit.domain.audit import Disagreement
+from tael.audit.domain.wallet_book import WalletBook, WalletTrade
+from tael.audit.verification import Audit, audit_books
+from tael.base.money import Money
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import IMPOSSIBLE, UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
-from tael.domain.audit import Disagreement
-from tael.domain.money import Money
-from tael.domain.wallet_book import WalletBook, WalletTrade
-from tael.service.audit import Audit, audit_books
-from tael.store.store import Store
+from tael.payments.store.store import Store
 
 ledger: Final = typer.Typer(help="Whether the books agree.", no_args_is_help=True)
 

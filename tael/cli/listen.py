@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 
 import typer
 
+from tael.base.egress import EgressPolicy
+from tael.base.transport import Answer, NoAnswer, NothingSent, Result, Transport
 from tael.cli.finding import DataOption, with_store
 from tael.cli.inputs import is_loopback_host
 from tael.cli.showing import UNUSABLE, printable, refused
-from tael.domain.address import EgressPolicy
-from tael.domain.webhook import is_acknowledged
-from tael.service.listen import Follower, forward
-from tael.store.store import Store
-from tael.store.webhook_queue import DueWebhook
-from tael.transport import Answer, NoAnswer, NothingSent, Result, Transport
+from tael.payments.store.store import Store
+from tael.webhooks.domain.webhook import is_acknowledged
+from tael.webhooks.follower import Follower, forward
+from tael.webhooks.store.queue import DueWebhook
 
 LOOK_S: Final = 0.2
 STDIN: Final = 0

@@ -9,8 +9,8 @@ import typer
 from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import JsonOption, show_json, show_members
-from tael.domain.maintenance import MaintenanceWindow
-from tael.store.store import Store
+from tael.merchants.domain.maintenance import MaintenanceWindow
+from tael.payments.store.store import Store
 
 maintenance: Final = typer.Typer(help="Planned stops.", no_args_is_help=True)
 

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tael import ids
+from tael.base import ids
+from tael.base.money import Money
 from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
-from tael.domain.merchant import Merchant, MerchantState, Operation
-from tael.domain.money import Money
-from tael.store.merchants import AlreadyThere
-from tael.store.store import Store
+from tael.merchants.domain.merchant import Merchant, MerchantState, Operation
+from tael.merchants.store.merchants import AlreadyThere
+from tael.payments.store.store import Store
 
 merchants: Final = typer.Typer(help="Who gets the money.", no_args_is_help=True)
 

@@ -12,9 +12,9 @@ from typing import Any, Final, Self
 
 import aiohttp
 
+from tael.base.clock import UTC8
 from tael.cli.addresses import Addresses
 from tael.cli.seed import DemoApp
-from tael.clock import UTC8
 
 DECIDE_LIMIT_S: Final = 20.0
 POLL_S: Final = 0.2

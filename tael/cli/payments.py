@@ -6,18 +6,18 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from tael.base.money import Money
 from tael.cli.finding import DataOption, found_settings, with_store
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
 from tael.config import Settings
-from tael.domain.ledger import Entry
-from tael.domain.money import Money
-from tael.domain.page_urls import pages_below
-from tael.domain.payment import Payment, shown_respcd
-from tael.domain.refund import Refund
-from tael.domain.reversal import Reversal
-from tael.store.ledger import entries_of
-from tael.store.store import Store
-from tael.store.webhooks import NotificationStatus
+from tael.ledger.domain.entries import Entry
+from tael.ledger.store.entries import entries_of
+from tael.payments.domain.page_urls import pages_below
+from tael.payments.domain.payment import Payment, shown_respcd
+from tael.payments.domain.refund import Refund
+from tael.payments.domain.reversal import Reversal
+from tael.payments.store.store import Store
+from tael.webhooks.store.webhooks import NotificationStatus
 
 payments: Final = typer.Typer(help="Look at payments.", no_args_is_help=True)
 

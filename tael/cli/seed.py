@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from tael import ids
-from tael.domain.account import Account, AlipayAccount, WeChatAccount, WeChatProvider
-from tael.domain.merchant import PUBLISHED_KEY, App, Merchant
-from tael.domain.secret import Secret
-from tael.domain.webhook import Style
-from tael.store.store import Store
+from tael.base import ids
+from tael.base.secret import Secret
+from tael.merchants.domain.account import Account, AlipayAccount, WeChatAccount, WeChatProvider
+from tael.merchants.domain.merchant import PUBLISHED_KEY, App, Merchant
+from tael.payments.store.store import Store
+from tael.webhooks.domain.webhook import Style
 
 #: QFPay publishes this set, so that its sample clients run here with no edit but the base URL.
 PUBLISHED_APPCODE: Final = "123456"

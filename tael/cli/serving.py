@@ -15,13 +15,13 @@ from typing import Final
 import uvicorn
 import uvloop
 
+from tael.base.errors import OutOfService
+from tael.base.respcd import BAD_MESSAGE
 from tael.cli.http1 import Http1Protocol, Limits
 from tael.cli.processes import Supervisor, start
 from tael.config import HttpLimits, Settings
-from tael.domain.errors import OutOfService
-from tael.domain.respcd import BAD_MESSAGE
 from tael.main import application, configure_logs, open_gateway, work_until
-from tael.service.gateway import Gateway
+from tael.payments.gateway import Gateway
 
 BACKLOG: Final = 2048
 WATCH_S: Final = 0.2

@@ -10,14 +10,15 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from tael import ids
+from tael.base import ids
+from tael.base.clock import RealClock
+from tael.base.pay_types import Wallet
 from tael.cli import inputs
 from tael.cli.accounts import account_members, show_account, wallet_of
 from tael.cli.finding import DataOption, with_store
 from tael.cli.keys import KeyFiles, alipay_keys, with_keys
 from tael.cli.showing import JsonOption, refused, show_json, show_rows
-from tael.clock import RealClock
-from tael.domain.account import (
+from tael.merchants.domain.account import (
     NO_SECRET,
     Account,
     AlipayAccount,
@@ -26,10 +27,9 @@ from tael.domain.account import (
     WeChatProvider,
     WeChatSignType,
 )
-from tael.domain.merchant import Merchant
-from tael.domain.paytype import Wallet
-from tael.store.merchants import AlreadyThere
-from tael.store.store import Store
+from tael.merchants.domain.merchant import Merchant
+from tael.merchants.store.merchants import AlreadyThere
+from tael.payments.store.store import Store
 
 wallets: Final = typer.Typer(help="Merchants' accounts at the wallets.", no_args_is_help=True)
 adding: Final = typer.Typer(help="Add an account to a merchant.", no_args_is_help=True)

@@ -8,9 +8,9 @@ import typer
 
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
-from tael.domain.webhook import WebhookKind, WebhookState
-from tael.store.store import Store
-from tael.store.webhooks import LoggedAttempt, NotificationStatus
+from tael.payments.store.store import Store
+from tael.webhooks.domain.webhook import WebhookKind, WebhookState
+from tael.webhooks.store.webhooks import LoggedAttempt, NotificationStatus
 
 webhooks: Final = typer.Typer(help="What merchants are told.", no_args_is_help=True)
 

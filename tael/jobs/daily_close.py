@@ -3,9 +3,9 @@
 from functools import partial
 
 from tael.jobs.runner import Job
-from tael.service.daily_close import close_days
-from tael.service.gateway import Gateway
-from tael.store.ledger_digests import DueClose
+from tael.ledger.daily_close import close_days
+from tael.ledger.store.digests import DueClose
+from tael.payments.gateway import Gateway
 
 
 def daily_close_job(gateway: Gateway) -> Job[DueClose]:

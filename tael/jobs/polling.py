@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from tael.db.due_queue import Share
 from tael.jobs.runner import Job
-from tael.service.gateway import Gateway
-from tael.service.polling import poll_payment
-from tael.service.refunds import check_refund
-from tael.service.reversals import continue_reversal
-from tael.service.unmatched import advance_unmatched
-from tael.store.leases import Share
+from tael.payments.gateway import Gateway
+from tael.payments.polling import poll_payment
+from tael.payments.refunds import check_refund
+from tael.payments.reversals import continue_reversal
+from tael.unmatched.advance import advance_unmatched
 
 #: Rows of one table under way at one wallet.
 WALLET_PLACES: Final = 100

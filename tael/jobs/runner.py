@@ -13,9 +13,9 @@ from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
-from tael.clock import Clock
-from tael.store.database import StoreUnavailable
-from tael.store.outages import log_unavailable
+from tael.base.clock import Clock
+from tael.db.database import StoreUnavailable
+from tael.db.outages import log_unavailable
 
 log = structlog.get_logger()
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from tael.db.batch import Batch
 from tael.jobs.runner import Job
-from tael.service.gateway import Gateway
-from tael.service.webhooks import deliver
-from tael.store.batch import Batch
-from tael.store.webhook_queue import Delivery, DueWebhook, Rooms
+from tael.payments.gateway import Gateway
+from tael.webhooks.delivery import deliver
+from tael.webhooks.store.queue import Delivery, DueWebhook, Rooms
 
 #: All apps together. Only so many receivers that hang at the same time could delay others.
 PLACES: Final = 500

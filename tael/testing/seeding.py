@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tael.base.cipher import Cipher
+from tael.base.clock import DemoClock
 from tael.cli.seed import PLANS, DemoApp, seed
-from tael.clock import DemoClock
-from tael.store.database import Database
-from tael.store.encryption import Cipher
-from tael.store.migrate import migrate
-from tael.store.store import store_over
+from tael.db.database import Database
+from tael.db.migrate import migrate
+from tael.payments.store.store import store_over
 from tael.testing.template import APPS, CA_FILE, CLOCK, ENCRYPTION_KEY
 
 ENCRYPTION_KEY_BYTES = 32

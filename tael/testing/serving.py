@@ -17,15 +17,15 @@ from typing import Any, Final
 
 import uvicorn
 
+from tael.base.egress import EgressPolicy
+from tael.base.secret import Secret
 from tael.cli.serving import listener_config
 from tael.config import Settings
-from tael.domain.address import EgressPolicy
-from tael.domain.merchant import App
-from tael.domain.secret import Secret
-from tael.domain.webhook import Style
 from tael.main import configure_logs, open_gateway, work_until
-from tael.service.gateway import Gateway
+from tael.merchants.domain.merchant import App
+from tael.payments.gateway import Gateway
 from tael.testing.template import CA_FILE, CLOCK, ENCRYPTION_KEY
+from tael.webhooks.domain.webhook import Style
 
 WATCH_S: Final = 0.2
 #: How long requests that have begun may take at the end: tests are over then.

@@ -21,15 +21,15 @@ import tael.testing
 from tael import config
 from tael.api import health
 from tael.api.signed_names import CALL_NAMES, LINK_NAMES
+from tael.base.pay_types import PAY_TYPES
+from tael.base.respcd import TABLE
 from tael.cli.app import app
 from tael.cli.events import EVENTS as TRIGGERS
-from tael.domain.incident import IncidentKind
-from tael.domain.paytype import PAY_TYPES
-from tael.domain.respcd import TABLE
-from tael.domain.webhook import WebhookState
+from tael.incidents.domain.incident import IncidentKind
 from tael.main import application
-from tael.service.gateway import Gateway
+from tael.payments.gateway import Gateway
 from tael.testing import views
+from tael.webhooks.domain.webhook import WebhookState
 from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE
 from tael_sandbox.alipay.gateway import SERVICES as ALIPAY_SERVICES
 from tael_sandbox.alipay.gateway import VERIFY_NOTICE

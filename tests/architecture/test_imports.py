@@ -14,23 +14,23 @@ GATEWAY = ROOT / "tael"
 
 #: The one place of each, and those that need their own for a reason that is written there.
 TIME = {
-    "clock.py",
+    "base/clock.py",
     "jobs/runner.py",  # leases are in real time, whatever a demo's clock does
-    "service/credential_cache.py",  # how long something is remembered
-    "service/webhooks.py",  # how long a merchant's receiver took
-    "service/payments.py",  # how long a repeat waits, by the event loop's time
-    "store/database.py",  # how much of its time a call has spent on the database
-    "store/outages.py",  # how long ago the same was logged
-    "store/readiness.py",  # how old a probe is
-    "transport.py",  # how much of a deadline the wait for a connection has used
+    "merchants/credential_cache.py",  # how long something is remembered
+    "webhooks/delivery.py",  # how long a merchant's receiver took
+    "payments/opening.py",  # how long a repeat waits, by the event loop's time
+    "db/database.py",  # how much of its time a call has spent on the database
+    "db/outages.py",  # how long ago the same was logged
+    "db/readiness.py",  # how old a probe is
+    "base/transport.py",  # how much of a deadline the wait for a connection has used
 }
 RANDOMNESS = {
-    "ids.py",
-    "store/encryption.py",  # the nonce of a sealed secret
+    "base/ids.py",
+    "base/cipher.py",  # the nonce of a sealed secret
     "channels/wechat_v2/exchange.py",  # the nonce_str that WeChat wants in each message
     "cashier/rendering.py",  # the nonce of a page's security policy
 }
-HTTP = {"transport.py"}
+HTTP = {"base/transport.py"}
 #: What runs processes instead of moving money: the command line, the test fixtures, and the private PostgreSQL.
 EXEMPT = ("cli/", "testing/", "store/embedded.py", "store/postgres_")
 

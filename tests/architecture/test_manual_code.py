@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import pytest
 
+from tael.base.secret import Secret
 from tael.cli import receiver
-from tael.domain.merchant import App
-from tael.domain.secret import Secret
-from tael.domain.webhook import Style
+from tael.merchants.domain.merchant import App
+from tael.webhooks.domain.webhook import Style
 from tests.support.forged_webhooks import KEY, OLD, Posted, forgeries, malformed, old_webhook, over_bytes
 
 ROOT: Final = Path(__file__).resolve().parents[2]

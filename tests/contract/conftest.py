@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tael.transport import Transport
+from tael.base.transport import Transport
 from tests.support.sandbox import Listener, RunningSandbox, listening, running_sandbox
 
 

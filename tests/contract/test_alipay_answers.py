@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tael.base.money import Money
+from tael.base.transport import Transport
 from tael.channels.alipay_mapi.adapter import AlipayMapi
 from tael.channels.base import BadSignature, ChannelOrder, PaymentNotice
-from tael.domain.account import AlipayAccount
-from tael.domain.money import Money
-from tael.domain.outcome import (
+from tael.channels.outcomes import (
     AwaitingPayer,
     Closed,
     NotSent,
@@ -27,7 +27,7 @@ from tael.domain.outcome import (
     Reversed,
     Unknown,
 )
-from tael.transport import Transport
+from tael.merchants.domain.account import AlipayAccount
 from tests.support.alipay import (
     BARE,
     KEY,

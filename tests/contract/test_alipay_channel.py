@@ -12,12 +12,13 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
+from tael.base.clock import DemoClock
+from tael.base.money import Money
+from tael.base.secret import Secret
+from tael.base.transport import Transport
 from tael.channels.alipay_mapi.adapter import AlipayMapi
 from tael.channels.base import BadSignature, ChannelOrder, ChannelRefund, PaymentNotice
-from tael.clock import DemoClock
-from tael.domain.account import AlipayAccount
-from tael.domain.money import Money
-from tael.domain.outcome import (
+from tael.channels.outcomes import (
     AwaitingPayer,
     Closed,
     Paid,
@@ -29,8 +30,7 @@ from tael.domain.outcome import (
     Reversed,
     Unknown,
 )
-from tael.domain.secret import Secret
-from tael.transport import Transport
+from tael.merchants.domain.account import AlipayAccount
 from tests.support import alipay
 from tests.support.sandbox import Listener, RunningSandbox
 

@@ -5,12 +5,12 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
+from tael.base.clock import DemoClock
+from tael.base.money import Money
+from tael.base.transport import Transport
 from tael.channels.alipay_mapi.adapter import AlipayMapi
 from tael.channels.base import ChannelOrder, PaymentNotice
-from tael.clock import DemoClock
-from tael.domain.money import Money
-from tael.domain.outcome import AwaitingPayer, Closed, Paid, PayLink, Refunded, Refusal, Refused, Reversed
-from tael.transport import Transport
+from tael.channels.outcomes import AwaitingPayer, Closed, Paid, PayLink, Refunded, Refusal, Refused, Reversed
 from tests.contract.test_alipay_channel import account_of, new_number, refund_of, state_of
 from tests.support import alipay
 from tests.support.sandbox import Listener, RunningSandbox

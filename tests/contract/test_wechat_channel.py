@@ -12,13 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tael.base.clock import DemoClock
+from tael.base.money import Money
+from tael.base.secret import Secret
+from tael.base.transport import Transport
 from tael.channels.base import BadSignature, Channel, ChannelOrder, ChannelRefund, PaymentNotice, RefundNotice
-from tael.channels.wechat_v2.adapter import WeChatV2
-from tael.channels.wechat_v2.messages import from_xml
-from tael.clock import DemoClock
-from tael.domain.account import WeChatAccount, WeChatProvider
-from tael.domain.money import Money
-from tael.domain.outcome import (
+from tael.channels.outcomes import (
     AwaitingPayer,
     BridgeParams,
     Closed,
@@ -33,8 +32,9 @@ from tael.domain.outcome import (
     Reversed,
     Unknown,
 )
-from tael.domain.secret import Secret
-from tael.transport import Transport
+from tael.channels.wechat_v2.adapter import WeChatV2
+from tael.channels.wechat_v2.messages import from_xml
+from tael.merchants.domain.account import WeChatAccount, WeChatProvider
 from tests.support import wechat
 from tests.support.sandbox import Listener, RunningSandbox, listening
 

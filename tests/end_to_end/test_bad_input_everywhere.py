@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from tael.main import application
-from tael.service.gateway import Gateway
+from tael.payments.gateway import Gateway
 from tael_sandbox.shop.app import Shop
 from tests.end_to_end.checkout import link_params, look, open_link, opened, signed
 from tests.end_to_end.merchant import CALLS, FORM, Answer, Merchant, new_reference, send

@@ -15,7 +15,7 @@ import pytest
 from starlette.routing import Route
 
 from tael.main import application
-from tael.service.gateway import Gateway
+from tael.payments.gateway import Gateway
 from tests.end_to_end.checkout import DESKTOP, choose, link_params, look, open_link, opened, signed
 from tests.end_to_end.merchant import FORM, Answer, Merchant, new_reference, send
 from tests.end_to_end.rig import Demo

@@ -6,11 +6,11 @@ from itertools import count
 
 import pytest
 
-from tael.domain.payment import Payment, State
-from tael.domain.paytype import PayType
-from tael.service.checkout import choose, find_checkout, open_link
-from tael.service.gateway import Gateway
-from tael.store.store import Store
+from tael.base.pay_types import PayType
+from tael.payments.checkout import choose, find_checkout, open_link
+from tael.payments.domain.payment import Payment, State
+from tael.payments.gateway import Gateway
+from tael.payments.store.store import Store
 from tests.fault.test_crash_points import forget
 from tests.support.book_comparison import our_book
 from tests.support.crashing import Crash, Process, Side

@@ -11,10 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from tael.domain.paytype import PAY_TYPES, Wallet
-from tael.service.gateway import Gateway
-from tael.service.notices import receive_notice
-from tael.store.store import Store
+from tael.base.pay_types import PAY_TYPES, Wallet
+from tael.payments.gateway import Gateway
+from tael.payments.notices import receive_notice
+from tael.payments.store.store import Store
 from tests.support.book_comparison import compare, our_book
 from tests.support.crashing import Process, Side
 from tests.support.fake_wallet import Payer

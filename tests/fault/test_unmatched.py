@@ -10,12 +10,12 @@ from itertools import count
 
 import pytest
 
-from tael.domain.incident import Incident, IncidentKind, UnmatchedState
-from tael.domain.money import Money
-from tael.domain.payment import State
-from tael.service.audit import audit_books
-from tael.service.gateway import Gateway
-from tael.store.store import Store
+from tael.audit.verification import audit_books
+from tael.base.money import Money
+from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
+from tael.payments.domain.payment import State
+from tael.payments.gateway import Gateway
+from tael.payments.store.store import Store
 from tests.fault.test_crash_points import MAX_STORY, forget
 from tests.support.crashing import Process, Side
 from tests.support.fake_wallet import Payer

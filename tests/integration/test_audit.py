@@ -6,13 +6,13 @@ from typing import Final
 
 import pytest
 
-from tael.domain.ledger_digest import beginning_of, day_of
-from tael.domain.wallet_book import WalletBook, WalletTrade
+from tael.audit.domain.wallet_book import WalletBook, WalletTrade
+from tael.audit.verification import Audit, audit_books
 from tael.jobs.daily_close import daily_close_job
 from tael.jobs.runner import run_once
-from tael.service.audit import Audit, audit_books
-from tael.store.refunds import RefundChange
-from tael.store.store import Store
+from tael.ledger.domain.digest import beginning_of, day_of
+from tael.payments.store.refunds import RefundChange
+from tael.payments.store.store import Store
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from tael.domain.outcome import Unknown
-from tael.domain.webhook import Style, WebhookState
-from tael.service.outcomes import record_outcome
-from tael.store.leases import EVERYTHING, Share
-from tael.store.payments import Change
-from tael.store.reservations import Reservation, Reserved
-from tael.store.store import Store
-from tael.store.webhook_queue import Attempt, Delivery, DueWebhook
+from tael.channels.outcomes import Unknown
+from tael.db.due_queue import EVERYTHING, Share
+from tael.payments.outcomes import record_outcome
+from tael.payments.store.payments import Change
+from tael.payments.store.reservations import Reservation, Reserved
+from tael.payments.store.store import Store
+from tael.webhooks.domain.webhook import Style, WebhookState
+from tael.webhooks.store.queue import Attempt, Delivery, DueWebhook
 from tests.integration.test_recording import gateway_over
 from tests.support.store import current, opened, paid
 from tests.support.values import (

@@ -22,24 +22,24 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from typer.testing import CliRunner
 
+from tael.base.money import Money
+from tael.base.pay_types import PAY_TYPES
+from tael.base.secret import Secret
+from tael.channels.outcomes import Paid
 from tael.cli.app import app
 from tael.cli.finding import with_store
-from tael.domain.account import AlipayAccount, WeChatAccount
-from tael.domain.ledger import payment_entry
-from tael.domain.merchant import App
-from tael.domain.money import Money
-from tael.domain.outcome import Paid
-from tael.domain.payment import Payment, apply_outcome
-from tael.domain.paytype import PAY_TYPES
-from tael.domain.refund import Refund
-from tael.domain.secret import Secret
-from tael.domain.webhook import WebhookKind
+from tael.db.migrate import migrate
+from tael.ledger.domain.entries import payment_entry
+from tael.merchants.domain.account import AlipayAccount, WeChatAccount
+from tael.merchants.domain.merchant import App
+from tael.payments.domain.payment import Payment, apply_outcome
+from tael.payments.domain.refund import Refund
+from tael.payments.store.payments import Change
+from tael.payments.store.reservations import Reservation, Reserved
+from tael.payments.store.store import Store
 from tael.store.embedded import EmbeddedPostgres
-from tael.store.migrate import migrate
-from tael.store.payments import Change
-from tael.store.reservations import Reservation, Reserved
-from tael.store.store import Store
-from tael.store.webhooks import NewWebhook
+from tael.webhooks.domain.webhook import WebhookKind
+from tael.webhooks.store.webhooks import NewWebhook
 from tests.support.wechat import key_and_certificate
 
 NOW = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)

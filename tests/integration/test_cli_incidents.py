@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tael.base.money import Money
+from tael.channels.outcomes import Refunded
 from tael.cli.app import app
-from tael.domain.incident import Incident, IncidentKind, UnmatchedState
-from tael.domain.money import Money
-from tael.domain.outcome import Refunded
-from tael.domain.unmatched import apply_return_outcome, confirm, unmatched_entries
-from tael.store.store import Store
-from tael.store.unmatched import UnmatchedChange
+from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
+from tael.payments.store.store import Store
+from tael.unmatched.domain.unmatched import apply_return_outcome, confirm, unmatched_entries
+from tael.unmatched.store.unmatched import UnmatchedChange
 from tests.integration.test_cli import Operator
 from tests.support.store import ENCRYPTION_KEY, entered_store, with_a_merchant
 from tests.support.values import MCHID, NOW

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tael.domain.webhook import WebhookKind, WebhookState
-from tael.store.store import Store
-from tael.store.webhook_queue import Attempt, Delivery
-from tael.store.webhooks import NewWebhook, write_webhooks
+from tael.payments.store.store import Store
+from tael.webhooks.domain.webhook import WebhookKind, WebhookState
+from tael.webhooks.store.queue import Attempt, Delivery
+from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
 from tests.integration.test_cli import Operator
 from tests.support.store import ENCRYPTION_KEY, entered_store, paid, with_a_merchant
 from tests.support.values import APPCODE, MCHID, NOW, a_payment, an_app

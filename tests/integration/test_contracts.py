@@ -5,9 +5,9 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from tael.domain.account import WeChatAccount
-from tael.store.merchants import AlreadyThere
-from tael.store.store import Store
+from tael.merchants.domain.account import WeChatAccount
+from tael.merchants.store.merchants import AlreadyThere
+from tael.payments.store.store import Store
 from tests.support.store import opened, paid
 from tests.support.values import (
     BARCODE,

@@ -10,13 +10,13 @@ import asyncpg
 import pytest
 from starlette.applications import Starlette
 
-from tael.domain.payment import State
-from tael.domain.paytype import Wallet
+from tael.base.cipher import Cipher
+from tael.base.pay_types import Wallet
+from tael.db.database import Database, Limits, RowLocked, SchemaOutdated, StoreUnavailable, budget
 from tael.jobs.runner import Job, run_once
 from tael.main import application
-from tael.store.database import Database, Limits, RowLocked, SchemaOutdated, StoreUnavailable, budget
-from tael.store.encryption import Cipher
-from tael.store.store import Store, store_over
+from tael.payments.domain.payment import State
+from tael.payments.store.store import Store, store_over
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
 from tests.support.fake_wallet import FakeWallet

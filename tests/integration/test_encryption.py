@@ -2,12 +2,12 @@
 
 import pytest
 
-from tael.domain.account import WeChatAccount
-from tael.domain.secret import Secret
-from tael.store.accounts import Accounts
-from tael.store.encryption import KEY_BYTES, Cipher, DecryptionFailed
-from tael.store.merchants import Merchants
-from tael.store.store import Store
+from tael.base.cipher import KEY_BYTES, Cipher, DecryptionFailed
+from tael.base.secret import Secret
+from tael.merchants.domain.account import WeChatAccount
+from tael.merchants.store.accounts import Accounts
+from tael.merchants.store.merchants import Merchants
+from tael.payments.store.store import Store
 from tests.support.store import ENCRYPTION_KEY
 from tests.support.values import APPCODE, a_wechat_account, an_alipay_account, an_app
 

@@ -14,14 +14,14 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from tael.domain.page_urls import pages_below
-from tael.domain.payment import State
-from tael.domain.paytype import PAY_TYPES, PayType
-from tael.domain.refund import RefundState
-from tael.service.credential_cache import CredentialCache
-from tael.service.gateway import Gateway, InFlightRequests
-from tael.service.refunds import check_refund
-from tael.store.store import Store
+from tael.base.pay_types import PAY_TYPES, PayType
+from tael.merchants.credential_cache import CredentialCache
+from tael.payments.domain.page_urls import pages_below
+from tael.payments.domain.payment import State
+from tael.payments.domain.refund import RefundState
+from tael.payments.gateway import Gateway, InFlightRequests
+from tael.payments.refunds import check_refund
+from tael.payments.store.store import Store
 from tests.support.alipay import TestClock
 from tests.support.blocking_wallet import Activity, BlockingWallet
 from tests.support.crashing import CrashingTransport, Process

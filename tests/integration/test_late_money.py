@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from tael.domain.incident import IncidentKind, UnmatchedState
-from tael.domain.money import Money
-from tael.domain.payment import State
+from tael.base.money import Money
+from tael.incidents.domain.incident import IncidentKind, UnmatchedState
+from tael.payments.domain.payment import State
 from tests.support.scene import Scene, ended
 from tests.support.store import all_entries, current
 

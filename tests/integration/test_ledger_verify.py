@@ -14,21 +14,22 @@ from typing import Any, Final
 import pytest
 from typer.testing import CliRunner
 
+from tael.audit.store import snapshot as audit_snapshot
+from tael.audit.store.snapshot import snapshot
+from tael.audit.verification import Audit, audit_books
+from tael.base.clock import RealClock
+from tael.base.money import Money
+from tael.channels.outcomes import Refunded
 from tael.cli.app import app
-from tael.clock import RealClock
-from tael.domain.incident import Incident, IncidentKind, UnmatchedState
-from tael.domain.ledger_digest import beginning_of, day_of
-from tael.domain.money import Money
-from tael.domain.outcome import Refunded
-from tael.domain.unmatched import apply_return_outcome, confirm, unmatched_entries
+from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
 from tael.jobs.daily_close import daily_close_job
 from tael.jobs.runner import run_once
-from tael.service.audit import Audit, audit_books
-from tael.service.daily_close import close_days
-from tael.store import audit_snapshot, ledger_digests
-from tael.store.audit_snapshot import snapshot
-from tael.store.store import Store
-from tael.store.unmatched import UnmatchedChange
+from tael.ledger.daily_close import close_days
+from tael.ledger.domain.digest import beginning_of, day_of
+from tael.ledger.store import digests as ledger_digests
+from tael.payments.store.store import Store
+from tael.unmatched.domain.unmatched import apply_return_outcome, confirm, unmatched_entries
+from tael.unmatched.store.unmatched import UnmatchedChange
 from tests.integration.test_cli import Operator
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process

@@ -7,12 +7,12 @@ from typing import Final
 
 import pytest
 
-from tael.domain.payment import Payment
-from tael.store.audit_snapshot import snapshot
-from tael.store.database import Database, Limits, RowLocked, StoreUnavailable
-from tael.store.encryption import Cipher
-from tael.store.reservations import Reserved
-from tael.store.store import Store, store_over
+from tael.audit.store.snapshot import snapshot
+from tael.base.cipher import Cipher
+from tael.db.database import Database, Limits, RowLocked, StoreUnavailable
+from tael.payments.domain.payment import Payment
+from tael.payments.store.reservations import Reserved
+from tael.payments.store.store import Store, store_over
 from tests.integration.test_reservations import asking
 from tests.support.store import ENCRYPTION_KEY, NODE, being_paid, count_of, current, opened, paid
 from tests.support.values import MCHID, a_payment

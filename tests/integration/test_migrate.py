@@ -11,12 +11,12 @@ import pytest
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 
 import tael
-from tael.store.migrate import LOCK_KEY, MIGRATIONS, MigrationBlocked, migrate
+from tael.db.migrate import LOCK_KEY, MIGRATIONS, MigrationBlocked, migrate
 from tests.support.postgres import fresh_database
 
 PATIENCE_S = 30.0
 REPOSITORY = Path(tael.__file__).resolve().parent.parent
-MIGRATE = "import sys; from tael.store.migrate import migrate; print(migrate(sys.argv[1]))"
+MIGRATE = "import sys; from tael.db.migrate import migrate; print(migrate(sys.argv[1]))"
 TABLES = {
     "app",
     "merchant",

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
+from tael.base.pay_types import PAY_TYPES
 from tael.channels.alipay_mapi.adapter import UNVERIFIED
-from tael.domain.outcome import Outcome, Unknown
-from tael.domain.payment import State
-from tael.domain.paytype import PAY_TYPES
-from tael.service.polling import poll_payment
-from tael.store.store import Store
+from tael.channels.outcomes import Outcome, Unknown
+from tael.payments.domain.payment import State
+from tael.payments.polling import poll_payment
+from tael.payments.store.store import Store
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet, Payer

@@ -9,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tael.base.pay_types import PAY_TYPES, Wallet
 from tael.channels.base import Channel, ChannelOrder, ChannelRefund
-from tael.domain.outcome import Outcome, Paid, RefundOutcome, ReversalOutcome, Unknown
-from tael.domain.payment import State
-from tael.domain.paytype import PAY_TYPES, Wallet
+from tael.channels.outcomes import Outcome, Paid, RefundOutcome, ReversalOutcome, Unknown
+from tael.db.database import StoreUnavailable
 from tael.jobs.polling import ACCOUNT_PLACES, WALLET_PLACES, polling_jobs
 from tael.jobs.runner import run_for_ever, run_once
-from tael.service.gateway import Gateway
-from tael.store.database import StoreUnavailable
-from tael.store.store import Store
+from tael.payments.domain.payment import State
+from tael.payments.gateway import Gateway
+from tael.payments.store.store import Store
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
 from tests.support.fake_wallet import FakeWallet

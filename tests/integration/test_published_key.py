@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 from typer.testing import CliRunner
 
+from tael.base.errors import NotAuthentic
+from tael.base.secret import Secret
 from tael.cli.app import app
-from tael.domain.errors import NotAuthentic
-from tael.domain.merchant import PUBLISHED_KEY
-from tael.domain.secret import Secret
-from tael.service.credential_cache import CredentialCache
-from tael.store.store import Store
+from tael.merchants.credential_cache import CredentialCache
+from tael.merchants.domain.merchant import PUBLISHED_KEY
+from tael.payments.store.store import Store
 from tests.support.store import ENCRYPTION_KEY, entered_store
 from tests.support.values import NOW, an_app
 

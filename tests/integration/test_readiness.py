@@ -10,12 +10,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tael.db.database import Database, Limits, StoreUnavailable
+from tael.db.migrate import migrate
+from tael.db.readiness import Readiness
 from tael.main import application
-from tael.store.database import Database, Limits, StoreUnavailable
+from tael.payments.store.store import Store
 from tael.store.embedded import EmbeddedPostgres
-from tael.store.migrate import migrate
-from tael.store.readiness import Readiness
-from tael.store.store import Store
 from tests.integration.test_database_down import got
 from tests.integration.test_recording import gateway_over
 from tests.support.postgres import fresh_database

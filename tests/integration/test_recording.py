@@ -6,17 +6,17 @@ from datetime import timedelta
 
 import pytest
 
-from tael.domain import respcd
-from tael.domain.outcome import AwaitingPayer, Closed, Paid, Refusal, Refused, Unknown
-from tael.domain.page_urls import pages_below
-from tael.domain.payment import Payment, State
-from tael.service.credential_cache import CredentialCache
-from tael.service.gateway import Gateway, InFlightRequests
-from tael.service.outcomes import record_notice, record_outcome
-from tael.store.payments import Change
-from tael.store.reservations import Reservation, Reserved
-from tael.store.store import Store
-from tael.transport import Transport
+from tael.base import respcd
+from tael.base.transport import Transport
+from tael.channels.outcomes import AwaitingPayer, Closed, Paid, Refusal, Refused, Unknown
+from tael.merchants.credential_cache import CredentialCache
+from tael.payments.domain.page_urls import pages_below
+from tael.payments.domain.payment import Payment, State
+from tael.payments.gateway import Gateway, InFlightRequests
+from tael.payments.outcomes import record_notice, record_outcome
+from tael.payments.store.payments import Change
+from tael.payments.store.reservations import Reservation, Reserved
+from tael.payments.store.store import Store
 from tests.support.alipay import TestClock
 from tests.support.store import ENCRYPTION_KEY, all_entries, being_paid, count_of, current, opened, paid
 from tests.support.values import AMOUNT, NOW, a_payment, a_refund

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from tael.domain.errors import (
+from tael.base.errors import (
     AlreadyRefunded,
     NotAllowed,
     NotFound,
@@ -17,13 +17,13 @@ from tael.domain.errors import (
     TaelError,
     WindowOver,
 )
-from tael.domain.ledger import refund_entry
-from tael.domain.money import Money
-from tael.domain.payment import Payment
-from tael.domain.refund import WECHAT_REFUNDS_PER_ORDER, Refund, RefundState
-from tael.store.refunds import RefundChange
-from tael.store.reservations import SPACING, Repeated, Reservation, Reserved, Reserving
-from tael.store.store import Store
+from tael.base.money import Money
+from tael.ledger.domain.entries import refund_entry
+from tael.payments.domain.payment import Payment
+from tael.payments.domain.refund import WECHAT_REFUNDS_PER_ORDER, Refund, RefundState
+from tael.payments.store.refunds import RefundChange
+from tael.payments.store.reservations import SPACING, Repeated, Reservation, Reserved, Reserving
+from tael.payments.store.store import Store
 from tests.support.store import all_entries, count_of, current, opened, paid
 from tests.support.values import ALIPAY_ONLINE, BARCODE, MCHID, NOW, a_payment, a_refund
 

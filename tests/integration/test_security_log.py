@@ -12,12 +12,12 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from tael.base.pay_types import Wallet
 from tael.channels.alipay_mapi.adapter import AlipayMapi
 from tael.channels.base import Channel, note_nothing
 from tael.channels.wechat_v2.adapter import WeChatV2
-from tael.domain.paytype import Wallet
 from tael.main import application
-from tael.store.store import Store
+from tael.payments.store.store import Store
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
 from tests.support.values import MCHID, NOW, a_merchant, an_app

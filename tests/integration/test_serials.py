@@ -7,9 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import tael
-from tael.domain.serial import SEQUENCES
-from tael.store.serials import BLOCK, MAX_STEP, Serials
-from tael.store.store import Store
+from tael.base.serial import SEQUENCES
+from tael.db.serials import BLOCK, MAX_STEP, Serials
+from tael.payments.store.store import Store
 from tests.support.store import NODE
 from tests.support.values import NOW
 
@@ -17,8 +17,8 @@ REPOSITORY = Path(tael.__file__).resolve().parent.parent
 NUMBERS = """
 import asyncio, sys
 from datetime import UTC, datetime
-from tael.store.database import Database
-from tael.store.serials import Serials
+from tael.db.database import Database
+from tael.db.serials import Serials
 
 async def main() -> None:
     async with Database(sys.argv[1]) as database:

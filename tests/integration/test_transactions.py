@@ -6,15 +6,15 @@ from datetime import timedelta
 
 import pytest
 
-from tael.domain import respcd
-from tael.domain.payment import Payment, State, shown_respcd
-from tael.domain.paytype import PAY_TYPES
-from tael.domain.refund import Refund, RefundState
-from tael.store.payments import Change
-from tael.store.refunds import RefundChange
-from tael.store.reservations import Reservation, Reserved
-from tael.store.store import Store
-from tael.store.transactions import Filter, RefundTransaction, Transaction
+from tael.base import respcd
+from tael.base.pay_types import PAY_TYPES
+from tael.payments.domain.payment import Payment, State, shown_respcd
+from tael.payments.domain.refund import Refund, RefundState
+from tael.payments.store.payments import Change
+from tael.payments.store.refunds import RefundChange
+from tael.payments.store.reservations import Reservation, Reserved
+from tael.payments.store.store import Store
+from tael.payments.store.transactions import Filter, RefundTransaction, Transaction
 from tests.support.store import current, opened, paid
 from tests.support.values import BARCODE, MCHID, NOW, ONLINE, a_payment, a_refund
 

@@ -8,14 +8,14 @@ from typing import Final
 
 import pytest
 
-from tael.clock import RealClock
-from tael.domain.incident import IncidentKind, UnmatchedState
-from tael.domain.outcome import Closed, Paid
-from tael.domain.payment import State, shown_respcd
-from tael.domain.paytype import Wallet
-from tael.service.notices import NoticeRefused, receive_notice
-from tael.service.unmatched import advance_unmatched
-from tael.store.store import Store
+from tael.base.clock import RealClock
+from tael.base.pay_types import Wallet
+from tael.channels.outcomes import Closed, Paid
+from tael.incidents.domain.incident import IncidentKind, UnmatchedState
+from tael.payments.domain.payment import State, shown_respcd
+from tael.payments.notices import NoticeRefused, receive_notice
+from tael.payments.store.store import Store
+from tael.unmatched.advance import advance_unmatched
 from tests.support.crashing import Process
 from tests.support.fake_wallet import Payer
 from tests.support.scene import Crowd, Scene, only_payment, scene_of

@@ -5,10 +5,10 @@ from typing import Final
 
 import pytest
 
-from tael.domain.incident import IncidentKind, UnmatchedState
-from tael.domain.money import Money
-from tael.domain.outcome import Paid, Refusal, Refused, ReversalAction
-from tael.domain.payment import Payment, State
+from tael.base.money import Money
+from tael.channels.outcomes import Paid, Refusal, Refused, ReversalAction
+from tael.incidents.domain.incident import IncidentKind, UnmatchedState
+from tael.payments.domain.payment import Payment, State
 from tests.support.fake_wallet import Payer
 from tests.support.scene import Scene, ended, paid_with
 from tests.support.store import current

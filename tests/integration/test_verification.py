@@ -1,10 +1,10 @@
 """Unverified answers in a row are one incident of the account; a verified one begins the count anew."""
 
-from tael.domain.incident import IncidentKind
-from tael.service.verification import MAX_UNVERIFIED_ANSWERS, AnswerChecks
-from tael.store.database import Database
-from tael.store.encryption import Cipher
-from tael.store.store import Store, store_over
+from tael.base.cipher import Cipher
+from tael.db.database import Database
+from tael.incidents.domain.incident import IncidentKind
+from tael.payments.store.store import Store, store_over
+from tael.payments.verification import MAX_UNVERIFIED_ANSWERS, AnswerChecks
 from tests.support.alipay import TestClock
 from tests.support.store import ENCRYPTION_KEY, NODE
 from tests.support.values import NOW, a_wechat_account, an_alipay_account

@@ -9,15 +9,15 @@ from urllib.parse import parse_qsl
 import pytest
 from aiohttp import web
 
+from tael.base import respcd
+from tael.base.money import Money
+from tael.base.pay_types import PAY_TYPES
 from tael.config import read_settings
-from tael.domain import respcd
-from tael.domain.money import Money
-from tael.domain.payment import Payment, State
-from tael.domain.paytype import PAY_TYPES
 from tael.main import open_gateway
-from tael.service.gateway import Gateway
-from tael.service.payments import PaymentRequest, open_payment
-from tael.store.store import Store
+from tael.payments.domain.payment import Payment, State
+from tael.payments.gateway import Gateway
+from tael.payments.opening import PaymentRequest, open_payment
+from tael.payments.store.store import Store
 from tests.support.alipay import wallet_signature, xml_answer
 from tests.support.serving import serving
 from tests.support.store import ENCRYPTION_KEY

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tael.domain.address import EgressPolicy
-from tael.domain.payment import Payment
-from tael.domain.webhook import RETRY_GAPS, WebhookKind, WebhookState
+from tael.base.egress import EgressPolicy
+from tael.base.transport import NOT_ALLOWED, Transport
 from tael.jobs.runner import run_for_ever, run_once
 from tael.jobs.webhooks import FIRST_PLACES, MAX_PLACES, SLOW_MS, SLOW_PLACES, Deliveries, webhook_job
-from tael.service.gateway import Gateway
-from tael.store.store import Store
-from tael.store.webhook_queue import Attempt, Delivery, DueWebhook, Rooms
-from tael.store.webhooks import NewWebhook, NotificationStatus, write_webhooks
-from tael.transport import NOT_ALLOWED, Transport
+from tael.payments.domain.payment import Payment
+from tael.payments.gateway import Gateway
+from tael.payments.store.store import Store
+from tael.webhooks.domain.webhook import RETRY_GAPS, WebhookKind, WebhookState
+from tael.webhooks.store.queue import Attempt, Delivery, DueWebhook, Rooms
+from tael.webhooks.store.webhooks import NewWebhook, NotificationStatus, write_webhooks
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
 from tests.support.store import paid

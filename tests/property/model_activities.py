@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from tael.domain import respcd
-from tael.domain.outcome import Closed, Outcome, Paid, RefundOutcome, ReversalOutcome, Unknown
-from tael.domain.payment import Payment, State
-from tael.domain.paytype import PayType
-from tael.service.closes import refusal_to_close
-from tael.service.outcomes import without_verdict
+from tael.base import respcd
+from tael.base.pay_types import PayType
+from tael.channels.outcomes import Closed, Outcome, Paid, RefundOutcome, ReversalOutcome, Unknown
+from tael.payments.closes import refusal_to_close
+from tael.payments.domain.payment import Payment, State
+from tael.payments.outcomes import without_verdict
 from tests.property.model_books import (
     Books,
     Rules,

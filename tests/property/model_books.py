@@ -9,30 +9,30 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from tael.domain.incident import (
+from tael.base.money import Money
+from tael.channels.outcomes import Outcome, RefundOutcome, ReversalOutcome
+from tael.incidents.domain.incident import (
     Incident,
     UnmatchedState,
     incidents_in,
     refund_incidents_in,
     reversal_incidents_in,
 )
-from tael.domain.ledger import Entry, fee_back_entries
-from tael.domain.money import Money
-from tael.domain.outcome import Outcome, RefundOutcome, ReversalOutcome
-from tael.domain.payment import Payment, State, apply_outcome
-from tael.domain.refund import Refund, RefundState, apply_refund_outcome, refusal_to_refund
-from tael.domain.reversal import (
+from tael.ledger.domain.entries import Entry, fee_back_entries
+from tael.payments.domain.payment import Payment, State, apply_outcome
+from tael.payments.domain.refund import Refund, RefundState, apply_refund_outcome, refusal_to_refund
+from tael.payments.domain.reversal import (
     Reversal,
     ReversalState,
     apply_reversal_outcome,
     final_outcome,
     refusal_to_reverse,
 )
-from tael.domain.unmatched import refute
-from tael.domain.webhook import WebhookKind
-from tael.service.outcomes import consequences, refund_consequences
-from tael.service.reversals import reversal_consequences
-from tael.store.payments import Change
+from tael.payments.outcomes import consequences, refund_consequences
+from tael.payments.reversals import reversal_consequences
+from tael.payments.store.payments import Change
+from tael.unmatched.domain.unmatched import refute
+from tael.webhooks.domain.webhook import WebhookKind
 from tests.support.values import a_refund
 
 WINDOW: Final = timedelta(days=365)

@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from tael.domain.outcome import Refused, Unknown
-from tael.domain.refund import RefundState
-from tael.domain.reversal import ReversalState
+from tael.channels.outcomes import Refused, Unknown
+from tael.payments.domain.refund import RefundState
+from tael.payments.domain.reversal import ReversalState
 from tests.property.model_activities import ARRIVED_BY_THEN, Activities, Hand, Scene, later
 from tests.property.model_books import hear_of_refund, without_suspicion
 from tests.support.verdict import Told, wallet_side

@@ -10,9 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tael.domain.ledger import Entry, EntryKind
-from tael.domain.money import Money
-from tael.domain.outcome import (
+from tael.base.money import Money
+from tael.base.pay_types import PAY_TYPES, PayType
+from tael.base.respcd import TABLE
+from tael.channels.outcomes import (
     Again,
     AwaitingPayer,
     Closed,
@@ -30,19 +31,32 @@ from tael.domain.outcome import (
     Reversed,
     Unknown,
 )
-from tael.domain.payment import ALLOWED, Payment, State, apply_outcome, reschedule, shown_cancel, shown_respcd
-from tael.domain.paytype import PAY_TYPES, PayType
-from tael.domain.refund import Refund, RefundState, apply_refund_outcome, refusal_to_refund, reschedule_refund
-from tael.domain.respcd import TABLE
-from tael.domain.reversal import (
+from tael.ledger.domain.entries import Entry, EntryKind
+from tael.payments.domain.payment import (
+    ALLOWED,
+    Payment,
+    State,
+    apply_outcome,
+    reschedule,
+    shown_cancel,
+    shown_respcd,
+)
+from tael.payments.domain.refund import (
+    Refund,
+    RefundState,
+    apply_refund_outcome,
+    refusal_to_refund,
+    reschedule_refund,
+)
+from tael.payments.domain.reversal import (
     Reversal,
     ReversalState,
     apply_reversal_outcome,
     refusal_to_reverse,
     reschedule_reversal,
 )
-from tael.service.outcomes import consequences, refund_consequences
-from tael.service.reversals import reversal_consequences
+from tael.payments.outcomes import consequences, refund_consequences
+from tael.payments.reversals import reversal_consequences
 from tests.support.values import AMOUNT, NOW, a_payment, a_refund, a_reversal, marked_for
 
 WINDOW = timedelta(days=365)

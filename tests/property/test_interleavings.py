@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-from tael.domain.outcome import Closed, Outcome, ReversalOutcome
-from tael.domain.payment import Payment, State, advance, apply_outcome
-from tael.domain.paytype import PAY_TYPES, PayType
+from tael.base.pay_types import PAY_TYPES, PayType
+from tael.channels.outcomes import Closed, Outcome, ReversalOutcome
+from tael.payments.domain.payment import Payment, State, advance, apply_outcome
 from tests.property.model_activities import Activities
 from tests.property.model_books import Rules
 from tests.property.orderings import Exploration, Found

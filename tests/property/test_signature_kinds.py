@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from tael.api.answers import close_answer, error_answer, payment_answer, query_answer, refund_answer
 from tael.api.wire import json_text
-from tael.domain.errors import BadField, NotAllowed
-from tael.domain.money import Money
-from tael.domain.outcome import PayCode
-from tael.domain.page_urls import Pages
-from tael.domain.payment import State
-from tael.domain.respcd import Call
-from tael.domain.secret import Secret
-from tael.domain.webhook import Style, body_of, payment_members, refund_members
+from tael.base.errors import BadField, NotAllowed
+from tael.base.money import Money
+from tael.base.respcd import Call
+from tael.base.secret import Secret
+from tael.channels.outcomes import PayCode
+from tael.payments.domain.page_urls import Pages
+from tael.payments.domain.payment import State
+from tael.webhooks.domain.webhook import Style, body_of, payment_members, refund_members
 from tests.support.signature_attacks import (
     APPCODE,
     PRICE,

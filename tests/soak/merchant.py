@@ -12,8 +12,8 @@ from typing import Any, Final, Self
 
 import aiohttp
 
+from tael.base.clock import UTC8, Clock
 from tael.cli.seed import DemoApp
-from tael.clock import UTC8, Clock
 from tests.soak.rows import Told
 
 CALL_LIMIT_S: Final = 60.0

@@ -10,10 +10,10 @@ from types import ModuleType
 from typing import Final
 
 from tael.cli.app import main as tael
-from tael.store import payments, refunds, reservations
-from tael.store.payments import Change, Payments
-from tael.store.refunds import RefundChange, Refunds
-from tael.store.webhooks import NewWebhook, write_webhooks
+from tael.payments.store import payments, refunds, reservations
+from tael.payments.store.payments import Change, Payments
+from tael.payments.store.refunds import RefundChange, Refunds
+from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
 
 
 def without_reservation() -> None:

@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from tael.base.clock import DemoClock
 from tael.cli.demo import settings_of
 from tael.cli.demo_stack import DemoPaths, DemoStack, listener_of, running_wallets
 from tael.cli.processes import start
 from tael.cli.seed import DemoApp, seed
-from tael.clock import DemoClock
 from tael.main import open_store
 from tests.soak.plan import APIS, WORKERS
 from tests.support.wire import Wire

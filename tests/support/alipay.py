@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from tael.base.money import Money
+from tael.base.pay_types import PAY_TYPES
+from tael.base.secret import Secret
 from tael.channels.base import ChannelOrder, ChannelRefund
-from tael.domain.account import AlipayAccount, AlipaySignType
-from tael.domain.money import Money
-from tael.domain.paytype import PAY_TYPES
-from tael.domain.secret import Secret
+from tael.merchants.domain.account import AlipayAccount, AlipaySignType
 
 KEY: Final = "sim0key0sim0key0sim0key0sim0key0"
 PID: Final = "2088000000000001"

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from tael.base.clock import Clock
 from tael.channels.base import Acknowledgement, ChannelOrder, ChannelRefund, Notice, PaymentNotice
-from tael.clock import Clock
-from tael.domain.account import Account
-from tael.domain.outcome import Outcome, Paid, RefundOutcome, Refusal, Refused, ReversalOutcome
+from tael.channels.outcomes import Outcome, Paid, RefundOutcome, Refusal, Refused, ReversalOutcome
+from tael.merchants.domain.account import Account
 from tests.support.wallet_rules import Trade, WalletRules, query_refund, refund
 
 #: How long a step may take before the test is given up: far more than any does.

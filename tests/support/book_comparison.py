@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tael.domain.ledger import EntryKind
-from tael.domain.payment import State
-from tael.domain.refund import RefundState
-from tael.domain.reversal import ReversalState
-from tael.store.store import Store
+from tael.ledger.domain.entries import EntryKind
+from tael.payments.domain.payment import State
+from tael.payments.domain.refund import RefundState
+from tael.payments.domain.reversal import ReversalState
+from tael.payments.store.store import Store
 from tests.support.store import all_entries
 from tests.support.world import World
 

@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from tael.base.transport import Answer, Result, Transport
 from tael.channels.base import Acknowledgement, Channel, ChannelOrder, ChannelRefund, Notice
-from tael.domain.account import Account
-from tael.domain.outcome import Outcome, RefundOutcome, ReversalOutcome
-from tael.store.database import Database
-from tael.transport import Answer, Result, Transport
+from tael.channels.outcomes import Outcome, RefundOutcome, ReversalOutcome
+from tael.db.database import Database
+from tael.merchants.domain.account import Account
 
 if TYPE_CHECKING:
-    from tael.store.database import Connection
+    from tael.db.database import Connection
 
 
 class Crash(Exception):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from tael.base.clock import Clock
 from tael.channels.base import (
     Acknowledgement,
     ChannelOrder,
@@ -16,9 +17,7 @@ from tael.channels.base import (
     PaymentNotice,
     RefundNotice,
 )
-from tael.clock import Clock
-from tael.domain.account import Account
-from tael.domain.outcome import (
+from tael.channels.outcomes import (
     AwaitingPayer,
     Closed,
     Outcome,
@@ -34,6 +33,7 @@ from tael.domain.outcome import (
     Reversed,
     Unknown,
 )
+from tael.merchants.domain.account import Account
 
 
 class Payer(StrEnum):

@@ -12,15 +12,15 @@ from typing import Final
 
 from structlog.typing import EventDict
 
-from tael.domain.errors import TaelError
-from tael.domain.payment import Payment, State, takes_payers
-from tael.domain.paytype import PayType
-from tael.domain.webhook import WebhookKind
-from tael.service.gateway import Gateway
-from tael.service.notices import receive_notice
-from tael.service.polling import poll_payment
-from tael.store.ledger import entries_of
-from tael.store.store import Store
+from tael.base.errors import TaelError
+from tael.base.pay_types import PayType
+from tael.ledger.store.entries import entries_of
+from tael.payments.domain.payment import Payment, State, takes_payers
+from tael.payments.gateway import Gateway
+from tael.payments.notices import receive_notice
+from tael.payments.polling import poll_payment
+from tael.payments.store.store import Store
+from tael.webhooks.domain.webhook import WebhookKind
 from tests.support.alipay import TestClock
 from tests.support.blocking_wallet import Activity, BlockingWallet, gate
 from tests.support.store import current

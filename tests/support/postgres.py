@@ -42,7 +42,7 @@ def open_folder() -> Iterator[Path]:
 @contextmanager
 def migrated_server() -> Iterator[str]:
     """The url of a fresh server whose template database has the whole schema."""
-    from tael.store.migrate import migrate  # only tests that want a database pay for this
+    from tael.db.migrate import migrate  # only tests that want a database pay for this
 
     with open_folder() as folder, EmbeddedPostgres(folder) as postgres:
         create_database(postgres.url, TEMPLATE)

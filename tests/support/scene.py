@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from tael.domain.incident import Incident
-from tael.domain.money import Money
-from tael.domain.outcome import Outcome, Paid
-from tael.domain.payment import Payment, State
-from tael.service.audit import audit_books
-from tael.service.gateway import Gateway
-from tael.service.notices import NoticeRefused
-from tael.store.store import Store
+from tael.audit.verification import audit_books
+from tael.base.money import Money
+from tael.channels.outcomes import Outcome, Paid
+from tael.incidents.domain.incident import Incident
+from tael.payments.domain.payment import Payment, State
+from tael.payments.gateway import Gateway
+from tael.payments.notices import NoticeRefused
+from tael.payments.store.store import Store
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet, Payer

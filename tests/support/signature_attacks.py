@@ -34,10 +34,10 @@ from tael.api.authenticate import check_reading, verify
 from tael.api.checkout import check_link, link_of
 from tael.api.signed_names import CALL_NAMES
 from tael.api.wire import read_parameters
-from tael.domain.errors import TaelError
-from tael.domain.respcd import Call
-from tael.domain.secret import Secret
-from tael.service.credential_cache import AppContext
+from tael.base.errors import TaelError
+from tael.base.respcd import Call
+from tael.base.secret import Secret
+from tael.merchants.credential_cache import AppContext
 from tests.support.values import MCHID, NOW, a_merchant, an_app
 
 KEY: Final = "5f1ce3a09d5b4f0e8a7d1c2b3a495867"

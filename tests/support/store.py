@@ -5,14 +5,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
-from tael.domain.ledger import Entry, payment_entry
-from tael.domain.payment import Payment
-from tael.domain.webhook import WebhookKind
-from tael.store.database import Database
-from tael.store.encryption import Cipher
-from tael.store.payments import Change
-from tael.store.store import Store, store_over
-from tael.store.webhooks import NewWebhook
+from tael.base.cipher import Cipher
+from tael.db.database import Database
+from tael.ledger.domain.entries import Entry, payment_entry
+from tael.payments.domain.payment import Payment
+from tael.payments.store.payments import Change
+from tael.payments.store.store import Store, store_over
+from tael.webhooks.domain.webhook import WebhookKind
+from tael.webhooks.store.webhooks import NewWebhook
 from tests.support.values import NOW, a_merchant, a_paid_payment, a_wechat_account, an_alipay_account, an_app
 
 ENCRYPTION_KEY: Final = bytes(range(32))
@@ -75,7 +75,7 @@ async def count_of(store: Store, table: str) -> int:
 
 
 async def all_entries(store: Store) -> list[Entry]:
-    from tael.store.ledger import entries_of
+    from tael.ledger.store.entries import entries_of
 
     rows = await store.database.fetch("SELECT DISTINCT mchid, cause FROM ledger_entry")
     mchids = {row["mchid"] for row in rows}

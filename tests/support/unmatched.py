@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
+from tael.audit.domain.wallet_book import WalletBook, WalletTrade
+from tael.base.money import Money
+from tael.base.pay_types import PAY_TYPES, PayType
 from tael.channels.base import ChannelOrder
-from tael.domain.incident import IncidentKind
-from tael.domain.money import Money
-from tael.domain.payment import Payment
-from tael.domain.paytype import PAY_TYPES, PayType
-from tael.domain.wallet_book import WalletBook, WalletTrade
-from tael.service.gateway import Gateway, order_for
+from tael.incidents.domain.incident import IncidentKind
+from tael.payments.domain.payment import Payment
+from tael.payments.gateway import Gateway, order_for
 from tests.support.fake_wallet import FakeWallet, Payer, Trade
 from tests.support.values import ALIPAY_ONLINE, BARCODE, ONLINE, a_payment
 from tests.support.world import World, close, pay

@@ -5,16 +5,16 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final, Literal
 
-from tael.domain.account import AlipayAccount, WeChatAccount, WeChatProvider
-from tael.domain.checkout import CheckoutLink
-from tael.domain.merchant import App, Merchant
-from tael.domain.money import Money
-from tael.domain.payment import FIRST_CHECK, Payment, State
-from tael.domain.paytype import PAY_TYPES, PayType
-from tael.domain.refund import Refund
-from tael.domain.reversal import Reversal
-from tael.domain.secret import Secret
-from tael.domain.webhook import Style
+from tael.base.money import Money
+from tael.base.pay_types import PAY_TYPES, PayType
+from tael.base.secret import Secret
+from tael.merchants.domain.account import AlipayAccount, WeChatAccount, WeChatProvider
+from tael.merchants.domain.merchant import App, Merchant
+from tael.payments.domain.checkout import CheckoutLink
+from tael.payments.domain.payment import FIRST_CHECK, Payment, State
+from tael.payments.domain.refund import Refund
+from tael.payments.domain.reversal import Reversal
+from tael.webhooks.domain.webhook import Style
 
 NOW: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MCHID: Final = "mch1"

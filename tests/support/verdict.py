@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tael.domain.incident import Incident, IncidentKind, UnmatchedState
-from tael.domain.ledger import Entry, EntryKind
-from tael.domain.outcome import ReversalAction
-from tael.domain.payment import Payment, State
-from tael.domain.refund import Refund, RefundState
-from tael.domain.reversal import Reversal, ReversalState
-from tael.domain.webhook import WebhookKind
+from tael.channels.outcomes import ReversalAction
+from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
+from tael.ledger.domain.entries import Entry, EntryKind
+from tael.payments.domain.payment import Payment, State
+from tael.payments.domain.refund import Refund, RefundState
+from tael.payments.domain.reversal import Reversal, ReversalState
+from tael.webhooks.domain.webhook import WebhookKind
 from tests.support.values import AMOUNT
 from tests.support.wallet_rules import Trade
 

@@ -9,8 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
-from tael.domain.money import Money
-from tael.domain.outcome import (
+from tael.base.money import Money
+from tael.base.pay_types import PayType, Presentment, Wallet
+from tael.channels.outcomes import (
     AwaitingPayer,
     Closed,
     Outcome,
@@ -27,7 +28,6 @@ from tael.domain.outcome import (
     Reversed,
     Unknown,
 )
-from tael.domain.paytype import PayType, Presentment, Wallet
 from tests.support.values import AMOUNT
 
 NO_SUCH_ORDER: Final = Unknown("no such order", no_such_order=True)

@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from tael.base.money import Money
+from tael.base.pay_types import PAY_TYPES
+from tael.base.secret import Secret
 from tael.channels.base import ChannelOrder, ChannelRefund
-from tael.domain.account import WeChatAccount, WeChatProvider, WeChatSignType
-from tael.domain.money import Money
-from tael.domain.paytype import PAY_TYPES
-from tael.domain.secret import Secret
+from tael.merchants.domain.account import WeChatAccount, WeChatProvider, WeChatSignType
 
 KEY: Final = "0123456789abcdef0123456789ABCDEF"
 OPENED: Final = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)  # noon in Hong Kong

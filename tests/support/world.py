@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from tael.domain.errors import TaelError
-from tael.domain.page_urls import pages_below
-from tael.domain.payment import Payment
-from tael.domain.paytype import PayType, Wallet
+from tael.base.cipher import Cipher
+from tael.base.errors import TaelError
+from tael.base.pay_types import PayType, Wallet
 from tael.jobs.runner import run_once
 from tael.main import all_jobs
-from tael.service.closes import CloseRequest, close_payment
-from tael.service.credential_cache import CredentialCache
-from tael.service.gateway import Gateway, InFlightRequests
-from tael.service.notices import NoticeRefused, receive_notice
-from tael.service.payments import PaymentRequest, open_payment
-from tael.service.refunds import RefundRequest, refund_payment
-from tael.service.reversals import ReversalRequest, reverse_payment
-from tael.store.encryption import Cipher
-from tael.store.store import Store, store_over
+from tael.merchants.credential_cache import CredentialCache
+from tael.payments.closes import CloseRequest, close_payment
+from tael.payments.domain.page_urls import pages_below
+from tael.payments.domain.payment import Payment
+from tael.payments.gateway import Gateway, InFlightRequests
+from tael.payments.notices import NoticeRefused, receive_notice
+from tael.payments.opening import PaymentRequest, open_payment
+from tael.payments.refunds import RefundRequest, refund_payment
+from tael.payments.reversals import ReversalRequest, reverse_payment
+from tael.payments.store.store import Store, store_over
 from tests.support.alipay import TestClock
 from tests.support.crashing import Crash, CrashingChannel, CrashingDatabase, CrashingTransport, Process
 from tests.support.fake_wallet import FakeWallet, Payer

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tael.clock import OFFSET, Clock, DemoClock, RealClock
+from tael.base.clock import OFFSET, Clock, DemoClock, RealClock
 
 
 def is_between(clock: Clock, offset: timedelta) -> bool:

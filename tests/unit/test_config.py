@@ -12,8 +12,8 @@ from tael.cli import http1
 from tael.cli.app import app
 from tael.cli.deployment import refuse_demo_settings
 from tael.config import ALIPAY_INSTORE, ALIPAY_ONLINE, WECHAT, BadSettings, HttpLimits, read_settings
+from tael.db.database import Limits
 from tael.main import limits_of
-from tael.store.database import Limits
 from tests.support.wechat import key_and_certificate
 
 KEY = base64.b64encode(bytes(range(32))).decode()

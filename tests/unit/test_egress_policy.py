@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tael.domain.address import EgressPolicy
-from tael.transport import NOT_ALLOWED, Answer, Lookup, NothingSent, Transport
+from tael.base.egress import EgressPolicy
+from tael.base.transport import NOT_ALLOWED, Answer, Lookup, NothingSent, Transport
 from tests.support.serving import serving
 from tests.unit.test_transport import PATIENCE_S
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Final
 
-from tael.service.credential_cache import AppContext
-from tael.service.payments import PaymentRequest, content_of
+from tael.merchants.credential_cache import AppContext
+from tael.payments.opening import PaymentRequest, content_of
 from tests.support.values import AMOUNT, ONLINE, a_merchant, an_app
 
 ASK: Final = PaymentRequest(

@@ -5,9 +5,9 @@ from typing import get_args
 
 import pytest
 
-from tael.domain import errors, respcd
-from tael.domain.outcome import Refusal
-from tael.domain.respcd import TABLE, Client
+from tael.base import errors, respcd
+from tael.base.respcd import TABLE, Client
+from tael.channels.outcomes import Refusal
 
 DOCUMENTED = (
     "0000 1100 1101 1102 1103 1104 1105 1106 1107 1108 1109 1110 1111 1112 1113 1114 1115 1116 1117 1118 "

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from tael.db.database import StoreUnavailable
 from tael.jobs.runner import LEASE, Job, Worker, run_for_ever, run_once
-from tael.store.database import StoreUnavailable
 from tests.support.alipay import TestClock
 from tests.support.values import NOW
 

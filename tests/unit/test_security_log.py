@@ -2,7 +2,7 @@
 
 import pytest
 
-from tael.service.security_log import (
+from tael.base.security_log import (
     MAX_LINES,
     MAX_LINES_OF_ONE,
     WINDOW_S,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tael.domain.secret import Secret
-from tael.domain.signature import digest, is_same, link_text, raw_text, request_texts, sign_body, sign_members
+from tael.base.secret import Secret
+from tael.qfpay.signature import digest, is_same, link_text, raw_text, request_texts, sign_body, sign_members
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "qfpay.json").read_text("utf-8")

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from tael.transport import MAX_ANSWER_BYTES, Answer, NoAnswer, NothingSent, Transport
+from tael.base.transport import MAX_ANSWER_BYTES, Answer, NoAnswer, NothingSent, Transport
 from tests.support.postgres import free_ports
 from tests.support.serving import serving
 

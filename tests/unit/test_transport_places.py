@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tael.domain.address import EgressPolicy
-from tael.transport import (
+from tael.base.egress import EgressPolicy
+from tael.base.transport import (
     MAX_WAITING,
     NO_CONNECTION,
     Answer,

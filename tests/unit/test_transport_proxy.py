@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
+from tael.base.pay_types import Wallet
+from tael.base.secret import Secret
+from tael.base.transport import USER_AGENT, Answer, NothingSent, Transport
+from tael.channels.outcomes import NotSent
 from tael.channels.wechat_v2.certificates import pem_file
 from tael.config import read_settings
-from tael.domain.outcome import NotSent
-from tael.domain.paytype import Wallet
-from tael.domain.secret import Secret
 from tael.main import open_gateway
-from tael.transport import USER_AGENT, Answer, NothingSent, Transport
 from tests.support.postgres import free_ports
 from tests.support.wechat import account as wechat_account
 from tests.support.wechat import key_and_certificate, order

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, TypeVar, assert_never
 
+from tael.base.clock import Clock
+from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
 from tael.channels.alipay_mapi import answers, notices, outcomes, requests, timing
 from tael.channels.alipay_mapi.messages import Accepted, Rejected, Unreadable, read_envelope
 from tael.channels.alipay_mapi.outcomes import AskFirst
@@ -22,9 +24,7 @@ from tael.channels.base import (
     Notice,
     note_nothing,
 )
-from tael.clock import Clock
-from tael.domain.account import Account, AlipayAccount
-from tael.domain.outcome import (
+from tael.channels.outcomes import (
     AwaitingPayer,
     NotSent,
     Outcome,
@@ -35,7 +35,7 @@ from tael.domain.outcome import (
     ReversalOutcome,
     Unknown,
 )
-from tael.transport import Answer, NoAnswer, NothingSent, Transport
+from tael.merchants.domain.account import Account, AlipayAccount
 
 ONLINE_GATEWAY: Final = "https://intlmapi.alipay.com/gateway.do"
 INSTORE_GATEWAY: Final = "https://globalmapi.alipay.com/gateway.do"

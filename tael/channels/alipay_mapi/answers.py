@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from tael.base.money import Money, from_major
 from tael.channels.alipay_mapi.messages import Unreadable
 from tael.channels.alipay_mapi.timing import read_time
-from tael.domain.money import Money, from_major
 
 
 @dataclass(frozen=True, slots=True)

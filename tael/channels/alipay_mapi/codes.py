@@ -7,7 +7,7 @@ so there is a table for each. What is in none of them is not understood, and fre
 from collections.abc import Mapping
 from typing import Final
 
-from tael.domain.outcome import Refusal
+from tael.channels.outcomes import Refusal
 
 
 def _table(*rows: tuple[Refusal, str]) -> dict[str, Refusal]:

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
+from tael.base.money import Money, from_major
 from tael.channels.alipay_mapi.answers import Trade
 from tael.channels.alipay_mapi.messages import Form, Unreadable, read_form
 from tael.channels.alipay_mapi.outcomes import trade_outcome
 from tael.channels.alipay_mapi.signing import is_genuine
 from tael.channels.alipay_mapi.timing import read_time
 from tael.channels.base import BadSignature, Notice, PaymentNotice, RefundNotice
-from tael.domain.account import AlipayAccount
-from tael.domain.money import Money, from_major
-from tael.domain.outcome import Unknown
+from tael.channels.outcomes import Unknown
+from tael.merchants.domain.account import AlipayAccount
 
 STATE_CHANGED: Final = "trade_status_sync"
 #: Fields that only a trade has which was paid, also if it is closed by now.

@@ -10,7 +10,7 @@ from typing import Final
 
 from tael.channels.alipay_mapi import codes
 from tael.channels.alipay_mapi.answers import Cancel, RefundState, SpotPay, SpotRefund, Trade
-from tael.domain.outcome import (
+from tael.channels.outcomes import (
     Again,
     AwaitingPayer,
     Closed,

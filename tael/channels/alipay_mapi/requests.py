@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
+from tael.base.money import major_text
+from tael.base.pay_types import Presentment
+from tael.base.text import writable
 from tael.channels.alipay_mapi import timing
 from tael.channels.alipay_mapi.signing import signature
 from tael.channels.base import ChannelOrder, ChannelRefund
-from tael.domain.account import AlipayAccount
-from tael.domain.money import major_text
-from tael.domain.paytype import Presentment
-from tael.domain.text import writable
+from tael.merchants.domain.account import AlipayAccount
 
 CHARSET: Final = "UTF-8"
 MAX_SUBJECT: Final = 256

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from tael.domain.account import AlipayAccount
-from tael.domain.secret import Secret
+from tael.base.secret import Secret
+from tael.merchants.domain.account import AlipayAccount
 
 NOT_SIGNED: Final = frozenset({"sign", "sign_type"})
 #: Parsing a key costs more than signing with it.

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from tael.base.clock import Clock
+from tael.base.pay_types import Presentment
+from tael.base.transport import Transport
 from tael.channels.base import Acknowledgement, ChannelOrder, ChannelRefund, NoteAnswer, Notice, note_nothing
-from tael.channels.wechat_v2 import exchange, messages, notices, outcomes, requests
-from tael.channels.wechat_v2.exchange import Endpoint, Exchange, Failure, Granted, Said, TurnedAway
-from tael.clock import Clock
-from tael.domain.account import Account, WeChatAccount
-from tael.domain.outcome import (
+from tael.channels.outcomes import (
     AwaitingPayer,
     BridgeParams,
     Closed,
@@ -25,8 +24,9 @@ from tael.domain.outcome import (
     ReversalOutcome,
     Unknown,
 )
-from tael.domain.paytype import Presentment
-from tael.transport import Transport
+from tael.channels.wechat_v2 import exchange, messages, notices, outcomes, requests
+from tael.channels.wechat_v2.exchange import Endpoint, Exchange, Failure, Granted, Said, TurnedAway
+from tael.merchants.domain.account import Account, WeChatAccount
 
 #: For merchants outside the mainland.
 BASE_URL: Final = "https://apihk.mch.weixin.qq.com"

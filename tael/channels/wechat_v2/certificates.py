@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from tael.domain.account import WeChatProvider
+from tael.merchants.domain.account import WeChatProvider
 
 #: An encrypted key would otherwise be asked about on the terminal, and the gateway would wait there.
 NO_PASSPHRASE: Final = ""

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
 from tael.channels.base import NoteAnswer, note_nothing
+from tael.channels.outcomes import NotSent, Refusal, Refused, Unknown
 from tael.channels.wechat_v2 import certificates, messages
 from tael.channels.wechat_v2.signing import is_signed, signature
-from tael.domain.account import WeChatAccount, WeChatSignType
-from tael.domain.outcome import NotSent, Refusal, Refused, Unknown
-from tael.transport import Answer, NoAnswer, NothingSent, Transport
+from tael.merchants.domain.account import WeChatAccount, WeChatSignType
 
 MONEY_TIMEOUT_S: Final = 30.0
 TIMEOUT_S: Final = 10.0

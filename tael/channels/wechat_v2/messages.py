@@ -14,8 +14,8 @@ from xml.etree.ElementTree import ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from tael.clock import UTC8
-from tael.domain.money import Money
+from tael.base.clock import UTC8
+from tael.base.money import Money
 
 Fields = Mapping[str, str]
 

@@ -12,13 +12,13 @@ from typing import Final
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
+from tael.base.secret import Secret
 from tael.channels.base import Acknowledgement, BadSignature, Notice, PaymentNotice, RefundNotice
+from tael.channels.outcomes import Unknown
 from tael.channels.wechat_v2 import messages, outcomes
 from tael.channels.wechat_v2.exchange import identity
 from tael.channels.wechat_v2.signing import is_signed
-from tael.domain.account import WeChatAccount
-from tael.domain.outcome import Unknown
-from tael.domain.secret import Secret
+from tael.merchants.domain.account import WeChatAccount
 
 ACKNOWLEDGEMENT: Final = Acknowledgement(
     content_type="text/xml; charset=utf-8",

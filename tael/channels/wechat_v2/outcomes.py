@@ -8,11 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from tael.base.money import Money
 from tael.channels.base import ChannelOrder, ChannelRefund
-from tael.channels.wechat_v2 import messages
-from tael.channels.wechat_v2.exchange import Failure
-from tael.domain.money import Money
-from tael.domain.outcome import (
+from tael.channels.outcomes import (
     Again,
     AwaitingPayer,
     Closed,
@@ -29,6 +27,8 @@ from tael.domain.outcome import (
     Reversed,
     Unknown,
 )
+from tael.channels.wechat_v2 import messages
+from tael.channels.wechat_v2.exchange import Failure
 
 Refusals = Mapping[str, Refusal]
 

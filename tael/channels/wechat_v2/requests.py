@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from tael.base.pay_types import Presentment
+from tael.base.text import writable
 from tael.channels.base import ChannelOrder, ChannelRefund
 from tael.channels.wechat_v2.messages import Fields, time_text
 from tael.channels.wechat_v2.signing import signature
-from tael.domain.account import WeChatAccount
-from tael.domain.paytype import Presentment
-from tael.domain.text import writable
+from tael.merchants.domain.account import WeChatAccount
 
 MAX_BODY_BYTES: Final = 128
 #: A payer's code of WeChat, mainland or Hong Kong. Others begin with other digits.

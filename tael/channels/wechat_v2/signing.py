@@ -7,8 +7,8 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
-from tael.domain.account import WeChatSignType
-from tael.domain.secret import Secret
+from tael.base.secret import Secret
+from tael.merchants.domain.account import WeChatSignType
 
 
 def signing_text(fields: Mapping[str, str], key: Secret) -> bytes:

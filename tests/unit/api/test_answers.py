@@ -6,11 +6,11 @@ from typing import Any, Final
 import pytest
 
 from tael.api.answers import error_answer, query_answer, refund_answer
-from tael.domain import respcd
-from tael.domain.errors import NotAllowed
-from tael.domain.payment import Payment, State
-from tael.domain.refund import RefundState
-from tael.store.transactions import RefundTransaction, Transaction
+from tael.base import respcd
+from tael.base.errors import NotAllowed
+from tael.payments.domain.payment import Payment, State
+from tael.payments.domain.refund import RefundState
+from tael.payments.store.transactions import RefundTransaction, Transaction
 from tests.support.values import BARCODE, a_paid_payment, a_payment, a_refund, an_app
 
 PAID_AT: Final = datetime(2026, 1, 2, 16, 0, 1, tzinfo=UTC)

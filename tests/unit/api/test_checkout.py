@@ -8,10 +8,10 @@ from typing import Final
 import pytest
 
 from tael.api.checkout import check_link, link_of
-from tael.domain.checkout import CheckoutLink, link_pages_end, takes_orders
-from tael.domain.errors import BadField, NotAuthentic
-from tael.domain.merchant import App
-from tael.domain.secret import Secret
+from tael.base.errors import BadField, NotAuthentic
+from tael.base.secret import Secret
+from tael.merchants.domain.merchant import App
+from tael.payments.domain.checkout import CheckoutLink, link_pages_end, takes_orders
 from tests.support.values import NOW, a_merchant, an_app
 
 KEY: Final = "5f1ce3a09d5b4f0e8a7d1c2b3a495867"

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tael.api import fields
-from tael.domain.errors import BadField, NoChannel
-from tael.domain.paytype import PAY_TYPES
+from tael.base.errors import BadField, NoChannel
+from tael.base.pay_types import PAY_TYPES
 
 
 def refusal(reader: Callable[[dict[str, str]], object], params: dict[str, str]) -> BadField:

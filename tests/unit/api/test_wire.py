@@ -17,9 +17,9 @@ from tael.api import wire
 from tael.api.authenticate import check_age, check_reading, read_credentials, verify
 from tael.api.signed_names import CALL_NAMES
 from tael.api.wire import MAX_PARAMETERS, Parameters, answer, json_text, read_parameters
-from tael.domain.errors import BadField, NotAuthentic, UnreadableMessage
-from tael.domain.secret import Secret
-from tael.domain.signature import sign_body, sign_members
+from tael.base.errors import BadField, NotAuthentic, UnreadableMessage
+from tael.base.secret import Secret
+from tael.qfpay.signature import sign_body, sign_members
 from tests.support.values import NOW, an_app
 
 VECTORS: Final[dict[str, Any]] = json.loads(

@@ -7,7 +7,7 @@ import pytest
 
 from tael.cashier.redirects import with_payment
 from tael.cashier.rendering import to_merchant
-from tael.domain.payment import Payment
+from tael.payments.domain.payment import Payment
 from tests.support.values import ALIPAY_ONLINE, a_paid_payment
 
 PAYMENT: Final = a_paid_payment(ALIPAY_ONLINE, reference="A/1", device="till 4")

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tael.base.money import Money
 from tael.channels.alipay_mapi.notices import notice_of, proven_fields, returned_order
 from tael.channels.alipay_mapi.requests import signed, trade_page
 from tael.channels.base import BadSignature, Notice, PaymentNotice, RefundNotice
-from tael.domain.money import Money
-from tael.domain.outcome import Closed, Paid, Unknown
+from tael.channels.outcomes import Closed, Paid, Unknown
 from tests.support.alipay import (
     NOW,
     PID,

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tael.base.money import Money
 from tael.channels.alipay_mapi import codes, outcomes
 from tael.channels.alipay_mapi.answers import Cancel, RefundState, SpotPay, SpotRefund, Trade
 from tael.channels.alipay_mapi.outcomes import AskFirst
-from tael.domain.money import Money
-from tael.domain.outcome import (
+from tael.channels.outcomes import (
     Again,
     AwaitingPayer,
     Closed,

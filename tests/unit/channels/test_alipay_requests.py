@@ -5,8 +5,8 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
+from tael.base.money import Money
 from tael.channels.alipay_mapi import requests, timing
-from tael.domain.money import Money
 from tests.support.alipay import (
     NOW,
     PID,

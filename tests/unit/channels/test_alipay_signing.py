@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tael.base.secret import Secret
 from tael.channels.alipay_mapi.signing import UnusableKey, is_genuine, signature, signing_text
-from tael.domain.secret import Secret
 from tests.support.alipay import SIGN_TYPES, alipay_account, flipped, wallet_signature
 
 VECTORS: list[dict[str, Any]] = json.loads(

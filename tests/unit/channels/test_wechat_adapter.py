@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from tael.base.transport import NO_CONNECTION, Answer, NothingSent, Result, Transport
+from tael.channels.outcomes import NotSent, Unknown
 from tael.channels.wechat_v2.adapter import WeChatV2
 from tael.channels.wechat_v2.outcomes import FULLY_REFUNDED
-from tael.domain.outcome import NotSent, Unknown
-from tael.transport import NO_CONNECTION, Answer, NothingSent, Result, Transport
 from tests.support.alipay import TestClock
 from tests.support.wechat import IDENTITY, account, key_and_certificate, order, refund_of, signed, written
 

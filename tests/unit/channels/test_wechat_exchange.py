@@ -2,6 +2,8 @@
 
 import pytest
 
+from tael.base.transport import Answer
+from tael.channels.outcomes import Refusal, Refused, Unknown
 from tael.channels.wechat_v2.exchange import (
     CLOSEORDER,
     MAX_MESSAGE_CHARS,
@@ -16,9 +18,7 @@ from tael.channels.wechat_v2.exchange import (
     complete,
     understand,
 )
-from tael.domain.account import WeChatSignType
-from tael.domain.outcome import Refusal, Refused, Unknown
-from tael.transport import Answer
+from tael.merchants.domain.account import WeChatSignType
 from tests.support.wechat import KEY, PAID, SUCCESS, SYSSN, account, signed, written
 
 CERTIFICATE_PAGES = [

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tael.base.money import Money
 from tael.channels.wechat_v2.messages import (
     BadMessage,
     accepted_refund,
@@ -12,7 +13,6 @@ from tael.channels.wechat_v2.messages import (
     refund_row,
     to_xml,
 )
-from tael.domain.money import Money
 from tests.support.wechat import PAID, PAID_AT, REFUND_SYSSN, SYSSN
 
 BILLION_LAUGHS = b'<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><xml><v>&b;</v></xml>'

@@ -8,12 +8,12 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
+from tael.base.money import Money
 from tael.channels.base import BadSignature, PaymentNotice, RefundNotice
+from tael.channels.outcomes import Paid, Unknown
 from tael.channels.wechat_v2.messages import from_xml
 from tael.channels.wechat_v2.notices import ACKNOWLEDGEMENT, read_notice
-from tael.domain.account import WeChatSignType
-from tael.domain.money import Money
-from tael.domain.outcome import Paid, Unknown
+from tael.merchants.domain.account import WeChatSignType
 from tests.support.wechat import (
     IDENTITY,
     KEY,

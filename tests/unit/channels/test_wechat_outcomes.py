@@ -5,10 +5,8 @@ from typing import Final
 
 import pytest
 
-from tael.channels.wechat_v2 import outcomes
-from tael.channels.wechat_v2.exchange import Failure
-from tael.domain.money import Money
-from tael.domain.outcome import (
+from tael.base.money import Money
+from tael.channels.outcomes import (
     Again,
     AwaitingPayer,
     Closed,
@@ -24,6 +22,8 @@ from tael.domain.outcome import (
     Reversed,
     Unknown,
 )
+from tael.channels.wechat_v2 import outcomes
+from tael.channels.wechat_v2.exchange import Failure
 from tests.support.wechat import PAID, PAID_AT, REFUND_SYSSN, SUCCESS, SYSSN, account, order, refund_of
 
 OUR_FAULT: Final = {

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from tael.base.secret import Secret
 from tael.channels.wechat_v2.notices import decrypt_req_info
 from tael.channels.wechat_v2.requests import bridge_params
 from tael.channels.wechat_v2.signing import is_signed, signature
-from tael.domain.account import WeChatAccount, WeChatProvider, WeChatSignType
-from tael.domain.secret import Secret
+from tael.merchants.domain.account import WeChatAccount, WeChatProvider, WeChatSignType
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "vectors" / "wechat.json").read_text(encoding="utf-8")

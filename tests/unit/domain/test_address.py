@@ -2,7 +2,7 @@
 
 import pytest
 
-from tael.domain.address import EgressPolicy
+from tael.base.egress import EgressPolicy
 
 PUBLIC = [
     "1.1.1.1",

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tael.domain.audit import (
+from tael.audit.domain.audit import (
     NOTHING,
     Balances,
     Disagreement,
@@ -22,7 +22,7 @@ from tael.domain.audit import (
     missing_row,
     wrong_lines,
 )
-from tael.domain.ledger_digest import Line, beginning_of, day_of
+from tael.ledger.domain.digest import Line, beginning_of, day_of
 from tests.support.values import MCHID, NOW
 
 LATER: Final = NOW + timedelta(minutes=5)

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import pytest
 
-from tael.domain.audit import Disagreement
-from tael.domain.chain_audit import Chain, previous_of, wrong_end, wrong_link
-from tael.domain.ledger_digest import NO_DIGEST, DigestBuilder, LedgerDigest
+from tael.audit.domain.audit import Disagreement
+from tael.audit.domain.chain_audit import Chain, previous_of, wrong_end, wrong_link
+from tael.ledger.domain.digest import NO_DIGEST, DigestBuilder, LedgerDigest
 from tests.support.values import MCHID, NOW
 
 DAY: Final = date(2026, 1, 2)

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from tael.domain.checkout import link_pages_end, order_expires_after_s, takes_orders
-from tael.domain.money import Money
-from tael.domain.payment import State, advance
+from tael.base.money import Money
+from tael.payments.domain.checkout import link_pages_end, order_expires_after_s, takes_orders
+from tael.payments.domain.payment import State, advance
 from tests.support.values import NOW, a_link, a_payment
 
 LINK = a_link()

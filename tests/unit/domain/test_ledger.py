@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tael.domain.ledger import (
+from tael.base.money import Money
+from tael.ledger.domain.entries import (
     MILLION,
     EntryKind,
     fee_back_entries,
@@ -15,7 +16,6 @@ from tael.domain.ledger import (
     refund_entry,
     reversal_entry,
 )
-from tael.domain.money import Money
 from tests.support.values import AMOUNT, BARCODE, MCHID, NOW, a_paid_payment, a_refund
 
 

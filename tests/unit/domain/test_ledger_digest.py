@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from tael.domain.ledger_digest import (
+from tael.ledger.domain.digest import (
     NO_DIGEST,
     DigestBuilder,
     Line,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tael.domain.money import Money, exponent, from_major, major_text
+from tael.base.money import Money, exponent, from_major, major_text
 
 AMOUNTS = st.integers(min_value=-(10**15), max_value=10**15)
 CURRENCIES = st.sampled_from(["HKD", "CNY", "USD", "JPY", "KRW"])

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from tael.domain.page_urls import Pages, pages_below, payment_page_end
-from tael.domain.payment import State, advance
-from tael.domain.paytype import PAY_TYPES
+from tael.base.pay_types import PAY_TYPES
+from tael.payments.domain.page_urls import Pages, pages_below, payment_page_end
+from tael.payments.domain.payment import State, advance
 from tests.support.values import NOW, a_payment
 
 KEY = bytes(range(32))

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tael.domain import respcd
-from tael.domain.errors import InvalidTransition
-from tael.domain.incident import incidents_in
-from tael.domain.money import Money
-from tael.domain.outcome import (
+from tael.base import respcd
+from tael.base.errors import InvalidTransition
+from tael.base.money import Money
+from tael.base.pay_types import PAY_TYPES, PayType
+from tael.channels.outcomes import (
     AwaitingPayer,
     BridgeParams,
     Closed,
@@ -26,7 +26,8 @@ from tael.domain.outcome import (
     Refused,
     Unknown,
 )
-from tael.domain.payment import (
+from tael.incidents.domain.incident import incidents_in
+from tael.payments.domain.payment import (
     ALLOWED,
     FIRST_CHECK,
     LATE_MONEY,
@@ -41,7 +42,6 @@ from tael.domain.payment import (
     shown_cancel,
     shown_respcd,
 )
-from tael.domain.paytype import PAY_TYPES, PayType
 from tests.support.values import AMOUNT, BARCODE, NOW, ONLINE, a_paid_payment, a_payment
 
 LATER: Final = NOW + timedelta(seconds=30)

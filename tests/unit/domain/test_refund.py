@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tael.domain import respcd
-from tael.domain.errors import (
+from tael.base import respcd
+from tael.base.errors import (
     AlreadyRefunded,
     FullOnly,
     NotAllowed,
@@ -19,9 +19,8 @@ from tael.domain.errors import (
     TaelError,
     WindowOver,
 )
-from tael.domain.incident import refund_incidents_in
-from tael.domain.money import Money
-from tael.domain.outcome import (
+from tael.base.money import Money
+from tael.channels.outcomes import (
     NotSent,
     Refunded,
     RefundOutcome,
@@ -31,8 +30,9 @@ from tael.domain.outcome import (
     Refused,
     Unknown,
 )
-from tael.domain.payment import Payment, State
-from tael.domain.refund import (
+from tael.incidents.domain.incident import refund_incidents_in
+from tael.payments.domain.payment import Payment, State
+from tael.payments.domain.refund import (
     MAX_GAP,
     WECHAT_REFUNDS_PER_ORDER,
     Refund,

@@ -6,10 +6,10 @@ from typing import Final
 
 import pytest
 
-from tael.domain import respcd
-from tael.domain.errors import AlreadyRefunded, NotAllowed, TaelError
-from tael.domain.money import Money
-from tael.domain.outcome import (
+from tael.base import respcd
+from tael.base.errors import AlreadyRefunded, NotAllowed, TaelError
+from tael.base.money import Money
+from tael.channels.outcomes import (
     Again,
     AwaitingPayer,
     Closed,
@@ -25,8 +25,8 @@ from tael.domain.outcome import (
     Reversed,
     Unknown,
 )
-from tael.domain.payment import Payment, State
-from tael.domain.reversal import (
+from tael.payments.domain.payment import Payment, State
+from tael.payments.domain.reversal import (
     MAX_GAP,
     Reversal,
     ReversalState,

@@ -8,7 +8,7 @@ import traceback
 
 import pytest
 
-from tael.domain.secret import Secret
+from tael.base.secret import Secret
 
 TEXT = "5d41402abc4b2a76b9719d911017c592"
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tael.domain.serial import SEQUENCES, SYSSN_DIGITS, UTC8, syssn
+from tael.base.serial import SEQUENCES, SYSSN_DIGITS, UTC8, syssn
 
 INSTANTS = st.datetimes(datetime(2017, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC))
 NODES = st.integers(0, 99)

@@ -3,7 +3,7 @@
 import pytest
 from defusedxml.ElementTree import fromstring
 
-from tael.domain.text import is_writable, writable
+from tael.base.text import is_writable, writable
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from tael.domain.audit import OrderRows, RefundRow, ReversalRow, UnmatchedRow
-from tael.domain.wallet_book import (
+from tael.audit.domain.audit import OrderRows, RefundRow, ReversalRow, UnmatchedRow
+from tael.audit.domain.wallet_book import (
     WalletBook,
     WalletTrade,
     disagreements_with_wallet,

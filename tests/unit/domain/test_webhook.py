@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tael.domain.money import Money
-from tael.domain.refund import RefundState
-from tael.domain.secret import Secret
-from tael.domain.webhook import (
+from tael.base.money import Money
+from tael.base.secret import Secret
+from tael.payments.domain.refund import RefundState
+from tael.webhooks.domain.webhook import (
     RETRY_GAPS,
     Style,
     body_of,

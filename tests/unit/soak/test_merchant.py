@@ -10,8 +10,8 @@ from typing import Any, Final
 import pytest
 from aiohttp import web
 
+from tael.base.secret import Secret
 from tael.cli.seed import DemoApp
-from tael.domain.secret import Secret
 from tests.soak.merchant import Merchant, Street
 from tests.soak.rows import Told
 from tests.support.alipay import TestClock

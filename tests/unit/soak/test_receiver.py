@@ -10,9 +10,9 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
+from tael.base.secret import Secret
 from tael.cli.seed import DemoApp
-from tael.domain.secret import Secret
-from tael.domain.webhook import Style
+from tael.webhooks.domain.webhook import Style
 from tests.soak.receiver import MAX_FAILURES, Receiver
 from tests.support.values import an_app
 

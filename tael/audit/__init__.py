@@ -1,0 +1,1 @@
+"""The audit: the books recomputed from one snapshot."""

@@ -1,0 +1,262 @@
+"""Everything that an audit reads, as it stood at one moment: pages of rows inside one snapshot that locks nobody.
+
+Rows come as they lie in the tables, each page after the key of the last row before it.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from tael.audit.domain.audit import Missing, OrderRows, PaymentRow, RefundRow, ReversalRow, UnmatchedRow
+from tael.audit.domain.chain_audit import Chain
+from tael.db.database import Database
+from tael.ledger.domain.digest import LedgerDigest, Line
+from tael.ledger.store.digests import lines_between
+from tael.ledger.store.entries import LINE_COLUMNS, line_of
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from tael.db.database import Connection
+
+PAGE: Final = 1_000
+#: No entry is written outside these instants.
+SINCE: Final = datetime(1, 1, 2, tzinfo=UTC)
+UNTIL: Final = datetime(9999, 12, 30, tzinfo=UTC)
+
+PAYMENTS: Final = """
+SELECT mchid, syssn, state, amount_minor, currency, account_id, fee_rate_ppm, refunded_minor, reserved_minor,
+    refund_count, reversal_syssn, is_reversed, check_at IS NOT NULL AS is_watched, changed_at
+FROM payment WHERE (mchid, syssn) > ($1, $2) ORDER BY mchid, syssn LIMIT $3
+"""
+REFUNDS: Final = """
+SELECT r.mchid, r.syssn, r.payment_syssn, r.state, r.amount_minor, r.currency, r.refunded_before_minor, r.changed_at
+FROM unnest($1::text[], $2::text[]) AS w (mchid, payment_syssn) JOIN refund AS r USING (mchid, payment_syssn)
+ORDER BY r.syssn
+"""
+REVERSALS: Final = """
+SELECT r.mchid, r.syssn, r.payment_syssn, r.state, r.amount_minor, r.changed_at
+FROM unnest($1::text[], $2::text[]) AS w (mchid, payment_syssn) JOIN reversal AS r USING (mchid, payment_syssn)
+ORDER BY r.syssn
+"""
+LINES_OF: Final = f"""
+SELECT {LINE_COLUMNS} FROM unnest($1::text[], $2::text[]) AS w (mchid, cause) JOIN ledger_entry USING (mchid, cause)
+ORDER BY at, cause, kind
+"""
+UNMATCHED_COLUMNS: Final = (
+    "mchid, subject_id, kind, incident_id, unmatched_syssn, unmatched_state, amount_minor, currency, account_id, "
+    "greatest(at, asked_at, returned_at) AS changed_at"
+)
+UNMATCHED_OF: Final = f"""
+SELECT {UNMATCHED_COLUMNS} FROM unnest($1::text[], $2::text[]) AS w (mchid, subject_id)
+JOIN incident USING (mchid, subject_id)
+WHERE unmatched_state NOT IN ('NONE', 'REFUTED')
+"""
+UNMATCHED: Final = f"""
+SELECT {UNMATCHED_COLUMNS} FROM incident
+WHERE (mchid, subject_id, kind, incident_id) > ($1, $2, $3, $4) AND unmatched_state NOT IN ('NONE', 'REFUTED')
+ORDER BY mchid, subject_id, kind, incident_id LIMIT $5
+"""
+#: An entry's cause is a payment, refund, reversal, or unmatched payments.
+LINES: Final = f"""
+SELECT l.*,
+    EXISTS (SELECT FROM payment AS p WHERE p.mchid = l.mchid AND p.syssn = l.cause)
+    OR EXISTS (SELECT FROM refund AS r WHERE r.mchid = l.mchid AND r.syssn = l.cause)
+    OR EXISTS (SELECT FROM reversal AS v WHERE v.mchid = l.mchid AND v.syssn = l.cause)
+    OR EXISTS (SELECT FROM incident AS i
+        WHERE i.mchid = l.mchid AND i.unmatched_syssn = l.cause AND i.unmatched_syssn <> '') AS has_cause
+FROM (
+    SELECT {LINE_COLUMNS} FROM ledger_entry
+    WHERE (mchid, cause, kind) > ($1, $2, $3) ORDER BY mchid, cause, kind LIMIT $4
+) AS l ORDER BY l.mchid, l.cause, l.kind
+"""
+#: Which rows are named, by whom, and whether they are there. Each statement is walked by its first two columns.
+NAMED: Final = (
+    """
+SELECT n.mchid, n.reference AS key, 'payment' AS of, n.payment_syssn AS syssn, 'reference ' || n.reference AS named_by,
+    EXISTS (SELECT FROM payment AS p WHERE p.mchid = n.mchid AND p.syssn = n.payment_syssn) AS is_there
+FROM reference AS n WHERE (n.mchid, n.reference) > ($1, $2) ORDER BY n.mchid, n.reference LIMIT $3
+""",
+    """
+SELECT n.mchid, n.reference AS key, 'refund' AS of, n.refund_syssn AS syssn, 'reference ' || n.reference AS named_by,
+    EXISTS (SELECT FROM refund AS r WHERE r.mchid = n.mchid AND r.syssn = n.refund_syssn) AS is_there
+FROM reference AS n WHERE (n.mchid, n.reference) > ($1, $2) ORDER BY n.mchid, n.reference LIMIT $3
+""",
+    """
+SELECT n.mchid, n.syssn AS key, 'payment' AS of, n.payment_syssn AS syssn, 'refund ' || n.syssn AS named_by,
+    EXISTS (SELECT FROM payment AS p WHERE p.mchid = n.mchid AND p.syssn = n.payment_syssn) AS is_there
+FROM refund AS n WHERE (n.mchid, n.syssn) > ($1, $2) ORDER BY n.mchid, n.syssn LIMIT $3
+""",
+    """
+SELECT n.mchid, n.syssn AS key, 'payment' AS of, n.payment_syssn AS syssn, 'reversal ' || n.syssn AS named_by,
+    EXISTS (SELECT FROM payment AS p WHERE p.mchid = n.mchid AND p.syssn = n.payment_syssn) AS is_there
+FROM reversal AS n WHERE (n.mchid, n.syssn) > ($1, $2) ORDER BY n.mchid, n.syssn LIMIT $3
+""",
+)
+CHAINS: Final = """
+SELECT m.mchid, s.mchid IS NOT NULL AS is_kept, s.next_day
+FROM (SELECT mchid FROM merchant UNION SELECT mchid FROM daily_close UNION SELECT mchid FROM ledger_digest) AS m
+LEFT JOIN daily_close AS s USING (mchid) ORDER BY m.mchid
+"""
+DIGESTS: Final = """
+SELECT mchid, day, digest, previous, entries, closed_at FROM ledger_digest
+WHERE mchid = $1 AND ($2::date IS NULL OR day > $2) ORDER BY day LIMIT $3
+"""
+
+Key = tuple[str, str]
+
+
+@asynccontextmanager
+async def snapshot(database: Database) -> AsyncIterator["Snapshot"]:
+    """The books as they stand now, however long they are read. Raises StoreUnavailable."""
+    async with (
+        database.connection(is_long=True) as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield Snapshot(connection)
+
+
+class Snapshot:
+    """The tables of money at one moment."""
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+
+    async def orders(self) -> AsyncIterator[tuple[OrderRows, Sequence[UnmatchedRow]]]:
+        """Every payment with what belongs to it, and the unmatched payments that came for its order."""
+        async for page in self._pages(PAYMENTS, ("", ""), ("mchid", "syssn")):
+            for order in await self._with_rows([_payment_of(row) for row in page]):
+                yield order
+
+    async def unmatched_payments(self) -> AsyncIterator[tuple[UnmatchedRow, Sequence[Line]]]:
+        """All unmatched payments that was not disproved, and its entries."""
+        key = ("mchid", "subject_id", "kind", "incident_id")
+        async for page in self._pages(UNMATCHED, ("", "", "", ""), key):
+            unmatched_payments = [_unmatched_of(row) for row in page]
+            lines = await self._lines_of(
+                (one.mchid, one.unmatched_syssn) for one in unmatched_payments if one.unmatched_syssn
+            )
+            for unmatched in unmatched_payments:
+                yield unmatched, lines.get((unmatched.mchid, unmatched.unmatched_syssn), ())
+
+    async def lines(self) -> AsyncIterator[tuple[Line, bool]]:
+        """Every entry, and whether there is a row that it is about."""
+        async for page in self._pages(LINES, ("", "", ""), ("mchid", "cause", "kind")):
+            for row in page:
+                yield line_of(row), row["has_cause"]
+
+    async def missing(self) -> AsyncIterator[Missing]:
+        """Rows that merchants' numbers, refunds or reversals name, and that are gone."""
+        for statement in NAMED:
+            async for page in self._pages(statement, ("", ""), ("mchid", "key")):
+                for row in page:
+                    if row["syssn"] is not None and not row["is_there"]:
+                        yield Missing(row["of"], row["mchid"], row["syssn"], row["named_by"])
+
+    async def chains(self) -> list[Chain]:
+        """One for each merchant that there is, or was."""
+        rows = await self._connection.fetch(CHAINS)
+        return [Chain(row["mchid"], row["is_kept"], row["next_day"]) for row in rows]
+
+    async def digests(self, mchid: str) -> AsyncIterator[LedgerDigest]:
+        """A merchant's seals, oldest first."""
+        after = None
+        while rows := await self._connection.fetch(DIGESTS, mchid, after, PAGE):
+            for row in rows:
+                yield LedgerDigest(**row)
+            after = rows[-1]["day"]
+
+    def lines_in_order(self, mchid: str) -> AsyncGenerator[Line, None]:
+        """A merchant's entries in the order in which days are digested."""
+        return lines_between(self._connection, mchid, SINCE, UNTIL)
+
+    async def _pages(
+        self, statement: str, after: tuple[str, ...], key: Sequence[str]
+    ) -> AsyncIterator[list["asyncpg.Record"]]:
+        while rows := await self._connection.fetch(statement, *after, PAGE):
+            yield rows
+            after = tuple(rows[-1][column] for column in key)
+
+    async def _with_rows(
+        self, payments: Sequence[PaymentRow]
+    ) -> list[tuple[OrderRows, Sequence[UnmatchedRow]]]:
+        keys = [(payment.mchid, payment.syssn) for payment in payments]
+        refunds, refund_keys = defaultdict[Key, list[RefundRow]](list), []
+        for row in await self._of(REFUNDS, keys):
+            refunds[row["mchid"], row["payment_syssn"]].append(_refund_of(row))
+            refund_keys.append((row["mchid"], row["syssn"]))
+        reversals, reversal_keys = defaultdict[Key, list[ReversalRow]](list), []
+        for row in await self._of(REVERSALS, keys):
+            reversals[row["mchid"], row["payment_syssn"]].append(_reversal_of(row))
+            reversal_keys.append((row["mchid"], row["syssn"]))
+        unmatched_payments = defaultdict[Key, list[UnmatchedRow]](list)
+        for row in await self._of(UNMATCHED_OF, keys):
+            unmatched_payments[row["mchid"], row["subject_id"]].append(_unmatched_of(row))
+        lines = await self._lines_of([*keys, *refund_keys, *reversal_keys])
+        orders: list[tuple[OrderRows, Sequence[UnmatchedRow]]] = []
+        for payment, key in zip(payments, keys, strict=True):
+            its_refunds, its_reversals = refunds.get(key, []), reversals.get(key, [])
+            causes = [
+                payment.syssn,
+                *(one.syssn for one in its_refunds),
+                *(one.syssn for one in its_reversals),
+            ]
+            its_lines = [line for cause in causes for line in lines.get((payment.mchid, cause), ())]
+            orders.append(
+                (OrderRows(payment, its_refunds, its_reversals, its_lines), unmatched_payments.get(key, ()))
+            )
+        return orders
+
+    async def _lines_of(self, causes: Iterable[Key]) -> Mapping[Key, Sequence[Line]]:
+        lines = defaultdict[Key, list[Line]](list)
+        for row in await self._of(LINES_OF, list(causes)):
+            lines[row["mchid"], row["cause"]].append(line_of(row))
+        return lines
+
+    async def _of(self, statement: str, keys: Sequence[Key]) -> list["asyncpg.Record"]:
+        rows: list[Any] = await self._connection.fetch(
+            statement, [mchid for mchid, _ in keys], [number for _, number in keys]
+        )
+        return rows
+
+
+def _payment_of(row: "asyncpg.Record") -> PaymentRow:
+    return PaymentRow(**row)
+
+
+def _refund_of(row: "asyncpg.Record") -> RefundRow:
+    return RefundRow(
+        syssn=row["syssn"],
+        payment_syssn=row["payment_syssn"],
+        state=row["state"],
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        refunded_before_minor=row["refunded_before_minor"],
+        changed_at=row["changed_at"],
+    )
+
+
+def _reversal_of(row: "asyncpg.Record") -> ReversalRow:
+    return ReversalRow(
+        syssn=row["syssn"],
+        payment_syssn=row["payment_syssn"],
+        state=row["state"],
+        amount_minor=row["amount_minor"],
+        changed_at=row["changed_at"],
+    )
+
+
+def _unmatched_of(row: "asyncpg.Record") -> UnmatchedRow:
+    """Money that is only suspected need not have an amount yet."""
+    return UnmatchedRow(
+        mchid=row["mchid"],
+        unmatched_syssn=row["unmatched_syssn"],
+        subject_id=row["subject_id"],
+        state=row["unmatched_state"],
+        amount_minor=row["amount_minor"] or 0,
+        currency=row["currency"] or "",
+        account_id=row["account_id"],
+        changed_at=row["changed_at"],
+    )

@@ -1,0 +1,117 @@
+"""The audit of the books: every order against its entries, every seal against its day, and the wallets' book.
+
+Called by `tael ledger verify`. It reads one snapshot, changes nothing and locks nobody.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from tael.audit.domain.audit import (
+    Balances,
+    Disagreement,
+    disagreements_of_order,
+    expected_of_unmatched,
+    missing_row,
+    wrong_line,
+    wrong_lines,
+)
+from tael.audit.domain.chain_audit import Chain, previous_of, undigested_line, wrong_end, wrong_link
+from tael.audit.domain.wallet_book import (
+    WalletBook,
+    disagreements_with_wallet,
+    held_of_unmatched,
+    is_settled,
+    unknown_orders,
+)
+from tael.audit.store.snapshot import Snapshot, snapshot
+from tael.ledger.domain.digest import DigestBuilder, LedgerDigest, day_of
+from tael.payments.store.store import Store
+
+
+@dataclass(slots=True)
+class Audit:
+    """What was read, and what disagreed. `first` is the most telling row: rows that are gone come before sums."""
+
+    orders: int = 0
+    entries: int = 0
+    digests: int = 0
+    compared: int = 0  #: orders that were held against the wallets' book
+    balances: Balances = field(default_factory=Balances)
+    disagreements: int = 0
+    first: Disagreement | None = None
+
+    def note(self, found: Iterable[Disagreement]) -> None:
+        for one in found:
+            self.disagreements += 1
+            self.first = self.first or one
+
+
+async def audit_books(store: Store, book: WalletBook | None = None) -> Audit:
+    """Everything, from one snapshot; `book` was read before now. Raises StoreUnavailable."""
+    audit = Audit()
+    async with snapshot(store.database) as books:
+        async for missing in books.missing():
+            audit.note([missing_row(missing)])
+        known = await _orders(books, audit, book)
+        unmatched_payments = await _unmatched(books, audit, known)
+        await _entries(books, audit)
+        for chain in await books.chains():
+            await _chain(books, chain, audit)
+    if book is not None:
+        audit.note(unknown_orders(book, unmatched_payments, frozenset(known)))
+    return audit
+
+
+async def _orders(books: Snapshot, audit: Audit, book: WalletBook | None) -> set[str]:
+    """Those of the wallets' orders that are ours."""
+    known: set[str] = set()
+    async for order, unmatched_payments in books.orders():
+        audit.orders += 1
+        audit.note(disagreements_of_order(order))
+        if book is not None:
+            audit.compared += is_settled(order, unmatched_payments, book.read_at)
+            audit.note(disagreements_with_wallet(order, unmatched_payments, book))
+            if order.payment.syssn in book.trades:
+                known.add(order.payment.syssn)
+    return known
+
+
+async def _unmatched(books: Snapshot, audit: Audit, known: set[str]) -> Mapping[str, int]:
+    """What incidents hold, by the wallet's order; orders about which a question is open count as `known`."""
+    held: Counter[str] = Counter()
+    async for unmatched, lines in books.unmatched_payments():
+        if unmatched.unmatched_syssn:
+            audit.note(wrong_lines(expected_of_unmatched(unmatched), lines))
+        if unmatched.state in ("SUSPECTED", "RETURNING"):
+            known.add(unmatched.subject_id)
+        held[unmatched.subject_id] += held_of_unmatched(unmatched)
+    return held
+
+
+async def _entries(books: Snapshot, audit: Audit) -> None:
+    async for line, has_cause in books.lines():
+        audit.entries += 1
+        audit.balances.add(line)
+        if not has_cause:
+            audit.note([wrong_line(line.mchid, line.cause, None, line)])
+
+
+async def _chain(books: Snapshot, chain: Chain, audit: Audit) -> None:
+    """A merchant's seals and entries side by side, each read once."""
+    last: LedgerDigest | None = None
+    async with aclosing(books.lines_in_order(chain.mchid)) as lines:
+        line = await anext(lines, None)
+        async for ledger_digest in books.digests(chain.mchid):
+            audit.digests += 1
+            while line is not None and day_of(line.at) < ledger_digest.day:
+                audit.note([undigested_line(line, day_of(line.at))])
+                line = await anext(lines, None)
+            digest = DigestBuilder(chain.mchid, ledger_digest.day, previous_of(last))
+            while line is not None and day_of(line.at) == ledger_digest.day:
+                digest.add(line)
+                line = await anext(lines, None)
+            audit.note(wrong_link(ledger_digest, last, digest))
+            last = ledger_digest
+    audit.note(wrong_end(chain, last))

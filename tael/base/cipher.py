@@ -1,0 +1,40 @@
+"""Secrets at rest: AES-256-GCM under one key from the environment or a file. A ciphertext begins with its nonce."""
+
+import os
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tael.base.secret import Secret
+
+NONCE_BYTES: Final = 12
+KEY_BYTES: Final = 32
+
+
+class DecryptionFailed(Exception):
+    """The encryption key is not the one that these secrets were encrypted with, or a ciphertext was changed."""
+
+
+class Cipher:
+    """Encrypts and decrypts with one key."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"an encryption key has {KEY_BYTES} bytes")
+        self._aead = AESGCM(key)
+
+    def encrypt(self, secret: Secret) -> bytes:
+        """`secret` as it is stored: nonce and ciphertext."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, secret.reveal().encode(), None)
+
+    def decrypt(self, ciphertext: bytes) -> Secret:
+        """The secret in `ciphertext`. Raises DecryptionFailed."""
+        nonce, encrypted = ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:]
+        try:
+            return Secret(self._aead.decrypt(nonce, encrypted, None).decode())
+        except (InvalidTag, ValueError) as error:
+            raise DecryptionFailed(
+                "TAEL_ENCRYPTION_KEY does not decrypt the secrets in this database"
+            ) from error

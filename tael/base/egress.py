@@ -1,0 +1,60 @@
+"""Which network addresses a call may go to whose destination a merchant chose. Pure.
+
+A webhook's URL is a merchant's words: without a rule it would reach what only we can reach, such as our database, a
+cloud's metadata service or an office printer. `base/transport.py` asks here about each address it is about to connect to.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+PORTS: Final = (80, 443)
+
+#: The only addresses of IPv6 that are given out to the world.
+GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+#: An IPv4 address for a network that speaks IPv6 only; it is as public as what is inside.
+NAT64: Final = IPv6Network("64:ff9b::/96")
+#: What the standard library calls global, or calls so in some versions, and what is none the less not the world.
+NOT_THE_WORLD: Final = tuple(
+    ip_network(text)
+    for text in (
+        "192.0.0.0/24",  # protocol assignments
+        "192.88.99.0/24",  # relays of 6to4
+        "168.63.129.16/32",  # a cloud's own host, seen from inside
+        "2001::/23",  # protocol assignments, Teredo among them: an address inside an address
+        "2002::/16",  # 6to4: an IPv4 address inside
+        "3fff::/20",  # documentation
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EgressPolicy:
+    """How far such calls may go: loopback is for demos, other ports than 80 and 443 are a setting."""
+
+    loopback: bool = False
+    any_port: bool = False
+
+    def allows(self, address: str, port: int) -> bool:
+        """Whether a connection to this numeric address may be opened."""
+        try:
+            parsed = ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if port not in PORTS and not self.any_port:
+            return False
+        return is_public(parsed) or (self.loopback and parsed.is_loopback)
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Whether the address belongs to the internet at large."""
+    if isinstance(address, IPv6Address):
+        if address in NAT64:
+            return is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
+        if (
+            address not in GLOBAL_UNICAST
+        ):  # loopback, link-local, private, mapped IPv4 and all that is not given out
+            return False
+    if any(address in network for network in NOT_THE_WORLD if network.version == address.version):
+        return False
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)

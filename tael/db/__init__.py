@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, batches, the due queue, migrations."""

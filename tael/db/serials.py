@@ -1,0 +1,44 @@
+"""Sequence numbers for syssn, taken from the database in blocks, given out with random steps that hide the volume.
+
+A process that dies leaves the rest of its block unused: numbers are plenty, and none is ever given twice.
+"""
+
+import asyncio
+from datetime import datetime
+from typing import Final
+
+from tael.base import ids, serial
+from tael.db.database import Database, within
+
+BLOCK: Final = 8_000
+MAX_STEP: Final = 15  #: uniform from 1, so a step is 8 on average
+
+TAKE_BLOCK: Final = """
+INSERT INTO serial AS s (node, next_sequence) VALUES ($1, $2)
+ON CONFLICT (node) DO UPDATE SET next_sequence = (s.next_sequence + $2) % $3
+RETURNING (next_sequence - $2 + $3) % $3 AS first
+"""
+
+
+class Serials:
+    """Numbers for one process of `node`. Raises StoreUnavailable when a new block is needed and none can be had."""
+
+    def __init__(self, database: Database, node: int) -> None:
+        self._database = database
+        self._node = node
+        self._next = self._end = 0
+        self._taking = asyncio.Lock()
+
+    async def syssn(self, at: datetime) -> str:
+        """A number never given before, dated `at`."""
+        step = ids.small_step(MAX_STEP)
+        async with within(self._database.limits.call_s), self._taking:
+            if self._next + step >= self._end:
+                await self._take_block()
+            self._next += step
+            return serial.syssn(at, self._node, self._next)
+
+    async def _take_block(self) -> None:
+        rows = await self._database.fetch(TAKE_BLOCK, self._node, BLOCK, serial.SEQUENCES)
+        self._next = int(rows[0]["first"])
+        self._end = self._next + BLOCK

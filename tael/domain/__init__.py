@@ -1,1 +1,0 @@
-"""Money, states and signatures: values in, values out. Imports nothing but the standard library."""

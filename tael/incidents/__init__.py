@@ -1,0 +1,1 @@
+"""Incidents: what needs manual review."""

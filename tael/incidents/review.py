@@ -1,0 +1,31 @@
+"""What an operator does with incidents: list them, look at one, and say that it was dealt with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from tael.incidents.domain.incident import Incident
+from tael.payments.store.store import Store
+
+MAX_LISTED: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """`was_open` is false where somebody had resolved it before; that word stands."""
+
+    incident: Incident
+    was_open: bool
+
+
+async def list_incidents(store: Store, mchid: str | None, *, with_resolved: bool) -> Sequence[Incident]:
+    """Newest first, at most MAX_LISTED. Raises StoreUnavailable."""
+    return await store.incidents.newest(mchid, with_resolved=with_resolved, limit=MAX_LISTED)
+
+
+async def resolve_incident(store: Store, incident_id: str, note: str, now: datetime) -> Resolved | None:
+    """None if there is no such incident. Unmatched payments under way goes its way all the same."""
+    was_open = await store.incidents.resolve(incident_id, note, now)
+    incident = await store.incidents.by_id(incident_id)
+    return Resolved(incident, was_open) if incident else None

@@ -1,0 +1,1 @@
+"""The ledger: entries, and the daily close."""

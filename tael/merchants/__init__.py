@@ -1,0 +1,1 @@
+"""Apps, merchants and their wallet accounts."""

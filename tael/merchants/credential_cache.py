@@ -1,0 +1,154 @@
+"""Who is who: apps, their merchants and accounts, remembered for a moment so that a payment need not read them anew.
+
+A change made by another process is seen within REMEMBERED_S.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from tael.base import errors
+from tael.base.pay_types import PayType, Wallet
+from tael.base.security_log import log_published_key
+from tael.merchants.domain.account import Account, AlipayAccount, WeChatAccount
+from tael.merchants.domain.maintenance import MaintenanceWindow
+from tael.merchants.domain.merchant import PUBLISHED_KEY, App, Merchant, MerchantState, Operation
+from tael.payments.store.store import Store
+
+Value = TypeVar("Value")
+
+REMEMBERED_S: Final = 1.0
+MAX_REMEMBERED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class AppContext:
+    """An app with everything that belongs to it."""
+
+    app: App
+    merchants: dict[str, Merchant]
+    accounts: tuple[Account, ...]
+
+    def merchant_of(self, mchid: str) -> Merchant:
+        """The merchant named, or the only or default one. Raises NotAuthentic for somebody else's."""
+        if mchid:
+            merchant = self.merchants.get(mchid)
+            if merchant is None:
+                raise errors.NotAuthentic(cause="the mchid is not the app's")
+            return merchant
+        candidates = list(self.merchants.values())
+        if len(candidates) > 1:
+            candidates = [merchant for merchant in candidates if merchant.is_default]
+        if len(candidates) != 1:
+            raise errors.BadField.missing("mchid")
+        return candidates[0]
+
+    def accounts_of(self, merchant: Merchant) -> list[Account]:
+        """The merchant's accounts, at least one. Raises NotSetUp where the operator has added none."""
+        found = [account for account in self.accounts if account.mchid == merchant.mchid]
+        if not found:
+            raise errors.NotSetUp
+        return found
+
+    def account_for(self, merchant: Merchant, pay_type: PayType) -> Account:
+        """The merchant's account that serves `pay_type`. Raises NoChannel where none was granted, NotSetUp."""
+        for account in self.accounts_of(merchant):
+            if serves(account, pay_type):
+                return account
+        raise errors.NoChannel
+
+
+def serves(account: Account, pay_type: PayType) -> bool:
+    """An Alipay account serves its one scene, a WeChat account both; Hong Kong wallets only where granted."""
+    match account:
+        case AlipayAccount(scene=scene):
+            return pay_type.wallet is Wallet.ALIPAY and pay_type.scene == scene
+        case WeChatAccount(supports_wechat_hk=supports_wechat_hk):
+            return pay_type.wallet is Wallet.WECHAT and (supports_wechat_hk or not pay_type.is_hongkong)
+
+
+def check_state(merchant: Merchant) -> None:
+    """Raises where the merchant may not take payments."""
+    match merchant.state:
+        case MerchantState.DISABLED:
+            raise errors.MerchantDisabled
+        case MerchantState.WAITING:
+            raise errors.MerchantNotAudited
+        case MerchantState.ACTIVE:
+            return
+
+
+def check_grant(merchant: Merchant, operation: Operation) -> None:
+    """Raises OperationDenied."""
+    if operation in merchant.denied:
+        raise errors.OperationDenied(f"{operation} is denied to this merchant")
+
+
+class CredentialCache:
+    """Apps by appcode, accounts by id, and whether a stop was planned."""
+
+    def __init__(self, store: Store, *, takes_published_key: bool = False) -> None:
+        self._store = store
+        self._takes_published_key = takes_published_key
+        self._apps: TtlCache[AppContext] = TtlCache()
+        self._accounts: TtlCache[Account] = TtlCache()
+        self._maintenance: TtlCache[MaintenanceWindow] = TtlCache()
+
+    async def app(self, appcode: str) -> AppContext | None:
+        """Raises StoreUnavailable, NotAuthentic for one whose key is public knowledge, outside a demo."""
+        return await self._apps.get(appcode, self._read_app)
+
+    def forget(self, appcode: str) -> None:
+        """Read this app anew when it is next asked for: somebody in this process has changed it."""
+        self._apps.forget(appcode)
+
+    async def account(self, account_id: str) -> Account | None:
+        """Raises StoreUnavailable."""
+        return await self._accounts.get(account_id, self._store.accounts.by_id)
+
+    async def check_open(self) -> None:
+        """Raises UnderMaintenance while a planned stop lasts, StoreUnavailable."""
+        stop = await self._maintenance.get("", lambda _: self._store.maintenance_windows.now())
+        if stop is not None:
+            raise errors.UnderMaintenance(stop.reason and f"under maintenance: {stop.reason}")
+
+    async def _read_app(self, appcode: str) -> AppContext | None:
+        # The same reads for an appcode that does not exist: the time of a refusal must not tell.
+        app = await self._store.merchants.app(appcode)
+        merchants = await self._store.merchants.of_app(appcode)
+        accounts = await self._store.accounts.of_app(appcode)
+        if app is None:
+            return None
+        if app.key.reveal() == PUBLISHED_KEY and not self._takes_published_key:
+            log_published_key(appcode)
+            raise errors.NotAuthentic(cause="the app's key is QFPay's published one")
+        return AppContext(app, {merchant.mchid: merchant for merchant in merchants}, tuple(accounts))
+
+
+class TtlCache(Generic[Value]):
+    """Values by name, each for REMEMBERED_S; also that there is none, so that asking for nobody costs the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, Value | None]] = {}
+        self._forgotten = 0
+
+    async def get(self, name: str, read: Callable[[str], Awaitable[Value | None]]) -> Value | None:
+        """The remembered value, or what `read` finds."""
+        now = time.monotonic()
+        known = self._known.get(name)
+        if known is not None and known[0] > now:
+            return known[1]
+        forgotten = self._forgotten
+        value = await read(name)
+        if forgotten != self._forgotten:  # what was being read may be what is to be forgotten
+            return value
+        if len(self._known) >= MAX_REMEMBERED:
+            self._known.clear()
+        self._known[name] = (now + REMEMBERED_S, value)
+        return value
+
+    def forget(self, name: str) -> None:
+        """Also what is being read at this moment."""
+        self._known.pop(name, None)
+        self._forgotten += 1

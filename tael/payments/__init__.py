@@ -1,0 +1,1 @@
+"""Payments, refunds, reversals, closes, queries and checkout links."""

@@ -1,0 +1,144 @@
+"""A refund: money promised back to a payer. Reserved on its payment before the wallet is asked. Pure."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, assert_never
+
+from tael.base import respcd
+from tael.base.errors import (
+    AlreadyRefunded,
+    FullOnly,
+    NotAllowed,
+    OrderClosed,
+    OrderExpired,
+    OverRefund,
+    TaelError,
+    WindowOver,
+)
+from tael.base.money import Money
+from tael.base.pay_types import Wallet
+from tael.channels.outcomes import (
+    NotSent,
+    Refunded,
+    RefundOutcome,
+    RefundPending,
+    RefundStuck,
+    Refused,
+    Unknown,
+)
+from tael.payments.domain.payment import Payment, State
+
+#: WeChat takes no more than this many refunds of one order.
+WECHAT_REFUNDS_PER_ORDER: Final = 50
+MAX_GAP: Final = timedelta(hours=1)
+
+
+class RefundState(StrEnum):
+    """PROCESSING and DONE hold their amount; FAILED has given it back to the payment."""
+
+    PROCESSING = "PROCESSING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """One refund. Instants are UTC, amounts minor units."""
+
+    mchid: str
+    syssn: str
+    payment_syssn: str
+    account_id: str  #: the payment's
+    reference: str  #: the merchant's number of this refund; may be the payment's own, once
+    amount: Money
+    client_time: str
+    device: str
+    created_at: datetime
+    changed_at: datetime
+    check_at: datetime | None
+    state: RefundState = RefundState.PROCESSING
+    respcd: str = respcd.REFUND_PENDING
+    wallet_code: str = ""
+    wallet_ref: str = ""
+    done_at: datetime | None = None
+    checks: int = 0
+    version: int = 1
+
+
+def refusal_to_refund(
+    payment: Payment,
+    amount_minor: int,
+    now: datetime,
+    window: timedelta,
+    *,
+    supports_partial_refunds: bool = True,
+) -> TaelError | None:
+    """Why this much of `payment` cannot go back now, or None. The order of the reasons is the merchant's."""
+    if payment.state is State.CLOSED:
+        return OrderClosed("the payment was closed before it was paid")
+    if payment.state is State.EXPIRED:
+        return OrderExpired("the payment expired before it was paid")
+    if payment.state is not State.PAID:
+        return NotAllowed("only a paid payment can be refunded")
+    if payment.is_reversed or payment.refundable_minor <= 0:
+        return AlreadyRefunded("nothing is left to refund")
+    if payment.reversal_syssn:
+        return NotAllowed("a reversal of this payment is under way")
+    if amount_minor > payment.refundable_minor:
+        return OverRefund(
+            f"only {payment.refundable_minor} of {payment.amount.amount_minor} is left to refund"
+        )
+    if amount_minor < payment.refundable_minor and not supports_partial_refunds:
+        return FullOnly(f"this payment can only be refunded in full: {payment.refundable_minor}")
+    if payment.pay_type.wallet is Wallet.WECHAT and payment.refund_count >= WECHAT_REFUNDS_PER_ORDER:
+        return NotAllowed(f"the wallet takes at most {WECHAT_REFUNDS_PER_ORDER} refunds of one order")
+    if payment.paid_at is not None and now > payment.paid_at + window:
+        return WindowOver("the wallet's refund window is over")
+    return None
+
+
+def apply_refund_outcome(
+    before: Refund, outcome: RefundOutcome, *, at: datetime, is_first: bool = False
+) -> Refund:
+    """`before` after this news. Only an explicit refusal, or a first question never sent, frees the reservation."""
+    if before.state is not RefundState.PROCESSING:
+        return before
+    match outcome:
+        case Refunded(amount, wallet_ref, refunded_at):
+            if amount is not None and amount != before.amount:
+                return before
+            return replace(
+                before,
+                state=RefundState.DONE,
+                respcd=respcd.OK,
+                wallet_ref=wallet_ref or before.wallet_ref,
+                done_at=refunded_at or at,
+                changed_at=at,
+                check_at=None,
+            )
+        case RefundPending(wallet_ref):
+            return replace(before, wallet_ref=wallet_ref or before.wallet_ref)
+        case Refused(reason, wallet_code):
+            return _failed(before, respcd.of_refusal(reason), wallet_code, at)
+        case NotSent():
+            return _failed(before, respcd.UNREACHABLE, "", at) if is_first else before
+        case RefundStuck(wallet_code):
+            return replace(before, wallet_code=wallet_code)
+        case Unknown():
+            return before
+        case _:
+            assert_never(outcome)
+
+
+def reschedule_refund(refund: Refund, now: datetime) -> Refund:
+    """The next question after 1, 2, 4, 8 s and then ever more rarely; none once it is decided."""
+    gap = min(timedelta(seconds=2 ** min(refund.checks, 20)), MAX_GAP)
+    open_still = refund.state is RefundState.PROCESSING
+    return replace(refund, check_at=now + gap if open_still else None, checks=refund.checks + 1)
+
+
+def _failed(before: Refund, code: str, wallet_code: str, at: datetime) -> Refund:
+    return replace(
+        before, state=RefundState.FAILED, respcd=code, wallet_code=wallet_code, changed_at=at, check_at=None
+    )

@@ -1,0 +1,112 @@
+"""What every service function is given: the store, the channels, the clock, and where the world reaches us."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tael.base.clock import Clock
+from tael.base.money import Money
+from tael.base.pay_types import PayType, Wallet
+from tael.base.transport import Transport
+from tael.channels.base import Channel, ChannelOrder, ChannelRefund
+from tael.incidents.domain.incident import Incident
+from tael.merchants.credential_cache import CredentialCache
+from tael.merchants.domain.account import Account
+from tael.payments.domain.page_urls import Pages
+from tael.payments.domain.payment import Payment
+from tael.payments.domain.refund import Refund
+from tael.payments.store.store import Store
+
+
+class InFlightRequests:
+    """Payments whose first question is out, in this process: who asks the same waits here for its answer."""
+
+    def __init__(self) -> None:
+        self._asking: dict[str, asyncio.Event] = {}
+
+    def begin(self, syssn: str) -> None:
+        self._asking[syssn] = asyncio.Event()
+
+    def end(self, syssn: str) -> None:
+        self._asking.pop(syssn).set()
+
+    def of(self, syssn: str) -> asyncio.Event | None:
+        return self._asking.get(syssn)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Frozen; made once per process by `main`."""
+
+    store: Store
+    channels: Mapping[Wallet, Channel]
+    credentials: CredentialCache
+    transport: Transport  #: to merchants, so within a reach; channels have one of their own
+    clock: Clock
+    public_url: str  #: how wallets and payers' browsers reach us; no slash at the end
+    in_flight_requests: InFlightRequests
+    pages: Pages  #: that a payer opens
+    returns_unmatched_payments: bool = True  #: money that belongs to nobody's order is sent back
+
+    def channel(self, pay_type: PayType) -> Channel:
+        return self.channels[pay_type.wallet]
+
+    async def account(self, payment: Payment) -> Account:
+        """The account that took `payment`. Raises LookupError if it is gone, which the database forbids."""
+        account = await self.credentials.account(payment.account_id)
+        if account is None:
+            raise LookupError(f"payment {payment.syssn} has lost its account {payment.account_id}")
+        return account
+
+    async def order(self, payment: Payment, auth_code: str = "") -> ChannelOrder:
+        """`payment` as its wallet is told of it."""
+        return order_for(payment, await self.account(payment), self.public_url, auth_code)
+
+    async def refund_order(self, payment: Payment, refund: Refund) -> ChannelRefund:
+        """`refund` as the wallet is told of it, the same at every repeat."""
+        order = await self.order(payment)
+        return ChannelRefund(order, refund.syssn, refund.amount, refund.created_at, order.notice_url)
+
+
+NOTICES: Final = "/notices"
+RETURN: Final = "/return/alipay"
+
+
+def order_for(payment: Payment, account: Account, public_url: str, auth_code: str = "") -> ChannelOrder:
+    """The order of a payment, complete: what a channel needs to know and nothing that changes between repeats."""
+    return ChannelOrder(
+        account=account,
+        pay_type=payment.pay_type,
+        syssn=payment.syssn,
+        amount=payment.amount,
+        subject=payment.subject,
+        created_at=payment.created_at,
+        expires_at=payment.expires_at,
+        notice_url=notice_url(payment.pay_type, account, public_url),
+        return_url=f"{public_url}{RETURN}/{account.account_id}",
+        auth_code=auth_code,
+        forbid_credit=payment.forbid_credit,
+        openid=payment.openid,
+        wallet_ref=payment.wallet_ref,
+    )
+
+
+def unmatched_order(account: Account, pay_type: PayType, incident: Incident, public_url: str) -> ChannelOrder:
+    """An order that nobody here made, as far as a wallet's notice tells it: enough to ask and to send back."""
+    return ChannelOrder(
+        account=account,
+        pay_type=pay_type,
+        syssn=incident.subject_id,
+        amount=incident.amount or Money(0, account.currency),
+        subject="",
+        created_at=incident.at,
+        expires_at=incident.at,
+        notice_url=notice_url(pay_type, account, public_url),
+        return_url="",
+    )
+
+
+def notice_url(pay_type: PayType, account: Account, public_url: str) -> str:
+    """Where the wallet tells us news of this account's orders."""
+    return f"{public_url}{NOTICES}/{pay_type.wallet}/{account.account_id}"

@@ -1,0 +1,215 @@
+"""Opening a payment, and answering whoever asks for the same one again. Called by `api/trade.py`.
+
+Intent, question, record. A crash in between leaves a pending row that is due, never a guess.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from tael.base import errors
+from tael.base.money import Money
+from tael.base.pay_types import PayType
+from tael.db.database import StoreUnavailable
+from tael.merchants.credential_cache import AppContext
+from tael.merchants.domain.merchant import Merchant
+from tael.payments.domain.payment import FIRST_CHECK, Payment, State
+from tael.payments.gateway import Gateway, order_for
+from tael.payments.outcomes import record_outcome, without_verdict
+from tael.webhooks.domain.webhook import moment_text
+
+log = structlog.get_logger()
+
+#: How long a repeat waits for the first one's answer.
+WAIT_S: Final = 10.0
+REREAD_S: Final = 0.05
+#: No first question takes longer; a payment older than this and unanswered belongs to a process that died.
+MAX_INITIAL_REQUEST: Final = timedelta(seconds=40)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequest:
+    """What a merchant asks for. `expires_after_s` is None where the merchant leaves it to us."""
+
+    context: AppContext
+    merchant: Merchant
+    pay_type: PayType
+    reference: str
+    amount: Money
+    auth_code: str
+    openid: str
+    subject: str
+    client_time: str  #: "" of a checkout link without one: then it is our time
+    device: str
+    expires_after_s: int | None
+    forbid_credit: bool = False
+
+
+async def open_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
+    """The payment as it stands after its first question. Raises the TaelErrors of repeats, and StoreUnavailable."""
+    payment = await pending_payment(request, gateway)
+    refusal = refusal_by_limits(request.merchant, request.amount)
+    if refusal is not None and await _is_new(payment, gateway):
+        raise refusal
+    if refusal is None and await gateway.store.payments.open(payment):
+        return await send_initial_request(payment, request, gateway)
+    return await _answer_repeat(payment, request, gateway)
+
+
+async def pending_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
+    """A new row for `request`. Raises NoChannel and NotSetUp."""
+    account = request.context.account_for(request.merchant, request.pay_type)
+    now = gateway.clock.now()
+    asked_s = (
+        request.expires_after_s if request.pay_type.is_online else None
+    )  # a barcode lives as long as we wait
+    expires_at = now + timedelta(seconds=asked_s or request.pay_type.expires_after_s)
+    payment = Payment(
+        mchid=request.merchant.mchid,
+        syssn=await gateway.store.serials.syssn(now),
+        appcode=request.context.app.appcode,
+        pay_type=request.pay_type,
+        reference=request.reference,
+        amount=request.amount,
+        account_id=account.account_id,
+        content=content_of(request),
+        subject=request.subject or f"{request.merchant.name} {request.reference}",
+        openid=request.openid,
+        client_time=request.client_time or moment_text(now),
+        device=request.device,
+        notify_merchant=request.pay_type.is_online or request.context.app.notify_offline,
+        created_at=now,
+        changed_at=now,
+        expires_at=expires_at,
+        deadline=expires_at,
+        check_at=now + FIRST_CHECK,
+        forbid_credit=request.forbid_credit,
+        is_subject_ours=not request.subject,
+        fee_rate_ppm=account.fee_rate_ppm,
+    )
+    order = order_for(payment, account, gateway.public_url)
+    return replace(payment, deadline=gateway.channel(request.pay_type).deadline(order))
+
+
+def content_of(request: PaymentRequest) -> str:
+    """What a repeat must agree in, as a digest: a payer's code is not kept."""
+    parts = (
+        request.pay_type.code,
+        str(request.amount.amount_minor),
+        request.amount.currency,
+        request.auth_code,
+        request.openid,
+        *(
+            ["no_credit"] if request.forbid_credit else []
+        ),  # only then: payments that are known keep their digest
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+async def send_initial_request(payment: Payment, request: PaymentRequest, gateway: Gateway) -> Payment:
+    """The first question about a payment that was just committed, and what it says."""
+    gateway.in_flight_requests.begin(payment.syssn)
+    try:
+        order = order_for(
+            payment,
+            request.context.account_for(request.merchant, request.pay_type),
+            gateway.public_url,
+            request.auth_code,
+        )
+        outcome = await gateway.channel(payment.pay_type).open(order)
+        return await record_outcome(payment, outcome, gateway, is_first=True)
+    except Exception as error:
+        # The order exists and the wallet may have been asked: whatever it said, a job will hear it again. Nothing
+        # that goes wrong here may look like a failed payment.
+        is_ours = not isinstance(error, StoreUnavailable)
+        log.warning("payment.unrecorded", mchid=payment.mchid, syssn=payment.syssn, exc_info=is_ours)
+        return payment
+    finally:
+        gateway.in_flight_requests.end(payment.syssn)
+
+
+async def _answer_repeat(fresh: Payment, request: PaymentRequest, gateway: Gateway) -> Payment:
+    """The unique constraint decided that `fresh` is not the first under its number: what is the answer then?"""
+    existing = await gateway.store.payments.by_reference(fresh.mchid, fresh.reference)
+    if existing is None:
+        raise errors.ReferenceReused("this number names a refund; use a new one")
+    is_same = existing.content == fresh.content
+    if is_same and is_in_flight(existing, gateway):
+        return await await_initial_response(existing, gateway)
+    if existing.state is State.FAILED:
+        refusal = refusal_by_limits(request.merchant, request.amount)
+        if refusal is not None:
+            raise refusal
+        if await gateway.store.payments.open_again(fresh, existing.syssn):
+            return await send_initial_request(fresh, request, gateway)
+        return await _answer_repeat(fresh, request, gateway)
+    _refuse_ended(existing)
+    if not is_same:
+        raise errors.ReferenceReused("this number names a payment with other content; use a new one")
+    return await with_pay_data(existing, gateway)
+
+
+async def with_pay_data(payment: Payment, gateway: Gateway) -> Payment:
+    """`payment` with what the payer opens or scans, asked for again if it was lost."""
+    if not needs_its_pay_data(payment, gateway):
+        return payment
+    outcome = await gateway.channel(payment.pay_type).open(await gateway.order(payment))
+    return await record_outcome(payment, without_verdict(outcome), gateway)
+
+
+def needs_its_pay_data(payment: Payment, gateway: Gateway) -> bool:
+    """Whether what the payer opens or scans was lost with an answer: the wallet gives it again, for the same order."""
+    is_open = payment.state is State.PENDING and gateway.clock.now() < payment.expires_at
+    return is_open and payment.pay_type.is_online and payment.pay is None
+
+
+def is_in_flight(payment: Payment, gateway: Gateway) -> bool:
+    """Whether the first question is out, here or in another process."""
+    if gateway.in_flight_requests.of(payment.syssn) is not None:
+        return True
+    return not payment.has_initial_response and gateway.clock.now() - payment.created_at < MAX_INITIAL_REQUEST
+
+
+async def await_initial_response(payment: Payment, gateway: Gateway) -> Payment:
+    """The payment once its first question is over, or as it is after WAIT_S."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + WAIT_S
+    asking = gateway.in_flight_requests.of(payment.syssn)
+    if asking is not None:
+        try:
+            await asyncio.wait_for(asking.wait(), WAIT_S)
+        except TimeoutError:
+            return payment
+    while not payment.has_initial_response and loop.time() < until:
+        payment = await gateway.store.payments.by_syssn(payment.mchid, payment.syssn) or payment
+        if not payment.has_initial_response:
+            await asyncio.sleep(REREAD_S)
+    return payment
+
+
+def _refuse_ended(payment: Payment) -> None:
+    """Numbers whose story is over answer how it ended, whatever is asked under them."""
+    if payment.state is State.CLOSED or payment.is_reversed:
+        raise errors.OrderClosed("the order under this number is closed", orig_syssn=payment.syssn)
+    if payment.state is State.EXPIRED:
+        raise errors.OrderExpired("the order under this number has expired", orig_syssn=payment.syssn)
+    if payment.refunded_minor:
+        raise errors.AlreadyRefunded("the payment under this number was refunded", orig_syssn=payment.syssn)
+
+
+async def _is_new(payment: Payment, gateway: Gateway) -> bool:
+    """Whether nothing has this reference: a number that was used answers as used before any limit is looked at."""
+    return await gateway.store.payments.by_reference(payment.mchid, payment.reference) is None
+
+
+def refusal_by_limits(merchant: Merchant, amount: Money) -> errors.TaelError | None:
+    """Why the merchant may not take this amount, or None."""
+    if amount.currency != merchant.currency:
+        return errors.CurrencyRefused(f"this merchant takes {merchant.currency}")
+    if merchant.max_amount_minor is not None and amount.amount_minor > merchant.max_amount_minor:
+        return errors.AmountRefused(f"this merchant takes at most {merchant.max_amount_minor}")
+    return None

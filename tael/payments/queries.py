@@ -1,0 +1,76 @@
+"""What a merchant asks to see: its payments and refunds, within one calendar month of UTC+8 unless numbers are given.
+
+A query reads our rows; pending ones become due at once, so that the next query knows more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from tael.base.clock import UTC8
+from tael.base.errors import BadField
+from tael.payments.domain.payment import Payment, State
+from tael.payments.gateway import Gateway
+from tael.payments.store.transactions import Filter, Transaction
+
+#: A pending payment is not asked about more often than this because somebody is impatient.
+PATIENCE: Final = timedelta(seconds=1)
+ONE_SECOND: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionQuery:
+    """Filters are ANDed; empty ones do not filter. `start` and `end` are both included, UTC+8, to the second."""
+
+    mchid: str
+    syssns: tuple[str, ...]
+    references: tuple[str, ...]
+    pay_types: tuple[str, ...]
+    respcd: str
+    start: datetime | None
+    end: datetime | None
+    page: int
+    page_size: int
+
+
+async def list_transactions(request: TransactionQuery, gateway: Gateway) -> Sequence[Transaction]:
+    """One page, newest first. Raises BadField where a range leaves its month, StoreUnavailable."""
+    now = gateway.clock.now()
+    start, end = wanted_range(request, now)
+    transactions = await gateway.store.transactions.list(
+        Filter(
+            mchid=request.mchid,
+            start=start,
+            end=end,
+            syssns=request.syssns or None,
+            references=request.references or None,
+            pay_types=request.pay_types or None,
+            respcd=request.respcd or None,
+            page=request.page,
+            page_size=request.page_size,
+        )
+    )
+    pending = [t.syssn for t in transactions if isinstance(t, Payment) and t.state is State.PENDING]
+    if pending:
+        await gateway.store.payments.expedite(request.mchid, pending, now, now - PATIENCE)
+    return transactions
+
+
+def wanted_range(request: TransactionQuery, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """From (included) and to (not included). Numbers are looked for in all months if no times are given."""
+    if request.syssns or request.references:
+        return request.start, request.end + ONE_SECOND if request.end else None
+    inside = request.start or request.end or now.astimezone(UTC8)
+    first, next_first = month_of(inside)
+    start = request.start or first
+    end = request.end + ONE_SECOND if request.end else next_first
+    if not (first <= start < next_first and first < end <= next_first):
+        raise BadField.malformed("end_time", "must lie in the same calendar month as start_time")
+    return start, end
+
+
+def month_of(at: datetime) -> tuple[datetime, datetime]:
+    """The first instant of the month of `at` in UTC+8, and that of the next month."""
+    first = at.astimezone(UTC8).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return first, (first + timedelta(days=32)).replace(day=1)

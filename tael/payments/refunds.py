@@ -1,0 +1,118 @@
+"""Refunding a payment: the promise is committed and its amount reserved before the wallet is asked.
+
+Called by `api/trade.py`; `check_refund` follows an accepted refund to its end and is called by jobs and notices.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from tael.base import respcd
+from tael.base.errors import NotFound, ReferenceReused, TaelError
+from tael.base.money import Money
+from tael.base.pay_types import Wallet
+from tael.channels.outcomes import Refused, Unknown
+from tael.db.database import StoreUnavailable
+from tael.merchants.domain.merchant import Merchant
+from tael.payments.domain.payment import Payment
+from tael.payments.domain.refund import Refund
+from tael.payments.gateway import Gateway
+from tael.payments.opening import await_initial_response, is_in_flight
+from tael.payments.outcomes import record_refund_outcome
+from tael.payments.store.reservations import Repeated, Reservation
+from tael.webhooks.domain.webhook import moment_text
+
+log = structlog.get_logger()
+
+FIRST_CHECK: Final = timedelta(seconds=1)
+#: Nothing that we sent is still on its way to a wallet after this time.
+ARRIVED_BY_THEN: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRequest:
+    """What a merchant asks for: `amount_minor` of the payment `payment_syssn`, under its own number."""
+
+    merchant: Merchant
+    payment_syssn: str
+    reference: str
+    amount_minor: int
+    client_time: str  #: "" where the merchant gives none: then it is our time
+    device: str
+
+
+async def refund_payment(request: RefundRequest, gateway: Gateway) -> Refund:
+    """The refund as it stands after its first question. Raises TaelErrors and StoreUnavailable."""
+    payment = await gateway.store.payments.by_syssn(request.merchant.mchid, request.payment_syssn)
+    if payment is None:
+        raise NotFound("no such payment")
+    if is_in_flight(payment, gateway):
+        payment = await await_initial_response(payment, gateway)
+    reserved = await gateway.store.refunds.reserve(await _reservation(request, payment, gateway))
+    match reserved:
+        case TaelError():
+            raise reserved
+        case Repeated(refund):
+            if refund.payment_syssn != payment.syssn or refund.amount.amount_minor != request.amount_minor:
+                raise ReferenceReused("this number names a refund with other content; use a new one")
+            return refund
+        case _ if not reserved.asks_now:
+            return reserved.refund
+    return await _send_initial_request(payment, reserved.refund, gateway)
+
+
+async def check_refund(refund: Refund, gateway: Gateway) -> Refund:
+    """Ask what became of a refund; one that never reached the wallet is sent again, under the same number."""
+    payment = await gateway.store.payments.by_syssn(refund.mchid, refund.payment_syssn)
+    if payment is None:
+        raise LookupError(f"refund {refund.syssn} has lost its payment")
+    order = await gateway.refund_order(payment, refund)
+    channel = gateway.channel(payment.pay_type)
+    is_young = gateway.clock.now() - refund.created_at < ARRIVED_BY_THEN
+    outcome = await channel.query_refund(order)
+    if isinstance(outcome, Unknown) and outcome.no_such_order:
+        outcome = await channel.refund(order)
+        # Its word speaks for this repeat only, while the first question may still be on its way.
+        if isinstance(outcome, Refused) and is_young:
+            outcome = Unknown(f"a repeat was refused: {outcome.wallet_code}")
+    return await record_refund_outcome(payment, refund, outcome, gateway)
+
+
+async def _send_initial_request(payment: Payment, refund: Refund, gateway: Gateway) -> Refund:
+    try:
+        order = await gateway.refund_order(payment, refund)
+        outcome = await gateway.channel(payment.pay_type).refund(order)
+        return await record_refund_outcome(payment, refund, outcome, gateway, is_first=True)
+    except StoreUnavailable:
+        # The promise is committed and the wallet was asked: a job will hear what it said.
+        log.warning("refund.unrecorded", mchid=refund.mchid, syssn=refund.syssn)
+        return refund
+
+
+async def _reservation(request: RefundRequest, payment: Payment, gateway: Gateway) -> Reservation:
+    now = gateway.clock.now()
+    account = await gateway.account(payment)
+    refund = Refund(
+        mchid=request.merchant.mchid,
+        syssn=await gateway.store.serials.syssn(now),
+        payment_syssn=payment.syssn,
+        account_id=payment.account_id,
+        reference=request.reference,
+        amount=Money(request.amount_minor, payment.amount.currency),
+        client_time=request.client_time or moment_text(now),
+        device=request.device,
+        created_at=now,
+        changed_at=now,
+        check_at=now + FIRST_CHECK,
+        respcd=respcd.REFUND_PENDING,
+    )
+    return Reservation(
+        refund,
+        account_id=account.account_id,
+        window=timedelta(days=account.refund_window_days),
+        is_spaced=payment.pay_type.wallet is Wallet.ALIPAY and payment.pay_type.is_online,
+        now=now,
+        supports_partial_refunds=account.supports_partial_refunds,
+    )

@@ -1,0 +1,194 @@
+"""Refunds: the promise before the wallet is asked (`payments/store/reservations.py`), and what the wallet said.
+
+An outcome changes the refund by its version, and the sums on its payment relatively.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from tael.db.batch import Batch
+from tael.db.database import Database
+from tael.db.due_queue import EVERYTHING, OF_ORDERS, Share, claim, claiming, renew, renewal
+from tael.incidents.domain.incident import Incident
+from tael.incidents.store.incidents import write_incidents
+from tael.ledger.domain.entries import Entry, fee_back_entries
+from tael.ledger.store.entries import write_entries
+from tael.payments.domain.payment import Payment
+from tael.payments.domain.refund import Refund, RefundState
+from tael.payments.store.payments import lock_payments
+from tael.payments.store.reservations import Reservation, Reserving, reserve
+from tael.payments.store.rows import REFUND_COLUMNS, refund_of
+from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
+
+if TYPE_CHECKING:
+    from tael.db.database import Connection
+
+RECORD: Final = """
+WITH changed AS (
+    UPDATE refund AS r SET
+        state = w.state, respcd = w.respcd, wallet_code = w.wallet_code, wallet_ref = w.wallet_ref,
+        done_at = w.done_at, changed_at = w.changed_at, check_at = w.check_at, checks = w.checks,
+        refunded_before_minor = coalesce(w.refunded_before_minor, r.refunded_before_minor),
+        lease_until = NULL, version = r.version + 1
+    FROM unnest(
+        $1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
+        $9::timestamptz[], $10::timestamptz[], $11::integer[], $12::boolean[], $13::bigint[]
+    ) AS w (mchid, syssn, version, state, respcd, wallet_code, wallet_ref, done_at, changed_at, check_at, checks,
+            is_decided, refunded_before_minor)
+    WHERE r.mchid = w.mchid AND r.syssn = w.syssn AND r.version = w.version
+    RETURNING r.mchid, r.syssn, r.payment_syssn, r.amount_minor, r.state, w.is_decided
+), moved AS (
+    UPDATE payment AS p SET
+        reserved_minor = p.reserved_minor - s.decided,
+        refunded_minor = p.refunded_minor + s.done,
+        refund_count = p.refund_count - s.failures
+    FROM (
+        SELECT mchid, payment_syssn, sum(amount_minor)::bigint AS decided,
+            coalesce(sum(amount_minor) FILTER (WHERE state = 'DONE'), 0)::bigint AS done,
+            (count(*) FILTER (WHERE state = 'FAILED'))::integer AS failures
+        FROM changed WHERE is_decided GROUP BY mchid, payment_syssn
+    ) AS s
+    WHERE p.mchid = s.mchid AND p.syssn = s.payment_syssn
+)
+SELECT syssn FROM changed
+"""
+#: Read under the payments' locks, which every writer of a refund's version holds.
+VERSIONS: Final = """
+SELECT syssn, version FROM refund WHERE (mchid, syssn) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
+BY_SYSSN: Final = f"SELECT {REFUND_COLUMNS} FROM refund WHERE mchid = $1 AND syssn = $2"
+OF_PAYMENT: Final = f"""
+SELECT {REFUND_COLUMNS} FROM refund WHERE mchid = $1 AND payment_syssn = $2 ORDER BY created_at, syssn
+"""
+CLAIM: Final = claiming("refund", OF_ORDERS, REFUND_COLUMNS)
+RENEW: Final = renewal("refund", OF_ORDERS)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundChange:
+    """A refund as it shall be, decided on `after.version`; `is_decided` where it has just left PROCESSING."""
+
+    after: Refund
+    is_decided: bool
+    entries: tuple[Entry, ...] = ()
+    webhooks: tuple[NewWebhook, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+
+
+class Refunds:
+    """The table `refund`, and the sums on `payment` that follow from it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._reserving: Batch[Reservation, Reserving] = Batch(self._reserve, database.limits.call_s)
+        self._recording: Batch[RefundChange, bool] = Batch(self._record, database.limits.call_s)
+
+    async def reserve(self, reservation: Reservation) -> Reserving:
+        """Commit the promise, or say why not. Raises StoreUnavailable."""
+        return await self._reserving(reservation)
+
+    async def record(self, change: RefundChange) -> bool:
+        """Commit what was decided; False if somebody else wrote first. Raises StoreUnavailable."""
+        return await self._recording(change)
+
+    async def by_syssn(self, mchid: str, syssn: str) -> Refund | None:
+        rows = await self._database.fetch(BY_SYSSN, mchid, syssn)
+        return refund_of(rows[0]) if rows else None
+
+    async def of_payment(self, mchid: str, payment_syssn: str) -> list[Refund]:
+        """Every refund of a payment, failed ones too, oldest first."""
+        rows = await self._database.fetch(OF_PAYMENT, mchid, payment_syssn)
+        return [refund_of(row) for row in rows]
+
+    async def claim_due(
+        self,
+        now: datetime,
+        real_now: datetime,
+        lease_until: datetime,
+        limit: int,
+        share: Share = EVERYTHING,
+    ) -> list[Refund]:
+        """Refunds to ask about, leased to the caller until `lease_until` (real time)."""
+        rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, share)
+        return [refund_of(row) for row in rows]
+
+    async def renew(self, refunds: Sequence[Refund], held: Sequence[datetime], until: datetime) -> list[bool]:
+        """Extend the leases that are still the caller's; which ones were."""
+        return await renew(self._database, RENEW, [(r.mchid, r.syssn) for r in refunds], held, until)
+
+    async def _reserve(self, wanted: Sequence[Reservation]) -> list[Reserving]:
+        async with self._database.transaction() as connection:
+            return await reserve(connection, wanted)
+
+    async def _record(self, changes: Sequence[RefundChange]) -> list[bool]:
+        first: dict[tuple[str, str], RefundChange] = {}
+        for change in changes:
+            first.setdefault((change.after.mchid, change.after.syssn), change)
+        after = [change.after for change in first.values()]
+        async with self._database.transaction() as connection:
+            payments = await lock_payments(connection, sorted({(r.mchid, r.payment_syssn) for r in after}))
+            before = await _refunded_before(connection, list(first.values()), payments)
+            rows = await connection.fetch(
+                RECORD,
+                [r.mchid for r in after],
+                [r.syssn for r in after],
+                [r.version for r in after],
+                [r.state.value for r in after],
+                [r.respcd for r in after],
+                [r.wallet_code for r in after],
+                [r.wallet_ref for r in after],
+                [r.done_at for r in after],
+                [r.changed_at for r in after],
+                [r.check_at for r in after],
+                [r.checks for r in after],
+                [change.is_decided for change in first.values()],
+                [before.get(r.syssn) for r in after],
+            )
+            written = {row["syssn"] for row in rows}
+            kept = [change for change in first.values() if change.after.syssn in written]
+            await write_entries(connection, _entries(kept, before, payments))
+            await write_webhooks(connection, [webhook for change in kept for webhook in change.webhooks])
+            await write_incidents(connection, [incident for change in kept for incident in change.incidents])
+        return [
+            change.after.syssn in written and first[change.after.mchid, change.after.syssn] is change
+            for change in changes
+        ]
+
+
+async def _refunded_before(
+    connection: "Connection", changes: Sequence[RefundChange], payments: dict[str, Payment]
+) -> dict[str, int]:
+    """What of its payment had gone back before each refund that is done now, by syssn; the payments are locked.
+
+    Rows that somebody wrote since are left out: they will not be written, so they move no money here.
+    """
+    done = [
+        change.after for change in changes if change.is_decided and change.after.state is RefundState.DONE
+    ]
+    if not done:
+        return {}
+    rows = await connection.fetch(VERSIONS, [r.mchid for r in done], [r.syssn for r in done])
+    current = {row["syssn"]: row["version"] for row in rows}
+    totals = {syssn: payment.refunded_minor for syssn, payment in payments.items()}
+    before: dict[str, int] = {}
+    for refund in done:
+        if current.get(refund.syssn) == refund.version:
+            before[refund.syssn] = totals[refund.payment_syssn]
+            totals[refund.payment_syssn] += refund.amount.amount_minor
+    return before
+
+
+def _entries(
+    kept: Sequence[RefundChange], before: dict[str, int], payments: dict[str, Payment]
+) -> list[Entry]:
+    """The entries of `kept`, and the part of the fee that each of its refunds returns."""
+    entries = [entry for change in kept for entry in change.entries]
+    for refund in (change.after for change in kept):
+        if refund.syssn in before:
+            payment = payments[refund.payment_syssn]
+            entries += fee_back_entries(
+                payment, refund.syssn, before[refund.syssn], refund.amount.amount_minor, refund.changed_at
+            )
+    return entries

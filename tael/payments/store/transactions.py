@@ -1,0 +1,102 @@
+"""What a merchant's query lists: payments and refunds together, newest first. Reversals and closes are not listed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from tael.db.database import Database
+from tael.payments.domain.payment import Payment
+from tael.payments.domain.refund import Refund
+from tael.payments.store.rows import PAYMENT_COLUMNS, REFUND_COLUMNS, payment_of, refund_of
+
+#: The code that a row shows, in SQL as in `domain.payment.shown_respcd`: a filter must see what the row will say.
+SHOWN_PAYMENT: Final = """CASE state WHEN 'PENDING' THEN '1145' WHEN 'PAID' THEN '0000' WHEN 'CLOSED' THEN '1142'
+    WHEN 'EXPIRED' THEN '1181' ELSE respcd END"""
+
+LIST: Final = f"""
+SELECT kind, syssn, created_at FROM (
+    SELECT 'payment' AS kind, syssn, reference, pay_type, created_at, {SHOWN_PAYMENT} AS shown
+    FROM payment WHERE mchid = $1
+  UNION ALL
+    SELECT 'refund', r.syssn, r.reference, p.pay_type, r.created_at, r.respcd
+    FROM refund AS r JOIN payment AS p ON p.mchid = r.mchid AND p.syssn = r.payment_syssn WHERE r.mchid = $1
+) AS trade
+WHERE ($2::timestamptz IS NULL OR created_at >= $2)
+  AND ($3::timestamptz IS NULL OR created_at < $3)
+  AND ($4::text[] IS NULL OR syssn = ANY($4))
+  AND ($5::text[] IS NULL OR reference = ANY($5))
+  AND ($6::text[] IS NULL OR pay_type = ANY($6))
+  AND ($7::text IS NULL OR shown = $7)
+ORDER BY created_at DESC, syssn DESC LIMIT $8 OFFSET $9
+"""
+PAYMENTS: Final = f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE mchid = $1 AND syssn = ANY($2)"
+REFUNDS: Final = f"SELECT {REFUND_COLUMNS} FROM refund WHERE mchid = $1 AND syssn = ANY($2)"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows; None does not filter. `start` is included, `end` is not; both UTC. Filters are ANDed."""
+
+    mchid: str
+    start: datetime | None
+    end: datetime | None
+    syssns: Sequence[str] | None
+    references: Sequence[str] | None
+    pay_types: Sequence[str] | None
+    respcd: str | None
+    page: int
+    page_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundTransaction:
+    """A refund and the payment that it belongs to."""
+
+    refund: Refund
+    payment: Payment
+
+
+Transaction = Payment | RefundTransaction
+
+
+class Transactions:
+    """Reads over `payment` and `refund`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self, wanted: Filter) -> Sequence[Transaction]:
+        """One page of rows, newest first."""
+        rows = await self._database.fetch(
+            LIST,
+            wanted.mchid,
+            wanted.start,
+            wanted.end,
+            wanted.syssns,
+            wanted.references,
+            wanted.pay_types,
+            wanted.respcd,
+            wanted.page_size,
+            (wanted.page - 1) * wanted.page_size,
+        )
+        refunds = await self._refunds(wanted.mchid, [row["syssn"] for row in rows if row["kind"] == "refund"])
+        payments = await self._payments(
+            wanted.mchid,
+            [row["syssn"] for row in rows if row["kind"] == "payment"]
+            + [refund.payment_syssn for refund in refunds.values()],
+        )
+        return [
+            payments[row["syssn"]]
+            if row["kind"] == "payment"
+            else RefundTransaction(refunds[row["syssn"]], payments[refunds[row["syssn"]].payment_syssn])
+            for row in rows
+        ]
+
+    async def _payments(self, mchid: str, syssns: Sequence[str]) -> dict[str, Payment]:
+        rows = await self._database.fetch(PAYMENTS, mchid, syssns) if syssns else []
+        return {row["syssn"]: payment_of(row) for row in rows}
+
+    async def _refunds(self, mchid: str, syssns: Sequence[str]) -> dict[str, Refund]:
+        rows = await self._database.fetch(REFUNDS, mchid, syssns) if syssns else []
+        return {row["syssn"]: refund_of(row) for row in rows}

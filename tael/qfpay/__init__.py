@@ -1,0 +1,1 @@
+"""QFPay's dialect: what merchants send and receive."""

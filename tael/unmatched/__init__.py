@@ -1,0 +1,1 @@
+"""Unmatched payments: money that no order explains."""

@@ -1,0 +1,1 @@
+"""Webhooks to merchants: the queue and its deliveries."""
