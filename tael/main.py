@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -18,8 +19,9 @@ from tael.base.cipher import Cipher
 from tael.base.clock import Clock, DemoClock, RealClock
 from tael.base.pay_types import Wallet
 from tael.base.transport import Transport
-from tael.cashier import pages
+from tael.cashier import pages as cashier
 from tael.channels.alipay_mapi.adapter import AlipayMapi
+from tael.channels.base import Channel
 from tael.channels.wechat_v2.adapter import WeChatV2
 from tael.config import Settings
 from tael.db.database import PATIENT, Database, Limits
@@ -28,10 +30,13 @@ from tael.jobs.polling import polling_jobs
 from tael.jobs.runner import Job, run_for_ever
 from tael.jobs.webhooks import webhook_job
 from tael.merchants.credential_cache import CredentialCache
-from tael.payments.domain.page_urls import pages_below
+from tael.operations.store import Store, store_over
+from tael.payments.domain.page_urls import Pages, pages_below
 from tael.payments.gateway import Gateway, InFlightRequests
-from tael.payments.store.store import Store, store_over
 from tael.payments.verification import AnswerChecks
+from tael.qfpay.webhook_bodies import WebhookRenderer
+from tael.unmatched.advance import UnmatchedContext
+from tael.webhooks.delivery import DeliveryContext
 
 #: Python's own logger, since structlog's may be what is broken.
 log = logging.getLogger("tael")
@@ -90,9 +95,19 @@ async def open_store(settings: Settings, limits: Limits = PATIENT) -> AsyncItera
         yield store_over(database, Cipher(settings.encryption_key_bytes()), settings.node)
 
 
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that one process runs on."""
+
+    store: Store
+    gateway: Gateway
+    unmatched: UnmatchedContext
+    deliveries: DeliveryContext
+
+
 @asynccontextmanager
-async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    """Everything a service function needs, for one process."""
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """The services of one process, closed at the end."""
     clock = clock_of(settings)
     async with (
         open_store(settings, limits_of(settings)) as store,
@@ -100,30 +115,54 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         _to_wallet(settings) as to_wechat,
         Transport(settings.webhook_egress) as to_merchants,
     ):
-        note_answer = AnswerChecks(store, clock).note
-        yield Gateway(
-            store=store,
-            channels={
-                Wallet.ALIPAY: AlipayMapi(
-                    to_alipay, clock, settings.alipay_url, settings.alipay_instore_url, note_answer
-                ),
-                Wallet.WECHAT: WeChatV2(
-                    to_wechat,
-                    clock,
-                    settings.wechat_url,
-                    settings.wechat_ca_pem,
-                    settings.server_ip,
-                    note_answer,
-                ),
-            },
-            credentials=CredentialCache(store, takes_published_key=settings.takes_published_key),
-            transport=to_merchants,
-            clock=clock,
-            public_url=settings.public_url,
-            in_flight_requests=InFlightRequests(),
-            pages=pages_below(settings.public_url, settings.encryption_key_bytes()),
+        note_answer = AnswerChecks(store.incidents, clock).note
+        channels: dict[Wallet, Channel] = {
+            Wallet.ALIPAY: AlipayMapi(
+                to_alipay, clock, settings.alipay_url, settings.alipay_instore_url, note_answer
+            ),
+            Wallet.WECHAT: WeChatV2(
+                to_wechat,
+                clock,
+                settings.wechat_url,
+                settings.wechat_ca_pem,
+                settings.server_ip,
+                note_answer,
+            ),
+        }
+        pages = pages_below(settings.public_url, settings.encryption_key_bytes())
+        yield services_over(
+            store,
+            channels,
+            to_merchants,
+            clock,
+            pages,
+            takes_published_key=settings.takes_published_key,
             returns_unmatched_payments=settings.returns_unmatched_payments,
         )
+
+
+def services_over(
+    store: Store,
+    channels: Mapping[Wallet, Channel],
+    to_merchants: Transport,
+    clock: Clock,
+    pages: Pages,
+    *,
+    takes_published_key: bool = False,
+    returns_unmatched_payments: bool = True,
+) -> Services:
+    """The services over opened parts."""
+    credentials = CredentialCache(
+        store.merchants, store.accounts, store.maintenance_windows, takes_published_key=takes_published_key
+    )
+    gateway = Gateway(store, channels, credentials, clock, InFlightRequests(), pages)
+    renderer = WebhookRenderer(store.payments, store.refunds)
+    return Services(
+        store=store,
+        gateway=gateway,
+        unmatched=UnmatchedContext(gateway, store.unmatched_payments, returns_unmatched_payments),
+        deliveries=DeliveryContext(store.webhooks, credentials, renderer, to_merchants, clock),
+    )
 
 
 def _to_wallet(settings: Settings) -> Transport:
@@ -137,14 +176,18 @@ def _to_wallet(settings: Settings) -> Transport:
 
 def application(gateway: Gateway, max_form_bytes: int = MAX_FORM_BYTES) -> Starlette:
     """What an API process serves."""
-    return create_app(gateway, pages.routes(gateway), max_form_bytes)
+    return create_app(gateway, cashier.routes(gateway), max_form_bytes)
 
 
-def all_jobs(gateway: Gateway) -> list[Job[Any]]:
+def all_jobs(services: Services) -> list[Job[Any]]:
     """What a worker process runs."""
-    return [*polling_jobs(gateway), webhook_job(gateway), daily_close_job(gateway)]
+    return [
+        *polling_jobs(services.gateway, services.unmatched),
+        webhook_job(services.deliveries),
+        daily_close_job(services.store.ledger_digests, services.gateway.clock),
+    ]
 
 
-async def work_until(stop: asyncio.Event, gateway: Gateway) -> None:
+async def work_until(stop: asyncio.Event, services: Services) -> None:
     """Run every job until `stop` is set."""
-    await run_for_ever(all_jobs(gateway), gateway.clock, stop)
+    await run_for_ever(all_jobs(services), services.gateway.clock, stop)

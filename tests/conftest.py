@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 from tests.support.postgres import fresh_database, migrated_server, open_folder
 from tests.support.store import entered_store, with_a_merchant
 

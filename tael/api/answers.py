@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tael.base import respcd
+from tael.base.clock import moment_text
 from tael.base.errors import TaelError
 from tael.base.pay_types import Presentment
 from tael.base.respcd import Call
@@ -18,7 +19,6 @@ from tael.payments.domain.refund import Refund
 from tael.payments.domain.reversal import ReversalState
 from tael.payments.reversals import ReversalResult
 from tael.payments.store.transactions import RefundTransaction, Transaction
-from tael.webhooks.domain.webhook import moment_text
 
 Members = dict[str, Any]
 

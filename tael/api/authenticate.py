@@ -21,8 +21,8 @@ from tael.api.wire import CHARSETS, Parameters, each_once, raw_pairs
 from tael.base.clock import UTC8
 from tael.base.errors import BadField, NotAuthentic
 from tael.base.secret import Secret
-from tael.merchants.domain.merchant import App
-from tael.qfpay.signature import SIGN, Algorithm, digest, is_same, raw_text, request_texts
+from tael.merchants.domain.merchant import Algorithm, App
+from tael.qfpay.signature import SIGN, digest, is_same, raw_text, request_texts
 
 #: Stands in where there is no such app; nothing is ever accepted by it.
 UNKNOWN_APP_KEY: Final = Secret("0" * 32)

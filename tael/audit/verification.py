@@ -27,7 +27,7 @@ from tael.audit.domain.wallet_book import (
 )
 from tael.audit.store.snapshot import Snapshot, snapshot
 from tael.ledger.domain.digest import DigestBuilder, LedgerDigest, day_of
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 
 
 @dataclass(slots=True)

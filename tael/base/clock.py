@@ -43,3 +43,11 @@ class DemoClock:
     def now(self) -> datetime:
         (offset_us,) = OFFSET.unpack(self._offset[: OFFSET.size])
         return datetime.now(UTC) + timedelta(microseconds=offset_us)
+
+
+MOMENT: Final = "%Y-%m-%d %H:%M:%S"
+
+
+def moment_text(at: datetime) -> str:
+    """`at` as merchants read it: `YYYY-MM-DD HH:MM:SS`, UTC+8."""
+    return at.astimezone(UTC8).strftime(MOMENT)

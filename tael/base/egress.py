@@ -1,7 +1,7 @@
 """Which network addresses a call may go to whose destination a merchant chose. Pure.
 
 A webhook's URL is a merchant's words: without a rule it would reach what only we can reach, such as our database, a
-cloud's metadata service or an office printer. `base/transport.py` asks here about each address it is about to connect to.
+cloud's metadata service or an office printer. `base/transport.py` checks each address before it connects.
 """
 
 from dataclasses import dataclass

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-from tael.channels.outcomes import Refusal
-
 Call = Literal["payment", "refund", "reversal", "close", "query"]
 
 OK: Final = "0000"
@@ -271,45 +269,10 @@ _ROWS: Final = (
 
 TABLE: Final[Mapping[str, Code]] = {row.code: row for row in _ROWS}
 
-_OF_REFUSAL: Final[Mapping[Refusal, str]] = {
-    Refusal.PAYER_BALANCE: BALANCE,
-    Refusal.PAYER_CODE: PAYER_CODE,
-    Refusal.PAYER_CODE_EXPIRED: CODE_EXPIRED,
-    Refusal.OTHER_WALLETS_CODE: CODE_ILLEGAL,
-    Refusal.PAYER_CANCELLED: PAYER_CANCELLED,
-    Refusal.PAYER_ACCOUNT: PAYER_ACCOUNT,
-    Refusal.PAYER_BANK: BANK,
-    Refusal.SWIPE_FAILED: SWIPE_FAILED,
-    Refusal.CARD_KIND: CARD_KIND,
-    Refusal.AMOUNT_LIMIT: AMOUNT,
-    Refusal.RISK: RISK,
-    Refusal.BAD_REQUEST: BAD_CHANNEL_REQUEST,
-    Refusal.OUR_IDENTITY: CREDENTIALS,
-    Refusal.OUR_CERTIFICATE: CERTIFICATE,
-    Refusal.MERCHANT_SETUP: SETUP,
-    Refusal.WALLET_CLOSED: UNREACHABLE,
-    Refusal.NUMBER_REUSED: CHANNEL_ERROR,
-    Refusal.ORDER_CLOSED: CLOSED,
-    Refusal.NO_SUCH_TRADE: NOT_FOUND,
-    Refusal.WRONG_STATE: NOT_ALLOWED,
-    Refusal.MISMATCH: MISMATCH,
-    Refusal.WINDOW_OVER: WINDOW_OVER,
-    Refusal.ABOVE_REMAINDER: OVER_REFUND,
-    Refusal.ALREADY_REFUNDED: ALREADY_REFUNDED,
-    Refusal.MERCHANT_BALANCE: MERCHANT_BALANCE,
-    Refusal.REVERSAL_REFUSED: REVERSAL_REFUSED,
-    Refusal.CLOSE_REFUSED: CLOSE_REFUSED,
-    Refusal.OTHER: CHANNEL_ERROR,
-}
 
 #: Real answers of QFPay's that are more helpful than the code's usual text.
 CLOSE_NOT_SUPPORTED: Final = "该交易暂不支持关闭, 请联系管理员"
 UNKNOWN_ORDER: Final = "交易不存在或不在可操作时间内"
-
-
-def of_refusal(refusal: Refusal) -> str:
-    """The code a wallet's explicit refusal becomes; every refusal has one."""
-    return _OF_REFUSAL[refusal]
 
 
 def resperr(code: str, call: Call) -> str:

@@ -4,10 +4,11 @@
 range of a query, so it comes from the same instant as `sysdtm`.
 """
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Final
 
-UTC8: Final = timezone(timedelta(hours=8))
+from tael.base.clock import UTC8
+
 SHARD: Final = "00"  #: of the merchant, once there are several
 CLASS: Final = "99"
 SEQUENCE_DIGITS: Final = 10

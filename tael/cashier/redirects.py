@@ -3,10 +3,10 @@
 from urllib.parse import urlencode
 
 from tael.base.pay_types import Wallet
-from tael.merchants.domain.merchant import App
+from tael.merchants.domain.merchant import App, Style
 from tael.payments.checkout import Checkout
 from tael.payments.domain.payment import Payment, State, shown_respcd
-from tael.webhooks.domain.webhook import Style, payment_members
+from tael.qfpay.webhook_bodies import payment_members
 
 
 def base_url(payment: Payment, state: State, app: App | None, checkout: Checkout | None) -> str:

@@ -13,10 +13,9 @@ from tael.base.secret import Secret
 from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows, warned
-from tael.merchants.domain.merchant import App
+from tael.merchants.domain.merchant import App, Style
 from tael.merchants.store.merchants import AlreadyThere
-from tael.payments.store.store import Store
-from tael.webhooks.domain.webhook import Style
+from tael.operations.store import Store
 
 #: A month: a longer limit would be none.
 MAX_REQUEST_AGE_S: Final = 31 * 24 * 3600

@@ -20,7 +20,7 @@ from tael.cli.showing import UNUSABLE, refused
 from tael.config import BadSettings, Settings, read_settings
 from tael.db.database import SchemaOutdated, StoreUnavailable
 from tael.main import clock_of, open_store
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 from tael.store.embedded import EmbeddedPostgresError, running_url
 
 Answer = TypeVar("Answer")

@@ -12,7 +12,7 @@ from tael.incidents.domain.incident import Incident
 from tael.incidents.review import list_incidents, resolve_incident
 from tael.ledger.domain.entries import Entry
 from tael.ledger.store.entries import entries_of
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 
 incidents: Final = typer.Typer(help="What a person has to look at.", no_args_is_help=True)
 
@@ -44,7 +44,7 @@ def list_command(
     """List open incidents, newest first."""
 
     async def work(store: Store, now: datetime) -> list[Incident]:
-        return list(await list_incidents(store, mchid, with_resolved=with_resolved))
+        return list(await list_incidents(store.incidents, mchid, with_resolved=with_resolved))
 
     rows = [_row(incident) for incident in with_store(data, work)]
     if as_json:
@@ -98,7 +98,7 @@ def resolve(
         raise refused("--note says what was found and done; it is empty", UNUSABLE)
 
     async def work(store: Store, now: datetime) -> tuple[dict[str, Any], bool] | None:
-        done = await resolve_incident(store, incident_id, note, now)
+        done = await resolve_incident(store.incidents, incident_id, note, now)
         return (_row(done.incident), done.was_open) if done else None
 
     found = with_store(data, work)

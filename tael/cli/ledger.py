@@ -15,7 +15,7 @@ from tael.audit.verification import Audit, audit_books
 from tael.base.money import Money
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import IMPOSSIBLE, UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 
 ledger: Final = typer.Typer(help="Whether the books agree.", no_args_is_help=True)
 

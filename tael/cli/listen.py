@@ -20,7 +20,8 @@ from tael.base.transport import Answer, NoAnswer, NothingSent, Result, Transport
 from tael.cli.finding import DataOption, with_store
 from tael.cli.inputs import is_loopback_host
 from tael.cli.showing import UNUSABLE, printable, refused
-from tael.payments.store.store import Store
+from tael.operations.store import Store
+from tael.qfpay.webhook_bodies import WebhookRenderer
 from tael.webhooks.domain.webhook import is_acknowledged
 from tael.webhooks.follower import Follower, forward
 from tael.webhooks.store.queue import DueWebhook
@@ -63,7 +64,8 @@ async def _listen(store: Store, transport: Transport, url: str, appcode: str | N
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     _watch_keys(lambda: loop.call_soon_threadsafe(again.set))
-    follower, last = Follower(store, appcode), None
+    renderer = WebhookRenderer(store.payments, store.refunds)
+    follower, last = Follower(store.webhooks, store.merchants, renderer, appcode), None
     await follower.news()
     typer.echo(f"forwarding to {printable(url)}; r and Enter sends the last again, Ctrl-C ends")
     while not stop.is_set():
@@ -73,7 +75,7 @@ async def _listen(store: Store, transport: Transport, url: str, appcode: str | N
             webhooks = [*webhooks, *([last] if last and not webhooks else webhooks[-1:])]
         for webhook in webhooks:
             last = webhook
-            typer.echo(_line(webhook, await forward(webhook, url, store, transport)))
+            typer.echo(_line(webhook, await forward(webhook, url, follower, transport)))
         await _rest(stop)
 
 

@@ -10,7 +10,7 @@ from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import JsonOption, show_json, show_members
 from tael.merchants.domain.maintenance import MaintenanceWindow
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 
 maintenance: Final = typer.Typer(help="Planned stops.", no_args_is_help=True)
 

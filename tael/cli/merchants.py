@@ -14,7 +14,7 @@ from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.merchants.domain.merchant import Merchant, MerchantState, Operation
 from tael.merchants.store.merchants import AlreadyThere
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 
 merchants: Final = typer.Typer(help="Who gets the money.", no_args_is_help=True)
 

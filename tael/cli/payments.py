@@ -12,11 +12,11 @@ from tael.cli.showing import JsonOption, refused, show_json, show_members, show_
 from tael.config import Settings
 from tael.ledger.domain.entries import Entry
 from tael.ledger.store.entries import entries_of
+from tael.operations.store import Store
 from tael.payments.domain.page_urls import pages_below
 from tael.payments.domain.payment import Payment, shown_respcd
 from tael.payments.domain.refund import Refund
 from tael.payments.domain.reversal import Reversal
-from tael.payments.store.store import Store
 from tael.webhooks.store.webhooks import NotificationStatus
 
 payments: Final = typer.Typer(help="Look at payments.", no_args_is_help=True)

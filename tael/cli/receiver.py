@@ -16,8 +16,7 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
-from tael.merchants.domain.merchant import App
-from tael.webhooks.domain.webhook import Style
+from tael.merchants.domain.merchant import App, Style
 
 HOST: Final = "127.0.0.1"
 

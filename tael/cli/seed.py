@@ -7,9 +7,8 @@ from typing import Any, Final
 from tael.base import ids
 from tael.base.secret import Secret
 from tael.merchants.domain.account import Account, AlipayAccount, WeChatAccount, WeChatProvider
-from tael.merchants.domain.merchant import PUBLISHED_KEY, App, Merchant
-from tael.payments.store.store import Store
-from tael.webhooks.domain.webhook import Style
+from tael.merchants.domain.merchant import PUBLISHED_KEY, App, Merchant, Style
+from tael.operations.store import Store
 
 #: QFPay publishes this set, so that its sample clients run here with no edit but the base URL.
 PUBLISHED_APPCODE: Final = "123456"

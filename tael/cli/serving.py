@@ -20,7 +20,7 @@ from tael.base.respcd import BAD_MESSAGE
 from tael.cli.http1 import Http1Protocol, Limits
 from tael.cli.processes import Supervisor, start
 from tael.config import HttpLimits, Settings
-from tael.main import application, configure_logs, open_gateway, work_until
+from tael.main import application, configure_logs, open_services, work_until
 from tael.payments.gateway import Gateway
 
 BACKLOG: Final = 2048
@@ -48,8 +48,8 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
-    async with open_gateway(settings) as gateway:
-        config = listener_config(gateway, settings.http, GRACE_S)
+    async with open_services(settings) as services:
+        config = listener_config(services.gateway, settings.http, GRACE_S)
         await uvicorn.Server(config).serve(sockets=[listener])
 
 
@@ -135,5 +135,5 @@ async def _work(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with open_gateway(settings) as gateway:
-        await work_until(stop, gateway)
+    async with open_services(settings) as services:
+        await work_until(stop, services)

@@ -12,7 +12,7 @@ from typing import Final
 from tael.cli.demo_stack import DemoPaths, DemoStack, wait_until_answers
 from tael.cli.processes import start
 from tael.cli.seed import DemoApp
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 
 #: In the demo's folder: what we set last.
 URLS_FILE: Final = "shop_urls.json"

@@ -14,7 +14,7 @@ from tael.cli.finding import with_store
 from tael.cli.payer import Members, Payer
 from tael.cli.seed import DemoApp
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 
 #: Of an answer, what a developer looks for.
 SHOWN: Final = ("event", "syssn", "orig_syssn", "out_trade_no", "respcd")

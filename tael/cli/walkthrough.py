@@ -15,7 +15,7 @@ from tael.cli.addresses import Addresses
 from tael.cli.payer import Members, Payer
 from tael.cli.receiver import Receiver
 from tael.cli.seed import DemoApp
-from tael.webhooks.domain.webhook import Style
+from tael.merchants.domain.merchant import Style
 
 WALLET_OF: Final = {"800108": "alipay", "800208": "wechat", "800228": "wechat_hk"}
 ONLINE: Final = ("800151", "800152", "800201", "800207")

@@ -29,7 +29,7 @@ from tael.merchants.domain.account import (
 )
 from tael.merchants.domain.merchant import Merchant
 from tael.merchants.store.merchants import AlreadyThere
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 
 wallets: Final = typer.Typer(help="Merchants' accounts at the wallets.", no_args_is_help=True)
 adding: Final = typer.Typer(help="Add an account to a merchant.", no_args_is_help=True)

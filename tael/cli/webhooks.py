@@ -8,7 +8,7 @@ import typer
 
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
 from tael.webhooks.store.webhooks import LoggedAttempt, NotificationStatus
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from tael.incidents.domain.incident import Incident
-from tael.payments.store.store import Store
+from tael.incidents.store.incidents import Incidents
 
 MAX_LISTED: Final = 1_000
 
@@ -19,13 +19,17 @@ class Resolved:
     was_open: bool
 
 
-async def list_incidents(store: Store, mchid: str | None, *, with_resolved: bool) -> Sequence[Incident]:
+async def list_incidents(
+    incidents: Incidents, mchid: str | None, *, with_resolved: bool
+) -> Sequence[Incident]:
     """Newest first, at most MAX_LISTED. Raises StoreUnavailable."""
-    return await store.incidents.newest(mchid, with_resolved=with_resolved, limit=MAX_LISTED)
+    return await incidents.newest(mchid, with_resolved=with_resolved, limit=MAX_LISTED)
 
 
-async def resolve_incident(store: Store, incident_id: str, note: str, now: datetime) -> Resolved | None:
+async def resolve_incident(
+    incidents: Incidents, incident_id: str, note: str, now: datetime
+) -> Resolved | None:
     """None if there is no such incident. Unmatched payments under way goes its way all the same."""
-    was_open = await store.incidents.resolve(incident_id, note, now)
-    incident = await store.incidents.by_id(incident_id)
+    was_open = await incidents.resolve(incident_id, note, now)
+    incident = await incidents.by_id(incident_id)
     return Resolved(incident, was_open) if incident else None

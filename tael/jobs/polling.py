@@ -7,6 +7,7 @@ account with a long queue, holds up its own rows only.
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from tael.db.due_queue import Share
@@ -15,7 +16,7 @@ from tael.payments.gateway import Gateway
 from tael.payments.polling import poll_payment
 from tael.payments.refunds import check_refund
 from tael.payments.reversals import continue_reversal
-from tael.unmatched.advance import advance_unmatched
+from tael.unmatched.advance import UnmatchedContext, advance_unmatched
 
 #: Rows of one table under way at one wallet.
 WALLET_PLACES: Final = 100
@@ -35,43 +36,30 @@ Claim = Callable[[datetime, datetime, datetime, int, Share], Awaitable[Sequence[
 Renew = Callable[[Sequence[Row], Sequence[datetime], datetime], Awaitable[Sequence[bool]]]
 
 
-def polling_jobs(gateway: Gateway) -> list[Job[Any]]:
+def polling_jobs(gateway: Gateway, unmatched: UnmatchedContext) -> list[Job[Any]]:
     """One job per wallet and table of undecided things."""
-    store = gateway.store
+    payments, refunds, reversals = gateway.store.payments, gateway.store.refunds, gateway.store.reversals
+    poll, check, proceed, advance = (
+        partial(poll_payment, gateway=gateway),
+        partial(check_refund, gateway=gateway),
+        partial(continue_reversal, gateway=gateway),
+        partial(advance_unmatched, context=unmatched),
+    )
     jobs: list[Job[Any]] = []
     for wallet in gateway.channels:
         jobs += [
-            _job("payments", wallet, store.payments.claim_due, poll_payment, store.payments.renew, gateway),
-            _job("refunds", wallet, store.refunds.claim_due, check_refund, store.refunds.renew, gateway),
-            _job(
-                "reversals",
-                wallet,
-                store.reversals.claim_due,
-                continue_reversal,
-                store.reversals.renew,
-                gateway,
-            ),
-            _job(
-                "unmatched_payments",
-                wallet,
-                store.unmatched_payments.claim_due,
-                advance_unmatched,
-                store.unmatched_payments.renew,
-                gateway,
-            ),
+            _job("payments", wallet, payments.claim_due, poll, payments.renew),
+            _job("refunds", wallet, refunds.claim_due, check, refunds.renew),
+            _job("reversals", wallet, reversals.claim_due, proceed, reversals.renew),
+            _job("unmatched_payments", wallet, unmatched.table.claim_due, advance, unmatched.table.renew),
         ]
     return jobs
 
 
 def _job(
-    table: str,
-    wallet: str,
-    claim: Claim[Row],
-    poll: Callable[[Row, Gateway], Awaitable[object]],
-    renew: Renew[Row],
-    gateway: Gateway,
+    table: str, wallet: str, claim: Claim[Row], poll: Callable[[Row], Awaitable[object]], renew: Renew[Row]
 ) -> Job[Row]:
-    places = AccountPlaces(wallet, claim, lambda row: poll(row, gateway))
+    places = AccountPlaces(wallet, claim, poll)
     return Job(f"poll.{table}.{wallet}", places.claim, places.poll, renew, WALLET_PLACES)
 
 

@@ -11,8 +11,7 @@ from typing import Final
 
 from tael.db.batch import Batch
 from tael.jobs.runner import Job
-from tael.payments.gateway import Gateway
-from tael.webhooks.delivery import deliver
+from tael.webhooks.delivery import DeliveryContext, deliver
 from tael.webhooks.store.queue import Delivery, DueWebhook, Rooms
 
 #: All apps together. Only so many receivers that hang at the same time could delay others.
@@ -26,17 +25,17 @@ SLOW_MS: Final = 1000
 MAX_REMEMBERED: Final = 1000
 
 
-def webhook_job(gateway: Gateway) -> Job[DueWebhook]:
+def webhook_job(context: DeliveryContext) -> Job[DueWebhook]:
     """The one job that talks to merchants."""
-    deliveries = Deliveries(gateway)
-    return Job("webhooks", deliveries.claim, deliveries.deliver, gateway.store.webhooks.renew, PLACES)
+    deliveries = Deliveries(context)
+    return Job("webhooks", deliveries.claim, deliveries.deliver, context.webhooks.renew, PLACES)
 
 
 class Deliveries:
     """The deliveries of one process, and how many each app may have at a time."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, context: DeliveryContext) -> None:
+        self._context = context
         self._under_way: Counter[str] = Counter()
         self._places: dict[str, int] = {}
         self._reporting: Batch[Delivery, None] = Batch(self._report)
@@ -46,14 +45,14 @@ class Deliveries:
     ) -> list[DueWebhook]:
         """What is due, app by app, as far as each has places left."""
         rooms = Rooms(FIRST_PLACES, {app: self.room(app) for app in {*self._places, *self._under_way}})
-        webhooks = await self._gateway.store.webhooks.claim_due(now, real_now, lease_until, limit, rooms)
+        webhooks = await self._context.webhooks.claim_due(now, real_now, lease_until, limit, rooms)
         self._under_way.update(webhook.appcode for webhook in webhooks)
         return webhooks
 
     async def deliver(self, webhook: DueWebhook) -> None:
         """One attempt, and its record."""
         try:
-            delivery = await deliver(webhook, self._gateway)
+            delivery = await deliver(webhook, self._context)
             self.learn(webhook.appcode, delivery.attempt.took_ms)
             await self._reporting(delivery)
         finally:
@@ -75,5 +74,5 @@ class Deliveries:
             self._places = {app: few for app, few in self._places.items() if few < FIRST_PLACES}
 
     async def _report(self, deliveries: Sequence[Delivery]) -> list[None]:
-        await self._gateway.store.webhooks.report(deliveries)
+        await self._context.webhooks.report(deliveries)
         return [None] * len(deliveries)

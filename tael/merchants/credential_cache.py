@@ -14,7 +14,9 @@ from tael.base.security_log import log_published_key
 from tael.merchants.domain.account import Account, AlipayAccount, WeChatAccount
 from tael.merchants.domain.maintenance import MaintenanceWindow
 from tael.merchants.domain.merchant import PUBLISHED_KEY, App, Merchant, MerchantState, Operation
-from tael.payments.store.store import Store
+from tael.merchants.store.accounts import Accounts
+from tael.merchants.store.maintenance import MaintenanceWindows
+from tael.merchants.store.merchants import Merchants
 
 Value = TypeVar("Value")
 
@@ -88,8 +90,17 @@ def check_grant(merchant: Merchant, operation: Operation) -> None:
 class CredentialCache:
     """Apps by appcode, accounts by id, and whether a stop was planned."""
 
-    def __init__(self, store: Store, *, takes_published_key: bool = False) -> None:
-        self._store = store
+    def __init__(
+        self,
+        merchants: Merchants,
+        accounts: Accounts,
+        maintenance_windows: MaintenanceWindows,
+        *,
+        takes_published_key: bool = False,
+    ) -> None:
+        self._merchants = merchants
+        self._wallet_accounts = accounts
+        self._maintenance_windows = maintenance_windows
         self._takes_published_key = takes_published_key
         self._apps: TtlCache[AppContext] = TtlCache()
         self._accounts: TtlCache[Account] = TtlCache()
@@ -105,19 +116,19 @@ class CredentialCache:
 
     async def account(self, account_id: str) -> Account | None:
         """Raises StoreUnavailable."""
-        return await self._accounts.get(account_id, self._store.accounts.by_id)
+        return await self._accounts.get(account_id, self._wallet_accounts.by_id)
 
     async def check_open(self) -> None:
         """Raises UnderMaintenance while a planned stop lasts, StoreUnavailable."""
-        stop = await self._maintenance.get("", lambda _: self._store.maintenance_windows.now())
+        stop = await self._maintenance.get("", lambda _: self._maintenance_windows.now())
         if stop is not None:
             raise errors.UnderMaintenance(stop.reason and f"under maintenance: {stop.reason}")
 
     async def _read_app(self, appcode: str) -> AppContext | None:
         # The same reads for an appcode that does not exist: the time of a refusal must not tell.
-        app = await self._store.merchants.app(appcode)
-        merchants = await self._store.merchants.of_app(appcode)
-        accounts = await self._store.accounts.of_app(appcode)
+        app = await self._merchants.app(appcode)
+        merchants = await self._merchants.of_app(appcode)
+        accounts = await self._wallet_accounts.of_app(appcode)
         if app is None:
             return None
         if app.key.reveal() == PUBLISHED_KEY and not self._takes_published_key:

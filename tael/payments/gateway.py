@@ -1,4 +1,4 @@
-"""What every service function is given: the store, the channels, the clock, and where the world reaches us."""
+"""What the use cases of payments depend on: tables, channels, credentials, the clock and our public URL."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from tael.base.clock import Clock
-from tael.base.money import Money
 from tael.base.pay_types import PayType, Wallet
-from tael.base.transport import Transport
 from tael.channels.base import Channel, ChannelOrder, ChannelRefund
-from tael.incidents.domain.incident import Incident
 from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.account import Account
 from tael.payments.domain.page_urls import Pages
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund
-from tael.payments.store.store import Store
+from tael.payments.store.tables import PaymentTables
 
 
 class InFlightRequests:
@@ -37,17 +34,14 @@ class InFlightRequests:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Frozen; made once per process by `main`."""
+    """One per process, made by `main`."""
 
-    store: Store
+    store: PaymentTables
     channels: Mapping[Wallet, Channel]
     credentials: CredentialCache
-    transport: Transport  #: to merchants, so within a reach; channels have one of their own
     clock: Clock
-    public_url: str  #: how wallets and payers' browsers reach us; no slash at the end
     in_flight_requests: InFlightRequests
-    pages: Pages  #: that a payer opens
-    returns_unmatched_payments: bool = True  #: money that belongs to nobody's order is sent back
+    pages: Pages  #: of payers, below the public URL
 
     def channel(self, pay_type: PayType) -> Channel:
         return self.channels[pay_type.wallet]
@@ -61,7 +55,7 @@ class Gateway:
 
     async def order(self, payment: Payment, auth_code: str = "") -> ChannelOrder:
         """`payment` as its wallet is told of it."""
-        return order_for(payment, await self.account(payment), self.public_url, auth_code)
+        return order_for(payment, await self.account(payment), self.pages.public_url, auth_code)
 
     async def refund_order(self, payment: Payment, refund: Refund) -> ChannelRefund:
         """`refund` as the wallet is told of it, the same at every repeat."""
@@ -89,21 +83,6 @@ def order_for(payment: Payment, account: Account, public_url: str, auth_code: st
         forbid_credit=payment.forbid_credit,
         openid=payment.openid,
         wallet_ref=payment.wallet_ref,
-    )
-
-
-def unmatched_order(account: Account, pay_type: PayType, incident: Incident, public_url: str) -> ChannelOrder:
-    """An order that nobody here made, as far as a wallet's notice tells it: enough to ask and to send back."""
-    return ChannelOrder(
-        account=account,
-        pay_type=pay_type,
-        syssn=incident.subject_id,
-        amount=incident.amount or Money(0, account.currency),
-        subject="",
-        created_at=incident.at,
-        expires_at=incident.at,
-        notice_url=notice_url(pay_type, account, public_url),
-        return_url="",
     )
 
 

@@ -6,16 +6,16 @@ from typing import Final
 from tael.base.pay_types import Wallet
 from tael.channels.base import BadSignature, PaymentNotice, RefundNotice
 from tael.channels.outcomes import Closed, Outcome, Paid, Unknown
-from tael.incidents.domain.incident import unmatched_notice
+from tael.incidents.log import log_incidents
 from tael.merchants.domain.account import Account, AlipayAccount
 from tael.merchants.domain.merchant import App
+from tael.payments.domain.incidents import unmatched_notice
 from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.reversal import ReversalState
 from tael.payments.gateway import Gateway
-from tael.payments.outcomes import log_incidents, record_notice, record_outcome
+from tael.payments.outcomes import record_notice, record_outcome
 from tael.payments.refunds import check_refund
 from tael.payments.reversals import continue_reversal
-from tael.unmatched.advance import advance_unmatched
 
 UNPROVEN: Final = Unknown("the signature does not cover the news")
 
@@ -88,10 +88,8 @@ async def _money_went_back(account: Account, syssn: str, payment_syssn: str, gat
         if reversal.state is ReversalState.PENDING:
             await continue_reversal(reversal, gateway)
         return
-    unmatched = await store.unmatched_payments.by_syssn(mchid, syssn)
-    if unmatched is None or unmatched.subject_id != payment_syssn:
+    if not await store.incidents.expedite_return(mchid, payment_syssn, syssn, gateway.clock.now()):
         raise NoticeRefused("no such refund")
-    await advance_unmatched(unmatched, gateway)
 
 
 async def _payment_of(account: Account, syssn: str, outcome: Outcome, gateway: Gateway) -> Payment:

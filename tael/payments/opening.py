@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from tael.base import errors
+from tael.base.clock import moment_text
 from tael.base.money import Money
 from tael.base.pay_types import PayType
 from tael.db.database import StoreUnavailable
@@ -20,7 +21,6 @@ from tael.merchants.domain.merchant import Merchant
 from tael.payments.domain.payment import FIRST_CHECK, Payment, State
 from tael.payments.gateway import Gateway, order_for
 from tael.payments.outcomes import record_outcome, without_verdict
-from tael.webhooks.domain.webhook import moment_text
 
 log = structlog.get_logger()
 
@@ -91,7 +91,7 @@ async def pending_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
         is_subject_ours=not request.subject,
         fee_rate_ppm=account.fee_rate_ppm,
     )
-    order = order_for(payment, account, gateway.public_url)
+    order = order_for(payment, account, gateway.pages.public_url)
     return replace(payment, deadline=gateway.channel(request.pay_type).deadline(order))
 
 
@@ -117,7 +117,7 @@ async def send_initial_request(payment: Payment, request: PaymentRequest, gatewa
         order = order_for(
             payment,
             request.context.account_for(request.merchant, request.pay_type),
-            gateway.public_url,
+            gateway.pages.public_url,
             request.auth_code,
         )
         outcome = await gateway.channel(payment.pay_type).open(order)

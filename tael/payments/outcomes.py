@@ -4,16 +4,18 @@ Repeats and latecomers meet it too, and change nothing. What was decided is writ
 one loss the row is locked, decided anew, and written.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from tael.channels.outcomes import Outcome, RefundOutcome, Refused, Unknown
-from tael.incidents.domain.incident import Incident, incidents_in, refund_incidents_in
+from tael.incidents.domain.incident import Incident
+from tael.incidents.log import log_incidents
 from tael.incidents.store.incidents import write_incidents
-from tael.ledger.domain.entries import fee_entries, payment_entry, refund_entry
+from tael.payments.domain.entries import fee_entries, payment_entry, refund_entry
+from tael.payments.domain.incidents import incidents_in, refund_incidents_in
 from tael.payments.domain.payment import Payment, State, apply_outcome, next_check, reschedule, shown_respcd
 from tael.payments.domain.refund import Refund, RefundState, apply_refund_outcome, reschedule_refund
 from tael.payments.gateway import Gateway
@@ -138,19 +140,6 @@ def without_verdict(outcome: Outcome) -> Outcome:
     if isinstance(outcome, Refused):
         return Unknown(f"the wallet refused to say: {outcome.wallet_code}")
     return outcome
-
-
-def log_incidents(incidents: Sequence[Incident]) -> None:
-    """Say loudly what a person has to look at; at each repeat of the news, though its row is one."""
-    for incident in incidents:
-        log.error(
-            "incident",
-            kind=incident.kind,
-            about=incident.detail,
-            mchid=incident.mchid,
-            subject_id=incident.subject_id,
-            incident_id=incident.incident_id,
-        )
 
 
 def log_step(before: Payment, after: Payment) -> None:

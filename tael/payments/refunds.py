@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from tael.base import respcd
+from tael.base.clock import moment_text
 from tael.base.errors import NotFound, ReferenceReused, TaelError
 from tael.base.money import Money
 from tael.base.pay_types import Wallet
@@ -22,7 +23,6 @@ from tael.payments.gateway import Gateway
 from tael.payments.opening import await_initial_response, is_in_flight
 from tael.payments.outcomes import record_refund_outcome
 from tael.payments.store.reservations import Repeated, Reservation
-from tael.webhooks.domain.webhook import moment_text
 
 log = structlog.get_logger()
 

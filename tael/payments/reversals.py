@@ -15,9 +15,11 @@ from tael.base import errors
 from tael.channels.base import ChannelRefund
 from tael.channels.outcomes import Outcome, Paid, RefundOutcome, Refused, ReversalOutcome, Unknown
 from tael.db.database import StoreUnavailable
-from tael.incidents.domain.incident import Incident, reversal_incidents_in
-from tael.ledger.domain.entries import fee_back_entries, reversal_entry
+from tael.incidents.domain.incident import Incident
+from tael.incidents.log import log_incidents
 from tael.merchants.domain.merchant import Merchant
+from tael.payments.domain.entries import fee_back_entries, reversal_entry
+from tael.payments.domain.incidents import reversal_incidents_in
 from tael.payments.domain.payment import Payment, State, numbers_of
 from tael.payments.domain.reversal import (
     Reversal,
@@ -30,7 +32,7 @@ from tael.payments.domain.reversal import (
 )
 from tael.payments.gateway import Gateway
 from tael.payments.lookup import find_payment
-from tael.payments.outcomes import consequences, log_incidents, log_step, record_outcome
+from tael.payments.outcomes import consequences, log_step, record_outcome
 from tael.payments.store.payments import Change
 
 log = structlog.get_logger()

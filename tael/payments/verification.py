@@ -11,10 +11,10 @@ import structlog
 
 from tael.base.clock import Clock
 from tael.db.database import StoreUnavailable
-from tael.incidents.domain.incident import unverified
+from tael.incidents.log import log_incidents
+from tael.incidents.store.incidents import Incidents
 from tael.merchants.domain.account import Account
-from tael.payments.outcomes import log_incidents
-from tael.payments.store.store import Store
+from tael.payments.domain.incidents import unverified
 
 log = structlog.get_logger()
 
@@ -24,8 +24,8 @@ MAX_UNVERIFIED_ANSWERS: Final = 3
 class AnswerChecks:
     """Unverified answers in a row, by account."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, incidents: Incidents, clock: Clock) -> None:
+        self._incidents = incidents
         self._clock = clock
         self._failed: Counter[str] = Counter()
 
@@ -41,7 +41,7 @@ class AnswerChecks:
         found = (unverified(account, at=self._clock.now()),)
         log_incidents(found)
         try:
-            await self._store.incidents.note(found)
+            await self._incidents.note(found)
         except StoreUnavailable as error:
             self._failed[account.account_id] -= 1  # the next failure tries again
             log.warning("store.unavailable", reason=str(error))

@@ -8,11 +8,10 @@ request may have been signed over is said here once; which of them counts is dec
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+from typing import Final
 
 from tael.base.secret import Secret
-
-Algorithm = Literal["MD5", "SHA256"]
+from tael.merchants.domain.merchant import Algorithm
 
 #: Carries the signature itself, so it is never part of the signed text.
 SIGN: Final = "sign"

@@ -17,7 +17,7 @@ from tael.base.clock import DemoClock
 from tael.cli.seed import PLANS, DemoApp, seed
 from tael.db.database import Database
 from tael.db.migrate import migrate
-from tael.payments.store.store import store_over
+from tael.operations.store import store_over
 from tael.testing.template import APPS, CA_FILE, CLOCK, ENCRYPTION_KEY
 
 ENCRYPTION_KEY_BYTES = 32

@@ -21,11 +21,9 @@ from tael.base.egress import EgressPolicy
 from tael.base.secret import Secret
 from tael.cli.serving import listener_config
 from tael.config import Settings
-from tael.main import configure_logs, open_gateway, work_until
-from tael.merchants.domain.merchant import App
-from tael.payments.gateway import Gateway
+from tael.main import Services, configure_logs, open_services, work_until
+from tael.merchants.domain.merchant import App, Style
 from tael.testing.template import CA_FILE, CLOCK, ENCRYPTION_KEY
-from tael.webhooks.domain.webhook import Style
 
 WATCH_S: Final = 0.2
 #: How long requests that have begun may take at the end: tests are over then.
@@ -74,11 +72,11 @@ async def serve(
     parent, stop = os.getppid(), asyncio.Event()
     for number in ending_signals:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_gateway(settings) as gateway, asyncio.TaskGroup() as group:
-        server = Server(listener_config(gateway, settings.http, GRACE_S))
+    async with open_services(settings) as services, asyncio.TaskGroup() as group:
+        server = Server(listener_config(services.gateway, settings.http, GRACE_S))
         group.create_task(server.serve(sockets=[listener]))
-        group.create_task(work_until(stop, gateway))
-        answering = group.create_task(_answer(gateway, say))
+        group.create_task(work_until(stop, services))
+        answering = group.create_task(_answer(services, say))
         ready()
         # The pipe stays open if somebody forked from the tests holds it too, so we look for our parent as well.
         while not (answering.done() or stop.is_set() or server.should_exit or os.getppid() != parent):
@@ -88,28 +86,28 @@ async def serve(
         stop.set()
 
 
-async def _answer(gateway: Gateway, say: Say) -> None:
+async def _answer(services: Services, say: Say) -> None:
     """Do what each line asks, until there are no more."""
     lines = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     while line := await lines.readline():
         try:
-            await _set_app(gateway, json.loads(line))
+            await _set_app(services, json.loads(line))
         except (LookupError, ValueError) as error:
             say({"error": str(error)})
         else:
             say({"done": True})
 
 
-async def _set_app(gateway: Gateway, asked: dict[str, Any]) -> None:
+async def _set_app(services: Services, asked: dict[str, Any]) -> None:
     """Change an app's settings, and see that the next request and the next webhook know of it."""
     appcode = asked.pop("set_app")
-    app = await gateway.store.merchants.app(appcode)
+    app = await services.store.merchants.app(appcode)
     if app is None:
         raise LookupError(f"no app {appcode}")
-    await gateway.store.merchants.set_app(_changed(app, asked))
-    gateway.credentials.forget(appcode)
+    await services.store.merchants.set_app(_changed(app, asked))
+    services.gateway.credentials.forget(appcode)
 
 
 def _changed(app: App, settings: Mapping[str, Any]) -> App:

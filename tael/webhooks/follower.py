@@ -8,9 +8,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tael.base.transport import Result, Transport
-from tael.payments.store.store import Store
-from tael.webhooks.delivery import DELIVERY_TIMEOUT_S, MAX_READ_BYTES, fixed_body, headers_of, is_wanted
+from tael.merchants.store.merchants import Merchants
+from tael.webhooks.delivery import (
+    DELIVERY_TIMEOUT_S,
+    MAX_READ_BYTES,
+    Renderer,
+    fixed_body,
+    headers_of,
+    is_wanted,
+)
 from tael.webhooks.store.queue import DueWebhook
+from tael.webhooks.store.webhooks import Webhooks
 
 #: How many of the newest are looked at each time; a resend of an older one is not seen.
 MAX_FOLLOWED: Final = 500
@@ -22,7 +30,9 @@ Key = tuple[str, str, str]
 class Follower:
     """Webhooks of one app, or of all, from the first look on. By state and not by time, so no late commit is missed."""
 
-    store: Store
+    webhooks: Webhooks
+    merchants: Merchants
+    renderer: Renderer
     appcode: str | None
     _seen: dict[Key, int] | None = field(
         default=None
@@ -33,7 +43,7 @@ class Follower:
 
         Of one payment's none comes before those that happened earlier. Raises StoreUnavailable.
         """
-        webhooks = await self.store.webhooks.to_send(self.appcode, MAX_FOLLOWED)
+        webhooks = await self.webhooks.to_send(self.appcode, MAX_FOLLOWED)
         now = {_key(webhook): webhook.attempts_before for webhook in webhooks}
         if self._seen is None:
             self._seen = now
@@ -59,23 +69,23 @@ class Follower:
         return ready
 
     async def _is_fixed_now(self, webhook: DueWebhook) -> bool:
-        app = await self.store.merchants.app(webhook.appcode)
+        app = await self.merchants.app(webhook.appcode)
         if webhook.body is not None or app is None or not is_wanted(webhook, app.webhook_style):
             return False
-        await fixed_body(webhook, app.webhook_style, self.store)
+        await fixed_body(webhook, app.webhook_style, self.webhooks, self.renderer)
         return True
 
 
-async def forward(webhook: DueWebhook, url: str, store: Store, transport: Transport) -> Result | None:
+async def forward(webhook: DueWebhook, url: str, follower: Follower, transport: Transport) -> Result | None:
     """What `url` answered to the very bytes and signature that the app gets. None for what no receiver gets."""
-    app = await store.merchants.app(webhook.appcode)
+    app = await follower.merchants.app(webhook.appcode)
     if app is None or webhook.body is None or webhook.style is None:
         return None
     return await transport.call(
         "POST",
         url,
         body=webhook.body,
-        headers=headers_of(webhook.body, webhook.style, app),
+        headers=headers_of(webhook.body, webhook.style, app, follower.renderer),
         timeout_s=DELIVERY_TIMEOUT_S,
         cut_at=MAX_READ_BYTES,
     )

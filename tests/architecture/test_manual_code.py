@@ -16,8 +16,7 @@ import pytest
 
 from tael.base.secret import Secret
 from tael.cli import receiver
-from tael.merchants.domain.merchant import App
-from tael.webhooks.domain.webhook import Style
+from tael.merchants.domain.merchant import App, Style
 from tests.support.forged_webhooks import KEY, OLD, Posted, forgeries, malformed, old_webhook, over_bytes
 
 ROOT: Final = Path(__file__).resolve().parents[2]

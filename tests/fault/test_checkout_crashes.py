@@ -7,10 +7,10 @@ from itertools import count
 import pytest
 
 from tael.base.pay_types import PayType
+from tael.operations.store import Store
 from tael.payments.checkout import choose, find_checkout, open_link
 from tael.payments.domain.payment import Payment, State
 from tael.payments.gateway import Gateway
-from tael.payments.store.store import Store
 from tests.fault.test_crash_points import forget
 from tests.support.book_comparison import our_book
 from tests.support.crashing import Crash, Process, Side
@@ -52,10 +52,11 @@ async def go_on(world: World, pay_type: PayType) -> Payment:
     """The payer comes back some time later and chooses, until there is an order to pay by this wallet."""
     for statement in END_LEASES:
         await world.watch.database.execute(statement)
-    gateway = world.gateway(Process())
+    services = world.services(Process())
+    gateway = services.gateway
     for _ in range(MAX_TRIES):
         world.clock.at += timedelta(minutes=1)
-        await run_jobs_of("poll.payments", gateway, world.clock)
+        await run_jobs_of("poll.payments", services, world.clock)
         order = await choose_by(pay_type, gateway)
         assert len(payable(world)) <= 1
         if order.pay_type == pay_type and order.state is State.PENDING and order.pay is not None:

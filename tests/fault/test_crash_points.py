@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from tael.base.pay_types import PAY_TYPES, Wallet
+from tael.operations.store import Store
 from tael.payments.gateway import Gateway
 from tael.payments.notices import receive_notice
-from tael.payments.store.store import Store
 from tests.support.book_comparison import compare, our_book
 from tests.support.crashing import Process, Side
 from tests.support.fake_wallet import Payer

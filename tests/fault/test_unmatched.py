@@ -13,9 +13,9 @@ import pytest
 from tael.audit.verification import audit_books
 from tael.base.money import Money
 from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
+from tael.operations.store import Store
 from tael.payments.domain.payment import State
 from tael.payments.gateway import Gateway
-from tael.payments.store.store import Store
 from tests.fault.test_crash_points import MAX_STORY, forget
 from tests.support.crashing import Process, Side
 from tests.support.fake_wallet import Payer

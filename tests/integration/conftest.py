@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 from tests.support.scene import Scene, scene_of
 from tests.support.store import entered_store
 

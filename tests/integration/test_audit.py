@@ -11,8 +11,8 @@ from tael.audit.verification import Audit, audit_books
 from tael.jobs.daily_close import daily_close_job
 from tael.jobs.runner import run_once
 from tael.ledger.domain.digest import beginning_of, day_of
+from tael.operations.store import Store
 from tael.payments.store.refunds import RefundChange
-from tael.payments.store.store import Store
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet
@@ -39,7 +39,7 @@ async def a_book(store: Store) -> tuple[World, str, str]:
 async def ledger_digest(world: World) -> None:
     """The nights of three days."""
     world.clock.at = LATER
-    await run_once(daily_close_job(world.gateway(Process())), world.clock)
+    await run_once(daily_close_job(world.services(Process()).store.ledger_digests, world.clock), world.clock)
 
 
 async def audit_of(store: Store, book: WalletBook | None = None) -> Audit:
@@ -183,7 +183,12 @@ async def test_a_day_is_sealed_an_hour_after_its_end_and_only_once(store: Store,
     for minutes, digests in ((59, 0), (60, 1), (61, 1)):
         world.clock.at = end + timedelta(minutes=minutes)
         for of in (store, other_store):
-            await run_once(daily_close_job(replace(world, watch=of).gateway(Process())), world.clock)
+            await run_once(
+                daily_close_job(
+                    replace(world, watch=of).services(Process()).store.ledger_digests, world.clock
+                ),
+                world.clock,
+            )
         rows = await store.database.fetch("SELECT day, entries FROM ledger_digest")
         assert [(row["day"], row["entries"]) for row in rows] == [(day_of(NOW), 6)][:digests]
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 
 from tael.base import errors
+from tael.operations.store import Store
 from tael.payments.checkout import choose, find_checkout
 from tael.payments.domain.checkout import CheckoutLink
 from tael.payments.domain.payment import Payment
-from tael.payments.store.store import Store
 from tests.integration.test_recording import gateway_over
 from tests.support.scene import scene_of
 from tests.support.values import MCHID, NOW, ONLINE, a_link, a_payment

@@ -10,11 +10,12 @@ import pytest
 
 from tael.channels.outcomes import Unknown
 from tael.db.due_queue import EVERYTHING, Share
+from tael.merchants.domain.merchant import Style
+from tael.operations.store import Store
 from tael.payments.outcomes import record_outcome
 from tael.payments.store.payments import Change
 from tael.payments.store.reservations import Reservation, Reserved
-from tael.payments.store.store import Store
-from tael.webhooks.domain.webhook import Style, WebhookState
+from tael.webhooks.domain.webhook import WebhookState
 from tael.webhooks.store.queue import Attempt, Delivery, DueWebhook
 from tests.integration.test_recording import gateway_over
 from tests.support.store import current, opened, paid

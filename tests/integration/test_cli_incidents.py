@@ -14,7 +14,7 @@ from tael.base.money import Money
 from tael.channels.outcomes import Refunded
 from tael.cli.app import app
 from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 from tael.unmatched.domain.unmatched import apply_return_outcome, confirm, unmatched_entries
 from tael.unmatched.store.unmatched import UnmatchedChange
 from tests.integration.test_cli import Operator

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
 from tael.webhooks.store.queue import Attempt, Delivery
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks

@@ -7,7 +7,7 @@ import pytest
 
 from tael.merchants.domain.account import WeChatAccount
 from tael.merchants.store.merchants import AlreadyThere
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 from tests.support.store import opened, paid
 from tests.support.values import (
     BARCODE,

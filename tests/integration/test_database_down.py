@@ -15,8 +15,8 @@ from tael.base.pay_types import Wallet
 from tael.db.database import Database, Limits, RowLocked, SchemaOutdated, StoreUnavailable, budget
 from tael.jobs.runner import Job, run_once
 from tael.main import application
+from tael.operations.store import Store, store_over
 from tael.payments.domain.payment import State
-from tael.payments.store.store import Store, store_over
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
 from tests.support.fake_wallet import FakeWallet

@@ -7,7 +7,7 @@ from tael.base.secret import Secret
 from tael.merchants.domain.account import WeChatAccount
 from tael.merchants.store.accounts import Accounts
 from tael.merchants.store.merchants import Merchants
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 from tests.support.store import ENCRYPTION_KEY
 from tests.support.values import APPCODE, a_wechat_account, an_alipay_account, an_app
 

@@ -16,16 +16,17 @@ from structlog.typing import EventDict
 
 from tael.base.pay_types import PAY_TYPES, PayType
 from tael.merchants.credential_cache import CredentialCache
+from tael.operations.store import Store
 from tael.payments.domain.page_urls import pages_below
 from tael.payments.domain.payment import State
 from tael.payments.domain.refund import RefundState
 from tael.payments.gateway import Gateway, InFlightRequests
 from tael.payments.refunds import check_refund
-from tael.payments.store.store import Store
 from tests.support.alipay import TestClock
 from tests.support.blocking_wallet import Activity, BlockingWallet
 from tests.support.crashing import CrashingTransport, Process
 from tests.support.interleaved import Play, told_of
+from tests.support.services import services_of
 from tests.support.store import ENCRYPTION_KEY, current
 from tests.support.values import MCHID
 from tests.support.verdict import FEE_RATE_PPM, contradictions
@@ -53,16 +54,15 @@ class Stage:
     async def contradictions_of(self, play: Play) -> list[str]:
         """What the judge says once nothing is due any more."""
         await end_leases(self.store)
-        await run_jobs_until_idle(play.other, self.store, self.clock, Process())
+        services = services_of(play.other, CrashingTransport(Process(), []))
+        await run_jobs_until_idle(services, self.store, self.clock, Process())
         return contradictions(await told_of(play, self.store, self.events))
 
     def _gateway(self, store: Store, pay_type: PayType, wallet: BlockingWallet) -> Gateway:
-        transport = CrashingTransport(Process(), [])
+        credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows)
         channels = {pay_type.wallet: wallet}
         pages = pages_below(URL, ENCRYPTION_KEY)
-        return Gateway(
-            store, channels, CredentialCache(store), transport, self.clock, URL, InFlightRequests(), pages
-        )
+        return Gateway(store, channels, credentials, self.clock, InFlightRequests(), pages)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from tael.jobs.runner import run_once
 from tael.ledger.daily_close import close_days
 from tael.ledger.domain.digest import beginning_of, day_of
 from tael.ledger.store import digests as ledger_digests
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 from tael.unmatched.domain.unmatched import apply_return_outcome, confirm, unmatched_entries
 from tael.unmatched.store.unmatched import UnmatchedChange
 from tests.integration.test_cli import Operator
@@ -102,7 +102,7 @@ async def unmatched_payment(store: Store, unmatched: UnmatchedState = UnmatchedS
 async def close_ledger_days(world: World, days: int) -> None:
     """The night after so many days."""
     world.clock.at = beginning_of(DAY + timedelta(days=days)) + timedelta(hours=1)
-    await run_once(daily_close_job(world.gateway(Process())), world.clock)
+    await run_once(daily_close_job(world.services(Process()).store.ledger_digests, world.clock), world.clock)
 
 
 def named(audit: Audit) -> tuple[str, str, str]:
@@ -251,14 +251,16 @@ async def test_the_chain_grows_by_a_link_a_day_and_days_without_entries_have_one
 async def test_two_workers_at_once_write_one_chain(store: Store, other_store: Store) -> None:
     book = await told(store)
     book.world.clock.at = NOW + timedelta(days=5)
-    gateways = [replace(book.world, watch=of).gateway(Process()) for of in (store, other_store)]
+    workers = [replace(book.world, watch=of).services(Process()) for of in (store, other_store)]
     lease_of_the_past = RealClock().now() - timedelta(days=1)
-    for gateway in gateways:  # the second takes over a lease that has ended, and both go on
-        (claimed,) = await gateway.store.ledger_digests.claim_due(
+    for worker in workers:  # the second takes over a lease that has ended, and both go on
+        (claimed,) = await worker.store.ledger_digests.claim_due(
             book.world.clock.at, RealClock().now(), lease_of_the_past, 9
         )
-    await asyncio.gather(*(close_days(claimed, gateway) for gateway in gateways))
-    await run_once(daily_close_job(gateways[0]), book.world.clock)
+    await asyncio.gather(
+        *(close_days(claimed, worker.store.ledger_digests, book.world.clock) for worker in workers)
+    )
+    await run_once(daily_close_job(workers[0].store.ledger_digests, book.world.clock), book.world.clock)
     audit = await audit_books(store)
     assert (audit.first, audit.digests) == (None, 5)
 

@@ -10,9 +10,9 @@ import pytest
 from tael.audit.store.snapshot import snapshot
 from tael.base.cipher import Cipher
 from tael.db.database import Database, Limits, RowLocked, StoreUnavailable
+from tael.operations.store import Store, store_over
 from tael.payments.domain.payment import Payment
 from tael.payments.store.reservations import Reserved
-from tael.payments.store.store import Store, store_over
 from tests.integration.test_reservations import asking
 from tests.support.store import ENCRYPTION_KEY, NODE, being_paid, count_of, current, opened, paid
 from tests.support.values import MCHID, a_payment

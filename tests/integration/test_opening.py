@@ -10,9 +10,9 @@ import pytest
 from tael.base.money import Money
 from tael.channels.outcomes import BridgeParams, PayCode, PayLink
 from tael.db.migrate import MIGRATIONS
+from tael.operations.store import Store
 from tael.payments.domain.payment import Payment, State
 from tael.payments.store.payments import Change
-from tael.payments.store.store import Store
 from tests.support.store import being_paid, count_of, current, opened
 from tests.support.values import ALIPAY_ONLINE, BARCODE, MCHID, ONLINE, a_merchant, a_payment, a_refund
 

@@ -7,9 +7,9 @@ import pytest
 from tael.base.pay_types import PAY_TYPES
 from tael.channels.alipay_mapi.adapter import UNVERIFIED
 from tael.channels.outcomes import Outcome, Unknown
+from tael.operations.store import Store
 from tael.payments.domain.payment import State
 from tael.payments.polling import poll_payment
-from tael.payments.store.store import Store
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet, Payer

@@ -10,17 +10,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tael.base.pay_types import PAY_TYPES, Wallet
+from tael.base.transport import Transport
 from tael.channels.base import Channel, ChannelOrder, ChannelRefund
 from tael.channels.outcomes import Outcome, Paid, RefundOutcome, ReversalOutcome, Unknown
 from tael.db.database import StoreUnavailable
 from tael.jobs.polling import ACCOUNT_PLACES, WALLET_PLACES, polling_jobs
 from tael.jobs.runner import run_for_ever, run_once
+from tael.operations.store import Store
 from tael.payments.domain.payment import State
 from tael.payments.gateway import Gateway
-from tael.payments.store.store import Store
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
 from tests.support.fake_wallet import FakeWallet
+from tests.support.services import services_of
 from tests.support.store import current, opened
 from tests.support.values import AMOUNT, BARCODE, NOW, a_merchant, a_payment, a_wechat_account
 
@@ -84,7 +86,9 @@ def gateway_to(wallet: HangingWallet, store: Store) -> Gateway:
 @asynccontextmanager
 async def working(gateway: Gateway, wallet: HangingWallet) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    running = asyncio.create_task(run_for_ever(polling_jobs(gateway), gateway.clock, stop))
+    running = asyncio.create_task(
+        run_for_ever(polling_jobs(gateway, services_of(gateway, Transport()).unmatched), gateway.clock, stop)
+    )
     try:
         yield
     finally:
@@ -141,7 +145,11 @@ async def test_a_row_that_goes_wrong_gives_its_account_the_place_back(store: Sto
     for _ in range(ACCOUNT_PLACES + 5):
         await opened(store, a_payment(BARCODE, check_at=NOW))
     gateway = gateway_to(broken, store)
-    (job,) = [job for job in polling_jobs(gateway) if job.name == "poll.payments.wechat"]
+    (job,) = [
+        job
+        for job in polling_jobs(gateway, services_of(gateway, Transport()).unmatched)
+        if job.name == "poll.payments.wechat"
+    ]
     assert [await run_once(job, gateway.clock) for _ in range(3)] == [ACCOUNT_PLACES, 5, 0]
 
 
@@ -154,7 +162,11 @@ async def test_of_a_hanging_account_what_its_merchant_asked_about_is_the_next_to
     wanted = waiting[-1]
     await store.payments.expedite(wanted.mchid, [wanted.syssn], DUE, DUE)
     gateway = gateway_to(wallet, store)
-    (job,) = [job for job in polling_jobs(gateway) if job.name == "poll.payments.wechat"]
+    (job,) = [
+        job
+        for job in polling_jobs(gateway, services_of(gateway, Transport()).unmatched)
+        if job.name == "poll.payments.wechat"
+    ]
     real_now = datetime.now(UTC)
     (first,) = await job.claim(DUE, real_now, real_now + timedelta(seconds=15), 1)
     assert first.syssn == wanted.syssn

@@ -13,7 +13,7 @@ from tael.base.secret import Secret
 from tael.cli.app import app
 from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.merchant import PUBLISHED_KEY
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 from tests.support.store import ENCRYPTION_KEY, entered_store
 from tests.support.values import NOW, an_app
 
@@ -57,7 +57,9 @@ def test_a_deployment_with_another_sealing_key_does_not_start(command: str, data
 async def test_an_app_with_the_published_key_that_is_found_later_can_do_nothing(store: Store) -> None:
     await store.merchants.add_app(PUBLISHED, NOW)
     with pytest.raises(NotAuthentic):
-        await CredentialCache(store).app("SHOP")
-    known = await CredentialCache(store, takes_published_key=True).app("SHOP")
+        await CredentialCache(store.merchants, store.accounts, store.maintenance_windows).app("SHOP")
+    known = await CredentialCache(
+        store.merchants, store.accounts, store.maintenance_windows, takes_published_key=True
+    ).app("SHOP")
     assert known is not None
     assert known.app == PUBLISHED

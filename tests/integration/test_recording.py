@@ -7,16 +7,15 @@ from datetime import timedelta
 import pytest
 
 from tael.base import respcd
-from tael.base.transport import Transport
 from tael.channels.outcomes import AwaitingPayer, Closed, Paid, Refusal, Refused, Unknown
 from tael.merchants.credential_cache import CredentialCache
+from tael.operations.store import Store
 from tael.payments.domain.page_urls import pages_below
 from tael.payments.domain.payment import Payment, State
 from tael.payments.gateway import Gateway, InFlightRequests
 from tael.payments.outcomes import record_notice, record_outcome
 from tael.payments.store.payments import Change
 from tael.payments.store.reservations import Reservation, Reserved
-from tael.payments.store.store import Store
 from tests.support.alipay import TestClock
 from tests.support.store import ENCRYPTION_KEY, all_entries, being_paid, count_of, current, opened, paid
 from tests.support.values import AMOUNT, NOW, a_payment, a_refund
@@ -29,10 +28,8 @@ def gateway_over(store: Store) -> Gateway:
     return Gateway(
         store,
         {},
-        CredentialCache(store),
-        Transport(),
+        CredentialCache(store.merchants, store.accounts, store.maintenance_windows),
         TestClock(NOW),
-        "http://127.0.0.1",
         InFlightRequests(),
         pages_below("http://127.0.0.1", ENCRYPTION_KEY),
     )

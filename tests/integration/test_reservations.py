@@ -18,12 +18,12 @@ from tael.base.errors import (
     WindowOver,
 )
 from tael.base.money import Money
-from tael.ledger.domain.entries import refund_entry
+from tael.operations.store import Store
+from tael.payments.domain.entries import refund_entry
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import WECHAT_REFUNDS_PER_ORDER, Refund, RefundState
 from tael.payments.store.refunds import RefundChange
 from tael.payments.store.reservations import SPACING, Repeated, Reservation, Reserved, Reserving
-from tael.payments.store.store import Store
 from tests.support.store import all_entries, count_of, current, opened, paid
 from tests.support.values import ALIPAY_ONLINE, BARCODE, MCHID, NOW, a_payment, a_refund
 

@@ -7,11 +7,11 @@ import asyncpg
 import pytest
 
 from tael.channels.outcomes import ReversalAction, Reversed
-from tael.ledger.domain.entries import reversal_entry
+from tael.operations.store import Store
+from tael.payments.domain.entries import reversal_entry
 from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.reversal import Reversal, ReversalState, apply_reversal_outcome
 from tael.payments.store.payments import Change
-from tael.payments.store.store import Store
 from tests.support.store import all_entries, current, opened, paid
 from tests.support.values import BARCODE, MCHID, NOW, a_payment, a_reversal, marked_for
 

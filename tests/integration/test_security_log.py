@@ -13,11 +13,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from tael.base.pay_types import Wallet
+from tael.base.transport import Transport
 from tael.channels.alipay_mapi.adapter import AlipayMapi
 from tael.channels.base import Channel, note_nothing
 from tael.channels.wechat_v2.adapter import WeChatV2
 from tael.main import application
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
 from tests.support.values import MCHID, NOW, a_merchant, an_app
@@ -45,8 +46,8 @@ async def browser(store: Store, peer: str) -> AsyncIterator[httpx.AsyncClient]:
     gateway = gateway_over(store)
     clock = TestClock(NOW)
     wallets: dict[Wallet, Channel] = {
-        Wallet.ALIPAY: AlipayMapi(gateway.transport, clock, "http://a", "http://a", note_nothing),
-        Wallet.WECHAT: WeChatV2(gateway.transport, clock, "http://w", None, "127.0.0.1", note_nothing),
+        Wallet.ALIPAY: AlipayMapi(Transport(), clock, "http://a", "http://a", note_nothing),
+        Wallet.WECHAT: WeChatV2(Transport(), clock, "http://w", None, "127.0.0.1", note_nothing),
     }
     transport = httpx.ASGITransport(application(replace(gateway, channels=wallets)), client=(peer, 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:

@@ -9,7 +9,7 @@ from pathlib import Path
 import tael
 from tael.base.serial import SEQUENCES
 from tael.db.serials import BLOCK, MAX_STEP, Serials
-from tael.payments.store.store import Store
+from tael.operations.store import Store
 from tests.support.store import NODE
 from tests.support.values import NOW
 

@@ -8,12 +8,12 @@ import pytest
 
 from tael.base import respcd
 from tael.base.pay_types import PAY_TYPES
+from tael.operations.store import Store
 from tael.payments.domain.payment import Payment, State, shown_respcd
 from tael.payments.domain.refund import Refund, RefundState
 from tael.payments.store.payments import Change
 from tael.payments.store.refunds import RefundChange
 from tael.payments.store.reservations import Reservation, Reserved
-from tael.payments.store.store import Store
 from tael.payments.store.transactions import Filter, RefundTransaction, Transaction
 from tests.support.store import current, opened, paid
 from tests.support.values import BARCODE, MCHID, NOW, ONLINE, a_payment, a_refund

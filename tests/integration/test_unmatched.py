@@ -12,9 +12,9 @@ from tael.base.clock import RealClock
 from tael.base.pay_types import Wallet
 from tael.channels.outcomes import Closed, Paid
 from tael.incidents.domain.incident import IncidentKind, UnmatchedState
+from tael.operations.store import Store
 from tael.payments.domain.payment import State, shown_respcd
 from tael.payments.notices import NoticeRefused, receive_notice
-from tael.payments.store.store import Store
 from tael.unmatched.advance import advance_unmatched
 from tests.support.crashing import Process
 from tests.support.fake_wallet import Payer
@@ -168,18 +168,18 @@ async def test_workers_that_hold_the_same_row_send_it_back_under_one_number(
     scene: Scene, other_store: Store, way: Presentment
 ) -> None:
     await scene.come(way)
-    gateways = [scene.gateway, replace(scene.world, watch=other_store).gateway(Process())]
+    workers = [scene.services, replace(scene.world, watch=other_store).services(Process())]
     ended_lease = RealClock().now() - timedelta(days=1)
     held = [
         (
-            await gateway.store.unmatched_payments.claim_due(
+            await worker.store.unmatched_payments.claim_due(
                 scene.world.clock.at, RealClock().now(), ended_lease, 9
             )
         )[0]
-        for gateway in gateways * 2
+        for worker in workers * 2
     ]
     await asyncio.gather(
-        *(advance_unmatched(row, gateway) for row, gateway in zip(held, gateways * 2, strict=True))
+        *(advance_unmatched(row, worker.unmatched) for row, worker in zip(held, workers * 2, strict=True))
     )
     await scene.run_jobs()
 
@@ -198,7 +198,7 @@ async def test_a_payment_that_is_written_meanwhile_delays_no_proof(scene: Scene)
     await scene.come(ANOTHER_AMOUNT)
     for nth in count(1):
         crowd = Crowd(scene.store, nth)
-        await scene.run_unmatched(scene.world.gateway(crowd))
+        await scene.run_unmatched(scene.world.services(crowd))
         returned = await scene.incident()
         assert returned.unmatched_state is UnmatchedState.RETURNED, nth
         assert set(scene.wallet.refunds_asked) == {returned.unmatched_syssn}
@@ -313,7 +313,7 @@ async def test_what_was_kept_is_not_sent_back_when_the_rule_is_switched_on(store
     about = await off.come(UNMATCHED_ORDER)
     await off.run_jobs()
     world = replace(off.world, returns_unmatched_payments=True)
-    on = Scene(world, world.gateway(Process()))
+    on = Scene(world, world.services(Process()))
     await on.tell(about)
     await on.run_jobs()
 

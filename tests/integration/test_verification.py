@@ -3,7 +3,7 @@
 from tael.base.cipher import Cipher
 from tael.db.database import Database
 from tael.incidents.domain.incident import IncidentKind
-from tael.payments.store.store import Store, store_over
+from tael.operations.store import Store, store_over
 from tael.payments.verification import MAX_UNVERIFIED_ANSWERS, AnswerChecks
 from tests.support.alipay import TestClock
 from tests.support.store import ENCRYPTION_KEY, NODE
@@ -20,7 +20,10 @@ async def causes(store: Store) -> list[str]:
 
 async def test_three_in_a_row_are_one_incident_however_many_processes_see_them(store: Store) -> None:
     assert MAX_UNVERIFIED_ANSWERS == 3
-    for checks in (AnswerChecks(store, TestClock(NOW)), AnswerChecks(store, TestClock(NOW))):
+    for checks in (
+        AnswerChecks(store.incidents, TestClock(NOW)),
+        AnswerChecks(store.incidents, TestClock(NOW)),
+    ):
         for answer in range(7):
             assert await causes(store) in ([], [ALIPAY.account_id])
             await checks.note(ALIPAY, False)
@@ -29,7 +32,7 @@ async def test_three_in_a_row_are_one_incident_however_many_processes_see_them(s
 
 
 async def test_a_verified_answer_begins_the_count_anew(store: Store) -> None:
-    checks = AnswerChecks(store, TestClock(NOW))
+    checks = AnswerChecks(store.incidents, TestClock(NOW))
     for is_verified in (False, False, True, False, False):
         await checks.note(ALIPAY, is_verified)
     assert await causes(store) == []
@@ -38,7 +41,7 @@ async def test_a_verified_answer_begins_the_count_anew(store: Store) -> None:
 
 
 async def test_what_goes_on_after_it_was_resolved_is_raised_again(store: Store) -> None:
-    checks = AnswerChecks(store, TestClock(NOW))
+    checks = AnswerChecks(store.incidents, TestClock(NOW))
     for _ in range(3):
         await checks.note(ALIPAY, False)
     (found,) = await store.incidents.newest(None, with_resolved=False, limit=10)
@@ -52,7 +55,7 @@ async def test_what_goes_on_after_it_was_resolved_is_raised_again(store: Store) 
 
 async def test_a_database_that_is_away_holds_up_no_answer(store: Store) -> None:
     async with Database("postgresql://tael:x@127.0.0.1:1/tael") as away:
-        checks = AnswerChecks(store_over(away, Cipher(ENCRYPTION_KEY), NODE), TestClock(NOW))
+        checks = AnswerChecks(store_over(away, Cipher(ENCRYPTION_KEY), NODE).incidents, TestClock(NOW))
         for _ in range(4):
             await checks.note(ALIPAY, False)
     assert await causes(store) == []

@@ -13,11 +13,11 @@ from tael.base import respcd
 from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES
 from tael.config import read_settings
-from tael.main import open_gateway
+from tael.main import open_services
+from tael.operations.store import Store
 from tael.payments.domain.payment import Payment, State
 from tael.payments.gateway import Gateway
 from tael.payments.opening import PaymentRequest, open_payment
-from tael.payments.store.store import Store
 from tests.support.alipay import wallet_signature, xml_answer
 from tests.support.serving import serving
 from tests.support.store import ENCRYPTION_KEY
@@ -87,8 +87,8 @@ async def shops(store: Store, database_url: str) -> AsyncIterator[Shops]:
                 "TAEL_WALLET_WAIT_MS": "50",
             }
         )
-        async with open_gateway(settings) as gateway:
-            yield Shops(gateway, wechat)
+        async with open_services(settings) as services:
+            yield Shops(services.gateway, wechat)
             wechat.open.set()
 
 

@@ -15,14 +15,15 @@ from tael.base.egress import EgressPolicy
 from tael.base.transport import NOT_ALLOWED, Transport
 from tael.jobs.runner import run_for_ever, run_once
 from tael.jobs.webhooks import FIRST_PLACES, MAX_PLACES, SLOW_MS, SLOW_PLACES, Deliveries, webhook_job
+from tael.operations.store import Store
 from tael.payments.domain.payment import Payment
-from tael.payments.gateway import Gateway
-from tael.payments.store.store import Store
+from tael.webhooks.delivery import DeliveryContext
 from tael.webhooks.domain.webhook import RETRY_GAPS, WebhookKind, WebhookState
 from tael.webhooks.store.queue import Attempt, Delivery, DueWebhook, Rooms
 from tael.webhooks.store.webhooks import NewWebhook, NotificationStatus, write_webhooks
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
+from tests.support.services import services_of
 from tests.support.store import paid
 from tests.support.values import NOW, a_payment, an_app, new_syssn
 
@@ -87,9 +88,9 @@ async def receivers() -> AsyncIterator[Receivers]:
 
 
 @pytest.fixture
-async def gateway(store: Store) -> AsyncIterator[Gateway]:
+async def context(store: Store) -> AsyncIterator[DeliveryContext]:
     async with Transport(DEMO) as transport:
-        yield replace(gateway_over(store), transport=transport)
+        yield services_of(gateway_over(store), transport).deliveries
 
 
 async def told(store: Store, appcode: str, count: int, at: datetime = NOW) -> list[Payment]:
@@ -109,16 +110,16 @@ async def row_of(store: Store, payment: Payment) -> NotificationStatus:
     return row
 
 
-def clock_of(gateway: Gateway) -> TestClock:
-    assert isinstance(gateway.clock, TestClock)
-    return gateway.clock
+def clock_of(context: DeliveryContext) -> TestClock:
+    assert isinstance(context.clock, TestClock)
+    return context.clock
 
 
 # ---- nobody waits for another's receiver -------------------------------------------------------------------------
 
 
 async def test_a_receiver_that_hangs_delays_nobody_else(
-    store: Store, gateway: Gateway, receivers: Receivers
+    store: Store, context: DeliveryContext, receivers: Receivers
 ) -> None:
     let_go = asyncio.Event()
 
@@ -132,8 +133,8 @@ async def test_a_receiver_that_hangs_delays_nobody_else(
     await told(store, "hangs", 60, NOW - timedelta(hours=1))  # its webhooks are the longest due
     await told(store, "good", 30)
     stop = asyncio.Event()
-    clock_of(gateway).at = NOW + timedelta(hours=1)
-    running = asyncio.create_task(run_for_ever([webhook_job(gateway)], gateway.clock, stop))
+    clock_of(context).at = NOW + timedelta(hours=1)
+    running = asyncio.create_task(run_for_ever([webhook_job(context)], context.clock, stop))
     await receivers.wait_for(lambda: len(receivers.heard["good"]) == 30)
     await told(store, "better", 30)  # and those that come while it hangs
     await receivers.wait_for(lambda: len(receivers.heard["better"]) == 30)
@@ -145,13 +146,13 @@ async def test_a_receiver_that_hangs_delays_nobody_else(
 
 
 async def test_an_app_has_no_more_calls_at_a_time_than_its_places(
-    store: Store, gateway: Gateway, receivers: Receivers
+    store: Store, context: DeliveryContext, receivers: Receivers
 ) -> None:
     await with_app(store, receivers, "busy")
     await told(store, "busy", 80)
     stop = asyncio.Event()
-    running = asyncio.create_task(run_for_ever([webhook_job(gateway)], gateway.clock, stop))
-    clock_of(gateway).at = NOW + timedelta(hours=1)
+    running = asyncio.create_task(run_for_ever([webhook_job(context)], context.clock, stop))
+    clock_of(context).at = NOW + timedelta(hours=1)
     await receivers.wait_for(lambda: len(receivers.heard["busy"]) == 80)
     stop.set()
     await asyncio.wait_for(running, PATIENCE_S)
@@ -159,8 +160,10 @@ async def test_an_app_has_no_more_calls_at_a_time_than_its_places(
     assert receivers.limit["busy"] <= MAX_PLACES
 
 
-def test_quick_answers_earn_places_and_a_slow_one_costs_all_but_one(store: Store, gateway: Gateway) -> None:
-    deliveries = Deliveries(gateway)
+def test_quick_answers_earn_places_and_a_slow_one_costs_all_but_one(
+    store: Store, context: DeliveryContext
+) -> None:
+    deliveries = Deliveries(context)
     assert deliveries.room("app") == FIRST_PLACES
     for _ in range(2 * MAX_PLACES):
         deliveries.learn("app", SLOW_MS - 1)
@@ -257,7 +260,7 @@ async def test_refunds_that_wait_for_a_payment_are_not_looked_at_before_its_next
 
 
 async def test_every_attempt_is_logged_with_what_was_answered_and_the_bytes_are_the_same(
-    store: Store, gateway: Gateway, receivers: Receivers
+    store: Store, context: DeliveryContext, receivers: Receivers
 ) -> None:
     await with_app(store, receivers, "shop")
     (payment,) = await told(store, "shop", 1)
@@ -268,7 +271,7 @@ async def test_every_attempt_is_logged_with_what_was_answered_and_the_bytes_are_
         web.Response(status=302, headers={"Location": f"{receivers.url}/elsewhere"}),
         web.Response(text="no"),
     )
-    job, clock = webhook_job(gateway), clock_of(gateway)
+    job, clock = webhook_job(context), clock_of(context)
     started = []
     for gap in (timedelta(seconds=1), *RETRY_GAPS[:3]):
         clock.at += gap
@@ -290,12 +293,14 @@ async def test_every_attempt_is_logged_with_what_was_answered_and_the_bytes_are_
     assert (row.state, row.attempts, row.delivered_at) == (WebhookState.DELIVERED, 4, clock.at)
 
 
-async def test_a_call_that_is_not_answered_is_logged_without_a_status(store: Store, gateway: Gateway) -> None:
+async def test_a_call_that_is_not_answered_is_logged_without_a_status(
+    store: Store, context: DeliveryContext
+) -> None:
     await store.merchants.add_app(an_app("inside", notify_url="http://10.0.0.1/"), NOW)
     await store.merchants.add_app(an_app("nowhere"), NOW)
     payments = [(await told(store, appcode, 1))[0] for appcode in ("inside", "nowhere", "gone")]
-    clock_of(gateway).at = NOW + timedelta(seconds=1)
-    assert await run_once(webhook_job(gateway), gateway.clock) == 3
+    clock_of(context).at = NOW + timedelta(seconds=1)
+    assert await run_once(webhook_job(context), context.clock) == 3
     logged = [(await store.webhooks.attempts_of(payment.syssn))[0].attempt for payment in payments]
     assert [(one.status, one.result) for one in logged] == [
         (None, NOT_ALLOWED),
@@ -335,7 +340,7 @@ async def test_an_acknowledgement_that_is_written_late_still_counts(store: Store
 
 @pytest.mark.parametrize("is_quick", [True, False])
 async def test_what_is_not_acknowledged_on_the_whole_schedule_is_dead_and_a_resend_begins_it_anew(
-    store: Store, gateway: Gateway, receivers: Receivers, is_quick: bool
+    store: Store, context: DeliveryContext, receivers: Receivers, is_quick: bool
 ) -> None:
     gaps = RETRY_GAPS if is_quick else RETRY_GAPS[4:]
     await with_app(store, receivers, "shop", quick_retries=is_quick)
@@ -345,7 +350,7 @@ async def test_what_is_not_acknowledged_on_the_whole_schedule_is_dead_and_a_rese
         return web.Response(status=503)
 
     receivers.says["shop"] = refuse
-    job, clock = webhook_job(gateway), clock_of(gateway)
+    job, clock = webhook_job(context), clock_of(context)
     for gap in (timedelta(seconds=1), *gaps):
         clock.at += gap
         assert await run_once(job, clock) == 1

@@ -11,14 +11,10 @@ from typing import Final
 
 from tael.base.money import Money
 from tael.channels.outcomes import Outcome, RefundOutcome, ReversalOutcome
-from tael.incidents.domain.incident import (
-    Incident,
-    UnmatchedState,
-    incidents_in,
-    refund_incidents_in,
-    reversal_incidents_in,
-)
-from tael.ledger.domain.entries import Entry, fee_back_entries
+from tael.incidents.domain.incident import Incident, UnmatchedState
+from tael.ledger.domain.entries import Entry
+from tael.payments.domain.entries import fee_back_entries
+from tael.payments.domain.incidents import incidents_in, refund_incidents_in, reversal_incidents_in
 from tael.payments.domain.payment import Payment, State, apply_outcome
 from tael.payments.domain.refund import Refund, RefundState, apply_refund_outcome, refusal_to_refund
 from tael.payments.domain.reversal import (

@@ -22,9 +22,10 @@ from tael.base.money import Money
 from tael.base.respcd import Call
 from tael.base.secret import Secret
 from tael.channels.outcomes import PayCode
+from tael.merchants.domain.merchant import Style
 from tael.payments.domain.page_urls import Pages
 from tael.payments.domain.payment import State
-from tael.webhooks.domain.webhook import Style, body_of, payment_members, refund_members
+from tael.qfpay.webhook_bodies import body_of, payment_members, refund_members
 from tests.support.signature_attacks import (
     APPCODE,
     PRICE,

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tael.ledger.domain.entries import EntryKind
+from tael.operations.store import Store
 from tael.payments.domain.payment import State
 from tael.payments.domain.refund import RefundState
 from tael.payments.domain.reversal import ReversalState
-from tael.payments.store.store import Store
 from tests.support.store import all_entries
 from tests.support.world import World
 

@@ -15,11 +15,11 @@ from structlog.typing import EventDict
 from tael.base.errors import TaelError
 from tael.base.pay_types import PayType
 from tael.ledger.store.entries import entries_of
+from tael.operations.store import Store
 from tael.payments.domain.payment import Payment, State, takes_payers
 from tael.payments.gateway import Gateway
 from tael.payments.notices import receive_notice
 from tael.payments.polling import poll_payment
-from tael.payments.store.store import Store
 from tael.webhooks.domain.webhook import WebhookKind
 from tests.support.alipay import TestClock
 from tests.support.blocking_wallet import Activity, BlockingWallet, gate

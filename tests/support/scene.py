@@ -8,16 +8,16 @@ from tael.audit.verification import audit_books
 from tael.base.money import Money
 from tael.channels.outcomes import Outcome, Paid
 from tael.incidents.domain.incident import Incident
+from tael.main import Services
+from tael.operations.store import Store
 from tael.payments.domain.payment import Payment, State
 from tael.payments.gateway import Gateway
 from tael.payments.notices import NoticeRefused
-from tael.payments.store.store import Store
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet, Payer
 from tests.support.store import all_entries, current
 from tests.support.unmatched import (
-    Presentment,
     wallets_book,
 )
 from tests.support.values import (
@@ -33,7 +33,11 @@ class Scene:
     """One gateway that nothing crashes, and the wallet that it talks to."""
 
     world: World
-    gateway: Gateway
+    services: Services
+
+    @property
+    def gateway(self) -> Gateway:
+        return self.services.gateway
 
     @property
     def store(self) -> Store:
@@ -59,11 +63,11 @@ class Scene:
         self.wallet.lies = {}
 
     async def run_jobs(self) -> None:
-        await self.world.run_jobs_until_idle(self.gateway, Process())
+        await self.world.run_jobs_until_idle(self.services, Process())
 
-    async def run_unmatched(self, gateway: Gateway | None = None) -> None:
+    async def run_unmatched(self, services: Services | None = None) -> None:
         """The job of unmatched payments alone, once, with whatever is due now."""
-        await run_jobs_of("poll.unmatched_payments", gateway or self.gateway, self.world.clock)
+        await run_jobs_of("poll.unmatched_payments", services or self.services, self.world.clock)
 
     async def forget(self) -> None:
         """Begin again."""
@@ -99,7 +103,7 @@ def scene_of(store: Store, *, returns_unmatched_payments: bool = True) -> Scene:
     world = World(
         store, clock, FakeWallet(clock, Payer.WAITS), returns_unmatched_payments=returns_unmatched_payments
     )
-    return Scene(world, world.gateway(Process()))
+    return Scene(world, world.services(Process()))
 
 
 async def ended(scene: Scene, state: State) -> Payment:
@@ -109,7 +113,7 @@ async def ended(scene: Scene, state: State) -> Payment:
         await close(scene.gateway, payment)
     else:
         scene.world.clock.at = payment.expires_at
-        await run_jobs_of("poll.payments", scene.gateway, scene.world.clock)
+        await run_jobs_of("poll.payments", scene.services, scene.world.clock)
     found = await current(scene.store, payment)
     assert found.state is state
     return found

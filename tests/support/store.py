@@ -7,10 +7,12 @@ from typing import Final
 
 from tael.base.cipher import Cipher
 from tael.db.database import Database
-from tael.ledger.domain.entries import Entry, payment_entry
+from tael.ledger.domain.entries import Entry
+from tael.operations.store import Store, store_over
+from tael.payments.domain.entries import payment_entry
 from tael.payments.domain.payment import Payment
 from tael.payments.store.payments import Change
-from tael.payments.store.store import Store, store_over
+from tael.payments.store.tables import PaymentTables
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NewWebhook
 from tests.support.values import NOW, a_merchant, a_paid_payment, a_wechat_account, an_alipay_account, an_app
@@ -62,7 +64,7 @@ async def paid(store: Store, payment: Payment) -> Payment:
     return await current(store, payment)
 
 
-async def current(store: Store, payment: Payment) -> Payment:
+async def current(store: PaymentTables, payment: Payment) -> Payment:
     """The row of `payment` as it stands."""
     found = await store.payments.by_syssn(payment.mchid, payment.syssn)
     assert found is not None

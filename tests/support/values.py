@@ -9,12 +9,11 @@ from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES, PayType
 from tael.base.secret import Secret
 from tael.merchants.domain.account import AlipayAccount, WeChatAccount, WeChatProvider
-from tael.merchants.domain.merchant import App, Merchant
+from tael.merchants.domain.merchant import App, Merchant, Style
 from tael.payments.domain.checkout import CheckoutLink
 from tael.payments.domain.payment import FIRST_CHECK, Payment, State
 from tael.payments.domain.refund import Refund
 from tael.payments.domain.reversal import Reversal
-from tael.webhooks.domain.webhook import Style
 
 NOW: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MCHID: Final = "mch1"

@@ -13,17 +13,16 @@ from tael.base.cipher import Cipher
 from tael.base.errors import TaelError
 from tael.base.pay_types import PayType, Wallet
 from tael.jobs.runner import run_once
-from tael.main import all_jobs
-from tael.merchants.credential_cache import CredentialCache
+from tael.main import Services, all_jobs, services_over
+from tael.operations.store import Store, store_over
 from tael.payments.closes import CloseRequest, close_payment
 from tael.payments.domain.page_urls import pages_below
 from tael.payments.domain.payment import Payment
-from tael.payments.gateway import Gateway, InFlightRequests
+from tael.payments.gateway import Gateway
 from tael.payments.notices import NoticeRefused, receive_notice
 from tael.payments.opening import PaymentRequest, open_payment
 from tael.payments.refunds import RefundRequest, refund_payment
 from tael.payments.reversals import ReversalRequest, reverse_payment
-from tael.payments.store.store import Store, store_over
 from tests.support.alipay import TestClock
 from tests.support.crashing import Crash, CrashingChannel, CrashingDatabase, CrashingTransport, Process
 from tests.support.fake_wallet import FakeWallet, Payer
@@ -59,37 +58,38 @@ class World:
     heard: list[bytes] = field(default_factory=list)
     returns_unmatched_payments: bool = True
 
-    def gateway(self, process: Process) -> Gateway:
-        """The gateway inside `process`."""
+    def services(self, process: Process) -> Services:
+        """The services inside `process`."""
         store = store_over(CrashingDatabase(self.watch.database, process), Cipher(ENCRYPTION_KEY), NODE)
         channel = CrashingChannel(self.wallet, process)
-        return Gateway(
+        return services_over(
             store,
             {Wallet.ALIPAY: channel, Wallet.WECHAT: channel},
-            CredentialCache(store),
             CrashingTransport(process, self.heard),
             self.clock,
-            "http://127.0.0.1:8000",
-            InFlightRequests(),
             pages_below("http://127.0.0.1:8000", ENCRYPTION_KEY),
-            self.returns_unmatched_payments,
+            returns_unmatched_payments=self.returns_unmatched_payments,
         )
+
+    def gateway(self, process: Process) -> Gateway:
+        """The gateway inside `process`."""
+        return self.services(process).gateway
 
     async def live(self, story: "Story", process: Process) -> None:
         """The story and the jobs after it, until all is quiet or the process dies."""
-        gateway = self.gateway(process)
+        services = self.services(process)
         with suppress(Crash):
-            await story.tell(self, gateway)
-            await self.send_notices(gateway)
-            await self.run_jobs_until_idle(gateway, process)
+            await story.tell(self, services.gateway)
+            await self.send_notices(services.gateway)
+            await self.run_jobs_until_idle(services, process)
 
     async def restart(self) -> None:
         """Another process finishes what the dead one began."""
         await end_leases(self.watch)
         process = Process()
-        gateway = self.gateway(process)
-        await self.send_notices(gateway)
-        await self.run_jobs_until_idle(gateway, process)
+        services = self.services(process)
+        await self.send_notices(services.gateway)
+        await self.run_jobs_until_idle(services, process)
 
     async def send_notices(self, gateway: Gateway) -> None:
         """The wallet tells of money that it took unasked, until it is acknowledged."""
@@ -103,8 +103,8 @@ class World:
         order = self.wallet.trades[about].order
         await receive_notice(order.pay_type.wallet, order.account.account_id, {}, about.encode(), gateway)
 
-    async def run_jobs_until_idle(self, gateway: Gateway, process: Process) -> None:
-        await run_jobs_until_idle(gateway, self.watch, self.clock, process)
+    async def run_jobs_until_idle(self, services: Services, process: Process) -> None:
+        await run_jobs_until_idle(services, self.watch, self.clock, process)
 
 
 async def end_leases(watch: Store) -> None:
@@ -112,14 +112,14 @@ async def end_leases(watch: Store) -> None:
         await watch.database.execute(statement)
 
 
-async def run_jobs_of(name: str, gateway: Gateway, clock: TestClock) -> None:
+async def run_jobs_of(name: str, services: Services, clock: TestClock) -> None:
     """The jobs whose names begin so, once, with whatever is due now."""
-    for job in all_jobs(gateway):
+    for job in all_jobs(services):
         if job.name.startswith(name):
             await run_once(job, clock)
 
 
-async def run_jobs_until_idle(gateway: Gateway, watch: Store, clock: TestClock, process: Process) -> None:
+async def run_jobs_until_idle(services: Services, watch: Store, clock: TestClock, process: Process) -> None:
     """Do what is due and move the clock to what comes next, with ever longer naps of the worker in between."""
     nap = timedelta(seconds=5)
     for _ in range(MAX_ROUNDS):
@@ -129,7 +129,7 @@ async def run_jobs_until_idle(gateway: Gateway, watch: Store, clock: TestClock, 
         if rows[0]["at"] > clock.at:
             clock.at = max(rows[0]["at"], clock.at + nap)
             nap *= 6
-        await run_jobs_of(rows[0]["job"], gateway, clock)
+        await run_jobs_of(rows[0]["job"], services, clock)
         if process.is_dead:  # a job outlives what goes wrong with a row; a dead process does not
             raise Crash
     raise AssertionError("the jobs never come to rest")

@@ -8,6 +8,7 @@ import pytest
 from tael.base import errors, respcd
 from tael.base.respcd import TABLE, Client
 from tael.channels.outcomes import Refusal
+from tael.payments.domain.refusals import code_of_refusal
 
 DOCUMENTED = (
     "0000 1100 1101 1102 1103 1104 1105 1106 1107 1108 1109 1110 1111 1112 1113 1114 1115 1116 1117 1118 "
@@ -47,7 +48,7 @@ def test_every_code_with_a_name_is_emitted_and_named_once() -> None:
 
 @pytest.mark.parametrize("refusal", Refusal)
 def test_every_refusal_of_a_wallet_becomes_a_code_we_emit(refusal: Refusal) -> None:
-    assert TABLE[respcd.of_refusal(refusal)].emitted
+    assert TABLE[code_of_refusal(refusal)].emitted
 
 
 @pytest.mark.parametrize(

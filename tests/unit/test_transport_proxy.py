@@ -16,7 +16,7 @@ from tael.base.transport import USER_AGENT, Answer, NothingSent, Transport
 from tael.channels.outcomes import NotSent
 from tael.channels.wechat_v2.certificates import pem_file
 from tael.config import read_settings
-from tael.main import open_gateway
+from tael.main import open_services
 from tests.support.postgres import free_ports
 from tests.support.wechat import account as wechat_account
 from tests.support.wechat import key_and_certificate, order
@@ -137,10 +137,10 @@ async def test_webhooks_use_no_proxy() -> None:
         "TAEL_ENCRYPTION_KEY": base64.b64encode(bytes(32)).decode(),
         "TAEL_WALLET_PROXY": "http://127.0.0.1:9",
     }
-    async with open_gateway(read_settings(environment)) as gateway:
-        assert gateway.transport.proxy is None
+    async with open_services(read_settings(environment)) as services:
+        assert services.deliveries.transport.proxy is None
         account = wechat_account()
-        outcome = await gateway.channels[Wallet.WECHAT].query(order("800201", account))
+        outcome = await services.gateway.channels[Wallet.WECHAT].query(order("800201", account))
     assert outcome == NotSent("the proxy cannot be reached")
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from tael.ledger.domain.digest import Line, beginning_of, day_of
-from tael.ledger.domain.entries import fee_minor
+from tael.payments.domain.entries import fee_minor
 
 
 @dataclass(frozen=True, slots=True)

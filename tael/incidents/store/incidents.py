@@ -42,6 +42,10 @@ OF_SUBJECTS: Final = f"""
 SELECT {INCIDENT_COLUMNS} FROM incident WHERE mchid = $1 AND subject_id = ANY($2)
 ORDER BY at, subject_id, kind, incident_id
 """
+EXPEDITE_RETURN: Final = """
+UPDATE incident SET check_at = CASE WHEN unmatched_state = 'RETURNING' THEN least(check_at, $4) ELSE check_at END
+WHERE mchid = $1 AND subject_id = $2 AND unmatched_syssn = $3 RETURNING 1
+"""
 RESOLVE: Final = """
 UPDATE incident SET resolved_at = $2, resolution = $3 WHERE incident_id = $1 AND resolved_at IS NULL RETURNING 1
 """
@@ -98,6 +102,10 @@ class Incidents:
     async def of_subjects(self, mchid: str, subject_ids: Sequence[str]) -> list[Incident]:
         """The incidents about these numbers, oldest first."""
         return [incident_of(row) for row in await self._database.fetch(OF_SUBJECTS, mchid, list(subject_ids))]
+
+    async def expedite_return(self, mchid: str, subject_id: str, unmatched_syssn: str, now: datetime) -> bool:
+        """Make a return that is under way due now. False if there is none of this number. Raises StoreUnavailable."""
+        return bool(await self._database.fetch(EXPEDITE_RETURN, mchid, subject_id, unmatched_syssn, now))
 
     async def resolve(self, incident_id: str, note: str, at: datetime) -> bool:
         """Whether it was open. What is done with its unmatched payments goes on."""

@@ -6,10 +6,11 @@ each break the day they are in, and every day after it.
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-UTC8: Final = timezone(timedelta(hours=8))
+from tael.base.clock import UTC8
+
 #: A day is sealed when it has been over for this long: whatever was decided in it is committed by then.
 SLACK: Final = timedelta(hours=1)
 #: What the first seal of a merchant is chained to.

@@ -1,7 +1,7 @@
 """A merchant's account at a wallet, with everything its protocol needs to speak for the merchant.
 
-Read by the channels; kept by `merchants/store/accounts.py`, which seals the secrets. An account of Alipay is a PID and is
-either online or offline; one of WeChat is a sub-merchant of a service provider and serves both.
+Read by the channels; kept by `merchants/store/accounts.py`, which encrypts the secrets. An account of Alipay is a PID
+and is either online or offline; one of WeChat is a sub-merchant of a service provider and serves both.
 """
 
 from dataclasses import dataclass

@@ -2,14 +2,21 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from tael.base.secret import Secret
-from tael.qfpay.signature import Algorithm
-from tael.webhooks.domain.webhook import Style
 
 #: QFPay prints it in its documentation, with an appcode and a mchid. Everybody can sign with it.
 PUBLISHED_KEY: Final = "123456"
+
+Algorithm = Literal["MD5", "SHA256"]
+
+
+class Style(StrEnum):
+    """Which generation of webhooks an app's receiver understands."""
+
+    OLD = "old"
+    NEW = "new"
 
 
 class MerchantState(StrEnum):

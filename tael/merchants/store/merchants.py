@@ -7,8 +7,7 @@ import asyncpg
 
 from tael.base.cipher import Cipher
 from tael.db.database import Database
-from tael.merchants.domain.merchant import App, Merchant, MerchantState, Operation
-from tael.webhooks.domain.webhook import Style
+from tael.merchants.domain.merchant import App, Merchant, MerchantState, Operation, Style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,6 +25,7 @@ from tael.channels.outcomes import (
     Refused,
     Unknown,
 )
+from tael.payments.domain.refusals import code_of_refusal
 
 
 class State(StrEnum):
@@ -139,7 +140,7 @@ def apply_outcome(before: Payment, outcome: Outcome, *, at: datetime, is_first: 
         case AwaitingPayer(pay):
             return replace(before, pay=pay) if pay is not None and before.state is State.PENDING else before
         case Refused(reason, wallet_code):
-            return _failed(before, respcd.of_refusal(reason), wallet_code, at)
+            return _failed(before, code_of_refusal(reason), wallet_code, at)
         case Closed():
             return _closed(before, at)
         case NotSent():

@@ -28,6 +28,7 @@ from tael.channels.outcomes import (
     Unknown,
 )
 from tael.payments.domain.payment import Payment, State
+from tael.payments.domain.refusals import code_of_refusal
 
 #: WeChat takes no more than this many refunds of one order.
 WECHAT_REFUNDS_PER_ORDER: Final = 50
@@ -120,7 +121,7 @@ def apply_refund_outcome(
         case RefundPending(wallet_ref):
             return replace(before, wallet_ref=wallet_ref or before.wallet_ref)
         case Refused(reason, wallet_code):
-            return _failed(before, respcd.of_refusal(reason), wallet_code, at)
+            return _failed(before, code_of_refusal(reason), wallet_code, at)
         case NotSent():
             return _failed(before, respcd.UNREACHABLE, "", at) if is_first else before
         case RefundStuck(wallet_code):

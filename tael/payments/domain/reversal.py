@@ -25,6 +25,7 @@ from tael.channels.outcomes import (
     Unknown,
 )
 from tael.payments.domain.payment import Payment, State, advance, fail_after_undoing, numbers_of
+from tael.payments.domain.refusals import code_of_refusal
 
 MAX_GAP: Final = timedelta(minutes=10)
 #: A wallet that still knows no such order after this time never will: nothing was created there.
@@ -126,7 +127,7 @@ def apply_reversal_refund_outcome(
             done = replace(reversal, state=ReversalState.DONE, respcd=respcd.OK, changed_at=at, check_at=None)
             return done, _undone(payment, reversal, ReversalAction.BY_REFUND, wallet_ref, at)
         case Refused(reason, wallet_code):
-            return _refused(reversal, payment, respcd.of_refusal(reason), wallet_code, at)
+            return _refused(reversal, payment, code_of_refusal(reason), wallet_code, at)
         case _:
             return reversal, payment
 
@@ -161,7 +162,7 @@ def reschedule_reversal(reversal: Reversal, now: datetime) -> Reversal:
 
 def _code_of(reason: Refusal) -> str:
     """A reversal that comes too late is not a refund out of its window: the merchant should refund instead."""
-    return respcd.NOT_ALLOWED if reason is Refusal.WINDOW_OVER else respcd.of_refusal(reason)
+    return respcd.NOT_ALLOWED if reason is Refusal.WINDOW_OVER else code_of_refusal(reason)
 
 
 def _by_refund(reversal: Reversal, payment: Payment, at: datetime) -> tuple[Reversal, Payment]:

@@ -13,8 +13,9 @@ from tael.db.database import Database
 from tael.db.due_queue import EVERYTHING, OF_ORDERS, Share, claim, claiming, renew, renewal
 from tael.incidents.domain.incident import Incident
 from tael.incidents.store.incidents import write_incidents
-from tael.ledger.domain.entries import Entry, fee_back_entries
+from tael.ledger.domain.entries import Entry
 from tael.ledger.store.entries import write_entries
+from tael.payments.domain.entries import fee_back_entries
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund, RefundState
 from tael.payments.store.payments import lock_payments

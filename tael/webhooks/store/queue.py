@@ -1,4 +1,4 @@
-"""Webhooks under way: which are due, whose turn it is, and what became of each attempt. Called by `webhooks/store/webhooks.py`.
+"""Webhooks under way: which are due, whose turn it is, and what became of each attempt.
 
 Claims go app by app, each up to the places that are left to it. Of one payment's webhooks the next is claimed only when
 those before it are no longer due, so a merchant hears of a refund after the payment, or after that one is dead.
@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from tael.db.database import Database
-from tael.webhooks.domain.webhook import Style, WebhookKind, WebhookState
+from tael.merchants.domain.merchant import Style
+from tael.webhooks.domain.webhook import WebhookKind, WebhookState
 
 if TYPE_CHECKING:
     import asyncpg

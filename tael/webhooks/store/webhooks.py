@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from tael.db.database import Database
 from tael.db.due_queue import OF_WEBHOOKS, renew, renewal
-from tael.webhooks.domain.webhook import Style, WebhookKind, WebhookState
+from tael.merchants.domain.merchant import Style
+from tael.webhooks.domain.webhook import WebhookKind, WebhookState
 from tael.webhooks.store.queue import Attempt, Delivery, DueWebhook, Rooms, claim, newest, report
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tael.base.money import Money
-from tael.ledger.domain.entries import (
+from tael.ledger.domain.entries import EntryKind
+from tael.payments.domain.entries import (
     MILLION,
-    EntryKind,
     fee_back_entries,
     fee_back_minor,
     fee_entries,

@@ -26,7 +26,7 @@ from tael.channels.outcomes import (
     Refused,
     Unknown,
 )
-from tael.incidents.domain.incident import incidents_in
+from tael.payments.domain.incidents import incidents_in
 from tael.payments.domain.payment import (
     ALLOWED,
     FIRST_CHECK,
@@ -42,6 +42,7 @@ from tael.payments.domain.payment import (
     shown_cancel,
     shown_respcd,
 )
+from tael.payments.domain.refusals import code_of_refusal
 from tests.support.values import AMOUNT, BARCODE, NOW, ONLINE, a_paid_payment, a_payment
 
 LATER: Final = NOW + timedelta(seconds=30)
@@ -211,7 +212,7 @@ def test_a_refusal_becomes_its_code(reason: Refusal) -> None:
     after = apply_outcome(a_payment(), Refused(reason, "THEIRS"), at=LATER)
     assert (after.state, after.respcd, after.wallet_code) == (
         State.FAILED,
-        respcd.of_refusal(reason),
+        code_of_refusal(reason),
         "THEIRS",
     )
     assert after.check_at is None

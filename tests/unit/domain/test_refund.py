@@ -30,7 +30,7 @@ from tael.channels.outcomes import (
     Refused,
     Unknown,
 )
-from tael.incidents.domain.incident import refund_incidents_in
+from tael.payments.domain.incidents import refund_incidents_in
 from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.refund import (
     MAX_GAP,
@@ -41,6 +41,7 @@ from tael.payments.domain.refund import (
     refusal_to_refund,
     reschedule_refund,
 )
+from tael.payments.domain.refusals import code_of_refusal
 from tests.support.values import ALIPAY_ONLINE, BARCODE, NOW, a_paid_payment, a_payment, a_refund
 
 LATER: Final = NOW + timedelta(seconds=30)
@@ -172,7 +173,7 @@ def test_a_refund_after_its_refusal_is_an_incident() -> None:
 @pytest.mark.parametrize("reason", Refusal)
 def test_a_refusal_becomes_its_code(reason: Refusal) -> None:
     failed = apply_refund_outcome(the_refund(), Refused(reason, "THEIRS"), at=LATER)
-    assert (failed.respcd, failed.wallet_code) == (respcd.of_refusal(reason), "THEIRS")
+    assert (failed.respcd, failed.wallet_code) == (code_of_refusal(reason), "THEIRS")
     assert (failed.changed_at, failed.check_at) == (LATER, None)
 
 

@@ -26,6 +26,7 @@ from tael.channels.outcomes import (
     Unknown,
 )
 from tael.payments.domain.payment import Payment, State
+from tael.payments.domain.refusals import code_of_refusal
 from tael.payments.domain.reversal import (
     MAX_GAP,
     Reversal,
@@ -201,7 +202,7 @@ def test_a_reversal_that_never_took_that_way_hears_of_no_refund() -> None:
 @pytest.mark.parametrize("reason", [reason for reason in Refusal if reason is not Refusal.WINDOW_OVER])
 def test_any_other_refusal_becomes_its_code(reason: Refusal) -> None:
     reversal, _ = apply_reversal_outcome(*intended(a_paid_payment(BARCODE)), Refused(reason, ""), at=LATER)
-    assert reversal.respcd == respcd.of_refusal(reason)
+    assert reversal.respcd == code_of_refusal(reason)
 
 
 def test_a_first_question_that_was_not_sent_frees_everything() -> None:

@@ -7,19 +7,13 @@ from typing import Any
 
 import pytest
 
+from tael.base.clock import moment_text
 from tael.base.money import Money
 from tael.base.secret import Secret
+from tael.merchants.domain.merchant import Style
 from tael.payments.domain.refund import RefundState
-from tael.webhooks.domain.webhook import (
-    RETRY_GAPS,
-    Style,
-    body_of,
-    is_acknowledged,
-    moment_text,
-    payment_members,
-    refund_members,
-    sign,
-)
+from tael.qfpay.webhook_bodies import body_of, payment_members, refund_members, sign
+from tael.webhooks.domain.webhook import RETRY_GAPS, is_acknowledged
 from tests.support.values import AMOUNT, a_paid_payment, a_refund
 
 VECTORS: dict[str, Any] = json.loads(

@@ -12,7 +12,7 @@ import pytest
 
 from tael.base.secret import Secret
 from tael.cli.seed import DemoApp
-from tael.webhooks.domain.webhook import Style
+from tael.merchants.domain.merchant import Style
 from tests.soak.receiver import MAX_FAILURES, Receiver
 from tests.support.values import an_app
 

@@ -1,4 +1,4 @@
-"""The store as the services see it: one object per noun, over one pool."""
+"""Every table of the gateway, over one pool of connections: for `main`, operators' commands and tests."""
 
 from dataclasses import dataclass
 
@@ -14,46 +14,39 @@ from tael.payments.store.checkouts import Checkouts
 from tael.payments.store.payments import Payments
 from tael.payments.store.refunds import Refunds
 from tael.payments.store.reversals import Reversals
+from tael.payments.store.tables import PaymentTables
 from tael.payments.store.transactions import Transactions
 from tael.unmatched.store.unmatched import UnmatchedPayments
 from tael.webhooks.store.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
-    """Every table that a service reads or writes."""
+class Store(PaymentTables):
+    """The tables of payments, and those of every other area."""
 
-    database: Database
     merchants: Merchants
     accounts: Accounts
-    payments: Payments
-    checkouts: Checkouts
-    refunds: Refunds
-    reversals: Reversals
-    incidents: Incidents
-    unmatched_payments: UnmatchedPayments
-    transactions: Transactions
-    webhooks: Webhooks
-    serials: Serials
-    ledger_digests: LedgerDigests
     maintenance_windows: MaintenanceWindows
+    unmatched_payments: UnmatchedPayments
+    webhooks: Webhooks
+    ledger_digests: LedgerDigests
 
 
 def store_over(database: Database, cipher: Cipher, node: int) -> Store:
     """A store over an entered `database`."""
     return Store(
         database=database,
-        merchants=Merchants(database, cipher),
-        accounts=Accounts(database, cipher),
         payments=Payments(database),
         checkouts=Checkouts(database),
         refunds=Refunds(database),
         reversals=Reversals(database),
-        incidents=Incidents(database),
-        unmatched_payments=UnmatchedPayments(database),
         transactions=Transactions(database),
-        webhooks=Webhooks(database),
+        incidents=Incidents(database),
         serials=Serials(database, node),
-        ledger_digests=LedgerDigests(database),
+        merchants=Merchants(database, cipher),
+        accounts=Accounts(database, cipher),
         maintenance_windows=MaintenanceWindows(database),
+        unmatched_payments=UnmatchedPayments(database),
+        webhooks=Webhooks(database),
+        ledger_digests=LedgerDigests(database),
     )

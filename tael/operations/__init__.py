@@ -1,0 +1,1 @@
+"""What operators do across several areas."""
