@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tael.base import respcd
-from tael.base.clock import moment_text
 from tael.base.errors import TaelError
+from tael.base.moments import moment_text
 from tael.base.pay_types import Presentment
 from tael.base.respcd import Call
 from tael.channels.outcomes import BridgeParams, PayCode, PayLink

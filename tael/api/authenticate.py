@@ -18,8 +18,8 @@ from starlette.datastructures import Headers
 from tael.api import fields
 from tael.api.signed_names import Names, misread
 from tael.api.wire import CHARSETS, Parameters, each_once, raw_pairs
-from tael.base.clock import UTC8
 from tael.base.errors import BadField, NotAuthentic
+from tael.base.moments import UTC8
 from tael.base.secret import Secret
 from tael.merchants.domain.merchant import Algorithm, App
 from tael.qfpay.signature import SIGN, digest, is_same, raw_text, request_texts

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from tael.base.clock import UTC8
 from tael.base.errors import BadField, NoChannel
+from tael.base.moments import UTC8
 from tael.base.pay_types import PAY_TYPES, PayType
 from tael.base.text import is_writable
 

@@ -26,8 +26,8 @@ from tael.audit.domain.wallet_book import (
     unknown_orders,
 )
 from tael.audit.store.snapshot import Snapshot, snapshot
+from tael.db.database import Database
 from tael.ledger.domain.digest import DigestBuilder, LedgerDigest, day_of
-from tael.operations.store import Store
 
 
 @dataclass(slots=True)
@@ -48,10 +48,10 @@ class Audit:
             self.first = self.first or one
 
 
-async def audit_books(store: Store, book: WalletBook | None = None) -> Audit:
+async def audit_books(database: Database, book: WalletBook | None = None) -> Audit:
     """Everything, from one snapshot; `book` was read before now. Raises StoreUnavailable."""
     audit = Audit()
-    async with snapshot(store.database) as books:
+    async with snapshot(database) as books:
         async for missing in books.missing():
             audit.note([missing_row(missing)])
         known = await _orders(books, audit, book)

@@ -6,12 +6,10 @@
 import mmap
 import os
 import struct
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
-#: Beijing, Hong Kong: the zone of every time that QFPay and both wallets write without a zone.
-UTC8: Final = timezone(timedelta(hours=8))
 OFFSET: Final = struct.Struct("<q")
 
 
@@ -43,11 +41,3 @@ class DemoClock:
     def now(self) -> datetime:
         (offset_us,) = OFFSET.unpack(self._offset[: OFFSET.size])
         return datetime.now(UTC) + timedelta(microseconds=offset_us)
-
-
-MOMENT: Final = "%Y-%m-%d %H:%M:%S"
-
-
-def moment_text(at: datetime) -> str:
-    """`at` as merchants read it: `YYYY-MM-DD HH:MM:SS`, UTC+8."""
-    return at.astimezone(UTC8).strftime(MOMENT)

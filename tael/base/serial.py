@@ -7,7 +7,7 @@ range of a query, so it comes from the same instant as `sysdtm`.
 from datetime import datetime
 from typing import Final
 
-from tael.base.clock import UTC8
+from tael.base.moments import UTC8
 
 SHARD: Final = "00"  #: of the merchant, once there are several
 CLASS: Final = "99"

@@ -35,7 +35,7 @@ from tael.config import (
     read_settings,
 )
 from tael.db.migrate import MigrationBlocked, migrate
-from tael.store.embedded import EmbeddedPostgresError
+from tael.embedded.server import EmbeddedPostgresError
 
 app: Final = typer.Typer(
     help="A self-hosted payment gateway for Alipay and WeChat Pay.",

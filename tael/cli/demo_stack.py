@@ -24,7 +24,7 @@ from tael.cli.isolation import isolated, without_callers
 from tael.cli.processes import Supervisor, start
 from tael.cli.serving import listen, start_api
 from tael.db.migrate import migrate
-from tael.store.embedded import EmbeddedPostgres
+from tael.embedded.server import EmbeddedPostgres
 
 HOST: Final = "127.0.0.1"
 API_PROCESSES: Final = 2

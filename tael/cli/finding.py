@@ -19,9 +19,9 @@ from tael.cli.isolation import isolated
 from tael.cli.showing import UNUSABLE, refused
 from tael.config import BadSettings, Settings, read_settings
 from tael.db.database import SchemaOutdated, StoreUnavailable
+from tael.embedded.server import EmbeddedPostgresError, running_url
 from tael.main import clock_of, open_store
 from tael.operations.store import Store
-from tael.store.embedded import EmbeddedPostgresError, running_url
 
 Answer = TypeVar("Answer")
 

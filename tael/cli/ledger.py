@@ -60,7 +60,7 @@ def verify(
 
     async def work(store: Store, now: datetime) -> Audit:
         # `now` is the gateway's clock, by which its rows say when they changed, and comes before the book.
-        return await audit_books(store, await _book_at(sandbox, now) if sandbox else None)
+        return await audit_books(store.database, await _book_at(sandbox, now) if sandbox else None)
 
     try:
         audit = with_store(data, work)

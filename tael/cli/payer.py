@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from tael.base.clock import UTC8
+from tael.base.moments import UTC8
 from tael.cli.addresses import Addresses
 from tael.cli.seed import DemoApp
 

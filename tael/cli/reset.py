@@ -11,7 +11,7 @@ from tael.cli.addresses import addresses_in
 from tael.cli.demo_stack import DemoPaths, DemoRefused, answers, refuse_taken_ports
 from tael.cli.finding import CLOCK, ENCRYPTION_KEY, EXTERNAL_DATABASE
 from tael.cli.shop import URLS_FILE
-from tael.store.embedded import LOCK_FILE, emptied
+from tael.embedded.server import LOCK_FILE, emptied
 
 POSTGRES: Final = "postgres"
 #: Made by every sandbox at its first start, and named like nothing else.

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tael.base.clock import moment_text
+from tael.base.moments import moment_text
 
 #: What was asked cannot be done: no such row, or a contract forbids it.
 IMPOSSIBLE: Final = 1

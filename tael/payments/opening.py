@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from tael.base import errors
-from tael.base.clock import moment_text
+from tael.base.moments import moment_text
 from tael.base.money import Money
 from tael.base.pay_types import PayType
 from tael.db.database import StoreUnavailable

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from tael.base.clock import UTC8
 from tael.base.errors import BadField
+from tael.base.moments import UTC8
 from tael.payments.domain.payment import Payment, State
 from tael.payments.gateway import Gateway
 from tael.payments.store.transactions import Filter, Transaction

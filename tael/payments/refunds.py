@@ -10,8 +10,8 @@ from typing import Final
 import structlog
 
 from tael.base import respcd
-from tael.base.clock import moment_text
 from tael.base.errors import NotFound, ReferenceReused, TaelError
+from tael.base.moments import moment_text
 from tael.base.money import Money
 from tael.base.pay_types import Wallet
 from tael.channels.outcomes import Refused, Unknown

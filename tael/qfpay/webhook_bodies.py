@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
-from tael.base.clock import moment_text
+from tael.base.moments import moment_text
 from tael.base.money import Money
 from tael.base.secret import Secret
 from tael.merchants.domain.merchant import Algorithm, App, Style

@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 
 from tael.cli.addresses import Addresses, kept_addresses
 from tael.cli.processes import end
-from tael.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from tael.embedded.server import EmbeddedPostgres, EmbeddedPostgresError
 from tael.testing.folders import new_folder
 from tael.testing.template import APPS, SandboxNotReady, copy_template, sandbox_urls, start_sandbox
 

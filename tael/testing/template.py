@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import tael
 from tael.cli.processes import end, start
-from tael.store.embedded import EmbeddedPostgres
+from tael.embedded.server import EmbeddedPostgres
 from tael.testing.folders import new_folder
 
 #: What lies in an instance's folder; the demo's commands know the first three by these names.

@@ -32,7 +32,7 @@ RANDOMNESS = {
 }
 HTTP = {"base/transport.py"}
 #: What runs processes instead of moving money: the command line, the test fixtures, and the private PostgreSQL.
-EXEMPT = ("cli/", "testing/", "store/embedded.py", "store/postgres_")
+EXEMPT = ("cli/", "testing/", "embedded/server.py", "store/postgres_")
 
 TIME_CALLS = {
     "datetime.now",

@@ -55,7 +55,7 @@ async def test_a_crash_at_the_nth_word_neither_forgets_unmatched_payments_nor_se
 
 async def compare(world: World, way: Presentment, where: str) -> None:
     """Each trade that is nobody's went back whole under one number, or is kept; whatever else came is the payment's."""
-    audit = await audit_books(world.watch, wallets_book(world.wallet))
+    audit = await audit_books(world.watch.database, wallets_book(world.wallet))
     assert audit.first is None, (where, audit.first)
     found = await incidents(world.watch)
     came = any(trade.is_unasked for trade in world.wallet.trades.values())
@@ -102,7 +102,7 @@ async def test_a_crash_at_the_nth_word_neither_loses_late_money_nor_tells_of_it_
 
 
 async def compare_late(world: World, where: str) -> None:
-    audit = await audit_books(world.watch, wallets_book(world.wallet))
+    audit = await audit_books(world.watch.database, wallets_book(world.wallet))
     assert audit.first is None, (where, audit.first)
     kinds = [incident.kind for incident in await incidents(world.watch)]
     if not world.wallet.book():

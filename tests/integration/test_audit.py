@@ -43,7 +43,7 @@ async def ledger_digest(world: World) -> None:
 
 
 async def audit_of(store: Store, book: WalletBook | None = None) -> Audit:
-    return await audit_books(store, book)
+    return await audit_books(store.database, book)
 
 
 def first_of(audit: Audit) -> tuple[str, str]:

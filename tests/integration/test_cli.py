@@ -29,6 +29,7 @@ from tael.channels.outcomes import Paid
 from tael.cli.app import app
 from tael.cli.finding import with_store
 from tael.db.migrate import migrate
+from tael.embedded.server import EmbeddedPostgres
 from tael.merchants.domain.account import AlipayAccount, WeChatAccount
 from tael.merchants.domain.merchant import App
 from tael.operations.store import Store
@@ -37,7 +38,6 @@ from tael.payments.domain.payment import Payment, apply_outcome
 from tael.payments.domain.refund import Refund
 from tael.payments.store.payments import Change
 from tael.payments.store.reservations import Reservation, Reserved
-from tael.store.embedded import EmbeddedPostgres
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NewWebhook
 from tests.support.wechat import key_and_certificate

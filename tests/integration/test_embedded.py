@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 import tael
-from tael.store.embedded import EmbeddedPostgres, EmbeddedPostgresError, emptied, running_url
-from tael.store.postgres_binaries import binaries_for, can_enter, wheel_binaries
+from tael.embedded.binaries import binaries_for, can_enter, wheel_binaries
+from tael.embedded.server import EmbeddedPostgres, EmbeddedPostgresError, emptied, running_url
 
 REPOSITORY = Path(tael.__file__).resolve().parent.parent
 SITE_PACKAGES = wheel_binaries().folder
@@ -31,7 +31,7 @@ PR_SET_CHILD_SUBREAPER = 36
 HOLD = """
 import sys
 from pathlib import Path
-from tael.store.embedded import EmbeddedPostgres
+from tael.embedded.server import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])) as postgres:
     print(postgres.pid, flush=True)
     sys.stdin.read()

@@ -118,7 +118,7 @@ async def test_a_healthy_book_agrees_however_it_is_read(
     await close_ledger_days(book.world, 3)
     monkeypatch.setattr(audit_snapshot, "PAGE", page)
     monkeypatch.setattr(ledger_digests, "PAGE", page)
-    audit = await audit_books(store)
+    audit = await audit_books(store.database)
     assert audit.first is None, audit.first
     # A payment has two entries, so has each of two refunds and a reversal; unmatched payments came and went.
     assert (audit.orders, audit.entries, audit.digests) == (3, 6 + 4 + 2, 3)
@@ -153,7 +153,7 @@ async def test_any_column_of_any_entry(store: Store, kind: str, column: str, is_
         kind,
         row["cause"],
     )
-    audit = await audit_books(store)
+    audit = await audit_books(store.database)
     assert named(audit)[:2] == ("ledger_entry", row["cause"])
     if is_closed:
         digests = await store.database.fetch("SELECT day FROM ledger_digest")
@@ -184,7 +184,7 @@ async def test_other_rows_that_were_touched(
 ) -> None:
     await told(store)
     await store.database.execute(statement)
-    table, number, what = named(await audit_books(store))
+    table, number, what = named(await audit_books(store.database))
     assert (table, what) == (expected[0], expected[2])
     assert expected[1] in (None, number)
 
@@ -197,7 +197,7 @@ async def test_any_column_of_any_seal(store: Store, day: int, column: str) -> No
     other = "entries + 1" if column == "entries" else "repeat('0', 64)"
     which = DAY + timedelta(days=day)
     await store.database.execute(f"UPDATE ledger_digest SET {column} = {other} WHERE day = $1", which)
-    assert named(await audit_books(store)) == ("ledger_digest", which.isoformat(), column)
+    assert named(await audit_books(store.database)) == ("ledger_digest", which.isoformat(), column)
 
 
 async def test_an_entry_that_slips_out_of_its_sealed_day_with_its_payment(store: Store) -> None:
@@ -209,7 +209,7 @@ async def test_an_entry_that_slips_out_of_its_sealed_day_with_its_payment(store:
         "UPDATE ledger_entry SET at = $1 WHERE cause = $2",
     ):
         await store.database.execute(statement, earlier, book.refunded)
-    audit = await audit_books(store)
+    audit = await audit_books(store.database)
     assert named(audit) == ("ledger_entry", book.refunded, "an entry too many")
     assert (
         audit.disagreements == 3
@@ -225,7 +225,7 @@ async def test_what_happens_while_it_reads_is_not_its_concern(store: Store, othe
         # Sealing waits for nobody who only reads.
         await close_ledger_days(replace(book.world, watch=other_store), 1)
         assert [link async for link in books.digests(MCHID)] == []
-    assert (await audit_books(store)).first is None
+    assert (await audit_books(store.database)).first is None
 
 
 # ---- the job -----------------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ async def test_the_chain_grows_by_a_link_a_day_and_days_without_entries_have_one
     assert daily_close["next_day"] == DAY + timedelta(days=4)
     assert daily_close["close_at"] == beginning_of(DAY + timedelta(days=5)) + timedelta(hours=1)
     assert daily_close["lease_until"] is None
-    assert (await audit_books(store)).first is None
+    assert (await audit_books(store.database)).first is None
 
 
 async def test_two_workers_at_once_write_one_chain(store: Store, other_store: Store) -> None:
@@ -261,14 +261,14 @@ async def test_two_workers_at_once_write_one_chain(store: Store, other_store: St
         *(close_days(claimed, worker.store.ledger_digests, book.world.clock) for worker in workers)
     )
     await run_once(daily_close_job(workers[0].store.ledger_digests, book.world.clock), book.world.clock)
-    audit = await audit_books(store)
+    audit = await audit_books(store.database)
     assert (audit.first, audit.digests) == (None, 5)
 
 
 async def test_a_merchant_without_entries_has_no_seals(store: Store) -> None:
     world = World(store, TestClock(NOW), FakeWallet(TestClock(NOW)))
     await close_ledger_days(world, 3)
-    audit = await audit_books(store)
+    audit = await audit_books(store.database)
     assert (audit.first, audit.digests) == (None, 0)
 
 

@@ -14,8 +14,8 @@ from typing import Final
 import psycopg
 import pytest
 
-from tael.store.embedded import EmbeddedPostgresError
-from tael.store.postgres_binaries import PACKAGE, WHEEL, wheel_binaries
+from tael.embedded.binaries import PACKAGE, WHEEL, wheel_binaries
+from tael.embedded.server import EmbeddedPostgresError
 from tests.end_to_end.rig import eventually
 from tests.integration.test_listeners import ROOT, START_LIMIT_S, started
 from tests.support.postgres import free_ports, fresh_database

@@ -12,7 +12,8 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from tael.base.clock import UTC8, Clock
+from tael.base.clock import Clock
+from tael.base.moments import UTC8
 from tael.cli.seed import DemoApp
 from tests.soak.rows import Told
 

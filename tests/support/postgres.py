@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from tael.store.embedded import EmbeddedPostgres
+from tael.embedded.server import EmbeddedPostgres
 
 TEMPLATE = "tael_template"
 

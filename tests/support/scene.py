@@ -18,6 +18,7 @@ from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet, Payer
 from tests.support.store import all_entries, current
 from tests.support.unmatched import (
+    Presentment,
     wallets_book,
 )
 from tests.support.values import (
@@ -94,7 +95,7 @@ class Scene:
         await self.assert_books_agree()
 
     async def assert_books_agree(self) -> None:
-        audit = await audit_books(self.store, wallets_book(self.wallet))
+        audit = await audit_books(self.store.database, wallets_book(self.wallet))
         assert audit.first is None, audit.first
 
 

@@ -6,7 +6,7 @@ The wallet writes Beijing time without a zone, in two forms. Source: mapi, creat
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from tael.base.clock import UTC8
+from tael.base.moments import UTC8
 
 #: What `timeout_rule` may say, shortest first; it counts from the payer's log-in.
 TIMEOUT_RULES: Final = (

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from tael.base.clock import UTC8
+from tael.base.moments import UTC8
 from tael.base.money import Money
 
 Fields = Mapping[str, str]

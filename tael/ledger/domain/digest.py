@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-from tael.base.clock import UTC8
+from tael.base.moments import UTC8
 
 #: A day is sealed when it has been over for this long: whatever was decided in it is committed by then.
 SLACK: Final = timedelta(hours=1)

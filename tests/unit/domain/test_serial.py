@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tael.base.clock import UTC8
-from tael.base.serial import syssn
+from tael.base.moments import UTC8
+from tael.base.serial import SEQUENCES, SYSSN_DIGITS, syssn
 
 INSTANTS = st.datetimes(datetime(2017, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC))
 NODES = st.integers(0, 99)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tael.base.clock import moment_text
+from tael.base.moments import moment_text
 from tael.base.money import Money
 from tael.base.secret import Secret
 from tael.merchants.domain.merchant import Style

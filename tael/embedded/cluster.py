@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tael.store.postgres_binaries import (
+from tael.embedded.binaries import (
     SHARED_FOLDER,
     Binaries,
     EmbeddedPostgresError,
@@ -26,7 +26,7 @@ from tael.store.postgres_binaries import (
     shared_folder,
     wheel_binaries,
 )
-from tael.store.postgres_child import launch
+from tael.embedded.child import launch
 
 UNPRIVILEGED_USER: Final = "nobody"
 LAST_SERVER_LIMIT_S: Final = 30.0  #: how long a server whose supervisor died may take to leave

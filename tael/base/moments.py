@@ -1,0 +1,13 @@
+"""Times as text, in the zone of QFPay and of both wallets."""
+
+from datetime import datetime, timedelta, timezone
+from typing import Final
+
+#: Beijing and Hong Kong: the zone of every time that QFPay and both wallets write without one.
+UTC8: Final = timezone(timedelta(hours=8))
+MOMENT: Final = "%Y-%m-%d %H:%M:%S"
+
+
+def moment_text(at: datetime) -> str:
+    """`at` as merchants read it: `YYYY-MM-DD HH:MM:SS`, UTC+8."""
+    return at.astimezone(UTC8).strftime(MOMENT)

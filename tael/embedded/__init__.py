@@ -1,0 +1,1 @@
+"""The demo's private PostgreSQL, from the binaries of a wheel."""

@@ -1,1 +1,0 @@
-"""PostgreSQL: SQL, and rows to values. Knows no wallet and no HTTP; every instant is given to it."""
