@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 OF_ORDERS: Final = ("mchid", "syssn")
-OF_INCIDENTS: Final = ("mchid", "cause", "kind", "digest")
+OF_INCIDENTS: Final = ("mchid", "subject_id", "kind", "incident_id")
 OF_WEBHOOKS: Final = ("mchid", "cause", "kind")
 
 

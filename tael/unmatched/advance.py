@@ -202,7 +202,7 @@ async def _record(
         log.info(
             "unmatched.state_changed",
             mchid=after.mchid,
-            cause=after.subject_id,
+            subject_id=after.subject_id,
             kind=after.kind,
             unmatched_state=after.unmatched_state,
             unmatched_syssn=after.unmatched_syssn,

@@ -26,7 +26,7 @@ def other_key() -> str:
 
 def open_incidents(demo: Demo, account_id: str) -> list[Members]:
     rows: list[Members] = demo.ask("incident", "list")
-    return [row for row in rows if (row["kind"], row["cause"]) == ("answers_unverified", account_id)]
+    return [row for row in rows if (row["kind"], row["subject_id"]) == ("answers_unverified", account_id)]
 
 
 def figure(demo: Demo, name: str) -> float:

@@ -272,6 +272,7 @@ async def test_a_notice_that_it_went_back_ends_the_waiting(scene: Scene) -> None
     (number,) = scene.wallet.refund_book()
     for _ in range(3):
         await receive_notice(Wallet.WECHAT, "wechat1", {}, number.encode(), scene.gateway)
+    await scene.run_unmatched()  # due now, long before its next turn
 
     assert (await scene.incident()).unmatched_state is UnmatchedState.RETURNED
     assert [kind for kind, *_ in await scene.unmatched_entries()] == [
