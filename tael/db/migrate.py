@@ -14,6 +14,8 @@ import psycopg
 from yoyo import get_backend, internalmigrations, read_migrations
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
+#: The directory (developers, merchants, accounts) and a cell (money): two sets of tables that never reference each other.
+HOMES: Final = ("directory", "cell")
 #: "tael" in ASCII: other programs in the same database have numbers of their own.
 LOCK_KEY: Final = 0x7461656C
 MAX_LOCK_WAIT_S: Final = 60.0
@@ -49,7 +51,7 @@ def migrate(database_url: str, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:
 
 def _missing(backend: Any) -> list[Any]:
     """Migrations that are not marked as applied; all of them where yoyo has no tables yet. Writes nothing."""
-    migrations = read_migrations(str(MIGRATIONS))
+    migrations = read_migrations(*(str(MIGRATIONS / home) for home in HOMES))
     if internalmigrations.needs_upgrading(backend):
         return list(migrations)
     return list(backend.to_apply(migrations))

@@ -34,7 +34,7 @@ class Readiness:
     ) -> None:
         self._database = database
         self._interval_s = interval_s
-        self._needed = [path.stem for path in migrations.glob("*.sql")]
+        self._needed = [path.stem for path in migrations.rglob("*.sql")]
         self._probe: asyncio.Task[str] | None = None
         self._began = 0.0
         self._reason = ""

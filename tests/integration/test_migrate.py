@@ -45,7 +45,7 @@ def tables_of(url: str) -> set[str]:
 
 
 def test_an_empty_database_gets_every_table_and_a_second_time_nothing(empty_database_url: str) -> None:
-    assert migrate(empty_database_url) == len(list(MIGRATIONS.glob("*.sql")))
+    assert migrate(empty_database_url) == len(list(MIGRATIONS.rglob("*.sql")))
     assert tables_of(empty_database_url) >= TABLES
     assert migrate(empty_database_url) == 0
 
@@ -66,7 +66,7 @@ def test_several_processes_at_once_apply_each_migration_once(empty_database_url:
     ]
     said = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], [error for _, error in said]
-    assert sum(int(out) for out, _ in said) == len(list(MIGRATIONS.glob("*.sql")))
+    assert sum(int(out) for out, _ in said) == len(list(MIGRATIONS.rglob("*.sql")))
     assert tables_of(empty_database_url) >= TABLES
 
 
@@ -74,7 +74,7 @@ def test_several_processes_at_once_apply_each_migration_once(empty_database_url:
 
 
 def test_a_process_killed_at_any_moment_leaves_a_database_that_migrates(empty_database_url: str) -> None:
-    everything = len(list(MIGRATIONS.glob("*.sql")))
+    everything = len(list(MIGRATIONS.rglob("*.sql")))
     for marked in (0, 1, everything // 2):
         kill_when(empty_database_url, marked)
     migrate(empty_database_url)
@@ -88,7 +88,7 @@ def test_a_lock_row_of_an_earlier_version_blocks_nothing(empty_database_url: str
             "CREATE TABLE yoyo_lock (locked int DEFAULT 1, ctime timestamp, pid int, PRIMARY KEY (locked))"
         )
         connection.execute("INSERT INTO yoyo_lock VALUES (1, now(), 4711)")
-    assert migrate(empty_database_url) == len(list(MIGRATIONS.glob("*.sql")))
+    assert migrate(empty_database_url) == len(list(MIGRATIONS.rglob("*.sql")))
     assert migrate(empty_database_url) == 0
 
 
@@ -101,7 +101,7 @@ def test_a_file_and_its_mark_are_one_commit(empty_database_url: str, monkeypatch
         with pytest.raises(KeyboardInterrupt):
             migrate(empty_database_url)
     assert not tables_of(empty_database_url) & TABLES
-    assert migrate(empty_database_url) == len(list(MIGRATIONS.glob("*.sql")))
+    assert migrate(empty_database_url) == len(list(MIGRATIONS.rglob("*.sql")))
 
 
 def test_a_migration_that_runs_too_long_elsewhere_is_named(empty_database_url: str) -> None:

@@ -9,12 +9,11 @@ import pytest
 
 from tael.base.money import Money
 from tael.channels.outcomes import BridgeParams, PayCode, PayLink
-from tael.db.migrate import MIGRATIONS
 from tael.operations.store import Store
 from tael.payments.domain.payment import Payment, State
 from tael.payments.store.payments import Change
 from tests.support.store import being_paid, count_of, current, opened
-from tests.support.values import ALIPAY_ONLINE, BARCODE, MCHID, ONLINE, a_merchant, a_payment, a_refund
+from tests.support.values import ALIPAY_ONLINE, BARCODE, MCHID, ONLINE, a_payment, a_refund
 
 
 async def test_two_hundred_at_once_with_doubles_are_one_payment_per_number(store: Store) -> None:
@@ -73,20 +72,6 @@ async def test_a_row_that_cannot_be_written_does_not_fail_its_neighbours(store: 
 async def test_a_payment_is_read_back_as_it_was_opened(store: Store, payment: Payment) -> None:
     assert await opened(store, payment) == await current(store, payment)
     assert await store.payments.by_syssn("another", payment.syssn) is None
-
-
-async def test_names_that_were_made_up_before_the_migration_are_known_afterwards(store: Store) -> None:
-    merchant = a_merchant()
-    made_up = await opened(store, a_payment(reference="A", subject=f"{merchant.name} A"))
-    given = await opened(store, a_payment(reference="B", subject=f"{merchant.name} A"))
-    update = (
-        "UPDATE payment"
-        + (MIGRATIONS / "0013_answers_as_today.sql").read_text().partition("UPDATE payment")[2]
-    )
-    await store.database.execute(update.partition(";")[0])
-
-    assert (await current(store, made_up)).goods_name == ""
-    assert (await current(store, given)).goods_name == f"{merchant.name} A"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,285 @@
+-- A cell: the money of a group of merchants. Keys begin with mchid; columns have few defaults, since the code names them all.
+
+-- Each process takes blocks of numbers of its node.
+CREATE TABLE serial (
+    node           integer CONSTRAINT serial_pkey PRIMARY KEY,
+    next_sequence  bigint NOT NULL,
+    CONSTRAINT serial_node CHECK (node BETWEEN 0 AND 99)
+);
+
+-- What a merchant's number names: a payment, a refund, or a barcode payment and one refund of it.
+CREATE TABLE reference (
+    mchid          text NOT NULL,
+    reference      text NOT NULL,
+    payment_syssn  text,
+    refund_syssn   text,
+    CONSTRAINT reference_pkey PRIMARY KEY (mchid, reference)
+);
+
+CREATE TABLE payment (
+    mchid                 text NOT NULL,
+    syssn                 text NOT NULL,
+    appcode               text NOT NULL,
+    pay_type              text NOT NULL,
+    reference             text NOT NULL,
+    amount_minor          bigint NOT NULL,
+    currency              text NOT NULL,
+    account_id            text NOT NULL,
+    content               text NOT NULL,
+    subject               text NOT NULL,
+    is_subject_ours       boolean NOT NULL,
+    openid                text NOT NULL,
+    client_time           text NOT NULL,
+    device                text NOT NULL,
+    notify_merchant       boolean NOT NULL,
+    forbid_credit         boolean NOT NULL,
+    fee_rate_ppm          integer NOT NULL,
+    created_at            timestamptz NOT NULL,
+    changed_at            timestamptz NOT NULL,
+    expires_at            timestamptz NOT NULL,
+    deadline              timestamptz NOT NULL,
+    check_at              timestamptz,
+    lease_until           timestamptz,
+    state                 text NOT NULL,
+    respcd                text NOT NULL,
+    wallet_code           text NOT NULL,
+    pay                   text,
+    has_initial_response  boolean NOT NULL,
+    wallet_ref            text NOT NULL,
+    payer_ref             text NOT NULL,
+    paid_at               timestamptz,
+    refunded_minor        bigint NOT NULL DEFAULT 0,
+    reserved_minor        bigint NOT NULL DEFAULT 0,
+    refund_count          integer NOT NULL DEFAULT 0,
+    reversal_syssn        text NOT NULL,
+    is_reversed           boolean NOT NULL,
+    close_syssn           text NOT NULL,
+    redirected_at         timestamptz,
+    checks                integer NOT NULL,
+    checked_at            timestamptz,
+    version               integer NOT NULL,
+    CONSTRAINT payment_pkey PRIMARY KEY (mchid, syssn),
+    CONSTRAINT payment_amount_is_positive CHECK (amount_minor > 0),
+    CONSTRAINT payment_fee_rate CHECK (fee_rate_ppm BETWEEN 0 AND 1000000),
+    CONSTRAINT payment_state CHECK (state IN ('PENDING', 'PAID', 'FAILED', 'CLOSED', 'EXPIRED')),
+    -- The last line of defence: what has gone back and what is reserved never exceeds what came.
+    CONSTRAINT never_more_back_than_came CHECK (
+        refunded_minor >= 0 AND reserved_minor >= 0 AND refund_count >= 0
+        AND refunded_minor + reserved_minor <= CASE WHEN state = 'PAID' THEN amount_minor ELSE 0 END
+    )
+) WITH (fillfactor = 80);
+CREATE INDEX payment_newest ON payment (mchid, created_at DESC, syssn DESC);
+CREATE INDEX payment_by_reference ON payment (mchid, reference);
+CREATE INDEX payment_due_of_account ON payment (account_id, check_at) WHERE check_at IS NOT NULL;
+
+CREATE TABLE refund (
+    mchid                  text NOT NULL,
+    syssn                  text NOT NULL,
+    payment_syssn          text NOT NULL,
+    account_id             text NOT NULL,
+    reference              text NOT NULL,
+    amount_minor           bigint NOT NULL,
+    currency               text NOT NULL,
+    client_time            text NOT NULL,
+    device                 text NOT NULL,
+    created_at             timestamptz NOT NULL,
+    changed_at             timestamptz NOT NULL,
+    check_at               timestamptz,
+    lease_until            timestamptz,
+    state                  text NOT NULL,
+    respcd                 text NOT NULL,
+    wallet_code            text NOT NULL,
+    wallet_ref             text NOT NULL,
+    done_at                timestamptz,
+    refunded_before_minor  bigint, -- what of its payment had gone back before it; fees are returned by it
+    checks                 integer NOT NULL,
+    version                integer NOT NULL,
+    CONSTRAINT refund_pkey PRIMARY KEY (mchid, syssn),
+    CONSTRAINT refund_amount_is_positive CHECK (amount_minor > 0),
+    CONSTRAINT refund_state CHECK (state IN ('PROCESSING', 'DONE', 'FAILED')),
+    CONSTRAINT refund_refunded_before CHECK (refunded_before_minor >= 0)
+) WITH (fillfactor = 80);
+CREATE INDEX refund_newest ON refund (mchid, created_at DESC, syssn DESC);
+CREATE INDEX refund_by_reference ON refund (mchid, reference);
+CREATE INDEX refund_of_payment ON refund (mchid, payment_syssn);
+CREATE INDEX refund_due_of_account ON refund (account_id, check_at) WHERE check_at IS NOT NULL;
+
+CREATE TABLE reversal (
+    mchid          text NOT NULL,
+    syssn          text NOT NULL,
+    payment_syssn  text NOT NULL,
+    account_id     text NOT NULL,
+    amount_minor   bigint NOT NULL, -- what it reserves on the payment: 0 for one that was not paid
+    client_time    text NOT NULL,
+    fails_with     text NOT NULL,
+    created_at     timestamptz NOT NULL,
+    changed_at     timestamptz NOT NULL,
+    check_at       timestamptz,
+    lease_until    timestamptz,
+    state          text NOT NULL,
+    respcd         text NOT NULL,
+    wallet_code    text NOT NULL,
+    action         text,
+    checks         integer NOT NULL,
+    version        integer NOT NULL,
+    CONSTRAINT reversal_pkey PRIMARY KEY (mchid, syssn),
+    CONSTRAINT reversal_amount CHECK (amount_minor >= 0),
+    CONSTRAINT reversal_state CHECK (state IN ('PENDING', 'DONE', 'FAILED'))
+);
+-- A reversal of our own that is done frees the payment's failed attempt; a merchant's stands for ever.
+CREATE UNIQUE INDEX one_reversal_of_a_payment ON reversal (mchid, payment_syssn)
+    WHERE state = 'PENDING' OR (state = 'DONE' AND fails_with = '');
+CREATE INDEX reversal_due_of_account ON reversal (account_id, check_at) WHERE check_at IS NOT NULL;
+
+-- One movement between two ledger accounts; balanced by construction, never changed.
+CREATE TABLE ledger_entry (
+    mchid         text NOT NULL,
+    cause         text NOT NULL,
+    kind          text NOT NULL,
+    debit         text NOT NULL,
+    credit        text NOT NULL,
+    amount_minor  bigint NOT NULL,
+    currency      text NOT NULL,
+    at            timestamptz NOT NULL,
+    CONSTRAINT ledger_entry_pkey PRIMARY KEY (mchid, cause, kind),
+    CONSTRAINT ledger_entry_amount_is_positive CHECK (amount_minor > 0),
+    CONSTRAINT ledger_entry_has_two_accounts CHECK (debit <> credit)
+);
+CREATE INDEX ledger_entry_of_day ON ledger_entry (mchid, at);
+
+-- The chain of digests over a merchant's ledger, one for each day in UTC+8.
+CREATE TABLE ledger_digest (
+    mchid      text NOT NULL,
+    day        date NOT NULL,
+    digest     text NOT NULL,
+    previous   text NOT NULL,
+    entries    bigint NOT NULL,
+    closed_at  timestamptz NOT NULL,
+    CONSTRAINT ledger_digest_pkey PRIMARY KEY (mchid, day),
+    CONSTRAINT ledger_digest_is_sha256 CHECK (digest ~ '^[0-9a-f]{64}$'),
+    CONSTRAINT ledger_digest_entries CHECK (entries >= 0)
+);
+
+-- When each merchant's next day is closed. No entry is written before `closed_until`.
+CREATE TABLE daily_close (
+    mchid         text CONSTRAINT daily_close_pkey PRIMARY KEY,
+    close_at      timestamptz NOT NULL,
+    lease_until   timestamptz,
+    closed_until  timestamptz,
+    next_day      date
+);
+CREATE INDEX daily_close_due ON daily_close (close_at);
+
+-- Written in the commit that it reports. The body is stored at the first attempt and stays.
+CREATE TABLE webhook (
+    mchid            text NOT NULL,
+    cause            text NOT NULL,
+    kind             text NOT NULL,
+    appcode          text NOT NULL,
+    payment_syssn    text NOT NULL,
+    created_at       timestamptz NOT NULL,
+    deliver_at       timestamptz,
+    lease_until      timestamptz,
+    style            text,
+    body             bytea,
+    state            text NOT NULL DEFAULT 'DUE',
+    attempts         integer NOT NULL DEFAULT 0,
+    attempts_before  integer NOT NULL DEFAULT 0, -- the schedule restarts after a resend
+    last_result      text NOT NULL DEFAULT '',
+    delivered_at     timestamptz,
+    CONSTRAINT webhook_pkey PRIMARY KEY (mchid, cause, kind),
+    CONSTRAINT webhook_state CHECK (state IN ('DUE', 'DELIVERED', 'EXHAUSTED', 'NOT_WANTED'))
+) WITH (fillfactor = 80);
+CREATE INDEX webhook_due_of_app ON webhook (appcode, deliver_at) WHERE deliver_at IS NOT NULL;
+CREATE INDEX webhook_due_of_payment ON webhook (mchid, payment_syssn) WHERE deliver_at IS NOT NULL;
+CREATE INDEX webhook_exhausted ON webhook (appcode, created_at) WHERE state = 'EXHAUSTED';
+
+CREATE TABLE webhook_attempt (
+    mchid       text NOT NULL,
+    cause       text NOT NULL,
+    kind        text NOT NULL,
+    attempt     integer NOT NULL,
+    started_at  timestamptz NOT NULL,
+    took_ms     integer NOT NULL,
+    status      integer,
+    result      text NOT NULL,
+    answer      bytea NOT NULL,
+    CONSTRAINT webhook_attempt_pkey PRIMARY KEY (mchid, cause, kind, attempt, started_at),
+    CONSTRAINT webhook_attempt_took CHECK (took_ms >= 0),
+    CONSTRAINT webhook_attempt_answer_is_short CHECK (octet_length(answer) <= 1024)
+);
+
+-- What needs manual review, and money that no order explains. The same event twice is one row.
+CREATE TABLE incident (
+    mchid            text NOT NULL,
+    subject_id       text NOT NULL,
+    kind             text NOT NULL,
+    incident_id      text NOT NULL,
+    account_id       text NOT NULL,
+    detail           text NOT NULL,
+    at               timestamptz NOT NULL,
+    amount_minor     bigint,
+    currency         text,
+    wallet_ref       text NOT NULL,
+    payer_ref        text NOT NULL,
+    unmatched_state  text NOT NULL,
+    unmatched_syssn  text NOT NULL,
+    asked_at         timestamptz,
+    wallet_code      text NOT NULL,
+    return_ref       text NOT NULL,
+    returned_at      timestamptz,
+    check_at         timestamptz,
+    lease_until      timestamptz,
+    checks           integer NOT NULL,
+    resolved_at      timestamptz,
+    resolution       text NOT NULL,
+    version          integer NOT NULL,
+    CONSTRAINT incident_pkey PRIMARY KEY (mchid, subject_id, kind, incident_id),
+    CONSTRAINT incident_amount_has_currency CHECK ((amount_minor IS NULL) = (currency IS NULL)),
+    CONSTRAINT incident_unmatched_state CHECK (unmatched_state IN
+        ('NONE', 'SUSPECTED', 'KEPT', 'RETURNING', 'RETURNED', 'REFUSED', 'VOIDED', 'REFUTED')),
+    CONSTRAINT incident_booking_has_number CHECK (
+        unmatched_state NOT IN ('KEPT', 'RETURNING', 'RETURNED', 'REFUSED')
+        OR (unmatched_syssn <> '' AND amount_minor > 0))
+) WITH (fillfactor = 80);
+-- One trade of a wallet's is booked and returned at most once, however many kinds of events report it.
+CREATE UNIQUE INDEX one_booking_per_trade ON incident (mchid, subject_id, wallet_ref)
+    WHERE unmatched_syssn <> '' AND unmatched_state <> 'VOIDED';
+CREATE INDEX incident_by_unmatched_syssn ON incident (mchid, unmatched_syssn) WHERE unmatched_syssn <> '';
+CREATE INDEX incident_due_of_account ON incident (account_id, check_at) WHERE check_at IS NOT NULL;
+CREATE INDEX incident_open ON incident (at) WHERE resolved_at IS NULL;
+
+CREATE TABLE checkout_link (
+    mchid          text NOT NULL,
+    reference      text NOT NULL,
+    link_id        text NOT NULL,
+    appcode        text NOT NULL,
+    amount_minor   bigint NOT NULL,
+    currency       text NOT NULL,
+    subject        text NOT NULL,
+    openid         text NOT NULL,
+    client_time    text NOT NULL,
+    device         text NOT NULL,
+    return_url     text NOT NULL,
+    failed_url     text NOT NULL,
+    cancel_url     text NOT NULL,
+    order_s        integer,
+    created_at     timestamptz NOT NULL,
+    expires_at     timestamptz NOT NULL,
+    payment_syssn  text NOT NULL DEFAULT '', -- the newest order under this link
+    orders         integer NOT NULL DEFAULT 0,
+    ended_at       timestamptz,
+    forbid_credit  boolean NOT NULL DEFAULT false,
+    has_fixed_end  boolean NOT NULL DEFAULT false,
+    CONSTRAINT checkout_link_pkey PRIMARY KEY (mchid, reference),
+    CONSTRAINT one_link_per_id UNIQUE (mchid, link_id),
+    CONSTRAINT checkout_link_amount_is_positive CHECK (amount_minor > 0),
+    CONSTRAINT checkout_link_order_is_positive CHECK (order_s > 0)
+);
+
+-- Readiness is measured by writing.
+CREATE TABLE readiness (
+    is_only  boolean DEFAULT true CONSTRAINT readiness_pkey PRIMARY KEY,
+    probes   bigint NOT NULL,
+    CONSTRAINT readiness_has_one_row CHECK (is_only)
+);

@@ -1,0 +1,97 @@
+-- The directory: developers, merchants and their wallet accounts. Small, read often, written by operators.
+
+CREATE TABLE app (
+    appcode                text CONSTRAINT app_pkey PRIMARY KEY,
+    key_encrypted          bytea NOT NULL,
+    notify_url             text,
+    return_url             text,
+    webhook_style          text NOT NULL DEFAULT 'new',
+    sha256_only            boolean NOT NULL DEFAULT false,
+    notify_offline         boolean NOT NULL DEFAULT false,
+    include_currency       boolean NOT NULL DEFAULT true,
+    cancel_codes_v2        boolean NOT NULL DEFAULT false,
+    include_goods_name     boolean NOT NULL DEFAULT false,
+    quick_retries          boolean NOT NULL DEFAULT true,
+    close_requires_amount  boolean NOT NULL DEFAULT false,
+    max_request_age_s      integer,
+    sha256_responses       boolean NOT NULL DEFAULT false,
+    allowed_addresses      text[] NOT NULL DEFAULT '{}',
+    created_at             timestamptz NOT NULL,
+    CONSTRAINT app_webhook_style CHECK (webhook_style IN ('old', 'new')),
+    CONSTRAINT app_max_request_age_is_positive CHECK (max_request_age_s > 0)
+);
+
+CREATE TABLE merchant (
+    mchid                  text CONSTRAINT merchant_pkey PRIMARY KEY,
+    appcode                text NOT NULL CONSTRAINT merchant_of_known_app REFERENCES app,
+    name                   text NOT NULL,
+    currency               text NOT NULL,
+    state                  text NOT NULL DEFAULT 'active',
+    is_default             boolean NOT NULL DEFAULT false,
+    max_amount_minor       bigint,
+    denied                 text[] NOT NULL DEFAULT '{}',
+    created_at             timestamptz NOT NULL,
+    CONSTRAINT merchant_currency CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT merchant_state CHECK (state IN ('active', 'disabled', 'waiting')),
+    CONSTRAINT merchant_max_amount_is_positive CHECK (max_amount_minor > 0),
+    CONSTRAINT merchant_denied CHECK (denied <@ ARRAY['payment', 'refund', 'reversal', 'close'])
+);
+CREATE INDEX merchant_of_app ON merchant (appcode);
+CREATE UNIQUE INDEX merchant_default ON merchant (appcode) WHERE is_default;
+
+CREATE TABLE wallet_provider (
+    mch_id                     text CONSTRAINT wallet_provider_pkey PRIMARY KEY,
+    appid                      text NOT NULL,
+    key_encrypted              bytea NOT NULL,
+    certificate_pem            text NOT NULL,
+    certificate_key_encrypted  bytea NOT NULL
+);
+
+CREATE TABLE wallet_account (
+    account_id                 text CONSTRAINT wallet_account_pkey PRIMARY KEY,
+    mchid                      text NOT NULL CONSTRAINT account_of_known_merchant REFERENCES merchant,
+    wallet                     text NOT NULL,
+    scene                      text NOT NULL,
+    currency                   text NOT NULL,
+    refund_window_days         integer NOT NULL DEFAULT 365,
+    supports_partial_refunds   boolean NOT NULL DEFAULT true,
+    fee_rate_ppm               integer NOT NULL DEFAULT 0,
+    sign_type                  text NOT NULL,
+    -- Alipay: a PID serves one scene.
+    pid                        text,
+    key_encrypted              bytea,
+    private_key_encrypted      bytea,
+    alipay_public_key_pem      text,
+    supports_close             boolean NOT NULL DEFAULT true,
+    next_refund_at             timestamptz, -- online refunds of a PID are spaced
+    -- WeChat: a sub-merchant of a provider serves both scenes.
+    mch_id                     text CONSTRAINT account_of_known_provider REFERENCES wallet_provider,
+    sub_mch_id                 text,
+    sub_appid                  text,
+    sub_secret_encrypted       bytea,
+    supports_wechat_hk         boolean NOT NULL DEFAULT false,
+    created_at                 timestamptz NOT NULL,
+    CONSTRAINT account_wallet CHECK (wallet IN ('alipay', 'wechat')),
+    CONSTRAINT account_currency CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT account_refund_window_is_positive CHECK (refund_window_days > 0),
+    CONSTRAINT account_fee_rate CHECK (fee_rate_ppm BETWEEN 0 AND 1000000),
+    CONSTRAINT scene_of_wallet CHECK (
+        (wallet = 'alipay' AND scene IN ('online', 'offline') AND sign_type IN ('MD5', 'RSA', 'RSA2')
+            AND pid IS NOT NULL AND key_encrypted IS NOT NULL AND private_key_encrypted IS NOT NULL
+            AND alipay_public_key_pem IS NOT NULL AND mch_id IS NULL)
+        OR (wallet = 'wechat' AND scene = 'both' AND sign_type IN ('MD5', 'HMAC-SHA256')
+            AND mch_id IS NOT NULL AND sub_mch_id IS NOT NULL
+            AND sub_appid IS NOT NULL AND sub_secret_encrypted IS NOT NULL AND pid IS NULL)
+    ),
+    CONSTRAINT one_account_per_scene UNIQUE (mchid, wallet, scene),
+    CONSTRAINT one_merchant_per_pid UNIQUE (pid),
+    CONSTRAINT one_merchant_per_sub_mch_id UNIQUE (mch_id, sub_mch_id)
+);
+
+-- While it has a row, nothing new is begun; what has begun goes on.
+CREATE TABLE maintenance_window (
+    is_on   boolean CONSTRAINT maintenance_window_pkey PRIMARY KEY,
+    reason  text NOT NULL,
+    since   timestamptz NOT NULL,
+    CONSTRAINT maintenance_window_has_one_row CHECK (is_on)
+);
