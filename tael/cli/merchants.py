@@ -161,7 +161,7 @@ def _row(merchant: Merchant) -> dict[str, Any]:
 def _for_people(merchant: Merchant) -> dict[str, Any]:
     """The limit as money."""
     row = _row(merchant)
-    max_amount_minor = row.pop("most_minor")
+    max_amount_minor = row.pop("max_amount_minor")
     return row | {
         "largest_payment": max_amount_minor and str(Money(max_amount_minor, merchant.currency)),
         "denied": " ".join(row["denied"]),

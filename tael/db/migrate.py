@@ -14,7 +14,7 @@ import psycopg
 from yoyo import get_backend, internalmigrations, read_migrations
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
-#: The directory (developers, merchants, accounts) and a cell (money): two sets of tables that never reference each other.
+#: Developers, merchants and accounts; and money. No table of one references a table of the other.
 HOMES: Final = ("directory", "cell")
 #: "tael" in ASCII: other programs in the same database have numbers of their own.
 LOCK_KEY: Final = 0x7461656C

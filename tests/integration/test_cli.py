@@ -285,7 +285,7 @@ def test_merchants_are_added_and_listed(operator: Operator) -> None:
         "currency": "HKD",
         "state": "waiting",
         "is_default": True,
-        "most_minor": 500000,
+        "max_amount_minor": 500000,
         "denied": [],
     }
     operator.says("merchant", "add", "OTHER", "--name", "Books", "--currency", "JPY", "--mchid", "books")
@@ -299,14 +299,18 @@ def test_merchants_are_added_and_listed(operator: Operator) -> None:
 def test_a_merchant_is_changed_and_what_is_not_named_stays(operator: Operator, merchant: str) -> None:
     change = ("merchant", "set", merchant)
     named = operator.asks(*change, "--deny", "reversal", "--deny", "refund", "--max-amount-minor", "500")
-    assert (named["denied"], named["most_minor"], named["state"]) == (["refund", "reversal"], 500, "active")
+    assert (named["denied"], named["max_amount_minor"], named["state"]) == (
+        ["refund", "reversal"],
+        500,
+        "active",
+    )
     assert operator.asks(*change, "--allow", "refund", "--state", "disabled") == named | {
         "denied": ["reversal"],
         "state": "disabled",
     }
-    assert operator.asks(*change, "--max-amount-minor", "0")["most_minor"] is None
+    assert operator.asks(*change, "--max-amount-minor", "0")["max_amount_minor"] is None
     assert operator.asks("merchant", "list") == [
-        named | {"denied": ["reversal"], "state": "disabled", "most_minor": None}
+        named | {"denied": ["reversal"], "state": "disabled", "max_amount_minor": None}
     ]
     assert "reversal" in operator.says("merchant", "list")
     assert "no merchant nobody" in operator.is_refused("merchant", "set", "nobody", code=1)

@@ -27,12 +27,12 @@ WHERE appcode = $1
 #: With the row by which its days are sealed from then on.
 ADD_MERCHANT: Final = """
 WITH added AS (
-    INSERT INTO merchant (mchid, appcode, name, currency, state, is_default, most_minor, denied, created_at)
+    INSERT INTO merchant (mchid, appcode, name, currency, state, is_default, max_amount_minor, denied, created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING mchid, created_at
 )
 INSERT INTO daily_close (mchid, close_at) SELECT mchid, created_at FROM added
 """
-SET_MERCHANT: Final = "UPDATE merchant SET state = $2, most_minor = $3, denied = $4 WHERE mchid = $1"
+SET_MERCHANT: Final = "UPDATE merchant SET state = $2, max_amount_minor = $3, denied = $4 WHERE mchid = $1"
 
 
 class AlreadyThere(Exception):
@@ -165,6 +165,6 @@ def _merchant_of(row: "asyncpg.Record") -> Merchant:
         currency=row["currency"],
         state=MerchantState(row["state"]),
         is_default=row["is_default"],
-        max_amount_minor=row["most_minor"],
+        max_amount_minor=row["max_amount_minor"],
         denied=frozenset(map(Operation, row["denied"])),
     )
