@@ -13,12 +13,12 @@ from starlette.routing import BaseRoute
 
 from tael.base.money import major_text
 from tael.base.pay_types import Presentment
+from tael.base.read_cache import ReadCache
 from tael.cashier.browsers import browser_of
 from tael.cashier.qr import qr_code
 from tael.cashier.redirects import base_url, onward_url
 from tael.cashier.rendering import PRIVATE, no_such_page, page, route, to_merchant
 from tael.channels.outcomes import BridgeParams, PayCode, PayLink
-from tael.merchants.credential_cache import TtlCache
 from tael.payments.checkout import checkout_of
 from tael.payments.domain.checkout import takes_orders
 from tael.payments.domain.page_urls import CASHIER, payment_page_end
@@ -30,7 +30,7 @@ ENDS: Final = (State.PAID, State.CLOSED, State.EXPIRED, State.FAILED)
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
-    states: TtlCache[tuple[State, datetime]] = TtlCache()
+    states: ReadCache[tuple[State, datetime]] = ReadCache()
 
     async def state(request: Request, gateway: Gateway) -> Response:
         return await _state(request, gateway, states)
@@ -60,8 +60,8 @@ async def _in_wechat(request: Request, gateway: Gateway) -> Response:
     return await payment_page(request, payment, gateway)
 
 
-async def _state(request: Request, gateway: Gateway, states: TtlCache[tuple[State, datetime]]) -> Response:
-    """The state's name in lower case, and nothing else. Its page's end is remembered with it."""
+async def _state(request: Request, gateway: Gateway, states: ReadCache[tuple[State, datetime]]) -> Response:
+    """The state's name in lower case, and nothing else. Its page's end is cached with it."""
     if not _is_entitled(request, gateway):
         return JSONResponse({"state": "unknown"}, 404, PRIVATE)
     mchid, syssn = request.path_params["mchid"], request.path_params["syssn"]

@@ -4,6 +4,7 @@ import time
 from typing import Final
 
 import structlog
+from cachetools import LRUCache
 
 from tael.db.database import StoreUnavailable
 
@@ -13,7 +14,8 @@ log = structlog.get_logger()
 LOG_INTERVAL_S: Final = 1.0
 MAX_KINDS: Final = 100
 
-_logged: dict[tuple[str, ...], tuple[float, int]] = {}
+#: When each kind was logged and how many lines were left out since; the kind that was quiet longest is dropped first.
+_logged: LRUCache[tuple[str, ...], tuple[float, int]] = LRUCache(MAX_KINDS)
 
 
 def log_unavailable(error: StoreUnavailable, **place: str) -> None:
@@ -24,7 +26,5 @@ def log_unavailable(error: StoreUnavailable, **place: str) -> None:
     if now - at < LOG_INTERVAL_S:
         _logged[kind] = at, omitted + 1
         return
-    if len(_logged) >= MAX_KINDS:
-        _logged.clear()
     _logged[kind] = now, 0
     log.warning("store.unavailable", reason=str(error), omitted=omitted, **place)

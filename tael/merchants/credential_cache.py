@@ -1,15 +1,13 @@
-"""Who is who: apps, their merchants and accounts, remembered for a moment so that a payment need not read them anew.
+"""Who is who: apps, their merchants and accounts, cached for a moment so that a payment need not read them anew.
 
-A change made by another process is seen within REMEMBERED_S.
+A change made by another process is seen within `ttl_s`.
 """
 
-import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
 
 from tael.base import errors
 from tael.base.pay_types import PayType, Wallet
+from tael.base.read_cache import DEFAULT_TTL_S, ReadCache
 from tael.base.security_log import log_published_key
 from tael.merchants.domain.account import Account, AlipayAccount, WeChatAccount
 from tael.merchants.domain.maintenance import MaintenanceWindow
@@ -17,11 +15,6 @@ from tael.merchants.domain.merchant import PUBLISHED_KEY, App, Merchant, Merchan
 from tael.merchants.store.accounts import Accounts
 from tael.merchants.store.maintenance import MaintenanceWindows
 from tael.merchants.store.merchants import Merchants
-
-Value = TypeVar("Value")
-
-REMEMBERED_S: Final = 1.0
-MAX_REMEMBERED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +90,15 @@ class CredentialCache:
         maintenance_windows: MaintenanceWindows,
         *,
         takes_published_key: bool = False,
+        ttl_s: float = DEFAULT_TTL_S,
     ) -> None:
         self._merchants = merchants
         self._wallet_accounts = accounts
         self._maintenance_windows = maintenance_windows
         self._takes_published_key = takes_published_key
-        self._apps: TtlCache[AppContext] = TtlCache()
-        self._accounts: TtlCache[Account] = TtlCache()
-        self._maintenance: TtlCache[MaintenanceWindow] = TtlCache()
+        self._apps: ReadCache[AppContext] = ReadCache(ttl_s=ttl_s)
+        self._accounts: ReadCache[Account] = ReadCache(ttl_s=ttl_s)
+        self._maintenance: ReadCache[MaintenanceWindow] = ReadCache(ttl_s=ttl_s)
 
     async def app(self, appcode: str) -> AppContext | None:
         """Raises StoreUnavailable, NotAuthentic for one whose key is public knowledge, outside a demo."""
@@ -112,7 +106,7 @@ class CredentialCache:
 
     def forget(self, appcode: str) -> None:
         """Read this app anew when it is next asked for: somebody in this process has changed it."""
-        self._apps.forget(appcode)
+        self._apps.invalidate(appcode)
 
     async def account(self, account_id: str) -> Account | None:
         """Raises StoreUnavailable."""
@@ -135,31 +129,3 @@ class CredentialCache:
             log_published_key(appcode)
             raise errors.NotAuthentic(cause="the app's key is QFPay's published one")
         return AppContext(app, {merchant.mchid: merchant for merchant in merchants}, tuple(accounts))
-
-
-class TtlCache(Generic[Value]):
-    """Values by name, each for REMEMBERED_S; also that there is none, so that asking for nobody costs the same."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[float, Value | None]] = {}
-        self._forgotten = 0
-
-    async def get(self, name: str, read: Callable[[str], Awaitable[Value | None]]) -> Value | None:
-        """The remembered value, or what `read` finds."""
-        now = time.monotonic()
-        known = self._known.get(name)
-        if known is not None and known[0] > now:
-            return known[1]
-        forgotten = self._forgotten
-        value = await read(name)
-        if forgotten != self._forgotten:  # what was being read may be what is to be forgotten
-            return value
-        if len(self._known) >= MAX_REMEMBERED:
-            self._known.clear()
-        self._known[name] = (now + REMEMBERED_S, value)
-        return value
-
-    def forget(self, name: str) -> None:
-        """Also what is being read at this moment."""
-        self._known.pop(name, None)
-        self._forgotten += 1

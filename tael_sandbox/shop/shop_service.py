@@ -6,9 +6,11 @@ about again, by the order's own number.
 
 import json
 import time
+from collections.abc import Callable
 from typing import Final
 
 import httpx
+from cachetools import TTLCache
 from tael_client import (
     AsyncClient,
     BadSignature,
@@ -39,6 +41,8 @@ from tael_sandbox.shop.order_store import OrderStore, Webhook
 
 #: Between two questions about one order, as the API's documents say.
 QUERY_REST_S: Final = 5.0
+#: Orders of which the shop knows that they were queried a moment ago.
+MAX_QUERIED: Final = 1000
 TIMEOUTS: Final = Timeouts(connect_s=3.0, read_s=30.0)
 MAX_CLAIM: Final = 128
 MAX_SIGN: Final = 128
@@ -54,6 +58,7 @@ class ShopService:
         webhook_style: Style,
         order_store: OrderStore,
         allow_http: bool = False,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gateway_url = gateway_url
         self._credentials = credentials
@@ -61,7 +66,7 @@ class ShopService:
         self._order_store = order_store
         self._allow_http = allow_http
         self._http = httpx.AsyncClient()
-        self._asked_at_s: dict[str, float] = {}
+        self._queried: TTLCache[str, None, float] = TTLCache(MAX_QUERIED, QUERY_REST_S, timer)
 
     async def close_connections(self) -> None:
         await self._http.aclose()
@@ -142,13 +147,12 @@ class ShopService:
         refunds = self._order_store.refunds(order.reference)
         if not order.is_undecided and not any(one.state is RefundState.PENDING for one in refunds):
             return
-        asked_at_s = self._asked_at_s.get(order.reference)
-        if asked_at_s is None or time.monotonic() - asked_at_s >= QUERY_REST_S:
+        if order.reference not in self._queried:
             await self.look(order)
 
     async def look(self, order: Order) -> None:
         """Ask how the order and its refunds stand."""
-        self._asked_at_s[order.reference] = time.monotonic()
+        self._queried[order.reference] = None
         references = [order.reference, *(one.reference for one in self._order_store.refunds(order.reference))]
         try:
             page = await self._client(order).query(Filters(references=references))

@@ -13,10 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from cachetools import LRUCache
+
 from tael.merchants.domain.account import WeChatProvider
 
 #: An encrypted key would otherwise be asked about on the terminal, and the gateway would wait there.
 NO_PASSPHRASE: Final = ""
+#: Providers whose context is kept; beyond that, the one that was not used for longest is made anew when it is needed.
+MAX_CONTEXTS: Final = 1000
 
 
 class UnusableCertificate(Exception):
@@ -29,7 +33,7 @@ class Certificates:
     def __init__(self, ca_pem: str | None = None) -> None:
         self._ca_pem = ca_pem
         self._anonymous: ssl.SSLContext | None = None
-        self._of_provider: dict[str, tuple[bytes, ssl.SSLContext]] = {}
+        self._of_provider: LRUCache[str, tuple[bytes, ssl.SSLContext]] = LRUCache(MAX_CONTEXTS)
 
     def anonymous(self) -> ssl.SSLContext:
         """Verifies WeChat and shows no certificate of ours."""

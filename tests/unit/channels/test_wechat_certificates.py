@@ -2,10 +2,12 @@
 
 import os
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tael.channels.wechat_v2 import certificates
 from tael.channels.wechat_v2.certificates import Certificates, UnusableCertificate, pem_file
 from tests.support.wechat import account, key_and_certificate
 
@@ -20,6 +22,25 @@ def test_a_providers_context_is_made_once_and_again_for_a_renewed_certificate() 
 
     assert contexts.of_provider(provider) is first
     assert contexts.of_provider(account("MD5", renewed, renewed_key).provider) is not first
+
+
+def test_a_context_that_was_dropped_is_made_anew_and_those_in_use_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(certificates, "MAX_CONTEXTS", 2)
+    pairs = {mch_id: key_and_certificate(mch_id) for mch_id in ("1900000101", "1900000102", "1900000103")}
+    in_use, idle, newest = (
+        replace(account("MD5", certificate, key).provider, mch_id=mch_id)
+        for mch_id, (key, certificate) in pairs.items()
+    )
+    contexts = Certificates()
+    kept, dropped = contexts.of_provider(in_use), contexts.of_provider(idle)
+
+    assert contexts.of_provider(in_use) is kept
+    contexts.of_provider(newest)
+
+    assert contexts.of_provider(in_use) is kept
+    assert contexts.of_provider(idle) is not dropped
 
 
 def test_every_context_verifies_the_other_side() -> None:

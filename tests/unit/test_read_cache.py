@@ -1,0 +1,133 @@
+"""The read-through cache: a value lives for its time to live, counted from before it was read, and no longer."""
+
+import asyncio
+
+import pytest
+from tael.service import read_cache
+
+from tael.base.read_cache import ReadCache
+
+TTL_S = 2.0
+
+
+class Rows:
+    """Rows that count how often each is read, with a timer that a test moves."""
+
+    def __init__(self, **rows: str) -> None:
+        self.rows = rows
+        self.reads: list[str] = []
+        self.now_s = 100.0
+        self.read_takes_s = 0.0
+
+    def timer(self) -> float:
+        return self.now_s
+
+    async def read(self, name: str) -> str | None:
+        self.reads.append(name)
+        self.now_s += self.read_takes_s
+        return self.rows.get(name)
+
+
+def cache_of(rows: Rows) -> ReadCache[str]:
+    return ReadCache(ttl_s=TTL_S, timer=rows.timer)
+
+
+async def test_a_value_is_read_again_once_its_time_to_live_is_over() -> None:
+    rows = Rows(shop="old")
+    cache = cache_of(rows)
+    assert await cache.get("shop", rows.read) == "old"
+
+    rows.rows["shop"] = "new"
+    rows.now_s += TTL_S - 0.25
+    assert await cache.get("shop", rows.read) == "old"
+    rows.now_s += 0.25
+    assert await cache.get("shop", rows.read) == "new"
+    assert rows.reads == ["shop", "shop"]
+
+
+async def test_use_does_not_prolong_a_life() -> None:
+    rows = Rows(shop="old")
+    cache = cache_of(rows)
+    for _ in range(8):
+        await cache.get("shop", rows.read)
+        rows.now_s += TTL_S / 4
+    assert len(rows.reads) == 2
+
+
+async def test_a_slow_read_does_not_prolong_a_life() -> None:
+    rows = Rows(shop="old")
+    cache = cache_of(rows)
+    rows.read_takes_s = TTL_S * 0.75
+    await cache.get("shop", rows.read)
+    rows.now_s += TTL_S * 0.25
+    await cache.get("shop", rows.read)
+    assert len(rows.reads) == 2
+
+
+async def test_that_there_is_no_such_row_is_cached_too() -> None:
+    rows = Rows()
+    cache = cache_of(rows)
+    assert [await cache.get("nobody", rows.read) for _ in range(3)] == [None, None, None]
+    assert rows.reads == ["nobody"]
+
+
+async def test_an_invalidated_value_is_read_again_and_others_are_not() -> None:
+    rows = Rows(shop="old", other="kept")
+    cache = cache_of(rows)
+    for name in ("shop", "other"):
+        await cache.get(name, rows.read)
+
+    rows.rows["shop"] = "new"
+    cache.invalidate("shop")
+    cache.invalidate("never read")
+
+    assert await cache.get("shop", rows.read) == "new"
+    assert await cache.get("other", rows.read) == "kept"
+    assert rows.reads == ["shop", "other", "shop"]
+
+
+async def test_what_was_being_read_when_it_was_invalidated_is_not_kept() -> None:
+    rows = Rows(shop="old")
+    cache = cache_of(rows)
+    goes_on = asyncio.Event()
+
+    async def slow(name: str) -> str | None:
+        value = await rows.read(name)
+        await goes_on.wait()
+        return value
+
+    under_way = asyncio.create_task(cache.get("shop", slow))
+    await asyncio.sleep(0)
+    rows.rows["shop"] = "new"
+    cache.invalidate("shop")
+    goes_on.set()
+
+    assert await under_way == "old"
+    assert await cache.get("shop", rows.read) == "new"
+
+
+async def test_a_read_that_fails_leaves_nothing_behind() -> None:
+    rows = Rows(shop="there")
+    cache = cache_of(rows)
+
+    async def fail(_: str) -> str | None:
+        raise OSError
+
+    with pytest.raises(OSError):
+        await cache.get("shop", fail)
+    assert await cache.get("shop", rows.read) == "there"
+
+
+async def test_a_full_cache_drops_only_what_was_not_used_for_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(read_cache, "MAX_ENTRIES", 3)
+    rows = Rows(a="1", b="2", c="3", d="4")
+    cache = cache_of(rows)
+    for name in ("a", "b", "c", "a", "d"):  # the last one is one too many
+        await cache.get(name, rows.read)
+    rows.reads.clear()
+
+    for name in ("a", "c", "d", "b"):
+        await cache.get(name, rows.read)
+    assert rows.reads == ["b"]
