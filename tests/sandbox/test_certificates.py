@@ -4,14 +4,13 @@ import shutil
 import ssl
 import subprocess
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 import pytest
+import trustme
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
@@ -19,7 +18,7 @@ from tael_sandbox.certificates import Certificates, Pair
 from tael_sandbox.shops import Shops, open_shops
 from tael_sandbox.tls import server_context
 from tests.sandbox.wechat_shop import load_pair
-from tests.support.old_certificates import certificate_of, make_old, pem_of
+from tests.support.old_certificates import make_old
 
 COMMAND_LIMIT_S: Final = 60
 #: OpenSSL's X509_V_ERR_PERMITTED_VIOLATION: a name that the CA may not sign for.
@@ -181,24 +180,10 @@ def trusting(ca_pem: str) -> ssl.SSLContext:
 
 def serving_as(name: str, authority: Pair) -> ssl.SSLContext:
     """A server with a certificate for this name, signed with the CA's key by somebody who got hold of it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    builder = certificate_of(key.public_key(), authority.certificate.subject, x509.Name([]))
-    builder = builder.add_extension(x509.SubjectAlternativeName([general_name(name)]), critical=True)
+    stolen = trustme.CA.from_pem(authority.cert_pem.encode(), authority.key_pem.encode())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    load_pair(context, pem_of(builder.sign(authority.key, hashes.SHA256())), key_pem_of(key))
+    stolen.issue_cert(name).configure_cert(context)
     return context
-
-
-def general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def key_pem_of(key: ec.EllipticCurvePrivateKey) -> str:
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return key.private_bytes(*form).decode()
 
 
 def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> str | None:

@@ -11,20 +11,18 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+import trustme
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.sandbox import alipay_shop
 from tests.sandbox.conftest import CALL_LIMIT_S, Sandbox
-from tests.sandbox.wechat_shop import Shop, as_xml, code, fresh, from_xml, load_pair, shop
+from tests.sandbox.wechat_shop import Shop, as_xml, code, fresh, from_xml, shop
 
 SECURED = ("/secapi/pay/refund", "/secapi/pay/reverse")
 #: As SDKs have them in their code.
@@ -105,7 +103,7 @@ def test_a_bad_signature_is_told_before_a_wrong_certificate(sandbox: Sandbox, de
 
 def test_a_certificate_of_another_authority_ends_the_connection(demo: Shop) -> None:
     tls = demo.client_tls(with_certificate=False)
-    load_pair(tls, *_self_made(demo.account["mch_id"]))
+    trustme.CA().issue_cert(common_name=demo.account["mch_id"]).configure_cert(tls)
     with pytest.raises((ssl.SSLError, ConnectionError)):
         demo.refund(fresh(), 100, tls=tls)
 
@@ -226,23 +224,3 @@ def test_every_account_comes_with_what_an_sdk_needs(sandbox: Sandbox) -> None:
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         assert [name.value for name in names] == [row["mch_id"]]
         assert (row["scene"], row["currency"], len(row["key"])) == ("both", "HKD", 32)
-
-
-def _self_made(name: str) -> tuple[str, str]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    key_pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM).decode(), key_pem.decode()

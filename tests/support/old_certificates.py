@@ -1,4 +1,7 @@
-"""A sandbox's certificates as the version before the wallets' own names made them, under the keys that are there."""
+"""A sandbox's certificates as the version before the wallets' own names made them, under the keys that are there.
+
+By `cryptography`: trustme, which makes the other certificates of tests, cannot certify a key that exists.
+"""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -7,7 +10,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 LOCAL: Final = x509.SubjectAlternativeName(
@@ -25,12 +28,14 @@ def make_old(folder: Path, issuer: x509.Name) -> str:
         assert isinstance(own, rsa.RSAPrivateKey)
         name = path.name.removesuffix(".key.pem")
         subject = issuer if name == "ca" else _called(name.removeprefix("client-"))
-        builder = certificate_of(own.public_key(), issuer, subject)
+        builder = _certificate_of(own.public_key(), issuer, subject)
         if name == "ca":
             builder = builder.add_extension(CA, critical=True)
         if name == "server":
             builder = builder.add_extension(LOCAL, critical=False)
-        (folder / f"{name}.cert.pem").write_text(pem_of(builder.sign(key, hashes.SHA256())))
+        (folder / f"{name}.cert.pem").write_bytes(
+            builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        )
     for path in folder.glob("*.p12"):
         path.unlink()
     return (folder / "ca.cert.pem").read_text()
@@ -40,9 +45,7 @@ def issuer_in(folder: Path) -> x509.Name:
     return x509.load_pem_x509_certificate((folder / "ca.cert.pem").read_bytes()).subject
 
 
-def certificate_of(
-    key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, issuer: x509.Name, subject: x509.Name
-) -> x509.CertificateBuilder:
+def _certificate_of(key: rsa.RSAPublicKey, issuer: x509.Name, subject: x509.Name) -> x509.CertificateBuilder:
     """Not signed yet; valid from yesterday until tomorrow."""
     now = datetime.now(UTC)
     return (
@@ -54,10 +57,6 @@ def certificate_of(
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
     )
-
-
-def pem_of(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _called(name: str) -> x509.Name:

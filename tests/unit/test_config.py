@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import trustme
 from typer.testing import CliRunner, Result
 
 from tael.cli import http1
@@ -14,7 +15,6 @@ from tael.cli.deployment import refuse_demo_settings
 from tael.config import ALIPAY_INSTORE, ALIPAY_ONLINE, WECHAT, BadSettings, HttpLimits, read_settings
 from tael.db.database import Limits
 from tael.main import limits_of
-from tests.support.wechat import key_and_certificate
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 GOOD = {"TAEL_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/tael", "TAEL_ENCRYPTION_KEY": KEY}
@@ -45,7 +45,7 @@ def test_two_settings_are_enough() -> None:
 
 def test_every_setting_is_read(tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
-    _, pem = key_and_certificate("authority")
+    pem = trustme.CA().cert_pem.bytes().decode()
     authority.write_text(pem)
     settings = read_settings(
         GOOD

@@ -8,18 +8,18 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
+import trustme
 from aiohttp import web
 
 from tael.base.pay_types import Wallet
 from tael.base.secret import Secret
 from tael.base.transport import USER_AGENT, Answer, NothingSent, Transport
 from tael.channels.outcomes import NotSent
-from tael.channels.wechat_v2.certificates import pem_file
 from tael.config import read_settings
 from tael.main import open_services
 from tests.support.postgres import free_ports
 from tests.support.wechat import account as wechat_account
-from tests.support.wechat import key_and_certificate, order
+from tests.support.wechat import order
 
 PATIENCE_S = 10.0
 
@@ -64,12 +64,10 @@ async def proxy_answering(status: int) -> AsyncIterator[Proxy]:
 @asynccontextmanager
 async def wallet() -> AsyncIterator[tuple[str, ssl.SSLContext, list[str]]]:
     """A server with TLS: its url by the name of its certificate, a context that trusts it, and its callers."""
-    key, certificate = key_and_certificate("127.0.0.1")
+    authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with pem_file(f"{key}\n{certificate}".encode()) as path:
-        context.load_cert_chain(path)
-    trusting = ssl.create_default_context(cadata=certificate)
-    trusting.check_hostname = False
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trusting = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
     callers: list[str] = []
 
     async def answer(request: web.BaseRequest) -> web.Response:
@@ -150,5 +148,7 @@ async def test_names_and_certificates_that_fail_are_said_in_words() -> None:
         untrusted = await transport.call("POST", url, timeout_s=PATIENCE_S)
     assert unknown == NothingSent("the host name cannot be resolved")
     assert isinstance(untrusted, NothingSent)
-    assert untrusted.reason == "TLS: the server's certificate is not accepted: self-signed certificate"
+    assert untrusted.reason == (
+        "TLS: the server's certificate is not accepted: unable to get local issuer certificate"
+    )
     assert callers == []
