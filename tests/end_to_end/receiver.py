@@ -6,11 +6,13 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Final
+
+from werkzeug import Request, Response
 
 from tests.end_to_end.merchant import signed_text
 from tests.end_to_end.rig import Members, eventually
+from tests.support.local_server import local_server, target_of
 
 ACKNOWLEDGED: Final = (200, b"success")
 
@@ -66,30 +68,14 @@ def receiving() -> Iterator[Receiver]:
     """A receiver on a free port of the loopback."""
     receiver = Receiver()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            status, words = receiver.take(Call(self.path, headers, body, _members(body)))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(words)))
-            self.end_headers()
-            self.wfile.write(words)
+    def take(request: Request) -> Response:
+        body = request.get_data()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        status, words = receiver.take(Call(target_of(request), headers, body, _members(body)))
+        return Response(words, status)
 
-        def log_message(self, *_: Any) -> None:
-            """Nothing: what came is kept in full."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    receiver.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with local_server(take) as receiver.url:
         yield receiver
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _members(body: bytes) -> Members:

@@ -3,15 +3,13 @@
 import asyncio
 import base64
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any, Final
 
 import pytest
+from pytest_httpserver import HTTPServer
 from typer.testing import CliRunner
 
 from tael.audit.store import snapshot as audit_snapshot
@@ -275,42 +273,28 @@ async def test_a_merchant_without_entries_has_no_seals(store: Store) -> None:
 # ---- the command -------------------------------------------------------------------------------------------------
 
 
-class Sandbox(HTTPServer):
+@dataclass
+class Sandbox:
     """Answers `GET /control/book`, and nothing else."""
 
-    book: bytes = b""
+    server: HTTPServer
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return self.server.url_for("").rstrip("/")
 
     def hold(self, *trades: dict[str, Any]) -> None:
-        self.book = json.dumps({"trades": trades, "refunds": []}).encode()
+        self.give(json.dumps({"trades": trades, "refunds": []}))
 
-
-class _Answer(BaseHTTPRequestHandler):
-    server: Sandbox
-
-    def do_GET(self) -> None:
-        is_book = self.path == "/control/book"
-        self.send_response(200 if is_book else 404)
-        self.send_header("Content-Length", str(len(self.server.book) if is_book else 0))
-        self.end_headers()
-        if is_book:
-            self.wfile.write(self.server.book)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+    def give(self, text: str) -> None:
+        self.server.clear()
+        self.server.no_handler_status_code = 404
+        self.server.expect_request("/control/book", method="GET").respond_with_data(text)
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(("127.0.0.1", 0), _Answer) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def sandbox(httpserver_ipv4: HTTPServer) -> Sandbox:
+    return Sandbox(httpserver_ipv4)
 
 
 @pytest.fixture
@@ -383,8 +367,8 @@ def test_a_program_is_told_the_first_row(operator: Operator, book: Told, sandbox
 
 
 def test_a_book_that_cannot_be_read_is_no_agreement(operator: Operator, sandbox: Sandbox) -> None:
-    for text in (b"", b"[]", b'{"trades": [{"order": 1}]}'):
-        sandbox.book = text
+    for text in ("", "[]", '{"trades": [{"order": 1}]}'):
+        sandbox.give(text)
         assert "gives no book" in operator.is_refused("ledger", "verify", "--sandbox", sandbox.url, code=2)
     assert "404" in operator.is_refused("ledger", "verify", "--sandbox", f"{sandbox.url}/x", code=2)
     assert "gives no book" in operator.is_refused("ledger", "verify", "--sandbox", "nonsense", code=2)

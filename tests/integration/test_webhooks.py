@@ -24,6 +24,7 @@ from tael.webhooks.store.webhooks import NewWebhook, NotificationStatus, write_w
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
 from tests.support.services import services_of
+from tests.support.serving import serving
 from tests.support.store import paid
 from tests.support.values import NOW, a_payment, an_app, new_syssn
 
@@ -49,7 +50,7 @@ class Receivers:
     change: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def take(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
+        name = request.path.strip("/")
         body = await request.read()
         async with self.change:
             self.heard[name].append(body)
@@ -77,14 +78,8 @@ class Receivers:
 @pytest.fixture
 async def receivers() -> AsyncIterator[Receivers]:
     held = Receivers()
-    application = web.Application()
-    application.router.add_post("/{name}", held.take)
-    runner = web.AppRunner(application, shutdown_timeout=0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    held.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield held
-    await runner.cleanup()
+    async with serving(held.take) as held.url:
+        yield held
 
 
 @pytest.fixture

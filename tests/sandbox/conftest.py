@@ -11,12 +11,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 import pytest
+from werkzeug import Request, Response
+
+from tests.support.local_server import local_server
 
 ROOT: Final = Path(__file__).parents[2]
 START_LIMIT_S: Final = 60
@@ -125,6 +127,7 @@ class Receiver:
     """A merchant's server for notices: keeps what came, answers what it is told to."""
 
     def __init__(self) -> None:
+        self.url = ""
         self.bodies: list[bytes] = []
         self.content_types: list[str] = []
         self.answers: list[tuple[int, bytes]] = []  #: used up one by one; then `answer`
@@ -132,26 +135,21 @@ class Receiver:
         self.gate = threading.Event()  #: while it is cleared, nothing is answered
         self.gate.set()
         self._arrived = threading.Condition()
-        receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status, answer = receiver._take(body, self.headers["Content-Type"])
-                if not receiver.gate.is_set():
-                    receiver.gate.wait(CALL_LIMIT_S)
-                    return
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+    @contextmanager
+    def listening(self) -> Iterator[Self]:
+        """On a free port, whose `url` it has then."""
+        with local_server(self._serve) as url:
+            self.url = f"{url}/notice?a=1&b=%2F"
+            try:
+                yield self
+            finally:
+                self.gate.set()
 
-            def log_message(self, format: str, *args: Any) -> None:
-                """Quiet: pytest shows what matters."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/notice?a=1&b=%2F"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+    def _serve(self, request: Request) -> Response:
+        status, answer = self._take(request.get_data(), request.headers["Content-Type"])
+        self.gate.wait(CALL_LIMIT_S)
+        return Response(answer, status)
 
     def _take(self, body: bytes, content_type: str) -> tuple[int, bytes]:
         with self._arrived:
@@ -166,14 +164,6 @@ class Receiver:
             arrived = self._arrived.wait_for(lambda: len(self.bodies) >= count, limit_s)
             assert arrived, f"{len(self.bodies)} of {count} notices came"
             return list(self.bodies)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.gate.set()
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture(scope="session")
@@ -224,5 +214,5 @@ def own_sandbox(new_sandbox: Callable[[], Sandbox]) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as running:
+    with Receiver().listening() as running:
         yield running

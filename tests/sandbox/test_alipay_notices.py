@@ -128,7 +128,7 @@ def test_waiting_is_not_told(sandbox: Sandbox, offline: Shop, online: Shop, rece
 
 def test_a_notice_is_repeated_on_the_schedule_until_it_is_given_up(own_sandbox: Sandbox) -> None:
     offline = shop(own_sandbox, "offline")
-    with Receiver() as receiver:
+    with Receiver().listening() as receiver:
         receiver.answer = (200, b"fail")
         offline.pay_spot(own_sandbox.code(), fresh(), notify_url=receiver.url)
         receiver.wait_for(1)
@@ -188,7 +188,7 @@ def test_a_notice_can_be_verified_until_it_is_acknowledged(
 
 
 def test_a_slow_receiver_delays_no_other(sandbox: Sandbox, offline: Shop, receiver: Receiver) -> None:
-    with Receiver() as slow:
+    with Receiver().listening() as slow:
         slow.gate.clear()
         for _ in range(3):
             offline.pay_spot(sandbox.code(), fresh(), notify_url=slow.url)

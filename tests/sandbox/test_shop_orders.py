@@ -1,14 +1,17 @@
-"""How news changes an order of the demo shop, and how an amount is read; by hand, without a server."""
+"""How news changes an order of the demo shop, how an amount is read, and how often an order is queried."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
-from tael_client import Money, PayType
+from pytest_httpserver import HTTPServer
+from tael_client import Credentials, Money, PayType
 
 from tael_sandbox.shop.goods import Basket
 from tael_sandbox.shop.main import parse_arguments
 from tael_sandbox.shop.order import Order, Refund, RefundState, State, after, left_minor, minor_of
 from tael_sandbox.shop.order_store import OrderStore
+from tael_sandbox.shop.shop_service import QUERY_REST_S, ShopService
 
 
 @pytest.mark.parametrize(
@@ -92,3 +95,38 @@ def test_a_shop_wants_the_option_for_a_gateway_elsewhere_over_plain_http(
     assert "--allow-http" in capsys.readouterr().err
     assert parse_arguments(arguments("http://pay.example", "--allow-http")).allow_http
     assert not parse_arguments(arguments("http://127.0.0.1:8000")).allow_http
+
+
+async def test_an_undecided_order_is_queried_once_in_five_seconds(
+    tmp_path: Path, httpserver_ipv4: HTTPServer
+) -> None:
+    key, answer = "2" * 32, b'{"respcd": "0000", "resperr": "", "page": 1, "page_size": 10, "data": []}'
+    sign = hashlib.md5(answer + key.encode()).hexdigest().upper()
+    httpserver_ipv4.expect_request("/trade/v1/query").respond_with_data(answer, headers={"X-QF-SIGN": sign})
+    notebook, now_s = OrderStore(tmp_path / "shop.sqlite"), [100.0]
+    orders = [
+        Order(reference, Basket({"milk_tea": 1}), Money(2200, "HKD"), PayType.WECHAT_QR, State.WAITING, 0.0)
+        for reference in ("shop-1", "shop-2")
+    ]
+    for order in orders:
+        notebook.place(order)
+    till = ShopService(
+        httpserver_ipv4.url_for(""),
+        Credentials("1" * 32, key, "shop"),
+        "new",
+        notebook,
+        allow_http=True,
+        timer=lambda: now_s[0],
+    )
+
+    queried = []
+    for at_s in (0.0, 0.0, QUERY_REST_S - 0.5, QUERY_REST_S, QUERY_REST_S + 0.5):
+        now_s[0] = 100.0 + at_s
+        for order in orders:
+            await till.look_if_due(order)
+        queried.append(len(httpserver_ipv4.log))
+    await till.close_connections()
+    notebook.close()
+
+    assert QUERY_REST_S == 5
+    assert queried == [2, 2, 2, 4, 4]

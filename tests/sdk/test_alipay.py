@@ -96,7 +96,7 @@ def test_a_notice_is_verified_here_and_at_alipay_and_then_acknowledged(sandbox: 
         return sdk.call("verify_notify", **told) and told
 
     forged_notice = {"wallet": "alipay", "operation": "notice", "kind": "bad_signature", "times": 1}
-    with Judge(read, WORDS) as judge:
+    with Judge(read, WORDS).listening() as judge:
         number = fresh()
         link = sdk.call("create_forex_trade_url", **PC, out_trade_no=number, notify_url=judge.url)
         put_fault(sandbox, forged_notice)

@@ -194,7 +194,7 @@ def test_how_long_a_call_took_is_reported(sdk: Plugin) -> None:
 def test_a_notice_of_a_payment_is_verified_and_then_acknowledged(
     sandbox: Sandbox, sdk: Plugin, sign_type: str
 ) -> None:
-    with Judge(lambda body: sdk.call("notice", xml=body.decode()), WORDS) as judge:
+    with Judge(lambda body: sdk.call("notice", xml=body.decode()), WORDS).listening() as judge:
         number = fresh()
         asked = NATIVE | {"notify_url": judge.address, "sign_type": sign_type}
         made = sdk.call("pay/unifiedorder", **asked, out_trade_no=number)

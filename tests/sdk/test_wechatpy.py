@@ -167,7 +167,7 @@ def test_a_link_is_shortened(sdk: Sdk) -> None:
 
 
 def test_a_notice_of_a_payment_is_verified_and_then_acknowledged(sandbox: Sandbox, sdk: Sdk) -> None:
-    with Judge(lambda body: sdk.call("parse_payment_result", xml=body.decode()), WORDS) as judge:
+    with Judge(lambda body: sdk.call("parse_payment_result", xml=body.decode()), WORDS).listening() as judge:
         number = fresh()
         made = sdk.call("order.create", **NATIVE | {"notify_url": judge.address}, out_trade_no=number)
         put_fault(sandbox, FORGED_NOTICE)
@@ -182,7 +182,9 @@ def test_a_notice_of_a_payment_is_verified_and_then_acknowledged(sandbox: Sandbo
 
 
 def test_a_notice_of_a_refund_is_unsealed(sandbox: Sandbox, sdk: Sdk, paid: str) -> None:
-    with Judge(lambda body: sdk.call("parse_refund_notify_result", xml=body.decode()), WORDS) as judge:
+    with Judge(
+        lambda body: sdk.call("parse_refund_notify_result", xml=body.decode()), WORDS
+    ).listening() as judge:
         part: dict[str, Any] = {
             "total_fee": 8800,
             "refund_fee": 300,
@@ -201,7 +203,9 @@ def test_a_notice_of_a_refund_is_unsealed(sandbox: Sandbox, sdk: Sdk, paid: str)
 def test_the_wallet_s_own_sandbox_serves_it_from_order_to_refund(sandbox: Sandbox, start: Start) -> None:
     """It fetches the key by getsignkey, signs with it and verifies notices with it; no certificate is needed."""
     apart, number = start(sandbox=True, mch_cert=None, mch_key=None), fresh()
-    with Judge(lambda body: apart.call("parse_payment_result", xml=body.decode()), WORDS) as judge:
+    with Judge(
+        lambda body: apart.call("parse_payment_result", xml=body.decode()), WORDS
+    ).listening() as judge:
         made = apart.call("order.create", **NATIVE | {"notify_url": judge.address}, out_trade_no=number)
         confirm(sandbox, "pay", url=made["code_url"])
         judge.wait_for(1)

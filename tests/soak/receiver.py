@@ -1,6 +1,7 @@
 """Where merchants are told: keeps every webhook, checks its signature, and sometimes refuses, hangs or breaks off.
 
-It never fails the same news more than a few times, so that no schedule is used up by a bad mood.
+It never fails the same news more than a few times, so that no schedule is used up by a bad mood. By aiohttp and not by
+pytest-httpserver: a soak runs in one event loop without pytest, and a receiver that breaks off aborts its connection.
 """
 
 import asyncio

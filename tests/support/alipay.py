@@ -168,7 +168,10 @@ def flipped(value: str) -> str:
 
 @dataclass
 class StubWallet:
-    """A gateway on loopback: answers each service with the bytes it was given, remembers the questions."""
+    """A gateway on loopback: answers each service with the bytes it was given, remembers the questions.
+
+    By aiohttp and not by pytest-httpserver: it stops listening in the middle of a call, in the test's event loop.
+    """
 
     answers: dict[str, bytes] = field(default_factory=dict)
     status: int = 200

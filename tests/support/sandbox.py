@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from tests.support.serving import serving
+
 ROOT: Final = Path(__file__).parents[2]
 START_LIMIT_S: Final = 60
 END_LIMIT_S: Final = 20
@@ -95,13 +97,5 @@ class Listener:
 async def listening() -> AsyncIterator[Listener]:
     """A listener on a free port, for any path."""
     listener = Listener()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", listener.answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        listener.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with serving(listener.answer) as listener.url:
         yield listener
-    finally:
-        await runner.cleanup()

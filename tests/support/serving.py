@@ -1,4 +1,8 @@
-"""Small HTTP servers of a test's own, on real sockets."""
+"""Small HTTP servers of a test's own, on real sockets, in the test's event loop.
+
+`local_server.py` has those on threads. These are by aiohttp and not by pytest-httpserver: their handlers await what a
+test opens, and break connections off.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
