@@ -9,8 +9,10 @@ from starlette.requests import Request
 HTML_LANG: Final[Mapping[str, str]] = {"en": "en", "zh-cn": "zh-Hans", "zh-hk": "zh-Hant"}
 OWN_NAME: Final[Mapping[str, str]] = {"en": "English", "zh-cn": "简体中文", "zh-hk": "繁體中文"}
 DEFAULT: Final = "en"
-#: Browsers name Chinese by script or by place.
-TRADITIONAL: Final = ("zh-hant", "zh-hk", "zh-tw", "zh-mo")
+#: Chinese, Mandarin and Cantonese. A browser adds a script or a region, or leaves the writing to the language.
+CHINESE: Final = frozenset({"zh", "cmn", "yue"})
+TRADITIONAL: Final = frozenset({"hant", "hk", "mo", "tw"})
+SIMPLIFIED: Final = frozenset({"hans", "cn"})
 MAX_ACCEPTED: Final = 20
 
 #: Each name in English, simplified and traditional Chinese.
@@ -168,11 +170,24 @@ def accepted(header: str) -> str:
         tag, _, quality = part.strip().lower().partition(";")
         ranked.append((_quality(quality), tag.strip()))
     for rank, tag in sorted(ranked, key=lambda entry: -entry[0]):
-        if rank > 0 and (tag == "en" or tag.startswith("en-")):
-            return "en"
-        if rank > 0 and (tag == "zh" or tag.startswith("zh-")):
-            return "zh-hk" if tag.startswith(TRADITIONAL) else "zh-cn"
+        if rank > 0 and (ours := _ours(tag)):
+            return ours
     return DEFAULT
+
+
+def _ours(tag: str) -> str | None:
+    """The language of ours for a browser's tag, such as `zh-hk` for `zh-hant-mo`. A script counts before a region."""
+    language, *rest = tag.split("-")
+    if language == "en":
+        return "en"
+    if language not in CHINESE:
+        return None
+    for subtag in sorted(rest, key=len, reverse=True):
+        if subtag in TRADITIONAL:
+            return "zh-hk"
+        if subtag in SIMPLIFIED:
+            return "zh-cn"
+    return "zh-hk" if "yue" in (language, *rest) else "zh-cn"
 
 
 def _quality(text: str) -> float:

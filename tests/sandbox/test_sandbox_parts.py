@@ -8,6 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from babel.numbers import format_currency, get_currency_precision
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tael_sandbox import codes, payers, rates
 from tael_sandbox.books import Books
@@ -15,6 +18,7 @@ from tael_sandbox.clock import FURTHEST_OFFSET, Clock, bjt
 from tael_sandbox.fault_injection.faults import Faults
 from tael_sandbox.fault_injection.notices import FaultyNotices
 from tael_sandbox.notices import Courier
+from tael_sandbox.phone import words
 from tael_sandbox.shops import open_shops
 from tael_sandbox.wallet import ControlError
 
@@ -54,6 +58,13 @@ def test_beijing_is_eight_hours_ahead(clock: Clock) -> None:
     now = clock.now()
     assert bjt(now) == now
     assert bjt(now).utcoffset() == timedelta(hours=8)
+
+
+@given(st.integers(0, 10**12), st.sampled_from(["HKD", "CNY", "JPY", "KRW"]))
+def test_the_pages_write_amounts_as_an_english_reader_does(amount_minor: int, currency: str) -> None:
+    amount = Decimal(amount_minor).scaleb(-get_currency_precision(currency))
+    written = format_currency(amount, currency, "¤¤\N{NO-BREAK SPACE}#,##0.00", "en")
+    assert words.money(amount_minor, currency) == written
 
 
 def test_conversion_rounds_half_up_and_knows_currencies_without_cents() -> None:

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from babel.core import get_global
+from babel.localedata import locale_identifiers
 
 from tael.cashier import languages
 from tael.cashier.languages import HTML_LANG, OWN_NAME, WORDS, accepted, words
@@ -62,6 +64,15 @@ def test_no_word_is_unused_and_none_is_missing() -> None:
         ("de, zh-TW;q=0.8, en;q=0.5", "zh-hk"),
         ("en;q=0.4, zh-CN;q=0.8", "zh-cn"),
         ("zh;q=0, en;q=0.1", "en"),
+        ("yue", "zh-hk"),  # Cantonese, as a phone in Hong Kong may be set
+        ("yue-HK, zh-HK;q=0.9, en;q=0.8", "zh-hk"),
+        ("yue-CN", "zh-cn"),
+        ("yue-Hans-HK", "zh-cn"),
+        ("zh-yue", "zh-hk"),
+        ("cmn-Hant-TW, en;q=0.9", "zh-hk"),
+        ("zh-cmn-Hant-TW", "zh-hk"),
+        ("zh-cmn-Hans-TW", "zh-cn"),
+        ("zhx, english, yuezh", "en"),
         ("zh;q=x, en", "en"),
         (";;,,=,q=;q", "en"),
         ("x," * 5000 + "zh", "en"),
@@ -69,3 +80,22 @@ def test_no_word_is_unused_and_none_is_missing() -> None:
 )
 def test_the_browsers_own_order_of_preference_decides(header: str, lang: str) -> None:
     assert accepted(header) == lang
+
+
+def chinese_locales() -> list[str]:
+    """Every locale of Chinese in characters that the Unicode CLDR lists, by Babel, with its script and without."""
+    found = [name for name in locale_identifiers() if re.match("(zh|yue)(?!_Latn)", name)]
+    return sorted({*found, *(re.sub("_Han[st](?=_)", "", name) for name in found)})
+
+
+@pytest.mark.parametrize("name", chinese_locales())
+def test_chinese_is_written_as_in_the_reader_s_place(name: str) -> None:
+    likely = get_global("likely_subtags")
+    language, *rest = name.split("_")
+    script = next((part for part in rest if len(part) == 4), None)
+    script = script or likely.get(name, likely[language]).split("_")[1]
+    assert accepted(name.replace("_", "-")) == {"Hans": "zh-cn", "Hant": "zh-hk"}[script]
+
+
+def test_every_writing_of_chinese_is_among_them() -> None:
+    assert {"zh", "zh_TW", "zh_HK", "zh_MO", "zh_SG", "zh_Hans_HK", "yue_HK", "yue"} <= set(chinese_locales())

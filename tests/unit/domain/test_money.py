@@ -1,13 +1,20 @@
 """Amounts survive every way into a wallet's words and back, and nothing but a plain decimal is an amount."""
 
 import pytest
+from babel.numbers import get_currency_precision
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tael.base.money import Money, exponent, from_major, major_text
+from tael_sandbox import rates
 
 AMOUNTS = st.integers(min_value=-(10**15), max_value=10**15)
 CURRENCIES = st.sampled_from(["HKD", "CNY", "USD", "JPY", "KRW"])
+#: Those of both wallets' documents, and those that a price may be in.
+WALLETS_CURRENCIES = [
+    *("AED", "AUD", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "IDR", "ILS", "JPY", "KRW"),
+    *("LKR", "MOP", "MUR", "MYR", "NOK", "NZD", "PHP", "RUB", "SEK", "SGD", "THB", "TWD", "USD", "ZAR"),
+]
 PLAIN_DECIMALS = st.from_regex(r"-?[0-9]{1,12}(\.[0-9]{1,2})?", fullmatch=True)
 
 
@@ -42,6 +49,14 @@ def test_wallets_write_amounts_in_major_units(money: Money, text: str) -> None:
 
 def test_yen_and_won_have_no_minor_unit() -> None:
     assert [exponent(currency) for currency in ("JPY", "KRW", "HKD", "CNY")] == [0, 0, 2, 2]
+
+
+@pytest.mark.parametrize("currency", WALLETS_CURRENCIES)
+def test_the_wallets_currencies_have_the_exponents_that_unicode_lists(currency: str) -> None:
+    """But for the rupiah: CLDR leaves out its cents, which nobody uses; ISO 4217 and the wallets write them."""
+    listed = 2 if currency == "IDR" else get_currency_precision(currency)
+    assert exponent(currency) == listed
+    assert rates.exponent(currency) == listed
 
 
 def test_a_fraction_of_the_smallest_unit_is_not_an_amount() -> None:
