@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tael_sandbox.bodies import read_body
@@ -26,7 +26,7 @@ from tael_sandbox.payers import CASH_CURRENCY
 from tael_sandbox.phone import words
 from tael_sandbox.phone.pages import FOLDER, HEADERS, Answer, Note, Pages
 from tael_sandbox.phone.screen import OPEN_STATES, Choice, Screens, read_link
-from tael_sandbox.phone.streams import MAX_STREAMS, Streams
+from tael_sandbox.phone.streams import MAX_STREAMS, EventStream, Streams
 from tael_sandbox.wallet import ControlError, NotEnoughMoney, Row, Wallet
 
 MAX_FIELDS: Final = 20
@@ -102,7 +102,7 @@ class Phone:
         if self._streams.are_too_many:
             refusal = {"error": f"{MAX_STREAMS} phones are open already", "field": None}
             return JSONResponse(refusal, 503, {**HEADERS, "Retry-After": "5"})
-        return StreamingResponse(self._streams.tell(choice), 200, HEADERS, "text/event-stream")
+        return EventStream(self._streams.tell(choice), HEADERS)
 
     def _answer(self, request: Request, answer: Answer) -> Response:
         if "application/json" not in request.headers.get("accept", ""):

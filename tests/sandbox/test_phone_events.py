@@ -1,15 +1,23 @@
 """The phone's stream of events: what changes for a payer is told at once, and no stream holds the sandbox up."""
 
+import asyncio
+import http.client
 import json
 import re
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import pytest
+from sse_starlette import ServerSentEvent
+from starlette.types import Message
 
+from tael_sandbox.phone import streams
+from tael_sandbox.phone.streams import EventStream
 from tests.end_to_end.rig import eventually
 from tests.sandbox import alipay_shop, wechat_shop
 from tests.sandbox.alipay_shop import confirm, fresh
-from tests.sandbox.conftest import Sandbox
+from tests.sandbox.conftest import CALL_LIMIT_S, Sandbox
 from tests.sandbox.handset import Handset, ask, text_of
 
 #: More than this many phones at a time are refused.
@@ -131,10 +139,10 @@ def test_a_stream_of_nobody_is_refused(sandbox: Sandbox) -> None:
 
 def test_there_are_only_so_many_streams_and_one_that_ends_makes_room(own_sandbox: Sandbox) -> None:
     phone = Handset(own_sandbox)
-    with ExitStack() as streams:
-        opened = [streams.enter_context(phone.events()) for _ in range(MAX_STREAMS)]
+    with ExitStack() as phones:
+        opened = [phones.enter_context(phone.events()) for _ in range(MAX_STREAMS)]
         assert ["Balance CNY " in stream.next()["balance"] for stream in opened] == [True] * MAX_STREAMS
-        refused = streams.enter_context(phone.events())
+        refused = phones.enter_context(phone.events())
         assert (refused.answer.status, refused.answer.headers["Retry-After"]) == (503, "5")
         assert json.loads(refused.rest())["error"] == f"{MAX_STREAMS} phones are open already"
         assert ask(own_sandbox, "/").status == 200
@@ -144,6 +152,47 @@ def test_there_are_only_so_many_streams_and_one_that_ends_makes_room(own_sandbox
             return events.answer.status
 
     assert eventually(status, lambda seen: seen == 200) == 200
+
+
+def test_a_head_request_opens_no_stream(sandbox: Sandbox) -> None:
+    where = urlsplit(sandbox.http)
+    assert where.hostname is not None
+    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=CALL_LIMIT_S)
+    for method, path in (("HEAD", "/phone/events?payer=ada"), ("GET", "/control/clock")):
+        connection.request(method, path)
+        answer = connection.getresponse()
+        assert (answer.status, bool(answer.read())) == (200, method == "GET")
+    connection.close()
+
+
+@pytest.mark.parametrize("frozen_at", [1, 3])
+async def test_a_reader_who_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch, frozen_at: int) -> None:
+    monkeypatch.setattr(streams, "SEND_LIMIT_S", 0.01)
+    sent: list[Message] = []
+    is_open = True
+
+    async def screens() -> AsyncIterator[ServerSentEvent]:
+        nonlocal is_open
+        try:
+            while True:
+                yield ServerSentEvent("a screen")
+        finally:
+            is_open = False
+
+    async def never_read(message: Message) -> None:
+        sent.append(message)
+        if len(sent) > frozen_at:
+            await asyncio.Event().wait()
+
+    async def never_leave() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    scope = {"type": "http", "method": "GET"}
+    async with asyncio.timeout(CALL_LIMIT_S):
+        await EventStream(screens(), {})(scope, never_leave, never_read)
+    assert not is_open
+    assert len(sent) == frozen_at + 1
 
 
 def test_the_sandbox_ends_its_streams_before_itself_and_knows_all_again(own_sandbox: Sandbox) -> None:
