@@ -266,7 +266,7 @@ def test_the_merchant_manual_has_every_parameter_and_no_other() -> None:
     # What is not signed by its own name, or taken and not used.
     known = calls | LINK_NAMES.read | {"sign", "lang", "txzone"}
     text = MERCHANT.read_text("utf-8")
-    tables = re.findall(r"^\| parameter \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    tables = re.findall(r"^\| Parameter \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     rows = [row.split("|")[1] for table in tables for row in table.splitlines()]
     assert set(IN_CODE.findall(" ".join(rows))) <= known
     assert known <= set(in_code(MERCHANT))
