@@ -1,5 +1,5 @@
-# Needs make, and a Python of at least 3.11 with venv and pip; everything else is installed into .venv.
-# `make lock` renews the pinned versions in requirements.txt.
+# Requires make, and Python 3.11 or newer with venv and pip; everything else is installed into .venv.
+# A target is listed by `make help` with the text behind its `##`, in the order of this file.
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -14,58 +14,56 @@ LOCK_FLAGS := --quiet --strip-extras --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
 COMPILE := env -u PIP_FIND_LINKS $(CURDIR)/$(BIN)/python -m piptools compile $(LOCK_FLAGS) $(ARGS)
 
-.PHONY: install demo test soak soak-planted outage screenshots check lock sdk-environments sdk-lock
+.PHONY: help install demo check test soak soak-planted outage screenshots sdk-environments sdk-lock lock
 .DEFAULT_GOAL := demo
 
-install: $(STAMP)
+help: ## List the targets.
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-18s%s\n", $$1, $$2 }'
+
+install: $(STAMP) ## Install everything into .venv, with pinned versions. PYTHON=python3 selects the interpreter.
 
 $(STAMP): requirements.txt pyproject.toml client/pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "tael needs Python 3.11 or newer; name one by make PYTHON=...")'
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "tael requires Python 3.11 or newer; choose one with make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable ./client
 	@touch $(STAMP)
 
-demo: install
+demo: install ## Start the gateway, both simulated wallets and a shop on 127.0.0.1 (the default target).
 	$(BIN)/tael demo $(ARGS)
 
-test: install
-	@$(BIN)/python -m tests.browser.chromium
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
-
-soak: install
-	$(BIN)/python -m tests.soak --seed $(SEED) --minutes $(MINUTES) $(ARGS)
-
-# A soak that finds nothing proves nothing: each of these bugs, planted on purpose, must be found.
-soak-planted: install
-	@for bug in no-reservation no-version-check webhook-after-commit; do \
-		$(BIN)/python -m tests.soak --planted $$bug --seed $(SEED) --minutes 2 || exit 1; \
-	done
-
-outage: install
-	$(BIN)/python -m tests.soak.outage --seconds $(SECONDS) --seed $(SEED) $(ARGS)
-	$(BIN)/python -m tests.soak.isolation
-
-# The pictures of the documents, renewed when a page's look has changed.
-screenshots: install
-	@$(BIN)/python -m tests.browser.chromium
-	$(BIN)/python -m tests.browser.screenshots
-
-check: install
+check: install ## Run ruff, mypy --strict and the import contracts.
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
-lock: install
-	$(COMPILE) --extra demo --extra dev --output-file requirements.txt pyproject.toml
+test: install ## Run the tests. ARGS="tests/unit -k refund" selects some, WORKERS=4 runs more in parallel.
+	@$(BIN)/python -m tests.browser.chromium
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-# The third-party SDKs of tests/sdk, each in a folder of its own under .sdk; the tests make what is missing.
-sdk-environments: install
+soak: install ## Run random payments, faults and kills for MINUTES=10 with SEED=1, then compare all books.
+	$(BIN)/python -m tests.soak --seed $(SEED) --minutes $(MINUTES) $(ARGS)
+
+# A soak that finds nothing proves nothing, so each of these bugs must be found.
+soak-planted: install ## Verify the soak against three injected bugs, each of which it must detect.
+	@for bug in no-reservation no-version-check webhook-after-commit; do \
+		$(BIN)/python -m tests.soak --planted $$bug --seed $(SEED) --minutes 2 || exit 1; \
+	done
+
+outage: install ## Stop and freeze the database for SECONDS=120 under load, then let a wallet and a process hang.
+	$(BIN)/python -m tests.soak.outage --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+	$(BIN)/python -m tests.soak.isolation
+
+screenshots: install ## Redraw the pictures in docs/pictures from a demo.
+	@$(BIN)/python -m tests.browser.chromium
+	$(BIN)/python -m tests.browser.screenshots
+
+sdk-environments: install ## Install the third-party SDKs of tests/sdk into .sdk; the tests install what is missing.
 	$(BIN)/python -m tests.sdk.environments
 
-sdk-lock: install
+sdk-lock: install ## Renew the pinned versions of these SDKs.
 	@for sdk in wechatpy alipay; do \
 		(cd tests/sdk/$$sdk && $(COMPILE) --output-file requirements.txt requirements.in) || exit 1; \
 	done
@@ -74,3 +72,6 @@ sdk-lock: install
 	@$(BIN)/python -c 'import json, sys; path = sys.argv[1]; lock = json.load(open(path)); \
 		[row.pop("funding", None) for row in lock["packages"].values()]; \
 		open(path, "w").write(json.dumps(lock, indent=2) + "\n")' tests/sdk/wechatpay-axios-plugin/package-lock.json
+
+lock: install ## Renew the pinned versions in requirements.txt.
+	$(COMPILE) --extra demo --extra dev --output-file requirements.txt pyproject.toml
