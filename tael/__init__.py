@@ -1,1 +1,1 @@
-"""tael: a self-hosted payment gateway for Alipay and WeChat Pay that speaks QFPay's /trade/v1 API."""
+"""tael: a self-hosted payment gateway for Alipay and WeChat Pay with QFPay's /trade/v1 API."""

@@ -1,6 +1,6 @@
-"""The environment to frozen settings, or an exit that says what is wrong. Read once, by `main` and the command line.
+"""Reads the settings from the environment, once, and validates them.
 
-Secrets may be given as files: for TAEL_X_FILE, the file's text is what TAEL_X would be.
+Secrets may be given as files: TAEL_X_FILE is the path of a file with the value of TAEL_X.
 """
 
 import base64
@@ -21,26 +21,28 @@ from tael.db.database import MAX_CONNECTIONS, MIN_CONNECTIONS, Limits
 ALIPAY_ONLINE: Final = "https://intlmapi.alipay.com/gateway.do"
 ALIPAY_INSTORE: Final = "https://globalmapi.alipay.com/gateway.do"
 WECHAT: Final = "https://apihk.mch.weixin.qq.com"
-#: Of a limit on a head, a body or an idle connection.
+#: Maximum of the limits for a head, a body and an idle connection.
 MAX_LIMIT_S: Final = 3_600
-#: A database for a demo, in place of --database-url: arguments can be read by every user of the machine.
+#: A demo's database, instead of --database-url: every user of the machine can read command lines.
 DEMO_DATABASE_URL: Final = "TAEL_DEMO_DATABASE_URL"
-#: A host with its port, once user and password are cut off; several are separated by commas.
+#: A host with its port, without user and password; several are separated by commas.
 DATABASE_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^][:/@]*)(?::([0-9]{1,5}))?")
 MAX_PORT: Final = 65_535
 
 
 class BadSettings(Exception):
-    """A setting is missing or cannot be understood; the message names it and says what it should be."""
+    """A setting is missing or invalid; the message names it and the valid values."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """What one API process takes from the network."""
+    """Limits of one API process for incoming requests."""
 
     max_head_s: float = 10.0
     max_body_s: float = 20.0
-    max_idle_s: float = 75.0  #: longer than the 60 s of load balancers: the side that sends must close first
+    max_idle_s: float = (
+        75.0  #: longer than the 60 s of load balancers, since the client side must close first
+    )
     max_connections: int = 1_000
     max_head_bytes: int = 64 * 1024
     max_form_bytes: int = 96 * 1024
@@ -48,9 +50,9 @@ class HttpLimits:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How this process is set up. URLs carry no slash at the end."""
+    """The settings of this process. URLs have no slash at the end."""
 
-    database_url: Secret  #: it holds a password
+    database_url: Secret  #: contains a password
     encryption_key: Secret  #: base64 of 32 bytes
     public_url: str
     node: int
@@ -60,36 +62,36 @@ class Settings:
     wechat_ca_pem: str | None
     server_ip: str
     clock_file: Path | None
-    returns_unmatched_payments: bool  #: money that belongs to nobody's order is sent back
+    returns_unmatched_payments: bool  #: return unmatched payments automatically
     webhook_egress: EgressPolicy
-    database_connections: int = MAX_CONNECTIONS  #: of this process, at most
-    database_timeout_s: float = Limits().call_s  #: for all that one call does in the database
+    database_connections: int = MAX_CONNECTIONS  #: maximum per process
+    database_timeout_s: float = Limits().call_s  #: for all statements of one call
     http: HttpLimits = HttpLimits()
-    wallet_proxy: Secret | None = None  #: of calls to wallets only; it may hold a password
-    takes_published_key: bool = False  #: a demo does; elsewhere an app with QFPay's public key is refused
-    wallet_connections: int = DEFAULT_CONNECTIONS  #: to each wallet, in each process
-    wallet_wait_s: float = DEFAULT_WAIT_S  #: that a call waits for one of them before it is not sent
+    wallet_proxy: Secret | None = None  #: for calls to wallets only; may contain a password
+    takes_published_key: bool = False  #: accept an app with QFPay's published key; in a demo only
+    wallet_connections: int = DEFAULT_CONNECTIONS  #: to each wallet, per process
+    wallet_wait_s: float = DEFAULT_WAIT_S  #: maximum wait for a connection; then the call is not sent
 
     def encryption_key_bytes(self) -> bytes:
         return base64.b64decode(self.encryption_key.reveal())
 
 
 def read_database_url(environment: Mapping[str, str] = os.environ) -> Secret:
-    """Where the database is; it holds a password. Raises BadSettings."""
+    """The database's URL, which contains a password. Raises BadSettings."""
     url = _required(environment, "TAEL_DATABASE_URL", "postgresql://user:password@host/name")
     return checked_database_url(url, "TAEL_DATABASE_URL")
 
 
 def checked_database_url(url: str, name: str) -> Secret:
-    """`url`, which every driver reads in the same way. Raises BadSettings, with no part of it in the message.
+    """`url`, if every driver parses it in the same way. Raises BadSettings, with no part of it in the message.
 
-    A password that is not percent-encoded moves the borders of its URL: what follows would be taken for a host, a port
-    or a database, and be shown as such.
+    A password that is not percent-encoded shifts the parts of the URL: the rest of it would be parsed as a host, a port
+    or a database, and shown as such.
     """
     if not _is_database_url(url):
         raise BadSettings(
-            f"{name}: the database cannot be reached by it; it should be postgresql://user:password@host:port/name, "
-            "and in the password / is written %2F, # %23, ? %3F, @ %40 and % %25"
+            f"{name}: not a valid database URL; it should be postgresql://user:password@host:port/name, "
+            "with / as %2F, # as %23, ? as %3F, @ as %40 and % as %25 in the password"
         )
     return Secret(url)
 
@@ -147,7 +149,7 @@ def _required(environment: Mapping[str, str], name: str, what: str) -> str:
     path = environment.get(f"{name}_FILE")
     if path:
         return _file(path, f"{name}_FILE").strip()
-    raise BadSettings(f"{name} is not set; it should be {what} ({name}_FILE may name a file that holds it)")
+    raise BadSettings(f"{name} is not set; it should be {what} (or set {name}_FILE to the path of a file)")
 
 
 def _encryption_key(environment: Mapping[str, str]) -> Secret:
@@ -155,11 +157,13 @@ def _encryption_key(environment: Mapping[str, str]) -> Secret:
         environment, "TAEL_ENCRYPTION_KEY", "32 random bytes in base64 (openssl rand -base64 32)"
     )
     try:
-        is_good = len(base64.b64decode(text, validate=True)) == 32
+        is_valid = len(base64.b64decode(text, validate=True)) == 32
     except ValueError:
-        is_good = False
-    if not is_good:
-        raise BadSettings("TAEL_ENCRYPTION_KEY is not 32 bytes in base64; openssl rand -base64 32 makes one")
+        is_valid = False
+    if not is_valid:
+        raise BadSettings(
+            "TAEL_ENCRYPTION_KEY is not 32 bytes in base64; create it with openssl rand -base64 32"
+        )
     return Secret(text)
 
 
@@ -167,7 +171,7 @@ def _node(environment: Mapping[str, str]) -> int:
     text = environment.get("TAEL_NODE", "9")
     if not (text.isascii() and text.isdigit() and int(text) <= 99):
         raise BadSettings(
-            "TAEL_NODE is a number from 0 to 99, one per group of processes that share a database"
+            "TAEL_NODE must be a number from 0 to 99, one for each group of processes that share a database"
         )
     return int(text)
 
@@ -175,14 +179,16 @@ def _node(environment: Mapping[str, str]) -> int:
 def _database_connections(environment: Mapping[str, str]) -> int:
     text = environment.get("TAEL_DATABASE_CONNECTIONS", "") or str(MAX_CONNECTIONS)
     if not (text.isascii() and text.isdigit() and MIN_CONNECTIONS <= int(text) <= 100):
-        raise BadSettings(f"TAEL_DATABASE_CONNECTIONS is a number from {MIN_CONNECTIONS} to 100, per process")
+        raise BadSettings(
+            f"TAEL_DATABASE_CONNECTIONS must be a number from {MIN_CONNECTIONS} to 100, per process"
+        )
     return int(text)
 
 
 def _database_timeout_s(environment: Mapping[str, str]) -> float:
     text = environment.get("TAEL_DATABASE_TIMEOUT", "") or f"{Limits().call_s:g}"
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 60):
-        raise BadSettings("TAEL_DATABASE_TIMEOUT is a number of seconds from 1 to 60")
+        raise BadSettings("TAEL_DATABASE_TIMEOUT must be a number of seconds from 1 to 60")
     return float(text)
 
 
@@ -192,13 +198,13 @@ def _http_limits(environment: Mapping[str, str]) -> HttpLimits:
     def seconds(name: str, default: float) -> float:
         text = environment.get(name, "") or str(default)
         if not (re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text) and 0 < float(text) <= MAX_LIMIT_S):
-            raise BadSettings(f"{name} is a number of seconds above 0 and of at most {MAX_LIMIT_S}")
+            raise BadSettings(f"{name} must be a number of seconds above 0 and at most {MAX_LIMIT_S}")
         return float(text)
 
-    def whole(name: str, default: int, least: int, greatest: int) -> int:
+    def whole(name: str, default: int, minimum: int, maximum: int) -> int:
         text = environment.get(name, "") or str(default)
-        if not (re.fullmatch(r"[0-9]{1,9}", text) and least <= int(text) <= greatest):
-            raise BadSettings(f"{name} is a whole number from {least} to {greatest}")
+        if not (re.fullmatch(r"[0-9]{1,9}", text) and minimum <= int(text) <= maximum):
+            raise BadSettings(f"{name} must be a whole number from {minimum} to {maximum}")
         return int(text)
 
     return HttpLimits(
@@ -215,14 +221,14 @@ def _whole(environment: Mapping[str, str], name: str, default: int, minimum: int
     text = environment.get(name) or str(default)
     is_short = text.isascii() and text.isdigit() and len(text) <= len(str(maximum))
     if not (is_short and minimum <= int(text) <= maximum):
-        raise BadSettings(f"{name} is a whole number from {minimum} to {maximum}")
+        raise BadSettings(f"{name} must be a whole number from {minimum} to {maximum}")
     return int(text)
 
 
 def _switch(environment: Mapping[str, str], name: str, default: str = "off") -> bool:
     text = environment.get(name, "") or default
     if text not in ("on", "off"):
-        raise BadSettings(f"{name} is on or off")
+        raise BadSettings(f"{name} must be on or off")
     return text == "on"
 
 
@@ -231,11 +237,11 @@ def _proxy(url: str) -> Secret | None:
         return None
     try:
         parts = urlsplit(url)
-        is_good = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+        is_valid = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        is_good = False
-    if not is_good or parts.path not in ("", "/") or parts.query or parts.fragment or not url.isascii():
-        raise BadSettings("TAEL_WALLET_PROXY should be an address such as http://proxy.example:3128")
+        is_valid = False
+    if not is_valid or parts.path not in ("", "/") or parts.query or parts.fragment or not url.isascii():
+        raise BadSettings("TAEL_WALLET_PROXY must be a URL such as http://proxy.example:3128")
     return Secret(url)
 
 
@@ -244,7 +250,7 @@ def _certificates(path: str, name: str) -> str:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     except (ssl.SSLError, ValueError, TypeError) as error:
-        raise BadSettings(f"{name} names {path}, which holds no certificates in PEM") from error
+        raise BadSettings(f"{name}: {path} contains no certificates in PEM") from error
     return pem
 
 
@@ -252,6 +258,6 @@ def _file(path: str, name: str) -> str:
     try:
         return Path(path).read_text()
     except OSError as error:
-        raise BadSettings(f"{name} names {path}, which cannot be read: {error.strerror}") from error
+        raise BadSettings(f"{name}: {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise BadSettings(f"{name} names {path}, which is not a text") from error
+        raise BadSettings(f"{name}: {path} is not a text file") from error

@@ -1,4 +1,4 @@
-"""The one place where parts are joined: settings to a gateway, a gateway to an application or to jobs."""
+"""The composition root: builds a gateway from settings, and an application or jobs from a gateway."""
 
 import asyncio
 import logging
@@ -38,31 +38,31 @@ from tael.qfpay.webhook_bodies import WebhookRenderer
 from tael.unmatched.advance import UnmatchedContext
 from tael.webhooks.delivery import DeliveryContext
 
-#: Python's own logger, since structlog's may be what is broken.
+#: Python's own logger, in case structlog's is broken.
 log = logging.getLogger("tael")
 
 
 def configure_logs() -> None:
-    """One JSON line per event on standard error; lines of uvicorn, asyncio and Python's warnings too."""
-    seen: list[Processor] = [
+    """Log one JSON line per event to standard error, including those of uvicorn, asyncio and Python's warnings."""
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    shown: list[Processor] = [
+    rendering: list[Processor] = [
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(ensure_ascii=False),
     ]
     structlog.configure(
-        processors=[*seen, *shown],
+        processors=[*shared, *rendering],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *seen],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shown],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
@@ -71,7 +71,7 @@ def configure_logs() -> None:
 
 
 def _log_crash(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """The last line of a process that an exception ends."""
+    """Log the exception that ends the process."""
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, traceback)
     else:
@@ -79,18 +79,18 @@ def _log_crash(kind: type[BaseException], error: BaseException, traceback: Trace
 
 
 def limits_of(settings: Settings) -> Limits:
-    """How long a gateway's process waits for its database, and over how many connections."""
+    """The database limits of a gateway's process."""
     return Limits(connections=settings.database_connections, call_s=settings.database_timeout_s)
 
 
 def clock_of(settings: Settings) -> Clock:
-    """The machine's clock, or in a demo the one that the sandbox moves."""
+    """The system clock, or in a demo the one that the sandbox controls."""
     return DemoClock(settings.clock_file) if settings.clock_file else RealClock()
 
 
 @asynccontextmanager
 async def open_store(settings: Settings, limits: Limits = PATIENT) -> AsyncIterator[Store]:
-    """A store over the configured database, which need not be up yet; without `limits` those of a command."""
+    """A store over the configured database, which need not be up yet. The default limits are those of a command."""
     async with Database(settings.database_url.reveal(), limits) as database:
         yield store_over(database, Cipher(settings.encryption_key_bytes()), settings.node)
 
@@ -107,7 +107,7 @@ class Services:
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """The services of one process, closed at the end."""
+    """The services of one process."""
     clock = clock_of(settings)
     async with (
         open_store(settings, limits_of(settings)) as store,
@@ -166,7 +166,7 @@ def services_over(
 
 
 def _to_wallet(settings: Settings) -> Transport:
-    """Connections of one wallet's own, so that another that hangs cannot use them up."""
+    """A pool of its own for each wallet, so that a hanging wallet cannot exhaust another's connections."""
     return Transport(
         connections=settings.wallet_connections,
         wait_s=settings.wallet_wait_s,
@@ -175,12 +175,12 @@ def _to_wallet(settings: Settings) -> Transport:
 
 
 def application(gateway: Gateway, max_form_bytes: int = MAX_FORM_BYTES) -> Starlette:
-    """What an API process serves."""
+    """The application of an API process."""
     return create_app(gateway, cashier.routes(gateway), max_form_bytes)
 
 
 def all_jobs(services: Services) -> list[Job[Any]]:
-    """What a worker process runs."""
+    """The jobs of a worker process."""
     return [
         *polling_jobs(services.gateway, services.unmatched),
         webhook_job(services.deliveries),

@@ -1,6 +1,6 @@
-"""The audit of the books: every order against its entries, every seal against its day, and the wallets' book.
+"""Audits the books: every order against its entries, every ledger digest against its day, and the wallets' books.
 
-Called by `tael ledger verify`. It reads one snapshot, changes nothing and locks nobody.
+Reads one snapshot, changes nothing and takes no locks.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ from tael.audit.domain.wallet_book import (
     WalletBook,
     disagreements_with_wallet,
     held_of_unmatched,
-    is_settled,
+    is_completed,
     unknown_orders,
 )
 from tael.audit.store.snapshot import Snapshot, snapshot
@@ -32,60 +32,60 @@ from tael.ledger.domain.digest import DigestBuilder, LedgerDigest, day_of
 
 @dataclass(slots=True)
 class Audit:
-    """What was read, and what disagreed. `first` is the most telling row: rows that are gone come before sums."""
+    """Counts and disagreements. `first` is the most specific one: missing rows come before sums."""
 
     orders: int = 0
     entries: int = 0
     digests: int = 0
-    compared: int = 0  #: orders that were held against the wallets' book
+    compared: int = 0  #: orders compared with the wallets' books
     balances: Balances = field(default_factory=Balances)
     disagreements: int = 0
     first: Disagreement | None = None
 
-    def note(self, found: Iterable[Disagreement]) -> None:
-        for one in found:
+    def note(self, disagreements: Iterable[Disagreement]) -> None:
+        for disagreement in disagreements:
             self.disagreements += 1
-            self.first = self.first or one
+            self.first = self.first or disagreement
 
 
 async def audit_books(database: Database, book: WalletBook | None = None) -> Audit:
-    """Everything, from one snapshot; `book` was read before now. Raises StoreUnavailable."""
+    """Audit everything in one snapshot; `book` must have been read before. Raises StoreUnavailable."""
     audit = Audit()
     async with snapshot(database) as books:
         async for missing in books.missing():
             audit.note([missing_row(missing)])
-        known = await _orders(books, audit, book)
-        unmatched_payments = await _unmatched(books, audit, known)
+        our_orders = await _orders(books, audit, book)
+        unmatched_payments = await _unmatched(books, audit, our_orders)
         await _entries(books, audit)
         for chain in await books.chains():
             await _chain(books, chain, audit)
     if book is not None:
-        audit.note(unknown_orders(book, unmatched_payments, frozenset(known)))
+        audit.note(unknown_orders(book, unmatched_payments, frozenset(our_orders)))
     return audit
 
 
 async def _orders(books: Snapshot, audit: Audit, book: WalletBook | None) -> set[str]:
-    """Those of the wallets' orders that are ours."""
-    known: set[str] = set()
+    """The order numbers in the wallets' books that are ours."""
+    our_orders: set[str] = set()
     async for order, unmatched_payments in books.orders():
         audit.orders += 1
         audit.note(disagreements_of_order(order))
         if book is not None:
-            audit.compared += is_settled(order, unmatched_payments, book.read_at)
+            audit.compared += is_completed(order, unmatched_payments, book.read_at)
             audit.note(disagreements_with_wallet(order, unmatched_payments, book))
             if order.payment.syssn in book.trades:
-                known.add(order.payment.syssn)
-    return known
+                our_orders.add(order.payment.syssn)
+    return our_orders
 
 
-async def _unmatched(books: Snapshot, audit: Audit, known: set[str]) -> Mapping[str, int]:
-    """What incidents hold, by the wallet's order; orders about which a question is open count as `known`."""
+async def _unmatched(books: Snapshot, audit: Audit, our_orders: set[str]) -> Mapping[str, int]:
+    """What incidents hold, by the wallet's order. Orders of incidents in progress are added to `our_orders`."""
     held: Counter[str] = Counter()
     async for unmatched, lines in books.unmatched_payments():
         if unmatched.unmatched_syssn:
             audit.note(wrong_lines(expected_of_unmatched(unmatched), lines))
         if unmatched.state in ("SUSPECTED", "RETURNING"):
-            known.add(unmatched.subject_id)
+            our_orders.add(unmatched.subject_id)
         held[unmatched.subject_id] += held_of_unmatched(unmatched)
     return held
 
@@ -99,7 +99,7 @@ async def _entries(books: Snapshot, audit: Audit) -> None:
 
 
 async def _chain(books: Snapshot, chain: Chain, audit: Audit) -> None:
-    """A merchant's seals and entries side by side, each read once."""
+    """A merchant's digests and entries side by side, each read once."""
     last: LedgerDigest | None = None
     async with aclosing(books.lines_in_order(chain.mchid)) as lines:
         line = await anext(lines, None)

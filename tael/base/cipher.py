@@ -1,4 +1,4 @@
-"""Secrets at rest: AES-256-GCM under one key from the environment or a file. A ciphertext begins with its nonce."""
+"""Encryption of secrets at rest: AES-256-GCM with one key from the settings. A ciphertext begins with its nonce."""
 
 import os
 from typing import Final
@@ -13,7 +13,7 @@ KEY_BYTES: Final = 32
 
 
 class DecryptionFailed(Exception):
-    """The encryption key is not the one that these secrets were encrypted with, or a ciphertext was changed."""
+    """The encryption key differs from the one used to encrypt, or the ciphertext was changed."""
 
 
 class Cipher:
@@ -21,11 +21,11 @@ class Cipher:
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
-            raise ValueError(f"an encryption key has {KEY_BYTES} bytes")
+            raise ValueError(f"an encryption key must have {KEY_BYTES} bytes")
         self._aead = AESGCM(key)
 
     def encrypt(self, secret: Secret) -> bytes:
-        """`secret` as it is stored: nonce and ciphertext."""
+        """`secret` as stored: nonce and ciphertext."""
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._aead.encrypt(nonce, secret.reveal().encode(), None)
 

@@ -1,6 +1,6 @@
-"""The only time. Code that needs the hour is given a `Clock`; SQL never asks the server's.
+"""The only source of time: code takes a `Clock`, and SQL never uses the server's clock.
 
-`DemoClock` adds an offset that the sandbox writes into a file, so wallets and gateway move together.
+`DemoClock` adds an offset that the sandbox writes to a file, so that wallets and gateway share one time.
 """
 
 import mmap
@@ -14,20 +14,20 @@ OFFSET: Final = struct.Struct("<q")
 
 
 class Clock(Protocol):
-    """Tells the time as an aware datetime in UTC."""
+    """Returns the current time as an aware datetime in UTC."""
 
     def now(self) -> datetime: ...
 
 
 class RealClock:
-    """The machine's own clock."""
+    """The system clock."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
 
 
 class DemoClock:
-    """The machine's clock plus the offset (microseconds, eight bytes, little endian) in a mapped file."""
+    """The system clock plus the offset (microseconds, eight bytes, little endian) in a mapped file."""
 
     def __init__(self, path: Path) -> None:
         if not path.exists() or path.stat().st_size < OFFSET.size:

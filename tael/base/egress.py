@@ -1,7 +1,7 @@
-"""Which network addresses a call may go to whose destination a merchant chose. Pure.
+"""Which network addresses a call may reach if a merchant chose its destination. Pure.
 
-A webhook's URL is a merchant's words: without a rule it would reach what only we can reach, such as our database, a
-cloud's metadata service or an office printer. `base/transport.py` checks each address before it connects.
+A merchant sets its webhook URL. Without a rule (SSRF) it could reach hosts that only we can reach, such as our
+database, a cloud's metadata service or an office printer. `base/transport.py` checks each address before it connects.
 """
 
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from typing import Final
 
 PORTS: Final = (80, 443)
 
-#: The only addresses of IPv6 that are given out to the world.
+#: The only IPv6 range allocated for public addresses.
 GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
-#: An IPv4 address for a network that speaks IPv6 only; it is as public as what is inside.
+#: An IPv4 address as an IPv6-only network reaches it; as public as the IPv4 address inside.
 NAT64: Final = IPv6Network("64:ff9b::/96")
-#: What the standard library calls global, or calls so in some versions, and what is none the less not the world.
-NOT_THE_WORLD: Final = tuple(
+#: Not public, although `is_global` is true for them in some or all versions of the standard library.
+NOT_PUBLIC: Final = tuple(
     ip_network(text)
     for text in (
         "192.0.0.0/24",  # protocol assignments
         "192.88.99.0/24",  # relays of 6to4
-        "168.63.129.16/32",  # a cloud's own host, seen from inside
+        "168.63.129.16/32",  # Azure's host, reachable from its virtual machines
         "2001::/23",  # protocol assignments, Teredo among them: an address inside an address
         "2002::/16",  # 6to4: an IPv4 address inside
         "3fff::/20",  # documentation
@@ -30,7 +30,7 @@ NOT_THE_WORLD: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """How far such calls may go: loopback is for demos, other ports than 80 and 443 are a setting."""
+    """What such calls may reach. Loopback is for demos; ports other than 80 and 443 are a setting."""
 
     loopback: bool = False
     any_port: bool = False
@@ -51,10 +51,9 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv6Address):
         if address in NAT64:
             return is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
-        if (
-            address not in GLOBAL_UNICAST
-        ):  # loopback, link-local, private, mapped IPv4 and all that is not given out
+        # Excludes loopback, link-local, private, IPv4-mapped and unallocated addresses.
+        if address not in GLOBAL_UNICAST:
             return False
-    if any(address in network for network in NOT_THE_WORLD if network.version == address.version):
+    if any(address in network for network in NOT_PUBLIC if network.version == address.version):
         return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)

@@ -1,8 +1,7 @@
-"""What the gateway says no to, each with its code and with whether asking again can help.
+"""The gateway's refusals, each with its response code and whether a retry can help.
 
-Raised by `service` and `api`, turned into an answer in one place, `api/app.py`. Expected answers of a
-wallet are outcomes, not errors. The docstring of each class is written for the developer who receives its
-code.
+`api/app.py` alone turns them into responses. A wallet's expected responses are outcomes, not errors. The docstring of
+each class addresses the developer who receives its code.
 """
 
 import re
@@ -11,8 +10,8 @@ from typing import Final, Self
 
 from tael.base import respcd as codes
 
-#: What a parameter may be called for its name to be repeated in an answer.
-SPEAKABLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+#: Names of parameters that a response may echo.
+ECHOED_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Retry(StrEnum):
@@ -20,11 +19,11 @@ class Retry(StrEnum):
 
     NEVER = "never"
     LATER = "later"
-    QUERY = "query"  #: not before a query has said what became of it
+    QUERY = "query"  #: only after a query has shown the outcome
 
 
 class TaelError(Exception):
-    """A refusal of ours. `english` is for the developer and defaults to the meaning of the code."""
+    """A refusal by the gateway. `english` is for the developer and defaults to the meaning of the code."""
 
     respcd: str
     retry: Retry
@@ -38,8 +37,8 @@ class TaelError(Exception):
         orig_syssn: str | None = None,
     ) -> None:
         self.english = english or codes.TABLE[self.respcd].english
-        self.resperr = resperr  #: for the payer or cashier, where the code's usual text does not fit
-        self.reference = reference  #: the merchant's number, to be repeated in the answer
+        self.resperr = resperr  #: for the payer or cashier, if the code's usual text does not fit
+        self.reference = reference  #: the merchant's number, echoed in the response
         self.orig_syssn = orig_syssn
         super().__init__(f"{self.respcd} {self.english}")
 
@@ -64,13 +63,13 @@ class BadField(TaelError):
 
     @classmethod
     def missing(cls, name: str) -> Self:
-        """Clients look for this very text, so it is not in English."""
+        """Clients match this exact text, so it is not in English."""
         return cls(f"必传参数: {name}", field=name)
 
     @classmethod
     def malformed(cls, name: str, why: str) -> Self:
-        """`why` continues the sentence that begins with the name: "must be …"."""
-        subject = name if SPEAKABLE.fullmatch(name) else "a parameter"
+        """`why` follows the parameter's name: "must be …"."""
+        subject = name if ECHOED_NAME.fullmatch(name) else "a parameter"
         return cls(f"{subject} {why}", field=name)
 
 
@@ -84,13 +83,13 @@ class NoChannel(TaelError):
 
 
 class NotAuthentic(TaelError):
-    """The signature is wrong or was made for something else, or the appcode or its mchid is not known."""
+    """The signature is wrong or was made for another request, or the appcode or its mchid is unknown."""
 
     respcd, retry = codes.BAD_SIGNATURE, Retry.NEVER
 
     def __init__(self, english: str = "", *, cause: str = "", is_app_known: bool = True) -> None:
         super().__init__(english)
-        self.cause = cause or self.english  #: for the operator's log, never in an answer
+        self.cause = cause or self.english  #: for the operator's log, never in a response
         self.is_app_known = is_app_known
 
 
@@ -101,7 +100,7 @@ class OutOfService(TaelError):
 
 
 class UnderMaintenance(TaelError):
-    """A stop was planned; nothing was created. Queries go on; send the same request again when it is over."""
+    """A maintenance window is open; nothing was created. Queries still work; send the same request again afterwards."""
 
     respcd, retry = codes.MAINTENANCE, Retry.LATER
 
@@ -122,13 +121,13 @@ class MerchantNotAudited(TaelError):
 
 
 class OperationDenied(TaelError):
-    """The operator lets this merchant not do this; respmsg names the operation."""
+    """The operator denies this operation to the merchant; respmsg names the operation."""
 
     respcd, retry = codes.DENIED, Retry.NEVER
 
 
 class NotSetUp(TaelError):
-    """The merchant has no account at any wallet yet; call the operator."""
+    """The merchant has no account at any wallet yet; contact the operator."""
 
     respcd, retry = codes.SETUP, Retry.NEVER
 
@@ -140,16 +139,16 @@ class CurrencyRefused(TaelError):
 
 
 class AmountRefused(TaelError):
-    """The amount is above a limit of the merchant's."""
+    """The amount is above the merchant's limit."""
 
     respcd, retry = codes.AMOUNT, Retry.NEVER
 
 
-# ---- the payment that is meant -----------------------------------------------------------------------------
+# ---- the payment -------------------------------------------------------------------------------------------
 
 
 class NotFound(TaelError):
-    """No payment of this merchant has this number, or what has it cannot be closed, reversed or refunded."""
+    """This merchant has no payment with this number, or it cannot be closed, reversed or refunded."""
 
     respcd, retry = codes.NOT_FOUND, Retry.NEVER
 
@@ -161,19 +160,19 @@ class NotAllowed(TaelError):
 
 
 class Mismatch(TaelError):
-    """The numbers or the amount given do not belong to one and the same payment."""
+    """The given numbers or the amount do not belong to the same payment."""
 
     respcd, retry = codes.MISMATCH, Retry.NEVER
 
 
 class ReferenceReused(TaelError):
-    """This reference already names a payment or refund with other content; use a new reference."""
+    """This reference already belongs to a payment or refund with different content; use a new reference."""
 
     respcd, retry = codes.REPEATED, Retry.NEVER
 
 
 class OrderClosed(TaelError):
-    """The order was closed and takes no money; use a new reference."""
+    """The order is closed and cannot be paid; use a new reference."""
 
     respcd, retry = codes.CLOSED, Retry.NEVER
 
@@ -191,13 +190,13 @@ class AlreadyRefunded(TaelError):
 
 
 class OverRefund(TaelError):
-    """The refund is above what is left of the payment."""
+    """The refund is above the refundable amount of the payment."""
 
     respcd, retry = codes.OVER_REFUND, Retry.NEVER
 
 
 class FullOnly(TaelError):
-    """The merchant's contract with the wallet allows no partial refunds; refund the whole."""
+    """The merchant's contract with the wallet allows no partial refunds; refund the full amount."""
 
     respcd, retry = codes.FULL_ONLY, Retry.NEVER
 
@@ -212,7 +211,7 @@ class WindowOver(TaelError):
 
 
 class WalletUnreachable(TaelError):
-    """The wallet could not be reached; nothing was sent, so the same request may be sent again."""
+    """The wallet could not be reached and nothing was sent, so the same request may be sent again."""
 
     respcd, retry = codes.UNREACHABLE, Retry.LATER
 
@@ -227,7 +226,7 @@ RETRY_OF: Final = {
 
 
 class WalletRefused(TaelError):
-    """The wallet said no; the code says why."""
+    """The wallet refused; the code gives the reason."""
 
     def __init__(
         self,
@@ -242,8 +241,8 @@ class WalletRefused(TaelError):
         super().__init__(english, reference=reference, orig_syssn=orig_syssn)
 
 
-# ---- ours --------------------------------------------------------------------------------------------------
+# ---- internal ----------------------------------------------------------------------------------------------
 
 
 class InvalidTransition(Exception):
-    """A state was asked to become one that it cannot become: a mistake of ours, never an answer."""
+    """A state transition that the state machine does not allow: a bug, never sent to a client."""

@@ -1,4 +1,4 @@
-"""The only randomness: names and keys that nobody can guess, and small steps that nobody should read a volume from."""
+"""The only source of randomness: unguessable ids and keys, and random steps that hide the volume of transactions."""
 
 import secrets
 import string
@@ -26,12 +26,12 @@ def mchid() -> str:
 
 
 def account_id() -> str:
-    """The part of a notice URL that cannot be guessed."""
+    """The unguessable part of a notice URL."""
     return _letters(ACCOUNT_ID_LENGTH)
 
 
 def link_id() -> str:
-    """The part of a checkout page's address that cannot be guessed."""
+    """The unguessable part of a checkout page's URL."""
     return _letters(LINK_ID_LENGTH)
 
 
@@ -39,9 +39,9 @@ def request_id() -> str:
     return secrets.token_hex(8)
 
 
-def small_step(longest: int) -> int:
-    """A step from 1 to `longest`, each as likely as the others."""
-    return 1 + secrets.randbelow(longest)
+def small_step(maximum: int) -> int:
+    """A step from 1 to `maximum`, uniformly distributed."""
+    return 1 + secrets.randbelow(maximum)
 
 
 def _letters(length: int) -> str:

@@ -9,5 +9,5 @@ MOMENT: Final = "%Y-%m-%d %H:%M:%S"
 
 
 def moment_text(at: datetime) -> str:
-    """`at` as merchants read it: `YYYY-MM-DD HH:MM:SS`, UTC+8."""
+    """`at` in the merchant API's format: `YYYY-MM-DD HH:MM:SS`, UTC+8."""
     return at.astimezone(UTC8).strftime(MOMENT)

@@ -1,6 +1,6 @@
 """Amounts of money: integers in minor units with a currency, never floats.
 
-Used everywhere. A wallet that writes major units (`39.25`) is converted at the edge by `major_text` and `from_major`.
+Wallets that use major units (`39.25`) are converted at the edge with `major_text` and `from_major`.
 """
 
 import re
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-#: Currencies without a minor unit: one yen is written `1`, not `100`. Source: both wallets' amount rules.
-WITHOUT_MINOR_UNIT: Final = frozenset({"JPY", "KRW"})
+#: One yen is `1`, not `100`. Source: both wallets' amount rules.
+ZERO_DECIMAL_CURRENCIES: Final = frozenset({"JPY", "KRW"})
 
 PLAIN_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,8})?", re.ASCII)
 
@@ -27,11 +27,11 @@ class Money:
 
 def exponent(currency: str) -> int:
     """How many decimal places the major unit of `currency` has."""
-    return 0 if currency in WITHOUT_MINOR_UNIT else 2
+    return 0 if currency in ZERO_DECIMAL_CURRENCIES else 2
 
 
 def major_text(money: Money) -> str:
-    """`money` in major units as wallets write it: `39.25`, or `100` where there is no minor unit."""
+    """`money` in major units as the wallets write it: `39.25`, or `100` in a zero-decimal currency."""
     places = exponent(money.currency)
     if places == 0:
         return str(money.amount_minor)
@@ -40,7 +40,7 @@ def major_text(money: Money) -> str:
 
 
 def from_major(text: str, currency: str) -> Money:
-    """The money that a wallet wrote as `text` in major units. Raises ValueError on anything but a plain decimal."""
+    """Parse an amount in major units. Raises ValueError on anything but a plain decimal."""
     if not PLAIN_DECIMAL.fullmatch(text):
         raise ValueError(f"not an amount: {text!r}")
     value = Decimal(text).scaleb(exponent(currency))

@@ -1,4 +1,4 @@
-"""The pay types a merchant may name, and what each can do. Source: QFPay's table of pay_type."""
+"""The supported pay types. Source: QFPay's table of pay_type."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,21 +6,21 @@ from typing import Final
 
 
 class Wallet(StrEnum):
-    """Who keeps the payer's money."""
+    """Who holds the payer's money."""
 
     ALIPAY = "alipay"
     WECHAT = "wechat"
 
 
 class Scene(StrEnum):
-    """Where a payment happens: the payer opens or scans something of ours, or we scan the payer's code."""
+    """Where a payment happens."""
 
-    ONLINE = "online"
-    OFFLINE = "offline"
+    ONLINE = "online"  #: the payer opens our link or scans our code
+    OFFLINE = "offline"  #: the shop scans the payer's code
 
 
 class Presentment(StrEnum):
-    """How the payer meets the payment."""
+    """How the payment is presented to the payer, or the payer's code to the shop."""
 
     WEB_PAGE = "web_page"  #: a cashier page in a desktop browser
     WAP_PAGE = "wap_page"  #: a cashier page in a phone's browser
@@ -31,13 +31,13 @@ class Presentment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PayType:
-    """One pay_type: its code is QFPay's, the rest is what the gateway must know of it."""
+    """One pay_type; the code is QFPay's."""
 
     code: str
     wallet: Wallet
     scene: Scene
     presentment: Presentment
-    expires_after_s: int  #: how long an unpaid order lives if the merchant says nothing
+    expires_after_s: int  #: default lifetime of an unpaid order
     is_hongkong: bool = False  #: the payer's wallet is WeChat Pay HK
 
     @property
@@ -47,7 +47,7 @@ class PayType:
 
 ALIPAY_ONLINE_EXPIRY_S: Final = 600
 WECHAT_ONLINE_EXPIRY_S: Final = 1800
-#: An undecided barcode payment is reversed at the wallet after this time, then counts as failed.
+#: An undecided barcode payment is reversed at the wallet after this time, then fails.
 OFFLINE_EXPIRY_S: Final = 120
 
 PAY_TYPES: Final = {

@@ -1,9 +1,7 @@
-"""The response codes: one table with every code a client of this API may know, and the texts sent with each.
+"""The response codes: every code that a client of this API may know, and the texts sent with each.
 
-`api` renders answers and rows from it, `errors.py` and the services take their constants from it,
-`docs/generate.py` prints it. A code that is not marked as emitted never leaves the gateway: old clients
-take a code they do not know for a final failure, so a result we do not know is always PENDING, or
-REFUND_PENDING for a refund.
+Codes not marked as emitted never leave the gateway. Old clients treat an unknown code as a final failure, so an
+unknown result is always PENDING, or REFUND_PENDING for a refund. `docs/generate.py` prints the table.
 """
 
 from collections.abc import Mapping
@@ -61,23 +59,23 @@ class Client(StrEnum):
     """What a client must do with a code."""
 
     DONE = "done"  #: the call did what it says; an online payment is created, not paid
-    PENDING = "pending"  #: query after 5 seconds, then every 10; never repeat blindly
-    RETRY = "retry"  #: the same request again later, with the same reference
+    PENDING = "pending"  #: query after 5 seconds, then every 10; do not repeat the request
+    RETRY = "retry"  #: send the same request again later, with the same reference
     UNKNOWN = "unknown"  #: query before anything else
     FINAL = "final"  #: show it, correct it, use a new reference
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One row of the table. Chinese texts are what clients were shown; empty where no document has one."""
+    """One row of the table. The Chinese texts are QFPay's; empty if no document has one."""
 
     code: str
     english: str
-    chinese_oc: str  #: of the oversea documentation
-    chinese_later: str  #: of the later documentation
+    chinese_oc: str  #: from the overseas documentation
+    chinese_later: str  #: from the later documentation
     client: Client
     emitted: bool
-    when: str  #: what makes us send it, or what is sent in its place
+    when: str  #: when it is sent, or what is sent in its place
 
 
 def _sent(code: str, english: str, client: Client, when: str, oc: str = "", later: str = "") -> Code:
@@ -97,10 +95,11 @@ _NO_PREAUTHORISATION: Final = "never: there is no pre-authorisation here"
 # fmt: off
 _ROWS: Final = (
     _sent(OK, "success", _DONE, "the call succeeded; in a row, the money moved", later="交易成功"),
-    _sent(MAINTENANCE, "under maintenance", _RETRY, "a planned stop; queries go on", "系统维护", "系统维护中"),
+    _sent(MAINTENANCE, "under maintenance", _RETRY, "during a maintenance window; queries still work",
+          "系统维护", "系统维护中"),
     _never("1101", "an active reversal is needed", _UNKNOWN, "需要主动冲正", "Reversal 错误"),
     _sent(REPEATED, "the reference is in use with other content", _FINAL,
-          "a reference names a payment or refund of other content", "重复请求", "重复请求"),
+          "the reference belongs to a payment or refund with different content", "重复请求", "重复请求"),
     _sent(BAD_MESSAGE, "the message cannot be read", _FINAL,
           "an unreadable request, one above a limit, an unknown path or method", "报文格式错误", "请求格式错误"),
     _sent(BAD_FIELD, "a parameter is missing or wrong", _FINAL,
@@ -110,14 +109,15 @@ _ROWS: Final = (
     _never("1106", "terminal mismatch", _FINAL, "终端不匹配", "无效设备"),
     _never("1107", "terminal blocked", _FINAL, "终端被封禁", "设备无权限"),
     _sent(BAD_SIGNATURE, "the signature, the appcode or the mchid is wrong", _FINAL,
-          "a bad signature, an unknown appcode, an mchid of another appcode; a signed text with two readings or of "
+          "a bad signature, an unknown appcode, an mchid of another appcode; a signed text that is ambiguous or of "
           "another call; a request too old or from an address that the app does not allow", "MAC 校验失败", "签名错误"),
     _never("1109", "encryption or decryption error", _FINAL, "加解密错误"),
     _never("1110", "serial number error at a client's top-up", _FINAL, "客户端充值, 流水号错误"),
     _sent(UNREACHABLE, "the wallet cannot be reached and nothing was sent", _RETRY,
           "the wallet was not reached, so nothing happened there", "外部服务不可用"),
     _sent(OUT_OF_SERVICE, "the service is not available", _RETRY,
-          "the gateway cannot serve now: its database is away, or too many connections are open", "内部服务不可用"),
+          "the gateway cannot serve now: its database is unavailable, or too many connections are open",
+          "内部服务不可用"),
     _never("1113", "no such user", _FINAL, "用户不存在", instead="never: there is no OAuth here"),
     _sent(USER_BLOCKED, "the merchant is disabled", _FINAL, "the operator disabled the merchant",
           "用户被封禁"),
@@ -147,20 +147,20 @@ _ROWS: Final = (
            instead="never: no files are taken here"),
     _sent(WINDOW_OVER, "too late for a refund", _FINAL, "the refund window is over", "交易不在允许日期"),
     _sent(CHANNEL_ERROR, "the wallet refused", _UNKNOWN,
-          "an explicit refusal of the wallet's that has no code of its own", "渠道错误"),
+          "an explicit refusal by the wallet that has no code of its own", "渠道错误"),
     _never("1132", "client version error", _FINAL, "客户端版本信息错误"),
     _sent(CREDENTIALS, "the merchant's credentials at the wallet do not work", _FINAL,
           "the wallet refuses our identity or signature", "用户渠道信息错误"),
     _never("1134", "the card is not the one of the sale", _FINAL, "撤销交易刷卡与消费时不是同一张卡"),
     _sent(SETUP, "the merchant is not set up completely", _FINAL,
-          "a merchant without an account at any wallet, or one that the wallet has not set up: call the operator",
+          "a merchant without an account at any wallet, or not set up at the wallet: contact the operator",
           "用户配置错误"),
     _sent(NOT_FOUND, "no such transaction", _FINAL,
           "close, refund or reversal of an unknown payment", "交易不存在", "交易不存在或无法处理"),
     _never("1137", "no such contact", _FINAL, "联系方式不存在"),
     _never("1138", "error while updating a key", _FINAL, "用户更新密钥错"),
     _never("1139", "card number or magnetic stripe error", _FINAL, "卡号或者卡磁错误"),
-    _sent(NOT_AUDITED, "the merchant is not approved yet", _FINAL, "a merchant before its audit",
+    _sent(NOT_AUDITED, "the merchant is not approved yet", _FINAL, "a merchant that is not approved yet",
           "账户未审核通过"),
     _never("1141", "the channel's MAC or track encryption failed", _UNKNOWN,
            "计算通道MAC错误; 通道加密磁道错误"),
@@ -212,7 +212,7 @@ _ROWS: Final = (
     _never("1252", "system error", _UNKNOWN, later="进行交易请求时出现系统错误"),
     _never("1254", "system fault", _UNKNOWN, later="系统出了点小差，我们正在加紧解决中"),
     _never("1260", "already paid", _FINAL, later="该订单已支付，请确认交易结果后再操作",
-           instead="never: a repeat gets the first answer"),
+           instead="never: a repeat gets the first response"),
     _never("1261", "not paid", _FINAL, later="该订单未支付，请确认交易结果后再操作", instead="never: 1124"),
     _never("1262", "already refunded", _FINAL, later="该订单已退款，请确认订单状态再操作",
            instead="never: 1125"),
@@ -221,7 +221,7 @@ _ROWS: Final = (
            instead="never: 1142"),
     _never("1265", "no refunds at this hour", _RETRY,
            later="该笔订单被禁止退款，23:30-00:30的交易以及部分特殊交易会被禁止",
-           instead="never: 2999, and the refund is made when the wallet's night is over"),
+           instead="never: 2999, and the refund is made when the wallet accepts refunds again"),
     _never("1266", "wrong amount", _FINAL, later="该订单金额错误，请确认后再操作"),
     _never("1267", "the order does not match", _FINAL, later="该订单信息不匹配，请确认后再操作",
            instead="never: 1126"),
@@ -247,13 +247,13 @@ _ROWS: Final = (
     _never("2003", "signing in failed", _FINAL, "签到失败"),
     _never("2004", "the payer has too little money", _FINAL, "消费者余额不足", instead="never: 1201"),
     _sent(CODE_EXPIRED, "the payer's code expired", _FINAL,
-          "an old auth_code; a barcode payment nobody confirmed in time",
+          "an expired auth_code; a barcode payment that the payer did not confirm in time",
           "消费者二维码过期", "消费者付款码错误或已过期请刷新后重新支付"),
     _sent(CODE_ILLEGAL, "not a code of this wallet", _FINAL, "the code of another wallet",
           "消费者二维码非法"),
     _sent(PAYER_CANCELLED, "the payer cancelled", _FINAL, "the payer cancelled", "消费者关闭了这次交易"),
     _sent(BAD_CHANNEL_REQUEST, "the wallet rejects how it was asked", _FINAL,
-          "the wallet rejects our request: call the operator", "传递给通道的参数错误"),
+          "the wallet rejects our request: contact the operator", "传递给通道的参数错误"),
     _never("2009", "no connection to the channel", _RETRY, "连接通道失败", instead="never: 1111"),
     _never("2010", "unknown error with the channel", _UNKNOWN, "和通道交互的未知错误",
            instead="never: 1145 or 2999"),
@@ -270,13 +270,13 @@ _ROWS: Final = (
 TABLE: Final[Mapping[str, Code]] = {row.code: row for row in _ROWS}
 
 
-#: Real answers of QFPay's that are more helpful than the code's usual text.
+#: Texts of real QFPay responses that are more helpful than the code's usual text.
 CLOSE_NOT_SUPPORTED: Final = "该交易暂不支持关闭, 请联系管理员"
 UNKNOWN_ORDER: Final = "交易不存在或不在可操作时间内"
 
 
 def resperr(code: str, call: Call) -> str:
-    """The text for the payer or cashier in the answer to `call`."""
+    """The text for the payer or cashier in the response to `call`."""
     if code == OK:
         return ""
     if code == NOT_FOUND:
@@ -289,7 +289,7 @@ def resperr(code: str, call: Call) -> str:
 
 
 def row_text(code: str) -> str:
-    """The text in a row of a query, where a code is the state of one payment or refund."""
+    """The text in a row of a query, where the code is the state of one payment or refund."""
     if code == OK:
         return "交易成功"
     if code == PENDING:

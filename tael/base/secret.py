@@ -1,6 +1,6 @@
-"""A value that must not be seen: keys of merchants and wallets.
+"""A secret value, such as a merchant's or wallet's key.
 
-Its repr and str hide it, so that no log, traceback or dataclass repr can show it; `reveal` is easy to search for.
+`repr` and `str` hide it, so that no log, traceback or dataclass repr can show it; `reveal` is easy to search for.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ HIDDEN: Final = "Secret(…)"
 
 
 class Secret:
-    """Holds a text; only `reveal` gives it out."""
+    """A text that only `reveal` returns."""
 
     __slots__ = ("_text",)
 
@@ -17,7 +17,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself: for signing and sealing only."""
+        """The text itself, for signing and encryption only."""
         return self._text
 
     def __repr__(self) -> str:

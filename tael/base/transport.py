@@ -1,10 +1,9 @@
-"""The only HTTP client. Says of every call whether an answer came, none came, or not a byte was sent.
+"""The only HTTP client. The result of a call is a response, no response, or the proof that no byte was sent.
 
-The difference between the last two is money: what was not sent surely did not happen. Redirects are never followed.
-Each wallet has a Transport of its own, with its own connections and name lookups: one that hangs uses up nothing of
-another's, and its accounts share its connections fairly. With an `EgressPolicy` a Transport is safe to call where a
-merchant says: each address is checked as it is connected to, so a name that resolves to another address a moment
-later changes nothing.
+The difference between the last two decides about money: a request that was not sent did not happen. Redirects are never
+followed. Each wallet has its own Transport with its own connections and DNS lookups, so a hanging wallet does not
+affect another, and its accounts share its connections fairly. With an `EgressPolicy` a Transport may call URLs that
+merchants choose: each address is checked when it is connected to, so DNS rebinding has no effect.
 """
 
 import asyncio
@@ -27,17 +26,17 @@ from yarl import URL
 from tael.base.egress import EgressPolicy
 from tael.base.secret import Secret
 
-#: Time to reach the other side; nothing of the request has left us while it runs.
+#: For opening a connection, before anything of the request is sent.
 CONNECT_TIMEOUT_S: Final = 5.0
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
-#: Calls under way to one wallet. An account may use half of them.
+#: Concurrent calls to one wallet. An account may use half of them.
 DEFAULT_CONNECTIONS: Final = 200
-#: How long a call waits for a free connection: long enough for a burst, and short for a shopper at the till.
+#: Maximum wait for a free connection: long enough for a burst, short enough for a payer at a till.
 DEFAULT_WAIT_S: Final = 2.0
-#: Calls that wait for a connection to one wallet; the next is not sent at once.
+#: Calls that may wait for a connection to one wallet; further ones are not sent.
 MAX_WAITING: Final = 1000
-DNS_REMEMBERED_S: Final = 60
-#: Look-ups at a time where merchants choose the names: a name server that hangs holds one of these.
+DNS_CACHE_S: Final = 60
+#: Concurrent DNS lookups. Merchants choose the names, and each hanging name server occupies one of these.
 MAX_LOOKUPS: Final = 64
 NOT_ALLOWED: Final = "an address that may not be called"
 USER_AGENT: Final = f"tael/{version('tael')}"
@@ -46,7 +45,7 @@ NO_CONNECTION: Final = "no free connection"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the other side said. Header names are lower case."""
+    """An HTTP response. Header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -55,21 +54,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class NothingSent:
-    """The connection never opened."""
+    """No connection was opened, so nothing was sent."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """The request may have arrived; no whole answer came back in time."""
+    """The request may have arrived; no complete response was received in time."""
 
     reason: str
 
 
 Result = Answer | NothingSent | NoAnswer
 
-#: Raised before a byte of the request has left; by a proxy too, which has opened no connection then.
+#: Raised before any byte of the request is sent; also by a proxy that could not open a connection.
 NOT_CONNECTED: Final = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -79,24 +78,24 @@ NOT_CONNECTED: Final = (
 Lookup = Callable[..., list[tuple[Any, ...]]]
 
 
-class Places:
-    """Calls under way: at most `total`, and at most half of them for one account.
+class CallSlots:
+    """Limits concurrent calls to `total`, and those of one account to half of it.
 
-    A call that finds no place waits its turn for at most `wait_s`. A freed place goes to the waiting account with the
-    fewest calls under way, equal ones taking turns. Only accounts with calls under way or waiting are remembered.
+    Without a free slot a call waits for at most `wait_s`. A freed slot goes to the waiting account with the fewest
+    concurrent calls; equal ones take turns. Only accounts with running or waiting calls are tracked.
     """
 
     def __init__(self, total: int, wait_s: float) -> None:
         self._total = total
         self._of_account = max(1, total // 2)
         self._wait_s = wait_s
-        self._under_way: Counter[str] = Counter()
+        self._running: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     async def take(self, account: str) -> bool:
-        """Whether the call may begin; `free` follows if so."""
+        """Whether the call may start; if so, the caller must call `free` afterwards."""
         if self._has_room(account):
-            self._under_way[account] += 1
+            self._running[account] += 1
             return True
         if sum(map(len, self._waiting.values())) >= MAX_WAITING:
             return False
@@ -114,21 +113,21 @@ class Places:
         return turn.done()
 
     def free(self, account: str) -> None:
-        """A call is over; the next one begins."""
-        self._under_way[account] -= 1
-        if not self._under_way[account]:
-            del self._under_way[account]
-        able = [waiting for waiting in self._waiting if self._has_room(waiting)]
-        if able:
-            chosen = min(able, key=lambda waiting: self._under_way[waiting])
+        """Release a slot and start the next waiting call."""
+        self._running[account] -= 1
+        if not self._running[account]:
+            del self._running[account]
+        eligible = [waiting for waiting in self._waiting if self._has_room(waiting)]
+        if eligible:
+            chosen = min(eligible, key=lambda waiting: self._running[waiting])
             turns = self._waiting.pop(chosen)
             turns.popleft().set_result(None)
             if turns:
-                self._waiting[chosen] = turns  # behind the others
-            self._under_way[chosen] += 1
+                self._waiting[chosen] = turns  # re-inserted last
+            self._running[chosen] += 1
 
     def _has_room(self, account: str) -> bool:
-        return self._under_way.total() < self._total and self._under_way[account] < self._of_account
+        return self._running.total() < self._total and self._running[account] < self._of_account
 
     def _leave(self, account: str, turn: "asyncio.Future[None]") -> None:
         self._waiting[account].remove(turn)
@@ -138,35 +137,36 @@ class Places:
 
 @dataclass(slots=True)
 class _Call:
-    """`has_connection`: it was given a connection, so from then on something may have been sent."""
+    """`has_connection`: the request got a connection, so something may have been sent."""
 
     has_connection: bool = False
 
 
 @dataclass(slots=True)
 class Transport:
-    """A pool of connections to one wallet; `tls` contexts are made once by their owners and reused.
+    """A pool of connections to one wallet. Callers create their `tls` contexts once and reuse them.
 
-    With a `egress` it is for calls whose destination others chose; how many run at once is then their caller's affair.
+    With `egress` it is for destinations chosen by merchants; the caller then limits the number of concurrent calls.
     """
 
     egress: EgressPolicy | None = None
     lookup: Lookup = socket.getaddrinfo
-    proxy: Secret | None = None  #: for all calls, by CONNECT; its URL may hold a password
+    proxy: Secret | None = None  #: for all calls, with CONNECT; its URL may contain a password
     connections: int = DEFAULT_CONNECTIONS
     wait_s: float = DEFAULT_WAIT_S
     _session: aiohttp.ClientSession | None = field(default=None)
     _resolver: AbstractResolver | None = field(default=None)
-    _places: Places | None = field(default=None)
+    _slots: CallSlots | None = field(default=None)
 
     async def __aenter__(self) -> Self:
         self._resolver = _Resolver(self.lookup)
         if self.egress is None:
-            self._places = Places(self.connections, self.wait_s)
-        # No limit here: what waits inside the connector cannot be told from what was sent, and is not shared fairly.
+            self._slots = CallSlots(self.connections, self.wait_s)
+        # No limit here: a call waiting inside the connector would look like one that was sent, and the connector is
+        # not fair between accounts.
         connector = aiohttp.TCPConnector(
             limit=0,
-            ttl_dns_cache=DNS_REMEMBERED_S,
+            ttl_dns_cache=DNS_CACHE_S,
             resolver=self._resolver,
             socket_factory=None if self.egress is None else _guarded_by(self.egress),
         )
@@ -198,32 +198,32 @@ class Transport:
         cut_at: int | None = None,
         account: str = "",
     ) -> Result:
-        """One request, one result; never raises for what the network does.
+        """Send one request; never raises because of the network.
 
-        `tls` False is refused: verify or do not. An answer is read whole, or up to `cut_at` bytes and the rest dropped.
-        `account` is the wallet account in whose name the call is made. `timeout_s` includes the wait for a connection.
+        `tls` False (no verification) is refused. The response is read completely, or up to `cut_at` bytes. `account` is
+        the wallet account of the call. `timeout_s` includes the wait for a connection.
         """
         if self._session is None or tls is False:
-            raise RuntimeError("a Transport is entered before it is used, and verifies its peers")
+            raise RuntimeError("enter the Transport before using it; it always verifies its peers")
         try:
-            as_signed = URL(url, encoded=True)  # untouched: what was signed must be what is sent
-            is_whole = as_signed.scheme in ("http", "https") and as_signed.host and as_signed.port
+            parsed = URL(url, encoded=True)  # not normalised: the signed URL must be sent unchanged
+            is_complete = parsed.scheme in ("http", "https") and parsed.host and parsed.port
         except ValueError:
-            is_whole = False
-        if not is_whole:
-            return NothingSent("not an address")
-        send = partial(self._send, self._session, method, as_signed, body, headers, tls, cut_at)
-        if self._places is None:
+            is_complete = False
+        if not is_complete:
+            return NothingSent("not a valid URL")
+        send = partial(self._send, self._session, method, parsed, body, headers, tls, cut_at)
+        if self._slots is None:
             return await send(timeout_s)
         loop = asyncio.get_running_loop()
         began = loop.time()
-        if not await self._places.take(account):
+        if not await self._slots.take(account):
             return NothingSent(NO_CONNECTION)
         try:
             remaining_s = timeout_s - (loop.time() - began)
             return await send(remaining_s) if remaining_s > 0 else NothingSent(NO_CONNECTION)
         finally:
-            self._places.free(account)
+            self._slots.free(account)
 
     async def _send(
         self,
@@ -238,7 +238,7 @@ class Transport:
     ) -> Result:
         limits = aiohttp.ClientTimeout(
             total=timeout_s,
-            connect=CONNECT_TIMEOUT_S if self.egress is None else None,  # name lookup included
+            connect=CONNECT_TIMEOUT_S if self.egress is None else None,  # DNS lookup included
             sock_connect=CONNECT_TIMEOUT_S,
         )
         call = _Call()
@@ -254,15 +254,15 @@ class Transport:
                 trace_request_ctx=call,
             ) as response:
                 limit = MAX_ANSWER_BYTES + 1 if cut_at is None else cut_at
-                read = await response.content.read(limit)
-                while not response.content.at_eof() and len(read) < limit:
-                    read += await response.content.read(limit - len(read))
-                if len(read) > MAX_ANSWER_BYTES:
-                    return NoAnswer("the answer is too large")
-                return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, read)
+                content = await response.content.read(limit)
+                while not response.content.at_eof() and len(content) < limit:
+                    content += await response.content.read(limit - len(content))
+                if len(content) > MAX_ANSWER_BYTES:
+                    return NoAnswer("the response is too large")
+                return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, content)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            # The error's class alone does not say: a deadline may pass before there is a connection, and a request that
-            # was repeated on a new connection may have left by the first.
+            # The error's class is not enough: a timeout may occur before there is a connection, and a request that was
+            # retried on a new connection may have been sent on the first.
             if call.has_connection:
                 return NoAnswer(_why_no_answer(error))
             if self.egress is not None and getattr(error, "errno", None) == errno.EACCES:
@@ -271,7 +271,7 @@ class Transport:
 
 
 def _noting_connections() -> aiohttp.TraceConfig:
-    """Marks each call's `_Call` at the moment at which it is given a connection, new or kept alive."""
+    """Marks each call's `_Call` when it gets a connection, new or kept alive."""
 
     async def note(_: aiohttp.ClientSession, context: Any, __: object) -> None:
         context.trace_request_ctx.has_connection = True
@@ -285,23 +285,23 @@ def _noting_connections() -> aiohttp.TraceConfig:
 def _why_no_answer(error: Exception) -> str:
     match error:
         case TimeoutError():
-            return "no answer in time"
+            return "no response in time"
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
-            return "the connection ended before an answer"
+            return "the connection was closed before a response"
         case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
-            return "the answer is not whole, or not HTTP"
+            return "the response is incomplete, or not HTTP"
         case _:
             return type(error).__name__
 
 
 def _why_not_connected(error: Exception) -> str:
-    """In words where a merchant or an operator can do something about it."""
+    """A readable reason if a merchant or an operator can fix it."""
     match error:
         case aiohttp.ClientConnectorDNSError():
             return "the host name cannot be resolved"
         case aiohttp.ClientConnectorCertificateError():
-            why = getattr(error.certificate_error, "verify_message", "") or "it does not verify"
-            return f"TLS: the server's certificate is not accepted: {why}"
+            reason = getattr(error.certificate_error, "verify_message", "") or "verification failed"
+            return f"TLS: the server's certificate is not accepted: {reason}"
         case aiohttp.ClientConnectorSSLError():
             return f"TLS: the handshake failed: {getattr(error, 'reason', '') or type(error).__name__}"
         case aiohttp.ClientHttpProxyError():
@@ -311,13 +311,13 @@ def _why_not_connected(error: Exception) -> str:
         case aiohttp.ClientConnectorError() if error.os_error.errno:
             return os.strerror(error.os_error.errno).lower()
         case TimeoutError():
-            return "no connection in time"
+            return "connection timed out"
         case _:
             return type(error).__name__
 
 
 class _Resolver(AbstractResolver):
-    """Names to addresses on threads of its own: a name server that hangs delays nobody's look-up but its own."""
+    """Resolves names on its own threads, so that a hanging name server delays its own lookups only."""
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
@@ -326,19 +326,19 @@ class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        found = await asyncio.get_running_loop().run_in_executor(
+        results = await asyncio.get_running_loop().run_in_executor(
             self._threads, lambda: self._lookup(host, port, family=family, type=socket.SOCK_STREAM)
         )
         return [
             ResolveResult(
                 hostname=host,
-                host=place[0],
+                host=address[0],
                 port=port,
                 family=kind,
                 proto=proto,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for kind, _, proto, _, place in found
+            for kind, _, proto, _, address in results
         ]
 
     async def close(self) -> None:
@@ -346,11 +346,11 @@ class _Resolver(AbstractResolver):
 
 
 def _guarded_by(egress: EgressPolicy) -> Callable[[tuple[Any, ...]], socket.socket]:
-    """Sockets for the addresses that `egress` allows. Here and not at the name: this very address is connected to."""
+    """Create sockets only for addresses that `egress` allows. Checked here, since exactly this address is used."""
 
-    def socket_for(found: tuple[Any, ...]) -> socket.socket:
-        family, kind, proto, _, place = found
-        if not egress.allows(place[0], place[1]):
+    def socket_for(info: tuple[Any, ...]) -> socket.socket:
+        family, kind, proto, _, address = info
+        if not egress.allows(address[0], address[1]):
             raise OSError(errno.EACCES, NOT_ALLOWED)
         return socket.socket(family, kind, proto)
 

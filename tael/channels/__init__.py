@@ -1,1 +1,1 @@
-"""Level 2: one folder per wire protocol, each behind `base.Channel`."""
+"""The wallets' wire protocols, one folder each, behind `base.Channel`."""

@@ -1,7 +1,7 @@
-"""The edge to a wallet: orders in, outcomes out. Service code knows this protocol and nothing of a wallet's words.
+"""The interface to a wallet: orders in, outcomes out. Service code depends on it and on no wallet's protocol.
 
-A `ChannelOrder` is frozen and complete, so a channel needs neither the store nor the merchant's API. Nothing that a
-wallet or a network does makes a method raise: that is what `NotSent` and `Unknown` are for. Only `read_notice` raises.
+A `ChannelOrder` is frozen and complete, so a channel needs neither the store nor the merchant API. No failure of a
+wallet or network raises: it is `NotSent` or `Unknown`. Only `read_notice` raises.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,51 +16,51 @@ from tael.merchants.domain.account import Account
 
 
 class BadSignature(Exception):
-    """A notice that is not proven to come from the wallet: it must change nothing."""
+    """A notice that failed verification: it must change nothing."""
 
 
-#: Called after each answer that should be signed: whether it was, by the account's wallet. Never raises.
+#: Called after each response that must be signed, with whether its signature is the wallet's. Never raises.
 NoteAnswer = Callable[[Account, bool], Awaitable[None]]
 
 
 async def note_nothing(account: Account, is_verified: bool) -> None:
-    """For a channel whose answers are not counted."""
+    """For a channel whose responses are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelOrder:
-    """Everything a wallet is told of one payment. Instants are UTC; the order number we give the wallet is `syssn`."""
+    """Everything that a wallet needs about one payment. Instants are UTC; the order number at the wallet is `syssn`."""
 
     account: Account
     pay_type: PayType
     syssn: str
     amount: Money
-    subject: str  #: shown to the payer; at most 256 characters, the channel cuts and cleans it for its wallet
+    subject: str  #: shown to the payer; at most 256 characters, which the channel adapts to its wallet
     created_at: datetime
-    expires_at: datetime  #: from then on the wallet should take no money for it
-    notice_url: str  #: where the wallet tells us news; "" if the base URL of the gateway is not known
-    return_url: str  #: where the payer's browser comes back to (our own address); online Alipay only
-    auth_code: str = ""  #: the payer's barcode, on the first question of an offline payment only
-    forbid_credit: bool = False  #: take no credit card, where the wallet knows such a limit
-    openid: str = ""  #: 800207: the payer under the account's `sub_appid`
+    expires_at: datetime  #: the wallet should take no money from then on
+    notice_url: str  #: where the wallet sends its notices; "" if the gateway's base URL is unknown
+    return_url: str  #: our URL to which the payer's browser returns; online Alipay only
+    auth_code: str = ""  #: the payer's barcode; only in the initial request of an offline payment
+    forbid_credit: bool = False  #: refuse credit cards, if the wallet can
+    openid: str = ""  #: 800207: the payer's, under the account's `sub_appid`
     wallet_ref: str = ""  #: the wallet's own number, once known
-    names_trade: bool = False  #: ask by `wallet_ref`: this number of ours has several trades there
+    names_trade: bool = False  #: query and refund by `wallet_ref`: our number has several trades there
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelRefund:
-    """Everything a wallet is told of one refund; its number at the wallet is `syssn`, the same on every repeat."""
+    """Everything that a wallet needs about one refund; its number there is `syssn`, the same in every repeat."""
 
     order: ChannelOrder  #: the payment it belongs to
     syssn: str
     amount: Money
-    asked_at: datetime  #: when the refund was made here, UTC: the same on every repeat
+    requested_at: datetime  #: when the refund was created here, UTC; the same in every repeat
     notice_url: str
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentNotice:
-    """News of a payment. `confirmed` is false where the wallet's signature does not cover it: ask, do not believe."""
+    """A notice of a payment. If `confirmed` is false, the wallet's signature does not cover the outcome: query it."""
 
     syssn: str
     outcome: Outcome
@@ -69,7 +69,7 @@ class PaymentNotice:
 
 @dataclass(frozen=True, slots=True)
 class RefundNotice:
-    """News of a refund; always confirmed by a query before money is booked."""
+    """A notice of a refund; always confirmed with a query before money is booked."""
 
     syssn: str  #: the refund's
     payment_syssn: str
@@ -80,7 +80,7 @@ Notice = PaymentNotice | RefundNotice
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The wallet's own words for "received" or "send it again"."""
+    """The response bodies that a wallet takes as "received" or "send it again"."""
 
     content_type: str
     received: bytes
@@ -88,44 +88,44 @@ class Acknowledgement:
 
 
 class Channel(Protocol):
-    """A wallet. Each method asks it one question, verifies the answer, and compares numbers, amount and currency."""
+    """A wallet. Each method sends a request, verifies the response, and compares numbers, amount and currency."""
 
     acknowledgement: Acknowledgement
-    #: How old an undecided barcode payment must be before the wallet takes a reversal of it.
+    #: How old an undecided barcode payment must be before the wallet accepts its reversal.
     reversal_after: timedelta
 
     def deadline(self, order: ChannelOrder) -> datetime:
-        """Until when the wallet may still take money for `order`; never before its `expires_at`."""
+        """When the wallet stops taking money for `order`; never before its `expires_at`."""
         ...
 
     async def open(self, order: ChannelOrder) -> Outcome:
-        """Ask for the payment. Asking twice with the same order is safe."""
+        """Request the payment. Safe to repeat with the same order."""
         ...
 
     async def query(self, order: ChannelOrder) -> Outcome:
-        """What does the wallet know of this order?"""
+        """The wallet's record of the order."""
         ...
 
     async def close(self, order: ChannelOrder) -> Outcome:
-        """Take no more money for an unpaid order: Closed, Paid if the payer was faster, Refused, or not known."""
+        """Close an unpaid order: Closed, Paid if the payer was faster, Refused, or Unknown."""
         ...
 
     async def reverse(self, order: ChannelOrder) -> ReversalOutcome:
-        """Undo an offline payment, whatever its state."""
+        """Reverse an offline payment in any state."""
         ...
 
     async def refund(self, order: ChannelRefund) -> RefundOutcome:
-        """Send money back. Asking twice with the same refund moves money once."""
+        """Request the refund. Repeats with the same refund move money once."""
         ...
 
     async def query_refund(self, order: ChannelRefund) -> RefundOutcome:
-        """What became of this refund? Unknown with `no_such_order` if the wallet never heard of it."""
+        """The wallet's record of the refund. Unknown with `no_such_order` if the wallet never received it."""
         ...
 
     async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
-        """A wallet's call to us, proven. Raises BadSignature; says nothing of whether the order is ours."""
+        """Verify and parse a wallet's notice. Raises BadSignature. Whether the order is ours is not checked."""
         ...
 
     def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
-        """The order that a payer's browser brings back from the wallet, if the call is properly signed; only a hint."""
+        """The order number in a payer's return from the wallet, if properly signed. Only a hint."""
         ...

@@ -1,6 +1,7 @@
-"""What a wallet told us, in words of ours. The channels speak them, `payment`, `refund` and `reversal` decide on them.
+"""Outcomes: a wallet's responses and notices in the gateway's own terms, the same for every wallet.
 
-Not knowing is a result: `Unknown` and `NotSent` are answers like the others, and never a refusal.
+Channels produce them; `payment`, `refund` and `reversal` decide on them. Unknown is a result: `Unknown` and `NotSent`
+are outcomes like the others, and never a refusal.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from tael.base.money import Money
 
 
 class Refusal(StrEnum):
-    """Why a wallet explicitly refused, the same words for every wallet. `respcd.py` says which code each becomes."""
+    """Why a wallet explicitly refused. `respcd.py` maps each reason to a response code."""
 
     PAYER_BALANCE = "payer_balance"  #: the payer has too little money
     PAYER_CODE = "payer_code"  #: the payer's code is unreadable, unknown or used
@@ -22,34 +23,34 @@ class Refusal(StrEnum):
     PAYER_ACCOUNT = "payer_account"
     PAYER_BANK = "payer_bank"
     SWIPE_FAILED = "swipe_failed"  #: WeChat declined a barcode payment
-    CARD_KIND = "card_kind"  #: the order bars the kind of card that the payer has
+    CARD_KIND = "card_kind"  #: the order forbids the payer's kind of card
     AMOUNT_LIMIT = "amount_limit"
     RISK = "risk"
-    BAD_REQUEST = "bad_request"  #: the wallet rejects how we asked: our fault, alarm
-    OUR_IDENTITY = "our_identity"  #: our signature or merchant number is refused: alarm
-    OUR_CERTIFICATE = "our_certificate"
-    MERCHANT_SETUP = "merchant_setup"  #: the merchant is not set up at the wallet for this: alarm
+    BAD_REQUEST = "bad_request"  #: the wallet rejects our request as malformed: our fault
+    OUR_IDENTITY = "our_identity"  #: the wallet refuses our signature or merchant number: incident
+    OUR_CERTIFICATE = "our_certificate"  #: incident
+    MERCHANT_SETUP = "merchant_setup"  #: the merchant is not set up at the wallet for this: incident
     WALLET_CLOSED = "wallet_closed"  #: the wallet's service is switched off; nothing happened
-    NUMBER_REUSED = "number_reused"  #: our order number means something else there: alarm
+    NUMBER_REUSED = "number_reused"  #: our order number belongs to another order there: incident
     ORDER_CLOSED = "order_closed"
     NO_SUCH_TRADE = "no_such_trade"
     WRONG_STATE = "wrong_state"
     MISMATCH = "mismatch"  #: currency or owner differs from the payment's
-    WINDOW_OVER = "window_over"  #: too late for a refund
-    ABOVE_REMAINDER = "above_remainder"  #: more than is left to refund
+    WINDOW_OVER = "window_over"  #: too late for a refund or reversal
+    ABOVE_REMAINDER = "above_remainder"  #: above the refundable amount
     ALREADY_REFUNDED = "already_refunded"
     MERCHANT_BALANCE = "merchant_balance"
     REVERSAL_REFUSED = "reversal_refused"
     CLOSE_REFUSED = "close_refused"
-    OTHER = "other"  #: an explicit refusal that has no word of its own
+    OTHER = "other"  #: any other explicit refusal
 
 
-# ---- what the payer is given -------------------------------------------------------------------------------------
+# ---- pay data: what the payer opens or scans ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class PayLink:
-    """A page of the wallet's that the payer opens."""
+    """The wallet's page that the payer opens."""
 
     url: str
 
@@ -63,7 +64,7 @@ class PayCode:
 
 @dataclass(frozen=True, slots=True)
 class BridgeParams:
-    """What a page inside the wallet hands over to the wallet, signed by us for the wallet."""
+    """Parameters that a page inside the wallet's app passes to its JavaScript bridge, signed by us."""
 
     params: Mapping[str, str]
 
@@ -75,27 +76,25 @@ class BridgeParams:
 class Paid:
     """The payer's money moved."""
 
-    amount: Money | None  #: in the price's currency; None where the wallet does not say it
-    wallet_ref: str  #: the wallet's own number; quote it in disputes
-    payer_ref: str  #: who paid, by the wallet's id
+    amount: Money | None  #: in the price's currency; None if the wallet does not report it
+    wallet_ref: str  #: the wallet's own number of the trade; quote it in disputes
+    payer_ref: str  #: the payer's id at the wallet
     paid_at: datetime  #: by the wallet's clock, in UTC
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitingPayer:
-    """The order stands and may still be paid."""
+    """The order exists and may still be paid."""
 
-    pay: PayLink | PayCode | BridgeParams | None = (
-        None  #: what the payer opens, scans, or the page hands over
-    )
+    pay: PayLink | PayCode | BridgeParams | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The wallet's explicit no: this call changed nothing there and never will."""
+    """The wallet explicitly refused: this request changed nothing there and never will."""
 
     reason: Refusal
-    wallet_code: str  #: theirs, kept verbatim for support
+    wallet_code: str  #: the wallet's error code, kept verbatim for support
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +106,20 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """No byte of the question left us, so nothing happened at the wallet."""
+    """No byte of the request was sent, so nothing happened at the wallet."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A timeout, a bad signature, a word we have never seen: ask again."""
+    """A timeout, an invalid signature or an undocumented response: query again."""
 
     reason: str
-    no_such_order: bool = False  #: the wallet knows no such order (or refund); it may still come to know it
-    needs_reversal: bool = False  #: it failed there, but only a reversal makes that final
+    no_such_order: bool = (
+        False  #: the wallet has no such order (or refund) yet; a request may still be on its way
+    )
+    needs_reversal: bool = False  #: the payment failed there, but only a reversal makes that final
 
 
 Outcome = Paid | AwaitingPayer | Refused | Closed | NotSent | Unknown
@@ -129,15 +130,15 @@ Outcome = Paid | AwaitingPayer | Refused | Closed | NotSent | Unknown
 class ReversalAction(StrEnum):
     """What a reversal did at the wallet."""
 
-    CLOSED = "closed"  #: the order was unpaid (or never came to be) and can no longer be paid
-    REFUNDED = "refunded"  #: the order was paid and its money went back
-    DONE = "done"  #: the wallet says that it is undone, but not which of the two it was
-    BY_REFUND = "refunded_by_refund"  #: too late to reverse: refunded whole, as the wallet then wants it
+    CLOSED = "closed"  #: the order was unpaid (or never created) and can no longer be paid
+    REFUNDED = "refunded"  #: the order was paid and its money was returned
+    DONE = "done"  #: reversed, but the wallet does not report which of the two
+    BY_REFUND = "refunded_by_refund"  #: too late to reverse: refunded in full, as the wallet then requires
 
 
 @dataclass(frozen=True, slots=True)
 class Reversed:
-    """The order is undone at the wallet."""
+    """The order is reversed at the wallet."""
 
     action: ReversalAction
     wallet_ref: str = ""
@@ -145,7 +146,7 @@ class Reversed:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The wallet could not finish and asks for the same call again."""
+    """The wallet could not finish and wants the same request repeated."""
 
     reason: str
 
@@ -157,11 +158,11 @@ ReversalOutcome = Reversed | Again | Refused | NotSent | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
-    """The money is on its way back and the wallet says that it is done."""
+    """The wallet reports the refund as done."""
 
-    amount: Money | None  #: None where the wallet does not say it
-    wallet_ref: str  #: the wallet's own number of the refund; "" where it has none
-    refunded_at: datetime | None  #: by the wallet's clock, UTC; None where it does not say
+    amount: Money | None  #: None if the wallet does not report it
+    wallet_ref: str  #: the wallet's own number of the refund; "" if it has none
+    refunded_at: datetime | None  #: by the wallet's clock, in UTC; None if it does not report it
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ class RefundPending:
 
 @dataclass(frozen=True, slots=True)
 class RefundStuck:
-    """The money left the payment but could not reach the payer; somebody has to look (WeChat's CHANGE)."""
+    """The money left the payment but could not reach the payer (WeChat's CHANGE); needs manual review."""
 
     wallet_code: str
 

@@ -66,10 +66,10 @@ async def _listen(store: Store, transport: Transport, url: str, appcode: str | N
     _watch_keys(lambda: loop.call_soon_threadsafe(again.set))
     renderer = WebhookRenderer(store.payments, store.refunds)
     follower, last = Follower(store.webhooks, store.merchants, renderer, appcode), None
-    await follower.news()
+    await follower.poll()
     typer.echo(f"forwarding to {printable(url)}; r and Enter sends the last again, Ctrl-C ends")
     while not stop.is_set():
-        webhooks = await follower.news()
+        webhooks = await follower.poll()
         if again.is_set():
             again.clear()
             webhooks = [*webhooks, *([last] if last and not webhooks else webhooks[-1:])]

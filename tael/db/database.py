@@ -1,8 +1,8 @@
-"""Connections: small pools, transactions, limits on every wait, and one error for "cannot serve now".
+"""Connections: small pools, transactions, a limit for every wait, and one error for "cannot serve now".
 
-Few connections win (the hot statements are batches), and none is reset on release: nothing here sets session state.
-Three pools: batches, whose first attempt does not wait for locks; one connection that probes; and everything else.
-Every wait is limited: for a connection, a statement, a lock, and for all of these together within one call.
+Few connections are faster (the hot statements are batches), and none is reset on release, since nothing sets session
+state. There are three pools: for batches, whose first attempt does not wait for locks; for the probe (one connection);
+and for the rest. Every wait is limited: for a connection, a statement, a lock, and for all of them within one call.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
 
-#: Of one process: its batches, its probe, and the rest. More are slower, since batches carry many callers.
+#: Per process: batches, probe and the rest. More would be slower, since each batch serves many callers.
 MAX_CONNECTIONS: Final = 12
 BATCH_CONNECTIONS: Final = 4
 PROBE_CONNECTIONS: Final = 1
 MIN_CONNECTIONS: Final = BATCH_CONNECTIONS + PROBE_CONNECTIONS + 2
 
-#: How the server and we find out that the other host is gone: after 10 s of silence, 3 questions in 15 s.
+#: How both sides detect that the other host is gone: after 10 s of silence, 3 keepalive probes in 15 s.
 KEEPALIVE_IDLE_S: Final = 10
 KEEPALIVE_INTERVAL_S: Final = 5
 KEEPALIVE_COUNT: Final = 3
@@ -37,29 +37,25 @@ TCP_USER_TIMEOUT_MS: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many connections one process has, and how long it waits. Seconds."""
+    """The connections of one process, and how long it waits, in seconds."""
 
     connections: int = MAX_CONNECTIONS
     call_s: float = 4.0  #: for all statements of one call, and for each block on a connection
-    statement_s: float = 30.0  #: for one statement of a block without a limit of its own
+    statement_s: float = 30.0  #: for one statement in a long block
     lock_s: float = 3.0  #: for a row that another transaction has locked
-    batch_lock_s: float = 0.1  #: the same, where a batch of many rows would wait for it
-    idle_transaction_s: float = (
-        10.0  #: for the next statement of an open transaction; then the server ends it
-    )
-    probe_s: float = (
-        0.7  #: with the second between two probes, a server that is silent is known in less than 2 s
-    )
+    batch_lock_s: float = 0.1  #: the same for a batch, where many rows would wait
+    idle_transaction_s: float = 10.0  #: between two statements of a transaction; then the server ends it
+    probe_s: float = 0.7  #: with one probe a second, a silent server is detected in less than 2 s
 
 
-#: For operators' commands, which no merchant waits for: an audit reads everything.
+#: For operators' commands, for which no merchant waits: an audit reads everything.
 PATIENT: Final = Limits(call_s=60.0, statement_s=600.0, lock_s=30.0, idle_transaction_s=600.0)
 
 
 class StoreUnavailable(Exception):
-    """The database cannot serve now; the text is a short reason, without values of any row.
+    """The database cannot serve now. The text is a short reason without any values of rows.
 
-    What was being written may or may not be there; the rows will tell.
+    A write in progress may or may not have been committed.
     """
 
 
@@ -68,28 +64,28 @@ class RowLocked(StoreUnavailable):
 
 
 class SchemaOutdated(StoreUnavailable):
-    """Tables or columns are missing: `tael migrate` was not run."""
+    """Tables or columns are missing: `tael migrate` must be run."""
 
 
 OUTDATED: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
 UNREACHABLE: Final = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-#: SQLSTATEs, or their first two characters, of a server that refuses this and would refuse any other call as well.
+#: SQLSTATEs, or their first two characters, of errors that any other call would meet as well.
 CANNOT_SERVE: Final = (
     "08",  # connection
     "25006",  # read only
-    "25P03",  # a transaction that waited too long for its next statement
-    "25P04",  # a transaction that took too long
+    "25P03",  # idle-in-transaction timeout
+    "25P04",  # transaction timeout
     "28",  # login
     "3D",  # no such database
     "42501",  # no privilege
     "53",  # disk, memory or connections are full
-    "57",  # cancelled by a limit, shutting down, starting up
-    "58",  # input and output
+    "57",  # cancelled by a timeout, shutting down, starting up
+    "58",  # I/O error
 )
 
 
 def unavailable(error: BaseException) -> StoreUnavailable | None:
-    """What `error` means where it means that the database cannot serve now; None for any other error."""
+    """`error` as a StoreUnavailable if it means that the database cannot serve now; None for any other error."""
     reason = type(error).__name__
     if isinstance(error, asyncpg.LockNotAvailableError):
         return RowLocked(reason)
@@ -102,7 +98,7 @@ def unavailable(error: BaseException) -> StoreUnavailable | None:
 
 
 class _Use(StrEnum):
-    """What a connection is for, each with a pool of its own."""
+    """The purpose of a connection; each has its own pool."""
 
     BATCH = "batch"
     PROBE = "probe"
@@ -134,9 +130,9 @@ def as_probe() -> Iterator[None]:
 
 @dataclass(slots=True)
 class _Budget:
-    """What is left of the time that one call may spend on the database. A wallet's time is not in it."""
+    """The remaining time that one call may spend on the database, not counting calls to wallets."""
 
-    left_s: float
+    remaining_s: float
     is_running: bool = False
 
 
@@ -155,12 +151,12 @@ def budget(seconds: float) -> Iterator[None]:
 
 @asynccontextmanager
 async def within(seconds: float | None) -> AsyncIterator[None]:
-    """A wait for the database, at most so long and within the call's budget. Raises StoreUnavailable."""
+    """Limit a wait for the database to `seconds` and to the call's budget. Raises StoreUnavailable."""
     shared = _budget.get()
     if shared is None or shared.is_running:
         limit_s, mine = seconds, None
     else:
-        limit_s, mine = shared.left_s if seconds is None else min(seconds, shared.left_s), shared
+        limit_s, mine = shared.remaining_s if seconds is None else min(seconds, shared.remaining_s), shared
         mine.is_running = True
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -168,18 +164,18 @@ async def within(seconds: float | None) -> AsyncIterator[None]:
         async with asyncio.timeout(limit_s) as timer:
             yield
     except Exception as error:
-        # A connection that is dropped meanwhile has an error of its own.
+        # If the connection is dropped meanwhile, its own error arrives instead of the timeout's.
         if timer.expired() or isinstance(error, TimeoutError):
             raise StoreUnavailable("TimeoutError") from error
         raise
     finally:
         if mine is not None:
-            mine.left_s -= loop.time() - began
+            mine.remaining_s -= loop.time() - began
             mine.is_running = False
 
 
 class _Connection(asyncpg.Connection):
-    """A connection that costs no round trip when it is given back, and is dropped when a statement is given up."""
+    """A connection that needs no round trip on release, and is dropped when a statement is cancelled."""
 
     def __init__(self, protocol: Any, transport: asyncio.Transport, *others: Any) -> None:
         super().__init__(protocol, transport, *others)
@@ -189,13 +185,13 @@ class _Connection(asyncpg.Connection):
         return ""
 
     def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
-        # asyncpg would send a cancel request over a second connection and wait for both: for 30 s, if the server is
-        # frozen. The server ends the statement by its own `statement_timeout`.
+        # asyncpg would send a cancel request over a second connection and wait for both, 30 s if the server is frozen.
+        # The server ends the statement with its own `statement_timeout`.
         asyncio.get_running_loop().call_soon(self.terminate)
 
 
 def _keep_alive(transport: asyncio.Transport) -> None:
-    """The client's half of what `_server_settings` asks of the server, as far as this system has it."""
+    """Set the client's keepalives as `_server_settings` sets the server's, as far as this system supports it."""
     endpoint = transport.get_extra_info("socket")
     if endpoint is None or endpoint.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -211,7 +207,7 @@ def _keep_alive(transport: asyncio.Transport) -> None:
 
 
 class Database:
-    """Pools that connect when they are first needed, so that a process may start before its database."""
+    """Connection pools that connect lazily, so that a process may start before its database."""
 
     def __init__(self, url: str, limits: Limits = Limits()) -> None:
         self._url = url
@@ -244,12 +240,12 @@ class Database:
 
     @asynccontextmanager
     async def connection(self, *, is_long: bool = False) -> AsyncIterator["Connection"]:
-        """A connection outside a transaction, for at most `call_s` with the wait for it. Raises StoreUnavailable.
+        """A connection without a transaction, for at most `call_s` including the wait for it. Raises StoreUnavailable.
 
-        `is_long`: it may be held as long as each of its statements ends in time.
+        `is_long`: it may be held longer; only each of its statements is limited.
         """
         if not self._pools:
-            raise RuntimeError("a Database is entered before it is used")
+            raise RuntimeError("enter the Database before using it")
         pool = self._pools[_use.get()]
         try:
             async with (
@@ -258,10 +254,10 @@ class Database:
             ):
                 yield connection
         except Exception as error:
-            meaning = unavailable(error)
-            if meaning is None:
+            store_error = unavailable(error)
+            if store_error is None:
                 raise
-            raise meaning from error
+            raise store_error from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Connection"]:
@@ -275,7 +271,7 @@ class Database:
             return await connection.fetch(sql, *values)
 
     async def execute(self, sql: str, *values: Any) -> None:
-        """One statement, for its effect. Raises StoreUnavailable."""
+        """Execute one statement. Raises StoreUnavailable."""
         async with self.connection() as connection:
             await connection.execute(sql, *values)
 

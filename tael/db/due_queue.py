@@ -1,10 +1,8 @@
-"""Leases: a row that a worker works on is nobody else's until its lease ends, and the worker keeps extending it.
+"""Leases: a claimed row belongs to one worker until its lease ends, and the worker keeps extending the lease.
 
-Due rows are claimed account by account, each up to the places that are left to it, so that a long queue of one account
-holds up no other's.
-
-A lease is known by its end, which changes with each renewal: a worker extends only what it still holds. A row that is
-locked at this moment is being written, and is left to that.
+Due rows are claimed account by account, each up to its remaining slots, so that a long queue of one account does not
+delay others. A lease is identified by its end, which changes with each renewal, so a worker extends only the leases
+that it still holds. Rows that are locked are being written, and are skipped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,23 +24,23 @@ NO_LIMIT: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """What one claim may take: rows of accounts at `wallet`, or of all; `usual` of each, but for accounts in `left`."""
+class AccountLimits:
+    """What one claim may take: up to `default` rows of each account at `wallet` (or of any), except for `remaining`."""
 
     wallet: str | None = None
-    usual: int = NO_LIMIT
-    left: Mapping[str, int] = field(default_factory=dict)
+    default: int = NO_LIMIT
+    remaining: Mapping[str, int] = field(default_factory=dict)
 
 
-EVERYTHING: Final = Share()
+UNLIMITED: Final = AccountLimits()
 
 
 def claiming(table: str, keys: Sequence[str], columns: str) -> str:
-    """The statement for `table`: $1 now, $2 the real time, $3 the lease's end, $4 the limit, then a Share.
+    """The statement for `table`: $1 now, $2 the real time, $3 the lease's end, $4 the limit, $5 to $8 AccountLimits.
 
-    `head` looks into the index once for each account, or not at all if no row waits. Accounts with due rows get equal
-    parts of twice the limit, since other workers choose the same rows at the same time; rows are locked last, and only
-    those that are taken.
+    `head` probes the index once per account, or not at all if no row is due. Accounts with due rows get equal parts of
+    twice the limit, since other workers may choose the same rows at the same time. Rows are locked last, and only those
+    that are taken.
     """
     names = ", ".join(keys)
     due = "d.check_at <= $1 AND (d.lease_until IS NULL OR d.lease_until < $2)"
@@ -80,17 +78,17 @@ async def claim(
     real_now: datetime,
     lease_until: datetime,
     limit: int,
-    share: Share,
+    accounts: AccountLimits,
 ) -> "list[asyncpg.Record]":
-    """Due rows, leased to the caller. `now` is by the gateway's clock, leases in real time. Raises StoreUnavailable."""
-    left = list(share.left), list(share.left.values())
+    """Due rows, leased to the caller. `now` is the gateway's clock, leases use real time. Raises StoreUnavailable."""
+    remaining = list(accounts.remaining), list(accounts.remaining.values())
     return await database.fetch(
-        statement, now, real_now, lease_until, limit, share.wallet, share.usual, *left
+        statement, now, real_now, lease_until, limit, accounts.wallet, accounts.default, *remaining
     )
 
 
 def renewal(table: str, keys: Sequence[str]) -> str:
-    """The statement for `table`: $1 the ends that are held, $2 the new one, then one array for each key column."""
+    """The statement for `table`: $1 the current lease ends, $2 the new one, then one array per key column."""
     names = ", ".join(keys)
     arrays = ", ".join(f"${number}::text[]" for number, _ in enumerate(keys, start=3))
     same = " AND ".join(f"t.{key} = mine.{key}" for key in keys)
@@ -114,7 +112,7 @@ async def renew(
     held: Sequence[datetime],
     until: datetime,
 ) -> list[bool]:
-    """Whether each row's lease, which was to end at its `held`, now ends at `until`. Raises StoreUnavailable."""
+    """For each row, whether its lease still ended at `held` and now ends at `until`. Raises StoreUnavailable."""
     rows = await database.fetch(
         statement, list(held), until, *(list(column) for column in zip(*keys, strict=True))
     )

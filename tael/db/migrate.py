@@ -1,7 +1,7 @@
-"""Brings a database to the newest schema. Plain SQL files, forward only, each with its mark in one transaction.
+"""Migrates a database to the newest schema. Plain SQL files, forward only, each in one transaction with its mark.
 
-Who migrates holds an advisory lock, which ends with the session: a process that is killed leaves nothing to clear away.
-yoyo's own lock is a row that outlives its process; it is neither taken nor obeyed.
+Migrating holds an advisory lock, which ends with the session, so a killed process leaves nothing to clean up. yoyo's
+own lock is a row that outlives its process; it is neither taken nor checked.
 """
 
 from collections.abc import Iterator
@@ -16,21 +16,21 @@ from yoyo import get_backend, internalmigrations, read_migrations
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 #: Developers, merchants and accounts; and money. No table of one references a table of the other.
 HOMES: Final = ("directory", "cell")
-#: "tael" in ASCII: other programs in the same database have numbers of their own.
+#: "tael" in ASCII, so that it differs from the keys of other programs in the same database.
 LOCK_KEY: Final = 0x7461656C
 MAX_LOCK_WAIT_S: Final = 60.0
-#: A host that is gone keeps its session, and with it the lock, no longer than this allows (30 s).
+#: If a host disappears, its session ends after 30 s, and with it the lock.
 KEEPALIVES: Final = (
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
 )
 
 
 class MigrationBlocked(TimeoutError):
-    """Another process has been migrating this database for longer than we wait."""
+    """Another process is still migrating this database after the maximum wait."""
 
 
 def migrate(database_url: str, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:
-    """Apply what is missing; the number of migrations applied. Safe to call from several processes at once.
+    """Apply missing migrations; returns their number. Safe to call from several processes at once.
 
     Raises MigrationBlocked, psycopg.Error.
     """
@@ -50,7 +50,7 @@ def migrate(database_url: str, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:
 
 
 def _missing(backend: Any) -> list[Any]:
-    """Migrations that are not marked as applied; all of them where yoyo has no tables yet. Writes nothing."""
+    """Migrations that are not marked as applied; all if yoyo's tables do not exist yet. Writes nothing."""
     migrations = read_migrations(*(str(MIGRATIONS / home) for home in HOMES))
     if internalmigrations.needs_upgrading(backend):
         return list(migrations)
@@ -58,7 +58,7 @@ def _missing(backend: Any) -> list[Any]:
 
 
 def _apply(backend: Any, migration: Any) -> None:
-    """One file and its mark, or neither. yoyo's `apply_one` commits them one after the other."""
+    """Commit one file and its mark together. yoyo's `apply_one` commits them separately."""
     with backend.transaction():
         migration.process_steps(backend, "apply")
         backend.log_migration(migration, "apply")
@@ -67,7 +67,7 @@ def _apply(backend: Any, migration: Any) -> None:
 
 @contextmanager
 def _locked(connection: "psycopg.Connection[Any]", max_wait_s: float) -> Iterator[None]:
-    """Holds the lock on the session of `connection`. Raises MigrationBlocked."""
+    """Hold the lock in the session of `connection`. Raises MigrationBlocked."""
     connection.execute(KEEPALIVES)
     connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{int(max_wait_s * 1000)}ms"])
     try:
@@ -78,4 +78,4 @@ def _locked(connection: "psycopg.Connection[Any]", max_wait_s: float) -> Iterato
             "wait until it has ended, then try again"
         ) from error
     connection.execute("RESET lock_timeout")
-    yield  # closing the connection frees the lock
+    yield  # closing the connection releases the lock

@@ -1,4 +1,4 @@
-"""One line for "the database cannot serve", however many callers meet it at once."""
+"""Logs an unavailable database once, however many callers are affected."""
 
 import time
 from typing import Final
@@ -10,7 +10,7 @@ from tael.db.database import StoreUnavailable
 
 log = structlog.get_logger()
 
-#: Of the same reason and place, one line in this time; the next says how many were left out.
+#: Per reason and place one line in this time; the next line has the number of omitted ones.
 LOG_INTERVAL_S: Final = 1.0
 MAX_KINDS: Final = 100
 

@@ -1,8 +1,8 @@
-"""Whether the database takes this version's writes, found out by writing; once a second for a whole process.
+"""Readiness: probes whether the database accepts this version's writes, by writing; once a second per process.
 
-The row alone would not find a full disk: it is rewritten inside its page, and the log goes on in files that exist. So
-the probe also spills a little to a temporary file, in the place where tables grow. No lock outlives the message that
-asks for it: a process that is frozen while it probes holds up no other.
+The row alone would not detect a full disk: it is rewritten within its page, and WAL files are recycled. So the probe
+also spills a little to a temporary file, on the same disk as the tables. Each probe is one message and holds no lock
+beyond it, so a process that is frozen while probing does not block others.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 PROBE_INTERVAL_S: Final = 1.0
 APPLIED: Final = "SELECT count(*) AS applied FROM _yoyo_migration WHERE migration_id = ANY($1::text[])"
-#: As one message of several statements this is one transaction, which the server ends whatever becomes of us.
+#: Several statements in one message are one transaction, which the server ends even if this process is frozen.
 WRITE: Final = """
 SET LOCAL work_mem = '64kB';
 SELECT count(*) FROM generate_series(1, 10000);
@@ -27,7 +27,7 @@ INSERT INTO readiness AS r (probes) VALUES (1) ON CONFLICT (is_only) DO UPDATE S
 
 
 class Readiness:
-    """What the newest probe found. Calls during a probe wait for its result."""
+    """The result of the newest probe. Calls during a probe wait for its result."""
 
     def __init__(
         self, database: Database, interval_s: float = PROBE_INTERVAL_S, migrations: Path = MIGRATIONS
@@ -40,15 +40,15 @@ class Readiness:
         self._reason = ""
 
     async def reason(self) -> str:
-        """Why this process cannot serve, in a word; "" if it can. Answers within `probe_s`."""
+        """Why this process cannot serve, in one word; "" if it can. Returns within `probe_s`."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         if self._probe is None or (self._probe.done() and now - self._began >= self._interval_s):
             self._began = now
-            self._probe = loop.create_task(self._look())
+            self._probe = loop.create_task(self._run_probe())
         return await asyncio.shield(self._probe)
 
-    async def _look(self) -> str:
+    async def _run_probe(self) -> str:
         reason = ""
         try:
             with as_probe():

@@ -1,6 +1,6 @@
-"""Sequence numbers for syssn, taken from the database in blocks, given out with random steps that hide the volume.
+"""Sequence numbers for syssn, allocated from the database in blocks, with random steps that hide the volume.
 
-A process that dies leaves the rest of its block unused: numbers are plenty, and none is ever given twice.
+The rest of a process's block is lost when it ends: there are plenty of numbers, and none is ever used twice.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ RETURNING (next_sequence - $2 + $3) % $3 AS first
 
 
 class Serials:
-    """Numbers for one process of `node`. Raises StoreUnavailable when a new block is needed and none can be had."""
+    """Numbers for one process of `node`. Raises StoreUnavailable if a new block is needed and cannot be allocated."""
 
     def __init__(self, database: Database, node: int) -> None:
         self._database = database
@@ -30,7 +30,7 @@ class Serials:
         self._taking = asyncio.Lock()
 
     async def syssn(self, at: datetime) -> str:
-        """A number never given before, dated `at`."""
+        """A new unique number, dated `at`."""
         step = ids.small_step(MAX_STEP)
         async with within(self._database.limits.call_s), self._taking:
             if self._next + step >= self._end:

@@ -1,9 +1,8 @@
-"""Starts a PostgreSQL program so that it dies with its parent and runs as a user of its own.
+"""Starts a PostgreSQL program that runs as a user of its own and stops with its parent.
 
-`launch` is called by the supervisor in `embedded.py`. This file is also the program between the two: run by
-its path, it gives up root, asks the kernel for a signal at its parent's death, and becomes PostgreSQL. The
-order is what it is for: the kernel forgets that wish when the user changes, and a parent that died before
-the wish was made would never be noticed. It therefore imports the standard library only.
+This file is also the program that runs between the two: it gives up root, asks the kernel for a signal at its parent's
+death (PR_SET_PDEATHSIG), and executes PostgreSQL. The order matters: the kernel clears the setting when the user
+changes, and a parent that died before it was set must be detected. It imports the standard library only.
 """
 
 import ctypes
@@ -18,7 +17,7 @@ from typing import IO, Final
 PR_SET_PDEATHSIG: Final = 1
 PARENT_IS_GONE: Final = 3  #: exit code
 
-#: Nothing of ours goes along: TAEL_* holds secrets, and a process's environment can be read by its user.
+#: Our environment is not inherited: TAEL_* contains secrets, and a process's user can read its environment.
 ENVIRONMENT: Final = {"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
@@ -30,14 +29,14 @@ def launch(
     output: int,
     stdin: IO[str] | int = subprocess.DEVNULL,
 ) -> subprocess.Popen[str]:
-    """Runs `command` as `uid`; it gets SIGINT when this thread ends.
+    """Run `command` as `uid`; it gets SIGINT when this thread ends.
 
-    SIGINT tells PostgreSQL to roll back, write out and leave. A session of its own keeps it away from the
-    terminal's Ctrl-C, which would take the database from processes that are still finishing.
+    SIGINT makes PostgreSQL roll back, write a checkpoint and exit. A session of its own shields it from the terminal's
+    Ctrl-C, which would stop the database under processes that are still finishing.
     """
-    wishes = [str(os.getpid()), str(uid), str(gid)]  # the environment is dropped at the second step
+    arguments = [str(os.getpid()), str(uid), str(gid)]  # as arguments, since the environment is dropped
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", __file__, *wishes, *map(str, command)],
+        [sys.executable, "-I", "-S", __file__, *arguments, *map(str, command)],
         stdin=stdin,
         stdout=output,
         stderr=output,
@@ -48,8 +47,8 @@ def launch(
 
 
 def become(parent: int, uid: int, gid: int, command: list[str]) -> None:
-    """Turns this process into `command`; never returns."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs inherit it ignored
+    """Replace this process with `command`; never returns."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in a shell's background jobs, and inherited
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.umask(0o077)
     libc = ctypes.CDLL(None, use_errno=True)  # loaded while root can still read everything
@@ -61,7 +60,7 @@ def become(parent: int, uid: int, gid: int, command: list[str]) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         sys.exit(PARENT_IS_GONE)
-    os.execve(command[0], command, ENVIRONMENT)  # noqa: S606 - no shell is wanted
+    os.execve(command[0], command, ENVIRONMENT)  # noqa: S606 - without a shell on purpose
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""The private PostgreSQL's files: where they lie, how they are first made, and when they are free to be used.
+"""The private PostgreSQL's cluster: its location, its creation, and waiting until no other server uses it.
 
-Called by `embedded.py`, which holds the lock on the folder all the while. A cluster is made beside its place
-and renamed, so one that exists is whole. Its only way in is the role `tael` by password; the superuser has
-none and cannot log in.
+The caller holds the lock on the folder. A cluster is created in a temporary folder and renamed, so an existing one is
+complete. Only the role `tael` can log in, with a password; the superuser has none and cannot.
 """
 
 import contextlib
@@ -29,13 +28,13 @@ from tael.embedded.binaries import (
 from tael.embedded.child import launch
 
 UNPRIVILEGED_USER: Final = "nobody"
-LAST_SERVER_LIMIT_S: Final = 30.0  #: how long a server whose supervisor died may take to leave
+LAST_SERVER_LIMIT_S: Final = 30.0  #: how long a server whose parent died may take to exit
 POLL_S: Final = 0.02
 MAX_SOCKET_FOLDER: Final = 107 - len("/.s.PGSQL.65535")  #: the kernel's limit for a socket's path
 
-#: Durability as PostgreSQL has it by default, said aloud because payments depend on it.
+#: PostgreSQL's default durability, set explicitly because payments depend on it.
 SETTINGS: Final = """\
-# Written by tael at every start; changes here are lost.
+# Written by tael at every start; changes are lost.
 listen_addresses = '127.0.0.1'
 port = {port}
 unix_socket_directories = '{socket_folder}'
@@ -53,14 +52,14 @@ log_timezone = 'UTC'
 cluster_name = 'tael'
 """
 
-WAYS_IN: Final = """\
+HBA_RULES: Final = """\
 local all tael scram-sha-256
 host  all tael 127.0.0.1/32 scram-sha-256
 """
 
-#: For PostgreSQL's single-user mode, one statement a line. The password goes in by stdin, never by a
-#: command line. CREATEDB is for tests, which take a database each; the rest lets the operator look inside.
-FIRST_STATEMENTS: Final = """\
+#: For PostgreSQL's single-user mode, one statement per line. The password is passed on stdin, never on a command line.
+#: CREATEDB is for tests, which create a database each; the grants are for the operator.
+INITIAL_STATEMENTS: Final = """\
 CREATE ROLE tael LOGIN CREATEDB PASSWORD '{password}'
 GRANT pg_monitor, pg_checkpoint TO tael
 CREATE DATABASE tael OWNER tael
@@ -69,7 +68,7 @@ CREATE DATABASE tael OWNER tael
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A cluster on disk, and who runs it with which programs."""
+    """A cluster on disk, the user that runs it, and the programs."""
 
     home: Path
     uid: int
@@ -82,14 +81,12 @@ class Cluster:
 
 
 def cluster_of(keep: Path, uid_now: int) -> Cluster:
-    """The cluster that belongs to `keep`, made or not; elsewhere if its user cannot enter `keep`."""
+    """The cluster of `keep`, existing or not; in another folder if its user cannot enter `keep`."""
     place = keep / "place"
     if place.exists():
         home = Path(place.read_text().strip())
         if not home.is_dir():
-            raise EmbeddedPostgresError(
-                f"{place} says that the data is in {home}, and there is no such folder."
-            )
+            raise EmbeddedPostgresError(f"{place} refers to the data folder {home}, which does not exist.")
     elif uid_now != 0 or can_enter(_unprivileged().pw_uid, keep):
         home = keep
     else:
@@ -102,27 +99,28 @@ def cluster_of(keep: Path, uid_now: int) -> Cluster:
 
 
 def create(cluster: Cluster, password: str, log: int) -> None:
-    """initdb, then the role and the database `tael`. What an interrupted attempt left is thrown away."""
-    for left in cluster.home.glob("cluster.new-*"):
-        shutil.rmtree(left, ignore_errors=True)  # its initdb may still be dying, hence a new name each time
-    beside = Path(tempfile.mkdtemp(prefix="cluster.new-", dir=cluster.home))
-    os.chown(beside, cluster.uid, cluster.gid)
-    # No way in until pg_hba.conf is ours; data checksums are initdb's default.
+    """Run initdb, then create the role and the database `tael`. Remains of an interrupted attempt are deleted."""
+    for leftover in cluster.home.glob("cluster.new-*"):
+        # Its initdb may still be exiting, hence a new name each time.
+        shutil.rmtree(leftover, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(prefix="cluster.new-", dir=cluster.home))
+    os.chown(new, cluster.uid, cluster.gid)
+    # No logins until our pg_hba.conf is written; data checksums are initdb's default.
     options = ["--username=postgres", "--auth=reject", "--encoding=UTF8", "--locale=C", "--no-instructions"]
     initdb = launch(
-        [cluster.binaries.program("initdb"), "-D", beside, *options],
+        [cluster.binaries.program("initdb"), "-D", new, *options],
         uid=cluster.uid,
         gid=cluster.gid,
         output=log,
     )
     if _finish(initdb) != 0:
-        raise EmbeddedPostgresError(f"PostgreSQL could not make its files in {beside}")
-    (beside / "pg_hba.conf").write_text(WAYS_IN)
-    with (beside / "postgresql.conf").open("a") as conf:
+        raise EmbeddedPostgresError(f"PostgreSQL could not create its files in {new}")
+    (new / "pg_hba.conf").write_text(HBA_RULES)
+    with (new / "postgresql.conf").open("a") as conf:
         conf.write("include 'tael.conf'\n")
-    _write_for(cluster, beside / "tael.conf", "")
-    _run_single_user(cluster, beside, FIRST_STATEMENTS.format(password=password))
-    beside.rename(cluster.folder)
+    _write_for(cluster, new / "tael.conf", "")
+    _run_single_user(cluster, new, INITIAL_STATEMENTS.format(password=password))
+    new.rename(cluster.folder)
 
 
 def configure(cluster: Cluster, port: int, socket_folder: Path) -> None:
@@ -132,7 +130,7 @@ def configure(cluster: Cluster, port: int, socket_folder: Path) -> None:
 
 
 def empty_socket_folder(cluster: Cluster) -> Path:
-    """A folder for the socket, short enough for the kernel, without the locks of a server that is no more."""
+    """An empty folder for the socket, without a dead server's lock files; its path is short enough for the kernel."""
     folder = cluster.home / "socket"
     if len(os.fsencode(folder)) > MAX_SOCKET_FOLDER:
         folder = Path(tempfile.mkdtemp(prefix="tael-", dir="/tmp"))  # private by its mode
@@ -144,11 +142,11 @@ def empty_socket_folder(cluster: Cluster) -> Path:
 
 
 def wait_until_free(cluster: Cluster, limit_s: float = LAST_SERVER_LIMIT_S) -> None:
-    """Waits for a server whose supervisor was killed; then removes what it left that would stop the next.
+    """Wait for a server whose parent was killed; then remove its pid file, which would block the next server.
 
-    PostgreSQL takes any live pid in `postmaster.pid` for its own: also a zombie (where pid 1 does not reap),
-    also a stranger who got the number later. We look closer: a server of this cluster, or anybody who still
-    has its shared memory, is waited for.
+    PostgreSQL takes any live pid in `postmaster.pid` for its own, even a zombie (if pid 1 does not reap) or an
+    unrelated process with the same pid. This check is stricter: it waits only for a server of this cluster, or for a
+    process that still has its shared memory attached.
     """
     pid_file = cluster.folder / "postmaster.pid"
     until = time.monotonic() + limit_s
@@ -164,7 +162,7 @@ def wait_until_free(cluster: Cluster, limit_s: float = LAST_SERVER_LIMIT_S) -> N
 
 
 def remove(keep: Path, uid_now: int) -> None:
-    """The cluster that belongs to `keep`, if it was ever made, once its last server has left."""
+    """Remove the cluster of `keep`, if it exists, once its last server has exited."""
     place = keep / "place"
     if place.exists() and not Path(place.read_text().strip()).is_dir():
         return
@@ -178,16 +176,16 @@ def remove(keep: Path, uid_now: int) -> None:
 
 
 def is_ready(cluster: Cluster, pid: int) -> bool:
-    """By what `pg_ctl --wait` looks at: the state that the server writes into its pid file."""
+    """As `pg_ctl --wait` does: checks the state that the server writes to its pid file."""
     lines = _lines(cluster.folder / "postmaster.pid")
     return lines is not None and len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
 
 def write_private(path: Path, text: str) -> None:
-    """Whole or not at all, 0600, and the folder's owner's (root may be serving a user's folder)."""
-    beside, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    """Write atomically, mode 0600, owned by the folder's owner (root may be serving a user's folder)."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        with os.fdopen(beside, "w") as file:
+        with os.fdopen(descriptor, "w") as file:
             file.write(text)
             give_to_owner_of(path.parent, file.fileno())
             file.flush()
@@ -205,7 +203,7 @@ def give_to_owner_of(folder: Path, descriptor: int) -> None:
 
 
 def _runner(folder: Path, uid_now: int) -> tuple[int, int]:
-    """Who runs the server: the owner of its files, since PostgreSQL accepts nobody else."""
+    """The user that runs the server: the owner of its files, as PostgreSQL requires."""
     if not folder.exists():
         if uid_now == 0:
             user = _unprivileged()
@@ -228,29 +226,29 @@ def _unprivileged() -> pwd.struct_passwd:
     except KeyError:
         raise EmbeddedPostgresError(
             f"PostgreSQL does not run as root, and there is no user {UNPRIVILEGED_USER!r} to run it as: "
-            "start tael as an ordinary user, or name a server by --database-url."
+            "start tael as an ordinary user, or use a server with --database-url."
         ) from None
 
 
 def _run_single_user(cluster: Cluster, folder: Path, statements: str) -> None:
-    """Single-user mode goes on after an error and exits with 0, so its words are read, and not logged."""
-    with tempfile.TemporaryFile("w+") as said:
+    """Run statements. Single-user mode exits with 0 even after errors, so its output is checked, not logged."""
+    with tempfile.TemporaryFile("w+") as output:
         single = launch(
             [cluster.binaries.program("postgres"), "--single", "-D", folder, "postgres"],
             uid=cluster.uid,
             gid=cluster.gid,
-            output=said.fileno(),
+            output=output.fileno(),
             stdin=subprocess.PIPE,
         )
         _finish(single, statements)
-        said.seek(0)
-        troubles = [line for line in said if any(word in line for word in ("ERROR:", "FATAL:", "PANIC:"))]
-    if single.returncode != 0 or troubles:
-        raise EmbeddedPostgresError(f"PostgreSQL could not make the database: {' '.join(troubles).strip()}")
+        output.seek(0)
+        errors = [line for line in output if any(word in line for word in ("ERROR:", "FATAL:", "PANIC:"))]
+    if single.returncode != 0 or errors:
+        raise EmbeddedPostgresError(f"PostgreSQL could not create the database: {' '.join(errors).strip()}")
 
 
 def _finish(child: subprocess.Popen[str], text: str | None = None) -> int:
-    """Its exit code. An interrupted wait ends it: nobody may write to a folder that we no longer guard."""
+    """Wait for the child; returns its exit code. If interrupted, kill it: it must not outlive the folder's lock."""
     try:
         child.communicate(text)
     except BaseException:
@@ -261,7 +259,7 @@ def _finish(child: subprocess.Popen[str], text: str | None = None) -> int:
 
 
 def _write_for(cluster: Cluster, path: Path, text: str) -> None:
-    """A file of the server's own folder; made anew, so that root never writes through a link left there."""
+    """Write a file in the server's own folder; created anew, so that root never writes through a symlink there."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -274,19 +272,19 @@ def _lines(pid_file: Path) -> list[str] | None:
         lines = pid_file.read_text().splitlines()
     except FileNotFoundError:
         return None
-    return lines or ["0"]  # seen between its creation and its first line
+    return lines or ["0"]  # read between its creation and its first line
 
 
 def _serves(lines: list[str], folder: Path) -> bool:
-    """Is the pid in the file a living PostgreSQL of `folder`? A zombie has no command line."""
+    """Whether the pid in the file is a running PostgreSQL of `folder`. A zombie has no command line."""
     with contextlib.suppress(OSError, ValueError):
-        words = Path(f"/proc/{int(lines[0])}/cmdline").read_bytes().split(b"\0")
-        return os.fsencode(folder) in words
+        arguments = Path(f"/proc/{int(lines[0])}/cmdline").read_bytes().split(b"\0")
+        return os.fsencode(folder) in arguments
     return False
 
 
 def _shared_memory_is_attached(lines: list[str]) -> bool:
-    """Do processes without a postmaster still hold the cluster's memory? They may be writing to its files."""
+    """Whether processes without a postmaster still have the cluster's memory attached: they may write to its files."""
     if len(lines) < 7 or len(lines[6].split()) != 2:
         return False
     key, shmid = lines[6].split()

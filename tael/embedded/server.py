@@ -1,9 +1,9 @@
-"""The private PostgreSQL of a demo or a small shop: started with us, stopped with us, its data kept in DIR.
+"""The private PostgreSQL of a demo or a small shop: starts and stops with its process, keeps its data in DIR.
 
-`tael demo` holds one; commands with `--data DIR` find it by `running_url`. The server is a direct child
-that the kernel tells to leave when the thread that started it ends, by whatever death: none is left behind.
-In DIR/postgres lie: lock (held while it runs), password, port, url (while it runs), log, the cluster, or
-in `place` the folder where root's server keeps it.
+Commands with `--data DIR` find a running server with `running_url`. The server is a direct child that the kernel
+signals to stop when the thread that started it ends, however that happens, so none is left behind. DIR/postgres
+contains: lock (held while it runs), password, port, url (while it runs), log, and the cluster, or in `place` the path
+of the folder where root's server keeps the cluster.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ from tael.embedded.cluster import POLL_S, Cluster, write_private
 
 __all__ = ["LOCK_FILE", "EmbeddedPostgres", "EmbeddedPostgresError", "emptied", "running_url"]
 
-FAST_STOP_LIMIT_S: Final = 20.0  #: roll back, write a checkpoint, leave
-QUICK_STOP_LIMIT_S: Final = 5.0  #: leave at once; the next start recovers
-PORT_ATTEMPTS: Final = 3  #: somebody may take the port between our look and the server's
-LOCK_ATTEMPTS: Final = 5  #: `running_url` holds the lock for an instant when it finds it free
-LOCK_FILE: Final = "lock"  #: in DIR/postgres; never removed, so that two who ask for it mean the same file
+FAST_STOP_LIMIT_S: Final = 20.0  #: fast shutdown: roll back, write a checkpoint, exit
+QUICK_STOP_LIMIT_S: Final = 5.0  #: immediate shutdown; the next start recovers
+PORT_ATTEMPTS: Final = 3  #: another process may take the port between our check and the server's start
+LOCK_ATTEMPTS: Final = 5  #: `running_url` holds a free lock for an instant
+LOCK_FILE: Final = "lock"  #: in DIR/postgres; never removed, so that all processes lock the same file
 LOG_LIMIT_BYTES: Final = 5_000_000
 NO_PORT: Final = "could not create any TCP/IP sockets"
 
@@ -43,8 +43,8 @@ class EmbeddedPostgres:
     >>> with EmbeddedPostgres(Path("data")) as postgres:
     ...     url = postgres.url
 
-    `start` blocks (0.1 s, 1 to 2 s the first time, longer if it has to recover), so call it before an event
-    loop runs; and in the main thread of a process that stays, since the server leaves with the thread.
+    `start` blocks (0.1 s, 1 to 2 s the first time, longer during recovery), so call it before an event loop runs, and
+    in the main thread of a long-running process, since the server stops with the thread.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,22 +68,22 @@ class EmbeddedPostgres:
 
     @property
     def pid(self) -> int | None:
-        """The server's process, or None while there is none."""
+        """The server's process id, or None if it is not running."""
         return self._child.pid if self._child is not None and self._child.poll() is None else None
 
     @property
     def url(self) -> str:
-        """Where the running server is, with the password; for any local user who has it."""
+        """The URL of the running server, with the password."""
         if self._url is None:
             raise EmbeddedPostgresError(f"The PostgreSQL of {self._keep.parent} is not running.")
         return self._url
 
     def start(self) -> str:
-        """Starts the server, making the database the first time; returns its url."""
+        """Start the server, creating the database the first time; returns its URL."""
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("EmbeddedPostgres.start: the server would stop when this thread ends")
         if self._lock is not None:
-            raise EmbeddedPostgresError(f"The PostgreSQL of {self._keep.parent} was started already.")
+            raise EmbeddedPostgresError(f"The PostgreSQL of {self._keep.parent} is already started.")
         try:
             self._lock = _lock(_make_folder(self._keep))
             (self._keep / "url").unlink(missing_ok=True)
@@ -99,7 +99,7 @@ class EmbeddedPostgres:
         return self._url
 
     def stop(self) -> None:
-        """Stops the server, gently, then less so; returns when it is gone. Repeats do nothing."""
+        """Stop the server, by force if necessary, and wait until it has exited. Idempotent."""
         if self._child is not None:
             _end(self._child)
             self._child = None
@@ -115,39 +115,39 @@ class EmbeddedPostgres:
     def _start_locked(self) -> str:
         cluster = postgres_cluster.cluster_of(self._keep, os.geteuid())
         with _open_log(self._keep) as log:
-            said_before = os.fstat(log.fileno()).st_size
+            log_size = os.fstat(log.fileno()).st_size
             try:
                 password = _password(cluster, self._keep, log.fileno())
                 postgres_cluster.wait_until_free(cluster)
                 port = self._serve(cluster, log.fileno())
             except EmbeddedPostgresError as error:
-                last_words = _last_lines(self._keep / "log", said_before)
-                raise EmbeddedPostgresError("\n".join([str(error), *last_words])) from error
+                last_lines = _last_lines(self._keep / "log", log_size)
+                raise EmbeddedPostgresError("\n".join([str(error), *last_lines])) from error
         url = f"postgresql://tael:{password}@127.0.0.1:{port}/tael"
         write_private(self._keep / "url", f"{url}\n")
         return url
 
     def _serve(self, cluster: Cluster, log: int) -> int:
-        """Starts the server on a free port, which it returns, and waits until it takes connections."""
+        """Start the server on a free port and wait until it accepts connections; returns the port."""
         self._socket_folder = postgres_cluster.empty_socket_folder(cluster)
         for _ in range(PORT_ATTEMPTS):
             port = _free_port(self._keep)
             postgres_cluster.configure(cluster, port, self._socket_folder)
-            said_before = os.fstat(log).st_size
+            log_size = os.fstat(log).st_size
             command = (cluster.binaries.program("postgres"), "-D", cluster.folder)
             self._child = launch(command, uid=cluster.uid, gid=cluster.gid, output=log)
             if _wait_until_ready(cluster, self._child):
                 write_private(self._keep / "port", f"{port}\n")
                 return port
-            if not any(NO_PORT in line for line in _last_lines(self._keep / "log", said_before)):
+            if not any(NO_PORT in line for line in _last_lines(self._keep / "log", log_size)):
                 raise EmbeddedPostgresError(
-                    f"PostgreSQL did not start (exit code {self._child.returncode}); its last words:"
+                    f"PostgreSQL did not start (exit code {self._child.returncode}); its last log lines:"
                 )
-        raise EmbeddedPostgresError("PostgreSQL found no free port; its last words:")
+        raise EmbeddedPostgresError("PostgreSQL found no free port; its last log lines:")
 
 
 def running_url(folder: Path) -> str | None:
-    """The url of the server that some process runs on the data in `folder`, or None if none does (yet)."""
+    """The URL of the server that a process runs on the data in `folder`, or None if there is none (yet)."""
     keep = folder.absolute() / "postgres"
     try:
         lock = os.open(keep / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -155,12 +155,12 @@ def running_url(folder: Path) -> str | None:
         return None
     except PermissionError as error:
         raise EmbeddedPostgresError(
-            f"{folder} belongs to another user, who alone can reach its database."
+            f"{folder} belongs to another user; only that user can use its database."
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        with contextlib.suppress(FileNotFoundError):  # while it starts and while it stops
+        with contextlib.suppress(FileNotFoundError):  # while it starts or stops
             return (keep / "url").read_text().strip()
     finally:
         os.close(lock)
@@ -169,9 +169,9 @@ def running_url(folder: Path) -> str | None:
 
 @contextlib.contextmanager
 def emptied(folder: Path) -> Iterator[None]:
-    """Nobody starts a server on `folder` during the block; if it does not fail, the database is gone after it.
+    """Lock `folder` during the block; remove its database afterwards, unless the block fails.
 
-    Raises EmbeddedPostgresError if one runs now.
+    Raises EmbeddedPostgresError if a server is running.
     """
     keep = folder.absolute() / "postgres"
     lock = _lock(_make_folder(keep))
@@ -188,12 +188,14 @@ def emptied(folder: Path) -> Iterator[None]:
 def _make_folder(keep: Path) -> Path:
     if not keep.is_dir():
         keep.mkdir(parents=True, exist_ok=True)
-        keep.chmod(0o711)  # root's server has to walk through; whatever lies here is closed by itself
+        keep.chmod(
+            0o711
+        )  # root's unprivileged server must pass through; the files inside have modes of their own
     return keep
 
 
 def _lock(keep: Path) -> int:
-    """The kernel frees it when we die; our children do not inherit it."""
+    """Lock the folder. The kernel releases the lock when this process ends; children do not inherit it."""
     descriptor = os.open(keep / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     postgres_cluster.give_to_owner_of(keep, descriptor)
     for _ in range(LOCK_ATTEMPTS):
@@ -204,12 +206,12 @@ def _lock(keep: Path) -> int:
             time.sleep(POLL_S)
     os.close(descriptor)
     raise EmbeddedPostgresError(
-        f"{keep.parent} is in use: another tael runs on it. Stop that one, or name another folder."
+        f"{keep.parent} is in use: another tael runs on it. Stop that one, or use another folder."
     )
 
 
 def _open_log(keep: Path) -> IO[bytes]:
-    """Appends; what has grown too long becomes `log.1`."""
+    """Open the log for appending; an oversized one is renamed to `log.1`."""
     path = keep / "log"
     with contextlib.suppress(FileNotFoundError):
         if path.lstat().st_size > LOG_LIMIT_BYTES:
@@ -226,35 +228,35 @@ def _last_lines(log: Path, since: int, count: int = 10) -> list[str]:
 
 
 def _password(cluster: Cluster, keep: Path, log: int) -> str:
-    """The password of the role `tael`; the first time it is made, and the cluster with it."""
+    """The password of the role `tael`; the first time, it is created together with the cluster."""
     path = keep / "password"
     if cluster.folder.exists():
         if not path.exists():
-            raise EmbeddedPostgresError(f"{path} is missing, and with it the way into {cluster.folder}.")
+            raise EmbeddedPostgresError(f"{path} is missing; without it {cluster.folder} cannot be used.")
         return path.read_text().strip()
-    password = secrets.token_urlsafe(24)  # of letters, digits, - and _: safe in a url and between quotes
+    password = secrets.token_urlsafe(24)  # letters, digits, - and _: safe in a URL and in quotes
     write_private(path, f"{password}\n")
     postgres_cluster.create(cluster, password, log)
     return password
 
 
 def _free_port(keep: Path) -> int:
-    """The port of last time, so that clients find us again; another one if somebody has taken it."""
+    """The previous port, so that clients reconnect; another one if it is taken."""
     with contextlib.suppress(FileNotFoundError, ValueError):
-        kept = int((keep / "port").read_text())
-        with contextlib.suppress(OSError), _bound(kept):
-            return kept
+        previous = int((keep / "port").read_text())
+        with contextlib.suppress(OSError), _bound(previous):
+            return previous
     with _bound(0) as free:
         port: int = free.getsockname()[1]
         return port
 
 
 def _bound(port: int) -> socket.socket:
-    return socket.create_server(("127.0.0.1", port))  # with SO_REUSEADDR, as the server will ask
+    return socket.create_server(("127.0.0.1", port))  # with SO_REUSEADDR, as the server uses
 
 
 def _wait_until_ready(cluster: Cluster, child: subprocess.Popen[str]) -> bool:
-    """No time limit: recovery takes what it takes. False if the server left instead."""
+    """Wait without a time limit, since recovery may take long. False if the server exited."""
     while child.poll() is None:
         if postgres_cluster.is_ready(cluster, child.pid):
             return True

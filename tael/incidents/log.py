@@ -10,7 +10,7 @@ log = structlog.get_logger()
 
 
 def log_incidents(incidents: Sequence[Incident]) -> None:
-    """Say loudly what a person has to look at; at each repeat of the news, though its row is one."""
+    """Log incidents as errors, also each repeat of an event, although it has one row."""
     for incident in incidents:
         log.error(
             "incident",

@@ -1,4 +1,4 @@
-"""What an operator does with incidents: list them, look at one, and say that it was dealt with."""
+"""Incidents for the operator: list and resolve."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MAX_LISTED: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """`was_open` is false where somebody had resolved it before; that word stands."""
+    """`was_open` is false if it was resolved before; the earlier resolution stands."""
 
     incident: Incident
     was_open: bool
@@ -29,7 +29,7 @@ async def list_incidents(
 async def resolve_incident(
     incidents: Incidents, incident_id: str, note: str, now: datetime
 ) -> Resolved | None:
-    """None if there is no such incident. Unmatched payments under way goes its way all the same."""
+    """None if there is no such incident. The return of an unmatched payment continues regardless."""
     was_open = await incidents.resolve(incident_id, note, now)
     incident = await incidents.by_id(incident_id)
     return Resolved(incident, was_open) if incident else None

@@ -1,1 +1,1 @@
-"""Work that nobody waits for: due rows are claimed under a lease, done, and written back."""
+"""Background jobs: due rows are claimed with a lease, processed, and written back."""

@@ -1,4 +1,4 @@
-"""Closes each merchant's ledger, a day at a time, once the day has been over for an hour."""
+"""Closes each merchant's days, an hour after the end of each day."""
 
 from functools import partial
 

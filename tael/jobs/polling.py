@@ -1,7 +1,7 @@
-"""Asks wallets about every undecided payment, refund, reversal and unmatched payments; expires orders.
+"""Polls wallets about every undecided payment, refund, reversal and unmatched payment; expires orders.
 
-Each wallet has places of its own in a worker, and each of its accounts half of them, so that a wallet that hangs, or an
-account with a long queue, holds up its own rows only.
+Each wallet has its own slots in a worker, and each account at most half of them, so that a hanging wallet, or an
+account with a long queue, delays its own rows only.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from tael.db.due_queue import Share
+from tael.db.due_queue import AccountLimits
 from tael.jobs.runner import Job
 from tael.payments.gateway import Gateway
 from tael.payments.polling import poll_payment
@@ -18,26 +18,26 @@ from tael.payments.refunds import check_refund
 from tael.payments.reversals import continue_reversal
 from tael.unmatched.advance import UnmatchedContext, advance_unmatched
 
-#: Rows of one table under way at one wallet.
-WALLET_PLACES: Final = 100
-#: Of them, those of one account: what a single account had when all shared fifty.
-ACCOUNT_PLACES: Final = 50
+#: Rows of one table in progress at one wallet.
+WALLET_SLOTS: Final = 100
+#: Of these, at most so many of one account.
+ACCOUNT_SLOTS: Final = 50
 
 
 class OfAccount(Protocol):
-    """A row that a wallet is asked about in the name of an account."""
+    """A row that is polled with a wallet account."""
 
     @property
     def account_id(self) -> str: ...
 
 
 Row = TypeVar("Row", bound=OfAccount)
-Claim = Callable[[datetime, datetime, datetime, int, Share], Awaitable[Sequence[Row]]]
+Claim = Callable[[datetime, datetime, datetime, int, AccountLimits], Awaitable[Sequence[Row]]]
 Renew = Callable[[Sequence[Row], Sequence[datetime], datetime], Awaitable[Sequence[bool]]]
 
 
 def polling_jobs(gateway: Gateway, unmatched: UnmatchedContext) -> list[Job[Any]]:
-    """One job per wallet and table of undecided things."""
+    """One job per wallet and table."""
     payments, refunds, reversals = gateway.store.payments, gateway.store.refunds, gateway.store.reversals
     poll, check, proceed, advance = (
         partial(poll_payment, gateway=gateway),
@@ -59,34 +59,34 @@ def polling_jobs(gateway: Gateway, unmatched: UnmatchedContext) -> list[Job[Any]
 def _job(
     table: str, wallet: str, claim: Claim[Row], poll: Callable[[Row], Awaitable[object]], renew: Renew[Row]
 ) -> Job[Row]:
-    places = AccountPlaces(wallet, claim, poll)
-    return Job(f"poll.{table}.{wallet}", places.claim, places.poll, renew, WALLET_PLACES)
+    slots = AccountSlots(wallet, claim, poll)
+    return Job(f"poll.{table}.{wallet}", slots.claim, slots.poll, renew, WALLET_SLOTS)
 
 
-class AccountPlaces(Generic[Row]):
-    """The rows of one table that are under way at one wallet, counted by account."""
+class AccountSlots(Generic[Row]):
+    """The rows of one table in progress at one wallet, counted by account."""
 
     def __init__(self, wallet: str, claim: Claim[Row], poll: Callable[[Row], Awaitable[object]]) -> None:
         self._wallet = wallet
         self._claim = claim
         self._poll = poll
-        self._under_way: Counter[str] = Counter()
+        self._in_progress: Counter[str] = Counter()
 
     async def claim(
         self, now: datetime, real_now: datetime, lease_until: datetime, limit: int
     ) -> Sequence[Row]:
-        """What is due, account by account, as far as each has places left."""
-        left = {account: ACCOUNT_PLACES - rows for account, rows in self._under_way.items()}
-        share = Share(self._wallet, ACCOUNT_PLACES, left)
-        rows = await self._claim(now, real_now, lease_until, limit, share)
-        self._under_way.update(row.account_id for row in rows)
+        """Claim due rows, account by account, up to the free slots of each."""
+        remaining = {account: ACCOUNT_SLOTS - rows for account, rows in self._in_progress.items()}
+        limits = AccountLimits(self._wallet, ACCOUNT_SLOTS, remaining)
+        rows = await self._claim(now, real_now, lease_until, limit, limits)
+        self._in_progress.update(row.account_id for row in rows)
         return rows
 
     async def poll(self, row: Row) -> None:
-        """One row; its account has its place back whatever comes of it."""
+        """Poll one row; its slot is released in any case."""
         try:
             await self._poll(row)
         finally:
-            self._under_way[row.account_id] -= 1
-            if not self._under_way[row.account_id]:
-                del self._under_way[row.account_id]
+            self._in_progress[row.account_id] -= 1
+            if not self._in_progress[row.account_id]:
+                del self._in_progress[row.account_id]

@@ -1,8 +1,8 @@
-"""The loop of every job: claim due rows, do them side by side, rest when there are none, never die of an error.
+"""The loop of every job: claim due rows, process them concurrently, sleep when there are none, survive errors.
 
-A row that is done frees its place at once, so one that hangs delays nothing but itself. Whether a row is due is told by
-the gateway's clock, leases by real time: a worker extends those of the rows it works on, and a process that dies gives
-its rows back when they end, whatever the demo's clock does.
+A finished row frees its slot at once, so a hanging row delays only itself. Whether a row is due depends on the
+gateway's clock; leases use real time. A worker extends the leases of its rows, and a dead process's rows become free
+when their leases end, whatever the demo's clock does.
 """
 
 import asyncio
@@ -21,41 +21,42 @@ log = structlog.get_logger()
 
 Row = TypeVar("Row")
 
-#: How soon a dead worker's rows are given to another.
+#: How soon another worker may claim a dead worker's rows.
 LEASE: Final = timedelta(seconds=15)
 #: Two renewals may fail before a lease ends.
 RENEW_S: Final = 5.0
 IDLE_S: Final = 0.1
-#: A claim that finds nothing rests this many times as long as it took: many accounts make it long, not the load heavy.
-RESTS_PER_CLAIM: Final = 10
-STORE_GONE_S: Final = 1.0
-MAX_AT_ONCE: Final = 50
+#: After an empty claim the job sleeps this many times as long as the claim took: with many accounts a claim is slow,
+#: and must not load the database.
+SLEEP_PER_CLAIM: Final = 10
+STORE_DOWN_S: Final = 1.0
+DEFAULT_SLOTS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Job(Generic[Row]):
-    """One kind of due row: `claim(now, real_now, lease_until, limit)` takes some, `do` works on one.
+    """One kind of due row: `claim(now, real_now, lease_until, limit)` claims some, `do` processes one.
 
-    `renew(rows, held, until)` extends the leases that are to end at `held`, and says of each whether it did;
-    without it a row must take less time than a lease.
+    `renew(rows, held, until)` extends the leases that end at `held`, and returns for each whether it did. Without it,
+    processing a row must take less time than a lease.
     """
 
     name: str
     claim: Callable[[datetime, datetime, datetime, int], Awaitable[Sequence[Row]]]
     do: Callable[[Row], Awaitable[object]]
     renew: Callable[[Sequence[Row], Sequence[datetime], datetime], Awaitable[Sequence[bool]]] | None = None
-    places: int = MAX_AT_ONCE
+    slots: int = DEFAULT_SLOTS
 
 
 async def run_for_ever(jobs: Sequence[Job[Any]], clock: Clock, stop: asyncio.Event) -> None:
-    """Run all jobs until `stop` is set; what has begun is finished."""
+    """Run all jobs until `stop` is set, then finish the rows in progress."""
     async with asyncio.TaskGroup() as group:
         for job in jobs:
             group.create_task(_run(Worker(job, clock), stop))
 
 
 async def run_once(job: Job[Row], clock: Clock) -> int:
-    """Claim and do what is due now; how many rows it was. Raises StoreUnavailable."""
+    """Process what is due now; returns the number of rows. Raises StoreUnavailable."""
     worker = Worker(job, clock)
     taken = await worker.take()
     await worker.finish()
@@ -64,59 +65,59 @@ async def run_once(job: Job[Row], clock: Clock) -> int:
 
 @dataclass(slots=True)
 class _Held(Generic[Row]):
-    """A row that is worked on, and when its lease ends."""
+    """A row in progress, and when its lease ends."""
 
     row: Row
     until: datetime
 
 
 class Worker(Generic[Row]):
-    """One job in one process: its rows under way and the places that are left."""
+    """One job in one process: its rows in progress and its free slots."""
 
     def __init__(self, job: Job[Row], clock: Clock) -> None:
         self.job = job
-        self.news = asyncio.Event()  #: a place was freed
+        self.wake = asyncio.Event()  #: set when a slot becomes free, or to stop
         self._clock = clock
-        self._working: dict[asyncio.Task[None], _Held[Row]] = {}
+        self._in_progress: dict[asyncio.Task[None], _Held[Row]] = {}
 
     async def take(self) -> int:
-        """Claim what is due, as far as there are places, and begin it; how many rows. Raises StoreUnavailable."""
-        self.news.clear()
-        places = self.job.places - len(self._working)
-        if places <= 0:
+        """Claim due rows up to the free slots and start them; returns their number. Raises StoreUnavailable."""
+        self.wake.clear()
+        free_slots = self.job.slots - len(self._in_progress)
+        if free_slots <= 0:
             return 0
         real_now = datetime.now(UTC)
         until = real_now + LEASE
-        rows = await self.job.claim(self._clock.now(), real_now, until, places)
+        rows = await self.job.claim(self._clock.now(), real_now, until, free_slots)
         for row in rows:
             task = asyncio.create_task(self._do(row))
-            self._working[task] = _Held(row, until)
+            self._in_progress[task] = _Held(row, until)
             task.add_done_callback(self._free)
         return len(rows)
 
     async def renew(self) -> None:
-        """Extend the leases of what is under way. Raises StoreUnavailable."""
-        held = list(self._working.values())
+        """Extend the leases of the rows in progress. Raises StoreUnavailable."""
+        held = list(self._in_progress.values())
         if not held or self.job.renew is None:
             return
         until = datetime.now(UTC) + LEASE
-        extended = await self.job.renew([one.row for one in held], [one.until for one in held], until)
-        for one, is_extended in zip(held, extended, strict=True):
+        extended = await self.job.renew([lease.row for lease in held], [lease.until for lease in held], until)
+        for lease, is_extended in zip(held, extended, strict=True):
             if is_extended:
-                one.until = until
+                lease.until = until
 
     async def finish(self) -> None:
-        """Wait for what has begun."""
-        while self._working:
-            await asyncio.wait(self._working)
+        """Wait for the rows in progress."""
+        while self._in_progress:
+            await asyncio.wait(self._in_progress)
 
     def abandon(self) -> None:
-        """Leave what has begun to whoever gets its lease next."""
-        for task in self._working:
+        """Cancel the rows in progress; another worker may claim them when their leases end."""
+        for task in self._in_progress:
             task.cancel()
 
     async def _do(self, row: Row) -> None:
-        """One row; whatever goes wrong, its lease ends and it is tried again."""
+        """Process one row. After an error its lease ends and it is tried again."""
         try:
             await self.job.do(row)
         except StoreUnavailable as error:
@@ -125,18 +126,18 @@ class Worker(Generic[Row]):
             log.exception("job.row_failed", job=self.job.name)
 
     def _free(self, task: asyncio.Task[None]) -> None:
-        del self._working[task]
-        self.news.set()
+        del self._in_progress[task]
+        self.wake.set()
 
 
 async def _run(worker: Worker[Row], stop: asyncio.Event) -> None:
-    helpers = [asyncio.create_task(_renew_for_ever(worker)), asyncio.create_task(_tell(stop, worker.news))]
+    helpers = [asyncio.create_task(_renew_for_ever(worker)), asyncio.create_task(_wake_on(stop, worker.wake))]
     loop = asyncio.get_running_loop()
     try:
         while not stop.is_set():
             began = loop.time()
-            if not await _begin_some(worker, stop):
-                await _wait(worker.news, max(IDLE_S, RESTS_PER_CLAIM * (loop.time() - began)))
+            if not await _take_some(worker, stop):
+                await _wait(worker.wake, max(IDLE_S, SLEEP_PER_CLAIM * (loop.time() - began)))
         await worker.finish()
     finally:
         worker.abandon()
@@ -144,15 +145,15 @@ async def _run(worker: Worker[Row], stop: asyncio.Event) -> None:
             helper.cancel()
 
 
-async def _begin_some(worker: Worker[Row], stop: asyncio.Event) -> bool:
-    """Whether there was something to do; an error is logged and followed by a rest."""
+async def _take_some(worker: Worker[Row], stop: asyncio.Event) -> bool:
+    """Whether any row was due. After an error, log it and pause."""
     try:
         return bool(await worker.take())
     except StoreUnavailable as error:
         log_unavailable(error, job=worker.job.name)
     except Exception:
         log.exception("job.failed", job=worker.job.name)
-    await _wait(stop, STORE_GONE_S)
+    await _wait(stop, STORE_DOWN_S)
     return False
 
 
@@ -167,10 +168,10 @@ async def _renew_for_ever(worker: Worker[Row]) -> None:
             log.exception("job.failed", job=worker.job.name)
 
 
-async def _tell(stop: asyncio.Event, news: asyncio.Event) -> None:
-    """An end is news too."""
+async def _wake_on(stop: asyncio.Event, wake: asyncio.Event) -> None:
+    """Wake the worker when it has to stop."""
     await stop.wait()
-    news.set()
+    wake.set()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -1,7 +1,7 @@
-"""Delivers due webhooks. What became of attempts is written in batches.
+"""Delivers due webhooks, and writes the results in batches.
 
-Each app has places of its own in a worker, more while its receiver is quick and one while it is slow, so that a
-receiver that hangs holds up its own webhooks and nobody else's.
+Each app has its own slots in a worker, more while its receiver is fast and one while it is slow, so that a hanging
+receiver delays its own webhooks only.
 """
 
 from collections import Counter
@@ -12,66 +12,67 @@ from typing import Final
 from tael.db.batch import Batch
 from tael.jobs.runner import Job
 from tael.webhooks.delivery import DeliveryContext, deliver
-from tael.webhooks.store.queue import Delivery, DueWebhook, Rooms
+from tael.webhooks.store.queue import AppLimits, Delivery, DueWebhook
 
-#: All apps together. Only so many receivers that hang at the same time could delay others.
-PLACES: Final = 500
-#: Of an app that is not known yet, that is slow, and the most that quick answers may earn, one at a time.
-FIRST_PLACES: Final = 4
-SLOW_PLACES: Final = 1
-MAX_PLACES: Final = 50
+#: For all apps together: only so many hanging receivers could delay others.
+TOTAL_SLOTS: Final = 500
+#: Per app: initially, while slow, and at most. Each fast response adds one.
+INITIAL_SLOTS: Final = 4
+SLOW_SLOTS: Final = 1
+MAX_SLOTS: Final = 50
 SLOW_MS: Final = 1000
-#: Of how many apps more is known than that they were not slow.
+#: Beyond this number of apps, only slow ones are remembered.
 MAX_REMEMBERED: Final = 1000
 
 
 def webhook_job(context: DeliveryContext) -> Job[DueWebhook]:
-    """The one job that talks to merchants."""
+    """The job that delivers webhooks to merchants."""
     deliveries = Deliveries(context)
-    return Job("webhooks", deliveries.claim, deliveries.deliver, context.webhooks.renew, PLACES)
+    return Job("webhooks", deliveries.claim, deliveries.deliver, context.webhooks.renew, TOTAL_SLOTS)
 
 
 class Deliveries:
-    """The deliveries of one process, and how many each app may have at a time."""
+    """The deliveries of one process, and the slots of each app."""
 
     def __init__(self, context: DeliveryContext) -> None:
         self._context = context
-        self._under_way: Counter[str] = Counter()
-        self._places: dict[str, int] = {}
+        self._in_progress: Counter[str] = Counter()
+        self._slots: dict[str, int] = {}
         self._reporting: Batch[Delivery, None] = Batch(self._report)
 
     async def claim(
         self, now: datetime, real_now: datetime, lease_until: datetime, limit: int
     ) -> list[DueWebhook]:
-        """What is due, app by app, as far as each has places left."""
-        rooms = Rooms(FIRST_PLACES, {app: self.room(app) for app in {*self._places, *self._under_way}})
-        webhooks = await self._context.webhooks.claim_due(now, real_now, lease_until, limit, rooms)
-        self._under_way.update(webhook.appcode for webhook in webhooks)
+        """Claim due webhooks, app by app, up to the free slots of each."""
+        apps = {*self._slots, *self._in_progress}
+        limits = AppLimits(INITIAL_SLOTS, {app: self.free_slots(app) for app in apps})
+        webhooks = await self._context.webhooks.claim_due(now, real_now, lease_until, limit, limits)
+        self._in_progress.update(webhook.appcode for webhook in webhooks)
         return webhooks
 
     async def deliver(self, webhook: DueWebhook) -> None:
-        """One attempt, and its record."""
+        """Make one attempt and record it."""
         try:
             delivery = await deliver(webhook, self._context)
             self.learn(webhook.appcode, delivery.attempt.took_ms)
             await self._reporting(delivery)
         finally:
-            self._under_way[webhook.appcode] -= 1
-            if not self._under_way[webhook.appcode]:
-                del self._under_way[webhook.appcode]
+            self._in_progress[webhook.appcode] -= 1
+            if not self._in_progress[webhook.appcode]:
+                del self._in_progress[webhook.appcode]
 
-    def room(self, appcode: str) -> int:
-        """How many more of this app may begin now."""
-        return max(0, self._places.get(appcode, FIRST_PLACES) - self._under_way[appcode])
+    def free_slots(self, appcode: str) -> int:
+        """How many more webhooks of this app may start now."""
+        return max(0, self._slots.get(appcode, INITIAL_SLOTS) - self._in_progress[appcode])
 
     def learn(self, appcode: str, took_ms: int) -> None:
-        """A quick answer earns a place, whatever it said; a slow one, or none, costs all but one."""
+        """A fast response of any kind adds a slot; a slow one, or none, leaves one slot."""
         if took_ms >= SLOW_MS:
-            self._places[appcode] = SLOW_PLACES
+            self._slots[appcode] = SLOW_SLOTS
         else:
-            self._places[appcode] = min(MAX_PLACES, self._places.get(appcode, FIRST_PLACES) + 1)
-        if len(self._places) > MAX_REMEMBERED:
-            self._places = {app: few for app, few in self._places.items() if few < FIRST_PLACES}
+            self._slots[appcode] = min(MAX_SLOTS, self._slots.get(appcode, INITIAL_SLOTS) + 1)
+        if len(self._slots) > MAX_REMEMBERED:
+            self._slots = {app: slots for app, slots in self._slots.items() if slots < INITIAL_SLOTS}
 
     async def _report(self, deliveries: Sequence[Delivery]) -> list[None]:
         await self._context.webhooks.report(deliveries)

@@ -1,4 +1,4 @@
-"""Sealing a merchant's days: each day that has been over for an hour gets its link of the chain. Called by jobs."""
+"""The daily close: each of a merchant's days gets its ledger digest an hour after its end."""
 
 from datetime import date, timedelta
 
@@ -20,12 +20,12 @@ log = structlog.get_logger()
 
 
 async def close_days(due: DueClose, digests: LedgerDigests, clock: Clock) -> None:
-    """Close every day of a merchant that may be sealed now, oldest first, and say when the next one may."""
+    """Close every open day of a merchant that is due, oldest first, and schedule the next one."""
     mchid = due.mchid
     now = clock.now()
     open_day = first_open_day(now)
     if not await digests.close(mchid, beginning_of(open_day)):
-        log.warning("daily_close.delayed", mchid=mchid, reason="a transaction does not end")
+        log.warning("daily_close.delayed", mchid=mchid, reason="a transaction is still open")
         return
     next_day = due.next_day
     previous = NO_DIGEST if next_day is None else await digests.newest_digest(mchid)
@@ -33,7 +33,7 @@ async def close_days(due: DueClose, digests: LedgerDigests, clock: Clock) -> Non
     while day is not None and day < open_day:
         ledger_digest = await _digest_of(mchid, day, previous, digests, clock)
         if not await digests.write(ledger_digest, next_day):
-            return  # another worker has outlived this lease and goes on
+            return  # this lease has expired and another worker continues
         log.info(
             "daily_close.written",
             mchid=mchid,
@@ -43,11 +43,11 @@ async def close_days(due: DueClose, digests: LedgerDigests, clock: Clock) -> Non
         )
         previous = ledger_digest.digest
         next_day = day = day + timedelta(days=1)
-    await digests.rest(mchid, next_close(now))
+    await digests.reschedule(mchid, next_close(now))
 
 
 async def _first_day(mchid: str, digests: LedgerDigests) -> date | None:
-    """The day of the first entry; before it there is nothing to seal."""
+    """The day of the first entry; before it there is nothing to close."""
     at = await digests.first_at(mchid)
     return None if at is None else day_of(at)
 

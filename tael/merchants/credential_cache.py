@@ -1,4 +1,4 @@
-"""Who is who: apps, their merchants and accounts, cached for a moment so that a payment need not read them anew.
+"""Caches apps with their merchants and accounts for a moment, so that a payment need not read them again.
 
 A change made by another process is seen within `ttl_s`.
 """
@@ -19,14 +19,14 @@ from tael.merchants.store.merchants import Merchants
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """An app with everything that belongs to it."""
+    """An app with its merchants and accounts."""
 
     app: App
     merchants: dict[str, Merchant]
     accounts: tuple[Account, ...]
 
     def merchant_of(self, mchid: str) -> Merchant:
-        """The merchant named, or the only or default one. Raises NotAuthentic for somebody else's."""
+        """The merchant `mchid`; if empty, the only or default one. Raises NotAuthentic for another app's, BadField."""
         if mchid:
             merchant = self.merchants.get(mchid)
             if merchant is None:
@@ -40,14 +40,14 @@ class AppContext:
         return candidates[0]
 
     def accounts_of(self, merchant: Merchant) -> list[Account]:
-        """The merchant's accounts, at least one. Raises NotSetUp where the operator has added none."""
-        found = [account for account in self.accounts if account.mchid == merchant.mchid]
-        if not found:
+        """The merchant's accounts, at least one. Raises NotSetUp if the operator has added none."""
+        accounts = [account for account in self.accounts if account.mchid == merchant.mchid]
+        if not accounts:
             raise errors.NotSetUp
-        return found
+        return accounts
 
     def account_for(self, merchant: Merchant, pay_type: PayType) -> Account:
-        """The merchant's account that serves `pay_type`. Raises NoChannel where none was granted, NotSetUp."""
+        """The merchant's account that serves `pay_type`. Raises NoChannel if none was granted, NotSetUp."""
         for account in self.accounts_of(merchant):
             if serves(account, pay_type):
                 return account
@@ -55,7 +55,7 @@ class AppContext:
 
 
 def serves(account: Account, pay_type: PayType) -> bool:
-    """An Alipay account serves its one scene, a WeChat account both; Hong Kong wallets only where granted."""
+    """An Alipay account serves its one scene, a WeChat account both; WeChat Pay HK only if granted."""
     match account:
         case AlipayAccount(scene=scene):
             return pay_type.wallet is Wallet.ALIPAY and pay_type.scene == scene
@@ -64,7 +64,7 @@ def serves(account: Account, pay_type: PayType) -> bool:
 
 
 def check_state(merchant: Merchant) -> None:
-    """Raises where the merchant may not take payments."""
+    """Raises MerchantDisabled or MerchantNotAudited if the merchant may not take payments."""
     match merchant.state:
         case MerchantState.DISABLED:
             raise errors.MerchantDisabled
@@ -81,7 +81,7 @@ def check_grant(merchant: Merchant, operation: Operation) -> None:
 
 
 class CredentialCache:
-    """Apps by appcode, accounts by id, and whether a stop was planned."""
+    """Apps by appcode, accounts by id, and the current maintenance window."""
 
     def __init__(
         self,
@@ -101,11 +101,11 @@ class CredentialCache:
         self._maintenance: ReadCache[MaintenanceWindow] = ReadCache(ttl_s=ttl_s)
 
     async def app(self, appcode: str) -> AppContext | None:
-        """Raises StoreUnavailable, NotAuthentic for one whose key is public knowledge, outside a demo."""
+        """Raises StoreUnavailable; NotAuthentic if the app's key is QFPay's published one, outside a demo."""
         return await self._apps.get(appcode, self._read_app)
 
     def forget(self, appcode: str) -> None:
-        """Read this app anew when it is next asked for: somebody in this process has changed it."""
+        """Read this app again at its next use, because this process has changed it."""
         self._apps.invalidate(appcode)
 
     async def account(self, account_id: str) -> Account | None:
@@ -113,13 +113,13 @@ class CredentialCache:
         return await self._accounts.get(account_id, self._wallet_accounts.by_id)
 
     async def check_open(self) -> None:
-        """Raises UnderMaintenance while a planned stop lasts, StoreUnavailable."""
-        stop = await self._maintenance.get("", lambda _: self._maintenance_windows.now())
-        if stop is not None:
-            raise errors.UnderMaintenance(stop.reason and f"under maintenance: {stop.reason}")
+        """Raises UnderMaintenance during a maintenance window, StoreUnavailable."""
+        window = await self._maintenance.get("", lambda _: self._maintenance_windows.now())
+        if window is not None:
+            raise errors.UnderMaintenance(window.reason and f"under maintenance: {window.reason}")
 
     async def _read_app(self, appcode: str) -> AppContext | None:
-        # The same reads for an appcode that does not exist: the time of a refusal must not tell.
+        # The same reads for an unknown appcode, so that the time of a refusal does not reveal which appcodes exist.
         app = await self._merchants.app(appcode)
         merchants = await self._merchants.of_app(appcode)
         accounts = await self._wallet_accounts.of_app(appcode)

@@ -33,7 +33,7 @@ class Store(PaymentTables):
 
 
 def store_over(database: Database, cipher: Cipher, node: int) -> Store:
-    """A store over an entered `database`."""
+    """A store over `database`, which must be entered."""
     return Store(
         database=database,
         payments=Payments(database),

@@ -1,7 +1,7 @@
-"""Checkout links: opening one, and the order that its payer chooses. Called by `api/checkout.py` and the cashier.
+"""Checkout links: opening a link, and opening the order that its payer chooses.
 
-One order at a time: the last one is closed at its wallet before another is opened, and only the wallet's own word that
-it takes no more money makes room. Money that comes all the same is late money, and enters by the one door.
+One order at a time: the last order is closed at its wallet before another is opened, and only the wallet's own response
+that it takes no more money makes room. Money that arrives anyway is late money, recorded with `record_outcome`.
 """
 
 from dataclasses import dataclass
@@ -29,48 +29,51 @@ from tael.payments.opening import (
 
 log = structlog.get_logger()
 
-#: How often a choice looks again when another browser was faster.
+#: How often a choice is retried when another browser was faster.
 MAX_ROUNDS: Final = 5
+NOT_FROM_A_LINK: Final = "this number belongs to a payment that was not opened from a checkout link"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A link with whom it belongs to and the order that was chosen last."""
+    """A link with its app, its merchant and its newest order."""
 
     link: CheckoutLink
-    known: AppContext
+    context: AppContext
     merchant: Merchant
     order: Payment | None
 
     def can_be_paid_by(self, pay_type: PayType) -> bool:
         try:
-            self.known.account_for(self.merchant, pay_type)
+            self.context.account_for(self.merchant, pay_type)
         except (errors.NoChannel, errors.NotSetUp):
             return False
         return True
 
 
-async def open_link(fresh: CheckoutLink, merchant: Merchant, gateway: Gateway) -> CheckoutLink:
-    """The link under this number: `fresh`, or the one that was opened before with the same content.
+async def open_link(new_link: CheckoutLink, merchant: Merchant, gateway: Gateway) -> CheckoutLink:
+    """The link with this reference: `new_link`, or an existing one with the same content.
 
     Raises ReferenceReused, CurrencyRefused, AmountRefused, OrderExpired once its pages have ended, StoreUnavailable.
     """
     store = gateway.store
-    known = await store.checkouts.by_reference(fresh.mchid, fresh.reference)
-    if known is None:
-        if await store.payments.by_reference(fresh.mchid, fresh.reference) is not None:
-            raise errors.ReferenceReused("this number names a payment that no checkout link opened")
-        refusal = refusal_by_limits(merchant, fresh.amount)
+    existing = await store.checkouts.by_reference(new_link.mchid, new_link.reference)
+    if existing is None:
+        if await store.payments.by_reference(new_link.mchid, new_link.reference) is not None:
+            raise errors.ReferenceReused(NOT_FROM_A_LINK)
+        refusal = refusal_by_limits(merchant, new_link.amount)
         if refusal is not None:
             raise refusal
-        await store.checkouts.add(fresh)
-        known = await store.checkouts.by_reference(fresh.mchid, fresh.reference)
-    if known is None or known.content != fresh.content:
-        raise errors.ReferenceReused("this number names a checkout link with other content; use a new one")
-    order = await _newest_order(known, gateway)
-    if gateway.clock.now() >= link_pages_end(known, order):
-        raise errors.OrderExpired("this checkout link has ended; use a new number")
-    return known
+        await store.checkouts.add(new_link)
+        existing = await store.checkouts.by_reference(new_link.mchid, new_link.reference)
+    if existing is None or existing.content != new_link.content:
+        raise errors.ReferenceReused(
+            "this number belongs to a checkout link with different content; use a new one"
+        )
+    order = await _newest_order(existing, gateway)
+    if gateway.clock.now() >= link_pages_end(existing, order):
+        raise errors.OrderExpired("this checkout link has expired; use a new number")
+    return existing
 
 
 async def find_checkout(mchid: str, link_id: str, gateway: Gateway) -> Checkout | None:
@@ -86,40 +89,40 @@ async def checkout_of(payment: Payment, gateway: Gateway) -> Checkout | None:
 
 
 async def choose(checkout: Checkout, pay_type: PayType, gateway: Gateway) -> Payment:
-    """The link's order by `pay_type`; the order before, where it is paid or its wallet would not close it yet.
+    """The link's order with `pay_type`; the previous order if it is paid or its wallet did not close it yet.
 
-    Raises the TaelErrors of a payment, OrderClosed and OrderExpired where the link is over, StoreUnavailable.
+    Raises the TaelErrors of a payment, OrderClosed and OrderExpired if the link has ended, StoreUnavailable.
     """
     check_state(checkout.merchant)
     await gateway.credentials.check_open()
     check_grant(checkout.merchant, Operation.PAYMENT)
     for _ in range(MAX_ROUNDS):
-        order = await _settled(checkout.order, pay_type, gateway)
+        order = await _previous_order(checkout.order, pay_type, gateway)
         if order is not None and order.state in (State.PENDING, State.PAID):
             return await with_pay_data(order, gateway)
-        _refuse_over(checkout.link, gateway)
-        request = _ask_for(checkout, pay_type, gateway)
-        fresh = await pending_payment(request, gateway)
-        if await gateway.store.checkouts.open_order(checkout.link, fresh):
-            return await send_initial_request(fresh, request, gateway)
+        _refuse_ended(checkout.link, gateway)
+        request = _payment_request(checkout, pay_type, gateway)
+        payment = await pending_payment(request, gateway)
+        if await gateway.store.checkouts.open_order(checkout.link, payment):
+            return await send_initial_request(payment, request, gateway)
         link = await gateway.store.checkouts.by_reference(checkout.link.mchid, checkout.link.reference)
         if link is None or link == checkout.link:
-            break  # nobody was faster, so the number names a payment of the merchant's own
+            break  # no other browser was faster, so the number belongs to a payment of the merchant's own
         checkout = await _checkout(link, gateway)
-    raise errors.ReferenceReused("this number names a payment that no checkout link opened")
+    raise errors.ReferenceReused(NOT_FROM_A_LINK)
 
 
 async def leave(checkout: Checkout, gateway: Gateway) -> Payment | None:
-    """The payer goes back to the shop: the open order is closed, if its wallet will. Raises StoreUnavailable."""
+    """Close the open order, if its wallet does, when the payer goes back to the shop. Raises StoreUnavailable."""
     order = checkout.order
     return await _closed(order, gateway) if order is not None and order.state is State.PENDING else order
 
 
 async def _checkout(link: CheckoutLink, gateway: Gateway) -> Checkout:
-    known = await gateway.credentials.app(link.appcode)
-    if known is None:
-        raise LookupError(f"the link {link.link_id} has lost its app, which the database forbids")
-    return Checkout(link, known, known.merchants[link.mchid], await _newest_order(link, gateway))
+    context = await gateway.credentials.app(link.appcode)
+    if context is None:
+        raise LookupError(f"the app of link {link.link_id} is missing, which the database forbids")
+    return Checkout(link, context, context.merchants[link.mchid], await _newest_order(link, gateway))
 
 
 async def _newest_order(link: CheckoutLink, gateway: Gateway) -> Payment | None:
@@ -128,8 +131,8 @@ async def _newest_order(link: CheckoutLink, gateway: Gateway) -> Payment | None:
     return await gateway.store.payments.by_syssn(link.mchid, link.payment_syssn)
 
 
-async def _settled(order: Payment | None, pay_type: PayType, gateway: Gateway) -> Payment | None:
-    """`order`, after its first question; closed at its wallet if another way of paying is wanted."""
+async def _previous_order(order: Payment | None, pay_type: PayType, gateway: Gateway) -> Payment | None:
+    """`order` after its initial request; closed at its wallet if the payer chose another pay type."""
     if order is None:
         return None
     if is_in_flight(order, gateway):
@@ -140,7 +143,7 @@ async def _settled(order: Payment | None, pay_type: PayType, gateway: Gateway) -
 
 
 async def _closed(order: Payment, gateway: Gateway) -> Payment:
-    """`order` once its wallet was asked to close it: CLOSED, PAID by a payer who was faster, or still PENDING."""
+    """`order` after a close request to its wallet: CLOSED, PAID if the payer was faster, or still PENDING."""
     try:
         return await close_order(order, gateway)
     except errors.TaelError as error:
@@ -148,17 +151,17 @@ async def _closed(order: Payment, gateway: Gateway) -> Payment:
         return await gateway.store.payments.by_syssn(order.mchid, order.syssn) or order
 
 
-def _refuse_over(link: CheckoutLink, gateway: Gateway) -> None:
+def _refuse_ended(link: CheckoutLink, gateway: Gateway) -> None:
     if link.ended_at is not None:
         raise errors.OrderClosed("the merchant closed this checkout link")
     if not takes_orders(link, gateway.clock.now()):
-        raise errors.OrderExpired("this checkout link takes no more orders")
+        raise errors.OrderExpired("this checkout link accepts no more orders")
 
 
-def _ask_for(checkout: Checkout, pay_type: PayType, gateway: Gateway) -> PaymentRequest:
+def _payment_request(checkout: Checkout, pay_type: PayType, gateway: Gateway) -> PaymentRequest:
     link = checkout.link
     return PaymentRequest(
-        context=checkout.known,
+        context=checkout.context,
         merchant=checkout.merchant,
         pay_type=pay_type,
         reference=link.reference,

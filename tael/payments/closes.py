@@ -1,4 +1,4 @@
-"""Closing an unpaid online order: at the wallet, then here. A payer who was faster has paid, and that stands."""
+"""Closing an unpaid online order: first at the wallet, then here. If the payer was faster, the payment stands."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from tael.payments.outcomes import record_outcome
 
 @dataclass(frozen=True, slots=True)
 class CloseRequest:
-    """Which order; one of the two numbers may be empty."""
+    """The order to close; one of the two numbers may be empty."""
 
     merchant: Merchant
     syssn: str
@@ -22,13 +22,13 @@ class CloseRequest:
 
 
 async def close_payment(request: CloseRequest, gateway: Gateway) -> Payment:
-    """The payment: CLOSED, or still PENDING where the wallet's word is not known. Raises TaelErrors."""
+    """The payment: CLOSED, or still PENDING if the wallet's outcome is unknown. Raises TaelErrors."""
     payment = await _payment_without_link(request, gateway)
     return await close_order(payment, gateway)
 
 
 async def _payment_without_link(request: CloseRequest, gateway: Gateway) -> Payment:
-    """The payment meant, once no payer can open another order under its number. Raises NotFound, Mismatch."""
+    """The payment to close, once no payer can open another order under its number. Raises NotFound, Mismatch."""
     mchid, end = request.merchant.mchid, gateway.store.checkouts.end
     if request.syssn:
         payment = await find_payment(mchid, request.syssn, request.reference, gateway)
@@ -39,7 +39,7 @@ async def _payment_without_link(request: CloseRequest, gateway: Gateway) -> Paym
 
 
 async def close_order(payment: Payment, gateway: Gateway) -> Payment:
-    """`payment`, closed at its wallet and here, or still PENDING where the wallet's word is not known."""
+    """`payment`, closed at its wallet and here, or still PENDING if the wallet's outcome is unknown."""
     refusal = refusal_to_close(payment)
     if refusal is not None:
         raise refusal
@@ -52,10 +52,10 @@ async def close_order(payment: Payment, gateway: Gateway) -> Payment:
         )
     if not payment.close_syssn:
         close_syssn = await gateway.store.serials.syssn(gateway.clock.now())
-        intended = await gateway.store.payments.request_close(payment, close_syssn)
-        if intended is None:  # somebody was faster; look again
+        requested = await gateway.store.payments.request_close(payment, close_syssn)
+        if requested is None:  # the row changed meanwhile: read it again
             return await close_order(await find_payment(payment.mchid, payment.syssn, "", gateway), gateway)
-        payment = intended
+        payment = requested
     return await _close_at_wallet(payment, gateway)
 
 
@@ -79,7 +79,7 @@ def refusal_to_close(payment: Payment) -> errors.TaelError | None:
 
 
 async def _close_at_wallet(payment: Payment, gateway: Gateway) -> Payment:
-    if payment.is_unopened:  # and stays so: nobody is sent to the wallet once a close is asked
+    if payment.is_unopened:  # and stays so: no payer is redirected to the wallet once a close is requested
         return await record_outcome(payment, Closed(), gateway)
     outcome = await gateway.channel(payment.pay_type).close(await gateway.order(payment))
     match outcome:

@@ -1,4 +1,4 @@
-"""What the use cases of payments depend on: tables, channels, credentials, the clock and our public URL."""
+"""The dependencies of the use cases of payments, and the orders and refunds to pass to channels."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,24 +17,24 @@ from tael.payments.store.tables import PaymentTables
 
 
 class InFlightRequests:
-    """Payments whose first question is out, in this process: who asks the same waits here for its answer."""
+    """Payments whose initial request is in flight in this process; repeats wait for the event."""
 
     def __init__(self) -> None:
-        self._asking: dict[str, asyncio.Event] = {}
+        self._events: dict[str, asyncio.Event] = {}
 
     def begin(self, syssn: str) -> None:
-        self._asking[syssn] = asyncio.Event()
+        self._events[syssn] = asyncio.Event()
 
     def end(self, syssn: str) -> None:
-        self._asking.pop(syssn).set()
+        self._events.pop(syssn).set()
 
     def of(self, syssn: str) -> asyncio.Event | None:
-        return self._asking.get(syssn)
+        return self._events.get(syssn)
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One per process, made by `main`."""
+    """Created once per process."""
 
     store: PaymentTables
     channels: Mapping[Wallet, Channel]
@@ -47,18 +47,18 @@ class Gateway:
         return self.channels[pay_type.wallet]
 
     async def account(self, payment: Payment) -> Account:
-        """The account that took `payment`. Raises LookupError if it is gone, which the database forbids."""
+        """The account of `payment`. Raises LookupError if it is missing, which the database forbids."""
         account = await self.credentials.account(payment.account_id)
         if account is None:
-            raise LookupError(f"payment {payment.syssn} has lost its account {payment.account_id}")
+            raise LookupError(f"the account {payment.account_id} of payment {payment.syssn} is missing")
         return account
 
     async def order(self, payment: Payment, auth_code: str = "") -> ChannelOrder:
-        """`payment` as its wallet is told of it."""
+        """The order of `payment`."""
         return order_for(payment, await self.account(payment), self.pages.public_url, auth_code)
 
     async def refund_order(self, payment: Payment, refund: Refund) -> ChannelRefund:
-        """`refund` as the wallet is told of it, the same at every repeat."""
+        """The refund to pass to the channel, the same in every repeat."""
         order = await self.order(payment)
         return ChannelRefund(order, refund.syssn, refund.amount, refund.created_at, order.notice_url)
 
@@ -68,7 +68,7 @@ RETURN: Final = "/return/alipay"
 
 
 def order_for(payment: Payment, account: Account, public_url: str, auth_code: str = "") -> ChannelOrder:
-    """The order of a payment, complete: what a channel needs to know and nothing that changes between repeats."""
+    """The order of a payment: all that a channel needs, and nothing that changes between repeats."""
     return ChannelOrder(
         account=account,
         pay_type=payment.pay_type,
@@ -87,5 +87,5 @@ def order_for(payment: Payment, account: Account, public_url: str, auth_code: st
 
 
 def notice_url(pay_type: PayType, account: Account, public_url: str) -> str:
-    """Where the wallet tells us news of this account's orders."""
+    """Where the wallet sends notices about this account's orders."""
     return f"{public_url}{NOTICES}/{pay_type.wallet}/{account.account_id}"

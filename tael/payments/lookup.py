@@ -1,4 +1,4 @@
-"""Finding the payment that a close, a reversal or a refund means, by our number, the merchant's, or both."""
+"""Finding the payment of a close or reversal by our number, the merchant's, or both."""
 
 from tael.base.errors import Mismatch, NotFound
 from tael.payments.domain.payment import Payment
@@ -7,14 +7,16 @@ from tael.payments.opening import await_initial_response, is_in_flight
 
 
 async def find_payment(mchid: str, syssn: str, reference: str, gateway: Gateway) -> Payment:
-    """The payment named; a merchant's number means its current attempt. Waits while its first question is out.
+    """The payment; a merchant's number means its current attempt. Waits while its initial request is in flight.
 
-    Raises NotFound, Mismatch where the two numbers name different payments, StoreUnavailable.
+    Raises NotFound, Mismatch if the two numbers belong to different payments, StoreUnavailable.
     """
     payments = gateway.store.payments
-    found = await payments.by_syssn(mchid, syssn) if syssn else await payments.by_reference(mchid, reference)
-    if found is None:
+    payment = (
+        await payments.by_syssn(mchid, syssn) if syssn else await payments.by_reference(mchid, reference)
+    )
+    if payment is None:
         raise NotFound("no such payment")
-    if syssn and reference and found.reference != reference:
-        raise Mismatch("syssn and out_trade_no name different payments")
-    return await await_initial_response(found, gateway) if is_in_flight(found, gateway) else found
+    if syssn and reference and payment.reference != reference:
+        raise Mismatch("syssn and out_trade_no belong to different payments")
+    return await await_initial_response(payment, gateway) if is_in_flight(payment, gateway) else payment

@@ -1,4 +1,4 @@
-"""A wallet calls us. Proven news enters by the one door; what its signature does not cover only makes us ask."""
+"""Wallets' notices. A verified outcome is recorded; content that the signature does not cover only causes a query."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -17,24 +17,24 @@ from tael.payments.outcomes import record_notice, record_outcome
 from tael.payments.refunds import check_refund
 from tael.payments.reversals import continue_reversal
 
-UNPROVEN: Final = Unknown("the signature does not cover the news")
+UNVERIFIED: Final = Unknown("the signature does not cover the outcome")
 
 
 class NoticeRefused(Exception):
-    """The notice is not proven, or not about an order of this account; the wallet is told that it failed.
+    """The notice failed verification or is not about an order of this account; the wallet gets a failure.
 
     The message is for the operator.
     """
 
 
 class NoSuchAccount(NoticeRefused):
-    """Nobody here has an account of this id."""
+    """There is no account with this id."""
 
 
 async def receive_notice(
     wallet: Wallet, account_id: str, headers: Mapping[str, str], body: bytes, gateway: Gateway
 ) -> None:
-    """Take in a notice. Raises NoticeRefused, StoreUnavailable: then the wallet sends it again."""
+    """Verify and record a notice. Raises NoticeRefused, StoreUnavailable: then the wallet sends it again."""
     account = await gateway.credentials.account(account_id)
     if account is None:
         raise NoSuchAccount("no such account")
@@ -44,22 +44,22 @@ async def receive_notice(
         raise NoticeRefused(str(error)) from error
     match notice:
         case PaymentNotice(syssn, outcome, confirmed):
-            payment = await _payment_of(account, syssn, outcome if confirmed else UNPROVEN, gateway)
-            # That an order is closed does not say whether it was ever paid; the wallet's query does.
+            payment = await _payment_of(account, syssn, outcome if confirmed else UNVERIFIED, gateway)
+            # A closed order may have been paid before; only the wallet's query shows it.
             if confirmed and not isinstance(outcome, Closed):
                 await record_notice(payment, outcome, gateway)
             else:
-                await _ask_about(payment, gateway)
+                await _query(payment, gateway)
         case RefundNotice(syssn, payment_syssn):
-            await _money_went_back(account, syssn, payment_syssn, gateway)
+            await _receive_refund_notice(account, syssn, payment_syssn, gateway)
 
 
 async def payment_returned(
     account_id: str, query: Mapping[str, str], gateway: Gateway
 ) -> tuple[Payment, App] | None:
-    """A payer's browser came back from Alipay: the payment as the wallet now says, or None if the call is not proven.
+    """A payer's browser returned from Alipay: the payment's current state, or None if the signature is invalid.
 
-    The call is a hint that anybody may replay, so the wallet is asked.
+    The call can be replayed by anyone, so it is only a hint and the wallet is queried.
     """
     account = await gateway.credentials.account(account_id)
     if not isinstance(account, AlipayAccount):
@@ -71,12 +71,12 @@ async def payment_returned(
     if payment is None or payment.account_id != account_id:
         return None
     if payment.state is not State.PAID:
-        payment = await _ask_about(payment, gateway)
-    known = await gateway.credentials.app(payment.appcode)
-    return (payment, known.app) if known else None
+        payment = await _query(payment, gateway)
+    context = await gateway.credentials.app(payment.appcode)
+    return (payment, context.app) if context else None
 
 
-async def _money_went_back(account: Account, syssn: str, payment_syssn: str, gateway: Gateway) -> None:
+async def _receive_refund_notice(account: Account, syssn: str, payment_syssn: str, gateway: Gateway) -> None:
     """The refund number may belong to a refund, to a reversal that became one, or to a returned unmatched payment."""
     store, mchid = gateway.store, account.mchid
     refund = await store.refunds.by_syssn(mchid, syssn)
@@ -93,20 +93,20 @@ async def _money_went_back(account: Account, syssn: str, payment_syssn: str, gat
 
 
 async def _payment_of(account: Account, syssn: str, outcome: Outcome, gateway: Gateway) -> Payment:
-    """The payment that a proven notice is about. Raises NoticeRefused, once the incident is written."""
+    """The payment of a verified notice. Raises NoticeRefused after writing an incident if there is none."""
     payment = await gateway.store.payments.by_syssn(account.mchid, syssn)
     if payment is not None and payment.account_id == account.account_id:
         return payment
     is_ours = payment is not None or await gateway.store.payments.find_anywhere(syssn) is not None
-    # What follows on money that was sent back, such as the order's end, is nothing new to look at.
-    known = await gateway.store.incidents.of_subjects(account.mchid, [syssn])
-    if isinstance(outcome, Paid) or not known:
-        found = (unmatched_notice(account, syssn, outcome, is_ours=is_ours, at=gateway.clock.now()),)
-        await gateway.store.incidents.note(found)
-        log_incidents(found)
+    # Later notices about returned money, such as the order's end, are not new incidents.
+    existing = await gateway.store.incidents.of_subjects(account.mchid, [syssn])
+    if isinstance(outcome, Paid) or not existing:
+        incidents = (unmatched_notice(account, syssn, outcome, is_ours=is_ours, at=gateway.clock.now()),)
+        await gateway.store.incidents.note(incidents)
+        log_incidents(incidents)
     raise NoticeRefused("no such order")
 
 
-async def _ask_about(payment: Payment, gateway: Gateway) -> Payment:
+async def _query(payment: Payment, gateway: Gateway) -> Payment:
     outcome = await gateway.channel(payment.pay_type).query(await gateway.order(payment))
     return await record_outcome(payment, outcome, gateway)

@@ -1,6 +1,6 @@
-"""Opening a payment, and answering whoever asks for the same one again. Called by `api/trade.py`.
+"""Opening a payment, and responding to repeats of the same request.
 
-Intent, question, record. A crash in between leaves a pending row that is due, never a guess.
+Intent, request, record: a crash in between leaves a pending row that is due, never a guess.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from tael.payments.outcomes import record_outcome, without_verdict
 
 log = structlog.get_logger()
 
-#: How long a repeat waits for the first one's answer.
+#: How long a repeat waits for the response to the initial request.
 WAIT_S: Final = 10.0
 REREAD_S: Final = 0.05
-#: No first question takes longer; a payment older than this and unanswered belongs to a process that died.
+#: No initial request takes longer; an older payment without an initial response belongs to a process that died.
 MAX_INITIAL_REQUEST: Final = timedelta(seconds=40)
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """What a merchant asks for. `expires_after_s` is None where the merchant leaves it to us."""
+    """A merchant's request. `expires_after_s` is None for the pay type's default."""
 
     context: AppContext
     merchant: Merchant
@@ -43,31 +43,30 @@ class PaymentRequest:
     auth_code: str
     openid: str
     subject: str
-    client_time: str  #: "" of a checkout link without one: then it is our time
+    client_time: str  #: "" for a checkout link without one: then ours is used
     device: str
     expires_after_s: int | None
     forbid_credit: bool = False
 
 
 async def open_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
-    """The payment as it stands after its first question. Raises the TaelErrors of repeats, and StoreUnavailable."""
+    """The payment after its initial request. Raises the TaelErrors of limits and repeats, and StoreUnavailable."""
     payment = await pending_payment(request, gateway)
     refusal = refusal_by_limits(request.merchant, request.amount)
     if refusal is not None and await _is_new(payment, gateway):
         raise refusal
     if refusal is None and await gateway.store.payments.open(payment):
         return await send_initial_request(payment, request, gateway)
-    return await _answer_repeat(payment, request, gateway)
+    return await _respond_to_repeat(payment, request, gateway)
 
 
 async def pending_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
     """A new row for `request`. Raises NoChannel and NotSetUp."""
     account = request.context.account_for(request.merchant, request.pay_type)
     now = gateway.clock.now()
-    asked_s = (
-        request.expires_after_s if request.pay_type.is_online else None
-    )  # a barcode lives as long as we wait
-    expires_at = now + timedelta(seconds=asked_s or request.pay_type.expires_after_s)
+    # A barcode payment has a fixed lifetime: how long we wait for the payer's confirmation.
+    lifetime_s = request.expires_after_s if request.pay_type.is_online else None
+    expires_at = now + timedelta(seconds=lifetime_s or request.pay_type.expires_after_s)
     payment = Payment(
         mchid=request.merchant.mchid,
         syssn=await gateway.store.serials.syssn(now),
@@ -96,22 +95,21 @@ async def pending_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
 
 
 def content_of(request: PaymentRequest) -> str:
-    """What a repeat must agree in, as a digest: a payer's code is not kept."""
+    """Digest of the parameters that a repeat must not change. A digest, because the payer's code must not be stored."""
     parts = (
         request.pay_type.code,
         str(request.amount.amount_minor),
         request.amount.currency,
         request.auth_code,
         request.openid,
-        *(
-            ["no_credit"] if request.forbid_credit else []
-        ),  # only then: payments that are known keep their digest
+        # Only if set, so that the digests of existing payments stay the same.
+        *(["no_credit"] if request.forbid_credit else []),
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 async def send_initial_request(payment: Payment, request: PaymentRequest, gateway: Gateway) -> Payment:
-    """The first question about a payment that was just committed, and what it says."""
+    """Send the initial request for a payment that was just committed, and record its outcome."""
     gateway.in_flight_requests.begin(payment.syssn)
     try:
         order = order_for(
@@ -123,8 +121,8 @@ async def send_initial_request(payment: Payment, request: PaymentRequest, gatewa
         outcome = await gateway.channel(payment.pay_type).open(order)
         return await record_outcome(payment, outcome, gateway, is_first=True)
     except Exception as error:
-        # The order exists and the wallet may have been asked: whatever it said, a job will hear it again. Nothing
-        # that goes wrong here may look like a failed payment.
+        # The row exists and the wallet may have received the request: a job will query the outcome. No error here may
+        # look like a failed payment.
         is_ours = not isinstance(error, StoreUnavailable)
         log.warning("payment.unrecorded", mchid=payment.mchid, syssn=payment.syssn, exc_info=is_ours)
         return payment
@@ -132,56 +130,56 @@ async def send_initial_request(payment: Payment, request: PaymentRequest, gatewa
         gateway.in_flight_requests.end(payment.syssn)
 
 
-async def _answer_repeat(fresh: Payment, request: PaymentRequest, gateway: Gateway) -> Payment:
-    """The unique constraint decided that `fresh` is not the first under its number: what is the answer then?"""
-    existing = await gateway.store.payments.by_reference(fresh.mchid, fresh.reference)
+async def _respond_to_repeat(new: Payment, request: PaymentRequest, gateway: Gateway) -> Payment:
+    """The response to a request whose reference is in use, according to the unique constraint."""
+    existing = await gateway.store.payments.by_reference(new.mchid, new.reference)
     if existing is None:
-        raise errors.ReferenceReused("this number names a refund; use a new one")
-    is_same = existing.content == fresh.content
+        raise errors.ReferenceReused("this number belongs to a refund; use a new one")
+    is_same = existing.content == new.content
     if is_same and is_in_flight(existing, gateway):
         return await await_initial_response(existing, gateway)
     if existing.state is State.FAILED:
         refusal = refusal_by_limits(request.merchant, request.amount)
         if refusal is not None:
             raise refusal
-        if await gateway.store.payments.open_again(fresh, existing.syssn):
-            return await send_initial_request(fresh, request, gateway)
-        return await _answer_repeat(fresh, request, gateway)
+        if await gateway.store.payments.open_again(new, existing.syssn):
+            return await send_initial_request(new, request, gateway)
+        return await _respond_to_repeat(new, request, gateway)
     _refuse_ended(existing)
     if not is_same:
-        raise errors.ReferenceReused("this number names a payment with other content; use a new one")
+        raise errors.ReferenceReused("this number belongs to a payment with different content; use a new one")
     return await with_pay_data(existing, gateway)
 
 
 async def with_pay_data(payment: Payment, gateway: Gateway) -> Payment:
-    """`payment` with what the payer opens or scans, asked for again if it was lost."""
-    if not needs_its_pay_data(payment, gateway):
+    """`payment` with its pay data (what the payer opens or scans), requested again if it was lost."""
+    if not lacks_pay_data(payment, gateway):
         return payment
     outcome = await gateway.channel(payment.pay_type).open(await gateway.order(payment))
     return await record_outcome(payment, without_verdict(outcome), gateway)
 
 
-def needs_its_pay_data(payment: Payment, gateway: Gateway) -> bool:
-    """Whether what the payer opens or scans was lost with an answer: the wallet gives it again, for the same order."""
+def lacks_pay_data(payment: Payment, gateway: Gateway) -> bool:
+    """Whether the pay data was lost with a response. The wallet returns it again for the same order."""
     is_open = payment.state is State.PENDING and gateway.clock.now() < payment.expires_at
     return is_open and payment.pay_type.is_online and payment.pay is None
 
 
 def is_in_flight(payment: Payment, gateway: Gateway) -> bool:
-    """Whether the first question is out, here or in another process."""
+    """Whether the initial request is in flight, here or in another process."""
     if gateway.in_flight_requests.of(payment.syssn) is not None:
         return True
     return not payment.has_initial_response and gateway.clock.now() - payment.created_at < MAX_INITIAL_REQUEST
 
 
 async def await_initial_response(payment: Payment, gateway: Gateway) -> Payment:
-    """The payment once its first question is over, or as it is after WAIT_S."""
+    """The payment once its initial request is over, or its current state after WAIT_S."""
     loop = asyncio.get_running_loop()
     until = loop.time() + WAIT_S
-    asking = gateway.in_flight_requests.of(payment.syssn)
-    if asking is not None:
+    in_flight = gateway.in_flight_requests.of(payment.syssn)
+    if in_flight is not None:
         try:
-            await asyncio.wait_for(asking.wait(), WAIT_S)
+            await asyncio.wait_for(in_flight.wait(), WAIT_S)
         except TimeoutError:
             return payment
     while not payment.has_initial_response and loop.time() < until:
@@ -192,7 +190,7 @@ async def await_initial_response(payment: Payment, gateway: Gateway) -> Payment:
 
 
 def _refuse_ended(payment: Payment) -> None:
-    """Numbers whose story is over answer how it ended, whatever is asked under them."""
+    """A reference whose payment has ended gets the same error, whatever the request's content."""
     if payment.state is State.CLOSED or payment.is_reversed:
         raise errors.OrderClosed("the order under this number is closed", orig_syssn=payment.syssn)
     if payment.state is State.EXPIRED:
@@ -202,7 +200,7 @@ def _refuse_ended(payment: Payment) -> None:
 
 
 async def _is_new(payment: Payment, gateway: Gateway) -> bool:
-    """Whether nothing has this reference: a number that was used answers as used before any limit is looked at."""
+    """Whether the reference is unused: a used one is reported before any limit is checked."""
     return await gateway.store.payments.by_reference(payment.mchid, payment.reference) is None
 
 

@@ -1,7 +1,8 @@
-"""THE ONE DOOR: news about money, by whatever road it came, becomes state, ledger and webhooks in one commit.
+"""The single entry point for outcomes: responses, notices and queries all become state, ledger and webhooks here.
 
-Repeats and latecomers meet it too, and change nothing. What was decided is written only if nobody wrote since; after
-one loss the row is locked, decided anew, and written.
+State, ledger entries, webhooks and incidents are written in one commit. Repeated and late outcomes pass through here
+too, and change nothing. A decision is written only if the row's version is unchanged (optimistic); after one conflict
+the row is locked, and the decision is made again and written.
 """
 
 from collections.abc import Callable
@@ -32,7 +33,7 @@ Decide = Callable[[Payment], Payment]
 async def record_outcome(
     before: Payment, outcome: Outcome, gateway: Gateway, *, is_first: bool = False
 ) -> Payment:
-    """What a wallet answered to a question of ours; writes the attempt and the next question, whatever was answered."""
+    """Record the outcome of a request of ours. The attempt and the time of the next poll are written in any case."""
     now = gateway.clock.now()
 
     def decide(current: Payment) -> Payment:
@@ -42,7 +43,7 @@ async def record_outcome(
 
 
 async def record_notice(before: Payment, outcome: Outcome, gateway: Gateway) -> Payment:
-    """What a wallet told us unasked."""
+    """Record the outcome in a wallet's notice."""
     now = gateway.clock.now()
 
     def decide(current: Payment) -> Payment:
@@ -55,31 +56,31 @@ async def record_notice(before: Payment, outcome: Outcome, gateway: Gateway) -> 
 
 
 async def record_decision(before: Payment, outcome: Outcome, decide: Decide, gateway: Gateway) -> Payment:
-    """Write what `decide` makes of the payment, and the incidents in the news.
+    """Write the result of `decide`, and the incidents in `outcome`.
 
     `decide` may be called again with a newer payment, and must be pure.
     """
     now = gateway.clock.now()
-    after, found = decide(before), incidents_in(before, outcome, at=now)
-    if after == before and not found:
+    after, incidents = decide(before), incidents_in(before, outcome, at=now)
+    if after == before and not incidents:
         return before
-    # An incident is judged on the row as it stands: promises of refunds explain some, and leave the version alone.
-    if not found and await gateway.store.payments.record(consequences(before, after)):
+    # An incident is decided on the locked row: a refund's reservation can explain it, and does not change the version.
+    if not incidents and await gateway.store.payments.record(consequences(before, after)):
         log_step(before, after)
         return replace(after, version=before.version + 1)
     async with gateway.store.payments.locked(before.mchid, before.syssn) as (connection, current):
-        after, found = decide(current), incidents_in(current, outcome, at=now)
+        after, incidents = decide(current), incidents_in(current, outcome, at=now)
         if after == current:
-            await write_incidents(connection, found)
+            await write_incidents(connection, incidents)
         else:
-            await gateway.store.payments.write(connection, consequences(current, after, found))
-    log_incidents(found)
+            await gateway.store.payments.write(connection, consequences(current, after, incidents))
+    log_incidents(incidents)
     log_step(current, after)
     return current if after == current else replace(after, version=current.version + 1)
 
 
 def consequences(before: Payment, after: Payment, incidents: tuple[Incident, ...] = ()) -> Change:
-    """What has to be written with `after`: what a person has to look at; entries and a webhook when money came in."""
+    """What is written with `after`: incidents; ledger entries and a webhook if it has just become PAID."""
     if after.state is not State.PAID or before.state is State.PAID:
         return Change(after, incidents=incidents)
     webhook = NewWebhook(
@@ -96,22 +97,22 @@ def consequences(before: Payment, after: Payment, incidents: tuple[Incident, ...
 async def record_refund_outcome(
     payment: Payment, before: Refund, outcome: RefundOutcome, gateway: Gateway, *, is_first: bool = False
 ) -> Refund:
-    """What a wallet answered about a refund: the refund, its payment's sums, entry and webhook in one commit."""
-    found = refund_incidents_in(payment, before, outcome, at=gateway.clock.now())
+    """Record a refund's outcome: the refund, its payment's sums, entries and webhook in one commit."""
+    incidents = refund_incidents_in(payment, before, outcome, at=gateway.clock.now())
     decide = partial(_refund_after, outcome=outcome, gateway=gateway, is_first=is_first)
     after = decide(before)
-    if await gateway.store.refunds.record(refund_consequences(payment, before, after, found)):
-        log_incidents(found)
+    if await gateway.store.refunds.record(refund_consequences(payment, before, after, incidents)):
+        log_incidents(incidents)
         if after.state is not before.state:
             log.info("refund.state_changed", mchid=after.mchid, syssn=after.syssn, state=after.state)
         return replace(after, version=before.version + 1)
-    # Somebody was faster, and a refund is decided once: theirs stands, or ours is decided on it.
+    # The row changed meanwhile. A refund is decided once: if it is decided, that stands; otherwise decide again.
     current = await gateway.store.refunds.by_syssn(before.mchid, before.syssn) or before
     if current.state is not RefundState.PROCESSING:
-        found = refund_incidents_in(payment, current, outcome, at=gateway.clock.now())
-        if found:
-            await gateway.store.incidents.note(found)
-            log_incidents(found)
+        incidents = refund_incidents_in(payment, current, outcome, at=gateway.clock.now())
+        if incidents:
+            await gateway.store.incidents.note(incidents)
+            log_incidents(incidents)
         return current
     return await record_refund_outcome(payment, current, outcome, gateway)
 
@@ -119,7 +120,7 @@ async def record_refund_outcome(
 def refund_consequences(
     payment: Payment, before: Refund, after: Refund, incidents: tuple[Incident, ...] = ()
 ) -> RefundChange:
-    """What has to be written with a refund: incidents; an entry and a webhook when it is done."""
+    """What is written with a refund: incidents; an entry and a webhook if it has just become DONE."""
     is_decided = after.state is not before.state
     if after.state is not RefundState.DONE or not is_decided:
         return RefundChange(after, is_decided, incidents=incidents)
@@ -136,9 +137,9 @@ def refund_consequences(
 
 
 def without_verdict(outcome: Outcome) -> Outcome:
-    """`outcome` of a later question: a refused question says nothing of the payment that an earlier one made."""
+    """`outcome` of a request after the initial one: its refusal decides nothing about the payment already created."""
     if isinstance(outcome, Refused):
-        return Unknown(f"the wallet refused to say: {outcome.wallet_code}")
+        return Unknown(f"the wallet refused the request: {outcome.wallet_code}")
     return outcome
 
 

@@ -1,6 +1,6 @@
-"""Asking wallets about what is undecided, until they decide or the order's time is over. Called by `jobs/polling.py`.
+"""Polling wallets about undecided payments, until the wallet decides or the order expires.
 
-Expiry closes at the wallet first: only then is it safe to say that no more money comes.
+On expiry the order is closed at the wallet first: only then is it certain that no more money arrives.
 """
 
 from datetime import datetime
@@ -16,12 +16,12 @@ from tael.payments.reversals import undo_payment
 
 
 async def poll_payment(payment: Payment, gateway: Gateway) -> Payment:
-    """One question about `payment`, recorded with the time of the next."""
+    """Query `payment` once and record the outcome with the time of the next poll."""
     if payment.state is State.PENDING and payment.reversal_syssn:
-        return await record_outcome(payment, Unknown("a reversal is under way and decides"), gateway)
+        return await record_outcome(payment, Unknown("a reversal is in progress and decides"), gateway)
     channel = gateway.channel(payment.pay_type)
     outcome = await channel.query(await gateway.order(payment))
-    now = gateway.clock.now()  # a wallet that took its time may have answered past the expiry
+    now = gateway.clock.now()  # after the response: a slow wallet may have responded past the expiry
     if payment.state is not State.PENDING or isinstance(outcome, Paid | Closed):
         return await record_outcome(payment, outcome, gateway)
     if not payment.pay_type.is_online:
@@ -34,12 +34,12 @@ async def poll_payment(payment: Payment, gateway: Gateway) -> Payment:
 async def _poll_barcode(
     payment: Payment, outcome: Outcome, channel: Channel, now: datetime, gateway: Gateway
 ) -> Payment:
-    """A payer's code that failed halfway, or was never confirmed in time, is undone at the wallet and then failed."""
+    """A barcode payment that failed halfway or was not confirmed in time is reversed at the wallet, then fails."""
     failed_halfway = isinstance(outcome, Unknown) and outcome.needs_reversal
-    is_ripe = now >= payment.created_at + channel.reversal_after
+    is_reversible_now = now >= payment.created_at + channel.reversal_after
     if now >= payment.expires_at:
         code = respcd.CODE_EXPIRED
-    elif failed_halfway and is_ripe:
+    elif failed_halfway and is_reversible_now:
         code = respcd.SWIPE_FAILED
     else:
         return await record_outcome(payment, without_verdict(outcome), gateway)
@@ -47,17 +47,17 @@ async def _poll_barcode(
 
 
 async def _closed_at_wallet(
-    payment: Payment, seen: Outcome, channel: Channel, now: datetime, gateway: Gateway
+    payment: Payment, queried: Outcome, channel: Channel, now: datetime, gateway: Gateway
 ) -> Outcome:
-    """The wallet's word on closing; an account that cannot close lets the wallet's own time limit do it.
+    """The outcome of closing at the wallet; for an account that cannot close, of the wallet's own time limit.
 
-    Only where the query was answered: what cannot be read or verified may say that the order is paid.
+    The time limit counts only if the query was answered: an unreadable or unverified response may mean "paid".
     """
     account = await gateway.account(payment)
     if isinstance(account, AlipayAccount) and not account.supports_close:
-        outcome = Closed() if isinstance(seen, AwaitingPayer) and now >= payment.deadline else seen
+        outcome = Closed() if isinstance(queried, AwaitingPayer) and now >= payment.deadline else queried
     else:
         outcome = await channel.close(await gateway.order(payment))
     is_missing = isinstance(outcome, Unknown) and outcome.no_such_order
-    can_come_to_be = not payment.is_unopened and now < payment.known_from
-    return Closed() if is_missing and not can_come_to_be else outcome
+    may_arrive = not payment.is_unopened and now < payment.absence_final_from
+    return Closed() if is_missing and not may_arrive else outcome

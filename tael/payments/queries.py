@@ -1,6 +1,6 @@
-"""What a merchant asks to see: its payments and refunds, within one calendar month of UTC+8 unless numbers are given.
+"""A merchant's query of its payments and refunds, within one calendar month of UTC+8 unless numbers are given.
 
-A query reads our rows; pending ones become due at once, so that the next query knows more.
+A query reads our rows only. Pending payments become due at once, so that the next query is up to date.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from tael.payments.domain.payment import Payment, State
 from tael.payments.gateway import Gateway
 from tael.payments.store.transactions import Filter, Transaction
 
-#: A pending payment is not asked about more often than this because somebody is impatient.
-PATIENCE: Final = timedelta(seconds=1)
+#: Queries do not make a pending payment due more often than this.
+MIN_POLL_GAP: Final = timedelta(seconds=1)
 ONE_SECOND: Final = timedelta(seconds=1)
 
 
@@ -35,9 +35,9 @@ class TransactionQuery:
 
 
 async def list_transactions(request: TransactionQuery, gateway: Gateway) -> Sequence[Transaction]:
-    """One page, newest first. Raises BadField where a range leaves its month, StoreUnavailable."""
+    """One page, newest first. Raises BadField if the range spans months, StoreUnavailable."""
     now = gateway.clock.now()
-    start, end = wanted_range(request, now)
+    start, end = time_range(request, now)
     transactions = await gateway.store.transactions.list(
         Filter(
             mchid=request.mchid,
@@ -53,12 +53,12 @@ async def list_transactions(request: TransactionQuery, gateway: Gateway) -> Sequ
     )
     pending = [t.syssn for t in transactions if isinstance(t, Payment) and t.state is State.PENDING]
     if pending:
-        await gateway.store.payments.expedite(request.mchid, pending, now, now - PATIENCE)
+        await gateway.store.payments.expedite(request.mchid, pending, now, now - MIN_POLL_GAP)
     return transactions
 
 
-def wanted_range(request: TransactionQuery, now: datetime) -> tuple[datetime | None, datetime | None]:
-    """From (included) and to (not included). Numbers are looked for in all months if no times are given."""
+def time_range(request: TransactionQuery, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """Start (inclusive) and end (exclusive). Without times, numbers are searched in all months."""
     if request.syssns or request.references:
         return request.start, request.end + ONE_SECOND if request.end else None
     inside = request.start or request.end or now.astimezone(UTC8)

@@ -1,6 +1,6 @@
-"""Refunding a payment: the promise is committed and its amount reserved before the wallet is asked.
+"""Refunding a payment: the refund is committed and its amount reserved before the wallet is called.
 
-Called by `api/trade.py`; `check_refund` follows an accepted refund to its end and is called by jobs and notices.
+`check_refund` polls an accepted refund until the wallet decides it.
 """
 
 from dataclasses import dataclass
@@ -27,24 +27,24 @@ from tael.payments.store.reservations import Repeated, Reservation
 log = structlog.get_logger()
 
 FIRST_CHECK: Final = timedelta(seconds=1)
-#: Nothing that we sent is still on its way to a wallet after this time.
-ARRIVED_BY_THEN: Final = timedelta(seconds=60)
+#: No request of ours is still on its way to a wallet after this time.
+MAX_REQUEST_TRANSIT: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class RefundRequest:
-    """What a merchant asks for: `amount_minor` of the payment `payment_syssn`, under its own number."""
+    """A merchant's request to refund `amount_minor` of the payment `payment_syssn`, under its own `reference`."""
 
     merchant: Merchant
     payment_syssn: str
     reference: str
     amount_minor: int
-    client_time: str  #: "" where the merchant gives none: then it is our time
+    client_time: str  #: "" if not given: then ours is used
     device: str
 
 
 async def refund_payment(request: RefundRequest, gateway: Gateway) -> Refund:
-    """The refund as it stands after its first question. Raises TaelErrors and StoreUnavailable."""
+    """The refund after its initial request. Raises TaelErrors and StoreUnavailable."""
     payment = await gateway.store.payments.by_syssn(request.merchant.mchid, request.payment_syssn)
     if payment is None:
         raise NotFound("no such payment")
@@ -56,25 +56,25 @@ async def refund_payment(request: RefundRequest, gateway: Gateway) -> Refund:
             raise reserved
         case Repeated(refund):
             if refund.payment_syssn != payment.syssn or refund.amount.amount_minor != request.amount_minor:
-                raise ReferenceReused("this number names a refund with other content; use a new one")
+                raise ReferenceReused("this number belongs to a refund with different content; use a new one")
             return refund
-        case _ if not reserved.asks_now:
+        case _ if not reserved.is_sent_now:
             return reserved.refund
     return await _send_initial_request(payment, reserved.refund, gateway)
 
 
 async def check_refund(refund: Refund, gateway: Gateway) -> Refund:
-    """Ask what became of a refund; one that never reached the wallet is sent again, under the same number."""
+    """Query a refund. If it never reached the wallet it is sent again, under the same number."""
     payment = await gateway.store.payments.by_syssn(refund.mchid, refund.payment_syssn)
     if payment is None:
-        raise LookupError(f"refund {refund.syssn} has lost its payment")
+        raise LookupError(f"the payment of refund {refund.syssn} is missing")
     order = await gateway.refund_order(payment, refund)
     channel = gateway.channel(payment.pay_type)
-    is_young = gateway.clock.now() - refund.created_at < ARRIVED_BY_THEN
+    is_young = gateway.clock.now() - refund.created_at < MAX_REQUEST_TRANSIT
     outcome = await channel.query_refund(order)
     if isinstance(outcome, Unknown) and outcome.no_such_order:
         outcome = await channel.refund(order)
-        # Its word speaks for this repeat only, while the first question may still be on its way.
+        # The refusal is about this repeat only, while the initial request may still be on its way.
         if isinstance(outcome, Refused) and is_young:
             outcome = Unknown(f"a repeat was refused: {outcome.wallet_code}")
     return await record_refund_outcome(payment, refund, outcome, gateway)
@@ -86,7 +86,7 @@ async def _send_initial_request(payment: Payment, refund: Refund, gateway: Gatew
         outcome = await gateway.channel(payment.pay_type).refund(order)
         return await record_refund_outcome(payment, refund, outcome, gateway, is_first=True)
     except StoreUnavailable:
-        # The promise is committed and the wallet was asked: a job will hear what it said.
+        # The refund is committed and the wallet was called: a job will query the outcome.
         log.warning("refund.unrecorded", mchid=refund.mchid, syssn=refund.syssn)
         return refund
 

@@ -1,7 +1,7 @@
-"""Undoing a barcode payment: intent committed, the wallet asked what is true, then asked to undo it; never both ways.
+"""Reversing a barcode payment: commit the intent, query the wallet, then close or refund it there, never both.
 
-Where the wallet's document wants a refund instead, since it is too late to reverse, the reversal goes on as one.
-Called by `api/trade.py`; `continue_reversal` is called by jobs until the wallet has decided.
+If it is too late to reverse and the wallet's documentation requires a refund instead, the reversal continues as one.
+Jobs repeat `continue_reversal` until the wallet has decided.
 """
 
 from collections.abc import Callable
@@ -37,17 +37,17 @@ from tael.payments.store.payments import Change
 
 log = structlog.get_logger()
 
-#: A reversal whose first question was not recorded is asked again after this time.
+#: A reversal whose initial request was not recorded is repeated after this time.
 FIRST_CHECK: Final = timedelta(seconds=5)
-#: Nothing that we sent is still on its way to a wallet after this time.
-ARRIVED_BY_THEN: Final = timedelta(seconds=60)
+#: No request of ours is still on its way to a wallet after this time.
+MAX_REQUEST_TRANSIT: Final = timedelta(seconds=60)
 
 Decide = Callable[[Reversal, Payment], tuple[Reversal, Payment]]
 
 
 @dataclass(frozen=True, slots=True)
 class ReversalRequest:
-    """Which payment; one of the two numbers may be empty. The amount must be the payment's."""
+    """The payment to reverse; one of the two numbers may be empty. The amount must be the payment's."""
 
     merchant: Merchant
     syssn: str
@@ -58,23 +58,23 @@ class ReversalRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReversalResult:
-    """Both rows, as they stand."""
+    """The current rows."""
 
     reversal: Reversal
     payment: Payment
 
 
 async def reverse_payment(request: ReversalRequest, gateway: Gateway) -> ReversalResult:
-    """The reversal after its first question, or before it where the wallet wants time. Raises TaelErrors."""
+    """The reversal after its initial request, or before it if the wallet requires a delay. Raises TaelErrors."""
     payment = await find_payment(request.merchant.mchid, request.syssn, request.reference, gateway)
     if request.amount_minor != payment.amount.amount_minor:
         raise errors.Mismatch("txamt is not the payment's amount", **numbers_of(payment))
     if payment.reversal_syssn:
-        return await _known(payment, gateway)
-    reversal, payment = await _intend(payment, request.client_time, gateway)
+        return await _existing(payment, gateway)
+    reversal, payment = await _commit_intent(payment, request.client_time, gateway)
     if reversal is None:
-        return await _known(payment, gateway)
-    if reversal.check_at == _earliest(payment, gateway):
+        return await _existing(payment, gateway)
+    if reversal.check_at == _earliest_at(payment, gateway):
         return ReversalResult(reversal, payment)
     try:
         return await continue_reversal(reversal, gateway, is_first=True)
@@ -86,65 +86,65 @@ async def reverse_payment(request: ReversalRequest, gateway: Gateway) -> Reversa
 async def continue_reversal(
     reversal: Reversal, gateway: Gateway, *, is_first: bool = False
 ) -> ReversalResult:
-    """Ask the wallet what is true, then to undo it, and record what it said."""
+    """Query the wallet, then reverse the payment there, and record the outcome."""
     payment = await gateway.store.payments.by_syssn(reversal.mchid, reversal.payment_syssn)
     if payment is None:
-        raise LookupError(f"reversal {reversal.syssn} has lost its payment")
+        raise LookupError(f"the payment of reversal {reversal.syssn} is missing")
     if reversal.goes_by_refund:
         return await _continue_by_refund(reversal, payment, gateway, is_first=False)
     channel = gateway.channel(payment.pay_type)
-    news: Outcome | None = None
-    # A reversal of our own has asked before it was intended. To ask again would mistake a payment that it has
-    # undone already, for one that was paid.
+    queried: Outcome | None = None
+    # A reversal of our own was decided after a query. A second query could mistake a payment that the reversal has
+    # already undone for one that was paid.
     if payment.state is State.PENDING and not reversal.fails_with:
-        news = await channel.query(await gateway.order(payment))
-        if isinstance(news, Paid):
-            payment = await record_outcome(payment, news, gateway)
-    order, asked_at = await gateway.order(payment), gateway.clock.now()
-    said = final_outcome(await channel.reverse(order), payment, news, asked_at=asked_at)
+        queried = await channel.query(await gateway.order(payment))
+        if isinstance(queried, Paid):
+            payment = await record_outcome(payment, queried, gateway)
+    order, requested_at = await gateway.order(payment), gateway.clock.now()
+    outcome = final_outcome(await channel.reverse(order), payment, queried, requested_at=requested_at)
     now = gateway.clock.now()
 
     def decide(current: Reversal, paid: Payment) -> tuple[Reversal, Payment]:
-        return apply_reversal_outcome(current, paid, said, at=now, is_first=is_first)
+        return apply_reversal_outcome(current, paid, outcome, at=now, is_first=is_first)
 
-    answer = await _record(reversal, said, decide, now, gateway)
-    if answer.reversal.goes_by_refund and answer.reversal.state is ReversalState.PENDING:
-        return await _continue_by_refund(answer.reversal, answer.payment, gateway, is_first=True)
-    return answer
+    result = await _record(reversal, outcome, decide, now, gateway)
+    if result.reversal.goes_by_refund and result.reversal.state is ReversalState.PENDING:
+        return await _continue_by_refund(result.reversal, result.payment, gateway, is_first=True)
+    return result
 
 
 async def _continue_by_refund(
     reversal: Reversal, payment: Payment, gateway: Gateway, *, is_first: bool
 ) -> ReversalResult:
-    """The whole payment refunded under the reversal's own number; asked first what became of it, then for it."""
+    """Refund the full payment under the reversal's own number: query the refund first, then request it."""
     order = await gateway.order(payment)
     refund = ChannelRefund(order, reversal.syssn, payment.amount, reversal.created_at, order.notice_url)
     channel = gateway.channel(payment.pay_type)
-    is_young = gateway.clock.now() - reversal.changed_at < ARRIVED_BY_THEN
-    said = await channel.query_refund(refund)
-    if isinstance(said, Unknown) and said.no_such_order:
-        said = await channel.refund(refund)
-        # Its word speaks for this repeat only, while an earlier question may still be on its way.
-        if isinstance(said, Refused) and not is_first and is_young:
-            said = Unknown(f"a repeat was refused: {said.wallet_code}")
+    is_young = gateway.clock.now() - reversal.changed_at < MAX_REQUEST_TRANSIT
+    outcome = await channel.query_refund(refund)
+    if isinstance(outcome, Unknown) and outcome.no_such_order:
+        outcome = await channel.refund(refund)
+        # The refusal is about this repeat only, while an earlier request may still be on its way.
+        if isinstance(outcome, Refused) and not is_first and is_young:
+            outcome = Unknown(f"a repeat was refused: {outcome.wallet_code}")
     now = gateway.clock.now()
 
     def decide(current: Reversal, paid: Payment) -> tuple[Reversal, Payment]:
-        return apply_reversal_refund_outcome(current, paid, said, at=now)
+        return apply_reversal_refund_outcome(current, paid, outcome, at=now)
 
-    return await _record(reversal, said, decide, now, gateway)
+    return await _record(reversal, outcome, decide, now, gateway)
 
 
 async def undo_payment(payment: Payment, fails_with: str, gateway: Gateway) -> Payment:
-    """Undo a barcode payment that nobody waits for any more; it fails with `fails_with` unless it was paid."""
-    reversal, payment = await _intend(payment, "", gateway, fails_with)
+    """Reverse a barcode payment on our own initiative; a pending one then fails with `fails_with`."""
+    reversal, payment = await _commit_intent(payment, "", gateway, fails_with)
     return payment if reversal is None else (await continue_reversal(reversal, gateway)).payment
 
 
-async def _intend(
+async def _commit_intent(
     payment: Payment, client_time: str, gateway: Gateway, fails_with: str = ""
 ) -> tuple[Reversal | None, Payment]:
-    """Commit the wish, reserving what was paid; no reversal if another one, or the payer, was faster."""
+    """Commit the reversal, reserving what was paid. No reversal (None) if another one, or the payer, was faster."""
     now = gateway.clock.now()
     syssn = await gateway.store.serials.syssn(now)
     async with gateway.store.payments.locked(payment.mchid, payment.syssn) as (connection, current):
@@ -164,57 +164,61 @@ async def _intend(
             fails_with=fails_with,
             created_at=now,
             changed_at=now,
-            check_at=_earliest(current, gateway) or now + FIRST_CHECK,
+            check_at=_earliest_at(current, gateway) or now + FIRST_CHECK,
         )
         marked = replace(current, reversal_syssn=syssn, reserved_minor=current.reserved_minor + amount_minor)
         await gateway.store.reversals.insert(connection, reversal, Change(marked))
     return reversal, replace(marked, version=current.version + 1)
 
 
-def _earliest(payment: Payment, gateway: Gateway) -> datetime | None:
-    """When the wallet takes a reversal of this payment, if that is still ahead; a decided one is undone at once."""
+def _earliest_at(payment: Payment, gateway: Gateway) -> datetime | None:
+    """When the wallet accepts a reversal of this payment, if in the future. A decided payment is reversed at once."""
     if payment.state is not State.PENDING:
         return None
-    earliest = payment.created_at + gateway.channel(payment.pay_type).reversal_after
-    return earliest if earliest > gateway.clock.now() else None
+    earliest_at = payment.created_at + gateway.channel(payment.pay_type).reversal_after
+    return earliest_at if earliest_at > gateway.clock.now() else None
 
 
-async def _known(payment: Payment, gateway: Gateway) -> ReversalResult:
-    """The first answer again."""
+async def _existing(payment: Payment, gateway: Gateway) -> ReversalResult:
+    """The response to a repeat: the existing reversal."""
     reversal = await gateway.store.reversals.by_syssn(payment.mchid, payment.reversal_syssn)
     if reversal is None:
-        raise LookupError(f"payment {payment.syssn} has lost its reversal")
+        raise LookupError(f"the reversal of payment {payment.syssn} is missing")
     return ReversalResult(reversal, payment)
 
 
 async def _record(
-    reversal: Reversal, said: ReversalOutcome | RefundOutcome, decide: Decide, now: datetime, gateway: Gateway
+    reversal: Reversal,
+    outcome: ReversalOutcome | RefundOutcome,
+    decide: Decide,
+    now: datetime,
+    gateway: Gateway,
 ) -> ReversalResult:
     """The reversal, its payment, entries, webhooks and incidents in one commit."""
     rows = gateway.store.reversals
     async with rows.locked(reversal.mchid, reversal.payment_syssn, reversal.syssn) as locked:
-        found = reversal_incidents_in(locked.payment, reversal.syssn, said, at=now)
-        settled, after = decide(locked.reversal, locked.payment)
-        settled = reschedule_reversal(settled, now)
-        change = reversal_consequences(locked.payment, after, settled, found)
-        await rows.write(locked.connection, settled, change)
-    log_incidents(found)
+        incidents = reversal_incidents_in(locked.payment, reversal.syssn, outcome, at=now)
+        decided, after = decide(locked.reversal, locked.payment)
+        decided = reschedule_reversal(decided, now)
+        change = reversal_consequences(locked.payment, after, decided, incidents)
+        await rows.write(locked.connection, decided, change)
+    log_incidents(incidents)
     log_step(locked.payment, after)
-    if settled.state is not locked.reversal.state:
+    if decided.state is not locked.reversal.state:
         log.info(
             "reversal.state_changed",
-            mchid=settled.mchid,
-            syssn=settled.syssn,
-            state=settled.state,
-            action=settled.action,
+            mchid=decided.mchid,
+            syssn=decided.syssn,
+            state=decided.state,
+            action=decided.action,
         )
-    return ReversalResult(settled, after)
+    return ReversalResult(decided, after)
 
 
 def reversal_consequences(
     before: Payment, after: Payment, reversal: Reversal, incidents: tuple[Incident, ...] = ()
 ) -> Change:
-    """The entries of what moved: the payment where it was not booked yet, and its way back."""
+    """The entries of what moved: the payment, if it was not booked yet, and its return."""
     change = consequences(before, after, incidents)
     is_undone = after.is_reversed and not before.is_reversed and after.state is State.PAID
     if not is_undone or reversal.state is not ReversalState.DONE:

@@ -1,7 +1,7 @@
-"""Accounts whose wallet's answers keep failing verification: counted here, an incident after some in a row.
+"""Counts wallet responses that fail verification, by account, and writes an incident after some in a row.
 
-Such an answer decides nothing, and what it was about is asked again; without an alarm only payers would notice. Each
-process counts for itself, and all of them write the same incident.
+Such a response decides nothing and its request is repeated; without an incident only payers would notice. Each process
+counts for itself, and all of them write the same incident.
 """
 
 from collections import Counter
@@ -18,11 +18,11 @@ from tael.payments.domain.incidents import unverified
 
 log = structlog.get_logger()
 
-MAX_UNVERIFIED_ANSWERS: Final = 3
+MAX_UNVERIFIED: Final = 3
 
 
 class AnswerChecks:
-    """Unverified answers in a row, by account."""
+    """Unverified responses in a row, by account."""
 
     def __init__(self, incidents: Incidents, clock: Clock) -> None:
         self._incidents = incidents
@@ -30,18 +30,18 @@ class AnswerChecks:
         self._failed: Counter[str] = Counter()
 
     async def note(self, account: Account, is_verified: bool) -> None:
-        """Count an answer; at every third failure write the incident, which opens it anew if it was resolved."""
+        """Count a response. Every third failure writes the incident, which reopens it if it was resolved."""
         if is_verified:
             self._failed.pop(account.account_id, None)
             return
         self._failed[account.account_id] += 1
         log.warning("answer.unverified", account_id=account.account_id)
-        if self._failed[account.account_id] % MAX_UNVERIFIED_ANSWERS:
+        if self._failed[account.account_id] % MAX_UNVERIFIED:
             return
-        found = (unverified(account, at=self._clock.now()),)
-        log_incidents(found)
+        incidents = (unverified(account, at=self._clock.now()),)
+        log_incidents(incidents)
         try:
-            await self._incidents.note(found)
+            await self._incidents.note(incidents)
         except StoreUnavailable as error:
             self._failed[account.account_id] -= 1  # the next failure tries again
             log.warning("store.unavailable", reason=str(error))

@@ -1,8 +1,7 @@
-"""Signatures of the merchants' API: texts in, digests out. MD5 or SHA256 over a text with the key behind it.
+"""Signatures of the merchant API: MD5 or SHA256 over a text with the key appended.
 
-Used by `api/authenticate.py` for requests, by `api/wire.py` for answers and by the webhooks. Which texts a
-request may have been signed over is said here once; which of them counts is decided in
-`api/authenticate.py`.
+This module defines every text over which a request may have been signed; `api/authenticate.py` decides which of them
+it accepts.
 """
 
 import hashlib
@@ -16,23 +15,22 @@ from tael.merchants.domain.merchant import Algorithm
 #: Carries the signature itself, so it is never part of the signed text.
 SIGN: Final = "sign"
 SIGN_TYPE: Final = "sign_type"
-#: Of a checkout link: left out of its signature by most, so whoever passes it on may change the language.
+#: Most merchants leave it out of a checkout link's signature, so that the language can be changed afterwards.
 LANG: Final = "lang"
 
 Pair = tuple[str, str]
 
 
 def joined(pairs: Iterable[Pair]) -> str:
-    """`pairs` in the given order as `name=value&…`, values as they are: nothing is percent-encoded."""
+    """`pairs` in the given order as `name=value&…`, without percent-encoding."""
     return "&".join(f"{name}={value}" for name, value in pairs)
 
 
 def request_texts(values: Mapping[str, str]) -> tuple[bytes, ...]:
-    """Every text a client may have signed `values` as, without repeats.
+    """Every text that a client may have signed for `values`, without duplicates.
 
-    All parameters but `sign` (T1), those of them with a value (T2), and those again without `sign_type`
-    (T3): honest clients of all three kinds exist. Each by name and, where that differs, by the whole
-    `name=value`, as Go's do.
+    All parameters but `sign` (T1), only those with a value (T2), and those without `sign_type` (T3): genuine clients
+    of all three kinds exist. Each is sorted by name and, if that differs, by the whole `name=value`, as Go clients do.
     """
     everything = sorted([pair for pair in values.items() if pair[0] != SIGN])
     filled = [pair for pair in everything if pair[1]]
@@ -43,18 +41,18 @@ def request_texts(values: Mapping[str, str]) -> tuple[bytes, ...]:
         texts["&".join(by_name).encode()] = None
         by_name.sort()
         texts["&".join(by_name).encode()] = None
-        if len(plain) == len(pairs):  # so are those that follow
+        if len(plain) == len(pairs):  # the remaining lists are the same
             break
     return tuple(texts)
 
 
 def link_text(values: Mapping[str, str]) -> bytes:
-    """What signs a checkout link: parameters with a value, by name, `sign_type` too, but neither `sign` nor `lang`."""
+    """The signed text of a checkout link: parameters with a value, by name, without `sign` and `lang`."""
     return joined(sorted(pair for pair in values.items() if pair[1] and pair[0] not in (SIGN, LANG))).encode()
 
 
 def link_texts(values: Mapping[str, str]) -> tuple[bytes, ...]:
-    """Every text a merchant may have signed a checkout link as: some sign its language like the rest."""
+    """Every text that a merchant may have signed for a checkout link: some include the language."""
     if not values.get(LANG):
         return (link_text(values),)
     with_lang = joined(sorted(pair for pair in values.items() if pair[1] and pair[0] != SIGN)).encode()
@@ -62,13 +60,13 @@ def link_texts(values: Mapping[str, str]) -> tuple[bytes, ...]:
 
 
 def raw_text(raw: bytes) -> bytes:
-    """A form or query string exactly as it was sent, with the pair of `sign` cut out (T4)."""
+    """A form or query string exactly as sent, without its `sign` pair (T4)."""
     chunks = raw.split(b"&")
     return b"&".join(chunk for chunk in chunks if chunk.partition(b"=")[0] != SIGN.encode())
 
 
 def digest(text: bytes, key: Secret, algorithm: Algorithm) -> str:
-    """`text` with the key directly behind it, digested, in lower-case hex."""
+    """The digest of `text` with the key appended, in lower-case hex."""
     keyed = text + key.reveal().encode()
     return md5_hex(keyed) if algorithm == "MD5" else sha256_hex(keyed)
 
@@ -82,7 +80,7 @@ def sha256_hex(text: bytes) -> str:
 
 
 def sign_body(body: bytes, key: Secret, algorithm: Algorithm = "MD5") -> str:
-    """The signature of an answer or a new-style webhook, over the bytes sent. Receivers want upper case."""
+    """The signature of a response or a new-style webhook, over the bytes sent. Receivers expect upper case."""
     return digest(body, key, algorithm).upper()
 
 
@@ -92,5 +90,5 @@ def sign_members(members: Mapping[str, str], key: Secret) -> str:
 
 
 def is_same(digest_hex: str, given: str) -> bool:
-    """Whether `given` is that digest, in whichever case, in a time that says nothing of how near it came."""
+    """Compare in constant time, ignoring case."""
     return hmac.compare_digest(digest_hex.lower().encode(), given.lower().encode())

@@ -48,7 +48,7 @@ def payment_members(payment: Payment, style: Style) -> dict[str, str]:
 
 
 def refund_members(payment: Payment, refund: Refund) -> dict[str, str]:
-    """The members of the new-style webhook of a refund that is done."""
+    """The members of the new-style webhook of a completed refund."""
     return _new_members(
         payment, refund.syssn, refund.reference, refund.amount, refund.client_time, refund.created_at
     ) | {
@@ -65,12 +65,12 @@ def refund_members(payment: Payment, refund: Refund) -> dict[str, str]:
 
 
 def body_of(members: Mapping[str, str]) -> bytes:
-    """The body, the same bytes at every repeat."""
+    """The body; the same bytes for the same members."""
     return json.dumps(dict(members)).encode("ascii")
 
 
 def sign(body: bytes, style: Style, key: Secret, algorithm: Algorithm = "MD5") -> str:
-    """What goes into X-QF-SIGN. The old style is always signed by MD5."""
+    """The value of X-QF-SIGN. The old style is always signed with MD5."""
     if style is Style.NEW:
         return signature.sign_body(body, key, algorithm)
     members: dict[str, str] = json.loads(body)

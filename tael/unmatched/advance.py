@@ -1,7 +1,7 @@
-"""Money that belongs to nobody's order: proven by the wallet's own record, booked, and sent back once.
+"""Unmatched payments: confirmed by the wallet's own record, booked, and returned once.
 
-A notice alone moves nothing. Intent, question, record: the number of the refund is committed before the wallet is
-asked, and every repeat asks under the same number. Called by `jobs/polling.py` and `payments/notices.py`.
+A notice alone moves nothing. Intent, request, record: the number of the refund is committed before the wallet is
+called, and every repeat uses the same number.
 """
 
 from dataclasses import dataclass, replace
@@ -42,15 +42,15 @@ from tael.unmatched.store.unmatched import UnmatchedChange, UnmatchedPayments
 
 log = structlog.get_logger()
 
-#: How often a payment may be written while its unmatched payments is booked, before it has to wait for its next turn.
+#: How often booking is retried when the payment changes meanwhile, before it waits for its next turn.
 MAX_TRIES: Final = 3
-#: Nothing that we sent is still on its way to a wallet after this time.
-ARRIVED_BY_THEN: Final = timedelta(seconds=60)
+#: No request of ours is still on its way to a wallet after this time.
+MAX_REQUEST_TRANSIT: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class UnmatchedContext:
-    """What the use cases of unmatched payments depend on."""
+    """The dependencies of the use cases of unmatched payments."""
 
     gateway: Gateway
     table: UnmatchedPayments
@@ -58,30 +58,30 @@ class UnmatchedContext:
 
 
 async def advance_unmatched(incident: Incident, context: UnmatchedContext) -> Incident:
-    """One step with money that nobody owns; the incident as it stands afterwards."""
+    """Advance an unmatched payment by one step; returns the incident afterwards."""
     account = await context.gateway.credentials.account(incident.account_id)
     if account is None:
-        raise LookupError(f"incident {incident.incident_id} has lost its account {incident.account_id}")
+        raise LookupError(f"the account {incident.account_id} of incident {incident.incident_id} is missing")
     payment = await context.gateway.store.payments.by_syssn(incident.mchid, incident.subject_id)
     match incident.unmatched_state:
         case UnmatchedState.SUSPECTED:
-            proven = await _prove(incident, payment, account, context)
-            if proven is None or proven.unmatched_state is not UnmatchedState.RETURNING:
-                return proven or incident
-            return await _send_back(proven, payment, account, context, is_first=True)
+            confirmed = await _confirm(incident, payment, account, context)
+            if confirmed is None or confirmed.unmatched_state is not UnmatchedState.RETURNING:
+                return confirmed or incident
+            return await _return(confirmed, payment, account, context, is_first=True)
         case UnmatchedState.RETURNING:
-            return await _send_back(incident, payment, account, context, is_first=False)
+            return await _return(incident, payment, account, context, is_first=False)
         case _:
             return await _correct(incident, payment, account, context)
 
 
-async def _prove(
+async def _confirm(
     incident: Incident, payment: Payment | None, account: Account, context: UnmatchedContext
 ) -> Incident | None:
-    """Ask what the wallet's record says, and commit what follows; None where somebody else was faster."""
+    """Query the wallet's record and commit the result; None if the row changed meanwhile."""
     numbered = await context.table.of_same_trade(incident)
     if numbered is not None and not may_be_voided(numbered, incident):
-        return await _record(incident, refute(incident, "this money is dealt with already"), context)
+        return await _record(incident, refute(incident, "this money is already handled"), context)
     states = await _reversal_states(payment, context)
     if ReversalState.DONE in states:
         return await _record(incident, refute(incident, "a reversal of ours undid the order"), context)
@@ -90,13 +90,13 @@ async def _prove(
     order = _order(incident, payment, account, context)
     record = await _channel(order, context).query(order)
     if payment is not None and payment.state is not State.PAID and not order.names_trade:
-        # The record is news as well: the price may have come after all, or other money than the notice said.
+        # The record is an outcome as well: it may show the price after all, or another amount than the notice.
         payment = await record_notice(payment, record, context.gateway)
     for _ in range(MAX_TRIES):
         step = await _act_on(incident, payment, record, context)
         if step is not None or payment is None:
             return step
-        # Somebody wrote the payment, or the incident, since it was read; what is known now is judged anew.
+        # The payment or the incident changed since it was read: assess again on the new row.
         payment = await context.gateway.store.payments.by_syssn(incident.mchid, incident.subject_id)
     return None
 
@@ -104,7 +104,7 @@ async def _prove(
 async def _act_on(
     incident: Incident, payment: Payment | None, record: Outcome, context: UnmatchedContext
 ) -> Incident | None:
-    """Commit what the wallet's record makes of the news; None where somebody else was faster."""
+    """Commit what the wallet's record implies; None if a row changed meanwhile."""
     now = context.gateway.clock.now()
     match assess(incident, payment, record):
         case Confirmed(amount):
@@ -118,7 +118,7 @@ async def _act_on(
 async def _book(
     incident: Incident, payment: Payment | None, amount: Money, now: datetime, context: UnmatchedContext
 ) -> Incident | None:
-    """The intent: money, number and decision in one commit. A payment that waited for its price has failed."""
+    """Commit the intent: amount, number and decision. A payment that was pending for this money fails."""
     syssn = await context.gateway.store.serials.syssn(now)
     after = confirm(incident, amount, syssn, returns=context.returns, at=now)
     fails = payment is not None and payment.state is State.PENDING
@@ -129,7 +129,7 @@ async def _book(
     return booked
 
 
-async def _send_back(
+async def _return(
     incident: Incident,
     payment: Payment | None,
     account: Account,
@@ -148,30 +148,31 @@ async def _send_back(
     refund = ChannelRefund(
         order, incident.unmatched_syssn, incident.amount, incident.asked_at, order.notice_url
     )
-    is_young = context.gateway.clock.now() - incident.asked_at < ARRIVED_BY_THEN
+    is_young = context.gateway.clock.now() - incident.asked_at < MAX_REQUEST_TRANSIT
     if is_first:
         outcome = await channel.refund(refund)
     else:
         outcome = await channel.query_refund(refund)
         if isinstance(outcome, Unknown) and outcome.no_such_order:
             outcome = await channel.refund(refund)
-            # Its word speaks for this repeat only, while the first question may still be on its way.
+            # The refusal is about this repeat only, while the initial request may still be on its way.
             if isinstance(outcome, Refused) and is_young:
                 outcome = Unknown(f"a repeat was refused: {outcome.wallet_code}")
     now = context.gateway.clock.now()
     is_undone = ReversalState.DONE in await _reversal_states(payment, context)
     after = reschedule_unmatched(apply_return_outcome(incident, outcome, at=now, is_undone=is_undone), now)
-    found = return_incidents_in(incident, outcome, at=now)
-    log_incidents(found)
-    return await _record(incident, after, context, incidents=found) or incident
+    incidents = return_incidents_in(incident, outcome, at=now)
+    log_incidents(incidents)
+    return await _record(incident, after, context, incidents=incidents) or incident
 
 
 async def _correct(
     incident: Incident, payment: Payment | None, account: Account, context: UnmatchedContext
 ) -> Incident:
-    """Ask for the wallet's record of money that it refuses to send back; other money than was booked is other news.
+    """Query the wallet's record of money that it refuses to return. A record that differs from the booking voids it.
 
-    The booking is withdrawn first: until then the news would be held for money that is dealt with already.
+    The corrected record is recorded as a new event in a later step: before the booking is void, it would be refuted as
+    money that is already handled.
     """
     order = _order(incident, payment, account, context)
     record = await _channel(order, context).query(order)
@@ -182,8 +183,8 @@ async def _correct(
         await record_notice(payment, record, context.gateway)
         after = replace(incident, check_at=None)
     else:
-        taken_back = is_retracted(incident, record)
-        after = void(incident, now) if taken_back else reschedule_unmatched(incident, now)
+        is_corrected = is_retracted(incident, record)
+        after = void(incident, now) if is_corrected else reschedule_unmatched(incident, now)
     return await _record(incident, after, context) or incident
 
 
@@ -220,7 +221,7 @@ async def _reversal_states(payment: Payment | None, context: UnmatchedContext) -
 def _order(
     incident: Incident, payment: Payment | None, account: Account, context: UnmatchedContext
 ) -> ChannelOrder:
-    """The wallet's order of this money: our payment's, or one made up from what the notice said."""
+    """The wallet's order of this money: our payment's, or one reconstructed from the notice."""
     if payment is None:
         order = _unmatched_order(
             account, unmatched_pay_type(account), incident, context.gateway.pages.public_url
@@ -242,7 +243,7 @@ def _channel(order: ChannelOrder, context: UnmatchedContext) -> Channel:
 def _unmatched_order(
     account: Account, pay_type: PayType, incident: Incident, public_url: str
 ) -> ChannelOrder:
-    """An order that nobody here made, as far as a wallet's notice tells it: enough to ask and to send back."""
+    """An order that does not exist here, reconstructed from a wallet's notice: enough to query and refund it."""
     return ChannelOrder(
         account=account,
         pay_type=pay_type,

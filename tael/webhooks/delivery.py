@@ -1,7 +1,7 @@
-"""Telling merchants: one attempt to deliver one webhook. Called by `jobs/webhooks.py`.
+"""Delivering webhooks: one attempt for one webhook.
 
-The URL is read when it is needed, since an app's settings may change at any time; the body is fixed at the first
-attempt and kept before it is sent, so that every repeat is the same bytes.
+The URL is read at each attempt, since an app's settings may change. The body is fixed at the first attempt and stored
+before it is sent, so that every retry sends the same bytes.
 """
 
 import time
@@ -22,7 +22,7 @@ from tael.webhooks.store.webhooks import Webhooks
 log = structlog.get_logger()
 
 DELIVERY_TIMEOUT_S: Final = 10.0
-#: An acknowledgement is one word; whatever else a receiver says, no more of it is read.
+#: An acknowledgement is one word; no more of a response than this is read.
 MAX_READ_BYTES: Final = 16 * 1024
 QUICK_RETRIES: Final = 4
 ACKNOWLEDGED: Final = "acknowledged"
@@ -40,7 +40,7 @@ class Renderer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryContext:
-    """What deliveries depend on."""
+    """The dependencies of deliveries."""
 
     webhooks: Webhooks
     credentials: CredentialCache
@@ -49,42 +49,44 @@ class DeliveryContext:
     clock: Clock
 
 
-async def deliver(webhook: DueWebhook, context: DeliveryContext) -> Delivery:
-    """What became of one attempt; the caller writes it. Raises StoreUnavailable."""
-    known = await context.credentials.app(webhook.appcode)
-    if known is None:
-        return _ended(webhook, WebhookState.EXHAUSTED, "no such app", context)
-    app = known.app
+async def deliver(webhook: DueWebhook, dependencies: DeliveryContext) -> Delivery:
+    """Make one attempt; the caller writes the result. Raises StoreUnavailable."""
+    context = await dependencies.credentials.app(webhook.appcode)
+    if context is None:
+        return _ended(webhook, WebhookState.EXHAUSTED, "no such app", dependencies)
+    app = context.app
     if webhook.body is None:
         style = app.webhook_style
         if not is_wanted(webhook, style):
-            result = "old receivers are not told of refunds"
-            return _ended(webhook, WebhookState.NOT_WANTED, result, context)
+            result = "the old style has no refund webhooks"
+            return _ended(webhook, WebhookState.NOT_WANTED, result, dependencies)
         webhook = replace(
-            webhook, style=style, body=await fixed_body(webhook, style, context.webhooks, context.renderer)
+            webhook,
+            style=style,
+            body=await fixed_body(webhook, style, dependencies.webhooks, dependencies.renderer),
         )
-    return _judged(webhook, app, await _attempt(webhook, app, context), context.clock.now())
+    return _delivery(webhook, app, await _attempt(webhook, app, dependencies), dependencies.clock.now())
 
 
 def is_wanted(webhook: DueWebhook, style: Style) -> bool:
-    """Old receivers would book a refund as a payment."""
+    """Whether the style has this webhook: old-style receivers would book a refund as a payment."""
     return not (webhook.kind is WebhookKind.REFUND and style is Style.OLD)
 
 
 def headers_of(body: bytes, style: Style, app: App, renderer: Renderer) -> dict[str, str]:
-    """The headers that prove to a receiver that the body is ours."""
+    """The headers of a webhook, with the signature."""
     return {"Content-Type": "application/json", "X-QF-SIGN": renderer.sign(body, style, app)}
 
 
-def _ended(webhook: DueWebhook, state: WebhookState, result: str, context: DeliveryContext) -> Delivery:
-    """Nothing was sent, and nothing will be."""
+def _ended(webhook: DueWebhook, state: WebhookState, result: str, dependencies: DeliveryContext) -> Delivery:
+    """Nothing was sent, and nothing will be sent."""
     if state is WebhookState.EXHAUSTED:
         log.error("webhook.exhausted", mchid=webhook.mchid, cause=webhook.cause, result=result)
-    return Delivery(webhook, state, Attempt(context.clock.now(), 0, None, result))
+    return Delivery(webhook, state, Attempt(dependencies.clock.now(), 0, None, result))
 
 
-def _judged(webhook: DueWebhook, app: App, attempt: Attempt, now: datetime) -> Delivery:
-    """Delivered, due again, or dead once the schedule is over."""
+def _delivery(webhook: DueWebhook, app: App, attempt: Attempt, now: datetime) -> Delivery:
+    """Delivered, due again, or exhausted at the end of the retry schedule."""
     if attempt.result == ACKNOWLEDGED:
         return Delivery(webhook, WebhookState.DELIVERED, attempt, delivered_at=now)
     gaps = RETRY_GAPS if app.quick_retries else RETRY_GAPS[QUICK_RETRIES:]
@@ -96,17 +98,17 @@ def _judged(webhook: DueWebhook, app: App, attempt: Attempt, now: datetime) -> D
 
 
 async def fixed_body(webhook: DueWebhook, style: Style, webhooks: Webhooks, renderer: Renderer) -> bytes:
-    """The bytes to send, stored before they are sent. A body that is stored already stays."""
+    """The bytes to send, stored before they are sent. A body stored earlier is not replaced."""
     body = await renderer.body(webhook, style)
     await webhooks.fix_body(webhook, style, body)
     return body
 
 
-async def _attempt(webhook: DueWebhook, app: App, context: DeliveryContext) -> Attempt:
-    started_at, began_s = context.clock.now(), time.monotonic()
-    answer = await _send(webhook, app, context)
+async def _attempt(webhook: DueWebhook, app: App, dependencies: DeliveryContext) -> Attempt:
+    started_at, began_s = dependencies.clock.now(), time.monotonic()
+    response = await _send(webhook, app, dependencies)
     took_ms = round((time.monotonic() - began_s) * 1000)
-    match answer:
+    match response:
         case Answer(status, _, body) if is_acknowledged(status, body):
             return Attempt(started_at, took_ms, status, ACKNOWLEDGED, body)
         case Answer(status, _, body):
@@ -115,15 +117,15 @@ async def _attempt(webhook: DueWebhook, app: App, context: DeliveryContext) -> A
             return Attempt(started_at, took_ms, None, reason)
 
 
-async def _send(webhook: DueWebhook, app: App, context: DeliveryContext) -> Result:
+async def _send(webhook: DueWebhook, app: App, dependencies: DeliveryContext) -> Result:
     if not app.notify_url:
         return NothingSent("the app has no notify URL")
     body, style = webhook.body or b"", webhook.style or Style.OLD
-    return await context.transport.call(
+    return await dependencies.transport.call(
         "POST",
         app.notify_url,
         body=body,
-        headers=headers_of(body, style, app, context.renderer),
+        headers=headers_of(body, style, app, dependencies.renderer),
         timeout_s=DELIVERY_TIMEOUT_S,
         cut_at=MAX_READ_BYTES,
     )

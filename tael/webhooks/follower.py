@@ -1,6 +1,6 @@
-"""A developer looks on: webhooks as they happen, sent to a program of theirs besides where they go anyway.
+"""Copies webhooks to a developer's program as they happen, in addition to their normal delivery.
 
-Nothing is claimed and no attempt is logged: the real delivery neither waits nor learns of it. Called by `tael listen`.
+Nothing is claimed and no attempt is logged, so the real delivery is unaffected.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from tael.webhooks.delivery import (
 from tael.webhooks.store.queue import DueWebhook
 from tael.webhooks.store.webhooks import Webhooks
 
-#: How many of the newest are looked at each time; a resend of an older one is not seen.
+#: How many of the newest webhooks each poll reads; a resend of an older one is not seen.
 MAX_FOLLOWED: Final = 500
 
 Key = tuple[str, str, str]
@@ -28,39 +28,41 @@ Key = tuple[str, str, str]
 
 @dataclass(slots=True)
 class Follower:
-    """Webhooks of one app, or of all, from the first look on. By state and not by time, so no late commit is missed."""
+    """Webhooks of one app, or of all, from the first poll on. Compares states, not times: no late commit is missed."""
 
     webhooks: Webhooks
     merchants: Merchants
     renderer: Renderer
     appcode: str | None
-    _seen: dict[Key, int] | None = field(
-        default=None
-    )  #: how often each had been attempted when last sent again
+    #: `attempts_before` of each webhook that was forwarded.
+    _seen: dict[Key, int] | None = field(default=None)
 
-    async def news(self) -> list[DueWebhook]:
-        """Those that are new since the last look, or were told to be sent again; oldest first. At first none.
+    async def poll(self) -> list[DueWebhook]:
+        """Webhooks that are new since the last poll or were resent, oldest first. The first poll returns none.
 
-        Of one payment's none comes before those that happened earlier. Raises StoreUnavailable.
+        The webhooks of one payment keep their order. Raises StoreUnavailable.
         """
         webhooks = await self.webhooks.to_send(self.appcode, MAX_FOLLOWED)
-        now = {_key(webhook): webhook.attempts_before for webhook in webhooks}
+        current = {_key(webhook): webhook.attempts_before for webhook in webhooks}
         if self._seen is None:
-            self._seen = now
+            self._seen = current
             return []
-        news = [w for w in webhooks if self._seen.get(_key(w)) != w.attempts_before]
-        ready = await self._ready(news)
+        unseen = [w for w in webhooks if self._seen.get(_key(w)) != w.attempts_before]
+        ready = await self._ready(unseen)
         for webhook in ready:
             self._seen[_key(webhook)] = webhook.attempts_before
-        self._seen = {key: self._seen[key] for key in now if key in self._seen}
+        self._seen = {key: self._seen[key] for key in current if key in self._seen}
         return ready
 
-    async def _ready(self, news: Sequence[DueWebhook]) -> list[DueWebhook]:
-        """Those with a body, or that have none for ever. Others get one, and are read with it at the next look:
-        what the worker kept meanwhile is what it sends."""
+    async def _ready(self, webhooks: Sequence[DueWebhook]) -> list[DueWebhook]:
+        """Those that have a body or will never have one.
+
+        The others get a body now and are returned by the next poll: the worker may have fixed another body meanwhile,
+        and sends that one.
+        """
         ready: list[DueWebhook] = []
         waiting: set[tuple[str, str]] = set()
-        for webhook in news:
+        for webhook in webhooks:
             payment = (webhook.mchid, webhook.payment_syssn)
             if payment not in waiting and not await self._is_fixed_now(webhook):
                 ready.append(webhook)
@@ -77,7 +79,7 @@ class Follower:
 
 
 async def forward(webhook: DueWebhook, url: str, follower: Follower, transport: Transport) -> Result | None:
-    """What `url` answered to the very bytes and signature that the app gets. None for what no receiver gets."""
+    """Send the bytes and signature that the app gets to `url`. None for a webhook that is sent to no receiver."""
     app = await follower.merchants.app(webhook.appcode)
     if app is None or webhook.body is None or webhook.style is None:
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tael.domain.payment import ALLOWED
+from tael.payments.domain.payment import ALLOWED
 
 from docs.schema import Table, apply_statement, references, statements
 

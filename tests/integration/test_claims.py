@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tael.channels.outcomes import Unknown
-from tael.db.due_queue import EVERYTHING, Share
+from tael.db.due_queue import UNLIMITED, AccountLimits
 from tael.merchants.domain.merchant import Style
 from tael.operations.store import Store
 from tael.payments.outcomes import record_outcome
@@ -159,16 +159,16 @@ async def test_a_claim_takes_of_each_account_what_its_share_says(store: Store, t
     claim = getattr(store, table).claim_due
     real_now = datetime.now(UTC)
 
-    async def claimed(limit: int, share: Share) -> Counter[str]:
+    async def claimed(limit: int, share: AccountLimits) -> Counter[str]:
         rows = await claim(DUE, real_now, real_now + LEASE, limit, share)
         return Counter(row.account_id for row in rows)
 
-    assert await claimed(50, Share("wechat", 4, {"wechat1": 0})) == {"wechat2": 3}
-    assert await claimed(50, Share("wechat", 4, {"wechat1": 2})) == {"wechat1": 2}
-    assert await claimed(3, Share("wechat", 4)) == {"wechat1": 3}
-    assert await claimed(50, Share("alipay", 1)) == {"alipay-offline": 1}
-    assert await claimed(50, EVERYTHING) == {"wechat1": 4, "alipay-offline": 1}
-    assert await claimed(50, EVERYTHING) == {}
+    assert await claimed(50, AccountLimits("wechat", 4, {"wechat1": 0})) == {"wechat2": 3}
+    assert await claimed(50, AccountLimits("wechat", 4, {"wechat1": 2})) == {"wechat1": 2}
+    assert await claimed(3, AccountLimits("wechat", 4)) == {"wechat1": 3}
+    assert await claimed(50, AccountLimits("alipay", 1)) == {"alipay-offline": 1}
+    assert await claimed(50, UNLIMITED) == {"wechat1": 4, "alipay-offline": 1}
+    assert await claimed(50, UNLIMITED) == {}
 
 
 async def test_a_long_queue_leaves_part_of_a_claim_to_others(store: Store) -> None:

@@ -71,7 +71,7 @@ async def happened(store: Store) -> None:
         IncidentKind.UNKNOWN_ORDER,
         STRANGER,
         "wechat1",
-        "a notice of order order-77, that nobody here made: it was paid",
+        "a notice of order order-77, not created here: it was paid",
         NOW + timedelta(seconds=1),
         Money(70_005, "HKD"),
         wallet_ref="trade-77",
@@ -167,7 +167,7 @@ def test_an_incident_is_shown_with_the_ledger_entries_of_its_money(operator: Ope
     assert all(
         word in shown
         for word in (
-            "nobody here made",
+            "not created here",
             "700.05 HKD",
             "refund-77",
             "unmatched_received",

@@ -14,7 +14,7 @@ from tael.base.transport import Transport
 from tael.channels.base import Channel, ChannelOrder, ChannelRefund
 from tael.channels.outcomes import Outcome, Paid, RefundOutcome, ReversalOutcome, Unknown
 from tael.db.database import StoreUnavailable
-from tael.jobs.polling import ACCOUNT_PLACES, WALLET_PLACES, polling_jobs
+from tael.jobs.polling import ACCOUNT_SLOTS, WALLET_SLOTS, polling_jobs
 from tael.jobs.runner import run_for_ever, run_once
 from tael.operations.store import Store
 from tael.payments.domain.payment import State
@@ -110,39 +110,39 @@ async def test_while_a_wallet_hangs_with_a_long_queue_the_other_is_asked_about_i
     two_shops: Store,
 ) -> None:
     wallet = HangingWallet(TestClock(DUE), hangs={"wechat1", "wechat2"})
-    for _ in range(ACCOUNT_PLACES + 20):
+    for _ in range(ACCOUNT_SLOTS + 20):
         for account, mchid in (("wechat1", "mch1"), ("wechat2", "mch2")):
             await opened(two_shops, a_payment(BARCODE, account_id=account, mchid=mchid, check_at=NOW))
     async with working(gateway_to(wallet, two_shops), wallet):
-        await wallet.until_under_way(wechat1=ACCOUNT_PLACES, wechat2=WALLET_PLACES - ACCOUNT_PLACES)
+        await wallet.until_under_way(wechat1=ACCOUNT_SLOTS, wechat2=WALLET_SLOTS - ACCOUNT_SLOTS)
 
         for _ in range(6):
             payment = a_payment(ALIPAY_BARCODE, account_id="alipay-offline", check_at=DUE)
             await opened(two_shops, payment)
             await until_paid(two_shops, payment.syssn, payment.mchid)
 
-        assert wallet.under_way == {"wechat1": ACCOUNT_PLACES, "wechat2": WALLET_PLACES - ACCOUNT_PLACES}
+        assert wallet.under_way == {"wechat1": ACCOUNT_SLOTS, "wechat2": WALLET_SLOTS - ACCOUNT_SLOTS}
 
 
 async def test_while_an_account_hangs_with_a_long_queue_another_of_its_wallet_is_asked_about(
     two_shops: Store,
 ) -> None:
     wallet = HangingWallet(TestClock(DUE), hangs={"wechat1"})
-    for _ in range(WALLET_PLACES + 20):
+    for _ in range(WALLET_SLOTS + 20):
         await opened(two_shops, a_payment(BARCODE, check_at=NOW))
     async with working(gateway_to(wallet, two_shops), wallet):
-        await wallet.until_under_way(wechat1=ACCOUNT_PLACES)
+        await wallet.until_under_way(wechat1=ACCOUNT_SLOTS)
 
         payment = a_payment(BARCODE, account_id="wechat2", mchid="mch2", check_at=DUE)
         await opened(two_shops, payment)
         await until_paid(two_shops, payment.syssn, payment.mchid)
 
-        assert wallet.under_way == {"wechat1": ACCOUNT_PLACES}
+        assert wallet.under_way == {"wechat1": ACCOUNT_SLOTS}
 
 
 async def test_a_row_that_goes_wrong_gives_its_account_the_place_back(store: Store) -> None:
     broken = HangingWallet(TestClock(DUE), breaks=True)
-    for _ in range(ACCOUNT_PLACES + 5):
+    for _ in range(ACCOUNT_SLOTS + 5):
         await opened(store, a_payment(BARCODE, check_at=NOW))
     gateway = gateway_to(broken, store)
     (job,) = [
@@ -150,14 +150,14 @@ async def test_a_row_that_goes_wrong_gives_its_account_the_place_back(store: Sto
         for job in polling_jobs(gateway, services_of(gateway, Transport()).unmatched)
         if job.name == "poll.payments.wechat"
     ]
-    assert [await run_once(job, gateway.clock) for _ in range(3)] == [ACCOUNT_PLACES, 5, 0]
+    assert [await run_once(job, gateway.clock) for _ in range(3)] == [ACCOUNT_SLOTS, 5, 0]
 
 
 async def test_of_a_hanging_account_what_its_merchant_asked_about_is_the_next_to_be_asked(
     store: Store,
 ) -> None:
     wallet = HangingWallet(TestClock(DUE))
-    waiting = [await opened(store, a_payment(BARCODE, check_at=NOW)) for _ in range(ACCOUNT_PLACES + 20)]
+    waiting = [await opened(store, a_payment(BARCODE, check_at=NOW)) for _ in range(ACCOUNT_SLOTS + 20)]
     await store.database.execute("UPDATE payment SET has_initial_response = true, checked_at = $1", NOW)
     wanted = waiting[-1]
     await store.payments.expedite(wanted.mchid, [wanted.syssn], DUE, DUE)

@@ -51,7 +51,7 @@ def test_a_deployment_with_the_published_key_does_not_start(command: str, databa
 def test_a_deployment_with_another_sealing_key_does_not_start(command: str, database_url: str) -> None:
     in_store(database_url, lambda store: store.merchants.add_app(an_app(), NOW))
     said = refusal_of(command, database_url, secrets.token_bytes(32))
-    assert "TAEL_ENCRYPTION_KEY does not open the secrets in this database" in said
+    assert "TAEL_ENCRYPTION_KEY does not decrypt the secrets in this database" in said
 
 
 async def test_an_app_with_the_published_key_that_is_found_later_can_do_nothing(store: Store) -> None:

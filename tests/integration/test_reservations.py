@@ -23,7 +23,13 @@ from tael.payments.domain.entries import refund_entry
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import WECHAT_REFUNDS_PER_ORDER, Refund, RefundState
 from tael.payments.store.refunds import RefundChange
-from tael.payments.store.reservations import SPACING, Repeated, Reservation, Reserved, Reserving
+from tael.payments.store.reservations import (
+    SPACING,
+    Repeated,
+    Reservation,
+    ReservationResult,
+    Reserved,
+)
 from tests.support.store import all_entries, count_of, current, opened, paid
 from tests.support.values import ALIPAY_ONLINE, BARCODE, MCHID, NOW, a_payment, a_refund
 
@@ -37,7 +43,7 @@ def asking(
     return Reservation(refund, payment.account_id, WINDOW, is_spaced, NOW)
 
 
-def kinds(answers: list[Reserving]) -> Counter[str]:
+def kinds(answers: list[ReservationResult]) -> Counter[str]:
     return Counter(type(answer).__name__ for answer in answers)
 
 
@@ -230,7 +236,7 @@ async def test_refunds_of_a_spaced_account_take_turns_over_two_processes(
     assert len(refunds) == 30
     turns = sorted(refund.check_at for refund in refunds if refund.check_at is not None)
     assert [later - earlier for earlier, later in pairwise(turns)] == [SPACING] * 29
-    assert [a.asks_now for a in answers if isinstance(a, Reserved)].count(True) == 1
+    assert [a.is_sent_now for a in answers if isinstance(a, Reserved)].count(True) == 1
     for refund in refunds:
         assert await store.refunds.by_syssn(MCHID, refund.syssn) == refund
 
@@ -241,7 +247,7 @@ async def test_a_turn_that_was_long_ago_holds_nobody_up(store: Store) -> None:
     later = replace(asking(payment, 1, is_spaced=True), now=NOW + timedelta(minutes=1))
     answer = await store.refunds.reserve(later)
     assert isinstance(answer, Reserved)
-    assert answer.asks_now
+    assert answer.is_sent_now
 
 
 async def test_accounts_do_not_wait_for_each_other(store: Store) -> None:
@@ -249,7 +255,7 @@ async def test_accounts_do_not_wait_for_each_other(store: Store) -> None:
         payment = await paid(store, a_payment(ALIPAY_ONLINE, account_id=account_id))
         answer = await store.refunds.reserve(asking(payment, is_spaced=True))
         assert isinstance(answer, Reserved)
-        assert answer.asks_now
+        assert answer.is_sent_now
 
 
 # ---- recording ---------------------------------------------------------------------------------------------------

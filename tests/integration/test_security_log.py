@@ -164,10 +164,14 @@ async def test_a_refused_checkout_link_is_logged(
         ("wechat/nobody", b"<xml/>", "no such account"),
         ("alipay/nobody", b"a=b", "no such account"),
         ("wechat/%00", b"", "no such account"),
-        ("wechat/wechat1", b"rubbish", "not XML that we read"),
+        ("wechat/wechat1", b"rubbish", "not valid XML"),
         ("wechat/wechat1", b"<xml><return_code>SUCCESS</return_code></xml>", "another "),
-        ("wechat/alipay-online", b"<xml/>", "a notice of WeChat is read for an account of WeChat"),
-        ("alipay/alipay-online", b"out_trade_no=1&sign=0&sign_type=MD5", "notice: the signature is not of"),
+        ("wechat/alipay-online", b"<xml/>", "a WeChat notice needs a WeChat account"),
+        (
+            "alipay/alipay-online",
+            b"out_trade_no=1&sign=0&sign_type=MD5",
+            "notice: the signature is not this account's",
+        ),
         ("alipay/alipay-online", b"x" * 300_000, "the body is larger than 262144 bytes"),
     ],
 )

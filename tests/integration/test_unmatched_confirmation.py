@@ -49,7 +49,7 @@ async def test_an_order_that_was_paid_with_its_price_after_all_is_paid(scene: Sc
         None,
         "",
     )
-    assert "disproved" in incident.detail
+    assert "refuted" in incident.detail
     assert (await current(scene.store, payment)).state is State.PAID
     await scene.assert_nothing_moved()
 

@@ -4,7 +4,7 @@ from tael.base.cipher import Cipher
 from tael.db.database import Database
 from tael.incidents.domain.incident import IncidentKind
 from tael.operations.store import Store, store_over
-from tael.payments.verification import MAX_UNVERIFIED_ANSWERS, AnswerChecks
+from tael.payments.verification import MAX_UNVERIFIED, AnswerChecks
 from tests.support.alipay import TestClock
 from tests.support.store import ENCRYPTION_KEY, NODE
 from tests.support.values import NOW, a_wechat_account, an_alipay_account
@@ -19,7 +19,7 @@ async def causes(store: Store) -> list[str]:
 
 
 async def test_three_in_a_row_are_one_incident_however_many_processes_see_them(store: Store) -> None:
-    assert MAX_UNVERIFIED_ANSWERS == 3
+    assert MAX_UNVERIFIED == 3
     for checks in (
         AnswerChecks(store.incidents, TestClock(NOW)),
         AnswerChecks(store.incidents, TestClock(NOW)),

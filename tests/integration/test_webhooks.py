@@ -14,12 +14,19 @@ from aiohttp import web
 from tael.base.egress import EgressPolicy
 from tael.base.transport import NOT_ALLOWED, Transport
 from tael.jobs.runner import run_for_ever, run_once
-from tael.jobs.webhooks import FIRST_PLACES, MAX_PLACES, SLOW_MS, SLOW_PLACES, Deliveries, webhook_job
+from tael.jobs.webhooks import (
+    INITIAL_SLOTS,
+    MAX_SLOTS,
+    SLOW_MS,
+    SLOW_SLOTS,
+    Deliveries,
+    webhook_job,
+)
 from tael.operations.store import Store
 from tael.payments.domain.payment import Payment
 from tael.webhooks.delivery import DeliveryContext
 from tael.webhooks.domain.webhook import RETRY_GAPS, WebhookKind, WebhookState
-from tael.webhooks.store.queue import Attempt, Delivery, DueWebhook, Rooms
+from tael.webhooks.store.queue import AppLimits, Attempt, Delivery, DueWebhook
 from tael.webhooks.store.webhooks import NewWebhook, NotificationStatus, write_webhooks
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
@@ -133,7 +140,7 @@ async def test_a_receiver_that_hangs_delays_nobody_else(
     await receivers.wait_for(lambda: len(receivers.heard["good"]) == 30)
     await told(store, "better", 30)  # and those that come while it hangs
     await receivers.wait_for(lambda: len(receivers.heard["better"]) == 30)
-    assert receivers.open["hangs"] == len(receivers.heard["hangs"]) == FIRST_PLACES
+    assert receivers.open["hangs"] == len(receivers.heard["hangs"]) == INITIAL_SLOTS
     stop.set()
     let_go.set()
     await asyncio.wait_for(running, PATIENCE_S)
@@ -152,21 +159,21 @@ async def test_an_app_has_no_more_calls_at_a_time_than_its_places(
     stop.set()
     await asyncio.wait_for(running, PATIENCE_S)
     assert len(set(receivers.heard["busy"])) == 80
-    assert receivers.limit["busy"] <= MAX_PLACES
+    assert receivers.limit["busy"] <= MAX_SLOTS
 
 
 def test_quick_answers_earn_places_and_a_slow_one_costs_all_but_one(
     store: Store, context: DeliveryContext
 ) -> None:
     deliveries = Deliveries(context)
-    assert deliveries.room("app") == FIRST_PLACES
-    for _ in range(2 * MAX_PLACES):
+    assert deliveries.free_slots("app") == INITIAL_SLOTS
+    for _ in range(2 * MAX_SLOTS):
         deliveries.learn("app", SLOW_MS - 1)
-    assert deliveries.room("app") == MAX_PLACES
+    assert deliveries.free_slots("app") == MAX_SLOTS
     deliveries.learn("app", SLOW_MS)
-    assert deliveries.room("app") == SLOW_PLACES
+    assert deliveries.free_slots("app") == SLOW_SLOTS
     deliveries.learn("app", 0)
-    assert (deliveries.room("app"), deliveries.room("other")) == (SLOW_PLACES + 1, FIRST_PLACES)
+    assert (deliveries.free_slots("app"), deliveries.free_slots("other")) == (SLOW_SLOTS + 1, INITIAL_SLOTS)
 
 
 async def test_a_claim_takes_of_each_app_what_is_left_to_it_the_longest_due_first(store: Store) -> None:
@@ -174,14 +181,14 @@ async def test_a_claim_takes_of_each_app_what_is_left_to_it_the_longest_due_firs
         await told(store, appcode, count, NOW if appcode != "d" else NOW + timedelta(days=2))
     real_now = datetime.now(UTC)
 
-    async def claim(limit: int, rooms: Rooms) -> Counter[str]:
+    async def claim(limit: int, rooms: AppLimits) -> Counter[str]:
         due = NOW + timedelta(hours=1)
         rows = await store.webhooks.claim_due(due, real_now, real_now + LEASE, limit, rooms)
         return Counter(row.appcode for row in rows)
 
-    assert await claim(50, Rooms(2, {"a": 0, "c": 3, "nobody": 9})) == {"b": 2, "c": 3}
-    assert await claim(4, Rooms(9, {})) == {"a": 3, "b": 1}  # 0, 1, 2 and 2 ms after the first
-    assert await claim(50, Rooms(9, {})) == {"a": 2, "c": 1}
+    assert await claim(50, AppLimits(2, {"a": 0, "c": 3, "nobody": 9})) == {"b": 2, "c": 3}
+    assert await claim(4, AppLimits(9, {})) == {"a": 3, "b": 1}  # 0, 1, 2 and 2 ms after the first
+    assert await claim(50, AppLimits(9, {})) == {"a": 2, "c": 1}
 
 
 # ---- a payment before its refunds --------------------------------------------------------------------------------

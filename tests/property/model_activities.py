@@ -31,7 +31,7 @@ from tests.support.wallet_rules import Trade, WalletRules, refund, rules_of
 #: Old enough for WeChat to reverse it, and young enough that the first question may still be on its way.
 EARLY: Final = NOW + timedelta(seconds=20)
 #: Nothing that was sent is on its way for longer.
-ARRIVED_BY_THEN: Final = timedelta(seconds=60)
+MAX_REQUEST_TRANSIT: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Activities:
         trade, said = self.wallet.close(scene.trade)
         missing = isinstance(said, Unknown) and said.no_such_order
         if missing and hand.place == "close expired":
-            has_arrived = scene.at > scene.books.payment.expires_at + ARRIVED_BY_THEN
+            has_arrived = scene.at > scene.books.payment.expires_at + MAX_REQUEST_TRANSIT
             said = Closed() if has_arrived else said
         return replace(scene, trade=trade), replace(hand, place="answered", said=said)
 
@@ -196,7 +196,7 @@ class Activities:
     def _undo_there(self, scene: Scene, hand: Hand) -> After:
         assert hand.seen is not None
         trade, said = self.wallet.reverse(scene.trade, hand.seen.wallet_ref)
-        final = self.rules.final_outcome(said, hand.seen, hand.said, asked_at=scene.at)
+        final = self.rules.final_outcome(said, hand.seen, hand.said, requested_at=scene.at)
         return replace(scene, trade=trade), Hand("undone", hand.number, said_of_reversal=final)
 
     def _record_undone(self, scene: Scene, hand: Hand) -> After:

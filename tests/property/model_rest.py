@@ -7,7 +7,7 @@ from typing import Final
 from tael.channels.outcomes import Refused, Unknown
 from tael.payments.domain.refund import RefundState
 from tael.payments.domain.reversal import ReversalState
-from tests.property.model_activities import ARRIVED_BY_THEN, Activities, Hand, Scene, later
+from tests.property.model_activities import MAX_REQUEST_TRANSIT, Activities, Hand, Scene, later
 from tests.property.model_books import hear_of_refund, without_suspicion
 from tests.support.verdict import Told, wallet_side
 from tests.support.wallet_rules import query_refund, refund
@@ -71,6 +71,6 @@ def _check_refund(scene: Scene, number: str, activities: Activities) -> Scene:
     trade, said = scene.trade, query_refund(scene.trade, number)
     if isinstance(said, Unknown) and said.no_such_order:
         trade, said = refund(activities.wallet, trade, number, ours.amount.amount_minor)
-        if isinstance(said, Refused) and scene.at - ours.created_at < ARRIVED_BY_THEN:
+        if isinstance(said, Refused) and scene.at - ours.created_at < MAX_REQUEST_TRANSIT:
             said = Unknown("a repeat was refused")
     return replace(scene, trade=trade, books=hear_of_refund(scene.books, number, said, scene.at))

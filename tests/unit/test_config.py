@@ -85,7 +85,7 @@ def test_limits_have_defaults_and_are_read() -> None:
 @pytest.mark.parametrize("name", ["HEAD_S", "BODY_S", "IDLE_S", "CONNECTIONS", "HEAD_BYTES", "FORM_BYTES"])
 @pytest.mark.parametrize("value", ["0", "-1", "x", " 1", "1e3", "nan", "٣", "1" + "0" * 30])
 def test_a_limit_that_is_none_is_named(name: str, value: str) -> None:
-    assert f"TAEL_MAX_{name} is a " in refusal_of(**{f"TAEL_MAX_{name}": value})
+    assert f"TAEL_MAX_{name} must be a " in refusal_of(**{f"TAEL_MAX_{name}": value})
 
 
 def test_the_listener_has_the_same_defaults() -> None:
@@ -120,19 +120,19 @@ def test_a_missing_setting_is_named(name: str, empty: str | None) -> None:
 
 @pytest.mark.parametrize("node", ["", "-1", "100", "1.5", "one", "٣", " 1"])
 def test_a_node_is_a_number_from_0_to_99(node: str) -> None:
-    assert "TAEL_NODE is a number from 0 to 99" in refusal_of(TAEL_NODE=node)
+    assert "TAEL_NODE must be a number from 0 to 99" in refusal_of(TAEL_NODE=node)
 
 
 @pytest.mark.parametrize("count", ["6", "101", "-7", "many", "7.5"])
 def test_connections_are_enough_for_every_kind_of_work(count: str) -> None:
-    assert "TAEL_DATABASE_CONNECTIONS is a number from 7 to 100" in refusal_of(
+    assert "TAEL_DATABASE_CONNECTIONS must be a number from 7 to 100" in refusal_of(
         TAEL_DATABASE_CONNECTIONS=count
     )
 
 
 @pytest.mark.parametrize("seconds", ["0", "61", "-1", "1.5", "soon"])
 def test_a_timeout_is_whole_seconds(seconds: str) -> None:
-    assert "TAEL_DATABASE_TIMEOUT is a number of seconds from 1 to 60" in refusal_of(
+    assert "TAEL_DATABASE_TIMEOUT must be a number of seconds from 1 to 60" in refusal_of(
         TAEL_DATABASE_TIMEOUT=seconds
     )
 
@@ -140,7 +140,7 @@ def test_a_timeout_is_whole_seconds(seconds: str) -> None:
 @pytest.mark.parametrize("number", ["1", "10001", "-2", "2.5", "many", "٣٣", " 9", "9" * 5000])
 def test_connections_to_a_wallet_are_a_number_within_limits(number: str) -> None:
     assert refusal_of(TAEL_WALLET_CONNECTIONS=number) == (
-        "TAEL_WALLET_CONNECTIONS is a whole number from 2 to 10000"
+        "TAEL_WALLET_CONNECTIONS must be a whole number from 2 to 10000"
     )
 
 
@@ -168,7 +168,7 @@ def test_a_file_that_is_not_there_is_named(name: str, tmp_path: Path) -> None:
     path = tmp_path / "nothing-here"
     environment = GOOD | {name: str(path)}
     environment.pop(name.removesuffix("_FILE"), None)
-    with pytest.raises(BadSettings, match=f"{name} names {path}, which cannot be read: No such file"):
+    with pytest.raises(BadSettings, match=f"{name}: {path} cannot be read: No such file"):
         read_settings(environment)
 
 
@@ -255,7 +255,7 @@ def test_the_wallets_own_addresses_are_good() -> None:
 def test_a_file_of_authorities_holds_certificates(text: str, tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     path.write_text(text)
-    assert f"TAEL_WECHAT_CA_FILE names {path}, which holds no certificates" in refusal_of(
+    assert f"TAEL_WECHAT_CA_FILE: {path} contains no certificates" in refusal_of(
         TAEL_WECHAT_CA_FILE=str(path)
     )
 
@@ -315,5 +315,5 @@ def test_a_proxy_for_wallets_is_an_http_address() -> None:
         "http://p:0",
     ):
         refusal = refusal_of(TAEL_WALLET_PROXY=url)
-        assert "TAEL_WALLET_PROXY should be" in refusal
+        assert "TAEL_WALLET_PROXY must be" in refusal
         assert "hid" not in refusal

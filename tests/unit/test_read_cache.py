@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tael.service import read_cache
+from tael.base import read_cache
 
 from tael.base.read_cache import ReadCache
 

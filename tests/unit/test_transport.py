@@ -104,7 +104,7 @@ async def test_a_peer_that_hangs_up_after_reading_gave_no_answer(transport: Tran
 
     async with talking(talk) as url:
         result = await transport.call("POST", url, body=b"money", timeout_s=PATIENCE_S)
-    assert result == NoAnswer("the connection ended before an answer")
+    assert result == NoAnswer("the connection was closed before a response")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ async def test_half_an_answer_is_none(transport: Transport, said: bytes) -> None
 
     async with talking(talk) as url:
         result = await transport.call("POST", url, body=b"money", timeout_s=PATIENCE_S)
-    assert result == NoAnswer("the answer is not whole, or not HTTP")
+    assert result == NoAnswer("the response is incomplete, or not HTTP")
 
 
 async def test_a_peer_that_is_too_slow_gave_no_answer(transport: Transport) -> None:
@@ -141,7 +141,7 @@ async def test_a_peer_that_is_too_slow_gave_no_answer(transport: Transport) -> N
         result = await transport.call("POST", url, timeout_s=0.05)
         ended.set()
     assert asked.is_set()
-    assert result == NoAnswer("no answer in time")
+    assert result == NoAnswer("no response in time")
 
 
 async def test_an_answer_that_trickles_is_bounded_by_the_same_deadline(transport: Transport) -> None:
@@ -157,7 +157,7 @@ async def test_an_answer_that_trickles_is_bounded_by_the_same_deadline(transport
     async with serving(serve) as url:
         result = await transport.call("POST", url, timeout_s=0.05)
         ended.set()
-    assert result == NoAnswer("no answer in time")
+    assert result == NoAnswer("no response in time")
 
 
 async def test_the_largest_answer_is_read_and_one_byte_more_is_none(transport: Transport) -> None:
@@ -212,5 +212,5 @@ async def test_cookies_are_not_kept(transport: Transport) -> None:
 async def test_a_transport_verifies_its_peers_and_is_entered_first(transport: Transport) -> None:
     with pytest.raises(RuntimeError, match="verifies"):
         await transport.call("GET", "https://127.0.0.1/", timeout_s=PATIENCE_S, tls=False)
-    with pytest.raises(RuntimeError, match="entered"):
+    with pytest.raises(RuntimeError, match="enter the Transport"):
         await Transport().call("GET", "https://127.0.0.1/", timeout_s=PATIENCE_S)

@@ -17,9 +17,9 @@ from tael.base.transport import (
     MAX_WAITING,
     NO_CONNECTION,
     Answer,
+    CallSlots,
     NoAnswer,
     NothingSent,
-    Places,
     Result,
     Transport,
 )
@@ -131,46 +131,46 @@ async def test_the_wait_for_a_connection_is_part_of_the_deadline_and_then_nothin
 
 
 async def test_a_freed_place_goes_to_the_account_with_the_fewest_calls_under_way() -> None:
-    places = Places(4, PATIENCE_S)
-    assert [await places.take(account) for account in ("a", "a", "b", "b")] == [True] * 4
+    slots = CallSlots(4, PATIENCE_S)
+    assert [await slots.take(account) for account in ("a", "a", "b", "b")] == [True] * 4
     begun: list[str] = []
 
     async def wait(account: str) -> None:
-        assert await places.take(account)
+        assert await slots.take(account)
         begun.append(account)
 
     waiting = [asyncio.create_task(wait(account)) for account in ("a", "a", "b", "c")]
     await asyncio.sleep(0)
     for account in ("a", "b", "a"):
-        places.free(account)
+        slots.free(account)
     await asyncio.sleep(0.001)
     assert begun[0] == "c"
     assert sorted(begun) == ["a", "b", "c"]
-    places.free("c")
+    slots.free("c")
     await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE_S)
 
 
 async def test_a_call_that_is_given_up_leaves_its_place_to_others() -> None:
-    places = Places(2, PATIENCE_S)
-    assert await places.take("a")
-    waits, granted = (asyncio.create_task(places.take("a")) for _ in range(2))
+    slots = CallSlots(2, PATIENCE_S)
+    assert await slots.take("a")
+    waits, granted = (asyncio.create_task(slots.take("a")) for _ in range(2))
     await asyncio.sleep(0)
     waits.cancel()
     await asyncio.sleep(0)
-    places.free("a")  # given to the second, which is cancelled before it runs
+    slots.free("a")  # given to the second, which is cancelled before it runs
     granted.cancel()
     await asyncio.wait({waits, granted})
-    assert await places.take("a")
-    assert await places.take("b")
+    assert await slots.take("a")
+    assert await slots.take("b")
 
 
 async def test_as_many_may_wait_as_the_limit_says_and_no_more() -> None:
-    places = Places(2, PATIENCE_S)
-    assert await places.take("a")
-    waiting = [asyncio.create_task(places.take("a")) for _ in range(MAX_WAITING)]
+    slots = CallSlots(2, PATIENCE_S)
+    assert await slots.take("a")
+    waiting = [asyncio.create_task(slots.take("a")) for _ in range(MAX_WAITING)]
     await asyncio.sleep(0)
-    assert not await asyncio.wait_for(places.take("a"), PATIENCE_S)
-    assert await places.take("b")
+    assert not await asyncio.wait_for(slots.take("a"), PATIENCE_S)
+    assert await slots.take("b")
     for task in waiting:
         task.cancel()
     await asyncio.wait(waiting)
@@ -195,7 +195,7 @@ async def test_a_deadline_that_passes_before_there_is_a_connection_means_that_no
 ) -> None:
     async with Transport(reach, hanging_lookup) as transport:
         result = await transport.call("POST", "http://wallet.example/", body=b"money", timeout_s=0.01)
-    assert result == NothingSent("no connection in time")
+    assert result == NothingSent("connection timed out")
 
 
 async def test_names_are_looked_up_where_nothing_else_can_hold_them_up() -> None:

@@ -1,7 +1,7 @@
-"""What the books must say of one order, and the first row that says otherwise. Pure.
+"""Audit of one order: the rows that the books must hold, and every row that differs. Pure.
 
-The rows are taken as they lie in the tables, not as the gateway's own values: a damaged row has to be named, not to
-end the audit. What is expected is worked out anew from payments, refunds, reversals and incidents.
+Rows are plain column values, not the gateway's types: a damaged row must be reported, not abort the audit. The
+expected rows are recomputed from payments, refunds, reversals and incidents.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ class PaymentRow:
     refund_count: int
     reversal_syssn: str
     is_reversed: bool
-    is_watched: bool  #: a job will ask the wallet about it
+    is_watched: bool  #: a job will query the wallet about it
     changed_at: datetime
 
 
@@ -54,7 +54,7 @@ class ReversalRow:
 
 @dataclass(frozen=True, slots=True)
 class UnmatchedRow:
-    """Money of an incident: booked under `unmatched_syssn`, or only suspected while that is empty."""
+    """An unmatched payment: booked under `unmatched_syssn`, or only suspected while that is empty."""
 
     mchid: str
     unmatched_syssn: str
@@ -68,7 +68,7 @@ class UnmatchedRow:
 
 @dataclass(frozen=True, slots=True)
 class OrderRows:
-    """A payment with everything that belongs to it; `lines` are those whose cause is one of its numbers."""
+    """A payment with everything that belongs to it. The cause of each of `lines` is one of its numbers."""
 
     payment: PaymentRow
     refunds: Sequence[RefundRow]
@@ -78,7 +78,7 @@ class OrderRows:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """The first row that says something else than it must. `table` is ours, or `wallet's book`."""
+    """A row that differs from what is expected. `table` is one of ours, or `wallet's book`."""
 
     table: str
     mchid: str
@@ -93,7 +93,7 @@ NOTHING: Final = "nothing"
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A row that another one names, and that is gone."""
+    """A missing row that another row refers to."""
 
     table: str
     mchid: str
@@ -103,7 +103,7 @@ class Missing:
 
 @dataclass(slots=True)
 class Balances:
-    """Sums over the entries by kind of account and currency, in minor units; debits count positive."""
+    """Balances by kind of account and currency, in minor units; debits are positive."""
 
     minor: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -118,20 +118,20 @@ def missing_row(missing: Missing) -> Disagreement:
         missing.mchid,
         missing.syssn,
         "a row is missing",
-        f"a row, since {missing.named_by} names it",
+        f"a row, since {missing.named_by} refers to it",
         NOTHING,
     )
 
 
 def disagreements_of_order(order: OrderRows) -> Iterator[Disagreement]:
-    """Everything that is wrong about an order. Entries come first: they name the refund whose amount is another."""
+    """All disagreements of an order. Entries come first, because they name the refund with the wrong amount."""
     yield from wrong_lines(expected_lines(order), order.lines)
     yield from _wrong_sums(order)
     yield from _wrong_refund_chain(order)
 
 
 def expected_lines(order: OrderRows) -> list[Line]:
-    """The entries that payment, refunds and reversals call for, each `at` as decided."""
+    """The entries that the payment, its refunds and reversals require, each dated with its decision."""
     payment = order.payment
     if payment.state != "PAID":
         return []
@@ -141,7 +141,7 @@ def expected_lines(order: OrderRows) -> list[Line]:
     def line(cause: str, kind: str, debit: str, credit: str, amount_minor: int, at: datetime) -> Line:
         return Line(payment.mchid, cause, kind, debit, credit, amount_minor, payment.currency, at)
 
-    def way_back(cause: str, kind: str, before_minor: int, amount_minor: int, at: datetime) -> list[Line]:
+    def returned(cause: str, kind: str, before_minor: int, amount_minor: int, at: datetime) -> list[Line]:
         kept_minor = price - before_minor
         fee_back_minor = fee_minor(kept_minor, rate) - fee_minor(kept_minor - amount_minor, rate)
         return [
@@ -156,20 +156,20 @@ def expected_lines(order: OrderRows) -> list[Line]:
     for refund in order.refunds:
         if refund.state == "DONE":
             before_minor = refund.refunded_before_minor or 0
-            lines += way_back(refund.syssn, "refund", before_minor, refund.amount_minor, refund.changed_at)
+            lines += returned(refund.syssn, "refund", before_minor, refund.amount_minor, refund.changed_at)
     for reversal in order.reversals:
         if _undid(reversal, payment):
-            lines += way_back(reversal.syssn, "reversal", 0, price, reversal.changed_at)
-    return [one for one in lines if one.amount_minor]
+            lines += returned(reversal.syssn, "reversal", 0, price, reversal.changed_at)
+    return [line for line in lines if line.amount_minor]
 
 
 def expected_of_unmatched(unmatched: UnmatchedRow) -> list[Line]:
-    """Booked when it was confirmed, booked out when it was returned or voided. Instants are not compared."""
+    """Booked when confirmed, reversed when returned or voided. Instants are not compared."""
     wallet = f"wallet:{unmatched.currency}:{unmatched.account_id}"
     owner = f"unmatched:{unmatched.currency}:{unmatched.account_id}"
-    ways = [("unmatched_received", wallet, owner)] + (
-        [("unmatched_returned", owner, wallet)] if unmatched.state in ("RETURNED", "VOIDED") else []
-    )
+    movements = [("unmatched_received", wallet, owner)]
+    if unmatched.state in ("RETURNED", "VOIDED"):
+        movements.append(("unmatched_returned", owner, wallet))
     return [
         Line(
             unmatched.mchid,
@@ -181,7 +181,7 @@ def expected_of_unmatched(unmatched: UnmatchedRow) -> list[Line]:
             unmatched.currency,
             ANY_TIME,
         )
-        for kind, debit, credit in ways
+        for kind, debit, credit in movements
     ]
 
 
@@ -189,13 +189,13 @@ ANY_TIME: Final = datetime.min
 
 
 def wrong_lines(expected: Sequence[Line], found: Sequence[Line]) -> Iterator[Disagreement]:
-    """Lines that are missing, say something else, or are too many."""
-    there = {(line.cause, line.kind): line for line in found}
+    """Lines that are missing, different or superfluous."""
+    remaining = {(line.cause, line.kind): line for line in found}
     for wanted in expected:
-        line = there.pop((wanted.cause, wanted.kind), None)
-        if line is None or not _says(line, wanted):
+        line = remaining.pop((wanted.cause, wanted.kind), None)
+        if line is None or not _matches(line, wanted):
             yield wrong_line(wanted.mchid, wanted.cause, wanted, line)
-    for line in there.values():
+    for line in remaining.values():
         yield wrong_line(line.mchid, line.cause, None, line)
 
 
@@ -203,25 +203,28 @@ def wrong_line(mchid: str, cause: str, wanted: Line | None, line: Line | None) -
     what = (
         "an entry is missing" if line is None else "an entry too many" if wanted is None else "a wrong entry"
     )
-    return Disagreement("ledger_entry", mchid, cause, what, _told(wanted), _told(line))
+    return Disagreement("ledger_entry", mchid, cause, what, _line_text(wanted), _line_text(line))
 
 
 def _wrong_sums(order: OrderRows) -> Iterator[Disagreement]:
-    """What the payment's row says of its refunds and reversals."""
+    """Sums in the payment's row that differ from those of its refunds and reversals."""
     payment = order.payment
     is_paid = payment.state == "PAID"
     undone = [reversal for reversal in order.reversals if _undid(reversal, payment)]
     done_minor = sum(refund.amount_minor for refund in order.refunds if refund.state == "DONE")
-    waiting_minor = sum(refund.amount_minor for refund in order.refunds if refund.state == "PROCESSING")
-    waiting_minor += sum(one.amount_minor for one in order.reversals if one.state == "PENDING")
-    is_lost = payment.reversal_syssn not in ("", *(one.syssn for one in order.reversals))
-    if is_lost:
+    open_minor = sum(refund.amount_minor for refund in order.refunds if refund.state == "PROCESSING")
+    open_minor += sum(reversal.amount_minor for reversal in order.reversals if reversal.state == "PENDING")
+    is_reversal_missing = payment.reversal_syssn not in (
+        "",
+        *(reversal.syssn for reversal in order.reversals),
+    )
+    if is_reversal_missing:
         yield missing_row(
             Missing("reversal", payment.mchid, payment.reversal_syssn, f"payment {payment.syssn}")
         )
     sums = (
         ("refunded_minor", done_minor + payment.amount_minor * len(undone), payment.refunded_minor),
-        ("reserved_minor", waiting_minor, payment.reserved_minor),
+        ("reserved_minor", open_minor, payment.reserved_minor),
         (
             "refund_count",
             sum(refund.state != "FAILED" for refund in order.refunds),
@@ -231,8 +234,8 @@ def _wrong_sums(order: OrderRows) -> Iterator[Disagreement]:
     for column, expected, found in sums:
         if expected != found:
             yield _of_payment(payment, column, str(expected), str(found))
-    if payment.is_reversed and is_paid and not is_lost and len(undone) != 1:
-        yield _of_payment(payment, "is_reversed", "a reversal that is done", f"{len(undone)} of them")
+    if payment.is_reversed and is_paid and not is_reversal_missing and len(undone) != 1:
+        yield _of_payment(payment, "is_reversed", "one reversal in state DONE", str(len(undone)))
     for refund in order.refunds:
         if refund.currency != payment.currency:
             yield Disagreement(
@@ -241,10 +244,10 @@ def _wrong_sums(order: OrderRows) -> Iterator[Disagreement]:
 
 
 def _wrong_refund_chain(order: OrderRows) -> Iterator[Disagreement]:
-    """Each refund that is done follows on the ones before it, without a gap."""
+    """Each completed refund starts from the sum of those before it, without a gap."""
     total_minor = 0
     done = [refund for refund in order.refunds if refund.state == "DONE"]
-    for refund in sorted(done, key=lambda one: (one.refunded_before_minor or 0, one.syssn)):
+    for refund in sorted(done, key=lambda refund: (refund.refunded_before_minor or 0, refund.syssn)):
         if refund.refunded_before_minor != total_minor:
             found = str(refund.refunded_before_minor)
             yield Disagreement(
@@ -254,7 +257,7 @@ def _wrong_refund_chain(order: OrderRows) -> Iterator[Disagreement]:
 
 
 def _undid(reversal: ReversalRow, payment: PaymentRow) -> bool:
-    """Whether this is the reversal that gave a paid payment back."""
+    """Whether this reversal returned the money of a paid payment."""
     return (
         reversal.state == "DONE"
         and payment.state == "PAID"
@@ -263,8 +266,8 @@ def _undid(reversal: ReversalRow, payment: PaymentRow) -> bool:
     )
 
 
-def _says(line: Line, wanted: Line) -> bool:
-    """The same but for its instant, which may be the beginning of a later day: see `ledger/store/entries.py`."""
+def _matches(line: Line, wanted: Line) -> bool:
+    """Whether all columns agree. The instant may be the beginning of a later day: see `ledger/store/entries.py`."""
     is_moved = line.at > wanted.at.replace(tzinfo=line.at.tzinfo) and _begins_a_day(line.at)
     on_time = wanted.at == ANY_TIME or line.at == wanted.at or is_moved
     texts = (line.mchid, line.debit, line.credit, line.amount_minor, line.currency)
@@ -280,7 +283,7 @@ def _says(line: Line, wanted: Line) -> bool:
 def _begins_a_day(at: datetime) -> bool:
     try:
         return at == beginning_of(day_of(at))
-    except OverflowError:  # a damaged instant at the end of all time
+    except OverflowError:  # a damaged instant near datetime.max
         return False
 
 
@@ -301,7 +304,7 @@ def _of_payment(payment: PaymentRow, what: str, expected: str, found: str) -> Di
     return Disagreement("payment", payment.mchid, payment.syssn, what, expected, found)
 
 
-def _told(line: Line | None) -> str:
+def _line_text(line: Line | None) -> str:
     if line is None:
         return NOTHING
     at = "" if line.at == ANY_TIME else f" at {line.at.isoformat()}"

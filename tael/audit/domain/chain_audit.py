@@ -1,6 +1,6 @@
-"""What a chain of seals must say of the ledger beside it. Pure.
+"""Audit of a merchant's chain of ledger digests against its ledger. Pure.
 
-Each link is judged against the link before it as that lies in the table, so that one changed seal does not make every
+Each digest is checked against the stored digest of the day before, so that one changed digest does not make every
 later day look changed too.
 """
 
@@ -14,17 +14,17 @@ from tael.ledger.domain.digest import NO_DIGEST, DigestBuilder, LedgerDigest, Li
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Whose chain it is, and what is noted of its end."""
+    """A merchant's chain and where it ends, according to `daily_close`."""
 
     mchid: str
-    is_kept: bool  #: there is a row that says when its next day is last_day
-    next_day: date | None  #: the first day without a seal; None where there is none yet
+    is_kept: bool  #: the merchant has a row in `daily_close`
+    next_day: date | None  #: the first day that is not closed; None before the first close
 
 
 def wrong_link(
     ledger_digest: LedgerDigest, before: LedgerDigest | None, digest: DigestBuilder
 ) -> Iterator[Disagreement]:
-    """What is wrong about `ledger_digest`; `digest` was made anew of the day's lines, over the digest of `before`."""
+    """What is wrong with `ledger_digest`. `digest` is recomputed from the day's lines and the digest of `before`."""
     previous = previous_of(before)
     if before is not None and ledger_digest.day != before.day + timedelta(days=1):
         yield _missing_day(ledger_digest.mchid, before.day + timedelta(days=1))
@@ -37,36 +37,38 @@ def wrong_link(
 
 
 def wrong_end(chain: Chain, last: LedgerDigest | None) -> Iterator[Disagreement]:
-    """Whether seals are missing at the end, where no later link tells."""
+    """Whether digests are missing at the end, where no later digest would reveal it."""
     if not chain.is_kept:
-        expected = "a row, since the merchant's days are to be last_day"
+        expected = "a row, since the merchant's days are closed daily"
         yield Disagreement("daily_close", chain.mchid, chain.mchid, "a row is missing", expected, NOTHING)
         return
-    noted = None if chain.next_day is None else chain.next_day - timedelta(days=1)
+    recorded = None if chain.next_day is None else chain.next_day - timedelta(days=1)
     last_day = None if last is None else last.day
-    if noted == last_day:
+    if recorded == last_day:
         return
-    if noted is not None and (last_day is None or last_day < noted):
-        yield _missing_day(chain.mchid, noted)
+    if recorded is not None and (last_day is None or last_day < recorded):
+        yield _missing_day(chain.mchid, recorded)
     else:
-        yield Disagreement("daily_close", chain.mchid, chain.mchid, "next_day", _day(last_day), _day(noted))
+        yield Disagreement(
+            "daily_close", chain.mchid, chain.mchid, "next_day", _day(last_day), _day(recorded)
+        )
 
 
 def undigested_line(line: Line, day: date) -> Disagreement:
-    """An entry of a time that only last_day days surround: it came after them."""
-    expected = "no entry in a day without a seal"
+    """An entry in a day that has no digest although a later day has one: it was added afterwards."""
+    expected = "no entry in a day without a digest"
     found = f"{line.kind} {line.amount_minor} {line.currency} in {day.isoformat()}"
     return Disagreement("ledger_entry", line.mchid, line.cause, "an entry too many", expected, found)
 
 
 def previous_of(before: LedgerDigest | None) -> str:
-    """What the link after `before` is chained to."""
+    """The digest that the day after `before` is chained to."""
     return NO_DIGEST if before is None else before.digest
 
 
 def _missing_day(mchid: str, day: date) -> Disagreement:
     return Disagreement(
-        "ledger_digest", mchid, day.isoformat(), "a row is missing", "a seal of each day", NOTHING
+        "ledger_digest", mchid, day.isoformat(), "a row is missing", "a digest of each day", NOTHING
     )
 
 

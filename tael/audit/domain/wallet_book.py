@@ -1,6 +1,7 @@
-"""A wallet's own book beside ours: of each order that is settled, both must hold the same money. Pure.
+"""Compares a wallet's own books with ours: both must hold the same money for each completed order. Pure.
 
-An order is settled when nothing about it waits, here or there, and nothing changed since the book was read.
+An order is completed when nothing about it is in progress on either side and nothing has changed since the wallet's
+books were read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,16 +12,16 @@ from typing import Final
 from tael.audit.domain.audit import NOTHING, Disagreement, OrderRows, UnmatchedRow
 
 TABLE: Final = "wallet's book"
-#: A trade in another state holds no money, unless some of it came back: then it was paid.
+#: A trade in any other state holds no money, unless some of it was refunded: then it was paid.
 PAID_STATES: Final = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED", "SUCCESS", "REFUND"})
 
 
 @dataclass(frozen=True, slots=True)
 class WalletTrade:
-    """One row of a wallet's book, by the wallet's words for states."""
+    """One row of a wallet's books, with the wallet's own states."""
 
     wallet: str
-    order: str  #: the number that we gave it
+    order: str  #: our number
     trade: str
     state: str
     amount_minor: int
@@ -38,7 +39,7 @@ class WalletTrade:
 
 @dataclass(frozen=True, slots=True)
 class WalletBook:
-    """The trades of all wallets by order, as they stood at `read_at` (the gateway's clock)."""
+    """The trades of all wallets by order, as of `read_at` (the gateway's clock)."""
 
     trades: Mapping[str, Sequence[WalletTrade]]
     read_at: datetime
@@ -47,8 +48,8 @@ class WalletBook:
 def disagreements_with_wallet(
     order: OrderRows, unmatched_payments: Sequence[UnmatchedRow], book: WalletBook
 ) -> Iterator[Disagreement]:
-    """What the wallet holds of an order that is settled, and what it should."""
-    if not is_settled(order, unmatched_payments, book.read_at):
+    """Where the wallet holds other money for a completed order than it should."""
+    if not is_completed(order, unmatched_payments, book.read_at):
         return
     payment = order.payment
     ours_minor = payment.amount_minor - payment.refunded_minor if payment.state == "PAID" else 0
@@ -56,50 +57,57 @@ def disagreements_with_wallet(
     trades = book.trades.get(payment.syssn, ())
     expected = f"{ours_minor + unmatched_minor} {payment.currency}"
     if payment.state == "PAID" and not any(trade.was_paid for trade in trades):
-        yield Disagreement(TABLE, payment.mchid, payment.syssn, "a paid trade", expected, _told(trades))
+        yield Disagreement(
+            TABLE, payment.mchid, payment.syssn, "a paid trade", expected, _trades_text(trades)
+        )
     elif sum(trade.held_minor for trade in trades) != ours_minor + unmatched_minor:
-        yield Disagreement(TABLE, payment.mchid, payment.syssn, "money held", expected, _told(trades))
+        yield Disagreement(TABLE, payment.mchid, payment.syssn, "money held", expected, _trades_text(trades))
     elif (
         payment.state == "PAID"
         and not unmatched_payments
         and any(t.currency != payment.currency for t in trades)
     ):
-        yield Disagreement(TABLE, payment.mchid, payment.syssn, "currency", expected, _told(trades))
+        yield Disagreement(TABLE, payment.mchid, payment.syssn, "currency", expected, _trades_text(trades))
 
 
 def unknown_orders(
-    book: WalletBook, unmatched_payments: Mapping[str, int], known: frozenset[str]
+    book: WalletBook, unmatched_payments: Mapping[str, int], our_orders: frozenset[str]
 ) -> Iterator[Disagreement]:
-    """Orders that hold money and are not ours; `unmatched_payments` is what incidents account for, by order."""
+    """Orders that hold money and are not ours, except what incidents account for (`unmatched_payments`, by order)."""
     for order, trades in book.trades.items():
         held_minor = sum(trade.held_minor for trade in trades)
-        if order not in known and held_minor != unmatched_payments.get(order, 0):
+        if order not in our_orders and held_minor != unmatched_payments.get(order, 0):
             expected = str(unmatched_payments.get(order, 0))
-            yield Disagreement(TABLE, "", order, "money held for an unknown order", expected, _told(trades))
+            yield Disagreement(
+                TABLE, "", order, "money held for an unknown order", expected, _trades_text(trades)
+            )
 
 
-def is_settled(order: OrderRows, unmatched_payments: Sequence[UnmatchedRow], read_at: datetime) -> bool:
-    """Whether no question is open about the order, and none was answered since `read_at`."""
+def is_completed(order: OrderRows, unmatched_payments: Sequence[UnmatchedRow], read_at: datetime) -> bool:
+    """Whether nothing about the order is in progress, and nothing has changed since `read_at`."""
     payment = order.payment
-    waits = payment.state == "PENDING" or payment.is_watched or payment.reserved_minor > 0
-    waits = waits or any(refund.state == "PROCESSING" for refund in order.refunds)
-    waits = waits or any(reversal.state == "PENDING" for reversal in order.reversals)
-    waits = waits or any(unmatched.state in ("SUSPECTED", "RETURNING") for unmatched in unmatched_payments)
+    in_progress = payment.state == "PENDING" or payment.is_watched or payment.reserved_minor > 0
+    in_progress = in_progress or any(refund.state == "PROCESSING" for refund in order.refunds)
+    in_progress = in_progress or any(reversal.state == "PENDING" for reversal in order.reversals)
+    in_progress = in_progress or any(
+        unmatched.state in ("SUSPECTED", "RETURNING") for unmatched in unmatched_payments
+    )
     changes = [payment.changed_at]
     changes += [refund.changed_at for refund in order.refunds]
     changes += [reversal.changed_at for reversal in order.reversals]
     changes += [unmatched.changed_at for unmatched in unmatched_payments]
-    return not waits and max(changes) < read_at
+    return not in_progress and max(changes) < read_at
 
 
 def held_of_unmatched(unmatched: UnmatchedRow) -> int:
-    """What the wallet still holds of it."""
+    """What the wallet still holds of it, in minor units."""
     return unmatched.amount_minor if unmatched.state in ("KEPT", "REFUSED") else 0
 
 
-def _told(trades: Sequence[WalletTrade]) -> str:
-    told = (
-        f"trade {one.trade} {one.state} of {one.amount_minor} {one.currency}, {one.refunded_minor} refunded"
-        for one in trades
-    )
-    return "; ".join(told) or NOTHING
+def _trades_text(trades: Sequence[WalletTrade]) -> str:
+    return "; ".join(map(_trade_text, trades)) or NOTHING
+
+
+def _trade_text(trade: WalletTrade) -> str:
+    amount = f"{trade.amount_minor} {trade.currency}"
+    return f"trade {trade.trade} {trade.state} of {amount}, {trade.refunded_minor} refunded"

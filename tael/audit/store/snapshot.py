@@ -1,6 +1,6 @@
-"""Everything that an audit reads, as it stood at one moment: pages of rows inside one snapshot that locks nobody.
+"""Reads everything for an audit in one snapshot, page by page, without locks.
 
-Rows come as they lie in the tables, each page after the key of the last row before it.
+Rows are returned as stored. Pages use keyset pagination: each starts after the last key of the page before.
 """
 
 from collections import defaultdict
@@ -59,7 +59,7 @@ SELECT {UNMATCHED_COLUMNS} FROM incident
 WHERE (mchid, subject_id, kind, incident_id) > ($1, $2, $3, $4) AND unmatched_state NOT IN ('NONE', 'REFUTED')
 ORDER BY mchid, subject_id, kind, incident_id LIMIT $5
 """
-#: An entry's cause is a payment, refund, reversal, or unmatched payments.
+#: An entry's cause is a payment, refund, reversal or unmatched payment.
 LINES: Final = f"""
 SELECT l.*,
     EXISTS (SELECT FROM payment AS p WHERE p.mchid = l.mchid AND p.syssn = l.cause)
@@ -72,8 +72,8 @@ FROM (
     WHERE (mchid, cause, kind) > ($1, $2, $3) ORDER BY mchid, cause, kind LIMIT $4
 ) AS l ORDER BY l.mchid, l.cause, l.kind
 """
-#: Which rows are named, by whom, and whether they are there. Each statement is walked by its first two columns.
-NAMED: Final = (
+#: References from one row to another, and whether the target exists. Each statement is paged by its first two columns.
+REFERENCES: Final = (
     """
 SELECT n.mchid, n.reference AS key, 'payment' AS of, n.payment_syssn AS syssn, 'reference ' || n.reference AS named_by,
     EXISTS (SELECT FROM payment AS p WHERE p.mchid = n.mchid AND p.syssn = n.payment_syssn) AS is_there
@@ -110,7 +110,7 @@ Key = tuple[str, str]
 
 @asynccontextmanager
 async def snapshot(database: Database) -> AsyncIterator["Snapshot"]:
-    """The books as they stand now, however long they are read. Raises StoreUnavailable."""
+    """The books as of now, however long reading takes. Raises StoreUnavailable."""
     async with (
         database.connection(is_long=True) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -119,49 +119,51 @@ async def snapshot(database: Database) -> AsyncIterator["Snapshot"]:
 
 
 class Snapshot:
-    """The tables of money at one moment."""
+    """The money tables at one moment."""
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
 
     async def orders(self) -> AsyncIterator[tuple[OrderRows, Sequence[UnmatchedRow]]]:
-        """Every payment with what belongs to it, and the unmatched payments that came for its order."""
+        """Every payment with its refunds, reversals and entries, and the unmatched payments for its order."""
         async for page in self._pages(PAYMENTS, ("", ""), ("mchid", "syssn")):
             for order in await self._with_rows([_payment_of(row) for row in page]):
                 yield order
 
     async def unmatched_payments(self) -> AsyncIterator[tuple[UnmatchedRow, Sequence[Line]]]:
-        """All unmatched payments that was not disproved, and its entries."""
+        """All unmatched payments that were not refuted, with their entries."""
         key = ("mchid", "subject_id", "kind", "incident_id")
         async for page in self._pages(UNMATCHED, ("", "", "", ""), key):
             unmatched_payments = [_unmatched_of(row) for row in page]
             lines = await self._lines_of(
-                (one.mchid, one.unmatched_syssn) for one in unmatched_payments if one.unmatched_syssn
+                (unmatched.mchid, unmatched.unmatched_syssn)
+                for unmatched in unmatched_payments
+                if unmatched.unmatched_syssn
             )
             for unmatched in unmatched_payments:
                 yield unmatched, lines.get((unmatched.mchid, unmatched.unmatched_syssn), ())
 
     async def lines(self) -> AsyncIterator[tuple[Line, bool]]:
-        """Every entry, and whether there is a row that it is about."""
+        """Every entry, and whether its cause exists."""
         async for page in self._pages(LINES, ("", "", ""), ("mchid", "cause", "kind")):
             for row in page:
                 yield line_of(row), row["has_cause"]
 
     async def missing(self) -> AsyncIterator[Missing]:
-        """Rows that merchants' numbers, refunds or reversals name, and that are gone."""
-        for statement in NAMED:
+        """Missing rows to which references, refunds or reversals refer."""
+        for statement in REFERENCES:
             async for page in self._pages(statement, ("", ""), ("mchid", "key")):
                 for row in page:
                     if row["syssn"] is not None and not row["is_there"]:
                         yield Missing(row["of"], row["mchid"], row["syssn"], row["named_by"])
 
     async def chains(self) -> list[Chain]:
-        """One for each merchant that there is, or was."""
+        """One for each merchant, also for those with only ledger digests left."""
         rows = await self._connection.fetch(CHAINS)
         return [Chain(row["mchid"], row["is_kept"], row["next_day"]) for row in rows]
 
     async def digests(self, mchid: str) -> AsyncIterator[LedgerDigest]:
-        """A merchant's seals, oldest first."""
+        """A merchant's ledger digests, oldest first."""
         after = None
         while rows := await self._connection.fetch(DIGESTS, mchid, after, PAGE):
             for row in rows:
@@ -200,8 +202,8 @@ class Snapshot:
             its_refunds, its_reversals = refunds.get(key, []), reversals.get(key, [])
             causes = [
                 payment.syssn,
-                *(one.syssn for one in its_refunds),
-                *(one.syssn for one in its_reversals),
+                *(refund.syssn for refund in its_refunds),
+                *(reversal.syssn for reversal in its_reversals),
             ]
             its_lines = [line for cause in causes for line in lines.get((payment.mchid, cause), ())]
             orders.append(
@@ -249,7 +251,7 @@ def _reversal_of(row: "asyncpg.Record") -> ReversalRow:
 
 
 def _unmatched_of(row: "asyncpg.Record") -> UnmatchedRow:
-    """Money that is only suspected need not have an amount yet."""
+    """A suspected unmatched payment may have no amount yet."""
     return UnmatchedRow(
         mchid=row["mchid"],
         unmatched_syssn=row["unmatched_syssn"],

@@ -1,7 +1,7 @@
-"""Alipay behind the `Channel` protocol: asks, proves the answer, reads it with `outcomes`.
+"""Alipay as a `Channel`: sends requests, verifies the responses, and maps them to outcomes.
 
-Every node is verified before a field of it is read. What the wallet leaves unsigned never moves money here: a
-bare "T" of a refund or a close is followed by the signed record of that refund or order.
+Every node is verified before any of its fields is read. Unsigned content never moves money here: after a bare "T" for
+a refund or a close, the signed record of that refund or order is queried.
 """
 
 import re
@@ -13,7 +13,7 @@ from tael.base.clock import Clock
 from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
 from tael.channels.alipay_mapi import answers, notices, outcomes, requests, timing
 from tael.channels.alipay_mapi.messages import Accepted, Rejected, Unreadable, read_envelope
-from tael.channels.alipay_mapi.outcomes import AskFirst
+from tael.channels.alipay_mapi.outcomes import QueryNeeded
 from tael.channels.alipay_mapi.signing import UnusableKey
 from tael.channels.base import (
     Acknowledgement,
@@ -39,20 +39,21 @@ from tael.merchants.domain.account import Account, AlipayAccount
 
 ONLINE_GATEWAY: Final = "https://intlmapi.alipay.com/gateway.do"
 INSTORE_GATEWAY: Final = "https://globalmapi.alipay.com/gateway.do"
-PAY_TIMEOUT_S: Final = 15.0  #: a barcode payment may be slower than other questions
+PAY_TIMEOUT_S: Final = 15.0  #: barcode payments may take longer than other requests
 TIMEOUT_S: Final = 10.0
 HTTP_OK: Final = 200
 FORM: Final = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
 WECHAT_CODE_LENGTH: Final = 18
-WECHAT_CODE_STARTS: Final = ("10", "11", "12", "13", "14", "15")
-#: By identity: what an answer without the wallet's signature is read as.
-UNVERIFIED: Final = Unknown("the answer's signature is missing or bad")
+WECHAT_CODE_PREFIXES: Final = ("10", "11", "12", "13", "14", "15")
+#: The outcome of a response without the wallet's signature; compared by identity.
+UNVERIFIED: Final = Unknown("the response's signature is missing or invalid")
+NO_NODE: Final = Unknown("the response has no node")
 
-Said = TypeVar("Said")
+Parsed = TypeVar("Parsed")
 
 
 class AlipayMapi:
-    """Cross-border Alipay, online and in-store. Keeps nothing between calls."""
+    """Cross-border Alipay, online and in-store. Stateless."""
 
     reversal_after = timedelta(0)
     acknowledgement = Acknowledgement("text/plain", received=b"success", refused=b"fail")
@@ -74,15 +75,15 @@ class AlipayMapi:
     # ---- payments ------------------------------------------------------------------------------------------
 
     async def open(self, order: ChannelOrder) -> Outcome:
-        """A pay link, built here without asking anybody, or the answer to a barcode payment."""
+        """A pay link, built here without calling the wallet, or the outcome of a barcode payment."""
         account = _alipay(order.account)
         if order.pay_type.is_online:
             return self._pay_link(order, account)
         if not order.auth_code:
-            return await self._look_up(order)  # the code is not kept: a repeat asks what became of it
-        if _is_no_code(order.auth_code) or _is_wechats(order.auth_code):
+            return await self._look_up(order)  # the code is not stored: a repeat can only query
+        if _is_malformed_code(order.auth_code) or _is_wechat_code(order.auth_code):
             return Refused(Refusal.OTHER_WALLETS_CODE, "")
-        response = await self._ask(
+        response = await self._call(
             account,
             self._instore_url,
             requests.spot_pay(order, account),
@@ -95,62 +96,62 @@ class AlipayMapi:
             case answers.SpotPay():
                 outcome = outcomes.pay_outcome(response, order.syssn, self._clock.now())
             case Accepted():
-                return Unknown("the answer has no node")
+                return NO_NODE
             case NotSent() | Unknown():
                 return response
             case _:
                 assert_never(response)
-        return await self._look_up(order) if isinstance(outcome, AskFirst) else outcome
+        return await self._look_up(order) if isinstance(outcome, QueryNeeded) else outcome
 
     def deadline(self, order: ChannelOrder) -> datetime:
-        """Until when the wallet may take money for the order; later than its expiry for online orders."""
+        """When the wallet stops taking money for the order; for online orders, after its expiry."""
         if order.pay_type.is_online:
             return timing.wallet_deadline(order.created_at, order.expires_at)
         return order.expires_at
 
     async def query(self, order: ChannelOrder) -> Outcome:
-        """The wallet's record of the order; it knows no online order until the payer has opened it."""
+        """The wallet's record of the order; an online order does not exist there until the payer opens it."""
         response = await self._trade(order)
         if isinstance(response, answers.Trade):
             return outcomes.trade_outcome(response, order.syssn, self._clock.now())
         return outcomes.query_rejected(response.code) if isinstance(response, Rejected) else response
 
     async def close(self, order: ChannelOrder) -> Outcome:
-        """Ends an unpaid online order, if the contract can; barcode payments are reversed instead."""
+        """Close an unpaid online order, if the contract includes it; barcode payments are reversed instead."""
         account = _alipay(order.account)
         if not order.pay_type.is_online:
             return Refused(Refusal.WRONG_STATE, "")
         if not account.supports_close:
             return Refused(Refusal.CLOSE_REFUSED, "no close_trade")
-        response = await self._ask(account, self._gateway_url, requests.close_trade(order), dict[str, str])
+        response = await self._call(account, self._gateway_url, requests.close_trade(order), dict[str, str])
         if isinstance(response, NotSent | Unknown):
             return response
         if not isinstance(response, Rejected):
             return outcomes.after_close(await self._look_up(order))
         outcome = outcomes.close_rejected(response.code)
-        if isinstance(outcome, AskFirst):
+        if isinstance(outcome, QueryNeeded):
             return outcomes.after_close(await self._look_up(order), refused_with=outcome.code)
         return outcome
 
     async def reverse(self, order: ChannelOrder) -> ReversalOutcome:
-        """Cancels a barcode payment; the wallet allows it on the payment's day and a quarter of an hour."""
+        """Cancel a barcode payment. The wallet allows it on the day of the payment and 15 minutes after."""
         account = _alipay(order.account)
         if order.pay_type.is_online:
             return Refused(Refusal.WRONG_STATE, "")
         cancel = requests.cancel(order, self._clock.now())
-        response = await self._ask(account, self._instore_url, cancel, answers.read_cancel)
+        response = await self._call(account, self._instore_url, cancel, answers.read_cancel)
         match response:
             case Rejected():
                 outcome = outcomes.cancel_rejected(response.code)
             case answers.Cancel():
                 outcome = outcomes.cancel_outcome(response, order.syssn)
             case Accepted():
-                return Unknown("the answer has no node")
+                return NO_NODE
             case NotSent() | Unknown():
                 return response
             case _:
                 assert_never(response)
-        if not isinstance(outcome, AskFirst):
+        if not isinstance(outcome, QueryNeeded):
             return outcome
         trade = await self._trade(order)
         if isinstance(trade, answers.Trade):
@@ -160,27 +161,27 @@ class AlipayMapi:
     # ---- refunds -------------------------------------------------------------------------------------------
 
     async def refund(self, order: ChannelRefund) -> RefundOutcome:
-        """Sends money back at once. The online answer is unsigned, so the refund's record is asked too."""
+        """Refund synchronously. The online response is unsigned, so the refund's record is queried too."""
         if order.order.pay_type.is_online:
             return await self._refund_online(order)
-        asked_at_night = timing.is_night(self._clock.now())
+        is_night = timing.is_night(self._clock.now())  # when the request is sent
         outcome = await self._refund_instore(order)
-        return outcomes.at_night(outcome) if asked_at_night else outcome
+        return outcomes.at_night(outcome) if is_night else outcome
 
     async def query_refund(self, order: ChannelRefund) -> RefundOutcome:
         """The wallet's record of the refund."""
         account = _alipay(order.order.account)
         url = self._gateway_url if order.order.pay_type.is_online else self._instore_url
-        response = await self._ask(account, url, requests.refund_query(order), answers.read_refund_state)
+        response = await self._call(account, url, requests.refund_query(order), answers.read_refund_state)
         match response:
             case Rejected():
                 return outcomes.refund_query_rejected(response.code)
             case answers.RefundState():
                 return outcomes.refund_seen(response, order.order.syssn, order.syssn)
             case Accepted():
-                return Unknown("the answer has no node")
+                return NO_NODE
             case NotSent():
-                # The question about a refund was not sent; of the refund itself that says nothing.
+                # The query was not sent; the refund itself may have been.
                 return Unknown(f"refund query not sent: {response.reason}")
             case Unknown():
                 return response
@@ -189,18 +190,18 @@ class AlipayMapi:
 
     async def _refund_online(self, order: ChannelRefund) -> RefundOutcome:
         account = _alipay(order.order.account)
-        response = await self._ask(account, self._gateway_url, requests.forex_refund(order), dict[str, str])
+        response = await self._call(account, self._gateway_url, requests.forex_refund(order), dict[str, str])
         if isinstance(response, NotSent | Unknown):
             return response
         if isinstance(response, Rejected):
             outcome = outcomes.refund_rejected(response.code)
-            if not isinstance(outcome, AskFirst):
+            if not isinstance(outcome, QueryNeeded):
                 return outcome
         return outcomes.after_refund(await self.query_refund(order))
 
     async def _refund_instore(self, order: ChannelRefund) -> RefundOutcome:
         account = _alipay(order.order.account)
-        response = await self._ask(
+        response = await self._call(
             account, self._instore_url, requests.spot_refund(order), answers.read_spot_refund
         )
         match response:
@@ -209,31 +210,33 @@ class AlipayMapi:
             case answers.SpotRefund():
                 outcome = outcomes.refund_outcome(response, order.order.syssn, order.syssn)
             case Accepted():
-                return Unknown("the answer has no node")
+                return NO_NODE
             case NotSent() | Unknown():
                 return response
             case _:
                 assert_never(response)
-        if isinstance(outcome, AskFirst):
+        if isinstance(outcome, QueryNeeded):
             return outcomes.after_refund(await self.query_refund(order))
         return outcome
 
-    # ---- the wallet calls us -------------------------------------------------------------------------------
+    # ---- notices -------------------------------------------------------------------------------------------
 
     async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
-        """A notice with a good signature that the wallet says is its own. Raises BadSignature."""
+        """A notice with a valid signature that the wallet confirms. Raises BadSignature."""
         alipay = _alipay(account)
-        fields = notices.proven_fields(alipay, body)
-        if alipay.sign_type != "RSA2":  # nobody else can make that signature; the others are old or shared
-            await self._prove_to_be_sent(alipay, fields["notify_id"])
+        fields = notices.verified_fields(alipay, body)
+        if (
+            alipay.sign_type != "RSA2"
+        ):  # only the wallet can make an RSA2 signature; the others are weak or shared
+            await self._confirm_sender(alipay, fields["notify_id"])
         return notices.notice_of(fields, self._clock.now())
 
     def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
-        """The syssn that a payer's browser comes back with, if the wallet signed it: a hint to ask."""
+        """The syssn in a payer's return, if the wallet signed it: a hint to query."""
         return notices.returned_order(_alipay(account), query)
 
-    async def _prove_to_be_sent(self, account: AlipayAccount, notify_id: str) -> None:
-        """Without an answer the notice is refused, and the wallet sends it again."""
+    async def _confirm_sender(self, account: AlipayAccount, notify_id: str) -> None:
+        """Ask the wallet whether it sent the notice. Refused without a response; the wallet then sends it again."""
         query = requests.encoded(requests.notify_verify(account, notify_id))
         result = await self._transport.call(
             "GET", f"{self._url(account)}?{query}", timeout_s=TIMEOUT_S, account=account.account_id
@@ -241,7 +244,7 @@ class AlipayMapi:
         if not isinstance(result, Answer) or result.status != HTTP_OK or result.body != b"true":
             raise BadSignature("notice: the wallet does not confirm that it sent it")
 
-    # ---- asking --------------------------------------------------------------------------------------------
+    # ---- requests ------------------------------------------------------------------------------------------
 
     def _url(self, account: AlipayAccount) -> str:
         return self._gateway_url if account.scene == "online" else self._instore_url
@@ -254,9 +257,9 @@ class AlipayMapi:
         return AwaitingPayer(PayLink(f"{self._gateway_url}?{requests.encoded(fields)}"))
 
     async def _look_up(self, order: ChannelOrder) -> Outcome:
-        """A query after another question has left us: not sent, it says nothing of what the other did."""
-        seen = await self.query(order)
-        return Unknown(f"query not sent: {seen.reason}") if isinstance(seen, NotSent) else seen
+        """A query after another request was sent. If the query was not sent, the other's outcome is unknown."""
+        outcome = await self.query(order)
+        return Unknown(f"query not sent: {outcome.reason}") if isinstance(outcome, NotSent) else outcome
 
     async def _trade(self, order: ChannelOrder) -> answers.Trade | Rejected | NotSent | Unknown:
         account = _alipay(order.account)
@@ -264,27 +267,27 @@ class AlipayMapi:
             url, fields, read = self._gateway_url, requests.online_query(order), answers.read_online_trade
         else:
             url, fields, read = self._instore_url, requests.instore_query(order), answers.read_instore_trade
-        response = await self._ask(account, url, fields, read)
-        return Unknown("the answer has no node") if isinstance(response, Accepted) else response
+        response = await self._call(account, url, fields, read)
+        return NO_NODE if isinstance(response, Accepted) else response
 
-    async def _ask(
+    async def _call(
         self,
         account: AlipayAccount,
         url: str,
         fields: Mapping[str, str],
-        read: Callable[[Mapping[str, str]], Said],
+        read: Callable[[Mapping[str, str]], Parsed],
         *,
         timeout_s: float = TIMEOUT_S,
-    ) -> Said | Rejected | Accepted | NotSent | Unknown:
-        """One question. A node is given to `read` only when its signature is good."""
+    ) -> Parsed | Rejected | Accepted | NotSent | Unknown:
+        """Send one request. `read` gets the node only if its signature is valid."""
         try:
             body = requests.encoded(requests.signed(fields, account)).encode()
         except UnusableKey as error:
             return NotSent(str(error))
         # Without the charset in the URL the gateway would read the form as GBK.
-        asked = f"{url}?_input_charset={requests.CHARSET}"
+        url = f"{url}?_input_charset={requests.CHARSET}"
         result = await self._transport.call(
-            "POST", asked, body=body, headers=FORM, timeout_s=timeout_s, account=account.account_id
+            "POST", url, body=body, headers=FORM, timeout_s=timeout_s, account=account.account_id
         )
         match result:
             case NothingSent():
@@ -292,7 +295,7 @@ class AlipayMapi:
             case NoAnswer():
                 return Unknown(result.reason)
             case Answer():
-                response = _proven(account, result, read)
+                response = _verified(account, result, read)
             case _:
                 assert_never(result)
         if response is UNVERIFIED or not isinstance(response, Rejected | Accepted | Unknown):
@@ -300,9 +303,9 @@ class AlipayMapi:
         return response
 
 
-def _proven(
-    account: AlipayAccount, answer: Answer, read: Callable[[Mapping[str, str]], Said]
-) -> Said | Rejected | Accepted | Unknown:
+def _verified(
+    account: AlipayAccount, answer: Answer, read: Callable[[Mapping[str, str]], Parsed]
+) -> Parsed | Rejected | Accepted | Unknown:
     if answer.status != HTTP_OK:
         return Unknown(f"HTTP {answer.status}")
     try:
@@ -313,20 +316,20 @@ def _proven(
             return UNVERIFIED
         return read(envelope.fields)
     except Unreadable as error:
-        return Unknown(f"unreadable answer: {error}")
+        return Unknown(f"unreadable response: {error}")
 
 
 def _alipay(account: Account) -> AlipayAccount:
     if not isinstance(account, AlipayAccount):
-        raise TypeError("this channel serves accounts of Alipay")
+        raise TypeError("this channel serves Alipay accounts only")
     return account
 
 
-def _is_no_code(auth_code: str) -> bool:
-    """Whether no wallet shows such a code: it is never sent, since Alipay's answer repeats it in XML."""
+def _is_malformed_code(auth_code: str) -> bool:
+    """Whether no wallet shows such a code. It is never sent, since Alipay's response echoes it in XML."""
     return re.fullmatch(r"[!-~]+", auth_code) is None
 
 
-def _is_wechats(auth_code: str) -> bool:
-    is_shaped_so = len(auth_code) == WECHAT_CODE_LENGTH and auth_code.isdecimal()
-    return is_shaped_so and auth_code.startswith(WECHAT_CODE_STARTS)
+def _is_wechat_code(auth_code: str) -> bool:
+    has_length = len(auth_code) == WECHAT_CODE_LENGTH and auth_code.isdecimal()
+    return has_length and auth_code.startswith(WECHAT_CODE_PREFIXES)

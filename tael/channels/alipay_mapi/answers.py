@@ -1,6 +1,6 @@
-"""The nodes of Alipay's answers as values, one type per service. Given proven fields only; decides nothing.
+"""The nodes of Alipay's responses as values, one type per service. Takes verified fields; decides nothing.
 
-An amount that is there and is no amount raises `Unreadable`; one that the wallet left out is None.
+A malformed amount raises `Unreadable`; a missing one is None.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from tael.channels.alipay_mapi.timing import read_time
 
 @dataclass(frozen=True, slots=True)
 class SpotPay:
-    """The answer to a barcode payment."""
+    """The response to a barcode payment."""
 
     result_code: str
     error: str
@@ -27,7 +27,7 @@ class SpotPay:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """The wallet's record of an order, in-store or online; `amount` is the price, where it says it."""
+    """The wallet's record of an order, in-store or online; `amount` is the price, if included."""
 
     state: str
     order_number: str
@@ -35,25 +35,25 @@ class Trade:
     buyer: str
     amount: Money | None
     paid_at: datetime | None
-    was_paid: bool  #: money came once, whatever happened to it since
-    error: str = ""  #: the question failed: there is no record to read
+    was_paid: bool  #: it was paid once, even if it was refunded since
+    error: str = ""  #: the query failed and there is no record
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The answer to a cancel."""
+    """The response to a cancel."""
 
     result_code: str
     error: str
     order_number: str
     trade_number: str
     action: str
-    asks_again: bool
+    should_retry: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SpotRefund:
-    """The answer to an in-store refund."""
+    """The response to an in-store refund."""
 
     result_code: str
     error: str
@@ -119,7 +119,7 @@ def read_cancel(node: Mapping[str, str]) -> Cancel:
         order_number=node.get("out_trade_no", ""),
         trade_number=node.get("trade_no", ""),
         action=node.get("action", ""),
-        asks_again=node.get("retry_flag", "") == "Y",
+        should_retry=node.get("retry_flag", "") == "Y",
     )
 
 
@@ -155,4 +155,4 @@ def _amount(node: Mapping[str, str], name: str) -> Money | None:
     try:
         return from_major(text, currency)
     except ValueError as error:
-        raise Unreadable(f"{name} is no amount") from error
+        raise Unreadable(f"{name} is not an amount") from error

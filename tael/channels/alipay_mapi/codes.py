@@ -1,7 +1,7 @@
-"""Alipay's error codes in our words, per question. Data only; `outcomes.py` reads it.
+"""Maps Alipay's error codes to refusals, one table per service. Data only.
 
-Source: the error tables of each mapi service. The same code may mean different things to different questions,
-so there is a table for each. What is in none of them is not understood, and frees no money.
+Source: the error tables of each mapi service. A code may have different meanings in different services, so each has
+its own table. A code in no table is unknown, and releases no reservation.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from tael.channels.outcomes import Refusal
 
 
 def _table(*rows: tuple[Refusal, str]) -> dict[str, Refusal]:
-    return {code: word for word, codes in rows for code in codes.split()}
+    return {code: refusal for refusal, codes in rows for code in codes.split()}
 
 
-#: The gateway's own, before any service is asked. Nothing happened.
+#: From the gateway itself, before any service is called. Nothing happened.
 GATEWAY: Final = _table(
     (
         Refusal.OUR_IDENTITY,
@@ -32,7 +32,7 @@ GATEWAY: Final = _table(
     (Refusal.WALLET_CLOSED, "EXTERFACE_IS_CLOSED SESSION_TIMEOUT ILLEGAL_ACCESS_SWITCH_SYSTEM"),
 )
 
-#: Alipay could not say: whatever the field beside it says, nothing is decided.
+#: Alipay's internal errors: nothing is decided, whatever the other fields contain.
 UNDECIDED: Final = frozenset({"SYSTEM_ERROR", "SYSTEM_EXCEPTION", "UNKNOWN_ERROR", "UNKNOWN_EXCEPTION"})
 
 NO_SUCH_TRADE: Final = frozenset({"TRADE_NOT_EXIST", "TRANS_NOT_FOUND", "PURCHASE_TRADE_NOT_EXIST"})
@@ -42,8 +42,8 @@ BALANCE_SHORT: Final = frozenset(
 
 WRONG_STATE: Final = "TRADE_STATUS_ERROR REASON_ILLEGAL_STATUS TRADE_HAS_FINISHED REASON_TRADE_BEEN_FREEZEN"
 
-#: A payment refused for the state of the trade under our number: its record says what is true of it.
-PAY_ASKS_FIRST: Final = frozenset(
+#: A request refused because of the state of the trade under our number: query its record.
+PAY_QUERY_CODES: Final = frozenset(
     {
         "TRADE_HAS_SUCCESS",
         "TRADE_HAS_CLOSE",
@@ -52,9 +52,9 @@ PAY_ASKS_FIRST: Final = frozenset(
         "TRADE_NOT_ALLOWED_PAY",
     }
 )
-CLOSE_ASKS_FIRST: Final = PAY_ASKS_FIRST | {"TRADE_HAS_FINISHED"}
-CANCEL_ASKS_FIRST: Final = frozenset({"TRADE_HAS_CLOSE"})
-REFUND_ASKS_FIRST: Final = frozenset({"REPEATED_REFUNDMENT_REQUEST"})
+CLOSE_QUERY_CODES: Final = PAY_QUERY_CODES | {"TRADE_HAS_FINISHED"}
+CANCEL_QUERY_CODES: Final = frozenset({"TRADE_HAS_CLOSE"})
+REFUND_QUERY_CODES: Final = frozenset({"REPEATED_REFUNDMENT_REQUEST"})
 
 PAY: Final[Mapping[str, Refusal]] = GATEWAY | _table(
     (
@@ -99,7 +99,7 @@ CLOSE: Final[Mapping[str, Refusal]] = GATEWAY | _table(
 CANCEL: Final[Mapping[str, Refusal]] = GATEWAY | _table(
     (Refusal.WRONG_STATE, WRONG_STATE),
     (Refusal.WINDOW_OVER, "TRADE_CANCEL_TIME_OUT"),
-    # A cancel is always for the whole amount.
+    # A cancel is always for the full amount.
     (Refusal.ALREADY_REFUNDED, "REASON_TRADE_REFUND_FEE_ERR"),
     (Refusal.ABOVE_REMAINDER, "REFUND_AMT_NOT_EQUAL_TOTAL"),
     (Refusal.NUMBER_REUSED, "DISCORDANT_REPEAT_REQUEST"),

@@ -1,8 +1,8 @@
-"""What Alipay says, from bytes to text: the envelope of an XML answer, and the form of a notice.
+"""Parses Alipay's messages: the envelope of an XML response, and the form of a notice.
 
-An envelope says whether the gateway took the question, and holds at most one flat node with the business
-answer. Reading is strict: a document type, an entity, a nested or a repeated field makes it unreadable,
-because the signature covers the flat list of fields only and must mean one thing.
+An envelope contains whether the gateway accepted the request, and at most one flat node with the result. Parsing is
+strict: a document type, an entity, a nested or a repeated field is unreadable, because the signature covers only the
+flat list of fields and must be unambiguous.
 """
 
 import re
@@ -20,30 +20,30 @@ from tael.merchants.domain.account import AlipayAccount
 
 PROLOG: Final = re.compile(rb"^\s*<\?xml\s[^>]*?\?>")
 ENCODING: Final = re.compile(rb"""encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
-#: The gateway answers in GBK when it read our question as GBK, whatever was asked for.
+#: The gateway responds in GBK if it read our request as GBK, whatever charset was requested.
 CHARSETS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "gbk": "gbk", "gb2312": "gbk", "gb18030": "gb18030"}
 MAX_FIELDS: Final = 200
 
 
 class Unreadable(Exception):
-    """These bytes are no answer or notice of Alipay's."""
+    """Not a response or notice in Alipay's format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """`is_success` F: the gateway or the service says no. Never signed."""
+    """`is_success` F: the gateway or the service refused. Never signed."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`is_success` T without a node: the question was taken. Unsigned, so it proves nothing."""
+    """`is_success` T without a node: the request was accepted. Unsigned, so it proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`is_success` T with a node, not yet proven."""
+    """`is_success` T with a node, not verified yet."""
 
     fields: Mapping[str, str]
     sign: str
@@ -51,16 +51,16 @@ class Node:
     charset: str
 
     def is_genuine(self, account: AlipayAccount) -> bool:
-        """Whether the wallet signed it; an answer need not name its way of signing."""
-        named = self.sign_type or account.sign_type
-        return is_genuine(self.fields, self.sign, named, account, self.charset)
+        """Whether the wallet signed it. A response may omit its sign type."""
+        sign_type = self.sign_type or account.sign_type
+        return is_genuine(self.fields, self.sign, sign_type, account, self.charset)
 
 
 Envelope = Rejected | Accepted | Node
 
 
 def read_envelope(body: bytes) -> Envelope:
-    """An XML answer. Raises Unreadable."""
+    """Parse an XML response. Raises Unreadable."""
     root, charset = _xml(body)
     if root.tag != "alipay":
         raise Unreadable(f"the root is {root.tag[:40]!r}")
@@ -75,18 +75,18 @@ def read_envelope(body: bytes) -> Envelope:
             if len(responses) > 1 or len(responses[0]) > 1:
                 raise Unreadable("more than one node")
             return Node(_flat(responses[0][0]), top.get("sign", ""), top.get("sign_type", ""), charset)
-        case unheard_of:
-            raise Unreadable(f"is_success {unheard_of!r}")
+        case other:
+            raise Unreadable(f"is_success {other!r}")
 
 
 def _xml(body: bytes) -> tuple[Element, str]:
     prolog = PROLOG.match(body)
-    named = ENCODING.search(prolog.group()) if prolog else None
-    charset = CHARSETS.get(named.group(1).decode().lower(), "") if named else "utf-8"
+    declared = ENCODING.search(prolog.group()) if prolog else None
+    charset = CHARSETS.get(declared.group(1).decode().lower(), "") if declared else "utf-8"
     if not charset:
         raise Unreadable("an encoding that Alipay does not use")
     try:
-        # The parser knows no GBK: it is given text, without the prolog that says otherwise.
+        # The parser does not support GBK: decode here and drop the prolog that names the encoding.
         text = body[prolog.end() if prolog else 0 :].decode(charset)
         root: Element = fromstring(text, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
@@ -107,14 +107,14 @@ def _flat(element: Element, without: set[str] | None = None) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A decoded notice, with the charset that its signature was made in."""
+    """A decoded notice, with the charset in which it was signed."""
 
     fields: Mapping[str, str]
     charset: str
 
 
 def read_form(body: bytes) -> Form:
-    """A notice's form: UTF-8, or GBK where the bytes are not UTF-8. Raises Unreadable."""
+    """Parse a notice's form: UTF-8, or GBK if the bytes are not UTF-8. Raises Unreadable."""
     for charset in ("utf-8", "gbk"):
         try:
             pairs = parse_qsl(

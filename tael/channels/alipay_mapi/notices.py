@@ -1,7 +1,7 @@
-"""Alipay's calls to us, as far as they can be read without asking back: notices, and browsers coming back.
+"""Alipay's notices and the returns of payers' browsers, as far as they can be verified without a request.
 
-A notice is proven twice, by its signature here and by `notify_verify` in the adapter. A browser's return is a
-hint that a payment is worth a query, and nothing more: it may be replayed, or never come.
+A notice is verified twice: its signature here, and with `notify_verify` in the adapter. A browser's return is only a
+hint to query the payment: it may be replayed, or never arrive.
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ from tael.channels.outcomes import Unknown
 from tael.merchants.domain.account import AlipayAccount
 
 STATE_CHANGED: Final = "trade_status_sync"
-#: Fields that only a trade has which was paid, also if it is closed by now.
-SIGNS_OF_PAYMENT: Final = ("gmt_payment", "refund_status", "gmt_refund", "refund_fee")
+#: Fields that only a trade has that was paid, even if it is closed by now.
+FIELDS_IF_PAID: Final = ("gmt_payment", "refund_status", "gmt_refund", "refund_fee")
 
 
-def proven_fields(account: AlipayAccount, body: bytes) -> Mapping[str, str]:
+def verified_fields(account: AlipayAccount, body: bytes) -> Mapping[str, str]:
     """The fields of a notice that this account's wallet signed. Raises BadSignature."""
     try:
         form = read_form(body)
@@ -31,7 +31,7 @@ def proven_fields(account: AlipayAccount, body: bytes) -> Mapping[str, str]:
         raise BadSignature(f"notice: {error}") from error
     fields = form.fields
     if not _is_genuine(form, account):
-        raise BadSignature("notice: the signature is not of this account")
+        raise BadSignature("notice: the signature is not this account's")
     if fields.get("seller_id", account.pid) != account.pid:
         raise BadSignature("notice: for another seller")
     if not fields.get("notify_id") or not fields.get("out_trade_no"):
@@ -40,17 +40,17 @@ def proven_fields(account: AlipayAccount, body: bytes) -> Mapping[str, str]:
 
 
 def notice_of(fields: Mapping[str, str], seen_at: datetime) -> Notice:
-    """The news in a proven notice."""
+    """The content of a verified notice. `seen_at` is used as the time of payment if the notice has none."""
     syssn = fields["out_trade_no"]
     if fields.get("out_return_no"):
         return RefundNotice(syssn=fields["out_return_no"], payment_syssn=syssn)
     if fields.get("notify_type") != STATE_CHANGED or fields.get("trade_status") == "WAIT_BUYER_PAY":
-        what = f"{fields.get('notify_type')} {fields.get('trade_status')}"
-        return PaymentNotice(syssn, Unknown(f"notice: {what}"))
+        content = f"{fields.get('notify_type')} {fields.get('trade_status')}"
+        return PaymentNotice(syssn, Unknown(f"notice: {content}"))
     try:
         amount = _price(fields)
     except ValueError:
-        return PaymentNotice(syssn, Unknown("notice: total_fee is no amount"))
+        return PaymentNotice(syssn, Unknown("notice: total_fee is not an amount"))
     trade = Trade(
         state=fields.get("trade_status", ""),
         order_number=syssn,
@@ -58,15 +58,15 @@ def notice_of(fields: Mapping[str, str], seen_at: datetime) -> Notice:
         buyer=fields.get("buyer_id", ""),
         amount=amount,
         paid_at=read_time(fields.get("gmt_payment", "")),
-        was_paid=any(fields.get(name) for name in SIGNS_OF_PAYMENT),
+        was_paid=any(fields.get(name) for name in FIELDS_IF_PAID),
     )
     return PaymentNotice(syssn, trade_outcome(trade, syssn, seen_at))
 
 
 def returned_order(account: AlipayAccount, query: Mapping[str, str]) -> str | None:
-    """The order that a browser comes back from, if the wallet signed its query; the fields are decoded."""
+    """The order number in a return's decoded query, if the wallet signed it."""
     if not query.get("trade_no") or not query.get("trade_status"):
-        return None  # a pay link of ours is signed with the same key, and lacks these
+        return None  # our own pay links are signed with the same key, but lack these fields
     if not _is_genuine(Form(query, "utf-8"), account):
         return None
     return query.get("out_trade_no") or None

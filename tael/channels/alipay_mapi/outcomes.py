@@ -1,7 +1,7 @@
-"""Our reading of what Alipay says, per question. Pure; the adapter gives it proven answers.
+"""Maps Alipay's verified responses to outcomes, per service. Pure.
 
-`…_rejected` reads the unsigned no of the gateway. It counts as a refusal only as the direct answer to our own
-call, and never as money that moved. `AskFirst` is no outcome: the wallet's record has to be asked.
+`…_rejected` maps the gateway's unsigned refusal. It counts as a refusal only in direct response to our own request,
+and never as money moved. `QueryNeeded` is not an outcome: the wallet's record must be queried.
 """
 
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ from tael.channels.outcomes import (
     Unknown,
 )
 
-NOT_OURS: Final = Unknown("the answer names another order")
-#: At night the wallet refuses in-store refunds without a code of its own; these may be that.
-PERHAPS_THE_NIGHT: Final = frozenset({Refusal.OTHER, Refusal.WRONG_STATE, Refusal.WALLET_CLOSED})
+NOT_OURS: Final = Unknown("the response names another order")
+#: At night the wallet refuses in-store refunds without a specific code, possibly with one of these.
+POSSIBLY_NIGHT: Final = frozenset({Refusal.OTHER, Refusal.WRONG_STATE, Refusal.WALLET_CLOSED})
 
 
 @dataclass(frozen=True, slots=True)
-class AskFirst:
-    """The wallet refused because of what it already knows under this number."""
+class QueryNeeded:
+    """The wallet refused because of the existing trade or refund under this number."""
 
     code: str
 
@@ -42,33 +42,33 @@ class AskFirst:
 # ---- payments ----------------------------------------------------------------------------------------------
 
 
-def pay_outcome(answer: SpotPay, syssn: str, seen_at: datetime) -> Outcome | AskFirst:
-    """A barcode payment. A refusal may leave our number out; money that moved may not."""
-    if answer.order_number not in ("", syssn):
+def pay_outcome(response: SpotPay, syssn: str, seen_at: datetime) -> Outcome | QueryNeeded:
+    """A barcode payment. A refusal may omit our number; a success may not."""
+    if response.order_number not in ("", syssn):
         return NOT_OURS
-    if answer.result_code == "SUCCESS":
-        if not answer.order_number or not answer.trade_number:
+    if response.result_code == "SUCCESS":
+        if not response.order_number or not response.trade_number:
             return Unknown("SUCCESS without the numbers of the trade")
-        return Paid(answer.amount, answer.trade_number, answer.buyer, answer.paid_at or seen_at)
-    if answer.result_code.startswith("UNKNOW"):  # the wallet spells it in two ways
-        return Unknown(f"UNKNOW {answer.error}") if answer.error else AwaitingPayer()
-    if answer.result_code.startswith("FAIL"):
-        refused = pay_rejected(answer.error)
-        if isinstance(refused, Unknown) and answer.error not in codes.UNDECIDED:
-            return Refused(Refusal.OTHER, answer.error or answer.result_code)
+        return Paid(response.amount, response.trade_number, response.buyer, response.paid_at or seen_at)
+    if response.result_code.startswith("UNKNOW"):  # the wallet has two spellings
+        return Unknown(f"UNKNOW {response.error}") if response.error else AwaitingPayer()
+    if response.result_code.startswith("FAIL"):
+        refused = pay_rejected(response.error)
+        if isinstance(refused, Unknown) and response.error not in codes.UNDECIDED:
+            return Refused(Refusal.OTHER, response.error or response.result_code)
         return refused
-    return Unknown(f"result_code {answer.result_code!r}")
+    return Unknown(f"result_code {response.result_code!r}")
 
 
-def pay_rejected(code: str) -> Outcome | AskFirst:
-    """The gateway's no to a barcode payment."""
-    if code in codes.PAY_ASKS_FIRST:
-        return AskFirst(code)
+def pay_rejected(code: str) -> Outcome | QueryNeeded:
+    """The gateway's refusal of a barcode payment."""
+    if code in codes.PAY_QUERY_CODES:
+        return QueryNeeded(code)
     return _refused(codes.PAY.get(code), code)
 
 
 def trade_outcome(trade: Trade, syssn: str, seen_at: datetime) -> Outcome:
-    """The wallet's record. A trade that was paid and then wholly refunded is closed there, and paid here."""
+    """The wallet's record. A trade that was paid and then refunded in full is closed there, and paid here."""
     if trade.error:
         return query_rejected(trade.error)
     if trade.order_number != syssn:
@@ -82,72 +82,72 @@ def trade_outcome(trade: Trade, syssn: str, seen_at: datetime) -> Outcome:
             return Closed(trade.trade_number)
         case "WAIT_BUYER_PAY":
             return AwaitingPayer()
-        case unheard_of:
-            return Unknown(f"trade status {unheard_of!r}")
+        case other:
+            return Unknown(f"trade status {other!r}")
 
 
 def query_rejected(code: str) -> Unknown:
-    """No answer to a query refuses anything: an unknown trade may yet come to be."""
+    """A failed query refuses nothing: a missing trade may still be created."""
     return Unknown(f"query: {code}", no_such_order=code in codes.NO_SUCH_TRADE)
 
 
-def close_rejected(code: str) -> Outcome | AskFirst:
-    """The gateway's no to a close. A trade that is not there yet may still come to be."""
+def close_rejected(code: str) -> Outcome | QueryNeeded:
+    """The gateway's refusal of a close. A missing trade may still be created."""
     if code in codes.NO_SUCH_TRADE:
         return Unknown(f"close: {code}", no_such_order=True)
-    if code in codes.CLOSE_ASKS_FIRST:
-        return AskFirst(code)
+    if code in codes.CLOSE_QUERY_CODES:
+        return QueryNeeded(code)
     return _refused(codes.CLOSE.get(code), code)
 
 
-def after_close(seen: Outcome, refused_with: str = "") -> Outcome:
-    """What a close came to, by the wallet's record of the order afterwards."""
-    match seen:
+def after_close(record: Outcome, refused_with: str = "") -> Outcome:
+    """The outcome of a close, according to the wallet's record of the order afterwards."""
+    match record:
         case AwaitingPayer() if refused_with:
             return Refused(Refusal.CLOSE_REFUSED, refused_with)
         case AwaitingPayer():
-            return Unknown("close_trade was taken and the trade still waits")
+            return Unknown("close_trade was accepted but the trade is still open")
         case _:
-            return seen
+            return record
 
 
 # ---- reversals ---------------------------------------------------------------------------------------------
 
 
-def cancel_outcome(answer: Cancel, syssn: str) -> ReversalOutcome | AskFirst:
-    """A cancel: succeeded also if there was never a trade."""
-    if answer.order_number not in ("", syssn):
+def cancel_outcome(response: Cancel, syssn: str) -> ReversalOutcome | QueryNeeded:
+    """A cancel. It succeeds even if there was never a trade."""
+    if response.order_number not in ("", syssn):
         return NOT_OURS
-    if answer.result_code == "SUCCESS":
-        if not answer.order_number:
+    if response.result_code == "SUCCESS":
+        if not response.order_number:
             return Unknown("SUCCESS without our number")
-        match answer.action:
+        match response.action:
             case "refund":
-                return Reversed(ReversalAction.REFUNDED, answer.trade_number)
+                return Reversed(ReversalAction.REFUNDED, response.trade_number)
             case "close" | "":
-                return Reversed(ReversalAction.CLOSED, answer.trade_number)
+                return Reversed(ReversalAction.CLOSED, response.trade_number)
             case _:
-                return Reversed(ReversalAction.DONE, answer.trade_number)
-    if answer.asks_again or answer.result_code.startswith("UNKNOW"):
-        return Again(answer.error or answer.result_code)
-    if answer.result_code.startswith("FAIL"):
-        return cancel_rejected(answer.error)
-    return Unknown(f"result_code {answer.result_code!r}")
+                return Reversed(ReversalAction.DONE, response.trade_number)
+    if response.should_retry or response.result_code.startswith("UNKNOW"):
+        return Again(response.error or response.result_code)
+    if response.result_code.startswith("FAIL"):
+        return cancel_rejected(response.error)
+    return Unknown(f"result_code {response.result_code!r}")
 
 
-def cancel_rejected(code: str) -> ReversalOutcome | AskFirst:
-    """The gateway's no to a cancel."""
+def cancel_rejected(code: str) -> ReversalOutcome | QueryNeeded:
+    """The gateway's refusal of a cancel."""
     if code in codes.NO_SUCH_TRADE:
         return Reversed(ReversalAction.CLOSED)
-    if code in codes.CANCEL_ASKS_FIRST:
-        return AskFirst(code)
+    if code in codes.CANCEL_QUERY_CODES:
+        return QueryNeeded(code)
     if code in codes.UNDECIDED | codes.BALANCE_SHORT:
         return Again(code)
     return _refused(codes.CANCEL.get(code), code)
 
 
 def reversal_seen(trade: Trade, syssn: str) -> ReversalOutcome:
-    """Whether a trade that cannot be cancelled any more is undone already, by its record."""
+    """Whether a trade that cannot be cancelled any more is already reversed, according to its record."""
     if trade.error or trade.order_number != syssn or trade.state != "TRADE_CLOSED":
         return Unknown(f"cancel: closed, query: {trade.error or trade.state}")
     action = ReversalAction.REFUNDED if trade.was_paid else ReversalAction.CLOSED
@@ -157,23 +157,23 @@ def reversal_seen(trade: Trade, syssn: str) -> ReversalOutcome:
 # ---- refunds -----------------------------------------------------------------------------------------------
 
 
-def refund_outcome(answer: SpotRefund, syssn: str, refund_syssn: str) -> RefundOutcome | AskFirst:
+def refund_outcome(response: SpotRefund, syssn: str, refund_syssn: str) -> RefundOutcome | QueryNeeded:
     """A synchronous in-store refund."""
-    if answer.order_number not in ("", syssn) or answer.refund_number not in ("", refund_syssn):
+    if response.order_number not in ("", syssn) or response.refund_number not in ("", refund_syssn):
         return NOT_OURS
-    if answer.result_code == "SUCCESS":
-        if not answer.refund_number:
+    if response.result_code == "SUCCESS":
+        if not response.refund_number:
             return Unknown("SUCCESS without our number")
-        return Refunded(answer.amount, wallet_ref="", refunded_at=None)
-    if answer.result_code.startswith("FAIL"):
-        return refund_rejected(answer.error)
-    return Unknown(f"result_code {answer.result_code!r} {answer.error}")
+        return Refunded(response.amount, wallet_ref="", refunded_at=None)
+    if response.result_code.startswith("FAIL"):
+        return refund_rejected(response.error)
+    return Unknown(f"result_code {response.result_code!r} {response.error}")
 
 
-def refund_rejected(code: str) -> RefundOutcome | AskFirst:
-    """A no to a refund. A code that is not listed decides nothing: the refund's record will tell."""
-    if code in codes.REFUND_ASKS_FIRST:
-        return AskFirst(code)
+def refund_rejected(code: str) -> RefundOutcome | QueryNeeded:
+    """A refusal of a refund. An unlisted code decides nothing: the refund's record does."""
+    if code in codes.REFUND_QUERY_CODES:
+        return QueryNeeded(code)
     return _refused(codes.REFUND.get(code), code)
 
 
@@ -192,32 +192,32 @@ def refund_seen(state: RefundState, syssn: str, refund_syssn: str) -> RefundOutc
             return RefundPending()
         case "FAILED" | "CANCELED":
             return Refused(codes.REFUND.get(state.error, Refusal.OTHER), state.error or state.state)
-        case unheard_of:
-            return Unknown(f"refund_result_code {unheard_of!r}")
+        case other:
+            return Unknown(f"refund_result_code {other!r}")
 
 
 def refund_query_rejected(code: str) -> Unknown:
-    """No answer to a query refuses a refund."""
+    """A failed query does not refuse the refund."""
     return Unknown(f"refund query: {code}", no_such_order=code == "NOT_FOUND" or code in codes.NO_SUCH_TRADE)
 
 
-def after_refund(seen: RefundOutcome) -> RefundOutcome:
-    """A refund that the wallet says it took, by its record: one that is not there yet is on its way."""
-    match seen:
+def after_refund(record: RefundOutcome) -> RefundOutcome:
+    """A refund that the wallet accepted, according to its record. A missing one is still in progress."""
+    match record:
         case Unknown(no_such_order=True):
             return RefundPending()
         case _:
-            return seen
+            return record
 
 
 def at_night(outcome: RefundOutcome) -> RefundOutcome:
-    """In-store refunds rest at night: a refusal that may mean only that is no refusal."""
-    if isinstance(outcome, Refused) and outcome.reason in PERHAPS_THE_NIGHT:
+    """The outcome of an in-store refund sent at night, when they are suspended: a refusal may mean only that."""
+    if isinstance(outcome, Refused) and outcome.reason in POSSIBLY_NIGHT:
         return RefundPending()
     return outcome
 
 
-def _refused(word: Refusal | None, code: str) -> Refused | Unknown:
-    if word is None:
+def _refused(refusal: Refusal | None, code: str) -> Refused | Unknown:
+    if refusal is None:
         return Unknown(f"error {code!r}")
-    return Refused(word, code)
+    return Refused(refusal, code)

@@ -1,7 +1,7 @@
-"""What we ask Alipay: the fields of every service, for an order or a refund of ours. Pure.
+"""The request fields of every Alipay service, for an order or a refund of ours. Pure.
 
-Sameness matters: a lost pay link is built again, and a repeated question must be recognised as a repeat. Only
-`cancel` carries the hour of asking, since the wallet wants it.
+Fields are the same in every repeat: a lost pay link is built again, and the wallet must recognise a repeated request.
+Only `cancel` carries the time of the request, because the wallet requires it.
 """
 
 from collections.abc import Mapping
@@ -19,25 +19,25 @@ from tael.merchants.domain.account import AlipayAccount
 
 CHARSET: Final = "UTF-8"
 MAX_SUBJECT: Final = 256
-#: Alipay's special characters. `&` is more than a matter of taste: the payer sees the signed link, and in a
-#: text that is joined by `&` a subject could otherwise be read as further fields.
+#: Alipay's special characters. `&` matters for security: the payer sees the signed link, and in a text joined with
+#: `&` a subject could be read as further fields.
 FORBIDDEN_IN_SUBJECT: Final = frozenset("#%&+\"'`\\<>‘’“”")
 
 Fields = dict[str, str]
 
 
 def clean_subject(order: ChannelOrder) -> str:
-    """The subject as Alipay takes it: special characters become blanks, at most 256, never nothing."""
-    blanked = "".join(" " if c in FORBIDDEN_IN_SUBJECT else c for c in writable(order.subject))
-    kept = blanked.strip()[:MAX_SUBJECT].strip()
-    return order.syssn if kept in ("", "null") else kept  # the gateway takes the text `null` for nothing
+    """The subject for Alipay: special characters become spaces, at most 256 characters, never empty."""
+    spaced = "".join(" " if c in FORBIDDEN_IN_SUBJECT else c for c in writable(order.subject))
+    subject = spaced.strip()[:MAX_SUBJECT].strip()
+    return order.syssn if subject in ("", "null") else subject  # the gateway treats the text `null` as empty
 
 
 def signed(fields: Mapping[str, str], account: AlipayAccount) -> Fields:
-    """`fields` with partner and signature, without empty ones. Raises UnusableKey."""
-    asked = {name: value for name, value in fields.items() if value}
-    asked |= {"partner": account.pid, "_input_charset": CHARSET}
-    return asked | {"sign": signature(asked, account), "sign_type": account.sign_type}
+    """The non-empty `fields` with partner and signature. Raises UnusableKey."""
+    request = {name: value for name, value in fields.items() if value}
+    request |= {"partner": account.pid, "_input_charset": CHARSET}
+    return request | {"sign": signature(request, account), "sign_type": account.sign_type}
 
 
 def encoded(fields: Mapping[str, str]) -> str:
@@ -46,7 +46,7 @@ def encoded(fields: Mapping[str, str]) -> str:
 
 
 def trade_page(order: ChannelOrder) -> Fields:
-    """The cashier page of an online order; the wallet knows of the order only once the payer is there."""
+    """The cashier page of an online order. The payer's visit creates the order at the wallet."""
     seconds = timing.valid_s(order.created_at, order.expires_at)
     is_wap = order.pay_type.presentment is Presentment.WAP_PAGE
     fields = {
@@ -63,13 +63,13 @@ def trade_page(order: ChannelOrder) -> Fields:
         "order_valid_time": str(seconds),
     }
     if is_wap:
-        # Without `order_create` the timeout does not end a WAP order.
+        # Without `order_create` a WAP order does not time out.
         fields |= {"app_pay": "Y", "order_create": timing.spaced(order.created_at)}
     return fields
 
 
 def product_code(order: ChannelOrder) -> str:
-    """The online product of the order; a refund names the payment's."""
+    """The online product of the order; a refund carries the payment's."""
     return (
         "NEW_WAP_OVERSEAS_SELLER"
         if order.pay_type.presentment is Presentment.WAP_PAGE
@@ -95,31 +95,31 @@ def spot_pay(order: ChannelOrder, account: AlipayAccount) -> Fields:
 
 
 def online_query(order: ChannelOrder) -> Fields:
-    """What does the wallet know of this online order? Always by our number: the answer must name it."""
+    """A query of an online order. Always by our number, because the response must include it."""
     return {"service": "single_trade_query", "out_trade_no": order.syssn}
 
 
 def instore_query(order: ChannelOrder) -> Fields:
-    """The same for a barcode payment."""
+    """A query of a barcode payment."""
     return {"service": "alipay.acquire.overseas.query", "partner_trans_id": order.syssn}
 
 
 def close_trade(order: ChannelOrder) -> Fields:
-    """End an unpaid online order. The field is `out_order_no` here and nowhere else."""
+    """Close an unpaid online order. Only here is the field named `out_order_no`."""
     return {"service": "close_trade", "out_order_no": order.syssn}
 
 
-def cancel(order: ChannelOrder, asked_at: datetime) -> Fields:
-    """Undo a barcode payment, whatever its state. `timestamp` is in milliseconds."""
+def cancel(order: ChannelOrder, now: datetime) -> Fields:
+    """Cancel a barcode payment in any state. `timestamp` is in milliseconds."""
     return {
         "service": "alipay.acquire.cancel",
         "out_trade_no": order.syssn,
-        "timestamp": str(int(asked_at.timestamp() * 1000)),
+        "timestamp": str(int(now.timestamp() * 1000)),
     }
 
 
 def spot_refund(refund: ChannelRefund) -> Fields:
-    """A refund of a barcode payment, done before the answer comes."""
+    """A synchronous refund of a barcode payment."""
     return {
         "service": "alipay.acquire.overseas.spot.refund",
         "partner_trans_id": refund.order.syssn,
@@ -131,21 +131,21 @@ def spot_refund(refund: ChannelRefund) -> Fields:
 
 
 def forex_refund(refund: ChannelRefund) -> Fields:
-    """A refund of an online payment, done before the answer comes."""
+    """A synchronous refund of an online payment."""
     return {
         "service": "forex_refund",
         "out_return_no": refund.syssn,
         "out_trade_no": refund.order.syssn,
         "return_amount": major_text(refund.amount),
         "currency": refund.amount.currency,
-        "gmt_return": timing.compact(refund.asked_at),
+        "gmt_return": timing.compact(refund.requested_at),
         "product_code": product_code(refund.order),
         "is_sync": "Y",
     }
 
 
 def refund_query(refund: ChannelRefund) -> Fields:
-    """What became of a refund, in-store or online."""
+    """A query of a refund, in-store or online."""
     return {
         "service": "alipay.acquire.refund.query",
         "out_trade_no": refund.order.syssn,
@@ -154,5 +154,5 @@ def refund_query(refund: ChannelRefund) -> Fields:
 
 
 def notify_verify(account: AlipayAccount, notify_id: str) -> Fields:
-    """Did you send this notice? Unsigned, by the wallet's rule."""
+    """Asks the wallet whether it sent a notice. Unsigned, as the wallet requires."""
     return {"service": "notify_verify", "partner": account.pid, "notify_id": notify_id}

@@ -1,7 +1,7 @@
 """Signatures of the mapi gateway: MD5 with a shared key, RSA (SHA-1) and RSA2 (SHA-256) with key pairs.
 
-Used for what we ask, for the nodes of XML answers, and for notices and browser returns. Values are signed as
-they are, before any URL encoding. An account has one `sign_type`; nothing signed in another way is believed.
+Requests, the nodes of XML responses, notices and browser returns are signed. Values are signed as they are, before URL
+encoding. An account has one `sign_type`; a signature of any other type is invalid.
 """
 
 import base64
@@ -23,7 +23,7 @@ from tael.merchants.domain.account import AlipayAccount
 
 NOT_SIGNED: Final = frozenset({"sign", "sign_type"})
 #: Parsing a key costs more than signing with it.
-KEPT_KEYS: Final = 512
+MAX_CACHED_KEYS: Final = 512
 
 
 class UnusableKey(Exception):
@@ -31,13 +31,13 @@ class UnusableKey(Exception):
 
 
 def signing_text(fields: Mapping[str, str]) -> str:
-    """What is signed: every non-empty field but `sign` and `sign_type`, by name, values as they are."""
+    """The signed text: every non-empty field but `sign` and `sign_type`, sorted by name, values as they are."""
     pairs = sorted((name, value) for name, value in fields.items() if value and name not in NOT_SIGNED)
     return "&".join(f"{name}={value}" for name, value in pairs)
 
 
 def signature(fields: Mapping[str, str], account: AlipayAccount) -> str:
-    """Our signature of a question in UTF-8. Raises UnusableKey."""
+    """Our signature of a request in UTF-8. Raises UnusableKey."""
     text = signing_text(fields).encode()
     if account.sign_type == "MD5":
         return _md5(text, account.key)
@@ -48,15 +48,15 @@ def signature(fields: Mapping[str, str], account: AlipayAccount) -> str:
 def is_genuine(
     fields: Mapping[str, str], sign: str, sign_type: str, account: AlipayAccount, charset: str = "utf-8"
 ) -> bool:
-    """Whether the wallet signed `fields`, in the way of this account and in no other."""
+    """Whether the wallet signed `fields` with this account's sign type."""
     if not sign or sign_type != account.sign_type:
-        return False  # an RSA account has no MD5 key: a signature made with no key would be anybody's
+        return False  # an RSA account has no MD5 key, and anyone can sign with an empty key
     try:
         text = signing_text(fields).encode(charset)
         if account.sign_type == "MD5":
             expected = _md5(text, account.key)
             return hmac.compare_digest(expected.encode(), sign.lower().encode())
-        # A blank in Base64 is a `+` that somebody decoded once too often.
+        # A space in Base64 is a `+` that was URL-decoded twice.
         raw = base64.b64decode(sign.replace(" ", "+"), validate=True)
         _public_key(account.alipay_public_key_pem).verify(raw, text, PKCS1v15(), _digest(account))
     except (InvalidSignature, UnusableKey, UnicodeEncodeError, binascii.Error, ValueError):
@@ -76,23 +76,23 @@ def _digest(account: AlipayAccount) -> hashes.HashAlgorithm:
     return hashes.SHA1()
 
 
-@lru_cache(maxsize=KEPT_KEYS)
+@lru_cache(maxsize=MAX_CACHED_KEYS)
 def _private_key(pem: Secret) -> RSAPrivateKey:
     try:
         key = load_pem_private_key(pem.reveal().encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UnusableKey("the account's private key cannot be read") from error
     if not isinstance(key, RSAPrivateKey):
-        raise UnusableKey("the account's private key is not of RSA")
+        raise UnusableKey("the account's private key is not an RSA key")
     return key
 
 
-@lru_cache(maxsize=KEPT_KEYS)
+@lru_cache(maxsize=MAX_CACHED_KEYS)
 def _public_key(pem: str) -> RSAPublicKey:
     try:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UnusableKey("the wallet's public key cannot be read") from error
     if not isinstance(key, RSAPublicKey):
-        raise UnusableKey("the wallet's public key is not of RSA")
+        raise UnusableKey("the wallet's public key is not an RSA key")
     return key

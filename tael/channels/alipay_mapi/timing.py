@@ -1,6 +1,7 @@
-"""Alipay's times: how they are written, and until when the wallet may take money for an online order.
+"""Alipay's time formats, and the deadline until which the wallet may take money for an online order.
 
-The wallet writes Beijing time without a zone, in two forms. Source: mapi, create_forex_trade and its twin.
+The wallet writes Beijing time without a zone, in two formats. Source: mapi, create_forex_trade and
+create_forex_trade_wap.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ from typing import Final
 
 from tael.base.moments import UTC8
 
-#: What `timeout_rule` may say, shortest first; it counts from the payer's log-in.
+#: The values of `timeout_rule`, shortest first; it starts at the payer's log-in.
 TIMEOUT_RULES: Final = (
     ("5m", timedelta(minutes=5)),
     ("10m", timedelta(minutes=10)),
@@ -25,9 +26,9 @@ TIMEOUT_RULES: Final = (
     ("7d", timedelta(days=7)),
     ("15d", timedelta(days=15)),
 )
-#: The most that `order_valid_time` may say.
+#: The maximum of `order_valid_time`.
 MAX_VALID_S: Final = 2_592_000
-#: In-store refunds are not executed from midnight to this hour of Beijing.
+#: In-store refunds are suspended from midnight until this time in Beijing.
 NIGHT_ENDS: Final = timedelta(hours=1, minutes=30)
 
 COMPACT: Final = "%Y%m%d%H%M%S"
@@ -45,7 +46,7 @@ def spaced(at: datetime) -> str:
 
 
 def read_time(text: str) -> datetime | None:
-    """An instant that the wallet wrote in either form; None if it is no time."""
+    """Parse an instant in either format; None if malformed."""
     for form in (COMPACT, SPACED):
         try:
             return datetime.strptime(text, form).replace(tzinfo=UTC8).astimezone(UTC)
@@ -55,12 +56,12 @@ def read_time(text: str) -> datetime | None:
 
 
 def valid_s(created_at: datetime, expires_at: datetime) -> int:
-    """`order_valid_time`: how many seconds a payer has until the log-in."""
+    """`order_valid_time`: how many seconds the payer has to log in."""
     return min(max(int((expires_at - created_at).total_seconds()), 1), MAX_VALID_S)
 
 
 def timeout_rule(seconds: int) -> tuple[str, timedelta]:
-    """The shortest `timeout_rule` that is not below `seconds`, or the longest there is."""
+    """The shortest `timeout_rule` of at least `seconds`, or the longest one."""
     for rule in TIMEOUT_RULES:
         if rule[1] >= timedelta(seconds=seconds):
             return rule
@@ -68,12 +69,12 @@ def timeout_rule(seconds: int) -> tuple[str, timedelta]:
 
 
 def wallet_deadline(order_created: datetime, expires_at: datetime) -> datetime:
-    """Until when an online order may be paid: a log-in at the last second, then the whole timeout."""
+    """When an online order can no longer be paid: a log-in at the last second plus the full timeout."""
     seconds = valid_s(order_created, expires_at)
     return order_created + timedelta(seconds=seconds) + timeout_rule(seconds)[1]
 
 
 def is_night(at: datetime) -> bool:
-    """Whether in-store refunds rest."""
+    """Whether in-store refunds are suspended."""
     beijing = at.astimezone(UTC8)
     return timedelta(hours=beijing.hour, minutes=beijing.minute) < NIGHT_ENDS

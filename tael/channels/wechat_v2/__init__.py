@@ -1,1 +1,1 @@
-"""WeChat Pay V2 (XML and an API key) as a service provider: one folder for one wire protocol."""
+"""WeChat Pay V2 (XML and an API key), as a service provider."""

@@ -1,7 +1,7 @@
-"""TLS towards WeChat: who we trust, and the client certificate of a service provider.
+"""TLS to WeChat: the trusted authorities, and the client certificate of a service provider.
 
-A context is made once for each provider and reused, because a connection of the pool belongs to its context.
-The `ssl` module reads a key only from a file, so it is one for that moment, in memory where possible.
+A context is created once per provider and reused, because pooled connections belong to their context. The `ssl` module
+reads a key only from a file, so the key is written to one briefly, in memory where possible.
 """
 
 import hashlib
@@ -17,18 +17,18 @@ from cachetools import LRUCache
 
 from tael.merchants.domain.account import WeChatProvider
 
-#: An encrypted key would otherwise be asked about on the terminal, and the gateway would wait there.
+#: Without it, `ssl` would prompt on the terminal for the passphrase of an encrypted key, and the gateway would hang.
 NO_PASSPHRASE: Final = ""
 #: Providers whose context is kept; beyond that, the one that was not used for longest is made anew when it is needed.
 MAX_CONTEXTS: Final = 1000
 
 
 class UnusableCertificate(Exception):
-    """The provider's client certificate or its key cannot be read, or the two do not belong together."""
+    """The provider's client certificate or its key cannot be read, or they do not match."""
 
 
 class Certificates:
-    """The TLS contexts of one channel. `ca_pem` replaces the public authorities: a simulator's own."""
+    """The TLS contexts of one channel. `ca_pem` replaces the public authorities, for the sandbox."""
 
     def __init__(self, ca_pem: str | None = None) -> None:
         self._ca_pem = ca_pem
@@ -36,25 +36,28 @@ class Certificates:
         self._of_provider: LRUCache[str, tuple[bytes, ssl.SSLContext]] = LRUCache(MAX_CONTEXTS)
 
     def anonymous(self) -> ssl.SSLContext:
-        """Verifies WeChat and shows no certificate of ours."""
+        """Verifies WeChat, without a client certificate."""
         if self._anonymous is None:
             self._anonymous = self._verifying()
         return self._anonymous
 
     def of_provider(self, provider: WeChatProvider) -> ssl.SSLContext:
-        """Verifies WeChat and shows the provider's certificate. Raises UnusableCertificate."""
+        """Verifies WeChat, with the provider's client certificate. Raises UnusableCertificate."""
         pem = f"{provider.certificate_key_pem.reveal()}\n{provider.certificate_pem}\n".encode()
         fingerprint = hashlib.sha256(pem).digest()
-        known = self._of_provider.get(provider.mch_id)
-        if known is not None and known[0] == fingerprint:
-            return known[1]
+        cached = self._of_provider.get(provider.mch_id)
+        if cached is not None and cached[0] == fingerprint:
+            return cached[1]
         context = self._verifying()
         try:
             with pem_file(pem) as path:
                 context.load_cert_chain(path, password=NO_PASSPHRASE)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise UnusableCertificate(type(error).__name__) from error
-        self._of_provider[provider.mch_id] = (fingerprint, context)  # a renewed one takes the old one's place
+        self._of_provider[provider.mch_id] = (
+            fingerprint,
+            context,
+        )  # a renewed certificate replaces the old one
         return context
 
     def _verifying(self) -> ssl.SSLContext:
@@ -65,7 +68,7 @@ class Certificates:
 
 @contextmanager
 def pem_file(pem: bytes) -> Iterator[str]:
-    """A path that reads as `pem` until the block ends; on Linux no disk ever sees it."""
+    """A temporary path that contains `pem`; on Linux it is never written to disk."""
     if sys.platform == "linux":
         descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
         path = f"/proc/self/fd/{descriptor}"

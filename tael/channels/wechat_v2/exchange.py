@@ -1,6 +1,6 @@
-"""One question to WeChat and its answer, proven: signed by the provider's key, and about what we asked.
+"""One request to WeChat and its verified response: signed with the provider's key, and about our request.
 
-Everything that money is decided on passes `ask`. An answer that fails a check is `Unknown`, never a refusal.
+Every response that decides about money passes `call`. A response that fails a check is `Unknown`, never a refusal.
 """
 
 import secrets
@@ -19,21 +19,21 @@ MONEY_TIMEOUT_S: Final = 30.0
 TIMEOUT_S: Final = 10.0
 MAX_MESSAGE_CHARS: Final = 128
 HEADERS: Final = {"content-type": "text/xml; charset=utf-8"}
-#: In the page with which WeChat's web server turns away a client certificate, or its absence.
+#: Part of the page with which WeChat's web server refuses a bad or missing client certificate.
 CERTIFICATE_PAGE: Final = b"SSL certificate"
 
 
-#: By identity: what an answer without the wallet's signature is read as.
-UNVERIFIED: Final = Unknown("the answer is not signed")
+#: The outcome of a response without the wallet's signature; compared by identity.
+UNVERIFIED: Final = Unknown("the response is not signed")
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A call of the V2 interface."""
+    """An endpoint of the V2 interface."""
 
     path: str
     timeout_s: float = TIMEOUT_S
-    takes_sign_type: bool = True  #: where WeChat does not list `sign_type`, MD5 is the only sure algorithm
+    takes_sign_type: bool = True  #: if WeChat does not document `sign_type`, MD5 is the only safe algorithm
     needs_certificate: bool = False
 
 
@@ -49,15 +49,15 @@ REFUNDQUERY: Final = Endpoint("/pay/refundquery")
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
-    """Both result codes are SUCCESS: the call was done. What that means for money is in the fields."""
+class Succeeded:
+    """Both result codes are SUCCESS. What that means for money depends on the fields."""
 
     fields: messages.Fields
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A signed FAIL of the call."""
+    """A signed FAIL."""
 
     code: str
     text: str
@@ -65,13 +65,13 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnedAway:
-    """A FAIL before the call was looked at. WeChat does not sign it."""
+class Rejected:
+    """A FAIL before the request was processed. WeChat does not sign it."""
 
     message: str
 
 
-Said = Granted | Failure | TurnedAway | Refused | NotSent | Unknown
+Response = Succeeded | Failure | Rejected | Refused | NotSent | Unknown
 
 
 def new_nonce() -> str:
@@ -79,7 +79,7 @@ def new_nonce() -> str:
 
 
 class Exchange:
-    """Asks WeChat's host at `base_url` in the name of any account."""
+    """Calls WeChat's host at `base_url` for any account."""
 
     def __init__(
         self,
@@ -93,11 +93,11 @@ class Exchange:
         self._base_url = base_url.rstrip("/")
         self._certificates = certificates.Certificates(ca_pem)
 
-    async def ask(self, endpoint: Endpoint, account: WeChatAccount, question: messages.Fields) -> Said:
-        """Signs and sends `question`; the answer must name the same account and the same numbers."""
+    async def call(self, endpoint: Endpoint, account: WeChatAccount, fields: messages.Fields) -> Response:
+        """Sign and send `fields`. The response must be about the same account and numbers."""
         provider = account.provider
         sign_type: WeChatSignType = account.sign_type if endpoint.takes_sign_type else "MD5"
-        fields = complete(question, account, sign_type)
+        request = complete(fields, account, sign_type)
         try:
             tls = (
                 self._certificates.of_provider(provider)
@@ -109,7 +109,7 @@ class Exchange:
         result = await self._transport.call(
             "POST",
             self._base_url + endpoint.path,
-            body=messages.to_xml(fields),
+            body=messages.to_xml(request),
             headers=HEADERS,
             timeout_s=endpoint.timeout_s,
             tls=tls,
@@ -121,22 +121,22 @@ class Exchange:
             case NoAnswer(reason):
                 return Unknown(reason)
             case Answer():
-                response = understand(result, endpoint, account, fields, sign_type)
-                if response is UNVERIFIED or isinstance(response, Granted | Failure):
+                response = parse_response(result, endpoint, account, request, sign_type)
+                if response is UNVERIFIED or isinstance(response, Succeeded | Failure):
                     await self._note_answer(account, response is not UNVERIFIED)
                 return response
 
 
-def complete(question: messages.Fields, account: WeChatAccount, sign_type: WeChatSignType) -> dict[str, str]:
-    """`question` with who asks, a nonce and the signature."""
-    fields = {**question, **identity(account), "sub_appid": account.sub_appid, "nonce_str": new_nonce()}
-    if sign_type != "MD5":  # MD5 is what WeChat takes it for when nothing is said
-        fields["sign_type"] = sign_type
-    return {**fields, "sign": signature(fields, account.provider.key, sign_type)}
+def complete(fields: messages.Fields, account: WeChatAccount, sign_type: WeChatSignType) -> dict[str, str]:
+    """`fields` with the account's identity, a nonce and the signature."""
+    request = {**fields, **identity(account), "sub_appid": account.sub_appid, "nonce_str": new_nonce()}
+    if sign_type != "MD5":  # WeChat's default
+        request["sign_type"] = sign_type
+    return {**request, "sign": signature(request, account.provider.key, sign_type)}
 
 
 def identity(account: WeChatAccount) -> dict[str, str]:
-    """Who an answer or a notice must be for."""
+    """The account fields that a response or notice must contain."""
     return {
         "appid": account.provider.appid,
         "mch_id": account.provider.mch_id,
@@ -144,14 +144,14 @@ def identity(account: WeChatAccount) -> dict[str, str]:
     }
 
 
-def understand(
+def parse_response(
     answer: Answer,
     endpoint: Endpoint,
     account: WeChatAccount,
-    asked: Mapping[str, str],
+    request: Mapping[str, str],
     sign_type: WeChatSignType,
-) -> Said:
-    """The answer, layer by layer: HTTP, communication, signature, whom it is about, the call's result."""
+) -> Response:
+    """The response, layer by layer: HTTP, communication, signature, identity, result."""
     if answer.status == 400 and endpoint.needs_certificate and CERTIFICATE_PAGE in answer.body:
         return Refused(Refusal.OUR_CERTIFICATE, "HTTP 400")
     if answer.status != 200:
@@ -161,15 +161,15 @@ def understand(
     except messages.BadMessage as error:
         return Unknown(str(error))
     if fields.get("return_code") == "FAIL":
-        return TurnedAway(fields.get("return_msg", "")[:MAX_MESSAGE_CHARS])
+        return Rejected(fields.get("return_msg", "")[:MAX_MESSAGE_CHARS])
     if not is_signed(fields, account.provider.key, sign_type):
         return UNVERIFIED
     for name in (*identity(account), "out_trade_no"):
-        if fields.get(name) and name in asked and fields[name] != asked[name]:
-            return Unknown(f"the answer is about another {name}")
+        if fields.get(name) and name in request and fields[name] != request[name]:
+            return Unknown(f"the response is about another {name}")
     match fields.get("return_code"), fields.get("result_code"):
         case "SUCCESS", "SUCCESS":
-            return Granted(fields)
+            return Succeeded(fields)
         case "SUCCESS", "FAIL":
             return Failure(fields.get("err_code", ""), fields.get("err_code_des", ""), fields)
         case codes:

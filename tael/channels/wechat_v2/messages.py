@@ -1,7 +1,7 @@
-"""WeChat's XML, out and in: flat elements under one root, nothing else. Then its answers as typed values.
+"""WeChat's XML (flat elements under one root, nothing else), and its responses as typed values.
 
-What is not of that shape is a `BadMessage`: a DTD, an entity, an attribute, a nested or repeated element.
-Fields stay texts until the signature is proven, since it covers fields that we do not know as well.
+Anything else is a `BadMessage`: a DTD, an entity, an attribute, a nested or repeated element. Fields stay strings until
+the signature is verified, since it also covers fields that we do not know.
 """
 
 import re
@@ -19,7 +19,7 @@ from tael.base.money import Money
 
 Fields = Mapping[str, str]
 
-#: The currency that WeChat means where it names none.
+#: WeChat's currency if a message contains none.
 DEFAULT_CURRENCY: Final = "CNY"
 TIME_FORMAT: Final = "%Y%m%d%H%M%S"
 REFUND_TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
@@ -32,39 +32,39 @@ TIME: Final = re.compile(r"[0-9]{14}")
 
 
 class BadMessage(Exception):
-    """Not the XML that WeChat writes, or a field of it that cannot be read."""
+    """Not XML in WeChat's format, or a malformed field in it."""
 
 
 # ---- XML ---------------------------------------------------------------------------------------------------
 
 
 def to_xml(fields: Fields) -> bytes:
-    """`fields` as WeChat reads them; empty ones are left out, as they are of the signature."""
+    """`fields` as XML, without empty ones, which the signature does not cover either."""
     lines = [f"<{name}>{_cdata(value)}</{name}>" for name, value in fields.items() if value]
     return "\n".join(["<xml>", *lines, "</xml>"]).encode()
 
 
 def _cdata(value: str) -> str:
-    # "]]>" would end the section early, so it is spread over two of them.
+    # "]]>" would end the section early, so it is split over two sections.
     return "<![CDATA[" + value.replace("]]>", "]]]]><![CDATA[>") + "]]>"
 
 
 def from_xml(body: bytes, root: str = "xml") -> dict[str, str]:
     """The fields of a message whose root element is `root`. Raises BadMessage."""
     try:
-        # Decoded here, so that an encoding named in the message cannot change what was signed.
+        # Decoded here, so that an encoding declared in the message cannot change the signed text.
         text = body.decode("utf-8-sig")
         tree = fromstring(text, forbid_dtd=True, forbid_entities=True, forbid_external=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
-        raise BadMessage(f"not XML that we read: {type(error).__name__}") from error
+        raise BadMessage(f"not valid XML: {type(error).__name__}") from error
     if tree.tag != root or tree.attrib or (tree.text or "").strip():
         raise BadMessage(f"the root is not a plain <{root}>")
     fields: dict[str, str] = {}
     for element in tree:
         if len(element) or element.attrib or (element.tail or "").strip() or not NAME.fullmatch(element.tag):
             raise BadMessage("not a flat list of elements")
-        if element.tag in fields:  # which of the two was signed?
-            raise BadMessage(f"{element.tag} comes twice")
+        if element.tag in fields:  # ambiguous: either could be the signed one
+            raise BadMessage(f"{element.tag} is repeated")
         fields[element.tag] = element.text or ""
     return fields
 
@@ -85,22 +85,22 @@ def amount_minor_of(fields: Fields, name: str) -> int:
 
 
 def number_of(fields: Fields, name: str) -> str:
-    """A number of an order, a refund or a payment at the wallet. Raises BadMessage."""
+    """The number of an order, a refund or a trade. Raises BadMessage."""
     return _matching(fields, name, NUMBER)
 
 
 def currency_of(fields: Fields, name: str) -> str:
-    """A currency; WeChat's default where it says none. Raises BadMessage on what is no currency."""
+    """A currency; WeChat's default if missing. Raises BadMessage if malformed."""
     return _matching(fields, name, CURRENCY) if fields.get(name) else DEFAULT_CURRENCY
 
 
 def time_text(instant: datetime) -> str:
-    """`instant` as WeChat writes times, in UTC+8 wherever the merchant is; parts of a second are cut off."""
+    """`instant` in WeChat's format, always UTC+8, truncated to seconds."""
     return instant.astimezone(UTC8).strftime(TIME_FORMAT)
 
 
 def time_of(fields: Fields, name: str) -> datetime:
-    """A time of WeChat's as an instant in UTC. Raises BadMessage."""
+    """A time as an instant in UTC. Raises BadMessage."""
     return _instant(_matching(fields, name, TIME), TIME_FORMAT, name)
 
 
@@ -108,25 +108,25 @@ def _instant(text: str, form: str, name: str) -> datetime:
     try:
         return datetime.strptime(text, form).replace(tzinfo=UTC8).astimezone(UTC)
     except ValueError as error:
-        raise BadMessage(f"{name} is no time") from error
+        raise BadMessage(f"{name} is not a time") from error
 
 
-# ---- answers -----------------------------------------------------------------------------------------------
+# ---- responses ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class PaidTrade:
-    """A paid order, as micropay, orderquery and the payment notice tell of it."""
+    """A paid order, in the response of micropay or orderquery or in a payment notice."""
 
     out_trade_no: str
     transaction_id: str
     price: Money
-    payer: str  #: `sub_openid` where WeChat gives it, else `openid`; "" if it gives neither
+    payer: str  #: `sub_openid` if present, else `openid`; "" if neither
     time_end: datetime
 
 
 def paid_trade(fields: Fields) -> PaidTrade:
-    """Raises BadMessage if what makes a payment is not all there."""
+    """Raises BadMessage if a field is missing or malformed."""
     return PaidTrade(
         out_trade_no=number_of(fields, "out_trade_no"),
         transaction_id=number_of(fields, "transaction_id"),
@@ -138,14 +138,14 @@ def paid_trade(fields: Fields) -> PaidTrade:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedRefund:
-    """The answer to a refund: accepted, which is not yet refunded. Amounts in minor units of the price."""
+    """The response to a refund: accepted, not refunded yet. Amounts in minor units of the price's currency."""
 
     out_trade_no: str
     out_refund_no: str
     refund_id: str
     total_fee: int
     refund_fee: int
-    currencies: frozenset[str]  #: every price currency that the answer names; may be none
+    currencies: frozenset[str]  #: every currency of the price in the response; may be empty
 
 
 def accepted_refund(fields: Fields) -> AcceptedRefund:
@@ -162,7 +162,7 @@ def accepted_refund(fields: Fields) -> AcceptedRefund:
 
 @dataclass(frozen=True, slots=True)
 class RefundRow:
-    """One refund of an order, out of the numbered fields of refundquery."""
+    """One refund of an order, from the numbered fields of refundquery."""
 
     out_trade_no: str
     refund_id: str
@@ -196,7 +196,7 @@ def refund_row(fields: Fields, out_refund_no: str) -> RefundRow:
 
 
 def _refund_time(text: str) -> datetime | None:
-    """None where WeChat gives no time that we can read: a refund that is done is done without it."""
+    """None if missing or malformed: the refund is done without it."""
     try:
         return _instant(text, REFUND_TIME_FORMAT, "refund_success_time")
     except BadMessage:

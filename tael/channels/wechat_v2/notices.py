@@ -1,7 +1,7 @@
-"""WeChat's calls to us. A payment notice is proven by its signature; a refund notice is news to ask about.
+"""WeChat's notices. A payment notice is verified with its signature; a refund notice only causes a query.
 
-A refund notice carries no signature, only text sealed with our key in a mode that proves nothing: it may make
-us ask sooner and decides nothing itself.
+A refund notice has no signature, only text encrypted with our key in a mode without authentication (ECB): it decides
+nothing itself.
 """
 
 import base64
@@ -28,13 +28,13 @@ ACKNOWLEDGEMENT: Final = Acknowledgement(
 
 
 def read_notice(account: WeChatAccount, body: bytes) -> Notice:
-    """What WeChat tells the account of a payment or a refund. Raises BadSignature."""
+    """Verify and parse a notice of a payment or a refund. Raises BadSignature."""
     try:
         fields = messages.from_xml(body)
         if fields.get("return_code") != "SUCCESS":
-            raise BadSignature("no news in it")
-        for name, ours in identity(account).items():
-            if fields.get(name) != ours:
+            raise BadSignature("return_code is not SUCCESS")
+        for name, expected in identity(account).items():
+            if fields.get(name) != expected:
                 raise BadSignature(f"another {name}")
         return _refund_notice(account, fields) if "req_info" in fields else _payment_notice(account, fields)
     except messages.BadMessage as error:
@@ -42,31 +42,33 @@ def read_notice(account: WeChatAccount, body: bytes) -> Notice:
 
 
 def _payment_notice(account: WeChatAccount, fields: messages.Fields) -> PaymentNotice:
-    # The account's algorithm, not the one the notice claims: else MD5 would do for those who chose better.
+    # The account's algorithm, not the notice's own: otherwise an attacker could downgrade it to MD5.
     if not is_signed(fields, account.provider.key, account.sign_type):
         raise BadSignature("the signature is wrong")
     syssn = messages.number_of(fields, "out_trade_no")
-    if fields.get("result_code") != "SUCCESS":  # WeChat tells payments only, so this is a reason to ask
+    if (
+        fields.get("result_code") != "SUCCESS"
+    ):  # undocumented: WeChat sends notices of payments only; query it
         return PaymentNotice(syssn, Unknown(f"a notice with err_code {fields.get('err_code', '')!r}"))
     return PaymentNotice(syssn, outcomes.paid(fields, syssn))
 
 
 def _refund_notice(account: WeChatAccount, fields: messages.Fields) -> RefundNotice:
-    told = messages.from_xml(decrypt_req_info(fields["req_info"], account.provider.key), root="root")
+    content = messages.from_xml(decrypt_req_info(fields["req_info"], account.provider.key), root="root")
     return RefundNotice(
-        syssn=messages.number_of(told, "out_refund_no"),
-        payment_syssn=messages.number_of(told, "out_trade_no"),
+        syssn=messages.number_of(content, "out_refund_no"),
+        payment_syssn=messages.number_of(content, "out_trade_no"),
     )
 
 
 def decrypt_req_info(encrypted: str, key: Secret) -> bytes:
-    """Opens AES-256-ECB whose key is the API key's MD5 in lower-case hex. Raises BadMessage."""
+    """Decrypt AES-256-ECB; the key is the API key's MD5 in lower-case hex. Raises BadMessage."""
     aes_key = hashlib.md5(key.reveal().encode()).hexdigest().encode()
-    cipher = Cipher(algorithms.AES256(aes_key), modes.ECB())  # noqa: S305 - WeChat's choice, trusted with nothing
+    cipher = Cipher(algorithms.AES256(aes_key), modes.ECB())  # noqa: S305 - WeChat's choice; the content is not trusted
     try:
         decryptor = cipher.decryptor()
         padded = decryptor.update(base64.b64decode(encrypted, validate=True)) + decryptor.finalize()
         unpadder = PKCS7(algorithms.AES256.block_size).unpadder()
         return unpadder.update(padded) + unpadder.finalize()
     except (binascii.Error, ValueError) as error:
-        raise messages.BadMessage("req_info cannot be opened") from error
+        raise messages.BadMessage("req_info cannot be decrypted") from error

@@ -1,7 +1,7 @@
-"""Our reading of WeChat's words, call by call. Pure; the answers it reads are proven already.
+"""Maps WeChat's verified responses to outcomes, per endpoint. Pure.
 
-A word that is not listed is never a refusal but `Unknown`: somebody asks again. Source: the error tables of
-WeChat Pay V2 for each call, and trade_state, refund_status and recall. Texts only make a reason finer.
+An unlisted code is never a refusal but `Unknown`, and is queried again. Source: the error tables of WeChat Pay V2 for
+each endpoint, and trade_state, refund_status and recall. Error texts only refine a reason.
 """
 
 import re
@@ -34,7 +34,7 @@ Refusals = Mapping[str, Refusal]
 
 # ---- the codes ---------------------------------------------------------------------------------------------
 
-#: How we asked was wrong, or who we say we are: every call may answer these.
+#: Our request or our identity was wrong; every endpoint may respond with these.
 OUR_FAULT: Final[Refusals] = {
     "PARAM_ERROR": Refusal.BAD_REQUEST,
     "LACK_PARAMS": Refusal.BAD_REQUEST,
@@ -96,15 +96,15 @@ REFUNDING: Final[Refusals] = {
     "TRADE_OVERDUE": Refusal.WINDOW_OVER,
 }
 
-#: What the texts of some codes say more exactly.
+#: Error texts that refine some codes.
 CANCELLED: Final = re.compile(r"取消|cancel", re.IGNORECASE)
 LIMIT: Final = re.compile(r"金额|限额|额度|amount|limit", re.IGNORECASE)
 FULLY_REFUNDED: Final = "订单已全额退款"
 
-# ---- refused before the call was looked at -----------------------------------------------------------------
+# ---- rejected before processing ----------------------------------------------------------------------------
 
-#: Fixed messages, and what they begin with where newer versions add to them. Anything else decides nothing.
-TURNED_AWAY: Final = (
+#: Fixed messages, or their prefixes if newer versions append text. Any other message decides nothing.
+REJECTIONS: Final = (
     (re.compile(r"签名错误.*"), Refusal.OUR_IDENTITY),
     (re.compile(r"商户号mch_id与appid不匹配.*"), Refusal.OUR_IDENTITY),
     (re.compile(r"您没有JSAPI支付权限.*|商户号该产品权限未开通.*"), Refusal.OUR_IDENTITY),
@@ -115,21 +115,21 @@ TURNED_AWAY: Final = (
 )
 
 
-def turned_away(message: str) -> Refused | Unknown:
-    """An unsigned FAIL in direct answer to a call of ours that moves something."""
-    for known, reason in TURNED_AWAY:
-        if known.fullmatch(message):
+def rejected(message: str) -> Refused | Unknown:
+    """An unsigned FAIL in direct response to a request of ours that would move something."""
+    for pattern, reason in REJECTIONS:
+        if pattern.fullmatch(message):
             return Refused(reason, message)
     return Unknown(f"not accepted: {message!r}")
 
 
 def _refused(failure: Failure, refusals: Refusals) -> Refused | Unknown:
     reason = refusals.get(failure.code)
-    return Refused(reason, failure.code) if reason else unheard_of(failure)
+    return Refused(reason, failure.code) if reason else undecided(failure)
 
 
-def unheard_of(failure: Failure) -> Unknown:
-    """A code that decides nothing: the wallet's own trouble, or a word that we do not know for this call."""
+def undecided(failure: Failure) -> Unknown:
+    """A code that decides nothing: the wallet's internal error, or not documented for this endpoint."""
     return Unknown(failure.code or "a failure without a code")
 
 
@@ -137,7 +137,7 @@ def unheard_of(failure: Failure) -> Unknown:
 
 
 def swipe_failure(failure: Failure, *, forbid_credit: bool = False) -> Outcome:
-    """micropay did not answer that the money moved. ORDERPAID is not for here: ask what was paid."""
+    """A FAIL of micropay, except ORDERPAID: then the order is queried."""
     if failure.code == "USERPAYING":
         return AwaitingPayer()
     if failure.code == "TRADE_ERROR" and CANCELLED.search(failure.text):
@@ -151,25 +151,25 @@ def swipe_failure(failure: Failure, *, forbid_credit: bool = False) -> Outcome:
 
 
 def opening_failure(failure: Failure) -> Outcome:
-    """unifiedorder did not open the order."""
+    """A FAIL of unifiedorder."""
     return _refused(failure, OPENING)
 
 
 def paid(fields: messages.Fields, syssn: str) -> Paid | Unknown:
-    """A proven payment of the order `syssn`; what is paid is compared with its price by who asked."""
+    """A verified payment of the order `syssn`. The caller compares the amount with the price."""
     try:
         trade = messages.paid_trade(fields)
     except messages.BadMessage as error:
         return Unknown(str(error))
     if trade.out_trade_no != syssn:
-        return Unknown("the answer is about another order")
+        return Unknown("the response is about another order")
     return Paid(trade.price, trade.transaction_id, trade.payer, trade.time_end)
 
 
 def trade_state(fields: messages.Fields, syssn: str) -> Outcome:
-    """orderquery's answer. Only a paid order has more than its number and its state."""
+    """The response of orderquery. Only a paid order has more than its number and its state."""
     if fields.get("out_trade_no") != syssn:
-        return Unknown("the answer does not name our order")
+        return Unknown("the response is not about our order")
     match fields.get("trade_state", ""):
         case "SUCCESS" | "REFUND":  # REFUND: paid, then refunded; refunds are tracked on their own
             return paid(fields, syssn)
@@ -177,7 +177,9 @@ def trade_state(fields: messages.Fields, syssn: str) -> Outcome:
             return AwaitingPayer()
         case "CLOSED":
             return Closed()
-        case "REVOKED":  # paid before or not: a reversal of ours knows, nothing is left of it at the wallet
+        case (
+            "REVOKED"
+        ):  # it may have been paid before: our reversal's outcome shows it, WeChat's record does not
             return Closed(fields.get("transaction_id", ""))
         case "PAYERROR":
             return Unknown("PAYERROR", needs_reversal=True)
@@ -186,13 +188,13 @@ def trade_state(fields: messages.Fields, syssn: str) -> Outcome:
 
 
 def query_failure(failure: Failure) -> Unknown:
-    """orderquery and refundquery decide nothing by failing; not to know the number is worth telling apart."""
+    """A FAIL of orderquery or refundquery decides nothing; a missing order or refund is marked."""
     missing = failure.code in ("ORDERNOTEXIST", "REFUNDNOTEXIST")
-    return Unknown(failure.code, no_such_order=True) if missing else unheard_of(failure)
+    return Unknown(failure.code, no_such_order=True) if missing else undecided(failure)
 
 
 def close_failure(failure: Failure) -> Outcome:
-    """closeorder said no. ORDERPAID is not for here: ask what was paid."""
+    """A FAIL of closeorder, except ORDERPAID: then the order is queried."""
     match failure.code:
         case "ORDERCLOSED" | "ORDERREVERSED":
             return Closed()
@@ -205,8 +207,8 @@ def close_failure(failure: Failure) -> Outcome:
 # ---- reversals ---------------------------------------------------------------------------------------------
 
 
-def reversed_now(fields: messages.Fields, order: ChannelOrder) -> ReversalOutcome:
-    """reverse succeeded, unless `recall` says that it is to be called again."""
+def reverse_outcome(fields: messages.Fields, order: ChannelOrder) -> ReversalOutcome:
+    """The response of reverse: done, unless `recall` requires a repeat."""
     match fields.get("recall", ""):
         case "N":
             return _undone(order)
@@ -231,7 +233,7 @@ def reverse_failure(failure: Failure, order: ChannelOrder) -> ReversalOutcome:
 
 
 def _undone(order: ChannelOrder) -> Reversed:
-    # WeChat does not say whether money went back. The order has WeChat's number here once we know it paid.
+    # WeChat does not report whether money was returned. `wallet_ref` is set once we know that the order was paid.
     action = ReversalAction.REFUNDED if order.wallet_ref else ReversalAction.DONE
     return Reversed(action, order.wallet_ref)
 
@@ -240,7 +242,7 @@ def _undone(order: ChannelOrder) -> Reversed:
 
 
 def is_fully_refunded(failure: Failure) -> bool:
-    """Whether `refund` said that nothing is left; it may be this very refund that took the last of it."""
+    """Whether nothing is left to refund; this same refund, repeated, may have taken the rest."""
     return failure.code in ("ERROR", "TRADE_STATE_ERROR") and FULLY_REFUNDED in failure.text
 
 
@@ -249,24 +251,24 @@ def refund_failure(failure: Failure) -> Refused | Unknown:
 
 
 def refund_accepted(fields: messages.Fields, refund: ChannelRefund) -> RefundOutcome:
-    """A refund that WeChat took on. Never yet done."""
+    """A refund that WeChat accepted; never done yet."""
     try:
         accepted = messages.accepted_refund(fields)
     except messages.BadMessage as error:
         return Unknown(str(error))
     if accepted.out_refund_no != refund.syssn or not _is_of(accepted, refund):
-        return Unknown("the answer is about another refund")
+        return Unknown("the response is about another refund")
     return RefundPending(accepted.refund_id)
 
 
 def refund_status(fields: messages.Fields, refund: ChannelRefund) -> RefundOutcome:
-    """refundquery's answer for our refund."""
+    """The response of refundquery for our refund."""
     try:
         row = messages.refund_row(fields, refund.syssn)
     except messages.BadMessage as error:
         return Unknown(str(error))
     if not _is_of(row, refund):
-        return Unknown("the answer is about another refund")
+        return Unknown("the response is about another refund")
     match row.status:
         case "PROCESSING":
             return RefundPending(row.refund_id)
@@ -280,10 +282,10 @@ def refund_status(fields: messages.Fields, refund: ChannelRefund) -> RefundOutco
             return Unknown(f"refund_status {unlisted!r}")
 
 
-def _is_of(told: messages.AcceptedRefund | messages.RefundRow, refund: ChannelRefund) -> bool:
+def _is_of(response: messages.AcceptedRefund | messages.RefundRow, refund: ChannelRefund) -> bool:
     return (
-        told.out_trade_no == refund.order.syssn
-        and told.total_fee == refund.order.amount.amount_minor
-        and told.refund_fee == refund.amount.amount_minor
-        and told.currencies <= {refund.amount.currency}
+        response.out_trade_no == refund.order.syssn
+        and response.total_fee == refund.order.amount.amount_minor
+        and response.refund_fee == refund.amount.amount_minor
+        and response.currencies <= {refund.amount.currency}
     )

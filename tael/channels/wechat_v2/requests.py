@@ -1,6 +1,7 @@
-"""What we write to WeChat: an order in WeChat's fields. Pure; `exchange` adds who we are and signs.
+"""The request fields of every WeChat endpoint, for an order or a refund of ours. Pure; `exchange` adds identity and
+signature.
 
-A repeat of the same order gives the same fields, so WeChat answers it with the same payment.
+A repeat for the same order has the same fields, so WeChat responds with the same payment.
 """
 
 import re
@@ -15,7 +16,7 @@ from tael.channels.wechat_v2.signing import signature
 from tael.merchants.domain.account import WeChatAccount
 
 MAX_BODY_BYTES: Final = 128
-#: A payer's code of WeChat, mainland or Hong Kong. Others begin with other digits.
+#: A payer's code of WeChat, mainland or Hong Kong. Other wallets' codes begin with other digits.
 PAYER_CODE: Final = re.compile(r"1[0-5][0-9]{16}")
 
 
@@ -24,18 +25,18 @@ def is_payer_code(text: str) -> bool:
 
 
 def body_text(subject: str, otherwise: str) -> str:
-    """`subject` within WeChat's 128 bytes, cut on a character; `otherwise` if nothing of it can be shown."""
+    """`subject` truncated to WeChat's 128 bytes at a character boundary; `otherwise` if nothing is left."""
     clean = writable(subject).strip()
     return clean.encode()[:MAX_BODY_BYTES].decode(errors="ignore").rstrip() or otherwise
 
 
 def barcode_payment(order: ChannelOrder, server_ip: str) -> Fields:
-    """micropay. It knows no notice: the answer, or a query, is all the news there is."""
+    """micropay. It has no notices: only its response or a query has the outcome."""
     return {**_price(order, server_ip), "auth_code": order.auth_code}
 
 
 def online_payment(order: ChannelOrder, server_ip: str) -> Fields:
-    """unifiedorder: a code to scan, or a payment inside WeChat."""
+    """unifiedorder: a QR code, or a payment inside WeChat."""
     shared = {
         **_price(order, server_ip),
         "time_start": time_text(order.created_at),
@@ -59,7 +60,7 @@ def _price(order: ChannelOrder, server_ip: str) -> Fields:
 
 
 def this_order(order: ChannelOrder) -> Fields:
-    """orderquery, closeorder, reverse: by our number, since the wallet's may not have reached us."""
+    """orderquery, closeorder, reverse: by our number, since we may not have received the wallet's."""
     return {"transaction_id": order.wallet_ref} if order.names_trade else {"out_trade_no": order.syssn}
 
 
@@ -79,7 +80,7 @@ def this_refund(refund: ChannelRefund) -> Fields:
 
 
 def bridge_params(*, account: WeChatAccount, prepay_id: str, nonce: str, at_s: int) -> Mapping[str, str]:
-    """What the page hands to WeChat's bridge. The algorithm is the one that unifiedorder was signed with."""
+    """The parameters for WeChat's JavaScript bridge, signed with the same algorithm as unifiedorder."""
     params = {
         "appId": account.sub_appid,
         "timeStamp": str(at_s),

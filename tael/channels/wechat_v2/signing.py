@@ -1,6 +1,6 @@
 """The signature of WeChat Pay V2: MD5 or HMAC-SHA256 over sorted fields and the API key.
 
-Used on every question, answer and payment notice, and on what a page hands over to the payer's WeChat.
+Signs requests, responses, payment notices and the parameters of WeChat's JavaScript bridge.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from tael.merchants.domain.account import WeChatSignType
 
 
 def signing_text(fields: Mapping[str, str], key: Secret) -> bytes:
-    """The bytes V2 signs: every non-empty field but `sign`, by name, then the key. The text `0` is signed."""
+    """The signed bytes: every non-empty field but `sign`, sorted by name, then the key. A field `0` is not empty."""
     pairs = sorted((name, value) for name, value in fields.items() if value and name != "sign")
     return ("&".join(f"{name}={value}" for name, value in pairs) + f"&key={key.reveal()}").encode()
 
@@ -26,6 +26,6 @@ def signature(fields: Mapping[str, str], key: Secret, sign_type: WeChatSignType)
 
 
 def is_signed(fields: Mapping[str, str], key: Secret, sign_type: WeChatSignType) -> bool:
-    """Whether `fields` carry the signature of this key and this algorithm; another algorithm's is none."""
+    """Whether `fields` contain the signature for this key and algorithm; other algorithms are not accepted."""
     claimed = fields.get("sign", "").encode()
     return hmac.compare_digest(claimed, signature(fields, key, sign_type).encode())

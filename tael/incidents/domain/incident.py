@@ -1,7 +1,7 @@
-"""An incident: news that a person has to look at. Pure.
+"""An incident: an event that needs manual review. Pure.
 
-The same news twice is one incident: its `digest` is made of what it says. What becomes of money in it that no payment
-can own is decided in `unmatched.py`.
+Repeats of an event are one incident, because its id is a digest of its content. `unmatched.py` decides what happens to
+the money of an incident that belongs to no payment.
 """
 
 import hashlib
@@ -12,45 +12,46 @@ from typing import Final
 
 from tael.base.money import Money
 
-DIGEST_DIGITS: Final = 16
+INCIDENT_ID_DIGITS: Final = 16
 
 
 class IncidentKind(StrEnum):
-    """What happened, and what a person should think of first."""
+    """What happened."""
 
     PAID_AFTER_FAILED = "paid_after_failed"  #: money for an attempt that had failed
-    PAID_TWICE = "paid_twice"  #: a second trade of the wallet's for one order
-    WRONG_AMOUNT = "wrong_amount"  #: another amount than the price
+    PAID_TWICE = "paid_twice"  #: a second trade at the wallet for one order
+    WRONG_AMOUNT = "wrong_amount"  #: an amount other than the price
     WRONG_CURRENCY = "wrong_currency"
     LATE_MONEY = "late_money"  #: paid after it was closed or expired; it is PAID now
-    UNKNOWN_ORDER = "unknown_order"  #: a proven notice of an order that nobody here made
-    ORDER_OF_ANOTHER_ACCOUNT = "order_of_another_account"  #: ours, but made by another account
-    CLOSED_THOUGH_PAID = "closed_though_paid"  #: the wallet closed what it had told us was paid
+    UNKNOWN_ORDER = "unknown_order"  #: a verified notice of an order that does not exist here
+    ORDER_OF_ANOTHER_ACCOUNT = "order_of_another_account"  #: ours, but created with another account
+    CLOSED_THOUGH_PAID = "closed_though_paid"  #: the wallet closed an order that it had reported as paid
     REFUND_STUCK = "refund_stuck"  #: a refund that could not reach the payer
-    REFUND_AMOUNT = "refund_amount"  #: another amount went back than was asked
+    REFUND_AMOUNT = "refund_amount"  #: the wallet refunded an amount other than the one requested
     REFUNDED_AFTER_REFUSED = "refunded_after_refused"
     OUR_IDENTITY_REFUSED = "our_identity_refused"  #: the wallet refuses our signature, certificate or number
-    ANSWERS_UNVERIFIED = (
-        "answers_unverified"  #: the wallet's answers fail verification: is its key the right one?
-    )
+    #: The wallet's responses fail verification: check the public key or secret configured for the account.
+    ANSWERS_UNVERIFIED = "answers_unverified"
 
 
 class UnmatchedState(StrEnum):
-    """How far we are with money that belongs to nobody's order."""
+    """The state of an unmatched payment."""
 
-    NONE = "NONE"  #: there is no such money in this incident
-    SUSPECTED = "SUSPECTED"  #: told to us; the wallet's record is asked before anything moves
-    KEPT = "KEPT"  #: proven and booked; a person decides, since sending back is switched off
+    NONE = "NONE"  #: the incident has no unmatched payment
+    SUSPECTED = "SUSPECTED"  #: reported; the wallet's record is queried before money moves
+    KEPT = "KEPT"  #: confirmed and booked; needs manual review, since automatic return is switched off
     RETURNING = "RETURNING"  #: a refund of it is committed under `unmatched_syssn`
     RETURNED = "RETURNED"
-    REFUSED = "REFUSED"  #: the wallet will not send it back; a person has to, if its record stays as it is
-    VOIDED = "VOIDED"  #: the wallet's record took back its word: it is out of our books, and told anew
-    REFUTED = "REFUTED"  #: the wallet's record knows no such money, or it is somebody's after all
+    REFUSED = "REFUSED"  #: the wallet refused to return it; needs manual review unless its record changes
+    VOIDED = (
+        "VOIDED"  #: the wallet's record changed: booked out, and the new record is recorded as a new event
+    )
+    REFUTED = "REFUTED"  #: the wallet's record has no such payment, or it belongs to an order after all
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One piece of news. Instants are UTC; `incident_id` is a digest of what it says."""
+    """One event. Instants are UTC; `incident_id` is a digest of its content."""
 
     mchid: str
     subject_id: str  #: the syssn of a payment, refund or reversal, a wallet's order number, or the account
@@ -59,27 +60,26 @@ class Incident:
     account_id: str
     detail: str  #: one sentence
     at: datetime
-    amount: Money | None = None  #: what came, where money came
+    amount: Money | None = None  #: received, or returned where it should not have been
     wallet_ref: str = ""
     payer_ref: str = ""
     unmatched_state: UnmatchedState = UnmatchedState.NONE
-    unmatched_syssn: str = (
-        ""  #: our number of this money: its ledger cause, and its refund's number at the wallet
-    )
-    asked_at: datetime | None = None  #: when it was decided to send it back
+    #: Our number of this money: its ledger cause, and the number of its refund at the wallet.
+    unmatched_syssn: str = ""
+    asked_at: datetime | None = None  #: when its return was decided
     wallet_code: str = ""
     return_ref: str = ""  #: the wallet's own number of the refund
     returned_at: datetime | None = None
-    check_at: datetime | None = None  #: when a job goes on with it
+    check_at: datetime | None = None  #: when a job continues with it
     checks: int = 0
     resolved_at: datetime | None = None
-    resolution: str = ""  #: what a person wrote
+    resolution: str = ""  #: the operator's note
     version: int = 1
 
 
-# ---- finding incidents in news -----------------------------------------------------------------------------------
+# ---- detection ---------------------------------------------------------------------------------------------------
 
 
-def digest_of(mchid: str, cause: str, kind: IncidentKind, sameness: str) -> str:
-    told = "\0".join((mchid, cause, kind, sameness))
-    return hashlib.sha256(told.encode()).hexdigest()[:DIGEST_DIGITS]
+def incident_id_of(mchid: str, cause: str, kind: IncidentKind, dedup_key: str) -> str:
+    content = "\0".join((mchid, cause, kind, dedup_key))
+    return hashlib.sha256(content.encode()).hexdigest()[:INCIDENT_ID_DIGITS]

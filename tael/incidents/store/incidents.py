@@ -1,6 +1,6 @@
-"""Incidents: written in the commit of the news that they are about, or alone; read and resolved by operators.
+"""Incidents: written in the commit of the outcome that caused them, or alone; listed and resolved by operators.
 
-`unmatched/store/unmatched.py` goes on with the unmatched payments in them.
+`unmatched/store/unmatched.py` handles the unmatched payments in them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ INCIDENT_COLUMNS: Final = (
     "unmatched_state, unmatched_syssn, asked_at, wallet_code, return_ref, returned_at, check_at, checks, resolved_at, "
     "resolution, version"
 )
-#: The same news again changes nothing, but that an alarm about an account is raised anew after it was resolved.
+#: Repeats change nothing, except that a resolved incident about an account is reopened.
 WRITE: Final = """
 INSERT INTO incident AS i (mchid, subject_id, kind, incident_id, account_id, detail, at, amount_minor, currency,
     wallet_ref, payer_ref, unmatched_state,
@@ -55,8 +55,8 @@ SELECT kind, count(*) AS seen, count(*) FILTER (WHERE resolved_at IS NULL) AS op
 
 
 async def write_incidents(connection: "Connection", incidents: Sequence[Incident]) -> None:
-    """Write `incidents` inside the transaction of their news; those that are known stay as they are."""
-    # One statement must not meet a row twice, and rows are locked in one order.
+    """Write `incidents` in the caller's transaction; existing ones stay unchanged."""
+    # ON CONFLICT DO UPDATE cannot affect a row twice, and rows must be locked in one order.
     unique = {(i.mchid, i.subject_id, i.kind.value, i.incident_id): i for i in incidents}
     rows = [unique[key] for key in sorted(unique)]
     if not rows:
@@ -80,13 +80,13 @@ async def write_incidents(connection: "Connection", incidents: Sequence[Incident
 
 
 class Incidents:
-    """The table `incident`, for whoever notes, lists or resolves."""
+    """The table `incident`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def note(self, incidents: Sequence[Incident]) -> None:
-        """Commit incidents whose news changes nothing else. Raises StoreUnavailable."""
+        """Commit incidents whose outcome changes nothing else. Raises StoreUnavailable."""
         async with self._database.transaction() as connection:
             await write_incidents(connection, incidents)
 
@@ -95,7 +95,7 @@ class Incidents:
         return [incident_of(row) for row in await self._database.fetch(LIST, mchid, with_resolved, limit)]
 
     async def by_id(self, incident_id: str) -> Incident | None:
-        """For an operator, who knows no more than this name of it."""
+        """The incident with this id, of any merchant."""
         rows = await self._database.fetch(BY_ID, incident_id)
         return incident_of(rows[0]) if rows else None
 
@@ -108,11 +108,11 @@ class Incidents:
         return bool(await self._database.fetch(EXPEDITE_RETURN, mchid, subject_id, unmatched_syssn, now))
 
     async def resolve(self, incident_id: str, note: str, at: datetime) -> bool:
-        """Whether it was open. What is done with its unmatched payments goes on."""
+        """Whether it was open. The return of its unmatched payment continues regardless."""
         return bool(await self._database.fetch(RESOLVE, incident_id, at, note))
 
     async def counts(self) -> Mapping[IncidentKind, tuple[int, int]]:
-        """By kind: how many were ever seen, and how many are open."""
+        """By kind: the number of incidents in total, and of open ones."""
         rows = await self._database.fetch(COUNTS)
         return {IncidentKind(row["kind"]): (row["seen"], row["open"]) for row in rows}
 

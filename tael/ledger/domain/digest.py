@@ -1,7 +1,7 @@
-"""The chain of seals over a merchant's ledger: one digest for each day in UTC+8, over that of the day before. Pure.
+"""The digest chain over a merchant's ledger: one digest per day in UTC+8, chained to that of the day before. Pure.
 
-What is digested is what lies in the table, column by column, so that a changed byte, a deleted row and an added row
-each break the day they are in, and every day after it.
+A digest covers the stored rows column by column, so that a changed byte, a deleted row or an added row breaks its day
+and every day after it.
 """
 
 import hashlib
@@ -11,16 +11,16 @@ from typing import Final
 
 from tael.base.moments import UTC8
 
-#: A day is sealed when it has been over for this long: whatever was decided in it is committed by then.
+#: A day is closed this long after its end, when everything decided in it is committed.
 SLACK: Final = timedelta(hours=1)
-#: What the first seal of a merchant is chained to.
+#: What a merchant's first digest is chained to.
 NO_DIGEST: Final = ""
 FORM: Final = "tael ledger digest 1"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row of the ledger as it lies in the table, whatever it says."""
+    """A row of the ledger as stored, valid or not."""
 
     mchid: str
     cause: str
@@ -34,7 +34,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class LedgerDigest:
-    """One link of the chain. Digests are SHA-256 in hexadecimal."""
+    """The digest of one day. Digests are SHA-256 in hexadecimal."""
 
     mchid: str
     day: date  #: in UTC+8
@@ -45,7 +45,7 @@ class LedgerDigest:
 
 
 class DigestBuilder:
-    """The digest of one day, fed with its lines ordered by at, cause and kind (by code point)."""
+    """Builds the digest of one day from its lines, ordered by `at`, `cause` and `kind` (by code point)."""
 
     def __init__(self, mchid: str, day: date, previous: str) -> None:
         self._digest = hashlib.sha256(canonical(FORM, previous, mchid, day.isoformat()))
@@ -60,9 +60,9 @@ class DigestBuilder:
 
 
 def canonical(*texts: str) -> bytes:
-    """Each text with its length in bytes before it, so that no two lists of texts have the same bytes."""
+    """Each text prefixed with its length in bytes, so that no two lists of texts have the same encoding."""
     encoded = (text.encode() for text in texts)
-    return b"".join(b"%d:%s," % (len(each), each) for each in encoded)
+    return b"".join(b"%d:%s," % (len(text), text) for text in encoded)
 
 
 def canonical_line(line: Line) -> bytes:
@@ -83,10 +83,10 @@ def beginning_of(day: date) -> datetime:
 
 
 def first_open_day(now: datetime) -> date:
-    """The earliest day that must not be sealed yet."""
+    """The earliest day that must not be closed yet."""
     return day_of(now - SLACK)
 
 
 def next_close(now: datetime) -> datetime:
-    """When the first open day may be sealed."""
+    """When the first open day may be closed."""
     return beginning_of(first_open_day(now) + timedelta(days=1)) + SLACK

@@ -1,6 +1,7 @@
-"""Entries of the ledger: one movement between two ledger accounts each, so every entry is balanced by construction.
+"""Ledger entries. Each moves an amount between two ledger accounts, so every entry is balanced by construction.
 
-An account is named `kind:currency:owner`. Entries are written in the commit that makes them true and never changed.
+A ledger account is named `kind:currency:owner`. Entries are written in the same commit as the state change that they
+record, and never changed.
 """
 
 from dataclasses import dataclass
@@ -16,18 +17,18 @@ class EntryKind(StrEnum):
     PAYMENT = "payment"
     REFUND = "refund"
     REVERSAL = "reversal"
-    UNMATCHED_RECEIVED = "unmatched_received"  #: money that belongs to nobody's order came; see `incident.py`
-    UNMATCHED_RETURNED = "unmatched_returned"  #: and went back
-    FEE = "fee"  #: what we keep of a payment
-    FEE_BACK = "fee_back"  #: what of the fee a refund or reversal returns
+    UNMATCHED_RECEIVED = "unmatched_received"  #: an unmatched payment was received; see `unmatched.py`
+    UNMATCHED_RETURNED = "unmatched_returned"  #: and returned
+    FEE = "fee"  #: our fee on a payment
+    FEE_BACK = "fee_back"  #: the part of the fee that a refund or reversal returns
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`amount` leaves `credit` and arrives at `debit`: what a wallet owes us is a debit balance."""
+    """Debits the ledger account `debit` and credits `credit`. What a wallet owes us is a debit balance."""
 
     mchid: str
-    cause: str  #: the syssn of the payment, refund or reversal
+    cause: str  #: the syssn of the payment, refund, reversal or unmatched payment
     kind: EntryKind
     debit: str
     credit: str

@@ -1,7 +1,7 @@
-"""The tables `ledger_digest` and `sealing`: whose days are sealed next, the lines of a day, and the chain.
+"""The tables `ledger_digest` and `daily_close`: merchants with days to close, the lines of a day, and the digest chain.
 
-A day is closed before it is read: from then on no entry is written into it (`ledger/store/entries.py`), and those whose
-writing had begun are waited for, by the numbers of their transactions, without a lock in anybody's way.
+A day is closed before it is read. From then on no entry is written into it (`ledger/store/entries.py`); transactions
+that began earlier are waited for with their transaction ids, so no lock is needed.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from tael.db.database import Connection
 
 PAGE: Final = 2_000
-LOOK_S: Final = 0.02
+RECHECK_S: Final = 0.02
 #: Longer than any statement of ours may take.
-MAX_LOOKS: Final = 1_500
+MAX_RECHECKS: Final = 1_500
 
 CLAIM: Final = """
 UPDATE daily_close AS s SET lease_until = $3
@@ -35,11 +35,11 @@ WHERE s.mchid = due.mchid
 RETURNING s.mchid, s.closed_until, s.next_day
 """
 CLOSE: Final = "UPDATE daily_close SET closed_until = greatest(closed_until, $2) WHERE mchid = $1"
-#: A number that is younger than every transaction which may have missed the closing.
+#: A transaction id higher than that of every transaction that may not see the close.
 BARRIER: Final = "SELECT pg_current_xact_id()::text::bigint AS barrier"
 ALL_OLDER_ARE_OVER: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint > $1 AS are_over"
 FIRST_AT: Final = "SELECT min(at) AS at FROM ledger_entry WHERE mchid = $1"
-#: By code point, whatever the order of texts is in this database.
+#: Ordered by code point, independent of the database's collation.
 LINES: Final = f"""
 SELECT {LINE_COLUMNS} FROM ledger_entry
 WHERE mchid = $1 AND at >= $2 AND at < $3
@@ -53,20 +53,20 @@ UPDATE daily_close SET next_day = $3 WHERE mchid = $1 AND next_day IS NOT DISTIN
 WRITE: Final = """
 INSERT INTO ledger_digest (mchid, day, digest, previous, entries, closed_at) VALUES ($1, $2, $3, $4, $5, $6)
 """
-REST: Final = "UPDATE daily_close SET close_at = $2, lease_until = NULL WHERE mchid = $1"
+RESCHEDULE: Final = "UPDATE daily_close SET close_at = $2, lease_until = NULL WHERE mchid = $1"
 
 
 @dataclass(frozen=True, slots=True)
 class DueClose:
-    """Whose days are to be sealed."""
+    """A merchant with days to close."""
 
     mchid: str
     closed_until: datetime | None  #: entries are written no earlier than this
-    next_day: date | None  #: the first day without a seal; None while there is no seal
+    next_day: date | None  #: the first day that is not closed; None before the first close
 
 
 class LedgerDigests:
-    """The chain of each merchant, and when it grows."""
+    """The digest chain of each merchant, and its schedule."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -74,23 +74,23 @@ class LedgerDigests:
     async def claim_due(
         self, now: datetime, real_now: datetime, lease_until: datetime, limit: int
     ) -> list[DueClose]:
-        """Merchants with a day to seal, leased to the caller until `lease_until` (real time)."""
+        """Merchants with a day to close, leased to the caller until `lease_until` (real time)."""
         rows = await self._database.fetch(CLAIM, now, real_now, lease_until, limit)
         return [DueClose(row["mchid"], row["closed_until"], row["next_day"]) for row in rows]
 
     async def close(self, mchid: str, until: datetime) -> bool:
-        """Let no entry be written before `until`; False if a writing that began earlier does not end."""
+        """Forbid entries before `until`. False if a transaction that began earlier does not end."""
         await self._database.execute(CLOSE, mchid, until)
         (row,) = await self._database.fetch(BARRIER)
-        for _ in range(MAX_LOOKS):
-            (look,) = await self._database.fetch(ALL_OLDER_ARE_OVER, row["barrier"])
-            if look["are_over"]:
+        for _ in range(MAX_RECHECKS):
+            (status,) = await self._database.fetch(ALL_OLDER_ARE_OVER, row["barrier"])
+            if status["are_over"]:
                 return True
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(RECHECK_S)
         return False
 
     async def first_at(self, mchid: str) -> datetime | None:
-        """When the merchant's first entry was written."""
+        """The instant of the merchant's first entry."""
         (row,) = await self._database.fetch(FIRST_AT, mchid)
         at: datetime | None = row["at"]
         return at
@@ -100,13 +100,13 @@ class LedgerDigests:
         return rows[0]["digest"] if rows else NO_DIGEST
 
     async def lines(self, mchid: str, since: datetime, until: datetime) -> AsyncIterator[Line]:
-        """The lines of a closed stretch of time, in the order in which they are digested."""
+        """The lines of a closed period, in digest order."""
         async with self._database.connection(is_long=True) as connection:
             async for line in lines_between(connection, mchid, since, until):
                 yield line
 
     async def write(self, ledger_digest: LedgerDigest, next_day: date | None) -> bool:
-        """Add a link to the chain whose first day without one is `next_day`; False if somebody was faster."""
+        """Append a digest to the chain whose next day is `next_day`; False if another worker was faster."""
         async with self._database.transaction() as connection:
             stepped = await connection.fetch(
                 STEP, ledger_digest.mchid, next_day, ledger_digest.day + timedelta(days=1)
@@ -123,15 +123,15 @@ class LedgerDigests:
                 )
         return bool(stepped)
 
-    async def rest(self, mchid: str, close_at: datetime) -> None:
-        """Give the row back until its next day is over."""
-        await self._database.execute(REST, mchid, close_at)
+    async def reschedule(self, mchid: str, close_at: datetime) -> None:
+        """Release the row until its next close."""
+        await self._database.execute(RESCHEDULE, mchid, close_at)
 
 
 async def lines_between(
     connection: "Connection", mchid: str, since: datetime, until: datetime
 ) -> AsyncGenerator[Line, None]:
-    """Lines of `since` <= at < `until`, a page at a time, by at, cause and kind."""
+    """Lines with `since` <= at < `until`, page by page, ordered by at, cause and kind."""
     after = (since, "", "")
     while True:
         rows = await connection.fetch(LINES, mchid, since, until, *after, PAGE)

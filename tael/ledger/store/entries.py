@@ -1,4 +1,4 @@
-"""The ledger: append-only rows, written only inside the transaction that makes them true."""
+"""The ledger: append-only rows, written only in the transaction of the change that they record."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tael.db.database import Connection, Database
 
-#: A day that was closed for sealing gains no rows: what was decided in it and is written later, belongs to the next.
+#: A closed day gains no rows: an entry that was decided in it but is written later belongs to the next open day.
 WRITE: Final = """
 INSERT INTO ledger_entry (mchid, cause, kind, debit, credit, amount_minor, currency, at)
 SELECT w.mchid, w.cause, w.kind, w.debit, w.credit, w.amount_minor, w.currency, greatest(w.at, s.closed_until)
@@ -28,7 +28,7 @@ WHERE mchid = $1 AND cause = ANY($2) ORDER BY at, cause, kind
 
 
 async def write_entries(connection: "Connection", entries: Sequence[Entry]) -> None:
-    """Append `entries`. A second entry of a kind for one cause violates the primary key: it is never written twice."""
+    """Append `entries`. The primary key prevents a second entry of a kind for one cause."""
     if not entries:
         return
     await connection.execute(
@@ -45,7 +45,7 @@ async def write_entries(connection: "Connection", entries: Sequence[Entry]) -> N
 
 
 async def entries_of(database: "Database", mchid: str, causes: Sequence[str]) -> list[Entry]:
-    """What `causes` (syssns of payments, refunds and reversals) moved, oldest first."""
+    """The entries of `causes` (syssns of payments, refunds, reversals …), oldest first."""
     rows = await database.fetch(READ, mchid, list(causes))
     return [
         Entry(
@@ -62,7 +62,7 @@ async def entries_of(database: "Database", mchid: str, causes: Sequence[str]) ->
 
 
 def line_of(row: "asyncpg.Record") -> Line:
-    """A row with LINE_COLUMNS, as it lies there: its words need not be ours."""
+    """A row with LINE_COLUMNS, as stored: its values need not be valid."""
     return Line(
         mchid=row["mchid"],
         cause=row["cause"],

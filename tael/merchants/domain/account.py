@@ -1,7 +1,7 @@
-"""A merchant's account at a wallet, with everything its protocol needs to speak for the merchant.
+"""A merchant's account at a wallet, with the credentials that its protocol needs.
 
-Read by the channels; kept by `merchants/store/accounts.py`, which encrypts the secrets. An account of Alipay is a PID
-and is either online or offline; one of WeChat is a sub-merchant of a service provider and serves both.
+`merchants/store/accounts.py` encrypts the secrets. An Alipay account is a PID and serves one scene, online or offline.
+A WeChat account is a sub-merchant of a service provider and serves both.
 """
 
 from dataclasses import dataclass
@@ -16,26 +16,26 @@ WeChatSignType = Literal["MD5", "HMAC-SHA256"]
 
 @dataclass(frozen=True, slots=True)
 class AlipayAccount:
-    """A PID. `scene` is "online" or "offline", never both: that is Alipay's contract."""
+    """A PID. Alipay's contract covers one scene, online or offline, never both."""
 
-    account_id: str  #: ours, random; the last part of the notice URL
+    account_id: str  #: ours, random; the last segment of the notice URL
     mchid: str
     scene: Literal["online", "offline"]
     currency: str  #: price and settlement currency of the contract
     pid: str
     sign_type: AlipaySignType
-    key: Secret  #: the MD5 key; empty where RSA or RSA2 is used
-    private_key_pem: Secret  #: ours; empty where MD5 is used
-    alipay_public_key_pem: str  #: the wallet's; verifies its answers and notices
-    supports_close: bool = True  #: the contract has `close_trade`
+    key: Secret  #: the MD5 key; empty for RSA and RSA2
+    private_key_pem: Secret  #: ours; empty for MD5
+    alipay_public_key_pem: str  #: the wallet's; verifies its responses and notices
+    supports_close: bool = True  #: the contract includes `close_trade`
     refund_window_days: int = 365
-    supports_partial_refunds: bool = True  #: off: only all of a payment may go back
-    fee_rate_ppm: int = 0  #: what is kept of each payment, in parts per million of its price
+    supports_partial_refunds: bool = True  #: if false, a payment can only be refunded in full
+    fee_rate_ppm: int = 0  #: our fee on each payment, in parts per million of its price
 
 
 @dataclass(frozen=True, slots=True)
 class WeChatProvider:
-    """The service provider that signs and holds the client certificate for all its sub-merchants."""
+    """The service provider whose key and client certificate sign for all its sub-merchants."""
 
     mch_id: str
     appid: str
@@ -55,11 +55,11 @@ class WeChatAccount:
     sign_type: WeChatSignType
     sub_mch_id: str
     sub_appid: str  #: the merchant's official account; openids of 800207 belong to it
-    sub_secret: Secret = NO_SECRET  #: of `sub_appid`; nothing needs it yet
-    supports_wechat_hk: bool = False  #: 800228 was granted
+    sub_secret: Secret = NO_SECRET  #: of `sub_appid`; not used yet
+    supports_wechat_hk: bool = False  #: pay type 800228 is granted
     refund_window_days: int = 365
-    supports_partial_refunds: bool = True  #: off: only all of a payment may go back
-    fee_rate_ppm: int = 0  #: what is kept of each payment, in parts per million of its price
+    supports_partial_refunds: bool = True  #: if false, a payment can only be refunded in full
+    fee_rate_ppm: int = 0  #: our fee on each payment, in parts per million of its price
     scene: Literal["both"] = "both"
 
 

@@ -1,4 +1,4 @@
-"""A planned stop: while it lasts nothing new is begun, and all that was begun goes on."""
+"""A maintenance window: new operations are refused, operations in progress continue."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,5 +6,5 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceWindow:
-    reason: str  #: for developers; may be empty
+    reason: str  #: shown to developers; may be empty
     since: datetime

@@ -1,4 +1,4 @@
-"""Who calls and whose money it is: apps (developers) and merchants."""
+"""Apps (a developer's credentials and settings) and merchants (who receives the money)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from tael.base.secret import Secret
 
-#: QFPay prints it in its documentation, with an appcode and a mchid. Everybody can sign with it.
+#: Printed in QFPay's documentation, with an appcode and an mchid, so anyone can sign with it.
 PUBLISHED_KEY: Final = "123456"
 
 Algorithm = Literal["MD5", "SHA256"]
@@ -24,11 +24,11 @@ class MerchantState(StrEnum):
 
     ACTIVE = "active"
     DISABLED = "disabled"
-    WAITING = "waiting"  #: for its audit
+    WAITING = "waiting"  #: not approved yet
 
 
 class Operation(StrEnum):
-    """What a merchant's call does to money; a query does nothing, and can always be made."""
+    """What the operator can deny to a merchant. Queries are always allowed."""
 
     PAYMENT = "payment"
     REFUND = "refund"
@@ -38,7 +38,7 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A developer's credentials and settings. One notify URL and one return URL, whatever its pay types."""
+    """A developer's credentials and settings. One notify URL and one return URL serve all pay types."""
 
     appcode: str
     key: Secret
@@ -46,25 +46,25 @@ class App:
     return_url: str | None
     webhook_style: Style = Style.NEW
     sha256_only: bool = False  #: refuse MD5 signatures
-    notify_offline: bool = False  #: webhooks for barcode payments as well
-    include_currency: bool = True  #: `txcurrcd` of query rows; off gives "" as QFPay once did
-    cancel_codes_v2: bool = False  #: `cancel` of query rows as later documents have it: 3 refunded, 5 in part
+    notify_offline: bool = False  #: send webhooks for barcode payments too
+    include_currency: bool = True  #: `txcurrcd` in query rows; if false it is "", as QFPay once did
+    cancel_codes_v2: bool = False  #: `cancel` in query rows as in later documents: 3 refunded, 5 in part
     include_goods_name: bool = False  #: in query rows; one client breaks on quotes inside values
-    quick_retries: bool = True  #: webhooks are first repeated four times after 30 s
-    close_requires_amount: bool = False  #: so that no captured query closes an order
-    max_request_age_s: int | None = None  #: of the signed `txdtm`, into the past and into the future
-    sha256_responses: bool = False  #: sign answers and new-style webhooks by SHA256; QFPay signs by MD5
-    allowed_addresses: tuple[str, ...] = ()  #: networks (CIDR) that requests may come from; empty for any
+    quick_retries: bool = True  #: retry webhooks four times at 30 s intervals first
+    close_requires_amount: bool = False  #: so that a captured query cannot be replayed as a close
+    max_request_age_s: int | None = None  #: limit on the signed `txdtm`, in the past and in the future
+    sha256_responses: bool = False  #: sign responses and new-style webhooks with SHA256; QFPay uses MD5
+    allowed_addresses: tuple[str, ...] = ()  #: networks (CIDR) that may send requests; empty for any
 
     @property
     def response_algorithm(self) -> Algorithm:
-        """What answers and new-style webhooks are signed with. Old-style webhooks know MD5 only."""
+        """Signs responses and new-style webhooks. Old-style webhooks always use MD5."""
         return "SHA256" if self.sha256_responses else "MD5"
 
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """Who gets the money. `max_amount_minor` is the largest payment it may take, None for no limit."""
+    """Who receives the money. `max_amount_minor` is the largest payment it may take, None for no limit."""
 
     mchid: str
     appcode: str

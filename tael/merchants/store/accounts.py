@@ -1,7 +1,7 @@
-"""Wallet accounts and the service providers behind those of WeChat. Secrets are sealed in the rows.
+"""Wallet accounts and WeChat's service providers. Secrets are encrypted in the rows.
 
-The database holds the contracts: a PID belongs to one merchant and one scene, a merchant has at most one WeChat
-account and one Alipay account per scene.
+Constraints in the database enforce the contracts: a PID belongs to one merchant and one scene, and a merchant has at
+most one WeChat account and one Alipay account per scene.
 """
 
 from datetime import datetime
@@ -72,7 +72,7 @@ class Accounts:
         return [self._account_of(row) for row in rows]
 
     async def add(self, account: Account, at: datetime) -> None:
-        """Raises AlreadyThere where a contract forbids it, LookupError without its merchant."""
+        """Raises AlreadyThere if a contract forbids it, LookupError if its merchant does not exist."""
         try:
             match account:
                 case AlipayAccount():
@@ -85,13 +85,13 @@ class Accounts:
             raise LookupError(f"no merchant {account.mchid}") from error
 
     async def set_refund_rules(self, account: Account) -> None:
-        """Write what the contract says of refunds; everything else of the account stays as it is."""
+        """Write the account's refund rules only."""
         await self._database.execute(
             SET_REFUND_RULES, account.account_id, account.refund_window_days, account.supports_partial_refunds
         )
 
     async def set_keys(self, account: Account) -> None:
-        """Write the account's keys; of WeChat Pay its provider's too, for all accounts of that one."""
+        """Write the account's keys; for WeChat Pay also its provider's, which all its accounts share."""
         match account:
             case AlipayAccount():
                 await self._database.execute(
@@ -197,9 +197,9 @@ class Accounts:
 
 
 def _contract_of(error: asyncpg.UniqueViolationError) -> str:
-    """Which rule a second account broke, in words."""
+    """The violated rule, as a sentence for the operator."""
     return {
-        "one_account_per_scene": "the merchant has an account of this wallet for this scene already",
-        "one_merchant_per_pid": "this PID belongs to a merchant already",
-        "one_merchant_per_sub_mch_id": "this sub-merchant number belongs to a merchant already",
-    }.get(error.constraint_name or "", "such an account exists already")
+        "one_account_per_scene": "the merchant already has an account at this wallet for this scene",
+        "one_merchant_per_pid": "this PID already belongs to a merchant",
+        "one_merchant_per_sub_mch_id": "this sub-merchant number already belongs to a merchant",
+    }.get(error.constraint_name or "", "such an account already exists")

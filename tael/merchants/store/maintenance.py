@@ -1,4 +1,4 @@
-"""The table `maintenance_window`: a row while a planned stop lasts."""
+"""The table `maintenance_window`: it has one row during a maintenance window."""
 
 from datetime import datetime
 from typing import Final
@@ -21,7 +21,7 @@ class MaintenanceWindows:
         return MaintenanceWindow(rows[0]["reason"], rows[0]["since"]) if rows else None
 
     async def begin(self, reason: str, at: datetime) -> None:
-        """One that lasts already gets the new reason."""
+        """Open a maintenance window, or change the reason of the current one."""
         await self._database.execute(BEGIN, reason, at)
 
     async def end(self) -> None:

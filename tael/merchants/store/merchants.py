@@ -1,4 +1,4 @@
-"""Apps and merchants. Keys are sealed on their way in and opened on their way out."""
+"""Apps and merchants. Keys are encrypted in the rows."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -24,7 +24,7 @@ UPDATE app SET notify_url = $2, return_url = $3, webhook_style = $4, sha256_only
     close_requires_amount = $11, max_request_age_s = $12, sha256_responses = $13, allowed_addresses = $14
 WHERE appcode = $1
 """
-#: With the row by which its days are sealed from then on.
+#: Together with its row in `daily_close`.
 ADD_MERCHANT: Final = """
 WITH added AS (
     INSERT INTO merchant (mchid, appcode, name, currency, state, is_default, max_amount_minor, denied, created_at)
@@ -36,7 +36,7 @@ SET_MERCHANT: Final = "UPDATE merchant SET state = $2, max_amount_minor = $3, de
 
 
 class AlreadyThere(Exception):
-    """A row with this name exists, or a constraint of the contracts forbids a second one."""
+    """A row with this key exists, or a contract's constraint forbids a second one."""
 
 
 class Merchants:
@@ -83,11 +83,11 @@ class Merchants:
             raise AlreadyThere(f"app {app.appcode} exists") from error
 
     async def set_app(self, app: App) -> None:
-        """Write the settings of an app; its key stays as it is."""
+        """Write the settings of an app, but not its key."""
         await self._database.execute(SET_APP, app.appcode, *_settings_of(app))
 
     async def add_merchant(self, merchant: Merchant, at: datetime) -> None:
-        """Raises AlreadyThere if the mchid exists or the app has a default merchant, LookupError without its app."""
+        """Raises AlreadyThere if the mchid exists or the app has a default merchant, LookupError if there is no app."""
         try:
             await self._database.execute(
                 ADD_MERCHANT,
@@ -109,7 +109,7 @@ class Merchants:
             raise LookupError(f"no app {merchant.appcode}") from error
 
     async def set_merchant(self, merchant: Merchant) -> None:
-        """Write what may change of a merchant: its state, its limit and what it is denied."""
+        """Write a merchant's state, limit and denied operations."""
         await self._database.execute(
             SET_MERCHANT,
             merchant.mchid,
@@ -139,7 +139,7 @@ class Merchants:
 
 
 def _settings_of(app: App) -> tuple[object, ...]:
-    """What may change of an app, in the order of both statements."""
+    """The settings of an app, in the order of both statements."""
     return (
         app.notify_url,
         app.return_url,

@@ -26,24 +26,24 @@ def payment_entry(payment: Payment, at: datetime) -> Entry:
 
 
 def refund_entry(payment: Payment, refund: Refund, at: datetime) -> Entry:
-    """The wallet gave money back to the payer; the merchant is owed less."""
-    return _way_back(payment, refund.syssn, EntryKind.REFUND, refund.amount, at)
+    """The wallet refunded the payer; we owe the merchant less."""
+    return _return_entry(payment, refund.syssn, EntryKind.REFUND, refund.amount, at)
 
 
 def reversal_entry(payment: Payment, reversal_syssn: str, at: datetime) -> Entry:
     """The wallet undid the whole payment."""
-    return _way_back(payment, reversal_syssn, EntryKind.REVERSAL, payment.amount, at)
+    return _return_entry(payment, reversal_syssn, EntryKind.REVERSAL, payment.amount, at)
 
 
 def fee_minor(amount_minor: int, rate_ppm: int) -> int:
-    """The fee on an amount, rounded half up. Never more than the amount, and it never falls as amounts grow."""
+    """The fee on an amount, rounded half up. Never above the amount, and monotonic in it."""
     return (amount_minor * rate_ppm + MILLION // 2) // MILLION
 
 
 def fee_back_minor(payment: Payment, refunded_before_minor: int, amount_minor: int) -> int:
-    """What `amount_minor`, going back after `refunded_before_minor` did, returns of the fee.
+    """The part of the fee that is returned when `amount_minor` is refunded after `refunded_before_minor`.
 
-    What is kept is always the fee on what the merchant keeps: parts sum to the whole, whatever their order.
+    The remaining fee is always the fee on the remaining amount, so the parts sum to the whole in any order.
     """
     kept_before_minor = payment.amount.amount_minor - refunded_before_minor
     return fee_minor(kept_before_minor, payment.fee_rate_ppm) - fee_minor(
@@ -52,7 +52,7 @@ def fee_back_minor(payment: Payment, refunded_before_minor: int, amount_minor: i
 
 
 def fee_entries(payment: Payment, at: datetime) -> tuple[Entry, ...]:
-    """The merchant owes us the fee; no entry where it rounds to nothing."""
+    """The merchant owes us the fee; no entry if it rounds to zero."""
     fee = fee_minor(payment.amount.amount_minor, payment.fee_rate_ppm)
     return _fee_moves(payment, payment.syssn, EntryKind.FEE, fee, at)
 
@@ -60,7 +60,7 @@ def fee_entries(payment: Payment, at: datetime) -> tuple[Entry, ...]:
 def fee_back_entries(
     payment: Payment, cause: str, refunded_before_minor: int, amount_minor: int, at: datetime
 ) -> tuple[Entry, ...]:
-    """The part of the fee that goes back to the merchant with a refund or reversal `cause`."""
+    """The part of the fee that is returned to the merchant with the refund or reversal `cause`."""
     fee = fee_back_minor(payment, refunded_before_minor, amount_minor)
     return _fee_moves(payment, cause, EntryKind.FEE_BACK, fee, at)
 
@@ -85,7 +85,7 @@ def _fee_moves(payment: Payment, cause: str, kind: EntryKind, fee: int, at: date
     return (Entry(payment.mchid, cause, kind, debit, credit, Money(fee, payment.amount.currency), at),)
 
 
-def _way_back(payment: Payment, cause: str, kind: EntryKind, amount: Money, at: datetime) -> Entry:
+def _return_entry(payment: Payment, cause: str, kind: EntryKind, amount: Money, at: datetime) -> Entry:
     return Entry(
         payment.mchid,
         cause,

@@ -16,38 +16,38 @@ from tael.channels.outcomes import (
     Refused,
     ReversalOutcome,
 )
-from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState, digest_of
+from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState, incident_id_of
 from tael.merchants.domain.account import Account
 from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.refund import Refund, RefundState
 
 
 def incidents_in(before: Payment, outcome: Outcome, *, at: datetime) -> tuple[Incident, ...]:
-    """What a person has to look at in this news of a payment; none, as a rule."""
+    """The incidents in an outcome of a payment; usually none."""
     match outcome:
         case Paid():
-            found = _in_paid(before, outcome, at)
+            incident = _in_paid(before, outcome, at)
         case Closed() if before.state is State.PAID and not (before.reversal_syssn or before.refund_count):
-            found = _of_payment(
+            incident = _of_payment(
                 before, IncidentKind.CLOSED_THOUGH_PAID, "the wallet closed a paid order", "", at
             )
         case Refused(reason, wallet_code):
-            found = _identity(before, reason, wallet_code, at)
+            incident = _identity(before, reason, wallet_code, at)
         case _:
-            found = None
-    return (found,) if found else ()
+            incident = None
+    return (incident,) if incident else ()
 
 
 def refund_incidents_in(
     payment: Payment, before: Refund, outcome: RefundOutcome, *, at: datetime
 ) -> tuple[Incident, ...]:
-    """What a person has to look at in this news of a refund."""
-    found: Incident | None = None
+    """The incidents in an outcome of a refund."""
+    incident: Incident | None = None
     match outcome:
         case Refunded(amount) if amount is not None and amount != before.amount:
-            found = _of_return(payment, before.syssn, before.amount, outcome, at)
+            incident = _of_return(payment, before.syssn, before.amount, outcome, at)
         case Refunded() if before.state is RefundState.FAILED:
-            found = _of_payment(
+            incident = _of_payment(
                 payment,
                 IncidentKind.REFUNDED_AFTER_REFUSED,
                 f"refund {before.syssn} was done after the wallet had refused it",
@@ -56,48 +56,48 @@ def refund_incidents_in(
                 cause=before.syssn,
             )
         case RefundStuck(wallet_code) if before.wallet_code != wallet_code:
-            found = _of_return(payment, before.syssn, before.amount, outcome, at)
+            incident = _of_return(payment, before.syssn, before.amount, outcome, at)
         case Refused(reason, wallet_code):
-            found = _identity(payment, reason, wallet_code, at, cause=before.syssn)
+            incident = _identity(payment, reason, wallet_code, at, cause=before.syssn)
         case _:
             pass
-    return (found,) if found else ()
+    return (incident,) if incident else ()
 
 
 def reversal_incidents_in(
     payment: Payment, syssn: str, outcome: ReversalOutcome | RefundOutcome, *, at: datetime
 ) -> tuple[Incident, ...]:
-    """What a person has to look at in this news of a reversal, whichever way it goes."""
-    found: Incident | None = None
+    """The incidents in an outcome of a reversal, or of the refund that it became."""
+    incident: Incident | None = None
     match outcome:
         case Refused(reason, wallet_code):
-            found = _identity(payment, reason, wallet_code, at, cause=syssn)
+            incident = _identity(payment, reason, wallet_code, at, cause=syssn)
         case Refunded() | RefundStuck():
-            found = _of_return(payment, syssn, payment.amount, outcome, at)
+            incident = _of_return(payment, syssn, payment.amount, outcome, at)
         case _:
             pass
-    return (found,) if found else ()
+    return (incident,) if incident else ()
 
 
 def unmatched_notice(
     account: Account, order_number: str, outcome: Outcome, *, is_ours: bool, at: datetime
 ) -> Incident:
-    """A proven notice to `account` of an order that it does not have; `is_ours` if another account made it.
+    """A verified notice to `account` of an order that it does not have; `is_ours` if another account created it.
 
-    Money for an order that nobody here made is stray. For one of another account it is left to a person: its own
-    account may know it as paid.
+    Money for an order that does not exist here is an unmatched payment. An order of another account needs manual
+    review: that account may have it as paid.
     """
     kind = IncidentKind.ORDER_OF_ANOTHER_ACCOUNT if is_ours else IncidentKind.UNKNOWN_ORDER
-    whose = "that another account made" if is_ours else "that nobody here made"
+    origin = "created with another account" if is_ours else "not created here"
     paid = outcome if isinstance(outcome, Paid) else None
     is_unmatched = paid is not None and not is_ours
     return Incident(
         mchid=account.mchid,
         subject_id=order_number,
         kind=kind,
-        incident_id=digest_of(account.mchid, order_number, kind, paid.wallet_ref if paid else ""),
+        incident_id=incident_id_of(account.mchid, order_number, kind, paid.wallet_ref if paid else ""),
         account_id=account.account_id,
-        detail=f"a notice of order {order_number}, {whose}" + (": it was paid" if paid else ""),
+        detail=f"a notice of order {order_number}, {origin}" + (": it was paid" if paid else ""),
         at=at,
         amount=paid.amount if paid else None,
         wallet_ref=paid.wallet_ref if paid else "",
@@ -108,24 +108,24 @@ def unmatched_notice(
 
 
 def unverified(account: Account, *, at: datetime) -> Incident:
-    """Answers to `account` fail verification again and again: nothing of it is decided until its key is corrected."""
+    """Responses to `account` keep failing verification: nothing about it is decided until its key is corrected."""
     kind = IncidentKind.ANSWERS_UNVERIFIED
     return Incident(
         mchid=account.mchid,
         subject_id=account.account_id,
         kind=kind,
-        incident_id=digest_of(account.mchid, account.account_id, kind, ""),
+        incident_id=incident_id_of(account.mchid, account.account_id, kind, ""),
         account_id=account.account_id,
-        detail="the wallet's answers to this account fail verification; its key for them may be another's",
+        detail="the wallet's responses to this account fail verification; its verification key may be wrong",
         at=at,
     )
 
 
 def _in_paid(before: Payment, paid: Paid, at: datetime) -> Incident | None:
-    if before.is_reversed:  # what came was undone with the order
+    if before.is_reversed:  # the money was returned with the order
         return None
     other_trade = bool(before.wallet_ref and paid.wallet_ref and before.wallet_ref != paid.wallet_ref)
-    came = paid.amount
+    received = paid.amount
     if other_trade and before.state is State.PAID:
         return _of_money(
             before,
@@ -133,30 +133,30 @@ def _in_paid(before: Payment, paid: Paid, at: datetime) -> Incident | None:
             IncidentKind.PAID_TWICE,
             f"paid twice: {before.wallet_ref} and {paid.wallet_ref}",
             at,
-            # Only WeChat sends back by the number of the trade; the order's number may mean the first one.
+            # Only WeChat refunds by trade number; the order number may mean the first trade.
             is_unmatched=before.pay_type.wallet is Wallet.WECHAT,
         )
-    if came is not None and came != before.amount:
-        other_currency = came.currency != before.amount.currency
+    if received is not None and received != before.amount:
+        other_currency = received.currency != before.amount.currency
         kind = IncidentKind.WRONG_CURRENCY if other_currency else IncidentKind.WRONG_AMOUNT
-        said = f"the wallet took {came}, the price was {before.amount}"
-        return _of_money(before, paid, kind, said, at, is_unmatched=before.state is not State.PAID)
+        detail = f"the wallet took {received}, the price was {before.amount}"
+        return _of_money(before, paid, kind, detail, at, is_unmatched=before.state is not State.PAID)
     if before.state is State.FAILED:
-        said = "paid after the wallet had refused it"
-        return _of_money(before, paid, IncidentKind.PAID_AFTER_FAILED, said, at, is_unmatched=True)
+        detail = "paid after the wallet had refused it"
+        return _of_money(before, paid, IncidentKind.PAID_AFTER_FAILED, detail, at, is_unmatched=True)
     if before.state in (State.CLOSED, State.EXPIRED):
-        said = f"paid after it was {before.state}"
-        return _of_money(before, paid, IncidentKind.LATE_MONEY, said, at, is_unmatched=False)
+        detail = f"paid after it was {before.state}"
+        return _of_money(before, paid, IncidentKind.LATE_MONEY, detail, at, is_unmatched=False)
     return None
 
 
 def _of_money(
     payment: Payment, paid: Paid, kind: IncidentKind, detail: str, at: datetime, *, is_unmatched: bool
 ) -> Incident:
-    sameness = paid.wallet_ref
+    dedup_key = paid.wallet_ref  # one incident per trade
     if kind in (IncidentKind.WRONG_AMOUNT, IncidentKind.WRONG_CURRENCY):
-        sameness = f"{paid.wallet_ref} {paid.amount}"
-    incident = _of_payment(payment, kind, detail, sameness, at)
+        dedup_key = f"{paid.wallet_ref} {paid.amount}"
+    incident = _of_payment(payment, kind, detail, dedup_key, at)
     return replace(
         incident,
         amount=paid.amount,
@@ -170,42 +170,42 @@ def _of_money(
 def _of_return(
     payment: Payment, syssn: str, amount: Money, outcome: Refunded | RefundStuck, at: datetime
 ) -> Incident | None:
-    """Another amount came back than was asked, or none could."""
+    """The wallet refunded an amount other than the one requested, or could not refund it."""
     if isinstance(outcome, RefundStuck):
-        said = f"the money of refund {syssn} could not reach the payer: {outcome.wallet_code}"
-        return _of_payment(payment, IncidentKind.REFUND_STUCK, said, outcome.wallet_code, at, cause=syssn)
+        detail = f"the money of refund {syssn} could not reach the payer: {outcome.wallet_code}"
+        return _of_payment(payment, IncidentKind.REFUND_STUCK, detail, outcome.wallet_code, at, cause=syssn)
     if outcome.amount is None or outcome.amount == amount:
         return None
-    said = f"the wallet returned {outcome.amount}, refund {syssn} was {amount}"
-    found = _of_payment(payment, IncidentKind.REFUND_AMOUNT, said, str(outcome.amount), at, cause=syssn)
-    return replace(found, amount=outcome.amount)
+    detail = f"the wallet returned {outcome.amount}, refund {syssn} was {amount}"
+    incident = _of_payment(payment, IncidentKind.REFUND_AMOUNT, detail, str(outcome.amount), at, cause=syssn)
+    return replace(incident, amount=outcome.amount)
 
 
 def _identity(
     payment: Payment, reason: Refusal, wallet_code: str, at: datetime, cause: str = ""
 ) -> Incident | None:
-    """One alarm for an account, however many payments hear it; a number that is taken is that order's alone."""
+    """One incident for an account, however many payments it affects; a reused number affects one order only."""
     match reason:
         case Refusal.OUR_IDENTITY | Refusal.OUR_CERTIFICATE | Refusal.MERCHANT_SETUP:
-            about = payment.account_id
+            subject_id = payment.account_id
         case Refusal.NUMBER_REUSED:
-            about = cause or payment.syssn
+            subject_id = cause or payment.syssn
         case _:
             return None
-    said = f"the wallet refuses who we are, for whom we ask or how we number: {wallet_code or reason}"
+    detail = f"the wallet refuses our identity, the merchant's or our order number: {wallet_code or reason}"
     kind = IncidentKind.OUR_IDENTITY_REFUSED
-    return _of_payment(payment, kind, said, wallet_code or reason, at, cause=about)
+    return _of_payment(payment, kind, detail, wallet_code or reason, at, cause=subject_id)
 
 
 def _of_payment(
-    payment: Payment, kind: IncidentKind, detail: str, sameness: str, at: datetime, cause: str = ""
+    payment: Payment, kind: IncidentKind, detail: str, dedup_key: str, at: datetime, cause: str = ""
 ) -> Incident:
-    about = cause or payment.syssn
+    subject_id = cause or payment.syssn
     return Incident(
         mchid=payment.mchid,
-        subject_id=about,
+        subject_id=subject_id,
         kind=kind,
-        incident_id=digest_of(payment.mchid, about, kind, sameness),
+        incident_id=incident_id_of(payment.mchid, subject_id, kind, dedup_key),
         account_id=payment.account_id,
         detail=detail,
         at=at,

@@ -1,7 +1,7 @@
-"""A payment: its states, the steps it may take, and what a wallet's word does to it. Pure.
+"""A payment: its states, its transitions, and the effect of an outcome on it. Pure.
 
-Refunds and reversals are rows of their own; a payment that was paid stays paid. `apply_outcome` is the one place where
-an outcome becomes a state, by whatever road the news came.
+Refunds and reversals are rows of their own; a payment that was paid stays PAID. Only `apply_outcome` turns an outcome
+into a state, whether it came as a response, a notice or a query.
 """
 
 from dataclasses import dataclass, replace
@@ -29,29 +29,29 @@ from tael.payments.domain.refusals import code_of_refusal
 
 
 class State(StrEnum):
-    """Where a payment stands. What a merchant's query shows for each is in `shown_respcd`."""
+    """The state of a payment. `shown_respcd` maps it to the respcd of a query."""
 
-    PENDING = "PENDING"  #: nobody knows yet, or the payer has not acted
+    PENDING = "PENDING"  #: unknown, or the payer has not acted yet
     PAID = "PAID"
-    FAILED = "FAILED"  #: the wallet refused; `respcd` says why
-    CLOSED = "CLOSED"  #: closed by the merchant, by close or by reversal
-    EXPIRED = "EXPIRED"  #: its time was over before the payer acted
+    FAILED = "FAILED"  #: the wallet refused; `respcd` gives the reason
+    CLOSED = "CLOSED"  #: by the merchant, with close or reversal
+    EXPIRED = "EXPIRED"  #: not paid in time
 
 
 ALLOWED: Final = {
     State.PENDING: frozenset({State.PAID, State.FAILED, State.CLOSED, State.EXPIRED}),
-    State.CLOSED: frozenset({State.PAID}),  # the payer beat our close; the wallet's word wins
+    State.CLOSED: frozenset({State.PAID}),  # the payer paid before our close; the wallet's response wins
     State.EXPIRED: frozenset({State.PAID}),
     State.FAILED: frozenset(),  # money after a refusal is an incident, never a state
     State.PAID: frozenset(),
 }
 
-#: The payer's confirmation page gives up sooner; a close of the wallet's within this time was the payer's own.
+#: The payer's confirmation page gives up sooner; a close by the wallet within this time was the payer's own.
 FIRST_CHECK: Final = timedelta(seconds=5)
 MAX_GAP: Final = timedelta(minutes=10)
-#: How long a wallet may take to know of an order that it was sent.
-CREATED_BY_THEN: Final = timedelta(seconds=60)
-#: CLOSED and EXPIRED online orders are asked about until this long after the wallet can no longer take money.
+#: How long an order that was sent to a wallet may be missing there.
+MAX_CREATION_DELAY: Final = timedelta(seconds=60)
+#: CLOSED and EXPIRED online orders are polled for late money until this long after their deadline.
 LATE_MONEY: Final = timedelta(hours=1)
 
 
@@ -65,35 +65,37 @@ class Payment:
     pay_type: PayType
     reference: str  #: the merchant's own number
     amount: Money
-    account_id: str  #: the wallet account that takes the money
-    content: str  #: digest of what a repeat must agree in; see `content_of` in `payments/opening.py`
-    subject: str  #: what the payer is shown
+    account_id: str  #: the wallet account that receives the money
+    content: str  #: digest of the parameters that a repeat must not change; see `payments/opening.py`
+    subject: str  #: shown to the payer
     openid: str
-    client_time: str  #: as the client wrote it, echoed
+    client_time: str  #: as the client wrote it; echoed
     device: str
-    notify_merchant: bool  #: a webhook is written when it is paid
+    notify_merchant: bool  #: send a webhook when it is paid
     created_at: datetime
     changed_at: datetime
     expires_at: datetime
-    deadline: datetime  #: from then on the wallet can take no more money; never before `expires_at`
-    check_at: datetime | None  #: when a job asks about it next; None when there is nothing left to ask
+    deadline: datetime  #: the wallet takes no money from then on; never before `expires_at`
+    check_at: datetime | None  #: when a job polls it next; None when there is nothing left to poll
     state: State = State.PENDING
-    respcd: str = respcd.PENDING  #: why it failed, in FAILED only
-    wallet_code: str = ""  #: the wallet's word for its refusal, for support
+    respcd: str = respcd.PENDING  #: why it failed; only meaningful in FAILED
+    wallet_code: str = ""  #: the wallet's error code, for support
     pay: PayLink | PayCode | BridgeParams | None = None
-    has_initial_response: bool = False  #: the first question is over, whatever came of it
+    has_initial_response: bool = False  #: the initial request is over, whatever its outcome
     wallet_ref: str = ""
     payer_ref: str = ""
     paid_at: datetime | None = None
     refunded_minor: int = 0
-    reserved_minor: int = 0  #: asked to go back, not known yet whether it did
-    refund_count: int = 0  #: refunds accepted by us that have not failed
+    reserved_minor: int = 0  #: by refunds and reversals that are not decided yet
+    refund_count: int = 0  #: refunds that have not failed
     reversal_syssn: str = ""
     is_reversed: bool = False
-    close_syssn: str = ""  #: a close was asked under this number
-    forbid_credit: bool = False  #: the merchant wants no credit cards, where the wallet can keep them out
+    close_syssn: str = ""  #: the number of the requested close
+    forbid_credit: bool = False  #: refuse credit cards, if the wallet can
     is_subject_ours: bool = False  #: the merchant gave no name
-    fee_rate_ppm: int = 0  #: the account's rate when it was opened, in parts per million of the price
+    fee_rate_ppm: int = (
+        0  #: the account's rate when the payment was opened, in parts per million of the price
+    )
     checks: int = 0
     checked_at: datetime | None = None
     version: int = 1
@@ -101,27 +103,27 @@ class Payment:
 
     @property
     def goods_name(self) -> str:
-        """The name that the merchant gave, or ""."""
+        """The name given by the merchant, or ""."""
         return "" if self.is_subject_ours else self.subject
 
     @property
     def refundable_minor(self) -> int:
-        """What may still go back to the payer."""
+        """What can still be refunded: neither refunded nor reserved."""
         return self.amount.amount_minor - self.refunded_minor - self.reserved_minor
 
     @property
     def is_unopened(self) -> bool:
-        """The wallet learns of the order from a payer whom we send by its link, and we have sent nobody."""
+        """The order does not exist at the wallet yet: a payer's first redirect would create it."""
         return isinstance(self.pay, PayLink) and self.redirected_at is None
 
     @property
-    def known_from(self) -> datetime:
-        """From then on a wallet that knows no such order will never take money for it."""
-        return max(self.deadline, self.expires_at + CREATED_BY_THEN)
+    def absence_final_from(self) -> datetime:
+        """From then on, an order that is missing at the wallet will never be paid."""
+        return max(self.deadline, self.expires_at + MAX_CREATION_DELAY)
 
 
 def advance(payment: Payment, to: State, at: datetime) -> Payment:
-    """`payment` in state `to` since `at`, or as it was if already there. Raises InvalidTransition."""
+    """`payment` in state `to` since `at`; unchanged if already there. Raises InvalidTransition."""
     if to is payment.state:
         return payment
     if to not in ALLOWED[payment.state]:
@@ -130,9 +132,9 @@ def advance(payment: Payment, to: State, at: datetime) -> Payment:
 
 
 def apply_outcome(before: Payment, outcome: Outcome, *, at: datetime, is_first: bool = False) -> Payment:
-    """`before` as it stands after this news. Total: news that changes nothing gives back the same state.
+    """`before` after this outcome. Total: an outcome that changes nothing returns `before`.
 
-    `is_first`: the outcome answers the very first question, so NotSent proves that nothing happened anywhere.
+    `is_first`: the outcome belongs to the initial request, so NotSent proves that nothing happened at the wallet.
     """
     match outcome:
         case Paid():
@@ -172,24 +174,25 @@ def _failed(before: Payment, code: str, wallet_code: str, at: datetime) -> Payme
 
 
 def _closed(before: Payment, at: datetime) -> Payment:
-    """The wallet takes no more money: by our close, by time, or because the payer of a barcode gave up."""
+    """The wallet takes no more money: our close, its time limit, or a barcode payer who cancelled."""
     if before.state is not State.PENDING or before.reversal_syssn:
-        return before  # a reversal that is under way has closed it, or undone what was paid: its answer says which
+        # A reversal in progress closed the order or returned its money; the reversal's outcome shows which.
+        return before
     if before.close_syssn:
         return advance(before, State.CLOSED, at)
     if before.pay_type.is_online:
         return advance(before, State.EXPIRED, at)
-    gave_up = respcd.PAYER_CANCELLED if at < before.expires_at else respcd.CODE_EXPIRED
-    return _failed(before, gave_up, "", at)
+    code = respcd.PAYER_CANCELLED if at < before.expires_at else respcd.CODE_EXPIRED
+    return _failed(before, code, "", at)
 
 
-def fail_after_undoing(before: Payment, code: str, at: datetime) -> Payment:
-    """A barcode payment that was never decided (or failed halfway) and is now undone at the wallet."""
+def fail_reversed(before: Payment, code: str, at: datetime) -> Payment:
+    """A barcode payment that stayed undecided or failed halfway, and is now reversed at the wallet."""
     return _failed(before, code, "", at)
 
 
 def reschedule(payment: Payment, now: datetime) -> Payment:
-    """`payment` with the time of its next question: often while young, ever more rarely, and never for ever."""
+    """`payment` with the time of its next poll."""
     return replace(
         payment,
         check_at=next_check(payment, now),
@@ -200,13 +203,13 @@ def reschedule(payment: Payment, now: datetime) -> Payment:
 
 
 def next_check(payment: Payment, now: datetime) -> datetime | None:
-    """When to ask the wallet next: gaps grow with age, the expiry is met on time, decided orders are left alone."""
+    """When to poll the wallet next. Gaps grow with age; the expiry is not overshot; polling ends (None)."""
     gap = min(max((now - payment.created_at) / 4, FIRST_CHECK), MAX_GAP)
     if payment.state is State.PENDING:
         if now < payment.expires_at:
             return min(now + (gap if payment.pay_type.is_online else FIRST_CHECK), payment.expires_at)
-        # Expired, and the wallet would not say so yet.
-        return min(now + gap, payment.known_from) if now < payment.known_from else now + gap
+        # Expired here, but not confirmed by the wallet yet.
+        return min(now + gap, payment.absence_final_from) if now < payment.absence_final_from else now + gap
     if payment.state in (State.CLOSED, State.EXPIRED) and payment.pay_type.is_online:
         last = payment.deadline + LATE_MONEY
         return min(now + gap, last) if now < last else None
@@ -214,7 +217,7 @@ def next_check(payment: Payment, now: datetime) -> datetime | None:
 
 
 class Numbers(TypedDict):
-    """Both numbers of a payment, for a refusal to carry."""
+    """Both numbers of a payment, as arguments of a TaelError."""
 
     reference: str
     orig_syssn: str
@@ -225,12 +228,12 @@ def numbers_of(payment: Payment) -> Numbers:
 
 
 def takes_payers(payment: Payment, now: datetime) -> bool:
-    """Whether a payer may be sent to the wallet's page: after a close was asked, its answer holds."""
+    """Whether a payer may be redirected to the wallet's page; not once a close is requested."""
     return payment.state is State.PENDING and not payment.close_syssn and now < payment.expires_at
 
 
 def shown_respcd(payment: Payment) -> str:
-    """The respcd of its row in a query."""
+    """The `respcd` of its row in a query."""
     match payment.state:
         case State.PENDING:
             return respcd.PENDING
@@ -247,7 +250,7 @@ def shown_respcd(payment: Payment) -> str:
 
 
 def shown_cancel(payment: Payment) -> str:
-    """The `cancel` of its row: 0 nothing, 1 reversed, 2 refunded in whole or part, or closed online."""
+    """The `cancel` of its row in a query: 0 none, 1 reversed, 2 refunded in full or part, or closed online."""
     if payment.is_reversed:
         return "1"
     if payment.refunded_minor or (payment.state is State.CLOSED and payment.pay_type.is_online):

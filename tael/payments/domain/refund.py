@@ -1,4 +1,4 @@
-"""A refund: money promised back to a payer. Reserved on its payment before the wallet is asked. Pure."""
+"""A refund, in whole or in part. Its amount is reserved on the payment before the wallet is called. Pure."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -30,13 +30,13 @@ from tael.channels.outcomes import (
 from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.refusals import code_of_refusal
 
-#: WeChat takes no more than this many refunds of one order.
+#: WeChat's limit of refunds per order.
 WECHAT_REFUNDS_PER_ORDER: Final = 50
 MAX_GAP: Final = timedelta(hours=1)
 
 
 class RefundState(StrEnum):
-    """PROCESSING and DONE hold their amount; FAILED has given it back to the payment."""
+    """PROCESSING reserves its amount on the payment, DONE has refunded it, FAILED has released it."""
 
     PROCESSING = "PROCESSING"
     DONE = "DONE"
@@ -51,7 +51,7 @@ class Refund:
     syssn: str
     payment_syssn: str
     account_id: str  #: the payment's
-    reference: str  #: the merchant's number of this refund; may be the payment's own, once
+    reference: str  #: the merchant's number of this refund; one refund may use the payment's own
     amount: Money
     client_time: str
     device: str
@@ -75,7 +75,7 @@ def refusal_to_refund(
     *,
     supports_partial_refunds: bool = True,
 ) -> TaelError | None:
-    """Why this much of `payment` cannot go back now, or None. The order of the reasons is the merchant's."""
+    """Why `amount_minor` of `payment` cannot be refunded now, or None. Reasons that help a merchant most come first."""
     if payment.state is State.CLOSED:
         return OrderClosed("the payment was closed before it was paid")
     if payment.state is State.EXPIRED:
@@ -85,7 +85,7 @@ def refusal_to_refund(
     if payment.is_reversed or payment.refundable_minor <= 0:
         return AlreadyRefunded("nothing is left to refund")
     if payment.reversal_syssn:
-        return NotAllowed("a reversal of this payment is under way")
+        return NotAllowed("a reversal of this payment is in progress")
     if amount_minor > payment.refundable_minor:
         return OverRefund(
             f"only {payment.refundable_minor} of {payment.amount.amount_minor} is left to refund"
@@ -102,7 +102,7 @@ def refusal_to_refund(
 def apply_refund_outcome(
     before: Refund, outcome: RefundOutcome, *, at: datetime, is_first: bool = False
 ) -> Refund:
-    """`before` after this news. Only an explicit refusal, or a first question never sent, frees the reservation."""
+    """`before` after this outcome. Only an explicit refusal, or an unsent initial request, releases the reservation."""
     if before.state is not RefundState.PROCESSING:
         return before
     match outcome:
@@ -133,10 +133,10 @@ def apply_refund_outcome(
 
 
 def reschedule_refund(refund: Refund, now: datetime) -> Refund:
-    """The next question after 1, 2, 4, 8 s and then ever more rarely; none once it is decided."""
+    """`refund` with its next poll: after 1, 2, 4, 8 s and so on up to MAX_GAP; none once it is decided."""
     gap = min(timedelta(seconds=2 ** min(refund.checks, 20)), MAX_GAP)
-    open_still = refund.state is RefundState.PROCESSING
-    return replace(refund, check_at=now + gap if open_still else None, checks=refund.checks + 1)
+    is_open = refund.state is RefundState.PROCESSING
+    return replace(refund, check_at=now + gap if is_open else None, checks=refund.checks + 1)
 
 
 def _failed(before: Refund, code: str, wallet_code: str, at: datetime) -> Refund:

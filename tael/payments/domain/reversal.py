@@ -1,7 +1,7 @@
-"""A reversal: undoing a barcode payment, whatever its state. Closes an unpaid order, refunds a paid one; never both.
+"""A reversal of a barcode payment in any state: closes an unpaid order or refunds a paid one, never both. Pure.
 
-A wallet that finds it too late to reverse a paid order wants a refund instead: the reversal then goes on as one, and
-never turns back. Pure. What it does to the payment is decided here too, so that both rows change in one commit.
+If the wallet refuses because it is too late to reverse a paid order, the reversal continues as a refund and never
+changes back. Its effect on the payment is decided here too, so that both rows change in one commit.
 """
 
 from dataclasses import dataclass, replace
@@ -24,16 +24,22 @@ from tael.channels.outcomes import (
     Reversed,
     Unknown,
 )
-from tael.payments.domain.payment import Payment, State, advance, fail_after_undoing, numbers_of
+from tael.payments.domain.payment import (
+    Payment,
+    State,
+    advance,
+    fail_reversed,
+    numbers_of,
+)
 from tael.payments.domain.refusals import code_of_refusal
 
 MAX_GAP: Final = timedelta(minutes=10)
-#: A wallet that still knows no such order after this time never will: nothing was created there.
-CREATED_BY_THEN: Final = timedelta(seconds=60)
+#: An order that is still missing at the wallet after this time was never created there.
+MAX_CREATION_DELAY: Final = timedelta(seconds=60)
 
 
 class ReversalState(StrEnum):
-    """Where a reversal stands; a failed one may be tried again under a new number."""
+    """The state of a reversal. A failed one may be tried again under a new number."""
 
     PENDING = "PENDING"
     DONE = "DONE"
@@ -42,7 +48,7 @@ class ReversalState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """Our row of a reversal. `amount_minor` is what it reserved on the payment: 0 for one that was not paid."""
+    """A reversal. `amount_minor` is its reservation on the payment: 0 if the payment was not paid."""
 
     mchid: str
     syssn: str
@@ -50,14 +56,15 @@ class Reversal:
     account_id: str  #: the payment's
     amount_minor: int
     client_time: str
-    fails_with: str  #: the code that a payment fails with when it was never paid; "" where the merchant asked
+    #: The code with which the payment fails once reversed, for a reversal of our own; "" if the merchant requested it.
+    fails_with: str
     created_at: datetime
     changed_at: datetime
-    check_at: datetime | None  #: when the wallet is asked (again)
+    check_at: datetime | None  #: when a job calls the wallet next
     state: ReversalState = ReversalState.PENDING
     respcd: str = respcd.PENDING
     wallet_code: str = ""
-    action: ReversalAction | None = None  #: what it did; BY_REFUND also while it is on that way
+    action: ReversalAction | None = None  #: what it did; BY_REFUND also while the refund is in progress
     checks: int = 0
     version: int = 1
 
@@ -84,7 +91,7 @@ def refusal_to_reverse(payment: Payment) -> TaelError | None:
 def apply_reversal_outcome(
     reversal: Reversal, payment: Payment, outcome: ReversalOutcome, *, at: datetime, is_first: bool = False
 ) -> tuple[Reversal, Payment]:
-    """Both rows after this news."""
+    """Both rows after this outcome."""
     if reversal.state is not ReversalState.PENDING:
         return reversal, payment
     match outcome:
@@ -98,11 +105,13 @@ def apply_reversal_outcome(
                 check_at=None,
             )
             return done, _undone(payment, reversal, action, wallet_ref, at)
-        case Refused() if reversal.goes_by_refund:  # somebody asked at the same time; the refund decides
+        case Refused() if reversal.goes_by_refund:  # from a concurrent reverse request; the refund decides
             return reversal, payment
         case Refused(Refusal.WINDOW_OVER) if payment.state is State.PAID and not reversal.fails_with:
             return _by_refund(reversal, payment, at)
-        case Refused() if reversal.fails_with:  # nobody is told no: it is asked again, ever more rarely
+        case Refused() if (
+            reversal.fails_with
+        ):  # no merchant waits for this response: try again, less and less often
             return reversal, payment
         case Refused(reason, wallet_code):
             return _refused(reversal, payment, _code_of(reason), wallet_code, at)
@@ -119,7 +128,7 @@ def apply_reversal_outcome(
 def apply_reversal_refund_outcome(
     reversal: Reversal, payment: Payment, outcome: RefundOutcome, *, at: datetime
 ) -> tuple[Reversal, Payment]:
-    """Both rows after this news of the refund that the reversal has become."""
+    """Both rows after this outcome of the refund that the reversal has become."""
     if reversal.state is not ReversalState.PENDING or not reversal.goes_by_refund:
         return reversal, payment
     match outcome:
@@ -133,58 +142,58 @@ def apply_reversal_refund_outcome(
 
 
 def final_outcome(
-    said: ReversalOutcome, payment: Payment, news: Outcome | None, *, asked_at: datetime
+    response: ReversalOutcome, payment: Payment, queried: Outcome | None, *, requested_at: datetime
 ) -> ReversalOutcome:
-    """What `said` comes to: an order that is not there yet may still arrive, and would then be paid after all.
+    """`response`, unless it cannot be final: an order missing at the wallet may still arrive, and would then be paid.
 
-    `news` is what the wallet answered when it was asked about the payment just before; None if it was not asked.
-    `asked_at` is when it was asked to undo: however late its answer is heard, it speaks of then.
+    `queried` is the outcome of the query just before; None if the wallet was not queried. `requested_at` is when the
+    reverse request was sent: however late the response arrives, it describes that instant.
     """
-    may_arrive = asked_at - payment.created_at <= CREATED_BY_THEN
-    match said:
+    may_arrive = requested_at - payment.created_at <= MAX_CREATION_DELAY
+    match response:
         case Unknown(no_such_order=True) if payment.state is State.FAILED or not may_arrive:
             return Reversed(ReversalAction.CLOSED)
-        # Alipay cancels in good faith what it has never heard of, and forgets it.
+        # Alipay reports success for an order that does not exist there, and does not remember the cancellation.
         case Reversed(ReversalAction.CLOSED) if (
-            payment.state is State.PENDING and may_arrive and isinstance(news, Unknown | NotSent)
+            payment.state is State.PENDING and may_arrive and isinstance(queried, Unknown | NotSent)
         ):
-            return Unknown("undone before the order was seen there", no_such_order=True)
+            return Unknown("reversed before the order was seen there", no_such_order=True)
         case _:
-            return said
+            return response
 
 
 def reschedule_reversal(reversal: Reversal, now: datetime) -> Reversal:
-    """The wallets ask for 5, 10, 20 s between repeats, and then ever more rarely."""
+    """The wallets require 5, 10, 20 s between repeats; gaps then double up to MAX_GAP."""
     gap = min(timedelta(seconds=5 * 2 ** min(reversal.checks, 12)), MAX_GAP)
-    open_still = reversal.state is ReversalState.PENDING
-    return replace(reversal, check_at=now + gap if open_still else None, checks=reversal.checks + 1)
+    is_open = reversal.state is ReversalState.PENDING
+    return replace(reversal, check_at=now + gap if is_open else None, checks=reversal.checks + 1)
 
 
 def _code_of(reason: Refusal) -> str:
-    """A reversal that comes too late is not a refund out of its window: the merchant should refund instead."""
+    """A reversal that is too late is NOT_ALLOWED, not WINDOW_OVER: a refund may still be possible."""
     return respcd.NOT_ALLOWED if reason is Refusal.WINDOW_OVER else code_of_refusal(reason)
 
 
 def _by_refund(reversal: Reversal, payment: Payment, at: datetime) -> tuple[Reversal, Payment]:
-    """The same promise by the other way; what a payer paid after it was intended is reserved with the rest."""
+    """Continue as a refund. If the payer paid after the reversal was committed, the amount is reserved now."""
     amount_minor = reversal.amount_minor + payment.refundable_minor
-    if amount_minor != payment.amount.amount_minor:  # something went back already: no reversal is left
+    if amount_minor != payment.amount.amount_minor:  # partly refunded already: it cannot be reversed
         return _refused(reversal, payment, respcd.NOT_ALLOWED, "", at)
-    onward = replace(
+    refunding = replace(
         reversal, action=ReversalAction.BY_REFUND, amount_minor=amount_minor, changed_at=at, checks=0
     )
-    return onward, replace(payment, reserved_minor=payment.reserved_minor + payment.refundable_minor)
+    return refunding, replace(payment, reserved_minor=payment.reserved_minor + payment.refundable_minor)
 
 
 def _undone(
     payment: Payment, reversal: Reversal, action: ReversalAction, wallet_ref: str, at: datetime
 ) -> Payment:
-    """The payment after the wallet undid it. FAILED and EXPIRED keep their code; what was paid stays paid, refunded."""
+    """The payment after its reversal. FAILED and EXPIRED keep their code; PAID stays PAID, refunded in full."""
     if payment.state is State.PENDING and reversal.fails_with:
-        # Nobody waited for it any more; whatever the payer did at the last moment was undone with it.
-        return replace(fail_after_undoing(payment, reversal.fails_with, at), reversal_syssn="")
+        # Our own reversal: whatever the payer did at the last moment was reversed with it.
+        return replace(fail_reversed(payment, reversal.fails_with, at), reversal_syssn="")
     if payment.state is State.PENDING and action is ReversalAction.REFUNDED:
-        # Paid and undone between two questions: both movements are booked.
+        # Paid and reversed between two of our requests: both movements are booked.
         paid = replace(
             advance(payment, State.PAID, at), wallet_ref=wallet_ref or payment.wallet_ref, paid_at=at
         )
@@ -212,5 +221,7 @@ def _refused(
         changed_at=at,
         check_at=None,
     )
-    freed = replace(payment, reserved_minor=payment.reserved_minor - reversal.amount_minor, reversal_syssn="")
-    return failed, freed
+    released = replace(
+        payment, reserved_minor=payment.reserved_minor - reversal.amount_minor, reversal_syssn=""
+    )
+    return failed, released

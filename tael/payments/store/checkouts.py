@@ -1,6 +1,6 @@
-"""Checkout links: opened once, then an order at a time under the lock of the link's row.
+"""Checkout links: created once, then one order at a time under the lock of the link's row.
 
-The link names its newest order in the transaction that opens it, so two browsers cannot open two.
+The link's newest order is set in the transaction that opens the order, so two browsers cannot open two.
 """
 
 from datetime import datetime
@@ -10,7 +10,7 @@ from tael.base.money import Money
 from tael.db.database import Database
 from tael.payments.domain.checkout import CheckoutLink
 from tael.payments.domain.payment import Payment
-from tael.payments.store.payments import rename_to
+from tael.payments.store.payments import insert_under_reference
 
 if TYPE_CHECKING:
     import asyncpg
@@ -31,7 +31,7 @@ BY_ID: Final = f"SELECT {COLUMNS} FROM checkout_link WHERE mchid = $1 AND link_i
 LOCK: Final = """
 SELECT 1 FROM checkout_link WHERE mchid = $1 AND reference = $2 AND ended_at IS NULL FOR UPDATE
 """
-NAME_ORDER: Final = """
+SET_ORDER: Final = """
 UPDATE checkout_link SET payment_syssn = $3, orders = orders + 1 WHERE mchid = $1 AND reference = $2
 """
 END: Final = """
@@ -39,8 +39,8 @@ UPDATE checkout_link SET ended_at = $3 WHERE mchid = $1 AND reference = $2 AND e
 """
 
 
-class _Lost(Exception):
-    """The number names something else than the link's order that we knew; nothing of this order is kept."""
+class _Conflict(Exception):
+    """The reference no longer belongs to the link's last order; the transaction is rolled back."""
 
 
 class Checkouts:
@@ -50,7 +50,7 @@ class Checkouts:
         self._database = database
 
     async def add(self, link: CheckoutLink) -> None:
-        """Commit a new link, unless there is one under its number. Raises StoreUnavailable."""
+        """Commit a new link, unless its reference has one already. Raises StoreUnavailable."""
         await self._database.execute(
             ADD,
             link.mchid,
@@ -82,24 +82,24 @@ class Checkouts:
         return _link_of(rows[0]) if rows else None
 
     async def open_order(self, link: CheckoutLink, payment: Payment) -> bool:
-        """Commit `payment` as the link's newest order, in the place of the one that `link` names.
+        """Commit `payment` as the link's newest order, replacing the one in `link`.
 
-        False if the merchant ended the link, somebody else chose first, or its number names another payment. That the
-        order before is over is the caller's to know.
+        False if the merchant ended the link, another browser was faster, or its reference belongs to another payment.
+        The caller must make sure that the previous order has ended.
         """
         try:
             async with self._database.transaction() as connection:
                 if not await connection.fetch(LOCK, link.mchid, link.reference):
                     return False
-                if not await rename_to(connection, payment, link.payment_syssn):
-                    raise _Lost
-                await connection.execute(NAME_ORDER, link.mchid, link.reference, payment.syssn)
+                if not await insert_under_reference(connection, payment, link.payment_syssn):
+                    raise _Conflict
+                await connection.execute(SET_ORDER, link.mchid, link.reference, payment.syssn)
                 return True
-        except _Lost:
+        except _Conflict:
             return False
 
     async def end(self, mchid: str, reference: str, at: datetime) -> None:
-        """No order is opened under this link from now on; nothing, where there is no link."""
+        """End the link, if there is one: no order can be opened with it any more."""
         await self._database.execute(END, mchid, reference, at)
 
 

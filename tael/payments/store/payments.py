@@ -1,7 +1,7 @@
-"""Payments: opening them, recording what a wallet said, finding those that are due.
+"""Payments: opening, recording outcomes, claiming due rows.
 
-The two hot functions take lists and run one statement each; callers meet in `Batch`. A wallet's word is written only
-if nobody wrote since it was decided on (`version`), so no lock is held while deciding.
+The two hot functions take lists and run one statement each; `Batch` collects their callers. A decision is written only
+if the row's `version` is unchanged, so no lock is held while deciding.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tael.db.batch import Batch
 from tael.db.database import Database
-from tael.db.due_queue import EVERYTHING, OF_ORDERS, Share, claim, claiming, renew, renewal
+from tael.db.due_queue import OF_ORDERS, UNLIMITED, AccountLimits, claim, claiming, renew, renewal
 from tael.incidents.domain.incident import Incident
 from tael.incidents.store.incidents import write_incidents
 from tael.ledger.domain.entries import Entry
@@ -51,8 +51,8 @@ FROM wanted JOIN named USING (mchid) WHERE named.payment_syssn = wanted.syssn
 RETURNING syssn
 """
 
-#: A later attempt under a number whose last attempt failed: whoever frees the name first owns it.
-FREE_NAME: Final = """
+#: For a new attempt under a reference whose last attempt failed: the first to release the reference may use it.
+RELEASE_REFERENCE: Final = """
 DELETE FROM reference WHERE mchid = $1 AND reference = $2 AND payment_syssn = $3 AND refund_syssn IS NULL RETURNING 1
 """
 
@@ -78,7 +78,7 @@ RETURNING p.syssn
 """
 
 BY_SYSSN: Final = f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE mchid = $1 AND syssn = $2"
-#: One look into the primary key for each merchant, since a syssn alone has no index.
+#: One primary key lookup per merchant, since a syssn alone has no index.
 ANYWHERE: Final = f"""
 SELECT {", ".join("p." + column for column in PAYMENT_COLUMNS.split(", "))}
 FROM merchant AS m JOIN payment AS p ON p.mchid = m.mchid AND p.syssn = $1 LIMIT 1
@@ -91,13 +91,13 @@ REQUEST_CLOSE: Final = f"""
 UPDATE payment SET close_syssn = $3, version = version + 1
 WHERE mchid = $1 AND syssn = $2 AND state = 'PENDING' AND close_syssn = '' RETURNING {PAYMENT_COLUMNS}
 """
-#: Never once a close was asked: what REQUEST_CLOSE finds unopened stays so.
+#: Never once a close is requested, so that an order that REQUEST_CLOSE finds unopened stays so.
 REDIRECT: Final = """
 UPDATE payment SET redirected_at = $3
 WHERE mchid = $1 AND syssn = $2 AND state = 'PENDING' AND close_syssn = '' AND expires_at > $3 AND redirected_at IS NULL
 """
-#: A merchant asked about it: look now, before what is due by schedule, but not at every question of an impatient one.
-#: "Before" is a century earlier: one index serves both, and those asked about keep their order among themselves.
+#: A merchant queried it: poll it before rows that are due by schedule, but not at every query of an impatient client.
+#: `check_at` is set a century earlier, so that one index serves both and expedited rows keep their own order.
 EXPEDITE: Final = """
 UPDATE payment SET check_at = $3::timestamptz - interval '100 years'
 WHERE mchid = $1 AND syssn = ANY($2) AND state = 'PENDING' AND has_initial_response AND check_at >= created_at
@@ -109,7 +109,7 @@ RENEW: Final = renewal("payment", OF_ORDERS)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A payment as it shall be, decided on `after.version`, with what follows from it in the same commit."""
+    """A payment's new state, decided on `after.version`, with everything to be written in the same commit."""
 
     after: Payment
     entries: tuple[Entry, ...] = ()
@@ -118,7 +118,7 @@ class Change:
 
 
 class Payments:
-    """The table `payment`, and the names that merchants give to its rows."""
+    """The table `payment`, and its rows in `reference`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -130,20 +130,20 @@ class Payments:
         return await self._opening(payment)
 
     async def record(self, change: Change) -> bool:
-        """Commit what was decided; False if somebody else wrote first. Raises StoreUnavailable."""
+        """Commit a decision; False if the version changed meanwhile. Raises StoreUnavailable."""
         return await self._recording(change)
 
     async def open_again(self, payment: Payment, failed_syssn: str) -> bool:
-        """Commit a new attempt under the number of a failed one; False if somebody else was faster."""
+        """Commit a new attempt under the reference of a failed one; False if another request was faster."""
         async with self._database.transaction() as connection:
-            return await rename_to(connection, payment, failed_syssn)
+            return await insert_under_reference(connection, payment, failed_syssn)
 
     async def by_syssn(self, mchid: str, syssn: str) -> Payment | None:
         rows = await self._database.fetch(BY_SYSSN, mchid, syssn)
         return payment_of(rows[0]) if rows else None
 
     async def find_anywhere(self, syssn: str) -> Payment | None:
-        """Whoever's payment has this number: for an operator, never on the path of a request."""
+        """The payment with this number of any merchant. Slow: not for merchants' requests."""
         rows = await self._database.fetch(ANYWHERE, syssn)
         return payment_of(rows[0]) if rows else None
 
@@ -153,16 +153,16 @@ class Payments:
         return payment_of(rows[0]) if rows else None
 
     async def request_close(self, payment: Payment, close_syssn: str) -> Payment | None:
-        """Commit the wish to close; None if the payment is no longer pending or a close was asked before."""
+        """Commit the close request; None if the payment is no longer pending or a close was requested before."""
         rows = await self._database.fetch(REQUEST_CLOSE, payment.mchid, payment.syssn, close_syssn)
         return payment_of(rows[0]) if rows else None
 
     async def note_redirect(self, payment: Payment, now: datetime) -> None:
-        """Commit that a payer is sent to the wallet's page, unless the payment cannot be paid any more."""
+        """Commit that a payer is redirected to the wallet's page, unless the payment cannot be paid any more."""
         await self._database.execute(REDIRECT, payment.mchid, payment.syssn, now)
 
     async def expedite(self, mchid: str, syssns: Sequence[str], now: datetime, not_since: datetime) -> None:
-        """Make pending payments due now, before others, unless they were asked about after `not_since`."""
+        """Make pending payments due now, before others, unless they were polled after `not_since`."""
         await self._database.execute(EXPEDITE, mchid, list(syssns), now, not_since)
 
     async def claim_due(
@@ -171,27 +171,27 @@ class Payments:
         real_now: datetime,
         lease_until: datetime,
         limit: int,
-        share: Share = EVERYTHING,
+        accounts: AccountLimits = UNLIMITED,
     ) -> list[Payment]:
-        """Payments to ask about, leased to the caller. `now` is the gateway's clock, leases are in real time."""
-        rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, share)
+        """Payments to poll, leased to the caller. `now` is the gateway's clock, leases use real time."""
+        rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, accounts)
         return [payment_of(row) for row in rows]
 
     async def renew(
         self, payments: Sequence[Payment], held: Sequence[datetime], until: datetime
     ) -> list[bool]:
-        """Extend the leases that are still the caller's; which ones were."""
+        """Extend the leases that are still the caller's; for each, whether it was."""
         return await renew(self._database, RENEW, [(p.mchid, p.syssn) for p in payments], held, until)
 
     @asynccontextmanager
     async def locked(self, mchid: str, syssn: str) -> AsyncIterator[tuple["Connection", Payment]]:
-        """The payment's row, nobody else's until the block ends and commits."""
+        """The payment's row, locked until the block ends and commits."""
         async with self._database.transaction() as connection:
             rows = await connection.fetch(LOCK, [mchid], [syssn])
             yield connection, payment_of(rows[0])
 
     async def write(self, connection: "Connection", change: Change) -> None:
-        """Write `change` inside the caller's transaction, its payment being locked."""
+        """Write `change` in the caller's transaction, which must hold the payment's lock."""
         await write_changes(connection, [change])
 
     async def _open(self, payments: Sequence[Payment]) -> list[bool]:
@@ -201,7 +201,7 @@ class Payments:
         return [payment.syssn in opened for payment in payments]
 
     async def _record(self, changes: Sequence[Change]) -> list[bool]:
-        # UPDATE ... FROM unnest would apply one of two rows of the same payment: the second is told that it lost.
+        # UPDATE ... FROM unnest would apply only one of two rows of the same payment: the second one gets False.
         first: dict[tuple[str, str], Change] = {}
         for change in changes:
             first.setdefault((change.after.mchid, change.after.syssn), change)
@@ -214,21 +214,23 @@ class Payments:
         ]
 
 
-async def rename_to(connection: "Connection", payment: Payment, ended_syssn: str) -> bool:
-    """Insert `payment` under a number that names `ended_syssn`, or nothing if that is ""; False if it names another."""
-    if ended_syssn and not await connection.fetch(FREE_NAME, payment.mchid, payment.reference, ended_syssn):
+async def insert_under_reference(connection: "Connection", payment: Payment, ended_syssn: str) -> bool:
+    """Insert `payment`. False unless its reference belongs to `ended_syssn`, or is unused if that is ""."""
+    if ended_syssn and not await connection.fetch(
+        RELEASE_REFERENCE, payment.mchid, payment.reference, ended_syssn
+    ):
         return False
     return bool(await connection.fetch(OPEN, *_opening_columns([payment])))
 
 
 async def lock_payments(connection: "Connection", keys: Sequence[tuple[str, str]]) -> dict[str, Payment]:
-    """Lock (mchid, syssn) in the one order that everybody uses; by syssn."""
+    """Lock payments by (mchid, syssn), in the order that all transactions use; the result is by syssn."""
     rows = await connection.fetch(LOCK, [mchid for mchid, _ in keys], [syssn for _, syssn in keys])
     return {row["syssn"]: payment_of(row) for row in rows}
 
 
 async def write_changes(connection: "Connection", changes: Sequence[Change]) -> set[str]:
-    """Write `changes` whose rows are locked; the syssns of those whose version was still the expected one."""
+    """Write `changes`, whose rows must be locked; returns the syssns whose version was still the expected one."""
     after = [change.after for change in changes]
     rows = await connection.fetch(
         RECORD,
@@ -249,10 +251,10 @@ async def write_changes(connection: "Connection", changes: Sequence[Change]) -> 
         [p.changed_at for p in after],
     )
     written = {row["syssn"] for row in rows}
-    kept = [change for change in changes if change.after.syssn in written]
-    await write_entries(connection, [entry for change in kept for entry in change.entries])
-    await write_webhooks(connection, [webhook for change in kept for webhook in change.webhooks])
-    await write_incidents(connection, [incident for change in kept for incident in change.incidents])
+    applied = [change for change in changes if change.after.syssn in written]
+    await write_entries(connection, [entry for change in applied for entry in change.entries])
+    await write_webhooks(connection, [webhook for change in applied for webhook in change.webhooks])
+    await write_incidents(connection, [incident for change in applied for incident in change.incidents])
     return written
 
 

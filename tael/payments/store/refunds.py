@@ -1,6 +1,6 @@
-"""Refunds: the promise before the wallet is asked (`payments/store/reservations.py`), and what the wallet said.
+"""Refunds: reserved before the wallet is called (`payments/store/reservations.py`), and their outcomes recorded.
 
-An outcome changes the refund by its version, and the sums on its payment relatively.
+An outcome is written if the refund's version is unchanged; the sums on its payment are changed relatively.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tael.db.batch import Batch
 from tael.db.database import Database
-from tael.db.due_queue import EVERYTHING, OF_ORDERS, Share, claim, claiming, renew, renewal
+from tael.db.due_queue import OF_ORDERS, UNLIMITED, AccountLimits, claim, claiming, renew, renewal
 from tael.incidents.domain.incident import Incident
 from tael.incidents.store.incidents import write_incidents
 from tael.ledger.domain.entries import Entry
@@ -19,7 +19,7 @@ from tael.payments.domain.entries import fee_back_entries
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund, RefundState
 from tael.payments.store.payments import lock_payments
-from tael.payments.store.reservations import Reservation, Reserving, reserve
+from tael.payments.store.reservations import Reservation, ReservationResult, reserve
 from tael.payments.store.rows import REFUND_COLUMNS, refund_of
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
 
@@ -55,7 +55,7 @@ WITH changed AS (
 )
 SELECT syssn FROM changed
 """
-#: Read under the payments' locks, which every writer of a refund's version holds.
+#: Read under the payments' locks, which every writer of a refund holds.
 VERSIONS: Final = """
 SELECT syssn, version FROM refund WHERE (mchid, syssn) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 """
@@ -69,7 +69,7 @@ RENEW: Final = renewal("refund", OF_ORDERS)
 
 @dataclass(frozen=True, slots=True)
 class RefundChange:
-    """A refund as it shall be, decided on `after.version`; `is_decided` where it has just left PROCESSING."""
+    """A refund's new state, decided on `after.version`; `is_decided` if it has just left PROCESSING."""
 
     after: Refund
     is_decided: bool
@@ -79,19 +79,19 @@ class RefundChange:
 
 
 class Refunds:
-    """The table `refund`, and the sums on `payment` that follow from it."""
+    """The table `refund`, and its sums in `payment`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._reserving: Batch[Reservation, Reserving] = Batch(self._reserve, database.limits.call_s)
+        self._reserving: Batch[Reservation, ReservationResult] = Batch(self._reserve, database.limits.call_s)
         self._recording: Batch[RefundChange, bool] = Batch(self._record, database.limits.call_s)
 
-    async def reserve(self, reservation: Reservation) -> Reserving:
-        """Commit the promise, or say why not. Raises StoreUnavailable."""
+    async def reserve(self, reservation: Reservation) -> ReservationResult:
+        """Commit the refund with its reservation, or return the refusal. Raises StoreUnavailable."""
         return await self._reserving(reservation)
 
     async def record(self, change: RefundChange) -> bool:
-        """Commit what was decided; False if somebody else wrote first. Raises StoreUnavailable."""
+        """Commit a decision; False if the version changed meanwhile. Raises StoreUnavailable."""
         return await self._recording(change)
 
     async def by_syssn(self, mchid: str, syssn: str) -> Refund | None:
@@ -99,7 +99,7 @@ class Refunds:
         return refund_of(rows[0]) if rows else None
 
     async def of_payment(self, mchid: str, payment_syssn: str) -> list[Refund]:
-        """Every refund of a payment, failed ones too, oldest first."""
+        """All refunds of a payment, including failed ones, oldest first."""
         rows = await self._database.fetch(OF_PAYMENT, mchid, payment_syssn)
         return [refund_of(row) for row in rows]
 
@@ -109,19 +109,19 @@ class Refunds:
         real_now: datetime,
         lease_until: datetime,
         limit: int,
-        share: Share = EVERYTHING,
+        accounts: AccountLimits = UNLIMITED,
     ) -> list[Refund]:
-        """Refunds to ask about, leased to the caller until `lease_until` (real time)."""
-        rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, share)
+        """Refunds to poll, leased to the caller until `lease_until` (real time)."""
+        rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, accounts)
         return [refund_of(row) for row in rows]
 
     async def renew(self, refunds: Sequence[Refund], held: Sequence[datetime], until: datetime) -> list[bool]:
-        """Extend the leases that are still the caller's; which ones were."""
+        """Extend the leases that are still the caller's; for each, whether it was."""
         return await renew(self._database, RENEW, [(r.mchid, r.syssn) for r in refunds], held, until)
 
-    async def _reserve(self, wanted: Sequence[Reservation]) -> list[Reserving]:
+    async def _reserve(self, reservations: Sequence[Reservation]) -> list[ReservationResult]:
         async with self._database.transaction() as connection:
-            return await reserve(connection, wanted)
+            return await reserve(connection, reservations)
 
     async def _record(self, changes: Sequence[RefundChange]) -> list[bool]:
         first: dict[tuple[str, str], RefundChange] = {}
@@ -148,10 +148,12 @@ class Refunds:
                 [before.get(r.syssn) for r in after],
             )
             written = {row["syssn"] for row in rows}
-            kept = [change for change in first.values() if change.after.syssn in written]
-            await write_entries(connection, _entries(kept, before, payments))
-            await write_webhooks(connection, [webhook for change in kept for webhook in change.webhooks])
-            await write_incidents(connection, [incident for change in kept for incident in change.incidents])
+            applied = [change for change in first.values() if change.after.syssn in written]
+            await write_entries(connection, _entries(applied, before, payments))
+            await write_webhooks(connection, [webhook for change in applied for webhook in change.webhooks])
+            await write_incidents(
+                connection, [incident for change in applied for incident in change.incidents]
+            )
         return [
             change.after.syssn in written and first[change.after.mchid, change.after.syssn] is change
             for change in changes
@@ -161,9 +163,9 @@ class Refunds:
 async def _refunded_before(
     connection: "Connection", changes: Sequence[RefundChange], payments: dict[str, Payment]
 ) -> dict[str, int]:
-    """What of its payment had gone back before each refund that is done now, by syssn; the payments are locked.
+    """The amount already refunded before each refund that becomes DONE now, by syssn; the payments are locked.
 
-    Rows that somebody wrote since are left out: they will not be written, so they move no money here.
+    Refunds whose version has changed are left out: they will not be written, so they move no money here.
     """
     done = [
         change.after for change in changes if change.is_decided and change.after.state is RefundState.DONE
@@ -182,11 +184,11 @@ async def _refunded_before(
 
 
 def _entries(
-    kept: Sequence[RefundChange], before: dict[str, int], payments: dict[str, Payment]
+    applied: Sequence[RefundChange], before: dict[str, int], payments: dict[str, Payment]
 ) -> list[Entry]:
-    """The entries of `kept`, and the part of the fee that each of its refunds returns."""
-    entries = [entry for change in kept for entry in change.entries]
-    for refund in (change.after for change in kept):
+    """The entries of `applied`, and the part of the fee that each refund returns."""
+    entries = [entry for change in applied for entry in change.entries]
+    for refund in (change.after for change in applied):
         if refund.syssn in before:
             payment = payments[refund.payment_syssn]
             entries += fee_back_entries(

@@ -1,7 +1,7 @@
-"""Promising money back: names, sums and turns of many refunds at once, inside one transaction.
+"""Reserving refunds: references, sums and turns of many refunds at once, in one transaction.
 
-Called by `payments/store/refunds.py`. Reservations of one payment are accepted in order against what is left, under the
-payment's lock; the CHECK constraint on the row is the net below.
+Reservations of one payment are accepted in order against its refundable amount, under the payment's lock; the CHECK
+constraint on the row is the safety net.
 """
 
 from collections.abc import Sequence
@@ -18,17 +18,18 @@ from tael.payments.store.rows import REFUND_COLUMNS, refund_of
 if TYPE_CHECKING:
     from tael.db.database import Connection
 
-#: Alipay wants this much time between two online refunds of one PID.
+#: Alipay requires this gap between two online refunds of one PID.
 SPACING: Final = timedelta(seconds=3)
+REFERENCE_TAKEN: Final = "this number already belongs to another transaction; use a new one"
 
-NAMES: Final = """
+READ_REFERENCES: Final = """
 SELECT r.mchid, r.reference, r.payment_syssn, r.refund_syssn FROM reference AS r
 JOIN unnest($1::text[], $2::text[]) AS w (mchid, reference) USING (mchid, reference)
 """
-KNOWN: Final = f"""
+READ_REFUNDS: Final = f"""
 SELECT {REFUND_COLUMNS} FROM refund WHERE (mchid, syssn) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 """
-NAME: Final = """
+TAKE_REFERENCES: Final = """
 INSERT INTO reference AS r (mchid, reference, refund_syssn)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS w (mchid, reference, syssn) ORDER BY mchid, reference
 ON CONFLICT (mchid, reference) DO UPDATE SET refund_syssn = excluded.refund_syssn
@@ -64,7 +65,7 @@ WHERE p.mchid = w.mchid AND p.syssn = w.syssn
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A refund to be promised. `is_spaced`: its account takes its turn, since the wallet wants time between calls."""
+    """A refund to reserve. `is_spaced`: it waits for its turn, since the wallet requires gaps between calls."""
 
     refund: Refund
     account_id: str
@@ -76,97 +77,101 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """The refund is committed; its `check_at` may lie ahead if its account must wait for its turn."""
+    """The refund is committed. If `is_sent_now` is false it must wait for its turn, at its `check_at`."""
 
     refund: Refund
     payment: Payment
-    asks_now: bool
+    is_sent_now: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """This number was used for a refund before: here it is."""
+    """This reference already has a refund."""
 
     refund: Refund
 
 
-Reserving = Reserved | Repeated | TaelError
+ReservationResult = Reserved | Repeated | TaelError
 
 
-async def reserve(connection: "Connection", wanted: Sequence[Reservation]) -> list[Reserving]:
-    """What becomes of each request, in order; what is accepted is written in the caller's transaction."""
-    keys = sorted({(w.refund.mchid, w.refund.payment_syssn) for w in wanted})
+async def reserve(connection: "Connection", requests: Sequence[Reservation]) -> list[ReservationResult]:
+    """The result of each request, in order. Accepted ones are written in the caller's transaction."""
+    keys = sorted({(r.refund.mchid, r.refund.payment_syssn) for r in requests})
     payments = await lock_payments(connection, keys)
-    names = await _names(connection, wanted)
-    decided: list[Reserving] = []
+    references = await _references(connection, requests)
+    results: list[ReservationResult] = []
     accepted: dict[str, Reservation] = {}
     taken: dict[tuple[str, str], Refund] = {}
-    for one in wanted:
-        answer = _decide(one, payments, names, taken)
-        decided.append(answer)
-        if isinstance(answer, Reserved):
-            payments[answer.payment.syssn] = answer.payment
-            taken[one.refund.mchid, one.refund.reference] = one.refund
-            accepted[one.refund.syssn] = one
+    for request in requests:
+        result = _decide(request, payments, references, taken)
+        results.append(result)
+        if isinstance(result, Reserved):
+            payments[result.payment.syssn] = result.payment
+            taken[request.refund.mchid, request.refund.reference] = request.refund
+            accepted[request.refund.syssn] = request
     if not accepted:
-        return decided
-    named = await _take_names(connection, list(accepted.values()), names)
-    kept = [one for one in accepted.values() if one.refund.syssn in named]
-    turns = await _take_turns(connection, kept)
-    await _insert(connection, kept, turns)
-    return [_final(answer, named, turns, accepted) for answer in decided]
+        return results
+    owners = await _take_references(connection, list(accepted.values()), references)
+    reserved = [request for request in accepted.values() if request.refund.syssn in owners]
+    turns = await _take_turns(connection, reserved)
+    await _insert(connection, reserved, turns)
+    return [_final(result, owners, turns, accepted) for result in results]
 
 
 @dataclass(frozen=True, slots=True)
-class _Name:
-    """Who owns a merchant's number already."""
+class _Reference:
+    """The current owners of a merchant's reference."""
 
     payment_syssn: str | None
     refund: Refund | None
 
 
-async def _names(connection: "Connection", wanted: Sequence[Reservation]) -> dict[tuple[str, str], _Name]:
+async def _references(
+    connection: "Connection", requests: Sequence[Reservation]
+) -> dict[tuple[str, str], _Reference]:
     rows = await connection.fetch(
-        NAMES, [w.refund.mchid for w in wanted], [w.refund.reference for w in wanted]
+        READ_REFERENCES, [r.refund.mchid for r in requests], [r.refund.reference for r in requests]
     )
-    owned = [row for row in rows if row["refund_syssn"]]
-    known = await connection.fetch(
-        KNOWN, [row["mchid"] for row in owned], [row["refund_syssn"] for row in owned]
+    with_refund = [row for row in rows if row["refund_syssn"]]
+    refund_rows = await connection.fetch(
+        READ_REFUNDS, [row["mchid"] for row in with_refund], [row["refund_syssn"] for row in with_refund]
     )
-    refunds = {row["syssn"]: refund_of(row) for row in known}
+    refunds = {row["syssn"]: refund_of(row) for row in refund_rows}
     return {
-        (row["mchid"], row["reference"]): _Name(row["payment_syssn"], refunds.get(row["refund_syssn"] or ""))
+        (row["mchid"], row["reference"]): _Reference(
+            row["payment_syssn"], refunds.get(row["refund_syssn"] or "")
+        )
         for row in rows
     }
 
 
 def _decide(
-    one: Reservation,
+    request: Reservation,
     payments: dict[str, Payment],
-    names: dict[tuple[str, str], _Name],
+    references: dict[tuple[str, str], _Reference],
     taken: dict[tuple[str, str], Refund],
-) -> Reserving:
-    """What becomes of one request, given those before it in the batch. A repeat is a repeat whatever is left."""
-    refund = one.refund
+) -> ReservationResult:
+    """The result of one request, given those before it in the batch. Repeats are recognised before sums are checked."""
+    refund = request.refund
     payment = payments.get(refund.payment_syssn)
     if payment is None or payment.mchid != refund.mchid:
         return NotFound("no such payment")
-    name = names.get((refund.mchid, refund.reference), _Name(None, None))
-    if name.refund is not None and name.refund.state is not RefundState.FAILED:
-        return Repeated(name.refund)
+    reference = references.get((refund.mchid, refund.reference), _Reference(None, None))
+    if reference.refund is not None and reference.refund.state is not RefundState.FAILED:
+        return Repeated(reference.refund)
     if (refund.mchid, refund.reference) in taken:
         return Repeated(taken[refund.mchid, refund.reference])
-    if name.payment_syssn not in (None, payment.syssn):
-        return ReferenceReused("this number already names something else; use a new one")
-    # A close names an online order by the same five parameters: its signature must not give back money.
-    if name.payment_syssn is not None and payment.pay_type.is_online:
+    if reference.payment_syssn not in (None, payment.syssn):
+        return ReferenceReused(REFERENCE_TAKEN)
+    # A close of an online order has the same five parameters; a replay of its signature must not refund money.
+    if reference.payment_syssn is not None and payment.pay_type.is_online:
         return ReferenceReused("a refund of an online payment needs a number of its own")
     refusal = refusal_to_refund(
         payment,
         refund.amount.amount_minor,
-        one.now,
-        one.window,
-        supports_partial_refunds=one.supports_partial_refunds,
+        request.now,
+        request.window,
+        supports_partial_refunds=request.supports_partial_refunds,
     )
     if refusal is not None:
         return refusal
@@ -175,43 +180,47 @@ def _decide(
         reserved_minor=payment.reserved_minor + refund.amount.amount_minor,
         refund_count=payment.refund_count + 1,
     )
-    return Reserved(refund, reserved, asks_now=True)
+    return Reserved(refund, reserved, is_sent_now=True)
 
 
-async def _take_names(
-    connection: "Connection", accepted: Sequence[Reservation], names: dict[tuple[str, str], _Name]
+async def _take_references(
+    connection: "Connection",
+    accepted: Sequence[Reservation],
+    references: dict[tuple[str, str], _Reference],
 ) -> set[str]:
-    """The refunds whose numbers are theirs now; a number that somebody took meanwhile is lost."""
-    replaced = [names.get((a.refund.mchid, a.refund.reference)) for a in accepted]
+    """The refunds that own their references now; a reference that was taken meanwhile is lost."""
+    replaced = [references.get((a.refund.mchid, a.refund.reference)) for a in accepted]
     rows = await connection.fetch(
-        NAME,
+        TAKE_REFERENCES,
         [a.refund.mchid for a in accepted],
         [a.refund.reference for a in accepted],
         [a.refund.syssn for a in accepted],
-        [name.refund.syssn if name and name.refund else None for name in replaced],
+        [reference.refund.syssn if reference and reference.refund else None for reference in replaced],
         [a.refund.payment_syssn for a in accepted],
     )
     return {row["refund_syssn"] for row in rows}
 
 
-async def _take_turns(connection: "Connection", kept: Sequence[Reservation]) -> dict[str, datetime]:
-    """When each refund of a spaced account may be asked for, by syssn; the account remembers whose turn is next."""
-    spaced = [one for one in kept if one.is_spaced]
+async def _take_turns(connection: "Connection", reserved: Sequence[Reservation]) -> dict[str, datetime]:
+    """When each spaced refund may be sent, by syssn. The account's row stores the next free turn."""
+    spaced = [request for request in reserved if request.is_spaced]
     if not spaced:
         return {}
-    rows = await connection.fetch(TURNS, sorted({one.account_id for one in spaced}))
+    rows = await connection.fetch(TURNS, sorted({request.account_id for request in spaced}))
     free_from = {row["account_id"]: row["next_refund_at"] for row in rows}
     turns: dict[str, datetime] = {}
-    for one in spaced:
-        turn = max(one.now, free_from[one.account_id] or one.now)
-        turns[one.refund.syssn] = turn
-        free_from[one.account_id] = turn + SPACING
+    for request in spaced:
+        turn = max(request.now, free_from[request.account_id] or request.now)
+        turns[request.refund.syssn] = turn
+        free_from[request.account_id] = turn + SPACING
     await connection.execute(TAKE_TURNS, list(free_from), list(free_from.values()))
     return turns
 
 
-async def _insert(connection: "Connection", kept: Sequence[Reservation], turns: dict[str, datetime]) -> None:
-    refunds = [_at_its_turn(one, turns) for one in kept]
+async def _insert(
+    connection: "Connection", reserved: Sequence[Reservation], turns: dict[str, datetime]
+) -> None:
+    refunds = [_at_its_turn(request, turns) for request in reserved]
     await connection.execute(
         INSERT,
         [r.mchid for r in refunds],
@@ -242,21 +251,20 @@ async def _insert(connection: "Connection", kept: Sequence[Reservation], turns: 
     )
 
 
-def _at_its_turn(one: Reservation, turns: dict[str, datetime]) -> Refund:
-    turn = turns.get(one.refund.syssn, one.now)
-    return replace(one.refund, check_at=turn) if turn > one.now else one.refund
+def _at_its_turn(request: Reservation, turns: dict[str, datetime]) -> Refund:
+    turn = turns.get(request.refund.syssn, request.now)
+    return replace(request.refund, check_at=turn) if turn > request.now else request.refund
 
 
 def _final(
-    answer: Reserving, named: set[str], turns: dict[str, datetime], accepted: dict[str, Reservation]
-) -> Reserving:
-    if isinstance(answer, TaelError):
-        return answer
-    if answer.refund.syssn in accepted and answer.refund.syssn not in named:
-        return ReferenceReused("this number already names something else; use a new one")
-    if isinstance(answer, Repeated):
-        return answer
-    one = accepted[answer.refund.syssn]
-    return Reserved(
-        _at_its_turn(one, turns), answer.payment, turns.get(answer.refund.syssn, one.now) <= one.now
-    )
+    result: ReservationResult, owners: set[str], turns: dict[str, datetime], accepted: dict[str, Reservation]
+) -> ReservationResult:
+    if isinstance(result, TaelError):
+        return result
+    if result.refund.syssn in accepted and result.refund.syssn not in owners:
+        return ReferenceReused(REFERENCE_TAKEN)
+    if isinstance(result, Repeated):
+        return result
+    request = accepted[result.refund.syssn]
+    turn = turns.get(result.refund.syssn, request.now)
+    return Reserved(_at_its_turn(request, turns), result.payment, turn <= request.now)

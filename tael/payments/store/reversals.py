@@ -1,4 +1,4 @@
-"""Reversals: rare, so one at a time, always under the lock of their payment."""
+"""Reversals. They are rare, so they are written one at a time, always under the lock of their payment."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from tael.db.database import Database
-from tael.db.due_queue import EVERYTHING, OF_ORDERS, Share, claim, claiming, renew, renewal
+from tael.db.due_queue import OF_ORDERS, UNLIMITED, AccountLimits, claim, claiming, renew, renewal
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.reversal import Reversal
 from tael.payments.store.payments import Change, lock_payments, write_changes
@@ -25,7 +25,7 @@ UPDATE reversal SET state = $3, respcd = $4, wallet_code = $5, action = $6, chan
     checks = $9, amount_minor = $10, lease_until = NULL, version = version + 1
 WHERE mchid = $1 AND syssn = $2
 """
-#: What only reversals write on a payment; the wallet's own news never touches these columns.
+#: Columns of a payment that only reversals write; a payment's own outcomes never change them.
 MARK_PAYMENT: Final = """
 UPDATE payment SET reserved_minor = $3, refunded_minor = $4, reversal_syssn = $5, is_reversed = $6
 WHERE mchid = $1 AND syssn = $2
@@ -41,7 +41,7 @@ RENEW: Final = renewal("reversal", OF_ORDERS)
 
 @dataclass(frozen=True, slots=True)
 class LockedReversal:
-    """A reversal and its payment, nobody else's until the transaction ends."""
+    """A reversal and its payment, locked until the transaction ends."""
 
     connection: "Connection"
     reversal: Reversal
@@ -49,7 +49,7 @@ class LockedReversal:
 
 
 class Reversals:
-    """The table `reversal`, and what reversals mark on `payment`."""
+    """The table `reversal`, and the columns of reversals in `payment`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -59,12 +59,12 @@ class Reversals:
         return reversal_of(rows[0]) if rows else None
 
     async def of_payment(self, mchid: str, payment_syssn: str) -> list[Reversal]:
-        """Every reversal of a payment, failed ones too, oldest first."""
+        """All reversals of a payment, including failed ones, oldest first."""
         rows = await self._database.fetch(OF_PAYMENT, mchid, payment_syssn)
         return [reversal_of(row) for row in rows]
 
     async def insert(self, connection: "Connection", reversal: Reversal, change: Change) -> None:
-        """Write the intent, in the transaction that holds the payment's lock."""
+        """Write the intent in the caller's transaction, which must hold the payment's lock."""
         await connection.execute(
             INSERT,
             reversal.mchid,
@@ -88,14 +88,14 @@ class Reversals:
 
     @asynccontextmanager
     async def locked(self, mchid: str, payment_syssn: str, syssn: str) -> AsyncIterator[LockedReversal]:
-        """Both rows, in the order that everybody locks them."""
+        """Both rows, locked in the order that all transactions use."""
         async with self._database.transaction() as connection:
             payments = await lock_payments(connection, [(mchid, payment_syssn)])
             rows = await connection.fetch(LOCK, mchid, syssn)
             yield LockedReversal(connection, reversal_of(rows[0]), payments[payment_syssn])
 
     async def write(self, connection: "Connection", reversal: Reversal, change: Change) -> None:
-        """Write both rows as they shall be, inside the caller's transaction."""
+        """Write both rows in the caller's transaction."""
         await connection.execute(
             UPDATE,
             reversal.mchid,
@@ -117,21 +117,21 @@ class Reversals:
         real_now: datetime,
         lease_until: datetime,
         limit: int,
-        share: Share = EVERYTHING,
+        accounts: AccountLimits = UNLIMITED,
     ) -> list[Reversal]:
-        """Reversals to ask for (again), leased to the caller until `lease_until` (real time)."""
-        rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, share)
+        """Reversals to continue, leased to the caller until `lease_until` (real time)."""
+        rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, accounts)
         return [reversal_of(row) for row in rows]
 
     async def renew(
         self, reversals: Sequence[Reversal], held: Sequence[datetime], until: datetime
     ) -> list[bool]:
-        """Extend the leases that are still the caller's; which ones were."""
+        """Extend the leases that are still the caller's; for each, whether it was."""
         return await renew(self._database, RENEW, [(r.mchid, r.syssn) for r in reversals], held, until)
 
 
 async def _write_payment(connection: "Connection", change: Change) -> None:
-    """State first: the sums may only be above zero on a paid payment."""
+    """Write the state first: a CHECK allows sums above zero on a paid payment only."""
     after = change.after
     await write_changes(connection, [change])
     await connection.execute(

@@ -1,6 +1,6 @@
-"""Rows of the tables of money to the values of `domain`, and what a payer is given to and from text.
+"""Converts rows of the money tables to values of `domain`, and pay data to and from text.
 
-One place for the columns, so that a new member of a payment is added here and in a migration, nowhere else.
+The columns are declared here only, so that a new field is added here and in a migration.
 """
 
 import json
@@ -54,7 +54,7 @@ def payment_of(row: "asyncpg.Record") -> Payment:
         changed_at=row["changed_at"],
         expires_at=row["expires_at"],
         deadline=row["deadline"],
-        # One that a merchant asked about is due before all others, by a time that means no more than that.
+        # An expedited payment has a `check_at` a century earlier, only for its place in the queue.
         check_at=row["check_at"] and max(row["check_at"], row["created_at"]),
         state=State(row["state"]),
         respcd=row["respcd"],
@@ -127,7 +127,7 @@ def reversal_of(row: "asyncpg.Record") -> Reversal:
 
 
 def pay_text(pay: PayLink | PayCode | BridgeParams | None) -> str | None:
-    """What the payer is given, as text for its column."""
+    """Pay data as text for its column."""
     match pay:
         case None:
             return None
@@ -151,4 +151,4 @@ def pay_of(text: str | None) -> PayLink | PayCode | BridgeParams | None:
         case {"bridge": dict(params)}:
             return BridgeParams(params)
         case other:
-            raise ValueError(f"not something a payer is given: {other!r}")
+            raise ValueError(f"not pay data: {other!r}")

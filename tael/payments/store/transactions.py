@@ -1,4 +1,4 @@
-"""What a merchant's query lists: payments and refunds together, newest first. Reversals and closes are not listed."""
+"""A merchant's list of payments and refunds, newest first. Reversals and closes are not listed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund
 from tael.payments.store.rows import PAYMENT_COLUMNS, REFUND_COLUMNS, payment_of, refund_of
 
-#: The code that a row shows, in SQL as in `domain.payment.shown_respcd`: a filter must see what the row will say.
+#: The `respcd` of a row, as in `domain.payment.shown_respcd`: a filter must match what the row will show.
 SHOWN_PAYMENT: Final = """CASE state WHEN 'PENDING' THEN '1145' WHEN 'PAID' THEN '0000' WHEN 'CLOSED' THEN '1142'
     WHEN 'EXPIRED' THEN '1181' ELSE respcd END"""
 
@@ -36,7 +36,7 @@ REFUNDS: Final = f"SELECT {REFUND_COLUMNS} FROM refund WHERE mchid = $1 AND syss
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows; None does not filter. `start` is included, `end` is not; both UTC. Filters are ANDed."""
+    """Filters are ANDed; None does not filter. `start` is inclusive, `end` exclusive, both UTC."""
 
     mchid: str
     start: datetime | None
@@ -51,7 +51,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class RefundTransaction:
-    """A refund and the payment that it belongs to."""
+    """A refund and its payment."""
 
     refund: Refund
     payment: Payment
@@ -66,23 +66,25 @@ class Transactions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self, wanted: Filter) -> Sequence[Transaction]:
+    async def list(self, filters: Filter) -> Sequence[Transaction]:
         """One page of rows, newest first."""
         rows = await self._database.fetch(
             LIST,
-            wanted.mchid,
-            wanted.start,
-            wanted.end,
-            wanted.syssns,
-            wanted.references,
-            wanted.pay_types,
-            wanted.respcd,
-            wanted.page_size,
-            (wanted.page - 1) * wanted.page_size,
+            filters.mchid,
+            filters.start,
+            filters.end,
+            filters.syssns,
+            filters.references,
+            filters.pay_types,
+            filters.respcd,
+            filters.page_size,
+            (filters.page - 1) * filters.page_size,
         )
-        refunds = await self._refunds(wanted.mchid, [row["syssn"] for row in rows if row["kind"] == "refund"])
+        refunds = await self._refunds(
+            filters.mchid, [row["syssn"] for row in rows if row["kind"] == "refund"]
+        )
         payments = await self._payments(
-            wanted.mchid,
+            filters.mchid,
             [row["syssn"] for row in rows if row["kind"] == "payment"]
             + [refund.payment_syssn for refund in refunds.values()],
         )

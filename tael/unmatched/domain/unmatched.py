@@ -1,7 +1,7 @@
-"""Unmatched payments: what came for nobody's order, from the first news of it until it has gone back. Pure.
+"""Unmatched payments: money received that belongs to no order, from its first report until its return. Pure.
 
-It lives in the incident that told of it. It is first proven by the wallet's own record, then booked and sent back once,
-under a number that stays the same.
+An unmatched payment is part of the incident that reported it. It is first confirmed by the wallet's own record, then
+booked and returned once, under a number that never changes.
 """
 
 from dataclasses import dataclass, replace
@@ -21,54 +21,54 @@ from tael.channels.outcomes import (
     Refusal,
     Refused,
 )
-from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState, digest_of
+from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState, incident_id_of
 from tael.ledger.domain.entries import Entry, EntryKind
 from tael.merchants.domain.account import Account, AlipayAccount
 from tael.payments.domain.payment import Payment, State, advance
 
 MAX_GAP: Final = timedelta(hours=1)
-#: A wallet's record that does not confirm unmatched payments within this time is left to a person.
+#: An unmatched payment that the wallet's record does not confirm within this time needs manual review.
 CONFIRMED_WITHIN: Final = timedelta(days=1)
-#: For this long a wallet that refuses to send back what it said had come is asked what it says now.
+#: How long a wallet that refuses a return is queried for a corrected record.
 CORRECTED_WITHIN: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The wallet's record says that this came."""
+    """The wallet's record confirms that this amount was received."""
 
     amount: Money
 
 
 @dataclass(frozen=True, slots=True)
 class Refuted:
-    """There is nothing to send back."""
+    """There is nothing to return."""
 
     why: str
 
 
 def assess(incident: Incident, payment: Payment | None, record: Outcome) -> Confirmed | Refuted | None:
-    """Whether the wallet's own record bears out the news; None while it does not say. `payment` as it stands now."""
+    """Whether the wallet's own record confirms the incident; None while unknown. `payment` is the current row."""
     match record:
         case Paid(_, wallet_ref) if incident.wallet_ref and wallet_ref != incident.wallet_ref:
             return Refuted(f"the wallet's record names trade {wallet_ref}")
         case Paid(amount) if amount is not None and amount != incident.amount and _is_about_amount(incident):
-            return Refuted(f"the wallet's record says {amount}")
+            return Refuted(f"the wallet's record shows {amount}")
         case Paid(_, wallet_ref) if (
             payment is not None and payment.state is State.PAID and payment.wallet_ref == wallet_ref
         ):
             return Refuted("it is the money of a paid order")
         case Paid(amount):
-            came = amount or incident.amount
-            return Confirmed(came) if came is not None and came.amount_minor > 0 else None
+            received = amount or incident.amount
+            return Confirmed(received) if received is not None and received.amount_minor > 0 else None
         case Closed():
-            return Refuted("the wallet's record says closed, and nothing paid")
+            return Refuted("the wallet's record shows the order as closed and unpaid")
         case _:
             return None
 
 
 def _is_about_amount(incident: Incident) -> bool:
-    """Whether money of another amount is other news. A trade that is strange as such is so with any amount."""
+    """Whether another amount makes it another event. An unknown or second trade is unmatched whatever its amount."""
     return incident.amount is not None and incident.kind not in (
         IncidentKind.UNKNOWN_ORDER,
         IncidentKind.PAID_TWICE,
@@ -79,13 +79,13 @@ def refute(incident: Incident, why: str) -> Incident:
     return replace(
         incident,
         unmatched_state=UnmatchedState.REFUTED,
-        detail=f"{incident.detail}; disproved: {why}",
+        detail=f"{incident.detail}; refuted: {why}",
         check_at=None,
     )
 
 
 def confirm(incident: Incident, amount: Money, syssn: str, *, returns: bool, at: datetime) -> Incident:
-    """`incident` once its money is proven and numbered; `returns` where it is to be sent back."""
+    """`incident` once its money is confirmed and numbered; `returns` if it is to be returned."""
     return replace(
         incident,
         amount=amount,
@@ -98,7 +98,7 @@ def confirm(incident: Incident, amount: Money, syssn: str, *, returns: bool, at:
 
 
 def fail_mismatched(payment: Payment, at: datetime) -> Payment:
-    """A payment that waited, and got money that is not its price: nothing else can come for it."""
+    """A pending payment that received an amount other than its price: it cannot be paid any more."""
     failed = advance(payment, State.FAILED, at)
     return replace(failed, respcd=respcd.MISMATCH, check_at=None)
 
@@ -106,7 +106,7 @@ def fail_mismatched(payment: Payment, at: datetime) -> Payment:
 def apply_return_outcome(
     incident: Incident, outcome: RefundOutcome, *, at: datetime, is_undone: bool = False
 ) -> Incident:
-    """`incident` after this news of its refund. `is_undone`: a reversal of ours has undone the order meanwhile."""
+    """`incident` after this outcome of its refund. `is_undone`: a reversal of ours has undone the order meanwhile."""
     if incident.unmatched_state is not UnmatchedState.RETURNING:
         return incident
     match outcome:
@@ -117,7 +117,7 @@ def apply_return_outcome(
         case Refused(reason, wallet_code) if reason in TRY_LATER:
             return replace(incident, wallet_code=wallet_code)
         case Refused(_, wallet_code):
-            # It may have lied about what came: its record is asked again before a person has to.
+            # Its notice may have been wrong: its record is queried again before manual review.
             return replace(
                 incident, unmatched_state=UnmatchedState.REFUSED, wallet_code=wallet_code, checks=0
             )
@@ -127,7 +127,7 @@ def apply_return_outcome(
             return incident
 
 
-#: What passes by itself; the same refund is asked for again later.
+#: Temporary refusals: the same refund is requested again later.
 TRY_LATER: Final = frozenset(
     {
         Refusal.MERCHANT_BALANCE,
@@ -140,30 +140,32 @@ TRY_LATER: Final = frozenset(
 
 
 def return_incidents_in(incident: Incident, outcome: RefundOutcome, *, at: datetime) -> tuple[Incident, ...]:
-    """What is wrong with the way back itself."""
+    """The incidents in an outcome of the return itself."""
     match outcome:
         case Refunded(amount) if amount is not None and amount != incident.amount:
-            kind, sameness = IncidentKind.REFUND_AMOUNT, str(amount)
-            said = f"the wallet returned {amount}, refund {incident.unmatched_syssn} was {incident.amount}"
+            kind, dedup_key = IncidentKind.REFUND_AMOUNT, str(amount)
+            detail = f"the wallet returned {amount}, refund {incident.unmatched_syssn} was {incident.amount}"
         case RefundStuck(wallet_code) if wallet_code != incident.wallet_code:
-            kind, sameness = IncidentKind.REFUND_STUCK, wallet_code
-            said = f"the money of refund {incident.unmatched_syssn} could not reach the payer: {wallet_code}"
+            kind, dedup_key = IncidentKind.REFUND_STUCK, wallet_code
+            detail = (
+                f"the money of refund {incident.unmatched_syssn} could not reach the payer: {wallet_code}"
+            )
         case _:
             return ()
-    found = Incident(
+    return_incident = Incident(
         mchid=incident.mchid,
         subject_id=incident.unmatched_syssn,
         kind=kind,
-        incident_id=digest_of(incident.mchid, incident.unmatched_syssn, kind, sameness),
+        incident_id=incident_id_of(incident.mchid, incident.unmatched_syssn, kind, dedup_key),
         account_id=incident.account_id,
-        detail=said,
+        detail=detail,
         at=at,
     )
-    return (found,)
+    return (return_incident,)
 
 
 def is_retracted(incident: Incident, record: Outcome) -> bool:
-    """Whether the wallet's record now says that the trade holds other money than was booked, or none."""
+    """Whether the wallet's record now shows another amount in the trade than was booked, or none."""
     match record:
         case Paid(amount, wallet_ref) if _is_about_amount(incident):
             is_same_trade = not incident.wallet_ref or incident.wallet_ref == wallet_ref
@@ -175,7 +177,7 @@ def is_retracted(incident: Incident, record: Outcome) -> bool:
 
 
 def may_be_voided(numbered: Incident, other: Incident) -> bool:
-    """Whether `other`, news of other money in the same trade, may yet turn out to be what is true of it."""
+    """Whether `other`, an event with another amount in the same trade, may still replace the booked one."""
     is_open = (
         numbered.unmatched_state in (UnmatchedState.RETURNING, UnmatchedState.REFUSED)
         and numbered.check_at is not None
@@ -184,33 +186,33 @@ def may_be_voided(numbered: Incident, other: Incident) -> bool:
 
 
 def void(incident: Incident, at: datetime) -> Incident:
-    """`incident` out of our books; what the record says now is due to be heard, as news of its own."""
-    said = f"{incident.detail}; the wallet would not send that back, and its record says otherwise now"
-    return replace(incident, unmatched_state=UnmatchedState.VOIDED, detail=said, check_at=at, checks=0)
+    """`incident`, booked out. The wallet's corrected record is due to be recorded as an event of its own."""
+    detail = f"{incident.detail}; the wallet refused to return it and has corrected its record"
+    return replace(incident, unmatched_state=UnmatchedState.VOIDED, detail=detail, check_at=at, checks=0)
 
 
 def reschedule_unmatched(incident: Incident, now: datetime) -> Incident:
-    """The next step after 1, 2, 4, 8 s and then ever more rarely; a proof or correction is not waited for for ever."""
+    """`incident` with its next step: after 1, 2, 4, 8 s … up to MAX_GAP. Confirmation and correction time out."""
     match incident.unmatched_state:
         case UnmatchedState.SUSPECTED:
-            waits = now - incident.at <= CONFIRMED_WITHIN
+            is_open = now - incident.at <= CONFIRMED_WITHIN
         case UnmatchedState.REFUSED:
-            waits = incident.asked_at is not None and now - incident.asked_at <= CORRECTED_WITHIN
+            is_open = incident.asked_at is not None and now - incident.asked_at <= CORRECTED_WITHIN
         case _:
-            waits = incident.unmatched_state in (UnmatchedState.RETURNING, UnmatchedState.VOIDED)
+            is_open = incident.unmatched_state in (UnmatchedState.RETURNING, UnmatchedState.VOIDED)
     gap = min(timedelta(seconds=2 ** min(incident.checks, 20)), MAX_GAP)
-    return replace(incident, check_at=now + gap if waits else None, checks=incident.checks + 1)
+    return replace(incident, check_at=now + gap if is_open else None, checks=incident.checks + 1)
 
 
 def unmatched_pay_type(account: Account) -> PayType:
-    """A pay type that reaches the orders of `account` at its wallet, where nothing but the account is known."""
+    """A pay type with which `account`'s orders can be queried, if only the account is known."""
     if isinstance(account, AlipayAccount):
         return PAY_TYPES["800151" if account.scene == "online" else "800108"]
     return PAY_TYPES["800201"]
 
 
 def unmatched_entries(before: Incident, after: Incident, at: datetime) -> tuple[Entry, ...]:
-    """What the step from `before` to `after` moved: unmatched payments came into our books, or left them."""
+    """The ledger entries of the step from `before` to `after`: the unmatched payment is booked in or out."""
     if after.amount is None or not after.unmatched_syssn:
         return ()
     wallet = f"wallet:{after.amount.currency}:{after.account_id}"

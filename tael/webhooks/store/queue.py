@@ -1,7 +1,7 @@
-"""Webhooks under way: which are due, whose turn it is, and what became of each attempt.
+"""The queue of webhooks: claiming due ones and recording attempts.
 
-Claims go app by app, each up to the places that are left to it. Of one payment's webhooks the next is claimed only when
-those before it are no longer due, so a merchant hears of a refund after the payment, or after that one is dead.
+Webhooks are claimed app by app, each up to its remaining slots. A payment's next webhook is claimed only when those
+before it are no longer due, so a refund's webhook follows the payment's, or that one is exhausted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MAX_ANSWER_BYTES: Final = 1024
 
 COLUMNS: Final = "mchid, cause, kind, appcode, payment_syssn, style, body, attempts, attempts_before"
-#: `app` walks the index from one app with due webhooks to the next, whatever the length of their queues. Kinds are
-#: compared first: a payment comes before its refunds even if the clocks of two hosts say otherwise.
+#: `app` skips through the index from one app with due webhooks to the next, whatever the length of their queues. Kinds
+#: are compared first: a payment comes before its refunds even if the clocks of two hosts disagree.
 CLAIM: Final = f"""
 WITH RECURSIVE app AS (
     (SELECT appcode FROM webhook WHERE deliver_at IS NOT NULL ORDER BY appcode LIMIT 1)
@@ -51,13 +51,13 @@ FROM due
 WHERE h.mchid = due.mchid AND h.cause = due.cause AND h.kind = due.kind
 RETURNING {", ".join("h." + column for column in COLUMNS.split(", "))}
 """
-#: Whatever their state; for those who look on and claim nothing.
+#: In any state; for readers that claim nothing.
 NEWEST: Final = f"""
 SELECT {COLUMNS} FROM webhook
 WHERE $1::text IS NULL OR appcode = $1 ORDER BY created_at DESC, kind DESC, cause DESC LIMIT $2
 """
-#: A worker that seemed dead may report late: its attempt is logged, and only an acknowledgement still counts.
-#: Those that wait behind a failed one are looked at when it is, not before.
+#: A worker whose lease expired may report late: its attempt is logged, but only an acknowledgement still counts.
+#: Webhooks that wait behind a failed one become due together with it, not before.
 REPORT: Final = """
 WITH reported AS (
     SELECT * FROM unnest(
@@ -85,16 +85,16 @@ WHERE f.mchid = w.mchid AND f.payment_syssn = w.payment_syssn AND f.deliver_at I
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
-    """How many webhooks of each app may be claimed: `usual`, but for the apps in `left`."""
+class AppLimits:
+    """How many webhooks of each app may be claimed: `default`, except for the apps in `remaining`."""
 
-    usual: int
-    left: Mapping[str, int] = field(default_factory=dict)
+    default: int
+    remaining: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class DueWebhook:
-    """A webhook as it is delivered. `body` is None until the first delivery fixed it."""
+    """A webhook to deliver. `body` is None until the first attempt fixes it."""
 
     mchid: str
     cause: str
@@ -104,12 +104,12 @@ class DueWebhook:
     style: Style | None
     body: bytes | None
     attempts: int
-    attempts_before: int  #: of `attempts`, those before an operator sent it again
+    attempts_before: int  #: of `attempts`, those before an operator's resend
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try. `status` is None where no answer came; `answer` its first bytes, at most MAX_ANSWER_BYTES."""
+    """One attempt. `status` is None without a response; `answer` is its beginning, at most MAX_ANSWER_BYTES."""
 
     started_at: datetime
     took_ms: int  #: real time
@@ -120,7 +120,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of one attempt. `deliver_at` is the next one, None if there is none."""
+    """The result of one attempt. `deliver_at` is the next one, None if there is none."""
 
     webhook: DueWebhook
     state: WebhookState
@@ -130,21 +130,21 @@ class Delivery:
 
 
 async def claim(
-    database: Database, now: datetime, real_now: datetime, lease_until: datetime, limit: int, rooms: Rooms
+    database: Database, now: datetime, real_now: datetime, lease_until: datetime, limit: int, apps: AppLimits
 ) -> list[DueWebhook]:
-    """Webhooks whose turn it is, leased to the caller."""
-    names, left = list(rooms.left), list(rooms.left.values())
-    rows = await database.fetch(CLAIM, now, real_now, lease_until, limit, rooms.usual, names, left)
+    """Due webhooks, leased to the caller."""
+    names, remaining = list(apps.remaining), list(apps.remaining.values())
+    rows = await database.fetch(CLAIM, now, real_now, lease_until, limit, apps.default, names, remaining)
     return [_due_of(row) for row in rows]
 
 
 async def newest(database: Database, appcode: str | None, limit: int) -> list[DueWebhook]:
-    """The newest webhooks of an app or of all, oldest first, as they would be sent."""
+    """The newest webhooks of an app or of all, oldest first."""
     return [_due_of(row) for row in reversed(await database.fetch(NEWEST, appcode, limit))]
 
 
 async def report(database: Database, deliveries: Sequence[Delivery]) -> None:
-    """Write what became of attempts, many at once."""
+    """Write the results of many attempts at once."""
     attempts = [d.attempt for d in deliveries]
     await database.execute(
         REPORT,

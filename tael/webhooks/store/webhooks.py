@@ -1,7 +1,7 @@
-"""Webhooks: what merchants are to be told. A due row is the queue; there is no other.
+"""Webhooks to merchants. The due rows are the queue; there is no other.
 
-A row is written in the commit of the news; its body at the first delivery, before anything is sent, so that every
-repeat is the same bytes whatever happens to the app's settings meanwhile.
+A row is written in the commit of its payment's or refund's outcome. Its body is fixed at the first attempt, before
+anything is sent, so that every retry sends the same bytes even if the app's settings change meanwhile.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from tael.db.database import Database
 from tael.db.due_queue import OF_WEBHOOKS, renew, renewal
 from tael.merchants.domain.merchant import Style
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
-from tael.webhooks.store.queue import Attempt, Delivery, DueWebhook, Rooms, claim, newest, report
+from tael.webhooks.store.queue import AppLimits, Attempt, Delivery, DueWebhook, claim, newest, report
 
 if TYPE_CHECKING:
     import asyncpg
@@ -45,15 +45,15 @@ SELECT {NOTIFICATION_COLUMNS} FROM webhook
 WHERE ($1::text IS NULL OR appcode = $1) AND ($2::text IS NULL OR mchid = $2) AND ($3::text IS NULL OR state = $3)
 ORDER BY created_at DESC, cause DESC, kind LIMIT $4
 """
-AGAIN: Final = f"""
+RESEND_TEMPLATE: Final = f"""
 SET state = 'DUE', deliver_at = $1, attempts_before = h.attempts
 {{}} RETURNING {", ".join("h." + column for column in NOTIFICATION_COLUMNS.split(", "))}
 """
-#: One look into the primary key for each merchant, since a cause alone has no index.
-RESEND: Final = "UPDATE webhook AS h " + AGAIN.format(
+#: One primary key lookup per merchant, since a cause alone has no index.
+RESEND: Final = "UPDATE webhook AS h " + RESEND_TEMPLATE.format(
     "FROM merchant AS m WHERE h.mchid = m.mchid AND h.cause = $2 AND ($3::text IS NULL OR h.kind = $3)"
 )
-RESEND_EXHAUSTED: Final = "UPDATE webhook AS h " + AGAIN.format(
+RESEND_EXHAUSTED: Final = "UPDATE webhook AS h " + RESEND_TEMPLATE.format(
     "WHERE h.state = 'EXHAUSTED' AND ($2::text IS NULL OR h.appcode = $2)"
 )
 ATTEMPTS: Final = """
@@ -65,7 +65,7 @@ ORDER BY a.kind, a.attempt, a.started_at
 
 @dataclass(frozen=True, slots=True)
 class NewWebhook:
-    """That a merchant is to be told of `cause` (a syssn)."""
+    """A webhook to write; `cause` is the syssn of the payment or refund."""
 
     mchid: str
     cause: str
@@ -77,7 +77,7 @@ class NewWebhook:
 
 @dataclass(frozen=True, slots=True)
 class NotificationStatus:
-    """How far a webhook has come. `style` is None and `last_result` empty before the first attempt."""
+    """The delivery status of a webhook. `style` is None and `last_result` empty before the first attempt."""
 
     mchid: str
     cause: str
@@ -95,7 +95,7 @@ class NotificationStatus:
 
 @dataclass(frozen=True, slots=True)
 class LoggedAttempt:
-    """An attempt as it was logged, `number` from 1."""
+    """A logged attempt; `number` starts at 1."""
 
     kind: WebhookKind
     number: int
@@ -103,7 +103,7 @@ class LoggedAttempt:
 
 
 async def write_webhooks(connection: "Connection", webhooks: Sequence[NewWebhook]) -> None:
-    """Queue `webhooks` inside the transaction of the news."""
+    """Queue `webhooks` in the caller's transaction."""
     if not webhooks:
         return
     await connection.execute(
@@ -124,26 +124,31 @@ class Webhooks:
         self._database = database
 
     async def claim_due(
-        self, now: datetime, real_now: datetime, lease_until: datetime, limit: int, rooms: Rooms | None = None
+        self,
+        now: datetime,
+        real_now: datetime,
+        lease_until: datetime,
+        limit: int,
+        apps: AppLimits | None = None,
     ) -> list[DueWebhook]:
-        """Webhooks to deliver, leased to the caller until `lease_until` (real time); without `rooms` any app's."""
-        return await claim(self._database, now, real_now, lease_until, limit, rooms or Rooms(limit))
+        """Webhooks to deliver, leased to the caller until `lease_until` (real time); of any app by default."""
+        return await claim(self._database, now, real_now, lease_until, limit, apps or AppLimits(limit))
 
     async def renew(
         self, webhooks: Sequence[DueWebhook], held: Sequence[datetime], until: datetime
     ) -> list[bool]:
-        """Extend the leases that are still the caller's; which ones were."""
+        """Extend the leases that are still the caller's; for each, whether it was."""
         keys = [(w.mchid, w.cause, w.kind.value) for w in webhooks]
         return await renew(self._database, RENEW, keys, held, until)
 
     async def fix_body(self, webhook: DueWebhook, style: Style, body: bytes) -> None:
-        """Keep the bytes that are about to be sent."""
+        """Store the bytes that are about to be sent, unless a body is stored already."""
         await self._database.execute(
             FIX_BODY, webhook.mchid, webhook.cause, webhook.kind.value, style.value, body
         )
 
     async def report(self, deliveries: Sequence[Delivery]) -> None:
-        """Write what became of attempts, many at once."""
+        """Write the results of many attempts at once."""
         await report(self._database, deliveries)
 
     async def of_causes(self, mchid: str, causes: Sequence[str]) -> list[NotificationStatus]:
@@ -151,29 +156,29 @@ class Webhooks:
         return [_notification_of(row) for row in await self._database.fetch(OF_CAUSES, mchid, list(causes))]
 
     async def to_send(self, appcode: str | None, limit: int) -> list[DueWebhook]:
-        """The newest webhooks of an app or of all, oldest first, with their bytes; nobody's turn is taken."""
+        """The newest webhooks of an app or of all, oldest first, with their bytes; nothing is claimed."""
         return await newest(self._database, appcode, limit)
 
-    # ---- the operator's --------------------------------------------------------------------------------------
+    # ---- for the operator ------------------------------------------------------------------------------------
 
     async def newest(
         self, appcode: str | None, mchid: str | None, state: WebhookState | None, limit: int
     ) -> list[NotificationStatus]:
-        """Webhooks, newest first, of an app, a merchant, in a state."""
+        """Webhooks, newest first, filtered by app, merchant and state."""
         rows = await self._database.fetch(LIST, appcode, mchid, state.value if state else None, limit)
         return [_notification_of(row) for row in rows]
 
     async def resend(self, cause: str, kind: WebhookKind | None, now: datetime) -> list[NotificationStatus]:
-        """Make due what was told of `cause`, in whatever state, the schedule beginning anew; the bytes stay."""
+        """Redeliver the webhooks of `cause` in any state: the same bytes, and the retry schedule restarts."""
         rows = await self._database.fetch(RESEND, now, cause, kind.value if kind else None)
         return [_notification_of(row) for row in rows]
 
     async def resend_exhausted(self, appcode: str | None, now: datetime) -> list[NotificationStatus]:
-        """Make due what is dead, of one app or of all."""
+        """Redeliver the exhausted webhooks of one app or of all."""
         return [_notification_of(row) for row in await self._database.fetch(RESEND_EXHAUSTED, now, appcode)]
 
     async def attempts_of(self, cause: str) -> list[LoggedAttempt]:
-        """Every attempt to tell of `cause`, in order."""
+        """All delivery attempts for `cause`, in order."""
         return [
             LoggedAttempt(
                 WebhookKind(row["kind"]),

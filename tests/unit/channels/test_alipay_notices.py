@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tael.base.money import Money
-from tael.channels.alipay_mapi.notices import notice_of, proven_fields, returned_order
+from tael.channels.alipay_mapi.notices import notice_of, returned_order, verified_fields
 from tael.channels.alipay_mapi.requests import signed, trade_page
 from tael.channels.base import BadSignature, Notice, PaymentNotice, RefundNotice
 from tael.channels.outcomes import Closed, Paid, Unknown
@@ -43,7 +43,7 @@ RETURN = {
 
 
 def read(fields: dict[str, str], **how: str) -> Notice:
-    return notice_of(proven_fields(alipay_account(), notice_body(fields, **how)), NOW)
+    return notice_of(verified_fields(alipay_account(), notice_body(fields, **how)), NOW)
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "gbk"])
@@ -57,9 +57,9 @@ def test_a_payers_money_is_news(charset: str) -> None:
 def test_a_changed_byte_is_no_notice(name: str, sign_type: str) -> None:
     account = alipay_account(sign_type)  # type: ignore[arg-type]
     sign = wallet_signature(NOTICE, sign_type)
-    assert proven_fields(account, notice_body(NOTICE, sign_type, sign=sign))
+    assert verified_fields(account, notice_body(NOTICE, sign_type, sign=sign))
     with pytest.raises(BadSignature):
-        proven_fields(account, notice_body({**NOTICE, name: flipped(NOTICE[name])}, sign_type, sign=sign))
+        verified_fields(account, notice_body({**NOTICE, name: flipped(NOTICE[name])}, sign_type, sign=sign))
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_without_its_signature_it_is_refused(sign: str) -> None:
 
 def test_another_way_of_signing_is_refused() -> None:
     with pytest.raises(BadSignature):
-        proven_fields(alipay_account("RSA2"), notice_body(NOTICE, "RSA"))
+        verified_fields(alipay_account("RSA2"), notice_body(NOTICE, "RSA"))
     with pytest.raises(BadSignature):
-        proven_fields(
+        verified_fields(
             alipay_account("RSA2"), notice_body(NOTICE, "MD5", sign=wallet_signature(NOTICE, "MD5"))
         )
 
@@ -97,7 +97,7 @@ def test_the_words_of_a_pay_link_are_no_notice_and_no_return() -> None:
     assert returned_order(account, link) is None
     rest = {name: value for name, value in link.items() if name not in ("sign", "sign_type")}
     with pytest.raises(BadSignature):
-        proven_fields(account, notice_body(rest, sign=link["sign"]))
+        verified_fields(account, notice_body(rest, sign=link["sign"]))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_the_words_of_a_pay_link_are_no_notice_and_no_return() -> None:
         ({"trade_status": "TRADE_SOMETHING"}, Unknown("trade status 'TRADE_SOMETHING'")),
         ({"trade_status": "WAIT_BUYER_PAY"}, Unknown("notice: trade_status_sync WAIT_BUYER_PAY")),
         ({"notify_type": "other"}, Unknown("notice: other TRADE_FINISHED")),
-        ({"total_fee": "39.2.5"}, Unknown("notice: total_fee is no amount")),
+        ({"total_fee": "39.2.5"}, Unknown("notice: total_fee is not an amount")),
     ],
 )
 def test_other_news(changes: dict[str, str], outcome: object) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tael.base.money import Money
 from tael.channels.alipay_mapi import codes, outcomes
 from tael.channels.alipay_mapi.answers import Cancel, RefundState, SpotPay, SpotRefund, Trade
-from tael.channels.alipay_mapi.outcomes import AskFirst
+from tael.channels.alipay_mapi.outcomes import QueryNeeded
 from tael.channels.outcomes import (
     Again,
     AwaitingPayer,
@@ -29,7 +29,7 @@ PRICE = Money(3925, "HKD")
 PAID_AT = datetime(2026, 1, 2, 1, 0, tzinfo=UTC)
 PAY = SpotPay("SUCCESS", "", SYSSN, TRADE_NO, "2088102", PRICE, PAID_AT)
 TRADE = Trade("TRADE_SUCCESS", SYSSN, TRADE_NO, "2088102", PRICE, PAID_AT, was_paid=True)
-CANCEL = Cancel("SUCCESS", "", SYSSN, TRADE_NO, "refund", asks_again=False)
+CANCEL = Cancel("SUCCESS", "", SYSSN, TRADE_NO, "refund", should_retry=False)
 REFUND = SpotRefund("SUCCESS", "", SYSSN, REFUND_SYSSN, Money(1000, "HKD"))
 STATE = RefundState("SUCCESS", "SUCCESS", "", SYSSN, REFUND_SYSSN, None)
 
@@ -131,8 +131,8 @@ def test_a_refused_payment(code: str, word: Refusal) -> None:
         ("UNKNOW", "", AwaitingPayer()),
         ("UNKNOWN", "", AwaitingPayer()),
         ("UNKNOW", "SYSTEM_ERROR", Unknown("UNKNOW SYSTEM_ERROR")),
-        ("FAILED", "TRADE_HAS_SUCCESS", AskFirst("TRADE_HAS_SUCCESS")),
-        ("FAILED", "TRADE_HAS_CLOSE", AskFirst("TRADE_HAS_CLOSE")),
+        ("FAILED", "TRADE_HAS_SUCCESS", QueryNeeded("TRADE_HAS_SUCCESS")),
+        ("FAILED", "TRADE_HAS_CLOSE", QueryNeeded("TRADE_HAS_CLOSE")),
         ("", "", Unknown("result_code ''")),
         ("success", "", Unknown("result_code 'success'")),
     ],
@@ -218,7 +218,7 @@ def test_what_is_not_there_is_not_closed_since_it_may_still_come_to_be() -> None
     "code", ["TRADE_STATUS_ERROR", "REASON_ILLEGAL_STATUS", "TRADE_HAS_FINISHED", "TRADE_HAS_CLOSE"]
 )
 def test_a_close_that_is_refused_for_its_state_asks_first(code: str) -> None:
-    assert outcomes.close_rejected(code) == AskFirst(code)
+    assert outcomes.close_rejected(code) == QueryNeeded(code)
 
 
 def test_what_the_record_says_after_a_close() -> None:
@@ -249,7 +249,7 @@ def test_a_cancel_that_succeeded(action: str, ours: ReversalAction) -> None:
         ("SYSTEM_ERROR", Again("SYSTEM_ERROR")),
         ("SELLER_BALANCE_NOT_ENOUGH", Again("SELLER_BALANCE_NOT_ENOUGH")),
         ("TRADE_NOT_EXIST", Reversed(ReversalAction.CLOSED)),
-        ("TRADE_HAS_CLOSE", AskFirst("TRADE_HAS_CLOSE")),
+        ("TRADE_HAS_CLOSE", QueryNeeded("TRADE_HAS_CLOSE")),
         ("TRADE_STATUS_ERROR", Refused(Refusal.WRONG_STATE, "TRADE_STATUS_ERROR")),
         ("TRADE_HAS_FINISHED", Refused(Refusal.WRONG_STATE, "TRADE_HAS_FINISHED")),
         ("TRADE_CANCEL_TIME_OUT", Refused(Refusal.WINDOW_OVER, "TRADE_CANCEL_TIME_OUT")),
@@ -268,7 +268,7 @@ def test_a_cancel_that_failed(code: str, outcome: object) -> None:
 
 
 def test_a_cancel_that_asks_for_the_same_again() -> None:
-    again = replace(CANCEL, result_code="FAIL", error="CANCEL_NOT_ALLOWED", asks_again=True)
+    again = replace(CANCEL, result_code="FAIL", error="CANCEL_NOT_ALLOWED", should_retry=True)
     assert outcomes.cancel_outcome(again, SYSSN) == Again("CANCEL_NOT_ALLOWED")
     assert outcomes.cancel_outcome(replace(CANCEL, result_code="UNKNOW"), SYSSN) == Again("UNKNOW")
 
@@ -300,7 +300,9 @@ def test_refunds_that_went_through() -> None:
 
 
 def test_a_repeat_and_a_crowd_free_no_money() -> None:
-    assert outcomes.refund_rejected("REPEATED_REFUNDMENT_REQUEST") == AskFirst("REPEATED_REFUNDMENT_REQUEST")
+    assert outcomes.refund_rejected("REPEATED_REFUNDMENT_REQUEST") == QueryNeeded(
+        "REPEATED_REFUNDMENT_REQUEST"
+    )
     assert isinstance(outcomes.refund_rejected("REPEATED_REFUNDMENT_REQUEST_TO_ONE_TRADE"), Unknown)
 
 

@@ -12,11 +12,11 @@ from tael.channels.wechat_v2.exchange import (
     REVERSE,
     Endpoint,
     Failure,
-    Granted,
-    Said,
-    TurnedAway,
+    Rejected,
+    Response,
+    Succeeded,
     complete,
-    understand,
+    parse_response,
 )
 from tael.merchants.domain.account import WeChatSignType
 from tests.support.wechat import KEY, PAID, SUCCESS, SYSSN, account, signed, written
@@ -29,16 +29,16 @@ CERTIFICATE_PAGES = [
 
 def said(
     body: bytes, *, status: int = 200, endpoint: Endpoint = ORDERQUERY, sign_type: WeChatSignType = "MD5"
-) -> Said:
+) -> Response:
     asked = complete({"out_trade_no": SYSSN}, account(sign_type), sign_type)
-    return understand(Answer(status, {}, body), endpoint, account(sign_type), asked, sign_type)
+    return parse_response(Answer(status, {}, body), endpoint, account(sign_type), asked, sign_type)
 
 
 @pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
 def test_a_signed_success_is_granted(sign_type: WeChatSignType) -> None:
     answer = signed({**PAID, "a_field_of_tomorrow": "1", "attach": ""}, sign_type=sign_type)
 
-    assert said(written(answer), sign_type=sign_type) == Granted(answer)
+    assert said(written(answer), sign_type=sign_type) == Succeeded(answer)
 
 
 def test_a_signed_fail_is_a_failure() -> None:
@@ -79,8 +79,8 @@ def test_a_result_that_is_neither_yes_nor_no_decides_nothing(code: str) -> None:
 def test_a_message_that_is_not_signed_is_kept_apart_and_short() -> None:
     fail = {"return_code": "FAIL", "return_msg": "签名错误"}
 
-    assert said(written(fail)) == TurnedAway("签名错误")
-    assert said(written({**fail, "return_msg": "m" * 1000})) == TurnedAway("m" * MAX_MESSAGE_CHARS)
+    assert said(written(fail)) == Rejected("签名错误")
+    assert said(written({**fail, "return_msg": "m" * 1000})) == Rejected("m" * MAX_MESSAGE_CHARS)
 
 
 @pytest.mark.parametrize("status", [301, 302, 403, 404, 429, 500, 502, 503])

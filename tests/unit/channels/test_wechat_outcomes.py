@@ -216,12 +216,12 @@ def test_a_payer_who_types_is_waited_for() -> None:
     ],
 )
 def test_a_fixed_message_without_a_signature_is_a_refusal(message: str, reason: Refusal) -> None:
-    assert outcomes.turned_away(message) == Refused(reason, message)
+    assert outcomes.rejected(message) == Refused(reason, message)
 
 
 @pytest.mark.parametrize("message", ["", "system error", "余额不足", "FAIL", "没有签名错误", "ORDERPAID"])
 def test_any_other_message_without_a_signature_decides_nothing(message: str) -> None:
-    assert isinstance(outcomes.turned_away(message), Unknown)
+    assert isinstance(outcomes.rejected(message), Unknown)
 
 
 # ---- payments ----------------------------------------------------------------------------------------------
@@ -286,13 +286,13 @@ def test_another_amount_is_told_and_judged_elsewhere() -> None:
     [("N", Reversed(ReversalAction.DONE)), ("Y", Again("recall")), ("", Unknown("recall ''"))],
 )
 def test_a_reversal_is_done_when_it_need_not_be_called_again(recall: str, reversal: ReversalOutcome) -> None:
-    assert outcomes.reversed_now({**SUCCESS, "recall": recall}, SWIPE) == reversal
+    assert outcomes.reverse_outcome({**SUCCESS, "recall": recall}, SWIPE) == reversal
 
 
 def test_the_reversal_of_a_known_payment_gave_its_money_back() -> None:
     undone = Reversed(ReversalAction.REFUNDED, KNOWN_PAID.wallet_ref)
 
-    assert outcomes.reversed_now({**SUCCESS, "recall": "N"}, KNOWN_PAID) == undone
+    assert outcomes.reverse_outcome({**SUCCESS, "recall": "N"}, KNOWN_PAID) == undone
     assert outcomes.reverse_failure(failure("ORDERREVERSED", recall="N"), KNOWN_PAID) == undone
 
 

@@ -221,5 +221,5 @@ def test_balances_sum_to_nothing() -> None:
 
 def test_a_row_that_is_gone_is_named_with_who_names_it() -> None:
     assert missing_row(Missing("payment", MCHID, "P", "refund R1")) == Disagreement(
-        "payment", MCHID, "P", "a row is missing", "a row, since refund R1 names it", NOTHING
+        "payment", MCHID, "P", "a row is missing", "a row, since refund R1 refers to it", NOTHING
     )

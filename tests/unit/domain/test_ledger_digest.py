@@ -32,7 +32,7 @@ def digest(*lines: Line, mchid: str = "mch1", day: date = DAY, previous: str = N
 
 
 def test_the_bytes_of_a_day_are_written_down() -> None:
-    # The format, for an independent check of a digest.
+    # To verify a digest without tael, hash these bytes.
     expected = (
         b"20:tael ledger digest 1,0:,4:mch1,10:2026-01-02,"
         b"4:mch1,5:cause,7:payment,12:wallet:HKD:a,17:merchant:HKD:mch1,3:100,3:HKD,"

@@ -36,7 +36,7 @@ from tael.payments.domain.payment import (
     State,
     advance,
     apply_outcome,
-    fail_after_undoing,
+    fail_reversed,
     next_check,
     reschedule,
     shown_cancel,
@@ -252,10 +252,10 @@ def test_a_barcode_closed_at_the_wallet_was_given_up_or_is_too_old() -> None:
 
 
 def test_an_undone_barcode_fails_with_the_code_given_unless_it_was_decided() -> None:
-    after = fail_after_undoing(a_payment(BARCODE), respcd.CODE_EXPIRED, LATER)
+    after = fail_reversed(a_payment(BARCODE), respcd.CODE_EXPIRED, LATER)
     assert (after.state, after.respcd) == (State.FAILED, respcd.CODE_EXPIRED)
     paid = a_paid_payment(BARCODE)
-    assert fail_after_undoing(paid, respcd.CODE_EXPIRED, LATER) == paid
+    assert fail_reversed(paid, respcd.CODE_EXPIRED, LATER) == paid
 
 
 @pytest.mark.parametrize("to", State)

@@ -255,25 +255,27 @@ ARRIVED: Final = NOW + timedelta(seconds=61)
 def test_an_order_that_may_still_arrive_is_not_undone_by_not_being_there(
     said: ReversalOutcome, news: Unknown | NotSent
 ) -> None:
-    young = final_outcome(said, a_payment(BARCODE), news, asked_at=LATER)
+    young = final_outcome(said, a_payment(BARCODE), news, requested_at=LATER)
     assert isinstance(young, Unknown)
     assert young.no_such_order
-    assert final_outcome(said, a_payment(BARCODE), news, asked_at=ARRIVED) == Reversed(ReversalAction.CLOSED)
+    assert final_outcome(said, a_payment(BARCODE), news, requested_at=ARRIVED) == Reversed(
+        ReversalAction.CLOSED
+    )
 
 
 @pytest.mark.parametrize("news", [AwaitingPayer(), Closed()])
 def test_an_order_that_was_seen_is_undone_at_once(news: AwaitingPayer | Closed) -> None:
     said = Reversed(ReversalAction.CLOSED)
-    assert final_outcome(said, a_payment(BARCODE), news, asked_at=LATER) == said
+    assert final_outcome(said, a_payment(BARCODE), news, requested_at=LATER) == said
 
 
 def test_an_order_that_the_wallet_refused_was_never_there() -> None:
     failed = a_payment(BARCODE, state=State.FAILED)
     for said in (NEVER_SEEN, Reversed(ReversalAction.CLOSED)):
-        assert final_outcome(said, failed, None, asked_at=LATER) == Reversed(ReversalAction.CLOSED)
+        assert final_outcome(said, failed, None, requested_at=LATER) == Reversed(ReversalAction.CLOSED)
 
 
 @pytest.mark.parametrize("action", [ReversalAction.REFUNDED, ReversalAction.DONE])
 def test_a_wallet_that_found_the_order_is_believed(action: ReversalAction) -> None:
     said = Reversed(action)
-    assert final_outcome(said, a_payment(BARCODE), NEVER_SEEN, asked_at=LATER) == said
+    assert final_outcome(said, a_payment(BARCODE), NEVER_SEEN, requested_at=LATER) == said

@@ -11,7 +11,7 @@ from tael.audit.domain.wallet_book import (
     WalletBook,
     WalletTrade,
     disagreements_with_wallet,
-    is_settled,
+    is_completed,
     unknown_orders,
 )
 from tests.support.values import MCHID, NOW
@@ -91,15 +91,15 @@ def test_unmatched_payments_is_held_until_it_went_back() -> None:
     ],
 )
 def test_what_waits_or_has_just_changed_is_not_judged(order: OrderRows) -> None:
-    assert is_settled(ORDER, (), READ_AT)
-    assert not is_settled(order, (), READ_AT)
+    assert is_completed(ORDER, (), READ_AT)
+    assert not is_completed(order, (), READ_AT)
     assert whats(order) == []
 
 
 @pytest.mark.parametrize("change", [{"state": "SUSPECTED"}, {"state": "RETURNING"}, {"changed_at": READ_AT}])
 def test_nor_is_an_order_whose_unmatched_payments_is_under_way(change: dict[str, Any]) -> None:
-    assert is_settled(ORDER, (STRAY,), READ_AT)
-    assert not is_settled(ORDER, (replace(STRAY, **change),), READ_AT)
+    assert is_completed(ORDER, (STRAY,), READ_AT)
+    assert not is_completed(ORDER, (replace(STRAY, **change),), READ_AT)
 
 
 def test_money_for_an_order_that_nobody_made_is_named_unless_an_incident_accounts_for_it() -> None:
