@@ -1,4 +1,4 @@
-"""Fixtures for all tests: one PostgreSQL per pytest worker, a fresh database per test that asks for one."""
+"""Fixtures for all tests: one PostgreSQL per pytest worker, and a new database per test that uses one."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -7,10 +7,10 @@ import pytest
 import structlog
 
 from tael.operations.store import Store
-from tests.support.postgres import fresh_database, migrated_server, open_folder
+from tests.support.postgres import migrated_server, open_folder, temporary_database
 from tests.support.store import entered_store, with_a_merchant
 
-#: structlog's own default draws each traceback with all its variables, which took most of the time of the fault tests.
+#: structlog's default renders each traceback with all variables, which took most of the time of the fault tests.
 structlog.configure(
     processors=[
         structlog.processors.add_log_level,
@@ -29,8 +29,8 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture
 def database_url(postgres_server: str) -> Iterator[str]:
-    """A migrated, empty database of the test's own."""
-    with fresh_database(postgres_server) as url:
+    """A migrated, empty database for this test."""
+    with temporary_database(postgres_server) as url:
         yield url
 
 

@@ -1,4 +1,4 @@
-"""The documents say what the code does: generated pages are fresh, links lead somewhere, commands exist."""
+"""The documents agree with the code: generated pages are current, links resolve, commands exist."""
 
 import inspect
 import re
@@ -25,7 +25,7 @@ DOCUMENTS = sorted(
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-#: In code only: the name is also the project's.
+#: Only in code: the name is also the project's.
 IN_CODE = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(r"(?:^|[\s/`(])tael((?: [a-z]+)+)")
 SETTING = re.compile(r"\bTAEL_[A-Z_]*[A-Z]\b")
@@ -51,14 +51,14 @@ def document(request: pytest.FixtureRequest) -> Path:
     return path
 
 
-def test_generated_pages_are_what_the_code_says() -> None:
-    told = subprocess.run(
+def test_generated_pages_are_current() -> None:
+    done = subprocess.run(
         [sys.executable, ROOT / "docs" / "generate.py", "--check"], capture_output=True, text=True, timeout=60
     )
-    assert told.returncode == 0, told.stderr
+    assert done.returncode == 0, done.stderr
 
 
-def test_every_relative_link_leads_somewhere(document: Path) -> None:
+def test_every_relative_link_resolves(document: Path) -> None:
     for target in LINK.findall(FENCE.sub("", document.read_text("utf-8"))):
         if "://" in target or target.startswith("mailto:"):
             continue
@@ -104,7 +104,7 @@ def test_every_host_of_the_wallets_that_the_sandbox_serves_is_on_the_page(page: 
     assert set(ALIPAY_HOSTS + WECHAT_HOSTS) == named
 
 
-def test_no_document_speaks_of_a_workplace(document: Path) -> None:
+def test_no_document_mentions_the_development_environment(document: Path) -> None:
     text = document.read_text("utf-8").lower()
     assert not [word for word in FORBIDDEN if word in text]
 
@@ -120,9 +120,9 @@ def anchors(path: Path) -> set[str]:
 
 
 def code_of(path: Path) -> list[str]:
-    """What a page shows as code: the lines of its blocks, and what stands between backticks.
+    """The code of a page: the lines of its blocks, and the text between backticks.
 
-    Lines that a shell joins are joined; pictures and sentences that only mention the program are not commands.
+    Continued lines are joined; diagrams and sentences that only mention the program are not commands.
     """
     text = path.read_text("utf-8")
     blocks = [block for block in FENCE.findall(text) if re.match(r"```(?:sh|bash|console)\b", block)]
@@ -131,9 +131,9 @@ def code_of(path: Path) -> list[str]:
 
 
 def known_path(words: list[str]) -> list[Any]:
-    """The commands that `words` walk through, none where one does not exist; what follows a command is its arguments.
+    """The chain of commands that `words` name, empty if one does not exist; the rest are arguments.
 
-    Typed loosely: Typer carries a Click of its own.
+    Loosely typed: Typer has its own copy of Click.
     """
     command: Any = typer.main.get_command(app)
     path = []

@@ -1,6 +1,6 @@
-"""Every name in a document exists in the code, and every name that a user meets is documented.
+"""Every name in a document exists in the code, and every name that users see is documented.
 
-Names are log events, metrics, settings, options, codes, routes, and the words that commands and control calls take.
+Names are log events, metrics, settings, options, codes, routes, and the values of commands and control calls.
 """
 
 import ast
@@ -46,7 +46,7 @@ SANDBOX: Final = ROOT / "docs" / "sandbox.md"
 TESTING: Final = ROOT / "docs" / "testing.md"
 ARCHITECTURE: Final = ROOT / "ARCHITECTURE.md"
 CODES: Final = ROOT / "docs" / "codes.md"
-#: What a reader follows today. Others tell of the past, of reasons, or of other people's programs.
+#: Current manuals. Other documents are about the past, about reasons, or about other programs.
 MANUALS: Final = [
     path
     for path in DOCUMENTS
@@ -65,9 +65,9 @@ DOTTED: Final = re.compile(r"[a-z_]+\.[a-z_]+")
 EVENT_ROW: Final = re.compile(r"^\| ((?:`[a-z_.]+`(?:, )?)+) \((\w+)\) \|", re.MULTILINE)
 #: A number of four digits that may be a code: not part of a date, an amount, a port or a version.
 CODE: Final = re.compile(r"(?<![\w./:-])(?:0000|[12][0-9]{3})(?![\w/:-]|\.[0-9])")
-#: Numbers in the manuals that are no codes: bits, years, times, connections, the beginning of a PID.
+#: Numbers in the manuals that are no codes: bits, years, times, connections, the prefix of a PID.
 OTHER_NUMBERS: Final = {"1000", "1024", "1200", "1800", "1970", "2000", "2048", "2088"}
-#: Names of other programs, and of what a reader writes.
+#: Names of other programs and of a reader's own.
 NOT_OURS: Final = {
     "gateway.do",
     "first.py",
@@ -75,7 +75,7 @@ NOT_OURS: Final = {
     "apiclient_cert.pem",
     "apiclient_key.pem",
 }
-#: Options of curl, pip, mypy, setpriv, unshare, mount and `python -m tael.testing`; `--no-` is how others begin.
+#: Options of curl, pip, mypy, setpriv, unshare, mount and `python -m tael.testing`; `--no-` is a prefix of others.
 OTHER_OPTIONS: Final = {
     "--no-",
     "--bind",
@@ -118,7 +118,7 @@ def test_the_operator_manual_has_every_event_with_its_level_and_no_other() -> No
     assert documented == logged_events()
 
 
-def test_the_operator_manual_names_what_the_listener_warns_of() -> None:
+def test_the_operator_manual_has_the_listeners_warnings() -> None:
     source = (ROOT / "tael" / "cli" / "http1.py").read_text("utf-8")
     warnings = re.findall(r'logger\.\w+\("([a-z ]+):', source)
     assert warnings
@@ -203,7 +203,7 @@ def test_every_option_that_is_named_exists(document: Path) -> None:
 
 
 def test_every_command_and_option_is_in_the_page_of_commands() -> None:
-    """That page is generated; this holds what it is generated from to the whole."""
+    """That page is generated; this test checks that its source is complete."""
     _, *sections = re.split(r"^## ", (ROOT / "docs" / "commands.md").read_text("utf-8"), flags=re.MULTILINE)
     shown = {section.partition("\n")[0]: set(OPTION.findall(section)) for section in sections}
     assert shown.keys() == {path for path, _ in commands()}
@@ -213,11 +213,11 @@ def test_every_command_and_option_is_in_the_page_of_commands() -> None:
 
 def test_every_command_is_explained_in_a_manual() -> None:
     manuals = "".join(path.read_text("utf-8") for path in MANUALS if path.name != "commands.md")
-    # `a|b|c`, as the changelog writes families, counts for none.
+    # `a|b|c`, the changelog's form for several commands, does not count.
     assert not [path for path, _ in commands() if path not in manuals]
 
 
-# ---- codes, states and other words ---------------------------------------------------------------------------------
+# ---- codes, states and other values --------------------------------------------------------------------------------
 
 
 def test_every_code_that_a_manual_names_is_sent(manual: Path) -> None:
@@ -238,7 +238,7 @@ def test_every_code_that_is_sent_can_be_reached_in_the_sandbox_s_page() -> None:
     assert not [code for code, row in TABLE.items() if row.emitted and code not in text]
 
 
-def test_the_client_reads_every_code_as_the_gateway_means_it() -> None:
+def test_client_and_gateway_agree_on_every_code() -> None:
     assert {code: meaning.value for code, meaning in tael_client.MEANINGS.items()} == {
         code: row.client.value for code, row in TABLE.items()
     }
@@ -256,14 +256,14 @@ def test_the_client_reads_every_code_as_the_gateway_means_it() -> None:
     ],
     ids=["incidents", "webhooks", "pay types", "triggers", "faults", "profiles"],
 )
-def test_all_words_of_a_kind_are_in_its_page(words: list[str], page: Path) -> None:
+def test_all_values_of_a_kind_are_on_their_page(words: list[str], page: Path) -> None:
     named = set(in_code(page)) | set(re.findall(r"\b800[0-9]{3}\b", page.read_text("utf-8")))
     assert not [word for word in words if word not in named]
 
 
 def test_the_merchant_manual_has_every_parameter_and_no_other() -> None:
     calls = {name for names in CALL_NAMES.values() for name in names.read}
-    # What is not signed by its own name, or taken and not used.
+    # Not signed under its own name, or accepted and unused.
     known = calls | LINK_NAMES.read | {"sign", "lang", "txzone"}
     text = MERCHANT.read_text("utf-8")
     tables = re.findall(r"^\| Parameter \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
@@ -308,7 +308,7 @@ def test_the_client_s_page_has_every_error() -> None:
 
 
 def test_the_tree_in_architecture_has_every_module_of_the_gateway_and_no_other() -> None:
-    """But for the command line and the test fixtures, which are told in a line."""
+    """Except the command line and the test fixtures, which have one line each."""
     (tree,) = re.findall(r"^tael/\n(.*?)^  cli/", ARCHITECTURE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     modules = {
         path.stem
@@ -359,11 +359,11 @@ def test_every_control_call_is_in_the_sandbox_page_and_in_the_readme() -> None:
     assert readme == served.keys()
 
 
-# ---- what there is -------------------------------------------------------------------------------------------------
+# ---- names in the code ---------------------------------------------------------------------------------------------
 
 
 def logged_events() -> dict[str, str]:
-    """The events of the gateway's structured log, each with its one level."""
+    """The events of the gateway's structured log, each with its level."""
     events: dict[str, str] = {}
     for path in (ROOT / "tael").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -381,7 +381,7 @@ def is_log(function: ast.Attribute) -> bool:
 
 
 def metrics() -> dict[str, set[str]]:
-    """Those of ours, as Prometheus reads them, with the names of their labels."""
+    """Our metrics by their Prometheus names, with their labels."""
     assert health.READY is not None
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^(tael_\w+)(\{[^}]*\})?", generate_latest().decode(), re.MULTILINE):
@@ -390,7 +390,7 @@ def metrics() -> dict[str, set[str]]:
 
 
 def settings_in(folder: Path) -> set[str]:
-    """Those that any file reads or sets."""
+    """The settings that any file reads or sets."""
     sources = "".join(path.read_text("utf-8") for path in folder.rglob("*.py"))
     return set(re.findall(r'"(TAEL_[A-Z_]*[A-Z])"', sources))
 
@@ -400,7 +400,7 @@ def switch(value: bool) -> str:
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Every command that does something, with all its words."""
+    """Every command without subcommands, by its full name."""
 
     def below(command: Any, words: list[str]) -> Iterator[tuple[str, Any]]:
         families = getattr(command, "commands", None)
@@ -423,7 +423,7 @@ def options_of(command: Any) -> list[str]:
 
 
 def in_code(path: Path) -> list[str]:
-    """What stands between backticks, outside blocks."""
+    """The text between backticks, outside blocks."""
     return IN_CODE.findall(FENCE.sub("", path.read_text("utf-8")))
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tael.payments.domain.payment import ALLOWED
 
 from docs.schema import Table, apply_statement, references, statements
+from tael.payments.domain.payment import ALLOWED
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DIAGRAM: Final = re.compile(r"^## (\w+)\n\n```mermaid\nstateDiagram-v2\n(.*?)^```", re.MULTILINE | re.DOTALL)

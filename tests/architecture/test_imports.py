@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 GATEWAY = ROOT / "tael"
 
-#: The one place of each, and those that need their own for a reason that is written there.
+#: The single module of each, and exceptions with their reason.
 TIME = {
     "base/clock.py",
     "jobs/runner.py",  # leases are in real time, whatever a demo's clock does
@@ -26,9 +26,9 @@ TIME = {
 }
 RANDOMNESS = {
     "base/ids.py",
-    "base/cipher.py",  # the nonce of a sealed secret
-    "channels/wechat_v2/exchange.py",  # the nonce_str that WeChat wants in each message
-    "cashier/rendering.py",  # the nonce of a page's security policy
+    "base/cipher.py",  # the nonce of an encrypted secret
+    "channels/wechat_v2/exchange.py",  # the nonce_str of each message to WeChat
+    "cashier/rendering.py",  # the nonce of a page's content security policy
 }
 HTTP = {"base/transport.py"}
 #: What runs processes instead of moving money: the command line, the test fixtures, and the private PostgreSQL.
@@ -49,7 +49,7 @@ TIME_CALLS = {
 RANDOM_MODULES = {"random", "secrets", "uuid"}
 RANDOM_CALLS = {"os.urandom"}
 HTTP_MODULES = {"aiohttp", "httpx", "requests", "urllib.request", "urllib3", "http.client"}
-#: What would let the domain wait or look around.
+#: Modules that would let the domain wait or do I/O.
 IMPURE_NODES = (ast.Await, ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith)
 IMPURE_MODULES = {"asyncio", "os", "io", "pathlib", "socket", "subprocess", "time", "threading", "tempfile"}
 
@@ -75,14 +75,14 @@ def relative_to_gateway(path: Path) -> str:
 
 def test_the_import_contracts_hold() -> None:
     program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
-    assert told.returncode == 0, told.stdout + told.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", DOMAIN, ids=relative_to_gateway)
-def test_the_domain_never_waits_and_has_no_side_effects(path: Path) -> None:
+def test_the_domain_never_waits_and_does_no_io(path: Path) -> None:
     tree = ast.parse(path.read_text("utf-8"))
     assert not [node.lineno for node in ast.walk(tree) if isinstance(node, IMPURE_NODES)]
     assert not set(called(tree)) & TIME_CALLS
@@ -131,7 +131,7 @@ def test_no_statement_asks_the_server_for_the_time() -> None:
 
 
 def files_that(holds: Callable[[ast.Module], bool]) -> set[str]:
-    """The gateway's files for which `holds`, but for those that run processes."""
+    """The gateway's files for which `holds`, except those that run processes."""
     return {
         relative_to_gateway(path)
         for path in GATEWAY.rglob("*.py")
@@ -157,7 +157,7 @@ def is_in(name: str, modules: set[str]) -> bool:
 
 
 def called(tree: ast.Module) -> Iterator[str]:
-    """The last two parts of each call's name: `datetime.datetime.now()` is datetime.now."""
+    """The last two parts of each call's name: datetime.now for `datetime.datetime.now()`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield from last_two_parts(node.func)

@@ -1,6 +1,6 @@
 """Code that readers copy: the manual's `is_ours` and the receivers of the examples and of the demo.
 
-They verify webhooks. All have to accept what QFPay documents, and to refuse every other text that the same key signed.
+They verify webhooks. All must accept QFPay's documented ones, and refuse every other text signed with the same key.
 """
 
 import importlib.util
@@ -22,13 +22,13 @@ from tests.support.forged_webhooks import KEY, OLD, Posted, forgeries, malformed
 ROOT: Final = Path(__file__).resolve().parents[2]
 VECTORS: Final[dict[str, Any]] = json.loads((ROOT / "tests" / "vectors" / "qfpay.json").read_text("utf-8"))
 BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-#: Whether it accepts a webhook in the style that is named.
+#: Whether it accepts a webhook in the named style.
 Verify = Callable[[Posted, str], bool]
 
 
 @cache
 def manual_code() -> dict[str, Any]:
-    """What a reader gets who runs the manual's Python on webhooks."""
+    """The names that the manual's Python code defines."""
     (code,) = [
         code
         for code in BLOCK.findall((ROOT / "docs" / "merchant-manual.md").read_text("utf-8"))
@@ -109,7 +109,7 @@ def test_a_documented_webhook_of_the_old_style_is_accepted(verify_old: Verify, n
     assert verify_old(documented("old_webhooks", name), "old")
 
 
-def test_whole_numbers_of_the_old_style_count_as_they_are_written(verify_old: Verify) -> None:
+def test_whole_numbers_of_the_old_style_count_as_written(verify_old: Verify) -> None:
     written = documented("new_webhooks", "N3").body
 
     assert verify_old(Posted(written, documented("old_webhooks", "N1").sign), "old")
@@ -119,7 +119,7 @@ def test_a_documented_webhook_of_the_new_style_is_accepted(verify: Verify) -> No
     assert verify(documented("new_webhooks", "N4"), "new")
 
 
-@pytest.mark.parametrize("udid", ["till-1", "", "櫃檯 1", "a=b&c", 'a"b\\c\nd'])
+@pytest.mark.parametrize("udid", ["terminal-1", "", "櫃檯 1", "a=b&c", 'a"b\\c\nd'])
 def test_a_device_may_have_any_name(verify_old: Verify, udid: str) -> None:
     assert verify_old(old_webhook({**OLD, "udid": udid}), "old")
 

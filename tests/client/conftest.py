@@ -1,4 +1,4 @@
-"""Each test that takes a `shop` is run with both faces of the client."""
+"""Each test with a `shop` runs with the sync and the async client."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What each call sends, what its answer becomes, and what it raises instead."""
+"""Each call: its request, its result, and its exceptions."""
 
 import hashlib
 import json
@@ -39,9 +39,9 @@ from tests.client.world import (
     online_answer,
     online_order,
     page,
+    reversal_answer,
     row,
     signed,
-    undoing_answer,
     unsigned,
     verdict,
 )
@@ -58,12 +58,12 @@ REFUND_ANSWER = {
     "sysdtm": "2017-09-06 15:09:09",
     "orig_syssn": SYSSN,
 }
-#: Each call that moves money or an order, with its arguments and an answer.
+#: Each call that moves money or an order, with its arguments and a response.
 ACTS: list[tuple[str, tuple[Any, ...], Members, Members]] = [
     ("payment", (barcode_order(),), {}, barcode_answer()),
     ("refund", REFUND, {}, REFUND_ANSWER),
-    ("close", (), {"syssn": SYSSN}, undoing_answer()),
-    ("reversal", (), {"syssn": SYSSN, "amount": Money(10)}, undoing_answer()),
+    ("close", (), {"syssn": SYSSN}, reversal_answer()),
+    ("reversal", (), {"syssn": SYSSN, "amount": Money(10)}, reversal_answer()),
 ]
 
 
@@ -72,13 +72,13 @@ def wrong_key(members: Members) -> httpx.Response:
 
 
 def flipped(members: Members) -> httpx.Response:
-    """The right signature over bytes of which one was changed on the way."""
+    """The right signature, and a body with one byte changed."""
     answer = signed(members)
     body = answer.content.replace(b'"syssn": "2017', b'"syssn": "2018')
     return httpx.Response(200, headers={"X-QF-SIGN": answer.headers["X-QF-SIGN"]}, content=body)
 
 
-# ---- answers -----------------------------------------------------------------------------------------------
+# ---- responses ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -100,17 +100,17 @@ def test_a_refund_names_its_payment_in_either_spelling_or_in_both(shop: Shop, na
 
 
 @pytest.mark.parametrize("named", [{"origssn": "1"}, {"orig_syssn": SYSSN, "origssn": "1"}])
-def test_a_refund_of_another_payment_is_not_the_answer(shop: Shop, named: Members) -> None:
+def test_a_refund_of_another_payment_is_refused_as_a_response(shop: Shop, named: Members) -> None:
     answer = {name: value for name, value in REFUND_ANSWER.items() if name != "orig_syssn"}
     shop.server.will(signed(answer | named))
     with pytest.raises(OutcomeUnknown):
         shop.do("refund", *REFUND)
 
 
-def test_a_row_tells_when_by_whom_and_of_what(shop: Shop) -> None:
-    told = {"paydtm": "2017-09-06 14:57:00", "chnlsn": "w1", "cardcd": "oPayer", "goods_name": "茶"}
-    refund = told | {"order_type": "refund", "origssn": SYSSN, "syssn": "201709060901990042326683"}
-    shop.server.will(signed(page(row(**refund), row(**told), row())))
+def test_a_row_has_time_payer_and_goods(shop: Shop) -> None:
+    details = {"paydtm": "2017-09-06 14:57:00", "chnlsn": "w1", "cardcd": "oPayer", "goods_name": "茶"}
+    refund = details | {"order_type": "refund", "origssn": SYSSN, "syssn": "201709060901990042326683"}
+    shop.server.will(signed(page(row(**refund), row(**details), row())))
 
     back, paid, bare = shop.do("query").rows
     assert paid.paid_at == datetime(2017, 9, 6, 14, 57, tzinfo=UTC8)
@@ -166,7 +166,7 @@ def test_a_barcode_payment_of_the_example_is_paid(shop: Shop) -> None:
     ],
     ids=["alipay", "wechat qr", "in app"],
 )
-def test_an_online_payment_is_created_not_paid_and_says_what_the_payer_opens(
+def test_an_online_payment_is_created_unpaid_with_the_payers_link(
     shop: Shop, order: PaymentOrder, members: Members, expected: tuple[str, str, Members]
 ) -> None:
     shop.server.will(signed(online_answer() | members))
@@ -192,10 +192,10 @@ def test_a_refund_names_the_payment_and_has_a_number_of_its_own(shop: Shop) -> N
 
 
 @pytest.mark.parametrize(("name", "kwargs"), [("close", {}), ("reversal", {"amount": Money(10)})])
-def test_an_undoing_names_the_payment_by_one_of_its_numbers_or_both(
+def test_a_reversal_or_close_names_the_payment_by_one_of_its_numbers_or_both(
     shop: Shop, name: str, kwargs: Members
 ) -> None:
-    shop.server.will(signed(undoing_answer()), signed(undoing_answer()), signed(undoing_answer()))
+    shop.server.will(signed(reversal_answer()), signed(reversal_answer()), signed(reversal_answer()))
     shop.do(name, syssn=SYSSN, **kwargs)
     shop.do(name, reference="57003579", **kwargs)
     undone = shop.do(name, syssn=SYSSN, reference="57003579", **kwargs)
@@ -209,22 +209,22 @@ def test_an_undoing_names_the_payment_by_one_of_its_numbers_or_both(
 
 
 def test_a_close_sends_the_amount_only_if_it_is_given(shop: Shop) -> None:
-    shop.server.will(signed(undoing_answer()), signed(undoing_answer()))
+    shop.server.will(signed(reversal_answer()), signed(reversal_answer()))
     shop.do("close", syssn=SYSSN)
     shop.do("close", syssn=SYSSN, amount=Money(10))
 
     assert [asked.params.get("txamt") for asked in shop.server.asked] == [None, "10"]
 
 
-def test_the_answer_to_another_call_is_no_answer_to_a_payment(shop: Shop) -> None:
+def test_the_response_to_another_call_is_no_response_to_a_payment(shop: Shop) -> None:
     """A refund under the payment's own number is answered with the same number and amount."""
-    other = undoing_answer(txamt="10", out_trade_no=barcode_answer()["out_trade_no"])
+    other = reversal_answer(txamt="10", out_trade_no=barcode_answer()["out_trade_no"])
     shop.server.will(signed(other))
     with pytest.raises(OutcomeUnknown, match="another call"):
         shop.do("payment", barcode_order())
 
 
-def test_a_query_sends_what_is_asked_for_and_gives_typed_rows(shop: Shop) -> None:
+def test_a_query_sends_its_filters_and_returns_typed_rows(shop: Shop) -> None:
     refund = row(order_type="refund", syssn="201709060901990042326683")
     shop.server.will(signed(page(row("1145"), refund, row(cancel="1"), row(cancel="2"), row())))
     filters = Filters(
@@ -255,7 +255,7 @@ def test_a_query_sends_what_is_asked_for_and_gives_typed_rows(shop: Shop) -> Non
     assert got.rows[0].server_time == NOW
 
 
-def test_a_query_sends_the_time_only_if_that_is_chosen(shop: Shop) -> None:
+def test_a_query_sends_the_time_only_with_the_option(shop: Shop) -> None:
     shop.server.will(signed(page()), signed(page()), signed(page()))
     shop.do("query", page_size=10)
     shop.do("query", page_size=10, client={"date_queries": True})
@@ -269,7 +269,7 @@ def test_a_query_sends_the_time_only_if_that_is_chosen(shop: Shop) -> None:
     assert shop.server.asked[2].params["txdtm"] == "2017-09-06 14:56:43"
 
 
-def test_members_that_nobody_knows_are_kept_and_whole_numbers_need_no_quotes(shop: Shop) -> None:
+def test_unknown_members_are_kept_and_whole_numbers_need_no_quotes(shop: Shop) -> None:
     members = barcode_answer() | {"chnlsn": "4200", "txamt": 10, "syssn": int(SYSSN)}
     shop.server.will(signed(members))
     payment = shop.do("payment", barcode_order())
@@ -277,7 +277,7 @@ def test_members_that_nobody_knows_are_kept_and_whole_numbers_need_no_quotes(sho
     assert payment.members["chnlsn"] == "4200"
 
 
-# ---- what is not an answer ---------------------------------------------------------------------------------
+# ---- refused responses -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "args", "kwargs", "answer"), ACTS, ids=[act[0] for act in ACTS])
@@ -295,7 +295,7 @@ def test_members_that_nobody_knows_are_kept_and_whole_numbers_need_no_quotes(sho
         ("1269", Refused, False),
     ],
 )
-def test_a_call_returns_only_what_is_done_and_raises_by_the_meaning_of_the_code(
+def test_a_call_returns_only_on_success_and_raises_by_the_meaning_of_the_code(
     shop: Shop,
     name: str,
     args: tuple[Any, ...],
@@ -323,7 +323,7 @@ def test_a_call_returns_only_what_is_done_and_raises_by_the_meaning_of_the_code(
 
 @pytest.mark.parametrize(("name", "args", "kwargs", "answer"), ACTS, ids=[act[0] for act in ACTS])
 @pytest.mark.parametrize("spoil", [wrong_key, flipped, unsigned])
-def test_an_answer_that_is_not_proven_is_not_believed(
+def test_an_unproven_response_is_not_accepted(
     shop: Shop, name: str, args: tuple[Any, ...], kwargs: Members, answer: Members, spoil: Any
 ) -> None:
     shop.server.will(spoil(answer))
@@ -348,11 +348,11 @@ def test_an_answer_that_is_not_proven_is_not_believed(
         ),
         ("refund", REFUND, {}, REFUND_ANSWER | {"orig_syssn": "201709060902990042326400"}),
         ("refund", REFUND, {}, REFUND_ANSWER | {"txamt": "1"}),
-        ("close", (), {"reference": "1"}, undoing_answer()),
-        ("reversal", (), {"syssn": "1", "amount": Money(10)}, undoing_answer()),
+        ("close", (), {"reference": "1"}, reversal_answer()),
+        ("reversal", (), {"syssn": "1", "amount": Money(10)}, reversal_answer()),
     ],
 )
-def test_a_signed_answer_to_another_request_is_not_believed(
+def test_a_signed_response_to_another_request_is_not_accepted(
     shop: Shop, name: str, args: tuple[Any, ...], kwargs: Members, members: Members
 ) -> None:
     shop.server.will(signed(members))
@@ -362,7 +362,7 @@ def test_a_signed_answer_to_another_request_is_not_believed(
 
 @pytest.mark.parametrize(("name", "args", "kwargs", "answer"), ACTS, ids=[act[0] for act in ACTS])
 @pytest.mark.parametrize("kind", ["payment", "refund", "", None, {}], ids=repr)
-def test_a_webhook_is_no_answer_however_well_it_is_signed(
+def test_a_correctly_signed_webhook_is_no_response(
     shop: Shop, name: str, args: tuple[Any, ...], kwargs: Members, answer: Members, kind: Any
 ) -> None:
     shop.server.will(signed(answer | {"notify_type": kind}))
@@ -370,7 +370,7 @@ def test_a_webhook_is_no_answer_however_well_it_is_signed(
         shop.do(name, *args, **kwargs)
 
 
-def test_a_webhook_is_no_answer_of_a_server_that_does_not_sign_either(shop: Shop) -> None:
+def test_a_webhook_is_no_response_of_an_unsigned_server_either(shop: Shop) -> None:
     shop.server.will(unsigned(barcode_answer(notify_type="payment")))
     with pytest.raises(AnswerNotProven, match="a webhook, not an answer"):
         shop.do("payment", barcode_order(), client={"signed_answers": False})
@@ -382,7 +382,7 @@ def test_a_webhook_is_no_answer_of_a_server_that_does_not_sign_either(shop: Shop
     [(SignType.MD5, hashlib.md5, hashlib.sha256), (SignType.SHA256, hashlib.sha256, hashlib.md5)],
     ids=["MD5", "SHA256"],
 )
-def test_an_answer_is_signed_with_the_algorithm_of_the_credentials(
+def test_a_response_is_signed_with_the_algorithm_of_the_credentials(
     shop: Shop, asked: SignType, expected: SignType, right: Any, wrong: Any
 ) -> None:
     credentials = Credentials("123456", KEY, MCHID, asked, response_sign_type=expected)
@@ -394,7 +394,7 @@ def test_an_answer_is_signed_with_the_algorithm_of_the_credentials(
 
 @pytest.mark.parametrize("respcd", ["1103", "1108"])
 @pytest.mark.parametrize(("name", "args", "kwargs", "_"), ACTS)
-def test_a_refusal_that_anybody_can_write_is_told_and_decides_nothing(
+def test_an_unsigned_refusal_is_reported_and_decides_nothing(
     shop: Shop, respcd: str, name: str, args: tuple[Any, ...], kwargs: Members, _: Members
 ) -> None:
     shop.server.will(unsigned(verdict(respcd, respmsg="the signature is wrong"), status=404))
@@ -416,15 +416,15 @@ def test_a_query_that_is_refused_unsigned_is_not_repeated(shop: Shop, respcd: st
 @pytest.mark.parametrize("respcd", ["1103", "1108"])
 def test_the_same_refusal_is_final_once_it_is_proven(shop: Shop, respcd: str) -> None:
     lenient = {"signed_answers": False}
-    for told, client in ((signed(verdict(respcd)), {}), (unsigned(verdict(respcd)), lenient)):
-        shop.server.will(told)
+    for response, client in ((signed(verdict(respcd)), {}), (unsigned(verdict(respcd)), lenient)):
+        shop.server.will(response)
         with pytest.raises(Refused) as raised:
             shop.do("payment", barcode_order(), client=client)
         assert raised.value.is_final
 
 
 @pytest.mark.parametrize("respcd", ["1100", "1112"])
-def test_an_unsigned_refusal_that_asks_for_a_repeat_is_believed(shop: Shop, respcd: str) -> None:
+def test_an_unsigned_refusal_that_requests_a_repeat_is_accepted(shop: Shop, respcd: str) -> None:
     shop.server.will(*[unsigned(verdict(respcd))] * 3)
     with pytest.raises(Refused) as raised:
         shop.do("payment", barcode_order())
@@ -432,13 +432,13 @@ def test_an_unsigned_refusal_that_asks_for_a_repeat_is_believed(shop: Shop, resp
 
 
 @pytest.mark.parametrize("respcd", ["0000", "1145", "1104", "1142", "1201"])
-def test_no_other_word_is_believed_unsigned(shop: Shop, respcd: str) -> None:
+def test_no_other_code_is_accepted_unsigned(shop: Shop, respcd: str) -> None:
     shop.server.will(unsigned(barcode_answer(respcd)))
     with pytest.raises(AnswerNotProven, match="not signed"):
         shop.do("payment", barcode_order())
 
 
-def test_a_server_that_does_not_sign_is_believed_if_that_is_said_but_a_wrong_signature_never(
+def test_an_unsigned_response_is_accepted_with_the_option_but_a_wrong_signature_never(
     shop: Shop,
 ) -> None:
     shop.server.will(unsigned(barcode_answer()), wrong_key(barcode_answer()))
@@ -468,7 +468,7 @@ def test_a_server_that_does_not_sign_is_believed_if_that_is_said_but_a_wrong_sig
     ],
     ids=lambda answer: f"{answer.status_code} {answer.content[:40]!r}",
 )
-def test_an_answer_that_cannot_be_read_leaves_the_outcome_unknown(shop: Shop, answer: httpx.Response) -> None:
+def test_an_unreadable_response_leaves_the_outcome_unknown(shop: Shop, answer: httpx.Response) -> None:
     shop.server.will(answer)
     with pytest.raises(OutcomeUnknown) as raised:
         shop.do("payment", barcode_order())
@@ -490,7 +490,7 @@ def test_an_answer_that_cannot_be_read_leaves_the_outcome_unknown(shop: Shop, an
     ],
     ids=lambda failure: type(failure).__name__,
 )
-def test_what_may_have_been_sent_is_not_sent_again_unasked(
+def test_a_request_that_may_have_been_sent_is_not_repeated_by_itself(
     shop: Shop, name: str, args: tuple[Any, ...], kwargs: Members, answer: Members, failure: Exception
 ) -> None:
     shop.server.will(failure)
@@ -503,14 +503,14 @@ def test_what_may_have_been_sent_is_not_sent_again_unasked(
 @pytest.mark.parametrize(
     "failure",
     [
-        httpx.ConnectError("nobody there"),
-        httpx.ConnectTimeout("nobody there"),
+        httpx.ConnectError("unreachable"),
+        httpx.ConnectTimeout("unreachable"),
         unsigned(verdict("1112"), status=429),
         signed(verdict("1112")),
     ],
     ids=lambda failure: str(failure),
 )
-def test_what_was_not_done_is_sent_again_with_the_very_same_bytes(
+def test_a_request_that_was_not_processed_is_repeated_with_the_same_bytes(
     shop: Shop, name: str, args: tuple[Any, ...], kwargs: Members, answer: Members, failure: Any
 ) -> None:
     shop.server.will(failure, failure, signed(answer))
@@ -524,7 +524,7 @@ def test_what_was_not_done_is_sent_again_with_the_very_same_bytes(
     assert shop.clock.rests == [0.5, 2.0]
 
 
-def test_repeats_are_bounded_and_nothing_sent_is_told_as_unreachable(shop: Shop) -> None:
+def test_repeats_are_bounded_and_an_unsent_request_is_unreachable(shop: Shop) -> None:
     shop.server.will(*[httpx.ConnectError("no")] * 3)
     with pytest.raises(Unreachable):
         shop.do("payment", barcode_order())
@@ -535,7 +535,7 @@ def test_repeats_are_bounded_and_nothing_sent_is_told_as_unreachable(shop: Shop)
         shop.do("payment", barcode_order(), client={"attempts": 1})
 
 
-def test_unreachable_after_a_1112_is_told_as_that_1112(shop: Shop) -> None:
+def test_unreachable_after_a_1112_is_reported_as_that_1112(shop: Shop) -> None:
     shop.server.will(signed(verdict("1112")), *[httpx.ConnectError("no")] * 2)
     with pytest.raises(Refused) as raised:
         shop.do("payment", barcode_order())
@@ -543,7 +543,7 @@ def test_unreachable_after_a_1112_is_told_as_that_1112(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("respcd", ["1102", "1251", "1260"])
-def test_already_there_after_a_1112_may_be_ourselves(shop: Shop, respcd: str) -> None:
+def test_a_duplicate_after_a_1112_may_be_our_own(shop: Shop, respcd: str) -> None:
     shop.server.will(signed(verdict("1112")), signed(verdict(respcd)))
     with pytest.raises(OutcomeUnknown) as raised:
         shop.do("payment", barcode_order())
@@ -561,7 +561,7 @@ def test_already_there_after_a_1112_may_be_ourselves(shop: Shop, respcd: str) ->
     ],
     ids=str,
 )
-def test_a_query_is_sent_again_whatever_went_wrong_and_three_times_at_most(shop: Shop, failure: Any) -> None:
+def test_a_query_is_repeated_after_any_failure_three_times_at_most(shop: Shop, failure: Any) -> None:
     shop.server.will(failure, failure, signed(page(row())))
     assert len(shop.do("query").rows) == 1
 
@@ -571,7 +571,7 @@ def test_a_query_is_sent_again_whatever_went_wrong_and_three_times_at_most(shop:
     assert shop.server.is_through
 
 
-def test_a_query_that_is_refused_for_good_is_not_sent_again(shop: Shop) -> None:
+def test_a_query_with_a_final_refusal_is_not_repeated(shop: Shop) -> None:
     shop.server.will(signed(verdict("1104")))
     with pytest.raises(Refused):
         shop.do("query")
@@ -579,12 +579,12 @@ def test_a_query_that_is_refused_for_good_is_not_sent_again(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("base_url", ["", "pay.example", "ftp://pay.example", "https://pay.example?x=1"])
-def test_a_base_url_that_is_none_is_refused(shop: Shop, base_url: str) -> None:
+def test_an_invalid_base_url_is_refused(shop: Shop, base_url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
         shop.do("query", client={"base_url": base_url})
 
 
-FAR: list[str] = [
+REMOTE: list[str] = [
     "http://pay.example",
     "HTTP://pay.example:8000/",
     "http://192.0.2.7",
@@ -595,7 +595,7 @@ FAR: list[str] = [
 ]
 
 
-@pytest.mark.parametrize("base_url", FAR)
+@pytest.mark.parametrize("base_url", REMOTE)
 def test_plain_http_to_another_machine_needs_an_option(shop: Shop, base_url: str) -> None:
     with pytest.raises(ValueError, match="plain HTTP"):
         shop.do("query", client={"base_url": base_url})
@@ -635,7 +635,7 @@ def test_a_redirect_is_not_followed_even_by_a_client_that_follows_them() -> None
     assert asked == ["https://pay.example/trade/v1/payment"]
 
 
-def test_the_limits_of_time_are_those_that_were_set(shop: Shop) -> None:
+def test_the_time_limits_are_those_that_were_set(shop: Shop) -> None:
     shop.server.will(signed(page()), signed(page()))
     shop.do("query")
     shop.do("query", client={"timeouts": Timeouts(connect_s=1.5, read_s=300)})

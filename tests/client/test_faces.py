@@ -4,7 +4,7 @@ import inspect
 
 from tael_client import AsyncClient, Client
 
-#: Where the two must differ: what waits, and how a `with` is written.
+#: Necessary differences: the sleep function, and the context manager's methods.
 OWN = {"__enter__", "__exit__", "__aenter__", "__aexit__", "__init__"}
 
 
@@ -23,7 +23,7 @@ def test_the_async_client_has_the_methods_of_the_sync_one() -> None:
     )
 
 
-def test_both_are_made_alike_but_for_what_is_awaited() -> None:
+def test_both_constructors_are_equal_except_for_awaited_arguments() -> None:
     def made(face: type) -> list[str]:
         return list(inspect.signature(face).parameters)
 

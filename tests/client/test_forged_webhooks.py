@@ -1,7 +1,7 @@
-"""Signed texts of another kind that are posted as webhooks: none is proven, in whichever style.
+"""Signed texts of another kind that are posted as webhooks: none is accepted in any style.
 
-Requests, checkout links, answers and webhooks are signed with one key. Here an attacker who has one of them with its
-signature cuts its text again at the `&`. Each forgery is checked against a receiver that only compares signatures.
+Requests, checkout links, responses and webhooks are signed with one key. Here an attacker who has one of them with its
+signature splits its text again at the `&`. Each forgery is checked against a receiver that only compares signatures.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ from tests.client.world import KEY, UTC8, Members, barcode_answer, online_answer
 
 ALGORITHMS: dict[SignType, Any] = {SignType.MD5: hashlib.md5, SignType.SHA256: hashlib.sha256}
 BOTH = list(ALGORITHMS)
-#: Every way to set a receiver up.
+#: Every configuration of a receiver.
 STYLES: list[Any] = ["old", "new", ("old", "new")]
-#: What a payer or a supplier wrote into the name of a product, to become a webhook about another payment.
+#: A product name, chosen by a payer or supplier, that makes a webhook of another payment.
 HOSTILE = (
     "Tea&mchid=M&out_trade_no=ORDER-7&pay_type=800201&respcd=0000&respmsg=&syssn=202611280900990000000015&t="
 )
@@ -38,7 +38,7 @@ def sign(text: str, algorithm: SignType) -> str:
 
 
 def cut(text: str) -> Members:
-    """The text as members: the first value of each name, in order; what does not fit goes to the value before."""
+    """The text as members: the first value of each name, in order; other parts belong to the value before."""
     members: Members = {}
     last = ""
     for piece in text.split("&"):
@@ -103,7 +103,7 @@ def test_an_ordinary_link_cannot_be_cut_into_a_webhook(algorithm: SignType) -> N
 
 
 @pytest.mark.parametrize("algorithm", BOTH)
-def test_the_client_signs_no_link_with_that_text_and_an_ordinary_one_as_it_stands(
+def test_the_client_signs_no_link_with_that_text_and_an_ordinary_one_unchanged(
     algorithm: SignType,
 ) -> None:
     def link(goods_name: str) -> str:
@@ -148,12 +148,12 @@ PAYMENT = {
     "txamt": "500000",
     "txcurrcd": "HKD",
     "txdtm": "2026-11-28 10:00:00",
-    "udid": "till-1",
+    "udid": "terminal-1",
 }
 CLOSE = {"mchid": "M", "out_trade_no": "ORDER-7", "txdtm": "2026-11-28 10:00:00"}
 REFUND = CLOSE | {"syssn": "202611280900990000000015", "txamt": "1"}
 REVERSAL = REFUND
-#: A number that the merchant took from somebody else. It makes a webhook of any request.
+#: A reference that the merchant got from elsewhere. It makes a webhook of any request.
 HOSTILE_NUMBER = "A&pay_type=800201&respcd=0000&respmsg=&syssn=1&txamt=5&udid="
 
 
@@ -191,18 +191,18 @@ def test_a_query_with_a_hostile_number_cannot_be_cut_into_a_webhook(algorithm: S
     assert members["udid"] == "&page=1&page_size=100"
 
 
-# ---- answers and webhooks of the other style ---------------------------------------------------------------
+# ---- responses and webhooks of the other style -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("algorithm", BOTH)
 @pytest.mark.parametrize("answer", [barcode_answer(), online_answer()], ids=["barcode", "online"])
-def test_an_answer_is_no_webhook(answer: Members, algorithm: SignType) -> None:
+def test_a_response_is_no_webhook(answer: Members, algorithm: SignType) -> None:
     body = json.dumps(answer)
     assert_refused(body.encode(), sign(body, algorithm))
 
 
 @pytest.mark.parametrize("algorithm", BOTH)
-def test_the_bytes_of_an_answer_cannot_be_cut_into_a_webhook(algorithm: SignType) -> None:
+def test_the_bytes_of_a_response_cannot_be_cut_into_a_webhook(algorithm: SignType) -> None:
     """A reference or an address with a `=` makes a name of all that is before it."""
     url = "weixin://pay?pr=1&mchid=M&out_trade_no=ORDER-7&pay_type=800201&respcd=0000&respmsg=&syssn=1&txamt=5&udid="
     body = json.dumps(online_answer(qrcode=url))
@@ -229,7 +229,7 @@ OLD = {name: value for name, value in NEW.items() if name not in ("notify_type",
 
 
 def test_a_webhook_of_one_style_is_not_taken_for_the_other() -> None:
-    """The same members, signed in the other way."""
+    """The same members, signed as in the other style."""
     new_body, old_body = json.dumps(NEW), json.dumps(OLD)
     for algorithm in BOTH:
         assert_refused(new_body.encode(), sign(joined(NEW), algorithm))
@@ -243,12 +243,12 @@ def test_a_webhook_of_one_style_is_not_taken_for_the_other() -> None:
 
 # ---- any hostile text --------------------------------------------------------------------------------------
 
-#: Free text: what others may have written. Numbers are the merchant's own.
+#: Free text that others may have written. References are the merchant's own.
 FREE = {
     "payment": ["product_name", "goods_name", "udid", "sub_openid", "auth_code", "limit_pay", "notify_url"],
     "link": ["product_name", "goods_name", "udid", "sub_openid", "return_url", "cancel_url"],
 }
-#: What a request may have and need not.
+#: Optional parameters of a request.
 OPTIONAL = ["product_name", "txcurrcd", "udid"]
 WANTED = {
     "mchid": "M",
@@ -276,7 +276,7 @@ HOSTILE_TEXT = st.one_of(
 
 @st.composite
 def signed_texts(draw: st.DrawFn) -> str:
-    """What a signer that refuses nothing signs, with hostile text in some of its free values."""
+    """The text of a naive signer, with hostile text in some of its free values."""
     kind: Literal["payment", "link"] = draw(st.sampled_from(["payment", "link"]))
     params = dict(PAYMENT) if kind == "payment" else cut(link_text("", SignType.MD5))
     for name in draw(st.sets(st.sampled_from(OPTIONAL))):
@@ -288,7 +288,7 @@ def signed_texts(draw: st.DrawFn) -> str:
 
 @st.composite
 def members_of(draw: st.DrawFn, text: str) -> Members:
-    """The text, cut again: the first value reaches to any of the `&`, and from there each name that fits is one."""
+    """The text split again: the first value ends at any of the `&`; after it, each name in order is a member."""
     pieces = text.split("&")
     end = draw(st.integers(1, len(pieces)))
     name, _, value = "&".join(pieces[:end]).partition("=")
@@ -304,7 +304,7 @@ def members_of(draw: st.DrawFn, text: str) -> Members:
 
 @settings(deadline=None, max_examples=500)
 @given(data=st.data(), text=signed_texts(), algorithm=st.sampled_from(BOTH))
-def test_no_text_of_a_request_or_a_link_is_proven_as_a_webhook(
+def test_no_text_of_a_request_or_a_link_is_accepted_as_a_webhook(
     data: st.DataObject, text: str, algorithm: SignType
 ) -> None:
     members = data.draw(members_of(text))

@@ -1,4 +1,4 @@
-"""The ready receivers: `SUCCESS` after the function returned, and nothing like it in any other case."""
+"""The WSGI and ASGI receivers: `SUCCESS` after the function has returned, and in no other case."""
 
 import asyncio
 import io
@@ -20,15 +20,15 @@ Answer = tuple[int, dict[str, str], bytes]
 
 @dataclass(slots=True)
 class Book:
-    """What a merchant's function was told; it raises if it shall."""
+    """A merchant's function: keeps references, and raises if `fails` is set."""
 
-    told: list[str] = field(default_factory=list)
+    received: list[str] = field(default_factory=list)
     fails: bool = False
 
     def take(self, notification: Notification) -> None:
         if self.fails:
             raise RuntimeError("the database is away")
-        self.told.append(notification.reference)
+        self.received.append(notification.reference)
 
     async def take_async(self, notification: Notification) -> None:
         await asyncio.sleep(0)
@@ -51,16 +51,16 @@ def post_wsgi(
     }
     if length != "":
         environ["CONTENT_LENGTH"] = length or str(len(body))
-    said: list[Any] = []
+    sent: list[Any] = []
 
     def start(status: str, headers: list[tuple[str, str]], *_: Any) -> Callable[[bytes], object]:
-        said.extend([int(status.split()[0]), dict(headers)])
+        sent.extend([int(status.split()[0]), dict(headers)])
         return lambda _: None
 
     result = validator(wsgi_app(CREDENTIALS, book.take, styles))(environ, start)
     answer = b"".join(result)
     result.close()  # type: ignore[attr-defined]
-    return said[0], said[1], answer
+    return sent[0], sent[1], answer
 
 
 def post_asgi(
@@ -104,10 +104,10 @@ def post(request: pytest.FixtureRequest) -> Post:
     return chosen
 
 
-def test_a_webhook_is_acknowledged_once_the_function_returned(post: Post) -> None:
+def test_a_webhook_is_acknowledged_after_the_function_has_returned(post: Post) -> None:
     book = Book()
     status, headers, body = post(book, OLD_BODY, OLD_SIGN)
-    assert (status, body, book.told) == (200, b"SUCCESS", ["A"])
+    assert (status, body, book.received) == (200, b"SUCCESS", ["A"])
     assert headers["Content-Type"].startswith("text/plain")
     assert headers["Content-Length"] == "7"
 
@@ -116,11 +116,11 @@ def test_a_wrong_signature_is_400_and_the_function_is_not_called(post: Post) -> 
     book = Book()
     for body, sign in [(OLD_BODY[:-2] + b' "}', OLD_SIGN), (OLD_BODY, ""), (b"", OLD_SIGN)]:
         status, _, answer = post(book, body, sign)
-        assert (status, book.told) == (400, [])
+        assert (status, book.received) == (400, [])
         assert b"SUCCESS" not in answer
 
 
-def test_a_receiver_takes_the_styles_that_it_was_made_for(post: Post) -> None:
+def test_a_receiver_accepts_its_own_styles(post: Post) -> None:
     old, new = (OLD_BODY, OLD_SIGN), (N4["body"].encode(), N4["sign"])
     for styles, taken in [("old", [200, 400]), (("new",), [400, 200]), (("old", "new"), [200, 200])]:
         assert [post(Book(), *sent, styles=styles)[0] for sent in (old, new)] == taken
@@ -154,7 +154,7 @@ def test_a_function_that_raised_is_500_and_the_log_has_no_body_and_no_key(
     assert "txamt" not in caplog.text
 
 
-def test_only_post_is_taken(post: Post) -> None:
+def test_only_post_is_accepted(post: Post) -> None:
     status, headers, _ = post(Book(), OLD_BODY, OLD_SIGN, method="GET")
     assert (status, headers["Allow"]) == (405, "POST")
 
@@ -167,33 +167,33 @@ def test_wsgi_reads_no_body_without_its_length() -> None:
     assert post_wsgi(Book(), OLD_BODY, OLD_SIGN, length="")[0] == 411
 
 
-def test_wsgi_takes_no_length_that_is_longer_than_numbers_are() -> None:
-    said: list[str] = []
+def test_wsgi_refuses_an_overlong_content_length() -> None:
+    sent: list[str] = []
     environ = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": "9" * 5000, "wsgi.input": io.BytesIO(OLD_BODY)}
 
     def start(status: str, *_: Any) -> Callable[[bytes], object]:
-        said.append(status)
+        sent.append(status)
         return lambda _: None
 
     list(wsgi_app(CREDENTIALS, Book().take, "old")(environ, start))
-    assert said == ["413 Content Too Large"]
+    assert sent == ["413 Content Too Large"]
 
 
-def test_wsgi_takes_no_async_function_that_nobody_would_await() -> None:
+def test_wsgi_refuses_an_async_function() -> None:
     with pytest.raises(TypeError, match="asgi_app"):
         wsgi_app(CREDENTIALS, Book().take_async, "old")
 
 
-def test_asgi_says_nothing_to_a_caller_who_hung_up() -> None:
+def test_asgi_sends_nothing_to_a_disconnected_caller() -> None:
     book = Book()
     scope = {"type": "http", "method": "POST", "headers": [(b"x-qf-sign", OLD_SIGN.encode())]}
     first: dict[str, Any] = {"type": "http.request", "body": OLD_BODY, "more_body": True}
     coming = [first, {"type": "http.disconnect"}]
     assert asyncio.run(talk(book, scope, coming)) == []
-    assert book.told == []
+    assert book.received == []
 
 
-def test_asgi_lives_and_ends_with_its_server() -> None:
+def test_asgi_handles_startup_and_shutdown() -> None:
     coming = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
     assert asyncio.run(talk(Book(), {"type": "lifespan"}, coming)) == [
         {"type": "lifespan.startup.complete"},

@@ -1,4 +1,4 @@
-"""Values that could be cut into another parameter: refused by the signer, in every call and in links."""
+"""Values that could be split into another parameter: refused by the signer, in every call and in links."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -239,7 +239,7 @@ def test_an_address_that_nearly_repeats_a_parameter_is_refused(nearly: str) -> N
     "own",
     ["?txamt=1", "?a=1&b=2", "?a=1&lang=fr", "?a=1&sign=ab", "?a=1&page=2", "?a=1&start_time=x"],
 )
-def test_an_address_may_have_parameters_of_its_own(shop: Shop, own: str) -> None:
+def test_an_address_may_have_its_own_parameters(shop: Shop, own: str) -> None:
     address = f"https://m.example/r{own}"
     assert link_params(link(return_url=address, more={"lang": "en"}))["return_url"] == address
 
@@ -299,7 +299,7 @@ def test_no_further_parameter_of_a_link_makes_it_something_else(name: str) -> No
         *("product_name", "valid_time", "udid"),
     ],
 )
-def test_what_a_payment_has_an_argument_for_is_no_further_parameter(shop: Shop, name: str) -> None:
+def test_a_parameter_with_an_argument_of_the_payment_is_no_further_parameter(shop: Shop, name: str) -> None:
     for value in ("x", ""):
         with pytest.raises(ValueError, match=f"more must not contain {name}:"):
             shop.do("payment", order(more={name: value}))
@@ -313,7 +313,7 @@ def test_what_a_payment_has_an_argument_for_is_no_further_parameter(shop: Shop, 
         *("return_url", "failed_url", "notify_url"),
     ],
 )
-def test_what_a_link_has_an_argument_for_is_no_further_parameter(name: str) -> None:
+def test_a_parameter_with_an_argument_of_the_link_is_no_further_parameter(name: str) -> None:
     with pytest.raises(ValueError, match=f"more must not contain {name}:"):
         link(more={name: "x"})
 
@@ -325,7 +325,7 @@ def test_other_further_parameters_are_sent_and_signed(shop: Shop) -> None:
     assert more.items() <= shop.server.asked[0].params.items()
 
 
-def test_a_merchant_that_a_server_knows_by_an_ordinary_id_is_not_in_the_way(shop: Shop) -> None:
+def test_an_ordinary_mchid_does_not_collide(shop: Shop) -> None:
     shop.server.will(signed(page()))
     shop.do("query", client={"credentials": CREDENTIALS})
     assert shop.server.is_through

@@ -1,4 +1,4 @@
-"""Webhooks of both styles, the documented ones first, and what each style refuses."""
+"""Webhooks of both styles: the documented ones, and each style's refusals."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from tests.client.world import CREDENTIALS, KEY, MCHID, UTC8, Members
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "qfpay.json").read_text("utf-8")
 )
-#: The call of 2017 that was seen in the wild, with its whole numbers.
+#: A call of 2017 observed in production, with its whole numbers.
 OLD_BODY = (
     b'{"pay_type": "800151", "txdtm": "2017-06-15 10:21:37", "mchid": "eqqmYMn0Zj6pncw5ZDxjgMqbzV", "txamt": 10,'
     b' "respmsg": "", "out_trade_no": "A", "syssn": 201706150902990034076180, "respcd": "0000"}'
@@ -46,41 +46,41 @@ def without(members: Members, name: str) -> Members:
     return {each: value for each, value in members.items() if each != name}
 
 
-def test_the_old_webhook_of_the_wild_is_proven_and_read() -> None:
+def test_the_observed_old_webhook_is_verified_and_read() -> None:
     assert len(OLD_BODY) == 195
-    told = read_notification(CREDENTIALS, OLD_BODY, OLD_SIGN, "old")
+    webhook = read_notification(CREDENTIALS, OLD_BODY, OLD_SIGN, "old")
 
-    assert (told.style, told.kind, told.is_paid) == ("old", NotificationKind.PAYMENT, True)
-    assert (told.mchid, told.syssn, told.reference) == (MCHID, "201706150902990034076180", "A")
-    assert (told.pay_type, told.amount) == ("800151", Money(10))
-    assert told.client_time == datetime(2017, 6, 15, 10, 21, 37, tzinfo=UTC8)
-    assert told.paid_at is None
+    assert (webhook.style, webhook.kind, webhook.is_paid) == ("old", NotificationKind.PAYMENT, True)
+    assert (webhook.mchid, webhook.syssn, webhook.reference) == (MCHID, "201706150902990034076180", "A")
+    assert (webhook.pay_type, webhook.amount) == ("800151", Money(10))
+    assert webhook.client_time == datetime(2017, 6, 15, 10, 21, 37, tzinfo=UTC8)
+    assert webhook.paid_at is None
 
 
 @pytest.mark.parametrize("vector", VECTORS["old_webhooks"], ids=lambda vector: str(vector["name"]))
-def test_the_documented_old_webhooks_are_proven(vector: Any) -> None:
+def test_the_documented_old_webhooks_are_verified(vector: Any) -> None:
     body = json.dumps(vector["members"]).encode()
     assert read_notification(CREDENTIALS, body, vector["sign"], "old").is_paid
 
 
-def test_the_documented_new_webhook_is_proven_and_read() -> None:
+def test_the_documented_new_webhook_is_verified_and_read() -> None:
     assert len(N4["body"]) == 524
-    told = read_notification(CREDENTIALS, N4["body"].encode(), N4["sign"], "new")
+    webhook = read_notification(CREDENTIALS, N4["body"].encode(), N4["sign"], "new")
 
-    assert (told.style, told.kind, told.is_paid) == ("new", NotificationKind.PAYMENT, True)
-    assert told.amount == Money(10, "HKD")
-    assert told.paid_at == datetime(2020, 5, 14, 12, 33, 56, tzinfo=UTC8)
-    assert told.server_time == datetime(2020, 5, 14, 12, 32, 56, tzinfo=UTC8)
-    assert (told.payer_ref, told.wallet_ref) == ("2088032341453564", "2020051422001453561444935817")
-    assert told.members["goods_info"] == ""
+    assert (webhook.style, webhook.kind, webhook.is_paid) == ("new", NotificationKind.PAYMENT, True)
+    assert webhook.amount == Money(10, "HKD")
+    assert webhook.paid_at == datetime(2020, 5, 14, 12, 33, 56, tzinfo=UTC8)
+    assert webhook.server_time == datetime(2020, 5, 14, 12, 32, 56, tzinfo=UTC8)
+    assert (webhook.payer_ref, webhook.wallet_ref) == ("2088032341453564", "2020051422001453561444935817")
+    assert webhook.members["goods_info"] == ""
 
 
 @pytest.mark.parametrize("spelling", ["orig_syssn", "origssn"])
-def test_a_refund_is_told_apart_and_names_the_payment(spelling: str) -> None:
+def test_a_refund_is_distinguished_and_names_the_payment(spelling: str) -> None:
     members = NEW_MEMBERS | {"notify_type": "refund", spelling: "1", "orig_out_trade_no": "A"}
-    told = read_notification(CREDENTIALS, *new_style(members), "new")
-    assert (told.kind, told.is_paid) == (NotificationKind.REFUND, False)
-    assert (told.payment_syssn, told.payment_reference) == ("1", "A")
+    webhook = read_notification(CREDENTIALS, *new_style(members), "new")
+    assert (webhook.kind, webhook.is_paid) == (NotificationKind.REFUND, False)
+    assert (webhook.payment_syssn, webhook.payment_reference) == ("1", "A")
 
 
 @pytest.mark.parametrize("changed", [{"notify_type": "close"}, {"cancel": "1"}, {"respcd": "1142"}], ids=str)
@@ -89,7 +89,7 @@ def test_only_a_payment_that_succeeded_is_paid(changed: Members) -> None:
 
 
 @pytest.mark.parametrize("position", range(0, 195, 13))
-def test_an_old_webhook_with_a_flipped_byte_is_refused(position: int) -> None:
+def test_an_old_webhook_with_a_changed_byte_is_refused(position: int) -> None:
     flipped = bytearray(OLD_BODY)
     flipped[position] ^= 1
     with pytest.raises(BadSignature):
@@ -97,7 +97,7 @@ def test_an_old_webhook_with_a_flipped_byte_is_refused(position: int) -> None:
 
 
 @pytest.mark.parametrize("position", range(0, 524, 29))
-def test_a_new_webhook_with_a_flipped_byte_is_refused(position: int) -> None:
+def test_a_new_webhook_with_a_changed_byte_is_refused(position: int) -> None:
     flipped = bytearray(N4["body"].encode())
     flipped[position] ^= 1
     with pytest.raises(BadSignature):
@@ -123,7 +123,7 @@ def test_a_style_that_is_not_named_is_refused_and_the_message_names_the_expected
 
 
 @pytest.mark.parametrize("styles", ["old", ("old",), ["old"], ("old", "new"), ("new", "old")], ids=str)
-def test_a_style_is_named_alone_or_with_the_other_one(styles: Any) -> None:
+def test_a_receiver_has_one_style_or_both(styles: Any) -> None:
     assert read_notification(CREDENTIALS, OLD_BODY, OLD_SIGN, styles=styles).style == "old"
 
 
@@ -150,9 +150,9 @@ def test_the_style_has_no_default() -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"udid": "till-1 茶"},
+        {"udid": "terminal-1 茶"},
         {"udid": ""},
-        {"udid": "Tea & biscuits = good & till=2\n&shop"},
+        {"udid": "Tea & biscuits = good & terminal=2\n&shop"},
         {"respmesg": ""},
         {"respmsg": "支付成功"},
         {"txdtm": ""},
@@ -175,8 +175,8 @@ def test_an_old_webhook_needs_only_one_of_the_two_spellings_of_its_message(messa
 
 
 def test_an_old_webhook_needs_no_time_of_the_merchants() -> None:
-    told = read_notification(CREDENTIALS, *old_style(without(OLD_MEMBERS, "txdtm")), "old")
-    assert told.client_time is None
+    webhook = read_notification(CREDENTIALS, *old_style(without(OLD_MEMBERS, "txdtm")), "old")
+    assert webhook.client_time is None
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,10 @@ def test_an_old_webhook_that_lacks_a_member_is_refused(member: str) -> None:
             for value in ("2017-06-15", "2017-06-15T10:21:37", "2017-06-15 10:21:37&t=1", " ")
         ],
         *[(member, f"a{sign}b") for member in ("respmsg", "respmesg") for sign in "&=\n\0\x1f\x7f\x85"],
-        *[("udid", f"till{rest}") for rest in ("&page=1", "&txamt=1", "&x=1&valid_time=300", "&respmsg=")],
+        *[
+            ("udid", f"terminal{rest}")
+            for rest in ("&page=1", "&txamt=1", "&x=1&valid_time=300", "&respmsg=")
+        ],
     ],
 )
 def test_an_old_webhook_with_a_malformed_member_is_refused(member: str, value: str) -> None:
@@ -240,7 +243,7 @@ def test_an_old_webhook_with_a_member_outside_the_ten_is_refused(member: str) ->
             read_notification(CREDENTIALS, *old_style(OLD_MEMBERS | {member: value}), "old")
 
 
-def test_an_old_webhook_with_text_that_no_bytes_stand_for_is_refused() -> None:
+def test_an_old_webhook_with_a_lone_surrogate_is_refused() -> None:
     body = json.dumps(OLD_MEMBERS | {"udid": "\ud800"}).encode()
     with pytest.raises(BadSignature, match="not a webhook"):
         read_notification(CREDENTIALS, body, OLD_SIGN, "old")
@@ -253,7 +256,7 @@ def test_an_old_webhook_with_a_member_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize("response_sign_type", list(SignType))
-def test_an_old_webhook_is_signed_with_md5_whatever_the_credentials_say(response_sign_type: SignType) -> None:
+def test_an_old_webhook_is_signed_with_md5_under_all_credentials(response_sign_type: SignType) -> None:
     credentials = replace(CREDENTIALS, response_sign_type=response_sign_type)
     body, sign = old_style(OLD_MEMBERS)
     assert read_notification(credentials, body, sign, "old").is_paid
@@ -265,21 +268,21 @@ def test_an_old_webhook_is_signed_with_md5_whatever_the_credentials_say(response
 
 
 @pytest.mark.parametrize("blank", [" ", "\n", "\t", "\r\n", "\ufeff"], ids=repr)
-def test_a_new_webhook_begins_with_its_brace(blank: str) -> None:
+def test_a_new_webhook_starts_with_its_brace(blank: str) -> None:
     body = (blank + json.dumps(NEW_MEMBERS)).encode()
     sign = hashlib.md5(body + KEY.encode()).hexdigest()
     with pytest.raises(BadSignature, match="not a webhook"):
         read_notification(CREDENTIALS, body, sign, "new")
 
 
-def test_a_new_webhook_may_have_members_that_no_document_has_and_any_reference() -> None:
+def test_a_new_webhook_may_have_undocumented_members_and_any_reference() -> None:
     members = NEW_MEMBERS | {"out_trade_no": "A&b=c", "a_later_member": "x", "goods_name": "Tea&txamt=1"}
-    told = read_notification(CREDENTIALS, *new_style(members), "new")
-    assert (told.reference, told.members["a_later_member"]) == ("A&b=c", "x")
+    webhook = read_notification(CREDENTIALS, *new_style(members), "new")
+    assert (webhook.reference, webhook.members["a_later_member"]) == ("A&b=c", "x")
 
 
 @pytest.mark.parametrize("kind", ["", None, 1.5, []], ids=str)
-def test_a_new_webhook_says_what_it_is_about(kind: Any) -> None:
+def test_a_new_webhook_needs_a_known_kind(kind: Any) -> None:
     with pytest.raises(BadSignature, match="notify_type"):
         read_notification(CREDENTIALS, *new_style(NEW_MEMBERS | {"notify_type": kind}), "new")
 
@@ -311,7 +314,7 @@ def test_bytes_of_the_new_style_without_notify_type_are_no_webhook_in_either_sty
 
 
 @pytest.mark.parametrize("member", ["syssn", "out_trade_no", "pay_type", "txamt", "respcd"])
-def test_a_new_webhook_that_lacks_what_it_is_about_is_refused(member: str) -> None:
+def test_a_new_webhook_without_a_required_member_is_refused(member: str) -> None:
     with pytest.raises(BadSignature, match=member):
         read_notification(CREDENTIALS, *new_style(without(NEW_MEMBERS, member)), "new")
 

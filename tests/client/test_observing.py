@@ -1,4 +1,4 @@
-"""What an `on_exchange` is shown of each call, and that it changes nothing."""
+"""`on_exchange` gets every call's request and response, and affects nothing."""
 
 import logging
 from typing import Any
@@ -9,7 +9,7 @@ from tael_client import Exchange, Money, PaymentOrder, Unreachable
 
 from tests.client.world import KEY, MCHID, Shop, barcode_answer, barcode_order, signed, verdict
 
-#: By the rule of the documents, by hand: all parameters by name, as they are meant.
+#: Written by hand by the documents' rule: all parameters sorted by name, values decoded.
 SIGNED_TEXT = (
     f"auth_code=134567890123456789&mchid={MCHID}&out_trade_no=57003579&pay_type=800208"
     "&product_name=Tea & cake&txamt=10&txcurrcd=HKD&txdtm=2017-09-06 14:56:43"
@@ -30,7 +30,7 @@ def shown_by(shop: Shop, order: PaymentOrder, **settings: Any) -> list[Exchange]
     return shown
 
 
-def test_the_request_is_shown_with_the_very_text_that_was_signed(shop: Shop) -> None:
+def test_the_request_is_shown_with_the_signed_text(shop: Shop) -> None:
     shop.server.will(signed(barcode_answer()))
 
     (shown,) = shown_by(shop, order_of_tea())
@@ -42,7 +42,7 @@ def test_the_request_is_shown_with_the_very_text_that_was_signed(shop: Shop) -> 
     assert b"product_name=Tea+%26+cake" in shown.body
 
 
-def test_the_answer_is_shown_as_it_came(shop: Shop) -> None:
+def test_the_response_is_shown_unchanged(shop: Shop) -> None:
     answer = signed(barcode_answer())
     shop.server.will(answer)
 
@@ -52,7 +52,7 @@ def test_the_answer_is_shown_as_it_came(shop: Shop) -> None:
     assert shown.answer_sign == answer.headers["X-QF-SIGN"]
 
 
-def test_each_sending_of_a_repeated_call_is_shown_in_order(shop: Shop) -> None:
+def test_each_attempt_of_a_repeated_call_is_shown_in_order(shop: Shop) -> None:
     shop.server.will(signed(verdict("1112")), signed(barcode_answer()))
 
     first, second = shown_by(shop, barcode_order())
@@ -62,7 +62,7 @@ def test_each_sending_of_a_repeated_call_is_shown_in_order(shop: Shop) -> None:
     assert (first.body, first.signed_text) == (second.body, second.signed_text)
 
 
-def test_a_sending_without_an_answer_is_shown_with_the_reason(shop: Shop) -> None:
+def test_an_attempt_without_a_response_is_shown_with_the_reason(shop: Shop) -> None:
     shown: list[Exchange] = []
     shop.server.will(httpx.ConnectError("refused"))
 
@@ -72,7 +72,7 @@ def test_a_sending_without_an_answer_is_shown_with_the_reason(shop: Shop) -> Non
     assert [(one.status, one.answer, one.failure) for one in shown] == [(0, b"", "ConnectError refused")]
 
 
-def test_neither_the_key_nor_the_payers_code_is_in_what_prints(shop: Shop) -> None:
+def test_neither_the_key_nor_the_payers_code_is_in_a_repr(shop: Shop) -> None:
     key = "A5C32AA6CA7C4A5E9A5C6C29D3B5B0E1"
     credentials = shop.settings({})["credentials"].__class__("app-7", key, MCHID)
     shop.server.will(signed(barcode_answer(), key=key))
@@ -85,7 +85,7 @@ def test_neither_the_key_nor_the_payers_code_is_in_what_prints(shop: Shop) -> No
     assert "134567890123456789" not in repr(shown)
 
 
-def test_an_observer_that_fails_does_not_cost_the_answer(
+def test_an_observer_that_fails_does_not_lose_the_response(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: Exchange) -> None:

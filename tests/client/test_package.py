@@ -1,4 +1,4 @@
-"""What a merchant installs: one dependency, typed, and nothing of either server."""
+"""The installed package: one dependency, typed, and without either server."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def test_the_package_is_marked_as_typed() -> None:
 
 def test_importing_the_client_brings_in_neither_server() -> None:
     program = "import sys, tael_client; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    modules = set(told.stdout.split())
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    modules = set(done.stdout.split())
     assert "tael_client" in modules
     assert not modules & {"tael", "tael_sandbox", "starlette", "structlog", "asyncpg"}

@@ -1,4 +1,4 @@
-"""All rows, page after page and month after month; and an end in any case."""
+"""All rows, page by page and month by month, always with an end."""
 
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ def numbers(got: list[Any]) -> list[int]:
     return [int(each.syssn) for each in got]
 
 
-def test_pages_are_asked_for_until_one_is_not_full(shop: Shop) -> None:
+def test_pages_are_queried_until_one_is_not_full(shop: Shop) -> None:
     shop.server.will(
         signed(page(*rows(5, 4), number=1, size=2)),
         signed(page(*rows(3, 2), number=2, size=2)),
@@ -38,30 +38,30 @@ def test_a_full_last_page_is_followed_by_an_empty_one(shop: Shop) -> None:
     assert shop.server.is_through
 
 
-def test_no_rows_are_one_question(shop: Shop) -> None:
+def test_no_rows_are_one_query(shop: Shop) -> None:
     shop.server.will(signed(page()))
     assert shop.do("query_all") == []
 
 
-def test_a_server_that_gives_smaller_pages_than_asked_for_is_followed_to_its_end(shop: Shop) -> None:
+def test_a_server_with_smaller_pages_than_requested_is_read_to_the_end(shop: Shop) -> None:
     shop.server.will(signed(page(*rows(2, 1), size=2)), signed(page(*rows(0), number=2, size=2)))
     assert numbers(shop.do("query_all", page_size=100)) == [2, 1, 0]
 
 
-def test_rows_that_a_newcomer_pushed_onto_the_next_page_are_given_once(shop: Shop) -> None:
+def test_rows_that_a_new_one_moved_to_the_next_page_are_returned_once(shop: Shop) -> None:
     shop.server.will(
         signed(page(*rows(3, 2), size=2)), signed(page(*rows(2, 1), size=2)), signed(page(size=2))
     )
     assert numbers(shop.do("query_all", page_size=2)) == [3, 2, 1]
 
 
-def test_a_server_that_gives_the_same_page_again_is_not_followed_for_ever(shop: Shop) -> None:
+def test_a_server_that_repeats_a_page_is_not_queried_forever(shop: Shop) -> None:
     shop.server.will(signed(page(*rows(2, 1), size=2)), signed(page(*rows(2, 1), size=2)))
     with pytest.raises(PagesDoNotEnd):
         shop.do("query_all", page_size=2)
 
 
-def test_a_range_of_several_months_is_asked_for_month_by_month_newest_first(shop: Shop) -> None:
+def test_a_range_of_several_months_is_queried_month_by_month_newest_first(shop: Shop) -> None:
     shop.server.will(
         signed(page(*rows(9, 8), size=2)),
         signed(page(*rows(7), number=2, size=2)),
@@ -92,7 +92,7 @@ def test_since_alone_reaches_until_now_and_until_alone_is_refused(shop: Shop) ->
         shop.do("query_all", Filters(until=NOW))
 
 
-def test_numbers_without_times_are_asked_for_without_times(shop: Shop) -> None:
+def test_numbers_without_times_are_queried_without_times(shop: Shop) -> None:
     shop.server.will(signed(page(*rows(1))))
     shop.do("query_all", Filters(references=["a", "b"]))
     assert shop.server.asked[0].params["out_trade_no"] == "a,b"
@@ -100,6 +100,6 @@ def test_numbers_without_times_are_asked_for_without_times(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("number", "size"), [(0, 10), (1, 0), (1, 101)])
-def test_a_page_that_cannot_be_is_not_asked_for(shop: Shop, number: int, size: int) -> None:
+def test_an_invalid_page_is_not_queried(shop: Shop, number: int, size: int) -> None:
     with pytest.raises(ValueError, match="pages begin with 1"):
         shop.do("query", page=number, page_size=size)

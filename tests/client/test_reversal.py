@@ -1,4 +1,4 @@
-"""A reversal moves money, so it names the amount: the one that is given, or the one that a query finds first."""
+"""A reversal moves money, so it names the amount: the given one, or that of a query before it."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ from tests.client.world import (
     Members,
     Shop,
     page,
+    reversal_answer,
     row,
     signed,
-    undoing_answer,
     verdict,
 )
 
 OTHER_SYSSN = "201709060902990042326400"
-DONE = signed(undoing_answer())
+DONE = signed(reversal_answer())
 
 
 def test_a_given_amount_is_sent_as_it_is_and_nothing_is_queried(shop: Shop) -> None:
@@ -60,7 +60,7 @@ def test_without_an_amount_a_query_by_the_same_numbers_finds_it(
     shop: Shop, numbers: Members, filters: Members
 ) -> None:
     found = row(txamt="1234", syssn=numbers.get("syssn", SYSSN))
-    shop.server.will(signed(page(found)), signed(undoing_answer(orig_syssn=found["syssn"])))
+    shop.server.will(signed(page(found)), signed(reversal_answer(orig_syssn=found["syssn"])))
     reversal = shop.do("reversal", **numbers)
 
     assert isinstance(reversal, Reversal)
@@ -127,7 +127,7 @@ def test_a_query_that_fails_ends_the_reversal_before_it_is_sent(
 
 
 @pytest.mark.parametrize("numbers", [{}, {"syssn": "a b"}, {"reference": "a,b"}], ids=str)
-def test_numbers_that_cannot_be_are_refused_before_the_query(shop: Shop, numbers: Members) -> None:
+def test_invalid_numbers_are_refused_before_the_query(shop: Shop, numbers: Members) -> None:
     with pytest.raises(ValueError, match=r"a number|name the payment"):
         shop.do("reversal", **numbers)
     assert shop.server.asked == []

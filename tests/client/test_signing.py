@@ -1,4 +1,4 @@
-"""Signatures against the vectors that gateway and client share, and what a client really sends for them."""
+"""Signatures against the vectors that gateway and client share, and the client's requests for them."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ def named(vector: Any) -> str:
 
 
 def values_of(text: str) -> dict[str, str]:
-    """The values of a vector's text, in an order that is not the signed one."""
+    """The values of a vector's text, in another order than the signed one."""
     return dict(reversed([pair.split("=", 1) for pair in text.split("&")]))
 
 
@@ -91,7 +91,7 @@ def test_sha256_is_used_where_it_is_chosen(shop: Shop) -> None:
     assert asked.headers["X-QF-SIGN"] == "49B04F8CDA45913B14A242D875B0CC85100FE3F80D963C081BF82D3621DC7037"
 
 
-def test_an_answer_has_the_documented_signature() -> None:
+def test_a_response_has_the_documented_signature() -> None:
     vector = VECTORS["answer"]
     body = vector["body"].encode()
     assert is_signed(body, vector["sign"], vector["key"])
@@ -110,7 +110,7 @@ def test_a_signature_is_compared_with_one_algorithm_only() -> None:
     assert not is_signed(b"text", md5, "key", SignType.SHA256)
 
 
-def test_the_servers_signatures_are_md5_unless_the_credentials_say_otherwise_by_name() -> None:
+def test_the_servers_signatures_are_md5_unless_the_credentials_name_another_algorithm() -> None:
     credentials = Credentials("a", "k", "m", SignType.SHA256)
     assert credentials.response_sign_type is SignType.MD5
     assert replace(credentials, response_sign_type=SignType.SHA256).sign_type is SignType.SHA256
@@ -118,14 +118,14 @@ def test_the_servers_signatures_are_md5_unless_the_credentials_say_otherwise_by_
         Credentials("a", "k", "m", SignType.MD5, SignType.SHA256)  # type: ignore[call-arg]
 
 
-def test_a_key_shows_in_no_repr_and_a_payers_code_neither() -> None:
+def test_no_repr_shows_a_key_or_a_payers_code() -> None:
     credentials = Credentials("123", "hush-hush")
     assert "hush" not in repr(credentials) + str(credentials)
     assert "134567890123456789" not in repr(barcode())
 
 
 @pytest.mark.parametrize(("appcode", "key"), [("", "k"), ("a", ""), ("a\r\nX: y", "k")])
-def test_credentials_that_cannot_be_are_refused(appcode: str, key: str) -> None:
+def test_invalid_credentials_are_refused(appcode: str, key: str) -> None:
     with pytest.raises(ValueError, match="must"):
         Credentials(appcode, key)
 

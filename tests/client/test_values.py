@@ -1,4 +1,4 @@
-"""Money, times and orders: what may be said at all."""
+"""Money, times and orders: their valid values."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ def test_money_is_made_of_whole_minor_units_only(amount: Any) -> None:
 
 
 @pytest.mark.parametrize(("amount_minor", "currency"), [(-1, "HKD"), (10**11, "HKD"), (1, "hkd"), (1, "HK")])
-def test_money_that_cannot_be_is_refused(amount_minor: int, currency: str) -> None:
+def test_invalid_money_is_refused(amount_minor: int, currency: str) -> None:
     with pytest.raises(ValueError, match="must be"):
         Money(amount_minor, currency)
 
@@ -55,7 +55,7 @@ def test_a_range_within_one_month_is_left_whole() -> None:
         months_within(until, since)
 
 
-def test_a_number_of_the_server_tells_its_month() -> None:
+def test_a_number_of_the_server_has_its_month() -> None:
     assert month_of_number("201612310902990042326492") == (
         at("2016-12-01 00:00:00"),
         at("2016-12-31 23:59:59"),
@@ -96,7 +96,7 @@ def test_each_constructor_makes_its_pay_type() -> None:
     ],
     ids=str,
 )
-def test_an_order_that_no_server_takes_is_refused_before_it_is_sent(given: dict[str, Any]) -> None:
+def test_an_invalid_order_is_refused_before_it_is_sent(given: dict[str, Any]) -> None:
     whole: dict[str, Any] = {"pay_type": PayType.WECHAT_QR, "reference": "r", "amount": Money(1)}
     PaymentOrder(**whole)
     with pytest.raises(ValueError, match=r".+"):

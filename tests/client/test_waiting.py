@@ -1,4 +1,4 @@
-"""Opening and waiting: every 5 s a query, the same request again where it got lost, and never a guess."""
+"""Opening and waiting: a query every 5 s, and the same request again if it got lost."""
 
 from typing import Any
 
@@ -16,16 +16,16 @@ from tests.client.world import (
     online_answer,
     online_order,
     page,
+    reversal_answer,
     row,
     signed,
-    undoing_answer,
     unsigned,
     verdict,
 )
 
 TYPING = signed(barcode_answer("1145"))
 LOST = httpx.ReadTimeout("late")
-NOT_THERE = signed(page())
+NO_ROW = signed(page())
 UNDECIDED = signed(page(row("1145")))
 PAID_ROW = signed(page(row()))
 ONLINE = {"pay_type": "800201"}
@@ -38,7 +38,7 @@ def same_bytes(shop: Shop, call: str) -> bool:
 # ---- in a shop ---------------------------------------------------------------------------------------------
 
 
-def test_a_payment_that_is_paid_at_once_is_not_waited_for(shop: Shop) -> None:
+def test_a_payment_that_is_paid_at_once_needs_no_query(shop: Shop) -> None:
     shop.server.will(signed(barcode_answer()))
     assert shop.do("pay_and_wait", barcode_order()) == Paid(
         reference="57003579", syssn=SYSSN, amount=Money(10), payer_ref="oKeGJuIhEWuWZQPdXFBkXdgr5nLc"
@@ -46,7 +46,7 @@ def test_a_payment_that_is_paid_at_once_is_not_waited_for(shop: Shop) -> None:
     assert shop.clock.rests == []
 
 
-def test_after_1145_a_query_asks_every_5_seconds_until_it_is_paid(shop: Shop) -> None:
+def test_after_1145_a_query_is_sent_every_5_seconds_until_it_is_paid(shop: Shop) -> None:
     shop.server.will(TYPING, UNDECIDED, UNDECIDED, PAID_ROW)
     paid = shop.do("pay_and_wait", barcode_order())
 
@@ -59,7 +59,7 @@ def test_after_1145_a_query_asks_every_5_seconds_until_it_is_paid(shop: Shop) ->
     assert shop.server.asked[1].params["end_time"] == "2017-09-30 23:59:59"
 
 
-def test_what_is_pending_at_the_deadline_is_returned_as_pending(shop: Shop) -> None:
+def test_a_payment_pending_at_the_deadline_is_returned_as_pending(shop: Shop) -> None:
     shop.server.will(TYPING, UNDECIDED, UNDECIDED, UNDECIDED)
     pending = shop.do("pay_and_wait", barcode_order(), deadline_s=12)
 
@@ -70,7 +70,7 @@ def test_what_is_pending_at_the_deadline_is_returned_as_pending(shop: Shop) -> N
 
 
 @pytest.mark.parametrize("respcd", ["1131", "9999", "1143", "2010"])
-def test_a_row_that_says_nothing_certain_decides_nothing(shop: Shop, respcd: str) -> None:
+def test_an_undecided_row_decides_nothing(shop: Shop, respcd: str) -> None:
     shop.server.will(TYPING, signed(page(row(respcd))))
     assert isinstance(shop.do("pay_and_wait", barcode_order(), deadline_s=5), Pending)
 
@@ -85,7 +85,7 @@ def test_a_row_that_failed_is_a_refusal(shop: Shop, respcd: str, is_final: bool)
 
 
 @pytest.mark.parametrize("cancel", ["1", "2"])
-def test_a_payment_that_somebody_undid_meanwhile_is_undone_not_paid(shop: Shop, cancel: str) -> None:
+def test_a_payment_that_was_undone_meanwhile_is_undone_not_paid(shop: Shop, cancel: str) -> None:
     shop.server.will(TYPING, signed(page(row(cancel=cancel))))
     assert shop.do("pay_and_wait", barcode_order()) == Undone(reference="57003579", syssn=SYSSN, by=None)
 
@@ -103,32 +103,32 @@ def test_nothing_sent_is_unreachable(shop: Shop) -> None:
         shop.do("pay_and_wait", barcode_order())
 
 
-# ---- a lost answer -----------------------------------------------------------------------------------------
+# ---- a lost response ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lost", [LOST, httpx.Response(502), unsigned(barcode_answer())], ids=str)
-def test_a_lost_answer_is_followed_by_a_query_by_reference(shop: Shop, lost: Any) -> None:
+def test_a_lost_response_is_followed_by_a_query_by_reference(shop: Shop, lost: Any) -> None:
     shop.server.will(lost, PAID_ROW)
     assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
     assert shop.server.calls == ["payment", "query"]
     assert shop.server.asked[1].params["out_trade_no"] == "57003579"
 
 
-def test_what_got_lost_and_is_nowhere_is_sent_again_as_the_very_same_request(shop: Shop) -> None:
-    shop.server.will(LOST, NOT_THERE, LOST, NOT_THERE, TYPING, PAID_ROW)
+def test_a_lost_request_without_a_row_is_repeated_unchanged(shop: Shop) -> None:
+    shop.server.will(LOST, NO_ROW, LOST, NO_ROW, TYPING, PAID_ROW)
     assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
     assert shop.server.calls == ["payment", "query", "payment", "query", "payment", "query"]
     assert same_bytes(shop, "payment")
 
 
-def test_what_got_lost_and_is_under_way_is_not_sent_again(shop: Shop) -> None:
+def test_a_lost_request_with_a_pending_row_is_not_repeated(shop: Shop) -> None:
     shop.server.will(LOST, UNDECIDED, UNDECIDED, PAID_ROW)
     assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
     assert shop.server.calls == ["payment", "query", "query", "query"]
 
 
-def test_what_was_taken_is_not_sent_again_even_if_no_row_shows_yet(shop: Shop) -> None:
-    shop.server.will(TYPING, NOT_THERE, NOT_THERE, PAID_ROW)
+def test_an_accepted_request_is_not_repeated_even_without_a_row(shop: Shop) -> None:
+    shop.server.will(TYPING, NO_ROW, NO_ROW, PAID_ROW)
     assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
     assert shop.server.calls == ["payment", "query", "query", "query"]
 
@@ -139,7 +139,7 @@ def test_a_refund_under_the_payments_own_reference_does_not_hide_it(shop: Shop) 
     assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
 
 
-def test_what_got_lost_is_not_sent_again_while_no_query_is_answered(shop: Shop) -> None:
+def test_a_lost_request_is_not_repeated_while_no_query_is_answered(shop: Shop) -> None:
     shop.server.will(LOST, *[LOST] * 3, *[LOST] * 3)
     pending = shop.do("pay_and_wait", barcode_order(), deadline_s=12)
     assert isinstance(pending, Pending)
@@ -147,7 +147,7 @@ def test_what_got_lost_is_not_sent_again_while_no_query_is_answered(shop: Shop) 
 
 
 @pytest.mark.parametrize("respcd", ["1103", "1108"])
-def test_a_refusal_that_is_not_signed_neither_ends_the_waiting_nor_frees_the_reference(
+def test_an_unsigned_refusal_neither_ends_the_waiting_nor_frees_the_reference(
     shop: Shop, respcd: str
 ) -> None:
     refused = unsigned(verdict(respcd))
@@ -160,23 +160,23 @@ def test_a_refusal_that_is_not_signed_neither_ends_the_waiting_nor_frees_the_ref
 
 
 @pytest.mark.parametrize("respcd", ["1102", "1108", "1251", "1142"])
-def test_the_refusal_of_a_repeat_is_not_believed_over_a_row(shop: Shop, respcd: str) -> None:
-    shop.server.will(LOST, NOT_THERE, signed(verdict(respcd)), PAID_ROW)
+def test_a_row_overrides_the_refusal_of_a_repeat(shop: Shop, respcd: str) -> None:
+    shop.server.will(LOST, NO_ROW, signed(verdict(respcd)), PAID_ROW)
     assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
 
 
-def test_the_refusal_of_a_repeat_is_told_once_a_query_proves_that_nothing_is_there(shop: Shop) -> None:
-    shop.server.will(LOST, NOT_THERE, signed(verdict("1202")), NOT_THERE)
+def test_the_refusal_of_a_repeat_is_raised_once_a_query_finds_nothing(shop: Shop) -> None:
+    shop.server.will(LOST, NO_ROW, signed(verdict("1202")), NO_ROW)
     with pytest.raises(Refused, match="1202"):
         shop.do("pay_and_wait", barcode_order())
 
 
 def test_the_refusal_of_a_repeat_is_pending_while_no_query_is_answered(shop: Shop) -> None:
-    shop.server.will(LOST, NOT_THERE, signed(verdict("1202")), *[LOST] * 3)
+    shop.server.will(LOST, NO_ROW, signed(verdict("1202")), *[LOST] * 3)
     assert isinstance(shop.do("pay_and_wait", barcode_order(), deadline_s=10), Pending)
 
 
-def test_out_of_service_to_the_end_is_followed_like_a_lost_answer(shop: Shop) -> None:
+def test_lasting_out_of_service_is_followed_up_like_a_lost_response(shop: Shop) -> None:
     shop.server.will(*[signed(verdict("1112"))] * 3, PAID_ROW)
     assert isinstance(shop.do("pay_and_wait", barcode_order()), Paid)
 
@@ -199,8 +199,8 @@ def test_a_row_of_something_else_does_not_pay_for_it(shop: Shop, other: Any) -> 
 # ---- the deadline ------------------------------------------------------------------------------------------
 
 
-def test_an_undecided_barcode_is_reversed_at_the_deadline_if_that_is_wished(shop: Shop) -> None:
-    shop.server.will(TYPING, UNDECIDED, signed(undoing_answer()))
+def test_an_undecided_barcode_is_reversed_at_the_deadline_with_the_option(shop: Shop) -> None:
+    shop.server.will(TYPING, UNDECIDED, signed(reversal_answer()))
     undone = shop.do("pay_and_wait", barcode_order(), deadline_s=5, on_deadline="reverse")
 
     assert isinstance(undone, Undone)
@@ -214,8 +214,8 @@ def test_an_undecided_barcode_is_reversed_at_the_deadline_if_that_is_wished(shop
     )
 
 
-def test_waiting_knows_the_amount_and_reverses_without_a_further_query(shop: Shop) -> None:
-    shop.server.will(TYPING, signed(undoing_answer()), signed(undoing_answer()))
+def test_waiting_reverses_without_a_query_for_the_amount(shop: Shop) -> None:
+    shop.server.will(TYPING, signed(reversal_answer()), signed(reversal_answer()))
     shop.do("pay_and_wait", barcode_order(), deadline_s=0, on_deadline="reverse")
     shop.do("wait", opened_barcode(), deadline_s=0, on_deadline="reverse")
 
@@ -239,15 +239,15 @@ def opened_barcode() -> Payment:
     )
 
 
-def test_queries_have_the_time_while_waiting_too_if_that_is_chosen(shop: Shop) -> None:
+def test_queries_have_the_time_while_waiting_too_with_the_option(shop: Shop) -> None:
     shop.server.will(TYPING, PAID_ROW)
     shop.do("pay_and_wait", barcode_order(), client={"date_queries": True})
     assert shop.server.asked[1].params["txdtm"] == "2017-09-06 14:56:43"
 
 
-def test_a_reversal_that_is_under_way_is_sent_again_until_it_is_done(shop: Shop) -> None:
-    under_way = signed(undoing_answer("1145"))
-    shop.server.will(TYPING, under_way, LOST, under_way, signed(undoing_answer()))
+def test_a_pending_reversal_is_repeated_until_it_is_done(shop: Shop) -> None:
+    in_progress = signed(reversal_answer("1145"))
+    shop.server.will(TYPING, in_progress, LOST, in_progress, signed(reversal_answer()))
     undone = shop.do("pay_and_wait", barcode_order(), deadline_s=0, on_deadline="reverse")
     assert isinstance(undone, Undone)
     assert shop.server.calls == ["payment", *["reversal"] * 4]
@@ -255,8 +255,8 @@ def test_a_reversal_that_is_under_way_is_sent_again_until_it_is_done(shop: Shop)
     assert shop.clock.rests == [5.0, 5.0, 5.0]
 
 
-def test_a_reversal_that_nobody_confirms_leaves_it_pending_after_a_minute(shop: Shop) -> None:
-    shop.server.will(TYPING, *[signed(undoing_answer("1145"))] * 13)
+def test_an_unconfirmed_reversal_leaves_it_pending_after_a_minute(shop: Shop) -> None:
+    shop.server.will(TYPING, *[signed(reversal_answer("1145"))] * 13)
     pending = shop.do("pay_and_wait", barcode_order(), deadline_s=0, on_deadline="reverse")
     assert isinstance(pending, Pending)
     assert sum(shop.clock.rests) == 60
@@ -275,7 +275,7 @@ def test_a_refused_reversal_lets_the_row_decide(shop: Shop, rows: list[Any], exp
 # ---- online ------------------------------------------------------------------------------------------------
 
 
-def test_an_online_order_is_shown_once_and_then_waited_for(shop: Shop) -> None:
+def test_an_online_order_is_shown_once_and_then_awaited(shop: Shop) -> None:
     shown: list[Payment] = []
     shop.server.will(
         signed(online_answer()), signed(page(row("1145", **ONLINE))), signed(page(row(**ONLINE)))
@@ -287,7 +287,7 @@ def test_an_online_order_is_shown_once_and_then_waited_for(shop: Shop) -> None:
     assert shop.clock.rests == [5.0, 5.0]
 
 
-def test_an_online_order_whose_answer_got_lost_is_sent_again_for_what_the_payer_opens(shop: Shop) -> None:
+def test_an_online_order_with_a_lost_response_is_repeated_for_the_payers_link(shop: Shop) -> None:
     shown: list[Payment] = []
     shop.server.will(
         LOST, signed(page(row("1145", **ONLINE))), signed(online_answer()), signed(page(row(**ONLINE)))
@@ -298,8 +298,8 @@ def test_an_online_order_whose_answer_got_lost_is_sent_again_for_what_the_payer_
     assert len(shown) == 1
 
 
-def test_an_unpaid_online_order_is_closed_at_the_deadline_if_that_is_wished(shop: Shop) -> None:
-    shop.server.will(signed(online_answer()), signed(page(row("1145", **ONLINE))), signed(undoing_answer()))
+def test_an_unpaid_online_order_is_closed_at_the_deadline_with_the_option(shop: Shop) -> None:
+    shop.server.will(signed(online_answer()), signed(page(row("1145", **ONLINE))), signed(reversal_answer()))
     undone = shop.do(
         "pay_and_wait", online_order(), deadline_s=5, on_deadline="close", on_opened=lambda _: None
     )
@@ -315,7 +315,7 @@ def test_a_payer_who_beat_the_close_has_paid(shop: Shop) -> None:
     assert isinstance(waited, Paid)
 
 
-def test_an_order_that_was_opened_elsewhere_can_be_waited_for(shop: Shop) -> None:
+def test_an_order_that_was_opened_elsewhere_can_be_awaited(shop: Shop) -> None:
     shop.server.will(
         signed(online_answer()), signed(page(row("1145", **ONLINE))), signed(page(row(**ONLINE)))
     )
@@ -324,7 +324,7 @@ def test_an_order_that_was_opened_elsewhere_can_be_waited_for(shop: Shop) -> Non
     assert shop.server.calls == ["payment", "query", "query"]
 
 
-# ---- what cannot be asked for ------------------------------------------------------------------------------
+# ---- invalid arguments -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_an_order_that_was_opened_elsewhere_can_be_waited_for(shop: Shop) -> Non
         (barcode_order(), {"deadline_s": -1}),
     ],
 )
-def test_waiting_that_makes_no_sense_is_refused_before_anything_is_sent(
+def test_invalid_waiting_is_refused_before_anything_is_sent(
     shop: Shop, order: Any, settings: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match=r".+"):

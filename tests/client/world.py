@@ -1,6 +1,6 @@
-"""A server that says what a test tells it, a clock that only moves when somebody rests, and both faces of the client.
+"""A server with scripted responses, a clock that only moves on sleep, and the sync and async client.
 
-Answers are signed here by hand, from the documents alone.
+Responses are signed here independently, from the documents alone.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ NOW: Final = datetime(2017, 9, 6, 14, 56, 43, tzinfo=UTC8)
 SYSSN: Final = "201709060902990042326492"
 
 Members = dict[str, Any]
-Told = httpx.Response | Exception
+Scripted = httpx.Response | Exception
 
 
 def signed(
     members: Members | str, status: int = 200, key: str = KEY, algorithm: Callable[[bytes], Any] = hashlib.md5
 ) -> httpx.Response:
-    """An answer as a server that knows us gives it."""
+    """A response as the server signs it."""
     body = (members if isinstance(members, str) else json.dumps(members)).encode()
     sign = algorithm(body + key.encode()).hexdigest().upper()
     return httpx.Response(status, headers={"X-QF-SIGN": sign}, content=body)
@@ -47,7 +47,7 @@ def verdict(respcd: str, **more: str) -> Members:
 
 
 def barcode_answer(respcd: str = "0000", **changed: str) -> Members:
-    """The example of a payment in a shop."""
+    """The documented example of a barcode payment's response."""
     return {
         "pay_type": "800208",
         "out_trade_no": "57003579",
@@ -70,7 +70,7 @@ def online_answer(**changed: str) -> Members:
 
 
 def row(respcd: str = "0000", cancel: str = "0", **changed: str) -> Members:
-    """The example of a row."""
+    """The documented example of a row."""
     return {
         "pay_type": "800208",
         "sysdtm": "2017-09-06 14:56:43",
@@ -90,8 +90,8 @@ def page(*rows: Members, number: int = 1, size: int = 100) -> Members:
     return {**verdict("0000"), "data": list(rows), "page": number, "page_size": size}
 
 
-def undoing_answer(respcd: str = "0000", **changed: str) -> Members:
-    """The example of a reversal."""
+def reversal_answer(respcd: str = "0000", **changed: str) -> Members:
+    """The documented example of a reversal's response."""
     return {
         "resperr": "",
         "sysdtm": "2017-09-06 15:00:35",
@@ -104,7 +104,7 @@ def undoing_answer(respcd: str = "0000", **changed: str) -> Members:
 
 
 def barcode_order() -> PaymentOrder:
-    """What the example of a payment in a shop answers."""
+    """The order of the documented example of a barcode payment."""
     return PaymentOrder.wechat_barcode("57003579", Money(10), "134567890123456789")
 
 
@@ -114,7 +114,7 @@ def online_order() -> PaymentOrder:
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds that pass only by resting."""
+    """A clock that moves only on sleep."""
 
     time_s: float = 1000.0
     rests: list[float] = field(default_factory=list)
@@ -132,7 +132,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it came."""
+    """A received request."""
 
     call: str
     params: dict[str, str]
@@ -143,14 +143,14 @@ class Asked:
 
 
 class Server:
-    """Gives the answers of `will` in turn, and keeps what it was asked. An exception is a failure of the network."""
+    """Sends the responses of `will` in turn, and keeps the requests. An exception is a network failure."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.asked: list[Asked] = []
-        self._answers: deque[Told] = deque()
+        self._answers: deque[Scripted] = deque()
 
-    def will(self, *answers: Told) -> None:
+    def will(self, *answers: Scripted) -> None:
         self._answers.extend(answers)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -160,7 +160,7 @@ class Server:
         self.asked.append(
             Asked(call, params, request.headers, body, request.extensions["timeout"], self.clock.time_s)
         )
-        assert self._answers, f"nobody told what to answer to {call} {params}"
+        assert self._answers, f"no response was scripted for {call} {params}"
         answer = self._answers.popleft()
         if isinstance(answer, Exception):
             raise answer
@@ -172,13 +172,13 @@ class Server:
 
     @property
     def is_through(self) -> bool:
-        """Everything that was prepared was asked for."""
+        """Whether every scripted response was used."""
         return not self._answers
 
 
 @dataclass(slots=True)
 class Shop:
-    """A merchant's program by one face of the client, and the server it talks to."""
+    """A merchant's program with the sync or async client, and its server."""
 
     is_async: bool
     clock: Clock = field(default_factory=Clock)
@@ -197,7 +197,7 @@ class Shop:
         }
 
     def do(self, name: str, *args: Any, client: Members | None = None, **kwargs: Any) -> Any:
-        """Call a method of the client; the rows of `query_all` come as a list."""
+        """Call a method of the client. Returns the rows of `query_all` as a list."""
         settings = self.settings(client or {})
         transport = httpx.MockTransport(self.server)
         if self.is_async:

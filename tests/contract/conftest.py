@@ -1,4 +1,4 @@
-"""What every channel's contract needs: the real sandbox, a transport, and a listener for its notices."""
+"""Fixtures of all channel contracts: the real sandbox, a transport, and a listener for its notices."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -10,7 +10,7 @@ from tests.support.sandbox import Listener, RunningSandbox, listening, running_s
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    """One for all contract tests: each uses order numbers of its own, and the clock only moves forward."""
+    """One for all contract tests: each uses its own order numbers, and the clock only moves forward."""
     with running_sandbox(tmp_path_factory.mktemp("sandbox")) as running:
         yield running
 

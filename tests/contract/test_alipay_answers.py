@@ -1,6 +1,6 @@
-"""The Alipay channel against a small wallet that says what it is told: above all what must decide nothing.
+"""The Alipay channel against a stub wallet with given responses: above all those that must decide nothing.
 
-Every call, every way of signing, every signed value: one changed byte, and the answer is not known.
+For every call, sign type and signed value, one changed byte makes the outcome unknown.
 """
 
 import asyncio
@@ -122,10 +122,10 @@ def online(account: AlipayAccount | None = None) -> ChannelOrder:
     return alipay_order("800151", account or alipay_account())
 
 
-Question = Callable[[AlipayMapi, AlipayAccount], Awaitable[object]]
+Call = Callable[[AlipayMapi, AlipayAccount], Awaitable[object]]
 
-#: Per call: how it is asked, the service whose answer is judged, its node and fields, and what else is said.
-CALLS: dict[str, tuple[Question, str, str, Mapping[str, str], Mapping[str, bytes]]] = {
+#: Per call: the call, the service of the tested response, its node and fields, and the other services' responses.
+CALLS: dict[str, tuple[Call, str, str, Mapping[str, str], Mapping[str, bytes]]] = {
     "open": (lambda c, a: c.open(in_store(a)), PAY, "alipay", PAID_FIELDS, {}),
     "query in store": (lambda c, a: c.query(in_store(a)), QUERY, "alipay", IN_STORE_FIELDS, {}),
     "query online": (lambda c, a: c.query(online(a)), ONLINE_QUERY, "trade", ONLINE_FIELDS, {}),
@@ -167,7 +167,7 @@ DECISIONS = {
 
 @pytest.mark.parametrize("sign_type", SIGN_TYPES)
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_signed_answer_decides_and_a_changed_byte_undoes_that(
+async def test_a_signed_response_decides_and_one_with_a_changed_byte_does_not(
     channel: AlipayMapi, wallet: StubWallet, call: str, sign_type: str
 ) -> None:
     ask, service, node, fields, before = CALLS[call]
@@ -182,7 +182,7 @@ async def test_a_signed_answer_decides_and_a_changed_byte_undoes_that(
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_what_else_decides_nothing(channel: AlipayMapi, wallet: StubWallet, call: str) -> None:
+async def test_other_responses_decide_nothing(channel: AlipayMapi, wallet: StubWallet, call: str) -> None:
     ask, service, node, fields, before = CALLS[call]
     right = xml_answer(fields, node=node)
     for answer in (
@@ -196,7 +196,7 @@ async def test_what_else_decides_nothing(channel: AlipayMapi, wallet: StubWallet
         b"<!DOCTYPE alipay>" + right.split(b"?>", 1)[1],
         xml_rejection("SYSTEM_ERROR"),
         xml_rejection(""),
-        xml_rejection("NEVER_HEARD_OF"),
+        xml_rejection("UNKNOWN_CODE"),
     ):
         wallet.answers = dict(before) | {service: answer}
         outcome = await ask(channel, alipay_account())
@@ -213,7 +213,7 @@ async def test_an_error_page_decides_nothing(channel: AlipayMapi, wallet: StubWa
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_what_was_not_sent_did_not_happen(
+async def test_a_call_without_a_connection_is_not_sent(
     transport: Transport, clock: TestClock, unused_tcp_port: int, call: str
 ) -> None:
     nowhere = f"http://127.0.0.1:{unused_tcp_port}/gateway.do"
@@ -231,11 +231,11 @@ async def unused_tcp_port() -> int:
     return port
 
 
-# ---- the questions -----------------------------------------------------------------------------------------
+# ---- the requests ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sign_type", SIGN_TYPES)
-async def test_questions_name_the_charset_twice_and_are_signed(
+async def test_requests_name_the_charset_twice_and_are_signed(
     channel: AlipayMapi, wallet: StubWallet, sign_type: str
 ) -> None:
     wallet.answers = {PAY: xml_answer(PAID_FIELDS, sign_type)}
@@ -248,7 +248,7 @@ async def test_questions_name_the_charset_twice_and_are_signed(
         assert asked["sign"] == wallet_signature(asked, "MD5", key=KEY)
 
 
-async def test_a_pay_link_is_built_without_a_word_and_the_same_each_time(
+async def test_a_pay_link_is_built_without_a_call_and_is_the_same_each_time(
     channel: AlipayMapi, wallet: StubWallet, clock: TestClock
 ) -> None:
     first = await channel.open(online())
@@ -267,9 +267,7 @@ async def test_another_wallets_code_is_not_even_sent(channel: AlipayMapi, wallet
     assert wallet.asked == []
 
 
-async def test_a_repeat_without_the_code_asks_what_became_of_it(
-    channel: AlipayMapi, wallet: StubWallet
-) -> None:
+async def test_a_repeat_without_the_code_is_a_query(channel: AlipayMapi, wallet: StubWallet) -> None:
     wallet.answers = {QUERY: xml_answer(IN_STORE_FIELDS)}
     assert await channel.open(in_store(auth_code="")) == PAID
     assert wallet.services == [QUERY]
@@ -280,11 +278,11 @@ async def test_deadlines(channel: AlipayMapi) -> None:
     assert (channel.deadline(in_store()) - NOW).total_seconds() == 600
 
 
-# ---- what one answer is not enough for ---------------------------------------------------------------------
+# ---- outcomes that need a second request -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", ["TRADE_HAS_SUCCESS", "TRADE_HAS_CLOSE", "TRADE_STATUS_ERROR"])
-async def test_a_payment_refused_for_its_state_is_what_the_record_says(
+async def test_a_payment_refused_for_its_state_is_decided_by_the_record(
     channel: AlipayMapi, wallet: StubWallet, code: str
 ) -> None:
     failed = {"result_code": "FAILED", "error": code, "partner_trans_id": SYSSN}
@@ -292,7 +290,7 @@ async def test_a_payment_refused_for_its_state_is_what_the_record_says(
     assert await channel.open(in_store()) == PAID
 
 
-async def test_a_close_is_believed_only_when_the_record_says_so(
+async def test_a_close_is_accepted_only_if_the_record_confirms_it(
     channel: AlipayMapi, wallet: StubWallet
 ) -> None:
     closed = {name: value for name, value in ONLINE_FIELDS.items() if name != "gmt_payment"}
@@ -310,7 +308,7 @@ async def test_a_close_is_believed_only_when_the_record_says_so(
     assert await channel.close(online()) == Refused(Refusal.CLOSE_REFUSED, "TRADE_STATUS_ERROR")
 
 
-async def test_what_was_asked_first_may_have_happened_when_the_look_up_is_not_sent(
+async def test_the_first_request_may_have_succeeded_if_the_query_is_not_sent(
     channel: AlipayMapi, wallet: StubWallet
 ) -> None:
     failed = {"result_code": "FAILED", "error": "TRADE_HAS_SUCCESS", "partner_trans_id": SYSSN}
@@ -322,7 +320,7 @@ async def test_what_was_asked_first_may_have_happened_when_the_look_up_is_not_se
 
 
 @pytest.mark.parametrize("service", [CLOSE, FOREX_REFUND])
-async def test_a_bare_t_whose_record_cannot_be_asked_decides_nothing(
+async def test_a_bare_t_without_a_query_of_the_record_decides_nothing(
     channel: AlipayMapi, wallet: StubWallet, service: str
 ) -> None:
     wallet.answers = {service: BARE}
@@ -333,7 +331,7 @@ async def test_a_bare_t_whose_record_cannot_be_asked_decides_nothing(
     assert "not sent" in outcome.reason
 
 
-async def test_some_contracts_close_nothing(channel: AlipayMapi, wallet: StubWallet) -> None:
+async def test_an_account_without_close_trade_closes_nothing(channel: AlipayMapi, wallet: StubWallet) -> None:
     account = alipay_account(supports_close=False)
     assert await channel.close(online(account)) == Refused(Refusal.CLOSE_REFUSED, "no close_trade")
     assert await channel.close(in_store()) == Refused(Refusal.WRONG_STATE, "")
@@ -350,7 +348,7 @@ async def test_a_lost_cancel_is_found_in_the_record(channel: AlipayMapi, wallet:
     assert isinstance(await channel.reverse(in_store()), Unknown)
 
 
-async def test_an_online_refund_is_what_its_record_says(channel: AlipayMapi, wallet: StubWallet) -> None:
+async def test_an_online_refund_is_decided_by_its_record(channel: AlipayMapi, wallet: StubWallet) -> None:
     refund = alipay_refund(online())
     for record, outcome in (
         (REFUND_STATE, Refunded(None, "", None)),
@@ -365,7 +363,7 @@ async def test_an_online_refund_is_what_its_record_says(channel: AlipayMapi, wal
     assert await channel.refund(refund) == refused
 
 
-async def test_a_vague_refusal_at_night_is_a_refund_that_waits(
+async def test_an_ambiguous_refusal_at_night_is_a_pending_refund(
     channel: AlipayMapi, wallet: StubWallet, clock: TestClock
 ) -> None:
     failed = {"result_code": "FAILED", "error": "TRADE_STATUS_ERROR", "partner_trans_id": SYSSN}
@@ -376,7 +374,7 @@ async def test_a_vague_refusal_at_night_is_a_refund_that_waits(
     assert await channel.refund(alipay_refund(in_store())) == RefundPending()
 
 
-async def test_an_answer_in_gbk_is_read(channel: AlipayMapi, wallet: StubWallet) -> None:
+async def test_a_response_in_gbk_is_read(channel: AlipayMapi, wallet: StubWallet) -> None:
     wallet.answers = {QUERY: xml_answer(IN_STORE_FIELDS | {"memo": "茶"}, encoding="GBK")}
     assert await channel.query(in_store()) == PAID
 
@@ -401,24 +399,24 @@ async def test_a_notice_is_checked_with_the_wallet(channel: AlipayMapi, wallet: 
     assert wallet.asked == [{"service": VERIFY, "partner": PID, "notify_id": "n&1"}]
 
 
-@pytest.mark.parametrize("word", [b"false", b"invalid", b"", b"true\n", b"TRUE"])
+@pytest.mark.parametrize("answer", [b"false", b"invalid", b"", b"true\n", b"TRUE"])
 @pytest.mark.parametrize("sign_type", ["MD5", "RSA"])
-async def test_a_notice_the_wallet_does_not_know_is_refused(
-    channel: AlipayMapi, wallet: StubWallet, word: bytes, sign_type: str
+async def test_a_notice_that_the_wallet_does_not_confirm_is_refused(
+    channel: AlipayMapi, wallet: StubWallet, answer: bytes, sign_type: str
 ) -> None:
-    wallet.answers = {VERIFY: word}
+    wallet.answers = {VERIFY: answer}
     account = alipay_account(sign_type)  # type: ignore[arg-type]
     with pytest.raises(BadSignature):
         await channel.read_notice(account, {}, notice_body(NOTICE, sign_type))
 
 
-async def test_a_forged_notice_is_not_worth_a_question(channel: AlipayMapi, wallet: StubWallet) -> None:
+async def test_a_forged_notice_causes_no_request(channel: AlipayMapi, wallet: StubWallet) -> None:
     with pytest.raises(BadSignature):
         await channel.read_notice(alipay_account(), {}, notice_body(NOTICE, sign="0" * 32))
     assert wallet.asked == []
 
 
-async def test_rsa2_needs_no_second_proof_and_others_wait_for_it(
+async def test_rsa2_notices_need_no_verification_call_and_others_do(
     transport: Transport, clock: TestClock, unused_tcp_port: int
 ) -> None:
     nowhere = f"http://127.0.0.1:{unused_tcp_port}/gateway.do"

@@ -1,6 +1,6 @@
-"""Alipay's channel against the simulated wallet: every question, in all three ways of signing.
+"""Alipay's channel against the simulated wallet: every request, with all three sign types.
 
-The sandbox is written from Alipay's documents alone, so what both agree on is what the documents say.
+The sandbox is written from Alipay's documents alone, so channel and documents agree if these tests pass.
 """
 
 import secrets
@@ -57,7 +57,7 @@ def channel(sandbox: RunningSandbox, transport: Transport, clock: DemoClock) -> 
 
 @pytest.fixture
 def order(sandbox: RunningSandbox, shop: str, clock: DemoClock, listener: Listener) -> NewOrder:
-    """Makes orders that are new each time; their notices come to the listener."""
+    """Makes new orders; their notices come to the listener."""
 
     def make(pay_type: str, **known: Any) -> ChannelOrder:
         account = account_of(sandbox.account("alipay", shop, "offline" if pay_type == "800108" else "online"))
@@ -166,22 +166,22 @@ async def test_every_changed_byte_of_a_real_notice_is_refused(
     fields = dict(parse_qsl(body.decode()))
     for name in fields:
         changed = urlencode(fields | {name: alipay.flipped(fields[name])}).encode()
-        if name == "sign":  # the last character of Base64 may carry bits that nobody reads
+        if name == "sign":  # the last character of Base64 may carry unused bits
             changed = urlencode(fields | {name: alipay.flipped(fields[name][:9]) + fields[name][9:]}).encode()
         with pytest.raises(BadSignature):
             await channel.read_notice(payment.account, {}, changed)
     assert isinstance(await channel.read_notice(payment.account, {}, body), PaymentNotice)
 
 
-async def test_an_acknowledged_notice_is_not_news_again(
+async def test_an_acknowledged_notice_is_not_sent_again(
     channel: AlipayMapi, sandbox: RunningSandbox, order: NewOrder, listener: Listener, shop: str
 ) -> None:
     listener.body = channel.acknowledgement.received
     payment = await paid_online(channel, sandbox, order)
     body = await listener.next()
-    await sandbox.advance(1)  # the wallet has read our answer by then, or sends once more
+    await sandbox.advance(1)  # by then the wallet has read our response, or sends again
     if shop == "chain_west":
-        return  # RSA2 proves itself
+        return  # RSA2 needs no verification call
     for _ in range(100):
         try:
             await channel.read_notice(payment.account, {}, body)
@@ -202,14 +202,14 @@ async def test_a_close_takes_no_more_money(
     assert isinstance(await channel.close(payment), Closed)
 
 
-async def test_a_close_finds_the_payer_faster_or_nobody(
+async def test_a_close_finds_a_paid_order_or_no_trade(
     channel: AlipayMapi, sandbox: RunningSandbox, order: NewOrder
 ) -> None:
     assert isinstance(await channel.close(await paid_online(channel, sandbox, order)), Paid)
     assert await channel.close(order("800152")) == Unknown("close: TRADE_NOT_EXIST", no_such_order=True)
 
 
-async def test_until_when_an_order_can_be_paid(
+async def test_the_deadline_of_an_order(
     channel: AlipayMapi, sandbox: RunningSandbox, order: NewOrder, clock: DemoClock
 ) -> None:
     payment = order("800151", valid_s=300)
@@ -269,7 +269,7 @@ async def test_a_barcode_is_paid_at_once(
     assert notice == PaymentNotice(payment.syssn, paid)
 
 
-async def test_asking_twice_with_the_same_code_pays_once(
+async def test_two_requests_with_the_same_code_pay_once(
     channel: AlipayMapi, sandbox: RunningSandbox, order: NewOrder
 ) -> None:
     payment = await barcode(sandbox, order)
@@ -288,7 +288,7 @@ async def test_asking_twice_with_the_same_code_pays_once(
         ("unknown_then_nothing", Unknown("UNKNOW SYSTEM_ERROR")),
     ],
 )
-async def test_what_else_a_code_may_do(
+async def test_other_behaviours_of_a_code(
     channel: AlipayMapi, sandbox: RunningSandbox, order: NewOrder, behaviour: str, outcome: object
 ) -> None:
     payment = await barcode(sandbox, order, behaviour)
@@ -301,8 +301,8 @@ async def test_what_else_a_code_may_do(
             await sandbox.control("confirm", {"trade": payment.syssn, "action": "pay"})
             assert isinstance(await channel.query(payment), Paid)
         case _:
-            unheard_of = Unknown("query: TRADE_NOT_EXIST", no_such_order=True)
-            assert await channel.query(payment) == unheard_of
+            unknown = Unknown("query: TRADE_NOT_EXIST", no_such_order=True)
+            assert await channel.query(payment) == unknown
 
 
 async def test_a_payer_who_hesitates_too_long(
@@ -314,7 +314,7 @@ async def test_a_payer_who_hesitates_too_long(
     assert isinstance(await channel.query(payment), Closed)
 
 
-async def test_a_number_that_means_something_else_there(
+async def test_a_number_used_with_another_amount_is_refused(
     channel: AlipayMapi, sandbox: RunningSandbox, order: NewOrder
 ) -> None:
     payment = await paid_in_store(channel, sandbox, order)
@@ -340,7 +340,7 @@ async def test_reversals(channel: AlipayMapi, sandbox: RunningSandbox, order: Ne
     assert await channel.reverse(order("800108")) == Reversed(ReversalAction.CLOSED)
 
 
-async def test_what_cannot_be_reversed(
+async def test_orders_that_cannot_be_reversed(
     channel: AlipayMapi, sandbox: RunningSandbox, order: NewOrder, clock: DemoClock
 ) -> None:
     partly = await paid_in_store(channel, sandbox, order)
@@ -376,7 +376,7 @@ async def test_in_store_refunds(
 # ---- keys --------------------------------------------------------------------------------------------------
 
 
-async def test_a_wrong_key_of_ours_is_an_alarm(
+async def test_a_wrong_key_of_ours_is_refused_as_our_identity(
     channel: AlipayMapi, sandbox: RunningSandbox, order: NewOrder
 ) -> None:
     payment = await barcode(sandbox, order)
@@ -386,12 +386,12 @@ async def test_a_wrong_key_of_ours_is_an_alarm(
     )
     refused = await channel.open(replace(payment, account=wrong))
     assert refused == Refused(Refusal.OUR_IDENTITY, "ILLEGAL_SIGN")
-    nobody = replace(payment.account, pid="2088999999999999")
-    refused = await channel.open(replace(payment, account=nobody))
+    unknown_account = replace(payment.account, pid="2088999999999999")
+    refused = await channel.open(replace(payment, account=unknown_account))
     assert refused == Refused(Refusal.OUR_IDENTITY, "ILLEGAL_PARTNER")
 
 
-async def test_a_stranger_who_answers_for_the_wallet_is_not_believed(
+async def test_a_response_signed_with_another_wallet_key_decides_nothing(
     channel: AlipayMapi, sandbox: RunningSandbox, order: NewOrder, shop: str
 ) -> None:
     if shop == "demo":

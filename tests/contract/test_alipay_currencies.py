@@ -1,4 +1,4 @@
-"""Alipay's channel with contracts in other currencies: the price arrives, comes back and goes back to the unit."""
+"""Alipay's channel with contracts in other currencies: payments and refunds are exact to the unit."""
 
 from typing import Any, Final
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -53,7 +53,7 @@ def order_of(
 
 
 @pytest.mark.parametrize("pay_type", ["800151", "800152"])
-async def test_an_online_order_is_paid_and_given_back_to_the_unit(
+async def test_an_online_order_is_paid_and_refunded_to_the_unit(
     channel: AlipayMapi,
     sandbox: RunningSandbox,
     clock: DemoClock,
@@ -96,7 +96,7 @@ async def test_an_unpaid_order_is_closed(
     assert isinstance(await channel.close(order), Closed)
 
 
-async def test_a_barcode_is_paid_given_back_and_reversed_to_the_unit(
+async def test_a_barcode_is_paid_refunded_and_reversed_to_the_unit(
     channel: AlipayMapi, sandbox: RunningSandbox, clock: DemoClock, listener: Listener, price: Money
 ) -> None:
     order, other = [

@@ -1,6 +1,6 @@
-"""WeChat's channel against the simulated wallet: every question over TLS, and every answer told apart.
+"""WeChat's channel against the simulated wallet: every request over TLS, and every kind of response.
 
-The sandbox is written from WeChat's documents alone, so what both agree on is what the documents say.
+The sandbox is written from WeChat's documents alone, so channel and documents agree if these tests pass.
 """
 
 import re
@@ -122,7 +122,7 @@ async def swiped(
 # ---- online ------------------------------------------------------------------------------------------------
 
 
-async def test_a_scanned_code_is_paid_and_news_of_it_comes_by_every_road(
+async def test_a_scanned_code_is_paid_and_query_and_notice_report_it(
     channel: Channel,
     sandbox: RunningSandbox,
     account: WeChatAccount,
@@ -152,7 +152,7 @@ async def test_a_scanned_code_is_paid_and_news_of_it_comes_by_every_road(
     assert await channel.open(trade) == paid
 
 
-async def test_a_payment_inside_wechat_is_handed_over_signed(
+async def test_a_payment_inside_wechat_has_signed_parameters(
     channel: Channel,
     sandbox: RunningSandbox,
     shop: Shop,
@@ -209,7 +209,7 @@ async def test_wechat_takes_no_money_after_the_deadline(
     assert await channel.query(trade) == Closed()
 
 
-async def test_what_was_never_opened_is_not_known(
+async def test_an_order_that_was_never_opened_is_unknown(
     channel: Channel, order: Callable[..., ChannelOrder]
 ) -> None:
     trade = order("800201")
@@ -260,7 +260,7 @@ async def test_a_barcode_pays_at_once(
         ("refuses", Refused(Refusal.SWIPE_FAILED, "TRADE_ERROR")),
     ],
 )
-async def test_a_barcode_is_refused_in_our_words(
+async def test_a_refused_barcode_has_our_refusal(
     channel: Channel,
     sandbox: RunningSandbox,
     order: Callable[..., ChannelOrder],
@@ -272,7 +272,7 @@ async def test_a_barcode_is_refused_in_our_words(
     assert outcome == refused
 
 
-async def test_another_wallets_barcode_is_not_even_asked_about(
+async def test_another_wallets_barcode_causes_no_request(
     channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder]
 ) -> None:
     trade = order("800208", auth_code=await sandbox.code("alipay"))
@@ -311,7 +311,7 @@ async def test_a_payer_who_never_types_leaves_an_order_to_be_reversed(
     assert await channel.open(trade) == Refused(Refusal.ORDER_CLOSED, "ORDERREVERSED")
 
 
-async def test_an_answer_that_says_nothing_is_followed_by_a_query(
+async def test_an_undecided_response_is_followed_by_a_query(
     channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder]
 ) -> None:
     paid, outcome = await swiped(channel, sandbox, order, "unknown_then_paid")
@@ -351,7 +351,7 @@ async def test_close_is_not_for_barcodes_nor_reverse_for_codes_to_scan(
     assert await channel.reverse(online) == Refused(Refusal.REVERSAL_REFUSED, "TRADE_ERROR")
 
 
-async def test_a_reversal_comes_too_late_after_a_week(
+async def test_a_reversal_is_refused_after_a_week(
     channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder]
 ) -> None:
     trade, _ = await swiped(channel, sandbox, order, "pays")
@@ -409,7 +409,7 @@ async def test_the_same_refund_with_another_amount_is_refused(
     assert await channel.refund(changed) == Refused(Refusal.BAD_REQUEST, "PARAM_ERROR")
 
 
-async def test_a_repeat_that_finds_nothing_left_may_have_been_the_one_that_took_it(
+async def test_a_repeat_that_finds_nothing_left_is_decided_by_the_query(
     transport: Transport,
     clock: DemoClock,
     account: WeChatAccount,
@@ -420,15 +420,15 @@ async def test_a_repeat_that_finds_nothing_left_may_have_been_the_one_that_took_
     ask = refund_of(order("800201"))
     provider = account.provider
     key, sign_type = provider.key.reveal(), account.sign_type
-    told = {
+    granted = {
         "return_code": "SUCCESS",
         "appid": provider.appid,
         "mch_id": provider.mch_id,
         "sub_mch_id": account.sub_mch_id,
     }
-    nothing_left = {**told, "result_code": "FAIL", "err_code": "ERROR", "err_code_des": "订单已全额退款"}
+    nothing_left = {**granted, "result_code": "FAIL", "err_code": "ERROR", "err_code_des": "订单已全额退款"}
     done = {
-        **told,
+        **granted,
         "result_code": "SUCCESS",
         "out_trade_no": ask.order.syssn,
         "total_fee": "888",
@@ -451,14 +451,14 @@ async def test_an_unpaid_order_is_not_refunded(channel: Channel, order: Callable
     trade = order("800201")
     await channel.open(trade)
 
-    assert await channel.refund(refund_of(trade)) == Unknown("ERROR")  # the text may be about anything
+    assert await channel.refund(refund_of(trade)) == Unknown("ERROR")  # the text decides nothing
 
 
-# ---- who we are --------------------------------------------------------------------------------------------
+# ---- authentication ----------------------------------------------------------------------------------------
 
 
-async def ask_everything(channel: Channel, trade: ChannelOrder) -> list[object]:
-    """Each question once: open, query, close, reverse, refund, query_refund."""
+async def call_everything(channel: Channel, trade: ChannelOrder) -> list[object]:
+    """Each request once: open, query, close, reverse, refund, query_refund."""
     ask = refund_of(trade)
     return [
         await channel.open(trade),
@@ -473,10 +473,10 @@ async def ask_everything(channel: Channel, trade: ChannelOrder) -> list[object]:
 async def test_another_key_is_refused_by_what_moves_money_and_decides_nothing_else(
     channel: Channel, account: WeChatAccount, order: Callable[..., ChannelOrder]
 ) -> None:
-    stranger = replace(account, provider=replace(account.provider, key=Secret("0" * 32)))
+    wrong_key = replace(account, provider=replace(account.provider, key=Secret("0" * 32)))
 
-    opened, queried, closed, reversed_, refunded, refund_queried = await ask_everything(
-        channel, replace(order("800201"), account=stranger)
+    opened, queried, closed, reversed_, refunded, refund_queried = await call_everything(
+        channel, replace(order("800201"), account=wrong_key)
     )
 
     for outcome in (opened, closed, reversed_, refunded):
@@ -529,25 +529,25 @@ async def test_a_wallet_that_we_do_not_trust_is_sent_nothing(
 ) -> None:
     channel = WeChatV2(transport, clock, base_url=shop["base_url"])
 
-    for outcome in await ask_everything(channel, order("800201")):
+    for outcome in await call_everything(channel, order("800201")):
         assert isinstance(outcome, NotSent)
 
 
-async def test_where_nobody_listens_nothing_is_sent(
+async def test_to_a_closed_port_nothing_is_sent(
     transport: Transport, clock: DemoClock, order: Callable[..., ChannelOrder]
 ) -> None:
     channel = WeChatV2(transport, clock, base_url="http://127.0.0.1:1")
 
-    for outcome in await ask_everything(channel, order("800201")):
+    for outcome in await call_everything(channel, order("800201")):
         assert isinstance(outcome, NotSent)
 
 
-async def test_every_question_is_signed_by_an_algorithm_that_its_call_takes(
+async def test_every_request_is_signed_with_an_algorithm_that_its_call_accepts(
     transport: Transport, clock: DemoClock, shop: Shop, order: Callable[..., ChannelOrder], listener: Listener
 ) -> None:
     channel = WeChatV2(transport, clock, base_url=listener.url)
     swipe = order("800208", auth_code="130000000000000000")
-    await ask_everything(channel, order("800201"))
+    await call_everything(channel, order("800201"))
     await channel.open(swipe)
 
     everywhere, sometimes = "MD5", shop["sign_type"]
@@ -558,7 +558,7 @@ async def test_every_question_is_signed_by_an_algorithm_that_its_call_takes(
         assert wechat.signed(fields, shop["key"], sign_type) == fields
 
 
-# ---- answers that are not what they seem -------------------------------------------------------------------
+# ---- forged responses --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -574,7 +574,7 @@ async def test_every_question_is_signed_by_an_algorithm_that_its_call_takes(
         (302, b""),
     ],
 )
-async def test_an_answer_that_proves_nothing_decides_nothing(
+async def test_an_unproven_response_decides_nothing(
     transport: Transport,
     clock: DemoClock,
     order: Callable[..., ChannelOrder],
@@ -585,7 +585,7 @@ async def test_an_answer_that_proves_nothing_decides_nothing(
     channel = WeChatV2(transport, clock, base_url=listener.url)
     listener.status, listener.body = status, body
 
-    for outcome in await ask_everything(channel, order("800201")):
+    for outcome in await call_everything(channel, order("800201")):
         assert isinstance(outcome, Unknown)
         assert not outcome.no_such_order
 
@@ -594,7 +594,7 @@ ELEMENT = re.compile(rb"<(\w+)>(?:<!\[CDATA\[)?([^<\]]+)")
 
 
 def with_one_byte_flipped(answer: bytes) -> Iterator[tuple[str, bytes]]:
-    """The answer once for each of its fields, with the lowest bit of a byte in the field's middle changed."""
+    """The response once for each of its fields, with the lowest bit of a byte in the field's middle changed."""
     for element in ELEMENT.finditer(answer):
         if element.start(2) < element.end(2) and element[1] != b"xml":
             place = (element.start(2) + element.end(2)) // 2
@@ -603,14 +603,14 @@ def with_one_byte_flipped(answer: bytes) -> Iterator[tuple[str, bytes]]:
             yield element[1].decode(), answer[:place] + bytes([answer[place] ^ 1]) + answer[place + 1 :]
 
 
-Question = Callable[[Channel], Awaitable[object]]
+Call = Callable[[Channel], Awaitable[object]]
 
 
 @pytest.fixture
-async def questions(
+async def calls(
     channel: Channel, sandbox: RunningSandbox, order: Callable[..., ChannelOrder], shop: Shop
-) -> dict[str, tuple[str, Question]]:
-    """Each call of the interface with the path it goes to, on orders where the wallet says yes."""
+) -> dict[str, tuple[str, Call]]:
+    """Each call of the interface with its path, on orders for which the wallet succeeds."""
     openid = await openid_of(sandbox, "wechat", shop["sub_appid"])
     paid = await paid_code(channel, sandbox, order)
     ask = refund_of(paid, 88)
@@ -645,26 +645,26 @@ CALLS = [
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_no_byte_of_an_answer_can_change(
+async def test_no_byte_of_a_response_can_change(
     transport: Transport,
     clock: DemoClock,
     sandbox: RunningSandbox,
-    questions: dict[str, tuple[str, Question]],
+    calls: dict[str, tuple[str, Call]],
     call: str,
 ) -> None:
-    path, question = questions[call]
-    # Not the orders' listener: the refund's notice comes there some seconds later, and would pass for the question.
+    path, request = calls[call]
+    # Not the orders' listener: the refund's notice arrives some seconds later, and would be taken for the request.
     async with listening() as between:
         through = WeChatV2(transport, clock, base_url=between.url)
-        await question(through)
+        await request(through)
         asked = await between.next()
         async with aiohttp.ClientSession() as session, session.post(sandbox.http + path, data=asked) as reply:
             between.body = await reply.read()
-        assert not isinstance(await question(through), Unknown | Refused)  # as it came, it is an answer
+        assert not isinstance(await request(through), Unknown | Refused)  # unchanged, it decides
         flipped = list(with_one_byte_flipped(between.body))
         assert {"sign", "result_code", "nonce_str"} <= {name for name, _ in flipped}
         for name, between.body in flipped:
-            outcome = await question(through)
+            outcome = await request(through)
             assert isinstance(outcome, Unknown), (name, outcome)
             assert not outcome.no_such_order
 

@@ -1,4 +1,4 @@
-"""A merchant's checkout links, written from their description: how they are signed, and what a browser posts."""
+"""A merchant's checkout links, written from the protocol's description: their signature, and the browser's requests."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ IN_WECHAT: Final = f"{PHONE} MicroMessenger/8.0.50"
 
 
 def link_params(shop: Merchant, **given: str | None) -> dict[str, str]:
-    """Parameters of a link that lacks nothing but its signature; None leaves one out."""
+    """Complete parameters of a link, without the signature; None leaves one out."""
     filled: dict[str, str | None] = {
         "appcode": shop.appcode,
         "sign_type": "sha256",
@@ -26,7 +26,7 @@ def link_params(shop: Merchant, **given: str | None) -> dict[str, str]:
         "txdtm": shop.demo.now().strftime(MOMENT),
         "return_url": "https://shop.example/paid?basket=a%26b",
         "failed_url": "https://shop.example/failed",
-        "notify_url": "https://shop.example/told",
+        "notify_url": "https://shop.example/notify",
         "mchntid": shop.mchid,
         "goods_name": "White tea & cups",
     }
@@ -34,7 +34,7 @@ def link_params(shop: Merchant, **given: str | None) -> dict[str, str]:
 
 
 def signed(params: Mapping[str, str], key: str) -> dict[str, str]:
-    """`params` with `sign`: all that have a value, by name, but `lang`; then the key."""
+    """`params` with `sign`, over all that have a value except `lang`, sorted by name, followed by the key."""
     pairs = sorted((name, value) for name, value in params.items() if value and name != "lang")
     text = "&".join(f"{name}={value}" for name, value in pairs) + key
     algorithm = hashlib.md5 if params.get("sign_type", "").lower() == "md5" else hashlib.sha256
@@ -42,18 +42,18 @@ def signed(params: Mapping[str, str], key: str) -> dict[str, str]:
 
 
 def address(shop: Merchant, params: Mapping[str, str]) -> str:
-    """The link as it stands in the merchant's page."""
+    """The link in the merchant's page."""
     return f"{shop.demo.gateway}/checkstand/#/?{urlencode(params, quote_via=quote)}"
 
 
 def open_link(shop: Merchant, params: Mapping[str, str]) -> Answer:
-    """What the link's page posts."""
+    """The POST of the link's page."""
     body = urlencode(params, quote_via=quote).encode()
     return send(shop.demo.gateway, "POST", "/checkstand/open", body, [("Content-Type", FORM)])
 
 
 def opened(shop: Merchant, **given: str | None) -> str:
-    """The path of an honest link's page."""
+    """The path of a valid link's page."""
     answer = open_link(shop, signed(link_params(shop, **given), shop.key))
     assert answer.respcd == "0000", answer.members
     return str(answer["page"])
@@ -64,5 +64,5 @@ def look(shop: Merchant, path: str, agent: str = DESKTOP, lang: str = "en") -> A
 
 
 def choose(shop: Merchant, page: str, wallet: str, agent: str = DESKTOP) -> Answer:
-    """Presses the wallet's button; the answer leads to the order's page."""
+    """Press the wallet's button; the response redirects to the order's page."""
     return send(shop.demo.gateway, "POST", f"{page}/by/{wallet}", headers=[("User-Agent", agent)])

@@ -1,6 +1,6 @@
-"""One demo per pytest worker, and the three merchants that it has. Its clock moves forward only: see `rig.py`.
+"""One demo per pytest worker, and its three merchants. Its clock only moves forward: see `rig.py`.
 
-Tests share it, so each uses numbers of its own and asks the demo what time it is.
+Tests share it, so each uses its own references and reads the time from the demo.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ PUBLISHED = "123456"
 
 @contextmanager
 def private_demo(*options: str, **settings: str) -> Iterator[Demo]:
-    """A demo in a folder of its own, for tests that change what others rely on; arguments as for `Demo.start`."""
+    """A demo in its own folder, for tests that would disturb others; arguments as for `Demo.start`."""
     with open_folder() as folder:
         demo = Demo.start(folder, None, *options, **settings)
         try:
@@ -76,14 +76,14 @@ def wechat_only(demo: Demo) -> Merchant:
 
 @pytest.fixture(scope="session")
 def chain(demo: Demo) -> Merchant:
-    """An app with two merchants that signs by SHA256 only; new-style webhooks."""
+    """An app with two merchants that accepts SHA256 only; new-style webhooks."""
     return merchant_of(demo, "chain")
 
 
 @pytest.fixture(scope="session")
 def receiver(demo: Demo, shop: Merchant, chain: Merchant) -> Iterator[Receiver]:
-    """Where the webhooks of both apps go from now on."""
+    """A receiver for the webhooks of both apps."""
     with receiving() as receiver:
         for merchant in (shop, chain):
-            demo.set_app(merchant.appcode, "--notify-url", f"{receiver.url}/told?by=tael")
+            demo.set_app(merchant.appcode, "--notify-url", f"{receiver.url}/notify?by=tael")
         yield receiver

@@ -1,7 +1,7 @@
-"""A merchant's client, written from the protocol alone: it signs, sends and verifies with code of its own.
+"""A merchant's client, written from the protocol alone, with its own code for signing and verification.
 
-`send` puts any bytes on the wire; `Merchant` makes honest calls, checks every answer's form and signature, and brings
-payments into the states that tests begin with.
+`send` puts any bytes on the wire; `Merchant` makes valid calls, checks every response's form and signature, and brings
+payments into the states that tests start from.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ ALIPAY_ONLINE: Final = ("800151", "800152")
 WALLET_OF: Final = {"800108": "alipay", "800208": "wechat", "800228": "wechat_hk"}
 OFFLINE: Final = tuple(WALLET_OF)
 ALL_TYPES: Final = (*ONLINE, *OFFLINE)
-#: Of every payment that a test does not price itself, in minor units.
+#: The default price of a payment, in minor units.
 PRICE: Final = "1000"
 FORM: Final = "application/x-www-form-urlencoded"
 
@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 
 def new_reference() -> str:
-    """A merchant's number that was never used."""
+    """A merchant's reference that was never used."""
     return f"e2e-{_run}-{next(_numbers)}"
 
 
@@ -43,13 +43,13 @@ def digest(text: bytes, sha256: bool = False) -> str:
 
 
 def signed_text(params: Mapping[str, str]) -> str:
-    """What a client signs, but for the key: pairs by name, values as they are meant."""
+    """The text that a client signs, without the key: pairs sorted by name, values decoded."""
     return "&".join(f"{name}={params[name]}" for name in sorted(params))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer's bytes. Header names are lower case."""
+    """A response's bytes. Header names are lower case."""
 
     status: int
     headers: dict[str, str]
@@ -80,7 +80,7 @@ def send(
     body: bytes = b"",
     headers: Iterable[tuple[str, str]] = (),
 ) -> Answer:
-    """These bytes, nothing added but Host and Content-Length. Whatever is sent, the gateway does not break."""
+    """Send these bytes, with only Host and Content-Length added. Fails if the gateway answers with a server error."""
     parts = urlsplit(base)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=CALL_LIMIT_S)
     try:
@@ -100,15 +100,15 @@ def send(
     return answer
 
 
-def at_once(how_many: int, act: Callable[[int], Result]) -> list[Result]:
-    """The results of `act(0)`, `act(1)` … that all run at the same time."""
+def at_once(how_many: int, work: Callable[[int], Result]) -> list[Result]:
+    """The results of `work(0)`, `work(1)` …, run concurrently."""
     with ThreadPoolExecutor(how_many) as pool:
-        return list(pool.map(act, range(how_many)))
+        return list(pool.map(work, range(how_many)))
 
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """One app's side, by default speaking for its first merchant."""
+    """One app's client, by default for its first merchant."""
 
     demo: Demo
     appcode: str
@@ -138,7 +138,7 @@ class Merchant:
         return {name: value for name, value in (filled | dict(given)).items() if value is not None}
 
     def post(self, call: str, **given: str | None) -> Answer:
-        """POST /trade/v1/CALL, signed; the answer is not looked at."""
+        """POST /trade/v1/CALL, signed; the response is not checked."""
         params = self.params(call, given)
         return send(
             self.demo.gateway,
@@ -149,7 +149,7 @@ class Merchant:
         )
 
     def call(self, name: str, **given: str | None) -> Answer:
-        """`post`, and its answer proven: status, form, content type and signature."""
+        """`post`, with its response verified: status, form, content type and signature."""
         return self.proven(self.post(name, **given))
 
     def get_query(self, **given: str | None) -> Answer:
@@ -159,7 +159,7 @@ class Merchant:
         return self.proven(send(self.demo.gateway, "GET", target, headers=headers))
 
     def proven(self, answer: Answer) -> Answer:
-        """`answer` if it is one that our own signature earned."""
+        """`answer`, checked to be a signed response to a signed request."""
         assert answer.status == 200
         assert answer.headers["content-type"].replace(" ", "").lower() == "application/json;charset=utf-8"
         assert answer.body == json.dumps(answer.members).encode("ascii")
@@ -180,7 +180,7 @@ class Merchant:
         return rows[0]
 
     def until(self, syssn: str, respcd: str, cancel: str = "0", limit_s: float = WAIT_LIMIT_S) -> Members:
-        """The row once it shows this. Fails if it never does."""
+        """Wait until the row shows this. Fails if it never does."""
         row = eventually(
             lambda: self.row(syssn),
             lambda seen: (seen["respcd"], seen["cancel"]) == (respcd, cancel),
@@ -189,12 +189,12 @@ class Merchant:
         assert (row["respcd"], row["cancel"]) == (respcd, cancel), row
         return row
 
-    # ---- payments in the state that a test wants -----------------------------------------------------------
+    # ---- payments in a given state ------------------------------------------------------------------------
 
     def payment_params(
         self, pay_type: str, behaviour: str = "pays", /, **given: str | None
     ) -> dict[str, str]:
-        """Parameters of a payment of this type that lack nothing."""
+        """Complete parameters of a payment of this type."""
         more: dict[str, str | None] = {}
         if pay_type in WALLET_OF:
             more["auth_code"] = self.demo.code(WALLET_OF[pay_type], behaviour)
@@ -207,7 +207,7 @@ class Merchant:
         return self.call("payment", **self.payment_params(pay_type, behaviour, **given))
 
     def pay_by_phone(self, opened: Answer) -> Members:
-        """The payer opens or scans what an online payment gave, and pays."""
+        """The payer opens or scans an online payment's link or code, and pays."""
         return self.demo.confirm(url=scannable(opened))
 
     def paid(self, pay_type: str, /, **given: str | None) -> Answer:
@@ -219,7 +219,7 @@ class Merchant:
         return opened
 
     def pending(self, pay_type: str, /, **given: str | None) -> Answer:
-        """Undecided: an online order that nobody opened, or a barcode whose password is not typed."""
+        """A pending payment: an online order that was not opened, or a barcode whose password is not typed."""
         opened = self.open(pay_type, "password", **given)
         assert opened.respcd == ("0000" if pay_type in ONLINE else "1145"), opened.members
         return opened
@@ -275,7 +275,7 @@ class Merchant:
 
 
 def wallet_page(opened: Answer) -> str:
-    """Where the `pay_url` of an Alipay order sends the payer's browser."""
+    """The redirect of an Alipay order's `pay_url`."""
     parts = urlsplit(str(opened["pay_url"]))
     answer = send(f"{parts.scheme}://{parts.netloc}", "GET", parts.path)
     assert answer.status == 303, answer
@@ -283,7 +283,7 @@ def wallet_page(opened: Answer) -> str:
 
 
 def scannable(opened: Answer) -> str:
-    """What the payer of an online order opens, scans, or is handed by the page."""
+    """The link, code or parameters of an online order, as the payer's phone gets them."""
     if opened["pay_type"] == "800207":
         return str(opened["pay_params"]["package"])
     return str(opened["pay_url"])

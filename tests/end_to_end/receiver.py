@@ -1,4 +1,4 @@
-"""A merchant's receiver of webhooks: keeps every call as it came, and answers what a test told it to."""
+"""A merchant's webhook receiver: keeps every call unchanged, and answers as a test sets."""
 
 import json
 import threading
@@ -28,7 +28,7 @@ class Call:
 
 
 class Receiver:
-    """Everything that came, by the merchant's number; answers are taken in turn, then all is acknowledged."""
+    """All calls by the merchant's reference. The set responses are used in turn; after them, calls are acknowledged."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -52,14 +52,14 @@ class Receiver:
             return list(self._calls[reference])
 
     def wait(self, reference: str, how_many: int = 1) -> list[Call]:
-        """The calls about this number, once there are so many. Fails if they never come."""
+        """Wait for this many calls about this reference. Fails if they never come."""
         calls = eventually(lambda: self.calls(reference), lambda seen: len(seen) >= how_many)
         assert len(calls) >= how_many, f"{len(calls)} of {how_many} webhooks came"
         return calls
 
 
 def old_text(members: Members) -> bytes:
-    """What an old-style receiver rebuilds from the parsed body."""
+    """The signed text that an old-style receiver rebuilds from the parsed body."""
     return signed_text({name: str(value) for name, value in members.items()}).encode()
 
 

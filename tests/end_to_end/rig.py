@@ -1,7 +1,7 @@
-"""A whole demo as a process, and the payer's hand in it: everything a test needs but the merchant's own calls.
+"""A whole demo as a process, with its control API: everything for a test except the merchant's own calls.
 
-What a test sends to the gateway goes over HTTP by `merchant.py`; this file starts the demo, moves its clock, shows
-barcodes and confirms payments. Nothing of `tael` is imported.
+Calls to the gateway are in `merchant.py`; this file starts the demo, moves its clock, shows barcodes and confirms
+payments. Nothing of `tael` is imported.
 """
 
 import json
@@ -31,9 +31,9 @@ END_LIMIT_S: Final = 30
 CALL_LIMIT_S: Final = 30
 WAIT_LIMIT_S: Final = 15.0
 REST_S: Final = 0.04
-#: Processes remember apps and merchants for a second of real time, which no clock of ours moves.
+#: Processes cache apps and merchants for one second of real time, which no test clock moves.
 SETTINGS_REMEMBERED_S: Final = 1.1
-#: Where the tests' demos may listen; below the range from which the kernel gives out ports.
+#: Ports of the tests' demos, below the kernel's ephemeral range.
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 
 Members = dict[str, Any]
@@ -43,7 +43,7 @@ Found = TypeVar("Found")
 def eventually(
     look: Callable[[], Found], is_there: Callable[[Found], bool], limit_s: float = WAIT_LIMIT_S
 ) -> Found:
-    """What `look` sees once it is what is waited for, or what it sees last."""
+    """The result of `look` once it is the expected one, or the last result."""
     until = time.monotonic() + limit_s
     while True:
         seen = look()
@@ -53,7 +53,7 @@ def eventually(
 
 
 def free_port_block() -> int:
-    """A port P such that nobody listens on it and the three that follow."""
+    """A port P such that P and the next three are free."""
     for _ in range(200):
         first = random.randrange(FIRST_PORT, LAST_PORT)
         if all(_is_free(port) for port in range(first, first + 4)):
@@ -72,7 +72,7 @@ def _is_free(port: int) -> bool:
 
 
 class NotStarted(Exception):
-    """A demo ended before it was ready; the message is what it said."""
+    """A demo exited before it was ready; the message is its standard error."""
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class Demo:
 
     @classmethod
     def start(cls, folder: Path, port: int | None = None, *options: str, **settings: str) -> "Demo":
-        """On `port`, or on ports that happen to be free; `settings` go into its environment. Raises NotStarted."""
+        """Start on `port` or on free ports, with `settings` in the environment. Raises NotStarted."""
         for attempt in range(3):
             try:
                 return cls._start(folder, port or free_port_block(), options, settings)
@@ -116,11 +116,11 @@ class Demo:
         line = process.stdout.readline()
         limit.cancel()
         if not line:
-            _, said = process.communicate(timeout=END_LIMIT_S)
-            raise NotStarted(said)
-        told = json.loads(line)
-        urls = (told["gateway"], told["sandbox"], told["shop"], told["database_url"])
-        return cls(folder, port, process, *urls, told["apps"])
+            _, message = process.communicate(timeout=END_LIMIT_S)
+            raise NotStarted(message)
+        ready = json.loads(line)
+        urls = (ready["gateway"], ready["sandbox"], ready["shop"], ready["database_url"])
+        return cls(folder, port, process, *urls, ready["apps"])
 
     def end(self) -> None:
         self.process.terminate()
@@ -131,7 +131,7 @@ class Demo:
             self.process.communicate()
 
     def kill(self) -> None:
-        """The parent alone, without a chance to tidy up."""
+        """SIGKILL the parent process alone, without any cleanup."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(END_LIMIT_S)
         for pipe in (self.process.stdout, self.process.stderr):
@@ -139,14 +139,14 @@ class Demo:
                 pipe.close()
 
     def set_app(self, appcode: str, *settings: str) -> None:
-        """`tael app set`, and time enough for every process to see it."""
+        """`tael app set`, and wait until every process sees it."""
         done = run_tael("app", "set", appcode, *settings, "--data", str(self.folder))
         assert done.returncode == 0, done.stderr
         time.sleep(SETTINGS_REMEMBERED_S)
 
     @contextmanager
     def app_set(self, appcode: str, *settings: str, back: tuple[str, ...] = ()) -> Iterator[None]:
-        """`set_app` for a while. `back` undoes it; the notify URL is put back to what it was."""
+        """`set_app` for a while. `back` undoes it; the notify URL is restored."""
         app = next(row for row in self.ask("app", "list") if row["appcode"] == appcode)
         self.set_app(appcode, *settings)
         try:
@@ -155,23 +155,23 @@ class Demo:
             self.set_app(appcode, *back, "--notify-url", app["notify_url"] or "")
 
     def set_merchant(self, mchid: str, *settings: str) -> None:
-        """`tael merchant set`, and time enough for every process to see it."""
+        """`tael merchant set`, and wait until every process sees it."""
         self.ask("merchant", "set", mchid, *settings)
         time.sleep(SETTINGS_REMEMBERED_S)
 
     def set_account(self, account_id: str, *settings: str) -> None:
-        """`tael wallet set`, and time enough for every process to see it."""
+        """`tael wallet set`, and wait until every process sees it."""
         self.ask("wallet", "set", account_id, *settings)
         time.sleep(SETTINGS_REMEMBERED_S)
 
     # ---- the wallets' side ---------------------------------------------------------------------------------
 
     def control(self, name: str, **asked: object) -> Any:
-        """POST `/control/<name>` of what is asked, or GET if nothing is."""
+        """POST `/control/<name>` with a payload, or GET without one."""
         return self._control(name, "POST" if asked else "GET", asked or None)
 
     def put_faults(self, *faults: Members) -> None:
-        """From now on exactly these faults of the wallets."""
+        """Set exactly these faults of the wallets."""
         self._control("faults", "PUT", faults)
 
     def _control(self, name: str, method: str, asked: object) -> Any:
@@ -184,7 +184,7 @@ class Demo:
             raise AssertionError(f"/control/{name}: {refused.read().decode()}") from None
 
     def now(self) -> datetime:
-        """The time that gateway and wallets agree on, in UTC+8."""
+        """The common time of gateway and wallets, in UTC+8."""
         return datetime.fromisoformat(self.control("clock")["now"]).astimezone(UTC8)
 
     def advance(self, seconds: float) -> None:
@@ -192,7 +192,7 @@ class Demo:
 
     @contextmanager
     def faults(self, *faults: Members) -> Iterator[None]:
-        """What goes wrong at the wallets until the end of the block."""
+        """These faults of the wallets until the end of the block."""
         self.put_faults(*faults)
         try:
             yield
@@ -206,11 +206,11 @@ class Demo:
         return json.loads(done.stdout)
 
     def code(self, wallet: str, behaviour: str = "pays") -> str:
-        """A fresh barcode on a payer's phone."""
+        """A new barcode on a payer's phone."""
         return str(self.control("codes", wallet=wallet, behaviour=behaviour)["auth_code"])
 
     def code_ending(self, wallet: str, ending: str) -> str:
-        """A fresh barcode with a magic ending."""
+        """A new barcode with a magic ending."""
         return str(self.control("codes", wallet=wallet, ending=ending)["auth_code"])
 
     def put_profile(self, name: str) -> None:
@@ -221,7 +221,7 @@ class Demo:
         return seen
 
     def confirm(self, action: str = "pay", **what: str) -> Members:
-        """What the payer did; `what` is `trade` or `url`."""
+        """Let the payer act on an order; `what` is `trade` or `url`."""
         done: Members = self.control("confirm", action=action, **what)
         return done
 
@@ -240,7 +240,7 @@ class Demo:
         return [refund for refund in self.control("book")["refunds"] if refund["order"] == order]
 
     def held(self, order: str) -> int:
-        """What the merchant has of this order's money, by the wallets' books."""
+        """The money of this order that the merchant still has, by the wallets' books, in minor units."""
         return sum(
             trade["amount"] - trade["refunded"]
             for trade in self.trades(order)
@@ -250,7 +250,7 @@ class Demo:
 
 @contextmanager
 def maintenance_window(demo: Demo, reason: str = "") -> Iterator[None]:
-    """Maintenance, as every process knows of it; over for all of them at the end of the block."""
+    """A maintenance window that every process has seen; it is over for all of them at the end of the block."""
     demo.ask("maintenance", "on", *(["--reason", reason] if reason else []))
     time.sleep(SETTINGS_REMEMBERED_S)
     try:
@@ -261,7 +261,7 @@ def maintenance_window(demo: Demo, reason: str = "") -> Iterator[None]:
 
 
 def descendants(pid: int) -> set[int]:
-    """Every process below this one."""
+    """All descendants of this process."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -271,10 +271,10 @@ def descendants(pid: int) -> set[int]:
                 continue
             parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
     found: set[int] = set()
-    fresh = {pid}
-    while fresh:
-        fresh = {child for child, parent in parents.items() if parent in fresh} - found
-        found |= fresh
+    new = {pid}
+    while new:
+        new = {child for child, parent in parents.items() if parent in new} - found
+        found |= new
     return found
 
 

@@ -1,4 +1,4 @@
-"""A person with a browser in the demo's shop: reads its pages and fills its forms, by HTTP alone."""
+"""A customer with a browser in the demo's shop: reads its pages and fills in its forms, over HTTP alone."""
 
 import html
 import os
@@ -24,7 +24,7 @@ TAGS: Final = re.compile(r"<[^>]*>")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A page as it came. `text` is what a reader sees of it."""
+    """A page. `text` is its visible text."""
 
     status: int
     address: str
@@ -46,12 +46,12 @@ class Seen:
         return str(found)
 
     def hidden(self, name: str) -> str:
-        """What a hidden field would send."""
+        """The value of a hidden field."""
         (found,) = re.findall(f'<input type="hidden" name="{name}" value="([^"]*)"', self.source)
         return str(found)
 
     def value(self, name: str) -> str:
-        """What stands in a field."""
+        """The value of a visible field."""
         (found,) = re.findall(f'<input id="{name}"[^>]* value="([^"]*)"', self.source)
         return html.unescape(found)
 
@@ -60,8 +60,8 @@ class Seen:
         return httpx.URL(html.unescape(found))
 
     @property
-    def pay_way(self) -> str:
-        """What the link to the payer's phone opens there."""
+    def pay_link(self) -> str:
+        """The url that the link to the payer's phone opens."""
         return self.link("to-phone").params["opened"]
 
     @property
@@ -73,7 +73,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Whoever is in the shop at `url`."""
+    """A customer in the shop at `url`."""
 
     url: str
 
@@ -90,7 +90,7 @@ class Customer:
         return Seen(answer.status_code, str(answer.url), answer.text, answer.headers)
 
     def order(self, pay_type: str, **more: str) -> Seen:
-        """Fill the form of the first page and send it; the page that comes."""
+        """Fill in and send the form of the first page. Returns the next page."""
         reference = self.get("/").hidden("reference")
         return self.post("/orders", {"reference": reference, **TEA, "pay_type": pay_type, **more})
 
@@ -98,7 +98,7 @@ class Customer:
         return self.get(f"/orders/{reference}")
 
     def press(self, page: Seen, name: str, **typed: str) -> Seen:
-        """A button of an order's page."""
+        """Press a button of an order's page."""
         return self.post(f"/orders/{page.reference}/{name}", typed)
 
     def refund(self, page: Seen, amount: str | None = None) -> Seen:
@@ -106,7 +106,7 @@ class Customer:
         return self.press(page, "refund", reference=page.hidden("reference"), **how)
 
     def until(self, reference: str, headline: str) -> Seen:
-        """The order's page once it says so."""
+        """Wait until the order's page shows this text."""
         page = eventually(lambda: self.look(reference), lambda page: page.headline == headline)
         assert page.headline == headline
         return page
@@ -114,7 +114,7 @@ class Customer:
 
 @contextmanager
 def shop_of(folder: Path, port: int, gateway: str, sandbox: str, app: Members) -> Iterator["Shop"]:
-    """A shop of another app's, started by hand."""
+    """A shop of another app, started by a command."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tael_sandbox.shop", "--port", str(port), "--data", str(folder)),

@@ -1,4 +1,4 @@
-"""Bad input: each mistake has its code and names its field; strangers get no signature; nothing is ever a 500."""
+"""Bad input: each mistake has its code and names its field, unauthenticated calls get no signature, none is a 500."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ GOOD_LOOKING = "20170609090199003388"
 
 
 def well_formed(shop: Merchant, call: str) -> dict[str, str]:
-    """Parameters that would reach the wallet or find nothing, but for one that a test spoils."""
+    """Valid parameters, of which a test spoils one."""
     number = {"syssn": "2" * 24}
     own = {"out_trade_no": new_reference()}
     given: dict[str, dict[str, str]] = {
@@ -39,7 +39,7 @@ def refused(answer: Answer, respcd: str, field: str = "") -> Answer:
 
 
 def unsigned(answer: Answer, respcd: str, status: int = 200) -> None:
-    """A refusal before anything was proven: nothing of ours is signed for a stranger."""
+    """A refusal before authentication, which is not signed."""
     assert (answer.status, answer.respcd) == (status, respcd), answer
     assert answer.sign is None
     assert set(answer.members) <= {"respcd", "resperr", "respmsg", "out_trade_no"}
@@ -58,7 +58,7 @@ def unsigned(answer: Answer, respcd: str, status: int = 200) -> None:
     ],
 )
 @pytest.mark.parametrize("is_empty", [True, False])
-def test_a_missing_field_is_named_in_the_words_that_clients_know(
+def test_a_missing_field_is_named_in_the_text_that_clients_match(
     shop: Merchant, call: str, field: str, is_empty: bool
 ) -> None:
     params = well_formed(shop, call)
@@ -76,7 +76,7 @@ def test_a_missing_field_is_named_in_the_words_that_clients_know(
     ("pay_type", "field"),
     [("800108", "auth_code"), ("800208", "auth_code"), ("800228", "auth_code"), ("800207", "sub_openid")],
 )
-def test_what_only_some_pay_types_want_is_named_too(shop: Merchant, pay_type: str, field: str) -> None:
+def test_a_field_of_only_some_pay_types_is_named_too(shop: Merchant, pay_type: str, field: str) -> None:
     for value in ("", None):
         params: dict[str, str | None] = {**shop.payment_params(pay_type), field: value}
         answer = refused(shop.call("payment", **params), "1104")
@@ -93,7 +93,7 @@ def malformed() -> Iterator[tuple[str, str, str]]:
         ("payment", "valid_time", value) for value in ("299", "-1", "x", "300.0", "2592001", "9" * 12)
     )
     yield from (("payment", "expired_time", value) for value in ("4", "121", "x"))
-    yield from (("payment", "udid", value) for value in ("x" * 41, "till&lnglat=1"))
+    yield from (("payment", "udid", value) for value in ("x" * 41, "terminal&lnglat=1"))
     yield from (("refund", "out_trade_no", value) for value in BAD_NUMBERS[:3])
     yield from (("refund", "txamt", value) for value in BAD_AMOUNTS[:3])
     yield from (("refund", "txdtm", value) for value in BAD_TIMES[:2])
@@ -123,7 +123,7 @@ def test_a_malformed_field_is_named(shop: Merchant, call: str, field: str, value
 @pytest.mark.parametrize(
     "reference", ["10.564092470071751", "uuid--session--method", "a_b|c*d", "x" * 128, "~!@#$^()[]{}:;<>?/"]
 )
-def test_odd_but_honest_numbers_pass(shop: Merchant, reference: str) -> None:
+def test_odd_but_valid_references_pass(shop: Merchant, reference: str) -> None:
     unique = (new_reference() + reference)[:128]
     answer = shop.open("800201", out_trade_no=unique)
 
@@ -142,7 +142,7 @@ def test_another_currency_is_refused_and_the_merchants_own_is_not(shop: Merchant
 
 
 @pytest.mark.parametrize("pay_type", ["800101", "999999", "800107"])
-def test_a_pay_type_that_nobody_granted_is_a_filter_error(shop: Merchant, pay_type: str) -> None:
+def test_a_pay_type_without_an_account_is_a_filter_error(shop: Merchant, pay_type: str) -> None:
     reference = new_reference()
     answer = shop.open(pay_type, out_trade_no=reference)
 
@@ -154,7 +154,7 @@ def test_a_pay_type_that_nobody_granted_is_a_filter_error(shop: Merchant, pay_ty
     }
 
 
-# ---- who asks ----------------------------------------------------------------------------------------------
+# ---- authentication ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -192,16 +192,16 @@ def test_one_changed_value_breaks_the_signature(shop: Merchant, call: str) -> No
     unsigned(send(shop.demo.gateway, "POST", f"/trade/v1/{call}", more, headers), "1108")
 
 
-def test_an_unknown_appcode_a_strangers_key_and_a_strangers_mchid_are_1108(
+def test_an_unknown_appcode_another_key_and_another_mchid_are_1108(
     shop: Merchant, wechat_only: Merchant, chain: Merchant
 ) -> None:
     params = well_formed(shop, "query")
     body = urlencode(params).encode()
     sign = shop.sign(params)
-    for appcode in ("nobody", "", "123457", wechat_only.appcode):
+    for appcode in ("unknown", "", "123457", wechat_only.appcode):
         headers = [("X-QF-APPCODE", appcode), ("X-QF-SIGN", sign)]
         unsigned(send(shop.demo.gateway, "POST", "/trade/v1/query", body, headers), "1108")
-    for mchid in (wechat_only.mchid, chain.mchid, "nobody", shop.mchid.lower()):
+    for mchid in (wechat_only.mchid, chain.mchid, "unknown", shop.mchid.lower()):
         unsigned(shop.post("query", mchid=mchid), "1108")
         unsigned(shop.post("payment", **shop.payment_params("800201", mchid=mchid)), "1108")
 
@@ -226,7 +226,7 @@ def test_an_app_for_sha256_only_refuses_md5(chain: Merchant) -> None:
     assert send(chain.demo.gateway, "POST", "/trade/v1/query", body, no_type).respcd == "0000"
 
 
-def test_an_app_with_two_merchants_must_say_which(chain: Merchant, shop: Merchant) -> None:
+def test_an_app_with_two_merchants_must_name_one(chain: Merchant, shop: Merchant) -> None:
     for call in CALLS:
         for mchid in (None, ""):
             answer = chain.post(call, **{**well_formed(chain, call), "mchid": mchid})
@@ -275,7 +275,7 @@ def test_json_and_nul_are_unreadable(shop: Merchant, call: str, body: bytes) -> 
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_binary_rubbish_is_an_answer_and_never_an_error(shop: Merchant, call: str) -> None:
+def test_binary_rubbish_gets_a_response_and_never_a_server_error(shop: Merchant, call: str) -> None:
     kinds: list[str | None] = [
         FORM,
         None,
@@ -383,7 +383,7 @@ def test_slashes_inside_a_path_are_merged(shop: Merchant, target: str) -> None:
         *(("POST", f"/checkstand/m/{target}") for target in ("%00/leave", "%00/by/alipay")),
     ],
 )
-def test_a_nul_in_a_page_s_address_is_no_such_page(demo: Demo, method: str, target: str) -> None:
+def test_a_nul_in_a_page_s_address_is_404(demo: Demo, method: str, target: str) -> None:
     page = send(demo.gateway, method, target)
 
     assert page.status == 404
@@ -398,7 +398,7 @@ def test_a_notice_to_a_number_with_nul_is_refused(demo: Demo, wallet: str, refus
     assert refused in answer.body
 
 
-def test_rubbish_in_the_query_string_is_an_answer(demo: Demo, shop: Merchant) -> None:
+def test_rubbish_in_the_query_string_gets_a_response(demo: Demo, shop: Merchant) -> None:
     for query in ("%ff%fe", "a=%", "=&=&", "{%22a%22:1}", "a=1&a=2", "x" * 4000, "a=%00"):
         for call, method in (("query", "GET"), ("payment", "POST")):
             answer = send(
@@ -409,11 +409,11 @@ def test_rubbish_in_the_query_string_is_an_answer(demo: Demo, shop: Merchant) ->
             assert answer.sign is None
 
 
-# ---- our own answers, sent back to us ----------------------------------------------------------------------
+# ---- our own responses, sent back to us --------------------------------------------------------------------
 
 
 def kinds_of_answers(shop: Merchant) -> list[Answer]:
-    """One of every kind, with texts of a stranger's choice where an answer repeats any."""
+    """One response of every kind, with attacker-chosen text where a response repeats any."""
     chosen = "mchid|" + new_reference()
     paid = shop.paid("800208")
     return [
@@ -433,13 +433,13 @@ def kinds_of_answers(shop: Merchant) -> list[Answer]:
         shop.refund(paid, "1"),
         shop.call("query", syssn=paid["syssn"]),
         shop.call("query", page="0"),
-        shop.post("query", mchid="somebody-else"),
+        shop.post("query", mchid="another"),
         send(shop.demo.gateway, "POST", "/trade/v1/pay"),
         send(shop.demo.gateway, "GET", "/trade/v1/payment"),
     ]
 
 
-def test_none_of_our_answers_is_a_request(shop: Merchant) -> None:
+def test_none_of_our_responses_is_a_request(shop: Merchant) -> None:
     for answer in kinds_of_answers(shop):
         sign = answer.sign or "0" * 32
         text = answer.body.decode()
@@ -472,15 +472,13 @@ def test_none_of_our_answers_is_a_request(shop: Merchant) -> None:
 
 @pytest.mark.parametrize("name", ["respmsg", "respmesg", "paysource"])
 @pytest.mark.parametrize("call", CALLS)
-def test_a_signed_set_that_was_meant_for_somebody_else_is_no_request(
-    shop: Merchant, call: str, name: str
-) -> None:
+def test_parameters_signed_for_another_purpose_are_no_request(shop: Merchant, call: str, name: str) -> None:
     params = {**well_formed(shop, call), name: ""}
 
     unsigned(shop.post(call, **params), "1108")
 
 
-def test_an_answer_repeats_no_text_but_a_well_formed_number(shop: Merchant) -> None:
+def test_a_response_repeats_only_well_formed_references(shop: Merchant) -> None:
     marker = "zQ" + new_reference()
     for call in CALLS:
         for field in ("txamt", "txdtm", "pay_type", "syssn", "valid_time", "start_time", "page"):

@@ -1,7 +1,7 @@
-"""Bad input on every route of the gateway and of the demo's shop: a clear answer, nothing changed, and served after it.
+"""Bad input on every route of the gateway and of the demo's shop: a clear response, no change, and the service goes on.
 
-The tables name every route that the applications have; a new one has to say here what it takes. What each parameter of
-the merchants' calls may be is in `test_bad_input.py`.
+The tables name every route of the applications; a new one must be added with its input. The parameters of the
+merchants' calls are in `test_bad_input.py`.
 """
 
 import html
@@ -54,7 +54,7 @@ def methods_of(app: Starlette) -> dict[str, set[str]]:
 
 @pytest.fixture(scope="module")
 def routes() -> dict[str, dict[str, set[str]]]:
-    """The methods of each path. The applications are looked at and not run, so that they need nothing to stand on."""
+    """The methods of each path. The applications are only inspected, so they need no services."""
     nothing = cast(Any, None)
     gateway = methods_of(application(cast(Gateway, nothing)))
     return {"gateway": gateway, "shop": methods_of(Shop(nothing, nothing, "http://x").app())}
@@ -62,7 +62,7 @@ def routes() -> dict[str, dict[str, set[str]]]:
 
 @pytest.fixture(scope="module")
 def known(demo: Demo, shop: Merchant) -> dict[str, str]:
-    """What the parts of the paths are, where somebody knows them: an unpaid payment, its link, an order of the shop."""
+    """Real values of the parts of paths: an unpaid payment, its link, an order of the shop."""
     page = opened(shop)
     path = send(demo.gateway, "POST", f"{page}/by/wechat").headers["location"]
     _, _, _, mchid, syssn, token = path.partition("?")[0].split("/")
@@ -76,7 +76,7 @@ def known(demo: Demo, shop: Merchant) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def unchanged(demo: Demo, shop: Merchant, known: dict[str, str]) -> Iterator[None]:
-    """Whatever a test sends, both serve after it, and the payment, its order at the wallet and the link are open."""
+    """After every test both applications serve, and the payment, its order at the wallet and the link are open."""
 
     def state() -> object:
         row = shop.row(known["syssn"])
@@ -97,7 +97,7 @@ def unchanged(demo: Demo, shop: Merchant, known: dict[str, str]) -> Iterator[Non
 
 
 def checked(answer: Answer) -> Answer:
-    """`send` has seen that it is no 5xx and no stack trace; what is refused says why, and a page is a whole one."""
+    """`send` has checked for 5xx and stack traces; here: a refusal has a reason, and a page is complete."""
     kind = answer.headers.get("content-type", "")
     if kind.startswith("text/html"):
         check_markup(answer.body.decode())
@@ -119,7 +119,7 @@ def test_every_route_has_its_bad_input(routes: dict[str, dict[str, set[str]]], a
 
 
 @pytest.mark.parametrize(("app", "path"), ALL)
-def test_another_method_is_refused_in_words(
+def test_another_method_is_refused_with_a_reason(
     demo: Demo, routes: dict[str, dict[str, set[str]]], known: dict[str, str], app: str, path: str
 ) -> None:
     for method in METHODS:
@@ -143,20 +143,20 @@ def test_a_slash_at_the_end_is_another_path_and_never_a_redirect(
 def test_no_part_of_a_path_breaks_a_route(
     demo: Demo, routes: dict[str, dict[str, set[str]]], known: dict[str, str], app: str, path: str
 ) -> None:
-    """One part is a stranger's, the others lead somewhere; also where a form is sent."""
+    """One part is hostile, the others are real; for forms as well."""
     names = [name for name in known if f"{{{name}}}" in path]
     for name, segment in product(names, SEGMENTS):
         target = path.format(**(known | {name: segment}))
         for method in routes[app][path] - {"HEAD"}:
             answer = checked(send(base_of(demo, app), method, target, b"a=b", [("Content-Type", FORM)]))
-            said_so = path in NOTICES  # in the wallet's own words, by which it sends the notice again
-            assert (said_so and b"SUCCESS" not in answer.body and answer.body != b"success") or (
+            is_notice = path in NOTICES  # refused in the wallet's format, so that it sends the notice again
+            assert (is_notice and b"SUCCESS" not in answer.body and answer.body != b"success") or (
                 400 <= answer.status < 500 or _is_of_another_route(target)
             ), (target, answer)
 
 
 def _is_of_another_route(target: str) -> bool:
-    """A slash inside a part may make it another page's."""
+    """A slash inside a part may lead to another page."""
     return "%2f" in target
 
 
@@ -182,8 +182,8 @@ def test_no_query_breaks_a_route(
     ],
 )
 def test_no_body_breaks_a_route(demo: Demo, known: dict[str, str], app: str, path: str) -> None:
-    """Where the address alone says what to do, nobody's address is taken."""
-    nobody = {"link_id": "nobody-s", "reference": "nobody-s"}
+    """For routes without a body, the address is an unknown one."""
+    unknown = {"link_id": "unknown", "reference": "unknown"}
     bodies = (
         *DOCUMENTS,
         *RAW,
@@ -193,7 +193,7 @@ def test_no_body_breaks_a_route(demo: Demo, known: dict[str, str], app: str, pat
     )
     for body, kind in zip(bodies, cycle(KINDS), strict=False):
         headers = [("Content-Type", kind)] if kind else []
-        answer = checked(send(base_of(demo, app), "POST", path.format(**(known | nobody)), body, headers))
+        answer = checked(send(base_of(demo, app), "POST", path.format(**(known | unknown)), body, headers))
         if path in NOTICES:
             assert b"SUCCESS" not in answer.body
             assert answer.body != b"success"
@@ -214,11 +214,13 @@ def test_scripts_of_merchants_are_text_on_every_page_of_the_cashier(
     key.write_text("k" * 32)
     by_key = ("--sign-type", "MD5", "--key-file", str(key))
     pid = ("--pid", "2088999999999999", "--scene", "online")
-    demo.ask("wallet", "add", "alipay", merchant["mchid"], *pid, *by_key)  # or its links would not open
-    stranger = Merchant(demo, app["appcode"], app["key"], merchant["mchid"], (merchant["mchid"],))
-    params = signed(link_params(stranger, goods_name=SCRIPT), stranger.key)
-    answer = eventually(lambda: open_link(stranger, params), lambda answer: answer.respcd == "0000")
-    choice = checked(look(stranger, answer["page"]))
+    demo.ask(
+        "wallet", "add", "alipay", merchant["mchid"], *pid, *by_key
+    )  # without an account its links would not open
+    other_merchant = Merchant(demo, app["appcode"], app["key"], merchant["mchid"], (merchant["mchid"],))
+    params = signed(link_params(other_merchant, goods_name=SCRIPT), other_merchant.key)
+    answer = eventually(lambda: open_link(other_merchant, params), lambda answer: answer.respcd == "0000")
+    choice = checked(look(other_merchant, answer["page"]))
     assert html.unescape(choice.body.decode()).count(SCRIPT) >= 2  # payee, subject
     number = f"{new_reference()}<img/src>"
     page = opened(

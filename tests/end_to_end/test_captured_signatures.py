@@ -1,6 +1,6 @@
-"""Captured requests and links, sent elsewhere or cut in another way: no money moves, no order changes.
+"""Captured requests and links, sent to other calls or split differently: no money moves, no order changes.
 
-And the settings by which an operator narrows what a captured request is good for.
+And the settings with which an operator limits the use of captured requests.
 """
 
 from contextlib import AbstractContextManager
@@ -25,14 +25,14 @@ from tests.end_to_end.rig import Demo
 
 
 def replay(shop: Merchant, call: str, params: dict[str, str], sign: str) -> Answer:
-    """What an eavesdropper sends: any parameters, with a signature of the merchant's."""
+    """Send any parameters with a captured signature."""
     return send(
         shop.demo.gateway, "POST", f"/trade/v1/{call}", urlencode(params).encode(), shop.headers(sign)
     )
 
 
 def state_of(shop: Merchant, syssn: str) -> tuple[int, str, str]:
-    """What the wallet holds of an order, and how it stands."""
+    """The money that the wallet holds of an order, and its state."""
     row = shop.row(syssn)
     return shop.demo.held(syssn), row["respcd"], row["cancel"]
 
@@ -50,7 +50,7 @@ def test_a_captured_query_gives_no_money_back(shop: Merchant) -> None:
 
 
 @pytest.mark.parametrize("call", ["reversal", "close", "refund"])
-def test_a_captured_payment_is_good_for_nothing_else(shop: Merchant, call: str) -> None:
+def test_a_captured_payment_is_refused_by_every_other_call(shop: Merchant, call: str) -> None:
     params = shop.payment_params("800208", product_name="Tea")
     paid = shop.call("payment", **params)
     assert paid.respcd == "0000"
@@ -111,10 +111,10 @@ def test_close_refund_and_reversal_refuse_the_parameters_of_other_calls(shop: Me
         answer = shop.post(call, **known, **{name: value})
         assert (answer.respcd, answer.sign) == ("1108", None), name
         assert name in answer["respmsg"]
-        assert shop.call(call, **known, **{name: ""}).respcd == "1136", name  # empty is as good as missing
+        assert shop.call(call, **known, **{name: ""}).respcd == "1136", name  # empty counts as missing
 
 
-def test_what_real_clients_send_with_a_refund_is_ignored(shop: Merchant) -> None:
+def test_extra_parameters_of_real_clients_in_a_refund_are_ignored(shop: Merchant) -> None:
     paid = shop.paid("800208")
 
     answer = shop.refund(paid, "100", pay_type="800208", txcurrcd="HKD", udid="qiantai2", lnglat="1.2 3.4")
@@ -142,7 +142,7 @@ def test_a_price_cannot_be_cut_out_of_a_product_name(shop: Merchant) -> None:
     "text",
     ["Tea & biscuits = good", "Tea&Co=good", "a&b", "&", "=&=", "Tea&amt=1", "Tea ＆txamt=1", "Tea&txamt"],
 )
-def test_honest_texts_pass(shop: Merchant, text: str) -> None:
+def test_ordinary_texts_pass(shop: Merchant, text: str) -> None:
     assert shop.open("800201", product_name=text).respcd == "0000"
 
 
@@ -158,7 +158,7 @@ def test_an_address_may_repeat_parameters_of_its_order_and_no_others(shop: Merch
     assert other.respcd == "1108"
 
 
-def test_a_link_for_a_cheap_order_does_not_pay_a_dear_one(shop: Merchant) -> None:
+def test_a_link_for_a_cheap_order_does_not_pay_an_expensive_one(shop: Merchant) -> None:
     """The payer has the link, and the seller wrote its text."""
     cheap, dear = new_reference(), new_reference()
     link = link_params(
@@ -220,7 +220,7 @@ def test_an_app_may_require_the_amount_of_a_close(wechat_only: Merchant) -> None
         assert wechat_only.call("close", syssn=opened["syssn"], txamt="1").respcd == "0000"  # not compared
 
 
-def test_an_app_may_limit_the_age_of_what_is_signed(wechat_only: Merchant) -> None:
+def test_an_app_may_limit_the_age_of_signed_requests(wechat_only: Merchant) -> None:
     shop, demo = wechat_only, wechat_only.demo
     opened = shop.pending("800201")
     given: dict[str, dict[str, str]] = {
@@ -249,7 +249,7 @@ def test_an_app_may_limit_the_age_of_what_is_signed(wechat_only: Merchant) -> No
     assert shop.call("query", **captured["query"]).respcd == "0000"
 
 
-def test_an_app_may_have_its_answers_and_webhooks_signed_by_sha256(
+def test_an_app_may_have_its_responses_and_webhooks_signed_with_sha256(
     chain: Merchant, receiver: Receiver
 ) -> None:
     with setting(chain, "--sha256-responses", back=("--no-sha256-responses",)):
@@ -262,7 +262,7 @@ def test_an_app_may_have_its_answers_and_webhooks_signed_by_sha256(
         assert call.headers["x-qf-sign"] == digest(call.body + chain.key.encode(), sha256=True)
 
 
-def test_old_style_webhooks_are_signed_by_md5_whatever_the_app_wants(
+def test_old_style_webhooks_are_signed_with_md5_under_every_setting(
     shop: Merchant, receiver: Receiver
 ) -> None:
     with setting(shop, "--sha256-responses", back=("--no-sha256-responses",)):
@@ -298,6 +298,6 @@ def test_an_app_may_be_called_from_certain_addresses_only(wechat_only: Merchant)
         (("--max-request-age", "-1"), "--max-request-age"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(demo: Demo, options: tuple[str, ...], complaint: str) -> None:
+def test_invalid_settings_are_refused(demo: Demo, options: tuple[str, ...], complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         demo.set_app("123456", *options)

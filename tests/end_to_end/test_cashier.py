@@ -1,4 +1,4 @@
-"""The pages of single payments: what they show, to whom, in which language, and what they let in."""
+"""The pages of single payments: their content, access, languages and content policy."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from tests.support.commands import run_tael
 
 
 def page_of(shop: Merchant, wallet: str, agent: str = DESKTOP, **given: str) -> tuple[str, str]:
-    """The page of a fresh order, and the order's number."""
+    """The page of a new order, and the order's number."""
     path = choose(shop, opened(shop, **given), wallet, agent).headers["location"].partition("?")[0]
     return path, path.split("/")[4]
 
@@ -31,21 +31,21 @@ def text_of(answer: Answer) -> str:
     return answer.body.decode()
 
 
-# ---- who may see a payment ---------------------------------------------------------------------------------------
+# ---- access to a payment -----------------------------------------------------------------------------------------
 
 
-def test_an_address_without_its_token_looks_like_one_of_no_payment(shop: Merchant) -> None:
+def test_an_address_without_its_token_looks_like_an_unknown_payment(shop: Merchant) -> None:
     path, syssn = page_of(shop, "alipay")
     token = path.rpartition("/")[2]
     other = page_of(shop, "alipay")[0].rpartition("/")[2]
     wrong = [token[:-1], f"{token}A", token.swapcase(), other, "x"]
-    nobody = look(shop, f"/cashier/pay/{shop.mchid}/{'1' * 24}/{token}")
+    unknown = look(shop, f"/cashier/pay/{shop.mchid}/{'1' * 24}/{token}")
 
-    assert nobody.status == 404
+    assert unknown.status == 404
     for each in wrong:
         answer = look(shop, f"/cashier/pay/{shop.mchid}/{syssn}/{each}")
         assert answer.status == 404, each
-        assert _without_nonce(answer) == _without_nonce(nobody)
+        assert _without_nonce(answer) == _without_nonce(unknown)
         assert look(shop, f"/cashier/pay/{shop.mchid}/{syssn}/{each}/state").status == 404
         assert look(shop, f"/cashier/pay/{shop.mchid}/{syssn}/{each}/onward").status == 404
 
@@ -83,13 +83,13 @@ def test_an_address_without_a_token_leads_nowhere(shop: Merchant, pay_type: str,
     assert (answer.status, answer.body) == (never.status, never.body) == (404, never.body)
 
 
-def test_an_operator_is_shown_the_address_of_an_online_payment_and_none_of_a_barcodes(
+def test_an_operator_sees_the_page_of_an_online_payment_and_none_of_a_barcode_payment(
     shop: Merchant, demo: Demo
 ) -> None:
     for pay_type, has_page in (("800151", True), ("800201", True), ("800208", False)):
         syssn = shop.open(pay_type)["syssn"]
-        told = run_tael("payment", "show", syssn, "--data", str(demo.folder), "--json")
-        payment = json.loads(told.stdout)["payment"]
+        shown = run_tael("payment", "show", syssn, "--data", str(demo.folder), "--json")
+        payment = json.loads(shown.stdout)["payment"]
         assert ("page" in payment) is has_page
         if has_page:
             page = look(shop, payment["page"])
@@ -97,7 +97,7 @@ def test_an_operator_is_shown_the_address_of_an_online_payment_and_none_of_a_bar
             assert 'class="qr"' in text_of(page)
 
 
-# ---- what it shows -----------------------------------------------------------------------------------------------
+# ---- content -----------------------------------------------------------------------------------------------------
 
 
 def test_a_page_shows_payee_subject_and_amount_and_none_of_the_merchants_secrets(shop: Merchant) -> None:
@@ -119,7 +119,9 @@ def test_a_code_to_scan_is_drawn_on_the_page(shop: Merchant, wallet: str) -> Non
     assert "http://www.w3.org" not in re.sub(r'xmlns="[^"]+"', "", page)
 
 
-def test_on_a_phone_one_button_leads_to_alipay_and_inside_wechat_a_word_says_why_not(shop: Merchant) -> None:
+def test_on_a_phone_a_button_leads_to_alipay_and_inside_wechat_a_text_explains_why_not(
+    shop: Merchant,
+) -> None:
     path, syssn = page_of(shop, "alipay", PHONE)
     links = re.findall(r'<a class="button alipay" href="([^"]+)"', text_of(look(shop, path, PHONE)))
 
@@ -139,7 +141,7 @@ def test_a_barcode_payment_has_no_page(shop: Merchant, pay_type: str) -> None:
 
 
 @pytest.mark.parametrize("wallet", ["alipay", "wechat"])
-def test_the_state_goes_from_pending_to_paid_and_says_nothing_else(
+def test_the_state_goes_from_pending_to_paid_and_shows_nothing_else(
     shop: Merchant, demo: Demo, wallet: str
 ) -> None:
     path, syssn = page_of(shop, wallet)
@@ -155,7 +157,7 @@ def test_the_state_goes_from_pending_to_paid_and_says_nothing_else(
 
 
 def pay_by_phone(shop: Merchant, demo: Demo, path: str, syssn: str) -> None:
-    """A WeChat order is known to its wallet; one of Alipay's once its address was opened."""
+    """A WeChat order exists at its wallet at once, one of Alipay's once its address was opened."""
     links = re.findall(r'href="([^"]+/open)"', text_of(look(shop, path)))
     if links:
         demo.confirm(url=demo.gateway + links[0])
@@ -163,7 +165,7 @@ def pay_by_phone(shop: Merchant, demo: Demo, path: str, syssn: str) -> None:
         demo.confirm(trade=syssn)
 
 
-def test_a_closed_order_says_so_and_shows_nothing_to_scan(shop: Merchant) -> None:
+def test_the_page_of_a_closed_order_shows_its_state_and_no_code(shop: Merchant) -> None:
     path, syssn = page_of(shop, "wechat")
     assert shop.call("close", syssn=syssn).respcd == "0000"
 
@@ -173,7 +175,7 @@ def test_a_closed_order_says_so_and_shows_nothing_to_scan(shop: Merchant) -> Non
     assert 'class="qr"' not in page
 
 
-def test_an_expired_order_says_so(shop: Merchant, demo: Demo) -> None:
+def test_the_page_of_an_expired_order_shows_its_state(shop: Merchant, demo: Demo) -> None:
     path, syssn = page_of(shop, "wechat", expired_time="5")
     demo.advance(301)
 
@@ -205,17 +207,17 @@ def test_the_page_of_an_alipay_payment_leads_to_the_apps_return_url_and_wechats_
 ) -> None:
     for pay_type, back in (("800151", "https://shop.example/back?a=b&mchid="), ("800201", "/cashier/pay/")):
         paid = shop.paid(pay_type)
-        told = run_tael("payment", "show", paid["syssn"], "--data", str(demo.folder), "--json")
-        path = json.loads(told.stdout)["payment"]["page"]
+        shown = run_tael("payment", "show", paid["syssn"], "--data", str(demo.folder), "--json")
+        path = json.loads(shown.stdout)["payment"]["page"]
         assert look(shop, f"{path}/onward").headers["location"].startswith(back)
         assert ("Back to the shop" in text_of(look(shop, path))) is (pay_type == "800151")
 
 
-# ---- languages, and what is let in ---------------------------------------------------------------------------------
+# ---- languages and content policy ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("query", "accept", "lang", "word"),
+    ("query", "accept", "lang", "text"),
     [
         ("", "en-GB,en;q=0.9", "en", "Time left"),
         ("", "zh-CN,zh;q=0.9,en;q=0.8", "zh-Hans", "剩余时间"),
@@ -226,17 +228,17 @@ def test_the_page_of_an_alipay_payment_leads_to_the_apps_return_url_and_wechats_
         ("?lang=<script>", "zh", "zh-Hans", "剩余时间"),
     ],
 )
-def test_a_page_speaks_the_language_asked_for_or_the_browsers(
-    shop: Merchant, query: str, accept: str, lang: str, word: str
+def test_a_page_is_in_the_requested_language_or_the_browsers(
+    shop: Merchant, query: str, accept: str, lang: str, text: str
 ) -> None:
     page = text_of(look(shop, page_of(shop, "wechat")[0] + query, lang=accept))
 
     assert f'<html lang="{lang}">' in page
-    assert word in page
+    assert text in page
     assert "<script>" not in page
 
 
-def test_pages_let_nothing_in_that_is_not_theirs(shop: Merchant) -> None:
+def test_pages_load_nothing_from_elsewhere(shop: Merchant) -> None:
     link = opened(shop)
     gone = f"/cashier/pay/{shop.mchid}/1/x"
     for path in (link, page_of(shop, "alipay")[0], in_wechat_path(shop), "/checkstand/", gone):
@@ -268,7 +270,7 @@ def test_a_subject_with_a_script_in_it_is_text(shop: Merchant) -> None:
 # ---- the return page -----------------------------------------------------------------------------------------------
 
 
-def test_a_payer_without_anywhere_to_go_sees_the_result_in_their_language(
+def test_without_a_return_url_the_payer_sees_the_result_in_their_language(
     chain: Merchant, demo: Demo
 ) -> None:
     paid = chain.open("800151")
@@ -282,8 +284,8 @@ def test_a_payer_without_anywhere_to_go_sees_the_result_in_their_language(
 
 
 @pytest.fixture
-def nobody_knows(demo: Demo) -> Iterator[None]:
-    """Alipay tells nobody that an order is paid: its notices are lost, and its records cannot be read."""
+def no_payment_report(demo: Demo) -> Iterator[None]:
+    """No report of a payment arrives from Alipay: its notices are lost and its records cannot be read."""
     demo.put_faults(
         {"wallet": "alipay", "operation": "notice", "kind": "drop_notice", "times": 50},
         {"wallet": "alipay", "operation": "single_trade_query", "kind": "http_500", "times": 50},
@@ -292,8 +294,8 @@ def nobody_knows(demo: Demo) -> Iterator[None]:
     demo.put_faults()
 
 
-def test_a_return_before_the_money_is_known_waits_on_a_live_page(
-    shop: Merchant, demo: Demo, nobody_knows: None
+def test_a_return_before_the_payment_is_known_waits_on_a_live_page(
+    shop: Merchant, demo: Demo, no_payment_report: None
 ) -> None:
     paid = shop.open("800151")
     address = str(demo.confirm(url=paid["pay_url"])["return_to"])
@@ -306,7 +308,7 @@ def test_a_return_before_the_money_is_known_waits_on_a_live_page(
     assert eventually(lambda: look(shop, asks).members["state"], lambda state: state == "paid") == "paid"
 
 
-def test_a_return_that_the_wallet_did_not_sign_is_no_payment(shop: Merchant, demo: Demo) -> None:
+def test_an_unsigned_return_is_no_payment(shop: Merchant, demo: Demo) -> None:
     paid, other = shop.open("800151"), shop.open("800151")
     address = str(demo.confirm(url=paid["pay_url"])["return_to"]).removeprefix(demo.gateway)
 

@@ -23,7 +23,7 @@ from tests.end_to_end.rig import Demo
 
 
 def order_of(answer: Answer) -> str:
-    """The syssn of the page that a choice led to."""
+    """The syssn of the page that a choice redirected to."""
     assert answer.status == 303, answer
     return answer.headers["location"].split("/")[4]
 
@@ -62,7 +62,7 @@ def test_a_link_of_our_own_client_opens(shop: Merchant, demo: Demo, sign_type: S
         paysource="remotepay_checkout",
         return_url="https://shop.example/paid?a=b&c=香港",
         failed_url="https://shop.example/failed",
-        notify_url="https://shop.example/told",
+        notify_url="https://shop.example/notify",
         sign_type=sign_type,
         more={"goods_name": "茶 & 杯+", "lang": "zh-hk", "mchntid": shop.mchid},
     )
@@ -81,7 +81,7 @@ def test_empty_parameters_and_the_language_are_not_signed(shop: Merchant) -> Non
 
 
 def test_a_link_that_was_changed_in_any_parameter_is_refused(shop: Merchant) -> None:
-    params = signed(link_params(shop, udid="till", txzone="+0800"), shop.key)
+    params = signed(link_params(shop, udid="terminal", txzone="+0800"), shop.key)
     for name in params:
         answer = open_link(shop, {**params, name: f"{params[name]}1"})
         assert answer.respcd in ("1108", "1103"), name
@@ -93,14 +93,14 @@ def test_a_link_that_was_changed_in_any_parameter_is_refused(shop: Merchant) -> 
     assert open_link(shop, params).respcd == "0000"
 
 
-def test_a_link_signed_by_somebody_elses_key_or_by_none_is_refused(
+def test_a_link_signed_with_another_key_or_with_none_is_refused(
     shop: Merchant, wechat_only: Merchant
 ) -> None:
     params = link_params(shop)
 
     for wrong in (signed(params, wechat_only.key), signed(params, ""), {**params, "sign": ""}, params, {}):
         assert open_link(shop, wrong).respcd == "1108"
-    assert open_link(shop, signed({**params, "appcode": "nobody"}, shop.key)).respcd == "1108"
+    assert open_link(shop, signed({**params, "appcode": "unknown"}, shop.key)).respcd == "1108"
     assert open_link(shop, signed({**params, "mchntid": wechat_only.mchid}, shop.key)).respcd == "1108"
 
 
@@ -118,7 +118,7 @@ def test_a_signed_payment_and_a_webhook_are_no_links(shop: Merchant) -> None:
         assert open_link(shop, signed(params, shop.key)).respcd == "1108"
 
 
-def test_a_text_that_may_be_two_links_is_none(shop: Merchant) -> None:
+def test_an_ambiguous_text_is_no_link(shop: Merchant) -> None:
     for given in ({"paysource": None}, {"goods_name": "tea&paysource=b_checkout"}, {"udid": "1&respmsg="}):
         assert open_link(shop, signed(link_params(shop, **given), shop.key)).respcd == "1108", given
 
@@ -168,7 +168,7 @@ def test_currency_and_limits_are_the_merchants(shop: Merchant) -> None:
     assert open_link(shop, signed(link_params(shop, txcurrcd=None), shop.key)).respcd == "0000"
 
 
-def test_nothing_unsigned_comes_back_and_nothing_here_is_signed(shop: Merchant) -> None:
+def test_no_unsigned_text_is_repeated_and_no_response_is_signed(shop: Merchant) -> None:
     rubbish = [b"", b"a=1&a=2", b"marker=%3Cscript%3E&marker=2", b"{", b"%ff=%fe&x=marker", b"x" * 100_000]
     rubbish.append(urlencode({**link_params(shop, goods_name="marker"), "sign": "marker"}).encode())
     for body in rubbish:
@@ -194,7 +194,7 @@ def test_the_same_link_opened_twice_is_one_page_and_one_order(shop: Merchant) ->
     assert len(shop.rows(out_trade_no=params["out_trade_no"])) == 1
 
 
-def test_a_number_that_names_another_link_or_a_payment_is_refused(shop: Merchant) -> None:
+def test_a_reference_of_another_link_or_payment_is_refused(shop: Merchant) -> None:
     params = link_params(shop)
     assert open_link(shop, signed(params, shop.key)).respcd == "0000"
 
@@ -209,7 +209,7 @@ def test_a_number_that_names_another_link_or_a_payment_is_refused(shop: Merchant
     assert open_link(shop, signed(link_params(shop, out_trade_no=used), shop.key)).respcd == "1102"
 
 
-def test_a_payment_under_a_links_number_keeps_the_link_away_from_it(shop: Merchant, demo: Demo) -> None:
+def test_a_payment_under_a_links_reference_keeps_the_link_away_from_it(shop: Merchant, demo: Demo) -> None:
     params = link_params(shop)
     page = open_link(shop, signed(params, shop.key))["page"]
     theirs = shop.open("800201", out_trade_no=params["out_trade_no"])
@@ -241,9 +241,7 @@ def test_another_wallet_closes_the_first_order_before_the_second_is_opened(
     assert sorted(row["respcd"] for row in rows) == ["0000", "1142", "1142"]
 
 
-def test_where_the_wallet_will_not_close_the_first_order_stays_the_only_one(
-    shop: Merchant, demo: Demo
-) -> None:
+def test_if_the_wallet_does_not_close_the_first_order_stays_the_only_one(shop: Merchant, demo: Demo) -> None:
     params = link_params(shop)
     page = open_link(shop, signed(params, shop.key))["page"]
     first = order_of(choose(shop, page, "wechat"))
@@ -258,7 +256,7 @@ def test_where_the_wallet_will_not_close_the_first_order_stays_the_only_one(
         assert len(shop.rows(out_trade_no=params["out_trade_no"])) == 1
     finally:
         demo.put_faults()
-    shop.until(first, "1142", "2")  # the wish to close it was committed, and a job goes on with it
+    shop.until(first, "1142", "2")  # the close request was committed, and a job continues it
     assert shown(shop, order_of(choose(shop, page, "alipay"))) == ("800151", "1145")
 
 
@@ -301,7 +299,7 @@ def test_a_merchants_close_ends_the_link(shop: Merchant) -> None:
     assert len(shop.rows(out_trade_no=params["out_trade_no"])) == 1
 
 
-def test_a_link_may_be_closed_before_anything_was_chosen(shop: Merchant) -> None:
+def test_a_link_may_be_closed_before_a_choice(shop: Merchant) -> None:
     params = link_params(shop)
     page = open_link(shop, signed(params, shop.key))["page"]
 
@@ -321,7 +319,7 @@ def test_an_order_that_expired_makes_room_while_the_link_has_time(shop: Merchant
     assert shown(shop, second) == ("800201", "1145")
 
 
-def test_a_link_whose_time_is_over_takes_no_order_and_sends_the_payer_to_the_failed_url(
+def test_a_link_that_has_ended_takes_no_order_and_sends_the_payer_to_the_failed_url(
     shop: Merchant, demo: Demo
 ) -> None:
     page = opened(shop, checkout_expired_time="10")
@@ -342,7 +340,7 @@ def test_an_order_does_not_outlive_its_link_by_more_than_it_takes_to_pay(shop: M
     shop.until(order, "1181")
 
 
-# ---- what is offered, and where the payer goes ---------------------------------------------------------------------
+# ---- offered wallets and redirects ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -363,7 +361,7 @@ def test_the_browser_decides_how_a_wallet_is_reached(
     assert shown(shop, order_of(choose(shop, page, wallet, agent))) == (pay_type, "1145")
 
 
-def test_inside_wechat_a_link_with_an_openid_pays_there_and_one_without_says_how(
+def test_inside_wechat_a_link_with_an_openid_pays_there_and_one_without_explains_how(
     shop: Merchant, demo: Demo
 ) -> None:
     page = opened(shop, sub_openid=demo.openid())
@@ -373,7 +371,9 @@ def test_inside_wechat_a_link_with_an_openid_pays_there_and_one_without_says_how
     assert b"Alipay cannot be used inside WeChat" in seen
     chosen = choose(shop, page, "wechat", IN_WECHAT)
     assert shown(shop, order_of(chosen)) == ("800207", "1145")
-    assert chosen.headers["location"].startswith("/cashier/wechat/")  # the one folder that WeChat knows
+    assert chosen.headers["location"].startswith(
+        "/cashier/wechat/"
+    )  # the folder that is registered at WeChat
     elsewhere = look(shop, chosen.headers["location"].replace("/wechat/", "/pay/"), IN_WECHAT)
     assert (elsewhere.status, elsewhere.headers["location"]) == (303, page_of(chosen))
 
@@ -409,14 +409,14 @@ def test_a_paid_order_sends_the_payer_to_the_links_return_url(
 
     location = urlsplit(look(shop, f"{page_of(chosen)}/onward").headers["location"])
     assert f"{location.scheme}://{location.netloc}{location.path}" == "https://shop.example/paid"
-    told = dict(parse_qsl(location.query, keep_blank_values=True))
-    assert told["basket"] == "a&b"
-    assert (told["syssn"], told["out_trade_no"]) == (syssn, params["out_trade_no"])
-    assert (told["txamt"], told["respcd"], told["mchid"]) == ("1000", "0000", shop.mchid)
+    members = dict(parse_qsl(location.query, keep_blank_values=True))
+    assert members["basket"] == "a&b"
+    assert (members["syssn"], members["out_trade_no"]) == (syssn, params["out_trade_no"])
+    assert (members["txamt"], members["respcd"], members["mchid"]) == ("1000", "0000", shop.mchid)
 
 
 def pay(shop: Merchant, demo: Demo, chosen: Answer) -> str:
-    """The payer pays; where Alipay sends the browser then, or ""."""
+    """The payer pays. Returns the redirect of Alipay, or ""."""
     syssn = order_of(chosen)
     seen = look(shop, page_of(chosen)).body.decode()
     link = next((part for part in seen.split('"') if part.endswith("/open")), "")
@@ -445,9 +445,7 @@ def test_the_addresses_of_a_link_are_passed_on_untouched(shop: Merchant, demo: D
 
 
 @pytest.mark.parametrize("wallet", ["alipay", "wechat"])
-def test_a_link_without_time_and_addresses_ends_on_pages_of_ours(
-    shop: Merchant, demo: Demo, wallet: str
-) -> None:
+def test_a_link_without_time_and_addresses_ends_on_our_pages(shop: Merchant, demo: Demo, wallet: str) -> None:
     given = {"txdtm": None, "return_url": None, "failed_url": None, "checkout_expired_time": "10"}
     params = signed(link_params(shop, **given), shop.key)
     page = open_link(shop, params)["page"]
@@ -470,7 +468,9 @@ def test_a_link_without_time_and_addresses_ends_on_pages_of_ours(
     assert look(shop, f"{page_of(chosen)}/onward").headers["location"] == page_of(chosen)
 
 
-def test_a_link_without_a_failed_url_says_on_its_own_page_that_it_is_over(shop: Merchant, demo: Demo) -> None:
+def test_a_link_without_a_failed_url_shows_on_its_own_page_that_it_has_ended(
+    shop: Merchant, demo: Demo
+) -> None:
     page = opened(shop, failed_url=None, checkout_expired_time="10")
     demo.advance(601)
 
@@ -491,12 +491,12 @@ def test_a_link_may_name_the_instant_at_which_it_ends(shop: Merchant, demo: Demo
     assert b"This payment link is over" in look(shop, page).body
     assert page_of(choose(shop, page, "wechat")) == page
     assert open_link(shop, params)["page"] == page
-    far = opened(shop, checkout_expired_time="9999999999999")
-    assert b'data-left-s="86400"' in look(shop, far).body  # no timer of a browser holds more than 24 days
+    distant = opened(shop, checkout_expired_time="9999999999999")
+    assert b'data-left-s="86400"' in look(shop, distant).body  # no timer of a browser holds more than 24 days
 
 
 @pytest.mark.parametrize("end", ["1715686118000", "0000000000001"])
-def test_a_link_that_is_over_before_it_is_opened_shows_that_it_is_over(shop: Merchant, end: str) -> None:
+def test_a_link_that_ended_before_it_was_opened_shows_that_it_has_ended(shop: Merchant, end: str) -> None:
     page = opened(shop, checkout_expired_time=end)
 
     assert b"This payment link is over" in look(shop, page).body

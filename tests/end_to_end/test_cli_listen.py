@@ -1,4 +1,4 @@
-"""`tael listen`: a developer's program hears what the app's own receiver hears, and disturbs nothing."""
+"""`tael listen`: a developer's program gets the same webhooks as the app's own receiver, which it does not disturb."""
 
 import json
 import signal
@@ -45,7 +45,7 @@ class Listening:
 
 @contextmanager
 def listening(gateway: TaelGateway, url: str, folder: Path, *options: str) -> Iterator[Listening]:
-    output = folder / "said"
+    output = folder / "output"
     with output.open("wb") as file:
         running = subprocess.Popen(
             [
@@ -82,7 +82,7 @@ def client_of(gateway: TaelGateway, at: int = 0) -> Client:
     return Client(gateway.url, Credentials(app.appcode, app.key, mchid=app.mchid, sign_type=sign_type))
 
 
-def told(call: Call) -> tuple[bytes, str, str]:
+def content_of(call: Call) -> tuple[bytes, str, str]:
     return call.body, call.headers["x-qf-sign"], call.headers["content-type"]
 
 
@@ -91,22 +91,22 @@ def attempts(gateway: TaelGateway, syssn: str) -> list[str]:
     return [row["result"] for row in json.loads(done.stdout)]
 
 
-def test_it_hears_the_bytes_and_the_signature_of_the_apps_own_receiver(
+def test_it_gets_the_bytes_and_the_signature_of_the_apps_own_receiver(
     tael_gateway: TaelGateway, tael_wallets: TaelWallets, receiver: Receiver, tmp_path: Path
 ) -> None:
-    with receiving() as own, listening(tael_gateway, f"{receiver.url}/told?a=b", tmp_path) as listener:
+    with receiving() as own, listening(tael_gateway, f"{receiver.url}/notify?a=b", tmp_path) as listener:
         tael_gateway.set_notify_url(own.url)
         payment = paid(tael_gateway, tael_wallets, "listen-same")
         (here,), (there,) = receiver.wait("listen-same"), own.wait("listen-same")
-        assert told(here) == told(there)
-        assert here.path == "/told?a=b"
+        assert content_of(here) == content_of(there)
+        assert here.path == "/notify?a=b"
         (line,) = eventually(lambda: listener.lines(payment.syssn), bool)
         assert line.startswith("payment ")
         assert line.endswith(f"app {tael_gateway.appcode}  acknowledged: HTTP 200 success")
         assert eventually(lambda: attempts(tael_gateway, payment.syssn), bool) == ["acknowledged"]
 
 
-def test_a_program_that_refuses_does_not_keep_the_app_from_being_told(
+def test_a_program_that_refuses_does_not_affect_the_apps_own_delivery(
     tael_gateway: TaelGateway, tael_wallets: TaelWallets, receiver: Receiver, tmp_path: Path
 ) -> None:
     receiver.will_answer("listen-refuses", (500, b"no\x1b[31m"))
@@ -120,7 +120,7 @@ def test_a_program_that_refuses_does_not_keep_the_app_from_being_told(
         assert eventually(lambda: attempts(tael_gateway, payment.syssn), bool) == ["acknowledged"]
 
 
-def test_what_is_refused_is_repeated_to_the_apps_own_receiver_and_forwarded_once(
+def test_a_refused_webhook_is_repeated_to_the_apps_own_receiver_and_forwarded_once(
     tael_gateway: TaelGateway,
     tael_wallets: TaelWallets,
     tael_clock: TaelClock,
@@ -141,20 +141,20 @@ def test_what_is_refused_is_repeated_to_the_apps_own_receiver_and_forwarded_once
         assert len(listener.lines(payment.syssn)) == len(receiver.calls("listen-once")) == 1
 
 
-def test_it_begins_now_and_says_so_where_nobody_answers(
+def test_it_starts_with_new_webhooks_and_reports_a_program_that_does_not_answer(
     tael_gateway: TaelGateway, tael_wallets: TaelWallets, receiver: Receiver, tmp_path: Path
 ) -> None:
     tael_gateway.set_notify_url(receiver.url)
     before = paid(tael_gateway, tael_wallets, "listen-before")
     receiver.wait("listen-before")
-    with listening(tael_gateway, "http://127.0.0.1:9/nobody", tmp_path) as listener:
+    with listening(tael_gateway, "http://127.0.0.1:9/closed", tmp_path) as listener:
         after = paid(tael_gateway, tael_wallets, "listen-after")
         (line,) = eventually(lambda: listener.lines(after.syssn), bool)
         assert "no answer: " in line
         assert listener.lines(before.syssn) == []
 
 
-def test_a_payment_is_heard_of_before_its_refund_although_the_app_has_no_url(
+def test_a_payment_is_forwarded_before_its_refund_although_the_app_has_no_url(
     tael_gateway: TaelGateway, tael_wallets: TaelWallets, receiver: Receiver, tmp_path: Path
 ) -> None:
     with listening(tael_gateway, receiver.url, tmp_path) as listener, client_of(tael_gateway, 2) as client:
@@ -166,11 +166,13 @@ def test_a_payment_is_heard_of_before_its_refund_although_the_app_has_no_url(
         (refund,) = receiver.wait("listen-refund")
         assert (refund.members["notify_type"], refund.members["orig_syssn"]) == ("refund", payment.syssn)
         assert len(receiver.calls("listen-paid")) == 1
-        said = eventually(lambda: listener.lines(tael_gateway.apps[2].appcode), lambda lines: len(lines) == 2)
-        assert [line.split()[0] for line in said] == ["payment", "refund"]
+        lines = eventually(
+            lambda: listener.lines(tael_gateway.apps[2].appcode), lambda lines: len(lines) == 2
+        )
+        assert [line.split()[0] for line in lines] == ["payment", "refund"]
 
 
-def test_a_refund_of_which_old_receivers_are_not_told_is_a_line_and_no_call(
+def test_a_refund_of_an_old_style_app_is_a_line_and_no_call(
     tael_gateway: TaelGateway, tael_wallets: TaelWallets, receiver: Receiver, tmp_path: Path
 ) -> None:
     with listening(tael_gateway, receiver.url, tmp_path) as listener, client_of(tael_gateway) as client:
@@ -188,7 +190,7 @@ def is_paid(client: Client, payment: Payment) -> bool:
     return row.respcd == "0000"
 
 
-def test_r_sends_the_last_again_and_an_operators_resend_is_heard_too(
+def test_r_sends_the_last_again_and_an_operators_resend_is_forwarded_too(
     tael_gateway: TaelGateway, tael_wallets: TaelWallets, receiver: Receiver, tmp_path: Path
 ) -> None:
     with receiving() as own, listening(tael_gateway, receiver.url, tmp_path) as listener:
@@ -199,18 +201,18 @@ def test_r_sends_the_last_again_and_an_operators_resend_is_heard_too(
         receiver.wait("listen-last")
 
         listener.types("r\n")
-        assert len({told(call) for call in receiver.wait("listen-last", 2)}) == 1
-        assert len(own.wait("listen-last")) == 1  # the app has heard of it once
+        assert len({content_of(call) for call in receiver.wait("listen-last", 2)}) == 1
+        assert len(own.wait("listen-last")) == 1  # the app got it once
 
         own.wait("listen-first")
         eventually(lambda: attempts(tael_gateway, first.syssn), bool)
         done = run_tael("webhook", "resend", first.syssn, "--data", str(tael_gateway.folder))
         assert done.returncode == 0, done.stderr
-        assert len({told(call) for call in receiver.wait("listen-first", 2)}) == 1
+        assert len({content_of(call) for call in receiver.wait("listen-first", 2)}) == 1
         assert len(own.wait("listen-first", 2)) == 2
 
 
-def test_it_can_hear_one_app_only(
+def test_it_can_be_limited_to_one_app(
     tael_gateway: TaelGateway, tael_wallets: TaelWallets, receiver: Receiver, tmp_path: Path
 ) -> None:
     appcode = tael_gateway.apps[1].appcode
@@ -226,7 +228,7 @@ def test_it_can_hear_one_app_only(
 @pytest.mark.parametrize(
     "url",
     [
-        "http://192.0.2.1/told",
+        "http://192.0.2.1/notify",
         "http://example.com/",
         "ftp://127.0.0.1/",
         "127.0.0.1:3000",
@@ -240,12 +242,10 @@ def test_it_forwards_to_this_machine_only(url: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_an_app_or_a_demo_that_is_not_there_is_one_sentence(
-    tael_gateway: TaelGateway, tmp_path: Path
-) -> None:
+def test_an_unknown_app_or_demo_is_one_sentence(tael_gateway: TaelGateway, tmp_path: Path) -> None:
     to = ("listen", "--forward-to", "http://127.0.0.1:9/")
-    nobody = run_tael(*to, "--appcode", "nobody", "--data", str(tael_gateway.folder))
-    assert (nobody.returncode, nobody.stderr) == (1, "tael: no app nobody\n")
+    unknown = run_tael(*to, "--appcode", "unknown", "--data", str(tael_gateway.folder))
+    assert (unknown.returncode, unknown.stderr) == (1, "tael: no app unknown\n")
     nowhere = run_tael(*to, "--data", str(tmp_path))
     assert nowhere.returncode == 2
     assert nowhere.stderr.startswith(f"tael: --data: no tael runs on {tmp_path}")

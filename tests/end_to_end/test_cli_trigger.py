@@ -1,4 +1,4 @@
-"""`tael trigger`: what it says has happened, query, wallets' book and incidents say as well."""
+"""`tael trigger`: query, wallets' book and incidents confirm each event that it reports."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from tael.testing.views import TaelApp, TaelGateway, TaelWallets
 from tests.end_to_end.rig import Demo
 from tests.support.commands import run_tael
 
-#: The event, the code of its answer, the code and `cancel` of its row in the query, what the wallet holds of it.
+#: The event, the code of its response, the code and `cancel` of its row in the query, the money that the wallet holds.
 EVENTS = [
     ("payment.created", "0000", "1145", "0", 0),
     ("payment.paid", "0000", "0000", "0", 1000),
@@ -23,7 +23,7 @@ EVENTS = [
     ("late_money", "0000", "0000", "0", 1000),
 ]
 REFUNDS = [("refund.done", "0000"), ("refund.pending", "2999")]
-#: The code of the answer, and `cancel` of the payment's row: 1 once it is undone.
+#: The code of the response, and `cancel` of the payment's row: 1 once it is undone.
 REVERSALS = [("reversal.done", "0000", "1"), ("reversal.pending", "1145", "0")]
 
 
@@ -51,7 +51,7 @@ def held(wallets: TaelWallets, syssn: str) -> int:
 
 
 @pytest.mark.parametrize(("event", "respcd", "row_respcd", "cancel", "holds"), EVENTS, ids=lambda x: str(x))
-def test_a_payments_event_has_happened(
+def test_a_payments_event_is_confirmed(
     tael_gateway: TaelGateway,
     tael_wallets: TaelWallets,
     event: str,
@@ -60,48 +60,48 @@ def test_a_payments_event_has_happened(
     cancel: str,
     holds: int,
 ) -> None:
-    told = triggered(tael_gateway, event)
-    assert told["respcd"] == respcd
-    row = row_of(tael_gateway, told["syssn"])
+    result = triggered(tael_gateway, event)
+    assert result["respcd"] == respcd
+    row = row_of(tael_gateway, result["syssn"])
     assert (row["respcd"], row["cancel"]) == (row_respcd, cancel)
-    assert row["out_trade_no"] == told["out_trade_no"]
-    assert held(tael_wallets, told["syssn"]) == holds
+    assert row["out_trade_no"] == result["out_trade_no"]
+    assert held(tael_wallets, result["syssn"]) == holds
 
 
 @pytest.mark.parametrize(("event", "respcd"), REFUNDS)
-def test_a_refunds_event_has_happened(
+def test_a_refunds_event_is_confirmed(
     tael_gateway: TaelGateway, tael_wallets: TaelWallets, event: str, respcd: str
 ) -> None:
-    told = triggered(tael_gateway, event)
-    assert told["respcd"] == respcd
-    (refund,) = tael_wallets.book(told["orig_syssn"])["refunds"]
-    assert (refund["amount"], refund["refund_order"]) == (300, told["syssn"])
+    result = triggered(tael_gateway, event)
+    assert result["respcd"] == respcd
+    (refund,) = tael_wallets.book(result["orig_syssn"])["refunds"]
+    assert (refund["amount"], refund["refund_order"]) == (300, result["syssn"])
 
 
 @pytest.mark.parametrize(("event", "respcd", "cancel"), REVERSALS)
-def test_a_reversals_event_has_happened(
+def test_a_reversals_event_is_confirmed(
     tael_gateway: TaelGateway, event: str, respcd: str, cancel: str
 ) -> None:
-    told = triggered(tael_gateway, event)
-    assert told["respcd"] == respcd
-    assert row_of(tael_gateway, told["orig_syssn"])["cancel"] == cancel
+    result = triggered(tael_gateway, event)
+    assert result["respcd"] == respcd
+    assert row_of(tael_gateway, result["orig_syssn"])["cancel"] == cancel
 
 
 def test_late_money_is_an_incident(tael_gateway: TaelGateway) -> None:
-    told = triggered(tael_gateway, "late_money")
+    result = triggered(tael_gateway, "late_money")
     done = run_tael("incident", "list", "--json", "--data", str(tael_gateway.folder))
-    assert [row["kind"] for row in json.loads(done.stdout) if row["subject_id"] == told["syssn"]] == [
+    assert [row["kind"] for row in json.loads(done.stdout) if row["subject_id"] == result["syssn"]] == [
         "late_money"
     ]
 
 
-def test_it_can_happen_to_another_app(tael_gateway: TaelGateway) -> None:
+def test_another_app_can_be_named(tael_gateway: TaelGateway) -> None:
     chain = tael_gateway.apps[2]
-    told = triggered(tael_gateway, "payment.paid", "--appcode", chain.appcode)
-    assert row_of(tael_gateway, told["syssn"], chain)["respcd"] == "0000"
+    result = triggered(tael_gateway, "payment.paid", "--appcode", chain.appcode)
+    assert row_of(tael_gateway, result["syssn"], chain)["respcd"] == "0000"
 
 
-def test_a_demo_is_found_by_its_folder_and_the_line_is_for_people(demo: Demo) -> None:
+def test_a_demo_is_found_by_its_folder_and_the_default_output_is_one_line(demo: Demo) -> None:
     done = run_tael("trigger", "payment.paid", "--data", str(demo.folder))
     assert (done.returncode, done.stderr) == (0, "")
     event, _, syssn, _, _, _, respcd = done.stdout.split()
@@ -116,15 +116,15 @@ def test_the_list_has_every_event_that_is_tested_here() -> None:
     assert "payment.paid" in run_tael("trigger", "--list").stdout
 
 
-def test_what_cannot_be_is_one_sentence(tael_gateway: TaelGateway, tmp_path: Path) -> None:
+def test_an_impossible_event_is_one_sentence(tael_gateway: TaelGateway, tmp_path: Path) -> None:
     data = ("--data", str(tael_gateway.folder))
-    said = {
+    refusals = {
         ("payment.stolen", *data): (
             2,
             "tael: there is no event payment.stolen; `tael trigger --list` shows them\n",
         ),
         data: (2, "tael: name an event; `tael trigger --list` shows them\n"),
-        ("payment.paid", "--appcode", "nobody", *data): (1, "tael: no app nobody\n"),
+        ("payment.paid", "--appcode", "unknown", *data): (1, "tael: no app unknown\n"),
         # The second app has no account at Alipay.
         ("late_money", "--appcode", tael_gateway.apps[1].appcode, *data): (
             1,
@@ -135,6 +135,6 @@ def test_what_cannot_be_is_one_sentence(tael_gateway: TaelGateway, tmp_path: Pat
             f"tael: --data: no tael runs on {tmp_path}; `tael demo --data {tmp_path}` starts one\n",
         ),
     }
-    for arguments, (code, sentence) in said.items():
+    for arguments, (code, sentence) in refusals.items():
         done = run_tael("trigger", *arguments)
         assert (done.returncode, done.stdout, done.stderr) == (code, "", sentence)

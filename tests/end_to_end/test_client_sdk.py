@@ -45,7 +45,7 @@ from tests.end_to_end.merchant import ALL_TYPES, OFFLINE, ONLINE, WALLET_OF, Mer
 from tests.end_to_end.rig import ROOT, Demo, eventually
 
 AMOUNT: Final = Money(1000, "HKD")
-#: Real seconds that a leap of the clock may take until the gateway's jobs have caught up.
+#: Real seconds for the gateway's jobs to catch up after the clock was moved.
 LEAP_LIMIT_S: Final = 0.5
 
 
@@ -55,15 +55,15 @@ def credentials_of(merchant: Merchant) -> Credentials:
 
 
 @dataclass(slots=True)
-class Till:
-    """One face of the client, for a merchant of the demo. What it rests moves the demo's clock, so nobody waits."""
+class Terminal:
+    """The sync or async client of a merchant of the demo. Its sleeps move the demo's clock."""
 
     merchant: Merchant
     is_async: bool = False
     credentials: Credentials = field(init=False)
     reference: str = ""  #: of the order that was made last
     rested: list[float] = field(default_factory=list)
-    #: Called at every rest: what happens meanwhile.
+    #: Called during every sleep.
     meanwhile: Callable[[], object] = lambda: None
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class Till:
         return self.merchant.demo
 
     def rest(self, rest_s: float) -> None:
-        """The clock leaps; what the gateway would do in those seconds, it is given some real time for."""
+        """Move the clock, and give the gateway some real time for the work of those seconds."""
         self.rested.append(rest_s)
         self.demo.advance(rest_s)
         self.meanwhile()
@@ -117,7 +117,7 @@ class Till:
             return await method(*args, **kwargs)
 
     def pays_when_shown(self, shown: list[Payment]) -> None:
-        """The payer sees what is shown during the next rest, and pays once."""
+        """During the next sleep the payer sees the shown payment and pays once."""
 
         def look() -> None:
             if shown:
@@ -126,7 +126,7 @@ class Till:
 
         self.meanwhile = look
 
-    # ---- payments in the state that a test wants -----------------------------------------------------------
+    # ---- payments in a given state ------------------------------------------------------------------------
 
     def order(self, pay_type: str, behaviour: str = "pays", amount: Money = AMOUNT) -> PaymentOrder:
         self.reference = reference = new_reference()
@@ -169,17 +169,17 @@ class Till:
 
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])
-def till(request: pytest.FixtureRequest, shop: Merchant) -> Till:
-    return Till(shop, is_async=request.param)
+def terminal(request: pytest.FixtureRequest, shop: Merchant) -> Terminal:
+    return Terminal(shop, is_async=request.param)
 
 
 # ---- payments ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pay_type", ALL_TYPES)
-def test_every_pay_type_is_opened_and_paid(till: Till, demo: Demo, pay_type: str) -> None:
-    order = till.order(pay_type)
-    payment = till.do("payment", order)
+def test_every_pay_type_is_opened_and_paid(terminal: Terminal, demo: Demo, pay_type: str) -> None:
+    order = terminal.order(pay_type)
+    payment = terminal.do("payment", order)
 
     assert (payment.reference, payment.pay_type, payment.amount) == (order.reference, pay_type, AMOUNT)
     assert re.fullmatch(r"[0-9]{24}", payment.syssn)
@@ -187,41 +187,41 @@ def test_every_pay_type_is_opened_and_paid(till: Till, demo: Demo, pay_type: str
     assert payment.is_paid == (pay_type in OFFLINE)
     assert bool(payment.payer_ref) == (pay_type in OFFLINE)
     if pay_type in ONLINE:
-        assert not till.row(payment.syssn).is_paid
-        till.pay_by_phone(payment)
-    row = till.until(payment.syssn, lambda row: row.is_paid)
+        assert not terminal.row(payment.syssn).is_paid
+        terminal.pay_by_phone(payment)
+    row = terminal.until(payment.syssn, lambda row: row.is_paid)
     assert (row.kind, row.amount, row.reference) == (RowKind.PAYMENT, AMOUNT, order.reference)
     assert demo.held(payment.syssn) == 1000
 
 
-def test_the_same_order_sent_twice_is_one_payment(till: Till, demo: Demo) -> None:
-    order = till.order("800208")
-    first, second = till.do("payment", order), till.do("payment", order)
+def test_the_same_order_sent_twice_is_one_payment(terminal: Terminal, demo: Demo) -> None:
+    order = terminal.order("800208")
+    first, second = terminal.do("payment", order), terminal.do("payment", order)
     assert first.syssn == second.syssn
     assert demo.held(first.syssn) == 1000
 
 
-def test_an_app_that_takes_sha256_only_takes_the_client(chain: Merchant) -> None:
-    till = Till(chain)
-    assert till.do("payment", till.order("800208")).is_paid
+def test_the_client_works_with_an_app_for_sha256_only(chain: Merchant) -> None:
+    terminal = Terminal(chain)
+    assert terminal.do("payment", terminal.order("800208")).is_paid
     with pytest.raises(AnswerNotProven) as raised:
-        Till(replace(chain, sha256=False)).do("query")
+        Terminal(replace(chain, sha256=False)).do("query")
     assert raised.value.respcd == "1108"
 
 
-def test_a_wrong_key_is_named_and_decides_nothing_since_nobody_can_sign_that(shop: Merchant) -> None:
-    till = Till(replace(shop, key="wrong"))
+def test_a_wrong_key_is_reported_and_decides_nothing_since_its_refusal_is_unsigned(shop: Merchant) -> None:
+    terminal = Terminal(replace(shop, key="wrong"))
     with pytest.raises(AnswerNotProven, match="1108") as raised:
-        till.do("payment", till.order("800201"))
+        terminal.do("payment", terminal.order("800201"))
     assert raised.value.respcd == "1108"
 
 
 @pytest.mark.parametrize("behaviour", ["insufficient"])
-def test_a_payer_without_money_is_a_refusal_with_the_words_for_the_cashier(
-    till: Till, behaviour: str
+def test_a_payer_without_money_is_a_refusal_with_the_text_for_the_cashier(
+    terminal: Terminal, behaviour: str
 ) -> None:
     with pytest.raises(Refused) as raised:
-        till.do("payment", till.order("800208", "insufficient"))
+        terminal.do("payment", terminal.order("800208", "insufficient"))
     assert (raised.value.respcd, raised.value.is_final) == ("1201", True)
     assert "1201" in raised.value.resperr
 
@@ -230,38 +230,42 @@ def test_a_payer_without_money_is_a_refusal_with_the_words_for_the_cashier(
 
 
 @pytest.mark.parametrize("pay_type", OFFLINE)
-def test_a_payer_who_types_a_password_is_waited_for(till: Till, demo: Demo, pay_type: str) -> None:
-    order = till.order(pay_type, "password_then_pays")
-    paid = till.do("pay_and_wait", order)
+def test_a_payer_who_types_a_password_is_awaited(terminal: Terminal, demo: Demo, pay_type: str) -> None:
+    order = terminal.order(pay_type, "password_then_pays")
+    paid = terminal.do("pay_and_wait", order)
 
     assert isinstance(paid, Paid)
     assert (paid.reference, paid.amount) == (order.reference, AMOUNT)
-    assert till.rested
+    assert terminal.rested
     assert demo.held(paid.syssn) == 1000
 
 
 @pytest.mark.parametrize("pay_type", OFFLINE)
-def test_a_payer_who_never_types_is_reversed_at_the_deadline(till: Till, demo: Demo, pay_type: str) -> None:
-    undone = till.do("pay_and_wait", till.order(pay_type, "password"), deadline_s=10.0, on_deadline="reverse")
+def test_a_payer_who_never_types_is_reversed_at_the_deadline(
+    terminal: Terminal, demo: Demo, pay_type: str
+) -> None:
+    undone = terminal.do(
+        "pay_and_wait", terminal.order(pay_type, "password"), deadline_s=10.0, on_deadline="reverse"
+    )
     assert isinstance(undone, Undone)
     assert undone.by is not None
     assert demo.held(undone.syssn) == 0
-    assert not till.row(undone.syssn).is_paid
+    assert not terminal.row(undone.syssn).is_paid
 
 
-def test_a_payment_that_is_left_alone_at_the_deadline_is_pending_and_may_still_be_paid(
-    till: Till, demo: Demo
+def test_a_payment_left_open_at_the_deadline_is_pending_and_may_still_be_paid(
+    terminal: Terminal, demo: Demo
 ) -> None:
-    pending = till.do("pay_and_wait", till.order("800208", "password"), deadline_s=7.0)
+    pending = terminal.do("pay_and_wait", terminal.order("800208", "password"), deadline_s=7.0)
     assert isinstance(pending, Pending)
-    assert till.rested == [5.0, 2.0]
+    assert terminal.rested == [5.0, 2.0]
 
     demo.confirm(trade=pending.syssn)
-    till.until(pending.syssn, lambda row: row.is_paid)
+    terminal.until(pending.syssn, lambda row: row.is_paid)
 
 
 class Cut(httpx.HTTPTransport):
-    """Delivers every request, and loses the first so many answers."""
+    """Delivers every request, and loses the first responses."""
 
     def __init__(self, lost: int) -> None:
         super().__init__()
@@ -279,16 +283,21 @@ class Cut(httpx.HTTPTransport):
 
 
 @pytest.mark.parametrize("pay_type", ["800208", "800201"])
-def test_an_answer_that_got_lost_costs_the_payer_nothing(demo: Demo, shop: Merchant, pay_type: str) -> None:
-    till = Till(shop)
+def test_a_lost_response_costs_the_payer_nothing(demo: Demo, shop: Merchant, pay_type: str) -> None:
+    terminal = Terminal(shop)
     shown: list[Payment] = []
-    till.pays_when_shown(shown)
-    order = till.order(pay_type)
+    terminal.pays_when_shown(shown)
+    order = terminal.order(pay_type)
     with (
         Cut(lost=1) as cut,
         httpx.Client(transport=cut) as http,
         Client(
-            demo.gateway, till.credentials, http=http, now=demo.now, monotonic=till.monotonic, sleep=till.rest
+            demo.gateway,
+            terminal.credentials,
+            http=http,
+            now=demo.now,
+            monotonic=terminal.monotonic,
+            sleep=terminal.rest,
         ) as client,
     ):
         paid = client.pay_and_wait(order, on_opened=shown.append)
@@ -296,23 +305,23 @@ def test_an_answer_that_got_lost_costs_the_payer_nothing(demo: Demo, shop: Merch
     assert isinstance(paid, Paid)
     assert cut.paths[:2] == ["payment", "query"]
     assert cut.paths.count("payment") == (1 if order.is_barcode else 2)
-    assert len(till.do("query", Filters(references=[order.reference])).rows) == 1
+    assert len(terminal.do("query", Filters(references=[order.reference])).rows) == 1
     assert demo.held(paid.syssn) == 1000
 
 
-def test_an_online_order_is_shown_waited_for_and_paid(till: Till) -> None:
+def test_an_online_order_is_shown_awaited_and_paid(terminal: Terminal) -> None:
     shown: list[Payment] = []
-    till.pays_when_shown(shown)
-    paid = till.do("pay_and_wait", till.order("800201"), on_opened=shown.append)
+    terminal.pays_when_shown(shown)
+    paid = terminal.do("pay_and_wait", terminal.order("800201"), on_opened=shown.append)
     assert isinstance(paid, Paid)
     assert [payment.syssn for payment in shown] == [paid.syssn]
 
 
-def test_an_online_order_that_nobody_pays_is_closed_at_the_deadline(till: Till) -> None:
-    payment = till.do("payment", till.order("800201"))
-    undone = till.do("wait", payment, deadline_s=5.0, on_deadline="close")
+def test_an_unpaid_online_order_is_closed_at_the_deadline(terminal: Terminal) -> None:
+    payment = terminal.do("payment", terminal.order("800201"))
+    undone = terminal.do("wait", payment, deadline_s=5.0, on_deadline="close")
     assert isinstance(undone, Undone)
-    assert till.row(payment.syssn).respcd == "1142"
+    assert terminal.row(payment.syssn).respcd == "1142"
 
 
 # ---- the other calls ---------------------------------------------------------------------------------------
@@ -320,64 +329,64 @@ def test_an_online_order_that_nobody_pays_is_closed_at_the_deadline(till: Till) 
 
 @pytest.mark.parametrize("pay_type", ["800108", "800201", "800208"])
 def test_a_payment_is_refunded_in_parts_and_never_beyond_itself(
-    till: Till, demo: Demo, pay_type: str
+    terminal: Terminal, demo: Demo, pay_type: str
 ) -> None:
-    payment = till.paid(pay_type)
+    payment = terminal.paid(pay_type)
     for part in (Money(300, "HKD"), Money(700)):
         demo.advance(4)
         reference = new_reference()
-        syssn = refunded(till, payment.syssn, reference, part)
+        syssn = refunded(terminal, payment.syssn, reference, part)
         demo.advance(4)
-        row = till.until(syssn, lambda row: row.respcd == "0000")
+        row = terminal.until(syssn, lambda row: row.respcd == "0000")
         assert (row.kind, row.reference) == (RowKind.REFUND, reference)
         assert row.amount.amount_minor == part.amount_minor
     assert demo.held(payment.syssn) == 0
-    assert till.row(payment.syssn).is_undone
+    assert terminal.row(payment.syssn).is_undone
     with pytest.raises(Refused, match="1125"):
-        till.do("refund", payment.syssn, new_reference(), Money(1))
+        terminal.do("refund", payment.syssn, new_reference(), Money(1))
 
 
-def refunded(till: Till, syssn: str, reference: str, amount: Money) -> str:
-    """The refund's own number, whether it is done or still under way."""
+def refunded(terminal: Terminal, syssn: str, reference: str, amount: Money) -> str:
+    """The refund's number, whether it is done or in progress."""
     try:
-        refund = till.do("refund", syssn, reference, amount)
+        refund = terminal.do("refund", syssn, reference, amount)
     except OutcomePending as pending:
         return pending.syssn
     assert (refund.payment_syssn, refund.reference) == (syssn, reference)
     return str(refund.syssn)
 
 
-def test_an_unpaid_order_is_closed_and_a_paid_one_is_not(till: Till) -> None:
-    payment = till.do("payment", till.order("800201"))
-    close = till.do("close", syssn=payment.syssn)
+def test_an_unpaid_order_is_closed_and_a_paid_one_is_not(terminal: Terminal) -> None:
+    payment = terminal.do("payment", terminal.order("800201"))
+    close = terminal.do("close", syssn=payment.syssn)
     assert close.payment_syssn == payment.syssn != close.syssn
-    assert till.row(payment.syssn).respcd == "1142"
+    assert terminal.row(payment.syssn).respcd == "1142"
 
     with pytest.raises(Refused, match="1124"):
-        till.do("close", reference=till.paid("800201").reference)
+        terminal.do("close", reference=terminal.paid("800201").reference)
 
 
-def test_a_paid_barcode_is_reversed_by_its_reference(till: Till, demo: Demo) -> None:
-    payment = till.paid("800208")
-    reversal = till.do("reversal", reference=payment.reference, amount=AMOUNT)
+def test_a_paid_barcode_is_reversed_by_its_reference(terminal: Terminal, demo: Demo) -> None:
+    payment = terminal.paid("800208")
+    reversal = terminal.do("reversal", reference=payment.reference, amount=AMOUNT)
     assert reversal.payment_syssn == payment.syssn
-    assert till.row(payment.syssn).is_undone
+    assert terminal.row(payment.syssn).is_undone
     assert demo.held(payment.syssn) == 0
 
 
-def test_query_all_turns_pages_and_takes_ranges_of_several_months(till: Till, demo: Demo) -> None:
-    payments = [till.do("payment", till.order("800201")) for _ in range(5)]
+def test_query_all_follows_pages_and_accepts_ranges_of_several_months(terminal: Terminal, demo: Demo) -> None:
+    payments = [terminal.do("payment", terminal.order("800201")) for _ in range(5)]
     references = [payment.reference for payment in payments]
     since = demo.now() - timedelta(days=70)
 
-    by_number = till.do("query_all", Filters(references=references), page_size=2)
-    by_time = till.do("query_all", Filters(since=since, pay_types=["800201"]), page_size=3)
+    by_number = terminal.do("query_all", Filters(references=references), page_size=2)
+    by_time = terminal.do("query_all", Filters(since=since, pay_types=["800201"]), page_size=3)
 
     newest_first = [payment.syssn for payment in reversed(payments)]
     assert [row.syssn for row in by_number] == newest_first
     assert [row.syssn for row in by_time if row.reference in references] == newest_first
     assert len({row.syssn for row in by_time}) == len(by_time)
-    assert till.do("query_all", Filters(references=["never-used"])) == []
+    assert terminal.do("query_all", Filters(references=["never-used"])) == []
 
 
 # ---- webhooks ----------------------------------------------------------------------------------------------
@@ -385,32 +394,32 @@ def test_query_all_turns_pages_and_takes_ranges_of_several_months(till: Till, de
 
 @dataclass(slots=True)
 class Book:
-    """A merchant's function: keeps what it was told, and fails as often as it shall."""
+    """A merchant's function: keeps notifications, and fails `failures_left` times."""
 
-    told: list[Notification] = field(default_factory=list)
+    received: list[Notification] = field(default_factory=list)
     failures_left: int = 0
 
     def take(self, notification: Notification) -> None:
         if self.failures_left:
             self.failures_left -= 1
             raise RuntimeError("the merchant's database is away")
-        self.told.append(notification)
+        self.received.append(notification)
 
     async def take_async(self, notification: Notification) -> None:
         self.take(notification)
 
     def of(self, reference: str) -> list[Notification]:
-        return [each for each in self.told if each.reference == reference]
+        return [each for each in self.received if each.reference == reference]
 
     def wait(self, reference: str) -> list[Notification]:
-        told = eventually(lambda: self.of(reference), bool)
-        assert told, f"nothing came for {reference}"
-        return told
+        notifications = eventually(lambda: self.of(reference), bool)
+        assert notifications, f"nothing came for {reference}"
+        return notifications
 
 
 class Silent(WSGIRequestHandler):
     def log_message(self, *_: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -419,7 +428,7 @@ def serving_wsgi(credentials: Credentials, book: Book, style: Style = "old") -> 
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/told"
+        yield f"http://127.0.0.1:{server.server_port}/notify"
     finally:
         server.shutdown()
         thread.join()
@@ -435,7 +444,7 @@ def serving_asgi(credentials: Credentials, book: Book, style: Style = "old") -> 
     thread.start()
     try:
         assert eventually(lambda: server.started, bool)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/told"
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/notify"
     finally:
         server.should_exit = True
         thread.join()
@@ -447,43 +456,47 @@ def serving(request: pytest.FixtureRequest) -> Callable[..., Any]:
     return chosen
 
 
-def told_at(demo: Demo, merchant: Merchant, url: str) -> AbstractContextManager[None]:
-    """The app's webhooks go there."""
+def notify_url(demo: Demo, merchant: Merchant, url: str) -> AbstractContextManager[None]:
+    """Send the app's webhooks to `url`."""
     return demo.app_set(merchant.appcode, "--notify-url", url)
 
 
-def test_an_old_style_webhook_reaches_the_function_and_one_that_fails_comes_again(
+def test_an_old_style_webhook_reaches_the_function_and_a_failed_one_is_repeated(
     demo: Demo, shop: Merchant, serving: Callable[..., Any]
 ) -> None:
-    till = Till(shop)
+    terminal = Terminal(shop)
     book = Book(failures_left=1)
-    with serving(till.credentials, book) as url, told_at(demo, shop, url):
-        payment = till.paid("800201")
+    with serving(terminal.credentials, book) as url, notify_url(demo, shop, url):
+        payment = terminal.paid("800201")
         assert eventually(lambda: book.failures_left == 0, bool)
         assert book.of(payment.reference) == []
-        told = eventually(lambda: advanced(demo, 31, book, payment.reference), bool)
+        notifications = eventually(lambda: advanced(demo, 31, book, payment.reference), bool)
 
-    assert len(told) == 1
-    assert (told[0].style, told[0].is_paid, told[0].syssn) == ("old", True, payment.syssn)
-    assert (told[0].amount, told[0].mchid) == (Money(1000), shop.mchid)
+    assert len(notifications) == 1
+    assert (notifications[0].style, notifications[0].is_paid, notifications[0].syssn) == (
+        "old",
+        True,
+        payment.syssn,
+    )
+    assert (notifications[0].amount, notifications[0].mchid) == (Money(1000), shop.mchid)
 
 
 def advanced(demo: Demo, seconds: float, book: Book, reference: str) -> list[Notification]:
-    """What the book has once the demo is so much later."""
+    """Move the demo's clock. Returns the notifications of `reference`."""
     demo.advance(seconds)
     return book.of(reference)
 
 
-def test_new_style_webhooks_tell_of_payments_and_refunds(
+def test_new_style_webhooks_report_payments_and_refunds(
     demo: Demo, chain: Merchant, serving: Callable[..., Any]
 ) -> None:
-    till = Till(chain)
+    terminal = Terminal(chain)
     book = Book()
-    with serving(till.credentials, book, "new") as url, told_at(demo, chain, url):
-        payment = till.paid("800201")
+    with serving(terminal.credentials, book, "new") as url, notify_url(demo, chain, url):
+        payment = terminal.paid("800201")
         (paid,) = book.wait(payment.reference)
         reference = new_reference()
-        refunded(till, payment.syssn, reference, Money(400))
+        refunded(terminal, payment.syssn, reference, Money(400))
         demo.advance(4)
         (refund,) = book.wait(reference)
 
@@ -494,7 +507,7 @@ def test_new_style_webhooks_tell_of_payments_and_refunds(
     assert (refund.payment_syssn, refund.payment_reference) == (payment.syssn, payment.reference)
 
 
-def test_a_webhook_with_a_flipped_byte_is_refused_by_a_running_receiver(
+def test_a_webhook_with_a_changed_byte_is_refused_by_a_running_receiver(
     demo: Demo, shop: Merchant, serving: Callable[..., Any]
 ) -> None:
     body = (
@@ -505,11 +518,11 @@ def test_a_webhook_with_a_flipped_byte_is_refused_by_a_running_receiver(
     with serving(Credentials(shop.appcode, "123456"), book) as url:
         answers = [post(url, sent) for sent in (body, body.replace(b'"txamt": 10', b'"txamt": 11'))]
     assert answers == [(200, b"SUCCESS"), (400, b"bad signature")]
-    assert len(book.told) == 1
+    assert len(book.received) == 1
 
 
 def post(url: str, body: bytes) -> tuple[int, bytes]:
-    """The documented call of 2017, or what was made of it."""
+    """Post the documented call of 2017, or a changed one."""
     request = urllib.request.Request(url, body, {"X-QF-SIGN": "67A4F8CD7C48E6E1900F300D803A0F67"})
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -520,11 +533,11 @@ def post(url: str, body: bytes) -> tuple[int, bytes]:
 
 
 def test_a_browser_that_comes_back_from_alipay_is_read(demo: Demo, shop: Merchant) -> None:
-    till = Till(shop)
+    terminal = Terminal(shop)
     demo.set_app(shop.appcode, "--return-url", "https://shop.example/back?session=1")
     try:
-        payment = till.do("payment", till.order("800152"))
-        address = where_it_leads(till.pay_by_phone(payment)["return_to"])
+        payment = terminal.do("payment", terminal.order("800152"))
+        address = redirect_of(terminal.pay_by_phone(payment)["return_to"])
     finally:
         demo.set_app(shop.appcode, "--return-url", "")
     back = read_return(address)
@@ -532,8 +545,8 @@ def test_a_browser_that_comes_back_from_alipay_is_read(demo: Demo, shop: Merchan
     assert isinstance(back.client_time, datetime)
 
 
-def where_it_leads(address: str) -> str:
-    """Where the browser is sent on to."""
+def redirect_of(address: str) -> str:
+    """The url to which the browser is redirected."""
 
     class Stay(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *_: Any) -> None:
@@ -550,7 +563,7 @@ def where_it_leads(address: str) -> str:
 # ---- the README --------------------------------------------------------------------------------------------
 
 
-def test_the_readmes_first_payments_run_as_they_stand(demo: Demo, tmp_path: Path) -> None:
+def test_the_readmes_first_payments_run_unchanged(demo: Demo, tmp_path: Path) -> None:
     readme = (ROOT / "client" / "README.md").read_text("utf-8")
     in_shop, online, webhooks = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     changes = {
@@ -559,10 +572,10 @@ def test_the_readmes_first_payments_run_as_they_stand(demo: Demo, tmp_path: Path
         '"tea-': f'"{new_reference()}-',
         "deadline_s=300": "deadline_s=0",
     }
-    said = [run(source, changes, tmp_path) for source in (in_shop, online, webhooks)]
-    assert said[0] == "paid\n"
-    assert re.match(r"show as a QR code: weixin://.*\nUndone\(", said[1])
-    assert said[2] == ""
+    outputs = [run(source, changes, tmp_path) for source in (in_shop, online, webhooks)]
+    assert outputs[0] == "paid\n"
+    assert re.match(r"show as a QR code: weixin://.*\nUndone\(", outputs[1])
+    assert outputs[2] == ""
 
 
 def run(source: str, changes: dict[str, str], folder: Path) -> str:

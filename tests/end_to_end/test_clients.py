@@ -1,4 +1,4 @@
-"""How real clients put a request on the wire: each way is a query, or a payment, that must be understood."""
+"""How real clients encode a request: each form, of a query or a payment, must be accepted."""
 
 import hashlib
 import hmac
@@ -40,7 +40,7 @@ def pay(
 
 
 def accepted(shop: Merchant, answer: Answer, reference: str, product_name: str = "Test Name") -> None:
-    """The payment was opened, with the values that the client meant."""
+    """The payment was opened with the client's values."""
     assert answer.respcd == "0000", answer.members
     shop.proven(answer)
     assert (answer["out_trade_no"], answer["txdtm"]) == (reference, SHOP_FIELDS["txdtm"])
@@ -129,9 +129,7 @@ def test_a_multipart_body_with_text_parts(shop: Merchant, params: dict[str, str]
     accepted(shop, answer, params["out_trade_no"], "香港測試")
 
 
-def test_a_chinese_windows_that_writes_gb18030_and_signs_utf_8(
-    shop: Merchant, params: dict[str, str]
-) -> None:
+def test_a_client_that_sends_gb18030_and_signs_utf_8(shop: Merchant, params: dict[str, str]) -> None:
     params |= {"product_name": "香港測試茶"}
     sign = shop.sign(params)
 
@@ -142,7 +140,7 @@ def test_a_chinese_windows_that_writes_gb18030_and_signs_utf_8(
     accepted(shop, pay(shop, encoded, shop.sign(params)), params["out_trade_no"], "香港測試茶")
 
 
-def test_blanks_at_the_ends_are_signed_and_not_trimmed(shop: Merchant, params: dict[str, str]) -> None:
+def test_blanks_at_the_ends_are_signed_untrimmed(shop: Merchant, params: dict[str, str]) -> None:
     params |= {"udid": " a b "}
 
     accepted(shop, pay(shop, urlencode(params).encode(), shop.sign(params)), params["out_trade_no"])
@@ -247,14 +245,14 @@ def test_an_algorithm_that_no_document_has_is_refused(shop: Merchant, params: di
         ),
     ],
 )
-def test_the_worked_examples_go_through(shop: Merchant, text: str, sign: str) -> None:
+def test_the_worked_examples_are_accepted(shop: Merchant, text: str, sign: str) -> None:
     answer = pay(shop, text.encode(), sign)
 
-    assert answer.respcd in ("0000", "1181")  # 1181: sent before, and the clock was moved since
+    assert answer.respcd in ("0000", "1181")  # 1181: sent before, and the clock has moved since
     assert answer["out_trade_no"] in text
 
 
-def test_the_example_whose_barcode_nobody_has_is_understood(shop: Merchant) -> None:
+def test_the_example_with_an_unknown_barcode_is_accepted(shop: Merchant) -> None:
     params = {
         "auth_code": "134567890123456789",
         "mchid": shop.mchid,

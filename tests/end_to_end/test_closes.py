@@ -1,4 +1,4 @@
-"""Close: an unpaid online order ends at the wallet and here; nothing else is ever closed."""
+"""Close: an unpaid online order ends at the wallet and here; no other order is ever closed."""
 
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ from tests.end_to_end.merchant import (
 )
 from tests.end_to_end.rig import Demo
 
-#: Alipay learns of these from the payer's browser.
+#: At Alipay these exist once the payer's browser opens them.
 ALIPAY_PAGES = ("800151", "800152")
 NOT_SUPPORTED = "该交易暂不支持关闭, 请联系管理员"
 MEMBERS = {
@@ -36,7 +36,7 @@ MEMBERS = {
 
 
 def refused(shop: Merchant, opened: Answer, respcd: str) -> Answer:
-    """The answer to a close that was refused; the row stays as it was."""
+    """The response to a refused close; the row stays unchanged."""
     before = shop.row(opened["syssn"])
     answer = shop.call("close", syssn=opened["syssn"])
     assert answer.respcd == respcd, answer.members
@@ -64,9 +64,7 @@ def test_an_unpaid_order_is_closed_by_either_number(shop: Merchant, pay_type: st
 
 
 @pytest.mark.parametrize("pay_type", ALIPAY_PAGES)
-def test_nobody_can_pay_what_was_closed_before_anybody_opened_it(
-    shop: Merchant, demo: Demo, pay_type: str
-) -> None:
+def test_an_order_that_was_closed_unopened_cannot_be_paid(shop: Merchant, demo: Demo, pay_type: str) -> None:
     opened = shop.pending(pay_type)
     assert shop.call("close", syssn=opened["syssn"]).respcd == "0000"
 
@@ -80,12 +78,12 @@ def test_a_close_is_not_certain_while_an_open_page_can_still_become_an_order(
     shop: Merchant, demo: Demo
 ) -> None:
     opened = shop.pending("800152")
-    page = wallet_page(opened)  # Alipay knows no order until the payer has logged in there
+    page = wallet_page(opened)  # Alipay has no order until the payer has logged in
 
     first = shop.call("close", syssn=opened["syssn"])
     assert (first.respcd, set(first.members)) == ("1145", MEMBERS)
     assert shop.row(opened["syssn"])["respcd"] == "1145"
-    assert "/cashier/pay/" in wallet_page(opened)  # nobody else is sent there
+    assert "/cashier/pay/" in wallet_page(opened)  # no other payer is sent there
     shown = look(shop, urlsplit(wallet_page(opened)).path).body
     assert b"cancelling this order" in shown
     assert b'role="timer"' not in shown
@@ -102,14 +100,14 @@ def test_a_close_is_certain_once_the_open_page_can_be_paid_no_more(shop: Merchan
     first = shop.call("close", syssn=opened["syssn"])
     assert first.respcd == "1145"
 
-    demo.advance(300 + 300)  # a log-in at the last second, and the time that Alipay gives from then on
+    demo.advance(300 + 300)  # a log-in in the last second, and Alipay's own time limit from then on
     shop.until(opened["syssn"], "1142", "2")
     again = shop.call("close", syssn=opened["syssn"])
     assert (again.respcd, again["syssn"]) == ("0000", first["syssn"])
     assert demo.trades(opened["syssn"]) == []
 
 
-def test_who_only_looks_at_the_headers_of_the_page_has_opened_nothing(shop: Merchant) -> None:
+def test_a_head_request_of_the_page_opens_nothing(shop: Merchant) -> None:
     opened = shop.pending("800152")
     parts = urlsplit(opened["pay_url"])
     answer = send(shop.demo.gateway, "HEAD", parts.path)
@@ -125,7 +123,7 @@ def test_a_page_is_not_opened_at_the_wallet_after_the_orders_time(shop: Merchant
 
 
 @pytest.mark.parametrize("pay_type", ["800151", "800201", "800207"])
-def test_an_order_that_the_payer_looks_at_closes_and_takes_no_money_any_more(
+def test_an_order_that_the_payer_has_opened_closes_and_cannot_be_paid(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     opened = shop.pending(pay_type)
@@ -144,7 +142,9 @@ def test_a_closes_own_number_is_not_listed(shop: Merchant) -> None:
 
 
 @pytest.mark.parametrize("pay_type", ONLINE)
-def test_a_closed_order_closes_again_with_the_first_answer(shop: Merchant, demo: Demo, pay_type: str) -> None:
+def test_a_closed_order_closes_again_with_the_first_response(
+    shop: Merchant, demo: Demo, pay_type: str
+) -> None:
     opened = shop.pending(pay_type)
     first = shop.call("close", syssn=opened["syssn"])
     demo.advance(30)
@@ -171,7 +171,7 @@ def test_a_paid_order_is_not_closed_and_keeps_its_money(shop: Merchant, demo: De
     assert demo.held(opened["syssn"]) == 1000
 
 
-def test_a_refused_close_keeps_both_numbers_of_the_order_by_whichever_it_was_asked(shop: Merchant) -> None:
+def test_a_refused_close_names_both_numbers_of_the_order(shop: Merchant) -> None:
     opened = shop.paid("800201")
 
     for name in ("syssn", "out_trade_no"):
@@ -182,13 +182,13 @@ def test_a_refused_close_keeps_both_numbers_of_the_order_by_whichever_it_was_ask
 
 
 @pytest.mark.parametrize("pay_type", ["800151", "800201"])
-def test_a_payer_who_was_faster_has_paid_even_if_nobody_knew(
+def test_a_payer_who_was_faster_has_paid_even_before_any_notice(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     opened = shop.pending(pay_type)
     demo.confirm(url=scannable(opened))
 
-    answer = shop.call("close", syssn=opened["syssn"])  # the wallet's notice may not be here yet
+    answer = shop.call("close", syssn=opened["syssn"])  # the wallet's notice may not have arrived yet
     assert answer.respcd == "1124"
     shop.until(opened["syssn"], "0000")
     assert demo.held(opened["syssn"]) == 1000
@@ -242,11 +242,13 @@ def test_numbers_of_two_orders_do_not_match(shop: Merchant) -> None:
     assert [shop.row(opened["syssn"])["respcd"] for opened in (first, second)] == ["1145", "1145"]
 
 
-def test_somebody_elses_order_does_not_exist(shop: Merchant, wechat_only: Merchant, chain: Merchant) -> None:
+def test_another_merchants_order_does_not_exist(
+    shop: Merchant, wechat_only: Merchant, chain: Merchant
+) -> None:
     opened = shop.pending("800201")
 
-    for stranger in (wechat_only, chain):
+    for other in (wechat_only, chain):
         for call in ("close", "reversal"):
-            assert stranger.call(call, syssn=opened["syssn"]).respcd == "1136"
-        assert stranger.rows(syssn=opened["syssn"]) == []
-        assert stranger.refund(opened, "1").respcd == "1136"
+            assert other.call(call, syssn=opened["syssn"]).respcd == "1136"
+        assert other.rows(syssn=opened["syssn"]) == []
+        assert other.refund(opened, "1").respcd == "1136"

@@ -1,4 +1,4 @@
-"""Crowds at two gateways: equal payments are one, refunds promise what is there, and no wallet is asked for more."""
+"""Crowds at two gateways: equal payments are one, refunds stay within the remainder, and wallets get no extra calls."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ ACCEPTED: Final = {"0000", "2999"}
 OUT_OF_SERVICE: Final = "1112"
 MAX_TRIES: Final = 5
 NOTHING_LEFT: Final = {"1272", "1125"}
-#: What a wallet is asked for when a barcode is used.
+#: The wallets' operations that use a barcode.
 USE_OF_BARCODE: Final = {
     "800108": ("alipay", "alipay.acquire.overseas.spot.pay"),
     "800208": ("wechat", "/pay/micropay"),
@@ -27,7 +27,7 @@ USE_OF_BARCODE: Final = {
 
 @pytest.fixture(scope="module")
 def gateways(demo: Demo) -> Iterator[list[str]]:
-    """Two gateway processes over the demo's database and wallets, each at a port of its own."""
+    """Two gateway processes over the demo's database and wallets, each at its own port."""
     places = [Gateway(demo, node) for node in ("31", "32")]
     try:
         assert eventually(lambda: all(one.is_ready() for one in places), bool, START_LIMIT_S)
@@ -79,13 +79,13 @@ def settings(demo: Demo, node: str) -> dict[str, str]:
 
 @pytest.fixture
 def desks(shop: Merchant, demo: Demo, gateways: list[str]) -> list[Merchant]:
-    """The merchant, once at each gateway. Each request has a connection of its own."""
+    """The merchant's client, one for each gateway. Each request has its own connection."""
     return [replace(shop, demo=replace(demo, gateway=url)) for url in gateways]
 
 
 @contextmanager
 def counted(demo: Demo, wallet: str, operation: str) -> Iterator[Callable[[], int]]:
-    """How often the wallet was asked for this since: a fault that does no harm counts it."""
+    """How often this operation was called since, counted with a harmless fault."""
     demo.put_faults({"wallet": wallet, "operation": operation, "kind": "slow", "delay_s": 0.001})
     try:
         yield lambda: int(demo.control("faults")[0]["hits"])
@@ -94,7 +94,7 @@ def counted(demo: Demo, wallet: str, operation: str) -> Iterator[Callable[[], in
 
 
 @pytest.mark.parametrize("pay_type", list(USE_OF_BARCODE))
-def test_fifty_equal_payments_at_two_gateways_are_one_order_and_one_use_of_the_barcode(
+def test_fifty_equal_payments_at_two_gateways_are_one_order_and_use_the_barcode_once(
     shop: Merchant, demo: Demo, desks: list[Merchant], pay_type: str
 ) -> None:
     params = shop.payment_params(pay_type)
@@ -111,11 +111,11 @@ def test_fifty_equal_payments_at_two_gateways_are_one_order_and_one_use_of_the_b
     assert demo.held(row["syssn"]) == 1000
 
 
-def refunded_one(desk: Merchant, opened: Answer) -> Answer:
-    """The answer to a refund of 1; after "out of service" the same request again, as the manual says."""
+def refunded_one(merchant: Merchant, opened: Answer) -> Answer:
+    """The response to a refund of 1; after "out of service" the request is repeated, as the manual requires."""
     asked = {"out_trade_no": new_reference(), "txdtm": opened["txdtm"]}
     for _ in range(MAX_TRIES):
-        answer = desk.refund(opened, "1", **asked)
+        answer = merchant.refund(opened, "1", **asked)
         if answer.respcd != OUT_OF_SERVICE:
             break
     return answer
@@ -130,9 +130,9 @@ def test_two_hundred_refunds_of_one_on_a_payment_of_forty_at_two_gateways_are_fo
     answers = at_once(200, lambda index: refunded_one(desks[index % 2], opened))
 
     accepted = [answer for answer in answers if answer.respcd in ACCEPTED]
-    told = Counter(answer.respcd for answer in answers)
-    assert len(accepted) == 40, told
-    assert set(told) <= ACCEPTED | NOTHING_LEFT
+    codes = Counter(answer.respcd for answer in answers)
+    assert len(accepted) == 40, codes
+    assert set(codes) <= ACCEPTED | NOTHING_LEFT
     demo.advance(10)
     assert eventually(lambda: demo.held(opened["syssn"]), lambda held: held == 0) == 0
     wallets_own = demo.refunds(opened["syssn"])
@@ -142,7 +142,7 @@ def test_two_hundred_refunds_of_one_on_a_payment_of_forty_at_two_gateways_are_fo
         shop.until(answer["syssn"], "0000")
 
 
-def test_the_fifty_first_refund_of_a_wechat_payment_is_refused_and_the_wallet_is_not_asked(
+def test_the_fifty_first_refund_of_a_wechat_payment_is_refused_without_a_call(
     shop: Merchant, demo: Demo
 ) -> None:
     opened = shop.paid("800208", txamt="60")
@@ -152,13 +152,13 @@ def test_the_fifty_first_refund_of_a_wechat_payment_is_refused_and_the_wallet_is
         for one in accepted:
             shop.until(one["syssn"], "0000")
         asked_before = asked()
-        assert asked_before >= 50  # more if a job asked before the first answer was there
+        assert asked_before >= 50  # more if a job polled before the first response
 
         answer = shop.refund(opened, "1")
 
         assert answer.respcd == "1124"
         assert "syssn" not in answer.members
-        shop.refunded("800108")  # the jobs have been round since
+        shop.refunded("800108")  # by then the jobs have run
         assert asked() == asked_before
     assert len(demo.refunds(opened["syssn"])) == 50
     assert demo.held(opened["syssn"]) == 10

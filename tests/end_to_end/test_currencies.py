@@ -1,6 +1,6 @@
-"""A merchant in a currency without decimals, from the command that adds it to the books of the wallet.
+"""A merchant in a currency without decimals, from the commands that add it to the wallet's book.
 
-It is added as docs/sandbox.md says. What the merchant sends is whole yen or won, and so is all that it is told.
+It is added as docs/sandbox.md describes. All amounts that it sends and receives are whole yen or won.
 """
 
 import re
@@ -34,7 +34,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module", params=["JPY", "KRW"])
 def yen(request: pytest.FixtureRequest, demo: Demo, receiver: Receiver) -> Merchant:
-    """The merchant of the recipe, in an app of its own."""
+    """The merchant of the recipe, in its own app."""
     currency: str = request.param
     app = demo.ask("app", "add", "--notify-url", f"{receiver.url}/{currency}", "--include-currency")
     settings = {
@@ -65,7 +65,7 @@ def currency_of(merchant: Merchant) -> str:
 
 
 @pytest.mark.parametrize("pay_type", ALIPAY)
-def test_a_payment_is_made_asked_about_and_given_back_to_the_unit(yen: Merchant, pay_type: str) -> None:
+def test_a_payment_is_made_queried_and_refunded_to_the_unit(yen: Merchant, pay_type: str) -> None:
     paid = yen.paid(pay_type, txamt=PRICE)
     (trade,) = yen.demo.trades(paid["syssn"])
     assert (trade["amount"], trade["currency"]) == (int(PRICE), currency_of(yen))
@@ -87,7 +87,7 @@ def test_an_unpaid_order_is_closed_and_a_barcode_reversed(yen: Merchant) -> None
     assert yen.demo.held(paid["syssn"]) == 0
 
 
-def test_a_webhook_tells_of_whole_units(yen: Merchant, receiver: Receiver) -> None:
+def test_a_webhook_has_whole_units(yen: Merchant, receiver: Receiver) -> None:
     paid = yen.paid("800151", txamt=PRICE)
     call = receiver.wait(paid["out_trade_no"])[0]
     assert (call.members["txamt"], call.members["txcurrcd"]) == (PRICE, currency_of(yen))

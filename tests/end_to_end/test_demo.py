@@ -1,4 +1,4 @@
-"""The demo as a program: told once, killed, started again, and refused where it would do harm."""
+"""The demo as a program: run once, killed, restarted, and refused where it would do harm."""
 
 import json
 import os
@@ -20,9 +20,9 @@ from tests.support.old_certificates import issuer_in, make_old
 from tests.support.postgres import open_folder
 
 ONCE_LIMIT_S: Final = 90
-#: A worker that is killed in the middle of a question keeps its row for 15 s of real time.
+#: A worker that is killed during a query keeps its row for 15 s of real time.
 LEASE_S: Final = 40.0
-SAID_IN_THE_TABLE: Final = (
+EXPECTED_IN_THE_TABLE: Final = (
     "paid",
     "password asked: pending",
     "password typed: paid",
@@ -45,7 +45,7 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
-def test_a_fresh_demo_has_forgotten_all_but_what_is_not_its_own(folder: Path) -> None:
+def test_a_fresh_demo_removes_only_its_own_files(folder: Path) -> None:
     demo = Demo.start(folder)
     try:
         demo.advance(3600)
@@ -69,7 +69,7 @@ def test_a_fresh_demo_has_forgotten_all_but_what_is_not_its_own(folder: Path) ->
 
 
 def test_a_project_s_own_files_in_folders_of_the_same_names_stay(folder: Path) -> None:
-    """The demo may be kept where a developer works; what it made is gone there, to the last file."""
+    """The demo may be in a developer's folder; all its own files there are removed."""
     mine = [
         *("shop/main.py", "shop/shop.sqlite.backup", "logs/mine.log", "logs/api.log"),
         *("sandbox/castle.txt", "sandbox/certificates/mine.pem", "notes.txt"),
@@ -87,19 +87,19 @@ def test_a_project_s_own_files_in_folders_of_the_same_names_stay(folder: Path) -
     assert {(folder / name).read_text() for name in mine} == {"mine"}
 
 
-def test_the_whole_story_is_told_and_right_and_again_where_it_was_told_before(folder: Path) -> None:
+def test_the_whole_walkthrough_succeeds_also_in_a_used_folder(folder: Path) -> None:
     (folder / "logs").mkdir()  # of a start that was refused
     for _ in range(2):
-        told = run_demo(folder, free_port_block(), "--once", "--fresh")
-        assert told.returncode == 0, told.stdout + told.stderr
-        for what in SAID_IN_THE_TABLE:
-            assert what in told.stdout
+        done = run_demo(folder, free_port_block(), "--once", "--fresh")
+        assert done.returncode == 0, done.stdout + done.stderr
+        for what in EXPECTED_IN_THE_TABLE:
+            assert what in done.stdout
         for pay_type in ("800151", "800152", "800108", "800201", "800207", "800208", "800228"):
-            assert pay_type in told.stdout
-        assert "✗" not in told.stdout
+            assert pay_type in done.stdout
+        assert "✗" not in done.stdout
 
 
-def test_a_demo_that_runs_is_not_thrown_away(demo: Demo, shop: Merchant) -> None:
+def test_a_running_demo_is_not_removed(demo: Demo, shop: Merchant) -> None:
     paid = shop.paid("800208")
 
     for port in (demo.port, free_port_block()):
@@ -111,7 +111,7 @@ def test_a_demo_that_runs_is_not_thrown_away(demo: Demo, shop: Merchant) -> None
     assert shop.paid("800208").respcd == "0000"
 
 
-def test_a_demo_that_runs_on_a_database_elsewhere_is_not_thrown_away(demo: Demo, folder: Path) -> None:
+def test_a_demo_running_on_an_external_database_is_not_removed(demo: Demo, folder: Path) -> None:
     addresses = {"gateway": demo.gateway, "sandbox": demo.sandbox}
     kept = {
         **{"database_url": "postgresql://elsewhere/x", "addresses.json": json.dumps(addresses)},
@@ -137,26 +137,26 @@ def test_a_folder_that_is_not_a_demo_s_is_left_alone(folder: Path, names: list[s
     left_alone(folder, dict.fromkeys(names, "mine"), f"tael: {folder} is no demo's folder")
 
 
-def test_a_database_that_is_not_the_demo_s_own_is_not_thrown_away(folder: Path) -> None:
+def test_an_external_database_is_not_removed(folder: Path) -> None:
     kept = {"sandbox/shops.json": "{}", "logs/worker.log": "", "database_url": "x"}
     elsewhere = "postgresql://nobody@127.0.0.1:9/x"
     left_alone(folder, kept, "tael: --fresh throws away only", TAEL_DEMO_DATABASE_URL=elsewhere)
 
 
-def test_a_taken_port_keeps_a_fresh_demo_from_throwing_anything_away(demo: Demo, folder: Path) -> None:
+def test_a_taken_port_keeps_a_fresh_demo_from_removing_anything(demo: Demo, folder: Path) -> None:
     kept = {"sandbox/shops.json": "{}", "logs/worker.log": "", "encryption.key": "x"}
     done = left_alone(folder, kept, f"tael: port {demo.port} is taken", port=demo.port)
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_line_for_programs_says_everything_and_names_the_published_app_first(demo: Demo) -> None:
+def test_the_json_line_is_complete_and_names_the_published_app_first(demo: Demo) -> None:
     first = demo.apps[0]
     assert {"appcode", "key", "mchid", "mchids", "notify_url", "return_url"} <= set(first)
     assert (first["appcode"], first["key"]) == ("123456", "123456")
     assert first["mchid"] == "eqqmYMn0Zj6pncw5ZDxjgMqbzV"
 
 
-def test_the_line_for_programs_has_three_apps_and_the_first_merchant_of_each(demo: Demo) -> None:
+def test_the_json_line_has_three_apps_and_the_first_merchant_of_each(demo: Demo) -> None:
     assert sorted(len(app["mchids"]) for app in demo.apps) == [1, 1, 2]
     assert all(app["mchid"] == app["mchids"][0] for app in demo.apps)
     assert len({app["appcode"] for app in demo.apps}) == 3
@@ -171,11 +171,11 @@ def test_a_second_start_on_the_same_data_is_refused_in_one_sentence(demo: Demo, 
     with pytest.raises(NotStarted) as refused:
         Demo.start(demo.folder)
 
-    said = str(refused.value).strip()
-    assert said.startswith("tael: ")
-    assert str(demo.folder) in said
-    assert "Traceback" not in said
-    assert len(said.splitlines()) == 1
+    message = str(refused.value).strip()
+    assert message.startswith("tael: ")
+    assert str(demo.folder) in message
+    assert "Traceback" not in message
+    assert len(message.splitlines()) == 1
     assert shop.open("800208").respcd == "0000"
 
 
@@ -183,9 +183,9 @@ def test_a_taken_port_is_refused_in_one_sentence(demo: Demo, folder: Path) -> No
     with pytest.raises(NotStarted) as refused:
         Demo.start(folder, demo.port)
 
-    said = str(refused.value).strip()
-    assert said.startswith(f"tael: port {demo.port} is taken")
-    assert len(said.splitlines()) == 1
+    message = str(refused.value).strip()
+    assert message.startswith(f"tael: port {demo.port} is taken")
+    assert len(message.splitlines()) == 1
 
 
 def test_a_killed_demo_leaves_nothing_behind_and_starts_again_with_everything(folder: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_killed_demo_leaves_nothing_behind_and_starts_again_with_everything(fo
         demo.kill()
     left = eventually(lambda: {pid for pid in below if is_alive(pid)}, lambda alive: not alive)
     assert left == set(), [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
-    # An earlier version's certificates: the gateway has those of its clients in its books.
+    # Certificates of an earlier version, which the gateway has stored.
     certificates = folder / "sandbox" / "certificates"
     old_ca_pem = make_old(certificates, issuer_in(certificates))
 
@@ -218,7 +218,7 @@ def test_a_killed_demo_leaves_nothing_behind_and_starts_again_with_everything(fo
             (folder / "wechat_ca.pem").read_text() == (certificates / "ca.cert.pem").read_text() != old_ca_pem
         )
         assert len(list(certificates.glob("client-*.p12"))) == 2
-        shop.refund_and_wait(paid, "300")  # WeChat Pay gives nothing back without the client certificate
+        shop.refund_and_wait(paid, "300")  # WeChat Pay refuses refunds without the client certificate
         again.confirm(trade=waiting["syssn"])
         shop.until(waiting["syssn"], "0000", limit_s=LEASE_S)
         shop.pay_by_phone(pending)
@@ -255,7 +255,7 @@ def test_a_process_that_dies_is_started_again_and_no_payment_is_lost(folder: Pat
 def left_alone(
     folder: Path, kept: dict[str, str], sentence: str, port: int | None = None, **settings: str
 ) -> "subprocess.CompletedProcess[str]":
-    """What a fresh demo says on a folder with these files, which are all there afterwards."""
+    """The message of `--fresh` on a folder with these files, which all stay."""
     for name, text in kept.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
@@ -267,7 +267,7 @@ def left_alone(
 
 
 def run_demo(folder: Path, port: int, *options: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """The demo to its end."""
+    """Run the demo to its end."""
     return subprocess.run(
         [
             *(sys.executable, "-m", "tael.cli", "demo", *options),

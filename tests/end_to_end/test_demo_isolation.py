@@ -1,4 +1,4 @@
-"""A demo and the commands about it do nothing outside: neither in a deployment's database, nor through a proxy."""
+"""A demo and its commands affect nothing else: neither a deployment's database nor a proxy."""
 
 import os
 import signal
@@ -15,10 +15,10 @@ from tael.cli.isolation import isolated, without_callers
 from tests.end_to_end.conftest import merchant_of
 from tests.end_to_end.rig import END_LIMIT_S, ROOT, Demo, NotStarted, free_port_block
 from tests.support.commands import clean_environment
-from tests.support.postgres import fresh_database, open_folder
+from tests.support.postgres import open_folder, temporary_database
 
 NOWHERE: Final = "http://127.0.0.1:9"
-#: What a developer's shell may export for other work.
+#: Variables that a developer's shell may export for other work.
 EXPORTED: Final = {
     "TAEL_NODE": "not a node",
     "TAEL_ENCRYPTION_KEY": "not a key",
@@ -26,7 +26,7 @@ EXPORTED: Final = {
     "TAEL_CLOCK_FILE": "/nowhere/clock",
     "PGSSLMODE": "verify-full",
     "PGHOST": "db.invalid",
-    "PGUSER": "nobody",
+    "PGUSER": "someone",
     "HTTP_PROXY": NOWHERE,
     "http_proxy": NOWHERE,
     "https_proxy": NOWHERE,
@@ -43,7 +43,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def empty_database(postgres_server: str) -> Iterator[str]:
-    with fresh_database(postgres_server, "template1") as url:
+    with temporary_database(postgres_server, "template1") as url:
         yield url
 
 
@@ -52,9 +52,7 @@ def tables(database_url: str) -> list[str]:
         return [str(row[0]) for row in connection.execute(TABLES)]
 
 
-def test_a_demo_leaves_a_database_alone_that_is_exported_for_a_deployment(
-    folder: Path, empty_database: str
-) -> None:
+def test_a_demo_ignores_an_exported_database_of_a_deployment(folder: Path, empty_database: str) -> None:
     demo = Demo.start(folder, None, **EXPORTED, TAEL_DATABASE_URL=empty_database)
     try:
         assert demo.database_url != empty_database
@@ -75,12 +73,12 @@ def test_a_demo_leaves_a_database_alone_that_is_exported_for_a_deployment(
     assert tables(empty_database) == []
 
 
-def test_a_demo_takes_an_empty_database_and_the_same_again_and_no_other_demo_takes_it(
+def test_a_demo_uses_an_empty_database_repeatedly_and_no_other_demo_may_use_it(
     folder: Path, empty_database: str
 ) -> None:
     log, notes = folder / "logs" / "worker.log", folder / "notes.txt"
     log.parent.mkdir()
-    for file in (log, notes):  # the log is one of an earlier demo, readable for everybody
+    for file in (log, notes):  # the log is from an earlier demo, readable for all users
         file.write_text("mine")
         file.chmod(0o644)
     demo = Demo.start(folder, None, "--database-url", empty_database)
@@ -103,7 +101,7 @@ def test_a_demo_takes_an_empty_database_and_the_same_again_and_no_other_demo_tak
         Demo.start(other, None, "--database-url", empty_database)
 
 
-def test_a_demo_changes_nothing_in_a_database_of_somebody_else(folder: Path, empty_database: str) -> None:
+def test_a_demo_changes_nothing_in_another_programs_database(folder: Path, empty_database: str) -> None:
     with psycopg.connect(empty_database) as connection:
         connection.execute("CREATE TABLE customer (name text)")
     with pytest.raises(NotStarted) as refused:
@@ -127,16 +125,16 @@ def test_a_demo_does_not_migrate_a_deployment_whose_schema_is_older(
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "reason"),
     [
         ("postgresql://tael:hidden@127.0.0.1:9/x", "the database cannot be reached: "),
         ("postgresql://tael:hid#den@127.0.0.1/x", "not a valid database URL; "),
     ],
 )
-def test_a_database_that_cannot_be_used_is_one_sentence(folder: Path, url: str, words: str) -> None:
+def test_a_database_that_cannot_be_used_is_one_sentence(folder: Path, url: str, reason: str) -> None:
     with pytest.raises(NotStarted) as refused:
         Demo.start(folder, None, "--database-url", url)
-    assert str(refused.value).startswith(f"tael: --database-url: {words}")
+    assert str(refused.value).startswith(f"tael: --database-url: {reason}")
     assert len(str(refused.value).splitlines()) == 1
     assert "hid" not in str(refused.value)
 

@@ -1,4 +1,4 @@
-"""The programs in `examples/`, run as a reader runs them: against a demo, judged by the wallets' own books."""
+"""The programs in `examples/`, run as a reader runs them, against a demo, and checked with the wallets' books."""
 
 import base64
 import json
@@ -22,9 +22,9 @@ from tests.support.forged_webhooks import KEY, Posted, forgeries, over_bytes
 EXAMPLES: Final = ROOT / "examples"
 RUN_LIMIT_S: Final = 120
 LEMON_TEA: Final = "凍檸茶 Lemon tea"
-#: Typed with a plain `&`, which is replaced before it is signed.
+#: Entered with a plain `&`, which is replaced before signing.
 BISCUITS: Final = "Tea ＆ biscuits"
-#: What runs each, as the reader would type it, and what has to be installed for that.
+#: The command of each, as a reader types it, and the program that it needs.
 FIRST_PAYMENTS: Final = {
     "python": ([sys.executable, "python/first_payment.py"], "python3"),
     "php": (["php", "php/first_payment.php"], "php"),
@@ -46,13 +46,13 @@ STEPS: Final = [
     "webhooks verified",
 ]
 VECTORS: Final[Members] = json.loads((ROOT / "tests" / "vectors" / "qfpay.json").read_text("utf-8"))
-#: A body that QFPay once sent, with whole numbers. Signed over its bytes it would be an answer, not a webhook.
+#: A body that QFPay once sent, with whole numbers. Signed over its bytes it would be a response, not a webhook.
 OLD_BODY: Final = (
     b'{"pay_type": "800151", "txdtm": "2017-06-15 10:21:37", "mchid": "eqqmYMn0Zj6pncw5ZDxjgMqbzV", "txamt": 10, '
     b'"respmsg": "", "out_trade_no": "A", "syssn": 201706150902990034076180, "respcd": "0000"}'
 )
 NEW: Final[Members] = next(vector for vector in VECTORS["new_webhooks"] if vector["name"] == "N4")
-#: A genuine webhook in each style, and what the receiver prints.
+#: A genuine webhook in each style, and the receiver's output.
 WEBHOOKS: Final = {
     "old": (Posted(OLD_BODY, "67A4F8CD7C48E6E1900F300D803A0F67"), "paid: order A, 10 minor units"),
     "new": (
@@ -120,7 +120,7 @@ def command_of(language: str) -> list[str]:
 
 
 def named_in_wallet(demo: Demo, wallet: str, product_name: str) -> int:
-    """How often the payers' histories name it, as the wallet understood it."""
+    """How often the payers' histories at the wallet name it."""
     return httpx.get(f"{demo.sandbox}/?wallet={wallet}", trust_env=False).text.count(product_name)
 
 
@@ -138,7 +138,7 @@ def test_a_first_payment_does_what_it_prints(language: str, shop: Merchant) -> N
     assert (done.returncode, done.stderr) == (0, "")
     first, *steps = done.stdout.splitlines()
     assert steps == STEPS
-    assert named_in_wallet(demo, "alipay", LEMON_TEA) == before + 2  # paid, and given back in part
+    assert named_in_wallet(demo, "alipay", LEMON_TEA) == before + 2  # paid, and partly refunded
     assert named_in_wallet(demo, "wechat", BISCUITS) == biscuits_before + 1
     day = first.split()[-1]
     orders = {row["out_trade_no"].removeprefix(f"{day}-"): row for row in rows_of(shop, day)}
@@ -148,7 +148,7 @@ def test_a_first_payment_does_what_it_prints(language: str, shop: Merchant) -> N
     assert [trade["state"] for trade in demo.trades(orders["left"]["syssn"])] == ["CLOSED"]
 
 
-def test_java_s_reader_of_json_and_of_webhooks_takes_no_more_than_it_should(tmp_path: Path) -> None:
+def test_java_s_reader_of_json_and_of_webhooks_is_strict(tmp_path: Path) -> None:
     forged = forgeries()
     genuine = WEBHOOKS["old"][0]
     posted = [*(Posted(text.encode(), "0") for text in JSON_TEXTS), *forged.values(), genuine]
@@ -177,7 +177,7 @@ def probed_by_java(posted: list[Posted], folder: Path) -> list[str]:
 
 
 def as_java(value: object) -> str:
-    """Java's own way to show maps and lists."""
+    """Java's representation of maps and lists."""
     match value:
         case dict():
             return "{" + ", ".join(f"{name}={as_java(value[name])}" for name in sorted(value)) + "}"
@@ -193,7 +193,7 @@ def rows_of(shop: Merchant, day: str) -> list[Members]:
 
 
 @pytest.mark.parametrize("language", FIRST_PAYMENTS)
-def test_a_first_payment_with_a_wrong_key_says_so_and_stops(language: str, shop: Merchant) -> None:
+def test_a_first_payment_with_a_wrong_key_reports_it_and_stops(language: str, shop: Merchant) -> None:
     done = run(command_of(language), shop, KEY="not the key")
 
     assert done.returncode == 1
@@ -233,8 +233,8 @@ def test_the_receiver_accepts_a_genuine_webhook_of_its_style_only(style: str) ->
 
 
 @pytest.mark.parametrize("style", WEBHOOKS)
-def test_the_receiver_refuses_what_was_signed_for_something_else(style: str) -> None:
-    """Checkout links above all: a payer has one, and may have typed a part of it."""
+def test_the_receiver_refuses_text_that_was_signed_for_another_purpose(style: str) -> None:
+    """Above all checkout links: a payer has one, and may have chosen part of its text."""
     with receiving(STYLE=style) as (url, process):
         accepted = [what for what, forged in forgeries().items() if post(url, forged).status_code != 400]
         printed = output_of(process)
@@ -268,7 +268,7 @@ def test_the_receiver_refuses_to_start_with_a_style_that_does_not_exist() -> Non
 
 @contextmanager
 def receiving(**settings: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """The receiver, started, and where it listens."""
+    """Start the receiver. Returns the process and its url."""
     process = subprocess.Popen(
         RECEIVER,
         cwd=EXAMPLES,
@@ -285,7 +285,7 @@ def receiving(**settings: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
 
 
 def output_of(process: "subprocess.Popen[str]") -> list[str]:
-    """The lines that it printed until it was ended."""
+    """End it. Returns the lines that it printed."""
     process.terminate()
     printed, _ = process.communicate(timeout=END_LIMIT_S)
     return printed.splitlines()

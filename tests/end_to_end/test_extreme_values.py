@@ -1,4 +1,4 @@
-"""Numbers and times at the ends of what can be written, in every call: understood or refused by name, never a fault."""
+"""Numbers and times at the limits of their formats, in every call: accepted or refused by name, never a fault."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -45,7 +45,7 @@ def test_a_number_at_an_end_is_no_fault(shop: Merchant, call: str, field: str) -
 
 @pytest.mark.parametrize("pay_type", ["800151", "800152", "800201"])
 @pytest.mark.parametrize("valid_time", ["300", "2592000"])
-def test_every_wallet_takes_the_shortest_and_the_longest_life_of_an_order(
+def test_every_wallet_accepts_the_shortest_and_the_longest_life_of_an_order(
     shop: Merchant, pay_type: str, valid_time: str
 ) -> None:
     assert shop.open(pay_type, valid_time=valid_time).respcd == "0000"
@@ -62,7 +62,7 @@ def test_a_time_at_an_end_is_no_fault(shop: Merchant, call: str) -> None:
 
 @pytest.mark.parametrize("time", TIMES[:3])
 @pytest.mark.parametrize("numbers", [True, False])
-def test_a_range_that_no_row_can_lie_in_is_refused_by_name(shop: Merchant, time: str, numbers: bool) -> None:
+def test_an_impossible_range_is_refused_by_name(shop: Merchant, time: str, numbers: bool) -> None:
     number: dict[str, str | None] = {"syssn": "2" * 24} if numbers else {"syssn": None}
     for field in ("start_time", "end_time"):
         answer = shop.call("query", **{**number, field: time})

@@ -1,6 +1,6 @@
-"""Incidents in the whole stack: seen by the operator and the metric, while wallets lie and strangers pay.
+"""Incidents in the whole stack, in the operator's list and the metric: false outcomes, and unmatched payments.
 
-A stranger is somebody else who knows the shop's account at a wallet and orders there without the gateway.
+Unmatched payments come from another program that orders with the shop's account at a wallet, without the gateway.
 """
 
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.rig import Demo, Members, eventually
 from tests.sandbox.wechat_shop import NATIVE, SALE, Shop
 
-#: Past the first repeats of a notice that was not acknowledged, and past several questions of ours.
+#: Past the first repeats of an unacknowledged notice, and past several queries of ours.
 REPEATS_S: Final = (20, 20, 40, 200)
 UNIFIEDORDER: Final = "/pay/unifiedorder"
 ORDERQUERY: Final = "/pay/orderquery"
 
 
-# ---- what the operator sees --------------------------------------------------------------------------------------
+# ---- the operator's view -----------------------------------------------------------------------------------------
 
 
 def incidents(demo: Demo, subject_id: str) -> list[Members]:
@@ -30,7 +30,7 @@ def incidents(demo: Demo, subject_id: str) -> list[Members]:
 
 
 def incident(demo: Demo, subject_id: str, *, unmatched: str) -> Members:
-    """The only incident about this number, once its money is so far."""
+    """Wait until the only incident about this number has this state."""
     rows = eventually(
         lambda: incidents(demo, subject_id),
         lambda rows: [row["unmatched_state"] for row in rows] == [unmatched],
@@ -47,7 +47,7 @@ def figures(demo: Demo) -> dict[str, float]:
 
 
 def assert_counted(demo: Demo, kind: str) -> None:
-    """The metrics say what the operator's list says."""
+    """The metrics agree with the operator's list."""
     seen, rows = figures(demo), demo.ask("incident", "list", "--all")
     assert seen["tael_incidents_open"] == len([row for row in rows if row["resolved_at"] is None])
     of_kind = [row for row in rows if row["kind"] == kind]
@@ -55,7 +55,7 @@ def assert_counted(demo: Demo, kind: str) -> None:
 
 
 def assert_went_back_once(demo: Demo, order: str, amount_minor: int) -> Members:
-    """By the wallet's own book, by the incident, and by the ledger."""
+    """Checks the wallet's book, the incident and the ledger."""
     returned = incident(demo, order, unmatched="RETURNED")
     (refund,) = demo.refunds(order)
     assert (refund["amount"], refund["refund_order"]) == (amount_minor, returned["unmatched_syssn"])
@@ -69,11 +69,11 @@ def assert_went_back_once(demo: Demo, order: str, amount_minor: int) -> Members:
     return returned
 
 
-# ---- strangers ---------------------------------------------------------------------------------------------------
+# ---- unmatched orders --------------------------------------------------------------------------------------------
 
 
 def account(demo: Demo, wallet: str, scene: str = "both") -> Members:
-    """The demo shop's account as the wallet knows it."""
+    """The demo shop's account at the wallet."""
     rows = demo.control("accounts")
     return next(r for r in rows if (r["wallet"], r["shop"], r["scene"]) == (wallet, "demo", scene))
 
@@ -84,7 +84,7 @@ def notice_url(shop: Merchant, wallet: str, scene: str = "both") -> str:
     return f"{shop.demo.gateway}/notices/{wallet}/{row['account_id']}"
 
 
-def pay_as_stranger(shop: Merchant, order: str, amount_minor: int) -> None:
+def pay_unmatched(shop: Merchant, order: str, amount_minor: int) -> None:
     """An order at WeChat under this number, opened without the gateway, and paid."""
     at_wechat = Shop(account(shop.demo, "wechat"))
     asked: dict[str, Any] = SALE | NATIVE | {"out_trade_no": order, "total_fee": amount_minor}
@@ -92,7 +92,7 @@ def pay_as_stranger(shop: Merchant, order: str, amount_minor: int) -> None:
     shop.demo.confirm(url=made["code_url"])
 
 
-def pay_alipay_as_stranger(shop: Merchant, order: str, major: str) -> None:
+def pay_unmatched_at_alipay(shop: Merchant, order: str, major: str) -> None:
     at_alipay = account(shop.demo, "alipay", "online")
     fields = {
         "service": "create_forex_trade",
@@ -112,7 +112,7 @@ def pay_alipay_as_stranger(shop: Merchant, order: str, major: str) -> None:
 
 
 def open_without_the_wallet(shop: Merchant) -> Answer:
-    """A payment whose order the wallet never made, so that a stranger can make one under its number."""
+    """A payment without an order at the wallet, so that another program can place one under its number."""
     with shop.demo.faults({"wallet": "wechat", "kind": "http_500", "operation": UNIFIEDORDER}):
         opened = shop.open("800201")
     assert opened.respcd == "1145"
@@ -120,15 +120,15 @@ def open_without_the_wallet(shop: Merchant) -> Answer:
 
 
 @pytest.mark.parametrize("wallet", ["wechat", "alipay"])
-def test_money_for_an_order_that_nobody_made_goes_back_once(shop: Merchant, demo: Demo, wallet: str) -> None:
+def test_money_for_an_unknown_order_goes_back_once(shop: Merchant, demo: Demo, wallet: str) -> None:
     order = new_reference().replace("-", "_")
     with demo.faults({"wallet": wallet, "kind": "duplicate_notice", "operation": "notice", "times": 2}):
         if wallet == "wechat":
-            pay_as_stranger(shop, order, 4321)
+            pay_unmatched(shop, order, 4321)
         else:
-            pay_alipay_as_stranger(shop, order, "43.21")
+            pay_unmatched_at_alipay(shop, order, "43.21")
         returned = assert_went_back_once(demo, order, 4321)
-    for seconds in REPEATS_S:  # such a notice is never acknowledged
+    for seconds in REPEATS_S:  # a notice of an unknown order is never acknowledged
         demo.advance(seconds)
     assert assert_went_back_once(demo, order, 4321) == returned
     assert (returned["kind"], returned["mchid"]) == ("unknown_order", shop.mchid)
@@ -139,10 +139,10 @@ def test_money_for_an_order_that_nobody_made_goes_back_once(shop: Merchant, demo
 def test_money_for_an_attempt_that_failed_goes_back_once(
     shop: Merchant, demo: Demo, receiver: Receiver
 ) -> None:
-    opened = shop.open("800207", sub_openid="o" + "x" * 27)  # nobody's
+    opened = shop.open("800207", sub_openid="o" + "x" * 27)  # an unknown openid
     row = shop.row(opened["syssn"])
     assert row["respcd"] not in ("0000", "1145")
-    pay_as_stranger(shop, opened["syssn"], 1000)
+    pay_unmatched(shop, opened["syssn"], 1000)
 
     assert assert_went_back_once(demo, opened["syssn"], 1000)["kind"] == "paid_after_failed"
     assert shop.row(opened["syssn"]) == row
@@ -154,7 +154,7 @@ def test_another_amount_than_the_price_goes_back_and_the_order_has_failed(
     shop: Merchant, demo: Demo, receiver: Receiver
 ) -> None:
     opened = open_without_the_wallet(shop)
-    pay_as_stranger(shop, opened["syssn"], 999)
+    pay_unmatched(shop, opened["syssn"], 999)
 
     returned = assert_went_back_once(demo, opened["syssn"], 999)
     assert (returned["kind"], returned["amount_minor"]) == ("wrong_amount", 999)
@@ -165,11 +165,11 @@ def test_another_amount_than_the_price_goes_back_and_the_order_has_failed(
     assert_counted(demo, "wrong_amount")
 
 
-# ---- wallets that lie --------------------------------------------------------------------------------------------
+# ---- false amounts -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pay_type", ["800151", "800201"])
-def test_a_notice_of_a_false_amount_is_disproved_and_the_order_is_paid(
+def test_a_notice_of_a_false_amount_is_refuted_and_the_order_is_paid(
     shop: Merchant, demo: Demo, receiver: Receiver, pay_type: str
 ) -> None:
     wallet = "alipay" if pay_type == "800151" else "wechat"
@@ -182,7 +182,7 @@ def test_a_notice_of_a_false_amount_is_disproved_and_the_order_is_paid(
     assert_counted(demo, "wrong_amount")
 
 
-def test_an_answer_of_a_false_amount_is_disproved_and_the_order_is_paid(
+def test_a_response_with_a_false_amount_is_refuted_and_the_order_is_paid(
     shop: Merchant, demo: Demo, receiver: Receiver
 ) -> None:
     opened = shop.open("800201")
@@ -210,17 +210,17 @@ def assert_paid_and_kept(shop: Merchant, receiver: Receiver, opened: Answer) -> 
 
 
 @pytest.mark.parametrize("end", ["closed", "expired"])
-def test_late_money_is_the_merchants_and_is_seen_until_somebody_resolves_it(
+def test_late_money_is_the_merchants_and_its_incident_is_open_until_resolved(
     shop: Merchant, demo: Demo, receiver: Receiver, end: str
 ) -> None:
     if end == "closed":
         opened = shop.closed("800152")
-        pay_alipay_as_stranger(shop, opened["syssn"], "10.00")
+        pay_unmatched_at_alipay(shop, opened["syssn"], "10.00")
     else:
         opened = open_without_the_wallet(shop)
         demo.advance(1900)
         shop.until(opened["syssn"], "1181")
-        pay_as_stranger(shop, opened["syssn"], 1000)
+        pay_unmatched(shop, opened["syssn"], 1000)
 
     late = incident(demo, opened["syssn"], unmatched="NONE")
     assert (late["kind"], late["amount_minor"], late["currency"]) == ("late_money", 1000, "HKD")
@@ -229,27 +229,27 @@ def test_late_money_is_the_merchants_and_is_seen_until_somebody_resolves_it(
     assert_counted(demo, "late_money")
 
     open_before = figures(demo)["tael_incidents_open"]
-    done = demo.ask("incident", "resolve", late["incident_id"], "--note", "told the merchant")
-    assert done["resolution"] == "told the merchant"
+    done = demo.ask("incident", "resolve", late["incident_id"], "--note", "called the merchant")
+    assert done["resolution"] == "called the merchant"
     assert late["incident_id"] not in [row["incident"] for row in demo.ask("incident", "list")]
     assert figures(demo)["tael_incidents_open"] == open_before - 1
     assert_counted(demo, "late_money")
 
 
-# ---- the rule switched off ---------------------------------------------------------------------------------------
+# ---- returns switched off ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def keeping() -> Iterator[Demo]:
-    """A demo that sends nothing back."""
+    """A demo that does not return unmatched payments."""
     with private_demo("--no-return-unmatched-payments") as demo:
         yield demo
 
 
-def test_switched_off_unmatched_payments_is_booked_and_kept_and_all_books_agree(keeping: Demo) -> None:
+def test_with_returns_switched_off_an_unmatched_payment_is_booked_and_kept(keeping: Demo) -> None:
     shop, order = merchant_of(keeping, "published"), new_reference()
     paid = shop.paid("800201")
-    pay_as_stranger(shop, order, 4321)
+    pay_unmatched(shop, order, 4321)
 
     kept = incident(keeping, order, unmatched="KEPT")
     for seconds in REPEATS_S:

@@ -1,7 +1,7 @@
-"""Every response code can be reached: by magic values, by what a merchant does wrong, or by an operator's command.
+"""Every response code can be reached: with magic values, a merchant's mistake, or an operator's command.
 
-The cells of the page's table are the cases, so that a word that is printed there leads to its code; and each code
-that the gateway sends is in that table or has another way in `ways.py`.
+The cells of the page's table are the test cases, so that every printed value leads to its code; and each code that the
+gateway sends is in that table or has a function in `ways.py`.
 """
 
 import re
@@ -13,7 +13,7 @@ import pytest
 
 from tests.end_to_end.merchant import WALLET_OF, Answer, Merchant
 from tests.end_to_end.rig import ROOT, Demo
-from tests.end_to_end.ways import ELSEWHERE, WAYS
+from tests.end_to_end.ways import ELSEWHERE, RECIPES
 
 PAGE: Final = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
 CODES: Final = (ROOT / "docs" / "codes.md").read_text("utf-8")
@@ -27,7 +27,7 @@ COLUMNS: Final = (
     (REFUND, "800108"),
     (REFUND, "800208"),
 )
-#: The other types that a column speaks for.
+#: The other pay types of a column.
 ALSO: Final = {
     (BARCODE, "800208"): ("800228",),
     (ORDER, "800201"): ("800207",),
@@ -35,13 +35,13 @@ ALSO: Final = {
     (REFUND, "800208"): ("800201",),
 }
 PREFIX: Final = {"800108": "28", "800208": "13", "800228": "15"}
-#: What the page says that the payment must say too.
+#: Parameters that the page requires of the payment too.
 BESIDES: Final = {"1121": {"limit_pay": "no_credit"}}
 WAITING_AT_ALIPAY: Final = {"1145": ("0000", 3), "2007": ("2007", 3), "2005": ("2005", 190)}
 
 
 def section(page: str, title: str) -> str:
-    """The text below a heading, up to the next of any level."""
+    """The text below a heading, up to the next one of any level."""
     return re.split(r"^#+ ", page.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
 
 
@@ -50,7 +50,7 @@ def sent_codes() -> list[str]:
 
 
 def magic_cells() -> list[tuple[str, str, str]]:
-    """Code, kind of call and pay type, for each word of the table."""
+    """Code, kind of call and pay type, for each value of the table."""
     cells = []
     for code, row in ROW.findall(section(PAGE, "Magic values")):
         for column, cell in zip(COLUMNS, row.split("|"), strict=True):
@@ -64,7 +64,7 @@ CELLS: Final = magic_cells()
 BARCODE_CELLS: Final = [(code, pay_type) for code, kind, pay_type in CELLS if kind == BARCODE]
 ORDER_CELLS: Final = [(code, pay_type) for code, kind, pay_type in CELLS if kind == ORDER]
 REFUND_CELLS: Final = [(code, pay_type) for code, kind, pay_type in CELLS if kind == REFUND]
-AFTERWARDS: Final = (
+LATER_CALLS: Final = (
     ("1146", "close", "800151"),
     ("1146", "close", "800201"),
     ("1155", "reversal", "800108"),
@@ -131,10 +131,8 @@ def test_a_refunds_amount_and_its_payments_give_the_code(
     shop.refund_and_wait(opened, "1000000")
 
 
-@pytest.mark.parametrize(("code", "call", "pay_type"), AFTERWARDS)
-def test_what_comes_after_the_payment_gives_the_code(
-    shop: Merchant, demo: Demo, code: str, call: str, pay_type: str
-) -> None:
+@pytest.mark.parametrize(("code", "call", "pay_type"), LATER_CALLS)
+def test_a_later_call_gives_the_code(shop: Merchant, demo: Demo, code: str, call: str, pay_type: str) -> None:
     opened = shop.open(pay_type, txamt=f"99{code}")
     assert opened.respcd == "0000"
     if pay_type == "800151":
@@ -142,7 +140,7 @@ def test_what_comes_after_the_payment_gives_the_code(
     assert shop.call(call, syssn=opened["syssn"], txamt=f"99{code}").respcd == code
 
 
-def test_a_made_up_code_that_ends_in_0000_is_paid_again_and_again(shop: Merchant) -> None:
+def test_an_invented_code_that_ends_in_0000_is_paid_repeatedly(shop: Merchant) -> None:
     for pay_type in PREFIX:
         for _ in range(2):
             assert shop.open(pay_type, auth_code=made_up(pay_type, "0000")).respcd == "0000"
@@ -158,10 +156,10 @@ def test_a_value_without_a_meaning_for_the_call_does_nothing(shop: Merchant) -> 
     shop.refund_and_wait(shop.paid("800201", txamt="1000000"), "991201")
 
 
-def test_a_credit_card_is_refused_only_where_the_payment_bars_it(shop: Merchant) -> None:
+def test_a_credit_card_is_refused_only_if_the_payment_forbids_it(shop: Merchant) -> None:
     for pay_type in ("800208", "800228"):
         assert shop.open(pay_type, txamt="991121").respcd == "0000"
-        assert shop.open(pay_type, txamt="991204", limit_pay="no_credit").respcd == "1121"  # the same word
+        assert shop.open(pay_type, txamt="991204", limit_pay="no_credit").respcd == "1121"  # the same value
         assert shop.open(pay_type, limit_pay="no_credit").respcd == "0000"
 
 
@@ -182,7 +180,7 @@ def test_in_profile_sdk_magic_values_do_nothing(shop: Merchant, demo: Demo) -> N
             assert shop.open(pay_type, txamt=f"99{code}", auth_code=handed_out).respcd == "0000"
         for code, pay_type in ORDER_CELLS:
             assert shop.open(pay_type, txamt=f"99{code}").respcd == "0000"
-        for code, call, pay_type in AFTERWARDS:
+        for code, call, pay_type in LATER_CALLS:
             opened = shop.open(pay_type, txamt=f"99{code}")
             assert shop.call(call, syssn=opened["syssn"], txamt=f"99{code}").respcd == "0000"
         for code, pay_type in REFUND_CELLS:
@@ -190,7 +188,7 @@ def test_in_profile_sdk_magic_values_do_nothing(shop: Merchant, demo: Demo) -> N
 
 
 def stay_awake(demo: Demo) -> None:
-    """Some refusals of in-store refunds, from midnight to half past one, mean only that it is night."""
+    """From midnight to half past one, some refusals of in-store refunds only mean that it is night."""
     if demo.now().hour in (23, 0, 1):
         demo.advance(3 * 3600)
 
@@ -204,12 +202,12 @@ def refund_after_a_pause(shop: Merchant, opened: Answer, amount: str) -> Answer:
 
 
 @pytest.mark.parametrize("code", sent_codes())
-def test_every_code_that_is_sent_has_a_way_and_the_page_tells_it(shop: Merchant, code: str) -> None:
-    if code in WAYS:
-        assert WAYS[code](shop) == code
+def test_every_sent_code_can_be_reached_as_the_page_describes(shop: Merchant, code: str) -> None:
+    if code in RECIPES:
+        assert RECIPES[code](shop) == code
     elif code in ELSEWHERE:
         assert f'"{code}"' in (ROOT / ELSEWHERE[code]).read_text("utf-8")
     else:
-        assert code in {each for each, *_ in (*CELLS, *AFTERWARDS)}, f"nothing reaches {code}"
+        assert code in {each for each, *_ in (*CELLS, *LATER_CALLS)}, f"nothing reaches {code}"
         return
-    assert code in [told for told, _ in ROW.findall(section(PAGE, "Codes without magic"))]
+    assert code in [code for code, _ in ROW.findall(section(PAGE, "Codes without magic"))]

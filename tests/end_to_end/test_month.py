@@ -1,6 +1,6 @@
-"""A month in seconds: one clock moves wallets and gateway, so that expiry, retries, settling and seals all take place.
+"""A month in seconds: one clock moves wallets and gateway through expiry, retries, polling and daily closes.
 
-The demo is one of its own: nobody else's payments grow a month older.
+It has its own demo, so that no other test's payments get a month older.
 """
 
 import json
@@ -18,7 +18,7 @@ from tests.support.commands import run_tael
 DAYS = 31
 DAY_S = 86_400
 REFUSED = (500, b"no")
-#: The first try and eleven repeats.
+#: The first attempt and eleven repeats.
 ATTEMPTS = 12
 DAY_LIMIT_S = 0.8
 
@@ -44,8 +44,8 @@ def is_longer(than: int, calls: list[Call]) -> bool:
     return len(calls) > than
 
 
-def refund_in_trouble(demo: Demo, shop: Merchant) -> Answer:
-    """A refund that the wallet cannot say anything about for a while."""
+def undecided_refund(demo: Demo, shop: Merchant) -> Answer:
+    """A refund that the wallet cannot decide for a while."""
     paid = shop.paid("800208")
     demo.put_faults({"wallet": "wechat", "operation": "/secapi/pay/refund", "kind": "http_500", "times": 4})
     refund = shop.refund(paid, "400")
@@ -53,32 +53,32 @@ def refund_in_trouble(demo: Demo, shop: Merchant) -> Answer:
     return refund
 
 
-def test_a_month_of_expiry_retries_settle_and_seals_passes_in_seconds(own_demo: Demo) -> None:
+def test_a_month_of_expiry_retries_polling_and_daily_closes_passes_in_seconds(own_demo: Demo) -> None:
     shop = merchant_of(own_demo, "published")
     with receiving() as receiver:
-        own_demo.set_app(shop.appcode, "--notify-url", f"{receiver.url}/told")
+        own_demo.set_app(shop.appcode, "--notify-url", f"{receiver.url}/notify")
         never_paid = [shop.pending(pay_type) for pay_type in ("800151", "800201", "800208", "800108")]
-        told = shop.open("800201")
-        receiver.will_answer(told["out_trade_no"], *[REFUSED] * 20)
-        shop.pay_by_phone(told)
-        receiver.wait(told["out_trade_no"])
-        refund = refund_in_trouble(own_demo, shop)
+        notified = shop.open("800201")
+        receiver.will_answer(notified["out_trade_no"], *[REFUSED] * 20)
+        shop.pay_by_phone(notified)
+        receiver.wait(notified["out_trade_no"])
+        refund = undecided_refund(own_demo, shop)
 
         for _ in range(DAYS):
-            before = len(receiver.calls(told["out_trade_no"]))
+            before = len(receiver.calls(notified["out_trade_no"]))
             own_demo.advance(DAY_S)
             if before < ATTEMPTS:
-                # An attempt that was not written down when the clock moved is repeated a day later.
+                # An attempt that was not recorded before the clock moved is repeated a day later.
                 eventually(
-                    partial(receiver.calls, told["out_trade_no"]), partial(is_longer, before), DAY_LIMIT_S
+                    partial(receiver.calls, notified["out_trade_no"]), partial(is_longer, before), DAY_LIMIT_S
                 )
 
         shop.until(refund["syssn"], "0000")
         audit = eventually(lambda: verified(own_demo), lambda seen: seen["digests"] >= DAYS - 1)
-        assert audit["digests"] in (DAYS - 1, DAYS)  # a day is sealed when it has been over for an hour
+        assert audit["digests"] in (DAYS - 1, DAYS)  # a day is closed one hour after its end
         assert audit["ok"], audit["first"]
         assert [shop.row(each["syssn"])["respcd"] for each in never_paid] == ["1181", "1181", "2005", "2005"]
-        assert [own_demo.held(each["syssn"]) for each in (*never_paid, told)] == [0, 0, 0, 0, 1000]
+        assert [own_demo.held(each["syssn"]) for each in (*never_paid, notified)] == [0, 0, 0, 0, 1000]
         assert [row["amount"] for row in own_demo.refunds(refund["orig_syssn"])] == [400]
-        assert len(receiver.calls(told["out_trade_no"])) == ATTEMPTS
+        assert len(receiver.calls(notified["out_trade_no"])) == ATTEMPTS
         assert webhook_states(own_demo).count("EXHAUSTED") == 1

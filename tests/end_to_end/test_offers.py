@@ -1,4 +1,4 @@
-"""Clients that offer HTTP/2 with a request over plain HTTP, as Java's does: the offer is passed over."""
+"""Clients that offer HTTP/2 in a request over plain HTTP, as Java's does: the offer is ignored."""
 
 import json
 import socket
@@ -21,7 +21,7 @@ OFFER = [
 
 
 class Wire:
-    """One connection, on which bytes go out as the test says."""
+    """One connection, on which a test sends bytes."""
 
     def __init__(self, connection: socket.socket, incoming: BinaryIO) -> None:
         self._connection = connection
@@ -80,7 +80,7 @@ def chunked(body: bytes, headers: list[tuple[str, str]]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("written", [whole, in_two, chunked])
-def test_the_body_behind_an_offer_arrives_and_the_connection_goes_on(
+def test_the_body_after_an_offer_arrives_and_the_connection_stays_open(
     shop: Merchant, written: Callable[[bytes, list[tuple[str, str]]], list[bytes]]
 ) -> None:
     with wire_to(shop.demo.gateway) as wire:
@@ -90,14 +90,14 @@ def test_the_body_behind_an_offer_arrives_and_the_connection_goes_on(
             assert (status, members["respcd"], members["data"]) == (200, "0000", [])
 
 
-def test_requests_with_offers_may_be_sent_one_behind_the_other(shop: Merchant) -> None:
+def test_requests_with_offers_may_be_pipelined(shop: Merchant) -> None:
     with wire_to(shop.demo.gateway) as wire:
         wire.send(b"".join(part for _ in range(3) for part in whole(*query(shop, new_reference()))))
 
         assert [wire.answer()[1]["respcd"] for _ in range(3)] == ["0000"] * 3
 
 
-def test_a_connection_that_is_to_end_ends_in_spite_of_an_offer(shop: Merchant) -> None:
+def test_connection_close_is_honoured_despite_an_offer(shop: Merchant) -> None:
     body, headers = query(shop, new_reference())
     headers = [("Connection", "close, Upgrade, HTTP2-Settings"), *headers[:-3], *OFFER[1:]]
     with wire_to(shop.demo.gateway) as wire:
@@ -107,7 +107,7 @@ def test_a_connection_that_is_to_end_ends_in_spite_of_an_offer(shop: Merchant) -
         assert wire.is_ended()
 
 
-def test_a_websocket_is_not_served_and_its_offer_is_passed_over(shop: Merchant) -> None:
+def test_a_websocket_is_not_served_and_its_offer_is_ignored(shop: Merchant) -> None:
     body, headers = query(shop, new_reference())
     with wire_to(shop.demo.gateway) as wire:
         wire.send(*whole(body, [*headers[:-3], ("Connection", "Upgrade"), ("Upgrade", "websocket")]))
@@ -115,7 +115,7 @@ def test_a_websocket_is_not_served_and_its_offer_is_passed_over(shop: Merchant) 
         assert wire.answer()[1]["respcd"] == "0000"
 
 
-def test_the_wallets_pass_over_an_offer_as_well(shop: Merchant) -> None:
+def test_the_wallets_ignore_an_offer_as_well(shop: Merchant) -> None:
     body = b'{"wallet": "alipay"}'
     with wire_to(shop.demo.sandbox) as wire:
         wire.send(head("/control/codes", [*OFFER, ("Content-Length", str(len(body)))]), body)

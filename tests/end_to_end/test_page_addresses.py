@@ -1,7 +1,7 @@
 """Addresses of a payer's pages: no guessable value opens one, and each ends 24 hours after its order or link.
 
-The first half fills every route of the gateway with what a stranger can guess. A route with a part in its path that is
-missing from the tables fails.
+The first half fills every route of the gateway with guessable values. A route with a path part that is missing from the
+tables fails.
 """
 
 import re
@@ -22,18 +22,18 @@ from tests.end_to_end.rig import Demo
 
 Request = tuple[str, str]
 
-# ---- what a stranger can guess -------------------------------------------------------------------------------------
+# ---- guessable values ----------------------------------------------------------------------------------------------
 
 GUESSABLE: Final = frozenset({"mchid", "syssn", "account_id", "wallet"})
-#: Well-formed values that are no order's and no link's.
+#: Well-formed values of no order and no link.
 SECRET: Final = {"token": "Zm9vYmFyYmF6cXV4", "link_id": "Zm9vYmFyYmF6cXV4Zm9vYmFy"}
-#: Routes whose path holds guessable parts only, and why that is enough.
+#: Routes with only guessable parts in their path, and why that is safe.
 GUESSABLE_ROUTES: Final = {
     "/notices/alipay/{account_id}": "the wallet signs what it posts",
     "/notices/wechat/{account_id}": "the wallet signs what it posts",
     "/return/alipay/{account_id}": "the wallet signs the query",
 }
-#: Routes that answer everybody, and why they may.
+#: Public routes, and why they may be.
 PUBLIC_ROUTES: Final = {
     "/healthz": "for the operator's monitoring; the manual keeps it from the outside",
     "/readyz": "for the operator's monitoring; the manual keeps it from the outside",
@@ -41,7 +41,7 @@ PUBLIC_ROUTES: Final = {
     "/checkstand": "the same for every link: only the browser has what stands behind #",
     "/checkstand/": "the same for every link: only the browser has what stands behind #",
 }
-#: The application is built to list its routes, and never run.
+#: The application is built only to list its routes.
 ROUTES: Final = tuple(cast(Route, each).path for each in application(cast(Gateway, cast(Any, None))).routes)
 AMOUNT: Final = "7391862"
 AMOUNT_SHOWN: Final = "73918.62"
@@ -51,7 +51,7 @@ PAYEE: Final = "Harbour Tea"
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Real orders as a stranger may guess them, and what must not come back."""
+    """Real orders with guessable numbers, and facts that no response may contain."""
 
     guesses: tuple[dict[str, str], ...]
     tokens: dict[str, str]  #: of each order that has a page
@@ -59,7 +59,7 @@ class Orders:
     facts: tuple[str, ...]
 
     def wrong_secrets(self, syssn: str) -> tuple[dict[str, str], ...]:
-        """Made up; and those of another order, and of the link but for one letter."""
+        """Invented tokens, those of another order, and the link's with one letter changed."""
         token = next(token for other, token in self.tokens.items() if other != syssn)
         link_id = self.link_page.rpartition("/")[2]
         return SECRET, {"token": token, "link_id": f"{link_id[:-1]}{'a' if link_id[-1] != 'a' else 'b'}"}
@@ -67,7 +67,7 @@ class Orders:
 
 @pytest.fixture(scope="module")
 def orders(demo: Demo, shop: Merchant) -> Orders:
-    """Pending ones by the API and under a link, and paid ones."""
+    """Pending payments of the API and of a link, and paid ones."""
     reference, openid = new_reference(), demo.openid()
     given = {"goods_name": SUBJECT, "txamt": AMOUNT}
     cancel_url = "https://shop.example/basket"
@@ -92,7 +92,7 @@ def orders(demo: Demo, shop: Merchant) -> Orders:
 
 
 def state_of(shop: Merchant, orders: Orders) -> object:
-    """The orders' rows, how many there are, and whether the link still offers both wallets."""
+    """The orders' rows, their number, and whether the link still offers both wallets."""
     link = look(shop, orders.link_page)
     syssns = sorted({guess["syssn"] for guess in orders.guesses})
     rows = [shop.row(syssn) for syssn in syssns]
@@ -119,7 +119,7 @@ def parts_of(path: str) -> set[str]:
 def test_every_part_of_a_path_is_known_and_one_cannot_be_guessed(path: str) -> None:
     parts = parts_of(path)
 
-    assert parts <= GUESSABLE | SECRET.keys(), "say here whether the new part can be guessed"
+    assert parts <= GUESSABLE | SECRET.keys(), "add the new part to GUESSABLE or SECRET"
     assert parts & SECRET.keys() or path in GUESSABLE_ROUTES, "a page needs a part that cannot be guessed"
 
 
@@ -141,7 +141,7 @@ def test_guessable_values_show_and_change_nothing(demo: Demo, orders: Orders, pa
 
 
 def attempts(demo: Demo, target: str, guess: dict[str, str]) -> list[Answer]:
-    """GET and POST without credentials, with the guess in a query, a form and each wallet's own kind of body."""
+    """GET and POST without credentials, with the guess in a query, a form and each wallet's kind of body."""
     numbers = {"mchid": guess["mchid"], "syssn": guess["syssn"]}
     query = urlencode(
         {**numbers, "out_trade_no": guess["syssn"], "trade_status": "TRADE_FINISHED", "lang": "en"}
@@ -160,7 +160,7 @@ def attempts(demo: Demo, target: str, guess: dict[str, str]) -> list[Answer]:
 
 
 def is_refused(answer: Answer) -> bool:
-    """By status; by the code of a call that was not signed; or in the words of a wallet, which then tries again."""
+    """Refused by status, by the code of an unsigned call, or in a wallet's format, which makes it retry."""
     if answer.status >= 400 or answer.body == b"fail":
         return True
     if answer.body.startswith(b"<xml>"):
@@ -168,7 +168,7 @@ def is_refused(answer: Answer) -> bool:
     return answer.respcd in ("1103", "1108")
 
 
-# ---- how long an address works -------------------------------------------------------------------------------------
+# ---- lifetime of an address ----------------------------------------------------------------------------------------
 
 LIFETIME: Final = timedelta(hours=24)
 #: A test knows an order's end within seconds.
@@ -217,7 +217,7 @@ def check_shown(shop: Merchant, pages: dict[Request, int]) -> None:
 
 
 def check_gone(shop: Merchant, pages: dict[Request, int]) -> None:
-    """Each answers like the page of a number that never was, also right after it was shown."""
+    """Each looks like the page of an unknown number, also right after it was shown."""
     never = f"/cashier/pay/{shop.mchid}/{'1' * 24}/{'A' * 16}"
     for request in pages:
         answer = ask(shop, request)

@@ -1,4 +1,4 @@
-"""Every pay type: the answer's members as in QFPay's examples, the row of a query, and what the wallet really did."""
+"""Every pay type: the response's members as in QFPay's examples, the row of a query, and the trade at the wallet."""
 
 import re
 from datetime import datetime
@@ -62,7 +62,7 @@ BRIDGE_MEMBERS: Final = {"appId", "timeStamp", "nonceStr", "package", "signType"
 
 
 @pytest.mark.parametrize("pay_type", ALL_TYPES)
-def test_an_answer_has_exactly_the_members_of_its_pay_type_and_strings_where_the_examples_have_strings(
+def test_a_response_has_exactly_the_members_of_its_pay_type_and_strings_where_the_examples_have_strings(
     shop: Merchant, pay_type: str
 ) -> None:
     answer = shop.open(pay_type, txamt="10", txdtm="2017-09-06 14:56:43")
@@ -129,7 +129,7 @@ def test_the_row_of_a_paid_payment_has_the_members_of_the_example_and_the_wallet
 
 
 @pytest.mark.parametrize("pay_type", OFFLINE)
-def test_a_barcode_payment_tells_the_payers_wallet_id(shop: Merchant, pay_type: str) -> None:
+def test_a_barcode_payment_has_the_payers_wallet_id(shop: Merchant, pay_type: str) -> None:
     answer = shop.open(pay_type)
 
     assert answer["code_url"] == ""
@@ -137,7 +137,7 @@ def test_a_barcode_payment_tells_the_payers_wallet_id(shop: Merchant, pay_type: 
 
 
 @pytest.mark.parametrize("pay_type", ONLINE)
-def test_an_online_order_is_created_and_not_paid_before_its_payer_acts(shop: Merchant, pay_type: str) -> None:
+def test_an_online_order_is_created_and_unpaid_until_its_payer_acts(shop: Merchant, pay_type: str) -> None:
     opened = shop.open(pay_type)
 
     assert opened["cardcd"] == ""
@@ -147,7 +147,7 @@ def test_an_online_order_is_created_and_not_paid_before_its_payer_acts(shop: Mer
 
 
 @pytest.mark.parametrize("pay_type", ["800151", "800152"])
-def test_alipays_pay_url_leads_to_the_order_that_was_meant(shop: Merchant, demo: Demo, pay_type: str) -> None:
+def test_alipays_pay_url_leads_to_its_order(shop: Merchant, demo: Demo, pay_type: str) -> None:
     opened = shop.open(pay_type, txamt="7300", product_name="Tea & 茶")
 
     assert opened["qrcode"] == opened["pay_url"]
@@ -165,7 +165,7 @@ def test_wechats_qr_code_is_under_all_three_names(shop: Merchant, demo: Demo) ->
     assert (seen["order"], seen["amount"], seen["subject"]) == (opened["syssn"], 7300, "茶")
 
 
-def test_the_in_wechat_payment_gives_the_bridges_parameters_and_a_page_that_hands_them_over(
+def test_the_in_wechat_payment_has_the_bridges_parameters_and_a_page_with_them(
     shop: Merchant, demo: Demo
 ) -> None:
     opened = shop.open("800207")
@@ -192,7 +192,7 @@ def test_the_in_wechat_page_of_an_unknown_order_is_not_found(demo: Demo, shop: M
     assert page.status == 404
 
 
-def test_an_openid_of_another_official_account_is_refused_in_words(shop: Merchant) -> None:
+def test_an_openid_of_another_official_account_is_refused_with_a_reason(shop: Merchant) -> None:
     answer = shop.call("payment", **shop.payment_params("800207", sub_openid="o" * 28))
 
     assert answer.respcd not in ("0000", "1145")
@@ -217,9 +217,7 @@ def test_a_password_payment_is_pending_until_the_password_is_typed(
 
 
 @pytest.mark.parametrize("pay_type", OFFLINE)
-def test_a_payer_who_types_by_himself_is_noticed_without_anybody_telling(
-    shop: Merchant, demo: Demo, pay_type: str
-) -> None:
+def test_a_payer_who_types_later_is_found_by_polling(shop: Merchant, demo: Demo, pay_type: str) -> None:
     opened = shop.open(pay_type, "password_then_pays")
     assert opened.respcd in ("0000", "1145")
 
@@ -228,7 +226,7 @@ def test_a_payer_who_types_by_himself_is_noticed_without_anybody_telling(
 
 
 @pytest.mark.parametrize("pay_type", ["800108", "800208"])
-def test_a_payer_who_gives_up_fails_the_payment(shop: Merchant, demo: Demo, pay_type: str) -> None:
+def test_a_payer_who_cancels_fails_the_payment(shop: Merchant, demo: Demo, pay_type: str) -> None:
     opened = shop.pending(pay_type)
 
     demo.confirm("cancel", trade=opened["syssn"])
@@ -256,7 +254,7 @@ def test_a_payer_who_gives_up_fails_the_payment(shop: Merchant, demo: Demo, pay_
         ("800108", "used", "1202"),
     ],
 )
-def test_what_the_wallet_refuses_has_its_code_in_answer_and_row(
+def test_a_refusal_of_the_wallet_has_its_code_in_response_and_row(
     shop: Merchant, demo: Demo, pay_type: str, behaviour: str, respcd: str
 ) -> None:
     answer = shop.open(pay_type, behaviour)
@@ -281,7 +279,7 @@ def test_a_code_of_another_wallet_is_illegal(shop: Merchant, demo: Demo, pay_typ
 
 
 @pytest.mark.parametrize("pay_type", OFFLINE)
-def test_a_wallet_that_breaks_off_is_never_a_failure_and_its_truth_is_found(
+def test_a_broken_connection_to_the_wallet_is_never_a_failure_and_the_result_is_found(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     opened = shop.open(pay_type, "unknown_then_paid")
@@ -293,7 +291,7 @@ def test_a_wallet_that_breaks_off_is_never_a_failure_and_its_truth_is_found(
 
 
 @pytest.mark.parametrize("pay_type", OFFLINE)
-def test_a_wallet_that_breaks_off_and_did_nothing_ends_as_an_expired_code(
+def test_a_broken_connection_without_an_order_ends_as_an_expired_code(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     opened = shop.open(pay_type, "unknown_then_nothing")
@@ -308,7 +306,7 @@ def test_a_wallet_that_breaks_off_and_did_nothing_ends_as_an_expired_code(
 def test_a_barcode_payment_that_is_never_confirmed_fails_after_two_minutes(
     shop: Merchant, demo: Demo
 ) -> None:
-    opened = shop.pending("800108")  # WeChat's phone gives up by itself after 30 s
+    opened = shop.pending("800108")  # WeChat's phone cancels by itself after 30 s
 
     demo.advance(110)
     shop.row(opened["syssn"])
@@ -318,9 +316,7 @@ def test_a_barcode_payment_that_is_never_confirmed_fails_after_two_minutes(
 
 
 @pytest.mark.parametrize("pay_type", ONLINE)
-def test_valid_time_is_honoured_to_the_second_and_not_before(
-    shop: Merchant, demo: Demo, pay_type: str
-) -> None:
+def test_an_order_expires_exactly_at_its_valid_time(shop: Merchant, demo: Demo, pay_type: str) -> None:
     opened = shop.open(pay_type, valid_time="301")
 
     demo.advance(280)
@@ -331,7 +327,7 @@ def test_valid_time_is_honoured_to_the_second_and_not_before(
 
 
 @pytest.mark.parametrize(("pay_type", "lives_s"), [("800151", 600), ("800201", 1800)])
-def test_an_order_without_valid_time_lives_as_long_as_the_wallet_usually_gives(
+def test_an_order_without_valid_time_has_the_wallets_default_life(
     shop: Merchant, demo: Demo, pay_type: str, lives_s: int
 ) -> None:
     opened = shop.open(pay_type)
@@ -369,7 +365,7 @@ def test_barcode_payments_ignore_valid_time(shop: Merchant) -> None:
 
 
 def were_asked_late(demo: Demo, *syssns: str) -> list[bool]:
-    """Whether the wallet was asked about each after its time."""
+    """Whether the wallet was queried about each after its time."""
     seen = [demo.ask("payment", "show", syssn)["payment"] for syssn in syssns]
     return [bool(each["checked_at"]) and each["checked_at"] > each["expires_at"] for each in seen]
 
@@ -418,11 +414,11 @@ def test_a_product_name_may_be_long_and_odd_and_has_a_later_name_too(shop: Merch
 
 
 @pytest.mark.parametrize("pay_type", ["800151", "800201", "800108", "800208"])
-def test_what_xml_cannot_hold_in_a_name_is_a_blank_for_both_wallets(
+def test_a_character_that_xml_cannot_hold_is_a_blank_for_both_wallets(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     odd = "".join(map(chr, (1, 8, 9, 10, 11, 13, 31, 127, 133, 0x2028, 0xFFFE, 0xFFFF)))
-    opened = shop.open(pay_type, product_name=f"tea{odd}leaf", udid=f"till{odd}")
+    opened = shop.open(pay_type, product_name=f"tea{odd}leaf", udid=f"terminal{odd}")
 
     assert opened.respcd == "0000", opened.members
     if pay_type in ONLINE:
@@ -432,7 +428,7 @@ def test_what_xml_cannot_hold_in_a_name_is_a_blank_for_both_wallets(
 
 
 @pytest.mark.parametrize("pay_type", OFFLINE)
-def test_a_payers_code_counts_without_what_the_scanner_put_around_it(
+def test_a_payers_code_is_read_without_the_scanners_additions(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     params = shop.payment_params(pay_type)
@@ -448,7 +444,7 @@ def test_a_payers_code_counts_without_what_the_scanner_put_around_it(
 
 @pytest.mark.parametrize("pay_type", OFFLINE)
 @pytest.mark.parametrize("odd", ["\x01", " ", "\ufffe", "茶"])
-def test_a_payers_code_that_no_wallet_shows_is_refused_alike(shop: Merchant, pay_type: str, odd: str) -> None:
+def test_a_payers_code_of_no_wallet_is_refused_alike(shop: Merchant, pay_type: str, odd: str) -> None:
     code = shop.payment_params(pay_type)["auth_code"]
 
     answer = shop.open(pay_type, auth_code=f"{code[:9]}{odd}{code[9:]}")
@@ -464,7 +460,7 @@ def test_the_merchants_only_wallet_works_and_the_other_is_a_filter_error(wechat_
         assert (answer["respmsg"], answer["resperr"]) == ("filter_error", "获取用户支付通道失败")
 
 
-def test_both_merchants_of_one_app_take_payments_of_their_own(chain: Merchant) -> None:
+def test_both_merchants_of_one_app_accept_their_own_payments(chain: Merchant) -> None:
     reference = new_reference()
     for mchid in chain.mchids:
         params = chain.payment_params("800208", mchid=mchid, out_trade_no=reference)

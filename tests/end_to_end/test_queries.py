@@ -1,4 +1,4 @@
-"""Query: numbers, months, filters and pages; what it finds and in which order."""
+"""Query: numbers, months, filters and pages; its results and their order."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,7 +40,7 @@ def three(shop: Merchant, demo: Demo) -> list[Answer]:
     return opened
 
 
-def test_several_numbers_are_asked_for_at_once_and_come_newest_first(
+def test_several_numbers_are_queried_at_once_and_come_newest_first(
     shop: Merchant, three: list[Answer]
 ) -> None:
     newest_first = [opened["syssn"] for opened in reversed(three)]
@@ -65,7 +65,7 @@ def test_payments_of_one_second_come_newest_first_too(shop: Merchant) -> None:
     assert times == sorted(times, reverse=True)
 
 
-def test_filters_are_anded(shop: Merchant, three: list[Answer]) -> None:
+def test_filters_are_combined_with_and(shop: Merchant, three: list[Answer]) -> None:
     numbers = {"syssn": ",".join(opened["syssn"] for opened in three)}
     wechat, alipay, online = (opened["syssn"] for opened in three)
 
@@ -79,7 +79,7 @@ def test_filters_are_anded(shop: Merchant, three: list[Answer]) -> None:
     assert found(shop.rows(**numbers, out_trade_no=three[1]["out_trade_no"])) == [alipay]
 
 
-def test_times_are_anded_with_the_merchants_numbers_and_both_ends_belong_to_the_range(
+def test_times_are_combined_with_references_and_both_ends_are_included(
     shop: Merchant, three: list[Answer]
 ) -> None:
     numbers = {"out_trade_no": ",".join(opened["out_trade_no"] for opened in three)}
@@ -110,7 +110,7 @@ def test_times_beside_a_syssn_do_not_count_but_must_be_times(shop: Merchant, thr
             answer = shop.call("query", **number, **{name: value})
             assert (answer.respcd, name in answer["respmsg"]) == ("1104", True), (name, value)
     empty = shop.call("query", syssn=" , ", start_time="2020-01-31 00:00:00", end_time="2020-02-01 00:00:00")
-    assert empty.respcd == "1104"  # a list of nothing names no number
+    assert empty.respcd == "1104"  # an empty list names no number
 
 
 def test_a_range_of_its_own_month_finds_without_numbers(shop: Merchant, three: list[Answer]) -> None:
@@ -133,7 +133,7 @@ def test_without_any_filter_the_newest_of_this_month_come_ten_to_a_page(shop: Me
     assert found(shop.rows(page="2"))[:2] == opened[::-1][10:]
 
 
-def test_last_month_must_be_asked_for_by_its_own_range(shop: Merchant, demo: Demo) -> None:
+def test_last_month_needs_its_own_range(shop: Merchant, demo: Demo) -> None:
     opened = shop.paid("800208")
     month = month_range(at(opened))
     to_the_middle_of_next_month(demo)
@@ -180,7 +180,7 @@ def test_a_whole_month_is_a_range(shop: Merchant) -> None:
     assert shop.rows(**january) == []
 
 
-def test_pages_follow_each_other_and_end_in_nothing(shop: Merchant) -> None:
+def test_pages_follow_each_other_and_end_empty(shop: Merchant) -> None:
     numbers = ",".join(shop.open("800201")["syssn"] for _ in range(5))
     whole = found(shop.rows(syssn=numbers))
 
@@ -191,7 +191,7 @@ def test_pages_follow_each_other_and_end_in_nothing(shop: Merchant) -> None:
     assert (past.respcd, past["data"], past["page"], past["page_size"]) == ("0000", [], 99999, 2)
 
 
-def test_a_page_holds_at_most_a_hundred_rows_and_says_so(shop: Merchant) -> None:
+def test_a_page_holds_at_most_a_hundred_rows(shop: Merchant) -> None:
     answer = shop.call("query", page_size="101")
     assert (answer.respcd, answer["page_size"]) == ("0000", 100)
     assert shop.call("query", page_size="1000000")["page_size"] == 100
@@ -201,7 +201,7 @@ def test_a_page_holds_at_most_a_hundred_rows_and_says_so(shop: Merchant) -> None
     ("name", "value"),
     [("page", "0"), ("page", "-1"), ("page", "x"), ("page_size", "0"), ("page_size", "1.5")],
 )
-def test_pages_that_cannot_be_are_refused_by_name(shop: Merchant, name: str, value: str) -> None:
+def test_invalid_pages_are_refused_by_name(shop: Merchant, name: str, value: str) -> None:
     answer = shop.call("query", **{name: value})
 
     assert answer.respcd == "1104"
@@ -212,7 +212,7 @@ def test_a_name_with_a_capital_is_another_name(shop: Merchant) -> None:
     assert shop.call("query", Page="7")["page"] == 1
 
 
-def test_get_answers_like_post(shop: Merchant, three: list[Answer]) -> None:
+def test_get_works_like_post(shop: Merchant, three: list[Answer]) -> None:
     for filters in ({"syssn": three[0]["syssn"]}, {"out_trade_no": three[1]["out_trade_no"], "page": "1"}):
         assert shop.get_query(**filters).body == shop.call("query", **filters).body
 
@@ -242,16 +242,14 @@ def test_a_refund_under_the_payments_number_gives_two_rows_newest_first(shop: Me
     ]
 
 
-def test_a_client_that_asks_for_successes_finds_its_refund_on_the_first_page(
-    shop: Merchant, demo: Demo
-) -> None:
+def test_a_query_of_successes_finds_a_refund_on_the_first_page(shop: Merchant, demo: Demo) -> None:
     refund = shop.refund_and_wait(shop.paid("800208"), "5")
 
     rows = shop.rows(respcd="0000")
     assert refund["syssn"] in found(rows)
 
 
-def test_rows_name_the_goods_where_the_app_asks_for_it(wechat_only: Merchant, demo: Demo) -> None:
+def test_rows_name_the_goods_if_the_app_is_set_so(wechat_only: Merchant, demo: Demo) -> None:
     shop = wechat_only
     named, unnamed = shop.paid("800208", product_name='茶 "one"'), shop.paid("800208")
     refund = shop.refund(named, "5")
@@ -277,7 +275,7 @@ def test_each_merchant_of_an_app_sees_its_own(chain: Merchant) -> None:
     assert found(chain.rows(mchid=west, syssn=opened["syssn"])) == []
 
 
-def test_answers_write_what_is_not_ascii_as_lower_case_escapes(shop: Merchant, three: list[Answer]) -> None:
+def test_responses_write_non_ascii_as_lower_case_escapes(shop: Merchant, three: list[Answer]) -> None:
     answer = shop.call("query", syssn=three[0]["syssn"])
 
     assert rb'"errmsg": "\u4ea4\u6613\u6210\u529f"' in answer.body

@@ -1,4 +1,4 @@
-"""Refunds: in parts, never more than was paid, at both wallets; what is not final says so and becomes so."""
+"""Refunds at both wallets: in parts, never above the payment, and pending until they are final."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_a_payment_is_refunded_in_parts_until_nothing_is_left(
 
 
 @pytest.mark.parametrize("pay_type", ALL_TYPES)
-def test_the_answer_and_the_row_of_a_refund_are_those_of_the_example(
+def test_the_response_and_the_row_of_a_refund_are_those_of_the_example(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     opened = shop.paid(pay_type)
@@ -145,7 +145,7 @@ def test_a_refund_that_waits_has_its_amount_reserved(shop: Merchant, demo: Demo)
 
 
 @pytest.mark.parametrize("pay_type", ALL_TYPES)
-def test_what_was_not_paid_is_not_refunded(shop: Merchant, pay_type: str) -> None:
+def test_an_unpaid_payment_is_not_refunded(shop: Merchant, pay_type: str) -> None:
     answer = shop.refund(shop.pending(pay_type), "1")
 
     assert answer.respcd == "1124"
@@ -168,7 +168,7 @@ def test_failed_and_reversed_payments_are_not_refunded(shop: Merchant, pay_type:
     assert shop.refund(shop.reversed(pay_type), "1").respcd == "1125"
 
 
-def test_numbers_that_name_no_payment_cannot_be_refunded(shop: Merchant, demo: Demo) -> None:
+def test_numbers_of_no_payment_cannot_be_refunded(shop: Merchant, demo: Demo) -> None:
     unknown = shop.call(
         "refund", syssn="20170906" + "0" * 16, out_trade_no=(reference := new_reference()), txamt="1"
     )
@@ -184,7 +184,7 @@ def test_numbers_that_name_no_payment_cannot_be_refunded(shop: Merchant, demo: D
 
 
 @pytest.mark.parametrize("pay_type", ["800151", "800201", "800108", "800208"])
-def test_after_a_year_it_is_too_late(shop: Merchant, demo: Demo, pay_type: str) -> None:
+def test_after_a_year_a_refund_is_refused(shop: Merchant, demo: Demo, pay_type: str) -> None:
     opened = shop.paid(pay_type)
 
     demo.advance(YEAR_S)

@@ -1,4 +1,4 @@
-"""The same number twice: the same thing gets the first answer, another thing is refused, and money moves once."""
+"""The same reference twice: an equal request gets the first response, a different one is refused, money moves once."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.end_to_end.merchant import (
 )
 from tests.end_to_end.rig import Demo, Members
 
-#: Not compared: a client that fills these in afresh at each try still means the same payment.
+#: Not compared: a client may fill these in anew at each attempt of the same payment.
 FREE = {
     "txdtm": "2001-01-01 00:00:00",
     "product_name": "another name",
@@ -53,7 +53,7 @@ def refuses_all(shop: Merchant, params: dict[str, str], respcd: str) -> None:
 
 
 @pytest.mark.parametrize("pay_type", ALL_TYPES)
-def test_a_pending_payment_answers_again_with_the_same_numbers_and_pay_data(
+def test_a_repeat_of_a_pending_payment_gets_the_same_numbers_and_pay_data(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     params = shop.payment_params(pay_type, "password")
@@ -89,7 +89,7 @@ def test_a_pending_barcode_payment_that_was_paid_meanwhile_answers_paid(
 
 
 @pytest.mark.parametrize("pay_type", ALL_TYPES)
-def test_a_paid_payment_answers_with_its_success_again_and_is_not_paid_twice(
+def test_a_repeat_of_a_paid_payment_gets_its_success_and_is_not_paid_twice(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     opened = shop.paid(pay_type, **(params := shop.payment_params(pay_type)))
@@ -102,7 +102,9 @@ def test_a_paid_payment_answers_with_its_success_again_and_is_not_paid_twice(
 
 
 @pytest.mark.parametrize("pay_type", OFFLINE)
-def test_a_failed_payment_is_tried_anew_under_its_number(shop: Merchant, demo: Demo, pay_type: str) -> None:
+def test_a_failed_payment_may_be_tried_again_under_its_reference(
+    shop: Merchant, demo: Demo, pay_type: str
+) -> None:
     params = shop.payment_params(pay_type, "insufficient")
     first, second = again(shop, params), again(shop, params)
     assert (first.respcd, second.respcd) == ("1201", "1201") or second.respcd == "1202"
@@ -164,7 +166,7 @@ def test_a_reversed_payment_that_was_never_paid_answers_closed(shop: Merchant) -
 
 
 @pytest.mark.parametrize("pay_type", ["800108", "800208"])
-def test_a_refund_repeats_its_first_answer_brought_up_to_date(
+def test_a_repeated_refund_gets_its_first_response_with_the_current_state(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     opened = shop.paid(pay_type)
@@ -246,7 +248,7 @@ def test_numbers_are_each_merchants_own(shop: Merchant, wechat_only: Merchant) -
 
 
 @pytest.mark.parametrize("pay_type", ALL_TYPES)
-def test_fifty_equal_posts_at_once_are_one_order_and_get_one_answer(
+def test_fifty_equal_posts_at_once_are_one_order_and_get_one_response(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     params = shop.payment_params(pay_type)

@@ -1,4 +1,4 @@
-"""The payer's browser comes back from Alipay: on to the merchant with the payment's parameters, if Alipay signed it."""
+"""The payer's return from Alipay: redirected to the merchant with the payment's parameters, if Alipay signed it."""
 
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -19,7 +19,7 @@ def returning(shop: Merchant, demo: Demo) -> Iterator[Merchant]:
 
 
 def come_back(demo: Demo, address: str) -> Answer:
-    """GET of what the payer's browser was told to open."""
+    """GET of the redirect of the payer's browser."""
     assert address.startswith(f"{demo.gateway}/return/alipay/")
     return send(demo.gateway, "GET", address.removeprefix(demo.gateway))
 
@@ -30,10 +30,10 @@ def paid_and_back(shop: Merchant, pay_type: str, **given: str) -> tuple[Answer, 
 
 
 @pytest.mark.parametrize("pay_type", ["800151", "800152"])
-def test_the_browser_goes_on_to_the_merchant_with_the_payments_parameters(
+def test_the_browser_is_redirected_to_the_merchant_with_the_payments_parameters(
     returning: Merchant, demo: Demo, pay_type: str
 ) -> None:
-    opened, address = paid_and_back(returning, pay_type, udid="till 4")
+    opened, address = paid_and_back(returning, pay_type, udid="terminal 4")
 
     answer = come_back(demo, address)
 
@@ -49,7 +49,7 @@ def test_the_browser_goes_on_to_the_merchant_with_the_payments_parameters(
         "out_trade_no": opened["out_trade_no"],
         "txdtm": opened["txdtm"],
         "txamt": "1000",
-        "udid": "till 4",
+        "udid": "terminal 4",
         "respcd": "0000",
         "respmsg": "",
         "respmesg": "",
@@ -69,7 +69,7 @@ def test_a_return_url_keeps_every_character_that_it_has(
     assert after.endswith("#/done?x=1")
 
 
-def test_a_return_is_as_good_as_a_question_to_the_wallet(returning: Merchant, demo: Demo) -> None:
+def test_a_return_triggers_a_query_of_the_wallet(returning: Merchant, demo: Demo) -> None:
     opened, address = paid_and_back(returning, "800151")
 
     assert come_back(demo, address).status in (302, 303)
@@ -99,9 +99,9 @@ def test_a_forged_return_goes_nowhere(returning: Merchant, demo: Demo) -> None:
 
 def test_a_return_to_another_account_goes_nowhere(returning: Merchant, demo: Demo, chain: Merchant) -> None:
     _, address = paid_and_back(returning, "800151")
-    _, strangers = paid_and_back(chain, "800151")
+    _, other = paid_and_back(chain, "800151")
     query = urlsplit(address).query
-    for path in (urlsplit(strangers).path, f"{urlsplit(address).path}0", "/return/alipay/nobody"):
+    for path in (urlsplit(other).path, f"{urlsplit(address).path}0", "/return/alipay/unknown"):
         answer = send(demo.gateway, "GET", f"{path}?{query}")
         assert answer.status == 400
         assert "location" not in answer.headers
@@ -114,7 +114,7 @@ def test_a_return_to_an_account_of_the_other_wallet_goes_nowhere(returning: Merc
     assert send(demo.gateway, "GET", f"/return/alipay/{account_id}?out_trade_no={syssn}").status == 400
 
 
-def test_rubbish_on_the_way_back_is_refused(demo: Demo, returning: Merchant) -> None:
+def test_a_malformed_return_is_refused(demo: Demo, returning: Merchant) -> None:
     _, address = paid_and_back(returning, "800151")
     path = urlsplit(address).path
     for query in ("", "%ff%fe=1", "a=1&a=2", "sign=%00", "x" * 3000):
@@ -122,7 +122,7 @@ def test_rubbish_on_the_way_back_is_refused(demo: Demo, returning: Merchant) -> 
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_without_a_return_url_the_payer_reads_a_word_of_thanks(
+def test_without_a_return_url_the_payer_sees_a_page_of_thanks(
     chain: Merchant, demo: Demo, which: int
 ) -> None:
     opened, address = paid_and_back(chain, "800151", mchid=chain.mchids[which])

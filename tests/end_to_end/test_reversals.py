@@ -1,4 +1,4 @@
-"""Reversal: a barcode payment is undone whatever its state; a paid one refunded, an unpaid one closed, never both."""
+"""Reversal: a barcode payment is undone in every state; a paid one is refunded, an unpaid one closed, never both."""
 
 import pytest
 
@@ -29,7 +29,7 @@ MEMBERS = {
 
 
 def undone(shop: Merchant, opened: Answer, respcd: str) -> None:
-    """The row shows that it was reversed, and the merchant has no money of it."""
+    """The row shows the reversal, and the merchant has no money of the payment."""
     shop.until(opened["syssn"], respcd, "1")
     assert shop.demo.held(opened["syssn"]) == 0
 
@@ -66,7 +66,7 @@ def test_a_reversals_own_number_is_not_listed(shop: Merchant, pay_type: str) -> 
 
 
 @pytest.mark.parametrize("pay_type", WECHAT)
-def test_wechat_wants_15_seconds_before_an_undecided_payment_is_undone(
+def test_wechat_requires_15_seconds_before_an_undecided_payment_is_reversed(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     opened = shop.pending(pay_type)
@@ -90,7 +90,7 @@ def test_alipay_undoes_an_undecided_payment_at_once(shop: Merchant) -> None:
 
 
 @pytest.mark.parametrize("pay_type", OFFLINE)
-def test_a_payer_who_types_the_password_after_the_reversal_was_asked_keeps_the_money(
+def test_a_payer_who_types_the_password_after_the_reversal_request_keeps_the_money(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     opened = shop.pending(pay_type)
@@ -128,7 +128,7 @@ def test_a_payment_whose_code_timed_out_is_undone_too_and_keeps_its_code(shop: M
 
 
 @pytest.mark.parametrize("pay_type", OFFLINE)
-def test_a_reversed_payment_reverses_again_with_the_first_answer(
+def test_a_reversed_payment_reverses_again_with_the_first_response(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     opened = shop.paid(pay_type)
@@ -206,7 +206,7 @@ def test_twenty_reversals_at_once_are_one(shop: Merchant, demo: Demo, pay_type: 
 
 
 @pytest.mark.parametrize("pay_type", ["800108", "800208"])
-def test_a_reversal_and_refunds_at_once_never_give_back_more_than_was_paid(
+def test_a_reversal_and_refunds_at_once_never_return_more_than_was_paid(
     shop: Merchant, demo: Demo, pay_type: str
 ) -> None:
     opened = shop.paid(pay_type)

@@ -1,4 +1,4 @@
-"""The demo's shop from end to end: bought, paid, refunded, closed, reversed, and told by webhooks; over HTTP."""
+"""The demo's shop from end to end, over HTTP: orders, payments, refunds, closes, reversals and webhooks."""
 
 import hashlib
 import html
@@ -29,7 +29,7 @@ SCRIPT = "\"><script>alert('tea')</script>"
 
 @pytest.fixture(scope="module")
 def shop_demo() -> Iterator[Demo]:
-    """A demo of our own: where webhooks go is a setting that the tests of other files change."""
+    """A separate demo: tests of other files change the notify URL."""
     with private_demo() as demo:
         yield demo
 
@@ -40,7 +40,7 @@ def customer(shop_demo: Demo) -> Customer:
 
 
 def waiting(customer: Customer, demo: Demo, pay_type: str = "800201") -> Seen:
-    """An online order that nobody has paid."""
+    """An unpaid online order."""
     more = {"openid": demo.openid()} if pay_type == "800207" else {}
     page = customer.order(pay_type, **more)
     assert page.headline == "Waiting for the payer"
@@ -54,22 +54,22 @@ def paid(customer: Customer, demo: Demo, pay_type: str = "800208") -> Seen:
 
 
 def pay_by_phone(demo: Demo, page: Seen) -> None:
-    demo.scan(page.pay_way)
-    demo.confirm(url=page.pay_way)
+    demo.scan(page.pay_link)
+    demo.confirm(url=page.pay_link)
 
 
 def syssn_of(page: Seen) -> str:
     return str(re.findall(r'"syssn": "([0-9]+)"', html.unescape(page.source))[0])
 
 
-def told(demo: Demo, body: bytes, sign: str) -> httpx.Response:
-    """What the shop answers to a webhook."""
+def post_webhook(demo: Demo, body: bytes, sign: str) -> httpx.Response:
+    """The shop's response to a webhook."""
     headers = {"X-QF-SIGN": sign, "Content-Type": "application/json"}
     return httpx.post(f"{demo.shop}/webhook", content=body, headers=headers, trust_env=False)
 
 
 def old_style(reference: str, txamt: str, key: str = KEY) -> tuple[bytes, str]:
-    """A webhook of the gateway's, signed by hand."""
+    """A webhook as the gateway sends it, signed independently."""
     members = {
         "mchid": "eqqmYMn0Zj6pncw5ZDxjgMqbzV",
         "out_trade_no": reference,
@@ -102,13 +102,13 @@ def test_an_online_order_is_paid_on_the_phone_that_the_page_links_to(
 
 
 @pytest.mark.parametrize("pay_type", WALLET_OF)
-def test_a_code_at_the_till_is_paid_at_once(customer: Customer, shop_demo: Demo, pay_type: str) -> None:
+def test_a_barcode_is_paid_at_once(customer: Customer, shop_demo: Demo, pay_type: str) -> None:
     page = paid(customer, shop_demo, pay_type)
 
     assert shop_demo.held(syssn_of(page)) == TEA_MINOR
 
 
-def test_a_payer_inside_wechat_needs_to_type_no_openid(customer: Customer, shop_demo: Demo) -> None:
+def test_a_payer_inside_wechat_enters_no_openid(customer: Customer, shop_demo: Demo) -> None:
     openid = customer.get("/").value("openid")
 
     assert openid == shop_demo.openid()
@@ -123,7 +123,7 @@ def test_a_code_may_be_typed_in_groups_as_the_phone_shows_it(customer: Customer,
     assert page.headline == "Paid"
 
 
-def test_a_payer_who_types_a_password_is_waited_for(customer: Customer, shop_demo: Demo) -> None:
+def test_a_payer_who_types_a_password_is_awaited(customer: Customer, shop_demo: Demo) -> None:
     page = customer.order("800208", auth_code=shop_demo.code("wechat", "password"))
     assert page.headline == "Waiting for the payer"
 
@@ -145,7 +145,7 @@ def test_a_refused_code_is_not_paid_and_the_same_basket_can_be_ordered_again(
     assert "HKD 44.00" in again.text
 
 
-def test_an_answer_that_decides_nothing_is_asked_about_and_not_taken_for_a_no(
+def test_an_undecided_response_is_followed_by_a_query_and_is_no_refusal(
     customer: Customer, shop_demo: Demo
 ) -> None:
     page = customer.order("800208", auth_code=shop_demo.code("wechat", "unknown_then_paid"))
@@ -169,18 +169,18 @@ def test_the_same_order_form_sent_twice_is_one_order(customer: Customer, shop_de
     assert "2 times" not in second.text
 
 
-def test_the_payers_browser_comes_back_to_the_order(customer: Customer, shop_demo: Demo) -> None:
+def test_the_payers_browser_returns_to_the_order(customer: Customer, shop_demo: Demo) -> None:
     page = waiting(customer, shop_demo, "800151")
-    shop_demo.scan(page.pay_way)
+    shop_demo.scan(page.pay_link)
 
-    back_at = shop_demo.confirm(url=page.pay_way)["return_to"]
+    back_at = shop_demo.confirm(url=page.pay_link)["return_to"]
 
     assert back_at.startswith(shop_demo.gateway)
     back = httpx.get(back_at, follow_redirects=True, trust_env=False)
     assert str(back.url) == f"{shop_demo.shop}/orders/{page.reference}"
 
 
-def test_the_address_that_a_browser_comes_back_to_proves_nothing(customer: Customer, shop_demo: Demo) -> None:
+def test_the_return_address_proves_nothing(customer: Customer, shop_demo: Demo) -> None:
     page = waiting(customer, shop_demo, "800151")
     claims = {"out_trade_no": page.reference, "syssn": syssn_of(page), "txamt": str(TEA_MINOR)}
 
@@ -193,7 +193,7 @@ def test_the_address_that_a_browser_comes_back_to_proves_nothing(customer: Custo
 # ---- undoing ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_part_is_refunded_and_then_all_that_is_left(customer: Customer, shop_demo: Demo) -> None:
+def test_a_part_is_refunded_and_then_the_remainder(customer: Customer, shop_demo: Demo) -> None:
     page = paid(customer, shop_demo, "800108")
 
     page = customer.refund(page, "10.5")
@@ -207,7 +207,7 @@ def test_a_part_is_refunded_and_then_all_that_is_left(customer: Customer, shop_d
     assert shop_demo.held(syssn_of(page)) == 0
 
 
-def test_a_refund_that_is_not_finished_is_shown_so_until_it_is(customer: Customer, shop_demo: Demo) -> None:
+def test_a_pending_refund_is_shown_as_pending_until_it_is_done(customer: Customer, shop_demo: Demo) -> None:
     page = customer.refund(paid(customer, shop_demo, "800208"), "0.01")
     assert "HKD 0.01 under way" in page.text
 
@@ -240,7 +240,7 @@ def test_the_same_refund_form_sent_twice_gives_back_once(customer: Customer, sho
 
 def test_an_unpaid_order_is_closed_and_can_no_longer_be_paid(customer: Customer, shop_demo: Demo) -> None:
     page = waiting(customer, shop_demo)
-    shop_demo.scan(page.pay_way)
+    shop_demo.scan(page.pay_link)
 
     closed = customer.press(page, "close")
 
@@ -249,7 +249,9 @@ def test_an_unpaid_order_is_closed_and_can_no_longer_be_paid(customer: Customer,
         pay_by_phone(shop_demo, page)
 
 
-def test_closing_what_was_paid_meanwhile_says_why_not(customer: Customer, shop_demo: Demo) -> None:
+def test_closing_an_order_that_was_paid_meanwhile_explains_why_not(
+    customer: Customer, shop_demo: Demo
+) -> None:
     page = waiting(customer, shop_demo)
     pay_by_phone(shop_demo, page)
 
@@ -260,7 +262,7 @@ def test_closing_what_was_paid_meanwhile_says_why_not(customer: Customer, shop_d
     assert page.headline == "Paid"
 
 
-def test_a_payment_at_the_till_is_reversed(customer: Customer, shop_demo: Demo) -> None:
+def test_a_barcode_payment_is_reversed(customer: Customer, shop_demo: Demo) -> None:
     page = paid(customer, shop_demo)
 
     reversed_ = customer.press(page, "reverse")
@@ -285,13 +287,11 @@ def test_the_gateways_webhook_is_shown_as_verified(customer: Customer, shop_demo
     assert page.reference in customer.get("/webhooks").text
 
 
-def test_a_forged_webhook_is_shown_as_refused_and_nothing_of_it_is_believed(
-    customer: Customer, shop_demo: Demo
-) -> None:
+def test_a_forged_webhook_is_shown_as_refused_and_has_no_effect(customer: Customer, shop_demo: Demo) -> None:
     page = waiting(customer, shop_demo)
     body, sign = old_style(page.reference, str(TEA_MINOR))
 
-    answer = told(shop_demo, body, ("0" if sign[0] != "0" else "1") + sign[1:])
+    answer = post_webhook(shop_demo, body, ("0" if sign[0] != "0" else "1") + sign[1:])
 
     assert answer.status_code == 400
     page = customer.look(page.reference)
@@ -308,7 +308,7 @@ def test_a_webhook_that_was_cut_out_of_a_checkout_link_is_shown_as_refused(
     page = waiting(customer, shop_demo)
     forged = from_link(algorithm, page.reference, str(TEA_MINOR))
 
-    answer = told(shop_demo, forged.body, forged.sign)
+    answer = post_webhook(shop_demo, forged.body, forged.sign)
 
     assert answer.status_code == 400
     page = customer.look(page.reference)
@@ -318,11 +318,11 @@ def test_a_webhook_that_was_cut_out_of_a_checkout_link_is_shown_as_refused(
     assert "verified" not in shown
 
 
-def test_nothing_that_the_key_signed_for_something_else_is_a_webhook(shop_demo: Demo) -> None:
+def test_no_text_signed_for_another_purpose_is_a_webhook(shop_demo: Demo) -> None:
     accepted = [
         what
         for what, forged in forgeries().items()
-        if told(shop_demo, forged.body, forged.sign).status_code != 400
+        if post_webhook(shop_demo, forged.body, forged.sign).status_code != 400
     ]
 
     assert accepted == []
@@ -364,15 +364,15 @@ def test_a_shop_whose_app_has_the_new_style_and_sha256_verifies_by_them(
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "reason"),
     [
         ("SHOP_WEBHOOK_STYLE", "both", "'both' is no style of webhooks"),
         ("SHOP_RESPONSE_SIGN_TYPE", "SHA1", "'SHA1' is not a valid SignType"),
         ("SHOP_KEY", "", "appcode and key must not be empty"),
     ],
 )
-def test_a_shop_with_a_setting_that_it_does_not_know_does_not_start(
-    tmp_path: Path, name: str, value: str, said: str
+def test_a_shop_with_an_invalid_setting_does_not_start(
+    tmp_path: Path, name: str, value: str, reason: str
 ) -> None:
     places = ("--gateway", "http://127.0.0.1:1", "--sandbox", "http://127.0.0.1:1", "--data", str(tmp_path))
     done = subprocess.run(
@@ -387,14 +387,14 @@ def test_a_shop_with_a_setting_that_it_does_not_know_does_not_start(
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("shop: set SHOP_APPCODE, SHOP_KEY and SHOP_MCHID")
-    assert said in line
+    assert reason in line
     assert name in line
 
 
-def test_a_webhook_with_the_right_signature_is_enough_to_book_by(customer: Customer, shop_demo: Demo) -> None:
+def test_a_webhook_with_the_right_signature_is_booked(customer: Customer, shop_demo: Demo) -> None:
     page = waiting(customer, shop_demo)
 
-    answer = told(shop_demo, *old_style(page.reference, str(TEA_MINOR)))
+    answer = post_webhook(shop_demo, *old_style(page.reference, str(TEA_MINOR)))
 
     assert (answer.status_code, answer.text) == (200, "SUCCESS")
     assert customer.look(page.reference).headline == "Paid"
@@ -403,7 +403,7 @@ def test_a_webhook_with_the_right_signature_is_enough_to_book_by(customer: Custo
 def test_a_webhook_about_another_amount_books_nothing(customer: Customer, shop_demo: Demo) -> None:
     page = waiting(customer, shop_demo)
 
-    answer = told(shop_demo, *old_style(page.reference, "1"))
+    answer = post_webhook(shop_demo, *old_style(page.reference, "1"))
 
     assert answer.text == "SUCCESS"
     page = customer.look(page.reference)
@@ -414,15 +414,15 @@ def test_a_webhook_about_another_amount_books_nothing(customer: Customer, shop_d
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"\xff", b"[" * 30_000, b'{"out_trade_no": "\\ud800"}', b'{"a": 1}']
 )
-def test_what_is_no_webhook_at_all_is_refused(customer: Customer, shop_demo: Demo, body: bytes) -> None:
-    assert told(shop_demo, body, "x").status_code == 400
+def test_a_body_that_is_no_webhook_is_refused(customer: Customer, shop_demo: Demo, body: bytes) -> None:
+    assert post_webhook(shop_demo, body, "x").status_code == 400
     assert customer.get("/webhooks").status == 200
 
 
-# ---- what it teaches -------------------------------------------------------------------------------------------------
+# ---- shown exchanges -------------------------------------------------------------------------------------------------
 
 
-def test_each_call_shows_what_was_signed_and_sent_and_answered_but_never_the_key(shop_demo: Demo) -> None:
+def test_each_call_shows_signed_text_request_and_response_but_never_the_key(shop_demo: Demo) -> None:
     app = next(app for app in shop_demo.apps if app["key"] != KEY and len(app["mchids"]) == 1)
     with open_folder() as folder:
         ours = shop_of(folder, free_port_block(), shop_demo.gateway, shop_demo.sandbox, app)
@@ -440,7 +440,7 @@ def test_each_call_shows_what_was_signed_and_sent_and_answered_but_never_the_key
     assert not [page for page in pages if app["key"] in page.source]
 
 
-def test_a_gateway_that_is_away_is_told_as_nothing_sent(shop_demo: Demo) -> None:
+def test_an_unreachable_gateway_is_shown_as_nothing_sent(shop_demo: Demo) -> None:
     nowhere = f"http://127.0.0.1:{free_port_block()}"
     with (
         open_folder() as folder,
@@ -450,14 +450,14 @@ def test_a_gateway_that_is_away_is_told_as_nothing_sent(shop_demo: Demo) -> None
 
     assert page.headline == "Not paid"
     assert "nothing was sent" in page.text
-    assert "3 times" in page.text  # the client tried again by itself, which was safe
+    assert "3 times" in page.text  # the client retried by itself, which was safe
 
 
 # ---- forms and addresses ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "reason"),
     [
         ({"milk_tea": "", "bun": "0"}, "Choose at least one thing."),
         ({"milk_tea": "100"}, "A number from 0 to 99."),
@@ -470,8 +470,8 @@ def test_a_gateway_that_is_away_is_told_as_nothing_sent(shop_demo: Demo) -> None
         ({"reference": "shop-1"}, "This form was an old one."),
     ],
 )
-def test_what_cannot_be_ordered_is_explained_and_what_was_typed_stays(
-    customer: Customer, typed: dict[str, str], said: str
+def test_an_invalid_order_is_explained_and_the_input_stays(
+    customer: Customer, typed: dict[str, str], reason: str
 ) -> None:
     reference = customer.get("/").hidden("reference")
 
@@ -480,7 +480,7 @@ def test_what_cannot_be_ordered_is_explained_and_what_was_typed_stays(
     )
 
     assert page.status == 400
-    assert said in page.text
+    assert reason in page.text
     assert "Nothing was ordered." in page.text
     assert page.value("bun") == typed.get("bun", "3")
     for name in {"milk_tea", "auth_code", "openid"} & set(typed):
@@ -489,14 +489,14 @@ def test_what_cannot_be_ordered_is_explained_and_what_was_typed_stays(
     assert customer.look(reference).status == 404
 
 
-def test_without_a_script_the_total_is_worked_out_by_the_shop(customer: Customer) -> None:
+def test_without_javascript_the_shop_calculates_the_total(customer: Customer) -> None:
     page = customer.order("800201", action="total")
 
     assert page.status == 200
     assert re.search(r'<output id="total"[^>]*>HKD\s44\.00<', page.source)
 
 
-def test_a_form_that_another_site_sends_does_nothing(customer: Customer, shop_demo: Demo) -> None:
+def test_a_form_of_another_site_is_refused(customer: Customer, shop_demo: Demo) -> None:
     page = paid(customer, shop_demo)
     typed = {"reference": page.hidden("reference"), "how": "whole"}
 
@@ -509,7 +509,7 @@ def test_a_form_that_another_site_sends_does_nothing(customer: Customer, shop_de
 @pytest.mark.parametrize(
     "path", ["/orders/shop-000000000000", "/nothing", "/return", "/return?out_trade_no=x"]
 )
-def test_an_unknown_address_is_a_page_that_says_so(customer: Customer, path: str) -> None:
+def test_an_unknown_address_has_a_404_page(customer: Customer, path: str) -> None:
     page = customer.get(path)
 
     assert page.status == 404
@@ -520,7 +520,7 @@ def test_a_form_that_is_too_long_is_refused(customer: Customer) -> None:
     assert customer.post("/orders", {"milk_tea": "9" * 70_000}).status == 413
 
 
-def test_every_page_lets_nothing_in_from_elsewhere(customer: Customer, shop_demo: Demo) -> None:
+def test_every_page_loads_nothing_from_elsewhere(customer: Customer, shop_demo: Demo) -> None:
     order = waiting(customer, shop_demo)
     for page in (customer.get("/"), order, customer.get("/webhooks"), customer.get("/nothing")):
         policy = page.headers["Content-Security-Policy"]
@@ -533,7 +533,7 @@ def test_markup_in_a_webhook_is_shown_and_not_run(customer: Customer, shop_demo:
     page = waiting(customer, shop_demo)
     body = json.dumps({"out_trade_no": page.reference, "respmsg": SCRIPT}).encode()
 
-    told(shop_demo, body, SCRIPT)
+    post_webhook(shop_demo, body, SCRIPT)
 
     for shown in (customer.look(page.reference), customer.get("/webhooks")):
         assert "<script>alert" not in shown.source
@@ -543,7 +543,7 @@ def test_markup_in_a_webhook_is_shown_and_not_run(customer: Customer, shop_demo:
 # ---- in the demo -----------------------------------------------------------------------------------------------------
 
 
-def test_orders_survive_the_shops_death(customer: Customer, shop_demo: Demo) -> None:
+def test_orders_survive_a_kill_of_the_shop(customer: Customer, shop_demo: Demo) -> None:
     page = customer.refund(paid(customer, shop_demo, "800108"), "1.00")
     os.kill(pid_of_shop(descendants(shop_demo.process.pid)), signal.SIGKILL)
 
@@ -560,7 +560,7 @@ def test_orders_survive_the_shops_death(customer: Customer, shop_demo: Demo) -> 
     assert again.source == page.source
 
 
-def test_the_shop_is_told_where_nobody_else_is_and_a_users_own_setting_survives() -> None:
+def test_the_demo_sets_a_missing_notify_url_and_keeps_a_users_own() -> None:
     with open_folder() as folder:
         demo = Demo.start(folder)
         try:

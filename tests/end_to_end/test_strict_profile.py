@@ -1,4 +1,4 @@
-"""Under the wallets' own limits everything that was promised still happens; it takes the time that a wallet takes."""
+"""Under the wallets' own limits every operation still completes, in the time that a wallet takes."""
 
 from collections.abc import Iterator
 

@@ -36,14 +36,14 @@ def barcode(gateway: TaelGateway, wallets: TaelWallets, reference: str) -> Payme
 
 
 def asked(gateway: TaelGateway, *arguments: str) -> Any:
-    """The JSON of an operator's command about the instance."""
+    """The JSON of an operator's command on the instance."""
     done = run_tael(*arguments, "--json", "--data", str(gateway.folder))
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
 
 
 def paid_online(gateway: TaelGateway, wallets: TaelWallets, reference: str, at: int = 0) -> Payment:
-    """A payment by QR code of the app at this place, which its payer pays."""
+    """A paid payment by QR code, of the app at this index."""
     with client_of(gateway, gateway.apps[at]) as client:
         payment = client.payment(PaymentOrder.wechat_qr(reference, TEN))
     wallets.confirm(url=payment.qr_code)
@@ -72,7 +72,7 @@ def test_a_payer_in_wechat_has_an_openid_under_the_merchants_account(
     assert (seen["order"], seen["amount"], seen["state"]) == (payment.syssn, 1000, "NOTPAY")
 
 
-def test_every_app_of_the_demo_is_there_and_keys_stay_out_of_a_repr(tael_gateway: TaelGateway) -> None:
+def test_all_apps_of_the_demo_exist_and_no_repr_shows_a_key(tael_gateway: TaelGateway) -> None:
     first, wechat_only, chain = tael_gateway.apps
     assert (tael_gateway.appcode, tael_gateway.key) == (first.appcode, first.key) == ("123456", "123456")
     assert tael_gateway.mchid == "eqqmYMn0Zj6pncw5ZDxjgMqbzV"
@@ -86,15 +86,15 @@ def test_a_notify_url_has_effect_at_once(
 ) -> None:
     with receiving() as earlier:
         tael_gateway.set_notify_url(earlier.url)
-        paid_online(tael_gateway, tael_wallets, "plugin-told-before")
-        earlier.wait("plugin-told-before")  # the app with this URL is remembered now
+        paid_online(tael_gateway, tael_wallets, "plugin-notified-before")
+        earlier.wait("plugin-notified-before")  # the app with this URL is cached now
         tael_gateway.set_notify_url(receiver.url)
-        paid_online(tael_gateway, tael_wallets, "plugin-told-after")
-        receiver.wait("plugin-told-after")
-        assert earlier.calls("plugin-told-after") == []
+        paid_online(tael_gateway, tael_wallets, "plugin-notified-after")
+        receiver.wait("plugin-notified-after")
+        assert earlier.calls("plugin-notified-after") == []
 
 
-def test_each_app_is_told_where_and_how_it_was_set(
+def test_each_app_is_notified_at_its_url_and_in_its_style(
     tael_gateway: TaelGateway, tael_wallets: TaelWallets, receiver: Receiver
 ) -> None:
     wechat_only = tael_gateway.apps[1]
@@ -105,20 +105,20 @@ def test_each_app_is_told_where_and_how_it_was_set(
     assert call.members["notify_type"] == "payment"
 
 
-def test_settings_are_put_back_after_the_test(tael_instance: Instance) -> None:
+def test_settings_are_restored_after_the_test(tael_instance: Instance) -> None:
     one = TaelGateway(tael_instance)
-    one.set_app(notify_url="http://127.0.0.1:9/told", notify_offline=True)
+    one.set_app(notify_url="http://127.0.0.1:9/notify", notify_offline=True)
     one.put_back()
 
     (app,) = [row for row in asked(one, "app", "list") if row["appcode"] == one.appcode]
     assert (app["notify_url"], app["notify_offline"]) == (None, False)
 
 
-def test_a_setting_that_does_not_exist_is_named(tael_gateway: TaelGateway) -> None:
+def test_an_unknown_setting_is_named(tael_gateway: TaelGateway) -> None:
     with pytest.raises(TypeError, match="no setting 'notify'"):
         tael_gateway.set_app(notify="http://127.0.0.1:1")
-    with pytest.raises(ValueError, match="no app nobody"):
-        tael_gateway.set_notify_url(None, "nobody")
+    with pytest.raises(ValueError, match="no app unknown"):
+        tael_gateway.set_notify_url(None, "unknown")
 
 
 def test_faults_end_with_their_block_and_inner_ones_add_to_outer_ones(
@@ -132,7 +132,7 @@ def test_faults_end_with_their_block_and_inner_ones_add_to_outer_ones(
     assert barcode(tael_gateway, tael_wallets, "plugin-no-fault").is_paid
 
 
-def test_a_fault_whose_block_was_never_left_ends_with_the_test(
+def test_a_fault_in_an_unclosed_block_ends_with_the_test(
     tael_instance: Instance, tael_gateway: TaelGateway
 ) -> None:
     one = TaelWallets(tael_instance)
@@ -142,7 +142,7 @@ def test_a_fault_whose_block_was_never_left_ends_with_the_test(
     assert barcode(tael_gateway, one, "plugin-put-back").is_paid
 
 
-def test_the_clock_is_one_for_gateway_and_wallets(
+def test_gateway_and_wallets_share_one_clock(
     tael_gateway: TaelGateway, tael_wallets: TaelWallets, tael_clock: TaelClock
 ) -> None:
     with client_of(tael_gateway) as client:
@@ -167,11 +167,11 @@ def test_the_clock_goes_to_an_instant_and_never_back(tael_clock: TaelClock) -> N
     assert tael_clock.advance(1.5).tzinfo is UTC
 
 
-def test_what_a_wallet_cannot_do_is_an_error_in_its_own_words(tael_wallets: TaelWallets) -> None:
+def test_a_wallets_refusal_is_an_error_with_its_text(tael_wallets: TaelWallets) -> None:
     with pytest.raises(WalletRefused, match="unknown wallet 'cash'"):
         tael_wallets.code("cash")
-    with pytest.raises(WalletRefused, match="no shop 'nobody'"):
-        tael_wallets.openid("nobody")
+    with pytest.raises(WalletRefused, match="no shop 'unknown'"):
+        tael_wallets.openid("unknown")
 
 
 def test_operators_commands_find_the_instance_by_its_folder(

@@ -1,4 +1,4 @@
-"""`tael.testing` in sessions of its own: the page's examples, side by side, killed, and where it cannot start."""
+"""`tael.testing` in separate sessions: the page's examples, parallel workers, killed sessions, and failed starts."""
 
 import contextlib
 import os
@@ -19,72 +19,72 @@ from tests.support.commands import clean_environment
 
 LIMIT_S: Final = 60
 BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SAYS_WHERE: Final = """
+WRITES_FOLDER: Final = """
 import os, pathlib, time
 def test_where(tael_gateway, tmp_path_factory):
-    here = pathlib.Path(os.environ["TOLD_IN"])
+    here = pathlib.Path(os.environ["OUTPUT_FOLDER"])
     (here / str(os.getpid())).write_text(str(tael_gateway.folder))
 """
-WAITS: Final = SAYS_WHERE + "    time.sleep(100)\n"
+WAITS: Final = WRITES_FOLDER + "    time.sleep(100)\n"
 TWO_MORE: Final = "\n".join(
-    SAYS_WHERE.replace("import os, pathlib, time", "").replace("test_where", f"test_where_{n}")
+    WRITES_FOLDER.replace("import os, pathlib, time", "").replace("test_where", f"test_where_{n}")
     for n in range(3)
 )
 
 
 def session(folder: Path, text: str, *options: str, **settings: str) -> "subprocess.Popen[str]":
-    """pytest in a folder with one file of tests, as a user would start it."""
+    """Start pytest in a folder with one file of tests, as a user would."""
     (folder / "test_shop.py").write_text(text)
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     return subprocess.Popen(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:asyncio", *options],
         cwd=folder,
-        env=clean_environment() | {"TOLD_IN": str(folder)} | settings,
+        env=clean_environment() | {"OUTPUT_FOLDER": str(folder)} | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
-def said(running: "subprocess.Popen[str]", code: int = 0) -> str:
+def output_of(running: "subprocess.Popen[str]", code: int = 0) -> str:
     output, _ = running.communicate(timeout=LIMIT_S)
     assert running.returncode == code, output
     return output
 
 
 def instance_folders(folder: Path) -> list[Path]:
-    """Those of the instances that the tests in `folder` were given."""
+    """The folders of the instances that the tests in `folder` used."""
     return [Path(file.read_text()) for file in folder.iterdir() if file.name.isdigit()]
 
 
 def test_the_first_test_of_the_page_passes_and_has_fifteen_lines(tmp_path: Path) -> None:
     first = BLOCK.findall((ROOT / "docs" / "testing.md").read_text("utf-8"))[0]
     assert len(first.splitlines()) <= 15
-    assert "1 passed" in said(session(tmp_path, first))
+    assert "1 passed" in output_of(session(tmp_path, first))
 
 
 def test_every_other_example_of_the_page_passes(tmp_path: Path) -> None:
     first, *others = BLOCK.findall((ROOT / "docs" / "testing.md").read_text("utf-8"))
-    assert f"{len(others) + 1} passed" in said(session(tmp_path, "\n".join([first, *others])))
+    assert f"{len(others) + 1} passed" in output_of(session(tmp_path, "\n".join([first, *others])))
 
 
-def test_a_conftest_may_name_the_plugin_as_well(tmp_path: Path) -> None:
+def test_a_conftest_may_load_the_plugin_as_well(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["tael.testing"]\n')
-    assert "1 passed" in said(session(tmp_path, SAYS_WHERE))
+    assert "1 passed" in output_of(session(tmp_path, WRITES_FOLDER))
 
 
-def test_nothing_of_tael_is_imported_where_no_fixture_is_used(tmp_path: Path) -> None:
+def test_without_a_fixture_nothing_of_tael_is_imported(tmp_path: Path) -> None:
     text = """
 import sys
 def test_nothing_is_there():
     ours = {name for name in sys.modules if name.split(".")[0] in ("tael", "tael_sandbox", "aiohttp", "asyncpg")}
     assert ours == {"tael", "tael.testing"}
 """
-    assert "1 passed" in said(session(tmp_path, text))
+    assert "1 passed" in output_of(session(tmp_path, text))
 
 
 def test_workers_have_an_instance_each_and_nothing_is_left(tmp_path: Path) -> None:
-    output = said(session(tmp_path, SAYS_WHERE + TWO_MORE, "-n", "2", "--dist", "each"))
+    output = output_of(session(tmp_path, WRITES_FOLDER + TWO_MORE, "-n", "2", "--dist", "each"))
     assert "8 passed" in output
     first, second = instance_folders(tmp_path)
     assert first != second
@@ -107,7 +107,7 @@ def test_a_killed_session_leaves_neither_programs_nor_files(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_instance_that_is_told_to_end_leaves_neither_programs_nor_files(number: signal.Signals) -> None:
+def test_a_terminated_instance_leaves_neither_programs_nor_files(number: signal.Signals) -> None:
     instance = Instance.start()
     folder, below = Path(instance.told["folder"]), descendants(instance.child.pid)
     try:
@@ -123,7 +123,7 @@ def test_an_instance_that_is_told_to_end_leaves_neither_programs_nor_files(numbe
     assert [pid for pid in below if is_alive(pid)] == []
 
 
-def test_an_instance_that_is_told_to_end_while_it_starts_leaves_no_files() -> None:
+def test_an_instance_that_is_terminated_while_it_starts_leaves_no_files() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "tael.testing.running"],
         env=clean_environment(),
@@ -137,7 +137,7 @@ def test_an_instance_that_is_told_to_end_while_it_starts_leaves_no_files() -> No
     assert not lock.parent.exists()
 
 
-def test_what_a_killed_instance_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+def test_files_of_a_killed_instance_are_removed_by_the_next_one(tmp_path: Path) -> None:
     running = session(tmp_path, WAITS)
     try:
         (folder,) = eventually(lambda: instance_folders(tmp_path), bool, limit_s=LIMIT_S)
@@ -151,15 +151,15 @@ def test_what_a_killed_instance_left_is_removed_by_the_next_one(tmp_path: Path) 
     os.utime(folder, (an_hour_ago, an_hour_ago))
     (tmp_path / str(running.pid)).unlink()
 
-    said(session(tmp_path, SAYS_WHERE))
+    output_of(session(tmp_path, WRITES_FOLDER))
     assert not folder.exists()
 
 
 @pytest.mark.parametrize("fixture", ["tael_gateway", "tael_wallets", "tael_clock"])
-def test_where_it_cannot_start_each_test_says_so_in_one_line(tmp_path: Path, fixture: str) -> None:
+def test_if_it_cannot_start_each_test_reports_so_in_one_line(tmp_path: Path, fixture: str) -> None:
     (tmp_path / "a_file").write_text("")
     text = f"def test_it({fixture}): pass\ndef test_that({fixture}): pass\n"
-    output = said(session(tmp_path, text, XDG_CACHE_HOME=str(tmp_path / "a_file")), code=1)
+    output = output_of(session(tmp_path, text, XDG_CACHE_HOME=str(tmp_path / "a_file")), code=1)
     assert "2 errors" in output
     lines = [line for line in output.splitlines() if line.startswith("tael did not start: ")]
     assert len(lines) == 2

@@ -52,15 +52,15 @@ REFUND_MEMBERS: Final = NEW_MEMBERS | {
     "cash_refund_fee",
     "cash_refund_fee_type",
 }
-#: After the first, second … failure.
+#: The gap after the first, second … failure.
 GAPS_S: Final = (30, 30, 30, 30, 120, 600, 600, 3600, 7200, 21_600, 54_000)
 REFUSED: Final = (500, b"success")
-#: Several rests of the worker: whatever was due has been sent by then, and what became of it written down.
+#: Several cycles of the worker: by then all due webhooks are sent and their results recorded.
 QUIET_S: Final = 0.3
 
 
 def proven_old(call: Call, key: str) -> None:
-    """What the PHP sample checks, and the form that every receiver relies on."""
+    """The checks of the PHP sample, and the form on which every receiver relies."""
     assert call.headers["x-qf-sign"] == digest(old_text(call.members) + key.encode())
     in_form(call)
 
@@ -70,8 +70,8 @@ def proven_new(call: Call, key: str) -> None:
     in_form(call)
 
 
-def settled(receiver: Receiver, reference: str, how_many: int) -> list[Call]:
-    """The calls, once the gateway has counted them: only then does the gap before the next one begin."""
+def counted(receiver: Receiver, reference: str, how_many: int) -> list[Call]:
+    """The calls, once the gateway has recorded them: only then does the gap before the next one start."""
     receiver.wait(reference, how_many)
     time.sleep(QUIET_S)
     return receiver.calls(reference)
@@ -81,11 +81,11 @@ def in_form(call: Call) -> None:
     assert call.body == json.dumps(call.members).encode("ascii")
     assert all(isinstance(value, str) for value in call.members.values())
     assert call.headers["content-type"].startswith("application/json")
-    assert call.path == "/told?by=tael"
+    assert call.path == "/notify?by=tael"
 
 
 @pytest.mark.parametrize("pay_type", ONLINE)
-def test_an_old_style_receiver_is_told_of_a_paid_order(
+def test_an_old_style_receiver_is_notified_of_a_paid_order(
     shop: Merchant, receiver: Receiver, pay_type: str
 ) -> None:
     opened = shop.paid(pay_type, txamt="4321", product_name="Tea / 茶")
@@ -117,7 +117,7 @@ def test_an_old_style_webhook_names_the_device_if_there_was_one(shop: Merchant, 
 
 @pytest.mark.parametrize("pay_type", ["800151", "800152", "800201"])
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_new_style_receiver_is_told_of_a_paid_order_of_either_merchant(
+def test_a_new_style_receiver_is_notified_of_a_paid_order_of_either_merchant(
     chain: Merchant, demo: Demo, receiver: Receiver, pay_type: str, which: int
 ) -> None:
     mchid, name = chain.mchids[which], ("Tea", "")[which]
@@ -126,27 +126,27 @@ def test_a_new_style_receiver_is_told_of_a_paid_order_of_either_merchant(
 
     (call,) = receiver.wait(opened["out_trade_no"])
     proven_new(call, chain.key)
-    told = call.members
-    assert set(told) == NEW_MEMBERS
-    assert (told["notify_type"], told["status"], told["cancel"], told["respcd"]) == (
+    members = call.members
+    assert set(members) == NEW_MEMBERS
+    assert (members["notify_type"], members["status"], members["cancel"], members["respcd"]) == (
         "payment",
         "1",
         "0",
         "0000",
     )
-    assert (told["mchid"], told["syssn"], told["pay_type"]) == (mchid, opened["syssn"], pay_type)
-    assert (told["txamt"], told["txcurrcd"], told["goods_name"]) == ("77", "HKD", name)
-    assert (told["txdtm"], told["sysdtm"]) == (opened["txdtm"], opened["sysdtm"])
-    assert told["chnlsn"] == demo.trades(opened["syssn"])[0]["trade"]
+    assert (members["mchid"], members["syssn"], members["pay_type"]) == (mchid, opened["syssn"], pay_type)
+    assert (members["txamt"], members["txcurrcd"], members["goods_name"]) == ("77", "HKD", name)
+    assert (members["txdtm"], members["sysdtm"]) == (opened["txdtm"], opened["sysdtm"])
+    assert members["chnlsn"] == demo.trades(opened["syssn"])[0]["trade"]
     if pay_type == "800201":
-        assert told["cardcd"].startswith("o")
-    else:  # what Alipay says of an online trade does not name the payer
-        assert told["cardcd"] == "" or told["cardcd"].startswith("2088")
-    assert datetime.strptime(told["paydtm"], MOMENT) >= datetime.strptime(told["sysdtm"], MOMENT)
+        assert members["cardcd"].startswith("o")
+    else:  # Alipay's record of an online trade does not name the payer
+        assert members["cardcd"] == "" or members["cardcd"].startswith("2088")
+    assert datetime.strptime(members["paydtm"], MOMENT) >= datetime.strptime(members["sysdtm"], MOMENT)
 
 
 @pytest.mark.parametrize("pay_type", ["800151", "800201"])
-def test_a_new_style_receiver_is_told_of_refunds_too(
+def test_a_new_style_receiver_is_notified_of_refunds_too(
     chain: Merchant, demo: Demo, receiver: Receiver, pay_type: str
 ) -> None:
     opened = chain.paid(pay_type)
@@ -154,14 +154,16 @@ def test_a_new_style_receiver_is_told_of_refunds_too(
 
     (call,) = receiver.wait(refund["out_trade_no"])
     proven_new(call, chain.key)
-    told = call.members
-    assert set(told) == REFUND_MEMBERS
-    assert (told["notify_type"], told["respcd"], told["txamt"]) == ("refund", "0000", "250")
-    assert (told["syssn"], told["orig_syssn"]) == (refund["syssn"], opened["syssn"])
-    assert told["orig_out_trade_no"] == opened["out_trade_no"]
+    members = call.members
+    assert set(members) == REFUND_MEMBERS
+    assert (members["notify_type"], members["respcd"], members["txamt"]) == ("refund", "0000", "250")
+    assert (members["syssn"], members["orig_syssn"]) == (refund["syssn"], opened["syssn"])
+    assert members["orig_out_trade_no"] == opened["out_trade_no"]
 
 
-def test_an_old_style_receiver_is_not_told_of_refunds(shop: Merchant, demo: Demo, receiver: Receiver) -> None:
+def test_an_old_style_receiver_is_not_notified_of_refunds(
+    shop: Merchant, demo: Demo, receiver: Receiver
+) -> None:
     opened = shop.paid("800201")
     receiver.wait(opened["out_trade_no"])
 
@@ -173,7 +175,7 @@ def test_an_old_style_receiver_is_not_told_of_refunds(shop: Merchant, demo: Demo
 
 
 @pytest.mark.parametrize("pay_type", OFFLINE)
-def test_nobody_is_told_of_barcode_payments(
+def test_barcode_payments_have_no_webhook(
     shop: Merchant, chain: Merchant, demo: Demo, receiver: Receiver, pay_type: str
 ) -> None:
     opened = [merchant.paid(pay_type) for merchant in (shop, chain)]
@@ -186,7 +188,7 @@ def test_nobody_is_told_of_barcode_payments(
     assert [receiver.calls(each["out_trade_no"]) for each in (*opened, late)] == [[], [], []]
 
 
-def test_nobody_is_told_of_orders_that_were_not_paid(shop: Merchant, demo: Demo, receiver: Receiver) -> None:
+def test_unpaid_orders_have_no_webhook(shop: Merchant, demo: Demo, receiver: Receiver) -> None:
     ended = [shop.closed("800201"), shop.closed("800151"), shop.expired("800201"), shop.pending("800151")]
 
     time.sleep(QUIET_S)
@@ -194,7 +196,7 @@ def test_nobody_is_told_of_orders_that_were_not_paid(shop: Merchant, demo: Demo,
 
 
 @pytest.mark.parametrize("style", ["old", "new"])
-def test_a_refused_webhook_is_repeated_byte_for_byte_on_the_schedule_and_then_given_up(
+def test_a_refused_webhook_is_repeated_byte_for_byte_on_the_schedule_and_then_exhausted(
     shop: Merchant, chain: Merchant, demo: Demo, receiver: Receiver, style: str
 ) -> None:
     merchant = shop if style == "old" else chain
@@ -203,13 +205,13 @@ def test_a_refused_webhook_is_repeated_byte_for_byte_on_the_schedule_and_then_gi
     receiver.will_answer(reference, *[REFUSED] * 20)
     merchant.pay_by_phone(opened)
 
-    settled(receiver, reference, 1)
+    counted(receiver, reference, 1)
     for made, gap_s in enumerate(GAPS_S, start=1):
         demo.advance(gap_s - 6)
         time.sleep(QUIET_S)
         assert len(receiver.calls(reference)) == made, f"too early after {made}"
         demo.advance(6)
-        settled(receiver, reference, made + 1)
+        counted(receiver, reference, made + 1)
     demo.advance(30 * 86_400)
     time.sleep(QUIET_S)
     calls = receiver.calls(reference)
@@ -229,7 +231,7 @@ def test_success_in_any_case_ends_the_repeats(
     receiver.will_answer(opened["out_trade_no"], answer)
     shop.pay_by_phone(opened)
 
-    settled(receiver, opened["out_trade_no"], 1)
+    counted(receiver, opened["out_trade_no"], 1)
     demo.advance(3600)
     time.sleep(QUIET_S)
     assert len(receiver.calls(opened["out_trade_no"])) == 1
@@ -248,14 +250,14 @@ def test_success_in_any_case_ends_the_repeats(
         (503, b"success"),
     ],
 )
-def test_anything_else_is_a_failed_delivery(
+def test_any_other_response_is_a_failed_delivery(
     shop: Merchant, demo: Demo, receiver: Receiver, answer: tuple[int, bytes]
 ) -> None:
     opened = shop.open("800201")
     receiver.will_answer(opened["out_trade_no"], answer)
     shop.pay_by_phone(opened)
 
-    settled(receiver, opened["out_trade_no"], 1)
+    counted(receiver, opened["out_trade_no"], 1)
     demo.advance(31)
     first, second = receiver.wait(opened["out_trade_no"], 2)
     assert first.body == second.body
@@ -267,7 +269,7 @@ def test_a_repeat_is_the_same_bytes_even_if_the_payment_was_refunded_since(
     opened = chain.open("800201")
     receiver.will_answer(opened["out_trade_no"], REFUSED)
     chain.pay_by_phone(opened)
-    settled(receiver, opened["out_trade_no"], 1)
+    counted(receiver, opened["out_trade_no"], 1)
     chain.until(opened["syssn"], "0000")
 
     chain.refund_and_wait(opened, "1000")
@@ -276,9 +278,7 @@ def test_a_repeat_is_the_same_bytes_even_if_the_payment_was_refunded_since(
     assert first.body == second.body
 
 
-def test_a_webhook_goes_where_the_app_says_at_that_time(
-    shop: Merchant, demo: Demo, receiver: Receiver
-) -> None:
+def test_a_webhook_goes_to_the_apps_current_url(shop: Merchant, demo: Demo, receiver: Receiver) -> None:
     opened = shop.open("800201")
     receiver.will_answer(opened["out_trade_no"], REFUSED)
     shop.pay_by_phone(opened)
@@ -290,7 +290,7 @@ def test_a_webhook_goes_where_the_app_says_at_that_time(
         _, second = receiver.wait(opened["out_trade_no"], 2)
         assert second.path == "/moved"
     finally:
-        demo.set_app(shop.appcode, "--notify-url", f"{receiver.url}/told?by=tael")
+        demo.set_app(shop.appcode, "--notify-url", f"{receiver.url}/notify?by=tael")
 
 
 def test_a_webhook_is_not_a_request(shop: Merchant, chain: Merchant, receiver: Receiver) -> None:

@@ -1,4 +1,4 @@
-"""A wrong key of the wallet's is seen by the operator, decides no payment, and is corrected by a command."""
+"""A wrong wallet key raises an incident, decides no payment, and is corrected with a command."""
 
 from pathlib import Path
 from typing import Final
@@ -35,7 +35,7 @@ def figure(demo: Demo, name: str) -> float:
 
 
 @pytest.mark.parametrize(("pay_type", "scene"), [("800151", "online"), ("800108", "offline")])
-def test_payments_under_a_wrong_key_wait_and_settle_after_it_is_corrected(
+def test_payments_under_a_wrong_key_wait_and_are_decided_after_the_correction(
     demo: Demo, chain: Merchant, tmp_path: Path, pay_type: str, scene: str
 ) -> None:
     account_id = account_of(chain, scene)["account_id"]
@@ -73,14 +73,14 @@ def test_payments_under_a_wrong_key_wait_and_settle_after_it_is_corrected(
 
 
 @pytest.mark.parametrize("pay_type", ["800201", "800208"])
-def test_answers_of_wechat_that_do_not_verify_decide_nothing(
+def test_unverified_responses_of_wechat_decide_nothing(
     demo: Demo, wechat_only: Merchant, pay_type: str
 ) -> None:
     rows = demo.ask("wallet", "list", "--mchid", wechat_only.mchid)
     account_id = next(row["account_id"] for row in rows if row["wallet"] == "wechat")
     opened = wechat_only.open("800201") if pay_type == "800201" else wechat_only.open(pay_type, "password")
-    lies = [{"wallet": "wechat", "kind": "bad_signature", "operation": "/pay/orderquery"}]
-    with demo.faults(*lies, {"wallet": "wechat", "kind": "drop_notice"}):
+    bad_signatures = [{"wallet": "wechat", "kind": "bad_signature", "operation": "/pay/orderquery"}]
+    with demo.faults(*bad_signatures, {"wallet": "wechat", "kind": "drop_notice"}):
         if pay_type == "800201":
             wechat_only.pay_by_phone(opened)
         else:

@@ -1,4 +1,4 @@
-"""How each code is reached that no magic value asks for: by what a merchant does wrong, or by an operator's command."""
+"""How to reach each code without a magic value: with a merchant's mistake or an operator's command."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ def paid_at_once(shop: Merchant) -> str:
     return shop.open("800108").respcd
 
 
-def number_used_again(shop: Merchant) -> str:
+def reference_used_again(shop: Merchant) -> str:
     first = shop.open("800201")
     return shop.open("800201", out_trade_no=first["out_trade_no"], txamt="77").respcd
 
@@ -36,7 +36,7 @@ def another_key(shop: Merchant) -> str:
 
 
 def new_merchant(shop: Merchant, *settings: str) -> Merchant:
-    """Somebody else's, who has no account at any wallet."""
+    """Another merchant, without an account at any wallet."""
     app = shop.demo.ask("app", "add")
     named = ("--name", "Tea", "--currency", "HKD", *settings)
     merchant = shop.demo.ask("merchant", "add", app["appcode"], *named)
@@ -80,7 +80,7 @@ def closed_too_late(shop: Merchant) -> str:
     return shop.call("close", syssn=shop.expired("800201")["syssn"]).respcd
 
 
-def more_than_is_left(shop: Merchant) -> str:
+def more_than_the_remainder(shop: Merchant) -> str:
     return shop.refund(shop.paid("800108"), "1001").respcd
 
 
@@ -103,10 +103,10 @@ def refund_at_wechat(shop: Merchant) -> str:
     return shop.refund(shop.paid("800208"), "1000").respcd
 
 
-WAYS: Final[dict[str, Callable[[Merchant], str]]] = {
+RECIPES: Final[dict[str, Callable[[Merchant], str]]] = {
     "0000": paid_at_once,
     "1100": during_maintenance,
-    "1102": number_used_again,
+    "1102": reference_used_again,
     "1103": json_instead_of_a_form,
     "1104": amount_left_out,
     "1108": another_key,
@@ -118,8 +118,8 @@ WAYS: Final[dict[str, Callable[[Merchant], str]]] = {
     "1140": merchant_in_state("waiting"),
     "1181": closed_too_late,
     "1271": part_under_a_contract_without_parts,
-    "1272": more_than_is_left,
+    "1272": more_than_the_remainder,
     "2999": refund_at_wechat,
 }
-#: Reached by a test that takes the database away.
+#: Reached by a test that stops the database.
 ELSEWHERE: Final = {"1112": Path("tests/fault/test_outage.py")}

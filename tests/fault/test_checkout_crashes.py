@@ -1,4 +1,4 @@
-"""A crash while a payer changes wallets never leaves two orders that could be paid, and the payer can go on."""
+"""A crash while a payer switches wallets never leaves two payable orders, and the payer can continue."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -11,14 +11,14 @@ from tael.operations.store import Store
 from tael.payments.checkout import choose, find_checkout, open_link
 from tael.payments.domain.payment import Payment, State
 from tael.payments.gateway import Gateway
-from tests.fault.test_crash_points import forget
+from tests.fault.test_crash_points import reset
 from tests.support.book_comparison import our_book
 from tests.support.crashing import Crash, Process, Side
 from tests.support.fake_wallet import Payer
 from tests.support.values import ALIPAY_ONLINE, AMOUNT, APPCODE, MCHID, NOW, ONLINE, a_link
-from tests.support.world import END_LEASES, Story, World, new_world, run_jobs_of
+from tests.support.world import END_LEASES, Scenario, World, new_world, run_jobs_of
 
-MAX_STORY = 100
+MAX_SIDE_EFFECTS = 100
 MAX_TRIES = 10
 LINK = a_link(expires_at=NOW + timedelta(hours=12))
 
@@ -38,18 +38,18 @@ async def change_twice(world: World, gateway: Gateway) -> None:
         assert len(payable(world)) <= 1
 
 
-CHANGING = Story("change wallets twice", Payer.WAITS, change_twice)
+CHANGING = Scenario("switch wallets twice", Payer.WAITS, change_twice)
 
 
 def payable(world: World) -> list[str]:
-    """The orders that a payer could pay now, by the wallets' book."""
+    """The orders in the wallets' book that a payer could pay now."""
     return [
         syssn for syssn, trade in world.wallet.trades.items() if not trade.is_closed and not trade.is_paid
     ]
 
 
 async def go_on(world: World, pay_type: PayType) -> Payment:
-    """The payer comes back some time later and chooses, until there is an order to pay by this wallet."""
+    """The payer returns later and chooses this wallet until there is an order to pay."""
     for statement in END_LEASES:
         await world.watch.database.execute(statement)
     services = world.services(Process())
@@ -66,12 +66,12 @@ async def go_on(world: World, pay_type: PayType) -> Payment:
 
 @pytest.mark.parametrize("last", [ONLINE, ALIPAY_ONLINE], ids=lambda pay_type: pay_type.code)
 @pytest.mark.parametrize("side", Side)
-async def test_a_crash_while_wallets_change_leaves_one_order_at_most_and_the_payer_goes_on(
+async def test_a_crash_while_wallets_change_leaves_at_most_one_order_and_the_payer_can_continue(
     side: Side, last: PayType, store: Store
 ) -> None:
     await store.database.execute("UPDATE app SET notify_url = 'http://shop'")
     for nth in count(1):
-        assert nth < MAX_STORY
+        assert nth < MAX_SIDE_EFFECTS
         process, world = Process(nth, side), new_world(store, CHANGING)
         with suppress(Crash):
             await change_twice(world, world.gateway(process))
@@ -87,6 +87,6 @@ async def test_a_crash_while_wallets_change_leaves_one_order_at_most_and_the_pay
         assert book.net_of_ledger == {order.syssn: AMOUNT.amount_minor}
         if not process.is_dead:
             break
-        await forget(store)
+        await reset(store)
         await store.database.execute("DELETE FROM checkout_link")
     assert nth > 15

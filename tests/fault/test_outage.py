@@ -1,4 +1,4 @@
-"""The database is stopped under load, started again, and frozen; the same for minutes is `make outage`."""
+"""The database is stopped under load, started again, and frozen; `make outage` does the same for minutes."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ FROZEN_S = 2.5
 CROWD = 60
 
 
-def test_while_the_database_is_down_all_are_told_so_and_afterwards_all_goes_on_and_nothing_is_lost(
+def test_while_the_database_is_down_all_calls_are_refused_and_nothing_is_lost(
     readable_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TAEL_DATABASE_URL", raising=False)
@@ -22,6 +22,6 @@ def test_while_the_database_is_down_all_are_told_so_and_afterwards_all_goes_on_a
     assert figures.mismatches == []
     assert figures.http_500 == 0
     assert set(figures.while_down) == {"1112"}
-    assert figures.answers["1112"] > sum(figures.while_down.values())  # merchants of the load were told too
+    assert figures.answers["1112"] > sum(figures.while_down.values())  # merchants of the load too
     assert figures.answers["0000"] > 0
     assert figures.frozen["calls"] >= CROWD

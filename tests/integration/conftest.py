@@ -1,4 +1,4 @@
-"""A second process beside the one whose `store` is, and the scene of stories about unmatched payments."""
+"""A second process's store, and the scene for tests of unmatched payments."""
 
 from collections.abc import AsyncIterator
 

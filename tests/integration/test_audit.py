@@ -1,4 +1,4 @@
-"""The audit of the books: quiet about a healthy ledger, and it names the row that somebody touched."""
+"""The audit of the books: correct books agree, and a changed row is reported."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,13 +19,13 @@ from tests.support.fake_wallet import FakeWallet
 from tests.support.values import BARCODE, MCHID, NOW
 from tests.support.world import World, pay, refund
 
-#: Half a percent, so that every payment and refund below has a fee.
+#: Half a percent, so that every payment and refund here has a fee.
 FEE_RATE_PPM: Final = 50_000
 LATER: Final = NOW + timedelta(days=3)
 
 
 async def a_book(store: Store) -> tuple[World, str, str]:
-    """Two payments of 100, the first with 30 refunded; their numbers."""
+    """Make two payments of 100 and refund 30 of the first. Returns their numbers."""
     await store.database.execute("UPDATE wallet_account SET fee_rate_ppm = $1", FEE_RATE_PPM)
     clock = TestClock(NOW)
     world = World(store, clock, FakeWallet(clock))
@@ -37,7 +37,7 @@ async def a_book(store: Store) -> tuple[World, str, str]:
 
 
 async def ledger_digest(world: World) -> None:
-    """The nights of three days."""
+    """Run the daily close of three days."""
     world.clock.at = LATER
     await run_once(daily_close_job(world.services(Process()).store.ledger_digests, world.clock), world.clock)
 
@@ -47,13 +47,13 @@ async def audit_of(store: Store, book: WalletBook | None = None) -> Audit:
 
 
 def first_of(audit: Audit) -> tuple[str, str]:
-    """Table and number of the first row that disagrees."""
+    """Table and number of the first disagreement."""
     assert audit.first is not None
     return audit.first.table, audit.first.syssn
 
 
 @pytest.mark.parametrize("is_encrypted", [False, True])
-async def test_a_healthy_book_agrees(store: Store, is_encrypted: bool) -> None:
+async def test_correct_books_agree(store: Store, is_encrypted: bool) -> None:
     world, _, _ = await a_book(store)
     if is_encrypted:
         await ledger_digest(world)
@@ -61,7 +61,7 @@ async def test_a_healthy_book_agrees(store: Store, is_encrypted: bool) -> None:
     assert audit.first is None
     assert (audit.orders, audit.entries, audit.disagreements) == (2, 6, 0)
     assert audit.digests == (3 if is_encrypted else 0)
-    # 200 came, 30 went back; 5 were kept of each 100, and 1 came back with the 30, since 3.5 of 70 rounds to 4.
+    # 200 came, 30 went back. The fee was 5 of each 100, and 1 came back with the 30, since 3.5 of 70 rounds to 4.
     assert audit.balances.minor == {
         ("wallet", "HKD"): 170,
         ("merchant", "HKD"): -161,
@@ -96,7 +96,7 @@ BROKEN: Final = (
 
 @pytest.mark.parametrize("is_encrypted", [False, True])
 @pytest.mark.parametrize(("statement", "table"), BROKEN)
-async def test_one_touched_row_is_found_and_named(
+async def test_one_changed_row_is_reported(
     store: Store, statement: str, table: str, is_encrypted: bool
 ) -> None:
     world, _, second = await a_book(store)
@@ -109,29 +109,29 @@ async def test_one_touched_row_is_found_and_named(
     assert audit.first.mchid == MCHID
 
 
-async def test_an_entry_that_nothing_caused_is_found(store: Store) -> None:
+async def test_an_entry_without_a_cause_is_reported(store: Store) -> None:
     await a_book(store)
     await store.database.execute(
-        "INSERT INTO ledger_entry SELECT mchid, 'nobody', kind, debit, credit, 1, currency, at "
+        "INSERT INTO ledger_entry SELECT mchid, 'unknown', kind, debit, credit, 1, currency, at "
         "FROM ledger_entry WHERE kind = 'refund'"
     )
-    assert first_of(await audit_of(store)) == ("ledger_entry", "nobody")
+    assert first_of(await audit_of(store)) == ("ledger_entry", "unknown")
 
 
-async def test_a_refund_that_was_deleted_is_found(store: Store) -> None:
+async def test_a_deleted_refund_is_reported(store: Store) -> None:
     await a_book(store)
     (row,) = await store.database.fetch("DELETE FROM refund RETURNING syssn")
     assert first_of(await audit_of(store)) == ("refund", row["syssn"])
 
 
-async def test_a_payment_that_was_deleted_with_its_entries_is_found(store: Store) -> None:
+async def test_a_payment_deleted_with_its_entries_is_reported(store: Store) -> None:
     _, first, _ = await a_book(store)
     await store.database.execute("DELETE FROM ledger_entry WHERE cause = $1", first)
     await store.database.execute("DELETE FROM payment WHERE syssn = $1", first)
     assert first_of(await audit_of(store)) == ("payment", first)
 
 
-async def test_late_news_of_a_refund_that_is_done_leaves_the_books_as_they_were(store: Store) -> None:
+async def test_a_late_outcome_of_a_completed_refund_changes_nothing(store: Store) -> None:
     _, first, _ = await a_book(store)
     (done,) = await store.refunds.of_payment(MCHID, first)
     assert await store.refunds.record(RefundChange(done, is_decided=False))
@@ -146,7 +146,7 @@ BROKEN_DIGESTS: Final = (
 
 
 @pytest.mark.parametrize(("statement", "what"), BROKEN_DIGESTS)
-async def test_a_seal_that_was_touched_is_found(store: Store, statement: str, what: str) -> None:
+async def test_a_changed_digest_is_reported(store: Store, statement: str, what: str) -> None:
     world, _, _ = await a_book(store)
     await ledger_digest(world)
     await store.database.execute(statement, day_of(NOW))
@@ -157,7 +157,7 @@ async def test_a_seal_that_was_touched_is_found(store: Store, statement: str, wh
 
 
 @pytest.mark.parametrize("day", [0, 1, 2])
-async def test_a_link_that_was_taken_out_is_found(store: Store, day: int) -> None:
+async def test_a_removed_link_is_reported(store: Store, day: int) -> None:
     world, _, _ = await a_book(store)
     await ledger_digest(world)
     await store.database.execute(
@@ -166,7 +166,7 @@ async def test_a_link_that_was_taken_out_is_found(store: Store, day: int) -> Non
     assert (await audit_of(store)).disagreements
 
 
-async def test_whoever_changes_payment_and_entry_alike_is_betrayed_by_the_seal(store: Store) -> None:
+async def test_the_digest_reveals_a_consistent_change_of_payment_and_entry(store: Store) -> None:
     world, _, second = await a_book(store)
     await ledger_digest(world)
     for statement in (
@@ -177,7 +177,7 @@ async def test_whoever_changes_payment_and_entry_alike_is_betrayed_by_the_seal(s
     assert first_of(await audit_of(store)) == ("ledger_digest", str(day_of(NOW)))
 
 
-async def test_a_day_is_sealed_an_hour_after_its_end_and_only_once(store: Store, other_store: Store) -> None:
+async def test_a_day_is_closed_an_hour_after_its_end_and_only_once(store: Store, other_store: Store) -> None:
     world, _, _ = await a_book(store)
     end = beginning_of(day_of(NOW) + timedelta(days=1))
     for minutes, digests in ((59, 0), (60, 1), (61, 1)):
@@ -193,7 +193,7 @@ async def test_a_day_is_sealed_an_hour_after_its_end_and_only_once(store: Store,
         assert [(row["day"], row["entries"]) for row in rows] == [(day_of(NOW), 6)][:digests]
 
 
-async def test_what_comes_late_belongs_to_the_first_day_that_is_open(store: Store) -> None:
+async def test_a_late_entry_belongs_to_the_first_open_day(store: Store) -> None:
     world, _, second = await a_book(store)
     payment = await store.payments.by_syssn(MCHID, second)
     assert payment is not None
@@ -205,7 +205,7 @@ async def test_what_comes_late_belongs_to_the_first_day_that_is_open(store: Stor
     assert (await audit_of(store)).first is None
 
 
-async def test_the_wallets_are_asked_to_agree(store: Store) -> None:
+async def test_the_wallets_book_must_agree(store: Store) -> None:
     _, first, second = await a_book(store)
 
     def book(held: dict[str, tuple[int, int]]) -> WalletBook:
@@ -215,12 +215,12 @@ async def test_the_wallets_are_asked_to_agree(store: Store) -> None:
         }
         return WalletBook(trades, datetime(2100, 1, 1, tzinfo=UTC))
 
-    honest = {first: (100, 30), second: (100, 0)}
-    assert (await audit_of(store, book(honest))).first is None
+    correct = {first: (100, 30), second: (100, 0)}
+    assert (await audit_of(store, book(correct))).first is None
     for wrong, number in (
         ({first: (100, 30)}, second),
-        (honest | {first: (100, 31)}, first),
-        (honest | {second: (101, 0)}, second),
-        (honest | {"nobody": (1, 0)}, "nobody"),
+        (correct | {first: (100, 31)}, first),
+        (correct | {second: (101, 0)}, second),
+        (correct | {"unknown": (1, 0)}, "unknown"),
     ):
         assert first_of(await audit_of(store, book(wrong))) == ("wallet's book", number)

@@ -1,4 +1,4 @@
-"""Checkout links in the database: added once, one order in the place of the one that the caller knew, by whom."""
+"""Checkout links in the database: added once; an order replaces the one that the caller had read, and no other."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +15,7 @@ from tests.support.scene import scene_of
 from tests.support.values import MCHID, NOW, ONLINE, a_link, a_payment
 
 LINK = a_link(
-    openid="o1", device="till", cancel_url="https://shop.example/c", order_s=600, forbid_credit=True
+    openid="o1", device="terminal", cancel_url="https://shop.example/c", order_s=600, forbid_credit=True
 )
 
 
@@ -35,7 +35,7 @@ async def current(store: Store) -> CheckoutLink:
     return found
 
 
-async def test_a_link_comes_back_as_it_was_and_the_first_under_a_number_stays(
+async def test_a_link_is_read_back_unchanged_and_the_first_under_a_number_stays(
     store: Store, link: CheckoutLink
 ) -> None:
     await store.checkouts.add(replace(link, link_id="m" * 24, subject="other"))
@@ -46,9 +46,7 @@ async def test_a_link_comes_back_as_it_was_and_the_first_under_a_number_stays(
     assert await store.checkouts.by_id("other", link.link_id) is None
 
 
-async def test_an_order_takes_the_place_of_the_one_that_the_caller_knew(
-    store: Store, link: CheckoutLink
-) -> None:
+async def test_an_order_replaces_the_one_that_the_caller_had_read(store: Store, link: CheckoutLink) -> None:
     first, second, third = an_order(), an_order(), an_order()
     assert await store.checkouts.open_order(link, first)
     assert not await store.checkouts.open_order(link, second)  # decided on a link without an order
@@ -63,7 +61,9 @@ async def test_an_order_takes_the_place_of_the_one_that_the_caller_knew(
     assert (await current(store)).orders == 2
 
 
-async def test_no_order_is_opened_under_a_link_that_was_ended_since(store: Store, link: CheckoutLink) -> None:
+async def test_no_order_is_opened_under_a_link_that_has_ended_meanwhile(
+    store: Store, link: CheckoutLink
+) -> None:
     await store.checkouts.end(MCHID, "L", NOW)
     await store.checkouts.end(MCHID, "L", NOW + timedelta(hours=1))
 
@@ -72,7 +72,7 @@ async def test_no_order_is_opened_under_a_link_that_was_ended_since(store: Store
     assert (await current(store)).ended_at == NOW
 
 
-async def test_a_payment_of_the_merchants_own_keeps_its_number(store: Store, link: CheckoutLink) -> None:
+async def test_the_merchants_own_payment_keeps_its_number(store: Store, link: CheckoutLink) -> None:
     first, own = an_order(), an_order()
     assert await store.checkouts.open_order(link, first)
     known = await current(store)
@@ -85,7 +85,7 @@ async def test_a_payment_of_the_merchants_own_keeps_its_number(store: Store, lin
     assert (await current(store)) == known
 
 
-async def test_an_order_of_a_link_without_credit_cards_says_so_to_the_wallet_at_every_question(
+async def test_every_request_of_an_order_without_credit_cards_has_the_limit(
     store: Store, link: CheckoutLink
 ) -> None:
     scene = scene_of(store)
@@ -102,7 +102,7 @@ async def test_an_order_of_a_link_without_credit_cards_says_so_to_the_wallet_at_
 @pytest.mark.parametrize(
     ("state", "refusal"), [("disabled", errors.MerchantDisabled), ("waiting", errors.MerchantNotAudited)]
 )
-async def test_a_merchant_who_may_take_no_payments_takes_none_by_a_link_that_is_open(
+async def test_a_merchant_who_may_not_accept_payments_accepts_none_with_an_open_link(
     store: Store, link: CheckoutLink, state: str, refusal: type[errors.TaelError]
 ) -> None:
     await store.database.execute("UPDATE merchant SET state = $1", state)

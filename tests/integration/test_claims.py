@@ -1,4 +1,4 @@
-"""Due rows are the queue: each is given to one worker, and again to another when its lease has ended."""
+"""Due rows are the queue: each is given to one worker, and to another when its lease has ended."""
 
 import asyncio
 from collections import Counter
@@ -37,7 +37,7 @@ Claim = Callable[[datetime, datetime, datetime, int], Awaitable[Sequence[Any]]]
 
 
 async def with_due_rows(store: Store, table: str, count: int) -> None:
-    """`count` due rows in `table`, and none elsewhere that it would claim."""
+    """`count` due rows in `table`, and no other rows that a claim would take."""
     for _ in range(count):
         match table:
             case "payments":
@@ -76,7 +76,7 @@ async def test_many_claimers_never_get_the_same_row(store: Store, other_store: S
     assert all(len(rows) <= 5 for rows in claimed)
     rest = await claim_of(store, table)(
         DUE, real_now, real_now + LEASE, 50
-    )  # skipped while another had its lock
+    )  # skipped while another claim had locked them
     assert len(names) + len(rest) == 40
     assert await claim_of(store, table)(DUE, real_now, real_now + LEASE, 50) == []
 
@@ -96,7 +96,7 @@ async def test_a_row_whose_worker_died_is_given_again_when_its_lease_has_ended(
 
 
 @pytest.mark.parametrize("table", TABLES)
-async def test_what_is_not_due_is_not_claimed(store: Store, table: str) -> None:
+async def test_a_row_that_is_not_due_is_not_claimed(store: Store, table: str) -> None:
     await with_due_rows(store, table, 3)
     real_now = datetime.now(UTC)
     early = NOW - timedelta(microseconds=1)
@@ -110,7 +110,7 @@ async def test_the_longest_overdue_come_first(store: Store) -> None:
     assert {payment.syssn for payment in claimed} == {late[1].syssn, late[2].syssn}
 
 
-async def test_what_a_merchant_asked_about_comes_before_the_longest_overdue(store: Store) -> None:
+async def test_a_payment_that_a_merchant_queried_comes_before_the_longest_overdue(store: Store) -> None:
     overdue = [await opened(store, a_payment(check_at=NOW - timedelta(hours=n))) for n in range(1, 6)]
     asked = [await opened(store, a_payment(check_at=NOW)) for _ in range(2)]
     for n, payment in enumerate([*asked, overdue[1]], 1):
@@ -123,7 +123,7 @@ async def test_what_a_merchant_asked_about_comes_before_the_longest_overdue(stor
     assert [payment.syssn for (payment,) in claimed] == [payment.syssn for payment in expected]
 
 
-async def test_a_payment_that_is_overdue_comes_first_too_once_a_merchant_asks_about_it(store: Store) -> None:
+async def test_an_overdue_payment_comes_first_once_a_merchant_queries_it(store: Store) -> None:
     days_old = NOW - timedelta(days=1)
     overdue = (a_payment(created_at=days_old, check_at=NOW - timedelta(hours=n)) for n in (2, 1))
     payments = [await opened(store, payment) for payment in overdue]
@@ -132,7 +132,7 @@ async def test_a_payment_that_is_overdue_comes_first_too_once_a_merchant_asks_ab
     real_now = datetime.now(UTC)
     (first,) = await store.payments.claim_due(NOW, real_now, real_now + LEASE, 1)
     assert first.syssn == payments[1].syssn
-    assert first.check_at == first.created_at  # the time that puts it first is shown to nobody
+    assert first.check_at == first.created_at  # the time that puts it first is not shown
 
 
 OF_BOTH_WALLETS = {"wechat1": 9, "wechat2": 3, "alipay-offline": 2}
@@ -151,7 +151,7 @@ async def with_due_rows_of(store: Store, table: str, account_id: str, count: int
 
 
 @pytest.mark.parametrize("table", ["payments", "refunds", "reversals"])
-async def test_a_claim_takes_of_each_account_what_its_share_says(store: Store, table: str) -> None:
+async def test_a_claim_takes_the_share_of_each_account(store: Store, table: str) -> None:
     await store.merchants.add_merchant(a_merchant("mch2"), NOW)
     await store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000111"), NOW)
     for account_id in reversed(OF_BOTH_WALLETS):
@@ -179,7 +179,7 @@ async def test_a_long_queue_leaves_part_of_a_claim_to_others(store: Store) -> No
     assert Counter(row.account_id for row in rows) == {"wechat1": 40, "alipay-offline": 2}
 
 
-async def test_recording_an_answer_ends_the_lease(store: Store) -> None:
+async def test_recording_an_outcome_ends_the_lease(store: Store) -> None:
     payment = await opened(store, a_payment())
     real_now = datetime.now(UTC)
     (claimed,) = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 50)
@@ -200,18 +200,16 @@ async def test_a_webhook_is_due_until_it_is_delivered_and_keeps_its_bytes(store:
     )
     (again,) = await store.webhooks.claim_due(DUE, real_now, real_now + LEASE, 50)
     assert (again.style, again.body, again.attempts) == (Style.OLD, b"first", 1)
-    heard = Attempt(DUE, 7, 200, "acknowledged", b"success")
-    await store.webhooks.report([Delivery(again, WebhookState.DELIVERED, heard, delivered_at=DUE)])
+    attempt = Attempt(DUE, 7, 200, "acknowledged", b"success")
+    await store.webhooks.report([Delivery(again, WebhookState.DELIVERED, attempt, delivered_at=DUE)])
     assert await store.webhooks.claim_due(DUE + timedelta(days=9), real_now, real_now + LEASE, 50) == []
-    (told,) = await store.webhooks.of_causes(first.mchid, [first.cause])
-    assert (told.state, told.attempts, told.last_result) == ("DELIVERED", 2, "acknowledged")
-    assert (told.deliver_at, told.delivered_at) == (None, DUE)
+    (webhook,) = await store.webhooks.of_causes(first.mchid, [first.cause])
+    assert (webhook.state, webhook.attempts, webhook.last_result) == ("DELIVERED", 2, "acknowledged")
+    assert (webhook.deliver_at, webhook.delivered_at) == (None, DUE)
 
 
 @pytest.mark.parametrize("table", TABLES)
-async def test_a_lease_is_extended_by_who_holds_it_and_only_while_it_is_held(
-    store: Store, table: str
-) -> None:
+async def test_a_lease_is_extended_by_its_holder_and_only_while_it_is_held(store: Store, table: str) -> None:
     await with_due_rows(store, table, 2)
     claim, renew = claim_of(store, table), getattr(store, table).renew
     real_now = datetime.now(UTC)
@@ -226,7 +224,7 @@ async def test_a_lease_is_extended_by_who_holds_it_and_only_while_it_is_held(
     assert await claim(DUE, late + LEASE, late + 2 * LEASE, 50) == []
 
 
-async def test_what_was_written_meanwhile_has_no_lease_to_extend(store: Store) -> None:
+async def test_a_row_that_was_written_meanwhile_has_no_lease_to_extend(store: Store) -> None:
     await opened(store, a_payment())
     real_now = datetime.now(UTC)
     (claimed,) = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 50)
@@ -234,7 +232,7 @@ async def test_what_was_written_meanwhile_has_no_lease_to_extend(store: Store) -
     assert await store.payments.renew([claimed], [real_now + LEASE], real_now + 2 * LEASE) == [False]
 
 
-async def test_a_row_that_is_being_written_does_not_hold_up_the_renewal_of_others(store: Store) -> None:
+async def test_a_row_that_is_being_written_does_not_delay_the_renewal_of_others(store: Store) -> None:
     await with_due_rows(store, "payments", 2)
     real_now = datetime.now(UTC)
     rows = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 50)

@@ -1,4 +1,4 @@
-"""The operator's commands against a real database: what they change, what they print, and how they refuse."""
+"""The operator's commands against a real database: their changes, output and refusals."""
 
 import base64
 import json
@@ -53,25 +53,25 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Somebody with a shell: runs commands and reads what the gateway would."""
+    """An operator with a shell: runs commands and reads the store as the gateway would."""
 
     environment: dict[str, str]
     folder: Path
 
-    def says(self, *arguments: str) -> str:
-        """Standard output of a command that succeeds and complains of nothing."""
+    def run(self, *arguments: str) -> str:
+        """Standard output of a command that succeeds without a warning."""
         result = CliRunner().invoke(app, list(arguments), env=self.environment)
         assert (result.exit_code, result.stderr) == (0, ""), result.output
         return result.stdout
 
-    def asks(self, *arguments: str) -> Any:
-        """The JSON of a command that succeeds: one compact line."""
-        text = self.says(*arguments, "--json")
+    def run_json(self, *arguments: str) -> Any:
+        """The parsed `--json` output of a command that succeeds: one compact line."""
+        text = self.run(*arguments, "--json")
         assert text.count("\n") == 1
         return json.loads(text)
 
     def is_refused(self, *arguments: str, code: int) -> str:
-        """The one line on standard error of a command that fails; nothing on standard output."""
+        """The single line on standard error of a command that fails without standard output."""
         result = CliRunner().invoke(app, list(arguments), env=self.environment)
         assert (result.exit_code, result.stdout) == (code, ""), result.output
         assert result.stderr.startswith("tael: ")
@@ -79,7 +79,7 @@ class Operator:
         return result.stderr
 
     def in_store(self, work: Callable[[Store], Awaitable[Answer]]) -> Answer:
-        """What a gateway finds."""
+        """Run `work` on a gateway's store."""
 
         async def with_time(store: Store, _: datetime) -> Answer:
             return await work(store)
@@ -109,8 +109,8 @@ def operator(database_url: str, tmp_path: Path) -> Operator:
 @pytest.fixture
 def merchant(operator: Operator) -> str:
     """The mchid of a merchant of app SHOP, in HKD."""
-    operator.says("app", "add", "--appcode", "SHOP")
-    operator.says("merchant", "add", "SHOP", "--name", "Tea", "--currency", "HKD", "--mchid", "tea")
+    operator.run("app", "add", "--appcode", "SHOP")
+    operator.run("merchant", "add", "SHOP", "--name", "Tea", "--currency", "HKD", "--mchid", "tea")
     return "tea"
 
 
@@ -126,7 +126,7 @@ def rsa_pem(bits: int = 2048) -> tuple[str, str]:
 
 
 def test_a_new_app_has_a_code_and_a_key_that_are_shown_once(operator: Operator) -> None:
-    made = operator.asks("app", "add", "--notify-url", "https://shop.example/notify")
+    made = operator.run_json("app", "add", "--notify-url", "https://shop.example/notify")
     assert len(made["appcode"]) == 32
     assert len(made["key"]) == 32
     kept = operator.app(made["appcode"])
@@ -149,31 +149,31 @@ def test_a_new_app_has_a_code_and_a_key_that_are_shown_once(operator: Operator) 
         "sha256_responses": False,
         "allowed_addresses": [],
     }
-    for shown in (operator.says("app", "list"), operator.says("app", "list", "--json")):
+    for shown in (operator.run("app", "list"), operator.run("app", "list", "--json")):
         assert made["appcode"] in shown
         assert made["key"] not in shown
 
 
-def test_people_are_shown_the_key_that_was_made(operator: Operator) -> None:
-    shown = operator.says("app", "add", "--appcode", "SHOP")
+def test_the_table_shows_the_generated_key(operator: Operator) -> None:
+    shown = operator.run("app", "add", "--appcode", "SHOP")
     assert operator.app("SHOP").key.reveal() in shown
 
 
 def test_a_key_from_a_file_is_kept_and_not_shown(operator: Operator) -> None:
     key = secrets.token_hex(16)
-    shown = operator.says("app", "add", "--appcode", "SHOP", "--key-file", operator.file("key", f"{key}\n"))
+    shown = operator.run("app", "add", "--appcode", "SHOP", "--key-file", operator.file("key", f"{key}\n"))
     assert operator.app("SHOP").key.reveal() == key
     assert key not in shown
 
 
 def test_settings_that_are_not_named_keep_their_values(operator: Operator) -> None:
-    operator.says(
+    operator.run(
         *("app", "add", "--appcode", "SHOP", "--notify-url", "https://shop.example/n", "--notify-offline"),
         *("--return-url", "https://shop.example/r", "--webhook-style", "new", "--no-include-currency"),
         *("--sha256-only", "--cancel-codes-v2", "--include-goods-name", "--no-quick-retries"),
     )
     before = operator.app("SHOP")
-    operator.says("app", "set", "SHOP", "--notify-url", "http://127.0.0.1:9/other?shop=1")
+    operator.run("app", "set", "SHOP", "--notify-url", "http://127.0.0.1:9/other?shop=1")
     after = operator.app("SHOP")
     assert after.notify_url == "http://127.0.0.1:9/other?shop=1"
     assert after.return_url == before.return_url == "https://shop.example/r"
@@ -188,16 +188,16 @@ def test_settings_that_are_not_named_keep_their_values(operator: Operator) -> No
     )
     assert [getattr(after, name) for name in switches] == [True, False, True, True, True, False]
 
-    shown = operator.asks("app", "set", "SHOP", "--no-notify-offline", "--return-url", "")
+    shown = operator.run_json("app", "set", "SHOP", "--no-notify-offline", "--return-url", "")
     assert (shown["notify_offline"], shown["return_url"]) == (False, None)
     assert "key" not in shown
     last = operator.app("SHOP")
     assert (last.notify_offline, last.return_url, last.notify_url) == (False, None, after.notify_url)
 
 
-def test_nobody_can_be_changed_or_added_twice(operator: Operator) -> None:
-    operator.says("app", "add", "--appcode", "SHOP")
-    assert "no app NOBODY" in operator.is_refused("app", "set", "NOBODY", "--sha256-only", code=1)
+def test_an_unknown_app_is_not_changed_and_a_known_one_not_added_again(operator: Operator) -> None:
+    operator.run("app", "add", "--appcode", "SHOP")
+    assert "no app UNKNOWN" in operator.is_refused("app", "set", "UNKNOWN", "--sha256-only", code=1)
     assert "SHOP exists" in operator.is_refused("app", "add", "--appcode", "SHOP", code=1)
 
 
@@ -226,7 +226,7 @@ def test_a_url_that_cannot_be_called_is_refused(option: str, url: str) -> None:
 @pytest.mark.parametrize("url", ["https://shop.example/#here", "https://shop.example/n#"])
 def test_a_fragment_is_for_browsers_and_not_for_servers(operator: Operator, url: str) -> None:
     assert "--notify-url" in operator.is_refused("app", "add", "--notify-url", url, code=2)
-    operator.says("app", "add", "--appcode", "SHOP", "--return-url", url)
+    operator.run("app", "add", "--appcode", "SHOP", "--return-url", url)
     assert operator.app("SHOP").return_url == url
 
 
@@ -242,8 +242,10 @@ def test_a_fragment_is_for_browsers_and_not_for_servers(operator: Operator, url:
         ("", False),
     ],
 )
-def test_a_notify_url_without_tls_is_taken_with_a_warning(operator: Operator, url: str, warns: bool) -> None:
-    operator.says("app", "add", "--appcode", "OTHER")
+def test_a_notify_url_without_tls_is_accepted_with_a_warning(
+    operator: Operator, url: str, warns: bool
+) -> None:
+    operator.run("app", "add", "--appcode", "OTHER")
     for command in (("app", "add", "--appcode", "SHOP"), ("app", "set", "OTHER")):
         result = CliRunner().invoke(app, [*command, "--notify-url", url], env=operator.environment)
         assert result.exit_code == 0, result.stderr
@@ -251,15 +253,15 @@ def test_a_notify_url_without_tls_is_taken_with_a_warning(operator: Operator, ur
         assert result.stderr.count("\n") == warns
         assert "secret" not in result.stderr
         assert operator.app(command[-1]).notify_url == (url or None)
-    operator.says("app", "set", "OTHER", "--return-url", "http://shop.example/")
+    operator.run("app", "set", "OTHER", "--return-url", "http://shop.example/")
 
 
 def test_bad_codes_and_keys_are_refused(operator: Operator) -> None:
     assert "--appcode" in operator.is_refused("app", "add", "--appcode", "two words", code=2)
     short = operator.file("short", "secret\n")
-    said = operator.is_refused("app", "add", "--key-file", short, code=2)
-    assert "--key-file" in said
-    assert "secret" not in said
+    refusal = operator.is_refused("app", "add", "--key-file", short, code=2)
+    assert "--key-file" in refusal
+    assert "secret" not in refusal
     missing = str(operator.folder / "missing")
     assert "No such file" in operator.is_refused("app", "add", "--key-file", missing, code=2)
     assert "--key-file" in operator.is_refused("app", "add", "--key-file", str(operator.folder), code=2)
@@ -272,9 +274,9 @@ def test_bad_codes_and_keys_are_refused(operator: Operator) -> None:
 
 
 def test_merchants_are_added_and_listed(operator: Operator) -> None:
-    operator.says("app", "add", "--appcode", "SHOP")
-    operator.says("app", "add", "--appcode", "OTHER")
-    first = operator.asks(
+    operator.run("app", "add", "--appcode", "SHOP")
+    operator.run("app", "add", "--appcode", "OTHER")
+    first = operator.run_json(
         *("merchant", "add", "SHOP", "--name", "香港 [bold]茶[/bold]", "--currency", "HKD", "--default"),
         *("--max-amount-minor", "500000", "--state", "waiting"),
     )
@@ -288,81 +290,83 @@ def test_merchants_are_added_and_listed(operator: Operator) -> None:
         "max_amount_minor": 500000,
         "denied": [],
     }
-    operator.says("merchant", "add", "OTHER", "--name", "Books", "--currency", "JPY", "--mchid", "books")
-    assert [row["mchid"] for row in operator.asks("merchant", "list")] == [first["mchid"], "books"]
-    assert [row["mchid"] for row in operator.asks("merchant", "list", "--appcode", "OTHER")] == ["books"]
-    table = operator.says("merchant", "list")
+    operator.run("merchant", "add", "OTHER", "--name", "Books", "--currency", "JPY", "--mchid", "books")
+    assert [row["mchid"] for row in operator.run_json("merchant", "list")] == [first["mchid"], "books"]
+    assert [row["mchid"] for row in operator.run_json("merchant", "list", "--appcode", "OTHER")] == ["books"]
+    table = operator.run("merchant", "list")
     assert "香港 [bold]茶[/bold]" in table
     assert "5000.00 HKD" in table
 
 
-def test_a_merchant_is_changed_and_what_is_not_named_stays(operator: Operator, merchant: str) -> None:
+def test_a_merchant_is_changed_and_other_settings_stay(operator: Operator, merchant: str) -> None:
     change = ("merchant", "set", merchant)
-    named = operator.asks(*change, "--deny", "reversal", "--deny", "refund", "--max-amount-minor", "500")
+    named = operator.run_json(*change, "--deny", "reversal", "--deny", "refund", "--max-amount-minor", "500")
     assert (named["denied"], named["max_amount_minor"], named["state"]) == (
         ["refund", "reversal"],
         500,
         "active",
     )
-    assert operator.asks(*change, "--allow", "refund", "--state", "disabled") == named | {
+    assert operator.run_json(*change, "--allow", "refund", "--state", "disabled") == named | {
         "denied": ["reversal"],
         "state": "disabled",
     }
-    assert operator.asks(*change, "--max-amount-minor", "0")["max_amount_minor"] is None
-    assert operator.asks("merchant", "list") == [
+    assert operator.run_json(*change, "--max-amount-minor", "0")["max_amount_minor"] is None
+    assert operator.run_json("merchant", "list") == [
         named | {"denied": ["reversal"], "state": "disabled", "max_amount_minor": None}
     ]
-    assert "reversal" in operator.says("merchant", "list")
-    assert "no merchant nobody" in operator.is_refused("merchant", "set", "nobody", code=1)
+    assert "reversal" in operator.run("merchant", "list")
+    assert "no merchant unknown" in operator.is_refused("merchant", "set", "unknown", code=1)
     assert "close cannot be both" in operator.is_refused(
         *change, "--deny", "close", "--allow", "close", code=2
     )
 
 
-def test_a_planned_stop_begins_and_ends(operator: Operator) -> None:
-    assert operator.asks("maintenance", "status") == {"maintenance": "off"}
-    begun = operator.asks("maintenance", "on")
+def test_a_maintenance_window_starts_and_ends(operator: Operator) -> None:
+    assert operator.run_json("maintenance", "status") == {"maintenance": "off"}
+    begun = operator.run_json("maintenance", "on")
     assert (begun["maintenance"], begun["reason"]) == ("on", "")
-    told = operator.asks("maintenance", "on", "--reason", "new disks until 06:00")
-    assert told == begun | {"reason": "new disks until 06:00"}
-    assert operator.asks("maintenance", "status") == told
-    assert "new disks" in operator.says("maintenance", "status")
+    status = operator.run_json("maintenance", "on", "--reason", "new disks until 06:00")
+    assert status == begun | {"reason": "new disks until 06:00"}
+    assert operator.run_json("maintenance", "status") == status
+    assert "new disks" in operator.run("maintenance", "status")
     assert "--reason" in operator.is_refused("maintenance", "on", "--reason", "two\nlines", code=2)
-    assert operator.asks("maintenance", "off") == {"maintenance": "off"}
-    assert operator.asks("maintenance", "status") == {"maintenance": "off"}
+    assert operator.run_json("maintenance", "off") == {"maintenance": "off"}
+    assert operator.run_json("maintenance", "status") == {"maintenance": "off"}
 
 
-def test_a_merchant_that_cannot_be_is_refused(operator: Operator, merchant: str) -> None:
+def test_an_invalid_merchant_is_refused(operator: Operator, merchant: str) -> None:
     add = ("merchant", "add", "SHOP", "--name", "Tea", "--currency")
     assert f"{merchant} exists" in operator.is_refused(*add, "HKD", "--mchid", merchant, code=1)
-    operator.says(*add, "HKD", "--default")
+    operator.run(*add, "HKD", "--default")
     assert "default merchant" in operator.is_refused(*add, "HKD", "--default", code=1)
     assert "--currency" in operator.is_refused(*add, "hkd", code=2)
     assert "--mchid" in operator.is_refused(*add, "HKD", "--mchid", "a/b", code=2)
-    nobody = ("merchant", "add", "NOBODY", "--name", "Tea", "--currency", "HKD")
-    assert "no app NOBODY" in operator.is_refused(*nobody, code=1)
+    unknown_app = ("merchant", "add", "UNKNOWN", "--name", "Tea", "--currency", "HKD")
+    assert "no app UNKNOWN" in operator.is_refused(*unknown_app, code=1)
     assert "--name" in operator.is_refused(
         "merchant", "add", "SHOP", "--name", " ", "--currency", "HKD", code=2
     )
-    assert "no app NOBODY" in operator.is_refused("merchant", "list", "--appcode", "NOBODY", code=1)
+    assert "no app UNKNOWN" in operator.is_refused("merchant", "list", "--appcode", "UNKNOWN", code=1)
 
 
-def test_a_name_cannot_command_the_terminal(operator: Operator, merchant: str) -> None:
+def test_a_name_cannot_send_terminal_escapes(operator: Operator, merchant: str) -> None:
     async def rename(store: Store) -> None:
         await store.database.execute("UPDATE merchant SET name = $1", "Tea\x1b]0;title\x07")
 
     operator.in_store(rename)
-    assert "\x1b" not in operator.says("merchant", "list")
+    assert "\x1b" not in operator.run("merchant", "list")
 
 
 # ---- wallets -----------------------------------------------------------------------------------------------
 
 
-def test_an_alipay_account_of_each_way_to_sign(operator: Operator, merchant: str) -> None:
+def test_an_alipay_account_of_each_sign_type(operator: Operator, merchant: str) -> None:
     (private, _), (_, public) = rsa_pem(), rsa_pem()
     key = operator.file("key", WALLET_KEY)
     add = ("wallet", "add", "alipay", merchant)
-    online = operator.asks(*add, "--pid", PID, "--scene", "online", "--sign-type", "MD5", "--key-file", key)
+    online = operator.run_json(
+        *add, "--pid", PID, "--scene", "online", "--sign-type", "MD5", "--key-file", key
+    )
     assert online == {
         "account_id": online["account_id"],
         "mchid": merchant,
@@ -376,7 +380,7 @@ def test_an_alipay_account_of_each_way_to_sign(operator: Operator, merchant: str
         "sign_type": "MD5",
         "supports_close": True,
     }
-    shown = operator.says(
+    shown = operator.run(
         *(
             *add,
             "--pid",
@@ -400,7 +404,7 @@ def test_an_alipay_account_of_each_way_to_sign(operator: Operator, merchant: str
     assert (second.alipay_public_key_pem, second.key.reveal()) == (public, "")
     assert (second.supports_close, second.refund_window_days) == (False, 90)
     assert (first.supports_partial_refunds, second.supports_partial_refunds) == (True, False)
-    for text in (shown, operator.says("wallet", "list"), operator.says("wallet", "list", "--json")):
+    for text in (shown, operator.run("wallet", "list"), operator.run("wallet", "list", "--json")):
         assert "2088000000000002" in text
         assert "PRIVATE" not in text
         assert WALLET_KEY not in text
@@ -409,7 +413,7 @@ def test_an_alipay_account_of_each_way_to_sign(operator: Operator, merchant: str
 def test_a_wechat_account(operator: Operator, merchant: str) -> None:
     key, certificate = key_and_certificate("provider")
     secret = secrets.token_hex(16)
-    shown = operator.asks(*wechat(operator, merchant, key, certificate, secret), "--takes-hongkong")
+    shown = operator.run_json(*wechat(operator, merchant, key, certificate, secret), "--takes-hongkong")
     assert shown == {
         "account_id": shown["account_id"],
         "mchid": merchant,
@@ -431,17 +435,17 @@ def test_a_wechat_account(operator: Operator, merchant: str) -> None:
     assert account.sub_secret.reveal() == secret
     assert account.provider.key.reveal() == WALLET_KEY
     assert account.provider.certificate_key_pem.reveal() == key
-    assert operator.asks("wallet", "list", "--mchid", merchant) == [shown]
-    listed = operator.says("wallet", "list") + operator.says("wallet", "list", "--json")
+    assert operator.run_json("wallet", "list", "--mchid", merchant) == [shown]
+    listed = operator.run("wallet", "list") + operator.run("wallet", "list", "--json")
     assert not any(text in listed for text in (secret, WALLET_KEY, "PRIVATE", "CERTIFICATE"))
-    said = operator.is_refused(*wechat(operator, merchant, key, certificate, secret), code=1)
-    assert "WeChat" in said or "already has an account at this wallet" in said
+    refusal = operator.is_refused(*wechat(operator, merchant, key, certificate, secret), code=1)
+    assert "WeChat" in refusal or "already has an account at this wallet" in refusal
 
 
-def test_the_secret_of_a_merchants_appid_may_come_later(operator: Operator, merchant: str) -> None:
+def test_the_secret_of_a_merchants_appid_may_be_set_later(operator: Operator, merchant: str) -> None:
     key, certificate = key_and_certificate("provider")
     without = wechat(operator, merchant, key, certificate, "")[:-2]
-    account_id = operator.asks(*without)["account_id"]
+    account_id = operator.run_json(*without)["account_id"]
 
     def secret() -> str:
         account = operator.in_store(lambda store: store.accounts.by_id(account_id))
@@ -449,28 +453,26 @@ def test_the_secret_of_a_merchants_appid_may_come_later(operator: Operator, merc
         return account.sub_secret.reveal()
 
     assert secret() == ""
-    operator.says("wallet", "set", account_id, "--refund-window-days", "90")
+    operator.run("wallet", "set", account_id, "--refund-window-days", "90")
     assert secret() == ""
-    operator.says("wallet", "set", account_id, "--sub-secret-file", operator.file("later", "s" * 32))
+    operator.run("wallet", "set", account_id, "--sub-secret-file", operator.file("later", "s" * 32))
     assert secret() == "s" * 32
 
 
-def test_what_a_contract_says_of_refunds_is_changed_and_the_rest_is_kept(
-    operator: Operator, merchant: str
-) -> None:
+def test_a_contracts_refund_terms_are_changed_and_the_rest_is_kept(operator: Operator, merchant: str) -> None:
     key, certificate = key_and_certificate("provider")
-    account = operator.asks(*wechat(operator, merchant, key, certificate, secrets.token_hex(16)))
+    account = operator.run_json(*wechat(operator, merchant, key, certificate, secrets.token_hex(16)))
     before = operator.in_store(lambda store: store.accounts.by_id(account["account_id"]))
-    whole = operator.asks("wallet", "set", account["account_id"], "--no-takes-partial-refunds")
+    whole = operator.run_json("wallet", "set", account["account_id"], "--no-takes-partial-refunds")
     assert whole == account | {"supports_partial_refunds": False}
-    short = operator.asks("wallet", "set", account["account_id"], "--refund-window-days", "90")
+    short = operator.run_json("wallet", "set", account["account_id"], "--refund-window-days", "90")
     assert short == whole | {"refund_window_days": 90}
     after = operator.in_store(lambda store: store.accounts.by_id(account["account_id"]))
     assert before is not None
     assert after == replace(before, refund_window_days=90, supports_partial_refunds=False)
-    operator.says("wallet", "set", account["account_id"], "--takes-partial-refunds")
-    assert operator.asks("wallet", "list") == [account | {"refund_window_days": 90}]
-    assert "no account nobody" in operator.is_refused("wallet", "set", "nobody", code=1)
+    operator.run("wallet", "set", account["account_id"], "--takes-partial-refunds")
+    assert operator.run_json("wallet", "list") == [account | {"refund_window_days": 90}]
+    assert "no account unknown" in operator.is_refused("wallet", "set", "unknown", code=1)
 
 
 def wechat(operator: Operator, mchid: str, key: str, certificate: str, secret: str) -> tuple[str, ...]:
@@ -485,7 +487,7 @@ def wechat(operator: Operator, mchid: str, key: str, certificate: str, secret: s
 
 
 def test_contracts_are_kept(operator: Operator, merchant: str) -> None:
-    operator.says("merchant", "add", "SHOP", "--name", "Books", "--currency", "JPY", "--mchid", "books")
+    operator.run("merchant", "add", "SHOP", "--name", "Books", "--currency", "JPY", "--mchid", "books")
     sign = ("--sign-type", "MD5", "--key-file", operator.file("key", WALLET_KEY))
 
     def refusal(mchid: str, pid: str, scene: str, *more: str) -> str:
@@ -493,12 +495,12 @@ def test_contracts_are_kept(operator: Operator, merchant: str) -> None:
             *("wallet", "add", "alipay", mchid, "--pid", pid, "--scene", scene, *sign, *more), code=1
         )
 
-    operator.says("wallet", "add", "alipay", merchant, "--pid", PID, "--scene", "online", *sign)
+    operator.run("wallet", "add", "alipay", merchant, "--pid", PID, "--scene", "online", *sign)
     assert "for this scene already" in refusal(merchant, "2088000000000002", "online")
     assert "already belongs to a merchant" in refusal("books", PID, "offline")
-    assert "no merchant nobody" in refusal("nobody", "2088000000000003", "online")
+    assert "no merchant unknown" in refusal("unknown", "2088000000000003", "online")
     assert "takes JPY" in refusal("books", "2088000000000003", "online", "--currency", "HKD")
-    assert "no merchant nobody" in operator.is_refused("wallet", "list", "--mchid", "nobody", code=1)
+    assert "no merchant unknown" in operator.is_refused("wallet", "list", "--mchid", "unknown", code=1)
 
 
 def test_keys_that_cannot_sign_are_refused(operator: Operator, merchant: str) -> None:
@@ -523,7 +525,7 @@ def test_keys_that_cannot_sign_are_refused(operator: Operator, merchant: str) ->
 
 def test_certificates_that_do_not_fit_are_refused(operator: Operator, merchant: str) -> None:
     key, certificate = key_and_certificate("provider")
-    other_key, _ = key_and_certificate("somebody else")
+    other_key, _ = key_and_certificate("someone else")
     locked_key, locked = key_and_certificate("provider", encrypted=True)
     secret = secrets.token_hex(16)
 
@@ -534,7 +536,7 @@ def test_certificates_that_do_not_fit_are_refused(operator: Operator, merchant: 
     assert "passphrase" in refusal(locked_key, locked)
     assert "--certificate-file" in refusal(key, key)
     assert "--certificate-key-file" in refusal(certificate, certificate)
-    assert operator.asks("wallet", "list") == []
+    assert operator.run_json("wallet", "list") == []
 
 
 def test_certificates_out_of_their_time_or_too_weak_are_refused(operator: Operator, merchant: str) -> None:
@@ -547,8 +549,8 @@ def test_certificates_out_of_their_time_or_too_weak_are_refused(operator: Operat
     assert "expired on" in refusal(key_and_certificate("provider", days=(-9, -1)))
     assert "is not valid before" in refusal(key_and_certificate("provider", days=(1, 9)))
     assert "at least 2048 bits" in refusal(key_and_certificate("provider", rsa_bits=1024))
-    assert operator.asks("wallet", "list") == []
-    operator.says(*wechat(operator, merchant, *key_and_certificate("provider", rsa_bits=2048), secret))
+    assert operator.run_json("wallet", "list") == []
+    operator.run(*wechat(operator, merchant, *key_and_certificate("provider", rsa_bits=2048), secret))
 
 
 def rsa2(operator: Operator, mchid: str, private: str, public: str) -> tuple[str, ...]:
@@ -561,9 +563,9 @@ def rsa2(operator: Operator, mchid: str, private: str, public: str) -> tuple[str
 
 def test_the_merchant_s_own_public_key_is_not_alipay_s(operator: Operator, merchant: str) -> None:
     private, public = rsa_pem()
-    said = operator.is_refused(*rsa2(operator, merchant, private, public), code=2)
-    assert "--alipay-public-key-file: it is the public half of the merchant's own private key" in said
-    assert operator.asks("wallet", "list") == []
+    refusal = operator.is_refused(*rsa2(operator, merchant, private, public), code=2)
+    assert "--alipay-public-key-file: it is the public half of the merchant's own private key" in refusal
+    assert operator.run_json("wallet", "list") == []
 
 
 @pytest.mark.parametrize(("sign_type", "bits"), [("RSA", 512), ("RSA", 1023), ("RSA2", 1024), ("RSA2", 2047)])
@@ -582,7 +584,7 @@ def test_keys_that_are_too_short_are_refused_on_both_sides(
 
 
 def short_pem(bits: int) -> tuple[str, str]:
-    """A pair that `cryptography` no longer makes, but a file may hold."""
+    """A pair that `cryptography` no longer generates but a file may contain."""
     if bits >= 1024:
         return rsa_pem(bits)
     openssl = ["openssl", "genrsa", "-traditional", str(bits)]
@@ -596,44 +598,44 @@ def short_pem(bits: int) -> tuple[str, str]:
 @pytest.mark.parametrize("kind", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
 @pytest.mark.parametrize("public_kind", [PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1])
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
-def test_keys_of_one_line_as_alipay_hands_them_out_are_taken(
+def test_keys_in_one_line_as_alipay_issues_them_are_accepted(
     operator: Operator, merchant: str, kind: PrivateFormat, public_kind: PublicFormat, ending: str
 ) -> None:
     ours = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     theirs = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
     private = base64.b64encode(ours.private_bytes(Encoding.DER, kind, NoEncryption())).decode()
     public = base64.b64encode(theirs.public_bytes(Encoding.DER, public_kind)).decode()
-    operator.says(*rsa2(operator, merchant, private + ending, public + ending))
+    operator.run(*rsa2(operator, merchant, private + ending, public + ending))
     (account,) = operator.in_store(lambda store: store.accounts.all())
     assert isinstance(account, AlipayAccount)
     kept = load_pem_private_key(account.private_key_pem.reveal().encode(), password=None)
     assert kept.private_numbers() == ours.private_numbers()  # type: ignore[union-attr]
     assert load_pem_public_key(account.alipay_public_key_pem.encode()) == theirs
     own = base64.b64encode(ours.public_key().public_bytes(Encoding.DER, public_kind)).decode()
-    said = operator.is_refused(
+    refusal = operator.is_refused(
         *("wallet", "set", account.account_id, "--alipay-public-key-file", operator.file("own", own)), code=2
     )
-    assert "public half" in said
+    assert "public half" in refusal
 
 
 @pytest.mark.parametrize("text", ["MIIB", "A" * 400, "no key at all", "", "-----BEGIN PUBLIC KEY-----"])
-def test_what_is_no_key_is_refused_in_one_line(operator: Operator, merchant: str, text: str) -> None:
+def test_an_invalid_key_is_refused_in_one_line(operator: Operator, merchant: str, text: str) -> None:
     private, public = rsa_pem()[0], rsa_pem()[1]
     assert "no private key" in operator.is_refused(*rsa2(operator, merchant, text, public), code=2)
     assert "no public key" in operator.is_refused(*rsa2(operator, merchant, private, text), code=2)
 
 
 def test_keys_of_an_account_are_replaced_and_the_rest_stays(operator: Operator, merchant: str) -> None:
-    account = operator.asks(*rsa2(operator, merchant, rsa_pem()[0], rsa_pem()[1]))
+    account = operator.run_json(*rsa2(operator, merchant, rsa_pem()[0], rsa_pem()[1]))
     (before,) = operator.in_store(lambda store: store.accounts.all())
     assert isinstance(before, AlipayAccount)
     private, public = rsa_pem()[0], rsa_pem()[1]
     change = ("wallet", "set", account["account_id"])
     public_file = operator.file("new-public", public)
-    assert operator.asks(*change, "--alipay-public-key-file", public_file) == account
+    assert operator.run_json(*change, "--alipay-public-key-file", public_file) == account
     after = replace(before, alipay_public_key_pem=public)
     assert operator.in_store(lambda store: store.accounts.all()) == [after]
-    operator.says(*change, "--private-key-file", operator.file("new-private", private))
+    operator.run(*change, "--private-key-file", operator.file("new-private", private))
     after = replace(after, private_key_pem=Secret(private))
     assert operator.in_store(lambda store: store.accounts.all()) == [after]
     for option in ("--key-file", "--certificate-file", "--certificate-key-file", "--sub-secret-file"):
@@ -643,7 +645,7 @@ def test_keys_of_an_account_are_replaced_and_the_rest_stays(operator: Operator, 
 
 def test_keys_of_a_provider_are_replaced_for_all_of_its_merchants(operator: Operator, merchant: str) -> None:
     pair, secret = key_and_certificate("provider"), secrets.token_hex(16)
-    account = operator.asks(*wechat(operator, merchant, *pair, secret))
+    account = operator.run_json(*wechat(operator, merchant, *pair, secret))
     (before,) = operator.in_store(lambda store: store.accounts.all())
     assert isinstance(before, WeChatAccount)
     key, certificate = key_and_certificate("renewed")
@@ -653,8 +655,8 @@ def test_keys_of_a_provider_are_replaced_for_all_of_its_merchants(operator: Oper
     old_key = operator.file("old-key.pem", pair[0])
     both = ("--certificate-file", certificate_file, "--certificate-key-file")
     assert "is not the certificate's" in operator.is_refused(*change, *both, old_key, code=2)
-    operator.says(*change, *both, key_file, "--key-file", operator.file("v2", WALLET_KEY[::-1]))
-    operator.says(*change, "--sub-secret-file", operator.file("sub", "s" * 32))
+    operator.run(*change, *both, key_file, "--key-file", operator.file("v2", WALLET_KEY[::-1]))
+    operator.run(*change, "--sub-secret-file", operator.file("sub", "s" * 32))
     provider = replace(
         before.provider,
         key=Secret(WALLET_KEY[::-1]),
@@ -694,8 +696,8 @@ async def paid_and_being_refunded(store: Store) -> None:
     assert await store.payments.open(pending)
     paid_at = NOW + timedelta(seconds=9)
     paid = apply_outcome(pending, Paid(pending.amount, "wallet-1", "payer-1", paid_at), at=paid_at)
-    told = NewWebhook("tea", SYSSN, WebhookKind.PAYMENT, "SHOP", SYSSN, paid_at)
-    assert await store.payments.record(Change(paid, (payment_entry(paid, paid_at),), (told,)))
+    webhook = NewWebhook("tea", SYSSN, WebhookKind.PAYMENT, "SHOP", SYSSN, paid_at)
+    assert await store.payments.record(Change(paid, (payment_entry(paid, paid_at),), (webhook,)))
     refund = Refund(
         mchid="tea",
         syssn=REFUND_SYSSN,
@@ -714,11 +716,11 @@ async def paid_and_being_refunded(store: Store) -> None:
 
 
 @pytest.mark.parametrize("of_merchant", [(), ("--mchid", "tea")])
-def test_a_payment_is_shown_with_all_that_followed(
+def test_a_payment_is_shown_with_its_refunds_entries_and_webhooks(
     operator: Operator, merchant: str, of_merchant: tuple[str, ...]
 ) -> None:
     operator.in_store(paid_and_being_refunded)
-    shown = operator.asks("payment", "show", SYSSN, *of_merchant)
+    shown = operator.run_json("payment", "show", SYSSN, *of_merchant)
     assert list(shown) == ["payment", "refunds", "reversals", "ledger", "webhooks"]
     payment = shown["payment"]
     assert (payment["mchid"], payment["state"], payment["respcd"]) == ("tea", "PAID", "0000")
@@ -732,27 +734,27 @@ def test_a_payment_is_shown_with_all_that_followed(
     (webhook,) = shown["webhooks"]
     assert (webhook["state"], webhook["attempts"], webhook["last_result"]) == ("DUE", 0, "")
 
-    table = operator.says("payment", "show", SYSSN, *of_merchant)
+    table = operator.run("payment", "show", SYSSN, *of_merchant)
     assert all(text in table for text in ("39.25 HKD", "9.25 HKD", REFUND_SYSSN, "2026-01-01 12:00:09 UTC+8"))
     assert "\x1b" not in table
 
 
-def test_a_payment_that_is_not_there(operator: Operator, merchant: str) -> None:
+def test_an_unknown_payment_is_refused(operator: Operator, merchant: str) -> None:
     operator.in_store(paid_and_being_refunded)
     assert "no payment 1" in operator.is_refused("payment", "show", "1", code=1)
-    said = operator.is_refused("payment", "show", SYSSN, "--mchid", "other", code=1)
-    assert "of merchant other" in said
+    refusal = operator.is_refused("payment", "show", SYSSN, "--mchid", "other", code=1)
+    assert "of merchant other" in refusal
 
 
 # ---- finding the database ----------------------------------------------------------------------------------
 
 
-def test_settings_that_cannot_be_used_are_named(operator: Operator) -> None:
+def test_invalid_settings_are_named(operator: Operator) -> None:
     def refusal(**changes: str) -> str:
         changed = Operator(operator.environment | changes, operator.folder)
         return changed.is_refused("app", "list", code=2)
 
-    operator.says("app", "add")
+    operator.run("app", "add")
     assert "TAEL_DATABASE_URL is not set" in refusal(TAEL_DATABASE_URL="")
     assert "TAEL_ENCRYPTION_KEY" in refusal(TAEL_ENCRYPTION_KEY="short")
     assert "cannot be reached" in refusal(TAEL_DATABASE_URL="postgresql://tael:hidden@127.0.0.1:1/tael")
@@ -761,14 +763,14 @@ def test_settings_that_cannot_be_used_are_named(operator: Operator) -> None:
     assert "TAEL_ENCRYPTION_KEY does not decrypt" in refusal(TAEL_ENCRYPTION_KEY=wrong_key)
 
 
-def test_nothing_is_sealed_with_another_key_than_the_database_has(operator: Operator, merchant: str) -> None:
+def test_nothing_is_encrypted_with_another_key_than_the_databases(operator: Operator, merchant: str) -> None:
     wrong_key = base64.b64encode(secrets.token_bytes(32)).decode()
-    stranger = Operator(operator.environment | {"TAEL_ENCRYPTION_KEY": wrong_key}, operator.folder)
-    assert "does not decrypt" in stranger.is_refused("app", "add", code=2)
+    other = Operator(operator.environment | {"TAEL_ENCRYPTION_KEY": wrong_key}, operator.folder)
+    assert "does not decrypt" in other.is_refused("app", "add", code=2)
     key = operator.file("key", WALLET_KEY)
     account = ("--pid", PID, "--scene", "online", "--sign-type", "MD5", "--key-file", key)
-    assert "does not decrypt" in stranger.is_refused("wallet", "add", "alipay", merchant, *account, code=2)
-    assert len(operator.asks("app", "list")) == 1
+    assert "does not decrypt" in other.is_refused("wallet", "add", "alipay", merchant, *account, code=2)
+    assert len(operator.run_json("app", "list")) == 1
 
 
 def test_a_database_without_tables_is_named(operator: Operator) -> None:
@@ -781,27 +783,27 @@ def test_a_database_without_tables_is_named(operator: Operator) -> None:
 
 def test_a_database_that_refuses_us_is_one_line(operator: Operator) -> None:
     url = operator.environment["TAEL_DATABASE_URL"] + "_not_there"
-    stranger = Operator(operator.environment | {"TAEL_DATABASE_URL": url}, operator.folder)
-    assert "does not exist" in stranger.is_refused("app", "list", code=2)
+    other = Operator(operator.environment | {"TAEL_DATABASE_URL": url}, operator.folder)
+    assert "does not exist" in other.is_refused("app", "list", code=2)
 
 
-def test_migrate_says_in_one_line_why_a_database_cannot_be_used(operator: Operator) -> None:
+def test_migrate_explains_in_one_line_why_a_database_cannot_be_used(operator: Operator) -> None:
     url = operator.environment["TAEL_DATABASE_URL"]
     user, _, place = url.rpartition("@")
-    for changed, words in (
+    for changed, expected in (
         (f"{url}_not_there", 'database "'),
         (f"{user}-wrong@{place}", "password authentication failed"),
         ("postgresql://tael:hidden@127.0.0.1:1/tael", "cannot be reached"),
         (f"{url}?nonsense=1", "the database cannot be used"),
     ):
         elsewhere = Operator(operator.environment | {"TAEL_DATABASE_URL": changed}, operator.folder)
-        said = elsewhere.is_refused("migrate", code=2)
-        assert words in said
-        assert user.rpartition(":")[2] not in said
-        assert "hidden" not in said
+        refusal = elsewhere.is_refused("migrate", code=2)
+        assert expected in refusal
+        assert user.rpartition(":")[2] not in refusal
+        assert "hidden" not in refusal
 
 
-def test_the_folder_of_a_demo_says_where_its_data_is(operator: Operator) -> None:
+def test_the_folder_of_a_demo_locates_its_data(operator: Operator) -> None:
     data = operator.folder / "data"
     elsewhere = Operator({"TAEL_DATABASE_URL": "", "TAEL_ENCRYPTION_KEY": ""}, operator.folder)
     show = ("app", "list", "--data", str(data))
@@ -811,8 +813,8 @@ def test_the_folder_of_a_demo_says_where_its_data_is(operator: Operator) -> None
     (data / "database_url").write_text(operator.environment["TAEL_DATABASE_URL"] + "\n")
     assert "encryption.key is missing" in elsewhere.is_refused(*show, code=2)
     (data / "encryption.key").write_text(operator.environment["TAEL_ENCRYPTION_KEY"] + "\n")
-    operator.says("app", "add", "--appcode", "SHOP")
-    assert [row["appcode"] for row in elsewhere.asks(*show)] == ["SHOP"]
+    operator.run("app", "add", "--appcode", "SHOP")
+    assert [row["appcode"] for row in elsewhere.run_json(*show)] == ["SHOP"]
 
 
 def test_the_folder_wins_over_the_environment(operator: Operator) -> None:
@@ -820,14 +822,14 @@ def test_the_folder_wins_over_the_environment(operator: Operator) -> None:
     (operator.folder / "encryption.key").write_text(operator.environment["TAEL_ENCRYPTION_KEY"])
     other = {"TAEL_DATABASE_URL": "postgresql://tael:hidden@127.0.0.1:1/tael", "TAEL_ENCRYPTION_KEY": "x"}
     elsewhere = Operator(other, operator.folder)
-    assert elsewhere.asks("app", "list", "--data", str(operator.folder)) == []
+    assert elsewhere.run_json("app", "list", "--data", str(operator.folder)) == []
 
 
 def test_a_file_of_a_demo_that_cannot_be_read_is_named(operator: Operator) -> None:
     (operator.folder / "database_url").write_text(operator.environment["TAEL_DATABASE_URL"])
     (operator.folder / "encryption.key").mkdir()
-    said = operator.is_refused("app", "list", "--data", str(operator.folder), code=2)
-    assert "encryption.key cannot be read" in said
+    refusal = operator.is_refused("app", "list", "--data", str(operator.folder), code=2)
+    assert "encryption.key cannot be read" in refusal
 
 
 def test_the_server_of_a_running_demo_is_found(operator: Operator, readable_folder: Path) -> None:
@@ -835,7 +837,7 @@ def test_the_server_of_a_running_demo_is_found(operator: Operator, readable_fold
     (readable_folder / "database_url").write_text("postgresql://left-by-an-earlier-demo@127.0.0.1:1/tael")
     with EmbeddedPostgres(readable_folder) as postgres:
         migrate(postgres.url)
-        made = operator.asks("app", "add", "--appcode", "SHOP", "--data", str(readable_folder))
+        made = operator.run_json("app", "add", "--appcode", "SHOP", "--data", str(readable_folder))
         assert made["appcode"] == "SHOP"
-        assert operator.asks("app", "list") == []  # the other database has nothing of it
-        assert len(operator.asks("app", "list", "--data", str(readable_folder))) == 1
+        assert operator.run_json("app", "list") == []  # the other database is empty
+        assert len(operator.run_json("app", "list", "--data", str(readable_folder))) == 1

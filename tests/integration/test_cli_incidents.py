@@ -1,4 +1,4 @@
-"""`tael incident`: an operator sees what happened, follows unmatched payments in the ledger, and says what was done."""
+"""`tael incident`: an operator lists incidents, sees an unmatched payment's ledger entries, and resolves them."""
 
 import asyncio
 import base64
@@ -21,14 +21,14 @@ from tests.integration.test_cli import Operator
 from tests.support.store import ENCRYPTION_KEY, entered_store, with_a_merchant
 from tests.support.values import MCHID, NOW
 
-#: In the order in which they happened, a second apart.
-LATE, STRANGER, ALARM, ELSEWHERE = (
+#: In order of time, one second apart.
+LATE, UNKNOWN, ALARM, ELSEWHERE = (
     "1a7e0000000000a1",
     "57a400000000000b",
     "a1a4000000000c0c",
     "e15e00000000000d",
 )
-PAYMENT, STRAY = "202601020100990000000001", "202601020100990000000002"
+PAYMENT, UNMATCHED = "202601020100990000000001", "202601020100990000000002"
 MEMBERS = {
     "incident_id",
     "at",
@@ -53,7 +53,7 @@ MEMBERS = {
 
 
 async def happened(store: Store) -> None:
-    """Late money, a stranger's 700.05 that went back, a refused signature, and another merchant's incident."""
+    """Late money, an unmatched 700.05 that was returned, a refused signature, and another merchant's incident."""
     await with_a_merchant(store)
     late = Incident(
         MCHID,
@@ -65,11 +65,11 @@ async def happened(store: Store) -> None:
         NOW,
         Money(100, "HKD"),
     )
-    stranger = Incident(
+    unknown = Incident(
         MCHID,
         "order-77",
         IncidentKind.UNKNOWN_ORDER,
-        STRANGER,
+        UNKNOWN,
         "wechat1",
         "a notice of order order-77, not created here: it was paid",
         NOW + timedelta(seconds=1),
@@ -89,10 +89,10 @@ async def happened(store: Store) -> None:
         NOW + timedelta(seconds=2),
     )
     elsewhere = replace(alarm, mchid="mch2", incident_id=ELSEWHERE, at=NOW + timedelta(seconds=3))
-    await store.incidents.note([late, stranger, alarm, elsewhere])
-    booked = confirm(stranger, Money(70_005, "HKD"), STRAY, returns=True, at=NOW)
+    await store.incidents.note([late, unknown, alarm, elsewhere])
+    booked = confirm(unknown, Money(70_005, "HKD"), UNMATCHED, returns=True, at=NOW)
     assert await store.unmatched_payments.record(
-        UnmatchedChange(booked, unmatched_entries(stranger, booked, NOW))
+        UnmatchedChange(booked, unmatched_entries(unknown, booked, NOW))
     )
     booked = replace(booked, version=2)
     back = apply_return_outcome(booked, Refunded(None, "refund-77", NOW + timedelta(hours=1)), at=NOW)
@@ -113,40 +113,40 @@ def operator(database_url: str, tmp_path: Path) -> Operator:
 
 
 def listed(operator: Operator, *arguments: str) -> list[str]:
-    return [row["incident_id"] for row in operator.asks("incident", "list", *arguments)]
+    return [row["incident_id"] for row in operator.run_json("incident", "list", *arguments)]
 
 
 def test_open_incidents_are_listed_newest_first(operator: Operator) -> None:
-    assert listed(operator) == [ELSEWHERE, ALARM, STRANGER, LATE]
-    assert listed(operator, "--mchid", MCHID) == [ALARM, STRANGER, LATE]
+    assert listed(operator) == [ELSEWHERE, ALARM, UNKNOWN, LATE]
+    assert listed(operator, "--mchid", MCHID) == [ALARM, UNKNOWN, LATE]
     assert listed(operator, "--mchid", "mch2") == [ELSEWHERE]
-    assert listed(operator, "--mchid", "nobody") == []
+    assert listed(operator, "--mchid", "unknown") == []
 
 
-def test_the_list_for_people_has_amounts_in_major_units(operator: Operator) -> None:
-    shown = operator.says("incident", "list")
-    (line,) = [line for line in shown.splitlines() if STRANGER in line]
-    for word in (MCHID, "unknown_order", "order-77", "700.05 HKD", "RETURNED", "2026-01-02 11:04:06 UTC+8"):
-        assert word in line
+def test_the_table_has_amounts_in_major_units(operator: Operator) -> None:
+    shown = operator.run("incident", "list")
+    (line,) = [line for line in shown.splitlines() if UNKNOWN in line]
+    for value in (MCHID, "unknown_order", "order-77", "700.05 HKD", "RETURNED", "2026-01-02 11:04:06 UTC+8"):
+        assert value in line
     (line,) = [line for line in shown.splitlines() if ALARM in line]
     assert "our_identity_refused" in line
     assert "NONE" in line
 
 
 def test_an_incident_is_shown_with_the_ledger_entries_of_its_money(operator: Operator) -> None:
-    told = operator.asks("incident", "show", STRANGER)
-    ledger = told.pop("ledger")
-    assert set(told) == MEMBERS
-    assert (told["kind"], told["subject_id"], told["mchid"]) == ("unknown_order", "order-77", MCHID)
-    assert (told["amount_minor"], told["currency"]) == (70_005, "HKD")
-    assert (told["wallet_ref"], told["payer_ref"]) == ("trade-77", "payer-1")
-    assert (told["unmatched_state"], told["unmatched_syssn"], told["return_ref"]) == (
+    shown = operator.run_json("incident", "show", UNKNOWN)
+    ledger = shown.pop("ledger")
+    assert set(shown) == MEMBERS
+    assert (shown["kind"], shown["subject_id"], shown["mchid"]) == ("unknown_order", "order-77", MCHID)
+    assert (shown["amount_minor"], shown["currency"]) == (70_005, "HKD")
+    assert (shown["wallet_ref"], shown["payer_ref"]) == ("trade-77", "payer-1")
+    assert (shown["unmatched_state"], shown["unmatched_syssn"], shown["return_ref"]) == (
         "RETURNED",
-        STRAY,
+        UNMATCHED,
         "refund-77",
     )
-    assert (told["at"], told["returned_at"]) == ("2026-01-02T03:04:06Z", "2026-01-02T04:04:05Z")
-    assert (told["check_at"], told["resolved_at"], told["resolution"]) == (None, None, "")
+    assert (shown["at"], shown["returned_at"]) == ("2026-01-02T03:04:06Z", "2026-01-02T04:04:05Z")
+    assert (shown["check_at"], shown["resolved_at"], shown["resolution"]) == (None, None, "")
     assert ledger == [
         {
             "kind": "unmatched_received",
@@ -163,10 +163,10 @@ def test_an_incident_is_shown_with_the_ledger_entries_of_its_money(operator: Ope
             "at": "2026-01-02T04:04:05Z",
         },
     ]
-    shown = operator.says("incident", "show", STRANGER)
+    shown = operator.run("incident", "show", UNKNOWN)
     assert all(
-        word in shown
-        for word in (
+        value in shown
+        for value in (
             "not created here",
             "700.05 HKD",
             "refund-77",
@@ -176,60 +176,60 @@ def test_an_incident_is_shown_with_the_ledger_entries_of_its_money(operator: Ope
     )
 
 
-def test_an_incident_without_money_of_nobodys_has_no_entries(operator: Operator) -> None:
-    assert operator.asks("incident", "show", LATE)["ledger"] == []
-    assert "ledger" not in operator.says("incident", "show", LATE)
-    alarm = operator.asks("incident", "show", ALARM)
+def test_an_incident_without_an_unmatched_payment_has_no_entries(operator: Operator) -> None:
+    assert operator.run_json("incident", "show", LATE)["ledger"] == []
+    assert "ledger" not in operator.run("incident", "show", LATE)
+    alarm = operator.run_json("incident", "show", ALARM)
     assert (alarm["amount_minor"], alarm["currency"], alarm["unmatched_state"]) == (None, None, "NONE")
 
 
-def test_a_wallets_words_do_not_reach_the_terminal_as_commands(operator: Operator) -> None:
-    shown = operator.says("incident", "show", ALARM)
+def test_a_wallets_text_cannot_send_terminal_escapes(operator: Operator) -> None:
+    shown = operator.run("incident", "show", ALARM)
     assert "SIGNERROR" in shown
     assert "\x1b" not in shown
 
 
-def test_a_resolved_incident_leaves_the_list_and_keeps_what_was_written(operator: Operator) -> None:
-    told = operator.asks("incident", "resolve", LATE, "--note", "called the merchant")
-    assert set(told) == MEMBERS
-    assert (told["incident_id"], told["resolution"]) == (LATE, "called the merchant")
-    assert told["resolved_at"] is not None
-    assert listed(operator) == [ELSEWHERE, ALARM, STRANGER]
-    assert listed(operator, "--all") == [ELSEWHERE, ALARM, STRANGER, LATE]
+def test_a_resolved_incident_leaves_the_list_and_keeps_its_resolution(operator: Operator) -> None:
+    shown = operator.run_json("incident", "resolve", LATE, "--note", "called the merchant")
+    assert set(shown) == MEMBERS
+    assert (shown["incident_id"], shown["resolution"]) == (LATE, "called the merchant")
+    assert shown["resolved_at"] is not None
+    assert listed(operator) == [ELSEWHERE, ALARM, UNKNOWN]
+    assert listed(operator, "--all") == [ELSEWHERE, ALARM, UNKNOWN, LATE]
     assert listed(operator, "--all", "--mchid", "mch2") == [ELSEWHERE]
-    assert operator.asks("incident", "show", LATE)["resolution"] == "called the merchant"
-    assert "called the merchant" in operator.says(
-        "incident", "resolve", STRANGER, "--note", "called the merchant"
+    assert operator.run_json("incident", "show", LATE)["resolution"] == "called the merchant"
+    assert "called the merchant" in operator.run(
+        "incident", "resolve", UNKNOWN, "--note", "called the merchant"
     )
 
 
-def test_the_first_word_about_an_incident_stands(operator: Operator) -> None:
-    first = operator.asks("incident", "resolve", LATE, "--note", "called the merchant")
+def test_the_first_resolution_of_an_incident_stands(operator: Operator) -> None:
+    first = operator.run_json("incident", "resolve", LATE, "--note", "called the merchant")
     refused = operator.is_refused("incident", "resolve", LATE, "--note", "did nothing", code=1)
     assert "resolved before: called the merchant" in refused
-    shown = operator.asks("incident", "show", LATE)
+    shown = operator.run_json("incident", "show", LATE)
     assert (shown["resolved_at"], shown["resolution"]) == (first["resolved_at"], "called the merchant")
 
 
-def test_resolving_leaves_money_on_its_way(operator: Operator) -> None:
+def test_resolving_does_not_stop_a_return_in_progress(operator: Operator) -> None:
     operator.in_store(
         lambda store: store.database.execute(
             "UPDATE incident SET unmatched_state = 'RETURNING', check_at = at WHERE incident_id = $1",
-            STRANGER,
+            UNKNOWN,
         )
     )
-    told = operator.asks("incident", "resolve", STRANGER, "--note", "known")
-    assert (told["unmatched_state"], told["check_at"]) == ("RETURNING", "2026-01-02T03:04:06Z")
+    shown = operator.run_json("incident", "resolve", UNKNOWN, "--note", "known")
+    assert (shown["unmatched_state"], shown["check_at"]) == ("RETURNING", "2026-01-02T03:04:06Z")
 
 
 def test_an_unknown_incident_is_refused(operator: Operator) -> None:
     for arguments in (("show", "0000000000000000"), ("resolve", "0000000000000000", "--note", "x")):
         assert "no incident 0000000000000000" in operator.is_refused("incident", *arguments, code=1)
-    # A name is whole or it is none.
+    # An incident's id is not abbreviated.
     assert "no incident" in operator.is_refused("incident", "show", LATE[:8], code=1)
 
 
-def test_a_resolution_says_something(operator: Operator) -> None:
+def test_a_resolution_is_not_empty(operator: Operator) -> None:
     bare = CliRunner().invoke(app, ["incident", "resolve", LATE], env=operator.environment)
     assert (bare.exit_code, bare.stdout) == (2, "")
     assert "--note" in bare.stderr
@@ -240,5 +240,5 @@ def test_a_resolution_says_something(operator: Operator) -> None:
 
 def test_without_incidents_there_is_an_empty_list(operator: Operator) -> None:
     operator.in_store(lambda store: store.database.execute("DELETE FROM incident"))
-    assert operator.says("incident", "list", "--json") == "[]\n"
-    assert json.loads(operator.says("incident", "list", "--all", "--json")) == []
+    assert operator.run("incident", "list", "--json") == "[]\n"
+    assert json.loads(operator.run("incident", "list", "--all", "--json")) == []

@@ -1,4 +1,4 @@
-"""`tael ledger verify`: exit 0 and figures where all agrees, exit 1 and the first row where one does not."""
+"""`tael ledger verify`: exit code 0 and figures if all agrees, else 1 and the first disagreement."""
 
 import asyncio
 import base64
@@ -13,7 +13,7 @@ from tests.support.values import MCHID, a_payment
 
 @pytest.fixture
 def operator(database_url: str, tmp_path: Path) -> Operator:
-    """The command on a database with one payment."""
+    """An operator of a database with one payment."""
 
     async def fill() -> None:
         async with entered_store(database_url) as store:
@@ -33,13 +33,13 @@ def spoil(database_url: str) -> None:
     asyncio.run(work())
 
 
-def test_books_that_agree(operator: Operator) -> None:
-    told = operator.asks("ledger", "verify")
-    assert (told["ok"], told["orders"], told["entries"], told["disagreements"]) == (True, 1, 1, 0)
-    assert told["first"] is None
+def test_books_that_agree_have_figures(operator: Operator) -> None:
+    report = operator.run_json("ledger", "verify")
+    assert (report["ok"], report["orders"], report["entries"], report["disagreements"]) == (True, 1, 1, 0)
+    assert report["first"] is None
 
 
-def test_a_row_that_disagrees(operator: Operator, database_url: str) -> None:
+def test_a_row_that_disagrees_is_reported(operator: Operator, database_url: str) -> None:
     spoil(database_url)
     refused = operator.is_refused("ledger", "verify", code=1)
     assert "ledger_entry" in refused

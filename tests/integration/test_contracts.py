@@ -1,4 +1,4 @@
-"""What the database itself holds, whatever the code above it does."""
+"""The database's own constraints, independent of the code above it."""
 
 from dataclasses import replace
 
@@ -67,14 +67,14 @@ async def test_a_scene_fits_its_wallet(store: Store, change: str) -> None:
         await store.database.execute(f"UPDATE wallet_account SET {change}")
 
 
-async def test_an_account_and_a_merchant_belong_to_somebody(store: Store) -> None:
-    with pytest.raises(LookupError, match="no merchant nobody"):
-        await store.accounts.add(an_alipay_account("another", "nobody", pid="2088000000000009"), NOW)
-    with pytest.raises(LookupError, match="no app nobody"):
-        await store.merchants.add_merchant(a_merchant("mch3", "nobody"), NOW)
+async def test_an_account_has_a_merchant_and_a_merchant_an_app(store: Store) -> None:
+    with pytest.raises(LookupError, match="no merchant unknown"):
+        await store.accounts.add(an_alipay_account("another", "unknown", pid="2088000000000009"), NOW)
+    with pytest.raises(LookupError, match="no app unknown"):
+        await store.merchants.add_merchant(a_merchant("mch3", "unknown"), NOW)
 
 
-async def test_an_app_is_there_once_and_has_one_default_merchant(store: Store) -> None:
+async def test_an_app_is_unique_and_has_one_default_merchant(store: Store) -> None:
     with pytest.raises(AlreadyThere):
         await store.merchants.add_app(an_app(), NOW)
     await store.merchants.add_merchant(a_merchant("default1", is_default=True), NOW)
@@ -82,19 +82,19 @@ async def test_an_app_is_there_once_and_has_one_default_merchant(store: Store) -
         await store.merchants.add_merchant(a_merchant("default2", is_default=True), NOW)
 
 
-async def test_accounts_are_read_back_as_they_were_added(store: Store) -> None:
+async def test_accounts_are_read_back_unchanged(store: Store) -> None:
     accounts = {account.account_id: account for account in await store.accounts.all()}
     assert accounts["wechat1"] == a_wechat_account()
     assert accounts["alipay-online"] == an_alipay_account("alipay-online")
     assert await store.accounts.by_id("wechat1") == a_wechat_account()
-    assert await store.accounts.by_id("nobody") is None
+    assert await store.accounts.by_id("unknown") is None
     assert len(await store.accounts.of_app("app1")) == 3
-    assert await store.accounts.of_app("nobody") == []
+    assert await store.accounts.of_app("unknown") == []
 
 
 async def test_a_provider_that_is_named_again_is_renewed(store: Store, second_mchid: str) -> None:
-    fresh = a_wechat_account("another", second_mchid, sub_mch_id="1900000199")
-    renewed = replace(fresh, provider=replace(fresh.provider, appid="wx9999999999999999"))
+    account = a_wechat_account("another", second_mchid, sub_mch_id="1900000199")
+    renewed = replace(account, provider=replace(account.provider, appid="wx9999999999999999"))
     await store.accounts.add(renewed, NOW)
     first = await store.accounts.by_id("wechat1")
     assert isinstance(first, WeChatAccount)
@@ -113,14 +113,14 @@ async def test_a_provider_that_is_named_again_is_renewed(store: Store, second_mc
         "refunded_minor = 1, state = 'CLOSED'",
     ],
 )
-async def test_never_more_goes_back_than_came(store: Store, change: str) -> None:
+async def test_refunds_never_exceed_the_payment(store: Store, change: str) -> None:
     payment = await paid(store, a_payment())
     with pytest.raises(asyncpg.CheckViolationError, match="never_more_back_than_came"):
         await store.database.execute(f"UPDATE payment SET {change} WHERE syssn = $1", payment.syssn)
 
 
 @pytest.mark.parametrize("column", ["refunded_minor", "reserved_minor"])
-async def test_nothing_goes_back_of_what_was_not_paid(store: Store, column: str) -> None:
+async def test_an_unpaid_payment_has_no_refunds(store: Store, column: str) -> None:
     payment = await opened(store, a_payment())
     with pytest.raises(asyncpg.CheckViolationError, match="never_more_back_than_came"):
         await store.database.execute(f"UPDATE payment SET {column} = 1 WHERE syssn = $1", payment.syssn)
@@ -140,7 +140,9 @@ async def test_a_payment_has_one_reversal_at_a_time(store: Store) -> None:
         changed_at, state, respcd, wallet_code, checks, version, account_id)
         VALUES ($1, $2, $3, 0, '', $6, $4, $4, $5, '', '', 0, 1, 'wechat1')"""
     await store.database.execute(insert, MCHID, "r1", payment.syssn, NOW, "FAILED", "")
-    await store.database.execute(insert, MCHID, "r2", payment.syssn, NOW, "DONE", "2005")  # ours, long over
+    await store.database.execute(
+        insert, MCHID, "r2", payment.syssn, NOW, "DONE", "2005"
+    )  # an old one of our own
     await store.database.execute(insert, MCHID, "r3", payment.syssn, NOW, "PENDING", "")
     with pytest.raises(asyncpg.UniqueViolationError):
         await store.database.execute(insert, MCHID, "r4", payment.syssn, NOW, "DONE", "")

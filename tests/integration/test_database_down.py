@@ -1,4 +1,4 @@
-"""A database that cannot be reached: everybody is told so at once, and all goes on by itself when it is back."""
+"""An unreachable database: every call is refused at once, and everything recovers by itself."""
 
 import asyncio
 import json
@@ -33,8 +33,8 @@ def wire(database_url: str) -> Iterator[Wire]:
 
 
 @pytest.fixture
-async def far_store(wire: Wire, store: Store) -> AsyncIterator[Store]:
-    """A store behind a wire that can be cut; `store` reaches the same database directly."""
+async def wired_store(wire: Wire, store: Store) -> AsyncIterator[Store]:
+    """A store behind a wire that can be cut; `store` bypasses the wire."""
     async with entered_store(wire.url) as entered:
         yield entered
 
@@ -46,33 +46,31 @@ async def test_a_process_may_start_before_its_database() -> None:
             await database.fetch("SELECT 1")
 
 
-async def test_while_the_wire_is_cut_everybody_is_told_and_afterwards_all_goes_on(
-    wire: Wire, far_store: Store, store: Store
+async def test_while_the_wire_is_cut_every_call_is_refused_and_afterwards_all_work(
+    wire: Wire, wired_store: Store, store: Store
 ) -> None:
-    payment = await opened(far_store, a_payment())
+    payment = await opened(wired_store, a_payment())
     wire.cut()
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
-            await far_store.payments.by_syssn(payment.mchid, payment.syssn)
+            await wired_store.payments.by_syssn(payment.mchid, payment.syssn)
     answers = await asyncio.gather(
-        *(far_store.payments.open(a_payment()) for _ in range(20)),
-        far_store.payments.record(being_paid(payment)),
-        far_store.serials.syssn(NOW),
+        *(wired_store.payments.open(a_payment()) for _ in range(20)),
+        wired_store.payments.record(being_paid(payment)),
+        wired_store.serials.syssn(NOW),
         return_exceptions=True,
     )
     assert {type(answer) for answer in answers} == {StoreUnavailable}
     assert await count_of(store, "payment") == 1
     wire.join()
-    assert await far_store.payments.record(being_paid(payment))
-    assert await far_store.payments.open(a_payment())
+    assert await wired_store.payments.record(being_paid(payment))
+    assert await wired_store.payments.open(a_payment())
     assert (await current(store, payment)).state is State.PAID
 
 
-async def test_a_payer_reads_that_a_page_cannot_be_shown_now_and_may_try_again(
-    wire: Wire, far_store: Store
-) -> None:
-    gateway = gateway_over(far_store)
-    path = gateway.pages.path(await opened(far_store, a_payment()))
+async def test_a_payer_sees_that_a_page_is_unavailable_and_may_retry(wire: Wire, wired_store: Store) -> None:
+    gateway = gateway_over(wired_store)
+    path = gateway.pages.path(await opened(wired_store, a_payment()))
     app = application(gateway)
     wire.cut()
     for each in (path, f"{path}/state", f"{path}/onward", "/checkstand/m/l"):
@@ -87,29 +85,29 @@ async def test_a_payer_reads_that_a_page_cannot_be_shown_now_and_may_try_again(
 async def got(
     app: Starlette, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """What `path` answers, as a server asks an application."""
-    said: list[MutableMapping[str, Any]] = []
+    """The response to `path`, called as a server calls an ASGI application."""
+    messages: list[MutableMapping[str, Any]] = []
 
     async def receive() -> MutableMapping[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: MutableMapping[str, Any]) -> None:
-        said.append(message)
+        messages.append(message)
 
     sent = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
     scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": sent}
     await app(scope | {"query_string": b"", "root_path": "", "scheme": "http"}, receive, send)
-    return said[0]["status"], b"".join(message.get("body", b"") for message in said).decode()
+    return messages[0]["status"], b"".join(message.get("body", b"") for message in messages).decode()
 
 
 async def test_a_wire_cut_inside_a_transaction_leaves_nothing_of_it(
-    wire: Wire, far_store: Store, store: Store
+    wire: Wire, wired_store: Store, store: Store
 ) -> None:
-    payment = await opened(far_store, a_payment())
+    payment = await opened(wired_store, a_payment())
 
     async def cut_halfway() -> None:
-        async with far_store.payments.locked(payment.mchid, payment.syssn) as (connection, _):
-            await far_store.payments.write(connection, being_paid(payment))
+        async with wired_store.payments.locked(payment.mchid, payment.syssn) as (connection, _):
+            await wired_store.payments.write(connection, being_paid(payment))
             wire.cut()
             await connection.fetch("SELECT 1")
 
@@ -118,34 +116,36 @@ async def test_a_wire_cut_inside_a_transaction_leaves_nothing_of_it(
     assert await current(store, payment) == payment
     assert await count_of(store, "ledger_entry") == 0
     wire.join()
-    assert await far_store.payments.record(being_paid(payment))
+    assert await wired_store.payments.record(being_paid(payment))
 
 
-async def test_a_server_that_ends_its_connections_is_found_again(far_store: Store, store: Store) -> None:
-    payment = await opened(far_store, a_payment())
+async def test_a_store_recovers_from_a_server_that_ends_its_connections(
+    wired_store: Store, store: Store
+) -> None:
+    payment = await opened(wired_store, a_payment())
     await store.database.fetch(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     answers = []
-    for _ in range(12):  # at most once per connection of the pool, and then never again
+    for _ in range(12):  # fails at most once per connection of the pool
         try:
-            answers.append(await far_store.payments.by_syssn(payment.mchid, payment.syssn))
+            answers.append(await wired_store.payments.by_syssn(payment.mchid, payment.syssn))
         except StoreUnavailable:
             answers.clear()
     assert answers[-3:] == [payment] * 3
 
 
-async def test_a_job_says_that_the_store_is_gone_and_works_again_when_it_is_back(
-    wire: Wire, far_store: Store
+async def test_a_job_logs_that_the_store_is_gone_and_works_again_when_it_is_back(
+    wire: Wire, wired_store: Store
 ) -> None:
-    payment = await opened(far_store, a_payment(check_at=NOW))
+    payment = await opened(wired_store, a_payment(check_at=NOW))
     done: list[str] = []
 
     async def do(row: object) -> None:
         done.append(repr(row))
 
-    job = Job("test", far_store.payments.claim_due, do)
+    job = Job("test", wired_store.payments.claim_due, do)
     wire.cut()
     with pytest.raises(StoreUnavailable):
         await run_once(job, TestClock(NOW))
@@ -154,7 +154,7 @@ async def test_a_job_says_that_the_store_is_gone_and_works_again_when_it_is_back
     assert payment.syssn in done[0]
 
 
-# ---- a database that is there and does not answer ----------------------------------------------------------------
+# ---- a database that accepts connections and hangs ---------------------------------------------------------------
 
 SOON = Limits(call_s=0.5, probe_s=0.3)
 PATIENCE_S = 20.0  #: a statement's own limit, and a cancellation's, would be longer
@@ -162,12 +162,12 @@ PATIENCE_S = 20.0  #: a statement's own limit, and a cancellation's, would be lo
 
 @pytest.fixture
 async def soon(wire: Wire, store: Store) -> AsyncIterator[Store]:
-    """A store behind the wire that waits half a second for all of a call."""
+    """A store behind the wire with a limit of half a second per call."""
     async with Database(wire.url, SOON) as database:
         yield store_over(database, Cipher(ENCRYPTION_KEY), NODE)
 
 
-async def test_while_it_does_not_answer_a_crowd_is_told_in_time(wire: Wire, soon: Store) -> None:
+async def test_while_it_hangs_a_crowd_is_refused_in_time(wire: Wire, soon: Store) -> None:
     payment = await opened(soon, a_payment())
     wire.hold()
     calls = [soon.payments.by_syssn(payment.mchid, payment.syssn) for _ in range(400)]
@@ -179,7 +179,7 @@ async def test_while_it_does_not_answer_a_crowd_is_told_in_time(wire: Wire, soon
     assert await soon.payments.open(a_payment())
 
 
-async def test_merchants_are_answered_1112_and_wallets_asked_to_come_again(
+async def test_merchants_get_1112_and_wallets_are_made_to_retry(
     wire: Wire, soon: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     app = application(replace(gateway_over(soon), channels={Wallet.ALIPAY: FakeWallet(TestClock(NOW))}))
@@ -187,7 +187,7 @@ async def test_merchants_are_answered_1112_and_wallets_asked_to_come_again(
     asked = [
         *(("/trade/v1/query", {"X-QF-APPCODE": "A", "X-QF-SIGN": "S"}) for _ in range(20)),
         ("/checkstand/open", {}),
-        ("/notices/alipay/nobody", {}),
+        ("/notices/alipay/unknown", {}),
     ]
     answers = await asyncio.wait_for(
         asyncio.gather(*(got(app, path, "POST", h) for path, h in asked)), PATIENCE_S
@@ -195,7 +195,7 @@ async def test_merchants_are_answered_1112_and_wallets_asked_to_come_again(
     assert [(status, json.loads(text)["respcd"]) for status, text in answers[:21]] == [(200, "1112")] * 21
     assert answers[21][0] == 503
     lines = [line for line in capsys.readouterr().out.splitlines() if "store.unavailable" in line]
-    assert 1 <= len(lines) <= 4  # a line a second for each place, not one for each call
+    assert 1 <= len(lines) <= 4  # one line per second and place, not one per call
 
 
 async def test_all_statements_of_a_call_share_one_limit_and_a_wallet_s_time_is_not_in_it(
@@ -212,8 +212,8 @@ async def test_all_statements_of_a_call_share_one_limit_and_a_wallet_s_time_is_n
     assert await store.payments.open(a_payment())
 
 
-async def test_a_statement_that_is_given_up_leaves_with_its_connection(wire: Wire, soon: Store) -> None:
-    """A cancel request would wait for a server that does not answer, and with it whoever gave up."""
+async def test_a_cancelled_statement_ends_with_its_connection(wire: Wire, soon: Store) -> None:
+    """A cancel request would wait for the hanging server, and so would its caller."""
     reading = asyncio.create_task(soon.database.fetch("SELECT pg_sleep(0.4)"))
     await asyncio.sleep(0.1)
     wire.hold()
@@ -241,7 +241,7 @@ async def test_a_statement_that_is_given_up_leaves_with_its_connection(wire: Wir
         ("22P02", asyncpg.InvalidTextRepresentationError),
     ],
 )
-async def test_errors_that_mean_not_now_are_one(store: Store, sqlstate: str, kind: type[Exception]) -> None:
+async def test_temporary_errors_are_one_error(store: Store, sqlstate: str, kind: type[Exception]) -> None:
     with pytest.raises(Exception) as raised:
         await store.database.execute(
             f"DO $$ BEGIN RAISE EXCEPTION 'a row''s value' USING ERRCODE = '{sqlstate}'; END $$"

@@ -1,4 +1,4 @@
-"""The private PostgreSQL: kept data, one at a time, nothing left behind, and no way to read its password."""
+"""The private PostgreSQL: data is kept, one server at a time, nothing is left running, and its password is private."""
 
 import ctypes
 import os
@@ -27,7 +27,7 @@ DEADLINE_S = 60.0
 NOBODY = 65534
 PR_SET_CHILD_SUBREAPER = 36
 
-#: Starts a server in folder argv[1], says its pid, and keeps it until told to end.
+#: Starts a server in folder argv[1], prints its pid, and keeps it until it is terminated.
 HOLD = """
 import sys
 from pathlib import Path
@@ -62,17 +62,17 @@ def servers_of(folder: Path) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and is_running(int(entry.name)):
             try:
-                words = (entry / "cmdline").read_bytes()
+                arguments = (entry / "cmdline").read_bytes()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if b"/bin/postgres\0" in words and os.fsencode(folder) in words:
+            if b"/bin/postgres\0" in arguments and os.fsencode(folder) in arguments:
                 found.append(int(entry.name))
     return found
 
 
 @contextmanager
 def holder(folder: Path, *, wrapped_by: Sequence[str] = ()) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Another process that keeps a server on `folder`: the process, and the server's pid."""
+    """Start another process that keeps a server on `folder`. Returns the process and the server's pid."""
     process = subprocess.Popen(
         [*wrapped_by, sys.executable, "-c", HOLD, str(folder)],
         stdin=subprocess.PIPE,
@@ -90,8 +90,8 @@ def holder(folder: Path, *, wrapped_by: Sequence[str] = ()) -> Iterator[tuple[su
     eventually(lambda: not is_running(server))
 
 
-def python_for_everybody() -> Path:
-    """An interpreter that any user can start: the one of these tests may lie below root's home."""
+def python_for_all_users() -> Path:
+    """An interpreter that any user can start: that of these tests may be below root's home."""
     here = Path(sys.executable).resolve()
     system = Path("/usr/bin/python3")
     if can_enter(NOBODY, here.parent):
@@ -103,7 +103,7 @@ def python_for_everybody() -> Path:
 
 def write_a_row(url: str) -> None:
     with psycopg.connect(url) as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS kept (word text)")
+        connection.execute("CREATE TABLE IF NOT EXISTS kept (value text)")
         connection.execute("INSERT INTO kept VALUES ('silver')")
 
 
@@ -177,7 +177,7 @@ def test_an_emptied_folder_starts_with_a_new_database(readable_folder: Path) -> 
         assert rows(postgres.url) == 1
 
 
-def test_a_running_database_and_one_that_somebody_thinks_better_of_are_not_emptied(
+def test_a_running_database_and_an_unconfirmed_one_are_not_emptied(
     readable_folder: Path,
 ) -> None:
     with EmbeddedPostgres(readable_folder) as postgres:
@@ -262,8 +262,8 @@ def test_a_killed_server_leaves_a_stale_pid_file_and_loses_nothing(readable_fold
     postgres.stop()
 
     pid_file = readable_folder / "postgres/cluster/postmaster.pid"
-    stranger = [str(os.getpid()), *pid_file.read_text().splitlines()[1:]]
-    pid_file.write_text("\n".join(stranger) + "\n")
+    other = [str(os.getpid()), *pid_file.read_text().splitlines()[1:]]
+    pid_file.write_text("\n".join(other) + "\n")
     with postgres:
         assert rows(postgres.url) == 1
 
@@ -292,7 +292,7 @@ def test_the_password_is_nowhere_but_in_closed_files(readable_folder: Path) -> N
             psycopg.connect(wrong)
 
 
-def test_a_failed_start_says_what_the_server_said(readable_folder: Path) -> None:
+def test_a_failed_start_shows_the_servers_message(readable_folder: Path) -> None:
     postgres = EmbeddedPostgres(readable_folder)
     postgres.start()
     postgres.stop()
@@ -359,7 +359,7 @@ def test_binaries_that_a_user_cannot_reach_are_copied_with_their_libraries(
 
 @as_root
 def test_an_ordinary_user_needs_no_help(readable_folder: Path) -> None:
-    """In a copy that the user can read, since the checkout may be closed to it."""
+    """Runs in a copy that the user can read, since the checkout may be unreadable for it."""
     code = readable_folder / "code"
     shutil.copytree(
         REPOSITORY / "tael/store", code / "tael/store", ignore=shutil.ignore_patterns("__pycache__")
@@ -374,7 +374,7 @@ def test_an_ordinary_user_needs_no_help(readable_folder: Path) -> None:
     os.chown(data, NOBODY, NOBODY)
     script = HOLD.replace("sys.stdin.read()", "print(postgres.url)")
     ran = subprocess.run(
-        [python_for_everybody(), "-c", script, str(data)],
+        [python_for_all_users(), "-c", script, str(data)],
         user=NOBODY,
         group=NOBODY,
         extra_groups=[],

@@ -1,4 +1,4 @@
-"""Secrets at rest: unreadable in the tables, and by no other key."""
+"""Secrets at rest: unreadable in the tables, and decrypted only with their key."""
 
 import pytest
 
@@ -20,7 +20,7 @@ SECRETS = [
 ]
 
 
-def test_what_is_encrypted_is_decrypted_and_never_looks_the_same_twice() -> None:
+def test_encryption_round_trips_and_never_repeats_a_ciphertext() -> None:
     cipher = Cipher(ENCRYPTION_KEY)
     for secret in (*SECRETS, Secret(""), Secret("密鑰")):
         assert cipher.decrypt(cipher.encrypt(secret)) == secret
@@ -38,7 +38,7 @@ def test_another_key_or_a_changed_byte_decrypts_nothing() -> None:
 
 
 @pytest.mark.parametrize("ciphertext", [b"", b"short", bytes(12)])
-def test_what_was_never_encrypted_is_refused(ciphertext: bytes) -> None:
+def test_a_text_that_was_never_encrypted_is_refused(ciphertext: bytes) -> None:
     with pytest.raises(DecryptionFailed):
         Cipher(ENCRYPTION_KEY).decrypt(ciphertext)
 
@@ -62,7 +62,7 @@ async def test_no_table_holds_a_readable_secret(store: Store) -> None:
         assert not any(secret.reveal().encode() in text for text in texts)
 
 
-async def test_the_right_key_reads_them_and_a_wrong_one_says_so(store: Store) -> None:
+async def test_the_right_key_reads_them_and_a_wrong_one_is_reported(store: Store) -> None:
     app = await store.merchants.app(APPCODE)
     account = await store.accounts.by_id("wechat1")
     assert app is not None

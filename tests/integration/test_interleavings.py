@@ -1,8 +1,8 @@
 """A sample of an order's interleavings over the real services and PostgreSQL, two gateways side by side.
 
-The wallet holds each question back before it decides, and each answer before it is heard, so that a seed fixes the
-order of everything. Afterwards jobs run until nothing is due, and the judge of `tests/property/test_interleavings.py`
-looks at the rows. The wallets' rules are those of that test too.
+The wallet blocks each request before its decision and each response before it returns, so a seed determines the order
+of all events. Afterwards jobs run until nothing is due, and the rows are checked as in
+`tests/property/test_interleavings.py`. The wallets' rules are those of that test too.
 """
 
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ from tael.payments.refunds import check_refund
 from tests.support.alipay import TestClock
 from tests.support.blocking_wallet import Activity, BlockingWallet
 from tests.support.crashing import CrashingTransport, Process
-from tests.support.interleaved import Play, told_of
+from tests.support.interleaved import Play, final_state_of
 from tests.support.services import services_of
 from tests.support.store import ENCRYPTION_KEY, current
 from tests.support.values import MCHID
@@ -39,7 +39,7 @@ URL = "http://127.0.0.1:8000"
 
 @dataclass
 class Stage:
-    """Two gateways over one database, one clock, and what was logged."""
+    """Two gateways over one database, one clock, and the logged events."""
 
     store: Store
     other_store: Store
@@ -52,11 +52,11 @@ class Stage:
         return Play(opener, other, wallet, self.clock, pay_type, reference)
 
     async def contradictions_of(self, play: Play) -> list[str]:
-        """What the judge says once nothing is due any more."""
+        """The contradictions once nothing is due."""
         await end_leases(self.store)
         services = services_of(play.other, CrashingTransport(Process(), []))
         await run_jobs_until_idle(services, self.store, self.clock, Process())
-        return contradictions(await told_of(play, self.store, self.events))
+        return contradictions(await final_state_of(play, self.store, self.events))
 
     def _gateway(self, store: Store, pay_type: PayType, wallet: BlockingWallet) -> Gateway:
         credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows)
@@ -77,7 +77,7 @@ every_pay_type = pytest.mark.parametrize("pay_type", PAY_TYPES.values(), ids=PAY
 
 
 @every_pay_type
-async def test_interleavings_of_real_services_end_in_one_story(pay_type: PayType, stage: Stage) -> None:
+async def test_interleavings_of_real_services_end_consistently(pay_type: PayType, stage: Stage) -> None:
     ends = set()
     for seed in SAMPLE:
         stage.events.clear()
@@ -88,36 +88,42 @@ async def test_interleavings_of_real_services_end_in_one_story(pay_type: PayType
     assert ends == {State.PAID, State.CLOSED, State.EXPIRED if pay_type.is_online else State.FAILED}
 
 
-# ---- some that were found, step by step --------------------------------------------------------------------------
+# ---- interleavings that once failed, step by step ----------------------------------------------------------------
 
 
 async def test_a_swipe_that_arrives_after_its_reversal_is_undone_as_well(stage: Stage) -> None:
-    """Alipay's cancel succeeds for an order that it does not know, and forgets it."""
+    """Alipay's cancel of an unknown order succeeds, and leaves no record."""
     play = stage.play(PAY_TYPES["800108"], "A")
     await play.in_order(["open", "payer"])
-    await play.in_order(["reversal"] * 4)  # meant; asked: no such order; heard; cancelled there
-    await play.in_order(["open", "reversal", "open"])  # paid there; the cancel is recorded; the payment is
+    await play.in_order(
+        ["reversal"] * 4
+    )  # created; queried: no such order; recorded; cancelled at the wallet
+    await play.in_order(
+        ["open", "reversal", "open"]
+    )  # paid at the wallet; the cancel is recorded; the payment is
     assert await stage.contradictions_of(play) == []
     payment = await current(stage.store, play.payment)
     assert (payment.state, payment.is_reversed, payment.refunded_minor) == (State.PAID, True, 100)
 
 
-async def test_an_answer_that_a_reversal_explains_is_no_late_money(stage: Stage) -> None:
-    """WeChat calls an order revoked that was paid; the job hears it before the reversal and the opening do."""
+async def test_a_response_that_a_reversal_explains_is_no_late_money(stage: Stage) -> None:
+    """WeChat reports a paid order as revoked; the job sees that before the reversal and the opening do."""
     play = stage.play(PAY_TYPES["800208"], "A")
-    await play.in_order(["open", "payer", "settle"])
+    await play.in_order(["open", "payer", "poll"])
     await play.in_order(["reversal", "reversal", "open", "reversal", "reversal"])  # paid before the reverse
-    await play.in_order(["settle", "settle", "open", "reversal"])
+    await play.in_order(["poll", "poll", "open", "reversal"])
     assert await stage.contradictions_of(play) == []
     payment = await current(stage.store, play.payment)
     assert (payment.state, payment.is_reversed, payment.refunded_minor) == (State.PAID, True, 100)
 
 
-async def test_a_wallet_that_knew_no_order_is_heard_late(stage: Stage) -> None:
-    """What WeChat said while the swipe was still on its way is as young as its question, whenever it is recorded."""
+async def test_a_response_without_an_order_is_recorded_late(stage: Stage) -> None:
+    """A response from before the swipe arrived is as old as its request, whenever it is recorded."""
     play = stage.play(PAY_TYPES["800208"], "A")
     await play.in_order(["open", "payer"])
-    await play.in_order(["reversal"] * 4)  # meant; asked: no such order; heard; no such order to reverse
+    await play.in_order(
+        ["reversal"] * 4
+    )  # created; queried: no such order; recorded; no such order to reverse
     await play.in_order(["open", "open", "expire", "reversal"])
     assert await stage.contradictions_of(play) == []
     payment = await current(stage.store, play.payment)
@@ -125,16 +131,16 @@ async def test_a_wallet_that_knew_no_order_is_heard_late(stage: Stage) -> None:
 
 
 async def test_a_repeated_refund_that_was_refused_early_is_not_failed_late(stage: Stage) -> None:
-    """The first question may still be on its way when the repeat is refused, though its answer comes a minute later."""
+    """The initial request may be in flight when the repeat is refused, though the refusal arrives a minute later."""
     play = stage.play(PAY_TYPES["800201"], "A")
-    await play.in_order(["open", "open", "payer", "open", "settle", "settle", "settle", "refund"])
-    (promised,) = await stage.store.refunds.of_payment(MCHID, play.payment.syssn)
+    await play.in_order(["open", "open", "payer", "open", "poll", "poll", "poll", "refund"])
+    (reserved,) = await stage.store.refunds.of_payment(MCHID, play.payment.syssn)
     play.wallet.refuses_refunds = True  # the shop has no balance yet
-    repeat = Activity(check_refund(promised, play.other))
-    for _ in range(4):  # asked what became of it, and told; sent again, and refused
-        await repeat.go_on()
+    repeat = Activity(check_refund(reserved, play.other))
+    for _ in range(4):  # queried and answered; sent again and refused
+        await repeat.resume()
     stage.clock.at += timedelta(seconds=61)
-    await repeat.go_on()
+    await repeat.resume()
     play.wallet.refuses_refunds = False
     await play.in_order(["refund", "refund"])  # the first one arrives
     assert await stage.contradictions_of(play) == []
@@ -142,23 +148,23 @@ async def test_a_repeated_refund_that_was_refused_early_is_not_failed_late(stage
     assert refund.state is RefundState.DONE
 
 
-# ---- the judge can say no ----------------------------------------------------------------------------------------
+# ---- the checks detect wrong wallets -----------------------------------------------------------------------------
 
 
 @every_pay_type
-async def test_a_wallet_that_keeps_what_it_says_it_refunded_is_named(pay_type: PayType, stage: Stage) -> None:
+async def test_a_wallet_that_keeps_refunded_money_is_detected(pay_type: PayType, stage: Stage) -> None:
     play = stage.play(pay_type, "A", gives_back=False)
     await play.in_order(["open", "open", "payer"])
     if play.wallet.rules.has_log_in:
         await play.in_order(["payer"])
-    await play.in_order(["open", "settle", "settle", "settle", "refund", "refund", "refund"])
-    said = await stage.contradictions_of(play)
-    assert "our refunds [70] are not the wallet's []" in said
-    assert "the ledger holds 30, the wallet 100" in said
+    await play.in_order(["open", "poll", "poll", "poll", "refund", "refund", "refund"])
+    found = await stage.contradictions_of(play)
+    assert "our refunds [70] are not the wallet's []" in found
+    assert "the ledger holds 30, the wallet 100" in found
 
 
-async def test_a_wallet_that_keeps_what_it_says_it_undid_is_named(stage: Stage) -> None:
+async def test_a_wallet_that_keeps_reversed_money_is_detected(stage: Stage) -> None:
     play = stage.play(PAY_TYPES["800108"], "A", gives_back=False)
     await play.in_order(["open", "payer", "open", "open", "reversal", "reversal", "reversal"])
-    said = await stage.contradictions_of(play)
-    assert "a reversal is done and the wallet still holds money" in said
+    found = await stage.contradictions_of(play)
+    assert "a reversal is done and the wallet still holds money" in found

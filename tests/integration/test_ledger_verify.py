@@ -1,4 +1,4 @@
-"""`tael ledger verify` over every kind of order, seals that grow while others look, and the simulated wallets' book."""
+"""`tael ledger verify` over every kind of order, concurrent daily closes, and the simulated wallets' book."""
 
 import asyncio
 import base64
@@ -37,12 +37,12 @@ from tests.support.values import BARCODE, MCHID, NOW, ONLINE
 from tests.support.world import World, close, pay, refund, reverse
 
 DAY: Final = day_of(NOW)
-STRAY: Final = "202601020100990000009999"
+UNMATCHED: Final = "202601020100990000009999"
 
 
 @dataclass(frozen=True)
-class Told:
-    """The world of a book, and the numbers of its orders."""
+class OrderBook:
+    """A world and the numbers of its orders."""
 
     world: World
     refunded: str
@@ -50,8 +50,8 @@ class Told:
     closed: str
 
 
-async def told(store: Store) -> Told:
-    """Orders of every kind: refunded in two parts, reversed, closed; and unmatched payments that was sent back."""
+async def order_book(store: Store) -> OrderBook:
+    """Orders of every kind: refunded in two parts, reversed, closed; and a returned unmatched payment."""
     await store.database.execute("UPDATE wallet_account SET fee_rate_ppm = 50000")
     clock = TestClock(NOW)
     world = World(store, clock, FakeWallet(clock))
@@ -66,14 +66,14 @@ async def told(store: Store) -> Told:
     world.wallet.trades[third.syssn].is_paid = False
     await close(gateway, third)
     await unmatched_payment(store)
-    return Told(world, first.syssn, second.syssn, third.syssn)
+    return OrderBook(world, first.syssn, second.syssn, third.syssn)
 
 
 async def unmatched_payment(store: Store, unmatched: UnmatchedState = UnmatchedState.RETURNED) -> None:
-    """7.00 for an order that nobody made: booked, and sent back if `unmatched` says so."""
+    """7.00 for an unknown order: booked, and returned if `returns` is set."""
     suspected = Incident(
         mchid=MCHID,
-        subject_id="nobody's",
+        subject_id="unmatched",
         kind=IncidentKind.UNKNOWN_ORDER,
         incident_id="d",
         account_id="wechat1",
@@ -85,7 +85,7 @@ async def unmatched_payment(store: Store, unmatched: UnmatchedState = UnmatchedS
     )
     await store.incidents.note([suspected])
     returns = unmatched is not UnmatchedState.KEPT
-    booked = confirm(suspected, Money(700, "HKD"), STRAY, returns=returns, at=NOW)
+    booked = confirm(suspected, Money(700, "HKD"), UNMATCHED, returns=returns, at=NOW)
     assert await store.unmatched_payments.record(
         UnmatchedChange(booked, unmatched_entries(suspected, booked, NOW))
     )
@@ -98,7 +98,7 @@ async def unmatched_payment(store: Store, unmatched: UnmatchedState = UnmatchedS
 
 
 async def close_ledger_days(world: World, days: int) -> None:
-    """The night after so many days."""
+    """Run the daily close after so many days."""
     world.clock.at = beginning_of(DAY + timedelta(days=days)) + timedelta(hours=1)
     await run_once(daily_close_job(world.services(Process()).store.ledger_digests, world.clock), world.clock)
 
@@ -109,21 +109,21 @@ def named(audit: Audit) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize("page", [1, 3, 1_000])
-async def test_a_healthy_book_agrees_however_it_is_read(
+async def test_correct_books_agree_with_every_batch_size(
     store: Store, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    book = await told(store)
+    book = await order_book(store)
     await close_ledger_days(book.world, 3)
     monkeypatch.setattr(audit_snapshot, "PAGE", page)
     monkeypatch.setattr(ledger_digests, "PAGE", page)
     audit = await audit_books(store.database)
     assert audit.first is None, audit.first
-    # A payment has two entries, so has each of two refunds and a reversal; unmatched payments came and went.
+    # A payment has two entries, so has each of two refunds and a reversal; an unmatched payment came and went.
     assert (audit.orders, audit.entries, audit.digests) == (3, 6 + 4 + 2, 3)
     assert not any(audit.balances.minor.values())
 
 
-#: Each of its columns is as good as any other to hide a theft in.
+#: Every column is checked, since any of them could hide a theft.
 BYTES: Final = {
     "mchid": "'mch0'",
     "cause": "cause || 'x'",
@@ -139,8 +139,10 @@ BYTES: Final = {
 @pytest.mark.parametrize("is_closed", [False, True], ids=["open days", "closed days"])
 @pytest.mark.parametrize("kind", ["payment", "fee", "refund", "fee_back", "reversal"])
 @pytest.mark.parametrize("column", BYTES)
-async def test_any_column_of_any_entry(store: Store, kind: str, column: str, is_closed: bool) -> None:
-    book = await told(store)
+async def test_a_change_of_any_column_of_any_entry_is_reported(
+    store: Store, kind: str, column: str, is_closed: bool
+) -> None:
+    book = await order_book(store)
     if is_closed:
         await close_ledger_days(book.world, 3)
     (row,) = await store.database.fetch(
@@ -156,7 +158,7 @@ async def test_any_column_of_any_entry(store: Store, kind: str, column: str, is_
     if is_closed:
         digests = await store.database.fetch("SELECT day FROM ledger_digest")
         assert len(digests) == 3
-        assert audit.disagreements >= 2  # the order's word against it, and that of the seal
+        assert audit.disagreements >= 2  # the order disagrees with it, and so does the digest
 
 
 @pytest.mark.parametrize(
@@ -169,18 +171,18 @@ async def test_any_column_of_any_entry(store: Store, kind: str, column: str, is_
         ),
         (
             "DELETE FROM ledger_entry WHERE kind = 'unmatched_returned'",
-            ("ledger_entry", STRAY, "an entry is missing"),
+            ("ledger_entry", UNMATCHED, "an entry is missing"),
         ),
-        ("UPDATE incident SET amount_minor = 701", ("ledger_entry", STRAY, "a wrong entry")),
-        ("UPDATE incident SET unmatched_state = 'REFUSED'", ("ledger_entry", STRAY, "an entry too many")),
-        ("DELETE FROM incident", ("ledger_entry", STRAY, "an entry too many")),
+        ("UPDATE incident SET amount_minor = 701", ("ledger_entry", UNMATCHED, "a wrong entry")),
+        ("UPDATE incident SET unmatched_state = 'REFUSED'", ("ledger_entry", UNMATCHED, "an entry too many")),
+        ("DELETE FROM incident", ("ledger_entry", UNMATCHED, "an entry too many")),
         ("DELETE FROM daily_close", ("daily_close", MCHID, "a row is missing")),
     ],
 )
-async def test_other_rows_that_were_touched(
+async def test_changes_of_other_rows_are_reported(
     store: Store, statement: str, expected: tuple[str, str | None, str]
 ) -> None:
-    await told(store)
+    await order_book(store)
     await store.database.execute(statement)
     table, number, what = named(await audit_books(store.database))
     assert (table, what) == (expected[0], expected[2])
@@ -189,8 +191,8 @@ async def test_other_rows_that_were_touched(
 
 @pytest.mark.parametrize("column", ["digest", "previous", "entries"])
 @pytest.mark.parametrize("day", [0, 1, 2])
-async def test_any_column_of_any_seal(store: Store, day: int, column: str) -> None:
-    book = await told(store)
+async def test_a_change_of_any_column_of_any_digest_is_reported(store: Store, day: int, column: str) -> None:
+    book = await order_book(store)
     await close_ledger_days(book.world, 3)
     other = "entries + 1" if column == "entries" else "repeat('0', 64)"
     which = DAY + timedelta(days=day)
@@ -198,8 +200,8 @@ async def test_any_column_of_any_seal(store: Store, day: int, column: str) -> No
     assert named(await audit_books(store.database)) == ("ledger_digest", which.isoformat(), column)
 
 
-async def test_an_entry_that_slips_out_of_its_sealed_day_with_its_payment(store: Store) -> None:
-    book = await told(store)
+async def test_an_entry_moved_out_of_its_closed_day_with_its_payment_is_reported(store: Store) -> None:
+    book = await order_book(store)
     await close_ledger_days(book.world, 3)
     earlier = NOW - timedelta(days=1)
     for statement in (
@@ -209,18 +211,16 @@ async def test_an_entry_that_slips_out_of_its_sealed_day_with_its_payment(store:
         await store.database.execute(statement, earlier, book.refunded)
     audit = await audit_books(store.database)
     assert named(audit) == ("ledger_entry", book.refunded, "an entry too many")
-    assert (
-        audit.disagreements == 3
-    )  # two entries in a day without a seal, and the day that they are missing from
+    assert audit.disagreements == 3  # two entries in a day without a digest, and the day that lacks them
 
 
-async def test_what_happens_while_it_reads_is_not_its_concern(store: Store, other_store: Store) -> None:
-    book = await told(store)
+async def test_concurrent_changes_do_not_disturb_it(store: Store, other_store: Store) -> None:
+    book = await order_book(store)
     async with snapshot(store.database) as books:
         before = [line async for line, _ in books.lines()]
         await pay(replace(book.world, watch=other_store).gateway(Process()), BARCODE, "D")
         assert [line async for line, _ in books.lines()] == before
-        # Sealing waits for nobody who only reads.
+        # The daily close does not wait for readers.
         await close_ledger_days(replace(book.world, watch=other_store), 1)
         assert [link async for link in books.digests(MCHID)] == []
     assert (await audit_books(store.database)).first is None
@@ -229,8 +229,8 @@ async def test_what_happens_while_it_reads_is_not_its_concern(store: Store, othe
 # ---- the job -----------------------------------------------------------------------------------------------------
 
 
-async def test_the_chain_grows_by_a_link_a_day_and_days_without_entries_have_one(store: Store) -> None:
-    book = await told(store)
+async def test_the_chain_grows_by_one_link_per_day_also_for_days_without_entries(store: Store) -> None:
+    book = await order_book(store)
     await close_ledger_days(book.world, 1)
     await pay(book.world.gateway(Process()), BARCODE, "D")  # in the first hour of the next day
     await close_ledger_days(book.world, 4)
@@ -247,11 +247,11 @@ async def test_the_chain_grows_by_a_link_a_day_and_days_without_entries_have_one
 
 
 async def test_two_workers_at_once_write_one_chain(store: Store, other_store: Store) -> None:
-    book = await told(store)
+    book = await order_book(store)
     book.world.clock.at = NOW + timedelta(days=5)
     workers = [replace(book.world, watch=of).services(Process()) for of in (store, other_store)]
     lease_of_the_past = RealClock().now() - timedelta(days=1)
-    for worker in workers:  # the second takes over a lease that has ended, and both go on
+    for worker in workers:  # the second takes over a lease that has ended, and both continue
         (claimed,) = await worker.store.ledger_digests.claim_due(
             book.world.clock.at, RealClock().now(), lease_of_the_past, 9
         )
@@ -263,7 +263,7 @@ async def test_two_workers_at_once_write_one_chain(store: Store, other_store: St
     assert (audit.first, audit.digests) == (None, 5)
 
 
-async def test_a_merchant_without_entries_has_no_seals(store: Store) -> None:
+async def test_a_merchant_without_entries_has_no_digests(store: Store) -> None:
     world = World(store, TestClock(NOW), FakeWallet(TestClock(NOW)))
     await close_ledger_days(world, 3)
     audit = await audit_books(store.database)
@@ -298,17 +298,17 @@ def sandbox(httpserver_ipv4: HTTPServer) -> Sandbox:
 
 
 @pytest.fixture
-def book(database_url: str) -> Told:
-    async def work() -> Told:
+def book(database_url: str) -> OrderBook:
+    async def work() -> OrderBook:
         async with entered_store(database_url) as store:
             await with_a_merchant(store)
-            return await told(store)
+            return await order_book(store)
 
     return asyncio.run(work())
 
 
 @pytest.fixture
-def operator(book: Told, database_url: str, tmp_path: Path) -> Operator:
+def operator(book: OrderBook, database_url: str, tmp_path: Path) -> Operator:
     encryption_key = base64.b64encode(ENCRYPTION_KEY).decode()
     return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_ENCRYPTION_KEY": encryption_key}, tmp_path)
 
@@ -318,8 +318,8 @@ def trade(order: str, **changes: Any) -> dict[str, Any]:
     return row | {"currency": "HKD", "refunded": 100} | changes
 
 
-def test_figures_for_people_and_programs(operator: Operator) -> None:
-    assert operator.asks("ledger", "verify") == {
+def test_figures_as_table_and_json(operator: Operator) -> None:
+    assert operator.run_json("ledger", "verify") == {
         "ok": True,
         "orders": 3,
         "entries": 12,
@@ -332,23 +332,27 @@ def test_figures_for_people_and_programs(operator: Operator) -> None:
         "disagreements": 0,
         "first": None,
     }
-    shown = operator.says("ledger", "verify")
-    assert all(word in shown for word in ("all agree", "entries", "12", "wallet", "0.00 HKD"))
+    shown = operator.run("ledger", "verify")
+    assert all(value in shown for value in ("all agree", "entries", "12", "wallet", "0.00 HKD"))
 
 
-def test_the_wallets_book_is_held_against_ours(operator: Operator, book: Told, sandbox: Sandbox) -> None:
-    honest = (trade(book.refunded), trade(book.reversed, state="REVOKED"))
-    sandbox.hold(*honest, trade("nobody's", amount=700, refunded=700))
-    agreed = operator.asks("ledger", "verify", "--sandbox", f"{sandbox.url}/")
+def test_the_wallets_book_is_compared_with_ours(
+    operator: Operator, book: OrderBook, sandbox: Sandbox
+) -> None:
+    correct = (trade(book.refunded), trade(book.reversed, state="REVOKED"))
+    sandbox.hold(*correct, trade("unmatched", amount=700, refunded=700))
+    agreed = operator.run_json("ledger", "verify", "--sandbox", f"{sandbox.url}/")
     assert (agreed["ok"], agreed["compared"]) == (True, 2)  # the closed order is still being watched
-    sandbox.hold(honest[0], trade(book.reversed, refunded=99))
+    sandbox.hold(correct[0], trade(book.reversed, refunded=99))
     refused = operator.is_refused("ledger", "verify", "--sandbox", sandbox.url, code=1)
-    assert all(word in refused for word in ("wallet's book", book.reversed, "money held", "99 refunded"))
-    sandbox.hold(*honest, trade("somebody's", refunded=0))
-    assert "somebody's" in operator.is_refused("ledger", "verify", "--sandbox", sandbox.url, code=1)
+    assert all(value in refused for value in ("wallet's book", book.reversed, "money held", "99 refunded"))
+    sandbox.hold(*correct, trade("unknown", refunded=0))
+    assert "unknown" in operator.is_refused("ledger", "verify", "--sandbox", sandbox.url, code=1)
 
 
-def test_a_program_is_told_the_first_row(operator: Operator, book: Told, sandbox: Sandbox) -> None:
+def test_the_json_output_has_the_first_disagreement(
+    operator: Operator, book: OrderBook, sandbox: Sandbox
+) -> None:
     sandbox.hold()
     done = CliRunner().invoke(
         app, ["ledger", "verify", "--sandbox", sandbox.url, "--json"], env=operator.environment

@@ -1,4 +1,4 @@
-"""Gateway, sandbox and shop as processes that strangers misuse: refusals in their words, and a log of JSON lines."""
+"""Gateway, sandbox and shop as processes under malformed requests: their refusals, and a log of JSON lines."""
 
 import base64
 import json
@@ -28,14 +28,14 @@ SHORT: Final = {"TAEL_MAX_HEAD_S": SHORT_S, "TAEL_MAX_BODY_S": SHORT_S, "TAEL_MA
 
 @dataclass(slots=True)
 class Process:
-    """`lines` are those of standard error, once the process has ended."""
+    """`lines` are those of standard error, available once the process has ended."""
 
     port: int
     running: "subprocess.Popen[str]"
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def ask(self, *parts: bytes) -> tuple[int, dict[str, str], Any]:
-        """What the last request of a connection is answered."""
+        """The response to the last request of a connection."""
         with socket.create_connection(("127.0.0.1", self.port), WAIT_S) as connection:
             for part in parts:
                 connection.sendall(part)
@@ -86,7 +86,7 @@ def listens(port: int) -> bool:
 
 @contextmanager
 def gateway(_: Path, *options: str, **settings: str) -> Iterator[Process]:
-    """Its database is away, which refusals before the database do not notice."""
+    """Its database is unreachable, which does not matter for refusals before any query."""
     port, nowhere = free_ports(2)
     environment = {
         "TAEL_DATABASE_URL": f"postgresql://nobody@127.0.0.1:{nowhere}/nothing",
@@ -122,7 +122,7 @@ Start = Callable[[Path], Any]
 @pytest.mark.parametrize(
     ("start", "path"), [(gateway, "/trade/v1/query"), (sandbox, "/gateway.do"), (shop, "/")]
 )
-def test_strangers_leave_a_line_of_json_each_and_no_traceback(
+def test_malformed_requests_leave_one_json_line_each_and_no_traceback(
     start: Start, path: str, tmp_path: Path
 ) -> None:
     offer = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
@@ -142,7 +142,7 @@ def test_strangers_leave_a_line_of_json_each_and_no_traceback(
     assert any("Finished server process" in event for event in process.events())
 
 
-def test_the_gateway_refuses_in_the_form_of_its_answers(tmp_path: Path) -> None:
+def test_the_gateway_refuses_in_the_form_of_its_responses(tmp_path: Path) -> None:
     post = b"POST /trade/v1/payment HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
     with gateway(tmp_path, **SHORT) as process:
         late = [process.ask(part) for part in (post, post + b"\r\na=b")]

@@ -1,4 +1,4 @@
-"""A row that somebody else has locked: it waits alone, not for long, and a session that is gone lets go of it."""
+"""A locked row delays only its own call, and only for a limited time; an abandoned session releases it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -23,21 +23,21 @@ PATIENCE_S: Final = 10.0
 
 @pytest.fixture
 async def quick(store: Store, database_url: str) -> AsyncIterator[Store]:
-    """Another process's store, which is quick to give up."""
+    """Another process's store, with short limits."""
     async with Database(database_url, QUICK) as database:
         yield store_over(database, Cipher(ENCRYPTION_KEY), NODE)
 
 
 @asynccontextmanager
 async def locked(store: Store, payment: Payment) -> AsyncIterator[None]:
-    """The payment's row is another process's until the end of the block."""
+    """Another process holds the payment's row until the end of the block."""
     async with store.payments.locked(payment.mchid, payment.syssn):
         yield
 
 
 @asynccontextmanager
 async def named(store: Store, reference: str) -> AsyncIterator[None]:
-    """Another process is about to take a merchant's number, and does not commit before the end of the block."""
+    """Another process inserts a merchant's reference, and does not commit before the end of the block."""
     async with store.database.transaction() as connection:
         await connection.execute(
             "INSERT INTO reference (mchid, reference, payment_syssn) VALUES ($1, $2, 'other')",
@@ -64,9 +64,7 @@ async def test_a_batch_with_a_locked_payment_refunds_the_others_at_once(store: S
     assert [(await current(store, payment)).reserved_minor for payment in payments] == [41, 40, 40, 40, 40]
 
 
-async def test_a_lock_that_stays_is_out_of_service_for_its_own_payment_only(
-    store: Store, quick: Store
-) -> None:
+async def test_a_lasting_lock_is_out_of_service_for_its_own_payment_only(store: Store, quick: Store) -> None:
     payments = [await paid(store, a_payment()) for _ in range(3)]
     async with locked(store, payments[0]):
         answers = await asyncio.gather(
@@ -76,7 +74,7 @@ async def test_a_lock_that_stays_is_out_of_service_for_its_own_payment_only(
     assert (await current(store, payments[0])).reserved_minor == 0
 
 
-async def test_a_number_that_another_process_is_about_to_take_delays_no_other(
+async def test_a_reference_that_another_process_is_inserting_delays_no_other(
     store: Store, quick: Store
 ) -> None:
     async with named(store, "A"):
@@ -84,7 +82,7 @@ async def test_a_number_that_another_process_is_about_to_take_delays_no_other(
         others = [quick.payments.open(a_payment()) for _ in range(20)]
         assert await in_time(asyncio.gather(*others)) == [True] * 20
         assert not waiting.done()
-    assert not await waiting  # it was taken
+    assert not await waiting  # the other process has it
     assert await count_of(store, "payment") == 20
 
 
@@ -133,7 +131,7 @@ async def test_a_process_frozen_inside_a_transaction_is_ended_by_the_server(
         await freezing
 
 
-async def test_a_caller_who_gave_up_before_the_batch_began_has_begun_nothing(
+async def test_a_caller_that_was_cancelled_before_its_batch_has_written_nothing(
     store: Store, quick: Store
 ) -> None:
     first, second = a_payment(), a_payment()

@@ -1,4 +1,4 @@
-"""Bringing a database to the newest schema: once is enough, and two at once are one."""
+"""Migrating a database to the newest schema: repeated and concurrent runs apply each migration once."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 
 import tael
 from tael.db.migrate import LOCK_KEY, MIGRATIONS, MigrationBlocked, migrate
-from tests.support.postgres import fresh_database
+from tests.support.postgres import temporary_database
 
 PATIENCE_S = 30.0
 REPOSITORY = Path(tael.__file__).resolve().parent.parent
@@ -34,7 +34,7 @@ TABLES = {
 
 @pytest.fixture
 def empty_database_url(postgres_server: str) -> Iterator[str]:
-    with fresh_database(postgres_server, "template1") as url:
+    with temporary_database(postgres_server, "template1") as url:
         yield url
 
 
@@ -50,7 +50,7 @@ def test_an_empty_database_gets_every_table_and_a_second_time_nothing(empty_data
     assert migrate(empty_database_url) == 0
 
 
-def test_what_is_in_the_tables_stays(database_url: str) -> None:
+def test_existing_rows_stay(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute("INSERT INTO serial (node, next_sequence) VALUES (9, 77)")
     assert migrate(database_url) == 0
@@ -64,9 +64,9 @@ def test_several_processes_at_once_apply_each_migration_once(empty_database_url:
         subprocess.Popen(command, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(3)
     ]
-    said = [process.communicate(timeout=60) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], [error for _, error in said]
-    assert sum(int(out) for out, _ in said) == len(list(MIGRATIONS.rglob("*.sql")))
+    outputs = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], [error for _, error in outputs]
+    assert sum(int(out) for out, _ in outputs) == len(list(MIGRATIONS.rglob("*.sql")))
     assert tables_of(empty_database_url) >= TABLES
 
 
@@ -119,7 +119,7 @@ def test_the_lock_is_taken_only_where_something_is_missing(database_url: str) ->
 
 
 def kill_when(url: str, marked: int) -> None:
-    """Kill a migration once it has marked so many files."""
+    """Kill a migration once it has marked this many files."""
     process = subprocess.Popen(
         [sys.executable, "-c", MIGRATE, url], cwd=REPOSITORY, stdout=subprocess.DEVNULL
     )

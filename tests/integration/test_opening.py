@@ -1,4 +1,4 @@
-"""Opening payments: one number, one payment, however many ask at once and whatever else is in their batch."""
+"""Opening payments: one reference has one payment, also with concurrent requests and failing rows in the batch."""
 
 import asyncio
 from dataclasses import replace
@@ -63,13 +63,13 @@ async def test_a_row_that_cannot_be_written_does_not_fail_its_neighbours(store: 
 @pytest.mark.parametrize(
     "payment",
     [
-        a_payment(ONLINE, subject="香港測試 '\"\\ %s {}", device="till", openid="o1"),
+        a_payment(ONLINE, subject="香港測試 '\"\\ %s {}", device="terminal", openid="o1"),
         a_payment(BARCODE, notify_merchant=False, is_subject_ours=True),
         a_payment(ALIPAY_ONLINE, amount=Money(10**11 - 1, "JPY")),
     ],
     ids=lambda payment: payment.pay_type.code,
 )
-async def test_a_payment_is_read_back_as_it_was_opened(store: Store, payment: Payment) -> None:
+async def test_a_payment_is_read_back_unchanged(store: Store, payment: Payment) -> None:
     assert await opened(store, payment) == await current(store, payment)
     assert await store.payments.by_syssn("another", payment.syssn) is None
 
@@ -77,7 +77,7 @@ async def test_a_payment_is_read_back_as_it_was_opened(store: Store, payment: Pa
 @pytest.mark.parametrize(
     "pay", [PayLink("https://pay"), PayCode("weixin://pay"), BridgeParams({"appId": "wx"}), None]
 )
-async def test_what_the_payer_is_given_is_kept(
+async def test_the_payers_link_code_or_parameters_are_kept(
     store: Store, pay: PayLink | PayCode | BridgeParams | None
 ) -> None:
     payment = await opened(store, a_payment())
@@ -109,7 +109,7 @@ async def test_a_number_that_a_refund_took_does_not_open_a_payment(store: Store)
     assert await store.payments.by_reference(MCHID, "R") is None
 
 
-async def test_a_close_is_asked_once_and_only_of_what_is_pending(store: Store) -> None:
+async def test_a_close_is_requested_once_and_only_of_a_pending_payment(store: Store) -> None:
     payment = await opened(store, a_payment())
     asked = await asyncio.gather(*(store.payments.request_close(payment, f"close-{n}") for n in range(5)))
     (intended,) = [answer for answer in asked if answer is not None]
@@ -120,7 +120,7 @@ async def test_a_close_is_asked_once_and_only_of_what_is_pending(store: Store) -
     assert await store.payments.request_close(paid, "close") is None
 
 
-async def test_anybodys_payment_is_found_by_its_number(store: Store) -> None:
+async def test_any_merchants_payment_is_found_by_its_number(store: Store) -> None:
     payment = await opened(store, a_payment())
     assert await store.payments.find_anywhere(payment.syssn) == payment
     assert await store.payments.find_anywhere("2026") is None

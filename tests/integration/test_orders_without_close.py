@@ -1,4 +1,4 @@
-"""An account without `close_trade` lets orders expire by themselves, once the wallet's record says they are unpaid."""
+"""An account without `close_trade` lets orders expire by themselves, once the wallet's record shows them unpaid."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ from tests.support.world import World, pay
 
 
 @pytest.mark.parametrize("unreadable", [UNVERIFIED, Unknown("TimeoutError"), Unknown("query: SYSTEM_ERROR")])
-async def test_an_order_does_not_expire_on_an_answer_that_cannot_be_read_or_verified(
+async def test_an_order_does_not_expire_on_an_unreadable_or_unverified_response(
     store: Store, unreadable: Outcome
 ) -> None:
     await store.database.execute("UPDATE wallet_account SET supports_close = false WHERE wallet = 'alipay'")
@@ -38,7 +38,7 @@ async def test_an_order_does_not_expire_on_an_answer_that_cannot_be_read_or_veri
     assert (await poll_payment(waiting, gateway)).state is State.PAID
 
 
-async def test_an_order_that_the_wallet_says_is_unpaid_expires_when_the_wallet_takes_no_more_money(
+async def test_an_order_with_an_unpaid_record_expires_at_the_wallets_deadline(
     store: Store,
 ) -> None:
     await store.database.execute("UPDATE wallet_account SET supports_close = false WHERE wallet = 'alipay'")

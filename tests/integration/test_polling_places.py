@@ -1,4 +1,4 @@
-"""Whatever hangs at one wallet, or for one account, holds up no other's rows in a worker."""
+"""Rows that hang at one wallet, or for one account, do not delay the others in a worker."""
 
 import asyncio
 from collections import Counter
@@ -33,11 +33,11 @@ PATIENCE_S = 20.0
 
 @dataclass
 class HangingWallet(FakeWallet):
-    """Answers no question of the accounts in `hangs` until `let_go` is set; of others it says that they are paid."""
+    """Answers no query of the accounts in `hangs` until `release` is set; the others' payments are paid."""
 
     hangs: set[str] = field(default_factory=set)
-    let_go: asyncio.Event = field(default_factory=asyncio.Event)
-    under_way: Counter[str] = field(default_factory=Counter)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    in_flight: Counter[str] = field(default_factory=Counter)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     breaks: bool = False
@@ -51,9 +51,9 @@ class HangingWallet(FakeWallet):
         account_id = order.account.account_id
         if account_id in self.hangs:
             async with self.changed:
-                self.under_way[account_id] += 1
+                self.in_flight[account_id] += 1
                 self.changed.notify_all()
-            await self.let_go.wait()
+            await self.release.wait()
             return Unknown("too late")
         return Paid(AMOUNT, f"trade-{order.syssn}", "payer-1", self.clock.now())
 
@@ -65,9 +65,9 @@ class HangingWallet(FakeWallet):
         await self._answer(order.order)
         return Unknown("too late")
 
-    async def until_under_way(self, **accounts: int) -> None:
+    async def until_in_flight(self, **accounts: int) -> None:
         async with asyncio.timeout(PATIENCE_S), self.changed:
-            await self.changed.wait_for(lambda: all(self.under_way[a] >= n for a, n in accounts.items()))
+            await self.changed.wait_for(lambda: all(self.in_flight[a] >= n for a, n in accounts.items()))
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def working(gateway: Gateway, wallet: HangingWallet) -> AsyncIterator[None
         yield
     finally:
         stop.set()
-        wallet.let_go.set()
+        wallet.release.set()
         await asyncio.wait_for(running, PATIENCE_S)
 
 
@@ -106,7 +106,7 @@ async def until_paid(store: Store, syssn: str, mchid: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_while_a_wallet_hangs_with_a_long_queue_the_other_is_asked_about_its_payments(
+async def test_while_a_wallet_hangs_with_a_long_queue_payments_at_the_other_are_polled(
     two_shops: Store,
 ) -> None:
     wallet = HangingWallet(TestClock(DUE), hangs={"wechat1", "wechat2"})
@@ -114,33 +114,33 @@ async def test_while_a_wallet_hangs_with_a_long_queue_the_other_is_asked_about_i
         for account, mchid in (("wechat1", "mch1"), ("wechat2", "mch2")):
             await opened(two_shops, a_payment(BARCODE, account_id=account, mchid=mchid, check_at=NOW))
     async with working(gateway_to(wallet, two_shops), wallet):
-        await wallet.until_under_way(wechat1=ACCOUNT_SLOTS, wechat2=WALLET_SLOTS - ACCOUNT_SLOTS)
+        await wallet.until_in_flight(wechat1=ACCOUNT_SLOTS, wechat2=WALLET_SLOTS - ACCOUNT_SLOTS)
 
         for _ in range(6):
             payment = a_payment(ALIPAY_BARCODE, account_id="alipay-offline", check_at=DUE)
             await opened(two_shops, payment)
             await until_paid(two_shops, payment.syssn, payment.mchid)
 
-        assert wallet.under_way == {"wechat1": ACCOUNT_SLOTS, "wechat2": WALLET_SLOTS - ACCOUNT_SLOTS}
+        assert wallet.in_flight == {"wechat1": ACCOUNT_SLOTS, "wechat2": WALLET_SLOTS - ACCOUNT_SLOTS}
 
 
-async def test_while_an_account_hangs_with_a_long_queue_another_of_its_wallet_is_asked_about(
+async def test_while_an_account_hangs_with_a_long_queue_another_of_its_wallet_is_polled(
     two_shops: Store,
 ) -> None:
     wallet = HangingWallet(TestClock(DUE), hangs={"wechat1"})
     for _ in range(WALLET_SLOTS + 20):
         await opened(two_shops, a_payment(BARCODE, check_at=NOW))
     async with working(gateway_to(wallet, two_shops), wallet):
-        await wallet.until_under_way(wechat1=ACCOUNT_SLOTS)
+        await wallet.until_in_flight(wechat1=ACCOUNT_SLOTS)
 
         payment = a_payment(BARCODE, account_id="wechat2", mchid="mch2", check_at=DUE)
         await opened(two_shops, payment)
         await until_paid(two_shops, payment.syssn, payment.mchid)
 
-        assert wallet.under_way == {"wechat1": ACCOUNT_SLOTS}
+        assert wallet.in_flight == {"wechat1": ACCOUNT_SLOTS}
 
 
-async def test_a_row_that_goes_wrong_gives_its_account_the_place_back(store: Store) -> None:
+async def test_a_row_that_fails_returns_its_accounts_place(store: Store) -> None:
     broken = HangingWallet(TestClock(DUE), breaks=True)
     for _ in range(ACCOUNT_SLOTS + 5):
         await opened(store, a_payment(BARCODE, check_at=NOW))
@@ -153,7 +153,7 @@ async def test_a_row_that_goes_wrong_gives_its_account_the_place_back(store: Sto
     assert [await run_once(job, gateway.clock) for _ in range(3)] == [ACCOUNT_SLOTS, 5, 0]
 
 
-async def test_of_a_hanging_account_what_its_merchant_asked_about_is_the_next_to_be_asked(
+async def test_a_queried_payment_of_a_hanging_account_is_polled_next(
     store: Store,
 ) -> None:
     wallet = HangingWallet(TestClock(DUE))

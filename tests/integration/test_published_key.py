@@ -1,4 +1,4 @@
-"""Outside a demo no app has the key that QFPay publishes: `serve` and `work` do not start, and later it is refused."""
+"""Outside a demo no app may have QFPay's published key: `serve` and `work` do not start, and its calls are refused."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ def in_store(database_url: str, work: Callable[[Store], Awaitable[None]]) -> Non
 
 
 def refusal_of(command: str, database_url: str, encryption_key: bytes = ENCRYPTION_KEY) -> str:
-    """The one sentence of a process that ends at once."""
+    """The one sentence of a process that exits at once."""
     settings = {
         "TAEL_DATABASE_URL": database_url,
         "TAEL_ENCRYPTION_KEY": base64.b64encode(encryption_key).decode(),
@@ -48,18 +48,18 @@ def test_a_deployment_with_the_published_key_does_not_start(command: str, databa
 
 
 @pytest.mark.parametrize("command", ["serve", "work"])
-def test_a_deployment_with_another_sealing_key_does_not_start(command: str, database_url: str) -> None:
+def test_a_deployment_with_another_encryption_key_does_not_start(command: str, database_url: str) -> None:
     in_store(database_url, lambda store: store.merchants.add_app(an_app(), NOW))
-    said = refusal_of(command, database_url, secrets.token_bytes(32))
-    assert "TAEL_ENCRYPTION_KEY does not decrypt the secrets in this database" in said
+    refusal = refusal_of(command, database_url, secrets.token_bytes(32))
+    assert "TAEL_ENCRYPTION_KEY does not decrypt the secrets in this database" in refusal
 
 
-async def test_an_app_with_the_published_key_that_is_found_later_can_do_nothing(store: Store) -> None:
+async def test_an_app_that_gets_the_published_key_later_is_refused(store: Store) -> None:
     await store.merchants.add_app(PUBLISHED, NOW)
     with pytest.raises(NotAuthentic):
         await CredentialCache(store.merchants, store.accounts, store.maintenance_windows).app("SHOP")
-    known = await CredentialCache(
+    app = await CredentialCache(
         store.merchants, store.accounts, store.maintenance_windows, takes_published_key=True
     ).app("SHOP")
-    assert known is not None
-    assert known.app == PUBLISHED
+    assert app is not None
+    assert app.app == PUBLISHED

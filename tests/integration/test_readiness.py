@@ -1,4 +1,4 @@
-"""Readiness means that this version's writes are taken; it is found out by writing, once for everybody who asks."""
+"""Readiness means that this version's writes succeed; one probe writes for all concurrent requests."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from tael.main import application
 from tael.operations.store import Store
 from tests.integration.test_database_down import got
 from tests.integration.test_recording import gateway_over
-from tests.support.postgres import fresh_database
+from tests.support.postgres import temporary_database
 from tests.support.wire import Wire
 
 QUICK = Limits(call_s=0.5, probe_s=0.3)
@@ -35,17 +35,17 @@ async def test_a_migrated_database_is_ready(store: Store) -> None:
     assert await got(application(gateway_over(store)), "/readyz") == (200, '{"status":"ready"}')
 
 
-async def test_a_read_only_server_is_not(database_url: str) -> None:
+async def test_a_read_only_server_is_not_ready(database_url: str) -> None:
     execute(database_url, "ALTER DATABASE {name} SET default_transaction_read_only = on")
     assert await reason_of(database_url) == "ReadOnlySQLTransactionError"
 
 
-async def test_an_empty_database_is_not(postgres_server: str) -> None:
-    with fresh_database(postgres_server, "template1") as url:
+async def test_an_empty_database_is_not_ready(postgres_server: str) -> None:
+    with temporary_database(postgres_server, "template1") as url:
         assert await reason_of(url) == "UndefinedTableError"
 
 
-async def test_an_older_schema_is_not(store: Store) -> None:
+async def test_an_older_schema_is_not_ready(store: Store) -> None:
     await store.database.execute(
         "DELETE FROM _yoyo_migration WHERE migration_id = (SELECT max(migration_id) FROM _yoyo_migration)"
     )
@@ -54,7 +54,7 @@ async def test_an_older_schema_is_not(store: Store) -> None:
     assert "MigrationMissing" in text
 
 
-def test_a_full_disk_is_not(tmp_path: Path) -> None:
+def test_a_full_disk_is_not_ready(tmp_path: Path) -> None:
     with small_disk(tmp_path) as folder, EmbeddedPostgres(folder) as postgres:
         migrate(postgres.url)
         assert asyncio.run(reason_of(postgres.url, Limits())) == ""
@@ -64,19 +64,19 @@ def test_a_full_disk_is_not(tmp_path: Path) -> None:
         assert asyncio.run(reason_of(postgres.url, Limits())) == ""
 
 
-async def test_a_server_that_does_not_answer_is_not_until_it_does(database_url: str) -> None:
+async def test_a_hanging_server_is_not_ready_until_it_answers(database_url: str) -> None:
     with Wire(database_url) as wire:
         async with Database(wire.url, QUICK) as database:
             readiness = Readiness(database, interval_s=0.0)
             assert await readiness.reason() == ""
             wire.hold()
-            for _ in range(2):  # the connection that it had, and a new one
+            for _ in range(2):  # its open connection, and a new one
                 assert await asyncio.wait_for(readiness.reason(), PATIENCE_S) == "TimeoutError"
             wire.join()
             assert await readiness.reason() == ""
 
 
-async def test_connections_that_are_all_taken_do_not_hide_that_it_is(database_url: str) -> None:
+async def test_it_is_ready_although_all_connections_are_in_use(database_url: str) -> None:
     async with Database(database_url, QUICK) as database:
         sleeping = [asyncio.create_task(database.execute("SELECT pg_sleep(1)")) for _ in range(50)]
         await asyncio.sleep(0)
@@ -85,7 +85,7 @@ async def test_connections_that_are_all_taken_do_not_hide_that_it_is(database_ur
         assert {type(end) for end in ended} == {StoreUnavailable}
 
 
-async def test_a_crowd_of_questions_is_one_probe(store: Store) -> None:
+async def test_concurrent_requests_are_one_probe(store: Store) -> None:
     app = application(gateway_over(store))
     answers = await asyncio.gather(*(got(app, "/readyz") for _ in range(50)))
     assert {status for status, _ in answers} == {200}
@@ -100,7 +100,7 @@ def execute(url: str, statement: str) -> None:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """A folder on a disk of its own, where this system lets us mount one."""
+    """A folder on its own small disk, if the system allows the mount."""
     place = folder / "disk"
     place.mkdir()
     for each in (place, *folder.parents[:3], folder):

@@ -1,4 +1,4 @@
-"""Recording what a wallet said: decided on one version, written once, with everything that follows from it."""
+"""Recording outcomes: decided on one version of the row, written once, with all consequences."""
 
 import asyncio
 from dataclasses import replace
@@ -24,7 +24,7 @@ PAID = Paid(AMOUNT, "wallet-1", "payer-1", NOW)
 
 
 def gateway_over(store: Store) -> Gateway:
-    """A gateway that asks no wallet and calls no merchant."""
+    """A gateway that calls no wallet and no merchant."""
     return Gateway(
         store,
         {},
@@ -53,7 +53,7 @@ async def test_a_decision_on_an_old_version_is_not_written(store: Store, payment
     assert await count_of(store, "ledger_entry") == await count_of(store, "webhook") == 0
 
 
-async def test_two_decisions_in_one_batch_are_one_and_the_other_is_told(
+async def test_of_two_decisions_in_one_batch_one_is_written_and_the_other_rejected(
     store: Store, payment: Payment
 ) -> None:
     others = [await opened(store, a_payment()) for _ in range(20)]
@@ -74,18 +74,18 @@ async def test_a_decision_that_cannot_be_written_fails_alone(store: Store, payme
     assert answers[1:] == [True] * 5
 
 
-async def test_the_same_news_twice_is_one_entry_and_one_webhook(
+async def test_the_same_outcome_twice_is_one_entry_and_one_webhook(
     store: Store, gateway: Gateway, payment: Payment
 ) -> None:
-    for tell in (record_outcome, record_notice, record_outcome, record_notice):
-        after = await tell(payment, PAID, gateway)
+    for record in (record_outcome, record_notice, record_outcome, record_notice):
+        after = await record(payment, PAID, gateway)
         assert after.state is State.PAID
     (entry,) = await all_entries(store)
     assert (entry.cause, entry.amount) == (payment.syssn, AMOUNT)
     assert await count_of(store, "webhook") == 1
 
 
-async def test_the_same_news_by_many_roads_at_once_is_one_entry_and_one_webhook(
+async def test_the_same_outcome_recorded_concurrently_is_one_entry_and_one_webhook(
     store: Store, other_store: Store, gateway: Gateway, payment: Payment
 ) -> None:
     gateways = (gateway, gateway_over(other_store))
@@ -96,18 +96,18 @@ async def test_the_same_news_by_many_roads_at_once_is_one_entry_and_one_webhook(
     assert (stands.wallet_ref, stands.payer_ref, stands.paid_at) == ("wallet-1", "payer-1", NOW)
 
 
-async def test_who_lost_decides_again_under_the_lock(
+async def test_the_loser_decides_again_under_the_lock(
     store: Store, gateway: Gateway, payment: Payment
 ) -> None:
     await record_outcome(payment, Closed(), gateway)
     assert (await current(store, payment)).state is State.EXPIRED
-    after = await record_outcome(payment, PAID, gateway)  # decided on the version before
+    after = await record_outcome(payment, PAID, gateway)  # decided on the previous version
     assert after.state is State.PAID
     assert after == await current(store, payment)
     assert len(await all_entries(store)) == 1
 
 
-async def test_a_latecomer_does_not_undo_what_is_decided(
+async def test_a_late_outcome_does_not_undo_a_decision(
     store: Store, gateway: Gateway, payment: Payment
 ) -> None:
     await record_outcome(payment, PAID, gateway)
@@ -117,7 +117,7 @@ async def test_a_latecomer_does_not_undo_what_is_decided(
     assert len(await all_entries(store)) == 1
 
 
-async def test_paid_and_refused_at_once_leave_one_state_that_the_ledger_agrees_with(
+async def test_concurrent_paid_and_refused_leave_one_state_that_agrees_with_the_ledger(
     store: Store, other_store: Store, gateway: Gateway
 ) -> None:
     payments = [await opened(store, a_payment()) for _ in range(20)]
@@ -133,7 +133,7 @@ async def test_paid_and_refused_at_once_leave_one_state_that_the_ledger_agrees_w
     assert causes == {syssn for syssn, state in states.items() if state is State.PAID}
 
 
-async def test_a_question_is_written_whatever_was_answered(
+async def test_every_query_is_counted_with_any_response(
     store: Store, gateway: Gateway, payment: Payment
 ) -> None:
     after = await record_outcome(payment, Unknown("timeout"), gateway)
@@ -148,14 +148,16 @@ async def test_a_question_is_written_whatever_was_answered(
     assert after.check_at > NOW
 
 
-async def test_no_webhook_is_written_for_an_app_that_wants_none(store: Store, gateway: Gateway) -> None:
+async def test_no_webhook_is_written_for_an_app_without_notifications(store: Store, gateway: Gateway) -> None:
     payment = await opened(store, a_payment(notify_merchant=False))
     await record_outcome(payment, PAID, gateway)
     assert len(await all_entries(store)) == 1
     assert await count_of(store, "webhook") == 0
 
 
-async def test_other_money_is_recorded_nowhere(store: Store, gateway: Gateway, payment: Payment) -> None:
+async def test_a_payment_with_another_amount_is_not_recorded(
+    store: Store, gateway: Gateway, payment: Payment
+) -> None:
     wrong = replace(PAID, amount=replace(AMOUNT, amount_minor=1))
     assert (await record_notice(payment, wrong, gateway)) == payment == await current(store, payment)
     assert await all_entries(store) == []
@@ -171,28 +173,30 @@ async def test_an_outcome_leaves_the_sums_of_refunds_alone(store: Store, gateway
     assert (stands.refunded_minor, stands.reserved_minor, stands.refund_count) == (30, 20, 2)
 
 
-async def test_a_refund_that_was_promised_meanwhile_explains_a_closed_order(
+async def test_a_refund_that_was_reserved_meanwhile_explains_a_closed_order(
     store: Store, gateway: Gateway
 ) -> None:
-    """Alipay calls an order closed that is refunded in full; promising a refund leaves the payment's version alone."""
+    """Alipay reports a fully refunded order as closed; reserving a refund does not change the payment's version."""
     before = await paid(store, a_payment())
     refund = a_refund(before, amount=AMOUNT)
-    promise = Reservation(refund, before.account_id, timedelta(days=90), False, NOW)
-    assert isinstance(await store.refunds.reserve(promise), Reserved)
+    reservation = Reservation(refund, before.account_id, timedelta(days=90), False, NOW)
+    assert isinstance(await store.refunds.reserve(reservation), Reserved)
     await record_outcome(before, Closed(), gateway)
     assert await count_of(store, "incident") == 0
 
 
-async def test_an_impatient_merchant_hurries_a_pending_payment_but_not_at_every_question(
+async def test_a_merchants_query_expedites_a_pending_payment_but_not_every_query_does(
     store: Store, gateway: Gateway, payment: Payment
 ) -> None:
     await store.payments.expedite(payment.mchid, [payment.syssn], NOW, NOW)
-    assert (await current(store, payment)).check_at == payment.check_at  # its first question is still out
+    assert (
+        await current(store, payment)
+    ).check_at == payment.check_at  # its initial request is still in flight
     asked = await record_outcome(payment, AwaitingPayer(), gateway)
     await store.payments.expedite(payment.mchid, [payment.syssn], NOW + timedelta(seconds=1), NOW)
     assert (await current(store, payment)).check_at == asked.check_at
     later = NOW + timedelta(seconds=3)
     await store.payments.expedite(payment.mchid, [payment.syssn], later, later - timedelta(seconds=1))
-    hurried = (await current(store, payment)).check_at
-    assert hurried is not None
-    assert hurried <= later
+    expedited = (await current(store, payment)).check_at
+    assert expedited is not None
+    assert expedited <= later

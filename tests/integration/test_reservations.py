@@ -1,4 +1,4 @@
-"""Promising money back: never more than there is, one number once, and in the turns that a wallet demands."""
+"""Reserving refunds: never above the remainder, one number once, and spaced as the wallet requires."""
 
 import asyncio
 from collections import Counter
@@ -60,7 +60,7 @@ def decided(refund: Refund, state: RefundState) -> RefundChange:
 # ---- sums --------------------------------------------------------------------------------------------------------
 
 
-async def test_parallel_promises_over_two_processes_never_exceed_the_payment(
+async def test_concurrent_reservations_in_two_processes_never_exceed_the_payment(
     store: Store, other_store: Store
 ) -> None:
     payment = await paid(store, a_payment(ALIPAY_ONLINE, amount=Money(40, "HKD")))
@@ -77,7 +77,7 @@ async def test_parallel_promises_over_two_processes_never_exceed_the_payment(
     assert len(names) == 40
 
 
-async def test_promises_of_one_batch_are_accepted_in_order(store: Store) -> None:
+async def test_reservations_of_one_batch_are_accepted_in_order(store: Store) -> None:
     payment = await paid(store, a_payment())
     answers = await asyncio.gather(*(store.refunds.reserve(asking(payment, a)) for a in (60, 50, 40, 1)))
     assert [type(answer) for answer in answers] == [Reserved, OverRefund, Reserved, AlreadyRefunded]
@@ -97,7 +97,7 @@ async def test_wechat_takes_fifty_refunds_of_one_order(store: Store) -> None:
     assert kinds(answers) == {"Reserved": WECHAT_REFUNDS_PER_ORDER, "NotAllowed": 10}
 
 
-async def test_a_refused_refund_counts_no_more_among_the_fifty(store: Store) -> None:
+async def test_a_refused_refund_no_longer_counts_among_the_fifty(store: Store) -> None:
     payment = await paid(store, a_payment())
     answers = await asyncio.gather(*(store.refunds.reserve(asking(payment, 1)) for _ in range(50)))
     first = answers[0]
@@ -107,7 +107,7 @@ async def test_a_refused_refund_counts_no_more_among_the_fifty(store: Store) -> 
     assert isinstance(await store.refunds.reserve(asking(payment, 1)), Reserved)
 
 
-async def test_what_the_wallet_refused_may_go_back_by_another_refund(store: Store) -> None:
+async def test_a_refused_refund_may_be_followed_by_another(store: Store) -> None:
     payment = await paid(store, a_payment())
     refund = await reserved(store, asking(payment, 100))
     assert isinstance(await store.refunds.reserve(asking(payment, 1)), AlreadyRefunded)
@@ -118,7 +118,7 @@ async def test_what_the_wallet_refused_may_go_back_by_another_refund(store: Stor
 
 
 @pytest.mark.parametrize("error", [NotFound, NotAllowed, WindowOver])
-async def test_what_cannot_go_back_is_refused(store: Store, error: type[TaelError]) -> None:
+async def test_an_impossible_refund_is_refused(store: Store, error: type[TaelError]) -> None:
     if error is NotFound:
         payment = a_payment()
     elif error is NotAllowed:
@@ -141,13 +141,13 @@ async def test_another_merchants_payment_is_not_found(store: Store) -> None:
 # ---- numbers -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_refund_of_an_online_payment_needs_a_number_of_its_own(store: Store) -> None:
+async def test_a_refund_of_an_online_payment_needs_its_own_reference(store: Store) -> None:
     payment = await paid(store, a_payment(reference="A"))
     assert isinstance(await store.refunds.reserve(asking(payment, reference="A")), ReferenceReused)
     assert (await current(store, payment)).reserved_minor == 0
 
 
-async def test_a_refund_of_a_barcode_payment_may_have_its_payments_own_number_once(store: Store) -> None:
+async def test_a_refund_of_a_barcode_payment_may_have_its_payments_reference_once(store: Store) -> None:
     payment = await paid(store, a_payment(BARCODE, reference="A"))
     first = await reserved(store, asking(payment, reference="A"))
     again = await store.refunds.reserve(asking(payment, reference="A"))
@@ -155,13 +155,13 @@ async def test_a_refund_of_a_barcode_payment_may_have_its_payments_own_number_on
     assert (await store.payments.by_reference(MCHID, "A")) == await current(store, payment)
 
 
-async def test_another_payments_number_is_taken(store: Store) -> None:
+async def test_another_payments_reference_is_refused(store: Store) -> None:
     await opened(store, a_payment(reference="B"))
     payment = await paid(store, a_payment(reference="A"))
     assert isinstance(await store.refunds.reserve(asking(payment, reference="B")), ReferenceReused)
 
 
-async def test_a_repeat_is_a_repeat_whatever_is_left(store: Store) -> None:
+async def test_a_repeat_is_recognized_with_any_remainder(store: Store) -> None:
     payment = await paid(store, a_payment())
     first = await reserved(store, asking(payment, 100, reference="R"))
     assert await store.refunds.reserve(asking(payment, 100, reference="R")) == Repeated(first)
@@ -172,7 +172,7 @@ async def test_a_repeat_is_a_repeat_whatever_is_left(store: Store) -> None:
     assert (await current(store, payment)).refunded_minor == 100
 
 
-async def test_a_number_whose_refund_failed_may_be_tried_again(store: Store) -> None:
+async def test_the_reference_of_a_failed_refund_may_be_used_again(store: Store) -> None:
     payment = await paid(store, a_payment())
     first = await reserved(store, asking(payment, reference="R"))
     assert await store.refunds.record(decided(first, RefundState.FAILED))
@@ -181,9 +181,7 @@ async def test_a_number_whose_refund_failed_may_be_tried_again(store: Store) -> 
     assert await store.refunds.reserve(asking(payment, reference="R")) == Repeated(second)
 
 
-async def test_the_same_refund_asked_many_times_at_once_is_promised_once(
-    store: Store, other_store: Store
-) -> None:
+async def test_concurrent_copies_of_one_refund_reserve_once(store: Store, other_store: Store) -> None:
     payment = await paid(store, a_payment())
     answers = await asyncio.gather(
         *((store, other_store)[n % 2].refunds.reserve(asking(payment, reference="R")) for n in range(20))
@@ -193,7 +191,7 @@ async def test_the_same_refund_asked_many_times_at_once_is_promised_once(
     assert [answer for answer in answers if not isinstance(answer, Reserved)] == [Repeated(first)] * 19
 
 
-async def test_a_number_taken_by_a_payment_meanwhile_is_not_given_to_a_refund(
+async def test_a_reference_that_a_payment_took_meanwhile_is_refused_for_a_refund(
     store: Store, other_store: Store
 ) -> None:
     payment = await paid(store, a_payment(reference="A"))
@@ -241,7 +239,7 @@ async def test_refunds_of_a_spaced_account_take_turns_over_two_processes(
         assert await store.refunds.by_syssn(MCHID, refund.syssn) == refund
 
 
-async def test_a_turn_that_was_long_ago_holds_nobody_up(store: Store) -> None:
+async def test_an_old_turn_delays_no_refund(store: Store) -> None:
     payment = await paid(store, a_payment(ALIPAY_ONLINE, account_id="alipay-online"))
     await reserved(store, asking(payment, 1, is_spaced=True))
     later = replace(asking(payment, 1, is_spaced=True), now=NOW + timedelta(minutes=1))
@@ -294,7 +292,7 @@ async def test_many_refunds_of_one_payment_are_decided_in_one_batch(store: Store
     ) == 5
 
 
-async def test_a_question_about_a_refund_moves_no_money(store: Store) -> None:
+async def test_a_query_of_a_refund_moves_no_money(store: Store) -> None:
     payment = await paid(store, a_payment())
     refund = await reserved(store, asking(payment))
     assert await store.refunds.record(RefundChange(replace(refund, checks=1), is_decided=False))

@@ -17,14 +17,14 @@ from tests.support.values import BARCODE, MCHID, NOW, a_payment, a_reversal, mar
 
 
 async def intended(store: Store, payment: Payment) -> Reversal:
-    """A reversal of `payment` once it is in the table."""
+    """Insert a reversal of `payment`."""
     async with store.payments.locked(payment.mchid, payment.syssn) as (connection, now_there):
         reversal = a_reversal(now_there)
         await store.reversals.insert(connection, reversal, Change(marked_for(now_there, reversal)))
     return reversal
 
 
-async def test_an_intent_marks_its_payment_and_reserves_what_was_paid(store: Store) -> None:
+async def test_a_new_reversal_marks_its_payment_and_reserves_the_paid_amount(store: Store) -> None:
     payment = await paid(store, a_payment(BARCODE))
     reversal = await intended(store, payment)
     stands = await current(store, payment)
@@ -35,7 +35,7 @@ async def test_an_intent_marks_its_payment_and_reserves_what_was_paid(store: Sto
 
 
 @pytest.mark.parametrize("is_paid", [True, False])
-async def test_what_was_decided_is_written_into_both_rows_with_its_entry(store: Store, is_paid: bool) -> None:
+async def test_a_decision_is_written_into_both_rows_with_its_entry(store: Store, is_paid: bool) -> None:
     payment = await (paid if is_paid else opened)(store, a_payment(BARCODE))
     reversal = await intended(store, payment)
     action = ReversalAction.REFUNDED if is_paid else ReversalAction.CLOSED
@@ -66,7 +66,7 @@ async def test_nothing_is_written_if_the_transaction_fails(store: Store) -> None
     assert await store.reversals.of_payment(MCHID, payment.syssn) == []
 
 
-async def test_two_at_once_are_one(store: Store, other_store: Store) -> None:
+async def test_two_concurrent_reversals_are_one(store: Store, other_store: Store) -> None:
     payment = await paid(store, a_payment(BARCODE))
 
     async def try_it(where: Store) -> str:
@@ -82,7 +82,7 @@ async def test_two_at_once_are_one(store: Store, other_store: Store) -> None:
     assert len(await store.reversals.of_payment(MCHID, payment.syssn)) == 1
 
 
-async def test_a_second_live_reversal_is_refused_by_the_table_and_a_failed_one_is_not_in_its_way(
+async def test_the_table_refuses_a_second_live_reversal_but_allows_one_after_a_failure(
     store: Store,
 ) -> None:
     payment = await opened(store, a_payment(BARCODE))

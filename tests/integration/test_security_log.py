@@ -1,4 +1,4 @@
-"""Every refused authentication is logged with who, where and why; no secret and no signature is."""
+"""Every refused authentication is logged with caller, address and reason, without secrets and signatures."""
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
@@ -25,7 +25,7 @@ from tests.support.values import MCHID, NOW, a_merchant, an_app
 
 Lines = list[MutableMapping[str, Any]]
 
-#: Each test has an address of its own, so that none uses up another's lines.
+#: Each test has its own address, so that none uses up another's lines.
 _addresses = count(1)
 
 
@@ -36,7 +36,7 @@ def peer() -> str:
 
 @pytest.fixture
 async def browser(store: Store, peer: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A stranger, at `peer`."""
+    """An unknown client at `peer`."""
     limited = {"sha256_only": True, "max_request_age_s": 60, "allowed_addresses": ("203.0.113.0/24",)}
     for name, value in limited.items():
         await store.merchants.add_app(an_app(name.replace("_", ""), **{name: value}), NOW)
@@ -56,7 +56,7 @@ async def browser(store: Store, peer: str) -> AsyncIterator[httpx.AsyncClient]:
 
 @contextmanager
 def security_lines() -> Iterator[Lines]:
-    """The lines that are logged meanwhile; everything else that is logged fails the test."""
+    """The security lines logged meanwhile; any other log line fails the test."""
     with capture_logs() as lines:
         yield lines
     assert {line["event"] for line in lines} <= {"authentication.failed", "notice.refused", "return.refused"}
@@ -82,7 +82,7 @@ async def ask(
         ("app1", {"mchid": MCHID}, "0" * 32, "app1", "the signature is not the app's"),
         ("app1", {"mchid": "of-another"}, "", "app1", "the mchid is not the app's"),
         ("app1", {"a": "1&page=2"}, "", "app1", "the signed text has two readings: a value holds &page="),
-        ("nobody", {"mchid": MCHID}, "", "nobody", "no such app"),
+        ("unknown", {"mchid": MCHID}, "", "unknown", "no such app"),
         ("key-of-some-other-app", {"mchid": MCHID}, "", "key-of-s…", "no such app"),
         ("sha256only", {}, "", "sha256only", "the signature is not the app's"),
         ("maxrequestages", {"txdtm": "2026-01-02 11:00:00"}, "", "maxrequestages", "txdtm is more than 60 s"),
@@ -107,11 +107,11 @@ async def test_a_refused_call_is_logged(
     assert f"key-of-{appcode}" not in str(line)
 
 
-async def test_an_answer_does_not_say_which_of_them_it_was(browser: httpx.AsyncClient) -> None:
+async def test_all_refusals_look_the_same_to_the_client(browser: httpx.AsyncClient) -> None:
     answers = []
     with security_lines():
         for appcode, params, key in (
-            ("nobody", {"mchid": MCHID}, "x"),
+            ("unknown", {"mchid": MCHID}, "x"),
             ("app1", {"mchid": MCHID}, "x"),
             ("app1", {"mchid": "m"}, "key-of-app1"),
         ):
@@ -123,7 +123,7 @@ async def test_an_answer_does_not_say_which_of_them_it_was(browser: httpx.AsyncC
 async def test_a_flood_is_sampled(browser: httpx.AsyncClient) -> None:
     with security_lines() as lines:
         for number in range(30):
-            await ask(browser, f"nobody{number}", "x", {})
+            await ask(browser, f"unknown{number}", "x", {})
             await ask(browser, "app1", "x", {})
     assert len(lines) == 20
     assert [line["appcode"] for line in lines].count("app1") == 10
@@ -133,7 +133,7 @@ async def test_a_flood_is_sampled(browser: httpx.AsyncClient) -> None:
     ("appcode", "changes", "reason"),
     [
         ("app1", {"sign": "0" * 64}, "the signature is not the app's"),
-        ("nobody", {}, "no such app"),
+        ("unknown", {}, "no such app"),
         ("app1", {"paysource": ""}, "it was signed as a request, not as a link"),
     ],
 )
@@ -161,8 +161,8 @@ async def test_a_refused_checkout_link_is_logged(
 @pytest.mark.parametrize(
     ("path", "body", "reason"),
     [
-        ("wechat/nobody", b"<xml/>", "no such account"),
-        ("alipay/nobody", b"a=b", "no such account"),
+        ("wechat/unknown", b"<xml/>", "no such account"),
+        ("alipay/unknown", b"a=b", "no such account"),
         ("wechat/%00", b"", "no such account"),
         ("wechat/wechat1", b"rubbish", "not valid XML"),
         ("wechat/wechat1", b"<xml><return_code>SUCCESS</return_code></xml>", "another "),
@@ -187,7 +187,7 @@ async def test_a_refused_notice_is_logged_with_its_reason(
     assert line["reason"].startswith(reason)
 
 
-async def test_unknown_accounts_fill_no_log(browser: httpx.AsyncClient) -> None:
+async def test_notices_of_unknown_accounts_are_sampled(browser: httpx.AsyncClient) -> None:
     with security_lines() as lines:
         for number in range(50):
             await browser.post(f"/notices/wechat/{number:0>2000}", content=b"<xml/>")
@@ -198,9 +198,9 @@ async def test_unknown_accounts_fill_no_log(browser: httpx.AsyncClient) -> None:
 async def test_a_forged_return_is_logged(browser: httpx.AsyncClient, peer: str) -> None:
     query = urlencode({"out_trade_no": "1", "trade_no": "1", "trade_status": "TRADE_FINISHED", "sign": "0"})
     with security_lines() as lines:
-        for account_id in ("alipay-online", "nobody"):
+        for account_id in ("alipay-online", "unknown"):
             assert (await browser.get(f"/return/alipay/{account_id}?{query}")).status_code == 400
     assert [(line["event"], line["account_id"], line["peer"]) for line in lines] == [
         ("return.refused", "alipay-online", peer),
-        ("return.refused", "nobody", peer),
+        ("return.refused", "unknown", peer),
     ]

@@ -1,4 +1,4 @@
-"""Numbers are given once, by however many processes."""
+"""Numbers are unique across processes."""
 
 import asyncio
 import subprocess
@@ -71,7 +71,7 @@ async def test_the_sequence_wraps_without_giving_a_number_twice(store: Store) ->
     assert sequences[-1] < BLOCK * 4
 
 
-async def test_nodes_count_by_themselves(store: Store) -> None:
+async def test_each_node_has_its_own_sequence(store: Store) -> None:
     others = Serials(store.database, 8)
     ours, theirs = await store.serials.syssn(NOW), await others.syssn(NOW)
     assert (ours[8:10], theirs[8:10]) == ("09", "08")

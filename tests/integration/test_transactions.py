@@ -1,4 +1,4 @@
-"""What a query lists: payments and refunds together, newest first, by every filter and page."""
+"""The rows of a query: payments and refunds together, newest first, with every filter and page."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -68,7 +68,7 @@ async def test_the_start_is_included_and_the_end_is_not(store: Store) -> None:
     assert some == [payments[2], payments[1]]
 
 
-async def test_several_numbers_are_asked_for_at_once(store: Store) -> None:
+async def test_several_numbers_are_queried_at_once(store: Store) -> None:
     payments = [await paid(store, a_payment(BARCODE, reference=f"order-{n}")) for n in range(5)]
     refund = await refunded(store, payments[0], reference="order-0")
     by_syssn = await store.transactions.list(replace(EVERYTHING, syssns=[payments[1].syssn, refund.syssn]))
@@ -98,7 +98,7 @@ async def test_a_refund_is_of_its_payments_pay_type(store: Store) -> None:
 
 
 @pytest.mark.parametrize("state", State)
-async def test_a_code_finds_what_shows_it(store: Store, state: State) -> None:
+async def test_a_filter_by_code_finds_the_rows_that_show_it(store: Store, state: State) -> None:
     code = respcd.BALANCE if state is State.FAILED else respcd.PENDING
     payment = (
         await paid(store, a_payment())
@@ -110,7 +110,7 @@ async def test_a_code_finds_what_shows_it(store: Store, state: State) -> None:
         assert numbers_of(found) == ([payment.syssn] if other == shown_respcd(payment) else [])
 
 
-async def test_a_refund_shows_that_it_is_not_done(store: Store) -> None:
+async def test_an_undecided_refund_shows_its_code(store: Store) -> None:
     payment = await paid(store, a_payment())
     refund = await refunded(store, payment)
     pending = await store.transactions.list(replace(EVERYTHING, respcd=respcd.REFUND_PENDING))
@@ -135,7 +135,7 @@ async def test_pages_together_are_the_whole_list(store: Store, size: int) -> Non
     assert len(whole) == 10
 
 
-async def test_filters_are_anded(store: Store) -> None:
+async def test_filters_are_combined_with_and(store: Store) -> None:
     payment = await opened(store, a_payment(reference="A"))
     asked = replace(EVERYTHING, syssns=[payment.syssn], references=["A"], pay_types=[ONLINE.code])
     assert numbers_of(await store.transactions.list(asked)) == [payment.syssn]

@@ -1,4 +1,4 @@
-"""Money that is nobody's is proven, booked and sent back once, or kept. The wallet's book judges."""
+"""An unmatched payment is confirmed, booked and returned once, or kept. The wallet's book is the reference."""
 
 import asyncio
 from dataclasses import replace
@@ -18,17 +18,17 @@ from tael.payments.notices import NoticeRefused, receive_notice
 from tael.unmatched.advance import advance_unmatched
 from tests.support.crashing import Process
 from tests.support.fake_wallet import Payer
-from tests.support.scene import Crowd, Scene, only_payment, scene_of
+from tests.support.scene import ConcurrentWriter, Scene, only_payment, scene_of
 from tests.support.store import all_entries, current
 from tests.support.unmatched import (
     ALIPAY_BARCODE,
     ANOTHER_AMOUNT,
+    CASES,
     SECOND_TRADE,
     TWICE,
     UNMATCHED_ORDER,
-    WAYS,
-    Presentment,
-    order_of_a_stranger,
+    UnmatchedCase,
+    unmatched_order,
 )
 from tests.support.values import (
     NOW,
@@ -39,24 +39,24 @@ from tests.support.values import (
 )
 from tests.support.world import pay
 
-#: After a second without an answer, two, four and so on; far more than any way back takes.
+#: Retries come after one second, two, four and so on; this is longer than any return takes.
 LATER: Final = timedelta(hours=2)
 
 
-# ---- nobody's money ----------------------------------------------------------------------------------------------
+# ---- confirmed and returned --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("takes_asking", [False, True], ids=["at once", "done when asked about"])
-@pytest.mark.parametrize("way", WAYS, ids=str)
-async def test_unmatched_payments_is_proven_booked_and_sent_back(
-    scene: Scene, way: Presentment, takes_asking: bool
+@pytest.mark.parametrize("is_delayed", [False, True], ids=["at once", "done when queried"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_an_unmatched_payment_is_confirmed_booked_and_returned(
+    scene: Scene, case: UnmatchedCase, is_delayed: bool
 ) -> None:
-    scene.wallet.refund_takes_asking = takes_asking
-    await scene.come(way)
+    scene.wallet.is_refund_delayed = is_delayed
+    await scene.receive(case)
     incident = await scene.incident()
     assert (incident.kind, incident.amount, incident.unmatched_state) == (
-        way.kind,
-        way.amount,
+        case.kind,
+        case.amount,
         UnmatchedState.SUSPECTED,
     )
     assert await scene.unmatched_entries() == []  # a notice alone books and moves nothing
@@ -69,23 +69,23 @@ async def test_unmatched_payments_is_proven_booked_and_sent_back(
     assert returned.return_ref == f"refund-{returned.unmatched_syssn}"
     assert returned.returned_at is not None
     assert returned.check_at is None
-    assert scene.wallet.refund_book() == {returned.unmatched_syssn: way.amount.amount_minor}
+    assert scene.wallet.refund_book() == {returned.unmatched_syssn: case.amount.amount_minor}
     assert scene.wallet.refunds_asked == [returned.unmatched_syssn]
-    owner = f"{way.amount.currency}:{returned.account_id}"
+    owner = f"{case.amount.currency}:{returned.account_id}"
     assert await scene.unmatched_entries() == [
-        ("unmatched_received", f"wallet:{owner}", f"unmatched:{owner}", way.amount),
-        ("unmatched_returned", f"unmatched:{owner}", f"wallet:{owner}", way.amount),
+        ("unmatched_received", f"wallet:{owner}", f"unmatched:{owner}", case.amount),
+        ("unmatched_returned", f"unmatched:{owner}", f"wallet:{owner}", case.amount),
     ]
     await scene.assert_books_agree()
 
 
-async def test_an_order_that_got_another_amount_has_failed_and_nobody_is_told(scene: Scene) -> None:
-    await scene.come(ANOTHER_AMOUNT)
+async def test_an_order_paid_with_another_amount_fails_without_a_webhook(scene: Scene) -> None:
+    await scene.receive(ANOTHER_AMOUNT)
     await scene.run_jobs()
 
     payment = await only_payment(scene)
     assert (payment.state, shown_respcd(payment), payment.check_at) == (State.FAILED, "1126", None)
-    assert scene.world.heard == []
+    assert scene.world.received == []
     assert {entry.kind.value for entry in await all_entries(scene.store)} == {
         "unmatched_received",
         "unmatched_returned",
@@ -93,7 +93,7 @@ async def test_an_order_that_got_another_amount_has_failed_and_nobody_is_told(sc
 
 
 async def test_a_second_trade_leaves_the_first_one_paid(scene: Scene) -> None:
-    await scene.come(TWICE)
+    await scene.receive(TWICE)
     await scene.run_jobs()
 
     payment = await only_payment(scene)
@@ -104,8 +104,8 @@ async def test_a_second_trade_leaves_the_first_one_paid(scene: Scene) -> None:
     assert incident.wallet_ref == SECOND_TRADE
 
 
-async def test_a_second_trade_at_alipay_is_left_to_a_person(scene: Scene) -> None:
-    """Alipay sends back by the order's number, which may mean the first trade."""
+async def test_a_second_trade_at_alipay_needs_manual_review(scene: Scene) -> None:
+    """Alipay refunds by the order's number, which may mean the first trade."""
     scene.wallet.payer = Payer.PAYS
     payment = await pay(scene.gateway, ALIPAY_BARCODE, "A")
     scene.wallet.take(await scene.gateway.order(payment), SECOND_TRADE)
@@ -117,7 +117,7 @@ async def test_a_second_trade_at_alipay_is_left_to_a_person(scene: Scene) -> Non
     assert scene.wallet.refunds_asked == []
 
 
-async def test_an_order_of_another_account_is_left_to_a_person(scene: Scene) -> None:
+async def test_an_order_of_another_account_needs_manual_review(scene: Scene) -> None:
     payment = await pay(scene.gateway, ONLINE, "A")
     await scene.store.merchants.add_app(an_app("app2"), NOW)
     await scene.store.merchants.add_merchant(a_merchant("mch2", "app2"), NOW)
@@ -135,26 +135,24 @@ async def test_an_order_of_another_account_is_left_to_a_person(scene: Scene) -> 
     )
     assert (incident.account_id, incident.unmatched_state) == ("wechat2", UnmatchedState.NONE)
     assert scene.wallet.refunds_asked == []
-    assert (await current(scene.store, payment)).state is State.PAID  # its own account was asked
+    assert (await current(scene.store, payment)).state is State.PAID  # its own account was queried
     await scene.assert_books_agree()
 
 
 # ---- once --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-async def test_the_same_news_again_and_again_is_one_incident_and_one_way_back(
-    scene: Scene, way: Presentment
-) -> None:
-    scene.wallet.payer = way.payer
-    await way.come(scene.world, scene.gateway)
-    (about,) = scene.wallet.owed
-    await asyncio.gather(*(scene.tell(about) for _ in range(5)))
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_repeated_notices_are_one_incident_and_one_return(scene: Scene, case: UnmatchedCase) -> None:
+    scene.wallet.payer = case.payer
+    await case.receive(scene.world, scene.gateway)
+    (trade,) = scene.wallet.unacknowledged
+    await asyncio.gather(*(scene.notify(trade) for _ in range(5)))
     await scene.run_unmatched()
-    await scene.tell(about)
+    await scene.notify(trade)
     await scene.run_jobs()
     before = await scene.incident()
-    await asyncio.gather(*(scene.tell(about) for _ in range(5)))
+    await asyncio.gather(*(scene.notify(trade) for _ in range(5)))
     await scene.run_jobs()
 
     assert await scene.incident() == before
@@ -163,11 +161,11 @@ async def test_the_same_news_again_and_again_is_one_incident_and_one_way_back(
     await scene.assert_books_agree()
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-async def test_workers_that_hold_the_same_row_send_it_back_under_one_number(
-    scene: Scene, other_store: Store, way: Presentment
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_workers_that_hold_the_same_row_return_it_under_one_number(
+    scene: Scene, other_store: Store, case: UnmatchedCase
 ) -> None:
-    await scene.come(way)
+    await scene.receive(case)
     workers = [scene.services, replace(scene.world, watch=other_store).services(Process())]
     ended_lease = RealClock().now() - timedelta(days=1)
     held = [
@@ -186,7 +184,7 @@ async def test_workers_that_hold_the_same_row_send_it_back_under_one_number(
     returned = await scene.incident()
     assert returned.unmatched_state is UnmatchedState.RETURNED
     assert set(scene.wallet.refunds_asked) == {returned.unmatched_syssn}
-    assert scene.wallet.refund_book() == {returned.unmatched_syssn: way.amount.amount_minor}
+    assert scene.wallet.refund_book() == {returned.unmatched_syssn: case.amount.amount_minor}
     assert [kind for kind, *_ in await scene.unmatched_entries()] == [
         "unmatched_received",
         "unmatched_returned",
@@ -194,23 +192,23 @@ async def test_workers_that_hold_the_same_row_send_it_back_under_one_number(
     await scene.assert_books_agree()
 
 
-async def test_a_payment_that_is_written_meanwhile_delays_no_proof(scene: Scene) -> None:
-    await scene.come(ANOTHER_AMOUNT)
+async def test_a_concurrent_write_of_the_payment_does_not_delay_the_confirmation(scene: Scene) -> None:
+    await scene.receive(ANOTHER_AMOUNT)
     for nth in count(1):
-        crowd = Crowd(scene.store, nth)
-        await scene.run_unmatched(scene.world.services(crowd))
+        writer = ConcurrentWriter(scene.store, nth)
+        await scene.run_unmatched(scene.world.services(writer))
         returned = await scene.incident()
         assert returned.unmatched_state is UnmatchedState.RETURNED, nth
         assert set(scene.wallet.refunds_asked) == {returned.unmatched_syssn}
-        if crowd.said < nth:
+        if writer.side_effects < nth:
             break
-        await scene.forget()
-        await scene.come(ANOTHER_AMOUNT)
+        await scene.reset()
+        await scene.receive(ANOTHER_AMOUNT)
     assert nth > 8
 
 
 async def test_a_row_that_is_leased_is_not_claimed_again(scene: Scene) -> None:
-    await scene.come(UNMATCHED_ORDER)
+    await scene.receive(UNMATCHED_ORDER)
     real_now = RealClock().now()
     unmatched_payments = scene.store.unmatched_payments
     (row,) = await unmatched_payments.claim_due(NOW, real_now, real_now + timedelta(seconds=15), 9)
@@ -220,12 +218,12 @@ async def test_a_row_that_is_leased_is_not_claimed_again(scene: Scene) -> None:
     assert await unmatched_payments.renew([row], [until], until + timedelta(seconds=5)) == [False]
 
 
-async def test_two_kinds_of_news_of_one_trade_send_it_back_once(scene: Scene) -> None:
-    await scene.come(ANOTHER_AMOUNT)
+async def test_two_kinds_of_notices_of_one_trade_return_it_once(scene: Scene) -> None:
+    await scene.receive(ANOTHER_AMOUNT)
     await scene.run_jobs()
     payment = await only_payment(scene)
-    # The order has failed meanwhile, and this notice does not say how much it was.
-    await scene.tell(payment.syssn, Paid(None, f"trade-{payment.syssn}", "payer-1", NOW))
+    # The order has failed meanwhile, and this notice has no amount.
+    await scene.notify(payment.syssn, Paid(None, f"trade-{payment.syssn}", "payer-1", NOW))
     await scene.run_jobs()
 
     unmatched_payments = {incident.kind: incident.unmatched_state for incident in await scene.incidents()}
@@ -237,22 +235,22 @@ async def test_two_kinds_of_news_of_one_trade_send_it_back_once(scene: Scene) ->
     await scene.assert_books_agree()
 
 
-async def test_the_end_of_an_order_whose_money_went_back_is_no_other_incident(scene: Scene) -> None:
-    """Alipay tells that an order is closed once all of its money went back."""
-    about = await scene.come(UNMATCHED_ORDER)
+async def test_the_close_of_an_order_after_the_return_is_no_new_incident(scene: Scene) -> None:
+    """Alipay reports an order as closed once all of its money went back."""
+    trade = await scene.receive(UNMATCHED_ORDER)
     await scene.run_jobs()
     before = await scene.incident()
-    await scene.tell(about, Closed())
+    await scene.notify(trade, Closed())
 
     assert before.unmatched_state is UnmatchedState.RETURNED
     assert await scene.incident() == before
 
 
-async def test_a_strangers_order_that_was_never_paid_is_one_incident(scene: Scene) -> None:
-    order = await order_of_a_stranger(scene.gateway, "wechat1", ONLINE)
+async def test_an_unknown_order_that_was_never_paid_is_one_incident(scene: Scene) -> None:
+    order = await unmatched_order(scene.gateway, "wechat1", ONLINE)
     await scene.wallet.open(order)
     for _ in range(2):
-        await scene.tell(order.syssn, Closed())
+        await scene.notify(order.syssn, Closed())
     await scene.run_jobs()
 
     incident = await scene.incident()
@@ -264,9 +262,9 @@ async def test_a_strangers_order_that_was_never_paid_is_one_incident(scene: Scen
     await scene.assert_nothing_moved()
 
 
-async def test_a_notice_that_it_went_back_ends_the_waiting(scene: Scene) -> None:
-    scene.wallet.refund_takes_asking = True
-    await scene.come(TWICE)
+async def test_a_refund_notice_ends_the_return(scene: Scene) -> None:
+    scene.wallet.is_refund_delayed = True
+    await scene.receive(TWICE)
     await scene.run_unmatched()
     assert (await scene.incident()).unmatched_state is UnmatchedState.RETURNING
     (number,) = scene.wallet.refund_book()
@@ -286,36 +284,36 @@ async def test_a_notice_that_it_went_back_ends_the_waiting(scene: Scene) -> None
 # ---- switched off ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-async def test_switched_off_it_is_booked_and_kept(store: Store, way: Presentment) -> None:
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_with_returns_switched_off_it_is_booked_and_kept(store: Store, case: UnmatchedCase) -> None:
     scene = scene_of(store, returns_unmatched_payments=False)
-    about = await scene.come(way)
+    trade = await scene.receive(case)
     await scene.run_jobs()
     scene.world.clock.at += LATER
-    await scene.tell(about)
+    await scene.notify(trade)
     await scene.run_jobs()
 
     kept = await scene.incident()
     assert (kept.unmatched_state, kept.amount, kept.asked_at, kept.check_at) == (
         UnmatchedState.KEPT,
-        way.amount,
+        case.amount,
         None,
         None,
     )
     assert [(kind, amount) for kind, _, _, amount in await scene.unmatched_entries()] == [
-        ("unmatched_received", way.amount)
+        ("unmatched_received", case.amount)
     ]
     assert scene.wallet.refunds_asked == []
     await scene.assert_books_agree()
 
 
-async def test_what_was_kept_is_not_sent_back_when_the_rule_is_switched_on(store: Store) -> None:
+async def test_a_kept_payment_is_not_returned_when_returns_are_switched_on(store: Store) -> None:
     off = scene_of(store, returns_unmatched_payments=False)
-    about = await off.come(UNMATCHED_ORDER)
+    trade = await off.receive(UNMATCHED_ORDER)
     await off.run_jobs()
     world = replace(off.world, returns_unmatched_payments=True)
     on = Scene(world, world.services(Process()))
-    await on.tell(about)
+    await on.notify(trade)
     await on.run_jobs()
 
     assert (await on.incident()).unmatched_state is UnmatchedState.KEPT

@@ -1,4 +1,4 @@
-"""What the wallet's record says of unmatched payments decides; and what becomes of it where the way back is barred."""
+"""The wallet's record decides on an unmatched payment; and what happens if it cannot be returned."""
 
 from datetime import timedelta
 from typing import Final
@@ -17,9 +17,9 @@ from tests.support.unmatched import (
     ANOTHER_AMOUNT,
     TWICE,
     UNMATCHED_ORDER,
-    Presentment,
-    order_of_a_stranger,
+    UnmatchedCase,
     take,
+    unmatched_order,
 )
 from tests.support.values import (
     BARCODE,
@@ -28,18 +28,18 @@ from tests.support.values import (
 )
 from tests.support.world import pay, reverse
 
-#: After a second without an answer, two, four and so on; far more than any way back takes.
+#: Retries come after one second, two, four and so on; this is longer than any return takes.
 LATER: Final = timedelta(hours=2)
 
 
-# ---- the wallet's record says otherwise --------------------------------------------------------------------------
+# ---- the wallet's record contradicts the notice-------------------------------------------------------------------
 
 
-async def test_an_order_that_was_paid_with_its_price_after_all_is_paid(scene: Scene) -> None:
-    """The notice lied about the amount; the record, asked for proof, is news of the payment as well."""
+async def test_an_order_that_the_record_shows_paid_with_its_price_is_paid(scene: Scene) -> None:
+    """The notice had a false amount; the queried record is recorded as an outcome of the payment as well."""
     payment = await pay(scene.gateway, ONLINE, "A")
     scene.wallet.confirm(payment.syssn)
-    await scene.tell(payment.syssn, paid_with(101, payment))
+    await scene.notify(payment.syssn, paid_with(101, payment))
     assert (await scene.incident()).kind is IncidentKind.WRONG_AMOUNT
     await scene.run_unmatched()
 
@@ -54,11 +54,11 @@ async def test_an_order_that_was_paid_with_its_price_after_all_is_paid(scene: Sc
     await scene.assert_nothing_moved()
 
 
-async def test_a_false_amount_does_not_hide_true_money_for_a_failed_attempt(scene: Scene) -> None:
+async def test_a_false_amount_does_not_hide_money_for_a_failed_attempt(scene: Scene) -> None:
     scene.wallet.payer = Payer.HAS_NO_MONEY
     payment = await pay(scene.gateway, BARCODE, "A")
     scene.wallet.take(await scene.gateway.order(payment))
-    await scene.tell(payment.syssn, paid_with(101, payment))
+    await scene.notify(payment.syssn, paid_with(101, payment))
     await scene.run_jobs()
 
     unmatched_payments = {incident.kind: incident.unmatched_state for incident in await scene.incidents()}
@@ -70,13 +70,13 @@ async def test_a_false_amount_does_not_hide_true_money_for_a_failed_attempt(scen
     await scene.assert_books_agree()
 
 
-async def believed_lie(scene: Scene) -> Payment:
-    """The wallet took the price; its notice and its record both say one cent more, which it then refuses to return."""
+async def booked_false_amount(scene: Scene) -> Payment:
+    """The wallet took the price; its notice and record both show one cent more, which it then refuses to return."""
     payment = await pay(scene.gateway, ONLINE, "A")
     scene.wallet.confirm(payment.syssn)
-    lie = paid_with(101, payment)
-    scene.wallet.false_records[payment.syssn] = lie
-    await scene.tell(payment.syssn, lie)
+    false_outcome = paid_with(101, payment)
+    scene.wallet.false_records[payment.syssn] = false_outcome
+    await scene.notify(payment.syssn, false_outcome)
     await scene.run_unmatched()
     refused = await scene.incident()
     assert (refused.unmatched_state, refused.amount) == (UnmatchedState.REFUSED, Money(101, "HKD"))
@@ -84,11 +84,13 @@ async def believed_lie(scene: Scene) -> Payment:
     return payment
 
 
-async def test_a_lie_that_the_record_takes_back_is_withdrawn_and_the_truth_goes_back(scene: Scene) -> None:
-    payment = await believed_lie(scene)
+async def test_a_false_amount_is_voided_and_the_true_amount_returned_once_the_record_is_correct(
+    scene: Scene,
+) -> None:
+    payment = await booked_false_amount(scene)
     scene.world.clock.at += timedelta(minutes=1)
     await scene.run_unmatched()
-    assert (await scene.incident()).unmatched_state is UnmatchedState.REFUSED  # it still says so
+    assert (await scene.incident()).unmatched_state is UnmatchedState.REFUSED  # the record is still false
 
     scene.wallet.false_records.clear()
     await scene.run_jobs()
@@ -110,9 +112,9 @@ async def test_a_lie_that_the_record_takes_back_is_withdrawn_and_the_truth_goes_
     await scene.assert_books_agree()
 
 
-async def test_the_truth_that_is_told_while_a_lie_is_booked_waits_for_its_withdrawal(scene: Scene) -> None:
-    payment = await believed_lie(scene)
-    await scene.tell(payment.syssn)
+async def test_the_true_amount_waits_until_the_false_one_is_voided(scene: Scene) -> None:
+    payment = await booked_false_amount(scene)
+    await scene.notify(payment.syssn)
     await scene.run_unmatched()
     kinds = {incident.kind: incident.unmatched_state for incident in await scene.incidents()}
     assert kinds[IncidentKind.PAID_AFTER_FAILED] is UnmatchedState.SUSPECTED
@@ -123,10 +125,10 @@ async def test_the_truth_that_is_told_while_a_lie_is_booked_waits_for_its_withdr
     await scene.assert_books_agree()
 
 
-async def test_a_lie_about_money_that_the_record_says_is_gone_is_withdrawn_and_nothing_else(
+async def test_a_false_amount_of_money_that_went_back_is_only_voided(
     scene: Scene,
 ) -> None:
-    payment = await believed_lie(scene)
+    payment = await booked_false_amount(scene)
     scene.wallet.false_records.clear()
     scene.wallet.trades[payment.syssn].reversal = ReversalAction.REFUNDED
     await scene.run_jobs()
@@ -136,8 +138,8 @@ async def test_a_lie_about_money_that_the_record_says_is_gone_is_withdrawn_and_n
     await scene.assert_books_agree()
 
 
-async def test_a_wallet_that_keeps_to_its_lie_for_a_day_is_left_to_a_person(scene: Scene) -> None:
-    await believed_lie(scene)
+async def test_a_false_record_that_lasts_a_day_needs_manual_review(scene: Scene) -> None:
+    await booked_false_amount(scene)
     await scene.run_jobs()
 
     refused = await scene.incident()
@@ -145,52 +147,50 @@ async def test_a_wallet_that_keeps_to_its_lie_for_a_day_is_left_to_a_person(scen
     assert scene.wallet.refund_book() == {}
 
 
-@pytest.mark.parametrize("way", [TWICE, UNMATCHED_ORDER], ids=str)
-async def test_of_a_trade_that_is_nobodys_the_record_says_how_much_it_is(
-    scene: Scene, way: Presentment
-) -> None:
-    """The truth about the same trade is no other incident, so the first notice's lie must not end it."""
-    scene.wallet.payer = way.payer
-    await way.come(scene.world, scene.gateway)
-    (about,) = scene.wallet.owed
-    lie = Paid(Money(701, "HKD"), scene.wallet.trades[about].wallet_ref, "payer-1", NOW)
-    await scene.tell(about, lie)
+@pytest.mark.parametrize("case", [TWICE, UNMATCHED_ORDER], ids=str)
+async def test_the_record_decides_the_amount_of_an_unmatched_trade(scene: Scene, case: UnmatchedCase) -> None:
+    """A correct notice of the same trade is no new incident, so the false first notice must not end it."""
+    scene.wallet.payer = case.payer
+    await case.receive(scene.world, scene.gateway)
+    (trade,) = scene.wallet.unacknowledged
+    false_outcome = Paid(Money(701, "HKD"), scene.wallet.trades[trade].wallet_ref, "payer-1", NOW)
+    await scene.notify(trade, false_outcome)
     assert (await scene.incident()).amount == Money(701, "HKD")
     await scene.run_jobs()
-    await scene.tell(about)
+    await scene.notify(trade)
     await scene.run_jobs()
 
     incident = await scene.incident()
     assert (incident.kind, incident.unmatched_state, incident.amount) == (
-        way.kind,
+        case.kind,
         UnmatchedState.RETURNED,
-        way.amount,
+        case.amount,
     )
-    assert list(scene.wallet.refund_book().values()) == [way.amount.amount_minor]
+    assert list(scene.wallet.refund_book().values()) == [case.amount.amount_minor]
     await scene.assert_books_agree()
 
 
-async def test_another_trade_in_the_record_disproves_the_news_and_is_news_itself(scene: Scene) -> None:
+async def test_another_trade_in_the_record_refutes_the_notice_and_is_recorded_itself(scene: Scene) -> None:
     scene.wallet.payer = Payer.HAS_NO_MONEY
     payment = await pay(scene.gateway, BARCODE, "A")
     scene.wallet.take(await scene.gateway.order(payment))
-    await scene.tell(payment.syssn, Paid(Money(100, "HKD"), "trade-of-nobody", "payer-1", NOW))
+    await scene.notify(payment.syssn, Paid(Money(100, "HKD"), "trade-unknown", "payer-1", NOW))
     await scene.run_jobs()
 
     unmatched_payments = {
         incident.wallet_ref: incident.unmatched_state for incident in await scene.incidents()
     }
     assert unmatched_payments == {
-        "trade-of-nobody": UnmatchedState.REFUTED,
+        "trade-unknown": UnmatchedState.REFUTED,
         f"trade-{payment.syssn}": UnmatchedState.RETURNED,
     }
     assert list(scene.wallet.refund_book().values()) == [100]
     await scene.assert_books_agree()
 
 
-async def test_an_order_that_is_closed_and_unpaid_disproves_the_news(scene: Scene) -> None:
+async def test_a_closed_unpaid_order_refutes_the_notice(scene: Scene) -> None:
     payment = await ended(scene, State.CLOSED)
-    await scene.tell(payment.syssn, paid_with(99, payment))
+    await scene.notify(payment.syssn, paid_with(99, payment))
     await scene.run_unmatched()
 
     assert (await scene.incident()).unmatched_state is UnmatchedState.REFUTED
@@ -198,10 +198,10 @@ async def test_an_order_that_is_closed_and_unpaid_disproves_the_news(scene: Scen
     await scene.assert_nothing_moved()
 
 
-async def test_what_the_record_does_not_confirm_in_a_day_is_left_to_a_person(scene: Scene) -> None:
-    order = await order_of_a_stranger(scene.gateway, "wechat1", ONLINE)
+async def test_a_payment_that_is_not_confirmed_in_a_day_needs_manual_review(scene: Scene) -> None:
+    order = await unmatched_order(scene.gateway, "wechat1", ONLINE)
     await scene.wallet.open(order)
-    await scene.tell(order.syssn, Paid(order.amount, "trade-nobodys-1", "payer-1", NOW))
+    await scene.notify(order.syssn, Paid(order.amount, "trade-unmatched-1", "payer-1", NOW))
     await scene.run_jobs()
 
     incident = await scene.incident()
@@ -215,19 +215,19 @@ async def test_what_the_record_does_not_confirm_in_a_day_is_left_to_a_person(sce
     await scene.assert_nothing_moved()
 
 
-# ---- the way back is barred --------------------------------------------------------------------------------------
+# ---- it cannot be returned ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", [AFTER_A_REFUSAL, ANOTHER_AMOUNT, TWICE, UNMATCHED_ORDER], ids=str)
-async def test_money_that_the_wallet_will_not_send_back_stays_booked_for_a_person(
-    scene: Scene, way: Presentment
+@pytest.mark.parametrize("case", [AFTER_A_REFUSAL, ANOTHER_AMOUNT, TWICE, UNMATCHED_ORDER], ids=str)
+async def test_money_that_the_wallet_refuses_to_return_stays_booked_for_manual_review(
+    scene: Scene, case: UnmatchedCase
 ) -> None:
     scene.wallet.refusal = Refused(Refusal.WINDOW_OVER, "TRADE_OVERDUE")
-    about = await scene.come(way)
+    trade = await scene.receive(case)
     await scene.run_jobs()
     scene.wallet.refusal = None
     scene.world.clock.at += LATER
-    await scene.tell(about)
+    await scene.notify(trade)
     await scene.run_jobs()
 
     refused = await scene.incident()
@@ -238,9 +238,9 @@ async def test_money_that_the_wallet_will_not_send_back_stays_booked_for_a_perso
     await scene.assert_books_agree()
 
 
-async def test_what_cannot_go_back_now_goes_back_later_under_the_same_number(scene: Scene) -> None:
+async def test_a_return_without_balance_is_repeated_under_the_same_number(scene: Scene) -> None:
     scene.wallet.refusal = Refused(Refusal.MERCHANT_BALANCE, "NOTENOUGH")
-    await scene.come(UNMATCHED_ORDER)
+    await scene.receive(UNMATCHED_ORDER)
     for _ in range(4):
         await scene.run_unmatched()
         scene.world.clock.at += timedelta(minutes=5)
@@ -260,14 +260,12 @@ async def test_what_cannot_go_back_now_goes_back_later_under_the_same_number(sce
 
 
 @pytest.mark.parametrize("remembers_paid", [False, True], ids=["closed in its record", "paid in its record"])
-async def test_money_of_an_order_that_a_reversal_undid_is_not_sent_back_again(
-    scene: Scene, remembers_paid: bool
-) -> None:
+async def test_money_of_a_reversed_order_is_not_returned_again(scene: Scene, remembers_paid: bool) -> None:
     scene.wallet.remembers_paid = remembers_paid
     payment = await pay(scene.gateway, BARCODE, "A")
     await take(scene.world, scene.gateway, payment, Money(99, "HKD"))
     await scene.world.send_notices(scene.gateway)
-    await reverse(scene.gateway, payment)  # too young to be undone: a job goes on with it
+    await reverse(scene.gateway, payment)  # too young to be reversed: a job continues it
     await scene.run_unmatched()
     assert (await scene.incident()).unmatched_state is UnmatchedState.SUSPECTED
     await scene.run_jobs()

@@ -1,4 +1,4 @@
-"""Unverified answers in a row are one incident of the account; a verified one begins the count anew."""
+"""Consecutive unverified responses are one incident of the account; a verified one resets the count."""
 
 from tael.base.cipher import Cipher
 from tael.db.database import Database
@@ -18,7 +18,7 @@ async def causes(store: Store) -> list[str]:
     return [incident.subject_id for incident in found]
 
 
-async def test_three_in_a_row_are_one_incident_however_many_processes_see_them(store: Store) -> None:
+async def test_three_in_a_row_are_one_incident_across_processes(store: Store) -> None:
     assert MAX_UNVERIFIED == 3
     for checks in (
         AnswerChecks(store.incidents, TestClock(NOW)),
@@ -31,7 +31,7 @@ async def test_three_in_a_row_are_one_incident_however_many_processes_see_them(s
     assert await causes(store) == [ALIPAY.account_id]
 
 
-async def test_a_verified_answer_begins_the_count_anew(store: Store) -> None:
+async def test_a_verified_response_resets_the_count(store: Store) -> None:
     checks = AnswerChecks(store.incidents, TestClock(NOW))
     for is_verified in (False, False, True, False, False):
         await checks.note(ALIPAY, is_verified)
@@ -40,7 +40,7 @@ async def test_a_verified_answer_begins_the_count_anew(store: Store) -> None:
     assert await causes(store) == [ALIPAY.account_id]
 
 
-async def test_what_goes_on_after_it_was_resolved_is_raised_again(store: Store) -> None:
+async def test_further_responses_after_the_resolution_raise_it_again(store: Store) -> None:
     checks = AnswerChecks(store.incidents, TestClock(NOW))
     for _ in range(3):
         await checks.note(ALIPAY, False)
@@ -53,7 +53,7 @@ async def test_what_goes_on_after_it_was_resolved_is_raised_again(store: Store) 
     assert await causes(store) == [ALIPAY.account_id]
 
 
-async def test_a_database_that_is_away_holds_up_no_answer(store: Store) -> None:
+async def test_an_unreachable_database_delays_no_response(store: Store) -> None:
     async with Database("postgresql://tael:x@127.0.0.1:1/tael") as away:
         checks = AnswerChecks(store_over(away, Cipher(ENCRYPTION_KEY), NODE).incidents, TestClock(NOW))
         for _ in range(4):

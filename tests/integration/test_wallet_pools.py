@@ -1,4 +1,4 @@
-"""The gateway as `main` joins it, over real sockets: what hangs at one wallet takes nothing from the other."""
+"""The gateway as `main` builds it, over real sockets: a hanging wallet takes nothing from the other."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ PATIENCE_S = 20.0
 
 
 async def alipay(request: web.Request) -> web.Response:
-    """Takes the money of every barcode."""
+    """Pays every barcode."""
     asked = dict(parse_qsl((await request.read()).decode()))
     answer = {
         "result_code": "SUCCESS",
@@ -45,7 +45,7 @@ async def alipay(request: web.Request) -> web.Response:
 
 @dataclass
 class Shops:
-    """Two merchants of one app at a gateway whose WeChat Pay hangs; Alipay was never called yet."""
+    """Two merchants of one app at a gateway whose WeChat Pay hangs; Alipay has not been called yet."""
 
     gateway: Gateway
     wechat: BlockingServer
@@ -92,13 +92,13 @@ async def shops(store: Store, database_url: str) -> AsyncIterator[Shops]:
             wechat.open.set()
 
 
-async def test_while_wechat_hangs_with_all_its_connections_alipay_is_paid_and_the_rest_is_surely_unsent(
+async def test_while_wechat_hangs_with_all_its_connections_alipay_is_paid_and_further_calls_are_not_sent(
     shops: Shops,
 ) -> None:
     hanging = [
         asyncio.create_task(shops.pay("800208", mchid)) for mchid in (MCHID, MCHID, OTHER_MCHID, OTHER_MCHID)
     ]
-    await shops.wechat.until_asked(4)
+    await shops.wechat.until_received(4)
 
     for _ in range(20):
         assert (await shops.pay("800108")).state is State.PAID
@@ -107,7 +107,7 @@ async def test_while_wechat_hangs_with_all_its_connections_alipay_is_paid_and_th
     assert {(one.state, one.respcd, one.check_at) for one in beyond} == {
         (State.FAILED, respcd.UNREACHABLE, None)
     }
-    assert len(shops.wechat.asked) == 4
+    assert len(shops.wechat.received) == 4
     assert not any(one.done() for one in hanging)
     shops.wechat.open.set()
     assert {one.state for one in await asyncio.gather(*hanging)} == {State.PENDING}
@@ -115,10 +115,10 @@ async def test_while_wechat_hangs_with_all_its_connections_alipay_is_paid_and_th
 
 async def test_one_merchant_cannot_use_up_the_connections_to_a_wallet(shops: Shops) -> None:
     own = [asyncio.create_task(shops.pay("800208")) for _ in range(10)]
-    await shops.wechat.until_asked(2)
+    await shops.wechat.until_received(2)
 
     other = asyncio.create_task(shops.pay("800208", OTHER_MCHID))
-    await shops.wechat.until_asked(3)
+    await shops.wechat.until_received(3)
 
     shops.wechat.open.set()
     await asyncio.gather(*own, other)

@@ -1,5 +1,5 @@
-"""Webhooks over a real store and real sockets: nobody waits for another's receiver, a payment is told before its
-refunds, every attempt is logged, and what is dead can be told again."""
+"""Webhooks over a real store and real sockets: no app waits for another's receiver, a payment is delivered before its
+refunds, every attempt is logged, and exhausted webhooks can be resent."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -38,7 +38,7 @@ from tests.support.values import NOW, a_payment, an_app, new_syssn
 PATIENCE_S = 10.0
 LEASE = timedelta(seconds=15)
 DEMO = EgressPolicy(loopback=True, any_port=True)
-Say = Callable[[], Awaitable[web.Response]]
+Respond = Callable[[], Awaitable[web.Response]]
 
 
 async def success() -> web.Response:
@@ -47,11 +47,11 @@ async def success() -> web.Response:
 
 @dataclass
 class Receivers:
-    """Every app's receiver: `says` what each answers, `heard` the bodies in order, `limit` how many calls at a time."""
+    """Every app's receiver: `responses` to its calls, `received` bodies in order, `limit`: most calls at a time."""
 
     url: str = ""
-    says: dict[str, Say] = field(default_factory=dict)
-    heard: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    responses: dict[str, Respond] = field(default_factory=dict)
+    received: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     open: Counter[str] = field(default_factory=Counter)
     limit: Counter[str] = field(default_factory=Counter)
     change: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -60,12 +60,12 @@ class Receivers:
         name = request.path.strip("/")
         body = await request.read()
         async with self.change:
-            self.heard[name].append(body)
+            self.received[name].append(body)
             self.open[name] += 1
             self.limit[name] = max(self.limit[name], self.open[name])
             self.change.notify_all()
         try:
-            return await self.says.get(name, success)()
+            return await self.responses.get(name, success)()
         finally:
             self.open[name] -= 1
 
@@ -76,10 +76,10 @@ class Receivers:
     def in_turn(self, name: str, *answers: web.Response) -> None:
         left = list(answers)
 
-        async def say() -> web.Response:
+        async def respond() -> web.Response:
             return left.pop(0) if left else await success()
 
-        self.says[name] = say
+        self.responses[name] = respond
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ async def context(store: Store) -> AsyncIterator[DeliveryContext]:
         yield services_of(gateway_over(store), transport).deliveries
 
 
-async def told(store: Store, appcode: str, count: int, at: datetime = NOW) -> list[Payment]:
+async def payments_due(store: Store, appcode: str, count: int, at: datetime = NOW) -> list[Payment]:
     """`count` paid payments whose webhooks are due at `at`."""
     return [
         await paid(store, a_payment(appcode=appcode, created_at=at + timedelta(milliseconds=n)))
@@ -117,10 +117,10 @@ def clock_of(context: DeliveryContext) -> TestClock:
     return context.clock
 
 
-# ---- nobody waits for another's receiver -------------------------------------------------------------------------
+# ---- no app waits for another's receiver -------------------------------------------------------------------------
 
 
-async def test_a_receiver_that_hangs_delays_nobody_else(
+async def test_a_hanging_receiver_delays_no_other(
     store: Store, context: DeliveryContext, receivers: Receivers
 ) -> None:
     let_go = asyncio.Event()
@@ -129,40 +129,40 @@ async def test_a_receiver_that_hangs_delays_nobody_else(
         await let_go.wait()
         return await success()
 
-    receivers.says["hangs"] = hang
+    receivers.responses["hangs"] = hang
     for appcode in ("hangs", "good", "better"):
         await with_app(store, receivers, appcode)
-    await told(store, "hangs", 60, NOW - timedelta(hours=1))  # its webhooks are the longest due
-    await told(store, "good", 30)
+    await payments_due(store, "hangs", 60, NOW - timedelta(hours=1))  # its webhooks are the longest overdue
+    await payments_due(store, "good", 30)
     stop = asyncio.Event()
     clock_of(context).at = NOW + timedelta(hours=1)
     running = asyncio.create_task(run_for_ever([webhook_job(context)], context.clock, stop))
-    await receivers.wait_for(lambda: len(receivers.heard["good"]) == 30)
-    await told(store, "better", 30)  # and those that come while it hangs
-    await receivers.wait_for(lambda: len(receivers.heard["better"]) == 30)
-    assert receivers.open["hangs"] == len(receivers.heard["hangs"]) == INITIAL_SLOTS
+    await receivers.wait_for(lambda: len(receivers.received["good"]) == 30)
+    await payments_due(store, "better", 30)  # and those that come while it hangs
+    await receivers.wait_for(lambda: len(receivers.received["better"]) == 30)
+    assert receivers.open["hangs"] == len(receivers.received["hangs"]) == INITIAL_SLOTS
     stop.set()
     let_go.set()
     await asyncio.wait_for(running, PATIENCE_S)
-    assert {len(receivers.heard[name]) for name in ("good", "better")} == {30}
+    assert {len(receivers.received[name]) for name in ("good", "better")} == {30}
 
 
 async def test_an_app_has_no_more_calls_at_a_time_than_its_places(
     store: Store, context: DeliveryContext, receivers: Receivers
 ) -> None:
     await with_app(store, receivers, "busy")
-    await told(store, "busy", 80)
+    await payments_due(store, "busy", 80)
     stop = asyncio.Event()
     running = asyncio.create_task(run_for_ever([webhook_job(context)], context.clock, stop))
     clock_of(context).at = NOW + timedelta(hours=1)
-    await receivers.wait_for(lambda: len(receivers.heard["busy"]) == 80)
+    await receivers.wait_for(lambda: len(receivers.received["busy"]) == 80)
     stop.set()
     await asyncio.wait_for(running, PATIENCE_S)
-    assert len(set(receivers.heard["busy"])) == 80
+    assert len(set(receivers.received["busy"])) == 80
     assert receivers.limit["busy"] <= MAX_SLOTS
 
 
-def test_quick_answers_earn_places_and_a_slow_one_costs_all_but_one(
+def test_quick_responses_earn_places_and_a_slow_one_costs_all_but_one(
     store: Store, context: DeliveryContext
 ) -> None:
     deliveries = Deliveries(context)
@@ -176,9 +176,9 @@ def test_quick_answers_earn_places_and_a_slow_one_costs_all_but_one(
     assert (deliveries.free_slots("app"), deliveries.free_slots("other")) == (SLOW_SLOTS + 1, INITIAL_SLOTS)
 
 
-async def test_a_claim_takes_of_each_app_what_is_left_to_it_the_longest_due_first(store: Store) -> None:
+async def test_a_claim_takes_up_to_the_places_of_each_app_longest_overdue_first(store: Store) -> None:
     for appcode, count in (("a", 5), ("b", 3), ("c", 4), ("d", 2)):
-        await told(store, appcode, count, NOW if appcode != "d" else NOW + timedelta(days=2))
+        await payments_due(store, appcode, count, NOW if appcode != "d" else NOW + timedelta(days=2))
     real_now = datetime.now(UTC)
 
     async def claim(limit: int, rooms: AppLimits) -> Counter[str]:
@@ -186,7 +186,7 @@ async def test_a_claim_takes_of_each_app_what_is_left_to_it_the_longest_due_firs
         rows = await store.webhooks.claim_due(due, real_now, real_now + LEASE, limit, rooms)
         return Counter(row.appcode for row in rows)
 
-    assert await claim(50, AppLimits(2, {"a": 0, "c": 3, "nobody": 9})) == {"b": 2, "c": 3}
+    assert await claim(50, AppLimits(2, {"a": 0, "c": 3, "unknown": 9})) == {"b": 2, "c": 3}
     assert await claim(4, AppLimits(9, {})) == {"a": 3, "b": 1}  # 0, 1, 2 and 2 ms after the first
     assert await claim(50, AppLimits(9, {})) == {"a": 2, "c": 1}
 
@@ -195,7 +195,7 @@ async def test_a_claim_takes_of_each_app_what_is_left_to_it_the_longest_due_firs
 
 
 async def with_refunds(store: Store, count: int, at: datetime) -> tuple[Payment, list[str]]:
-    """A paid payment, and refunds of it that are to be told."""
+    """A paid payment, and due webhooks of its refunds."""
     payment = await paid(store, a_payment())
     causes = sorted(new_syssn() for _ in range(count))
     async with store.database.transaction() as connection:
@@ -225,7 +225,7 @@ def ended(webhook: DueWebhook, state: WebhookState, at: datetime = NOW) -> Deliv
 
 @pytest.mark.parametrize("end", [WebhookState.DELIVERED, WebhookState.EXHAUSTED, WebhookState.NOT_WANTED])
 @pytest.mark.parametrize("skew", [timedelta(seconds=-5), timedelta(0), timedelta(seconds=5)])
-async def test_refunds_are_told_after_their_payment_one_after_the_other(
+async def test_refunds_are_delivered_after_their_payment_one_after_the_other(
     store: Store, end: WebhookState, skew: timedelta
 ) -> None:
     payment, refunds = await with_refunds(store, 2, NOW + skew)
@@ -244,7 +244,7 @@ async def test_refunds_are_told_after_their_payment_one_after_the_other(
     assert await claimed(store, late) == []
 
 
-async def test_refunds_that_wait_for_a_payment_are_not_looked_at_before_its_next_turn(store: Store) -> None:
+async def test_refunds_that_wait_for_a_payment_are_not_claimed_before_its_next_attempt(store: Store) -> None:
     payment, refunds = await with_refunds(store, 2, NOW)
     other = await paid(store, a_payment())
     turn, late = NOW + timedelta(hours=2), NOW + timedelta(hours=1)
@@ -258,14 +258,14 @@ async def test_refunds_that_wait_for_a_payment_are_not_looked_at_before_its_next
     assert [row.cause for row in await claimed(store, late)] == refunds[:1]
 
 
-# ---- what each attempt came to ------------------------------------------------------------------------------------
+# ---- the log of attempts ------------------------------------------------------------------------------------------
 
 
-async def test_every_attempt_is_logged_with_what_was_answered_and_the_bytes_are_the_same(
+async def test_every_attempt_is_logged_with_its_response_and_sends_the_same_bytes(
     store: Store, context: DeliveryContext, receivers: Receivers
 ) -> None:
     await with_app(store, receivers, "shop")
-    (payment,) = await told(store, "shop", 1)
+    (payment,) = await payments_due(store, "shop", 1)
     long = b"\xff" + b"n" * 5000
     receivers.in_turn(
         "shop",
@@ -289,18 +289,18 @@ async def test_every_attempt_is_logged_with_what_was_answered_and_the_bytes_are_
     assert [one.attempt.answer for one in logged] == [long[:1024], b"", b"no", b"success"]
     assert [one.attempt.started_at for one in logged] == started
     assert {one.kind for one in logged} == {WebhookKind.PAYMENT}
-    assert len(set(receivers.heard["shop"])) == 1
-    assert receivers.heard["elsewhere"] == []
+    assert len(set(receivers.received["shop"])) == 1
+    assert receivers.received["elsewhere"] == []
     row = await row_of(store, payment)
     assert (row.state, row.attempts, row.delivered_at) == (WebhookState.DELIVERED, 4, clock.at)
 
 
-async def test_a_call_that_is_not_answered_is_logged_without_a_status(
+async def test_a_call_without_a_response_is_logged_without_a_status(
     store: Store, context: DeliveryContext
 ) -> None:
     await store.merchants.add_app(an_app("inside", notify_url="http://10.0.0.1/"), NOW)
     await store.merchants.add_app(an_app("nowhere"), NOW)
-    payments = [(await told(store, appcode, 1))[0] for appcode in ("inside", "nowhere", "gone")]
+    payments = [(await payments_due(store, appcode, 1))[0] for appcode in ("inside", "nowhere", "gone")]
     clock_of(context).at = NOW + timedelta(seconds=1)
     assert await run_once(webhook_job(context), context.clock) == 3
     logged = [(await store.webhooks.attempts_of(payment.syssn))[0].attempt for payment in payments]
@@ -313,7 +313,7 @@ async def test_a_call_that_is_not_answered_is_logged_without_a_status(
     assert states == [WebhookState.DUE, WebhookState.DUE, WebhookState.EXHAUSTED]
 
 
-async def test_a_worker_that_seemed_dead_cannot_take_back_an_acknowledgement(store: Store) -> None:
+async def test_a_worker_that_lost_its_lease_cannot_undo_an_acknowledgement(store: Store) -> None:
     payment = await paid(store, a_payment())
     real_now = datetime.now(UTC)
     (slow,) = await store.webhooks.claim_due(NOW, real_now, real_now, 50)
@@ -337,21 +337,21 @@ async def test_an_acknowledgement_that_is_written_late_still_counts(store: Store
     assert (row.state, row.attempts, row.deliver_at) == (WebhookState.DELIVERED, 2, None)
 
 
-# ---- dead, and told again ----------------------------------------------------------------------------------------
+# ---- exhausted, and resent -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("is_quick", [True, False])
-async def test_what_is_not_acknowledged_on_the_whole_schedule_is_dead_and_a_resend_begins_it_anew(
+async def test_a_webhook_is_exhausted_after_its_schedule_and_a_resend_restarts_it(
     store: Store, context: DeliveryContext, receivers: Receivers, is_quick: bool
 ) -> None:
     gaps = RETRY_GAPS if is_quick else RETRY_GAPS[4:]
     await with_app(store, receivers, "shop", quick_retries=is_quick)
-    (payment,) = await told(store, "shop", 1)
+    (payment,) = await payments_due(store, "shop", 1)
 
     async def refuse() -> web.Response:
         return web.Response(status=503)
 
-    receivers.says["shop"] = refuse
+    receivers.responses["shop"] = refuse
     job, clock = webhook_job(context), clock_of(context)
     for gap in (timedelta(seconds=1), *gaps):
         clock.at += gap
@@ -366,8 +366,8 @@ async def test_what_is_not_acknowledged_on_the_whole_schedule_is_dead_and_a_rese
     assert await run_once(job, clock) == 1
     row = await row_of(store, payment)
     assert (row.state, row.deliver_at) == (WebhookState.DUE, clock.at + gaps[0])
-    del receivers.says["shop"]
+    del receivers.responses["shop"]
     clock.at += gaps[0]
     assert await run_once(job, clock) == 1
     assert (await row_of(store, payment)).state is WebhookState.DELIVERED
-    assert len(set(receivers.heard["shop"])) == 1
+    assert len(set(receivers.received["shop"])) == 1

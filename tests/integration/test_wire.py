@@ -1,4 +1,4 @@
-"""The wire that tests put in front of PostgreSQL: each of its cuts is the one it says it is."""
+"""The wire in front of PostgreSQL: each kind of cut does what its name states."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -11,8 +11,8 @@ import pytest
 from tests.support.wire import CHUNK_BYTES, Wire
 
 BROKEN = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
-SAY = "INSERT INTO said (word) VALUES ($1)"
-#: Round trips in which what a wire let through would have arrived many times over.
+INSERT = "INSERT INTO sent (value) VALUES ($1)"
+#: Round trips enough for bytes to arrive many times over if the wire let them through.
 MANY = 200
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -26,49 +26,49 @@ def wire(database_url: str) -> Iterator[Wire]:
 
 @pytest.fixture
 async def direct(database_url: str) -> AsyncIterator[Connection]:
-    """Past the wire, with a table for words."""
+    """A connection that bypasses the wire, and a table."""
     connection = await asyncpg.connect(database_url)
-    await connection.execute("CREATE TABLE said (word text)")
+    await connection.execute("CREATE TABLE sent (value text)")
     yield connection
     await connection.close()
 
 
 @pytest.fixture
-async def far(wire: Wire, direct: Connection) -> AsyncIterator[Connection]:
-    """By the wire."""
+async def wired(wire: Wire, direct: Connection) -> AsyncIterator[Connection]:
+    """A connection through the wire."""
     connection = await asyncpg.connect(wire.url)
     yield connection
     connection.terminate()
 
 
-async def words(direct: Connection) -> list[str]:
-    return [row["word"] for row in await direct.fetch("SELECT word FROM said ORDER BY word")]
+async def values(direct: Connection) -> list[str]:
+    return [row["value"] for row in await direct.fetch("SELECT value FROM sent ORDER BY value")]
 
 
-async def say_by_new_connection(wire: Wire, word: str) -> None:
+async def insert_with_new_connection(wire: Wire, value: str) -> None:
     connection = await asyncpg.connect(wire.url, timeout=10)
-    await connection.execute(SAY, word)
+    await connection.execute(INSERT, value)
     await connection.close()
 
 
 async def test_a_cut_wire_breaks_every_connection_and_refuses_new_ones(
-    wire: Wire, far: Connection, direct: Connection
+    wire: Wire, wired: Connection, direct: Connection
 ) -> None:
     other = await asyncpg.connect(wire.url)
 
     wire.cut()
 
-    for connection in (far, other):
+    for connection in (wired, other):
         with pytest.raises(BROKEN):
-            await connection.execute(SAY, "broken")
+            await connection.execute(INSERT, "broken")
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(urlsplit(wire.url).hostname, urlsplit(wire.url).port)
-    assert await words(direct) == []
+    assert await values(direct) == []
 
 
-async def test_a_cut_ends_a_statement_that_waits_for_its_answer(wire: Wire, far: Connection) -> None:
-    waiting = asyncio.create_task(far.execute("SELECT pg_sleep(60)"))
-    await asyncio.sleep(0)  # it is on its way
+async def test_a_cut_ends_a_waiting_statement(wire: Wire, wired: Connection) -> None:
+    waiting = asyncio.create_task(wired.execute("SELECT pg_sleep(60)"))
+    await asyncio.sleep(0)  # it is in flight
 
     wire.cut()
 
@@ -81,13 +81,13 @@ async def test_a_joined_wire_is_at_the_same_port(wire: Wire, direct: Connection)
     for number in range(3):
         wire.cut()
         wire.join()
-        await say_by_new_connection(wire, str(number))
+        await insert_with_new_connection(wire, str(number))
 
     assert wire.url == url
-    assert await words(direct) == ["0", "1", "2"]
+    assert await values(direct) == ["0", "1", "2"]
 
 
-async def test_nobody_is_given_the_port_of_a_cut_wire(wire: Wire) -> None:
+async def test_the_port_of_a_cut_wire_stays_reserved(wire: Wire) -> None:
     port = urlsplit(wire.url).port
 
     wire.cut()
@@ -97,81 +97,81 @@ async def test_nobody_is_given_the_port_of_a_cut_wire(wire: Wire) -> None:
 
 
 async def test_a_held_wire_carries_nothing_and_loses_nothing(
-    wire: Wire, far: Connection, direct: Connection
+    wire: Wire, wired: Connection, direct: Connection
 ) -> None:
     wire.hold()
-    saying = asyncio.create_task(far.execute(SAY, "held"))
-    newcomer = asyncio.create_task(say_by_new_connection(wire, "late"))
+    insert = asyncio.create_task(wired.execute(INSERT, "held"))
+    newcomer = asyncio.create_task(insert_with_new_connection(wire, "late"))
     for _ in range(MANY):
-        assert await words(direct) == []
-    assert not saying.done()
+        assert await values(direct) == []
+    assert not insert.done()
     assert not newcomer.done()
 
     wire.join()
 
-    assert await saying == "INSERT 0 1"
+    assert await insert == "INSERT 0 1"
     await newcomer
-    assert await words(direct) == ["held", "late"]
+    assert await values(direct) == ["held", "late"]
 
 
-async def test_a_held_wire_that_is_cut_loses_what_was_said(
-    wire: Wire, far: Connection, direct: Connection
+async def test_a_held_wire_that_is_cut_loses_what_was_sent(
+    wire: Wire, wired: Connection, direct: Connection
 ) -> None:
     wire.hold()
-    saying = asyncio.create_task(far.execute(SAY, "held"))
-    await asyncio.sleep(0)  # it is on its way
+    insert = asyncio.create_task(wired.execute(INSERT, "held"))
+    await asyncio.sleep(0)  # it is in flight
 
     wire.cut()
 
     with pytest.raises(BROKEN):
-        await saying
+        await insert
     wire.join()
-    await say_by_new_connection(wire, "after")
-    assert await words(direct) == ["after"]
+    await insert_with_new_connection(wire, "after")
+    assert await values(direct) == ["after"]
 
 
-async def test_what_is_swallowed_is_committed_and_the_client_sees_a_broken_connection(
-    wire: Wire, far: Connection, direct: Connection
+async def test_a_swallowed_statement_is_committed_and_the_client_sees_a_broken_connection(
+    wire: Wire, wired: Connection, direct: Connection
 ) -> None:
     wire.swallow(b"swallowed")
-    await far.execute(SAY, "passed on")
+    await wired.execute(INSERT, "passed on")
 
     with pytest.raises(BROKEN):
-        await far.execute(SAY, "swallowed")
+        await wired.execute(INSERT, "swallowed")
 
     assert await asyncio.to_thread(wire.wait_until_swallowed)
-    assert await words(direct) == ["passed on", "swallowed"]
+    assert await values(direct) == ["passed on", "swallowed"]
     with pytest.raises(ConnectionRefusedError):
         await asyncpg.connect(wire.url)
     wire.join()
-    await say_by_new_connection(wire, "swallowed")  # once only
-    assert await words(direct) == ["passed on", "swallowed", "swallowed"]
+    await insert_with_new_connection(wire, "swallowed")  # once only
+    assert await values(direct) == ["passed on", "swallowed", "swallowed"]
 
 
-async def test_in_a_transaction_it_is_the_answer_to_the_commit_that_is_swallowed(
-    wire: Wire, far: Connection, direct: Connection
+async def test_in_a_transaction_the_response_to_the_commit_is_swallowed(
+    wire: Wire, wired: Connection, direct: Connection
 ) -> None:
     wire.swallow(b"first")
-    heard: list[str] = []
+    results: list[str] = []
 
-    async def say_two() -> None:
-        async with far.transaction():
-            heard.append(await far.execute(SAY, "first"))
-            heard.append(await far.execute(SAY, "second"))
+    async def insert_two() -> None:
+        async with wired.transaction():
+            results.append(await wired.execute(INSERT, "first"))
+            results.append(await wired.execute(INSERT, "second"))
 
     with pytest.raises(BROKEN):
-        await say_two()
+        await insert_two()
 
-    assert heard == ["INSERT 0 1", "INSERT 0 1"]
+    assert results == ["INSERT 0 1", "INSERT 0 1"]
     assert await asyncio.to_thread(wire.wait_until_swallowed)
-    assert await words(direct) == ["first", "second"]
+    assert await values(direct) == ["first", "second"]
 
 
-async def test_words_that_come_in_pieces_are_swallowed_too(wire: Wire, far: Connection) -> None:
+async def test_a_marker_that_comes_in_pieces_is_found(wire: Wire, wired: Connection) -> None:
     longer_than_a_piece = "x" * (CHUNK_BYTES + 1)
     wire.swallow(longer_than_a_piece.encode())
 
     with pytest.raises(BROKEN):
-        await far.fetch("SELECT length($1::text)", longer_than_a_piece)
+        await wired.fetch("SELECT length($1::text)", longer_than_a_piece)
 
     assert await asyncio.to_thread(wire.wait_until_swallowed)

@@ -1,4 +1,4 @@
-"""Without the embedded server, which exists for glibc only: a deployment has a database of its own."""
+"""Without the embedded server, which exists for glibc only: a deployment has its own database."""
 
 import base64
 import importlib.util
@@ -18,9 +18,9 @@ from tael.embedded.binaries import PACKAGE, WHEEL, wheel_binaries
 from tael.embedded.server import EmbeddedPostgresError
 from tests.end_to_end.rig import eventually
 from tests.integration.test_listeners import ROOT, START_LIMIT_S, started
-from tests.support.postgres import free_ports, fresh_database
+from tests.support.postgres import free_ports, temporary_database
 
-#: Hides the wheel from a Python process, as if it had never been installed.
+#: Hides the wheel from a Python process, as if it were not installed.
 HIDING: Final = f"""
 import sys
 from importlib.machinery import PathFinder
@@ -41,9 +41,9 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutTheWheel
 
 @pytest.fixture
 def deployment(postgres_server: str, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of one: an empty database, a key, and no wheel."""
+    """The environment of a deployment: an empty database, a key, and no wheel."""
     (tmp_path / "sitecustomize.py").write_text(HIDING)
-    with fresh_database(postgres_server, "template1") as url:
+    with temporary_database(postgres_server, "template1") as url:
         yield {
             "PYTHONPATH": str(tmp_path),
             "TAEL_DATABASE_URL": url,
@@ -60,12 +60,12 @@ def test_migrate_serve_and_work_run_without_the_wheel(deployment: dict[str, str]
     working = subprocess.Popen(
         [sys.executable, "-m", "tael.cli", "work", "--allow-http"], cwd=ROOT, env=environment_of(deployment)
     )
-    assert eventually(lambda: is_somebody_on(deployment["TAEL_DATABASE_URL"]), bool, START_LIMIT_S)
+    assert eventually(lambda: has_clients(deployment["TAEL_DATABASE_URL"]), bool, START_LIMIT_S)
     working.terminate()
     assert working.wait(START_LIMIT_S) in (
         0,
         -signal.SIGTERM,
-    )  # the latter if it had not begun to listen for it
+    )  # the latter if it was not yet listening for the signal
     (port,) = free_ports(1)
     serve = ["tael.cli", "serve", "--port", str(port), "--workers", "2", "--allow-http"]
     with started(port, serve, deployment) as process:
@@ -78,13 +78,13 @@ def test_a_deployment_does_not_install_the_wheel() -> None:
     assert WHEEL in project["optional-dependencies"]["demo"]
 
 
-def test_a_demo_without_the_wheel_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_demo_without_the_wheel_explains_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(EmbeddedPostgresError, match=f"install {WHEEL}, or name a server by --database-url"):
         wheel_binaries()
 
 
-def is_somebody_on(database_url: str) -> bool:
+def has_clients(database_url: str) -> bool:
     others = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )

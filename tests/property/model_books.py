@@ -1,7 +1,7 @@
-"""Our side of one order as values: the rows, and what the one door makes of them. Decisions are the domain's own.
+"""Our side of one order as values: the rows, and the recording of outcomes. Decisions are the domain's own.
 
-What the store does in its statements (names, sums, keys that hold a thing to once) is done here by hand. The store
-decides on the row as it stands, so these functions do.
+What the store does in its statements (names, sums, unique keys) is done here by hand. The store decides on the present
+row, and so do these functions.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ Webhook = tuple[WebhookKind, str]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How our side decides: as the domain does, unless a test plants something else."""
+    """Our decisions: the domain's, unless a test replaces one."""
 
     apply_outcome: Callable[..., Payment] = apply_outcome
     final_outcome: Callable[..., ReversalOutcome] = final_outcome
@@ -46,7 +46,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Every row of one order. Sorted where the order of writing says nothing."""
+    """Every row of one order; sorted where the order of writing is irrelevant."""
 
     payment: Payment
     is_committed: bool = False
@@ -64,20 +64,22 @@ class Books:
         return next(row for row in self.refunds if row.syssn == syssn)
 
 
-# ---- the one door ------------------------------------------------------------------------------------------------
+# ---- the entry point for outcomes --------------------------------------------------------------------------------
 
 
-def hear(books: Books, outcome: Outcome, rules: Rules, at: datetime, *, is_first: bool = False) -> Books:
-    """News of the payment."""
+def record_outcome(
+    books: Books, outcome: Outcome, rules: Rules, at: datetime, *, is_first: bool = False
+) -> Books:
+    """Record an outcome of the payment."""
     before = books.payment
     after = rules.apply_outcome(before, outcome, at=at, is_first=is_first)
     return _written(books, consequences(before, after, incidents_in(before, outcome, at=at)))
 
 
-def hear_of_refund(
+def record_refund_outcome(
     books: Books, syssn: str, outcome: RefundOutcome, at: datetime, *, is_first: bool = False
 ) -> Books:
-    """News of a refund; the payment's sums move in the commit that decides it."""
+    """Record an outcome of a refund; the payment's sums move in the commit that decides it."""
     payment, before = books.payment, books.refund(syssn)
     found = refund_incidents_in(payment, before, outcome, at=at)
     after = apply_refund_outcome(before, outcome, at=at, is_first=is_first)
@@ -99,27 +101,27 @@ def hear_of_refund(
     return _written(replace(books, refunds=refunds), written)
 
 
-def hear_of_reversal(
-    books: Books, syssn: str, said: ReversalOutcome, at: datetime, *, is_first: bool = False
+def record_reversal_outcome(
+    books: Books, syssn: str, outcome: ReversalOutcome, at: datetime, *, is_first: bool = False
 ) -> Books:
-    """News of a reversal, which changes both rows at once."""
+    """Record an outcome of a reversal, which changes both rows at once."""
     before, reversal = books.payment, books.reversal(syssn)
-    found = reversal_incidents_in(before, syssn, said, at=at)
-    settled, after = apply_reversal_outcome(reversal, before, said, at=at, is_first=is_first)
-    reversals = tuple(settled if row.syssn == syssn else row for row in books.reversals)
-    change = reversal_consequences(before, after, settled, found)
+    found = reversal_incidents_in(before, syssn, outcome, at=at)
+    decided, after = apply_reversal_outcome(reversal, before, outcome, at=at, is_first=is_first)
+    reversals = tuple(decided if row.syssn == syssn else row for row in books.reversals)
+    change = reversal_consequences(before, after, decided, found)
     return _written(replace(books, reversals=reversals), change)
 
 
 def _written(books: Books, change: Change) -> Books:
-    told = [(webhook.kind, webhook.cause) for webhook in change.webhooks]
+    webhooks = [(webhook.kind, webhook.cause) for webhook in change.webhooks]
     known = {incident.incident_id for incident in books.incidents}
     found = [incident for incident in change.incidents if incident.incident_id not in known]
     return replace(
         books,
         payment=change.after,
         entries=tuple(sorted((*books.entries, *change.entries), key=lambda e: (e.cause, e.kind))),
-        webhooks=tuple(sorted((*books.webhooks, *told))),
+        webhooks=tuple(sorted((*books.webhooks, *webhooks))),
         incidents=tuple(sorted((*books.incidents, *found), key=lambda i: i.incident_id)),
         was_over=books.was_over or change.after.state in (State.CLOSED, State.EXPIRED),
     )
@@ -129,7 +131,7 @@ def _written(books: Books, change: Change) -> Books:
 
 
 def reserve(books: Books, syssn: str, amount_minor: int, rules: Rules, at: datetime) -> Books | None:
-    """The promise of a refund; None where it is refused."""
+    """Reserve a refund; None if it is refused."""
     payment = books.payment
     if refusal_to_refund(payment, amount_minor, at, WINDOW) is not None:
         return None
@@ -150,7 +152,7 @@ def reserve(books: Books, syssn: str, amount_minor: int, rules: Rules, at: datet
 
 
 def intend_reversal(books: Books, syssn: str, fails_with: str, at: datetime) -> Books | None:
-    """The wish to undo, with everything reserved that is left; None where it is refused, or somebody was faster."""
+    """Create a reversal that reserves the remainder; None if it is refused or another one was faster."""
     payment = books.payment
     if payment.reversal_syssn or (fails_with and payment.state is not State.PENDING):
         return None
@@ -173,8 +175,8 @@ def intend_reversal(books: Books, syssn: str, fails_with: str, at: datetime) -> 
     return replace(books, payment=marked, reversals=(*books.reversals, reversal))
 
 
-def without_suspicion(books: Books) -> Books:
-    """The job that follows unmatched payments: what a reversal of ours has undone is nobody's money any more."""
+def with_refuted_payments(books: Books) -> Books:
+    """The job of unmatched payments: a payment that our reversal has undone is no longer unmatched."""
     if not any(row.state is ReversalState.DONE for row in books.reversals):
         return books
     followed = (

@@ -1,4 +1,4 @@
-"""Any history of a payment, with doubles, latecomers and contradictions: the sums hold at every moment.
+"""Any history of a payment, with repeated, late and contradictory events: the sums hold at every moment.
 
 Pure: what the store does in its statements (reserving, and moving sums when a refund is decided) is done here by hand.
 """
@@ -80,7 +80,7 @@ REVERSALS: st.SearchStrategy[ReversalOutcome] = st.one_of(
 
 
 class History(RuleBasedStateMachine):
-    """One payment with everything that may happen to it, in any order."""
+    """One payment and all its possible events, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class History(RuleBasedStateMachine):
         self.now += timedelta(seconds=seconds)
 
     @rule(outcome=OUTCOMES, is_first=st.booleans(), times=st.integers(1, 3))
-    def the_wallet_speaks(self, outcome: Outcome, is_first: bool, times: int) -> None:
+    def the_wallet_reports_the_payment(self, outcome: Outcome, is_first: bool, times: int) -> None:
         for _ in range(times):
             after = reschedule(apply_outcome(self.payment, outcome, at=self.now, is_first=is_first), self.now)
             change = consequences(self.payment, after)
@@ -125,7 +125,7 @@ class History(RuleBasedStateMachine):
 
     @precondition(lambda self: self.refunds)
     @rule(which=st.integers(0), outcome=REFUND_OUTCOMES, is_first=st.booleans())
-    def the_wallet_speaks_of_a_refund(self, which: int, outcome: RefundOutcome, is_first: bool) -> None:
+    def the_wallet_reports_a_refund(self, which: int, outcome: RefundOutcome, is_first: bool) -> None:
         place = which % len(self.refunds)
         before = self.refunds[place]
         after = reschedule_refund(
@@ -153,12 +153,12 @@ class History(RuleBasedStateMachine):
 
     @precondition(lambda self: self.reversals)
     @rule(which=st.integers(0), outcome=REVERSALS, is_first=st.booleans())
-    def the_wallet_speaks_of_a_reversal(self, which: int, outcome: ReversalOutcome, is_first: bool) -> None:
+    def the_wallet_reports_a_reversal(self, which: int, outcome: ReversalOutcome, is_first: bool) -> None:
         place = which % len(self.reversals)
         before = self.reversals[place]
-        settled, after = apply_reversal_outcome(before, self.payment, outcome, at=self.now, is_first=is_first)
-        self.reversals[place] = reschedule_reversal(settled, self.now)
-        self.write(after, reversal_consequences(self.payment, after, settled).entries)
+        decided, after = apply_reversal_outcome(before, self.payment, outcome, at=self.now, is_first=is_first)
+        self.reversals[place] = reschedule_reversal(decided, self.now)
+        self.write(after, reversal_consequences(self.payment, after, decided).entries)
 
     def write(self, after: Payment, entries: tuple[Entry, ...]) -> None:
         assert after.state is self.payment.state or after.state in ALLOWED[self.payment.state]
@@ -167,13 +167,13 @@ class History(RuleBasedStateMachine):
         self.entries += entries
 
     @invariant()
-    def never_more_goes_back_than_came(self) -> None:
+    def refunds_never_exceed_the_payment(self) -> None:
         came = self.payment.amount.amount_minor if self.payment.state is State.PAID else 0
         assert min(self.payment.refunded_minor, self.payment.reserved_minor, self.payment.refund_count) >= 0
         assert self.payment.refunded_minor + self.payment.reserved_minor <= came
 
     @invariant()
-    def the_ledger_is_what_came_less_what_went_back(self) -> None:
+    def the_ledger_is_the_payment_less_its_refunds(self) -> None:
         came = self.payment.amount.amount_minor if self.payment.state is State.PAID else 0
         net = sum(
             entry.amount.amount_minor * (1 if entry.kind is EntryKind.PAYMENT else -1)
@@ -188,21 +188,21 @@ class History(RuleBasedStateMachine):
         assert self.webhooks <= 1
 
     @invariant()
-    def what_is_promised_is_what_is_undecided(self) -> None:
+    def the_reserved_amount_is_the_undecided_amount(self) -> None:
         refunds = [r.amount.amount_minor for r in self.refunds if r.state is RefundState.PROCESSING]
         reversals = [r.amount_minor for r in self.reversals if r.state is ReversalState.PENDING]
         assert self.payment.reserved_minor == sum(refunds) + sum(reversals)
         assert len(reversals) <= 1
 
     @invariant()
-    def what_is_undecided_is_asked_about(self) -> None:
+    def undecided_rows_are_polled(self) -> None:
         if self.payment.state is State.PENDING:
             assert self.payment.check_at is not None
         assert all((r.check_at is not None) == (r.state is RefundState.PROCESSING) for r in self.refunds)
         assert all((r.check_at is not None) == (r.state is ReversalState.PENDING) for r in self.reversals)
 
     @invariant()
-    def a_query_always_has_an_answer(self) -> None:
+    def every_state_has_a_query_response(self) -> None:
         assert TABLE[shown_respcd(self.payment)].emitted
         assert shown_cancel(self.payment) in ("0", "1", "2")
 

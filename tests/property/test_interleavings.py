@@ -1,8 +1,8 @@
-"""All orderings of {open, payer pays, close, reversal, expire, notice, settle, refund}, for every pay type.
+"""All orderings of {open, payer pays, close, reversal, expire, notice, poll, refund}, for every pay type.
 
-Each activity is cut where others may come in between, and each of its processes may die there. Our side decides by the
-domain's own functions, the wallets are models written from their documents. After every ordering jobs run until nothing
-is due; then payment, refunds, ledger, webhooks, incidents and the wallet's book must tell one story.
+Each activity is split where others may interleave, and its process may die there. Our side decides with the domain's
+own functions; the wallets are models written from their documents. After every ordering jobs run until nothing is due;
+then payment, refunds, ledger, webhooks, incidents and the wallet's book must agree.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from tests.property.model_activities import Activities
 from tests.property.model_books import Rules
 from tests.property.orderings import Exploration, Found
 
-#: Every pay type has more; WeChat's barcodes the fewest, which have no notice and cannot be closed.
+#: Every pay type has more; WeChat's barcodes have the fewest, without notices and closes.
 MIN_ORDERINGS: Final = 100_000_000
 ENDS_ONLINE: Final = {"PAID", "CLOSED", "EXPIRED"}
 ENDS_OF_A_BARCODE: Final = {"PAID", "PAID and undone", "CLOSED and undone", "FAILED", "FAILED and undone"}
@@ -28,7 +28,7 @@ barcodes = pytest.mark.parametrize("code", ["800108", "800208", "800228"])
 
 
 @every_pay_type
-def test_every_ordering_ends_in_one_story_whoever_dies(pay_type: PayType) -> None:
+def test_every_ordering_ends_consistently_even_after_crashes(pay_type: PayType) -> None:
     found = explored(Activities(pay_type), may_die=True)
     assert found.contradictory == {}
     assert found.orderings > MIN_ORDERINGS
@@ -36,21 +36,21 @@ def test_every_ordering_ends_in_one_story_whoever_dies(pay_type: PayType) -> Non
 
 
 @every_pay_type
-def test_two_refunds_that_are_more_than_the_price_end_in_one_story(pay_type: PayType) -> None:
+def test_two_refunds_above_the_price_end_consistently(pay_type: PayType) -> None:
     found = explored(Activities(pay_type, refunds=(("refund", 70), ("refund again", 70))))
     assert found.contradictory == {}
     assert found.orderings > MIN_ORDERINGS
 
 
 @every_pay_type
-def test_a_whole_refund_ends_in_one_story(pay_type: PayType) -> None:
+def test_a_whole_refund_ends_consistently(pay_type: PayType) -> None:
     found = explored(Activities(pay_type, refunds=(("refund", 100),)), may_die=True)
     assert found.contradictory == {}
 
 
 @barcodes
-def test_two_jobs_that_undo_one_abandoned_barcode_end_in_one_story(code: str) -> None:
-    found = explored(Activities(PAY_TYPES[code], settles=("settle", "settle again")), may_die=True)
+def test_two_jobs_that_reverse_one_abandoned_barcode_end_consistently(code: str) -> None:
+    found = explored(Activities(PAY_TYPES[code], polls=("poll", "poll again")), may_die=True)
     assert found.contradictory == {}
     assert found.ends == ENDS_OF_A_BARCODE
 
@@ -59,7 +59,7 @@ def test_two_jobs_that_undo_one_abandoned_barcode_end_in_one_story(code: str) ->
 
 
 @every_pay_type
-def test_looking_at_equal_moments_once_leaves_no_ordering_out(pay_type: PayType) -> None:
+def test_visiting_equal_moments_once_leaves_no_ordering_out(pay_type: PayType) -> None:
     some = ("open", "payer", "reversal", "refund", "close")
     graph = explored(Activities(pay_type), only=some)
     one_by_one = explored(Activities(pay_type), only=some, merges=False)
@@ -67,16 +67,16 @@ def test_looking_at_equal_moments_once_leaves_no_ordering_out(pay_type: PayType)
     assert graph.ends == one_by_one.ends
 
 
-def test_orderings_are_counted_as_by_hand() -> None:
+def test_orderings_are_counted_correctly() -> None:
     """Opening has three steps; a payer may act after the first: before, between or after the other two."""
     found = explored(Activities(PAY_TYPES["800201"]), only=("open", "payer"))
     assert found.orderings == 3
 
 
-# ---- the judge can say no ----------------------------------------------------------------------------------------
+# ---- the checks detect wrong rules -------------------------------------------------------------------------------
 
 
-def closing_what_is_paid(
+def closing_a_paid_payment(
     before: Payment, outcome: Outcome, *, at: datetime, is_first: bool = False
 ) -> Payment:
     if isinstance(outcome, Closed) and before.state is State.PAID:
@@ -84,7 +84,7 @@ def closing_what_is_paid(
     return apply_outcome(before, outcome, at=at, is_first=is_first)
 
 
-def closing_what_is_being_undone(
+def closing_during_a_reversal(
     before: Payment, outcome: Outcome, *, at: datetime, is_first: bool = False
 ) -> Payment:
     if isinstance(outcome, Closed) and before.state is State.PENDING and before.reversal_syssn:
@@ -92,10 +92,10 @@ def closing_what_is_being_undone(
     return apply_outcome(before, outcome, at=at, is_first=is_first)
 
 
-def believing_every_cancel(
-    said: ReversalOutcome, payment: Payment, news: Outcome | None, *, asked_at: datetime
+def accepting_every_cancel(
+    outcome: ReversalOutcome, payment: Payment, earlier: Outcome | None, *, asked_at: datetime
 ) -> ReversalOutcome:
-    return said
+    return outcome
 
 
 @pytest.mark.parametrize(
@@ -103,30 +103,30 @@ def believing_every_cancel(
     [
         (
             "800208",
-            Rules(apply_outcome=closing_what_is_paid),
-            "the payment is CLOSED, and its entry says otherwise",
+            Rules(apply_outcome=closing_a_paid_payment),
+            "the payment is CLOSED, and its ledger entry contradicts that",
         ),
         (
             "800208",
-            Rules(apply_outcome=closing_what_is_being_undone),
-            "nobody should be called for late_money",
+            Rules(apply_outcome=closing_during_a_reversal),
+            "unexpected incident late_money",
         ),
         (
             "800108",
-            Rules(final_outcome=believing_every_cancel),
+            Rules(final_outcome=accepting_every_cancel),
             "the wallet holds money of a payment that is CLOSED",
         ),
         *((code, Rules(reserves=False), "-30 is still reserved") for code in PAY_TYPES),
     ],
 )
-def test_a_wrong_rule_is_named(code: str, rules: Rules, sentence: str) -> None:
+def test_a_wrong_rule_is_detected(code: str, rules: Rules, sentence: str) -> None:
     assert sentence in explored(Activities(PAY_TYPES[code], rules)).contradictory
 
 
 def explored(
     activities: Activities, *, may_die: bool = False, only: tuple[str, ...] = (), merges: bool = True
 ) -> Found:
-    """What all orderings come to; `pytest -rP` shows how many there were."""
+    """Explore all orderings; `pytest -rP` shows their number."""
     found = Exploration(activities, may_die=may_die, only=only, merges=merges).explore()
     print(
         f"{activities.pay_type.code}: {found.orderings:,} orderings through {found.moments:,} moments "

@@ -1,7 +1,7 @@
-"""A signature means one thing: what was signed as one kind of message, or for one call, is not accepted as another.
+"""A signature has one meaning: a message signed as one kind, or for one call, is not accepted as another.
 
-Signed here is as most merchants' programs sign: naively. Hypothesis chooses the texts that strangers can write, with
-everything in them that helps.
+Messages are signed as most merchants' programs sign: naively. Hypothesis chooses the texts that an attacker can write,
+with everything in them that helps.
 """
 
 import re
@@ -44,7 +44,7 @@ from tests.support.values import MCHID, a_paid_payment, a_payment, a_refund, an_
 CALLS: Final[tuple[Call, ...]] = get_args(Call)
 SECURITY: Final = Path(__file__).parents[2] / "SECURITY.md"
 
-#: Every parameter and member that anything reads, with a value of its form.
+#: Every parameter and member that is read anywhere, with a valid value.
 GOOD: Final = {
     "Mchid": MCHID,
     "appcode": APPCODE,
@@ -77,10 +77,10 @@ GOOD: Final = {
     "txamt": "1",
     "txcurrcd": "HKD",
     "txdtm": TIME,
-    "udid": "till",
+    "udid": "terminal",
     "valid_time": "300",
 }
-#: What makes a whole message of each kind, for a stranger who writes it into one text.
+#: A whole message of each kind, for an attacker who writes it into one text.
 WHOLE: Final = (
     ("mchid", "out_trade_no", "pay_type", "respcd", "respmsg", "syssn"),
     ("mchid", "out_trade_no", "pay_type", "respcd", "respmsg", "syssn", "txamt", "txdtm"),
@@ -117,7 +117,7 @@ HOSTILE: Final = st.builds(
     ),
     st.sampled_from(["", "&t=", "&zzz=", "&udid="]),
 )
-TEXT: Final = st.one_of(st.sampled_from(["Tea", "till-1", "Tea & biscuits = good"]), HOSTILE)
+TEXT: Final = st.one_of(st.sampled_from(["Tea", "terminal-1", "Tea & biscuits = good"]), HOSTILE)
 ALGORITHM: Final = st.sampled_from(["md5", "sha256"])
 
 ORDER: Final = {"mchid": MCHID, "out_trade_no": REFERENCE, "txamt": PRICE, "txdtm": TIME}
@@ -225,8 +225,8 @@ def test_a_link_is_no_request_no_webhook_and_no_answer(params: Params, algorithm
 
 
 @settings(max_examples=60, deadline=None)
-@given(TEXT, st.sampled_from(["", "till", "a&b=c"]))
-def test_a_webhook_is_nothing_else(subject: str, device: str) -> None:
+@given(TEXT, st.sampled_from(["", "terminal", "a&b=c"]))
+def test_a_webhook_is_no_other_message(subject: str, device: str) -> None:
     paid = a_paid_payment(reference=REFERENCE, subject=subject, device=device, syssn=SYSSN)
     old = payment_members(paid, Style.OLD)
     assert kinds(joined(old), signed(joined(old))) <= {"old webhook"}
@@ -238,7 +238,7 @@ def test_a_webhook_is_nothing_else(subject: str, device: str) -> None:
 
 
 def _answers() -> dict[str, dict[str, Any]]:
-    """One answer of each call that a client may expect, and refusals."""
+    """One response to each call of a client, and refusals."""
     price = Money(int(PRICE), "HKD")
     opened = a_payment(reference=REFERENCE, amount=price, syssn=SYSSN, pay=PayCode("weixin://x"))
     closed = a_payment(
@@ -272,7 +272,7 @@ def test_an_answer_is_no_webhook_no_request_and_no_answer_of_another_shape(name:
         assert name in found
 
 
-# ---- calls, but for the pairs that the design of the API leaves ------------------------------------------------
+# ---- calls, except for the pairs that share a signature by design ----------------------------------------------
 
 
 def documented_pairs() -> set[tuple[str, str]]:
@@ -367,7 +367,7 @@ def assert_same(one: Any, other: Any) -> None:
             assert first.startswith(f"{second}&") or second.startswith(f"{first}&"), (first, second)
 
 
-# ---- what was done to us -------------------------------------------------------------------------------------
+# ---- known attacks -------------------------------------------------------------------------------------------
 
 TEA: Final = (
     "Tea&mchid=M&out_trade_no=ORDER-7&pay_type=800201&respcd=0000&respmsg=&syssn=202611280900990000000015&t="

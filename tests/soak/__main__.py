@@ -1,6 +1,6 @@
 """`python -m tests.soak --seed N --minutes M`: random merchants, payers, faults, crashes, clock jumps.
 
-The last line is JSON; the exit is 0 if there was no mismatch.
+The last line is JSON; the exit code is 0 if there was no mismatch.
 """
 
 import argparse
@@ -20,12 +20,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument(
-        "--planted", choices=BUGS, default="", help="a bug that must be found; exit 0 if it was"
+        "--planted", choices=BUGS, default="", help="run with this bug; exit 0 if the soak finds it"
     )
     parser.add_argument("--data", type=Path, help="an empty folder to keep everything in")
     options = parser.parse_args()
     for name in [name for name in os.environ if name.startswith("TAEL_")]:
-        del os.environ[name]  # a setting of the caller's would lead the soak elsewhere
+        del os.environ[name]  # the caller's settings would redirect the soak
     with nullcontext(options.data) if options.data else open_folder() as folder:
         print(
             f"soak        seed {options.seed}, {options.minutes:g} minutes, logs in {folder / 'logs'}",

@@ -1,7 +1,7 @@
-"""The three books side by side: the wallets', ours, and what merchants were told. Pure: rows in, sentences out.
+"""Compares three books: the wallets', ours and the merchants'. Pure: rows in, sentences out.
 
-Used by the soak, whose wallets are the sandbox. Nothing here is `tael`'s own code: a judge who shares a mistake with
-the accused finds nothing. Money and ledger are compared here, what merchants were told in `notification_checks.py`.
+Nothing here is `tael`'s own code: a check that shares a mistake with the code under test finds nothing. This module
+compares money and ledger, `notification_checks.py` webhooks and responses.
 """
 
 from collections import Counter, defaultdict
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.soak.notification_checks import untrue_answers, wrong_webhooks
+from tests.soak.notification_checks import wrong_responses, wrong_webhooks
 from tests.soak.rows import (
     DONE,
     FAILED,
@@ -17,17 +17,17 @@ from tests.soak.rows import (
     PAID,
     PENDING,
     EntryRow,
-    Heard,
+    MerchantResponse,
     OurBook,
     PaymentRow,
+    ReceivedWebhook,
     RefundRow,
-    Told,
     WalletBook,
     WalletRefund,
     WalletTrade,
 )
 
-ABOVE_WHAT_IS_LEFT: Final = frozenset({"1272", "1125"})
+ABOVE_REMAINDER: Final = frozenset({"1272", "1125"})
 MILLION: Final = 1_000_000
 
 
@@ -35,24 +35,24 @@ MILLION: Final = 1_000_000
 class Books:
     ours: OurBook
     wallets: WalletBook
-    heard: Sequence[Heard] = ()
-    told: Sequence[Told] = ()
+    received: Sequence[ReceivedWebhook] = ()
+    responses: Sequence[MerchantResponse] = ()
 
 
 def mismatches(books: Books) -> list[str]:
-    """Every disagreement, in words. An empty list is what a soak is for."""
+    """Every disagreement as a sentence; empty if the books agree."""
     return [
         *_undecided(books.ours),
         *_numbers(books.ours),
         *_money(books),
         *_refunds(books),
         *_reversals(books.ours),
-        *_promises(books.ours),
+        *_reservations(books.ours),
         *_ledger(books.ours),
         *_fees(books.ours),
         *_unmatched(books),
-        *wrong_webhooks(books.ours, books.heard),
-        *untrue_answers(books.ours, books.told),
+        *wrong_webhooks(books.ours, books.received),
+        *wrong_responses(books.ours, books.responses),
     ]
 
 
@@ -61,7 +61,7 @@ def _undecided(ours: OurBook) -> Iterator[str]:
         if payment.state == PENDING:
             yield f"payment {payment.syssn} was never decided"
         if payment.reserved_minor:
-            yield f"payment {payment.syssn} still holds back {payment.reserved_minor}"
+            yield f"payment {payment.syssn} still reserves {payment.reserved_minor}"
     for refund in ours.refunds:
         if refund.state not in (DONE, FAILED):
             yield f"refund {refund.syssn} was never decided"
@@ -71,7 +71,7 @@ def _undecided(ours: OurBook) -> Iterator[str]:
 
 
 def _numbers(ours: OurBook) -> Iterator[str]:
-    """Each number is given once, each reference names one payment and one refund; what has failed makes room."""
+    """Numbers are unique; a reference names one payment and one refund, failed ones aside."""
     numbers = Counter(ours.sent_back)
     for rows in (ours.payments, ours.refunds, ours.reversals):
         numbers.update(row.syssn for row in rows)
@@ -91,13 +91,13 @@ def _numbers(ours: OurBook) -> Iterator[str]:
 
 
 def _money(books: Books) -> Iterator[str]:
-    """What came and what went back, order by order."""
+    """Amounts received and returned, order by order."""
     trades: dict[str, list[WalletTrade]] = defaultdict(list)
     for trade in books.wallets.trades:
         trades[trade.order].append(trade)
-    known = {payment.syssn for payment in books.ours.payments}
+    ours = {payment.syssn for payment in books.ours.payments}
     for order, found in trades.items():
-        if order not in known and any(trade.came_minor for trade in found):
+        if order not in ours and any(trade.came_minor for trade in found):
             yield f"the wallet took money for {order}, which is no order of ours"
         if sum(1 for trade in found if trade.came_minor) > 1:
             yield f"the wallet took money twice for {order}"
@@ -147,7 +147,7 @@ def _refunds(books: Books) -> Iterator[str]:
 
 
 def _reversals_as_refunds(ours: OurBook) -> Iterator[RefundRow]:
-    """A reversal that came too late for its wallet goes on as a refund of the whole, under its own number."""
+    """A reversal that is too late for its wallet continues as a refund of the whole amount, under its own number."""
     amounts = {payment.syssn: payment.amount_minor for payment in ours.payments}
     for reversal in ours.reversals:
         amount_minor = amounts.get(reversal.payment_syssn, 0)
@@ -174,15 +174,15 @@ def _refunds_of_payments(ours: OurBook) -> Iterator[str]:
     for payment in ours.payments:
         found = done.pop(payment.syssn, 0)
         if payment.is_reversed and found:
-            yield f"payment {payment.syssn} is reversed, and its refunds say that {found} went back"
+            yield f"payment {payment.syssn} is reversed, and its refunds returned {found}"
         elif not payment.is_reversed and found != payment.refunded_minor:
-            yield f"payment {payment.syssn} says {payment.refunded_minor} went back, its refunds say {found}"
+            yield f"payment {payment.syssn} records {payment.refunded_minor} as refunded, its refunds {found}"
     for payment_syssn in done:
         yield f"there are refunds of {payment_syssn}, which is no payment"
 
 
 def _reversals(ours: OurBook) -> Iterator[str]:
-    """A payment is reversed by a reversal that is done, and keeps nothing. One that nobody waited for fails instead."""
+    """A completed reversal marks its payment as reversed, and no money is left. An abandoned payment fails instead."""
     payments = {payment.syssn: payment for payment in ours.payments}
     undone = set()
     for reversal in ours.reversals:
@@ -200,11 +200,11 @@ def _reversals(ours: OurBook) -> Iterator[str]:
             yield f"payment {payment.syssn} is reversed, and gave back {payment.refunded_minor} only"
 
 
-def _promises(ours: OurBook) -> Iterator[str]:
-    """A refund is only promised while enough is left, so no wallet ever has to refuse one as too much."""
+def _reservations(ours: OurBook) -> Iterator[str]:
+    """A refund is reserved only within the remainder, so a wallet never refuses one as above the remainder."""
     for refund in ours.refunds:
-        if refund.state == FAILED and refund.respcd in ABOVE_WHAT_IS_LEFT:
-            yield f"refund {refund.syssn} was promised, and the wallet refused it as more than was left"
+        if refund.state == FAILED and refund.respcd in ABOVE_REMAINDER:
+            yield f"refund {refund.syssn} was reserved, and the wallet refused it as above the remainder"
 
 
 def _ledger(ours: OurBook) -> Iterator[str]:
@@ -220,15 +220,15 @@ def _ledger(ours: OurBook) -> Iterator[str]:
         key = (entry.cause, entry.kind)
         seen[key] += times
         if key not in due:
-            yield f"the ledger holds {_words(entry)}, and nothing caused it"
+            yield f"the ledger holds {_describe(entry)}, and nothing caused it"
         elif entry != due[key]:
-            yield f"the ledger holds {_words(entry)}, it should be {_words(due[key])}"
+            yield f"the ledger holds {_describe(entry)}, it should be {_describe(due[key])}"
     for key, times in seen.items():
         if times > 1:
             yield f"the ledger holds {key[1]} {key[0]} {times} times"
     for key, entry in due.items():
         if key not in seen:
-            yield f"the ledger lacks {_words(entry)}"
+            yield f"the ledger lacks {_describe(entry)}"
 
 
 def _entries_due(ours: OurBook) -> Iterator[EntryRow]:
@@ -256,24 +256,24 @@ def _ends(payment: PaymentRow) -> tuple[str, str]:
     return f"wallet:{payment.currency}:{payment.account_id}", f"merchant:{payment.currency}:{payment.mchid}"
 
 
-def _words(entry: EntryRow) -> str:
+def _describe(entry: EntryRow) -> str:
     ends = f"from {entry.credit} to {entry.debit}"
     return f"{entry.kind} {entry.cause} of {entry.amount_minor} {entry.currency} {ends}"
 
 
 def _fees(ours: OurBook) -> Iterator[str]:
-    """What is kept of a payment is its rate on what its merchant keeps, half a cent rounded up."""
+    """The fee of a payment is its rate on what its merchant keeps, half a cent rounded up."""
     payment_of = {refund.syssn: refund.payment_syssn for refund in ours.refunds}
     payment_of |= {reversal.syssn: reversal.payment_syssn for reversal in ours.reversals}
-    kept: Counter[tuple[str, str]] = Counter()  # by payment, and account of the fee or the merchant
+    kept: Counter[tuple[str, str]] = Counter()  # keys: the payment, the account of the fee or the merchant
     for entry in ours.entries:
         if entry.kind in ("fee", "fee_back"):
             payment_syssn = payment_of.get(entry.cause, entry.cause)
             kept[payment_syssn, entry.credit] += entry.amount_minor
             kept[payment_syssn, entry.debit] -= entry.amount_minor
     for payment in ours.payments:
-        left = payment.amount_minor - payment.refunded_minor if payment.state == PAID else 0
-        fee = (left * payment.fee_rate_ppm + MILLION // 2) // MILLION
+        remaining = payment.amount_minor - payment.refunded_minor if payment.state == PAID else 0
+        fee = (remaining * payment.fee_rate_ppm + MILLION // 2) // MILLION
         _, merchant = _ends(payment)
         ends = {f"fee:{payment.currency}:{payment.account_id}": fee, merchant: -fee}
         found = {account: kept.pop((payment.syssn, account), 0) for account in ends}
@@ -285,7 +285,7 @@ def _fees(ours: OurBook) -> Iterator[str]:
 
 
 def _unmatched(books: Books) -> Iterator[str]:
-    """Money that was nobody's came once, and the same went back."""
+    """An unmatched payment came once, and the same amount went back."""
     moved = {refund.number: refund.amount_minor for refund in _moved(books.wallets)}
     held: Counter[str] = Counter(dict.fromkeys(books.ours.sent_back, 0))
     came: Counter[str] = Counter()
@@ -296,8 +296,8 @@ def _unmatched(books: Books) -> Iterator[str]:
             came[entry.cause] += entry.amount_minor if entry.kind == "unmatched_received" else 0
     for number, held_minor in held.items():
         if number not in books.ours.sent_back:
-            yield f"the ledger holds unmatched payments {number}, and nothing caused it"
+            yield f"the ledger holds unmatched payment {number}, and nothing caused it"
         elif held_minor:
-            yield f"the ledger holds {held_minor} of unmatched payments {number}"
+            yield f"the ledger holds {held_minor} of unmatched payment {number}"
         elif number in moved and moved[number] != came[number]:
-            yield f"unmatched payments {number} is {came[number]}, the wallet sent {moved[number]} back"
+            yield f"unmatched payment {number} is {came[number]}, the wallet sent {moved[number]} back"

@@ -1,4 +1,4 @@
-"""The wallets' faults of a soak: several at a time in the sandbox's one list, and a count of what each kind did."""
+"""The wallets' faults of a soak: merges several at a time into the sandbox's one list, and counts hits by kind."""
 
 import asyncio
 from collections import Counter
@@ -6,48 +6,48 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from tests.soak.merchant import Street
+from tests.soak.merchant import SoakClient
 from tests.soak.plan import WALLETS, Fault
 
 Row = dict[str, object]
-#: A wallet by the names that its faults have.
+#: The names of a wallet in the sandbox's faults.
 PARTS_OF: Final = {"alipay": ("alipay",), "wechat": ("wechat", "wechat_hk")}
-#: How long a wallet thinks while a kill waits for its moment.
-THINKING_S: Final = 0.8
+#: The delay of every wallet call while a kill waits for its moment.
+SLOW_S: Final = 0.8
 
 
-class Faulty:
-    """What the wallets do wrong at the moment."""
+class WalletFaults:
+    """The active faults of the wallets."""
 
-    def __init__(self, street: Street) -> None:
-        self._street = street
+    def __init__(self, client: SoakClient) -> None:
+        self._client = client
         self._rows: dict[object, list[Row]] = {}
         self._lock = asyncio.Lock()
         self.hits: Counter[str] = Counter()
 
     async def live(self, fault: Fault) -> None:
-        """The planned fault, for as long as it is planned."""
+        """Keep the planned fault active for its time."""
         async with self._among(fault, [_row(fault)]):
             await asyncio.sleep(fault.for_s)
 
     @asynccontextmanager
-    async def thinking(self) -> AsyncIterator[None]:
-        """Every wallet takes its time, so that what is asked of it stays between two commits for a while."""
-        rows: list[Row] = [{"wallet": wallet, "kind": "slow", "delay_s": THINKING_S} for wallet in WALLETS]
+    async def slow(self) -> AsyncIterator[None]:
+        """Slow every wallet down, so that requests stay between their two commits for a while."""
+        rows: list[Row] = [{"wallet": wallet, "kind": "slow", "delay_s": SLOW_S} for wallet in WALLETS]
         async with self._among(object(), rows):
             yield
 
     @asynccontextmanager
     async def hanging(self, wallet: str, hold_s: float) -> AsyncIterator[None]:
-        """No call to this wallet is answered; after `hold_s` its connection ends."""
+        """Answer no call to this wallet; its connection ends after `hold_s`."""
         rows: list[Row] = [
-            {"wallet": one, "kind": "timeout_before", "hold_s": hold_s} for one in PARTS_OF[wallet]
+            {"wallet": name, "kind": "timeout_before", "hold_s": hold_s} for name in PARTS_OF[wallet]
         ]
         async with self._among(object(), rows):
             yield
 
     async def end(self) -> None:
-        """No fault any more, whatever had been left behind."""
+        """Remove all faults."""
         async with self._lock:
             self._rows.clear()
             await self._write()
@@ -65,11 +65,11 @@ class Faulty:
                 await self._write()
 
     async def _write(self) -> None:
-        """A list that is replaced forgets its counts, so they are read first."""
-        for row in await self._street.control("faults", "GET"):
-            if row["delay_s"] != THINKING_S:  # what a kill waits for is no fault
+        """Replacing the list resets its counts, so they are read first."""
+        for row in await self._client.control("faults", "GET"):
+            if row["delay_s"] != SLOW_S:  # the delay of a kill is not a fault of the plan
                 self.hits[row["kind"]] += row["hits"]
-        await self._street.control("faults", "PUT", [row for rows in self._rows.values() for row in rows])
+        await self._client.control("faults", "PUT", [row for rows in self._rows.values() for row in rows])
 
 
 def _row(fault: Fault) -> Row:

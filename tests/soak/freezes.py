@@ -1,4 +1,4 @@
-"""SIGSTOP and, after a while, SIGCONT: a process that lives, holds what it holds, and does nothing."""
+"""SIGSTOP and, after a while, SIGCONT: a process that keeps its locks and connections and does nothing."""
 
 import asyncio
 import os
@@ -8,19 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.soak.faulty import Faulty
+from tests.soak.faulty import WalletFaults
 from tests.soak.kills import Reaper
 from tests.soak.plan import DATABASE, Freeze
-from tests.soak.rig import SoakRig
+from tests.soak.rig import SoakStack
 
 
 class Freezer:
-    """Freezes as planned; `frozen` counts the processes by name."""
+    """Carries out planned freezes; `frozen` counts the processes by name."""
 
-    def __init__(self, soak: SoakRig, reaper: Reaper, faulty: Faulty) -> None:
-        self._soak = soak
+    def __init__(self, stack: SoakStack, reaper: Reaper, wallet_faults: WalletFaults) -> None:
+        self._stack = stack
         self._reaper = reaper
-        self._faulty = faulty
+        self._wallet_faults = wallet_faults
         self._database = asyncio.Lock()
         self._thaw = asyncio.Event()
         self.frozen: Counter[str] = Counter()
@@ -32,7 +32,7 @@ class Freezer:
             await self._freeze_processes(freeze)
 
     def thaw(self) -> None:
-        """End all that is frozen now."""
+        """Resume everything that is frozen."""
         self._thaw.set()
         self._thaw = asyncio.Event()
 
@@ -41,13 +41,13 @@ class Freezer:
             await asyncio.wait_for(self._thaw.wait(), seconds)
 
     async def kill_database(self) -> bool:
-        """Never while it is frozen: stopped children of a dead server would hold its memory."""
+        """Wait while it is frozen: stopped children of a killed server would hold its memory."""
         async with self._database:
-            return self._soak.kill_database()
+            return self._stack.kill_database()
 
     async def _freeze_database(self, for_s: float) -> None:
         async with self._database:
-            postgres = self._soak.rig.postgres
+            postgres = self._stack.demo_stack.postgres
             if postgres is None or postgres.pid is None:
                 return
             with frozen_server(postgres.pid):
@@ -57,9 +57,9 @@ class Freezer:
     async def _freeze_processes(self, freeze: Freeze) -> None:
         children = []
         try:
-            async with self._faulty.thinking():
+            async with self._wallet_faults.slow():
                 await self._reaper.wait_for(freeze.step, freeze.whom)
-                for child in self._soak.running(freeze.whom):
+                for child in self._stack.running(freeze.whom):
                     child.send_signal(signal.SIGSTOP)
                     children.append(child)
             self.frozen["api" if "api-0" in freeze.whom or "api-1" in freeze.whom else "worker"] += 1
@@ -71,15 +71,15 @@ class Freezer:
 
 @contextmanager
 def frozen_server(postmaster: int) -> Iterator[None]:
-    """PostgreSQL does not run: the kernel takes connections for it, and nothing answers."""
+    """PostgreSQL is stopped: the kernel accepts connections, and nothing answers."""
     os.kill(postmaster, signal.SIGSTOP)  # first, so that it starts no more children
-    everybody = [postmaster, *_children_of(postmaster)]
+    pids = [postmaster, *_children_of(postmaster)]
     try:
-        for pid in everybody:
+        for pid in pids:
             _send(pid, signal.SIGSTOP)
         yield
     finally:
-        for pid in everybody:
+        for pid in pids:
             _send(pid, signal.SIGCONT)
 
 

@@ -1,9 +1,9 @@
-"""`python -m tests.soak.isolation`: at full size, what one wallet or one process that hangs does to the others.
+"""`python -m tests.soak.isolation`: at full size, how a hanging wallet or process affects the others.
 
-First WeChat answers nothing, under a crowd of payments: how long payments at Alipay take that have no connection yet,
-and how long the worker takes to learn that others were paid. Then one gateway process is stopped with a payment's row
-locked: how long refunds of other payments take. The last line is JSON; the exit is 0 if everything was answered as it
-should be, within its bound, and the soak's three books agree.
+First WeChat answers nothing under a crowd of payments. Measured: how long Alipay payments without an open connection
+take, and how long the worker takes to see others paid. Then one gateway process is stopped with a payment's row locked.
+Measured: how long refunds of other payments take. The last line is JSON; the exit code is 0 if every response was right
+and within its bound and the soak's three books agree.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from tests.end_to_end.rig import free_port_block
 from tests.soak.merchant import Members
 from tests.soak.neighbours import quantile
 from tests.soak.plan import APIS, SHOPS
-from tests.soak.rig import SoakRig, running_soak
+from tests.soak.rig import SoakStack, running_soak
 from tests.soak.run import Figures, Soak
 from tests.support.postgres import open_folder
 
@@ -33,12 +33,12 @@ BARCODES: Final = 20
 PASSWORDS: Final = 6
 REFUNDS: Final = 40
 HOLD_S: Final = 60.0
-CROWD_IS_THERE_S: Final = 5.0
+CROWD_START_S: Final = 5.0
 WATCH_S: Final = 0.1
 LOOK_S: Final = 0.005
 LIMIT_S: Final = 120.0
 ATTEMPTS: Final = 10
-#: How long each may take on a machine that has nothing else to do.
+#: Time limits on an otherwise idle machine.
 BARCODE_LIMIT_S: Final = 5.0
 DECIDED_LIMIT_S: Final = 30.0
 REFUND_LIMIT_S: Final = 8.0
@@ -49,17 +49,17 @@ IDLE_WITH_LOCK: Final = "SELECT 1 FROM pg_stat_activity WHERE state = 'idle in t
 
 
 class Isolation(Soak):
-    """A soak with nothing but these two scenarios in it."""
+    """A soak of only these two scenarios."""
 
-    def __init__(self, rig: SoakRig) -> None:
-        super().__init__(rig, (), ends_early=False)
-        self._database_url = rig.rig.database_url
+    def __init__(self, stack: SoakStack) -> None:
+        super().__init__(stack, (), ends_early=False)
+        self._database_url = stack.demo_stack.database_url
         self.figures: dict[str, float] = {}
 
     async def _carry_out(self) -> None:
-        async with self._faulty.hanging("wechat", HOLD_S):
+        async with self._wallet_faults.hanging("wechat", HOLD_S):
             crowd = [asyncio.create_task(self._barcode("wechat", shop)) for shop in self._shops(CROWD)]
-            await asyncio.sleep(CROWD_IS_THERE_S)
+            await asyncio.sleep(CROWD_START_S)
             self.figures["other_wallet_max_s"] = await self._barcodes_of_alipay()
             await asyncio.gather(*crowd)
             self.figures["other_wallet_decided_s"] = await self._passwords_of_alipay()
@@ -68,22 +68,22 @@ class Isolation(Soak):
     # ---- a wallet that hangs -------------------------------------------------------------------------------------
 
     async def _barcodes_of_alipay(self) -> float:
-        """The first questions to that wallet. The longest of them, in seconds."""
+        """Send the initial requests to that wallet. Returns the longest, in seconds."""
         return max(
             await asyncio.gather(*(self._timed("payment", "alipay", "demo", {}) for _ in range(BARCODES)))
         )
 
     async def _passwords_of_alipay(self) -> float:
-        """Seconds until all are paid that only the worker can learn of."""
+        """Seconds until all payments are paid whose result only the worker can see."""
         loop = asyncio.get_running_loop()
-        asked = await asyncio.gather(
+        answers = await asyncio.gather(
             *(self._barcode("alipay", "demo", "password_then_pays") for _ in range(PASSWORDS))
         )
         began = loop.time()
-        numbers = [answer["syssn"] for answer in asked if answer is not None and "syssn" in answer]
+        numbers = [answer["syssn"] for answer in answers if answer is not None and "syssn" in answer]
         self._expect(len(numbers) == PASSWORDS, "a payment with a password was never answered")
         while loop.time() < began + LIMIT_S:
-            rows = await self._looking.rows("SELECT state FROM payment WHERE syssn = ANY($1)", numbers)
+            rows = await self._reader.rows("SELECT state FROM payment WHERE syssn = ANY($1)", numbers)
             if {row["state"] for row in rows} == {"PAID"}:
                 break
             await asyncio.sleep(WATCH_S)
@@ -95,23 +95,23 @@ class Isolation(Soak):
 
     async def _barcode(self, wallet: str, shop: str, behaviour: str = "pays") -> Members | None:
         params = await self._params(wallet, behaviour)
-        return await self._street.call(self._merchants[shop], "payment", params)
+        return await self._client.call(self._merchants[shop], "payment", params)
 
     async def _params(self, wallet: str, behaviour: str) -> dict[str, str]:
         return {
             "pay_type": {"alipay": "800108", "wechat": "800208"}[wallet],
-            "out_trade_no": self._street.reference(),
+            "out_trade_no": self._client.reference(),
             "txamt": "1000",
-            "txdtm": self._street.moment(),
-            "auth_code": await self._street.code(wallet, behaviour),
+            "txdtm": self._client.moment(),
+            "auth_code": await self._client.code(wallet, behaviour),
         }
 
     async def _timed(self, name: str, wallet: str, shop: str, params: dict[str, str]) -> float:
-        """How long a call takes that has to be answered 0000."""
+        """Seconds of a call that must be answered 0000."""
         loop = asyncio.get_running_loop()
         params = params or await self._params(wallet, "pays")
         began = loop.time()
-        answer = await self._street.call(self._merchants[shop], name, params)
+        answer = await self._client.call(self._merchants[shop], name, params)
         took = loop.time() - began
         found = "nothing" if answer is None else answer["respcd"]
         self._expect(found == "0000", f"a {name} at {wallet} was answered {found} after {took:.1f} s")
@@ -120,7 +120,7 @@ class Isolation(Soak):
     # ---- a process that is stopped in a transaction --------------------------------------------------------------
 
     async def _refunds_beside_a_frozen_process(self) -> float:
-        """The longest of the refunds of other payments, in seconds."""
+        """The longest refund of another payment, in seconds."""
         paid = await asyncio.gather(*(self._barcode("alipay", "demo") for _ in range(REFUNDS + ATTEMPTS)))
         numbers = [answer["syssn"] for answer in paid if answer is not None and answer["respcd"] == "0000"]
         self._expect(len(numbers) == len(paid), "a payment before the freeze was not paid")
@@ -134,9 +134,9 @@ class Isolation(Soak):
 
     @asynccontextmanager
     async def _stopped_while_it_refunds(self, syssn: str) -> AsyncIterator[bool]:
-        """One process stopped. Whether it was the one that has this payment's row locked, in an open transaction."""
+        """Stop one process. Yields whether it has this payment's row locked in an open transaction."""
         connection = await asyncpg.connect(self._database_url)
-        [child] = self._rig.running(APIS[:1])
+        [child] = self._stack.running(APIS[:1])
         try:
             async with connection.transaction():
                 await connection.execute("SELECT 1 FROM payment WHERE syssn = $1 FOR UPDATE", syssn)
@@ -158,7 +158,7 @@ class Isolation(Soak):
                 await asyncio.sleep(LOOK_S)
 
     async def _refund(self, syssn: str) -> Members | None:
-        return await self._street.call(self._merchants["demo"], "refund", self._refund_params(syssn))
+        return await self._client.call(self._merchants["demo"], "refund", self._refund_params(syssn))
 
     async def _refund_timed(self, syssn: str) -> float:
         return await self._timed("refund", "alipay", "demo", self._refund_params(syssn))
@@ -166,9 +166,9 @@ class Isolation(Soak):
     def _refund_params(self, syssn: str) -> dict[str, str]:
         return {
             "syssn": syssn,
-            "out_trade_no": self._street.reference(),
+            "out_trade_no": self._client.reference(),
             "txamt": "1000",
-            "txdtm": self._street.moment(),
+            "txdtm": self._client.moment(),
         }
 
     # ---- the end -------------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ class Isolation(Soak):
             self._found[otherwise] = None
 
     def _report(self, found: list[str]) -> Figures:
-        return Figures(operations=sum(self._street.operations.values()), mismatches=found)
+        return Figures(operations=sum(self._client.operations.values()), mismatches=found)
 
 
 def too_slow(figures: dict[str, float]) -> Sequence[str]:
@@ -199,11 +199,11 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="an empty folder to keep everything in")
     options = parser.parse_args()
     for name in [name for name in os.environ if name.startswith("TAEL_")]:
-        del os.environ[name]  # a setting of the caller's would lead the rig elsewhere
+        del os.environ[name]  # the caller's settings would redirect the soak
     with nullcontext(options.data) if options.data else open_folder() as folder:
         print(f"isolation   logs in {folder / 'logs'}", flush=True)
-        with running_soak(free_port_block(), folder) as rig:
-            isolation = Isolation(rig)
+        with running_soak(free_port_block(), folder) as stack:
+            isolation = Isolation(stack)
             found = [*asyncio.run(isolation.run()).mismatches, *too_slow(isolation.figures)]
     for sentence in found[:100]:
         print(f"MISMATCH    {sentence}")

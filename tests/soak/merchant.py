@@ -1,4 +1,4 @@
-"""Merchants and payers of a soak, over HTTP: every answer that was read is kept, every call that is out is known."""
+"""The merchants and payers of a soak, over HTTP. Keeps every response and the calls in flight."""
 
 import asyncio
 import hashlib
@@ -15,7 +15,7 @@ import aiohttp
 from tael.base.clock import Clock
 from tael.base.moments import UTC8
 from tael.cli.seed import DemoApp
-from tests.soak.rows import Told
+from tests.soak.rows import MerchantResponse
 
 CALL_LIMIT_S: Final = 60.0
 CONTROL_LIMIT_S: Final = 10.0
@@ -24,37 +24,37 @@ Members = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """One merchant and the app that speaks for it."""
+    """One merchant and its app."""
 
-    one: DemoApp
+    demo_app: DemoApp
     mchid: str
     shop: str  #: its name at the wallets
 
     def headers(self, params: dict[str, str]) -> dict[str, str]:
-        text = "&".join(f"{name}={params[name]}" for name in sorted(params)) + self.one.app.key.reveal()
-        digest = hashlib.sha256 if self.one.app.sha256_only else hashlib.md5
+        text = "&".join(f"{name}={params[name]}" for name in sorted(params)) + self.demo_app.app.key.reveal()
+        digest = hashlib.sha256 if self.demo_app.app.sha256_only else hashlib.md5
         return {
-            "X-QF-APPCODE": self.one.app.appcode,
+            "X-QF-APPCODE": self.demo_app.app.appcode,
             "X-QF-SIGN": digest(text.encode()).hexdigest().upper(),
-            "X-QF-SIGNTYPE": "SHA256" if self.one.app.sha256_only else "MD5",
+            "X-QF-SIGNTYPE": "SHA256" if self.demo_app.app.sha256_only else "MD5",
         }
 
 
 def merchants_of(apps: list[DemoApp]) -> dict[str, Merchant]:
-    """The merchants of a demo, by their shop."""
+    """The merchants of a demo, by shop."""
     shops = {"demo": (0, 0), "wechat_only": (1, 0), "chain_east": (2, 0), "chain_west": (2, 1)}
     return {shop: Merchant(apps[app], apps[app].mchids[mch], shop) for shop, (app, mch) in shops.items()}
 
 
 @dataclass(slots=True)
-class Street:
-    """Where merchants and payers act. Entered before it is used."""
+class SoakClient:
+    """The HTTP client of all merchants and payers. Use it as a context manager."""
 
     gateway_url: str
     sandbox_url: str
     clock: Clock
-    told: list[Told] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)  #: answers that no gateway may give
+    responses: list[MerchantResponse] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)  #: responses that no gateway may send
     operations: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     in_flight: Counter[tuple[str, str]] = field(default_factory=Counter)  #: (call, reference or syssn)
@@ -82,12 +82,12 @@ class Street:
         return self.clock.now().astimezone(UTC8).strftime("%Y-%m-%d %H:%M:%S")
 
     async def call(self, merchant: Merchant, name: str, params: dict[str, str]) -> Members | None:
-        """The answer to a signed call, or None if none came."""
+        """The response to a signed call, or None if none came."""
         await self.may_call.wait()
         sent = {"mchid": merchant.mchid, **params}
-        about = (name, sent.get("syssn") or sent.get("out_trade_no", ""))
+        key = (name, sent.get("syssn") or sent.get("out_trade_no", ""))
         self.operations[name] += 1
-        self.in_flight[about] += 1
+        self.in_flight[key] += 1
         try:
             async with self._entered().post(
                 f"{self.gateway_url}/trade/v1/{name}",
@@ -100,9 +100,9 @@ class Street:
             self.answers["none"] += 1
             return None
         finally:
-            self.in_flight[about] -= 1
-            if not self.in_flight[about]:
-                del self.in_flight[about]
+            self.in_flight[key] -= 1
+            if not self.in_flight[key]:
+                del self.in_flight[key]
         return self._read(merchant, name, sent, status, body, sign)
 
     def _read(
@@ -113,18 +113,18 @@ class Street:
             return None
         members = _members(body)
         if members is None:
-            self.broken.append(f"{name} was answered with what is no answer: {body[:200]!r}")
+            self.broken.append(f"{name} was answered with no JSON response: {body[:200]!r}")
             return None
-        expected = hashlib.md5(body + merchant.one.app.key.reveal().encode()).hexdigest().upper()
-        # Before it could read the app's key, the gateway can sign nothing.
+        expected = hashlib.md5(body + merchant.demo_app.app.key.reveal().encode()).hexdigest().upper()
+        # A gateway that could not read the app's key signs nothing.
         if sign != expected and members["respcd"] != "1112":
             self.broken.append(f"{name} was answered without a good signature: {members['respcd']}")
         self.answers[members["respcd"]] += 1
         if name == "query":
             self._keep_rows(members)
         else:
-            self.told.append(
-                Told(
+            self.responses.append(
+                MerchantResponse(
                     name,
                     str(sent.get("out_trade_no", "")),
                     members["respcd"],
@@ -137,18 +137,20 @@ class Street:
 
     def _keep_rows(self, members: Members) -> None:
         for row in members.get("data", ()):
-            self.told.append(
-                Told("row", row["out_trade_no"], row["respcd"], row["syssn"], amount_minor=int(row["txamt"]))
+            self.responses.append(
+                MerchantResponse(
+                    "row", row["out_trade_no"], row["respcd"], row["syssn"], amount_minor=int(row["txamt"])
+                )
             )
 
     # ---- the wallets' side -------------------------------------------------------------------------------------
 
-    async def control(self, name: str, method: str = "POST", asked: object = None) -> Any:
-        """What the sandbox answers, or None if it says that this cannot be done."""
+    async def control(self, name: str, method: str = "POST", payload: object = None) -> Any:
+        """The sandbox's response, or None if it refuses the call."""
         async with self._entered().request(
             method,
             f"{self.sandbox_url}/control/{name}",
-            json=asked,
+            json=payload,
             timeout=aiohttp.ClientTimeout(total=CONTROL_LIMIT_S),
         ) as answer:
             if answer.status == 400:
@@ -158,27 +160,27 @@ class Street:
 
     async def code(self, wallet: str, behaviour: str) -> str:
         return str(
-            (await self.control("codes", asked={"wallet": wallet, "behaviour": behaviour}))["auth_code"]
+            (await self.control("codes", payload={"wallet": wallet, "behaviour": behaviour}))["auth_code"]
         )
 
     async def confirm(self, action: str, **what: str) -> None:
         self.operations[action] += 1
-        await self.control("confirm", asked={"action": action, **what})
+        await self.control("confirm", payload={"action": action, **what})
 
     async def advance(self, seconds: float) -> None:
-        await self.control("clock", asked={"advance_s": seconds})
+        await self.control("clock", payload={"advance_s": seconds})
 
     def now(self) -> datetime:
         return self.clock.now()
 
     def _entered(self) -> aiohttp.ClientSession:
         if self._session is None:
-            raise RuntimeError("a Street is entered before it is used")
+            raise RuntimeError("use SoakClient as a context manager")
         return self._session
 
 
 def _members(body: bytes) -> Members | None:
-    """The members of an answer, if it is one."""
+    """The members of a response, or None if it is none."""
     try:
         members = json.loads(body)
     except ValueError:

@@ -1,6 +1,6 @@
-"""How long payments at one wallet take while the other answers nothing, beside how long they took just before.
+"""Compares payment times at one wallet while the other hangs with the times just before.
 
-Only payments and this are going on meanwhile, so that each of them must be answered: paid.
+Meanwhile only payments run, so each of them must be answered as paid.
 """
 
 import asyncio
@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import cycle
 from typing import Final
 
-from tests.soak.faulty import Faulty
-from tests.soak.merchant import Members, Merchant, Street
+from tests.soak.faulty import WalletFaults
+from tests.soak.merchant import Members, Merchant, SoakClient
 from tests.soak.plan import SHOPS, Hang, Pay
-from tests.soak.story import WALLET_OF, Story
+from tests.soak.story import WALLET_OF, Scenario
 
 BARCODES: Final = {"alipay": "800108", "wechat": "800208"}
 OTHER: Final = {"alipay": "wechat", "wechat": "alipay"}
-#: Payments at the hanging wallet at once, more than one account's connections to it.
+#: Concurrent payments at the hanging wallet, more than one account's connections to it.
 CROWD: Final = 120
 GAP_S: Final = 0.1
 BEFORE_S: Final = 3.0
@@ -25,11 +25,13 @@ PAID: Final = "0000"
 
 
 class Neighbours:
-    """Hangs one wallet at a time and asks the other. `before` and `meanwhile` are seconds of each of its payments."""
+    """Hangs one wallet at a time and pays at the other. `before` and `meanwhile` are its payment times in seconds."""
 
-    def __init__(self, street: Street, faulty: Faulty, merchants: dict[str, Merchant]) -> None:
-        self._street = street
-        self._faulty = faulty
+    def __init__(
+        self, client: SoakClient, wallet_faults: WalletFaults, merchants: dict[str, Merchant]
+    ) -> None:
+        self._client = client
+        self._wallet_faults = wallet_faults
         self._merchants = merchants
         self.is_measuring = False
         self.hangs = 0
@@ -38,7 +40,7 @@ class Neighbours:
         self.wrong: list[str] = []
 
     async def carry_out(self, hang: Hang, quiet: Callable[[], Awaitable[None]]) -> None:
-        """Once `quiet` has ended all other disturbances; none may begin while `is_measuring`."""
+        """`quiet` ends all other disturbances; none may start while `is_measuring`."""
         self.is_measuring = True
         try:
             await quiet()
@@ -48,28 +50,28 @@ class Neighbours:
         await asyncio.gather(*crowd)
 
     async def _measure(self, hang: Hang) -> list[asyncio.Task[None]]:
-        """What is still under way at the wallet that hung is given back."""
+        """Returns the payments still in flight at the hanging wallet."""
         other = OTHER[hang.wallet]
         if not await self._is_calm(other):
             self.wrong.append(f"payments at {other} were never answered at once before {hang.wallet} hung")
             return []
-        self.before += await self._ask_for(BEFORE_S, other, f"before {hang.wallet} hung")
-        async with self._faulty.hanging(hang.wallet, 2 * hang.for_s):
+        self.before += await self._pay_for(BEFORE_S, other, f"before {hang.wallet} hung")
+        async with self._wallet_faults.hanging(hang.wallet, 2 * hang.for_s):
             self.hangs += 1
-            crowd = [asyncio.create_task(story.live()) for story in self._crowd(hang.wallet)]
-            self.meanwhile += await self._ask_for(hang.for_s, other, f"while {hang.wallet} hung")
+            crowd = [asyncio.create_task(scenario.live()) for scenario in self._crowd(hang.wallet)]
+            self.meanwhile += await self._pay_for(hang.for_s, other, f"while {hang.wallet} hung")
         return crowd
 
     async def _is_calm(self, wallet: str) -> bool:
-        """Whether what was broken before has healed: several payments, one after the other, are paid at once."""
+        """Whether the gateway has recovered: several payments in a row are paid at once."""
         loop = asyncio.get_running_loop()
         until, paid = loop.time() + CALM_LIMIT_S, 0
         while loop.time() < until and paid < 5:
             paid = paid + 1 if (await self._pay(wallet) or {}).get("respcd") == PAID else 0
         return paid == 5
 
-    async def _ask_for(self, seconds: float, wallet: str, when: str) -> list[float]:
-        """A payment every GAP_S; how long each took."""
+    async def _pay_for(self, seconds: float, wallet: str, when: str) -> list[float]:
+        """Make a payment every GAP_S; returns the time of each in seconds."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         asked = []
@@ -92,18 +94,18 @@ class Neighbours:
         pay_type = BARCODES[wallet]
         params = {
             "pay_type": pay_type,
-            "out_trade_no": self._street.reference(),
+            "out_trade_no": self._client.reference(),
             "txamt": "100",
-            "txdtm": self._street.moment(),
-            "auth_code": await self._street.code(WALLET_OF[pay_type], "pays"),
+            "txdtm": self._client.moment(),
+            "auth_code": await self._client.code(WALLET_OF[pay_type], "pays"),
         }
-        return await self._street.call(self._merchants["demo"], "payment", params)
+        return await self._client.call(self._merchants["demo"], "payment", params)
 
-    def _crowd(self, wallet: str) -> list[Story]:
-        """Payers of every merchant at the wallet that hangs; their payments are judged with all others, at the end."""
+    def _crowd(self, wallet: str) -> list[Scenario]:
+        """Payments of every merchant at the hanging wallet; they are checked with all others at the end."""
         shops = cycle([shop for shop in SHOPS if wallet == "wechat" or shop != "wechat_only"])
         pays = [Pay(0.0, next(shops), BARCODES[wallet], "pays", 100, None, 1, ()) for _ in range(CROWD)]
-        return [Story(pay, self._merchants[pay.shop], "", self._street) for pay in pays]
+        return [Scenario(pay, self._merchants[pay.shop], "", self._client) for pay in pays]
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -1,10 +1,10 @@
-"""`python -m tests.soak.outage --seconds N`: the database is stopped for N seconds under load, and started again.
+"""`python -m tests.soak.outage --seconds N`: stops the database for N seconds under load, and starts it again.
 
-Then it is frozen for `--frozen` seconds, as it is on a host that hangs: it takes connections and answers nothing. How
-long merchants and /readyz wait meanwhile is measured, and held to its bounds.
+Then it is frozen for `--frozen` seconds, as on a host that hangs: it accepts connections and answers nothing. The times
+that merchants and /readyz wait meanwhile are measured and checked against their bounds.
 
-Nobody starts anything of the gateway's again until it has shown that it goes on by itself. Then the soak's three books
-are compared. The last line is JSON; the exit is 0 if there was no mismatch.
+No process of the gateway is restarted until it has shown that it recovers by itself. Then the soak's three books are
+compared. The last line is JSON; the exit code is 0 if there was no mismatch.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from tests.soak.freezes import frozen_server
 from tests.soak.merchant import Members
 from tests.soak.neighbours import quantile
 from tests.soak.plan import Pay, plan
-from tests.soak.rig import SoakRig, running_soak
+from tests.soak.rig import SoakStack, running_soak
 from tests.soak.run import Figures, Soak
 from tests.support.postgres import open_folder
 from tests.support.wire import bound
@@ -35,12 +35,12 @@ from tests.support.wire import bound
 #: Load before the stop and after the start.
 BEFORE_S: Final = 3.0
 AFTER_S: Final = 5.0
-#: So many soaks' payments at once, about three in a second each.
+#: Payments of this many soaks at once, about three per second each.
 CROWDS: Final = 3
 WATCH_S: Final = 0.1
 RECOVERY_LIMIT_S: Final = 30.0
 OUT_OF_SERVICE: Final = "1112"
-#: While the database does not answer: merchants' calls at once, and how long they and /readyz may take.
+#: While the database does not answer: concurrent calls of merchants, and time limits of these and of /readyz.
 CROWD: Final = 400
 ANSWER_LIMIT_S: Final = 8.0
 READYZ_LIMIT_S: Final = 2.0
@@ -73,24 +73,24 @@ class OutageFigures(Figures):
 def run(
     seconds: float, seed: int, port: int, data: Path, frozen_s: float = FROZEN_S, crowd: int = CROWD
 ) -> OutageFigures:
-    """In the main thread: PostgreSQL and the processes die with it."""
-    with running_soak(port, data) as rig:
-        outage = Outage(rig, seconds, seed, frozen_s, crowd)
+    """Call in the main thread: PostgreSQL and the processes end with it."""
+    with running_soak(port, data) as stack:
+        outage = Outage(stack, seconds, seed, frozen_s, crowd)
         asyncio.run(outage.run())
         return outage.figures
 
 
 class Outage(Soak):
-    """A soak of payments alone, with two long disturbances."""
+    """A soak of payments only, with two long disturbances."""
 
-    def __init__(self, rig: SoakRig, seconds: float, seed: int, frozen_s: float, crowd: int) -> None:
+    def __init__(self, stack: SoakStack, seconds: float, seed: int, frozen_s: float, crowd: int) -> None:
         total_s = BEFORE_S + seconds + AFTER_S + frozen_s + AFTER_S
-        super().__init__(rig, payments(total_s, seed), ends_early=False)
+        super().__init__(stack, payments(total_s, seed), ends_early=False)
         self.figures = OutageFigures(seconds=seconds)
         self._seconds = seconds
         self._frozen_s = frozen_s
         self._crowd = crowd
-        self._looking.patience_s += seconds + frozen_s
+        self._reader.patience_s += seconds + frozen_s
         self._may_restart = asyncio.Event()
         self._while_down: Counter[str] = Counter()
 
@@ -99,9 +99,9 @@ class Outage(Soak):
         load = asyncio.create_task(super()._carry_out())
         await asyncio.sleep(BEFORE_S)
         await self._stay_down()
-        heard = len(self._receiver.heard)
+        received = len(self._receiver.received)
         await self._until(self._serves, "the gateway never served again")
-        await self._until(lambda: self._has_told(heard), "no worker told a merchant anything again")
+        await self._until(lambda: self._has_delivered(received), "no worker delivered a webhook again")
         await self._stay_frozen()
         await self._until(self._serves, "the gateway never served again after the freeze")
         await self._until(self._is_ready, "the gateway was never ready again after the freeze")
@@ -109,22 +109,22 @@ class Outage(Soak):
         self._may_restart.set()
 
     async def _stay_down(self) -> None:
-        """In the main thread, with which PostgreSQL dies: the load stands still while it stops and starts."""
-        postgres = self._rig.rig.postgres
+        """In the main thread, with which PostgreSQL ends: the load pauses while it stops and starts."""
+        postgres = self._stack.demo_stack.postgres
         assert postgres is not None
         url = postgres.url
         postgres.stop()
-        with bound(urlsplit(url).port or 0):  # who tries to connect must not be given the port itself
-            await self._ask_while_down()
+        with bound(urlsplit(url).port or 0):  # a client's own port must not be this one
+            await self._call_while_down()
             if postgres.start() != url:
                 raise RuntimeError("PostgreSQL came back at another port")
 
-    async def _ask_while_down(self) -> None:
+    async def _call_while_down(self) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._seconds
         while loop.time() < until:
-            for name, params in self._questions().items():
-                answer = await self._ask(name, params)
+            for name, params in self._requests().items():
+                answer = await self._call(name, params)
                 respcd = "none" if answer is None else answer["respcd"]
                 self._while_down[respcd] += 1
                 if respcd != OUT_OF_SERVICE:
@@ -132,8 +132,8 @@ class Outage(Soak):
             await asyncio.sleep(WATCH_S)
 
     async def _stay_frozen(self) -> None:
-        """Crowd after crowd of calls, each begun and answered while the database does not answer."""
-        postgres = self._rig.rig.postgres
+        """Crowd after crowd of calls, each sent and answered while the database does not answer."""
+        postgres = self._stack.demo_stack.postgres
         assert postgres is not None
         assert postgres.pid is not None
         loop = asyncio.get_running_loop()
@@ -153,19 +153,19 @@ class Outage(Soak):
         }
 
     async def _timed(self, number: int) -> float:
-        """How long one of the questions took."""
+        """The time of one of the requests, in seconds."""
         loop = asyncio.get_running_loop()
-        questions = list(self._questions().items())
-        name, params = questions[number % len(questions)]
+        requests = list(self._requests().items())
+        name, params = requests[number % len(requests)]
         began = loop.time()
-        answer = await self._ask(name, params)
+        answer = await self._call(name, params)
         respcd = "none" if answer is None else answer["respcd"]
         if respcd != OUT_OF_SERVICE:
             self._found[f"while the database was frozen, a {name} was answered {respcd}"] = None
         return loop.time() - began
 
     async def _unready_after(self) -> float:
-        """How long it takes from now until /readyz answers 503; RECOVERY_LIMIT_S if it does not."""
+        """Seconds until /readyz answers 503; RECOVERY_LIMIT_S if it does not."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while await self._is_ready():
@@ -178,28 +178,28 @@ class Outage(Soak):
         limit = aiohttp.ClientTimeout(total=RECOVERY_LIMIT_S)
         async with (
             aiohttp.ClientSession(timeout=limit) as session,
-            session.get(f"{self._rig.place.gateway_url}/readyz") as answer,
+            session.get(f"{self._stack.place.gateway_url}/readyz") as answer,
         ):
             return answer.status == 200
 
-    def _questions(self) -> dict[str, dict[str, str]]:
-        """Calls that can do nothing without a database."""
-        named = {"out_trade_no": self._street.reference(), "txdtm": self._street.moment(), "txamt": "100"}
+    def _requests(self) -> dict[str, dict[str, str]]:
+        """Calls that need the database."""
+        named = {"out_trade_no": self._client.reference(), "txdtm": self._client.moment(), "txamt": "100"}
         return {
             "payment": named | {"pay_type": "800201"},
             "refund": named | {"syssn": "2" * 24},
             "query": {"out_trade_no": named["out_trade_no"]},
         }
 
-    async def _ask(self, name: str, params: dict[str, str]) -> Members | None:
-        return await self._street.call(self._merchants["demo"], name, params)
+    async def _call(self, name: str, params: dict[str, str]) -> Members | None:
+        return await self._client.call(self._merchants["demo"], name, params)
 
     async def _serves(self) -> bool:
-        answer = await self._ask("query", {"page_size": "1"})
+        answer = await self._call("query", {"page_size": "1"})
         return answer is not None and answer["respcd"] == "0000"
 
-    async def _has_told(self, heard: int) -> bool:
-        return len(self._receiver.heard) > heard
+    async def _has_delivered(self, received: int) -> bool:
+        return len(self._receiver.received) > received
 
     async def _until(self, is_so: Callable[[], Awaitable[bool]], otherwise: str) -> None:
         loop = asyncio.get_running_loop()
@@ -211,25 +211,25 @@ class Outage(Soak):
             await asyncio.sleep(WATCH_S)
 
     async def _supervise(self) -> None:
-        """Only what has died is noted, until the outage is over: the soak's own end kills the workers on purpose."""
+        """Until the outage is over, ended processes are only noted: the soak's own end kills the workers on purpose."""
         while not self._may_restart.is_set():
-            for kept in self._rig.rig.supervisor.kept:
+            for kept in self._stack.demo_stack.supervisor.kept:
                 if kept.child is not None and kept.child.poll() is not None:
                     self._found[f"{kept.name} died of the outage"] = None
             await asyncio.sleep(WATCH_S)
         await super()._supervise()
 
     def _report(self, found: list[str]) -> Figures:
-        street, figures = self._street, self.figures
-        unanswered = street.answers["none"]
-        figures.operations = sum(street.operations.values())
-        figures.http_500 = sum(1 for sentence in street.broken if "HTTP 5" in sentence)
-        figures.answers = dict(sorted(street.answers.items()))
+        client, figures = self._client, self.figures
+        unanswered = client.answers["none"]
+        figures.operations = sum(client.operations.values())
+        figures.http_500 = sum(1 for sentence in client.broken if "HTTP 5" in sentence)
+        figures.answers = dict(sorted(client.answers.items()))
         figures.while_down = dict(self._while_down)
         figures.mismatches = [*found, *self._troubles]
         if unanswered:
             figures.mismatches.append(f"{unanswered} calls were never answered")
-        print(f"operations  {dict(street.operations)}")
+        print(f"operations  {dict(client.operations)}")
         print(f"answers     {figures.answers}; HTTP 500: {figures.http_500}")
         print(f"while down  {figures.while_down}")
         print(f"frozen      {figures.frozen}")
@@ -239,7 +239,7 @@ class Outage(Soak):
 
 
 def too_slow(figures: OutageFigures) -> list[str]:
-    """What took longer than is promised; only of a machine that has nothing else to do."""
+    """Times above their bounds; meaningful only on an otherwise idle machine."""
     answer_s, unready_s = figures.frozen["max_s"], figures.frozen["readyz_503_after_s"]
     found = []
     if answer_s > ANSWER_LIMIT_S:
@@ -250,7 +250,7 @@ def too_slow(figures: OutageFigures) -> list[str]:
 
 
 def payments(seconds: float, seed: int) -> tuple[Pay, ...]:
-    """What several soaks pay in this time, each by a seed of its own."""
+    """The payments of several soaks in this time, each with its own seed."""
     steps = [step for crowd in range(CROWDS) for step in plan(seed * CROWDS + crowd, seconds / 60)]
     return tuple(sorted((step for step in steps if isinstance(step, Pay)), key=lambda pay: pay.at_s))
 
@@ -263,7 +263,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="an empty folder to keep everything in")
     options = parser.parse_args()
     for name in [name for name in os.environ if name.startswith("TAEL_")]:
-        del os.environ[name]  # a setting of the caller's would lead the rig elsewhere
+        del os.environ[name]  # the caller's settings would redirect the soak
     with nullcontext(options.data) if options.data else open_folder() as folder:
         print(f"outage      {options.seconds:g} seconds, logs in {folder / 'logs'}", flush=True)
         figures = run(options.seconds, options.seed, free_port_block(), folder, options.frozen)

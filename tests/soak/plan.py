@@ -1,6 +1,6 @@
-"""What a soak will do, and when: a pure function of the seed. What comes of it is not, since processes race.
+"""The plan of a soak: a pure function of the seed. The result is not, since processes race.
 
-The plan names no reference, key or port: those are made when it is carried out, by `story.py` and `run.py`.
+The plan names no reference, key or port: `story.py` and `run.py` make those when they carry it out.
 """
 
 import random
@@ -9,7 +9,7 @@ from typing import Final
 
 ONLINE: Final = ("800151", "800152", "800201", "800207")
 OFFLINE: Final = ("800108", "800208", "800228")
-#: Merchants of the demo by the shop they are at the wallets; one of them has WeChat only.
+#: Merchants of the demo by their shop at the wallets; one of them has WeChat only.
 SHOPS: Final = ("demo", "demo", "wechat_only", "chain_east", "chain_west")
 BEHAVIOURS: Final = (
     *("pays",) * 8,
@@ -22,8 +22,8 @@ BEHAVIOURS: Final = (
     "expired",
     "used",
 )
-#: How a kill chooses its moment: when a row is between the two commits of this step.
-STEPS: Final = ("opening", "refunding", "reversing", "closing", "settling", "delivering")
+#: A kill waits for a row between the two commits of one of these steps.
+STEPS: Final = ("opening", "refunding", "reversing", "closing", "polling", "delivering")
 APIS: Final = ("api-0", "api-1")
 WORKERS: Final = ("worker-0", "worker-1")
 
@@ -46,35 +46,35 @@ WALLETS: Final = ("alipay", "wechat", "wechat_hk")
 GAP_OF_PAYMENTS_S: Final = 0.32
 GAP_OF_KILLS_S: Final = 3.0
 GAP_OF_FAULTS_S: Final = 1.8
-#: A wallet whose every answer takes its time, so that what it said is old when it is heard.
+#: A slow wallet: its responses are outdated when they arrive.
 GAP_OF_SLOWNESS_S: Final = 6.0
 GAP_OF_CLOCKS_S: Final = 5.0
 GAP_OF_CUTS_S: Final = 8.0
-GAP_OF_SULKS_S: Final = 9.0
+GAP_OF_RECEIVER_FAULTS_S: Final = 9.0
 GAP_OF_DATABASE_DEATHS_S: Final = 45.0
 GAP_OF_FREEZES_S: Final = 8.0
 GAP_OF_HANGS_S: Final = 60.0
 HANG_S: Final = 6.0
-#: A lease ends after 15 s, and a transaction that does nothing after 10 s: the longest freezes outlast them.
+#: A lease ends after 15 s and an idle transaction after 10 s: the longest freezes outlast both.
 FREEZES_S: Final = (0.5, 1.0, 2.0, 2.0, 4.0, 4.0, 12.0, 17.0)
 DATABASE: Final = "database"
-#: The first seconds are for processes to take up their work.
+#: The first second is for the processes to start working.
 BEGIN_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
-    """Something that somebody does about a payment, `after_s` seconds after it was asked for."""
+class Action:
+    """What a merchant or payer does with a payment, `after_s` seconds after its request."""
 
     after_s: float
     name: str  #: pay cancel wrong_password query repeat close refund reverse
-    amounts: tuple[int, ...] = ()  #: of refunds asked for at once
-    times: int = 1  #: how often the very same request is sent at once
+    amounts: tuple[int, ...] = ()  #: of concurrent refunds
+    times: int = 1  #: concurrent copies of the same request
 
 
 @dataclass(frozen=True, slots=True)
 class Pay:
-    """One payment and everything that is done about it."""
+    """One payment and all its actions."""
 
     at_s: float
     shop: str
@@ -82,8 +82,8 @@ class Pay:
     behaviour: str
     amount_minor: int
     valid_s: int | None
-    times: int  #: the same request so often at once
-    acts: tuple[Act, ...]
+    times: int  #: concurrent copies of the request
+    actions: tuple[Action, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Jump:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """SIGKILL, at the first moment from `at_s` on at which `step` is under way in one of `whom`."""
+    """SIGKILL at the first moment from `at_s` on when `step` is in progress in one of `whom`."""
 
     at_s: float
     whom: tuple[str, ...]
@@ -105,14 +105,14 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseDeath:
-    """SIGKILL for PostgreSQL; the rig starts it again."""
+    """SIGKILL for PostgreSQL, which is then started again."""
 
     at_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """SIGSTOP for a while, at the first moment at which `step` is under way in one of `whom`; or for PostgreSQL."""
+    """SIGSTOP for a while: PostgreSQL, or the first of `whom` in which `step` is in progress."""
 
     at_s: float
     for_s: float
@@ -122,7 +122,7 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """One wallet answers nothing at all, while merchants go on to pay by it and by the other."""
+    """One wallet answers nothing, while merchants go on to use both."""
 
     at_s: float
     for_s: float
@@ -131,7 +131,7 @@ class Hang:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a wallet does wrong for a while."""
+    """A fault of one wallet for a while."""
 
     at_s: float
     for_s: float
@@ -140,14 +140,14 @@ class Fault:
     times: int
     probability: float
     seed: int
-    wait_s: float  #: how long it holds a connection, or delays an answer or a notice
+    wait_s: float  #: how long it holds a connection, or delays a response or a notice
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The wire to the database: cut and refused, held back and let go, held and then cut, or cut after a commit.
+    """The wire to the database: cut and refused, held and released, held and then cut, or cut after a commit.
 
-    `after_commit` are words: the moment after a transaction with them in it is committed, nobody hears of it.
+    `after_commit` is a marker: the wire is cut right after the commit of a transaction that contains it.
     """
 
     at_s: float
@@ -157,7 +157,7 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class Sulk:
+class ReceiverFault:
     """The merchants' receiver refuses, hangs or breaks off."""
 
     at_s: float
@@ -165,11 +165,11 @@ class Sulk:
     how: str
 
 
-Step = Pay | Jump | Kill | DatabaseDeath | Freeze | Hang | Fault | Cut | Sulk
+Step = Pay | Jump | Kill | DatabaseDeath | Freeze | Hang | Fault | Cut | ReceiverFault
 
 
 def plan(seed: int, minutes: float) -> tuple[Step, ...]:
-    """Every step of a soak of this length, by time."""
+    """All steps of a soak of this length, in order of time."""
     dice = random.Random(seed)
     seconds = minutes * 60
     steps: list[Step] = [_pay(at_s, dice) for at_s in _moments(GAP_OF_PAYMENTS_S, seconds, dice)]
@@ -184,8 +184,8 @@ def plan(seed: int, minutes: float) -> tuple[Step, ...]:
     ]
     steps += [_cut(at_s, dice) for at_s in _moments(GAP_OF_CUTS_S, seconds, dice)]
     steps += [
-        Sulk(at_s, dice.uniform(0.5, 3.0), dice.choice(("refuse", "hang", "break")))
-        for at_s in _moments(GAP_OF_SULKS_S, seconds, dice)
+        ReceiverFault(at_s, dice.uniform(0.5, 3.0), dice.choice(("refuse", "hang", "break")))
+        for at_s in _moments(GAP_OF_RECEIVER_FAULTS_S, seconds, dice)
     ]
     steps += [DatabaseDeath(at_s) for at_s in _moments(GAP_OF_DATABASE_DEATHS_S, seconds, dice)]
     steps += [_freeze(at_s, dice) for at_s in _moments(GAP_OF_FREEZES_S, seconds, dice)]
@@ -194,7 +194,7 @@ def plan(seed: int, minutes: float) -> tuple[Step, ...]:
 
 
 def _moments(gap_s: float, seconds: float, dice: random.Random) -> list[float]:
-    """Moments a gap apart on average, never less than half of one, so that what was broken can heal."""
+    """Moments one gap apart on average and at least half a gap, so that the system can recover."""
     moments: list[float] = []
     at_s = BEGIN_S + dice.random() * gap_s
     while at_s < seconds:
@@ -217,9 +217,9 @@ def _pay(at_s: float, dice: random.Random) -> Pay:
         amount_minor=amount_minor,
         valid_s=dice.choice((None, None, 300, 600)) if is_online else None,
         times=dice.choice((1, 1, 1, 1, 2, 3)),
-        acts=tuple(
+        actions=tuple(
             sorted(
-                _online_acts(amount_minor, dice) if is_online else _barcode_acts(amount_minor, dice),
+                _online_actions(amount_minor, dice) if is_online else _barcode_actions(amount_minor, dice),
                 key=_when,
             )
         ),
@@ -229,42 +229,42 @@ def _pay(at_s: float, dice: random.Random) -> Pay:
 _WECHAT: Final = ("201", "207", "208", "228")
 
 
-def _when(act: Act) -> float:
-    return act.after_s
+def _when(action: Action) -> float:
+    return action.after_s
 
 
-def _online_acts(amount_minor: int, dice: random.Random) -> list[Act]:
-    acts = [Act(_soon(dice), "query") for _ in range(dice.randrange(4))]
+def _online_actions(amount_minor: int, dice: random.Random) -> list[Action]:
+    actions = [Action(_soon(dice), "query") for _ in range(dice.randrange(4))]
     if dice.random() < 0.8:
         paid_after_s = _soon(dice)
-        acts.append(Act(paid_after_s, "pay"))
-        # The merchant asks at that very moment: the answer to a job may be on its way while the notice comes.
-        acts.append(Act(max(0.0, round(paid_after_s - 0.3, 3)), "query"))
+        actions.append(Action(paid_after_s, "pay"))
+        # The merchant queries at that moment: a job's response may be in flight while the notice arrives.
+        actions.append(Action(max(0.0, round(paid_after_s - 0.3, 3)), "query"))
     if dice.random() < 0.1:
-        acts.append(Act(_soon(dice), "cancel"))
+        actions.append(Action(_soon(dice), "cancel"))
     if dice.random() < 0.3:
-        acts.append(Act(_soon(dice), "repeat", times=dice.choice((1, 3))))
+        actions.append(Action(_soon(dice), "repeat", times=dice.choice((1, 3))))
     if dice.random() < 0.25:
-        acts.append(Act(_soon(dice), "close", times=dice.choice((1, 2))))
-    return acts + _refunds(amount_minor, dice)
+        actions.append(Action(_soon(dice), "close", times=dice.choice((1, 2))))
+    return actions + _refunds(amount_minor, dice)
 
 
-def _barcode_acts(amount_minor: int, dice: random.Random) -> list[Act]:
-    acts = [Act(_soon(dice), "query") for _ in range(dice.randrange(3))]
-    acts += [
-        Act(_soon(dice), name)
+def _barcode_actions(amount_minor: int, dice: random.Random) -> list[Action]:
+    actions = [Action(_soon(dice), "query") for _ in range(dice.randrange(3))]
+    actions += [
+        Action(_soon(dice), name)
         for name, likely in (("pay", 0.6), ("wrong_password", 0.15), ("cancel", 0.15))
         if dice.random() < likely
     ]
     if dice.random() < 0.2:
-        acts.append(Act(_soon(dice), "repeat", times=dice.choice((1, 3))))
+        actions.append(Action(_soon(dice), "repeat", times=dice.choice((1, 3))))
     if dice.random() < 0.35:
-        acts.append(Act(_soon(dice), "reverse", times=dice.choice((1, 2))))
-    return acts + (_refunds(amount_minor, dice) if dice.random() < 0.7 else [])
+        actions.append(Action(_soon(dice), "reverse", times=dice.choice((1, 2))))
+    return actions + (_refunds(amount_minor, dice) if dice.random() < 0.7 else [])
 
 
-def _refunds(amount_minor: int, dice: random.Random) -> list[Act]:
-    """Parts at once, the whole, too much in sum, the same request again."""
+def _refunds(amount_minor: int, dice: random.Random) -> list[Action]:
+    """Concurrent parts, the whole amount, too much in sum, and repeats of a request."""
     half, third = amount_minor // 2, amount_minor // 3
     shapes = (
         (amount_minor,),
@@ -275,10 +275,10 @@ def _refunds(amount_minor: int, dice: random.Random) -> list[Act]:
         (amount_minor + 1,),
         (1,) * 5,
     )
-    acts: list[Act] = []
-    while dice.random() < 0.55 and len(acts) < 3:
-        acts.append(Act(1.0 + _soon(dice), "refund", dice.choice(shapes), dice.choice((1, 1, 2))))
-    return acts
+    actions: list[Action] = []
+    while dice.random() < 0.55 and len(actions) < 3:
+        actions.append(Action(1.0 + _soon(dice), "refund", dice.choice(shapes), dice.choice((1, 1, 2))))
+    return actions
 
 
 def _soon(dice: random.Random) -> float:
@@ -292,16 +292,16 @@ def _jump(at_s: float, dice: random.Random) -> Jump:
 def _cut(at_s: float, dice: random.Random) -> Cut:
     how = dice.choice(("cut", "held", "lost", *("after_commit",) * 4))
     for_s = dice.uniform(0.2, 2.0)
-    # States as they are written: the news of money, of a refund, and of a promise to give money back.
-    words = dice.choice((b"PAID", b"PAID", b"DONE", b"PROCESSING")) if how == "after_commit" else b""
-    return Cut(at_s, for_s / 2 if words else for_s, how, words)
+    # States as they are written: a payment, a refund, and the reservation of a refund.
+    marker = dice.choice((b"PAID", b"PAID", b"DONE", b"PROCESSING")) if how == "after_commit" else b""
+    return Cut(at_s, for_s / 2 if marker else for_s, how, marker)
 
 
 def _kill(at_s: float, dice: random.Random) -> Kill:
-    step = dice.choice((*STEPS, "opening", "refunding", "settling"))
-    if step in ("settling", "delivering"):
+    step = dice.choice((*STEPS, "opening", "refunding", "polling"))
+    if step in ("polling", "delivering"):
         return Kill(at_s, WORKERS, step)
-    one_of_two = [(name,) for name in APIS] * 3  # merchants find the other one, as a rule
+    one_of_two = [(name,) for name in APIS] * 3  # merchants usually reach the other one
     whom = dice.choice((*one_of_two, APIS, (*APIS, *WORKERS)))
     return Kill(at_s, whom, step)
 
@@ -314,7 +314,7 @@ def _freeze(at_s: float, dice: random.Random) -> Freeze:
 
 
 def _hangs(seconds: float, dice: random.Random) -> list[Hang]:
-    """One in the first half minute, and then about one in every minute, by turns."""
+    """One in the first half minute, then about one per minute, alternating."""
     wallets = dice.sample(("alipay", "wechat"), 2)
     hangs: list[Hang] = []
     at_s = BEGIN_S + dice.uniform(0.1, 0.45) * GAP_OF_HANGS_S
@@ -325,7 +325,7 @@ def _hangs(seconds: float, dice: random.Random) -> list[Hang]:
 
 
 def _faults(seconds: float, dice: random.Random) -> list[Fault]:
-    """All kinds come before one comes again."""
+    """All kinds occur before one repeats."""
     faults: list[Fault] = []
     left: list[str] = []
     for at_s in _moments(GAP_OF_FAULTS_S, seconds, dice):

@@ -1,4 +1,4 @@
-"""Reads the books for `books.py`: ours by SQL of our own, past the wire; the wallets' from the sandbox."""
+"""Reads the books for `books.py`: ours with its own SQL, not through the wire; the wallets' from the sandbox."""
 
 import asyncio
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ GONE: Final = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
-TRY_AGAIN_S: Final = 0.2
+RETRY_S: Final = 0.2
 PATIENCE_S: Final = 30.0
 
-#: What is due, and whether it is about something that is not decided yet.
+#: The due rows, and whether their subject is undecided.
 DUE: Final = """
 SELECT at, is_open FROM (
     SELECT check_at AS at, state = 'PENDING' AS is_open FROM payment
@@ -45,8 +45,8 @@ SELECT at, is_open FROM (
     UNION ALL SELECT deliver_at, true FROM webhook) AS due
 WHERE at IS NOT NULL ORDER BY at
 """
-#: One snapshot: what is held back on a payment is what its undecided refunds and reversals hold.
-BROKEN_PROMISES: Final = """
+#: One snapshot: a payment's reserved amount is the sum of its undecided refunds and reversals.
+WRONG_RESERVATIONS: Final = """
 SELECT p.syssn, p.amount_minor, p.refunded_minor, p.reserved_minor, coalesce(r.held, 0) AS refunds,
     coalesce(v.held, 0) AS reversals
 FROM payment AS p
@@ -57,7 +57,7 @@ LEFT JOIN (SELECT mchid, payment_syssn, sum(amount_minor) AS held FROM reversal 
 WHERE p.reserved_minor <> coalesce(r.held, 0) + coalesce(v.held, 0)
    OR p.refunded_minor + coalesce(r.held, 0) + coalesce(v.held, 0) > p.amount_minor
 """
-#: One snapshot: what is written in one commit is there together, whenever somebody looks.
+#: One snapshot: rows of one commit are visible together at all times.
 TORN_COMMITS: Final = """
 SELECT 'payment ' || p.syssn AS what, 'ledger entry' AS missing FROM payment AS p
 WHERE p.state = 'PAID' AND NOT EXISTS (
@@ -81,8 +81,8 @@ SELECT table_name FROM information_schema.columns WHERE column_name = 'lease_unt
 """
 
 
-class Looking:
-    """The database as the soak sees it: never through the wire, and patient while the server is down."""
+class BookReader:
+    """Reads the database, not through the wire, and retries while the server is down."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -110,10 +110,10 @@ class Looking:
             except GONE:
                 if loop.time() > until:
                     raise
-                await asyncio.sleep(TRY_AGAIN_S)
+                await asyncio.sleep(RETRY_S)
 
     async def end_leases(self) -> None:
-        """The dead give their rows back at once: no soak waits for the minute that a lease takes."""
+        """Release the rows of killed processes at once: a soak does not wait for leases to run out."""
         for row in await self.rows(LEASED_TABLES):
             table = row["table_name"]
             await self.rows(f"UPDATE {table} SET lease_until = NULL WHERE lease_until IS NOT NULL")
@@ -129,12 +129,12 @@ class Looking:
             found += held[0]["held"]
         return found
 
-    async def broken_promises(self) -> list[str]:
+    async def broken_invariants(self) -> list[str]:
         return [
             f"payment {row['syssn']} of {row['amount_minor']}: {row['refunded_minor']} went back, "
-            f"{row['reserved_minor']} is held back, refunds and reversals under way are "
+            f"{row['reserved_minor']} is reserved, refunds and reversals in progress are "
             f"{row['refunds']} and {row['reversals']}"
-            for row in await self.rows(BROKEN_PROMISES)
+            for row in await self.rows(WRONG_RESERVATIONS)
         ] + [
             f"{row['what']} was written, and its {row['missing']} was not there with it"
             for row in await self.rows(TORN_COMMITS)
@@ -162,7 +162,7 @@ class Looking:
 
 
 def _made(kind: Any, rows: Sequence[asyncpg.Record]) -> list[Any]:
-    """Values of this kind from the columns of the same names."""
+    """Values of `kind` from columns of the same names."""
     return [kind(**{name: row[name] for name in kind.__slots__}) for row in rows]
 
 

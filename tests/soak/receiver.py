@@ -1,7 +1,8 @@
-"""Where merchants are told: keeps every webhook, checks its signature, and sometimes refuses, hangs or breaks off.
+"""The merchants' webhook receiver: keeps every webhook, checks its signature, and refuses, hangs or breaks off.
 
-It never fails the same news more than a few times, so that no schedule is used up by a bad mood. By aiohttp and not by
-pytest-httpserver: a soak runs in one event loop without pytest, and a receiver that breaks off aborts its connection.
+It fails the same webhook at most MAX_FAILURES times, so that no retry schedule is exhausted.
+With aiohttp, not pytest-httpserver: a soak runs in one event loop without pytest, and a receiver that breaks off
+aborts its connection.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from typing import Final, Self
 from aiohttp import web
 
 from tael.cli.seed import DemoApp
-from tests.soak.rows import Heard
+from tests.soak.rows import ReceivedWebhook
 
 HOST: Final = "127.0.0.1"
 MAX_FAILURES: Final = 3
@@ -21,23 +22,23 @@ HANG_S: Final = 11.0
 
 
 class Receiver:
-    """`mood` is "" while it behaves, else refuse, hang or break."""
+    """`fault` is "" for none, else refuse, hang or break."""
 
     def __init__(self, apps: list[DemoApp]) -> None:
-        self.heard: list[Heard] = []
-        self.mood = ""
-        self._apps = {one.app.appcode: one for one in apps}
+        self.received: list[ReceivedWebhook] = []
+        self.fault = ""
+        self._apps = {demo_app.app.appcode: demo_app for demo_app in apps}
         self._failures: Counter[tuple[str, str]] = Counter()
         self._runner: web.AppRunner | None = None
         self.url = ""
 
     async def __aenter__(self) -> Self:
         server = web.Application()
-        server.router.add_post("/told/{appcode}", self._take)
+        server.router.add_post("/webhooks/{appcode}", self._take)
         self._runner = web.AppRunner(server, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, 0).start()
-        self.url = f"http://{HOST}:{self._runner.addresses[0][1]}/told"
+        self.url = f"http://{HOST}:{self._runner.addresses[0][1]}/webhooks"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -49,10 +50,10 @@ class Receiver:
         members: dict[str, str] = json.loads(body)
         kind = members.get("notify_type", "payment")
         key = (members["syssn"], kind)
-        mood = self.mood if self._failures[key] < MAX_FAILURES else ""
-        self._failures[key] += bool(mood)
-        self.heard.append(
-            Heard(
+        fault = self.fault if self._failures[key] < MAX_FAILURES else ""
+        self._failures[key] += bool(fault)
+        self.received.append(
+            ReceivedWebhook(
                 appcode=request.match_info["appcode"],
                 syssn=members["syssn"],
                 reference=members["out_trade_no"],
@@ -60,10 +61,10 @@ class Receiver:
                 amount_minor=int(members["txamt"]),
                 body=body,
                 is_signed=self._is_signed(request, body, members),
-                was_acknowledged=not mood,
+                was_acknowledged=not fault,
             )
         )
-        match mood:
+        match fault:
             case "refuse":
                 return web.Response(status=500, text="success")
             case "hang":
@@ -77,8 +78,8 @@ class Receiver:
                 return web.Response(text="success")
 
     def _is_signed(self, request: web.Request, body: bytes, members: dict[str, str]) -> bool:
-        one = self._apps[request.match_info["appcode"]]
+        app = self._apps[request.match_info["appcode"]].app
         pairs = "&".join(f"{name}={members[name]}" for name in sorted(members)).encode()
-        text = body if one.app.webhook_style.value == "new" else pairs
-        expected = hashlib.md5(text + one.app.key.reveal().encode()).hexdigest().upper()
+        text = body if app.webhook_style.value == "new" else pairs
+        expected = hashlib.md5(text + app.key.reveal().encode()).hexdigest().upper()
         return request.headers.get("X-QF-SIGN") == expected

@@ -1,6 +1,6 @@
-"""The processes of a soak: a demo's, but each under a node number of its own, behind a wire that can be cut.
+"""The processes of a soak: those of a demo, each with its own node number, behind a wire that can be cut.
 
-The node is part of every number that a process gives, so that a kill can be told which rows were the dead one's.
+The node is part of every number that a process assigns, which shows the rows of a killed process.
 """
 
 import asyncio
@@ -29,27 +29,27 @@ NODES: Final = {name: f"{number:02d}" for number, name in enumerate((*APIS, *WOR
 
 
 @dataclass(frozen=True, slots=True)
-class SoakRig:
-    """`rig.database_url` is the way to the database that is never cut."""
+class SoakStack:
+    """`demo_stack.database_url` bypasses the wire."""
 
-    rig: DemoStack
+    demo_stack: DemoStack
     wire: Wire
     apps: list[DemoApp]
     clock: DemoClock
 
     @property
     def place(self) -> DemoPaths:
-        return self.rig.paths
+        return self.demo_stack.paths
 
     def running(self, names: Sequence[str]) -> "list[subprocess.Popen[bytes]]":
-        """Those of them that live."""
-        kept = [kept.child for kept in self.rig.supervisor.kept if kept.name in names]
+        """The running processes among `names`."""
+        kept = [kept.child for kept in self.demo_stack.supervisor.kept if kept.name in names]
         return [child for child in kept if child is not None and child.poll() is None]
 
     def kill(self, names: Sequence[str]) -> list[str]:
-        """SIGKILL; those that were alive. They are started again by `watch`."""
+        """SIGKILL. Returns the names of those that were running; `watch` starts them again."""
         killed = []
-        for kept in self.rig.supervisor.kept:
+        for kept in self.demo_stack.supervisor.kept:
             if kept.name in names and kept.child is not None and kept.child.poll() is None:
                 kept.child.kill()
                 kept.child.wait()
@@ -57,54 +57,60 @@ class SoakRig:
         return killed
 
     def kill_database(self) -> bool:
-        postgres = self.rig.postgres
+        postgres = self.demo_stack.postgres
         if postgres is None or postgres.pid is None:
             return False
         os.kill(postgres.pid, signal.SIGKILL)
         return True
 
     def watch(self) -> list[str]:
-        """Start what has died; only in the main thread, with which the processes die."""
-        return self.rig.watch()
+        """Restart ended processes. Call in the main thread, with which the processes end."""
+        return self.demo_stack.watch()
 
     def are_all_up(self) -> bool:
-        return all(kept.child is not None and kept.child.poll() is None for kept in self.rig.supervisor.kept)
+        return all(
+            kept.child is not None and kept.child.poll() is None for kept in self.demo_stack.supervisor.kept
+        )
 
 
 @contextmanager
-def running_soak(port: int, data: Path, planted: str = "") -> Iterator[SoakRig]:
-    """Everything started; with the bug `planted` in every process of the gateway."""
+def running_soak(port: int, data: Path, mutant: str = "") -> Iterator[SoakStack]:
+    """Start everything; every process of the gateway runs as `mutant`, if given."""
     place = DemoPaths(port, data.resolve())
-    with running_wallets(place) as rig, Wire(rig.database_url) as wire, listener_of(place) as listener:
-        apps = asyncio.run(_seed(rig))
-        environment = {**rig.environment, "TAEL_DATABASE_URL": wire.url}
-        _start_gateway(rig, listener, environment, planted)
-        yield SoakRig(rig, wire, apps, DemoClock(place.data / "clock"))
+    with (
+        running_wallets(place) as demo_stack,
+        Wire(demo_stack.database_url) as wire,
+        listener_of(place) as listener,
+    ):
+        apps = asyncio.run(_seed(demo_stack))
+        environment = {**demo_stack.environment, "TAEL_DATABASE_URL": wire.url}
+        _start_gateway(demo_stack, listener, environment, mutant)
+        yield SoakStack(demo_stack, wire, apps, DemoClock(place.data / "clock"))
 
 
 def _start_gateway(
-    rig: DemoStack, listener: socket.socket, environment: dict[str, str], planted: str
+    demo_stack: DemoStack, listener: socket.socket, environment: dict[str, str], mutant: str
 ) -> None:
-    tael = ["-m", "tests.soak.mutants", planted] if planted else ["-m", "tael.cli"]
+    tael = ["-m", "tests.soak.mutants", mutant] if mutant else ["-m", "tael.cli"]
     serve, work = [*tael, "serve", "--demo", "--fd", str(listener.fileno())], [*tael, "work", "--demo"]
     for name, node in NODES.items():
         own = {**environment, "TAEL_NODE": node, "PYTHONPATH": str(ROOT)}
-        log = rig.paths.data / "logs" / f"{name}.log"
+        log = demo_stack.paths.data / "logs" / f"{name}.log"
         if name in APIS:
-            rig.supervisor.keep(name, partial(start, serve, own, log=log, keep=[listener.fileno()]))
+            demo_stack.supervisor.keep(name, partial(start, serve, own, log=log, keep=[listener.fileno()]))
         else:
-            rig.supervisor.keep(name, partial(start, work, own, log=log))
+            demo_stack.supervisor.keep(name, partial(start, work, own, log=log))
 
 
-async def _seed(rig: DemoStack) -> list[DemoApp]:
-    settings = settings_of(rig)
+async def _seed(demo_stack: DemoStack) -> list[DemoApp]:
+    settings = settings_of(demo_stack)
     async with open_store(settings) as store:
-        apps = await seed(store, rig.accounts(), DemoClock(rig.paths.data / "clock").now())
+        apps = await seed(store, demo_stack.accounts(), DemoClock(demo_stack.paths.data / "clock").now())
         return [DemoApp(replace(one.app, notify_offline=one.app.sha256_only), one.mchids) for one in apps]
 
 
-async def set_notify_urls(soak: SoakRig, url: str) -> None:
-    """Webhooks of every app go to `url`, with the app's code behind it."""
-    async with open_store(settings_of(soak.rig)) as store:
-        for one in soak.apps:
+async def set_notify_urls(stack: SoakStack, url: str) -> None:
+    """Send the webhooks of every app to `url`, followed by its appcode."""
+    async with open_store(settings_of(stack.demo_stack)) as store:
+        for one in stack.apps:
             await store.merchants.set_app(replace(one.app, notify_url=f"{url}/{one.app.appcode}"))

@@ -1,13 +1,13 @@
-"""What the judge is shown: rows of our books and of the wallets', and what reached merchants.
+"""The rows that the soak compares: our books, the wallets', and what merchants received.
 
-Values only. `reading.py` fills ours from columns of the same names; `receiver.py` and `merchant.py` keep what was told.
+Values only. `reading.py` fills ours from columns of the same names, `receiver.py` and `merchant.py` the merchants'.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-#: What the wallets call an order that was paid and holds its money, whole or in part.
+#: The wallets' states of an order that was paid and still holds money, whole or in part.
 HOLDS_MONEY: Final = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED", "SUCCESS", "REFUND"})
 #: A refund in one of these states moved nothing.
 MOVED_NOTHING: Final = frozenset({"REFUNDCLOSE", "FAIL", "REFUND_FAIL"})
@@ -73,9 +73,9 @@ class OurBook:
     reversals: Sequence[ReversalRow] = ()
     entries: Sequence[EntryRow] = ()
     webhooks: Sequence[WebhookRow] = ()
-    #: Numbers of refunds that sent money back which belonged to no order of ours.
+    #: Numbers of the refunds that returned unmatched payments.
     sent_back: frozenset[str] = frozenset()
-    #: Apps of the new style: only they are told of refunds.
+    #: Apps of the new style: only they get webhooks of refunds.
     new_style_apps: frozenset[str] = frozenset()
 
 
@@ -107,10 +107,10 @@ class WalletBook:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A webhook as it reached a merchant."""
+class ReceivedWebhook:
+    """A webhook as a merchant received it."""
 
-    appcode: str  #: whose receiver it was
+    appcode: str  #: of the receiver
     syssn: str
     reference: str
     kind: str  #: payment or refund
@@ -121,12 +121,12 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """An answer that a merchant read."""
+class MerchantResponse:
+    """A response that a merchant received, or one row of it ("row")."""
 
     call: str
     reference: str
     respcd: str
     syssn: str
     orig_syssn: str = ""
-    amount_minor: int | None = None  #: where the answer names one
+    amount_minor: int | None = None  #: if the response has one

@@ -1,4 +1,4 @@
-"""A soak from its first process to its verdict: the plan carried out, all healed, time run out, books compared."""
+"""Runs a soak: starts the processes, carries out the plan, ends all faults, runs all jobs, and compares the books."""
 
 import asyncio
 import json
@@ -11,31 +11,43 @@ from typing import Any, Final
 
 from tests.soak.books import Books, mismatches
 from tests.soak.ending import ledger_verified, run_until_idle
-from tests.soak.faulty import Faulty
+from tests.soak.faulty import WalletFaults
 from tests.soak.freezes import Freezer
 from tests.soak.kills import Reaper
-from tests.soak.merchant import Street, merchants_of
+from tests.soak.merchant import SoakClient, merchants_of
 from tests.soak.neighbours import Neighbours, quantile
-from tests.soak.plan import Cut, DatabaseDeath, Fault, Freeze, Hang, Jump, Kill, Pay, Step, Sulk, plan
-from tests.soak.reading import Looking, wallets_book
+from tests.soak.plan import (
+    Cut,
+    DatabaseDeath,
+    Fault,
+    Freeze,
+    Hang,
+    Jump,
+    Kill,
+    Pay,
+    ReceiverFault,
+    Step,
+    plan,
+)
+from tests.soak.reading import BookReader, wallets_book
 from tests.soak.receiver import Receiver
-from tests.soak.rig import SoakRig, running_soak, set_notify_urls
-from tests.soak.story import Story
+from tests.soak.rig import SoakStack, running_soak, set_notify_urls
+from tests.soak.story import Scenario
 
 WATCH_S: Final = 0.1
 SNAPSHOT_S: Final = 0.7
-#: No jump of the clock longer than this while a question is out: a wallet's 60 s would be over in a second of ours.
+#: No longer jump of the clock while a request is in flight: a wallet's 60 s would pass in one real second.
 SHORT_JUMP_S: Final = 20
 CALM_LIMIT_S: Final = 8.0
 DECIDED_AFTER_KILL_S: Final = 3.0
-STORIES_LIMIT_S: Final = 75.0
+SCENARIOS_LIMIT_S: Final = 75.0
 READY_LIMIT_S: Final = 60.0
 COMMIT_LIMIT_S: Final = 5.0
 
 
 @dataclass(slots=True)
 class Figures:
-    """What a soak did and found. `other_wallet` are seconds that payments took while the one they do not use hung."""
+    """What a soak did and found. `other_wallet`: payment times in seconds at one wallet while the other hung."""
 
     operations: int = 0
     kills: int = 0
@@ -57,41 +69,41 @@ class Figures:
         )
 
 
-def run(seed: int, minutes: float, port: int, data: Path, planted: str = "") -> Figures:
-    """In the main thread: the processes die with it. A soak of a planted bug ends when it has found something."""
-    with running_soak(port, data, planted) as rig:
-        return asyncio.run(Soak(rig, plan(seed, minutes), ends_early=bool(planted)).run())
+def run(seed: int, minutes: float, port: int, data: Path, mutant: str = "") -> Figures:
+    """Call in the main thread: the processes end with it. The soak of a mutant ends with its first mismatch."""
+    with running_soak(port, data, mutant) as stack:
+        return asyncio.run(Soak(stack, plan(seed, minutes), ends_early=bool(mutant)).run())
 
 
 class Soak:
-    """One soak over a running rig."""
+    """One soak over running processes."""
 
-    def __init__(self, rig: SoakRig, steps: tuple[Step, ...], ends_early: bool) -> None:
-        self._rig = rig
+    def __init__(self, stack: SoakStack, steps: tuple[Step, ...], ends_early: bool) -> None:
+        self._stack = stack
         self._steps = steps
-        self._ends_early = ends_early  #: once there is a mismatch, nothing more is begun
-        self._merchants = merchants_of(rig.apps)
-        self._street = Street(rig.place.gateway_url, rig.place.sandbox_url, rig.clock)
-        self._receiver = Receiver(rig.apps)
-        self._looking = Looking(rig.rig.database_url)
-        self._faulty = Faulty(self._street)
-        self._reaper = Reaper(rig, self._street, self._looking, self._faulty)
-        self._freezer = Freezer(rig, self._reaper, self._faulty)
-        self._neighbours = Neighbours(self._street, self._faulty, self._merchants)
+        self._ends_early = ends_early  #: the first mismatch ends the plan
+        self._merchants = merchants_of(stack.apps)
+        self._client = SoakClient(stack.place.gateway_url, stack.place.sandbox_url, stack.clock)
+        self._receiver = Receiver(stack.apps)
+        self._reader = BookReader(stack.demo_stack.database_url)
+        self._wallet_faults = WalletFaults(self._client)
+        self._reaper = Reaper(stack, self._client, self._reader, self._wallet_faults)
+        self._freezer = Freezer(stack, self._reaper, self._wallet_faults)
+        self._neighbours = Neighbours(self._client, self._wallet_faults, self._merchants)
         self._openids: dict[str, str] = {}
-        self._stories: set[asyncio.Task[None]] = set()
+        self._scenarios: set[asyncio.Task[None]] = set()
         self._disturbances: set[asyncio.Task[None]] = set()
         self._wire_lock = asyncio.Lock()
         self._other_faults: Counter[str] = Counter()
         self._restarted: Counter[str] = Counter()
         self._jumps: Counter[str] = Counter()
         self._paid: set[str] = set()
-        self._found: dict[str, None] = {}  #: mismatches seen on the way, each once, in order
+        self._found: dict[str, None] = {}  #: mismatches found during the plan, each once, in order
         self._troubles: list[str] = []
 
     async def run(self) -> Figures:
-        async with self._street, self._receiver, self._looking:
-            await set_notify_urls(self._rig, self._receiver.url)
+        async with self._client, self._receiver, self._reader:
+            await set_notify_urls(self._stack, self._receiver.url)
             supervising = asyncio.create_task(self._supervise())
             try:
                 await self._until_ready()
@@ -110,9 +122,9 @@ class Soak:
 
     async def _read_openids(self) -> dict[str, str]:
         """A payer's openid under each shop's official account."""
-        payers = await self._street.control("payers", "GET")
+        payers = await self._client.control("payers", "GET")
         openids: dict[str, str] = next(payer["openids"] for payer in payers if payer["wallet"] == "wechat")
-        accounts = await self._street.control("accounts", "GET")
+        accounts = await self._client.control("accounts", "GET")
         return {row["shop"]: openids[row["sub_appid"]] for row in accounts if row["wallet"] == "wechat"}
 
     # ---- the plan ------------------------------------------------------------------------------------------------
@@ -126,7 +138,7 @@ class Soak:
                 return
             if self._neighbours.is_measuring and not isinstance(step, Pay):
                 continue
-            self._begin(self._do(step), self._stories if isinstance(step, Pay) else self._disturbances)
+            self._begin(self._do(step), self._scenarios if isinstance(step, Pay) else self._disturbances)
 
     def _begin(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
         task = asyncio.create_task(work)
@@ -134,7 +146,7 @@ class Soak:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._stories.discard(task)
+        self._scenarios.discard(task)
         self._disturbances.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._troubles.append(repr(task.exception()))
@@ -143,7 +155,7 @@ class Soak:
         match step:
             case Pay():
                 merchant = self._merchants[step.shop]
-                await Story(step, merchant, self._openids.get(step.shop, ""), self._street).live()
+                await Scenario(step, merchant, self._openids.get(step.shop, ""), self._client).live()
             case Jump():
                 await self._jump(step.advance_s)
             case Kill():
@@ -155,14 +167,14 @@ class Soak:
             case Hang():
                 await self._hang(step)
             case Fault():
-                await self._faulty.live(step)
+                await self._wallet_faults.live(step)
             case Cut():
                 await self._cut(step)
-            case Sulk():
-                self._receiver.mood = step.how
+            case ReceiverFault():
+                self._receiver.fault = step.how
                 self._other_faults[f"receiver: {step.how}"] += 1
                 await asyncio.sleep(step.for_s)
-                self._receiver.mood = ""
+                self._receiver.fault = ""
 
     async def _hang(self, hang: Hang) -> None:
         async def quiet() -> None:
@@ -177,24 +189,24 @@ class Soak:
         if advance_s > SHORT_JUMP_S and not await self._is_calm():
             self._jumps["left out"] += 1
         else:
-            await self._street.advance(advance_s)
+            await self._client.advance(advance_s)
             self._jumps["done"] += 1
-        self._street.may_call.set()
+        self._client.may_call.set()
 
     async def _is_calm(self) -> bool:
-        """Whether no question to a wallet is out. Nobody asks for anything new until the caller lets them."""
-        self._street.may_call.clear()
+        """Whether no request to a wallet is in flight. Holds back new calls until the caller sets `may_call`."""
+        self._client.may_call.clear()
         until = time.monotonic() + CALM_LIMIT_S
         while time.monotonic() < until:
             is_quiet = time.monotonic() - self._reaper.last_at > DECIDED_AFTER_KILL_S
-            if is_quiet and not self._street.in_flight and not await self._looking.leases():
+            if is_quiet and not self._client.in_flight and not await self._reader.leases():
                 return True
             await asyncio.sleep(WATCH_S)
         return False
 
     async def _cut(self, cut: Cut) -> None:
         async with self._wire_lock:
-            wire, how = self._rig.wire, cut.how
+            wire, how = self._stack.wire, cut.how
             if how == "after_commit":
                 how = await asyncio.to_thread(self._cut_after_commit, cut.after_commit)
             else:
@@ -205,12 +217,12 @@ class Soak:
                 await asyncio.to_thread(wire.cut)
             await asyncio.to_thread(wire.join)
 
-    def _cut_after_commit(self, words: bytes) -> str:
-        """How the wire was cut: after such a commit, or all the same where none came in time."""
-        wire = self._rig.wire
-        wire.swallow(words)
+    def _cut_after_commit(self, marker: bytes) -> str:
+        """Cut the wire after such a commit, or without one if none came in time. Returns how it was cut."""
+        wire = self._stack.wire
+        wire.swallow(marker)
         if wire.wait_until_swallowed(COMMIT_LIMIT_S):
-            return f"cut after {words.decode()}"
+            return f"cut after {marker.decode()}"
         wire.swallow(b"")
         wire.cut()
         return "cut"
@@ -218,18 +230,18 @@ class Soak:
     # ---- watching ------------------------------------------------------------------------------------------------
 
     async def _supervise(self) -> None:
-        """In this thread, since children die with the thread that started them."""
+        """Runs in this thread, since children end with the thread that started them."""
         while True:
-            for name in self._rig.watch():
+            for name in self._stack.watch():
                 self._restarted[name] += 1
             await asyncio.sleep(WATCH_S)
 
     async def _take_snapshots(self) -> None:
-        """What must hold at every moment, looked at every so often."""
+        """Check the invariants that hold at all times, every SNAPSHOT_S."""
         while True:
-            for sentence in await self._looking.broken_promises():
+            for sentence in await self._reader.broken_invariants():
                 self._found[sentence] = None
-            rows = await self._looking.rows("SELECT syssn FROM payment WHERE state = 'PAID'")
+            rows = await self._reader.rows("SELECT syssn FROM payment WHERE state = 'PAID'")
             paid = {row["syssn"] for row in rows}
             for syssn in self._paid - paid:
                 self._found[f"payment {syssn} was PAID, and then it was not"] = None
@@ -239,79 +251,79 @@ class Soak:
     # ---- the end -------------------------------------------------------------------------------------------------
 
     async def _broken_off(self) -> list[str]:
-        """What was found on the way, nothing being carried on."""
-        begun = self._stories | self._disturbances
+        """Cancel everything; returns the mismatches found during the plan."""
+        begun = self._scenarios | self._disturbances
         for task in begun:
             task.cancel()
         await asyncio.gather(*begun, return_exceptions=True)
         return list(self._found)
 
     async def _verdict(self) -> list[str]:
-        """Everything healed, every story told to its end, and the books compared."""
+        """End all faults, finish every scenario, and compare the books."""
         await self._heal()
-        await self._finish_stories()
-        idle = await run_until_idle(self._rig, self._street, self._looking)
+        await self._finish_scenarios()
+        idle = await run_until_idle(self._stack, self._client, self._reader)
         return [*idle, *await self._compare()]
 
     async def _heal(self) -> None:
-        """Kills, faults and moods are over; everybody is up."""
+        """End kills and faults, and wait until every process is up."""
         if self._disturbances:
             await asyncio.wait(set(self._disturbances))
-        await self._faulty.end()
-        self._receiver.mood = ""
+        await self._wallet_faults.end()
+        self._receiver.fault = ""
         await self._until_ready()
 
-    async def _finish_stories(self) -> None:
-        if self._stories:
-            _, late = await asyncio.wait(set(self._stories), timeout=STORIES_LIMIT_S)
+    async def _finish_scenarios(self) -> None:
+        if self._scenarios:
+            _, late = await asyncio.wait(set(self._scenarios), timeout=SCENARIOS_LIMIT_S)
             if late:
-                self._troubles.append(f"{len(late)} stories did not end in time")
+                self._troubles.append(f"{len(late)} scenarios did not end in time")
         await self._until_ready()
 
     async def _until_ready(self) -> None:
         until = time.monotonic() + READY_LIMIT_S
         while time.monotonic() < until:
-            if self._rig.are_all_up():
+            if self._stack.are_all_up():
                 return
             await asyncio.sleep(WATCH_S)
         self._troubles.append("not every process came back")
 
     async def _compare(self) -> list[str]:
-        book = wallets_book(await self._street.control("book", "GET"))
-        books = Books(await self._looking.ours(), book, self._receiver.heard, self._street.told)
+        book = wallets_book(await self._client.control("book", "GET"))
+        books = Books(await self._reader.ours(), book, self._receiver.received, self._client.responses)
         states = Counter(payment.state for payment in books.ours.payments)
         refunds = Counter(refund.state for refund in books.ours.refunds)
-        print(f"payments    {dict(states)}; refunds {dict(refunds)}; webhooks heard {len(books.heard)}")
+        print(f"payments    {dict(states)}; refunds {dict(refunds)}; webhooks received {len(books.received)}")
         return [
             *self._found,
             *self._neighbours.wrong,
-            *self._street.broken,
+            *self._client.broken,
             *mismatches(books),
-            *await asyncio.to_thread(ledger_verified, self._rig),
+            *await asyncio.to_thread(ledger_verified, self._stack),
         ]
 
     def _report(self, found: list[str]) -> Figures:
-        street, reaper, neighbours = self._street, self._reaper, self._neighbours
-        faults = sum(self._faulty.hits.values()) + sum(self._other_faults.values())
+        client, reaper, neighbours = self._client, self._reaper, self._neighbours
+        faults = sum(self._wallet_faults.hits.values()) + sum(self._other_faults.values())
         other_wallet = {
             "calls": len(neighbours.meanwhile),
             "p50_s": quantile(neighbours.meanwhile, 0.5),
             "p99_s": quantile(neighbours.meanwhile, 0.99),
             "p99_s_before": quantile(neighbours.before, 0.99),
         }
-        print(f"operations  {dict(street.operations)}")
-        print(f"answers     {dict(sorted(street.answers.items()))}")
+        print(f"operations  {dict(client.operations)}")
+        print(f"answers     {dict(sorted(client.answers.items()))}")
         print(f"kills       {reaper.sent} sent, {reaper.kills} with a payment or refund between two commits")
         print(f"  by step   {dict(reaper.kills_by_step)}; rows caught {dict(reaper.caught)}")
         print(f"restarted   {dict(self._restarted)}")
-        print(f"faults      {dict(sorted(self._faulty.hits.items()))}; {dict(self._other_faults)}")
+        print(f"faults      {dict(sorted(self._wallet_faults.hits.items()))}; {dict(self._other_faults)}")
         print(f"frozen      {dict(self._freezer.frozen)}")
         print(f"hung        {neighbours.hangs} times a wallet; the other's payments took {other_wallet}")
         print(f"clock       {dict(self._jumps)}")
         for sentence in found[:100]:
             print(f"MISMATCH    {sentence}")
         return Figures(
-            operations=sum(street.operations.values()),
+            operations=sum(client.operations.values()),
             kills=reaper.kills,
             freezes=sum(self._freezer.frozen.values()),
             faults=faults,

@@ -1,45 +1,45 @@
-"""One payment of the plan, carried out: the merchant asks, the payer acts, refunds and closes follow, answers are kept.
+"""Carries out one payment of the plan: the merchant's request, the payer's actions, refunds and closes.
 
-A merchant who reads no answer sends the very same request again, as the manual tells it to.
+A merchant that receives no response sends the same request again, as the manual requires.
 """
 
 import asyncio
 from typing import Final
 
-from tests.soak.merchant import Members, Merchant, Street
-from tests.soak.plan import Act, Pay
+from tests.soak.merchant import Members, Merchant, SoakClient
+from tests.soak.plan import Action, Pay
 
 WALLET_OF: Final = {"800108": "alipay", "800208": "wechat", "800228": "wechat_hk"}
 MAX_TRIES: Final = 5
-AGAIN_S: Final = 0.8
+RETRY_S: Final = 0.8
 
 
-class Story:
-    """A payment and what is done about it."""
+class Scenario:
+    """A payment and its actions."""
 
-    def __init__(self, pay: Pay, merchant: Merchant, openid: str, street: Street) -> None:
+    def __init__(self, pay: Pay, merchant: Merchant, openid: str, client: SoakClient) -> None:
         self._pay = pay
         self._merchant = merchant
         self._openid = openid
-        self._street = street
+        self._client = client
         self._params: dict[str, str] = {}
         self._answer: Members = {}
 
     async def live(self) -> None:
         await self._prepare()
-        acts = [self._at_its_time(act) for act in self._pay.acts]
-        await asyncio.gather(self._open(self._pay.times), *acts)
+        actions = [self._at_its_time(action) for action in self._pay.actions]
+        await asyncio.gather(self._open(self._pay.times), *actions)
 
     async def _prepare(self) -> None:
         pay = self._pay
         self._params = {
             "pay_type": pay.pay_type,
-            "out_trade_no": self._street.reference(),
+            "out_trade_no": self._client.reference(),
             "txamt": str(pay.amount_minor),
-            "txdtm": self._street.moment(),
+            "txdtm": self._client.moment(),
         }
         if pay.pay_type in WALLET_OF:
-            self._params["auth_code"] = await self._street.code(WALLET_OF[pay.pay_type], pay.behaviour)
+            self._params["auth_code"] = await self._client.code(WALLET_OF[pay.pay_type], pay.behaviour)
         if pay.pay_type == "800207":
             self._params["sub_openid"] = self._openid
         if pay.valid_s is not None:
@@ -52,56 +52,56 @@ class Story:
                 self._answer = answer
 
     async def _persistently(self, name: str, params: dict[str, str]) -> Members | None:
-        """The same request until it is answered by more than "out of service"."""
+        """Repeat the request until the response is not "out of service"."""
         for _ in range(MAX_TRIES):
-            answer = await self._street.call(self._merchant, name, params)
+            answer = await self._client.call(self._merchant, name, params)
             if answer is not None and answer["respcd"] != "1112":
                 return answer
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_S)
         return None
 
-    async def _at_its_time(self, act: Act) -> None:
-        await asyncio.sleep(act.after_s)
-        if act.name == "repeat":
-            await self._open(act.times)
-        elif act.name == "query":
-            await self._street.call(self._merchant, "query", {"out_trade_no": self._params["out_trade_no"]})
-        elif act.name in ("pay", "cancel", "wrong_password"):
-            await self._payer(act.name)
-        elif act.name == "refund":
-            await self._refund(act)
+    async def _at_its_time(self, action: Action) -> None:
+        await asyncio.sleep(action.after_s)
+        if action.name == "repeat":
+            await self._open(action.times)
+        elif action.name == "query":
+            await self._client.call(self._merchant, "query", {"out_trade_no": self._params["out_trade_no"]})
+        elif action.name in ("pay", "cancel", "wrong_password"):
+            await self._payer(action.name)
+        elif action.name == "refund":
+            await self._refund(action)
         elif self._answer:
-            call = "reversal" if act.name == "reverse" else act.name
+            call = "reversal" if action.name == "reverse" else action.name
             params = {
                 "syssn": self._answer["syssn"],
                 "txamt": self._params["txamt"],
-                "txdtm": self._street.moment(),
+                "txdtm": self._client.moment(),
             }
-            await asyncio.gather(*(self._persistently(call, params) for _ in range(act.times)))
+            await asyncio.gather(*(self._persistently(call, params) for _ in range(action.times)))
 
-    async def _payer(self, action: str) -> None:
-        """By the phone: what the answer gave to scan, or the order that waits on it."""
+    async def _payer(self, name: str) -> None:
+        """Action on the payer's phone: on the scanned code, or on the order that waits there."""
         answer = self._answer
         if self._pay.pay_type in WALLET_OF:
             if answer:
-                await self._street.confirm(action, trade=answer["syssn"])
+                await self._client.confirm(name, trade=answer["syssn"])
         elif answer.get("pay_params"):
-            await self._street.confirm(action, url=answer["pay_params"]["package"])
+            await self._client.confirm(name, url=answer["pay_params"]["package"])
         elif answer.get("pay_url"):
-            await self._street.confirm(action, url=answer["pay_url"])
+            await self._client.confirm(name, url=answer["pay_url"])
 
-    async def _refund(self, act: Act) -> None:
+    async def _refund(self, action: Action) -> None:
         if not self._answer:
             return
-        asked = [
+        requests = [
             {
                 "syssn": self._answer["syssn"],
-                "out_trade_no": self._street.reference(),
+                "out_trade_no": self._client.reference(),
                 "txamt": str(amount_minor),
-                "txdtm": self._street.moment(),
+                "txdtm": self._client.moment(),
             }
-            for amount_minor in act.amounts
+            for amount_minor in action.amounts
         ]
         await asyncio.gather(
-            *(self._persistently("refund", params) for params in asked for _ in range(act.times))
+            *(self._persistently("refund", params) for params in requests for _ in range(action.times))
         )

@@ -1,6 +1,6 @@
-"""An Alipay for tests, in two sizes: words (signed XML and forms), and a small wallet that says them.
+"""Alipay for tests: builders of its signed XML and forms, and a small wallet server that sends them.
 
-It signs with code of its own, so that the gateway's signing is not judged by itself.
+It signs with its own code, so that the gateway's signing is not checked against itself.
 """
 
 import base64
@@ -113,7 +113,7 @@ def alipay_refund(
 def wallet_signature(
     fields: Mapping[str, str], sign_type: str, charset: str = "utf-8", key: str = KEY
 ) -> str:
-    """What Alipay would sign, by the document's rule."""
+    """Alipay's signature by the rule in its documentation."""
     text = "&".join(
         name + "=" + fields[name]
         for name in sorted(fields)
@@ -134,7 +134,7 @@ def xml_answer(
     sign: str | None = None,
     encoding: str = "UTF-8",
 ) -> bytes:
-    """A whole answer with one node; `sign` replaces the right signature, "" leaves it out."""
+    """A whole response with one node; `sign` replaces the right signature, "" leaves it out."""
     signature = wallet_signature(fields, sign_type, encoding) if sign is None else sign
     children = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
     tail = f"<sign>{signature}</sign><sign_type>{sign_type}</sign_type>" if signature else ""
@@ -168,14 +168,11 @@ def flipped(value: str) -> str:
 
 @dataclass
 class StubWallet:
-    """A gateway on loopback: answers each service with the bytes it was given, remembers the questions.
-
-    By aiohttp and not by pytest-httpserver: it stops listening in the middle of a call, in the test's event loop.
-    """
+    """An Alipay gateway on loopback: answers each service with the given bytes and records the requests."""
 
     answers: dict[str, bytes] = field(default_factory=dict)
     status: int = 200
-    leaves_after: int | None = None  #: from this many answers on, nobody listens any more
+    leaves_after: int | None = None  #: it stops listening after this many responses
     asked: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
 

@@ -1,6 +1,6 @@
-"""A wallet by its documented rules, behind a gate on either side: a question waits before it, its answer behind it.
+"""A wallet by its documented rules that blocks each call twice: before the request arrives and before the response.
 
-A test lets one activity on at a time, up to its next gate, so that tasks side by side run in the order that it wants.
+A test resumes one activity at a time, up to its next gate, and so controls the order in which concurrent tasks run.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from tael.channels.outcomes import Outcome, Paid, RefundOutcome, Refusal, Refuse
 from tael.merchants.domain.account import Account
 from tests.support.wallet_rules import Trade, WalletRules, query_refund, refund
 
-#: How long a step may take before the test is given up: far more than any does.
+#: The time limit of one step, far above what any step takes.
 LIMIT_S: Final = 30.0
-#: Alipay takes money of who has logged in, for the smallest timeout_rule that is not below 600 s.
+#: Alipay takes money from a logged-in payer for the smallest timeout_rule of at least 600 s.
 ALIPAY_TIMEOUT: Final = timedelta(minutes=10)
 
 _inside: ContextVar["Activity | None"] = ContextVar("_inside", default=None)
 
 
 class Activity:
-    """A task that goes on only when it is let on. Whoever asks outside of one, as jobs do, meets no gate."""
+    """A task that runs only when it is resumed. Calls outside of an activity, as from jobs, do not block."""
 
     def __init__(self, doing: Coroutine[object, object, object]) -> None:
         self._gate = asyncio.Event()
@@ -37,8 +37,8 @@ class Activity:
     def is_over(self) -> bool:
         return self._task.done()
 
-    async def go_on(self) -> None:
-        """Up to its next gate, or to its end."""
+    async def resume(self) -> None:
+        """Run up to its next gate or its end."""
         self._waits.clear()
         self._gate.set()
         waiting = asyncio.create_task(self._waits.wait())
@@ -51,7 +51,7 @@ class Activity:
             self._task.result()
 
     async def die(self) -> None:
-        """Its process ends where it waits; nothing of it is heard again."""
+        """End its process where it waits."""
         self._task.cancel()
         await asyncio.wait({self._task}, timeout=LIMIT_S)
 
@@ -66,7 +66,7 @@ class Activity:
 
 
 async def gate() -> None:
-    """Wait here until the activity is let on."""
+    """Block until the activity is resumed."""
     activity = _inside.get()
     if activity is not None:
         await activity.wait()
@@ -74,28 +74,28 @@ async def gate() -> None:
 
 @dataclass
 class BlockingWallet:
-    """`channels.base.Channel` over the pure rules of one wallet; its trades are its book."""
+    """`channels.base.Channel` over the pure rules of one wallet. `trades` is its book."""
 
     rules: WalletRules
     clock: Clock
-    gives_back: bool = True  #: an honest wallet returns the money that it says it has returned
-    refuses_refunds: bool = False  #: for want of balance
+    gives_back: bool = True  #: False: it reports refunds and reversals but returns no money
+    refuses_refunds: bool = False  #: for insufficient balance
     trades: dict[str, Trade] = field(default_factory=lambda: defaultdict(Trade))
-    opened: set[str] = field(default_factory=set)  #: orders whose first question has arrived
+    opened: set[str] = field(default_factory=set)  #: orders whose initial request has arrived
     sent: list[PaymentNotice] = field(default_factory=list)
     acknowledgement: Acknowledgement = field(default=Acknowledgement("text/plain", b"ok", b"no"))
     reversal_after: timedelta = timedelta(seconds=15)
 
-    def has_news(self, syssn: str) -> bool:
+    def has_notice(self, syssn: str) -> bool:
         return isinstance(self.rules.query(self.trades[syssn]), Paid)
 
     def book_of(self, syssn: str) -> Trade:
-        """What has really moved."""
+        """The money that really moved."""
         trade = self.trades[syssn]
         return trade if self.gives_back else replace(trade, refunds=(), reversal=None)
 
     def send_notice(self, syssn: str) -> bytes:
-        """What the wallet writes to us, as it stands now."""
+        """Write a notice of the trade's present state; returns its body."""
         self.sent.append(PaymentNotice(syssn, self.rules.query(self.trades[syssn])))
         return str(len(self.sent) - 1).encode()
 
@@ -110,44 +110,44 @@ class BlockingWallet:
     async def open(self, order: ChannelOrder) -> Outcome:
         await gate()
         self.opened.add(order.syssn)
-        self.trades[order.syssn], said = self.rules.open(self.trades[order.syssn], self.clock.now())
+        self.trades[order.syssn], outcome = self.rules.open(self.trades[order.syssn], self.clock.now())
         await gate()
-        return said
+        return outcome
 
     async def query(self, order: ChannelOrder) -> Outcome:
         await gate()
-        said = self.rules.query(self.trades[order.syssn])
+        outcome = self.rules.query(self.trades[order.syssn])
         await gate()
-        return said
+        return outcome
 
     async def close(self, order: ChannelOrder) -> Outcome:
         await gate()
-        self.trades[order.syssn], said = self.rules.close(self.trades[order.syssn])
+        self.trades[order.syssn], outcome = self.rules.close(self.trades[order.syssn])
         await gate()
-        return said
+        return outcome
 
     async def reverse(self, order: ChannelOrder) -> ReversalOutcome:
         await gate()
-        self.trades[order.syssn], said = self.rules.reverse(self.trades[order.syssn], order.wallet_ref)
+        self.trades[order.syssn], outcome = self.rules.reverse(self.trades[order.syssn], order.wallet_ref)
         await gate()
-        return said
+        return outcome
 
     async def refund(self, order: ChannelRefund) -> RefundOutcome:
         await gate()
         trade = self.trades[order.order.syssn]
         if self.refuses_refunds:
-            said: RefundOutcome = Refused(Refusal.MERCHANT_BALANCE, "NOTENOUGH")
+            outcome: RefundOutcome = Refused(Refusal.MERCHANT_BALANCE, "NOTENOUGH")
         else:
-            trade, said = refund(self.rules, trade, order.syssn, order.amount.amount_minor)
+            trade, outcome = refund(self.rules, trade, order.syssn, order.amount.amount_minor)
         self.trades[order.order.syssn] = trade
         await gate()
-        return said
+        return outcome
 
     async def query_refund(self, order: ChannelRefund) -> RefundOutcome:
         await gate()
-        said = query_refund(self.trades[order.order.syssn], order.syssn)
+        outcome = query_refund(self.trades[order.order.syssn], order.syssn)
         await gate()
-        return said
+        return outcome
 
     async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
         return self.sent[int(body)]

@@ -1,4 +1,4 @@
-"""Our book and the wallet's side by side, after everything has come to rest in a `World`. The wallet is the judge."""
+"""Compares our book with the wallet's once nothing is due in a `World`. The wallet's book is the reference."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from tests.support.world import World
 
 @dataclass
 class Book:
-    """Ours: from the ledger and from the rows, which must agree."""
+    """Our book, from the ledger and from the rows, which must agree."""
 
     paid: dict[str, tuple[int, int]]
     refunds: dict[str, int]
@@ -52,7 +52,7 @@ async def our_book(store: Store) -> Book:
 
 
 def compare(world: World, book: Book, where: str) -> None:
-    """The wallet is the judge. An order undone before we ever booked it as paid is no money for either side."""
+    """An order that was reversed before we booked it as paid counts as no money on either side."""
     wallets = world.wallet.book()
     unseen = {syssn for syssn, (came, back) in wallets.items() if came == back and syssn not in book.paid}
     assert book.undecided == [], where
@@ -60,11 +60,11 @@ def compare(world: World, book: Book, where: str) -> None:
     assert book.refunds == world.wallet.refund_book(), where
     assert book.net_of_ledger == {syssn: came - back for syssn, (came, back) in book.paid.items()}, where
     assert len(world.wallet.trades) <= 1, where
-    assert_told(world.heard, book, where)
+    assert_delivered(world.received, book, where)
 
 
-def assert_told(heard: Sequence[bytes], book: Book, where: str) -> None:
-    """Whatever is queued was told, and repeats are the same bytes."""
+def assert_delivered(received: Sequence[bytes], book: Book, where: str) -> None:
+    """Every queued webhook was delivered, and repeats are the same bytes."""
     assert not [state for state in book.webhooks if state.endswith("DUE")], where
     delivered = sum(times for state, times in book.webhooks.items() if state.endswith("DELIVERED"))
-    assert len(set(heard)) == delivered, where
+    assert len(set(received)) == delivered, where

@@ -1,4 +1,4 @@
-"""True books for tests of the soak's judge, and ways to change one thing in them."""
+"""Correct books for tests of the soak's checks, and functions that change one row in them."""
 
 from dataclasses import replace
 from typing import Any, Final
@@ -6,12 +6,12 @@ from typing import Any, Final
 from tests.soak.books import Books
 from tests.soak.rows import (
     EntryRow,
-    Heard,
+    MerchantResponse,
     OurBook,
     PaymentRow,
+    ReceivedWebhook,
     RefundRow,
     ReversalRow,
-    Told,
     WalletBook,
     WalletRefund,
     WalletTrade,
@@ -23,7 +23,7 @@ RATE_PPM: Final = 6_000
 
 
 def payment(syssn: str, pay_type: str, state: str, amount_minor: int, **changes: Any) -> PaymentRow:
-    """Of merchant m1, whose app is of the new style, under the reference that its number tells."""
+    """Of merchant m1, whose app is of the new style; the reference is the syssn in lower case."""
     row = PaymentRow(
         mchid="m1",
         syssn=syssn,
@@ -55,25 +55,25 @@ def went(cause: str, kind: str, amount_minor: int, fee_minor: int, mchid: str = 
     ]
 
 
-def heard(
+def received(
     syssn: str, kind: str, amount_minor: int, appcode: str = NEW, *, was_acknowledged: bool = True
-) -> Heard:
+) -> ReceivedWebhook:
     body = f"{kind} {syssn}".encode()
-    return Heard(appcode, syssn, syssn.lower(), kind, amount_minor, body, True, was_acknowledged)
+    return ReceivedWebhook(appcode, syssn, syssn.lower(), kind, amount_minor, body, True, was_acknowledged)
 
 
 OURS: Final = OurBook(
     payments=[
         payment("P1", "800201", "PAID", 1000, refunded_minor=300),
         payment("P2", "800208", "PAID", 500, refunded_minor=500, is_reversed=True),
-        # Failed, though its payer's money came: that was sent back, and the reference was used again.
+        # Failed although the payer's money came: it was returned, and the reference was used again.
         payment("P3", "800108", "FAILED", 1000, reference="twice"),
         payment("P4", "800108", "PAID", 250, reference="twice", notify_merchant=False),
         payment("P5", "800201", "CLOSED", 1000),
         payment("P6", "800151", "EXPIRED", 1000),
-        # Paid and undone between two questions, too late for a reversal: by a refund.
+        # Paid and undone between two queries, too late for a reversal: by a refund.
         payment("P7", "800108", "PAID", 400, refunded_minor=400, is_reversed=True),
-        # Nobody confirmed it in time, so it was undone at the wallet.
+        # Not confirmed in time, so it was reversed at the wallet.
         payment("P8", "800228", "FAILED", 600),
         payment("P9", "800151", "PAID", 100, refunded_minor=100, mchid="m2", appcode=OLD),
         # Paid after it had been closed.
@@ -91,7 +91,7 @@ OURS: Final = OurBook(
         ReversalRow("V3", "P8", "DONE"),
         ReversalRow("V4", "P4", "FAILED"),
     ],
-    # 0.6 %, half a cent up: 6 of 1000 and 4 of 700; 3 of 500; 2 of 250; 2 of 400; 1 of 100.
+    # 0.6 %, half a cent rounded up: 6 of 1000 and 4 of 700; 3 of 500; 2 of 250; 2 of 400; 1 of 100.
     entries=[
         *came("P1", 1000, 6),
         *went("R1", "refund", 300, 2),
@@ -137,55 +137,55 @@ WALLETS: Final = WalletBook(
         WalletRefund("P9", "R3", "SUCCESS", 100),
     ],
 )
-HEARD: Final = [
-    heard("P1", "payment", 1000, was_acknowledged=False),
-    heard("P1", "payment", 1000),
-    heard("R1", "refund", 300),
-    heard("P2", "payment", 500),
-    heard("P9", "payment", 100, OLD),
-    heard("P10", "payment", 100),
+RECEIVED: Final = [
+    received("P1", "payment", 1000, was_acknowledged=False),
+    received("P1", "payment", 1000),
+    received("R1", "refund", 300),
+    received("P2", "payment", 500),
+    received("P9", "payment", 100, OLD),
+    received("P10", "payment", 100),
 ]
-TOLD: Final = [
-    Told("payment", "p1", "1112", ""),
-    Told("payment", "p1", "0000", "P1", amount_minor=1000),
-    Told("payment", "p1", "1102", "", "P1"),
-    Told("payment", "p2", "1145", "P2", amount_minor=500),
-    Told("payment", "twice", "1131", "P3", amount_minor=1000),
-    Told("payment", "twice", "0000", "P4", amount_minor=250),
-    # An online order that was taken is answered 0000, whatever becomes of it.
-    Told("payment", "p5", "0000", "P5", amount_minor=1000),
-    Told("payment", "p6", "0000", "P6", amount_minor=1000),
-    Told("row", "p1", "1145", "P1", amount_minor=1000),
-    Told("row", "p1", "0000", "P1", amount_minor=1000),
-    Told("row", "p5", "1142", "P5", amount_minor=1000),
-    Told("row", "p6", "1181", "P6", amount_minor=1000),
-    Told("row", "p8", "2005", "P8", amount_minor=600),
-    Told("row", "r1", "2999", "R1", amount_minor=300),
-    Told("row", "r1", "0000", "R1", amount_minor=300),
-    Told("refund", "r1", "2999", "R1", "P1", 300),
-    Told("refund", "again", "1269", "R2", "P1", 200),
-    Told("refund", "too much", "1272", "", "P1"),
-    Told("reversal", "", "0000", "V1", "P2"),
-    Told("reversal", "", "1145", "V2", "P7"),
-    Told("reversal", "", "1155", "V4", "P4"),
-    Told("reversal", "", "1124", "", "P1"),
-    Told("close", "", "0000", "C5", "P5"),
-    Told("close", "", "0000", "C10", "P10"),
-    Told("row", "p10", "1142", "P10", amount_minor=100),
-    Told("close", "", "1124", "", "P1"),
+RESPONSES: Final = [
+    MerchantResponse("payment", "p1", "1112", ""),
+    MerchantResponse("payment", "p1", "0000", "P1", amount_minor=1000),
+    MerchantResponse("payment", "p1", "1102", "", "P1"),
+    MerchantResponse("payment", "p2", "1145", "P2", amount_minor=500),
+    MerchantResponse("payment", "twice", "1131", "P3", amount_minor=1000),
+    MerchantResponse("payment", "twice", "0000", "P4", amount_minor=250),
+    # An accepted online order is answered 0000, whatever its final state.
+    MerchantResponse("payment", "p5", "0000", "P5", amount_minor=1000),
+    MerchantResponse("payment", "p6", "0000", "P6", amount_minor=1000),
+    MerchantResponse("row", "p1", "1145", "P1", amount_minor=1000),
+    MerchantResponse("row", "p1", "0000", "P1", amount_minor=1000),
+    MerchantResponse("row", "p5", "1142", "P5", amount_minor=1000),
+    MerchantResponse("row", "p6", "1181", "P6", amount_minor=1000),
+    MerchantResponse("row", "p8", "2005", "P8", amount_minor=600),
+    MerchantResponse("row", "r1", "2999", "R1", amount_minor=300),
+    MerchantResponse("row", "r1", "0000", "R1", amount_minor=300),
+    MerchantResponse("refund", "r1", "2999", "R1", "P1", 300),
+    MerchantResponse("refund", "again", "1269", "R2", "P1", 200),
+    MerchantResponse("refund", "too much", "1272", "", "P1"),
+    MerchantResponse("reversal", "", "0000", "V1", "P2"),
+    MerchantResponse("reversal", "", "1145", "V2", "P7"),
+    MerchantResponse("reversal", "", "1155", "V4", "P4"),
+    MerchantResponse("reversal", "", "1124", "", "P1"),
+    MerchantResponse("close", "", "0000", "C5", "P5"),
+    MerchantResponse("close", "", "0000", "C10", "P10"),
+    MerchantResponse("row", "p10", "1142", "P10", amount_minor=100),
+    MerchantResponse("close", "", "1124", "", "P1"),
 ]
-BOOKS: Final = Books(OURS, WALLETS, HEARD, TOLD)
+BOOKS: Final = Books(OURS, WALLETS, RECEIVED, RESPONSES)
 
 
-# ---- changing one thing ------------------------------------------------------------------------------------------
+# ---- changing one row --------------------------------------------------------------------------------------------
 
 
 def name_of(row: Any) -> str:
-    """What a row is called here: P1, R1, or for what has a kind "P1 payment"."""
+    """The name of a row in these tests: P1, R1, or "P1 payment" for a row with a kind."""
     match row:
         case EntryRow() | WebhookRow():
             return f"{row.cause} {row.kind}"
-        case Heard():
+        case ReceivedWebhook():
             return f"{row.syssn} {row.kind}"
         case WalletTrade():
             return row.order
@@ -196,10 +196,10 @@ def name_of(row: Any) -> str:
 
 
 def with_rows(table: str, rows: list[Any]) -> Books:
-    """The true books with these rows in the place of one table's."""
+    """The correct books with one table's rows replaced."""
     changes: dict[str, Any] = {"refunds" if table == "returns" else table: rows}
     match table:
-        case "heard" | "told":
+        case "received" | "responses":
             return replace(BOOKS, **changes)
         case "trades" | "returns":
             return replace(BOOKS, wallets=replace(WALLETS, **changes))
@@ -216,13 +216,13 @@ TABLES: Final[dict[str, Any]] = {
     "webhooks": OURS.webhooks,
     "trades": WALLETS.trades,
     "returns": WALLETS.refunds,
-    "heard": HEARD,
-    "told": TOLD,
+    "received": RECEIVED,
+    "responses": RESPONSES,
 }
 
 
 def change(table: str, name: str, **changes: Any) -> Books:
-    """The last row of this name, changed."""
+    """The books with the last row of this name changed."""
     rows = list(TABLES[table])
     place = max(place for place, row in enumerate(rows) if name_of(row) == name)
     rows[place] = replace(rows[place], **changes)
@@ -239,5 +239,5 @@ def add(table: str, row: Any) -> Books:
     return with_rows(table, [*TABLES[table], row])
 
 
-def tell(call: str, reference: str, respcd: str, syssn: str, *more: Any) -> Books:
-    return add("told", Told(call, reference, respcd, syssn, *more))
+def respond(call: str, reference: str, respcd: str, syssn: str, *more: Any) -> Books:
+    return add("responses", MerchantResponse(call, reference, respcd, syssn, *more))

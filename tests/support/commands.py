@@ -1,6 +1,6 @@
-"""The operator's commands, each in a process of its own that is forked from one which has imported them already.
+"""Runs `tael` commands, each in a process forked from one that has already imported them.
 
-To start Python and import the gateway costs more than most commands do. `run_tael` gives what `subprocess.run` would.
+Starting Python and importing the gateway costs more than most commands. `run_tael` returns what `subprocess.run` would.
 """
 
 import atexit
@@ -20,12 +20,12 @@ COMMAND_LIMIT_S: Final = 60
 
 
 def clean_environment() -> dict[str, str]:
-    """Ours without settings that would lead a demo elsewhere."""
+    """Our environment without tael's settings, which would redirect a demo."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TAEL_")}
 
 
 class _Server:
-    """The process that is forked from. Its commands run one after the other."""
+    """The process that is forked. Its commands run one after the other."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -68,7 +68,7 @@ _servers: list[_Server] = []
 
 
 def run_tael(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """A command of the operator's, to its end."""
+    """Run one `tael` command to its end."""
     if not _servers:
         _servers.append(_Server())
     return _servers[0].run(arguments)

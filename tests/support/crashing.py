@@ -1,6 +1,6 @@
-"""A process that dies at its n-th word to the outside: to the database, a wallet, or a merchant.
+"""A process that crashes at its n-th side effect: a call to the database, a wallet or a merchant.
 
-Dead means dead: whatever the code does afterwards, nothing of it leaves the process.
+After the crash no further side effect leaves the process, whatever its code still does.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -25,28 +25,28 @@ class Crash(Exception):
 
 
 class Side(StrEnum):
-    """Whether the last word was still heard."""
+    """Whether the last side effect happened."""
 
-    BEFORE = "before"  #: nothing was said
-    AFTER = "after"  #: it was said and done, and the answer was lost
+    BEFORE = "before"  #: the call was not made
+    AFTER = "after"  #: the call was made, and the response was lost
 
 
 @dataclass
 class Process:
-    """Counts what leaves it and dies at number `dies_at`; never, if that is 0."""
+    """Counts its side effects and crashes at number `dies_at`; never if that is 0."""
 
     dies_at: int = 0
     side: Side = Side.BEFORE
-    said: int = 0
+    side_effects: int = 0
     is_dead: bool = False
 
     @asynccontextmanager
-    async def word(self) -> AsyncIterator[None]:
-        """Around everything that leaves the process."""
+    async def side_effect(self) -> AsyncIterator[None]:
+        """Wraps every call that leaves the process."""
         if self.is_dead:
             raise Crash
-        self.said += 1
-        is_last = self.said == self.dies_at
+        self.side_effects += 1
+        is_last = self.side_effects == self.dies_at
         if is_last and self.side is Side.BEFORE:
             self.is_dead = True
             raise Crash
@@ -57,7 +57,7 @@ class Process:
 
 
 class CrashingDatabase(Database):
-    """`real` as the process reaches it. Its connections are lent by `real`, so that a new process begins quickly."""
+    """`real` as the process reaches it. Connections are borrowed from `real`, so that a new process starts quickly."""
 
     def __init__(self, real: Database, process: Process) -> None:
         super().__init__("", real.limits)
@@ -66,23 +66,23 @@ class CrashingDatabase(Database):
 
     @asynccontextmanager
     async def connection(self, *, is_long: bool = False) -> AsyncIterator["Connection"]:
-        async with self._process.word(), self._real.connection(is_long=is_long) as connection:
+        async with self._process.side_effect(), self._real.connection(is_long=is_long) as connection:
             yield connection
 
 
 class CrashingTransport(Transport):
-    """Merchants who acknowledge everything; `heard` is what reached them."""
+    """Merchants that acknowledge every webhook; `received` are the bodies."""
 
-    __slots__ = ("_process", "heard")
+    __slots__ = ("_process", "received")
 
-    def __init__(self, process: Process, heard: list[bytes]) -> None:
+    def __init__(self, process: Process, received: list[bytes]) -> None:
         super().__init__()
         self._process = process
-        self.heard = heard
+        self.received = received
 
     async def call(self, method: str, url: str, *, body: bytes = b"", **_: Any) -> Result:
-        async with self._process.word():
-            self.heard.append(body)
+        async with self._process.side_effect():
+            self.received.append(body)
             return Answer(200, {}, b"SUCCESS")
 
 
@@ -99,27 +99,27 @@ class CrashingChannel:
         return self._channel.deadline(order)
 
     async def open(self, order: ChannelOrder) -> Outcome:
-        async with self._process.word():
+        async with self._process.side_effect():
             return await self._channel.open(order)
 
     async def query(self, order: ChannelOrder) -> Outcome:
-        async with self._process.word():
+        async with self._process.side_effect():
             return await self._channel.query(order)
 
     async def close(self, order: ChannelOrder) -> Outcome:
-        async with self._process.word():
+        async with self._process.side_effect():
             return await self._channel.close(order)
 
     async def reverse(self, order: ChannelOrder) -> ReversalOutcome:
-        async with self._process.word():
+        async with self._process.side_effect():
             return await self._channel.reverse(order)
 
     async def refund(self, order: ChannelRefund) -> RefundOutcome:
-        async with self._process.word():
+        async with self._process.side_effect():
             return await self._channel.refund(order)
 
     async def query_refund(self, order: ChannelRefund) -> RefundOutcome:
-        async with self._process.word():
+        async with self._process.side_effect():
             return await self._channel.query_refund(order)
 
     async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:

@@ -1,6 +1,6 @@
-"""A wallet in memory with a book of its own: honest, idempotent by number, and as slow or unlucky as a test wants.
+"""A wallet in memory with its own book: correct, idempotent by order number, with delays and failures on request.
 
-It implements `channels.base.Channel`; its book is the judge of ours.
+It implements `channels.base.Channel`. Tests check our book against its book.
 """
 
 from collections.abc import Mapping
@@ -40,15 +40,15 @@ class Payer(StrEnum):
     """What the payer of every order does."""
 
     PAYS = "pays"  #: a barcode is paid at once, an online order as soon as it is there
-    WAITS = "waits"  #: never acts by itself; a test may confirm
-    PAYS_WHEN_ASKED = "pays when asked"  #: acts just before the wallet answers its first query
-    BEATS_THE_CLOSE = "beats the close"  #: acts just before the wallet would close or reverse
+    WAITS = "waits"  #: does nothing; a test may confirm
+    PAYS_BEFORE_QUERY = "pays before query"  #: pays just before the wallet answers the first query
+    BEATS_THE_CLOSE = "beats the close"  #: pays just before the wallet would close or reverse
     HAS_NO_MONEY = "has no money"
 
 
 @dataclass
 class Trade:
-    """The wallet's own row of an order. A trade that was refused is not kept: nothing was created."""
+    """The wallet's row of an order. A refused order has none."""
 
     order: ChannelOrder
     is_paid: bool = False
@@ -57,7 +57,7 @@ class Trade:
     reversal: ReversalAction | None = None
     refunds: dict[str, int] = field(default_factory=dict)  #: refund number to minor units
     other_ref: str = ""  #: the wallet's own number, where the order's number has several trades
-    is_unasked: bool = False  #: nobody here asked for this money
+    is_unasked: bool = False  #: no request of ours led to this payment
 
     @property
     def wallet_ref(self) -> str:
@@ -71,26 +71,26 @@ class Trade:
 
 @dataclass
 class FakeWallet:
-    """Both wallets of a gateway at once."""
+    """Stands for both wallets of a gateway."""
 
     clock: Clock
     payer: Payer = Payer.PAYS
-    refund_takes_asking: bool = False  #: a refund is first accepted, and done when asked about
-    too_late_to_reverse: bool = False  #: a paid order is refunded instead, as both wallets' documents say
+    is_refund_delayed: bool = False  #: a refund is first accepted, and done when queried
+    too_late_to_reverse: bool = False  #: a paid order is refunded instead, as both wallets document
     remembers_paid: bool = False  #: an undone order is still shown as paid, as Alipay's in-store query does
     acknowledgement: Acknowledgement = field(default=Acknowledgement("text/plain", b"ok", b"no"))
     reversal_after: timedelta = timedelta(seconds=15)
     trades: dict[str, Trade] = field(default_factory=dict)
     unfinished: set[str] = field(default_factory=set)
-    owed: set[str] = field(default_factory=set)  #: trades of whose payment nobody has acknowledged the notice
-    lies: dict[str, Outcome] = field(
+    unacknowledged: set[str] = field(default_factory=set)  #: trades whose notice we have not acknowledged
+    false_notices: dict[str, Outcome] = field(
         default_factory=dict
-    )  #: what notices say of a trade in place of the truth
-    false_records: dict[str, Outcome] = field(default_factory=dict)  #: the same of its answers to queries
-    refusal: Refused | None = None  #: the answer to every new refund
+    )  #: outcomes in notices instead of the true ones
+    false_records: dict[str, Outcome] = field(default_factory=dict)  #: the same in responses to queries
+    refusal: Refused | None = None  #: the response to every new refund
     refunds_asked: list[str] = field(
         default_factory=list
-    )  #: numbers of all refunds ever asked for, repeats too
+    )  #: numbers of all refund requests, repeats included
 
     def confirm(self, syssn: str) -> None:
         """The payer pays, if the order is there and open."""
@@ -99,13 +99,13 @@ class FakeWallet:
             trade.is_paid, trade.paid_at = True, self.clock.now()
 
     def take(self, order: ChannelOrder, other_ref: str = "") -> None:
-        """Money that nobody asked for: an order paid without us, or a second trade for one that we know."""
+        """An unmatched payment: an order that is not ours, or a second trade for one of ours."""
         trade = Trade(order, is_paid=True, paid_at=self.clock.now(), other_ref=other_ref, is_unasked=True)
         self.trades[other_ref or order.syssn] = trade
-        self.owed.add(other_ref or order.syssn)
+        self.unacknowledged.add(other_ref or order.syssn)
 
     def book(self) -> dict[str, tuple[int, int]]:
-        """Every order that was paid: what came and what went back, in minor units."""
+        """Every paid order: amounts received and returned, in minor units."""
         return {
             syssn: (trade.order.amount.amount_minor, trade.back_minor)
             for syssn, trade in self.trades.items()
@@ -113,7 +113,7 @@ class FakeWallet:
         }
 
     def refund_book(self) -> dict[str, int]:
-        """Every refund by its number."""
+        """The amount of every refund by its number, in minor units."""
         return {number: amount for trade in self.trades.values() for number, amount in trade.refunds.items()}
 
     # ---- Channel -------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class FakeWallet:
         trade = self._named(order)
         if trade is None:
             return Unknown("no such order", no_such_order=True)
-        if self.payer is Payer.PAYS_WHEN_ASKED:
+        if self.payer is Payer.PAYS_BEFORE_QUERY:
             self.confirm(order.syssn)
         return self.false_records.get(order.syssn) or self._state_of(trade)
 
@@ -173,7 +173,7 @@ class FakeWallet:
             if trade.back_minor + order.amount.amount_minor > trade.order.amount.amount_minor:
                 return Refused(Refusal.ABOVE_REMAINDER, "TOO_MUCH")
             trade.refunds[order.syssn] = order.amount.amount_minor
-            if self.refund_takes_asking:
+            if self.is_refund_delayed:
                 self.unfinished.add(order.syssn)
         return self._refund_state(order)
 
@@ -185,12 +185,12 @@ class FakeWallet:
         return self._refund_state(order)
 
     async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
-        about = body.decode()
+        number = body.decode()
         for trade in self.trades.values():
-            if about in trade.refunds:
-                return RefundNotice(about, trade.order.syssn)
-        trade = self.trades[about]
-        return PaymentNotice(trade.order.syssn, self.lies.get(about) or self._state_of(trade))
+            if number in trade.refunds:
+                return RefundNotice(number, trade.order.syssn)
+        trade = self.trades[number]
+        return PaymentNotice(trade.order.syssn, self.false_notices.get(number) or self._state_of(trade))
 
     def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
         return None

@@ -1,7 +1,7 @@
-"""Webhooks that a receiver must refuse, although their signature is right for some text that our key signed.
+"""Webhooks that a receiver must refuse although our key signed a text with this signature.
 
 Requests, checkout links and old-style webhooks are signed as `name=value` joined with `&`, unescaped, with one key. So
-one text can be cut again: a payer who types a product name with `&` in it gets members of their choice signed.
+one text can be split differently: a payer who types a product name with `&` in it gets chosen members signed.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ REFERENCE: Final = "ORDER-7"
 TXAMT: Final = "500000"
 Algorithm: TypeAlias = Literal["MD5", "SHA256"]
 
-#: What a payer types as a product name, to pay order REFERENCE with a link that was not paid.
+#: A product name that turns an unpaid link into a webhook that reports order REFERENCE as paid.
 HOSTILE_NAME: Final = (
     "Tea&mchid=M&out_trade_no={reference}&pay_type=800201&respcd=0000&respmsg="
     "&syssn=202611280900990000000015&t="
@@ -52,17 +52,17 @@ def signed_text(members: Mapping[str, str]) -> str:
 
 
 def old_webhook(members: Mapping[str, str]) -> Posted:
-    """Signed as the old style is, whatever the members are."""
+    """Any members, signed as in the old style."""
     return Posted(json.dumps(dict(members)).encode(), digest(signed_text(members).encode()))
 
 
 def over_bytes(body: bytes, algorithm: Algorithm = "MD5") -> Posted:
-    """Signed as answers and webhooks of the new style are."""
+    """Signed as responses and webhooks of the new style are."""
     return Posted(body, digest(body, algorithm))
 
 
 def cut(text: str) -> dict[str, str]:
-    """Members whose signed text this is again. A name that is not in order stays in the value before it."""
+    """Members with this signed text. A name that is not in order stays in the value before it."""
     members: dict[str, str] = {}
     last = ""
     for pair in text.split("&"):
@@ -158,7 +158,7 @@ def malformed() -> dict[str, Posted]:
         "udid": (
             "&page=1&page_size=10",
             "till&lnglat=1",
-        ),  # the rest of a request whose number a stranger wrote
+        ),  # the rest of a request whose reference an attacker chose
     }
     found = {
         f"{name} is {value[:20]!r}": old_webhook({**OLD, name: value})
@@ -172,22 +172,22 @@ def malformed() -> dict[str, Posted]:
     )
     found["with a member of another kind"] = old_webhook({**OLD, "t": ""})
     found["with notify_type"] = old_webhook({**OLD, "notify_type": "payment"})
-    honest = old_webhook(OLD)
+    genuine = old_webhook(OLD)
     txamt = f'"txamt": "{TXAMT}"'.encode()
-    found["a member twice"] = Posted(honest.body.replace(txamt, b'"txamt": "1", ' + txamt), honest.sign)
+    found["a member twice"] = Posted(genuine.body.replace(txamt, b'"txamt": "1", ' + txamt), genuine.sign)
     found["a member twice, escaped"] = Posted(
-        honest.body.replace(txamt, b'"tx\\u0061mt": "1", ' + txamt), honest.sign
+        genuine.body.replace(txamt, b'"tx\\u0061mt": "1", ' + txamt), genuine.sign
     )
-    found["another amount"] = Posted(honest.body.replace(txamt, b'"txamt": "1"'), honest.sign)
-    found["no signature"] = Posted(honest.body, "")
-    found["a signature that is not ASCII"] = Posted(honest.body, "é" * 32)
-    found["another key"] = Posted(honest.body, digest(signed_text(OLD).encode(), key="other"))
-    found["SHA256"] = Posted(honest.body, digest(signed_text(OLD).encode(), "SHA256"))
+    found["another amount"] = Posted(genuine.body.replace(txamt, b'"txamt": "1"'), genuine.sign)
+    found["no signature"] = Posted(genuine.body, "")
+    found["a signature that is not ASCII"] = Posted(genuine.body, "é" * 32)
+    found["another key"] = Posted(genuine.body, digest(signed_text(OLD).encode(), key="other"))
+    found["SHA256"] = Posted(genuine.body, digest(signed_text(OLD).encode(), "SHA256"))
     values = (b"null", b"true", b"5.0", b"[]", b"{}", b"5e5", b"-500000")
     for value in values:
         text = signed_text({**OLD, "txamt": value.decode()}).encode()
         found[f"txamt is {value.decode()}"] = Posted(
-            honest.body.replace(txamt, b'"txamt": ' + value), digest(text)
+            genuine.body.replace(txamt, b'"txamt": ' + value), digest(text)
         )
     for body in (
         b"",

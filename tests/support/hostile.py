@@ -1,4 +1,4 @@
-"""What strangers send to any route, and how it is seen that a page took none of it for its own markup."""
+"""Hostile input for any route, and a check that a page did not take it for markup."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from urllib.parse import quote_from_bytes, urlencode
 SCRIPT: Final = "\"'><script>window.ran = 1</script><img src=x onerror='window.ran = 1'>{{7*7}}&amp;"
 MIB: Final = 1 << 20
 
-#: As an argument of a form, a query or a message that is text.
+#: Values for a text argument of a form, a query or a message.
 TEXTS: Final = (
     *("", " ", "\x00", "a\x00b", "\x1b[2J", "a\r\nSet-Cookie: b=c", "\u202e", "\ufffe", "\U0001f600" * 99),
     *("-1", "1.5", "1e999", "NaN", "9" * 400, "\uff19", "0x1f", "' OR 1=1 --", "%00", "%s%n", "[]", "null"),
@@ -18,15 +18,15 @@ TEXTS: Final = (
     *("0001-01-01 00:00:00", "9999-12-31 23:59:59", "00010101000000", "99991231235959"),
     *(SCRIPT, "x" * 5_000),
 )
-#: Bytes that are no text.
+#: Bytes that are not valid UTF-8.
 RAW: Final = (b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\xaf", b"a\xf0\x28\x8c\x28")
-#: Where JSON has a text or a number.
+#: Values where JSON has a text or a number.
 VALUES: Final[tuple[Any, ...]] = (
     *(0, -1, 1.5, True, False, 2**63, 10**11, 10**15, 10**30, 10**400, float("nan"), float("inf")),
     *([], [[]], ["ada"], {}, {"a": {"b": None}}),
     *("\ud800", "a\udfff", *TEXTS),
 )
-#: Where a body has JSON: none of these is an object with anything in it, most are no JSON at all.
+#: Bodies where JSON is expected: none is a non-empty object, most are not JSON.
 DOCUMENTS: Final = (
     *(
         b"",
@@ -69,7 +69,7 @@ KINDS: Final = (
     *(None, "application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"),
     *("text/xml; charset=utf-16", "application/octet-stream", ";;;", "text/plain; charset=no-such"),
 )
-#: Instead of one part of a path.
+#: Replacements of one segment of a path.
 SEGMENTS: Final = (
     *(
         "%00",
@@ -95,14 +95,14 @@ SEGMENTS: Final = (
 
 
 def spoiled(good: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """`good` with one field that nobody could mean, for each field and each such value."""
+    """`good` with one field replaced, for each field and each invalid value."""
     for name in good:
         for value in VALUES:
             yield name, {**good, name: value}
 
 
 def forms(good: Mapping[str, str]) -> Iterator[bytes]:
-    """The same for forms and queries, with the bytes that are no text, and with a name of a stranger's choice."""
+    """The same for forms and queries, with invalid UTF-8 and unexpected names."""
     for name in good:
         rest = urlencode({other: value for other, value in good.items() if other != name})
         for value in (*(text.encode() for text in TEXTS), *RAW):
@@ -114,13 +114,13 @@ def forms(good: Mapping[str, str]) -> Iterator[bytes]:
 
 
 def refusal_in(body: bytes) -> str:
-    """The text of an error in the JSON that every control call answers."""
-    told = json.loads(body)
-    assert set(told) == {"error", "field"}, told
-    assert isinstance(told["error"], str)
-    assert told["error"].strip()
-    assert told["field"] is None or isinstance(told["field"], str)
-    return str(told["error"])
+    """The error text of a control call's JSON."""
+    error = json.loads(body)
+    assert set(error) == {"error", "field"}, error
+    assert isinstance(error["error"], str)
+    assert error["error"].strip()
+    assert error["field"] is None or isinstance(error["field"], str)
+    return str(error["error"])
 
 
 class _Markup(HTMLParser):

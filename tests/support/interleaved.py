@@ -1,6 +1,6 @@
-"""One order on the real services: its activities side by side in the order that a test wants, and all that is left.
+"""One order on the real services: runs its activities concurrently in a given order and reads the final state.
 
-Two gateways over one database share it: one opens it, the other does everything else, as two processes would.
+Two gateways over one database share it as two processes would: one opens it, the other does everything else.
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -25,15 +25,13 @@ from tests.support.alipay import TestClock
 from tests.support.blocking_wallet import Activity, BlockingWallet, gate
 from tests.support.store import current
 from tests.support.values import MCHID
-from tests.support.verdict import Told, wallet_side
+from tests.support.verdict import FinalState, wallet_side
 from tests.support.world import close, pay, refund, reverse
 
-#: Nobody waits for a first answer of another process for longer than 40 s; a question may be on its way for 60 s.
+#: A process waits at most 40 s for the initial response of another one; a request may be in flight for 60 s.
 AGE: Final = timedelta(seconds=45)
-DIES_ONE_IN: Final = 12  #: so rarely does a process die where it waits
-MISSING_ONE_IN: Final = (
-    3  #: so often is one thing not tried at all: nobody pays, closes, reverses, refunds ...
-)
+DIES_ONE_IN: Final = 12  #: one in so many steps is a crash of the waiting process
+MISSING_ONE_IN: Final = 3  #: one in so many activities is left out
 REFUND_MINOR: Final = 70
 MAX_INCIDENTS: Final = 1_000
 
@@ -49,7 +47,7 @@ class Play:
     pay_type: PayType
     reference: str
     running: dict[str, Activity] = field(default_factory=dict)
-    order: list[str] = field(default_factory=list)  #: what was let on, in turn
+    order: list[str] = field(default_factory=list)  #: the activities that were resumed, in turn
     opened: Payment | None = None
 
     def __post_init__(self) -> None:
@@ -61,7 +59,7 @@ class Play:
             "refund": self._refund,
             "refund again": self._refund_again,
             "expire": self._expire,
-            "settle": self._settle,
+            "poll": self._poll,
             "notice": self._notice,
         }
 
@@ -71,8 +69,8 @@ class Play:
         return self.opened
 
     async def at_random(self, random: Random) -> None:
-        """Most of the activities, each to its end or to its death."""
-        await self.let_on("open")
+        """Run most of the activities, each to its end or its crash."""
+        await self.resume("open")
         cast = [name for name in self._doing if name == "open" or random.randrange(MISSING_ONE_IN)]
         while names := [name for name in cast if self._is_ready(name)]:
             name = random.choice(names)
@@ -80,19 +78,19 @@ class Play:
                 self.order.append(f"{name} dies")
                 await self.running[name].die()
             else:
-                await self.let_on(name)
+                await self.resume(name)
 
     async def in_order(self, names: Iterable[str]) -> None:
-        """Each of `names` up to its next gate, in turn."""
+        """Resume each of `names` up to its next gate, in turn."""
         for name in names:
             assert self._is_ready(name), name
-            await self.let_on(name)
+            await self.resume(name)
 
-    async def let_on(self, name: str) -> None:
+    async def resume(self, name: str) -> None:
         self.order.append(name)
         if name not in self.running:
             self.running[name] = Activity(self._doing[name]())
-        await self.running[name].go_on()
+        await self.running[name].resume()
         if self.opened is None:
             self.opened = await self.opener.store.payments.by_reference(MCHID, self.reference)
             self.clock.at += AGE
@@ -104,13 +102,13 @@ class Play:
             return True
         if self.opened is None:
             return False
-        if name == "expire":  # nothing is on its way for as long as an order lives
+        if name == "expire":  # no request is in flight for the lifetime of an order
             return self.payment.syssn in self.wallet.opened or self.running["open"].is_over
         if name == "notice":
-            return self.wallet.rules.has_notices and self.wallet.has_news(self.payment.syssn)
+            return self.wallet.rules.has_notices and self.wallet.has_notice(self.payment.syssn)
         return True
 
-    # ---- the activities; each waits at the wallet's gates, and where it says so ----------------------------------
+    # ---- the activities; each waits at the wallet's gates and where it calls `gate` -------------------------------
 
     async def _open(self) -> None:
         await pay(self.opener, self.pay_type, self.reference)
@@ -125,7 +123,7 @@ class Play:
         wallet.trades[syssn] = wallet.rules.pay(wallet.trades[syssn], self.clock.now(), self._is_late)
 
     async def _is_sent_to_the_wallet(self) -> bool:
-        """As the cashier's page does it."""
+        """The redirect of the cashier's page."""
         payments, now = self.opener.store.payments, self.clock.now()
         await payments.note_redirect(self.payment, now)
         seen = await payments.by_syssn(MCHID, self.payment.syssn)
@@ -150,15 +148,15 @@ class Play:
         self.clock.at = max(self.clock.at, expired_at)
         self.wallet.expire(self.payment.syssn)
 
-    async def _settle(self) -> None:
-        """What the job does with a row that is due; a decided one is not."""
+    async def _poll(self) -> None:
+        """What the polling job does with a due row; a decided payment is not due."""
         payment = await current(self.other.store, self.payment)
         is_watched = payment.state in (State.CLOSED, State.EXPIRED) and payment.pay_type.is_online
         if payment.state is State.PENDING or is_watched:
             await poll_payment(payment, self.other)
 
     async def _notice(self) -> None:
-        """Written now, told later, and told twice, as wallets do."""
+        """Written now, delivered later and twice, as wallets do."""
         body = self.wallet.send_notice(self.payment.syssn)
         for gateway in (self.other, self.opener):
             await gate()
@@ -170,8 +168,8 @@ class Play:
         return self.clock.now() >= self.payment.expires_at
 
 
-async def told_of(play: Play, store: Store, events: Sequence[EventDict]) -> Told:
-    """The rows of its order, and the wallet's. `events` is what was logged since it was opened."""
+async def final_state_of(play: Play, store: Store, events: Sequence[EventDict]) -> FinalState:
+    """The rows of its order, ours and the wallet's. `events` are the log events since it was opened."""
     payment = await current(store, play.payment)
     refunds = await store.refunds.of_payment(MCHID, payment.syssn)
     reversals = await store.reversals.of_payment(MCHID, payment.syssn)
@@ -179,15 +177,15 @@ async def told_of(play: Play, store: Store, events: Sequence[EventDict]) -> Told
     webhooks = await store.database.fetch(
         "SELECT kind, cause FROM webhook WHERE payment_syssn = $1", payment.syssn
     )
-    found = await store.incidents.newest(MCHID, with_resolved=True, limit=MAX_INCIDENTS)
-    settled = [event["state"] for event in events if event["event"] == "payment.state_changed"]
-    return Told(
+    incidents = await store.incidents.newest(MCHID, with_resolved=True, limit=MAX_INCIDENTS)
+    states = [event["state"] for event in events if event["event"] == "payment.state_changed"]
+    return FinalState(
         payment=payment,
         refunds=refunds,
         reversals=reversals,
         entries=await entries_of(store.database, MCHID, causes),
         webhooks=[(WebhookKind(row["kind"]), row["cause"]) for row in webhooks],
-        incidents=[incident for incident in found if incident.subject_id in causes],
-        was_over=bool({State.CLOSED, State.EXPIRED} & set(settled)),
+        incidents=[incident for incident in incidents if incident.subject_id in causes],
+        was_over=bool({State.CLOSED, State.EXPIRED} & set(states)),
         wallet=wallet_side(play.wallet.book_of(payment.syssn)),
     )

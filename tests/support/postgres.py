@@ -1,7 +1,7 @@
-"""PostgreSQL for tests: a real server, and a database of one's own in a few milliseconds.
+"""PostgreSQL for tests: a real server, and a separate database in a few milliseconds.
 
-`tests/conftest.py` makes fixtures of these. The server's folder is one that any user may enter: pytest's own
-temporary folders are closed, and root's server would have to live below /var/lib instead.
+The server's folder is open to every user: pytest's own temporary folders are closed, and root's server would have to
+live below /var/lib instead.
 """
 
 import os
@@ -21,7 +21,7 @@ from tael.embedded.server import EmbeddedPostgres
 
 TEMPLATE = "tael_template"
 
-#: A database is 300 files, and some disks take a millisecond for each; this place is memory.
+#: A database is 300 files, and some disks take a millisecond for each; this folder is in memory.
 MEMORY = Path("/dev/shm")
 MEMORY_WANTED_BYTES = 1 << 30
 
@@ -41,8 +41,8 @@ def open_folder() -> Iterator[Path]:
 
 @contextmanager
 def migrated_server() -> Iterator[str]:
-    """The url of a fresh server whose template database has the whole schema."""
-    from tael.db.migrate import migrate  # only tests that want a database pay for this
+    """The url of a new server whose template database has the whole schema."""
+    from tael.db.migrate import migrate  # imported only by tests that need a database
 
     with open_folder() as folder, EmbeddedPostgres(folder) as postgres:
         create_database(postgres.url, TEMPLATE)
@@ -51,8 +51,8 @@ def migrated_server() -> Iterator[str]:
 
 
 @contextmanager
-def fresh_database(server_url: str, template: str = TEMPLATE) -> Iterator[str]:
-    """The url of a database like `template`; dropped afterwards, whoever is still connected."""
+def temporary_database(server_url: str, template: str = TEMPLATE) -> Iterator[str]:
+    """The url of a copy of `template`, which is dropped afterwards even while clients are connected."""
     name = f"test_{secrets.token_hex(6)}"
     create_database(server_url, name, template)
     try:
@@ -67,7 +67,7 @@ def create_database(server_url: str, name: str, template: str = "template1") -> 
 
 
 def drop_database(server_url: str, name: str) -> None:
-    """Drop it under whoever is still connected.
+    """Drop the database, ending its open connections.
 
     Not WITH (FORCE): that needs a right over PostgreSQL's own vacuum too, if it happens to be at work there. A plain
     DROP makes the vacuum leave, so only our own connections have to be ended first.
@@ -85,7 +85,7 @@ def with_database(url: str, name: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listened on a moment ago."""
+    """Ports of the loopback that were free a moment ago."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [each.getsockname()[1] for each in sockets]

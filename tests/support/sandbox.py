@@ -1,4 +1,4 @@
-"""The sandbox as a process, and a listener for what it calls: for tests that run in an event loop."""
+"""The sandbox as a process, and a listener for its calls, for tests in an event loop."""
 
 import asyncio
 import json
@@ -31,12 +31,12 @@ class RunningSandbox:
     tls: str
     clock_file: Path
 
-    async def control(self, name: str, asked: dict[str, Any] | None = None) -> Any:
-        """GET `/control/<name>`, or POST of what is asked."""
-        return await asyncio.to_thread(self.control_now, name, asked)
+    async def control(self, name: str, payload: dict[str, Any] | None = None) -> Any:
+        """GET `/control/<name>`, or POST if there is a payload."""
+        return await asyncio.to_thread(self.control_now, name, payload)
 
-    def control_now(self, name: str, asked: dict[str, Any] | None = None) -> Any:
-        body = None if asked is None else json.dumps(asked).encode()
+    def control_now(self, name: str, payload: dict[str, Any] | None = None) -> Any:
+        body = None if payload is None else json.dumps(payload).encode()
         request = urllib.request.Request(f"{self.http}/control/{name}", data=body)
         with urllib.request.urlopen(request, timeout=CALL_LIMIT_S) as answer:
             return json.loads(answer.read())
@@ -49,8 +49,8 @@ class RunningSandbox:
 
     def account(self, wallet: str, shop: str, scene: str) -> dict[str, Any]:
         rows: list[dict[str, Any]] = self.control_now("accounts")
-        asked = (wallet, shop, scene)
-        return next(row for row in rows if (row["wallet"], row["shop"], row["scene"]) == asked)
+        key = (wallet, shop, scene)
+        return next(row for row in rows if (row["wallet"], row["shop"], row["scene"]) == key)
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def running_sandbox(folder: Path) -> Iterator[RunningSandbox]:
     limit.start()
     try:
         greeting = json.loads(process.stdout.readline() or b"{}")
-        limit.cancel()  # it is the limit of starting, not of running
+        limit.cancel()  # it limits the start, not the run
         assert greeting.get("ready") is True, "the sandbox did not start"
         yield RunningSandbox(greeting["http"], greeting["tls"], folder / "clock")
     finally:
@@ -77,7 +77,7 @@ def running_sandbox(folder: Path) -> Iterator[RunningSandbox]:
 
 @dataclass(slots=True)
 class Listener:
-    """A server for a test. Keeps what it was sent; answers with `body`, or what `body_of` a path says."""
+    """A server that records requests and answers with `body`, or with `body_of[path]`."""
 
     url: str = ""
     received: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)

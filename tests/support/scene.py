@@ -1,4 +1,4 @@
-"""A scene for stories of stray and late money: one gateway, a wallet that may lie, and what an operator sees."""
+"""A scene for tests of unmatched and late payments: one gateway and a wallet that may send false notices."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -18,7 +18,7 @@ from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet, Payer
 from tests.support.store import all_entries, current
 from tests.support.unmatched import (
-    Presentment,
+    UnmatchedCase,
     wallets_book,
 )
 from tests.support.values import (
@@ -31,7 +31,7 @@ from tests.support.world import World, close, pay, run_jobs_of
 
 @dataclass
 class Scene:
-    """One gateway that nothing crashes, and the wallet that it talks to."""
+    """One gateway that does not crash, and its wallet."""
 
     world: World
     services: Services
@@ -48,30 +48,30 @@ class Scene:
     def wallet(self) -> FakeWallet:
         return self.world.wallet
 
-    async def come(self, way: Presentment) -> str:
-        """Money comes in this way, and the wallet tells us; the name of the trade in its book."""
-        self.wallet.payer = way.payer
-        await way.come(self.world, self.gateway)
-        (about,) = self.wallet.owed
+    async def receive(self, case: UnmatchedCase) -> str:
+        """Let the case's payment arrive and the wallet notify us. Returns the trade's name in the wallet's book."""
+        self.wallet.payer = case.payer
+        await case.receive(self.world, self.gateway)
+        (trade,) = self.wallet.unacknowledged
         await self.world.send_notices(self.gateway)
-        return about
+        return trade
 
-    async def tell(self, about: str, lie: Outcome | None = None) -> None:
-        """One notice, whatever is answered to it."""
-        self.wallet.lies = {about: lie} if lie is not None else {}
+    async def notify(self, trade: str, false_outcome: Outcome | None = None) -> None:
+        """Send one notice, with `false_outcome` in place of the true one; its response is ignored."""
+        self.wallet.false_notices = {trade: false_outcome} if false_outcome is not None else {}
         with suppress(NoticeRefused):
-            await self.world.send_notice(self.gateway, about)
-        self.wallet.lies = {}
+            await self.world.send_notice(self.gateway, trade)
+        self.wallet.false_notices = {}
 
     async def run_jobs(self) -> None:
         await self.world.run_jobs_until_idle(self.services, Process())
 
     async def run_unmatched(self, services: Services | None = None) -> None:
-        """The job of unmatched payments alone, once, with whatever is due now."""
+        """Run only the job of unmatched payments, once."""
         await run_jobs_of("poll.unmatched_payments", services or self.services, self.world.clock)
 
-    async def forget(self) -> None:
-        """Begin again."""
+    async def reset(self) -> None:
+        """Empty our books and the wallet's."""
         for table in ("payment", "reference", "ledger_entry", "incident"):
             await self.store.database.execute(f"DELETE FROM {table}")
         self.wallet.trades.clear()
@@ -81,13 +81,15 @@ class Scene:
         return await self.store.incidents.newest(None, with_resolved=True, limit=100)
 
     async def incident(self) -> Incident:
-        (found,) = await self.incidents()
-        return found
+        (incident,) = await self.incidents()
+        return incident
 
     async def unmatched_entries(self) -> list[tuple[str, str, str, Money]]:
-        found = [entry for entry in await all_entries(self.store) if entry.kind.value.startswith("unmatched")]
-        found.sort(key=lambda entry: (entry.kind, entry.debit, entry.credit, entry.amount.amount_minor))
-        return [(entry.kind.value, entry.debit, entry.credit, entry.amount) for entry in found]
+        entries = [
+            entry for entry in await all_entries(self.store) if entry.kind.value.startswith("unmatched")
+        ]
+        entries.sort(key=lambda entry: (entry.kind, entry.debit, entry.credit, entry.amount.amount_minor))
+        return [(entry.kind.value, entry.debit, entry.credit, entry.amount) for entry in entries]
 
     async def assert_nothing_moved(self) -> None:
         assert await self.unmatched_entries() == []
@@ -108,7 +110,7 @@ def scene_of(store: Store, *, returns_unmatched_payments: bool = True) -> Scene:
 
 
 async def ended(scene: Scene, state: State) -> Payment:
-    """An online order that nobody paid in time."""
+    """An online order that was not paid in time."""
     payment = await pay(scene.gateway, ONLINE, "A")
     if state is State.CLOSED:
         await close(scene.gateway, payment)
@@ -120,8 +122,8 @@ async def ended(scene: Scene, state: State) -> Payment:
     return found
 
 
-class Crowd(Process):
-    """A process before whose n-th word another one writes down an attempt at the payment."""
+class ConcurrentWriter(Process):
+    """A process before whose n-th side effect another process updates the payment's row."""
 
     def __init__(self, store: Store, nth: int) -> None:
         super().__init__()
@@ -129,9 +131,9 @@ class Crowd(Process):
         self._nth = nth
 
     @asynccontextmanager
-    async def word(self) -> AsyncIterator[None]:
-        async with super().word():
-            if self.said == self._nth:
+    async def side_effect(self) -> AsyncIterator[None]:
+        async with super().side_effect():
+            if self.side_effects == self._nth:
                 await self._store.database.execute("UPDATE payment SET version = version + 1")
             yield
 

@@ -14,7 +14,7 @@ Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def serving(serve: Serve) -> AsyncIterator[str]:
-    """The url of a server of ours that answers every call by `serve`."""
+    """The url of a server that answers every request with `serve`."""
     application = web.Application(client_max_size=1 << 26)
     application.router.add_route("*", "/{tail:.*}", serve)
     runner = web.AppRunner(application, shutdown_timeout=0)

@@ -1,7 +1,7 @@
-"""An attacker with one signed text: every way to present it to everything that verifies by the same key.
+"""An attacker with one signed text, who presents it in every form to everything that verifies with the same key.
 
-What is accepted is decided by the functions that the gateway and the client use on the wire: a body's bytes are read,
-verified, counted and turned into what the call asks for. Nothing is sent and nothing is stored.
+The gateway's and the client's own functions decide what is accepted: they read, verify and count a body's parameters
+and build the request. Nothing is sent or stored.
 """
 
 import hashlib
@@ -71,7 +71,7 @@ def joined(params: Mapping[str, str]) -> str:
 
 
 def link_joined(params: Mapping[str, str]) -> str:
-    """What signs a link: parameters with a value, and never the language."""
+    """The signed text of a link: parameters with a value, without the language."""
     return joined({name: value for name, value in params.items() if value and name != "lang"})
 
 
@@ -99,7 +99,7 @@ def _cuts(rest: list[str], taken: tuple[tuple[str, str], ...]) -> Iterator[Param
 
 
 def acceptances(text: str, sign: str) -> Iterator[tuple[str, object]]:
-    """Every kind of message that some presentation of `text` is accepted as, with what it is then taken to say."""
+    """Every kind of message that `text` is accepted as in some form, with its parsed value."""
     raw = text.encode()
     yield from _as_requests(raw, b"", sign)
     yield from _as_requests(b"", raw, sign)
@@ -132,7 +132,7 @@ def _as_requests(query: bytes, form: bytes, sign: str) -> Iterator[tuple[str, ob
 
 
 def accepted(call: Call, params: Mapping[str, str], sign: str) -> object | None:
-    """What the gateway takes these parameters for as this call, as far as it can be said without the books."""
+    """The request that the gateway reads from these parameters for this call, before any look-up in the database."""
     return dict(_as_requests(b"", encoded(params), sign)).get(call)
 
 
@@ -163,7 +163,7 @@ def _as_new_webhook(body: bytes, sign: str) -> Iterator[tuple[str, object]]:
 
 
 def _as_answer(body: bytes, sign: str) -> Iterator[tuple[str, object]]:
-    """As the answer to a call of a client, which has just asked with the numbers that the attacker would choose."""
+    """As the response to a client's call, made with references that the attacker chose."""
     for credentials in _CREDENTIALS.values():
         for call, asked in _ASKED.items():
             try:

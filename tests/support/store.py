@@ -1,4 +1,4 @@
-"""Stores on real databases, and what tests put into them."""
+"""Stores on real databases, and rows for them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ NODE: Final = 9
 
 @asynccontextmanager
 async def entered_store(database_url: str, node: int = NODE) -> AsyncIterator[Store]:
-    """What a process has of the database at `database_url`."""
+    """A process's store on the database at `database_url`."""
     async with Database(database_url) as database:
         yield store_over(database, Cipher(ENCRYPTION_KEY), node)
 
@@ -40,7 +40,7 @@ async def with_a_merchant(store: Store) -> None:
 
 
 def being_paid(payment: Payment) -> Change:
-    """`payment` as paid, with everything that follows from it."""
+    """The change that marks `payment` as paid, with its entry and webhook."""
     after = replace(a_paid_payment(payment.pay_type), **{name: getattr(payment, name) for name in _KEPT})
     return Change(after, (payment_entry(after, NOW),), (payment_webhook(after),))
 
@@ -52,23 +52,23 @@ def payment_webhook(payment: Payment) -> NewWebhook:
 
 
 async def opened(store: Store, payment: Payment) -> Payment:
-    """`payment` once it is in the table."""
+    """Insert `payment`."""
     assert await store.payments.open(payment)
     return payment
 
 
 async def paid(store: Store, payment: Payment) -> Payment:
-    """`payment` once it is in the table as paid."""
+    """Insert `payment` and record it as paid."""
     await opened(store, payment)
     assert await store.payments.record(being_paid(payment))
     return await current(store, payment)
 
 
 async def current(store: PaymentTables, payment: Payment) -> Payment:
-    """The row of `payment` as it stands."""
-    found = await store.payments.by_syssn(payment.mchid, payment.syssn)
-    assert found is not None
-    return found
+    """The present row of `payment`."""
+    row = await store.payments.by_syssn(payment.mchid, payment.syssn)
+    assert row is not None
+    return row
 
 
 async def count_of(store: Store, table: str) -> int:
@@ -81,11 +81,11 @@ async def all_entries(store: Store) -> list[Entry]:
 
     rows = await store.database.fetch("SELECT DISTINCT mchid, cause FROM ledger_entry")
     mchids = {row["mchid"] for row in rows}
-    found: list[Entry] = []
+    entries: list[Entry] = []
     for mchid in mchids:
         causes = [row["cause"] for row in rows if row["mchid"] == mchid]
-        found += await entries_of(store.database, mchid, causes)
-    return found
+        entries += await entries_of(store.database, mchid, causes)
+    return entries
 
 
 _KEPT: Final = tuple(

@@ -1,4 +1,4 @@
-"""Money that belongs to nobody's order, in every way that it can come, and the wallet's book as the audit reads it."""
+"""Every case of an unmatched payment, and the wallet's book as the audit reads it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -21,14 +21,14 @@ SECOND_TRADE: Final = "second-trade"
 
 
 @dataclass(frozen=True, slots=True)
-class Presentment:
-    """How unmatched payments comes: what has happened before, and what the wallet takes then."""
+class UnmatchedCase:
+    """One case of an unmatched payment. `receive` prepares it and lets the wallet take the money."""
 
     name: str
     kind: IncidentKind
     amount: Money
     payer: Payer
-    come: Callable[[World, Gateway], Awaitable[object]]
+    receive: Callable[[World, Gateway], Awaitable[object]]
 
     def __str__(self) -> str:
         return self.name
@@ -61,66 +61,66 @@ async def twice(world: World, gateway: Gateway) -> None:
 
 
 async def for_unmatched_wechat_order(world: World, gateway: Gateway) -> None:
-    world.wallet.take(await order_of_a_stranger(gateway, "wechat1", ONLINE))
+    world.wallet.take(await unmatched_order(gateway, "wechat1", ONLINE))
 
 
 async def for_unmatched_alipay_order(world: World, gateway: Gateway) -> None:
-    world.wallet.take(await order_of_a_stranger(gateway, "alipay-online", ALIPAY_ONLINE))
+    world.wallet.take(await unmatched_order(gateway, "alipay-online", ALIPAY_ONLINE))
 
 
 async def for_unmatched_alipay_barcode(world: World, gateway: Gateway) -> None:
-    world.wallet.take(await order_of_a_stranger(gateway, "alipay-offline", ALIPAY_BARCODE))
+    world.wallet.take(await unmatched_order(gateway, "alipay-offline", ALIPAY_BARCODE))
 
 
 async def take(world: World, gateway: Gateway, payment: Payment, amount: Money) -> None:
-    """The wallet takes this for the order, whatever the price was."""
+    """The wallet takes this amount for the order, whatever its price."""
     world.wallet.take(replace(await gateway.order(payment), amount=amount))
 
 
-async def order_of_a_stranger(gateway: Gateway, account_id: str, pay_type: PayType) -> ChannelOrder:
-    """Somebody else speaks to the wallet with this account."""
+async def unmatched_order(gateway: Gateway, account_id: str, pay_type: PayType) -> ChannelOrder:
+    """An order that another program placed with this account's credentials."""
     account = await gateway.credentials.account(account_id)
     assert account is not None
-    return order_for(a_payment(pay_type, syssn="nobodys-1", amount=Money(700, "HKD")), account, "")
+    return order_for(a_payment(pay_type, syssn="unmatched-1", amount=Money(700, "HKD")), account, "")
 
 
 PRICE: Final = Money(100, "HKD")
-AFTER_A_REFUSAL: Final = Presentment(
+AFTER_A_REFUSAL: Final = UnmatchedCase(
     "after a refusal", IncidentKind.PAID_AFTER_FAILED, PRICE, Payer.HAS_NO_MONEY, after_a_refusal
 )
-ANOTHER_AMOUNT: Final = Presentment(
+ANOTHER_AMOUNT: Final = UnmatchedCase(
     "another amount", IncidentKind.WRONG_AMOUNT, Money(99, "HKD"), Payer.WAITS, with_another_amount
 )
-TWICE: Final = Presentment("twice", IncidentKind.PAID_TWICE, PRICE, Payer.PAYS, twice)
-UNMATCHED_ORDER: Final = Presentment(
-    "nobody's WeChat order",
+TWICE: Final = UnmatchedCase("twice", IncidentKind.PAID_TWICE, PRICE, Payer.PAYS, twice)
+UNMATCHED_ORDER: Final = UnmatchedCase(
+    "unmatched WeChat order",
     IncidentKind.UNKNOWN_ORDER,
     Money(700, "HKD"),
     Payer.WAITS,
     for_unmatched_wechat_order,
 )
-WAYS: Final = (
+CASES: Final = (
     AFTER_A_REFUSAL,
     ANOTHER_AMOUNT,
-    Presentment(
+    UnmatchedCase(
         "another amount after the close",
         IncidentKind.WRONG_AMOUNT,
         Money(101, "HKD"),
         Payer.WAITS,
         with_another_amount_after_the_close,
     ),
-    Presentment(
+    UnmatchedCase(
         "another currency", IncidentKind.WRONG_CURRENCY, Money(100, "USD"), Payer.WAITS, in_another_currency
     ),
     TWICE,
     UNMATCHED_ORDER,
-    replace(UNMATCHED_ORDER, name="nobody's Alipay order", come=for_unmatched_alipay_order),
-    replace(UNMATCHED_ORDER, name="nobody's Alipay barcode", come=for_unmatched_alipay_barcode),
+    replace(UNMATCHED_ORDER, name="unmatched Alipay order", receive=for_unmatched_alipay_order),
+    replace(UNMATCHED_ORDER, name="unmatched Alipay barcode", receive=for_unmatched_alipay_barcode),
 )
 
 
 def wallets_book(wallet: FakeWallet) -> WalletBook:
-    """What `tael ledger verify` would be given by this wallet, read a moment after everything."""
+    """The wallet's book for `tael ledger verify`, read one second after the last event."""
     trades: dict[str, list[WalletTrade]] = {}
     for trade in wallet.trades.values():
         trades.setdefault(trade.order.syssn, []).append(_row(trade))

@@ -27,7 +27,7 @@ _numbers = count(1)
 
 
 def new_syssn() -> str:
-    """A number that no other row of this test process has."""
+    """A syssn that is unique in this test process."""
     return f"2026010201009900{next(_numbers):08d}"
 
 
@@ -35,7 +35,7 @@ def a_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:
     """A payment that was just opened."""
     syssn = new_syssn()
     expires_at = NOW + timedelta(seconds=pay_type.expires_after_s)
-    fresh = Payment(
+    payment = Payment(
         mchid=MCHID,
         syssn=syssn,
         appcode=APPCODE,
@@ -55,12 +55,12 @@ def a_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:
         deadline=expires_at,
         check_at=NOW + FIRST_CHECK,
     )
-    return replace(fresh, **({"changed_at": changes.get("created_at", NOW)} | changes))
+    return replace(payment, **({"changed_at": changes.get("created_at", NOW)} | changes))
 
 
 def a_link(**changes: Any) -> CheckoutLink:
     """A checkout link that was just opened, for an hour."""
-    fresh = CheckoutLink(
+    link = CheckoutLink(
         mchid=MCHID,
         reference="L",
         link_id="l" * 24,
@@ -77,7 +77,7 @@ def a_link(**changes: Any) -> CheckoutLink:
         created_at=NOW,
         expires_at=NOW + timedelta(hours=1),
     )
-    return replace(fresh, **changes)
+    return replace(link, **changes)
 
 
 def a_paid_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:
@@ -94,9 +94,9 @@ def a_paid_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:
 
 
 def a_refund(payment: Payment, **changes: Any) -> Refund:
-    """A refund of 40 that was just promised."""
+    """A refund of 40 that was just reserved."""
     syssn = new_syssn()
-    fresh = Refund(
+    refund = Refund(
         mchid=payment.mchid,
         syssn=syssn,
         payment_syssn=payment.syssn,
@@ -109,12 +109,12 @@ def a_refund(payment: Payment, **changes: Any) -> Refund:
         changed_at=NOW,
         check_at=NOW,
     )
-    return replace(fresh, **changes)
+    return replace(refund, **changes)
 
 
 def a_reversal(payment: Payment, **changes: Any) -> Reversal:
-    """A reversal that was just intended; it reserves what `payment` has left, if that was paid."""
-    fresh = Reversal(
+    """A reversal that was just created; it reserves the remainder of `payment`, if that was paid."""
+    reversal = Reversal(
         mchid=payment.mchid,
         syssn=new_syssn(),
         payment_syssn=payment.syssn,
@@ -126,11 +126,11 @@ def a_reversal(payment: Payment, **changes: Any) -> Reversal:
         changed_at=NOW,
         check_at=NOW,
     )
-    return replace(fresh, **changes)
+    return replace(reversal, **changes)
 
 
 def marked_for(payment: Payment, reversal: Reversal) -> Payment:
-    """`payment` as it stands once `reversal` is intended."""
+    """`payment` after `reversal` was created."""
     return replace(
         payment,
         reversal_syssn=reversal.syssn,

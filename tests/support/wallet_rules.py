@@ -1,7 +1,7 @@
-"""Four pure wallets, written from what the wallets document and not from our code: one trade, answered in our words.
+"""Pure models of four wallets, written from the wallets' documents and not from our code. Each handles one trade.
 
-Alipay's online order comes to be when the payer logs in; WeChat's when we open it. What each does about closing,
-reversing and refunding an order in each state is the wallet's rule, and the reason why orderings matter.
+Alipay creates an online order when the payer logs in, WeChat when we open it. How each closes, reverses and refunds an
+order in each state is the wallet's rule, and the reason why the order of events matters.
 """
 
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ NO_SUCH_ORDER: Final = Unknown("no such order", no_such_order=True)
 
 
 class Mark(StrEnum):
-    """What the wallet makes of the order."""
+    """The order's state at the wallet."""
 
     ABSENT = "absent"
     WAITING = "waiting"
@@ -48,11 +48,11 @@ class Trade:
     """The wallet's row."""
 
     mark: Mark = Mark.ABSENT
-    paid_at: datetime | None = None  #: money came, whatever became of it
+    paid_at: datetime | None = None  #: when money came, even if it went back later
     reversal: ReversalAction | None = None
     refunds: tuple[tuple[str, int], ...] = ()
     has_code: bool = False  #: the payer of a barcode has agreed beforehand
-    told_closed: bool = False  #: it has said that no money would come, though it may
+    reported_closed: bool = False  #: it has reported the order as closed, though money may still come
     took_late: bool = False
 
     @property
@@ -61,7 +61,7 @@ class Trade:
 
 
 class WalletRules(Protocol):
-    """What one wallet does. `is_late`: the order's expiry is over. Everything gives back the trade as it is then."""
+    """The rules of one wallet. `is_late`: the order's expiry is over. Every method returns the changed trade."""
 
     @property
     def has_notices(self) -> bool: ...
@@ -90,14 +90,14 @@ class AlipayOnline:
     def open(self, trade: Trade, at: datetime) -> tuple[Trade, Outcome]:
         return trade, AwaitingPayer(
             PayLink("https://wallet/pay")
-        )  # a link is built; the wallet hears nothing
+        )  # only a link is built; the wallet gets no request
 
     def log_in(self, trade: Trade, is_late: bool) -> Trade:
         is_taken = trade.mark is Mark.ABSENT and not is_late
         return replace(trade, mark=Mark.WAITING) if is_taken else trade
 
     def pay(self, trade: Trade, at: datetime, is_late: bool) -> Trade:
-        return _paid(trade, at)  # who has logged in may pay after the order's own expiry
+        return _paid(trade, at)  # a logged-in payer may pay after the order's expiry
 
     def expire(self, trade: Trade) -> Trade:
         return trade
@@ -109,7 +109,7 @@ class AlipayOnline:
         return Closed() if is_refunded else _state_of(trade)  # a trade refunded in full is closed
 
     def close(self, trade: Trade) -> tuple[Trade, Outcome]:
-        if self.query(trade) == NO_SUCH_ORDER:  # nothing to close; and nothing that would remember the close
+        if self.query(trade) == NO_SUCH_ORDER:  # nothing to close, and nothing that would keep the close
             return trade, NO_SUCH_ORDER
         closed = replace(trade, mark=Mark.CLOSED) if trade.mark is Mark.WAITING else trade
         return closed, self.query(closed)
@@ -145,8 +145,8 @@ class AlipayInStore:
         return trade, Refused(Refusal.WRONG_STATE, "")
 
     def reverse(self, trade: Trade, wallet_ref: str) -> tuple[Trade, ReversalOutcome]:
-        if trade.mark is Mark.ABSENT:  # succeeds, and a swipe that arrives later is not the wiser for it
-            return replace(trade, told_closed=True), Reversed(ReversalAction.CLOSED)
+        if trade.mark is Mark.ABSENT:  # succeeds, and does not stop a swipe that arrives later
+            return replace(trade, reported_closed=True), Reversed(ReversalAction.CLOSED)
         if trade.refunds:
             return trade, Refused(Refusal.REVERSAL_REFUSED, "REASON_TRADE_REFUND_FEE_ERR")
         after = _undone(trade)
@@ -174,7 +174,7 @@ class WeChatOnline:
         return trade if is_late else _paid(trade, at)
 
     def expire(self, trade: Trade) -> Trade:
-        return trade  # it may read NOTPAY for a while, though nobody can pay it
+        return trade  # it may read NOTPAY for a while, though it cannot be paid
 
     def query(self, trade: Trade) -> Outcome:
         return _state_of(trade)
@@ -189,7 +189,7 @@ class WeChatOnline:
 
 @dataclass(frozen=True, slots=True)
 class WeChatBarcode:
-    """micropay, reverse, refund. It never sends a notice, and does not say whether a reverse gave money back."""
+    """micropay, reverse, refund. It never sends a notice, and does not report whether a reverse returned money."""
 
     has_notices: bool = False
     has_log_in: bool = False
@@ -218,7 +218,7 @@ class WeChatBarcode:
             return trade, NO_SUCH_ORDER
         if trade.refunds:
             return trade, Refused(Refusal.REVERSAL_REFUSED, "TRADE_ERROR")
-        # Our channel concludes that money went back where we knew WeChat's number of the payment.
+        # Our channel concludes that money went back if we had WeChat's number of the payment.
         action = ReversalAction.REFUNDED if wallet_ref else ReversalAction.DONE
         return _undone(trade), Reversed(action, wallet_ref)
 
@@ -243,7 +243,7 @@ def refund(rules: WalletRules, trade: Trade, number: str, amount_minor: int) -> 
 
 
 def query_refund(trade: Trade, number: str) -> RefundOutcome:
-    """The record of a refund, which is done by the time that anybody asks."""
+    """The record of a refund, which is done by the time of the query."""
     if number not in dict(trade.refunds):
         return NO_SUCH_ORDER
     amount = Money(dict(trade.refunds)[number], AMOUNT.currency)
@@ -253,11 +253,11 @@ def query_refund(trade: Trade, number: str) -> RefundOutcome:
 def _paid(trade: Trade, at: datetime) -> Trade:
     if trade.mark is not Mark.WAITING:
         return trade
-    return replace(trade, mark=Mark.PAID, paid_at=at, took_late=trade.told_closed)
+    return replace(trade, mark=Mark.PAID, paid_at=at, took_late=trade.reported_closed)
 
 
 def _swiped(trade: Trade, at: datetime) -> tuple[Trade, Outcome]:
-    """A payer's code arrives: paid at once, or the payer is asked."""
+    """A payer's code arrives: paid at once, or the payer must confirm."""
     if trade.mark is Mark.ABSENT:
         waiting = replace(trade, mark=Mark.WAITING)
         trade = _paid(waiting, at) if trade.has_code else waiting

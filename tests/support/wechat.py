@@ -1,4 +1,4 @@
-"""An account and orders of WeChat's for tests, and the wallet's side of the wire, written by itself."""
+"""A WeChat account and orders for tests, and the wallet's side of the protocol, written independently."""
 
 import hashlib
 import hmac
@@ -124,10 +124,7 @@ PAID_AT: Final = datetime(2026, 1, 1, 4, 0, 1, tzinfo=UTC)
 def key_and_certificate(
     common_name: str, *, encrypted: bool = False, days: tuple[int, int] = (-1, 1), rsa_bits: int | None = None
 ) -> tuple[str, str]:
-    """A fresh private key and a certificate of its own for it, as PEM; valid between these days from now.
-
-    Not by trustme, which makes neither keys of 1024 bits nor encrypted ones.
-    """
+    """A new private key and a self-signed certificate for it, as PEM; valid between these days from now."""
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = ec.generate_private_key(ec.SECP256R1())
     if rsa_bits is not None:
         key = rsa.generate_private_key(public_exponent=65537, key_size=rsa_bits)

@@ -1,6 +1,6 @@
-"""A relay in front of PostgreSQL that can be cut, held back or made to swallow an answer, while it is in use.
+"""A relay in front of PostgreSQL that can be cut, held, or made to swallow a response while it is in use.
 
-It runs in a thread of its own: a busy test does not slow the wire down, and it may be cut from any thread or loop.
+It runs in its own thread: a busy test does not slow it down, and it may be cut from any thread or loop.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 HOST: Final = "127.0.0.1"
 CALL_LIMIT_S: Final = 30.0
 CHUNK_BYTES: Final = 1 << 16
-#: PostgreSQL's ReadyForQuery, without its last byte, which tells of the transaction.
+#: PostgreSQL's ReadyForQuery, without its last byte, which is the transaction's state.
 READY: Final = b"Z\0\0\0\5"
 IN_NO_TRANSACTION: Final = READY + b"I"
 
 
 def bound(port: int = 0) -> socket.socket:
-    """While this is open the kernel gives the port to nobody else, and refuses who connects until somebody listens."""
+    """While this is open the kernel reserves the port and refuses connections until a server listens on it."""
     place = socket.socket()
     place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     place.bind((HOST, port))
@@ -30,13 +30,13 @@ def bound(port: int = 0) -> socket.socket:
 
 @dataclass(slots=True)
 class Line:
-    """One client's connection. `is_marked`: it has said the words whose commit is to be swallowed."""
+    """One client's connection. `is_marked`: it has sent the bytes whose commit is to be swallowed."""
 
     is_marked: bool = False
 
 
 class Wire:
-    """Listens on a free port while it is entered; `url` is the server's, by this wire."""
+    """Listens on a free port while it is entered; `url` is the server's url through this wire."""
 
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
@@ -46,7 +46,7 @@ class Wire:
         self._server: asyncio.Server | None = None
         self._flows = asyncio.Event()
         self._relays: set[asyncio.Task[None]] = set()
-        self._words = b""
+        self._marker = b""
         self._swallowing: asyncio.Task[None] | None = None
         self._has_swallowed = threading.Event()
 
@@ -62,11 +62,11 @@ class Wire:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._do(self._join())
+        self._run(self._join())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._do(self._cut())
+        self._run(self._cut())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CALL_LIMIT_S)
         self._loop.close()
@@ -74,30 +74,30 @@ class Wire:
 
     def cut(self) -> None:
         """End every connection at once and refuse new ones, until `join`."""
-        self._do(self._cut())
+        self._run(self._cut())
 
     def hold(self) -> None:
-        """Carry nothing in either direction, until `join`: what was said is neither lost nor heard."""
-        self._do(self._hold())
+        """Hold all bytes in both directions until `join`: nothing is lost and nothing arrives."""
+        self._run(self._hold())
 
     def join(self) -> None:
-        """Let everything through again, at the same port."""
-        self._do(self._join())
+        """Relay again, at the same port."""
+        self._run(self._join())
 
-    def swallow(self, words: bytes) -> None:
-        """Cut the wire by itself, the moment after the server has committed what is next said with `words` in it.
+    def swallow(self, marker: bytes) -> None:
+        """Cut the wire right after the server has committed the next transaction whose bytes contain `marker`.
 
-        The client that said them never hears that it was committed. What was rolled back is swallowed in the same way.
+        The client never receives the commit's response. A rollback is swallowed in the same way.
         """
         self._has_swallowed.clear()
-        self._do(self._lie_in_wait(words))
+        self._run(self._arm(marker))
 
     def wait_until_swallowed(self, limit_s: float = CALL_LIMIT_S) -> bool:
-        """Whether what `swallow` waits for has happened, within the limit; then the wire is cut."""
+        """Whether the commit that `swallow` waits for came within the limit; the wire is then cut."""
         return self._has_swallowed.wait(limit_s)
 
-    def _do(self, act: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(act, self._loop).result(CALL_LIMIT_S)
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_LIMIT_S)
 
     async def _join(self) -> None:
         self._flows.set()
@@ -107,8 +107,8 @@ class Wire:
     async def _hold(self) -> None:
         self._flows.clear()
 
-    async def _lie_in_wait(self, words: bytes) -> None:
-        self._words = words
+    async def _arm(self, marker: bytes) -> None:
+        self._marker = marker
 
     async def _cut(self) -> None:
         if self._server is not None:
@@ -132,11 +132,13 @@ class Wire:
         line = Line()
         try:
             await self._flows.wait()
-            far_reader, far_writer = await asyncio.open_connection(self._parts.hostname, self._parts.port)
-            writers.append(far_writer)
+            server_reader, server_writer = await asyncio.open_connection(
+                self._parts.hostname, self._parts.port
+            )
+            writers.append(server_writer)
             pumps = [
-                asyncio.ensure_future(self._carry_words(reader, far_writer, line)),
-                asyncio.ensure_future(self._carry_answers(far_reader, writer, line)),
+                asyncio.ensure_future(self._relay_requests(reader, server_writer, line)),
+                asyncio.ensure_future(self._relay_responses(server_reader, writer, line)),
             ]
             try:
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -145,32 +147,32 @@ class Wire:
                     pump.cancel()
                 await asyncio.gather(*pumps, return_exceptions=True)
         except (OSError, asyncio.CancelledError):
-            return  # a connection that was cut ends; nobody waits for how it ended
+            return  # the wire was cut
         finally:
             self._relays.discard(task)
             for each in writers:
                 each.transport.abort()
 
-    async def _carry_words(
+    async def _relay_requests(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: Line
     ) -> None:
-        """From a client to the server."""
-        said = b""
+        """From the client to the server."""
+        sent = b""
         with suppress(OSError):
             while taken := await reader.read(CHUNK_BYTES):
                 await self._flows.wait()
-                if self._words:
-                    said += taken
-                    if self._words in said:
-                        line.is_marked, self._words = True, b""
-                    said = said[-len(self._words) :]  # the words may come in two pieces
+                if self._marker:
+                    sent += taken
+                    if self._marker in sent:
+                        line.is_marked, self._marker = True, b""
+                    sent = sent[-len(self._marker) :]  # the marker may come in two pieces
                 writer.write(taken)
                 await writer.drain()
 
-    async def _carry_answers(
+    async def _relay_responses(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: Line
     ) -> None:
-        """From the server to a client; a marked one's are kept until they say whether a transaction is open."""
+        """From the server to the client; of a marked one, held until ReadyForQuery shows the transaction's state."""
         answer = b""
         with suppress(OSError):
             while taken := await reader.read(CHUNK_BYTES):

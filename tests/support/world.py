@@ -1,6 +1,6 @@
-"""A world for crash tests: one merchant, one honest wallet, a clock that tests move, and processes that may die.
+"""A world for crash tests: one merchant, one correct wallet, a clock that tests move, and processes that may crash.
 
-What happens in it is done by the services and jobs as they are; only what surrounds the gateway is of this file.
+It runs the real services and jobs; only the gateway's surroundings are replaced.
 """
 
 from collections.abc import Awaitable, Callable
@@ -29,7 +29,7 @@ from tests.support.fake_wallet import FakeWallet, Payer
 from tests.support.store import ENCRYPTION_KEY, NODE
 from tests.support.values import AMOUNT, APPCODE, MCHID, NOW
 
-#: How the jobs are called that have the next due row, and when that is.
+#: The job that has the next due row, and when it is due.
 NEXT_DUE: Final = """
 SELECT job, at FROM (
     SELECT 'poll.payments' AS job, min(check_at) AS at FROM payment
@@ -39,7 +39,7 @@ SELECT job, at FROM (
     UNION ALL SELECT 'webhooks', min(deliver_at) FROM webhook) AS due
 WHERE at IS NOT NULL ORDER BY at LIMIT 1
 """
-#: Leases end in real time, which no test waits for: this is that moment.
+#: Leases end in real time, for which no test waits: these statements end them at once.
 END_LEASES: Final = tuple(
     f"UPDATE {table} SET lease_until = NULL WHERE lease_until IS NOT NULL"
     for table in ("payment", "refund", "reversal", "incident", "webhook")
@@ -50,12 +50,12 @@ BARCODE_TEXT: Final = "134567890123456789"
 
 @dataclass
 class World:
-    """`watch` is a store that no crash reaches: what a test itself looks at."""
+    """`watch` is a store that no crash reaches, for the test's own reads."""
 
     watch: Store
     clock: TestClock
     wallet: FakeWallet
-    heard: list[bytes] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
     returns_unmatched_payments: bool = True
 
     def services(self, process: Process) -> Services:
@@ -65,7 +65,7 @@ class World:
         return services_over(
             store,
             {Wallet.ALIPAY: channel, Wallet.WECHAT: channel},
-            CrashingTransport(process, self.heard),
+            CrashingTransport(process, self.received),
             self.clock,
             pages_below("http://127.0.0.1:8000", ENCRYPTION_KEY),
             returns_unmatched_payments=self.returns_unmatched_payments,
@@ -75,16 +75,16 @@ class World:
         """The gateway inside `process`."""
         return self.services(process).gateway
 
-    async def live(self, story: "Story", process: Process) -> None:
-        """The story and the jobs after it, until all is quiet or the process dies."""
+    async def live(self, scenario: "Scenario", process: Process) -> None:
+        """Run the scenario and then the jobs, until nothing is due or the process crashes."""
         services = self.services(process)
         with suppress(Crash):
-            await story.tell(self, services.gateway)
+            await scenario.run(self, services.gateway)
             await self.send_notices(services.gateway)
             await self.run_jobs_until_idle(services, process)
 
     async def restart(self) -> None:
-        """Another process finishes what the dead one began."""
+        """Another process finishes what the crashed one began."""
         await end_leases(self.watch)
         process = Process()
         services = self.services(process)
@@ -92,16 +92,16 @@ class World:
         await self.run_jobs_until_idle(services, process)
 
     async def send_notices(self, gateway: Gateway) -> None:
-        """The wallet tells of money that it took unasked, until it is acknowledged."""
-        for about in sorted(self.wallet.owed):
+        """The wallet sends its notices until they are acknowledged."""
+        for trade in sorted(self.wallet.unacknowledged):
             with suppress(NoticeRefused):
-                await self.send_notice(gateway, about)
-                self.wallet.owed.discard(about)
+                await self.send_notice(gateway, trade)
+                self.wallet.unacknowledged.discard(trade)
 
-    async def send_notice(self, gateway: Gateway, about: str) -> None:
-        """One notice of the trade with this name in the wallet's book. Raises NoticeRefused."""
-        order = self.wallet.trades[about].order
-        await receive_notice(order.pay_type.wallet, order.account.account_id, {}, about.encode(), gateway)
+    async def send_notice(self, gateway: Gateway, trade: str) -> None:
+        """Send one notice of the trade with this name in the wallet's book. Raises NoticeRefused."""
+        order = self.wallet.trades[trade].order
+        await receive_notice(order.pay_type.wallet, order.account.account_id, {}, trade.encode(), gateway)
 
     async def run_jobs_until_idle(self, services: Services, process: Process) -> None:
         await run_jobs_until_idle(services, self.watch, self.clock, process)
@@ -113,61 +113,61 @@ async def end_leases(watch: Store) -> None:
 
 
 async def run_jobs_of(name: str, services: Services, clock: TestClock) -> None:
-    """The jobs whose names begin so, once, with whatever is due now."""
+    """Run the jobs whose names start with `name`, once."""
     for job in all_jobs(services):
         if job.name.startswith(name):
             await run_once(job, clock)
 
 
 async def run_jobs_until_idle(services: Services, watch: Store, clock: TestClock, process: Process) -> None:
-    """Do what is due and move the clock to what comes next, with ever longer naps of the worker in between."""
-    nap = timedelta(seconds=5)
+    """Run what is due and move the clock to the next due row, by steps of growing length."""
+    step = timedelta(seconds=5)
     for _ in range(MAX_ROUNDS):
         rows = await watch.database.fetch(NEXT_DUE)
         if not rows:
             return
         if rows[0]["at"] > clock.at:
-            clock.at = max(rows[0]["at"], clock.at + nap)
-            nap *= 6
+            clock.at = max(rows[0]["at"], clock.at + step)
+            step *= 6
         await run_jobs_of(rows[0]["job"], services, clock)
-        if process.is_dead:  # a job outlives what goes wrong with a row; a dead process does not
+        if process.is_dead:  # a job survives an error in a row; a crashed process does not
             raise Crash
     raise AssertionError("the jobs never come to rest")
 
 
 @dataclass(frozen=True)
-class Story:
-    """What a merchant asks for, and what the payer does about it."""
+class Scenario:
+    """What a merchant requests, and what the payer does."""
 
     name: str
     payer: Payer
-    tell: Callable[[World, Gateway], Awaitable[object]]
-    refund_takes_asking: bool = False
+    run: Callable[[World, Gateway], Awaitable[object]]
+    is_refund_delayed: bool = False
     remembers_paid: bool = False
 
     def __str__(self) -> str:
         return self.name
 
 
-def new_world(store: Store, story: Story) -> World:
-    """A world at its first moment; `store` holds the merchant and no payment."""
+def new_world(store: Store, scenario: Scenario) -> World:
+    """A new world; `store` holds the merchant and no payment."""
     clock = TestClock(NOW)
     wallet = FakeWallet(
         clock,
-        story.payer,
-        refund_takes_asking=story.refund_takes_asking,
-        remembers_paid=story.remembers_paid,
+        scenario.payer,
+        is_refund_delayed=scenario.is_refund_delayed,
+        remembers_paid=scenario.remembers_paid,
     )
     return World(store, clock, wallet)
 
 
-# ---- what merchants ask for --------------------------------------------------------------------------------------
+# ---- the merchant's requests -------------------------------------------------------------------------------------
 
 
 async def pay(gateway: Gateway, pay_type: PayType, reference: str) -> Payment:
     known = await gateway.credentials.app(APPCODE)
     assert known is not None
-    ask = PaymentRequest(
+    request = PaymentRequest(
         context=known,
         merchant=known.merchants[MCHID],
         pay_type=pay_type,
@@ -180,16 +180,16 @@ async def pay(gateway: Gateway, pay_type: PayType, reference: str) -> Payment:
         device="",
         expires_after_s=None,
     )
-    return await open_payment(ask, gateway)
+    return await open_payment(request, gateway)
 
 
 async def refund(gateway: Gateway, payment: Payment, reference: str, amount_minor: int) -> None:
     known = await gateway.credentials.app(APPCODE)
     assert known is not None
-    ask = RefundRequest(
+    request = RefundRequest(
         known.merchants[MCHID], payment.syssn, reference, amount_minor, "2026-01-02 12:04:05", ""
     )
-    await refund_payment(ask, gateway)
+    await refund_payment(request, gateway)
 
 
 async def reverse(gateway: Gateway, payment: Payment) -> None:
@@ -201,7 +201,7 @@ async def reverse(gateway: Gateway, payment: Payment) -> None:
 
 
 async def close(gateway: Gateway, payment: Payment) -> None:
-    """A payer may be faster; the merchant then hears why not."""
+    """Close, unless the payer was faster: that refusal is ignored."""
     known = await gateway.credentials.app(APPCODE)
     assert known is not None
     with suppress(TaelError):

@@ -1,4 +1,4 @@
-"""The machine's clock, and the one that a sandbox moves for everybody."""
+"""The machine's clock, and the demo clock that a sandbox moves for all processes."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ from tael.base.clock import OFFSET, Clock, DemoClock, RealClock
 
 
 def is_between(clock: Clock, offset: timedelta) -> bool:
-    """Whether the clock is the machine's plus `offset`, to the microsecond that passes meanwhile."""
+    """Whether the clock is the machine's plus `offset`, within the time that the comparison takes."""
     before = datetime.now(UTC) + offset
     shown = clock.now()
     return before <= shown <= datetime.now(UTC) + offset
@@ -20,7 +20,7 @@ def test_the_real_clock_is_the_machines_in_utc() -> None:
     assert RealClock().now().tzinfo is UTC
 
 
-def test_a_demo_clock_begins_as_the_machines(tmp_path: Path) -> None:
+def test_a_demo_clock_starts_as_the_machines(tmp_path: Path) -> None:
     path = tmp_path / "clock"
     assert is_between(DemoClock(path), timedelta(0))
     assert path.read_bytes() == bytes(OFFSET.size)
@@ -33,7 +33,7 @@ def test_a_demo_clock_shows_the_offset_of_its_file(tmp_path: Path, offset: timed
     assert is_between(DemoClock(path), offset)
 
 
-def test_everybody_who_has_the_file_sees_it_move_at_once(tmp_path: Path) -> None:
+def test_all_clocks_on_one_file_move_at_once(tmp_path: Path) -> None:
     path = tmp_path / "clock"
     clocks = [DemoClock(path), DemoClock(path)]
     for seconds in (10, 3600, 86400 * 40):
@@ -42,7 +42,7 @@ def test_everybody_who_has_the_file_sees_it_move_at_once(tmp_path: Path) -> None
         assert all(is_between(clock, timedelta(seconds=seconds)) for clock in clocks)
 
 
-def test_a_file_cut_short_is_begun_anew(tmp_path: Path) -> None:
+def test_a_truncated_file_is_rewritten(tmp_path: Path) -> None:
     path = tmp_path / "clock"
     path.write_bytes(b"abc")
     assert is_between(DemoClock(path), timedelta(0))

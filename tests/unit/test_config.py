@@ -1,4 +1,4 @@
-"""Settings out of an environment: what is good is read, what is bad ends with a sentence that names it."""
+"""Settings from the environment: valid ones are read, an invalid one ends the process with a sentence that names it."""
 
 import base64
 import os
@@ -84,7 +84,7 @@ def test_limits_have_defaults_and_are_read() -> None:
 
 @pytest.mark.parametrize("name", ["HEAD_S", "BODY_S", "IDLE_S", "CONNECTIONS", "HEAD_BYTES", "FORM_BYTES"])
 @pytest.mark.parametrize("value", ["0", "-1", "x", " 1", "1e3", "nan", "٣", "1" + "0" * 30])
-def test_a_limit_that_is_none_is_named(name: str, value: str) -> None:
+def test_an_invalid_limit_is_named(name: str, value: str) -> None:
     assert f"TAEL_MAX_{name} must be a " in refusal_of(**{f"TAEL_MAX_{name}": value})
 
 
@@ -101,7 +101,7 @@ def test_a_secret_may_be_a_file(name: str, tmp_path: Path) -> None:
     assert read_settings(others | {f"{name}_FILE": str(path)}) == read_settings(GOOD)
 
 
-def test_nothing_that_is_printed_shows_a_secret() -> None:
+def test_no_output_shows_a_secret() -> None:
     shown = repr(read_settings(GOOD))
     assert KEY not in shown
     assert "u:p@" not in shown
@@ -155,7 +155,7 @@ def test_connections_to_a_wallet_are_a_number_within_limits(number: str) -> None
         "鍵" * 11,
     ],
 )
-def test_a_sealing_key_is_32_bytes_in_base64(key: str) -> None:
+def test_an_encryption_key_is_32_bytes_in_base64(key: str) -> None:
     refusal = refusal_of(TAEL_ENCRYPTION_KEY=key)
     assert "TAEL_ENCRYPTION_KEY is not 32 bytes in base64" in refusal
     assert key not in refusal
@@ -164,7 +164,7 @@ def test_a_sealing_key_is_32_bytes_in_base64(key: str) -> None:
 @pytest.mark.parametrize(
     "name", ["TAEL_WECHAT_CA_FILE", "TAEL_ENCRYPTION_KEY_FILE", "TAEL_DATABASE_URL_FILE"]
 )
-def test_a_file_that_is_not_there_is_named(name: str, tmp_path: Path) -> None:
+def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
     path = tmp_path / "nothing-here"
     environment = GOOD | {name: str(path)}
     environment.pop(name.removesuffix("_FILE"), None)
@@ -204,13 +204,13 @@ def test_a_clock_that_moves_is_for_demos_only(command: str, tmp_path: Path) -> N
 
 
 def deployment(command: str, *options: str, **changes: str) -> Result:
-    """A process of a deployment that is expected to end at once."""
+    """Run a process of a deployment that is expected to exit at once."""
     cleared = {known: None for known in os.environ if known.startswith("TAEL_")}
     return CliRunner().invoke(app, [command, *options], env=cleared | GOOD | changes)
 
 
 def assert_refused(ended: Result, *words: str) -> None:
-    """In one sentence with these words."""
+    """It exited with one sentence that contains these words."""
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert ended.stderr.startswith("tael: ")
     assert ended.stderr.count("\n") == 1
@@ -226,8 +226,8 @@ SAFE = {"TAEL_PUBLIC_URL": "https://pay.example"}
 def test_a_deployment_refuses_addresses_without_tls(command: str, name: str) -> None:
     for url in ("http://wallet.example/gateway.do", "http://127.0.0.1:8001"):
         assert_refused(deployment(command, **SAFE | {name: url}), name, "https://", "--allow-http")
-    far = deployment(command, "--allow-http", **SAFE | {name: "http://wallet.example"})
-    assert_refused(far, name, "addresses of this machine")
+    remote = deployment(command, "--allow-http", **SAFE | {name: "http://wallet.example"})
+    assert_refused(remote, name, "addresses of this machine")
     for url in ("wallet.example", "ftp://wallet.example", "https://", "https://h:99999"):
         assert_refused(deployment(command, "--allow-http", **SAFE | {name: url}), name, "https://pay.example")
 
@@ -245,7 +245,7 @@ def test_addresses_of_this_machine_may_be_without_tls_if_asked_for(host: str) ->
         refuse_demo_settings(settings, allow_http=False)
 
 
-def test_the_wallets_own_addresses_are_good() -> None:
+def test_the_wallets_real_addresses_are_accepted() -> None:
     refuse_demo_settings(read_settings(GOOD | SAFE), allow_http=False)
 
 
@@ -295,7 +295,7 @@ def test_a_database_url_that_drivers_would_misread_is_refused_and_not_printed(co
         "postgresql:///tael?host=/run/postgresql&user=a@b",
     ],
 )
-def test_a_database_url_that_all_read_in_one_way_is_taken(url: str) -> None:
+def test_an_unambiguous_database_url_is_accepted(url: str) -> None:
     assert read_settings(GOOD | {"TAEL_DATABASE_URL": url}).database_url.reveal() == url
 
 

@@ -1,4 +1,4 @@
-"""A transport with a reach judges the very address that it connects to: real sockets, names answered by a stub."""
+"""A transport with an egress policy checks the address that it connects to: real sockets, and a stub name server."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ DEMO = EgressPolicy(loopback=True, any_port=True)
 
 
 def names(*turns: list[str]) -> tuple[Lookup, list[str]]:
-    """A name server that answers these addresses in turn, and what it was asked."""
+    """A name server that returns these addresses in turn, and records its queries."""
     asked: list[str] = []
 
     def lookup(host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
@@ -35,23 +35,23 @@ def names(*turns: list[str]) -> tuple[Lookup, list[str]]:
     ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "127.1", "0x7f.1", "localhost", "0.0.0.0"],
 )
 async def test_loopback_is_not_called_however_it_is_written(host: str) -> None:
-    heard: list[str] = []
+    requests: list[str] = []
 
     async def serve(request: web.Request) -> web.Response:
-        heard.append(request.path)
+        requests.append(request.path)
         return web.Response()
 
     async with serving(serve) as url, Transport(EgressPolicy(any_port=True)) as transport:
         port = url.rpartition(":")[2]
         result = await transport.call("POST", f"http://{host}:{port}/", timeout_s=PATIENCE_S)
-    if host in ("2130706433", "127.1"):  # these the client itself takes for no address
+    if host in ("2130706433", "127.1"):  # the HTTP client itself does not take these for addresses
         assert isinstance(result, NothingSent)
     else:
         assert result == NothingSent(NOT_ALLOWED)
-    assert heard == []
+    assert requests == []
 
 
-async def test_a_name_is_judged_by_the_address_that_is_connected_to() -> None:
+async def test_a_name_is_checked_by_the_address_that_is_connected_to() -> None:
     async def serve(request: web.Request) -> web.Response:
         return web.Response(text=request.host)
 
@@ -67,7 +67,7 @@ async def test_a_name_is_judged_by_the_address_that_is_connected_to() -> None:
     assert asked == ["merchant.example"] * 2
 
 
-async def test_of_several_addresses_those_inside_are_left_out() -> None:
+async def test_internal_addresses_among_several_are_left_out() -> None:
     async def serve(request: web.Request) -> web.Response:
         return web.Response()
 
@@ -81,11 +81,11 @@ async def test_of_several_addresses_those_inside_are_left_out() -> None:
     assert result == NothingSent(NOT_ALLOWED)
 
 
-async def test_a_name_that_turns_inwards_after_its_first_answer_reaches_nothing() -> None:
-    heard: list[str] = []
+async def test_a_name_that_later_resolves_to_an_internal_address_is_not_called() -> None:
+    requests: list[str] = []
 
     async def serve(request: web.Request) -> web.Response:
-        heard.append(request.path)
+        requests.append(request.path)
         return web.Response(headers={"Connection": "close"})
 
     lookup, asked = names(["127.0.0.1"], ["10.0.0.1"])
@@ -97,7 +97,7 @@ async def test_a_name_that_turns_inwards_after_its_first_answer_reaches_nothing(
             assert await transport.call("POST", f"{target}/2", timeout_s=PATIENCE_S) == NothingSent(
                 NOT_ALLOWED
             )
-    assert (len(asked), heard) == (2, ["/1"])
+    assert (len(asked), requests) == (2, ["/1"])
 
 
 async def test_another_port_is_not_called() -> None:
@@ -107,9 +107,9 @@ async def test_another_port_is_not_called() -> None:
     assert result == NothingSent(NOT_ALLOWED)
 
 
-async def test_a_name_that_is_nobodys_sends_nothing() -> None:
+async def test_an_unknown_name_sends_nothing() -> None:
     def lookup(*_: Any, **__: Any) -> list[tuple[Any, ...]]:
-        raise socket.gaierror(socket.EAI_NONAME, "nobody")
+        raise socket.gaierror(socket.EAI_NONAME, "unknown name")
 
     async with Transport(DEMO, lookup) as transport:
         result = await transport.call("POST", "http://merchant.example/", timeout_s=PATIENCE_S)
@@ -117,7 +117,7 @@ async def test_a_name_that_is_nobodys_sends_nothing() -> None:
     assert result != NothingSent(NOT_ALLOWED)
 
 
-async def test_an_answer_is_read_as_far_as_it_is_wanted() -> None:
+async def test_a_response_is_read_up_to_its_limit() -> None:
     ended = asyncio.Event()
 
     async def serve(request: web.Request) -> web.StreamResponse:

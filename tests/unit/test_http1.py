@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a real socket, with short limits: each refusal is answered once, in its turn, with one log line."""
+"""HTTP/1.1 on a real socket, with short limits: each refusal has one response, in order, and one log line."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ Application = Callable[..., Awaitable[None]]
 
 @dataclass(slots=True)
 class Served:
-    """A listener; `bodies` are those that reached the application, `left` is set when a client leaves."""
+    """A listener; `bodies` are those that reached the application, `left` is set when a client disconnects."""
 
     port: int = 0
     bodies: list[bytes] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Served:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def application(self, scope: Any, receive: Any, send: Any) -> None:
-        """Echoes path and body. /slow waits for the gate, /early answers before the body came."""
+        """Echoes path and body. /slow waits for the gate, /early responds before the body has come."""
         body = b""
         while scope["path"] != "/early":
             message = await receive()
@@ -148,7 +148,7 @@ async def test_connect_is_refused_as_a_method_and_ends_the_connection(
     assert len(lines(caplog)) == 2
 
 
-async def test_connect_does_not_overtake_the_answers_before_it() -> None:
+async def test_connect_does_not_overtake_earlier_responses() -> None:
     sent = (request("/slow"), request("/b", b"b", OFFER), request("x:1", method="CONNECT"), request("/c"))
     async with serving() as served, wire_to(served, *sent) as wire:
         served.gate.set()
@@ -170,7 +170,7 @@ async def test_connect_does_not_overtake_the_answers_before_it() -> None:
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-async def test_a_malformed_request_is_400_with_a_line_at_most(
+async def test_a_malformed_request_is_400_with_at_most_one_log_line(
     bad: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving() as served, wire_to(served, bad, b"x" * 1000) as wire:
@@ -181,7 +181,7 @@ async def test_a_malformed_request_is_400_with_a_line_at_most(
     assert all(len(line) < 100 for line in lines(caplog))
 
 
-async def test_a_malformed_request_does_not_overtake_the_answer_before_it() -> None:
+async def test_a_malformed_request_does_not_overtake_an_earlier_response() -> None:
     async with serving() as served, wire_to(served, request("/slow", b"paid"), b"\0\0\0\0") as wire:
         served.gate.set()
         assert [(await wire.answer())[0] for _ in range(2)] == [200, 400]
@@ -211,7 +211,7 @@ async def test_a_head_that_trickles_has_the_same_time() -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", b"\r\n"])
-async def test_a_connection_that_asks_nothing_is_closed(
+async def test_a_connection_without_a_request_is_closed(
     begun: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(Limits(max_head_s=SHORT_S)) as served, wire_to(served, begun) as wire:
@@ -219,7 +219,7 @@ async def test_a_connection_that_asks_nothing_is_closed(
     assert lines(caplog) == []
 
 
-async def test_a_body_that_does_not_end_is_408_and_the_application_sees_its_client_go(
+async def test_a_body_that_does_not_end_is_408_and_the_application_sees_a_disconnect(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     half = request("/", b"12345")[:-2]
@@ -230,7 +230,7 @@ async def test_a_body_that_does_not_end_is_408_and_the_application_sees_its_clie
     assert lines(caplog) == []
 
 
-async def test_an_answer_may_take_longer_than_a_head_or_a_body() -> None:
+async def test_a_response_may_take_longer_than_a_head_or_a_body() -> None:
     limits = Limits(max_head_s=SHORT_S, max_body_s=SHORT_S, max_idle_s=SHORT_S)
     async with serving(limits) as served, wire_to(served, request("/slow"), b"POST /b HTTP/1.1\r\n") as wire:
         await asyncio.sleep(3 * SHORT_S)
@@ -239,7 +239,7 @@ async def test_an_answer_may_take_longer_than_a_head_or_a_body() -> None:
         assert [(await wire.answer())[0] for _ in range(2)] == [200, 200]
 
 
-async def test_a_body_that_is_not_wanted_has_an_end_too() -> None:
+async def test_an_unread_body_has_a_time_limit_too() -> None:
     half = request("/early", b"12345")[:-2]
     async with serving(Limits(max_body_s=SHORT_S)) as served, wire_to(served, half) as wire:
         assert (await wire.answer())[0] == 200
@@ -252,7 +252,7 @@ async def read_all(wire: Wire, answers: int) -> None:
 
 
 @pytest.mark.parametrize("size", [50_000, 1_000_000])
-async def test_a_client_that_does_not_read_its_answers_is_cut_off(size: int) -> None:
+async def test_a_client_that_does_not_read_its_responses_is_disconnected(size: int) -> None:
     sent = request("/", b"x" * size) * (20_000_000 // size)
     async with (
         serving(Limits(max_body_s=SHORT_S, max_idle_s=WAIT_S)) as served,
@@ -287,7 +287,7 @@ async def test_a_body_before_a_head_does_not_count_as_its_head() -> None:
         assert (await wire.answer())[0] == 200
 
 
-async def test_connections_above_the_limit_are_503_and_those_below_it_go_on(
+async def test_connections_above_the_limit_are_503_and_those_below_it_continue(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with serving(Limits(max_connections=2)) as served:
@@ -303,7 +303,7 @@ async def test_connections_above_the_limit_are_503_and_those_below_it_go_on(
     assert len(lines(caplog)) == 1
 
 
-async def test_a_client_that_leaves_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_disconnects_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     async with serving() as served:
         async with wire_to(served, request("/", b"12345")[:-2]):
             pass
@@ -312,7 +312,7 @@ async def test_a_client_that_leaves_is_no_error(caplog: pytest.LogCaptureFixture
     assert lines(caplog) == []
 
 
-async def test_a_client_that_expects_to_be_asked_for_its_body_is_asked() -> None:
+async def test_expect_100_continue_is_answered() -> None:
     whole = request("/", b"12345", b"Expect: 100-continue\r\n")
     async with serving() as served, wire_to(served, whole[:-5]) as wire:
         assert await wire.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"

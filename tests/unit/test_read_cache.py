@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from tael.base import read_cache
 
+from tael.base import read_cache
 from tael.base.read_cache import ReadCache
 
 TTL_S = 2.0

@@ -1,4 +1,4 @@
-"""The table of codes, the texts sent with them, and that the errors agree with it."""
+"""The table of codes and their texts; the errors agree with it."""
 
 import re
 from typing import get_args
@@ -35,7 +35,7 @@ def test_every_documented_code_is_in_the_table_once() -> None:
     assert len(respcd._ROWS) == len(EVERY_CODE)
 
 
-def test_every_row_says_what_it_means() -> None:
+def test_every_row_has_a_meaning() -> None:
     for row in TABLE.values():
         assert row.english
         assert row.when.startswith("never") is not row.emitted
@@ -58,7 +58,7 @@ def test_codes_that_old_clients_do_not_know_are_not_emitted(code: str) -> None:
     assert not TABLE[code].emitted
 
 
-def test_a_client_reads_each_code_in_one_way() -> None:
+def test_each_code_has_one_meaning_for_a_client() -> None:
     read = {
         Client.DONE: "0000",
         Client.PENDING: "1145 1143 2999 1161 1298",
@@ -116,7 +116,7 @@ def test_the_text_of_a_row(code: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", refusals(), ids=lambda kind: str(kind.__name__))
-def test_every_error_has_a_code_we_emit_a_docstring_and_the_tables_word_on_retrying(
+def test_every_error_has_an_emitted_code_a_docstring_and_the_tables_retry_advice(
     kind: type[errors.TaelError],
 ) -> None:
     assert kind.__doc__
@@ -124,10 +124,10 @@ def test_every_error_has_a_code_we_emit_a_docstring_and_the_tables_word_on_retry
     assert kind.retry is errors.RETRY_OF[TABLE[kind.respcd].client]
 
 
-def test_an_error_says_what_its_code_means_unless_told_otherwise() -> None:
+def test_an_error_has_its_codes_meaning_as_the_default_text() -> None:
     assert errors.NotFound().english == "no such transaction"
-    told = errors.NotFound("no payment has this syssn", reference="A1", orig_syssn="2017")
-    assert (told.english, told.reference, told.orig_syssn, told.resperr) == (
+    error = errors.NotFound("no payment has this syssn", reference="A1", orig_syssn="2017")
+    assert (error.english, error.reference, error.orig_syssn, error.resperr) == (
         "no payment has this syssn",
         "A1",
         "2017",

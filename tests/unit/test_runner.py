@@ -1,4 +1,4 @@
-"""The loop of every job: a row that is done frees its place at once, and what is under way keeps its lease."""
+"""The loop of every job: a finished row frees its place at once, and rows in progress keep their lease."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ PATIENCE_S = 10.0
 
 @dataclass
 class Queue:
-    """Due rows in memory: those named `hang…` wait until they are let go."""
+    """Due rows in memory: those named `hang…` block until they are released."""
 
     rows: list[str]
     places: int = 2
@@ -61,10 +61,10 @@ async def test_a_row_that_hangs_keeps_its_own_place_only() -> None:
     stop.set()
     queue.let_go.set()
     await asyncio.wait_for(running, PATIENCE_S)
-    assert queue.done[-1] == "hang"  # what has begun is finished
+    assert queue.done[-1] == "hang"  # started rows are finished
 
 
-async def test_no_more_rows_are_taken_than_there_are_places() -> None:
+async def test_no_more_rows_are_claimed_than_there_are_places() -> None:
     queue = Queue(["hang 1", "hang 2", "hang 3"])
     worker = Worker(queue.job(), TestClock(NOW))
     assert [await worker.take(), await worker.take()] == [2, 0]
@@ -75,20 +75,20 @@ async def test_no_more_rows_are_taken_than_there_are_places() -> None:
     assert len(queue.done) == 3
 
 
-async def test_a_row_that_goes_wrong_frees_its_place_and_stops_nobody() -> None:
+async def test_a_row_that_fails_frees_its_place_and_stops_no_other() -> None:
     queue = Queue(["bad 1", "bad 2", "good"])
     assert [await run_once(queue.job(), TestClock(NOW)) for _ in range(3)] == [2, 1, 0]
     assert queue.done == ["good"]
 
 
-async def test_a_loop_whose_store_is_gone_ends_when_it_is_told() -> None:
+async def test_a_loop_whose_store_is_gone_ends_on_request() -> None:
     queue = Queue([], fails=[StoreUnavailable("gone"), ValueError("worse")])
     stop = asyncio.Event()
     stop.set()
     await asyncio.wait_for(run_for_ever([queue.job()], TestClock(NOW), stop), PATIENCE_S)
 
 
-async def test_leases_of_what_is_under_way_are_extended_from_where_they_are() -> None:
+async def test_leases_of_rows_in_progress_are_extended_from_their_end() -> None:
     queue = Queue(["hang 1", "hang 2"])
     worker = Worker(queue.job(), TestClock(NOW))
     before = datetime.now(UTC)
@@ -100,7 +100,7 @@ async def test_leases_of_what_is_under_way_are_extended_from_where_they_are() ->
     assert rows == ["hang 1", "hang 2"]
     assert all(before + LEASE <= held <= before + LEASE + timedelta(seconds=PATIENCE_S) for held in first)
     assert until >= max(first)
-    assert second == [until, first[1]]  # what was lost is not thought of as held
+    assert second == [until, first[1]]  # a lost row is no longer held
     queue.let_go.set()
     await worker.finish()
     await worker.renew()

@@ -1,4 +1,4 @@
-"""What strangers can cause to be logged has limits, and what is left out is counted."""
+"""Log lines that unauthenticated callers can cause are limited, and suppressed ones are counted."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tael.base.security_log import (
 
 
 class Watch:
-    """Seconds that a test moves."""
+    """A clock in seconds that a test moves."""
 
     def __init__(self) -> None:
         self.now_s = 0.0

@@ -31,7 +31,7 @@ def test_a_request_has_the_documented_digest(vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize("vector", VECTORS["requests"], ids=named)
 def test_the_signed_text_is_found_among_the_texts_of_its_values(vector: dict[str, Any]) -> None:
     values = dict(reversed(pairs_of(vector["text"]).items()))
-    assert vector["text"].encode() in request_texts({**values, "sign": "whatever"})
+    assert vector["text"].encode() in request_texts({**values, "sign": "anything"})
 
 
 def test_empty_values_may_be_signed_or_left_out() -> None:
@@ -76,7 +76,7 @@ LINK = {
     "appcode": "123456",
     "udid": "",
     "lang": "zh-hk",
-    "sign": "whatever",
+    "sign": "anything",
 }
 
 
@@ -88,7 +88,7 @@ def test_a_checkout_link_is_signed_with_its_sign_type_and_without_language_and_e
     assert by_md5 == "6574ce20aa2fa0373da50c15143114ab"
 
 
-def test_an_answer_has_the_documented_signature() -> None:
+def test_a_response_has_the_documented_signature() -> None:
     vector = VECTORS["answer"]
     assert len(vector["body"]) == 302
     assert sign_body(vector["body"].encode(), Secret(vector["key"])) == vector["sign"]
@@ -104,7 +104,7 @@ def test_a_new_webhook_has_the_documented_signature(vector: dict[str, Any]) -> N
     assert sign_body(vector["body"].encode(), Secret(vector["key"])) == vector["sign"]
 
 
-def test_digests_are_compared_in_any_case_and_with_anything() -> None:
+def test_digests_are_compared_in_any_case_and_against_any_text() -> None:
     assert is_same("ab12", "Ab12")
     assert not is_same("ab12", "ab1")
     assert not is_same("ab12", "店")

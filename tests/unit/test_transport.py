@@ -1,4 +1,4 @@
-"""Of every call it is known whether an answer came, none came, or not a byte was sent. Real servers, real sockets."""
+"""Every call reports whether a response came, none came, or no byte was sent. Real servers, real sockets."""
 
 import asyncio
 import gzip
@@ -25,7 +25,7 @@ async def transport() -> AsyncIterator[Transport]:
 
 @asynccontextmanager
 async def talking(talk: Talk) -> AsyncIterator[str]:
-    """The url of a server below HTTP."""
+    """The url of a raw TCP server."""
 
     async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -39,11 +39,11 @@ async def talking(talk: Talk) -> AsyncIterator[str]:
         yield f"http://{host}:{port}"
 
 
-async def test_an_answer_comes_back_whole(transport: Transport) -> None:
+async def test_a_response_is_returned_whole(transport: Transport) -> None:
     async def serve(request: web.Request) -> web.Response:
-        said = await request.read()
+        body = await request.read()
         return web.Response(
-            status=418, body=request.method.encode() + b" " + said, headers={"X-QF-Sign": "AB"}
+            status=418, body=request.method.encode() + b" " + body, headers={"X-QF-Sign": "AB"}
         )
 
     async with serving(serve) as url:
@@ -71,11 +71,11 @@ async def test_a_refused_connection_sent_nothing(transport: Transport) -> None:
     assert result == NothingSent("connection refused")
 
 
-async def test_a_peer_that_cannot_prove_itself_is_sent_nothing(transport: Transport) -> None:
-    heard = bytearray()
+async def test_an_unauthenticated_peer_is_sent_nothing(transport: Transport) -> None:
+    received = bytearray()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.extend(await reader.read(1 << 16))
+        received.extend(await reader.read(1 << 16))
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")  # no TLS here
 
     async with talking(talk) as url:
@@ -87,18 +87,18 @@ async def test_a_peer_that_cannot_prove_itself_is_sent_nothing(transport: Transp
             tls=ssl.create_default_context(),
         )
     assert isinstance(result, NothingSent)
-    assert b"money" not in heard
+    assert b"money" not in received
 
 
 @pytest.mark.parametrize(
     "url",
     ["nonsense", "ftp://127.0.0.1/", "http://", "http://[::1", "http://127.0.0.1:99999/", "http://h:port/"],
 )
-async def test_an_url_that_is_none_sends_nothing(transport: Transport, url: str) -> None:
+async def test_an_invalid_url_sends_nothing(transport: Transport, url: str) -> None:
     assert isinstance(await transport.call("POST", url, timeout_s=PATIENCE_S), NothingSent)
 
 
-async def test_a_peer_that_hangs_up_after_reading_gave_no_answer(transport: Transport) -> None:
+async def test_a_peer_that_closes_after_reading_gave_no_response(transport: Transport) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"money")
 
@@ -108,7 +108,7 @@ async def test_a_peer_that_hangs_up_after_reading_gave_no_answer(transport: Tran
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal",
@@ -117,10 +117,10 @@ async def test_a_peer_that_hangs_up_after_reading_gave_no_answer(transport: Tran
     ],
     ids=["cut", "cut chunk", "not HTTP", "not gzip"],
 )
-async def test_half_an_answer_is_none(transport: Transport, said: bytes) -> None:
+async def test_half_a_response_is_none(transport: Transport, sent: bytes) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"money")
-        writer.write(said)
+        writer.write(sent)
         await writer.drain()
 
     async with talking(talk) as url:
@@ -128,7 +128,7 @@ async def test_half_an_answer_is_none(transport: Transport, said: bytes) -> None
     assert result == NoAnswer("the response is incomplete, or not HTTP")
 
 
-async def test_a_peer_that_is_too_slow_gave_no_answer(transport: Transport) -> None:
+async def test_a_peer_that_is_too_slow_gave_no_response(transport: Transport) -> None:
     asked = asyncio.Event()
     ended = asyncio.Event()
 
@@ -144,7 +144,7 @@ async def test_a_peer_that_is_too_slow_gave_no_answer(transport: Transport) -> N
     assert result == NoAnswer("no response in time")
 
 
-async def test_an_answer_that_trickles_is_bounded_by_the_same_deadline(transport: Transport) -> None:
+async def test_a_response_that_trickles_is_bounded_by_the_same_deadline(transport: Transport) -> None:
     ended = asyncio.Event()
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -160,7 +160,7 @@ async def test_an_answer_that_trickles_is_bounded_by_the_same_deadline(transport
     assert result == NoAnswer("no response in time")
 
 
-async def test_the_largest_answer_is_read_and_one_byte_more_is_none(transport: Transport) -> None:
+async def test_the_largest_response_is_read_and_one_byte_more_is_refused(transport: Transport) -> None:
     async def serve(request: web.Request) -> web.Response:
         return web.Response(body=bytes(MAX_ANSWER_BYTES + int(request.query["more"])))
 
@@ -172,7 +172,7 @@ async def test_the_largest_answer_is_read_and_one_byte_more_is_none(transport: T
     assert isinstance(too_large, NoAnswer)
 
 
-async def test_a_small_answer_that_unpacks_to_a_large_one_is_none(transport: Transport) -> None:
+async def test_a_small_response_that_unpacks_to_a_large_one_is_refused(transport: Transport) -> None:
     packed = gzip.compress(bytes(8 * MAX_ANSWER_BYTES))
 
     async def serve(request: web.Request) -> web.Response:
@@ -184,7 +184,7 @@ async def test_a_small_answer_that_unpacks_to_a_large_one_is_none(transport: Tra
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_an_answer_and_not_followed(transport: Transport, status: int) -> None:
+async def test_a_redirect_is_a_response_and_not_followed(transport: Transport, status: int) -> None:
     asked: list[str] = []
 
     async def serve(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Connections to a wallet are its own, shared by its accounts; what found none in time was surely not sent."""
+"""Each wallet has its own connections, shared by its accounts; a call that got none in time was certainly not sent."""
 
 import asyncio
 import socket
@@ -31,33 +31,33 @@ NOT_SENT = NothingSent(NO_CONNECTION)
 
 @dataclass
 class BlockingServer:
-    """Answers nobody until `open` is set; `asked` holds the body of every request that arrived."""
+    """Answers no request until `open` is set; `received` holds the body of every request."""
 
     url: str = ""
     open: asyncio.Event = field(default_factory=asyncio.Event)
-    asked: list[str] = field(default_factory=list)
+    received: list[str] = field(default_factory=list)
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def serve(self, request: web.Request) -> web.Response:
         async with self.arrived:
-            self.asked.append((await request.read()).decode())
+            self.received.append((await request.read()).decode())
             self.arrived.notify_all()
         await self.open.wait()
         return web.Response()
 
-    async def until_asked(self, times: int) -> None:
+    async def until_received(self, times: int) -> None:
         async with asyncio.timeout(PATIENCE_S), self.arrived:
-            await self.arrived.wait_for(lambda: len(self.asked) >= times)
+            await self.arrived.wait_for(lambda: len(self.received) >= times)
 
 
 @asynccontextmanager
 async def blocking_server() -> AsyncIterator[BlockingServer]:
-    gated = BlockingServer()
-    async with serving(gated.serve) as gated.url:
+    server = BlockingServer()
+    async with serving(server.serve) as server.url:
         try:
-            yield gated
+            yield server
         finally:
-            gated.open.set()
+            server.open.set()
 
 
 def ask(transport: Transport, url: str, account: str) -> "asyncio.Task[Result]":
@@ -66,34 +66,34 @@ def ask(transport: Transport, url: str, account: str) -> "asyncio.Task[Result]":
     )
 
 
-async def test_a_call_that_finds_no_connection_is_not_sent_and_the_wallet_sees_nothing() -> None:
+async def test_a_call_without_a_connection_is_not_sent() -> None:
     async with blocking_server() as wallet, Transport(connections=4, wait_s=0.01) as transport:
         hanging = [ask(transport, wallet.url, account) for account in ("a", "a", "b", "b")]
-        await wallet.until_asked(4)
+        await wallet.until_received(4)
 
         assert [await ask(transport, wallet.url, account) for account in ("a", "b", "c")] == [NOT_SENT] * 3
 
         wallet.open.set()
         assert all(isinstance(result, Answer) for result in await asyncio.gather(*hanging))
         assert isinstance(await ask(transport, wallet.url, "c"), Answer)
-        assert sorted(wallet.asked) == ["a", "a", "b", "b", "c"]
+        assert sorted(wallet.received) == ["a", "a", "b", "b", "c"]
 
 
 async def test_one_account_cannot_use_up_the_connections_to_its_wallet() -> None:
     async with blocking_server() as wallet, Transport(connections=4, wait_s=0.01) as transport:
         hanging = [ask(transport, wallet.url, "a") for _ in range(9)]
-        await wallet.until_asked(2)
+        await wallet.until_received(2)
 
         other = ask(transport, wallet.url, "b")
-        await wallet.until_asked(3)
+        await wallet.until_received(3)
 
         wallet.open.set()
         assert isinstance(await other, Answer)
         results = await asyncio.gather(*hanging)
-        assert sorted(wallet.asked) == ["a"] * sum(isinstance(one, Answer) for one in results) + ["b"]
+        assert sorted(wallet.received) == ["a"] * sum(isinstance(one, Answer) for one in results) + ["b"]
 
 
-async def test_while_a_wallet_hangs_with_all_its_connections_another_answers_from_its_first_call_on() -> None:
+async def test_while_a_wallet_hangs_with_all_its_connections_another_answers_from_the_first_call() -> None:
     async def serve(_: web.Request) -> web.Response:
         return web.Response()
 
@@ -104,7 +104,7 @@ async def test_while_a_wallet_hangs_with_all_its_connections_another_answers_fro
         Transport(connections=4, wait_s=0.01) as to_well,
     ):
         hanging = [ask(to_hung, hung.url, account) for account in ("a", "a", "b", "b")]
-        await hung.until_asked(4)
+        await hung.until_received(4)
         for _ in range(9):
             assert isinstance(await ask(to_well, well, "a"), Answer)
         hung.open.set()
@@ -114,7 +114,7 @@ async def test_while_a_wallet_hangs_with_all_its_connections_another_answers_fro
 async def test_a_call_that_waited_is_sent_when_a_connection_is_free() -> None:
     async with blocking_server() as wallet, Transport(connections=2, wait_s=PATIENCE_S) as transport:
         first, second = ask(transport, wallet.url, "a"), ask(transport, wallet.url, "a")
-        await wallet.until_asked(1)
+        await wallet.until_received(1)
         wallet.open.set()
         assert isinstance(await first, Answer)
         assert isinstance(await second, Answer)
@@ -123,14 +123,14 @@ async def test_a_call_that_waited_is_sent_when_a_connection_is_free() -> None:
 async def test_the_wait_for_a_connection_is_part_of_the_deadline_and_then_nothing_was_sent() -> None:
     async with blocking_server() as wallet, Transport(connections=2, wait_s=0.01) as transport:
         hanging = ask(transport, wallet.url, "a")
-        await wallet.until_asked(1)
+        await wallet.until_received(1)
         result = await transport.call("POST", wallet.url, timeout_s=0.001, account="a")
         assert result == NOT_SENT
         wallet.open.set()
         await hanging
 
 
-async def test_a_freed_place_goes_to_the_account_with_the_fewest_calls_under_way() -> None:
+async def test_a_freed_place_goes_to_the_account_with_the_fewest_calls_in_flight() -> None:
     slots = CallSlots(4, PATIENCE_S)
     assert [await slots.take(account) for account in ("a", "a", "b", "b")] == [True] * 4
     begun: list[str] = []
@@ -150,7 +150,7 @@ async def test_a_freed_place_goes_to_the_account_with_the_fewest_calls_under_way
     await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE_S)
 
 
-async def test_a_call_that_is_given_up_leaves_its_place_to_others() -> None:
+async def test_a_cancelled_call_leaves_its_place_to_others() -> None:
     slots = CallSlots(2, PATIENCE_S)
     assert await slots.take("a")
     waits, granted = (asyncio.create_task(slots.take("a")) for _ in range(2))
@@ -164,7 +164,7 @@ async def test_a_call_that_is_given_up_leaves_its_place_to_others() -> None:
     assert await slots.take("b")
 
 
-async def test_as_many_may_wait_as_the_limit_says_and_no_more() -> None:
+async def test_no_more_calls_wait_than_the_limit_allows() -> None:
     slots = CallSlots(2, PATIENCE_S)
     assert await slots.take("a")
     waiting = [asyncio.create_task(slots.take("a")) for _ in range(MAX_WAITING)]
@@ -178,7 +178,7 @@ async def test_as_many_may_wait_as_the_limit_says_and_no_more() -> None:
 
 @pytest.fixture
 def hanging_lookup() -> Iterator[Any]:
-    """A name server that answers nobody until the test is over."""
+    """A name server that answers no query until the test is over."""
     over = threading.Event()
 
     def lookup(*_: Any, **__: Any) -> list[tuple[Any, ...]]:
@@ -190,7 +190,7 @@ def hanging_lookup() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("reach", [None, EgressPolicy()], ids=["wallet", "webhook"])
-async def test_a_deadline_that_passes_before_there_is_a_connection_means_that_nothing_was_sent(
+async def test_a_deadline_that_passes_before_a_connection_means_that_nothing_was_sent(
     hanging_lookup: Any, reach: EgressPolicy | None
 ) -> None:
     async with Transport(reach, hanging_lookup) as transport:
@@ -198,7 +198,7 @@ async def test_a_deadline_that_passes_before_there_is_a_connection_means_that_no
     assert result == NothingSent("connection timed out")
 
 
-async def test_names_are_looked_up_where_nothing_else_can_hold_them_up() -> None:
+async def test_names_resolve_while_the_default_executor_is_blocked() -> None:
     async def serve(_: web.Request) -> web.Response:
         return web.Response()
 
@@ -216,14 +216,14 @@ async def test_names_are_looked_up_where_nothing_else_can_hold_them_up() -> None
         await holding
 
 
-async def test_a_question_that_was_repeated_on_a_new_connection_may_have_left_by_the_first() -> None:
+async def test_a_request_repeated_on_a_new_connection_may_have_been_sent_on_the_first() -> None:
     answered = asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         await answered.wait()
-        await reader.readuntil(b"\r\n\r\n")  # read, and hung up on
+        await reader.readuntil(b"\r\n\r\n")  # read, then the connection is closed
         writer.close()
 
     server = await asyncio.start_server(talk, "127.0.0.1", 0)

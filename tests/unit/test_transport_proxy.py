@@ -1,4 +1,4 @@
-"""Calls by a proxy, over a real CONNECT: TLS ends at the wallet, and what the proxy refuses was not sent."""
+"""Calls through a proxy, over a real CONNECT: TLS ends at the wallet, and a call refused by the proxy was not sent."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ PATIENCE_S = 10.0
 
 @dataclass
 class Proxy:
-    """What it was asked, and what it answers to CONNECT."""
+    """A proxy: the requests that it received, and its response to CONNECT."""
 
     status: int = 200
     url: str = ""
@@ -40,9 +40,9 @@ class Proxy:
             writer.close()
             return
         port = int(head.split()[1].rpartition(":")[2])
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
-        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        await asyncio.gather(pump(reader, server_writer), pump(server_reader, writer))
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -84,7 +84,7 @@ async def wallet() -> AsyncIterator[tuple[str, ssl.SSLContext, list[str]]]:
         await runner.cleanup()
 
 
-async def test_a_wallet_is_called_by_the_proxy_and_verified_by_ourselves() -> None:
+async def test_a_wallet_is_called_through_the_proxy_and_verified_end_to_end() -> None:
     async with (
         wallet() as (url, trusting, callers),
         proxy_answering(200) as proxy,
@@ -101,7 +101,7 @@ async def test_a_wallet_is_called_by_the_proxy_and_verified_by_ourselves() -> No
     assert distrusting.reason.startswith("TLS: the server's certificate is not accepted: ")
 
 
-async def test_what_the_proxy_refuses_was_not_sent() -> None:
+async def test_a_call_that_the_proxy_refuses_was_not_sent() -> None:
     async with (
         wallet() as (url, trusting, callers),
         proxy_answering(403) as proxy,
@@ -112,7 +112,7 @@ async def test_what_the_proxy_refuses_was_not_sent() -> None:
     assert callers == []
 
 
-async def test_a_proxy_that_is_not_there_sends_nothing() -> None:
+async def test_an_unreachable_proxy_sends_nothing() -> None:
     (port,) = free_ports(1)
     async with Transport(proxy=Secret(f"http://127.0.0.1:{port}")) as transport:
         result = await transport.call("POST", "https://wallet.example/", timeout_s=PATIENCE_S)
@@ -142,7 +142,7 @@ async def test_webhooks_use_no_proxy() -> None:
     assert outcome == NotSent("the proxy cannot be reached")
 
 
-async def test_names_and_certificates_that_fail_are_said_in_words() -> None:
+async def test_failures_of_names_and_certificates_are_explained() -> None:
     async with wallet() as (url, _, callers), Transport() as transport:
         unknown = await transport.call("POST", "https://nowhere.invalid/", timeout_s=PATIENCE_S)
         untrusted = await transport.call("POST", url, timeout_s=PATIENCE_S)

@@ -1,4 +1,4 @@
-"""Rows and answers, rendered from our rows: the members that today's clients look for."""
+"""Rows and responses, rendered from our rows: the members that today's clients read."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -23,14 +23,14 @@ def row(trade: Transaction, **settings: Any) -> dict[str, str]:
     return members
 
 
-def test_a_paid_row_says_when_by_whom_and_under_which_number_of_the_wallet() -> None:
+def test_a_paid_row_has_time_payer_and_wallet_reference() -> None:
     shown = row(PAID)
     assert (shown["paydtm"], shown["chnlsn"], shown["cardcd"]) == ("2026-01-03 00:00:01", "w1", "oPayer")
     assert not {"origssn", "goods_name"} & shown.keys()
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.FAILED, State.CLOSED, State.EXPIRED])
-def test_the_members_are_there_and_empty_where_nothing_was_paid(state: State) -> None:
+def test_the_members_exist_and_are_empty_if_nothing_was_paid(state: State) -> None:
     shown = row(a_payment(state=state, respcd=respcd.BALANCE))
     assert (shown["paydtm"], shown["chnlsn"], shown["cardcd"]) == ("", "", "")
 
@@ -57,7 +57,7 @@ def test_every_value_of_a_row_is_a_string() -> None:
         assert all(isinstance(value, str) for value in row(trade, include_goods_name=True).values())
 
 
-def test_a_refunds_answer_names_its_payment_in_both_spellings() -> None:
+def test_a_refunds_response_names_its_payment_in_both_spellings() -> None:
     answer = refund_answer(a_refund(PAID, respcd=respcd.REFUND_PENDING))
     assert answer["orig_syssn"] == answer["origssn"] == PAID.syssn
 

@@ -1,4 +1,4 @@
-"""A checkout link's parameters: whose signature they are, and what they mean."""
+"""A checkout link's parameters: their signature and their meaning."""
 
 import hashlib
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ LINK: Final = {
 def signed(
     params: Mapping[str, str], *, algorithm: str = "sha256", but: tuple[str, ...] = ("lang",)
 ) -> dict[str, str]:
-    """`params` with the signature over all that have a value, `but` these."""
+    """`params` signed over all that have a value, except those in `but`."""
     pairs = sorted((name, value) for name, value in params.items() if value and name not in but)
     text = "&".join(f"{name}={value}" for name, value in pairs)
     return {**params, "sign": hashlib.new(algorithm, (text + KEY).encode()).hexdigest()}
@@ -89,7 +89,7 @@ def test_a_language_that_holds_the_end_of_another_value_is_refused(
     assert not verifies(LINK | sent | {"sign": sign})
 
 
-def test_a_language_in_an_address_is_none_of_the_link() -> None:
+def test_a_language_in_a_page_address_is_not_the_links() -> None:
     for url in ("https://shop.example/f?a=1&lang=en", "https://shop.example/f?lang=en"):
         assert verifies(signed(LINK | {"failed_url": url, "lang": "zh-hk"}))
         assert verifies(signed(LINK | {"return_url": url}))
@@ -109,7 +109,7 @@ def test_a_webhooks_parameter_is_refused_in_a_link_even_if_it_is_empty(name: str
     assert not verifies(signed(LINK | {name: value}))
 
 
-def test_a_link_may_carry_what_nobody_reads() -> None:
+def test_a_link_may_carry_unread_parameters() -> None:
     assert verifies(
         signed(LINK | {"txzone": "+0800", "goods_info": "茶 & +", "udid": "", "Extra_1": "x=y&z"})
     )
@@ -133,7 +133,7 @@ def test_a_link_needs_neither_a_time_nor_addresses(name: str, member: str, value
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
-def test_without_sign_type_the_length_of_the_signature_says_which(algorithm: str) -> None:
+def test_without_sign_type_the_length_of_the_signature_decides(algorithm: str) -> None:
     params = {name: value for name, value in LINK.items() if name != "sign_type"}
     assert verifies(signed(params, algorithm=algorithm))
     assert verifies(signed(params | {"sign_type": ""}, algorithm=algorithm))
@@ -142,7 +142,7 @@ def test_without_sign_type_the_length_of_the_signature_says_which(algorithm: str
 
 
 @pytest.mark.parametrize("name", ["txamt", "out_trade_no"])
-def test_what_an_order_hangs_on_is_needed(name: str) -> None:
+def test_the_parameters_of_an_order_are_required(name: str) -> None:
     with pytest.raises(BadField) as refused:
         link(**{name: None})
     assert refused.value.field == name
@@ -192,7 +192,7 @@ def test_thirteen_digits_are_an_instant_in_milliseconds(value: str, at: datetime
     assert takes_orders(opened, NOW) is (at > NOW)
 
 
-def test_a_link_that_is_over_when_it_is_first_opened_has_pages_that_say_so() -> None:
+def test_a_link_that_has_ended_when_first_opened_has_pages_that_show_it() -> None:
     assert link_pages_end(link(checkout_expired_time="1715686118000"), None) == NOW + timedelta(hours=24)
 
 

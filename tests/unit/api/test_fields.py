@@ -1,4 +1,4 @@
-"""Single fields of trade calls: what is understood, and what is refused by name."""
+"""Single fields of trade calls: valid forms, and refusals that name the field."""
 
 from collections.abc import Callable
 

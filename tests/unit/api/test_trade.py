@@ -1,4 +1,4 @@
-"""What the parameters of a call ask for: which may be missing, and what does not count."""
+"""The parameters of each call: which may be missing, and which are ignored."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -26,7 +26,7 @@ def without(params: Mapping[str, str], name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("given", [{}, {"txdtm": ""}])
-def test_refunds_need_no_time_of_the_client_and_payments_do(given: dict[str, str]) -> None:
+def test_payments_need_the_clients_time_and_refunds_do_not(given: dict[str, str]) -> None:
     assert read_refund(caller(without(REFUND, "txdtm") | given)).client_time == ""
     with pytest.raises(BadField) as refused:
         read_payment(caller(without(PAYMENT, "txdtm") | given))
@@ -77,7 +77,7 @@ def test_blanks_and_controls_around_the_payers_code_do_not_count(pay_type: str, 
         assert asked.auth_code == code
 
 
-def test_what_is_inside_the_payers_code_stays() -> None:
+def test_blanks_inside_the_payers_code_stay() -> None:
     assert read_payment(caller(BARCODE | {"auth_code": "\n13 45\t6\n"})).auth_code == "13 45\t6"
 
 
@@ -87,13 +87,13 @@ def test_a_nul_inside_the_payers_code_is_refused() -> None:
 
 
 @pytest.mark.parametrize("code", AROUND)
-def test_a_code_of_nothing_else_is_missing(code: str) -> None:
+def test_a_code_of_only_blanks_is_missing(code: str) -> None:
     with pytest.raises(BadField) as refused:
         read_payment(caller(BARCODE | {"auth_code": code}))
     assert refused.value.english == "必传参数: auth_code"
 
 
-def test_the_length_of_a_code_is_that_of_what_counts() -> None:
+def test_the_length_of_a_code_is_measured_without_blanks_around_it() -> None:
     assert read_payment(caller(BARCODE | {"auth_code": "1" * 128 + "\r\n" * 100})).auth_code == "1" * 128
     with pytest.raises(BadField, match="auth_code must have at most 128"):
         read_payment(caller(BARCODE | {"auth_code": "1" * 129}))

@@ -47,7 +47,7 @@ def sorted_text(values: Mapping[str, str]) -> str:
 
 
 def signed(text: str | bytes, algorithm: str = "md5") -> str:
-    """The signature as a client computes it, with nothing of ours."""
+    """The signature as a client computes it, without our code."""
     octets = text.encode() if isinstance(text, str) else text
     return hashlib.new(algorithm, octets + b"123456").hexdigest().upper()
 
@@ -71,7 +71,7 @@ def received(
     key: Secret | None = KEY,
     sha256_only: bool = False,
 ) -> Mapping[str, str] | None:
-    """What the gateway understands of a request, or None if it does not believe it."""
+    """The parameters that the gateway reads from a request, or None if it refuses the signature."""
     sent = {"X-Qf-Appcode": "123456", "X-QF-SIGN": sign}
     sent |= {"X-QF-SIGNTYPE": sign_type} if sign_type else {}
     sent |= {"Content-Type": content_type} if content_type else {}
@@ -100,7 +100,7 @@ def test_python_sample_for_official_accounts_signs_appcode_udid_and_place_too() 
     assert received(signed(sorted_text(values)), body=urlencode(values).encode(), content_type=FORM) == values
 
 
-def test_php_sample_sends_the_signed_text_itself_with_literal_spaces() -> None:
+def test_php_sample_sends_the_signed_text_with_literal_spaces() -> None:
     text = sorted_text(WITH_EMPTIES)
     assert received(signed(text), body=text.encode(), content_type=FORM) == WITH_EMPTIES
 
@@ -205,7 +205,7 @@ def test_csharp_client_signs_by_sha256(sign_type: str) -> None:
     assert received(sign, body=urlencode(PAYMENT).encode(), sign_type=sign_type, sha256_only=True) == PAYMENT
 
 
-def test_thinkphp_client_gets_with_one_parameter() -> None:
+def test_thinkphp_client_uses_get_with_one_parameter() -> None:
     assert received(signed("out_trade_no=T1"), query=b"out_trade_no=T1") == {"out_trade_no": "T1"}
 
 
@@ -230,7 +230,7 @@ def test_a_raw_query_string_may_be_what_was_signed() -> None:
     assert received(signed("b=x+y&a=1"), query=b"b=x+y&a=1") == {"b": "x+y", "a": "1"}
 
 
-def test_a_raw_text_proves_nothing_but_itself() -> None:
+def test_a_raw_text_is_proof_of_itself_only() -> None:
     assert received(signed("b=x+y"), query=b"extra=1", body=b"b=x+y") == {"b": "x+y"}
 
 
@@ -262,12 +262,12 @@ def test_an_added_or_changed_parameter_is_refused(change: dict[str, str]) -> Non
 
 
 @pytest.mark.parametrize("sign", ["", "123456", "店", "0" * 32, "0" * 64])
-def test_what_is_no_signature_is_refused(sign: str) -> None:
+def test_an_invalid_signature_is_refused(sign: str) -> None:
     parameters = Parameters(PAYMENT, (), "utf-8")
     assert verify(parameters, sign, "", KEY) is None
 
 
-def test_an_unknown_app_is_refused_even_under_the_key_that_stands_in() -> None:
+def test_an_unknown_app_is_refused_even_under_the_placeholder_key() -> None:
     text = sorted_text(PAYMENT).encode()
     for key in ("", "0" * 32, "123456"):
         sign = hashlib.md5(text + key.encode(), usedforsecurity=False).hexdigest()
@@ -391,7 +391,7 @@ def test_a_broken_multipart_body_is_unreadable(body: bytes, content_type: str) -
         read(body=body, content_type=content_type)
 
 
-def test_there_is_an_end_to_parameters_and_to_their_names() -> None:
+def test_the_number_of_parameters_and_the_length_of_names_are_limited() -> None:
     assert len(read(body=b"&".join(b"a%d=" % n for n in range(MAX_PARAMETERS))).values) == MAX_PARAMETERS
     with pytest.raises(UnreadableMessage):
         read(body=b"&".join(b"a%d=" % n for n in range(MAX_PARAMETERS + 1)))
@@ -422,7 +422,7 @@ def test_text_is_decoded_as_the_standard_library_decodes_it(parts: list[bytes]) 
 @pytest.mark.parametrize(
     ("body", "values"), [(b"", {}), (b"&&a=1&", {"a": "1"}), (b"a", {"a": ""}), (b"=1", {"": "1"})]
 )
-def test_what_looks_odd_but_can_be_read_is_read(body: bytes, values: dict[str, str]) -> None:
+def test_an_odd_but_readable_body_is_read(body: bytes, values: dict[str, str]) -> None:
     assert read(body=body).values == values
 
 
@@ -446,17 +446,17 @@ VALUES: Final = st.text(st.characters(codec="utf-8", exclude_characters="\0"), m
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=6))
-def test_whatever_a_client_signs_and_encodes_by_the_book_is_understood(values: dict[str, str]) -> None:
-    # What only webhooks, links and other calls carry is refused, which has tests of its own.
+def test_every_correctly_signed_and_encoded_request_is_read(values: dict[str, str]) -> None:
+    # Parameters of webhooks, links and other calls are refused, which other tests check.
     others = ("respmsg", "respmesg", "paysource", "syssn")
     assume(not any(f"&{name}=" in f"&{sorted_text(values)}" for name in others))
     assert received(signed(sorted_text(values)), body=urlencode(values).encode(), content_type=FORM) == values
 
 
-# ---- answers -----------------------------------------------------------------------------------------
+# ---- responses ---------------------------------------------------------------------------------------
 
 
-def test_an_answer_is_written_and_signed_as_documented() -> None:
+def test_a_response_is_written_and_signed_as_documented() -> None:
     vector = VECTORS["answer"]
     response = answer(json.loads(vector["body"]), an_app(key=Secret(vector["key"])))
     assert response.status_code == 200
@@ -469,26 +469,26 @@ def test_an_answer_is_written_and_signed_as_documented() -> None:
     }
 
 
-def test_an_answer_is_signed_by_sha256_where_the_app_asks_for_it() -> None:
+def test_a_response_is_signed_with_sha256_if_the_app_is_set_so() -> None:
     response = answer({"respcd": "0000"}, an_app(key=Secret("123456"), sha256_responses=True))
     # printf '%s' '{"respcd": "0000"}123456' | sha256sum
     assert response.headers["x-qf-sign"] == SHA256_OF_AN_ANSWER
 
 
-def test_an_answer_before_verification_is_not_signed() -> None:
+def test_a_response_before_verification_is_not_signed() -> None:
     response = answer({"respcd": "1108"}, None, status=404)
     assert response.status_code == 404
     assert "x-qf-sign" not in response.headers
 
 
-def test_answers_are_ascii_with_lower_case_escapes() -> None:
+def test_responses_are_ascii_with_lower_case_escapes() -> None:
     assert json_text({"resperr": "交易", "page": 1, "data": []}) == (
         b'{"resperr": "\\u4ea4\\u6613", "page": 1, "data": []}'
     )
 
 
 @pytest.mark.parametrize("place", ["query", "body", "encoded body", "behind a sign", "multipart"])
-def test_an_answer_of_ours_is_no_request(place: str) -> None:
+def test_a_response_of_ours_is_no_request(place: str) -> None:
     body = json_text({"respcd": "0000", "pay_url": "https://pay.example/?a=b&txamt=1&x=y", "resperr": ""})
     sign = sign_body(body, KEY)
     name, _, value = body.partition(b"=")

@@ -1,4 +1,4 @@
-"""Every word of the pages exists in all three languages, is used, and is found by what a browser says it speaks."""
+"""Every text of the pages exists in three languages and is used; the browser's Accept-Language selects the language."""
 
 import re
 from pathlib import Path
@@ -11,17 +11,17 @@ from tael.cashier import languages
 from tael.cashier.languages import HTML_LANG, OWN_NAME, WORDS, accepted, words
 
 CASHIER = Path(languages.__file__).parent
-#: Characters that are written in one way only on each side; a text with one of them is of that side.
+#: Characters that differ between the scripts; a text with one of them is in that script.
 SIMPLIFIED, TRADITIONAL = "这单额设备开时间还为显扫码宝请页钟确认", "這單額設備開時間還為顯掃碼寶請頁鐘確認"
-#: Both ways of writing have these.
+#: Both scripts have these.
 SHARED = set(SIMPLIFIED) & set(TRADITIONAL)
 
 
 @pytest.mark.parametrize("lang", HTML_LANG)
-def test_every_word_has_a_text_in_every_language(lang: str) -> None:
-    told = words(lang)
-    assert set(told) == set(WORDS)
-    assert all(text.strip() for text in told.values())
+def test_every_text_exists_in_every_language(lang: str) -> None:
+    texts = words(lang)
+    assert set(texts) == set(WORDS)
+    assert all(text.strip() for text in texts.values())
     assert lang in OWN_NAME
 
 
@@ -34,7 +34,7 @@ def test_chinese_is_chinese_and_english_is_not() -> None:
         assert not (set(SIMPLIFIED) - SHARED) & set(traditional), name
 
 
-def test_no_word_is_unused_and_none_is_missing() -> None:
+def test_no_text_is_unused_and_none_is_missing() -> None:
     files = [*CASHIER.glob("*.py"), *CASHIER.glob("templates/*.html")]
     text = "\n".join(file.read_text("utf-8") for file in files if file.name != "languages.py")
     composed = {f"{prefix}_{wallet}" for prefix in ("scan", "qr") for wallet in ("alipay", "wechat")}

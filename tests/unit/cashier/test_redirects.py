@@ -1,4 +1,4 @@
-"""Where the payer goes next: the merchant's own address, with the payment's members added and nothing changed."""
+"""The payer's redirect: the merchant's own address with the payment's members added and nothing else changed."""
 
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -10,7 +10,7 @@ from tael.cashier.rendering import to_merchant
 from tael.payments.domain.payment import Payment
 from tests.support.values import ALIPAY_ONLINE, a_paid_payment
 
-PAYMENT: Final = a_paid_payment(ALIPAY_ONLINE, reference="A/1", device="till 4")
+PAYMENT: Final = a_paid_payment(ALIPAY_ONLINE, reference="A/1", device="terminal 4")
 MEMBERS: Final = {
     "mchid": PAYMENT.mchid,
     "syssn": PAYMENT.syssn,
@@ -21,9 +21,9 @@ MEMBERS: Final = {
     "respcd": "0000",
     "respmsg": "",
     "respmesg": "",
-    "udid": "till 4",
+    "udid": "terminal 4",
 }
-#: What stands behind the `?` of an address, and must come out as it went in.
+#: Queries of an address that must stay unchanged.
 QUERIES: Final = (
     "session=a%26b",
     "name=%B2%E8%D2%B6",  # GBK
@@ -61,11 +61,11 @@ def test_an_address_keeps_every_character_of_its_query_and_fragment(query: str, 
         ("HTTPS://Shop.Example:443/%7euser/../r", "HTTPS://Shop.Example:443/%7euser/../r?"),
     ],
 )
-def test_the_members_follow_what_is_there(address: str, expected: str) -> None:
+def test_the_members_follow_the_existing_query(address: str, expected: str) -> None:
     assert with_payment(address, PAYMENT).startswith(f"{expected}mchid={PAYMENT.mchid}&")
 
 
-def test_what_is_not_ascii_is_encoded_as_browsers_do() -> None:
+def test_non_ascii_text_is_encoded_as_browsers_do() -> None:
     location = to_merchant("https://shop.example/茶?叶=红").headers["location"]
     assert location == "https://shop.example/%E8%8C%B6?%E5%8F%B6=%E7%BA%A2"
 

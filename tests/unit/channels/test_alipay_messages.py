@@ -1,4 +1,4 @@
-"""Reading Alipay's bytes: both charsets, and every shape that could make one signature mean two things."""
+"""Reading Alipay's bytes: both charsets, and every form that could give one signature two meanings."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.support.alipay import BARE, alipay_account, notice_body, xml_answer, 
 ENTITIES = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10 if n else "ha"}">' for n in range(9))
 
 
-def test_the_three_kinds_of_answer() -> None:
+def test_the_three_kinds_of_response() -> None:
     assert read_envelope(xml_rejection("ILLEGAL_SIGN")) == Rejected("ILLEGAL_SIGN")
     with_echo = (
         b'<alipay><is_success>F</is_success><request><param name="service">x</param></request>'
@@ -28,7 +28,7 @@ def test_the_three_kinds_of_answer() -> None:
     assert node.fields == {"result_code": "SUCCESS"}
 
 
-def test_gbk_is_read_as_the_prolog_says_and_its_signature_is_good() -> None:
+def test_gbk_is_read_by_the_xml_prolog_and_its_signature_verified() -> None:
     node = read_envelope(xml_answer({"subject": "测试", "trade_no": "1"}, encoding="GBK"))
     assert isinstance(node, Node)
     assert node.fields["subject"] == "测试"
@@ -68,7 +68,7 @@ def test_anything_else_is_unreadable(body: bytes) -> None:
 
 
 def test_a_comment_in_a_value_does_not_hide_a_part_of_it() -> None:
-    """What is verified is what is read: the parser joins the text around a comment."""
+    """The verified text is the one that is read: the parser joins the text around a comment."""
     signed = xml_answer({"trans_amount": "39.25"})
     node = read_envelope(signed.replace(b"39.25", b"39<!-- x -->.25"))
     assert isinstance(node, Node)

@@ -1,4 +1,4 @@
-"""Notices and browser returns: what is proven, what is news, and what a changed byte does."""
+"""Notices and browser returns: their proof, their outcome, and the effect of a changed byte."""
 
 from datetime import UTC, datetime
 
@@ -47,7 +47,7 @@ def read(fields: dict[str, str], **how: str) -> Notice:
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "gbk"])
-def test_a_payers_money_is_news(charset: str) -> None:
+def test_a_notice_of_a_payment_is_paid(charset: str) -> None:
     paid = Paid(Money(3925, "HKD"), TRADE_NO, "2088102", datetime(2026, 1, 2, 3, 4, 30, tzinfo=UTC))
     assert read(NOTICE, charset=charset) == PaymentNotice(SYSSN, paid)
 
@@ -81,7 +81,7 @@ def test_without_its_signature_it_is_refused(sign: str) -> None:
         read(NOTICE, sign=sign)
 
 
-def test_another_way_of_signing_is_refused() -> None:
+def test_another_sign_type_is_refused() -> None:
     with pytest.raises(BadSignature):
         verified_fields(alipay_account("RSA2"), notice_body(NOTICE, "RSA"))
     with pytest.raises(BadSignature):
@@ -90,7 +90,7 @@ def test_another_way_of_signing_is_refused() -> None:
         )
 
 
-def test_the_words_of_a_pay_link_are_no_notice_and_no_return() -> None:
+def test_the_text_of_a_pay_link_is_no_notice_and_no_return() -> None:
     """The payer sees the link, and it is signed with the same key."""
     account = alipay_account()
     link = signed(trade_page(alipay_order("800151", account)), account)
@@ -110,7 +110,7 @@ def test_the_words_of_a_pay_link_are_no_notice_and_no_return() -> None:
         ({"total_fee": "39.2.5"}, Unknown("notice: total_fee is not an amount")),
     ],
 )
-def test_other_news(changes: dict[str, str], outcome: object) -> None:
+def test_other_notices(changes: dict[str, str], outcome: object) -> None:
     assert read({**NOTICE, **changes}) == PaymentNotice(SYSSN, outcome)  # type: ignore[arg-type]
 
 
@@ -121,7 +121,7 @@ def test_a_payment_that_was_refunded_stays_paid(changes: dict[str, str]) -> None
     assert isinstance(notice.outcome, Paid)
 
 
-def test_without_a_currency_the_amount_is_not_said() -> None:
+def test_without_a_currency_the_amount_is_unknown() -> None:
     notice = read({**NOTICE, "currency": ""})
     assert isinstance(notice, PaymentNotice)
     assert isinstance(notice.outcome, Paid)

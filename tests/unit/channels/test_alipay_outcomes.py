@@ -1,4 +1,4 @@
-"""Our reading of Alipay's words: every code of the documents' tables, and what no code may ever become."""
+"""Our reading of Alipay's codes: every code of the documents' tables, and outcomes that no code may become."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -102,30 +102,30 @@ REFUND_ROWS = {
 
 
 def rows(table: dict[Refusal, str]) -> list[tuple[str, Refusal]]:
-    return [(code, word) for word, names in table.items() for code in names.split()]
+    return [(code, refusal) for refusal, names in table.items() for code in names.split()]
 
 
 # ---- payments ----------------------------------------------------------------------------------------------
 
 
-def test_success_is_paid_with_what_the_wallet_says() -> None:
+def test_success_is_paid_with_the_wallets_values() -> None:
     assert outcomes.pay_outcome(PAY, SYSSN, NOW) == Paid(PRICE, TRADE_NO, "2088102", PAID_AT)
     assert outcomes.pay_outcome(replace(PAY, paid_at=None, amount=None), SYSSN, NOW) == Paid(
         None, TRADE_NO, "2088102", NOW
     )
 
 
-@pytest.mark.parametrize(("code", "word"), rows(PAY_ROWS))
-def test_a_refused_payment(code: str, word: Refusal) -> None:
+@pytest.mark.parametrize(("code", "refusal"), rows(PAY_ROWS))
+def test_a_refused_payment(code: str, refusal: Refusal) -> None:
     failed = SpotPay("FAILED", code, SYSSN, "", "", None, None)
-    assert outcomes.pay_outcome(failed, SYSSN, NOW) == Refused(word, code)
-    assert outcomes.pay_rejected(code) == Refused(word, code)
+    assert outcomes.pay_outcome(failed, SYSSN, NOW) == Refused(refusal, code)
+    assert outcomes.pay_rejected(code) == Refused(refusal, code)
 
 
 @pytest.mark.parametrize(
     ("result_code", "error", "outcome"),
     [
-        ("FAILED", "NEVER_HEARD_OF", Refused(Refusal.OTHER, "NEVER_HEARD_OF")),
+        ("FAILED", "UNKNOWN_CODE", Refused(Refusal.OTHER, "UNKNOWN_CODE")),
         ("FAIL", "", Refused(Refusal.OTHER, "FAIL")),
         ("FAILED", "SYSTEM_ERROR", Unknown("error 'SYSTEM_ERROR'")),
         ("UNKNOW", "", AwaitingPayer()),
@@ -137,13 +137,13 @@ def test_a_refused_payment(code: str, word: Refusal) -> None:
         ("success", "", Unknown("result_code 'success'")),
     ],
 )
-def test_other_answers_to_a_payment(result_code: str, error: str, outcome: Outcome) -> None:
+def test_other_responses_to_a_payment(result_code: str, error: str, outcome: Outcome) -> None:
     answer = SpotPay(result_code, error, SYSSN, "", "", None, None)
     assert outcomes.pay_outcome(answer, SYSSN, NOW) == outcome
 
 
-@pytest.mark.parametrize("code", [*UNDECIDED, "NEVER_HEARD_OF", ""])
-def test_an_unlisted_word_of_the_gateway_refuses_nothing(code: str) -> None:
+@pytest.mark.parametrize("code", [*UNDECIDED, "UNKNOWN_CODE", ""])
+def test_an_unlisted_code_refuses_nothing(code: str) -> None:
     assert isinstance(outcomes.pay_rejected(code), Unknown)
     assert isinstance(outcomes.close_rejected(code), Unknown)
     assert isinstance(outcomes.refund_rejected(code), Unknown)
@@ -151,7 +151,7 @@ def test_an_unlisted_word_of_the_gateway_refuses_nothing(code: str) -> None:
     assert isinstance(outcomes.cancel_rejected(code), Unknown | Again)
 
 
-def test_an_answer_about_another_order_decides_nothing() -> None:
+def test_a_response_about_another_order_decides_nothing() -> None:
     other = "202601020101990000000009"
     failed = SpotPay("FAILED", "PAYMENT_FAIL", SYSSN, "", "", None, None)
     assert outcomes.pay_outcome(PAY, other, NOW) == outcomes.NOT_OURS
@@ -164,7 +164,7 @@ def test_an_answer_about_another_order_decides_nothing() -> None:
     assert isinstance(outcomes.reversal_seen(replace(TRADE, state="TRADE_CLOSED"), other), Unknown)
 
 
-def test_money_that_moved_is_named_by_our_number() -> None:
+def test_a_payment_is_identified_by_our_number() -> None:
     assert isinstance(outcomes.pay_outcome(replace(PAY, order_number=""), SYSSN, NOW), Unknown)
     assert isinstance(outcomes.trade_outcome(replace(TRADE, order_number=""), SYSSN, NOW), Unknown)
     assert isinstance(outcomes.cancel_outcome(replace(CANCEL, order_number=""), SYSSN), Unknown)
@@ -194,12 +194,12 @@ def test_an_unpaid_record(state: str, outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("code", ["TRADE_NOT_EXIST", "TRANS_NOT_FOUND"])
-def test_an_unknown_trade_may_yet_come_to_be(code: str) -> None:
+def test_an_unknown_trade_may_still_be_created(code: str) -> None:
     assert outcomes.query_rejected(code) == Unknown(f"query: {code}", no_such_order=True)
     assert outcomes.trade_outcome(replace(TRADE, error=code), SYSSN, NOW) == outcomes.query_rejected(code)
 
 
-def test_no_word_of_a_query_is_a_refusal() -> None:
+def test_no_code_of_a_query_is_a_refusal() -> None:
     for code in [*codes.PAY, *codes.CLOSE, *codes.CANCEL, *codes.REFUND, *codes.UNDECIDED]:
         assert isinstance(outcomes.query_rejected(code), Unknown)
         assert isinstance(outcomes.refund_query_rejected(code), Unknown)
@@ -208,7 +208,7 @@ def test_no_word_of_a_query_is_a_refusal() -> None:
 # ---- closes and reversals ----------------------------------------------------------------------------------
 
 
-def test_what_is_not_there_is_not_closed_since_it_may_still_come_to_be() -> None:
+def test_a_missing_trade_is_not_closed_since_it_may_still_be_created() -> None:
     assert outcomes.close_rejected("TRADE_NOT_EXIST") == Unknown("close: TRADE_NOT_EXIST", no_such_order=True)
     missing = Unknown("query", no_such_order=True)
     assert outcomes.after_close(missing) == missing
@@ -217,11 +217,11 @@ def test_what_is_not_there_is_not_closed_since_it_may_still_come_to_be() -> None
 @pytest.mark.parametrize(
     "code", ["TRADE_STATUS_ERROR", "REASON_ILLEGAL_STATUS", "TRADE_HAS_FINISHED", "TRADE_HAS_CLOSE"]
 )
-def test_a_close_that_is_refused_for_its_state_asks_first(code: str) -> None:
+def test_a_close_that_is_refused_for_the_state_needs_a_query(code: str) -> None:
     assert outcomes.close_rejected(code) == QueryNeeded(code)
 
 
-def test_what_the_record_says_after_a_close() -> None:
+def test_the_record_after_a_close() -> None:
     paid = Paid(PRICE, TRADE_NO, "", PAID_AT)
     assert outcomes.after_close(paid) == paid
     assert outcomes.after_close(Closed(TRADE_NO), "TRADE_HAS_CLOSE") == Closed(TRADE_NO)
@@ -259,7 +259,7 @@ def test_a_cancel_that_succeeded(action: str, ours: ReversalAction) -> None:
         ("TRADE_ROLE_ERROR", Refused(Refusal.MISMATCH, "TRADE_ROLE_ERROR")),
         ("CANCEL_NOT_ALLOWED", Refused(Refusal.REVERSAL_REFUSED, "CANCEL_NOT_ALLOWED")),
         ("ILLEGAL_SIGN", Refused(Refusal.OUR_IDENTITY, "ILLEGAL_SIGN")),
-        ("NEVER_HEARD_OF", Unknown("error 'NEVER_HEARD_OF'")),
+        ("UNKNOWN_CODE", Unknown("error 'UNKNOWN_CODE'")),
     ],
 )
 def test_a_cancel_that_failed(code: str, outcome: object) -> None:
@@ -267,13 +267,13 @@ def test_a_cancel_that_failed(code: str, outcome: object) -> None:
     assert outcomes.cancel_rejected(code) == outcome
 
 
-def test_a_cancel_that_asks_for_the_same_again() -> None:
+def test_a_cancel_that_requests_a_retry() -> None:
     again = replace(CANCEL, result_code="FAIL", error="CANCEL_NOT_ALLOWED", should_retry=True)
     assert outcomes.cancel_outcome(again, SYSSN) == Again("CANCEL_NOT_ALLOWED")
     assert outcomes.cancel_outcome(replace(CANCEL, result_code="UNKNOW"), SYSSN) == Again("UNKNOW")
 
 
-def test_what_the_record_says_of_a_trade_that_is_closed_already() -> None:
+def test_the_record_of_a_trade_that_is_already_closed() -> None:
     closed = replace(TRADE, state="TRADE_CLOSED")
     assert outcomes.reversal_seen(closed, SYSSN) == Reversed(ReversalAction.REFUNDED, TRADE_NO)
     unpaid = replace(closed, was_paid=False)
@@ -284,13 +284,13 @@ def test_what_the_record_says_of_a_trade_that_is_closed_already() -> None:
 # ---- refunds -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("code", "word"), rows(REFUND_ROWS))
-def test_a_refused_refund(code: str, word: Refusal) -> None:
-    assert outcomes.refund_rejected(code) == Refused(word, code)
+@pytest.mark.parametrize(("code", "refusal"), rows(REFUND_ROWS))
+def test_a_refused_refund(code: str, refusal: Refusal) -> None:
+    assert outcomes.refund_rejected(code) == Refused(refusal, code)
     failed = replace(REFUND, result_code="FAILED", error=code)
-    assert outcomes.refund_outcome(failed, SYSSN, REFUND_SYSSN) == Refused(word, code)
+    assert outcomes.refund_outcome(failed, SYSSN, REFUND_SYSSN) == Refused(refusal, code)
     state = replace(STATE, state="FAILED", error=code)
-    assert outcomes.refund_seen(state, SYSSN, REFUND_SYSSN) == Refused(word, code)
+    assert outcomes.refund_seen(state, SYSSN, REFUND_SYSSN) == Refused(refusal, code)
 
 
 def test_refunds_that_went_through() -> None:
@@ -299,7 +299,7 @@ def test_refunds_that_went_through() -> None:
     assert outcomes.refund_seen(STATE, SYSSN, REFUND_SYSSN) == Refunded(None, "", None)
 
 
-def test_a_repeat_and_a_crowd_free_no_money() -> None:
+def test_repeated_and_concurrent_refund_requests_refuse_nothing() -> None:
     assert outcomes.refund_rejected("REPEATED_REFUNDMENT_REQUEST") == QueryNeeded(
         "REPEATED_REFUNDMENT_REQUEST"
     )
@@ -325,13 +325,13 @@ def test_the_record_of_a_refund(response_code: str, state: str, outcome: object)
     assert outcomes.refund_seen(answer, SYSSN, REFUND_SYSSN) == outcome
 
 
-def test_a_refund_that_is_not_recorded_yet_is_on_its_way() -> None:
+def test_a_refund_that_is_not_recorded_yet_is_pending() -> None:
     assert outcomes.after_refund(Unknown("", no_such_order=True)) == RefundPending()
     assert outcomes.after_refund(Unknown("timeout")) == Unknown("timeout")
 
 
-@pytest.mark.parametrize("word", list(Refusal))
-def test_at_night_a_vague_refusal_is_none(word: Refusal) -> None:
-    refused = Refused(word, "X")
-    vague = word in (Refusal.OTHER, Refusal.WRONG_STATE, Refusal.WALLET_CLOSED)
+@pytest.mark.parametrize("refusal", list(Refusal))
+def test_at_night_an_ambiguous_refusal_is_none(refusal: Refusal) -> None:
+    refused = Refused(refusal, "X")
+    vague = refusal in (Refusal.OTHER, Refusal.WRONG_STATE, Refusal.WALLET_CLOSED)
     assert outcomes.at_night(refused) == (RefundPending() if vague else refused)

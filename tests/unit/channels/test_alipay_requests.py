@@ -1,4 +1,4 @@
-"""What we ask Alipay: the pay link, the times on it, and what becomes of a subject."""
+"""Our requests to Alipay: the pay link, its times, and the cleaned subject."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -69,11 +69,11 @@ def test_a_value_is_encoded_once_and_an_unknown_notice_url_is_left_out() -> None
         ("null", SYSSN),
     ],
 )
-def test_what_becomes_of_a_subject(subject: str, cleaned: str) -> None:
+def test_a_subject_is_cleaned(subject: str, cleaned: str) -> None:
     assert requests.clean_subject(alipay_order("800151", alipay_account(), subject=subject)) == cleaned
 
 
-def test_a_subject_cannot_speak_for_other_fields() -> None:
+def test_a_subject_cannot_forge_other_fields() -> None:
     """The payer sees the link's signature: its text must not also be that of a notice."""
     order = alipay_order("800151", alipay_account(), subject="x&trade_status=TRADE_FINISHED")
     assert "&" not in requests.trade_page(order)["subject"]
@@ -87,7 +87,7 @@ def test_a_barcode_payment() -> None:
     assert fields["alipay_seller_id"] == PID
 
 
-def test_a_refund_is_the_same_question_each_time() -> None:
+def test_a_refund_is_the_same_request_each_time() -> None:
     refund = alipay_refund(alipay_order("800152", alipay_account()), amount_minor=1005)
     fields = requests.forex_refund(refund)
     assert fields == requests.forex_refund(refund)
@@ -122,7 +122,7 @@ def test_beijing_times_become_utc(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "20261332110405", "yesterday"])
-def test_what_is_no_time_is_none(text: str) -> None:
+def test_an_invalid_time_is_none(text: str) -> None:
     assert timing.read_time(text) is None
 
 

@@ -1,4 +1,4 @@
-"""Signatures of the mapi gateway: the published vectors, and everything that must not pass as one."""
+"""Signatures of the mapi gateway: the published vectors, and everything that must be refused."""
 
 import json
 from dataclasses import replace
@@ -39,7 +39,7 @@ def test_the_text_is_sorted_raw_and_without_empty_fields_and_signatures() -> Non
 
 
 @pytest.mark.parametrize("sign_type", SIGN_TYPES)
-def test_what_the_wallet_signs_is_genuine_and_a_changed_byte_is_not(sign_type: str) -> None:
+def test_the_wallets_signature_is_genuine_and_a_changed_byte_is_not(sign_type: str) -> None:
     account = alipay_account(sign_type)  # type: ignore[arg-type]
     sign = wallet_signature(FIELDS, sign_type)
     assert is_genuine(FIELDS, sign, sign_type, account)

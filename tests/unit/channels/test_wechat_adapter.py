@@ -1,4 +1,4 @@
-"""A second question that was not sent takes nothing back from the first, which was."""
+"""A follow-up query that was not sent does not make the initial request, which was sent, unsent."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ FAILS = {**IDENTITY, "result_code": "FAIL"}
 
 
 class Scripted(Transport):
-    """Answers the paths that it knows; of other calls nothing is sent."""
+    """Answers known paths; other calls are not sent."""
 
     __slots__ = ("_answers",)
 
@@ -48,20 +48,20 @@ def channel(**errors: str) -> WeChatV2:
 
 
 @pytest.mark.parametrize("pay_type", ["800208", "800201"])
-async def test_what_the_wallet_calls_paid_is_not_unsent_where_the_query_was_not_sent(pay_type: str) -> None:
+async def test_a_payment_is_not_unsent_when_its_query_was_not_sent(pay_type: str) -> None:
     payment = order(pay_type, account(), auth_code="134567890123456789" if pay_type == "800208" else "")
     wallet = channel(micropay="ORDERPAID", unifiedorder="ORDERPAID", closeorder="ORDERPAID")
     assert await wallet.open(payment) == Unknown(f"query not sent: {NO_CONNECTION}")
     assert await wallet.close(payment) == Unknown(f"query not sent: {NO_CONNECTION}")
 
 
-async def test_a_refund_that_was_asked_for_is_not_unsent_where_its_query_was_not_sent() -> None:
+async def test_a_refund_is_not_unsent_when_its_query_was_not_sent() -> None:
     key, certificate = key_and_certificate("provider")
     payment = order("800208", account(certificate_pem=certificate, certificate_key_pem=key))
     wallet = channel(refund="TRADE_STATE_ERROR")
     assert await wallet.refund(refund_of(payment)) == Unknown(f"query not sent: {NO_CONNECTION}")
 
 
-async def test_a_first_question_that_found_no_connection_was_not_sent() -> None:
+async def test_an_initial_request_without_a_connection_was_not_sent() -> None:
     payment = order("800208", account(), auth_code="134567890123456789")
     assert await channel().open(payment) == NotSent(NO_CONNECTION)

@@ -1,4 +1,4 @@
-"""The client certificate: loaded once, replaced when it is renewed, never left lying about."""
+"""The client certificate: loaded once, replaced when renewed, never left on disk."""
 
 import os
 import ssl
@@ -63,7 +63,7 @@ def test_an_own_authority_replaces_the_public_ones() -> None:
     assert trusted == [ssl.PEM_cert_to_DER_cert(authority)]
 
 
-def test_a_certificate_that_cannot_be_used_is_told_and_asks_nobody_for_a_passphrase() -> None:
+def test_an_unusable_certificate_is_an_error_without_a_passphrase_prompt() -> None:
     key, certificate = key_and_certificate("1900000109")
     _, anothers = key_and_certificate("1900000109")
     locked, of_locked = key_and_certificate("1900000109", encrypted=True)

@@ -1,4 +1,4 @@
-"""WeChat's XML: what we write is what is read, and attacks are not read at all."""
+"""WeChat's XML: our messages read back unchanged, and attacks are refused."""
 
 from datetime import UTC, datetime
 
@@ -16,13 +16,13 @@ from tael.channels.wechat_v2.messages import (
 from tests.support.wechat import PAID, PAID_AT, REFUND_SYSSN, SYSSN
 
 BILLION_LAUGHS = b'<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><xml><v>&b;</v></xml>'
-STRANGERS_FILE = b'<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><xml><v>&f;</v></xml>'
+EXTERNAL_ENTITY = b'<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><xml><v>&f;</v></xml>'
 
 
 @pytest.mark.parametrize(
     "text", ["plain", "店-A&B <1>", "a]]>b", "]]>", "  spaces  ", "&amp;", "<![CDATA[x]]>"]
 )
-def test_what_is_written_is_read_again(text: str) -> None:
+def test_a_written_message_reads_back(text: str) -> None:
     assert from_xml(to_xml({"body": text, "n": "1"})) == {"body": text, "n": "1"}
 
 
@@ -43,7 +43,7 @@ def test_empty_fields_are_not_written_and_may_be_read() -> None:
         b"<xml><a>1</a>",
         b"not XML",
         BILLION_LAUGHS,
-        STRANGERS_FILE,
+        EXTERNAL_ENTITY,
         b"<!DOCTYPE xml><xml><a>1</a></xml>",
         b'<!DOCTYPE xml SYSTEM "http://127.0.0.1/x.dtd"><xml><a>1</a></xml>',
         b"<xml><a>&undefined;</a></xml>",
@@ -62,7 +62,7 @@ def test_empty_fields_are_not_written_and_may_be_read() -> None:
     ],
     ids=range(21),
 )
-def test_what_is_not_a_flat_list_is_refused(body: bytes) -> None:
+def test_xml_that_is_not_a_flat_list_is_refused(body: bytes) -> None:
     with pytest.raises(BadMessage):
         from_xml(body)
 
@@ -80,7 +80,7 @@ def test_a_paid_trade_is_read() -> None:
     assert (trade.price, trade.payer, trade.time_end) == (Money(888, "HKD"), "o-of-the-merchant", PAID_AT)
 
 
-def test_the_payer_is_the_providers_where_the_merchants_is_not_told_and_the_currency_cny() -> None:
+def test_without_the_merchants_openid_the_payer_is_the_providers_and_without_a_currency_it_is_cny() -> None:
     trade = paid_trade({**PAID, "sub_openid": "", "fee_type": ""})
 
     assert (trade.payer, trade.price) == ("o-of-the-provider", Money(888, "CNY"))
@@ -136,7 +136,7 @@ def test_a_refund_is_done_without_a_time_that_we_can_read() -> None:
     assert refund_row({**REFUNDS, "refund_success_time_1": "today"}, REFUND_SYSSN).succeeded_at is None
 
 
-@pytest.mark.parametrize("ours", ["nobody's", "another"])
+@pytest.mark.parametrize("ours", ["unknown", "another"])
 def test_none_or_two_rows_of_one_refund_are_none(ours: str) -> None:
     with pytest.raises(BadMessage):
         refund_row({**REFUNDS, "out_refund_no_1": "another"}, ours)

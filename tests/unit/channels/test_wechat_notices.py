@@ -1,4 +1,4 @@
-"""WeChat's calls to us: a payment is believed when it is signed, a refund only makes us ask."""
+"""WeChat's notices: a signed one decides a payment, one of a refund only triggers a query."""
 
 import base64
 import hashlib
@@ -71,7 +71,7 @@ def test_no_field_of_a_payment_notice_can_be_taken_away_or_added(name: str) -> N
         read_notice(account(), written({**fields, f"{name}_more": "1"}))
 
 
-def test_a_notice_in_md5_is_none_for_who_signs_better() -> None:
+def test_a_notice_in_md5_is_refused_for_an_hmac_account() -> None:
     for fields in (signed(PAID), signed({**PAID, "sign_type": "MD5"})):
         with pytest.raises(BadSignature):
             read_notice(account("HMAC-SHA256"), written(fields))
@@ -84,14 +84,14 @@ def test_a_signed_notice_for_another_account_is_none(name: str, value: str) -> N
         read_notice(account(), written(signed({**PAID, name: value})))
 
 
-def test_a_signed_notice_of_a_failure_is_a_reason_to_ask() -> None:
+def test_a_signed_notice_of_a_failure_triggers_a_query() -> None:
     notice = read_notice(account(), written(signed({**PAID, "result_code": "FAIL"})))
 
     assert isinstance(notice, PaymentNotice)
     assert isinstance(notice.outcome, Unknown)
 
 
-def test_a_signed_notice_without_an_amount_is_a_reason_to_ask() -> None:
+def test_a_signed_notice_without_an_amount_triggers_a_query() -> None:
     notice = read_notice(account(), written(signed({**PAID, "total_fee": ""})))
 
     assert isinstance(notice, PaymentNotice)
@@ -120,7 +120,7 @@ def test_anything_else_is_no_notice(body: bytes) -> None:
 
 # ---- refunds -----------------------------------------------------------------------------------------------
 
-NEWS = {
+NOTICE = {
     "out_trade_no": SYSSN,
     "out_refund_no": REFUND_SYSSN,
     "refund_status": "SUCCESS",
@@ -128,7 +128,7 @@ NEWS = {
 }
 
 
-def sealed(text: bytes, key: str = KEY) -> str:
+def encrypted(text: bytes, key: str = KEY) -> str:
     padder = PKCS7(128).padder()
     aes_key = hashlib.md5(key.encode()).hexdigest().encode()
     encryptor = Cipher(algorithms.AES256(aes_key), modes.ECB()).encryptor()  # noqa: S305 - WeChat's choice
@@ -136,8 +136,8 @@ def sealed(text: bytes, key: str = KEY) -> str:
     return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
 
 
-def refund_notice(text: bytes = written(NEWS, root="root"), key: str = KEY) -> dict[str, str]:
-    return {**IDENTITY, "req_info": sealed(text, key)}
+def refund_notice(text: bytes = written(NOTICE, root="root"), key: str = KEY) -> dict[str, str]:
+    return {**IDENTITY, "req_info": encrypted(text, key)}
 
 
 def test_a_refund_notice_names_the_refund_and_its_payment() -> None:
@@ -155,9 +155,9 @@ def test_a_refund_notice_for_another_account_is_none(name: str) -> None:
     [
         refund_notice(key=KEY[::-1]),
         refund_notice(b"not XML"),
-        refund_notice(written(NEWS)),
-        refund_notice(written({**NEWS, "out_trade_no": ""}, root="root")),
-        refund_notice(written({**NEWS, "out_refund_no": "<>"}, root="root")),
+        refund_notice(written(NOTICE)),
+        refund_notice(written({**NOTICE, "out_trade_no": ""}, root="root")),
+        refund_notice(written({**NOTICE, "out_refund_no": "<>"}, root="root")),
         {**IDENTITY, "req_info": ""},
         {**IDENTITY, "req_info": "AAAA"},
         {**IDENTITY, "req_info": "not base64"},
@@ -165,11 +165,11 @@ def test_a_refund_notice_for_another_account_is_none(name: str) -> None:
     ],
     ids=range(9),
 )
-def test_what_our_key_does_not_open_is_no_refund_notice(fields: dict[str, str]) -> None:
+def test_a_text_that_our_key_does_not_decrypt_is_no_refund_notice(fields: dict[str, str]) -> None:
     with pytest.raises(BadSignature):
         read_notice(account(), written(fields))
 
 
-def test_the_acknowledgement_is_the_one_that_wechat_waits_for() -> None:
+def test_the_acknowledgement_is_the_documented_one() -> None:
     assert from_xml(ACKNOWLEDGEMENT.received) == {"return_code": "SUCCESS", "return_msg": "OK"}
     assert from_xml(ACKNOWLEDGEMENT.refused)["return_code"] == "FAIL"

@@ -1,4 +1,4 @@
-"""What every word of WeChat's decides, call by call. A word that no table has decides nothing."""
+"""The outcome of every code of WeChat's, call by call. A code that is in no table decides nothing."""
 
 from collections.abc import Callable
 from typing import Final
@@ -45,7 +45,7 @@ UNDECIDED: Final = (
     "BIZERR_NEED_RETRY",
     "FREQUENCY_LIMITED",
     "INVALID_REQ_TOO_MUCH",
-    "A_WORD_OF_TOMORROW",
+    "A_FUTURE_CODE",
     "param_error",
     "",
 )
@@ -116,7 +116,7 @@ READINGS: Final[dict[str, tuple[Reading, Cases]]] = {
 @pytest.mark.parametrize(
     ("call", "code"), [(call, code) for call, (_, refusals) in READINGS.items() for code in refusals]
 )
-def test_a_listed_no_is_a_refusal_in_our_words(call: str, code: str) -> None:
+def test_a_listed_refusal_code_has_its_refusal(call: str, code: str) -> None:
     reading, refusals = READINGS[call]
 
     assert reading(failure(code)) == Refused(refusals[code], code)
@@ -126,7 +126,7 @@ def test_a_listed_no_is_a_refusal_in_our_words(call: str, code: str) -> None:
     ("call", "code"),
     [(call, code) for call in READINGS for code in UNDECIDED if (call, code) != ("reverse", "SYSTEMERROR")],
 )
-def test_what_is_not_listed_decides_nothing(call: str, code: str) -> None:
+def test_an_unlisted_code_decides_nothing(call: str, code: str) -> None:
     outcome = READINGS[call][0](failure(code))
 
     if call == "reverse" and code == "SYSTEMERROR":  # WeChat's own advice
@@ -145,7 +145,7 @@ def test_a_query_that_fails_decides_nothing(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["ORDERNOTEXIST", "REFUNDNOTEXIST"])
-def test_an_unknown_number_is_told_apart(code: str) -> None:
+def test_an_unknown_number_is_distinguished(code: str) -> None:
     assert outcomes.query_failure(failure(code)) == Unknown(code, no_such_order=True)
 
 
@@ -157,7 +157,7 @@ def test_a_close_or_a_reversal_of_an_unknown_order_stays_unknown() -> None:
 
 
 @pytest.mark.parametrize("code", ["ORDERCLOSED", "ORDERREVERSED"])
-def test_closing_what_is_closed_is_closing_it(code: str) -> None:
+def test_closing_a_closed_order_succeeds(code: str) -> None:
     assert outcomes.close_failure(failure(code)) == Closed()
 
 
@@ -173,11 +173,11 @@ def test_closing_what_is_closed_is_closing_it(code: str) -> None:
         ("NOTENOUGH", "用户取消支付，金额", Refusal.PAYER_BALANCE),
     ],
 )
-def test_a_text_makes_the_reason_of_a_failed_swipe_finer(code: str, text: str, reason: Refusal) -> None:
+def test_a_text_refines_the_reason_of_a_failed_swipe(code: str, text: str, reason: Refusal) -> None:
     assert outcomes.swipe_failure(failure(code, text)) == Refused(reason, code)
 
 
-def test_a_card_that_is_not_taken_is_the_orders_own_limit_where_it_has_one() -> None:
+def test_a_refused_card_is_the_orders_own_limit_if_it_has_one() -> None:
     refused = failure("NOTSUPORTCARD", "不支持该卡种")
 
     assert outcomes.swipe_failure(refused) == Refused(Refusal.PAYER_BANK, "NOTSUPORTCARD")
@@ -189,10 +189,10 @@ def test_a_card_that_is_not_taken_is_the_orders_own_limit_where_it_has_one() -> 
 @pytest.mark.parametrize("text", ["用户取消支付", "限额", "订单已全额退款"])
 def test_a_text_decides_nothing_by_itself(text: str) -> None:
     for reading, _ in READINGS.values():
-        assert isinstance(reading(failure("A_WORD_OF_TOMORROW", text)), Unknown)
+        assert isinstance(reading(failure("A_FUTURE_CODE", text)), Unknown)
 
 
-def test_a_payer_who_types_is_waited_for() -> None:
+def test_a_payer_who_types_a_password_is_awaited() -> None:
     assert outcomes.swipe_failure(failure("USERPAYING")) == AwaitingPayer()
 
 
@@ -258,20 +258,20 @@ def test_an_unpaid_order_has_little_but_its_number(state: str, outcome: Outcome)
 @pytest.mark.parametrize("state", ["SUCCESS", "NOTPAY", "CLOSED"])
 @pytest.mark.parametrize("number", ["", "20260101000300020000000009"])
 def test_the_state_of_another_order_is_not_ours(state: str, number: str) -> None:
-    told = {**PAID, "trade_state": state, "out_trade_no": number}
+    answer = {**PAID, "trade_state": state, "out_trade_no": number}
 
-    assert isinstance(outcomes.trade_state(told, SYSSN), Unknown)
+    assert isinstance(outcomes.trade_state(answer, SYSSN), Unknown)
 
 
 @pytest.mark.parametrize("name", ["transaction_id", "total_fee", "out_trade_no", "time_end"])
-def test_a_payment_without_its_proof_is_none(name: str) -> None:
+def test_a_payment_without_its_required_fields_is_none(name: str) -> None:
     assert outcomes.paid(PAID, SYSSN) == AS_PAID
     assert isinstance(outcomes.paid({**PAID, name: ""}, SYSSN), Unknown)
     assert isinstance(outcomes.paid({**PAID, "out_trade_no": SYSSN[::-1]}, SYSSN), Unknown)
     assert isinstance(outcomes.trade_state({**PAID, "trade_state": "SUCCESS", name: ""}, SYSSN), Unknown)
 
 
-def test_another_amount_is_told_and_judged_elsewhere() -> None:
+def test_another_amount_is_passed_on() -> None:
     outcome = outcomes.paid({**PAID, "total_fee": "1", "fee_type": "USD"}, SYSSN)
 
     assert isinstance(outcome, Paid)
@@ -285,7 +285,7 @@ def test_another_amount_is_told_and_judged_elsewhere() -> None:
     ("recall", "reversal"),
     [("N", Reversed(ReversalAction.DONE)), ("Y", Again("recall")), ("", Unknown("recall ''"))],
 )
-def test_a_reversal_is_done_when_it_need_not_be_called_again(recall: str, reversal: ReversalOutcome) -> None:
+def test_a_reversal_is_done_when_no_further_call_is_needed(recall: str, reversal: ReversalOutcome) -> None:
     assert outcomes.reverse_outcome({**SUCCESS, "recall": recall}, SWIPE) == reversal
 
 
@@ -298,13 +298,13 @@ def test_the_reversal_of_a_known_payment_gave_its_money_back() -> None:
 
 @pytest.mark.parametrize(
     ("code", "recall"),
-    [("SYSTEMERROR", "N"), ("SYSTEMERROR", ""), ("USERPAYING", ""), ("A_WORD_OF_TOMORROW", "Y"), ("", "Y")],
+    [("SYSTEMERROR", "N"), ("SYSTEMERROR", ""), ("USERPAYING", ""), ("A_FUTURE_CODE", "Y"), ("", "Y")],
 )
 def test_a_reversal_that_could_not_finish_is_called_again(code: str, recall: str) -> None:
     assert isinstance(outcomes.reverse_failure(failure(code, recall=recall), SWIPE), Again)
 
 
-def test_what_was_closed_unpaid_is_reversed() -> None:
+def test_an_order_closed_unpaid_is_reversed() -> None:
     assert outcomes.reverse_failure(failure("ORDERCLOSED"), SWIPE) == Reversed(ReversalAction.CLOSED)
 
 
@@ -346,7 +346,7 @@ def test_an_accepted_refund_is_not_yet_done() -> None:
     ("name", "value"),
     [*OTHERS, ("out_refund_no", "R9"), ("refund_fee", "87"), ("refund_fee_type", "CNY"), ("refund_id", "")],
 )
-def test_an_answer_about_another_refund_accepts_none(name: str, value: str) -> None:
+def test_a_response_about_another_refund_accepts_none(name: str, value: str) -> None:
     assert isinstance(outcomes.refund_accepted({**ACCEPTED, name: value}, REFUND), Unknown)
 
 
@@ -384,7 +384,7 @@ def test_the_state_of_another_refund_is_not_ours(name: str, value: str) -> None:
         ("PARAM_ERROR", "订单已全额退款", False),
     ],
 )
-def test_nothing_is_left_by_the_fixed_text_only(code: str, text: str, nothing_left: bool) -> None:
+def test_only_the_fixed_text_means_that_nothing_is_left(code: str, text: str, nothing_left: bool) -> None:
     assert outcomes.is_fully_refunded(failure(code, text)) is nothing_left
 
 

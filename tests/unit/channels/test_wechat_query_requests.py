@@ -1,4 +1,4 @@
-"""What WeChat is told of an order: the same on every repeat, and never what it or XML cannot carry."""
+"""Our requests to WeChat: the same on every repeat, and only with text that XML and WeChat accept."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from tael.channels.wechat_v2.requests import (
 from tests.support.wechat import REFUND_SYSSN, SYSSN, account, order, refund_of, signed
 
 
-def test_a_code_to_scan_is_asked_for_with_the_orders_life_in_beijing_time() -> None:
+def test_a_code_to_scan_is_requested_with_the_orders_times_in_beijing_time() -> None:
     assert online_payment(order("800201", account()), "10.0.0.1") == {
         "body": "A cup of tea",
         "out_trade_no": SYSSN,
@@ -40,7 +40,7 @@ def test_a_payment_inside_wechat_names_the_payer_under_the_merchants_account() -
     assert "openid" not in asked
 
 
-def test_a_barcode_payment_asks_for_no_notice_and_no_time() -> None:
+def test_a_barcode_payment_has_no_notice_url_and_no_times() -> None:
     asked = barcode_payment(order("800208", account(), auth_code="130000000000000001"), "10.0.0.1")
 
     assert asked["auth_code"] == "130000000000000001"
@@ -48,7 +48,7 @@ def test_a_barcode_payment_asks_for_no_notice_and_no_time() -> None:
 
 
 @pytest.mark.parametrize("pay_type", ["800201", "800207", "800208", "800228"])
-def test_an_order_without_credit_cards_says_so_and_any_other_says_nothing_of_them(pay_type: str) -> None:
+def test_only_an_order_without_credit_cards_has_limit_pay(pay_type: str) -> None:
     free = order(pay_type, account(), openid="o-1", auth_code="130000000000000001")
     ask = online_payment if free.pay_type.is_online else barcode_payment
 
@@ -57,7 +57,7 @@ def test_an_order_without_credit_cards_says_so_and_any_other_says_nothing_of_the
     assert "limit_pay" not in ask(free, "10.0.0.1")
 
 
-def test_a_part_of_an_order_is_refunded_out_of_its_whole_price() -> None:
+def test_a_partial_refund_names_the_whole_price() -> None:
     assert refund(refund_of(order("800201", account()), amount_minor=88)) == {
         "out_trade_no": SYSSN,
         "out_refund_no": REFUND_SYSSN,
@@ -68,14 +68,14 @@ def test_a_part_of_an_order_is_refunded_out_of_its_whole_price() -> None:
     }
 
 
-def test_later_questions_name_our_number_only() -> None:
+def test_later_requests_name_only_our_number() -> None:
     ask = refund_of(order("800201", account()))
 
     assert this_order(ask.order) == {"out_trade_no": SYSSN}
     assert this_refund(ask) == {"out_refund_no": REFUND_SYSSN}
 
 
-def test_a_question_says_who_asks_and_is_signed() -> None:
+def test_a_request_names_the_account_and_is_signed() -> None:
     asked = complete({"out_trade_no": SYSSN}, account("HMAC-SHA256"), "HMAC-SHA256")
 
     assert asked == signed(asked, sign_type="HMAC-SHA256")
@@ -134,5 +134,5 @@ def test_a_payers_code_of_wechat_is_known(code: str) -> None:
         "13" + "٠" * 16,
     ],
 )
-def test_what_is_no_code_of_wechat_is_known_without_asking(code: str) -> None:
+def test_another_wallets_code_is_detected_without_a_request(code: str) -> None:
     assert not is_payer_code(code)

@@ -1,4 +1,4 @@
-"""The vectors on which gateway and sandbox agree, and what a signature must not let through."""
+"""The vectors on which gateway and sandbox agree, and changes that a signature must detect."""
 
 import json
 from pathlib import Path
@@ -62,9 +62,9 @@ def test_a_missing_odd_or_lower_case_signature_is_none(sign: str) -> None:
 
 
 @pytest.mark.parametrize("number", [4, 5])
-def test_what_the_page_hands_over_is_signed_like_unifiedorder(number: int) -> None:
+def test_the_pages_parameters_are_signed_like_unifiedorder(number: int) -> None:
     vector = VECTORS["signatures"][number]
-    told = vector["fields"]
+    fields = vector["fields"]
     provider = WeChatProvider("1900000109", "wx-provider", Secret(vector["key"]), "", Secret(""))
     account = WeChatAccount(
         account_id="account",
@@ -73,21 +73,21 @@ def test_what_the_page_hands_over_is_signed_like_unifiedorder(number: int) -> No
         provider=provider,
         sign_type=vector["sign_type"],
         sub_mch_id="1900000110",
-        sub_appid=told["appId"],
+        sub_appid=fields["appId"],
         sub_secret=Secret(""),
     )
 
     params = bridge_params(
         account=account,
-        prepay_id=told["package"].removeprefix("prepay_id="),
-        nonce=told["nonceStr"],
-        at_s=int(told["timeStamp"]),
+        prepay_id=fields["package"].removeprefix("prepay_id="),
+        nonce=fields["nonceStr"],
+        at_s=int(fields["timeStamp"]),
     )
 
-    assert params == {**told, "paySign": vector["sign"]}
+    assert params == {**fields, "paySign": vector["sign"]}
 
 
-def test_a_sealed_refund_notice_opens() -> None:
+def test_an_encrypted_refund_notice_decrypts() -> None:
     vector = VECTORS["req_info"]
 
     assert decrypt_req_info(vector["sealed"], Secret(vector["key"])).decode() == vector["plain"]

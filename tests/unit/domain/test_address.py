@@ -1,4 +1,4 @@
-"""Which addresses a merchant may have us call: the internet at large, and nothing that only we can reach."""
+"""Addresses that a merchant's url may have: public ones, and none that only we can policy."""
 
 import pytest
 
@@ -26,7 +26,7 @@ INTERNAL = [
     "100.100.100.200",  # a cloud's metadata
     "127.0.0.1",
     "127.255.255.254",
-    "168.63.129.16",  # a cloud's own host
+    "168.63.129.16",  # a cloud provider's host service
     "169.254.169.254",  # a cloud's metadata
     "172.16.0.1",
     "172.31.255.255",
@@ -70,14 +70,14 @@ INTERNAL = [
 
 @pytest.mark.parametrize("address", PUBLIC)
 @pytest.mark.parametrize("port", [80, 443])
-def test_the_internet_at_large_may_be_called(address: str, port: int) -> None:
+def test_public_addresses_may_be_called(address: str, port: int) -> None:
     assert EgressPolicy().allows(address, port)
 
 
 @pytest.mark.parametrize("address", INTERNAL)
-@pytest.mark.parametrize("reach", [EgressPolicy(), EgressPolicy(any_port=True)])
-def test_an_address_inside_may_not(address: str, reach: EgressPolicy) -> None:
-    assert not reach.allows(address, 80)
+@pytest.mark.parametrize("policy", [EgressPolicy(), EgressPolicy(any_port=True)])
+def test_an_internal_address_may_not_be_called(address: str, policy: EgressPolicy) -> None:
+    assert not policy.allows(address, 80)
 
 
 @pytest.mark.parametrize("port", [0, 22, 81, 5432, 8000, 65535])
@@ -96,5 +96,5 @@ def test_loopback_is_for_demos(address: str) -> None:
 @pytest.mark.parametrize(
     "address", ["10.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "0.0.0.0"]
 )
-def test_a_demo_may_call_loopback_and_nothing_else_inside(address: str) -> None:
+def test_a_demo_may_call_loopback_and_no_other_internal_address(address: str) -> None:
     assert not EgressPolicy(loopback=True, any_port=True).allows(address, 80)

@@ -1,4 +1,4 @@
-"""What the books must say of an order: honest rows agree, and each single change of one is noticed."""
+"""The audit of one order: correct rows agree, and each single change of one is detected."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -76,7 +76,7 @@ def wrongs(order: OrderRows) -> list[tuple[str, str, str]]:
     return [(one.table, one.syssn, one.what) for one in disagreements_of_order(order)]
 
 
-def test_honest_orders_agree() -> None:
+def test_correct_orders_agree() -> None:
     assert expected_lines(ORDER) == LINES
     assert wrongs(ORDER) == wrongs(undone()) == []
     assert (
@@ -85,7 +85,7 @@ def test_honest_orders_agree() -> None:
     )
 
 
-def test_what_waits_is_reserved_and_not_booked() -> None:
+def test_an_undecided_refund_is_reserved_and_not_booked() -> None:
     payment = replace(PAYMENT, refunded_minor=30, reserved_minor=70)
     waiting = replace(R2, state="PROCESSING", refunded_before_minor=None)
     assert wrongs(OrderRows(payment, [R1, waiting], [], LINES[:4])) == []
@@ -112,19 +112,19 @@ def test_a_refund_that_failed_counts_nowhere() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_each_change_of_an_entry_is_named(place: int, change: dict[str, Any]) -> None:
+def test_each_change_of_an_entry_is_detected(place: int, change: dict[str, Any]) -> None:
     changed = [replace(one, **change) if at == place else one for at, one in enumerate(LINES)]
     assert wrongs(replace(ORDER, lines=changed)) == [("ledger_entry", LINES[place].cause, "a wrong entry")]
 
 
 @pytest.mark.parametrize("place", range(len(LINES)))
-def test_an_entry_that_is_missing_is_named(place: int) -> None:
+def test_a_missing_entry_is_detected(place: int) -> None:
     left = [*LINES[:place], *LINES[place + 1 :]]
     (wrong,) = disagreements_of_order(replace(ORDER, lines=left))
     assert (wrong.syssn, wrong.what, wrong.found) == (LINES[place].cause, "an entry is missing", NOTHING)
 
 
-def test_an_entry_too_many_is_named() -> None:
+def test_an_entry_too_many_is_detected() -> None:
     extra = line("R1", "reversal", MERCHANT, WALLET, 30, LATER)
     (wrong,) = disagreements_of_order(replace(ORDER, lines=[*LINES, extra]))
     assert (wrong.syssn, wrong.what, wrong.expected) == ("R1", "an entry too many", NOTHING)
@@ -167,7 +167,7 @@ def test_an_entry_may_have_been_moved_to_the_beginning_of_a_later_day() -> None:
     ],
     ids=str,
 )
-def test_each_change_of_a_payment_is_noticed(change: dict[str, Any], named: tuple[str, str]) -> None:
+def test_each_change_of_a_payment_is_detected(change: dict[str, Any], named: tuple[str, str]) -> None:
     assert wrongs(replace(ORDER, payment=replace(PAYMENT, **change)))[0][:2] == named
 
 
@@ -182,7 +182,7 @@ def test_each_change_of_a_payment_is_noticed(change: dict[str, Any], named: tupl
     ],
     ids=str,
 )
-def test_each_change_of_a_refund_is_noticed(change: dict[str, Any], named: tuple[str, str]) -> None:
+def test_each_change_of_a_refund_is_detected(change: dict[str, Any], named: tuple[str, str]) -> None:
     assert named in [wrong[:2] for wrong in wrongs(replace(ORDER, refunds=[replace(R1, **change), R2]))]
 
 
@@ -191,14 +191,14 @@ def test_each_change_of_a_refund_is_noticed(change: dict[str, Any], named: tuple
     [{"state": "FAILED"}, {"syssn": "W"}, {"changed_at": NOW}],
     ids=lambda change: next(iter(change)),
 )
-def test_each_change_of_a_reversal_is_noticed(change: dict[str, Any]) -> None:
+def test_each_change_of_a_reversal_is_detected(change: dict[str, Any]) -> None:
     order = undone()
     (reversal,) = order.reversals
     assert wrongs(replace(order, reversals=[replace(reversal, **change)]))
     assert ("reversal", "V", "a row is missing") in wrongs(replace(order, reversals=[]))
 
 
-def test_unmatched_payments_came_and_went() -> None:
+def test_a_returned_unmatched_payment_balances() -> None:
     unmatched = UnmatchedRow(MCHID, "S", "P", "RETURNED", 7, "HKD", "acc", NOW)
     came, went = expected_of_unmatched(unmatched)
     assert (came.kind, came.debit, came.credit) == ("unmatched_received", WALLET, "unmatched:HKD:acc")
@@ -211,7 +211,7 @@ def test_unmatched_payments_came_and_went() -> None:
     assert (wrong.syssn, wrong.what) == ("S", "an entry is missing")
 
 
-def test_balances_sum_to_nothing() -> None:
+def test_balances_sum_to_zero() -> None:
     balances = Balances()
     for one in LINES[:4]:
         balances.add(one)
@@ -219,7 +219,7 @@ def test_balances_sum_to_nothing() -> None:
     assert sum(balances.minor.values()) == 0
 
 
-def test_a_row_that_is_gone_is_named_with_who_names_it() -> None:
+def test_a_missing_row_is_reported_with_the_row_that_refers_to_it() -> None:
     assert missing_row(Missing("payment", MCHID, "P", "refund R1")) == Disagreement(
         "payment", MCHID, "P", "a row is missing", "a row, since refund R1 refers to it", NOTHING
     )

@@ -1,4 +1,4 @@
-"""A chain of seals beside its ledger: every way in which a link can be wrong is named, and only where it is."""
+"""The chain of ledger digests against its ledger: every kind of wrong link is reported, and only where it is."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -15,14 +15,14 @@ DAY: Final = date(2026, 1, 2)
 NEXT: Final = DAY + timedelta(days=1)
 
 
-def sealed(day: date, before: LedgerDigest | None = None) -> LedgerDigest:
-    """The seal of a day without entries."""
+def digest_of(day: date, before: LedgerDigest | None = None) -> LedgerDigest:
+    """The digest of a day without entries."""
     previous = previous_of(before)
     return LedgerDigest(MCHID, day, DigestBuilder(MCHID, day, previous).hexdigest(), previous, 0, NOW)
 
 
-FIRST: Final = sealed(DAY)
-SECOND: Final = sealed(NEXT, FIRST)
+FIRST: Final = digest_of(DAY)
+SECOND: Final = digest_of(NEXT, FIRST)
 
 
 def wrongs(ledger_digest: LedgerDigest, before: LedgerDigest | None) -> list[Disagreement]:
@@ -35,7 +35,7 @@ def ends(next_day: date | None, last: LedgerDigest | None, *, is_kept: bool = Tr
     return [(one.table, one.what) for one in wrong_end(Chain(MCHID, is_kept, next_day), last)]
 
 
-def test_an_honest_chain_has_nothing_wrong() -> None:
+def test_a_correct_chain_has_no_errors() -> None:
     assert FIRST.previous == NO_DIGEST
     assert wrongs(FIRST, None) == wrongs(SECOND, FIRST) == []
     assert ends(NEXT + timedelta(days=1), SECOND) == ends(None, None) == []
@@ -45,7 +45,7 @@ def test_an_honest_chain_has_nothing_wrong() -> None:
     ("change", "what"),
     [({"digest": "0" * 64}, "digest"), ({"previous": "0" * 64}, "previous"), ({"entries": 1}, "entries")],
 )
-def test_a_changed_seal_is_named(change: dict[str, Any], what: str) -> None:
+def test_a_changed_row_is_reported(change: dict[str, Any], what: str) -> None:
     (wrong,) = wrongs(replace(SECOND, **change), FIRST)
     assert (wrong.table, wrong.mchid, wrong.syssn, wrong.what) == ("ledger_digest", MCHID, "2026-01-03", what)
     assert wrong.expected != wrong.found
@@ -56,17 +56,17 @@ def test_a_changed_digest_breaks_the_link_after_it_too() -> None:
     assert "previous" in [wrong.what for wrong in wrongs(SECOND, changed)]
 
 
-def test_a_first_seal_that_was_taken_out_is_missed_by_the_second() -> None:
+def test_a_removed_first_digest_breaks_the_second() -> None:
     assert "previous" in [wrong.what for wrong in wrongs(SECOND, None)]
 
 
-def test_a_day_that_was_taken_out_of_the_middle_is_named() -> None:
-    third = sealed(NEXT + timedelta(days=1), SECOND)
+def test_a_removed_day_in_the_middle_is_reported() -> None:
+    third = digest_of(NEXT + timedelta(days=1), SECOND)
     missing = wrongs(third, FIRST)[0]
     assert (missing.syssn, missing.what) == (NEXT.isoformat(), "a row is missing")
 
 
-def test_the_end_of_a_chain_is_noted_elsewhere() -> None:
+def test_the_end_of_a_chain_is_checked_against_the_daily_close() -> None:
     assert ends(NEXT + timedelta(days=1), FIRST) == [("ledger_digest", "a row is missing")]
     assert ends(NEXT, None) == [("ledger_digest", "a row is missing")]
     assert ends(NEXT, SECOND) == [("daily_close", "next_day")]

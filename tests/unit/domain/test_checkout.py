@@ -1,4 +1,4 @@
-"""Checkout links: whether they still take orders, how long those live, when pages end, how it is opened again."""
+"""Checkout links: whether they take orders, how long orders live, when pages end, and repeated openings."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -62,26 +62,26 @@ def test_an_undecided_order_keeps_the_pages_of_its_link_until_24_hours_after_its
 @pytest.mark.parametrize(
     ("order_s", "after_min", "expected_s"),
     [
-        (None, 0, 1800),  # as the pay type has it
+        (None, 0, 1800),  # the pay type's default
         (600, 0, 600),
         (7200, 0, 3600),  # not beyond the link
         (None, 50, 600),
         (None, 58, 300),  # but long enough to pay
     ],
 )
-def test_an_order_lives_as_long_as_asked_within_what_the_link_has_left(
+def test_an_order_lives_as_long_as_requested_within_the_links_remaining_time(
     order_s: int | None, after_min: int, expected_s: int
 ) -> None:
     link = replace(LINK, order_s=order_s)
     assert order_expires_after_s(link, 1800, NOW + timedelta(minutes=after_min)) == expected_s
 
 
-def test_a_link_that_was_opened_before_limits_were_known_keeps_its_digest() -> None:
+def test_a_link_without_a_limit_keeps_its_old_digest() -> None:
     # sha256 over its twelve parts with a NUL between them, by another program
     assert LINK.content == "28c798583501bf4cbaf89edcc091c802a00c84f20ac544df257758e2e163c002"
 
 
-def test_a_second_opening_later_agrees_and_one_of_something_else_does_not() -> None:
+def test_a_later_opening_of_the_same_link_agrees_and_of_another_does_not() -> None:
     later = timedelta(minutes=5)
     again = replace(LINK, link_id="y", created_at=NOW + later, expires_at=LINK.expires_at + later, orders=3)
     assert again.content == LINK.content
@@ -92,7 +92,7 @@ def test_a_second_opening_later_agrees_and_one_of_something_else_does_not() -> N
         replace(LINK, appcode="A2"),
         replace(LINK, subject="coffee"),
         replace(LINK, openid="o"),
-        replace(LINK, device="till"),
+        replace(LINK, device="terminal"),
         replace(LINK, client_time="2026-01-02 11:04:06"),
         replace(LINK, return_url="https://other.example/"),
         replace(LINK, failed_url="https://other.example/"),

@@ -1,4 +1,4 @@
-"""What money moves: each entry between two accounts of one currency, and back again."""
+"""Ledger entries: each moves an amount between two accounts of one currency."""
 
 import pytest
 from hypothesis import given
@@ -76,7 +76,7 @@ def test_a_fee_never_exceeds_its_amount_and_never_falls(one: int, other: int, ra
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=20), st.integers(0, 10**6), RATES)
-def test_the_parts_that_come_back_sum_to_the_whole(parts: list[int], kept: int, rate_ppm: int) -> None:
+def test_returned_parts_of_a_fee_sum_to_the_whole(parts: list[int], kept: int, rate_ppm: int) -> None:
     payment = a_paid_payment(amount=Money(sum(parts) + kept, "HKD"), fee_rate_ppm=rate_ppm)
     before, back = 0, 0
     for part in parts:

@@ -1,4 +1,4 @@
-"""Seals: what a day's digest depends on, which day an instant is in, and when a day may be sealed."""
+"""Ledger digests: what a day's digest covers, the day of an instant, and when a day may be closed."""
 
 import hashlib
 from dataclasses import replace
@@ -31,8 +31,8 @@ def digest(*lines: Line, mchid: str = "mch1", day: date = DAY, previous: str = N
     return made.hexdigest()
 
 
-def test_the_bytes_of_a_day_are_written_down() -> None:
-    # To verify a digest without tael, hash these bytes.
+def test_the_digested_bytes_of_a_day_are_as_documented() -> None:
+    # The documented format, for checking a digest without tael.
     expected = (
         b"20:tael ledger digest 1,0:,4:mch1,10:2026-01-02,"
         b"4:mch1,5:cause,7:payment,12:wallet:HKD:a,17:merchant:HKD:mch1,3:100,3:HKD,"
@@ -59,7 +59,7 @@ def test_every_column_of_a_line_is_in_the_digest(change: dict[str, Any]) -> None
     assert digest(replace(LINE, **change)) != digest(LINE)
 
 
-def test_so_are_the_day_the_merchant_the_link_before_and_the_order() -> None:
+def test_the_day_the_merchant_the_previous_digest_and_the_order_are_in_the_digest() -> None:
     other = replace(LINE, cause="other")
     made = [
         digest(LINE),
@@ -74,7 +74,7 @@ def test_so_are_the_day_the_merchant_the_link_before_and_the_order() -> None:
     assert len(set(made)) == len(made)
 
 
-def test_what_stands_in_one_text_cannot_move_into_the_next() -> None:
+def test_text_of_one_field_cannot_move_into_the_next() -> None:
     assert canonical("ab", "c") != canonical("a", "bc")
     assert canonical("a", "") != canonical("a")
     assert canonical("a,1:b") != canonical("a", "b")
@@ -91,7 +91,7 @@ def test_days_are_those_of_utc8(hour: int, day: date) -> None:
     assert day_of(datetime(2026, 1, 2, hour, tzinfo=UTC)) == day
 
 
-def test_a_day_begins_where_the_one_before_it_ends() -> None:
+def test_a_day_starts_where_the_previous_one_ends() -> None:
     begin = beginning_of(DAY)
     assert begin == datetime(2026, 1, 1, 16, tzinfo=UTC)
     assert day_of(begin) == DAY

@@ -1,4 +1,4 @@
-"""Amounts survive every way into a wallet's words and back, and nothing but a plain decimal is an amount."""
+"""Amounts survive every conversion to a wallet's format and back; only a plain decimal is an amount."""
 
 import pytest
 from babel.numbers import get_currency_precision
@@ -68,7 +68,7 @@ def test_a_fraction_of_the_smallest_unit_is_not_an_amount() -> None:
 @pytest.mark.parametrize(
     "text", ["", " ", "abc", "1,00", "1.0.0", "0x10", "NaN", "Infinity", "-Infinity", "1 0"]
 )
-def test_what_is_not_a_number_is_not_an_amount(text: str) -> None:
+def test_text_that_is_not_a_number_is_not_an_amount(text: str) -> None:
     with pytest.raises(ValueError, match="not an amount"):
         from_major(text, "HKD")
 

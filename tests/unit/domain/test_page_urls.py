@@ -1,4 +1,4 @@
-"""Addresses of pages: a token that follows from the sealing key and the numbers only, and the page's end."""
+"""Addresses of pages: a token derived only from the encryption key and the numbers, and the page's end."""
 
 import dataclasses
 from datetime import timedelta
@@ -20,11 +20,11 @@ def pages(public_url: str = "https://pay.example", key: bytes = KEY) -> Pages:
     return pages_below(public_url, key)
 
 
-def test_a_token_is_the_one_that_was_worked_out_by_hand() -> None:
+def test_a_token_is_the_one_computed_with_openssl() -> None:
     assert pages().token(*NUMBERS) == TOKEN
 
 
-def test_a_token_is_of_one_payment_of_one_merchant_under_one_key() -> None:
+def test_a_token_depends_on_payment_merchant_and_key() -> None:
     assert pages().is_token(TOKEN, *NUMBERS)
     assert not pages().is_token(TOKEN, "M2", NUMBERS[1])
     assert not pages().is_token(TOKEN, "M1", "202601020900990000000002")
@@ -33,7 +33,7 @@ def test_a_token_is_of_one_payment_of_one_merchant_under_one_key() -> None:
         assert not pages().is_token(wrong, *NUMBERS)
 
 
-def test_pages_show_their_key_to_nobody() -> None:
+def test_pages_do_not_show_their_key() -> None:
     assert "878b1224" not in repr(pages())
 
 
@@ -46,7 +46,7 @@ def test_an_address_is_below_the_public_url_and_a_path_below_its_path() -> None:
     assert pages().path(payment) == f"/cashier/pay/M1/{NUMBERS[1]}/{TOKEN}"
 
 
-def test_a_payment_inside_wechat_has_its_page_in_a_folder_of_its_own() -> None:
+def test_a_payment_inside_wechat_has_its_page_in_its_own_folder() -> None:
     payment = dataclasses.replace(a_payment(PAY_TYPES["800207"]), mchid="M1", syssn=NUMBERS[1])
 
     assert pages().of_payment(payment) == f"https://pay.example/cashier/wechat/M1/{NUMBERS[1]}/{TOKEN}"
@@ -65,7 +65,7 @@ def test_the_page_of_a_decided_payment_ends_24_hours_after_the_decision(state: S
     assert payment_page_end(decided) == NOW + timedelta(hours=24, minutes=7)
 
 
-def test_a_payment_that_is_paid_after_it_was_closed_has_its_page_from_then_on() -> None:
+def test_the_page_of_a_payment_paid_after_its_close_counts_from_the_payment() -> None:
     closed = advance(a_payment(), State.CLOSED, NOW + timedelta(minutes=7))
     paid = advance(closed, State.PAID, NOW + timedelta(minutes=40))
 

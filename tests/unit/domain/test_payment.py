@@ -1,4 +1,4 @@
-"""A payment's states: what every outcome does in every state, when it is asked about, and what a query shows."""
+"""A payment's states: the effect of every outcome in every state, when it is polled, and what a query shows."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -56,7 +56,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "not sent": NotSent("refused connection"),
     "unknown": Unknown("timeout"),
 }
-#: Where each outcome takes an online payment that nobody asked to close; everything else stays.
+#: The next state of an online payment without a close request; all other outcomes leave it unchanged.
 STEPS: Final = {
     (State.PENDING, "paid"): State.PAID,
     (State.PENDING, "refused"): State.FAILED,
@@ -94,14 +94,14 @@ ANY_PAYMENT: Final = st.builds(
 
 def in_state(state: State, pay_type: PayType = ONLINE, **changes: object) -> Payment:
     made = a_paid_payment(pay_type) if state is State.PAID else a_payment(pay_type, state=state)
-    return replace(made, **changes)  # type: ignore[arg-type]  # whatever the test is about
+    return replace(made, **changes)  # type: ignore[arg-type]  # the test's own fields
 
 
-# ---- settle ------------------------------------------------------------------------------------------------------
+# ---- apply_outcome -----------------------------------------------------------------------------------------------
 
 
 def incident_of(before: Payment, outcome: Outcome) -> str | None:
-    """What a person is told, if anything."""
+    """The incident's detail, if there is one."""
     found = incidents_in(before, outcome, at=LATER)
     return found[0].detail if found else None
 
@@ -109,7 +109,7 @@ def incident_of(before: Payment, outcome: Outcome) -> str | None:
 @pytest.mark.parametrize("is_first", [False, True])
 @pytest.mark.parametrize("name", OUTCOMES)
 @pytest.mark.parametrize("state", State)
-def test_every_outcome_in_every_state_has_its_one_step(state: State, name: str, is_first: bool) -> None:
+def test_every_outcome_in_every_state_has_one_result(state: State, name: str, is_first: bool) -> None:
     expected = STEPS.get((state, name), state)
     if state is State.PENDING and name == "not sent" and is_first:
         expected = State.FAILED
@@ -123,7 +123,7 @@ def test_every_outcome_in_every_state_has_its_one_step(state: State, name: str, 
 
 
 @given(ANY_PAYMENT, ANY_OUTCOME, st.booleans())
-def test_settling_is_total_and_takes_only_allowed_steps(
+def test_apply_outcome_is_total_and_makes_only_allowed_transitions(
     before: Payment, outcome: Outcome, is_first: bool
 ) -> None:
     after = apply_outcome(before, outcome, at=LATER, is_first=is_first)
@@ -133,26 +133,26 @@ def test_settling_is_total_and_takes_only_allowed_steps(
 
 
 @given(ANY_PAYMENT, ANY_OUTCOME)
-def test_the_same_news_twice_changes_nothing(before: Payment, outcome: Outcome) -> None:
+def test_the_same_outcome_twice_changes_nothing(before: Payment, outcome: Outcome) -> None:
     after = apply_outcome(before, outcome, at=LATER)
     assert apply_outcome(after, outcome, at=LATER + timedelta(hours=1)) == after
 
 
 @given(ANY_PAYMENT, ANY_OUTCOME)
-def test_only_the_wallets_word_makes_a_payment_paid(before: Payment, outcome: Outcome) -> None:
+def test_only_a_paid_outcome_makes_a_payment_paid(before: Payment, outcome: Outcome) -> None:
     after = apply_outcome(before, outcome, at=LATER)
     if after.state is State.PAID and before.state is not State.PAID:
         assert isinstance(outcome, Paid)
         assert outcome.amount in (None, before.amount)
 
 
-def test_paid_keeps_what_the_wallet_said_and_ends_the_questions() -> None:
+def test_paid_keeps_the_wallets_values_and_ends_the_polling() -> None:
     after = apply_outcome(a_payment(), PAID, at=LATER)
     assert (after.wallet_ref, after.payer_ref, after.paid_at) == ("wallet-1", "payer-1", LATER)
     assert after.check_at is None
 
 
-def test_a_wallet_that_does_not_say_the_amount_is_believed() -> None:
+def test_a_paid_outcome_without_an_amount_is_accepted() -> None:
     after = apply_outcome(a_payment(), replace(PAID, amount=None), at=LATER)
     assert after.state is State.PAID
     assert after.amount == AMOUNT
@@ -181,7 +181,7 @@ def test_money_after_a_refusal_is_an_incident_and_stays_failed() -> None:
 
 
 @pytest.mark.parametrize("state", [State.CLOSED, State.FAILED, State.EXPIRED])
-def test_a_reversed_order_that_the_wallet_still_calls_paid_is_not_paid_again(state: State) -> None:
+def test_a_reversed_order_that_the_wallet_still_reports_as_paid_is_not_paid_again(state: State) -> None:
     before = in_state(state, BARCODE, is_reversed=True, reversal_syssn="r")
     assert apply_outcome(before, PAID, at=LATER) == before
 
@@ -203,7 +203,7 @@ def test_a_paid_order_that_the_wallet_closed_is_an_incident_unless_we_know_why()
 
 
 @pytest.mark.parametrize("name", ["awaiting", "refused", "closed", "not sent", "unknown"])
-def test_ordinary_news_of_a_pending_payment_is_no_incident(name: str) -> None:
+def test_an_ordinary_outcome_of_a_pending_payment_is_no_incident(name: str) -> None:
     assert incident_of(a_payment(), OUTCOMES[name]) is None
 
 
@@ -218,32 +218,32 @@ def test_a_refusal_becomes_its_code(reason: Refusal) -> None:
     assert after.check_at is None
 
 
-def test_a_first_question_that_was_not_sent_fails_the_payment_as_unreachable() -> None:
+def test_an_initial_request_that_was_not_sent_fails_the_payment_as_unreachable() -> None:
     after = apply_outcome(a_payment(), NotSent("refused"), at=LATER, is_first=True)
     assert (after.state, after.respcd) == (State.FAILED, respcd.UNREACHABLE)
 
 
 @pytest.mark.parametrize("pay", [PayLink("https://pay"), PayCode("weixin://pay"), BridgeParams({"a": "b"})])
-def test_what_the_payer_is_given_is_kept(pay: PayLink | PayCode | BridgeParams) -> None:
+def test_the_payers_link_code_or_parameters_are_kept(pay: PayLink | PayCode | BridgeParams) -> None:
     after = apply_outcome(a_payment(), AwaitingPayer(pay), at=LATER)
     assert after.pay == pay
     assert apply_outcome(after, AwaitingPayer(), at=LATER).pay == pay
 
 
-def test_an_order_closed_at_the_wallet_is_closed_if_we_asked_for_it() -> None:
+def test_an_order_closed_at_the_wallet_is_closed_if_we_requested_it() -> None:
     assert apply_outcome(a_payment(close_syssn="c"), Closed(), at=LATER).state is State.CLOSED
 
 
-def test_a_reversal_that_is_under_way_says_itself_what_it_closed() -> None:
+def test_an_order_closed_by_a_reversal_in_progress_is_left_to_the_reversal() -> None:
     payment = a_payment(BARCODE, reversal_syssn="r")
     assert apply_outcome(payment, Closed(), at=LATER) == payment
 
 
-def test_an_online_order_closed_at_the_wallet_has_expired_otherwise() -> None:
+def test_an_online_order_closed_at_the_wallet_without_a_request_has_expired() -> None:
     assert apply_outcome(a_payment(ONLINE), Closed(), at=LATER).state is State.EXPIRED
 
 
-def test_a_barcode_closed_at_the_wallet_was_given_up_or_is_too_old() -> None:
+def test_a_barcode_closed_at_the_wallet_fails_as_cancelled_or_expired() -> None:
     payment = a_payment(BARCODE)
     early = apply_outcome(payment, Closed(), at=payment.expires_at - timedelta(seconds=1))
     late = apply_outcome(payment, Closed(), at=payment.expires_at)
@@ -271,17 +271,17 @@ def test_a_step_that_is_not_allowed_is_refused(state: State, to: State) -> None:
             advance(before, to, LATER)
 
 
-# ---- the next question -------------------------------------------------------------------------------------------
+# ---- the next query ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", [State.PAID, State.FAILED])
 @pytest.mark.parametrize("pay_type", PAY_TYPES.values(), ids=lambda pay_type: pay_type.code)
-def test_a_decided_payment_is_left_alone(state: State, pay_type: PayType) -> None:
+def test_a_decided_payment_is_not_polled(state: State, pay_type: PayType) -> None:
     assert next_check(in_state(state, pay_type), LATER) is None
 
 
 @pytest.mark.parametrize("state", [State.CLOSED, State.EXPIRED])
-def test_a_barcode_that_is_over_is_left_alone(state: State) -> None:
+def test_a_decided_barcode_payment_is_not_polled(state: State) -> None:
     assert next_check(in_state(state, BARCODE), LATER) is None
 
 
@@ -297,7 +297,7 @@ def test_a_pending_payment_is_always_due_again_soon_and_at_its_expiry(pay_type: 
 
 
 @given(st.integers(0, 100_000))
-def test_a_pending_barcode_is_asked_about_every_few_seconds_until_it_expires(age_s: int) -> None:
+def test_a_pending_barcode_is_polled_every_few_seconds_until_it_expires(age_s: int) -> None:
     payment = a_payment(BARCODE)
     now = NOW + timedelta(seconds=age_s)
     if now < payment.expires_at:
@@ -333,7 +333,7 @@ def test_gaps_grow_with_the_age_of_an_online_order(pay_type: PayType) -> None:
     assert now == payment.expires_at
 
 
-def test_every_question_is_written_down() -> None:
+def test_every_query_is_counted() -> None:
     after = reschedule(a_payment(checks=3), LATER)
     assert (after.checks, after.checked_at, after.has_initial_response) == (4, LATER, True)
     assert after.check_at == next_check(after, LATER)
@@ -362,5 +362,5 @@ def test_a_query_shows_code_and_cancel_of_each_state(payment: Payment, shown: tu
     assert (shown_respcd(payment), shown_cancel(payment)) == shown
 
 
-def test_what_is_left_is_neither_back_nor_promised() -> None:
+def test_the_refundable_amount_is_neither_refunded_nor_reserved() -> None:
     assert a_paid_payment(refunded_minor=40, reserved_minor=25).refundable_minor == 35

@@ -1,4 +1,4 @@
-"""Refunds: who may have one, what every outcome does to it, and when it is asked about."""
+"""Refunds: which payments allow one, the effect of every outcome, and when a refund is polled."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -57,7 +57,7 @@ OUTCOMES: Final[dict[str, RefundOutcome]] = {
 
 
 def refund_incident_of(before: Refund, outcome: RefundOutcome) -> str | None:
-    """What a person is told, if anything."""
+    """The incident's detail, if there is one."""
     found = refund_incidents_in(a_paid_payment(), before, outcome, at=LATER)
     return found[0].detail if found else None
 
@@ -83,7 +83,7 @@ def the_refund(state: RefundState = RefundState.PROCESSING) -> Refund:
         (a_paid_payment(paid_at=NOW - WINDOW - timedelta(seconds=1)), 1, WindowOver),
     ],
 )
-def test_what_cannot_go_back_is_refused_with_its_reason(
+def test_an_impossible_refund_is_refused_with_its_reason(
     payment: Payment, amount_minor: int, refusal: type[TaelError]
 ) -> None:
     assert type(refusal_to_refund(payment, amount_minor, NOW, WINDOW)) is refusal
@@ -99,7 +99,7 @@ def test_what_cannot_go_back_is_refused_with_its_reason(
         (a_paid_payment(paid_at=NOW - WINDOW), 1),
     ],
 )
-def test_what_is_left_may_go_back(payment: Payment, amount_minor: int) -> None:
+def test_the_remainder_may_be_refunded(payment: Payment, amount_minor: int) -> None:
     assert refusal_to_refund(payment, amount_minor, NOW, WINDOW) is None
 
 
@@ -115,7 +115,7 @@ def test_what_is_left_may_go_back(payment: Payment, amount_minor: int) -> None:
         (a_payment(), 99, NotAllowed),
     ],
 )
-def test_without_partial_refunds_only_all_that_is_left_may_go_back(
+def test_without_partial_refunds_only_the_whole_remainder_may_be_refunded(
     payment: Payment, amount_minor: int, refusal: type[TaelError] | None
 ) -> None:
     refused = refusal_to_refund(payment, amount_minor, NOW, WINDOW, supports_partial_refunds=False)
@@ -125,7 +125,7 @@ def test_without_partial_refunds_only_all_that_is_left_may_go_back(
 @pytest.mark.parametrize("is_first", [False, True])
 @pytest.mark.parametrize("name", OUTCOMES)
 @pytest.mark.parametrize("state", RefundState)
-def test_every_outcome_in_every_state_has_its_one_step(state: RefundState, name: str, is_first: bool) -> None:
+def test_every_outcome_in_every_state_has_one_result(state: RefundState, name: str, is_first: bool) -> None:
     before = the_refund(state)
     after = apply_refund_outcome(before, OUTCOMES[name], at=LATER, is_first=is_first)
     if state is not RefundState.PROCESSING:
@@ -137,12 +137,12 @@ def test_every_outcome_in_every_state_has_its_one_step(state: RefundState, name:
     assert after.state is decided.get(name, RefundState.PROCESSING)
 
 
-def test_a_refund_that_is_done_keeps_what_the_wallet_said() -> None:
+def test_a_completed_refund_keeps_the_wallets_values() -> None:
     done = apply_refund_outcome(the_refund(), OUTCOMES["refunded"], at=NOW)
     assert (done.respcd, done.wallet_ref, done.done_at, done.check_at) == (respcd.OK, "wr-1", LATER, None)
 
 
-def test_a_wallet_that_says_neither_amount_number_nor_time_is_believed() -> None:
+def test_a_refunded_outcome_without_amount_number_and_time_is_accepted() -> None:
     pending = apply_refund_outcome(the_refund(), RefundPending("wr-1"), at=NOW)
     done = apply_refund_outcome(pending, Refunded(None, "", None), at=LATER)
     assert (done.state, done.wallet_ref, done.done_at) == (RefundState.DONE, "wr-1", LATER)
@@ -177,19 +177,19 @@ def test_a_refusal_becomes_its_code(reason: Refusal) -> None:
     assert (failed.changed_at, failed.check_at) == (LATER, None)
 
 
-def test_a_first_question_that_was_not_sent_is_unreachable() -> None:
+def test_an_initial_request_that_was_not_sent_is_unreachable() -> None:
     assert (
         apply_refund_outcome(the_refund(), NotSent(""), at=LATER, is_first=True).respcd == respcd.UNREACHABLE
     )
 
 
 @given(st.integers(0, 200))
-def test_an_open_refund_is_asked_about_after_1_2_4_8_seconds_and_then_at_most_hourly(checks: int) -> None:
+def test_an_open_refund_is_polled_after_1_2_4_8_seconds_and_then_at_most_hourly(checks: int) -> None:
     after = reschedule_refund(replace(the_refund(), checks=checks), NOW)
     assert after.check_at == NOW + min(timedelta(seconds=2 ** min(checks, 30)), MAX_GAP)
     assert after.checks == checks + 1
 
 
 @pytest.mark.parametrize("state", [RefundState.DONE, RefundState.FAILED])
-def test_a_decided_refund_is_left_alone(state: RefundState) -> None:
+def test_a_decided_refund_is_not_polled(state: RefundState) -> None:
     assert reschedule_refund(the_refund(state), NOW).check_at is None

@@ -1,4 +1,4 @@
-"""Reversals: who may have one, what it does to both rows, and when the wallet is asked again."""
+"""Reversals: which payments allow one, the effect on both rows, and when the wallet is called again."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -57,7 +57,7 @@ def intended(payment: Payment) -> tuple[Reversal, Payment]:
 
 
 def is_sound(payment: Payment) -> bool:
-    """What the table's CHECK demands."""
+    """The CHECK constraint of the table."""
     limit = payment.amount.amount_minor if payment.state is State.PAID else 0
     sums = (payment.refunded_minor, payment.reserved_minor)
     return min(sums) >= 0 and sum(sums) <= limit
@@ -100,7 +100,7 @@ def test_reversing_an_unpaid_payment_closes_it(action: ReversalAction) -> None:
     assert is_sound(payment)
 
 
-def test_a_payment_that_was_paid_and_undone_between_two_questions_books_both() -> None:
+def test_a_payment_paid_and_reversed_between_two_queries_books_both() -> None:
     undone = Reversed(ReversalAction.REFUNDED, "wallet-9")
     _, payment = apply_reversal_outcome(*intended(a_payment(BARCODE)), undone, at=LATER)
     assert (payment.state, payment.is_reversed, payment.refunded_minor) == (State.PAID, True, 100)
@@ -110,7 +110,7 @@ def test_a_payment_that_was_paid_and_undone_between_two_questions_books_both() -
 
 @pytest.mark.parametrize("action", ReversalAction)
 @pytest.mark.parametrize("state", [State.FAILED, State.EXPIRED, State.CLOSED])
-def test_reversing_what_is_over_keeps_its_state_and_code(state: State, action: ReversalAction) -> None:
+def test_reversing_a_decided_payment_keeps_its_state_and_code(state: State, action: ReversalAction) -> None:
     before = a_payment(BARCODE, state=state, respcd=respcd.BALANCE)
     _, payment = apply_reversal_outcome(*intended(before), Reversed(action), at=LATER)
     assert (payment.state, payment.respcd, payment.is_reversed) == (state, respcd.BALANCE, True)
@@ -129,7 +129,7 @@ def test_a_refusal_gives_the_reservation_back_and_allows_another_try(state: Stat
 LATE: Final = Refused(Refusal.WINDOW_OVER, "REVERSE_EXPIRE")
 
 
-def test_a_reversal_that_comes_too_late_goes_on_as_a_refund() -> None:
+def test_a_reversal_that_is_too_late_continues_as_a_refund() -> None:
     before = a_paid_payment(BARCODE)
     reversal, payment = apply_reversal_outcome(*intended(before), LATE, at=LATER)
     assert (reversal.state, reversal.goes_by_refund) == (ReversalState.PENDING, True)
@@ -137,7 +137,7 @@ def test_a_reversal_that_comes_too_late_goes_on_as_a_refund() -> None:
     assert is_sound(payment)
 
 
-def test_money_that_came_after_the_wish_is_reserved_for_the_refund() -> None:
+def test_money_that_came_after_the_request_is_reserved_for_the_refund() -> None:
     unpaid = a_payment(BARCODE)
     reversal = a_reversal(unpaid)
     paid = replace(marked_for(a_paid_payment(BARCODE), reversal), syssn=unpaid.syssn)
@@ -147,26 +147,26 @@ def test_money_that_came_after_the_wish_is_reserved_for_the_refund() -> None:
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.PAID])
-def test_what_was_not_paid_is_not_refunded(state: State) -> None:
+def test_an_unpaid_payment_is_not_refunded(state: State) -> None:
     before = a_payment(BARCODE, state=state)
     reversal, payment = apply_reversal_outcome(*intended(before), LATE, at=LATER)
     assert (reversal.state, reversal.respcd) == (ReversalState.FAILED, respcd.NOT_ALLOWED)
     assert payment == before
 
 
-def test_an_undoing_of_our_own_never_becomes_a_refund() -> None:
+def test_a_reversal_of_our_own_never_becomes_a_refund() -> None:
     before = a_paid_payment(BARCODE)
     ours = a_reversal(before, fails_with=respcd.SWIPE_FAILED)
     reversal, _ = apply_reversal_outcome(ours, marked_for(before, ours), LATE, at=LATER)
     assert (reversal.state, reversal.goes_by_refund) == (ReversalState.PENDING, False)
 
 
-def on_its_way() -> tuple[Reversal, Payment]:
+def in_progress() -> tuple[Reversal, Payment]:
     return apply_reversal_outcome(*intended(a_paid_payment(BARCODE)), LATE, at=LATER)
 
 
 def test_a_reversal_by_refund_is_done_when_the_money_went_back() -> None:
-    done, payment = apply_reversal_refund_outcome(*on_its_way(), Refunded(AMOUNT, "r", None), at=LATER)
+    done, payment = apply_reversal_refund_outcome(*in_progress(), Refunded(AMOUNT, "r", None), at=LATER)
     assert (done.state, done.action) == (ReversalState.DONE, ReversalAction.BY_REFUND)
     assert (payment.is_reversed, payment.refunded_minor, payment.reserved_minor) == (True, 100, 0)
     assert is_sound(payment)
@@ -174,7 +174,7 @@ def test_a_reversal_by_refund_is_done_when_the_money_went_back() -> None:
 
 def test_a_refused_refund_ends_the_reversal_and_frees_the_money() -> None:
     refused = Refused(Refusal.WINDOW_OVER, "TRADE_OVERDUE")
-    reversal, payment = apply_reversal_refund_outcome(*on_its_way(), refused, at=LATER)
+    reversal, payment = apply_reversal_refund_outcome(*in_progress(), refused, at=LATER)
     assert (reversal.state, reversal.respcd) == (ReversalState.FAILED, respcd.WINDOW_OVER)
     assert (payment.reserved_minor, payment.refunded_minor, payment.is_reversed) == (0, 0, False)
 
@@ -183,18 +183,18 @@ def test_a_refused_refund_ends_the_reversal_and_frees_the_money() -> None:
     "outcome",
     [RefundPending(), RefundStuck("CHANGE"), NotSent(""), Unknown(""), Refunded(Money(1, "HKD"), "r", None)],
 )
-def test_a_refund_that_is_not_decided_decides_no_reversal(outcome: RefundOutcome) -> None:
-    before = on_its_way()
+def test_an_undecided_refund_decides_no_reversal(outcome: RefundOutcome) -> None:
+    before = in_progress()
     assert apply_reversal_refund_outcome(*before, outcome, at=LATER) == before
 
 
-def test_a_reversal_that_went_the_other_way_hears_no_late_refusal() -> None:
-    before = on_its_way()
+def test_a_reversal_that_continues_as_a_refund_ignores_late_reversal_outcomes() -> None:
+    before = in_progress()
     assert apply_reversal_outcome(*before, LATE, at=LATER) == before
     assert apply_reversal_outcome(*before, Refused(Refusal.REVERSAL_REFUSED, ""), at=LATER) == before
 
 
-def test_a_reversal_that_never_took_that_way_hears_of_no_refund() -> None:
+def test_a_reversal_without_a_refund_ignores_refund_outcomes() -> None:
     before = intended(a_paid_payment(BARCODE))
     assert apply_reversal_refund_outcome(*before, Refunded(AMOUNT, "r", None), at=LATER) == before
 
@@ -205,7 +205,7 @@ def test_any_other_refusal_becomes_its_code(reason: Refusal) -> None:
     assert reversal.respcd == code_of_refusal(reason)
 
 
-def test_a_first_question_that_was_not_sent_frees_everything() -> None:
+def test_an_initial_request_that_was_not_sent_releases_the_reservation() -> None:
     before = a_paid_payment(BARCODE)
     reversal, payment = apply_reversal_outcome(*intended(before), NotSent(""), at=LATER, is_first=True)
     assert (reversal.state, reversal.respcd) == (ReversalState.FAILED, respcd.UNREACHABLE)
@@ -213,7 +213,7 @@ def test_a_first_question_that_was_not_sent_frees_everything() -> None:
 
 
 @pytest.mark.parametrize("outcome", [Again("busy"), Unknown("timeout"), NotSent("later")])
-def test_not_knowing_decides_nothing(outcome: ReversalOutcome) -> None:
+def test_an_unknown_outcome_decides_nothing(outcome: ReversalOutcome) -> None:
     rows = intended(a_paid_payment(BARCODE))
     assert apply_reversal_outcome(*rows, outcome, at=LATER) == rows
 
@@ -222,13 +222,13 @@ def test_not_knowing_decides_nothing(outcome: ReversalOutcome) -> None:
     "outcome", [Reversed(ReversalAction.REFUNDED), Refused(Refusal.OTHER, ""), NotSent("")]
 )
 @pytest.mark.parametrize("state", [ReversalState.DONE, ReversalState.FAILED])
-def test_a_decided_reversal_hears_no_more_news(state: ReversalState, outcome: ReversalOutcome) -> None:
+def test_a_decided_reversal_ignores_further_outcomes(state: ReversalState, outcome: ReversalOutcome) -> None:
     reversal, payment = intended(a_paid_payment(BARCODE))
     decided = replace(reversal, state=state)
     assert apply_reversal_outcome(decided, payment, outcome, at=LATER, is_first=True) == (decided, payment)
 
 
-def test_the_wallet_is_asked_again_after_5_10_20_seconds_and_then_ever_more_rarely() -> None:
+def test_the_wallet_is_called_again_after_5_10_20_seconds_and_then_less_and_less_often() -> None:
     reversal, now, gaps = a_reversal(a_paid_payment(BARCODE)), NOW, []
     for _ in range(15):
         reversal = reschedule_reversal(reversal, now)
@@ -241,41 +241,41 @@ def test_the_wallet_is_asked_again_after_5_10_20_seconds_and_then_ever_more_rare
 
 
 @pytest.mark.parametrize("state", [ReversalState.DONE, ReversalState.FAILED])
-def test_a_decided_reversal_is_left_alone(state: ReversalState) -> None:
+def test_a_decided_reversal_is_not_polled(state: ReversalState) -> None:
     assert reschedule_reversal(a_reversal(a_paid_payment(BARCODE), state=state), NOW).check_at is None
 
 
 NEVER_SEEN: Final = Unknown("no such order", no_such_order=True)
-#: A question is at most so long on its way: 60 s, and one second more.
+#: A request is in flight for at most 60 s; this is one second more.
 ARRIVED: Final = NOW + timedelta(seconds=61)
 
 
-@pytest.mark.parametrize("said", [NEVER_SEEN, Reversed(ReversalAction.CLOSED)])
-@pytest.mark.parametrize("news", [NEVER_SEEN, Unknown("timeout"), NotSent("refused")])
-def test_an_order_that_may_still_arrive_is_not_undone_by_not_being_there(
-    said: ReversalOutcome, news: Unknown | NotSent
+@pytest.mark.parametrize("answer", [NEVER_SEEN, Reversed(ReversalAction.CLOSED)])
+@pytest.mark.parametrize("query", [NEVER_SEEN, Unknown("timeout"), NotSent("refused")])
+def test_a_missing_order_that_may_still_arrive_is_not_reversed(
+    answer: ReversalOutcome, query: Unknown | NotSent
 ) -> None:
-    young = final_outcome(said, a_payment(BARCODE), news, requested_at=LATER)
+    young = final_outcome(answer, a_payment(BARCODE), query, requested_at=LATER)
     assert isinstance(young, Unknown)
     assert young.no_such_order
-    assert final_outcome(said, a_payment(BARCODE), news, requested_at=ARRIVED) == Reversed(
+    assert final_outcome(answer, a_payment(BARCODE), query, requested_at=ARRIVED) == Reversed(
         ReversalAction.CLOSED
     )
 
 
-@pytest.mark.parametrize("news", [AwaitingPayer(), Closed()])
-def test_an_order_that_was_seen_is_undone_at_once(news: AwaitingPayer | Closed) -> None:
-    said = Reversed(ReversalAction.CLOSED)
-    assert final_outcome(said, a_payment(BARCODE), news, requested_at=LATER) == said
+@pytest.mark.parametrize("query", [AwaitingPayer(), Closed()])
+def test_an_order_that_was_seen_is_reversed_at_once(query: AwaitingPayer | Closed) -> None:
+    answer = Reversed(ReversalAction.CLOSED)
+    assert final_outcome(answer, a_payment(BARCODE), query, requested_at=LATER) == answer
 
 
-def test_an_order_that_the_wallet_refused_was_never_there() -> None:
+def test_an_order_that_the_wallet_refused_was_never_created() -> None:
     failed = a_payment(BARCODE, state=State.FAILED)
-    for said in (NEVER_SEEN, Reversed(ReversalAction.CLOSED)):
-        assert final_outcome(said, failed, None, requested_at=LATER) == Reversed(ReversalAction.CLOSED)
+    for answer in (NEVER_SEEN, Reversed(ReversalAction.CLOSED)):
+        assert final_outcome(answer, failed, None, requested_at=LATER) == Reversed(ReversalAction.CLOSED)
 
 
 @pytest.mark.parametrize("action", [ReversalAction.REFUNDED, ReversalAction.DONE])
-def test_a_wallet_that_found_the_order_is_believed(action: ReversalAction) -> None:
-    said = Reversed(action)
-    assert final_outcome(said, a_payment(BARCODE), NEVER_SEEN, requested_at=LATER) == said
+def test_a_reversal_of_a_found_order_is_accepted(action: ReversalAction) -> None:
+    answer = Reversed(action)
+    assert final_outcome(answer, a_payment(BARCODE), NEVER_SEEN, requested_at=LATER) == answer

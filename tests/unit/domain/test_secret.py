@@ -1,4 +1,4 @@
-"""A secret shows itself nowhere but in `reveal`."""
+"""Only `reveal` shows a secret."""
 
 import copy
 import dataclasses
@@ -19,7 +19,7 @@ class Holder:
     key: Secret
 
 
-def test_no_way_of_printing_shows_it() -> None:
+def test_no_form_of_printing_shows_it() -> None:
     secret = Secret(TEXT)
     shown = [repr(secret), str(secret), f"{secret}", f"{secret!r:>80}", repr([secret]), repr({1: secret})]
     assert all(TEXT not in text for text in shown)
@@ -52,7 +52,7 @@ def test_it_has_no_dictionary_to_look_into() -> None:
     assert not hasattr(Secret(TEXT), "__dict__")
 
 
-def test_it_gives_out_its_text_and_equals_its_like() -> None:
+def test_reveal_returns_its_text_and_equal_secrets_are_equal() -> None:
     assert Secret(TEXT).reveal() == TEXT
     assert Secret(TEXT) == Secret(TEXT)
     assert hash(Secret(TEXT)) == hash(Secret(TEXT))

@@ -1,4 +1,4 @@
-"""What XML cannot hold: the same blank for both wallets, and the rest as it is."""
+"""Characters that XML cannot hold: the same blank for both wallets; all others stay."""
 
 import pytest
 from defusedxml.ElementTree import fromstring
@@ -27,7 +27,7 @@ from tael.base.text import is_writable, writable
         "\uffff",
     ],
 )
-def test_what_cannot_be_written_becomes_a_blank(character: str) -> None:
+def test_a_character_that_cannot_be_written_becomes_a_blank(character: str) -> None:
     assert not is_writable(f"tea{character}leaf")
     assert writable(f"tea{character}leaf") == "tea leaf"
 
@@ -35,12 +35,12 @@ def test_what_cannot_be_written_becomes_a_blank(character: str) -> None:
 @pytest.mark.parametrize(
     "text", ["tea & <leaf>", "茶葉", "🍵", "\u00a0", "ＡＢ", "e\u0301", "\ue000", "\ufffd", "\u2027\u202a"]
 )
-def test_all_else_is_written_as_it_is(text: str) -> None:
+def test_all_other_characters_stay(text: str) -> None:
     assert is_writable(text)
     assert writable(text) == text
 
 
-def test_whatever_is_written_is_read_again_from_xml() -> None:
+def test_every_written_text_reads_back_from_xml() -> None:
     everything = "".join(map(chr, range(0x1_1000)))
     kept = writable(everything)
     assert fromstring(f"<a><![CDATA[{kept}]]></a>").text == kept

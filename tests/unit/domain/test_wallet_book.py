@@ -1,4 +1,4 @@
-"""A wallet's book beside ours: only orders that are settled are judged, and by the money that they hold."""
+"""A wallet's book against ours: only decided orders are compared, by the money that they hold."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +22,7 @@ PAID: Final = replace(PAYMENT, refunded_minor=30, refund_count=1)
 REFUND: Final = RefundRow("R1", "P", "DONE", 30, "HKD", 0, NOW)
 ORDER: Final = OrderRows(PAID, [REFUND], [], [])
 TRADE: Final = WalletTrade("wechat", "P", "t1", "REFUND", 100, "HKD", 30)
-STRAY: Final = UnmatchedRow(MCHID, "S", "P", "KEPT", 9, "HKD", "acc", NOW)
+UNMATCHED: Final = UnmatchedRow(MCHID, "S", "P", "KEPT", 9, "HKD", "acc", NOW)
 
 
 def whats(
@@ -61,20 +61,20 @@ def test_a_trade_in_any_state_was_paid_if_some_came_back() -> None:
         ((replace(TRADE, currency="JPY"),), "currency"),
     ],
 )
-def test_other_money_is_named(trades: tuple[WalletTrade, ...], what: str) -> None:
+def test_different_money_is_reported(trades: tuple[WalletTrade, ...], what: str) -> None:
     assert whats(ORDER, *trades) == [what]
 
 
-def test_money_for_an_order_that_we_call_unpaid_is_named() -> None:
+def test_money_for_an_order_that_is_unpaid_here_is_reported() -> None:
     failed = OrderRows(replace(PAID, state="FAILED", refunded_minor=0, refund_count=0), [], [], [])
     assert whats(failed, TRADE) == ["money held"]
 
 
-def test_unmatched_payments_is_held_until_it_went_back() -> None:
+def test_an_unmatched_payment_is_held_until_it_is_returned() -> None:
     twice = (TRADE, WalletTrade("wechat", "P", "t2", "SUCCESS", 9, "HKD", 0))
-    assert whats(ORDER, *twice, unmatched_payments=(STRAY,)) == []
-    assert whats(ORDER, *twice, unmatched_payments=(replace(STRAY, state="REFUSED"),)) == []
-    assert whats(ORDER, *twice, unmatched_payments=(replace(STRAY, state="RETURNED"),)) == ["money held"]
+    assert whats(ORDER, *twice, unmatched_payments=(UNMATCHED,)) == []
+    assert whats(ORDER, *twice, unmatched_payments=(replace(UNMATCHED, state="REFUSED"),)) == []
+    assert whats(ORDER, *twice, unmatched_payments=(replace(UNMATCHED, state="RETURNED"),)) == ["money held"]
 
 
 @pytest.mark.parametrize(
@@ -90,19 +90,19 @@ def test_unmatched_payments_is_held_until_it_went_back() -> None:
         replace(ORDER, reversals=[ReversalRow("V", "P", "FAILED", 0, READ_AT)]),
     ],
 )
-def test_what_waits_or_has_just_changed_is_not_judged(order: OrderRows) -> None:
+def test_an_undecided_or_just_changed_order_is_not_compared(order: OrderRows) -> None:
     assert is_completed(ORDER, (), READ_AT)
     assert not is_completed(order, (), READ_AT)
     assert whats(order) == []
 
 
 @pytest.mark.parametrize("change", [{"state": "SUSPECTED"}, {"state": "RETURNING"}, {"changed_at": READ_AT}])
-def test_nor_is_an_order_whose_unmatched_payments_is_under_way(change: dict[str, Any]) -> None:
-    assert is_completed(ORDER, (STRAY,), READ_AT)
-    assert not is_completed(ORDER, (replace(STRAY, **change),), READ_AT)
+def test_an_order_with_an_unmatched_payment_in_progress_is_not_compared(change: dict[str, Any]) -> None:
+    assert is_completed(ORDER, (UNMATCHED,), READ_AT)
+    assert not is_completed(ORDER, (replace(UNMATCHED, **change),), READ_AT)
 
 
-def test_money_for_an_order_that_nobody_made_is_named_unless_an_incident_accounts_for_it() -> None:
+def test_money_for_an_unknown_order_is_reported_unless_an_incident_accounts_for_it() -> None:
     book = WalletBook({"P": [TRADE]}, READ_AT)
     (wrong,) = unknown_orders(book, {}, frozenset())
     assert (wrong.syssn, wrong.what) == ("P", "money held for an unknown order")

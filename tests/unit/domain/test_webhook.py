@@ -1,4 +1,4 @@
-"""What merchants are told: members and signatures of both styles, and how long it is tried."""
+"""Webhooks: members and signatures of both styles, and the retry schedule."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -58,12 +58,12 @@ def test_an_old_webhook_has_exactly_the_members_of_2017() -> None:
 
 
 def test_an_old_webhook_names_the_device_if_the_payment_had_one() -> None:
-    assert set(payment_members(a_paid_payment(device="till-7"), Style.OLD)) == OLD_MEMBERS | {"udid"}
+    assert set(payment_members(a_paid_payment(device="terminal-7"), Style.OLD)) == OLD_MEMBERS | {"udid"}
 
 
 def test_a_new_webhook_has_the_members_of_the_documents_sample() -> None:
     at = datetime(2026, 1, 2, 16, 0, 1, tzinfo=UTC)
-    payment = a_paid_payment(paid_at=at, wallet_ref="w1", payer_ref="2088", device="till-7")
+    payment = a_paid_payment(paid_at=at, wallet_ref="w1", payer_ref="2088", device="terminal-7")
     members = payment_members(payment, Style.NEW)
     assert set(members) == set(json.loads(SAMPLE["body"]))
     assert members["status"] == "1"
@@ -74,7 +74,7 @@ def test_a_new_webhook_has_the_members_of_the_documents_sample() -> None:
     assert (members["txcurrcd"], members["goods_name"]) == ("HKD", payment.subject)
 
 
-def test_a_webhook_makes_up_no_name_of_goods() -> None:
+def test_a_webhook_has_no_generated_goods_name() -> None:
     payment = a_paid_payment(subject="Harbour Tea A1", is_subject_ours=True)
     assert payment_members(payment, Style.NEW)["goods_name"] == ""
     assert refund_members(payment, a_refund(payment, state=RefundState.DONE))["goods_name"] == ""
@@ -100,7 +100,7 @@ def test_every_value_is_a_string_and_the_body_is_pure_ascii(style: Style) -> Non
     assert body == json.dumps(json.loads(body)).encode()
 
 
-def test_it_is_tried_again_four_times_quickly_and_then_ever_more_rarely() -> None:
+def test_a_webhook_is_retried_four_times_quickly_and_then_less_and_less_often() -> None:
     quick = [timedelta(seconds=30)] * 4
     later = [timedelta(minutes=m) for m in (2, 10, 10, 60)] + [timedelta(hours=h) for h in (2, 6, 15)]
     assert list(RETRY_GAPS) == quick + later
@@ -122,7 +122,7 @@ def test_success_in_any_case_is_an_acknowledgement(body: bytes) -> None:
         (500, b"success"),
     ],
 )
-def test_nothing_else_is(status: int, body: bytes) -> None:
+def test_no_other_response_is_an_acknowledgement(status: int, body: bytes) -> None:
     assert not is_acknowledged(status, body)
 
 

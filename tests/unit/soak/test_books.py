@@ -1,4 +1,4 @@
-"""The judge of the soak on money: true books agree, and each single lie of wallet, rows or ledger is named."""
+"""The soak's checks of money: correct books agree, and each single change of wallet, rows or ledger is reported."""
 
 from dataclasses import replace
 from typing import Final
@@ -10,15 +10,15 @@ from tests.soak.rows import EntryRow, RefundRow, ReversalRow, WalletRefund, Wall
 from tests.support.books import BOOKS, OURS, add, came, change, lose, payment, with_rows
 
 
-def test_true_books_agree() -> None:
+def test_correct_books_agree() -> None:
     assert mismatches(BOOKS) == []
 
 
-MONEY_LIES: Final = {
+WRONG_MONEY: Final = {
     "a payment is not decided": (change("payments", "P5", state="PENDING"), "payment P5 was never decided"),
-    "money is still promised": (
+    "money is still reserved": (
         change("payments", "P1", reserved_minor=200),
-        "payment P1 still holds back 200",
+        "payment P1 still reserves 200",
     ),
     "a refund is not decided": (change("refunds", "R2", state="PROCESSING"), "refund R2 was never decided"),
     "a reversal is not decided": (
@@ -33,7 +33,7 @@ MONEY_LIES: Final = {
         add("payments", payment("V1", "800201", "CLOSED", 100)),
         "number V1 was given 2 times",
     ),
-    "unmatched payments goes back under the number of a refund": (
+    "an unmatched payment goes back under the number of a refund": (
         replace(BOOKS, ours=replace(OURS, sent_back=frozenset({"S1", "R1"}))),
         "number R1 was given 2 times",
     ),
@@ -45,11 +45,11 @@ MONEY_LIES: Final = {
         change("refunds", "R3", reference="r1", payment_syssn="P1"),
         "reference r1 of m1 names 2 refunds",
     ),
-    "the wallet took money for nobody": (
+    "the wallet took money for an unknown order": (
         add("trades", WalletTrade("X", "SUCCESS", 5, "HKD", 0)),
         "the wallet took money for X, which is no order of ours",
     ),
-    "the wallet took and gave back money of nobody": (
+    "the wallet took and returned money of an unknown order": (
         add("trades", WalletTrade("X", "TRADE_CLOSED", 5, "HKD", 5)),
         "the wallet took money for X, which is no order of ours",
     ),
@@ -69,7 +69,7 @@ MONEY_LIES: Final = {
         change("trades", "P4", amount_minor=249),
         "the wallet took 249 and gave back 0, we wrote 250 and 0",
     ),
-    "the wallet knows nothing of what is paid": (
+    "the wallet has no trade of a paid payment": (
         lose("trades", "P4"),
         "the wallet took 0 and gave back 0, we wrote 250 and 0",
     ),
@@ -90,12 +90,12 @@ MONEY_LIES: Final = {
         "payment P5 (800201, CLOSED) is not paid and gave back 10",
     ),
 }
-REFUND_LIES: Final = {
+WRONG_REFUNDS: Final = {
     "one number gave money back twice": (
         add("returns", WalletRefund("P1", "R1", "SUCCESS", 300)),
         "the wallets gave money back twice under one number",
     ),
-    "a refund of the wallet's is nobody's": (
+    "the wallet has a refund that is not ours": (
         add("returns", WalletRefund("P4", "X", "SUCCESS", 10)),
         "the wallet gave 10 back as X, which is no refund of ours",
     ),
@@ -121,23 +121,23 @@ REFUND_LIES: Final = {
     ),
     "refunds do not sum to what went back": (
         change("payments", "P1", refunded_minor=200),
-        "payment P1 says 200 went back, its refunds say 300",
+        "payment P1 records 200 as refunded, its refunds 300",
     ),
     "a reversed payment was refunded": (
         change("refunds", "R3", payment_syssn="P7"),
-        "payment P7 is reversed, and its refunds say that 100 went back",
+        "payment P7 is reversed, and its refunds returned 100",
     ),
     "a refund is of no payment": (
         add("refunds", RefundRow("R9", "X", "r9", "FAILED", 10)),
         "there are refunds of X, which is no payment",
     ),
-    "a promise could not be kept": (
+    "a reserved refund was above the remainder": (
         change("refunds", "R2", respcd="1272"),
-        "refund R2 was promised, and the wallet refused it as more than was left",
+        "refund R2 was reserved, and the wallet refused it as above the remainder",
     ),
-    "a promise found all gone": (
+    "a reserved refund found nothing left": (
         change("refunds", "R2", respcd="1125"),
-        "refund R2 was promised, and the wallet refused it as more than was left",
+        "refund R2 was reserved, and the wallet refused it as above the remainder",
     ),
     "a reversal is of no payment": (
         add("reversals", ReversalRow("V9", "X", "FAILED")),
@@ -147,7 +147,7 @@ REFUND_LIES: Final = {
         change("reversals", "V4", state="DONE"),
         "reversal V4 is done, and payment P4 is not reversed",
     ),
-    "a payment is reversed by nobody": (
+    "a payment is reversed without a reversal": (
         change("reversals", "V1", state="FAILED"),
         "payment P2 is reversed, and by no reversal",
     ),
@@ -160,7 +160,7 @@ REFUND_LIES: Final = {
         "refund V2 is 400, the wallet gave 100 back",
     ),
 }
-LEDGER_LIES: Final = {
+WRONG_ENTRIES: Final = {
     "the ledger is too low": (
         lose("entries", "P4 payment"),
         "the ledger lacks payment P4 of 250 HKD from merchant:HKD:m1 to wallet:HKD:acc",
@@ -174,8 +174,8 @@ LEDGER_LIES: Final = {
         add("entries", came("P8", 600, 4)[0]),
         "the ledger holds payment P8 of 600 HKD from merchant:HKD:m1 to wallet:HKD:acc, and nothing caused it",
     ),
-    "money moved for nobody": (add("entries", came("X", 5, 0)[0]), "payment X of 5 HKD"),
-    "money moved under a word that nobody knows": (
+    "an entry of an unknown payment": (add("entries", came("X", 5, 0)[0]), "payment X of 5 HKD"),
+    "an entry of an unknown kind": (
         add("entries", EntryRow("P1", "gift", "wallet:HKD:acc", "merchant:HKD:m1", 5, "HKD")),
         "the ledger holds gift P1 of 5 HKD",
     ),
@@ -184,7 +184,7 @@ LEDGER_LIES: Final = {
         change("entries", "R1 refund", amount_minor=299),
         "refund R1 of 299 HKD from wallet:HKD:acc to merchant:HKD:m1, it should be refund R1 of 300",
     ),
-    "an entry goes the other way": (
+    "an entry has the opposite direction": (
         change("entries", "R1 refund", debit="wallet:HKD:acc", credit="merchant:HKD:m1"),
         "from merchant:HKD:m1 to wallet:HKD:acc, it should be refund R1",
     ),
@@ -209,49 +209,49 @@ LEDGER_LIES: Final = {
         change("entries", "P4 fee", credit="fee:HKD:other"),
         "the ledger moves 2 of fee:HKD:other as a fee of P4",
     ),
-    "a fee of nobody": (
+    "a fee of an unknown payment": (
         add("entries", came("X", 5, 1)[1]),
         "the ledger moves 1 of fee:HKD:acc as a fee of X",
     ),
-    "unmatched payments is still held": (
+    "an unmatched payment is still held": (
         lose("entries", "S1 unmatched_returned"),
-        "the ledger holds 1000 of unmatched payments S1",
+        "the ledger holds 1000 of unmatched payment S1",
     ),
-    "unmatched payments that nobody knows": (
+    "an unknown unmatched payment": (
         replace(BOOKS, ours=replace(OURS, sent_back=frozenset())),
-        "the ledger holds unmatched payments S1, and nothing caused it",
+        "the ledger holds unmatched payment S1, and nothing caused it",
     ),
-    "another amount of unmatched payments went back": (
+    "another amount of an unmatched payment went back": (
         change("returns", "S1", amount_minor=999),
-        "unmatched payments S1 is 1000, the wallet sent 999 back",
+        "unmatched payment S1 is 1000, the wallet sent 999 back",
     ),
-    "unmatched payments is not in the ledger": (
+    "an unmatched payment is not in the ledger": (
         with_rows("entries", [row for row in OURS.entries if row.cause != "S1"]),
-        "unmatched payments S1 is 0, the wallet sent 1000 back",
+        "unmatched payment S1 is 0, the wallet sent 1000 back",
     ),
 }
-LIES: Final = MONEY_LIES | REFUND_LIES | LEDGER_LIES
+MISMATCHES: Final = WRONG_MONEY | WRONG_REFUNDS | WRONG_ENTRIES
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_a_single_lie_is_named(lie: str) -> None:
-    books, words = LIES[lie]
+@pytest.mark.parametrize("case", MISMATCHES)
+def test_a_single_mismatch_is_reported(case: str) -> None:
+    books, expected = MISMATCHES[case]
     found = mismatches(books)
-    assert any(words in sentence for sentence in found), found
+    assert any(expected in sentence for sentence in found), found
 
 
-NO_LIES: Final = {
+CONSISTENT: Final = {
     "the wallet still carries a refund out": change("returns", "R1", state="PROCESSING"),
-    "the wallet knows an order of nobody that was not paid": add(
+    "the wallet has an unknown order that was not paid": add(
         "trades", WalletTrade("X", "NOTPAY", 5, "HKD", 0)
     ),
     "nothing was paid in another currency": change("trades", "P5", currency="CNY"),
-    "the wallet never knew what was undone": lose("trades", "P8"),
+    "the wallet has no trade of a reversed payment": lose("trades", "P8"),
     "two merchants use the same reference": replace(
         change("payments", "P9", reference="p10"),
-        heard=change("heard", "P9 payment", reference="p10").heard,
+        received=change("received", "P9 payment", reference="p10").received,
     ),
-    "one that failed leaves its reference to many": add(
+    "a failed payment frees its reference": add(
         "payments", payment("P11", "800108", "FAILED", 250, reference="twice")
     ),
     "a failed payment was reversed": change("payments", "P8", is_reversed=True),
@@ -265,14 +265,16 @@ NO_LIES: Final = {
 }
 
 
-@pytest.mark.parametrize("case", NO_LIES)
-def test_what_may_well_be_is_no_mismatch(case: str) -> None:
-    assert mismatches(NO_LIES[case]) == []
+@pytest.mark.parametrize("case", CONSISTENT)
+def test_a_consistent_book_has_no_mismatch(case: str) -> None:
+    assert mismatches(CONSISTENT[case]) == []
 
 
-def test_many_lies_are_all_named() -> None:
-    books = replace(change("payments", "P5", state="PENDING"), heard=lose("heard", "P2 payment").heard)
+def test_many_mismatches_are_all_reported() -> None:
+    books = replace(
+        change("payments", "P5", state="PENDING"), received=lose("received", "P2 payment").received
+    )
     books = replace(books, wallets=lose("trades", "P4").wallets)
-    words = ("P5 was never decided", "P2 is to be told", "payment P4 (800108, PAID): the wallet took 0")
+    expected = ("P5 was never decided", "P2 needs a webhook", "payment P4 (800108, PAID): the wallet took 0")
     found = mismatches(books)
-    assert all(any(each in sentence for sentence in found) for each in words), found
+    assert all(any(each in sentence for sentence in found) for each in expected), found

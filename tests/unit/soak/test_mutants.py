@@ -1,4 +1,4 @@
-"""The bugs that `make soak-planted` has found can still be planted: the words that they take away are still there."""
+"""The mutants of `make soak-planted` still apply: the text that each removes is still in the code."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ LIMIT_S = 60
 
 
 @pytest.mark.parametrize("bug", BUGS)
-def test_a_bug_can_be_planted(bug: str) -> None:
+def test_a_mutant_applies(bug: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.soak.mutants", bug, "--help"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The plan of a soak: the same for the same seed, in order, and long enough it has everything in it."""
+"""The plan of a soak: the same for the same seed, in order, and complete if it is long enough."""
 
 import re
 from collections.abc import Iterable
@@ -27,19 +27,19 @@ from tests.soak.plan import (
     Jump,
     Kill,
     Pay,
+    ReceiverFault,
     Step,
-    Sulk,
     plan,
 )
 
 DOCS: Final = Path(__file__).resolve().parents[3] / "docs"
 SEEDS: Final = (1, 2, 3, 1001)
 ACTS: Final = {"pay", "cancel", "wrong_password", "query", "repeat", "close", "refund", "reverse"}
-#: The words that `run.py` and `receiver.py` know.
+#: The names that `run.py` and `receiver.py` accept.
 CUTS: Final = {"cut", "held", "lost", "after_commit"}
-#: A worker that is frozen for longer finds its rows taken by another.
+#: The rows of a worker that is frozen for longer are claimed by another.
 LEASE_S: Final = 15
-MOODS: Final = {"refuse", "hang", "break"}
+RECEIVER_FAULTS: Final = {"refuse", "hang", "break"}
 
 
 def pays(steps: Iterable[Step]) -> list[Pay]:
@@ -101,7 +101,7 @@ def test_ten_minutes_have_every_payment_in_them(seed: int) -> None:
     assert {pay.pay_type for pay in found} == {*ONLINE, *OFFLINE}
     assert {pay.shop for pay in found} == set(SHOPS)
     assert {pay.behaviour for pay in found if pay.pay_type in OFFLINE} == set(BEHAVIOURS)
-    assert {act.name for pay in found for act in pay.acts} == ACTS
+    assert {action.name for pay in found for action in pay.actions} == ACTS
     assert {pay.times > 1 for pay in found} == {True, False}
     assert {pay.valid_s is None for pay in found if pay.pay_type in ONLINE} == {True, False}
 
@@ -114,7 +114,7 @@ def test_ten_minutes_have_every_disturbance_in_them(seed: int) -> None:
     assert {name for kill in kills for name in kill.whom} == {*APIS, *WORKERS}
     assert {step.wallet for step in steps if isinstance(step, Fault)} == set(WALLETS)
     assert {step.how for step in steps if isinstance(step, Cut)} == CUTS
-    assert {step.how for step in steps if isinstance(step, Sulk)} == MOODS
+    assert {step.how for step in steps if isinstance(step, ReceiverFault)} == RECEIVER_FAULTS
     freezes = [step for step in steps if isinstance(step, Freeze)]
     assert {name for freeze in freezes for name in freeze.whom} == {*APIS, *WORKERS, DATABASE}
     assert max(freeze.for_s for freeze in freezes) > LEASE_S
@@ -130,10 +130,10 @@ def test_a_wallet_hangs_within_the_first_minute_and_has_the_time_to(seed: int) -
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nobody_is_asked_for_what_cannot_be(seed: int) -> None:
+def test_the_plan_has_only_supported_actions(seed: int) -> None:
     """Only online orders are closed, only barcodes reversed, and a shop of WeChat's has no Alipay."""
     for pay in pays(plan(seed, 10)):
-        names = {act.name for act in pay.acts}
+        names = {action.name for action in pay.actions}
         assert not names & ({"reverse", "wrong_password"} if pay.pay_type in ONLINE else {"close"})
         if pay.shop == "wechat_only":
             assert pay.pay_type in ("800201", "800207", "800208", "800228")
@@ -142,16 +142,16 @@ def test_nobody_is_asked_for_what_cannot_be(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_refunds_ask_for_parts_for_all_and_for_too_much(seed: int) -> None:
     asked = [
-        (sum(act.amounts), pay.amount_minor)
+        (sum(action.amounts), pay.amount_minor)
         for pay in pays(plan(seed, 10))
-        for act in pay.acts
-        if act.name == "refund"
+        for action in pay.actions
+        if action.name == "refund"
     ]
     assert {(total > amount) - (total < amount) for total, amount in asked} == {-1, 0, 1}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_wire_that_is_cut_after_a_commit_is_told_which(seed: int) -> None:
+def test_a_cut_after_a_commit_has_a_marker(seed: int) -> None:
     for step in plan(seed, 10):
         if isinstance(step, Cut):
             assert bool(step.after_commit) == (step.how == "after_commit")

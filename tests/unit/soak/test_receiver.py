@@ -1,4 +1,4 @@
-"""The soak's receiver: it is never in a bad mood for ever, and knows a bad signature in both styles."""
+"""The soak's receiver: it fails a webhook only a few times, and detects a bad signature in both styles."""
 
 import json
 from collections.abc import AsyncIterator
@@ -32,13 +32,13 @@ APPS: Final = [
 
 @dataclass
 class Gateway:
-    """What tells the receiver."""
+    """Sends webhooks to the receiver."""
 
     receiver: Receiver
     session: aiohttp.ClientSession
 
-    async def tell(self, appcode: str, body: bytes, sign: str) -> bool:
-        """Whether it was acknowledged."""
+    async def send(self, appcode: str, body: bytes, sign: str) -> bool:
+        """Send one webhook. Returns whether it was acknowledged."""
         url, headers = f"{self.receiver.url}/{appcode}", {"X-QF-SIGN": sign}
         try:
             async with self.session.post(url, data=body, headers=headers) as answer:
@@ -48,83 +48,83 @@ class Gateway:
 
 
 @asynccontextmanager
-async def telling() -> AsyncIterator[Gateway]:
-    # A connection that was broken off is not used for the next news.
+async def gateway_of_receiver() -> AsyncIterator[Gateway]:
+    # A broken connection is not reused for the next webhook.
     connector = aiohttp.TCPConnector(force_close=True)
     async with Receiver(APPS) as receiver, aiohttp.ClientSession(connector=connector) as session:
         yield Gateway(receiver, session)
 
 
-@pytest.mark.parametrize("mood", ["refuse", "break"])
-async def test_the_same_news_fails_a_few_times_and_then_never_again(mood: str) -> None:
+@pytest.mark.parametrize("fault", ["refuse", "break"])
+async def test_the_same_webhook_fails_only_a_few_times(fault: str) -> None:
     body, sign = SIGNED["new"]
-    async with telling() as gateway:
-        gateway.receiver.mood = mood
-        said = [await gateway.tell("new", body, sign) for _ in range(MAX_FAILURES + 2)]
-    assert said == [*(False,) * MAX_FAILURES, True, True]
-    assert [call.was_acknowledged for call in gateway.receiver.heard] == said
+    async with gateway_of_receiver() as gateway:
+        gateway.receiver.fault = fault
+        acknowledged = [await gateway.send("new", body, sign) for _ in range(MAX_FAILURES + 2)]
+    assert acknowledged == [*(False,) * MAX_FAILURES, True, True]
+    assert [call.was_acknowledged for call in gateway.receiver.received] == acknowledged
 
 
-async def test_another_mood_does_not_fail_the_same_news_more_often() -> None:
+async def test_another_fault_does_not_fail_the_same_webhook_more_often() -> None:
     body, sign = SIGNED["new"]
-    said = []
-    async with telling() as gateway:
-        for mood in ("refuse", "break", "refuse", "break", "refuse"):
-            gateway.receiver.mood = mood
-            said.append(await gateway.tell("new", body, sign))
-    assert said.count(False) == MAX_FAILURES
+    acknowledged = []
+    async with gateway_of_receiver() as gateway:
+        for fault in ("refuse", "break", "refuse", "break", "refuse"):
+            gateway.receiver.fault = fault
+            acknowledged.append(await gateway.send("new", body, sign))
+    assert acknowledged.count(False) == MAX_FAILURES
 
 
-async def test_each_news_is_counted_for_itself() -> None:
+async def test_failures_are_counted_per_webhook() -> None:
     members = json.loads(NEW_BODY)
-    async with telling() as gateway:
-        gateway.receiver.mood = "refuse"
+    async with gateway_of_receiver() as gateway:
+        gateway.receiver.fault = "refuse"
         for kind in ("payment", "refund"):
             body = json.dumps(members | {"notify_type": kind}).encode()
-            said = [await gateway.tell("new", body, "") for _ in range(MAX_FAILURES + 1)]
-            assert said == [*(False,) * MAX_FAILURES, True]
+            acknowledged = [await gateway.send("new", body, "") for _ in range(MAX_FAILURES + 1)]
+            assert acknowledged == [*(False,) * MAX_FAILURES, True]
 
 
-async def test_a_receiver_in_no_mood_acknowledges_at_once() -> None:
-    async with telling() as gateway:
-        assert await gateway.tell("old", *SIGNED["old"])
+async def test_a_receiver_without_a_fault_acknowledges_at_once() -> None:
+    async with gateway_of_receiver() as gateway:
+        assert await gateway.send("old", *SIGNED["old"])
 
 
 @pytest.mark.parametrize("style", ["old", "new"])
-async def test_what_is_heard_is_kept_word_for_word(style: str) -> None:
+async def test_a_webhook_is_kept_byte_for_byte(style: str) -> None:
     body, sign = SIGNED[style]
     members = json.loads(body)
-    async with telling() as gateway:
-        await gateway.tell(style, body, sign)
-    (call,) = gateway.receiver.heard
+    async with gateway_of_receiver() as gateway:
+        await gateway.send(style, body, sign)
+    (call,) = gateway.receiver.received
     assert (call.appcode, call.body, call.is_signed) == (style, body, True)
     assert (call.syssn, call.reference) == (members["syssn"], members["out_trade_no"])
     assert (call.kind, call.amount_minor) == ("payment", 10)
 
 
 @pytest.mark.parametrize("style", ["old", "new"])
-async def test_a_flipped_byte_is_not_well_signed(style: str) -> None:
+async def test_a_changed_byte_breaks_the_signature(style: str) -> None:
     body, sign = SIGNED[style]
     other = body.replace(b'"txamt": "10"', b'"txamt": "11"')
     assert other != body
-    async with telling() as gateway:
-        await gateway.tell(style, other, sign)
-        await gateway.tell(style, body, sign[:-1] + ("0" if sign[-1] != "0" else "1"))
-        await gateway.tell(style, body, sign.lower())
-    assert [call.is_signed for call in gateway.receiver.heard] == [False, False, False]
+    async with gateway_of_receiver() as gateway:
+        await gateway.send(style, other, sign)
+        await gateway.send(style, body, sign[:-1] + ("0" if sign[-1] != "0" else "1"))
+        await gateway.send(style, body, sign.lower())
+    assert [call.is_signed for call in gateway.receiver.received] == [False, False, False]
 
 
-async def test_each_style_is_signed_in_its_own_way() -> None:
-    async with telling() as gateway:
-        await gateway.tell("new", *SIGNED["old"])
-        await gateway.tell("old", *SIGNED["new"])
-    assert [call.is_signed for call in gateway.receiver.heard] == [False, False]
+async def test_each_style_has_its_own_signature() -> None:
+    async with gateway_of_receiver() as gateway:
+        await gateway.send("new", *SIGNED["old"])
+        await gateway.send("old", *SIGNED["new"])
+    assert [call.is_signed for call in gateway.receiver.received] == [False, False]
 
 
 async def test_white_space_changes_the_signature_of_a_new_body_only() -> None:
     """Old webhooks are signed over their members, new ones over their bytes."""
-    async with telling() as gateway:
+    async with gateway_of_receiver() as gateway:
         for style in ("old", "new"):
             body, sign = SIGNED[style]
-            await gateway.tell(style, body.replace(b"{", b"{ ", 1), sign)
-    assert [call.is_signed for call in gateway.receiver.heard] == [True, False]
+            await gateway.send(style, body.replace(b"{", b"{ ", 1), sign)
+    assert [call.is_signed for call in gateway.receiver.received] == [True, False]
