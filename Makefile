@@ -9,12 +9,13 @@ MINUTES ?= 10
 SECONDS ?= 120
 
 BIN := .venv/bin
+FAST := tests/unit tests/property tests/client tests/architecture
 STAMP := .venv/installed
 LOCK_FLAGS := --quiet --strip-extras --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
 COMPILE := env -u PIP_FIND_LINKS $(CURDIR)/$(BIN)/python -m piptools compile $(LOCK_FLAGS) $(ARGS)
 
-.PHONY: help install demo check test soak soak-planted outage screenshots sdk-environments sdk-lock lock
+.PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage screenshots sdk-environments sdk-lock lock
 .DEFAULT_GOAL := demo
 
 help: ## List the targets.
@@ -42,6 +43,12 @@ check: install ## Run ruff, mypy --strict and the import contracts.
 test: install ## Run the tests. ARGS="tests/unit -k refund" selects some, WORKERS=4 runs more in parallel.
 	@$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-fast: install ## Run the tiers that start no server: unit, property, client, architecture.
+	$(BIN)/python -m pytest -n $(WORKERS) $(FAST) $(ARGS)
+
+test-crash-full: install ## Check every crash of the fault tests, also those that end in a state checked before.
+	$(BIN)/python -m pytest -n $(WORKERS) --crash-full tests/fault -k crash $(ARGS)
 
 soak: install ## Run random payments, faults and kills for MINUTES=10 with SEED=1, then compare all books.
 	$(BIN)/python -m tests.soak --seed $(SEED) --minutes $(MINUTES) $(ARGS)

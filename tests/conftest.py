@@ -9,6 +9,7 @@ import structlog
 from tael.operations.store import Store
 from tests.support.postgres import migrated_server, open_folder, temporary_database
 from tests.support.store import entered_store, with_a_merchant
+from tests.support.tiers import TierTable
 
 #: structlog's default renders each traceback with all variables, which took most of the time of the fault tests.
 structlog.configure(
@@ -18,6 +19,19 @@ structlog.configure(
         structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
     ]
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--crash-full",
+        action="store_true",
+        help="check the state after every crash, also where an equal one was checked before",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(TierTable())
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ The rest of a process's block is lost when it ends: there are plenty of numbers,
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -21,17 +22,22 @@ RETURNING (next_sequence - $2 + $3) % $3 AS first
 
 
 class Serials:
-    """Numbers for one process of `node`. Raises StoreUnavailable if a new block is needed and cannot be allocated."""
+    """Numbers for one process of `node`. Raises StoreUnavailable if a new block is needed and cannot be allocated.
 
-    def __init__(self, database: Database, node: int) -> None:
+
+    `step_of` draws each step from 1 to the number it is given.
+    """
+
+    def __init__(self, database: Database, node: int, step_of: Callable[[int], int] = ids.small_step) -> None:
         self._database = database
         self._node = node
+        self._step_of = step_of
         self._next = self._end = 0
         self._taking = asyncio.Lock()
 
     async def syssn(self, at: datetime) -> str:
         """A new unique number, dated `at`."""
-        step = ids.small_step(MAX_STEP)
+        step = self._step_of(MAX_STEP)
         async with within(self._database.limits.call_s), self._taking:
             if self._next + step >= self._end:
                 await self._take_block()

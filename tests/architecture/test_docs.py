@@ -4,6 +4,7 @@ import inspect
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -130,12 +131,18 @@ def code_of(path: Path) -> list[str]:
     return [*(line.partition(" # ")[0] for line in lines), *IN_CODE.findall(FENCE.sub("", text))]
 
 
+@cache
+def whole_command() -> Any:
+    """`tael` with all that is below it."""
+    return typer.main.get_command(app)
+
+
 def known_path(words: list[str]) -> list[Any]:
     """The chain of commands that `words` name, empty if one does not exist; the rest are arguments.
 
     Loosely typed: Typer has its own copy of Click.
     """
-    command: Any = typer.main.get_command(app)
+    command = whole_command()
     path = []
     for word in words:
         commands: dict[str, Any] | None = getattr(command, "commands", None)

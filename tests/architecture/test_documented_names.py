@@ -8,12 +8,12 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
 import tael_client
-import typer.main
 from prometheus_client import generate_latest
 from starlette.routing import Route
 
@@ -23,7 +23,6 @@ from tael.api import health
 from tael.api.signed_names import CALL_NAMES, LINK_NAMES
 from tael.base.pay_types import PAY_TYPES
 from tael.base.respcd import TABLE
-from tael.cli.app import app
 from tael.cli.events import EVENTS as TRIGGERS
 from tael.incidents.domain.incident import IncidentKind
 from tael.main import application
@@ -38,7 +37,17 @@ from tael_sandbox.fault_injection.faults import FIELDS as FAULT_FIELDS
 from tael_sandbox.fault_injection.faults import KINDS as FAULT_KINDS
 from tael_sandbox.profiles import PROFILES
 from tael_sandbox.wechat.endpoints import CALLS as WECHAT_CALLS
-from tests.architecture.test_docs import DOCUMENTS, FENCE, IN_CODE, OPTION, ROOT, SETTING, code_of, old_names
+from tests.architecture.test_docs import (
+    DOCUMENTS,
+    FENCE,
+    IN_CODE,
+    OPTION,
+    ROOT,
+    SETTING,
+    code_of,
+    old_names,
+    whole_command,
+)
 
 OPERATOR: Final = ROOT / "docs" / "operator-manual.md"
 MERCHANT: Final = ROOT / "docs" / "merchant-manual.md"
@@ -362,6 +371,7 @@ def test_every_control_call_is_in_the_sandbox_page_and_in_the_readme() -> None:
 # ---- names in the code ---------------------------------------------------------------------------------------------
 
 
+@cache
 def logged_events() -> dict[str, str]:
     """The events of the gateway's structured log, each with its level."""
     events: dict[str, str] = {}
@@ -399,7 +409,8 @@ def switch(value: bool) -> str:
     return "on" if value else "off"
 
 
-def commands() -> Iterator[tuple[str, Any]]:
+@cache
+def commands() -> tuple[tuple[str, Any], ...]:
     """Every command without subcommands, by its full name."""
 
     def below(command: Any, words: list[str]) -> Iterator[tuple[str, Any]]:
@@ -410,7 +421,7 @@ def commands() -> Iterator[tuple[str, Any]]:
         for name, each in families.items():
             yield from below(each, [*words, name])
 
-    return below(typer.main.get_command(app), ["tael"])
+    return tuple(below(whole_command(), ["tael"]))
 
 
 def options_of(command: Any) -> list[str]:
@@ -427,6 +438,7 @@ def in_code(path: Path) -> list[str]:
     return IN_CODE.findall(FENCE.sub("", path.read_text("utf-8")))
 
 
+@cache
 def is_file_or_module(word: str) -> bool:
     """A file of this repository, or a module that a user may import."""
     if any(ROOT.glob(word)) or any(

@@ -1,9 +1,14 @@
-"""Who may import what: the order of areas and floors, a pure domain, one module each for time, randomness and HTTP."""
+"""Who may import what: the order of areas and floors, a pure domain, one module each for time, randomness and HTTP.
+
+Tests that are to be fast import no server.
+"""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,6 +54,30 @@ TIME_CALLS = {
 RANDOM_MODULES = {"random", "secrets", "uuid"}
 RANDOM_CALLS = {"os.urandom"}
 HTTP_MODULES = {"aiohttp", "httpx", "requests", "urllib.request", "urllib3", "http.client"}
+#: What gives a test a server: fixtures by name, and what is imported.
+SERVERS = {
+    "postgres_server",
+    "database_url",
+    "store",
+    "other_store",
+    "scene",
+    "operator",
+    "demo",
+    "sandbox",
+    "tael_instance",
+    "tael_gateway",
+    "tael_wallets",
+    "tael_clock",
+}
+SERVER_MODULES = {
+    "tests.support.postgres.migrated_server",
+    "tests.support.postgres.temporary_database",
+    "tests.support.sandbox.running_sandbox",
+    "tests.end_to_end",
+    "tests.integration",
+    "tests.sandbox",
+    "tael.embedded",
+}
 #: Modules that would let the domain wait or do I/O.
 IMPURE_NODES = (ast.Await, ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith)
 IMPURE_MODULES = {"asyncio", "os", "io", "pathlib", "socket", "subprocess", "time", "threading", "tempfile"}
@@ -83,7 +112,7 @@ def test_the_import_contracts_hold() -> None:
 
 @pytest.mark.parametrize("path", DOMAIN, ids=relative_to_gateway)
 def test_the_domain_never_waits_and_does_no_io(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = tree_of(path)
     assert not [node.lineno for node in ast.walk(tree) if isinstance(node, IMPURE_NODES)]
     assert not set(called(tree)) & TIME_CALLS
     assert not {name for name in imported(tree) if is_in(name, IMPURE_MODULES | RANDOM_MODULES)}
@@ -127,6 +156,21 @@ def test_no_statement_asks_the_server_for_the_time() -> None:
         assert not [word for word in words if word in text], path
 
 
+def fast_folders() -> list[Path]:
+    """The tiers of `make test-fast`."""
+    (line,) = re.findall(r"^FAST := (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    return [ROOT / folder for folder in line.split()]
+
+
+def test_the_fast_tiers_start_no_server() -> None:
+    paths = [path for folder in fast_folders() for path in folder.rglob("*.py")]
+    assert len(paths) > 80
+    for path in paths:
+        tree = ast.parse(path.read_text("utf-8"))
+        assert not asked_for(tree) & SERVERS, path
+        assert not [name for name in imported(tree) if is_in(name, SERVER_MODULES)], path
+
+
 # ---- reading the sources -----------------------------------------------------------------------------------
 
 
@@ -135,8 +179,13 @@ def files_that(holds: Callable[[ast.Module], bool]) -> set[str]:
     return {
         relative_to_gateway(path)
         for path in GATEWAY.rglob("*.py")
-        if not is_exempt(relative_to_gateway(path)) and holds(ast.parse(path.read_text("utf-8")))
+        if not is_exempt(relative_to_gateway(path)) and holds(tree_of(path))
     }
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
 
 
 def is_exempt(name: str) -> bool:
@@ -150,6 +199,17 @@ def imported(tree: ast.Module) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def asked_for(tree: ast.Module) -> set[str]:
+    """The arguments of tests and fixtures."""
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return {
+        argument.arg
+        for function in functions
+        if function.name.startswith("test_") or function.decorator_list
+        for argument in function.args.args
+    }
 
 
 def is_in(name: str, modules: set[str]) -> bool:

@@ -6,9 +6,10 @@ signature splits its text again at the `&`. Each forgery is checked against a re
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -274,41 +275,46 @@ HOSTILE_TEXT = st.one_of(
 )
 
 
+KINDS: Final = st.sampled_from(["payment", "link"])
+LEFT_OUT: Final = st.sets(st.sampled_from(OPTIONAL))
+HOSTILE_NAMES: Final = {
+    kind: st.sets(st.sampled_from(names), min_size=1, max_size=2) for kind, names in FREE.items()
+}
+ENDS: Final = st.sampled_from(["", "&t=", "&udid="])
+
+
 @st.composite
 def signed_texts(draw: st.DrawFn) -> str:
     """The text of a naive signer, with hostile text in some of its free values."""
-    kind: Literal["payment", "link"] = draw(st.sampled_from(["payment", "link"]))
+    kind = draw(KINDS)
     params = dict(PAYMENT) if kind == "payment" else cut(link_text("", SignType.MD5))
-    for name in draw(st.sets(st.sampled_from(OPTIONAL))):
+    for name in draw(LEFT_OUT):
         params.pop(name, None)
-    for name in draw(st.sets(st.sampled_from(FREE[kind]), min_size=1, max_size=2)):
-        params[name] = draw(HOSTILE_TEXT) + draw(st.sampled_from(["", "&t=", "&udid="]))
+    for name in draw(HOSTILE_NAMES[kind]):
+        params[name] = draw(HOSTILE_TEXT) + draw(ENDS)
     return joined(params)
 
 
-@st.composite
-def members_of(draw: st.DrawFn, text: str) -> Members:
-    """The text split again: the first value ends at any of the `&`; after it, each name in order is a member."""
+def cuts_of(text: str) -> Iterator[Members]:
+    """The text split again: the first value ends at each of the `&`; after it, each name in order is a member."""
     pieces = text.split("&")
-    end = draw(st.integers(1, len(pieces)))
-    name, _, value = "&".join(pieces[:end]).partition("=")
-    members, last = {name: value}, name
-    for piece in pieces[end:]:
-        name, equals, value = piece.partition("=")
-        if equals and name > last:
-            members[name], last = value, name
-        else:
-            members[last] += f"&{piece}"
-    return members
+    for end in range(1, len(pieces) + 1):
+        name, _, value = "&".join(pieces[:end]).partition("=")
+        members, last = {name: value}, name
+        for piece in pieces[end:]:
+            name, equals, value = piece.partition("=")
+            if equals and name > last:
+                members[name], last = value, name
+            else:
+                members[last] += f"&{piece}"
+        yield members
 
 
-@settings(deadline=None, max_examples=500)
-@given(data=st.data(), text=signed_texts(), algorithm=st.sampled_from(BOTH))
-def test_no_text_of_a_request_or_a_link_is_accepted_as_a_webhook(
-    data: st.DataObject, text: str, algorithm: SignType
-) -> None:
-    members = data.draw(members_of(text))
+@settings(deadline=None, max_examples=150)
+@given(text=signed_texts(), algorithm=st.sampled_from(BOTH))
+def test_no_text_of_a_request_or_a_link_is_accepted_as_a_webhook(text: str, algorithm: SignType) -> None:
     signature = sign(text, algorithm)
-    assert is_signed_for_a_naive_receiver(members, signature, algorithm)
-    assert_refused(json.dumps(members).encode(), signature)
+    for members in cuts_of(text):
+        assert is_signed_for_a_naive_receiver(members, signature, algorithm)
+        assert_refused(json.dumps(members).encode(), signature)
     assert_refused(text.encode(), signature)

@@ -5,8 +5,6 @@ wallet repeats its notice until it is acknowledged, another process runs the job
 """
 
 from collections import Counter
-from dataclasses import replace
-from itertools import count
 
 import pytest
 
@@ -16,13 +14,12 @@ from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedStat
 from tael.operations.store import Store
 from tael.payments.domain.payment import State
 from tael.payments.gateway import Gateway
-from tests.fault.test_crash_points import MAX_SIDE_EFFECTS, reset
-from tests.support.crashing import Process, Side
+from tests.support.crash_states import CrashStates, each_crash
 from tests.support.fake_wallet import Payer
 from tests.support.store import all_entries
 from tests.support.unmatched import CASES, TWICE, UNMATCHED_ORDER, UnmatchedCase, wallets_book
 from tests.support.values import ONLINE
-from tests.support.world import Scenario, World, close, new_world, pay
+from tests.support.world import Scenario, World, close, pay
 
 #: The wallet's response to a refund, or that none is requested.
 MODES = ("at once", "done later", "kept")
@@ -31,24 +28,18 @@ SCENARIOS = [(case, "at once") for case in CASES] + [
 ]
 
 
-@pytest.mark.parametrize("side", Side)
 @pytest.mark.parametrize(("case", "mode"), SCENARIOS, ids=str)
 async def test_a_crash_at_any_side_effect_neither_loses_nor_returns_twice_an_unmatched_payment(
-    case: UnmatchedCase, side: Side, mode: str, store: Store
+    case: UnmatchedCase, mode: str, store: Store, crash_states: CrashStates
 ) -> None:
     scenario = Scenario(case.name, case.payer, case.receive, is_refund_delayed=mode == "done later")
     states_after_crash: set[UnmatchedState] = set()
-    for nth in count(1):
-        assert nth < MAX_SIDE_EFFECTS
-        process = Process(nth, side)
-        world = replace(new_world(store, scenario), returns_unmatched_payments=mode != "kept")
-        await world.live(scenario, process)
+    async for world, where in each_crash(
+        scenario, store, crash_states, returns_unmatched_payments=mode != "kept"
+    ):
         states_after_crash |= {incident.unmatched_state for incident in await incidents(store)}
         await world.restart()
-        await compare(world, case, f"{side} side effect {nth}")
-        if not process.is_dead:
-            break
-        await reset(store)
+        await compare(world, case, where)
     wanted = {UnmatchedState.KEPT} if mode == "kept" else {UnmatchedState.RETURNING, UnmatchedState.RETURNED}
     assert states_after_crash == {UnmatchedState.SUSPECTED} | wanted
 
@@ -83,22 +74,14 @@ async def pay_after_the_close(world: World, gateway: Gateway) -> None:
     world.wallet.take(await gateway.order(payment))
 
 
-@pytest.mark.parametrize("side", Side)
 async def test_a_crash_at_any_side_effect_neither_loses_late_money_nor_notifies_twice(
-    side: Side, store: Store
+    store: Store, crash_states: CrashStates
 ) -> None:
     await store.database.execute("UPDATE app SET notify_url = 'http://shop'")
     scenario = Scenario("late money", Payer.WAITS, pay_after_the_close)
-    for nth in count(1):
-        assert nth < MAX_SIDE_EFFECTS
-        process = Process(nth, side)
-        world = new_world(store, scenario)
-        await world.live(scenario, process)
+    async for world, where in each_crash(scenario, store, crash_states):
         await world.restart()
-        await compare_late(world, f"{side} side effect {nth}")
-        if not process.is_dead:
-            break
-        await reset(store)
+        await compare_late(world, where)
 
 
 async def compare_late(world: World, where: str) -> None:

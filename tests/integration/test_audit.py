@@ -16,6 +16,7 @@ from tael.payments.store.refunds import RefundChange
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet
+from tests.support.store import put_back
 from tests.support.values import BARCODE, MCHID, NOW
 from tests.support.world import World, pay, refund
 
@@ -95,18 +96,18 @@ BROKEN: Final = (
 
 
 @pytest.mark.parametrize("is_encrypted", [False, True])
-@pytest.mark.parametrize(("statement", "table"), BROKEN)
-async def test_one_changed_row_is_reported(
-    store: Store, statement: str, table: str, is_encrypted: bool
-) -> None:
+async def test_one_changed_row_is_reported(store: Store, is_encrypted: bool) -> None:
     world, _, second = await a_book(store)
     if is_encrypted:
         await ledger_digest(world)
-    await store.database.execute(statement, second)
-    audit = await audit_of(store)
-    assert first_of(audit) == (table, second)
-    assert audit.first is not None
-    assert audit.first.mchid == MCHID
+    for statement, table in BROKEN:
+        async with put_back(store, "payment", "ledger_entry"):
+            await store.database.execute(statement, second)
+            audit = await audit_of(store)
+        assert first_of(audit) == (table, second), statement
+        assert audit.first is not None
+        assert audit.first.mchid == MCHID
+    assert (await audit_of(store)).first is None
 
 
 async def test_an_entry_without_a_cause_is_reported(store: Store) -> None:

@@ -40,6 +40,7 @@ from tael.payments.store.payments import Change
 from tael.payments.store.reservations import Reservation, Reserved
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NewWebhook
+from tests.support.alipay import another_rsa_key
 from tests.support.wechat import key_and_certificate
 
 NOW = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)
@@ -116,7 +117,9 @@ def merchant(operator: Operator) -> str:
 
 def rsa_pem(bits: int = 2048) -> tuple[str, str]:
     """A private key and its public one."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    key = (
+        another_rsa_key() if bits == 2048 else rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return private.decode(), public.decode()
@@ -601,8 +604,8 @@ def short_pem(bits: int) -> tuple[str, str]:
 def test_keys_in_one_line_as_alipay_issues_them_are_accepted(
     operator: Operator, merchant: str, kind: PrivateFormat, public_kind: PublicFormat, ending: str
 ) -> None:
-    ours = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    theirs = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    ours = another_rsa_key()
+    theirs = another_rsa_key().public_key()
     private = base64.b64encode(ours.private_bytes(Encoding.DER, kind, NoEncryption())).decode()
     public = base64.b64encode(theirs.public_bytes(Encoding.DER, public_kind)).decode()
     operator.run(*rsa2(operator, merchant, private + ending, public + ending))

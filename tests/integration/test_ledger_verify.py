@@ -32,7 +32,7 @@ from tests.integration.test_cli import Operator
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet
-from tests.support.store import ENCRYPTION_KEY, entered_store, with_a_merchant
+from tests.support.store import ENCRYPTION_KEY, entered_store, put_back, with_a_merchant
 from tests.support.values import BARCODE, MCHID, NOW, ONLINE
 from tests.support.world import World, close, pay, refund, reverse
 
@@ -138,9 +138,8 @@ BYTES: Final = {
 
 @pytest.mark.parametrize("is_closed", [False, True], ids=["open days", "closed days"])
 @pytest.mark.parametrize("kind", ["payment", "fee", "refund", "fee_back", "reversal"])
-@pytest.mark.parametrize("column", BYTES)
 async def test_a_change_of_any_column_of_any_entry_is_reported(
-    store: Store, kind: str, column: str, is_closed: bool
+    store: Store, kind: str, is_closed: bool
 ) -> None:
     book = await order_book(store)
     if is_closed:
@@ -148,17 +147,19 @@ async def test_a_change_of_any_column_of_any_entry_is_reported(
     (row,) = await store.database.fetch(
         "SELECT cause FROM ledger_entry WHERE kind = $1 ORDER BY cause LIMIT 1", kind
     )
-    await store.database.execute(
-        f"UPDATE ledger_entry SET {column} = {BYTES[column]} WHERE kind = $1 AND cause = $2",
-        kind,
-        row["cause"],
-    )
-    audit = await audit_books(store.database)
-    assert named(audit)[:2] == ("ledger_entry", row["cause"])
-    if is_closed:
-        digests = await store.database.fetch("SELECT day FROM ledger_digest")
-        assert len(digests) == 3
-        assert audit.disagreements >= 2  # the order disagrees with it, and so does the digest
+    for column, other in BYTES.items():
+        async with put_back(store, "ledger_entry"):
+            await store.database.execute(
+                f"UPDATE ledger_entry SET {column} = {other} WHERE kind = $1 AND cause = $2",
+                kind,
+                row["cause"],
+            )
+            audit = await audit_books(store.database)
+        assert named(audit)[:2] == ("ledger_entry", row["cause"]), column
+        if is_closed:
+            assert audit.digests == 3
+            assert audit.disagreements >= 2, column  # the order disagrees with it, and so does the digest
+    assert (await audit_books(store.database)).first is None
 
 
 @pytest.mark.parametrize(
@@ -189,15 +190,23 @@ async def test_changes_of_other_rows_are_reported(
     assert expected[1] in (None, number)
 
 
-@pytest.mark.parametrize("column", ["digest", "previous", "entries"])
-@pytest.mark.parametrize("day", [0, 1, 2])
-async def test_a_change_of_any_column_of_any_digest_is_reported(store: Store, day: int, column: str) -> None:
+async def test_a_change_of_any_column_of_any_digest_is_reported(store: Store) -> None:
     book = await order_book(store)
     await close_ledger_days(book.world, 3)
-    other = "entries + 1" if column == "entries" else "repeat('0', 64)"
-    which = DAY + timedelta(days=day)
-    await store.database.execute(f"UPDATE ledger_digest SET {column} = {other} WHERE day = $1", which)
-    assert named(await audit_books(store.database)) == ("ledger_digest", which.isoformat(), column)
+    for column in ("digest", "previous", "entries"):
+        for day in range(3):
+            other = "entries + 1" if column == "entries" else "repeat('0', 64)"
+            which = DAY + timedelta(days=day)
+            async with put_back(store, "ledger_digest"):
+                await store.database.execute(
+                    f"UPDATE ledger_digest SET {column} = {other} WHERE day = $1", which
+                )
+                assert named(await audit_books(store.database)) == (
+                    "ledger_digest",
+                    which.isoformat(),
+                    column,
+                )
+    assert (await audit_books(store.database)).first is None
 
 
 async def test_an_entry_moved_out_of_its_closed_day_with_its_payment_is_reported(store: Store) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import count
 from typing import Final, Self
 from urllib.parse import parse_qsl, urlencode
 from xml.sax.saxutils import escape
@@ -44,9 +45,19 @@ class TestClock:
         return self.at
 
 
+#: No test needs more at once, and to make one takes as long as a whole command.
+RSA_KEYS: Final = 8
+_next_key = count()
+
+
+def another_rsa_key() -> rsa.RSAPrivateKey:
+    """A key of 2048 bits, another one with each of eight calls in a row."""
+    return private_key(f"owner {next(_next_key) % RSA_KEYS}")
+
+
 @cache
 def private_key(owner: str) -> rsa.RSAPrivateKey:
-    """`owner` is "merchant" or "wallet"."""
+    """`owner` is "merchant", "wallet" or whoever."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 

@@ -38,6 +38,7 @@ class Process:
     dies_at: int = 0
     side: Side = Side.BEFORE
     side_effects: int = 0
+    in_progress: int = 0  #: side effects that have begun and not ended
     is_dead: bool = False
 
     @asynccontextmanager
@@ -50,7 +51,11 @@ class Process:
         if is_last and self.side is Side.BEFORE:
             self.is_dead = True
             raise Crash
-        yield
+        self.in_progress += 1
+        try:
+            yield
+        finally:
+            self.in_progress -= 1
         if is_last:
             self.is_dead = True
             raise Crash

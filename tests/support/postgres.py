@@ -62,7 +62,8 @@ def temporary_database(server_url: str, template: str = TEMPLATE) -> Iterator[st
 
 
 def create_database(server_url: str, name: str, template: str = "template1") -> None:
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    """Its files are copied as they are, which takes half the time of writing them to the log as well."""
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
     _execute(server_url, statement.format(sql.Identifier(name), sql.Identifier(template)))
 
 
@@ -73,11 +74,14 @@ def drop_database(server_url: str, name: str) -> None:
     DROP makes the vacuum leave, so only our own connections have to be ended first.
     """
     database = sql.Identifier(name)
-    _execute(server_url, sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(database))
     ours = sql.SQL("SELECT pid FROM pg_stat_activity WHERE usename = current_user AND datname = {}")
     ending = sql.SQL("SELECT pg_terminate_backend(pid, {}) FROM ({}) AS ours")
-    _execute(server_url, ending.format(END_LIMIT_MS, ours.format(sql.Literal(name))))
-    _execute(server_url, sql.SQL("DROP DATABASE {}").format(database))
+    _execute(
+        server_url,
+        sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(database),
+        ending.format(END_LIMIT_MS, ours.format(sql.Literal(name))),
+        sql.SQL("DROP DATABASE {}").format(database),
+    )
 
 
 def with_database(url: str, name: str) -> str:
@@ -97,6 +101,7 @@ def _quick_place() -> Path | None:
     return None
 
 
-def _execute(url: str, statement: sql.Composed) -> None:
+def _execute(url: str, *statements: sql.Composed) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(statement)
+        for statement in statements:
+            connection.execute(statement)

@@ -9,8 +9,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 from urllib.parse import quote
 
 from starlette.datastructures import Headers
@@ -50,6 +51,9 @@ TIME: Final = "2026-11-28 12:00:00"
 MAX_CUTS: Final = 200
 
 Params = dict[str, str]
+#: How a signed text can be presented.
+Form = Literal["request", "link", "old webhook", "new webhook", "answer"]
+FORMS: Final[tuple[Form, ...]] = get_args(Form)
 
 READERS: Final[Mapping[Call, Callable[[trade.AuthenticatedRequest], object]]] = {
     "payment": trade.read_payment,
@@ -98,21 +102,33 @@ def _cuts(rest: list[str], taken: tuple[tuple[str, str], ...]) -> Iterator[Param
     yield from _cuts(others, (*taken[:-1], (last_name, f"{last_value}&{piece}")))
 
 
-def acceptances(text: str, sign: str) -> Iterator[tuple[str, object]]:
-    """Every kind of message that `text` is accepted as in some form, with its parsed value."""
+def acceptances(text: str, sign: str, *presented_as: Form) -> Iterator[tuple[str, object]]:
+    """Every kind of message that `text` is accepted as, in these forms or in any, with its parsed value."""
     raw = text.encode()
-    yield from _as_requests(raw, b"", sign)
-    yield from _as_requests(b"", raw, sign)
-    yield from _as_new_webhook(raw, sign)
-    yield from _as_answer(raw, sign)
+    forms = presented_as or FORMS
+    if "request" in forms:
+        yield from _as_requests(raw, b"", sign)
+        yield from _as_requests(b"", raw, sign)
+    if "new webhook" in forms:
+        yield from _as_new_webhook(raw, sign)
+    if "answer" in forms:
+        yield from _as_answer(raw, sign)
     for params in cuts(text):
-        yield from _as_requests(b"", encoded(params), sign)
-        yield from _as_link(params, sign)
-        yield from _as_old_webhook(params, sign)
+        if "request" in forms:
+            yield from _as_requests(b"", encoded(params), sign)
+        if "link" in forms:
+            yield from _as_link(params, sign)
+        if "old webhook" in forms:
+            yield from _as_old_webhook(params, sign)
 
 
 def encoded(params: Mapping[str, str]) -> bytes:
-    return "&".join(f"{quote(name, '')}={quote(value, '')}" for name, value in params.items()).encode()
+    return "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in params.items()).encode()
+
+
+@lru_cache(10_000)
+def _quoted(text: str) -> str:
+    return quote(text, "")
 
 
 def _as_requests(query: bytes, form: bytes, sign: str) -> Iterator[tuple[str, object]]:

@@ -76,6 +76,19 @@ async def count_of(store: Store, table: str) -> int:
     return int(rows[0]["rows"])
 
 
+@asynccontextmanager
+async def put_back(store: Store, *tables: str) -> AsyncIterator[None]:
+    """Whatever is done to the rows of these tables in the block is undone at its end."""
+    await store.database.execute("; ".join(f"CREATE TABLE kept_{name} AS TABLE {name}" for name in tables))
+    yield
+    await store.database.execute(
+        "; ".join(
+            f"DELETE FROM {name}; INSERT INTO {name} SELECT * FROM kept_{name}; DROP TABLE kept_{name}"
+            for name in tables
+        )
+    )
+
+
 async def all_entries(store: Store) -> list[Entry]:
     from tael.ledger.store.entries import entries_of
 

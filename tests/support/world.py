@@ -5,13 +5,15 @@ It runs the real services and jobs; only the gateway's surroundings are replaced
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from traceback import walk_tb
 from typing import Final
 
 from tael.base.cipher import Cipher
 from tael.base.errors import TaelError
 from tael.base.pay_types import PayType, Wallet
+from tael.db.serials import Serials
 from tael.jobs.runner import run_once
 from tael.main import Services, all_jobs, services_over
 from tael.operations.store import Store, store_over
@@ -39,8 +41,8 @@ SELECT job, at FROM (
     UNION ALL SELECT 'webhooks', min(deliver_at) FROM webhook) AS due
 WHERE at IS NOT NULL ORDER BY at LIMIT 1
 """
-#: Leases end in real time, for which no test waits: these statements end them at once.
-END_LEASES: Final = tuple(
+#: Leases end in real time, for which no test waits: this ends them at once.
+END_LEASES: Final = "; ".join(
     f"UPDATE {table} SET lease_until = NULL WHERE lease_until IS NOT NULL"
     for table in ("payment", "refund", "reversal", "incident", "webhook")
 )
@@ -57,10 +59,13 @@ class World:
     wallet: FakeWallet
     received: list[bytes] = field(default_factory=list)
     returns_unmatched_payments: bool = True
+    stopped_at: tuple[str, ...] = ()  #: where in the scenario the process crashed; empty if it ran to its end
 
     def services(self, process: Process) -> Services:
         """The services inside `process`."""
-        store = store_over(CrashingDatabase(self.watch.database, process), Cipher(ENCRYPTION_KEY), NODE)
+        database = CrashingDatabase(self.watch.database, process)
+        serials = Serials(database, NODE, middle_step)
+        store = replace(store_over(database, Cipher(ENCRYPTION_KEY), NODE), serials=serials)
         channel = CrashingChannel(self.wallet, process)
         return services_over(
             store,
@@ -78,10 +83,13 @@ class World:
     async def live(self, scenario: "Scenario", process: Process) -> None:
         """Run the scenario and then the jobs, until nothing is due or the process crashes."""
         services = self.services(process)
-        with suppress(Crash):
+        try:
             await scenario.run(self, services.gateway)
-            await self.send_notices(services.gateway)
-            await self.run_jobs_until_idle(services, process)
+            if scenario.jobs_follow:
+                await self.send_notices(services.gateway)
+                await self.run_jobs_until_idle(services, process)
+        except Crash as crash:
+            self.stopped_at = position_in(scenario, crash)
 
     async def restart(self) -> None:
         """Another process finishes what the crashed one began."""
@@ -107,9 +115,23 @@ class World:
         await run_jobs_until_idle(services, self.watch, self.clock, process)
 
 
+def middle_step(maximum: int) -> int:
+    """Replaces the random step, so that a scenario gets the same numbers each time."""
+    return (maximum + 1) // 2
+
+
+def position_in(scenario: "Scenario", crash: Crash) -> tuple[str, ...]:
+    """The lines of `World.live` and of the scenario that were being executed: everything else follows from them."""
+    ours = (World.live.__code__, scenario.run.__code__)
+    return tuple(
+        f"{frame.f_code.co_name}:{line}"
+        for frame, line in walk_tb(crash.__traceback__)
+        if frame.f_code in ours
+    )
+
+
 async def end_leases(watch: Store) -> None:
-    for statement in END_LEASES:
-        await watch.database.execute(statement)
+    await watch.database.execute(END_LEASES)
 
 
 async def run_jobs_of(name: str, services: Services, clock: TestClock) -> None:
@@ -144,6 +166,7 @@ class Scenario:
     run: Callable[[World, Gateway], Awaitable[object]]
     is_refund_delayed: bool = False
     remembers_paid: bool = False
+    jobs_follow: bool = True
 
     def __str__(self) -> str:
         return self.name
