@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from tael.base.egress import EgressPolicy
 from tael.base.secret import Secret
-from tael.base.transport import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
+from tael.base.wallet_limits import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
 from tael.db.database import MAX_CONNECTIONS, MIN_CONNECTIONS, Limits
 
 ALIPAY_ONLINE: Final = "https://intlmapi.alipay.com/gateway.do"
@@ -23,6 +23,9 @@ ALIPAY_INSTORE: Final = "https://globalmapi.alipay.com/gateway.do"
 WECHAT: Final = "https://apihk.mch.weixin.qq.com"
 #: Maximum of the limits for a head, a body and an idle connection.
 MAX_LIMIT_S: Final = 3_600
+DEFAULT_SETTINGS_CACHE_S: Final = 1.0
+#: For this long a disabled merchant can still take payments.
+MAX_SETTINGS_CACHE_MS: Final = 60_000
 #: A demo's database, instead of --database-url: every user of the machine can read command lines.
 DEMO_DATABASE_URL: Final = "TAEL_DEMO_DATABASE_URL"
 #: A host with its port, without user and password; several are separated by commas.
@@ -71,6 +74,9 @@ class Settings:
     takes_published_key: bool = False  #: accept an app with QFPay's published key; in a demo only
     wallet_connections: int = DEFAULT_CONNECTIONS  #: to each wallet, per process
     wallet_wait_s: float = DEFAULT_WAIT_S  #: maximum wait for a connection; then the call is not sent
+    settings_cache_s: float = (
+        DEFAULT_SETTINGS_CACHE_S  #: until a change of an app, merchant or account is seen
+    )
 
     def encryption_key_bytes(self) -> bytes:
         return base64.b64decode(self.encryption_key.reveal())
@@ -138,6 +144,14 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         wallet_proxy=_proxy(environment.get("TAEL_WALLET_PROXY", "")),
         wallet_connections=_whole(environment, "TAEL_WALLET_CONNECTIONS", DEFAULT_CONNECTIONS, 2, 10_000),
         wallet_wait_s=_whole(environment, "TAEL_WALLET_WAIT_MS", int(DEFAULT_WAIT_S * 1000), 0, 10_000)
+        / 1000,
+        settings_cache_s=_whole(
+            environment,
+            "TAEL_SETTINGS_CACHE_MS",
+            int(DEFAULT_SETTINGS_CACHE_S * 1000),
+            0,
+            MAX_SETTINGS_CACHE_MS,
+        )
         / 1000,
     )
 

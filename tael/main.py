@@ -1,4 +1,7 @@
-"""The composition root: builds a gateway from settings, and an application or jobs from a gateway."""
+"""The composition root: builds services from settings, and an application or jobs from services.
+
+A function imports what it joins, so that a process loads only its own part: a command the store, a worker no API.
+"""
 
 import asyncio
 import logging
@@ -7,36 +10,28 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from starlette.applications import Starlette
 from structlog.typing import Processor
 
-from tael.api.app import create_app
-from tael.api.request_body import MAX_FORM_BYTES
 from tael.base.cipher import Cipher
 from tael.base.clock import Clock, DemoClock, RealClock
 from tael.base.pay_types import Wallet
-from tael.base.transport import Transport
-from tael.cashier import pages as cashier
-from tael.channels.alipay_mapi.adapter import AlipayMapi
-from tael.channels.base import Channel
-from tael.channels.wechat_v2.adapter import WeChatV2
-from tael.config import Settings
+from tael.config import DEFAULT_SETTINGS_CACHE_S, Settings
 from tael.db.database import PATIENT, Database, Limits
-from tael.jobs.daily_close import daily_close_job
-from tael.jobs.polling import polling_jobs
-from tael.jobs.runner import Job, run_for_ever
-from tael.jobs.webhooks import webhook_job
-from tael.merchants.credential_cache import CredentialCache
 from tael.operations.store import Store, store_over
 from tael.payments.domain.page_urls import Pages, pages_below
-from tael.payments.gateway import Gateway, InFlightRequests
-from tael.payments.verification import AnswerChecks
-from tael.qfpay.webhook_bodies import WebhookRenderer
-from tael.unmatched.advance import UnmatchedContext
-from tael.webhooks.delivery import DeliveryContext
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from tael.base.transport import Transport
+    from tael.channels.base import Channel
+    from tael.jobs.runner import Job
+    from tael.payments.gateway import Gateway
+    from tael.unmatched.advance import UnmatchedContext
+    from tael.webhooks.delivery import DeliveryContext
 
 #: Python's own logger, in case structlog's is broken.
 log = logging.getLogger("tael")
@@ -100,14 +95,19 @@ class Services:
     """Everything that one process runs on."""
 
     store: Store
-    gateway: Gateway
-    unmatched: UnmatchedContext
-    deliveries: DeliveryContext
+    gateway: "Gateway"
+    unmatched: "UnmatchedContext"
+    deliveries: "DeliveryContext"
 
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """The services of one process."""
+    from tael.base.transport import Transport
+    from tael.channels.alipay_mapi.adapter import AlipayMapi
+    from tael.channels.wechat_v2.adapter import WeChatV2
+    from tael.payments.verification import AnswerChecks
+
     clock = clock_of(settings)
     async with (
         open_store(settings, limits_of(settings)) as store,
@@ -137,23 +137,35 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             clock,
             pages,
             takes_published_key=settings.takes_published_key,
+            settings_cache_s=settings.settings_cache_s,
             returns_unmatched_payments=settings.returns_unmatched_payments,
         )
 
 
 def services_over(
     store: Store,
-    channels: Mapping[Wallet, Channel],
-    to_merchants: Transport,
+    channels: "Mapping[Wallet, Channel]",
+    to_merchants: "Transport",
     clock: Clock,
     pages: Pages,
     *,
     takes_published_key: bool = False,
+    settings_cache_s: float = DEFAULT_SETTINGS_CACHE_S,
     returns_unmatched_payments: bool = True,
 ) -> Services:
     """The services over opened parts."""
+    from tael.merchants.credential_cache import CredentialCache
+    from tael.payments.gateway import Gateway, InFlightRequests
+    from tael.qfpay.webhook_bodies import WebhookRenderer
+    from tael.unmatched.advance import UnmatchedContext
+    from tael.webhooks.delivery import DeliveryContext
+
     credentials = CredentialCache(
-        store.merchants, store.accounts, store.maintenance_windows, takes_published_key=takes_published_key
+        store.merchants,
+        store.accounts,
+        store.maintenance_windows,
+        takes_published_key=takes_published_key,
+        ttl_s=settings_cache_s,
     )
     gateway = Gateway(store, channels, credentials, clock, InFlightRequests(), pages)
     renderer = WebhookRenderer(store.payments, store.refunds)
@@ -165,8 +177,10 @@ def services_over(
     )
 
 
-def _to_wallet(settings: Settings) -> Transport:
+def _to_wallet(settings: Settings) -> "Transport":
     """A pool of its own for each wallet, so that a hanging wallet cannot exhaust another's connections."""
+    from tael.base.transport import Transport
+
     return Transport(
         connections=settings.wallet_connections,
         wait_s=settings.wallet_wait_s,
@@ -174,13 +188,21 @@ def _to_wallet(settings: Settings) -> Transport:
     )
 
 
-def application(gateway: Gateway, max_form_bytes: int = MAX_FORM_BYTES) -> Starlette:
+def application(gateway: "Gateway", max_form_bytes: int | None = None) -> "Starlette":
     """The application of an API process."""
-    return create_app(gateway, cashier.routes(gateway), max_form_bytes)
+    from tael.api.app import create_app
+    from tael.api.request_body import MAX_FORM_BYTES
+    from tael.cashier import pages
+
+    return create_app(gateway, pages.routes(gateway), max_form_bytes or MAX_FORM_BYTES)
 
 
-def all_jobs(services: Services) -> list[Job[Any]]:
+def all_jobs(services: Services) -> "list[Job[Any]]":
     """The jobs of a worker process."""
+    from tael.jobs.daily_close import daily_close_job
+    from tael.jobs.polling import polling_jobs
+    from tael.jobs.webhooks import webhook_job
+
     return [
         *polling_jobs(services.gateway, services.unmatched),
         webhook_job(services.deliveries),
@@ -190,4 +212,6 @@ def all_jobs(services: Services) -> list[Job[Any]]:
 
 async def work_until(stop: asyncio.Event, services: Services) -> None:
     """Run every job until `stop` is set."""
-    await run_for_ever(all_jobs(services), services.gateway.clock, stop)
+    from tael.jobs.runner import run_for_ever
+
+    await run_for_ever(all_jobs(services), services.gateway.clock, stop, services.store.due_work.queues)

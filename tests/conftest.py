@@ -1,12 +1,15 @@
-"""Fixtures for all tests: one PostgreSQL per pytest worker, and a new database per test that uses one."""
+"""Fixtures for all tests: one PostgreSQL per pytest worker, a new database per test that uses one, and sandboxes."""
 
-from collections.abc import AsyncIterator, Iterator
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 
 from tael.operations.store import Store
+from tests.sandbox.conftest import KEYS, Sandbox
+from tests.sandbox.forked import ForkingServer
 from tests.support.postgres import migrated_server, open_folder, temporary_database
 from tests.support.store import entered_store, with_a_merchant
 from tests.support.tiers import TierTable
@@ -61,3 +64,59 @@ def readable_folder() -> Iterator[Path]:
     """Like `tmp_path`, but open to every user: for a DIR whose PostgreSQL is started by root."""
     with open_folder() as folder:
         yield folder
+
+
+# ---- sandboxes: for the tests of the sandbox itself, of its pages in a browser, and of SDKs against it ---------------
+
+
+@pytest.fixture(scope="session")
+def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sandbox's folder whose keys later ones copy."""
+    folder = tmp_path_factory.mktemp("sandbox-keys")
+    Sandbox(folder).end()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def forking_server() -> Iterator[ForkingServer]:
+    server = ForkingServer()
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="session")
+def new_sandbox(
+    key_folder: Path, forking_server: ForkingServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Sandbox]]:
+    """Starts sandboxes with fresh books; all are ended with the session."""
+    started: list[Sandbox] = []
+
+    def start() -> Sandbox:
+        folder = tmp_path_factory.mktemp("sandbox")
+        shutil.copy(key_folder / KEYS[0], folder)
+        shutil.copytree(key_folder / KEYS[1], folder / KEYS[1])
+        started.append(Sandbox(folder, forking_server))
+        return started[-1]
+
+    yield start
+    for sandbox in started:
+        if sandbox.is_running:
+            sandbox.end()
+
+
+@pytest.fixture(scope="module")
+def sandbox(new_sandbox: Callable[[], Sandbox]) -> Iterator[Sandbox]:
+    """One for all tests of a module: its clock only ever moves forward."""
+    running = new_sandbox()
+    yield running
+    if running.is_running:
+        running.end()
+
+
+@pytest.fixture
+def own_sandbox(new_sandbox: Callable[[], Sandbox]) -> Iterator[Sandbox]:
+    """One for a single test, that moves the clock far or ends the process."""
+    running = new_sandbox()
+    yield running
+    if running.is_running:
+        running.end()

@@ -25,14 +25,11 @@ from yarl import URL
 
 from tael.base.egress import EgressPolicy
 from tael.base.secret import Secret
+from tael.base.wallet_limits import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
 
 #: For opening a connection, before anything of the request is sent.
 CONNECT_TIMEOUT_S: Final = 5.0
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
-#: Concurrent calls to one wallet. An account may use half of them.
-DEFAULT_CONNECTIONS: Final = 200
-#: Maximum wait for a free connection: long enough for a burst, short enough for a payer at a till.
-DEFAULT_WAIT_S: Final = 2.0
 #: Calls that may wait for a connection to one wallet; further ones are not sent.
 MAX_WAITING: Final = 1000
 DNS_CACHE_S: Final = 60

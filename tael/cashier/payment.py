@@ -27,10 +27,12 @@ from tael.payments.gateway import Gateway
 
 ONE: Final = "{mchid}/{syssn}"
 ENDS: Final = (State.PAID, State.CLOSED, State.EXPIRED, State.FAILED)
+#: A page asks every few seconds, and many pages may show one payment.
+STATE_CACHE_S: Final = 1.0
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
-    states: ReadCache[tuple[State, datetime]] = ReadCache()
+    states: ReadCache[tuple[State, datetime]] = ReadCache(ttl_s=STATE_CACHE_S)
 
     async def state(request: Request, gateway: Gateway) -> Response:
         return await _state(request, gateway, states)

@@ -1,205 +1,132 @@
-"""The command `tael`: the parts of a deployment, the demo, and the operator's families."""
+"""The command `tael`: the parts of a deployment, the demo, and the operator's families.
 
-import asyncio
-import os
-import socket
-import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, Final
+Each command is imported when it is asked for. `tael --help` imports none: it shows the lines below, which are the
+commands' own.
+"""
+
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from tael.cli.apps import apps
-from tael.cli.databases import UNUSABLE_DATABASE, why_unusable
-from tael.cli.demo import DemoRefused, demo_once, demo_quiet, demo_shown
-from tael.cli.demo_stack import DemoPaths
-from tael.cli.deployment import refuse_demo_settings, refuse_published_key
-from tael.cli.incidents import incidents
-from tael.cli.ledger import ledger
-from tael.cli.listen import listen_command
-from tael.cli.maintenance import maintenance
-from tael.cli.merchants import merchants
-from tael.cli.payments import payments
-from tael.cli.reset import throw_away
-from tael.cli.serving import listen, serve, serve_by_several, work
-from tael.cli.trigger import trigger_command
-from tael.cli.wallets import wallets
-from tael.cli.webhooks import webhooks
-from tael.config import (
-    DEMO_DATABASE_URL,
-    BadSettings,
-    Settings,
-    checked_database_url,
-    read_database_url,
-    read_settings,
-)
-from tael.db.migrate import MigrationBlocked, migrate
-from tael.embedded.server import EmbeddedPostgresError
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command or a family of commands is, and its line in `tael --help`."""
+
+    module: str
+    name: str
+    help: str
+
+
+COMMANDS: Final = {
+    "serve": Entry(
+        "parts",
+        "serve_command",
+        "Serve the merchants' API, the wallets' notices, payers' pages, health and metrics.",
+    ),
+    "work": Entry(
+        "parts",
+        "work_command",
+        "Run the jobs: settle what is undecided, expire orders, deliver webhooks, seal days. "
+        "Any number of processes.",
+    ),
+    "sandbox": Entry("parts", "sandbox_command", "Run both wallets, simulated."),
+    "migrate": Entry(
+        "parts", "migrate_command", "Bring the database that TAEL_DATABASE_URL names to the newest schema."
+    ),
+    "demo": Entry(
+        "demo",
+        "demo_command",
+        "Start gateway, jobs, PostgreSQL, both wallets and a shop on 127.0.0.1. "
+        "No setting of a deployment counts.",
+    ),
+    "listen": Entry(
+        "listening",
+        "listen_command",
+        "Forward each webhook once, as it happens, to a program on this machine. "
+        "`r` and Enter repeats the last.",
+    ),
+    "trigger": Entry(
+        "trigger",
+        "trigger_command",
+        "Make an event happen in a running demo, by real calls, and print the syssn.",
+    ),
+    "app": Entry("apps", "apps", "Developers and their settings."),
+    "merchant": Entry("merchants", "merchants", "Who gets the money."),
+    "wallet": Entry("wallets", "wallets", "Merchants' accounts at the wallets."),
+    "payment": Entry("payments", "payments", "Look at payments."),
+    "incident": Entry("incidents", "incidents", "What a person has to look at."),
+    "ledger": Entry("ledger", "ledger", "Whether the books agree."),
+    "maintenance": Entry("maintenance", "maintenance", "Planned stops."),
+    "webhook": Entry("webhooks", "webhooks", "What merchants are told."),
+}
+
+
+class Commands(MutableMapping[str, Any]):
+    """The commands by name. Typed loosely: Typer carries a Click of its own."""
+
+    def __init__(self) -> None:
+        self._imported: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._imported:
+            self._imported[name] = _imported(name, COMMANDS[name])
+        return self._imported[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._imported[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("commands are not removed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are imported one by one."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = Commands()
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """With a line for each command, and without the commands."""
+        lines = [TyperCommand(name=name, help=entry.help) for name, entry in COMMANDS.items()]
+        TyperGroup(name=self.name, commands=lines, params=self.params, help=self.help).format_help(
+            ctx, formatter
+        )
+
+
+def _imported(name: str, entry: Entry) -> Any:
+    found = getattr(import_module(f"tael.cli.{entry.module}"), entry.name)
+    if isinstance(found, typer.Typer):
+        command: Any = typer.main.get_group(found)
+        command.name = name
+        return command
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(found)
+    return typer.main.get_command(alone)
+
 
 app: Final = typer.Typer(
-    help="A self-hosted payment gateway for Alipay and WeChat Pay.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
+    cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
 )
-app.add_typer(apps, name="app", help="Developers and their settings.")
-app.add_typer(merchants, name="merchant", help="Who gets the money.")
-app.add_typer(wallets, name="wallet", help="Merchants' accounts at the wallets.")
-app.add_typer(payments, name="payment", help="Look at payments.")
-app.add_typer(incidents, name="incident", help="What a person has to look at.")
-app.add_typer(ledger, name="ledger", help="Whether the books agree.")
-app.add_typer(maintenance, name="maintenance", help="Planned stops.")
-app.add_typer(webhooks, name="webhook", help="What merchants are told.")
-app.command("listen")(listen_command)
-app.command("trigger")(trigger_command)
-
-REFUSED: Final = 2
 
 
-def fail(sentence: str, code: int = REFUSED) -> typer.Exit:
-    """Say why on standard error; raise what this gives."""
-    typer.echo(f"tael: {sentence}", err=True)
-    return typer.Exit(code)
-
-
-def _settings(is_demo: bool, allow_http: bool) -> Settings:
-    """Those of the environment. Outside a demo, what is safe in a demo only is refused."""
-    try:
-        settings = read_settings()
-        if is_demo:
-            return replace(settings, takes_published_key=True)
-        refuse_demo_settings(settings, allow_http=allow_http)
-    except BadSettings as error:
-        raise fail(str(error)) from error
-    return settings
-
-
-def _checked_settings(is_demo: bool, allow_http: bool) -> Settings:
-    """They are good, and so are the apps in the database if it answers already."""
-    settings = _settings(is_demo, allow_http)
-    if not is_demo:
-        try:
-            asyncio.run(refuse_published_key(settings))
-        except BadSettings as error:
-            raise fail(str(error)) from error
-    return settings
-
-
-DemoFlag = Annotated[
-    bool,
-    typer.Option("--demo", help="Allow what only a demo may have: its clock, its app, webhooks to itself."),
-]
-AllowHttpFlag = Annotated[
-    bool,
-    typer.Option("--allow-http", help="Allow http:// addresses of this machine itself, to try things out."),
-]
-
-
-@app.command("serve")
-def serve_command(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="How many API processes.")] = 1,
-    demo: DemoFlag = False,
-    allow_http: AllowHttpFlag = False,
-    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
-) -> None:
-    """Serve the merchants' API, the wallets' notices, payers' pages, health and metrics."""
-    if fd is not None:  # the process that opened it has looked at the settings and the database
-        serve(_settings(demo, allow_http=True), socket.socket(fileno=fd))
-        return
-    settings = _checked_settings(demo, allow_http)
-    try:
-        listener = listen(host, port)
-    except OSError as error:
-        raise fail(f"cannot listen on {host}:{port}: {error.strerror}") from error
-    if workers == 1:
-        serve(settings, listener)
-    else:
-        serve_by_several(listener, workers, demo)
-
-
-@app.command("work")
-def work_command(demo: DemoFlag = False, allow_http: AllowHttpFlag = False) -> None:
-    """Run the jobs: settle what is undecided, expire orders, deliver webhooks, seal days. Any number of processes."""
-    work(_checked_settings(demo, allow_http))
-
-
-@app.command("sandbox")
-def sandbox_command(
-    port: Annotated[int, typer.Option(help="Port of both wallets without TLS, and of control.")] = 8001,
-    tls_port: Annotated[int, typer.Option(help="Port of both wallets with TLS.")] = 8003,
-    data: Annotated[Path, typer.Option(help="Folder of the wallets' books.")] = Path(".tael/sandbox"),
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what happened before; keys stay.")] = False,
-    allowed_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="A name of this machine for /control and the phone, beside loopback."
-        ),
-    ] = None,
-) -> None:
-    """Run both wallets, simulated."""
-    data.mkdir(parents=True, exist_ok=True)
-    arguments = ["--port", str(port), "--tls-port", str(tls_port), "--data", str(data)]
-    arguments += ["--fresh"] if fresh else []
-    arguments += [f"--allowed-host={name}" for name in allowed_host or []]
-    os.execv(sys.executable, [sys.executable, "-m", "tael_sandbox", *arguments])  # noqa: S606
-
-
-@app.command("migrate")
-def migrate_command() -> None:
-    """Bring the database that TAEL_DATABASE_URL names to the newest schema."""
-    try:
-        applied = migrate(read_database_url().reveal())
-    except BadSettings as error:
-        raise fail(str(error)) from error
-    except MigrationBlocked as error:
-        raise fail(str(error), 1) from error
-    except UNUSABLE_DATABASE as error:
-        raise fail(why_unusable(error)) from None
-    typer.echo(f"{applied} migrations applied" if applied else "the schema is up to date")
-
-
-@app.command("demo")
-def demo_command(
-    port: Annotated[
-        int, typer.Option(help="First of the ports P to P+3: gateway, wallets, shop, WeChat Pay over TLS.")
-    ] = 8000,
-    data: Annotated[Path, typer.Option(help="Folder that keeps everything between starts.")] = Path(".tael"),
-    once: Annotated[bool, typer.Option(help="Take payments of every kind, print a table, end.")] = False,
-    quiet: Annotated[bool, typer.Option(help="Print one JSON line when ready, then serve.")] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="First throw away all that earlier demos kept in the folder.")
-    ] = False,
-    database_url: Annotated[
-        str,
-        typer.Option(
-            metavar="URL",
-            envvar=DEMO_DATABASE_URL,
-            help="A database in place of the demo's own: an empty one, or one that this demo has used before.",
-        ),
-    ] = "",
-    return_unmatched_payments: Annotated[
-        bool, typer.Option(help="Send back money that belongs to no order, or book it and keep it.")
-    ] = True,
-) -> None:
-    """Start gateway, jobs, PostgreSQL, both wallets and a shop on 127.0.0.1. No setting of a deployment counts."""
-    try:
-        url = checked_database_url(database_url, "--database-url").reveal() if database_url else ""
-        paths = DemoPaths(port, data.resolve(), url, return_unmatched_payments)
-        if fresh:
-            throw_away(paths)
-        if once:
-            raise typer.Exit(demo_once(paths))
-        if quiet:
-            demo_quiet(paths)
-        else:
-            demo_shown(paths)
-    except BadSettings as error:
-        raise fail(str(error)) from error
-    except (DemoRefused, EmbeddedPostgresError, OSError) as error:
-        raise fail(str(error), 1) from error
+@app.callback()
+def tael() -> None:
+    """A self-hosted payment gateway for Alipay and WeChat Pay."""
 
 
 def main() -> None:

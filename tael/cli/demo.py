@@ -1,4 +1,7 @@
-"""`tael demo`: starts the rig, then tells a story once, serves quietly for programs, or shows itself to a person."""
+"""`tael demo`: starts the rig, then tells a story once, serves quietly for programs, or shows itself to a person.
+
+What tells the story is imported where it is told: a demo that serves programs starts without it.
+"""
 
 import asyncio
 import json
@@ -7,21 +10,31 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from rich.console import Console
+import typer
 
 from tael.cli.addresses import Addresses, kept_addresses
-from tael.cli.demo_stack import DemoPaths, DemoRefused, DemoStack, listener_of, running_wallets, start_gateway
-from tael.cli.receiver import Receiver
-from tael.cli.reset import close_to_others
+from tael.cli.demo_stack import (
+    DemoPaths,
+    DemoRefused,
+    DemoStack,
+    listener_of,
+    running_wallets,
+    start_gateway,
+    wait_until_ready,
+)
+from tael.cli.reset import close_to_others, throw_away
 from tael.cli.seed import DemoApp, seed
 from tael.cli.shop import lead_to_shop, start_shop
-from tael.cli.walkthrough import first_payments, whole_story
-from tael.config import Settings, read_settings
+from tael.cli.showing import IMPOSSIBLE, fail
+from tael.config import DEMO_DATABASE_URL, BadSettings, Settings, checked_database_url, read_settings
+from tael.embedded.server import EmbeddedPostgresError
 from tael.main import clock_of, open_store
 
-__all__ = ["DemoRefused", "demo_once", "demo_quiet", "demo_shown"]
+if TYPE_CHECKING:
+    from rich.console import Console
 
 WATCH_S: Final = 0.2
 
@@ -31,9 +44,10 @@ def running_demo(paths: DemoPaths) -> Iterator[tuple[DemoStack, list[DemoApp]]]:
     """A whole demo, ready. Raises DemoRefused, EmbeddedPostgresError."""
     close_to_others(paths.data)
     with running_wallets(paths) as stack, listener_of(paths) as listener:
-        apps = asyncio.run(_seed(stack))
         start_gateway(stack, listener)
+        apps = asyncio.run(_seed(stack))  # while the gateway comes up
         start_shop(stack, apps[0])
+        wait_until_ready(stack)
         with kept_addresses(paths.data, addresses_of(stack)):
             yield stack, apps
 
@@ -53,6 +67,10 @@ def demo_quiet(paths: DemoPaths) -> None:
 
 def demo_shown(paths: DemoPaths) -> None:
     """A first payment of each pay type, where to look, and then serve until Ctrl-C."""
+    from rich.console import Console
+
+    from tael.cli.walkthrough import first_payments
+
     console = Console()
     with _until_told() as told, running_demo(paths) as (stack, apps):
         if not told:
@@ -91,6 +109,11 @@ async def _seed(stack: DemoStack) -> list[DemoApp]:
 
 
 async def _tell(stack: DemoStack, apps: list[DemoApp]) -> int:
+    from rich.console import Console
+
+    from tael.cli.receiver import Receiver
+    from tael.cli.walkthrough import whole_story
+
     console = Console(width=max(Console().width, 120))
     async with Receiver() as receiver, open_store(settings_of(stack)) as store:
         for one in apps:
@@ -133,7 +156,7 @@ def _watch(stack: DemoStack, told: list[int]) -> None:
         time.sleep(WATCH_S)
 
 
-def _say_where(stack: DemoStack, apps: list[DemoApp], console: Console) -> None:
+def _say_where(stack: DemoStack, apps: list[DemoApp], console: "Console") -> None:
     published = apps[0]
     console.print(f"\n[bold]The gateway[/bold]   {stack.paths.gateway_url}/trade/v1")
     console.print(f"[bold]A demo shop[/bold]   {stack.paths.shop_url}/")
@@ -147,3 +170,43 @@ def _say_where(stack: DemoStack, apps: list[DemoApp], console: Console) -> None:
     console.print(
         "Ctrl-C ends it. `tael app set` changes settings, `tael payment show` looks at a payment.\n"
     )
+
+
+def demo_command(
+    port: Annotated[
+        int, typer.Option(help="First of the ports P to P+3: gateway, wallets, shop, WeChat Pay over TLS.")
+    ] = 8000,
+    data: Annotated[Path, typer.Option(help="Folder that keeps everything between starts.")] = Path(".tael"),
+    once: Annotated[bool, typer.Option(help="Take payments of every kind, print a table, end.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Print one JSON line when ready, then serve.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="First throw away all that earlier demos kept in the folder.")
+    ] = False,
+    database_url: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar=DEMO_DATABASE_URL,
+            help="A database in place of the demo's own: an empty one, or one that this demo has used before.",
+        ),
+    ] = "",
+    return_unmatched_payments: Annotated[
+        bool, typer.Option(help="Send back money that belongs to no order, or book it and keep it.")
+    ] = True,
+) -> None:
+    """Start gateway, jobs, PostgreSQL, both wallets and a shop on 127.0.0.1. No setting of a deployment counts."""
+    try:
+        url = checked_database_url(database_url, "--database-url").reveal() if database_url else ""
+        paths = DemoPaths(port, data.resolve(), url, return_unmatched_payments)
+        if fresh:
+            throw_away(paths)
+        if once:
+            raise typer.Exit(demo_once(paths))
+        if quiet:
+            demo_quiet(paths)
+        else:
+            demo_shown(paths)
+    except BadSettings as error:
+        raise fail(str(error)) from error
+    except (DemoRefused, EmbeddedPostgresError, OSError) as error:
+        raise fail(str(error), IMPOSSIBLE) from error

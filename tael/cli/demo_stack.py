@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from tael.cli.databases import UNUSABLE_DATABASE, why_not_the_demos, why_unusable
 from tael.cli.isolation import isolated, without_callers
+from tael.cli.listener import listen, start_api
 from tael.cli.processes import Supervisor, start
-from tael.cli.serving import listen, start_api
 from tael.db.migrate import migrate
 from tael.embedded.server import EmbeddedPostgres
 
@@ -108,14 +108,14 @@ def running_wallets(paths: DemoPaths) -> Iterator[DemoStack]:
             postgres = exits.enter_context(EmbeddedPostgres(paths.data))
             database_url = postgres.url
         exits.enter_context(_private_files())
-        try:
-            migrate(database_url)
-        except UNUSABLE_DATABASE as error:
-            raise DemoRefused(why_unusable(error)) from None
         supervisor = Supervisor()
         exits.callback(supervisor.end)
         environment = _environment(paths, database_url)
         supervisor.keep("sandbox", lambda: _start_sandbox(paths, environment))
+        try:
+            migrate(database_url)  # while the sandbox comes up
+        except UNUSABLE_DATABASE as error:
+            raise DemoRefused(why_unusable(error)) from None
         wait_until_answers(f"{paths.sandbox_url}/control/clock", "the sandbox", paths)
         ca_file = paths.data / "wechat_ca.pem"
         stack = DemoStack(paths, database_url, environment, supervisor, postgres)
@@ -134,7 +134,7 @@ def _private_files() -> Iterator[None]:
 
 
 def start_gateway(stack: DemoStack, listener: socket.socket) -> None:
-    """API processes and a worker over what `running_wallets` started; returns when they are ready."""
+    """API processes and a worker over what `running_wallets` started; `wait_until_ready` says when they serve."""
     paths = stack.paths
     logs = paths.data / "logs"
     for index in range(API_PROCESSES):
@@ -143,9 +143,15 @@ def start_gateway(stack: DemoStack, listener: socket.socket) -> None:
         )
     stack.supervisor.keep(
         "worker",
-        lambda: start(["-m", "tael.cli", "work", "--demo"], stack.environment, log=logs / "worker.log"),
+        lambda: start(["-m", "tael.cli.child", "work", "--demo"], stack.environment, log=logs / "worker.log"),
     )
+
+
+def wait_until_ready(stack: DemoStack) -> None:
+    """Until gateway and shop serve. Raises DemoRefused if they do not in time."""
+    paths = stack.paths
     wait_until_answers(f"{paths.gateway_url}/readyz", "the gateway", paths)
+    wait_until_answers(f"{paths.shop_url}/healthz", "the shop", paths)
 
 
 def listener_of(paths: DemoPaths) -> socket.socket:
@@ -174,6 +180,7 @@ def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
         "TAEL_RETURN_UNMATCHED_PAYMENTS": "on" if paths.returns_unmatched_payments else "off",
         "TAEL_WEBHOOK_LOOPBACK": "on",
         "TAEL_WEBHOOK_ANY_PORT": "on",
+        "TAEL_SETTINGS_CACHE_MS": "0",  # who changes a setting tries it at once
     }
 
 

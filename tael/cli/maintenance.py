@@ -1,4 +1,4 @@
-"""`tael maintenance`: a planned stop. Running gateways hear of it within a second."""
+"""`tael maintenance`: a planned stop. Running gateways hear of it within TAEL_SETTINGS_CACHE_MS."""
 
 from dataclasses import asdict
 from datetime import datetime

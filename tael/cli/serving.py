@@ -1,15 +1,11 @@
-"""Running the parts: API processes behind one socket, and workers."""
+"""Running the API: processes behind one socket."""
 
-import asyncio
 import json
 import os
 import resource
 import signal
 import socket
-import subprocess
 import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -18,26 +14,17 @@ import uvloop
 from tael.base.errors import OutOfService
 from tael.base.respcd import BAD_MESSAGE
 from tael.cli.http1 import Http1Protocol, Limits
-from tael.cli.processes import Supervisor, start
+from tael.cli.listener import BACKLOG, start_api
+from tael.cli.processes import Supervisor
 from tael.config import HttpLimits, Settings
-from tael.main import application, configure_logs, open_services, work_until
+from tael.main import application, configure_logs, open_services
 from tael.payments.gateway import Gateway
 
-BACKLOG: Final = 2048
 WATCH_S: Final = 0.2
 #: How long requests that have begun may take once the process is told to end.
 GRACE_S: Final = 30
 #: Open files besides the merchants' connections: those to wallets, receivers and the database.
 SPARE_FILES: Final = 1_000
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket that API processes share. Raises OSError where the port is taken."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(BACKLOG)
-    return listener
 
 
 def serve(settings: Settings, listener: socket.socket) -> None:
@@ -114,26 +101,3 @@ def serve_by_several(listener: socket.socket, workers: int, is_demo: bool) -> No
             time.sleep(WATCH_S)
     finally:
         supervisor.end()
-
-
-def start_api(
-    listener: socket.socket, environment: Mapping[str, str], is_demo: bool, log: Path | None = None
-) -> "subprocess.Popen[bytes]":
-    """One more process that serves on `listener`."""
-    arguments = ["-m", "tael.cli", "serve", "--fd", str(listener.fileno()), *(["--demo"] if is_demo else [])]
-    return start(arguments, environment, log=log, keep=[listener.fileno()])
-
-
-def work(settings: Settings) -> None:
-    """Run the jobs in this process until it is told to end."""
-    configure_logs()
-    uvloop.run(_work(settings))
-
-
-async def _work(settings: Settings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with open_services(settings) as services:
-        await work_until(stop, services)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from tael.cli.demo_stack import DemoPaths, DemoStack, wait_until_answers
+from tael.cli.demo_stack import DemoPaths, DemoStack
 from tael.cli.processes import start
 from tael.cli.seed import DemoApp
 from tael.operations.store import Store
@@ -27,7 +27,7 @@ class Urls:
 
 
 def start_shop(stack: DemoStack, one: DemoApp) -> None:
-    """Returns when it is ready. It gets the key through the environment, where no other user sees it.
+    """It gets the key through the environment, where no other user sees it.
 
     The shop verifies answers and webhooks as the app is set now: after a change, start the demo again.
     """
@@ -44,7 +44,6 @@ def start_shop(stack: DemoStack, one: DemoApp) -> None:
     environment = {name: value for name, value in stack.environment.items() if not name.startswith("TAEL_")}
     log = paths.data / "logs" / "shop.log"
     stack.supervisor.keep("shop", lambda: start(arguments, environment | app, log=log))
-    wait_until_answers(f"{paths.shop_url}/healthz", "the shop", paths)
 
 
 async def lead_to_shop(paths: DemoPaths, one: DemoApp, store: Store) -> DemoApp:

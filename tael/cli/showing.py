@@ -6,15 +6,15 @@ theirs reaches the terminal.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from tael.base.moments import moment_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 #: What was asked cannot be done: no such row, or a contract forbids it.
 IMPOSSIBLE: Final = 1
@@ -32,6 +32,12 @@ def refused(sentence: str, code: int = IMPOSSIBLE) -> typer.Exit:
     return typer.Exit(code)
 
 
+def fail(sentence: str, code: int = UNUSABLE) -> typer.Exit:
+    """As `refused`, for a sentence that may have lines of its own, such as another program's last words."""
+    typer.echo(f"tael: {sentence}", err=True)
+    return typer.Exit(code)
+
+
 def warned(sentence: str) -> None:
     """Say on standard error, in one line, what an operator should know; the command goes on."""
     typer.echo(f"tael: warning: {printable(' '.join(sentence.split()))}", err=True)
@@ -44,6 +50,9 @@ def show_json(answer: object) -> None:
 
 def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str = "") -> None:
     """A table with these members of each row."""
+    from rich.table import Table  # a table is slow to import, and JSON is what programs ask for
+    from rich.text import Text
+
     table = Table(title=title or None, title_justify="left", header_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
@@ -54,6 +63,9 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: 
 
 def show_members(members: Mapping[str, Any], title: str = "") -> None:
     """One thing, a line for each of its members."""
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title=title or None, title_justify="left", show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -81,6 +93,8 @@ def _cell(value: object) -> str:
             return printable(str(value))
 
 
-def _console() -> Console:
+def _console() -> "Console":
+    from rich.console import Console
+
     console = Console(soft_wrap=False)
     return console if console.is_terminal else Console(width=UNWRAPPED)

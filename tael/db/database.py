@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import asyncpg
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
+
+#: The schema: SQL files that `migrate` applies in order, in one folder per home.
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
 #: Per process: batches, probe and the rest. More would be slower, since each batch serves many callers.
 MAX_CONNECTIONS: Final = 12

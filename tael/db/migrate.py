@@ -6,14 +6,14 @@ own lock is a row that outlives its process; it is neither taken nor checked.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import psycopg
 from yoyo import get_backend, internalmigrations, read_migrations
 
-MIGRATIONS: Final = Path(__file__).with_name("migrations")
+from tael.db.database import MIGRATIONS
+
 #: Developers, merchants and accounts; and money. No table of one references a table of the other.
 HOMES: Final = ("directory", "cell")
 #: "tael" in ASCII, so that it differs from the keys of other programs in the same database.

@@ -11,8 +11,7 @@ from typing import Final
 
 import structlog
 
-from tael.db.database import Database, SchemaOutdated, StoreUnavailable, as_probe, within
-from tael.db.migrate import MIGRATIONS
+from tael.db.database import MIGRATIONS, Database, SchemaOutdated, StoreUnavailable, as_probe, within
 
 log = structlog.get_logger()
 

@@ -60,7 +60,7 @@ def _job(
     table: str, wallet: str, claim: Claim[Row], poll: Callable[[Row], Awaitable[object]], renew: Renew[Row]
 ) -> Job[Row]:
     slots = AccountSlots(wallet, claim, poll)
-    return Job(f"poll.{table}.{wallet}", slots.claim, slots.poll, renew, WALLET_SLOTS)
+    return Job(f"poll.{table}.{wallet}", slots.claim, slots.poll, renew, WALLET_SLOTS, table)
 
 
 class AccountSlots(Generic[Row]):

@@ -3,10 +3,13 @@
 A finished row frees its slot at once, so a hanging row delays only itself. Whether a row is due depends on the
 gateway's clock; leases use real time. A worker extends the leases of its rows, and a dead process's rows become free
 when their leases end, whatever the demo's clock does.
+
+One look into all queues finds the jobs with due rows, so an idle worker costs a few statements per second whatever the
+number of its jobs. It looks again when a row is finished, which may have made another due, and less often while idle.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
@@ -25,9 +28,15 @@ Row = TypeVar("Row")
 LEASE: Final = timedelta(seconds=15)
 #: Two renewals may fail before a lease ends.
 RENEW_S: Final = 5.0
+#: The pause between two looks while there is work; each look that finds nothing makes the next pause a little longer.
 IDLE_S: Final = 0.1
-#: After an empty claim the job sleeps this many times as long as the claim took: with many accounts a claim is slow,
-#: and must not load the database.
+IDLE_GROWTH: Final = 1.1
+#: Work that another process made due starts at most this much later.
+MAX_IDLE_S: Final = 0.25
+#: The minimum between two looks, however many rows are finished.
+MIN_LOOK_S: Final = 0.02
+#: After a look or claim that finds nothing, the pause is this many times as long: with many accounts it is slow, and
+#: must not load the database.
 SLEEP_PER_CLAIM: Final = 10
 STORE_DOWN_S: Final = 1.0
 DEFAULT_SLOTS: Final = 50
@@ -38,7 +47,7 @@ class Job(Generic[Row]):
     """One kind of due row: `claim(now, real_now, lease_until, limit)` claims some, `do` processes one.
 
     `renew(rows, held, until)` extends the leases that end at `held`, and returns for each whether it did. Without it,
-    processing a row must take less time than a lease.
+    processing a row must take less time than a lease. `queue` is its name in a look.
     """
 
     name: str
@@ -46,18 +55,31 @@ class Job(Generic[Row]):
     do: Callable[[Row], Awaitable[object]]
     renew: Callable[[Sequence[Row], Sequence[datetime], datetime], Awaitable[Sequence[bool]]] | None = None
     slots: int = DEFAULT_SLOTS
+    queue: str = ""
 
 
-async def run_for_ever(jobs: Sequence[Job[Any]], clock: Clock, stop: asyncio.Event) -> None:
-    """Run all jobs until `stop` is set, then finish the rows in progress."""
-    async with asyncio.TaskGroup() as group:
-        for job in jobs:
-            group.create_task(_run(Worker(job, clock), stop))
+#: Which queues have due rows, by the gateway's clock and in real time. Raises StoreUnavailable.
+Look = Callable[[datetime, datetime], Awaitable[Collection[str]]]
+
+
+async def run_for_ever(
+    jobs: Sequence[Job[Any]], clock: Clock, stop: asyncio.Event, look: Look | None = None
+) -> None:
+    """Run all jobs until `stop` is set; rows in progress are finished. Without `look` every job claims each time."""
+    done = asyncio.Event()
+    workers = [Worker(job, clock, done) for job in jobs]
+    looking = asyncio.create_task(_look_for_ever(workers, clock, look, done))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for worker in workers:
+                group.create_task(_run(worker, stop))
+    finally:
+        looking.cancel()
 
 
 async def run_once(job: Job[Row], clock: Clock) -> int:
     """Process what is due now; returns the number of rows. Raises StoreUnavailable."""
-    worker = Worker(job, clock)
+    worker = Worker(job, clock, asyncio.Event())
     taken = await worker.take()
     await worker.finish()
     return taken
@@ -74,11 +96,17 @@ class _Held(Generic[Row]):
 class Worker(Generic[Row]):
     """One job in one process: its rows in progress and its free slots."""
 
-    def __init__(self, job: Job[Row], clock: Clock) -> None:
+    def __init__(self, job: Job[Row], clock: Clock, done: asyncio.Event) -> None:
         self.job = job
-        self.wake = asyncio.Event()  #: set when a slot becomes free, or to stop
+        self.wake = asyncio.Event()  #: set when a slot becomes free or a row is due, or to stop
+        self.sleeps_until = 0.0  #: in the event loop's time; a look does not wake it before
+        self._done = done  #: shared by all workers: a row was finished
         self._clock = clock
         self._in_progress: dict[asyncio.Task[None], _Held[Row]] = {}
+
+    @property
+    def is_working(self) -> bool:
+        return bool(self._in_progress)
 
     async def take(self) -> int:
         """Claim due rows up to the free slots and start them; returns their number. Raises StoreUnavailable."""
@@ -128,6 +156,7 @@ class Worker(Generic[Row]):
     def _free(self, task: asyncio.Task[None]) -> None:
         del self._in_progress[task]
         self.wake.set()
+        self._done.set()
 
 
 async def _run(worker: Worker[Row], stop: asyncio.Event) -> None:
@@ -137,12 +166,50 @@ async def _run(worker: Worker[Row], stop: asyncio.Event) -> None:
         while not stop.is_set():
             began = loop.time()
             if not await _take_some(worker, stop):
-                await _wait(worker.wake, max(IDLE_S, SLEEP_PER_CLAIM * (loop.time() - began)))
+                worker.sleeps_until = loop.time() + SLEEP_PER_CLAIM * (loop.time() - began)
+                await worker.wake.wait()
         await worker.finish()
     finally:
         worker.abandon()
         for helper in helpers:
             helper.cancel()
+
+
+async def _look_for_ever(
+    workers: Sequence[Worker[Any]], clock: Clock, look: Look | None, done: asyncio.Event
+) -> None:
+    """Wake each worker that has something to claim."""
+    loop = asyncio.get_running_loop()
+    pause_s = IDLE_S
+    while True:
+        done.clear()
+        began = loop.time()
+        due = {worker.job.queue for worker in workers} if look is None else await _due(look, clock)
+        for worker in workers:
+            if worker.job.queue in due and loop.time() >= worker.sleeps_until:
+                worker.wake.set()
+        is_busy = bool(due) or any(worker.is_working for worker in workers)
+        pause_s = next_pause_s(pause_s, is_busy=is_busy)
+        at_least_s = max(MIN_LOOK_S, SLEEP_PER_CLAIM * (loop.time() - began))
+        await asyncio.sleep(at_least_s)
+        await _wait(done, pause_s - at_least_s)
+
+
+def next_pause_s(pause_s: float, *, is_busy: bool) -> float:
+    """The pause after one of `pause_s`."""
+    return IDLE_S if is_busy else min(MAX_IDLE_S, pause_s * IDLE_GROWTH)
+
+
+async def _due(look: Look, clock: Clock) -> Collection[str]:
+    """The queues with due rows; none, after a pause, if the store is down."""
+    try:
+        return await look(clock.now(), datetime.now(UTC))
+    except StoreUnavailable as error:
+        log_unavailable(error, job="look")
+    except Exception:
+        log.exception("job.failed", job="look")
+    await asyncio.sleep(STORE_DOWN_S)
+    return ()
 
 
 async def _take_some(worker: Worker[Row], stop: asyncio.Event) -> bool:

@@ -28,7 +28,8 @@ MAX_REMEMBERED: Final = 1000
 def webhook_job(context: DeliveryContext) -> Job[DueWebhook]:
     """The job that delivers webhooks to merchants."""
     deliveries = Deliveries(context)
-    return Job("webhooks", deliveries.claim, deliveries.deliver, context.webhooks.renew, TOTAL_SLOTS)
+    renew = context.webhooks.renew
+    return Job("webhooks", deliveries.claim, deliveries.deliver, renew, TOTAL_SLOTS, "webhooks")
 
 
 class Deliveries:

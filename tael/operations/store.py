@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from tael.base.cipher import Cipher
 from tael.db.database import Database
+from tael.db.due_work import DueWork
 from tael.db.serials import Serials
 from tael.incidents.store.incidents import Incidents
 from tael.ledger.store.digests import LedgerDigests
@@ -30,6 +31,7 @@ class Store(PaymentTables):
     unmatched_payments: UnmatchedPayments
     webhooks: Webhooks
     ledger_digests: LedgerDigests
+    due_work: DueWork
 
 
 def store_over(database: Database, cipher: Cipher, node: int) -> Store:
@@ -49,4 +51,5 @@ def store_over(database: Database, cipher: Cipher, node: int) -> Store:
         unmatched_payments=UnmatchedPayments(database),
         webhooks=Webhooks(database),
         ledger_digests=LedgerDigests(database),
+        due_work=DueWork(database),
     )

@@ -4,6 +4,7 @@ Always black on white, with the quiet zones that the symbologies ask for: dark m
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import segno
@@ -13,6 +14,8 @@ START_C: Final = 105
 STOP: Final = 106
 CHECK_MODULUS: Final = 103
 QUIET_MODULES: Final = 10
+#: Pages draw the same code again and again; a QR code takes 10 ms.
+MAX_KEPT: Final = 256
 BAR_HEIGHT: Final = 38
 #: Widths of bar, space, bar, space ... of each symbol value in turn; the stop has a bar more.
 _WIDTHS: Final = (
@@ -53,6 +56,7 @@ def _bars(widths: Iterable[int]) -> Iterable[str]:
         left += width
 
 
+@lru_cache(MAX_KEPT)
 def qr(text: str) -> Markup:
     """One path of unit squares: no style attribute, which the page's policy would refuse."""
     modules = segno.make_qr(text, error="m")

@@ -6,7 +6,7 @@ A region's name is the `id` of its element. All values go through the templates,
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,7 +14,9 @@ from markupsafe import Markup
 from tael_sandbox.clock import Clock
 from tael_sandbox.payers import CASH_CURRENCY, WALLETS, Payer
 from tael_sandbox.phone import drawings, words
-from tael_sandbox.phone.screen import Screen
+
+if TYPE_CHECKING:  # the shop draws with parts of this page, and has none of the wallets behind it
+    from tael_sandbox.phone.screen import Screen
 
 FOLDER: Final = Path(__file__).parent
 POLICY: Final = (
@@ -44,7 +46,7 @@ class Note:
 class Answer:
     """What became of a form: a screen, notes on it, what was typed, and where a reader goes on."""
 
-    screen: Screen
+    screen: "Screen"
     notes: Mapping[str, Note] = field(default_factory=dict)
     typed: Mapping[str, str] = field(default_factory=dict)
     focus: str | None = None
@@ -73,7 +75,7 @@ class Pages:
         }
         self._templates.globals |= {"words": words, "money": words.money, "CASH_CURRENCY": CASH_CURRENCY}
 
-    def regions(self, screen: Screen) -> dict[str, str]:
+    def regions(self, screen: "Screen") -> dict[str, str]:
         """What follows the books, and may be drawn anew at any time."""
         macros = self._templates.get_template("regions.html").make_module({"now": self._clock.now()})
         return {name: getattr(macros, name)(screen) for name in REGIONS}

@@ -32,7 +32,7 @@ from tael_sandbox.shop.checkout import read_checkout, typed_of
 from tael_sandbox.shop.order import Order, Refund, RefundState, State, minor_of
 from tael_sandbox.shop.order_store import OrderStore
 from tael_sandbox.shop.pages import FOLDER, HEADERS, Form, Pages, View
-from tael_sandbox.shop.payers import openids_of
+from tael_sandbox.shop.payers import Payers
 from tael_sandbox.shop.shop_service import ShopService
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -55,7 +55,7 @@ class Shop:
     def __init__(self, shop_service: ShopService, order_store: OrderStore, sandbox_url: str) -> None:
         self._shop_service = shop_service
         self._order_store = order_store
-        self._sandbox_url = sandbox_url
+        self._payers = Payers(sandbox_url)
         self._pages = Pages(sandbox_url)
 
     def app(self) -> Starlette:
@@ -88,6 +88,7 @@ class Shop:
     async def _living(self, _: Starlette) -> AsyncIterator[None]:
         yield
         await self._shop_service.close_connections()
+        await self._payers.close_connections()
         self._order_store.close()
 
     # ---- buying --------------------------------------------------------------------------------------------
@@ -97,7 +98,7 @@ class Shop:
         return await self._shop(Form(typed_of(before) if before else {"pay_type": PayType.WECHAT_QR.value}))
 
     async def _shop(self, form: Form, status: int = 200) -> Response:
-        openids = await openids_of(self._sandbox_url)
+        openids = await self._payers.openids()
         page = self._pages.shop(form, new_reference(), openids, self._order_store.latest(LATEST))
         return HTMLResponse(page, status, HEADERS)
 

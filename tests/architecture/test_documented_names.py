@@ -180,6 +180,7 @@ def test_the_defaults_of_settings_are_those_of_the_code() -> None:
         "TAEL_SERVER_IP": settings.server_ip,
         "TAEL_WALLET_CONNECTIONS": str(settings.wallet_connections),
         "TAEL_WALLET_WAIT_MS": f"{settings.wallet_wait_s * 1000:g}",
+        "TAEL_SETTINGS_CACHE_MS": f"{settings.settings_cache_s * 1000:g}",
         "TAEL_RETURN_UNMATCHED_PAYMENTS": switch(settings.returns_unmatched_payments),
         "TAEL_WEBHOOK_LOOPBACK": switch(reach.loopback),
         "TAEL_WEBHOOK_ANY_PORT": switch(reach.any_port),

@@ -14,10 +14,6 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from tests.browser.chromium import known_chromium
-from tests.sandbox.conftest import key_folder, new_sandbox, own_sandbox, sandbox
-
-#: Fixtures of the sandbox are there for pages that are its own.
-__all__ = ["key_folder", "new_sandbox", "own_sandbox", "sandbox"]
 
 NO_BROWSER: Final = "no Chromium: install the package chromium for the tests in a browser"
 SWITCHES: Final = (

@@ -19,9 +19,9 @@ PUBLISHED = "123456"
 
 @contextmanager
 def private_demo(*options: str, **settings: str) -> Iterator[Demo]:
-    """A demo in its own folder, for tests that would disturb others; arguments as for `Demo.start`."""
+    """A demo in its own folder, for tests that would disturb others; arguments as for `Demo.start_seeded`."""
     with open_folder() as folder:
-        demo = Demo.start(folder, None, *options, **settings)
+        demo = Demo.start_seeded(folder, *options, **settings)
         try:
             yield demo
         finally:
@@ -36,7 +36,7 @@ def demo_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def demo(demo_folder: Path) -> Iterator[Demo]:
-    demo = Demo.start(demo_folder)
+    demo = Demo.start_seeded(demo_folder)
     try:
         yield demo
     finally:

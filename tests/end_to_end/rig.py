@@ -1,7 +1,7 @@
 """A whole demo as a process, with its control API: everything for a test except the merchant's own calls.
 
 Calls to the gateway are in `merchant.py`; this file starts the demo, moves its clock, shows barcodes and confirms
-payments. Nothing of `tael` is imported.
+payments. Nothing of `tael` is imported except the template of a first start.
 """
 
 import json
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from tests.support.commands import clean_environment, run_tael
+from tests.support.seeded import seed_folder
 
 ROOT: Final = Path(__file__).parents[2]
 UTC8: Final = timezone(timedelta(hours=8))
@@ -31,8 +32,6 @@ END_LIMIT_S: Final = 30
 CALL_LIMIT_S: Final = 30
 WAIT_LIMIT_S: Final = 15.0
 REST_S: Final = 0.04
-#: Processes cache apps and merchants for one second of real time, which no test clock moves.
-SETTINGS_REMEMBERED_S: Final = 1.1
 #: Ports of the tests' demos, below the kernel's ephemeral range.
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 
@@ -100,6 +99,12 @@ class Demo:
         raise AssertionError("unreachable")
 
     @classmethod
+    def start_seeded(cls, folder: Path, *options: str, **settings: str) -> "Demo":
+        """On an empty folder, as after a first start. The tests of first starts call `start` itself."""
+        seed_folder(folder)
+        return cls.start(folder, None, *options, **settings)
+
+    @classmethod
     def _start(cls, folder: Path, port: int, options: Sequence[str], settings: dict[str, str]) -> "Demo":
         where = ["--port", str(port), "--data", str(folder)]
         process = subprocess.Popen(
@@ -139,10 +144,9 @@ class Demo:
                 pipe.close()
 
     def set_app(self, appcode: str, *settings: str) -> None:
-        """`tael app set`, and wait until every process sees it."""
+        """`tael app set`. A demo reads settings with each request."""
         done = run_tael("app", "set", appcode, *settings, "--data", str(self.folder))
         assert done.returncode == 0, done.stderr
-        time.sleep(SETTINGS_REMEMBERED_S)
 
     @contextmanager
     def app_set(self, appcode: str, *settings: str, back: tuple[str, ...] = ()) -> Iterator[None]:
@@ -155,14 +159,12 @@ class Demo:
             self.set_app(appcode, *back, "--notify-url", app["notify_url"] or "")
 
     def set_merchant(self, mchid: str, *settings: str) -> None:
-        """`tael merchant set`, and wait until every process sees it."""
+        """`tael merchant set`."""
         self.ask("merchant", "set", mchid, *settings)
-        time.sleep(SETTINGS_REMEMBERED_S)
 
     def set_account(self, account_id: str, *settings: str) -> None:
-        """`tael wallet set`, and wait until every process sees it."""
+        """`tael wallet set`."""
         self.ask("wallet", "set", account_id, *settings)
-        time.sleep(SETTINGS_REMEMBERED_S)
 
     # ---- the wallets' side ---------------------------------------------------------------------------------
 
@@ -252,12 +254,10 @@ class Demo:
 def maintenance_window(demo: Demo, reason: str = "") -> Iterator[None]:
     """A maintenance window that every process has seen; it is over for all of them at the end of the block."""
     demo.ask("maintenance", "on", *(["--reason", reason] if reason else []))
-    time.sleep(SETTINGS_REMEMBERED_S)
     try:
         yield
     finally:
         demo.ask("maintenance", "off")
-        time.sleep(SETTINGS_REMEMBERED_S)
 
 
 def descendants(pid: int) -> set[int]:

@@ -189,7 +189,7 @@ def test_a_taken_port_is_refused_in_one_sentence(demo: Demo, folder: Path) -> No
 
 
 def test_a_killed_demo_leaves_nothing_behind_and_starts_again_with_everything(folder: Path) -> None:
-    demo = Demo.start(folder)
+    demo = Demo.start_seeded(folder)
     try:
         demo.advance(3600)
         shop = merchant_of(demo, "published")
@@ -229,7 +229,7 @@ def test_a_killed_demo_leaves_nothing_behind_and_starts_again_with_everything(fo
 
 
 def test_a_process_that_dies_is_started_again_and_no_payment_is_lost(folder: Path) -> None:
-    demo = Demo.start(folder)
+    demo = Demo.start_seeded(folder)
     try:
         shop = merchant_of(demo, "published")
         paid, waiting = shop.paid("800208"), shop.open("800208", "password")

@@ -18,6 +18,7 @@ from tests.end_to_end.rig import ROOT, descendants, eventually, is_alive
 from tests.support.commands import clean_environment
 
 LIMIT_S: Final = 60
+FIXTURES: Final = ("tael_gateway", "tael_wallets", "tael_clock")
 BLOCK: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 WRITES_FOLDER: Final = """
 import os, pathlib, time
@@ -57,20 +58,18 @@ def instance_folders(folder: Path) -> list[Path]:
     return [Path(file.read_text()) for file in folder.iterdir() if file.name.isdigit()]
 
 
-def test_the_first_test_of_the_page_passes_and_has_fifteen_lines(tmp_path: Path) -> None:
+def test_the_first_test_of_the_page_has_fifteen_lines_and_passes_where_a_conftest_names_the_plugin(
+    tmp_path: Path,
+) -> None:
     first = BLOCK.findall((ROOT / "docs" / "testing.md").read_text("utf-8"))[0]
     assert len(first.splitlines()) <= 15
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["tael.testing"]\n')
     assert "1 passed" in output_of(session(tmp_path, first))
 
 
-def test_every_other_example_of_the_page_passes(tmp_path: Path) -> None:
+def test_every_example_of_the_page_passes(tmp_path: Path) -> None:
     first, *others = BLOCK.findall((ROOT / "docs" / "testing.md").read_text("utf-8"))
     assert f"{len(others) + 1} passed" in output_of(session(tmp_path, "\n".join([first, *others])))
-
-
-def test_a_conftest_may_load_the_plugin_as_well(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["tael.testing"]\n')
-    assert "1 passed" in output_of(session(tmp_path, WRITES_FOLDER))
 
 
 def test_without_a_fixture_nothing_of_tael_is_imported(tmp_path: Path) -> None:
@@ -155,15 +154,18 @@ def test_files_of_a_killed_instance_are_removed_by_the_next_one(tmp_path: Path) 
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("fixture", ["tael_gateway", "tael_wallets", "tael_clock"])
-def test_if_it_cannot_start_each_test_reports_so_in_one_line(tmp_path: Path, fixture: str) -> None:
+def test_if_it_cannot_start_each_test_of_each_fixture_reports_so_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "a_file").write_text("")
-    text = f"def test_it({fixture}): pass\ndef test_that({fixture}): pass\n"
+    text = "".join(
+        f"def test_{name}_of_{fixture}({fixture}): pass\n"
+        for fixture in FIXTURES
+        for name in ("this", "that")
+    )
     output = output_of(session(tmp_path, text, XDG_CACHE_HOME=str(tmp_path / "a_file")), code=1)
-    assert "2 errors" in output
+    assert f"{2 * len(FIXTURES)} errors" in output
     lines = [line for line in output.splitlines() if line.startswith("tael did not start: ")]
-    assert len(lines) == 2
-    assert str(tmp_path / "a_file") in lines[0]
+    assert len(lines) == 2 * len(FIXTURES)
+    assert all(str(tmp_path / "a_file") in line for line in lines)
     assert "Traceback" not in output
 
 

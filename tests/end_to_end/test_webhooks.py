@@ -1,16 +1,16 @@
 """Webhooks: in both styles, signed, and repeated byte for byte on the schedule until they are acknowledged."""
 
 import json
-import time
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
+import psycopg
 import pytest
 
-from tests.end_to_end.merchant import CALLS, MOMENT, OFFLINE, ONLINE, Merchant, digest, send
+from tests.end_to_end.merchant import CALLS, MOMENT, OFFLINE, ONLINE, Answer, Merchant, digest, send
 from tests.end_to_end.receiver import Call, Receiver, old_text
-from tests.end_to_end.rig import Demo
+from tests.end_to_end.rig import Demo, eventually
 
 OLD_MEMBERS: Final = {
     "mchid",
@@ -55,8 +55,9 @@ REFUND_MEMBERS: Final = NEW_MEMBERS | {
 #: The gap after the first, second … failure.
 GAPS_S: Final = (30, 30, 30, 30, 120, 600, 600, 3600, 7200, 21_600, 54_000)
 REFUSED: Final = (500, b"success")
-#: Several cycles of the worker: by then all due webhooks are sent and their results recorded.
-QUIET_S: Final = 0.3
+#: The clock also runs by itself while a test checks that nothing is sent too early.
+EARLY_S: Final = 20
+ATTEMPTS: Final = "SELECT attempts FROM webhook WHERE cause = %s AND kind = 'payment'"
 
 
 def proven_old(call: Call, key: str) -> None:
@@ -70,11 +71,22 @@ def proven_new(call: Call, key: str) -> None:
     in_form(call)
 
 
-def counted(receiver: Receiver, reference: str, how_many: int) -> list[Call]:
-    """The calls, once the gateway has recorded them: only then does the gap before the next one start."""
-    receiver.wait(reference, how_many)
-    time.sleep(QUIET_S)
-    return receiver.calls(reference)
+def recorded(demo: Demo, receiver: Receiver, opened: Answer, how_many: int) -> None:
+    """Wait until the gateway has recorded this many calls: only then does the gap before the next one start."""
+    receiver.wait(opened["out_trade_no"], how_many)
+    with psycopg.connect(demo.database_url, autocommit=True) as books:
+
+        def counted() -> int:
+            row = books.execute(ATTEMPTS, [opened["syssn"]]).fetchone()
+            return int(row[0]) if row else 0
+
+        assert eventually(counted, lambda count: count >= how_many) == how_many
+
+
+def all_due_was_sent(receiver: Receiver, *merchants: Merchant) -> None:
+    """Wait for the webhook of a new payment of each merchant: everything due before it was sent."""
+    for merchant in merchants:
+        receiver.wait(merchant.paid("800201")["out_trade_no"])
 
 
 def in_form(call: Call) -> None:
@@ -169,7 +181,7 @@ def test_an_old_style_receiver_is_not_notified_of_refunds(
 
     refund = shop.refund_and_wait(opened, "250")
     demo.advance(60)
-    time.sleep(QUIET_S)
+    all_due_was_sent(receiver, shop)
     assert receiver.calls(refund["out_trade_no"]) == []
     assert len(receiver.calls(opened["out_trade_no"])) == 1
 
@@ -184,14 +196,14 @@ def test_barcode_payments_have_no_webhook(
     shop.until(late["syssn"], "0000")
 
     demo.advance(60)
-    time.sleep(QUIET_S)
+    all_due_was_sent(receiver, shop, chain)
     assert [receiver.calls(each["out_trade_no"]) for each in (*opened, late)] == [[], [], []]
 
 
 def test_unpaid_orders_have_no_webhook(shop: Merchant, demo: Demo, receiver: Receiver) -> None:
     ended = [shop.closed("800201"), shop.closed("800151"), shop.expired("800201"), shop.pending("800151")]
 
-    time.sleep(QUIET_S)
+    all_due_was_sent(receiver, shop)
     assert [receiver.calls(each["out_trade_no"]) for each in ended] == [[], [], [], []]
 
 
@@ -205,15 +217,15 @@ def test_a_refused_webhook_is_repeated_byte_for_byte_on_the_schedule_and_then_ex
     receiver.will_answer(reference, *[REFUSED] * 20)
     merchant.pay_by_phone(opened)
 
-    counted(receiver, reference, 1)
+    recorded(demo, receiver, opened, 1)
     for made, gap_s in enumerate(GAPS_S, start=1):
-        demo.advance(gap_s - 6)
-        time.sleep(QUIET_S)
+        demo.advance(gap_s - EARLY_S)
+        all_due_was_sent(receiver, merchant)
         assert len(receiver.calls(reference)) == made, f"too early after {made}"
-        demo.advance(6)
-        counted(receiver, reference, made + 1)
+        demo.advance(EARLY_S)
+        recorded(demo, receiver, opened, made + 1)
     demo.advance(30 * 86_400)
-    time.sleep(QUIET_S)
+    all_due_was_sent(receiver, merchant)
     calls = receiver.calls(reference)
     assert len(calls) == len(GAPS_S) + 1
     assert len({call.body for call in calls}) == 1
@@ -231,9 +243,9 @@ def test_success_in_any_case_ends_the_repeats(
     receiver.will_answer(opened["out_trade_no"], answer)
     shop.pay_by_phone(opened)
 
-    counted(receiver, opened["out_trade_no"], 1)
+    recorded(demo, receiver, opened, 1)
     demo.advance(3600)
-    time.sleep(QUIET_S)
+    all_due_was_sent(receiver, shop)
     assert len(receiver.calls(opened["out_trade_no"])) == 1
 
 
@@ -257,7 +269,7 @@ def test_any_other_response_is_a_failed_delivery(
     receiver.will_answer(opened["out_trade_no"], answer)
     shop.pay_by_phone(opened)
 
-    counted(receiver, opened["out_trade_no"], 1)
+    recorded(demo, receiver, opened, 1)
     demo.advance(31)
     first, second = receiver.wait(opened["out_trade_no"], 2)
     assert first.body == second.body
@@ -269,7 +281,7 @@ def test_a_repeat_is_the_same_bytes_even_if_the_payment_was_refunded_since(
     opened = chain.open("800201")
     receiver.will_answer(opened["out_trade_no"], REFUSED)
     chain.pay_by_phone(opened)
-    counted(receiver, opened["out_trade_no"], 1)
+    recorded(demo, receiver, opened, 1)
     chain.until(opened["syssn"], "0000")
 
     chain.refund_and_wait(opened, "1000")

@@ -11,7 +11,8 @@ import pytest
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 
 import tael
-from tael.db.migrate import LOCK_KEY, MIGRATIONS, MigrationBlocked, migrate
+from tael.db.database import MIGRATIONS
+from tael.db.migrate import LOCK_KEY, MigrationBlocked, migrate
 from tests.support.postgres import temporary_database
 
 PATIENCE_S = 30.0

@@ -1,7 +1,11 @@
-"""The whole sandbox as a process on free ports, driven over HTTP from outside, as its users do."""
+"""The whole sandbox as a process on free ports, driven over HTTP from outside, as its users do.
+
+Sandboxes are forked from a process that has imported it; the first of a session, and what is restarted, is a program of
+its own, as its users start it.
+"""
 
 import json
-import shutil
+import os
 import signal
 import sqlite3
 import subprocess
@@ -10,7 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -18,6 +22,7 @@ from typing import Any, Final, Self
 import pytest
 from werkzeug import Request, Response
 
+from tests.sandbox.forked import ForkingServer
 from tests.support.local_server import local_server
 
 ROOT: Final = Path(__file__).parents[2]
@@ -41,22 +46,28 @@ class ControlRefused(Exception):
 class Sandbox:
     """A running sandbox: `http` and `tls` are its base URLs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, forking: ForkingServer | None = None) -> None:
         self.folder = folder
+        self._forking = forking
+        self._pid: int | None = None
         self._start()
 
     def _start(self, http_port: int = 0, tls_port: int = 0, *more: str) -> None:
         ports = ["--port", str(http_port), "--tls-port", str(tls_port), *more]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tael_sandbox", *ports, "--data", str(self.folder)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-        )
-        assert self._process.stdout is not None
-        started = threading.Timer(START_LIMIT_S, self._process.kill)
-        started.start()
-        greeting = json.loads(self._process.stdout.readline() or b"{}")
-        started.cancel()
+        arguments = [*ports, "--data", str(self.folder)]
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb") as output:
+            if self._forking is not None:
+                self._pid = self._forking.start(arguments, writing)
+            else:
+                command = [sys.executable, "-m", "tael_sandbox", *arguments]
+                self._process = subprocess.Popen(command, cwd=ROOT, stdout=writing)
+                self._pid = self._process.pid
+            os.close(writing)
+            started = threading.Timer(START_LIMIT_S, os.kill, (self._pid, signal.SIGKILL))
+            started.start()
+            greeting = json.loads(output.readline() or b"{}")
+            started.cancel()
         assert greeting.get("ready") is True, "the sandbox did not start"
         self.http: str = greeting["http"]
         self.tls: str = greeting["tls"]
@@ -64,19 +75,25 @@ class Sandbox:
     def restart(self, *more: str, number: signal.Signals = signal.SIGTERM) -> None:
         """Ends it with this signal and starts it on the same folder and ports, with `more` arguments."""
         self.end(number)
+        self._forking = None
         self._start(int(self.http.rsplit(":", 1)[1]), int(self.tls.rsplit(":", 1)[1]), *more)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ends it and answers its exit status."""
-        self._process.send_signal(number)
-        status = self._process.wait(END_LIMIT_S)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        return status
+        assert self._pid is not None
+        pid, self._pid = self._pid, None
+        os.kill(pid, number)
+        too_late = threading.Timer(END_LIMIT_S, os.kill, (pid, signal.SIGKILL))
+        too_late.start()
+        try:
+            return self._forking.wait(pid) if self._forking is not None else self._process.wait()
+        finally:
+            too_late.cancel()
 
     @property
     def is_running(self) -> bool:
-        return self._process.poll() is None
+        """It was started, and nobody has ended it."""
+        return self._pid is not None
 
     def control(self, method: str, name: str, asked: dict[str, Any] | None = None) -> Any:
         """Calls `/control/<name>`. Raises ControlRefused."""
@@ -164,52 +181,6 @@ class Receiver:
             arrived = self._arrived.wait_for(lambda: len(self.bodies) >= count, limit_s)
             assert arrived, f"{len(self.bodies)} of {count} notices came"
             return list(self.bodies)
-
-
-@pytest.fixture(scope="session")
-def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sandbox's folder whose keys later ones copy."""
-    folder = tmp_path_factory.mktemp("sandbox-keys")
-    Sandbox(folder).end()
-    return folder
-
-
-@pytest.fixture(scope="session")
-def new_sandbox(
-    key_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], Sandbox]]:
-    """Starts sandboxes with fresh books; all are ended with the session."""
-    started: list[Sandbox] = []
-
-    def start() -> Sandbox:
-        folder = tmp_path_factory.mktemp("sandbox")
-        shutil.copy(key_folder / KEYS[0], folder)
-        shutil.copytree(key_folder / KEYS[1], folder / KEYS[1])
-        started.append(Sandbox(folder))
-        return started[-1]
-
-    yield start
-    for sandbox in started:
-        if sandbox.is_running:
-            sandbox.end()
-
-
-@pytest.fixture(scope="module")
-def sandbox(new_sandbox: Callable[[], Sandbox]) -> Iterator[Sandbox]:
-    """One for all tests of a module: its clock only ever moves forward."""
-    running = new_sandbox()
-    yield running
-    if running.is_running:
-        running.end()
-
-
-@pytest.fixture
-def own_sandbox(new_sandbox: Callable[[], Sandbox]) -> Iterator[Sandbox]:
-    """One for a single test, that moves the clock far or ends the process."""
-    running = new_sandbox()
-    yield running
-    if running.is_running:
-        running.end()
 
 
 @pytest.fixture

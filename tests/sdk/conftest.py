@@ -4,9 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import Sandbox, key_folder, new_sandbox, sandbox
-
-__all__ = ["key_folder", "new_sandbox", "sandbox"]
+from tests.sandbox.conftest import Sandbox
 
 
 @pytest.fixture(scope="module")

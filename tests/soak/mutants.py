@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Final
 
-from tael.cli.app import main as tael
+from tael.cli.child import main
 from tael.payments.store import payments, refunds, reservations
 from tael.payments.store.payments import Change, Payments
 from tael.payments.store.refunds import RefundChange, Refunds
@@ -75,4 +75,4 @@ def _patch(owner: object, name: str, value: object) -> None:
 
 if __name__ == "__main__":
     BUGS[sys.argv.pop(1)]()
-    tael()
+    sys.exit(main(sys.argv[1:]))

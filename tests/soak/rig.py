@@ -91,8 +91,8 @@ def running_soak(port: int, data: Path, mutant: str = "") -> Iterator[SoakStack]
 def _start_gateway(
     demo_stack: DemoStack, listener: socket.socket, environment: dict[str, str], mutant: str
 ) -> None:
-    tael = ["-m", "tests.soak.mutants", mutant] if mutant else ["-m", "tael.cli"]
-    serve, work = [*tael, "serve", "--demo", "--fd", str(listener.fileno())], [*tael, "work", "--demo"]
+    tael = ["-m", "tests.soak.mutants", mutant] if mutant else ["-m", "tael.cli.child"]
+    serve, work = [*tael, "serve", str(listener.fileno()), "--demo"], [*tael, "work", "--demo"]
     for name, node in NODES.items():
         own = {**environment, "TAEL_NODE": node, "PYTHONPATH": str(ROOT)}
         log = demo_stack.paths.data / "logs" / f"{name}.log"

@@ -4,6 +4,8 @@ Starting Python and importing the gateway costs more than most commands. `run_ta
 """
 
 import atexit
+import contextlib
+import io
 import json
 import os
 import runpy
@@ -17,11 +19,17 @@ from typing import IO, Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
 COMMAND_LIMIT_S: Final = 60
+#: A certificate whose key was thrown away, since some clients refuse an empty file.
+NO_AUTHORITY: Final = Path(__file__).with_name("no_authority.pem")
 
 
 def clean_environment() -> dict[str, str]:
-    """Our environment without tael's settings, which would redirect a demo."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TAEL_")}
+    """Our environment without tael's settings, which would redirect a demo, and without the system's CA certificates.
+
+    Tests call this machine only, and HTTP clients read all CA certificates in every process, at import.
+    """
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("TAEL_")}
+    return ours | {"SSL_CERT_FILE": str(NO_AUTHORITY), "SSL_CERT_DIR": os.devnull}
 
 
 class _Server:
@@ -76,7 +84,10 @@ def run_tael(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def _serve() -> None:
     """Fork for every line of standard input; answer the exit code, or the negative number of a signal."""
-    import tael.cli.app  # noqa: F401 - the costly part, once
+    from tael.cli.app import Commands
+
+    list(Commands().values())  # the costly part, once: commands are imported when they are asked for
+    _warm_up()
 
     while line := sys.stdin.readline():
         pid = os.fork()
@@ -84,6 +95,14 @@ def _serve() -> None:
             os._exit(_run(*json.loads(line)))
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _warm_up() -> None:
+    """Have Typer read a command's options once, for which it imports Pydantic."""
+    from tael.cli.app import app
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        app(["trigger", "--list", "--json"], standalone_mode=False)
 
 
 def _run(arguments: list[str], environment: dict[str, str], output: str, errors: str) -> int:

@@ -63,6 +63,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "TAEL_DATABASE_TIMEOUT": "5",
             "TAEL_WALLET_CONNECTIONS": "40",
             "TAEL_WALLET_WAIT_MS": "500",
+            "TAEL_SETTINGS_CACHE_MS": "250",
         }
     )
     assert (settings.public_url, settings.wechat_url) == ("https://pay.example", "http://c")
@@ -72,6 +73,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert not settings.returns_unmatched_payments
     assert limits_of(settings) == Limits(connections=20, call_s=5.0)
     assert (settings.wallet_connections, settings.wallet_wait_s) == (40, 0.5)
+    assert settings.settings_cache_s == 0.25
 
 
 def test_limits_have_defaults_and_are_read() -> None:
@@ -142,6 +144,14 @@ def test_connections_to_a_wallet_are_a_number_within_limits(number: str) -> None
     assert refusal_of(TAEL_WALLET_CONNECTIONS=number) == (
         "TAEL_WALLET_CONNECTIONS must be a whole number from 2 to 10000"
     )
+
+
+@pytest.mark.parametrize("lifetime", ["-1", "60001", "0.5", "long", " 1", "٣"])
+def test_settings_are_used_for_a_minute_at_most_before_they_are_read_again(lifetime: str) -> None:
+    assert "TAEL_SETTINGS_CACHE_MS is a whole number from 0 to 60000" in refusal_of(
+        TAEL_SETTINGS_CACHE_MS=lifetime
+    )
+    assert read_settings(GOOD | {"TAEL_SETTINGS_CACHE_MS": "0"}).settings_cache_s == 0
 
 
 @pytest.mark.parametrize(

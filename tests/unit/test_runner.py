@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tael.db.database import StoreUnavailable
+from tael.jobs import runner
 from tael.jobs.runner import LEASE, Job, Worker, run_for_ever, run_once
 from tests.support.alipay import TestClock
 from tests.support.values import NOW
@@ -66,7 +69,7 @@ async def test_a_row_that_hangs_keeps_its_own_place_only() -> None:
 
 async def test_no_more_rows_are_claimed_than_there_are_places() -> None:
     queue = Queue(["hang 1", "hang 2", "hang 3"])
-    worker = Worker(queue.job(), TestClock(NOW))
+    worker = Worker(queue.job(), TestClock(NOW), asyncio.Event())
     assert [await worker.take(), await worker.take()] == [2, 0]
     queue.let_go.set()
     await worker.finish()
@@ -90,7 +93,7 @@ async def test_a_loop_whose_store_is_gone_ends_on_request() -> None:
 
 async def test_leases_of_rows_in_progress_are_extended_from_their_end() -> None:
     queue = Queue(["hang 1", "hang 2"])
-    worker = Worker(queue.job(), TestClock(NOW))
+    worker = Worker(queue.job(), TestClock(NOW), asyncio.Event())
     before = datetime.now(UTC)
     await worker.take()
     queue.lost = {"hang 2"}
@@ -105,3 +108,75 @@ async def test_leases_of_rows_in_progress_are_extended_from_their_end() -> None:
     await worker.finish()
     await worker.renew()
     assert len(queue.renewed) == 2
+
+
+@dataclass
+class Lookout:
+    """What looks find: the queues in `due`. `seen` is set once `count` looks have been made."""
+
+    due: set[str]
+    count: int
+    looks: int = 0
+    seen: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def look(self, now: datetime, real_now: datetime) -> set[str]:
+        self.looks += 1
+        if self.looks == self.count:
+            self.seen.set()
+        return self.due
+
+
+async def running_until(jobs: Sequence[Job[str]], lookout: Lookout, event: asyncio.Event) -> None:
+    """The loop, ended after `event`."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_for_ever(jobs, TestClock(NOW), stop, lookout.look))
+    await asyncio.wait_for(event.wait(), PATIENCE_S)
+    stop.set()
+    await asyncio.wait_for(running, PATIENCE_S)
+
+
+async def test_a_job_whose_queue_is_empty_claims_at_the_start_only() -> None:
+    idle, busy = Queue([]), Queue([])
+    lookout = Lookout({"busy"}, count=4)
+    jobs = [replace(idle.job(), queue="idle"), replace(busy.job(), queue="busy")]
+    await running_until(jobs, lookout, lookout.seen)
+    assert idle.asked_for == [idle.places]
+    assert len(busy.asked_for) > 1
+
+
+async def test_a_row_that_was_done_is_followed_by_a_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have made a row of another queue due; an idle worker would look later than the test waits."""
+    monkeypatch.setattr(runner, "IDLE_S", 10 * PATIENCE_S)
+    monkeypatch.setattr(runner, "MAX_IDLE_S", 10 * PATIENCE_S)
+    queue = Queue(["row"])
+    lookout = Lookout(set(), count=2)
+    await running_until([replace(queue.job(), queue="rows")], lookout, lookout.seen)
+    assert queue.done == ["row"]
+
+
+async def test_a_look_that_fails_is_followed_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "STORE_GONE_S", 0.0)
+    lookout = Lookout({"rows"}, count=2)
+    fails: list[Exception] = [ValueError("worse"), StoreUnavailable("gone")]
+
+    async def look(now: datetime, real_now: datetime) -> set[str]:
+        if fails:
+            raise fails.pop()
+        return await lookout.look(now, real_now)
+
+    queue, stop = Queue([]), asyncio.Event()
+    jobs = [replace(queue.job(), queue="rows")]
+    running = asyncio.create_task(run_for_ever(jobs, TestClock(NOW), stop, look))
+    await asyncio.wait_for(lookout.seen.wait(), PATIENCE_S)
+    stop.set()
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert len(queue.asked_for) > 1
+
+
+def test_an_idle_worker_looks_less_and_less_often_down_to_a_bound() -> None:
+    rests = [runner.IDLE_S]
+    for _ in range(100):
+        rests.append(runner.next_pause_s(rests[-1], is_busy=False))
+    assert rests == sorted(rests)
+    assert rests[-1] == runner.MAX_IDLE_S
+    assert runner.next_pause_s(rests[-1], is_busy=True) == runner.IDLE_S

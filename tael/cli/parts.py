@@ -1,0 +1,118 @@
+"""`tael serve`, `tael work`, `tael sandbox` and `tael migrate`: the parts of a deployment.
+
+A worker does not import what the API is made of, and the other way round: a deployment has many such processes.
+"""
+
+import asyncio
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tael.cli.listener import listen
+from tael.cli.showing import IMPOSSIBLE, fail
+from tael.config import BadSettings, Settings, read_database_url, read_settings
+
+
+def _settings(is_demo: bool, allow_http: bool) -> Settings:
+    """Those of the environment. Outside a demo, what is safe in a demo only is refused."""
+    try:
+        settings = read_settings()
+        if is_demo:
+            return replace(settings, takes_published_key=True)
+        from tael.cli.deployment import refuse_demo_settings
+
+        refuse_demo_settings(settings, allow_http=allow_http)
+    except BadSettings as error:
+        raise fail(str(error)) from error
+    return settings
+
+
+def _checked_settings(is_demo: bool, allow_http: bool) -> Settings:
+    """They are good, and so are the apps in the database if it answers already."""
+    settings = _settings(is_demo, allow_http)
+    if not is_demo:
+        from tael.cli.deployment import refuse_published_key
+
+        try:
+            asyncio.run(refuse_published_key(settings))
+        except BadSettings as error:
+            raise fail(str(error)) from error
+    return settings
+
+
+DemoFlag = Annotated[
+    bool,
+    typer.Option("--demo", help="Allow what only a demo may have: its clock, its app, webhooks to itself."),
+]
+AllowHttpFlag = Annotated[
+    bool,
+    typer.Option("--allow-http", help="Allow http:// addresses of this machine itself, to try things out."),
+]
+
+
+def serve_command(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="How many API processes.")] = 1,
+    demo: DemoFlag = False,
+    allow_http: AllowHttpFlag = False,
+) -> None:
+    """Serve the merchants' API, the wallets' notices, payers' pages, health and metrics."""
+    from tael.cli.serving import serve, serve_by_several
+
+    settings = _checked_settings(demo, allow_http)
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        raise fail(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    if workers == 1:
+        serve(settings, listener)
+    else:
+        serve_by_several(listener, workers, demo)
+
+
+def work_command(demo: DemoFlag = False, allow_http: AllowHttpFlag = False) -> None:
+    """Run the jobs: settle what is undecided, expire orders, deliver webhooks, seal days. Any number of processes."""
+    from tael.cli.working import work
+
+    work(_checked_settings(demo, allow_http))
+
+
+def sandbox_command(
+    port: Annotated[int, typer.Option(help="Port of both wallets without TLS, and of control.")] = 8001,
+    tls_port: Annotated[int, typer.Option(help="Port of both wallets with TLS.")] = 8003,
+    data: Annotated[Path, typer.Option(help="Folder of the wallets' books.")] = Path(".tael/sandbox"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what happened before; keys stay.")] = False,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A name of this machine for /control and the phone, beside loopback."
+        ),
+    ] = None,
+) -> None:
+    """Run both wallets, simulated."""
+    data.mkdir(parents=True, exist_ok=True)
+    arguments = ["--port", str(port), "--tls-port", str(tls_port), "--data", str(data)]
+    arguments += ["--fresh"] if fresh else []
+    arguments += [f"--allowed-host={name}" for name in allowed_host or []]
+    os.execv(sys.executable, [sys.executable, "-m", "tael_sandbox", *arguments])  # noqa: S606
+
+
+def migrate_command() -> None:
+    """Bring the database that TAEL_DATABASE_URL names to the newest schema."""
+    from tael.cli.databases import UNUSABLE_DATABASE, why_unusable
+    from tael.db.migrate import MigrationBlocked, migrate
+
+    try:
+        applied = migrate(read_database_url().reveal())
+    except BadSettings as error:
+        raise fail(str(error)) from error
+    except MigrationBlocked as error:
+        raise fail(str(error), IMPOSSIBLE) from error
+    except UNUSABLE_DATABASE as error:
+        raise fail(why_unusable(error)) from None
+    typer.echo(f"{applied} migrations applied" if applied else "the schema is up to date")
