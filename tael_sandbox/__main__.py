@@ -1,4 +1,4 @@
-"""`python -m tael_sandbox`: prints one JSON line when it listens, then serves until it is told to end."""
+"""`python -m tael_sandbox`: prints one JSON line once it listens, then serves until it gets a signal."""
 
 import uvloop
 

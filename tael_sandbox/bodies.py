@@ -1,11 +1,11 @@
-"""Bodies of requests, read no further than a limit."""
+"""Reads request bodies up to a limit."""
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes | None:
-    """None if it is over the limit."""
+    """None if the body is over the limit."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -15,5 +15,5 @@ async def read_body(request: Request, limit_bytes: int) -> bytes | None:
 
 
 async def client_left(_: Request, __: Exception) -> Response:
-    """For ClientDisconnect, which is no error of ours; there is no connection left to answer on."""
+    """Handles ClientDisconnect, which is no error of ours; the connection for a response is gone."""
     return Response(status_code=400)

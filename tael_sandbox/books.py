@@ -1,7 +1,7 @@
 """The wallets' books: one SQLite file that survives restarts and SIGKILL.
 
-Everything runs in the event loop's thread and never awaits inside a transaction, so requests do not
-interleave. Instants are stored as REAL seconds since 1970, money as INTEGER minor units.
+Everything runs in the event loop's thread and never awaits inside a transaction, so requests do not interleave.
+Instants are stored as REAL seconds since 1970, money as INTEGER minor units.
 """
 
 import sqlite3
@@ -56,12 +56,12 @@ class Books:
         self.script(SHARED_TABLES)
 
     def script(self, sql: str) -> None:
-        """Makes tables and indexes; every statement must be harmless when it has run before."""
+        """Creates tables and indexes. Every statement must be idempotent."""
         self._connection.executescript(sql)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of the block or nothing. Not re-entrant, and nothing may be awaited inside."""
+        """Commits the block or rolls it back. Not re-entrant, and nothing may be awaited inside."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield self._connection
@@ -77,7 +77,7 @@ class Books:
 
     @property
     def changes(self) -> int:
-        """How many rows were written since the file was opened: it grows with every change."""
+        """The number of rows written since the file was opened. It grows with every change."""
         return self._connection.total_changes
 
     def close(self) -> None:

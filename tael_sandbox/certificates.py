@@ -1,10 +1,11 @@
-"""The throw-away certificate authority of the simulated wallets, made anew for each folder.
+"""The certificate authority of the simulated wallets, created for each data folder.
 
-It signs the TLS listener's certificate, and for each WeChat Pay service provider a client certificate, also as PKCS#12,
-whose subject's common name is the mch_id. Critical name constraints limit it to the wallets' hosts and this machine's
-own names, so that its stolen key could pretend to be nobody else; it belongs in no system's trust store all the same.
-Everything is made once and kept below the sandbox's folder: a client that trusts the CA still does after a restart.
-What an earlier version left is renewed under the keys that are there, so clients go on working.
+It signs the TLS listener's certificate, and for each WeChat Pay service provider a client certificate, also as
+PKCS#12, whose subject's common name is the mch_id. Critical name constraints limit it to the wallets' hosts and this
+machine's names, so a stolen key cannot impersonate any other host. It still belongs in no system's trust store.
+
+Everything is created once and stored in the sandbox's folder, so a client that trusts the CA still does after a
+restart. Files of an earlier version are renewed with their existing keys, so that clients keep working.
 """
 
 import os
@@ -25,9 +26,9 @@ from tael_sandbox.shops import Shops
 
 LIFETIME: Final = timedelta(days=3650)
 KEY_BITS: Final = 2048
-#: The entry's name in the files that WeChat Pay hands out, by which Java's SDKs ask for it.
+#: The entry's name in WeChat Pay's own PKCS#12 files, with which Java's SDKs look it up.
 FRIENDLY_NAME: Final = b"Tenpay Certificate"
-#: The hosts of both wallets that SDKs have in their code, of the protocols that the sandbox speaks.
+#: The hosts of both wallets that SDKs have hard-coded, of the protocols that the sandbox serves.
 ALIPAY_HOSTS: Final = (
     "mapi.alipay.com",
     "intlmapi.alipay.com",
@@ -82,14 +83,14 @@ class Pair:
         return key
 
     def is_whole(self) -> bool:
-        """Both files are there and belong together."""
+        """Whether both files exist and match."""
         if not (self.cert_path.exists() and self.key_path.exists()):
             return False
         return bool(self.certificate.public_key() == self.key.public_key())
 
 
 class Certificates:
-    """Makes what is missing or outdated in `folder`, and hands out what is there."""
+    """Gives access to the certificates in `folder`, and creates those that are missing or outdated."""
 
     def __init__(self, folder: Path, shops: Shops) -> None:
         self._folder = folder
@@ -104,7 +105,7 @@ class Certificates:
             client = self.client(provider.mch_id)
             if not self._is_issued(client):
                 self._issue(client, provider.mch_id, ExtendedKeyUsageOID.CLIENT_AUTH, None)
-            if not _holds(self.client_p12(provider.mch_id), client, provider.mch_id):
+            if not _contains(self.client_p12(provider.mch_id), client, provider.mch_id):
                 _write(self.client_p12(provider.mch_id), _p12_of(client, provider.mch_id), 0o600)
 
     @property
@@ -116,7 +117,7 @@ class Certificates:
         return self._pair(f"client-{mch_id}")
 
     def client_p12(self, mch_id: str) -> Path:
-        """The same as `apiclient_cert.p12`; its password is the mch_id."""
+        """The same as PKCS#12 (`apiclient_cert.p12`); the password is the mch_id."""
         return self._folder / f"client-{mch_id}.p12"
 
     def _pair(self, name: str) -> Pair:
@@ -132,7 +133,7 @@ class Certificates:
         return True
 
     def _make_authority(self) -> None:
-        """One from before there were constraints keeps its name and key: what it has signed stays good."""
+        """Renews an authority without constraints under its name and key, so that what it signed stays valid."""
         is_renewal = self.authority.is_whole()
         subject = self.authority.certificate.subject if is_renewal else _subject("Simulated wallets CA")
         key = _key_for(self.authority)
@@ -146,7 +147,7 @@ class Certificates:
             .add_extension(CONSTRAINTS, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         )
-        _keep(self.authority, builder.sign(key, hashes.SHA256()))
+        _store(self.authority, builder.sign(key, hashes.SHA256()))
 
     def _issue(
         self, pair: Pair, name: str, use: x509.ObjectIdentifier, names: x509.SubjectAlternativeName | None
@@ -166,11 +167,11 @@ class Certificates:
         )
         if names is not None:
             builder = builder.add_extension(names, critical=False)
-        _keep(pair, builder.sign(issuer_key, hashes.SHA256()))
+        _store(pair, builder.sign(issuer_key, hashes.SHA256()))
 
 
 def common_name(certificate_der: bytes) -> str:
-    """Whom a client certificate was made for; empty where it names nobody."""
+    """The common name of a client certificate's subject; empty if it has none."""
     names = x509.load_der_x509_certificate(certificate_der).subject.get_attributes_for_oid(
         NameOID.COMMON_NAME
     )
@@ -187,7 +188,7 @@ def _subject(name: str) -> x509.Name:
 
 
 def _dated(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-    # Real time, not the sandbox's: TLS libraries know nothing of a moved clock.
+    # Real time, not the sandbox's: TLS libraries use the system clock.
     now = datetime.now(UTC)
     return (
         builder.serial_number(x509.random_serial_number())
@@ -212,22 +213,22 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 def _is_constrained(certificate: x509.Certificate) -> bool:
     try:
-        found = certificate.extensions.get_extension_for_class(x509.NameConstraints)
+        extension = certificate.extensions.get_extension_for_class(x509.NameConstraints)
     except x509.ExtensionNotFound:
         return False
-    return found.critical and found.value == CONSTRAINTS
+    return extension.critical and extension.value == CONSTRAINTS
 
 
 def _has_all_names(certificate: x509.Certificate) -> bool:
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return False
-    return found.value == SERVER_NAMES
+    return extension.value == SERVER_NAMES
 
 
 def _key_for(pair: Pair) -> rsa.RSAPrivateKey:
-    """The one that is there, or a new one: a crash before the certificate is written leaves no pair that differs."""
+    """The existing key or a new one. Reuse means that a crash before the certificate is written leaves no mismatch."""
     if not pair.key_path.exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
         key_pem = key.private_bytes(
@@ -238,7 +239,7 @@ def _key_for(pair: Pair) -> rsa.RSAPrivateKey:
 
 
 def _p12_of(pair: Pair, mch_id: str) -> bytes:
-    """One key and one certificate by 3DES and SHA-1, as WeChat Pay's own: what Go, Node, Java and Ruby all read."""
+    """One key and one certificate with 3DES and SHA-1 like WeChat Pay's own, which Go, Node, Java and Ruby all read."""
     encryption = (
         serialization.PrivateFormat.PKCS12.encryption_builder()
         .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
@@ -248,7 +249,7 @@ def _p12_of(pair: Pair, mch_id: str) -> bytes:
     return pkcs12.serialize_key_and_certificates(FRIENDLY_NAME, pair.key, pair.certificate, None, encryption)
 
 
-def _holds(path: Path, pair: Pair, mch_id: str) -> bool:
+def _contains(path: Path, pair: Pair, mch_id: str) -> bool:
     try:
         _key, certificate, _chain = pkcs12.load_key_and_certificates(path.read_bytes(), mch_id.encode())
     except (FileNotFoundError, ValueError):
@@ -256,7 +257,7 @@ def _holds(path: Path, pair: Pair, mch_id: str) -> bool:
     return certificate == pair.certificate
 
 
-def _keep(pair: Pair, certificate: x509.Certificate) -> None:
+def _store(pair: Pair, certificate: x509.Certificate) -> None:
     _write(pair.cert_path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 

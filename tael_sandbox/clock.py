@@ -1,6 +1,6 @@
-"""The sandbox's time: the real clock plus an offset that only grows, kept in a file of eight bytes.
+"""The sandbox's time: the real clock plus an offset that only grows, stored in a file of eight bytes.
 
-Every process that maps the file sees a move at once and a restart keeps it. The file holds one signed
+Every process that maps the file sees a change at once, and the offset survives a restart. The file holds one signed
 little-endian 64-bit integer: the offset in microseconds.
 """
 
@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Final
 
 BEIJING: Final = timezone(timedelta(hours=8))
-FURTHEST_OFFSET: Final = timedelta(days=365 * 50)
+MAX_OFFSET: Final = timedelta(days=365 * 50)
 _OFFSET: Final = struct.Struct("<q")
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def bjt(at: datetime) -> datetime:
-    """The same instant on Beijing's wall clock, which is what both wallets print."""
+    """The same instant in Beijing time, which both wallets print."""
     return at.astimezone(BEIJING)
 
 
 def from_stamp(stamp: float) -> datetime:
-    """An instant out of the books, which keep seconds since 1970 as REAL."""
+    """Converts an instant of the books, which store seconds since 1970 as REAL."""
     return datetime.fromtimestamp(stamp, UTC)
 
 
@@ -46,11 +46,11 @@ class Clock:
         return datetime.now(UTC) + self.offset
 
     def advance(self, seconds: float) -> datetime:
-        """Moves forward and answers the new time. Raises ValueError for a way back or past the limit."""
-        if not 0 <= seconds <= FURTHEST_OFFSET.total_seconds():  # also false for NaN
+        """Moves the clock forward and returns the new time. Raises ValueError for a move back or past the limit."""
+        if not 0 <= seconds <= MAX_OFFSET.total_seconds():  # also false for NaN
             raise ValueError("the clock moves forward only, by at most 50 years")
         offset = self.offset + timedelta(seconds=seconds)
-        if offset > FURTHEST_OFFSET:
+        if offset > MAX_OFFSET:
             raise ValueError("the clock is at most 50 years ahead of real time")
         _OFFSET.pack_into(self._map, 0, offset // _MICROSECOND)
         self._map.flush()

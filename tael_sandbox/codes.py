@@ -1,7 +1,7 @@
-"""Barcodes that a payer's app shows, and what will happen when a shop scans them.
+"""Barcodes of a payer's app, and their behaviour when a shop scans them.
 
-The behaviour is bound to a code that was asked for. In the profile `demo` a code may also be made up by hand: it
-ends in a magic ending, which says what happens.
+The behaviour belongs to an issued code. In the profile `demo` any code with a magic ending works without being
+issued, and its ending selects the response.
 """
 
 import secrets
@@ -12,9 +12,9 @@ from typing import Final
 
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock, from_stamp
-from tael_sandbox.magic import ENDING_LENGTH, ENDINGS, ends_in_magic
+from tael_sandbox.magic import ENDING_LENGTH, ENDINGS, has_magic_ending
 from tael_sandbox.payers import payer_of
-from tael_sandbox.profiles import in_force
+from tael_sandbox.profiles import current_profile
 from tael_sandbox.wallet import ControlError
 
 BEHAVIOURS: Final = (
@@ -30,7 +30,7 @@ BEHAVIOURS: Final = (
 )
 CODE_PREFIX: Final = {"alipay": "28", "wechat": "13", "wechat_hk": "15"}
 CODE_DIGITS: Final = 18
-#: A real code lives about a minute. Tests move the clock between asking for a code and using it.
+#: Real codes expire after about a minute. Tests move the clock between issuing a code and using it.
 CODE_LIFE: Final = timedelta(hours=24)
 #: How long the payer of a `password_then_pays` code takes to type.
 PASSWORD_TYPING: Final = timedelta(seconds=3)
@@ -42,8 +42,8 @@ class Code:
     wallet: str
     behaviour: str
     payer: str
-    made_at: datetime | None  #: None: made up by hand, and good for ever
-    used_by: str | None  #: the order that took it, as the wallet names orders
+    made_at: datetime | None  #: None: not issued, never expires
+    used_by: str | None  #: the order that used it, in the wallet's form
 
     def is_expired(self, now: datetime) -> bool:
         is_old = self.made_at is not None and now - self.made_at > CODE_LIFE
@@ -56,7 +56,7 @@ class Code:
 def issue_code(
     books: Books, clock: Clock, wallet: str, behaviour: str, payer: str | None, ending: str | None = None
 ) -> str:
-    """A fresh code of 18 digits, with a magic ending only if asked for. Raises ControlError for unknown words."""
+    """Issues a code of 18 digits, with a magic ending only if requested. Raises ControlError for unknown values."""
     if wallet not in CODE_PREFIX:
         raise ControlError(f"unknown wallet {wallet!r}", "wallet")
     if behaviour not in BEHAVIOURS:
@@ -64,22 +64,22 @@ def issue_code(
     if ending is not None and ending not in ENDINGS:
         raise ControlError(f"ending is one of {', '.join(sorted(ENDINGS))}", "ending")
     with books.transaction() as connection:
-        owner = payer_of(connection, wallet, payer)
+        holder = payer_of(connection, wallet, payer)
         while True:
             auth_code = _random_code(CODE_PREFIX[wallet], ending)
-            made = connection.execute(
+            inserted = connection.execute(
                 "INSERT OR IGNORE INTO code (auth_code, wallet, behaviour, payer, made_at)"
                 " VALUES (?, ?, ?, ?, ?)",
-                (auth_code, wallet, behaviour, owner.payer, clock.now().timestamp()),
+                (auth_code, wallet, behaviour, holder.payer, clock.now().timestamp()),
             )
-            if made.rowcount:
+            if inserted.rowcount:
                 return auth_code
 
 
 def read_code(connection: sqlite3.Connection, auth_code: str) -> Code | None:
     row = connection.execute("SELECT * FROM code WHERE auth_code = ?", (auth_code,)).fetchone()
     if row is None:
-        return _made_up(connection, auth_code)
+        return _magic_code(connection, auth_code)
     return Code(
         row["auth_code"],
         row["wallet"],
@@ -94,20 +94,20 @@ def mark_used(connection: sqlite3.Connection, auth_code: str, order: str) -> Non
     connection.execute("UPDATE code SET used_by = ? WHERE auth_code = ?", (order, auth_code))
 
 
-def _made_up(connection: sqlite3.Connection, auth_code: str) -> Code | None:
-    """A code that nobody was given, where its ending makes it one. It is in no book and never used up.
+def _magic_code(connection: sqlite3.Connection, auth_code: str) -> Code | None:
+    """A code that was not issued but has a magic ending. It is not in the books and can be used any number of times.
 
-    Nothing but zeros is what people type where they mean no code.
+    A code of nothing but zeros is not one: people type it as a placeholder.
     """
     wallet = next((name for name, prefix in CODE_PREFIX.items() if auth_code.startswith(prefix)), None)
     has_shape = len(auth_code) == CODE_DIGITS and auth_code.isascii() and auth_code.isdecimal()
     is_blank = not auth_code[2:].strip("0")
-    if wallet is None or not has_shape or is_blank or not ends_in_magic(auth_code):
+    if wallet is None or not has_shape or is_blank or not has_magic_ending(auth_code):
         return None
-    if not in_force(connection).has_magic:
+    if not current_profile(connection).has_magic:
         return None
-    owner = payer_of(connection, wallet, None)
-    return Code(auth_code, wallet, "pays", owner.payer, made_at=None, used_by=None)
+    holder = payer_of(connection, wallet, None)
+    return Code(auth_code, wallet, "pays", holder.payer, made_at=None, used_by=None)
 
 
 def _random_code(prefix: str, ending: str | None) -> str:

@@ -1,6 +1,6 @@
-"""The JSON API under `/control`: the payer's hand, the clock and a look into the wallets' books.
+"""The control API, JSON under `/control`: actions of the payer, the clock, and the wallets' books.
 
-A stable contract for tests and users' CI. What cannot be done is HTTP 400 `{"error", "field"}`.
+A stable contract for tests and users' CI. An invalid call gets HTTP 400 `{"error", "field"}`.
 """
 
 import json
@@ -21,7 +21,7 @@ from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.codes import issue_code
 from tael_sandbox.fault_injection.faults import Faults
-from tael_sandbox.links import followed
+from tael_sandbox.links import resolve_link
 from tael_sandbox.payers import all_payers
 from tael_sandbox.shops import Shops
 from tael_sandbox.wallet import ControlError, Row, Wallet
@@ -69,10 +69,10 @@ class Control:
         async def answer(request: Request) -> Response:
             try:
                 if request.method in ("POST", "PUT") and change is not None:
-                    asked = await _read_object(request)
+                    body = await _read_object(request)
                     self._tick()
-                    changed = change(asked)
-                    return JSONResponse(await changed if isawaitable(changed) else changed)
+                    result = change(body)
+                    return JSONResponse(await result if isawaitable(result) else result)
                 assert get is not None
                 self._tick()
                 return JSONResponse(get(request))
@@ -83,63 +83,63 @@ class Control:
         return Route(f"/control/{name}", answer, methods=methods)
 
     async def _answer_faults(self, request: Request) -> Response:
-        """Reads, replaces or empties the list; always answers the one in force then."""
+        """Reads, replaces or empties the list, and returns the one that is then in force."""
         try:
             if request.method != "GET":
                 self._faults.replace([] if request.method == "DELETE" else await _read_json(request))
         except ControlError as refused:
             return JSONResponse({"error": refused.message, "field": refused.field}, 400)
-        return JSONResponse(self._faults.shown())
+        return JSONResponse(self._faults.as_rows())
 
     def _tick(self) -> None:
         now = self._clock.now()
         for wallet in self._wallets:
             wallet.tick(now)
 
-    def _issue_code(self, asked: Row) -> Row:
-        wallet = text_of(asked, "wallet")
+    def _issue_code(self, body: Row) -> Row:
+        wallet = text_of(body, "wallet")
         if wallet is None:
             raise ControlError("wallet is missing", "wallet")
-        behaviour, ending = text_of(asked, "behaviour"), text_of(asked, "ending")
+        behaviour, ending = text_of(body, "behaviour"), text_of(body, "ending")
         if behaviour is not None and ending is not None:
-            raise ControlError("behaviour and ending are two ways to say the same", "ending")
-        payer = text_of(asked, "payer")
+            raise ControlError("behaviour and ending exclude each other", "ending")
+        payer = text_of(body, "payer")
         auth_code = issue_code(self._books, self._clock, wallet, behaviour or "pays", payer, ending)
         return {"auth_code": auth_code}
 
-    async def _scan(self, asked: Row) -> Row:
-        url = await self._link_of(asked)
+    async def _scan(self, body: Row) -> Row:
+        url = await self._wallet_link(body)
         if url is None:
             raise ControlError("url is missing", "url")
         for wallet in self._wallets:
-            seen = wallet.scan(url)
-            if seen is not None:
-                return seen
+            view = wallet.scan(url)
+            if view is not None:
+                return view
         raise ControlError("no wallet knows this url", "url")
 
-    async def _confirm(self, asked: Row) -> Row:
-        trade, action = text_of(asked, "trade"), text_of(asked, "action")
-        if trade is None and url_of(asked) is None:
+    async def _confirm(self, body: Row) -> Row:
+        trade, action = text_of(body, "trade"), text_of(body, "action")
+        if trade is None and url_of(body) is None:
             raise ControlError("trade or url is missing", "trade")
         if action not in ACTIONS:
             raise ControlError(f"action is one of {', '.join(ACTIONS)}", "action")
-        url = await self._link_of(asked)
+        url = await self._wallet_link(body)
         for wallet in self._wallets:
-            done = wallet.confirm(trade, url, action, text_of(asked, "payer"))
-            if done is not None:
-                return done
+            result = wallet.confirm(trade, url, action, text_of(body, "payer"))
+            if result is not None:
+                return result
         raise ControlError("no wallet knows this trade", "trade" if trade is not None else "url")
 
-    async def _link_of(self, asked: Row) -> str | None:
-        """The wallet's link that `url` is, or leads to."""
-        url = url_of(asked)
-        return None if url is None else await followed(url, self._is_wallets)
+    async def _wallet_link(self, body: Row) -> str | None:
+        """The wallet's link that `url` is or redirects to."""
+        url = url_of(body)
+        return None if url is None else await resolve_link(url, self._is_wallet_link)
 
-    def _is_wallets(self, url: str) -> bool:
+    def _is_wallet_link(self, url: str) -> bool:
         return any(wallet.is_link(url) for wallet in self._wallets)
 
-    def _close_day(self, asked: Row) -> Row:
-        name, text = text_of(asked, "wallet"), text_of(asked, "day") or ""
+    def _close_day(self, body: Row) -> Row:
+        name, text = text_of(body, "wallet"), text_of(body, "day") or ""
         if name not in self._names:
             raise ControlError(f"wallet is one of {', '.join(self._names)}", "wallet")
         day = read_day(text)
@@ -166,8 +166,8 @@ class Control:
         rows = [row for wallet in self._wallets for row in wallet.accounts()]
         return sorted(rows, key=lambda row: self._shop_order[row["shop"]])
 
-    def _put_account(self, asked: Row) -> Row:
-        name, shop, language = (text_of(asked, field) for field in ("wallet", "shop", "bill_headers"))
+    def _put_account(self, body: Row) -> Row:
+        name, shop, language = (text_of(body, field) for field in ("wallet", "shop", "bill_headers"))
         if name not in self._names:
             raise ControlError(f"wallet is one of {', '.join(self._names)}", "wallet")
         if shop is None:
@@ -177,23 +177,23 @@ class Control:
         return self._wallet(name).set_bill_headers(shop, language)
 
     def _book(self, request: Request) -> dict[str, list[Row]]:
-        asked = request.query_params.get("wallet")
-        if asked is not None and asked not in self._names:
-            raise ControlError(f"unknown wallet {asked!r}", "wallet")
-        books = [self._wallet(name).book(name) for name in ([asked] if asked is not None else self._names)]
+        wallet = request.query_params.get("wallet")
+        if wallet is not None and wallet not in self._names:
+            raise ControlError(f"unknown wallet {wallet!r}", "wallet")
+        books = [self._wallet(name).book(name) for name in ([wallet] if wallet is not None else self._names)]
         return {kind: [row for book in books for row in book[kind]] for kind in ("trades", "refunds")}
 
     def _read_profile(self, _request: Request) -> Row:
-        return {"profile": profiles.in_force(self._books.reader).name}
+        return {"profile": profiles.current_profile(self._books.reader).name}
 
-    def _put_profile(self, asked: Row) -> Row:
-        return {"profile": profiles.put_in_force(self._books, asked.get("profile")).name}
+    def _put_profile(self, body: Row) -> Row:
+        return {"profile": profiles.set_profile(self._books, body.get("profile")).name}
 
     def _read_clock(self, _request: Request) -> Row:
         return {"now": self._clock.now().isoformat(), "offset_s": self._clock.offset.total_seconds()}
 
-    def _move_clock(self, asked: Row) -> Row:
-        seconds = asked.get("advance_s")
+    def _move_clock(self, body: Row) -> Row:
+        seconds = body.get("advance_s")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise ControlError("advance_s is a number of seconds", "advance_s")
         try:
@@ -208,21 +208,21 @@ class Control:
 
 
 def read_day(text: str) -> date:
-    """Raises ControlError for what is no day of this business's years."""
+    """Raises ControlError for an invalid date or a year before 2000."""
     try:
         day = date.fromisoformat(text if DAY.fullmatch(text) else "")
     except ValueError:
         raise ControlError("day is a date, YYYY-MM-DD", "day") from None
     if day.year < FIRST_YEAR:
-        raise ControlError(f"the sandbox knows no day before {FIRST_YEAR}", "day")
+        raise ControlError(f"day is not before {FIRST_YEAR}", "day")
     return day
 
 
 async def _read_object(request: Request) -> Row:
-    asked = await _read_json(request)
-    if not isinstance(asked, dict):
+    value = await _read_json(request)
+    if not isinstance(value, dict):
         raise ControlError("the body is not a JSON object")
-    return asked
+    return value
 
 
 async def _read_json(request: Request) -> object:
@@ -230,25 +230,25 @@ async def _read_json(request: Request) -> object:
     if body is None:
         raise ControlError(f"the body is over {BODY_LIMIT_BYTES} bytes")
     try:
-        asked: object = json.loads(body)
+        value: object = json.loads(body)
     except (ValueError, RecursionError):
         raise ControlError("the body is not JSON") from None
-    return asked
-
-
-def text_of(asked: Mapping[str, Any], field: str) -> str | None:
-    value = asked.get(field)
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise ControlError(f"{field} is a text", field)
     return value
 
 
-def url_of(asked: Mapping[str, Any]) -> str | None:
-    url = text_of(asked, "url")
+def text_of(members: Mapping[str, Any], field: str) -> str | None:
+    value = members.get(field)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ControlError(f"{field} is not a printable string", field)
+    return value
+
+
+def url_of(members: Mapping[str, Any]) -> str | None:
+    url = text_of(members, "url")
     try:
         urlsplit(url or "")
     except ValueError:
-        raise ControlError("url is no URL", "url") from None
+        raise ControlError("url is not a URL", "url") from None
     return url

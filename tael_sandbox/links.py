@@ -1,6 +1,6 @@
-"""A link that a payer scans need not be the wallet's own: a page of the gateway's leads there, as in a browser.
+"""Follows a scanned link to the wallet's own: a payer may scan a page of the gateway's that redirects to it.
 
-Only pages of this machine are asked, and only so many: the sandbox is told what to open by whoever reaches it.
+Only pages on this machine are requested, and only a few: anyone who reaches the sandbox chooses the URL.
 """
 
 import ipaddress
@@ -17,22 +17,22 @@ TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 
 
-async def followed(url: str, is_wallets: Callable[[str], bool]) -> str:
-    """The wallet's link to which redirects lead from `url`; `url` itself where it is no page of this machine.
+async def resolve_link(url: str, is_wallet_link: Callable[[str], bool]) -> str:
+    """The wallet's link that `url` is or redirects to. A URL that is not on this machine is returned unchanged.
 
-    Raises ControlError for a page that leads elsewhere, or nowhere.
+    Raises ControlError for a page that does not redirect to a wallet.
     """
     for _ in range(MAX_REDIRECTS):
-        if is_wallets(url) or not _is_here(url):
+        if is_wallet_link(url) or not _is_local(url):
             return url
-        url = urljoin(url, await _location(url))
-    if is_wallets(url):
+        url = urljoin(url, await _redirect_target(url))
+    if is_wallet_link(url):
         return url
     raise ControlError(f"the link leads to no wallet within {MAX_REDIRECTS} redirects", "url")
 
 
-def _is_here(url: str) -> bool:
-    """Whether it is a page of a loopback address."""
+def _is_local(url: str) -> bool:
+    """Whether it is a web page at a loopback address."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
@@ -46,16 +46,16 @@ def _is_here(url: str) -> bool:
         return False
 
 
-async def _location(url: str) -> str:
-    """Where the page at `url` sends a browser."""
+async def _redirect_target(url: str) -> str:
+    """The redirect target of the page at `url`. Raises ControlError if it does not redirect."""
     try:
         async with (
             aiohttp.ClientSession(timeout=TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.get(url, allow_redirects=False) as answer,
+            session.get(url, allow_redirects=False) as response,
         ):
-            location = answer.headers.get("Location", "")
-            if answer.status in REDIRECTS and location:
+            location = response.headers.get("Location", "")
+            if response.status in REDIRECTS and location:
                 return location
-            raise ControlError(f"the link leads to a page and not to a wallet: HTTP {answer.status}", "url")
+            raise ControlError(f"the link leads to a page and not to a wallet: HTTP {response.status}", "url")
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise ControlError(f"the link cannot be opened: {type(error).__name__}", "url") from None

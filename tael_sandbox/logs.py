@@ -8,7 +8,7 @@ from types import TracebackType
 
 
 class JsonFormatter(logging.Formatter):
-    """One object per record, with the members of the gateway's own lines."""
+    """One object per record, with the same members as the gateway's log lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         members = {
@@ -31,7 +31,7 @@ def configure_logs() -> None:
 
 
 def _log_crash(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """The last line of a process that an exception ends."""
+    """Logs the exception that ends the process, as its last line."""
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, traceback)
     else:

@@ -1,8 +1,8 @@
-"""Joins the parts and runs them: clock, books, both wallets, courier, and one app behind two listeners.
+"""Builds and runs the sandbox: clock, books, both wallets, the courier, and one app behind two listeners.
 
-Plain HTTP serves Alipay, WeChat, `/control` and the payer's phone at `/`; TLS serves the same app, also under the
-wallets' own names, with the caller's certificate in view, which some of WeChat's paths demand. Both run in one event
-loop, so that requests never interleave.
+Plain HTTP serves Alipay, WeChat, `/control` and the payer's phone at `/`. TLS serves the same app, also under the
+wallets' own host names, and exposes the caller's certificate, which some of WeChat's paths require. Both run in one
+event loop, so requests never interleave.
 """
 
 import argparse
@@ -33,8 +33,8 @@ from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
 from tael_sandbox.control import Control
 from tael_sandbox.fault_injection.faults import Faults
-from tael_sandbox.fault_injection.notices import FaultyNotices
-from tael_sandbox.fault_injection.wire import FaultyProtocol, FaultyWire
+from tael_sandbox.fault_injection.middleware import FaultMiddleware, ResettableProtocol
+from tael_sandbox.fault_injection.notices import NoticeFaults
 from tael_sandbox.logs import configure_logs
 from tael_sandbox.notices import Courier
 from tael_sandbox.own_pages import OwnPages, is_own_page, name_in
@@ -52,15 +52,15 @@ CLOCK = "clock"
 
 
 class Server(uvicorn.Server):
-    """Leaves the signals to `serve`: two servers would take them from one another."""
+    """Leaves the signals to `serve`: two servers would override each other's handlers."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-class Waking:
-    """Lets the courier look after each request: what was committed may have queued a notice."""
+class CourierWaker:
+    """Wakes the courier after each request, which may have queued a notice."""
 
     def __init__(self, app: ASGIApp, courier: Courier) -> None:
         self._app = app
@@ -74,19 +74,19 @@ class Waking:
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("tael_sandbox", description="Both wallets, simulated.")
+    parser = argparse.ArgumentParser("tael_sandbox", description="Run both simulated wallets.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True, help="plain HTTP; 0 takes a free one")
-    parser.add_argument("--tls-port", type=int, required=True, help="TLS; 0 takes a free one")
-    parser.add_argument("--data", type=Path, required=True, help="the folder of books and keys")
-    parser.add_argument("--fresh", action="store_true", help="forget what happened before; keys stay")
+    parser.add_argument("--port", type=int, required=True, help="port for plain HTTP; 0 chooses a free one")
+    parser.add_argument("--tls-port", type=int, required=True, help="port for TLS; 0 chooses a free one")
+    parser.add_argument("--data", type=Path, required=True, help="folder for books and keys")
+    parser.add_argument("--fresh", action="store_true", help="delete the books and the clock; keep the keys")
     parser.add_argument(
         "--allowed-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="a name or address, without port, under which browsers and programs reach /control and the phone; "
-        "this machine's own are always allowed",
+        help="a host name or address, without port, under which /control and the phone are reachable; "
+        "this machine's own names are always allowed",
     )
     return parser.parse_args(arguments)
 
@@ -94,17 +94,17 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 async def serve(options: argparse.Namespace) -> None:
     configure_logs()
     directory: Path = options.data
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing runs yet to be held up
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     plain, tls = _listen(options.host, options.port), _listen(options.host, options.tls_port)
     http_url, tls_url = _url("http", options.host, plain), _url("https", options.host, tls)
 
     if options.fresh:
-        forget(directory)
+        delete_books(directory)
     clock = Clock(Path(os.environ.get("TAEL_CLOCK_FILE") or directory / CLOCK))
     books = Books(directory / BOOKS)
     books.script(statements.TABLES)
     with books.transaction() as connection:
-        payers.settle_in(connection)
+        payers.add_default_payers(connection)
     shops = open_shops(directory / "shops.json")
     certificates = Certificates(directory / "certificates", shops)
     wallets: list[Wallet] = [
@@ -123,22 +123,22 @@ async def serve(options: argparse.Namespace) -> None:
             wallet.tick(now)
         phone.tick()
 
-    courier = Courier(books, clock, tick, FaultyNotices(books, faults, tamperings))
+    courier = Courier(books, clock, tick, NoticeFaults(books, faults, tamperings))
     control = Control(wallets, books, clock, shops, faults)
     app = OwnPages(
-        FaultyWire(Waking(build_app(wallets, control, phone), courier), faults, tamperings),
+        FaultMiddleware(CourierWaker(build_app(wallets, control, phone), courier), faults, tamperings),
         [options.host, *options.allowed_host],
     )
     servers = [
-        _server(app, FaultyProtocol, None),
+        _server(app, ResettableProtocol, None),
         _server(app, PeerCertificateProtocol, server_context(certificates)),
     ]
     await _run(servers, [plain, tls], courier, phone, {"ready": True, "http": http_url, "tls": tls_url})
     books.close()
 
 
-def forget(directory: Path) -> None:
-    """Books and clock go; merchants keep their accounts, since a gateway may have them in its own books."""
+def delete_books(directory: Path) -> None:
+    """Deletes books and clock. Merchants keep their accounts, since a gateway may have them in its database."""
     for name in (BOOKS, f"{BOOKS}-wal", f"{BOOKS}-shm", CLOCK):
         (directory / name).unlink(missing_ok=True)
 
@@ -148,25 +148,26 @@ def build_app(wallets: list[Wallet], control: Control, phone: Phone) -> Starlett
     for wallet in wallets:
         routes += wallet.routes()
 
-    async def answer_http_error(request: Request, error: Exception) -> Response:
+    async def respond_to_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        answer = await _refuse_unserved(wallets, request, error.status_code)
-        if answer is None:
+        response = await _refuse_unserved(wallets, request, error.status_code)
+        if response is None:
             text = f"{error.detail}: {request.method} {request.scope['path']}"
             return JSONResponse({"error": text, "field": None}, error.status_code, error.headers)
-        if answer.status_code == error.status_code:
-            answer.headers.update(error.headers or {})
-        return answer
+        if response.status_code == error.status_code:
+            response.headers.update(error.headers or {})
+        return response
 
     app = Starlette(
-        routes=routes, exception_handlers={HTTPException: answer_http_error, ClientDisconnect: client_left}
+        routes=routes,
+        exception_handlers={HTTPException: respond_to_http_error, ClientDisconnect: client_left},
     )
     app.router.redirect_slashes = False
     return app
 
 
 async def _refuse_unserved(wallets: list[Wallet], request: Request, status: int) -> Response | None:
-    """In the form of the wallet that was called; None if it was a page of the sandbox, or nobody's."""
+    """The refusal in the form of the called wallet. None for a page of the sandbox or an unknown call."""
     path: str = request.scope["path"]
     if is_own_page(path) or path.startswith(CASHIER_PATH) or status not in (404, 405):
         return None
@@ -176,8 +177,8 @@ async def _refuse_unserved(wallets: list[Wallet], request: Request, status: int)
         body = b""
     host = name_in(request.headers.get("host", "")).lower()
     call = UnservedCall(request.method, path, host, request.scope["query_string"], body, status)
-    answers = (wallet.refuse_unserved(call) for wallet in wallets)
-    return next((answer for answer in answers if answer is not None), None)
+    refusals = (wallet.refuse_unserved(call) for wallet in wallets)
+    return next((response for response in refusals if response is not None), None)
 
 
 async def _run(
@@ -185,7 +186,7 @@ async def _run(
     sockets: list[socket.socket],
     courier: Courier,
     phone: Phone,
-    greeting: dict[str, object],
+    ready_line: dict[str, object],
 ) -> None:
     def stop() -> None:
         for server in servers:
@@ -195,22 +196,22 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    delivering = asyncio.create_task(courier.run())
-    serving = [
+    courier_task = asyncio.create_task(courier.run())
+    server_tasks = [
         asyncio.create_task(server.serve([sock])) for server, sock in zip(servers, sockets, strict=True)
     ]
     while not all(server.started for server in servers):
-        if any(task.done() for task in serving):
+        if any(task.done() for task in server_tasks):
             break
         await asyncio.sleep(0.01)
     else:
-        print(json.dumps(greeting), flush=True)
+        print(json.dumps(ready_line), flush=True)
     try:
-        await asyncio.gather(*serving)
+        await asyncio.gather(*server_tasks)
     finally:
         stop()
-        delivering.cancel()
-        await asyncio.gather(delivering, *serving, return_exceptions=True)
+        courier_task.cancel()
+        await asyncio.gather(courier_task, *server_tasks, return_exceptions=True)
 
 
 def _server(app: ASGIApp, protocol: type[asyncio.Protocol], context: ssl.SSLContext | None) -> Server:
@@ -240,7 +241,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _url(scheme: str, host: str, listener: socket.socket) -> str:
-    """Where this machine reaches the listener; a wildcard address is nobody's destination."""
+    """The listener's URL on this machine, with a loopback address in place of a wildcard address."""
     wildcards = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - recognised, not bound to
     name = wildcards.get(host, f"[{host}]" if ":" in host else host)
     return f"{scheme}://{name}:{listener.getsockname()[1]}"

@@ -1,7 +1,7 @@
-"""Notices from a wallet to a merchant: queued with the change they tell of, delivered until acknowledged.
+"""Notices from a wallet to a merchant: queued with the change they report, delivered until acknowledged.
 
-`queue_notice` writes a row in the caller's transaction; the `Courier` claims due rows by the sandbox's
-clock. A row's next time is written before it is sent, so that a crash repeats a notice and never loses one.
+`queue_notice` writes a row in the caller's transaction; the `Courier` claims due rows by the sandbox's clock. A row's
+next attempt is scheduled before it is sent, so a crash repeats a notice and never loses one.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from yarl import URL
 
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
-from tael_sandbox.fault_injection.notices import FaultyNotices
+from tael_sandbox.fault_injection.notices import NoticeFaults
 
 log = logging.getLogger(__name__)
 
-#: Seconds between one sending and the next; after the last gap the wallet gives up.
+#: Seconds between one attempt and the next; no attempt follows the last gap.
 _WECHAT_GAPS: Final = (15, 15, 30, 180, 1800, 1800, 1800, 1800, 3600)
 SCHEDULES: Final[Mapping[str, tuple[int, ...]]] = {
     "alipay": (120, 600, 600, 3600, 7200, 21600, 54000),
@@ -34,9 +34,9 @@ SCHEDULES: Final[Mapping[str, tuple[int, ...]]] = {
 }
 DELIVERY_LIMIT_S: Final = 5.0
 POLL_S: Final = 0.1
-ANSWER_LIMIT_BYTES: Final = 4096
-SENDING_AT_ONCE: Final = 200
-SENDING_AT_ONCE_TO_ONE_RECEIVER: Final = 32
+RESPONSE_LIMIT_BYTES: Final = 4096
+MAX_IN_FLIGHT: Final = 200
+MAX_IN_FLIGHT_PER_RECEIVER: Final = 32
 
 
 def queue_notice(
@@ -49,43 +49,43 @@ def queue_notice(
     at: float,
     headers: Mapping[str, str] | None = None,
 ) -> int:
-    """Due at once, first sent when the courier wakes; answers the notice's id."""
-    made = connection.execute(
+    """Queues a notice that is due at once and sent when the courier wakes. Returns the notice's id."""
+    inserted = connection.execute(
         "INSERT INTO notice (wallet, url, receiver, content_type, headers, body, due_at, created_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (wallet, url, urlsplit(url).netloc, content_type, json.dumps(dict(headers or {})), body, at, at),
     )
-    assert made.lastrowid is not None
-    return made.lastrowid
+    assert inserted.lastrowid is not None
+    return inserted.lastrowid
 
 
-def _alipay_is_content(body: bytes) -> bool:
+def _is_alipay_acknowledgement(body: bytes) -> bool:
     return body.strip().lower() == b"success"
 
 
-def _wechat_is_content(body: bytes) -> bool:
+def _is_wechat_acknowledgement(body: bytes) -> bool:
     try:
-        answer = fromstring(body)
+        response = fromstring(body)
     except (ParseError, DefusedXmlException, ValueError, LookupError):  # the last two: a wrong encoding
         return False
-    return (answer.findtext("return_code") or "").strip() == "SUCCESS"
+    return (response.findtext("return_code") or "").strip() == "SUCCESS"
 
 
 ACKNOWLEDGED: Final[Mapping[str, Callable[[bytes], bool]]] = {
-    "alipay": _alipay_is_content,
-    "wechat": _wechat_is_content,
-    "wechat_hk": _wechat_is_content,
+    "alipay": _is_alipay_acknowledgement,
+    "wechat": _is_wechat_acknowledgement,
+    "wechat_hk": _is_wechat_acknowledgement,
 }
 
 
 class Courier:
-    """Delivers due notices, many at a time, no more than a few to one receiver.
+    """Delivers due notices concurrently, with a limit in total and per receiver.
 
-    `tick` is called first in each round, so that what time brings about is noticed in the same round.
+    Each round calls `tick` first, so that notices of changes that are due are sent in the same round.
     """
 
     def __init__(
-        self, books: Books, clock: Clock, tick: Callable[[datetime], None], faults: FaultyNotices
+        self, books: Books, clock: Clock, tick: Callable[[datetime], None], faults: NoticeFaults
     ) -> None:
         self._books = books
         self._clock = clock
@@ -94,14 +94,14 @@ class Courier:
         self._woken = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
         self._busy: Counter[str] = Counter()
-        self._under_way: set[int] = set()
+        self._in_flight: set[int] = set()
 
     def wake(self) -> None:
-        """Something may have become due: a notice was queued or the clock was moved."""
+        """Starts a round, since a notice may be due: one was queued, or the clock was moved."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Until cancelled. Notices that are being sent then are sent again after the next start."""
+        """Runs until cancelled. Notices in flight at that moment are sent again after the next start."""
         timeout = aiohttp.ClientTimeout(total=DELIVERY_LIMIT_S)
         connector = aiohttp.TCPConnector(limit=0)
         cookies = aiohttp.DummyCookieJar()
@@ -127,7 +127,7 @@ class Courier:
             if not bodies:
                 continue
             self._busy[notice["receiver"]] += 1
-            self._under_way.add(notice["id"])
+            self._in_flight.add(notice["id"])
             task = asyncio.create_task(self._deliver(session, notice, bodies))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
@@ -141,23 +141,23 @@ class Courier:
         self._woken.clear()
 
     def _claim(self, now: float) -> list[sqlite3.Row]:
-        """Due rows whose receivers have room, each with its next time already written."""
-        full = [
-            receiver for receiver, count in self._busy.items() if count >= SENDING_AT_ONCE_TO_ONE_RECEIVER
+        """Claims due rows of receivers below their limit, and schedules the next attempt of each."""
+        full_receivers = [
+            receiver for receiver, count in self._busy.items() if count >= MAX_IN_FLIGHT_PER_RECEIVER
         ]
         due = self._books.reader.execute(
             "SELECT id, wallet, url, receiver, content_type, headers, body, attempt FROM notice"
             " WHERE due_at <= ? AND receiver NOT IN (SELECT value FROM json_each(?)) ORDER BY due_at LIMIT ?",
-            (now, json.dumps(full), max(SENDING_AT_ONCE - len(self._sending), 0)),
+            (now, json.dumps(full_receivers), max(MAX_IN_FLIGHT - len(self._sending), 0)),
         ).fetchall()
         claimed: list[sqlite3.Row] = []
-        joining: Counter[str] = Counter()
+        added: Counter[str] = Counter()
         for notice in due:
             receiver = notice["receiver"]
-            if notice["id"] in self._under_way:  # the clock was moved while it is being sent
+            if notice["id"] in self._in_flight:  # the clock was moved while it was being sent
                 continue
-            if self._busy[receiver] + joining[receiver] < SENDING_AT_ONCE_TO_ONE_RECEIVER:
-                joining[receiver] += 1
+            if self._busy[receiver] + added[receiver] < MAX_IN_FLIGHT_PER_RECEIVER:
+                added[receiver] += 1
                 claimed.append(notice)
         if claimed:
             with self._books.transaction() as connection:
@@ -173,9 +173,9 @@ class Courier:
         try:
             if any(await asyncio.gather(*(_is_acknowledged(session, notice, body) for body in bodies))):
                 self._record_acknowledgement(notice["id"])
-            self._faults.let_overtaken_go(notice, self._clock.now())
+            self._faults.release_overtaken(notice, self._clock.now())
         finally:
-            self._under_way.discard(notice["id"])
+            self._in_flight.discard(notice["id"])
             receiver = notice["receiver"]
             self._busy[receiver] -= 1
             if not self._busy[receiver]:
@@ -198,21 +198,21 @@ def _next_due(notice: sqlite3.Row, now: float) -> float | None:
 
 async def _is_acknowledged(session: aiohttp.ClientSession, notice: sqlite3.Row, body: bytes) -> bool:
     try:
-        status, answer = await _post(session, notice, body)
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
-        log.info("notice %s not delivered: %r", notice["id"], problem)
+        status, response = await _post(session, notice, body)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        log.info("notice %s not delivered: %r", notice["id"], error)
         return False
-    return status == 200 and ACKNOWLEDGED[notice["wallet"]](answer)
+    return status == 200 and ACKNOWLEDGED[notice["wallet"]](response)
 
 
 async def _post(session: aiohttp.ClientSession, notice: sqlite3.Row, body: bytes) -> tuple[int, bytes]:
-    """Status and body of the answer. Raises ValueError for one that is too long to be read."""
+    """Status and body of the response. Raises ValueError if the body is too long."""
     headers = {**json.loads(notice["headers"]), "Content-Type": notice["content_type"]}
     url = URL(notice["url"], encoded=True)  # as the merchant wrote it
-    async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
-        told = b""
-        async for chunk in answer.content.iter_any():
-            told += chunk
-            if len(told) > ANSWER_LIMIT_BYTES:
-                raise ValueError("the answer is too long")
-    return answer.status, told
+    async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+        received = b""
+        async for chunk in response.content.iter_any():
+            received += chunk
+            if len(received) > RESPONSE_LIMIT_BYTES:
+                raise ValueError("the response is too long")
+    return response.status, received

@@ -1,8 +1,7 @@
-"""Keeps other web pages away from `/control` and the phone: a page elsewhere must not play the payer.
+"""Protects `/control` and the phone from other web pages, which must not act as the payer.
 
-A browser sends here whatever a page asks for. A page whose name was pointed here later (DNS rebinding) is known by its
-Host, a form or script of another site by its Origin. The wallets' own paths take any Host, since SDKs are led here
-under the wallets' names.
+A browser sends any request here that a page makes. DNS rebinding is detected by the Host, a form or script of another
+site by its Origin. The wallets' own paths accept any Host, since SDKs reach them under the wallets' names.
 """
 
 from collections.abc import Collection
@@ -18,7 +17,7 @@ SAFE_METHODS: Final = ("GET", "HEAD")
 
 
 class OwnPages:
-    """Answers 403 for a Host that is neither this machine nor allowed, and for changes from pages of another origin."""
+    """Responds 403 to a Host that is neither this machine nor allowed, and to changes from pages of another origin."""
 
     def __init__(self, app: ASGIApp, allowed_hosts: Collection[str] = ()) -> None:
         self._app = app
@@ -36,15 +35,17 @@ class OwnPages:
         host = headers.get("host", "")
         name = name_in(host)
         if not (_is_this_machine(name) or name in self._allowed_hosts):
-            return "this Host is not the sandbox's; --allowed-host allows it"
+            return "this Host is not allowed; allow it with --allowed-host"
         origin = headers.get("origin")
         if origin is None or scope["method"] in SAFE_METHODS:
             return None
-        return None if origin.lower() == f"{scope['scheme']}://{host}".lower() else "another page asks"
+        return (
+            None if origin.lower() == f"{scope['scheme']}://{host}".lower() else "the Origin is another site"
+        )
 
 
 def is_own_page(path: str) -> bool:
-    """The sandbox's own, and no wallet's."""
+    """Whether the path belongs to the sandbox itself and not to a wallet."""
     return path == "/" or path.split("/")[1] in ("control", "phone")
 
 

@@ -1,7 +1,6 @@
-"""The people who pay: made once, two of each wallet with balances that no test will empty, and one who is poor.
+"""The payers, created once: for each wallet two with a practically unlimited balance, and one with a low balance.
 
-`alipay` and `wechat` payers hold CNY, `wechat_hk` payers HKD; a payment takes from the balance, a refund
-gives back.
+`alipay` and `wechat` payers hold CNY, `wechat_hk` payers HKD. A payment debits the balance, a refund credits it.
 """
 
 import sqlite3
@@ -12,9 +11,9 @@ from tael_sandbox import rates
 from tael_sandbox.wallet import ControlError
 
 RICH_MINOR: Final = 10**12
-#: Less than almost any price, so that an online order can be seen to fail for want of money.
+#: Less than almost any price, to show an online order that fails with insufficient funds.
 POOR_MINOR: Final = 500
-#: payer, wallet, display name, the wallet's own id of the person, opening balance; a wallet's first is its default
+#: payer, wallet, display name, the wallet's id of the payer, opening balance; a wallet's first payer is its default
 DEFAULT_PAYERS: Final = (
     ("ada", "alipay", "Ada Wong", "2088102000000017", RICH_MINOR),
     ("bao", "alipay", "Bao Li", "2088102000000025", RICH_MINOR),
@@ -27,7 +26,7 @@ DEFAULT_PAYERS: Final = (
     ("ivy", "wechat_hk", "Ivy Kwok", "oH7k4wR3sandboxpayerivy00006", POOR_MINOR),
 )
 WALLETS: Final = ("alipay", "wechat", "wechat_hk")
-#: What a wallet's payers hold and pay with.
+#: The currency of the balances of a wallet's payers.
 CASH_CURRENCY: Final = {"alipay": "CNY", "wechat": "CNY", "wechat_hk": "HKD"}
 
 
@@ -37,11 +36,11 @@ class Payer:
     wallet: str
     name: str
     user_id: str
-    balance: int  #: minor units of the wallet's own currency
+    balance: int  #: minor units of the wallet's currency
 
 
-def settle_in(connection: sqlite3.Connection) -> None:
-    """Makes the default payers where they are missing; balances of old ones stay."""
+def add_default_payers(connection: sqlite3.Connection) -> None:
+    """Adds the default payers that are missing; existing balances stay."""
     connection.executemany(
         "INSERT OR IGNORE INTO payer (payer, wallet, name, user_id, balance) VALUES (?, ?, ?, ?, ?)",
         DEFAULT_PAYERS,
@@ -53,18 +52,18 @@ def all_payers(connection: sqlite3.Connection) -> list[Payer]:
 
 
 def payer_of(connection: sqlite3.Connection, wallet: str, payer: str | None) -> Payer:
-    """The named payer of this wallet, or the wallet's first. Raises ControlError if there is none."""
+    """The named payer of this wallet, or the wallet's first if `payer` is None. Raises ControlError if unknown."""
     row = connection.execute(
         "SELECT * FROM payer WHERE wallet = ? AND (payer = ? OR ? IS NULL) ORDER BY rowid LIMIT 1",
         (wallet, payer, payer),
     ).fetchone()
     if row is None:
-        raise ControlError(f"{wallet} knows no payer {payer!r}", "payer")
+        raise ControlError(f"{wallet} has no payer {payer!r}", "payer")
     return Payer(**dict(row))
 
 
 def payer_by_name(connection: sqlite3.Connection, payer: str) -> Payer:
-    """Of whichever wallet. Raises ControlError if there is none."""
+    """The payer of any wallet. Raises ControlError if unknown."""
     row = connection.execute("SELECT * FROM payer WHERE payer = ?", (payer,)).fetchone()
     if row is None:
         raise ControlError(f"there is no payer {payer!r}", "payer")
@@ -72,12 +71,12 @@ def payer_by_name(connection: sqlite3.Connection, payer: str) -> Payer:
 
 
 def cash_price(amount_minor: int, currency: str, payer: Payer) -> int:
-    """What this payer's wallet is charged, in its own currency; never nothing, however small the price."""
+    """The price in minor units of the payer's own currency, at least one."""
     return max(1, rates.convert(amount_minor, currency, CASH_CURRENCY[payer.wallet]))
 
 
 def debit(connection: sqlite3.Connection, payer: str, amount_minor: int) -> bool:
-    """Takes the money; False, with nothing changed, if the balance does not reach."""
+    """False, with nothing changed, if the balance is too low."""
     changed = connection.execute(
         "UPDATE payer SET balance = balance - ? WHERE payer = ? AND balance >= ?",
         (amount_minor, payer, amount_minor),

@@ -1,6 +1,6 @@
-"""Profiles: how exactly the wallets keep to their documents, and whether magic values work.
+"""Profiles: how strictly the wallets apply the limits of their documents, and whether magic values work.
 
-One word that lies in the books. Whatever asks for it reads it there, so a change counts from the next request on
+The name of the profile is stored in the books and read there each time, so a change applies from the next request on
 and survives a restart.
 """
 
@@ -16,8 +16,8 @@ from tael_sandbox.wallet import ControlError
 @dataclass(frozen=True, slots=True)
 class Profile:
     name: str
-    has_magic: bool = False  #: amounts and ends of barcodes ask for answers
-    is_strict: bool = False  #: every limit of the documents holds
+    has_magic: bool = False  #: magic amounts and endings of barcodes work
+    is_strict: bool = False  #: every limit of the documents applies
     time_to_refund: timedelta = timedelta(seconds=2)  #: of WeChat Pay's refunds
 
 
@@ -27,13 +27,13 @@ STRICT: Final = Profile("strict", is_strict=True, time_to_refund=timedelta(minut
 PROFILES: Final = {profile.name: profile for profile in (DEMO, SDK, STRICT)}
 
 
-def in_force(connection: sqlite3.Connection) -> Profile:
+def current_profile(connection: sqlite3.Connection) -> Profile:
     row = connection.execute("SELECT name FROM profile").fetchone()
     return DEMO if row is None else PROFILES[row["name"]]
 
 
-def put_in_force(books: Books, name: object) -> Profile:
-    """Raises ControlError for a word that it does not know."""
+def set_profile(books: Books, name: object) -> Profile:
+    """Raises ControlError for an unknown name."""
     if not isinstance(name, str) or name not in PROFILES:
         raise ControlError(f"profile is one of {', '.join(PROFILES)}", "profile")
     with books.transaction() as connection:

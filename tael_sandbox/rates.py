@@ -1,6 +1,6 @@
-"""A fixed table of exchange rates into CNY, and amounts between minor units and the wallets' decimals.
+"""A fixed table of exchange rates to CNY, and conversion between minor units and the wallets' decimals.
 
-Rates never move here: what a test computed yesterday is true today. Rounding is half up to minor units.
+Rates never change, so expected values of tests stay valid. Rounding is half up to minor units.
 """
 
 from decimal import ROUND_HALF_UP, Decimal
@@ -52,13 +52,13 @@ def in_units(amount_minor: int, currency: str) -> str:
 
 
 def fee(amount_minor: int, currency: str, rate_ppm: int, decimals: int) -> Decimal:
-    """What a wallet keeps of an amount, in whole units of the currency with so many decimals."""
+    """The wallet's fee for an amount, in whole units of the currency with this number of decimals."""
     units = Decimal(amount_minor).scaleb(-exponent(currency)) * rate_ppm / 1_000_000
     return units.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
 
 
 def fee_minor(amount_minor: int, rate_ppm: int) -> int:
-    """The same to the minor unit, half up."""
+    """The same fee in minor units, rounded half up."""
     return int((Decimal(amount_minor) * rate_ppm / 1_000_000).quantize(Decimal(1), ROUND_HALF_UP))
 
 

@@ -1,9 +1,9 @@
-"""The merchants that the wallets know, made once with random keys and kept in one private file.
+"""The merchants of the wallets, created once with random keys and stored in one private file.
 
-`demo` has everything, `wechat_only` what its name says, `chain_east` and `chain_west` are two shops of one
-chain under another WeChat service provider. Each signs in its own way, so that every way is in use. The contracts of
-`chain_east` are old ones. `in_jpy` and its like have Alipay contracts in other currencies: Alipay takes no other
-currency than the contract's, where WeChat Pay takes any from every merchant.
+`demo` has contracts with both wallets, `wechat_only` only with WeChat Pay, `chain_east` and `chain_west` are two
+shops of one chain under another WeChat service provider. Each has another sign_type, so that every one is in use. The
+contracts of `chain_east` are old ones. `in_jpy`, `in_krw`, `in_usd` and `in_cny` have Alipay contracts in these
+currencies: Alipay accepts only the contract's currency, WeChat Pay accepts any currency from every merchant.
 """
 
 import json
@@ -24,20 +24,20 @@ RSA_BITS: Final = 2048
 
 @dataclass(frozen=True, slots=True)
 class AlipayContract:
-    """One PID. The wallet accepts every sign_type for it; `sign_type` is the one the shop uses."""
+    """One PID. Alipay accepts every sign_type for it; the shop uses `sign_type`."""
 
     scene: str  #: online or offline
     pid: str
     key: str
     sign_type: str
     private_key_pem: str  #: the merchant's
-    fee_rate_ppm: int = 8_000  #: what Alipay keeps of each payment, in parts per million of its price
-    needs_product_code: bool = True  #: contracts from before there were such codes do not
+    fee_rate_ppm: int = 8_000  #: Alipay's fee for each payment, in parts per million of its price
+    needs_product_code: bool = True  #: False for contracts older than product codes
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A WeChat service provider: the sub-merchants of its shops share its number, key and certificate."""
+    """A WeChat service provider. The sub-merchants of its shops share its number, key and certificate."""
 
     appid: str
     mch_id: str
@@ -46,18 +46,18 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class WeChatContract:
-    mch_id: str  #: names the Provider
+    mch_id: str  #: the Provider's
     sub_mch_id: str
     sub_appid: str
     sub_secret: str
     sign_type: str
-    fee_rate_ppm: int = 6_000  #: what WeChat Pay keeps of each payment, in parts per million of its price
+    fee_rate_ppm: int = 6_000  #: WeChat Pay's fee for each payment, in parts per million of its price
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
     label: str
-    name: str  #: what payers see
+    name: str  #: shown to payers
     currency: str
     alipay: tuple[AlipayContract, ...]
     wechat: WeChatContract | None
@@ -74,15 +74,15 @@ class Shops:
 
 
 def open_shops(path: Path) -> Shops:
-    """Reads the shops, making them at the first start; a file of an older version is given those it lacks."""
-    known = _shops_from(json.loads(path.read_text("utf-8"))) if path.exists() else None
-    shops = _with_other_currencies(known or _found_shops())
-    if shops != known:
-        _write_private(path, json.dumps(asdict(shops), indent=1))
+    """Reads the shops. Creates them at the first start, and adds the missing ones to a file of an older version."""
+    stored = _shops_from(json.loads(path.read_text("utf-8"))) if path.exists() else None
+    shops = _with_other_currencies(stored or _new_shops())
+    if shops != stored:
+        _write_private_file(path, json.dumps(asdict(shops), indent=1))
     return shops
 
 
-def _found_shops() -> Shops:
+def _new_shops() -> Shops:
     provider_a, provider_b = _provider(), _provider()
     return Shops(
         (
@@ -107,7 +107,7 @@ def _label_in(currency: str) -> str:
 
 
 def _shop_in(currency: str) -> Shop:
-    """Both contracts have the same private key: making one takes longer than all else at the first start."""
+    """Both contracts share a private key: creating keys takes most of the time of the first start."""
     online, offline = (_alipay_contract(scene, "MD5", is_old=False) for scene in ("online", "offline"))
     offline = replace(offline, private_key_pem=online.private_key_pem)
     return Shop(_label_in(currency), f"Airport Tea {currency}", currency, (online, offline), None)
@@ -164,8 +164,8 @@ def _shop_from(stored: dict[str, Any]) -> Shop:
     return Shop(stored["label"], stored["name"], stored["currency"], contracts, wechat)
 
 
-def _write_private(path: Path, text: str) -> None:
-    """Whole or not at all: a file cut short by a crash would lock every shop out for good."""
+def _write_private_file(path: Path, text: str) -> None:
+    """Writes atomically: a file truncated by a crash would lock out every shop permanently."""
     draft = path.with_name(path.name + ".new")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)

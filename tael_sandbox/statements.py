@@ -1,7 +1,7 @@
-"""Days and their statements: when a day ends, what falls into it, and the rows that were cut for good.
+"""Days and their statements: the end of a day, the movements that belong to it, and the stored rows.
 
-A day ends at midnight in Beijing, or earlier where it was closed by hand; what comes after that counts to the
-next day, so that every movement of money is in exactly one statement. A cut statement never changes.
+A day ends at midnight in Beijing, or earlier if it is closed through the control API. Later movements belong to the
+next day, so every movement of money is in exactly one statement. A stored statement never changes.
 """
 
 import json
@@ -36,8 +36,8 @@ ONE_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """The time that a day's statement covers: from `since` up to, and without, `until`."""
+class StatementPeriod:
+    """The time that a day's statement covers: from `since` up to but excluding `until`."""
 
     day: date
     since: float
@@ -46,7 +46,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of a statement: whose it is, and what the wallet will print of it."""
+    """One row of a statement, with the account that it belongs to."""
 
     account: str
     row: Row
@@ -61,31 +61,35 @@ def start_of(day: date) -> datetime:
 
 
 def is_cut(connection: sqlite3.Connection, wallet: str, day: date) -> bool:
-    return _end_kept(connection, wallet, day) is not None
+    return _stored_end(connection, wallet, day) is not None
 
 
-def span_of(connection: sqlite3.Connection, wallet: str, day: date, now: datetime) -> Cut:
-    """What the day covers if it ends now, or covered when it ended before."""
-    since = _end_kept(connection, wallet, day - ONE_DAY) or start_of(day).timestamp()
+def span_of(connection: sqlite3.Connection, wallet: str, day: date, now: datetime) -> StatementPeriod:
+    """The period of a closed day, or the period of the day if it is closed now."""
+    since = _stored_end(connection, wallet, day - ONE_DAY) or start_of(day).timestamp()
     until = min(start_of(day + ONE_DAY), now).timestamp()
-    return Cut(day, since, _end_kept(connection, wallet, day) or until)
+    return StatementPeriod(day, since, _stored_end(connection, wallet, day) or until)
 
 
 def statement_day(connection: sqlite3.Connection, wallet: str, at: float) -> date:
-    """The day whose statement has, or will have, what happened at this instant."""
+    """The day whose statement includes this instant."""
     day = day_of(from_stamp(at))
-    end = _end_kept(connection, wallet, day)
+    end = _stored_end(connection, wallet, day)
     return day if end is None or at < end else day + ONE_DAY
 
 
-def keep(
-    connection: sqlite3.Connection, wallet: str, cut: Cut, lines: Iterable[Line], cut_at: datetime
+def store_statement(
+    connection: sqlite3.Connection,
+    wallet: str,
+    period: StatementPeriod,
+    lines: Iterable[Line],
+    cut_at: datetime,
 ) -> None:
-    """The day is closed from now on, with these rows in this order."""
-    day = cut.day.isoformat()
+    """Closes the day with these rows, in this order."""
+    day = period.day.isoformat()
     connection.execute(
         "INSERT INTO closed_day (wallet, day, until_at, cut_at) VALUES (?, ?, ?, ?)",
-        (wallet, day, cut.until, cut_at.timestamp()),
+        (wallet, day, period.until, cut_at.timestamp()),
     )
     connection.executemany(
         "INSERT INTO statement_row (wallet, day, account, row) VALUES (?, ?, ?, ?)",
@@ -93,7 +97,7 @@ def keep(
     )
 
 
-def kept_rows(connection: sqlite3.Connection, wallet: str, day: date, accounts: Sequence[str]) -> list[Row]:
+def stored_rows(connection: sqlite3.Connection, wallet: str, day: date, accounts: Sequence[str]) -> list[Row]:
     rows = connection.execute(
         "SELECT account, row FROM statement_row WHERE wallet = ? AND day = ? ORDER BY id",
         (wallet, day.isoformat()),
@@ -102,12 +106,12 @@ def kept_rows(connection: sqlite3.Connection, wallet: str, day: date, accounts: 
 
 
 def shown(connection: sqlite3.Connection, wallet: str, day: date, downloads: Iterable[Row]) -> Row:
-    """A closed day, as the control API answers it; `downloads` name an `account` each."""
+    """A closed day as a row of the control API. Each of `downloads` has an `account`."""
     closed = connection.execute(
         "SELECT * FROM closed_day WHERE wallet = ? AND day = ?", (wallet, day.isoformat())
     ).fetchone()
     statements = [
-        {**download, "rows": len(kept_rows(connection, wallet, day, [download["account"]]))}
+        {**download, "rows": len(stored_rows(connection, wallet, day, [download["account"]]))}
         for download in downloads
     ]
     return {
@@ -120,7 +124,7 @@ def shown(connection: sqlite3.Connection, wallet: str, day: date, downloads: Ite
     }
 
 
-def _end_kept(connection: sqlite3.Connection, wallet: str, day: date) -> float | None:
+def _stored_end(connection: sqlite3.Connection, wallet: str, day: date) -> float | None:
     row = connection.execute(
         "SELECT until_at FROM closed_day WHERE wallet = ? AND day = ?", (wallet, day.isoformat())
     ).fetchone()

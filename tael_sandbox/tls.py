@@ -1,9 +1,7 @@
-"""The TLS side of the server, for both wallets: a client certificate is asked for, and each path decides whether
-it needs one. Some of WeChat Pay's do, none of Alipay's does.
+"""The TLS listener of both wallets. It requests a client certificate; some of WeChat Pay's paths require one.
 
-uvicorn does not tell an application who is at the other end, so the protocol here puts the peer's certificate
-into the ASGI scope, in the place that the ASGI TLS extension names. A certificate that our CA did not sign
-ends the handshake: Python's TLS cannot be asked to accept it and tell us about it.
+uvicorn does not expose the peer's certificate, so the protocol here adds it to the ASGI scope as the ASGI TLS extension
+specifies. A certificate that our CA did not sign ends the handshake: Python's TLS cannot accept and report it.
 """
 
 import asyncio
@@ -12,7 +10,7 @@ import ssl
 from starlette.requests import Request
 
 from tael_sandbox.certificates import Certificates, common_name
-from tael_sandbox.fault_injection.wire import FaultyProtocol
+from tael_sandbox.fault_injection.middleware import ResettableProtocol
 
 
 def server_context(certificates: Certificates) -> ssl.SSLContext:
@@ -25,7 +23,7 @@ def server_context(certificates: Certificates) -> ssl.SSLContext:
     return context
 
 
-class PeerCertificateProtocol(FaultyProtocol):
+class PeerCertificateProtocol(ResettableProtocol):
     """uvicorn's HTTP protocol, with `extensions.tls` in the scope of each request of a TLS connection."""
 
     _tls: dict[object, object] | None = None
@@ -49,12 +47,12 @@ class PeerCertificateProtocol(FaultyProtocol):
 
 
 def is_over_tls(request: Request) -> bool:
-    """Told by the connection; the scheme of the scope may be rewritten by a forwarding header."""
+    """Reads the connection's own state: a forwarding header may change the scheme of the scope."""
     return "tls" in (request.scope.get("extensions") or {})
 
 
 def peer_name(request: Request) -> str | None:
-    """The common name of the client's certificate, None where it sent none."""
+    """The common name of the client's certificate; None if it sent none."""
     tls = (request.scope.get("extensions") or {}).get("tls") or {}
     name = tls.get("client_cert_name")
     return None if name is None else str(name).removeprefix("CN=")

@@ -1,7 +1,7 @@
-"""Calls that no route has: each wallet answers its own in its own form, with the call named in it.
+"""Calls without a route: the wallet that was called refuses them in its own form and names the call.
 
-An SDK shows its user what the wallet said, so that a call which is not simulated is recognised at once. A wallet is
-known by its host's name, where an SDK was led here by that, else by the call.
+SDKs show the wallet's error to their users, so a call that is not simulated is recognised at once. The wallet is
+identified by the Host if it is one of the wallet's hosts, otherwise by the call.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MAX_NAME: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class UnservedCall:
-    """A request as far as its answer needs it."""
+    """The parts of a request that its refusal needs."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ class UnservedCall:
 
     @property
     def status_or_ok(self) -> int:
-        """Wallets refuse with HTTP 200, which is when SDKs read the answer; 405 stays for who takes another method."""
+        """HTTP 200, with which wallets refuse and SDKs read the body. 405 stays if the path has another method."""
         return 405 if self.status == 405 else 200
 
     @property

@@ -1,6 +1,6 @@
-"""What the sandbox asks of a wallet, whichever it is: routes, the payer's hand, its book, its accounts.
+"""The interface of a simulated wallet: routes, the payer's actions, its book and its accounts.
 
-`control.py` and the courier's loop speak to wallets through this only.
+`control.py`, the phone and the courier's loop use wallets only through this interface.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from typing import Any, Literal, Protocol
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from tael_sandbox.tampering import Tampering
+from tael_sandbox.fault_injection.tampering import Tampering
 from tael_sandbox.unserved import UnservedCall
 
 Row = dict[str, Any]
 
 
 class ControlError(Exception):
-    """A control call that cannot be done: becomes HTTP 400 with the text and the field at fault."""
+    """An invalid control call. Becomes HTTP 400 with the text and the invalid field."""
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
@@ -26,23 +26,23 @@ class ControlError(Exception):
 
 
 class NotEnoughMoney(ControlError):
-    """The payer's balance does not reach; nothing was changed."""
+    """The payer's balance is too low; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A payment or a refund as the payer's phone lists it."""
 
-    number: str  #: the wallet's own, of the trade
-    order: str  #: the merchant's, of the payment or the refund
+    number: str  #: the wallet's number of the trade
+    order: str  #: the merchant's number of the payment or the refund
     payee: str
     subject: str
     amount_minor: int  #: of the price
     currency: str
-    charged_minor: int  #: what the balance gives, or gets back
+    charged_minor: int  #: taken from the payer's balance, or returned to it
     charged_currency: str
     scenario: Literal["waiting", "paid", "refunded", "reversed", "not paid", "giving back", "given back"]
-    state: str  #: in the wallet's own word
+    state: str  #: the wallet's own name of it
     at: float
     refunded_minor: int = 0  #: of the price
 
@@ -54,22 +54,22 @@ class Entry:
 class Wallet(Protocol):
     """One wallet with its merchants, trades and payers.
 
-    All of it is synchronous and quick: it runs inside the event loop, one request after the other.
+    Every method is synchronous and fast: it runs inside the event loop, one request after the other.
     """
 
     @property
-    def names(self) -> tuple[str, ...]: ...  # the values of "wallet" that it answers for
+    def names(self) -> tuple[str, ...]: ...  # the values of "wallet" that it serves
 
     def routes(self) -> list[BaseRoute]: ...
 
     def refuse_unserved(self, call: UnservedCall) -> Response | None:
-        """A call that no route has, refused in the wallet's own form; None if it is not this wallet's."""
+        """The wallet's refusal of a call without a route. None if the call is not this wallet's."""
         ...
 
-    def tampering(self) -> Tampering: ...  # for the faults that it is told to have
+    def tampering(self) -> Tampering: ...
 
     def is_link(self, url: str) -> bool:
-        """Whether `url` is of the wallet's own, whatever it leads to."""
+        """Whether `url` is one of the wallet's own links, valid or not."""
         ...
 
     def scan(self, url: str) -> Row | None:
@@ -81,27 +81,27 @@ class Wallet(Protocol):
         ...
 
     def waiting(self, payer: str) -> list[Entry]:
-        """The barcode payments for which this payer is asked for a password now, newest first."""
+        """The barcode payments that wait for this payer's password, newest first."""
         ...
 
     def history(self, payer: str, limit: int) -> list[Entry]:
-        """The payer's newest decided payments and refunds: `limit` of each kind, in any order."""
+        """The payer's newest decided payments and refunds, up to `limit` of each kind, in any order."""
         ...
 
     def book(self, wallet: str) -> dict[str, list[Row]]: ...
 
     def close_day(self, wallet: str, day: date) -> Row:
-        """Cuts the day's statements, once: what was cut, how many rows, where each is downloaded."""
+        """Closes the day's statements, once. The row has their numbers of rows and where to download each."""
         ...
 
     def accounts(self) -> list[Row]: ...
 
     def set_bill_headers(self, shop: str, language: str) -> Row:
-        """The shop's account with this language of its bills' headings. Raises ControlError if there is none."""
+        """Sets the language of the bills' headings of the shop's account. Raises ControlError if it has none."""
         ...
 
     def openids(self, payer: str) -> dict[str, str]: ...
 
     def tick(self, now: datetime) -> None:
-        """Does what time alone brings about (expiry, delayed payments) up to `now`."""
+        """Applies the changes that are due by `now`: expiry and delayed payments."""
         ...

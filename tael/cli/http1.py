@@ -1,10 +1,9 @@
 """HTTP/1.1 for our listeners: uvicorn's httptools protocol with limits and without upgrades.
 
-An offer to upgrade, which Java's own client makes with every request over plain HTTP, is ignored (RFC 9110, 7.8), and
-CONNECT is refused. A head, a body and an idle connection have a time limit, a head has a size limit, and a process has
-a limit of connections. A refusal is sent after the answers to earlier requests, and ends the connection.
-
-`tael/cli/http1.py` and `tael_sandbox/http1.py` are the same text, since the two packages share nothing.
+An offer to upgrade, which Java's own client sends with every request over plain HTTP, is ignored (RFC 9110, 7.8), and
+CONNECT is refused. Heads, bodies and idle connections have a time limit, heads a size limit, and each process a limit
+of connections. A refusal is sent after the responses to earlier requests and closes the connection.
+`tael/cli/http1.py` and `tael_sandbox/http1.py` are identical, since the two packages share no code.
 """
 
 import asyncio
@@ -18,20 +17,20 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 OFFER: Final = frozenset({b"connection", b"upgrade", b"http2-settings"})
-#: How long a refused peer may still write before the connection closes: closing at once would reset it, and the
-#: refusal would be lost.
+#: The time in which a refused peer can still write before the connection closes. Closing at once would reset the
+#: connection and lose the refusal.
 LINGER_S: Final = 1.0
-#: Refused connections come in crowds; they are logged once in this time.
+#: Refused connections come in bursts; they are logged at most once in this time.
 SURPLUS_LOG_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one listener. Defaults are those of the gateway's settings."""
+    """The limits of one listener. The defaults are those of the gateway's settings."""
 
     max_head_s: float = 10.0  #: from the connection or the first byte to the end of the head
     max_body_s: float = (
-        20.0  #: from the end of the head to the end of the body; also for a client to read an answer
+        20.0  #: from the end of the head to the end of the body; also for a client to read a response
     )
     max_idle_s: float = 75.0  #: between two requests
     max_head_bytes: int = 64 * 1024
@@ -39,11 +38,11 @@ class Limits:
 
 
 class HeadTooLong(Exception):
-    """Raised inside a callback of the parser, which turns it into an error of its own."""
+    """Raised in a callback of the parser, which turns it into its own error."""
 
 
 class Http1Protocol(HttpToolsProtocol):
-    """One connection. Subclasses set `limits`, and `refusal_body` where refusals have another form."""
+    """One connection. Subclasses set `limits`, and override `refusal_body` for another form of refusals."""
 
     limits: ClassVar[Limits] = Limits()
     _surplus_logged_at: ClassVar[float] = float("-inf")
@@ -69,7 +68,7 @@ class Http1Protocol(HttpToolsProtocol):
         self._timed: tuple[str, object] = ("", None)
 
     def refusal_body(self, status: int, text: str) -> bytes:
-        """JSON."""
+        """The body of a refusal: JSON."""
         return json.dumps({"error": text, "field": None}).encode()
 
     # ---- the connection ------------------------------------------------------------------------------------
@@ -106,7 +105,7 @@ class Http1Protocol(HttpToolsProtocol):
         self._watch()
 
     def _feed(self, data: bytes) -> None:
-        """Parse; a head with an offer is parsed again without it. A loop: one buffer may hold hundreds of them."""
+        """Parses the data. A head with an offer is parsed again without it, in a loop: a buffer may have hundreds."""
         waiting = [memoryview(data)]
         while waiting and self._refusal is None:
             part = waiting.pop()
@@ -180,7 +179,7 @@ class Http1Protocol(HttpToolsProtocol):
     # ---- time limits ---------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Let the timer run for what is being waited for; it is not set anew while parts of the same arrive."""
+        """Runs the timer for the awaited head or body. It is not restarted while parts of the same one arrive."""
         if self._refusal is not None or self.transport.is_closing():
             return
         timed = self._waited_for()
@@ -193,7 +192,7 @@ class Http1Protocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(limit_s, self._time_out)
 
     def _waited_for(self) -> tuple[str, object]:
-        """Nothing while an answer is being made, but for its own request's body."""
+        """The awaited part: none while a response is being made, except the body of its own request."""
         if self._answering is not None and (self.cycle is not self._answering or self._arriving != "body"):
             return ("", None)
         if self._arriving == "body":
@@ -202,7 +201,7 @@ class Http1Protocol(HttpToolsProtocol):
 
     def _time_out(self) -> None:
         if self._timed[0] == "head" and not self._arriving:
-            self._close()  # it never asked anything
+            self._close()  # no request has begun
         else:
             self._refuse(408, "the request did not arrive in time")
 
@@ -229,7 +228,7 @@ class Http1Protocol(HttpToolsProtocol):
         self._close()
 
     def _close(self) -> None:
-        """`transport.close` would wait for ever for a client that does not read."""
+        """Closes the connection; `transport.close` alone would wait forever for a client that does not read."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
@@ -238,7 +237,7 @@ class Http1Protocol(HttpToolsProtocol):
     # ---- refusals ------------------------------------------------------------------------------------------
 
     def _refuse(self, status: int, text: str) -> None:
-        """Take no more requests; answer with this once the earlier requests have their answers."""
+        """Accepts no more requests, and sends this refusal after the responses to earlier requests."""
         if self._refusal is not None:
             return
         self._refusal = (status, text)

@@ -1,6 +1,6 @@
 """In-store payments: `alipay.acquire.overseas.spot.pay`, its query and its cancel.
 
-The result of a payment is in the node's `result_code`; `is_success` only says that the request was read.
+The result of a payment is in the node's `result_code`; `is_success` only means that the request was accepted.
 """
 
 import json
@@ -27,7 +27,7 @@ from tael_sandbox.alipay.trades import (
     update_trade,
 )
 from tael_sandbox.clock import bjt, from_stamp
-from tael_sandbox.magic import asked_code
+from tael_sandbox.magic import requested_code
 from tael_sandbox.payers import payer_of
 
 BIZ_PRODUCT: Final = "OVERSEAS_MBARCODE_PAY"
@@ -40,38 +40,38 @@ JSON_FIELDS: Final = frozenset({"extend_info", "extend_params", "goods_detail", 
 
 
 def pay_spot(call: Call) -> Node:
-    asked = acquire_parameters(call)
-    order_no, amount_minor = _check_payment(call, asked)
-    identity = json.dumps({name: asked.fields.get(name) for name in IDENTITY})
-    auth_code = asked.text("buyer_identity_code", 32)
+    parameters = acquire_parameters(call)
+    order_no, amount_minor = _check_payment(call, parameters)
+    identity = json.dumps({name: parameters.fields.get(name) for name in IDENTITY})
+    auth_code = parameters.text("buyer_identity_code", 32)
     code = codes.read_code(call.preconditions.connection, auth_code)
-    taken_by = f"alipay/{call.pid}/{order_no}"
+    used_by = f"alipay/{call.pid}/{order_no}"
     trade = by_order(call.preconditions.connection, call.pid, order_no)
     if trade is not None and trade.identity != identity:
-        return _failed(asked, "CONTEXT_INCONSISTENT")
+        return _failed(parameters, "CONTEXT_INCONSISTENT")
     if code is None or code.wallet != "alipay":
-        return _failed(asked, "SOUNDWAVE_PARSER_FAIL")
+        return _failed(parameters, "SOUNDWAVE_PARSER_FAIL")
     if trade is not None:
-        return _repeat(call, asked, trade, code)
-    if code.is_expired(call.preconditions.now) or code.is_used_by_other(taken_by):
-        return _failed(asked, "SOUNDWAVE_PARSER_FAIL")
-    asked_for = asked_code(call.preconditions.connection, magic.PAY_OR_WAIT, auth_code, amount_minor)
-    error = magic.said(magic.PAY.get(asked_for))
+        return _repeat(call, parameters, trade, code)
+    if code.is_expired(call.preconditions.now) or code.is_used_by_other(used_by):
+        return _failed(parameters, "SOUNDWAVE_PARSER_FAIL")
+    magic_code = requested_code(call.preconditions.connection, magic.PAY_OR_WAIT, auth_code, amount_minor)
+    error = magic.service_error(magic.PAY.get(magic_code))
     if error is not None:
-        return _failed(asked, error)
-    code = replace(code, behaviour=magic.WAITS.get(asked_for, code.behaviour))
-    codes.mark_used(call.preconditions.connection, auth_code, taken_by)
-    cny_minor = rates.to_cny_minor(amount_minor, asked.fields["currency"])
+        return _failed(parameters, error)
+    code = replace(code, behaviour=magic.WAITS.get(magic_code, code.behaviour))
+    codes.mark_used(call.preconditions.connection, auth_code, used_by)
+    cny_minor = rates.to_cny_minor(amount_minor, parameters.fields["currency"])
     refusal = _refusal(call, code, cny_minor)
     if refusal is not None:
-        return refusal if isinstance(refusal, Node) else _failed(asked, refusal)
-    trade = _new_trade(call, asked, code, order_no, amount_minor, cny_minor, identity)
-    return _let_payer_act(call, asked, trade, code)
+        return refusal if isinstance(refusal, Node) else _failed(parameters, refusal)
+    trade = _new_trade(call, parameters, code, order_no, amount_minor, cny_minor, identity)
+    return _apply_behaviour(call, parameters, trade, code)
 
 
 def query_spot(call: Call) -> Node:
-    asked = acquire_parameters(call)
-    trade = _find(call, asked, "alipay_trans_id", "partner_trans_id")
+    parameters = acquire_parameters(call)
+    trade = _find(call, parameters, "alipay_trans_id", "partner_trans_id")
     if trade is None or not trade.exists:
         return Node("alipay", {"result_code": "FAIL", "error": NOT_EXIST})
     fields = {"result_code": "SUCCESS", "alipay_trans_status": trade.state, "out_trade_no": trade.order_no}
@@ -79,13 +79,13 @@ def query_spot(call: Call) -> Node:
 
 
 def cancel(call: Call) -> Node:
-    """Voids an order, whatever became of it: never made, unpaid, or paid. Again is the same again."""
-    asked = acquire_parameters(call)
-    asked.timestamp("timestamp", call.preconditions.now)
-    order_no = asked.number("out_trade_no")
-    trade = _find(call, asked, "trade_no", "out_trade_no")
+    """Voids an order in any state: never created, unpaid, or paid. A repeat has the same result."""
+    parameters = acquire_parameters(call)
+    parameters.timestamp("timestamp", call.preconditions.now)
+    order_no = parameters.number("out_trade_no")
+    trade = _find(call, parameters, "trade_no", "out_trade_no")
     if trade is None or not trade.exists:
-        if trade is not None:  # a QR code that nobody scanned: nobody can any more
+        if trade is not None:  # a QR code that was never scanned cannot be scanned from now on
             update_trade(call.preconditions.connection, trade, last_pay_at=call.preconditions.now.timestamp())
         return Node("alipay", {"result_code": "SUCCESS", "out_trade_no": order_no, "retry_flag": "N"})
     if trade.cancel_action is not None:
@@ -101,64 +101,64 @@ def cancel(call: Call) -> Node:
         return _cancelled(trade, "close")
     if trade.refunded_minor:
         return _not_cancelled(trade, "REASON_TRADE_REFUND_FEE_ERR")
-    asked_for = magic.refusal(call.preconditions.connection, magic.CANCEL, trade.amount_minor)
-    if asked_for is not None:
-        return _not_cancelled(trade, asked_for)
-    changes.give_back(call.preconditions, trade, trade.left_minor, "refund")
+    magic_error = magic.refusal(call.preconditions.connection, magic.CANCEL, trade.amount_minor)
+    if magic_error is not None:
+        return _not_cancelled(trade, magic_error)
+    changes.return_money(call.preconditions, trade, trade.refundable_minor, "refund")
     return _cancelled(trade, "refund")
 
 
 def acquire_parameters(call: Call) -> Parameters:
-    """Of the acquire family, which takes no double quote outside JSON."""
-    asked = call.parameters("INVALID_PARAMETER")
-    if any('"' in value for name, value in asked.fields.items() if name not in JSON_FIELDS):
-        raise asked.refuse()
-    return asked
+    """The parameters of a service of the acquire family, which refuses double quotes outside JSON."""
+    parameters = call.parameters("INVALID_PARAMETER")
+    if any('"' in value for name, value in parameters.fields.items() if name not in JSON_FIELDS):
+        raise parameters.refuse()
+    return parameters
 
 
-def _check_payment(call: Call, asked: Parameters) -> tuple[str, int]:
-    """The order number and the amount, after every rule about the request itself."""
-    order_no = asked.number("partner_trans_id")
-    asked.one_of("alipay_seller_id", (call.pid,))
-    asked.one_of("biz_product", (BIZ_PRODUCT,))
-    asked.one_of("identity_code_type", CODE_TYPES)
-    asked.text("buyer_identity_code", 32)
-    asked.text("trans_name", 256)
-    asked.optional("memo", 256)
-    asked.url("notify_url")
-    asked.json("extend_info", dict)
-    asked.json("trade_information", dict)
-    if asked.time("trans_create_time", COMPACT) is None:
-        raise asked.refuse()
-    currency = asked.currency()
-    amount_minor = asked.amount("trans_amount", currency, MAX_UNITS)
-    if currency != call.shop.currency or asked.fields.get("trans_currency", currency) != currency:
+def _check_payment(call: Call, parameters: Parameters) -> tuple[str, int]:
+    """Checks every rule about the request itself. Returns the order number and the amount."""
+    order_no = parameters.number("partner_trans_id")
+    parameters.one_of("alipay_seller_id", (call.pid,))
+    parameters.one_of("biz_product", (BIZ_PRODUCT,))
+    parameters.one_of("identity_code_type", CODE_TYPES)
+    parameters.text("buyer_identity_code", 32)
+    parameters.text("trans_name", 256)
+    parameters.optional("memo", 256)
+    parameters.url("notify_url")
+    parameters.json("extend_info", dict)
+    parameters.json("trade_information", dict)
+    if parameters.time("trans_create_time", COMPACT) is None:
+        raise parameters.refuse()
+    currency = parameters.currency()
+    amount_minor = parameters.amount("trans_amount", currency, MAX_UNITS)
+    if currency != call.shop.currency or parameters.fields.get("trans_currency", currency) != currency:
         raise Refused("ILLEGAL_CURRENCY")
-    if "quantity" in asked.fields and "price" in asked.fields:
-        _check_product(asked)
+    if "quantity" in parameters.fields and "price" in parameters.fields:
+        _check_product(parameters)
     return order_no, amount_minor
 
 
-def _check_product(asked: Parameters) -> None:
+def _check_product(parameters: Parameters) -> None:
     try:
-        quantity, price = Decimal(asked.fields["quantity"]), Decimal(asked.fields["price"])
-        is_right = quantity * price == Decimal(asked.fields["trans_amount"])
+        quantity, price = Decimal(parameters.fields["quantity"]), Decimal(parameters.fields["price"])
+        is_valid = quantity * price == Decimal(parameters.fields["trans_amount"])
     except InvalidOperation:
-        is_right = False
-    if not is_right:
-        raise asked.refuse()
+        is_valid = False
+    if not is_valid:
+        raise parameters.refuse()
 
 
-def _repeat(call: Call, asked: Parameters, trade: Trade, code: codes.Code) -> Node:
+def _repeat(call: Call, parameters: Parameters, trade: Trade, code: codes.Code) -> Node:
     if code.payer != trade.payer:
-        return _failed(asked, "TRADE_BUYER_NOT_MATCH")
+        return _failed(parameters, "TRADE_BUYER_NOT_MATCH")
     if trade.state == CLOSED:
-        return _failed(asked, "TRADE_HAS_CLOSE")
+        return _failed(parameters, "TRADE_HAS_CLOSE")
     return _paid(call.preconditions, trade) if trade.is_paid else _undecided(call.preconditions, trade)
 
 
 def _refusal(call: Call, code: codes.Code, cny_minor: int) -> str | Node | None:
-    """What keeps a trade from being made at all."""
+    """The error, or the whole node, of a payment for which no trade is created. None if it may be created."""
     if code.behaviour == "unknown_then_nothing":
         return _system_error()
     if code.behaviour == "refuses":
@@ -171,7 +171,7 @@ def _refusal(call: Call, code: codes.Code, cny_minor: int) -> str | Node | None:
 
 def _new_trade(
     call: Call,
-    asked: Parameters,
+    parameters: Parameters,
     code: codes.Code,
     order_no: str,
     amount_minor: int,
@@ -187,49 +187,49 @@ def _new_trade(
         product_code=BIZ_PRODUCT,
         state=NOT_EXIST,
         identity=identity,
-        subject=asked.fields["trans_name"],
+        subject=parameters.fields["trans_name"],
         amount_minor=amount_minor,
-        price_currency=asked.fields["currency"],
-        currency=asked.fields["currency"],
+        price_currency=parameters.fields["currency"],
+        currency=parameters.fields["currency"],
         cny_minor=cny_minor,
         sign_type=call.sign_type,
         charset=call.request.charset,
-        notify_url=asked.url("notify_url"),
+        notify_url=parameters.url("notify_url"),
         created_at=now.timestamp(),
         last_pay_at=(now + WAIT).timestamp(),
     )
-    return changes.bring_into_being(call.preconditions, trade, code.payer)
+    return changes.begin_trade(call.preconditions, trade, code.payer)
 
 
-def _let_payer_act(call: Call, asked: Parameters, trade: Trade, code: codes.Code) -> Node:
+def _apply_behaviour(call: Call, parameters: Parameters, trade: Trade, code: codes.Code) -> Node:
     now = call.preconditions.now
     if code.behaviour == "password":
         return _undecided(call.preconditions, trade)
     if code.behaviour == "password_then_pays":
-        typed_at = (now + codes.PASSWORD_TYPING).timestamp()
+        pays_at = (now + codes.PASSWORD_TYPING).timestamp()
         return _undecided(
-            call.preconditions, update_trade(call.preconditions.connection, trade, due_at=typed_at)
+            call.preconditions, update_trade(call.preconditions.connection, trade, due_at=pays_at)
         )
     if code.behaviour == magic.GIVES_UP:
-        gone_at = (now + codes.PASSWORD_TYPING).timestamp()
+        gives_up_at = (now + codes.PASSWORD_TYPING).timestamp()
         return _undecided(
             call.preconditions,
-            update_trade(call.preconditions.connection, trade, due_at=gone_at, last_pay_at=gone_at),
+            update_trade(call.preconditions.connection, trade, due_at=gives_up_at, last_pay_at=gives_up_at),
         )
     paid = changes.pay(call.preconditions, trade, code.payer, now.timestamp())
-    assert paid is not None  # the balance was looked at in this transaction
+    assert paid is not None  # the balance was checked in this transaction
     return _system_error() if code.behaviour == "unknown_then_paid" else _paid(call.preconditions, paid)
 
 
-def _find(call: Call, asked: Parameters, their_name: str, our_name: str) -> Trade | None:
-    """By Alipay's number, which wins, or the merchant's."""
-    if their_name in asked.fields:
-        return by_trade_no(call.preconditions.connection, call.pid, asked.number(their_name))
-    return by_order(call.preconditions.connection, call.pid, asked.number(our_name))
+def _find(call: Call, parameters: Parameters, trade_no_name: str, order_no_name: str) -> Trade | None:
+    """Finds the trade by Alipay's number, which takes precedence, or by the merchant's."""
+    if trade_no_name in parameters.fields:
+        return by_trade_no(call.preconditions.connection, call.pid, parameters.number(trade_no_name))
+    return by_order(call.preconditions.connection, call.pid, parameters.number(order_no_name))
 
 
-def _failed(asked: Parameters, error: str) -> Node:
-    echo = {name: asked.fields[name] for name in ("partner_trans_id", "currency", "trans_amount")}
+def _failed(parameters: Parameters, error: str) -> Node:
+    echo = {name: parameters.fields[name] for name in ("partner_trans_id", "currency", "trans_amount")}
     return Node("alipay", {"result_code": "FAILED", "error": error, **echo})
 
 

@@ -1,7 +1,7 @@
-"""`create_forex_trade` and `create_forex_trade_wap`: a payer opens a signed link and stands at the cashier.
+"""`create_forex_trade` and `create_forex_trade_wap`: a payer opens a signed link and gets the cashier page.
 
-On PC the trade exists once the payer is here; on WAP not before the password. How long the link may be
-opened and how long the payer may then take are two different limits.
+On PC the trade exists once the payer has opened the link, on WAP only once the password is entered. The time in which
+the link can be opened and the time in which the payer can then pay are two different limits.
 """
 
 import json
@@ -10,11 +10,11 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
-from tael_sandbox.alipay.changes import bring_into_being
+from tael_sandbox.alipay.changes import begin_trade
 from tael_sandbox.alipay.checks import COMPACT, DASHED, Parameters
 from tael_sandbox.alipay.messages import Refused
 from tael_sandbox.alipay.preconditions import Call
-from tael_sandbox.alipay.profit_sharing import PAYING_IN, check_splits
+from tael_sandbox.alipay.profit_sharing import PAYING_IN, check_profit_shares
 from tael_sandbox.alipay.trades import NOT_EXIST, PC, WAITING, WAP, Trade, by_order, insert_trade
 from tael_sandbox.payers import payer_of
 from tael_sandbox.rates import to_cny_minor
@@ -37,25 +37,25 @@ _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def open_order(call: Call) -> Trade:
-    """The payer opens the link: a new order, or the same one again. Raises Refused."""
+    """Opens the link: creates the order or returns the existing one. Raises Refused."""
     product = PRODUCT_OF_SERVICE[call.service]
-    asked = call.parameters("ILLEGAL_ARGUMENT")
+    parameters = call.parameters("ILLEGAL_ARGUMENT")
     if product == WAP and call.request.charset != "utf-8":
         raise Refused("ILLEGAL_CHARSET")
-    order_no = asked.number("out_trade_no")
-    subject = asked.text("subject", 256)
-    asked.optional("body", 400)
-    product_code = _product_code(call, asked, product)
-    currency = asked.currency()
-    price_currency, amount_minor = _price(asked, currency)
+    order_no = parameters.number("out_trade_no")
+    subject = parameters.text("subject", 256)
+    parameters.optional("body", 400)
+    product_code = _product_code(call, parameters, product)
+    currency = parameters.currency()
+    price_currency, amount_minor = _price(parameters, currency)
     if currency != call.shop.currency:
         raise Refused("ILLEGAL_CURRENCY")
-    open_until, pay_until = _limits(asked, product, call.preconditions.now)
-    notify_url, return_url = asked.url("notify_url"), asked.url("return_url")
-    check_splits(asked, PAYING_IN, price_currency, amount_minor)
-    asked.json("trade_information", dict)
+    open_until, pay_until = _limits(parameters, product, call.preconditions.now)
+    notify_url, return_url = parameters.url("notify_url"), parameters.url("return_url")
+    check_profit_shares(parameters, PAYING_IN, price_currency, amount_minor)
+    parameters.json("trade_information", dict)
 
-    identity = json.dumps({name: asked.fields.get(name) for name in IDENTITY})
+    identity = json.dumps({name: parameters.fields.get(name) for name in IDENTITY})
     trade = by_order(call.preconditions.connection, call.pid, order_no)
     if trade is None:
         if call.preconditions.now > open_until or call.preconditions.now > pay_until:
@@ -84,7 +84,7 @@ def open_order(call: Call) -> Trade:
     elif trade.identity != identity:
         raise Refused("TRADE_DATA_MATCH_ERROR")
     if product == PC:
-        return bring_into_being(
+        return begin_trade(
             call.preconditions, trade, payer_of(call.preconditions.connection, "alipay", None).payer
         )
     return trade
@@ -94,45 +94,47 @@ def is_payable(trade: Trade, now: datetime) -> bool:
     return trade.state in (NOT_EXIST, WAITING) and now.timestamp() < trade.last_pay_at
 
 
-def _product_code(call: Call, asked: Parameters, product: str) -> str:
-    """An old contract's may be left out, and is the old one then."""
-    if "product_code" not in asked.fields and not call.contract.needs_product_code:
+def _product_code(call: Call, parameters: Parameters, product: str) -> str:
+    """Old contracts may leave it out and then get the old product."""
+    if "product_code" not in parameters.fields and not call.contract.needs_product_code:
         return PRODUCT_CODES[product][-1]
-    return asked.one_of("product_code", PRODUCT_CODES[product])
+    return parameters.one_of("product_code", PRODUCT_CODES[product])
 
 
-def _price(asked: Parameters, currency: str) -> tuple[str, int]:
-    """The currency and the amount of the price: exactly one of total_fee and rmb_fee."""
-    is_in_cny = "rmb_fee" in asked.fields
-    if is_in_cny == ("total_fee" in asked.fields):
-        raise asked.refuse()
+def _price(parameters: Parameters, currency: str) -> tuple[str, int]:
+    """The currency and the amount of the price, from exactly one of total_fee and rmb_fee."""
+    is_in_cny = "rmb_fee" in parameters.fields
+    if is_in_cny == ("total_fee" in parameters.fields):
+        raise parameters.refuse()
     name, price_currency = ("rmb_fee", "CNY") if is_in_cny else ("total_fee", currency)
-    if asked.signed_amount(name, price_currency) <= 0:
+    if parameters.signed_amount(name, price_currency) <= 0:
         raise Refused("TOTAL_FEE_LESSEQUAL_ZERO")
     try:
-        return price_currency, asked.amount(name, price_currency, MAX_UNITS)
+        return price_currency, parameters.amount(name, price_currency, MAX_UNITS)
     except Refused:
         raise Refused("TOTAL_FEE_OUT_OF_RANGE") from None
 
 
-def _limits(asked: Parameters, product: str, now: datetime) -> tuple[datetime, datetime]:
-    """Until when the link may be opened, and until when the payer who opens it now may pay."""
-    order_create = asked.time("order_create", DASHED, COMPACT) if product == WAP else None
-    timeout = _timeout(asked.fields.get("timeout_rule", DEFAULT_TIMEOUT), is_free=order_create is not None)
+def _limits(parameters: Parameters, product: str, now: datetime) -> tuple[datetime, datetime]:
+    """Until when the link can be opened, and until when a payer who opens it now can pay."""
+    order_create = parameters.time("order_create", DASHED, COMPACT) if product == WAP else None
+    timeout = _timeout(
+        parameters.fields.get("timeout_rule", DEFAULT_TIMEOUT), is_free=order_create is not None
+    )
     pay_until = (order_create or now) + timeout
-    since = asked.time("order_gmt_create", DASHED)
-    valid_time = asked.optional("order_valid_time", 10)
+    since = parameters.time("order_gmt_create", DASHED)
+    valid_time = parameters.optional("order_valid_time", 10)
     if (since is None) != (valid_time is None):
-        raise asked.refuse()
+        raise parameters.refuse()
     if since is None or valid_time is None:
         return now, pay_until
     if not re.fullmatch("[1-9][0-9]*", valid_time) or int(valid_time) > MAX_VALID_TIME_S:
-        raise asked.refuse()
+        raise parameters.refuse()
     return since + timedelta(seconds=int(valid_time)), pay_until
 
 
 def _timeout(rule: str, *, is_free: bool) -> timedelta:
-    """Only listed values, but on WAP with a time of creation anything from a minute to 15 days."""
+    """Only the listed values, except on WAP with `order_create`: anything from a minute to 15 days."""
     parts = _DURATION.fullmatch(rule)
     if parts is None or (rule not in TIMEOUT_RULES and not is_free):
         raise Refused("ILLEGAL_TIMEOUT_RULE")

@@ -1,14 +1,14 @@
-"""Every change of a trade's state, with the money and the notice that belong to it.
+"""Every change of a trade's state, with its movement of money and its notice.
 
-Payers pay and get back CNY; a refund's CNY follows the payment's rate and the last refund takes the rest,
-so that what was paid is returned to the cent.
+Payers pay and get back CNY. A refund in CNY uses the payment's rate, and the last refund takes the remainder, so the
+whole payment is returned to the cent.
 """
 
 from datetime import timedelta
 from typing import Final
 
 from tael_sandbox import payers, rates
-from tael_sandbox.alipay.notices import tell
+from tael_sandbox.alipay.notices import queue_trade_notice
 from tael_sandbox.alipay.preconditions import Preconditions
 from tael_sandbox.alipay.trades import (
     CLOSED,
@@ -27,8 +27,8 @@ PAID, CLOSING, REFUNDING = "payByAccountAction", "closeTradeAction", "refundFPAc
 REVERSING, FINISHING = "reverseAction", "finishFPAction"
 
 
-def bring_into_being(preconditions: Preconditions, trade: Trade, payer: str) -> Trade:
-    """The trade exists from now on and waits for its payer."""
+def begin_trade(preconditions: Preconditions, trade: Trade, payer: str) -> Trade:
+    """Creates the trade at Alipay, where it waits for its payer. Does nothing if it exists."""
     if trade.exists:
         return trade
     trade_no = new_trade_no(preconditions.connection, preconditions.now)
@@ -43,7 +43,7 @@ def bring_into_being(preconditions: Preconditions, trade: Trade, payer: str) -> 
 
 
 def pay(preconditions: Preconditions, trade: Trade, payer: str, at: float) -> Trade | None:
-    """Takes the money; None, with nothing changed, if the payer has too little."""
+    """Debits the payer. None, with nothing changed, if the balance is too low."""
     if not payers.debit(preconditions.connection, payer, trade.cny_minor):
         return None
     paid = update_trade(
@@ -54,25 +54,25 @@ def pay(preconditions: Preconditions, trade: Trade, payer: str, at: float) -> Tr
         paid_at=at,
         due_at=at + REFUND_WINDOW.total_seconds() if trade.is_in_store else None,
     )
-    tell(preconditions, paid, PAID)
+    queue_trade_notice(preconditions, paid, PAID)
     return paid
 
 
 def close(preconditions: Preconditions, trade: Trade, at: float, cancel_action: str | None = None) -> Trade:
-    """Of an unpaid trade."""
+    """Closes an unpaid trade."""
     closed = update_trade(
         preconditions.connection, trade, state=CLOSED, closed_at=at, due_at=None, cancel_action=cancel_action
     )
-    tell(preconditions, closed, CLOSING)
+    queue_trade_notice(preconditions, closed, CLOSING)
     return closed
 
 
-def give_back(
+def return_money(
     preconditions: Preconditions, trade: Trade, amount_minor: int, cancel_action: str | None = None
 ) -> Trade:
-    """Of a paid trade; it closes when nothing is left. `amount_minor` is in the price's currency."""
+    """Refunds a paid trade, which closes once it is fully refunded. `amount_minor` is in the price's currency."""
     now = preconditions.now.timestamp()
-    is_all = amount_minor == trade.left_minor
+    is_all = amount_minor == trade.refundable_minor
     assert trade.payer is not None
     payers.credit(preconditions.connection, trade.payer, cny_of(trade, amount_minor))
     returned = update_trade(
@@ -87,20 +87,20 @@ def give_back(
         cancel_action=cancel_action,
     )
     if is_all:
-        tell(preconditions, returned, REVERSING if cancel_action else REFUNDING)
+        queue_trade_notice(preconditions, returned, REVERSING if cancel_action else REFUNDING)
     return returned
 
 
 def cny_of(trade: Trade, amount_minor: int) -> int:
-    """What a refund of this much, done next, returns to the payer."""
+    """The CNY that a refund of this amount would return to the payer now."""
     left_cny = trade.cny_minor - trade.refunded_cny
-    if amount_minor == trade.left_minor:
+    if amount_minor == trade.refundable_minor:
         return left_cny
     return min(rates.to_cny_minor(amount_minor, trade.price_currency), left_cny)
 
 
-def let_time_work(preconditions: Preconditions) -> None:
-    """Delayed payments, expiries and ends of refund windows up to now, each at its own moment."""
+def apply_due_changes(preconditions: Preconditions) -> None:
+    """Applies delayed payments, expiries and ends of refund windows that are due, each with its own time."""
     while due := due_trades(preconditions.connection, preconditions.now):
         for trade in due:
             _change_by_time(preconditions, trade)
@@ -110,8 +110,10 @@ def _change_by_time(preconditions: Preconditions, trade: Trade) -> None:
     assert trade.due_at is not None
     if trade.state == SUCCESS:
         finished = update_trade(preconditions.connection, trade, state=FINISHED, due_at=None)
-        tell(preconditions, finished, FINISHING)
-    elif trade.due_at < trade.last_pay_at and trade.payer is not None:  # a password is being typed
+        queue_trade_notice(preconditions, finished, FINISHING)
+    elif (
+        trade.due_at < trade.last_pay_at and trade.payer is not None
+    ):  # the payer finished typing the password
         if pay(preconditions, trade, trade.payer, trade.due_at) is None:
             update_trade(preconditions.connection, trade, due_at=trade.last_pay_at)
     else:

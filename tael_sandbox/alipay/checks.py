@@ -1,6 +1,6 @@
-"""Checks of single parameters, shared by the services; which code a fault gets depends on the family.
+"""Checks of single parameters, shared by the services.
 
-Online services call a bad parameter ILLEGAL_ARGUMENT, the acquire family INVALID_PARAMETER.
+Online services refuse a bad parameter with ILLEGAL_ARGUMENT, the acquire family with INVALID_PARAMETER.
 """
 
 import json
@@ -29,7 +29,7 @@ _TIME_SHAPES: Final = {DASHED: re.compile(r"\d{4}(-\d\d){2} \d\d(:\d\d){2}"), CO
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The non-empty parameters of one request, and the code for a fault in one of them."""
+    """The non-empty parameters of one request, and the error code for a bad one."""
 
     fields: Mapping[str, str]
     fault: str
@@ -37,15 +37,15 @@ class Parameters:
     def refuse(self) -> Refused:
         return Refused(self.fault)
 
-    def text(self, name: str, longest: int) -> str:
-        value = self.optional(name, longest)
+    def text(self, name: str, max_length: int) -> str:
+        value = self.optional(name, max_length)
         if value is None:
             raise self.refuse()
         return value
 
-    def optional(self, name: str, longest: int) -> str | None:
+    def optional(self, name: str, max_length: int) -> str | None:
         value = self.fields.get(name)
-        if value is not None and len(value) > longest:
+        if value is not None and len(value) > max_length:
             raise self.refuse()
         return value
 
@@ -84,7 +84,7 @@ class Parameters:
         return minor
 
     def signed_amount(self, name: str, currency: str) -> int:
-        """As above without the range: its faults have codes of their own on the cashier."""
+        """Like `amount` without the range, for which the cashier has its own error codes."""
         value = self.fields.get(name, "")
         if not DECIMAL.fullmatch(value) or ("." in value and exponent(currency) == 0):
             raise self.refuse()
@@ -101,12 +101,12 @@ class Parameters:
                     at = datetime.strptime(value, shape).replace(tzinfo=BEIJING)
                 except ValueError:
                     break
-                if at.year in BELIEVABLE_YEARS:  # later sums with it stay within the calendar
+                if at.year in BELIEVABLE_YEARS:  # later date arithmetic cannot overflow
                     return at.astimezone(UTC)
         raise self.refuse()
 
     def timestamp(self, name: str, now: datetime) -> None:
-        """Milliseconds since 1970 or a time, no further than half an hour from now."""
+        """Milliseconds since 1970 or a time, at most half an hour from now. Raises Refused."""
         value = self.text(name, 20)
         if _MILLISECONDS.fullmatch(value):
             at = datetime.fromtimestamp(int(value) / 1000, UTC)
@@ -115,9 +115,9 @@ class Parameters:
         if abs(at - now) > TIMESTAMP_TOLERANCE:
             raise self.refuse()
 
-    def json(self, name: str, kind: type, *, longest: int = 4000) -> Any:
-        """A JSON value of this kind. Pages write it with single quotes, since it sits in an attribute."""
-        value = self.optional(name, longest)
+    def json(self, name: str, kind: type, *, max_length: int = 4000) -> Any:
+        """A JSON value of this type. Pages may write it with single quotes, since it is inside an attribute."""
+        value = self.optional(name, max_length)
         if value is None:
             return None
         for spelling in (value, value.replace("'", '"')):

@@ -1,7 +1,7 @@
 """Movements of money at Alipay as its files list them: payments, refunds and cancelled payments.
 
-A payment and its cancel go by the order's number, a refund by its own. Amounts are in the contract's currency and
-never below zero; the type says which way the money went, and the charge of what went back is what is returned.
+A payment and its cancel have the order's number, a refund has its own. Amounts are in the contract's currency and never
+negative: the type gives the direction. The charge of money that went back is the charge that is returned.
 """
 
 import sqlite3
@@ -14,7 +14,7 @@ from tael_sandbox.alipay.trades import Trade
 from tael_sandbox.shops import AlipayContract
 
 Kind = Literal["P", "R"]
-#: Of a whole trade: when its money came or went, and which trades' did.
+#: For each type of whole trades: the column with its time, and the condition that selects its trades.
 _MOMENTS: Final[Mapping[Kind, tuple[str, str]]] = {
     "P": ("paid_at", ""),
     "R": ("closed_at", " AND cancel_action = 'refund'"),
@@ -35,8 +35,8 @@ class Entry:
 def entries_between(
     connection: sqlite3.Connection, contracts: Sequence[AlipayContract], since: float, until: float
 ) -> list[Entry]:
-    """In the order in which they happened; `until` itself is not part of it."""
-    found = [
+    """Sorted by time, from `since` up to but excluding `until`."""
+    entries = [
         entry
         for contract in contracts
         for entry in (
@@ -45,13 +45,13 @@ def entries_between(
             *_refunds(connection, contract, since, until),
         )
     ]
-    return sorted(found, key=lambda entry: entry.at)
+    return sorted(entries, key=lambda entry: entry.at)
 
 
 def _whole_trades(
     connection: sqlite3.Connection, contract: AlipayContract, kind: Kind, since: float, until: float
 ) -> list[Entry]:
-    """Payments, or cancels of what was paid; a cancel gives the charge back as well, which a refund does not."""
+    """Payments, or cancels of paid trades. A cancel also returns the charge, a refund does not."""
     moment, others = _MOMENTS[kind]
     rows = connection.execute(
         f"SELECT * FROM alipay_trade WHERE pid = ? AND {moment} >= ? AND {moment} < ?{others} ORDER BY id",  # noqa: S608 (words of ours)
@@ -75,13 +75,15 @@ def _refunds(
 
 
 def _refund(connection: sqlite3.Connection, contract: AlipayContract, row: sqlite3.Row) -> Entry:
-    found = connection.execute("SELECT * FROM alipay_trade WHERE id = ?", (row["trade_id"],)).fetchone()
-    before = connection.execute(
+    entries = connection.execute("SELECT * FROM alipay_trade WHERE id = ?", (row["trade_id"],)).fetchone()
+    refunded_before = connection.execute(
         "SELECT coalesce(sum(amount_minor), 0) FROM alipay_refund WHERE trade_id = ? AND rowid < ?",
         (row["trade_id"], row["place"]),
     ).fetchone()[0]
-    trade, amount_minor = Trade(*found), row["amount_minor"]
-    return _entry(contract, trade, "R", row["refund_no"], row["made_at"], before, amount_minor, charge=False)
+    trade, amount_minor = Trade(*entries), row["amount_minor"]
+    return _entry(
+        contract, trade, "R", row["refund_no"], row["made_at"], refunded_before, amount_minor, charge=False
+    )
 
 
 def _entry(
@@ -90,13 +92,13 @@ def _entry(
     kind: Kind,
     number: str,
     at: float,
-    before: int,
+    refunded_before: int,
     amount_minor: int,
     *,
     charge: bool = True,
 ) -> Entry:
-    """Of a refund in parts, each takes the difference that it makes, so that they come to the payment."""
-    amount = _converted(trade, before + amount_minor) - _converted(trade, before)
+    """Each partial refund is the difference of running totals, so that all parts add up to the payment."""
+    amount = _converted(trade, refunded_before + amount_minor) - _converted(trade, refunded_before)
     charge_minor = rates.fee_minor(amount, contract.fee_rate_ppm) if charge else 0
     return Entry(contract.pid, number, kind, at, amount, charge_minor, trade.currency)
 

@@ -1,7 +1,7 @@
 """`forex_compare_file`, `forex_liquidation_file` and `forex_rate_file`: lines of text without a heading.
 
-What is wrong with the dates is said in plain text, what is wrong with the request in the gateway's XML. The
-compare file has what moved on its days, the liquidation file what was settled on them.
+Bad dates are refused in plain text, bad requests in the gateway's XML. The compare file lists the movements of its
+days, the liquidation file the movements that were settled on them.
 """
 
 import re
@@ -16,7 +16,7 @@ from tael_sandbox.alipay.entries import Entry, entries_between
 from tael_sandbox.alipay.messages import Text
 from tael_sandbox.alipay.preconditions import Call
 from tael_sandbox.clock import bjt, from_stamp
-from tael_sandbox.profiles import in_force
+from tael_sandbox.profiles import current_profile
 from tael_sandbox.shops import AlipayContract
 from tael_sandbox.statements import ONE_DAY, Line
 from tael_sandbox.wallet import Row
@@ -26,9 +26,9 @@ FILES: Final = frozenset({COMPARE, LIQUIDATION, RATES})
 BOOK: Final = "alipay"
 
 MAX_DAYS: Final = 10
-#: Of the day on which it is made, in Beijing.
+#: Time of day of a settlement, in Beijing.
 SETTLING: Final = timedelta(hours=9)
-#: In a day and of one PID, in the profile `strict`.
+#: Per day and PID, in the profile `strict`.
 MAX_RATE_CALLS: Final = 100
 RATES_CHANGE: Final = timedelta(hours=9, minutes=25)
 
@@ -38,22 +38,22 @@ _DAY: Final = re.compile("[0-9]{8}")
 
 
 class BadPeriod(Exception):
-    """The dates are not right; the text is Alipay's."""
+    """The dates are invalid; the text is Alipay's."""
 
 
 def compare_file(call: Call) -> Text:
     try:
-        days = _asked_days(call)
-    except BadPeriod as bad:
-        return Text(str(bad))
+        days = _requested_days(call)
+    except BadPeriod as error:
+        return Text(str(error))
     return _file(_line(row, settled_at="", status="P") for day in days for row in _rows(call, day))
 
 
 def liquidation_file(call: Call) -> Text:
     try:
-        days = _asked_days(call)
-    except BadPeriod as bad:
-        return Text(str(bad))
+        days = _requested_days(call)
+    except BadPeriod as error:
+        return Text(str(error))
     lines: list[str] = []
     for settled_on in days:
         settled_at = f"{statements.start_of(settled_on) + SETTLING:{COMPACT}}"
@@ -63,8 +63,8 @@ def liquidation_file(call: Call) -> Text:
 
 
 def rate_file(call: Call) -> Text:
-    """The rates of today, or of yesterday as long as today's are not out."""
-    if _count_rate_call(call) > MAX_RATE_CALLS and in_force(call.preconditions.connection).is_strict:
+    """Today's rates, or yesterday's until today's are published."""
+    if _count_rate_call(call) > MAX_RATE_CALLS and current_profile(call.preconditions.connection).is_strict:
         return Text(SYSTEM_EXCEPTION)
     published = statements.start_of(statements.day_of(call.preconditions.now)) + RATES_CHANGE
     if call.preconditions.now < published:
@@ -75,38 +75,40 @@ def rate_file(call: Call) -> Text:
 
 
 def _count_rate_call(call: Call) -> int:
-    """How many there have been today, this one included."""
-    counted = call.preconditions.connection.execute(
+    """Counts this call and returns how many there were today."""
+    rows = call.preconditions.connection.execute(
         "INSERT INTO alipay_rate_call (pid, day, calls) VALUES (?, ?, 1)"
         " ON CONFLICT (pid, day) DO UPDATE SET calls = calls + 1 RETURNING calls",
         (call.pid, statements.day_of(call.preconditions.now).isoformat()),
     )
-    calls: int = counted.fetchone()["calls"]
+    calls: int = rows.fetchone()["calls"]
     return calls
 
 
 def cut(
     connection: sqlite3.Connection, contracts: Sequence[AlipayContract], day: date, now: datetime
 ) -> None:
-    """Closes the day for every merchant, once and for all."""
+    """Closes the day for every merchant. A closed day never changes."""
     span = statements.span_of(connection, BOOK, day, now)
-    moved = entries_between(connection, contracts, span.since, span.until)
-    statements.keep(connection, BOOK, span, [Line(entry.pid, _row(entry)) for entry in moved], now)
+    entries = entries_between(connection, contracts, span.since, span.until)
+    statements.store_statement(
+        connection, BOOK, span, [Line(entry.pid, _row(entry)) for entry in entries], now
+    )
 
 
 def settled_days(day: date) -> list[date]:
-    """The days whose money is settled on this one: the day before, and on a Monday Friday to Sunday."""
+    """The days that are settled on this day: the day before, or Friday to Sunday on a Monday."""
     if day.isoweekday() > 5:
         return []
     return [day - count * ONE_DAY for count in ((3, 2, 1) if day.isoweekday() == 1 else (1,))]
 
 
-def _asked_days(call: Call) -> list[date]:
-    """Raises BadPeriod. Only a day that is over has a file; one that was closed by hand is over."""
-    asked = call.parameters("ILLEGAL_ARGUMENT").fields
-    if "start_date" not in asked or "end_date" not in asked:
+def _requested_days(call: Call) -> list[date]:
+    """Raises BadPeriod. Only a finished day has a file; a day closed through the control API is finished."""
+    parameters = call.parameters("ILLEGAL_ARGUMENT").fields
+    if "start_date" not in parameters or "end_date" not in parameters:
         raise BadPeriod("Illegal Date period!")
-    start, end = _day(asked["start_date"]), _day(asked["end_date"])
+    start, end = _day(parameters["start_date"]), _day(parameters["end_date"])
     if end < start:
         raise BadPeriod("Finish date ahead of begin date")
     today = statements.day_of(call.preconditions.now)
@@ -137,7 +139,7 @@ def _rows(call: Call, day: date) -> list[Row]:
     connection = call.preconditions.connection
     if not statements.is_cut(connection, BOOK, day):
         cut(connection, call.contracts, day, call.preconditions.now)
-    return statements.kept_rows(connection, BOOK, day, [call.pid])
+    return statements.stored_rows(connection, BOOK, day, [call.pid])
 
 
 def _row(entry: Entry) -> Row:
@@ -152,7 +154,7 @@ def _row(entry: Entry) -> Row:
 
 
 def _line(row: Row, *, settled_at: str, status: str) -> str:
-    """The ninth field is for remarks, of which there are none."""
+    """One line of nine fields. The last one is for remarks and always empty."""
     fields = (row["number"], row["amount"], row["currency"], row["at"], settled_at, row["kind"])
     return "|".join((*fields, row["charge"], status, ""))
 

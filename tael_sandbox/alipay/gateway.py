@@ -1,7 +1,7 @@
-"""`/gateway.do`: who asks, may they, is it signed, and then the service that they named.
+"""`/gateway.do`: authenticates a request and dispatches it to the service that it names.
 
-The order of the checks is Alipay's: service, partner, contract, sign_type, signature, and only then what the
-service itself wants. A browser gets pages, a server gets XML.
+The checks run in Alipay's order: service, partner, contract, sign_type, signature, and then the service's own. Browsers
+get pages, servers get XML.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ from tael_sandbox.alipay.preconditions import Call, Preconditions
 from tael_sandbox.alipay.signing import SIGN_TYPES
 from tael_sandbox.alipay.unserved import NO_SERVICE, is_openapi, refuse_openapi
 from tael_sandbox.payers import all_payers
-from tael_sandbox.profiles import in_force
+from tael_sandbox.profiles import current_profile
 from tael_sandbox.shops import AlipayContract, Shop, Shops
 
 ONLINE, OFFLINE = "online", "offline"
@@ -41,7 +41,7 @@ Answer = Node | Bare | Text
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    scenes: frozenset[str]  #: of the contracts that have it
+    scenes: frozenset[str]  #: scenes whose contracts include the service
     run: Callable[[Call], Answer]
 
 
@@ -67,7 +67,7 @@ VERIFY_NOTICE: Final = "notify_verify"
 
 
 class Gateway:
-    """Alipay's door, and the contracts of all merchants."""
+    """Alipay's gateway, with the contracts of all merchants."""
 
     def __init__(self, shops: Shops) -> None:
         self._contracts = {contract.pid: (shop, contract) for shop in shops.shops for contract in shop.alipay}
@@ -80,7 +80,7 @@ class Gateway:
         return self._contracts[pid][0].name
 
     def answer(self, preconditions: Preconditions, query: bytes, body: bytes) -> Response:
-        """Changes what it changes in the desk's transaction; a refusal changes nothing."""
+        """Runs in the transaction of `preconditions`. A refused request changes nothing."""
         try:
             request = read_request(query, body)
         except Refused as refused:
@@ -105,14 +105,14 @@ class Gateway:
         return _xml(answer_xml(request.fields, result, sign, call.sign_type))
 
     def answer_notify_query(self, preconditions: Preconditions, query: bytes) -> Response:
-        """The older address of `notify_verify`: the same question, always plain, with the same answers."""
+        """The older address of `notify_verify`, with the same responses, always in plain text."""
         try:
             return verdict(self._verify_notice(preconditions, read_request(query, b"")))
         except Refused:
             return verdict("invalid")
 
     def admit(self, preconditions: Preconditions, request: Request) -> Call:
-        """Proves sender, contract and signature. Raises Refused."""
+        """Checks sender, contract and signature. Raises Refused."""
         service, sign_type = request.fields.get("service", ""), request.fields.get("sign_type", "")
         if service not in SERVICES and service not in PRODUCT_OF_SERVICE:
             raise Refused(NO_SERVICE, service)
@@ -122,17 +122,17 @@ class Gateway:
             raise Refused("ILLEGAL_PARTNER_EXTERFACE", service)
         if sign_type not in SIGN_TYPES:
             raise Refused("ILLEGAL_SIGN_TYPE")
-        if not _is_from(preconditions, contract, request):
+        if not _is_signed_by(preconditions, contract, request):
             raise Refused("ILLEGAL_SIGN")
         if not all(is_fit_for_xml(name) and is_fit_for_xml(value) for name, value in request.fields.items()):
             raise Refused("ILLEGAL_ARGUMENT")
         return Call(preconditions, shop, contract, self.contracts, request, service, sign_type)
 
     def _contract(self, request: Request) -> tuple[Shop, AlipayContract]:
-        found = self._contracts.get(request.fields.get("partner", ""))
-        if found is None:
+        shop_and_contract = self._contracts.get(request.fields.get("partner", ""))
+        if shop_and_contract is None:
             raise Refused("ILLEGAL_PARTNER")
-        return found
+        return shop_and_contract
 
     def _cashier(self, preconditions: Preconditions, request: Request) -> Response:
         try:
@@ -145,7 +145,7 @@ class Gateway:
         return cashier_page(trade, self.payee(trade.pid), payers)
 
     def _verify_notice(self, preconditions: Preconditions, request: Request) -> str:
-        """Needs no signature; a wrong one is refused nevertheless."""
+        """A signature is optional, but a wrong one is refused."""
         notify_id = request.fields.get("notify_id", "")
         try:
             _shop, contract = self._contract(request)
@@ -153,7 +153,7 @@ class Gateway:
             return "invalid"
         sign_type = request.fields.get("sign_type", "")
         if "sign" in request.fields and not (
-            sign_type in SIGN_TYPES and _is_from(preconditions, contract, request)
+            sign_type in SIGN_TYPES and _is_signed_by(preconditions, contract, request)
         ):
             return "invalid"
         if not notify_id:
@@ -161,17 +161,17 @@ class Gateway:
         return "true" if is_live(preconditions.connection, contract.pid, notify_id) else "false"
 
 
-def _is_from(preconditions: Preconditions, contract: AlipayContract, request: Request) -> bool:
+def _is_signed_by(preconditions: Preconditions, contract: AlipayContract, request: Request) -> bool:
     sign_type = request.fields.get("sign_type", "")
-    is_strict = in_force(preconditions.connection).is_strict
-    return preconditions.keys.is_from(
+    is_strict = current_profile(preconditions.connection).is_strict
+    return preconditions.keys.is_signed_by(
         contract, request.fields, sign_type, request.charset, is_strict=is_strict
     )
 
 
-def verdict(word: str) -> Response:
-    """`true`, `false` or `invalid`, without a line's end: clients compare the whole body."""
-    return PlainTextResponse(word)
+def verdict(text: str) -> Response:
+    """`true`, `false` or `invalid`, without a newline: clients compare the whole body."""
+    return PlainTextResponse(text)
 
 
 def text_answer(content: str) -> Response:
@@ -179,5 +179,5 @@ def text_answer(content: str) -> Response:
 
 
 def _xml(content: bytes) -> Response:
-    # Given as a header: Starlette would write another charset parameter behind a media type.
+    # Set as a header: Starlette would append another charset parameter to a media type.
     return Response(content, headers={"Content-Type": XML_TYPE})

@@ -1,6 +1,6 @@
-"""What a payer's phone lists: barcodes that wait for a password, payments and refunds. Reads only.
+"""The entries on a payer's phone: barcode payments that wait for a password, payments and refunds. Read-only.
 
-An online order is a payer's once it is paid: whoever opened the link has promised nothing.
+An online order belongs to a payer once it is paid; opening its link does not assign it.
 """
 
 import sqlite3
@@ -11,7 +11,7 @@ from typing import Literal
 from tael_sandbox.alipay.trades import BARCODE, NOT_EXIST, WAITING, Trade
 from tael_sandbox.wallet import Entry
 
-Payee = Callable[[str], str]  #: the name behind a PID
+Payee = Callable[[str], str]  #: maps a PID to the merchant's name
 
 
 def waiting(connection: sqlite3.Connection, payer: str, payee: Payee) -> list[Entry]:
@@ -62,7 +62,7 @@ def _scenario(trade: Trade) -> Literal["waiting", "paid", "refunded", "reversed"
         return "waiting" if trade.state == WAITING else "not paid"
     if trade.cancel_action is not None:
         return "reversed"
-    return "paid" if trade.left_minor else "refunded"
+    return "paid" if trade.refundable_minor else "refunded"
 
 
 def _refund(trade: Trade, refund: tuple[str, int, int, float], payee: Payee) -> Entry:

@@ -1,11 +1,11 @@
-"""What Alipay says to magic values, so that the gateway answers the code that they name."""
+"""Alipay's responses to magic values: the gateway maps each to the code in the value."""
 
 import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
 from tael_sandbox.alipay.messages import Refused
-from tael_sandbox.magic import asked_code
+from tael_sandbox.magic import requested_code
 
 PAY: Final = {
     "1111": "EXTERFACE_IS_CLOSED",
@@ -20,7 +20,7 @@ PAY: Final = {
     "1204": "BUYER_BANKCARD_BALANCE_NOT_ENOUGH",
     "2008": "INVALID_PARAMETER",
 }
-#: What the payer does where the trade is made and waits: a behaviour of a barcode's, or GIVES_UP.
+#: The payer's behaviour where the trade is created and waits: a barcode's behaviour, or GIVES_UP.
 GIVES_UP: Final = "gives_up"
 WAITS: Final = {"1145": "password_then_pays", "2005": "password", "2007": GIVES_UP}
 REFUND: Final = {
@@ -38,17 +38,17 @@ CANCEL: Final = {"1155": "CANCEL_NOT_ALLOWED"}
 
 PAY_OR_WAIT: Final = PAY.keys() | WAITS.keys()
 
-#: Said before any service is asked, in the gateway's own form.
+#: Errors of the gateway itself, in its own form, before any service runs.
 OF_GATEWAY: Final = frozenset({"EXTERFACE_IS_CLOSED", "HAS_NO_PRIVILEGE", "INVALID_PARAMETER"})
 
 
 def refusal(connection: sqlite3.Connection, answers: Mapping[str, str], *values: str | int) -> str | None:
-    """The error that the values ask for. Raises Refused where it is the gateway that says it."""
-    return said(answers.get(asked_code(connection, answers, *values)))
+    """The service's error for these values, if any. Raises Refused for an error of the gateway itself."""
+    return service_error(answers.get(requested_code(connection, answers, *values)))
 
 
-def said(error: str | None) -> str | None:
-    """The same error. Raises Refused where it is the gateway that says it."""
+def service_error(error: str | None) -> str | None:
+    """Returns an error of a service unchanged. Raises Refused for an error of the gateway itself."""
     if error in OF_GATEWAY:
         raise Refused(error)
     return error

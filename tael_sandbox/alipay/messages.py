@@ -1,6 +1,6 @@
-"""What goes over the gateway's wire: parameters out of query and body, XML and error pages back.
+"""Messages of the gateway: parameters from query and body, responses in XML.
 
-Answers carry a signature over the children of their one node; refusals carry a code and none.
+A response is signed over the children of its one node. A refusal has an error code and no signature.
 """
 
 import re
@@ -16,7 +16,7 @@ CHARSETS: Final = {"utf-8": "utf-8", "gbk": "gbk", "gb2312": "gbk"}
 DEFAULT_CHARSET: Final = "gbk"
 FIELD_LIMIT: Final = 200
 BODY_LIMIT_BYTES: Final = 256 * 1024
-MAX_ECHO: Final = 100  #: of a service that is refused
+MAX_ECHO: Final = 100  #: characters of the name of a refused service
 _UNFIT_FOR_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
@@ -24,7 +24,7 @@ _BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]")
 class Refused(Exception):
     """The gateway refuses the request: `is_success` F with this code, or an error page for a browser.
 
-    `named` is the service, where it is the service that is refused.
+    `named` is the service's name if the service itself is refused.
     """
 
     def __init__(self, code: str, named: str = "") -> None:
@@ -35,13 +35,13 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    fields: Mapping[str, str]  #: all of them, decoded, with `sign`, `sign_type` and empty values
-    charset: str  #: a codec's name
+    fields: Mapping[str, str]  #: all fields, decoded, including `sign`, `sign_type` and empty values
+    charset: str  #: name of a codec
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A signed answer: the name of the one element below `response`, and its flat children."""
+    """A signed response: the name of the only element below `response`, and its flat children."""
 
     name: str
     fields: dict[str, str] = field(default_factory=dict)
@@ -49,18 +49,18 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Bare:
-    """`is_success` T and nothing else, unsigned, as refunds and closes of online trades are answered."""
+    """`is_success` T and nothing else, unsigned: the response to refunds and closes of online trades."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A file, or what is wrong with the request for one: plain text, unsigned."""
+    """A file, or the error of a request for one: plain text, unsigned."""
 
     content: str
 
 
 def read_request(query: bytes, body: bytes) -> Request:
-    """Merges query and body; the body wins. Raises Refused for an unknown charset or too many fields."""
+    """Merges query and body; the body takes precedence. Raises Refused for an unknown charset or too many fields."""
     named = _charset_named(query) or _charset_named(body) or DEFAULT_CHARSET
     charset = CHARSETS.get(named.lower())
     if charset is None:
@@ -86,13 +86,13 @@ def bare_xml() -> bytes:
 
 
 def refusal_xml(code: str, named: str = "") -> bytes:
-    """With the service that is refused in the echo, so that it can be told from the answer."""
+    """Echoes the refused service, so that the response shows which call was refused."""
     echo = _echo({"service": _UNFIT_FOR_XML.sub("", named[:MAX_ECHO])}) if named else ""
     return _document(f"<is_success>F</is_success>{echo}<error>{code}</error>")
 
 
 def is_fit_for_xml(text: str) -> bool:
-    """No control characters and no half characters: the echo could not carry them."""
+    """No control characters and no lone surrogates: the echo cannot contain them."""
     return _UNFIT_FOR_XML.search(text) is None
 
 

@@ -1,6 +1,6 @@
-"""Alipay's news for a merchant: the asynchronous notice, the browser's return, and what proves a notice.
+"""Asynchronous notices, the browser's return to the merchant, and the verification of notices.
 
-Both carry the sign_type of the payment request. A notice's id stays verifiable until it is acknowledged.
+Notice and return have the sign_type of the payment request. A notice's id can be verified until it is acknowledged.
 """
 
 import secrets
@@ -19,19 +19,19 @@ NAMES: Final = {"utf-8": "UTF-8", "gbk": "GBK"}
 
 
 def login_id(payer: str) -> str:
-    """The masked e-mail address that merchants get to see."""
+    """The masked e-mail address that merchants see."""
     return f"{payer[:3]}***@wallet.test"
 
 
 def user_id(preconditions: Preconditions, payer: str) -> str:
-    found: str = preconditions.connection.execute(
+    row: str = preconditions.connection.execute(
         "SELECT user_id FROM payer WHERE payer = ?", (payer,)
     ).fetchone()[0]
-    return found
+    return row
 
 
-def tell(preconditions: Preconditions, trade: Trade, action: str) -> None:
-    """Queues the notice of the trade's new state, if the merchant wants one; `action` is Alipay's word."""
+def queue_trade_notice(preconditions: Preconditions, trade: Trade, action: str) -> None:
+    """Queues the notice of the trade's new state if it has a notify_url. `action` is Alipay's name of the change."""
     if trade.notify_url is None:
         return
     notify_id = secrets.token_hex(17)
@@ -65,7 +65,7 @@ def tell(preconditions: Preconditions, trade: Trade, action: str) -> None:
 
 
 def return_address(preconditions: Preconditions, trade: Trade) -> str | None:
-    """Where the payer's browser goes after paying; what the merchant's URL already asks is kept."""
+    """The URL to which the payer's browser returns after paying. The query of the merchant's URL is kept."""
     if trade.return_url is None:
         return None
     fields = {
@@ -81,13 +81,13 @@ def return_address(preconditions: Preconditions, trade: Trade) -> str | None:
 
 
 def is_live(connection: sqlite3.Connection, pid: str, notify_id: str) -> bool:
-    """Whether this is the id of a notice to this merchant that it has not acknowledged."""
-    found = connection.execute(
+    """Whether this is the id of an unacknowledged notice to this merchant."""
+    row = connection.execute(
         "SELECT 1 FROM alipay_notice JOIN notice ON notice.id = notice_id"
         " WHERE notify_id = ? AND pid = ? AND acknowledged_at IS NULL",
         (notify_id, pid),
     )
-    return found.fetchone() is not None
+    return row.fetchone() is not None
 
 
 def _in_store_fields(preconditions: Preconditions, trade: Trade, action: str) -> dict[str, str]:

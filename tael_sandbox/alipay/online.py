@@ -1,6 +1,6 @@
-"""What a merchant can ask about an online trade: `single_trade_query` and `close_trade`.
+"""Query and close of an online trade: `single_trade_query` and `close_trade`.
 
-Alipay knows nothing of an order whose payer has not come far enough: then both answer TRADE_NOT_EXIST.
+An order whose trade does not exist yet at Alipay gets TRADE_NOT_EXIST from both (see `cashier`).
 """
 
 from tael_sandbox import rates
@@ -14,32 +14,32 @@ from tael_sandbox.clock import bjt, from_stamp
 
 
 def query_trade(call: Call) -> Node:
-    """Amounts of this answer are in CNY, whatever the price was in."""
+    """Amounts of the response are in CNY, whatever the price's currency."""
     trade = _find(call, call.parameters("ILLEGAL_ARGUMENT"), "out_trade_no")
     fields = _fields(call.preconditions, trade) | _refund_fields(trade)
     return Node("trade", {name: value for name, value in fields.items() if value})
 
 
 def close_trade(call: Call) -> Bare:
-    asked = call.parameters("ILLEGAL_ARGUMENT")
-    if asked.fields.get("trade_role", "T") not in ("T", "B", "S"):
-        raise asked.refuse()
-    trade = _find(call, asked, "out_order_no")
+    parameters = call.parameters("ILLEGAL_ARGUMENT")
+    if parameters.fields.get("trade_role", "T") not in ("T", "B", "S"):
+        raise parameters.refuse()
+    trade = _find(call, parameters, "out_order_no")
     if trade.state != WAITING:
         raise Refused("TRADE_STATUS_ERROR")
-    asked_for = magic.refusal(call.preconditions.connection, magic.CLOSE, trade.amount_minor)
-    if asked_for is not None:
-        raise Refused(asked_for)
+    magic_error = magic.refusal(call.preconditions.connection, magic.CLOSE, trade.amount_minor)
+    if magic_error is not None:
+        raise Refused(magic_error)
     changes.close(call.preconditions, trade, call.preconditions.now.timestamp())
     return Bare()
 
 
-def _find(call: Call, asked: Parameters, order_name: str) -> Trade:
-    """By Alipay's number, which wins, or the merchant's. Raises Refused."""
-    if "trade_no" in asked.fields:
-        trade = by_trade_no(call.preconditions.connection, call.pid, asked.number("trade_no"))
+def _find(call: Call, parameters: Parameters, order_name: str) -> Trade:
+    """Finds the trade by Alipay's number, which takes precedence, or by the merchant's. Raises Refused."""
+    if "trade_no" in parameters.fields:
+        trade = by_trade_no(call.preconditions.connection, call.pid, parameters.number("trade_no"))
     else:
-        trade = by_order(call.preconditions.connection, call.pid, asked.number(order_name))
+        trade = by_order(call.preconditions.connection, call.pid, parameters.number(order_name))
     if trade is None or not trade.exists:
         raise Refused(NOT_EXIST)
     return trade

@@ -1,6 +1,6 @@
-"""The pages a payer's browser sees: the cashier, what became of it, and the gateway's error page.
+"""The pages in a payer's browser: the cashier, the result, and the gateway's error page.
 
-Self-contained and small: no script, one inline style that the policy names by its hash, values escaped.
+Self-contained: no script, and one inline style that the content security policy allows by its hash. Values are escaped.
 """
 
 import base64
@@ -35,8 +35,8 @@ button.quiet{background:var(--quiet)}
 code{overflow-wrap:anywhere}
 """)
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-#: Browsers hold `form-action` against the redirects after a form as well: the merchant's return page and
-#: wherever that leads. The form's own target is ours and fixed.
+#: Browsers also apply `form-action` to the redirects after a form: the merchant's return page and its own redirects.
+#: The form's own target is ours and fixed.
 POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self' http: https:;"
     " base-uri 'none'; frame-ancestors 'none'"
@@ -93,22 +93,22 @@ def cashier_page(trade: Trade, payee: str, payers: list[Payer], note: str | None
         token=trade.token,
         payers=payers,
         note=note,
-        **_shown(trade, payee),
+        **_page_values(trade, payee),
     )
     return HTMLResponse(content, headers=HEADERS)
 
 
 def result_page(trade: Trade, payee: str, title: str, message: str) -> HTMLResponse:
-    content = _RESULT.render(title=title, style=STYLE, message=message, **_shown(trade, payee))
+    content = _RESULT.render(title=title, style=STYLE, message=message, **_page_values(trade, payee))
     return HTMLResponse(content, headers=HEADERS)
 
 
 def error_page(code: str) -> HTMLResponse:
-    """HTTP 200, as Alipay's own: the code is all a merchant's developer gets."""
+    """HTTP 200, like Alipay's own page: the code is all that a merchant's developer gets."""
     return HTMLResponse(_ERROR.render(title="Alipay", style=STYLE, code=code), headers=HEADERS)
 
 
-def _shown(trade: Trade, payee: str) -> dict[str, str]:
+def _page_values(trade: Trade, payee: str) -> dict[str, str]:
     return {
         "payee": payee,
         "subject": trade.subject,

@@ -1,6 +1,6 @@
-"""The payer's side of a trade: seeing it, paying it, leaving it, with the phone or at the cashier page.
+"""The payer's side of a trade, on the phone or on the cashier page: view it, pay it, cancel it.
 
-Called by the control API and by the cashier's form. What cannot be done raises ControlError.
+An action that is not possible raises ControlError.
 """
 
 from typing import Final
@@ -24,13 +24,13 @@ CASHIER_PATH: Final = "/alipay/cashier/"
 
 
 def is_link(url: str) -> bool:
-    """Whether it is a payment link, a cashier page or a QR code, of whatever host."""
+    """Whether it is a payment link, a cashier page or a QR code, on any host."""
     path = urlsplit(url).path
     return url.startswith(QR_PREFIX) or path.startswith(CASHIER_PATH) or path == GATEWAY_PATH
 
 
 def trade_of_url(preconditions: Preconditions, gateway: Gateway, url: str) -> Trade | None:
-    """Opens a payment link or finds a cashier page's trade; None if the URL is neither."""
+    """Opens a payment link, or finds the trade of a cashier page or QR code. None for any other URL."""
     parts = urlsplit(url)
     if url.startswith(QR_PREFIX):
         return _trade_of_code(preconditions, url.removeprefix(QR_PREFIX))
@@ -53,7 +53,7 @@ def trade_of_url(preconditions: Preconditions, gateway: Gateway, url: str) -> Tr
 def _trade_of_code(preconditions: Preconditions, token: str) -> Trade:
     trade = by_token(preconditions.connection, token)
     if trade is None or trade.product != QR:
-        raise ControlError("Alipay knows no such code", "url")
+        raise ControlError("Alipay has no such code", "url")
     if not trade.exists and not is_payable(trade, preconditions.now):
         raise ControlError("the code is too old", "url")
     return scan_code(preconditions, trade)
@@ -63,7 +63,7 @@ def trade_of_number(preconditions: Preconditions, number: str) -> Trade | None:
     return by_any_number(preconditions.connection, number)
 
 
-def seen_by_payer(trade: Trade, payee: str) -> Row:
+def payer_view(trade: Trade, payee: str) -> Row:
     return {
         "wallet": "alipay",
         "trade": trade.trade_no or trade.order_no,
@@ -108,11 +108,11 @@ def _pay(preconditions: Preconditions, trade: Trade, payer: str | None) -> Trade
         raise NotEnoughMoney(f"{owner.payer} has only {rates.in_units(owner.balance, 'CNY')} CNY", "payer")
     paid = changes.pay(
         preconditions,
-        changes.bring_into_being(preconditions, trade, owner.payer),
+        changes.begin_trade(preconditions, trade, owner.payer),
         owner.payer,
         preconditions.now.timestamp(),
     )
-    assert paid is not None  # the balance was looked at in this transaction
+    assert paid is not None  # the balance was checked in this transaction
     return paid
 
 

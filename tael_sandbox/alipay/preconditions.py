@@ -1,4 +1,4 @@
-"""What one request, or one stroke of the clock, works with: an open transaction, the keys, the time."""
+"""The context in which a request or a clock tick runs: an open transaction, the keys and the time."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ class Preconditions:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request whose sender, signature and contract are proven."""
+    """A request whose sender, signature and contract are verified."""
 
     preconditions: Preconditions
     shop: Shop
     contract: AlipayContract
-    contracts: Sequence[AlipayContract]  #: of all merchants: a day is closed for everybody at once
+    contracts: Sequence[AlipayContract]  #: of all merchants: a day is closed for all of them at once
     request: Request
     service: str
     sign_type: str
@@ -35,5 +35,5 @@ class Call:
         return self.contract.pid
 
     def parameters(self, fault: str) -> Parameters:
-        """Without the empty ones, which mean the same as absent ones."""
+        """The non-empty parameters; an empty value means the same as an absent one."""
         return Parameters({name: value for name, value in self.request.fields.items() if value}, fault)

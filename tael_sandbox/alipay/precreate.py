@@ -1,7 +1,7 @@
 """`alipay.acquire.precreate`: an in-store order whose QR code the shop shows and the payer scans.
 
-The order is no trade before it is scanned: the code has a life of its own, and from the scan on the payer has
-`it_b_pay` to pay. From then on it is asked about, cancelled and refunded like a barcode payment.
+No trade exists before the scan. The code has its own lifetime; after the scan the payer has `it_b_pay` to pay. From
+then on the order is queried, cancelled and refunded like a barcode payment.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Final
 
 from tael_sandbox import rates, statements
 from tael_sandbox.alipay.barcodes import BIZ_PRODUCT, MAX_UNITS, acquire_parameters
-from tael_sandbox.alipay.changes import bring_into_being
+from tael_sandbox.alipay.changes import begin_trade
 from tael_sandbox.alipay.checks import Parameters
 from tael_sandbox.alipay.messages import Node, Refused
 from tael_sandbox.alipay.preconditions import Call, Preconditions
@@ -25,7 +25,7 @@ QR_PREFIX: Final = "https://qr.alipay.com/"
 TIME_TO_PAY: Final = "3m"
 LIFE_OF_CODE: Final = "2h"
 UNTIL_MIDNIGHT: Final = "1c"
-LONGEST: Final = timedelta(days=15)
+MAX_DURATION: Final = timedelta(days=15)
 MAX_GOODS: Final = 50
 NOTIFY_URL_LENGTH: Final = 190
 IDENTITY: Final = ("subject", "body", "total_fee", "currency", "trans_currency", "price", "quantity")
@@ -41,62 +41,67 @@ CREATE TABLE IF NOT EXISTS alipay_qr (
 
 
 def precreate(call: Call) -> Node:
-    asked = acquire_parameters(call)
-    order_no = asked.number("out_trade_no")
-    _check(call, asked)
-    lives = {
-        "code": _duration(asked, "qr_code_it_b_pay", LIFE_OF_CODE),
-        "trade": _duration(asked, "it_b_pay", TIME_TO_PAY),
+    parameters = acquire_parameters(call)
+    order_no = parameters.number("out_trade_no")
+    _check(call, parameters)
+    durations = {
+        "code": _duration(parameters, "qr_code_it_b_pay", LIFE_OF_CODE),
+        "trade": _duration(parameters, "it_b_pay", TIME_TO_PAY),
     }
-    identity = json.dumps({name: asked.fields.get(name) for name in IDENTITY})
+    identity = json.dumps({name: parameters.fields.get(name) for name in IDENTITY})
     trade = by_order(call.preconditions.connection, call.pid, order_no)
     if trade is None:
-        trade = _open(call, asked, order_no, identity, _end_of(lives["code"], call.preconditions.now))
-        _remember(
-            call.preconditions.connection, trade, lives["trade"], asked.optional("passback_parameters", 512)
+        trade = _open(
+            call, parameters, order_no, identity, _end_of(durations["code"], call.preconditions.now)
         )
-    reason = _reason_against(trade, identity, call.preconditions.now)
-    return _shown(trade) if reason is None else _refused(order_no, reason)
+        _store_options(
+            call.preconditions.connection,
+            trade,
+            durations["trade"],
+            parameters.optional("passback_parameters", 512),
+        )
+    reason = _refusal_reason(trade, identity, call.preconditions.now)
+    return _accepted(trade) if reason is None else _refused(order_no, reason)
 
 
 def scan_code(preconditions: Preconditions, trade: Trade) -> Trade:
-    """The payer holds the phone before a code that still lives: the trade begins."""
+    """The payer scans a code that has not expired: the trade begins."""
     if trade.exists:
         return trade
     it_b_pay = _it_b_pay(preconditions.connection, trade)
-    begun = update_trade(
+    extended = update_trade(
         preconditions.connection, trade, last_pay_at=_end_of(it_b_pay, preconditions.now).timestamp()
     )
-    return bring_into_being(preconditions, begun, payer_of(preconditions.connection, "alipay", None).payer)
+    return begin_trade(preconditions, extended, payer_of(preconditions.connection, "alipay", None).payer)
 
 
-def _check(call: Call, asked: Parameters) -> None:
-    """Every rule about the request itself. Raises Refused."""
-    asked.timestamp("timestamp", call.preconditions.now)
-    asked.text("subject", 256)
-    asked.one_of("product_code", (BIZ_PRODUCT,))
-    if "seller_id" in asked.fields:
-        asked.one_of("seller_id", (call.pid,))
+def _check(call: Call, parameters: Parameters) -> None:
+    """Checks every rule about the request itself. Raises Refused."""
+    parameters.timestamp("timestamp", call.preconditions.now)
+    parameters.text("subject", 256)
+    parameters.one_of("product_code", (BIZ_PRODUCT,))
+    if "seller_id" in parameters.fields:
+        parameters.one_of("seller_id", (call.pid,))
     else:
-        asked.text("seller_email", 100)
-    if asked.json("extend_params", dict) is None:
-        raise asked.refuse()
-    if len(asked.json("goods_detail", list, longest=20_000) or []) > MAX_GOODS:
-        raise asked.refuse()
-    asked.json("trade_information", dict)
-    asked.optional("body", 400)
-    asked.url("show_url")
-    if asked.url("notify_url") is None or len(asked.fields["notify_url"]) > NOTIFY_URL_LENGTH:
-        raise asked.refuse()
-    currency = asked.currency()
-    asked.amount("total_fee", currency, MAX_UNITS)
-    if currency != call.shop.currency or asked.currency("trans_currency") != currency:
+        parameters.text("seller_email", 100)
+    if parameters.json("extend_params", dict) is None:
+        raise parameters.refuse()
+    if len(parameters.json("goods_detail", list, max_length=20_000) or []) > MAX_GOODS:
+        raise parameters.refuse()
+    parameters.json("trade_information", dict)
+    parameters.optional("body", 400)
+    parameters.url("show_url")
+    if parameters.url("notify_url") is None or len(parameters.fields["notify_url"]) > NOTIFY_URL_LENGTH:
+        raise parameters.refuse()
+    currency = parameters.currency()
+    parameters.amount("total_fee", currency, MAX_UNITS)
+    if currency != call.shop.currency or parameters.currency("trans_currency") != currency:
         raise Refused("ILLEGAL_CURRENCY")
 
 
-def _open(call: Call, asked: Parameters, order_no: str, identity: str, scan_until: datetime) -> Trade:
-    currency = asked.currency()
-    amount_minor = asked.amount("total_fee", currency, MAX_UNITS)
+def _open(call: Call, parameters: Parameters, order_no: str, identity: str, scan_until: datetime) -> Trade:
+    currency = parameters.currency()
+    amount_minor = parameters.amount("total_fee", currency, MAX_UNITS)
     return insert_trade(
         call.preconditions.connection,
         pid=call.pid,
@@ -106,20 +111,20 @@ def _open(call: Call, asked: Parameters, order_no: str, identity: str, scan_unti
         token="bax" + secrets.token_hex(8),
         state=NOT_EXIST,
         identity=identity,
-        subject=asked.fields["subject"],
+        subject=parameters.fields["subject"],
         amount_minor=amount_minor,
         price_currency=currency,
         currency=currency,
         cny_minor=rates.to_cny_minor(amount_minor, currency),
         sign_type=call.sign_type,
         charset=call.request.charset,
-        notify_url=asked.url("notify_url"),
+        notify_url=parameters.url("notify_url"),
         created_at=call.preconditions.now.timestamp(),
         last_pay_at=scan_until.timestamp(),
     )
 
 
-def _remember(connection: sqlite3.Connection, trade: Trade, it_b_pay: str, passback: str | None) -> None:
+def _store_options(connection: sqlite3.Connection, trade: Trade, it_b_pay: str, passback: str | None) -> None:
     connection.execute("INSERT INTO alipay_qr (trade_id, it_b_pay) VALUES (?, ?)", (trade.id, it_b_pay))
     if passback is not None:
         connection.execute(
@@ -127,11 +132,11 @@ def _remember(connection: sqlite3.Connection, trade: Trade, it_b_pay: str, passb
         )
 
 
-def _duration(asked: Parameters, name: str, otherwise: str) -> str:
-    text = asked.fields.get(name, otherwise)
+def _duration(parameters: Parameters, name: str, default: str) -> str:
+    text = parameters.fields.get(name, default)
     parts = _DURATION.fullmatch(text)
-    if text != UNTIL_MIDNIGHT and (parts is None or _span(text) > LONGEST):
-        raise asked.refuse()
+    if text != UNTIL_MIDNIGHT and (parts is None or _span(text) > MAX_DURATION):
+        raise parameters.refuse()
     return text
 
 
@@ -150,8 +155,8 @@ def _it_b_pay(connection: sqlite3.Connection, trade: Trade) -> str:
     return str(row["it_b_pay"])
 
 
-def _reason_against(trade: Trade, identity: str, now: datetime) -> str | None:
-    """Why the order's code is not shown once more; None if it is."""
+def _refusal_reason(trade: Trade, identity: str, now: datetime) -> str | None:
+    """Why the code of an existing order is refused; None if it is returned again."""
     if trade.identity != identity:
         return "CONTEXT_INCONSISTENT"
     if trade.is_paid:
@@ -160,7 +165,7 @@ def _reason_against(trade: Trade, identity: str, now: datetime) -> str | None:
     return "TRADE_HAS_CLOSE" if is_over else None
 
 
-def _shown(trade: Trade) -> Node:
+def _accepted(trade: Trade) -> Node:
     return Node(
         "alipay",
         {

@@ -1,7 +1,7 @@
 """Signatures of Alipay's gateway: MD5 with a shared key, RSA (SHA-1) and RSA2 (SHA-256).
 
-The same text is signed in requests, answers, notices and browser returns: the fields without `sign` and
-`sign_type`, by name, raw, joined by `&`. Merchants sign with their key, Alipay with its own.
+Requests, responses, notices and browser returns sign the same text: the fields without `sign` and `sign_type`, sorted
+by name, unencoded, joined with `&`. Merchants sign with their key, Alipay with its own.
 """
 
 import base64
@@ -37,10 +37,10 @@ def rsa_sign(text: str, private_key: rsa.RSAPrivateKey, sign_type: str, charset:
     return base64.b64encode(signed).decode()
 
 
-def rsa_is_right(text: str, sign: str, public_key: rsa.RSAPublicKey, sign_type: str, charset: str) -> bool:
+def rsa_verify(text: str, sign: str, public_key: rsa.RSAPublicKey, sign_type: str, charset: str) -> bool:
     try:
         signed = base64.b64decode(sign, validate=True)
-        if base64.b64encode(signed).decode() != sign:  # other spellings of the same bytes
+        if base64.b64encode(signed).decode() != sign:  # another encoding of the same bytes
             return False
         public_key.verify(signed, text.encode(charset), padding.PKCS1v15(), _digest(sign_type))
     except (InvalidSignature, binascii.Error, ValueError):
@@ -59,7 +59,7 @@ class Keyring:
     def public_key_pem(self) -> str:
         return self._own.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
-    def is_from(
+    def is_signed_by(
         self,
         contract: AlipayContract,
         fields: Mapping[str, str],
@@ -68,10 +68,10 @@ class Keyring:
         *,
         is_strict: bool,
     ) -> bool:
-        """Whether the merchant signed these fields. Some clients sign empty values, which is not as documented."""
+        """Whether the merchant signed these fields. Unless strict, empty values may be signed, as some clients do."""
         sign = fields.get("sign", "")
         texts = {signing_text(fields), signing_text(fields, with_empties=not is_strict)}
-        return any(self._is_right(contract, text, sign, sign_type, charset) for text in texts)
+        return any(self._verify(contract, text, sign, sign_type, charset) for text in texts)
 
     def sign(self, pid: str, fields: Mapping[str, str], sign_type: str, charset: str) -> str:
         """Alipay's signature for this merchant."""
@@ -81,16 +81,16 @@ class Keyring:
         return rsa_sign(text, self._own, sign_type, charset)
 
     def sign_text(self, text: str, sign_type: str) -> str:
-        """Alipay's own signature of a text of another form."""
+        """Alipay's own signature over any text."""
         return rsa_sign(text, self._own, sign_type, "utf-8")
 
-    def _is_right(self, contract: AlipayContract, text: str, sign: str, sign_type: str, charset: str) -> bool:
+    def _verify(self, contract: AlipayContract, text: str, sign: str, sign_type: str, charset: str) -> bool:
         try:
             if sign_type == "MD5":
                 return hmac.compare_digest(md5_sign(text, contract.key, charset).encode(), sign.encode())
             public_key = _private_key(contract.private_key_pem).public_key()
-            return rsa_is_right(text, sign, public_key, sign_type, charset)
-        except UnicodeEncodeError:  # bytes that were not in the charset came out as replacement characters
+            return rsa_verify(text, sign, public_key, sign_type, charset)
+        except UnicodeEncodeError:  # bytes outside the charset were decoded as replacement characters
             return False
 
 

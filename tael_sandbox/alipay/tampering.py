@@ -1,4 +1,4 @@
-"""What Alipay says when it is told to err: its system error for each service, wrong signatures, wrong amounts."""
+"""Faulty responses and notices of Alipay: system errors of each service, wrong signatures, wrong amounts."""
 
 import re
 import sqlite3
@@ -30,10 +30,10 @@ from tael_sandbox.alipay.preconditions import Call, Preconditions
 from tael_sandbox.alipay.signing import Keyring
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
-from tael_sandbox.tampering import Ask, Operation, other_first_byte
+from tael_sandbox.fault_injection.tampering import Operation, WalletRequest, with_other_first_byte
 
 SYSTEM_ERROR: Final = "SYSTEM_ERROR"
-#: Amounts in the order's currency, whatever they are called; what they come to in CNY stays as it is.
+#: Fields with an amount in the order's currency. Amounts in CNY stay unchanged.
 AMOUNTS: Final = frozenset({"trans_amount", "refund_amount", "total_fee", "rmb_fee", "price"})
 _SIGN: Final = re.compile(rb"(?<=<sign>)[^<]+(?=</sign>)")
 
@@ -48,23 +48,23 @@ class AlipayTampering:
         self._keys = keys
         self._gateway = gateway
 
-    def listens_at(self, path: str) -> bool:
+    def serves_path(self, path: str) -> bool:
         return path in (GATEWAY_PATH, NOTIFY_QUERY_PATH)
 
-    def operation_of(self, ask: Ask) -> Operation | None:
-        if ask.path == NOTIFY_QUERY_PATH:
+    def operation_of(self, request: WalletRequest) -> Operation | None:
+        if request.path == NOTIFY_QUERY_PATH:
             return Operation("alipay", VERIFY_NOTICE)
         try:
-            service = read_request(ask.query, ask.body).fields.get("service", "")
+            service = read_request(request.query, request.body).fields.get("service", "")
         except Refused:
             return None
         return Operation("alipay", service) if service in self.operations else None
 
-    def system_error(self, ask: Ask) -> Response | None:
-        """Where the service answers with a node, the error is in the node and signed; elsewhere it is bare."""
+    def system_error(self, request: WalletRequest) -> Response | None:
+        """Signed and inside the node for services that respond with a node, bare and unsigned for the others."""
         preconditions = Preconditions(self._books.reader, self._keys, self._clock.now())
         try:
-            call = self._gateway.admit(preconditions, read_request(ask.query, ask.body))
+            call = self._gateway.admit(preconditions, read_request(request.query, request.body))
         except Refused:
             return None
         if call.service in PRODUCT_OF_SERVICE:
@@ -75,59 +75,62 @@ class AlipayTampering:
         if fields is None:
             return Response(refusal_xml(SYSTEM_ERROR), media_type=XML_TYPE)
         return Response(
-            self._answer(call.request.fields, "alipay", fields, call.sign_type), media_type=XML_TYPE
+            self._signed_xml(call.request.fields, "alipay", fields, call.sign_type), media_type=XML_TYPE
         )
 
-    def missigned(self, answer: bytes) -> bytes | None:
-        if _SIGN.search(answer) is None:
+    def with_wrong_signature(self, response: bytes) -> bytes | None:
+        if _SIGN.search(response) is None:
             return None
-        return _SIGN.sub(lambda sign: other_first_byte(sign[0].decode()).encode(), answer)
+        return _SIGN.sub(lambda sign: with_other_first_byte(sign[0].decode()).encode(), response)
 
-    def misquoted(self, ask: Ask, answer: bytes) -> bytes | None:
-        if _SIGN.search(answer) is None:  # a page, a bare answer or a refusal
+    def with_wrong_amount(self, request: WalletRequest, response: bytes) -> bytes | None:
+        if _SIGN.search(response) is None:  # a page, a bare response or a refusal
             return None
-        told: Element = fromstring(answer)
-        node = told.findall("response/*")[0]
+        document: Element = fromstring(response)
+        node = document.findall("response/*")[0]
         fields = {child.tag: child.text or "" for child in node}
-        more = _with_one_more(fields)
-        if more is None:
+        changed = _with_higher_amounts(fields)
+        if changed is None:
             return None
-        request = read_request(ask.query, ask.body).fields
-        return self._answer(request, node.tag, more, told.findtext("sign_type", ""))
+        sent = read_request(request.query, request.body).fields
+        return self._signed_xml(sent, node.tag, changed, document.findtext("sign_type", ""))
 
-    def missigned_notice(self, notice: sqlite3.Row) -> bytes | None:
+    def notice_with_wrong_signature(self, notice: sqlite3.Row) -> bytes | None:
         fields, charset = _notice_fields(notice)
-        return _form({**fields, "sign": other_first_byte(fields["sign"])}, charset)
+        return _form({**fields, "sign": with_other_first_byte(fields["sign"])}, charset)
 
-    def misquoted_notice(self, notice: sqlite3.Row) -> bytes | None:
+    def notice_with_wrong_amount(self, notice: sqlite3.Row) -> bytes | None:
         fields, charset = _notice_fields(notice)
-        more = _with_one_more(fields)
-        if more is None:
+        changed = _with_higher_amounts(fields)
+        if changed is None:
             return None
         row = self._books.reader.execute(
             "SELECT pid FROM alipay_notice WHERE notice_id = ?", (notice["id"],)
         ).fetchone()
-        return _form({**more, "sign": self._keys.sign(row["pid"], more, more["sign_type"], charset)}, charset)
+        return _form(
+            {**changed, "sign": self._keys.sign(row["pid"], changed, changed["sign_type"], charset)}, charset
+        )
 
-    def _answer(self, request: Mapping[str, str], name: str, fields: dict[str, str], sign_type: str) -> bytes:
+    def _signed_xml(
+        self, request: Mapping[str, str], name: str, fields: dict[str, str], sign_type: str
+    ) -> bytes:
         sign = self._keys.sign(request["partner"], fields, sign_type, "utf-8")
         return answer_xml(request, Node(name, fields), sign, sign_type)
 
 
-def _with_one_more(fields: Mapping[str, str]) -> dict[str, str] | None:
-    """The fields with each amount one minor unit higher; None if there is no amount among them."""
-    more = {name: _one_more(fields[name]) for name in AMOUNTS if fields.get(name)}
-    return {**fields, **more} if more else None
+def _with_higher_amounts(fields: Mapping[str, str]) -> dict[str, str] | None:
+    """The fields with each amount one minor unit higher. None if no field is an amount."""
+    changed = {name: _plus_one_minor(fields[name]) for name in AMOUNTS if fields.get(name)}
+    return {**fields, **changed} if changed else None
 
 
-def _one_more(amount: str) -> str:
-    """39.25 becomes 39.26, and 100 of a currency without cents 101."""
-    told = Decimal(amount)
-    return str(told + Decimal(1).scaleb(int(told.as_tuple().exponent)))
+def _plus_one_minor(amount: str) -> str:
+    """39.25 becomes 39.26; 100 of a currency without decimals becomes 101."""
+    value = Decimal(amount)
+    return str(value + Decimal(1).scaleb(int(value.as_tuple().exponent)))
 
 
 def _system_error_fields(call: Call) -> dict[str, str] | None:
-    asked = call.request.fields
     match call.service:
         case "alipay.acquire.overseas.spot.pay":
             return {"result_code": "UNKNOW", "error": SYSTEM_ERROR}
@@ -148,7 +151,7 @@ def _system_error_fields(call: Call) -> dict[str, str] | None:
                 "result_code": "FAIL",
                 "detail_error_code": SYSTEM_ERROR,
                 "detail_error_des": "system error",
-                "out_trade_no": asked.get("out_trade_no", ""),
+                "out_trade_no": call.request.fields.get("out_trade_no", ""),
                 "retry_flag": "Y",
             }
         case _:
@@ -156,9 +159,9 @@ def _system_error_fields(call: Call) -> dict[str, str] | None:
 
 
 def _notice_fields(notice: sqlite3.Row) -> tuple[dict[str, str], str]:
-    told = Message()
-    told["Content-Type"] = notice["content_type"]
-    charset = CHARSETS[str(told.get_param("charset")).lower()]
+    headers = Message()
+    headers["Content-Type"] = notice["content_type"]
+    charset = CHARSETS[str(headers.get_param("charset")).lower()]
     body: bytes = notice["body"]
     return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, encoding=charset)), charset
 

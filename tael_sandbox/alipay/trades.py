@@ -1,7 +1,7 @@
-"""Alipay's book of trades: the row, how it is found, and the numbers Alipay gives.
+"""Alipay's book of trades: the row, its lookups, and the numbers that Alipay assigns.
 
-A row is also kept for an online order whose payer has only seen the page; its state is TRADE_NOT_EXIST,
-which is what Alipay answers about it.
+An online order whose payer has only seen the page has a row as well. Its state is TRADE_NOT_EXIST, which is also
+Alipay's response about it.
 """
 
 import secrets
@@ -92,22 +92,22 @@ class Trade:
     product: str  #: PC, WAP, BARCODE or QR
     product_code: str
     trade_no: str | None  #: None until the trade exists
-    token: str | None  #: of the cashier page, or of the QR code
+    token: str | None  #: of the cashier page or the QR code
     state: str
-    identity: str  #: what a repeat under the same number must agree with
+    identity: str  #: JSON of the fields that a repeat under the same number must match
     subject: str
     amount_minor: int  #: in price_currency
     price_currency: str  #: CNY where the merchant priced by `rmb_fee`
     currency: str  #: of the contract, in which the merchant is paid
-    cny_minor: int  #: what the payer pays
+    cny_minor: int  #: the payer's amount
     payer: str | None
     sign_type: str
     charset: str
     notify_url: str | None
     return_url: str | None
     created_at: float
-    last_pay_at: float  #: the payer's last moment
-    due_at: float | None  #: when time alone changes it next
+    last_pay_at: float  #: until when the payer can pay
+    due_at: float | None  #: when the next timed change is due
     paid_at: float | None
     closed_at: float | None
     refunded_at: float | None
@@ -128,7 +128,7 @@ class Trade:
         return self.state in (SUCCESS, FINISHED)
 
     @property
-    def left_minor(self) -> int:
+    def refundable_minor(self) -> int:
         return self.amount_minor - self.refunded_minor
 
     @property
@@ -137,7 +137,7 @@ class Trade:
 
     @property
     def total_fee(self) -> str:
-        """The price in the contract's currency; never nothing, however few yuan it was in."""
+        """The price in the contract's currency, at least one minor unit."""
         minor = max(1, rates.convert(self.amount_minor, self.price_currency, self.currency))
         return rates.in_units(minor, self.currency)
 
@@ -145,20 +145,20 @@ class Trade:
 def insert_trade(connection: sqlite3.Connection, **columns: Any) -> Trade:
     names = ", ".join(columns)
     places = ", ".join(f":{name}" for name in columns)
-    made = connection.execute(
+    inserted = connection.execute(
         f"INSERT INTO alipay_trade ({names}) VALUES ({places}) RETURNING *",  # noqa: S608 - names are ours
         columns,
     )
-    return _trade(made.fetchone())
+    return _trade(inserted.fetchone())
 
 
 def update_trade(connection: sqlite3.Connection, trade: Trade, **columns: Any) -> Trade:
     changes = ", ".join(f"{name} = :{name}" for name in columns)
-    changed = connection.execute(
+    updated = connection.execute(
         f"UPDATE alipay_trade SET {changes} WHERE id = :id RETURNING *",  # noqa: S608 - names are ours
         {**columns, "id": trade.id},
     )
-    return _trade(changed.fetchone())
+    return _trade(updated.fetchone())
 
 
 def by_order(connection: sqlite3.Connection, pid: str, order_no: str) -> Trade | None:
@@ -178,7 +178,7 @@ def by_token(connection: sqlite3.Connection, token: str) -> Trade | None:
 
 
 def by_any_number(connection: sqlite3.Connection, number: str) -> Trade | None:
-    """By Alipay's number or a merchant's; of several merchants' the newest."""
+    """Finds a trade by Alipay's number or a merchant's; the newest if several merchants used the number."""
     return _one(
         connection.execute(
             "SELECT * FROM alipay_trade WHERE trade_no = ? OR order_no = ? ORDER BY id DESC LIMIT 1",
@@ -195,7 +195,7 @@ def due_trades(connection: sqlite3.Connection, now: datetime) -> list[Trade]:
 
 
 def new_trade_no(connection: sqlite3.Connection, now: datetime) -> str:
-    """28 digits: the day in Beijing, 22001, fifteen more."""
+    """28 digits: the day in Beijing, 22001, and 15 random digits."""
     while True:
         trade_no = f"{bjt(now):%Y%m%d}22001{secrets.randbelow(10**15):015d}"
         if not connection.execute("SELECT 1 FROM alipay_trade WHERE trade_no = ?", (trade_no,)).fetchone():

@@ -1,4 +1,4 @@
-"""What Alipay answers to calls that the sandbox does not have: of this protocol, and of its two others."""
+"""Alipay's refusals of calls that the sandbox does not serve, of this protocol and of Alipay's two others."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from tael_sandbox.alipay.signing import Keyring
 from tael_sandbox.unserved import UnservedCall
 
 NO_SERVICE: Final = "ILLEGAL_SERVICE"
-#: Where the sandbox, and the real hosts, have nothing but Alipay's.
+#: Path prefixes that belong to Alipay alone, in the sandbox and on the real hosts.
 _FOLDERS: Final = ("/ams/", "/trade/", "/cooperate/")
 _ENDINGS: Final = (".do", ".htm")
 _ANTOM: Final = "/ams/"
@@ -31,19 +31,19 @@ def refuse(call: UnservedCall, keys: Keyring) -> Response | None:
 
 
 def is_openapi(fields: Mapping[str, str]) -> bool:
-    """The other protocol of the same address: it names a method of an app, and no service of a partner."""
+    """Whether it is the other protocol of this address, which names a method of an app instead of a service."""
     return "service" not in fields and "method" in fields and "app_id" in fields
 
 
 def refuse_openapi(fields: Mapping[str, str], keys: Keyring) -> Response:
-    """Signed over the text of its member, as that protocol's clients demand of errors as well."""
-    said = {
+    """Signed over the text of its member: clients of that protocol verify errors as well."""
+    error = {
         "code": "40002",
         "msg": "Invalid Arguments",
         "sub_code": "isv.invalid-method",
         "sub_msg": f"{fields['method'][:100]} is not served by this sandbox",
     }
-    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(error, ensure_ascii=False, separators=(",", ":"))
     sign = keys.sign_text(text, "RSA" if fields.get("sign_type") == "RSA" else "RSA2")
     body = f'{{"error_response":{text},"sign":"{sign}"}}'
     return Response(
@@ -59,8 +59,8 @@ def _antom(call: UnservedCall) -> Response:
 def _is_alipays(call: UnservedCall, fields: Mapping[str, str]) -> bool:
     if call.wallet_of_host is not None:
         return call.wallet_of_host == "alipay"
-    asks_so = {"service", "partner"} <= fields.keys() or is_openapi(fields)
-    return asks_so or call.path.endswith(_ENDINGS) or call.path.startswith(_FOLDERS)
+    has_form = {"service", "partner"} <= fields.keys() or is_openapi(fields)
+    return has_form or call.path.endswith(_ENDINGS) or call.path.startswith(_FOLDERS)
 
 
 def _fields(call: UnservedCall) -> Mapping[str, str]:

@@ -1,6 +1,6 @@
-"""Alipay as the sandbox joins it: the gateway's path, the cashier's form, and the wallet's side of control.
+"""Alipay's `Wallet`: the gateway's routes, the cashier's form, and the control API's side of the wallet.
 
-Each request is one transaction, after whatever time alone has brought about.
+Each request is one transaction; changes that are due are applied before it.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from tael_sandbox import rates, statements
 from tael_sandbox.alipay import files, history, phone, precreate, unserved
 from tael_sandbox.alipay.cashier import is_payable
-from tael_sandbox.alipay.changes import let_time_work
+from tael_sandbox.alipay.changes import apply_due_changes
 from tael_sandbox.alipay.gateway import Gateway
 from tael_sandbox.alipay.messages import BODY_LIMIT_BYTES
 from tael_sandbox.alipay.pages import cashier_page, error_page, result_page
@@ -77,14 +77,14 @@ class AlipayWallet:
     def scan(self, url: str) -> Row | None:
         with self._preconditions() as preconditions:
             trade = phone.trade_of_url(preconditions, self._gateway, url)
-            return None if trade is None else phone.seen_by_payer(trade, self._gateway.payee(trade.pid))
+            return None if trade is None else phone.payer_view(trade, self._gateway.payee(trade.pid))
 
     def confirm(self, trade: str | None, url: str | None, action: str, payer: str | None) -> Row | None:
         with self._preconditions() as preconditions:
-            found = phone.trade_of_number(preconditions, trade) if trade is not None else None
-            if found is None and url is not None:
-                found = phone.trade_of_url(preconditions, self._gateway, url)
-            return None if found is None else phone.act(preconditions, found, action, payer)
+            target_trade = phone.trade_of_number(preconditions, trade) if trade is not None else None
+            if target_trade is None and url is not None:
+                target_trade = phone.trade_of_url(preconditions, self._gateway, url)
+            return None if target_trade is None else phone.act(preconditions, target_trade, action, payer)
 
     def waiting(self, payer: str) -> list[Entry]:
         return history.waiting(self._books.reader, payer, self._gateway.payee)
@@ -93,7 +93,7 @@ class AlipayWallet:
         return history.history(self._books.reader, payer, limit, self._gateway.payee)
 
     def book(self, wallet: str) -> dict[str, list[Row]]:
-        """Orders that exist only as a page are not in Alipay's book."""
+        """Without orders that exist only as a page, which are not in Alipay's book."""
         trades = self._books.reader.execute(
             "SELECT * FROM alipay_trade WHERE state <> ? ORDER BY id", (NOT_EXIST,)
         )
@@ -158,7 +158,7 @@ class AlipayWallet:
             return statements.shown(preconditions.connection, NAME, day, downloads)
 
     def openids(self, payer: str) -> dict[str, str]:
-        """Alipay's payers have one id for all merchants, and no openid."""
+        """Always empty: Alipay's payers have one id for all merchants, and no openid."""
         return {}
 
     def tick(self, now: datetime) -> None:
@@ -167,7 +167,7 @@ class AlipayWallet:
         )
         if due.fetchone() is not None:
             with self._books.transaction() as connection:
-                let_time_work(Preconditions(connection, self._keys, now))
+                apply_due_changes(Preconditions(connection, self._keys, now))
 
     @contextmanager
     def _preconditions(self) -> Iterator[Preconditions]:
@@ -199,7 +199,7 @@ class AlipayWallet:
                 if request.method == "POST":
                     return self._act_at_cashier(preconditions, trade, form)
                 return self._show_cashier(preconditions, trade)
-        except ControlError:  # paid or closed meanwhile, or a form that is not ours
+        except ControlError:  # paid or closed meanwhile, or not the cashier's own form
             return error_page("TRADE_NOT_ALLOWED_PAY")
 
     def _act_at_cashier(self, preconditions: Preconditions, trade: Trade, form: dict[str, str]) -> Response:

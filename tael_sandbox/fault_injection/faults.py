@@ -1,7 +1,7 @@
-"""Faults that the wallets are told to have: the list behind `/control/faults`, its dice and its counts.
+"""The list of faults behind `/control/faults`: validation, random draws and counts.
 
-A fault's nth matching call is struck or spared by a hash of its seed and n, so that the same calls meet the
-same faults on every run. The list and its counts lie in the books and survive a restart, even in mid-sequence.
+Whether a fault triggers on its nth matching call follows from a hash of its seed and n, so the same calls meet the
+same faults in every run. The list and its counts are stored in the books and survive a restart in mid-sequence.
 """
 
 import hashlib
@@ -13,18 +13,18 @@ from typing import Any, Final
 from tael_sandbox.books import Books
 from tael_sandbox.wallet import ControlError, Row
 
-#: Decided before the wallet does anything: it never does.
+#: Instead of the wallet's work: nothing is done.
 BEFORE_KINDS: Final = ("refuse_connection", "timeout_before", "http_500", "system_error")
-#: The wallet has done what it was asked; what comes back is not, or not at once, its answer.
+#: After the wallet's work: the response is lost or late.
 AFTER_KINDS: Final = ("timeout_after", "slow")
-#: Properly made falsehoods, in answers and in notices.
+#: Well-formed responses and notices with wrong content.
 TAMPERING_KINDS: Final = ("bad_signature", "wrong_amount")
 NOTICE_KINDS: Final = ("drop_notice", "delay_notice", "duplicate_notice", "reorder_notices")
 ANSWER_KINDS: Final = BEFORE_KINDS + AFTER_KINDS + TAMPERING_KINDS
 KINDS: Final = ANSWER_KINDS + NOTICE_KINDS
 
 EVERY: Final = "*"
-#: What a notice is called where an answer has its service's name or path.
+#: The operation of a notice, which has no service name or path.
 NOTICE: Final = "notice"
 MAX_FAULTS: Final = 100
 MAX_TIMES: Final = 10**9
@@ -50,27 +50,27 @@ CREATE TABLE IF NOT EXISTS fault (
 @dataclass(frozen=True, slots=True)
 class Fault:
     wallet: str
-    operation: str  #: `*` is every one
+    operation: str  #: `*` matches every operation
     kind: str
-    times: int | None  #: None is without end
+    times: int | None  #: None: no limit
     probability: float
     seed: int
     delay_s: float | None
     hold_s: float | None
 
-    def is_about(self, wallet: str, operation: str) -> bool:
+    def matches(self, wallet: str, operation: str) -> bool:
         return self.wallet == wallet and self.operation in (EVERY, operation)
 
-    def strikes(self, call: int) -> bool:
-        """Whether the fault's `call`-th matching call is struck: always the same for the same fault."""
+    def triggers_on(self, call: int) -> bool:
+        """Whether the fault triggers on its `call`-th matching call. Deterministic for the same fault."""
         text = f"{self.seed}/{self.wallet}/{self.operation}/{self.kind}/{call}"
         drawn = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 11
         return drawn / 2**53 < self.probability
 
 
 @dataclass(slots=True, eq=False)
-class Armed:
-    """A fault in force: how many calls matched it so far, and how many of them it spoiled."""
+class ArmedFault:
+    """A fault of the list, with how many calls matched it and how many it was applied to."""
 
     place: int
     fault: Fault
@@ -78,12 +78,12 @@ class Armed:
     hits: int = 0
 
     @property
-    def left(self) -> int | None:
+    def remaining(self) -> int | None:
         return None if self.fault.times is None else self.fault.times - self.hits
 
 
 class Faults:
-    """The list in force. `operations` are each wallet's names of what can be asked of it."""
+    """The list in force. `operations` has the names of each wallet's operations."""
 
     def __init__(self, books: Books, operations: Mapping[str, frozenset[str]]) -> None:
         self._books = books
@@ -91,60 +91,61 @@ class Faults:
         books.script(TABLE)
         rows = books.reader.execute("SELECT * FROM fault ORDER BY place")
         self._armed = [
-            Armed(row["place"], Fault(**json.loads(row["fault"])), row["calls"], row["hits"]) for row in rows
+            ArmedFault(row["place"], Fault(**json.loads(row["fault"])), row["calls"], row["hits"])
+            for row in rows
         ]
 
     @property
     def is_empty(self) -> bool:
         return not self._armed
 
-    def shown(self) -> list[Row]:
-        return [{**asdict(armed.fault), "hits": armed.hits, "left": armed.left} for armed in self._armed]
+    def as_rows(self) -> list[Row]:
+        return [{**asdict(armed.fault), "hits": armed.hits, "left": armed.remaining} for armed in self._armed]
 
-    def replace(self, asked: object) -> None:
-        """Puts this list in the place of the old one. Raises ControlError, and then the old one stays."""
-        faults = read_faults(asked, self._operations)
+    def replace(self, value: object) -> None:
+        """Replaces the whole list. Raises ControlError and keeps the old list if a fault is invalid."""
+        faults = read_faults(value, self._operations)
         with self._books.transaction() as connection:
             connection.execute("DELETE FROM fault")
             connection.executemany(
                 "INSERT INTO fault (place, fault) VALUES (?, ?)",
                 [(place, json.dumps(asdict(fault))) for place, fault in enumerate(faults)],
             )
-        self._armed = [Armed(place, fault) for place, fault in enumerate(faults)]
+        self._armed = [ArmedFault(place, fault) for place, fault in enumerate(faults)]
 
-    def add(self, asked: Row) -> None:
-        """Puts one more at the end; the others keep their counts. Raises ControlError."""
+    def add(self, value: Row) -> None:
+        """Appends a fault; the others keep their counts. Raises ControlError."""
         if len(self._armed) >= MAX_FAULTS:
             raise ControlError(f"more than {MAX_FAULTS} faults")
-        fault = _read_fault(asked, self._operations)
+        fault = _read_fault(value, self._operations)
         place = max((armed.place for armed in self._armed), default=-1) + 1
         with self._books.transaction() as connection:
             connection.execute(
                 "INSERT INTO fault (place, fault) VALUES (?, ?)", (place, json.dumps(asdict(fault)))
             )
-        self._armed.append(Armed(place, fault))
+        self._armed.append(ArmedFault(place, fault))
 
-    def drawn(self, wallet: str, operation: str, kinds: tuple[str, ...]) -> list[Armed]:
-        """The faults that this call meets, in the list's order. Each throws dice of its own, whatever the others do."""
-        about = [
+    def triggered(self, wallet: str, operation: str, kinds: tuple[str, ...]) -> list[ArmedFault]:
+        """The faults that trigger on this call, in the list's order. Each draws independently of the others."""
+        matching = [
             armed
             for armed in self._armed
-            if armed.left != 0 and armed.fault.kind in kinds and armed.fault.is_about(wallet, operation)
+            if armed.remaining != 0 and armed.fault.kind in kinds and armed.fault.matches(wallet, operation)
         ]
-        for armed in about:
+        for armed in matching:
             armed.calls += 1
-        self._keep(about)
-        return [armed for armed in about if armed.fault.strikes(armed.calls)]
+        self._store_counts(matching)
+        return [armed for armed in matching if armed.fault.triggers_on(armed.calls)]
 
-    def hit(self, armed: Armed) -> bool:
-        """Counts the fault as done; False if its times were used up, or the list replaced, meanwhile."""
-        if armed.left == 0 or armed not in self._armed:
+    def record_hit(self, armed: ArmedFault) -> bool:
+        """Counts one application of the fault. False if `times` is used up or the list was replaced meanwhile."""
+        if armed.remaining == 0 or armed not in self._armed:
             return False
         armed.hits += 1
-        self._keep([armed])
+        self._store_counts([armed])
         return True
 
-    def _keep(self, counted: list[Armed]) -> None:
+    def _store_counts(self, counted: list[ArmedFault]) -> None:
         if counted:
             with self._books.transaction() as connection:
                 connection.executemany(
@@ -153,14 +154,14 @@ class Faults:
                 )
 
 
-def read_faults(asked: object, operations: Mapping[str, frozenset[str]]) -> list[Fault]:
-    """The list out of its JSON. Raises ControlError with the field at fault."""
-    if not isinstance(asked, list):
+def read_faults(value: object, operations: Mapping[str, frozenset[str]]) -> list[Fault]:
+    """Reads the list from its JSON. Raises ControlError with the invalid field."""
+    if not isinstance(value, list):
         raise ControlError("the body is not a list of faults")
-    if len(asked) > MAX_FAULTS:
+    if len(value) > MAX_FAULTS:
         raise ControlError(f"more than {MAX_FAULTS} faults")
     faults: list[Fault] = []
-    for number, row in enumerate(asked, 1):
+    for number, row in enumerate(value, 1):
         try:
             faults.append(_read_fault(row, operations))
         except ControlError as refused:
@@ -180,17 +181,17 @@ def _read_fault(row: object, operations: Mapping[str, frozenset[str]]) -> Fault:
         _operation(row, wallet, kind, operations[wallet]),
         kind,
         _number(row, "times", None, _is_count),
-        _number(row, "probability", 1, _is_share),
+        _number(row, "probability", 1, _is_probability),
         _number(row, "seed", 0, _is_seed),
         _seconds(row, "delay_s", kind, DEFAULT_DELAY_S, MAX_HOLD_S if kind == "slow" else MAX_DELAY_S),
         _seconds(row, "hold_s", kind, DEFAULT_HOLD_S, MAX_HOLD_S),
     )
 
 
-def _one_of(row: Row, field: str, words: Mapping[str, object] | tuple[str, ...]) -> str:
+def _one_of(row: Row, field: str, allowed: Mapping[str, object] | tuple[str, ...]) -> str:
     value = row.get(field)
-    if not isinstance(value, str) or value not in words:
-        raise ControlError(f"{field} is one of {', '.join(words)}", field)
+    if not isinstance(value, str) or value not in allowed:
+        raise ControlError(f"{field} is one of {', '.join(allowed)}", field)
     return value
 
 
@@ -199,7 +200,7 @@ def _operation(row: Row, wallet: str, kind: str, known: frozenset[str]) -> str:
     if value in (None, "", EVERY):
         return EVERY
     if kind in NOTICE_KINDS and value != NOTICE:
-        raise ControlError(f"{kind} is about no operation but {NOTICE!r}", "operation")
+        raise ControlError(f"{kind} has no operation but {NOTICE!r}", "operation")
     if kind not in TAMPERING_KINDS + NOTICE_KINDS and value == NOTICE:
         raise ControlError(f"a notice cannot have {kind}", "operation")
     if not isinstance(value, str) or value not in known | {NOTICE}:
@@ -207,11 +208,11 @@ def _operation(row: Row, wallet: str, kind: str, known: frozenset[str]) -> str:
     return value
 
 
-def _number(row: Row, field: str, absent: Any, is_right: Callable[[int | float], bool]) -> Any:
+def _number(row: Row, field: str, default: Any, is_valid: Callable[[int | float], bool]) -> Any:
     value = row.get(field)
     if value is None:
-        return absent
-    if isinstance(value, bool) or not isinstance(value, int | float) or not is_right(value):
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not is_valid(value):
         raise ControlError(f"{field} cannot be {str(value)[:40]!r}", field)
     return value
 
@@ -220,7 +221,7 @@ def _is_count(value: int | float) -> bool:
     return isinstance(value, int) and 1 <= value <= MAX_TIMES
 
 
-def _is_share(value: int | float) -> bool:
+def _is_probability(value: int | float) -> bool:
     return 0 <= value <= 1  # also false for NaN
 
 
@@ -228,10 +229,8 @@ def _is_seed(value: int | float) -> bool:
     return isinstance(value, int) and abs(value) <= MAX_SEED
 
 
-def _seconds(
-    row: Row, field: str, kind: str, defaults: Mapping[str, float], longest_s: float
-) -> float | None:
+def _seconds(row: Row, field: str, kind: str, defaults: Mapping[str, float], max_s: float) -> float | None:
     if row.get(field) is not None and kind not in defaults:
         raise ControlError(f"{kind} takes no {field}", field)
-    seconds: float | None = _number(row, field, defaults.get(kind), lambda value: 0 < value <= longest_s)
+    seconds: float | None = _number(row, field, defaults.get(kind), lambda value: 0 < value <= max_s)
     return seconds

@@ -1,6 +1,6 @@
-"""Faults of notices: what the courier sends, for one attempt, in the place of the true notice.
+"""Faults of notices: which bodies the courier sends for one attempt.
 
-A dropped attempt counts as sent. A held one becomes due again as the same attempt, and is then sent as it is.
+A dropped attempt counts as sent. A held one becomes due again as the same attempt and is then sent unchanged.
 """
 
 import sqlite3
@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Final
 
 from tael_sandbox.books import Books
-from tael_sandbox.fault_injection.faults import NOTICE, NOTICE_KINDS, TAMPERING_KINDS, Armed, Faults
-from tael_sandbox.tampering import Tampering
+from tael_sandbox.fault_injection.faults import NOTICE, NOTICE_KINDS, TAMPERING_KINDS, ArmedFault, Faults
+from tael_sandbox.fault_injection.tampering import Tampering
 
-#: How long a notice waits for one that overtakes it.
+#: How long a notice waits for another one to overtake it.
 REORDER_LIMIT_S: Final = 5
 TABLE: Final = """
 CREATE TABLE IF NOT EXISTS held_notice (
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS held_notice (
 """
 
 
-class FaultyNotices:
+class NoticeFaults:
     def __init__(self, books: Books, faults: Faults, tamperings: Sequence[Tampering]) -> None:
         books.script(TABLE)
         self._books = books
@@ -31,24 +31,24 @@ class FaultyNotices:
         self._tamperings = {wallet: tampering for tampering in tamperings for wallet in tampering.wallets}
 
     def bodies(self, notice: sqlite3.Row, now: datetime) -> tuple[bytes, ...]:
-        """What this attempt sends: as a rule the one true body, none, two, or a false one.
+        """The bodies to send for this attempt: the stored one, none, the same one twice, or a tampered one.
 
         `notice` is the row as it was before the attempt was claimed.
         """
-        true: bytes = notice["body"]
-        if self._faults.is_empty and not self._is_anything_held():
-            return (true,)
+        body: bytes = notice["body"]
+        if self._faults.is_empty and not self._has_held_notices():
+            return (body,)
         if self._release(notice["id"]):
-            return (true,)
-        for armed in self._faults.drawn(notice["wallet"], NOTICE, TAMPERING_KINDS + NOTICE_KINDS):
-            spoiled = self._spoiled(armed, notice, true, now.timestamp())
-            if spoiled is not None:
-                return spoiled
-        return (true,)
+            return (body,)
+        for armed in self._faults.triggered(notice["wallet"], NOTICE, TAMPERING_KINDS + NOTICE_KINDS):
+            bodies = self._faulty_bodies(armed, notice, body, now.timestamp())
+            if bodies is not None:
+                return bodies
+        return (body,)
 
-    def let_overtaken_go(self, sent: sqlite3.Row, now: datetime) -> None:
-        """After a notice was sent: what was held back for it to overtake is due."""
-        if not self._is_anything_held():
+    def release_overtaken(self, sent: sqlite3.Row, now: datetime) -> None:
+        """Makes the notices due that were held until another notice, `sent`, had overtaken them."""
+        if not self._has_held_notices():
             return
         with self._books.transaction() as connection:
             connection.execute(
@@ -57,21 +57,25 @@ class FaultyNotices:
                 (now.timestamp(), now.timestamp(), sent["id"], sent["wallet"]),
             )
 
-    def _spoiled(
-        self, armed: Armed, notice: sqlite3.Row, true: bytes, now: float
+    def _faulty_bodies(
+        self, armed: ArmedFault, notice: sqlite3.Row, body: bytes, now: float
     ) -> tuple[bytes, ...] | None:
-        """None if the fault cannot be done to this notice."""
+        """None if the fault does not apply to this notice."""
         kind, tampering = armed.fault.kind, self._tamperings[notice["wallet"]]
         if kind in TAMPERING_KINDS:
-            lie = tampering.missigned_notice if kind == "bad_signature" else tampering.misquoted_notice
-            told = lie(notice)
-            return (told,) if told is not None and self._faults.hit(armed) else None
-        if kind == "reorder_notices" and self._is_overtaken(notice["wallet"]):
-            return None  # this is the one that overtakes
-        if not self._faults.hit(armed):
+            tamper = (
+                tampering.notice_with_wrong_signature
+                if kind == "bad_signature"
+                else tampering.notice_with_wrong_amount
+            )
+            tampered = tamper(notice)
+            return (tampered,) if tampered is not None and self._faults.record_hit(armed) else None
+        if kind == "reorder_notices" and self._has_reordered_notice(notice["wallet"]):
+            return None  # this notice overtakes the held one
+        if not self._faults.record_hit(armed):
             return None
         if kind == "duplicate_notice":
-            return (true, true)
+            return (body, body)
         if kind != "drop_notice":
             self._hold(notice, kind, now + (armed.fault.delay_s or REORDER_LIMIT_S))
         return ()
@@ -88,17 +92,17 @@ class FaultyNotices:
             )
 
     def _release(self, notice_id: int) -> bool:
-        if not self._is_anything_held():
+        if not self._has_held_notices():
             return False
         with self._books.transaction() as connection:
-            gone = connection.execute("DELETE FROM held_notice WHERE notice_id = ?", (notice_id,))
-            return gone.rowcount == 1
+            deleted = connection.execute("DELETE FROM held_notice WHERE notice_id = ?", (notice_id,))
+            return deleted.rowcount == 1
 
-    def _is_anything_held(self) -> bool:
+    def _has_held_notices(self) -> bool:
         return self._books.reader.execute("SELECT 1 FROM held_notice LIMIT 1").fetchone() is not None
 
-    def _is_overtaken(self, wallet: str) -> bool:
-        found = self._books.reader.execute(
+    def _has_reordered_notice(self, wallet: str) -> bool:
+        rows = self._books.reader.execute(
             "SELECT 1 FROM held_notice WHERE wallet = ? AND kind = 'reorder_notices' LIMIT 1", (wallet,)
         )
-        return found.fetchone() is not None
+        return rows.fetchone() is not None

@@ -1,4 +1,4 @@
-"""The page at `/`: a payer's simulated phone, and beside it a panel for whoever tests with it.
+"""The page at `/`: a payer's simulated phone, with a panel for testers beside it.
 
-Built over what `/control` uses. The page works without a script; with one it follows the books live.
+Uses the same interfaces as `/control`. The page works without a script; with one it follows the books live.
 """

@@ -1,6 +1,6 @@
-"""A payment code as a scanner sees it: a bar code (Code 128, set C) and a QR code, drawn as SVG.
+"""Draws payment codes as SVG: a barcode (Code 128, set C) and a QR code.
 
-Always black on white, with the quiet zones that the symbologies ask for: dark mode must not break a scan.
+Always black on white, with the quiet zones that the symbologies require: dark mode must not break a scan.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ QUIET_MODULES: Final = 10
 #: Pages draw the same code again and again; a QR code takes 10 ms.
 MAX_KEPT: Final = 256
 BAR_HEIGHT: Final = 38
-#: Widths of bar, space, bar, space ... of each symbol value in turn; the stop has a bar more.
+#: Widths of bar, space, bar, space … of each symbol value, in order; the stop symbol has an additional bar.
 _WIDTHS: Final = (
     "212222 222122 222221 121223 121322 131222 122213 122312 132212 221213 221312 231212 112232 122132 122231"
     " 113222 123122 123221 223211 221132 221231 213212 223112 312131 311222 321122 321221 312212 322112 322211"
@@ -32,9 +32,9 @@ WIDTHS: Final = _WIDTHS.split()
 
 
 def symbols(digits: str) -> list[int]:
-    """Start, a value for each pair of digits, the check value, stop."""
+    """The values of start, each pair of digits, the check symbol and stop."""
     if len(digits) % 2 or not (digits.isascii() and digits.isdigit()):
-        raise ValueError("set C takes an even number of digits")
+        raise ValueError("set C encodes an even number of digits")
     values = [int(digits[place : place + 2]) for place in range(0, len(digits), 2)]
     check = START_C + sum(place * value for place, value in enumerate(values, 1))
     return [START_C, *values, check % CHECK_MODULUS, STOP]
@@ -58,7 +58,7 @@ def _bars(widths: Iterable[int]) -> Iterable[str]:
 
 @lru_cache(MAX_KEPT)
 def qr(text: str) -> Markup:
-    """One path of unit squares: no style attribute, which the page's policy would refuse."""
+    """One path of unit squares, without style attributes, which the content security policy blocks."""
     modules = segno.make_qr(text, error="m")
     side = modules.symbol_size()[0]
     squares = (

@@ -1,6 +1,6 @@
-"""Draws the phone: the whole page, or each of its regions alone for a script that puts them in place.
+"""Renders the phone: the whole page, or single regions that the script replaces.
 
-A region's name is the `id` of its element. All values go through the templates, which escape them.
+A region's name is the `id` of its element. All values pass through the templates, which escape them.
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from tael_sandbox.clock import Clock
 from tael_sandbox.payers import CASH_CURRENCY, WALLETS, Payer
-from tael_sandbox.phone import drawings, words
+from tael_sandbox.phone import drawings, texts
 
-if TYPE_CHECKING:  # the shop draws with parts of this page, and has none of the wallets behind it
+if TYPE_CHECKING:  # the shop uses parts of this page without the wallets
     from tael_sandbox.phone.screen import Screen
 
 FOLDER: Final = Path(__file__).parent
@@ -35,16 +35,16 @@ NOTES: Final = ("page-note", "waiting-note", "code-note", "link-note", "order-no
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What the phone says to what was just done, next to where it was done."""
+    """The phone's message about an action, shown next to its form."""
 
     text: str
     is_bad: bool = False
-    return_to: str | None = None  #: the merchant's page, to which a payer may go back
+    return_to: str | None = None  #: the merchant's page, to which the payer can return
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a form: a screen, notes on it, what was typed, and where a reader goes on."""
+    """The result of a form: the screen, notes on it, the submitted fields, and the element to focus."""
 
     screen: "Screen"
     notes: Mapping[str, Note] = field(default_factory=dict)
@@ -65,18 +65,18 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.filters |= {
-            "moment": words.moment,
-            "grouped": words.grouped,
-            "fate": words.scenario,
-            "fault": words.fault,
-            "news": words.news,
+            "moment": texts.moment,
+            "grouped": texts.grouped,
+            "scenario": texts.scenario,
+            "fault": texts.fault,
+            "announcement": texts.announcement,
             "barcode": drawings.barcode,
             "qr": drawings.qr,
         }
-        self._templates.globals |= {"words": words, "money": words.money, "CASH_CURRENCY": CASH_CURRENCY}
+        self._templates.globals |= {"texts": texts, "money": texts.money, "CASH_CURRENCY": CASH_CURRENCY}
 
     def regions(self, screen: "Screen") -> dict[str, str]:
-        """What follows the books, and may be drawn anew at any time."""
+        """The regions that follow the books and can be replaced at any time."""
         macros = self._templates.get_template("regions.html").make_module({"now": self._clock.now()})
         return {name: getattr(macros, name)(screen) for name in REGIONS}
 
@@ -91,6 +91,6 @@ class Pages:
             notes=answer.notes,
             typed=answer.typed,
             view=answer.view,
-            wallets=[(name, words.WALLET_NAMES[name]) for name in WALLETS],
+            wallets=[(name, texts.WALLET_NAMES[name]) for name in WALLETS],
             payers=[payer for payer in payers if payer.wallet == answer.screen.payer.wallet],
         )

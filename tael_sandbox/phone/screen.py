@@ -1,6 +1,6 @@
-"""What one phone shows at one moment, as values: read from the books, compared, and only then drawn.
+"""The content of a phone at one moment, as values that are read from the books and compared before rendering.
 
-Two equal screens look the same, so that a stream tells nothing when nothing has changed.
+Equal screens look the same, so a stream sends nothing while nothing changes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,18 +13,18 @@ from tael_sandbox.codes import read_code
 from tael_sandbox.control import text_of, url_of
 from tael_sandbox.fault_injection.faults import Faults
 from tael_sandbox.payers import CASH_CURRENCY, WALLETS, Payer, all_payers, cash_price, payer_by_name, payer_of
-from tael_sandbox.phone import words
+from tael_sandbox.phone import texts
 from tael_sandbox.wallet import ControlError, Entry, Row, Wallet
 
 HISTORY_LENGTH: Final = 30
 MAX_LINK: Final = 4096
-#: States in which a wallet would take a payer's money for the order.
+#: States in which the order can be paid.
 OPEN_STATES: Final = ("TRADE_NOT_EXIST", "WAIT_BUYER_PAY", "NOTPAY", "USERPAYING")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Whose phone it is, and what is on it: a code that is shown, a link that was opened."""
+    """The payer whose phone is shown, and the shown code and opened link on it."""
 
     payer: Payer
     code: str | None = None
@@ -35,7 +35,7 @@ class Choice:
 class ShownCode:
     auth_code: str
     behaviour: str
-    used_by: str | None  #: the merchant's number of the order that took it
+    used_by: str | None  #: the merchant's number of the order that used it
     is_too_old: bool
 
 
@@ -43,7 +43,7 @@ class ShownCode:
 class Order:
     """An online order that was opened on this phone."""
 
-    row: Row  #: as `/control/scan` shows it
+    row: Row  #: as returned by `/control/scan`
     charged_minor: int
     charged_currency: str
 
@@ -55,22 +55,22 @@ class Order:
 @dataclass(frozen=True, slots=True)
 class Screen:
     choice: Choice
-    payer: Payer  #: as rich as now
+    payer: Payer  #: with the current balance
     waiting: list[Entry]
     history: list[Entry]
     code: ShownCode | None
     order: Order | None
-    problem: str | None  #: why the opened link can no longer be shown
+    problem: str | None  #: why the opened link cannot be shown any more
     offset_s: float
     faults: list[Row]
 
 
 def read_link(link: str) -> str:
-    """What was pasted, if it can be a code or a link at all. Raises ControlError."""
+    """Returns the pasted text. Raises ControlError if it cannot be a code or a link."""
     if len(link) > MAX_LINK:
         raise ControlError("this is too long to be a code or a link", "link")
     if not link.isprintable():
-        raise ControlError("this has characters in it that no code and no link has", "link")
+        raise ControlError("this has characters that are not allowed in a code or a link", "link")
     try:
         return url_of({"url": link}) or ""
     except ControlError:
@@ -87,14 +87,14 @@ class Screens:
         self._faults = faults
         self._tick = tick
 
-    def choose(self, asked: Mapping[str, str]) -> Choice:
-        """What a query or form says. Raises ControlError for a payer or wallet that does not exist."""
+    def choose(self, fields: Mapping[str, str]) -> Choice:
+        """Reads the choice from a query or form. Raises ControlError for an unknown payer or wallet."""
         reader = self._books.reader
-        name, wallet = text_of(asked, "payer"), text_of(asked, "wallet") or WALLETS[0]
+        name, wallet = text_of(fields, "payer"), text_of(fields, "wallet") or WALLETS[0]
         if wallet not in WALLETS:
             raise ControlError(f"there is no wallet {wallet!r}", "wallet")
         payer = payer_of(reader, wallet, None) if name is None else payer_by_name(reader, name)
-        return Choice(payer, asked.get("code") or None, asked.get("opened") or None)
+        return Choice(payer, fields.get("code") or None, fields.get("opened") or None)
 
     def payers(self) -> list[Payer]:
         return all_payers(self._books.reader)
@@ -102,10 +102,10 @@ class Screens:
     def wallet_of(self, payer: Payer) -> Wallet:
         return next(wallet for wallet in self._wallets if payer.wallet in wallet.names)
 
-    def is_wallets(self, url: str) -> bool:
+    def is_wallet_link(self, url: str) -> bool:
         return any(wallet.is_link(url) for wallet in self._wallets)
 
-    def look(self, choice: Choice) -> Screen:
+    def current(self, choice: Choice) -> Screen:
         self._tick()
         payer = payer_by_name(self._books.reader, choice.payer.payer)
         wallet = self.wallet_of(payer)
@@ -120,27 +120,27 @@ class Screens:
             order=order,
             problem=problem,
             offset_s=self._clock.offset.total_seconds(),
-            faults=self._faults.shown(),
+            faults=self._faults.as_rows(),
         )
 
     def open(self, payer: Payer, link: str) -> Order:
-        """Scans. Raises ControlError if the payer's wallet can do nothing with it."""
-        seen = self.wallet_of(payer).scan(read_link(link))
-        if seen is None:
-            name = words.WALLET_NAMES[payer.wallet]
+        """Scans the link. Raises ControlError if the payer's wallet does not know it."""
+        view = self.wallet_of(payer).scan(read_link(link))
+        if view is None:
+            name = texts.WALLET_NAMES[payer.wallet]
             raise ControlError(
                 f"{name} does not know this. Paste a pay_url, a qrcode or a package, and choose its wallet above",
                 "link",
             )
-        charged_minor = cash_price(seen["amount"], seen["currency"], payer)
-        return Order(seen, charged_minor, CASH_CURRENCY[payer.wallet])
+        charged_minor = cash_price(view["amount"], view["currency"], payer)
+        return Order(view, charged_minor, CASH_CURRENCY[payer.wallet])
 
     def _opened(self, choice: Choice) -> tuple[Order | None, str | None]:
-        """Opens it again, to see how it is now or why it cannot be opened any more."""
+        """Opens the chosen link again, for its current state or the reason why it cannot be opened any more."""
         try:
             return (self.open(choice.payer, choice.opened) if choice.opened is not None else None), None
         except ControlError as refused:
-            return None, words.sentence(refused.message)
+            return None, texts.sentence(refused.message)
 
     def _code(self, choice: Choice) -> ShownCode | None:
         code = read_code(self._books.reader, choice.code) if choice.code is not None else None

@@ -1,7 +1,7 @@
-"""Server-sent events: each open page hears what changes for its payer.
+"""Server-sent events: each open page gets the changes for its payer.
 
-Nothing is queued. A stream that is woken looks at the books anew, at most a few times a second, and tells
-what is different, so a slow reader costs one screen and a busy sandbox does not drown anyone.
+Nothing is queued. A stream that is woken reads the books again, at most a few times a second, and sends the screen if
+it is different, so a slow reader costs one screen and a busy sandbox does not flood its readers.
 """
 
 import asyncio
@@ -19,9 +19,10 @@ from tael_sandbox.clock import Clock
 from tael_sandbox.phone.screen import Choice, Screen, Screens
 
 MAX_STREAMS: Final = 24
-#: Between two looks of one stream.
+#: Between two reads of one stream.
 GAP_S: Final = 0.2
-#: A look without being woken, for what time alone changes in no row; it also finds out who has left.
+#: A stream reads again after this time without being woken: time changes some screens without changing a row. Sending
+#: also detects readers that have disconnected.
 MAX_REST_S: Final = 5.0
 RECONNECT_MS: Final = 1000
 #: How long a screen waits for a reader who does not read before the stream is ended.
@@ -51,47 +52,47 @@ class Streams:
         self._books = books
         self._clock = clock
         self._draw = draw
-        self._waiting: set[asyncio.Event] = set()
+        self._wake_events: set[asyncio.Event] = set()
         self._is_closing = False
         self._seen: tuple[object, ...] = ()
 
     @property
     def are_too_many(self) -> bool:
-        return len(self._waiting) >= MAX_STREAMS
+        return len(self._wake_events) >= MAX_STREAMS
 
     def tick(self) -> None:
-        """Wakes all if a row or the clock has changed since the last time. Asked ten times a second."""
+        """Wakes all streams if a row or the clock has changed since the last call. Runs ten times a second."""
         now = (self._books.changes, self._clock.offset)
         if now != self._seen:
             self._seen = now
             self._wake()
 
     def close(self) -> None:
-        """Ends all streams, so that the server can end."""
+        """Ends all streams, so that the server can stop."""
         self._is_closing = True
         self._wake()
 
-    async def tell(self, choice: Choice) -> AsyncIterator[ServerSentEvent]:
-        woken = asyncio.Event()
-        self._waiting.add(woken)
+    async def events(self, choice: Choice) -> AsyncIterator[ServerSentEvent]:
+        wake_event = asyncio.Event()
+        self._wake_events.add(wake_event)
         try:
             yield ServerSentEvent(retry=RECONNECT_MS)
-            told: Screen | None = None
+            sent: Screen | None = None
             while not self._is_closing:
-                woken.clear()
-                screen = self._screens.look(choice)
-                yield self._event(screen) if screen != told else ServerSentEvent(comment="still here")
-                told = screen
+                wake_event.clear()
+                screen = self._screens.current(choice)
+                yield self._event(screen) if screen != sent else ServerSentEvent(comment="still here")
+                sent = screen
                 await asyncio.sleep(GAP_S)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(MAX_REST_S):
-                        await woken.wait()
+                        await wake_event.wait()
         finally:
-            self._waiting.discard(woken)
+            self._wake_events.discard(wake_event)
 
     def _event(self, screen: Screen) -> ServerSentEvent:
         return ServerSentEvent(json.dumps({"regions": self._draw(screen)}), event="screen")
 
     def _wake(self) -> None:
-        for woken in self._waiting:
-            woken.set()
+        for wake_event in self._wake_events:
+            wake_event.set()

@@ -1,1 +1,1 @@
-"""A merchant's demo shop, built on the client alone: it knows of the gateway what every merchant knows, and no more."""
+"""A merchant's demo shop. It uses the gateway only through the client, like any other merchant."""

@@ -1,4 +1,4 @@
-"""`python -m tael_sandbox.shop`: serves until it is told to end."""
+"""`python -m tael_sandbox.shop`: serves until it gets a signal."""
 
 from tael_sandbox.shop.main import main
 

@@ -1,4 +1,4 @@
-"""The form of the shop's first page: what was typed, turned into an order to place or into a message for each field."""
+"""The form of the shop's first page: turns the submitted fields into an order, or into an error for each field."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Final
 
 from tael_client import PayType
 
-from tael_sandbox.shop.goods import MAX_OF_ONE, BadQuantity, Basket, read_basket
+from tael_sandbox.shop.goods import MAX_QUANTITY, BadQuantity, Basket, read_basket
 from tael_sandbox.shop.order import Order
 
 REFERENCE: Final = re.compile(r"shop-[0-9a-f]{12}")
@@ -28,21 +28,21 @@ class Checkout:
 
 
 def total_minor(typed: Typed) -> int:
-    """What it costs, 0 while that cannot be said."""
+    """The total price; 0 while a quantity is invalid."""
     try:
         return read_basket(typed).total.amount_minor
     except BadQuantity:
         return 0
 
 
-def typed_of(order: Order) -> dict[str, str]:
-    """The form that would order the same again; codes are good once, and are not in it."""
+def repeat_form(order: Order) -> dict[str, str]:
+    """The form that orders the same again, without the barcode, which is valid once."""
     counts = {name: str(count) for name, count in order.basket.counts.items() if count}
     return {**counts, "pay_type": order.pay_type.value}
 
 
 def read_checkout(typed: Typed) -> tuple[Checkout | None, dict[str, str]]:
-    """What to place, or None and what is wrong, by the name of the field."""
+    """The order to place, or None and the errors by name of the field."""
     errors: dict[str, str] = {}
     basket, pay_type = _basket(typed, errors), _pay_type(typed, errors)
     auth_code = openid = ""
@@ -51,7 +51,7 @@ def read_checkout(typed: Typed) -> tuple[Checkout | None, dict[str, str]]:
     if pay_type is PayType.WECHAT_IN_APP:
         openid = _openid(typed, errors)
     if not REFERENCE.fullmatch(typed.get("reference", "")):
-        errors["form"] = "This form was an old one. Please order again."
+        errors["form"] = "This form is out of date. Please order again."
     if errors or basket is None or pay_type is None:
         return None, errors
     return Checkout(typed["reference"], basket, pay_type, auth_code, openid), errors
@@ -60,11 +60,11 @@ def read_checkout(typed: Typed) -> tuple[Checkout | None, dict[str, str]]:
 def _basket(typed: Typed, errors: dict[str, str]) -> Basket | None:
     try:
         basket = read_basket(typed)
-    except BadQuantity as bad:
-        errors[bad.name] = f"How many? A number from 0 to {MAX_OF_ONE}."
+    except BadQuantity as error:
+        errors[error.name] = f"How many? A number from 0 to {MAX_QUANTITY}."
         return None
     if not basket.lines:
-        errors["basket"] = "Nothing is in the basket. Choose at least one thing."
+        errors["basket"] = "The basket is empty. Choose at least one item."
     return basket
 
 
@@ -72,12 +72,12 @@ def _pay_type(typed: Typed, errors: dict[str, str]) -> PayType | None:
     try:
         return PayType(typed.get("pay_type", ""))
     except ValueError:
-        errors["pay_type"] = "Choose how it is paid."
+        errors["pay_type"] = "Choose a payment method."
         return None
 
 
 def _auth_code(typed: Typed, errors: dict[str, str]) -> str:
-    """The phone shows it in groups, so blanks are left out."""
+    """The phone shows it in groups of digits, so spaces are removed."""
     auth_code = "".join(typed.get("auth_code", "").split())
     if not AUTH_CODE.fullmatch(auth_code):
         errors["auth_code"] = "The code on the payer's phone has 16 to 24 digits. Copy it from there."
@@ -87,5 +87,5 @@ def _auth_code(typed: Typed, errors: dict[str, str]) -> str:
 def _openid(typed: Typed, errors: dict[str, str]) -> str:
     openid = typed.get("openid", "").strip()
     if not OPENID.fullmatch(openid):
-        errors["openid"] = "Inside WeChat we need the payer's openid: letters, digits, - and _."
+        errors["openid"] = "Inside WeChat, the payer's openid is required: letters, digits, - and _."
     return openid

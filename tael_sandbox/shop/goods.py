@@ -1,4 +1,4 @@
-"""What the shop sells, and a basket of it. Prices are whole minor units of one currency."""
+"""The shop's articles, and the basket. Prices are in minor units of one currency."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Final
 from tael_client import Money
 
 CURRENCY: Final = "HKD"
-MAX_OF_ONE: Final = 99
+MAX_QUANTITY: Final = 99
 
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """One thing on the shelf; `picture` is the name of a drawing in the templates."""
+    """An article on the shelf; `picture` is the name of a drawing in the templates."""
 
     name: str
     title: str
@@ -31,7 +31,7 @@ SHELF: Final = (
 
 
 class BadQuantity(Exception):
-    """What was typed is no number of things; `name` is the article's."""
+    """The submitted quantity is invalid; `name` is the article's."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -40,7 +40,7 @@ class BadQuantity(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """How many of each article, by its name; what is not in it is 0."""
+    """The quantity of each article by its name; 0 if absent."""
 
     counts: Mapping[str, int]
 
@@ -54,7 +54,7 @@ class Basket:
 
     @property
     def summary(self) -> str:
-        """One line, which the payer's wallet shows."""
+        """One line for the payer's wallet."""
         return ", ".join(f"{count} × {article.title}" for article, count in self.lines)
 
 
@@ -65,6 +65,6 @@ def read_basket(typed: Mapping[str, str]) -> Basket:
 
 def _count(name: str, typed: str) -> int:
     text = typed.strip() or "0"
-    if not (text.isascii() and text.isdigit()) or len(text) > 4 or int(text) > MAX_OF_ONE:
+    if not (text.isascii() and text.isdigit()) or len(text) > 4 or int(text) > MAX_QUANTITY:
         raise BadQuantity(name)
     return int(text)

@@ -1,7 +1,9 @@
-"""Starts the shop. Its app is in the environment, since every user can see arguments: SHOP_APPCODE, SHOP_KEY,
-SHOP_MCHID, and how the app is set, SHOP_WEBHOOK_STYLE (old or new) and SHOP_RESPONSE_SIGN_TYPE (MD5 or SHA256).
+"""Starts the shop.
 
-One process and one event loop; SQLite is written between two awaits, so requests never interleave in it.
+Its credentials are in the environment, since every user of the machine can see arguments: SHOP_APPCODE, SHOP_KEY and
+SHOP_MCHID, and the app's settings SHOP_WEBHOOK_STYLE (old or new) and SHOP_RESPONSE_SIGN_TYPE (MD5 or SHA256).
+
+One process and one event loop. SQLite is written between two awaits, so requests never interleave in it.
 """
 
 import argparse
@@ -28,10 +30,10 @@ def main() -> None:
     options = parse_arguments()
     try:
         credentials, webhook_style = read_credentials(), read_webhook_style()
-    except (KeyError, ValueError) as problem:
+    except (KeyError, ValueError) as error:
         sys.exit(
-            f"shop: set SHOP_APPCODE, SHOP_KEY and SHOP_MCHID, and as the app has them SHOP_WEBHOOK_STYLE and "
-            f"SHOP_RESPONSE_SIGN_TYPE ({problem})"
+            f"shop: set SHOP_APPCODE, SHOP_KEY and SHOP_MCHID, and SHOP_WEBHOOK_STYLE and "
+            f"SHOP_RESPONSE_SIGN_TYPE to the app's settings ({error})"
         )
     options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     order_store = OrderStore(options.data / "shop.sqlite")
@@ -61,15 +63,15 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--gateway", required=True, help="base URL of the gateway")
     parser.add_argument(
-        "--allow-http", action="store_true", help="let the gateway be another machine by plain HTTP"
+        "--allow-http", action="store_true", help="allow plain HTTP to a gateway on another machine"
     )
     parser.add_argument("--sandbox", required=True, help="base URL of the payers' phones")
-    parser.add_argument("--data", type=Path, required=True, help="the folder of its notebook")
+    parser.add_argument("--data", type=Path, required=True, help="folder for the shop's orders")
     options = parser.parse_args(arguments)
     try:
         checked_base_url(options.gateway, allow_http=options.allow_http)
     except ValueError:
-        parser.error("--gateway: a base URL with https, or with http on this machine or by --allow-http")
+        parser.error("--gateway: a base URL with https, or with http on this machine or with --allow-http")
     return options
 
 
@@ -90,4 +92,4 @@ def read_webhook_style() -> Style:
     for style in STYLES:
         if style == named:
             return style
-    raise ValueError(f"{named!r} is no style of webhooks")
+    raise ValueError(f"unknown webhook style {named!r}")

@@ -1,7 +1,7 @@
-"""An order of the shop: what was bought, how it is paid, and how it stands. Pure.
+"""An order of the shop: its basket, its pay type and its state. Pure.
 
-News comes by answers, queries and webhooks, late and twice. `after` lets only that news change an order which can be
-true of it, so that an old "not decided yet" never undoes a "paid".
+States are reported by responses, queries and webhooks, late and repeated. `next_state` applies only possible
+transitions, so that an old "pending" never replaces a "paid".
 """
 
 import re
@@ -20,9 +20,9 @@ AMOUNT: Final = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,2}))?")
 
 
 class State(StrEnum):
-    SENDING = "sending"  #: written down before the gateway is asked
-    UNKNOWN = "unknown"  #: no answer, or none that decides
-    WAITING = "waiting"  #: for the payer
+    SENDING = "sending"  #: stored before the request is sent to the gateway
+    UNKNOWN = "unknown"  #: no response, or none that decides
+    WAITING = "waiting"  #: waiting for the payer
     PAID = "paid"
     REFUSED = "refused"
     CLOSED = "closed"
@@ -36,7 +36,7 @@ class RefundState(StrEnum):
 
 
 UNDECIDED: Final = frozenset({State.SENDING, State.UNKNOWN, State.WAITING})
-#: What a state can still become. A payer may be faster than a close, and a reversal undoes everything.
+#: The possible next states. A payer can be faster than a close, and a reversal is possible after any state.
 ALLOWED: Final[Mapping[State, frozenset[State]]] = {
     State.SENDING: frozenset(State),
     State.UNKNOWN: frozenset(State) - {State.SENDING},
@@ -50,7 +50,7 @@ ALLOWED: Final[Mapping[State, frozenset[State]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`pay_way` is what the payer opens or scans: a URL, a QR code's text, or WeChat's `package`."""
+    """`presentment` is what the payer opens or scans: a URL, a QR code's text, or WeChat's `package`."""
 
     reference: str
     basket: Basket
@@ -59,8 +59,8 @@ class Order:
     state: State
     placed_at: float
     syssn: str = ""
-    told: str = ""  #: the last thing that the gateway or the client said
-    pay_way: str = ""
+    detail: str = ""  #: the last message of the gateway or the client
+    presentment: str = ""
 
     @property
     def is_undecided(self) -> bool:
@@ -80,16 +80,16 @@ class Refund:
     reference: str
     amount_minor: int
     state: RefundState
-    told: str = ""
+    detail: str = ""
 
 
-def after(state: State, news: State) -> State:
-    """The state once `news` has come."""
-    return news if news in ALLOWED[state] else state
+def next_state(state: State, reported: State) -> State:
+    """The state after `reported`, which is ignored if the transition is not possible."""
+    return reported if reported in ALLOWED[state] else state
 
 
 def state_of(row: Row) -> State:
-    """What the row of a payment says."""
+    """The state that the row of a payment reports."""
     if row.cancel == "1":
         return State.REVERSED
     match row.meaning:
@@ -115,16 +115,16 @@ def refunded_minor(refunds: list[Refund]) -> int:
     return sum(refund.amount_minor for refund in refunds if refund.state is RefundState.DONE)
 
 
-def left_minor(order: Order, refunds: list[Refund]) -> int:
-    """What may still be refunded; a refund that nobody has decided counts as given."""
+def refundable_minor(order: Order, refunds: list[Refund]) -> int:
+    """The amount that can still be refunded; a pending refund counts as refunded."""
     given = sum(refund.amount_minor for refund in refunds if refund.state is not RefundState.REFUSED)
     return order.amount.amount_minor - given if order.state is State.PAID else 0
 
 
 def minor_of(typed: str, currency: str) -> int:
-    """`12.5` of HKD is 1250. Raises ValueError for what is no amount."""
-    found = AMOUNT.fullmatch(typed.strip())
+    """`12.5` HKD is 1250. Raises ValueError for an invalid amount."""
+    parts = AMOUNT.fullmatch(typed.strip())
     places = rates.exponent(currency)
-    if found is None or len(found[2] or "") > places:
+    if parts is None or len(parts[2] or "") > places:
         raise ValueError("not an amount")
-    return int(found[1] + (found[2] or "").ljust(places, "0"))
+    return int(parts[1] + (parts[2] or "").ljust(places, "0"))

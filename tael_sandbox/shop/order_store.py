@@ -1,7 +1,7 @@
-"""What the shop writes down: orders, refunds, each exchange with the gateway, and webhooks. One SQLite file.
+"""The shop's storage: orders, refunds, exchanges with the gateway, and webhooks, in one SQLite file.
 
-An order and a refund are written before the gateway is asked for them, so that nothing the gateway knows is unknown
-here after a crash. Every method is one transaction.
+An order or refund is stored before its request is sent, so that after a crash the shop knows everything that the
+gateway knows. Every method is one transaction.
 """
 
 import json
@@ -13,23 +13,23 @@ from typing import Final
 from tael_client import Exchange, Money, PayType
 
 from tael_sandbox.shop.goods import Basket
-from tael_sandbox.shop.order import Order, Refund, RefundState, State, after
+from tael_sandbox.shop.order import Order, Refund, RefundState, State, next_state
 
-#: Webhooks of other orders than ours, and forged ones, are kept only so many.
+#: The limit of stored webhooks that are forged or about orders of other shops.
 MAX_UNMATCHED: Final = 100
 TABLES: Final = """
 PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS placed (
-    reference TEXT PRIMARY KEY,
-    basket    TEXT NOT NULL,
-    amount    INTEGER NOT NULL,
-    currency  TEXT NOT NULL,
-    pay_type  TEXT NOT NULL,
-    state     TEXT NOT NULL,
-    placed_at REAL NOT NULL,
-    syssn     TEXT NOT NULL,
-    told      TEXT NOT NULL,
-    pay_way   TEXT NOT NULL
+    reference   TEXT PRIMARY KEY,
+    basket      TEXT NOT NULL,
+    amount      INTEGER NOT NULL,
+    currency    TEXT NOT NULL,
+    pay_type    TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    placed_at   REAL NOT NULL,
+    syssn       TEXT NOT NULL,
+    detail      TEXT NOT NULL,
+    presentment TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS placed_latest ON placed (placed_at);
 CREATE TABLE IF NOT EXISTS refund (
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS refund (
     placed    TEXT NOT NULL REFERENCES placed (reference),
     amount    INTEGER NOT NULL,
     state     TEXT NOT NULL,
-    told      TEXT NOT NULL
+    detail    TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS refund_placed ON refund (placed);
 CREATE TABLE IF NOT EXISTS exchange (
@@ -72,8 +72,8 @@ CREATE INDEX IF NOT EXISTS webhook_reference ON webhook (reference);
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """An exchange as it is shown; a query that was asked again with the same answer is one with more `times`."""
+class StoredExchange:
+    """A stored exchange. A repeated query with the same response is one exchange with more `times`."""
 
     id: int
     url: str
@@ -95,7 +95,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One that came. Of one that is not verified `reference` is only what it claims."""
+    """A received webhook. `reference` of an unverified one is only a claim."""
 
     reference: str
     is_verified: bool
@@ -119,7 +119,7 @@ class OrderStore:
     # ---- orders --------------------------------------------------------------------------------------------
 
     def place(self, order: Order) -> bool:
-        """False if its reference is there already."""
+        """False if the reference exists already."""
         values = (
             order.reference,
             json.dumps(dict(order.basket.counts)),
@@ -129,26 +129,34 @@ class OrderStore:
             order.state.value,
             order.placed_at,
             order.syssn,
-            order.told,
-            order.pay_way,
+            order.detail,
+            order.presentment,
         )
         with self._connection as connection:
-            done = connection.execute(
+            inserted = connection.execute(
                 "INSERT INTO placed VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values
             )
-        return done.rowcount == 1
+        return inserted.rowcount == 1
 
-    def settle(self, reference: str, news: State, told: str = "", syssn: str = "", pay_way: str = "") -> None:
-        """News of an order, if it can be true of it; a number or a way to pay that it does not say stays."""
+    def apply_outcome(
+        self, reference: str, reported: State, detail: str = "", syssn: str = "", presentment: str = ""
+    ) -> None:
+        """Applies a reported state if its transition is possible. Empty `syssn` and `presentment` keep the old ones."""
         with self._connection as connection:
             row = connection.execute("SELECT * FROM placed WHERE reference = ?", (reference,)).fetchone()
-            before = State(row["state"])
-            if after(before, news) is not news:
+            state = State(row["state"])
+            if next_state(state, reported) is not reported:
                 return
-            words = row["told"] if news is before and not told else told
+            message = row["detail"] if reported is state and not detail else detail
             connection.execute(
-                "UPDATE placed SET state = ?, told = ?, syssn = ?, pay_way = ? WHERE reference = ?",
-                (news.value, words, syssn or row["syssn"], pay_way or row["pay_way"], reference),
+                "UPDATE placed SET state = ?, detail = ?, syssn = ?, presentment = ? WHERE reference = ?",
+                (
+                    reported.value,
+                    message,
+                    syssn or row["syssn"],
+                    presentment or row["presentment"],
+                    reference,
+                ),
             )
 
     def order(self, reference: str) -> Order | None:
@@ -158,8 +166,8 @@ class OrderStore:
     def latest(self, limit: int) -> list[Order]:
         return self._orders("ORDER BY placed_at DESC LIMIT ?", limit)
 
-    def _orders(self, which: str, value: object) -> list[Order]:
-        rows = self._connection.execute(f"SELECT * FROM placed {which}", (value,))  # noqa: S608 - our own text
+    def _orders(self, clause: str, value: object) -> list[Order]:
+        rows = self._connection.execute(f"SELECT * FROM placed {clause}", (value,))  # noqa: S608 - our own text
         return [
             Order(
                 reference=row["reference"],
@@ -169,8 +177,8 @@ class OrderStore:
                 state=State(row["state"]),
                 placed_at=row["placed_at"],
                 syssn=row["syssn"],
-                told=row["told"],
-                pay_way=row["pay_way"],
+                detail=row["detail"],
+                presentment=row["presentment"],
             )
             for row in rows
         ]
@@ -178,52 +186,54 @@ class OrderStore:
     # ---- refunds -------------------------------------------------------------------------------------------
 
     def add_refund(self, placed: str, refund: Refund) -> bool:
-        """False if its reference is there already."""
+        """False if the reference exists already."""
         with self._connection as connection:
-            done = connection.execute(
-                "INSERT INTO refund (reference, placed, amount, state, told) VALUES (?, ?, ?, ?, ?)"
+            inserted = connection.execute(
+                "INSERT INTO refund (reference, placed, amount, state, detail) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
-                (refund.reference, placed, refund.amount_minor, refund.state.value, refund.told),
+                (refund.reference, placed, refund.amount_minor, refund.state.value, refund.detail),
             )
-        return done.rowcount == 1
+        return inserted.rowcount == 1
 
-    def apply_refund_outcome(self, reference: str, news: RefundState, told: str = "") -> None:
-        """News of a refund; one that is done stays done."""
+    def apply_refund_outcome(self, reference: str, reported: RefundState, detail: str = "") -> None:
+        """Applies a reported state of a refund; a finished one stays finished."""
         with self._connection as connection:
             connection.execute(
-                "UPDATE refund SET state = ?, told = ? WHERE reference = ? AND state <> 'done'",
-                (news.value, told, reference),
+                "UPDATE refund SET state = ?, detail = ? WHERE reference = ? AND state <> 'done'",
+                (reported.value, detail, reference),
             )
 
     def refunds(self, placed: str) -> list[Refund]:
         rows = self._connection.execute("SELECT * FROM refund WHERE placed = ? ORDER BY id", (placed,))
         return [
-            Refund(row["reference"], row["amount"], RefundState(row["state"]), row["told"]) for row in rows
+            Refund(row["reference"], row["amount"], RefundState(row["state"]), row["detail"]) for row in rows
         ]
 
-    # ---- the wire ------------------------------------------------------------------------------------------
+    # ---- exchanges and webhooks ----------------------------------------------------------------------------
 
-    def keep_exchange(self, placed: str, one: Exchange, is_proven: bool, at: float) -> None:
+    def save_exchange(self, placed: str, exchange: Exchange, is_proven: bool, at: float) -> None:
         shown = {
             "placed": placed,
-            "url": one.url,
-            "headers": json.dumps(dict(one.headers)),
-            "signed_text": one.signed_text,
-            "body": one.body.decode(),
-            "status": one.status,
-            "answer_sign": one.answer_sign,
-            "answer": one.answer.decode("utf-8", "replace"),
-            "failure": one.failure,
+            "url": exchange.url,
+            "headers": json.dumps(dict(exchange.headers)),
+            "signed_text": exchange.signed_text,
+            "body": exchange.body.decode(),
+            "status": exchange.status,
+            "answer_sign": exchange.answer_sign,
+            "answer": exchange.answer.decode("utf-8", "replace"),
+            "failure": exchange.failure,
             "is_proven": is_proven,
             "at": at,
         }
         with self._connection as connection:
-            last = connection.execute(
+            previous = connection.execute(
                 "SELECT * FROM exchange WHERE placed = ? ORDER BY id DESC LIMIT 1", (placed,)
             ).fetchone()
-            if last is not None and all(last[name] == shown[name] for name in ("body", "answer", "failure")):
+            if previous is not None and all(
+                previous[name] == shown[name] for name in ("body", "answer", "failure")
+            ):
                 connection.execute(
-                    "UPDATE exchange SET times = times + 1, at = ? WHERE id = ?", (at, last["id"])
+                    "UPDATE exchange SET times = times + 1, at = ? WHERE id = ?", (at, previous["id"])
                 )
                 return
             connection.execute(
@@ -233,10 +243,10 @@ class OrderStore:
                 shown,
             )
 
-    def exchanges(self, placed: str) -> list[Seen]:
+    def exchanges(self, placed: str) -> list[StoredExchange]:
         rows = self._connection.execute("SELECT * FROM exchange WHERE placed = ? ORDER BY id", (placed,))
         return [
-            Seen(
+            StoredExchange(
                 id=row["id"],
                 url=row["url"],
                 headers=json.loads(row["headers"]),
@@ -253,12 +263,20 @@ class OrderStore:
             for row in rows
         ]
 
-    def keep_webhook(self, one: Webhook) -> None:
+    def save_webhook(self, webhook: Webhook) -> None:
         with self._connection as connection:
             connection.execute(
                 "INSERT INTO webhook (reference, is_verified, verdict, sign, signed_text, body, at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (one.reference, one.is_verified, one.verdict, one.sign, one.signed_text, one.body, one.at),
+                (
+                    webhook.reference,
+                    webhook.is_verified,
+                    webhook.verdict,
+                    webhook.sign,
+                    webhook.signed_text,
+                    webhook.body,
+                    webhook.at,
+                ),
             )
             connection.execute(
                 "DELETE FROM webhook WHERE id IN (SELECT id FROM webhook WHERE NOT is_verified"
@@ -268,7 +286,7 @@ class OrderStore:
             )
 
     def webhooks(self, reference: str) -> list[Webhook]:
-        """Those about an order or its refunds, oldest first."""
+        """The webhooks about an order or its refunds, oldest first."""
         return self._webhooks(
             "WHERE reference = ?1 OR reference IN (SELECT reference FROM refund WHERE placed = ?1) ORDER BY id",
             reference,
@@ -277,8 +295,8 @@ class OrderStore:
     def latest_webhooks(self, limit: int) -> list[Webhook]:
         return self._webhooks("ORDER BY id DESC LIMIT ?", limit)
 
-    def _webhooks(self, which: str, value: object) -> list[Webhook]:
-        rows = self._connection.execute(f"SELECT * FROM webhook {which}", (value,))  # noqa: S608 - our own text
+    def _webhooks(self, clause: str, value: object) -> list[Webhook]:
+        rows = self._connection.execute(f"SELECT * FROM webhook {clause}", (value,))  # noqa: S608 - our own text
         return [
             Webhook(
                 reference=row["reference"],

@@ -1,6 +1,6 @@
-"""Draws the shop's pages, and the regions of an order's page alone for the script that keeps them fresh.
+"""Renders the shop's pages, and single regions of an order's page for the script that updates them.
 
-All values go through the templates, which escape them. What is on a page comes from the shop itself and nobody else.
+All values pass through the templates, which escape them. Pages load nothing from other hosts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,22 +13,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tael_sandbox.phone.drawings import qr
 from tael_sandbox.phone.pages import HEADERS
-from tael_sandbox.phone.words import money
-from tael_sandbox.shop import words
+from tael_sandbox.phone.texts import money
+from tael_sandbox.shop import texts
 from tael_sandbox.shop.checkout import total_minor
-from tael_sandbox.shop.goods import CURRENCY, MAX_OF_ONE, SHELF
-from tael_sandbox.shop.order import Order, Refund, left_minor, refunded_minor
-from tael_sandbox.shop.order_store import Seen, Webhook
+from tael_sandbox.shop.goods import CURRENCY, MAX_QUANTITY, SHELF
+from tael_sandbox.shop.order import Order, Refund, refundable_minor, refunded_minor
+from tael_sandbox.shop.order_store import StoredExchange, Webhook
 
 __all__ = ["FOLDER", "HEADERS", "Form", "Pages", "View"]
 
 FOLDER: Final = Path(__file__).parent
-REGIONS: Final = ("standing", "payer", "refunds", "actions", "wire", "told")
+REGIONS: Final = ("standing", "payer", "refunds", "actions", "exchanges", "webhooks")
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form of a page: what was typed, and what is wrong with which field."""
+    """The submitted fields of a page's form, and the error of each invalid field."""
 
     typed: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
@@ -36,11 +36,11 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that the page of an order shows."""
+    """Everything that the page of an order shows."""
 
     order: Order
     refunds: list[Refund]
-    exchanges: list[Seen]
+    exchanges: list[StoredExchange]
     webhooks: list[Webhook]
     form: Form = field(default_factory=Form)
 
@@ -49,12 +49,12 @@ class View:
         return refunded_minor(self.refunds)
 
     @property
-    def left_minor(self) -> int:
-        return left_minor(self.order, self.refunds)
+    def refundable_minor(self) -> int:
+        return refundable_minor(self.order, self.refunds)
 
     @property
     def next_refund(self) -> str:
-        """The next refund's number: the same form sent twice asks for one refund."""
+        """The next refund's number, so that the same form sent twice makes one refund."""
         return f"{self.order.reference}-r{len(self.refunds) + 1}"
 
 
@@ -68,10 +68,10 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"qr": qr, "clock_time": words.clock_time}
-        self._templates.filters |= {"moment": words.moment, "respcd": words.respcd}
+        self._templates.filters |= {"qr": qr, "clock_time": texts.clock_time}
+        self._templates.filters |= {"moment": texts.moment, "respcd": texts.respcd}
         self._templates.globals |= {
-            "words": words,
+            "texts": texts,
             "money": money,
             "phone_of": self.phone_of,
             "sandbox_url": self._sandbox_url,
@@ -79,11 +79,11 @@ class Pages:
         }
 
     def phone_of(self, order: Order) -> str:
-        """The payer's phone, with what is to be paid open on it."""
-        asked = {"wallet": words.WALLETS[order.pay_type]}
-        if order.pay_way:
-            return f"{self._sandbox_url}/?{urlencode(asked | {'opened': order.pay_way})}#scan"
-        return f"{self._sandbox_url}/?{urlencode(asked)}"
+        """The URL of the payer's phone with the order opened."""
+        query = {"wallet": texts.WALLETS[order.pay_type]}
+        if order.presentment:
+            return f"{self._sandbox_url}/?{urlencode(query | {'opened': order.presentment})}#scan"
+        return f"{self._sandbox_url}/?{urlencode(query)}"
 
     def shop(
         self, form: Form, reference: str, openids: Sequence[tuple[str, str]], latest: list[Order]
@@ -96,14 +96,14 @@ class Pages:
             total_minor=total_minor(form.typed),
             latest=latest,
             shelf=SHELF,
-            most_of_one=MAX_OF_ONE,
+            max_quantity=MAX_QUANTITY,
         )
 
     def order(self, view: View, note: str = "") -> str:
         return self._draw("order.html", view=view, note=note, regions=self.regions(view))
 
     def regions(self, view: View) -> dict[str, str]:
-        """What may be drawn anew at any time, by the `id` of its element."""
+        """The regions that can be replaced at any time, by the `id` of their element."""
         macros = self._templates.get_template("regions.html").make_module()
         return {name: getattr(macros, name)(view) for name in REGIONS}
 

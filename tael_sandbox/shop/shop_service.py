@@ -1,7 +1,7 @@
-"""What the shop does with the client: one method for each thing a merchant does, and what it makes of the answers.
+"""The shop's use of the client: one method for each call of the gateway, and the state that follows from the response.
 
-This is the file to read for how to use the client. Nothing that is not decided is taken for a failure: it is asked
-about again, by the order's own number.
+Read this file for an example of the client. An undecided result is never treated as a failure: the shop queries again
+with the order's own number.
 """
 
 import json
@@ -39,17 +39,17 @@ from tael_client.signing import is_signed
 from tael_sandbox.shop.order import Order, Refund, RefundState, State, refund_state_of, state_of
 from tael_sandbox.shop.order_store import OrderStore, Webhook
 
-#: Between two questions about one order, as the API's documents say.
-QUERY_REST_S: Final = 5.0
-#: Orders of which the shop knows that they were queried a moment ago.
+#: Between two queries of one order, as the API's documents require.
+QUERY_INTERVAL_S: Final = 5.0
+#: The number of recent queries that the shop remembers.
 MAX_QUERIED: Final = 1000
 TIMEOUTS: Final = Timeouts(connect_s=3.0, read_s=30.0)
-MAX_CLAIM: Final = 128
+MAX_REFERENCE: Final = 128
 MAX_SIGN: Final = 128
 
 
 class ShopService:
-    """`webhook_style` is the one that the app has; webhooks of the other one are refused."""
+    """`webhook_style` is the app's setting; webhooks of the other style are refused."""
 
     def __init__(
         self,
@@ -66,18 +66,18 @@ class ShopService:
         self._order_store = order_store
         self._allow_http = allow_http
         self._http = httpx.AsyncClient()
-        self._queried: TTLCache[str, None, float] = TTLCache(MAX_QUERIED, QUERY_REST_S, timer)
+        self._queried: TTLCache[str, None, float] = TTLCache(MAX_QUERIED, QUERY_INTERVAL_S, timer)
 
     async def close_connections(self) -> None:
         await self._http.aclose()
 
     def _client(self, order: Order) -> AsyncClient:
-        """A client whose exchanges are written down as `order`'s."""
+        """A client whose exchanges are stored with `order`."""
 
-        def keep(one: Exchange) -> None:
-            ours = self._credentials
-            is_proven = is_signed(one.answer, one.answer_sign, ours.key, ours.response_sign_type)
-            self._order_store.keep_exchange(order.reference, one, is_proven, time.time())
+        def save(exchange: Exchange) -> None:
+            key, sign_type = self._credentials.key, self._credentials.response_sign_type
+            is_proven = is_signed(exchange.answer, exchange.answer_sign, key, sign_type)
+            self._order_store.save_exchange(order.reference, exchange, is_proven, time.time())
 
         return AsyncClient(
             self._gateway_url,
@@ -85,14 +85,14 @@ class ShopService:
             allow_http=self._allow_http,
             http=self._http,
             timeouts=TIMEOUTS,
-            on_exchange=keep,
+            on_exchange=save,
         )
 
     # ---- the five calls ------------------------------------------------------------------------------------
 
     async def pay(self, order: Order, auth_code: str, openid: str) -> None:
-        """Open the payment of an order that was just written down."""
-        asked = PaymentOrder(
+        """Opens the payment of an order that is already stored."""
+        payment_order = PaymentOrder(
             pay_type=order.pay_type,
             reference=order.reference,
             amount=order.amount,
@@ -101,126 +101,134 @@ class ShopService:
             product_name=without_ampersand(order.basket.summary),
         )
         try:
-            payment = await self._client(order).payment(asked)
+            payment = await self._client(order).payment(payment_order)
         except TaelClientError as error:
-            self._order_store.settle(order.reference, state_after(error), words_of(error), syssn_of(error))
+            self._order_store.apply_outcome(
+                order.reference, state_after(error), message_of(error), syssn_of(error)
+            )
             return
         state = State.PAID if payment.is_paid else State.WAITING
-        self._order_store.settle(order.reference, state, "", payment.syssn, pay_way_of(payment))
+        self._order_store.apply_outcome(order.reference, state, "", payment.syssn, presentment_of(payment))
 
     async def refund(self, order: Order, refund: Refund) -> None:
-        """A refund that was just written down."""
+        """Makes a refund that is already stored."""
         amount = Money(refund.amount_minor, order.amount.currency)
         try:
             await self._client(order).refund(order.syssn, refund.reference, amount)
         except TaelClientError as error:
             is_refused = isinstance(error, Refused | Unreachable)
             state = RefundState.REFUSED if is_refused else RefundState.PENDING
-            self._order_store.apply_refund_outcome(refund.reference, state, words_of(error))
+            self._order_store.apply_refund_outcome(refund.reference, state, message_of(error))
             return
         self._order_store.apply_refund_outcome(refund.reference, RefundState.DONE)
 
     async def close(self, order: Order) -> str:
-        """End an unpaid online order; what stood in the way, or ""."""
+        """Closes an unpaid online order. Returns the error's message, or ""."""
         try:
             await self._client(order).close(reference=order.reference)
         except TaelClientError as error:
-            return await self._look_after(order, error)
-        self._order_store.settle(order.reference, State.CLOSED)
+            return await self._refresh_after(order, error)
+        self._order_store.apply_outcome(order.reference, State.CLOSED)
         return ""
 
     async def reverse(self, order: Order) -> str:
-        """Undo a barcode payment, paid or not; what stood in the way, or ""."""
+        """Reverses a barcode payment, paid or not. Returns the error's message, or ""."""
         try:
             await self._client(order).reversal(reference=order.reference, amount=order.amount)
         except TaelClientError as error:
-            return await self._look_after(order, error)
-        self._order_store.settle(order.reference, State.REVERSED)
+            return await self._refresh_after(order, error)
+        self._order_store.apply_outcome(order.reference, State.REVERSED)
         return ""
 
-    async def _look_after(self, order: Order, error: TaelClientError) -> str:
-        await self.look(order)
-        return words_of(error)
+    async def _refresh_after(self, order: Order, error: TaelClientError) -> str:
+        await self.refresh(order)
+        return message_of(error)
 
-    async def look_if_due(self, order: Order) -> None:
-        """A query, if something of the order is undecided and the last query is some seconds old."""
+    async def refresh_if_due(self, order: Order) -> None:
+        """Queries if the order or a refund is undecided and the last query is old enough."""
         refunds = self._order_store.refunds(order.reference)
-        if not order.is_undecided and not any(one.state is RefundState.PENDING for one in refunds):
+        if not order.is_undecided and not any(refund.state is RefundState.PENDING for refund in refunds):
             return
         if order.reference not in self._queried:
-            await self.look(order)
+            await self.refresh(order)
 
-    async def look(self, order: Order) -> None:
-        """Ask how the order and its refunds stand."""
+    async def refresh(self, order: Order) -> None:
+        """Queries the states of the order and its refunds."""
         self._queried[order.reference] = None
-        references = [order.reference, *(one.reference for one in self._order_store.refunds(order.reference))]
+        references = [
+            order.reference,
+            *(refund.reference for refund in self._order_store.refunds(order.reference)),
+        ]
         try:
             page = await self._client(order).query(Filters(references=references))
         except TaelClientError:
-            return  # the exchange is written down, and the next look asks again
+            return  # the exchange is stored, and the next refresh queries again
         for row in page.rows:
-            self._take(row, order)
+            self._apply_row(row, order)
 
-    def _take(self, row: Row, order: Order) -> None:
+    def _apply_row(self, row: Row, order: Order) -> None:
         if row.kind is RowKind.REFUND:
             self._order_store.apply_refund_outcome(row.reference, refund_state_of(row))
         elif row.kind is RowKind.PAYMENT and row.reference == order.reference:
             state = state_of(row)
-            told = f"{row.respcd} {row.text}".strip() if state is State.REFUSED else ""
-            self._order_store.settle(order.reference, state, told, row.syssn)
+            detail = f"{row.respcd} {row.text}".strip() if state is State.REFUSED else ""
+            self._order_store.apply_outcome(order.reference, state, detail, row.syssn)
 
     # ---- webhooks ------------------------------------------------------------------------------------------
 
-    def take_webhook(self, body: bytes, sign: str) -> bool:
-        """Whether it is the gateway's; only then anything is booked."""
+    def receive_webhook(self, body: bytes, sign: str) -> bool:
+        """Whether the webhook is the gateway's. Only then is it applied."""
         try:
-            told = read_notification(self._credentials, body, sign, self._webhook_style)
+            notification = read_notification(self._credentials, body, sign, self._webhook_style)
         except BadSignature as refused:
-            self._keep_webhook(claimed_reference(body), False, f"Refused: {refused}", sign, "", body)
+            self._save_webhook(claimed_reference(body), False, f"Refused: {refused}", sign, "", body)
             return False
-        signed_text = old_text(told.members) if told.style == "old" else body
-        self._keep_webhook(told.reference, True, self._book(told), sign, signed_text.decode(), body)
+        signed_text = old_text(notification.members) if notification.style == "old" else body
+        self._save_webhook(
+            notification.reference, True, self._book(notification), sign, signed_text.decode(), body
+        )
         return True
 
-    def _keep_webhook(
+    def _save_webhook(
         self, reference: str, is_verified: bool, verdict: str, sign: str, signed_text: str, body: bytes
     ) -> None:
         text = body.decode("utf-8", "replace")
-        self._order_store.keep_webhook(
+        self._order_store.save_webhook(
             Webhook(reference, is_verified, verdict, sign[:MAX_SIGN], signed_text, text, time.time())
         )
 
-    def _book(self, told: Notification) -> str:
-        """What the webhook was good for."""
-        if told.kind is NotificationKind.REFUND and told.respcd == OK:
-            self._order_store.apply_refund_outcome(told.reference, RefundState.DONE)
-            return "A refund is done"
-        order = self._order_store.order(told.reference)
+    def _book(self, notification: Notification) -> str:
+        """Applies a verified webhook. Returns a sentence about the result."""
+        if notification.kind is NotificationKind.REFUND and notification.respcd == OK:
+            self._order_store.apply_refund_outcome(notification.reference, RefundState.DONE)
+            return "Refund done"
+        order = self._order_store.order(notification.reference)
         if order is None:
             return "Not an order of this shop"
-        if not told.is_paid:
-            return "Not news of money"
-        if told.amount.amount_minor != order.amount.amount_minor:
-            return "Another amount than the order's, so nothing was booked"
-        self._order_store.settle(order.reference, State.PAID, syssn=told.syssn)
+        if not notification.is_paid:
+            return "Not about a payment"
+        if notification.amount.amount_minor != order.amount.amount_minor:
+            return "Wrong amount, so nothing was booked"
+        self._order_store.apply_outcome(order.reference, State.PAID, syssn=notification.syssn)
         return "Paid"
 
 
 def without_ampersand(text: str) -> str:
-    """Text that others write, such as names of articles. The signed text of a request is not encoded: `&name=` inside a
-    value could be cut out as a parameter of its own. The fullwidth sign looks the same and separates nothing.
+    """Replaces `&` in text from elsewhere, such as names of articles, with the fullwidth sign.
+
+    The signed text of a request is not encoded, so `&name=` inside a value could be split off as another parameter.
     """
     return text.replace("&", "＆")
 
 
 def state_after(error: TaelClientError) -> State:
-    """What a payment is after this answer to it. Only a plain no, or no connection at all, is a no."""
+    """The state of a payment after this error. Only an explicit refusal, or no connection at all, is a failure."""
     if isinstance(error, Refused | Unreachable):
         return State.REFUSED
     return State.WAITING if isinstance(error, OutcomePending) else State.UNKNOWN
 
 
-def words_of(error: TaelClientError) -> str:
+def message_of(error: TaelClientError) -> str:
     if isinstance(error, Unreachable):
         return "The gateway could not be reached, so nothing was sent."
     return str(error)
@@ -230,7 +238,7 @@ def syssn_of(error: TaelClientError) -> str:
     return error.syssn if isinstance(error, Refused | OutcomePending) else ""
 
 
-def pay_way_of(payment: Payment) -> str:
+def presentment_of(payment: Payment) -> str:
     """What the payer opens or scans."""
     match payment.pay_type:
         case PayType.WECHAT_QR:
@@ -241,10 +249,10 @@ def pay_way_of(payment: Payment) -> str:
 
 
 def claimed_reference(body: bytes) -> str:
-    """The order that an unproven webhook speaks of, to show it there; nothing else is done with it."""
+    """The order that an unverified webhook claims to be about. Used only to show it there."""
     try:
         members = json.loads(body)
     except (ValueError, RecursionError):
         return ""
     claimed = members.get("out_trade_no") if isinstance(members, dict) else None
-    return claimed[:MAX_CLAIM] if isinstance(claimed, str) and claimed.isascii() else ""
+    return claimed[:MAX_REFERENCE] if isinstance(claimed, str) and claimed.isascii() else ""

@@ -1,4 +1,4 @@
 """The simulated WeChat Pay: V2 in service-provider mode, XML on the wire, its own books.
 
-Written from WeChat Pay's documents alone. `wallet.WeChatWallet` is what the sandbox joins to its server.
+Written from WeChat Pay's documents alone. `wallet.WeChatWallet` implements the sandbox's `Wallet`.
 """

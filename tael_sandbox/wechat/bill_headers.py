@@ -1,7 +1,7 @@
-"""In which language the headings of an account's bills are: a setting of the account.
+"""The language of the headings of an account's bills: a setting of the account.
 
-The overseas document prints English ones, accounts of the mainland get Chinese ones, and accounts abroad get
-either. A bill of all of a provider's merchants has Chinese headings as soon as one of them is set so.
+The overseas document prints English headings, mainland accounts get Chinese ones, and accounts abroad get either. A
+bill of all of a provider's merchants has Chinese headings as soon as one of them has this setting.
 """
 
 import sqlite3
@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS wechat_bill_headers (
     language   TEXT NOT NULL
 );
 """
-#: Mainland's names of V2, and for what only bills abroad have those of the global documents in Chinese.
+#: The mainland's V2 names, and for columns that only bills abroad have, the global documents' names in Chinese.
 IN_CHINESE: Final = {
     "Transaction time": "交易时间",
     "Official account ID": "公众账号ID",
@@ -66,7 +66,7 @@ IN_CHINESE: Final = {
 
 
 def language_of(connection: sqlite3.Connection, *sub_mch_ids: str) -> str:
-    """Of a bill for these merchants."""
+    """The language of a bill for these merchants."""
     is_chinese = connection.execute(
         "SELECT 1 FROM wechat_bill_headers WHERE language = ?"  # noqa: S608 (question marks)
         f" AND sub_mch_id IN ({', '.join('?' * len(sub_mch_ids))})",
@@ -76,7 +76,7 @@ def language_of(connection: sqlite3.Connection, *sub_mch_ids: str) -> str:
 
 
 def put(connection: sqlite3.Connection, sub_mch_id: str, language: str) -> None:
-    """Raises ControlError for a language that there is none of."""
+    """Raises ControlError for an unknown language."""
     if language not in LANGUAGES:
         raise ControlError(f"bill_headers is one of {', '.join(LANGUAGES)}", "bill_headers")
     connection.execute(

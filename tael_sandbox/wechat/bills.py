@@ -1,7 +1,7 @@
 """`/pay/downloadbill`: a day's movements of money as text, one row each, with a summary at the end.
 
-The rows are kept as they were when the day's bill was cut; a request only chooses among them and writes them
-out. Neither bills nor their errors are signed, and an error's code is in `error_code`.
+The rows are stored when the day is closed; a request selects and formats them. Neither bills nor their errors are
+signed, and the code of an error is in `error_code`.
 """
 
 import gzip
@@ -17,22 +17,22 @@ from tael_sandbox import rates, statements
 from tael_sandbox.clock import from_stamp
 from tael_sandbox.statements import ONE_DAY, Line
 from tael_sandbox.wechat import bill_headers, numbering
-from tael_sandbox.wechat.calls import BAD_FORM, BAD_SIGNATURE, BAD_XML, MISSING, Ask
+from tael_sandbox.wechat.calls import BAD_FORM, BAD_SIGNATURE, BAD_XML, MISSING, AdmittedRequest
 from tael_sandbox.wechat.entries import Entry, entries_between
 from tael_sandbox.wechat.messages import xml_reply
 from tael_sandbox.wechat.registry import Registry, wire_number
 
 PATH: Final = "/pay/downloadbill"
-#: Both wallets of WeChat are one to a merchant, and so are their days.
+#: For a merchant both wallets of WeChat are one, with common days.
 BOOK: Final = "wechat"
 
-#: After midnight in Beijing: when making the bill begins, and when it can be fetched.
-MAKING: Final = timedelta(hours=9)
-READY: Final = timedelta(hours=10)
-OLDEST_DAYS: Final = 90
+#: Time of day in Beijing at which the creation of the bill begins, and at which it can be downloaded.
+CREATED_AT: Final = timedelta(hours=9)
+READY_AT: Final = timedelta(hours=10)
+MAX_AGE_DAYS: Final = 90
 
 BAD_REQUEST, NO_BILL, SYSTEM_FAILURE = 20001, 20002, 20003
-_TEXTS: Final = {
+_REJECTION_TEXTS: Final = {
     BAD_SIGNATURE: "SIGN ERROR",
     BAD_XML: "data format error",
     f"bill_date{BAD_FORM}": "invalid bill_date",
@@ -80,7 +80,7 @@ COLUMNS: Final = (
 )
 _REFUND_TIMES: Final = COLUMNS[14:16]
 _REFUND_COLUMNS: Final = (*COLUMNS[14:22], *COLUMNS[31:])
-#: Which columns and which rows each type has.
+#: For each type: the columns that it does not have, and the statuses of its rows.
 BILL_TYPES: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "ALL": (_REFUND_TIMES, ("SUCCESS", "REFUND", "REVOKED")),
     "SUCCESS": (_REFUND_COLUMNS, ("SUCCESS",)),
@@ -97,36 +97,36 @@ SUMMARY: Final = (
 _BREAKS: Final = str.maketrans("`\r\n", "   ")
 
 
-def downloadbill(ask: Ask) -> Response:
-    if ask.text("tar_type") not in ("", "GZIP"):
+def downloadbill(request: AdmittedRequest) -> Response:
+    if request.text("tar_type") not in ("", "GZIP"):
         return failure("data format error")
-    bill_type = ask.text("bill_type") or "ALL"
+    bill_type = request.text("bill_type") or "ALL"
     if bill_type not in BILL_TYPES:
         return failure("invalid bill_type")
-    day = _asked_day(ask)
-    today = statements.day_of(ask.now)
-    if day is None or day < today - timedelta(days=OLDEST_DAYS):
+    day = _requested_day(request)
+    today = statements.day_of(request.now)
+    if day is None or day < today - timedelta(days=MAX_AGE_DAYS):
         return failure("invalid bill_date")
-    if not statements.is_cut(ask.connection, BOOK, day):
+    if not statements.is_cut(request.connection, BOOK, day):
         midnight = statements.start_of(day + ONE_DAY)
-        if ask.now < midnight + MAKING:
+        if request.now < midnight + CREATED_AT:
             return failure("No Bill Exist", NO_BILL)
-        if ask.now < midnight + READY:
+        if request.now < midnight + READY_AT:
             return failure("Bill Creating", NO_BILL)
-        cut(ask.connection, ask.registry, day, ask.now)
-    rows = [row for row in _kept(ask, day) if row["Transaction status"] in BILL_TYPES[bill_type][1]]
+        cut(request.connection, request.registry, day, request.now)
+    rows = [row for row in _stored(request, day) if row["Transaction status"] in BILL_TYPES[bill_type][1]]
     if not rows:
         return failure("No Bill Exist", NO_BILL)
-    language = bill_headers.language_of(ask.connection, *map(wire_number, _accounts(ask)))
-    return _file(written(bill_type, rows, language), is_packed=ask.text("tar_type") == "GZIP")
+    language = bill_headers.language_of(request.connection, *map(wire_number, _accounts(request)))
+    return _file(bill_text(bill_type, rows, language), is_packed=request.text("tar_type") == "GZIP")
 
 
 def cut(connection: sqlite3.Connection, registry: Registry, day: date, now: datetime) -> None:
-    """Closes the day for every merchant, once and for all."""
+    """Closes the day for every merchant. A closed day never changes."""
     span = statements.span_of(connection, BOOK, day, now)
-    moved = entries_between(connection, registry.merchants_and_twins, span.since, span.until)
-    lines = [Line(entry.trade.sub_mch_id, row_of(entry, registry, now)) for entry in moved]
-    statements.keep(connection, BOOK, span, lines, now)
+    entries = entries_between(connection, registry.merchants_and_twins, span.since, span.until)
+    lines = [Line(entry.trade.sub_mch_id, row_of(entry, registry, now)) for entry in entries]
+    statements.store_statement(connection, BOOK, span, lines, now)
 
 
 def failure(return_msg: str, error_code: int = BAD_REQUEST) -> Response:
@@ -134,11 +134,11 @@ def failure(return_msg: str, error_code: int = BAD_REQUEST) -> Response:
 
 
 def rejection(return_msg: str) -> Response:
-    """What every call is refused for, in the words of this one."""
+    """The error for a rejection that all calls share, with this call's own texts."""
     if return_msg.startswith(MISSING):
         return failure(f"missing parameter {return_msg.removeprefix(MISSING)}")
     other = "data format error" if return_msg.endswith(BAD_FORM) else return_msg
-    return failure(_TEXTS.get(return_msg, other))
+    return failure(_REJECTION_TEXTS.get(return_msg, other))
 
 
 def system_error() -> Response:
@@ -146,7 +146,7 @@ def system_error() -> Response:
 
 
 def row_of(entry: Entry, registry: Registry, now: datetime) -> dict[str, str]:
-    """Every column; those of a refund's times are for the bill of refunds alone."""
+    """Every column. `Payment time` is for the bill of refunds, where it replaces the transaction time."""
     trade = entry.trade
     assert trade.payer is not None
     return {
@@ -202,7 +202,7 @@ def _returned_cells(entry: Entry, now: datetime) -> dict[str, str]:
         "Refund success time": numbering.readable_time(from_stamp(done_at)) if done_at and is_done else "",
         "Wechat refund number": refund.refund_id if refund is not None else "0",
         "Vendor refund number": refund.out_refund_no if refund is not None else "0",
-        "Refund amount": rates.in_units(entry.moved, trade.fee_type),
+        "Refund amount": rates.in_units(entry.amount, trade.fee_type),
         "Refund type": "ORIGINAL",
         "Refund status": "SUCCESS" if is_done else "PROCESSING",
         "Refund exchange rate": trade.rate or "0",
@@ -214,10 +214,10 @@ def _returned_cells(entry: Entry, now: datetime) -> dict[str, str]:
     }
 
 
-def written(bill_type: str, rows: Sequence[Mapping[str, str]], language: str) -> str:
-    """The bill as it is sent. In the bill of refunds the first column is when the trade was paid."""
-    left_out, _kinds = BILL_TYPES[bill_type]
-    columns = [column for column in COLUMNS if column not in left_out]
+def bill_text(bill_type: str, rows: Sequence[Mapping[str, str]], language: str) -> str:
+    """The text of the bill. In the bill of refunds the first column is the time of the payment."""
+    excluded, _kinds = BILL_TYPES[bill_type]
+    columns = [column for column in COLUMNS if column not in excluded]
     if bill_type == "REFUND":
         rows = [{**row, "Transaction time": row["Payment time"]} for row in rows]
     table = [[row.get(column, "") for column in columns] for row in rows]
@@ -232,7 +232,7 @@ def written(bill_type: str, rows: Sequence[Mapping[str, str]], language: str) ->
 
 
 def _summary(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Sums whatever the currency is, as the wallet does."""
+    """Sums amounts of all currencies, as the wallet does."""
     sums = [
         sum((Decimal(row[column]) for row in rows), Decimal(0))
         for column in ("Total amount", "Refund amount", "Coupon refund amount", "Fee")
@@ -241,7 +241,7 @@ def _summary(rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _marked(cells: Sequence[str]) -> list[str]:
-    """Nothing is quoted: a cell ends before the next comma that has a back-quote behind it."""
+    """Prefixes cells with a backquote. Nothing is quoted: a cell ends before the next comma and backquote."""
     return ["`" + cell.translate(_BREAKS) for cell in cells]
 
 
@@ -251,23 +251,23 @@ def _line(cells: Sequence[str]) -> str:
 
 def _file(text: str, *, is_packed: bool) -> Response:
     content = text.encode()
-    if is_packed:  # without a time in its header, so that the same bill is the same file
+    if is_packed:  # without a time in the header, so that the same bill is the same file
         return Response(gzip.compress(content, mtime=0), media_type="application/x-gzip")
     return Response(content, media_type="text/plain")
 
 
-def _kept(ask: Ask, day: date) -> list[dict[str, str]]:
-    rows = statements.kept_rows(ask.connection, BOOK, day, _accounts(ask))
-    device = ask.text("device_info")
+def _stored(request: AdmittedRequest, day: date) -> list[dict[str, str]]:
+    rows = statements.stored_rows(request.connection, BOOK, day, _accounts(request))
+    device = request.text("device_info")
     return [row for row in rows if device in ("", row["Device ID"])]
 
 
-def _accounts(ask: Ask) -> list[str]:
-    return [merchant.contract.sub_mch_id for merchant in ask.merchants]
+def _accounts(request: AdmittedRequest) -> list[str]:
+    return [merchant.contract.sub_mch_id for merchant in request.merchants]
 
 
-def _asked_day(ask: Ask) -> date | None:
+def _requested_day(request: AdmittedRequest) -> date | None:
     try:
-        return numbering.read_wire_day(ask.text("bill_date"))
+        return numbering.read_wire_day(request.text("bill_date"))
     except ValueError:
         return None

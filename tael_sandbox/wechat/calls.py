@@ -1,7 +1,7 @@
-"""What a V2 call is made of: the elements it takes, what its handler is given, and the two ways to refuse.
+"""The definition of a V2 call: its elements, the request that its handler gets, and the two kinds of refusal.
 
-A `Rejection` is layer 1: the call never reached the business, the reply is bare and unsigned. A `Refusal` is
-layer 2: the business said no, with an `err_code`, and that is signed like a success.
+A `Rejection` is layer 1: the call did not reach the business layer, and the reply is bare and unsigned. A `Refusal` is
+layer 2: the business layer refused with an `err_code`, and the reply is signed like a success.
 """
 
 import re
@@ -20,10 +20,10 @@ from tael_sandbox.wechat.messages import Value, failure
 from tael_sandbox.wechat.registry import Merchant, Registry
 from tael_sandbox.wechat.trades import Trade
 
-MISSING: Final = "缺少参数"  #: with the element's name behind it
+MISSING: Final = "缺少参数"  #: followed by the element's name
 BAD_SIGNATURE: Final = "签名错误，请检查后再试"
 BAD_XML: Final = "XML格式错误"
-BAD_FORM: Final = "参数格式错误"  #: with the element's name before it
+BAD_FORM: Final = "参数格式错误"  #: preceded by the element's name
 
 AMOUNT: Final = re.compile("[1-9][0-9]{0,11}")
 COUNT: Final = re.compile("0|[1-9][0-9]{0,5}")
@@ -45,14 +45,14 @@ class Rejection(Exception):
 
 
 class Missing(Rejection):
-    """An element that the call cannot do without; of several that serve alike, all of them."""
+    """A required element is missing. With several names, one of them is required."""
 
     def __init__(self, *names: str) -> None:
         super().__init__(MISSING + "或".join(names))
 
 
-class Stranger(Rejection):
-    """Who asks is nobody, or not who they say. The documents have an `err_code` for it, which is hardly ever seen."""
+class UnknownSender(Rejection):
+    """The sender's numbers are unknown or do not match. The documented `err_code` is rarely seen in practice."""
 
     def __init__(self, return_msg: str, err_code: str) -> None:
         super().__init__(return_msg)
@@ -60,7 +60,7 @@ class Stranger(Rejection):
 
 
 class Refusal(Exception):
-    """`fields` go into the reply beside the error; what was written before it stays written."""
+    """`fields` are added to the reply. Changes made before the refusal are committed."""
 
     def __init__(self, err_code: str, err_code_des: str, **fields: Value) -> None:
         super().__init__(err_code)
@@ -72,20 +72,20 @@ class Refusal(Exception):
 @dataclass(frozen=True, slots=True)
 class Element:
     name: str
-    longest: int
+    max_length: int
     required: bool = False
     form: re.Pattern[str] | None = None
 
     def accepts(self, value: str) -> bool:
-        return len(value) <= self.longest and (self.form is None or self.form.fullmatch(value) is not None)
+        return len(value) <= self.max_length and (self.form is None or self.form.fullmatch(value) is not None)
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A request that passed every check which is the same for all calls."""
+class AdmittedRequest:
+    """A request that passed all checks that calls have in common."""
 
     fields: dict[str, str]
-    merchants: tuple[Merchant, ...]  #: one; of a provider's call for all of its sub-merchants, each
+    merchants: tuple[Merchant, ...]  #: one, or all sub-merchants in a provider's call for all of them
     registry: Registry
     connection: sqlite3.Connection
     now: datetime
@@ -106,7 +106,7 @@ class Ask:
 
     @property
     def mch_id(self) -> str:
-        """As the books have it: `wire_number` is what is sent."""
+        """The number as stored in the books; `wire_number` converts it to the number on the wire."""
         return self.provider.mch_id
 
     @property
@@ -128,36 +128,37 @@ COMMON: Final = (
 class Call:
     path: str
     elements: tuple[Element, ...]
-    answer: Callable[[Ask], dict[str, Value] | Response]  #: fields are signed, a Response goes out as it is
-    one_of: tuple[str, ...] = ()  #: at least one of these must be there
+    #: Handles the request. Fields are signed, a Response is sent unchanged.
+    answer: Callable[[AdmittedRequest], dict[str, Value] | Response]
+    one_of: tuple[str, ...] = ()  #: at least one of these is required
     needs_certificate: bool = False
-    fails_with: tuple[tuple[str, Value], ...] = ()  #: in every refusal of this call
+    fails_with: tuple[tuple[str, Value], ...] = ()  #: fields of every refusal of this call
     common: tuple[Element, ...] = COMMON
-    is_for_provider: bool = False  #: without a sub_mch_id it is about all sub-merchants
-    sent_encoded: str = ""  #: an element that is signed as it is and sent percent-encoded
-    reject: Callable[[str], Response] = failure  #: what a Rejection looks like
-    operation: str = ""  #: what faults call it: its path, unless it is reached by several
-    in_vendor_sandbox: bool = False  #: WeChat Pay's own, with a key and numbers of its own
+    is_for_provider: bool = False  #: without a sub_mch_id the call is about all sub-merchants
+    sent_encoded: str = ""  #: an element that is signed unencoded and sent percent-encoded
+    reject: Callable[[str], Response] = failure  #: builds the response for a Rejection
+    operation: str = ""  #: its name in faults: its path, unless several paths lead to it
+    in_vendor_sandbox: bool = False  #: belongs to WeChat Pay's own sandbox, which has its own key and numbers
 
     def __post_init__(self) -> None:
         if not self.operation:
             object.__setattr__(self, "operation", self.path)
 
 
-def find_trade(ask: Ask) -> Trade | None:
-    """The trade that the request names, if it is this sub-merchant's; `transaction_id` wins."""
-    if ask.text("transaction_id"):
-        trade = trades.by_transaction(ask.connection, ask.text("transaction_id"))
+def find_trade(request: AdmittedRequest) -> Trade | None:
+    """The sub-merchant's trade that the request names; `transaction_id` takes precedence."""
+    if request.text("transaction_id"):
+        trade = trades.by_transaction(request.connection, request.text("transaction_id"))
     else:
-        trade = trades.by_order(ask.connection, ask.mch_id, ask.text("out_trade_no"))
-    return trade if trade is not None and is_of(trade, ask) else None
+        trade = trades.by_order(request.connection, request.mch_id, request.text("out_trade_no"))
+    return trade if trade is not None and belongs_to(trade, request) else None
 
 
-def is_of(trade: Trade, ask: Ask) -> bool:
-    return (trade.mch_id, trade.sub_mch_id) == (ask.mch_id, ask.sub_mch_id)
+def belongs_to(trade: Trade, request: AdmittedRequest) -> bool:
+    return (trade.mch_id, trade.sub_mch_id) == (request.mch_id, request.sub_mch_id)
 
 
-def check_transaction_id(ask: Ask) -> None:
-    """Calls that move money name a malformed number as such."""
-    if ask.text("transaction_id") and not TRANSACTION_ID.fullmatch(ask.text("transaction_id")):
+def check_transaction_id(request: AdmittedRequest) -> None:
+    """Calls that move money have an error code for a malformed `transaction_id`. Raises Refusal."""
+    if request.text("transaction_id") and not TRANSACTION_ID.fullmatch(request.text("transaction_id")):
         raise Refusal("INVALID_TRANSACTIONID", "无效transaction_id")

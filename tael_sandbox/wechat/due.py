@@ -1,7 +1,7 @@
-"""What time alone brings about: orders expire, typed passwords arrive or do not, refunds are done.
+"""Timed changes: orders expire, passwords are entered or time out, refunds finish.
 
-Each step happens at the instant at which it was due, however late it is looked at, so a clock moved by a day
-leaves the same books as a day of waiting.
+Each step gets the time at which it was due, however late it is applied, so moving the clock by a day leaves the same
+books as waiting for a day.
 """
 
 import sqlite3
@@ -14,8 +14,8 @@ from tael_sandbox.wechat.registry import Registry
 from tael_sandbox.wechat.trades import Trade
 
 
-def is_anything_due(connection: sqlite3.Connection, now: datetime) -> bool:
-    """Asked ten times a second, so it takes no lock."""
+def has_due_steps(connection: sqlite3.Connection, now: datetime) -> bool:
+    """Runs ten times a second, so it takes no lock."""
     row = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM wechat_trade WHERE due_at <= :now)"
         " OR EXISTS (SELECT 1 FROM wechat_refund WHERE due_at <= :now)",
@@ -45,4 +45,4 @@ def _take_step(connection: sqlite3.Connection, trade: Trade) -> None:
             if trades.pay(connection, trade, payer, from_stamp(trade.due_at)) is None:
                 trades.move(connection, trade, "PAYERROR")
         case None:
-            raise AssertionError(f"trade {trade.transaction_id} is due for nothing")
+            raise AssertionError(f"trade {trade.transaction_id} is due without a step")

@@ -1,4 +1,4 @@
-"""The V2 calls: path, elements, handler. Lengths are the wider ones where two documents differ."""
+"""The V2 calls: path, elements, handler. Where two documents differ, the greater length applies."""
 
 from dataclasses import replace
 from typing import Final
@@ -20,9 +20,9 @@ from tael_sandbox.wechat.calls import (
     Element,
 )
 from tael_sandbox.wechat.micropay import RECALL_NOT, micropay, reverse
-from tael_sandbox.wechat.ordering import closeorder, orderquery, unifiedorder
-from tael_sandbox.wechat.refunding import refund, refundquery
-from tael_sandbox.wechat.settling import settlementquery
+from tael_sandbox.wechat.order_calls import closeorder, orderquery, unifiedorder
+from tael_sandbox.wechat.refund_calls import refund, refundquery
+from tael_sandbox.wechat.settlements import settlementquery
 from tael_sandbox.wechat.short_urls import shorturl
 from tael_sandbox.wechat.tools import authcodetoopenid, queryexchagerate, report
 
@@ -44,8 +44,8 @@ _SALE: Final = (
 )
 
 
-def _without_need(elements: tuple[Element, ...], name: str) -> tuple[Element, ...]:
-    return tuple(replace(each, required=each.required and each.name != name) for each in elements)
+def _with_optional(elements: tuple[Element, ...], name: str) -> tuple[Element, ...]:
+    return tuple(replace(element, required=element.required and element.name != name) for element in elements)
 
 
 _TRANSACTION: Final = Element("transaction_id", 32)
@@ -139,13 +139,13 @@ CALLS: Final = (
             Element("date", 14, required=True, form=WIRE_DAY),
         ),
         queryexchagerate,
-        common=_without_need(COMMON, "nonce_str"),
+        common=_with_optional(COMMON, "nonce_str"),
         is_for_provider=True,
     ),
     Call("/tools/authcodetoopenid", (Element("auth_code", 128, required=True),), authcodetoopenid),
     Call(
         "/tools/shorturl",
-        (Element("long_url", 1536, required=True),),  # 512 before it was percent-encoded
+        (Element("long_url", 1536, required=True),),  # 512 before percent-encoding
         shorturl,
         sent_encoded="long_url",
     ),
@@ -167,7 +167,7 @@ CALLS: Final = (
             Element("trades", 65536),
         ),
         report,
-        one_of=("execute_time_", "execute_time", "trades"),  # documents and clients spell it in two ways
-        common=_without_need(COMMON, "appid"),
+        one_of=("execute_time_", "execute_time", "trades"),  # documents and clients use both spellings
+        common=_with_optional(COMMON, "appid"),
     ),
 )

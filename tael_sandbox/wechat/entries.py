@@ -1,7 +1,7 @@
-"""Movements of money at WeChat Pay: payments, refunds and reversals, with what they come to in settlement.
+"""Movements of money at WeChat Pay: payments, refunds and reversals, with their amounts in settlement.
 
-Bills print them and settlements sum them. Of a refund in parts, each part takes the difference that it makes
-to what went back so far, so that the parts come to exactly the payment, and return exactly its fee.
+Bills print them and settlements add them up. Each partial refund is the difference of running totals, so that all
+parts add up to exactly the payment and return exactly its fee.
 """
 
 import sqlite3
@@ -23,15 +23,15 @@ Kind = Literal["SUCCESS", "REFUND", "REVOKED"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Money that came, or that went back; which of the two, `kind` says."""
+    """Money that was received or returned, depending on `kind`."""
 
     kind: Kind
     merchant: Merchant
     trade: Trade
     at: float
     refund: Refund | None
-    before: int  #: of the trade's price, what had gone back before
-    moved: int  #: in the price's currency
+    refunded_before: int  #: refunded before this entry, in the price's currency
+    amount: int  #: in minor units of the price's currency
 
     @property
     def is_payment(self) -> bool:
@@ -43,19 +43,19 @@ class Entry:
 
     @property
     def settled(self) -> int:
-        """`moved` in minor units of the settlement currency."""
-        return self._settled(self.before + self.moved) - self._settled(self.before)
+        """`amount` in minor units of the settlement currency."""
+        return self._settled(self.refunded_before + self.amount) - self._settled(self.refunded_before)
 
     @property
     def poundage(self) -> int:
-        """The fee in minor units of the settlement currency: what is remitted has no smaller ones."""
-        kept = self._poundage(self.before + self.moved) - self._poundage(self.before)
+        """The fee in minor units of the settlement currency, in which remittances are made."""
+        kept = self._poundage(self.refunded_before + self.amount) - self._poundage(self.refunded_before)
         return kept if self.is_payment else -kept
 
     @property
     def fee(self) -> Decimal:
-        """In the price's currency; below zero where a fee is returned."""
-        fee = self._fee(self.before + self.moved) - self._fee(self.before)
+        """In the price's currency; negative where a fee is returned."""
+        fee = self._fee(self.refunded_before + self.amount) - self._fee(self.refunded_before)
         return fee if self.is_payment else -fee
 
     def _settled(self, amount: int) -> int:
@@ -72,8 +72,8 @@ class Entry:
 def entries_between(
     connection: sqlite3.Connection, merchants: Sequence[Merchant], since: float, until: float
 ) -> list[Entry]:
-    """In the order in which they happened; `until` itself is not part of it."""
-    found = [
+    """Sorted by time, from `since` up to but excluding `until`."""
+    entries = [
         entry
         for merchant in merchants
         for entry in (
@@ -82,7 +82,7 @@ def entries_between(
             *_reversals(connection, merchant, since, until),
         )
     ]
-    return sorted(found, key=lambda entry: entry.at)
+    return sorted(entries, key=lambda entry: entry.at)
 
 
 def _payments(connection: sqlite3.Connection, merchant: Merchant, since: float, until: float) -> list[Entry]:
@@ -92,13 +92,15 @@ def _payments(connection: sqlite3.Connection, merchant: Merchant, since: float, 
 
 def _refunds(connection: sqlite3.Connection, merchant: Merchant, since: float, until: float) -> list[Entry]:
     accepted = refunds.accepted_between(connection, merchant.contract.sub_mch_id, since, until)
-    made: list[Entry] = []
+    entries: list[Entry] = []
     for refund in accepted:
         trade = trades.by_id(connection, refund.trade_id)
         siblings = refunds.of_trade(connection, trade)
-        before = sum(other.refund_fee for other in siblings if other.id < refund.id)
-        made.append(Entry("REFUND", merchant, trade, refund.created_at, refund, before, refund.refund_fee))
-    return made
+        refunded_before = sum(other.refund_fee for other in siblings if other.id < refund.id)
+        entries.append(
+            Entry("REFUND", merchant, trade, refund.created_at, refund, refunded_before, refund.refund_fee)
+        )
+    return entries
 
 
 def _reversals(connection: sqlite3.Connection, merchant: Merchant, since: float, until: float) -> list[Entry]:

@@ -1,6 +1,6 @@
-"""What a payer's phone lists: barcodes that wait for a password, payments and refunds. Reads only.
+"""The entries on a payer's phone: barcode payments that wait for a password, payments and refunds. Read-only.
 
-An online order that nobody paid is nobody's, even if it was made for one openid.
+An unpaid online order is not listed for any payer, even if it was created for one openid.
 """
 
 import sqlite3
@@ -13,7 +13,7 @@ from tael_sandbox.wallet import Entry
 from tael_sandbox.wechat.refunds import Refund
 from tael_sandbox.wechat.trades import Trade, by_id
 
-Payee = Callable[[str, str], str]  #: the name of the merchant behind a mch_id and sub_mch_id
+Payee = Callable[[str, str], str]  #: maps mch_id and sub_mch_id to the merchant's name
 
 
 def waiting(connection: sqlite3.Connection, payer: Payer, payee: Payee) -> list[Entry]:
@@ -34,10 +34,10 @@ def history(connection: sqlite3.Connection, payer: Payer, limit: int, payee: Pay
         " WHERE t.payer = ? ORDER BY r.id DESC LIMIT ?",
         (payer.payer, limit),
     ).fetchall()
-    given_back = [Refund(**dict(row)) for row in refunds]
+    refunded = [Refund(**dict(row)) for row in refunds]
     return [
         *(_payment(Trade(**dict(row)), payer, payee) for row in payments),
-        *(_refund(_payment(by_id(connection, r.trade_id), payer, payee), r) for r in given_back),
+        *(_refund(_payment(by_id(connection, r.trade_id), payer, payee), r) for r in refunded),
     ]
 
 
@@ -64,7 +64,7 @@ def _scenario(trade: Trade) -> Literal["waiting", "paid", "refunded", "reversed"
         return "waiting" if trade.state == "USERPAYING" else "not paid"
     if trade.state == "REVOKED":
         return "reversed"
-    return "paid" if trade.left_fee else "refunded"
+    return "paid" if trade.refundable_fee else "refunded"
 
 
 def _refund(payment: Entry, refund: Refund) -> Entry:

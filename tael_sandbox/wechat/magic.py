@@ -1,15 +1,15 @@
-"""What WeChat Pay says to magic values, so that the gateway answers the code that they name."""
+"""WeChat Pay's responses to magic values: the gateway maps each to the code in the value."""
 
 import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-from tael_sandbox.magic import asked_code
+from tael_sandbox.magic import requested_code
 from tael_sandbox.wechat.calls import Refusal, Rejection
 
 Answers = Mapping[str, tuple[str, str]]  #: by code: err_code and text
 
-#: The payer saw the sale and did not go through with it: the order stays, to be reversed.
+#: The payer saw the payment and declined it: the order stays and has to be reversed.
 DECLINED: Final = {
     "1147": ("TRADE_ERROR", "支付失败，请撤销订单"),
     "2007": ("TRADE_ERROR", "用户取消支付"),
@@ -30,15 +30,15 @@ SWIPE: Final = {
     "2006": ("AUTH_CODE_INVALID", "101 付款码无效，请重新扫码"),
     "2008": ("PARAM_ERROR", "参数错误"),
 }
-#: The payer has nothing but a credit card: refused only where the sale wants none.
+#: The payer has only a credit card: refused only if the request excludes credit cards.
 CREDIT_CARD_ONLY: Final = "1121"
 NO_CREDIT: Final = "no_credit"
-#: What the payer does where the order waits, as a behaviour of a barcode's.
+#: The payer's behaviour where the order waits: a barcode's behaviour.
 WAITS: Final = {"1145": "password_then_pays"}
 MICROPAY: Final = SWIPE.keys() | DECLINED.keys() | WAITS.keys()
 OPEN: Final[Answers] = {code: SWIPE[code] for code in ("1131", "1133", "1142", "1201", "2008")}
 CLOSE: Final[Answers] = {"1146": ("TRADE_STATE_ERROR", "订单状态不允许关闭")}
-#: Without an err_code: the call is turned away before its business is looked at.
+#: Without an err_code: the call is rejected before it reaches the business layer.
 BAD_CERTIFICATE: Final = ("", "certificate not match")
 REVERSE: Final[Answers] = {"1155": ("TRADE_ERROR", "该订单不能撤销"), "2012": BAD_CERTIFICATE}
 REFUND: Final[Answers] = {
@@ -55,13 +55,13 @@ REFUND: Final[Answers] = {
 }
 
 
-def refuse_if_asked(connection: sqlite3.Connection, answers: Answers, *values: str | int) -> None:
-    """Raises the Refusal or Rejection that the values ask for."""
-    refuse(answers.get(asked_code(connection, answers, *values)))
+def refuse_if_requested(connection: sqlite3.Connection, answers: Answers, *values: str | int) -> None:
+    """Raises the Refusal or Rejection that the values select."""
+    refuse(answers.get(requested_code(connection, answers, *values)))
 
 
 def refuse(answer: tuple[str, str] | None) -> None:
-    """Raises it, if there is one."""
+    """Raises the answer, if any, as a Refusal or Rejection."""
     if answer is not None:
         err_code, text = answer
         raise Refusal(err_code, text) if err_code else Rejection(text)

@@ -1,7 +1,7 @@
-"""The XML of V2: requests in, replies and notices out.
+"""The XML of V2: reads requests, writes replies and notices.
 
-A message is one flat element, `xml` where the wallet writes it. DTDs and entities are refused, since an XML reader
-that expands them reads files for strangers. Values are kept to the last space, because spaces are signed.
+A message is one flat element, named `xml` when the wallet writes it. DTDs and entities are refused, since expanding
+them would let a sender read local files. Values keep their spaces, because spaces are signed.
 """
 
 import re
@@ -28,18 +28,18 @@ class BadXml(Exception):
 
 
 def read_message(body: bytes, root: str | None = "xml") -> dict[str, str]:
-    """The fields of a message, empty ones included as empty text. Without a root any name will do."""
+    """The fields of a message; empty elements are empty strings. With `root` None any root is accepted."""
     if len(body) > MAX_BODY_BYTES:
         raise BadXml("too long")
     try:
-        # Decoded here, so that an encoding named in the declaration cannot change what is signed.
-        top: Element = fromstring(body.decode("utf-8-sig"), forbid_dtd=True)
+        # Decoded here, so that an encoding in the XML declaration cannot change the signed text.
+        message_root: Element = fromstring(body.decode("utf-8-sig"), forbid_dtd=True)
     except (UnicodeDecodeError, ParseError, DefusedXmlException, ValueError) as error:
         raise BadXml(str(error)) from error
-    if root not in (None, top.tag) or top.attrib:
+    if root not in (None, message_root.tag) or message_root.attrib:
         raise BadXml(f"the root is not a plain {root or ''} element")
     fields: dict[str, str] = {}
-    for child in top:
+    for child in message_root:
         if len(child) or child.attrib or child.tag in fields:
             raise BadXml(f"{child.tag!r} is not flat, or is repeated")
         fields[child.tag] = child.text or ""
@@ -48,15 +48,15 @@ def read_message(body: bytes, root: str | None = "xml") -> dict[str, str]:
 
 def write_message(fields: Fields, root: str = "xml") -> bytes:
     """One element per line, text in CDATA and integers bare, as the wallet writes them."""
-    lines = [f"<{name}>{_written(value)}</{name}>" for name, value in fields.items()]
+    lines = [f"<{name}>{_formatted(value)}</{name}>" for name, value in fields.items()]
     return "\n".join([f"<{root}>", *lines, f"</{root}>"]).encode()
 
 
-def _written(value: Value) -> str:
+def _formatted(value: Value) -> str:
     if isinstance(value, int):
         return str(value)
     text = _OUTSIDE_XML.sub("", value)
-    if "\r" in text:  # a reader would turn it into a line feed inside CDATA, and the signature would break
+    if "\r" in text:  # XML parsers turn it into a line feed inside CDATA, which would break the signature
         escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         return escaped.replace("\r", "&#13;")
     return "<![CDATA[" + text.replace("]]>", "]]]]><![CDATA[>") + "]]>"
@@ -72,11 +72,11 @@ def xml_reply(fields: Fields) -> Response:
 
 
 def unsigned_refusal(err_code: str, err_code_des: str) -> Response:
-    """A layer-2 FAIL for somebody whose key is not known."""
-    said = {"result_code": "FAIL", "err_code": err_code, "err_code_des": err_code_des}
-    return xml_reply({"return_code": "SUCCESS", "return_msg": "OK", **said})
+    """A layer-2 FAIL for a sender whose key is unknown."""
+    error = {"result_code": "FAIL", "err_code": err_code, "err_code_des": err_code_des}
+    return xml_reply({"return_code": "SUCCESS", "return_msg": "OK", **error})
 
 
 def failure(return_msg: str) -> Response:
-    """A layer-1 FAIL: the call did not reach the business, and the reply is not signed."""
+    """A layer-1 FAIL: the call did not reach the business layer, and the reply is not signed."""
     return xml_reply({"return_code": "FAIL", "return_msg": return_msg})

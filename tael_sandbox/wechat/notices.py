@@ -1,8 +1,8 @@
-"""What WeChat Pay tells a merchant unasked: payments (signed) and refunds (sealed).
+"""Notices of WeChat Pay: payments (signed) and refunds (encrypted).
 
-Micropay never notifies, and neither do failures. Queued in the transaction that makes the news true; the
-courier repeats it until it is acknowledged. The rate is `rate` in answers and `rate_value` in a notice: the
-documents print `rate` for both, but SDKs that sign the elements they know refuse a notice with it.
+Micropay and failures send no notices. A notice is queued in the transaction of its change; the courier repeats it
+until it is acknowledged. The rate is `rate` in responses and `rate_value` in a notice: the documents print `rate` for
+both, but SDKs that sign only the elements they know refuse a notice with `rate`.
 """
 
 import sqlite3
@@ -21,7 +21,7 @@ _NAMES_IN_NOTICES: Final = {"rate": "rate_value"}
 
 
 def paid_fields(trade: Trade, registry: Registry) -> dict[str, Value]:
-    """What a micropay reply and an order query say of a paid trade, and a payment notice but for the rate."""
+    """The fields of a paid trade in micropay replies and order queries, and, except the rate, in payment notices."""
     assert trade.payer is not None
     assert trade.paid_at is not None
     fields: dict[str, Value] = {
@@ -72,7 +72,7 @@ def queue_refund_notice(
 ) -> None:
     if not refund.notify_url or refund.success_at is None:
         return
-    news: dict[str, Value] = {
+    event: dict[str, Value] = {
         "transaction_id": trade.transaction_id,
         "out_trade_no": trade.out_trade_no,
         "refund_id": refund.refund_id,
@@ -87,7 +87,7 @@ def queue_refund_notice(
         "refund_account": refund.refund_account,
         "refund_request_source": "API",
     }
-    encrypted = encrypt_req_info(write_message(news, root="root"), registry.key(trade.mch_id))
+    encrypted = encrypt_req_info(write_message(event, root="root"), registry.key(trade.mch_id))
     fields: dict[str, Value] = {"return_code": "SUCCESS", **identity_fields(trade), "req_info": encrypted}
     _queue(connection, trade, refund.notify_url, write_message(fields), refund.success_at)
 

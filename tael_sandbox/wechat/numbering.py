@@ -1,6 +1,6 @@
-"""The numbers that WeChat Pay makes up, and how it writes instants.
+"""The numbers that WeChat Pay assigns, and its formats of times.
 
-Dates inside numbers are Beijing's. The random part is wide enough that two never meet by chance.
+Dates inside numbers are in Beijing time. The random part is long enough to rule out collisions.
 """
 
 import base64
@@ -13,7 +13,7 @@ from typing import Final
 
 from tael_sandbox.clock import BEIJING, bjt
 
-#: Later sums with a day stay within the calendar.
+#: Later date arithmetic cannot overflow within these years.
 BELIEVABLE_YEARS: Final = range(2000, 2200)
 QR_PREFIX: Final = "weixin://wxpay/bizpayurl?pr="
 SHORT_PREFIX: Final = "weixin://wxpay/s/"
@@ -35,7 +35,7 @@ def prepay_id(now: datetime) -> str:
 
 
 def code_url() -> str:
-    """What a NATIVE QR code holds."""
+    """The content of a NATIVE QR code."""
     return QR_PREFIX + "".join(secrets.choice(_ALPHANUMERIC) for _ in range(7))
 
 
@@ -48,7 +48,7 @@ def nonce() -> str:
 
 
 def openid(secret: bytes, payer: str, appid: str) -> str:
-    """A payer's id under one appid: 28 characters that tell nothing of the payer's id under another."""
+    """A payer's id under one appid: 28 characters, unlinkable to the payer's ids under other appids."""
     digest = hmac.new(secret, f"{payer}\n{appid}".encode(), hashlib.sha256).digest()
     return "o" + base64.urlsafe_b64encode(digest).decode()[:27]
 
@@ -59,17 +59,17 @@ def wire_time(at: datetime) -> str:
 
 
 def readable_time(at: datetime) -> str:
-    """`yyyy-MM-dd HH:mm:ss` in UTC+8, as refunds are dated."""
+    """`yyyy-MM-dd HH:mm:ss` in UTC+8, the format of refunds."""
     return f"{bjt(at):%Y-%m-%d %H:%M:%S}"
 
 
 def read_wire_time(text: str) -> datetime:
-    """Raises ValueError for a day that no calendar has."""
+    """Raises ValueError for an invalid date."""
     return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING)
 
 
 def read_wire_day(text: str) -> date:
-    """Raises ValueError for a day that no calendar has, or that is out of all reason."""
+    """Raises ValueError for an invalid date, or a year outside `BELIEVABLE_YEARS`."""
     day = datetime.strptime(text, "%Y%m%d").replace(tzinfo=BEIJING).date()
     if day.year not in BELIEVABLE_YEARS:
         raise ValueError(f"not a day of business: {text}")

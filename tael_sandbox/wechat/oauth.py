@@ -1,7 +1,6 @@
-"""How a web page inside WeChat learns a payer's openid: a redirect with a code, and the code's exchange.
+"""WeChat's OAuth, with which a page inside WeChat gets a payer's openid: a redirect with a code, and its exchange.
 
-Of the payer's phone this keeps only the outcome: the payer always consents. `payer` in the query says who is
-holding the phone; without it, it is the first one.
+The payer always consents. `payer` in the query names the payer; the default is the first one.
 """
 
 import secrets
@@ -59,11 +58,11 @@ class OAuth:
             return JSONResponse(refused.answer, 400)
 
     def _redirect_target(self, request: Request) -> str:
-        asked = request.query_params
-        self._check_appid(asked.get("appid", ""))
-        if asked.get("response_type") != "code" or asked.get("scope") not in SCOPES:
+        query = request.query_params
+        self._check_appid(query.get("appid", ""))
+        if query.get("response_type") != "code" or query.get("scope") not in SCOPES:
             raise OAuthError(10005, "scope permission denied")
-        target = asked.get("redirect_uri", "")
+        target = query.get("redirect_uri", "")
         if not _is_page(target):
             raise OAuthError(10003, "redirect_uri domain not registered")
         code = secrets.token_hex(16)
@@ -72,18 +71,18 @@ class OAuth:
                 "INSERT INTO wechat_oauth_code (code, appid, payer, scope, made_at) VALUES (?, ?, ?, ?, ?)",
                 (
                     code,
-                    asked["appid"],
-                    _phone_holder(connection, asked.get("payer")).payer,
-                    asked["scope"],
+                    query["appid"],
+                    _payer_named(connection, query.get("payer")).payer,
+                    query["scope"],
                     self._clock.now().timestamp(),
                 ),
             )
-        return _with_query(target, [("code", code), ("state", asked.get("state", ""))])
+        return _with_query(target, [("code", code), ("state", query.get("state", ""))])
 
     def _check_appid(self, appid: str) -> None:
         if self._registry.contract_of(appid) is not None:
             return
-        if self._registry.is_provider_appid(appid):  # providers here run no pages of their own
+        if self._registry.is_provider_appid(appid):  # providers have no pages of their own here
             raise OAuthError(10005, "scope permission denied")
         raise OAuthError(40013, "invalid appid")
 
@@ -93,15 +92,15 @@ class OAuth:
         except OAuthError as refused:
             return JSONResponse(refused.answer)
 
-    def _grant(self, asked: dict[str, str]) -> dict[str, object]:
-        contract = self._registry.contract_of(asked.get("appid", ""))
+    def _grant(self, query: dict[str, str]) -> dict[str, object]:
+        contract = self._registry.contract_of(query.get("appid", ""))
         if contract is None:
             raise OAuthError(40013, "invalid appid")
-        if not secrets.compare_digest(asked.get("secret", "").encode(), contract.sub_secret.encode()):
+        if not secrets.compare_digest(query.get("secret", "").encode(), contract.sub_secret.encode()):
             raise OAuthError(40125, "invalid appsecret")
-        if asked.get("grant_type") != "authorization_code":
+        if query.get("grant_type") != "authorization_code":
             raise OAuthError(40002, "invalid grant_type")
-        payer, scope = self._spend(asked.get("code", ""), contract.sub_appid)
+        payer, scope = self._redeem(query.get("code", ""), contract.sub_appid)
         return {
             "access_token": secrets.token_urlsafe(48),
             "expires_in": 7200,
@@ -110,8 +109,8 @@ class OAuth:
             "scope": scope,
         }
 
-    def _spend(self, code: str, appid: str) -> tuple[str, str]:
-        """A code works once, for five minutes, for the appid that it was made for."""
+    def _redeem(self, code: str, appid: str) -> tuple[str, str]:
+        """Redeems a code, which works once, for five minutes, for its own appid. Raises OAuthError."""
         now = self._clock.now().timestamp()
         with self._books.transaction() as connection:
             row = connection.execute(
@@ -125,7 +124,7 @@ class OAuth:
         return row["payer"], row["scope"]
 
 
-def _phone_holder(connection: sqlite3.Connection, payer: str | None) -> Payer:
+def _payer_named(connection: sqlite3.Connection, payer: str | None) -> Payer:
     for wallet in WALLETS:
         try:
             return payer_of(connection, wallet, payer)
@@ -142,7 +141,7 @@ def _is_page(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def _with_query(url: str, more: list[tuple[str, str]]) -> str:
+def _with_query(url: str, added: list[tuple[str, str]]) -> str:
     parts = urlsplit(url)
-    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *more])
+    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *added])
     return urlunsplit(parts._replace(query=query))

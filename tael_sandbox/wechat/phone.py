@@ -1,4 +1,4 @@
-"""The payer's side: what the phone shows for a QR code or a prepay_id, and what the payer does about it."""
+"""The payer's side of a trade: viewing the order of a QR code or prepay_id, paying it and cancelling it."""
 
 import re
 import sqlite3
@@ -19,7 +19,7 @@ _PREPAY: Final = re.compile("(?:prepay_id=)?(wx[0-9]{14}[0-9a-f]{20})")
 
 
 def is_link(url: str) -> bool:
-    """Whether it is the text of a QR code, or what a bridge is given."""
+    """Whether it is the text of a QR code, or the `package` of WeChat's JavaScript bridge."""
     return url.startswith((QR_PREFIX, SHORT_PREFIX, "prepay_id=")) or bool(_PREPAY.fullmatch(url))
 
 
@@ -30,7 +30,7 @@ class Phone:
     now: datetime
 
     def find_by_url(self, url: str) -> Trade | None:
-        """None if the URL is not WeChat's. Raises ControlError if it is, and leads nowhere."""
+        """None if the URL is not WeChat's. Raises ControlError if it is WeChat's and has no order."""
         if url.startswith(SHORT_PREFIX):
             url = short_urls.long_url(self.connection, url) or url
         if url.startswith((QR_PREFIX, SHORT_PREFIX)):
@@ -40,7 +40,7 @@ class Phone:
         else:
             return None
         if trade is None:
-            raise ControlError("WeChat Pay knows no such code", "url")
+            raise ControlError("WeChat Pay has no such code", "url")
         return trade
 
     def show(self, trade: Trade) -> Row:
@@ -57,7 +57,7 @@ class Phone:
         }
 
     def act(self, trade: Trade, action: str, payer: str | None) -> Trade:
-        """A wrong password changes nothing: the payer may try again."""
+        """A wrong password changes nothing: the payer can try again. Raises ControlError."""
         if action == "pay":
             return self._pay(trade, payer)
         if action == "cancel" and trade.state == "USERPAYING":
@@ -67,14 +67,14 @@ class Phone:
     def _pay(self, trade: Trade, payer: str | None) -> Trade:
         if trade.state not in ("NOTPAY", "USERPAYING"):
             raise ControlError(f"the trade is {trade.state}, there is nothing to pay", "trade")
-        paid = trades.pay(self.connection, trade, self._who_pays(trade, payer), self.now)
+        paid = trades.pay(self.connection, trade, self._payer_for(trade, payer), self.now)
         if paid is None:
-            raise NotEnoughMoney("the payer has not enough money", "payer")
+            raise NotEnoughMoney("the payer does not have enough money", "payer")
         queue_payment_notice(self.connection, paid, self.registry)
         return paid
 
-    def _who_pays(self, trade: Trade, payer: str | None) -> Payer:
-        if trade.payer is not None:  # made for one payer: the owner of the openid, or of the barcode
+    def _payer_for(self, trade: Trade, payer: str | None) -> Payer:
+        if trade.payer is not None:  # bound to one payer, the owner of the openid or the barcode
             if payer not in (None, trade.payer):
                 raise ControlError(f"only {trade.payer} can pay this trade", "payer")
             return payer_of(self.connection, trade.wallet, trade.payer)
@@ -85,4 +85,4 @@ class Phone:
                 return payer_of(self.connection, wallet, payer)
             except ControlError:
                 continue
-        raise ControlError(f"WeChat Pay knows no payer {payer!r}", "payer")
+        raise ControlError(f"WeChat Pay has no payer {payer!r}", "payer")

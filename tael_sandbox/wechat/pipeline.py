@@ -1,7 +1,7 @@
-"""How a V2 request is checked, step by step; the first step that fails gives the answer.
+"""The checks of a V2 request, in order; the first one that fails decides the response.
 
-Form, identity, signature and certificate are the same for every call and end in a bare FAIL. Only then does
-a call's own handler run, in one transaction, and from there on every answer is signed.
+Form, identity, signature and certificate are checked for every call and fail with a bare FAIL. Then the call's own
+handler runs, in one transaction, and every response is signed.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
-from tael_sandbox.profiles import Profile, in_force
+from tael_sandbox.profiles import Profile, current_profile
 from tael_sandbox.shops import Provider
 from tael_sandbox.tls import is_over_tls, peer_name
 from tael_sandbox.wechat import numbering
@@ -23,12 +23,12 @@ from tael_sandbox.wechat.calls import (
     BAD_FORM,
     BAD_SIGNATURE,
     BAD_XML,
-    Ask,
+    AdmittedRequest,
     Call,
     Missing,
     Refusal,
     Rejection,
-    Stranger,
+    UnknownSender,
 )
 from tael_sandbox.wechat.due import take_due_steps
 from tael_sandbox.wechat.messages import (
@@ -44,7 +44,7 @@ from tael_sandbox.wechat.messages import (
 from tael_sandbox.wechat.registry import Merchant, Registry
 from tael_sandbox.wechat.signing import MD5, is_signed
 
-#: A route of Starlette takes only the methods it lists; the wallet answers each of them itself.
+#: Starlette refuses methods that a route does not list; the wallet responds to all of them itself.
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 NO_CERTIFICATE: Final = (
     "<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>\r\n"
@@ -67,7 +67,7 @@ class Pipeline:
         return Route(call.path, endpoint, methods=METHODS)
 
     def route_all(self, prefix: str, calls: Sequence[Call]) -> Route:
-        """All that begins with the prefix, whose calls are told from one another here."""
+        """One route for all paths with the prefix, which dispatches to the calls."""
         by_path = {call.path: call for call in calls}
 
         async def endpoint(request: Request) -> Response:
@@ -81,9 +81,9 @@ class Pipeline:
     async def _serve(self, call: Call, request: Request) -> Response:
         try:
             return self._answer(call, request, await _read_body(request))
-        except Stranger as stranger:
-            is_strict = in_force(self._books.reader).is_strict
-            if is_strict and call.reject is failure:  # a bill's errors have a form of their own
+        except UnknownSender as stranger:
+            is_strict = current_profile(self._books.reader).is_strict
+            if is_strict and call.reject is failure:  # bills have their own form of errors
                 return unsigned_refusal(stranger.err_code, stranger.return_msg)
             return call.reject(stranger.return_msg)
         except Rejection as rejected:
@@ -92,39 +92,39 @@ class Pipeline:
     def _answer(self, call: Call, request: Request, body: bytes) -> Response:
         if request.method != "POST" or not body:
             raise Rejection("post数据为空")
-        # Plain HTTP has no certificates; they are waived there, so that SDKs can be pointed at it.
+        # Plain HTTP has no certificates. They are waived there, so that SDKs can use it.
         certificate_counts = call.needs_certificate and is_over_tls(request)
         if certificate_counts and peer_name(request) is None:
             return HTMLResponse(NO_CERTIFICATE, 400)
-        fields, merchants = admit(self._registry, call, body, in_force(self._books.reader))
+        fields, merchants = admit(self._registry, call, body, current_profile(self._books.reader))
         if certificate_counts and peer_name(request) != merchants[0].provider.mch_id:
             raise Rejection("certificate not match")
-        return self._do(call, fields, merchants)
+        return self._run(call, fields, merchants)
 
-    def _do(self, call: Call, fields: dict[str, str], merchants: tuple[Merchant, ...]) -> Response:
+    def _run(self, call: Call, fields: dict[str, str], merchants: tuple[Merchant, ...]) -> Response:
         now = self._clock.now()
         with self._books.transaction() as connection:
             take_due_steps(connection, self._registry, now)
             try:
-                said = call.answer(Ask(fields, merchants, self._registry, connection, now))
-                if isinstance(said, Response):
-                    return said
-                said = {"result_code": "SUCCESS", **said}
+                outcome = call.answer(AdmittedRequest(fields, merchants, self._registry, connection, now))
+                if isinstance(outcome, Response):
+                    return outcome
+                outcome = {"result_code": "SUCCESS", **outcome}
             except Refusal as refused:  # inside the transaction: USERPAYING refuses and leaves an order
-                said = {
+                outcome = {
                     "result_code": "FAIL",
                     "err_code": refused.err_code,
                     "err_code_des": refused.err_code_des,
                     **dict(call.fails_with),
                     **refused.fields,
                 }
-        return signed_reply(fields, merchants[0].provider, said)
+        return signed_reply(fields, merchants[0].provider, outcome)
 
 
 def admit(
     registry: Registry, call: Call, body: bytes, profile: Profile
 ) -> tuple[dict[str, str], tuple[Merchant, ...]]:
-    """The request's fields and who asks, with form, identity and signature proven. Raises Rejection."""
+    """Checks form, identity and signature. Returns the fields and the merchants. Raises Rejection."""
     try:
         fields = read_message(body, "xml" if profile.is_strict else None)
     except BadXml:
@@ -132,13 +132,13 @@ def admit(
     _check_form(call, fields)
     merchants = _identify(registry, call, fields)
     is_md5_only = call.in_vendor_sandbox and profile.is_strict
-    is_told_so = not is_md5_only or fields.get("sign_type", "") in ("", MD5)
-    if not (is_told_so and _is_signed(call, fields, merchants[0].provider.key)):
+    is_sign_type_allowed = not is_md5_only or fields.get("sign_type", "") in ("", MD5)
+    if not (is_sign_type_allowed and _is_signed(call, fields, merchants[0].provider.key)):
         raise Rejection(BAD_SIGNATURE)
     return fields, merchants
 
 
-def signed_reply(fields: dict[str, str], provider: Provider, said: dict[str, Value]) -> Response:
+def signed_reply(fields: dict[str, str], provider: Provider, outcome: dict[str, Value]) -> Response:
     reply: dict[str, Value] = {
         "return_code": "SUCCESS",
         "return_msg": "OK",
@@ -147,7 +147,7 @@ def signed_reply(fields: dict[str, str], provider: Provider, said: dict[str, Val
     }
     if fields.get("sub_appid"):
         reply["sub_appid"] = fields["sub_appid"]
-    reply |= {"sub_mch_id": fields["sub_mch_id"], "nonce_str": numbering.nonce(), **said}
+    reply |= {"sub_mch_id": fields["sub_mch_id"], "nonce_str": numbering.nonce(), **outcome}
     return xml_reply(signed(reply, provider.key, fields.get("sign_type") or MD5))
 
 
@@ -161,12 +161,12 @@ def _identify(registry: Registry, call: Call, fields: dict[str, str]) -> tuple[M
         or fields.get("appid", "") not in ("", merchants[0].provider.appid)
         or sub_appid not in ("", *(merchant.contract.sub_appid for merchant in merchants))
     ):
-        raise Stranger("商户号mch_id与appid不匹配", _strangeness(registry, fields, merchants))
+        raise UnknownSender("商户号mch_id与appid不匹配", _identity_error(registry, fields, merchants))
     return merchants
 
 
-def _strangeness(registry: Registry, fields: dict[str, str], merchants: tuple[Merchant, ...]) -> str:
-    """The documented `err_code` for the first number that is not right."""
+def _identity_error(registry: Registry, fields: dict[str, str], merchants: tuple[Merchant, ...]) -> str:
+    """The documented `err_code` for the first number that is wrong."""
     if not merchants:
         return "MCHID_NOT_EXIST"
     known = set(registry.appids)
@@ -175,7 +175,7 @@ def _strangeness(registry: Registry, fields: dict[str, str], merchants: tuple[Me
 
 
 def _is_signed(call: Call, fields: dict[str, str], key: str) -> bool:
-    """Clients do not agree whether what is sent encoded is signed encoded; the wallet takes both."""
+    """Clients differ in whether they sign `sent_encoded` before or after encoding it; the wallet accepts both."""
     if is_signed(fields, key):
         return True
     name = call.sent_encoded
@@ -196,7 +196,7 @@ def _check_form(call: Call, fields: dict[str, str]) -> None:
 
 
 async def _read_body(request: Request) -> bytes:
-    """What was sent, cut short once it is too long to be a message."""
+    """The request's body, truncated once it is too long for a message."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

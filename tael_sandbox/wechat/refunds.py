@@ -1,7 +1,7 @@
-"""Refunds in WeChat Pay's books: accepted as PROCESSING, done a while later by the sandbox's clock.
+"""Refunds in WeChat Pay's books: accepted as PROCESSING, finished some time later by the sandbox's clock.
 
-Accepting one reserves its part of the trade, so that parts never add up to more than was paid; the payer
-gets the money when it becomes SUCCESS.
+Accepting a refund reserves its part of the trade, so that refunds never exceed the payment. The payer gets the money
+when the refund becomes SUCCESS.
 """
 
 import sqlite3
@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from tael_sandbox.clock import from_stamp
 from tael_sandbox.payers import credit
-from tael_sandbox.profiles import in_force
+from tael_sandbox.profiles import current_profile
 from tael_sandbox.wechat import numbering, trades
 from tael_sandbox.wechat.trades import Trade
 
@@ -85,24 +85,24 @@ def accept(
         "refund_account": refund_account,
         "notify_url": notify_url,
         "created_at": now.timestamp(),
-        "due_at": (now + in_force(connection).time_to_refund).timestamp(),
+        "due_at": (now + current_profile(connection).time_to_refund).timestamp(),
     }
-    made = connection.execute(
+    inserted = connection.execute(
         f"INSERT INTO wechat_refund ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 (names of ours)
         list(row.values()),
     )
-    return cast(Refund, _refund("id = ?", connection, made.lastrowid))
+    return cast(Refund, _refund("id = ?", connection, inserted.lastrowid))
 
 
 def cash_refund(trade: Trade, refund_fee: int) -> int:
-    """The payer's part, proportioned on the running total, so that the last part takes what is left."""
+    """The refund in the payer's currency, proportional on the running total, so the last refund takes the remainder."""
     total_after = trade.refunded_fee + refund_fee
     share = Decimal(trade.cash_fee) * total_after / trade.total_fee
     return int(share.quantize(Decimal(1), ROUND_HALF_UP)) - trade.refunded_cash
 
 
 def finish(connection: sqlite3.Connection, refund: Refund, trade: Trade) -> Refund:
-    """Gives the payer the money, at the instant at which it was due."""
+    """Credits the payer, with the time at which the refund was due."""
     assert trade.payer is not None
     credit(connection, trade.payer, refund.cash_refund_fee)
     connection.execute(
@@ -138,7 +138,7 @@ def accepted_between(
 
 
 def all_refunds(connection: sqlite3.Connection, wallet: str) -> list[tuple[Refund, str]]:
-    """Each with the out_trade_no that it belongs to."""
+    """Each refund with the out_trade_no of its trade."""
     rows = connection.execute(
         "SELECT r.*, t.out_trade_no AS order_no FROM wechat_refund r JOIN wechat_trade t ON t.id = r.trade_id"
         " WHERE t.wallet = ? ORDER BY r.id",
@@ -162,5 +162,5 @@ def _refunds(where: str, connection: sqlite3.Connection, *values: object) -> lis
 
 
 def _refund(where: str, connection: sqlite3.Connection, *values: object) -> Refund | None:
-    found = _refunds(where, connection, *values)
-    return found[0] if found else None
+    rows = _refunds(where, connection, *values)
+    return rows[0] if rows else None

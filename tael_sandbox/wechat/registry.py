@@ -1,7 +1,7 @@
-"""Whom WeChat Pay knows: service providers with their sub-merchants and appids, and payers by openid.
+"""The registry of service providers with their sub-merchants and appids, and of payers by openid.
 
-Every provider and sub-merchant has a twin in WeChat Pay's own sandbox, whose books are wholly apart: there its
-numbers carry a mark, so that no order or bill of one is found from the other. The mark never leaves the books.
+Every provider and sub-merchant has a twin in WeChat Pay's own sandbox, whose books are separate: the twin's numbers
+have a prefix, so that neither finds orders or bills of the other. The prefix never leaves the books.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ from tael_sandbox.payers import Payer, all_payers
 from tael_sandbox.shops import Provider, Shop, Shops, WeChatContract
 from tael_sandbox.wechat import numbering
 
-#: The wallet of the mainland, and the wallet of Hong Kong with HKD in it.
+#: The mainland's wallet (CNY) and Hong Kong's (HKD).
 WALLETS: Final = ("wechat", "wechat_hk")
 
-#: Before a number of WeChat Pay's own sandbox; no number on the wire has a slash in it.
+#: Prefix of the numbers of WeChat Pay's own sandbox; numbers on the wire never contain a slash.
 VENDOR_SANDBOX: Final = "sandboxnew/"
 
 TABLES: Final = """
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS wechat_secret (
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """A sub-merchant together with the provider that speaks for it."""
+    """A sub-merchant with its provider."""
 
     provider: Provider
     contract: WeChatContract
@@ -44,7 +44,7 @@ class Merchant:
 
     @property
     def twin(self) -> "Merchant":
-        """The same in WeChat Pay's own sandbox."""
+        """The same merchant in WeChat Pay's own sandbox."""
         mch_id = VENDOR_SANDBOX + self.provider.mch_id
         return replace(
             self,
@@ -56,12 +56,12 @@ class Merchant:
 
 
 def vendor_sandbox_key(key: str) -> str:
-    """What signs in WeChat Pay's own sandbox for who has this key outside: the same at every start."""
+    """The key in WeChat Pay's own sandbox that belongs to this live key; the same at every start."""
     return hmac.new(key.encode(), b"sandbox_signkey", hashlib.sha256).hexdigest()[:32]
 
 
 def wire_number(number: str) -> str:
-    """A number out of the books as it is sent."""
+    """Converts a number of the books to the number on the wire."""
     return number.removeprefix(VENDOR_SANDBOX)
 
 
@@ -73,13 +73,15 @@ class Registry:
             for shop in shops.shops
             if shop.wechat is not None
         ]
-        self._everybody = {
+        self._merchants_by_number = {
             (merchant.provider.mch_id, merchant.contract.sub_mch_id): merchant
-            for each in self._merchants
-            for merchant in (each, each.twin)
+            for live_merchant in self._merchants
+            for merchant in (live_merchant, live_merchant.twin)
         }
-        self._providers = {mch_id: merchant.provider for (mch_id, _), merchant in self._everybody.items()}
-        self._openid_secret = _kept_secret(books, "openid")
+        self._providers = {
+            mch_id: merchant.provider for (mch_id, _), merchant in self._merchants_by_number.items()
+        }
+        self._openid_secret = _stored_secret(books, "openid")
 
     @property
     def merchants(self) -> list[Merchant]:
@@ -87,26 +89,26 @@ class Registry:
 
     @property
     def merchants_and_twins(self) -> list[Merchant]:
-        return list(self._everybody.values())
+        return list(self._merchants_by_number.values())
 
     def merchants_of(
         self, mch_id: str, sub_mch_id: str = "", *, in_vendor_sandbox: bool = False
     ) -> tuple[Merchant, ...]:
-        """By numbers of the wire: the provider's sub-merchants, or the one that is named; none if it has none."""
+        """The provider's sub-merchants, or only the named one, by numbers on the wire. Empty if unknown."""
         return tuple(
             merchant
-            for merchant in self._everybody.values()
+            for merchant in self._merchants_by_number.values()
             if merchant.in_vendor_sandbox == in_vendor_sandbox
             and wire_number(merchant.provider.mch_id) == mch_id
             and sub_mch_id in ("", wire_number(merchant.contract.sub_mch_id))
         )
 
     def payee(self, mch_id: str, sub_mch_id: str) -> str:
-        """The name that a payer sees, of a merchant that has orders."""
-        return self._everybody[mch_id, sub_mch_id].shop.name
+        """The merchant's name for payers, by numbers of the books."""
+        return self._merchants_by_number[mch_id, sub_mch_id].shop.name
 
     def key(self, mch_id: str) -> str:
-        """The API key that signs for this provider."""
+        """The provider's API key."""
         return self._providers[mch_id].key
 
     def contract_of(self, sub_appid: str) -> WeChatContract | None:
@@ -117,22 +119,22 @@ class Registry:
 
     @property
     def appids(self) -> list[str]:
-        """Every appid under which a payer has an openid, the demo shop's first."""
-        known = [appid for m in self.merchants for appid in (m.provider.appid, m.contract.sub_appid)]
-        return list(dict.fromkeys(known))
+        """Every appid with openids, the demo shop's first."""
+        appids = [appid for m in self.merchants for appid in (m.provider.appid, m.contract.sub_appid)]
+        return list(dict.fromkeys(appids))
 
     def openid(self, payer: str, appid: str) -> str:
         return numbering.openid(self._openid_secret, payer, appid)
 
     def owner(self, connection: sqlite3.Connection, openid: str, appid: str) -> Payer | None:
-        """Whose openid this is under that appid."""
+        """The payer with this openid under the appid, if any."""
         for payer in all_payers(connection):
             if payer.wallet in WALLETS and self.openid(payer.payer, appid) == openid:
                 return payer
         return None
 
 
-def _kept_secret(books: Books, name: str) -> bytes:
+def _stored_secret(books: Books, name: str) -> bytes:
     books.script(TABLES)
     with books.transaction() as connection:
         connection.execute(

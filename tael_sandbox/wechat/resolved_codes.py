@@ -1,6 +1,6 @@
-"""Barcodes whose payer a shop has asked for: from then on only that shop may charge them.
+"""Barcodes whose payer a shop has resolved: from then on only that shop can charge them.
 
-A code that was made up by hand stays everybody's.
+A magic code that was not issued stays available to every shop.
 """
 
 import sqlite3
@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS wechat_resolved_code (
 """
 
 
-def hold(connection: sqlite3.Connection, auth_code: str, sub_mch_id: str) -> None:
+def reserve(connection: sqlite3.Connection, auth_code: str, sub_mch_id: str) -> None:
     connection.execute(
         "INSERT OR IGNORE INTO wechat_resolved_code (auth_code, sub_mch_id)"
         " SELECT auth_code, ? FROM code WHERE auth_code = ?",
@@ -22,8 +22,8 @@ def hold(connection: sqlite3.Connection, auth_code: str, sub_mch_id: str) -> Non
     )
 
 
-def holder(connection: sqlite3.Connection, auth_code: str) -> str | None:
-    """The sub_mch_id of the shop that asked first."""
+def reserved_for(connection: sqlite3.Connection, auth_code: str) -> str | None:
+    """The sub_mch_id of the shop that resolved the code first, if any."""
     row = connection.execute(
         "SELECT sub_mch_id FROM wechat_resolved_code WHERE auth_code = ?", (auth_code,)
     ).fetchone()

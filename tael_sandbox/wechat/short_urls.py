@@ -1,11 +1,11 @@
-"""`/tools/shorturl`: a long link of WeChat Pay's in few characters, so that a QR code of it is scanned easily."""
+"""`/tools/shorturl`: shortens a link of WeChat Pay's, so that its QR code is easier to scan."""
 
 import sqlite3
 from typing import Final
 from urllib.parse import unquote
 
 from tael_sandbox.wechat import numbering
-from tael_sandbox.wechat.calls import Ask, Refusal
+from tael_sandbox.wechat.calls import AdmittedRequest, Refusal
 from tael_sandbox.wechat.messages import Value
 
 TABLES: Final = """
@@ -17,18 +17,18 @@ CREATE TABLE IF NOT EXISTS wechat_short_url (
 LONG_PREFIXES: Final = ("weixin://wxpay/bizpayurl?", "weixin://wxpay/s/")
 
 
-def shorturl(ask: Ask) -> dict[str, Value]:
-    """The same short link whenever the same long one is asked for."""
-    long_url = ask.text("long_url")
+def shorturl(request: AdmittedRequest) -> dict[str, Value]:
+    """The same long URL always gets the same short one. Raises Refusal."""
+    long_url = request.text("long_url")
     if not long_url.startswith(LONG_PREFIXES):
         long_url = unquote(long_url)
     if not long_url.startswith(LONG_PREFIXES):
         raise Refusal("URLFORMATERROR", "URL格式错误")
-    ask.connection.execute(
+    request.connection.execute(
         "INSERT OR IGNORE INTO wechat_short_url (short_url, long_url) VALUES (?, ?)",
         (numbering.short_url(), long_url),
     )
-    row = ask.connection.execute(
+    row = request.connection.execute(
         "SELECT short_url FROM wechat_short_url WHERE long_url = ?", (long_url,)
     ).fetchone()
     return {"short_url": str(row["short_url"])}

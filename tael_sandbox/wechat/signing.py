@@ -1,7 +1,7 @@
-"""V2 signatures, and the sealing of `req_info` in refund notices.
+"""V2 signatures, and the encryption of `req_info` in refund notices.
 
-A signature covers every non-empty field of a message but `sign` itself, sorted by name, with the API key
-appended last. MD5 hashes that text; HMAC-SHA256 hashes it again under the same key.
+A signature covers every non-empty field of a message except `sign` itself, sorted by name, with the API key appended.
+MD5 hashes this text; HMAC-SHA256 also uses the same key as the HMAC's key.
 """
 
 import base64
@@ -19,7 +19,7 @@ SIGN_TYPES: Final = frozenset({MD5, HMAC_SHA256})
 
 
 def signing_text(fields: Mapping[str, str], key: str) -> bytes:
-    """The bytes that are hashed. The text `0` is a value like any other; only the empty text is left out."""
+    """The bytes that are hashed. Only empty values are left out; `0` is a value."""
     names = sorted(name for name, value in fields.items() if value != "" and name != "sign")
     return "&".join([*(f"{name}={fields[name]}" for name in names), f"key={key}"]).encode()
 
@@ -35,7 +35,7 @@ def sign(fields: Mapping[str, str], key: str, sign_type: str) -> str:
 
 
 def is_signed(fields: Mapping[str, str], key: str) -> bool:
-    """Whether `sign` is right for these fields under the algorithm that the message itself names."""
+    """Whether `sign` matches these fields under the algorithm that the message names."""
     sign_type = fields.get("sign_type") or MD5
     if sign_type not in SIGN_TYPES:
         return False
@@ -43,12 +43,12 @@ def is_signed(fields: Mapping[str, str], key: str) -> bool:
 
 
 def req_info_key(key: str) -> str:
-    """The AES key of `req_info`: 32 lower-case hex characters, used as characters and not as 16 bytes."""
+    """The AES key of `req_info`: 32 lower-case hex characters, used as 32 ASCII bytes and not as 16 bytes."""
     return hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
 
 
 def encrypt_req_info(plain: bytes, key: str) -> str:
-    """AES-256-ECB with PKCS#7 padding, in base64. ECB is what the wallet prescribes."""
+    """AES-256-ECB with PKCS#7 padding, in base64. The wallet prescribes ECB."""
     padder = PKCS7(128).padder()
     padded = padder.update(plain) + padder.finalize()
     encryptor = Cipher(algorithms.AES(req_info_key(key).encode()), modes.ECB()).encryptor()  # noqa: S305 (theirs)
@@ -56,7 +56,7 @@ def encrypt_req_info(plain: bytes, key: str) -> str:
 
 
 def decrypt_req_info(encrypted: str, key: str) -> bytes:
-    """What was sealed. Raises ValueError where it was not sealed with this key."""
+    """The plaintext. Raises ValueError if it was not encrypted with this key."""
     decryptor = Cipher(algorithms.AES(req_info_key(key).encode()), modes.ECB()).decryptor()  # noqa: S305 (theirs)
     padded = decryptor.update(base64.b64decode(encrypted)) + decryptor.finalize()
     unpadder = PKCS7(128).unpadder()

@@ -1,10 +1,11 @@
-"""Trades in WeChat Pay's books, and every step that a trade may take.
+"""Trades in WeChat Pay's books, and their transitions.
+
 
     unifiedorder: NOTPAY -> SUCCESS | CLOSED          micropay: USERPAYING -> SUCCESS | PAYERROR
     SUCCESS -> REFUND (a refund was accepted) | REVOKED (reversed, money returned)
     USERPAYING | PAYERROR -> REVOKED
 
-A row carries the next step that time alone brings about (`due_at`, `due_step`); `due.py` takes it.
+A row has its next timed step in `due_at` and `due_step`; `due.py` applies it.
 """
 
 import sqlite3
@@ -38,7 +39,7 @@ CREATE TABLE IF NOT EXISTS wechat_trade (
     notify_url     TEXT NOT NULL,
     prepay_id      TEXT UNIQUE,
     code_url       TEXT UNIQUE,
-    asked_openid   TEXT NOT NULL,
+    requested_openid   TEXT NOT NULL,
     payer          TEXT REFERENCES payer (payer),
     created_at     REAL NOT NULL,
     due_at         REAL,
@@ -65,7 +66,7 @@ State = Literal["NOTPAY", "USERPAYING", "SUCCESS", "REFUND", "CLOSED", "REVOKED"
 DueStep = Literal["close", "give_up", "type_password"]
 
 DEFAULT_LIFE: Final = timedelta(hours=2)
-PASSWORD_PATIENCE: Final = timedelta(seconds=30)
+PASSWORD_TIMEOUT: Final = timedelta(seconds=30)
 _BANKS: Final = ("CFT", "CMC", "CCB_DEBIT", "ICBC_CREDIT", "OTHERS")
 
 
@@ -80,18 +81,18 @@ class Trade:
     transaction_id: str
     trade_type: str
     state: State
-    wallet: str  #: wechat, or wechat_hk once a payer from Hong Kong has it
+    wallet: str  #: wechat, or wechat_hk once the payer is known to be from Hong Kong
     body: str
     attach: str
     device_info: str
     total_fee: int
     fee_type: str
-    sign_type: str  #: of the request that made it; its notices are signed alike
+    sign_type: str  #: of the request that created it; its notices use the same
     notify_url: str
     prepay_id: str | None
     code_url: str | None
-    asked_openid: str  #: what a JSAPI order was made for: the appid and the openid under it
-    payer: str | None  #: who paid, or is to pay
+    requested_openid: str  #: the openid and sub_openid of a JSAPI order
+    payer: str | None  #: the payer who paid or has to pay
     created_at: float
     due_at: float | None
     due_step: DueStep | None
@@ -112,18 +113,18 @@ class Trade:
         return self.state in ("SUCCESS", "REFUND")
 
     @property
-    def left_fee(self) -> int:
+    def refundable_fee(self) -> int:
         return self.total_fee - self.refunded_fee
 
 
 def open_trade(connection: sqlite3.Connection, now: datetime, **columns: object) -> Trade:
-    """A new row; the caller gives what the merchant said and the state it begins in."""
+    """Inserts a trade. `columns` has the values of the request and the initial state."""
     row = {"transaction_id": numbering.transaction_id(now), "created_at": now.timestamp(), **columns}
-    made = connection.execute(
+    inserted = connection.execute(
         f"INSERT INTO wechat_trade ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 (names of ours)
         list(row.values()),
     )
-    return cast(Trade, _trade("id = ?", connection, made.lastrowid))
+    return cast(Trade, _trade("id = ?", connection, inserted.lastrowid))
 
 
 def by_order(connection: sqlite3.Connection, mch_id: str, out_trade_no: str) -> Trade | None:
@@ -147,7 +148,7 @@ def by_code_url(connection: sqlite3.Connection, code_url: str) -> Trade | None:
 
 
 def by_any_number(connection: sqlite3.Connection, number: str) -> Trade | None:
-    """By the wallet's number or the merchant's; the newest where two providers used the same one."""
+    """Finds a trade by the wallet's number or a merchant's; the newest if two providers used the same one."""
     return _trade("transaction_id = ? OR out_trade_no = ? ORDER BY id DESC", connection, number, number)
 
 
@@ -157,7 +158,7 @@ def all_trades(connection: sqlite3.Connection, wallet: str) -> list[Trade]:
 
 
 def paid_between(connection: sqlite3.Connection, sub_mch_id: str, since: float, until: float) -> list[Trade]:
-    """Whatever became of them later."""
+    """Includes trades that were refunded or reversed later."""
     rows = connection.execute(
         "SELECT * FROM wechat_trade WHERE sub_mch_id = ? AND paid_at >= ? AND paid_at < ? ORDER BY paid_at, id",
         (sub_mch_id, since, until),
@@ -168,7 +169,7 @@ def paid_between(connection: sqlite3.Connection, sub_mch_id: str, since: float, 
 def reversed_between(
     connection: sqlite3.Connection, sub_mch_id: str, since: float, until: float
 ) -> list[tuple[Trade, float]]:
-    """Those that had been paid, each with the instant at which its money went back."""
+    """Reversed trades that had been paid, each with the time of its reversal."""
     rows = connection.execute(
         "SELECT trade_id, reversed_at FROM wechat_reversal JOIN wechat_trade ON id = trade_id"
         " WHERE sub_mch_id = ? AND paid_at IS NOT NULL AND reversed_at >= ? AND reversed_at < ?",
@@ -185,7 +186,7 @@ def due_trades(connection: sqlite3.Connection, now: datetime) -> list[Trade]:
 
 
 def move(connection: sqlite3.Connection, trade: Trade, state: State, **columns: object) -> Trade:
-    """To another state; what was due in the old one is forgotten unless it is given anew."""
+    """Changes the state. Clears the due step of the old state unless `columns` sets a new one."""
     row = {"state": state, "due_at": None, "due_step": None, **columns}
     connection.execute(
         f"UPDATE wechat_trade SET {', '.join(f'{name} = ?' for name in row)} WHERE id = ?",  # noqa: S608
@@ -195,7 +196,7 @@ def move(connection: sqlite3.Connection, trade: Trade, state: State, **columns: 
 
 
 def pay(connection: sqlite3.Connection, trade: Trade, payer: Payer, at: datetime) -> Trade | None:
-    """Takes the payer's money in the payer's own currency; None, with nothing changed, if it is not there."""
+    """Debits the payer in the payer's own currency. None, with nothing changed, if the balance is too low."""
     cash_type = CASH_CURRENCY[payer.wallet]
     cash_fee = cash_price(trade.total_fee, trade.fee_type, payer)
     if not debit(connection, payer.payer, cash_fee):
@@ -215,7 +216,7 @@ def pay(connection: sqlite3.Connection, trade: Trade, payer: Payer, at: datetime
 
 
 def revoke(connection: sqlite3.Connection, trade: Trade, now: datetime) -> Trade:
-    """Undoes a micropay whatever became of it; a paid one is given back at once and in full."""
+    """Reverses a micropay in any state. The money of a paid one is returned at once and in full."""
     connection.execute(
         "INSERT INTO wechat_reversal (trade_id, reversed_at) VALUES (?, ?)", (trade.id, now.timestamp())
     )
@@ -227,7 +228,7 @@ def revoke(connection: sqlite3.Connection, trade: Trade, now: datetime) -> Trade
 
 
 def _rate(fee_type: str, cash_type: str) -> str:
-    """The rate times 10^8, empty where nothing was converted."""
+    """The rate times 10^8; empty if both currencies are the same."""
     if fee_type == cash_type:
         return ""
     rate = rate_to_cny(fee_type) / rate_to_cny(cash_type)

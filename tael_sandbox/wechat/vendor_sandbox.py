@@ -1,7 +1,7 @@
-"""WeChat Pay's own sandbox: the calls once more under a prefix, and the key that signs them there.
+"""WeChat Pay's own sandbox: the same calls under a prefix, and the key that signs them there.
 
-`getsignkey` hands the key out to who signs with the real one. Behind the prefix are numbers, orders and bills of their
-own (see `registry.py`); the certificate is not asked for, and a path may leave out `/secapi`.
+`getsignkey` returns the key to a sender that signs with the live key. Behind the prefix are separate numbers, orders
+and bills (see `registry.py`). No certificate is required, and a path may omit `/secapi`.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from tael_sandbox.wechat.calls import COMMON, Ask, Call
+from tael_sandbox.wechat.calls import COMMON, AdmittedRequest, Call
 from tael_sandbox.wechat.endpoints import CALLS
 from tael_sandbox.wechat.messages import xml_reply
 from tael_sandbox.wechat.registry import vendor_sandbox_key
@@ -19,10 +19,10 @@ PREFIXES: Final = ("/sandboxnew", "/xdc/apiv2sandbox")
 KEY_PATHS: Final = ("/sandboxnew/pay/getsignkey", "/xdc/apiv2getsignkey/sign/getsignkey")
 
 
-def getsignkey(ask: Ask) -> Response:
-    """Not signed: who asks has the key to nothing yet."""
-    said = {"return_code": "SUCCESS", "return_msg": "OK", "mch_id": ask.text("mch_id")}
-    return xml_reply({**said, "sandbox_signkey": vendor_sandbox_key(ask.provider.key)})
+def getsignkey(request: AdmittedRequest) -> Response:
+    """The reply is not signed, since the sender does not have the sandbox's key yet."""
+    reply = {"return_code": "SUCCESS", "return_msg": "OK", "mch_id": request.text("mch_id")}
+    return xml_reply({**reply, "sandbox_signkey": vendor_sandbox_key(request.provider.key)})
 
 
 def _key_calls() -> Iterator[Call]:

@@ -1,4 +1,4 @@
-"""WeChat Pay as the sandbox sees it: joins registry, calls, OAuth and the payer's phone behind `Wallet`."""
+"""WeChat Pay's `Wallet`: combines registry, calls, OAuth and the payer's phone."""
 
 import base64
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from tael_sandbox.wechat import (
     trades,
     unserved,
 )
-from tael_sandbox.wechat.due import is_anything_due, take_due_steps
+from tael_sandbox.wechat.due import has_due_steps, take_due_steps
 from tael_sandbox.wechat.endpoints import CALLS
 from tael_sandbox.wechat.oauth import OAuth
 from tael_sandbox.wechat.phone import Phone, is_link
@@ -86,10 +86,10 @@ class WeChatWallet:
     def confirm(self, trade: str | None, url: str | None, action: str, payer: str | None) -> Row | None:
         with self._phone() as phone:
             by_number = trades.by_any_number(phone.connection, trade) if trade is not None else None
-            found = by_number if trade is not None else phone.find_by_url(url or "")
-            if found is None:
+            target_trade = by_number if trade is not None else phone.find_by_url(url or "")
+            if target_trade is None:
                 return None
-            after = phone.act(found, action, payer)
+            after = phone.act(target_trade, action, payer)
             row = {**_trade_row(after), "transaction_id": after.transaction_id}
             return {"trade": row, "state": after.state, "return_to": None}
 
@@ -161,7 +161,7 @@ class WeChatWallet:
         return self._account(merchant)
 
     def close_day(self, wallet: str, day: date) -> Row:
-        """Both wallets of WeChat are in one bill, so either closes the day for both."""
+        """Both wallets of WeChat share one bill, so closing a day closes it for both."""
         now = self._clock.now()
         with self._books.transaction() as connection:
             take_due_steps(connection, self._registry, now)
@@ -186,7 +186,7 @@ class WeChatWallet:
         return {appid: self._registry.openid(payer, appid) for appid in self._registry.appids}
 
     def tick(self, now: datetime) -> None:
-        if is_anything_due(self._books.reader, now):
+        if has_due_steps(self._books.reader, now):
             with self._books.transaction() as connection:
                 take_due_steps(connection, self._registry, now)
 

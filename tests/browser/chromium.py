@@ -1,7 +1,7 @@
-"""Finds a Chromium for the tests of pages, or installs one: `python -m tests.browser.chromium`, called by `make test`.
+"""Finds a Chromium for the tests of pages, or installs one: `python -m tests.browser.chromium`.
 
-Debian's package where the caller is root and apt-get is there, else Playwright's own where it can be downloaded. Where
-neither works one line says so, and the tests in a browser are skipped; `--must` makes that an error.
+Installs Debian's package if the caller is root and apt-get exists, otherwise Playwright's build if it can be
+downloaded. If neither works, prints one line, and the browser tests are skipped; with `--must` this is an error.
 """
 
 import functools
@@ -15,11 +15,11 @@ from playwright.sync_api import sync_playwright
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 LIMIT_S: Final = 600
-NONE: Final = "no Chromium is here and none could be installed: the tests in a browser are skipped"
+NONE: Final = "no Chromium was found and none could be installed: the browser tests are skipped"
 
 
 def find_chromium() -> str | None:
-    """One that the system has, or Playwright's own."""
+    """The system's Chromium, or Playwright's."""
     for name in NAMES:
         found = shutil.which(name)
         if found is not None:
@@ -33,7 +33,7 @@ known_chromium = functools.cache(find_chromium)
 
 
 def install() -> None:
-    """Try what this machine may allow; what fails is not an error."""
+    """Tries every way that this machine may allow. Failures are ignored."""
     if os.geteuid() == 0 and shutil.which("apt-get"):
         _try("apt-get", "update", "-qq")
         _try("apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium")

@@ -1,7 +1,7 @@
-"""A real browser for the tests of pages: Chromium, headless, that reaches this machine and nothing else.
+"""A real browser for the tests of pages: headless Chromium without access to other machines.
 
-`browser` belongs to a module and not to the session: while Playwright's synchronous side is open, its event loop
-counts as running in this thread, and the asynchronous tests of other folders could not start theirs.
+`browser` has module scope: while Playwright's synchronous API is open, its event loop counts as running in this
+thread, and the asynchronous tests of other folders could not start theirs.
 """
 
 import json
@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from tests.browser.chromium import known_chromium
 
-NO_BROWSER: Final = "no Chromium: install the package chromium for the tests in a browser"
+NO_BROWSER: Final = "no Chromium: install the package chromium for the browser tests"
 SWITCHES: Final = (
     "--headless",
     "--no-sandbox",
@@ -28,8 +28,8 @@ SWITCHES: Final = (
 )
 OUR_HOST: Final = "127.0.0.1"
 WAIT_LIMIT_MS: Final = 15_000
-#: What axe calls these breaks a page for somebody.
-GRAVE: Final = ("serious", "critical")
+#: axe's impacts that fail a test.
+FAILING_IMPACTS: Final = ("serious", "critical")
 AXE: Final = files("axe_playwright_python").joinpath("axe.min.js")
 
 
@@ -41,7 +41,7 @@ def pytest_runtest_setup() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """All tests that have no browser are skipped at one place, so that the reason is printed once."""
+    """Reports all skipped browser tests at one location, so that the reason is printed once."""
     report = yield
     if report.skipped and known_chromium() is None:
         report.longrepr = (__file__, 1, f"Skipped: {NO_BROWSER}")
@@ -58,11 +58,11 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens pages, each in a context of its own; what is passed goes to the context, such as `viewport`.
+    """Opens pages, each in its own context with the given options, such as `viewport`.
 
-    The test fails if a page asked for anything that is not on this machine, or if a script of it failed.
+    The test fails if a page requests anything from another machine, or if one of its scripts fails.
     """
-    unmatched: list[str] = []
+    external: list[str] = []
     failed: list[str] = []
     contexts = []
 
@@ -70,7 +70,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         if urlsplit(route.request.url).hostname == OUR_HOST:
             route.continue_()
         else:
-            unmatched.append(route.request.url)
+            external.append(route.request.url)
             route.abort()
 
     def open_page(**options: Any) -> Page:
@@ -85,26 +85,26 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     yield open_page
     for context in contexts:
         context.close()
-    assert not unmatched, f"asked for what is elsewhere: {unmatched}"
+    assert not external, f"requests to other machines: {external}"
     assert not failed, f"scripts failed: {failed}"
 
 
 @pytest.fixture
 def page(new_page: Callable[..., Page], request: pytest.FixtureRequest) -> Page:
-    """A page as wide as a desktop's, or with the options that `@pytest.mark.parametrize(..., indirect=True)` gives."""
+    """A page with a desktop's width, or with the options from `@pytest.mark.parametrize(..., indirect=True)`."""
     options: dict[str, Any] = getattr(request, "param", {})
     return new_page(**({"viewport": {"width": 1280, "height": 900}} | options))
 
 
 def check_accessibility(page: Page) -> None:
-    """Fails with what axe calls serious or critical on the page as it is now, and its style with it."""
+    """Fails if axe finds serious or critical violations on the page in its current state."""
     page.wait_for_load_state()
     page.evaluate(AXE.read_text("utf-8"))
     found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-    told = [
+    messages = [
         f"{rule['id']} ({rule['impact']}): {rule['help']}: {node['html']} {node['failureSummary']}"
         for rule in found
-        if rule["impact"] in GRAVE
+        if rule["impact"] in FAILING_IMPACTS
         for node in rule["nodes"]
     ]
-    assert not told, json.dumps(told, indent=1)
+    assert not messages, json.dumps(messages, indent=1)

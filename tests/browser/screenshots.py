@@ -1,6 +1,6 @@
-"""Draws the pictures of the documents: `make screenshots` starts a demo, plays a merchant's day in it, and looks.
+"""Takes the screenshots for the documents: `make screenshots` starts a demo and makes some payments in it.
 
-The pictures change with each run (numbers, times, codes), so they are renewed by hand when a page's look has changed.
+The pictures change with each run (numbers, times, codes), so they are updated manually when a page's look has changed.
 """
 
 import sys
@@ -16,8 +16,8 @@ from tests.end_to_end.conftest import merchant_of, private_demo
 from tests.end_to_end.rig import ROOT, Demo
 
 PICTURES: Final = ROOT / "docs" / "pictures"
-DESK: Final = {"width": 1180, "height": 860}
-HAND: Final = {"width": 390, "height": 820}
+DESKTOP: Final = {"width": 1180, "height": 860}
+PHONE: Final = {"width": 390, "height": 820}
 
 Open = Callable[[dict[str, int]], Page]
 
@@ -40,14 +40,14 @@ def opener(browser: Browser) -> Open:
         return browser.new_page(
             viewport=viewport,  # type: ignore[arg-type]
             color_scheme="light",
-            reduced_motion="reduce",  # else a picture may show a page while it scrolls
+            reduced_motion="reduce",  # otherwise a picture may show a scrolling page
             locale="en-GB",
         )
 
     return open_page
 
 
-def keep(page: Page, name: str) -> None:
+def save(page: Page, name: str) -> None:
     page.wait_for_load_state()
     path = PICTURES / f"{name}.png"
     page.screenshot(path=path, animations="disabled")
@@ -55,42 +55,42 @@ def keep(page: Page, name: str) -> None:
 
 
 def draw_shop_and_phone(demo: Demo, open_page: Open) -> None:
-    """A basket, its order on the payer's phone, and the order when it is paid."""
-    shop = open_page(DESK)
+    """A basket, its order on the payer's phone, and the paid order."""
+    shop = open_page(DESKTOP)
     shop.goto(demo.shop)
     for article in ("Hong Kong milk tea", "Egg tart", "Egg tart"):
         shop.get_by_role("button", name=f"One {article} more").click()
-    keep(shop, "shop")
+    save(shop, "shop")
     shop.get_by_role("button", name="Order and pay").click()
     link = shop.locator("#to-phone").get_attribute("href")
     assert link is not None
-    phone = open_page(HAND)
+    phone = open_page(PHONE)
     phone.goto(link)
     expect(phone.locator("#live")).to_have_text("Live")
-    keep(phone, "phone-order")
+    save(phone, "phone-order")
     phone.get_by_role("button", name="Pay with password").click()
-    expect(shop.locator("#told")).to_contain_text("verified")
-    shop.locator("#wire summary").first.click()
-    keep(shop, "shop-order")
+    expect(shop.locator("#webhooks")).to_contain_text("verified")
+    shop.locator("#exchanges summary").first.click()
+    save(shop, "shop-order")
 
 
 def draw_code(demo: Demo, open_page: Open) -> None:
-    phone = open_page(DESK)
+    phone = open_page(DESKTOP)
     phone.goto(f"{demo.sandbox}/?wallet=alipay")
     phone.get_by_role("button", name="Show a new code").click()
     expect(phone.get_by_role("img", name="Barcode")).to_be_visible()
-    keep(phone, "phone-code")
+    save(phone, "phone-code")
 
 
 def draw_cashier(demo: Demo, open_page: Open) -> None:
-    """What a payer sees behind a checkout link, by code and in Chinese."""
+    """The cashier page behind a checkout link, in English and in Chinese."""
     merchant = merchant_of(demo, "published")
     for name, query in (("cashier", "lang=en"), ("cashier-zh", "lang=zh-hk")):
-        where = choose(merchant, opened(merchant), "wechat").headers["location"].partition("?")[0]
-        page = open_page(HAND)
-        page.goto(f"{demo.gateway}{where}?{query}")
+        path = choose(merchant, opened(merchant), "wechat").headers["location"].partition("?")[0]
+        page = open_page(PHONE)
+        page.goto(f"{demo.gateway}{path}?{query}")
         expect(page.get_by_role("timer")).to_be_visible()
-        keep(page, name)
+        save(page, name)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The simulated Alipay's cashier in a real browser: every page of it, narrow and wide, light and dark, by keyboard."""
+"""The simulated Alipay's cashier in a real browser: every page, narrow and wide, light and dark, with the keyboard."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import check_accessibility
 from tests.browser.test_phone_page import LOOKS, TARGET_PX
 from tests.sandbox import alipay_shop
-from tests.sandbox.alipay_shop import fresh
+from tests.sandbox.alipay_shop import new_number
 from tests.sandbox.conftest import Sandbox
 
 LONG = "W" * 200
@@ -29,7 +29,7 @@ def check(page: Page) -> None:
 
 @pytest.mark.parametrize("page", LOOKS, indirect=True)
 def test_every_page_of_the_cashier_is_accessible(page: Page, online: alipay_shop.Shop) -> None:
-    link = online.pc_link(fresh(), subject=LONG)
+    link = online.pc_link(new_number(), subject=LONG)
     page.goto(link)
     expect(page.get_by_text("CNY 109.48")).to_be_visible()
     check(page)
@@ -51,17 +51,17 @@ def test_every_page_of_the_cashier_is_accessible(page: Page, online: alipay_shop
 
 
 @pytest.mark.parametrize("page", [{"color_scheme": "dark"}, {"color_scheme": "light"}], indirect=True)
-def test_the_cashier_is_as_dark_as_the_payer_s_browser_asks(page: Page, online: alipay_shop.Shop) -> None:
-    page.goto(online.pc_link(fresh()))
+def test_the_cashier_follows_the_browser_s_color_scheme(page: Page, online: alipay_shop.Shop) -> None:
+    page.goto(online.pc_link(new_number()))
     is_dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(18, 22, 28)" if is_dark else "rgb(243, 245, 248)")
 
 
-def test_the_keyboard_alone_pays_and_comes_back(
+def test_the_keyboard_alone_pays_and_returns_to_the_merchant(
     page: Page, sandbox: Sandbox, online: alipay_shop.Shop
 ) -> None:
-    page.goto(online.pc_link(fresh(), return_url=f"{sandbox.http}/control/clock"))
+    page.goto(online.pc_link(new_number(), return_url=f"{sandbox.http}/control/clock"))
     page.keyboard.press("Tab")
     expect(page.get_by_label("Pay as")).to_be_focused()
     page.keyboard.press("b")

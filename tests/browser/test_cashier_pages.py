@@ -1,4 +1,4 @@
-"""The cashier in a real browser: live results, the count-down, WeChat's bridge, and a checkout link from end to end."""
+"""The cashier in a real browser: live results, the countdown, WeChat's bridge, and a checkout link from end to end."""
 
 import json
 import re
@@ -21,24 +21,24 @@ shop = end_to_end.shop
 NewPage = Callable[..., Page]
 SMALL: Final = {"viewport": {"width": 375, "height": 760}}
 LANGUAGES: Final = ("en", "zh-cn", "zh-hk")
-#: What WeChat's own browser has: keeps what it was asked, and answers what the test says.
+#: The bridge of WeChat's own browser: records its calls, and responds as the test requires.
 BRIDGE: Final = """
-window.asked = [];
+window.calls = [];
 window.WeixinJSBridge = {invoke: (name, params, done) => {
-    window.asked.push([name, params]);
+    window.calls.push([name, params]);
     if (window.answer) { done({err_msg: "get_brand_wcpay_request:" + window.answer}); }
 }};
 """
 
 
-def page_path(shop: Merchant, wallet: str, agent: str = DESKTOP, **given: str) -> tuple[str, str]:
-    """The page of a fresh order of a fresh link, and the order's number."""
-    where = choose(shop, opened(shop, **given), wallet, agent).headers["location"].partition("?")[0]
+def page_path(shop: Merchant, wallet: str, user_agent: str = DESKTOP, **given: str) -> tuple[str, str]:
+    """The URL of the page of a new order from a new link, and the order's number."""
+    where = choose(shop, opened(shop, **given), wallet, user_agent).headers["location"].partition("?")[0]
     return shop.demo.gateway + where, where.split("/")[4]
 
 
 def shop_page(shop: Merchant, name: str) -> str:
-    """A page of the merchant's that exists on this machine."""
+    """A page of the merchant's on this machine."""
     return f"{shop.demo.gateway}/healthz?shop={name}"
 
 
@@ -54,7 +54,7 @@ def at_shop(shop: Merchant, name: str) -> re.Pattern[str]:
 
 
 @pytest.mark.parametrize("wallet", ["alipay", "wechat"])
-def test_a_code_becomes_paid_while_the_payer_looks_and_leads_back_to_the_shop(
+def test_an_open_code_page_shows_paid_and_returns_to_the_shop(
     page: Page, shop: Merchant, demo: Demo, wallet: str
 ) -> None:
     where, syssn = page_path(shop, wallet, **own_pages(shop))
@@ -89,12 +89,12 @@ def test_the_count_down_ends_in_expired(page: Page, shop: Merchant, demo: Demo) 
     expect(page.get_by_role("img")).to_be_hidden()
     demo.advance(301)
     shop.until(syssn, "1181")
-    assert comes_to_be(page, "Order expired")
+    assert eventually_shows(page, "Order expired")
     expect(page.get_by_role("heading", name="Order expired")).to_be_focused()
     expect(page.get_by_role("link", name="Pay another way")).to_be_visible()
 
 
-def test_a_closed_order_is_told_to_whoever_looks_at_it(page: Page, shop: Merchant) -> None:
+def test_an_open_page_shows_that_its_order_was_closed(page: Page, shop: Merchant) -> None:
     where, syssn = page_path(shop, "wechat", **own_pages(shop))
     page.goto(where)
     shop.call("close", syssn=syssn)
@@ -103,39 +103,39 @@ def test_a_closed_order_is_told_to_whoever_looks_at_it(page: Page, shop: Merchan
     expect(page.get_by_role("link", name="Back to the shop")).to_be_visible()
 
 
-def test_a_page_asks_rarely_not_while_hidden_and_never_after_the_end(
+def test_a_page_polls_slowly_not_while_hidden_and_not_after_the_result(
     page: Page, shop: Merchant, demo: Demo
 ) -> None:
     where, syssn = page_path(shop, "wechat", **own_pages(shop))
-    asked: list[str] = []
+    requested: list[str] = []
 
     def note(request: Request) -> None:
         if request.url.endswith("/state"):
-            asked.append(request.url)
+            requested.append(request.url)
 
     page.on("request", note)
     page.clock.install()
     page.goto(where)
     for _ in range(60):
         page.clock.run_for(1_000)
-    assert 10 <= len(asked) <= 30
+    assert 10 <= len(requested) <= 30
 
     hide(page, True)
-    before = len(asked)
+    before = len(requested)
     for _ in range(60):
         page.clock.run_for(1_000)
-    assert len(asked) - before <= 1  # one may have been on its way
+    assert len(requested) - before <= 1  # one request may have been in flight
     demo.confirm(trade=syssn)
     shop.until(syssn, "0000")
     hide(page, False)
-    assert comes_to_be(page, "Paid")
-    decided = len(asked)
+    assert eventually_shows(page, "Paid")
+    decided = len(requested)
     page.clock.run_for(2_000)
-    assert len(asked) == decided
+    assert len(requested) == decided
 
 
-def comes_to_be(page: Page, heading: str) -> bool:
-    """Whether a page whose clock the test moves shows this at last."""
+def eventually_shows(page: Page, heading: str) -> bool:
+    """Whether the page shows this heading while the test moves its clock."""
 
     def look() -> bool:
         page.clock.run_for(1_000)
@@ -145,7 +145,7 @@ def comes_to_be(page: Page, heading: str) -> bool:
 
 
 def hide(page: Page, is_hidden: bool) -> None:
-    """As when another tab comes to the front."""
+    """Like switching to another tab."""
     page.evaluate(
         "is => { Object.defineProperty(document, 'hidden', {configurable: true, get: () => is});"
         " document.dispatchEvent(new Event('visibilitychange')); }",
@@ -156,7 +156,7 @@ def hide(page: Page, is_hidden: bool) -> None:
 # ---- phones --------------------------------------------------------------------------------------------------------
 
 
-def test_an_order_that_is_being_closed_shows_nothing_to_pay_and_then_its_end(
+def test_an_order_that_is_being_closed_shows_nothing_to_pay_and_then_closed(
     page: Page, shop: Merchant, demo: Demo
 ) -> None:
     opened = shop.open("800152")
@@ -188,27 +188,27 @@ def test_on_a_phone_one_tap_leads_to_alipay_and_back_to_the_shop(
 
 
 @pytest.mark.parametrize(
-    ("answer", "word"),
+    ("answer", "text"),
     [
         ("cancel", "Cancelled. You can still pay."),
         ("fail", "The payment did not go through. You can try again."),
     ],
 )
 def test_inside_wechat_the_bridge_is_called_and_a_payer_may_try_again(
-    new_page: NewPage, shop: Merchant, answer: str, word: str
+    new_page: NewPage, shop: Merchant, answer: str, text: str
 ) -> None:
     payment = shop.open("800207")
     page = new_page(user_agent=IN_WECHAT, locale="en", **SMALL)
     page.add_init_script(f"window.answer = {json.dumps(answer)};{BRIDGE}")
     page.goto(payment["pay_url"])
 
-    expect(page.get_by_role("status").get_by_text(word)).to_be_visible()
+    expect(page.get_by_role("status").get_by_text(text)).to_be_visible()
     check_accessibility(page)
     page.get_by_role("button", name="Pay now").click()
-    assert page.evaluate("window.asked") == [["getBrandWCPayRequest", payment["pay_params"]]] * 2
+    assert page.evaluate("window.calls") == [["getBrandWCPayRequest", payment["pay_params"]]] * 2
 
 
-def test_inside_wechat_the_bridges_ok_is_only_a_hint_and_the_wallets_word_decides(
+def test_inside_wechat_the_bridges_ok_is_only_a_hint_and_the_wallet_decides(
     new_page: NewPage, shop: Merchant, demo: Demo
 ) -> None:
     payment = shop.open("800207")
@@ -223,14 +223,14 @@ def test_inside_wechat_the_bridges_ok_is_only_a_hint_and_the_wallets_word_decide
     expect(page.get_by_role("heading", name="Paid")).to_be_visible()
 
 
-def test_outside_wechat_the_page_says_where_it_belongs(new_page: NewPage, shop: Merchant) -> None:
+def test_outside_wechat_the_page_asks_to_be_opened_inside_wechat(new_page: NewPage, shop: Merchant) -> None:
     page = new_page(locale="en", **SMALL)
     page.goto(shop.open("800207")["pay_url"])
 
     expect(page.get_by_text("Open this page inside WeChat.")).to_be_visible()
     expect(page.get_by_role("button", name="Pay now")).to_be_disabled()
     page.evaluate(f"{BRIDGE} document.dispatchEvent(new Event('WeixinJSBridgeReady'))")
-    assert page.evaluate("window.asked.length") == 1
+    assert page.evaluate("window.calls.length") == 1
 
 
 # ---- a checkout link -----------------------------------------------------------------------------------------------
@@ -281,9 +281,7 @@ def test_a_payer_who_cancels_goes_to_the_shops_cancel_url(page: Page, shop: Merc
     page.wait_for_url(at_shop(shop, "cancel_url"))
 
 
-def test_a_link_that_is_over_sends_the_payer_to_the_failed_url(
-    page: Page, shop: Merchant, demo: Demo
-) -> None:
+def test_an_expired_link_sends_the_payer_to_the_failed_url(page: Page, shop: Merchant, demo: Demo) -> None:
     params = signed(link_params(shop, checkout_expired_time="5", **own_pages(shop)), shop.key)
     page.goto(address(shop, params))
     expect(page.get_by_role("button", name="Alipay")).to_be_visible()
@@ -293,7 +291,7 @@ def test_a_link_that_is_over_sends_the_payer_to_the_failed_url(
     page.wait_for_url(at_shop(shop, "failed_url"))
 
 
-def test_a_bad_link_is_a_readable_page_that_repeats_nothing_of_it(page: Page, shop: Merchant) -> None:
+def test_an_invalid_link_shows_a_readable_page_without_its_content(page: Page, shop: Merchant) -> None:
     params = signed(link_params(shop), shop.key)
     page.goto(address(shop, params | {"goods_name": "<b>win a prize</b>"}))
 
@@ -304,19 +302,19 @@ def test_a_bad_link_is_a_readable_page_that_repeats_nothing_of_it(page: Page, sh
 
 
 @pytest.mark.parametrize(
-    ("lang", "word"),
+    ("lang", "text"),
     [("zh-hk", "請選擇支付方式"), ("zh-cn", "请选择支付方式"), ("en", "How would you like to pay?")],
 )
-def test_a_link_is_shown_in_its_own_language(page: Page, shop: Merchant, lang: str, word: str) -> None:
+def test_a_link_is_shown_in_its_own_language(page: Page, shop: Merchant, lang: str, text: str) -> None:
     params = signed(link_params(shop), shop.key)
     page.goto(address(shop, params | {"lang": lang}))
-    expect(page.get_by_role("heading", name=word)).to_be_visible()
+    expect(page.get_by_role("heading", name=text)).to_be_visible()
 
     page.get_by_role("button").first.click()
     page.wait_for_url(f"**/cashier/pay/**lang={lang}")
 
 
-# ---- for everybody -------------------------------------------------------------------------------------------------
+# ---- all pages -----------------------------------------------------------------------------------------------------
 
 
 def test_a_subject_with_a_script_in_it_does_not_run(page: Page, shop: Merchant) -> None:

@@ -1,4 +1,4 @@
-"""The payer's phone in a real browser: by eye, by keyboard, by screen reader's rules, live, and without a script."""
+"""The payer's phone in a real browser: layout, keyboard, accessibility, live updates, and without a script."""
 
 import re
 import signal
@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import check_accessibility
 from tests.sandbox import alipay_shop, wechat_shop
-from tests.sandbox.alipay_shop import confirm, fresh
+from tests.sandbox.alipay_shop import confirm, new_number
 from tests.sandbox.conftest import Sandbox
 
 NARROW = {"width": 375, "height": 812}
@@ -46,16 +46,16 @@ def test_every_state_of_the_page_is_accessible(page: Page, sandbox: Sandbox) -> 
     scan(page, "https://elsewhere.example/x")
     expect(page.locator("#link-note")).to_contain_text("does not know this")
     check_accessibility(page)
-    scan(page, online.pc_link(fresh(), return_url="https://merchant.example/back"))
+    scan(page, online.pc_link(new_number(), return_url="https://merchant.example/back"))
     expect(page.locator("#order")).to_contain_text("CNY 109.48")
     check_accessibility(page)
     page.get_by_role("button", name="Wrong password").click()
-    expect(page.locator("#order-note")).to_contain_text("wrong")
+    expect(page.locator("#order-note")).to_contain_text("Wrong password")
     check_accessibility(page)
     page.get_by_role("button", name="Pay with password").click()
     expect(page.get_by_role("link", name="Back to the merchant")).to_be_visible()
     check_accessibility(page)
-    order = fresh()
+    order = new_number()
     open_phone(page, sandbox, "?payer=dora")
     wechat.scan_code(sandbox.code("password", "wechat", "dora"), out_trade_no=order)
     expect(page.get_by_role("heading", name="Waiting for you")).to_be_visible()
@@ -66,10 +66,10 @@ def test_every_state_of_the_page_is_accessible(page: Page, sandbox: Sandbox) -> 
     page.get_by_role("button", name="Switch on once").click()
     page.get_by_role("link", name="History").click()
     expect(page.locator("#history")).to_contain_text(re.compile(r"\+ CNY.2\.74"))
-    expect(page.locator("#faults")).to_contain_text("1 to come")
+    expect(page.locator("#faults")).to_contain_text("1 remaining")
     check_accessibility(page)
     page.get_by_role("button", name="All off").click()
-    expect(page.locator("#faults")).to_have_text("None is on.")
+    expect(page.locator("#faults")).to_have_text("No faults are on.")
     open_phone(page, sandbox, "?payer=fay")
     check_accessibility(page)
 
@@ -91,7 +91,7 @@ def test_nothing_overflows_and_every_target_is_large_enough(page: Page, sandbox:
             assert box["width"] >= TARGET_PX, target.inner_text()
 
 
-def test_no_script_of_a_merchant_s_or_payer_s_runs(page: Page, sandbox: Sandbox) -> None:
+def test_scripts_in_merchants_and_payers_texts_do_not_run(page: Page, sandbox: Sandbox) -> None:
     phone = wechat_shop.shop(sandbox)
     phone.scan_code(sandbox.code("password", "wechat", "chen"), body=SCRIPT)
     phone.scan_code(sandbox.code("pays", "wechat", "chen"), body=SCRIPT)
@@ -115,25 +115,27 @@ def test_no_script_of_a_merchant_s_or_payer_s_runs(page: Page, sandbox: Sandbox)
 def test_the_page_follows_the_books_without_a_reload(page: Page, sandbox: Sandbox) -> None:
     open_phone(page, sandbox, "?payer=bao")
     page.evaluate("window.isTheSame = true")
-    page.get_by_label("When a shop scans it").select_option(label="Asks me for the password")
+    page.get_by_label("When a shop scans it").select_option(label="Asks for the password")
     page.get_by_role("button", name="Show a new code").click()
     code = page.locator("#code-number").get_attribute("data-code")
     assert code is not None
-    order, till = fresh(), alipay_shop.shop(sandbox, "offline")
-    till.pay_spot(code, order)
-    expect(page.locator("#code-title")).to_have_text("A shop took this code")
-    expect(page.locator("#news")).to_have_text("Demo Shop asks you for HKD 39.25.")
+    order, offline = new_number(), alipay_shop.shop(sandbox, "offline")
+    offline.pay_spot(code, order)
+    expect(page.locator("#code-title")).to_have_text("A shop used this code")
+    expect(page.locator("#announcement")).to_have_text("Demo Shop requests HKD 39.25.")
     balance = page.locator("#balance").inner_text()
     confirm(sandbox, trade=order)
     expect(page.locator("#waiting")).to_be_empty()
     expect(page.locator("#balance")).not_to_have_text(balance)
-    till.refund_spot(order, fresh(), "39.25")
-    expect(page.locator("#news")).to_have_text("Demo Shop gave back HKD 39.25.")
+    offline.refund_spot(order, new_number(), "39.25")
+    expect(page.locator("#announcement")).to_have_text("Demo Shop refunded HKD 39.25.")
     assert page.evaluate("window.isTheSame") is True
 
 
 def test_the_keyboard_alone_pays_an_order(page: Page, sandbox: Sandbox) -> None:
-    link = alipay_shop.shop(sandbox, "online").pc_link(fresh(), return_url=f"{sandbox.http}/control/clock")
+    link = alipay_shop.shop(sandbox, "online").pc_link(
+        new_number(), return_url=f"{sandbox.http}/control/clock"
+    )
     open_phone(page, sandbox, "#scan")
     page.get_by_label("Code or link of an order").focus()
     page.keyboard.type("nonsense")
@@ -157,7 +159,9 @@ def test_the_keyboard_alone_pays_an_order(page: Page, sandbox: Sandbox) -> None:
     page.wait_for_url("**/control/clock?currency=HKD&out_trade_no=*")
 
 
-def test_who_has_too_little_money_is_told_and_another_payer_can_pay(page: Page, sandbox: Sandbox) -> None:
+def test_a_payer_with_too_little_money_sees_why_and_another_payer_can_pay(
+    page: Page, sandbox: Sandbox
+) -> None:
     link = wechat_shop.shop(sandbox).order()["code_url"]
     open_phone(page, sandbox, "?wallet=wechat_hk")
     page.get_by_role("link", name="Ivy Kwok").click()
@@ -175,16 +179,16 @@ def test_who_has_too_little_money_is_told_and_another_payer_can_pay(page: Page, 
     expect(page.locator("#order-note")).to_have_text(re.compile(r"Paid HKD.88\.00\."))
 
 
-def test_a_redrawn_request_keeps_the_focus_of_who_stands_on_it(page: Page, sandbox: Sandbox) -> None:
+def test_a_redrawn_request_keeps_the_focus(page: Page, sandbox: Sandbox) -> None:
     shop = wechat_shop.shop(sandbox)
-    first, second = fresh(), fresh()
+    first, second = new_number(), new_number()
     shop.scan_code(sandbox.code("password", "wechat", "dora"), out_trade_no=first)
     open_phone(page, sandbox, "?payer=dora")
     page.get_by_role("button", name="Decline").focus()
-    standing = page.evaluate("document.activeElement.id")
+    focused = page.evaluate("document.activeElement.id")
     shop.scan_code(sandbox.code("password", "wechat", "dora"), out_trade_no=second)
     expect(page.locator("#waiting article")).to_have_count(2)
-    assert page.evaluate("document.activeElement.id") == standing
+    assert page.evaluate("document.activeElement.id") == focused
     for order in (first, second):
         confirm(sandbox, "cancel", trade=order)
 
@@ -199,7 +203,7 @@ def test_the_number_is_copied(new_page: Callable[..., Page], sandbox: Sandbox) -
     open_phone(page, sandbox)
     page.get_by_role("button", name="Show a new code").click()
     expect(page.locator("#code-number")).to_be_visible()
-    page.evaluate(NOTE_COPIED)  # the live page may draw the button anew at any time
+    page.evaluate(NOTE_COPIED)  # the live page may replace the button at any time
     page.get_by_role("button", name="Copy the number").click()
     page.wait_for_function("window.wasCopied")
     copied = page.evaluate("navigator.clipboard.readText()")
@@ -207,12 +211,12 @@ def test_the_number_is_copied(new_page: Callable[..., Page], sandbox: Sandbox) -
     assert copied == page.locator("#code-number").get_attribute("data-code")
 
 
-def test_a_sandbox_that_comes_back_is_followed_again(page: Page, own_sandbox: Sandbox) -> None:
+def test_the_page_reconnects_to_a_restarted_sandbox(page: Page, own_sandbox: Sandbox) -> None:
     open_phone(page, own_sandbox)
     page.get_by_role("link", name="Scan").click()
     page.get_by_label("Code or link of an order").fill("weixin://what-was-typed")
     own_sandbox.restart(number=signal.SIGKILL)
-    alipay_shop.shop(own_sandbox, "offline").pay_spot(own_sandbox.code(), fresh())
+    alipay_shop.shop(own_sandbox, "offline").pay_spot(own_sandbox.code(), new_number())
     page.get_by_role("link", name="History").click()
     expect(page.locator("#history")).to_contain_text("Milk tea")
     expect(page.locator("#live")).to_have_text("Live")
@@ -221,13 +225,13 @@ def test_a_sandbox_that_comes_back_is_followed_again(page: Page, own_sandbox: Sa
     page.get_by_role("link", name="Scan").click()
     page.get_by_role("button", name="Open", exact=True).click()
     expect(page.locator("#link-note")).to_have_text(
-        "The sandbox does not answer. Nothing is lost; try again."
+        "The sandbox does not respond. Nothing is lost; try again."
     )
     expect(page.locator("#link")).to_have_value("weixin://what-was-typed")
 
 
 @pytest.mark.parametrize("page", [{"reduced_motion": "reduce"}], indirect=True)
-def test_who_wants_no_motion_gets_none(page: Page, sandbox: Sandbox) -> None:
+def test_reduced_motion_disables_animations(page: Page, sandbox: Sandbox) -> None:
     open_phone(page, sandbox)
     assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
     durations = page.evaluate(
@@ -251,11 +255,11 @@ def test_without_a_script_an_order_can_be_paid(page: Page, sandbox: Sandbox) -> 
 
 def test_the_tester_s_clock_shows_the_sandbox_s_time(page: Page, own_sandbox: Sandbox) -> None:
     open_phone(page, own_sandbox)
-    page.get_by_role("button", name="Move the clock on by + 1 day").click()
-    expect(page.locator("#tester-note")).to_have_text("The clock moved on by 1 day.")
+    page.get_by_role("button", name="Move the clock forward by + 1 day").click()
+    expect(page.locator("#tester-note")).to_have_text("The clock was moved forward by 1 day.")
     expect(page.locator("#clock")).to_contain_text("ahead of real time by 1 day")
     time = page.locator("#clock time")
-    expect(time).not_to_have_text(time.inner_text())  # from the next second on the page counts by itself
+    expect(time).not_to_have_text(time.inner_text())  # the page advances the clock itself
     shown: Any = page.evaluate("Date.parse(document.querySelector('#clock time').textContent + ' UTC+8')")
     ahead_h = (shown - page.evaluate("Date.now()")) / 3_600_000
     assert round(ahead_h) == 24

@@ -1,4 +1,4 @@
-"""The demo's shop in a real browser: narrow and wide, light and dark, by keyboard, live, and without a script."""
+"""The demo's shop in a real browser: narrow and wide, light and dark, with the keyboard, live, and without a script."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ LOOKS: Final = [
     for viewport in (NARROW, WIDE)
     for scheme in ("light", "dark")
 ]
-ONLINE_WAYS: Final = (
+ONLINE_METHODS: Final = (
     "WeChat Pay, QR code",
     "Alipay, on this computer",
     "Alipay, in a phone's browser",
@@ -28,7 +28,7 @@ ONLINE_WAYS: Final = (
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
-    """Of our own: its webhooks come to its shop."""
+    """A private demo, whose webhooks go to its shop."""
     with private_demo() as demo:
         yield demo
 
@@ -47,7 +47,7 @@ def order(page: Page) -> None:
 
 
 def pay(page: Page, demo: Demo) -> None:
-    """By the payer's hand, while the order's page is open."""
+    """Pays with the control API while the order's page is open."""
     link = page.locator("#payer .digits").inner_text()
     demo.scan(link)
     demo.confirm(url=link)
@@ -69,7 +69,7 @@ def test_every_state_of_the_shop_is_accessible_and_fits(page: Page, demo: Demo) 
 
     fill(page, demo)
     check()
-    page.get_by_label("WeChat Pay, at the till").check()
+    page.get_by_label("WeChat Pay, in store").check()
     page.get_by_label("Code on the payer's phone").fill("12")
     page.get_by_role("button", name="Order and pay").click()
     expect(page.locator("#errors")).to_be_focused()
@@ -78,19 +78,19 @@ def test_every_state_of_the_shop_is_accessible_and_fits(page: Page, demo: Demo) 
     order(page)
     check()
     pay(page, demo)
-    expect(page.locator("#told")).to_contain_text("verified")
+    expect(page.locator("#webhooks")).to_contain_text("verified")
     for summary in page.locator("summary").all():
         summary.click()
     check()
-    page.get_by_label("A part, in HKD").fill("99")
-    page.get_by_role("button", name="Refund this part").click()
+    page.get_by_label("Amount in HKD").fill("99")
+    page.get_by_role("button", name="Refund this amount").click()
     expect(page.locator("#amount-problem")).to_contain_text("at most HKD\xa044.00")
     check()
     page.get_by_role("link", name="Webhooks").click()
-    expect(page.get_by_role("heading", name="Webhooks as they came")).to_be_visible()
+    expect(page.get_by_role("heading", name="Received webhooks")).to_be_visible()
     check()
     page.goto(f"{demo.shop}/nothing")
-    expect(page.get_by_role("heading", name="Nothing here")).to_be_visible()
+    expect(page.get_by_role("heading", name="Not found")).to_be_visible()
     check()
 
 
@@ -99,9 +99,9 @@ def test_an_order_is_made_and_reversed_by_keyboard_alone(page: Page, demo: Demo)
     page.get_by_label("Egg tart", exact=True).focus()
     page.keyboard.type("3")
     page.get_by_label("WeChat Pay, QR code").focus()
-    for _ in range(5):  # down to the fifth way after it
+    for _ in range(5):  # down to the fifth method after it
         page.keyboard.press("ArrowDown")
-    expect(page.get_by_label("WeChat Pay, at the till")).to_be_checked()
+    expect(page.get_by_label("WeChat Pay, in store")).to_be_checked()
     page.keyboard.press("Tab")
     page.keyboard.type(demo.code("wechat"))
     page.keyboard.press("Enter")
@@ -111,27 +111,27 @@ def test_an_order_is_made_and_reversed_by_keyboard_alone(page: Page, demo: Demo)
     expect(page.get_by_role("heading", name="Reversed")).to_be_visible()
 
 
-def test_the_page_becomes_paid_by_itself_and_keeps_what_was_opened(page: Page, demo: Demo) -> None:
+def test_the_page_shows_paid_by_itself_and_keeps_open_details(page: Page, demo: Demo) -> None:
     fill(page, demo)
     order(page)
-    page.locator("#wire summary").first.press("Enter")
-    signed = page.locator("#wire pre.signed").first
+    page.locator("#exchanges summary").first.press("Enter")
+    signed = page.locator("#exchanges pre.signed").first
     expect(signed).to_be_visible()
 
     pay(page, demo)
 
-    expect(page.locator("#told")).to_contain_text("verified")
+    expect(page.locator("#webhooks")).to_contain_text("verified")
     expect(signed).to_contain_text("&txamt=4400&txcurrcd=HKD&")
     expect(signed).to_be_visible()
     expect(page).to_have_title(re.compile("^Paid:"))
 
 
-@pytest.mark.parametrize("way", ONLINE_WAYS)
-def test_an_online_order_is_confirmed_on_the_phone_page_and_turns_paid_by_itself(
-    page: Page, demo: Demo, way: str
+@pytest.mark.parametrize("method", ONLINE_METHODS)
+def test_an_online_order_is_confirmed_on_the_phone_and_shown_as_paid_by_itself(
+    page: Page, demo: Demo, method: str
 ) -> None:
     fill(page, demo)
-    page.get_by_label(way).check()
+    page.get_by_label(method).check()
     order(page)
     page.evaluate("window.isTheSame = true")
     expect(page.get_by_role("heading", name="Waiting for the payer")).to_be_visible()
@@ -141,7 +141,7 @@ def test_an_online_order_is_confirmed_on_the_phone_page_and_turns_paid_by_itself
     phone.get_by_role("button", name="Pay with password").click()
 
     expect(page.get_by_role("heading", name="Paid", exact=True)).to_be_visible()
-    expect(page.locator("#told")).to_contain_text("verified")
+    expect(page.locator("#webhooks")).to_contain_text("verified")
     assert page.evaluate("window.isTheSame") is True
 
 
@@ -150,8 +150,8 @@ def test_a_payer_who_types_a_wrong_password_can_still_pay(page: Page, demo: Demo
     order(page)
     phone = phone_of(page)
     phone.get_by_role("button", name="Wrong password").click()
-    expect(phone.locator("#order-note")).to_contain_text("wrong")
-    page.get_by_role("button", name="Ask the gateway now").click()
+    expect(phone.locator("#order-note")).to_contain_text("Wrong password")
+    page.get_by_role("button", name="Query the gateway now").click()
     expect(page.get_by_role("heading", name="Waiting for the payer")).to_be_visible()
 
     phone.get_by_role("button", name="Pay with password").click()
@@ -159,7 +159,7 @@ def test_a_payer_who_types_a_wrong_password_can_still_pay(page: Page, demo: Demo
     expect(page.get_by_role("heading", name="Paid", exact=True)).to_be_visible()
 
 
-def test_a_code_whose_payer_has_too_little_is_declined_and_the_basket_can_be_paid_otherwise(
+def test_a_code_with_insufficient_funds_is_refused_and_the_basket_can_be_ordered_again(
     new_page: Callable[..., Page], demo: Demo
 ) -> None:
     phone = new_page()
@@ -169,39 +169,39 @@ def test_a_code_whose_payer_has_too_little_is_declined_and_the_basket_can_be_pai
     expect(phone.locator("#code-number")).to_be_visible()
     page = new_page(viewport=WIDE)
     fill(page, demo)
-    page.get_by_label("WeChat Pay, at the till").check()
+    page.get_by_label("WeChat Pay, in store").check()
     page.get_by_label("Code on the payer's phone").fill(phone.locator("#code-number").inner_text())
     order(page)
 
     expect(page.get_by_role("heading", name="Not paid")).to_be_visible()
     expect(page.locator("#standing")).to_contain_text("1201")
     check_accessibility(page)
-    page.get_by_role("link", name="Change it and order again").click()
+    page.get_by_role("link", name="Change and order again").click()
 
     expect(page.locator("#total")).to_have_text("HKD\xa044.00")
     expect(page.get_by_label("Code on the payer's phone")).to_have_value("")
 
 
-def test_a_refund_is_seen_in_the_shop_and_on_the_phone(page: Page, demo: Demo) -> None:
+def test_a_refund_is_shown_in_the_shop_and_on_the_phone(page: Page, demo: Demo) -> None:
     fill(page, demo)
     page.get_by_label("Alipay, on this computer").check()
     order(page)
     phone = phone_of(page)
     phone.get_by_role("button", name="Pay with password").click()
-    page.get_by_label("A part, in HKD").fill("12.5")
-    page.get_by_role("button", name="Refund this part").click()
+    page.get_by_label("Amount in HKD").fill("12.5")
+    page.get_by_role("button", name="Refund this amount").click()
 
-    expect(page.get_by_role("heading", name="Paid, refunded in part")).to_be_visible()
-    expect(page.locator("#refunds")).to_contain_text("HKD\xa012.50 given back")
+    expect(page.get_by_role("heading", name="Paid, partially refunded")).to_be_visible()
+    expect(page.locator("#refunds")).to_contain_text("HKD\xa012.50 refunded")
     expect(page.locator("#actions")).to_contain_text("HKD\xa031.50 can be refunded")
-    expect(phone.locator("#news")).to_contain_text("gave back HKD\xa012.50")
+    expect(phone.locator("#announcement")).to_contain_text("refunded HKD\xa012.50")
 
 
-def test_what_is_typed_stays_while_the_page_is_drawn_anew(page: Page, demo: Demo) -> None:
+def test_typed_input_stays_while_the_page_is_redrawn(page: Page, demo: Demo) -> None:
     fill(page, demo)
     order(page)
     pay(page, demo)
-    amount = page.get_by_label("A part, in HKD")
+    amount = page.get_by_label("Amount in HKD")
     amount.fill("7.25")
 
     with page.expect_response(lambda answer: "/orders/" in answer.url):
@@ -213,17 +213,17 @@ def test_what_is_typed_stays_while_the_page_is_drawn_anew(page: Page, demo: Demo
     expect(amount).to_be_focused()
 
 
-def test_without_a_script_everything_is_there(new_page: Callable[..., Page], demo: Demo) -> None:
+def test_everything_works_without_a_script(new_page: Callable[..., Page], demo: Demo) -> None:
     page = new_page(java_script_enabled=False, viewport=WIDE)
     page.goto(demo.shop)
     expect(page.get_by_role("button", name="One Egg tart more")).to_be_hidden()
     page.get_by_label("Egg tart", exact=True).fill("2")
-    page.get_by_role("button", name="Work out the total").click()
+    page.get_by_role("button", name="Calculate the total").click()
     expect(page.locator("#total")).to_have_text("HKD\xa022.00")
-    page.get_by_label("WeChat Pay HK, at the till").check()
+    page.get_by_label("WeChat Pay HK, in store").check()
     page.get_by_label("Code on the payer's phone").fill(demo.code("wechat_hk"))
     order(page)
     expect(page.get_by_role("heading", name="Paid", exact=True)).to_be_visible()
-    page.get_by_label("A part, in HKD").fill("1")
-    page.get_by_role("button", name="Refund this part").click()
+    page.get_by_label("Amount in HKD").fill("1")
+    page.get_by_role("button", name="Refund this amount").click()
     expect(page.locator("#refunds")).to_contain_text("HKD\xa01.00")

@@ -197,23 +197,23 @@ def test_a_part_is_refunded_and_then_the_remainder(customer: Customer, shop_demo
     page = paid(customer, shop_demo, "800108")
 
     page = customer.refund(page, "10.5")
-    assert page.headline == "Paid, refunded in part"
+    assert page.headline == "Paid, partially refunded"
     assert "HKD 33.50 can be refunded" in page.text
     assert shop_demo.held(syssn_of(page)) == TEA_MINOR - 1050
 
     page = customer.refund(page)
     assert page.headline == "Refunded"
-    assert "HKD 33.50 given back" in page.text
+    assert "HKD 33.50 refunded" in page.text
     assert shop_demo.held(syssn_of(page)) == 0
 
 
 def test_a_pending_refund_is_shown_as_pending_until_it_is_done(customer: Customer, shop_demo: Demo) -> None:
     page = customer.refund(paid(customer, shop_demo, "800208"), "0.01")
-    assert "HKD 0.01 under way" in page.text
+    assert "HKD 0.01 pending" in page.text
 
     shop_demo.advance(3600)
 
-    customer.until(page.reference, "Paid, refunded in part")
+    customer.until(page.reference, "Paid, partially refunded")
 
 
 @pytest.mark.parametrize("amount", ["44.01", "0", "-1", "1.234", "1e3", "", SCRIPT])
@@ -223,7 +223,7 @@ def test_an_amount_that_cannot_be_refunded_is_explained_and_kept(
     page = customer.refund(paid(customer, shop_demo), amount)
 
     assert page.status == 400
-    assert "HKD 44.00, which is what is left" in page.text or "Type an amount such as 12.50." in page.text
+    assert "HKD 44.00, the amount that is left" in page.text or "Enter an amount such as 12.50." in page.text
     assert page.value("amount") == amount
     assert "<script>alert" not in page.source
     assert shop_demo.held(syssn_of(page)) == TEA_MINOR
@@ -258,7 +258,7 @@ def test_closing_an_order_that_was_paid_meanwhile_explains_why_not(
     page = customer.press(page, "close")
 
     assert page.status == 400
-    assert "It is not closed: 1124" in page.text
+    assert "The order was not closed: 1124" in page.text
     assert page.headline == "Paid"
 
 
@@ -283,7 +283,7 @@ def test_the_gateways_webhook_is_shown_as_verified(customer: Customer, shop_demo
     assert len(shown) == 1
     assert shown[0].startswith(f"Paid {page.reference}")
     assert " verified " in shown[0]
-    assert f"&out_trade_no={page.reference}&" in shown[0].partition("What its signature is of")[2]
+    assert f"&out_trade_no={page.reference}&" in shown[0].partition("Signed text")[2]
     assert page.reference in customer.get("/webhooks").text
 
 
@@ -357,8 +357,8 @@ def test_a_shop_whose_app_has_the_new_style_and_sha256_verifies_by_them(
         shop_demo.set_app(app["appcode"], *old)
 
     assert " verified " in shown
-    assert "We computed the SHA256 of this" in shown
-    assert "the signature is right" in page.text
+    assert "The SHA256 hash of this text" in shown
+    assert "the signature is valid" in page.text
     assert page.headline == "Paid"
     assert of_old_style.status_code == 400
 
@@ -366,7 +366,7 @@ def test_a_shop_whose_app_has_the_new_style_and_sha256_verifies_by_them(
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("SHOP_WEBHOOK_STYLE", "both", "'both' is no style of webhooks"),
+        ("SHOP_WEBHOOK_STYLE", "both", "unknown webhook style 'both'"),
         ("SHOP_RESPONSE_SIGN_TYPE", "SHA1", "'SHA1' is not a valid SignType"),
         ("SHOP_KEY", "", "appcode and key must not be empty"),
     ],
@@ -436,7 +436,7 @@ def test_each_call_shows_signed_text_request_and_response_but_never_the_key(shop
     assert f"&out_trade_no={page.reference}&pay_type=800208&" in text
     sign = hashlib.sha256((text + app["key"]).encode()).hexdigest().upper()
     assert f"X-QF-SIGN: {sign}" in page.text
-    assert "the signature is right" in page.text
+    assert "the signature is valid" in page.text
     assert not [page for page in pages if app["key"] in page.source]
 
 
@@ -459,15 +459,15 @@ def test_an_unreachable_gateway_is_shown_as_nothing_sent(shop_demo: Demo) -> Non
 @pytest.mark.parametrize(
     ("typed", "reason"),
     [
-        ({"milk_tea": "", "bun": "0"}, "Choose at least one thing."),
+        ({"milk_tea": "", "bun": "0"}, "Choose at least one item."),
         ({"milk_tea": "100"}, "A number from 0 to 99."),
         ({"milk_tea": "1.5"}, "A number from 0 to 99."),
         ({"milk_tea": SCRIPT}, "A number from 0 to 99."),
-        ({"pay_type": "800209"}, "Choose how it is paid."),
+        ({"pay_type": "800209"}, "Choose a payment method."),
         ({"pay_type": "800208", "auth_code": "12"}, "has 16 to 24 digits"),
         ({"pay_type": "800108", "auth_code": SCRIPT}, "has 16 to 24 digits"),
-        ({"pay_type": "800207", "openid": SCRIPT}, "we need the payer's openid"),
-        ({"reference": "shop-1"}, "This form was an old one."),
+        ({"pay_type": "800207", "openid": SCRIPT}, "the payer's openid is required"),
+        ({"reference": "shop-1"}, "This form is out of date."),
     ],
 )
 def test_an_invalid_order_is_explained_and_the_input_stays(
@@ -556,7 +556,7 @@ def test_orders_survive_a_kill_of_the_shop(customer: Customer, shop_demo: Demo) 
     again = eventually(look, lambda seen: seen is not None)
 
     assert again is not None
-    assert again.headline == "Paid, refunded in part"
+    assert again.headline == "Paid, partially refunded"
     assert again.source == page.source
 
 

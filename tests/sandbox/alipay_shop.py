@@ -1,4 +1,4 @@
-"""An Alipay merchant for tests: its own signer, XML and HTTP, so that the sandbox is judged from outside."""
+"""An Alipay merchant for tests, with its own signer, XML and HTTP, so that the sandbox is tested from outside."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ _numbers = itertools.count(1)
 _RUN = secrets.token_hex(4)
 
 
-def fresh(prefix: str = "T") -> str:
+def new_number(prefix: str = "T") -> str:
     """A number that no other test uses."""
     return f"{prefix}{_RUN}{next(_numbers):06d}"
 
@@ -44,10 +44,10 @@ class Reply:
 
     @property
     def error(self) -> str | None:
-        """The code of a refusal by the gateway; None if it took the request."""
-        taken = self.tree.findtext("is_success")
-        assert taken in ("T", "F")
-        if taken == "F":
+        """The code of a refusal by the gateway; None if it accepted the request."""
+        is_success = self.tree.findtext("is_success")
+        assert is_success in ("T", "F")
+        if is_success == "F":
             assert self.tree.find("sign") is None
             return self.tree.findtext("error")
         return None
@@ -97,36 +97,36 @@ class Shop:
         self, service: str, fields: Mapping[str, str], sign_type: str | None = None, charset: str = "utf-8"
     ) -> dict[str, str]:
         sign_type = sign_type or str(self.account["sign_type"])
-        whole = {"service": service, "partner": self.pid, "_input_charset": charset, **fields}
-        return {**whole, "sign": self.sign(text_of(whole), sign_type, charset), "sign_type": sign_type}
+        request = {"service": service, "partner": self.pid, "_input_charset": charset, **fields}
+        return {**request, "sign": self.sign(text_of(request), sign_type, charset), "sign_type": sign_type}
 
-    def ask(self, service: str, sign_type: str | None = None, **fields: str) -> Reply:
-        """Asks by POST; a taken request's answer must be signed, if it has a node."""
-        whole = self.signed(service, fields, sign_type)
-        reply = self.post(whole)
+    def call(self, service: str, sign_type: str | None = None, **fields: str) -> Reply:
+        """Sends a signed POST. Checks the signature of an accepted request's response if it has a node."""
+        request = self.signed(service, fields, sign_type)
+        reply = self.post(request)
         if reply.error is None and reply.tree.find("response") is not None:
             sign, used = reply.tree.findtext("sign") or "", reply.tree.findtext("sign_type") or ""
             assert self.is_signed({**reply.node, "sign": sign, "sign_type": used})
-            assert used == whole["sign_type"]
+            assert used == request["sign_type"]
         return reply
 
     def post(self, fields: Mapping[str, str], query: Mapping[str, str] | None = None) -> Reply:
-        asked = f"?{urllib.parse.urlencode(query)}" if query else ""
+        query_string = f"?{urllib.parse.urlencode(query)}" if query else ""
         body = urllib.parse.urlencode(fields).encode()
-        return self.open(str(self.account["gateway_url"]) + asked, body)
+        return self.open(str(self.account["gateway_url"]) + query_string, body)
 
     def open(self, url: str, body: bytes | None = None) -> Reply:
         with urllib.request.urlopen(url, body, timeout=CALL_LIMIT_S) as answer:
             return Reply(answer.headers["Content-Type"], answer.read())
 
     def link(self, service: str, fields: Mapping[str, str], sign_type: str | None = None) -> str:
-        asked = self.signed(service, fields, sign_type)
-        return f"{self.account['gateway_url']}?{urllib.parse.urlencode(asked)}"
+        request = self.signed(service, fields, sign_type)
+        return f"{self.account['gateway_url']}?{urllib.parse.urlencode(request)}"
 
-    # What tests ask again and again.
+    # Calls that many tests make.
 
     def pay_spot(self, auth_code: str, order: str, **fields: str) -> Reply:
-        return self.ask("alipay.acquire.overseas.spot.pay", **self.spot_fields(auth_code, order) | fields)
+        return self.call("alipay.acquire.overseas.spot.pay", **self.spot_fields(auth_code, order) | fields)
 
     def spot_fields(self, auth_code: str, order: str) -> dict[str, str]:
         return {
@@ -156,21 +156,21 @@ class Shop:
         }
 
     def query_spot(self, order: str) -> Reply:
-        return self.ask("alipay.acquire.overseas.query", partner_trans_id=order)
+        return self.call("alipay.acquire.overseas.query", partner_trans_id=order)
 
     def cancel(self, order: str) -> Reply:
         timestamp = str(int(self.now().timestamp() * 1000))
-        return self.ask("alipay.acquire.cancel", out_trade_no=order, timestamp=timestamp)
+        return self.call("alipay.acquire.cancel", out_trade_no=order, timestamp=timestamp)
 
     def refund_spot(self, order: str, refund: str, amount: str, **fields: str) -> Reply:
-        asked = {
+        defaults = {
             "partner_trans_id": order,
             "partner_refund_id": refund,
             "refund_amount": amount,
             "currency": "HKD",
             "is_sync": "Y",
         }
-        return self.ask("alipay.acquire.overseas.spot.refund", **asked | fields)
+        return self.call("alipay.acquire.overseas.spot.refund", **defaults | fields)
 
     def online_fields(self, order: str, *, is_wap: bool = False) -> dict[str, str]:
         return {
@@ -185,14 +185,14 @@ class Shop:
         return self.link("create_forex_trade", self.online_fields(order) | fields, sign_type)
 
     def wap_link(self, order: str, sign_type: str | None = None, **fields: str) -> str:
-        asked = self.online_fields(order, is_wap=True) | fields
-        return self.link("create_forex_trade_wap", asked, sign_type)
+        whole = self.online_fields(order, is_wap=True) | fields
+        return self.link("create_forex_trade_wap", whole, sign_type)
 
     def query_online(self, order: str) -> Reply:
-        return self.ask("single_trade_query", out_trade_no=order)
+        return self.call("single_trade_query", out_trade_no=order)
 
     def refund_online(self, order: str, refund: str, amount: str, **fields: str) -> Reply:
-        asked = {
+        defaults = {
             "out_trade_no": order,
             "out_return_no": refund,
             "return_amount": amount,
@@ -201,7 +201,7 @@ class Shop:
             "product_code": "NEW_OVERSEAS_SELLER",
             "is_sync": "Y",
         }
-        return self.ask("forex_refund", **asked | fields)
+        return self.call("forex_refund", **defaults | fields)
 
     def now(self) -> datetime:
         """Beijing time by the sandbox's clock."""
@@ -216,8 +216,8 @@ def shop(sandbox: Sandbox, scene: str, label: str = "demo") -> Shop:
     return Shop(sandbox, sandbox.account("alipay", label, scene))
 
 
-def confirm(sandbox: Sandbox, action: str = "pay", **which: str) -> dict[str, Any]:
-    answer: dict[str, Any] = sandbox.control("POST", "confirm", {"action": action, **which})
+def confirm(sandbox: Sandbox, action: str = "pay", **target: str) -> dict[str, Any]:
+    answer: dict[str, Any] = sandbox.control("POST", "confirm", {"action": action, **target})
     return answer
 
 

@@ -1,4 +1,4 @@
-"""The whole sandbox as a process on free ports, driven over HTTP from outside, as its users do.
+"""The whole sandbox as a process on free ports, used over HTTP from outside, as its users do.
 
 Sandboxes are forked from a process that has imported it; the first of a session, and what is restarted, is a program of
 its own, as its users start it.
@@ -29,12 +29,12 @@ ROOT: Final = Path(__file__).parents[2]
 START_LIMIT_S: Final = 60
 END_LIMIT_S: Final = 20
 CALL_LIMIT_S: Final = 20
-#: What is slow to make: a second sandbox of the same tests gets a copy.
+#: Slow to create: further sandboxes of the same session get a copy.
 KEYS: Final = ("shops.json", "certificates")
 
 
 class ControlRefused(Exception):
-    """The control API answered an error."""
+    """The control API responded with an error."""
 
     def __init__(self, status: int, answer: dict[str, Any]) -> None:
         super().__init__(f"{status} {answer}")
@@ -73,13 +73,13 @@ class Sandbox:
         self.tls: str = greeting["tls"]
 
     def restart(self, *more: str, number: signal.Signals = signal.SIGTERM) -> None:
-        """Ends it with this signal and starts it on the same folder and ports, with `more` arguments."""
+        """Ends the process with this signal and starts it with the same folder and ports and `more` arguments."""
         self.end(number)
         self._forking = None
         self._start(int(self.http.rsplit(":", 1)[1]), int(self.tls.rsplit(":", 1)[1]), *more)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Ends it and answers its exit status."""
+        """Ends the process and returns its exit status."""
         assert self._pid is not None
         pid, self._pid = self._pid, None
         os.kill(pid, number)
@@ -95,9 +95,9 @@ class Sandbox:
         """It was started, and nobody has ended it."""
         return self._pid is not None
 
-    def control(self, method: str, name: str, asked: dict[str, Any] | None = None) -> Any:
+    def control(self, method: str, name: str, members: dict[str, Any] | None = None) -> Any:
         """Calls `/control/<name>`. Raises ControlRefused."""
-        body = None if asked is None else json.dumps(asked).encode()
+        body = None if members is None else json.dumps(members).encode()
         status, answer = self.call(method, f"/control/{name}", body)
         if status != 200:
             raise ControlRefused(status, json.loads(answer))
@@ -116,20 +116,20 @@ class Sandbox:
         self.control("POST", "clock", {"advance_s": seconds})
 
     def wait_for_quiet(self, url: str, limit_s: float = 10) -> None:
-        """Until every notice to this address is acknowledged or given up, by the sandbox's own books."""
+        """Waits until the sandbox's books have no notice to this address that is still due."""
         ends = time.monotonic() + limit_s
         books_uri = f"file:{self.folder / 'sandbox.sqlite'}?mode=ro"
         with closing(sqlite3.connect(books_uri, uri=True)) as books:
             while time.monotonic() < ends:
-                asked = "SELECT count(*) FROM notice WHERE url = ? AND due_at IS NOT NULL"
-                if books.execute(asked, (url,)).fetchone() == (0,):
+                query = "SELECT count(*) FROM notice WHERE url = ? AND due_at IS NOT NULL"
+                if books.execute(query, (url,)).fetchone() == (0,):
                     return
                 time.sleep(0.02)
         raise AssertionError("notices are still due")
 
     def code(self, behaviour: str = "pays", wallet: str = "alipay", payer: str | None = None) -> str:
-        asked = {"wallet": wallet, "behaviour": behaviour, "payer": payer}
-        return str(self.control("POST", "codes", asked)["auth_code"])
+        members = {"wallet": wallet, "behaviour": behaviour, "payer": payer}
+        return str(self.control("POST", "codes", members)["auth_code"])
 
     def account(self, wallet: str, shop: str = "demo", scene: str | None = None) -> dict[str, Any]:
         rows: list[dict[str, Any]] = self.control("GET", "accounts")
@@ -141,15 +141,15 @@ class Sandbox:
 
 
 class Receiver:
-    """A merchant's server for notices: keeps what came, answers what it is told to."""
+    """A merchant's server for notices: records the requests and responds as configured."""
 
     def __init__(self) -> None:
         self.url = ""
         self.bodies: list[bytes] = []
         self.content_types: list[str] = []
-        self.answers: list[tuple[int, bytes]] = []  #: used up one by one; then `answer`
+        self.answers: list[tuple[int, bytes]] = []  #: used up in order, then `answer`
         self.answer: tuple[int, bytes] = (200, b"success")
-        self.gate = threading.Event()  #: while it is cleared, nothing is answered
+        self.gate = threading.Event()  #: while it is cleared, no response is sent
         self.gate.set()
         self._arrived = threading.Condition()
 
@@ -176,10 +176,10 @@ class Receiver:
             return self.answers.pop(0) if self.answers else self.answer
 
     def wait_for(self, count: int, limit_s: float = 10) -> list[bytes]:
-        """Until so many have come altogether."""
+        """Waits until this many notices have arrived in total."""
         with self._arrived:
             arrived = self._arrived.wait_for(lambda: len(self.bodies) >= count, limit_s)
-            assert arrived, f"{len(self.bodies)} of {count} notices came"
+            assert arrived, f"{len(self.bodies)} of {count} notices arrived"
             return list(self.bodies)
 
 

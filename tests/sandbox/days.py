@@ -1,4 +1,4 @@
-"""Days in Beijing by the sandbox's clock: what time it is there, and moving on to a later one."""
+"""Beijing time by the sandbox's clock: reads it, and moves the clock to a later time."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -12,9 +12,9 @@ def beijing_now(sandbox: Sandbox) -> datetime:
 
 
 def move_to(sandbox: Sandbox, hour: int, minute: int = 0, *, weekday: int | None = None) -> datetime:
-    """On to the next time that the clock shows this, at most a day, or on that weekday a week, away.
+    """Moves the clock to the next time of day, or to the next one on a weekday (Monday is 1). Returns the new time.
 
-    Monday is 1. A second more, so that the clock never stands a moment before the hour.
+    One second later, so that the clock is never slightly before the hour.
     """
     now = beijing_now(sandbox)
     then = now.replace(hour=hour, minute=minute, second=1, microsecond=0)
@@ -25,5 +25,5 @@ def move_to(sandbox: Sandbox, hour: int, minute: int = 0, *, weekday: int | None
 
 
 def compact(at: datetime, days: int = 0) -> str:
-    """`yyyyMMdd`, so many days later."""
+    """`yyyyMMdd`, this number of days later."""
     return f"{at + timedelta(days=days):%Y%m%d}"

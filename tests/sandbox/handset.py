@@ -1,4 +1,4 @@
-"""A payer's phone for tests: its forms sent over HTTP, what they answer as text, and its stream of events."""
+"""A payer's phone for tests: sends its forms over HTTP, and reads the regions and the stream of events."""
 
 import html
 import http.client
@@ -17,7 +17,7 @@ from tests.sandbox.conftest import CALL_LIMIT_S, Sandbox
 
 
 def text_of(markup: str) -> str:
-    """What a reader sees of it, on one line."""
+    """The visible text, on one line."""
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", markup)).split()).replace("\N{NO-BREAK SPACE}", " ")
 
 
@@ -28,19 +28,19 @@ class Reply:
     body: str
 
     @property
-    def told(self) -> dict[str, Any]:
+    def members(self) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self.body)
         return answer
 
     def region(self, name: str) -> str:
-        return str(self.told["regions"][name])
+        return str(self.members["regions"][name])
 
     @property
-    def news(self) -> list[str]:
-        """What the page would say of each entry that it has not seen yet, as it stands on the page."""
-        drawn = self.region("waiting") + self.region("history")
-        told = (html.unescape(text) for text in re.findall(r'data-news="([^"]*)"', drawn))
-        return [text.replace("\N{NO-BREAK SPACE}", " ") for text in told]
+    def announcements(self) -> list[str]:
+        """The announcement of each entry, in the page's order."""
+        markup = self.region("waiting") + self.region("history")
+        texts = (html.unescape(text) for text in re.findall(r'data-announcement="([^"]*)"', markup))
+        return [text.replace("\N{NO-BREAK SPACE}", " ") for text in texts]
 
     def __getitem__(self, name: str) -> str:
         """The text of a region."""
@@ -49,7 +49,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Handset:
-    """One open page: it remembers payer, code and opened link as the page's script does."""
+    """One open page. It keeps payer, code and opened link like the page's script."""
 
     sandbox: Sandbox
     payer: str = "ada"
@@ -57,8 +57,8 @@ class Handset:
 
     def send(self, form: str, **fields: str) -> Reply:
         sent = {"payer": self.payer, **self.choice, **fields}
-        reply = ask(self.sandbox, f"/phone/{form}", sent, {"Accept": "application/json"})
-        self.choice = {name: value for name, value in reply.told["choice"].items() if value}
+        reply = fetch(self.sandbox, f"/phone/{form}", sent, {"Accept": "application/json"})
+        self.choice = {name: value for name, value in reply.members["choice"].items() if value}
         assert "Traceback" not in reply.body
         return reply
 
@@ -78,7 +78,7 @@ class Handset:
 
 
 class Events:
-    """An open stream. `next` waits for a screen that is different."""
+    """An open stream. `next` waits for a changed screen."""
 
     def __init__(self, sandbox: Sandbox, choice: dict[str, str]) -> None:
         where = urlsplit(sandbox.http)
@@ -96,13 +96,13 @@ class Events:
         raise EOFError("the stream has ended")
 
     def until(self, region: str, text: str) -> Reply:
-        """The next screen that shows this."""
+        """The next screen whose region contains the text."""
         while text not in (seen := self.next())[region]:
             pass
         return seen
 
     def rest(self) -> bytes:
-        """All that comes until the sandbox ends the stream properly."""
+        """Reads until the sandbox ends the stream properly."""
         return self.answer.read()
 
     def __enter__(self) -> Self:
@@ -113,7 +113,7 @@ class Events:
         self._connection.close()
 
 
-def ask(
+def fetch(
     sandbox: Sandbox,
     path: str,
     form: dict[str, str] | bytes | None = None,

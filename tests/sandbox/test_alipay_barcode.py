@@ -1,11 +1,11 @@
-"""In-store payments: what each behaviour of a code does, repeats, time, query and cancel."""
+"""In-store payments: each behaviour of a code, repeats, timeouts, query and cancel."""
 
 import re
 from datetime import timedelta
 
 import pytest
 
-from tests.sandbox.alipay_shop import Shop, balance, confirm, fresh, scan, shop
+from tests.sandbox.alipay_shop import Shop, balance, confirm, new_number, scan, shop
 from tests.sandbox.conftest import ControlRefused, Sandbox
 
 
@@ -14,8 +14,8 @@ def offline(sandbox: Sandbox) -> Shop:
     return shop(sandbox, "offline")
 
 
-def test_a_paid_order_tells_trade_rate_and_buyer(sandbox: Sandbox, offline: Shop) -> None:
-    order, before = fresh(), balance(sandbox, "bao")
+def test_a_paid_order_has_trade_rate_and_buyer(sandbox: Sandbox, offline: Shop) -> None:
+    order, before = new_number(), balance(sandbox, "bao")
     paid = offline.pay_spot(sandbox.code(payer="bao"), order)
     assert paid["result_code"] == "SUCCESS"
     day = f"{offline.now():%Y%m%d}"
@@ -34,7 +34,7 @@ def test_a_paid_order_tells_trade_rate_and_buyer(sandbox: Sandbox, offline: Shop
     assert queried["alipay_trans_status"] == "TRADE_SUCCESS"
     assert queried["out_trade_no"] == order
     assert queried["alipay_trans_id"] == paid["alipay_trans_id"]
-    by_trade_no = offline.ask("alipay.acquire.overseas.query", alipay_trans_id=paid["alipay_trans_id"])
+    by_trade_no = offline.call("alipay.acquire.overseas.query", alipay_trans_id=paid["alipay_trans_id"])
     assert by_trade_no.node == queried.node
     row = offline.book_row(order)
     assert (row["amount"], row["currency"], row["refunded"]) == (3925, "HKD", 0)
@@ -49,8 +49,8 @@ def test_a_paid_order_tells_trade_rate_and_buyer(sandbox: Sandbox, offline: Shop
         ("used", "SOUNDWAVE_PARSER_FAIL"),
     ],
 )
-def test_a_refusal_makes_no_trade(sandbox: Sandbox, offline: Shop, behaviour: str, error: str) -> None:
-    order, before = fresh(), balance(sandbox, "ada")
+def test_a_refusal_creates_no_trade(sandbox: Sandbox, offline: Shop, behaviour: str, error: str) -> None:
+    order, before = new_number(), balance(sandbox, "ada")
     code = sandbox.code(behaviour)
     for _ in range(2):
         refused = offline.pay_spot(code, order)
@@ -62,19 +62,19 @@ def test_a_refusal_makes_no_trade(sandbox: Sandbox, offline: Shop, behaviour: st
 
 
 def test_a_password_makes_the_order_wait(sandbox: Sandbox, offline: Shop) -> None:
-    order, code = fresh(), sandbox.code("password")
+    order, code = new_number(), sandbox.code("password")
     for _ in range(2):
-        asked = offline.pay_spot(code, order)
-        assert asked["result_code"] == "UNKNOW"
-        assert "error" not in asked.node
+        request = offline.pay_spot(code, order)
+        assert request["result_code"] == "UNKNOW"
+        assert "error" not in request.node
     assert offline.query_spot(order)["alipay_trans_status"] == "WAIT_BUYER_PAY"
     assert "alipay_pay_time" not in offline.query_spot(order).node
     assert confirm(sandbox, "wrong_password", trade=order)["state"] == "WAIT_BUYER_PAY"
     with pytest.raises(ControlRefused, match="another payer"):
         confirm(sandbox, trade=order, payer="bao")
-    done = confirm(sandbox, trade=asked["alipay_trans_id"])
+    done = confirm(sandbox, trade=request["alipay_trans_id"])
     assert done["state"] == done["trade"]["state"] == "TRADE_SUCCESS"
-    assert done["trade"]["trade"] == asked["alipay_trans_id"]
+    assert done["trade"]["trade"] == request["alipay_trans_id"]
     assert done["return_to"] is None
     with pytest.raises(ControlRefused, match="TRADE_SUCCESS"):
         confirm(sandbox, trade=order)
@@ -82,23 +82,23 @@ def test_a_password_makes_the_order_wait(sandbox: Sandbox, offline: Shop) -> Non
 
 
 def test_a_payer_who_cancels_closes_the_order(sandbox: Sandbox, offline: Shop) -> None:
-    order, code = fresh(), sandbox.code("password")
+    order, code = new_number(), sandbox.code("password")
     offline.pay_spot(code, order)
     assert confirm(sandbox, "cancel", trade=order)["state"] == "TRADE_CLOSED"
     assert offline.query_spot(order)["alipay_trans_status"] == "TRADE_CLOSED"
     assert offline.pay_spot(code, order)["error"] == "TRADE_HAS_CLOSE"
 
 
-def test_a_typed_password_pays_after_three_seconds(sandbox: Sandbox, offline: Shop) -> None:
-    order = fresh()
+def test_an_entered_password_pays_after_three_seconds(sandbox: Sandbox, offline: Shop) -> None:
+    order = new_number()
     assert offline.pay_spot(sandbox.code("password_then_pays"), order)["result_code"] == "UNKNOW"
     assert offline.query_spot(order)["alipay_trans_status"] == "WAIT_BUYER_PAY"
     sandbox.advance(3)
     assert offline.query_spot(order)["alipay_trans_status"] == "TRADE_SUCCESS"
 
 
-def test_an_order_nobody_confirms_closes_after_three_minutes(sandbox: Sandbox, offline: Shop) -> None:
-    order = fresh()
+def test_an_unconfirmed_order_closes_after_three_minutes(sandbox: Sandbox, offline: Shop) -> None:
+    order = new_number()
     offline.pay_spot(sandbox.code("password"), order)
     sandbox.advance(170)
     assert offline.query_spot(order)["alipay_trans_status"] == "WAIT_BUYER_PAY"
@@ -108,16 +108,16 @@ def test_an_order_nobody_confirms_closes_after_three_minutes(sandbox: Sandbox, o
         confirm(sandbox, trade=order)
 
 
-def test_a_lost_answer_may_hide_a_payment(sandbox: Sandbox, offline: Shop) -> None:
-    order, code = fresh(), sandbox.code("unknown_then_paid")
+def test_a_system_error_may_hide_a_payment(sandbox: Sandbox, offline: Shop) -> None:
+    order, code = new_number(), sandbox.code("unknown_then_paid")
     lost = offline.pay_spot(code, order)
     assert lost.node == {"result_code": "UNKNOW", "error": "SYSTEM_ERROR"}
     assert offline.query_spot(order)["alipay_trans_status"] == "TRADE_SUCCESS"
     assert offline.pay_spot(code, order)["result_code"] == "SUCCESS"
 
 
-def test_a_lost_answer_may_hide_nothing(sandbox: Sandbox, offline: Shop) -> None:
-    order, code = fresh(), sandbox.code("unknown_then_nothing")
+def test_a_system_error_may_hide_no_payment(sandbox: Sandbox, offline: Shop) -> None:
+    order, code = new_number(), sandbox.code("unknown_then_nothing")
     for _ in range(2):
         assert offline.pay_spot(code, order).node == {"result_code": "UNKNOW", "error": "SYSTEM_ERROR"}
         assert offline.query_spot(order)["error"] == "TRADE_NOT_EXIST"
@@ -125,7 +125,7 @@ def test_a_lost_answer_may_hide_nothing(sandbox: Sandbox, offline: Shop) -> None
 
 
 def test_a_repeat_is_the_same_payment_once(sandbox: Sandbox, offline: Shop) -> None:
-    order, code, before = fresh(), sandbox.code(), balance(sandbox, "ada")
+    order, code, before = new_number(), sandbox.code(), balance(sandbox, "ada")
     first = offline.pay_spot(code, order)
     assert offline.pay_spot(code, order).node == first.node
     assert balance(sandbox, "ada") == before - 3581
@@ -133,11 +133,11 @@ def test_a_repeat_is_the_same_payment_once(sandbox: Sandbox, offline: Shop) -> N
     assert (other["result_code"], other["error"]) == ("FAILED", "CONTEXT_INCONSISTENT")
     assert offline.pay_spot(code, order, trans_name="Coffee")["error"] == "CONTEXT_INCONSISTENT"
     assert offline.pay_spot(sandbox.code(payer="bao"), order)["error"] == "TRADE_BUYER_NOT_MATCH"
-    assert offline.pay_spot(code, fresh())["error"] == "SOUNDWAVE_PARSER_FAIL"
+    assert offline.pay_spot(code, new_number())["error"] == "SOUNDWAVE_PARSER_FAIL"
 
 
 def test_a_code_serves_one_merchant_only(sandbox: Sandbox, offline: Shop) -> None:
-    order, code = fresh(), sandbox.code()
+    order, code = new_number(), sandbox.code()
     offline.pay_spot(code, order)
     other = shop(sandbox, "offline", "chain_west")
     assert other.pay_spot(code, order)["error"] == "SOUNDWAVE_PARSER_FAIL"
@@ -147,12 +147,12 @@ def test_a_code_serves_one_merchant_only(sandbox: Sandbox, offline: Shop) -> Non
 @pytest.mark.parametrize(
     "code", ["13", "2" * 15, "999999999999999999", "28abcdefghijklmnop", "28" + "0" * 16]
 )
-def test_what_is_no_code_of_ours_is_not_read(offline: Shop, code: str) -> None:
-    assert offline.pay_spot(code, fresh())["error"] == "SOUNDWAVE_PARSER_FAIL"
+def test_an_invalid_code_is_refused(offline: Shop, code: str) -> None:
+    assert offline.pay_spot(code, new_number())["error"] == "SOUNDWAVE_PARSER_FAIL"
 
 
 def test_a_wechat_code_is_not_read(sandbox: Sandbox, offline: Shop) -> None:
-    assert offline.pay_spot(sandbox.code(wallet="wechat"), fresh())["error"] == "SOUNDWAVE_PARSER_FAIL"
+    assert offline.pay_spot(sandbox.code(wallet="wechat"), new_number())["error"] == "SOUNDWAVE_PARSER_FAIL"
 
 
 @pytest.mark.parametrize(
@@ -196,14 +196,14 @@ def test_a_wechat_code_is_not_read(sandbox: Sandbox, offline: Shop) -> None:
 def test_a_bad_parameter_is_refused(
     sandbox: Sandbox, offline: Shop, change: dict[str, str], error: str
 ) -> None:
-    order = fresh()
+    order = new_number()
     assert offline.pay_spot("280000000000000001", order, **change).error == error
 
 
 def test_good_optional_parameters_are_taken(sandbox: Sandbox, offline: Shop) -> None:
     paid = offline.pay_spot(
         sandbox.code(),
-        fresh(),
+        new_number(),
         quantity="5",
         price="7.85",
         memo="table 4",
@@ -213,12 +213,12 @@ def test_good_optional_parameters_are_taken(sandbox: Sandbox, offline: Shop) -> 
     assert paid["result_code"] == "SUCCESS"
 
 
-def test_a_query_wants_a_number(offline: Shop) -> None:
-    assert offline.ask("alipay.acquire.overseas.query").error == "INVALID_PARAMETER"
+def test_a_query_needs_a_number(offline: Shop) -> None:
+    assert offline.call("alipay.acquire.overseas.query").error == "INVALID_PARAMETER"
 
 
 def test_an_unpaid_order_is_cancelled_by_closing(sandbox: Sandbox, offline: Shop) -> None:
-    order = fresh()
+    order = new_number()
     offline.pay_spot(sandbox.code("password"), order)
     for _ in range(2):
         done = offline.cancel(order)
@@ -227,7 +227,7 @@ def test_an_unpaid_order_is_cancelled_by_closing(sandbox: Sandbox, offline: Shop
 
 
 def test_a_paid_order_is_cancelled_by_returning_everything(sandbox: Sandbox, offline: Shop) -> None:
-    order, before = fresh(), balance(sandbox, "ada")
+    order, before = new_number(), balance(sandbox, "ada")
     paid = offline.pay_spot(sandbox.code(), order)
     for _ in range(2):
         done = offline.cancel(order)
@@ -236,29 +236,29 @@ def test_a_paid_order_is_cancelled_by_returning_everything(sandbox: Sandbox, off
     assert balance(sandbox, "ada") == before
     row = offline.book_row(order)
     assert (row["state"], row["refunded"]) == ("TRADE_CLOSED", 3925)
-    assert offline.refund_spot(order, fresh(), "1.00")["error"] == "TRADE_HAS_CLOSE"
+    assert offline.refund_spot(order, new_number(), "1.00")["error"] == "TRADE_HAS_CLOSE"
 
 
 def test_cancelling_nothing_succeeds_without_an_action(offline: Shop) -> None:
-    done = offline.cancel(fresh())
+    done = offline.cancel(new_number())
     assert done["result_code"] == "SUCCESS"
     assert "action" not in done.node
 
 
 def test_after_a_partial_refund_a_cancel_is_refused(sandbox: Sandbox, offline: Shop) -> None:
-    order = fresh()
+    order = new_number()
     offline.pay_spot(sandbox.code(), order)
-    assert offline.refund_spot(order, fresh(), "1.00")["result_code"] == "SUCCESS"
+    assert offline.refund_spot(order, new_number(), "1.00")["result_code"] == "SUCCESS"
     refused = offline.cancel(order)
     assert (refused["result_code"], refused["retry_flag"]) == ("FAIL", "N")
     assert refused["detail_error_code"] == "REASON_TRADE_REFUND_FEE_ERR"
-    offline.refund_spot(order, fresh(), "38.25")
+    offline.refund_spot(order, new_number(), "38.25")
     assert offline.cancel(order)["detail_error_code"] == "TRADE_HAS_CLOSE"
 
 
 def test_a_cancel_is_possible_until_a_quarter_past_midnight(own_sandbox: Sandbox) -> None:
     offline = shop(own_sandbox, "offline")
-    early, late = fresh(), fresh()
+    early, late = new_number(), new_number()
     for order in (early, late):
         offline.pay_spot(own_sandbox.code(), order)
     now = offline.now()
@@ -271,14 +271,14 @@ def test_a_cancel_is_possible_until_a_quarter_past_midnight(own_sandbox: Sandbox
 
 
 @pytest.mark.parametrize("timestamp", ["", "x", "1767294245000", "2026-01-02 03:04", "2026-01-02 03:04:05"])
-def test_a_cancel_wants_the_present_time(offline: Shop, timestamp: str) -> None:
-    reply = offline.ask("alipay.acquire.cancel", out_trade_no=fresh(), timestamp=timestamp)
+def test_a_cancel_needs_the_current_time(offline: Shop, timestamp: str) -> None:
+    reply = offline.call("alipay.acquire.cancel", out_trade_no=new_number(), timestamp=timestamp)
     assert reply.error == "INVALID_PARAMETER"
 
 
-def test_a_cancel_takes_a_dashed_time_too(offline: Shop) -> None:
+def test_a_cancel_accepts_a_dashed_time_too(offline: Shop) -> None:
     timestamp = f"{offline.now():%Y-%m-%d %H:%M:%S}"
-    done = offline.ask("alipay.acquire.cancel", out_trade_no=fresh(), timestamp=timestamp)
+    done = offline.call("alipay.acquire.cancel", out_trade_no=new_number(), timestamp=timestamp)
     assert done["result_code"] == "SUCCESS"
 
 

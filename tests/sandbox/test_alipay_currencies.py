@@ -1,4 +1,4 @@
-"""Alipay's contracts in other currencies: what amounts look like on the wire, with decimals and without."""
+"""Alipay's contracts in other currencies: amounts on the wire, with and without decimals."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from typing import Any, Final
 
 import pytest
 
-from tests.sandbox.alipay_shop import Shop, balance, confirm, form_of, fresh, scan, shop
+from tests.sandbox.alipay_shop import Shop, balance, confirm, form_of, new_number, scan, shop
 from tests.sandbox.conftest import Receiver, Sandbox
 from tests.sandbox.days import compact, move_to
 
 
 @dataclass(frozen=True, slots=True)
 class Currency:
-    """A price of 1,200 units, and what Alipay writes of it; the yuan are by hand from the rate."""
+    """A price of 1,200 units and Alipay's amounts for it. The CNY amounts were calculated by hand from the rate."""
 
     price: str
     minor: int
@@ -66,7 +66,7 @@ def spent_by(sandbox: Sandbox, payer: str, before: int) -> str:
 
 
 @pytest.mark.parametrize("is_wap", [False, True], ids=["pc", "wap"])
-def test_an_online_order_is_paid_told_asked_about_and_given_back(
+def test_an_online_order_is_paid_notified_queried_and_refunded(
     sandbox: Sandbox,
     receiver: Receiver,
     shops: Callable[[str], Shop],
@@ -75,7 +75,7 @@ def test_an_online_order_is_paid_told_asked_about_and_given_back(
     *,
     is_wap: bool,
 ) -> None:
-    online, order = shops("online"), fresh()
+    online, order = shops("online"), new_number()
     fields = {"currency": code, "total_fee": money.price, "notify_url": receiver.url}
     link = (online.wap_link if is_wap else online.pc_link)(order, **fields)
     seen = scan(sandbox, link)
@@ -98,10 +98,10 @@ def test_an_online_order_is_paid_told_asked_about_and_given_back(
     assert (row["amount"], row["refunded"], row["currency"]) == (money.minor, money.minor, code)
 
 
-def test_a_barcode_is_paid_told_asked_about_and_given_back(
+def test_a_barcode_is_paid_notified_queried_and_refunded(
     sandbox: Sandbox, receiver: Receiver, shops: Callable[[str], Shop], code: str, money: Currency
 ) -> None:
-    offline, order = shops("offline"), fresh()
+    offline, order = shops("offline"), new_number()
     price = {"currency": code, "trans_amount": money.price}
     paid = offline.pay_spot(sandbox.code(), order, **price, notify_url=receiver.url)
     for answer in (paid, offline.query_spot(order)):
@@ -110,7 +110,7 @@ def test_a_barcode_is_paid_told_asked_about_and_given_back(
     notice = form_of(receiver.wait_for(1)[0])
     assert (notice["total_fee"], notice["price"], notice["currency"]) == (money.price, money.price, code)
     for amount in (money.part, money.rest):
-        given = offline.refund_spot(order, fresh("R"), amount, currency=code)
+        given = offline.refund_spot(order, new_number("R"), amount, currency=code)
         assert (given["result_code"], given["refund_amount"]) == ("SUCCESS", amount)
     assert form_of(receiver.wait_for(2)[1])["refund_fee"] == money.price
     assert offline.book_row(order)["refunded"] == money.minor
@@ -119,9 +119,9 @@ def test_a_barcode_is_paid_told_asked_about_and_given_back(
 def test_an_unpaid_order_is_closed_and_a_paid_barcode_cancelled(
     sandbox: Sandbox, shops: Callable[[str], Shop], code: str, money: Currency
 ) -> None:
-    online, offline, order, sale = shops("online"), shops("offline"), fresh(), fresh()
+    online, offline, order, sale = shops("online"), shops("offline"), new_number(), new_number()
     scan(sandbox, online.pc_link(order, currency=code, total_fee=money.price))
-    assert online.ask("close_trade", out_order_no=order).error is None
+    assert online.call("close_trade", out_order_no=order).error is None
     assert online.query_online(order)["trade_status"] == "TRADE_CLOSED"
     before = balance(sandbox, "ada")
     offline.pay_spot(sandbox.code(), sale, currency=code, trans_amount=money.price)
@@ -132,53 +132,53 @@ def test_an_unpaid_order_is_closed_and_a_paid_barcode_cancelled(
 def test_a_code_to_scan_is_made_in_the_contract_s_currency(
     sandbox: Sandbox, shops: Callable[[str], Shop], code: str, money: Currency
 ) -> None:
-    offline, order = shops("offline"), fresh()
+    offline, order = shops("offline"), new_number()
     price = {"currency": code, "trans_currency": code, "total_fee": money.price}
-    made = offline.ask("alipay.acquire.precreate", **offline.precreate_fields(order) | price)
+    made = offline.call("alipay.acquire.precreate", **offline.precreate_fields(order) | price)
     assert (scan(sandbox, made["qr_code"])["amount"], made["result_code"]) == (money.minor, "SUCCESS")
 
 
 def test_an_amount_of_another_form_is_refused_everywhere(
     sandbox: Sandbox, shops: Callable[[str], Shop], code: str, money: Currency
 ) -> None:
-    online, offline, order = shops("online"), shops("offline"), fresh()
-    paid = fresh()
+    online, offline, order = shops("online"), shops("offline"), new_number()
+    paid = new_number()
     offline.pay_spot(sandbox.code(), paid, currency=code, trans_amount=money.price)
     for amount in money.not_its_form:
         page = online.open(online.pc_link(order, currency=code, total_fee=amount))
         assert b"ILLEGAL_ARGUMENT" in page.body, amount
-        asked = {"currency": code, "trans_amount": amount}
-        assert offline.pay_spot(sandbox.code(), order, **asked).error == "INVALID_PARAMETER"
+        request = {"currency": code, "trans_amount": amount}
+        assert offline.pay_spot(sandbox.code(), order, **request).error == "INVALID_PARAMETER"
         price = {"currency": code, "trans_currency": code, "total_fee": amount}
-        refused = offline.ask("alipay.acquire.precreate", **offline.precreate_fields(order) | price)
+        refused = offline.call("alipay.acquire.precreate", **offline.precreate_fields(order) | price)
         assert refused.error == "INVALID_PARAMETER"
-        assert offline.refund_spot(paid, fresh("R"), amount, currency=code).error == "INVALID_PARAMETER"
-        assert online.refund_online(paid, fresh("R"), amount, currency=code).error == "ILLEGAL_ARGUMENT"
+        assert offline.refund_spot(paid, new_number("R"), amount, currency=code).error == "INVALID_PARAMETER"
+        assert online.refund_online(paid, new_number("R"), amount, currency=code).error == "ILLEGAL_ARGUMENT"
     assert offline.book_row(paid)["refunded"] == 0
 
 
-def test_a_contract_takes_its_own_currency_only(
+def test_a_contract_accepts_only_its_own_currency(
     sandbox: Sandbox, shops: Callable[[str], Shop], code: str
 ) -> None:
     online, offline = shops("online"), shops("offline")
     for other in {*CURRENCIES, "HKD"} - {code}:
         price = CURRENCIES[other].price if other in CURRENCIES else "12.00"
-        page = online.open(online.pc_link(fresh(), currency=other, total_fee=price))
+        page = online.open(online.pc_link(new_number(), currency=other, total_fee=price))
         assert b"ILLEGAL_CURRENCY" in page.body
-        asked = {"currency": other, "trans_amount": price}
-        assert offline.pay_spot(sandbox.code(), fresh(), **asked).error == "ILLEGAL_CURRENCY"
+        request = {"currency": other, "trans_amount": price}
+        assert offline.pay_spot(sandbox.code(), new_number(), **request).error == "ILLEGAL_CURRENCY"
 
 
 @pytest.mark.parametrize("code", ["JPY", "KRW", "USD"], indirect=True)
 def test_a_price_in_yuan_is_settled_in_the_contract_s_currency(
     sandbox: Sandbox, receiver: Receiver, shops: Callable[[str], Shop], code: str, money: Currency
 ) -> None:
-    online, order = shops("online"), fresh()
+    online, order = shops("online"), new_number()
     link = online.pc_link(order, currency=code, total_fee="", rmb_fee=money.cny, notify_url=receiver.url)
     confirm(sandbox, url=link)
     notice = form_of(receiver.wait_for(1)[0])
     assert (notice["total_fee"], notice["rmb_fee"]) == (money.price, money.cny)
-    least = online.pc_link(fresh(), currency=code, total_fee="", rmb_fee="0.01", notify_url=receiver.url)
+    least = online.pc_link(new_number(), currency=code, total_fee="", rmb_fee="0.01", notify_url=receiver.url)
     confirm(sandbox, url=least)
     notice = form_of(receiver.wait_for(2)[1])
     assert (notice["total_fee"], notice["rmb_fee"]) == (
@@ -188,11 +188,11 @@ def test_a_price_in_yuan_is_settled_in_the_contract_s_currency(
 
 
 def test_the_day_s_file_has_amounts_and_charges_in_the_contract_s_form(own_sandbox: Sandbox) -> None:
-    """All four in one sandbox: the clock is moved over midnight once."""
+    """All currencies in one sandbox, so that the clock is moved over midnight only once."""
     noon = move_to(own_sandbox, 12)
     sold: dict[str, Any] = {}
     for code, money in CURRENCIES.items():
-        sold[code] = (shop(own_sandbox, "offline", f"in_{code.lower()}"), fresh(), fresh("R"))
+        sold[code] = (shop(own_sandbox, "offline", f"in_{code.lower()}"), new_number(), new_number("R"))
         offline, order, refund = sold[code]
         offline.pay_spot(own_sandbox.code(), order, currency=code, trans_amount=money.price)
         assert offline.refund_spot(order, refund, money.part, currency=code)["result_code"] == "SUCCESS"

@@ -1,13 +1,13 @@
-"""The compare, liquidation and rate files: their lines, their days, and what they say when there is nothing.
+"""The compare, liquidation and rate files: their lines, their days, and their content when there is nothing.
 
-A payment of HKD 39.25 is charged 0.314 at 0.80 %, which is 0.31; one of 120.00 is charged 0.96.
+A payment of HKD 39.25 is charged 0.314 at 0.80 %, rounded to 0.31; one of 120.00 is charged 0.96.
 """
 
 from datetime import datetime
 
 import pytest
 
-from tests.sandbox.alipay_shop import Reply, Shop, confirm, fresh, shop
+from tests.sandbox.alipay_shop import Reply, Shop, confirm, new_number, shop
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.days import compact, move_to
 
@@ -22,8 +22,8 @@ def text(reply: Reply) -> str:
 
 
 def file(caller: Shop, service: str, start: str, end: str = "") -> str:
-    asked = caller.signed(service, {"start_date": start, "end_date": end or start})
-    return text(caller.post(asked))
+    request = caller.signed(service, {"start_date": start, "end_date": end or start})
+    return text(caller.post(request))
 
 
 def lines(caller: Shop, service: str, start: str, end: str = "") -> list[list[str]]:
@@ -35,30 +35,30 @@ def lines(caller: Shop, service: str, start: str, end: str = "") -> list[list[st
 
 
 def minute(at: str) -> str:
-    """Of `yyyyMMddHHmmss`: the seconds are the machine's."""
+    """`yyyyMMddHHmmss` without the seconds, which depend on the machine."""
     assert len(at) == 14
     return at[:12]
 
 
-def bought(sandbox: Sandbox, online: Shop, **fields: str) -> str:
+def paid_order(sandbox: Sandbox, online: Shop, **fields: str) -> str:
     """A paid online order of HKD 120.00."""
-    order = fresh()
+    order = new_number()
     confirm(sandbox, url=online.pc_link(order, **fields))
     return order
 
 
 def test_a_compare_file_has_payments_refunds_and_cancels(sandbox: Sandbox) -> None:
     noon = move_to(sandbox, 12)
-    till = shop(sandbox, "offline")
-    kept, undone, refund = fresh(), fresh(), fresh()
-    till.pay_spot(sandbox.code(), kept)
-    till.refund_spot(kept, refund, "10.01")
-    till.pay_spot(sandbox.code(), undone)
-    till.cancel(undone)
-    till.pay_spot(sandbox.code("password"), fresh())
-    till.pay_spot(sandbox.code("refuses"), fresh())
+    offline = shop(sandbox, "offline")
+    kept, undone, refund = new_number(), new_number(), new_number()
+    offline.pay_spot(sandbox.code(), kept)
+    offline.refund_spot(kept, refund, "10.01")
+    offline.pay_spot(sandbox.code(), undone)
+    offline.cancel(undone)
+    offline.pay_spot(sandbox.code("password"), new_number())
+    offline.pay_spot(sandbox.code("refuses"), new_number())
     move_to(sandbox, 0)
-    rows = lines(till, COMPARE, compact(noon))
+    rows = lines(offline, COMPARE, compact(noon))
     assert {minute(row.pop(3)) for row in rows} == {f"{noon:%Y%m%d}1200"}
     assert rows == [
         [kept, "39.25", "HKD", "", "P", "0.31", "P", ""],
@@ -70,8 +70,8 @@ def test_a_compare_file_has_payments_refunds_and_cancels(sandbox: Sandbox) -> No
 
 def test_a_price_in_cny_is_listed_in_the_contracts_currency(sandbox: Sandbox) -> None:
     noon = move_to(sandbox, 12)
-    online, refunds = shop(sandbox, "online"), [fresh(), fresh()]
-    order = bought(sandbox, online, total_fee="", rmb_fee="100.00")
+    online, refunds = shop(sandbox, "online"), [new_number(), new_number()]
+    order = paid_order(sandbox, online, total_fee="", rmb_fee="100.00")
     for number, amount in zip(refunds, ("50.00", "50.00"), strict=True):
         online.refund_online(order, number, "", return_rmb_amount=amount)
     move_to(sandbox, 0)
@@ -89,7 +89,7 @@ def test_money_is_settled_on_the_next_working_day(sandbox: Sandbox) -> None:
     friday = move_to(sandbox, 12, weekday=5)
     orders = []
     for _ in range(4):  # Friday to Monday
-        orders.append(bought(sandbox, online))
+        orders.append(paid_order(sandbox, online))
         move_to(sandbox, 12)
     move_to(sandbox, 12)  # Wednesday
 
@@ -115,14 +115,14 @@ def test_money_is_settled_on_the_next_working_day(sandbox: Sandbox) -> None:
 def test_a_period_has_at_most_ten_days_and_ends_before_today(sandbox: Sandbox, service: str) -> None:
     today, online = move_to(sandbox, 12), shop(sandbox, "online")
 
-    def said(start: int, end: int) -> str:
+    def response(start: int, end: int) -> str:
         return file(online, service, compact(today, start), compact(today, end))
 
-    assert "|" in said(-10, -1) or said(-10, -1) == NOTHING
-    assert said(-11, -1) == "Over 10 days to Date period"
-    assert said(-1, -2) == "Finish date ahead of begin date"
-    assert said(-1, 0) == "Finish date not ahead of today"
-    assert said(1, 2) == "Finish date not ahead of today"
+    assert "|" in response(-10, -1) or response(-10, -1) == NOTHING
+    assert response(-11, -1) == "Over 10 days to Date period"
+    assert response(-1, -2) == "Finish date ahead of begin date"
+    assert response(-1, 0) == "Finish date not ahead of today"
+    assert response(1, 2) == "Finish date not ahead of today"
 
 
 @BOTH_FILES
@@ -136,7 +136,7 @@ def test_a_period_has_at_most_ten_days_and_ends_before_today(sandbox: Sandbox, s
         ("20261101", "99991231", "Illegal Date period!"),
     ],
 )
-def test_dates_that_are_none_are_told_in_plain_text(
+def test_invalid_dates_are_refused_in_plain_text(
     sandbox: Sandbox, service: str, start: str, end: str, error: str
 ) -> None:
     online = shop(sandbox, "online")
@@ -147,7 +147,7 @@ def test_dates_that_are_none_are_told_in_plain_text(
 
 
 @pytest.mark.parametrize("service", [COMPARE, LIQUIDATION, RATES])
-def test_what_is_wrong_with_the_request_is_told_in_xml(sandbox: Sandbox, service: str) -> None:
+def test_an_invalid_request_is_refused_in_xml(sandbox: Sandbox, service: str) -> None:
     online = shop(sandbox, "online")
     good = online.signed(service, {"start_date": "20261101", "end_date": "20261101"})
     assert text(online.post(good))
@@ -158,22 +158,22 @@ def test_what_is_wrong_with_the_request_is_told_in_xml(sandbox: Sandbox, service
 
 def test_a_merchant_sees_its_own_contract_only(sandbox: Sandbox) -> None:
     noon = move_to(sandbox, 12)
-    bought(sandbox, shop(sandbox, "online"))
+    paid_order(sandbox, shop(sandbox, "online"))
     move_to(sandbox, 0)
     for other in (shop(sandbox, "offline"), shop(sandbox, "online", "chain_west")):
         assert file(other, COMPARE, compact(noon)) == NOTHING
 
 
-def test_a_file_that_was_asked_for_once_never_changes(own_sandbox: Sandbox) -> None:
-    noon, till = move_to(own_sandbox, 12), shop(own_sandbox, "offline")
-    order = fresh()
-    till.pay_spot(own_sandbox.code(), order)
+def test_a_file_that_was_downloaded_once_never_changes(own_sandbox: Sandbox) -> None:
+    noon, offline = move_to(own_sandbox, 12), shop(own_sandbox, "offline")
+    order = new_number()
+    offline.pay_spot(own_sandbox.code(), order)
     move_to(own_sandbox, 0)
-    first = file(till, COMPARE, compact(noon))
-    till.cancel(order)
-    assert file(till, COMPARE, compact(noon)) == first
+    first = file(offline, COMPARE, compact(noon))
+    offline.cancel(order)
+    assert file(offline, COMPARE, compact(noon)) == first
     own_sandbox.restart()
-    assert file(till, COMPARE, compact(noon)) == first
+    assert file(offline, COMPARE, compact(noon)) == first
 
 
 def rates_of(caller: Shop) -> list[list[str]]:
@@ -188,7 +188,7 @@ def test_rates_are_todays_and_change_in_the_morning(sandbox: Sandbox, scene: str
     move_to(sandbox, 9, 25)
     rows = rates_of(caller)
     assert {(row[0], row[1]) for row in rows} == {(compact(before), "092500")}
-    told = {currency: rate for _day, _time, currency, rate in rows}
-    assert (told["HKD"], told["USD"], told["JPY"]) == ("0.91230000", "7.10340000", "0.04820000")
-    assert "CNY" not in told
-    assert len(told) == len(rows)
+    rates = {currency: rate for _day, _time, currency, rate in rows}
+    assert (rates["HKD"], rates["USD"], rates["JPY"]) == ("0.91230000", "7.10340000", "0.04820000")
+    assert "CNY" not in rates
+    assert len(rates) == len(rows)

@@ -1,10 +1,10 @@
-"""The gateway's door: charset, merge of query and body, and every refusal before a service runs."""
+"""The gateway: charset, merge of query and body, and every refusal before a service runs."""
 
 import urllib.parse
 
 import pytest
 
-from tests.sandbox.alipay_shop import Shop, fresh, shop, text_of
+from tests.sandbox.alipay_shop import Shop, new_number, shop, text_of
 from tests.sandbox.conftest import Sandbox
 
 XML_TYPE = "text/xml;charset=UTF-8"
@@ -20,18 +20,18 @@ def offline(sandbox: Sandbox) -> Shop:
     return shop(sandbox, "offline")
 
 
-def test_a_query_is_answered_by_get_and_by_post_alike(offline: Shop) -> None:
-    asked = offline.signed("alipay.acquire.overseas.query", {"partner_trans_id": fresh()})
-    by_post = offline.post(asked)
-    by_get = offline.open(f"{offline.account['gateway_url']}?{urllib.parse.urlencode(asked)}")
-    in_query_of_post = offline.post({}, asked)
+def test_a_query_gets_the_same_response_by_get_and_post(offline: Shop) -> None:
+    request = offline.signed("alipay.acquire.overseas.query", {"partner_trans_id": new_number()})
+    by_post = offline.post(request)
+    by_get = offline.open(f"{offline.account['gateway_url']}?{urllib.parse.urlencode(request)}")
+    in_query_of_post = offline.post({}, request)
     assert by_post.body == by_get.body == in_query_of_post.body
     assert by_post.content_type == XML_TYPE
     assert by_post["result_code"] == "FAIL"
 
 
 def test_the_request_is_echoed_without_its_signature(offline: Shop) -> None:
-    reply = offline.ask("alipay.acquire.overseas.query", partner_trans_id="E1", remark="<a&b>'")
+    reply = offline.call("alipay.acquire.overseas.query", partner_trans_id="E1", remark="<a&b>'")
     echo = {param.get("name"): param.text for param in reply.tree.findall("request/param")}
     assert echo == {
         "service": "alipay.acquire.overseas.query",
@@ -42,24 +42,24 @@ def test_the_request_is_echoed_without_its_signature(offline: Shop) -> None:
     }
 
 
-def test_the_body_wins_over_the_query(offline: Shop) -> None:
-    asked = offline.signed("alipay.acquire.overseas.query", {"partner_trans_id": fresh()})
-    reply = offline.post(asked, {"partner_trans_id": "other", "_input_charset": "utf-8"})
+def test_the_body_takes_precedence_over_the_query(offline: Shop) -> None:
+    request = offline.signed("alipay.acquire.overseas.query", {"partner_trans_id": new_number()})
+    reply = offline.post(request, {"partner_trans_id": "other", "_input_charset": "utf-8"})
     assert reply.error is None
 
 
 @pytest.mark.parametrize("sign_type", ["MD5", "RSA", "RSA2"])
 @pytest.mark.parametrize("with_empties", [True, False])
 def test_empty_values_may_be_signed_or_left_out(offline: Shop, sign_type: str, with_empties: bool) -> None:
-    asked = {
+    request = {
         "service": "alipay.acquire.overseas.query",
         "partner": offline.pid,
         "_input_charset": "utf-8",
-        "partner_trans_id": fresh(),
+        "partner_trans_id": new_number(),
         "alipay_trans_id": "",
     }
-    sign = offline.sign(text_of(asked, with_empties=with_empties), sign_type)
-    reply = offline.post({**asked, "sign": sign, "sign_type": sign_type})
+    sign = offline.sign(text_of(request, with_empties=with_empties), sign_type)
+    reply = offline.post({**request, "sign": sign, "sign_type": sign_type})
     assert reply.error is None
     assert reply["error"] == "TRADE_NOT_EXIST"
     assert reply.tree.findtext("sign_type") == sign_type
@@ -68,8 +68,8 @@ def test_empty_values_may_be_signed_or_left_out(offline: Shop, sign_type: str, w
 @pytest.mark.parametrize(
     ("charset", "codec"), [("GBK", "gbk"), ("gb2312", "gbk"), ("UTF-8", "utf-8"), ("utf-8", "utf-8")]
 )
-def test_chinese_is_read_in_the_charset_that_was_named(online: Shop, charset: str, codec: str) -> None:
-    order = fresh()
+def test_chinese_is_read_in_the_named_charset(online: Shop, charset: str, codec: str) -> None:
+    order = new_number()
     fields = {
         "service": "create_forex_trade",
         "partner": online.pid,
@@ -84,21 +84,21 @@ def test_chinese_is_read_in_the_charset_that_was_named(online: Shop, charset: st
 
 
 def test_without_a_named_charset_the_body_is_gbk(offline: Shop) -> None:
-    asked = {
+    request = {
         "service": "alipay.acquire.overseas.query",
         "partner": offline.pid,
         "partner_trans_id": "测试",
     }
-    asked |= {"sign": offline.sign(text_of(asked), "MD5", "gbk"), "sign_type": "MD5"}
-    body = urllib.parse.urlencode(asked, encoding="gbk").encode()
+    request |= {"sign": offline.sign(text_of(request), "MD5", "gbk"), "sign_type": "MD5"}
+    body = urllib.parse.urlencode(request, encoding="gbk").encode()
     assert offline.open(str(offline.account["gateway_url"]), body).error == "INVALID_PARAMETER"
-    body = urllib.parse.urlencode(asked, encoding="utf-8").encode()
+    body = urllib.parse.urlencode(request, encoding="utf-8").encode()
     assert offline.open(str(offline.account["gateway_url"]), body).error == "ILLEGAL_SIGN"
 
 
 def test_an_unknown_charset_is_refused(offline: Shop) -> None:
-    asked = offline.signed("alipay.acquire.overseas.query", {"partner_trans_id": "X"})
-    assert offline.post({**asked, "_input_charset": "utf-7"}).error == "ILLEGAL_CHARSET"
+    request = offline.signed("alipay.acquire.overseas.query", {"partner_trans_id": "X"})
+    assert offline.post({**request, "_input_charset": "utf-7"}).error == "ILLEGAL_CHARSET"
 
 
 @pytest.mark.parametrize(
@@ -117,15 +117,17 @@ def test_an_unknown_charset_is_refused(offline: Shop) -> None:
         ({"partner_trans_id": "\x01"}, "ILLEGAL_SIGN"),
     ],
 )
-def test_a_request_is_refused_at_the_door(offline: Shop, change: dict[str, str], error: str) -> None:
-    asked = offline.signed("alipay.acquire.overseas.query", {"partner_trans_id": "X"})
-    reply = offline.post(asked | change)
+def test_a_request_is_refused_before_any_service_runs(
+    offline: Shop, change: dict[str, str], error: str
+) -> None:
+    request = offline.signed("alipay.acquire.overseas.query", {"partner_trans_id": "X"})
+    reply = offline.post(request | change)
     assert reply.error == error
     assert reply.content_type == XML_TYPE
 
 
 def test_control_characters_are_refused(offline: Shop) -> None:
-    reply = offline.ask("alipay.acquire.overseas.query", partner_trans_id="X\x01")
+    reply = offline.call("alipay.acquire.overseas.query", partner_trans_id="X\x01")
     assert reply.error == "ILLEGAL_ARGUMENT"
 
 
@@ -176,38 +178,38 @@ def test_one_changed_byte_in_any_value_of_any_service_is_refused(
     online: Shop, offline: Shop, sign_type: str
 ) -> None:
     for caller, service, fields in _calls(online, offline):
-        asked = caller.signed(service, fields, sign_type)
-        assert b"ILLEGAL_SIGN" not in caller.post(asked).body
-        for name in set(asked) - {"service", "partner", "sign_type", "_input_charset"}:
-            flipped = chr(ord(asked[name][0]) ^ 1) + asked[name][1:]
-            assert caller.post({**asked, name: flipped}).error == "ILLEGAL_SIGN", (service, name)
-        assert caller.post({**asked, "_input_charset": "UTF-8"}).error == "ILLEGAL_SIGN"
-        assert caller.post({**asked, "added": "1"}).error == "ILLEGAL_SIGN"
-        assert caller.post({**asked, "sign": asked["sign"][:-1]}).error == "ILLEGAL_SIGN"
+        request = caller.signed(service, fields, sign_type)
+        assert b"ILLEGAL_SIGN" not in caller.post(request).body
+        for name in set(request) - {"service", "partner", "sign_type", "_input_charset"}:
+            flipped = chr(ord(request[name][0]) ^ 1) + request[name][1:]
+            assert caller.post({**request, name: flipped}).error == "ILLEGAL_SIGN", (service, name)
+        assert caller.post({**request, "_input_charset": "UTF-8"}).error == "ILLEGAL_SIGN"
+        assert caller.post({**request, "added": "1"}).error == "ILLEGAL_SIGN"
+        assert caller.post({**request, "sign": request["sign"][:-1]}).error == "ILLEGAL_SIGN"
 
 
 @pytest.mark.parametrize("service", ["create_forex_trade", "create_forex_trade_wap"])
 def test_one_changed_byte_in_a_link_is_an_error_page(online: Shop, service: str) -> None:
     is_wap = service.endswith("wap")
-    asked = online.signed(service, online.online_fields(fresh(), is_wap=is_wap))
-    for name in set(asked) - {"service", "partner", "sign_type", "_input_charset"}:
-        flipped = chr(ord(asked[name][0]) ^ 1) + asked[name][1:]
-        page = online.post({**asked, name: flipped})
+    request = online.signed(service, online.online_fields(new_number(), is_wap=is_wap))
+    for name in set(request) - {"service", "partner", "sign_type", "_input_charset"}:
+        flipped = chr(ord(request[name][0]) ^ 1) + request[name][1:]
+        page = online.post({**request, name: flipped})
         assert page.content_type.startswith("text/html")
         assert b"ILLEGAL_SIGN" in page.body
-    assert b"Pay as" in online.post(asked).body
+    assert b"Pay as" in online.post(request).body
 
 
-def test_another_merchants_signature_is_worth_nothing(sandbox: Sandbox, offline: Shop) -> None:
+def test_another_merchants_signature_is_refused(sandbox: Sandbox, offline: Shop) -> None:
     other = shop(sandbox, "offline", "chain_west")
-    asked = other.signed("alipay.acquire.overseas.query", {"partner_trans_id": "X"})
-    assert offline.post({**asked, "partner": offline.pid}).error == "ILLEGAL_SIGN"
+    request = other.signed("alipay.acquire.overseas.query", {"partner_trans_id": "X"})
+    assert offline.post({**request, "partner": offline.pid}).error == "ILLEGAL_SIGN"
 
 
 @pytest.mark.parametrize("label", ["demo", "chain_east", "chain_west"])
 def test_every_shop_signs_in_its_own_way(sandbox: Sandbox, label: str) -> None:
     for scene in ("online", "offline"):
         one = shop(sandbox, scene, label)
-        reply = one.ask("alipay.acquire.refund.query", out_trade_no="Z", out_return_no="Y")
+        reply = one.call("alipay.acquire.refund.query", out_trade_no="Z", out_return_no="Y")
         assert reply["response_code"] == "TRADE_NOT_EXIST"
         assert reply.tree.findtext("sign_type") == one.account["sign_type"]

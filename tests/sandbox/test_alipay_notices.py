@@ -1,11 +1,11 @@
-"""Notices: what they say, how they are signed, proven and repeated, and that a restart loses none."""
+"""Notices: their fields, signatures, verification and repeats, and that a restart loses none."""
 
 import time
 import urllib.parse
 
 import pytest
 
-from tests.sandbox.alipay_shop import Shop, confirm, form_of, fresh, scan, shop
+from tests.sandbox.alipay_shop import Shop, confirm, form_of, new_number, scan, shop
 from tests.sandbox.conftest import CALL_LIMIT_S, Receiver, Sandbox
 
 GAPS_S = (120, 600, 600, 3600, 7200, 21600, 54000)
@@ -21,34 +21,34 @@ def offline(sandbox: Sandbox) -> Shop:
     return shop(sandbox, "offline")
 
 
-def verified(asker: Shop, notify_id: str, **other: str) -> str:
-    asked = {"service": "notify_verify", "partner": asker.pid, "notify_id": notify_id} | other
-    body = asker.open(f"{asker.account['gateway_url']}?{urllib.parse.urlencode(asked)}").body
+def verified(merchant: Shop, notify_id: str, **other: str) -> str:
+    request = {"service": "notify_verify", "partner": merchant.pid, "notify_id": notify_id} | other
+    body = merchant.open(f"{merchant.account['gateway_url']}?{urllib.parse.urlencode(request)}").body
     return body.decode()
 
 
-def queried(asker: Shop, notify_id: str, **other: str) -> str:
-    """The older address of the same question."""
-    asked = urllib.parse.urlencode({"partner": asker.pid, "notify_id": notify_id} | other)
-    reply = asker.open(f"{asker.sandbox.http}/trade/notify_query.do?{asked}")
+def queried(merchant: Shop, notify_id: str, **other: str) -> str:
+    """The older address of the same verification."""
+    request = urllib.parse.urlencode({"partner": merchant.pid, "notify_id": notify_id} | other)
+    reply = merchant.open(f"{merchant.sandbox.http}/trade/notify_query.do?{request}")
     assert reply.content_type.startswith("text/plain")
     return reply.body.decode()
 
 
-def _becomes_false(asker: Shop, notify_id: str) -> bool:
-    """The receiver has answered, but the wallet may still be reading the answer."""
+def _becomes_false(merchant: Shop, notify_id: str) -> bool:
+    """Waits for it: the receiver has responded, but the wallet may still be reading the response."""
     give_up_at = time.monotonic() + CALL_LIMIT_S
     while time.monotonic() < give_up_at:
-        if verified(asker, notify_id) == "false":
+        if verified(merchant, notify_id) == "false":
             return True
     return False
 
 
 @pytest.mark.parametrize("sign_type", ["MD5", "RSA", "RSA2"])
-def test_an_online_payment_is_told(
+def test_an_online_payment_sends_a_signed_notice(
     sandbox: Sandbox, online: Shop, receiver: Receiver, sign_type: str
 ) -> None:
-    order = fresh()
+    order = new_number()
     paid = confirm(sandbox, url=online.pc_link(order, sign_type, notify_url=receiver.url))
     (body,) = receiver.wait_for(1)
     fields = form_of(body)
@@ -65,8 +65,10 @@ def test_an_online_payment_is_told(
     assert receiver.content_types == ["application/x-www-form-urlencoded; charset=UTF-8"]
 
 
-def test_an_in_store_payment_is_told_in_full(sandbox: Sandbox, offline: Shop, receiver: Receiver) -> None:
-    order = fresh()
+def test_an_in_store_payment_notice_has_all_fields(
+    sandbox: Sandbox, offline: Shop, receiver: Receiver
+) -> None:
+    order = new_number()
     paid = offline.pay_spot(sandbox.code(), order, trans_name="奶茶 & 茶", notify_url=receiver.url)
     (body,) = receiver.wait_for(1)
     fields = form_of(body)
@@ -81,33 +83,37 @@ def test_an_in_store_payment_is_told_in_full(sandbox: Sandbox, offline: Shop, re
     assert fields["gmt_payment"] == fields["gmt_create"]
 
 
-def test_a_notice_speaks_the_charset_of_the_payment(
-    sandbox: Sandbox, offline: Shop, receiver: Receiver
-) -> None:
-    asked = offline.spot_fields(sandbox.code(), fresh()) | {"trans_name": "奶茶", "notify_url": receiver.url}
-    whole = offline.signed("alipay.acquire.overseas.spot.pay", asked, "MD5", "gbk")
+def test_a_notice_has_the_charset_of_the_payment(sandbox: Sandbox, offline: Shop, receiver: Receiver) -> None:
+    request = offline.spot_fields(sandbox.code(), new_number()) | {
+        "trans_name": "奶茶",
+        "notify_url": receiver.url,
+    }
+    whole = offline.signed("alipay.acquire.overseas.spot.pay", request, "MD5", "gbk")
     body = urllib.parse.urlencode(whole, encoding="gbk").encode()
     assert offline.open(str(offline.account["gateway_url"]), body)["result_code"] == "SUCCESS"
-    (told,) = receiver.wait_for(1)
-    fields = form_of(told, "gbk")
+    (notice,) = receiver.wait_for(1)
+    fields = form_of(notice, "gbk")
     assert fields["subject"] == "奶茶"
     assert offline.is_signed(fields, "gbk")
     assert receiver.content_types == ["application/x-www-form-urlencoded; charset=GBK"]
 
 
-def test_closing_is_told(sandbox: Sandbox, offline: Shop, online: Shop, receiver: Receiver) -> None:
-    timed_out, cancelled, returned, closed = fresh(), fresh(), fresh(), fresh()
+def test_closing_sends_a_notice(sandbox: Sandbox, offline: Shop, online: Shop, receiver: Receiver) -> None:
+    timed_out, cancelled, returned, closed = new_number(), new_number(), new_number(), new_number()
     offline.pay_spot(sandbox.code("password"), cancelled, notify_url=receiver.url)
     offline.cancel(cancelled)
     offline.pay_spot(sandbox.code(), returned, notify_url=receiver.url)
     receiver.wait_for(2)
     offline.cancel(returned)
     scan(sandbox, online.pc_link(closed, notify_url=receiver.url))
-    online.ask("close_trade", out_order_no=closed)
+    online.call("close_trade", out_order_no=closed)
     offline.pay_spot(sandbox.code("password"), timed_out, notify_url=receiver.url)
     sandbox.advance(181)
-    told = [form_of(body) for body in receiver.wait_for(5)]
-    seen = {(one["out_trade_no"], one["trade_status"], one.get("notify_action_type")) for one in told}
+    notices = [form_of(body) for body in receiver.wait_for(5)]
+    seen = {
+        (notice["out_trade_no"], notice["trade_status"], notice.get("notify_action_type"))
+        for notice in notices
+    }
     assert seen == {
         (cancelled, "TRADE_CLOSED", "closeTradeAction"),
         (returned, "TRADE_SUCCESS", "payByAccountAction"),
@@ -117,20 +123,20 @@ def test_closing_is_told(sandbox: Sandbox, offline: Shop, online: Shop, receiver
     }
 
 
-def test_waiting_is_not_told(sandbox: Sandbox, offline: Shop, online: Shop, receiver: Receiver) -> None:
-    order = fresh()
-    offline.pay_spot(sandbox.code("password"), fresh(), notify_url=receiver.url)
-    scan(sandbox, online.pc_link(fresh(), notify_url=receiver.url))
+def test_waiting_sends_no_notice(sandbox: Sandbox, offline: Shop, online: Shop, receiver: Receiver) -> None:
+    order = new_number()
+    offline.pay_spot(sandbox.code("password"), new_number(), notify_url=receiver.url)
+    scan(sandbox, online.pc_link(new_number(), notify_url=receiver.url))
     offline.pay_spot(sandbox.code(), order, notify_url=receiver.url)
     (body,) = receiver.wait_for(1)
     assert form_of(body)["out_trade_no"] == order
 
 
-def test_a_notice_is_repeated_on_the_schedule_until_it_is_given_up(own_sandbox: Sandbox) -> None:
+def test_a_notice_is_repeated_on_schedule_until_the_last_attempt(own_sandbox: Sandbox) -> None:
     offline = shop(own_sandbox, "offline")
     with Receiver().listening() as receiver:
         receiver.answer = (200, b"fail")
-        offline.pay_spot(own_sandbox.code(), fresh(), notify_url=receiver.url)
+        offline.pay_spot(own_sandbox.code(), new_number(), notify_url=receiver.url)
         receiver.wait_for(1)
         for count, gap in enumerate(GAPS_S, 2):
             own_sandbox.advance(gap - 20)
@@ -147,12 +153,12 @@ def test_a_notice_is_repeated_on_the_schedule_until_it_is_given_up(own_sandbox: 
 @pytest.mark.parametrize(
     "refusal", [(500, b"success"), (201, b"success"), (302, b"success"), (200, b""), (200, b"success!")]
 )
-def test_only_ok_and_the_word_acknowledge(
+def test_only_status_200_and_success_acknowledge(
     sandbox: Sandbox, offline: Shop, receiver: Receiver, refusal: tuple[int, bytes]
 ) -> None:
     receiver.answers = [refusal]
     receiver.answer = (200, b" SUCCESS\n")
-    offline.pay_spot(sandbox.code(), fresh(), notify_url=receiver.url)
+    offline.pay_spot(sandbox.code(), new_number(), notify_url=receiver.url)
     (first,) = receiver.wait_for(1)
     sandbox.advance(121)
     assert receiver.wait_for(2) == [first, first]
@@ -165,17 +171,17 @@ def test_a_notice_can_be_verified_until_it_is_acknowledged(
     sandbox: Sandbox, online: Shop, offline: Shop, receiver: Receiver
 ) -> None:
     receiver.answer = (200, b"not yet")
-    confirm(sandbox, url=online.pc_link(fresh(), notify_url=receiver.url))
+    confirm(sandbox, url=online.pc_link(new_number(), notify_url=receiver.url))
     notify_id = form_of(receiver.wait_for(1)[0])["notify_id"]
-    for ask in (verified, queried):
-        assert ask(online, notify_id) == "true"
-        assert ask(online, notify_id) == "true"
-        assert ask(offline, notify_id) == "false"
-        assert ask(online, "unknown") == "false"
-        assert ask(online, "") == "invalid"
-        assert ask(online, notify_id, partner="2088000000000000") == "invalid"
-        assert ask(online, notify_id, partner="") == "invalid"
-        assert ask(online, notify_id, service="") == "true" or ask is verified
+    for verify in (verified, queried):
+        assert verify(online, notify_id) == "true"
+        assert verify(online, notify_id) == "true"
+        assert verify(offline, notify_id) == "false"
+        assert verify(online, "unknown") == "false"
+        assert verify(online, "") == "invalid"
+        assert verify(online, notify_id, partner="2088000000000000") == "invalid"
+        assert verify(online, notify_id, partner="") == "invalid"
+        assert verify(online, notify_id, service="") == "true" or verify is verified
     assert online.open(f"{sandbox.http}/trade/notify_query.do").body == b"invalid"
     signed = online.signed("notify_verify", {"notify_id": notify_id})
     assert online.post(signed).body == b"true"
@@ -191,22 +197,22 @@ def test_a_slow_receiver_delays_no_other(sandbox: Sandbox, offline: Shop, receiv
     with Receiver().listening() as slow:
         slow.gate.clear()
         for _ in range(3):
-            offline.pay_spot(sandbox.code(), fresh(), notify_url=slow.url)
+            offline.pay_spot(sandbox.code(), new_number(), notify_url=slow.url)
         slow.wait_for(3)
-        offline.pay_spot(sandbox.code(), fresh(), notify_url=receiver.url)
+        offline.pay_spot(sandbox.code(), new_number(), notify_url=receiver.url)
         receiver.wait_for(1, 3)
 
 
-def test_a_receiver_that_is_away_delays_no_other(sandbox: Sandbox, offline: Shop, receiver: Receiver) -> None:
+def test_an_unreachable_receiver_delays_no_other(sandbox: Sandbox, offline: Shop, receiver: Receiver) -> None:
     for url in ("http://127.0.0.1:1/n", "http://no-such-host.invalid/", receiver.url):
-        assert offline.pay_spot(sandbox.code(), fresh(), notify_url=url)["result_code"] == "SUCCESS"
+        assert offline.pay_spot(sandbox.code(), new_number(), notify_url=url)["result_code"] == "SUCCESS"
     receiver.wait_for(1)
 
 
-def test_a_restart_forgets_no_notice(own_sandbox: Sandbox, receiver: Receiver) -> None:
+def test_a_restart_loses_no_notice(own_sandbox: Sandbox, receiver: Receiver) -> None:
     receiver.answers = [(503, b"")]
     offline = shop(own_sandbox, "offline")
-    offline.pay_spot(own_sandbox.code(), fresh(), notify_url=receiver.url)
+    offline.pay_spot(own_sandbox.code(), new_number(), notify_url=receiver.url)
     (first,) = receiver.wait_for(1)
     own_sandbox.restart()
     own_sandbox.advance(121)

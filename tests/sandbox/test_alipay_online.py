@@ -1,4 +1,4 @@
-"""Online payments: links, the cashier's pages, what a merchant sees of each step, limits of time, close."""
+"""Online payments: links, the cashier's pages, the merchant's view of each step, time limits, close."""
 
 import re
 import urllib.error
@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.sandbox.alipay_shop import Shop, balance, confirm, form_of, fresh, scan, shop
+from tests.sandbox.alipay_shop import Shop, balance, confirm, form_of, new_number, scan, shop
 from tests.sandbox.conftest import CALL_LIMIT_S, ControlRefused, Sandbox
 
 RETURN_URL = "https://merchant.example/back?shop=7&x=%2F"
@@ -31,7 +31,7 @@ def token_of(page: bytes) -> str:
 
 
 def submit(sandbox: Sandbox, token: str, **form: str) -> tuple[int, str | None, bytes]:
-    """Sends the cashier's form; status, where it leads, the page."""
+    """Sends the cashier's form. Returns the status, the redirect target and the page."""
     url = f"{sandbox.http}/alipay/cashier/{token}"
     opener = urllib.request.build_opener(NoRedirects)
     try:
@@ -42,8 +42,8 @@ def submit(sandbox: Sandbox, token: str, **form: str) -> tuple[int, str | None, 
             return redirect.code, redirect.headers["Location"], b""
 
 
-def test_on_pc_a_trade_exists_once_the_payer_is_there(sandbox: Sandbox, online: Shop) -> None:
-    order, before = fresh(), balance(sandbox, "ada")
+def test_on_pc_a_trade_exists_once_the_payer_opens_the_link(sandbox: Sandbox, online: Shop) -> None:
+    order, before = new_number(), balance(sandbox, "ada")
     link = online.pc_link(order, return_url=RETURN_URL)
     assert online.query_online(order).error == "TRADE_NOT_EXIST"
     seen = scan(sandbox, link)
@@ -71,13 +71,13 @@ def test_on_pc_a_trade_exists_once_the_payer_is_there(sandbox: Sandbox, online: 
     assert queried["buyer_id"].startswith("2088")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", queried["gmt_payment"])
     assert all(queried.node.values())
-    by_number = online.ask("single_trade_query", trade_no=queried["trade_no"], out_trade_no="other")
+    by_number = online.call("single_trade_query", trade_no=queried["trade_no"], out_trade_no="other")
     assert by_number.node == queried.node
 
 
 @pytest.mark.parametrize("sign_type", ["MD5", "RSA", "RSA2"])
-def test_the_browser_goes_back_with_a_signed_result(sandbox: Sandbox, online: Shop, sign_type: str) -> None:
-    order = fresh()
+def test_the_browser_returns_with_a_signed_result(sandbox: Sandbox, online: Shop, sign_type: str) -> None:
+    order = new_number()
     paid = confirm(sandbox, url=online.pc_link(order, sign_type, return_url=RETURN_URL))
     address, _, query = paid["return_to"].partition("?")
     assert address == "https://merchant.example/back"
@@ -93,7 +93,7 @@ def test_the_browser_goes_back_with_a_signed_result(sandbox: Sandbox, online: Sh
 
 
 def test_on_wap_a_trade_exists_with_the_password(sandbox: Sandbox, online: Shop) -> None:
-    order = fresh()
+    order = new_number()
     link = online.wap_link(order)
     seen = scan(sandbox, link)
     assert (seen["trade"], seen["state"]) == (order, "TRADE_NOT_EXIST")
@@ -109,7 +109,7 @@ def test_on_wap_a_trade_exists_with_the_password(sandbox: Sandbox, online: Shop)
 
 @pytest.mark.parametrize("is_wap", [False, True])
 def test_a_payer_pays_on_the_page(sandbox: Sandbox, online: Shop, is_wap: bool) -> None:
-    order, before = fresh(), balance(sandbox, "bao")
+    order, before = new_number(), balance(sandbox, "bao")
     make = online.wap_link if is_wap else online.pc_link
     link = make(order, subject="<script>alert('&')</script>", return_url=RETURN_URL)
     page = online.open(link).body
@@ -133,23 +133,23 @@ def test_a_payer_pays_on_the_page(sandbox: Sandbox, online: Shop, is_wap: bool) 
 
 
 def test_a_cashier_page_can_be_scanned_too(sandbox: Sandbox, online: Shop) -> None:
-    order = fresh()
+    order = new_number()
     url = f"{sandbox.http}/alipay/cashier/{token_of(online.open(online.pc_link(order)).body)}"
     assert scan(sandbox, url)["order"] == order
     assert confirm(sandbox, url=url)["state"] == "TRADE_FINISHED"
 
 
-def test_without_a_return_url_the_page_says_paid(sandbox: Sandbox, online: Shop) -> None:
-    token = token_of(online.open(online.pc_link(fresh())).body)
+def test_without_a_return_url_the_page_shows_paid(sandbox: Sandbox, online: Shop) -> None:
+    token = token_of(online.open(online.pc_link(new_number())).body)
     status, where, page = submit(sandbox, token, action="pay", payer="ada")
     assert (status, where) == (200, None)
     assert b"<h1>Paid</h1>" in page
 
 
-def test_who_has_too_little_money_stays_at_the_cashier_and_another_payer_pays(
+def test_a_payer_with_too_little_money_stays_at_the_cashier_and_another_payer_pays(
     sandbox: Sandbox, online: Shop
 ) -> None:
-    order = fresh()
+    order = new_number()
     token = token_of(online.open(online.wap_link(order)).body)
     status, _, page = submit(sandbox, token, action="pay", payer="gil")
     assert status == 200
@@ -160,8 +160,8 @@ def test_who_has_too_little_money_stays_at_the_cashier_and_another_payer_pays(
     assert online.query_online(order)["trade_status"] == "TRADE_FINISHED"
 
 
-def test_odd_forms_change_nothing(sandbox: Sandbox, online: Shop) -> None:
-    order = fresh()
+def test_invalid_forms_change_nothing(sandbox: Sandbox, online: Shop) -> None:
+    order = new_number()
     token = token_of(online.open(online.pc_link(order)).body)
     for form in (
         {},
@@ -175,7 +175,7 @@ def test_odd_forms_change_nothing(sandbox: Sandbox, online: Shop) -> None:
 
 
 def test_pages_load_nothing_and_run_nothing(online: Shop) -> None:
-    with urllib.request.urlopen(online.pc_link(fresh()), timeout=CALL_LIMIT_S) as answer:
+    with urllib.request.urlopen(online.pc_link(new_number()), timeout=CALL_LIMIT_S) as answer:
         policy, page = answer.headers["Content-Security-Policy"], answer.read().decode()
         assert answer.headers["Cache-Control"] == "no-store"
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
@@ -185,7 +185,7 @@ def test_pages_load_nothing_and_run_nothing(online: Shop) -> None:
 
 
 def test_the_same_link_reopens_the_same_trade(sandbox: Sandbox, online: Shop) -> None:
-    order = fresh()
+    order = new_number()
     first = scan(sandbox, online.pc_link(order))
     assert scan(sandbox, online.pc_link(order, notify_url="https://m.example/n")) == first
     for change in ({"total_fee": "120.01"}, {"subject": "Other"}):
@@ -234,7 +234,7 @@ def test_the_same_link_reopens_the_same_trade(sandbox: Sandbox, online: Shop) ->
     ],
 )
 def test_a_bad_parameter_is_an_error_page(online: Shop, change: dict[str, str], error: str) -> None:
-    order = fresh()
+    order = new_number()
     reply = online.open(online.pc_link(order, **change))
     assert reply.content_type.startswith("text/html")
     assert f"<code>{error}</code>" in reply.body.decode()
@@ -243,7 +243,7 @@ def test_a_bad_parameter_is_an_error_page(online: Shop, change: dict[str, str], 
 
 def test_optional_parameters_are_taken(sandbox: Sandbox, online: Shop) -> None:
     link = online.pc_link(
-        fresh(),
+        new_number(),
         split_fund_info="[{'transIn':'2088000000000001','amount':'1.00','currency':'HKD','desc':'x'}]",
         trade_information='{"business_type":"4","goods_info":"tea^1","total_quantity":"1"}',
         timeout_rule="1d",
@@ -255,37 +255,39 @@ def test_optional_parameters_are_taken(sandbox: Sandbox, online: Shop) -> None:
 
 @pytest.mark.parametrize("is_wap", [False, True])
 def test_an_old_contract_needs_no_product_code(sandbox: Sandbox, is_wap: bool) -> None:
-    old, order = shop(sandbox, "online", "chain_east"), fresh()
+    old, order = shop(sandbox, "online", "chain_east"), new_number()
     link = (old.wap_link if is_wap else old.pc_link)(order, product_code="")
     assert confirm(sandbox, url=link)["state"] == "TRADE_FINISHED"
     assert (
-        old.refund_online(order, fresh(), "1.00", product_code="NEW_OVERSEAS_SELLER").error
+        old.refund_online(order, new_number(), "1.00", product_code="NEW_OVERSEAS_SELLER").error
         == "ILLEGAL_ARGUMENT"
     )
-    assert old.refund_online(order, fresh(), "1.00", product_code="").error is None
-    other = (old.wap_link if is_wap else old.pc_link)(fresh(), product_code="ANOTHER")
+    assert old.refund_online(order, new_number(), "1.00", product_code="").error is None
+    other = (old.wap_link if is_wap else old.pc_link)(new_number(), product_code="ANOTHER")
     assert b"ILLEGAL_ARGUMENT" in old.open(other).body
 
 
-def test_wap_speaks_utf_8_only(online: Shop) -> None:
-    asked = online.signed("create_forex_trade_wap", online.online_fields(fresh(), is_wap=True), "MD5", "gbk")
-    assert b"ILLEGAL_CHARSET" in online.post(asked).body
+def test_wap_accepts_utf_8_only(online: Shop) -> None:
+    request = online.signed(
+        "create_forex_trade_wap", online.online_fields(new_number(), is_wap=True), "MD5", "gbk"
+    )
+    assert b"ILLEGAL_CHARSET" in online.post(request).body
 
 
 def test_a_price_in_cny_stays_in_cny(sandbox: Sandbox, online: Shop) -> None:
-    order = fresh()
+    order = new_number()
     seen = scan(sandbox, online.pc_link(order, total_fee="", rmb_fee="50.00"))
     assert (seen["amount"], seen["currency"], seen["amount_cny"]) == (5000, "CNY", 5000)
     confirm(sandbox, trade=order)
     assert online.query_online(order)["total_fee"] == "50.00"
-    assert online.refund_online(order, fresh(), "1.00").error == "CURRENCY_NOT_SAME"
-    refunded = online.refund_online(order, fresh(), "", return_rmb_amount="50.00")
+    assert online.refund_online(order, new_number(), "1.00").error == "CURRENCY_NOT_SAME"
+    refunded = online.refund_online(order, new_number(), "", return_rmb_amount="50.00")
     assert refunded.error is None
     assert online.query_online(order)["trade_status"] == "TRADE_CLOSED"
 
 
 def test_the_time_to_pay_counts_from_the_login(sandbox: Sandbox, online: Shop) -> None:
-    order = fresh()
+    order = new_number()
     link = online.pc_link(order, timeout_rule="5m")
     sandbox.advance(3600)
     assert scan(sandbox, link)["state"] == "WAIT_BUYER_PAY"
@@ -301,7 +303,7 @@ def test_the_time_to_pay_counts_from_the_login(sandbox: Sandbox, online: Shop) -
 
 def test_a_link_may_be_opened_for_a_limited_time(sandbox: Sandbox, online: Shop) -> None:
     since = f"{online.now():%Y-%m-%d %H:%M:%S}"
-    early, late = fresh(), fresh()
+    early, late = new_number(), new_number()
     limit = {"order_gmt_create": since, "order_valid_time": "600", "timeout_rule": "10m"}
     sandbox.advance(590)
     assert scan(sandbox, online.pc_link(early, **limit))["state"] == "WAIT_BUYER_PAY"
@@ -315,7 +317,7 @@ def test_a_link_may_be_opened_for_a_limited_time(sandbox: Sandbox, online: Shop)
 
 
 def test_an_expired_wap_order_never_existed(sandbox: Sandbox, online: Shop) -> None:
-    order = fresh()
+    order = new_number()
     link = online.wap_link(order, timeout_rule="5m")
     scan(sandbox, link)
     sandbox.advance(301)
@@ -327,11 +329,11 @@ def test_an_expired_wap_order_never_existed(sandbox: Sandbox, online: Shop) -> N
     assert b"TRADE_NOT_ALLOWED_PAY" in online.open(link).body
 
 
-def test_on_wap_order_create_starts_the_time(sandbox: Sandbox, online: Shop) -> None:
+def test_on_wap_the_time_to_pay_counts_from_order_create(sandbox: Sandbox, online: Shop) -> None:
     since = f"{online.now() - timedelta(minutes=2):%Y-%m-%d %H:%M:%S}"
-    order = fresh()
+    order = new_number()
     with pytest.raises(ControlRefused, match="TRADE_NOT_ALLOWED_PAY"):
-        scan(sandbox, online.wap_link(fresh(), order_create=since, timeout_rule="1m"))
+        scan(sandbox, online.wap_link(new_number(), order_create=since, timeout_rule="1m"))
     link = online.wap_link(order, order_create=since, timeout_rule="3m")
     scan(sandbox, link)
     sandbox.advance(70)
@@ -340,29 +342,29 @@ def test_on_wap_order_create_starts_the_time(sandbox: Sandbox, online: Shop) -> 
 
 
 def test_a_waiting_trade_can_be_closed(sandbox: Sandbox, online: Shop) -> None:
-    order = fresh()
+    order = new_number()
     link = online.pc_link(order)
-    assert online.ask("close_trade", out_order_no=order).error == "TRADE_NOT_EXIST"
+    assert online.call("close_trade", out_order_no=order).error == "TRADE_NOT_EXIST"
     scan(sandbox, link)
-    closed = online.ask("close_trade", out_order_no=order)
+    closed = online.call("close_trade", out_order_no=order)
     assert closed.error is None
     assert closed.body.endswith(b"<alipay><is_success>T</is_success></alipay>")
     assert online.query_online(order)["trade_status"] == "TRADE_CLOSED"
-    assert online.ask("close_trade", out_order_no=order).error == "TRADE_STATUS_ERROR"
+    assert online.call("close_trade", out_order_no=order).error == "TRADE_STATUS_ERROR"
     with pytest.raises(ControlRefused):
         confirm(sandbox, url=link)
 
 
 def test_a_paid_trade_cannot_be_closed(sandbox: Sandbox, online: Shop) -> None:
-    order = fresh()
+    order = new_number()
     trade_no = confirm(sandbox, url=online.pc_link(order))["trade"]["trade"]
-    assert online.ask("close_trade", trade_no=trade_no).error == "TRADE_STATUS_ERROR"
-    assert online.ask("close_trade", out_order_no=order, trade_role="X").error == "ILLEGAL_ARGUMENT"
-    assert online.ask("close_trade").error == "ILLEGAL_ARGUMENT"
-    assert online.ask("single_trade_query").error == "ILLEGAL_ARGUMENT"
+    assert online.call("close_trade", trade_no=trade_no).error == "TRADE_STATUS_ERROR"
+    assert online.call("close_trade", out_order_no=order, trade_role="X").error == "ILLEGAL_ARGUMENT"
+    assert online.call("close_trade").error == "ILLEGAL_ARGUMENT"
+    assert online.call("single_trade_query").error == "ILLEGAL_ARGUMENT"
 
 
 def test_another_merchant_sees_nothing(sandbox: Sandbox, online: Shop) -> None:
-    order = fresh()
+    order = new_number()
     confirm(sandbox, url=online.pc_link(order))
     assert shop(sandbox, "online", "chain_east").query_online(order).error == "TRADE_NOT_EXIST"

@@ -1,11 +1,11 @@
-"""precreate: a QR code that the shop shows, from the scan to the refund, and what ends it."""
+"""precreate: a QR code that the shop shows, from the scan to the refund, and its cancel and expiry."""
 
 import json
 from typing import Any
 
 import pytest
 
-from tests.sandbox.alipay_shop import Reply, Shop, balance, confirm, form_of, fresh, scan, shop
+from tests.sandbox.alipay_shop import Reply, Shop, balance, confirm, form_of, new_number, scan, shop
 from tests.sandbox.conftest import ControlRefused, Receiver, Sandbox
 from tests.sandbox.days import move_to
 
@@ -13,137 +13,143 @@ PRECREATE = "alipay.acquire.precreate"
 
 
 @pytest.fixture
-def till(sandbox: Sandbox) -> Shop:
+def offline(sandbox: Sandbox) -> Shop:
     return shop(sandbox, "offline")
 
 
-def precreate(till: Shop, order: str, **fields: str) -> Reply:
-    return till.ask(PRECREATE, **till.precreate_fields(order) | fields)
+def precreate(offline: Shop, order: str, **fields: str) -> Reply:
+    return offline.call(PRECREATE, **offline.precreate_fields(order) | fields)
 
 
-def code(till: Shop, order: str, **fields: str) -> str:
-    said = precreate(till, order, **fields)
-    assert said["result_code"] == "SUCCESS"
-    return said["qr_code"]
+def code(offline: Shop, order: str, **fields: str) -> str:
+    reply = precreate(offline, order, **fields)
+    assert reply["result_code"] == "SUCCESS"
+    return reply["qr_code"]
 
 
-def state(till: Shop, order: str) -> str:
-    said = till.query_spot(order).node
-    return said.get("alipay_trans_status") or said["error"]
+def state(offline: Shop, order: str) -> str:
+    reply = offline.query_spot(order).node
+    return reply.get("alipay_trans_status") or reply["error"]
 
 
-def test_a_code_is_scanned_paid_told_and_refunded(sandbox: Sandbox, till: Shop, receiver: Receiver) -> None:
-    order, before = fresh(), balance(sandbox, "bao")
+def test_a_code_is_scanned_paid_notified_and_refunded(
+    sandbox: Sandbox, offline: Shop, receiver: Receiver
+) -> None:
+    order, before = new_number(), balance(sandbox, "bao")
     passed = {"notify_url": receiver.url, "passback_parameters": "table 7 & 8"}
-    said = precreate(till, order, **passed)
-    assert set(said.node) == {"result_code", "out_trade_no", "voucher_type", "qr_code"}
-    assert (said["result_code"], said["out_trade_no"], said["voucher_type"]) == ("SUCCESS", order, "qrcode")
-    qr_code = said["qr_code"]
+    reply = precreate(offline, order, **passed)
+    assert set(reply.node) == {"result_code", "out_trade_no", "voucher_type", "qr_code"}
+    assert (reply["result_code"], reply["out_trade_no"], reply["voucher_type"]) == (
+        "SUCCESS",
+        order,
+        "qrcode",
+    )
+    qr_code = reply["qr_code"]
     assert qr_code.startswith("https://qr.alipay.com/")
-    assert state(till, order) == "TRADE_NOT_EXIST"
+    assert state(offline, order) == "TRADE_NOT_EXIST"
 
     seen = scan(sandbox, qr_code)
     assert (seen["order"], seen["amount"], seen["currency"]) == (order, 3925, "HKD")
-    assert state(till, order) == "WAIT_BUYER_PAY"
+    assert state(offline, order) == "WAIT_BUYER_PAY"
     assert confirm(sandbox, "wrong_password", url=qr_code)["state"] == "WAIT_BUYER_PAY"
     assert confirm(sandbox, url=qr_code, payer="bao")["state"] == "TRADE_SUCCESS"
     assert before - balance(sandbox, "bao") == 3581
-    assert state(till, order) == "TRADE_SUCCESS"
+    assert state(offline, order) == "TRADE_SUCCESS"
 
     notice = form_of(receiver.wait_for(1)[0])
-    assert till.is_signed(notice)
+    assert offline.is_signed(notice)
     assert notice["trade_status"] == "TRADE_SUCCESS"
     assert notice["notify_action_type"] == "payByAccountAction"
     assert (notice["out_trade_no"], notice["total_fee"]) == (order, "39.25")
     assert notice["extra_common_param"] == "table 7 & 8"
 
-    assert till.refund_spot(order, fresh(), "39.25")["result_code"] == "SUCCESS"
-    assert state(till, order) == "TRADE_CLOSED"
+    assert offline.refund_spot(order, new_number(), "39.25")["result_code"] == "SUCCESS"
+    assert state(offline, order) == "TRADE_CLOSED"
     assert balance(sandbox, "bao") == before
 
 
-def test_the_same_order_shows_the_same_code_until_it_is_paid(sandbox: Sandbox, till: Shop) -> None:
-    order = fresh()
-    qr_code = code(till, order)
-    assert code(till, order) == qr_code
+def test_the_same_order_shows_the_same_code_until_it_is_paid(sandbox: Sandbox, offline: Shop) -> None:
+    order = new_number()
+    qr_code = code(offline, order)
+    assert code(offline, order) == qr_code
     scan(sandbox, qr_code)
-    assert code(till, order) == qr_code
-    other = precreate(till, order, total_fee="39.26")
+    assert code(offline, order) == qr_code
+    other = precreate(offline, order, total_fee="39.26")
     assert (other["result_code"], other["detail_error_code"]) == ("FAIL", "CONTEXT_INCONSISTENT")
     confirm(sandbox, url=qr_code)
-    assert precreate(till, order)["detail_error_code"] == "TRADE_HAS_SUCCESS"
-    till.refund_spot(order, fresh(), "39.25")
-    assert precreate(till, order)["detail_error_code"] == "TRADE_HAS_CLOSE"
+    assert precreate(offline, order)["detail_error_code"] == "TRADE_HAS_SUCCESS"
+    offline.refund_spot(order, new_number(), "39.25")
+    assert precreate(offline, order)["detail_error_code"] == "TRADE_HAS_CLOSE"
 
 
-def test_a_barcode_payment_and_a_code_share_no_number(sandbox: Sandbox, till: Shop) -> None:
-    shown, scanned = fresh(), fresh()
-    code(till, shown)
-    assert till.pay_spot(sandbox.code(), shown)["error"] == "CONTEXT_INCONSISTENT"
-    till.pay_spot(sandbox.code(), scanned)
-    assert precreate(till, scanned)["detail_error_code"] == "CONTEXT_INCONSISTENT"
+def test_a_barcode_payment_and_a_code_share_no_number(sandbox: Sandbox, offline: Shop) -> None:
+    shown, scanned = new_number(), new_number()
+    code(offline, shown)
+    assert offline.pay_spot(sandbox.code(), shown)["error"] == "CONTEXT_INCONSISTENT"
+    offline.pay_spot(sandbox.code(), scanned)
+    assert precreate(offline, scanned)["detail_error_code"] == "CONTEXT_INCONSISTENT"
 
 
 @pytest.mark.parametrize("is_scanned", [False, True])
-def test_a_cancelled_code_takes_no_money(sandbox: Sandbox, till: Shop, is_scanned: bool) -> None:
-    order = fresh()
-    qr_code = code(till, order)
+def test_a_cancelled_code_cannot_be_paid(sandbox: Sandbox, offline: Shop, is_scanned: bool) -> None:
+    order = new_number()
+    qr_code = code(offline, order)
     if is_scanned:
         scan(sandbox, qr_code)
     for _ in range(2):
-        done = till.cancel(order)
+        done = offline.cancel(order)
         assert (done["result_code"], done.node.get("action")) == ("SUCCESS", "close" if is_scanned else None)
-    assert state(till, order) == ("TRADE_CLOSED" if is_scanned else "TRADE_NOT_EXIST")
+    assert state(offline, order) == ("TRADE_CLOSED" if is_scanned else "TRADE_NOT_EXIST")
     with pytest.raises(ControlRefused):
         confirm(sandbox, url=qr_code)
     with pytest.raises(ControlRefused):
         confirm(sandbox, trade=order)
-    assert precreate(till, order)["detail_error_code"] == "TRADE_HAS_CLOSE"
+    assert precreate(offline, order)["detail_error_code"] == "TRADE_HAS_CLOSE"
 
 
-def test_a_paid_code_is_cancelled_with_its_money(sandbox: Sandbox, till: Shop) -> None:
-    order, before = fresh(), balance(sandbox, "ada")
-    confirm(sandbox, url=code(till, order))
-    assert till.cancel(order)["action"] == "refund"
+def test_cancelling_a_paid_code_returns_its_money(sandbox: Sandbox, offline: Shop) -> None:
+    order, before = new_number(), balance(sandbox, "ada")
+    confirm(sandbox, url=code(offline, order))
+    assert offline.cancel(order)["action"] == "refund"
     assert balance(sandbox, "ada") == before
 
 
 @pytest.mark.parametrize(
     ("fields", "lives_s"), [({}, 7200), ({"qr_code_it_b_pay": "10m"}, 600)], ids=["default", "10m"]
 )
-def test_a_code_can_be_scanned_for_a_time(
-    sandbox: Sandbox, till: Shop, fields: dict[str, str], lives_s: int
+def test_a_code_can_be_scanned_until_it_expires(
+    sandbox: Sandbox, offline: Shop, fields: dict[str, str], lives_s: int
 ) -> None:
-    young, old = fresh(), fresh()
-    codes = [code(till, order, **fields) for order in (young, old)]
+    young, old = new_number(), new_number()
+    codes = [code(offline, order, **fields) for order in (young, old)]
     sandbox.advance(lives_s - 60)
     assert scan(sandbox, codes[0])["state"] == "WAIT_BUYER_PAY"
     sandbox.advance(61)
     with pytest.raises(ControlRefused, match="too old"):
         scan(sandbox, codes[1])
-    assert state(till, old) == "TRADE_NOT_EXIST"
+    assert state(offline, old) == "TRADE_NOT_EXIST"
 
 
-def test_a_payer_who_scanned_has_a_time_to_pay(sandbox: Sandbox, till: Shop) -> None:
-    usual, longer = fresh(), fresh()
+def test_a_payer_has_a_limited_time_to_pay_after_the_scan(sandbox: Sandbox, offline: Shop) -> None:
+    usual, longer = new_number(), new_number()
     for order, fields in ((usual, {}), (longer, {"it_b_pay": "5m"})):
-        scan(sandbox, code(till, order, **fields))
+        scan(sandbox, code(offline, order, **fields))
     sandbox.advance(170)
-    assert state(till, usual) == "WAIT_BUYER_PAY"
+    assert state(offline, usual) == "WAIT_BUYER_PAY"
     sandbox.advance(11)
-    assert (state(till, usual), state(till, longer)) == ("TRADE_CLOSED", "WAIT_BUYER_PAY")
+    assert (state(offline, usual), state(offline, longer)) == ("TRADE_CLOSED", "WAIT_BUYER_PAY")
     sandbox.advance(120)
-    assert state(till, longer) == "TRADE_CLOSED"
+    assert state(offline, longer) == "TRADE_CLOSED"
 
 
-def test_1c_lasts_until_midnight(sandbox: Sandbox, till: Shop) -> None:
+def test_1c_lasts_until_midnight(sandbox: Sandbox, offline: Shop) -> None:
     move_to(sandbox, 20)
-    order = fresh()
-    scan(sandbox, code(till, order, it_b_pay="1c"))
+    order = new_number()
+    scan(sandbox, code(offline, order, it_b_pay="1c"))
     move_to(sandbox, 23, 59)
-    assert state(till, order) == "WAIT_BUYER_PAY"
+    assert state(offline, order) == "WAIT_BUYER_PAY"
     move_to(sandbox, 0)
-    assert state(till, order) == "TRADE_CLOSED"
+    assert state(offline, order) == "TRADE_CLOSED"
 
 
 @pytest.mark.parametrize(
@@ -174,27 +180,34 @@ def test_1c_lasts_until_midnight(sandbox: Sandbox, till: Shop) -> None:
     ],
     ids=str,
 )
-def test_a_bad_request_makes_no_code(till: Shop, change: dict[str, Any], error: str) -> None:
-    order = fresh()
-    assert precreate(till, order, **change).error == error
-    assert till.query_spot(order)["error"] == "TRADE_NOT_EXIST"
+def test_a_bad_request_makes_no_code(offline: Shop, change: dict[str, Any], error: str) -> None:
+    order = new_number()
+    assert precreate(offline, order, **change).error == error
+    assert offline.query_spot(order)["error"] == "TRADE_NOT_EXIST"
 
 
-def test_a_seller_may_go_by_e_mail_and_goods_be_listed(till: Shop) -> None:
+def test_a_seller_may_be_named_by_e_mail_and_goods_listed(offline: Shop) -> None:
     goods = json.dumps([{"goodsId": "1", "goodsName": "tea", "quantity": "1", "price": "39.25"}])
-    code(till, fresh(), seller_id="", seller_email="till@shop.example", goods_detail=goods, it_b_pay="15d")
+    code(
+        offline,
+        new_number(),
+        seller_id="",
+        seller_email="till@shop.example",
+        goods_detail=goods,
+        it_b_pay="15d",
+    )
 
 
-def test_an_unknown_code_leads_nowhere(sandbox: Sandbox, till: Shop) -> None:
+def test_an_unknown_code_is_refused(sandbox: Sandbox, offline: Shop) -> None:
     with pytest.raises(ControlRefused) as refused:
         scan(sandbox, "https://qr.alipay.com/bax0")
     assert refused.value.field == "url"
-    token = code(till, fresh()).rpartition("/")[2]
+    token = code(offline, new_number()).rpartition("/")[2]
     status, page = sandbox.call("GET", f"/alipay/cashier/{token}")
     assert (status, b"TRADE_NOT_EXIST" in page) == (200, True)
 
 
-def test_only_in_store_contracts_have_it(sandbox: Sandbox) -> None:
+def test_only_in_store_contracts_have_precreate(sandbox: Sandbox) -> None:
     online = shop(sandbox, "online")
-    asked = online.signed(PRECREATE, online.precreate_fields(fresh()))
-    assert online.post(asked).error == "ILLEGAL_PARTNER_EXTERFACE"
+    request = online.signed(PRECREATE, online.precreate_fields(new_number()))
+    assert online.post(request).error == "ILLEGAL_PARTNER_EXTERFACE"

@@ -1,11 +1,11 @@
-"""`split_fund_info`: shares of a payment and of a refund, in both spellings of JSON, and what makes them wrong."""
+"""`split_fund_info`: shares of a payment and of a refund, in both spellings of JSON, and invalid ones."""
 
 import json
 from typing import Any
 
 import pytest
 
-from tests.sandbox.alipay_shop import Shop, confirm, fresh, scan, shop
+from tests.sandbox.alipay_shop import Shop, confirm, new_number, scan, shop
 from tests.sandbox.conftest import Sandbox
 
 OTHER = "2088000000000001"
@@ -22,12 +22,12 @@ def share(party: str, amount: Any, **change: Any) -> dict[str, Any]:
 
 def is_taken(online: Shop, shares: list[Any], **fields: str) -> bool:
     """Whether an order of HKD 120.00 is opened with these shares."""
-    page = online.open(online.pc_link(fresh(), split_fund_info=json.dumps(shares), **fields)).body
+    page = online.open(online.pc_link(new_number(), split_fund_info=json.dumps(shares), **fields)).body
     assert (b"Pay as" in page) != (b"ILLEGAL_ARGUMENT" in page)
     return b"Pay as" in page
 
 
-def test_shares_come_to_the_price_at_most(sandbox: Sandbox, online: Shop) -> None:
+def test_shares_add_up_to_at_most_the_price(sandbox: Sandbox, online: Shop) -> None:
     assert is_taken(online, [share("transIn", "60.00"), share("transIn", "60.00")])
     assert not is_taken(online, [share("transIn", "60.00"), share("transIn", "60.01")])
     assert is_taken(online, [share("transIn", 0.5), share("transIn", 1)])
@@ -62,25 +62,25 @@ def test_shares_are_in_the_prices_currency(online: Shop) -> None:
     ],
     ids=str,
 )
-def test_a_share_that_makes_no_sense_is_refused(online: Shop, wrong: Any) -> None:
+def test_an_invalid_share_is_refused(online: Shop, wrong: Any) -> None:
     assert not is_taken(online, [share("transIn", "1.00"), wrong])
 
 
-def test_a_page_may_write_them_with_single_quotes(sandbox: Sandbox, online: Shop) -> None:
+def test_a_page_may_write_shares_with_single_quotes(sandbox: Sandbox, online: Shop) -> None:
     written = str([share("transIn", "1.00")])
     assert "'" in written
-    assert scan(sandbox, online.pc_link(fresh(), split_fund_info=written))["amount"] == 12000
+    assert scan(sandbox, online.pc_link(new_number(), split_fund_info=written))["amount"] == 12000
     too_much = str([share("transIn", "120.01")])
-    assert b"ILLEGAL_ARGUMENT" in online.open(online.pc_link(fresh(), split_fund_info=too_much)).body
+    assert b"ILLEGAL_ARGUMENT" in online.open(online.pc_link(new_number(), split_fund_info=too_much)).body
 
 
-def test_a_refund_takes_its_shares_back(sandbox: Sandbox, online: Shop) -> None:
-    order = fresh()
+def test_a_refund_validates_its_shares(sandbox: Sandbox, online: Shop) -> None:
+    order = new_number()
     confirm(sandbox, url=online.pc_link(order))
 
     def refused(*shares: Any) -> str | None:
         written = json.dumps(shares)
-        return online.refund_online(order, fresh(), "10.00", split_fund_info=written).error
+        return online.refund_online(order, new_number(), "10.00", split_fund_info=written).error
 
     assert refused(share("transOut", "10.01")) == "ILLEGAL_ARGUMENT"
     assert refused(share("transIn", "1.00")) == "ILLEGAL_ARGUMENT"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tael_sandbox.alipay.signing import md5_sign, rsa_is_right, rsa_sign, signing_text
+from tael_sandbox.alipay.signing import md5_sign, rsa_sign, rsa_verify, signing_text
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "alipay.json").read_text("utf-8"))
 
@@ -42,15 +42,15 @@ def test_values_are_signed_raw_and_names_sort_by_bytes() -> None:
 def test_an_rsa_signature_has_one_spelling(sign_type: str) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     sign = rsa_sign("a=1", key, sign_type, "utf-8")
-    assert rsa_is_right("a=1", sign, key.public_key(), sign_type, "utf-8")
-    assert not rsa_is_right("a=2", sign, key.public_key(), sign_type, "utf-8")
+    assert rsa_verify("a=1", sign, key.public_key(), sign_type, "utf-8")
+    assert not rsa_verify("a=2", sign, key.public_key(), sign_type, "utf-8")
     for other in (sign.rstrip("="), sign + "\n", " " + sign, sign[:-3] + _next_letter(sign[-3]) + "=="):
-        assert not rsa_is_right("a=1", other, key.public_key(), sign_type, "utf-8")
+        assert not rsa_verify("a=1", other, key.public_key(), sign_type, "utf-8")
 
 
 def test_rsa_and_rsa2_are_not_interchangeable() -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    assert not rsa_is_right("a=1", rsa_sign("a=1", key, "RSA", "utf-8"), key.public_key(), "RSA2", "utf-8")
+    assert not rsa_verify("a=1", rsa_sign("a=1", key, "RSA", "utf-8"), key.public_key(), "RSA2", "utf-8")
 
 
 def _next_letter(letter: str) -> str:

@@ -1,6 +1,6 @@
-"""Bad input on every route of the sandbox: a clear answer, nothing changed, no stack trace, and served after it.
+"""Bad input on every route of the sandbox: a clear error, nothing changed, no stack trace, and it still serves.
 
-The tables name every route that the app has; a new one has to say here what it takes.
+The tables list every route of the app; a new route needs an entry here.
 """
 
 import html
@@ -34,7 +34,7 @@ from tael_sandbox.wechat.endpoints import CALLS
 from tael_sandbox.wechat.wallet import WeChatWallet
 from tests.end_to_end.merchant import Answer, send
 from tests.sandbox import alipay_shop, wechat_shop
-from tests.sandbox.alipay_shop import fresh
+from tests.sandbox.alipay_shop import new_number
 from tests.sandbox.conftest import Sandbox
 from tests.support.hostile import (
     DOCUMENTS,
@@ -49,7 +49,7 @@ from tests.support.hostile import (
     spoiled,
 )
 
-#: Calls that change something: how they are called, with what.
+#: Calls that change something: their method and body.
 CHANGES: Final[dict[str, tuple[str, Any]]] = {
     "/control/codes": (
         "POST",
@@ -62,7 +62,7 @@ CHANGES: Final[dict[str, tuple[str, Any]]] = {
     "/control/accounts": ("PUT", {"wallet": "wechat", "shop": "nobody's", "bill_headers": "zh"}),
     "/control/clock": ("POST", {"advance_s": -1}),
 }
-#: One fault of a list; the field beside it has no meaning.
+#: One fault of a list with invalid values and an unknown field.
 FAULT: Final[dict[str, Any]] = {
     **{
         "wallet": "wechat",
@@ -95,7 +95,7 @@ NOTIFY_QUERY: Final = "/trade/notify_query.do"
 OAUTH: Final = ("/connect/oauth2/authorize", "/sns/oauth2/access_token")
 VENDOR_SANDBOX: Final = ("/sandboxnew/{call:path}", "/xdc/{call:path}")
 WECHAT: Final = (*(call.path for call in CALLS), *VENDOR_SANDBOX)
-#: Where the wallets' protocols are spoken: refused there in the wallet's own form.
+#: Paths of the wallets' protocols, which refuse in the wallet's own form.
 OF_WALLETS: Final = (GATEWAY, NOTIFY_QUERY, *OAUTH, *WECHAT)
 ALL: Final = (
     *(
@@ -114,7 +114,7 @@ ALL: Final = (
     ),
 )
 SCRIPT_IN_JSON: Final = json.dumps(SCRIPT)[1:-1]
-#: What Alipay's calls take besides; most take only some of them.
+#: Optional parameters of Alipay's calls; most calls have only some of them.
 OPTIONAL: Final = (
     *(
         "timeout_rule",
@@ -144,7 +144,7 @@ METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "
 
 @pytest.fixture(scope="module")
 def routes(key_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """The methods of each path of the app, put together as the sandbox's own process does it."""
+    """The methods of each path of the app, built in the same way as in the sandbox's process."""
     folder = tmp_path_factory.mktemp("routes")
     clock, books, shops = (
         Clock(folder / "clock"),
@@ -153,7 +153,7 @@ def routes(key_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     )
     books.script(statements.TABLES)
     with books.transaction() as connection:
-        payers.settle_in(connection)
+        payers.add_default_payers(connection)
     certificates = Certificates(key_folder / "certificates", shops)
     wallets: list[Wallet] = [
         AlipayWallet(clock, books, shops, "http://x", "https://x", certificates),
@@ -169,8 +169,8 @@ def routes(key_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 @pytest.fixture(scope="module")
 def paid_order(sandbox: Sandbox) -> str:
-    """There is something in the books that a refused request could have spoiled."""
-    order = fresh()
+    """A row in the books that a refused request could damage."""
+    order = new_number()
     alipay_shop.shop(sandbox, "offline").pay_spot(sandbox.code(), order)
     return order
 
@@ -183,23 +183,23 @@ def state_of(sandbox: Sandbox) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def unchanged(request: pytest.FixtureRequest, sandbox: Sandbox, paid_order: str) -> Iterator[None]:
-    """Whatever a test sends, the sandbox serves after it, and its books are as they were."""
+    """After every test the sandbox still serves, and its books are unchanged."""
     before = state_of(sandbox)
     assert any(row["order"] == paid_order for row in before["book"]["trades"])
     yield
-    if "allows" not in request.fixturenames:
+    if "allow_changes" not in request.fixturenames:
         assert state_of(sandbox) == before
 
 
 def checked(answer: Answer) -> Answer:
-    """`send` has seen that it is no 5xx and no stack trace. A page is a whole one, an error in JSON has its form."""
+    """Checks that pages are complete and JSON errors have their form. `send` excludes 5xx and stack traces."""
     kind = answer.headers.get("content-type", "")
     if kind.startswith("text/html"):
         check_markup(answer.body.decode())
-    told = answer.members if kind == "application/json" and answer.body.startswith(b"{") else {}
-    if answer.status >= 400 and not {"errcode", "regions"} & set(told):
+    members = answer.members if kind == "application/json" and answer.body.startswith(b"{") else {}
+    if answer.status >= 400 and not {"errcode", "regions"} & set(members):
         assert kind.startswith(("text/html", "application/json", "text/plain")), answer
-        if told:
+        if members:
             refusal_in(answer.body)
     return answer
 
@@ -213,7 +213,7 @@ def test_every_route_has_its_bad_input(routes: dict[str, set[str]]) -> None:
 
 
 @pytest.mark.parametrize("path", CHANGES)
-def test_json_that_is_no_object_of_the_call_s_is_refused(sandbox: Sandbox, path: str) -> None:
+def test_json_that_is_not_an_object_of_the_call_is_refused(sandbox: Sandbox, path: str) -> None:
     method, good = CHANGES[path]
     for body, kind in product((*DOCUMENTS, json.dumps([good]).encode()), KINDS[:3]):
         headers = [("Content-Type", kind)] if kind else []
@@ -223,14 +223,14 @@ def test_json_that_is_no_object_of_the_call_s_is_refused(sandbox: Sandbox, path:
 
 
 @pytest.mark.parametrize("path", CHANGES)
-def test_a_field_that_nobody_could_mean_is_refused(sandbox: Sandbox, path: str) -> None:
-    """The other fields are well formed and lead nowhere, so that nothing is done whichever field is looked at first."""
+def test_a_malformed_field_is_refused(sandbox: Sandbox, path: str) -> None:
+    """The other fields are well formed but refer to nothing, so nothing is done whichever field is checked first."""
     method, good = CHANGES[path]
-    for name, asked in spoiled(good):
-        if path == "/control/clock" and asked[name] in (0, 1.5):
-            continue  # the clock may stand still, and half seconds are time
-        answer = send(sandbox.http, method, path, json.dumps(asked).encode())
-        assert answer.status == 400, (asked, answer)
+    for name, request in spoiled(good):
+        if path == "/control/clock" and request[name] in (0, 1.5):
+            continue  # zero and fractions of seconds are valid
+        answer = send(sandbox.http, method, path, json.dumps(request).encode())
+        assert answer.status == 400, (request, answer)
         assert refusal_in(answer.body)
 
 
@@ -246,29 +246,31 @@ def test_a_field_that_nobody_could_mean_is_refused(sandbox: Sandbox, path: str) 
         ("/control/clock", ["advance_s"]),
     ],
 )
-def test_a_field_that_is_not_there_is_named(sandbox: Sandbox, path: str, needed: list[str]) -> None:
+def test_a_missing_field_is_named(sandbox: Sandbox, path: str, needed: list[str]) -> None:
     method, good = CHANGES[path]
-    honest = {**good, "trade": "1", "day": "2026-11-23", "advance_s": 1, "profile": "sdk", "url": None}
+    valid = {**good, "trade": "1", "day": "2026-11-23", "advance_s": 1, "profile": "sdk", "url": None}
     for name in needed:
         for absent in ({name: None}, {}):
-            asked = {
-                other: value for other, value in honest.items() if other in good and other != name
+            request = {
+                other: value for other, value in valid.items() if other in good and other != name
             } | absent
-            answer = send(sandbox.http, method, path, json.dumps(asked).encode())
+            answer = send(sandbox.http, method, path, json.dumps(request).encode())
             assert (answer.status, answer["field"]) == (400, name)
 
 
-def test_a_fault_that_nobody_could_mean_is_refused_and_the_list_stays(sandbox: Sandbox) -> None:
-    for name, asked in spoiled(FAULT):
-        answer = send(sandbox.http, "PUT", FAULTS, json.dumps([asked]).encode())
-        assert answer.status == 400, (name, asked, answer)
+def test_a_malformed_fault_is_refused_and_the_list_stays(sandbox: Sandbox) -> None:
+    for name, request in spoiled(FAULT):
+        answer = send(sandbox.http, "PUT", FAULTS, json.dumps([request]).encode())
+        assert answer.status == 400, (name, request, answer)
         assert refusal_in(answer.body)
     for body in DOCUMENTS:
         assert refusal_in(send(sandbox.http, "PUT", FAULTS, body).body)
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_another_method_is_refused_in_words(sandbox: Sandbox, routes: dict[str, set[str]], path: str) -> None:
+def test_another_method_is_refused_with_a_message(
+    sandbox: Sandbox, routes: dict[str, set[str]], path: str
+) -> None:
     for method in METHODS:
         if method not in routes[path]:
             answer = send(sandbox.http, method, path_of(path), b"{}")
@@ -290,9 +292,9 @@ def test_no_body_of_any_kind_breaks_a_route(sandbox: Sandbox, routes: dict[str, 
     for method in sorted(routes[path] - {"GET", "HEAD"}):
         for body, kind in zip(bodies, cycle(KINDS), strict=False):
             answer = checked(send(sandbox.http, method, path_of(path), body, [("Content-Type", kind or "")]))
-            # Wallets refuse in words of their own. A phone that is told nothing it knows shows the first payer's code.
-            said_so = path in (GATEWAY, CASHIER, "/phone/code", *WECHAT) or method == "DELETE"
-            assert said_so or answer.status == 400, (method, body[:40], answer)
+            # Wallets refuse in their own form. The phone without known fields shows the first payer's code.
+            has_own_form = path in (GATEWAY, CASHIER, "/phone/code", *WECHAT) or method == "DELETE"
+            assert has_own_form or answer.status == 400, (method, body[:40], answer)
 
 
 @pytest.mark.parametrize("path", ALL)
@@ -308,7 +310,7 @@ def test_no_query_breaks_a_route(sandbox: Sandbox, path: str) -> None:
     for query in (*forms(good), *(f"wallet={quote(text)}".encode() for text in TEXTS)):
         target = f"{path_of(path)}?{query.decode('ascii')[:20_000]}"
         if path == STREAM:
-            target += "&payer=nobody"  # a payer who is there would be followed without end
+            target += "&payer=nobody"  # the stream of an existing payer would never end
         checked(send(sandbox.http, "GET", target))
 
 
@@ -317,15 +319,18 @@ def test_no_field_breaks_a_form_of_the_phone(sandbox: Sandbox, path: str) -> Non
     for body in forms(TYPED):
         page = checked(send(sandbox.http, "POST", path, body))
         assert b"A payer's phone" in page.body
-        told = checked(send(sandbox.http, "POST", path, body, [("Accept", "application/json")]))
-        is_code = path == "/phone/code"  # which asks for nothing that must be there
-        assert page.status == told.status == 400 or (is_code and page.status == 200), (body[:200], told.body)
-        for region in told["regions"].values():
+        members = checked(send(sandbox.http, "POST", path, body, [("Accept", "application/json")]))
+        is_code = path == "/phone/code"  # which has no required field
+        assert page.status == members.status == 400 or (is_code and page.status == 200), (
+            body[:200],
+            members.body,
+        )
+        for region in members["regions"].values():
             check_markup(region)
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_no_way_leads_out_of_the_paths(sandbox: Sandbox, path: str) -> None:
+def test_no_path_traversal_is_possible(sandbox: Sandbox, path: str) -> None:
     above, _, last = path_of(path).rpartition("/")
     for segment in SEGMENTS:
         for target in (f"{above}/{segment}", f"{path_of(path)}/{segment}", f"{above}/{segment}/{last}"):
@@ -335,18 +340,20 @@ def test_no_way_leads_out_of_the_paths(sandbox: Sandbox, path: str) -> None:
             is_slash = answer.status == 307 and answer.headers["location"] == f"{sandbox.http}{path_of(path)}"
             is_refused = answer.status == 404 or (path in OF_WALLETS and b" is not served" in answer.body)
             is_named = b"ILLEGAL_SERVICE" in answer.body and path in OF_WALLETS
-            is_told = is_token and b"TRADE_NOT_EXIST" in answer.body
-            assert is_refused or is_slash or is_told or is_named, (target, answer)
+            is_token_error = is_token and b"TRADE_NOT_EXIST" in answer.body
+            assert is_refused or is_slash or is_token_error or is_named, (target, answer)
 
 
 @pytest.mark.parametrize("path", [call.path for call in CALLS])
-def test_no_element_of_a_signed_message_breaks_wechat_pay(sandbox: Sandbox, path: str, allows: None) -> None:
+def test_no_element_of_a_signed_message_breaks_wechat_pay(
+    sandbox: Sandbox, path: str, allow_changes: None
+) -> None:
     call = next(call for call in CALLS if call.path == path)
     shop, book = wechat_shop.shop(sandbox), sandbox.control("GET", "book")
     needed = {element.name: "1" for element in call.elements if element.required}
     for name, text in product((element.name for element in call.elements), TEXTS):
         if any(character in text for character in "\x00\x1b\ufffe"):
-            continue  # no XML can hold these; what is no XML is sent above
+            continue  # XML cannot contain these; malformed XML is tested above
         reply = shop.send(path, wechat_shop.as_xml(shop.signed(**{**needed, name: text})))
         assert (reply.status, b"Traceback" in reply.body) == (200, False), (name, text, reply)
         before, book = book, sandbox.control("GET", "book")
@@ -355,15 +362,17 @@ def test_no_element_of_a_signed_message_breaks_wechat_pay(sandbox: Sandbox, path
 
 
 @pytest.mark.parametrize("service", [*SERVICES, *PRODUCT_OF_SERVICE, VERIFY_NOTICE])
-def test_no_parameter_of_a_signed_request_breaks_alipay(sandbox: Sandbox, service: str, allows: None) -> None:
+def test_no_parameter_of_a_signed_request_breaks_alipay(
+    sandbox: Sandbox, service: str, allow_changes: None
+) -> None:
     scene = "offline" if "acquire" in service else "online"
     shop, book = alipay_shop.shop(sandbox, scene), sandbox.control("GET", "book")
     if service.endswith(".spot.pay"):
-        good = shop.spot_fields("280000000000001201", fresh())
+        good = shop.spot_fields("280000000000001201", new_number())
     elif service.endswith(".precreate"):
-        good = shop.precreate_fields(fresh())
+        good = shop.precreate_fields(new_number())
     elif service in PRODUCT_OF_SERVICE:
-        good = shop.online_fields(fresh(), is_wap=service.endswith("_wap")) | dict.fromkeys(OPTIONAL, "")
+        good = shop.online_fields(new_number(), is_wap=service.endswith("_wap")) | dict.fromkeys(OPTIONAL, "")
     else:
         good = dict.fromkeys(ABOUT_AN_ORDER, "1") | {"currency": "HKD", "is_sync": "Y"}
     for name, text in product(good, TEXTS):
@@ -376,12 +385,12 @@ def test_no_parameter_of_a_signed_request_breaks_alipay(sandbox: Sandbox, servic
 
 
 @pytest.fixture
-def allows() -> None:
-    """A test that sends proven requests: some of them are done."""
+def allow_changes() -> None:
+    """For tests that send correctly signed requests, some of which are carried out."""
 
 
-def test_scripts_of_merchants_and_payers_are_text_on_every_page(own_sandbox: Sandbox) -> None:
-    """Payees and payers are named in the sandbox's own files; the rest is sent."""
+def test_scripts_in_merchants_and_payers_texts_are_text_on_every_page(own_sandbox: Sandbox) -> None:
+    """Names of payees and payers come from the sandbox's files; the other texts are sent."""
     own_sandbox.end()
     shops = own_sandbox.folder / "shops.json"
     shops.write_text(json.dumps(json.loads(shops.read_text()), indent=1).replace("Demo Shop", SCRIPT_IN_JSON))
@@ -389,7 +398,7 @@ def test_scripts_of_merchants_and_payers_are_text_on_every_page(own_sandbox: San
         books.execute("UPDATE payer SET name = ?", (SCRIPT,))
     own_sandbox.restart()
     online, wechat = alipay_shop.shop(own_sandbox, "online"), wechat_shop.shop(own_sandbox)
-    link = online.pc_link(fresh(), subject=SCRIPT)
+    link = online.pc_link(new_number(), subject=SCRIPT)
     cashier = own_sandbox.call("GET", link.removeprefix(own_sandbox.http))[1].decode()
     (token,) = set(re.findall('/alipay/cashier/([^"]+)', cashier))
     typed = urlencode(dict.fromkeys(TYPED, SCRIPT)).encode()

@@ -1,4 +1,4 @@
-"""The sandbox's CA: limited to the wallets' names, renewed where an earlier version made it, and PKCS#12 for all."""
+"""The sandbox's CA: its name constraints, the renewal of earlier versions, and PKCS#12 files."""
 
 import shutil
 import ssl
@@ -21,7 +21,7 @@ from tests.sandbox.wechat_shop import load_pair
 from tests.support.old_certificates import make_old
 
 COMMAND_LIMIT_S: Final = 60
-#: OpenSSL's X509_V_ERR_PERMITTED_VIOLATION: a name that the CA may not sign for.
+#: OpenSSL's X509_V_ERR_PERMITTED_VIOLATION: a name outside the CA's constraints.
 PERMITTED_VIOLATION: Final = 47
 MANY_STEPS: Final = 10
 ALLOWED: Final = (
@@ -35,7 +35,7 @@ REFUSED: Final = (
     *("alipay.com", "www.alipay.com", "openapi.alipay.com", "alipaydev.com", "mapi.alipay.com.example.com"),
     *("10.0.0.1", "128.0.0.1", "::2"),
 )
-#: What the simulated WeChat Pay's CA was called before it signed for Alipay too.
+#: The CA's name before it also signed for Alipay.
 OLD_NAME: Final = x509.Name(
     [
         x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Simulated WeChat Pay"),
@@ -56,24 +56,24 @@ def made(key_folder: Path, shops: Shops) -> Certificates:
 
 @pytest.fixture
 def folder(key_folder: Path, tmp_path: Path) -> Path:
-    """A copy of a sandbox's certificates, to be spoiled."""
+    """A copy of a sandbox's certificates, for tests that damage it."""
     return Path(shutil.copytree(key_folder / "certificates", tmp_path / "certificates"))
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_the_ca_vouches_for_the_wallets_and_this_machine(made: Certificates, name: str) -> None:
+def test_the_ca_is_valid_for_the_wallets_and_this_machine(made: Certificates, name: str) -> None:
     shake_hands(trusting(made.ca_pem), serving_as(name, made.authority), name)
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_the_ca_signs_for_another_name_is_refused(made: Certificates, name: str) -> None:
+def test_a_certificate_of_the_ca_for_another_name_is_refused(made: Certificates, name: str) -> None:
     with pytest.raises(ssl.SSLCertVerificationError) as refused:
         shake_hands(trusting(made.ca_pem), serving_as(name, made.authority), name)
     assert refused.value.verify_code == PERMITTED_VIOLATION
 
 
-def test_whoever_does_not_know_the_constraints_refuses_the_ca(made: Certificates) -> None:
-    """What is critical may not be passed over."""
+def test_the_constraints_are_critical(made: Certificates) -> None:
+    """A client that does not support critical constraints must refuse the CA."""
     found = made.authority.certificate.extensions.get_extension_for_class(x509.NameConstraints)
     assert found.critical
     assert found.value.excluded_subtrees is None
@@ -86,8 +86,8 @@ def test_each_folder_has_a_ca_of_its_own(made: Certificates, shops: Shops, tmp_p
         shake_hands(trusting(other.ca_pem), server_context(made), "localhost")
 
 
-def test_a_ca_from_before_the_constraints_is_renewed_and_its_clients_stay(folder: Path, shops: Shops) -> None:
-    """A gateway keeps client certificates in its own books, and others hold copies of the CA that was."""
+def test_a_ca_without_constraints_is_renewed_and_its_clients_stay_valid(folder: Path, shops: Shops) -> None:
+    """A gateway stores client certificates in its database, and others have copies of the old CA."""
     old_ca_pem = make_old(folder, OLD_NAME)
     kept = {path.name: path.read_bytes() for path in folder.glob("*.key.pem")}
     kept |= {path.name: path.read_bytes() for path in folder.glob("client-*.cert.pem")}
@@ -109,7 +109,7 @@ def test_a_ca_from_before_the_constraints_is_renewed_and_its_clients_stay(folder
 
 
 @pytest.mark.parametrize("missing", ["ca.cert.pem", "ca.key.pem", "server.key.pem", "server.cert.pem"])
-def test_what_is_missing_is_made_again_and_fits_the_rest(folder: Path, shops: Shops, missing: str) -> None:
+def test_missing_files_are_created_again_and_match_the_rest(folder: Path, shops: Shops, missing: str) -> None:
     (folder / missing).unlink()
     again = Certificates(folder, shops)
     client, mch_id = trusting(again.ca_pem), shops.providers[0].mch_id
@@ -139,10 +139,12 @@ def test_pkcs12_holds_the_client_s_key_and_certificate_and_no_chain(made: Certif
             pkcs12.load_key_and_certificates(path.read_bytes(), b"1" + provider.mch_id.encode())
 
 
-def test_pkcs12_is_of_the_form_that_all_readers_know(made: Certificates, shops: Shops) -> None:
+def test_pkcs12_has_the_form_that_all_readers_support(made: Certificates, shops: Shops) -> None:
     mch_id = shops.providers[0].mch_id
-    told = said_by("openssl", "pkcs12", "-info", "-noout", *reading(made, mch_id, "-in", "-passin", "pass:"))
-    forms = [line.partition(", ")[0] for line in told.splitlines() if ": " in line]
+    output = output_of(
+        "openssl", "pkcs12", "-info", "-noout", *reading(made, mch_id, "-in", "-passin", "pass:")
+    )
+    forms = [line.partition(", ")[0] for line in output.splitlines() if ": " in line]
     assert forms == [
         "MAC: sha1",
         "MAC length: 20",
@@ -153,16 +155,16 @@ def test_pkcs12_is_of_the_form_that_all_readers_know(made: Certificates, shops: 
 
 def test_java_reads_the_pkcs12_file(made: Certificates, shops: Shops) -> None:
     store = reading(made, shops.providers[0].mch_id, "-keystore", "-storepass", "")
-    told = said_by("keytool", "-list", "-storetype", "PKCS12", *store)
-    assert "tenpay certificate, " in told
-    assert "PrivateKeyEntry" in told
+    output = output_of("keytool", "-list", "-storetype", "PKCS12", *store)
+    assert "tenpay certificate, " in output
+    assert "PrivateKeyEntry" in output
 
 
 def reading(made: Certificates, mch_id: str, file: str, password: str, prefix: str) -> list[str]:
     return [file, str(made.client_p12(mch_id)), password, f"{prefix}{mch_id}"]
 
 
-def said_by(*command: str) -> str:
+def output_of(*command: str) -> str:
     if shutil.which(command[0]) is None:
         pytest.skip(f"no {command[0]} on this machine")
     done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_LIMIT_S)
@@ -179,7 +181,7 @@ def trusting(ca_pem: str) -> ssl.SSLContext:
 
 
 def serving_as(name: str, authority: Pair) -> ssl.SSLContext:
-    """A server with a certificate for this name, signed with the CA's key by somebody who got hold of it."""
+    """A server with a certificate for this name, signed with the CA's stolen key."""
     stolen = trustme.CA.from_pem(authority.cert_pem.encode(), authority.key_pem.encode())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     stolen.issue_cert(name).configure_cert(context)
@@ -187,15 +189,15 @@ def serving_as(name: str, authority: Pair) -> ssl.SSLContext:
 
 
 def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> str | None:
-    """In memory, without a network: whom the server takes the client for. Raises ssl.SSLError."""
+    """Handshake in memory. Returns the client's common name as the server sees it. Raises ssl.SSLError."""
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    asking = client.wrap_bio(back, there, server_hostname=name)
-    answering = server.wrap_bio(there, back, server_side=True)
-    undone = [asking, answering]
+    client_side = client.wrap_bio(back, there, server_hostname=name)
+    server_side = server.wrap_bio(there, back, server_side=True)
+    unfinished = [client_side, server_side]
     for _ in range(MANY_STEPS):
-        undone = [side for side in undone if not has_shaken(side)]
-    assert undone == []
-    peer = answering.getpeercert(binary_form=True)
+        unfinished = [side for side in unfinished if not has_shaken(side)]
+    assert unfinished == []
+    peer = server_side.getpeercert(binary_form=True)
     names = x509.load_der_x509_certificate(peer).subject if peer else x509.Name([])
     return next((str(found.value) for found in names.get_attributes_for_oid(NameOID.COMMON_NAME)), None)
 

@@ -1,4 +1,4 @@
-"""The control API: what it answers, and that nothing sent to it is ever HTTP 500."""
+"""The control API: its responses, and that no request causes HTTP 500."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox import wechat_shop
-from tests.sandbox.alipay_shop import balance, confirm, fresh, shop
+from tests.sandbox.alipay_shop import balance, confirm, new_number, shop
 from tests.sandbox.conftest import ControlRefused, Sandbox
 
 
@@ -23,7 +23,7 @@ def test_codes_look_like_the_wallets_codes(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "field"),
+    ("name", "members", "field"),
     [
         ("codes", {}, "wallet"),
         ("codes", {"wallet": "paypal"}, "wallet"),
@@ -51,11 +51,11 @@ def test_codes_look_like_the_wallets_codes(sandbox: Sandbox) -> None:
         ("clock", {"advance_s": 10**400}, "advance_s"),
     ],
 )
-def test_what_cannot_be_done_names_the_field(
-    sandbox: Sandbox, name: str, asked: dict[str, Any], field: str
+def test_an_invalid_call_names_the_field(
+    sandbox: Sandbox, name: str, members: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(ControlRefused) as refused:
-        sandbox.control("POST", name, asked)
+        sandbox.control("POST", name, members)
     assert (refused.value.status, refused.value.field) == (400, field)
     assert refused.value.text
 
@@ -70,7 +70,7 @@ def test_an_unreadable_body_is_refused(sandbox: Sandbox, name: str, body: bytes)
     assert json.loads(answer)["field"] is None
 
 
-def test_unknown_paths_and_methods_are_answered_in_json(sandbox: Sandbox) -> None:
+def test_unknown_paths_and_methods_are_refused_in_json(sandbox: Sandbox) -> None:
     for method, path, expected in (
         ("GET", "/control/nothing", 404),
         ("GET", "/control/codes", 405),
@@ -82,7 +82,7 @@ def test_unknown_paths_and_methods_are_answered_in_json(sandbox: Sandbox) -> Non
         assert set(json.loads(answer)) == {"error", "field"}
 
 
-def test_the_clock_moves_forward_and_tells_by_how_much(sandbox: Sandbox) -> None:
+def test_the_clock_moves_forward_and_returns_its_offset(sandbox: Sandbox) -> None:
     before = sandbox.control("GET", "clock")
     after = sandbox.control("POST", "clock", {"advance_s": 90.5})
     assert after["offset_s"] == before["offset_s"] + 90.5
@@ -108,10 +108,10 @@ def test_every_wallet_has_two_rich_payers_and_one_poor_one(own_sandbox: Sandbox)
 
 
 @pytest.mark.parametrize(("wallet", "poor", "first"), [("alipay", "gil", "ada"), ("wechat", "hana", "chen")])
-def test_who_is_not_named_is_never_the_poor_payer(
+def test_the_default_payer_is_never_the_poor_one(
     own_sandbox: Sandbox, wallet: str, poor: str, first: str
 ) -> None:
-    order = fresh()
+    order = new_number()
     if wallet == "alipay":
         link = shop(own_sandbox, "online").pc_link(order)
     else:
@@ -126,10 +126,12 @@ def test_who_is_not_named_is_never_the_poor_payer(
 
 
 @pytest.mark.parametrize(("wallet", "poor"), [("alipay", "gil"), ("wechat", "hana"), ("wechat_hk", "ivy")])
-def test_a_poor_payer_s_barcode_says_too_little_money(sandbox: Sandbox, wallet: str, poor: str) -> None:
+def test_a_poor_payer_s_barcode_is_refused_for_insufficient_funds(
+    sandbox: Sandbox, wallet: str, poor: str
+) -> None:
     code = sandbox.code(wallet=wallet, payer=poor)
     if wallet == "alipay":
-        refused = shop(sandbox, "offline").pay_spot(code, fresh())["error"]
+        refused = shop(sandbox, "offline").pay_spot(code, new_number())["error"]
     else:
         refused = wechat_shop.shop(sandbox).scan_code(code)["err_code"]
     assert refused == ("BUYER_BALANCE_NOT_ENOUGH" if wallet == "alipay" else "NOTENOUGH")
@@ -139,7 +141,7 @@ def test_a_poor_payer_s_barcode_says_too_little_money(sandbox: Sandbox, wallet: 
 OTHERS, SCENES = ("JPY", "KRW", "USD", "CNY"), ("online", "offline")
 
 
-def test_accounts_come_by_shop_and_demo_first(sandbox: Sandbox) -> None:
+def test_accounts_are_sorted_by_shop_with_demo_first(sandbox: Sandbox) -> None:
     rows = sandbox.control("GET", "accounts")
     assert [(row["shop"], row["wallet"], row["scene"]) for row in rows] == [
         ("demo", "alipay", "online"),
@@ -178,8 +180,8 @@ def test_private_keys_are_for_the_owner_only(sandbox: Sandbox) -> None:
     assert all(path.stat().st_mode & 0o077 == 0 for path in private)
 
 
-def test_the_book_is_asked_by_wallet(sandbox: Sandbox) -> None:
-    order = fresh()
+def test_the_book_can_be_limited_to_a_wallet(sandbox: Sandbox) -> None:
+    order = new_number()
     offline = shop(sandbox, "offline")
     assert offline.pay_spot(sandbox.code(), order)["result_code"] == "SUCCESS"
     rows = sandbox.control("GET", "book")["trades"]
@@ -197,7 +199,7 @@ def test_books_clock_and_keys_survive_the_end_of_the_process(
     own_sandbox: Sandbox, number: signal.Signals
 ) -> None:
     offline = shop(own_sandbox, "offline")
-    order, waiting = fresh(), fresh()
+    order, waiting = new_number(), new_number()
     offline.pay_spot(own_sandbox.code(), order)
     code = own_sandbox.code("password")
     offline.pay_spot(code, waiting)
@@ -212,5 +214,5 @@ def test_books_clock_and_keys_survive_the_end_of_the_process(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_polite_end_is_a_clean_end(own_sandbox: Sandbox, number: signal.Signals) -> None:
+def test_a_signal_ends_the_process_with_status_zero(own_sandbox: Sandbox, number: signal.Signals) -> None:
     assert own_sandbox.end(number) == 0

@@ -1,4 +1,4 @@
-"""The fault list: every kind at both wallets over real HTTP, its dice and counts, and what it refuses to take."""
+"""The fault list: every kind at both wallets over real HTTP, its draws and counts, and invalid faults."""
 
 import http.client
 import json
@@ -27,13 +27,13 @@ ROOT = Path(__file__).parents[2]
 SPOT_PAY, SPOT_QUERY = "alipay.acquire.overseas.spot.pay", "alipay.acquire.overseas.query"
 OK = {"alipay": (200, b"success"), "wechat": (200, b"<xml><return_code>SUCCESS</return_code></xml>")}
 WALLETS = pytest.mark.parametrize("wallet", ["alipay", "wechat"])
-#: What a caller sees when no answer comes: a reset, or its own timeout.
+#: The caller's error without a response: a reset, or its own timeout.
 SILENCE = (ConnectionResetError, TimeoutError, http.client.RemoteDisconnected, urllib.error.URLError)
 
 
 @dataclass(frozen=True, slots=True)
-class ShopService:
-    """A shop's till at one wallet: what both wallets are asked alike."""
+class WalletClient:
+    """A shop's client of one wallet, with the same methods for both wallets."""
 
     sandbox: Sandbox
     wallet: str
@@ -53,17 +53,17 @@ class ShopService:
         put(self.sandbox, faults)
 
     def request(self, order: str) -> tuple[str, bytes]:
-        """A barcode payment: where it is posted, and its body."""
+        """The path and the body of a barcode payment."""
         if self.wallet == "alipay":
             shop = alipay_shop.shop(self.sandbox, "offline")
             fields = shop.signed(SPOT_PAY, shop.spot_fields(self.sandbox.code(), order))
             return "/gateway.do", urllib.parse.urlencode(fields).encode()
         code = self.sandbox.code(wallet="wechat")
-        asked = wechat_shop.SALE | {"out_trade_no": order, "auth_code": code}
-        return "/pay/micropay", as_xml(wechat_shop.shop(self.sandbox).signed(**asked))
+        members = wechat_shop.SALE | {"out_trade_no": order, "auth_code": code}
+        return "/pay/micropay", as_xml(wechat_shop.shop(self.sandbox).signed(**members))
 
     def pay(self, order: str, *, limit_s: float = 10) -> tuple[int, bytes]:
-        """Raises what the socket raises."""
+        """Raises the socket's exceptions."""
         path, body = self.request(order)
         base = urlsplit(self.sandbox.http)
         connection = http.client.HTTPConnection(str(base.hostname), base.port, timeout=limit_s)
@@ -75,7 +75,7 @@ class ShopService:
             connection.close()
 
     def fields(self, body: bytes) -> dict[str, str]:
-        """Of an answer to `pay`, the signature included."""
+        """The fields of a response to `pay`, including the signature."""
         if self.wallet == "wechat":
             return from_xml(body)
         tree = alipay_shop.Reply("", body).tree
@@ -96,14 +96,14 @@ class ShopService:
     def hits(self) -> list[int]:
         return [fault["hits"] for fault in self.sandbox.control("GET", "faults")]
 
-    def booked(self, order: str) -> list[dict[str, Any]]:
+    def book_rows(self, order: str) -> list[dict[str, Any]]:
         rows = self.sandbox.control("GET", f"book?wallet={self.wallet}")["trades"]
         return [row for row in rows if row["order"] == order]
 
     def pay_online(self, receiver: Receiver) -> str:
-        """An online payment that is told to the receiver; answers the order."""
+        """Makes an online payment with notices to the receiver. Returns the order's number."""
         receiver.answer = OK[self.wallet]
-        order = alipay_shop.fresh()
+        order = alipay_shop.new_number()
         if self.wallet == "alipay":
             link = alipay_shop.shop(self.sandbox, "online").pc_link(order, "MD5", notify_url=receiver.url)
         else:
@@ -118,42 +118,42 @@ class ShopService:
 
 def put(sandbox: Sandbox, faults: Any) -> list[dict[str, Any]]:
     status, answer = sandbox.call("PUT", "/control/faults", json.dumps(faults).encode())
-    told = json.loads(answer)
+    rows = json.loads(answer)
     if status != 200:
-        raise ControlRefused(status, told)
-    shown: list[dict[str, Any]] = told
+        raise ControlRefused(status, rows)
+    shown: list[dict[str, Any]] = rows
     return shown
 
 
 @pytest.fixture
-def tills(sandbox: Sandbox) -> Iterator[Callable[[str], ShopService]]:
-    yield lambda wallet: ShopService(sandbox, wallet)
+def clients(sandbox: Sandbox) -> Iterator[Callable[[str], WalletClient]]:
+    yield lambda wallet: WalletClient(sandbox, wallet)
     sandbox.control("DELETE", "faults")
 
 
 @WALLETS
 @pytest.mark.parametrize("kind", ["refuse_connection", "timeout_before"])
-def test_nothing_is_done_and_nothing_is_answered(
-    tills: Callable[[str], ShopService], wallet: str, kind: str
+def test_nothing_is_done_and_no_response_comes(
+    clients: Callable[[str], WalletClient], wallet: str, kind: str
 ) -> None:
-    till, order = tills(wallet), alipay_shop.fresh()
-    till.fault(kind, till.pay_operation, times=1)
+    client, order = clients(wallet), alipay_shop.new_number()
+    client.fault(kind, client.pay_operation, times=1)
     with pytest.raises(SILENCE):
-        till.pay(order, limit_s=0.5)
-    assert till.booked(order) == []
-    assert till.hits() == [1]
-    assert till.pay(order)[0] == 200
-    assert len(till.booked(order)) == 1
+        client.pay(order, limit_s=0.5)
+    assert client.book_rows(order) == []
+    assert client.hits() == [1]
+    assert client.pay(order)[0] == 200
+    assert len(client.book_rows(order)) == 1
 
 
 @WALLETS
 def test_a_refused_connection_is_a_reset_before_any_byte(
-    tills: Callable[[str], ShopService], wallet: str
+    clients: Callable[[str], WalletClient], wallet: str
 ) -> None:
-    till = tills(wallet)
-    till.fault("refuse_connection")
-    path, body = till.request(alipay_shop.fresh())
-    base = urlsplit(till.sandbox.http)
+    client = clients(wallet)
+    client.fault("refuse_connection")
+    path, body = client.request(alipay_shop.new_number())
+    base = urlsplit(client.sandbox.http)
     with socket.create_connection((base.hostname, base.port), timeout=10) as connection:
         connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode())
         connection.sendall(body)
@@ -161,106 +161,106 @@ def test_a_refused_connection_is_a_reset_before_any_byte(
             connection.recv(1)
 
 
-def test_a_refused_connection_over_tls_ends_without_an_answer(tills: Callable[[str], ShopService]) -> None:
-    till, order = tills("wechat"), alipay_shop.fresh()
-    shop = wechat_shop.shop(till.sandbox)
-    till.fault("refuse_connection", "/secapi/pay/reverse", times=1)
-    till.pay(order)
+def test_a_refused_connection_over_tls_ends_without_an_answer(clients: Callable[[str], WalletClient]) -> None:
+    client, order = clients("wechat"), alipay_shop.new_number()
+    shop = wechat_shop.shop(client.sandbox)
+    client.fault("refuse_connection", "/secapi/pay/reverse", times=1)
+    client.pay(order)
     with pytest.raises((*SILENCE, OSError)):
         shop.reverse(order, tls=shop.client_tls())
-    assert till.booked(order)[0]["state"] == "SUCCESS"
+    assert client.book_rows(order)[0]["state"] == "SUCCESS"
     assert shop.reverse(order, tls=shop.client_tls())["result_code"] == "SUCCESS"
 
 
 @WALLETS
-def test_what_was_done_is_not_answered(tills: Callable[[str], ShopService], wallet: str) -> None:
-    till, order = tills(wallet), alipay_shop.fresh()
-    till.fault("timeout_after", till.pay_operation)
+def test_a_lost_response_hides_a_done_payment(clients: Callable[[str], WalletClient], wallet: str) -> None:
+    client, order = clients(wallet), alipay_shop.new_number()
+    client.fault("timeout_after", client.pay_operation)
     with pytest.raises(TimeoutError):
-        till.pay(order, limit_s=0.5)
-    assert len(till.booked(order)) == 1
-    assert till.hits() == [1]
+        client.pay(order, limit_s=0.5)
+    assert len(client.book_rows(order)) == 1
+    assert client.hits() == [1]
 
 
 @WALLETS
 @pytest.mark.parametrize("kind", ["timeout_before", "timeout_after"])
-def test_a_held_connection_is_reset_in_the_end(
-    tills: Callable[[str], ShopService], wallet: str, kind: str
+def test_a_held_connection_is_finally_reset(
+    clients: Callable[[str], WalletClient], wallet: str, kind: str
 ) -> None:
-    till = tills(wallet)
-    till.fault(kind, hold_s=0.2)
+    client = clients(wallet)
+    client.fault(kind, hold_s=0.2)
     began = time.monotonic()
     with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
-        till.pay(alipay_shop.fresh())
+        client.pay(alipay_shop.new_number())
     assert 0.2 <= time.monotonic() - began < 5
 
 
 @WALLETS
-def test_http_500_comes_with_nothing_done(tills: Callable[[str], ShopService], wallet: str) -> None:
-    till, order = tills(wallet), alipay_shop.fresh()
-    till.fault("http_500")
-    assert till.pay(order)[0] == 500
-    assert till.booked(order) == []
+def test_http_500_is_sent_and_nothing_is_done(clients: Callable[[str], WalletClient], wallet: str) -> None:
+    client, order = clients(wallet), alipay_shop.new_number()
+    client.fault("http_500")
+    assert client.pay(order)[0] == 500
+    assert client.book_rows(order) == []
 
 
 @WALLETS
-def test_a_slow_answer_is_the_true_one(tills: Callable[[str], ShopService], wallet: str) -> None:
-    till, order = tills(wallet), alipay_shop.fresh()
-    till.fault("slow", delay_s=0.3)
+def test_a_slow_response_is_unchanged(clients: Callable[[str], WalletClient], wallet: str) -> None:
+    client, order = clients(wallet), alipay_shop.new_number()
+    client.fault("slow", delay_s=0.3)
     began = time.monotonic()
-    status, body = till.pay(order)
+    status, body = client.pay(order)
     assert time.monotonic() - began >= 0.3
     assert status == 200
-    assert till.is_signed(till.fields(body))
-    assert len(till.booked(order)) == 1
+    assert client.is_signed(client.fields(body))
+    assert len(client.book_rows(order)) == 1
 
 
 @WALLETS
 def test_a_system_error_is_signed_and_nothing_is_done(
-    tills: Callable[[str], ShopService], wallet: str
+    clients: Callable[[str], WalletClient], wallet: str
 ) -> None:
-    till, order = tills(wallet), alipay_shop.fresh()
-    till.fault("system_error")
-    fields = till.fields(till.pay(order)[1])
-    assert till.is_signed(fields)
-    told = {"alipay": ("UNKNOW", "SYSTEM_ERROR"), "wechat": ("FAIL", "SYSTEMERROR")}[wallet]
-    assert (fields["result_code"], fields.get("err_code") or fields.get("error")) == told
-    assert till.booked(order) == []
+    client, order = clients(wallet), alipay_shop.new_number()
+    client.fault("system_error")
+    fields = client.fields(client.pay(order)[1])
+    assert client.is_signed(fields)
+    expected = {"alipay": ("UNKNOW", "SYSTEM_ERROR"), "wechat": ("FAIL", "SYSTEMERROR")}[wallet]
+    assert (fields["result_code"], fields.get("err_code") or fields.get("error")) == expected
+    assert client.book_rows(order) == []
 
 
-def test_every_service_of_alipay_has_a_system_error(tills: Callable[[str], ShopService]) -> None:
-    till, order = tills("alipay"), alipay_shop.fresh()
-    offline, online = (alipay_shop.shop(till.sandbox, scene) for scene in ("offline", "online"))
-    offline.pay_spot(till.sandbox.code(), order)
-    till.fault("system_error")
+def test_every_service_of_alipay_has_a_system_error(clients: Callable[[str], WalletClient]) -> None:
+    client, order = clients("alipay"), alipay_shop.new_number()
+    offline, online = (alipay_shop.shop(client.sandbox, scene) for scene in ("offline", "online"))
+    offline.pay_spot(client.sandbox.code(), order)
+    client.fault("system_error")
     assert offline.query_spot(order)["error"] == "SYSTEM_ERROR"
     cancelled = offline.cancel(order)
     assert (cancelled["detail_error_code"], cancelled["retry_flag"]) == ("SYSTEM_ERROR", "Y")
     assert offline.refund_spot(order, "r1", "1.00")["error"] == "SYSTEM_ERROR"
-    refund = offline.ask("alipay.acquire.refund.query", out_trade_no=order, out_return_no="r1")
+    refund = offline.call("alipay.acquire.refund.query", out_trade_no=order, out_return_no="r1")
     assert refund["response_code"] == "SYSTEM_ERROR"
     assert online.query_online(order).error == "SYSTEM_ERROR"
-    assert online.ask("close_trade", out_order_no=order).error == "SYSTEM_ERROR"
+    assert online.call("close_trade", out_order_no=order).error == "SYSTEM_ERROR"
     assert online.refund_online(order, "r2", "1.00").error == "SYSTEM_ERROR"
-    page = online.open(online.pc_link(alipay_shop.fresh()))
+    page = online.open(online.pc_link(alipay_shop.new_number()))
     assert b"SYSTEM_ERROR" in page.body
     assert page.content_type.startswith("text/html")
-    assert till.hits() == [8]
+    assert client.hits() == [8]
     assert offline.book_row(order)["refunded"] == 0
     for service in ("forex_compare_file", "forex_liquidation_file", "forex_rate_file"):
-        asked = online.signed(service, {"start_date": "20261101", "end_date": "20261101"})
-        assert online.post(asked).body == b"System exception"
-        assert online.post({**asked, "sign": "0" * 32}).error == "ILLEGAL_SIGN"
-    created = offline.ask("alipay.acquire.precreate", **offline.precreate_fields(order))
+        members = online.signed(service, {"start_date": "20261101", "end_date": "20261101"})
+        assert online.post(members).body == b"System exception"
+        assert online.post({**members, "sign": "0" * 32}).error == "ILLEGAL_SIGN"
+    created = offline.call("alipay.acquire.precreate", **offline.precreate_fields(order))
     assert (created["result_code"], created["detail_error_code"]) == ("UNKNOWN", "SYSTEM_ERROR")
-    assert till.hits() == [12]
+    assert client.hits() == [12]
 
 
-def test_every_call_of_wechat_has_a_system_error(tills: Callable[[str], ShopService]) -> None:
-    till, order = tills("wechat"), alipay_shop.fresh()
-    shop = wechat_shop.shop(till.sandbox)
-    till.pay(order)
-    till.fault("system_error")
+def test_every_call_of_wechat_has_a_system_error(clients: Callable[[str], WalletClient]) -> None:
+    client, order = clients("wechat"), alipay_shop.new_number()
+    shop = wechat_shop.shop(client.sandbox)
+    client.pay(order)
+    client.fault("system_error")
     assert shop.order().error == "SYSTEMERROR"
     assert shop.query(order).error == "SYSTEMERROR"
     assert shop.call("/pay/closeorder", out_trade_no=order).error == "SYSTEMERROR"
@@ -277,224 +277,228 @@ def test_every_call_of_wechat_has_a_system_error(tills: Callable[[str], ShopServ
     of_provider = as_xml(shop.signed(sub_mch_id="", bill_date="20261101", bill_type="ALL"))
     bill = shop.send("/pay/downloadbill", of_provider).fields
     assert bill == {"return_code": "FAIL", "return_msg": "SYSTEMERROR", "error_code": "20003"}
-    status, body = till.sandbox.call("GET", "/sns/oauth2/access_token?appid=x")
+    status, body = client.sandbox.call("GET", "/sns/oauth2/access_token?appid=x")
     assert (status, json.loads(body)["errcode"]) == (200, -1)
     renamed = as_xml(shop.signed(out_trade_no=order)).replace(b"xml>", b"request>")
     assert shop.send("/pay/orderquery", renamed).error == "SYSTEMERROR"
-    assert till.hits() == [13]
-    assert till.booked(order)[0]["state"] == "SUCCESS"
+    assert client.hits() == [13]
+    assert client.book_rows(order)[0]["state"] == "SUCCESS"
 
 
 @WALLETS
-def test_a_request_that_is_refused_anyway_meets_no_system_error(
-    tills: Callable[[str], ShopService], wallet: str
+def test_an_invalid_request_does_not_trigger_a_system_error(
+    clients: Callable[[str], WalletClient], wallet: str
 ) -> None:
-    till = tills(wallet)
-    till.fault("system_error")
-    path, body = till.request(alipay_shop.fresh())
+    client = clients(wallet)
+    client.fault("system_error")
+    path, body = client.request(alipay_shop.new_number())
     changed = body.replace(b"HKD", b"USD")
-    assert b"SYSTEM" not in till.sandbox.call("POST", path, changed)[1]
-    assert till.hits() == [0]
+    assert b"SYSTEM" not in client.sandbox.call("POST", path, changed)[1]
+    assert client.hits() == [0]
 
 
 @WALLETS
-def test_a_bad_signature_is_off_by_one_byte(tills: Callable[[str], ShopService], wallet: str) -> None:
-    till, order = tills(wallet), alipay_shop.fresh()
-    till.fault("bad_signature")
-    fields = till.fields(till.pay(order)[1])
-    assert not till.is_signed(fields)
+def test_a_bad_signature_is_off_by_one_byte(clients: Callable[[str], WalletClient], wallet: str) -> None:
+    client, order = clients(wallet), alipay_shop.new_number()
+    client.fault("bad_signature")
+    fields = client.fields(client.pay(order)[1])
+    assert not client.is_signed(fields)
     wrong = fields["sign"]
-    assert any(till.is_signed({**fields, "sign": digit + wrong[1:]}) for digit in "0123456789abcdefABCDEF")
-    assert len(till.booked(order)) == 1
+    assert any(client.is_signed({**fields, "sign": digit + wrong[1:]}) for digit in "0123456789abcdefABCDEF")
+    assert len(client.book_rows(order)) == 1
 
 
 @WALLETS
-def test_a_wrong_amount_is_properly_signed_and_not_in_the_book(
-    tills: Callable[[str], ShopService], wallet: str
+def test_a_wrong_amount_is_correctly_signed_and_not_in_the_book(
+    clients: Callable[[str], WalletClient], wallet: str
 ) -> None:
-    till, order = tills(wallet), alipay_shop.fresh()
-    till.fault("wrong_amount", times=1)
-    fields = till.fields(till.pay(order)[1])
-    assert till.is_signed(fields)
-    (row,) = till.booked(order)
-    assert till.amount(fields) == row["amount"] + 1
-    assert till.hits() == [1]
+    client, order = clients(wallet), alipay_shop.new_number()
+    client.fault("wrong_amount", times=1)
+    fields = client.fields(client.pay(order)[1])
+    assert client.is_signed(fields)
+    (row,) = client.book_rows(order)
+    assert client.amount(fields) == row["amount"] + 1
+    assert client.hits() == [1]
 
 
 @pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
-def test_wechat_lies_about_refunds_in_the_refunded_amount(
-    tills: Callable[[str], ShopService], sign_type: str
+def test_wechat_tampers_with_the_refunded_amount(
+    clients: Callable[[str], WalletClient], sign_type: str
 ) -> None:
-    till, order = tills("wechat"), alipay_shop.fresh()
-    shop = wechat_shop.shop(till.sandbox)
-    till.pay(order)
-    till.fault("wrong_amount")
+    client, order = clients("wechat"), alipay_shop.new_number()
+    shop = wechat_shop.shop(client.sandbox)
+    client.pay(order)
+    client.fault("wrong_amount")
     done = shop.refund(order, 100, sign_type=sign_type)
     assert (done["refund_fee"], done["total_fee"]) == ("101", "8800")
-    asked = shop.call("/pay/refundquery", sign_type, out_trade_no=order)
-    assert (asked["refund_fee_0"], asked["total_fee"]) == ("101", "8800")
-    assert till.booked(order)[0]["refunded"] == 100
+    members = shop.call("/pay/refundquery", sign_type, out_trade_no=order)
+    assert (members["refund_fee_0"], members["total_fee"]) == ("101", "8800")
+    assert client.book_rows(order)[0]["refunded"] == 100
 
 
-def test_alipay_lies_in_every_sign_type_and_service(tills: Callable[[str], ShopService]) -> None:
-    till, order = tills("alipay"), alipay_shop.fresh()
-    online = alipay_shop.shop(till.sandbox, "online")
-    alipay_shop.confirm(till.sandbox, url=online.pc_link(order))
+def test_alipay_tampers_with_amounts_in_every_sign_type(clients: Callable[[str], WalletClient]) -> None:
+    client, order = clients("alipay"), alipay_shop.new_number()
+    online = alipay_shop.shop(client.sandbox, "online")
+    alipay_shop.confirm(client.sandbox, url=online.pc_link(order))
     true = online.query_online(order)["total_fee"]
-    till.fault("wrong_amount")
+    client.fault("wrong_amount")
     for sign_type in ("MD5", "RSA", "RSA2"):
-        told = online.ask("single_trade_query", sign_type, out_trade_no=order)["total_fee"]
-        assert round(float(told) * 100) == round(float(true) * 100) + 1
+        tampered = online.call("single_trade_query", sign_type, out_trade_no=order)["total_fee"]
+        assert round(float(tampered) * 100) == round(float(true) * 100) + 1
     assert online.refund_online(order, "r1", "1.00").error is None
-    assert till.hits() == [3]
+    assert client.hits() == [3]
 
 
 @WALLETS
-def test_a_fault_is_about_its_own_wallet_and_operation_only(
-    tills: Callable[[str], ShopService], wallet: str
+def test_a_fault_applies_to_its_own_wallet_and_operation_only(
+    clients: Callable[[str], WalletClient], wallet: str
 ) -> None:
-    till = tills(wallet)
-    other = tills({"alipay": "wechat", "wechat": "alipay"}[wallet])
-    till.fault("http_500", till.query_operation)
-    assert till.pay(alipay_shop.fresh())[0] == 200
-    till.fault("http_500", "")
-    assert other.pay(alipay_shop.fresh())[0] == 200
-    assert till.pay(alipay_shop.fresh())[0] == 500
+    client = clients(wallet)
+    other = clients({"alipay": "wechat", "wechat": "alipay"}[wallet])
+    client.fault("http_500", client.query_operation)
+    assert client.pay(alipay_shop.new_number())[0] == 200
+    client.fault("http_500", "")
+    assert other.pay(alipay_shop.new_number())[0] == 200
+    assert client.pay(alipay_shop.new_number())[0] == 500
 
 
-def test_a_call_is_hong_kongs_once_its_payer_is_known(tills: Callable[[str], ShopService]) -> None:
-    till = tills("wechat")
-    shop, mainland, hong_kong = wechat_shop.shop(till.sandbox), alipay_shop.fresh(), alipay_shop.fresh()
-    till.pay(mainland)
-    put(till.sandbox, [{"wallet": "wechat_hk", "kind": "system_error"}])
-    code = till.sandbox.code(wallet="wechat_hk")
+def test_a_call_belongs_to_hong_kong_once_its_payer_is_known(clients: Callable[[str], WalletClient]) -> None:
+    client = clients("wechat")
+    shop, mainland, hong_kong = (
+        wechat_shop.shop(client.sandbox),
+        alipay_shop.new_number(),
+        alipay_shop.new_number(),
+    )
+    client.pay(mainland)
+    put(client.sandbox, [{"wallet": "wechat_hk", "kind": "system_error"}])
+    code = client.sandbox.code(wallet="wechat_hk")
     assert shop.scan_code(code, out_trade_no=hong_kong).error == "SYSTEMERROR"
-    put(till.sandbox, [])
+    put(client.sandbox, [])
     assert shop.scan_code(code, out_trade_no=hong_kong)["result_code"] == "SUCCESS"
-    put(till.sandbox, [{"wallet": "wechat_hk", "kind": "system_error", "operation": "/pay/orderquery"}])
+    put(client.sandbox, [{"wallet": "wechat_hk", "kind": "system_error", "operation": "/pay/orderquery"}])
     assert shop.query(hong_kong).error == "SYSTEMERROR"
     assert shop.query(mainland)["trade_state"] == "SUCCESS"
-    put(till.sandbox, [{"wallet": "wechat", "kind": "system_error"}])
+    put(client.sandbox, [{"wallet": "wechat", "kind": "system_error"}])
     assert shop.query(hong_kong)["trade_state"] == "SUCCESS"
     assert shop.query(mainland).error == "SYSTEMERROR"
     assert shop.order().error == "SYSTEMERROR"
 
 
-def test_times_count_down_and_the_next_fault_follows(tills: Callable[[str], ShopService]) -> None:
-    till = tills("wechat")
-    till.faults(
+def test_times_count_down_and_the_next_fault_follows(clients: Callable[[str], WalletClient]) -> None:
+    client = clients("wechat")
+    client.faults(
         [
             {"wallet": "wechat", "kind": "http_500", "times": 2},
             {"wallet": "wechat", "kind": "system_error", "times": 1},
         ]
     )
-    statuses = [till.pay(alipay_shop.fresh()) for _ in range(4)]
+    statuses = [client.pay(alipay_shop.new_number()) for _ in range(4)]
     assert [status for status, _ in statuses] == [500, 500, 200, 200]
     assert b"SYSTEMERROR" in statuses[2][1]
     assert b"SYSTEMERROR" not in statuses[3][1]
-    assert [(row["hits"], row["left"]) for row in till.sandbox.control("GET", "faults")] == [(2, 0), (1, 0)]
+    assert [(row["hits"], row["left"]) for row in client.sandbox.control("GET", "faults")] == [(2, 0), (1, 0)]
 
 
-def _pattern(till: ShopService, calls: int) -> list[bool]:
-    return [till.pay(alipay_shop.fresh())[0] == 500 for _ in range(calls)]
+def _pattern(client: WalletClient, calls: int) -> list[bool]:
+    return [client.pay(alipay_shop.new_number())[0] == 500 for _ in range(calls)]
 
 
-def test_the_same_seed_meets_the_same_calls_and_a_restart_goes_on(own_sandbox: Sandbox) -> None:
-    till = ShopService(own_sandbox, "wechat")
+def test_the_same_seed_triggers_on_the_same_calls_across_a_restart(own_sandbox: Sandbox) -> None:
+    client = WalletClient(own_sandbox, "wechat")
     fault: dict[str, Any] = {"probability": 0.5, "seed": 7}
-    till.fault("http_500", **fault)
-    whole = _pattern(till, 16)
+    client.fault("http_500", **fault)
+    whole = _pattern(client, 16)
     assert {True, False} == set(whole)
-    till.fault("http_500", **fault)
-    first = _pattern(till, 9)
+    client.fault("http_500", **fault)
+    first = _pattern(client, 9)
     seen = own_sandbox.control("GET", "faults")
     own_sandbox.restart(number=signal.SIGKILL)
     assert own_sandbox.control("GET", "faults") == seen
-    assert first + _pattern(till, 7) == whole
-    assert till.hits() == [whole.count(True)]
+    assert first + _pattern(client, 7) == whole
+    assert client.hits() == [whole.count(True)]
 
 
-def test_dice_are_fair_and_each_fault_has_its_own() -> None:
-    def struck(kind: str, seed: int, share: float) -> list[bool]:
+def test_draws_are_fair_and_independent_for_each_fault() -> None:
+    def draws(kind: str, seed: int, share: float) -> list[bool]:
         fault = Fault("alipay", "*", kind, None, share, seed, None, None)
-        return [fault.strikes(call) for call in range(2000)]
+        return [fault.triggers_on(call) for call in range(2000)]
 
-    assert 0.25 < struck("slow", 1, 0.3).count(True) / 2000 < 0.35
-    assert struck("slow", 1, 0.3) != struck("slow", 2, 0.3)
-    assert struck("slow", 1, 0.3) != struck("http_500", 1, 0.3)
-    assert all(struck("slow", 1, 1))
-    assert not any(struck("slow", 1, 0))
+    assert 0.25 < draws("slow", 1, 0.3).count(True) / 2000 < 0.35
+    assert draws("slow", 1, 0.3) != draws("slow", 2, 0.3)
+    assert draws("slow", 1, 0.3) != draws("http_500", 1, 0.3)
+    assert all(draws("slow", 1, 1))
+    assert not any(draws("slow", 1, 0))
 
 
 # Notices.
 
 
 @WALLETS
-def test_a_dropped_notice_comes_by_the_schedule(
+def test_a_dropped_notice_is_repeated_on_schedule(
     own_sandbox: Sandbox, receiver: Receiver, wallet: str
 ) -> None:
-    till = ShopService(own_sandbox, wallet)
-    till.fault("drop_notice", times=1)
-    till.pay_online(receiver)
-    _until_hits(till, [1])
+    client = WalletClient(own_sandbox, wallet)
+    client.fault("drop_notice", times=1)
+    client.pay_online(receiver)
+    _until_hits(client, [1])
     assert receiver.bodies == []
     own_sandbox.advance({"alipay": 120, "wechat": 15}[wallet])
     receiver.wait_for(1)
 
 
 @WALLETS
-def test_a_delayed_notice_comes_later_as_the_same_attempt(
+def test_a_delayed_notice_arrives_later_as_the_same_attempt(
     own_sandbox: Sandbox, receiver: Receiver, wallet: str
 ) -> None:
-    till = ShopService(own_sandbox, wallet)
-    till.fault("delay_notice", delay_s=5000)
-    order = till.pay_online(receiver)
-    _until_hits(till, [1])
+    client = WalletClient(own_sandbox, wallet)
+    client.fault("delay_notice", delay_s=5000)
+    order = client.pay_online(receiver)
+    _until_hits(client, [1])
     own_sandbox.advance(4900)
     assert receiver.bodies == []
     receiver.answers = [(500, b"")]
     own_sandbox.advance(101)
     (body,) = receiver.wait_for(1)
-    assert till.notice(body)["out_trade_no"] == order
+    assert client.notice(body)["out_trade_no"] == order
     own_sandbox.control("DELETE", "faults")
     own_sandbox.advance({"alipay": 120, "wechat": 15}[wallet])
     receiver.wait_for(2)
 
 
 @WALLETS
-def test_a_duplicated_notice_comes_twice(
-    tills: Callable[[str], ShopService], receiver: Receiver, wallet: str
+def test_a_duplicated_notice_arrives_twice(
+    clients: Callable[[str], WalletClient], receiver: Receiver, wallet: str
 ) -> None:
-    till = tills(wallet)
-    till.fault("duplicate_notice", times=1)
-    till.pay_online(receiver)
+    client = clients(wallet)
+    client.fault("duplicate_notice", times=1)
+    client.pay_online(receiver)
     first, second = receiver.wait_for(2)
     assert first == second
-    assert till.hits() == [1]
+    assert client.hits() == [1]
 
 
 @WALLETS
-def test_a_notice_is_overtaken_by_the_next(
-    tills: Callable[[str], ShopService], receiver: Receiver, wallet: str
+def test_a_notice_is_overtaken_by_the_next_one(
+    clients: Callable[[str], WalletClient], receiver: Receiver, wallet: str
 ) -> None:
-    till = tills(wallet)
-    till.fault("reorder_notices")
-    first = till.pay_online(receiver)
-    _until_hits(till, [1])
-    second = till.pay_online(receiver)
-    told = [till.notice(body)["out_trade_no"] for body in receiver.wait_for(2)]
-    assert told == [second, first]
-    assert till.hits() == [1]
+    client = clients(wallet)
+    client.fault("reorder_notices")
+    first = client.pay_online(receiver)
+    _until_hits(client, [1])
+    second = client.pay_online(receiver)
+    orders = [client.notice(body)["out_trade_no"] for body in receiver.wait_for(2)]
+    assert orders == [second, first]
+    assert client.hits() == [1]
 
 
 @WALLETS
-def test_a_notice_that_nothing_overtakes_waits_five_seconds(
+def test_a_reordered_notice_without_a_successor_waits_five_seconds(
     own_sandbox: Sandbox, receiver: Receiver, wallet: str
 ) -> None:
-    till = ShopService(own_sandbox, wallet)
-    till.fault("reorder_notices")
-    till.pay_online(receiver)
-    _until_hits(till, [1])
+    client = WalletClient(own_sandbox, wallet)
+    client.fault("reorder_notices")
+    client.pay_online(receiver)
+    _until_hits(client, [1])
     own_sandbox.restart(number=signal.SIGKILL)
     assert receiver.bodies == []
     own_sandbox.advance(5)
@@ -503,27 +507,29 @@ def test_a_notice_that_nothing_overtakes_waits_five_seconds(
 
 @WALLETS
 @pytest.mark.parametrize("kind", ["bad_signature", "wrong_amount"])
-def test_notices_lie_too_and_the_next_attempt_is_true(
+def test_a_tampered_notice_is_followed_by_an_unchanged_attempt(
     own_sandbox: Sandbox, receiver: Receiver, wallet: str, kind: str
 ) -> None:
-    till = ShopService(own_sandbox, wallet)
-    till.fault(kind, "notice", times=1)
+    client = WalletClient(own_sandbox, wallet)
+    client.fault(kind, "notice", times=1)
     receiver.answers = [(500, b"")]
-    order = till.pay_online(receiver)
-    lie = till.notice(receiver.wait_for(1)[0])
-    (row,) = till.booked(order)
-    assert till.is_signed(lie) == (kind == "wrong_amount")
-    assert till.amount(lie) == row["amount"] + (kind == "wrong_amount")
+    order = client.pay_online(receiver)
+    tampered = client.notice(receiver.wait_for(1)[0])
+    (row,) = client.book_rows(order)
+    assert client.is_signed(tampered) == (kind == "wrong_amount")
+    assert client.amount(tampered) == row["amount"] + (kind == "wrong_amount")
     own_sandbox.advance({"alipay": 120, "wechat": 15}[wallet])
-    true = till.notice(receiver.wait_for(2)[1])
-    assert till.is_signed(true)
-    assert till.amount(true) == row["amount"]
+    true = client.notice(receiver.wait_for(2)[1])
+    assert client.is_signed(true)
+    assert client.amount(true) == row["amount"]
 
 
-def test_news_of_a_refund_lies_inside_its_seal(own_sandbox: Sandbox, receiver: Receiver) -> None:
-    till, order = ShopService(own_sandbox, "wechat"), alipay_shop.fresh()
+def test_a_wrong_amount_is_inside_the_encrypted_refund_notice(
+    own_sandbox: Sandbox, receiver: Receiver
+) -> None:
+    client, order = WalletClient(own_sandbox, "wechat"), alipay_shop.new_number()
     shop = wechat_shop.shop(own_sandbox)
-    till.pay(order)
+    client.pay(order)
     put(
         own_sandbox,
         [
@@ -535,23 +541,23 @@ def test_news_of_a_refund_lies_inside_its_seal(own_sandbox: Sandbox, receiver: R
     shop.refund(order, 100, notify_url=url_of(receiver))
     own_sandbox.advance(3)
     (body,) = receiver.wait_for(1)
-    news = from_xml(decrypted(from_xml(body)["req_info"], shop.key))
-    assert (news["refund_fee"], news["total_fee"]) == ("101", "8800")
-    assert till.hits() == [0, 1]
+    event = from_xml(decrypted(from_xml(body)["req_info"], shop.key))
+    assert (event["refund_fee"], event["total_fee"]) == ("101", "8800")
+    assert client.hits() == [0, 1]
 
 
-def _until_hits(till: ShopService, hits: list[int]) -> None:
-    """The courier has looked at the notice."""
+def _until_hits(client: WalletClient, hits: list[int]) -> None:
+    """Waits until the courier has processed the notice."""
     give_up_at = time.monotonic() + 10
-    while till.hits() != hits:
+    while client.hits() != hits:
         assert time.monotonic() < give_up_at
 
 
 # The list itself.
 
 
-def test_the_list_shows_what_is_in_force(tills: Callable[[str], ShopService]) -> None:
-    sandbox = tills("alipay").sandbox
+def test_the_list_shows_what_is_in_force(clients: Callable[[str], WalletClient]) -> None:
+    sandbox = clients("alipay").sandbox
     assert sandbox.control("GET", "faults") == []
     row = {"wallet": "alipay", "kind": "slow"}
     shown = {
@@ -608,10 +614,10 @@ def test_the_list_shows_what_is_in_force(tills: Callable[[str], ShopService]) ->
         ({"kinds": "slow"}, "kinds"),
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused_and_the_old_list_stays(
-    tills: Callable[[str], ShopService], fault: dict[str, Any], field: str
+def test_an_invalid_fault_is_refused_and_the_old_list_stays(
+    clients: Callable[[str], WalletClient], fault: dict[str, Any], field: str
 ) -> None:
-    sandbox, good = tills("alipay").sandbox, {"wallet": "alipay", "kind": "http_500"}
+    sandbox, good = clients("alipay").sandbox, {"wallet": "alipay", "kind": "http_500"}
     before = put(sandbox, [good])
     with pytest.raises(ControlRefused) as refused:
         put(sandbox, [good, good | fault])
@@ -620,10 +626,12 @@ def test_a_fault_that_makes_no_sense_is_refused_and_the_old_list_stays(
     assert sandbox.control("GET", "faults") == before
 
 
-@pytest.mark.parametrize("asked", [{}, 1, "x", None, [1], [[]], [{"wallet": "alipay", "kind": "slow"}] * 101])
-def test_what_is_no_list_of_faults_is_refused(sandbox: Sandbox, asked: object) -> None:
+@pytest.mark.parametrize(
+    "members", [{}, 1, "x", None, [1], [[]], [{"wallet": "alipay", "kind": "slow"}] * 101]
+)
+def test_a_body_that_is_not_a_list_of_faults_is_refused(sandbox: Sandbox, members: object) -> None:
     with pytest.raises(ControlRefused) as refused:
-        put(sandbox, asked)
+        put(sandbox, members)
     assert refused.value.status == 400
 
 

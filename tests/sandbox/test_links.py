@@ -1,10 +1,10 @@
-"""A scanned link may be a page of this machine that leads to the wallet: it is followed as a browser would."""
+"""A scanned link may be a page of this machine that redirects to the wallet: redirects are followed."""
 
 import pytest
 from pytest_httpserver import HTTPServer
 
 from tests.sandbox import alipay_shop, wechat_shop
-from tests.sandbox.alipay_shop import confirm, fresh, scan
+from tests.sandbox.alipay_shop import confirm, new_number, scan
 from tests.sandbox.conftest import ControlRefused, Sandbox
 from tests.sandbox.handset import Handset
 from tests.support.local_server import target_of
@@ -13,7 +13,7 @@ from tests.support.postgres import free_ports
 
 @pytest.fixture
 def pages(httpserver_ipv4: HTTPServer) -> HTTPServer:
-    """A server of this machine; what nobody has put there is 404."""
+    """A server of this machine; a page that was not added is 404."""
     httpserver_ipv4.no_handler_status_code = 404
     return httpserver_ipv4
 
@@ -25,14 +25,14 @@ def redirect(pages: HTTPServer, **locations: str) -> None:
         answer.respond_with_data(status=302, headers={"Location": location})
 
 
-def asked(pages: HTTPServer) -> list[str]:
-    """Which pages were asked for, with their queries."""
+def requested(pages: HTTPServer) -> list[str]:
+    """The requested paths, with their queries."""
     return [target_of(request) for request, _ in pages.log]
 
 
 @pytest.fixture
 def link(sandbox: Sandbox) -> str:
-    return alipay_shop.shop(sandbox, "online").wap_link(fresh())
+    return alipay_shop.shop(sandbox, "online").wap_link(new_number())
 
 
 def test_three_redirects_lead_to_the_wallet_and_a_fourth_is_not_followed(
@@ -40,18 +40,18 @@ def test_three_redirects_lead_to_the_wallet_and_a_fourth_is_not_followed(
 ) -> None:
     redirect(pages, one=link, two="/one", three="two", four="/three")
     assert scan(sandbox, pages.url_for("/three?lang=en"))["wallet"] == "alipay"
-    assert asked(pages) == ["/three?lang=en", "/two", "/one"]
+    assert requested(pages) == ["/three?lang=en", "/two", "/one"]
     with pytest.raises(ControlRefused, match="no wallet within 3 redirects"):
         scan(sandbox, pages.url_for("/four"))
-    assert asked(pages)[3:] == ["/four", "/three", "/two"]
+    assert requested(pages)[3:] == ["/four", "/three", "/two"]
 
 
-def test_the_payer_acts_on_what_the_link_leads_to(sandbox: Sandbox, link: str, pages: HTTPServer) -> None:
+def test_the_payer_acts_on_the_order_behind_the_link(sandbox: Sandbox, link: str, pages: HTTPServer) -> None:
     redirect(pages, pay=link)
     assert confirm(sandbox, url=pages.url_for("/pay"))["state"] == "TRADE_FINISHED"
 
 
-def test_a_code_of_wechats_may_be_behind_a_page_too(sandbox: Sandbox, pages: HTTPServer) -> None:
+def test_a_page_may_redirect_to_a_wechat_code_too(sandbox: Sandbox, pages: HTTPServer) -> None:
     redirect(pages, pay=wechat_shop.shop(sandbox).order()["code_url"])
     assert scan(sandbox, pages.url_for("/pay"))["state"] == "NOTPAY"
 
@@ -64,7 +64,7 @@ def test_a_code_of_wechats_may_be_behind_a_page_too(sandbox: Sandbox, pages: HTT
         ("/loop", "no wallet within 3"),
     ],
 )
-def test_a_page_that_leads_to_no_wallet_says_so(
+def test_a_page_that_does_not_redirect_to_a_wallet_is_refused(
     sandbox: Sandbox, pages: HTTPServer, path: str, words: str
 ) -> None:
     redirect(pages, loop="/loop")
@@ -84,14 +84,16 @@ def test_a_page_that_leads_to_no_wallet_says_so(
         "file:///etc/passwd",
     ],
 )
-def test_only_pages_of_this_machine_are_asked(sandbox: Sandbox, pages: HTTPServer, elsewhere: str) -> None:
+def test_only_pages_of_this_machine_are_requested(
+    sandbox: Sandbox, pages: HTTPServer, elsewhere: str
+) -> None:
     redirect(pages, pay=elsewhere)
     for start in (elsewhere, pages.url_for("/pay")):
         with pytest.raises(ControlRefused, match="no wallet knows this url"):
             scan(sandbox, start)
 
 
-def test_a_page_that_nobody_serves_says_so(sandbox: Sandbox) -> None:
+def test_an_unreachable_page_is_refused(sandbox: Sandbox) -> None:
     (port,) = free_ports(1)
     for broken in (
         f"http://127.0.0.1:{port}",
@@ -104,14 +106,12 @@ def test_a_page_that_nobody_serves_says_so(sandbox: Sandbox) -> None:
         assert refused.value.field == "url"
 
 
-def test_the_phone_follows_once_and_then_knows_the_order(
-    sandbox: Sandbox, link: str, pages: HTTPServer
-) -> None:
+def test_the_phone_follows_the_link_once(sandbox: Sandbox, link: str, pages: HTTPServer) -> None:
     redirect(pages, pay=link)
     pages.expect_request("/page").respond_with_data("")
     phone, pay = Handset(sandbox, "ada"), pages.url_for("/pay")
     assert phone.scan(pay).status == 200
     assert phone.act("pay").status == 200
-    assert asked(pages) == ["/pay"]
+    assert requested(pages) == ["/pay"]
     assert "leads to a page and not to a wallet" in phone.scan(pages.url_for("/page"))["link-note"]
     assert "WeChat Pay does not know this" in Handset(sandbox, "chen").scan(pay)["link-note"]

@@ -1,4 +1,4 @@
-"""No other page reaches the phone or `/control`, by a name pointed here or by a form; wallets' paths stay open."""
+"""Other pages cannot reach the phone or `/control`, by DNS rebinding or with a form; wallets' paths stay open."""
 
 from collections.abc import AsyncIterator
 

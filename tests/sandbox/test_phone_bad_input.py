@@ -1,11 +1,11 @@
-"""Bad input at the phone: a clear word beside the field, nothing lost, never a stack trace."""
+"""Bad input at the phone: a clear note beside the field, no input lost, no stack trace."""
 
 import html
 
 import pytest
 
 from tests.sandbox.conftest import Sandbox
-from tests.sandbox.handset import Handset, ask, text_of
+from tests.sandbox.handset import Handset, fetch, text_of
 
 SCRIPT = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 
@@ -39,14 +39,16 @@ SCRIPT = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
         ("faults", {}, "tester-note"),
     ],
 )
-def test_what_cannot_be_done_is_said_beside_it_and_what_was_typed_stays(
+def test_an_invalid_action_gets_a_note_beside_it_and_the_fields_stay(
     sandbox: Sandbox, form: str, fields: dict[str, str], place: str
 ) -> None:
     refused = Handset(sandbox).send(form, **fields)
     assert refused.status == 400
     assert refused[place].endswith(".")
-    assert [name for name in refused.told["regions"] if name.endswith("-note") and refused[name]] == [place]
-    page = ask(sandbox, f"/phone/{form}", {"payer": "ada"} | fields)
+    assert [name for name in refused.members["regions"] if name.endswith("-note") and refused[name]] == [
+        place
+    ]
+    page = fetch(sandbox, f"/phone/{form}", {"payer": "ada"} | fields)
     assert page.status == 400
     assert refused[place] in text_of(page.body)
     if "link" in fields:
@@ -54,21 +56,21 @@ def test_what_cannot_be_done_is_said_beside_it_and_what_was_typed_stays(
 
 
 @pytest.mark.parametrize(
-    ("link", "told"),
+    ("link", "message"),
     [
         ("", "Paste a code or a link first."),
         ("x" * 4097, "This is too long to be a code or a link."),
-        ("weixin://\x1b", "This has characters in it that no code and no link has."),
+        ("weixin://\x1b", "This has characters that are not allowed in a code or a link."),
         ("http://[", "This is neither a code nor a link."),
-        ("weixin://wxpay/bizpayurl?pr=nothing", "WeChat Pay knows no such code."),
+        ("weixin://wxpay/bizpayurl?pr=nothing", "WeChat Pay has no such code."),
         (
             "/gateway.do?service=create_forex_trade",
             "WeChat Pay does not know this. Paste a pay_url, a qrcode or a package, and choose its wallet above.",
         ),
     ],
 )
-def test_a_link_that_leads_nowhere_is_told_why(sandbox: Sandbox, link: str, told: str) -> None:
-    assert Handset(sandbox, "chen").scan(link)["link-note"] == told
+def test_a_bad_link_gets_its_reason(sandbox: Sandbox, link: str, message: str) -> None:
+    assert Handset(sandbox, "chen").scan(link)["link-note"] == message
 
 
 @pytest.mark.parametrize(
@@ -85,14 +87,14 @@ def test_a_link_that_leads_nowhere_is_told_why(sandbox: Sandbox, link: str, told
 )
 @pytest.mark.parametrize("form", ["code", "scan", "act", "clock", "faults"])
 def test_no_body_breaks_a_form(sandbox: Sandbox, form: str, body: bytes) -> None:
-    answer = ask(sandbox, f"/phone/{form}", body)
-    is_without_fields = form == "code" and b"=" not in body  # then it is the first payer's, and pays
+    answer = fetch(sandbox, f"/phone/{form}", body)
+    is_without_fields = form == "code" and b"=" not in body  # defaults to the first payer and `pays`
     assert answer.status == (200 if is_without_fields else 400)
     assert "A payer's phone" in answer.body
 
 
 def test_an_unknown_payer_in_an_address_is_named_and_the_first_phone_is_shown(sandbox: Sandbox) -> None:
-    page = ask(sandbox, "/?payer=%3Cb%3Enobody")
+    page = fetch(sandbox, "/?payer=%3Cb%3Enobody")
     assert page.status == 400
     assert "There is no payer '<b>nobody'." in text_of(page.body.replace("<b>", "BROKEN"))
     assert 'data-payer="ada"' in page.body

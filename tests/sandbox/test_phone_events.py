@@ -1,4 +1,4 @@
-"""The phone's stream of events: what changes for a payer is told at once, and no stream holds the sandbox up."""
+"""The phone's stream of events: a payer's changes are sent at once, and no stream blocks the sandbox."""
 
 import asyncio
 import http.client
@@ -16,16 +16,16 @@ from tael_sandbox.phone import streams
 from tael_sandbox.phone.streams import EventStream
 from tests.end_to_end.rig import eventually
 from tests.sandbox import alipay_shop, wechat_shop
-from tests.sandbox.alipay_shop import confirm, fresh
+from tests.sandbox.alipay_shop import confirm, new_number
 from tests.sandbox.conftest import CALL_LIMIT_S, Sandbox
-from tests.sandbox.handset import Handset, ask, text_of
+from tests.sandbox.handset import Handset, fetch, text_of
 
-#: More than this many phones at a time are refused.
+#: The limit of open streams.
 MAX_STREAMS = 24
 
 
 @pytest.fixture
-def till(sandbox: Sandbox) -> alipay_shop.Shop:
+def offline(sandbox: Sandbox) -> alipay_shop.Shop:
     return alipay_shop.shop(sandbox, "offline")
 
 
@@ -33,74 +33,74 @@ def test_a_stream_begins_with_the_whole_phone(sandbox: Sandbox) -> None:
     with Handset(sandbox, "emil").events() as events:
         assert events.answer.headers["Content-Type"].startswith("text/event-stream")
         assert events.answer.headers["Cache-Control"] == "no-store"
-        first = events.next().told
+        first = events.next().members
     assert set(first["regions"]) == {"balance", "waiting", "code", "order", "history", "clock", "faults"}
     assert text_of(first["regions"]["balance"]).startswith("Balance HKD ")
 
 
-def test_a_payer_hears_that_a_shop_took_the_code(sandbox: Sandbox, till: alipay_shop.Shop) -> None:
+def test_a_payer_sees_that_a_shop_used_the_code(sandbox: Sandbox, offline: alipay_shop.Shop) -> None:
     phone = Handset(sandbox, "bao")
-    code, order = phone.code(), fresh()
+    code, order = phone.code(), new_number()
     with phone.events() as events:
         assert "Show this to the shop" in events.next()["code"]
-        till.pay_spot(code, order)
-        told = events.until("code", "A shop took this code")
-    assert order in told["code"]
-    assert told["history"].startswith("Demo Shop − CNY 35.81 Milk tea HKD 39.25 Paid TRADE_SUCCESS")
-    assert told.news[0] == "Paid HKD 39.25 to Demo Shop."
+        offline.pay_spot(code, order)
+        screen = events.until("code", "A shop used this code")
+    assert order in screen["code"]
+    assert screen["history"].startswith("Demo Shop − CNY 35.81 Milk tea HKD 39.25 Paid TRADE_SUCCESS")
+    assert screen.announcements[0] == "Paid HKD 39.25 to Demo Shop."
 
 
-def test_a_password_is_asked_for_and_no_longer_once_it_was_given(sandbox: Sandbox) -> None:
-    phone, order = Handset(sandbox, "dora"), fresh()
+def test_a_password_is_requested_until_it_is_entered(sandbox: Sandbox) -> None:
+    phone, order = Handset(sandbox, "dora"), new_number()
     code = phone.code("password")
     with phone.events() as events:
         assert events.next()["waiting"] == ""
         wechat_shop.shop(sandbox).scan_code(code, out_trade_no=order)
-        asked = events.until("waiting", "HKD 88.00")
-        assert asked.news[0] == "Demo Shop asks you for HKD 88.00."
+        screen = events.until("waiting", "HKD 88.00")
+        assert screen.announcements[0] == "Demo Shop requests HKD 88.00."
         confirm(sandbox, trade=order)
         assert events.until("history", order)["waiting"] == ""
 
 
-def test_a_refund_is_heard_of_when_it_is_accepted_and_when_it_is_done(sandbox: Sandbox) -> None:
-    phone, order, shop = Handset(sandbox, "chen"), fresh(), wechat_shop.shop(sandbox)
+def test_a_refund_is_announced_when_it_is_accepted_and_when_it_is_done(sandbox: Sandbox) -> None:
+    phone, order, shop = Handset(sandbox, "chen"), new_number(), wechat_shop.shop(sandbox)
     shop.scan_code(phone.code(), out_trade_no=order)
     with phone.events() as events:
         before = events.next()["balance"]
         shop.refund(order, 300)
-        accepted = events.until("history", "Refund under way")
-        assert accepted.news[0] == "Demo Shop is giving back HKD 3.00."
+        accepted = events.until("history", "Refund in progress")
+        assert accepted.announcements[0] == "Demo Shop is refunding HKD 3.00."
         assert accepted["balance"] == before
         sandbox.advance(2)
         done = events.until("history", "Refund SUCCESS")
-        assert done.news[0] == "Demo Shop gave back HKD 3.00."
+        assert done.announcements[0] == "Demo Shop refunded HKD 3.00."
         assert done["balance"] != before
 
 
-def test_a_reversal_and_an_expiry_are_heard_of(sandbox: Sandbox, till: alipay_shop.Shop) -> None:
-    phone, paid, forgotten = Handset(sandbox, "ada"), fresh(), fresh()
-    till.pay_spot(phone.code(), paid)
+def test_a_reversal_and_an_expiry_are_announced(sandbox: Sandbox, offline: alipay_shop.Shop) -> None:
+    phone, paid, unconfirmed = Handset(sandbox, "ada"), new_number(), new_number()
+    offline.pay_spot(phone.code(), paid)
     with phone.events() as events:
         events.next()
-        till.cancel(paid)
+        offline.cancel(paid)
         undone = events.until("history", "Reversed, money returned")
-        assert undone.news[0] == "Reversed, money returned: HKD 39.25, Demo Shop."
-        till.pay_spot(sandbox.code("password", "alipay", "ada"), forgotten)
+        assert undone.announcements[0] == "Reversed, money returned: HKD 39.25, Demo Shop."
+        offline.pay_spot(sandbox.code("password", "alipay", "ada"), unconfirmed)
         assert "Milk tea" in events.until("waiting", "HKD 39.25")["waiting"]
         sandbox.advance(181)
-        expired = events.until("history", forgotten)
+        expired = events.until("history", unconfirmed)
         assert (expired["waiting"], "Not paid TRADE_CLOSED" in expired["history"]) == ("", True)
 
 
-def test_an_opened_order_is_followed_until_it_can_no_longer_be_paid(sandbox: Sandbox) -> None:
-    phone, order, shop = Handset(sandbox, "chen"), fresh(), wechat_shop.shop(sandbox)
+def test_an_opened_order_is_updated_until_it_can_no_longer_be_paid(sandbox: Sandbox) -> None:
+    phone, order, shop = Handset(sandbox, "chen"), new_number(), wechat_shop.shop(sandbox)
     phone.scan(shop.order(out_trade_no=order)["code_url"])
     with phone.events() as events:
         assert "Pay with password" in events.next()["order"]
         confirm(sandbox, trade=order, payer="dora")
         assert "Pay with password" not in events.until("order", "SUCCESS")["order"]
     phone = Handset(sandbox, "ada")
-    phone.scan(alipay_shop.shop(sandbox, "online").wap_link(fresh(), timeout_rule="5m"))
+    phone.scan(alipay_shop.shop(sandbox, "online").wap_link(new_number(), timeout_rule="5m"))
     with phone.events() as events:
         assert "Pay with password" in events.next()["order"]
         sandbox.advance(301)
@@ -109,35 +109,35 @@ def test_an_opened_order_is_followed_until_it_can_no_longer_be_paid(sandbox: San
         )
 
 
-def test_the_clock_and_the_faults_are_told_to_every_phone(sandbox: Sandbox) -> None:
+def test_every_phone_gets_changes_of_the_clock_and_the_faults(sandbox: Sandbox) -> None:
     with Handset(sandbox, "fay").events() as events:
         events.next()
         sandbox.call("PUT", "/control/faults", b'[{"wallet": "alipay", "kind": "drop_notice"}]')
-        assert "A notice is lost Alipay: until switched off" in events.until("faults", "lost")["faults"]
+        assert "Notice lost Alipay: until switched off" in events.until("faults", "lost")["faults"]
         sandbox.control("DELETE", "faults")
-        before = events.until("faults", "None is on.")["clock"]
+        before = events.until("faults", "No faults are on.")["clock"]
         sandbox.advance(86_400)
         assert events.next()["clock"] != before
 
 
-def test_a_phone_hears_nothing_of_another_payer(sandbox: Sandbox, till: alipay_shop.Shop) -> None:
+def test_a_phone_does_not_get_changes_of_another_payer(sandbox: Sandbox, offline: alipay_shop.Shop) -> None:
     with Handset(sandbox, "fay").events() as events:
         before = events.next()["history"]
-        till.pay_spot(sandbox.code("pays", "alipay", "bao"), fresh())
+        offline.pay_spot(sandbox.code("pays", "alipay", "bao"), new_number())
         wechat_shop.shop(sandbox).scan_code(sandbox.code("pays", "wechat_hk", "fay"))
         assert events.next()["history"] != before
 
 
-def test_a_stream_of_nobody_is_refused(sandbox: Sandbox) -> None:
+def test_a_stream_of_an_unknown_payer_is_refused(sandbox: Sandbox) -> None:
     for query in ("payer=nobody", "wallet=paypal"):
-        refused = ask(sandbox, f"/phone/events?{query}")
-        assert (refused.status, set(refused.told)) == (400, {"error", "field"})
+        refused = fetch(sandbox, f"/phone/events?{query}")
+        assert (refused.status, set(refused.members)) == (400, {"error", "field"})
     with Handset(sandbox, "ada", {"code": "x", "opened": "http://["}).events() as events:
         first = events.next()
         assert (first["code"], first["order"]) == ("", "This is neither a code nor a link.")
 
 
-def test_there_are_only_so_many_streams_and_one_that_ends_makes_room(own_sandbox: Sandbox) -> None:
+def test_the_number_of_streams_is_limited_and_an_ended_one_makes_room(own_sandbox: Sandbox) -> None:
     phone = Handset(own_sandbox)
     with ExitStack() as phones:
         opened = [phones.enter_context(phone.events()) for _ in range(MAX_STREAMS)]
@@ -145,7 +145,7 @@ def test_there_are_only_so_many_streams_and_one_that_ends_makes_room(own_sandbox
         refused = phones.enter_context(phone.events())
         assert (refused.answer.status, refused.answer.headers["Retry-After"]) == (503, "5")
         assert json.loads(refused.rest())["error"] == f"{MAX_STREAMS} phones are open already"
-        assert ask(own_sandbox, "/").status == 200
+        assert fetch(own_sandbox, "/").status == 200
 
     def status() -> int:
         with phone.events() as events:
@@ -166,7 +166,9 @@ def test_a_head_request_opens_no_stream(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("frozen_at", [1, 3])
-async def test_a_reader_who_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch, frozen_at: int) -> None:
+async def test_a_client_that_does_not_read_is_disconnected(
+    monkeypatch: pytest.MonkeyPatch, frozen_at: int
+) -> None:
     monkeypatch.setattr(streams, "SEND_LIMIT_S", 0.01)
     sent: list[Message] = []
     is_open = True
@@ -195,14 +197,14 @@ async def test_a_reader_who_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPa
     assert len(sent) == frozen_at + 1
 
 
-def test_the_sandbox_ends_its_streams_before_itself_and_knows_all_again(own_sandbox: Sandbox) -> None:
+def test_the_sandbox_ends_its_streams_properly_and_restores_the_phone(own_sandbox: Sandbox) -> None:
     phone = Handset(own_sandbox)
     code = phone.code("password")
-    alipay_shop.shop(own_sandbox, "offline").pay_spot(code, fresh())
+    alipay_shop.shop(own_sandbox, "offline").pay_spot(code, new_number())
     with phone.events() as events:
         waiting = events.until("waiting", "HKD 39.25").region("waiting")
         own_sandbox.restart()
-        events.rest()  # raises if the stream was cut and not ended
+        events.rest()  # raises if the stream was cut off
     with phone.events() as events:
         assert events.next().region("waiting") == waiting
     assert re.search(r'name="number" value="\d{28}"', waiting)

@@ -1,4 +1,4 @@
-"""The shared parts on their own: clock file, rates, codes, transactions, shops."""
+"""Unit tests of the shared modules: clock file, rates, codes, transactions, shops."""
 
 import asyncio
 import json
@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from tael_sandbox import codes, payers, rates
 from tael_sandbox.books import Books
-from tael_sandbox.clock import FURTHEST_OFFSET, Clock, bjt
+from tael_sandbox.clock import MAX_OFFSET, Clock, bjt
 from tael_sandbox.fault_injection.faults import Faults
-from tael_sandbox.fault_injection.notices import FaultyNotices
+from tael_sandbox.fault_injection.notices import NoticeFaults
 from tael_sandbox.notices import Courier
-from tael_sandbox.phone import words
+from tael_sandbox.phone import texts
 from tael_sandbox.shops import open_shops
 from tael_sandbox.wallet import ControlError
 
@@ -32,11 +32,11 @@ def clock(tmp_path: Path) -> Clock:
 def books(tmp_path: Path) -> Books:
     opened = Books(tmp_path / "books.sqlite")
     with opened.transaction() as connection:
-        payers.settle_in(connection)
+        payers.add_default_payers(connection)
     return opened
 
 
-def test_a_move_of_the_clock_is_seen_through_every_map_of_the_file(tmp_path: Path, clock: Clock) -> None:
+def test_a_move_of_the_clock_is_visible_through_every_map_of_the_file(tmp_path: Path, clock: Clock) -> None:
     other = Clock(tmp_path / "clock")
     clock.advance(1.5)
     assert other.offset == Clock(tmp_path / "clock").offset == timedelta(seconds=1.5)
@@ -45,11 +45,11 @@ def test_a_move_of_the_clock_is_seen_through_every_map_of_the_file(tmp_path: Pat
 
 
 @pytest.mark.parametrize("seconds", [-0.1, float("nan"), float("inf"), 1e12])
-def test_the_clock_goes_neither_back_nor_beyond_its_limit(clock: Clock, seconds: float) -> None:
+def test_the_clock_moves_neither_back_nor_beyond_its_limit(clock: Clock, seconds: float) -> None:
     with pytest.raises(ValueError, match="clock"):
         clock.advance(seconds)
     assert clock.offset == timedelta(0)
-    clock.advance(FURTHEST_OFFSET.total_seconds())
+    clock.advance(MAX_OFFSET.total_seconds())
     with pytest.raises(ValueError, match="50 years"):
         clock.advance(1)
 
@@ -64,7 +64,7 @@ def test_beijing_is_eight_hours_ahead(clock: Clock) -> None:
 def test_the_pages_write_amounts_as_an_english_reader_does(amount_minor: int, currency: str) -> None:
     amount = Decimal(amount_minor).scaleb(-get_currency_precision(currency))
     written = format_currency(amount, currency, "¤¤\N{NO-BREAK SPACE}#,##0.00", "en")
-    assert words.money(amount_minor, currency) == written
+    assert texts.money(amount_minor, currency) == written
 
 
 def test_conversion_rounds_half_up_and_knows_currencies_without_cents() -> None:
@@ -83,7 +83,7 @@ def test_half_a_cent_is_rounded_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rates.to_cny_minor(1, "HKD") == 1
 
 
-def test_a_code_is_used_by_one_order_and_dies_of_age(books: Books, clock: Clock) -> None:
+def test_a_code_is_used_by_one_order_and_expires(books: Books, clock: Clock) -> None:
     auth_code = codes.issue_code(books, clock, "alipay", "pays", None)
     code = codes.read_code(books.reader, auth_code)
     assert code is not None
@@ -109,7 +109,7 @@ def test_a_failed_transaction_leaves_nothing(books: Books) -> None:
     assert payers.payer_of(books.reader, "alipay", None).balance == payers.RICH_MINOR
 
 
-def test_nobody_pays_more_than_the_balance(books: Books) -> None:
+def test_a_payer_cannot_pay_more_than_the_balance(books: Books) -> None:
     with books.transaction() as connection:
         assert not payers.debit(connection, "ada", payers.RICH_MINOR + 1)
         assert payers.debit(connection, "ada", payers.RICH_MINOR)
@@ -119,7 +119,7 @@ def test_nobody_pays_more_than_the_balance(books: Books) -> None:
         connection.execute("UPDATE payer SET balance = -1 WHERE payer = 'ada'")
 
 
-def test_shops_that_were_made_before_contracts_had_terms_get_the_usual_ones(tmp_path: Path) -> None:
+def test_shops_without_contract_terms_get_the_defaults(tmp_path: Path) -> None:
     made = open_shops(tmp_path / "shops.json")
     stored = json.loads((tmp_path / "shops.json").read_text())
     for shop in stored["shops"]:
@@ -134,7 +134,7 @@ def test_shops_that_were_made_before_contracts_had_terms_get_the_usual_ones(tmp_
     assert terms == {(8_000, True)}
 
 
-def test_a_file_from_before_other_currencies_is_given_those_shops_and_keeps_its_own(tmp_path: Path) -> None:
+def test_a_file_without_other_currencies_gets_their_shops_and_keeps_its_own(tmp_path: Path) -> None:
     path = tmp_path / "shops.json"
     made = open_shops(path)
     stored = json.loads(path.read_text())
@@ -158,14 +158,14 @@ def test_a_fee_is_rounded_half_up_and_shown_as_a_percentage() -> None:
     assert (rates.percentage(6_000), rates.percentage(12_500)) == ("0.60%", "1.25%")
 
 
-async def test_a_courier_that_is_woken_as_it_is_told_to_end_ends(books: Books, clock: Clock) -> None:
+async def test_a_courier_that_is_woken_while_it_is_cancelled_ends(books: Books, clock: Clock) -> None:
     has_begun = asyncio.Event()
-    faults = FaultyNotices(books, Faults(books, {}), [])
+    faults = NoticeFaults(books, Faults(books, {}), [])
     courier = Courier(books, clock, lambda _now: has_begun.set(), faults)
     running = asyncio.create_task(courier.run())
     await has_begun.wait()
     courier.wake()
     running.cancel()
     done, _ = await asyncio.wait([running], timeout=5)
-    running.cancel()  # not to leave it behind, should it have gone on
+    running.cancel()  # in case it kept running
     assert done

@@ -1,4 +1,4 @@
-"""How news changes an order of the demo shop, how an amount is read, and how often an order is queried."""
+"""Transitions of the demo shop's orders, parsing of amounts, and the interval between queries."""
 
 import hashlib
 from pathlib import Path
@@ -9,43 +9,43 @@ from tael_client import Credentials, Money, PayType
 
 from tael_sandbox.shop.goods import Basket
 from tael_sandbox.shop.main import parse_arguments
-from tael_sandbox.shop.order import Order, Refund, RefundState, State, after, left_minor, minor_of
+from tael_sandbox.shop.order import Order, Refund, RefundState, State, minor_of, next_state, refundable_minor
 from tael_sandbox.shop.order_store import OrderStore
-from tael_sandbox.shop.shop_service import QUERY_REST_S, ShopService
+from tael_sandbox.shop.shop_service import QUERY_INTERVAL_S, ShopService
 
 
 @pytest.mark.parametrize(
-    ("state", "news", "then"),
+    ("state", "reported", "expected"),
     [
         (State.SENDING, State.PAID, State.PAID),
         (State.UNKNOWN, State.WAITING, State.WAITING),
         (State.WAITING, State.CLOSED, State.CLOSED),
-        (State.PAID, State.WAITING, State.PAID),  # a query that was asked before the payer paid
+        (State.PAID, State.WAITING, State.PAID),  # a query from before the payment
         (State.PAID, State.REFUSED, State.PAID),
         (State.PAID, State.CLOSED, State.PAID),
         (State.PAID, State.REVERSED, State.REVERSED),
         (State.CLOSED, State.PAID, State.PAID),  # the payer was faster
         (State.CLOSED, State.WAITING, State.CLOSED),
         (State.REFUSED, State.PAID, State.PAID),
-        (State.REVERSED, State.PAID, State.REVERSED),  # a webhook that comes late
+        (State.REVERSED, State.PAID, State.REVERSED),  # a late webhook
     ],
 )
-def test_only_news_that_can_be_true_changes_an_order(state: State, news: State, then: State) -> None:
-    assert after(state, news) is then
+def test_only_a_possible_transition_changes_an_order(state: State, reported: State, expected: State) -> None:
+    assert next_state(state, reported) is expected
 
 
-def test_old_news_is_not_written_over_newer(tmp_path: Path) -> None:
-    notebook = OrderStore(tmp_path / "shop.sqlite")
+def test_an_outdated_state_does_not_replace_a_newer_one(tmp_path: Path) -> None:
+    order_store = OrderStore(tmp_path / "shop.sqlite")
     basket = Basket({"milk_tea": 1})
-    notebook.place(Order("shop-1", basket, Money(2200, "HKD"), PayType.WECHAT_QR, State.SENDING, 0.0))
+    order_store.place(Order("shop-1", basket, Money(2200, "HKD"), PayType.WECHAT_QR, State.SENDING, 0.0))
 
-    notebook.settle("shop-1", State.PAID, syssn="201709060902990042326492")
-    notebook.settle("shop-1", State.WAITING, "1145 not yet", "201709060902990042326493")
+    order_store.apply_outcome("shop-1", State.PAID, syssn="201709060902990042326492")
+    order_store.apply_outcome("shop-1", State.WAITING, "1145 not yet", "201709060902990042326493")
 
-    kept = notebook.order("shop-1")
-    notebook.close()
+    kept = order_store.order("shop-1")
+    order_store.close()
     assert kept is not None
-    assert (kept.state, kept.told, kept.syssn) == (State.PAID, "", "201709060902990042326492")
+    assert (kept.state, kept.detail, kept.syssn) == (State.PAID, "", "201709060902990042326492")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_an_amount_is_read_into_minor_units(typed: str, currency: str, minor: in
 
 
 @pytest.mark.parametrize("typed", ["", ".5", "1.", "1.234", "1,5", "-1", "1e3", "١", "1234567890", "0x1"])
-def test_what_is_no_amount_is_refused(typed: str) -> None:
+def test_an_invalid_amount_is_refused(typed: str) -> None:
     with pytest.raises(ValueError, match="not an amount"):
         minor_of(typed, "HKD")
 
@@ -73,7 +73,7 @@ def test_yen_have_no_decimals() -> None:
         minor_of("5.0", "JPY")
 
 
-def test_a_refund_that_nobody_has_decided_counts_as_given_back() -> None:
+def test_a_pending_refund_counts_as_refunded() -> None:
     order = Order("shop-1", Basket({}), Money(1000, "HKD"), PayType.WECHAT_QR, State.PAID, 0.0)
     refunds = [
         Refund("r1", 100, RefundState.DONE),
@@ -81,10 +81,10 @@ def test_a_refund_that_nobody_has_decided_counts_as_given_back() -> None:
         Refund("r3", 400, RefundState.REFUSED),
     ]
 
-    assert left_minor(order, refunds) == 700
+    assert refundable_minor(order, refunds) == 700
 
 
-def test_a_shop_wants_the_option_for_a_gateway_elsewhere_over_plain_http(
+def test_plain_http_to_a_remote_gateway_needs_the_option(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def arguments(gateway: str, *more: str) -> list[str]:
@@ -110,7 +110,7 @@ async def test_an_undecided_order_is_queried_once_in_five_seconds(
     ]
     for order in orders:
         notebook.place(order)
-    till = ShopService(
+    service = ShopService(
         httpserver_ipv4.url_for(""),
         Credentials("1" * 32, key, "shop"),
         "new",
@@ -120,13 +120,13 @@ async def test_an_undecided_order_is_queried_once_in_five_seconds(
     )
 
     queried = []
-    for at_s in (0.0, 0.0, QUERY_REST_S - 0.5, QUERY_REST_S, QUERY_REST_S + 0.5):
+    for at_s in (0.0, 0.0, QUERY_INTERVAL_S - 0.5, QUERY_INTERVAL_S, QUERY_INTERVAL_S + 0.5):
         now_s[0] = 100.0 + at_s
         for order in orders:
-            await till.look_if_due(order)
+            await service.refresh_if_due(order)
         queried.append(len(httpserver_ipv4.log))
-    await till.close_connections()
+    await service.close_connections()
     notebook.close()
 
-    assert QUERY_REST_S == 5
+    assert QUERY_INTERVAL_S == 5
     assert queried == [2, 2, 2, 4, 4]

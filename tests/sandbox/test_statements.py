@@ -1,4 +1,4 @@
-"""Closing a day by hand: what is cut stays, and what comes later counts to the next day."""
+"""Closing a day with the control API: its statement is final, and later movements belong to the next day."""
 
 import signal
 from datetime import timedelta
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox import alipay_shop, wechat_shop
-from tests.sandbox.alipay_shop import fresh
+from tests.sandbox.alipay_shop import new_number
 from tests.sandbox.conftest import ControlRefused, Sandbox
 from tests.sandbox.days import compact, move_to
 
@@ -18,7 +18,7 @@ def close(sandbox: Sandbox, wallet: str, day: str) -> dict[str, Any]:
 
 
 def pay(sandbox: Sandbox, wallet: str) -> str:
-    order = fresh()
+    order = new_number()
     if wallet == "alipay":
         alipay_shop.shop(sandbox, "offline").pay_spot(sandbox.code(), order)
     else:
@@ -27,21 +27,21 @@ def pay(sandbox: Sandbox, wallet: str) -> str:
 
 
 def statement(sandbox: Sandbox, wallet: str, day: str) -> bytes:
-    """As the demo shop downloads it."""
+    """The statement as the demo shop downloads it."""
     if wallet == "alipay":
-        till = alipay_shop.shop(sandbox, "offline")
+        offline = alipay_shop.shop(sandbox, "offline")
         dates = {"start_date": day, "end_date": day}
-        return till.post(till.signed("forex_compare_file", dates)).body
+        return offline.post(offline.signed("forex_compare_file", dates)).body
     caller = wechat_shop.shop(sandbox)
-    asked = caller.signed(bill_date=day, bill_type="ALL")
-    return caller.send("/pay/downloadbill", wechat_shop.as_xml(asked)).body
+    members = caller.signed(bill_date=day, bill_type="ALL")
+    return caller.send("/pay/downloadbill", wechat_shop.as_xml(members)).body
 
 
 WALLETS = pytest.mark.parametrize("wallet", ["alipay", "wechat"])
 
 
 @WALLETS
-def test_a_closed_day_has_its_statement_at_once_and_for_good(own_sandbox: Sandbox, wallet: str) -> None:
+def test_a_closed_day_has_its_statement_at_once_and_permanently(own_sandbox: Sandbox, wallet: str) -> None:
     noon = move_to(own_sandbox, 12)
     early = pay(own_sandbox, wallet)
     assert early.encode() not in statement(own_sandbox, wallet, compact(noon))
@@ -63,7 +63,7 @@ def test_a_closed_day_has_its_statement_at_once_and_for_good(own_sandbox: Sandbo
 
 
 @WALLETS
-def test_the_answer_says_what_was_cut_and_where_it_is(own_sandbox: Sandbox, wallet: str) -> None:
+def test_the_response_lists_the_statements_and_their_addresses(own_sandbox: Sandbox, wallet: str) -> None:
     noon = move_to(own_sandbox, 12)
     for _ in range(2):
         pay(own_sandbox, wallet)
@@ -89,7 +89,9 @@ def test_the_answer_says_what_was_cut_and_where_it_is(own_sandbox: Sandbox, wall
         assert mine["ask"] == {**{name: account[name] for name in names}, "bill_date": day}
 
 
-def test_a_day_that_is_over_ends_at_midnight_and_is_there_before_its_hour(own_sandbox: Sandbox) -> None:
+def test_a_finished_day_ends_at_midnight_and_can_be_closed_before_its_bill_is_due(
+    own_sandbox: Sandbox,
+) -> None:
     day = move_to(own_sandbox, 23, 59)
     order = pay(own_sandbox, "wechat")
     midnight = move_to(own_sandbox, 0)
@@ -116,7 +118,7 @@ def test_both_wallets_of_wechat_are_closed_together(own_sandbox: Sandbox) -> Non
     assert close(own_sandbox, "alipay", f"{noon:%Y-%m-%d}")["rows"] == 0
 
 
-def test_a_refund_under_way_is_in_the_statement_as_it_was(own_sandbox: Sandbox) -> None:
+def test_a_pending_refund_is_in_the_statement_as_it_was(own_sandbox: Sandbox) -> None:
     noon, caller = move_to(own_sandbox, 12), wechat_shop.shop(own_sandbox)
     caller.refund(pay(own_sandbox, "wechat"), 100)
     close(own_sandbox, "wechat", f"{noon:%Y-%m-%d}")
@@ -125,16 +127,16 @@ def test_a_refund_under_way_is_in_the_statement_as_it_was(own_sandbox: Sandbox) 
     assert bill.count(b"`PROCESSING,") == 1
 
 
-def test_closing_a_day_settles_nothing(own_sandbox: Sandbox) -> None:
-    noon, till = move_to(own_sandbox, 12), alipay_shop.shop(own_sandbox, "offline")
+def test_closing_a_day_does_not_settle_it(own_sandbox: Sandbox) -> None:
+    noon, offline = move_to(own_sandbox, 12), alipay_shop.shop(own_sandbox, "offline")
     pay(own_sandbox, "alipay")
     close(own_sandbox, "alipay", f"{noon:%Y-%m-%d}")
     dates = {"start_date": compact(noon), "end_date": compact(noon)}
-    reply = till.post(till.signed("forex_liquidation_file", dates))
+    reply = offline.post(offline.signed("forex_liquidation_file", dates))
     assert reply.body == b"Finish date not ahead of today"
 
 
-def test_the_other_wallets_day_goes_on(own_sandbox: Sandbox) -> None:
+def test_the_other_wallets_day_stays_open(own_sandbox: Sandbox) -> None:
     noon = move_to(own_sandbox, 12)
     pay(own_sandbox, "alipay")
     close(own_sandbox, "wechat", f"{noon:%Y-%m-%d}")
@@ -142,7 +144,7 @@ def test_the_other_wallets_day_goes_on(own_sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"),
+    ("members", "field"),
     [
         ({"day": "2026-11-01"}, "wallet"),
         ({"wallet": "paypal", "day": "2026-11-01"}, "wallet"),
@@ -155,9 +157,9 @@ def test_the_other_wallets_day_goes_on(own_sandbox: Sandbox) -> None:
         ({"wallet": "wechat", "day": "9999-12-31"}, "day"),
     ],
 )
-def test_what_is_no_day_to_close_names_the_field(sandbox: Sandbox, asked: dict[str, Any], field: str) -> None:
+def test_an_invalid_day_names_the_field(sandbox: Sandbox, members: dict[str, Any], field: str) -> None:
     with pytest.raises(ControlRefused) as refused:
-        sandbox.control("POST", "statements", asked)
+        sandbox.control("POST", "statements", members)
     assert (refused.value.status, refused.value.field) == (400, field)
 
 

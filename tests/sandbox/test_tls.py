@@ -1,6 +1,6 @@
-"""The TLS listener: who must show a certificate, whose it must be, and what happens without one.
+"""The TLS listener: the calls that need a client certificate, and the checks of the certificate.
 
-It serves under the wallets' own names too, to clients that resolve these to this machine.
+It also serves under the wallets' own names, to clients that resolve these to this machine.
 """
 
 import base64
@@ -22,10 +22,10 @@ from cryptography.x509.oid import NameOID
 
 from tests.sandbox import alipay_shop
 from tests.sandbox.conftest import CALL_LIMIT_S, Sandbox
-from tests.sandbox.wechat_shop import Shop, as_xml, code, fresh, from_xml, shop
+from tests.sandbox.wechat_shop import Shop, as_xml, code, from_xml, new_number, shop
 
 SECURED = ("/secapi/pay/refund", "/secapi/pay/reverse")
-#: As SDKs have them in their code.
+#: The hosts that SDKs have hard-coded.
 WECHAT_HOSTS: Final = tuple(
     f"{name}.mch.weixin.qq.com" for name in ("api", "api2", "apihk", "apius", "apieu")
 )
@@ -51,30 +51,30 @@ def demo(sandbox: Sandbox) -> Shop:
     return shop(sandbox)
 
 
-def test_money_goes_back_with_the_right_certificate(sandbox: Sandbox, demo: Shop) -> None:
+def test_money_is_returned_with_the_right_certificate(sandbox: Sandbox, demo: Shop) -> None:
     tls = demo.client_tls()
-    number, other = fresh(), fresh()
+    number, other = new_number(), new_number()
     for name in (number, other):
         assert demo.scan_code(code(sandbox), out_trade_no=name, tls=tls)["result_code"] == "SUCCESS"
     assert demo.refund(number, 100, tls=tls)["result_code"] == "SUCCESS"
     assert demo.reverse(other, tls=tls)["result_code"] == "SUCCESS"
 
 
-def test_what_moves_no_money_back_needs_no_certificate(demo: Shop) -> None:
+def test_calls_that_return_no_money_need_no_certificate(demo: Shop) -> None:
     tls = demo.client_tls(with_certificate=False)
-    number = fresh()
+    number = new_number()
     assert demo.order(out_trade_no=number, tls=tls)["result_code"] == "SUCCESS"
     assert demo.query(number, tls=tls)["trade_state"] == "NOTPAY"
 
 
 @pytest.mark.parametrize("path", SECURED)
-def test_without_a_certificate_the_answer_is_html(demo: Shop, path: str) -> None:
+def test_without_a_certificate_the_response_is_html(demo: Shop, path: str) -> None:
     answer = demo.send(path, b"<xml/>", tls=demo.client_tls(with_certificate=False))
     assert (answer.status, answer.content_type.split(";")[0]) == (400, "text/html")
     assert b"<title>400 No required SSL certificate was sent</title>" in answer.body
 
 
-def test_a_forwarding_header_waives_nothing(sandbox: Sandbox, demo: Shop) -> None:
+def test_a_forwarding_header_does_not_waive_the_certificate(sandbox: Sandbox, demo: Shop) -> None:
     base = urlsplit(sandbox.tls)
     assert base.hostname is not None
     tls = demo.client_tls(with_certificate=False)
@@ -85,49 +85,49 @@ def test_a_forwarding_header_waives_nothing(sandbox: Sandbox, demo: Shop) -> Non
 
 
 def test_the_certificate_of_another_provider_does_not_match(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+    number = new_number()
     demo.scan_code(code(sandbox), out_trade_no=number)
-    stranger = shop(sandbox, "chain_east").client_tls()
-    assert demo.refund(number, 100, tls=stranger).error == "certificate not match"
-    assert demo.reverse(number, tls=stranger).error == "certificate not match"
+    other_provider = shop(sandbox, "chain_east").client_tls()
+    assert demo.refund(number, 100, tls=other_provider).error == "certificate not match"
+    assert demo.reverse(number, tls=other_provider).error == "certificate not match"
     assert demo.state(number) == "SUCCESS"
     sibling = shop(sandbox, "wechat_only").client_tls()  # the certificate is the provider's, not the shop's
     assert demo.refund(number, 100, tls=sibling)["result_code"] == "SUCCESS"
 
 
-def test_a_bad_signature_is_told_before_a_wrong_certificate(sandbox: Sandbox, demo: Shop) -> None:
-    stranger = shop(sandbox, "chain_east")
+def test_a_bad_signature_is_reported_before_a_wrong_certificate(sandbox: Sandbox, demo: Shop) -> None:
+    other_provider = shop(sandbox, "chain_east")
     forged = Shop({**demo.account, "key": "0" * 32})
-    assert forged.refund(fresh(), 100, tls=stranger.client_tls()).error == "签名错误，请检查后再试"
+    assert forged.refund(new_number(), 100, tls=other_provider.client_tls()).error == "签名错误，请检查后再试"
 
 
 def test_a_certificate_of_another_authority_ends_the_connection(demo: Shop) -> None:
     tls = demo.client_tls(with_certificate=False)
     trustme.CA().issue_cert(common_name=demo.account["mch_id"]).configure_cert(tls)
     with pytest.raises((ssl.SSLError, ConnectionError)):
-        demo.refund(fresh(), 100, tls=tls)
+        demo.refund(new_number(), 100, tls=tls)
 
 
 def test_a_client_that_does_not_trust_the_authority_does_not_connect(demo: Shop) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        demo.refund(fresh(), 100, tls=ssl.create_default_context())
+        demo.refund(new_number(), 100, tls=ssl.create_default_context())
 
 
 def test_plain_http_waives_the_certificate(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+    number = new_number()
     demo.scan_code(code(sandbox), out_trade_no=number)
     assert demo.refund(number, 100)["result_code"] == "SUCCESS"
 
 
 @pytest.fixture
 def hosts_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What entries in the hosts file do, for this process: every name is this machine."""
-    asked = socket.getaddrinfo
-    monkeypatch.setattr(socket, "getaddrinfo", lambda _host, *rest: asked("127.0.0.1", *rest))
+    """The effect of entries in the hosts file, for this process: every name resolves to this machine."""
+    request = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _host, *rest: request("127.0.0.1", *rest))
 
 
 def fetched(sandbox: Sandbox, ca_pem: str, host: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-    """By a client that has the host in its code, no client certificate, and trusts the sandbox's CA alone."""
+    """The response to a client with a hard-coded host and no client certificate that trusts only the sandbox's CA."""
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}),
         urllib.request.HTTPSHandler(context=ssl.create_default_context(cadata=ca_pem)),
@@ -144,7 +144,7 @@ def fetched(sandbox: Sandbox, ca_pem: str, host: str, path: str, body: bytes | N
 @pytest.mark.usefixtures("hosts_entries")
 @pytest.mark.parametrize("host", WECHAT_HOSTS)
 def test_wechat_pay_is_served_under_its_own_names(sandbox: Sandbox, demo: Shop, host: str) -> None:
-    number = fresh()
+    number = new_number()
     demo.order(out_trade_no=number)
     body = as_xml(demo.signed(out_trade_no=number))
     status, answer = fetched(sandbox, demo.account["ca_pem"], host, "/pay/orderquery", body)
@@ -154,10 +154,10 @@ def test_wechat_pay_is_served_under_its_own_names(sandbox: Sandbox, demo: Shop, 
 @pytest.mark.usefixtures("hosts_entries")
 @pytest.mark.parametrize("host", ALIPAY_HOSTS)
 def test_alipay_is_served_under_its_own_names(sandbox: Sandbox, host: str) -> None:
-    """Without a client certificate: Alipay asks for none."""
+    """Without a client certificate, which Alipay does not need."""
     account = sandbox.account("alipay", scene="online")
-    asked = alipay_shop.shop(sandbox, "online").signed("single_trade_query", {"out_trade_no": "none"})
-    path = f"/gateway.do?{urlencode(asked)}"
+    request = alipay_shop.shop(sandbox, "online").signed("single_trade_query", {"out_trade_no": "none"})
+    path = f"/gateway.do?{urlencode(request)}"
     status, answer = fetched(sandbox, account["ca_pem"], host, path, None)
     assert (status, b"<error>TRADE_NOT_EXIST</error>" in answer) == (200, True)
 
@@ -165,20 +165,20 @@ def test_alipay_is_served_under_its_own_names(sandbox: Sandbox, host: str) -> No
 @pytest.mark.usefixtures("hosts_entries")
 @pytest.mark.parametrize("host", [WECHAT_HOSTS[0], ALIPAY_HOSTS[0]])
 @pytest.mark.parametrize("path", ["/", "/control/accounts", "/phone/events"])
-def test_the_payer_is_not_played_under_a_wallet_s_name(
+def test_the_phone_and_control_are_closed_under_a_wallet_s_name(
     sandbox: Sandbox, demo: Shop, host: str, path: str
 ) -> None:
     status, _ = fetched(sandbox, demo.account["ca_pem"], host, path, None)
     assert status == 403
 
 
-def test_curl_reaches_both_wallets_at_the_address_that_is_in_an_sdk(
+def test_curl_reaches_both_wallets_under_the_hosts_of_sdks(
     sandbox: Sandbox, demo: Shop, tmp_path: Path
 ) -> None:
     if shutil.which("curl") is None:
         pytest.skip("no curl on this machine")
     (tmp_path / "ca.pem").write_text(demo.account["ca_pem"])
-    number, port = fresh(), urlsplit(sandbox.tls).port
+    number, port = new_number(), urlsplit(sandbox.tls).port
     demo.order(out_trade_no=number)
     to_here = ["--connect-to", f"::127.0.0.1:{port}", "--cacert", str(tmp_path / "ca.pem")]
     wechat = ["-d", as_xml(demo.signed(out_trade_no=number)), f"https://{WECHAT_HOSTS[0]}/pay/orderquery"]
@@ -190,18 +190,18 @@ def test_curl_reaches_both_wallets_at_the_address_that_is_in_an_sdk(
     ]
     assert from_xml(done[0].stdout)["trade_state"] == "NOTPAY"
     assert (done[1].returncode, done[1].stdout) == (0, b"invalid")
-    assert done[2].returncode == 60, "curl's own code for a certificate that it does not believe"
+    assert done[2].returncode == 60, "curl's exit code for an untrusted certificate"
 
 
-def test_node_gives_money_back_at_the_fixed_host_with_the_pkcs12_file(
+def test_node_refunds_at_the_fixed_host_with_the_pkcs12_file(
     sandbox: Sandbox, demo: Shop, tmp_path: Path
 ) -> None:
     if shutil.which("node") is None:
         pytest.skip("no node on this machine")
-    number, account = fresh(), demo.account
+    number, account = new_number(), demo.account
     demo.scan_code(code(sandbox), out_trade_no=number)
-    asked = demo.signed(out_trade_no=number, out_refund_no=fresh("R"), total_fee=8800, refund_fee=100)
-    (tmp_path / "body").write_bytes(as_xml(asked))
+    request = demo.signed(out_trade_no=number, out_refund_no=new_number("R"), total_fee=8800, refund_fee=100)
+    (tmp_path / "body").write_bytes(as_xml(request))
     (tmp_path / "ca.pem").write_text(account["ca_pem"])
     (tmp_path / "client.p12").write_bytes(base64.b64decode(account["cert_p12_base64"]))
     where = [str(urlsplit(sandbox.tls).port), WECHAT_HOSTS[0], SECURED[0]]
@@ -214,7 +214,7 @@ def test_node_gives_money_back_at_the_fixed_host_with_the_pkcs12_file(
     assert from_xml(done.stdout)["result_code"] == "SUCCESS"
 
 
-def test_every_account_comes_with_what_an_sdk_needs(sandbox: Sandbox) -> None:
+def test_every_account_has_everything_that_an_sdk_needs(sandbox: Sandbox) -> None:
     rows = [row for row in sandbox.control("GET", "accounts") if row["wallet"] == "wechat"]
     assert [row["shop"] for row in rows] == ["demo", "wechat_only", "chain_east", "chain_west"]
     assert {row["base_url"] for row in rows} == {sandbox.tls}

@@ -1,4 +1,4 @@
-"""Calls that the sandbox does not have: refused in the wallet's own form, with the call named in the answer."""
+"""Calls that the sandbox does not serve: refused in the wallet's own form, with the call named in the response."""
 
 import base64
 import http.client
@@ -53,7 +53,7 @@ def send(
 
 
 def refusal(reply: Reply) -> tuple[str | None, str | None]:
-    """Of Alipay's XML: the code, and what is refused."""
+    """The code and the refused service in Alipay's XML."""
     tree = ElementTree.fromstring(reply.body)  # noqa: S314 - our own sandbox's answer
     assert tree.findtext("is_success") == "F"
     assert tree.find("sign") is None
@@ -78,7 +78,7 @@ def test_any_method_of_an_unknown_call_is_refused_by_name(sandbox: Sandbox, meth
     assert f"{method} /pay/nothing" in reply["return_msg"]
 
 
-def test_a_name_is_cut_and_kept_within_xml(sandbox: Sandbox) -> None:
+def test_a_name_is_truncated_and_valid_in_xml(sandbox: Sandbox) -> None:
     reply = send(sandbox, "POST", "/pay/%00%1b%ef%bf%be%3C/xml%3E]]%3E" + "x" * 500)
     text = reply["return_msg"]
     assert text.startswith("POST /pay/</xml>]]>x")
@@ -91,9 +91,9 @@ def test_a_name_is_cut_and_kept_within_xml(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_call_of_v3_is_refused_in_its_form(sandbox: Sandbox, method: str, path: str) -> None:
     reply = send(sandbox, method, path, b"{}")
-    told = json.loads(reply.body)
-    assert (reply.status, set(told), told["code"]) == (404, {"code", "message"}, "NOT_FOUND")
-    assert f"{method} {path}" in told["message"]
+    error = json.loads(reply.body)
+    assert (reply.status, set(error), error["code"]) == (404, {"code", "message"}, "NOT_FOUND")
+    assert f"{method} {path}" in error["message"]
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_a_call_of_the_official_account_is_refused_in_its_form(
     sandbox: Sandbox, method: str, path: str, status: int, errcode: int
 ) -> None:
     reply = send(sandbox, method, path)
-    told = json.loads(reply.body)
-    assert (reply.status, set(told), told["errcode"]) == (status, {"errcode", "errmsg"}, errcode)
-    assert f"{method} {path}" in told["errmsg"]
+    error = json.loads(reply.body)
+    assert (reply.status, set(error), error["errcode"]) == (status, {"errcode", "errmsg"}, errcode)
+    assert f"{method} {path}" in error["errmsg"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -120,10 +120,10 @@ def test_a_service_is_refused_by_name(sandbox: Sandbox, service: str) -> None:
     for scene in ("online", "offline"):
         shop = alipay_shop.shop(sandbox, scene)
         signed = shop.signed(service, {})
-        asked = urlencode(signed)
+        members = urlencode(signed)
         for method, target, body in (
-            ("POST", "/gateway.do?_input_charset=utf-8", asked.encode()),
-            ("GET", f"/gateway.do?{asked}", b""),
+            ("POST", "/gateway.do?_input_charset=utf-8", members.encode()),
+            ("GET", f"/gateway.do?{members}", b""),
         ):
             reply = send(sandbox, method, target, body)
             assert (reply.status, refusal(reply)) == (200, ("ILLEGAL_SERVICE", service))
@@ -157,17 +157,17 @@ def test_an_address_of_alipay_s_is_refused_by_name(
 
 @pytest.mark.parametrize("path", ["/gateway.do", "/gateway.do?charset=utf-8", "/elsewhere"])
 def test_alipay_s_open_platform_is_refused_in_its_form_and_signed(sandbox: Sandbox, path: str) -> None:
-    asked = {"app_id": "2021000000000000", "method": "alipay.trade.pay", "sign_type": "RSA2", "sign": "x"}
-    reply = send(sandbox, "POST", path, urlencode(asked).encode())
-    told = json.loads(reply.body)
-    assert (reply.status, set(told)) == (200, {"error_response", "sign"})
-    error = told["error_response"]
+    members = {"app_id": "2021000000000000", "method": "alipay.trade.pay", "sign_type": "RSA2", "sign": "x"}
+    reply = send(sandbox, "POST", path, urlencode(members).encode())
+    response = json.loads(reply.body)
+    assert (reply.status, set(response)) == (200, {"error_response", "sign"})
+    error = response["error_response"]
     assert (error["code"], error["sub_code"]) == ("40002", "isv.invalid-method")
     assert "alipay.trade.pay" in error["sub_msg"]
     text = reply.body[len(b'{"error_response":') : reply.body.rindex(b',"sign"')]
     key = load_pem_public_key(sandbox.account("alipay")["alipay_public_key_pem"].encode())
     assert isinstance(key, rsa.RSAPublicKey)
-    key.verify(base64.b64decode(told["sign"]), text, padding.PKCS1v15(), hashes.SHA256())
+    key.verify(base64.b64decode(response["sign"]), text, padding.PKCS1v15(), hashes.SHA256())
 
 
 def test_antom_is_refused_in_its_form(sandbox: Sandbox) -> None:
@@ -186,7 +186,9 @@ def test_antom_is_refused_in_its_form(sandbox: Sandbox) -> None:
         ("APIHK.mch.weixin.qq.com:8003", False),
     ],
 )
-def test_the_host_s_name_says_whose_a_call_is(sandbox: Sandbox, *, host: str, is_alipay: bool) -> None:
+def test_the_host_decides_which_wallet_refuses_a_call(
+    sandbox: Sandbox, *, host: str, is_alipay: bool
+) -> None:
     for method, path in (("GET", "/whatever"), ("POST", "/whatever"), ("POST", "/whatever.do")):
         reply = send(sandbox, method, path, host=host)
         if is_alipay:
@@ -196,7 +198,7 @@ def test_the_host_s_name_says_whose_a_call_is(sandbox: Sandbox, *, host: str, is
 
 
 @pytest.mark.parametrize("host", ["alipay.com.evil.example", "notalipay.com", "weixin.qq.com.example"])
-def test_a_name_that_only_looks_like_a_wallet_s_is_none(sandbox: Sandbox, host: str) -> None:
+def test_a_host_that_only_looks_like_a_wallet_s_is_not_one(sandbox: Sandbox, host: str) -> None:
     assert send(sandbox, "GET", "/whatever", host=host).status == 404
 
 
@@ -211,16 +213,16 @@ def test_a_name_that_only_looks_like_a_wallet_s_is_none(sandbox: Sandbox, host: 
         ("PUT", "/alipay/cashier/token", 405),
     ],
 )
-def test_what_is_no_wallet_s_call_is_refused_in_json_by_name(
+def test_a_call_that_belongs_to_no_wallet_is_refused_in_json_by_name(
     sandbox: Sandbox, method: str, path: str, status: int
 ) -> None:
     reply = send(sandbox, method, path)
-    told: dict[str, Any] = json.loads(reply.body)
-    assert (reply.status, set(told)) == (status, {"error", "field"})
-    assert f"{method} {path}" in told["error"]
+    error: dict[str, Any] = json.loads(reply.body)
+    assert (reply.status, set(error)) == (status, {"error", "field"})
+    assert f"{method} {path}" in error["error"]
 
 
-def test_no_body_of_an_unserved_call_breaks_its_answer(sandbox: Sandbox) -> None:
+def test_no_body_of_an_unserved_call_breaks_its_refusal(sandbox: Sandbox) -> None:
     for body in (b"\xff\xfe", b"x" * 1_000_000, b"&" * 5_000, b"_input_charset=none&service=a&partner=b"):
         for path in ("/pay/nothing", "/trade/other.do", "/v3/none"):
             assert send(sandbox, "POST", path, body).status in (200, 404)

@@ -1,4 +1,4 @@
-"""downloadbill: columns, rows and sums of every type, when a bill is there, and that it never changes.
+"""downloadbill: columns, rows and sums of every type, the time of a bill, and that it never changes.
 
 Prices are 88.00 HKD: at 0.9123 that is 80.28 CNY, and the fee of 0.60 % is 0.528 HKD.
 """
@@ -10,7 +10,7 @@ import pytest
 
 from tests.sandbox.conftest import ControlRefused, Sandbox
 from tests.sandbox.days import compact, move_to
-from tests.sandbox.wechat_shop import Reply, Shop, as_xml, code, fresh, openid, shop
+from tests.sandbox.wechat_shop import Reply, Shop, as_xml, code, new_number, openid, shop
 
 ALL_HEADER = [
     "Transaction time",
@@ -64,20 +64,20 @@ SUMMARY_HEADER = (
 
 @pytest.fixture
 def demo(sandbox: Sandbox) -> Shop:
-    """At noon of a day on which nothing has happened yet."""
+    """The demo shop at noon of a day without movements."""
     move_to(sandbox, 12)
     return shop(sandbox)
 
 
 def download(caller: Shop, day: str, **fields: Any) -> Reply:
-    asked = caller.signed(**{"bill_date": day, "bill_type": "ALL", **fields})
-    reply = caller.send("/pay/downloadbill", as_xml(asked))
+    request = caller.signed(**{"bill_date": day, "bill_type": "ALL", **fields})
+    reply = caller.send("/pay/downloadbill", as_xml(request))
     assert reply.status == 200
     return reply
 
 
 def table(reply: Reply) -> tuple[list[str], list[list[str]], list[str]]:
-    """Header, rows and the summary's values; cells end where a comma is followed by a back-quote."""
+    """Header, rows and the summary's values. A cell ends before a comma and backquote."""
     lines = reply.body.decode("utf-8-sig").split("\r\n")
     assert lines.pop() == ""
     header, *rows, summary_header, summary = lines
@@ -93,10 +93,10 @@ def refused(reply: Reply) -> tuple[str, str]:
     return fields["error_code"], fields["return_msg"]
 
 
-def a_day_of_everything(sandbox: Sandbox, demo: Shop) -> dict[str, str]:
-    """A payment, one with a refund of 33.33, one reversed, one of Hong Kong, and four that count for nothing."""
+def make_all_kinds_of_payments(sandbox: Sandbox, demo: Shop) -> dict[str, str]:
+    """A payment, one with a refund of 33.33, one reversed, one from Hong Kong, and four without money."""
     names = {"kept", "parted", "undone", "hong_kong", "unpaid", "waiting", "failed", "closed"}
-    numbers = {name: fresh() for name in names} | {"refund": fresh("R")}
+    numbers = {name: new_number() for name in names} | {"refund": new_number("R")}
     demo.scan_code(
         code(sandbox),
         out_trade_no=numbers["kept"],
@@ -118,8 +118,8 @@ def a_day_of_everything(sandbox: Sandbox, demo: Shop) -> dict[str, str]:
     return numbers
 
 
-def test_a_bill_of_everything_has_each_movement_of_money(sandbox: Sandbox, demo: Shop) -> None:
-    numbers = a_day_of_everything(sandbox, demo)
+def test_a_bill_of_type_all_has_every_movement_of_money(sandbox: Sandbox, demo: Shop) -> None:
+    numbers = make_all_kinds_of_payments(sandbox, demo)
     paid = demo.query(numbers["kept"]).fields
     refund = demo.call("/pay/refundquery", out_refund_no=numbers["refund"]).fields
     day = compact(move_to(sandbox, 10), -1)
@@ -161,7 +161,7 @@ def test_a_bill_of_everything_has_each_movement_of_money(sandbox: Sandbox, demo:
 
 
 def test_each_type_has_its_own_rows_and_columns(sandbox: Sandbox, demo: Shop) -> None:
-    numbers = a_day_of_everything(sandbox, demo)
+    numbers = make_all_kinds_of_payments(sandbox, demo)
     day = compact(move_to(sandbox, 10), -1)
 
     header, rows, summary = table(download(demo, day, bill_type="SUCCESS"))
@@ -180,8 +180,8 @@ def test_each_type_has_its_own_rows_and_columns(sandbox: Sandbox, demo: Shop) ->
     assert len(rows) == 6
 
 
-def test_a_bill_of_refunds_tells_when_it_was_paid_asked_for_and_done(sandbox: Sandbox, demo: Shop) -> None:
-    order, refund = fresh(), fresh("R")
+def test_a_bill_of_refunds_has_the_times_of_payment_request_and_success(sandbox: Sandbox, demo: Shop) -> None:
+    order, refund = new_number(), new_number("R")
     paid_on = move_to(sandbox, 12)
     demo.scan_code(code(sandbox), out_trade_no=order)
     refunded_on = move_to(sandbox, 11, 30)
@@ -203,8 +203,8 @@ def test_a_bill_of_refunds_tells_when_it_was_paid_asked_for_and_done(sandbox: Sa
     assert table(download(demo, compact(paid_on)))[2] == ["1", "88.00", "0", "0", "0.52800"]
 
 
-def test_parts_of_a_refund_return_the_fee_of_the_whole(sandbox: Sandbox, demo: Shop) -> None:
-    order = fresh()
+def test_partial_refunds_return_the_whole_fee(sandbox: Sandbox, demo: Shop) -> None:
+    order = new_number()
     demo.scan_code(code(sandbox), out_trade_no=order)
     for part in (3333, 3333, 2134):
         demo.refund(order, part)
@@ -214,7 +214,7 @@ def test_parts_of_a_refund_return_the_fee_of_the_whole(sandbox: Sandbox, demo: S
     assert summary == ["4", "88.00", "88.00", "0", "0.00000"]
 
 
-def test_a_price_in_another_currency_is_settled_in_the_shops(sandbox: Sandbox, demo: Shop) -> None:
+def test_a_price_in_another_currency_is_settled_in_the_shops_currency(sandbox: Sandbox, demo: Shop) -> None:
     demo.scan_code(code(sandbox), fee_type="USD", total_fee=1000)
     demo.scan_code(code(sandbox), fee_type="JPY", total_fee=1000)
     day = compact(move_to(sandbox, 10), -1)
@@ -230,7 +230,7 @@ def test_a_price_in_another_currency_is_settled_in_the_shops(sandbox: Sandbox, d
     ]
 
 
-def test_a_bill_is_there_from_ten_on_the_next_day(sandbox: Sandbox, demo: Shop) -> None:
+def test_a_bill_is_available_from_ten_on_the_next_day(sandbox: Sandbox, demo: Shop) -> None:
     today = move_to(sandbox, 12, 1)
     demo.scan_code(code(sandbox))
     day = compact(today)
@@ -247,7 +247,7 @@ def test_a_bill_is_there_from_ten_on_the_next_day(sandbox: Sandbox, demo: Shop) 
 
 
 def test_a_day_begins_at_midnight_in_beijing(sandbox: Sandbox, demo: Shop) -> None:
-    late, early = fresh(), fresh()
+    late, early = new_number(), new_number()
     day = move_to(sandbox, 23, 59)
     demo.scan_code(code(sandbox), out_trade_no=late)
     move_to(sandbox, 0)
@@ -265,7 +265,7 @@ def test_a_day_without_money_has_no_bill(sandbox: Sandbox, demo: Shop) -> None:
     assert refused(download(demo, day, bill_type="REFUND")) == ("20002", "No Bill Exist")
 
 
-def test_a_bill_can_be_fetched_for_ninety_days(sandbox: Sandbox, demo: Shop) -> None:
+def test_a_bill_can_be_downloaded_for_ninety_days(sandbox: Sandbox, demo: Shop) -> None:
     demo.scan_code(code(sandbox))
     then = move_to(sandbox, 10)
     day = compact(then, -1)
@@ -276,8 +276,8 @@ def test_a_bill_can_be_fetched_for_ninety_days(sandbox: Sandbox, demo: Shop) -> 
     assert refused(download(demo, day)) == ("20001", "invalid bill_date")
 
 
-def test_what_happens_later_changes_no_bill(own_sandbox: Sandbox) -> None:
-    demo, order = shop(own_sandbox), fresh()
+def test_later_events_change_no_bill(own_sandbox: Sandbox) -> None:
+    demo, order = shop(own_sandbox), new_number()
     move_to(own_sandbox, 12)
     demo.scan_code(code(own_sandbox), out_trade_no=order)
     day = compact(move_to(own_sandbox, 10), -1)
@@ -293,20 +293,20 @@ def test_a_packed_bill_is_the_same_bill(sandbox: Sandbox, demo: Shop) -> None:
     day = compact(move_to(sandbox, 10), -1)
     plain, packed = download(demo, day), download(demo, day, tar_type="GZIP")
     assert packed.body[:2] == b"\x1f\x8b"
-    assert packed.body[4:8] == bytes(4)  # made at no time, so that it is the same file at any time
+    assert packed.body[4:8] == bytes(4)  # no timestamp, so that the file is always the same
     assert gzip.decompress(packed.body) == plain.body
     assert plain.body.startswith(b"\xef\xbb\xbfTransaction time,")
     assert download(demo, day, tar_type="GZIP").body == packed.body
     assert refused(download(demo, compact(move_to(sandbox, 11), 1), tar_type="GZIP"))[0] == "20002"
 
 
-def test_a_bill_is_of_one_shop_or_of_all_that_its_provider_has(sandbox: Sandbox, demo: Shop) -> None:
-    neighbour, stranger = shop(sandbox, "wechat_only"), shop(sandbox, "chain_east")
-    mine, till, theirs, other = fresh(), fresh(), fresh(), fresh()
+def test_a_bill_covers_one_shop_or_all_shops_of_its_provider(sandbox: Sandbox, demo: Shop) -> None:
+    neighbour, other_provider = shop(sandbox, "wechat_only"), shop(sandbox, "chain_east")
+    mine, till, theirs, other = new_number(), new_number(), new_number(), new_number()
     demo.scan_code(code(sandbox), out_trade_no=mine)
     demo.scan_code(code(sandbox), out_trade_no=till, device_info="till 2")
     neighbour.scan_code(code(sandbox), out_trade_no=theirs)
-    stranger.scan_code(code(sandbox), out_trade_no=other)
+    other_provider.scan_code(code(sandbox), out_trade_no=other)
     day = compact(move_to(sandbox, 10), -1)
 
     def orders(caller: Shop, **fields: Any) -> list[str]:
@@ -316,7 +316,7 @@ def test_a_bill_is_of_one_shop_or_of_all_that_its_provider_has(sandbox: Sandbox,
     assert orders(demo, device_info="till 2") == [till]
     assert orders(neighbour) == [theirs]
     assert orders(demo, sub_mch_id="") == [mine, till, theirs]
-    assert orders(stranger, sub_mch_id="") == [other]
+    assert orders(other_provider, sub_mch_id="") == [other]
     assert refused(download(demo, day, device_info="till 3")) == ("20002", "No Bill Exist")
 
 
@@ -345,7 +345,7 @@ def test_a_wrong_request_is_refused_with_a_number_and_unsigned(
     assert refused(download(shop(sandbox), **({"day": "20261101"} | change))) == ("20001", text)
 
 
-def test_a_bill_is_for_who_can_sign(sandbox: Sandbox, demo: Shop) -> None:
+def test_a_bill_needs_a_valid_signature(sandbox: Sandbox, demo: Shop) -> None:
     demo.scan_code(code(sandbox))
     day = compact(move_to(sandbox, 10), -1)
     good = demo.signed("HMAC-SHA256", bill_date=day, bill_type="ALL")
@@ -361,17 +361,17 @@ def lines_of(reply: Reply) -> list[str]:
     return reply.body.decode("utf-8-sig").split("\r\n")
 
 
-def test_an_account_may_have_its_headings_in_chinese(own_sandbox: Sandbox) -> None:
+def test_an_account_can_have_headings_in_chinese(own_sandbox: Sandbox) -> None:
     demo, neighbour = shop(own_sandbox), shop(own_sandbox, "wechat_only")
     move_to(own_sandbox, 12)
-    a_day_of_everything(own_sandbox, demo)
-    neighbour.scan_code(code(own_sandbox), out_trade_no=fresh())
+    make_all_kinds_of_payments(own_sandbox, demo)
+    neighbour.scan_code(code(own_sandbox), out_trade_no=new_number())
     day = compact(move_to(own_sandbox, 10), -1)
     types = ("ALL", "SUCCESS", "REFUND", "REVOKED")
     english = {kind: lines_of(download(demo, day, bill_type=kind)) for kind in types}
 
-    asked = {"wallet": "wechat", "shop": "demo", "bill_headers": "zh"}
-    assert own_sandbox.control("PUT", "accounts", asked)["bill_headers"] == "zh"
+    request = {"wallet": "wechat", "shop": "demo", "bill_headers": "zh"}
+    assert own_sandbox.control("PUT", "accounts", request)["bill_headers"] == "zh"
     assert [own_sandbox.account("wechat", label)["bill_headers"] for label in ("demo", "chain_east")] == [
         "zh",
         "en",
@@ -389,7 +389,7 @@ def test_an_account_may_have_its_headings_in_chinese(own_sandbox: Sandbox) -> No
     assert lines_of(download(demo, day, sub_mch_id=""))[0] == CHINESE_HEADER
     assert lines_of(download(neighbour, day))[0] == ",".join(ALL_HEADER)
 
-    own_sandbox.control("PUT", "accounts", asked | {"bill_headers": "en"})
+    own_sandbox.control("PUT", "accounts", request | {"bill_headers": "en"})
     assert lines_of(download(demo, day)) == english["ALL"]
 
 
@@ -405,11 +405,9 @@ def test_an_account_may_have_its_headings_in_chinese(own_sandbox: Sandbox) -> No
     ],
     ids=str,
 )
-def test_a_setting_that_no_account_has_is_refused(
-    sandbox: Sandbox, change: dict[str, Any], field: str
-) -> None:
-    asked = {"wallet": "wechat", "shop": "demo", "bill_headers": "zh"} | change
+def test_an_invalid_account_setting_is_refused(sandbox: Sandbox, change: dict[str, Any], field: str) -> None:
+    request = {"wallet": "wechat", "shop": "demo", "bill_headers": "zh"} | change
     with pytest.raises(ControlRefused) as refused_:
-        sandbox.control("PUT", "accounts", asked)
+        sandbox.control("PUT", "accounts", request)
     assert (refused_.value.status, refused_.value.field) == (400, field)
     assert sandbox.account("wechat")["bill_headers"] == "en"

@@ -1,9 +1,9 @@
-"""micropay by each behaviour of a barcode, and reverse."""
+"""micropay with each behaviour of a barcode, and reverse."""
 
 import pytest
 
 from tests.sandbox.conftest import ControlRefused, Sandbox
-from tests.sandbox.wechat_shop import Shop, code, confirm, fresh, openid, shop, spent
+from tests.sandbox.wechat_shop import Shop, code, confirm, new_number, openid, shop, spent
 
 
 @pytest.fixture
@@ -11,39 +11,43 @@ def demo(sandbox: Sandbox) -> Shop:
     return shop(sandbox)
 
 
-def test_a_payer_who_pays_is_paid_at_once(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+def test_a_barcode_that_pays_is_paid_at_once(sandbox: Sandbox, demo: Shop) -> None:
+    number = new_number()
     with spent(sandbox, "dora", 8028):
-        said = demo.scan_code(code(sandbox, payer="dora"), out_trade_no=number, device_info="till 2").fields
-    assert said["result_code"] == "SUCCESS"
-    assert (said["trade_type"], said["device_info"], said["out_trade_no"]) == ("MICROPAY", "till 2", number)
-    assert (said["cash_fee"], said["cash_fee_type"], said["rate"]) == ("8028", "CNY", "91230000")
-    assert said["openid"] == openid(sandbox, "dora", demo.account["appid"])
-    assert said["is_subscribe"] == "N"
-    assert demo.query(number)["transaction_id"] == said["transaction_id"]
+        reply = demo.scan_code(code(sandbox, payer="dora"), out_trade_no=number, device_info="till 2").fields
+    assert reply["result_code"] == "SUCCESS"
+    assert (reply["trade_type"], reply["device_info"], reply["out_trade_no"]) == (
+        "MICROPAY",
+        "till 2",
+        number,
+    )
+    assert (reply["cash_fee"], reply["cash_fee_type"], reply["rate"]) == ("8028", "CNY", "91230000")
+    assert reply["openid"] == openid(sandbox, "dora", demo.account["appid"])
+    assert reply["is_subscribe"] == "N"
+    assert demo.query(number)["transaction_id"] == reply["transaction_id"]
 
 
 def test_sub_openid_comes_with_the_sub_appid(sandbox: Sandbox, demo: Shop) -> None:
     sub_appid = demo.account["sub_appid"]
-    said = demo.scan_code(code(sandbox), sub_appid=sub_appid).fields
-    assert said["sub_appid"] == sub_appid
-    assert said["sub_openid"] == openid(sandbox, "chen", sub_appid)
+    reply = demo.scan_code(code(sandbox), sub_appid=sub_appid).fields
+    assert reply["sub_appid"] == sub_appid
+    assert reply["sub_openid"] == openid(sandbox, "chen", sub_appid)
 
 
 def test_a_hong_kong_wallet_pays_hkd(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+    number = new_number()
     with spent(sandbox, "emil", 8800):
-        said = demo.scan_code(code(sandbox, wallet="wechat_hk"), out_trade_no=number).fields
-    assert (said["cash_fee"], said["cash_fee_type"], said.get("rate")) == ("8800", "HKD", None)
+        reply = demo.scan_code(code(sandbox, wallet="wechat_hk"), out_trade_no=number).fields
+    assert (reply["cash_fee"], reply["cash_fee_type"], reply.get("rate")) == ("8800", "HKD", None)
     books = {w: sandbox.control("GET", f"book?wallet={w}")["trades"] for w in ("wechat", "wechat_hk")}
     assert [w for w, rows in books.items() if any(row["order"] == number for row in rows)] == ["wechat_hk"]
 
 
-def test_a_password_that_is_typed(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+def test_an_entered_password_pays(sandbox: Sandbox, demo: Shop) -> None:
+    number = new_number()
     with spent(sandbox, "chen", 0):
-        asked = demo.scan_code(code(sandbox, "password"), out_trade_no=number)
-        assert (asked.error, asked["err_code_des"]) == ("USERPAYING", "需要用户输入支付密码")
+        request = demo.scan_code(code(sandbox, "password"), out_trade_no=number)
+        assert (request.error, request["err_code_des"]) == ("USERPAYING", "需要用户输入支付密码")
         assert demo.state(number) == "USERPAYING"
         assert confirm(sandbox, "wrong_password", trade=number)["state"] == "USERPAYING"
     with pytest.raises(ControlRefused, match="only chen"):
@@ -53,8 +57,8 @@ def test_a_password_that_is_typed(sandbox: Sandbox, demo: Shop) -> None:
     assert demo.state(number) == "SUCCESS"
 
 
-def test_a_password_that_is_never_typed(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+def test_an_unentered_password_fails_the_payment_after_thirty_seconds(sandbox: Sandbox, demo: Shop) -> None:
+    number = new_number()
     demo.scan_code(code(sandbox, "password"), out_trade_no=number)
     sandbox.advance(25)
     assert demo.state(number) == "USERPAYING"
@@ -64,15 +68,15 @@ def test_a_password_that_is_never_typed(sandbox: Sandbox, demo: Shop) -> None:
         confirm(sandbox, "pay", trade=number)
 
 
-def test_a_payer_who_cancels(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+def test_a_payer_who_cancels_fails_the_payment(sandbox: Sandbox, demo: Shop) -> None:
+    number = new_number()
     demo.scan_code(code(sandbox, "password"), out_trade_no=number)
     assert confirm(sandbox, "cancel", trade=number)["state"] == "PAYERROR"
     assert demo.state(number) == "PAYERROR"
 
 
 def test_a_password_typed_after_three_seconds(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+    number = new_number()
     with spent(sandbox, "chen", 8028):
         assert demo.scan_code(code(sandbox, "password_then_pays"), out_trade_no=number).error == "USERPAYING"
         assert demo.state(number) == "USERPAYING"
@@ -92,7 +96,7 @@ def test_a_password_typed_after_three_seconds(sandbox: Sandbox, demo: Shop) -> N
 def test_a_refusal_without_money_leaves_no_order(
     sandbox: Sandbox, demo: Shop, behaviour: str, error: str
 ) -> None:
-    number = fresh()
+    number = new_number()
     with spent(sandbox, "chen", 0):
         assert demo.scan_code(code(sandbox, behaviour), out_trade_no=number).error == error
     assert demo.query(number).error == "ORDERNOTEXIST"
@@ -100,7 +104,7 @@ def test_a_refusal_without_money_leaves_no_order(
 
 
 def test_a_payer_who_refuses_leaves_an_order_to_reverse(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+    number = new_number()
     with spent(sandbox, "chen", 0):
         assert demo.scan_code(code(sandbox, "refuses"), out_trade_no=number).error == "TRADE_ERROR"
     assert demo.state(number) == "PAYERROR"
@@ -108,34 +112,34 @@ def test_a_payer_who_refuses_leaves_an_order_to_reverse(sandbox: Sandbox, demo: 
     assert demo.state(number) == "REVOKED"
 
 
-def test_an_unknown_answer_may_hide_a_payment(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+def test_a_system_error_may_hide_a_payment(sandbox: Sandbox, demo: Shop) -> None:
+    number = new_number()
     with spent(sandbox, "chen", 8028):
         assert demo.scan_code(code(sandbox, "unknown_then_paid"), out_trade_no=number).error == "SYSTEMERROR"
     assert demo.state(number) == "SUCCESS"
 
 
-def test_what_is_no_code_of_ours(sandbox: Sandbox, demo: Shop) -> None:
+def test_an_invalid_code_is_refused(sandbox: Sandbox, demo: Shop) -> None:
     alipay = code(sandbox, wallet="alipay")
     for text in ("1" * 17, "99" + "0" * 16, "13" + "0" * 16, "13 0000000000000x", alipay, "a"):
         assert demo.scan_code(text).error == "AUTH_CODE_INVALID"
 
 
 def test_a_code_pays_once(sandbox: Sandbox, demo: Shop) -> None:
-    auth_code, number = code(sandbox), fresh()
+    auth_code, number = code(sandbox), new_number()
     demo.scan_code(auth_code, out_trade_no=number)
     assert demo.scan_code(auth_code).error == "AUTH_CODE_ERROR"
     assert demo.scan_code(auth_code, out_trade_no=number).error == "ORDERPAID"
 
 
-def test_a_code_does_not_live_for_ever(sandbox: Sandbox, demo: Shop) -> None:
+def test_a_code_expires(sandbox: Sandbox, demo: Shop) -> None:
     auth_code = code(sandbox)
     sandbox.advance(86_400 + 1)
     assert demo.scan_code(auth_code).error == "AUTHCODEEXPIRE"
 
 
-def test_a_number_that_came_to_an_end_is_spent(sandbox: Sandbox, demo: Shop) -> None:
-    paid, waiting, failed, revoked, native = (fresh() for _ in range(5))
+def test_a_number_with_a_final_result_cannot_be_paid_again(sandbox: Sandbox, demo: Shop) -> None:
+    paid, waiting, failed, revoked, native = (new_number() for _ in range(5))
     demo.scan_code(code(sandbox), out_trade_no=paid)
     demo.scan_code(code(sandbox, "password"), out_trade_no=waiting)
     demo.scan_code(code(sandbox, "refuses"), out_trade_no=failed)
@@ -160,20 +164,20 @@ def test_a_number_that_came_to_an_end_is_spent(sandbox: Sandbox, demo: Shop) -> 
 
 
 def test_a_paid_trade_is_reversed_and_the_money_comes_back(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+    number = new_number()
     with spent(sandbox, "chen", 0):
         demo.scan_code(code(sandbox), out_trade_no=number)
         done = demo.reverse(number)
         assert (done["result_code"], done["recall"]) == ("SUCCESS", "N")
-        assert demo.reverse(number)["result_code"] == "SUCCESS"  # once is enough, twice does no harm
+        assert demo.reverse(number)["result_code"] == "SUCCESS"  # a repeat has the same result
     assert demo.state(number) == "REVOKED"
     row = next(r for r in sandbox.control("GET", "book")["trades"] if r["order"] == number)
     assert (row["state"], row["refunded"]) == ("REVOKED", 8800)
     assert demo.refund(number, 1).error == "ERROR"
 
 
-def test_a_reversed_password_can_no_longer_be_typed(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+def test_a_reversed_payment_ignores_a_later_password(sandbox: Sandbox, demo: Shop) -> None:
+    number = new_number()
     with spent(sandbox, "chen", 0):
         demo.scan_code(code(sandbox, "password_then_pays"), out_trade_no=number)
         assert demo.reverse(number)["recall"] == "N"
@@ -181,8 +185,8 @@ def test_a_reversed_password_can_no_longer_be_typed(sandbox: Sandbox, demo: Shop
         assert demo.state(number) == "REVOKED"
 
 
-def test_what_cannot_be_reversed(sandbox: Sandbox, demo: Shop) -> None:
-    native, parted, old = fresh(), fresh(), fresh()
+def test_online_refunded_foreign_and_old_orders_cannot_be_reversed(sandbox: Sandbox, demo: Shop) -> None:
+    native, parted, old = new_number(), new_number(), new_number()
     demo.order(out_trade_no=native)
     demo.scan_code(code(sandbox), out_trade_no=parted)
     demo.refund(parted, 1)
@@ -199,8 +203,8 @@ def test_what_cannot_be_reversed(sandbox: Sandbox, demo: Shop) -> None:
     assert demo.state(old) == "SUCCESS"
 
 
-def test_more_than_the_payer_has_is_not_enough(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+def test_a_price_above_the_balance_is_refused(sandbox: Sandbox, demo: Shop) -> None:
+    number = new_number()
     answer = demo.scan_code(code(sandbox), out_trade_no=number, total_fee=999_999_999_999, fee_type="USD")
     assert answer.error == "NOTENOUGH"
     assert demo.query(number).error == "ORDERNOTEXIST"

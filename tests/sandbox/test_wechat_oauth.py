@@ -1,4 +1,4 @@
-"""The two OAuth calls that tell a page inside WeChat who is looking at it."""
+"""The two OAuth calls that give a page inside WeChat the payer's openid."""
 
 import http.client
 import json
@@ -30,14 +30,14 @@ def get(sandbox: Sandbox, path: str, query: dict[str, str]) -> tuple[int, str, A
 
 
 def authorize(sandbox: Sandbox, demo: Shop, **change: str) -> tuple[int, str, Any]:
-    asked = {
+    request = {
         "appid": demo.account["sub_appid"],
         "redirect_uri": PAGE,
         "response_type": "code",
         "scope": "snsapi_base",
         "state": "a b&c",
     }
-    return get(sandbox, "/connect/oauth2/authorize", asked | change)
+    return get(sandbox, "/connect/oauth2/authorize", request | change)
 
 
 def oauth_code(sandbox: Sandbox, demo: Shop, **change: str) -> str:
@@ -47,18 +47,18 @@ def oauth_code(sandbox: Sandbox, demo: Shop, **change: str) -> str:
 
 
 def exchange(sandbox: Sandbox, demo: Shop, auth: str, **change: str) -> Any:
-    asked = {
+    request = {
         "appid": demo.account["sub_appid"],
         "secret": demo.account["sub_secret"],
         "code": auth,
         "grant_type": "authorization_code",
     }
-    status, _, answer = get(sandbox, "/sns/oauth2/access_token", asked | change)
+    status, _, answer = get(sandbox, "/sns/oauth2/access_token", request | change)
     assert status == 200
     return answer
 
 
-def test_the_page_learns_the_payers_openid_and_can_be_paid(sandbox: Sandbox, demo: Shop) -> None:
+def test_the_page_gets_the_payers_openid_and_can_order(sandbox: Sandbox, demo: Shop) -> None:
     status, location, _ = authorize(sandbox, demo)
     assert status == 302
     parts = urlsplit(location)
@@ -74,12 +74,12 @@ def test_the_page_learns_the_payers_openid_and_can_be_paid(sandbox: Sandbox, dem
 
 
 @pytest.mark.parametrize("payer", ["dora", "emil"])
-def test_the_holder_of_the_phone_can_be_chosen(sandbox: Sandbox, demo: Shop, payer: str) -> None:
+def test_the_payer_can_be_chosen(sandbox: Sandbox, demo: Shop, payer: str) -> None:
     answer = exchange(sandbox, demo, oauth_code(sandbox, demo, payer=payer))
     assert answer["openid"] == openid(sandbox, payer, demo.account["sub_appid"])
 
 
-def test_a_code_is_good_once_for_five_minutes_and_one_appid(sandbox: Sandbox, demo: Shop) -> None:
+def test_a_code_is_valid_once_for_five_minutes_and_one_appid(sandbox: Sandbox, demo: Shop) -> None:
     first, late, other = (oauth_code(sandbox, demo) for _ in range(3))
     exchange(sandbox, demo, first)
     assert exchange(sandbox, demo, first)["errcode"] == 40163
@@ -90,7 +90,7 @@ def test_a_code_is_good_once_for_five_minutes_and_one_appid(sandbox: Sandbox, de
     assert exchange(sandbox, demo, late)["errcode"] == 40029
 
 
-def test_a_wrong_exchange_spends_nothing(sandbox: Sandbox, demo: Shop) -> None:
+def test_an_invalid_exchange_does_not_use_up_the_code(sandbox: Sandbox, demo: Shop) -> None:
     auth = oauth_code(sandbox, demo)
     assert exchange(sandbox, demo, auth, secret="wrong")["errcode"] == 40125
     assert exchange(sandbox, demo, auth, appid="wx0")["errcode"] == 40013
@@ -98,7 +98,7 @@ def test_a_wrong_exchange_spends_nothing(sandbox: Sandbox, demo: Shop) -> None:
     assert "openid" in exchange(sandbox, demo, auth)
 
 
-def test_a_wrong_authorization_goes_nowhere(sandbox: Sandbox, demo: Shop) -> None:
+def test_an_invalid_authorization_does_not_redirect(sandbox: Sandbox, demo: Shop) -> None:
     for change, errcode in (
         ({"appid": "wx0"}, 40013),
         ({"appid": demo.account["appid"]}, 10005),

@@ -1,4 +1,4 @@
-"""unifiedorder, orderquery, closeorder, and the payer's phone that pays such orders."""
+"""unifiedorder, orderquery, closeorder, and the payment of such orders on the payer's phone."""
 
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox.conftest import ControlRefused, Sandbox
-from tests.sandbox.wechat_shop import Shop, balance, code, confirm, fresh, openid, shop, spent
+from tests.sandbox.wechat_shop import Shop, balance, code, confirm, new_number, openid, shop, spent
 
 HKD_88_IN_CNY = 8028  # 88.00 HKD at 0.9123
 
@@ -27,7 +27,7 @@ def jsapi(sandbox: Sandbox, demo: Shop, payer: str = "chen") -> dict[str, Any]:
 
 
 def test_a_native_order_is_made_shown_paid_and_queried(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+    number = new_number()
     made = demo.order(out_trade_no=number, attach="table 4")
     assert (made.status, made.content_type.split(";")[0]) == (200, "text/plain")
     assert made["result_code"] == "SUCCESS"
@@ -60,34 +60,34 @@ def test_a_native_order_is_made_shown_paid_and_queried(sandbox: Sandbox, demo: S
         "currency": "HKD",
         "refunded": 0,
     }
-    said = demo.query(number).fields
-    assert said["trade_state"] == "SUCCESS"
-    assert said["transaction_id"] == done["trade"]["transaction_id"]
-    assert len(said["transaction_id"]) == 28
-    assert said["openid"] == openid(sandbox, "dora", demo.account["appid"])
-    assert (said["total_fee"], said["fee_type"]) == ("8800", "HKD")
-    assert (said["cash_fee"], said["cash_fee_type"], said["rate"]) == ("8028", "CNY", "91230000")
-    assert (said["attach"], said["trade_type"], len(said["time_end"])) == ("table 4", "NATIVE", 14)
-    assert "sub_openid" not in said
-    by_id = demo.call("/pay/orderquery", transaction_id=said["transaction_id"], out_trade_no="unknown")
-    assert by_id["out_trade_no"] == number  # the wallet's number wins
+    reply = demo.query(number).fields
+    assert reply["trade_state"] == "SUCCESS"
+    assert reply["transaction_id"] == done["trade"]["transaction_id"]
+    assert len(reply["transaction_id"]) == 28
+    assert reply["openid"] == openid(sandbox, "dora", demo.account["appid"])
+    assert (reply["total_fee"], reply["fee_type"]) == ("8800", "HKD")
+    assert (reply["cash_fee"], reply["cash_fee_type"], reply["rate"]) == ("8028", "CNY", "91230000")
+    assert (reply["attach"], reply["trade_type"], len(reply["time_end"])) == ("table 4", "NATIVE", 14)
+    assert "sub_openid" not in reply
+    by_id = demo.call("/pay/orderquery", transaction_id=reply["transaction_id"], out_trade_no="unknown")
+    assert by_id["out_trade_no"] == number  # the wallet's number takes precedence
 
 
-def test_an_unpaid_order_tells_only_its_state(demo: Shop) -> None:
-    number = fresh()
+def test_an_unpaid_order_has_only_its_state(demo: Shop) -> None:
+    number = new_number()
     demo.order(out_trade_no=number, attach="a", device_info="till 1")
-    said = demo.query(number).fields
+    reply = demo.query(number).fields
     frame = {"return_code", "return_msg", "appid", "mch_id", "sub_mch_id", "nonce_str", "result_code", "sign"}
-    assert set(said) - frame == {"out_trade_no", "attach", "device_info", "trade_state", "trade_state_desc"}
+    assert set(reply) - frame == {"out_trade_no", "attach", "device_info", "trade_state", "trade_state_desc"}
 
 
 def test_a_hong_kong_payer_pays_in_hkd_without_a_rate(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+    number = new_number()
     made = demo.order(out_trade_no=number)
     with spent(sandbox, "emil", 8800):
         assert confirm(sandbox, "pay", url=made["code_url"], payer="emil")["trade"]["wallet"] == "wechat_hk"
-    said = demo.query(number).fields
-    assert (said["cash_fee"], said["cash_fee_type"], said.get("rate")) == ("8800", "HKD", None)
+    reply = demo.query(number).fields
+    assert (reply["cash_fee"], reply["cash_fee_type"], reply.get("rate")) == ("8800", "HKD", None)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_the_payers_side_is_converted_half_up(
 
 
 def test_a_jsapi_order_can_be_paid_by_the_owner_of_the_openid_only(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+    number = new_number()
     made = demo.order(out_trade_no=number, **jsapi(sandbox, demo, "dora"))
     assert "code_url" not in made.fields
     package = f"prepay_id={made['prepay_id']}"
@@ -111,19 +111,19 @@ def test_a_jsapi_order_can_be_paid_by_the_owner_of_the_openid_only(sandbox: Sand
         confirm(sandbox, "pay", url=package, payer="chen")
     with spent(sandbox, "dora", HKD_88_IN_CNY):
         assert confirm(sandbox, "pay", url=package)["state"] == "SUCCESS"
-    said = demo.query(number).fields
-    assert said["sub_openid"] == openid(sandbox, "dora", demo.account["sub_appid"])
-    assert said["device_info"] == "WEB"
+    reply = demo.query(number).fields
+    assert reply["sub_openid"] == openid(sandbox, "dora", demo.account["sub_appid"])
+    assert reply["device_info"] == "WEB"
 
 
-def test_an_openid_of_the_provider_will_do(sandbox: Sandbox, demo: Shop) -> None:
+def test_an_openid_of_the_provider_is_accepted(sandbox: Sandbox, demo: Shop) -> None:
     made = demo.order(trade_type="JSAPI", openid=openid(sandbox, "chen", demo.account["appid"]))
     assert made["result_code"] == "SUCCESS"
 
 
 def test_an_openid_under_another_appid_is_refused(sandbox: Sandbox, demo: Shop) -> None:
-    stranger = openid(sandbox, "chen", demo.account["sub_appid"])
-    assert demo.order(trade_type="JSAPI", openid=stranger).error == "invalid openid"
+    other = openid(sandbox, "chen", demo.account["sub_appid"])
+    assert demo.order(trade_type="JSAPI", openid=other).error == "invalid openid"
     both = {**jsapi(sandbox, demo), "openid": openid(sandbox, "dora", demo.account["appid"])}
     assert demo.order(**both).error == "invalid openid"
 
@@ -158,8 +158,8 @@ def test_a_malformed_order_is_refused_unsigned(demo: Shop, change: dict[str, str
     assert demo.order(**change).error == answer
 
 
-def test_the_same_unpaid_order_may_be_asked_for_again(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+def test_the_same_unpaid_order_can_be_requested_again(sandbox: Sandbox, demo: Shop) -> None:
+    number = new_number()
     first, again = demo.order(out_trade_no=number), demo.order(out_trade_no=number)
     assert (first["prepay_id"], first["code_url"]) == (again["prepay_id"], again["code_url"])
     for change in ({"total_fee": 8801}, {"fee_type": "USD"}, {"body": "other"}, jsapi(sandbox, demo)):
@@ -170,8 +170,8 @@ def test_the_same_unpaid_order_may_be_asked_for_again(sandbox: Sandbox, demo: Sh
     assert shop(sandbox, "chain_east").order(out_trade_no=number).error == ""
 
 
-def test_a_number_that_is_paid_or_closed_is_spent(sandbox: Sandbox, demo: Shop) -> None:
-    paid, closed = fresh(), fresh()
+def test_a_paid_or_closed_number_cannot_be_ordered_again(sandbox: Sandbox, demo: Shop) -> None:
+    paid, closed = new_number(), new_number()
     confirm(sandbox, "pay", url=demo.order(out_trade_no=paid)["code_url"])
     demo.order(out_trade_no=closed)
     assert demo.call("/pay/closeorder", out_trade_no=closed)["result_code"] == "SUCCESS"
@@ -184,7 +184,7 @@ def test_a_number_that_is_paid_or_closed_is_spent(sandbox: Sandbox, demo: Shop) 
 
 
 def test_closing(sandbox: Sandbox, demo: Shop) -> None:
-    number, paid, till = fresh(), fresh(), fresh()
+    number, paid, till = new_number(), new_number(), new_number()
     demo.order(out_trade_no=number)
     close = "/pay/closeorder"
     assert demo.call(close, out_trade_no=number)["result_code"] == "SUCCESS"
@@ -194,36 +194,36 @@ def test_closing(sandbox: Sandbox, demo: Shop) -> None:
     assert demo.call(close, out_trade_no=paid).error == "ORDERPAID"
     demo.scan_code(code(sandbox, "password"), out_trade_no=till)
     assert demo.call(close, out_trade_no=till).error == "TRADE_STATE_ERROR"
-    assert demo.call(close, out_trade_no=fresh()).error == "ORDERNOTEXIST"
+    assert demo.call(close, out_trade_no=new_number()).error == "ORDERNOTEXIST"
     assert shop(sandbox, "wechat_only").call(close, out_trade_no=number).error == "ORDERNOTEXIST"
 
 
-def test_an_order_is_another_shops_secret(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+def test_an_order_is_hidden_from_other_shops(sandbox: Sandbox, demo: Shop) -> None:
+    number = new_number()
     demo.order(out_trade_no=number)
     for label in ("wechat_only", "chain_east"):
         assert shop(sandbox, label).query(number).error == "ORDERNOTEXIST"
-    unknown = demo.query(fresh())
+    unknown = demo.query(new_number())
     assert (unknown.error, unknown["err_code_des"]) == ("ORDERNOTEXIST", "order not exist")
 
 
 @pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
 def test_each_call_may_choose_its_algorithm(demo: Shop, sign_type: str) -> None:
-    number = fresh()
+    number = new_number()
     assert demo.order(out_trade_no=number, sign_type=sign_type)["result_code"] == "SUCCESS"
     assert demo.query(number, sign_type="MD5")["trade_state"] == "NOTPAY"
     assert demo.call("/pay/closeorder", sign_type, out_trade_no=number)["result_code"] == "SUCCESS"
     refused = demo.call("/pay/closeorder", sign_type, out_trade_no=number)
-    assert refused.error == "ORDERCLOSED"  # signed by the same algorithm, as `call` has checked
+    assert refused.error == "ORDERCLOSED"  # signed with the same algorithm, which `call` checks
 
 
-def test_orders_close_themselves(sandbox: Sandbox, demo: Shop) -> None:
-    two_hours, short = fresh(), fresh()
+def test_orders_expire(sandbox: Sandbox, demo: Shop) -> None:
+    two_hours, short = new_number(), new_number()
     plain = demo.order(out_trade_no=two_hours)
     now = sandbox.control("GET", "clock")["now"]
     stamp = beijing_stamp(now, 5)
     demo.order(out_trade_no=short, time_start=beijing_stamp(now, -5), time_expire=stamp)
-    sandbox.advance(50)  # five seconds were made a minute
+    sandbox.advance(50)  # the minimum is one minute
     assert demo.state(short) == "NOTPAY"
     sandbox.advance(15)
     assert demo.state(short) == "CLOSED"
@@ -243,13 +243,13 @@ def beijing_stamp(now: str, seconds: int) -> str:
 
 
 def test_cancel_and_a_wrong_password_leave_an_order_as_it_was(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+    number = new_number()
     made = demo.order(out_trade_no=number)
     for action in ("cancel", "wrong_password"):
         assert confirm(sandbox, action, url=made["code_url"])["state"] == "NOTPAY"
 
 
-def test_the_phone_refuses_what_it_does_not_know(sandbox: Sandbox, demo: Shop) -> None:
+def test_the_phone_refuses_unknown_links_trades_and_payers(sandbox: Sandbox, demo: Shop) -> None:
     made = demo.order()
     for url in ("weixin://wxpay/bizpayurl?pr=0000000", "prepay_id=wx1", "wx" + "0" * 34):
         with pytest.raises(ControlRefused, match="no such code"):
@@ -258,21 +258,21 @@ def test_the_phone_refuses_what_it_does_not_know(sandbox: Sandbox, demo: Shop) -
         sandbox.control("POST", "scan", {"url": "https://example.org/"})
     with pytest.raises(ControlRefused, match="no wallet knows"):
         confirm(sandbox, "pay", trade="unheard-of")
-    for stranger in ("ada", "nobody"):
+    for other in ("ada", "nobody"):
         with pytest.raises(ControlRefused, match="no payer"):
-            confirm(sandbox, "pay", url=made["code_url"], payer=stranger)
+            confirm(sandbox, "pay", url=made["code_url"], payer=other)
 
 
-def test_more_than_the_payer_has_is_not_paid(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+def test_a_price_above_the_balance_is_not_paid(sandbox: Sandbox, demo: Shop) -> None:
+    number = new_number()
     made = demo.order(out_trade_no=number, total_fee=999_999_999_999, fee_type="USD")
     with pytest.raises(ControlRefused, match="enough money"):
         confirm(sandbox, "pay", url=made["code_url"])
     assert demo.state(number) == "NOTPAY"
 
 
-def test_the_book_tells_each_trade_in_the_price_currency(sandbox: Sandbox, demo: Shop) -> None:
-    number = fresh()
+def test_the_book_has_each_trade_in_the_price_currency(sandbox: Sandbox, demo: Shop) -> None:
+    number = new_number()
     confirm(sandbox, "pay", url=demo.order(out_trade_no=number)["code_url"])
     rows = sandbox.control("GET", "book?wallet=wechat")["trades"]
     row = next(row for row in rows if row["order"] == number)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox.conftest import Sandbox
-from tests.sandbox.wechat_shop import Shop, code, fresh, shop, spent
+from tests.sandbox.wechat_shop import Shop, code, new_number, shop, spent
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def demo(sandbox: Sandbox) -> Shop:
 @pytest.fixture
 def paid(sandbox: Sandbox, demo: Shop) -> str:
     """The number of a micropay of 88.00 HKD."""
-    number = fresh()
+    number = new_number()
     assert demo.scan_code(code(sandbox), out_trade_no=number)["result_code"] == "SUCCESS"
     return number
 
@@ -27,20 +27,20 @@ def refunded(sandbox: Sandbox, number: str) -> int:
 
 
 def test_a_refund_is_accepted_and_done_two_seconds_later(sandbox: Sandbox, demo: Shop, paid: str) -> None:
-    number = fresh("R")
+    number = new_number("R")
     with spent(sandbox, "chen", 0):
-        said = demo.refund(paid, 8800, out_refund_no=number, refund_fee_type="HKD").fields
-    assert (said["result_code"], said["out_refund_no"], said["out_trade_no"]) == ("SUCCESS", number, paid)
-    assert (said["refund_fee"], said["refund_fee_type"], said["total_fee"]) == ("8800", "HKD", "8800")
-    assert (said["cash_fee"], said["cash_refund_fee"], said["rate"]) == ("8028", "8028", "91230000")
-    assert said["refund_id"].startswith("50")
+        reply = demo.refund(paid, 8800, out_refund_no=number, refund_fee_type="HKD").fields
+    assert (reply["result_code"], reply["out_refund_no"], reply["out_trade_no"]) == ("SUCCESS", number, paid)
+    assert (reply["refund_fee"], reply["refund_fee_type"], reply["total_fee"]) == ("8800", "HKD", "8800")
+    assert (reply["cash_fee"], reply["cash_refund_fee"], reply["rate"]) == ("8028", "8028", "91230000")
+    assert reply["refund_id"].startswith("50")
     assert demo.state(paid) == "REFUND"
     seen = demo.call("/pay/refundquery", out_refund_no=number).fields
     assert (seen["refund_status_0"], seen["refund_count"]) == ("PROCESSING", "1")
     assert "refund_success_time_0" not in seen
     with spent(sandbox, "chen", -8028):
         sandbox.advance(2)
-    seen = demo.call("/pay/refundquery", refund_id=said["refund_id"], out_refund_no="wrong").fields
+    seen = demo.call("/pay/refundquery", refund_id=reply["refund_id"], out_refund_no="wrong").fields
     assert (seen["refund_status_0"], seen["out_refund_no_0"]) == ("SUCCESS", number)
     assert len(seen["refund_success_time_0"]) == 19
     assert seen["refund_recv_accout_0"] == "支付用户零钱"
@@ -54,7 +54,7 @@ def test_a_refund_is_accepted_and_done_two_seconds_later(sandbox: Sandbox, demo:
     } in rows
 
 
-def test_parts_add_up_to_what_the_payer_paid(sandbox: Sandbox, demo: Shop, paid: str) -> None:
+def test_partial_refunds_add_up_to_the_payers_amount(sandbox: Sandbox, demo: Shop, paid: str) -> None:
     parts = (3333, 3333, 2134)
     with spent(sandbox, "chen", -8028):
         cash = [int(demo.refund(paid, part)["cash_refund_fee"]) for part in parts]
@@ -68,7 +68,7 @@ def test_parts_add_up_to_what_the_payer_paid(sandbox: Sandbox, demo: Shop, paid:
 
 
 def test_the_same_refund_is_done_once(sandbox: Sandbox, demo: Shop, paid: str) -> None:
-    number = fresh("R")
+    number = new_number("R")
     first = demo.refund(paid, 500, out_refund_no=number).fields
     sandbox.advance(2)
     again = demo.refund(paid, 500, out_refund_no=number).fields
@@ -76,15 +76,15 @@ def test_the_same_refund_is_done_once(sandbox: Sandbox, demo: Shop, paid: str) -
         assert first.pop(unlike) != again.pop(unlike)
     assert first == again
     assert refunded(sandbox, paid) == 500
-    other = fresh()
+    other = new_number()
     demo.scan_code(code(sandbox), out_trade_no=other)
     assert demo.refund(paid, 501, out_refund_no=number).error == "PARAM_ERROR"
     assert demo.refund(other, 500, out_refund_no=number).error == "PARAM_ERROR"
     assert demo.refund(paid, 500, out_refund_no=number, total_fee=8801).error == "PARAM_ERROR"
 
 
-def test_a_full_refund_may_be_asked_for_again_by_its_number(demo: Shop, paid: str) -> None:
-    number = fresh("R")
+def test_a_full_refund_can_be_repeated_under_its_number(demo: Shop, paid: str) -> None:
+    number = new_number("R")
     demo.refund(paid, 8800, out_refund_no=number)
     assert demo.refund(paid, 8800, out_refund_no=number).error == ""
 
@@ -108,28 +108,28 @@ def test_a_full_refund_may_be_asked_for_again_by_its_number(demo: Shop, paid: st
 def test_a_wrong_refund_moves_nothing(
     sandbox: Sandbox, demo: Shop, paid: str, change: dict[str, Any], error: str
 ) -> None:
-    asked = {
+    request = {
         "out_trade_no": paid,
-        "out_refund_no": fresh("R"),
+        "out_refund_no": new_number("R"),
         "total_fee": 8800,
         "refund_fee": 100,
         **change,
     }
-    assert demo.call("/secapi/pay/refund", **asked).error == error
+    assert demo.call("/secapi/pay/refund", **request).error == error
     assert (demo.state(paid), refunded(sandbox, paid)) == ("SUCCESS", 0)
 
 
-def test_what_cannot_be_refunded(sandbox: Sandbox, demo: Shop, paid: str) -> None:
-    unpaid = fresh()
+def test_unpaid_unknown_and_exceeding_refunds_are_refused(sandbox: Sandbox, demo: Shop, paid: str) -> None:
+    unpaid = new_number()
     demo.order(out_trade_no=unpaid)
     assert demo.refund(unpaid, 1).error == "ERROR"
-    assert demo.refund(fresh(), 1).error == "ORDERNOTEXIST"
+    assert demo.refund(new_number(), 1).error == "ORDERNOTEXIST"
     assert shop(sandbox, "wechat_only").refund(paid, 1).error == "ORDERNOTEXIST"
     assert demo.refund(paid, 4400).error == ""
     assert demo.refund(paid, 4401).error == "PARAM_ERROR"
 
 
-def test_fifty_parts_are_the_most(demo: Shop, paid: str) -> None:
+def test_fifty_refunds_of_an_order_are_the_limit(demo: Shop, paid: str) -> None:
     for _ in range(50):
         assert demo.refund(paid, 1).error == ""
     assert demo.refund(paid, 1).error == "PARAM_ERROR"
@@ -139,8 +139,8 @@ def test_fifty_parts_are_the_most(demo: Shop, paid: str) -> None:
     assert (last["refund_count"], "refund_id_4" in last, "refund_id_5" in last) == ("5", True, False)
 
 
-def test_after_a_year_it_is_too_late(sandbox: Sandbox, demo: Shop, paid: str) -> None:
-    number = fresh("R")
+def test_a_refund_is_refused_after_a_year(sandbox: Sandbox, demo: Shop, paid: str) -> None:
+    number = new_number("R")
     sandbox.advance(364 * 86_400)
     assert demo.refund(paid, 1, out_refund_no=number).error == ""
     sandbox.advance(2 * 86_400)
@@ -149,17 +149,17 @@ def test_after_a_year_it_is_too_late(sandbox: Sandbox, demo: Shop, paid: str) ->
 
 
 def test_refunds_that_do_not_exist(sandbox: Sandbox, demo: Shop, paid: str) -> None:
-    ask = "/pay/refundquery"
-    asks: list[dict[str, Any]] = [
+    path = "/pay/refundquery"
+    queries: list[dict[str, Any]] = [
         {"out_refund_no": "R0"},
         {"refund_id": "50"},
         {"out_trade_no": paid},
         {"out_trade_no": "none"},
     ]
-    for asked in asks:
-        missing = demo.call(ask, **asked)
+    for request in queries:
+        missing = demo.call(path, **request)
         assert (missing.error, missing["err_code_des"]) == ("REFUNDNOTEXIST", "not exist")
-    number = fresh("R")
+    number = new_number("R")
     demo.refund(paid, 1, out_refund_no=number)
-    assert shop(sandbox, "wechat_only").call(ask, out_refund_no=number).error == "REFUNDNOTEXIST"
-    assert demo.call(ask).error == "缺少参数refund_id或out_refund_no或transaction_id或out_trade_no"
+    assert shop(sandbox, "wechat_only").call(path, out_refund_no=number).error == "REFUNDNOTEXIST"
+    assert demo.call(path).error == "缺少参数refund_id或out_refund_no或transaction_id或out_trade_no"

@@ -1,4 +1,4 @@
-"""settlementquery: each day's money is remitted on the next day at ten, less a fee of 0.60 %."""
+"""settlementquery: each day's money is remitted on the next day at ten, minus a fee of 0.60 %."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.days import compact, move_to
-from tests.sandbox.wechat_shop import Reply, Shop, code, fresh, shop
+from tests.sandbox.wechat_shop import Reply, Shop, code, new_number, shop
 
 
 @pytest.fixture
@@ -16,12 +16,12 @@ def demo(own_sandbox: Sandbox) -> Shop:
 
 
 def query(caller: Shop, usetag: int, **fields: Any) -> Reply:
-    asked = {"offset": 0, "limit": 10, "date_start": "20260101", "date_end": "20991231", **fields}
-    return caller.call("/pay/settlementquery", usetag=usetag, **asked)
+    request = {"offset": 0, "limit": 10, "date_start": "20260101", "date_end": "20991231", **fields}
+    return caller.call("/pay/settlementquery", usetag=usetag, **request)
 
 
 def test_a_day_is_outstanding_until_ten_and_then_remitted(own_sandbox: Sandbox, demo: Shop) -> None:
-    order = fresh()
+    order = new_number()
     demo.scan_code(code(own_sandbox), out_trade_no=order)
     demo.refund(order, 3333)
     demo.order()
@@ -53,38 +53,38 @@ def test_several_remittances_are_numbered_and_come_in_pages(own_sandbox: Sandbox
         demo.scan_code(code(own_sandbox))
         days.append(move_to(own_sandbox, 12))
     move_to(own_sandbox, 11)
-    said = query(demo, 1).fields
-    assert said["record_num"] == "3"
-    assert [said[f"date_settlement_{place}"] for place in range(3)] == [compact(day) for day in days]
-    assert said["settlement_fee_2"] == "8747"
+    reply = query(demo, 1).fields
+    assert reply["record_num"] == "3"
+    assert [reply[f"date_settlement_{place}"] for place in range(3)] == [compact(day) for day in days]
+    assert reply["settlement_fee_2"] == "8747"
     assert query(demo, 1, offset=1, limit=1)["date_settlement"] == compact(days[1])
     assert query(demo, 1, offset=3)["record_num"] == "0"
     some = query(demo, 1, date_start=compact(days[1]), date_end=compact(days[1]))
     assert (some["record_num"], some["date_settlement"]) == ("1", compact(days[1]))
 
 
-def test_what_goes_back_on_a_day_without_payments_is_below_zero(own_sandbox: Sandbox, demo: Shop) -> None:
-    order = fresh()
+def test_a_day_with_only_returned_money_is_negative(own_sandbox: Sandbox, demo: Shop) -> None:
+    order = new_number()
     demo.scan_code(code(own_sandbox), out_trade_no=order)
     move_to(own_sandbox, 12)
     demo.reverse(order)
-    said = query(demo, 2).fields
-    assert (said["pay_fee"], said["refund_fee"], said["poundage_fee"]) == ("0", "8800", "-53")
-    assert said["unsettlement_fee"] == "-8747"
+    reply = query(demo, 2).fields
+    assert (reply["pay_fee"], reply["refund_fee"], reply["poundage_fee"]) == ("0", "8800", "-53")
+    assert reply["unsettlement_fee"] == "-8747"
 
 
-def test_parts_of_a_refund_come_to_the_payment_and_return_its_fee(own_sandbox: Sandbox, demo: Shop) -> None:
-    order, dollars = fresh(), fresh()
+def test_partial_refunds_add_up_to_the_payment_and_its_fee(own_sandbox: Sandbox, demo: Shop) -> None:
+    order, dollars = new_number(), new_number()
     demo.scan_code(code(own_sandbox), out_trade_no=order, total_fee=200)
     for _ in range(2):  # 0.6 % of 1.00 is rounded up to a cent, of 2.00 down to the same cent
         demo.refund(order, 100, total_fee=200)
-    said = query(demo, 2).fields
-    assert (said["pay_net_fee"], said["poundage_fee"]) == ("0", "0")
+    reply = query(demo, 2).fields
+    assert (reply["pay_net_fee"], reply["poundage_fee"]) == ("0", "0")
     demo.scan_code(code(own_sandbox), out_trade_no=dollars, total_fee=1000, fee_type="USD")
     for _ in range(10):  # 1 USD is 7.7863 HKD, 10 are 77.8625
         demo.refund(dollars, 100, total_fee=1000, refund_fee_type="USD")
-    said = query(demo, 2).fields
-    assert (said["pay_fee"], said["refund_fee"], said["poundage_fee"]) == ("7986", "7986", "0")
+    reply = query(demo, 2).fields
+    assert (reply["pay_fee"], reply["refund_fee"], reply["poundage_fee"]) == ("7986", "7986", "0")
 
 
 def test_a_shop_sees_its_own_money_only(own_sandbox: Sandbox, demo: Shop) -> None:
@@ -92,9 +92,7 @@ def test_a_shop_sees_its_own_money_only(own_sandbox: Sandbox, demo: Shop) -> Non
     assert query(shop(own_sandbox, "wechat_only"), 2)["record_num"] == "0"
 
 
-def test_what_comes_after_a_day_was_closed_is_remitted_with_the_next(
-    own_sandbox: Sandbox, demo: Shop
-) -> None:
+def test_movements_after_a_closed_day_are_remitted_with_the_next(own_sandbox: Sandbox, demo: Shop) -> None:
     demo.scan_code(code(own_sandbox))
     day = move_to(own_sandbox, 13)
     own_sandbox.control("POST", "statements", {"wallet": "wechat", "day": f"{day:%Y-%m-%d}"})
@@ -117,5 +115,5 @@ def test_what_comes_after_a_day_was_closed_is_remitted_with_the_next(
     ],
     ids=str,
 )
-def test_a_wrong_question_is_refused(sandbox: Sandbox, change: dict[str, Any], error: str) -> None:
+def test_an_invalid_query_is_refused(sandbox: Sandbox, change: dict[str, Any], error: str) -> None:
     assert query(shop(sandbox), **({"usetag": 1} | change)).error == error

@@ -1,4 +1,4 @@
-"""The wallet's signatures, sealing and XML against the shared vectors."""
+"""The wallet's signatures, encryption and XML, compared with the shared vectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_a_signature_is_the_documented_one(vector: dict[str, Any]) -> None:
     assert sign(vector["fields"], vector["key"], vector["sign_type"]) == vector["sign"]
 
 
-def test_req_info_is_sealed_as_documented() -> None:
+def test_req_info_is_encrypted_as_documented() -> None:
     vector = VECTORS["req_info"]
     assert req_info_key(vector["key"]) == vector["aes_key"]
     assert encrypt_req_info(vector["plain"].encode(), vector["key"]) == vector["sealed"]
@@ -37,7 +37,7 @@ def test_an_unknown_algorithm_never_verifies() -> None:
 @pytest.mark.parametrize(
     "text", ["plain", "a]]>b", "<&>", "two\nlines", "back\rspace", " edges ", "店", "x]]"]
 )
-def test_any_text_survives_the_wire(text: str) -> None:
+def test_any_text_is_written_and_read_unchanged(text: str) -> None:
     fields = signed({"body": text, "total_fee": 7}, "k", "HMAC-SHA256")
     read = read_message(write_message(fields))
     assert read["body"] == text
@@ -66,6 +66,6 @@ def test_integers_are_bare_and_text_is_in_cdata() -> None:
         b"<xml><a>" + b"x" * 300_000 + b"</a></xml>",
     ],
 )
-def test_what_is_not_a_flat_message_is_refused(body: bytes) -> None:
+def test_a_message_that_is_not_flat_is_refused(body: bytes) -> None:
     with pytest.raises(BadXml):
         read_message(body)

@@ -1,4 +1,4 @@
-"""A WeChat shop for tests: its own signer, XML and HTTP, so that the sandbox is judged from outside."""
+"""A WeChat shop for tests, with its own signer, XML and HTTP, so that the sandbox is tested from outside."""
 
 import hashlib
 import hmac
@@ -22,7 +22,7 @@ _numbers = itertools.count(1)
 _RUN = secrets.token_hex(4)
 
 
-def fresh(prefix: str = "T") -> str:
+def new_number(prefix: str = "T") -> str:
     """A number that no other test uses."""
     return f"{prefix}{_RUN}{next(_numbers):06d}"
 
@@ -58,14 +58,14 @@ class Reply:
 
     @property
     def error(self) -> str:
-        """`err_code`, or the text of a layer-1 FAIL, or nothing."""
+        """`err_code`, or the text of a layer-1 FAIL, or ""."""
         fields = self.fields
         return fields.get("err_code") or (fields["return_msg"] if fields["return_code"] == "FAIL" else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """One merchant account of the sandbox, speaking V2 over plain HTTP unless a TLS context is given."""
+    """One merchant account of the sandbox, using V2 over plain HTTP unless a TLS context is given."""
 
     account: dict[str, Any]
 
@@ -78,24 +78,26 @@ class Shop:
         return {name: str(self.account[name]) for name in names}
 
     def signed(self, sign_type: str = "MD5", **fields: str | int) -> dict[str, str]:
-        ask = {**self.identity(), "nonce_str": secrets.token_hex(16)}
+        request = {**self.identity(), "nonce_str": secrets.token_hex(16)}
         if sign_type != "MD5":
-            ask["sign_type"] = sign_type
-        ask |= {name: str(value) for name, value in fields.items()}
-        return {**ask, "sign": signature(ask, self.key, sign_type)}
+            request["sign_type"] = sign_type
+        request |= {name: str(value) for name, value in fields.items()}
+        return {**request, "sign": signature(request, self.key, sign_type)}
 
     def call(
         self, path: str, sign_type: str = "MD5", tls: ssl.SSLContext | None = None, **fields: Any
     ) -> Reply:
-        """Sends a signed request; the signature of a signed reply is checked here for every test."""
+        """Sends a signed request, and checks the signature of the reply."""
         reply = self.send(path, as_xml(self.signed(sign_type, **fields)), tls=tls)
-        said = reply.fields if reply.status == 200 else {}
-        if said.get("return_code") == "SUCCESS":
-            assert said["sign"] == signature(said, self.key, sign_type)
-            assert (said["appid"], said["mch_id"], said["sub_mch_id"]) == tuple(self.identity().values())
-            assert said["nonce_str"]
+        received = reply.fields if reply.status == 200 else {}
+        if received.get("return_code") == "SUCCESS":
+            assert received["sign"] == signature(received, self.key, sign_type)
+            assert (received["appid"], received["mch_id"], received["sub_mch_id"]) == tuple(
+                self.identity().values()
+            )
+            assert received["nonce_str"]
         else:
-            assert "sign" not in said
+            assert "sign" not in received
         return reply
 
     def send(
@@ -116,11 +118,11 @@ class Shop:
             connection.close()
 
     def order(self, **fields: Any) -> Reply:
-        return self.call("/pay/unifiedorder", **(SALE | {"out_trade_no": fresh(), **NATIVE, **fields}))
+        return self.call("/pay/unifiedorder", **(SALE | {"out_trade_no": new_number(), **NATIVE, **fields}))
 
     def scan_code(self, auth_code: str, **fields: Any) -> Reply:
         return self.call(
-            "/pay/micropay", **(SALE | {"out_trade_no": fresh(), "auth_code": auth_code, **fields})
+            "/pay/micropay", **(SALE | {"out_trade_no": new_number(), "auth_code": auth_code, **fields})
         )
 
     def query(self, order: str, **fields: Any) -> Reply:
@@ -130,8 +132,8 @@ class Shop:
         return self.query(order)["trade_state"]
 
     def refund(self, order: str, refund_fee: int, **fields: Any) -> Reply:
-        asked = {"out_trade_no": order, "out_refund_no": fresh("R"), "total_fee": 8800, **fields}
-        return self.call("/secapi/pay/refund", refund_fee=refund_fee, **asked)
+        elements = {"out_trade_no": order, "out_refund_no": new_number("R"), "total_fee": 8800, **fields}
+        return self.call("/secapi/pay/refund", refund_fee=refund_fee, **elements)
 
     def reverse(self, order: str, **fields: Any) -> Reply:
         return self.call("/secapi/pay/reverse", out_trade_no=order, **fields)
@@ -189,7 +191,7 @@ def confirm(sandbox: Sandbox, action: str, **which: str) -> dict[str, Any]:
 
 @contextmanager
 def spent(sandbox: Sandbox, payer: str, amount: int) -> Iterator[None]:
-    """The payer is poorer by exactly this much after the block."""
+    """Checks that the block reduces the payer's balance by exactly this amount."""
     before = balance(sandbox, payer)
     yield
     assert before - balance(sandbox, payer) == amount

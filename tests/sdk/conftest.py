@@ -1,4 +1,4 @@
-"""Sandboxes for the SDKs are those of the sandbox's own tests: processes, driven over HTTP."""
+"""The SDKs run against the fixtures of the sandbox's own tests: processes, used over HTTP."""
 
 from typing import Any
 
@@ -9,5 +9,5 @@ from tests.sandbox.conftest import Sandbox
 
 @pytest.fixture(scope="module")
 def account(sandbox: Sandbox) -> dict[str, Any]:
-    """The demo shop's at WeChat Pay."""
+    """The demo shop's account at WeChat Pay."""
     return sandbox.account("wechat")

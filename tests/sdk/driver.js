@@ -1,12 +1,12 @@
-// Runs in the environment of npm's wechatpay-axios-plugin and calls it as it is told, by lines of JSON.
+// Runs in the environment of npm's wechatpay-axios-plugin and calls it as requested by lines of JSON.
 //
-// The first line holds the constructor's options. Each later one names a path of V2 and its fields; `secured`
-// chooses the client certificate. The answer is a line with what the SDK resolved to or threw.
+// The first line has the constructor's options. Each later line has a path of V2 and its fields; `secured` selects the
+// client certificate. The response is a line with the SDK's result or error.
 
 const readline = require('readline');
 const { Wechatpay, Transformer, Formatter, Hash } = require('wechatpay-axios-plugin');
 
-// What the SDK's own manual does with a notice: read the XML, sign it again, compare.
+// Verifies a notice as the SDK's manual does: read the XML, sign it again, compare.
 function notice(xml, key) {
   const fields = Transformer.toObject(xml);
   const kind = fields.sign.length === 64 ? Hash.ALGO_HMAC_SHA256 : Hash.ALGO_MD5;
@@ -14,7 +14,7 @@ function notice(xml, key) {
   return fields;
 }
 
-// A bill is no XML, so the SDK wants its bytes left alone, and has a reader for them.
+// A bill is not XML: the SDK needs its raw bytes, and has a parser for them.
 const UNREAD = { responseType: 'arraybuffer', transformResponse: [(bytes) => bytes] };
 
 async function answer(client, key, { call, fields, secured }) {
@@ -26,21 +26,21 @@ async function answer(client, key, { call, fields, secured }) {
 
 function refusal(error) {
   const { status, data } = error.response || {};
-  return { raised: error.code || error.name, says: error.message, status, data };
+  return { raised: error.code || error.name, message: error.message, status, data };
 }
 
 async function main() {
   let client;
   let key;
   for await (const line of readline.createInterface({ input: process.stdin })) {
-    const asked = JSON.parse(line);
+    const request = JSON.parse(line);
     if (!client) {
-      key = asked.secret;
-      client = new Wechatpay(asked);
+      key = request.secret;
+      client = new Wechatpay(request);
       continue;
     }
-    const told = await answer(client, key, asked).then((said) => ({ answer: said }), refusal);
-    console.log(JSON.stringify({ call: asked.call, ...told }));
+    const result = await answer(client, key, request).then((data) => ({ answer: data }), refusal);
+    console.log(JSON.stringify({ call: request.call, ...result }));
   }
 }
 

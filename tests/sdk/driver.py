@@ -1,7 +1,7 @@
-"""Runs in an SDK's own environment and calls it as it is told, by lines of JSON; imports nothing of tael.
+"""Runs in an SDK's own environment and calls the SDK as requested by lines of JSON. Imports nothing from tael.
 
-The first line says which class to make, of what, and which attributes to set (the base URL). Each later one
-names a method, by its path from that object, and its arguments; the answer is a line with what it returned or raised.
+The first line has the class to instantiate, its arguments, and attributes to set (the base URL). Each later line has a
+method, by its path from that object, and its arguments. The response is a line with the result or the exception.
 """
 
 import importlib
@@ -11,20 +11,23 @@ import sys
 from typing import Any
 
 
-def client(wanted: dict[str, Any]) -> Any:
-    made = getattr(importlib.import_module(wanted["module"]), wanted["class"])(**wanted["arguments"])
-    for name, value in wanted["attributes"].items():
+def client(spec: dict[str, Any]) -> Any:
+    made = getattr(importlib.import_module(spec["module"]), spec["class"])(**spec["arguments"])
+    for name, value in spec["attributes"].items():
         setattr(made, name, value)
     return made
 
 
-def told(sdk: Any, asked: dict[str, Any]) -> dict[str, Any]:
+def result(sdk: Any, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        return {"call": asked["call"], "answer": operator.attrgetter(asked["call"])(sdk)(**asked["fields"])}
+        return {
+            "call": request["call"],
+            "answer": operator.attrgetter(request["call"])(sdk)(**request["fields"]),
+        }
     except Exception as raised:
-        return {"call": asked["call"], "raised": type(raised).__name__, "says": str(raised)}
+        return {"call": request["call"], "raised": type(raised).__name__, "message": str(raised)}
 
 
 sdk = client(json.loads(sys.stdin.readline()))
 for line in sys.stdin:
-    print(json.dumps(told(sdk, json.loads(line))), flush=True)
+    print(json.dumps(result(sdk, json.loads(line))), flush=True)

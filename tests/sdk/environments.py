@@ -1,7 +1,7 @@
-"""The environments of the third-party SDKs: a folder each under `.sdk/`, made from its lock and used again.
+"""The environments of the third-party SDKs: a folder for each under `.sdk/`, built from its lock file and reused.
 
-Each SDK has one of its own, since some install the same names over one another, and none of them may meet
-what tael is made of. `python -m tests.sdk.environments` makes them all.
+Each SDK has its own, since some install the same names, and none may mix with tael's dependencies.
+`python -m tests.sdk.environments` builds all of them.
 """
 
 import fcntl
@@ -24,12 +24,12 @@ NPM: Final = ("npm", "ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit
 
 
 class NoEnvironment(Exception):
-    """An SDK cannot be installed here; the text says why."""
+    """An SDK cannot be installed here; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """How a driver is started: the interpreter with its script, and what it must find in its environment."""
+    """The command that starts a driver, and its environment variables."""
 
     command: Sequence[str]
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -39,7 +39,7 @@ def python_environment(name: str) -> Environment:
     """A virtual environment with the PyPI package. Raises NoEnvironment."""
     folder, lock = CACHE / name, HERE / name / "requirements.txt"
     python = str(folder / "bin" / "python")
-    with _being_made(folder, lock) as is_missing:
+    with _locked(folder, lock) as is_missing:
         if is_missing:
             venv.create(folder, with_pip=True)
             _run([python, *PIP, "--require-hashes", "-r", str(lock)], folder)
@@ -51,7 +51,7 @@ def node_environment(name: str) -> Environment:
     if shutil.which("node") is None or shutil.which("npm") is None:
         raise NoEnvironment(f"{name} needs node and npm")
     folder, lock = CACHE / name, HERE / name / "package-lock.json"
-    with _being_made(folder, lock) as is_missing:
+    with _locked(folder, lock) as is_missing:
         if is_missing:
             folder.mkdir()
             for file in (lock, lock.with_name("package.json")):
@@ -61,22 +61,22 @@ def node_environment(name: str) -> Environment:
 
 
 @contextmanager
-def _being_made(folder: Path, lock: Path) -> Iterator[bool]:
-    """Whether the folder has to be made; of several test workers one makes it, and the others wait.
+def _locked(folder: Path, lock: Path) -> Iterator[bool]:
+    """Yields whether the folder has to be built. Of several test workers one builds it, and the others wait.
 
-    The stamp is written last, so what was broken off is made anew, and so is what another lock made.
+    The stamp is written last, so an interrupted build, or one from another lock file, is built again.
     """
     CACHE.mkdir(exist_ok=True)
     stamp = folder / "made-from"
-    wanted = f"{hashlib.sha256(lock.read_bytes()).hexdigest()} {sys.version_info[:2]}"
-    with open(CACHE / f"{folder.name}.lock", "w") as door:
-        fcntl.flock(door, fcntl.LOCK_EX)
-        is_missing = not stamp.exists() or stamp.read_text() != wanted
+    spec = f"{hashlib.sha256(lock.read_bytes()).hexdigest()} {sys.version_info[:2]}"
+    with open(CACHE / f"{folder.name}.lock", "w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
+        is_missing = not stamp.exists() or stamp.read_text() != spec
         if is_missing:
             shutil.rmtree(folder, ignore_errors=True)
         yield is_missing
         if is_missing:
-            stamp.write_text(wanted)
+            stamp.write_text(spec)
 
 
 def _run(command: Sequence[str], folder: Path) -> None:
@@ -87,7 +87,7 @@ def _run(command: Sequence[str], folder: Path) -> None:
     except subprocess.TimeoutExpired:
         raise NoEnvironment(f"{folder.name} was not installed within {INSTALL_LIMIT_S} s") from None
     except subprocess.CalledProcessError as failed:
-        last = (failed.stderr.strip() or "no word of why").splitlines()[-1]
+        last = (failed.stderr.strip() or "no error message").splitlines()[-1]
         raise NoEnvironment(f"{folder.name} could not be installed: {last}") from None
 
 

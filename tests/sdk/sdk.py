@@ -1,4 +1,4 @@
-"""An SDK at work in its own environment, and a merchant's server that lets the SDK judge each notice."""
+"""An SDK as a process in its own environment, and a merchant's server that verifies notices with the SDK."""
 
 import json
 import os
@@ -18,26 +18,26 @@ END_LIMIT_S: Final = 10
 
 
 def environment_or_skip(make: Callable[[str], Environment], name: str) -> Environment:
-    """Where an SDK cannot be installed, its tests are skipped and say why."""
+    """Skips the tests of an SDK that cannot be installed, with the reason."""
     try:
         return make(name)
-    except NoEnvironment as why:
-        pytest.skip(str(why))
+    except NoEnvironment as reason:
+        pytest.skip(str(reason))
 
 
 class SdkRefused(Exception):
-    """The SDK raised: `kind` is the name or code of its error, `answer` what it kept of the wallet's reply."""
+    """The SDK raised: `kind` is the name or code of its error, `answer` the wallet's reply as far as it has it."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        super().__init__(f"{told['raised']}: {told['says']}")
-        self.kind: str = told["raised"]
-        self.says: str = told["says"]
-        self.status: int | None = told.get("status")
-        self.answer: Any = told.get("data")
+    def __init__(self, result: dict[str, Any]) -> None:
+        super().__init__(f"{result['raised']}: {result['message']}")
+        self.kind: str = result["raised"]
+        self.message: str = result["message"]
+        self.status: int | None = result.get("status")
+        self.answer: Any = result.get("data")
 
 
 class Sdk:
-    """A driver's process. One call at a time, whichever thread asks."""
+    """A driver's process. Makes one call at a time; safe for several threads."""
 
     def __init__(
         self, environment: Environment, settings: Mapping[str, Any], variables: Mapping[str, str]
@@ -50,28 +50,28 @@ class Sdk:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._say(settings)
+        self._write(settings)
 
-    def _say(self, line: Mapping[str, Any]) -> None:
+    def _write(self, line: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(line) + "\n")
         self._process.stdin.flush()
 
     def call(self, name: str, *, secured: bool = False, **fields: Any) -> Any:
-        """What the SDK's method returns. Raises SdkRefused."""
+        """Calls the SDK's method and returns its result. Raises SdkRefused."""
         with self._turn:
             limit = threading.Timer(CALL_LIMIT_S, self._process.kill)
             limit.start()
-            self._say({"call": name, "fields": fields, "secured": secured})
+            self._write({"call": name, "fields": fields, "secured": secured})
             assert self._process.stdout is not None
             line = self._process.stdout.readline()
             limit.cancel()
         assert line, f"the driver ended at {name}"
-        told: dict[str, Any] = json.loads(line)
-        assert told["call"] == name
-        if "raised" in told:
-            raise SdkRefused(told)
-        return told["answer"]
+        result: dict[str, Any] = json.loads(line)
+        assert result["call"] == name
+        if "raised" in result:
+            raise SdkRefused(result)
+        return result["answer"]
 
     def __enter__(self) -> Self:
         return self
@@ -89,37 +89,38 @@ class Sdk:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """What a merchant answers a notice that it believes, or does not."""
+class Acknowledgements:
+    """A merchant's responses to a verified notice and to an invalid one."""
 
-    thanks: bytes
-    sorry: bytes
+    accepted: bytes
+    refused: bytes
 
 
-class Judge(Receiver):
-    """A merchant's server that asks the SDK first, and acknowledges only what the SDK believes.
+class VerifyingReceiver(Receiver):
+    """A merchant's server that acknowledges only notices that the SDK verifies.
 
-    `verdicts` has what the SDK read in each notice, or None where it raised.
+
+    `results` has the SDK's result for each notice, or None where it raised.
     """
 
-    def __init__(self, read: Callable[[bytes], Any], words: Words) -> None:
+    def __init__(self, read: Callable[[bytes], Any], acknowledgements: Acknowledgements) -> None:
         self._read = read
-        self._words = words
-        self.verdicts: list[Any] = []
+        self._acknowledgements = acknowledgements
+        self.results: list[Any] = []
         super().__init__()
 
     def _take(self, body: bytes, content_type: str) -> tuple[int, bytes]:
         try:
-            verdict = self._read(body)
+            result = self._read(body)
         except SdkRefused:
-            verdict = None
-        self.verdicts.append(verdict)
-        self.answer = (200, self._words.thanks if verdict else self._words.sorry)
+            result = None
+        self.results.append(result)
+        self.answer = (200, self._acknowledgements.accepted if result else self._acknowledgements.refused)
         return super()._take(body, content_type)
 
     @property
     def address(self) -> str:
-        """Without a query, which WeChat Pay refuses."""
+        """The URL without a query, which WeChat Pay refuses."""
         return self.url.split("?")[0]
 
 

@@ -1,7 +1,7 @@
-"""PyPI's alipay against the sandbox: all that it has for cross-border payments.
+"""PyPI's alipay against the sandbox: everything that it has for cross-border payments.
 
-It makes links for the payer, asks for a trade, and verifies notices on the spot and by asking Alipay back.
-It has no call for refunds, for closing or for statements.
+It creates links for the payer, queries trades, and verifies notices locally and at Alipay. It has no calls for refunds,
+closing or statements.
 """
 
 import urllib.parse
@@ -10,19 +10,19 @@ from typing import Any, Final
 
 import pytest
 
-from tests.sandbox.alipay_shop import Shop, confirm, form_of, fresh, scan, shop
+from tests.sandbox.alipay_shop import Shop, confirm, form_of, new_number, scan, shop
 from tests.sandbox.conftest import Sandbox
 from tests.sdk.environments import Environment, python_environment
-from tests.sdk.sdk import Judge, Sdk, Words, environment_or_skip, put_fault
+from tests.sdk.sdk import Acknowledgements, Sdk, VerifyingReceiver, environment_or_skip, put_fault
 
-WORDS = Words(thanks=b"success", sorry=b"fail")
+ACKNOWLEDGEMENTS = Acknowledgements(accepted=b"success", refused=b"fail")
 FIRST_GAP_S = 120
 VERIFY = "?service=notify_verify&partner=%s&notify_id=%s"
 SALE: Final[dict[str, Any]] = {"subject": "Two tickets", "currency": "HKD", "total_fee": "120.00"}
 PC: Final[dict[str, Any]] = {**SALE, "product_code": "NEW_OVERSEAS_SELLER"}
 WAP: Final[dict[str, Any]] = {**SALE, "product_code": "NEW_WAP_OVERSEAS_SELLER"}
 
-#: What the SDK insists on for domestic sales of goods.
+#: Required by the SDK for domestic sales of goods.
 LOGISTICS: Final[dict[str, Any]] = dict.fromkeys(
     ("logistics_type", "logistics_fee", "logistics_payment", "price", "quantity"), "1"
 )
@@ -56,67 +56,67 @@ def sdk(environment: Environment, online: Shop) -> Iterator[Sdk]:
 
 
 def test_a_link_for_a_browser_is_paid(sandbox: Sandbox, sdk: Sdk) -> None:
-    number = fresh()
+    number = new_number()
     link = sdk.call("create_forex_trade_url", **PC, out_trade_no=number)
     assert (scan(sandbox, link)["amount"], scan(sandbox, link)["currency"]) == (12000, "HKD")
     assert confirm(sandbox, url=link)["state"] == "TRADE_FINISHED"
-    told = sdk.call("single_trade_query", out_trade_no=number)
-    assert "<trade_status>TRADE_FINISHED</trade_status>" in told
+    result = sdk.call("single_trade_query", out_trade_no=number)
+    assert "<trade_status>TRADE_FINISHED</trade_status>" in result
 
 
 def test_a_link_for_a_phone_is_paid(sandbox: Sandbox, sdk: Sdk) -> None:
-    number = fresh()
+    number = new_number()
     link = sdk.call("create_forex_trade_wap_url", **WAP, out_trade_no=number)
     unpaid = sdk.call("single_trade_query", out_trade_no=number)
     assert "<error>TRADE_NOT_EXIST</error>" in unpaid
     paid = confirm(sandbox, url=link)
-    told = sdk.call("single_trade_query", trade_no=paid["trade"]["trade"])
-    assert f"<out_trade_no>{number}</out_trade_no>" in told
-    assert "<trade_status>TRADE_FINISHED</trade_status>" in told
+    result = sdk.call("single_trade_query", trade_no=paid["trade"]["trade"])
+    assert f"<out_trade_no>{number}</out_trade_no>" in result
+    assert "<trade_status>TRADE_FINISHED</trade_status>" in result
 
 
-def test_chinese_signs_and_empty_fields_arrive_as_they_were_signed(sandbox: Sandbox, sdk: Sdk) -> None:
-    """The SDK signs empty fields too, and sends them."""
+def test_chinese_special_characters_and_empty_fields_arrive_as_signed(sandbox: Sandbox, sdk: Sdk) -> None:
+    """The SDK also signs and sends empty fields."""
     subject = "奶茶 + 茶 & 100% <大>"
-    link = sdk.call("create_forex_trade_url", **PC | {"subject": subject}, body="", out_trade_no=fresh())
+    link = sdk.call("create_forex_trade_url", **PC | {"subject": subject}, body="", out_trade_no=new_number())
     assert scan(sandbox, link)["subject"] == subject
 
 
-def test_a_query_is_told_what_was_paid(sandbox: Sandbox, sdk: Sdk) -> None:
-    number = fresh()
+def test_a_query_returns_the_paid_amount(sandbox: Sandbox, sdk: Sdk) -> None:
+    number = new_number()
     confirm(sandbox, url=sdk.call("create_forex_trade_url", **PC, out_trade_no=number))
-    told = sdk.call("single_trade_query", out_trade_no=number)
-    assert "<is_success>T</is_success>" in told
-    assert "<total_fee>109.48</total_fee>" in told  # 120.00 HKD at 0.9123, as Alipay answers it
+    result = sdk.call("single_trade_query", out_trade_no=number)
+    assert "<is_success>T</is_success>" in result
+    assert "<total_fee>109.48</total_fee>" in result  # 120.00 HKD at 0.9123, as Alipay answers it
 
 
-def test_a_notice_is_verified_here_and_at_alipay_and_then_acknowledged(sandbox: Sandbox, sdk: Sdk) -> None:
+def test_a_notice_is_verified_locally_and_at_alipay_and_then_acknowledged(sandbox: Sandbox, sdk: Sdk) -> None:
     def read(body: bytes) -> Any:
-        told: dict[str, Any] = dict(form_of(body))
-        return sdk.call("verify_notify", **told) and told
+        result: dict[str, Any] = dict(form_of(body))
+        return sdk.call("verify_notify", **result) and result
 
     forged_notice = {"wallet": "alipay", "operation": "notice", "kind": "bad_signature", "times": 1}
-    with Judge(read, WORDS).listening() as judge:
-        number = fresh()
-        link = sdk.call("create_forex_trade_url", **PC, out_trade_no=number, notify_url=judge.url)
+    with VerifyingReceiver(read, ACKNOWLEDGEMENTS).listening() as receiver:
+        number = new_number()
+        link = sdk.call("create_forex_trade_url", **PC, out_trade_no=number, notify_url=receiver.url)
         put_fault(sandbox, forged_notice)
         confirm(sandbox, url=link)
-        judge.wait_for(1)
+        receiver.wait_for(1)
         sandbox.advance(FIRST_GAP_S)
-        judge.wait_for(2)
-        sandbox.wait_for_quiet(judge.url)
-        forged, told = judge.verdicts
+        receiver.wait_for(2)
+        sandbox.wait_for_quiet(receiver.url)
+        forged, result = receiver.results
     assert not forged
-    assert (told["out_trade_no"], told["trade_status"]) == (number, "TRADE_FINISHED")
-    # Acknowledged, so Alipay confirms it no more: the answer came from there.
-    assert sdk.call("verify_notify", **told) is False
+    assert (result["out_trade_no"], result["trade_status"]) == (number, "TRADE_FINISHED")
+    # Alipay no longer confirms an acknowledged notice, which shows that the SDK queried Alipay.
+    assert sdk.call("verify_notify", **result) is False
 
 
 def test_a_wrong_key_is_refused(environment: Environment, sandbox: Sandbox, online: Shop) -> None:
-    with started(environment, online, "0" * 32) as stranger:
-        told = stranger.call("single_trade_query", out_trade_no=fresh())
-        link = stranger.call("create_forex_trade_url", **PC, out_trade_no=fresh())
-    assert "<error>ILLEGAL_SIGN</error>" in told
+    with started(environment, online, "0" * 32) as wrong_client:
+        result = wrong_client.call("single_trade_query", out_trade_no=new_number())
+        link = wrong_client.call("create_forex_trade_url", **PC, out_trade_no=new_number())
+    assert "<error>ILLEGAL_SIGN</error>" in result
     assert b"ILLEGAL_SIGN" in online.open(link).body
 
 
@@ -125,6 +125,6 @@ def test_a_wrong_key_is_refused(environment: Environment, sandbox: Sandbox, onli
     ["create_direct_pay_by_user_url", "create_partner_trade_by_buyer_url", "trade_create_by_buyer_url"],
 )
 def test_a_domestic_payment_is_refused(online: Shop, sdk: Sdk, name: str) -> None:
-    link = sdk.call(name, **SALE, **LOGISTICS, out_trade_no=fresh())
+    link = sdk.call(name, **SALE, **LOGISTICS, out_trade_no=new_number())
     assert urllib.parse.urlsplit(link).path == "/gateway.do"
     assert b"ILLEGAL_SERVICE" in online.open(link).body

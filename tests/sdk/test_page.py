@@ -1,4 +1,4 @@
-"""docs/sdks.md says what the suites do: versions, calls, and which test shows each."""
+"""docs/sdks.md matches the suites: versions, calls, and the test of each call."""
 
 import ast
 import json
@@ -35,7 +35,7 @@ def test_every_call_has_a_row_and_every_row_a_test_that_makes_it(name: str) -> N
 
 
 def pinned_version(name: str) -> str:
-    """What is installed, by the lock."""
+    """The version in the lock file."""
     folder = HERE / name
     if (folder / "package-lock.json").exists():
         lock = json.loads((folder / "package-lock.json").read_text())
@@ -46,15 +46,15 @@ def pinned_version(name: str) -> str:
 
 
 def calls_in(module: ast.Module) -> set[str]:
-    """What is asked of the SDK by name; a name from a parameter is not seen here."""
-    asked = [node for node in ast.walk(module) if isinstance(node, ast.Call)]
+    """The SDK's calls that the module makes by name; names from parameters are not included."""
+    request = [node for node in ast.walk(module) if isinstance(node, ast.Call)]
     named = [
-        node.args[0] for node in asked if isinstance(node.func, ast.Attribute) and node.func.attr == "call"
+        node.args[0] for node in request if isinstance(node.func, ast.Attribute) and node.func.attr == "call"
     ]
     return set().union(*(texts_in(node) for node in named))
 
 
 def texts_in(node: ast.AST) -> set[str]:
-    """Its strings, those of its decorators among them."""
+    """The node's strings, including those of its decorators."""
     found = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
     return {text for text in found if isinstance(text, str)}

@@ -1,7 +1,7 @@
-"""npm's wechatpay-axios-plugin against the sandbox: it checks the signature of every answer that has one.
+"""npm's wechatpay-axios-plugin against the sandbox: it checks the signature of every response that has one.
 
-It calls any path, so all of WeChat Pay's calls are made through it, over TLS, and with the client certificate where
-one is asked for.
+It can call any path, so all of WeChat Pay's calls are made through it, over TLS, with the client certificate where it
+is required.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ import pytest
 
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.days import beijing_now, compact
-from tests.sandbox.wechat_shop import code, confirm, fresh, openid
+from tests.sandbox.wechat_shop import code, confirm, new_number, openid
 from tests.sdk.environments import Environment, node_environment
-from tests.sdk.sdk import Judge, Sdk, SdkRefused, environment_or_skip, put_fault
-from tests.sdk.wechat import BAD_SIGNATURE, FIRST_GAP_S, FORGED_NOTICE, WORDS, pem_files
+from tests.sdk.sdk import Sdk, SdkRefused, VerifyingReceiver, environment_or_skip, put_fault
+from tests.sdk.wechat import ACKNOWLEDGEMENTS, BAD_SIGNATURE, FIRST_GAP_S, FORGED_NOTICE, pem_files
 
 SALE: Final[dict[str, Any]] = {
     "body": "两杯奶茶 & <cups>",
@@ -33,7 +33,7 @@ BOTH_SIGNATURES = pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
 
 
 class Plugin:
-    """The SDK, which leaves it to its user to name the merchant in each call."""
+    """The SDK, whose user has to name the merchant in each call."""
 
     def __init__(self, sdk: Sdk, account: dict[str, Any]) -> None:
         self._sdk = sdk
@@ -56,7 +56,7 @@ def environment() -> Environment:
 def running(
     environment: Environment, account: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:
-    """Starts the SDK as the demo shop, with this key. What V3 wants is given, but V3 is not called."""
+    """Starts the SDK as the demo shop, with this key. V3's settings are required, but V3 is not called."""
     trust = {"NODE_EXTRA_CA_CERTS": pem_files(account, tmp_path_factory.mktemp("axios"))["ca_pem"]}
     settings = {
         "baseURL": account["base_url"],
@@ -82,32 +82,36 @@ def sdk(running: Any, account: dict[str, Any]) -> Plugin:
 @pytest.fixture
 def paid(sandbox: Sandbox, sdk: Plugin) -> str:
     """The number of an order that was paid by barcode."""
-    number = fresh()
+    number = new_number()
     sdk.call("pay/micropay", **SALE, auth_code=code(sandbox), out_trade_no=number)
     return number
 
 
 @BOTH_SIGNATURES
 def test_an_order_is_shown_as_a_code_and_paid(sandbox: Sandbox, sdk: Plugin, sign_type: str) -> None:
-    number = fresh()
+    number = new_number()
     made = sdk.call("pay/unifiedorder", **NATIVE, out_trade_no=number, sign_type=sign_type)
     assert sdk.state(number) == "NOTPAY"
     confirm(sandbox, "pay", url=made["code_url"], payer="dora")
-    told = sdk.call("pay/orderquery", out_trade_no=number, sign_type=sign_type)
-    assert (told["trade_state"], told["total_fee"], told["fee_type"]) == ("SUCCESS", "8800", "HKD")
-    assert len(told["sign"]) == (64 if sign_type == "HMAC-SHA256" else 32)
+    result = sdk.call("pay/orderquery", out_trade_no=number, sign_type=sign_type)
+    assert (result["trade_state"], result["total_fee"], result["fee_type"]) == ("SUCCESS", "8800", "HKD")
+    assert len(result["sign"]) == (64 if sign_type == "HMAC-SHA256" else 32)
 
 
 @BOTH_SIGNATURES
 def test_a_barcode_is_paid_at_once(sandbox: Sandbox, sdk: Plugin, sign_type: str) -> None:
-    asked = {**SALE, "auth_code": code(sandbox), "out_trade_no": fresh(), "sign_type": sign_type}
-    told = sdk.call("pay/micropay", **asked)
-    assert (told["result_code"], told["trade_type"], told["total_fee"]) == ("SUCCESS", "MICROPAY", "8800")
-    assert sdk.state(told["out_trade_no"]) == "SUCCESS"
+    request = {**SALE, "auth_code": code(sandbox), "out_trade_no": new_number(), "sign_type": sign_type}
+    result = sdk.call("pay/micropay", **request)
+    assert (result["result_code"], result["trade_type"], result["total_fee"]) == (
+        "SUCCESS",
+        "MICROPAY",
+        "8800",
+    )
+    assert sdk.state(result["out_trade_no"]) == "SUCCESS"
 
 
-def test_a_barcode_that_waits_for_the_password_is_asked_again(sandbox: Sandbox, sdk: Plugin) -> None:
-    number = fresh()
+def test_a_barcode_that_waits_for_the_password_is_queried_until_paid(sandbox: Sandbox, sdk: Plugin) -> None:
+    number = new_number()
     with pytest.raises(SdkRefused) as refused:
         sdk.call("pay/micropay", **SALE, auth_code=code(sandbox, "password"), out_trade_no=number)
     assert refused.value.answer["err_code"] == "USERPAYING"
@@ -116,7 +120,7 @@ def test_a_barcode_that_waits_for_the_password_is_asked_again(sandbox: Sandbox, 
 
 
 def test_an_order_is_closed(sdk: Plugin) -> None:
-    number = fresh()
+    number = new_number()
     sdk.call("pay/unifiedorder", **NATIVE, out_trade_no=number)
     assert sdk.call("pay/closeorder", out_trade_no=number)["result_code"] == "SUCCESS"
     assert sdk.state(number) == "CLOSED"
@@ -124,14 +128,14 @@ def test_an_order_is_closed(sdk: Plugin) -> None:
 
 @BOTH_SIGNATURES
 def test_a_paid_order_is_reversed(sdk: Plugin, paid: str, sign_type: str) -> None:
-    told = sdk.call("secapi/pay/reverse", secured=True, out_trade_no=paid, sign_type=sign_type)
-    assert (told["result_code"], told["recall"]) == ("SUCCESS", "N")
+    result = sdk.call("secapi/pay/reverse", secured=True, out_trade_no=paid, sign_type=sign_type)
+    assert (result["result_code"], result["recall"]) == ("SUCCESS", "N")
     assert sdk.state(paid) == "REVOKED"
 
 
 @BOTH_SIGNATURES
-def test_a_refund_is_made_and_asked_for(sandbox: Sandbox, sdk: Plugin, paid: str, sign_type: str) -> None:
-    refund = fresh("R")
+def test_a_refund_is_made_and_queried(sandbox: Sandbox, sdk: Plugin, paid: str, sign_type: str) -> None:
+    refund = new_number("R")
     part: dict[str, Any] = {
         "total_fee": "8800",
         "refund_fee": "3000",
@@ -140,8 +144,8 @@ def test_a_refund_is_made_and_asked_for(sandbox: Sandbox, sdk: Plugin, paid: str
     }
     made = sdk.call("secapi/pay/refund", secured=True, out_trade_no=paid, **part)
     assert (made["refund_fee"], made["refund_fee_type"]) == ("3000", "HKD")
-    asked = sdk.call("pay/refundquery", out_refund_no=refund, sign_type=sign_type)
-    assert (asked["refund_id_0"], asked["refund_status_0"]) == (made["refund_id"], "PROCESSING")
+    request = sdk.call("pay/refundquery", out_refund_no=refund, sign_type=sign_type)
+    assert (request["refund_id_0"], request["refund_status_0"]) == (made["refund_id"], "PROCESSING")
     sandbox.advance(3)
     assert sdk.call("pay/refundquery", out_trade_no=paid)["refund_status_0"] == "SUCCESS"
 
@@ -155,31 +159,31 @@ def test_a_days_bill_is_read(sandbox: Sandbox, sdk: Plugin, paid: str) -> None:
     assert bill["summary"]["Total transaction count"] == str(len(bill["rows"]))
 
 
-def test_what_is_to_be_remitted_is_told(sdk: Plugin, paid: str) -> None:
+def test_outstanding_remittances_are_queried(sdk: Plugin, paid: str) -> None:
     days: dict[str, Any] = {"date_start": "20260101", "date_end": "20991231", "offset": "0", "limit": "1"}
-    told = sdk.call("pay/settlementquery", usetag="2", **days)
-    assert told["settlementfee_type"] == "HKD"
+    result = sdk.call("pay/settlementquery", usetag="2", **days)
+    assert result["settlementfee_type"] == "HKD"
 
 
-def test_an_exchange_rate_is_told(sandbox: Sandbox, sdk: Plugin) -> None:
+def test_an_exchange_rate_is_queried(sandbox: Sandbox, sdk: Plugin) -> None:
     yesterday = compact(beijing_now(sandbox), -1)
-    told = sdk.call("pay/queryexchagerate", fee_type="HKD", date=yesterday)
-    assert told["rate"] == "91230000"
+    result = sdk.call("pay/queryexchagerate", fee_type="HKD", date=yesterday)
+    assert result["rate"] == "91230000"
 
 
-def test_who_owns_a_barcode_is_told(sandbox: Sandbox, sdk: Plugin, account: dict[str, Any]) -> None:
-    told = sdk.call("tools/authcodetoopenid", auth_code=code(sandbox, payer="dora"))
-    assert told["openid"] == openid(sandbox, "dora", account["appid"])
+def test_the_owner_of_a_barcode_is_queried(sandbox: Sandbox, sdk: Plugin, account: dict[str, Any]) -> None:
+    result = sdk.call("tools/authcodetoopenid", auth_code=code(sandbox, payer="dora"))
+    assert result["openid"] == openid(sandbox, "dora", account["appid"])
 
 
 def test_a_link_is_shortened(sdk: Plugin) -> None:
-    made = sdk.call("pay/unifiedorder", **NATIVE, out_trade_no=fresh())
+    made = sdk.call("pay/unifiedorder", **NATIVE, out_trade_no=new_number())
     short = sdk.call("tools/shorturl", long_url=made["code_url"])["short_url"]
     assert short.startswith("weixin://wxpay/")
 
 
-def test_how_long_a_call_took_is_reported(sdk: Plugin) -> None:
-    told = sdk.call(
+def test_the_duration_of_a_call_is_reported(sdk: Plugin) -> None:
+    result = sdk.call(
         "payitil/report",
         interface_url="https://api.mch.weixin.qq.com/pay/micropay/total",
         execute_time_="1500",
@@ -187,30 +191,32 @@ def test_how_long_a_call_took_is_reported(sdk: Plugin) -> None:
         result_code="SUCCESS",
         user_ip="127.0.0.1",
     )
-    assert told["return_code"] == "SUCCESS"
+    assert result["return_code"] == "SUCCESS"
 
 
 @BOTH_SIGNATURES
 def test_a_notice_of_a_payment_is_verified_and_then_acknowledged(
     sandbox: Sandbox, sdk: Plugin, sign_type: str
 ) -> None:
-    with Judge(lambda body: sdk.call("notice", xml=body.decode()), WORDS).listening() as judge:
-        number = fresh()
-        asked = NATIVE | {"notify_url": judge.address, "sign_type": sign_type}
-        made = sdk.call("pay/unifiedorder", **asked, out_trade_no=number)
+    with VerifyingReceiver(
+        lambda body: sdk.call("notice", xml=body.decode()), ACKNOWLEDGEMENTS
+    ).listening() as receiver:
+        number = new_number()
+        request = NATIVE | {"notify_url": receiver.address, "sign_type": sign_type}
+        made = sdk.call("pay/unifiedorder", **request, out_trade_no=number)
         put_fault(sandbox, FORGED_NOTICE)
         confirm(sandbox, "pay", url=made["code_url"])
-        judge.wait_for(1)
+        receiver.wait_for(1)
         sandbox.advance(FIRST_GAP_S)
-        judge.wait_for(2)
-        sandbox.wait_for_quiet(judge.address)
-        forged, told = judge.verdicts
+        receiver.wait_for(2)
+        sandbox.wait_for_quiet(receiver.address)
+        forged, result = receiver.results
     assert forged is None
-    assert (told["out_trade_no"], told["total_fee"]) == (number, "8800")
+    assert (result["out_trade_no"], result["total_fee"]) == (number, "8800")
 
 
-def test_without_a_certificate_nothing_goes_back(sdk: Plugin, paid: str) -> None:
-    part: dict[str, Any] = {"total_fee": "8800", "refund_fee": "8800", "out_refund_no": fresh("R")}
+def test_without_a_certificate_no_money_is_returned(sdk: Plugin, paid: str) -> None:
+    part: dict[str, Any] = {"total_fee": "8800", "refund_fee": "8800", "out_refund_no": new_number("R")}
     with pytest.raises(SdkRefused) as refused:
         sdk.call("secapi/pay/refund", out_trade_no=paid, **part)
     assert refused.value.status == 400
@@ -223,19 +229,19 @@ def test_without_a_certificate_nothing_goes_back(sdk: Plugin, paid: str) -> None
 
 def test_a_call_that_is_not_simulated_is_named(sdk: Plugin) -> None:
     with pytest.raises(SdkRefused) as refused:
-        sdk.call("pay/facepay", **SALE, out_trade_no=fresh(), face_code="1")
+        sdk.call("pay/facepay", **SALE, out_trade_no=new_number(), face_code="1")
     assert "POST /pay/facepay is not served" in refused.value.answer["return_msg"]
 
 
 def test_a_wrong_key_is_refused(running: Any) -> None:
     with pytest.raises(SdkRefused) as refused:
-        running("0" * 32).call("pay/unifiedorder", **NATIVE, out_trade_no=fresh())
+        running("0" * 32).call("pay/unifiedorder", **NATIVE, out_trade_no=new_number())
     assert refused.value.answer["return_msg"] == BAD_SIGNATURE
 
 
-def test_an_answer_with_a_wrong_signature_is_not_believed(sandbox: Sandbox, sdk: Plugin, paid: str) -> None:
-    lie = {"wallet": "wechat", "operation": "/pay/orderquery", "kind": "bad_signature", "times": 1}
-    put_fault(sandbox, lie)
+def test_a_response_with_a_wrong_signature_is_rejected(sandbox: Sandbox, sdk: Plugin, paid: str) -> None:
+    fault = {"wallet": "wechat", "operation": "/pay/orderquery", "kind": "bad_signature", "times": 1}
+    put_fault(sandbox, fault)
     with pytest.raises(SdkRefused, match="EV2_RES_SIGNATURE_NOT_EQUAL"):
         sdk.state(paid)
     assert sdk.state(paid) == "SUCCESS"

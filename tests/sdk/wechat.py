@@ -1,29 +1,29 @@
-"""What both SDKs for WeChat Pay are given: files for TLS, and the words of its notices."""
+"""Shared by both SDKs for WeChat Pay: files for TLS, and the acknowledgements of notices."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from tests.sdk.sdk import Words
+from tests.sdk.sdk import Acknowledgements
 
-WORDS: Final = Words(
-    thanks=b"<xml><return_code><![CDATA[SUCCESS]]></return_code><return_msg><![CDATA[OK]]></return_msg></xml>",
-    sorry=b"<xml><return_code><![CDATA[FAIL]]></return_code></xml>",
+ACKNOWLEDGEMENTS: Final = Acknowledgements(
+    accepted=b"<xml><return_code><![CDATA[SUCCESS]]></return_code><return_msg><![CDATA[OK]]></return_msg></xml>",
+    refused=b"<xml><return_code><![CDATA[FAIL]]></return_code></xml>",
 )
-#: One notice is told with one character of its signature changed; then the sandbox is honest again.
+#: Changes one character of one notice's signature.
 FORGED_NOTICE: Final[Mapping[str, Any]] = {
     "wallet": "wechat",
     "operation": "notice",
     "kind": "bad_signature",
     "times": 1,
 }
-#: WeChat Pay asks again so long after a notice that was not acknowledged.
+#: The time after which WeChat Pay repeats an unacknowledged notice.
 FIRST_GAP_S: Final = 15
 BAD_SIGNATURE: Final = "签名错误，请检查后再试"
 
 
 def pem_files(account: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """The paths of the account's certificate, its key, and the authority to be trusted, by name."""
+    """The paths of the account's certificate, its key, and the trusted authority, by name."""
     paths = {}
     for name in ("cert_pem", "key_pem", "ca_pem"):
         path = folder / name

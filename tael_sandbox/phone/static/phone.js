@@ -1,5 +1,5 @@
-// Keeps the page live: sends its forms without leaving it, and follows the sandbox's books by server-sent events.
-// All HTML comes drawn and escaped from the server; this only puts it in place. Without it the page still works.
+// Keeps the page live: submits its forms without navigation, and follows the sandbox's books with server-sent events.
+// The server renders and escapes all HTML; this script only inserts it. The page also works without it.
 "use strict";
 
 const phone = document.getElementById("phone");
@@ -9,9 +9,9 @@ const known = new Set([...document.querySelectorAll("[data-entry]")].map((entry)
 const RETRY_MS = 3000;
 let stream = null;
 let retry = 0;
-let lead = 0; // of the sandbox's clock over this browser's
+let leadMs = 0; // how far the sandbox's clock is ahead of the browser's
 
-// Draws regions where they differ, and keeps the focus where it was if it is still there.
+// Replaces the regions that differ, and keeps the focus if its element still exists.
 function draw(regions) {
   const focused = document.activeElement ? document.activeElement.id : "";
   for (const [id, html] of Object.entries(regions)) {
@@ -23,13 +23,13 @@ function draw(regions) {
   const again = focused && document.getElementById(focused);
   if (again && again !== document.activeElement) again.focus({ preventScroll: true });
   setClock();
-  tellNews();
+  announce();
 }
 
-// The stream's news of an opened order makes an older hint about it untrue, but not the way back to the merchant.
-function follow(told) {
+// A change of the opened order outdates an earlier note about it, but not the link back to the merchant.
+function follow(update) {
   const before = document.getElementById("order").innerHTML;
-  draw(told.regions);
+  draw(update.regions);
   const note = document.getElementById("order-note");
   const isOpen = document.querySelector("#order form");
   if (before !== document.getElementById("order").innerHTML && !isOpen && !note.querySelector(".done")) {
@@ -37,23 +37,23 @@ function follow(told) {
   }
 }
 
-// Says what is new since this page was opened, whichever way it came: the newest entries stand first.
-function tellNews() {
+// Announces the entries that are new since the page was opened. The newest ones come first on the page.
+function announce() {
   const entries = [...document.querySelectorAll("[data-entry]")].filter((entry) => !known.has(entry.dataset.entry));
   for (const entry of entries) known.add(entry.dataset.entry);
-  const news = entries.map((entry) => entry.dataset.news).filter(Boolean).reverse();
-  if (news.length) document.getElementById("news").textContent = news.join(" ");
+  const sentences = entries.map((entry) => entry.dataset.announcement).filter(Boolean).reverse();
+  if (sentences.length) document.getElementById("announcement").textContent = sentences.join(" ");
 }
 
 function setClock() {
   const time = document.querySelector("#clock time");
   if (time.dataset.read) return;
-  lead = Number(time.dataset.now) - Date.now();
+  leadMs = Number(time.dataset.now) - Date.now();
   time.dataset.read = "yes";
 }
 
 function tick() {
-  const at = new Date(Date.now() + lead + 8 * 3600 * 1000); // UTC+8, as both wallets print
+  const at = new Date(Date.now() + leadMs + 8 * 3600 * 1000); // UTC+8, as both wallets print
   const [, day, month, year, time] = at.toUTCString().split(" "); // Sun, 22 Nov 2026 23:00:07 GMT
   document.querySelector("#clock time").textContent = `${day} ${month} ${year}, ${time}`;
 }
@@ -63,36 +63,36 @@ function connect() {
   if (stream) stream.close();
   if (document.hidden) return;
   stream = new EventSource(`/phone/events?${new URLSearchParams(choice)}`);
-  stream.onopen = () => say("Live");
+  stream.onopen = () => showState("Live");
   stream.addEventListener("screen", (event) => follow(JSON.parse(event.data)));
   stream.onerror = () => {
-    say("Reconnecting");
+    showState("Reconnecting");
     if (stream.readyState === EventSource.CLOSED) retry = setTimeout(connect, RETRY_MS);
   };
 }
 
-function say(state) {
+function showState(state) {
   if (live.textContent !== state) live.textContent = state;
   live.dataset.state = state;
 }
 
 async function send(form, submitter) {
-  const asked = new FormData(form, submitter);
-  for (const [name, value] of Object.entries(choice)) asked.set(name, value);
+  const fields = new FormData(form, submitter);
+  for (const [name, value] of Object.entries(choice)) fields.set(name, value);
   const headers = { Accept: "application/json" };
-  const answer = await fetch(form.getAttribute("action"), { method: "POST", headers, body: new URLSearchParams(asked) });
-  return answer.json();
+  const response = await fetch(form.getAttribute("action"), { method: "POST", headers, body: new URLSearchParams(fields) });
+  return response.json();
 }
 
-function take(told) {
-  const hasChanged = Object.keys(choice).some((name) => choice[name] !== told.choice[name]);
-  Object.assign(choice, told.choice);
-  draw(told.regions);
-  history.replaceState(null, "", told.address + location.hash);
+function apply(update) {
+  const hasChanged = Object.keys(choice).some((name) => choice[name] !== update.choice[name]);
+  Object.assign(choice, update.choice);
+  draw(update.regions);
+  history.replaceState(null, "", update.address + location.hash);
   const link = document.getElementById("link");
-  if (told.regions["link-note"]) link.setAttribute("aria-invalid", "true");
+  if (update.regions["link-note"]) link.setAttribute("aria-invalid", "true");
   else link.removeAttribute("aria-invalid");
-  const next = told.focus && document.getElementById(told.focus);
+  const next = update.focus && document.getElementById(update.focus);
   if (next) {
     next.focus({ preventScroll: true });
     next.scrollIntoView({ block: next.matches("h3") ? "start" : "nearest" });
@@ -106,12 +106,12 @@ document.addEventListener("submit", async (event) => {
   if (form.dataset.busy) return;
   form.dataset.busy = "yes";
   try {
-    take(await send(form, event.submitter));
+    apply(await send(form, event.submitter));
   } catch {
     const note = form.dataset.note || (form.closest("#waiting") ? "waiting-note" : "order-note");
     const text = document.createElement("p");
     text.className = "note bad";
-    text.textContent = "The sandbox does not answer. Nothing is lost; try again.";
+    text.textContent = "The sandbox does not respond. Nothing is lost; try again.";
     document.getElementById(note).replaceChildren(text);
   } finally {
     delete form.dataset.busy;
@@ -124,13 +124,13 @@ document.addEventListener("click", async (event) => {
   try {
     await navigator.clipboard.writeText(button.dataset.copy);
     button.textContent = "Copied";
-  } catch { // not allowed here: select it, for the reader to copy
+  } catch { // clipboard access was denied: select the text instead
     getSelection().selectAllChildren(document.getElementById("code-number"));
-    button.textContent = "Selected; copy it";
+    button.textContent = "Selected, ready to copy";
   }
 });
 
-// One view at a time; the address's fragment says which.
+// Shows one view at a time, selected by the address's fragment.
 function show(fragment, isAsked) {
   const view = document.getElementById(fragment.slice(1));
   if (!view || !view.classList.contains("view")) return;

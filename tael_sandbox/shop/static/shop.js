@@ -1,5 +1,5 @@
-// Keeps pages fresh: the total while a basket is filled, and an order's regions while it is open.
-// All HTML comes drawn and escaped from the server; this only puts it in place. Without it the pages still work.
+// Keeps pages up to date: the total while the basket is edited, and an order's regions while its page is open.
+// The server renders and escapes all HTML; this script only inserts it. The pages also work without it.
 "use strict";
 
 const POLL_MS = 1000;
@@ -29,7 +29,7 @@ if (checkout) {
     if (!button) return;
     const input = document.getElementById(button.dataset.for);
     const count = countOf(input) + Number(button.dataset.step);
-    input.value = Math.min(Number(input.dataset.most), Math.max(0, count)) || "";
+    input.value = Math.min(Number(input.dataset.max), Math.max(0, count)) || "";
     setTotal();
   });
   setTotal();
@@ -37,7 +37,7 @@ if (checkout) {
   if (errors) errors.focus();
 }
 
-// A form that is on its way is not sent again by a second press.
+// Prevents a second submit while a form is being sent.
 document.addEventListener("submit", (event) => {
   if (event.target.dataset.busy) event.preventDefault();
   event.target.dataset.busy = "yes";
@@ -51,28 +51,28 @@ addEventListener("pageshow", () => {
 const order = document.getElementById("live-order");
 const drawn = {};
 
-// What two drawings are compared by: the browser's own writing of them, with nothing opened.
-function written(content) {
+// The form in which two renderings are compared: serialised by the browser, with all details closed.
+function serialised(content) {
   for (const details of content.querySelectorAll("details")) details.open = false;
   const holder = document.createElement("div");
   holder.append(content);
   return holder.innerHTML;
 }
 
-// Draws a region anew if it differs from what is there, and keeps what is typed, opened and focused in it.
+// Replaces a region if it differs, and keeps its input values, open details and focus.
 function draw(id, html) {
   if (drawn[id] === html) return;
   const place = document.getElementById(id);
-  const fresh = document.createElement("template");
-  fresh.innerHTML = html;
-  const isSame = written(fresh.content.cloneNode(true)) === written(cloned(place));
+  const rendered = document.createElement("template");
+  rendered.innerHTML = html;
+  const isSame = serialised(rendered.content.cloneNode(true)) === serialised(cloned(place));
   drawn[id] = html;
   if (isSame) return;
   const open = new Set([...place.querySelectorAll("details[open]")].map((details) => details.id));
   const typed = new Map([...place.querySelectorAll("input[id]")].map((input) => [input.id, input.value]));
   const held = place.contains(document.activeElement) ? document.activeElement : null;
   const focused = held && held.closest("[id]").id;
-  place.replaceChildren(fresh.content);
+  place.replaceChildren(rendered.content);
   for (const details of place.querySelectorAll("details")) details.open = open.has(details.id);
   for (const input of place.querySelectorAll("input[id]")) input.value = typed.get(input.id) || input.value;
   const again = focused && document.getElementById(focused);
@@ -86,20 +86,20 @@ function cloned(place) {
 }
 
 async function follow() {
-  let rest = POLL_MS;
+  let delay = POLL_MS;
   if (!document.hidden) {
     try {
-      const answer = await fetch(order.dataset.address, { headers: { Accept: "application/json" } });
-      const told = await answer.json();
-      for (const [id, html] of Object.entries(told.regions)) draw(id, html);
+      const response = await fetch(order.dataset.address, { headers: { Accept: "application/json" } });
+      const update = await response.json();
+      for (const [id, html] of Object.entries(update.regions)) draw(id, html);
       document.title = document.title.replace(/^.*?:/, `${document.querySelector(".headline").textContent}:`);
       order.dataset.live = "yes";
-    } catch { // the shop is away; what is shown stays
-      rest = SLOW_POLL_MS;
+    } catch { // the shop cannot be reached; the page stays as it is
+      delay = SLOW_POLL_MS;
     }
   }
-  setTimeout(follow, rest);
+  setTimeout(follow, delay);
 }
 
-// A form that was sent back with a mark on it stays until it is sent again.
+// A form that is shown with errors stays until it is sent again.
 if (order && !document.querySelector("[aria-invalid]")) follow();

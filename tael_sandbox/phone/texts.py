@@ -1,4 +1,4 @@
-"""What the phone says: the words of a person for behaviours, states, faults and amounts."""
+"""The texts of the phone: names of behaviours, states and faults, and formats of amounts and times."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,24 +11,24 @@ from tael_sandbox.wallet import Entry, Row
 
 WALLET_NAMES: Final = {"alipay": "Alipay", "wechat": "WeChat Pay", "wechat_hk": "WeChat Pay HK"}
 
-#: By behaviour of a code: the choice, and what to expect once a shop has scanned it.
+#: For each behaviour of a code: its name, and what happens once a shop scans it.
 BEHAVIOURS: Final[Mapping[str, tuple[str, str]]] = {
     "pays": ("Pays at once", "It is paid as soon as a shop scans it."),
-    "password": ("Asks me for the password", "The shop's request appears on this phone and waits for you."),
+    "password": ("Asks for the password", "The shop's request appears on this phone and waits for you."),
     "password_then_pays": (
-        "Password typed after 3 seconds",
+        "Password entered after 3 seconds",
         "The shop waits about 3 seconds, then it is paid.",
     ),
-    "refuses": ("Payer declines", "The shop is told that the payer declined."),
-    "insufficient": ("Not enough money", "The shop is told that the balance is too small."),
-    "expired": ("Code is too old", "The shop is told that the code has expired."),
-    "used": ("Code was used before", "The shop is told that the code was used before."),
+    "refuses": ("Payer declines", "The shop gets the error that the payer declined."),
+    "insufficient": ("Not enough money", "The shop gets the error that the balance is too low."),
+    "expired": ("Code has expired", "The shop gets the error that the code has expired."),
+    "used": ("Code already used", "The shop gets the error that the code was used before."),
     "unknown_then_paid": (
-        "Paid, but the wallet stumbles",
-        "The shop gets a system error, and yet it is paid.",
+        "System error, but paid",
+        "The shop gets a system error, although it is paid.",
     ),
     "unknown_then_nothing": (
-        "Not paid, and the wallet stumbles",
+        "System error, and not paid",
         "The shop gets a system error; nothing is paid.",
     ),
 }
@@ -39,24 +39,24 @@ SCENARIOS: Final[Mapping[str, str]] = {
     "refunded": "Refunded",
     "reversed": "Reversed, money returned",
     "not paid": "Not paid",
-    "giving back": "Refund under way",
+    "giving back": "Refund in progress",
     "given back": "Refund",
 }
 
-#: The faults that the panel offers, each once.
+#: The faults that the panel offers.
 FAULTS: Final[Mapping[str, str]] = {
-    "timeout_after": "Done, but the answer is lost",
-    "timeout_before": "Not done, and no answer comes",
-    "refuse_connection": "The connection is reset",
+    "timeout_after": "Done, but the response is lost",
+    "timeout_before": "Not done, and no response",
+    "refuse_connection": "Connection reset",
     "http_500": "HTTP 500",
-    "system_error": "The wallet's own system error",
-    "slow": "The answer takes 3 seconds",
+    "system_error": "System error of the wallet",
+    "slow": "Response after 3 seconds",
     "bad_signature": "Wrong signature",
     "wrong_amount": "Wrong amount",
-    "drop_notice": "A notice is lost",
-    "delay_notice": "A notice is a minute late",
-    "duplicate_notice": "A notice comes twice",
-    "reorder_notices": "A notice is overtaken by the next",
+    "drop_notice": "Notice lost",
+    "delay_notice": "Notice delayed by a minute",
+    "duplicate_notice": "Notice sent twice",
+    "reorder_notices": "Notice overtaken by the next one",
 }
 
 CLOCK_STEPS: Final[Mapping[int, str]] = {60: "1 minute", 3600: "1 hour", 86_400: "1 day"}
@@ -77,18 +77,18 @@ def clock_time(now: datetime) -> str:
 
 
 def span(seconds: float) -> str:
-    """How far the clock is ahead: its two largest units."""
+    """A duration in its two largest units."""
     units = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
-    left, told = int(seconds), []
+    remaining, parts = int(seconds), []
     for name, size in units:
-        count, left = divmod(left, size)
+        count, remaining = divmod(remaining, size)
         if count:
-            told.append(f"{count} {name}{'' if count == 1 else 's'}")
-    return " ".join(told[:2])
+            parts.append(f"{count} {name}{'' if count == 1 else 's'}")
+    return " ".join(parts[:2])
 
 
 def grouped(digits: str) -> str:
-    """A code as it is read aloud: in fours."""
+    """A code in groups of four digits."""
     return " ".join(digits[place : place + 4] for place in range(0, len(digits), 4))
 
 
@@ -99,18 +99,18 @@ def scenario(entry: Entry) -> str:
 
 
 def fault(row: Row) -> str:
-    """A fault of the list, with what is left of it."""
-    times = "until switched off" if row["left"] is None else f"{row['left']} to come"
+    """A fault of the list, with its wallet, operation and remaining times."""
+    times = "until switched off" if row["left"] is None else f"{row['left']} remaining"
     where = "" if row["operation"] == "*" or row["kind"] in NOTICE_KINDS else f", {row['operation']}"
     return f"{WALLET_NAMES[row['wallet']]}{where}: {times}"
 
 
-def news(entry: Entry) -> str:
-    """One sentence for an entry that is new or has another fate; of a payment that is given back the refund tells."""
+def announcement(entry: Entry) -> str:
+    """The sentence that announces a new or changed entry. Empty for a refunded payment: its refund is announced."""
     amount = money(entry.amount_minor, entry.currency)
     match entry.scenario:
         case "waiting":
-            return f"{entry.payee} asks you for {amount}."
+            return f"{entry.payee} requests {amount}."
         case "paid":
             return f"Paid {amount} to {entry.payee}."
         case "refunded":
@@ -120,11 +120,11 @@ def news(entry: Entry) -> str:
         case "not paid":
             return f"Not paid: {amount}, {entry.payee}."
         case "giving back":
-            return f"{entry.payee} is giving back {amount}."
+            return f"{entry.payee} is refunding {amount}."
         case "given back":
-            return f"{entry.payee} gave back {amount}."
+            return f"{entry.payee} refunded {amount}."
 
 
 def sentence(message: str) -> str:
-    """An error's text as a person reads it."""
+    """The text of an error as a sentence."""
     return f"{message[:1].upper()}{message[1:]}."

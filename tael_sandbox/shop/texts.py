@@ -1,4 +1,4 @@
-"""What the shop says: the names of the ways to pay, what an order's state means, and times."""
+"""The shop's texts: payment methods, states of orders and refunds, calls, and formats of times."""
 
 import json
 from collections.abc import Mapping
@@ -9,18 +9,18 @@ from tael_client import UTC8, PayType
 
 from tael_sandbox.shop.order import Order, RefundState, State
 
-#: Each way to pay: what it is called, and what happens.
-WAYS: Final[Mapping[PayType, tuple[str, str]]] = {
-    PayType.WECHAT_QR: ("WeChat Pay, QR code", "We show a code, the payer scans it."),
+#: For each pay type: its name, and what happens.
+PAYMENT_METHODS: Final[Mapping[PayType, tuple[str, str]]] = {
+    PayType.WECHAT_QR: ("WeChat Pay, QR code", "We show a code; the payer scans it."),
     PayType.ALIPAY_WEB: ("Alipay, on this computer", "Alipay's page opens in the browser."),
     PayType.ALIPAY_WAP: ("Alipay, in a phone's browser", "Alipay's page for phones opens."),
     PayType.WECHAT_IN_APP: ("WeChat Pay, inside WeChat", "Our page is open in WeChat itself."),
-    PayType.ALIPAY_BARCODE: ("Alipay, at the till", "We scan the payer's code."),
-    PayType.WECHAT_BARCODE: ("WeChat Pay, at the till", "We scan the payer's code."),
-    PayType.WECHAT_HK_BARCODE: ("WeChat Pay HK, at the till", "We scan the payer's code."),
+    PayType.ALIPAY_BARCODE: ("Alipay, in store", "We scan the payer's code."),
+    PayType.WECHAT_BARCODE: ("WeChat Pay, in store", "We scan the payer's code."),
+    PayType.WECHAT_HK_BARCODE: ("WeChat Pay HK, in store", "We scan the payer's code."),
 }
 
-#: The payer's wallet on the phone, for a link to it.
+#: The wallet to open on the payer's phone.
 WALLETS: Final[Mapping[PayType, str]] = {
     PayType.WECHAT_QR: "wechat",
     PayType.ALIPAY_WEB: "alipay",
@@ -31,31 +31,31 @@ WALLETS: Final[Mapping[PayType, str]] = {
     PayType.WECHAT_HK_BARCODE: "wechat_hk",
 }
 
-#: Headline, and what it means.
+#: For each state: its headline, and an explanation.
 STATES: Final[Mapping[State, tuple[str, str]]] = {
-    State.SENDING: ("Asking the gateway", "The order is written down; the answer is not here yet."),
+    State.SENDING: ("Sending to the gateway", "The order is stored; there is no response yet."),
     State.UNKNOWN: (
-        "Not known yet",
-        "No answer decided it. We never guess: we ask again every five seconds.",
+        "Result unknown",
+        "No response has decided it. We never guess: we query again every five seconds.",
     ),
-    State.WAITING: ("Waiting for the payer", "We ask every five seconds; a webhook may be faster."),
-    State.PAID: ("Paid", "The money is there."),
-    State.REFUSED: ("Not paid", "The answer was a no. Nothing was taken."),
-    State.CLOSED: ("Closed", "It can no longer be paid."),
-    State.REVERSED: ("Reversed", "The payment was undone; whatever was paid has gone back."),
+    State.WAITING: ("Waiting for the payer", "We query every five seconds; a webhook may be faster."),
+    State.PAID: ("Paid", "The payment is complete."),
+    State.REFUSED: ("Not paid", "The payment was refused. Nothing was charged."),
+    State.CLOSED: ("Closed", "The order can no longer be paid."),
+    State.REVERSED: ("Reversed", "The payment was reversed; any money was returned."),
 }
 
 REFUND_STATES: Final[Mapping[RefundState, str]] = {
-    RefundState.PENDING: "under way",
-    RefundState.DONE: "given back",
+    RefundState.PENDING: "pending",
+    RefundState.DONE: "refunded",
     RefundState.REFUSED: "refused",
 }
 
-#: What each call is for, in a merchant's words.
+#: The purpose of each call.
 CALLS: Final[Mapping[str, str]] = {
     "payment": "Open the payment",
-    "query": "Ask how it stands",
-    "refund": "Give money back",
+    "query": "Query the status",
+    "refund": "Refund",
     "close": "Close the order",
     "reversal": "Reverse the payment",
 }
@@ -63,7 +63,7 @@ CALLS: Final[Mapping[str, str]] = {
 
 def headline(order: Order, refunded_minor: int) -> str:
     if order.state is State.PAID and refunded_minor:
-        return "Refunded" if refunded_minor == order.amount.amount_minor else "Paid, refunded in part"
+        return "Refunded" if refunded_minor == order.amount.amount_minor else "Paid, partially refunded"
     return STATES[order.state][0]
 
 
@@ -76,7 +76,7 @@ def moment(at: float) -> str:
 
 
 def respcd(answer: str) -> str:
-    """The code of an answer, for its headline; "" if it has none."""
+    """The response code in the body of a response; "" if it has none."""
     try:
         members = json.loads(answer)
     except (ValueError, RecursionError):
