@@ -1,10 +1,10 @@
-"""uvicorn's h11 against the httptools protocol of `tael.cli.http1`: requests per second and CPU per request.
+"""Compares uvicorn's h11 with the httptools protocol of `tael.cli.http1`: requests per second and CPU per request.
 
     python -m bench.http_parsers [--rounds 5] [--seconds 1] [--connections 8]
 
-Both serve the same ASGI application, which reads a payment's form and answers a small JSON body, in a process of their
-own over loopback. The rounds alternate, so that a neighbour's load meets both. CPU is the server process's own, which
-a busy machine distorts less than the rate.
+Each serves the same ASGI application, which reads a payment's form and responds with a small JSON body, in its own
+process over loopback. The rounds alternate, so that other load on the machine affects both. CPU time is that of the
+server process; a busy machine distorts it less than the rate.
 """
 
 import argparse
@@ -60,7 +60,7 @@ async def application(_scope: Any, receive: Any, send: Any) -> None:
 
 
 def serve(name: str, listener: socket.socket, cpu_s: "Synchronized[float]") -> None:
-    """Until it is terminated; `cpu_s` is kept up to date."""
+    """Serve until terminated, and keep `cpu_s` up to date."""
 
     async def report() -> None:
         while True:
@@ -79,7 +79,7 @@ def serve(name: str, listener: socket.socket, cpu_s: "Synchronized[float]") -> N
 
 
 class Client(asyncio.Protocol):
-    """One connection with one request under way at a time."""
+    """One connection with one request at a time."""
 
     def __init__(self) -> None:
         self.answered = 0
@@ -99,13 +99,13 @@ class Client(asyncio.Protocol):
 
 
 async def load(port: int, connections: int, seconds: float) -> int:
-    """How many requests were answered."""
+    """The number of requests answered."""
     loop = asyncio.get_running_loop()
-    made = [await loop.create_connection(Client, "127.0.0.1", port) for _ in range(connections)]
+    opened = [await loop.create_connection(Client, "127.0.0.1", port) for _ in range(connections)]
     await asyncio.sleep(seconds)
-    for transport, _ in made:
+    for transport, _ in opened:
         transport.abort()
-    return sum(client.answered for _, client in made)
+    return sum(client.answered for _, client in opened)
 
 
 @dataclass(slots=True)
@@ -137,7 +137,7 @@ def main() -> None:
         servers[name] = (process, listener.getsockname()[1], cpu_s)
     figures = {name: Figures() for name in PROTOCOLS}
     try:
-        for number in range(options.rounds + 1):  # the first one warms up and does not count
+        for number in range(options.rounds + 1):  # the first round is a warm-up and is not counted
             for name, (_, port, cpu_s) in servers.items():
                 before, began = cpu_s.value, time.monotonic()
                 answered = uvloop.run(load(port, options.connections, options.seconds))

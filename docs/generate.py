@@ -383,7 +383,8 @@ COMMON = ("--data", "--json")
 
 def commands_page() -> str:
     """docs/commands.md: every command with its arguments and options."""
-    commands = list(leaves(typer.main.get_command(app), ["tael"]))
+    root: Any = typer.main.get_command(app)
+    commands = list(leaves(root, ["tael"]))
     data, as_json = (help_of(commands, name) for name in COMMON)
     lines = [
         "# Commands",
@@ -393,6 +394,7 @@ def commands_page() -> str:
         "",
         f"`--data DIR`: {data}",
         f"`--json`: {as_json}",
+        *(f"`tael {param.opts[0]}`: {one_line(param.help)}" for param in root.params if param.name != "help"),
     ]
     for path, command in commands:
         lines += ["", f"## {path}", "", *described(command)]
@@ -405,8 +407,8 @@ def leaves(command: Any, path: list[str]) -> Iterator[tuple[str, Any]]:
     if below is None:
         yield " ".join(path), command
         return
-    for name, each in below.items():
-        yield from leaves(each, [*path, name])
+    for name in command.list_commands(None):
+        yield from leaves(below[name], [*path, name])
 
 
 def help_of(commands: Sequence[tuple[str, Any]], option: str) -> str:

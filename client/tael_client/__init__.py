@@ -1,6 +1,6 @@
-"""A client for QFPay's /trade/v1 and for tael, which speaks the same. See the README for a first payment.
+"""A client for QFPay's /trade/v1, hosted or served by tael. The README begins with a first payment.
 
-Everything that a merchant's program needs is importable from here.
+The public names are those in `__all__`.
 """
 
 from tael_client.aio import AsyncClient

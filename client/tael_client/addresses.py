@@ -1,14 +1,14 @@
-"""The base URL of a server: what it must look like, and where plain HTTP may go. Pure."""
+"""Validation of the server's base URL. Pure."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 
 def checked_base_url(base_url: str, *, allow_http: bool = False) -> str:
-    """Without a slash at its end. Raises ValueError for what is not the address of a server.
+    """The URL without a trailing slash. Raises ValueError if it is not the address of a server.
 
-    Over plain HTTP anybody on the way can read and change requests and answers, so it goes to this machine only, unless
-    `allow_http` says that the network is trusted.
+    Plain HTTP can be read and changed on its way, so it is allowed to this machine only, or with `allow_http` in a
+    network that you trust.
     """
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:

@@ -1,4 +1,4 @@
-"""The async client: the same methods as `Client`, taking the same scripts' steps on the event loop."""
+"""The async client: the methods of `Client`, running the same scripts on the event loop."""
 
 import asyncio
 import time
@@ -22,17 +22,17 @@ from tael_client.sending import (
     FAILURES,
     Collected,
     Timeouts,
-    heard_of,
+    failure_of,
     request_of,
     wall_clock,
 )
 from tael_client.signing import Credentials
-from tael_client.steps import Heard, NoAnswer, NotSent, ReadClock, Reply, Rest, Result, Script, Send
+from tael_client.steps import NoAnswer, NotSent, ReadClock, Reply, Rest, Result, Script, Send, StepResult
 from tael_client.waiting import OnDeadline, OnOpened, Waited
 
 
 class AsyncClient:
-    """`Client`, awaited. A call that is cancelled is undecided, like one without an answer: query."""
+    """`Client` with coroutines. A cancelled call is undecided, like one without a response: query."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class AsyncClient:
         self._sleep = sleep
 
     async def close_connections(self) -> None:
-        """Ends the client. (`close` closes an order.)"""
+        """Close the client's connections. (`close` closes an order.)"""
         if self._owns_http:
             await self._http.aclose()
 
@@ -118,7 +118,7 @@ class AsyncClient:
         on_deadline: OnDeadline = "leave",
         on_opened: OnOpened | None = None,
     ) -> Waited:
-        """See `Client.pay_and_wait`. `on_opened` is an ordinary function."""
+        """See `Client.pay_and_wait`. `on_opened` is a plain function, not a coroutine function."""
         return await self._run(waiting.pay_and_wait(self._core, order, deadline_s, on_deadline, on_opened))
 
     async def wait(
@@ -127,25 +127,25 @@ class AsyncClient:
         """See `Client.wait`."""
         return await self._run(waiting.wait(self._core, payment, deadline_s, on_deadline))
 
-    # ---- taking steps --------------------------------------------------------------------------------------
+    # ---- running scripts -----------------------------------------------------------------------------------
 
     async def _run(self, script: Script[Result]) -> Result:
-        heard: Heard = None
+        step_result: StepResult = None
         while True:
             try:
-                step = script.send(heard)
+                step = script.send(step_result)
             except StopIteration as end:
                 result: Result = end.value
                 return result
             match step:
                 case Send():
-                    heard = await self._send(step)
-                    show(self._on_exchange, self._base_url, step, heard)
+                    step_result = await self._send(step)
+                    show(self._on_exchange, self._base_url, step, step_result)
                 case Rest(rest_s):
                     await self._sleep(rest_s)
-                    heard = None
+                    step_result = None
                 case ReadClock():
-                    heard = float(self._monotonic())
+                    step_result = float(self._monotonic())
 
     async def _send(self, step: Send) -> Reply | NotSent | NoAnswer:
         request = request_of(step, self._base_url, self._timeouts)
@@ -158,5 +158,5 @@ class AsyncClient:
             finally:
                 await response.aclose()
         except FAILURES as error:
-            return heard_of(error)
+            return failure_of(error)
         return collected.reply(response)

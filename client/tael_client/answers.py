@@ -1,6 +1,6 @@
-"""What the calls answer: frozen values, read from members once. Money in minor units, times aware.
+"""The results of the calls as frozen dataclasses. Money is in minor units, times are aware.
 
-`members` holds the answer as it came, for what has no name here; servers add members at any time.
+`members` contains the response as received, with members that have no field here; servers may add members at any time.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Members = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """An opened payment. A barcode's is paid; an online one is created, and the payer's part is still to come."""
+    """An opened payment. A barcode payment is paid; an online one is created and waits for the payer."""
 
     syssn: str  #: the server's number; keep it as text
     reference: str
@@ -26,21 +26,21 @@ class Payment:
     amount: Money
     server_time: datetime
     client_time: datetime | None  #: `txdtm` as sent
-    payer_ref: str  #: who paid, by the wallet's id; a barcode's only
+    payer_ref: str  #: the payer's id at the wallet; only of barcode payments
     pay_url: str  #: Alipay: open it. Some servers have one for every online type
     qr_code: str  #: WeChat: show it as a QR code
-    bridge_params: Mapping[str, str]  #: 800207: hand them to WeChat's JavaScript bridge unchanged
+    bridge_params: Mapping[str, str]  #: 800207: pass them to WeChat's JavaScript bridge unchanged
     members: Members = field(repr=False)
 
     @property
     def is_paid(self) -> bool:
-        """By this answer alone. False for every online type: there a query or a webhook tells."""
+        """Whether this response means paid. Always False for online types: a query or a webhook decides."""
         return self.pay_type in BARCODES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """A refund that is done. Not finished yet is `OutcomePending` (2999): query the refund's own `syssn`."""
+    """A completed refund. One that is not completed raises `OutcomePending` (2999): query the refund's own `syssn`."""
 
     syssn: str  #: the refund's own
     payment_syssn: str
@@ -52,7 +52,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undoing:
-    """A close or a reversal that is done. `syssn` is its own; no query lists it."""
+    """A completed close or reversal. `syssn` is its own; no query lists it."""
 
     syssn: str
     payment_syssn: str
@@ -68,7 +68,7 @@ class Close(Undoing):
 
 
 class Reversal(Undoing):
-    """A barcode payment that was undone: closed if it was unpaid, refunded in full if it was paid."""
+    """A reversed barcode payment: closed if it was unpaid, refunded in full if it was paid."""
 
     __slots__ = ()
 
@@ -76,30 +76,28 @@ class Reversal(Undoing):
 class RowKind(StrEnum):
     PAYMENT = "payment"
     REFUND = "refund"
-    OTHER = "other"  #: a kind that only later servers list
+    OTHER = "other"  #: a kind that this client does not know
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One payment or refund in the answer of a query, as it stands now."""
+    """A payment or refund in the result of a query, in its current state."""
 
     kind: RowKind
     syssn: str
     reference: str
     pay_type: str
-    amount: Money  #: what was asked for; some servers leave the currency out
+    amount: Money  #: as requested; some servers leave the currency out
     respcd: str  #: the row's own: 0000 is paid, or refunded
     text: str  #: for the cashier, mostly in Chinese
-    cancel: (
-        str  #: of a payment: 0 nothing, 1 reversed, 2 refunded (wholly or in part) or closed; 3 and 5 later
-    )
+    cancel: str  #: of a payment: 0 no, 1 reversed, 2 refunded in full or in part, or closed; later servers use 3 and 5
     server_time: datetime
     client_time: datetime | None
-    paid_at: datetime | None = None  #: when the money moved, if the server says so
+    paid_at: datetime | None = None  #: when the money moved, if the server returns it
     wallet_ref: str = ""  #: the wallet's number
-    payer_ref: str = ""  #: who paid, by the wallet's id
+    payer_ref: str = ""  #: the payer's id at the wallet
     payment_syssn: str = ""  #: of a refund
-    product_name: str = ""  #: in tael only for apps that ask for it
+    product_name: str = ""  #: with tael only if the app includes `goods_name`
     members: Members = field(repr=False)
 
     @property
@@ -108,18 +106,18 @@ class Row:
 
     @property
     def is_paid(self) -> bool:
-        """The payer's money came, and none of it went back. A refund's row is never paid."""
+        """Whether it is a payment that was paid, and neither reversed nor refunded."""
         return self.kind is RowKind.PAYMENT and self.meaning is Meaning.DONE and self.cancel == "0"
 
     @property
     def is_undone(self) -> bool:
-        """It was paid, and reversed or refunded since, wholly or in part."""
+        """Whether it is a payment that was paid and then reversed, or refunded in full or in part."""
         return self.kind is RowKind.PAYMENT and self.meaning is Meaning.DONE and self.cancel != "0"
 
 
 @dataclass(frozen=True, slots=True)
 class QueryPage:
-    """One page of rows, newest first. `page_size` is what the server made of the size asked for."""
+    """One page of rows, newest first. `page_size` is the size that the server applied."""
 
     rows: tuple[Row, ...]
     page: int

@@ -1,6 +1,6 @@
-"""The five calls of /trade/v1 as parameters, under QFPay's names. Pure; nothing is sent from here.
+"""The parameters of the five calls of /trade/v1, under QFPay's names. Pure: nothing is sent from here.
 
-`mchid` and `at` are the merchant's id ("" if the appcode has only one) and the time that `txdtm` shall say.
+`mchid` is the merchant's id ("" if the appcode has only one), `at` the time for `txdtm`.
 """
 
 from datetime import datetime
@@ -14,7 +14,7 @@ from tael_client.moments import month_of_number, wire_text
 from tael_client.money import Money
 from tael_client.orders import Filters, PaymentOrder, check_amount, check_number
 
-#: Larger pages are cut down to this many rows by the server.
+#: The server reduces larger pages to this many rows.
 MAX_ROWS: Final = 100
 
 
@@ -56,7 +56,7 @@ def refund(payment_syssn: str, reference: str, amount: Money, mchid: str, at: da
 
 
 def close(syssn: str, reference: str, mchid: str, at: datetime, amount: Money | None = None) -> Call[Close]:
-    """`amount` is not compared; the servers of some merchants require it."""
+    """`amount` is required for some apps. The server does not compare it with the order."""
     named = _named(syssn, reference)
     params = {"mchid": mchid, "txdtm": wire_text(at), **named}
     if amount is not None:
@@ -66,7 +66,7 @@ def close(syssn: str, reference: str, mchid: str, at: datetime, amount: Money | 
 
 
 def reversal(syssn: str, reference: str, amount: Money, mchid: str, at: datetime) -> Call[Reversal]:
-    """`amount` must be the payment's, else the server refuses."""
+    """`amount` must be the payment's amount."""
     named = _named(syssn, reference)
     check_amount(amount)
     params = {"mchid": mchid, "txdtm": wire_text(at), **named, "txamt": str(amount.amount_minor)}
@@ -74,7 +74,7 @@ def reversal(syssn: str, reference: str, amount: Money, mchid: str, at: datetime
 
 
 def payment_filters(syssn: str, reference: str) -> Filters:
-    """The rows of the payment with these numbers, within the syssn's month: some servers look nowhere else."""
+    """Filters for the payment with these numbers, within the month of the syssn: some servers search no other month."""
     named = _named(syssn, reference)
     since, until = month_of_number(syssn) or (None, None)
     return Filters(
@@ -86,17 +86,17 @@ def payment_filters(syssn: str, reference: str) -> Filters:
 
 
 def _named(syssn: str, reference: str) -> dict[str, str]:
-    """The payment by one of its numbers or both; then they must agree."""
+    """The parameters that name a payment: one of its numbers, or both."""
     named = {name: number for name, number in (("syssn", syssn), ("out_trade_no", reference)) if number}
     if not named:
-        raise ValueError("name the payment by its syssn, its reference or both")
+        raise ValueError("give the payment's syssn, its reference or both")
     for number in named.values():
         check_number(number)
     return named
 
 
 def _echoed_names(named: dict[str, str]) -> dict[str, str]:
-    """The answer has a syssn of its own and the payment's as `orig_syssn`."""
+    """A response has its own syssn as `syssn` and the payment's as `orig_syssn`."""
     names = {"syssn": "orig_syssn", "out_trade_no": "out_trade_no"}
     return {names[name]: number for name, number in named.items()}
 
@@ -104,9 +104,9 @@ def _echoed_names(named: dict[str, str]) -> dict[str, str]:
 def query(
     filters: Filters, page: int, page_size: int, mchid: str, at: datetime | None = None
 ) -> Call[QueryPage]:
-    """`at` is None for a query without a time, which is what QFPay documents."""
+    """`at` is None for a query without `txdtm`, as QFPay documents it."""
     if page < 1 or not 1 <= page_size <= MAX_ROWS:
-        raise ValueError(f"pages begin with 1, and have 1 to {MAX_ROWS} rows")
+        raise ValueError(f"page must be at least 1, and page_size from 1 to {MAX_ROWS}")
     params = {
         "mchid": mchid,
         "txdtm": "" if at is None else wire_text(at),

@@ -1,7 +1,7 @@
-"""A signed link to the checkout page of hosted QFPay, where the payer chooses the wallet. Pure.
+"""A signed link to the checkout page, where the payer chooses the wallet. Pure.
 
-Later documents describe it: all parameters that have a value are signed, `appcode` and `sign_type` among them, `lang`
-not; values are signed as they are meant and percent-encoded in the link; SHA256 in small letters is what they advise.
+As in QFPay's later documents: all parameters that have a value are signed, including `appcode` and `sign_type` but not
+`lang`. Values are signed unencoded and percent-encoded in the link. The documents recommend SHA256 in lower case.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from tael_client.money import Money
 from tael_client.orders import check_amount, check_number
 from tael_client.signing import SIGN, Credentials, SignType, sign_params
 
-#: Chosen by the payer's language and not signed.
+#: The page's language. Not signed.
 LANG: Final = "lang"
 SOURCE_END: Final = "_checkout"
 
@@ -37,19 +37,19 @@ def checkout_link(
     more: Mapping[str, str] | None = None,
     allow_http: bool = False,
 ) -> str:
-    """The address to send the payer's browser to.
+    """The address to open in the payer's browser.
 
-    `paysource` is what QFPay named your shop; it ends with `_checkout`. `at` becomes `txdtm`. `more` are further
-    parameters, such as `goods_name`, `expired_time` (minutes), `cancel_url` and `lang`. Raises ValueError, also for a
-    value that could be read as another parameter; see `injection`. `allow_http` is that of `Client`.
+    `paysource` is the name that QFPay gave your shop; it ends with `_checkout`. `at` is sent as `txdtm`. `more` has
+    further parameters, such as `goods_name`, `expired_time` (minutes), `cancel_url` and `lang`. `allow_http` as in
+    `Client`. Raises ValueError, also for a value that could be read as another parameter; see `injection`.
     """
     page = checked_base_url(base_url, allow_http=allow_http)
     check_number(reference)
     check_amount(amount)
     if not amount.currency:
-        raise ValueError("a checkout link names the currency")
+        raise ValueError("amount must have a currency")
     if not paysource.endswith(SOURCE_END):
-        raise ValueError(f"paysource ends with {SOURCE_END}")
+        raise ValueError(f"paysource must end with {SOURCE_END}")
     own = {
         "appcode": credentials.appcode,
         "sign_type": sign_type.value,

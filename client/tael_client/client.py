@@ -1,4 +1,4 @@
-"""The sync client. Takes the steps of the scripts one after the other, on the caller's thread."""
+"""The sync client: runs the scripts' steps one after the other on the caller's thread."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -21,27 +21,29 @@ from tael_client.sending import (
     FAILURES,
     Collected,
     Timeouts,
-    heard_of,
+    failure_of,
     request_of,
     wall_clock,
 )
 from tael_client.signing import Credentials
-from tael_client.steps import Heard, NoAnswer, NotSent, ReadClock, Reply, Rest, Result, Script, Send
+from tael_client.steps import NoAnswer, NotSent, ReadClock, Reply, Rest, Result, Script, Send, StepResult
 from tael_client.waiting import OnDeadline, OnOpened, Waited
 
 
 class Client:
-    """The API of a merchant, at tael or hosted QFPay: `base_url` makes the difference.
+    """The merchant API of tael or of hosted QFPay; `base_url` selects the server.
 
-    A call returns its answer only if the server said 0000, and otherwise raises a `TaelClientError`; see `errors`. Use
-    one client for many calls, also from several threads, and close it, or use it in a `with`.
+    A call returns only if the server's respcd is 0000, and raises a `TaelClientError` otherwise; see `errors`. Use one
+    client for many calls, also from several threads. Close it, or use it in a `with` statement.
 
-    `attempts` counts sendings of one call. `signed_answers=False` is for servers that do not sign their answers: then
-    only TLS proves them; a signature that is there is verified all the same. `date_queries=True` sends `txdtm` with
-    queries too, for an app that has a maximum age of requests. `allow_http=True` lets `base_url` be plain HTTP to
-    another machine; to this one it may always be. `http` brings proxies or certificates of your own, and you close it;
-    redirects are never followed. `on_exchange` is shown each `Exchange` with the server as soon as it is over. `now` is
-    the time for `txdtm`; `monotonic` and `sleep` are what waiting goes by.
+    - `attempts`: how often one call may be sent.
+    - `signed_answers=False`: for servers that do not sign their responses, which then only TLS proves. A signature that
+      is present is verified all the same.
+    - `date_queries=True`: send `txdtm` with queries too, for an app with a maximum age of requests.
+    - `allow_http=True`: permit plain HTTP to another machine. To this machine it is always permitted.
+    - `on_exchange`: called with each `Exchange` with the server when it has ended.
+    - `http`: your own httpx client, for proxies or certificates; you close it. Redirects are never followed.
+    - `now`: the time for `txdtm`. `monotonic` and `sleep`: the clock for waiting.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Client:
         self._sleep = sleep
 
     def close_connections(self) -> None:
-        """Ends the client. (`close` closes an order.)"""
+        """Close the client's connections. (`close` closes an order.)"""
         if self._owns_http:
             self._http.close()
 
@@ -85,41 +87,41 @@ class Client:
     # ---- the calls -----------------------------------------------------------------------------------------
 
     def payment(self, order: PaymentOrder) -> Payment:
-        """Open a payment. Returned: a barcode's is paid, an online one is created.
+        """Open a payment. A returned barcode payment is paid; a returned online payment is created.
 
-        Raises OutcomePending (1145: the payer is typing), OutcomeUnknown, Refused, Unreachable.
+        Raises OutcomePending (1145: the payer has to enter a password), OutcomeUnknown, Refused, Unreachable.
         """
         return self._run(self._core.payment(order))
 
     def close(self, *, syssn: str = "", reference: str = "", amount: Money | None = None) -> Close:
-        """End an unpaid online order, by one of its numbers. A paid one is refused (1124): refund it.
+        """Close an unpaid online order. A paid one is refused (1124): refund it.
 
-        `amount` is for apps whose operator requires it. No server compares it.
+        `amount` is for apps whose operator requires it. Servers do not compare it with the order.
         """
         return self._run(self._core.close(syssn, reference, amount))
 
     def refund(self, payment_syssn: str, reference: str, amount: Money) -> Refund:
-        """Give back all or a part. `reference` is the refund's own: a repeat with it gives back nothing more.
+        """Refund a payment in full or in part. A repeat with the same `reference` refunds nothing more.
 
-        Raises OutcomePending for a refund that is accepted and not finished (2999): query its `syssn`.
+        Raises OutcomePending for a refund that is accepted and not completed (2999): query its `syssn`.
         """
         return self._run(self._core.refund(payment_syssn, reference, amount))
 
     def reversal(self, *, syssn: str = "", reference: str = "", amount: Money | None = None) -> Reversal:
-        """Undo a barcode payment whatever its state: unpaid it is closed, paid it is refunded in full and closed.
+        """Reverse a barcode payment in any state: an unpaid one is closed, a paid one is refunded in full.
 
-        `amount` must be the payment's. Without it, a query looks it up first: give it if you know it. If that query
-        finds no payment, nothing more is sent, and Refused (1136) is raised, as for a number that the server does not
-        know. Raises OutcomePending while it is under way: send it again.
+        `amount` must be the payment's. Without it, the client queries it first. If that query finds no payment, nothing
+        more is sent and Refused (1136) is raised, as for an unknown number. Raises OutcomePending while the reversal is
+        in progress: send it again.
         """
         return self._run(self._core.reversal(syssn, reference, amount))
 
     def query(self, filters: Filters | None = None, *, page: int = 1, page_size: int = MAX_ROWS) -> QueryPage:
-        """One page of payments and refunds, newest first. An unknown number gives no rows."""
+        """One page of payments and refunds, newest first. An unknown number has no rows."""
         return self._run(self._core.query(filters or Filters(), page, page_size))
 
     def query_all(self, filters: Filters | None = None, *, page_size: int = MAX_ROWS) -> Iterator[Row]:
-        """Every row, newest first, asking for pages as they are needed; a long range is asked for month by month."""
+        """All rows, newest first. Pages are requested as needed, and a long range month by month."""
         for piece in paging.pieces_of(filters or Filters(), self._core.now()):
             pages = paging.Pages()
             while not pages.is_over:
@@ -135,39 +137,39 @@ class Client:
         on_deadline: OnDeadline = "leave",
         on_opened: OnOpened | None = None,
     ) -> Waited:
-        """Open a payment and stay with it until it is decided, querying every 5 s, for about `deadline_s` seconds.
+        """Open a payment and query it every 5 s until it is decided, for about `deadline_s` seconds.
 
-        An online order needs `on_opened`, which is called once with the opened payment, to show it to the payer. What
-        nobody decided in time is `Pending`, or is undone: `on_deadline` is "leave", "reverse" (barcodes) or "close".
-        Raises Refused if the payment failed, Unreachable if nothing was ever sent.
+        An online order needs `on_opened`: it is called once with the opened payment, to show it to the payer. A payment
+        undecided at the deadline is returned as `Pending`, or undone first: `on_deadline` is "leave", "reverse"
+        (barcode) or "close" (online). Raises Refused if the payment failed, Unreachable if nothing was ever sent.
         """
         return self._run(waiting.pay_and_wait(self._core, order, deadline_s, on_deadline, on_opened))
 
     def wait(
         self, payment: Payment, *, deadline_s: float = waiting.DEADLINE_S, on_deadline: OnDeadline = "leave"
     ) -> Waited:
-        """As `pay_and_wait`, for a payment that is opened already."""
+        """Like `pay_and_wait`, for a payment that is already open."""
         return self._run(waiting.wait(self._core, payment, deadline_s, on_deadline))
 
-    # ---- taking steps --------------------------------------------------------------------------------------
+    # ---- running scripts -----------------------------------------------------------------------------------
 
     def _run(self, script: Script[Result]) -> Result:
-        heard: Heard = None
+        step_result: StepResult = None
         while True:
             try:
-                step = script.send(heard)
+                step = script.send(step_result)
             except StopIteration as end:
                 result: Result = end.value
                 return result
             match step:
                 case Send():
-                    heard = self._send(step)
-                    show(self._on_exchange, self._base_url, step, heard)
+                    step_result = self._send(step)
+                    show(self._on_exchange, self._base_url, step, step_result)
                 case Rest(rest_s):
                     self._sleep(rest_s)
-                    heard = None
+                    step_result = None
                 case ReadClock():
-                    heard = float(self._monotonic())
+                    step_result = float(self._monotonic())
 
     def _send(self, step: Send) -> Reply | NotSent | NoAnswer:
         request = request_of(step, self._base_url, self._timeouts)
@@ -180,5 +182,5 @@ class Client:
             finally:
                 response.close()
         except FAILURES as error:
-            return heard_of(error)
+            return failure_of(error)
         return collected.reply(response)

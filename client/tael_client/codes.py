@@ -1,7 +1,7 @@
-"""What a response code means to whoever called: one table, from the documents of QFPay's oversea API and later ones.
+"""The meaning of the response codes, from the documents of QFPay's overseas API and later ones.
 
-Only codes that are in it are believed to be a refusal. A code that is not is UNKNOWN, never FINAL: hosted servers have
-more codes than any document, and a payment that was taken for failed is paid for twice.
+Only a code in the table is taken as a refusal. Any other code is UNKNOWN, never FINAL: hosted servers have more codes
+than the documents, and a payment wrongly taken as failed is paid twice.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ NOT_FOUND: Final = "1136"
 
 
 class Meaning(StrEnum):
-    """What a code says, and so what to do next."""
+    """The meaning of a code for the caller's next step."""
 
-    DONE = "done"  #: the call did what it says; an online payment is created, not paid
-    PENDING = "pending"  #: not decided yet: ask again by a query
-    UNKNOWN = "unknown"  #: nobody can say: query, as for PENDING
-    RETRY = "retry"  #: not done now; the very same request may be sent again later, with the same reference
-    FINAL = "final"  #: this will never succeed; correct it and use a new reference
+    DONE = "done"  #: the call succeeded; an online payment is created, not paid
+    PENDING = "pending"  #: not decided yet: query
+    UNKNOWN = "unknown"  #: the result is unknown: query, as for PENDING
+    RETRY = "retry"  #: not done; the same request may be sent again later, with the same reference
+    FINAL = "final"  #: the request will never succeed; correct it and use a new reference
 
 
 # fmt: off
@@ -44,15 +44,15 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     **dict.fromkeys(_FINAL.split(), Meaning.FINAL),
 }
 
-#: What a server answers before it knows who asks, so that it cannot sign: under maintenance, out of service, too many
-#: connections. All say that the same request may be sent again. No other unsigned code is believed.
-SAID_UNSIGNED: Final = frozenset({"1100", OUT_OF_SERVICE})
-#: The others that it cannot sign: an unreadable request or path, a wrong signature. Anybody can write them, and who
-#: believed them would pay again under a new reference. So they are shown, and decide nothing.
+#: Codes accepted without a signature. The server returns them before it has identified the app, so it cannot sign:
+#: maintenance, out of service, too many connections. All mean that the same request may be sent again.
+ACCEPTED_UNSIGNED: Final = frozenset({"1100", OUT_OF_SERVICE})
+#: The other codes that a server cannot sign: an unreadable request or path, a wrong signature. They could be forged,
+#: and a client that trusted them would pay again under a new reference. They are reported but decide nothing.
 UNSIGNED_REFUSALS: Final = frozenset({"1103", BAD_SIGNATURE})
 
-#: Refusals that may only say that an earlier sending of the same request was done.
-SAYS_ALREADY: Final = frozenset(
+#: Refusals that may only mean that an earlier sending of the same request succeeded.
+ALREADY_DONE: Final = frozenset(
     {"1102", "1125", "1142", "1251", "1260", "1262", "1263", "1264", "1272", "2011"}
 )
 

@@ -1,4 +1,4 @@
-"""What both clients can do, as scripts. `Client` and `AsyncClient` add nothing but how a step is taken."""
+"""The operations of both clients, as scripts. `Client` and `AsyncClient` only run their steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tael_client.steps import Script
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """`now` gives the time for `txdtm`, aware. `date_queries` sends it with queries too."""
+    """`now` returns the time for `txdtm`, aware. With `date_queries` queries have it too."""
 
     rules: Rules
     now: Callable[[], datetime]
@@ -50,7 +50,7 @@ class Core:
         return (yield from exchange(self.reversal_call(syssn, reference, amount), self.rules))
 
     def _payment_amount(self, syssn: str, reference: str) -> Script[Money]:
-        """The amount of the newest payment with these numbers. Raises Refused as the server would for none."""
+        """The amount of the newest payment with these numbers. Raises Refused (1136) if there is none."""
         page = yield from self.query(calls.payment_filters(syssn, reference), 1, calls.MAX_ROWS)
         for row in page.rows:
             has_numbers = syssn in ("", row.syssn) and reference in ("", row.reference)

@@ -1,16 +1,14 @@
-"""Everything a call can end with that is not its answer.
+"""The errors of a call. A call returns only for respcd 0000; otherwise the class of the error shows what to do:
 
-A call returns only when the server said 0000. What to do otherwise is the class of the error:
-
-    TaelClientError
-      Refused            the server said no; `is_final` tells whether the same request can ever succeed
-      Undecided          it may have happened: query, or send the same request again; never a new reference
-        OutcomePending   the server says that it is not decided yet
-        OutcomeUnknown   no answer, or none that says what happened
-          AnswerNotProven  an answer whose signature, or whose subject, is wrong (a BadSignature as well)
-      Unreachable        no connection: nothing was sent, so nothing happened
-      BadSignature       bytes that are not the server's
-      PagesDoNotEnd      a query whose pages have no end
+TaelClientError
+  Refused            the server refused; `is_final`: the same request will never succeed
+  Undecided          it may have happened: query, or send the same request again; never a new reference
+    OutcomePending   not decided yet, according to the server
+    OutcomeUnknown   no response, or none that shows what happened
+      AnswerNotProven  a response with a wrong signature or about another subject (also a BadSignature)
+  Unreachable        no connection: nothing was sent, so nothing happened
+  BadSignature       bytes that the server did not sign
+  PagesDoNotEnd      a query whose pages have no end
 """
 
 from dataclasses import dataclass
@@ -20,13 +18,13 @@ from tael_client.codes import Meaning, meaning_of
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What every answer has. Members that it lacks are ""."""
+    """The members that every response has. Missing ones are ""."""
 
     respcd: str
     respmsg: str = ""  #: for the developer
     resperr: str = ""  #: for the cashier or the payer, mostly in Chinese
     reference: str = ""  #: the merchant's own number (`out_trade_no`)
-    syssn: str = ""  #: the server's number of what was asked for
+    syssn: str = ""  #: the server's number of the payment, refund, reversal or close
     orig_syssn: str = ""  #: of a close, refund or reversal: the payment's number
 
     @property
@@ -35,16 +33,16 @@ class Verdict:
 
 
 class TaelClientError(Exception):
-    """Anything this package raises but ValueError and TypeError for wrong arguments."""
+    """Base class of all errors of this package, except ValueError and TypeError for invalid arguments."""
 
 
 class _WithVerdict(TaelClientError):
-    """Says what the server said."""
+    """An error with the server's response."""
 
     def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
-        words = verdict.respmsg or verdict.resperr
-        super().__init__(f"{verdict.respcd} {words}".rstrip())
+        text = verdict.respmsg or verdict.resperr
+        super().__init__(f"{verdict.respcd} {text}".rstrip())
 
     @property
     def respcd(self) -> str:
@@ -68,24 +66,24 @@ class _WithVerdict(TaelClientError):
 
 
 class Refused(_WithVerdict):
-    """The server said no, and nothing was done."""
+    """The server refused the request. Nothing was done."""
 
     @property
     def is_final(self) -> bool:
-        """Never as it stands. False: the very same request, with the same reference, may succeed later."""
+        """True: this request will never succeed. False: the same request, with the same reference, may succeed."""
         return self.verdict.meaning is Meaning.FINAL
 
 
 class Undecided(TaelClientError):
-    """It may have happened and it may not. Query until a row says which."""
+    """It may or may not have happened. Query until a row decides."""
 
 
 class OutcomePending(_WithVerdict, Undecided):
-    """Accepted, and not decided: the payer is typing a password, or the wallet is at work. Query after 5 s."""
+    """Accepted, not decided: the payer is entering a password, or the wallet is processing. Query after 5 s."""
 
 
 class OutcomeUnknown(Undecided):
-    """Something was sent, and nobody said what became of it. `respcd` is "" unless a server said just that."""
+    """The request was sent, and its result is unknown. `respcd` is "" unless the server returned such a code."""
 
     def __init__(self, reason: str, respcd: str = "") -> None:
         self.reason = reason
@@ -94,19 +92,19 @@ class OutcomeUnknown(Undecided):
 
 
 class BadSignature(TaelClientError):
-    """These bytes were not signed with our key, or do not say what such bytes must say. Believe nothing of them."""
+    """These bytes were not signed with our key, or do not have the required form. Do not trust their content."""
 
 
 class AnswerNotProven(OutcomeUnknown, BadSignature):
-    """An answer came that is not proven to be the server's answer to this request.
+    """A response that is not proven to be the server's response to this request.
 
-    `respcd` is 1103 or 1108 where it says so: a server cannot sign these, so a wrong base URL or key looks like this.
+    `respcd` is 1103 or 1108 if the response has one of them: servers cannot sign these. Check the base URL and the key.
     """
 
 
 class Unreachable(TaelClientError):
-    """No connection came to be: nothing was sent, so nothing happened."""
+    """No connection could be made: nothing was sent, so nothing happened."""
 
 
 class PagesDoNotEnd(TaelClientError):
-    """The server gives the same page again and again, or more pages than there can be."""
+    """The server repeats the same page, or has more pages than possible."""

@@ -1,7 +1,7 @@
-"""One call of the API: signed, sent, repeated only where that is safe, and its answer proven before it is believed.
+"""One call of the API: signs and sends it, repeats it only where that is safe, and verifies the response.
 
-Repeated without asking anybody: a query, whatever went wrong; the other calls only if nothing was sent, or if the
-server said 1112, and then the very same bytes. All else is for the caller to decide, who is told what is known.
+A query is repeated after any failure. The other calls are repeated only if nothing was sent, or if the server returned
+1112, and then with the same bytes. Every other case is raised for the caller to decide.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlencode
 
 from tael_client import reading
-from tael_client.codes import OUT_OF_SERVICE, SAID_UNSIGNED, SAYS_ALREADY, UNSIGNED_REFUSALS, Meaning
+from tael_client.codes import ACCEPTED_UNSIGNED, ALREADY_DONE, OUT_OF_SERVICE, UNSIGNED_REFUSALS, Meaning
 from tael_client.errors import (
     AnswerNotProven,
     OutcomePending,
@@ -28,14 +28,14 @@ from tael_client.steps import NoAnswer, NotSent, Reply, Script, Send, rested, se
 Answer = TypeVar("Answer")
 Answer_co = TypeVar("Answer_co", covariant=True)
 
-#: Seconds before the second, third … sending; the last one holds for all that follow.
+#: Seconds before the second, third … sending. The last value is used for all further ones.
 REPEAT_RESTS_S: Final = (0.5, 2.0, 5.0)
 MAX_ATTEMPTS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for every call of a client."""
+    """Settings that apply to every call of a client."""
 
     credentials: Credentials
     attempts: int
@@ -48,10 +48,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Answer_co]):
-    """A request before it is signed, and how its answer is read.
+    """An unsigned request, and how to read its response.
 
-    `echoed` are members that an answer repeats if it has them: one that says something else is not the answer to this
-    request, however well it is signed.
+    `echoed` are members that the response repeats. A response with another value belongs to another request, even if
+    its signature is valid.
     """
 
     path: str
@@ -64,7 +64,7 @@ class Call(Generic[Answer_co]):
 def signed_request(call: Call[Any], credentials: Credentials) -> Send:
     """The bytes to post. Raises ValueError for a value that could be read as another parameter.
 
-    Values that are empty are not sent: servers disagree on whether those are signed.
+    Empty values are not sent: servers disagree on whether they are signed.
     """
     params = {name: value for name, value in call.params.items() if value}
     check_values(params, PAYMENT_NAMES)
@@ -78,17 +78,17 @@ def signed_request(call: Call[Any], credentials: Credentials) -> Send:
 
 
 def exchange(call: Call[Answer], rules: Rules) -> Script[Answer]:
-    """The answer to `call`. Raises the errors of `errors`, and ValueError before anything is sent."""
+    """Send `call` and return its result. Raises TaelClientError, and ValueError before anything is sent."""
     request = signed_request(call, rules.credentials)
     out_of_service: Refused | None = None
     for attempt in count(1):
-        heard = yield from sent(request)
+        result = yield from sent(request)
         try:
-            return read_heard(heard, call, rules)
+            return read_result(result, call, rules)
         except TaelClientError as error:
-            verdict = after_repeats(error, out_of_service)
+            final_error = after_repeats(error, out_of_service)
             if attempt >= rules.attempts or not may_repeat(call, error):
-                raise verdict from None
+                raise final_error from None
             if isinstance(error, Refused):
                 out_of_service = error
         yield from rested(REPEAT_RESTS_S[min(attempt, len(REPEAT_RESTS_S)) - 1])
@@ -96,7 +96,7 @@ def exchange(call: Call[Answer], rules: Rules) -> Script[Answer]:
 
 
 def may_repeat(call: Call[Any], error: TaelClientError) -> bool:
-    """Whether the same bytes may be sent again with nobody asked."""
+    """Whether the same bytes may be sent again without the caller's decision."""
     if call.is_query:
         return not (isinstance(error, Refused) and error.is_final) and not _is_unsigned_refusal(error)
     is_out_of_service = isinstance(error, Refused) and error.respcd == OUT_OF_SERVICE
@@ -104,74 +104,74 @@ def may_repeat(call: Call[Any], error: TaelClientError) -> bool:
 
 
 def _is_unsigned_refusal(error: TaelClientError) -> bool:
-    """A wrong key or base URL is the same at each repeat."""
+    """A wrong key or base URL gives the same result at each repeat."""
     return isinstance(error, AnswerNotProven) and error.respcd in UNSIGNED_REFUSALS
 
 
 def after_repeats(error: TaelClientError, out_of_service: Refused | None) -> TaelClientError:
-    """What to tell when an earlier sending of the same request was answered 1112.
+    """The error to raise if an earlier sending of the same request got 1112.
 
-    "Nothing was sent" would no longer be true, and "there is one already" may mean ourselves.
+    "Nothing was sent" would be wrong then, and "already exists" may refer to our own earlier sending.
     """
     if out_of_service is None:
         return error
     if isinstance(error, Unreachable):
         return out_of_service
-    if isinstance(error, Refused) and error.respcd in SAYS_ALREADY:
-        return OutcomeUnknown(f"{error}, after a sending that was answered {OUT_OF_SERVICE}", error.respcd)
+    if isinstance(error, Refused) and error.respcd in ALREADY_DONE:
+        return OutcomeUnknown(f"{error}, after an earlier sending got {OUT_OF_SERVICE}", error.respcd)
     return error
 
 
-# ---- answers -----------------------------------------------------------------------------------------------
+# ---- responses ---------------------------------------------------------------------------------------------
 
 
-def read_heard(heard: Reply | NotSent | NoAnswer, call: Call[Answer], rules: Rules) -> Answer:
-    """The answer, if it is one, is proven and says 0000."""
-    match heard:
+def read_result(result: Reply | NotSent | NoAnswer, call: Call[Answer], rules: Rules) -> Answer:
+    """The result of a proven response with respcd 0000. Raises TaelClientError otherwise."""
+    match result:
         case NotSent(reason):
             raise Unreachable(reason)
         case NoAnswer(reason):
             raise OutcomeUnknown(reason)
         case Reply():
-            return read_reply(heard, call, rules)
+            return read_reply(result, call, rules)
 
 
 def read_reply(reply: Reply, call: Call[Answer], rules: Rules) -> Answer:
     credentials = rules.credentials
     if reply.sign and not is_signed(reply.body, reply.sign, credentials.key, credentials.response_sign_type):
-        raise AnswerNotProven("the signature of the answer is wrong")
+        raise AnswerNotProven("the signature of the response is wrong")
     try:
         members = reading.json_object(reply.body)
         if "notify_type" in members:
-            raise AnswerNotProven("a webhook, not an answer; both are signed with the same key")
+            raise AnswerNotProven("this is a webhook, not a response; both are signed with the same key")
         verdict = reading.verdict(members)
-        others = {
-            name for name, asked in call.echoed.items() if reading.echo(members, name) not in ("", asked)
+        mismatches = {
+            name for name, value in call.echoed.items() if reading.echo(members, name) not in ("", value)
         }
     except ValueError as problem:
-        raise OutcomeUnknown(f"HTTP {reply.status}, and an answer that cannot be read: {problem}") from None
+        raise OutcomeUnknown(f"HTTP {reply.status} with an unreadable response: {problem}") from None
     is_proven = bool(reply.sign) or not rules.signed_answers
-    if not is_proven and verdict.respcd not in SAID_UNSIGNED:
+    if not is_proven and verdict.respcd not in ACCEPTED_UNSIGNED:
         raise _not_signed(verdict)
-    if others:
-        raise AnswerNotProven(f"the answer is about another {', '.join(sorted(others))}")
+    if mismatches:
+        raise AnswerNotProven(f"the response is about another {', '.join(sorted(mismatches))}")
     check_verdict(verdict, reply.status)
     try:
         return call.read(members)
     except (ValueError, TypeError) as problem:
-        raise OutcomeUnknown(f"0000, and an answer that cannot be read: {problem}") from None
+        raise OutcomeUnknown(f"0000 with an unreadable response: {problem}") from None
 
 
 def _not_signed(verdict: Verdict) -> AnswerNotProven:
-    """Names the refusals that a server cannot sign: mostly it is the key that is wrong, or the base URL."""
+    """The error for an unsigned response. It reports refusals that mostly mean a wrong key or base URL."""
     if verdict.respcd not in UNSIGNED_REFUSALS:
-        return AnswerNotProven("the answer is not signed")
-    words = f"{verdict.respcd} {verdict.respmsg or verdict.resperr}".rstrip()
-    return AnswerNotProven(f"{words} (the answer is not signed, so it decides nothing)", verdict.respcd)
+        return AnswerNotProven("the response is not signed")
+    text = f"{verdict.respcd} {verdict.respmsg or verdict.resperr}".rstrip()
+    return AnswerNotProven(f"{text} (the response is not signed, so it decides nothing)", verdict.respcd)
 
 
 def check_verdict(verdict: Verdict, status: int) -> None:
-    """Raises for everything but 0000."""
+    """Raises TaelClientError for every code but 0000."""
     match verdict.meaning:
         case Meaning.DONE:
             if status != 200:

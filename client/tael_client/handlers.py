@@ -1,8 +1,8 @@
-"""Ready receivers of webhooks for WSGI and ASGI servers. A webhook is acknowledged only after your function returned.
+"""Webhook receivers for WSGI and ASGI servers. A webhook is acknowledged only after your function has returned.
 
-200 and `SUCCESS` acknowledges; on everything else the server tells again later. A wrong signature is 400, a function
-that raised 500 (logged, without the body). A webhook comes again if its acknowledgement is lost: your function must not
-mind to be told twice.
+200 with `SUCCESS` acknowledges it; after any other response the server sends it again later. A wrong signature gets
+400, an exception in your function 500 (logged, without the body). A webhook is repeated if its acknowledgement is lost:
+your function must be idempotent.
 """
 
 import inspect
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tael_client")
 
-#: The longest webhook of any document has 524 bytes.
+#: The longest webhook in the documents has 524 bytes.
 MAX_BODY_BYTES: Final = 64 * 1024
 
 AsgiMessage = MutableMapping[str, Any]
@@ -30,8 +30,8 @@ AsgiApp = Callable[[MutableMapping[str, Any], AsgiReceive, AsgiSend], Awaitable[
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What is answered."""
+class Response:
+    """The HTTP response to a webhook."""
 
     status: int
     text: str
@@ -46,12 +46,12 @@ class Said:
         ]
 
 
-ACKNOWLEDGED: Final = Said(200, "SUCCESS")
-NOT_SIGNED: Final = Said(400, "bad signature")
-NO_LENGTH: Final = Said(411, "length required")
-WRONG_METHOD: Final = Said(405, "POST only")
-TOO_LONG: Final = Said(413, "too long")
-FAILED: Final = Said(500, "failed")
+ACKNOWLEDGED: Final = Response(200, "SUCCESS")
+NOT_SIGNED: Final = Response(400, "bad signature")
+NO_LENGTH: Final = Response(411, "length required")
+WRONG_METHOD: Final = Response(405, "POST only")
+TOO_LONG: Final = Response(413, "too long")
+FAILED: Final = Response(500, "failed")
 
 REASONS: Final[Mapping[int, str]] = {
     200: "OK",
@@ -68,18 +68,18 @@ def wsgi_app(
     on_notification: Callable[[Notification], object],
     styles: Styles,
 ) -> "WSGIApplication":
-    """A WSGI application that calls `on_notification` with each proven webhook, at whatever path it is mounted.
+    """A WSGI application, for any path, that calls `on_notification` with each verified webhook.
 
-    `styles` as in `read_notification`: the style that your app has, "old" or "new".
+    `styles` is your app's style, "old" or "new"; see `read_notification`.
     """
-    named = checked_styles(styles)
+    accepted = checked_styles(styles)
     if inspect.iscoroutinefunction(on_notification):
-        raise TypeError("nobody would await on_notification; use asgi_app for an async function")
+        raise TypeError("on_notification must not be a coroutine function; use asgi_app for one")
 
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        said = _serve_wsgi(environ, credentials, on_notification, named)
-        start_response(f"{said.status} {REASONS[said.status]}", said.headers)
-        return [said.text.encode()]
+        response = _serve_wsgi(environ, credentials, on_notification, accepted)
+        start_response(f"{response.status} {REASONS[response.status]}", response.headers)
+        return [response.text.encode()]
 
     return app
 
@@ -89,7 +89,7 @@ def _serve_wsgi(
     credentials: Credentials,
     on_notification: Callable[[Notification], object],
     styles: tuple[Style, ...],
-) -> Said:
+) -> Response:
     if environ["REQUEST_METHOD"] != "POST":
         return WRONG_METHOD
     length = environ.get("CONTENT_LENGTH", "")
@@ -98,13 +98,13 @@ def _serve_wsgi(
     if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
         return TOO_LONG
     body = environ["wsgi.input"].read(int(length))
-    read = _read(credentials, body, environ.get("HTTP_X_QF_SIGN", ""), styles)
-    if isinstance(read, Said):
-        return read
+    notification = _read(credentials, body, environ.get("HTTP_X_QF_SIGN", ""), styles)
+    if isinstance(notification, Response):
+        return notification
     try:
-        on_notification(read)
+        on_notification(notification)
     except Exception:
-        return _failed(read)
+        return _failed(notification)
     return ACKNOWLEDGED
 
 
@@ -113,21 +113,21 @@ def asgi_app(
     on_notification: Callable[[Notification], Awaitable[object]],
     styles: Styles,
 ) -> AsgiApp:
-    """An ASGI application that awaits `on_notification` with each proven webhook, at whatever path it is mounted.
+    """An ASGI application, for any path, that awaits `on_notification` with each verified webhook.
 
-    `styles` as in `read_notification`: the style that your app has, "old" or "new".
+    `styles` is your app's style, "old" or "new"; see `read_notification`.
     """
-    named = checked_styles(styles)
+    accepted = checked_styles(styles)
 
     async def app(scope: MutableMapping[str, Any], receive: AsgiReceive, send: AsgiSend) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await _run_lifespan(receive, send)
         elif scope["type"] == "http":
-            said = await _serve_asgi(scope, receive, credentials, on_notification, named)
-            if said is not None:
-                await _say(said, send)
+            response = await _serve_asgi(scope, receive, credentials, on_notification, accepted)
+            if response is not None:
+                await _send_response(response, send)
         else:
-            raise NotImplementedError(f"webhooks come by http, not by {scope['type']}")
+            raise NotImplementedError(f"webhooks use http, not {scope['type']}")
 
     return app
 
@@ -138,25 +138,25 @@ async def _serve_asgi(
     credentials: Credentials,
     on_notification: Callable[[Notification], Awaitable[object]],
     styles: tuple[Style, ...],
-) -> Said | None:
-    """What to answer; None if the caller hung up."""
+) -> Response | None:
+    """The response; None if the caller has disconnected."""
     if scope["method"] != "POST":
         return WRONG_METHOD
     body = await _read_body(receive)
     if not isinstance(body, bytes):
         return body
     sign = next((value for name, value in scope["headers"] if name.lower() == b"x-qf-sign"), b"")
-    read = _read(credentials, body, sign.decode("latin-1"), styles)
-    if isinstance(read, Said):
-        return read
+    notification = _read(credentials, body, sign.decode("latin-1"), styles)
+    if isinstance(notification, Response):
+        return notification
     try:
-        await on_notification(read)
+        await on_notification(notification)
     except Exception:
-        return _failed(read)
+        return _failed(notification)
     return ACKNOWLEDGED
 
 
-async def _read_body(receive: AsgiReceive) -> bytes | Said | None:
+async def _read_body(receive: AsgiReceive) -> bytes | Response | None:
     body = bytearray()
     while True:
         message = await receive()
@@ -169,14 +169,14 @@ async def _read_body(receive: AsgiReceive) -> bytes | Said | None:
             return bytes(body)
 
 
-async def _say(said: Said, send: AsgiSend) -> None:
-    headers = [(name.lower().encode(), value.encode()) for name, value in said.headers]
-    await send({"type": "http.response.start", "status": said.status, "headers": headers})
-    await send({"type": "http.response.body", "body": said.text.encode()})
+async def _send_response(response: Response, send: AsgiSend) -> None:
+    headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.text.encode()})
 
 
-async def _live(receive: AsgiReceive, send: AsgiSend) -> None:
-    """Nothing has to be begun or ended here, but a server wants to hear so."""
+async def _run_lifespan(receive: AsgiReceive, send: AsgiSend) -> None:
+    """There is nothing to start or stop, but servers expect the protocol to be completed."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})
@@ -184,7 +184,9 @@ async def _live(receive: AsgiReceive, send: AsgiSend) -> None:
             return
 
 
-def _read(credentials: Credentials, body: bytes, sign: str, styles: tuple[Style, ...]) -> Notification | Said:
+def _read(
+    credentials: Credentials, body: bytes, sign: str, styles: tuple[Style, ...]
+) -> Notification | Response:
     try:
         return read_notification(credentials, body, sign, styles)
     except BadSignature as refused:
@@ -192,6 +194,6 @@ def _read(credentials: Credentials, body: bytes, sign: str, styles: tuple[Style,
         return NOT_SIGNED
 
 
-def _failed(notification: Notification) -> Said:
-    log.exception("the webhook of %s was not taken in", notification.syssn)
+def _failed(notification: Notification) -> Response:
+    log.exception("the webhook of %s was not handled", notification.syssn)
     return FAILED

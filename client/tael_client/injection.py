@@ -1,18 +1,18 @@
-"""Values that could be cut into another parameter are refused before they are signed. Pure.
+"""Refuses values that could be read as another parameter, before they are signed. Pure.
 
-Requests and links are signed as `name=value` joined with `&`, unescaped. A captured text can be cut again: a product
-name that holds `&txamt=1` becomes an amount, or the whole text becomes a webhook. The receiver cannot detect all of
-this, so the signer has to prevent it.
+Requests and links are signed as `name=value` joined with `&`, unescaped. A captured text can be split in another way: a
+product name that contains `&txamt=1` becomes an amount, or the whole text becomes a webhook. The receiver cannot detect
+all of this, so the signer has to prevent it.
 """
 
 import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-#: Addresses, which have `&` for their own parameters.
+#: Addresses. They use `&` for their own parameters.
 URL_NAMES: Final = frozenset({"notify_url", "return_url", "failed_url", "cancel_url"})
 MERCHANT_NAMES: Final = frozenset({"mchid", "Mchid", "mchntid"})
-#: What payments and checkout links have in common.
+#: Parameters of both payments and checkout links.
 ORDER_NAMES: Final = (
     MERCHANT_NAMES
     | {"out_trade_no", "txdtm", "txamt", "txcurrcd", "udid", "sub_openid", "product_name", "goods_name"}
@@ -20,7 +20,7 @@ ORDER_NAMES: Final = (
 )
 PAYMENT_NAMES: Final = ORDER_NAMES | {"pay_type", "auth_code", "valid_time"}
 LINK_NAMES: Final = ORDER_NAMES | URL_NAMES | {"appcode", "sign_type", "paysource", "checkout_expired_time"}
-#: Each kind of signed text has some of these that no other kind has. Without them, a text stays what it is.
+#: Each kind of signed text has some of these that no other kind has. A text without them cannot become another kind.
 KIND_NAMES: Final = frozenset(
     {"syssn", "pay_type", "paysource", "respcd", "respmsg", "respmesg", "auth_code"}
 )
@@ -35,27 +35,28 @@ PROTOCOL_NAMES: Final = (
     | {"start_time", "end_time", "page", "page_size", "notify_type", "txzone"}
 )
 
-#: What `more` must not add: parameters that make it another kind of signed text.
+#: Forbidden in `more`: parameters that would make it another kind of signed text.
 NOT_IN_A_PAYMENT: Final = frozenset({"syssn", "paysource", "respmsg", "respmesg", "notify_type"})
 NOT_IN_A_LINK: Final = frozenset(
     {"syssn", "pay_type", "auth_code", "respcd", "respmsg", "respmesg", "notify_type"}
 )
 
 MORE_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
-#: Each place where a text can be cut, with the name and the value of what begins there.
+#: Each place where a text can be split, with the name and the value of the parameter that begins there.
 PAIR: Final = re.compile(r"&([^&=]*)=([^&]*)")
 
 
 def hidden_name(text: str, names: Collection[str] = PROTOCOL_NAMES) -> str:
-    """The first of `names` that the text can be cut at, or ""."""
+    """The first of `names` that occurs in the text as a parameter, or ""."""
     return next((name for name, _ in PAIR.findall(text) if name in names), "")
 
 
 def check_values(params: Mapping[str, str], own_names: Collection[str]) -> None:
-    """Raises ValueError for a value that can be cut into a parameter. The value itself is not in the message.
+    """Raises ValueError for a value that contains a parameter. The value itself is not in the message.
 
-    `own_names` are the parameters that this call or link can have. In a text, no parameter name of the protocol may
-    follow a `&`. In an address, a parameter may repeat the value that it has here: such a cut changes nothing.
+    `own_names` are the parameters that this call or link can have. In text, `&` must not be followed by a parameter
+    name of the protocol. In an address, a parameter may repeat the value that it has here: splitting there changes
+    nothing.
     """
     for name, value in params.items():
         if name in URL_NAMES:
@@ -78,13 +79,13 @@ def _check_url(name: str, value: str, params: Mapping[str, str], own_names: Coll
         is_known = hidden in own_names or hidden in KIND_NAMES or hidden in params
         if is_known and hidden not in UNSIGNED_NAMES and params.get(hidden) != repeated:
             raise ValueError(
-                f'{name} must not contain "&{hidden}=" with another value than {hidden} has here, because it can be '
-                f"read as the parameter {hidden}; rename it in the address"
+                f'{name} must not contain "&{hidden}=" with a value other than that of {hidden} here: it can be read '
+                f"as the parameter {hidden}; rename it in the address"
             )
 
 
 def check_more(more: Mapping[str, str], own_names: Collection[str], foreign_names: Collection[str]) -> None:
-    """Raises ValueError for a further parameter that is no name, has its own argument or is of another kind of text."""
+    """Raises ValueError for an invalid name in `more`, one with its own argument, or one of another kind of message."""
     for name in more:
         if not MORE_NAME.fullmatch(name):
             raise ValueError("a name in more must consist of ASCII letters, digits and underscores")

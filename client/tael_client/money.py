@@ -1,4 +1,4 @@
-"""Money: whole minor units and a currency. There is no way from a float, and none to one."""
+"""Money: whole minor units and a currency. There is no conversion from or to float."""
 
 import re
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ CURRENCY: Final = re.compile(r"[A-Z]{3}|")
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """`amount_minor` of the currency's smallest unit: 1 HKD is 100, 1 JPY is 1.
+    """`amount_minor` is in the currency's smallest unit: 1 HKD is 100, 1 JPY is 1.
 
-    `currency` is three capitals, or "" for "the merchant's own": old-style webhooks and the rows of some servers
-    do not name it, and a request need not.
+    `currency` is three capital letters, or "" for the merchant's own: it is optional in requests, and missing in
+    old-style webhooks and in the rows of some servers.
     """
 
     amount_minor: int

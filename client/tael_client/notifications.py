@@ -1,13 +1,13 @@
-"""Webhooks: is this call the server's, and what does it say? Pure; `handlers` puts it behind a web server.
+"""Verifies and reads webhooks. Pure; `handlers` connects it to a web server.
 
-Old style (2016 and 2017): the members sorted by name, empties included, as `name=value` joined with `&`, the key
-behind; MD5 only. Requests and checkout links are signed in the same way with the same key. So an old webhook is held to
-its ten members and to their forms, which leave no place for another text.
+Old style (2016 and 2017): signed are the members sorted by name, empty ones included, as `name=value` joined with `&`,
+followed by the key; MD5 only. Requests and checkout links are signed in the same way with the same key, so an old-style
+webhook may have only its ten members in their exact forms, which leave no room for another text.
 
-New style (since 2018): the body's bytes, the key behind; MD5, or SHA256 if the credentials say so. The server's answers
-are signed in the same way, and never have `notify_type`.
+New style (since 2018): signed are the body's bytes, followed by the key; MD5, or SHA256 with that `response_sign_type`.
+The server's responses are signed in the same way, but never have `notify_type`.
 
-Webhooks may come late, twice and in any order: book by `syssn`, and let a query decide in doubt.
+Webhooks can arrive late, repeatedly and in any order: record them by `syssn`, and when in doubt, query.
 """
 
 import re
@@ -27,15 +27,15 @@ from tael_client.signing import Credentials, SignType, is_signed, signing_text
 
 Style = Literal["old", "new"]
 STYLES: Final[tuple[Style, ...]] = ("old", "new")
-#: The style that an app has, or both while it is moved from one to the other.
+#: The app's style, or both while it is changed from one to the other.
 Styles: TypeAlias = Style | tuple[Style, ...]
 
 PAY_TYPE: Final = re.compile(r"[0-9]{6}")
 RESPCD: Final = re.compile(r"[0-9]{4}")
-#: A message that cannot hold a second `name=value`.
+#: A text that cannot contain a second `name=value`.
 ONE_VALUE: Final = re.compile(r"[^&=\x00-\x1f\x7f-\x9f]*")
 
-#: The members of an old webhook. All but the last four are required, and `respmsg` or `respmesg`, which no request has.
+#: The members of an old-style webhook. Required are `OLD_REQUIRED` and one of `OLD_MESSAGES`, which no request has.
 OLD_FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "mchid": re.compile(r"[A-Za-z0-9_-]{1,64}"),
     "syssn": reading.DIGITS,
@@ -44,7 +44,7 @@ OLD_FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "txamt": re.compile(r"[1-9][0-9]{0,10}"),
     "respcd": RESPCD,
     "txdtm": re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?"),
-    # By name the last member: `&name=` in it could be the rest of a request.
+    # The last member by name: `&name=` in it could be the rest of a request.
     "udid": re.compile(r"[^&]*(&(?!\w+=)[^&]*)*"),
     "respmsg": ONE_VALUE,
     "respmesg": ONE_VALUE,
@@ -56,12 +56,12 @@ OLD_MESSAGES: Final = ("respmsg", "respmesg")
 class NotificationKind(StrEnum):
     PAYMENT = "payment"
     REFUND = "refund"
-    OTHER = "other"  #: a kind that only later servers tell of
+    OTHER = "other"  #: a kind that this client does not know
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """A proven webhook. What only one style tells is "" or None in the other."""
+    """A verified webhook. Fields that its style does not have are "" or None."""
 
     kind: NotificationKind
     style: Style
@@ -69,12 +69,12 @@ class Notification:
     syssn: str
     reference: str
     pay_type: str
-    amount: Money  #: old style: in the merchant's own currency, which is not named
+    amount: Money  #: old style: in the merchant's own currency; `currency` is ""
     respcd: str
     client_time: datetime | None
     server_time: datetime | None  #: new style
     paid_at: datetime | None  #: new style
-    payer_ref: str  #: new style: who paid, by the wallet's id
+    payer_ref: str  #: new style: the payer's id at the wallet
     wallet_ref: str  #: new style: the wallet's number
     payment_syssn: str  #: of a refund
     payment_reference: str  #: of a refund
@@ -83,25 +83,24 @@ class Notification:
 
     @property
     def is_paid(self) -> bool:
-        """An online payment got its money."""
+        """Whether it reports a payment that was paid and not undone."""
         is_undone = reading.text(self.members, "cancel") not in ("", "0")
         return self.kind is NotificationKind.PAYMENT and self.respcd == OK and not is_undone
 
 
 def read_notification(credentials: Credentials, body: bytes, sign: str, styles: Styles) -> Notification:
-    """What a webhook says. `body` as it came, `sign` its `X-QF-SIGN`.
+    """Verify and read a webhook. `body` is the body as received, `sign` its `X-QF-SIGN`.
 
-    `styles` is the style that your app has, "old" or "new". Name both only while your app is moved from one to the
-    other: every style that is named can be attacked. Raises BadSignature for all that is not proven, and ValueError for
-    styles that do not exist.
+    `styles` is your app's style, "old" or "new". Give both only while your app is changed from one to the other: every
+    accepted style can be attacked. Raises BadSignature for an unverified webhook, and ValueError for unknown styles.
     """
-    named = checked_styles(styles)
+    accepted = checked_styles(styles)
     try:
         members = reading.json_object(body)
         style = _style_of(members)
-        if style not in named:
-            expected = " or ".join(named)
-            raise BadSignature(f"the body is of the {style} style, and the {expected} style is expected")
+        if style not in accepted:
+            expected = " or ".join(accepted)
+            raise BadSignature(f"the body has the {style} style, but the {expected} style is expected")
         if _is_proven(members, style, body, sign, credentials):
             return _notification(members, style)
     except ValueError as problem:
@@ -111,14 +110,14 @@ def read_notification(credentials: Credentials, body: bytes, sign: str, styles: 
 
 def checked_styles(styles: Styles) -> tuple[Style, ...]:
     """`styles` as a tuple. Raises ValueError for none and for unknown ones."""
-    named: tuple[Style, ...] = (styles,) if isinstance(styles, str) else tuple(styles)
-    if not named or any(style not in STYLES for style in named):
-        raise ValueError('styles must be "old", "new" or both: name the style that your app has')
-    return named
+    accepted: tuple[Style, ...] = (styles,) if isinstance(styles, str) else tuple(styles)
+    if not accepted or any(style not in STYLES for style in accepted):
+        raise ValueError('styles must be "old", "new" or both: give the style of your app')
+    return accepted
 
 
 def _style_of(members: Members) -> Style:
-    """By the members, which are then held to it: an answer never has `notify_type`, and no request has `respmsg`."""
+    """The style by its distinguishing members: no response has `notify_type`, and no request has `respmsg`."""
     if "notify_type" in members:
         return "new"
     if members.keys() & set(OLD_MESSAGES):
@@ -127,17 +126,17 @@ def _style_of(members: Members) -> Style:
 
 
 def _is_proven(members: Members, style: Style, body: bytes, sign: str, credentials: Credentials) -> bool:
-    """Raises ValueError for what the style does not allow."""
+    """Whether the signature is valid. Raises ValueError for a body that the style does not allow."""
     if style == "old":
         _check_old(members)
         return is_signed(old_text(members), sign, credentials.key, SignType.MD5)
     if not body.startswith(b"{"):
-        raise ValueError("a body of the new style begins with {")
+        raise ValueError("a new-style body must begin with {")
     return is_signed(body, sign, credentials.key, credentials.response_sign_type)
 
 
 def _check_old(members: Members) -> None:
-    """Raises ValueError unless these are the members of an old webhook. Then their text begins with `mchid=`."""
+    """Raises ValueError unless these are the members of an old-style webhook, whose text begins with `mchid=`."""
     if not members.keys() <= OLD_FORMS.keys():
         raise ValueError("it has a member that the old style does not have")
     for name in OLD_REQUIRED:
@@ -148,7 +147,7 @@ def _check_old(members: Members) -> None:
 
 
 def old_text(members: Members) -> bytes:
-    """What the old style signs. Whole numbers count in plain decimal, as some servers write them."""
+    """The signed text of the old style. Some servers write whole numbers without quotes; they count in decimal."""
     return signing_text({name: reading.text(members, name) for name in members}).encode()
 
 

@@ -1,7 +1,7 @@
-"""Sight of the wire for logs, support and learning: each sending of a request, the text signed, and the answer.
+"""Observation of the wire for logs and support: each sending of a request, the signed text, and the response.
 
-`Client` and `AsyncClient` show it to their `on_exchange`. The key is in none of it; a payer's bar code may be, so a
-repr leaves out what was sent. What an observer does or fails to do changes nothing for the call it looks at.
+`Client` and `AsyncClient` call their `on_exchange` with it. It never contains the key. It may contain a payer's
+barcode, so the repr leaves out what was sent. An error in the observer does not affect the call.
 """
 
 import logging
@@ -16,37 +16,37 @@ log = logging.getLogger("tael_client")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One sending. A call that is repeated has several; without an answer `status` is 0 and `failure` says why."""
+    """One sending; a repeated call has several. Without a response, `status` is 0 and `failure` has the reason."""
 
     url: str
-    headers: Mapping[str, str]  #: those that are the API's own
-    signed_text: str = field(repr=False)  #: what was signed, but for the key, which stands straight behind it
-    body: bytes = field(repr=False)  #: as it was posted
+    headers: Mapping[str, str]  #: the API's own headers
+    signed_text: str = field(repr=False)  #: the signed text without the key, which follows it directly
+    body: bytes = field(repr=False)  #: as posted
     status: int = 0
-    answer_sign: str = ""  #: the `X-QF-SIGN` that came; whether it is right, the call tells
+    answer_sign: str = ""  #: the `X-QF-SIGN` of the response, not verified here
     answer: bytes = field(default=b"", repr=False)
-    failure: str = ""  #: "" if an answer came
+    failure: str = ""  #: "" if there was a response
 
 
 OnExchange: TypeAlias = Callable[[Exchange], object]
 
 
-def show(observer: OnExchange | None, base_url: str, sent: Send, heard: Reply | NotSent | NoAnswer) -> None:
-    """Tell `observer`. What it raises is logged: money may have moved, and the answer must reach the caller."""
+def show(observer: OnExchange | None, base_url: str, sent: Send, result: Reply | NotSent | NoAnswer) -> None:
+    """Call `observer`. An exception is logged: money may have moved, and the result must reach the caller."""
     if observer is None:
         return
     try:
-        observer(exchange_of(base_url, sent, heard))
+        observer(exchange_of(base_url, sent, result))
     except Exception:
-        log.exception("on_exchange failed; the call to %s goes on", sent.path)
+        log.exception("on_exchange failed; the call to %s continues", sent.path)
 
 
-def exchange_of(base_url: str, sent: Send, heard: Reply | NotSent | NoAnswer) -> Exchange:
-    match heard:
+def exchange_of(base_url: str, sent: Send, result: Reply | NotSent | NoAnswer) -> Exchange:
+    match result:
         case Reply():
-            status, sign, answer, failure = heard.status, heard.sign, heard.body, ""
+            status, sign, answer, failure = result.status, result.sign, result.body, ""
         case NotSent() | NoAnswer():
-            status, sign, answer, failure = 0, "", b"", heard.reason
+            status, sign, answer, failure = 0, "", b"", result.reason
     return Exchange(
         url=base_url + sent.path,
         headers=sent.headers,

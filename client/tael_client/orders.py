@@ -1,7 +1,7 @@
-"""What can be asked for. What it is on the wire is in `calls`.
+"""Payment orders and query filters. `calls` converts them to parameters.
 
-A `PaymentOrder` is made by the constructor of its pay type, which takes just what that type needs. Sending the same
-order twice is safe: the server knows it by its reference.
+Create a `PaymentOrder` with the constructor of its pay type, which takes the fields that the type needs. Sending the
+same order twice is safe: the server recognizes its reference.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ MAX_NUMBERS: Final = 500
 
 
 class Details(TypedDict, total=False):
-    """What any payment may have besides. `more` are further parameters, without an argument here."""
+    """Optional fields of any payment. `more` has further parameters of the API."""
 
     product_name: str  #: shown to the payer
-    client_time: datetime  #: `txdtm`; the client sets it when it sends, unless it is given
-    device: str  #: your till's name
+    client_time: datetime  #: `txdtm`; by default the time of sending
+    device: str  #: the name of your point-of-sale device
     more: Mapping[str, str]
 
 
@@ -33,12 +33,12 @@ class OnlineDetails(Details, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentOrder:
-    """A payment to open. Make it by one of the constructors."""
+    """A payment to open. Create it with one of the constructors below."""
 
     pay_type: PayType
-    reference: str  #: your own number, new for each payment; repeat it only to repeat this very payment
+    reference: str  #: your own number, new for each payment; use it again only to repeat the same payment
     amount: Money
-    auth_code: str = field(default="", repr=False)  #: whoever has it can charge the payer
+    auth_code: str = field(default="", repr=False)  #: secret: it authorizes a charge
     openid: str = ""
     product_name: str = ""
     valid_time_s: int | None = None
@@ -81,7 +81,7 @@ class PaymentOrder:
     def wechat_in_app(
         cls, reference: str, amount: Money, openid: str, **details: Unpack[OnlineDetails]
     ) -> "PaymentOrder":
-        """800207: hand `bridge_params` to WeChat. `openid` is the payer's under the merchant's own official account."""
+        """800207: pass `bridge_params` to WeChat. `openid` is the payer's under the merchant's official account."""
         return cls(
             pay_type=PayType.WECHAT_IN_APP, reference=reference, amount=amount, openid=openid, **details
         )
@@ -90,21 +90,21 @@ class PaymentOrder:
     def alipay_barcode(
         cls, reference: str, amount: Money, auth_code: str, **details: Unpack[Details]
     ) -> "PaymentOrder":
-        """800108: `auth_code` is what the cashier scanned."""
+        """800108: `auth_code` is the payer's barcode, scanned by the cashier."""
         return cls._barcode(PayType.ALIPAY_BARCODE, reference, amount, auth_code, **details)
 
     @classmethod
     def wechat_barcode(
         cls, reference: str, amount: Money, auth_code: str, **details: Unpack[Details]
     ) -> "PaymentOrder":
-        """800208: `auth_code` is what the cashier scanned."""
+        """800208: `auth_code` is the payer's barcode, scanned by the cashier."""
         return cls._barcode(PayType.WECHAT_BARCODE, reference, amount, auth_code, **details)
 
     @classmethod
     def wechat_hk_barcode(
         cls, reference: str, amount: Money, auth_code: str, **details: Unpack[Details]
     ) -> "PaymentOrder":
-        """800228: `auth_code` is what the cashier scanned from a WeChat Pay HK wallet."""
+        """800228: `auth_code` is the barcode of a WeChat Pay HK wallet, scanned by the cashier."""
         return cls._barcode(PayType.WECHAT_HK_BARCODE, reference, amount, auth_code, **details)
 
     @classmethod
@@ -116,10 +116,10 @@ class PaymentOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """Which rows a query shall give; all that are set must fit, and none need be.
+    """Filters of a query. All are optional, and a row must match all that are given.
 
-    Times are both included, to the second, and are the server's (`sysdtm`). Without numbers and without times a
-    server gives the current month of UTC+8. `query` takes times of one month only; `query_all` cuts longer ranges.
+    Times are the server's (`sysdtm`), to the second; both ends are included. Without numbers and times, a server
+    returns the current month of UTC+8. `query` takes a range within one month; `query_all` splits longer ranges.
     """
 
     syssns: Sequence[str] = ()
@@ -134,7 +134,7 @@ class Filters:
             if isinstance(values, str):
                 raise TypeError("give a list of values, not one string")
             if len(values) > MAX_NUMBERS:
-                raise ValueError(f"a query takes at most {MAX_NUMBERS} values of a kind")
+                raise ValueError(f"a filter takes at most {MAX_NUMBERS} values")
             for value in values:
                 check_number(value)
         for moment in (self.since, self.until):
@@ -143,13 +143,15 @@ class Filters:
 
 
 def check_number(number: str) -> None:
-    """Raises ValueError for what no server takes as a reference or another number: commas separate them in a query."""
+    """Raises ValueError for a number that no server accepts. Commas separate numbers in a query."""
     is_good = number.isascii() and number.isprintable() and not set(number) & set(" ,")
     if not is_good or not 1 <= len(number) <= MAX_REFERENCE:
-        raise ValueError(f"a number has 1 to {MAX_REFERENCE} ASCII characters, no blanks, no commas")
+        raise ValueError(
+            f"a number must have 1 to {MAX_REFERENCE} ASCII characters without spaces and commas"
+        )
 
 
 def check_amount(amount: Money) -> None:
-    """Raises ValueError for nothing at all."""
+    """Raises ValueError for zero."""
     if amount.amount_minor < 1:
         raise ValueError("the amount must be at least one minor unit")

@@ -1,4 +1,4 @@
-"""Members of an answer to typed values. Raises ValueError for an answer that lacks what it must have."""
+"""Converts members of a response to typed values. Raises ValueError for missing or malformed ones."""
 
 import json
 import re
@@ -18,21 +18,21 @@ def json_object(body: bytes) -> dict[str, Any]:
     try:
         members = json.loads(body.decode("utf-8"), object_pairs_hook=_each_once)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError("the JSON is nested too deeply") from None
     if not isinstance(members, dict):
-        raise ValueError("it is not a JSON object")
+        raise ValueError("not a JSON object")
     return members
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a member comes twice")
+        raise ValueError("a member occurs twice")
     return members
 
 
 def text(members: Members, name: str) -> str:
-    """The member as text, "" if it is absent. Servers write whole numbers with and without quotes."""
+    """The member as text; "" if it is absent. Servers write whole numbers with and without quotes."""
     value = members.get(name)
     if value is None:
         return ""
@@ -42,7 +42,7 @@ def text(members: Members, name: str) -> str:
 
 
 def optional_text(members: Members, name: str) -> str:
-    """The same for a member that only some servers have, and in forms of their own: "" for what is no text."""
+    """The same for a member that only some servers have, in varying types; "" for any other type."""
     value = members.get(name)
     return str(value) if isinstance(value, str) or type(value) is int else ""
 
@@ -55,7 +55,7 @@ def digits(members: Members, name: str) -> str:
 
 
 def money(members: Members) -> Money:
-    """`txamt` in the currency that is named, "" where none is."""
+    """`txamt` and `txcurrcd`; the currency is "" if it is absent."""
     return Money(int(digits(members, "txamt")), text(members, "txcurrcd"))
 
 
@@ -71,7 +71,7 @@ def verdict(members: Members) -> Verdict:
 
 
 def orig_syssn(members: Members) -> str:
-    """The payment's number, "" if none is named. Servers have either member or both. Raises ValueError for two."""
+    """The payment's number; "" if absent. Servers send either member or both. Raises ValueError if they differ."""
     named = {number for name in ("orig_syssn", "origssn") if (number := text(members, name))}
     if len(named) > 1:
         raise ValueError("orig_syssn and origssn name different payments")
@@ -79,7 +79,7 @@ def orig_syssn(members: Members) -> str:
 
 
 def echo(members: Members, name: str) -> str:
-    """A member that repeats what was asked, "" if the answer does not."""
+    """A member that repeats a parameter of the request; "" if it is absent."""
     return orig_syssn(members) if name == "orig_syssn" else text(members, name)
 
 
@@ -89,7 +89,7 @@ def _orig_digits(members: Members) -> str:
 
 def payment(members: Members) -> Payment:
     if orig_syssn(members):
-        raise ValueError("it is the answer to another call: it names another payment as orig_syssn")
+        raise ValueError("this is the response to another call: it has an orig_syssn")
     qr_code = text(members, "qrcode") or text(members, "code_url")
     return Payment(
         syssn=digits(members, "syssn"),

@@ -1,6 +1,6 @@
-"""The payer's browser coming back after an Alipay payment. Nothing of it is signed.
+"""The return of a payer's browser after an Alipay payment. Its address is not signed.
 
-Anybody can open such an address: show a page by it, and let a query or a webhook decide.
+Anyone can open such an address: use it only to select the page to show; a query or a webhook decides.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tael_client.money import Money
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrowserReturn:
-    """What the address claims."""
+    """The unverified claims of the address."""
 
     mchid: str
     syssn: str
@@ -27,15 +27,15 @@ class BrowserReturn:
 
 
 def read_return(address: str) -> BrowserReturn:
-    """Reads the address that was opened, or just what is behind its `?`. Raises ValueError if it names no payment.
+    """Read the opened address, or only its query string. Raises ValueError if it has no payment.
 
-    Parameters that your return URL had of its own stand before the payment's, so the last of a name counts.
+    Parameters of your own return URL come before the payment's, so the last parameter of a name counts.
     """
     query = urlsplit(address).query if "?" in address else address
     members = dict(parse_qsl(query, keep_blank_values=True))
     reference = members.get("out_trade_no", "")
     if not reference:
-        raise ValueError("the address names no payment")
+        raise ValueError("the address has no out_trade_no")
     return BrowserReturn(
         mchid=members.get("mchid", ""),
         syssn=reading.digits(members, "syssn"),

@@ -1,6 +1,7 @@
-"""How both clients use httpx: limits, headers, and what a failure of the network means.
+"""The use of httpx by both clients: limits, headers, and the meaning of network failures.
 
-Only a failure to connect proves that nothing was sent. Whatever else goes wrong, the server may have taken the request.
+Only a failure to connect proves that nothing was sent. After any other failure, the server may have received the
+request.
 """
 
 from dataclasses import dataclass
@@ -12,22 +13,22 @@ import httpx
 from tael_client.moments import UTC8
 from tael_client.steps import NoAnswer, NotSent, Reply, Send
 
-#: A page of 100 rows has some 50 kB; longer answers are not read to their end.
+#: A page of 100 rows has about 50 kB. Longer responses are not read to the end.
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 SIGN_HEADER: Final = "X-QF-SIGN"
 
-#: What httpx raises before a byte of the request has left.
+#: Raised by httpx before a byte of the request is sent.
 BEFORE_SENDING: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """In seconds. `read_s` is the longest silence while an answer is awaited; a payment in a shop takes its time.
+    """Timeouts in seconds. `read_s` is the longest wait without data; a payment in a shop can take long.
 
-    A call that runs into `read_s` is undecided. Hosted QFPay advises 300 s; with `pay_and_wait` less will do.
+    A call that exceeds `read_s` is undecided. QFPay recommends 300 s; with `pay_and_wait` less is enough.
     """
 
-    connect_s: float = 5.0  #: also for getting a connection of the pool
+    connect_s: float = 5.0  #: also for a connection from the pool
     read_s: float = 60.0  #: also for writing
 
     def for_httpx(self) -> httpx.Timeout:
@@ -45,7 +46,7 @@ def request_of(step: Send, base_url: str, timeouts: Timeouts) -> httpx.Request:
 
 
 class Collected:
-    """The body of an answer as it comes in. `add` raises TooLong."""
+    """Collects the body of a response. `add` raises TooLong."""
 
     def __init__(self) -> None:
         self._body = bytearray()
@@ -53,22 +54,22 @@ class Collected:
     def add(self, chunk: bytes) -> None:
         self._body += chunk
         if len(self._body) > MAX_ANSWER_BYTES:
-            raise TooLong(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
+            raise TooLong(f"the response is longer than {MAX_ANSWER_BYTES} bytes")
 
     def reply(self, response: httpx.Response) -> Reply:
         return Reply(response.status_code, response.headers.get(SIGN_HEADER, ""), bytes(self._body))
 
 
 class TooLong(Exception):
-    """An answer that is read no further."""
+    """The response exceeds `MAX_ANSWER_BYTES`."""
 
 
-#: What ends a sending without an answer.
+#: Exceptions that end a sending without a response.
 FAILURES: Final = (httpx.TransportError, httpx.DecodingError, TooLong)
 
 
-def heard_of(error: Exception) -> NotSent | NoAnswer:
-    """What a failure of the network is to a script. Names the kind of failure; httpx may say nothing more."""
+def failure_of(error: Exception) -> NotSent | NoAnswer:
+    """The result of a step for a network failure. The reason has the error's class; httpx may give no text."""
     reason = f"{type(error).__name__} {error}".rstrip()
     return NotSent(reason) if isinstance(error, BEFORE_SENDING) else NoAnswer(reason)
 

@@ -1,8 +1,8 @@
-"""Signatures: of a request over its sorted values, of an answer over its very bytes.
+"""Signatures: of a request over its sorted parameters, of a response over its exact bytes.
 
-The rule for a request: all parameters but `sign`, sorted by name, joined as `name=value` with `&`, values as they
-are meant (not percent-encoded, no blank trimmed), the key straight behind, and a digest of that in UTF-8. Some servers
-leave empty values out of the text and others do not, so this client never sends one; `signing_text` keeps them.
+A request is signed over all parameters except `sign`, sorted by name, as `name=value` joined with `&`, directly
+followed by the key, in UTF-8. Values are neither percent-encoded nor trimmed. Some servers leave empty values out of
+the text and others do not, so this client never sends one; `signing_text` keeps them.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ SIGN: Final = "sign"
 
 
 class SignType(StrEnum):
-    """How a text is signed. Every server takes MD5; SHA256 is the better one where it is taken."""
+    """The digest algorithm. Every server accepts MD5; prefer SHA256 where it is accepted."""
 
     MD5 = "MD5"
     SHA256 = "SHA256"
@@ -24,13 +24,13 @@ class SignType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who asks. `appcode` is public; `key` signs, is never sent, and does not show in a repr.
+    """The app's credentials. `appcode` is public; `key` signs, is never sent, and is not in the repr.
 
-    `mchid` is the merchant who gets the money; leave it empty if the appcode has only one. For another merchant of
+    `mchid` is the merchant that receives the money; leave it empty if the appcode has only one. For another merchant of
     the same appcode: `dataclasses.replace(credentials, mchid=...)`.
 
-    `sign_type` is for requests. `response_sign_type` is for the server's answers and new-style webhooks: QFPay signs
-    them with MD5, and an app of tael can be set to SHA256. A signature of the other type is refused.
+    `sign_type` applies to requests, `response_sign_type` to the server's responses and new-style webhooks: QFPay signs
+    them with MD5; an app of tael can be set to SHA256. A signature of the other type is refused.
     """
 
     appcode: str
@@ -47,12 +47,12 @@ class Credentials:
 
 
 def signing_text(params: Mapping[str, str]) -> str:
-    """What is signed, but for the key."""
+    """The text to sign, without the key."""
     return "&".join(f"{name}={params[name]}" for name in sorted(params) if name != SIGN)
 
 
 def digest(text: bytes, sign_type: SignType) -> str:
-    """In capital hex, as every receiver takes it."""
+    """In upper-case hex, which every receiver accepts."""
     algorithm = hashlib.sha256 if sign_type is SignType.SHA256 else hashlib.md5
     return algorithm(text).hexdigest().upper()
 
@@ -63,6 +63,6 @@ def sign_params(params: Mapping[str, str], credentials: Credentials) -> str:
 
 
 def is_signed(text: bytes, sign: str, key: str, sign_type: SignType = SignType.MD5) -> bool:
-    """Whether `sign` is the signature of `text` with this key and this algorithm. In constant time."""
+    """Whether `sign` is the signature of `text` with this key and algorithm. Compared in constant time."""
     expected = digest(text + key.encode(), sign_type)
     return hmac.compare_digest(expected.encode(), sign.upper().encode("utf-8", "surrogateescape"))

@@ -1,7 +1,7 @@
-"""The seam between deciding and doing. A script is a generator that yields steps and is sent what they came to.
+"""Separates decisions from I/O. A script is a generator that yields steps and receives their results.
 
-All decisions of this package (what to send, whether to repeat, when to stop waiting) are scripts: they read no clock
-and open no connection, so the sync and the async client run the very same ones, and a test runs them by hand.
+All decisions of this package (what to send, whether to repeat, when to stop waiting) are scripts. They read no clock
+and open no connection, so the sync and the async client run the same scripts, and tests can run them step by step.
 """
 
 from collections.abc import Generator, Mapping
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """POST this body to this path. `signed_text` is what `headers` have the signature of, without the key."""
+    """POST `body` to `path`. `signed_text` is the text of the signature in `headers`, without the key."""
 
     path: str
     headers: Mapping[str, str]
@@ -23,19 +23,19 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Let so many seconds pass."""
+    """Wait for `rest_s` seconds."""
 
     rest_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class ReadClock:
-    """Asks for seconds of a clock that never goes back."""
+    """Read a monotonic clock, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer. `sign` is its `X-QF-SIGN`, or ""."""
+    """An HTTP response. `sign` is its `X-QF-SIGN`, or ""."""
 
     status: int
     sign: str
@@ -44,27 +44,27 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """No connection came to be."""
+    """No connection could be made."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """Something may have been sent, and no whole answer came."""
+    """The request may have been sent, and no complete response was received."""
 
     reason: str
 
 
 Step: TypeAlias = Send | Rest | ReadClock
-Heard: TypeAlias = Reply | NotSent | NoAnswer | float | None
-Script: TypeAlias = Generator[Step, Heard, Result]
+StepResult: TypeAlias = Reply | NotSent | NoAnswer | float | None
+Script: TypeAlias = Generator[Step, StepResult, Result]
 
 
 def sent(request: Send) -> Script[Reply | NotSent | NoAnswer]:
-    heard = yield request
-    assert isinstance(heard, Reply | NotSent | NoAnswer)
-    return heard
+    result = yield request
+    assert isinstance(result, Reply | NotSent | NoAnswer)
+    return result
 
 
 def rested(rest_s: float) -> Script[None]:
@@ -72,6 +72,6 @@ def rested(rest_s: float) -> Script[None]:
 
 
 def clock_s() -> Script[float]:
-    heard = yield ReadClock()
-    assert isinstance(heard, float)
-    return heard
+    now_s = yield ReadClock()
+    assert isinstance(now_s, float)
+    return now_s

@@ -1,7 +1,7 @@
-"""Opening a payment and waiting until it is decided: paid, refused, undone, or still nobody knows.
+"""Opens a payment and waits until it is decided: paid, refused, undone, or still pending at the deadline.
 
-Every 5 s a query asks for the row. Where no answer to the opening came and no row is there, the very same request is
-sent again, never another reference. Only a row, or an answer of 0000, decides; what nothing decided stays Pending.
+The row is queried every 5 s. If the opening request got no response and there is no row, the same request is sent
+again, never with another reference. Only a row or a response with 0000 decides; otherwise the payment stays Pending.
 """
 
 import math
@@ -20,39 +20,39 @@ from tael_client.orders import Filters, PaymentOrder
 from tael_client.paytypes import BARCODES
 from tael_client.steps import Script, clock_s, rested
 
-#: Seconds between two questions, as the API's documentation says.
+#: Seconds between two queries, as recommended in the API's documents.
 QUERY_REST_S: Final = 5.0
-#: How long an undoing that is under way is asked again. WeChat takes no reversal in a payment's first 15 s.
+#: How long a close or reversal in progress is repeated. WeChat refuses a reversal in a payment's first 15 s.
 UNDO_LIMIT_S: Final = 60.0
-#: How long to wait for a payer, by default: a cashier gives up after two minutes.
+#: How long to wait for a payer by default. A cashier gives up after two minutes.
 DEADLINE_S: Final = 120.0
 
-#: What to do with a payment that nobody decided in time: leave it, reverse a barcode's, or close an online one.
+#: The action for a payment undecided at the deadline: leave it, reverse it (barcode), or close it (online).
 OnDeadline: TypeAlias = Literal["leave", "reverse", "close"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paid:
-    """The money is there."""
+    """The payment is paid."""
 
     reference: str
     syssn: str
     amount: Money
-    payer_ref: str  #: by the wallet's id; "" where only a row told
+    payer_ref: str  #: the payer's id at the wallet; "" if a query's row decided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """Nobody knows yet, and it may still be paid. Query on, or undo it; never take it for failed."""
+    """Not decided; it may still be paid. Keep querying, or undo it; never treat it as failed."""
 
     reference: str
-    syssn: str  #: "" if no server ever named one
-    reason: str  #: what was heard last
+    syssn: str  #: "" if the server has not returned one
+    reason: str  #: the last result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undone:
-    """Closed, reversed or given back. `by` is the answer of our own undoing, None if somebody else did it."""
+    """Closed, reversed or refunded. `by` is the result of our own close or reversal; None if it was not ours."""
 
     reference: str
     syssn: str
@@ -65,15 +65,15 @@ OnOpened: TypeAlias = Callable[[Payment], object]
 
 @dataclass(slots=True)
 class Watch:
-    """What is known of the payment that we wait for."""
+    """The current knowledge about the payment."""
 
     reference: str
     pay_type: str
     amount: Money
     syssn: str = ""
-    is_lost: bool = False  #: it was sent, and no answer tells whether it was taken
+    is_lost: bool = False  #: the request was sent, and it is unknown whether the server received it
     opened: Payment | None = None
-    refused: Refused | None = None  #: the answer to a repeat, which says nothing of the sending before it
+    refused: Refused | None = None  #: the response to a repeat; it does not apply to the sending before
     reason: str = ""
 
     @property
@@ -96,17 +96,17 @@ def check_deadline(deadline_s: float, on_deadline: OnDeadline, is_barcode: bool)
         raise ValueError("deadline_s must be a number of seconds")
     if on_deadline not in ("leave", "close" if not is_barcode else "reverse"):
         raise ValueError(
-            f"on_deadline={on_deadline!r} does not fit: a barcode is reversed, an online order closed"
+            f"on_deadline={on_deadline!r} is not possible: a barcode payment is reversed, an online order closed"
         )
 
 
 def pay_and_wait(
     core: Core, order: PaymentOrder, deadline_s: float, on_deadline: OnDeadline, on_opened: OnOpened | None
 ) -> Script[Waited]:
-    """Raises Refused and Unreachable; everything that is not known comes back as Pending."""
+    """Raises Refused and Unreachable. An unknown result is returned as Pending."""
     check_deadline(deadline_s, on_deadline, order.is_barcode)
     if on_opened is None and not order.is_barcode:
-        raise ValueError("an online order needs on_opened: somebody has to show the payer what to open")
+        raise ValueError("an online order needs on_opened, to show the payment to the payer")
     watch = Watch(order.reference, order.pay_type.value, order.amount)
     opening = Opening(core.payment_call(order), on_opened)
     until_s = (yield from clock_s()) + deadline_s
@@ -115,7 +115,7 @@ def pay_and_wait(
 
 
 def wait(core: Core, payment: Payment, deadline_s: float, on_deadline: OnDeadline) -> Script[Waited]:
-    """As `pay_and_wait`, for a payment that is opened."""
+    """Like `pay_and_wait`, for a payment that is already open."""
     watch = Watch(payment.reference, payment.pay_type, payment.amount, payment.syssn, opened=payment)
     check_deadline(deadline_s, on_deadline, watch.is_barcode)
     until_s = (yield from clock_s()) + deadline_s
@@ -127,14 +127,14 @@ def wait(core: Core, payment: Payment, deadline_s: float, on_deadline: OnDeadlin
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The request that opens the payment, the same each time, and who is told once it is open."""
+    """The request that opens the payment, the same at each repeat, and the callback for the opened payment."""
 
     call: Call[Payment]
     on_opened: OnOpened | None
 
 
 def _open(core: Core, opening: Opening, watch: Watch, is_first: bool) -> Script[Waited | None]:
-    """Send the opening; Paid if that decides it. A refusal is raised only while no earlier sending is in doubt."""
+    """Send the request; returns Paid if that decides. A refusal is raised only if no earlier sending is in doubt."""
     try:
         payment = yield from exchange(opening.call, core.rules)
     except OutcomePending as pending:
@@ -162,8 +162,8 @@ def _open(core: Core, opening: Opening, watch: Watch, is_first: bool) -> Script[
     return None
 
 
-def _is_to_send_again(watch: Watch, seen: "Seen") -> bool:
-    """An online order needs what the payer opens, and a repeat gives it; a barcode is sent again if it is nowhere."""
+def _should_send_again(watch: Watch, seen: "Seen") -> bool:
+    """An online order is repeated to get its link or code; a barcode payment is repeated if there is no row."""
     if watch.opened is not None:
         return False
     return not watch.is_barcode or (watch.is_lost and seen.is_nowhere)
@@ -174,7 +174,7 @@ def _is_to_send_again(watch: Watch, seen: "Seen") -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one look at the server's books gave: a row, the proof that there is none, or nothing."""
+    """The result of one query: a row, the proof that there is none, or nothing."""
 
     row: Row | None = None
     is_nowhere: bool = False
@@ -192,7 +192,7 @@ def _follow(
         if seen.is_nowhere and watch.refused is not None:
             raise watch.refused
         is_in_time = (yield from clock_s()) < until_s
-        if opening is not None and is_in_time and _is_to_send_again(watch, seen):
+        if opening is not None and is_in_time and _should_send_again(watch, seen):
             decided = yield from _open(core, opening, watch, is_first=False)
             if decided is not None:
                 return decided
@@ -202,7 +202,7 @@ def _follow(
 
 
 def _look(core: Core, watch: Watch) -> Script[Seen]:
-    """The payment's newest row. What goes wrong with a query is only no news."""
+    """The payment's newest row. A failed query decides nothing."""
     try:
         page = yield from core.query(_filters_of(watch), 1, MAX_ROWS)
     except TaelClientError as error:
@@ -217,18 +217,18 @@ def _look(core: Core, watch: Watch) -> Script[Seen]:
 
 
 def _filters_of(watch: Watch) -> Filters:
-    """By the server's number if it is known."""
+    """By the syssn if it is known, otherwise by the reference."""
     return payment_filters(watch.syssn, "" if watch.syssn else watch.reference)
 
 
 def _is_ours(row: Row, watch: Watch) -> bool:
-    """Not a refund under the same reference, nor an older payment that had this reference by mistake."""
-    found = (row.kind, row.reference, row.pay_type, row.amount.amount_minor)
-    return found == (RowKind.PAYMENT, watch.reference, watch.pay_type, watch.amount.amount_minor)
+    """False for a refund with the same reference, and for an older payment that had this reference by mistake."""
+    subject = (row.kind, row.reference, row.pay_type, row.amount.amount_minor)
+    return subject == (RowKind.PAYMENT, watch.reference, watch.pay_type, watch.amount.amount_minor)
 
 
 def decision(row: Row, watch: Watch) -> Waited | None:
-    """What the row decides, None if it decides nothing. Raises Refused for a payment that failed."""
+    """The decision of a row; None if it decides nothing. Raises Refused for a failed payment."""
     if row.is_paid:
         return watch.paid()
     if row.is_undone:
@@ -242,7 +242,7 @@ def decision(row: Row, watch: Watch) -> Waited | None:
 
 
 def _undo(core: Core, watch: Watch) -> Script[Waited]:
-    """Reverse a barcode payment or close an online one, asking again while that is under way."""
+    """Reverse a barcode payment or close an online one; repeated while that is in progress."""
     call = _undoing_call(core, watch)
     until_s = (yield from clock_s()) + UNDO_LIMIT_S
     while True:
@@ -266,9 +266,9 @@ def _undoing_call(core: Core, watch: Watch) -> Call[Close | Reversal]:
 
 
 def _after_refused_undoing(core: Core, watch: Watch) -> Script[Waited]:
-    """It cannot be undone: a payer was faster, or it failed or was undone already. The row knows."""
-    why = watch.reason
+    """It cannot be undone: it was paid first, or it failed or was undone already. The row decides."""
+    refusal = watch.reason
     seen = yield from _look(core, watch)
     decided = None if seen.row is None else decision(seen.row, watch)
-    watch.reason = why
+    watch.reason = refusal
     return decided or watch.pending()

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A merchant's first day: paid at the till and refunded, paid online, closed, reversed. By bash, curl and md5sum.
+# First payments: a barcode payment with a refund, an online payment, a close, a reversal. Needs bash, curl and md5sum.
 #
-# Amounts are whole minor units: 1250 of HKD is 12.50. Times are those of Hong Kong and Beijing, UTC+8.
-# Run it while the demo runs; GATEWAY, SANDBOX, APPCODE, KEY and MCHID in the environment lead it elsewhere.
-# The key goes to md5sum by its input, never by an argument, which every user of the machine could read.
+# Amounts are in minor units: 1250 of HKD is 12.50. Times are in UTC+8, the time of Hong Kong and Beijing.
+# Start the demo first, or set GATEWAY, SANDBOX, APPCODE, KEY and MCHID in the environment for another server.
+# The key is passed to md5sum on its standard input, never as an argument, which every user of the machine could read.
 set -euo pipefail
-export LC_ALL=C # bytes are sorted, whatever the language of the machine
+export LC_ALL=C # sort by bytes, whatever the system's language
 
 GATEWAY=${GATEWAY:-http://127.0.0.1:8000}
 SANDBOX=${SANDBOX:-http://127.0.0.1:8001}
@@ -27,11 +27,11 @@ fail() {
 
 # ---- the wire ------------------------------------------------------------------------------------------------------
 
-# signature [KEY] : of what comes in, with the key straight behind it.
+# signature [KEY] : the signature of standard input, followed directly by the key.
 signature() { { cat; printf '%s' "${1:-$KEY}"; } | md5sum | cut -d ' ' -f 1 | tr a-f A-F; }
 
-# call NAME parameter=value ... : one call of /trade/v1. Believes no answer whose signature is not right.
-# Signed is `name=value`, sorted by name and joined with `&`, not encoded; curl encodes what is sent.
+# call NAME parameter=value ... : one call of /trade/v1. Refuses a response without a valid signature.
+# The signed text is `name=value` sorted by name and joined with `&`, not encoded; curl encodes what is sent.
 call() {
   local name=$1 form=() pair sign; shift
   set -- "mchid=$MCHID" "$@"
@@ -45,14 +45,14 @@ call() {
   cat "$answers/body"
 }
 
-# payer NAME JSON : the payer's hand, a control call of the sandbox, which a merchant in real life does not have.
+# payer NAME JSON : acts as the payer with a control call of the sandbox. A live gateway has no such calls.
 payer() { curl -sS --fail --max-time "$TIMEOUT_S" -d "$2" "$SANDBOX/control/$1"; }
 
-# member NAME : the text of a member of the JSON that comes in. Enough for these flat answers; a program reads JSON by a library.
+# member NAME : a member of the JSON on standard input. Enough for these flat responses; programs use a JSON library.
 member() { grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | cut -d '"' -f 4; }
 
-# without_ampersand TEXT : text that others typed, for a parameter. The signed text is not encoded: `&name=` inside a value
-# can be cut out as a parameter of its own. The fullwidth sign looks the same and separates nothing.
+# without_ampersand TEXT : makes text from customers safe for a parameter. The signed text is not encoded: `&name=` inside
+# a value could be read as a parameter of its own. The fullwidth sign looks the same and separates nothing.
 without_ampersand() { printf '%s' "${1//&/＆}"; }
 
 now() { TZ=UTC-8 date '+%Y-%m-%d %H:%M:%S'; }
@@ -66,13 +66,13 @@ query() {
 }
 
 # pay REFERENCE parameter=value ... : opens a payment.
-# No answer, or 1145, is not a no: we ask how it stands, and never pay again blindly.
+# No response, or 1145, does not mean failed: query the payment, never just pay again.
 pay() {
   local reference=$1; shift
   { call payment "out_trade_no=$reference" "txdtm=$(now)" "$@" || echo "{\"respcd\": \"$PENDING\"}"; } | decided "$reference"
 }
 
-# decided REFERENCE : the answer that comes in, once it is a yes or a no: after 5 seconds, and then every 10.
+# decided REFERENCE : the response on standard input, queried until it is final: after 5 seconds, and then every 10.
 decided() {
   local answer rest_s=$FIRST_REST_S queries
   answer=$(cat)
@@ -88,11 +88,12 @@ decided() {
   fail "$1 is still not decided; at the till you would reverse it now"
 }
 
-# is_ours BODY SIGN KEY : whether our key signed this webhook of the new style, the style of apps that `tael app add` made.
-# The signature is of the bytes that came. They must be a JSON object, since requests and links are signed as text; and it
-# must have notify_type, which no answer has. A quote inside a JSON string has a backslash, so this is a member's name.
-# An app of the old style (123456 of the demo) needs a program that reads JSON: see ../python. Never try both styles.
-# Before you book, compare txamt and txcurrcd with your own order; book each syssn once.
+# is_ours BODY SIGN KEY : whether this webhook of the new style, the style of apps added with `tael app add`, is signed
+# with our key. The signature covers the received bytes. They must be a JSON object, since requests and links are signed
+# as text, and must have notify_type, which no response has. A quote inside a JSON string has a backslash, so this is a
+# member's name. An app of the old style (123456 of the demo) needs a program that parses JSON: see ../python.
+# Never accept both styles. Before you record the payment, compare txamt and txcurrcd with your own order; record each
+# syssn once.
 is_ours() {
   [[ $1 == '{'* && $1 == *'"notify_type":'* && $(printf '%s' "$1" | signature "$3") == "$2" ]]
 }
@@ -105,20 +106,20 @@ expect() {
   [ "$respcd" = "${3:-$OK}" ] || fail "$1: ${3:-$OK} was expected, not $respcd"
 }
 
-# ---- the day -------------------------------------------------------------------------------------------------------
+# ---- the payments --------------------------------------------------------------------------------------------------
 
 day=sh-$(date +%s%N)
 printf '%-28s %s\n' "order numbers begin with" "$day"
 
-# We scan the code on the payer's phone, and give a part back later.
+# Scan the barcode on the payer's phone, and refund a part later.
 code=$(payer codes '{"wallet": "alipay"}' | member auth_code)
 paid=$(pay "$day-till" pay_type=800108 txamt=1250 "auth_code=$code" "product_name=凍檸茶 Lemon tea")
 expect "paid at the till" "$paid"
 refund=$(call refund "syssn=$(member syssn <<< "$paid")" "out_trade_no=$day-back" txamt=450 "txdtm=$(now)" | decided "$day-back")
 expect "4.50 refunded" "$refund"
-expect "the refund, asked for" "$(query "$day-back")"
+expect "refund queried" "$(query "$day-back")"
 
-# We show a QR code, the payer scans it. 0000 says that the order is open; a query says when it is paid.
+# Show a QR code for the payer to scan. 0000 means that the order is open; a query shows when it is paid.
 typed="Tea & biscuits"
 order=$(pay "$day-web" pay_type=800201 txamt=2500 "product_name=$(without_ampersand "$typed")")
 expect "order with a QR code" "$order"
@@ -126,19 +127,19 @@ expect "not paid yet" "$(query "$day-web")" "$PENDING"
 payer confirm "{\"url\": \"$(member qrcode <<< "$order")\", \"action\": \"pay\"}" > "$answers/confirmed"
 expect "paid by the payer" "$(query "$day-web" | decided "$day-web")"
 
-# An order that nobody pays is closed, a payment at the till that should not have been is reversed.
-expect "order for nobody" "$(pay "$day-left" pay_type=800201 txamt=990)"
+# Close an unpaid order, and reverse a barcode payment that was made by mistake.
+expect "unpaid order" "$(pay "$day-left" pay_type=800201 txamt=990)"
 expect "closed" "$(call close "out_trade_no=$day-left" txamt=990 "txdtm=$(now)")"
 code=$(payer codes '{"wallet": "wechat"}' | member auth_code)
 expect "paid by mistake" "$(pay "$day-oops" pay_type=800208 txamt=5000 "auth_code=$code")"
 expect "reversed" "$(call reversal "out_trade_no=$day-oops" txamt=5000 "txdtm=$(now)")"
 
-# What the gateway posts to your notify URL, and its X-QF-SIGN.
+# A webhook as the gateway posts it to your notify URL.
 webhook='{"status": "1", "pay_type": "800101", "sysdtm": "2020-05-14 12:32:56", "paydtm": "2020-05-14 12:33:56", "goods_name": "", "txcurrcd": "HKD", "txdtm": "2020-05-14 12:32:56", "mchid": "lkbqahlRYj", "txamt": "10", "exchange_rate": "", "chnlsn2": "", "out_trade_no": "YEPE7WTW46NVU30JW5N90H7DHD94N56B", "syssn": "20200514000300020093755455", "cash_fee_type": "", "cancel": "0", "respcd": "0000", "goods_info": "", "cash_fee": "0", "notify_type": "payment", "chnlsn": "2020051422001453561444935817", "cardcd": "2088032341453564"}'
 is_ours "$webhook" A23AE38FBA54FF08BED63C1F11697186 123456 || fail "a genuine webhook was refused"
 
-# Forged: another amount; the signed text of a checkout link, as it is and cut at its `&` (its product name, typed by the
-# payer, was `Tea&mchid=M&out_trade_no=ORDER-7&...&t=`); an object that is signed over its bytes, but is no webhook.
+# Forged: another amount; the signed text of a checkout link, unchanged and split at each `&` (its product name, entered
+# by the payer, was `Tea&mchid=M&out_trade_no=ORDER-7&...&t=`); an object that is signed over its bytes, but no webhook.
 refuse() { ! is_ours "$1" "$2" 123456 || fail "a forged webhook was accepted"; }
 changed=${webhook/'"10"'/'"11"'}
 link='appcode=123456&failed_url=https://m.example/f&goods_name=Tea&mchid=M&out_trade_no=ORDER-7&pay_type=800201&respcd=0000&respmsg=&syssn=202611280900990000000015&t=&out_trade_no=TEA-1&paysource=tea_checkout&return_url=https://m.example/r&sign_type=md5&txamt=500000&txdtm=2026-11-28 09:00:00'

@@ -27,11 +27,11 @@ import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /**
- * A merchant's first day: paid at the till and refunded, paid online, closed, reversed. Java 17 alone:
+ * First payments: a barcode payment with a refund, an online payment, a close, a reversal. Needs only Java 17:
  * {@code java FirstPayment.java}.
  *
- * <p>Amounts are whole minor units: 1250 of HKD is 12.50. Times are those of Hong Kong and Beijing, UTC+8.
- * Run it while the demo runs; GATEWAY, SANDBOX, APPCODE, KEY and MCHID in the environment lead it elsewhere.
+ * <p>Amounts are in minor units: 1250 of HKD is 12.50. Times are in UTC+8, the time of Hong Kong and Beijing.
+ * Start the demo first, or set GATEWAY, SANDBOX, APPCODE, KEY and MCHID in the environment for another server.
  */
 public final class FirstPayment {
   private static final String GATEWAY = setting("GATEWAY", "http://127.0.0.1:8000");
@@ -49,7 +49,7 @@ public final class FirstPayment {
   private static final int MAX_QUERIES = 12;
   private static final DateTimeFormatter MOMENT = DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm:ss");
 
-  /** In Chinese and English; escaped, since Java 17 reads a source file by the machine's own character set. */
+  /** In Chinese and English; escaped, since Java 17 reads source files in the system's character set. */
   private static final String LEMON_TEA = "\u51cd\u6ab8\u8336 Lemon tea";
 
   /** A genuine webhook in the old style, its X-QF-SIGN, and the key of its app. */
@@ -61,9 +61,9 @@ public final class FirstPayment {
   private static final String WEBHOOK_KEY = "123456";
 
   /**
-   * Forged by a payer from a checkout link that the merchant signed with the same key. The payer had typed its product
-   * name, {@code Tea&mchid=M&out_trade_no=ORDER-7&...&t=}, and cut the signed text at these {@code &}. The sign is the
-   * link's.
+   * Forged by a payer from a checkout link that the merchant signed with the same key. The payer had entered the product
+   * name {@code Tea&mchid=M&out_trade_no=ORDER-7&...&t=}, and split the signed text at each {@code &} of it. The
+   * signature is the link's.
    */
   private static final String FORGED =
       "{\"appcode\": \"123456\", \"failed_url\": \"https://m.example/f\", \"goods_name\": \"Tea\", \"mchid\": \"M\", "
@@ -75,8 +75,8 @@ public final class FirstPayment {
 
   /**
    * All members that an old-style webhook can have, and the form of each. The signed text does not escape {@code &}
-   * and {@code =}, so only these forms keep a signed request or link from being cut into a webhook. An out_trade_no is
-   * ASCII without blank , & = % + quotes and backslash.
+   * and {@code =}, so only these forms prevent a signed request or link from being split into a webhook. An out_trade_no
+   * is ASCII without spaces , & = % + quotes and backslash.
    */
   private static final Map<String, String> FORMS =
       Map.of(
@@ -103,15 +103,15 @@ public final class FirstPayment {
     }
   }
 
-  // ---- JSON, which the JDK does not read; a program of yours may take a library -------------------------------------
+  // ---- JSON: the JDK has no parser; your own program can use a library ----------------------------------------------
 
   /**
-   * Reads JSON by the letter of RFC 8259: objects become maps, arrays lists, numbers stay as they are written. Refused
-   * are an object that repeats a name, since readers disagree on which of the two counts, and half a surrogate pair,
-   * which no signed text can hold.
+   * A strict parser for JSON (RFC 8259): objects become maps, arrays become lists, numbers keep their text. It refuses
+   * an object that repeats a name, since parsers disagree on which one counts, and half a surrogate pair, which cannot
+   * be in a signed text.
    */
   static final class Json {
-    /** A number as it is written: a syssn has more digits than a long, and what is signed are the digits. */
+    /** A number as written: a syssn has more digits than a long, and the signature covers the digits. */
     record Numeral(String digits) {
       @Override
       public String toString() {
@@ -119,7 +119,7 @@ public final class FirstPayment {
       }
     }
 
-    /** In place of Java's null, which a map would take for a member that is not there. */
+    /** Stands for JSON's null; Java's null would mean a missing member in a map. */
     private static final Object NULL =
         new Object() {
           @Override
@@ -140,7 +140,7 @@ public final class FirstPayment {
       this.text = text;
     }
 
-    /** The members of an object that is the whole text. */
+    /** The members of the object; the text must contain nothing else. */
     static Map<String, Object> object(String text) throws Failed {
       Json json = new Json(text);
       json.skipBlanks();
@@ -153,7 +153,7 @@ public final class FirstPayment {
       return members;
     }
 
-    /** An object of texts, written. */
+    /** Writes an object of strings. */
     static String written(Map<String, String> members) {
       return members.entrySet().stream()
           .map(one -> quoted(one.getKey()) + ": " + quoted(one.getValue()))
@@ -231,7 +231,7 @@ public final class FirstPayment {
       return elements;
     }
 
-    /** What follows an opening quote. */
+    /** Reads a string after its opening quote. */
     private String string() throws Failed {
       StringBuilder read = new StringBuilder();
       while (!skip("\"")) {
@@ -308,21 +308,21 @@ public final class FirstPayment {
     }
   }
 
-  /** Compared in constant time: how long it takes must not say how much of a forged signature is right. */
+  /** Compares in constant time: the time must not reveal how much of a forged signature is correct. */
   static boolean isSignature(String sign, String text, String key) {
     byte[] expected = signature(text, key).getBytes(StandardCharsets.UTF_8);
     return MessageDigest.isEqual(expected, sign.toUpperCase(Locale.ROOT).getBytes(StandardCharsets.UTF_8));
   }
 
-  /** {@code name=value}, sorted by name, joined with {@code &}; not encoded. The key comes straight behind it. */
+  /** {@code name=value} sorted by name and joined with {@code &}, not encoded. The key follows it directly. */
   static String signedText(Map<String, String> parameters) {
     return new TreeMap<>(parameters)
         .entrySet().stream().map(one -> one.getKey() + "=" + one.getValue()).collect(Collectors.joining("&"));
   }
 
   /**
-   * Text that others typed, for a parameter. The signed text is not encoded: {@code &name=} inside a value can be cut
-   * out as a parameter of its own. The fullwidth sign looks the same and separates nothing.
+   * Makes text from customers safe for a parameter. The signed text is not encoded: {@code &name=} inside a value could
+   * be read as a parameter of its own. The fullwidth sign looks the same and separates nothing.
    */
   static String withoutAmpersand(String typed) {
     return typed.replace('&', '\uff06');
@@ -334,7 +334,7 @@ public final class FirstPayment {
         .collect(Collectors.joining("&"));
   }
 
-  /** One call of /trade/v1. Believes no answer whose signature is not right. */
+  /** One call of /trade/v1. Refuses a response without a valid signature. */
   Map<?, ?> call(String name, Map<String, String> asked) throws Failed, IOException, InterruptedException {
     Map<String, String> parameters = new TreeMap<>(asked);
     parameters.put("mchid", MCHID);
@@ -355,7 +355,7 @@ public final class FirstPayment {
     return Json.object(answer.body());
   }
 
-  /** The payer's hand: a control call of the sandbox, which a merchant in real life does not have. */
+  /** Acts as the payer with a control call of the sandbox. A live gateway has no such calls. */
   Map<?, ?> payer(String name, Map<String, String> asked) throws Failed, IOException, InterruptedException {
     HttpRequest request =
         HttpRequest.newBuilder(URI.create(SANDBOX + "/control/" + name))
@@ -365,7 +365,7 @@ public final class FirstPayment {
     return Json.object(http.send(request, BodyHandlers.ofString(StandardCharsets.UTF_8)).body());
   }
 
-  /** The text or the digits of a member; nothing if it is not there. */
+  /** The text or the digits of a member; "" if it is absent. */
   static String text(Map<?, ?> members, String name) {
     Object value = members.get(name);
     return value == null ? "" : value.toString();
@@ -389,7 +389,7 @@ public final class FirstPayment {
     throw new Failed(reference + " is not known to the gateway");
   }
 
-  /** Opens a payment. No answer, or 1145, is not a no: we ask how it stands, and never pay again blindly. */
+  /** Opens a payment. No response, or 1145, does not mean failed: query the payment, never just pay again. */
   Map<?, ?> pay(String reference, Map<String, String> order) throws Failed, IOException, InterruptedException {
     Map<String, String> parameters = new TreeMap<>(order);
     parameters.put("out_trade_no", reference);
@@ -403,7 +403,7 @@ public final class FirstPayment {
     return decided(answer, reference);
   }
 
-  /** The answer once it is a yes or a no: after 5 seconds, and then every 10. */
+  /** Queries until the result is final: after 5 seconds, and then every 10. */
   Map<?, ?> decided(Map<?, ?> first, String reference) throws Failed, IOException, InterruptedException {
     Map<?, ?> answer = first;
     Duration rest = FIRST_REST;
@@ -422,13 +422,13 @@ public final class FirstPayment {
   /**
    * The members of a webhook of the old style (the style of app 123456), if our key signed it.
    *
-   * <p>Signed are the members by name, joined as in a request; empty ones too. Never try the other style as well.
-   * Before you book, compare txamt with your own order; book each syssn once.
+   * <p>The signed text is that of a request, with all members including empty ones. Never accept both styles. Before
+   * you record the payment, compare txamt with your own order; record each syssn once.
    */
   static Optional<Map<String, String>> verifiedWebhook(String body, String sign, String key) {
     Map<String, String> members = flatMembers(body);
     boolean isWhole = FORMS.keySet().containsAll(members.keySet()) && members.keySet().containsAll(REQUIRED);
-    // Every webhook has one of these or both, no request has either.
+    // Every webhook has at least one of these, no request has either.
     boolean hasMessage = members.containsKey("respmsg") || members.containsKey("respmesg");
     if (!isWhole || !hasMessage || !members.entrySet().stream().allMatch(FirstPayment::hasForm)) {
       return Optional.empty();
@@ -440,7 +440,7 @@ public final class FirstPayment {
     return member.getValue().matches(FORMS.get(member.getKey()));
   }
 
-  /** The members of an object of texts and numbers; none if it is anything else. */
+  /** The members of an object of strings and numbers; empty for anything else. */
   static Map<String, String> flatMembers(String json) {
     Map<String, String> members = new TreeMap<>();
     try {
@@ -457,7 +457,7 @@ public final class FirstPayment {
     return members;
   }
 
-  // ---- the day ------------------------------------------------------------------------------------------------------
+  // ---- the payments -------------------------------------------------------------------------------------------------
 
   static void expect(String what, Map<?, ?> answer, String respcd) throws Failed {
     System.out.printf("%-28s %s%n", what, text(answer, "respcd"));
@@ -466,7 +466,7 @@ public final class FirstPayment {
     }
   }
 
-  /** We scan the code on the payer's phone, and give a part back later. */
+  /** Scans the barcode on the payer's phone, and refunds a part later. */
   void atTheTill() throws Failed, IOException, InterruptedException {
     String code = text(payer("codes", Map.of("wallet", "alipay")), "auth_code");
     Map<String, String> order =
@@ -477,10 +477,10 @@ public final class FirstPayment {
     Map<String, String> refund =
         Map.of("syssn", text(paid, "syssn"), "out_trade_no", back, "txamt", "450", "txdtm", now());
     expect("4.50 refunded", decided(call("refund", refund), back), OK);
-    expect("the refund, asked for", query(back), OK);
+    expect("refund queried", query(back), OK);
   }
 
-  /** We show a QR code, the payer scans it. 0000 says that the order is open; a query says when it is paid. */
+  /** Shows a QR code for the payer to scan. 0000 means that the order is open; a query shows when it is paid. */
   void onAWebPage() throws Failed, IOException, InterruptedException {
     String reference = day + "-web";
     String typed = "Tea & biscuits";
@@ -493,10 +493,10 @@ public final class FirstPayment {
     expect("paid by the payer", decided(query(reference), reference), OK);
   }
 
-  /** An order that nobody pays is closed, a payment at the till that should not have been is reversed. */
-  void givenUp() throws Failed, IOException, InterruptedException {
+  /** Closes an unpaid order, and reverses a barcode payment that was made by mistake. */
+  void undo() throws Failed, IOException, InterruptedException {
     String left = day + "-left";
-    expect("order for nobody", pay(left, Map.of("pay_type", "800201", "txamt", "990")), OK);
+    expect("unpaid order", pay(left, Map.of("pay_type", "800201", "txamt", "990")), OK);
     expect("closed", call("close", Map.of("out_trade_no", left, "txamt", "990", "txdtm", now())), OK);
     String oops = day + "-oops";
     String code = text(payer("codes", Map.of("wallet", "wechat")), "auth_code");
@@ -504,7 +504,7 @@ public final class FirstPayment {
     expect("reversed", call("reversal", Map.of("out_trade_no", oops, "txamt", "5000", "txdtm", now())), OK);
   }
 
-  /** What the gateway posts to your notify URL. */
+  /** Verifies what the gateway posts to your notify URL. */
   static void receiveWebhooks() throws Failed {
     if (verifiedWebhook(WEBHOOK, WEBHOOK_SIGN, WEBHOOK_KEY).isEmpty()) {
       throw new Failed("a genuine webhook was refused");
@@ -528,7 +528,7 @@ public final class FirstPayment {
     try {
       merchant.atTheTill();
       merchant.onAWebPage();
-      merchant.givenUp();
+      merchant.undo();
       receiveWebhooks();
     } catch (Failed | IOException problem) {
       System.err.println("first_payment: " + problem.getMessage());

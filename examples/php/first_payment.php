@@ -1,9 +1,9 @@
 <?php
 /**
- * A merchant's first day: paid at the till and refunded, paid online, closed, reversed. Plain PHP 8, no extension.
+ * First payments: a barcode payment with a refund, an online payment, a close, a reversal. Plain PHP 8, no extension.
  *
- * Amounts are whole minor units: 1250 of HKD is 12.50. Times are those of Hong Kong and Beijing, UTC+8.
- * Run it while the demo runs; GATEWAY, SANDBOX, APPCODE, KEY and MCHID in the environment lead it elsewhere.
+ * Amounts are in minor units: 1250 of HKD is 12.50. Times are in UTC+8, the time of Hong Kong and Beijing.
+ * Start the demo first, or set GATEWAY, SANDBOX, APPCODE, KEY and MCHID in the environment for another server.
  */
 
 declare(strict_types=1);
@@ -29,8 +29,9 @@ const WEBHOOK_SIGN = '67A4F8CD7C48E6E1900F300D803A0F67';
 const WEBHOOK_KEY = '123456';
 
 /**
- * Forged by a payer from a checkout link that the merchant signed with the same key. The payer had typed its product
- * name, `Tea&mchid=M&out_trade_no=ORDER-7&...&t=`, and cut the signed text at these `&`. The sign is the link's.
+ * Forged by a payer from a checkout link that the merchant signed with the same key. The payer had entered the product
+ * name `Tea&mchid=M&out_trade_no=ORDER-7&...&t=`, and split the signed text at each `&` of it. The signature is the
+ * link's.
  */
 const FORGED = '{"appcode": "123456", "failed_url": "https://m.example/f", "goods_name": "Tea", "mchid": "M", '
     . '"out_trade_no": "ORDER-7", "pay_type": "800201", "respcd": "0000", "respmsg": "", '
@@ -40,13 +41,13 @@ const FORGED_SIGN = 'DE8559C2A638D4839C7FE76CC89FAB10';
 
 /**
  * All members that an old-style webhook can have, and the form of each. The signed text does not escape `&` and `=`, so
- * only these forms keep a signed request or link from being cut into a webhook.
+ * only these forms prevent a signed request or link from being split into a webhook.
  */
 const FORMS = [
     'mchid' => '[A-Za-z0-9_-]{1,64}',
     'syssn' => '[0-9]{1,40}',
     'pay_type' => '[0-9]{6}',
-    'out_trade_no' => '[!#$(-*\--<>-\[\]-~]{1,128}', // ASCII without blank , & = % + quotes and backslash
+    'out_trade_no' => '[!#$(-*\--<>-\[\]-~]{1,128}', // ASCII without spaces , & = % + quotes and backslash
     'txamt' => '[1-9][0-9]{0,10}',
     'respcd' => '[0-9]{4}',
     'txdtm' => '([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?',
@@ -61,7 +62,7 @@ final class Failed extends Exception
 {
 }
 
-/** No answer, or not a whole one: whether anything was done there, nobody knows. */
+/** No complete response: it is unknown whether the request had an effect. */
 final class NoAnswer extends Exception
 {
 }
@@ -73,7 +74,7 @@ function signature(string $text, string $key = KEY): string
     return strtoupper(md5($text . $key));
 }
 
-/** `name=value`, sorted by name, joined with `&`; not encoded. The key comes straight behind it. */
+/** `name=value` sorted by name and joined with `&`, not encoded. The key follows it directly. */
 function signed_text(array $parameters): string
 {
     ksort($parameters, SORT_STRING);
@@ -81,15 +82,15 @@ function signed_text(array $parameters): string
 }
 
 /**
- * Text that others typed, for a parameter. The signed text is not encoded: `&name=` inside a value can be cut out as a
- * parameter of its own. The fullwidth sign looks the same and separates nothing.
+ * Makes text from customers safe for a parameter. The signed text is not encoded: `&name=` inside a value could be read
+ * as a parameter of its own. The fullwidth sign looks the same and separates nothing.
  */
 function without_ampersand(string $typed): string
 {
     return str_replace('&', '＆', $typed);
 }
 
-/** One call of /trade/v1. Believes no answer whose signature is not right. */
+/** One call of /trade/v1. Refuses a response without a valid signature. */
 function call(string $name, array $parameters): array
 {
     $parameters['mchid'] = MCHID;
@@ -102,20 +103,20 @@ function call(string $name, array $parameters): array
     $members = json_decode($body, true, flags: JSON_THROW_ON_ERROR);
     $signs = preg_filter('/^x-qf-sign:\s*/i', '', $headers);
     if (!hash_equals(signature($body), strtoupper(trim(implode($signs))))) {
-        $said = "{$members['respcd']} {$members['resperr']}";
-        throw new Failed("$name: $said, and the answer is not signed with our key");
+        $error = "{$members['respcd']} {$members['resperr']}";
+        throw new Failed("$name: $error, and the answer is not signed with our key");
     }
     return $members;
 }
 
-/** The payer's hand: a control call of the sandbox, which a merchant in real life does not have. */
+/** Acts as the payer with a control call of the sandbox. A live gateway has no such calls. */
 function payer(string $name, array $asked): array
 {
     [$body] = post(SANDBOX . "/control/$name", json_encode($asked), ['Content-Type: application/json']);
     return json_decode($body, true, flags: JSON_THROW_ON_ERROR);
 }
 
-/** The body and the headers of the answer. */
+/** The body and the headers of the response. */
 function post(string $url, string $body, array $headers): array
 {
     $http = ['method' => 'POST', 'header' => $headers, 'content' => $body, 'timeout' => TIMEOUT_S, 'ignore_errors' => true];
@@ -140,7 +141,7 @@ function query(string $reference): array
     return $rows[0] ?? throw new Failed("$reference is not known to the gateway");
 }
 
-/** Open a payment. No answer, or 1145, is not a no: we ask how it stands, and never pay again blindly. */
+/** Opens a payment. No response, or 1145, does not mean failed: query the payment, never just pay again. */
 function pay(string $reference, array $order): array
 {
     try {
@@ -151,7 +152,7 @@ function pay(string $reference, array $order): array
     return decided($answer, $reference);
 }
 
-/** The answer once it is a yes or a no: after 5 seconds, and then every 10. */
+/** Queries until the result is final: after 5 seconds, and then every 10. */
 function decided(array $answer, string $reference): array
 {
     $rest_s = FIRST_REST_S;
@@ -167,10 +168,10 @@ function decided(array $answer, string $reference): array
 }
 
 /**
- * The members of a webhook of the old style (the style of app 123456) that our key signed, else null.
+ * The members of a webhook of the old style (the style of app 123456), if signed with our key, else null.
  *
- * Signed are the members by name, joined as in a request; empty ones too. Never try the other style as well. Before you
- * book, compare `txamt` with your own order; book each `syssn` once.
+ * The signed text is that of a request, with all members including empty ones. Never accept both styles. Before you
+ * record the payment, compare `txamt` with your own order; record each `syssn` once.
  */
 function verified_webhook(string $body, string $sign, string $key): ?array
 {
@@ -179,7 +180,7 @@ function verified_webhook(string $body, string $sign, string $key): ?array
         return null;
     }
     if (!isset($members['respmsg']) && !isset($members['respmesg'])) {
-        return null; // every webhook has one of them or both, no request has either
+        return null; // every webhook has at least one of them, no request has either
     }
     foreach ($members as $name => $value) {
         if (!preg_match('/^(?:' . FORMS[$name] . ')$/D', $value)) {
@@ -190,8 +191,8 @@ function verified_webhook(string $body, string $sign, string $key): ?array
 }
 
 /**
- * The members of a flat JSON object, numbers as they are written; null if it is anything else, or a name comes twice.
- * json_decode() alone would silently keep the last of two, so it reads the single strings only.
+ * The members of a flat JSON object, numbers as written; null for anything else, and for a repeated name. json_decode()
+ * alone would silently keep the last of two, so here it decodes only the strings.
  */
 function flat_members(string $body): ?array
 {
@@ -204,7 +205,7 @@ function flat_members(string $body): ?array
     return count($members) === $found && !in_array(null, $values, true) ? $members : null;
 }
 
-// ---- the day --------------------------------------------------------------------------------------------------------
+// ---- the payments ---------------------------------------------------------------------------------------------------
 
 function expect(string $what, array $answer, string $respcd = OK): void
 {
@@ -214,7 +215,7 @@ function expect(string $what, array $answer, string $respcd = OK): void
     }
 }
 
-/** We scan the code on the payer's phone, and give a part back later. */
+/** Scans the barcode on the payer's phone, and refunds a part later. */
 function at_the_till(string $day): void
 {
     $code = payer('codes', ['wallet' => 'alipay'])['auth_code'];
@@ -223,10 +224,10 @@ function at_the_till(string $day): void
     expect('paid at the till', $paid);
     $back = ['syssn' => $paid['syssn'], 'out_trade_no' => "$day-back", 'txamt' => '450', 'txdtm' => now()];
     expect('4.50 refunded', decided(call('refund', $back), "$day-back"));
-    expect('the refund, asked for', query("$day-back"));
+    expect('refund queried', query("$day-back"));
 }
 
-/** We show a QR code, the payer scans it. 0000 says that the order is open; a query says when it is paid. */
+/** Shows a QR code for the payer to scan. 0000 means that the order is open; a query shows when it is paid. */
 function on_a_web_page(string $day): void
 {
     $typed = 'Tea & biscuits';
@@ -238,17 +239,17 @@ function on_a_web_page(string $day): void
     expect('paid by the payer', decided(query("$day-web"), "$day-web"));
 }
 
-/** An order that nobody pays is closed, a payment at the till that should not have been is reversed. */
-function given_up(string $day): void
+/** Closes an unpaid order, and reverses a barcode payment that was made by mistake. */
+function undo(string $day): void
 {
-    expect('order for nobody', pay("$day-left", ['pay_type' => '800201', 'txamt' => '990']));
+    expect('unpaid order', pay("$day-left", ['pay_type' => '800201', 'txamt' => '990']));
     expect('closed', call('close', ['out_trade_no' => "$day-left", 'txamt' => '990', 'txdtm' => now()]));
     $code = payer('codes', ['wallet' => 'wechat'])['auth_code'];
     expect('paid by mistake', pay("$day-oops", ['pay_type' => '800208', 'txamt' => '5000', 'auth_code' => $code]));
     expect('reversed', call('reversal', ['out_trade_no' => "$day-oops", 'txamt' => '5000', 'txdtm' => now()]));
 }
 
-/** What the gateway posts to your notify URL. */
+/** Verifies what the gateway posts to your notify URL. */
 function receive_webhooks(): void
 {
     if (verified_webhook(WEBHOOK, WEBHOOK_SIGN, WEBHOOK_KEY) === null) {
@@ -269,7 +270,7 @@ function main(): int
     try {
         at_the_till($day);
         on_a_web_page($day);
-        given_up($day);
+        undo($day);
         receive_webhooks();
     } catch (Failed | NoAnswer | JsonException $problem) {
         fwrite(STDERR, "first_payment: {$problem->getMessage()}\n");

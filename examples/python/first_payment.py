@@ -1,7 +1,7 @@
-"""A merchant's first day: paid at the till and refunded, paid online, closed, reversed. Python's own library is enough.
+"""First payments: a barcode payment with a refund, an online payment, a close, a reversal. Standard library only.
 
-Amounts are whole minor units: 1250 of HKD is 12.50. Times are those of Hong Kong and Beijing, UTC+8.
-Run it while the demo runs; GATEWAY, SANDBOX, APPCODE, KEY and MCHID in the environment lead it elsewhere.
+Amounts are in minor units: 1250 of HKD is 12.50. Times are in UTC+8, the time of Hong Kong and Beijing.
+Start the demo first, or set GATEWAY, SANDBOX, APPCODE, KEY and MCHID in the environment for another server.
 """
 
 import hashlib
@@ -32,8 +32,9 @@ WEBHOOK = (
     b'"respmsg": "", "out_trade_no": "A", "syssn": 201706150902990034076180, "respcd": "0000"}'
 )
 WEBHOOK_SIGN, WEBHOOK_KEY = "67A4F8CD7C48E6E1900F300D803A0F67", "123456"
-#: Forged by a payer from a checkout link that the merchant signed with the same key. The payer had typed its product
-#: name, `Tea&mchid=M&out_trade_no=ORDER-7&...&t=`, and cut the signed text at these `&`. The sign is the link's.
+#: Forged by a payer from a checkout link that the merchant signed with the same key. The payer had entered the product
+#: name `Tea&mchid=M&out_trade_no=ORDER-7&...&t=`, and split the signed text at each `&` of it. The signature is the
+#: link's.
 FORGED = (
     b'{"appcode": "123456", "failed_url": "https://m.example/f", "goods_name": "Tea", "mchid": "M", '
     b'"out_trade_no": "ORDER-7", "pay_type": "800201", "respcd": "0000", "respmsg": "", '
@@ -42,12 +43,12 @@ FORGED = (
 )
 FORGED_SIGN = "DE8559C2A638D4839C7FE76CC89FAB10"
 #: All members that an old-style webhook can have, and the form of each. The signed text does not escape `&` and `=`, so
-#: only these forms keep a signed request or link from being cut into a webhook.
+#: only these forms prevent a signed request or link from being split into a webhook.
 FORMS = {
     "mchid": r"[A-Za-z0-9_-]{1,64}",
     "syssn": r"[0-9]{1,40}",
     "pay_type": r"[0-9]{6}",
-    "out_trade_no": r"[!#$(-*\--<>-\[\]-~]{1,128}",  # ASCII without blank , & = % + quotes and backslash
+    "out_trade_no": r"[!#$(-*\--<>-\[\]-~]{1,128}",  # ASCII without spaces , & = % + quotes and backslash
     "txamt": r"[1-9][0-9]{0,10}",
     "respcd": r"[0-9]{4}",
     "txdtm": r"([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?",
@@ -71,19 +72,19 @@ def signature(text: bytes, key: str = KEY) -> str:
 
 
 def signed_text(parameters: dict[str, str]) -> str:
-    """`name=value`, sorted by name, joined with `&`; not encoded. The key comes straight behind it."""
+    """`name=value` sorted by name and joined with `&`, not encoded. The key follows it directly."""
     return "&".join(f"{name}={parameters[name]}" for name in sorted(parameters))
 
 
 def without_ampersand(typed: str) -> str:
-    """Text that others typed, for a parameter. The signed text is not encoded: `&name=` inside a value can be cut out
-    as a parameter of its own. The fullwidth sign looks the same and separates nothing.
+    """Make text from customers safe for a parameter. The signed text is not encoded: `&name=` inside a value could be
+    read as a parameter of its own. The fullwidth sign looks the same and separates nothing.
     """
     return typed.replace("&", "＆")
 
 
 def call(name: str, **parameters: str) -> dict[str, Any]:
-    """One call of /trade/v1. Believes no answer whose signature is not right. Raises Failed, OSError."""
+    """One call of /trade/v1. Raises Failed for a response without a valid signature, and OSError."""
     parameters |= {"mchid": MCHID}
     sign = signature(signed_text(parameters).encode())
     request = urllib.request.Request(
@@ -101,12 +102,12 @@ def call(name: str, **parameters: str) -> dict[str, Any]:
     return members
 
 
-def payer(name: str, **asked: str) -> dict[str, Any]:
-    """The payer's hand: a control call of the sandbox, which a merchant in real life does not have."""
-    request = urllib.request.Request(f"{SANDBOX}/control/{name}", json.dumps(asked).encode())
+def payer(name: str, **members: str) -> dict[str, Any]:
+    """Act as the payer with a control call of the sandbox. A live gateway has no such calls."""
+    request = urllib.request.Request(f"{SANDBOX}/control/{name}", json.dumps(members).encode())
     with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-        done: dict[str, Any] = json.load(answer)
-    return done
+        result: dict[str, Any] = json.load(answer)
+    return result
 
 
 def now() -> str:
@@ -126,7 +127,7 @@ def query(reference: str) -> dict[str, Any]:
 
 
 def pay(reference: str, **order: str) -> dict[str, Any]:
-    """Open a payment. No answer, or 1145, is not a no: we ask how it stands, and never pay again blindly."""
+    """Open a payment. No response, or 1145, does not mean failed: query the payment, never just pay again."""
     try:
         answer = call("payment", out_trade_no=reference, txdtm=now(), **order)
     except TimeoutError:
@@ -135,7 +136,7 @@ def pay(reference: str, **order: str) -> dict[str, Any]:
 
 
 def decided(answer: dict[str, Any], reference: str) -> dict[str, Any]:
-    """`answer` once it is a yes or a no: after 5 seconds, and then every 10."""
+    """Query until the result is final: after 5 seconds, and then every 10."""
     rest_s = FIRST_REST_S
     for _ in range(MAX_QUERIES):
         if answer["respcd"] not in (PENDING, REFUND_PENDING):
@@ -147,10 +148,10 @@ def decided(answer: dict[str, Any], reference: str) -> dict[str, Any]:
 
 
 def verified_webhook(body: bytes, sign: str, key: str) -> dict[str, str] | None:
-    """The members of a webhook of the old style (the style of app 123456) that our key signed, else None.
+    """The members of a webhook of the old style (the style of app 123456), if signed with our key, else None.
 
-    Signed are the members by name, joined as in a request; numbers as they are written, empty ones too. Never try the
-    other style as well. Before you book, compare `txamt` with your own order; book each `syssn` once.
+    The signed text is that of a request, with all members including empty ones, and numbers as written. Never accept
+    both styles. Before you record the payment, compare `txamt` with your own order; record each `syssn` once.
     """
     try:
         members = json.loads(body, parse_int=str, object_pairs_hook=without_duplicates)
@@ -165,7 +166,7 @@ def verified_webhook(body: bytes, sign: str, key: str) -> dict[str, str] | None:
 def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a member comes twice")
+        raise ValueError("a member occurs twice")
     return members
 
 
@@ -180,7 +181,7 @@ def is_old_webhook(members: Any) -> bool:
     )
 
 
-# ---- the day ---------------------------------------------------------------------------------------------------------
+# ---- the payments ----------------------------------------------------------------------------------------------------
 
 
 def expect(what: str, answer: dict[str, Any], respcd: str = OK) -> None:
@@ -190,7 +191,7 @@ def expect(what: str, answer: dict[str, Any], respcd: str = OK) -> None:
 
 
 def at_the_till(day: str) -> None:
-    """We scan the code on the payer's phone, and give a part back later."""
+    """Scan the barcode on the payer's phone, and refund a part later."""
     code = payer("codes", wallet="alipay")["auth_code"]
     paid = pay(
         f"{day}-till", pay_type="800108", txamt="1250", auth_code=code, product_name="凍檸茶 Lemon tea"
@@ -198,11 +199,11 @@ def at_the_till(day: str) -> None:
     expect("paid at the till", paid)
     refund = call("refund", syssn=paid["syssn"], out_trade_no=f"{day}-back", txamt="450", txdtm=now())
     expect("4.50 refunded", decided(refund, f"{day}-back"))
-    expect("the refund, asked for", query(f"{day}-back"))
+    expect("refund queried", query(f"{day}-back"))
 
 
 def on_a_web_page(day: str) -> None:
-    """We show a QR code, the payer scans it. 0000 says that the order is open; a query says when it is paid."""
+    """Show a QR code for the payer to scan. 0000 means that the order is open; a query shows when it is paid."""
     typed = "Tea & biscuits"
     order = pay(f"{day}-web", pay_type="800201", txamt="2500", product_name=without_ampersand(typed))
     expect("order with a QR code", order)
@@ -211,9 +212,9 @@ def on_a_web_page(day: str) -> None:
     expect("paid by the payer", decided(query(f"{day}-web"), f"{day}-web"))
 
 
-def given_up(day: str) -> None:
-    """An order that nobody pays is closed, a payment at the till that should not have been is reversed."""
-    expect("order for nobody", pay(f"{day}-left", pay_type="800201", txamt="990"))
+def undo(day: str) -> None:
+    """Close an unpaid order, and reverse a barcode payment that was made by mistake."""
+    expect("unpaid order", pay(f"{day}-left", pay_type="800201", txamt="990"))
     expect("closed", call("close", out_trade_no=f"{day}-left", txamt="990", txdtm=now()))
     code = payer("codes", wallet="wechat")["auth_code"]
     expect("paid by mistake", pay(f"{day}-oops", pay_type="800208", txamt="5000", auth_code=code))
@@ -221,7 +222,7 @@ def given_up(day: str) -> None:
 
 
 def receive_webhooks() -> None:
-    """What the gateway posts to your notify URL; receive_webhook.py is a server that receives it."""
+    """Verify what the gateway posts to your notify URL; receive_webhook.py is a server that receives it."""
     if verified_webhook(WEBHOOK, WEBHOOK_SIGN, WEBHOOK_KEY) is None:
         raise Failed("a genuine webhook was refused")
     for body, sign in ((WEBHOOK.replace(b"10,", b"11,"), WEBHOOK_SIGN), (FORGED, FORGED_SIGN)):
@@ -236,7 +237,7 @@ def main() -> int:
     try:
         at_the_till(day)
         on_a_web_page(day)
-        given_up(day)
+        undo(day)
         receive_webhooks()
     except (Failed, OSError) as problem:
         print(f"first_payment: {problem}", file=sys.stderr)

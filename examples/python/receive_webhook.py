@@ -1,9 +1,9 @@
-"""Receives webhooks: verifies each, prints it, and answers SUCCESS, or 400 to what the gateway did not send.
+"""Receives webhooks: verifies each, prints it, and responds with SUCCESS, or with 400 if the signature is wrong.
 
-Python's own library is enough. Set the address: `tael app set 123456 --notify-url http://127.0.0.1:8080/webhook`.
-STYLE in the environment is the style of your app, "old" or "new": app 123456 of the demo has the old style, apps that
-`tael app add` made have the new one. A webhook is verified in this style alone, never in whichever fits.
-Amounts are whole minor units: 1250 of HKD is 12.50.
+Needs only Python's standard library. Set the address with
+`tael app set 123456 --notify-url http://127.0.0.1:8080/webhook`. STYLE in the environment is your app's style, "old" or
+"new": app 123456 of the demo has the old style, apps added with `tael app add` have the new one. A webhook is verified
+in this style only. Amounts are in minor units: 1250 of HKD is 12.50.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ STYLE = os.environ.get("STYLE", "old")
 MAX_BYTES = 64 * 1024
 DONE = "0000"
 #: All members that an old-style webhook can have, and the form of each. The signed text does not escape `&` and `=`, so
-#: only these forms keep a signed request or link from being cut into a webhook.
+#: only these forms prevent a signed request or link from being split into a webhook.
 FORMS = {
     "mchid": r"[A-Za-z0-9_-]{1,64}",
     "syssn": r"[0-9]{1,40}",
     "pay_type": r"[0-9]{6}",
-    "out_trade_no": r"[!#$(-*\--<>-\[\]-~]{1,128}",  # ASCII without blank , & = % + quotes and backslash
+    "out_trade_no": r"[!#$(-*\--<>-\[\]-~]{1,128}",  # ASCII without spaces , & = % + quotes and backslash
     "txamt": r"[1-9][0-9]{0,10}",
     "respcd": r"[0-9]{4}",
     "txdtm": r"([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?",
@@ -39,13 +39,13 @@ MESSAGES = {"respmsg", "respmesg"}  # at least one of them; no request has eithe
 
 
 def verified(body: bytes, sign: str) -> dict[str, Any]:
-    """The members of a webhook that our key signed. Raises ValueError for everything else."""
+    """The members of a webhook signed with our key. Raises ValueError otherwise."""
     if not body.startswith(b"{"):
         raise ValueError("not a JSON object")
     members: dict[str, Any] = json.loads(body, parse_int=str, object_pairs_hook=without_duplicates)
     text = body if STYLE == "new" else old_text(members)
     if STYLE == "new" and "notify_type" not in members:
-        raise ValueError("not a webhook of the new style")  # answers are signed in the same way
+        raise ValueError("not a webhook of the new style")  # responses are signed in the same way
     expected = hashlib.md5(text + KEY.encode()).hexdigest()
     if not hmac.compare_digest(expected.encode(), sign.lower().encode()):
         raise ValueError("not signed with our key")
@@ -55,12 +55,12 @@ def verified(body: bytes, sign: str) -> dict[str, Any]:
 def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a member comes twice")
+        raise ValueError("a member occurs twice")
     return members
 
 
 def old_text(members: dict[str, Any]) -> bytes:
-    """What the old style signs: members by name, `name=value` joined with `&`, numbers as they are written."""
+    """The signed text of the old style: `name=value` sorted by name, joined with `&`, numbers as written."""
     is_whole = REQUIRED <= members.keys() <= FORMS.keys() and not MESSAGES.isdisjoint(members)
     if not is_whole or not all(has_form(name, value) for name, value in members.items()):
         raise ValueError("not a webhook of the old style")
@@ -72,8 +72,8 @@ def has_form(name: str, value: Any) -> bool:
 
 
 def book(members: dict[str, Any]) -> None:
-    """Yours to write: compare `txamt` (and `txcurrcd`) with your own order, and book each `syssn` once, since a webhook
-    can be repeated. Here it is printed.
+    """Replace this with your own code: compare `txamt` (and `txcurrcd`) with your order, and record each `syssn` once,
+    since webhooks can be repeated. This example only prints it.
     """
     kind = members.get("notify_type", "payment")  # the old style has payments only
     what = {"payment": "paid", "refund": "refunded"}.get(kind) if members.get("respcd") == DONE else None
@@ -82,7 +82,7 @@ def book(members: dict[str, Any]) -> None:
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Answers quickly: the gateway waits ten seconds, and repeats after anything but a 200 with SUCCESS."""
+    """Responds quickly: the gateway waits ten seconds, and repeats after anything but a 200 with SUCCESS."""
 
     def do_POST(self) -> None:
         try:
@@ -102,7 +102,7 @@ class Receiver(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, *_: object) -> None:
-        """Nothing: what matters is printed above."""
+        """Log nothing: `book` prints what matters."""
 
 
 def main() -> int:

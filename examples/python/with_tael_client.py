@@ -1,6 +1,6 @@
-"""The same first day by `tael-client`, which signs, proves, repeats where that is safe, and waits as one should.
+"""First payments with `tael-client`, which signs requests, verifies responses, repeats safely and waits for results.
 
-Amounts are `Money` in minor units. Run it while the demo runs, by a Python that has `tael-client` installed.
+Amounts are `Money` in minor units. Start the demo first, and use a Python that has `tael-client` installed.
 """
 
 import json
@@ -21,15 +21,15 @@ CREDENTIALS = Credentials(
 TIMEOUT_S = 30
 
 
-def payer(name: str, **asked: str) -> dict[str, str]:
-    """The payer's hand: a control call of the sandbox, which a merchant in real life does not have."""
-    request = urllib.request.Request(f"{SANDBOX}/control/{name}", json.dumps(asked).encode())
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-        done: dict[str, str] = json.load(answer)
-    return done
+def payer(name: str, **members: str) -> dict[str, str]:
+    """Acts as the payer with a control call of the sandbox. A live gateway has no such calls."""
+    request = urllib.request.Request(f"{SANDBOX}/control/{name}", json.dumps(members).encode())
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+        result: dict[str, str] = json.load(response)
+    return result
 
 
-def live_through(client: Client, day: str) -> None:
+def make_payments(client: Client, day: str) -> None:
     code = payer("codes", wallet="alipay")["auth_code"]
     lemon_tea = PaymentOrder.alipay_barcode(
         f"{day}-till", Money(1250, "HKD"), code, product_name="凍檸茶 Lemon tea"
@@ -50,7 +50,7 @@ def live_through(client: Client, day: str) -> None:
 def main() -> int:
     try:
         with Client(GATEWAY, CREDENTIALS) as client:
-            live_through(client, f"sdk-{time.time_ns()}")
+            make_payments(client, f"sdk-{time.time_ns()}")
     except (TaelClientError, OSError) as problem:
         print(f"with_tael_client: {problem}", file=sys.stderr)
         return 1

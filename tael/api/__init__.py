@@ -1,1 +1,1 @@
-"""Level 1: what a merchant sees. QFPay's names live here and nowhere else inside."""
+"""The merchant API. QFPay's field names are used here and nowhere else in the gateway."""

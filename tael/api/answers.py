@@ -1,6 +1,6 @@
-"""The members of every answer of /trade/v1, rendered from our rows, never from a wallet's words.
+"""The members of every response of /trade/v1, rendered from our rows, never from a wallet's response.
 
-Every value is a string but `page`, `page_size` and the lists, as in QFPay's own examples.
+Every value is a string except `page`, `page_size` and the lists, as in QFPay's own examples.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ Members = dict[str, Any]
 
 
 def payment_answer(payment: Payment, pages: Pages) -> Members:
-    """0000 for an online order means that it was created: the payer's part is still to come."""
+    """0000 for an online order means that it was created, not that it is paid."""
     code = shown_respcd(payment)
     if payment.state is State.PENDING and payment.pay is not None:
         code = respcd.OK
@@ -38,19 +38,19 @@ def payment_answer(payment: Payment, pages: Pages) -> Members:
         "syssn": payment.syssn,
         "txcurrcd": payment.amount.currency,
         **_pay_members(payment, pages),
-        **_verdict(code, "payment", "ok"),
+        **_result(code, "payment", "ok"),
         **_openid_text(payment),
     }
 
 
 def _openid_text(payment: Payment) -> Members:
-    """The words that merchants know for an openid of somebody else's official account."""
-    is_others = payment.pay_type.presentment is Presentment.IN_APP and payment.respcd == respcd.MISMATCH
-    return {"respmsg": "sub_mch_id与sub_appid不匹配"} if is_others else {}
+    """QFPay's own text for an openid that belongs to another official account."""
+    is_mismatch = payment.pay_type.presentment is Presentment.IN_APP and payment.respcd == respcd.MISMATCH
+    return {"respmsg": "sub_mch_id与sub_appid不匹配"} if is_mismatch else {}
 
 
 def _pay_members(payment: Payment, pages: Pages) -> Members:
-    """What the payer opens or scans. Every online type has a `pay_url`; the other names serve older clients."""
+    """The URL or code for the payer. Every online type has `pay_url`; the other members are for older clients."""
     match payment.pay:
         case PayLink():
             url = pages.opening_of(payment)
@@ -73,7 +73,7 @@ def close_answer(payment: Payment) -> Members:
         "out_trade_no": payment.reference,
         "syssn": payment.close_syssn,
         "orig_syssn": payment.syssn,
-        **_verdict(code, "close", "ok"),
+        **_result(code, "close", "ok"),
     }
 
 
@@ -87,12 +87,12 @@ def refund_answer(refund: Refund) -> Members:
         "orig_syssn": refund.payment_syssn,
         "origssn": refund.payment_syssn,
         "sysdtm": moment_text(refund.created_at),
-        **_verdict(refund.respcd, "refund", "ok"),
+        **_result(refund.respcd, "refund", "ok"),
     }
 
 
-def reversal_answer(answer: ReversalResult) -> Members:
-    reversal, payment = answer.reversal, answer.payment
+def reversal_answer(result: ReversalResult) -> Members:
+    reversal, payment = result.reversal, result.payment
     code = respcd.PENDING if reversal.state is ReversalState.PENDING else reversal.respcd
     return {
         "sysdtm": moment_text(reversal.created_at),
@@ -102,24 +102,24 @@ def reversal_answer(answer: ReversalResult) -> Members:
         "out_trade_no": payment.reference,
         "syssn": reversal.syssn,
         "orig_syssn": payment.syssn,
-        **_verdict(code, "reversal", "ok"),
+        **_result(code, "reversal", "ok"),
     }
 
 
-def query_answer(trades: Sequence[Transaction], app: App, page: int, page_size: int) -> Members:
-    """The outer respcd says that the query ran; each row has its own."""
+def query_answer(transactions: Sequence[Transaction], app: App, page: int, page_size: int) -> Members:
+    """The outer respcd is that of the query itself; each row has its own."""
     return {
         "respmsg": "",
         "resperr": "",
         "respcd": respcd.OK,
-        "data": [_row(trade, app) for trade in trades],
+        "data": [_row(transaction, app) for transaction in transactions],
         "page": page,
         "page_size": page_size,
     }
 
 
 def error_answer(error: TaelError, call: Call, reference: str | None) -> Members:
-    """The same shape as every answer; repeats no text of the request but a well-formed reference."""
+    """An error in the form of every response. The only text of the request it repeats is a well-formed reference."""
     members: Members = {
         "resperr": respcd.resperr(error.respcd, call) if error.resperr is None else error.resperr,
         "respcd": error.respcd,
@@ -134,14 +134,14 @@ def error_answer(error: TaelError, call: Call, reference: str | None) -> Members
     return members
 
 
-def _verdict(code: str, call: Call, on_success: str) -> Members:
+def _result(code: str, call: Call, on_success: str) -> Members:
     english = on_success if code == respcd.OK else respcd.TABLE[code].english
     return {"respcd": code, "respmsg": english, "resperr": respcd.resperr(code, call)}
 
 
-def _row(trade: Transaction, app: App) -> Members:
-    payment = trade.payment if isinstance(trade, RefundTransaction) else trade
-    subject = trade.refund if isinstance(trade, RefundTransaction) else trade
+def _row(transaction: Transaction, app: App) -> Members:
+    payment = transaction.payment if isinstance(transaction, RefundTransaction) else transaction
+    subject = transaction.refund if isinstance(transaction, RefundTransaction) else transaction
     return {
         "pay_type": payment.pay_type.code,
         "sysdtm": moment_text(subject.created_at),
@@ -180,7 +180,7 @@ def _refund_state(refund: Refund) -> Members:
 
 
 def _cancel(payment: Payment, app: App) -> str:
-    """An app may ask for the values of later documents: 3 refunded in full, 5 in part."""
+    """With `cancel_codes_v2`, the values of QFPay's later documents: 3 refunded in full, 5 in part."""
     if app.cancel_codes_v2 and payment.refunded_minor and not payment.is_reversed:
         return "3" if payment.refunded_minor == payment.amount.amount_minor else "5"
     return shown_cancel(payment)

@@ -1,8 +1,8 @@
-"""The HTTP face: routes, the order of the checks, and every error as an answer.
+"""The HTTP application: routes, the order of the checks, and the conversion of errors to responses.
 
-Order: size, form, doubled names; appcode, signature, what it was made for, address and age; merchant; the merchant's
-state; a planned stop, and what the merchant is denied; then the call itself. Only answers to requests whose own
-signature verified are signed.
+Order of the checks: size, form, repeated names; appcode, signature, purpose of the signature, address and age;
+merchant and its state; maintenance, denied operations; then the call itself. A response is signed only if the
+signature of its request was verified.
 """
 
 import re
@@ -46,14 +46,14 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(gateway: Gateway, more_routes: list[BaseRoute], max_form_bytes: int) -> Starlette:
-    """The application over `gateway`; `more_routes` are the pages that other folders serve.
+    """The ASGI application on `gateway`. `more_routes` are added to the API's own.
 
-    A path has one form: a slash too many inside it is merged, as nginx does, and one at its end is another path (404).
-    Starlette would redirect there, to plain HTTP behind a proxy, and clients do not repeat a POST.
+    Repeated slashes inside a path are merged, as nginx does; a trailing slash makes another path (404). Starlette
+    would redirect to the path without it, to plain HTTP behind a proxy, and clients do not repeat a POST.
     """
     trade: list[BaseRoute] = [
-        Route(path, _endpoint(call, act, gateway, max_form_bytes), methods=list(methods))
-        for path, methods, call, act in CALLS
+        Route(path, _endpoint(call, handler, gateway, max_form_bytes), methods=list(methods))
+        for path, methods, call, handler in CALLS
     ]
     app = Starlette(
         routes=[
@@ -65,9 +65,9 @@ def create_app(gateway: Gateway, more_routes: list[BaseRoute], max_form_bytes: i
         ],
         middleware=[Middleware(MergedSlashes)],
         exception_handlers={
-            HTTPException: _no_such_call,
-            ClientDisconnect: _client_left,
-            Exception: _our_fault,
+            HTTPException: _http_error,
+            ClientDisconnect: _client_disconnected,
+            Exception: _internal_error,
         },
     )
     app.router.redirect_slashes = False
@@ -75,7 +75,7 @@ def create_app(gateway: Gateway, more_routes: list[BaseRoute], max_form_bytes: i
 
 
 class MergedSlashes:
-    """`//trade/v1/query` is `/trade/v1/query`. Signatures do not cover the path."""
+    """Middleware: `//trade/v1/query` becomes `/trade/v1/query`. Signatures do not cover the path."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -86,14 +86,14 @@ class MergedSlashes:
         await self._app(scope, receive, send)
 
 
-def _endpoint(call: Call, act: Handler, gateway: Gateway, max_form_bytes: int) -> Endpoint:
-    return partial(_serve, call=call, act=act, gateway=gateway, max_form_bytes=max_form_bytes)
+def _endpoint(call: Call, handler: Handler, gateway: Gateway, max_form_bytes: int) -> Endpoint:
+    return partial(_serve, call=call, handler=handler, gateway=gateway, max_form_bytes=max_form_bytes)
 
 
 async def _serve(
-    request: Request, call: Call, act: Handler, gateway: Gateway, max_form_bytes: int
+    request: Request, call: Call, handler: Handler, gateway: Gateway, max_form_bytes: int
 ) -> Response:
-    """One call of a merchant's, from bytes to bytes."""
+    """Serve one call of the merchant API."""
     signer: App | None = None
     reference: str | None = None
     with (
@@ -104,12 +104,12 @@ async def _serve(
             body = await read_body(request, max_form_bytes)
             parameters = read_parameters(request.scope["query_string"], request.headers, body)
             reference = fields.echoed_reference(parameters.values)
-            known, params = await _authentic(request, parameters, call, gateway)
-            merchant = known.merchant_of(fields.mchid(params))
-            signer = known.app
+            context, params = await _authenticate(request, parameters, call, gateway)
+            merchant = context.merchant_of(fields.mchid(params))
+            signer = context.app
             check_state(merchant)
-            await _check_may_begin(call, merchant, gateway)
-            return answer(await act(AuthenticatedRequest(known, merchant, params), gateway), signer)
+            await _check_permitted(call, merchant, gateway)
+            return answer(await handler(AuthenticatedRequest(context, merchant, params), gateway), signer)
         except BodyTooLarge as error:
             return answer(_bare(BAD_MESSAGE, str(error)), None, 413)
         except errors.TaelError as error:
@@ -126,36 +126,36 @@ async def _serve(
             return answer(answers.error_answer(errors.OutOfService(), call, reference), signer)
 
 
-async def _check_may_begin(call: Call, merchant: Merchant, gateway: Gateway) -> None:
-    """Raises where this call may not change anything now; a query never does."""
+async def _check_permitted(call: Call, merchant: Merchant, gateway: Gateway) -> None:
+    """Raises during maintenance and for an operation denied to the merchant. Queries are always permitted."""
     if call != "query":
         await gateway.credentials.check_open()
         check_grant(merchant, Operation(call))
 
 
-async def _authentic(
+async def _authenticate(
     request: Request, parameters: Parameters, call: Call, gateway: Gateway
 ) -> tuple[AppContext, Mapping[str, str]]:
-    """The app that signed, and the values that it signed for this call. Raises NotAuthentic, BadField."""
+    """The app that signed the request, and the signed values. Raises NotAuthentic, BadField."""
     credentials = read_credentials(request.headers)
-    known = await gateway.credentials.app(credentials.appcode)
+    context = await gateway.credentials.app(credentials.appcode)
     values = verify(
         parameters,
         credentials.sign,
         credentials.sign_type,
-        known.app.key if known else None,
-        known.app.sha256_only if known else False,
+        context.app.key if context else None,
+        context.app.sha256_only if context else False,
     )
-    if known is None or values is None:
-        raise not_signed_by(known)
+    if context is None or values is None:
+        raise not_signed_by(context)
     check_reading(parameters.values, CALL_NAMES[call])
-    check_address(peer_of(request), known.app)
-    check_age(values, known.app, gateway.clock.now())
-    return known, values
+    check_address(peer_of(request), context.app)
+    check_age(values, context.app, gateway.clock.now())
+    return context, values
 
 
-async def _no_such_call(_: Request, error: Exception) -> Response:
-    """404 and 405 in the shape of every answer."""
+async def _http_error(_: Request, error: Exception) -> Response:
+    """404 and 405 in the form of every response."""
     status = error.status_code if isinstance(error, HTTPException) else 404
     text = "no such method here" if status == 405 else "no such path"
     response = answer(_bare(BAD_MESSAGE, text), None, status)
@@ -164,13 +164,13 @@ async def _no_such_call(_: Request, error: Exception) -> Response:
     return response
 
 
-async def _client_left(_: Request, __: Exception) -> Response:
-    """The client closed the connection, or its body took too long: the listener has answered that."""
+async def _client_disconnected(_: Request, __: Exception) -> Response:
+    """The client closed the connection, or its body took too long, which the listener has responded to."""
     log.info("request.incomplete")
     return Response(status_code=400)
 
 
-async def _our_fault(_: Request, error: Exception) -> Response:
+async def _internal_error(_: Request, error: Exception) -> Response:
     log.error("request.failed", error=type(error).__name__)
     return answer(_bare(errors.OutOfService.respcd, "out of service"), None, 500)
 

@@ -1,8 +1,7 @@
-"""Is this request signed with this key, for this call, and what did the signer mean?
+"""Authentication of requests: the signature, what it was made for, the sender's address and the request's age.
 
-Called by `api/app.py` and `api/checkout.py` before anything else looks at a parameter. All texts a client may have
-signed are tried on every request, and an unknown appcode costs the same as a wrong signature, so that the time of a
-refusal tells nothing.
+No other code may read a parameter before this. Every text that a client may have signed is tried on every request, and
+an unknown appcode costs the same work as a wrong signature: the time of a refusal reveals nothing.
 """
 
 import re
@@ -24,18 +23,18 @@ from tael.base.secret import Secret
 from tael.merchants.domain.merchant import Algorithm, App
 from tael.qfpay.signature import SIGN, digest, is_same, raw_text, request_texts
 
-#: Stands in where there is no such app; nothing is ever accepted by it.
+#: Used for an unknown appcode. A signature with it is never accepted.
 UNKNOWN_APP_KEY: Final = Secret("0" * 32)
 
 ALGORITHM_OF_LENGTH: Final[Mapping[int, Algorithm]] = {32: "MD5", 64: "SHA256"}
 
-#: What PHP's urlencode leaves, with at least one character encoded.
+#: The output of PHP's urlencode, with at least one character encoded.
 URLENCODED: Final = re.compile(r"[A-Za-z0-9_.+-]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9_.+-]*)+")
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The three headers by which a request says who it is; empty where one is missing."""
+    """The three authentication headers of a request; "" for a missing one."""
 
     appcode: str
     sign: str
@@ -57,10 +56,10 @@ def verify(
     key: Secret | None,
     sha256_only: bool = False,
 ) -> Mapping[str, str] | None:
-    """The values the signer signed, without `sign`, or None if the signature is not this key's.
+    """The signed values without `sign`, or None if the signature was not made with this key.
 
-    `key` is None for an unknown appcode: the same work is done, and the answer is always None. What the signature was
-    made for is not looked at here; see `check_reading`.
+    `key` is None for an unknown appcode: the same work is done and None is returned. `check_reading` checks what the
+    signature was made for.
     """
     algorithm = algorithm_of(signtype_header, sign_header)
     decoded_texts = request_texts(parameters.values)
@@ -77,15 +76,15 @@ def verify(
     return None
 
 
-def not_signed_by(known: object | None) -> NotAuthentic:
-    """The refusal of a signature; a stranger cannot tell whether there is such an app, the operator can."""
-    if known is None:
+def not_signed_by(app: object | None) -> NotAuthentic:
+    """The refusal of a signature. Only its `cause`, for the operator's log, shows whether the app exists."""
+    if app is None:
         return NotAuthentic(cause="no such app", is_app_known=False)
     return NotAuthentic(cause="the signature is not the app's")
 
 
 def algorithm_of(sign_type: str, sign: str) -> Algorithm | None:
-    """The algorithm the client names, or the one its signature has the length of; None for any other."""
+    """The algorithm that the client names, or the one that matches the signature's length. None if unknown."""
     match sign_type.strip().upper():
         case "MD5":
             return "MD5"
@@ -98,9 +97,9 @@ def algorithm_of(sign_type: str, sign: str) -> Algorithm | None:
 
 
 def check_reading(values: Mapping[str, str], names: Names) -> None:
-    """Raises NotAuthentic if the text that was signed can be cut in another way, or was signed for something else.
+    """Raises NotAuthentic if the signed text can be split in another way, or was signed for another purpose.
 
-    `values` are all parameters that were received, percent-decoded, whichever text the signature was made over.
+    `values` are all received parameters, percent-decoded, whichever text was signed.
     """
     name = misread(values, names)
     if name in names.refused | names.foreign:
@@ -110,7 +109,7 @@ def check_reading(values: Mapping[str, str], names: Names) -> None:
 
 
 def check_age(values: Mapping[str, str], app: App, now: datetime) -> None:
-    """Raises NotAuthentic for a `txdtm` too far from `now`, BadField where there is none, if the app limits its age."""
+    """If the app limits the age of requests: raises NotAuthentic for a `txdtm` out of range, BadField without one."""
     if app.max_request_age_s is None:
         return
     signed_at = datetime.fromisoformat(fields.moment_text(values)).replace(tzinfo=UTC8)
@@ -119,9 +118,9 @@ def check_age(values: Mapping[str, str], app: App, now: datetime) -> None:
 
 
 def check_address(peer: str, app: App) -> None:
-    """Raises NotAuthentic for a request from outside the app's networks, where it has some."""
+    """Raises NotAuthentic if the app has allowed networks and `peer` is outside all of them."""
     if app.allowed_addresses and not is_within(peer, app.allowed_addresses):
-        raise NotAuthentic("this app takes no requests from this address")
+        raise NotAuthentic("this app accepts no requests from this address")
 
 
 def is_within(peer: str, networks: tuple[str, ...]) -> bool:
@@ -135,17 +134,17 @@ def is_within(peer: str, networks: tuple[str, ...]) -> bool:
 
 
 def literal_values(raw: bytes, charset: str) -> Mapping[str, str] | None:
-    """The pairs of a text that was signed as it stands: a `+` is a plus, for the signer signed a plus."""
+    """The pairs of a text that was signed undecoded: a `+` in it is a plus sign."""
     pairs = [(name.decode(charset), value.decode(charset)) for name, value in raw_pairs(raw)]
     try:
-        values = each_once((name, meant(value)) for name, value in pairs)
+        values = each_once((name, decoded_if_encoded(value)) for name, value in pairs)
     except BadField:
-        return None  # one value when decoded, two when not
+        return None  # equal when decoded, different when not
     return {name: value for name, value in values.items() if name != SIGN}
 
 
-def meant(value: str) -> str:
-    """`value`, decoded if it can only be urlencode's: the PHP sample encodes a field, then signs it so."""
+def decoded_if_encoded(value: str) -> str:
+    """`value`, decoded if it can only be the output of urlencode: QFPay's PHP sample encodes a field before signing."""
     if not URLENCODED.fullmatch(value):
         return value
     encoded = unquote_to_bytes(value.replace("+", " "))

@@ -1,7 +1,8 @@
-"""POST /checkstand/open: a checkout link's parameters, which its page read behind the `#`, become a link of ours.
+"""POST /checkstand/open: verifies the parameters of a checkout link and stores the link.
 
-The signature is a parameter here: over every parameter with a value, `sign_type` included, `lang` or not. Answers are
-not signed, and say nothing of the parameters before their signature was verified.
+The link's page reads the parameters behind the `#` and posts them. Here the signature is a parameter: it covers every
+parameter that has a value, including `sign_type`, with or without `lang`. Responses are not signed and repeat no
+parameter before the signature is verified.
 """
 
 import re
@@ -38,22 +39,22 @@ from tael.qfpay.signature import LANG, SIGN, SIGN_TYPE, digest, is_same, link_te
 log = structlog.get_logger()
 
 PAYSOURCE: Final = re.compile(r"[A-Za-z0-9_-]{0,64}_checkout")
-#: What Location headers and links can hold: a web address without blanks, double quotes and angle brackets.
+#: Safe in Location headers and links: a web address without whitespace, double quotes, backslashes and angle brackets.
 WEB_URL: Final = re.compile(r"""https?://[^\s\\"<>\x00-\x20\x7f]{1,500}""", re.IGNORECASE)
 CHECKOUT_DEFAULT_MIN: Final = 120
 CHECKOUT_MAX_MIN: Final = 999
-#: An instant in milliseconds since 1970, as clients' clocks have it.
+#: A Unix time in milliseconds.
 UNIX_MS: Final = re.compile(r"[0-9]{13}")
 UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def routes(gateway: Gateway, max_form_bytes: int) -> list[BaseRoute]:
-    opening = partial(_open, gateway=gateway, max_form_bytes=max_form_bytes)
-    return [Route(f"{CHECKSTAND}/open", opening, methods=["POST"])]
+    endpoint = partial(_open, gateway=gateway, max_form_bytes=max_form_bytes)
+    return [Route(f"{CHECKSTAND}/open", endpoint, methods=["POST"])]
 
 
 async def _open(request: Request, gateway: Gateway, max_form_bytes: int) -> Response:
-    """`page`, where the payer chooses, or why there is none."""
+    """Responds with `page`, the path where the payer chooses a wallet, or with an error."""
     verified: AppContext | None = None
     values: Mapping[str, str] = {}
     with (
@@ -69,9 +70,9 @@ async def _open(request: Request, gateway: Gateway, max_form_bytes: int) -> Resp
             check_state(merchant)
             await gateway.credentials.check_open()
             check_grant(merchant, Operation.PAYMENT)
-            verified.accounts_of(merchant)  # without one its payer would be given nothing to choose
-            asked = link_of(values, verified.app, merchant, gateway.clock.now())
-            link = await open_link(asked, merchant, gateway)
+            verified.accounts_of(merchant)  # raises if there is none: the payer would have nothing to choose
+            requested = link_of(values, verified.app, merchant, gateway.clock.now())
+            link = await open_link(requested, merchant, gateway)
         except BodyTooLarge:
             return answer(_refusal(errors.UnreadableMessage(), is_signed=False), None, 413)
         except errors.TaelError as error:
@@ -86,23 +87,23 @@ async def _open(request: Request, gateway: Gateway, max_form_bytes: int) -> Resp
 
 
 def _refusal(error: errors.TaelError, *, is_signed: bool) -> Members:
-    """The answer to a bad link. Before the signature was verified, nothing that a stranger wrote is spoken of."""
+    """The response to an invalid link. Without a verified signature it repeats nothing of the link."""
     if isinstance(error, errors.BadField) and not is_signed:
         error = errors.UnreadableMessage("a parameter was sent twice, with different values")
     return answers.error_answer(error, "payment", None)
 
 
 async def _signer(values: Mapping[str, str], gateway: Gateway) -> AppContext:
-    """The app whose key signed these as a link. Raises NotAuthentic."""
-    known = await gateway.credentials.app(values.get("appcode", ""))
-    check_link(values, known.app if known else None)
-    if known is None:
+    """The app whose key signed the link. Raises NotAuthentic."""
+    context = await gateway.credentials.app(values.get("appcode", ""))
+    check_link(values, context.app if context else None)
+    if context is None:
         raise not_signed_by(None)
-    return known
+    return context
 
 
 def check_link(values: Mapping[str, str], app: App | None) -> None:
-    """Raises NotAuthentic unless `app` signed these as a link; None, after the same work, for an unknown appcode."""
+    """Raises NotAuthentic unless `app` signed these as a link. For an unknown appcode (None), after the same work."""
     sign = values.get(SIGN, "")
     algorithm = algorithm_of(values.get(SIGN_TYPE, ""), sign)
     key = app.key if app else UNKNOWN_APP_KEY
@@ -112,15 +113,15 @@ def check_link(values: Mapping[str, str], app: App | None) -> None:
     if app.sha256_only and algorithm == "MD5":
         raise not_signed_by(app)
     if not values.get("paysource"):
-        raise errors.NotAuthentic(cause="it was signed as a request, not as a link")
+        raise errors.NotAuthentic(cause="signed as a request, not as a link")
     is_lang_signed = not matches[0]
     if is_lang_signed and "&" in values[LANG]:
-        raise errors.NotAuthentic("lang holds what may be the end of another value")
+        raise errors.NotAuthentic("lang contains &, which may be the end of another value")
     check_reading(values, LINK_NAMES_WITH_LANG if is_lang_signed else LINK_NAMES)
 
 
 def link_of(params: Mapping[str, str], app: App, merchant: Merchant, now: datetime) -> CheckoutLink:
-    """The link that was signed. Raises BadField."""
+    """The signed link. Raises BadField."""
     fields.shaped(params, "paysource", PAYSOURCE, "a name that ends in _checkout", required=True)
     web_url(params, "notify_url")
     order_min = fields.expired_time(params)
@@ -150,13 +151,13 @@ def link_of(params: Mapping[str, str], app: App, merchant: Merchant, now: dateti
 
 
 def checkout_end(params: Mapping[str, str]) -> datetime | None:
-    """When the link ends, if the merchant names the instant. It may be over already."""
+    """The expiry of the link, if the merchant gives an instant. It may be in the past."""
     value = params.get("checkout_expired_time", "")
     return UNIX_EPOCH + timedelta(milliseconds=int(value)) if UNIX_MS.fullmatch(value) else None
 
 
 def checkout_min(params: Mapping[str, str]) -> int:
-    """For how many minutes the link can be used, from its first opening."""
+    """How long the link can be used, in minutes from its first opening."""
     what = (
         f"a whole number of minutes from 1 to {CHECKOUT_MAX_MIN}, or a Unix time in milliseconds of 13 digits"
     )
@@ -167,7 +168,7 @@ def checkout_min(params: Mapping[str, str]) -> int:
 
 
 def web_url(params: Mapping[str, str], name: str) -> str:
-    """An address that a browser may be sent to, or ""; never `javascript:` or the like."""
+    """An address to which a browser may be redirected, or ""; never `javascript:` or similar."""
     what = "a web address of at most 500 characters"
     url = fields.shaped(params, name, WEB_URL, what, required=False)
     try:

@@ -1,8 +1,7 @@
-"""Reads single fields of trade calls out of verified parameters, and raises BadField naming the field.
+"""Reads single fields of verified parameters. Raises BadField, which names the field.
 
-Used by `api/trade.py`. QFPay's names end here: what comes out has the words and units of the inside. An
-empty value counts as a missing one. Nothing is compared with the store here; a well-formed number may still
-be unknown.
+QFPay's names end here: results have the gateway's own names and units. An empty value counts as missing. Nothing is
+compared with the database: a well-formed number may still be unknown.
 """
 
 import re
@@ -18,20 +17,20 @@ from tael.base.text import is_writable
 
 Params = Mapping[str, str]
 
-#: Printable ASCII without the batch separator, blanks, quotes, and what a form gives a meaning to.
+#: Printable ASCII without the comma of lists, spaces, quotes, and the special characters of forms.
 REFERENCE: Final = re.compile(r"""(?:(?![,&=%+"'\\])[!-~]){1,128}""")
 SYSSN: Final = re.compile(r"[0-9]{1,40}")
 AMOUNT: Final = re.compile(r"[1-9][0-9]{0,10}")
 MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 PAY_TYPE: Final = re.compile(r"[0-9]{6}")
 RESPCD: Final = re.compile(r"[0-9]{4}")
-#: Whole numbers of clients' are read up to this many digits; no honest one is longer.
+#: No legitimate client sends a longer number.
 WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,15}")
 
 MCHID: Final = ("mchid", "Mchid", "mchntid")
 PRODUCT_NAME_MAX_LEN: Final = 256
 VALID_TIME_MIN_S: Final = 300
-#: 30 days, the most that Alipay's `order_valid_time` can hold. WeChat Pay's codes end after two hours in any case.
+#: 30 days, the maximum of Alipay's `order_valid_time`. WeChat Pay's codes end after two hours in any case.
 VALID_TIME_MAX_S: Final = 2_592_000
 MOMENT_MIN_YEAR: Final = 1970
 MOMENT_MAX_YEAR: Final = 2999
@@ -52,7 +51,7 @@ NO_CREDIT: Final = re.compile("no_credit")
 
 
 def text(params: Params, name: str, *, required: bool = False, max_len: int) -> str:
-    """The value of `name` as sent; "" if it is absent and may be."""
+    """The value of `name` as sent; "" if it is absent and not required."""
     value = params.get(name, "")
     if required and not value:
         raise BadField.missing(name)
@@ -62,7 +61,7 @@ def text(params: Params, name: str, *, required: bool = False, max_len: int) -> 
 
 
 def shaped(params: Params, name: str, shape: re.Pattern[str], what: str, *, required: bool) -> str:
-    """The value of `name`, which must wholly have the given shape; "" if it is absent and may be."""
+    """The value of `name`, which must match `shape` in full; "" if it is absent and not required."""
     value = params.get(name, "")
     if not value:
         if required:
@@ -74,7 +73,7 @@ def shaped(params: Params, name: str, shape: re.Pattern[str], what: str, *, requ
 
 
 def mchid(params: Params) -> str:
-    """The merchant named, or "". Old tables spell it with a capital, checkout links call it `mchntid`."""
+    """The merchant's id, or "". Older documents write `Mchid`; checkout links have `mchntid`."""
     named = {params[name] for name in MCHID if params.get(name)}
     if len(named) > 1:
         raise BadField.malformed("mchid", "and its other spellings name different merchants")
@@ -82,14 +81,14 @@ def mchid(params: Params) -> str:
 
 
 def product_name(params: Params) -> str:
-    """What the payer is shown, or ""; `goods_name` is its later name."""
+    """The name shown to the payer, or "". `goods_name` is the field's later name."""
     return text(params, "product_name", max_len=PRODUCT_NAME_MAX_LEN) or text(
         params, "goods_name", max_len=PRODUCT_NAME_MAX_LEN
     )
 
 
 def device(params: Params) -> str:
-    """The merchant's device, or "". An old-style webhook signs it unescaped, so it must not look like parameters."""
+    """The merchant's device, or "". An old-style webhook signs it unescaped, so it must not contain a parameter."""
     value = text(params, "udid", max_len=UDID_MAX_LEN)
     if PAIR.search(value):
         raise BadField.malformed("udid", "must not contain &name=")
@@ -97,7 +96,7 @@ def device(params: Params) -> str:
 
 
 def forbid_credit(params: Params) -> bool:
-    """Whether the merchant wants no credit cards. A limit that we do not know must not pass for none."""
+    """Whether credit cards are forbidden. An unknown limit is refused, not ignored."""
     return bool(shaped(params, "limit_pay", NO_CREDIT, "no_credit", required=False))
 
 
@@ -105,7 +104,7 @@ def forbid_credit(params: Params) -> bool:
 
 
 def auth_code(params: Params) -> str:
-    """The payer's barcode without what a scanner put around it, which was signed and does not count."""
+    """The payer's barcode, without characters that a scanner added around it. They are part of the signed text."""
     value = text(_trimmed(params, "auth_code"), "auth_code", required=True, max_len=AUTH_CODE_MAX_LEN)
     if "\0" in value:
         raise BadField.malformed("auth_code", "must not contain NUL")
@@ -113,7 +112,7 @@ def auth_code(params: Params) -> str:
 
 
 def openid(params: Params, *, required: bool) -> str:
-    """The payer under the merchant's official account; it reaches WeChat as it is."""
+    """The payer's openid under the merchant's official account. It is passed to WeChat unchanged."""
     value = text(_trimmed(params, "sub_openid"), "sub_openid", required=required, max_len=OPENID_MAX_LEN)
     if not is_writable(value):
         raise BadField.malformed("sub_openid", "must not contain control characters")
@@ -121,7 +120,7 @@ def openid(params: Params, *, required: bool) -> str:
 
 
 def _trimmed(params: Params, name: str) -> Params:
-    """The parameter alone, without blanks, line ends, and control and format characters at its ends."""
+    """Only this parameter, without whitespace, control and format characters at its ends."""
     value = params.get(name, "")
     edges = "".join(c for c in set(value) if c.isspace() or unicodedata.category(c) in ("Cc", "Cf"))
     return {name: value.strip(edges) if edges else value}
@@ -134,12 +133,12 @@ SYSSN_SHAPE: Final = "digits"
 
 
 def reference(params: Params, *, required: bool = True) -> str:
-    """The merchant's own number."""
+    """The merchant's own number of a payment or refund."""
     return shaped(params, "out_trade_no", REFERENCE, REFERENCE_SHAPE, required=required)
 
 
 def echoed_reference(params: Params) -> str | None:
-    """The merchant's number, if an answer may repeat it; no other text of a request is ever repeated."""
+    """The reference, if a response may repeat it. No other text of a request is ever repeated."""
     value = params.get("out_trade_no", "")
     return value if REFERENCE.fullmatch(value) else None
 
@@ -149,7 +148,7 @@ def syssn(params: Params, *, required: bool = True) -> str:
 
 
 def reference_list(params: Params) -> tuple[str, ...]:
-    """The merchant's numbers that a query asks for, separated by commas; empty if it names none."""
+    """The references that a query asks for, comma-separated; empty if none."""
     return listed(params, "out_trade_no", REFERENCE, REFERENCE_SHAPE)
 
 
@@ -158,12 +157,12 @@ def syssn_list(params: Params) -> tuple[str, ...]:
 
 
 def pay_type_list(params: Params) -> tuple[str, ...]:
-    """The pay types a query filters by; unknown ones are well-formed and match nothing."""
+    """The pay types that a query filters by. Unknown codes of six digits match nothing."""
     return listed(params, "pay_type", PAY_TYPE, "six digits")
 
 
 def listed(params: Params, name: str, shape: re.Pattern[str], what: str) -> tuple[str, ...]:
-    """The comma-separated values of `name`, each once; blanks around them and empty ones do not count."""
+    """The comma-separated values of `name`, each once. Surrounding whitespace and empty values are ignored."""
     values = tuple(dict.fromkeys(filter(None, map(str.strip, params.get(name, "").split(",")))))
     if len(values) > LIST_MAX:
         raise BadField.malformed(name, f"must list at most {LIST_MAX} values")
@@ -176,12 +175,12 @@ def listed(params: Params, name: str, shape: re.Pattern[str], what: str) -> tupl
 
 
 def pay_type(params: Params) -> str:
-    """The code of a pay type. Whether it exists is asked after the other fields, by `known_pay_type`."""
+    """The code of a pay type. `known_pay_type` checks whether it exists, after the other fields are read."""
     return shaped(params, "pay_type", PAY_TYPE, "six digits", required=True)
 
 
 def known_pay_type(code: str) -> PayType:
-    """Raises NoChannel, as for a pay type that was not granted."""
+    """Raises NoChannel for an unknown code, as for a pay type that the merchant does not have."""
     try:
         return PAY_TYPES[code]
     except KeyError:
@@ -199,7 +198,7 @@ def amount_minor(params: Params) -> int:
 
 
 def moment_text(params: Params, name: str = "txdtm", *, required: bool = True) -> str:
-    """A date and time as sent. Clients' clocks are off by hours, so only the calendar is checked."""
+    """A date and time as sent. Clients' clocks are wrong by hours, so only the calendar is checked."""
     what = "a date and time written YYYY-MM-DD HH:MM:SS"
     value = shaped(params, name, MOMENT, what, required=required)
     try:
@@ -211,9 +210,9 @@ def moment_text(params: Params, name: str = "txdtm", *, required: bool = True) -
 
 
 def moment(params: Params, name: str) -> datetime | None:
-    """An instant that rows are compared with, written in UTC+8.
+    """An instant for comparison with rows, sent in UTC+8.
 
-    No row is older or younger than these years, and the first and last ones that Python knows overflow in UTC.
+    No row is outside the permitted years; Python's first and last years would overflow in UTC.
     """
     value = moment_text(params, name, required=False)
     if not value:
@@ -225,9 +224,9 @@ def moment(params: Params, name: str) -> datetime | None:
 
 
 def expires_after_s(params: Params) -> int | None:
-    """How long an online order shall be payable, in seconds; None if the merchant leaves it to us.
+    """How long an online order can be paid, in seconds; None for our default.
 
-    `valid_time` is in seconds and wins; `expired_time`, its later name, is in minutes.
+    `valid_time` is in seconds and takes precedence; `expired_time`, the later field, is in minutes.
     """
     if params.get("valid_time"):
         return valid_time(params)
@@ -265,13 +264,13 @@ def page(params: Params) -> int:
 
 
 def page_size(params: Params) -> int:
-    """Rows in a page; who asks for more than there may be gets as many as there may be."""
+    """Rows in a page. A larger size is reduced to `PAGE_SIZE_MAX`."""
     size = whole_number(params, "page_size", "a whole number, at least 1", lambda size: size >= 1)
     return PAGE_SIZE_DEFAULT if size is None else min(size, PAGE_SIZE_MAX)
 
 
 def whole_number(params: Params, name: str, what: str, is_good: Callable[[int], bool]) -> int | None:
-    """The number `name` is, or None if it is absent."""
+    """The value of `name` as a number, or None if it is absent."""
     value = shaped(params, name, WHOLE_NUMBER, what, required=False)
     if not value:
         return None

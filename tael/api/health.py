@@ -1,4 +1,4 @@
-"""/healthz: this process lives. /readyz: it can write. /metrics: what Prometheus reads."""
+"""/healthz: this process is running. /readyz: the database accepts writes. /metrics: for Prometheus."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -21,22 +21,22 @@ READY: Final = Gauge("tael_ready", "1 while the database takes writes, else 0")
 
 
 class IncidentFigures(Collector):
-    """Incidents as the database counts them: whichever process is asked, it says the same."""
+    """Incidents as counted in the database: every process reports the same figures."""
 
     def __init__(self) -> None:
         self.counts: Mapping[IncidentKind, tuple[int, int]] = {}
 
     def collect(self) -> Iterator[Metric]:
         open_now = sum(counts[1] for counts in self.counts.values())
-        yield GaugeMetricFamily("tael_incidents_open", "incidents that nobody has resolved yet", open_now)
+        yield GaugeMetricFamily("tael_incidents_open", "incidents not resolved yet", open_now)
         unverified = self.counts.get(IncidentKind.ANSWERS_UNVERIFIED, (0, 0))[1]
         yield GaugeMetricFamily(
-            "tael_accounts_unverified", "accounts whose wallet's answers fail verification", unverified
+            "tael_accounts_unverified", "accounts whose wallet's responses fail verification", unverified
         )
-        seen = CounterMetricFamily("tael_incidents", "incidents ever, by kind", labels=["kind"])
+        total = CounterMetricFamily("tael_incidents", "incidents in total, by kind", labels=["kind"])
         for kind in IncidentKind:
-            seen.add_metric([kind.value], self.counts.get(kind, (0, 0))[0])
-        yield seen
+            total.add_metric([kind.value], self.counts.get(kind, (0, 0))[0])
+        yield total
 
 
 INCIDENTS: Final = IncidentFigures()
@@ -45,7 +45,7 @@ REGISTRY.register(INCIDENTS)
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
     @cache
-    def readiness() -> Readiness:  # made when it is first asked for: routes may be listed without a gateway
+    def readiness() -> Readiness:  # created on the first request: routes may be listed without a gateway
         return Readiness(gateway.store.database)
 
     return [
@@ -68,7 +68,7 @@ async def _readyz(_: Request, readiness: Callable[[], Readiness]) -> Response:
 
 async def _metrics(_: Request, gateway: Gateway, readiness: Callable[[], Readiness]) -> Response:
     READY.set(0 if await readiness().reason() else 1)
-    # As they were last known, if they cannot be counted now.
+    # If they cannot be counted now, the last figures are reported.
     with suppress(StoreUnavailable), budget(gateway.store.database.limits.probe_s):
         INCIDENTS.counts = await gateway.store.incidents.counts()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""The wallets' calls to us: raw bytes in, the wallet's own acknowledgement out."""
+"""The wallets' notices: raw bytes in, the wallet's own form of acknowledgement out."""
 
 from functools import partial
 from typing import Final
@@ -22,11 +22,11 @@ MAX_NOTICE_BYTES: Final = 256 * 1024
 
 
 class NoticeTooLarge(NoticeRefused):
-    """No wallet's notice is as long."""
+    """The notice is longer than any that a wallet sends."""
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
-    """Where wallets arrive; the paths are named in `payments/gateway.py`, which gives them out."""
+    """The paths are defined in `payments/gateway.py`, which gives them to the wallets."""
     return [
         Route(
             f"{NOTICES}/{wallet}/{{account_id}}",
@@ -38,12 +38,12 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
 
 
 async def _notice(request: Request, wallet: Wallet, gateway: Gateway) -> Response:
-    """Anything but "received" makes the wallet send it again."""
-    words = gateway.channels[wallet].acknowledgement
+    """Anything but the wallet's acknowledgement makes the wallet repeat the notice."""
+    acknowledgement = gateway.channels[wallet].acknowledgement
     account_id = request.path_params["account_id"]
     try:
         body = await _body_of(request)
-        if "\0" in account_id:  # no text in the database can hold it
+        if "\0" in account_id:  # text in PostgreSQL cannot contain NUL
             raise NoSuchAccount("no such account")
         with budget(gateway.store.database.limits.call_s):
             await receive_notice(wallet, account_id, request.headers, body, gateway)
@@ -51,16 +51,16 @@ async def _notice(request: Request, wallet: Wallet, gateway: Gateway) -> Respons
         is_known = not isinstance(refused, NoSuchAccount | NoticeTooLarge)
         log_refused_notice(wallet, account_id, str(refused), is_known, peer_of(request))
         status = 413 if isinstance(refused, NoticeTooLarge) else 200
-        return Response(words.refused, status, media_type=words.content_type)
+        return Response(acknowledgement.refused, status, media_type=acknowledgement.content_type)
     except ClientDisconnect:
         raise
     except StoreUnavailable as error:
         log_unavailable(error, notice=wallet)
-        return Response(words.refused, 503, media_type=words.content_type)
+        return Response(acknowledgement.refused, 503, media_type=acknowledgement.content_type)
     except Exception:
         log.exception("notice.failed", wallet=wallet)
-        return Response(words.refused, 503, media_type=words.content_type)
-    return Response(words.received, media_type=words.content_type)
+        return Response(acknowledgement.refused, 503, media_type=acknowledgement.content_type)
+    return Response(acknowledgement.received, media_type=acknowledgement.content_type)
 
 
 async def _body_of(request: Request) -> bytes:

@@ -1,12 +1,12 @@
-"""What arrives besides parameters: the body of a merchant's request, within a limit, and the caller's address."""
+"""Reads the body of a merchant's request within a limit, and the caller's address."""
 
 from typing import Final
 
 from starlette.requests import Request
 
-#: The largest honest form has a few KB. Reading and verifying one of this size takes a few milliseconds.
+#: The largest legitimate form has a few KB. Reading and verifying a body of this size takes a few milliseconds.
 MAX_FORM_BYTES: Final = 96 * 1024
-#: What is read of a body that is too long, so that its sender comes to read our answer. The listener limits its time.
+#: How much of an oversized body is read, so that its sender goes on to read our response. The listener limits the time.
 MAX_DRAINED_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -18,12 +18,12 @@ class BodyTooLarge(Exception):
 
 
 def peer_of(request: Request) -> str:
-    """The address of the connection, or what a trusted proxy says of it; "" if there is none."""
+    """The client's address, or the one that a trusted proxy reports; "" if there is none."""
     return request.client.host if request.client else ""
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The body. Raises BodyTooLarge, after draining what a sender may still be writing, and ClientDisconnect."""
+    """The body. Raises ClientDisconnect, and BodyTooLarge after reading the rest up to `MAX_DRAINED_BYTES`."""
     body, length = bytearray(), 0
     async for chunk in request.stream():
         length += len(chunk)

@@ -1,12 +1,12 @@
-"""One signature, one reading: the parameters that each call reads and refuses, counted in the signed text. Pure.
+"""One signature, one reading: counts the parameters that a call reads or refuses in the signed text. Pure.
 
-Requests and checkout links sign `name=value` joined with `&`, unescaped. So one text can be cut in several ways: a
-product name that holds `&txamt=1` can become a parameter of its own, and a whole text can be presented to another call.
-Once the signature has verified, each name that the call reads must stand in the text exactly as often as it was sent:
-once or never. What the call refuses must not stand there at all.
+Requests and checkout links sign `name=value` joined with `&`, unescaped. One text can therefore be split in several
+ways: a product name that contains `&txamt=1` can become a parameter of its own, and a whole text can be sent to another
+call. After the signature is verified, each name that the call reads must occur in the text exactly as often as it was
+sent: once or never. Names that the call refuses must not occur at all.
 
-What this cannot detect is a parameter that was added: if the signer sent no `limit_pay`, and a value of theirs holds
-`&limit_pay=no_credit`, then the text with the parameter is the one they signed. Only the signer can prevent that.
+An added parameter cannot be detected: if the signer sent no `limit_pay` and one of the values contains
+`&limit_pay=no_credit`, the text with the parameter is the signed one. Only the signer can prevent that.
 """
 
 from collections.abc import Mapping
@@ -17,30 +17,32 @@ from tael.base.respcd import Call
 from tael.qfpay.signature import LANG, SIGN, joined
 
 MERCHANT: Final = frozenset({"mchid", "Mchid", "mchntid"})
-#: An address may repeat parameters of its own order. Cutting it there gives the same values.
+#: An address may repeat parameters of its own order. Splitting it there gives the same values.
 URLS: Final = frozenset({"notify_url", "return_url", "failed_url", "cancel_url"})
-#: Only payments have these.
+#: Parameters of payments only.
 OPENING: Final = frozenset(
     {"auth_code", "sub_openid", "product_name", "goods_name", "valid_time", "expired_time"}
 )
-#: Only queries have these.
+#: Parameters of queries only.
 FILTERS: Final = frozenset({"start_time", "end_time", "page", "page_size", "respcd"})
-#: Only webhooks have these, in one spelling or both. The same key signs them.
+#: Members of webhooks only, in one spelling or both. The same key signs them.
 WEBHOOK: Final = frozenset({"respmsg", "respmesg"})
-#: Only links have this, and each has it.
+#: Every checkout link has it, nothing else does.
 PAYSOURCE: Final = "paysource"
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The parameters that a call knows."""
+    """The parameters known to a call."""
 
     read: frozenset[str]
-    refused: frozenset[str] = frozenset()  #: with a value; clients that send every field leave these empty
+    refused: frozenset[str] = (
+        frozenset()
+    )  #: refused with a value; clients that send every field leave them empty
     foreign: frozenset[str] = frozenset()  #: of another kind of message: refused even if empty
 
 
-#: `txdtm` counts in every call, since an app may limit the age of its requests.
+#: Every call reads `txdtm`: an app may limit the age of its requests.
 ORDER: Final = MERCHANT | {"out_trade_no", "txdtm"}
 NO_REQUEST: Final = WEBHOOK | {PAYSOURCE}
 UNDO: Final = ORDER | {"syssn", "txamt"}
@@ -57,7 +59,7 @@ CALL_NAMES: Final[Mapping[Call, Names]] = {
     "reversal": Names(read=UNDO, refused=OPENING | FILTERS | {"pay_type"}, foreign=NO_REQUEST),
     "query": Names(read=ORDER | FILTERS | {"syssn", "pay_type"}, foreign=NO_REQUEST),
 }
-#: Without `lang`, which most do not sign.
+#: Without `lang`, which most clients do not sign.
 LINK_NAMES: Final = Names(
     read=ORDER
     | URLS
@@ -70,9 +72,9 @@ LINK_NAMES_WITH_LANG: Final = replace(LINK_NAMES, read=LINK_NAMES.read | {LANG})
 
 
 def misread(values: Mapping[str, str], names: Names) -> str:
-    """The first parameter that this text can be cut to in more than one way, or that the call refuses; "" if none.
+    """The first parameter that the call refuses or that makes the text ambiguous; "" if none.
 
-    `values` are all that were received. Whatever text verified, `sign` was not in it.
+    `values` are all received parameters. `sign` is never part of the signed text.
     """
     text = _text(values, names)
     for name in sorted(names.read | names.refused | names.foreign):
@@ -82,20 +84,20 @@ def misread(values: Mapping[str, str], names: Names) -> str:
 
 
 def _allowed(name: str, values: Mapping[str, str], names: Names) -> int:
-    """How often `name` may stand in the text."""
+    """How often `name` may occur in the text."""
     if name in names.foreign or (name in names.refused and values.get(name)):
         return 0
     return int(name in values)
 
 
 def _text(values: Mapping[str, str], names: Names) -> str:
-    """All parameters by name, with a `&` before the first one too."""
+    """All parameters sorted by name, with a `&` also before the first."""
     pairs = sorted((name, value) for name, value in values.items() if name != SIGN)
     return "&" + joined((name, _without_repeats(name, value, values, names)) for name, value in pairs)
 
 
 def _without_repeats(name: str, value: str, values: Mapping[str, str], names: Names) -> str:
-    """An address without the pairs that repeat a parameter with the value it has here."""
+    """An address without pairs that repeat a parameter of the request with the same value."""
     if name not in URLS or "&" not in value:
         return value
     first, *pairs = value.split("&")

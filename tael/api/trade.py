@@ -25,23 +25,23 @@ from tael.payments.reversals import ReversalRequest, reverse_payment
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedRequest:
-    """A verified request: who asks, for which merchant, with which parameters."""
+    """A verified request: the app, the merchant and the parameters."""
 
-    known: AppContext
+    context: AppContext
     merchant: Merchant
     params: Mapping[str, str]
 
 
-# ---- what the parameters ask for: pure, and BadField or NoChannel for what they cannot mean -----------------
+# ---- parameters to requests: pure; raises BadField and NoChannel -----------------------------------------------
 
 
-def read_payment(caller: AuthenticatedRequest) -> PaymentRequest:
-    params = caller.params
+def read_payment(request: AuthenticatedRequest) -> PaymentRequest:
+    params = request.params
     code = fields.pay_type(params)
     reference = fields.reference(params)
     client_time = fields.moment_text(params)
     amount_minor = fields.amount_minor(params)
-    currency = fields.text(params, "txcurrcd", max_len=3) or caller.merchant.currency
+    currency = fields.text(params, "txcurrcd", max_len=3) or request.merchant.currency
     device = fields.device(params)
     subject = fields.product_name(params)
     forbid_credit = fields.forbid_credit(params)
@@ -51,8 +51,8 @@ def read_payment(caller: AuthenticatedRequest) -> PaymentRequest:
         pay_type.presentment is Presentment.IN_APP,
     )
     return PaymentRequest(
-        context=caller.known,
-        merchant=caller.merchant,
+        context=request.context,
+        merchant=request.merchant,
         pay_type=pay_type,
         reference=reference,
         amount=Money(amount_minor, currency),
@@ -66,19 +66,19 @@ def read_payment(caller: AuthenticatedRequest) -> PaymentRequest:
     )
 
 
-def read_close(caller: AuthenticatedRequest) -> CloseRequest:
-    """`txdtm` and `txamt` are not compared; an app may require the amount."""
-    syssn, reference = _one_of_two_numbers(caller.params)
-    if caller.known.app.close_requires_amount:
-        fields.amount_minor(caller.params)
-    return CloseRequest(caller.merchant, syssn, reference)
+def read_close(request: AuthenticatedRequest) -> CloseRequest:
+    """`txdtm` and `txamt` are not compared with the order. An app may require the amount."""
+    syssn, reference = _syssn_or_reference(request.params)
+    if request.context.app.close_requires_amount:
+        fields.amount_minor(request.params)
+    return CloseRequest(request.merchant, syssn, reference)
 
 
-def read_refund(caller: AuthenticatedRequest) -> RefundRequest:
+def read_refund(request: AuthenticatedRequest) -> RefundRequest:
     """`syssn` is the payment's, `out_trade_no` the refund's own number."""
-    params = caller.params
+    params = request.params
     return RefundRequest(
-        merchant=caller.merchant,
+        merchant=request.merchant,
         payment_syssn=fields.syssn(params),
         reference=fields.reference(params),
         amount_minor=fields.amount_minor(params),
@@ -87,12 +87,12 @@ def read_refund(caller: AuthenticatedRequest) -> RefundRequest:
     )
 
 
-def read_reversal(caller: AuthenticatedRequest) -> ReversalRequest:
-    """Amount and time are required: a reversal moves money, and a captured query names an order too."""
-    params = caller.params
-    syssn, reference = _one_of_two_numbers(params)
+def read_reversal(request: AuthenticatedRequest) -> ReversalRequest:
+    """Amount and time are required: a reversal moves money, and a captured query has an order's number too."""
+    params = request.params
+    syssn, reference = _syssn_or_reference(params)
     return ReversalRequest(
-        merchant=caller.merchant,
+        merchant=request.merchant,
         syssn=syssn,
         reference=reference,
         amount_minor=fields.amount_minor(params),
@@ -100,13 +100,13 @@ def read_reversal(caller: AuthenticatedRequest) -> ReversalRequest:
     )
 
 
-def read_query(caller: AuthenticatedRequest) -> TransactionQuery:
-    """Every filter may be left out. Beside a syssn, times must be times and do not filter."""
-    params = caller.params
+def read_query(request: AuthenticatedRequest) -> TransactionQuery:
+    """Every filter is optional. With a syssn, times are validated and then ignored."""
+    params = request.params
     syssns = fields.syssn_list(params)
     start, end = fields.moment(params, "start_time"), fields.moment(params, "end_time")
     return TransactionQuery(
-        mchid=caller.merchant.mchid,
+        mchid=request.merchant.mchid,
         syssns=syssns,
         references=fields.reference_list(params),
         pay_types=fields.pay_type_list(params),
@@ -118,8 +118,8 @@ def read_query(caller: AuthenticatedRequest) -> TransactionQuery:
     )
 
 
-def _one_of_two_numbers(params: Mapping[str, str]) -> tuple[str, str]:
-    """(syssn, reference), one of which may be empty."""
+def _syssn_or_reference(params: Mapping[str, str]) -> tuple[str, str]:
+    """(syssn, reference). One of them may be empty."""
     syssn = fields.syssn(params, required=False)
     reference = fields.reference(params, required=False)
     if not (syssn or reference):
@@ -130,31 +130,31 @@ def _one_of_two_numbers(params: Mapping[str, str]) -> tuple[str, str]:
 # ---- the calls ---------------------------------------------------------------------------------------------
 
 
-async def payment(caller: AuthenticatedRequest, gateway: Gateway) -> Members:
-    return answers.payment_answer(await open_payment(read_payment(caller), gateway), gateway.pages)
+async def payment(request: AuthenticatedRequest, gateway: Gateway) -> Members:
+    return answers.payment_answer(await open_payment(read_payment(request), gateway), gateway.pages)
 
 
-async def close(caller: AuthenticatedRequest, gateway: Gateway) -> Members:
-    return answers.close_answer(await close_payment(read_close(caller), gateway))
+async def close(request: AuthenticatedRequest, gateway: Gateway) -> Members:
+    return answers.close_answer(await close_payment(read_close(request), gateway))
 
 
-async def refund(caller: AuthenticatedRequest, gateway: Gateway) -> Members:
-    return answers.refund_answer(await refund_payment(read_refund(caller), gateway))
+async def refund(request: AuthenticatedRequest, gateway: Gateway) -> Members:
+    return answers.refund_answer(await refund_payment(read_refund(request), gateway))
 
 
-async def reversal(caller: AuthenticatedRequest, gateway: Gateway) -> Members:
-    return answers.reversal_answer(await reverse_payment(read_reversal(caller), gateway))
+async def reversal(request: AuthenticatedRequest, gateway: Gateway) -> Members:
+    return answers.reversal_answer(await reverse_payment(read_reversal(request), gateway))
 
 
-async def query(caller: AuthenticatedRequest, gateway: Gateway) -> Members:
-    ask = read_query(caller)
-    trades = await list_transactions(ask, gateway)
-    return answers.query_answer(trades, caller.known.app, ask.page, ask.page_size)
+async def query(request: AuthenticatedRequest, gateway: Gateway) -> Members:
+    filters = read_query(request)
+    transactions = await list_transactions(filters, gateway)
+    return answers.query_answer(transactions, request.context.app, filters.page, filters.page_size)
 
 
 Handler = Callable[[AuthenticatedRequest, Gateway], Awaitable[Members]]
 
-#: Path, methods, name in the texts of refusals, what it does. GETs are replayed by caches, so only a query is one.
+#: Path, methods, name in error texts, handler. Caches repeat GETs, so only a query can be one.
 CALLS: Final[tuple[tuple[str, tuple[str, ...], Call, Handler], ...]] = (
     ("/trade/v1/payment", ("POST",), "payment", payment),
     ("/trade/v1/close", ("POST",), "close", close),

@@ -1,8 +1,7 @@
-"""Bytes to parameters, members to bytes: how real QFPay clients write requests, and how they expect answers.
+"""Parses requests to parameters and writes responses, in the forms that QFPay's clients use.
 
-Knows neither keys of merchants nor what a parameter means. A client may put parameters into the query
-string, a form, a multipart body or a body without a Content-Type, in UTF-8 or GB18030; all arrive here as
-one set, each name once.
+Independent of keys and of the parameters' meaning. Parameters may be in the query string, a form, a multipart body or a
+body without a Content-Type, in UTF-8 or GB18030. The result is one set with each name once.
 """
 
 import json
@@ -24,11 +23,12 @@ from tael.qfpay.signature import sign_body
 MAX_PARAMETERS: Final = 200
 MAX_NAMES_BYTES: Final = 64 * 1024
 
-#: Java and C# samples on a Chinese Windows send the machine's own charset, and digest over UTF-8.
+#: Java and C# samples on a Chinese Windows send the system's charset but sign UTF-8.
 CHARSETS: Final = ("utf-8", "gb18030")
 
-#: Scanners may end a code with NUL. It is read as it was signed, trimmed, and never stored; no other text may hold one.
-MAY_HOLD_NUL: Final = "auth_code"
+#: Scanners may end a code with NUL. It is part of the signed text, is trimmed later and never stored. No other
+#: parameter may contain NUL.
+MAY_CONTAIN_NUL: Final = "auth_code"
 
 ESCAPES: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 
@@ -37,17 +37,17 @@ BytePair = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What a request says, unproven."""
+    """The parameters of a request, not yet verified."""
 
-    values: Mapping[str, str]  #: percent-decoded, `sign` included; never trimmed, since blanks are signed
-    raw_texts: tuple[bytes, ...]  #: query string and form body exactly as sent, where not empty
+    values: Mapping[str, str]  #: percent-decoded, with `sign`; not trimmed, since whitespace is signed
+    raw_texts: tuple[bytes, ...]  #: the non-empty ones of query string and form body, exactly as sent
     charset: str  #: one of CHARSETS
 
 
 def read_parameters(query_string: bytes, headers: Headers, body: bytes) -> Parameters:
     """All parameters of a request, whatever its method and Content-Type.
 
-    Raises UnreadableMessage, and BadField where one name has two values.
+    Raises UnreadableMessage, and BadField for a name with two values.
     """
     if body.lstrip().startswith((b"{", b"[")):
         raise UnreadableMessage("the body is JSON; send a form")
@@ -68,13 +68,13 @@ def read_parameters(query_string: bytes, headers: Headers, body: bytes) -> Param
 
 
 def raw_pairs(text: bytes) -> list[BytePair]:
-    """The pairs of a form or query string as they stand there, undecoded."""
+    """The undecoded pairs of a form or query string."""
     chunks = (chunk.partition(b"=") for chunk in text.split(b"&") if chunk)
     return [(name, value) for name, _, value in chunks]
 
 
 def unquoted(text: bytes) -> bytes:
-    """As `urllib.parse.unquote_to_bytes`, which takes forty times as long for a text of nothing but `%`."""
+    """Like `urllib.parse.unquote_to_bytes`, which takes forty times as long for a text of `%` only."""
     return ESCAPES.sub(_unescaped, text.replace(b"+", b" "))
 
 
@@ -107,7 +107,7 @@ def multipart_pairs(body: bytes, boundary: bytes) -> list[BytePair]:
 
 
 class TextParts:
-    """Collects what the multipart parser calls out; `pairs` is complete once `finished`."""
+    """Collects the text parts from the multipart parser's callbacks. `pairs` is complete once `finished`."""
 
     def __init__(self) -> None:
         self.pairs: list[BytePair] = []
@@ -120,7 +120,7 @@ class TextParts:
         check_count(self._parts)
         self._disposition: dict[bytes, bytes] = {}
         self._content = bytearray()
-        self._forget_header()
+        self._reset_header()
 
     def add_header_name(self, text: bytes, start: int, end: int) -> None:
         self._header_name += text[start:end]
@@ -131,7 +131,7 @@ class TextParts:
     def end_header(self) -> None:
         if self._header_name.lower() == b"content-disposition":
             _, self._disposition = parse_options_header(bytes(self._header_value))
-        self._forget_header()
+        self._reset_header()
 
     def add_content(self, text: bytes, start: int, end: int) -> None:
         self._content += text[start:end]
@@ -147,7 +147,7 @@ class TextParts:
     def finish(self) -> None:
         self.finished = True
 
-    def _forget_header(self) -> None:
+    def _reset_header(self) -> None:
         self._header_name, self._header_value = bytearray(), bytearray()
 
 
@@ -165,7 +165,7 @@ def check_names(pairs: list[BytePair]) -> None:
 
 
 def decoded_pairs(pairs: list[BytePair]) -> tuple[str, list[tuple[str, str]]]:
-    """The charset that fits all pairs, and the pairs as text."""
+    """The charset in which all pairs are valid, and the pairs as text."""
     for charset in CHARSETS:
         try:
             decoded = [(name.decode(charset), value.decode(charset)) for name, value in pairs]
@@ -177,20 +177,20 @@ def decoded_pairs(pairs: list[BytePair]) -> tuple[str, list[tuple[str, str]]]:
 
 
 def check_readable(pairs: Iterable[tuple[str, str]]) -> None:
-    """Refuses binary rubbish, and JSON in the guise of a parameter.
+    """Refuses NUL characters, and JSON sent as a parameter.
 
-    An answer or a new-style webhook of ours is JSON with a signature over its very bytes. Were a name
-    allowed to begin like one, those bytes could be sent back to us as a signed request.
+    Our responses and new-style webhooks are JSON, signed over their exact bytes. If a name could begin like JSON, those
+    bytes could be sent back as a signed request.
     """
     for name, value in pairs:
-        if "\0" in name or ("\0" in value and name != MAY_HOLD_NUL):
+        if "\0" in name or ("\0" in value and name != MAY_CONTAIN_NUL):
             raise UnreadableMessage("a parameter holds a NUL character")
         if name.lstrip().startswith(("{", "[")):
             raise UnreadableMessage("the parameters are JSON; send a form")
 
 
 def each_once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """A name sent twice counts once if both say the same; otherwise nobody could tell which one was meant."""
+    """Each name once. A repeated name must have the same value: two values would be ambiguous."""
     values: dict[str, str] = {}
     for name, value in pairs:
         if values.setdefault(name, value) != value:
@@ -202,15 +202,15 @@ def each_once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def json_text(members: Mapping[str, object]) -> bytes:
-    """`members` as Python's json.dumps writes them: one client unescapes this very form by hand."""
+    """`members` as written by Python's json.dumps: one client unescapes exactly this form by hand."""
     return json.dumps(members, allow_nan=False).encode("ascii")
 
 
 def answer(members: Mapping[str, object], app: App | None, status: int = 200) -> Response:
-    """The answer with `members`; signed if the request's own signature was verified as `app`'s.
+    """The response with `members`, signed with the key of `app`, whose signature on the request was verified.
 
-    Nothing else is ever signed: a refusal that repeats text of a stranger's would be a signature for the
-    stranger.
+    Other responses (`app` None) are never signed: an error that repeats text of an unknown sender would give the
+    sender a signature for it.
     """
     body = json_text(members)
     headers = {"Content-Type": "application/json; charset=UTF-8", "X-Powered-By": "QF/1.1"}

@@ -1,1 +1,1 @@
-"""Pages that a payer opens. No asset of anybody else's, and nothing that the content policy does not allow."""
+"""Pages for payers. All assets are inline; the content security policy allows nothing else."""

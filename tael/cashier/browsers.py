@@ -1,4 +1,4 @@
-"""What a payer's browser can do, as far as its User-Agent says: which wallet it can open, and how."""
+"""The kind of a payer's browser by its User-Agent, and the pay type it can use for each wallet."""
 
 import re
 from enum import StrEnum
@@ -12,11 +12,11 @@ PHONE: Final = re.compile(r"\b(?:Mobile|Android|iPhone|iPad|iPod)\b")
 
 
 class Browser(StrEnum):
-    """Where a page is shown."""
+    """The kind of browser that shows a page."""
 
     DESKTOP = "desktop"
     PHONE = "phone"
-    WECHAT = "wechat"  #: WeChat's own, in which Alipay cannot be used
+    WECHAT = "wechat"  #: WeChat's built-in browser, in which Alipay cannot be used
 
 
 def browser_of(request: Request) -> Browser:
@@ -27,7 +27,7 @@ def browser_of(request: Request) -> Browser:
 
 
 def pay_type_for(wallet: Wallet, browser: Browser, has_openid: bool) -> PayType | None:
-    """How a checkout link is paid by `wallet` in this browser; None where it cannot be."""
+    """The pay type for paying a checkout link with `wallet` in this browser; None if it is not possible."""
     match wallet, browser:
         case Wallet.ALIPAY, Browser.DESKTOP:
             return PAY_TYPES["800151"]

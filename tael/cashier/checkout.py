@@ -1,7 +1,7 @@
-"""The pages of a checkout link: the one that reads the link, the choice of a wallet, and the way back to the shop.
+"""The pages of a checkout link: reading the link, choosing a wallet, returning to the shop.
 
-A link's parameters stand behind `#`, so that only the browser knows them: the first page posts them to
-`api/checkout.py`, which verifies them and names the page to go on with.
+A link's parameters are behind the `#`, which browsers do not send: the first page posts them to `api/checkout.py`,
+which verifies them and responds with the path of the choice page.
 """
 
 from typing import Final
@@ -21,7 +21,7 @@ from tael.payments.domain.page_urls import CHECKSTAND, payment_page_end
 from tael.payments.domain.payment import State
 from tael.payments.gateway import Gateway
 
-#: A browser's timers hold 24 days; the page that is loaded again a day later counts on.
+#: A browser's timers are limited to 24 days. The page reloads after a day and continues to count down.
 MAX_LEFT_S: Final = 24 * 3600
 ONE: Final = f"{CHECKSTAND}/{{mchid}}/{{link_id}}"
 
@@ -43,14 +43,14 @@ async def _reader(request: Request, gateway: Gateway) -> Response:
 
 
 async def _choice(request: Request, gateway: Gateway) -> Response:
-    checkout = await _meant(request, gateway)
+    checkout = await _requested_checkout(request, gateway)
     if checkout is None:
         return no_such_page(request)
     order, now = checkout.order, gateway.clock.now()
     if order is not None and order.state is State.PAID:
         return _to(request, gateway.pages.path(order))
     browser = browser_of(request)
-    ways = _ways(checkout, browser)
+    pay_types = _pay_types(checkout, browser)
     path = _path(checkout, gateway)
     order_path = ""
     if order is not None and order.state is State.PENDING and now < payment_page_end(order):
@@ -65,8 +65,8 @@ async def _choice(request: Request, gateway: Gateway) -> Response:
         is_open=takes_orders(checkout.link, now),
         is_ended=checkout.link.ended_at is not None,
         order_path=order_path,
-        ways=[(wallet.value, f"{path}/by/{wallet}") for wallet in ways],
-        misses=_misses(checkout, browser),
+        choices=[(wallet.value, f"{path}/by/{wallet}") for wallet in pay_types],
+        notes=_notes(checkout, browser),
         leave_path=f"{path}/leave" if checkout.link.cancel_url else "",
         failed_path=f"{path}/failed" if checkout.link.failed_url else "",
         left_s=min(max(0, int((checkout.link.expires_at - now).total_seconds())), MAX_LEFT_S),
@@ -74,20 +74,20 @@ async def _choice(request: Request, gateway: Gateway) -> Response:
 
 
 async def _chosen(request: Request, gateway: Gateway) -> Response:
-    """The page of the order by this wallet, or of the one before that its wallet would not close yet."""
-    checkout = await _meant(request, gateway)
+    """To the page of the order with this wallet, or of an earlier order that its wallet could not close yet."""
+    checkout = await _requested_checkout(request, gateway)
     if checkout is None:
         return no_such_page(request)
-    ways = _ways(checkout, browser_of(request))
+    pay_types = _pay_types(checkout, browser_of(request))
     pay_type = next(
-        (presentment for wallet, presentment in ways.items() if wallet == request.path_params["wallet"]), None
+        (pay_type for wallet, pay_type in pay_types.items() if wallet == request.path_params["wallet"]), None
     )
     if pay_type is None:
         return no_such_page(request)
     try:
         order = await choose(checkout, pay_type, gateway)
     except (OrderClosed, OrderExpired):
-        return _to(request, _path(checkout, gateway))  # which says so
+        return _to(request, _path(checkout, gateway))  # that page shows that the link has ended
     except TaelError as error:
         return message(request, "not_now", "bad_link_more", 409, error.respcd)
     path = gateway.pages.path(order)
@@ -96,7 +96,7 @@ async def _chosen(request: Request, gateway: Gateway) -> Response:
 
 
 async def _leave(request: Request, gateway: Gateway) -> Response:
-    checkout = await _meant(request, gateway)
+    checkout = await _requested_checkout(request, gateway)
     if checkout is None or not checkout.link.cancel_url:
         return no_such_page(request)
     order = await leave(checkout, gateway)
@@ -106,16 +106,16 @@ async def _leave(request: Request, gateway: Gateway) -> Response:
 
 
 async def _left(request: Request, gateway: Gateway) -> Response:
-    """Goes on by itself: a browser does not follow a form to another site, so the form led here."""
-    checkout = await _meant(request, gateway)
+    """Redirects by script: the content policy does not let a form lead to another site, so the form leads here."""
+    checkout = await _requested_checkout(request, gateway)
     if checkout is None or not checkout.link.cancel_url:
         return no_such_page(request)
     return page(request, "left.html", url=checkout.link.cancel_url)
 
 
 async def _failed(request: Request, gateway: Gateway) -> Response:
-    """To the merchant's page for a link that came to nothing, or to ours, which says so."""
-    checkout = await _meant(request, gateway)
+    """To the merchant's `failed_url` if the link has ended unpaid, otherwise to the link's own page."""
+    checkout = await _requested_checkout(request, gateway)
     if checkout is None:
         return no_such_page(request)
     if takes_orders(checkout.link, gateway.clock.now()) or not checkout.link.failed_url:
@@ -123,31 +123,31 @@ async def _failed(request: Request, gateway: Gateway) -> Response:
     return to_merchant(checkout.link.failed_url)
 
 
-async def _meant(request: Request, gateway: Gateway) -> Checkout | None:
-    """The link of this address; None alike for an unknown one and after its pages have ended."""
+async def _requested_checkout(request: Request, gateway: Gateway) -> Checkout | None:
+    """The checkout link of the request's path; None if it is unknown or its pages have ended."""
     checkout = await find_checkout(request.path_params["mchid"], request.path_params["link_id"], gateway)
     if checkout is None or gateway.clock.now() >= link_pages_end(checkout.link, checkout.order):
         return None
     return checkout
 
 
-def _ways(checkout: Checkout, browser: Browser) -> dict[Wallet, PayType]:
-    """What the merchant's accounts and this browser allow."""
-    found = {wallet: pay_type_for(wallet, browser, bool(checkout.link.openid)) for wallet in Wallet}
+def _pay_types(checkout: Checkout, browser: Browser) -> dict[Wallet, PayType]:
+    """The pay types that the merchant's accounts and this browser support."""
+    by_wallet = {wallet: pay_type_for(wallet, browser, bool(checkout.link.openid)) for wallet in Wallet}
     return {
-        wallet: presentment
-        for wallet, presentment in found.items()
-        if presentment and checkout.can_be_paid_by(presentment)
+        wallet: pay_type
+        for wallet, pay_type in by_wallet.items()
+        if pay_type and checkout.can_be_paid_by(pay_type)
     }
 
 
-def _misses(checkout: Checkout, browser: Browser) -> list[str]:
-    """Words for what the merchant takes and WeChat's own browser does not allow."""
+def _notes(checkout: Checkout, browser: Browser) -> list[str]:
+    """Names of texts about wallets that the merchant accepts but WeChat's browser cannot use."""
     if browser is not Browser.WECHAT:
         return []
-    misses_wechat = not checkout.link.openid and checkout.can_be_paid_by(PAY_TYPES["800207"])
-    misses_alipay = checkout.can_be_paid_by(PAY_TYPES["800152"])
-    return ["wechat_needs_openid"] * misses_wechat + ["no_alipay_in_wechat"] * misses_alipay
+    lacks_openid = not checkout.link.openid and checkout.can_be_paid_by(PAY_TYPES["800207"])
+    accepts_alipay = checkout.can_be_paid_by(PAY_TYPES["800152"])
+    return ["wechat_needs_openid"] * lacks_openid + ["no_alipay_in_wechat"] * accepts_alipay
 
 
 def _path(checkout: Checkout, gateway: Gateway) -> str:
@@ -155,7 +155,7 @@ def _path(checkout: Checkout, gateway: Gateway) -> str:
 
 
 def _to(request: Request, path: str, query: str = "") -> Response:
-    """Another page of ours, in the language of this one."""
+    """A redirect to another page of the cashier, in the current language."""
     lang = request.query_params.get("lang", "")
     kept = "&".join(
         part for part in (query, f"lang={lang}" if lang.replace("-", "").isalnum() else "") if part

@@ -1,11 +1,11 @@
-"""The words of the pages, in English and in simplified and traditional Chinese, and which of them a browser wants."""
+"""The texts of the pages in English, simplified and traditional Chinese, and the choice of language."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from starlette.requests import Request
 
-#: By the value of `lang` in an address; the value is what HTML calls it.
+#: HTML's language tag for each value of `lang` in an address.
 HTML_LANG: Final[Mapping[str, str]] = {"en": "en", "zh-cn": "zh-Hans", "zh-hk": "zh-Hant"}
 OWN_NAME: Final[Mapping[str, str]] = {"en": "English", "zh-cn": "简体中文", "zh-hk": "繁體中文"}
 DEFAULT: Final = "en"
@@ -15,7 +15,7 @@ TRADITIONAL: Final = frozenset({"hant", "hk", "mo", "tw"})
 SIMPLIFIED: Final = frozenset({"hans", "cn"})
 MAX_ACCEPTED: Final = 20
 
-#: Each name in English, simplified and traditional Chinese.
+#: By name: in English, simplified and traditional Chinese.
 WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "pay_title": ("Payment", "付款", "付款"),
     "pay_to": ("Pay to", "收款方", "收款方"),
@@ -38,9 +38,9 @@ WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "qr_wechat": ("QR code for paying with WeChat Pay", "微信付款二维码", "微信付款二維碼"),
     "pay_here": ("Pay on this computer instead", "在此电脑上用支付宝付款", "在此電腦上用支付寶付款"),
     "other_phone": (
-        "This code has to be scanned by another device: show it to the phone that pays.",
-        "此二维码须由另一台设备扫描：请用付款的手机对准它。",
-        "此二維碼須由另一部裝置掃描：請用付款的手機對準它。",
+        "Scan this code with another phone: the one you pay with.",
+        "请用另一部手机（付款的手机）扫描此二维码。",
+        "請用另一部手機（付款的手機）掃描此二維碼。",
     ),
     "open_alipay": ("Pay with Alipay", "用支付宝付款", "用支付寶付款"),
     "pay_now": ("Pay now", "立即支付", "立即支付"),
@@ -50,7 +50,7 @@ WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
         "微信內無法使用支付寶。請點右上角 ···，選擇「在瀏覽器打開」。",
     ),
     "open_in_wechat": ("Open this page inside WeChat.", "请在微信中打开此页。", "請在微信中打開此頁。"),
-    "confirming": ("Paid, being confirmed.", "支付完成，正在确认。", "支付完成，正在確認。"),
+    "confirming": ("Payment sent. Waiting for confirmation.", "支付完成，正在确认。", "支付完成，正在確認。"),
     "cancelled": ("Cancelled. You can still pay.", "已取消，您仍可付款。", "已取消，您仍可付款。"),
     "not_gone_through": (
         "The payment did not go through. You can try again.",
@@ -58,7 +58,7 @@ WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
         "支付失敗，請重試。",
     ),
     "time_over": (
-        "The time is over. Asking whether the payment arrived …",
+        "Time is up. Checking whether the payment arrived …",
         "付款时间已到，正在确认是否到账……",
         "付款時間已到，正在確認是否到賬……",
     ),
@@ -84,21 +84,21 @@ WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
         "此頁需要 JavaScript，請啟用後重新載入。",
     ),
     "still_open": (
-        "Your first choice could not be cancelled yet. Go on with it here, or try the other one again in a minute.",
-        "之前选择的方式暂时无法取消。请在此继续付款，或稍后再换。",
-        "之前選擇的方式暫時無法取消。請在此繼續付款，或稍後再換。",
+        "Your first choice could not be cancelled yet. Continue here, or try the other one again in a minute.",
+        "之前选择的支付方式暂时无法取消。请在此继续付款，或稍后再换。",
+        "之前選擇的支付方式暫時無法取消。請在此繼續付款，或稍後再換。",
     ),
     "paid": ("Paid", "支付成功", "支付成功"),
-    "paid_more": ("Thank you. The payment has arrived.", "谢谢，款项已收到。", "謝謝，款項已收到。"),
+    "paid_more": ("Thank you. We have received your payment.", "谢谢，款项已收到。", "謝謝，款項已收到。"),
     "closed": ("Order closed", "订单已关闭", "訂單已關閉"),
     "closed_more": (
-        "This order was closed and takes no payment.",
+        "This order was closed and can no longer be paid.",
         "此订单已关闭，无法付款。",
         "此訂單已關閉，無法付款。",
     ),
     "expired": ("Order expired", "订单已过期", "訂單已過期"),
     "expired_more": (
-        "The time for this payment is over.",
+        "The time to pay has expired.",
         "付款时间已过。",
         "付款時間已過。",
     ),
@@ -106,41 +106,41 @@ WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "failed_more": ("Nothing was charged.", "未扣款。", "未扣款。"),
     "back_to_shop": ("Back to the shop", "返回商家", "返回商家"),
     "going_back": (
-        "You will be taken back to the shop in a moment.",
+        "Taking you back to the shop …",
         "即将返回商家页面。",
         "即將返回商家頁面。",
     ),
-    "may_close": ("You may close this page.", "您可以关闭此页。", "您可以關閉此頁。"),
+    "may_close": ("You can close this page.", "您可以关闭此页。", "您可以關閉此頁。"),
     "another_way": ("Pay another way", "换一种支付方式", "換一種支付方式"),
     "choose": ("How would you like to pay?", "请选择支付方式", "請選擇支付方式"),
-    "go_on": ("Go on with the payment you began", "继续之前的付款", "繼續之前的付款"),
+    "go_on": ("Continue your payment", "继续之前的付款", "繼續之前的付款"),
     "leave": ("Cancel and go back", "取消并返回", "取消並返回"),
     "left": ("Payment cancelled", "已取消付款", "已取消付款"),
-    "link_over": ("This payment link is over", "此付款链接已失效", "此付款連結已失效"),
-    "no_way_here": (
-        "This shop takes no wallet that works here. Open this page in another browser.",
+    "link_ended": ("This payment link is no longer valid", "此付款链接已失效", "此付款連結已失效"),
+    "no_wallet_here": (
+        "None of this shop's wallets works in this browser. Open this page in another browser.",
         "此处没有可用的支付方式，请换一个浏览器打开此页。",
         "此處沒有可用的支付方式，請換一個瀏覽器打開此頁。",
     ),
     "wechat_needs_openid": (
-        "WeChat Pay cannot be started from this link inside WeChat. Open it on a computer and scan the code it shows.",
+        "This link cannot start WeChat Pay inside WeChat. Open the link on a computer and scan the code there.",
         "此链接无法在微信内发起微信支付。请在电脑上打开，再扫描页面上的二维码。",
         "此連結無法在微信內發起微信支付。請在電腦上打開，再掃描頁面上的二維碼。",
     ),
     "opening": ("Opening your payment …", "正在打开付款页……", "正在打開付款頁……"),
     "bad_link": ("This payment link does not work", "此付款链接无法使用", "此付款連結無法使用"),
     "bad_link_more": (
-        "Go back to the shop and try again. If it happens again, tell the shop this code:",
-        "请返回商家重试。如仍失败，请把以下代码告诉商家：",
-        "請返回商家重試。如仍失敗，請把以下代碼告訴商家：",
+        "Go back to the shop and try again. If the problem remains, give the shop this code:",
+        "请返回商家重试。如仍失败，请向商家提供以下代码：",
+        "請返回商家重試。如仍失敗，請向商家提供以下代碼：",
     ),
     "try_later": (
-        "The payment service cannot be reached. Try again in a minute.",
+        "The payment service is not available. Try again in a minute.",
         "支付服务暂时无法连接，请稍后再试。",
         "支付服務暫時無法連接，請稍後再試。",
     ),
-    "not_now": ("Not possible at the moment", "暂时无法付款", "暫時無法付款"),
-    "gone": ("No such payment", "没有此订单", "沒有此訂單"),
+    "not_now": ("Payment is not possible right now", "暂时无法付款", "暫時無法付款"),
+    "gone": ("Payment not found", "未找到此订单", "未找到此訂單"),
     "gone_more": (
         "Check the address, or go back to the shop.",
         "请检查网址，或返回商家。",
@@ -152,19 +152,19 @@ NAMES: Final = tuple(HTML_LANG)
 
 
 def words(lang: str) -> dict[str, str]:
-    """Every word in one language."""
+    """All texts in one language, by name."""
     column = NAMES.index(lang)
     return {name: texts[column] for name, texts in WORDS.items()}
 
 
-def wanted(request: Request) -> str:
-    """`lang` of the address, or the best of what the browser accepts."""
-    asked = request.query_params.get("lang", "").lower()
-    return asked if asked in HTML_LANG else accepted(request.headers.get("accept-language", ""))
+def language_of(request: Request) -> str:
+    """The `lang` of the address, or the best match for the browser's Accept-Language."""
+    requested = request.query_params.get("lang", "").lower()
+    return requested if requested in HTML_LANG else accepted(request.headers.get("accept-language", ""))
 
 
 def accepted(header: str) -> str:
-    """The first language of ours by the browser's own order of preference."""
+    """The supported language that the browser prefers most."""
     ranked: list[tuple[float, str]] = []
     for part in header.split(",")[:MAX_ACCEPTED]:
         tag, _, quality = part.strip().lower().partition(";")

@@ -1,4 +1,4 @@
-"""Every page of the cashier, for `main` to serve."""
+"""The routes of all cashier pages."""
 
 from starlette.routing import BaseRoute
 

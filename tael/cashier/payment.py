@@ -1,7 +1,6 @@
-"""A payment's own page: what the payer scans or opens while it waits, its result when it is decided.
+"""A payment's page: the code or link for the payer while it is pending, its result afterwards.
 
-The page asks for the state from time to time, and gets it from memory for a second. All of it ends a while after the
-order does.
+The page polls the state, which is cached for a second. The page ends some time after its order.
 """
 
 from datetime import datetime
@@ -38,7 +37,7 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
         return await _state(request, gateway, states)
 
     parts = (("/state", state), ("/onward", _onward))
-    pages = {"pay": (("", _of_payment), ("/open", _open), *parts), "wechat": (("", _in_wechat), *parts)}
+    pages = {"pay": (("", _pay_page), ("/open", _open), *parts), "wechat": (("", _wechat_page), *parts)}
     return [
         route(f"{CASHIER}/{folder}/{ONE}/{{token}}{part}", show, gateway)
         for folder, shown in pages.items()
@@ -46,8 +45,8 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
     ]
 
 
-async def _of_payment(request: Request, gateway: Gateway) -> Response:
-    payment = await _meant(request, gateway)
+async def _pay_page(request: Request, gateway: Gateway) -> Response:
+    payment = await _requested_payment(request, gateway)
     if payment is None or not payment.pay_type.is_online:
         return no_such_page(request)
     if payment.pay_type.presentment is Presentment.IN_APP:
@@ -55,15 +54,15 @@ async def _of_payment(request: Request, gateway: Gateway) -> Response:
     return await payment_page(request, payment, gateway)
 
 
-async def _in_wechat(request: Request, gateway: Gateway) -> Response:
-    payment = await _meant(request, gateway)
+async def _wechat_page(request: Request, gateway: Gateway) -> Response:
+    payment = await _requested_payment(request, gateway)
     if payment is None or payment.pay_type.presentment is not Presentment.IN_APP:
         return no_such_page(request)
     return await payment_page(request, payment, gateway)
 
 
 async def _state(request: Request, gateway: Gateway, states: ReadCache[tuple[State, datetime]]) -> Response:
-    """The state's name in lower case, and nothing else. Its page's end is cached with it."""
+    """The state's name in lower case and nothing else. The end of the page is cached with it."""
     if not _is_entitled(request, gateway):
         return JSONResponse({"state": "unknown"}, 404, PRIVATE)
     mchid, syssn = request.path_params["mchid"], request.path_params["syssn"]
@@ -72,15 +71,15 @@ async def _state(request: Request, gateway: Gateway, states: ReadCache[tuple[Sta
         payment = await gateway.store.payments.by_syssn(mchid, syssn)
         return (payment.state, payment_page_end(payment)) if payment else None
 
-    found = await states.get(f"{mchid}/{syssn}", read)
-    if found is None or gateway.clock.now() >= found[1]:
+    cached = await states.get(f"{mchid}/{syssn}", read)
+    if cached is None or gateway.clock.now() >= cached[1]:
         return JSONResponse({"state": "unknown"}, 404, PRIVATE)
-    return JSONResponse({"state": found[0].value.lower()}, 200, PRIVATE)
+    return JSONResponse({"state": cached[0].value.lower()}, 200, PRIVATE)
 
 
 async def _onward(request: Request, gateway: Gateway) -> Response:
-    """To the merchant's own page, once there is something to say there."""
-    payment = await _meant(request, gateway)
+    """To the merchant's page for this result; without one, to the payment's own page."""
+    payment = await _requested_payment(request, gateway)
     if payment is None:
         return no_such_page(request)
     known = await gateway.credentials.app(payment.appcode)
@@ -89,11 +88,11 @@ async def _onward(request: Request, gateway: Gateway) -> Response:
 
 
 async def _open(request: Request, gateway: Gateway) -> Response:
-    """To the wallet's page, once it is committed that a payer was sent there; else to the payment's own page."""
-    payment = await _meant(request, gateway)
+    """To the wallet's page, after the redirect is committed; if not possible, to the payment's own page."""
+    payment = await _requested_payment(request, gateway)
     if payment is None or not payment.pay_type.is_online:
         return no_such_page(request)
-    if request.method == "GET" and payment.is_unopened:  # HEAD only looks
+    if request.method == "GET" and payment.is_unopened:  # HEAD changes nothing
         await gateway.store.payments.note_redirect(payment, gateway.clock.now())
         payment = await gateway.store.payments.by_syssn(payment.mchid, payment.syssn) or payment
     may_go = takes_payers(payment, gateway.clock.now()) and not payment.is_unopened
@@ -103,21 +102,21 @@ async def _open(request: Request, gateway: Gateway) -> Response:
 
 
 def _is_entitled(request: Request, gateway: Gateway) -> bool:
-    where = request.path_params
-    return gateway.pages.is_token(where["token"], where["mchid"], where["syssn"])
+    path = request.path_params
+    return gateway.pages.is_token(path["token"], path["mchid"], path["syssn"])
 
 
-async def _meant(request: Request, gateway: Gateway) -> Payment | None:
-    """The payment of this address; None alike for an unknown one, a wrong token, and after the page has ended."""
+async def _requested_payment(request: Request, gateway: Gateway) -> Payment | None:
+    """The payment of the request's path; None if it is unknown, the token is wrong, or its page has ended."""
     if not _is_entitled(request, gateway):
         return None
-    where = request.path_params
-    payment = await gateway.store.payments.by_syssn(where["mchid"], where["syssn"])
+    path = request.path_params
+    payment = await gateway.store.payments.by_syssn(path["mchid"], path["syssn"])
     return payment if payment and gateway.clock.now() < payment_page_end(payment) else None
 
 
 async def payment_page(request: Request, payment: Payment, gateway: Gateway) -> Response:
-    """Payee, subject, amount and state, with what this browser can pay by."""
+    """The page with payee, subject, amount and state, and the code or link that this browser can use."""
     known = await gateway.credentials.app(payment.appcode)
     app = known.app if known else None
     checkout = await checkout_of(payment, gateway)
@@ -138,8 +137,8 @@ async def payment_page(request: Request, payment: Payment, gateway: Gateway) -> 
         state=payment.state.value.lower(),
         ends=[state.value.lower() for state in ENDS],
         onward={state.value.lower(): f"{path}/onward" if onward[state] else "" for state in ENDS},
-        # A payer who can still choose is not sent away.
-        hurried=[
+        # A payer who can still choose another wallet is not redirected automatically.
+        redirecting=[
             state.value.lower() for state in ENDS if onward[state] and (state is State.PAID or not may_choose)
         ],
         choose_path=link_path if may_choose else "",
@@ -149,24 +148,24 @@ async def payment_page(request: Request, payment: Payment, gateway: Gateway) -> 
         state_path=f"{path}/state",
         left_s=max(0, int((payment.expires_at - now).total_seconds())),
         browser=browser_of(request).value,
-        **await _way(payment, gateway),
+        **await _presented(payment, gateway),
     )
 
 
-async def _way(payment: Payment, gateway: Gateway) -> dict[str, Any]:
-    """What the payer scans or opens, or what the page hands over; `way` is "" if unknown or if the order is over."""
-    nothing: dict[str, Any] = {"way": "", "url": "", "code": "", "params": {}}
+async def _presented(payment: Payment, gateway: Gateway) -> dict[str, Any]:
+    """The code, link or parameters for the payer. `action` is "" if they are unknown or the order has ended."""
+    nothing: dict[str, Any] = {"action": "", "url": "", "code": "", "params": {}}
     if payment.state is not State.PENDING or payment.close_syssn:
         return nothing
     match payment.pay:
         case PayLink() if payment.pay_type.presentment is Presentment.WAP_PAGE:
-            return nothing | {"way": "open", "url": gateway.pages.opening_path(payment)}
+            return nothing | {"action": "open", "url": gateway.pages.opening_path(payment)}
         case PayLink():
             code = await qr_code(gateway.pages.opening_of(payment))
-            return nothing | {"way": "scan", "url": gateway.pages.opening_path(payment), "code": code}
+            return nothing | {"action": "scan", "url": gateway.pages.opening_path(payment), "code": code}
         case PayCode(text):
-            return nothing | {"way": "scan", "code": await qr_code(text)}
+            return nothing | {"action": "scan", "code": await qr_code(text)}
         case BridgeParams(params):
-            return nothing | {"way": "bridge", "params": dict(params)}
+            return nothing | {"action": "bridge", "params": dict(params)}
         case None:
             return nothing

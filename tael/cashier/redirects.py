@@ -1,4 +1,4 @@
-"""Where a payer goes when a payment is over: the merchant's own page, with the payment's numbers, unsigned."""
+"""The merchant's page to which a payer is redirected after a payment, with the payment's unsigned numbers."""
 
 from urllib.parse import urlencode
 
@@ -10,7 +10,7 @@ from tael.qfpay.webhook_bodies import payment_members
 
 
 def base_url(payment: Payment, state: State, app: App | None, checkout: Checkout | None) -> str:
-    """The merchant's address for a payment that comes to be in `state`; "" where there is none."""
+    """The merchant's address for a payment in `state`; "" if there is none."""
     if state is State.PENDING:
         return ""
     if checkout is not None:
@@ -21,13 +21,13 @@ def base_url(payment: Payment, state: State, app: App | None, checkout: Checkout
 
 
 def onward_url(payment: Payment, app: App | None, checkout: Checkout | None) -> str:
-    """The same for `payment` as it is, complete."""
+    """The complete address for `payment` in its current state; "" if there is none."""
     url = base_url(payment, payment.state, app, checkout)
     return with_payment(url, payment) if url else ""
 
 
 def with_payment(url: str, payment: Payment) -> str:
-    """`url` with the members of an old-style webhook at the end of its query, and not a character of it changed."""
+    """`url`, otherwise unchanged, with the members of an old-style webhook at the end of its query."""
     address, mark, fragment = url.partition("#")
     members = payment_members(payment, Style.OLD) | {"respcd": shown_respcd(payment)}
     separator = "?" if "?" not in address else "" if address.endswith(("?", "&")) else "&"

@@ -1,4 +1,4 @@
-"""A page out of its template: words in the payer's language, and the headers that let nothing else in."""
+"""Renders pages from templates in the payer's language, with headers that forbid any other content."""
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from tael.cashier.languages import HTML_LANG, OWN_NAME, wanted, words
+from tael.cashier.languages import HTML_LANG, OWN_NAME, language_of, words
 from tael.db.database import StoreUnavailable, budget
 from tael.db.outages import log_unavailable
 from tael.payments.gateway import Gateway
@@ -40,9 +40,9 @@ def route(path: str, show: Show, gateway: Gateway, method: str = "GET") -> Route
 
 
 async def _guarded(request: Request, show: Show, gateway: Gateway) -> Response:
-    """What `show` answers, or a page that says that it cannot be answered now."""
+    """The response of `show`, or an error page if the service is unavailable."""
     if any("\0" in part for part in request.path_params.values()):
-        return no_such_page(request)  # nothing is called so: no text in the database can hold it
+        return no_such_page(request)  # text in PostgreSQL cannot contain NUL
     try:
         with budget(gateway.store.database.limits.call_s):
             return await show(request, gateway)
@@ -54,9 +54,9 @@ async def _guarded(request: Request, show: Show, gateway: Gateway) -> Response:
 
 
 def page(request: Request, template: str, status: int = 200, **values: object) -> Response:
-    """A page whose only scripts and styles are its own, by a nonce that no injected text can know."""
+    """A page that runs only its own scripts and styles, which carry a nonce that injected text cannot know."""
     nonce = secrets.token_urlsafe(16)
-    lang = wanted(request)
+    lang = language_of(request)
     policy = (
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -74,19 +74,19 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
 
 
 def to_merchant(url: str) -> Response:
-    """To a page of the merchant's, whose address is passed on as it was given.
+    """A redirect to the merchant's page, with the address as the merchant gave it.
 
-    Starlette's own redirect would encode some characters anew. What is not ASCII is encoded as browsers do.
+    Starlette's redirect would encode some characters again. Non-ASCII characters are encoded as browsers do.
     """
     location = "".join(c if c.isascii() else quote(c) for c in url)
     return Response(status_code=303, headers={**PRIVATE, "Location": location})
 
 
 def message(request: Request, title: str, more: str, status: int, code: str = "") -> Response:
-    """A page that only says something; `title` and `more` are names of words, `code` is a respcd."""
+    """A page with a message. `title` and `more` are names of texts, `code` is a respcd."""
     return page(request, "message.html", status, title=title, more=more, code=code)
 
 
 def no_such_page(request: Request) -> Response:
-    """The same for what never was, for an address with a wrong token, and for a page that has ended."""
+    """The same page for an unknown payment, a wrong token, and a page that has ended."""
     return message(request, "gone", "gone_more", 404)

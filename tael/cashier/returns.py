@@ -1,6 +1,6 @@
-"""A payer's browser comes back from Alipay: on to the merchant once the money is there, or a page that waits for it.
+"""The return of a payer's browser from Alipay: redirects to the merchant once paid, otherwise shows the payment's page.
 
-Both end when the payment's own page does, so that a return's address does not show more than that page.
+Ends together with the payment's page, so that the address of a return never shows more than that page.
 """
 
 from starlette.requests import Request
@@ -19,12 +19,12 @@ from tael.payments.notices import payment_returned
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
-    """The path is named in `payments/gateway.py`, which gives it out."""
+    """The path is defined in `payments/gateway.py`, which gives it to the wallet."""
     return [route(f"{RETURN}/{{account_id}}", _returned, gateway)]
 
 
 async def _returned(request: Request, gateway: Gateway) -> Response:
-    """The wallet is asked: its own word decides, not the address that the browser came with."""
+    """Queries the wallet: its response decides, not the parameters of the browser's address."""
     returned = await payment_returned(request.path_params["account_id"], dict(request.query_params), gateway)
     if returned is None:
         log_refused_return(request.path_params["account_id"], request.client.host if request.client else "")

@@ -1,1 +1,1 @@
-"""The operator's commands. Tables for people, `--json` for programs."""
+"""The command line for operators: tables by default, JSON with `--json`."""

@@ -1,4 +1,4 @@
-"""`python -m tael.cli`: the same as the command `tael`."""
+"""`python -m tael.cli` runs the `tael` command."""
 
 from tael.cli.app import main
 

@@ -1,4 +1,4 @@
-"""A wallet account as `tael wallet` shows it: everything but keys and certificates."""
+"""Output of wallet accounts. Keys and certificates are never shown."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def wallet_of(account: Account) -> Wallet:
 
 
 def account_members(account: Account) -> dict[str, Any]:
-    """Everything but keys and certificates."""
+    """All fields except keys and certificates."""
     row: dict[str, Any] = {
         "account_id": account.account_id,
         "mchid": account.mchid,

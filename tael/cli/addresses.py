@@ -1,4 +1,4 @@
-"""Where a running demo listens, kept in its folder for commands with `--data`. The standard library only."""
+"""The addresses of a running demo, kept in its folder for commands with `--data`. Standard library only."""
 
 import json
 import os
@@ -13,7 +13,7 @@ FILE: Final = "addresses.json"
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Base URLs, without a slash at the end."""
+    """Base URLs without a trailing slash."""
 
     gateway: str
     sandbox: str
@@ -21,10 +21,10 @@ class Addresses:
 
 @contextmanager
 def kept_addresses(folder: Path, addresses: Addresses) -> Iterator[None]:
-    """Keep them while the demo runs; whole or not at all, since somebody may be reading."""
-    beside = folder / f"{FILE}.new"
-    beside.write_text(json.dumps(asdict(addresses)))
-    os.replace(beside, folder / FILE)
+    """Write the file, and remove it at the end of the block. Written atomically: a command may be reading it."""
+    temporary = folder / f"{FILE}.new"
+    temporary.write_text(json.dumps(asdict(addresses)))
+    os.replace(temporary, folder / FILE)
     try:
         yield
     finally:
@@ -32,7 +32,7 @@ def kept_addresses(folder: Path, addresses: Addresses) -> Iterator[None]:
 
 
 def addresses_in(folder: Path) -> Addresses | None:
-    """Those of the demo on `folder`, which may have been killed since; None if none was kept."""
+    """The addresses in `folder`, or None. The demo may have been killed since it wrote them."""
     try:
         return Addresses(**json.loads((folder / FILE).read_text()))
     except (OSError, ValueError, TypeError):

@@ -1,13 +1,13 @@
-"""The command `tael`: the parts of a deployment, the demo, and the operator's families.
+"""The `tael` command: the processes of a deployment, the demo, and the operator's command groups.
 
-Each command is imported when it is asked for. `tael --help` imports none: it shows the lines below, which are the
-commands' own.
+Each command is imported when it is used. `tael --help` imports none and shows the summaries below.
 """
 
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final
+from importlib.metadata import version
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -15,59 +15,57 @@ from typer.core import TyperCommand, TyperGroup
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a command or a family of commands is, and its line in `tael --help`."""
+    """Where a command or a command group is defined, and its summary in `tael --help`."""
 
     module: str
     name: str
     help: str
 
 
+#: In the order of use: try it out, run it, operate it, develop against it.
 COMMANDS: Final = {
+    "demo": Entry(
+        "demo",
+        "demo_command",
+        "Start a demo on 127.0.0.1: PostgreSQL, both simulated wallets, the gateway and a shop.",
+    ),
+    "migrate": Entry(
+        "parts", "migrate_command", "Migrate the database of TAEL_DATABASE_URL to the current schema."
+    ),
     "serve": Entry(
         "parts",
         "serve_command",
-        "Serve the merchants' API, the wallets' notices, payers' pages, health and metrics.",
+        "Serve the merchant API, wallet notices, payer pages, health checks and metrics.",
     ),
     "work": Entry(
         "parts",
         "work_command",
-        "Run the jobs: settle what is undecided, expire orders, deliver webhooks, seal days. "
-        "Any number of processes.",
+        "Run the background jobs: poll pending orders, deliver webhooks, close the day. Several workers can run.",
     ),
-    "sandbox": Entry("parts", "sandbox_command", "Run both wallets, simulated."),
-    "migrate": Entry(
-        "parts", "migrate_command", "Bring the database that TAEL_DATABASE_URL names to the newest schema."
-    ),
-    "demo": Entry(
-        "demo",
-        "demo_command",
-        "Start gateway, jobs, PostgreSQL, both wallets and a shop on 127.0.0.1. "
-        "No setting of a deployment counts.",
-    ),
+    "app": Entry("apps", "apps", "Manage apps: API credentials and settings."),
+    "merchant": Entry("merchants", "merchants", "Manage merchants."),
+    "wallet": Entry("wallets", "wallets", "Manage wallet accounts."),
+    "payment": Entry("payments", "payments", "Inspect payments."),
+    "webhook": Entry("webhooks", "webhooks", "Inspect and resend webhooks."),
+    "incident": Entry("incidents", "incidents", "Review incidents."),
+    "ledger": Entry("ledger", "ledger", "Verify the ledger."),
+    "maintenance": Entry("maintenance", "maintenance", "Schedule maintenance."),
+    "sandbox": Entry("parts", "sandbox_command", "Run both simulated wallets."),
     "listen": Entry(
-        "listening",
+        "listen",
         "listen_command",
-        "Forward each webhook once, as it happens, to a program on this machine. "
-        "`r` and Enter repeats the last.",
+        "Forward new webhooks to a program on this machine, each once. Press `r` and Enter to repeat the last.",
     ),
     "trigger": Entry(
         "trigger",
         "trigger_command",
-        "Make an event happen in a running demo, by real calls, and print the syssn.",
+        "Trigger an event in a running demo with real API calls, and print its syssn.",
     ),
-    "app": Entry("apps", "apps", "Developers and their settings."),
-    "merchant": Entry("merchants", "merchants", "Who gets the money."),
-    "wallet": Entry("wallets", "wallets", "Merchants' accounts at the wallets."),
-    "payment": Entry("payments", "payments", "Look at payments."),
-    "incident": Entry("incidents", "incidents", "What a person has to look at."),
-    "ledger": Entry("ledger", "ledger", "Whether the books agree."),
-    "maintenance": Entry("maintenance", "maintenance", "Planned stops."),
-    "webhook": Entry("webhooks", "webhooks", "What merchants are told."),
 }
 
 
 class Commands(MutableMapping[str, Any]):
-    """The commands by name. Typed loosely: Typer carries a Click of its own."""
+    """The commands by name, imported on access. Typed loosely: Typer carries a Click of its own."""
 
     def __init__(self) -> None:
         self._imported: dict[str, Any] = {}
@@ -94,14 +92,14 @@ class Commands(MutableMapping[str, Any]):
 
 
 class LazyGroup(TyperGroup):
-    """A group whose commands are imported one by one."""
+    """A group that imports a command when it is used, and lists the commands in the order of `COMMANDS`."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = Commands()
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """With a line for each command, and without the commands."""
+        """Lists the summaries without importing the commands."""
         lines = [TyperCommand(name=name, help=entry.help) for name, entry in COMMANDS.items()]
         TyperGroup(name=self.name, commands=lines, params=self.params, help=self.help).format_help(
             ctx, formatter
@@ -124,11 +122,22 @@ app: Final = typer.Typer(
 )
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"tael {version('tael')}")
+        raise typer.Exit
+
+
 @app.callback()
-def tael() -> None:
+def tael(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+) -> None:
     """A self-hosted payment gateway for Alipay and WeChat Pay."""
 
 
 def main() -> None:
-    """The entry point of the console script."""
+    """Entry point of the console script."""
     app()

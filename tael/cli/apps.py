@@ -1,4 +1,4 @@
-"""`tael app`: developers, their keys and settings. A running gateway sees a change within a second."""
+"""`tael app`: apps, their keys and settings. A running gateway applies a change within a second."""
 
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -17,58 +17,62 @@ from tael.merchants.domain.merchant import App, Style
 from tael.merchants.store.merchants import AlreadyThere
 from tael.operations.store import Store
 
-#: A month: a longer limit would be none.
+#: 31 days. A longer limit would not limit anything.
 MAX_REQUEST_AGE_S: Final = 31 * 24 * 3600
 
-apps: Final = typer.Typer(help="Developers and their settings.", no_args_is_help=True)
+apps: Final = typer.Typer(help="Manage apps: API credentials and settings.", no_args_is_help=True)
 
-AppcodeArgument = Annotated[str, typer.Argument(metavar="APPCODE", help="The developer's public id.")]
+AppcodeArgument = Annotated[str, typer.Argument(metavar="APPCODE", help="The app's public id.")]
 NotifyUrlOption = Annotated[
-    str | None, typer.Option(metavar="URL", help='Where webhooks go; "" for nowhere.', show_default=False)
+    str | None,
+    typer.Option(metavar="URL", help='URL for webhooks; "" for none.', show_default=False),
 ]
 ReturnUrlOption = Annotated[
     str | None,
-    typer.Option(metavar="URL", help='Where payers return after Alipay; "" for nowhere.', show_default=False),
+    typer.Option(
+        metavar="URL",
+        help='URL to return payers to after an Alipay payment; "" for none.',
+        show_default=False,
+    ),
 ]
-WebhookStyleOption = Annotated[
-    Style | None, typer.Option(help="Which generation of webhooks the receiver understands.")
-]
+WebhookStyleOption = Annotated[Style | None, typer.Option(help="Format of the webhooks.")]
 Sha256OnlyOption = Annotated[
     bool | None, typer.Option("--sha256-only/--no-sha256-only", help="Refuse MD5 signatures.")
 ]
 NotifyOfflineOption = Annotated[
     bool | None,
-    typer.Option("--notify-offline/--no-notify-offline", help="Webhooks for barcode payments as well."),
+    typer.Option("--notify-offline/--no-notify-offline", help="Send webhooks for barcode payments too."),
 ]
 IncludeCurrencyOption = Annotated[
     bool | None,
-    typer.Option("--include-currency/--no-include-currency", help="Name the currency in rows of a query."),
+    typer.Option("--include-currency/--no-include-currency", help="Include `txcurrcd` in query rows."),
 ]
 CancelCodesV2Option = Annotated[
     bool | None,
     typer.Option(
         "--cancel-codes-v2/--no-cancel-codes-v2",
-        help="`cancel` in rows of a query as in later documents of QFPay.",
+        help="Use the `cancel` values of later QFPay documents in query rows: 3 and 5 for refunds.",
     ),
 ]
 IncludeGoodsNameOption = Annotated[
     bool | None,
     typer.Option(
         "--include-goods-name/--no-include-goods-name",
-        help="Put the payment's `goods_name` into rows of a query.",
+        help="Include `goods_name` in query rows.",
     ),
 ]
 QuickRetriesOption = Annotated[
     bool | None,
-    typer.Option("--quick-retries/--no-quick-retries", help="Repeat webhooks four times after 30 s first."),
+    typer.Option(
+        "--quick-retries/--no-quick-retries",
+        help="Retry a webhook four times at intervals of 30 s before the longer intervals.",
+    ),
 ]
-
-
 CloseRequiresAmountOption = Annotated[
     bool | None,
     typer.Option(
         "--close-requires-amount/--no-close-requires-amount",
-        help="Refuse a close without `txamt`, which a captured query could be.",
+        help="Require `txamt` in a close, so that a captured query cannot be replayed as one.",
     ),
 ]
 MaxRequestAgeOption = Annotated[
@@ -78,7 +82,7 @@ MaxRequestAgeOption = Annotated[
         metavar="SECONDS",
         min=0,
         max=MAX_REQUEST_AGE_S,
-        help="Refuse requests and links whose `txdtm` is further than this from now, or missing; 0 for no limit.",
+        help="Refuse requests and links whose `txdtm` is missing or differs from now by more; 0 for no limit.",
         show_default=False,
     ),
 ]
@@ -86,7 +90,7 @@ Sha256ResponsesOption = Annotated[
     bool | None,
     typer.Option(
         "--sha256-responses/--no-sha256-responses",
-        help="Sign answers and new-style webhooks by SHA256. QFPay signs by MD5.",
+        help="Sign responses and new-style webhooks with SHA256 instead of MD5, QFPay's algorithm.",
     ),
 ]
 AllowedAddressOption = Annotated[
@@ -94,15 +98,15 @@ AllowedAddressOption = Annotated[
     typer.Option(
         "--allowed-address",
         metavar="NETWORK",
-        help='Take requests from this address or network (CIDR) only; may be given several times; "" for any.',
+        help='Accept requests only from this address or network (CIDR); "" for any. Repeatable.',
         show_default=False,
     ),
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """The settings that a command named; None keeps what is there, an empty one clears it."""
+class Changes:
+    """Settings given on the command line. None keeps the current value, an empty value clears it."""
 
     notify_url: str | None
     return_url: str | None
@@ -122,10 +126,10 @@ class Named:
         inputs.checked_url(self.notify_url or "", "--notify-url")
         inputs.checked_url(self.return_url or "", "--return-url", takes_fragment=True)
 
-    def on(self, app: App) -> App:
+    def applied_to(self, app: App) -> App:
         """`app` with these settings."""
-        wanted = {field.name: getattr(self, field.name) for field in fields(self)}
-        changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         for name in ("notify_url", "return_url", "max_request_age_s"):
             if name in changes:
                 changes[name] = changes[name] or None
@@ -138,9 +142,9 @@ class Named:
 
 @apps.command("add")
 def add(
-    appcode: Annotated[str | None, typer.Option(help="Its public id; made if not given.")] = None,
+    appcode: Annotated[str | None, typer.Option(help="The app's public id. Default: generated.")] = None,
     key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File that holds its key; without it a key is made.")
+        Path | None, typer.Option(metavar="FILE", help="File with the app's key. Default: generated.")
     ] = None,
     notify_url: NotifyUrlOption = None,
     return_url: ReturnUrlOption = None,
@@ -158,8 +162,8 @@ def add(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a developer. A generated key is shown once. Its webhooks are of the new style, unless said otherwise."""
-    named = Named(
+    """Add an app. A generated key is shown once. Webhooks have the new style by default."""
+    changes = Changes(
         notify_url,
         return_url,
         webhook_style,
@@ -176,18 +180,18 @@ def add(
     )
     code = ids.appcode() if appcode is None else inputs.checked(appcode, inputs.APPCODE, "--appcode")
     given = None if key_file is None else inputs.secret_in(key_file, inputs.APP_KEY, "--key-file")
-    made = ids.key() if given is None else None
-    app = named.on(App(code, given or Secret(made or ""), notify_url=None, return_url=None))
+    generated = ids.key() if given is None else None
+    app = changes.applied_to(App(code, given or Secret(generated or ""), notify_url=None, return_url=None))
 
     async def work(store: Store, now: datetime) -> None:
-        await store.merchants.apps()  # a wrong sealing key is found here, before anything is sealed with it
+        await store.merchants.apps()  # decrypts the keys: fails on a wrong encryption key before it is used
         await store.merchants.add_app(app, now)
 
     try:
         with_store(data, work)
     except AlreadyThere as error:
         raise refused(str(error)) from error
-    _show(app, as_json, made)
+    _show(app, as_json, generated)
     _warn_of_plain_http(notify_url)
 
 
@@ -210,8 +214,8 @@ def set_settings(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change settings of a developer. What is not named keeps its value."""
-    named = Named(
+    """Change an app's settings. Options that are not given keep their value."""
+    changes = Changes(
         notify_url,
         return_url,
         webhook_style,
@@ -231,7 +235,7 @@ def set_settings(
         before = await store.merchants.app(appcode)
         if before is None:
             return None
-        after = named.on(before)
+        after = changes.applied_to(before)
         await store.merchants.set_app(after)
         return after
 
@@ -244,7 +248,7 @@ def set_settings(
 
 @apps.command("list")
 def list_apps(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """List the developers, oldest first."""
+    """List apps, oldest first."""
 
     async def work(store: Store, now: datetime) -> list[App]:
         return await store.merchants.apps()
@@ -257,14 +261,14 @@ def list_apps(data: DataOption = None, as_json: JsonOption = False) -> None:
 
 
 def _warn_of_plain_http(notify_url: str | None) -> None:
-    """A webhook holds a payer's id, and its signature does not hide it."""
+    """A webhook contains the payer's id. It is signed, not encrypted."""
     parts = urlsplit(notify_url or "")
     if parts.scheme == "http" and not inputs.is_loopback_host(parts.hostname or ""):
-        warned("--notify-url: webhooks to an http URL can be read on their way; use https")
+        warned("--notify-url: webhooks to an http URL are not encrypted; use https")
 
 
-def _show(app: App, as_json: bool, made_key: str | None = None) -> None:
-    row = _row(app) | ({"key": made_key} if made_key else {})
+def _show(app: App, as_json: bool, generated_key: str | None = None) -> None:
+    row = _row(app) | ({"key": generated_key} if generated_key else {})
     if as_json:
         show_json(row)
     else:
@@ -276,5 +280,5 @@ def _row(app: App) -> dict[str, Any]:
 
 
 def _row_names() -> tuple[str, ...]:
-    """Everything but the key."""
-    return ("appcode", *(field.name for field in fields(Named)))
+    """All fields except the key."""
+    return ("appcode", *(field.name for field in fields(Changes)))

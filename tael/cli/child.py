@@ -1,6 +1,6 @@
-"""`python -m tael.cli.child serve FD` and `… work`: what another `tael` starts, which has checked the settings.
+"""`python -m tael.cli.child serve FD` and `… work`: processes started by another `tael`, which has checked the settings.
 
-It goes without the command line's libraries, which take a third of such a process's time to start.
+They do not import the command-line libraries, which take a third of such a process's start-up time.
 """
 
 import socket
@@ -16,7 +16,7 @@ UNUSABLE: Final = 2
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve on an inherited socket, or work, until told to end; the exit status."""
+    """Serve on an inherited socket or work until a signal arrives. Returns the exit code."""
     what, *rest = [argument for argument in arguments if argument != DEMO]
     try:
         settings = replace(read_settings(), takes_published_key=DEMO in arguments)

@@ -1,7 +1,7 @@
-"""Databases before the gateway has them: why one cannot be used, and whether a demo may take it.
+"""Checks of a database before it is used: why it is unusable, and whether a demo may use it.
 
-A demo migrates what it takes and gives it an app whose key is public, so it looks before it writes anything. An app is
-the demo's if the sealing key in the demo's folder opens the app's key.
+A demo migrates its database and adds an app whose key is public, so it checks before it writes anything. An app
+belongs to the demo if the encryption key in the demo's folder decrypts the app's key.
 """
 
 import base64
@@ -13,10 +13,10 @@ from yoyo.connections import BadConnectionURI
 from tael.base.cipher import Cipher, DecryptionFailed
 
 CONNECT_TIMEOUT_S: Final = 10
-#: What `migrate` and a look at a database raise where it cannot be used.
+#: Raised by `migrate` and by the checks here if the database is unusable.
 UNUSABLE_DATABASE: Final = (psycopg.Error, BadConnectionURI, ValueError)
 MAX_REASON_CHARS: Final = 200
-#: Anybody's tables but extensions' and those that an interrupted first migration leaves.
+#: Any table, except those of extensions and those left by an interrupted first migration.
 TABLES: Final = """
 SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -26,12 +26,12 @@ LIMIT 1
 """
 KEYS: Final = "SELECT key_encrypted FROM app"
 NOT_THE_DEMOS: Final = (
-    "the database holds {what}; a demo takes an empty one or its own, and has changed nothing there"
+    "the database contains {what}; a demo uses an empty database or its own. Nothing was changed there"
 )
 
 
 def why_unusable(error: Exception) -> str:
-    """A sentence without a traceback and without any part of the URL that may be a password."""
+    """One sentence, without any part of the URL: it may be a password."""
     if not isinstance(error, psycopg.OperationalError):
         return f"the database cannot be used ({type(error).__name__})"
     reason = str(error).partition("\n")[0].rpartition("FATAL: ")[2].removeprefix("connection failed: ")
@@ -39,7 +39,7 @@ def why_unusable(error: Exception) -> str:
 
 
 def why_not_the_demos(database_url: str, encryption_key: str) -> str | None:
-    """Why a demo with this key must not use the database; None if it may."""
+    """Why a demo with this encryption key must not use the database; None if it may."""
     try:
         with psycopg.connect(database_url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
             if connection.execute(TABLES).fetchone() is None:

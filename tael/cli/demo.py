@@ -1,6 +1,6 @@
-"""`tael demo`: starts the rig, then tells a story once, serves quietly for programs, or shows itself to a person.
+"""`tael demo`: starts the demo stack, then runs the walkthrough once, serves for programs, or serves interactively.
 
-What tells the story is imported where it is told: a demo that serves programs starts without it.
+The walkthrough is imported only when it is run, so that a demo for programs starts sooner.
 """
 
 import asyncio
@@ -27,8 +27,9 @@ from tael.cli.demo_stack import (
 )
 from tael.cli.reset import close_to_others, throw_away
 from tael.cli.seed import DemoApp, seed
-from tael.cli.shop import lead_to_shop, start_shop
+from tael.cli.shop import start_shop, with_shop_urls
 from tael.cli.showing import IMPOSSIBLE, fail
+from tael.cli.walkthrough import first_payments, full_walkthrough
 from tael.config import DEMO_DATABASE_URL, BadSettings, Settings, checked_database_url, read_settings
 from tael.embedded.server import EmbeddedPostgresError
 from tael.main import clock_of, open_store
@@ -41,7 +42,7 @@ WATCH_S: Final = 0.2
 
 @contextmanager
 def running_demo(paths: DemoPaths) -> Iterator[tuple[DemoStack, list[DemoApp]]]:
-    """A whole demo, ready. Raises DemoRefused, EmbeddedPostgresError."""
+    """A complete demo, ready for requests. Raises DemoRefused, EmbeddedPostgresError."""
     close_to_others(paths.data)
     with running_wallets(paths) as stack, listener_of(paths) as listener:
         start_gateway(stack, listener)
@@ -53,35 +54,33 @@ def running_demo(paths: DemoPaths) -> Iterator[tuple[DemoStack, list[DemoApp]]]:
 
 
 def demo_once(paths: DemoPaths) -> int:
-    """Tell the whole story and print it as a table; 0 if all of it was right."""
+    """Run the full walkthrough and print it as a table. Returns the exit code: 0 if every line is correct."""
     with running_demo(paths) as (stack, apps):
-        return asyncio.run(_tell(stack, apps))
+        return asyncio.run(_run_walkthrough(stack, apps))
 
 
 def demo_quiet(paths: DemoPaths) -> None:
-    """One JSON line when ready; then serve until told to end."""
-    with _until_told() as told, running_demo(paths) as (stack, apps):
+    """Print one JSON line when ready, then serve until a signal ends it."""
+    with _ending_signals() as signals, running_demo(paths) as (stack, apps):
         print(json.dumps(description(stack, apps)), flush=True)
-        _watch(stack, told)
+        _watch(stack, signals)
 
 
 def demo_shown(paths: DemoPaths) -> None:
-    """A first payment of each pay type, where to look, and then serve until Ctrl-C."""
+    """Make one payment of each pay type, print the addresses, then serve until Ctrl-C."""
     from rich.console import Console
 
-    from tael.cli.walkthrough import first_payments
-
     console = Console()
-    with _until_told() as told, running_demo(paths) as (stack, apps):
-        if not told:
+    with _ending_signals() as signals, running_demo(paths) as (stack, apps):
+        if not signals:
             asyncio.run(first_payments(addresses_of(stack), apps, console))
-            _say_where(stack, apps, console)
-        _watch(stack, told)
-        console.print("Ending…")
+            _print_addresses(stack, apps, console)
+        _watch(stack, signals)
+        console.print("Stopping…")
 
 
 def description(stack: DemoStack, apps: list[DemoApp]) -> dict[str, Any]:
-    """What a program needs to use the demo."""
+    """The demo's addresses and credentials, for programs."""
     return {
         "gateway": stack.paths.gateway_url,
         "sandbox": stack.paths.sandbox_url,
@@ -89,14 +88,14 @@ def description(stack: DemoStack, apps: list[DemoApp]) -> dict[str, Any]:
         "database_url": stack.database_url,
         "apps": [
             {
-                "appcode": one.app.appcode,
-                "key": one.app.key.reveal(),
-                "mchid": one.mchids[0],
-                "mchids": list(one.mchids),
-                "notify_url": one.app.notify_url,
-                "return_url": one.app.return_url,
+                "appcode": demo_app.app.appcode,
+                "key": demo_app.app.key.reveal(),
+                "mchid": demo_app.mchids[0],
+                "mchids": list(demo_app.mchids),
+                "notify_url": demo_app.app.notify_url,
+                "return_url": demo_app.app.return_url,
             }
-            for one in apps
+            for demo_app in apps
         ],
     }
 
@@ -105,24 +104,23 @@ async def _seed(stack: DemoStack) -> list[DemoApp]:
     settings = settings_of(stack)
     async with open_store(settings) as store:
         apps = await seed(store, stack.accounts(), clock_of(settings).now())
-        return [await lead_to_shop(stack.paths, apps[0], store), *apps[1:]]
+        return [await with_shop_urls(stack.paths, apps[0], store), *apps[1:]]
 
 
-async def _tell(stack: DemoStack, apps: list[DemoApp]) -> int:
+async def _run_walkthrough(stack: DemoStack, apps: list[DemoApp]) -> int:
     from rich.console import Console
 
     from tael.cli.receiver import Receiver
-    from tael.cli.walkthrough import whole_story
 
     console = Console(width=max(Console().width, 120))
     async with Receiver() as receiver, open_store(settings_of(stack)) as store:
-        for one in apps:
-            await store.merchants.set_app(receiver.listened_to(one.app))
+        for demo_app in apps:
+            await store.merchants.set_app(receiver.listened_to(demo_app.app))
         try:
-            return await whole_story(addresses_of(stack), apps, receiver, console)
-        finally:  # the receiver ends with us, and a later start would tell nobody
-            for one in apps:
-                await store.merchants.set_app(one.app)
+            return await full_walkthrough(addresses_of(stack), apps, receiver, console)
+        finally:  # the receiver ends here: in a later start of this demo its URL would lead nowhere
+            for demo_app in apps:
+                await store.merchants.set_app(demo_app.app)
 
 
 def addresses_of(stack: DemoStack) -> Addresses:
@@ -134,67 +132,70 @@ def settings_of(stack: DemoStack) -> Settings:
 
 
 @contextmanager
-def _until_told() -> Iterator[list[int]]:
-    """A list that gets the signal by which we are told to end."""
-    told: list[int] = []
+def _ending_signals() -> Iterator[list[int]]:
+    """A list to which SIGTERM and SIGINT are added when they arrive."""
+    received: list[int] = []
 
-    def tell(number: int, _: object) -> None:
-        told.append(number)
+    def receive(number: int, _: object) -> None:
+        received.append(number)
 
-    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield told
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _watch(stack: DemoStack, told: list[int]) -> None:
-    while not told:
+def _watch(stack: DemoStack, signals: list[int]) -> None:
+    while not signals:
         for name in stack.watch():
-            print(f"tael: {name} had died and was started again", file=sys.stderr, flush=True)
+            print(f"tael: {name} ended unexpectedly and was restarted", file=sys.stderr, flush=True)
         time.sleep(WATCH_S)
 
 
-def _say_where(stack: DemoStack, apps: list[DemoApp], console: "Console") -> None:
+def _print_addresses(stack: DemoStack, apps: list[DemoApp], console: "Console") -> None:
     published = apps[0]
-    console.print(f"\n[bold]The gateway[/bold]   {stack.paths.gateway_url}/trade/v1")
-    console.print(f"[bold]A demo shop[/bold]   {stack.paths.shop_url}/")
-    console.print(f"[bold]Payers' phone[/bold] {stack.paths.sandbox_url}/")
-    console.print(f"[bold]Both wallets[/bold]  {stack.paths.sandbox_url}/control/…")
+    console.print(f"\n[bold]Gateway[/bold]       {stack.paths.gateway_url}/trade/v1")
+    console.print(f"[bold]Demo shop[/bold]     {stack.paths.shop_url}/")
+    console.print(f"[bold]Payer's phone[/bold] {stack.paths.sandbox_url}/")
+    console.print(f"[bold]Control API[/bold]   {stack.paths.sandbox_url}/control/…")
     console.print(
         f"[bold]Credentials[/bold]   appcode {published.app.appcode}   key {published.app.key.reveal()}   "
         f"mchid {published.mchids[0]}"
     )
-    console.print(f"[bold]Kept in[/bold]       {stack.paths.data} (logs in {stack.paths.data / 'logs'})")
+    console.print(f"[bold]Data[/bold]          {stack.paths.data} (logs in {stack.paths.data / 'logs'})")
     console.print(
-        "Ctrl-C ends it. `tael app set` changes settings, `tael payment show` looks at a payment.\n"
+        "Press Ctrl-C to stop. `tael app set` changes settings, `tael payment show` shows a payment.\n"
     )
 
 
 def demo_command(
     port: Annotated[
-        int, typer.Option(help="First of the ports P to P+3: gateway, wallets, shop, WeChat Pay over TLS.")
+        int, typer.Option(help="First of four ports: gateway, sandbox, shop, and the sandbox over TLS.")
     ] = 8000,
-    data: Annotated[Path, typer.Option(help="Folder that keeps everything between starts.")] = Path(".tael"),
-    once: Annotated[bool, typer.Option(help="Take payments of every kind, print a table, end.")] = False,
+    data: Annotated[Path, typer.Option(help="Folder for everything the demo keeps.")] = Path(".tael"),
+    once: Annotated[bool, typer.Option(help="Make payments of every kind, print a table and exit.")] = False,
     quiet: Annotated[bool, typer.Option(help="Print one JSON line when ready, then serve.")] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="First throw away all that earlier demos kept in the folder.")
+        bool, typer.Option("--fresh", help="Delete the data of earlier demos in the folder first.")
     ] = False,
     database_url: Annotated[
         str,
         typer.Option(
             metavar="URL",
             envvar=DEMO_DATABASE_URL,
-            help="A database in place of the demo's own: an empty one, or one that this demo has used before.",
+            help="Use this database instead of a private PostgreSQL. It must be empty or used by this demo before.",
         ),
     ] = "",
     return_unmatched_payments: Annotated[
-        bool, typer.Option(help="Send back money that belongs to no order, or book it and keep it.")
+        bool, typer.Option(help="Return unmatched payments to the payer, or book and hold them.")
     ] = True,
 ) -> None:
-    """Start gateway, jobs, PostgreSQL, both wallets and a shop on 127.0.0.1. No setting of a deployment counts."""
+    """Start a demo on 127.0.0.1: PostgreSQL, both simulated wallets, the gateway and a shop.
+
+    Settings of a deployment in the environment are ignored.
+    """
     try:
         url = checked_database_url(database_url, "--database-url").reveal() if database_url else ""
         paths = DemoPaths(port, data.resolve(), url, return_unmatched_payments)

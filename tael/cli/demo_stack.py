@@ -1,6 +1,6 @@
-"""Everything a demo consists of, started in order, watched, and ended: PostgreSQL, sandbox, API processes, worker.
+"""The processes of a demo, started in order, supervised and stopped: PostgreSQL, sandbox, API processes, worker.
 
-All of it listens on 127.0.0.1 only, since the published key of the demo is public. What is kept lies in one folder.
+All of them listen on 127.0.0.1 only, since the demo's key is public. All data is in one folder.
 """
 
 import base64
@@ -33,16 +33,16 @@ REST_S: Final = 0.05
 
 
 class DemoRefused(Exception):
-    """The demo cannot start; the message says why and what helps."""
+    """The demo cannot start. The message gives the reason and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoPaths:
-    """The folder and the ports of one demo, and what it was asked to do in another way."""
+    """The folder, the ports and the options of one demo."""
 
     port: int
     data: Path
-    database_url: str = field(default="", repr=False)  #: "" for a PostgreSQL of its own; it holds a password
+    database_url: str = field(default="", repr=False)  #: contains a password; "" for a private PostgreSQL
     returns_unmatched_payments: bool = True
 
     @property
@@ -64,7 +64,7 @@ class DemoPaths:
 
 @dataclass(frozen=True, slots=True)
 class DemoStack:
-    """A demo that runs. `environment` is that of its processes, for commands that belong to it."""
+    """A running demo. `environment` is the environment of its processes."""
 
     paths: DemoPaths
     database_url: str
@@ -73,17 +73,17 @@ class DemoStack:
     postgres: EmbeddedPostgres | None  #: None where --database-url names another server
 
     def watch(self) -> list[str]:
-        """Start again what has died; the names of what it was. Raises DemoRefused, EmbeddedPostgresError."""
-        died = self.supervisor.watch()
+        """Restart the processes that ended; returns their names. Raises DemoRefused, EmbeddedPostgresError."""
+        restarted = self.supervisor.watch()
         if self.postgres is None or self.postgres.pid is not None:
-            return died
+            return restarted
         self.postgres.stop()
         if self.postgres.start() != self.database_url:
-            raise DemoRefused("PostgreSQL had died and its port was taken meanwhile; start the demo again")
-        return [*died, "postgres"]
+            raise DemoRefused("PostgreSQL ended and its port was taken meanwhile; start the demo again")
+        return [*restarted, "postgres"]
 
     def accounts(self) -> list[dict[str, Any]]:
-        """The merchants' accounts that the wallets know."""
+        """The merchants' accounts at the simulated wallets."""
         rows: list[dict[str, Any]] = _read_json(f"{self.paths.sandbox_url}/control/accounts")
         return rows
 
@@ -92,7 +92,7 @@ class DemoStack:
 def running_wallets(paths: DemoPaths) -> Iterator[DemoStack]:
     """PostgreSQL, migrated, and the sandbox. Raises DemoRefused, EmbeddedPostgresError.
 
-    Until the end of the block this process's environment is without settings that were meant for other work.
+    Within the block, the caller's settings are removed from this process's environment; see `isolation`.
     """
     (paths.data / "logs").mkdir(parents=True, exist_ok=True)
     refuse_taken_ports(paths)
@@ -125,7 +125,7 @@ def running_wallets(paths: DemoPaths) -> Iterator[DemoStack]:
 
 @contextmanager
 def _private_files() -> Iterator[None]:
-    """What this process and its children make is for their user only: logs, books, keys."""
+    """Files created by this process and its children are readable by their owner only: logs, data, keys."""
     before = os.umask(0o077)
     try:
         yield
@@ -134,7 +134,7 @@ def _private_files() -> Iterator[None]:
 
 
 def start_gateway(stack: DemoStack, listener: socket.socket) -> None:
-    """API processes and a worker over what `running_wallets` started; `wait_until_ready` says when they serve."""
+    """Start the API processes and a worker on the stack of `running_wallets`; `wait_until_ready` waits for them."""
     paths = stack.paths
     logs = paths.data / "logs"
     for index in range(API_PROCESSES):
@@ -159,7 +159,7 @@ def listener_of(paths: DemoPaths) -> socket.socket:
 
 
 def _encryption_key(paths: DemoPaths) -> str:
-    """The one in the folder, made at the first start."""
+    """The key in the folder, generated at the first start."""
     encryption_key_file = paths.data / "encryption.key"
     if not encryption_key_file.exists():
         _write_private(encryption_key_file, base64.b64encode(secrets.token_bytes(32)).decode())
@@ -202,12 +202,12 @@ def refuse_taken_ports(paths: DemoPaths) -> None:
             listen(HOST, port).close()
         except OSError as error:
             raise DemoRefused(
-                f"port {port} is taken ({error.strerror}); choose others with --port"
+                f"port {port} is taken ({error.strerror}); choose other ports with --port"
             ) from error
 
 
 def wait_until_answers(url: str, what: str, paths: DemoPaths) -> None:
-    """Raises DemoRefused if it does not in time."""
+    """Raises DemoRefused after `READY_LIMIT_S`."""
     until = time.monotonic() + READY_LIMIT_S
     while not answers(url):
         if time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""What `serve` and `work` refuse outside a demo before they do anything: settings and apps that are safe there only."""
+"""Checks of `serve` and `work` at their start: settings and apps that are safe only in a demo are refused elsewhere."""
 
 from urllib.parse import urlsplit
 
@@ -15,10 +15,10 @@ from tael.merchants.domain.merchant import PUBLISHED_KEY
 def refuse_demo_settings(settings: Settings, *, allow_http: bool) -> None:
     """Raises BadSettings."""
     if settings.clock_file:
-        raise BadSettings("TAEL_CLOCK_FILE moves the clock of money; only `--demo` allows it")
+        raise BadSettings("TAEL_CLOCK_FILE replaces the clock that payments use; only `--demo` allows it")
     if settings.webhook_egress.loopback:
         raise BadSettings(
-            "TAEL_WEBHOOK_LOOPBACK lets merchants call this machine's own ports; only `--demo` allows it"
+            "TAEL_WEBHOOK_LOOPBACK lets merchants reach ports of this machine; only `--demo` allows it"
         )
     for name, url in (
         ("TAEL_PUBLIC_URL", settings.public_url),
@@ -30,7 +30,7 @@ def refuse_demo_settings(settings: Settings, *, allow_http: bool) -> None:
 
 
 async def refuse_published_key(settings: Settings) -> None:
-    """Raises BadSettings. A database that does not answer yet is not waited for: such an app is refused later."""
+    """Raises BadSettings. Does not wait for an unreachable database: requests of such an app are refused later."""
     try:
         async with open_store(settings) as store:
             apps = await store.merchants.apps()
@@ -41,7 +41,7 @@ async def refuse_published_key(settings: Settings) -> None:
     for app in apps:
         if app.key.reveal() == PUBLISHED_KEY:
             raise BadSettings(
-                f"app {app.appcode} in this database has the key that QFPay publishes, with which anybody can sign; "
+                f"app {app.appcode} in this database has the key that QFPay publishes, so anyone can sign for it; "
                 "only `--demo` allows it"
             )
 
@@ -53,9 +53,8 @@ def _refuse_plain(name: str, url: str, allow_http: bool) -> None:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https"):
-        raise BadSettings(f"{name} should be an address such as https://pay.example")
+        raise BadSettings(f"{name} should be a URL such as https://pay.example")
     if parts.scheme == "http" and not (allow_http and is_loopback_host(host)):
         raise BadSettings(
-            f"{name} is without TLS: it should begin with https://; "
-            "`--allow-http` allows http:// for addresses of this machine"
+            f"{name} is without TLS: use https://; `--allow-http` allows http:// for URLs of this machine"
         )

@@ -1,6 +1,6 @@
-"""Events that `tael trigger` makes happen for real: by a merchant's calls, a payer's hand and, where need be, time.
+"""The events of `tael trigger`, made with the merchant's API calls, the payer's control calls and the clock.
 
-Each gives the answer that the merchant got to its last call; the numbers in it are what a developer looks for.
+Each function returns the response to the merchant's last call, with the numbers by which the event can be found.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,21 +13,21 @@ from tael.cli.walkthrough import open_and_pay
 AMOUNT: Final = "1000"
 PART: Final = "300"
 MIN_VALID_S: Final = 300
-#: Past the expiry, and past the wallet's last word on it.
+#: Past the expiry, and past the wallet's deadline.
 UNTIL_EXPIRED_S: Final = 360
 PAID, PENDING, FAILED, CLOSED, EXPIRED, ACCEPTED = "0000", "1145", "1147", "1142", "1181", "2999"
 
 
-class NotHappened(Exception):
-    """The gateway or a wallet answered otherwise; the message says what."""
+class EventFailed(Exception):
+    """The gateway or a wallet gave another response than expected. The message contains it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that can be made to happen; `say` is for the list."""
+    """`trigger` makes the event happen; `description` is for `--list`."""
 
-    say: str
-    make: Callable[[Payer], Awaitable[Members]]
+    description: str
+    trigger: Callable[[Payer], Awaitable[Members]]
     moves_clock: bool = False
 
 
@@ -65,7 +65,7 @@ async def expired(payer: Payer) -> Members:
 
 
 async def late_money(payer: Payer) -> Members:
-    """By the wallet's own link, which no payer is given: the gateway's page leads nowhere once a close is asked."""
+    """Uses the wallet's own link, which payers never get: the gateway's page does not open it after a close."""
     assert payer.wallet_link is not None
     answer = _as(PAID, await _open(payer, "800152"))
     _as(PAID, await payer.trade("close", syssn=answer["syssn"]))
@@ -79,7 +79,7 @@ async def refund_done(payer: Payer) -> Members:
 
 
 async def refund_pending(payer: Payer) -> Members:
-    """WeChat Pay takes a refund and pays it back a little later."""
+    """WeChat Pay accepts a refund and completes it later."""
     return _as(ACCEPTED, await _refund(payer, "800208"))
 
 
@@ -90,24 +90,24 @@ async def reversal_done(payer: Payer) -> Members:
 
 
 async def reversal_pending(payer: Payer) -> Members:
-    """WeChat Pay takes no reversal of an undecided payment in its first 15 s."""
+    """WeChat Pay refuses to reverse a pending payment in its first 15 s."""
     answer = await pending(payer)
     return _as(PENDING, await payer.trade("reversal", syssn=answer["syssn"], txamt=AMOUNT))
 
 
 EVENTS: Final = {
-    "payment.created": Event("an order with a QR code that nobody has paid yet", created),
-    "payment.paid": Event("an order with a QR code, paid", paid),
-    "payment.barcode_paid": Event("a barcode payment, paid at once", barcode_paid),
-    "payment.pending": Event("a barcode payment whose payer is asked for a password", pending),
-    "payment.failed": Event("a barcode payment that the wallet refuses", failed),
-    "payment.closed": Event("an unpaid order, closed", closed),
-    "payment.expired": Event("an unpaid order past its time", expired, moves_clock=True),
-    "refund.done": Event("a part of a payment, given back", refund_done),
-    "refund.pending": Event("a refund that the wallet has taken and not done", refund_pending),
-    "reversal.done": Event("a paid barcode payment, undone", reversal_done),
-    "reversal.pending": Event("the reversal of an undecided payment, which has to wait", reversal_pending),
-    "late_money": Event("money for an order that was closed here", late_money),
+    "payment.created": Event("QR code order created, not paid yet", created),
+    "payment.paid": Event("QR code order paid", paid),
+    "payment.barcode_paid": Event("barcode payment paid at once", barcode_paid),
+    "payment.pending": Event("barcode payment waiting for the payer's password", pending),
+    "payment.failed": Event("barcode payment refused by the wallet", failed),
+    "payment.closed": Event("unpaid order closed", closed),
+    "payment.expired": Event("unpaid order expired", expired, moves_clock=True),
+    "refund.done": Event("partial refund completed", refund_done),
+    "refund.pending": Event("refund accepted by the wallet, not completed yet", refund_pending),
+    "reversal.done": Event("paid barcode payment reversed", reversal_done),
+    "reversal.pending": Event("reversal of a pending payment, waiting for the wallet", reversal_pending),
+    "late_money": Event("payment received for a closed order", late_money),
 }
 
 
@@ -133,16 +133,16 @@ async def _refund(payer: Payer, pay_type: str) -> Members:
 
 
 async def _ends(payer: Payer, answer: Members, respcd: str) -> Members:
-    """`answer`, once the query shows the row as it shall be."""
+    """`answer`, once the query shows the row with `respcd`."""
     _as(respcd, await payer.decided(answer["syssn"], respcd))
     return answer
 
 
 def _as(respcd: str, answer: Members) -> Members:
-    """`answer`, if it says this. Raises NotHappened."""
+    """`answer`, if it has this `respcd`. Raises EventFailed."""
     if answer.get("respcd") != respcd:
-        raise NotHappened(
-            f"the gateway said {answer.get('respcd', 'nothing')} "
+        raise EventFailed(
+            f"the gateway returned {answer.get('respcd', 'no respcd')} "
             f"{answer.get('respmsg') or answer.get('errmsg') or ''}".strip()
         )
     return answer

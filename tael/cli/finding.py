@@ -1,6 +1,6 @@
-"""How a command finds its database: by `--data DIR` that of a demo which is running, else by the environment.
+"""How a command finds its database: `--data DIR` names a running demo, otherwise the environment decides.
 
-What cannot be found, reached or opened ends the command with one line, never with a traceback.
+A database that cannot be found, reached or decrypted ends the command with one line, never with a traceback.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from tael.operations.store import Store
 
 Answer = TypeVar("Answer")
 
-#: What a demo keeps in its folder, beside the database itself.
+#: Files in a demo's folder, besides the database itself.
 ENCRYPTION_KEY: Final = "encryption.key"
 EXTERNAL_DATABASE: Final = "database_url"
 CLOCK: Final = "clock"
@@ -35,13 +35,13 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help="Folder of a running demo; without it TAEL_DATABASE_URL and TAEL_ENCRYPTION_KEY say where the data is.",
+        help="Folder of a running demo. Default: the database of TAEL_DATABASE_URL and TAEL_ENCRYPTION_KEY.",
     ),
 ]
 
 
 def with_store(folder: Path | None, work: Callable[[Store, datetime], Awaitable[Answer]]) -> Answer:
-    """What `work` gives for the store that was found and the time that its gateway has."""
+    """Call `work` with the store and the time of its gateway, and return its result."""
     try:
         with isolated() if folder else nullcontext():
             return asyncio.run(_work(found_settings(folder), work))
@@ -49,7 +49,7 @@ def with_store(folder: Path | None, work: Callable[[Store, datetime], Awaitable[
         raise refused(str(error), UNUSABLE) from error
     except SchemaOutdated as error:
         raise refused(
-            "the database lacks tables or columns of this version; `tael migrate` adds them", UNUSABLE
+            "the database schema is older than this version; run `tael migrate`", UNUSABLE
         ) from error
     except StoreUnavailable as error:
         raise refused(_reason(error), UNUSABLE) from error
@@ -58,7 +58,7 @@ def with_store(folder: Path | None, work: Callable[[Store, datetime], Awaitable[
 
 
 def _reason(error: StoreUnavailable) -> str:
-    """A server that answers says why in a sentence of its own."""
+    """A server that can be reached gives its own reason."""
     cause = error.__cause__
     if isinstance(cause, asyncpg.PostgresError) and not isinstance(cause, asyncpg.PostgresConnectionError):
         return _refusal(cause)
@@ -66,12 +66,12 @@ def _reason(error: StoreUnavailable) -> str:
 
 
 def _refusal(error: asyncpg.PostgresError) -> str:
-    """Without the details, which would show the row, sealed keys and all."""
-    return f"the database refuses: {error.args[0]}"
+    """Without the details, which would show the row including encrypted keys."""
+    return f"the database refused it: {error.args[0]}"
 
 
 def found_settings(folder: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Those of the environment, or of the demo on `folder` alone. Raises BadSettings, EmbeddedPostgresError."""
+    """Settings of the environment, or of the demo in `folder` only. Raises BadSettings, EmbeddedPostgresError."""
     return read_settings(environment if folder is None else _of_demo(folder))
 
 
@@ -83,13 +83,13 @@ async def _work(settings: Settings, work: Callable[[Store, datetime], Awaitable[
 def _of_demo(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         raise BadSettings(f"--data: there is no folder {folder}")
-    # A server of the demo's own comes first: the other file may be left from an earlier demo.
+    # The demo's private server comes first: the other file may be left over from an earlier demo.
     url = running_url(folder) or _kept(folder / EXTERNAL_DATABASE)
     if not url:
-        raise BadSettings(f"--data: no tael runs on {folder}; `tael demo --data {folder}` starts one")
+        raise BadSettings(f"--data: no demo is running in {folder}; `tael demo --data {folder}` starts one")
     encryption_key = _kept(folder / ENCRYPTION_KEY)
     if not encryption_key:
-        raise BadSettings(f"--data: {folder / ENCRYPTION_KEY} is missing, and with it the way to the secrets")
+        raise BadSettings(f"--data: {folder / ENCRYPTION_KEY} is missing; the keys cannot be decrypted")
     found = {"TAEL_DATABASE_URL": url, "TAEL_ENCRYPTION_KEY": encryption_key}
     return found | ({"TAEL_CLOCK_FILE": str(folder / CLOCK)} if (folder / CLOCK).exists() else {})
 

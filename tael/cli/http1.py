@@ -56,8 +56,8 @@ class Http1Protocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.timeout_keep_alive = self.limits.max_idle_s  # type: ignore[assignment]  # a timer takes fractions
-        self._arriving = ""  #: "head" or "body" while a part of one is still to come
-        self._began_now = False  #: whether the head began in the data at hand
+        self._arriving = ""  #: "head" or "body" while a part of it has not arrived yet
+        self._began_now = False  #: whether the head began in the current data
         self._head_bytes = 0
         self._answering: RequestResponseCycle | None = None
         self._refusal: tuple[int, str] | None = None
@@ -117,7 +117,7 @@ class Http1Protocol(HttpToolsProtocol):
                     return
                 waiting += [part[offer.args[0] :], memoryview(self._head_without_offer())]
                 self.parser = httptools.HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
             except httptools.HttpParserError:
                 too_long = self._is_head_too_long
                 self._refuse(
@@ -132,7 +132,7 @@ class Http1Protocol(HttpToolsProtocol):
         lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
         return b"\r\n".join([*lines, *(name + b": " + value for name, value in kept), b"", b""])
 
-    # ---- callbacks of the parser, and of uvicorn ------------------------------------------------------------
+    # ---- callbacks of the parser and of uvicorn --------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -164,7 +164,7 @@ class Http1Protocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
-        self._answering = None  # the next one is set where it starts
+        self._answering = None  # set again when the next one starts
         super().on_response_complete()
         if self.transport.is_closing():
             return

@@ -1,4 +1,4 @@
-"""`tael incident`: what a person has to look at, and that somebody has."""
+"""`tael incident`: events that need manual review, and the record of the review."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -14,7 +14,7 @@ from tael.ledger.domain.entries import Entry
 from tael.ledger.store.entries import entries_of
 from tael.operations.store import Store
 
-incidents: Final = typer.Typer(help="What a person has to look at.", no_args_is_help=True)
+incidents: Final = typer.Typer(help="Review incidents.", no_args_is_help=True)
 
 LISTED: Final = (
     "incident_id",
@@ -26,18 +26,20 @@ LISTED: Final = (
     "unmatched_state",
     "resolved_at",
 )
-IdArgument = Annotated[str, typer.Argument(metavar="INCIDENT", help="Its name in the list.")]
+IdArgument = Annotated[
+    str, typer.Argument(metavar="INCIDENT", help="The incident id, as shown by `tael incident list`.")
+]
 
 
 @incidents.callback()
-def family() -> None:
-    """What a person has to look at."""
+def group() -> None:
+    """Review incidents."""
 
 
 @incidents.command("list")
 def list_command(
-    mchid: Annotated[str | None, typer.Option(help="Only those of this merchant.")] = None,
-    with_resolved: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
+    mchid: Annotated[str | None, typer.Option(help="List only incidents of this merchant.")] = None,
+    with_resolved: Annotated[bool, typer.Option("--all", help="Include resolved incidents.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,7 +57,7 @@ def list_command(
 
 @incidents.command("show")
 def show(incident_id: IdArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Show an incident, and the ledger entries of its unmatched payments."""
+    """Show an incident and the ledger entries of its unmatched payment."""
 
     async def work(store: Store, now: datetime) -> tuple[Incident, list[Entry]] | None:
         incident = await store.incidents.by_id(incident_id)
@@ -64,11 +66,11 @@ def show(incident_id: IdArgument, data: DataOption = None, as_json: JsonOption =
         causes = [incident.unmatched_syssn] if incident.unmatched_syssn else []
         return incident, await entries_of(store.database, incident.mchid, causes)
 
-    found = with_store(data, work)
-    if found is None:
+    result = with_store(data, work)
+    if result is None:
         raise refused(f"no incident {incident_id}")
-    incident, entries = found
-    moved = [
+    incident, entries = result
+    ledger = [
         {
             "kind": e.kind,
             "debit": e.debit,
@@ -79,34 +81,34 @@ def show(incident_id: IdArgument, data: DataOption = None, as_json: JsonOption =
         for e in entries
     ]
     if as_json:
-        show_json(_row(incident) | {"ledger": moved})
+        show_json(_row(incident) | {"ledger": ledger})
         return
     show_members(_with_money(_row(incident)), "incident")
-    if moved:
-        show_rows(moved, list(moved[0]), "ledger")
+    if ledger:
+        show_rows(ledger, list(ledger[0]), "ledger")
 
 
 @incidents.command("resolve")
 def resolve(
     incident_id: IdArgument,
-    note: Annotated[str, typer.Option(help="What was found and done.")],
+    note: Annotated[str, typer.Option(help="What you found and did.")],
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say that an incident was dealt with. Money that is being sent back goes its way all the same."""
+    """Mark an incident as resolved. A return of money that is under way continues."""
     if not note.strip():
-        raise refused("--note says what was found and done; it is empty", UNUSABLE)
+        raise refused("--note must not be empty", UNUSABLE)
 
     async def work(store: Store, now: datetime) -> tuple[dict[str, Any], bool] | None:
         done = await resolve_incident(store.incidents, incident_id, note, now)
         return (_row(done.incident), done.was_open) if done else None
 
-    found = with_store(data, work)
-    if found is None:
+    result = with_store(data, work)
+    if result is None:
         raise refused(f"no incident {incident_id}")
-    row, was_open = found
+    row, was_open = result
     if not was_open:
-        raise refused(f"incident {incident_id} was resolved before: {row['resolution']}")
+        raise refused(f"incident {incident_id} is already resolved: {row['resolution']}")
     if as_json:
         show_json(row)
     else:
@@ -138,7 +140,7 @@ def _row(incident: Incident) -> dict[str, Any]:
 
 
 def _with_money(row: dict[str, Any]) -> dict[str, Any]:
-    """For people: the amount in major units."""
+    """For the tables: the amount in major units."""
     has_amount = row["amount_minor"] is not None
     amount = str(Money(row["amount_minor"], row["currency"])) if has_amount else None
     return {name: value for name, value in row.items() if name not in ("amount_minor", "currency")} | {

@@ -1,7 +1,7 @@
-"""What an operator types or names, checked before it is kept: URLs, currencies, wallets' numbers, keys in files.
+"""Validation of an operator's input before it is stored: URLs, currencies, wallets' numbers, key files.
 
-A mistake ends the command with one line that names the option. Secrets come from files only: arguments can be
-read by every user of the machine.
+An invalid value ends the command with one line that names the option. Secrets are read from files only: every user of
+the machine can read a command's arguments.
 """
 
 import re
@@ -32,54 +32,54 @@ from tael.cli.showing import UNUSABLE, refused
 
 MAX_URL: Final = 2048
 MAX_FILE: Final = 65_536
-#: Each is looked at with every request.
+#: Every request is compared with all of them.
 MAX_NETWORKS: Final = 100
-#: WeChat Pay's own are of RSA with 2048; OpenSSL refuses shorter ones at its usual level.
+#: WeChat Pay's own certificates have RSA keys of 2048 bits. OpenSSL refuses shorter ones at its default level.
 MIN_CERTIFICATE_BITS: Final = 2048
 
 
 class Form(NamedTuple):
-    """How a value must look, and the same in words."""
+    """The form of a value, as a pattern and in words."""
 
     pattern: str
-    words: str
+    description: str
 
 
 APPCODE: Final = Form(r"[A-Za-z0-9]{1,64}", "1 to 64 letters and digits")
 MCHID: Final = Form(r"[A-Za-z0-9]{1,64}", "1 to 64 letters and digits")
 MERCHANT_NAME: Final = Form(r"(?=.*\S).{1,128}", "1 to 128 characters")
-REASON: Final = Form(r"[ -~]{1,200}", "up to 200 characters of ASCII in one line")
+REASON: Final = Form(r"[ -~]{1,200}", "one line of up to 200 ASCII characters")
 CURRENCY: Final = Form(r"[A-Z]{3}", "a currency of three capital letters, such as HKD")
-PID: Final = Form(r"2088[0-9]{12}", "a PID: 16 digits that begin with 2088")
-WECHAT_NUMBER: Final = Form(r"[0-9]{6,32}", "a number of WeChat Pay: 6 to 32 digits")
+PID: Final = Form(r"2088[0-9]{12}", "a PID: 16 digits beginning with 2088")
+WECHAT_NUMBER: Final = Form(r"[0-9]{6,32}", "a WeChat Pay merchant number: 6 to 32 digits")
 APPID: Final = Form(r"[A-Za-z0-9_-]{6,32}", "an appid, such as wx0123456789abcdef")
-APP_KEY: Final = Form(r"[!-~]{16,128}", "16 to 128 characters without blanks")
+APP_KEY: Final = Form(r"[!-~]{16,128}", "16 to 128 characters without spaces")
 WALLET_KEY: Final = Form(r"[A-Za-z0-9]{32}", "32 letters and digits")
-APP_SECRET: Final = Form(r"[!-~]{16,128}", "16 to 128 characters without blanks")
+APP_SECRET: Final = Form(r"[!-~]{16,128}", "16 to 128 characters without spaces")
 
 
 def checked(value: str, form: Form, option: str) -> str:
-    """`value`, which looks as it should."""
+    """`value`, if it has the form."""
     if re.fullmatch(form.pattern, value) is None:
-        raise refused(f"{option}: it should be {form.words}", UNUSABLE)
+        raise refused(f"{option}: must be {form.description}", UNUSABLE)
     return value
 
 
 def checked_url(value: str, option: str, *, takes_fragment: bool = False) -> str:
-    """An absolute URL that a server, or a browser if `takes_fragment`, can call; "" stays as it is."""
+    """`value`, if it is an absolute URL for a server, or for a browser if `takes_fragment`. "" is accepted."""
     if not value:
         return value
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
+    except ValueError:  # an invalid port or IPv6 address
         usable = False
     if not usable or len(value) > MAX_URL or re.fullmatch(r"[!-~]+", value) is None:
-        raise refused(f"{option}: it should be a URL such as https://shop.example/notify", UNUSABLE)
+        raise refused(f"{option}: must be a URL such as https://shop.example/notify", UNUSABLE)
     if parts.username is not None:
-        raise refused(f"{option}: a URL here has no user name", UNUSABLE)
+        raise refused(f"{option}: the URL must not contain a user name", UNUSABLE)
     if "#" in value and not takes_fragment:
-        raise refused(f"{option}: a URL that a server calls has no #fragment", UNUSABLE)
+        raise refused(f"{option}: the URL must not contain a #fragment", UNUSABLE)
     return value
 
 
@@ -97,7 +97,8 @@ def checked_networks(values: list[str], option: str) -> tuple[str, ...]:
         networks = [str(ip_network(value.strip())) for value in values if value.strip()]
     except ValueError as error:
         raise refused(
-            f"{option}: {error}; it should be such as 192.0.2.7 or 192.0.2.0/24", UNUSABLE
+            f"{option}: {error}; give an address such as 192.0.2.7 or a network such as 192.0.2.0/24",
+            UNUSABLE,
         ) from error
     if len(networks) > MAX_NETWORKS:
         raise refused(f"{option}: at most {MAX_NETWORKS} networks", UNUSABLE)
@@ -105,35 +106,35 @@ def checked_networks(values: list[str], option: str) -> tuple[str, ...]:
 
 
 def secret_in(path: Path, form: Form, option: str) -> Secret:
-    """The secret that is all of the file; blanks around it do not count."""
+    """The whole file, without surrounding whitespace."""
     text = _text_of(path, option).strip()
     if re.fullmatch(form.pattern, text) is None:
-        raise refused(f"{option}: {path} should hold {form.words}", UNUSABLE)
+        raise refused(f"{option}: {path} must contain {form.description}", UNUSABLE)
     return Secret(text)
 
 
 def rsa_private_key_in(path: Path, min_bits: int, option: str) -> Secret:
-    """A private key of RSA, as PEM."""
+    """An RSA private key, as PEM."""
     pem, key = _private_key_in(path, option)
     if not isinstance(key, RSAPrivateKey) or key.key_size < min_bits:
-        raise refused(f"{option}: {path} should hold a key of RSA with at least {min_bits} bits", UNUSABLE)
+        raise refused(f"{option}: {path} must contain an RSA key of at least {min_bits} bits", UNUSABLE)
     return pem
 
 
 def rsa_public_key_in(path: Path, min_bits: int, option: str) -> str:
-    """A public key of RSA, as PEM."""
+    """An RSA public key, as PEM."""
     pem = _key_text_of(path, "PUBLIC KEY", option)
     try:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise refused(f"{option}: {path} holds no public key in PEM or Base64", UNUSABLE) from error
+        raise refused(f"{option}: {path} contains no public key in PEM or Base64", UNUSABLE) from error
     if not isinstance(key, RSAPublicKey) or key.key_size < min_bits:
-        raise refused(f"{option}: {path} should hold a key of RSA with at least {min_bits} bits", UNUSABLE)
+        raise refused(f"{option}: {path} must contain an RSA key of at least {min_bits} bits", UNUSABLE)
     return pem
 
 
 def is_public_half(public_pem: str, private_pem: Secret) -> bool:
-    """Whether the two are one pair. One that was kept earlier may be unreadable, and is no half of anything."""
+    """Whether the two keys are a pair. False if either is unreadable: a key stored earlier was not validated."""
     try:
         private = load_pem_private_key(private_pem.reveal().encode(), password=None)
         return load_pem_public_key(public_pem.encode()) == private.public_key()
@@ -142,13 +143,13 @@ def is_public_half(public_pem: str, private_pem: Secret) -> bool:
 
 
 def certificate_in(path: Path, option: str, now: datetime) -> tuple[str, CertificatePublicKeyTypes]:
-    """A certificate that is valid now, as PEM, and the public key that it is about."""
+    """A certificate valid at `now`, as PEM, and its public key."""
     pem = _text_of(path, option)
     try:
         certificate = load_pem_x509_certificate(pem.encode())
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise refused(f"{option}: {path} holds no certificate in PEM", UNUSABLE) from error
+        raise refused(f"{option}: {path} contains no certificate in PEM", UNUSABLE) from error
     if now < certificate.not_valid_before_utc:
         raise refused(
             f"{option}: the certificate in {path} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}",
@@ -161,7 +162,7 @@ def certificate_in(path: Path, option: str, now: datetime) -> tuple[str, Certifi
         )
     if isinstance(key, RSAPublicKey) and key.key_size < MIN_CERTIFICATE_BITS:
         raise refused(
-            f"{option}: the key of the certificate in {path} should have at least {MIN_CERTIFICATE_BITS} bits",
+            f"{option}: the key of the certificate in {path} must have at least {MIN_CERTIFICATE_BITS} bits",
             UNUSABLE,
         )
     return pem, key
@@ -171,7 +172,7 @@ def certificate_key_in(path: Path, certified: CertificatePublicKeyTypes, option:
     """The private key of a certificate, as PEM."""
     pem, key = _private_key_in(path, option)
     if key.public_key() != certified:
-        raise refused(f"{option}: the key in {path} is not the certificate's", UNUSABLE)
+        raise refused(f"{option}: the key in {path} does not match the certificate", UNUSABLE)
     return pem
 
 
@@ -182,11 +183,11 @@ def _private_key_in(path: Path, option: str) -> tuple[Secret, PrivateKeyTypes]:
     except TypeError as error:
         raise refused(f"{option}: the key in {path} has a passphrase; remove it first", UNUSABLE) from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise refused(f"{option}: {path} holds no private key in PEM or Base64", UNUSABLE) from error
+        raise refused(f"{option}: {path} contains no private key in PEM or Base64", UNUSABLE) from error
 
 
 def _key_text_of(path: Path, label: str, option: str) -> str:
-    """A key as PEM: the file's text, or made of the Base64 alone that Alipay's tools and pages give."""
+    """A key as PEM. Alipay's tools and pages give bare Base64, which is converted."""
     text = _text_of(path, option)
     base64_text = "".join(text.split())
     if re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", base64_text) is None:
@@ -199,7 +200,7 @@ def _key_text_of(path: Path, label: str, option: str) -> str:
         private = load_der_private_key(der, password=None)
         return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        return text  # what it is not is said by those who read it as PEM
+        return text  # the caller fails to read it as PEM and reports that
 
 
 def _text_of(path: Path, option: str) -> str:
@@ -212,5 +213,5 @@ def _text_of(path: Path, option: str) -> str:
     except UnicodeDecodeError as error:
         raise refused(f"{option}: {path} is not a text file", UNUSABLE) from error
     if len(content) > MAX_FILE:
-        raise refused(f"{option}: {path} is too long for a key", UNUSABLE)
+        raise refused(f"{option}: {path} is too large for a key", UNUSABLE)
     return text

@@ -1,7 +1,7 @@
-"""Keeps the caller's environment out of a demo: settings of a deployment, libpq's variables and proxies.
+"""Keeps the caller's environment out of a demo: deployment settings, libpq's variables and proxies.
 
-Exported for other work, they would lead the demo's processes to a real database or away from the loopback. The
-standard library only, since the test fixtures start from here.
+They could lead the demo's processes to a real database or away from loopback. Standard library only: the test
+fixtures import this module.
 """
 
 import os
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 DROPPED_PREFIXES: Final = ("TAEL_", "PG")
-#: In either case, as curl and Python read them.
+#: In lower case; curl and Python read them in either case.
 PROXY_VARIABLES: Final = frozenset(
     f"{scheme}_proxy" for scheme in ("all", "ftp", "http", "https", "no", "socks", "ws", "wss")
 )
@@ -23,7 +23,7 @@ def without_callers(environment: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """This process's own environment likewise, until the block ends: database drivers and HTTP clients read it."""
+    """The same for this process's own environment within the block: database drivers and HTTP clients read it."""
     dropped = {name: value for name, value in os.environ.items() if _is_dropped(name)}
     for name in dropped:
         del os.environ[name]

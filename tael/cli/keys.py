@@ -1,6 +1,6 @@
-"""The keys of wallet accounts, from an operator's files: which of them an account has, and whether they fit together.
+"""Keys of wallet accounts, read from the operator's files: which keys an account needs, and whether they match.
 
-A key that cannot work is refused here. Once it is kept, only a payer would find it out.
+A key that cannot work is refused here. Later, the first failing payment would be the only sign of it.
 """
 
 from dataclasses import replace
@@ -13,12 +13,12 @@ from tael.cli import inputs
 from tael.cli.showing import UNUSABLE, refused
 from tael.merchants.domain.account import NO_SECRET, Account, AlipayAccount, AlipaySignType, WeChatAccount
 
-#: Alipay's documents want keys of at least this length, of both sides, by sign type.
+#: The minimum length of both sides' keys in Alipay's documents, by sign type.
 MIN_BITS: Final = {"RSA": 1024, "RSA2": 2048}
 
 
 class KeyFiles(NamedTuple):
-    """Each is a file, or None where that key is to stay."""
+    """A file for each key to replace; None keeps the current key."""
 
     key_file: Path | None = None
     private_key_file: Path | None = None
@@ -29,7 +29,7 @@ class KeyFiles(NamedTuple):
 
 
 def with_keys(account: Account, files: KeyFiles, now: datetime) -> Account:
-    """`account` with the keys in these files, which fit to each other and to those that stay."""
+    """`account` with the keys in these files. They must match each other and the keys that stay."""
     match account:
         case AlipayAccount():
             return _alipay_with_keys(account, files)
@@ -44,7 +44,7 @@ def _alipay_with_keys(account: AlipayAccount, files: KeyFiles) -> AlipayAccount:
         (files.certificate_key_file, "--certificate-key-file"),
         (files.sub_secret_file, "--sub-secret-file"),
     ):
-        _forbid(path, option, "an account of Alipay")
+        _forbid(path, option, "an Alipay account")
     if sign_type == "MD5":
         _forbid(files.private_key_file, "--private-key-file", "--sign-type MD5")
         _forbid(files.alipay_public_key_file, "--alipay-public-key-file", "--sign-type MD5")
@@ -67,12 +67,12 @@ def _alipay_with_keys(account: AlipayAccount, files: KeyFiles) -> AlipayAccount:
 
 def _wechat_with_keys(account: WeChatAccount, files: KeyFiles, now: datetime) -> WeChatAccount:
     provider, sub_secret = account.provider, account.sub_secret
-    _forbid(files.private_key_file, "--private-key-file", "an account of WeChat Pay")
-    _forbid(files.alipay_public_key_file, "--alipay-public-key-file", "an account of WeChat Pay")
+    _forbid(files.private_key_file, "--private-key-file", "a WeChat Pay account")
+    _forbid(files.alipay_public_key_file, "--alipay-public-key-file", "a WeChat Pay account")
     if files.key_file is not None:
         provider = replace(provider, key=inputs.secret_in(files.key_file, inputs.WALLET_KEY, "--key-file"))
     if (files.certificate_file is None) != (files.certificate_key_file is None):
-        raise refused("--certificate-file: it is renewed together with --certificate-key-file", UNUSABLE)
+        raise refused("--certificate-file and --certificate-key-file must be given together", UNUSABLE)
     if files.certificate_file is not None and files.certificate_key_file is not None:
         pem, certified = inputs.certificate_in(files.certificate_file, "--certificate-file", now)
         key = inputs.certificate_key_in(files.certificate_key_file, certified, "--certificate-key-file")
@@ -85,15 +85,15 @@ def _wechat_with_keys(account: WeChatAccount, files: KeyFiles, now: datetime) ->
 def alipay_keys(
     sign_type: AlipaySignType, key_file: Path | None, private_file: Path | None, public_file: Path | None
 ) -> tuple[Secret, Secret, str]:
-    """The shared key, or our private and Alipay's public one; never both kinds, since only one signs."""
+    """(shared key, private key, Alipay's public key). An account has the first or the other two, by sign type."""
     if sign_type == "MD5":
         _forbid(private_file, "--private-key-file", "--sign-type MD5")
         _forbid(public_file, "--alipay-public-key-file", "--sign-type MD5")
-        key = inputs.secret_in(_wanted(key_file, "--key-file", sign_type), inputs.WALLET_KEY, "--key-file")
+        key = inputs.secret_in(_required(key_file, "--key-file", sign_type), inputs.WALLET_KEY, "--key-file")
         return key, NO_SECRET, ""
     _forbid(key_file, "--key-file", f"--sign-type {sign_type}")
-    private = _wanted(private_file, "--private-key-file", sign_type)
-    public = _wanted(public_file, "--alipay-public-key-file", sign_type)
+    private = _required(private_file, "--private-key-file", sign_type)
+    public = _required(public_file, "--alipay-public-key-file", sign_type)
     pair = (
         inputs.rsa_private_key_in(private, MIN_BITS[sign_type], "--private-key-file"),
         inputs.rsa_public_key_in(public, MIN_BITS[sign_type], "--alipay-public-key-file"),
@@ -103,21 +103,21 @@ def alipay_keys(
 
 
 def _refuse_own_key(private_key_pem: Secret, alipay_public_key_pem: str) -> None:
-    """Alipay's pages show both keys side by side; with the merchant's own, no answer would ever verify."""
+    """Alipay's pages show both public keys side by side. With the merchant's own, no response would verify."""
     if inputs.is_public_half(alipay_public_key_pem, private_key_pem):
         raise refused(
-            "--alipay-public-key-file: it is the public half of the merchant's own private key; "
-            "Alipay shows its own key beside it",
+            "--alipay-public-key-file: this is the public key of the merchant's own private key; "
+            "use the Alipay public key shown beside it",
             UNUSABLE,
         )
 
 
-def _wanted(path: Path | None, option: str, sign_type: AlipaySignType) -> Path:
+def _required(path: Path | None, option: str, sign_type: AlipaySignType) -> Path:
     if path is None:
-        raise refused(f"{option}: --sign-type {sign_type} wants it", UNUSABLE)
+        raise refused(f"{option}: required with --sign-type {sign_type}", UNUSABLE)
     return path
 
 
-def _forbid(path: Path | None, option: str, whose: str) -> None:
+def _forbid(path: Path | None, option: str, subject: str) -> None:
     if path is not None:
-        raise refused(f"{option}: {whose} has no use for it", UNUSABLE)
+        raise refused(f"{option}: not used with {subject}", UNUSABLE)

@@ -1,4 +1,4 @@
-"""`tael ledger`: whether the books agree, row by row, with themselves, their seals, and the simulated wallets."""
+"""`tael ledger`: verifies the ledger against the orders, the daily digests and, on request, the simulated wallets."""
 
 from collections import defaultdict
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import IMPOSSIBLE, UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.operations.store import Store
 
-ledger: Final = typer.Typer(help="Whether the books agree.", no_args_is_help=True)
+ledger: Final = typer.Typer(help="Verify the ledger.", no_args_is_help=True)
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
 
@@ -39,12 +39,12 @@ class _Book(msgspec.Struct):
 
 
 class _BookUnreadable(Exception):
-    """There is no book at that address."""
+    """The sandbox's book could not be read."""
 
 
 @ledger.callback()
-def family() -> None:
-    """Whether the books agree."""
+def group() -> None:
+    """Verify the ledger."""
 
 
 @ledger.command("verify")
@@ -52,14 +52,14 @@ def verify(
     data: DataOption = None,
     sandbox: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Compare with the book of the simulated wallets there, too."),
+        typer.Option(metavar="URL", help="Compare with the simulated wallets of this sandbox, too."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold every order against its entries and every seal against its day. Exit 1 where a row disagrees."""
+    """Verify every order against its ledger entries and every ledger digest against its day. Exit 1 on a mismatch."""
 
     async def work(store: Store, now: datetime) -> Audit:
-        # `now` is the gateway's clock, by which its rows say when they changed, and comes before the book.
+        # `now` is by the gateway's clock, like the times in its rows, and is taken before the book is read.
         return await audit_books(store.database, await _book_at(sandbox, now) if sandbox else None)
 
     try:
@@ -67,7 +67,7 @@ def verify(
     except _BookUnreadable as error:
         raise refused(f"--sandbox: {error}", UNUSABLE) from error
     if as_json:
-        show_json(_told(audit))
+        show_json(_members(audit))
     elif audit.first is None:
         _print(audit, with_wallets=sandbox is not None)
     if audit.first is not None:
@@ -81,10 +81,10 @@ async def _book_at(url: str, now: datetime) -> WalletBook:
     try:
         async with aiohttp.ClientSession(timeout=TIMEOUT) as session, session.get(address) as answer:
             if answer.status != 200:
-                raise _BookUnreadable(f"{address} answered {answer.status}")
+                raise _BookUnreadable(f"{address} returned HTTP {answer.status}")
             book = msgspec.json.decode(await answer.read(), type=_Book)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise _BookUnreadable(f"{address} gives no book ({type(error).__name__})") from error
+        raise _BookUnreadable(f"{address} cannot be read ({type(error).__name__})") from error
     trades: dict[str, list[WalletTrade]] = defaultdict(list)
     for row in book.trades:
         trades[row.order].append(
@@ -93,7 +93,7 @@ async def _book_at(url: str, now: datetime) -> WalletBook:
     return WalletBook(dict(trades), now)
 
 
-def _told(audit: Audit) -> dict[str, Any]:
+def _members(audit: Audit) -> dict[str, Any]:
     return {
         "ok": audit.first is None,
         "orders": audit.orders,
@@ -107,7 +107,7 @@ def _told(audit: Audit) -> dict[str, Any]:
 
 
 def _balances(audit: Audit) -> list[dict[str, Any]]:
-    """By kind of account and currency; what is owed to us is above zero."""
+    """By kind of account and currency. Positive balances are owed to us."""
     return [
         {"account": kind, "currency": currency, "balance_minor": minor}
         for (kind, currency), minor in sorted(audit.balances.minor.items())
@@ -118,7 +118,7 @@ def _print(audit: Audit, *, with_wallets: bool) -> None:
     counts = {"orders": audit.orders, "entries": audit.entries, "digests": audit.digests}
     if with_wallets:
         counts["orders compared with the wallets"] = audit.compared
-    show_members(counts, "all agree")
+    show_members(counts, "ledger verified, no mismatch")
     rows = [
         {"account": row["account"], "balance": _amount(row["balance_minor"], row["currency"])}
         for row in _balances(audit)
@@ -132,7 +132,7 @@ def _amount(minor: int, currency: str) -> str:
 
 
 def _sentence(count: int, first: Disagreement) -> str:
-    rows = "1 disagreement" if count == 1 else f"{count} disagreements, the first"
+    rows = "1 mismatch" if count == 1 else f"{count} mismatches, the first"
     whose = f" of merchant {first.mchid}" if first.mchid else ""
     return (
         f"{rows}: {first.table} {first.syssn}{whose}: {first.what}: "

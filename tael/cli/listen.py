@@ -1,6 +1,6 @@
-"""`tael listen`: webhooks as they happen, forwarded to a program on a developer's own machine, a line for each.
+"""`tael listen`: forwards new webhooks to a program on the developer's machine and prints a line for each.
 
-The app's own notify URL gets them all the same. Typing `r` sends the last one again.
+They are delivered to the app's notify URL as usual. Typing `r` forwards the last one again.
 """
 
 import asyncio
@@ -26,25 +26,25 @@ from tael.webhooks.domain.webhook import is_acknowledged
 from tael.webhooks.follower import Follower, forward
 from tael.webhooks.store.queue import DueWebhook
 
-LOOK_S: Final = 0.2
+POLL_S: Final = 0.2
 STDIN: Final = 0
 MAX_TYPED_BYTES: Final = 1024
-AGAIN: Final = "r"
-ANSWER_SHOWN: Final = 60
+REPEAT_KEY: Final = "r"
+MAX_SHOWN_BYTES: Final = 60
 
 
 def listen_command(
     forward_to: Annotated[
         str,
-        typer.Option("--forward-to", metavar="URL", help="Where to send them: an address of this machine."),
+        typer.Option("--forward-to", metavar="URL", help="URL of the program; it must be on this machine."),
     ],
-    appcode: Annotated[str | None, typer.Option(help="Of this app only.")] = None,
+    appcode: Annotated[str | None, typer.Option(help="Forward only webhooks of this app.")] = None,
     data: DataOption = None,
 ) -> None:
-    """Forward each webhook once, as it happens, to a program on this machine. `r` and Enter repeats the last."""
-    if not _is_here(forward_to):
+    """Forward new webhooks to a program on this machine, each once. Press `r` and Enter to repeat the last."""
+    if not _is_local(forward_to):
         raise refused(
-            "--forward-to: wants an address of this machine, such as http://127.0.0.1:3000/told", UNUSABLE
+            "--forward-to: must be a URL of this machine, such as http://127.0.0.1:3000/webhooks", UNUSABLE
         )
 
     async def work(store: Store, now: datetime) -> bool:
@@ -59,19 +59,19 @@ def listen_command(
 
 
 async def _listen(store: Store, transport: Transport, url: str, appcode: str | None) -> None:
-    stop, again = asyncio.Event(), asyncio.Event()
+    stop, repeat = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    _watch_keys(lambda: loop.call_soon_threadsafe(again.set))
+    _watch_keys(lambda: loop.call_soon_threadsafe(repeat.set))
     renderer = WebhookRenderer(store.payments, store.refunds)
     follower, last = Follower(store.webhooks, store.merchants, renderer, appcode), None
     await follower.poll()
-    typer.echo(f"forwarding to {printable(url)}; r and Enter sends the last again, Ctrl-C ends")
+    typer.echo(f"forwarding to {printable(url)}; press r and Enter to repeat the last, Ctrl-C to stop")
     while not stop.is_set():
         webhooks = await follower.poll()
-        if again.is_set():
-            again.clear()
+        if repeat.is_set():
+            repeat.clear()
             webhooks = [*webhooks, *([last] if last and not webhooks else webhooks[-1:])]
         for webhook in webhooks:
             last = webhook
@@ -81,41 +81,41 @@ async def _listen(store: Store, transport: Transport, url: str, appcode: str | N
 
 async def _rest(stop: asyncio.Event) -> None:
     try:
-        await asyncio.wait_for(stop.wait(), LOOK_S)
+        await asyncio.wait_for(stop.wait(), POLL_S)
     except TimeoutError:
         return
 
 
-def _watch_keys(typed: Callable[[], object]) -> None:
-    """Read in a thread that nobody waits for: a terminal's input cannot be given up."""
+def _watch_keys(on_repeat: Callable[[], object]) -> None:
+    """Read standard input in a daemon thread: a blocking read of a terminal cannot be cancelled."""
 
     def read() -> None:
-        with suppress(OSError):  # there may be no input at all
-            while words := os.read(STDIN, MAX_TYPED_BYTES):
-                for word in words.decode(errors="replace").split():
-                    if word == AGAIN:
-                        typed()
+        with suppress(OSError):  # standard input may be closed
+            while typed := os.read(STDIN, MAX_TYPED_BYTES):
+                for key in typed.decode(errors="replace").split():
+                    if key == REPEAT_KEY:
+                        on_repeat()
 
     threading.Thread(target=read, daemon=True).start()
 
 
 def _line(webhook: DueWebhook, result: Result | None) -> str:
-    return f"{webhook.kind:<8} {webhook.cause}  app {printable(webhook.appcode)}  {_said(result)}"
+    return f"{webhook.kind:<8} {webhook.cause}  app {printable(webhook.appcode)}  {_outcome(result)}"
 
 
-def _said(result: Result | None) -> str:
+def _outcome(result: Result | None) -> str:
     match result:
         case None:
             return "not forwarded: the app's style has no such webhook"
         case Answer(status, _, body):
-            word = "acknowledged" if is_acknowledged(status, body) else "not acknowledged"
-            answer = printable(body[:ANSWER_SHOWN].decode("utf-8", "replace"))
-            return f"{word}: HTTP {status} {answer}".rstrip()
+            outcome = "acknowledged" if is_acknowledged(status, body) else "not acknowledged"
+            shown = printable(body[:MAX_SHOWN_BYTES].decode("utf-8", "replace"))
+            return f"{outcome}: HTTP {status} {shown}".rstrip()
         case NothingSent(reason) | NoAnswer(reason):
-            return f"no answer: {reason}"
+            return f"no response: {reason}"
 
 
-def _is_here(url: str) -> bool:
+def _is_local(url: str) -> bool:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

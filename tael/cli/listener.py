@@ -1,4 +1,4 @@
-"""The socket that API processes share, and one more process behind it; with nothing of the API itself."""
+"""The socket shared by API processes, and starting one of them. Imports nothing of the API itself."""
 
 import socket
 import subprocess
@@ -12,7 +12,7 @@ BACKLOG: Final = 2048
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket that API processes share. Raises OSError where the port is taken."""
+    """A bound socket for API processes to share. Raises OSError if the port is taken."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
@@ -23,7 +23,7 @@ def listen(host: str, port: int) -> socket.socket:
 def start_api(
     listener: socket.socket, environment: Mapping[str, str], is_demo: bool, log: Path | None = None
 ) -> "subprocess.Popen[bytes]":
-    """One more process that serves on `listener`."""
+    """Start a process that serves on `listener`."""
     demo = ["--demo"] if is_demo else []
     arguments = ["-m", "tael.cli.child", "serve", str(listener.fileno()), *demo]
     return start(arguments, environment, log=log, keep=[listener.fileno()])

@@ -1,4 +1,4 @@
-"""`tael maintenance`: a planned stop. Running gateways hear of it within TAEL_SETTINGS_CACHE_MS."""
+"""`tael maintenance`: begins and ends a maintenance window. Gateways follow within TAEL_SETTINGS_CACHE_MS."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -12,16 +12,16 @@ from tael.cli.showing import JsonOption, show_json, show_members
 from tael.merchants.domain.maintenance import MaintenanceWindow
 from tael.operations.store import Store
 
-maintenance: Final = typer.Typer(help="Planned stops.", no_args_is_help=True)
+maintenance: Final = typer.Typer(help="Schedule maintenance.", no_args_is_help=True)
 
 
 @maintenance.command("on")
 def begin(
-    reason: Annotated[str, typer.Option(help="What developers are told with the code 1100.")] = "",
+    reason: Annotated[str, typer.Option(help="Text for developers, returned with code 1100.")] = "",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer 1100 to whatever would begin something new. Queries, jobs, notices and webhooks go on."""
+    """Begin a maintenance window: every call except a query returns 1100. Jobs, notices and webhooks continue."""
     checked = inputs.checked(reason, inputs.REASON, "--reason") if reason else ""
 
     async def work(store: Store, now: datetime) -> MaintenanceWindow | None:
@@ -33,7 +33,7 @@ def begin(
 
 @maintenance.command("off")
 def end(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Take payments again."""
+    """End the maintenance window."""
 
     async def work(store: Store, now: datetime) -> None:
         await store.maintenance_windows.end()
@@ -44,7 +44,7 @@ def end(data: DataOption = None, as_json: JsonOption = False) -> None:
 
 @maintenance.command("status")
 def status(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Whether a planned stop lasts, and since when."""
+    """Show whether maintenance is on, and since when."""
 
     async def work(store: Store, now: datetime) -> MaintenanceWindow | None:
         return await store.maintenance_windows.now()
@@ -52,8 +52,10 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
     _show(with_store(data, work), as_json)
 
 
-def _show(stop: MaintenanceWindow | None, as_json: bool) -> None:
-    row: dict[str, Any] = {"maintenance": "off"} if stop is None else {"maintenance": "on", **asdict(stop)}
+def _show(window: MaintenanceWindow | None, as_json: bool) -> None:
+    row: dict[str, Any] = (
+        {"maintenance": "off"} if window is None else {"maintenance": "on", **asdict(window)}
+    )
     if as_json:
         show_json(row)
     else:

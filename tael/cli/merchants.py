@@ -1,4 +1,4 @@
-"""`tael merchant`: who gets the money. A running gateway sees a new merchant within a second."""
+"""`tael merchant`: merchants, who receive the money. A running gateway applies a change within a second."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -16,10 +16,10 @@ from tael.merchants.domain.merchant import Merchant, MerchantState, Operation
 from tael.merchants.store.merchants import AlreadyThere
 from tael.operations.store import Store
 
-merchants: Final = typer.Typer(help="Who gets the money.", no_args_is_help=True)
+merchants: Final = typer.Typer(help="Manage merchants.", no_args_is_help=True)
 
-#: Eleven digits: what `txamt` may have.
-LARGEST_PAYMENT_MINOR: Final = 99_999_999_999
+#: `txamt` has at most eleven digits.
+MAX_AMOUNT_MINOR: Final = 99_999_999_999
 
 COLUMNS: Final = (
     "mchid",
@@ -29,34 +29,33 @@ COLUMNS: Final = (
     "state",
     "is_default",
     "denied",
-    "largest_payment",
+    "max_amount",
 )
 DenyOption = Annotated[
-    list[Operation] | None, typer.Option("--deny", help="What it may not do; may be given several times.")
+    list[Operation] | None, typer.Option("--deny", help="Deny this operation to the merchant. Repeatable.")
 ]
+StateOption = typer.Option(help="Only an active merchant can take payments.")
 
 
 @merchants.command("add")
 def add(
-    appcode: Annotated[str, typer.Argument(metavar="APPCODE", help="The developer who acts for it.")],
-    name: Annotated[str, typer.Option(help="What payers and operators see.")],
-    currency: Annotated[str, typer.Option(help="The one currency it takes, such as HKD.")],
-    mchid: Annotated[str | None, typer.Option(help="Its public id; made if not given.")] = None,
+    appcode: Annotated[str, typer.Argument(metavar="APPCODE", help="The app that the merchant belongs to.")],
+    name: Annotated[str, typer.Option(help="Name shown to payers and operators.")],
+    currency: Annotated[str, typer.Option(help="The merchant's only currency, such as HKD.")],
+    mchid: Annotated[str | None, typer.Option(help="The merchant's public id. Default: generated.")] = None,
     is_default: Annotated[
-        bool, typer.Option("--default", help="Meant by requests that name no merchant.")
+        bool, typer.Option("--default", help="Use this merchant for requests without an mchid.")
     ] = False,
     max_amount_minor: Annotated[
         int | None,
-        typer.Option(min=1, max=LARGEST_PAYMENT_MINOR, help="Largest payment it may take, in minor units."),
+        typer.Option(min=1, max=MAX_AMOUNT_MINOR, help="Largest payment in minor units. Default: no limit."),
     ] = None,
-    state: Annotated[
-        MerchantState, typer.Option(help="Only an active one may take payments.")
-    ] = MerchantState.ACTIVE,
+    state: Annotated[MerchantState, StateOption] = MerchantState.ACTIVE,
     deny: DenyOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a merchant to a developer."""
+    """Add a merchant to an app."""
     merchant = Merchant(
         mchid=ids.mchid() if mchid is None else inputs.checked(mchid, inputs.MCHID, "--mchid"),
         appcode=appcode,
@@ -80,28 +79,28 @@ def add(
 
 @merchants.command("set")
 def set_merchant(
-    mchid: Annotated[str, typer.Argument(metavar="MCHID", help="The merchant.")],
-    state: Annotated[MerchantState | None, typer.Option(help="Only an active one may take payments.")] = None,
+    mchid: Annotated[str, typer.Argument(metavar="MCHID", help="The merchant's id.")],
+    state: Annotated[MerchantState | None, StateOption] = None,
     max_amount_minor: Annotated[
         int | None,
         typer.Option(
             min=0,
-            max=LARGEST_PAYMENT_MINOR,
-            help="Largest payment it may take, in minor units; 0 for no limit.",
+            max=MAX_AMOUNT_MINOR,
+            help="Largest payment in minor units; 0 for no limit.",
         ),
     ] = None,
     deny: DenyOption = None,
     allow: Annotated[
         list[Operation] | None,
-        typer.Option("--allow", help="What it may do again; may be given several times."),
+        typer.Option("--allow", help="Allow an operation that was denied. Repeatable."),
     ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a merchant. What is not named keeps its value; orders that are open go on."""
+    """Change a merchant. Options that are not given keep their value. Open orders continue."""
     both = set(deny or ()) & set(allow or ())
     if both:
-        raise refused(f"--deny and --allow: {min(both)} cannot be both", UNUSABLE)
+        raise refused(f"--deny and --allow: {min(both)} is given in both", UNUSABLE)
 
     async def work(store: Store, now: datetime) -> Merchant | None:
         before = await store.merchants.merchant(mchid)
@@ -126,7 +125,7 @@ def set_merchant(
 
 @merchants.command("list")
 def list_merchants(
-    appcode: Annotated[str | None, typer.Option(help="Only those of this developer.")] = None,
+    appcode: Annotated[str | None, typer.Option(help="List only merchants of this app.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -138,31 +137,31 @@ def list_merchants(
         known = await store.merchants.app(appcode) is not None
         return await store.merchants.of_app(appcode) if known else None
 
-    found = with_store(data, work)
-    if found is None:
+    listed = with_store(data, work)
+    if listed is None:
         raise refused(f"no app {appcode}")
     if as_json:
-        show_json([_row(merchant) for merchant in found])
+        show_json([_row(merchant) for merchant in listed])
     else:
-        show_rows([_for_people(merchant) for merchant in found], COLUMNS)
+        show_rows([_table_row(merchant) for merchant in listed], COLUMNS)
 
 
 def _show(merchant: Merchant, as_json: bool) -> None:
     if as_json:
         show_json(_row(merchant))
     else:
-        show_members(_for_people(merchant))
+        show_members(_table_row(merchant))
 
 
 def _row(merchant: Merchant) -> dict[str, Any]:
     return asdict(merchant) | {"denied": sorted(merchant.denied)}
 
 
-def _for_people(merchant: Merchant) -> dict[str, Any]:
-    """The limit as money."""
+def _table_row(merchant: Merchant) -> dict[str, Any]:
+    """For the tables: the limit in major units."""
     row = _row(merchant)
     max_amount_minor = row.pop("max_amount_minor")
     return row | {
-        "largest_payment": max_amount_minor and str(Money(max_amount_minor, merchant.currency)),
+        "max_amount": max_amount_minor and str(Money(max_amount_minor, merchant.currency)),
         "denied": " ".join(row["denied"]),
     }

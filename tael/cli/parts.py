@@ -1,6 +1,6 @@
-"""`tael serve`, `tael work`, `tael sandbox` and `tael migrate`: the parts of a deployment.
+"""`tael serve`, `tael work`, `tael sandbox` and `tael migrate`: the processes of a deployment.
 
-A worker does not import what the API is made of, and the other way round: a deployment has many such processes.
+A worker does not import the modules of the API, nor the API those of the worker: a deployment has many such processes.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from tael.config import BadSettings, Settings, read_database_url, read_settings
 
 
 def _settings(is_demo: bool, allow_http: bool) -> Settings:
-    """Those of the environment. Outside a demo, what is safe in a demo only is refused."""
+    """The settings in the environment. Outside a demo, settings that are safe only in a demo are refused."""
     try:
         settings = read_settings()
         if is_demo:
@@ -32,7 +32,7 @@ def _settings(is_demo: bool, allow_http: bool) -> Settings:
 
 
 def _checked_settings(is_demo: bool, allow_http: bool) -> Settings:
-    """They are good, and so are the apps in the database if it answers already."""
+    """The settings, checked together with the apps in the database if it is reachable."""
     settings = _settings(is_demo, allow_http)
     if not is_demo:
         from tael.cli.deployment import refuse_published_key
@@ -46,22 +46,25 @@ def _checked_settings(is_demo: bool, allow_http: bool) -> Settings:
 
 DemoFlag = Annotated[
     bool,
-    typer.Option("--demo", help="Allow what only a demo may have: its clock, its app, webhooks to itself."),
+    typer.Option(
+        "--demo",
+        help="Allow what is safe only in a demo: its clock, its published key, webhooks to loopback.",
+    ),
 ]
 AllowHttpFlag = Annotated[
     bool,
-    typer.Option("--allow-http", help="Allow http:// addresses of this machine itself, to try things out."),
+    typer.Option("--allow-http", help="Allow http:// URLs of this machine, for trials."),
 ]
 
 
 def serve_command(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="How many API processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of API processes.")] = 1,
     demo: DemoFlag = False,
     allow_http: AllowHttpFlag = False,
 ) -> None:
-    """Serve the merchants' API, the wallets' notices, payers' pages, health and metrics."""
+    """Serve the merchant API, wallet notices, payer pages, health checks and metrics."""
     from tael.cli.serving import serve, serve_by_several
 
     settings = _checked_settings(demo, allow_http)
@@ -76,25 +79,29 @@ def serve_command(
 
 
 def work_command(demo: DemoFlag = False, allow_http: AllowHttpFlag = False) -> None:
-    """Run the jobs: settle what is undecided, expire orders, deliver webhooks, seal days. Any number of processes."""
+    """Run the background jobs: poll pending orders, deliver webhooks, close the day. Several workers can run."""
     from tael.cli.working import work
 
     work(_checked_settings(demo, allow_http))
 
 
 def sandbox_command(
-    port: Annotated[int, typer.Option(help="Port of both wallets without TLS, and of control.")] = 8001,
+    port: Annotated[
+        int,
+        typer.Option(help="Port of both wallets without TLS, of the payer's phone and of the control API."),
+    ] = 8001,
     tls_port: Annotated[int, typer.Option(help="Port of both wallets with TLS.")] = 8003,
-    data: Annotated[Path, typer.Option(help="Folder of the wallets' books.")] = Path(".tael/sandbox"),
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what happened before; keys stay.")] = False,
+    data: Annotated[Path, typer.Option(help="Folder for the wallets' data.")] = Path(".tael/sandbox"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete all orders first. Keys are kept.")] = False,
     allowed_host: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="A name of this machine for /control and the phone, beside loopback."
+            metavar="NAME",
+            help="Host name accepted for the control API and the phone, besides loopback. Repeatable.",
         ),
     ] = None,
 ) -> None:
-    """Run both wallets, simulated."""
+    """Run both simulated wallets."""
     data.mkdir(parents=True, exist_ok=True)
     arguments = ["--port", str(port), "--tls-port", str(tls_port), "--data", str(data)]
     arguments += ["--fresh"] if fresh else []
@@ -103,7 +110,7 @@ def sandbox_command(
 
 
 def migrate_command() -> None:
-    """Bring the database that TAEL_DATABASE_URL names to the newest schema."""
+    """Migrate the database of TAEL_DATABASE_URL to the current schema."""
     from tael.cli.databases import UNUSABLE_DATABASE, why_unusable
     from tael.db.migrate import MigrationBlocked, migrate
 

@@ -1,4 +1,4 @@
-"""Merchant and payer of the demo: signed calls to /trade/v1, and the sandbox's control calls."""
+"""The demo's merchant and payer: signed calls to /trade/v1 and control calls of the sandbox."""
 
 import asyncio
 import hashlib
@@ -23,12 +23,12 @@ Members = dict[str, Any]
 
 @dataclass(slots=True)
 class Payer:
-    """One app's side of the story. Entered before it is used."""
+    """The merchant's and the payer's calls for one app. Enter it before use."""
 
     at: Addresses
-    one: DemoApp
+    demo_app: DemoApp
     wallet_link: Callable[[str], Awaitable[str]] | None = (
-        None  #: of an order of Alipay's, out of the gateway's books
+        None  #: Alipay's link of an order, from the gateway's database
     )
     _session: aiohttp.ClientSession | None = None
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -43,7 +43,7 @@ class Payer:
             await self._session.close()
 
     def reference(self) -> str:
-        """A number of the merchant's that was never used."""
+        """A new reference of the merchant."""
         return f"demo-{self._run}-{next(self._numbers)}"
 
     async def trade(
@@ -51,13 +51,17 @@ class Payer:
     ) -> Members:
         """POST /trade/v1/CALL, signed; `txdtm` is filled in."""
         now = datetime.now(UTC8).strftime("%Y-%m-%d %H:%M:%S")
-        sent = {"mchid": mchid or self.one.mchids[0], **({} if call == "query" else {"txdtm": now}), **params}
-        text = "&".join(f"{name}={sent[name]}" for name in sorted(sent)) + self.one.app.key.reveal()
-        digest = hashlib.sha256 if self.one.app.sha256_only else hashlib.md5
+        sent = {
+            "mchid": mchid or self.demo_app.mchids[0],
+            **({} if call == "query" else {"txdtm": now}),
+            **params,
+        }
+        text = "&".join(f"{name}={sent[name]}" for name in sorted(sent)) + self.demo_app.app.key.reveal()
+        digest = hashlib.sha256 if self.demo_app.app.sha256_only else hashlib.md5
         headers = {
-            "X-QF-APPCODE": self.one.app.appcode,
+            "X-QF-APPCODE": self.demo_app.app.appcode,
             "X-QF-SIGN": digest(text.encode()).hexdigest().upper(),
-            "X-QF-SIGNTYPE": "SHA256" if self.one.app.sha256_only else "MD5",
+            "X-QF-SIGNTYPE": "SHA256" if self.demo_app.app.sha256_only else "MD5",
         }
         url = f"{self.at.gateway}/trade/v1/{call}"
         query, form = (sent, None) if method == "GET" else (None, sent)
@@ -66,17 +70,17 @@ class Payer:
             return members
 
     async def row(self, syssn: str) -> Members:
-        """The row of one trade, as the merchant's query shows it."""
+        """The row of one transaction in the merchant's query."""
         rows = (await self.trade("query", syssn=syssn))["data"]
         return rows[0] if rows else {}
 
     async def decided(self, syssn: str, respcd: str = "0000", cancel: str | None = None) -> Members:
-        """The row once it shows what is waited for, or as it is after a while."""
+        """The row once it has this `respcd` and `cancel`, or as it is after `DECIDE_LIMIT_S`."""
         until = time.monotonic() + DECIDE_LIMIT_S
         while True:
             row = await self.row(syssn)
-            is_there = row.get("respcd") == respcd and cancel in (None, row.get("cancel"))
-            if is_there or time.monotonic() > until:
+            is_expected = row.get("respcd") == respcd and cancel in (None, row.get("cancel"))
+            if is_expected or time.monotonic() > until:
                 return row
             await asyncio.sleep(POLL_S)
 
@@ -87,7 +91,7 @@ class Payer:
             return members
 
     async def code(self, wallet: str, behaviour: str = "pays") -> str:
-        """A fresh barcode on a payer's phone."""
+        """A new barcode on a payer's phone."""
         return str((await self.control("codes", wallet=wallet, behaviour=behaviour))["auth_code"])
 
     async def openid(self) -> str:
@@ -99,7 +103,7 @@ class Payer:
         )
         async with self._entered().get(f"{self.at.sandbox}/control/payers") as answer:
             payers = await answer.json()
-        return str(next(one["openids"][appid] for one in payers if one["wallet"] == "wechat"))
+        return str(next(payer["openids"][appid] for payer in payers if payer["wallet"] == "wechat"))
 
     async def book(self, order: str) -> Members:
         """The wallet's own row of an order."""
@@ -109,5 +113,5 @@ class Payer:
 
     def _entered(self) -> aiohttp.ClientSession:
         if self._session is None:
-            raise RuntimeError("a Shopper is entered before it is used")
+            raise RuntimeError("enter a Payer before use")
         return self._session

@@ -1,4 +1,4 @@
-"""`tael payment`: one payment with everything that followed from it, for support."""
+"""`tael payment`: a payment with its refunds, reversals, ledger entries and webhooks, for support."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -19,17 +19,17 @@ from tael.payments.domain.refund import Refund
 from tael.payments.domain.reversal import Reversal
 from tael.webhooks.store.webhooks import NotificationStatus
 
-payments: Final = typer.Typer(help="Look at payments.", no_args_is_help=True)
+payments: Final = typer.Typer(help="Inspect payments.", no_args_is_help=True)
 
 
 @payments.callback()
-def family() -> None:
-    """Look at payments."""
+def group() -> None:
+    """Inspect payments."""
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """A payment and what followed from it, each list oldest first."""
+class PaymentHistory:
+    """A payment and everything recorded about it. Lists are oldest first."""
 
     payment: Payment
     refunds: list[Refund]
@@ -40,35 +40,37 @@ class Story:
 
 @payments.command("show")
 def show(
-    syssn: Annotated[str, typer.Argument(metavar="SYSSN", help="The gateway's number of the payment.")],
-    mchid: Annotated[str | None, typer.Option(help="Its merchant, if known: a quicker search.")] = None,
+    syssn: Annotated[str, typer.Argument(metavar="SYSSN", help="The payment's syssn.")],
+    mchid: Annotated[
+        str | None, typer.Option(help="The payment's merchant. Makes the search faster.")
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a payment: its state, refunds, reversals, ledger entries and webhooks."""
+    """Show a payment with its refunds, reversals, ledger entries and webhooks."""
 
-    async def work(store: Store, now: datetime) -> Story | None:
-        return await _story(store, syssn, mchid)
+    async def work(store: Store, now: datetime) -> PaymentHistory | None:
+        return await _history(store, syssn, mchid)
 
-    story = with_store(data, work)
-    if story is None:
+    history = with_store(data, work)
+    if history is None:
         raise refused(f"no payment {syssn}" + (f" of merchant {mchid}" if mchid else ""))
-    page = _page(story.payment, found_settings(data))
+    page = _page(history.payment, found_settings(data))
     if as_json:
         show_json(
             {
-                "payment": _payment_row(story.payment) | page,
-                "refunds": [_refund_row(refund) for refund in story.refunds],
-                "reversals": [_reversal_row(reversal) for reversal in story.reversals],
-                "ledger": [_entry_row(entry) for entry in story.ledger],
-                "webhooks": [asdict(webhook) for webhook in story.webhooks],
+                "payment": _payment_row(history.payment) | page,
+                "refunds": [_refund_row(refund) for refund in history.refunds],
+                "reversals": [_reversal_row(reversal) for reversal in history.reversals],
+                "ledger": [_entry_row(entry) for entry in history.ledger],
+                "webhooks": [asdict(webhook) for webhook in history.webhooks],
             }
         )
     else:
-        _print(story, page)
+        _print(history, page)
 
 
-async def _story(store: Store, syssn: str, mchid: str | None) -> Story | None:
+async def _history(store: Store, syssn: str, mchid: str | None) -> PaymentHistory | None:
     payment = await (
         store.payments.find_anywhere(syssn) if mchid is None else store.payments.by_syssn(mchid, syssn)
     )
@@ -77,7 +79,7 @@ async def _story(store: Store, syssn: str, mchid: str | None) -> Story | None:
     refunds = await store.refunds.of_payment(payment.mchid, syssn)
     reversals = await store.reversals.of_payment(payment.mchid, syssn)
     causes = [syssn, *(refund.syssn for refund in refunds), *(reversal.syssn for reversal in reversals)]
-    return Story(
+    return PaymentHistory(
         payment,
         refunds,
         reversals,
@@ -86,32 +88,32 @@ async def _story(store: Store, syssn: str, mchid: str | None) -> Story | None:
     )
 
 
-def _print(story: Story, page: dict[str, str]) -> None:
-    """For people: amounts in major units, and only what there is."""
-    currency = story.payment.amount.currency
-    show_members(_with_money(_payment_row(story.payment), currency) | page, "payment")
+def _print(history: PaymentHistory, page: dict[str, str]) -> None:
+    """The tables: amounts in major units, empty lists left out."""
+    currency = history.payment.amount.currency
+    show_members(_with_money(_payment_row(history.payment), currency) | page, "payment")
     parts = (
-        ("refunds", [_refund_row(refund) for refund in story.refunds]),
-        ("reversals", [_reversal_row(reversal) for reversal in story.reversals]),
-        ("ledger", [_entry_row(entry) for entry in story.ledger]),
-        ("webhooks", [asdict(webhook) for webhook in story.webhooks]),
+        ("refunds", [_refund_row(refund) for refund in history.refunds]),
+        ("reversals", [_reversal_row(reversal) for reversal in history.reversals]),
+        ("ledger", [_entry_row(entry) for entry in history.ledger]),
+        ("webhooks", [asdict(webhook) for webhook in history.webhooks]),
     )
-    for title, found in parts:
-        rows = [_with_money(row, currency) for row in found]
+    for title, members in parts:
+        rows = [_with_money(row, currency) for row in members]
         if rows:
             show_rows(rows, list(rows[0]), title)
 
 
 def _page(payment: Payment, settings: Settings) -> dict[str, str]:
-    """Where its payer can pay, or see the result; a barcode payment has no page."""
+    """The path of the payment's page, where the payer pays or sees the result. Barcode payments have none."""
     if not payment.pay_type.is_online:
         return {}
-    # The path alone: a demo's folder does not say at which port it serves.
+    # Only the path: the port of a demo is not known from its folder.
     return {"page": pages_below("", settings.encryption_key_bytes()).path(payment)}
 
 
 def _with_money(row: dict[str, Any], currency: str) -> dict[str, Any]:
-    """`amount_minor` 3925 becomes `amount` 39.25 HKD, for each member so named."""
+    """Converts each member in minor units: `amount_minor` 3925 becomes `amount` 39.25 HKD."""
     return {
         name.removesuffix("_minor"): str(Money(value, currency)) if name.endswith("_minor") else value
         for name, value in row.items()

@@ -1,7 +1,7 @@
-"""Child processes that never outlive their parent, and are started again when they die.
+"""Child processes that never outlive their parent and are restarted when they end.
 
-A child asks the kernel for a signal at its parent's death, so that a killed demo leaves nothing behind. The kernel
-means the parent's thread: start children from the main thread.
+A child asks the kernel for a signal at its parent's death, so a killed demo leaves no process behind. For the kernel
+the parent is a thread: start children from the main thread.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
 END_LIMIT_S: Final = 10.0
-#: A child that dies sooner than this after its start is not started again at once.
+#: A child that ends within this time of its start is not restarted before it has passed.
 MIN_LIFE_S: Final = 1.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -27,7 +27,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def _die_with(parent: int) -> Callable[[], None]:
     def ask_kernel() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # it died before the prctl call
             os._exit(1)
 
     return ask_kernel
@@ -40,7 +40,7 @@ def start(
     log: Path | None = None,
     keep: Sequence[int] = (),
 ) -> "subprocess.Popen[bytes]":
-    """`python ARGUMENTS` as a child; its output is appended to `log`, `keep` are file descriptors it inherits."""
+    """`python ARGUMENTS` as a child. Its output is appended to `log`; it inherits the file descriptors `keep`."""
     with log.open("ab") if log else nullcontext() as output:
         return subprocess.Popen(
             [sys.executable, *arguments],
@@ -50,12 +50,12 @@ def start(
             stderr=output,
             pass_fds=tuple(keep),
             preexec_fn=_die_with(os.getpid()),
-            start_new_session=True,  # Ctrl-C is for the parent, which ends its children in order
+            start_new_session=True,  # Ctrl-C goes to the parent, which ends its children in order
         )
 
 
 def end(child: "subprocess.Popen[bytes]") -> None:
-    """Ask it to end, then insist."""
+    """Terminate the child, and kill it after `END_LIMIT_S`."""
     if child.poll() is None:
         child.terminate()
         try:
@@ -67,7 +67,7 @@ def end(child: "subprocess.Popen[bytes]") -> None:
 
 @dataclass(slots=True)
 class Kept:
-    """A child that is started again when it dies."""
+    """A supervised child. `begin` starts it."""
 
     name: str
     begin: Callable[[], "subprocess.Popen[bytes]"]
@@ -77,37 +77,37 @@ class Kept:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Starts children, watches them, ends them in reverse order."""
+    """Starts children, restarts them when they end, and stops them in reverse order."""
 
     kept: list[Kept] = field(default_factory=list)
 
     def keep(self, name: str, begin: Callable[[], "subprocess.Popen[bytes]"]) -> None:
-        """Start a child now, and again whenever it dies."""
-        one = Kept(name, begin)
-        self._start(one)
-        self.kept.append(one)
+        """Start a child now, and restart it in `watch` whenever it ends."""
+        kept = Kept(name, begin)
+        self._start(kept)
+        self.kept.append(kept)
 
     def watch(self) -> list[str]:
-        """Start what has died anew; the names of what it was."""
-        died = [
-            one
-            for one in self.kept
-            if one.child is not None
-            and one.child.poll() is not None
-            and time.monotonic() - one.started_at > MIN_LIFE_S
+        """Restart the children that ended; returns their names."""
+        ended = [
+            kept
+            for kept in self.kept
+            if kept.child is not None
+            and kept.child.poll() is not None
+            and time.monotonic() - kept.started_at > MIN_LIFE_S
         ]
-        for one in died:
-            self._start(one)
-        return [one.name for one in died]
+        for kept in ended:
+            self._start(kept)
+        return [kept.name for kept in ended]
 
     def end(self) -> None:
-        for one in reversed(self.kept):
-            if one.child is not None:
-                one.child.terminate()
-        for one in reversed(self.kept):
-            if one.child is not None:
-                end(one.child)
+        for kept in reversed(self.kept):
+            if kept.child is not None:
+                kept.child.terminate()
+        for kept in reversed(self.kept):
+            if kept.child is not None:
+                end(kept.child)
         self.kept.clear()
 
-    def _start(self, one: Kept) -> None:
-        one.child, one.started_at = one.begin(), time.monotonic()
+    def _start(self, kept: Kept) -> None:
+        kept.child, kept.started_at = kept.begin(), time.monotonic()

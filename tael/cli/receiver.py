@@ -1,8 +1,8 @@
-"""A merchant's webhook receiver for the demo: verifies each call with the app's key and style, and acknowledges it.
+"""A merchant's webhook receiver for the demo: verifies each webhook with the app's key and style, and acknowledges it.
 
-It is written as a merchant would write it, so that it also detects a gateway that signs wrongly. A webhook is verified
-in the app's own style alone. The old style's text does not escape `&`, and the same key signs requests and checkout
-links: only the exact members and their forms prove that a signed text is a webhook.
+It is independent of the gateway's code, so it also detects a wrong signature by the gateway. A webhook is verified
+only in the app's own style. The text of the old style does not escape `&`, and the same key signs requests and
+checkout links: only the exact members and their forms prove that a signed text is a webhook.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ OLD_MESSAGES: Final = frozenset({"respmsg", "respmesg"})  #: at least one; no re
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One call; `is_signed` is what a merchant would have found. Without it there are no members."""
+    """One webhook. `members` is empty unless its signature is valid."""
 
     appcode: str
     style: Style
@@ -50,7 +50,7 @@ class Received:
 
 @dataclass(slots=True)
 class Receiver:
-    """Listens on a free port while it is entered."""
+    """Listens on a free port while entered."""
 
     received: list[Received] = field(default_factory=list)
     _arrival: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -73,22 +73,22 @@ class Receiver:
             await self._runner.cleanup()
 
     def listened_to(self, app: App) -> App:
-        """`app` with its webhooks coming here."""
+        """`app` with a notify URL of this receiver."""
         self._apps[app.appcode] = app
         return replace(app, notify_url=f"http://{HOST}:{self._port}/webhooks/{app.appcode}")
 
     async def has_received(self, syssn: str, style: Style, limit_s: float) -> bool:
-        """Whether a well-signed webhook about `syssn` has come, or comes in time."""
+        """Whether a webhook about `syssn` with a valid signature has arrived, or arrives within `limit_s`."""
 
-        def is_there() -> bool:
+        def has_arrived() -> bool:
             return any(
-                one.is_signed and one.style is style and one.members["syssn"] == syssn
-                for one in self.received
+                webhook.is_signed and webhook.style is style and webhook.members["syssn"] == syssn
+                for webhook in self.received
             )
 
         async with self._arrival:
             try:
-                await asyncio.wait_for(self._arrival.wait_for(is_there), limit_s)
+                await asyncio.wait_for(self._arrival.wait_for(has_arrived), limit_s)
             except TimeoutError:
                 return False
         return True
@@ -109,7 +109,7 @@ class Receiver:
 
 
 def verified(body: bytes, sign: str, app: App) -> Members:
-    """The members of a webhook that the app's key signed. Raises ValueError for everything else."""
+    """The members of a webhook signed with the app's key. Raises ValueError otherwise."""
     if not body.startswith(b"{"):
         raise ValueError("not an object")
     members: Members = json.loads(body, parse_int=str, object_pairs_hook=_without_duplicates)
@@ -117,7 +117,7 @@ def verified(body: bytes, sign: str, app: App) -> Members:
         case Style.OLD:
             digest, text = hashlib.md5, old_text(members)
         case Style.NEW:
-            if "notify_type" not in members:  # answers are signed in the same way
+            if "notify_type" not in members:  # responses are signed in the same way
                 raise ValueError("not of the new style")
             digest, text = hashlib.sha256 if app.sha256_responses else hashlib.md5, body
     expected = digest(text + app.key.reveal().encode()).hexdigest().upper()
@@ -127,7 +127,7 @@ def verified(body: bytes, sign: str, app: App) -> Members:
 
 
 def old_text(members: Members) -> bytes:
-    """What the old style signs. Raises ValueError for members that it does not have."""
+    """The text that the old style signs. Raises ValueError for members that the style does not have."""
     is_whole = OLD_REQUIRED <= members.keys() <= OLD_FORMS.keys() and not OLD_MESSAGES.isdisjoint(members)
     if not is_whole or not all(_has_form(name, value) for name, value in members.items()):
         raise ValueError("not of the old style")

@@ -1,6 +1,6 @@
-"""`tael demo --fresh`: throws away what earlier demos kept in their folder, and nothing that is not a demo's.
+"""`tael demo --fresh`: deletes the data of earlier demos in their folder, and no other files.
 
-The folder is held against any start meanwhile, and everything that could refuse does so before the first file goes.
+The folder is locked against a start meanwhile. Every check comes before the first deletion.
 """
 
 from pathlib import Path
@@ -14,11 +14,11 @@ from tael.cli.shop import URLS_FILE
 from tael.embedded.server import LOCK_FILE, emptied
 
 POSTGRES: Final = "postgres"
-#: Made by every sandbox at its first start, and named like nothing else.
+#: Created by every sandbox at its first start; the name is unique to it.
 SANDBOX_MARK: Final = "sandbox/shops.json"
 SQLITE: Final = ("", "-wal", "-shm", "-journal")
-#: All files that a demo makes in its folder, beside the database. Each is named, since the folder may be a project's
-#: own, where a `shop` or `logs` was there before us.
+#: All files that a demo creates in its folder, besides the database. Each is named: the folder may belong to a project
+#: that has a `shop` or `logs` of its own.
 MADE: Final = (
     *(ADDRESSES, f"{ADDRESSES}.new", CLOCK, EXTERNAL_DATABASE, ENCRYPTION_KEY, URLS_FILE, "wechat_ca.pem"),
     *(SANDBOX_MARK, f"{SANDBOX_MARK}.new", *(f"sandbox/sandbox.sqlite{end}" for end in SQLITE)),
@@ -32,20 +32,20 @@ MADE: Final = (
     *(f"shop/shop.sqlite{end}" for end in SQLITE),
     *(f"logs/{of}.log" for of in ("api-[0-9]", "sandbox", "shop", "worker")),
 )
-#: Inner ones first. One that holds something else stays.
+#: Inner folders first. A folder with other files in it stays.
 FOLDERS: Final = ("sandbox/certificates", "sandbox", "shop", "logs")
 
 
 def throw_away(paths: DemoPaths) -> None:
-    """Payments, wallets' books, shop, clock, keys and logs. Raises DemoRefused, EmbeddedPostgresError, OSError."""
+    """Delete database, wallets, shop, clock, keys and logs. Raises DemoRefused, EmbeddedPostgresError, OSError."""
     if paths.database_url:
         raise DemoRefused(
-            "--fresh throws away only what the demo keeps itself, and --database-url names another database"
+            "--fresh deletes only the demo's own database; it cannot be used with --database-url"
         )
     if not paths.data.is_dir() or not any(paths.data.iterdir()):
         return
     if not _is_demos(paths.data):
-        raise DemoRefused(f"{paths.data} is no demo's folder, so --fresh throws nothing away there")
+        raise DemoRefused(f"{paths.data} is not the folder of a demo; --fresh deletes nothing there")
     _refuse_running(paths.data)
     with emptied(paths.data):
         refuse_taken_ports(paths)
@@ -57,7 +57,7 @@ def throw_away(paths: DemoPaths) -> None:
 
 
 def close_to_others(folder: Path) -> None:
-    """Make what earlier demos left readable for its owner only."""
+    """Make the files of earlier demos readable by their owner only."""
     for pattern in MADE:
         for file in folder.glob(pattern):
             if file.is_file() and not file.is_symlink():
@@ -65,7 +65,7 @@ def close_to_others(folder: Path) -> None:
 
 
 def _is_demos(folder: Path) -> bool:
-    """One where a sandbox was started; or one where a first start failed before that, and nobody else left a thing."""
+    """Whether a sandbox was started there, or a first start failed before that and the folder has no other files."""
     if (folder / SANDBOX_MARK).exists() and (folder / "logs").is_dir():
         return True
     names = {path.name for path in folder.iterdir()}
@@ -75,12 +75,10 @@ def _is_demos(folder: Path) -> bool:
 
 
 def _refuse_running(folder: Path) -> None:
-    """One on a database of its own does not hold the lock that `emptied` asks for."""
+    """Raises DemoRefused. A demo with --database-url does not hold the lock that `emptied` takes."""
     addresses = addresses_in(folder) if (folder / EXTERNAL_DATABASE).exists() else None
     if addresses is not None and answers(f"{addresses.sandbox}/control/clock"):
-        raise DemoRefused(
-            f"{folder} is in use: another tael runs on it. Stop that one, or name another folder."
-        )
+        raise DemoRefused(f"{folder} is in use: another tael runs on it. Stop it, or name another folder.")
 
 
 def _remove_if_empty(path: Path) -> None:

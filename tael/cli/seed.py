@@ -1,4 +1,4 @@
-"""The three apps of a demo, with merchants and wallet accounts: made at the first start, found again later."""
+"""The three apps of a demo with their merchants and wallet accounts, created at the first start."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,17 +10,17 @@ from tael.merchants.domain.account import Account, AlipayAccount, WeChatAccount,
 from tael.merchants.domain.merchant import PUBLISHED_KEY, App, Merchant, Style
 from tael.operations.store import Store
 
-#: QFPay publishes this set, so that its sample clients run here with no edit but the base URL.
+#: Published by QFPay. Its sample clients run against the demo with no change but the base URL.
 PUBLISHED_APPCODE: Final = "123456"
 PUBLISHED_MCHID: Final = "eqqmYMn0Zj6pncw5ZDxjgMqbzV"
 CURRENCY: Final = "HKD"
-#: What the operator of the demo keeps of each payment: 0.6 %.
+#: The operator's fee on each payment: 0.6 %.
 FEE_RATE_PPM: Final = 6_000
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One app: the shops of the sandbox whose accounts its merchants hold, in order."""
+    """One app and the sandbox's shops whose accounts its merchants use, in order."""
 
     shops: tuple[tuple[str, str], ...]  #: (label in the sandbox, name)
     style: Style = Style.OLD
@@ -37,7 +37,7 @@ PLANS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class DemoApp:
-    """An app of the demo and its merchants."""
+    """An app of the demo and the ids of its merchants."""
 
     app: App
     mchids: tuple[str, ...]
@@ -47,7 +47,7 @@ async def seed(store: Store, accounts: list[dict[str, Any]], now: datetime) -> l
     """The demo's apps, in the order of PLANS."""
     if not await store.merchants.apps():
         for index, plan in enumerate(PLANS):
-            # Lists are shown oldest first, and the published app is the first.
+            # Apps are listed oldest first; the published app comes first.
             await _add(plan, store, accounts, now + timedelta(seconds=index))
     known = await store.merchants.apps()
     return [
@@ -76,7 +76,7 @@ async def _add(plan: Plan, store: Store, accounts: list[dict[str, Any]], now: da
 
 
 def account_of(row: dict[str, Any], mchid: str) -> Account:
-    """An account as the sandbox describes it."""
+    """The account described by a row of the sandbox's control API."""
     if row["wallet"] == "alipay":
         return AlipayAccount(
             account_id=ids.account_id(),

@@ -1,4 +1,4 @@
-"""Running the API: processes behind one socket."""
+"""Runs the API processes of a deployment, which share one socket."""
 
 import json
 import os
@@ -21,14 +21,14 @@ from tael.main import application, configure_logs, open_services
 from tael.payments.gateway import Gateway
 
 WATCH_S: Final = 0.2
-#: How long requests that have begun may take once the process is told to end.
+#: Time for requests in progress to finish after the process is asked to end.
 GRACE_S: Final = 30
-#: Open files besides the merchants' connections: those to wallets, receivers and the database.
+#: Open files besides the merchants' connections: connections to wallets, webhook receivers and the database.
 SPARE_FILES: Final = 1_000
 
 
 def serve(settings: Settings, listener: socket.socket) -> None:
-    """Serve the API in this process until it is told to end."""
+    """Serve the API in this process until SIGTERM or SIGINT."""
     configure_logs()
     allow_open_files(settings.http.max_connections + SPARE_FILES)
     uvloop.run(_serve(settings, listener))
@@ -41,7 +41,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 
 def listener_config(gateway: Gateway, limits: HttpLimits, grace_s: int) -> uvicorn.Config:
-    """How the API listens; `docs/decisions/0011` says which of uvicorn's defaults are ours too."""
+    """uvicorn's configuration. `docs/decisions/0011` lists the defaults of uvicorn that are kept."""
     return uvicorn.Config(
         application(gateway, limits.max_form_bytes),
         http=protocol_with(limits),
@@ -57,7 +57,7 @@ def listener_config(gateway: Gateway, limits: HttpLimits, grace_s: int) -> uvico
 
 
 def protocol_with(limits: HttpLimits) -> type[Http1Protocol]:
-    """Refusals by the listener look like the API's own unsigned ones."""
+    """The protocol with these limits. Its refusals have the form of the API's own unsigned responses."""
 
     class GatewayProtocol(Http1Protocol):
         def refusal_body(self, status: int, text: str) -> bytes:
@@ -74,16 +74,16 @@ def protocol_with(limits: HttpLimits) -> type[Http1Protocol]:
     return GatewayProtocol
 
 
-def allow_open_files(wanted: int) -> None:
-    """Raise this process's own limit as far as the system lets us: each connection is an open file."""
+def allow_open_files(limit: int) -> None:
+    """Raise this process's limit as far as the system permits: each connection is an open file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    allowed = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def serve_by_several(listener: socket.socket, workers: int, is_demo: bool) -> None:
-    """Keep `workers` processes serving on `listener` until this one is told to end."""
+    """Keep `workers` processes serving on `listener` until SIGTERM or SIGINT."""
     supervisor = Supervisor()
     ending = False
 

@@ -1,7 +1,7 @@
-"""What the operator's commands print: tables for people, compact JSON for programs, one line for a refusal.
+"""Output of the operator's commands: tables, compact JSON, and one line on standard error for a refusal.
 
-Names and subjects come from merchants and payers, so nothing is read as markup and no control character of
-theirs reaches the terminal.
+Names and subjects come from merchants and payers: nothing is interpreted as markup, and control characters never
+reach the terminal.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,18 +16,18 @@ from tael.base.moments import moment_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: What was asked cannot be done: no such row, or a contract forbids it.
+#: Exit code: the request cannot be fulfilled, for example because there is no such row.
 IMPOSSIBLE: Final = 1
-#: The command was given something it cannot use, or the database cannot be reached.
+#: Exit code: an argument is invalid, or the database cannot be reached.
 UNUSABLE: Final = 2
-#: In a file or a pipe nothing is wrapped, so that lines can be searched.
+#: In a file or a pipe lines are not wrapped, so that they can be searched.
 UNWRAPPED: Final = 10_000
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def refused(sentence: str, code: int = IMPOSSIBLE) -> typer.Exit:
-    """Say why on standard error, in one line; raise what this gives."""
+    """Print why in one line on standard error, and return the exception to raise."""
     typer.echo(f"tael: {printable(' '.join(sentence.split()))}", err=True)
     return typer.Exit(code)
 
@@ -39,17 +39,17 @@ def fail(sentence: str, code: int = UNUSABLE) -> typer.Exit:
 
 
 def warned(sentence: str) -> None:
-    """Say on standard error, in one line, what an operator should know; the command goes on."""
+    """Print a warning in one line on standard error. The command continues."""
     typer.echo(f"tael: warning: {printable(' '.join(sentence.split()))}", err=True)
 
 
-def show_json(answer: object) -> None:
-    """`answer` in one line; instants are ISO 8601 in UTC. A Secret in it is an error, not an output."""
-    typer.echo(msgspec.json.encode(answer).decode())
+def show_json(value: object) -> None:
+    """`value` in one line; instants are ISO 8601 in UTC. A Secret in it raises TypeError."""
+    typer.echo(msgspec.json.encode(value).decode())
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str = "") -> None:
-    """A table with these members of each row."""
+    """A table with these columns, a line per row."""
     from rich.table import Table  # a table is slow to import, and JSON is what programs ask for
     from rich.text import Text
 
@@ -62,7 +62,7 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: 
 
 
 def show_members(members: Mapping[str, Any], title: str = "") -> None:
-    """One thing, a line for each of its members."""
+    """A table of one object, a line per member."""
     from rich.table import Table
     from rich.text import Text
 
@@ -75,7 +75,7 @@ def show_members(members: Mapping[str, Any], title: str = "") -> None:
 
 
 def printable(text: str) -> str:
-    """`text` without what a terminal would obey."""
+    """`text` without control characters, which a terminal would interpret."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )

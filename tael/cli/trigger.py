@@ -1,4 +1,4 @@
-"""`tael trigger`: makes an event happen for real in a running demo, and says under which number."""
+"""`tael trigger`: makes an event happen in a running demo with real API calls, and prints its numbers."""
 
 from functools import partial
 from pathlib import Path
@@ -9,34 +9,36 @@ import typer
 
 from tael.channels.outcomes import PayLink
 from tael.cli.addresses import addresses_in
-from tael.cli.events import EVENTS, NotHappened
+from tael.cli.events import EVENTS, EventFailed
 from tael.cli.finding import with_store
 from tael.cli.payer import Members, Payer
 from tael.cli.seed import DemoApp
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
 from tael.operations.store import Store
 
-#: Of an answer, what a developer looks for.
+#: The members of a response to print.
 SHOWN: Final = ("event", "syssn", "orig_syssn", "out_trade_no", "respcd")
 
 
 def trigger_command(
-    event: Annotated[str | None, typer.Argument(metavar="EVENT", help="What shall happen.")] = None,
-    show_list: Annotated[bool, typer.Option("--list", help="Show what there is.")] = False,
+    event: Annotated[
+        str | None, typer.Argument(metavar="EVENT", help="The event, as listed by `--list`.")
+    ] = None,
+    show_list: Annotated[bool, typer.Option("--list", help="List the events and exit.")] = False,
     appcode: Annotated[
-        str | None, typer.Option(help="To this app's first merchant; the demo's first app if not given.")
+        str | None, typer.Option(help="Use the first merchant of this app. Default: the demo's first app.")
     ] = None,
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the running demo.")] = Path(".tael"),
     as_json: JsonOption = False,
 ) -> None:
-    """Make an event happen in a running demo, by real calls, and print the syssn."""
+    """Trigger an event in a running demo with real API calls, and print its syssn."""
     if show_list:
         _show_list(as_json)
         return
     if event not in EVENTS:
         what = "name an event" if event is None else f"there is no event {event}"
-        raise refused(f"{what}; `tael trigger --list` shows them", UNUSABLE)
-    answer = with_store(data, lambda store, _: _make(event, store, appcode, data))
+        raise refused(f"{what}; `tael trigger --list` lists the events", UNUSABLE)
+    answer = with_store(data, lambda store, _: _trigger(event, store, appcode, data))
     row = {"event": event} | {name: answer[name] for name in SHOWN if answer.get(name)}
     if as_json:
         show_json(row)
@@ -44,34 +46,36 @@ def trigger_command(
         typer.echo("  ".join([event, *(f"{name} {row[name]}" for name in SHOWN[1:] if name in row)]))
 
 
-async def _make(name: str, store: Store, appcode: str | None, folder: Path) -> Members:
+async def _trigger(name: str, store: Store, appcode: str | None, folder: Path) -> Members:
     at = addresses_in(folder)
     if at is None:
-        raise refused(f"--data: no demo runs on {folder}; `tael demo --data {folder}` starts one", UNUSABLE)
-    one = await _app(store, appcode)
+        raise refused(
+            f"--data: no demo is running in {folder}; `tael demo --data {folder}` starts one", UNUSABLE
+        )
+    demo_app = await _app(store, appcode)
     try:
-        async with Payer(at, one, partial(_wallet_link, store)) as payer:
-            return await EVENTS[name].make(payer)
-    except NotHappened as error:
-        raise refused(f"{name} did not happen: {error}") from error
+        async with Payer(at, demo_app, partial(_wallet_link, store)) as payer:
+            return await EVENTS[name].trigger(payer)
+    except EventFailed as error:
+        raise refused(f"{name} failed: {error}") from error
     except KeyError as error:
-        raise refused(f"{name} did not happen: a wallet's answer has no {error}") from error
+        raise refused(f"{name} failed: a wallet's response has no {error}") from error
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise refused(
-            f"the demo at {at.gateway} does not answer ({type(error).__name__})", UNUSABLE
+            f"the demo at {at.gateway} does not respond ({type(error).__name__})", UNUSABLE
         ) from error
 
 
 async def _wallet_link(store: Store, syssn: str) -> str:
-    """Where the gateway would send the payer of this order."""
+    """The wallet's link, to which the gateway would redirect the payer of this order."""
     payment = await store.payments.find_anywhere(syssn)
     if payment is None or not isinstance(payment.pay, PayLink):
-        raise NotHappened(f"{syssn} has no link")
+        raise EventFailed(f"{syssn} has no link")
     return payment.pay.url
 
 
 async def _app(store: Store, appcode: str | None) -> DemoApp:
-    """The demo's oldest app, or the one that is named, with its merchants."""
+    """The app with this appcode, or the demo's oldest app, with its merchants."""
     apps = [app for app in await store.merchants.apps() if appcode in (None, app.appcode)]
     if not apps:
         raise refused(f"no app {appcode}" if appcode else "the demo has no app")
@@ -83,10 +87,10 @@ async def _app(store: Store, appcode: str | None) -> DemoApp:
 
 def _show_list(as_json: bool) -> None:
     rows = [
-        {"event": name, "is": event.say, "moves_the_clock": event.moves_clock}
+        {"event": name, "description": event.description, "moves_clock": event.moves_clock}
         for name, event in EVENTS.items()
     ]
     if as_json:
         show_json(rows)
     else:
-        show_rows(rows, ("event", "is", "moves_the_clock"))
+        show_rows(rows, ("event", "description", "moves_clock"))

@@ -1,6 +1,6 @@
-"""What the demo shows: payments of every type, paid, refunded, reversed, closed and asked about.
+"""The demo's walkthrough: payments of every type, paid, refunded, reversed, closed and queried.
 
-Each line of the table is filled from the merchant's query and the wallet's own book, not from what was sent.
+Each line of the table comes from the merchant's query and the wallet's own book, not from the request.
 """
 
 from collections.abc import Awaitable
@@ -21,51 +21,51 @@ WALLET_OF: Final = {"800108": "alipay", "800208": "wechat", "800228": "wechat_hk
 ONLINE: Final = ("800151", "800152", "800201", "800207")
 ALL_TYPES: Final = (*ONLINE, "800108", "800208", "800228")
 WEBHOOK_LIMIT_S: Final = 15.0
-#: WeChat takes no reversal of an undecided order that is younger.
+#: WeChat refuses to reverse a pending order younger than 15 s.
 REVERSAL_WAIT_S: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: what happened, what query and book say of it, and whether that is right."""
+    """One line of the table: the step, its state in query and book, and whether that is correct."""
 
-    what: str
+    step: str
     pay_type: str
     query: str
     book: str
-    is_right: bool
+    is_correct: bool
 
 
 Lines = list[Line]
 
 
 async def first_payments(at: Addresses, apps: list[DemoApp], console: Console) -> None:
-    """One payment of each type by the published app, printed."""
+    """Make one payment of each type with the published app, and print the table."""
     async with Payer(at, apps[0]) as payer:
-        console.print(table_of(await told("every_type", every_type(payer))))
+        console.print(table_of(await lines_of("every_type", every_type(payer))))
 
 
-async def whole_story(at: Addresses, apps: list[DemoApp], receiver: Receiver, console: Console) -> int:
-    """Everything; 0 if all of it was right, else 1."""
+async def full_walkthrough(at: Addresses, apps: list[DemoApp], receiver: Receiver, console: Console) -> int:
+    """Run every section and print the table. Returns 0 if all lines are correct, else 1."""
     lines: Lines = []
     async with Payer(at, apps[0]) as payer, Payer(at, apps[2]) as modern:
-        for chapter in (every_type, password_payment, refunds, reversals, closes, queries):
-            lines += await told(chapter.__name__, chapter(payer))
-        lines += await told("webhooks", webhooks(payer, modern, receiver))
+        for section in (every_type, password_payment, refunds, reversals, closes, queries):
+            lines += await lines_of(section.__name__, section(payer))
+        lines += await lines_of("webhooks", webhooks(payer, modern, receiver))
     console.print(table_of(lines))
-    wrong = [line.what for line in lines if not line.is_right]
-    console.print(f"{len(lines) - len(wrong)} of {len(lines)} as they should be")
-    for what in wrong:
-        console.print(f"[red]not as it should be: {what}[/red]")
+    wrong = [line.step for line in lines if not line.is_correct]
+    console.print(f"{len(lines) - len(wrong)} of {len(lines)} correct")
+    for step in wrong:
+        console.print(f"[red]wrong: {step}[/red]")
     return 1 if wrong else 0
 
 
-async def told(what: str, chapter: Awaitable[Lines]) -> Lines:
-    """The lines of a chapter; one that breaks off is a line that is not right."""
+async def lines_of(name: str, section: Awaitable[Lines]) -> Lines:
+    """The lines of a section. A section that fails is one line that is not correct."""
     try:
-        return await chapter
+        return await section
     except (KeyError, aiohttp.ClientError) as error:
-        return [Line(what, "", f"broke off: {error!r}", "", is_right=False)]
+        return [Line(name, "", f"failed: {error!r}", "", is_correct=False)]
 
 
 async def every_type(payer: Payer) -> Lines:
@@ -74,7 +74,7 @@ async def every_type(payer: Payer) -> Lines:
 
 
 async def open_and_pay(payer: Payer, pay_type: str, txamt: str = "1000", mchid: str | None = None) -> Members:
-    """A payment that its payer pays at once; the answer to the merchant's call."""
+    """Open a payment and pay it at once. Returns the response to the merchant's call."""
     reference = payer.reference()
     if pay_type in WALLET_OF:
         code = await payer.code(WALLET_OF[pay_type])
@@ -98,46 +98,48 @@ async def paid(payer: Payer, pay_type: str) -> Line:
 
 
 async def line(
-    payer: Payer, what: str, answer: Members, *, respcd: str, cancel: str, refunded: int | None
+    payer: Payer, step: str, answer: Members, *, respcd: str, cancel: str, refunded: int | None
 ) -> Line:
-    """A line about the payment of `answer`; `refunded` None means that the wallet must hold no money for it."""
+    """A line about the payment of `answer`. `refunded` None: the wallet must hold no money for it."""
     syssn = answer.get("orig_syssn") or answer.get("syssn", "")
     row, trade = await payer.row(syssn), await payer.book(syssn)
     held = trade.get("amount", 0) - trade.get("refunded", 0) if _is_paid(trade) else 0
     should_hold = 0 if refunded is None else int(row.get("txamt", 0)) - refunded
-    is_right = row.get("respcd") == respcd and row.get("cancel") == cancel and held == should_hold
+    is_correct = row.get("respcd") == respcd and row.get("cancel") == cancel and held == should_hold
     return Line(
-        what,
+        step,
         row.get("pay_type", ""),
         f"{row.get('respcd')} cancel {row.get('cancel')} {row.get('txamt')} {row.get('txcurrcd')}",
         f"{trade.get('state', 'no trade')} holds {held}",
-        is_right,
+        is_correct,
     )
 
 
 def _is_paid(trade: Members) -> bool:
-    """Whether the wallet took money: an order that was closed unpaid has had nothing refunded."""
+    """Whether the wallet ever took money: an order closed unpaid has had nothing refunded."""
     state = trade.get("state", "")
     return state in ("TRADE_SUCCESS", "TRADE_FINISHED", "SUCCESS", "REFUND") or trade.get("refunded", 0) > 0
 
 
 async def password_payment(payer: Payer) -> Lines:
-    """The payer must type a password: pending, then paid."""
+    """The payer has to enter a password: pending, then paid."""
     code = await payer.code("wechat", "password")
     answer = await payer.trade(
         "payment", pay_type="800208", out_trade_no=payer.reference(), txamt="500", auth_code=code
     )
-    pending = await line(payer, "password asked: pending", answer, respcd="1145", cancel="0", refunded=None)
+    pending = await line(
+        payer, "password requested: pending", answer, respcd="1145", cancel="0", refunded=None
+    )
     await payer.control("confirm", trade=answer["syssn"], action="pay")
     await payer.decided(answer["syssn"])
     return [
         pending,
-        await line(payer, "password typed: paid", answer, respcd="0000", cancel="0", refunded=0),
+        await line(payer, "password entered: paid", answer, respcd="0000", cancel="0", refunded=0),
     ]
 
 
 async def refunds(payer: Payer) -> Lines:
-    """In part, too much, the rest; at both wallets."""
+    """A partial refund, one that exceeds the rest, and the rest; at both wallets."""
     lines: Lines = []
     for pay_type in ("800151", "800208"):
         answer = await open_and_pay(payer, pay_type)
@@ -147,7 +149,7 @@ async def refunds(payer: Payer) -> Lines:
         over = await payer.trade("refund", syssn=answer["syssn"], out_trade_no=payer.reference(), txamt="701")
         after = await line(payer, "over-refund refused", answer, respcd="0000", cancel="2", refunded=300)
         lines.append(_also(after, over["respcd"] == "1272", f"answer {over['respcd']}"))
-        await payer.control("clock", advance_s=4)  # Alipay wants 3 s between refunds of one PID
+        await payer.control("clock", advance_s=4)  # Alipay requires 3 s between refunds of one PID
         await _refund(payer, answer, "700")
         lines.append(await line(payer, "full refund", answer, respcd="0000", cancel="2", refunded=1000))
     return lines
@@ -159,7 +161,7 @@ async def _refund(payer: Payer, answer: Members, txamt: str) -> None:
 
 
 async def reversals(payer: Payer) -> Lines:
-    """A paid one is refunded, an unpaid one closed."""
+    """A paid payment is refunded, an unpaid one closed."""
     lines: Lines = []
     for pay_type in ("800108", "800208"):
         answer = await open_and_pay(payer, pay_type)
@@ -181,7 +183,7 @@ async def reversals(payer: Payer) -> Lines:
 
 
 async def closes(payer: Payer) -> Lines:
-    """An unpaid order closes, a paid one does not."""
+    """An unpaid order is closed, a paid one is not."""
     lines: Lines = []
     for pay_type in ("800151", "800201"):
         answer = await payer.trade("payment", pay_type=pay_type, out_trade_no=payer.reference(), txamt="1000")
@@ -197,7 +199,7 @@ async def closes(payer: Payer) -> Lines:
 
 
 async def queries(payer: Payer) -> Lines:
-    """The same two payments, found in five ways."""
+    """Five forms of query for the same two payments."""
     first, second = [await open_and_pay(payer, "800208") for _ in range(2)]
     both = {first["syssn"], second["syssn"]}
     forms: tuple[tuple[str, str, dict[str, str], set[str]], ...] = (
@@ -208,13 +210,13 @@ async def queries(payer: Payer) -> Lines:
         ("query by GET", "GET", {"syssn": second["syssn"], "page": "1"}, {second["syssn"]}),
     )
     lines: Lines = []
-    for what, method, params, expected in forms:
+    for step, method, params, expected in forms:
         answer = await payer.trade("query", method=method, **params)
         found = {row["syssn"] for row in answer["data"]}
         trades = [await payer.book(syssn) for syssn in sorted(found)]
         lines.append(
             Line(
-                what,
+                step,
                 "800208",
                 f"{answer['respcd']}, {len(found)} rows",
                 ", ".join(trade.get("state", "no trade") for trade in trades),
@@ -225,30 +227,32 @@ async def queries(payer: Payer) -> Lines:
 
 
 async def webhooks(payer: Payer, modern: Payer, receiver: Receiver) -> Lines:
-    """Both apps are told, each in its own style."""
+    """One webhook in each style, to the app that has it."""
     lines: Lines = []
-    for one, style in ((payer, Style.OLD), (modern, Style.NEW)):
-        answer = await open_and_pay(one, "800201")
-        has_come = await receiver.has_received(answer["syssn"], style, WEBHOOK_LIMIT_S)
-        paid_line = await line(one, f"webhook, {style} style", answer, respcd="0000", cancel="0", refunded=0)
-        lines.append(_also(paid_line, has_come, "signature verified" if has_come else "no webhook"))
+    for merchant, style in ((payer, Style.OLD), (modern, Style.NEW)):
+        answer = await open_and_pay(merchant, "800201")
+        has_arrived = await receiver.has_received(answer["syssn"], style, WEBHOOK_LIMIT_S)
+        paid_line = await line(
+            merchant, f"webhook, {style} style", answer, respcd="0000", cancel="0", refunded=0
+        )
+        lines.append(_also(paid_line, has_arrived, "signature verified" if has_arrived else "no webhook"))
     return lines
 
 
-def _also(line: Line, is_right: bool, note: str) -> Line:
-    return Line(line.what, line.pay_type, f"{line.query}; {note}", line.book, line.is_right and is_right)
+def _also(line: Line, is_correct: bool, note: str) -> Line:
+    return Line(line.step, line.pay_type, f"{line.query}; {note}", line.book, line.is_correct and is_correct)
 
 
 def table_of(lines: Lines) -> Table:
-    table = Table(title="What the merchant's query says, and what the wallet's own book says")
-    for column in ("what", "pay_type", "query", "wallet's book", ""):
+    table = Table(title="Payments in the merchant's query and in the wallet's own book")
+    for column in ("step", "pay_type", "query", "wallet's book", ""):
         table.add_column(column)
-    for one in lines:
+    for each in lines:
         table.add_row(
-            one.what,
-            one.pay_type,
-            one.query,
-            one.book,
-            "[green]✓[/green]" if one.is_right else "[red]✗[/red]",
+            each.step,
+            each.pay_type,
+            each.query,
+            each.book,
+            "[green]✓[/green]" if each.is_correct else "[red]✗[/red]",
         )
     return table

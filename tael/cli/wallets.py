@@ -1,6 +1,6 @@
-"""`tael wallet`: merchants' accounts at the wallets. What breaks a contract, the database refuses.
+"""`tael wallet`: merchants' accounts at the wallets. The database enforces the rules of the wallets' contracts.
 
-Keys are read from files and never shown again. A running gateway sees a new or changed account within a second.
+Keys are read from files and never shown. A running gateway applies a change within a second.
 """
 
 from dataclasses import replace
@@ -15,6 +15,7 @@ from tael.base.clock import RealClock
 from tael.base.pay_types import Wallet
 from tael.cli import inputs
 from tael.cli.accounts import account_members, show_account, wallet_of
+from tael.cli.command_order import group_in_order
 from tael.cli.finding import DataOption, with_store
 from tael.cli.keys import KeyFiles, alipay_keys, with_keys
 from tael.cli.showing import JsonOption, refused, show_json, show_rows
@@ -31,31 +32,36 @@ from tael.merchants.domain.merchant import Merchant
 from tael.merchants.store.merchants import AlreadyThere
 from tael.operations.store import Store
 
-wallets: Final = typer.Typer(help="Merchants' accounts at the wallets.", no_args_is_help=True)
-adding: Final = typer.Typer(help="Add an account to a merchant.", no_args_is_help=True)
+wallets: Final = typer.Typer(
+    help="Manage wallet accounts.", cls=group_in_order("add", "set", "list"), no_args_is_help=True
+)
+adding: Final = typer.Typer(help="Add a wallet account to a merchant.", no_args_is_help=True)
 wallets.add_typer(adding, name="add")
 
 MAX_FEE_PPM: Final = 1_000_000
 
-MchidArgument = Annotated[str, typer.Argument(metavar="MCHID", help="The merchant whose account it is.")]
+MchidArgument = Annotated[str, typer.Argument(metavar="MCHID", help="The merchant that owns the account.")]
 CurrencyOption = Annotated[
-    str | None, typer.Option(help="The contract's currency: the merchant's, which it is if not given.")
+    str | None,
+    typer.Option(help="The contract's currency; must be the merchant's. Default: the merchant's."),
 ]
 RefundWindowOption = Annotated[
-    int, typer.Option(min=1, max=3650, help="For how many days the wallet takes refunds.")
+    int, typer.Option(min=1, max=3650, help="Days after a payment in which the wallet accepts refunds.")
 ]
 PartialRefundsOption = Annotated[
     bool,
     typer.Option(
-        "--takes-partial-refunds/--no-takes-partial-refunds",
-        help="Whether the contract allows refunds of a part; without them those are 1271.",
+        "--supports-partial-refunds/--no-supports-partial-refunds",
+        help="Whether the contract allows partial refunds; if not, they are refused with 1271.",
     ),
 ]
-KeyFileOption = Annotated[Path | None, typer.Option(metavar="FILE", help="As for `wallet add`.")]
+KeyFileOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Replaces the key; see `tael wallet add`.")
+]
 FeeRateOption = Annotated[
     int,
     typer.Option(
-        min=0, max=MAX_FEE_PPM, help="Fee on each payment, in parts per million of its price: 6000 is 0.6 %."
+        min=0, max=MAX_FEE_PPM, help="Fee on each payment in parts per million of its amount: 6000 is 0.6 %."
     ),
 ]
 
@@ -63,29 +69,33 @@ FeeRateOption = Annotated[
 @adding.command("alipay")
 def add_alipay(
     mchid: MchidArgument,
-    pid: Annotated[str, typer.Option(help="Alipay's number of the contract, 2088…")],
-    scene: Annotated[
-        Literal["online", "offline"], typer.Option(help="What the contract is for, never both.")
-    ],
-    sign_type: Annotated[AlipaySignType, typer.Option(help="How both sides sign.")],
-    key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The shared key; for MD5.")] = None,
+    pid: Annotated[str, typer.Option(help="The contract's PID: 16 digits beginning with 2088.")],
+    scene: Annotated[Literal["online", "offline"], typer.Option(help="The scene that the contract covers.")],
+    sign_type: Annotated[AlipaySignType, typer.Option(help="Signature algorithm of the contract.")],
+    key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the shared key, for MD5.")
+    ] = None,
     private_key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The merchant's private key, PEM; for RSA and RSA2.")
+        Path | None,
+        typer.Option(metavar="FILE", help="File with the merchant's private key, for RSA and RSA2."),
     ] = None,
     alipay_public_key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Alipay's own public key, PEM; for RSA and RSA2.")
+        Path | None, typer.Option(metavar="FILE", help="File with Alipay's public key, for RSA and RSA2.")
     ] = None,
     currency: CurrencyOption = None,
     refund_window_days: RefundWindowOption = 365,
     supports_partial_refunds: PartialRefundsOption = True,
     fee_rate_ppm: FeeRateOption = 0,
     supports_close: Annotated[
-        bool, typer.Option("--closes-trades/--no-closes-trades", help="Whether it has `close_trade`.")
+        bool,
+        typer.Option(
+            "--supports-close/--no-supports-close", help="Whether the contract includes `close_trade`."
+        ),
     ] = True,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add an account of Alipay: a PID, which serves one scene."""
+    """Add an Alipay account: a PID for one scene."""
     merchant = _merchant(mchid, currency, data)
     key, private_key, public_key = alipay_keys(sign_type, key_file, private_key_file, alipay_public_key_file)
     account = AlipayAccount(
@@ -109,26 +119,30 @@ def add_alipay(
 @adding.command("wechat")
 def add_wechat(
     mchid: MchidArgument,
-    mch_id: Annotated[str, typer.Option(help="WeChat's number of the service provider.")],
+    mch_id: Annotated[str, typer.Option(help="WeChat Pay's number of the service provider.")],
     appid: Annotated[str, typer.Option(help="The service provider's appid.")],
-    key_file: Annotated[Path, typer.Option(metavar="FILE", help="The service provider's V2 API key.")],
-    sign_type: Annotated[WeChatSignType, typer.Option(help="How both sides sign.")],
+    key_file: Annotated[
+        Path, typer.Option(metavar="FILE", help="File with the service provider's V2 API key.")
+    ],
+    sign_type: Annotated[WeChatSignType, typer.Option(help="Signature algorithm of the account.")],
     certificate_file: Annotated[
-        Path, typer.Option(metavar="FILE", help="The service provider's client certificate, PEM.")
+        Path, typer.Option(metavar="FILE", help="File with the service provider's client certificate, PEM.")
     ],
     certificate_key_file: Annotated[
-        Path, typer.Option(metavar="FILE", help="The private key of the certificate, PEM.")
+        Path, typer.Option(metavar="FILE", help="File with the certificate's private key, PEM.")
     ],
-    sub_mch_id: Annotated[str, typer.Option(help="WeChat's number of the merchant.")],
-    sub_appid: Annotated[
-        str, typer.Option(help="The merchant's own appid, to which its payers' openids belong.")
-    ],
+    sub_mch_id: Annotated[str, typer.Option(help="WeChat Pay's number of the merchant.")],
+    sub_appid: Annotated[str, typer.Option(help="The merchant's appid; payers' openids belong to it.")],
     sub_secret_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The secret of the merchant's appid; nothing needs it yet."),
+        typer.Option(metavar="FILE", help="File with the secret of the merchant's appid. Not used yet."),
     ] = None,
     supports_wechat_hk: Annotated[
-        bool, typer.Option("--takes-hongkong/--no-takes-hongkong", help="Whether it may take 800228.")
+        bool,
+        typer.Option(
+            "--supports-wechat-hk/--no-supports-wechat-hk",
+            help="Whether the account accepts WeChat Pay HK (800228).",
+        ),
     ] = False,
     currency: CurrencyOption = None,
     refund_window_days: RefundWindowOption = 365,
@@ -137,9 +151,9 @@ def add_wechat(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add an account of WeChat Pay: a sub-merchant, which serves both scenes.
+    """Add a WeChat Pay account: a sub-merchant for both scenes.
 
-    Key and certificate are the service provider's: they take the place of those kept for all its sub-merchants.
+    The key and the certificate belong to the service provider: they replace those stored for all its sub-merchants.
     """
     merchant = _merchant(mchid, currency, data)
     certificate_pem, certified = inputs.certificate_in(certificate_file, "--certificate-file", _today())
@@ -173,16 +187,17 @@ def add_wechat(
 @wallets.command("set")
 def set_account(
     account_id: Annotated[
-        str, typer.Argument(metavar="ACCOUNT", help="Its id, as `tael wallet list` shows it.")
+        str, typer.Argument(metavar="ACCOUNT", help="The account id, as shown by `tael wallet list`.")
     ],
     refund_window_days: Annotated[
-        int | None, typer.Option(min=1, max=3650, help="For how many days the wallet takes refunds.")
+        int | None,
+        typer.Option(min=1, max=3650, help="Days after a payment in which the wallet accepts refunds."),
     ] = None,
     supports_partial_refunds: Annotated[
         bool | None,
         typer.Option(
-            "--takes-partial-refunds/--no-takes-partial-refunds",
-            help="Whether the contract allows refunds of a part.",
+            "--supports-partial-refunds/--no-supports-partial-refunds",
+            help="Whether the contract allows partial refunds; if not, they are refused with 1271.",
         ),
     ] = None,
     key_file: KeyFileOption = None,
@@ -194,9 +209,9 @@ def set_account(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change what a contract says of refunds, and keys. What is not named keeps its value.
+    """Change the refund rules or the keys of an account. Options that are not given keep their value.
 
-    Key and certificate of WeChat Pay are the service provider's, and change for all of its merchants.
+    A WeChat Pay key and certificate belong to the service provider and change for all its sub-merchants.
     """
     files = KeyFiles(
         key_file,
@@ -230,11 +245,11 @@ def set_account(
 
 @wallets.command("list")
 def list_accounts(
-    mchid: Annotated[str | None, typer.Option(help="Only those of this merchant.")] = None,
+    mchid: Annotated[str | None, typer.Option(help="List only accounts of this merchant.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List accounts, oldest first, without their keys."""
+    """List wallet accounts without their keys, oldest first."""
 
     async def work(store: Store, now: datetime) -> list[Account] | None:
         if mchid is not None and await store.merchants.merchant(mchid) is None:
@@ -254,19 +269,18 @@ def list_accounts(
 
 
 def _today() -> datetime:
-    """By the machine's clock, also in a demo: it is what TLS goes by."""
+    """By the machine's clock, also in a demo: TLS uses it."""
     return RealClock().now()
 
 
 def _merchant(mchid: str, currency: str | None, data: Path | None) -> Merchant:
-    """Whose account it shall be. Its prices are in its own currency: a contract in another is of no use."""
+    """The merchant. Its payments are in its own currency, so a contract in another currency is refused."""
 
     async def work(store: Store, now: datetime) -> Merchant | None:
         merchant = await store.merchants.merchant(mchid)
         if merchant is not None:
-            await store.merchants.app(
-                merchant.appcode
-            )  # opens its key: a wrong sealing key must not seal more
+            # Decrypts the app's key: nothing may be encrypted with a wrong encryption key.
+            await store.merchants.app(merchant.appcode)
         return merchant
 
     if currency is not None:
@@ -275,7 +289,7 @@ def _merchant(mchid: str, currency: str | None, data: Path | None) -> Merchant:
     if merchant is None:
         raise refused(f"no merchant {mchid}")
     if currency not in (None, merchant.currency):
-        raise refused(f"--currency: merchant {mchid} takes {merchant.currency}, and so must its accounts")
+        raise refused(f"--currency: the accounts of merchant {mchid} must be in {merchant.currency}")
     return merchant
 
 

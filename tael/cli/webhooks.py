@@ -1,4 +1,4 @@
-"""`tael webhook`: what merchants were told, what came of each attempt, and telling them again."""
+"""`tael webhook`: lists webhooks and their delivery attempts, and resends them."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -12,18 +12,20 @@ from tael.operations.store import Store
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
 from tael.webhooks.store.webhooks import LoggedAttempt, NotificationStatus
 
-webhooks: Final = typer.Typer(help="What merchants are told.", no_args_is_help=True)
+webhooks: Final = typer.Typer(help="Inspect and resend webhooks.", no_args_is_help=True)
 
-#: What fits a terminal; `--json` has all.
+#: The columns that fit a terminal; `--json` prints all.
 SHOWN: Final = ("cause", "kind", "appcode", "state", "attempts", "last_result", "created_at", "deliver_at")
 
 
 @webhooks.command("list")
 def list_webhooks(
-    appcode: Annotated[str | None, typer.Option(help="Of this app only.")] = None,
-    mchid: Annotated[str | None, typer.Option(help="Of this merchant only: a quicker search.")] = None,
-    state: Annotated[WebhookState | None, typer.Option(help="In this state only.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
+    appcode: Annotated[str | None, typer.Option(help="List only webhooks of this app.")] = None,
+    mchid: Annotated[
+        str | None, typer.Option(help="List only webhooks of this merchant. Makes the search faster.")
+    ] = None,
+    state: Annotated[WebhookState | None, typer.Option(help="List only webhooks in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of webhooks.")] = 100,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -37,11 +39,11 @@ def list_webhooks(
 
 @webhooks.command("attempts")
 def list_attempts(
-    syssn: Annotated[str, typer.Argument(metavar="SYSSN", help="The payment or refund it was about.")],
+    syssn: Annotated[str, typer.Argument(metavar="SYSSN", help="The syssn of the payment or refund.")],
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List every attempt to tell of a payment or refund, with what the receiver answered."""
+    """List all delivery attempts of a payment's or refund's webhooks, with the receiver's responses."""
 
     async def work(store: Store, now: datetime) -> list[LoggedAttempt]:
         return await store.webhooks.attempts_of(syssn)
@@ -56,33 +58,37 @@ def list_attempts(
 @webhooks.command("resend")
 def resend(
     syssn: Annotated[
-        str | None, typer.Argument(metavar="SYSSN", help="The payment or refund to tell of again.")
+        str | None, typer.Argument(metavar="SYSSN", help="The syssn of the payment or refund.")
     ] = None,
-    kind: Annotated[WebhookKind | None, typer.Option(help="Only the webhook of this kind.")] = None,
-    all_exhausted: Annotated[bool, typer.Option("--all-exhausted", help="Everything that is DEAD.")] = False,
-    appcode: Annotated[str | None, typer.Option(help="With --all-exhausted: of this app only.")] = None,
+    kind: Annotated[WebhookKind | None, typer.Option(help="Resend only webhooks of this kind.")] = None,
+    all_exhausted: Annotated[
+        bool, typer.Option("--all-exhausted", help="Resend all exhausted webhooks.")
+    ] = False,
+    appcode: Annotated[
+        str | None, typer.Option(help="With --all-exhausted: resend only webhooks of this app.")
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make webhooks due now, the same bytes, whatever their state; the schedule begins anew."""
+    """Redeliver the original payload now, in any state, and restart the retry schedule."""
     if (syssn is None) is not all_exhausted:
-        raise refused("name either a SYSSN or --all-exhausted", UNUSABLE)
+        raise refused("give either a SYSSN or --all-exhausted", UNUSABLE)
     if (kind is not None and all_exhausted) or (appcode is not None and not all_exhausted):
-        raise refused("--kind goes with a SYSSN, --appcode with --all-exhausted", UNUSABLE)
+        raise refused("--kind requires a SYSSN, --appcode requires --all-exhausted", UNUSABLE)
 
     async def work(store: Store, now: datetime) -> list[NotificationStatus]:
         if syssn is None:
             return await store.webhooks.resend_exhausted(appcode, now)
         return await store.webhooks.resend(syssn, kind, now)
 
-    told = with_store(data, work)
-    if syssn is not None and not told:
-        raise refused(f"no webhook tells of {syssn}")
-    _show(told, as_json)
+    resent = with_store(data, work)
+    if syssn is not None and not resent:
+        raise refused(f"no webhook for {syssn}")
+    _show(resent, as_json)
 
 
-def _show(told: list[NotificationStatus], as_json: bool) -> None:
-    rows = [asdict(one) for one in told]
+def _show(notifications: list[NotificationStatus], as_json: bool) -> None:
+    rows = [asdict(notification) for notification in notifications]
     if as_json:
         show_json(rows)
     else:
@@ -90,7 +96,7 @@ def _show(told: list[NotificationStatus], as_json: bool) -> None:
 
 
 def _attempt_row(logged: LoggedAttempt) -> dict[str, Any]:
-    """The answer as text; bytes that are none are shown as such."""
+    """The response body as text; bytes that are not UTF-8 are escaped."""
     attempt = asdict(logged.attempt)
     return {
         "kind": logged.kind,

@@ -10,7 +10,7 @@ from tael.main import configure_logs, open_services, work_until
 
 
 def work(settings: Settings) -> None:
-    """Run the jobs in this process until a signal ends it."""
+    """Run the jobs in this process until SIGTERM or SIGINT."""
     configure_logs()
     uvloop.run(_work(settings))
 

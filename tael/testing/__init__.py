@@ -1,7 +1,7 @@
-"""Fixtures for users' own tests: a private gateway, its wallets and its clock, in a few seconds and gone afterwards.
+"""pytest fixtures for users' own tests: a private gateway, its wallets and its clock, started in a few seconds.
 
-pytest finds this module by its entry point in every session, so it imports nothing of ours until a fixture is asked
-for. One instance serves a session (under pytest-xdist: a worker); what a test changed is put back at its end.
+pytest loads this module by its entry point in every session, so it imports nothing else of tael until a fixture is
+requested. One instance serves a session (with pytest-xdist: a worker). A test's changes are reset at its end.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def tael_instance() -> "Iterator[Instance]":
-    """The running instance; tests want the three views below."""
+    """The running instance. Tests use the three fixtures below."""
     from tael.testing.instance import Instance, NotStarted
 
     try:
@@ -31,31 +31,31 @@ def tael_instance() -> "Iterator[Instance]":
 
 @pytest.fixture
 def tael_gateway(tael_instance: "Instance") -> "Iterator[TaelGateway]":
-    """The gateway and its apps. Their settings are put back after the test."""
+    """The gateway and its apps. Their settings are reset after the test."""
     from tael.testing.views import TaelGateway
 
     gateway = TaelGateway(tael_instance)
     try:
         yield gateway
     finally:
-        gateway.put_back()
+        gateway.reset()
 
 
 @pytest.fixture
 def tael_wallets(tael_instance: "Instance") -> "Iterator[TaelWallets]":
-    """Both wallets: the payer's hand, what goes wrong, the books. Faults end with the test."""
+    """Both wallets: the payer's actions, injected faults, the books. Faults end with the test."""
     from tael.testing.views import TaelWallets
 
     wallets = TaelWallets(tael_instance)
     try:
         yield wallets
     finally:
-        wallets.put_back()
+        wallets.reset()
 
 
 @pytest.fixture
 def tael_clock(tael_instance: "Instance") -> "TaelClock":
-    """The clock of gateway and wallets. It only moves forward, for the rest of the session."""
+    """The clock of gateway and wallets. It only moves forward and is not reset after the test."""
     from tael.testing.views import TaelClock
 
     return TaelClock(tael_instance)

@@ -1,4 +1,4 @@
-"""`python -m tael.testing --time`: how long an instance takes to start here, and how busy the machine was."""
+"""`python -m tael.testing --time`: measures the start of an instance, and prints the machine's load."""
 
 import argparse
 import os

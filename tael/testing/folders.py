@@ -1,7 +1,7 @@
-"""Where an instance keeps its files: a folder in memory if there is room, removed at its end.
+"""The folder of an instance: in memory if there is room, removed at the end.
 
-Each folder is locked while its instance lives, so whatever a machine's sudden death left behind is recognised and
-removed at the next start.
+A folder is locked while its instance runs. Folders left behind by a crash are not locked and are removed at the next
+start.
 """
 
 import contextlib
@@ -17,19 +17,19 @@ from typing import Final
 
 PREFIX: Final = "tael-testing-"
 LOCK: Final = "lock"
-#: A database is a thousand files, and some disks take a millisecond for each; this place is memory.
+#: A database has a thousand files, and some disks take a millisecond for each; this folder is in memory.
 MEMORY: Final = Path("/dev/shm")  # noqa: S108  # the folder is made by mkdtemp
-MEMORY_WANTED_BYTES: Final = 1 << 30
-#: A younger folder may not have been locked by its maker yet.
+MIN_MEMORY_BYTES: Final = 1 << 30
+#: The creator of a younger folder may not have locked it yet.
 LEFT_AFTER_S: Final = 60.0
 
 
 @contextmanager
 def new_folder() -> Iterator[Path]:
-    """A folder that any user may enter, since root's PostgreSQL runs as another; gone afterwards."""
-    place = _quick_place()
-    _remove_left(place)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    """A temporary folder that any user can enter: PostgreSQL does not run as root. Removed afterwards."""
+    parent = _fastest_parent()
+    _remove_left(parent)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
@@ -40,17 +40,17 @@ def new_folder() -> Iterator[Path]:
         os.close(lock)
 
 
-def _quick_place() -> Path:
-    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_WANTED_BYTES:
+def _fastest_parent() -> Path:
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MIN_MEMORY_BYTES:
         return MEMORY
     return Path(tempfile.gettempdir())
 
 
-def _remove_left(place: Path) -> None:
-    for folder in place.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # another user's, or just being removed by its owner
-            made = folder.stat()
-            if made.st_uid == os.geteuid() and time.time() - made.st_mtime > LEFT_AFTER_S:
+def _remove_left(parent: Path) -> None:
+    for folder in parent.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # another user's folder, or its owner is removing it
+            status = folder.stat()
+            if status.st_uid == os.geteuid() and time.time() - status.st_mtime > LEFT_AFTER_S:
                 _remove_if_unlocked(folder)
 
 

@@ -1,8 +1,8 @@
-"""A private instance, seen from the test session: started, asked over two pipes, ended.
+"""A private instance as the test session sees it: started, controlled over two pipes, stopped.
 
-The instance is one child (`running.py`) with PostgreSQL and the sandbox below it. Its standard input is its lifeline:
-when this process ends, by whatever death, the pipe does too, and the child ends everything and removes its folder.
-Only the standard library is used, so that the user's own tests are not slowed by ours.
+The instance is one child process (`running.py`) with PostgreSQL and the sandbox as its own children. When this process
+ends, however it ends, the child's standard input closes; the child then stops everything and removes its folder. Only
+the standard library is used, so that importing this does not slow down the user's tests.
 """
 
 import json
@@ -23,26 +23,26 @@ Members = dict[str, Any]
 
 
 class NotStarted(Exception):
-    """An instance could not start; the message says why."""
+    """An instance could not start. The message gives the reason."""
 
 
 class InstanceGone(Exception):
-    """The instance ended while the tests still ran; the message says where its log was."""
+    """The instance ended during the tests."""
 
 
 @dataclass(slots=True)
 class Instance:
-    """A running instance. `told` is what it said of itself: addresses, folder, apps."""
+    """A running instance. `info` is its own description: addresses, folder, apps."""
 
     child: "subprocess.Popen[str]"
-    told: Members = field(default_factory=dict)
-    _turn: threading.Lock = field(default_factory=threading.Lock)
+    info: Members = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def start(cls) -> Self:
         """Raises NotStarted."""
         if not sys.platform.startswith("linux"):
-            raise NotStarted("it brings a PostgreSQL for Linux only")
+            raise NotStarted("its embedded PostgreSQL runs on Linux only")
         child = subprocess.Popen(
             [sys.executable, "-m", "tael.testing.running"],
             stdin=subprocess.PIPE,
@@ -50,45 +50,45 @@ class Instance:
             stderr=subprocess.PIPE,
             text=True,
             env=_environment(),
-            cwd="/",  # nothing in the user's folder is taken for a module of ours
-            start_new_session=True,  # Ctrl-C is for pytest, which ends us after the tests
+            cwd="/",  # no file in the user's folder can shadow a module
+            start_new_session=True,  # Ctrl-C goes to pytest, which stops the instance after the tests
         )
         instance = cls(child)
-        told = instance._line(START_LIMIT_S)
-        if "error" in told:
+        info = instance._line(START_LIMIT_S)
+        if "error" in info:
             instance.end()
-            raise NotStarted(told["error"])
-        if not told:
-            _, said = child.communicate(timeout=END_LIMIT_S)
-            raise NotStarted((said.strip().splitlines() or [f"no answer within {START_LIMIT_S:.0f} s"])[-1])
-        instance.told = told
+            raise NotStarted(info["error"])
+        if not info:
+            _, errors = child.communicate(timeout=END_LIMIT_S)
+            raise NotStarted((errors.strip().splitlines() or [f"not ready within {START_LIMIT_S:.0f} s"])[-1])
+        instance.info = info
         return instance
 
-    def ask(self, **what: object) -> None:
-        """Have the instance do something that HTTP does not offer. Raises InstanceGone, ValueError."""
-        with self._turn:
+    def request(self, **command: object) -> None:
+        """Send a command that HTTP does not offer. Raises InstanceGone, ValueError."""
+        with self._lock:
             assert self.child.stdin is not None
             try:
-                self.child.stdin.write(json.dumps(what) + "\n")
+                self.child.stdin.write(json.dumps(command) + "\n")
                 self.child.stdin.flush()
             except BrokenPipeError:
-                raise InstanceGone("tael has ended during the tests") from None
+                raise InstanceGone("tael ended during the tests") from None
             answer = self._line(CALL_LIMIT_S)
         if not answer:
-            raise InstanceGone("tael has ended during the tests")
+            raise InstanceGone("tael ended during the tests")
         if "error" in answer:
             raise ValueError(answer["error"])
 
     def end(self) -> None:
-        """End everything and remove its folder; returns when that is done."""
+        """Stop everything and remove the folder; returns when that is done."""
         try:
-            self.child.communicate(timeout=END_LIMIT_S)  # closes its standard input
+            self.child.communicate(timeout=END_LIMIT_S)  # closes the child's standard input
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.communicate()
 
     def _line(self, limit_s: float) -> Members:
-        """Its next line; empty if it ended, or was ended because none came in time."""
+        """The next line of the instance; empty if it ended, or was killed because none came in time."""
         assert self.child.stdout is not None
         limit = threading.Timer(limit_s, self.child.kill)
         limit.daemon = True
@@ -97,10 +97,10 @@ class Instance:
             line = self.child.stdout.readline()
         finally:
             limit.cancel()
-        told: Members = json.loads(line) if line else {}
-        return told
+        members: Members = json.loads(line) if line else {}
+        return members
 
 
 def _environment() -> dict[str, str]:
-    """Ours without what would lead an instance to a real database or wallet, or away from the loopback."""
+    """This process's environment without settings that could lead to a real database or wallet."""
     return without_callers(os.environ)

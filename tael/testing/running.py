@@ -1,8 +1,8 @@
-"""`python -m tael.testing.running`: one private instance, until its standard input or a signal ends it.
+"""`python -m tael.testing.running`: one private instance, until its standard input closes or a signal arrives.
 
-API and jobs share one event loop here, PostgreSQL and the sandbox are children. They are started before anything heavy
-is imported, so that all three come up side by side. Lines of JSON go both ways: one when it is ready, then an answer
-to each that is asked.
+API and jobs share one event loop here; PostgreSQL and the sandbox are children. They are started before the expensive
+imports, so that all three start in parallel. The protocol is lines of JSON: one when ready, then a response to each
+command.
 """
 
 import contextlib
@@ -29,13 +29,13 @@ ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def main() -> None:
-    """Run until the lifeline ends; say in one line why it cannot be."""
+    """Run the instance. If it cannot start, print the reason as one line of JSON."""
     for number in ENDING_SIGNALS:
         signal.signal(number, _end_early)
     try:
         _run()
     except (EmbeddedPostgresError, SandboxNotReady, subprocess.CalledProcessError, OSError) as error:
-        _say({"error": " ".join(str(error).split())})
+        _print({"error": " ".join(str(error).split())})
 
 
 def _run() -> None:
@@ -48,7 +48,7 @@ def _run() -> None:
 
             plain, tls = sandbox_urls(folder, sandbox)
             gateway_url = f"http://{HOST}:{listener.getsockname()[1]}"
-            told = {
+            info = {
                 "gateway": gateway_url,
                 "sandbox": plain,
                 "database_url": postgres.url,
@@ -58,18 +58,18 @@ def _run() -> None:
             _log_into(folder / "gateway.log")
             settings = settings_for(folder, postgres.url, gateway_url, plain, tls)
             with kept_addresses(folder, Addresses(gateway_url, plain)):
-                uvloop.run(serve(settings, listener, ENDING_SIGNALS, lambda: _say(told), _say))
+                uvloop.run(serve(settings, listener, ENDING_SIGNALS, lambda: _print(info), _print))
                 _ignore_signals()
 
 
 def _end_early(*_: object) -> NoReturn:
-    """By way of every `finally`, which the signal's own effect would pass over."""
+    """Exit through every `finally`; the signal's default action would skip them."""
     _ignore_signals()
-    sys.exit("it was told to end before it served")
+    sys.exit("stopped by a signal before it was ready")
 
 
 def _ignore_signals() -> None:
-    """We are ending already; a repeated signal must not leave the folder behind."""
+    """The process is ending already; a repeated signal must not leave the folder behind."""
     for number in ENDING_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -84,7 +84,7 @@ def _sandbox(folder: Path) -> "Iterator[subprocess.Popen[bytes]]":
 
 
 def _listener() -> socket.socket:
-    """Bound already: what connects from now on waits until it is served."""
+    """A listening socket: connections wait until the API serves them."""
     return socket.create_server((HOST, 0), backlog=BACKLOG)
 
 
@@ -94,8 +94,8 @@ def _log_into(path: Path) -> None:
     os.close(descriptor)
 
 
-def _say(members: dict[str, Any]) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more; the lifeline says so too
+def _print(members: dict[str, Any]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the session has ended; standard input closes too
         print(json.dumps(members), flush=True)
 
 

@@ -1,6 +1,6 @@
-"""What a fresh instance's database holds: the schema, and the demo's apps with their merchants and accounts.
+"""The initial database of an instance: the schema, and the demo's apps with their merchants and accounts.
 
-Apart from `template.py`, which must start other programs before it may take the time to import all this.
+Separate from `template.py`, which starts the child processes before these expensive imports.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from tael.testing.template import APPS, CA_FILE, CLOCK, ENCRYPTION_KEY
 ENCRYPTION_KEY_BYTES = 32
 
 
-def sow(folder: Path, database_url: str, accounts: Callable[[], list[dict[str, Any]]]) -> None:
-    """Fill the database; `accounts` waits for those that the wallets know."""
+def seed_database(folder: Path, database_url: str, accounts: Callable[[], list[dict[str, Any]]]) -> None:
+    """Migrate and fill the database. `accounts` waits for the sandbox and returns its accounts."""
     migrate(database_url)
     encryption_key = secrets.token_bytes(ENCRYPTION_KEY_BYTES)
     descriptor = os.open(folder / ENCRYPTION_KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -33,7 +33,7 @@ def sow(folder: Path, database_url: str, accounts: Callable[[], list[dict[str, A
     known = accounts()
     (folder / CA_FILE).write_text(next(row["ca_pem"] for row in known if row["wallet"] == "wechat"))
     apps = asyncio.run(_seed(database_url, encryption_key, known, DemoClock(folder / CLOCK)))
-    (folder / APPS).write_text(json.dumps([_row(one, at) for at, one in enumerate(apps)]))
+    (folder / APPS).write_text(json.dumps([_row(demo_app, index) for index, demo_app in enumerate(apps)]))
 
 
 async def _seed(
@@ -43,13 +43,13 @@ async def _seed(
         return await seed(store_over(database, Cipher(encryption_key), 0), accounts, clock.now())
 
 
-def _row(one: DemoApp, at: int) -> dict[str, Any]:
+def _row(demo_app: DemoApp, index: int) -> dict[str, Any]:
     return {
-        "appcode": one.app.appcode,
-        "key": one.app.key.reveal(),
-        "mchid": one.mchids[0],
-        "mchids": one.mchids,
-        "shops": [label for label, _ in PLANS[at].shops],
-        "webhook_style": one.app.webhook_style,
-        "sha256_only": one.app.sha256_only,
+        "appcode": demo_app.app.appcode,
+        "key": demo_app.app.key.reveal(),
+        "mchid": demo_app.mchids[0],
+        "mchids": demo_app.mchids,
+        "shops": [label for label, _ in PLANS[index].shops],
+        "webhook_style": demo_app.app.webhook_style,
+        "sha256_only": demo_app.app.sha256_only,
     }

@@ -1,6 +1,6 @@
-"""The gateway of a private instance: API and jobs in one event loop, and the few things that tests ask of it directly.
+"""The gateway of a private instance: API and jobs in one event loop, and the commands of the test session.
 
-Imports everything, so `running.py` does it last.
+Its imports are expensive, so `running.py` imports it last.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from tael.merchants.domain.merchant import App, Style
 from tael.testing.template import CA_FILE, CLOCK, ENCRYPTION_KEY
 
 WATCH_S: Final = 0.2
-#: How long requests that have begun may take at the end: tests are over then.
+#: Time for requests in progress to finish at the end. The tests are over by then.
 GRACE_S: Final = 2
-Say = Callable[[dict[str, Any]], None]
+Respond = Callable[[dict[str, Any]], None]
 
 
 class Server(uvicorn.Server):
-    """Leaves the signals to us: its own would end the process before PostgreSQL, the sandbox and the folder."""
+    """Without uvicorn's signal handlers, which would end the process before PostgreSQL and the sandbox are stopped."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -42,7 +42,7 @@ class Server(uvicorn.Server):
 def settings_for(
     folder: Path, database_url: str, gateway_url: str, sandbox_url: str, wechat_url: str
 ) -> Settings:
-    """Those of a demo: both wallets are the sandbox, and webhooks may go to this machine's own ports."""
+    """The settings of a demo: both wallets are the sandbox, and webhooks to loopback are allowed."""
     return Settings(
         database_url=Secret(database_url),
         encryption_key=Secret((folder / ENCRYPTION_KEY).read_text()),
@@ -65,9 +65,9 @@ async def serve(
     listener: socket.socket,
     ending_signals: Sequence[signal.Signals],
     ready: Callable[[], None],
-    say: Say,
+    respond: Respond,
 ) -> None:
-    """Serve until standard input ends or a signal comes; `ready` is called once, `say` with the answer to each line."""
+    """Serve until standard input closes or a signal arrives. `respond` gets the response to each line of input."""
     configure_logs()
     parent, stop = os.getppid(), asyncio.Event()
     for number in ending_signals:
@@ -76,18 +76,18 @@ async def serve(
         server = Server(listener_config(services.gateway, settings.http, GRACE_S))
         group.create_task(server.serve(sockets=[listener]))
         group.create_task(work_until(stop, services))
-        answering = group.create_task(_answer(services, say))
+        commands = group.create_task(_run_commands(services, respond))
         ready()
-        # The pipe stays open if somebody forked from the tests holds it too, so we look for our parent as well.
-        while not (answering.done() or stop.is_set() or server.should_exit or os.getppid() != parent):
-            await asyncio.wait([answering], timeout=WATCH_S)
-        answering.cancel()
+        # A process forked from the tests may keep the pipe open, so the parent is watched as well.
+        while not (commands.done() or stop.is_set() or server.should_exit or os.getppid() != parent):
+            await asyncio.wait([commands], timeout=WATCH_S)
+        commands.cancel()
         server.should_exit = True
         stop.set()
 
 
-async def _answer(services: Services, say: Say) -> None:
-    """Do what each line asks, until there are no more."""
+async def _run_commands(services: Services, respond: Respond) -> None:
+    """Run the command in each line of standard input until it closes."""
     lines = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
@@ -95,18 +95,18 @@ async def _answer(services: Services, say: Say) -> None:
         try:
             await _set_app(services, json.loads(line))
         except (LookupError, ValueError) as error:
-            say({"error": str(error)})
+            respond({"error": str(error)})
         else:
-            say({"done": True})
+            respond({"done": True})
 
 
-async def _set_app(services: Services, asked: dict[str, Any]) -> None:
-    """Change an app's settings, and see that the next request and the next webhook know of it."""
-    appcode = asked.pop("set_app")
+async def _set_app(services: Services, command: dict[str, Any]) -> None:
+    """Change an app's settings, with effect for the next request and the next webhook."""
+    appcode = command.pop("set_app")
     app = await services.store.merchants.app(appcode)
     if app is None:
         raise LookupError(f"no app {appcode}")
-    await services.store.merchants.set_app(_changed(app, asked))
+    await services.store.merchants.set_app(_changed(app, command))
     services.gateway.credentials.forget(appcode)
 
 

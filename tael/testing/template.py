@@ -1,7 +1,7 @@
-"""The files of an instance that has just been started for the first time, made once per version and then copied.
+"""The files of a new instance, created once per version and then copied.
 
-A first start runs initdb, every migration and the making of many keys: seconds that a copy does not take. The cache
-lies in $XDG_CACHE_HOME/tael-testing; making is for one process at a time, copying for any number.
+A first start runs initdb, every migration and the generation of many keys, which takes seconds; a copy does not. The
+cache is $XDG_CACHE_HOME/tael-testing. One process at a time creates a template, any number may copy it.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ from tael.cli.processes import end, start
 from tael.embedded.server import EmbeddedPostgres
 from tael.testing.folders import new_folder
 
-#: What lies in an instance's folder; the demo's commands know the first three by these names.
+#: Files in an instance's folder. The demo's commands use the first three under these names.
 POSTGRES: Final = "postgres"
 ENCRYPTION_KEY: Final = "encryption.key"
 CLOCK: Final = "clock"
@@ -33,16 +33,16 @@ APPS: Final = "apps.json"
 
 SANDBOX_LIMIT_S: Final = 60.0
 POLL_S: Final = 0.02
-#: Templates of other versions, the last that were copied: two environments may take turns on one machine.
+#: The most recently used templates are kept: environments with different versions may alternate on one machine.
 MAX_KEPT: Final = 3
 
 
 class SandboxNotReady(Exception):
-    """The sandbox ended, or did not listen in time; the message is its last line."""
+    """The sandbox ended, or was not ready in time. The message contains the last line of its log."""
 
 
 def copy_template(folder: Path) -> None:
-    """Fill `folder` with the files of a fresh instance. Raises EmbeddedPostgresError, SandboxNotReady, OSError."""
+    """Fill `folder` with the files of a new instance. Raises EmbeddedPostgresError, SandboxNotReady, OSError."""
     cache = _cache()
     template = cache / _version()
     with _locked(cache / "lock", fcntl.LOCK_SH):
@@ -57,7 +57,7 @@ def copy_template(folder: Path) -> None:
 
 
 def start_sandbox(folder: Path) -> "subprocess.Popen[bytes]":
-    """The sandbox on `folder`, on ports that it chooses; `sandbox_urls` waits until they are known."""
+    """Start the sandbox in `folder` on free ports; `sandbox_urls` waits until they are known."""
     environment = {**os.environ, "TAEL_CLOCK_FILE": str(folder / CLOCK)}
     arguments = ["-m", "tael_sandbox", "--port", "0", "--tls-port", "0", "--data", str(folder / SANDBOX)]
     _log(folder).unlink(missing_ok=True)
@@ -65,40 +65,40 @@ def start_sandbox(folder: Path) -> "subprocess.Popen[bytes]":
 
 
 def sandbox_urls(folder: Path, sandbox: "subprocess.Popen[bytes]") -> tuple[str, str]:
-    """Where it listens, without and with TLS. Raises SandboxNotReady."""
+    """The sandbox's URLs without and with TLS. Raises SandboxNotReady."""
     until = time.monotonic() + SANDBOX_LIMIT_S
     while True:
-        said = _log(folder).read_text()
-        for line in said.splitlines(keepends=True):
+        log = _log(folder).read_text()
+        for line in log.splitlines(keepends=True):
             if line.startswith('{"ready"') and line.endswith("\n"):
                 greeting = json.loads(line)
                 return greeting["http"], greeting["tls"]
         if sandbox.poll() is not None or time.monotonic() > until:
             raise SandboxNotReady(
-                f"the sandbox did not start: {(said.splitlines() or ['it was silent'])[-1]}"
+                f"the sandbox did not start: {(log.splitlines() or ['its log is empty'])[-1]}"
             )
         time.sleep(POLL_S)
 
 
 def _make(template: Path) -> None:
-    """Start everything once, and keep what it left when it ended."""
+    """Start everything once, stop it, and keep the files."""
     with new_folder() as folder:
         sandbox = start_sandbox(folder)
         try:
             with EmbeddedPostgres(folder) as postgres:
-                from tael.testing.seeding import sow
+                from tael.testing.seeding import seed_database
 
-                sow(folder, postgres.url, lambda: _accounts(sandbox_urls(folder, sandbox)[0]))
+                seed_database(folder, postgres.url, lambda: _accounts(sandbox_urls(folder, sandbox)[0]))
         finally:
             end(sandbox)
-        (folder / POSTGRES / "port").unlink()  # copies that run side by side want ports of their own
-        beside = template.with_name(f"{template.name}.new")
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(mode=0o700)
+        (folder / POSTGRES / "port").unlink()  # copies that run in parallel need ports of their own
+        temporary = template.with_name(f"{template.name}.new")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(mode=0o700)
         _copy_to(
-            beside, [folder / name for name in (POSTGRES, ENCRYPTION_KEY, CLOCK, SANDBOX, CA_FILE, APPS)]
+            temporary, [folder / name for name in (POSTGRES, ENCRYPTION_KEY, CLOCK, SANDBOX, CA_FILE, APPS)]
         )
-        beside.rename(template)
+        temporary.rename(template)
 
 
 def _accounts(sandbox_url: str) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ def _copy(template: Path, folder: Path) -> None:
 
 
 def _copy_to(folder: Path, sources: Sequence[Path]) -> None:
-    """By `cp`, which keeps owners: root's PostgreSQL has files of another user."""
+    """Copy with `cp`, which keeps owners: PostgreSQL started by root runs as another user."""
     subprocess.run(["cp", "-a", *sources, folder], check=True)
 
 
@@ -126,7 +126,7 @@ def _cache() -> Path:
 
 
 def _version() -> str:
-    """Other sources or another Python may leave other files; a template is used by those that made it."""
+    """The key of a template: a hash of the sources, the Python environment and the user."""
     package = Path(tael.__file__).parent
     digest = hashlib.sha256(f"{sys.version} {sys.prefix} {os.geteuid()}".encode())
     for folder in (package, package.with_name("tael_sandbox")):
@@ -143,7 +143,7 @@ def _locked(path: Path, how: int) -> Iterator[None]:
 
 
 def _remove_unused(cache: Path) -> None:
-    """Make room for one more."""
+    """Remove the templates used longest ago, to make room for one more."""
     templates = sorted(
         (path for path in cache.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
     )

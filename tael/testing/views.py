@@ -1,4 +1,4 @@
-"""What a test holds: the gateway with its apps, the wallets, the clock. Only the standard library is used."""
+"""The objects of the fixtures: the gateway with its apps, the wallets, the clock. Standard library only."""
 
 import json
 import urllib.error
@@ -26,7 +26,7 @@ SETTINGS: Final = (
     "max_request_age_s",
     "sha256_responses",
 )
-FRESH: Final = {
+DEFAULTS: Final = {
     "notify_url": None,
     "return_url": None,
     "notify_offline": False,
@@ -41,19 +41,19 @@ Members = dict[str, Any]
 
 
 class WalletRefused(Exception):
-    """A control call that the sandbox cannot do; the message is its own."""
+    """The sandbox refused a control call. The message is the sandbox's."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaelApp:
-    """A developer's credentials, and the merchants that belong to them."""
+    """An app's credentials and its merchants."""
 
     appcode: str
     key: str = field(repr=False)
     mchid: str
     mchids: tuple[str, ...]
-    shops: tuple[str, ...]  #: the merchants as the wallets know them, in the same order
-    webhook_style: str  #: old or new
+    shops: tuple[str, ...]  #: the merchants' names in the sandbox, in the same order
+    webhook_style: str  #: "old" or "new"
     sha256_only: bool
 
 
@@ -63,12 +63,12 @@ class TaelGateway:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._changed: set[str] = set()
-        told = instance.told
-        self.url: str = told["gateway"]
-        self.sandbox_url: str = told["sandbox"]
-        self.database_url: str = told["database_url"]
-        self.folder = Path(told["folder"])  #: for commands with `--data`
-        self.apps = tuple(_app_of(row) for row in told["apps"])
+        info = instance.info
+        self.url: str = info["gateway"]
+        self.sandbox_url: str = info["sandbox"]
+        self.database_url: str = info["database_url"]
+        self.folder = Path(info["folder"])  #: for commands with `--data`
+        self.apps = tuple(_app_of(row) for row in info["apps"])
 
     @property
     def appcode(self) -> str:
@@ -83,44 +83,44 @@ class TaelGateway:
         return self.apps[0].mchid
 
     def set_notify_url(self, url: str | None, appcode: str | None = None) -> None:
-        """Where an app's webhooks go from now on."""
+        """Set the URL for an app's webhooks until the end of the test."""
         self.set_app(appcode, notify_url=url)
 
     def set_return_url(self, url: str | None, appcode: str | None = None) -> None:
-        """Where an app's payers go after an Alipay payment, from now on."""
+        """Set the URL for returning payers after an Alipay payment until the end of the test."""
         self.set_app(appcode, return_url=url)
 
     def set_app(self, appcode: str | None = None, **settings: object) -> None:
-        """Change an app until the end of the test; the names are those of `SETTINGS`. It has effect at once."""
+        """Change settings of an app, named in `SETTINGS`, until the end of the test. Takes effect at once."""
         unknown = settings.keys() - set(SETTINGS)
         if unknown:
             raise TypeError(f"an app has no setting {sorted(unknown)[0]!r}; it has {', '.join(SETTINGS)}")
         appcode = appcode or self.appcode
         self._changed.add(appcode)
-        self._instance.ask(set_app=appcode, **settings)
+        self._instance.request(set_app=appcode, **settings)
 
-    def put_back(self) -> None:
-        """As every app was before the test."""
+    def reset(self) -> None:
+        """Restore the settings of the apps that the test changed."""
         for app in self.apps:
             if app.appcode in self._changed:
-                self._instance.ask(set_app=app.appcode, **FRESH, webhook_style=app.webhook_style)
+                self._instance.request(set_app=app.appcode, **DEFAULTS, webhook_style=app.webhook_style)
         self._changed.clear()
 
 
 class TaelWallets:
-    """Alipay and WeChat Pay, simulated: `docs/sandbox.md` has what each call means."""
+    """The simulated wallets. `docs/sandbox.md` documents each call."""
 
     def __init__(self, instance: Instance) -> None:
-        self._url: str = instance.told["sandbox"]
+        self._url: str = instance.info["sandbox"]
         self._faults: list[Mapping[str, object]] = []
 
     def code(self, wallet: str, behaviour: str = "pays", payer: str | None = None) -> str:
-        """A fresh barcode on a payer's phone."""
-        asked = {"wallet": wallet, "behaviour": behaviour} | ({"payer": payer} if payer else {})
-        return str(_control(self._url, "codes", "POST", asked)["auth_code"])
+        """A new barcode on a payer's phone."""
+        request = {"wallet": wallet, "behaviour": behaviour} | ({"payer": payer} if payer else {})
+        return str(_control(self._url, "codes", "POST", request)["auth_code"])
 
     def scan(self, url: str) -> Members:
-        """What the payer's phone shows."""
+        """Scan a link or a QR code with the payer's phone, and return the order that it shows."""
         return _members(_control(self._url, "scan", "POST", {"url": url}))
 
     def confirm(
@@ -131,14 +131,14 @@ class TaelWallets:
         action: str = "pay",
         payer: str | None = None,
     ) -> Members:
-        """What the payer does with the order of `url`, or of `trade`: a syssn or the wallet's number."""
-        asked = {"url": url, "trade": trade, "action": action, "payer": payer}
-        given = {name: value for name, value in asked.items() if value is not None}
+        """The payer's action on the order of `url` or of `trade`, which is a syssn or the wallet's number."""
+        request = {"url": url, "trade": trade, "action": action, "payer": payer}
+        given = {name: value for name, value in request.items() if value is not None}
         return _members(_control(self._url, "confirm", "POST", given))
 
     @contextmanager
     def faults(self, *faults: Mapping[str, object]) -> Iterator[None]:
-        """What goes wrong at the wallets until the end of the block, besides what did already."""
+        """Inject faults at the wallets within the block, in addition to those of outer blocks."""
         before = self._faults
         self._put([*faults, *before])
         try:
@@ -147,7 +147,7 @@ class TaelWallets:
             self._put(before)
 
     def book(self, order: str | None = None) -> Members:
-        """What the wallets themselves believe: `trades` and `refunds`, of one syssn or of all."""
+        """The wallets' own book: `trades` and `refunds`, of one syssn or of all."""
         book = _members(_control(self._url, "book"))
         if order is None:
             return book
@@ -157,15 +157,15 @@ class TaelWallets:
         return _rows(_control(self._url, "payers"))
 
     def openid(self, shop: str = "demo") -> str:
-        """A payer's openid under the official account of a merchant, which `TaelApp.shops` names."""
+        """A payer's openid under the official account of a merchant, named as in `TaelApp.shops`."""
         accounts = _rows(_control(self._url, "accounts"))
         appids = [row["sub_appid"] for row in accounts if row["wallet"] == "wechat" and row["shop"] == shop]
         if not appids:
             raise WalletRefused(f"no shop {shop!r} has an official account")
         return str(next(row["openids"][appids[0]] for row in self.payers() if row["wallet"] == "wechat"))
 
-    def put_back(self) -> None:
-        """Nothing goes wrong any more."""
+    def reset(self) -> None:
+        """Remove all faults."""
         if self._faults:
             self._put([])
 
@@ -175,27 +175,27 @@ class TaelWallets:
 
 
 class TaelClock:
-    """The time that gateway and wallets agree on."""
+    """The clock shared by gateway and wallets."""
 
     def __init__(self, instance: Instance) -> None:
-        self._url: str = instance.told["sandbox"]
+        self._url: str = instance.info["sandbox"]
 
     def now(self) -> datetime:
         """In UTC."""
         return _instant(_control(self._url, "clock"))
 
     def advance(self, by: float | timedelta) -> datetime:
-        """Move it forward, by seconds if `by` is a number; the time that it is then."""
+        """Move the clock forward by a timedelta or a number of seconds, and return the new time."""
         seconds = by.total_seconds() if isinstance(by, timedelta) else by
         return _instant(_control(self._url, "clock", "POST", {"advance_s": seconds}))
 
     def advance_to(self, at: datetime) -> datetime:
-        """Move it forward to `at`, an aware datetime. Raises ValueError if that is past."""
+        """Move the clock forward to `at`, an aware datetime. Raises ValueError if `at` is in the past."""
         if at.tzinfo is None:
-            raise ValueError(f"{at} has no zone")
+            raise ValueError(f"{at} has no time zone")
         now = self.now()
         if at < now:
-            raise ValueError(f"it is {now} already, and the clock only moves forward")
+            raise ValueError(f"the clock is at {now} already and only moves forward")
         return self.advance(at - now)
 
 
@@ -207,11 +207,11 @@ def _instant(answer: Members) -> datetime:
     return datetime.fromisoformat(answer["now"]).astimezone(UTC)
 
 
-def _control(url: str, name: str, method: str = "GET", asked: object = None) -> Any:
-    """The answer of a control call. Raises WalletRefused."""
-    body = None if asked is None else json.dumps(asked).encode()
+def _control(url: str, name: str, method: str = "GET", members: object = None) -> Any:
+    """The response to a control call. Raises WalletRefused."""
+    body = None if members is None else json.dumps(members).encode()
     request = urllib.request.Request(f"{url}/control/{name}", data=body, method=method)  # noqa: S310 # our own sandbox
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on the loopback
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy: it is on loopback
     try:
         with opener.open(request, timeout=CONTROL_LIMIT_S) as answer:
             return json.load(answer)

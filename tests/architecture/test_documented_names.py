@@ -100,6 +100,7 @@ OTHER_OPTIONS: Final = {
     "--strict",
     "--pdeathsig",
     "--time",
+    "--version",
 }
 
 

@@ -85,7 +85,7 @@ def test_the_count_down_ends_in_expired(page: Page, shop: Merchant, demo: Demo) 
 
     page.clock.fast_forward(299_000)
     page.clock.run_for(3_000)
-    expect(page.get_by_text("The time is over.")).to_be_visible()
+    expect(page.get_by_text("Time is up.")).to_be_visible()
     expect(page.get_by_role("img")).to_be_hidden()
     demo.advance(301)
     shop.until(syssn, "1181")
@@ -216,7 +216,7 @@ def test_inside_wechat_the_bridges_ok_is_only_a_hint_and_the_wallet_decides(
     page.add_init_script(f"window.answer = 'ok';{BRIDGE}")
     page.goto(payment["pay_url"])
 
-    expect(page.get_by_text("Paid, being confirmed.")).to_be_visible()
+    expect(page.get_by_text("Payment sent. Waiting for confirmation.")).to_be_visible()
     expect(page.get_by_role("button")).to_be_hidden()
     expect(page.get_by_role("heading", name="Paid")).to_have_count(0)
     demo.confirm(trade=payment["syssn"])
@@ -260,7 +260,7 @@ def test_a_payer_may_change_to_the_other_wallet(page: Page, shop: Merchant) -> N
     page.goto(address(shop, params))
     page.get_by_role("button", name="Alipay").click()
     page.get_by_role("link", name="Pay another way").click()
-    expect(page.get_by_role("link", name="Go on with the payment you began")).to_be_visible()
+    expect(page.get_by_role("link", name="Continue your payment")).to_be_visible()
     page.get_by_role("button", name="WeChat Pay").click()
     expect(page.get_by_role("img", name="QR code for paying with WeChat Pay")).to_be_visible()
 

@@ -203,7 +203,7 @@ def test_a_reversal_or_close_names_the_payment_by_one_of_its_numbers_or_both(
     sent = [set(asked.params) & {"syssn", "out_trade_no"} for asked in shop.server.asked]
     assert sent == [{"syssn"}, {"out_trade_no"}, {"syssn", "out_trade_no"}]
     assert (undone.payment_syssn, undone.syssn) == (SYSSN, "201709060902990042326548")
-    with pytest.raises(ValueError, match="name the payment"):
+    with pytest.raises(ValueError, match="give the payment's"):
         shop.do(name)
     assert len(shop.server.asked) == 3
 
@@ -366,13 +366,13 @@ def test_a_correctly_signed_webhook_is_no_response(
     shop: Shop, name: str, args: tuple[Any, ...], kwargs: Members, answer: Members, kind: Any
 ) -> None:
     shop.server.will(signed(answer | {"notify_type": kind}))
-    with pytest.raises(AnswerNotProven, match="a webhook, not an answer"):
+    with pytest.raises(AnswerNotProven, match="a webhook, not a response"):
         shop.do(name, *args, **kwargs)
 
 
 def test_a_webhook_is_no_response_of_an_unsigned_server_either(shop: Shop) -> None:
     shop.server.will(unsigned(barcode_answer(notify_type="payment")))
-    with pytest.raises(AnswerNotProven, match="a webhook, not an answer"):
+    with pytest.raises(AnswerNotProven, match="a webhook, not a response"):
         shop.do("payment", barcode_order(), client={"signed_answers": False})
 
 
@@ -388,7 +388,7 @@ def test_a_response_is_signed_with_the_algorithm_of_the_credentials(
     credentials = Credentials("123456", KEY, MCHID, asked, response_sign_type=expected)
     shop.server.will(signed(barcode_answer(), algorithm=right), signed(barcode_answer(), algorithm=wrong))
     assert shop.do("payment", barcode_order(), client={"credentials": credentials}).is_paid
-    with pytest.raises(AnswerNotProven, match="signature of the answer is wrong"):
+    with pytest.raises(AnswerNotProven, match="signature of the response is wrong"):
         shop.do("payment", barcode_order(), client={"credentials": credentials})
 
 

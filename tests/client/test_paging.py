@@ -101,5 +101,5 @@ def test_numbers_without_times_are_queried_without_times(shop: Shop) -> None:
 
 @pytest.mark.parametrize(("number", "size"), [(0, 10), (1, 0), (1, 101)])
 def test_an_invalid_page_is_not_queried(shop: Shop, number: int, size: int) -> None:
-    with pytest.raises(ValueError, match="pages begin with 1"):
+    with pytest.raises(ValueError, match="page must be at least 1"):
         shop.do("query", page=number, page_size=size)

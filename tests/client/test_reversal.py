@@ -128,6 +128,6 @@ def test_a_query_that_fails_ends_the_reversal_before_it_is_sent(
 
 @pytest.mark.parametrize("numbers", [{}, {"syssn": "a b"}, {"reference": "a,b"}], ids=str)
 def test_invalid_numbers_are_refused_before_the_query(shop: Shop, numbers: Members) -> None:
-    with pytest.raises(ValueError, match=r"a number|name the payment"):
+    with pytest.raises(ValueError, match=r"a number|give the payment's"):
         shop.do("reversal", **numbers)
     assert shop.server.asked == []

@@ -387,7 +387,7 @@ def test_a_nul_in_a_page_s_address_is_404(demo: Demo, method: str, target: str) 
     page = send(demo.gateway, method, target)
 
     assert page.status == 404
-    assert b"No such payment" in page.body
+    assert b"Payment not found" in page.body
 
 
 @pytest.mark.parametrize(("wallet", "refused"), [("alipay", b"fail"), ("wechat", b"NOT ACCEPTED")])

@@ -300,7 +300,7 @@ def test_a_return_before_the_payment_is_known_waits_on_a_live_page(
     paid = shop.open("800151")
     address = str(demo.confirm(url=paid["pay_url"])["return_to"])
     page = text_of(send(demo.gateway, "GET", address.removeprefix(demo.gateway)))
-    asks = re.findall(r'data-ask="([^"]+)"', page)[0]
+    asks = re.findall(r'data-state-path="([^"]+)"', page)[0]
     assert look(shop, asks).members == {"state": "pending"}
 
     demo.put_faults()
@@ -315,4 +315,4 @@ def test_an_unsigned_return_is_no_payment(shop: Merchant, demo: Demo) -> None:
     for forged in (address.replace(paid["syssn"], other["syssn"]), address.partition("?")[0]):
         page = send(demo.gateway, "GET", forged)
         assert page.status == 400
-        assert "No such payment" in text_of(page)
+        assert "Payment not found" in text_of(page)

@@ -294,7 +294,7 @@ def test_a_merchants_close_ends_the_link(shop: Merchant) -> None:
 
     again = choose(shop, page, "alipay")
     assert (again.status, page_of(again)) == (303, page)
-    assert b"This payment link is over" in look(shop, page).body
+    assert b"This payment link is no longer valid" in look(shop, page).body
     assert shown(shop, order) == ("800201", "1142")
     assert len(shop.rows(out_trade_no=params["out_trade_no"])) == 1
 
@@ -328,7 +328,7 @@ def test_a_link_that_has_ended_takes_no_order_and_sends_the_payer_to_the_failed_
     demo.advance(601)
 
     assert page_of(choose(shop, page, "alipay")) == page
-    assert b"This payment link is over" in look(shop, page).body
+    assert b"This payment link is no longer valid" in look(shop, page).body
     assert look(shop, f"{page}/failed").headers["location"] == "https://shop.example/failed"
 
 
@@ -378,7 +378,7 @@ def test_inside_wechat_a_link_with_an_openid_pays_there_and_one_without_explains
     assert (elsewhere.status, elsewhere.headers["location"]) == (303, page_of(chosen))
 
     without = opened(shop)
-    assert b"Open it on a computer" in look(shop, without, IN_WECHAT).body
+    assert b"Open the link on a computer" in look(shop, without, IN_WECHAT).body
     for wallet in ("wechat", "alipay", "cash"):
         assert choose(shop, without, wallet, IN_WECHAT).status == 404
 
@@ -391,7 +391,7 @@ def test_only_wallets_that_the_merchant_has_are_offered(wechat_only: Merchant) -
     assert b"/by/alipay" not in seen
     assert choose(wechat_only, page, "alipay").status == 404
     inside = look(wechat_only, page, IN_WECHAT).body
-    assert b"Open it on a computer" in inside
+    assert b"Open the link on a computer" in inside
     assert b"Alipay" not in inside
 
 
@@ -475,7 +475,7 @@ def test_a_link_without_a_failed_url_shows_on_its_own_page_that_it_has_ended(
     demo.advance(601)
 
     seen = look(shop, page)
-    assert b"This payment link is over" in seen.body
+    assert b"This payment link is no longer valid" in seen.body
     assert b"/failed" not in seen.body
     assert look(shop, f"{page}/failed").headers["location"] == page
 
@@ -484,11 +484,11 @@ def test_a_link_may_name_the_instant_at_which_it_ends(shop: Merchant, demo: Demo
     end = demo.now() + timedelta(minutes=10)
     params = signed(link_params(shop, checkout_expired_time=f"{int(end.timestamp() * 1000)}"), shop.key)
     page = open_link(shop, params)["page"]
-    assert b"This payment link is over" not in look(shop, page).body
+    assert b"This payment link is no longer valid" not in look(shop, page).body
     demo.advance(5)
     assert open_link(shop, params)["page"] == page
     demo.advance(596)
-    assert b"This payment link is over" in look(shop, page).body
+    assert b"This payment link is no longer valid" in look(shop, page).body
     assert page_of(choose(shop, page, "wechat")) == page
     assert open_link(shop, params)["page"] == page
     distant = opened(shop, checkout_expired_time="9999999999999")
@@ -499,7 +499,7 @@ def test_a_link_may_name_the_instant_at_which_it_ends(shop: Merchant, demo: Demo
 def test_a_link_that_ended_before_it_was_opened_shows_that_it_has_ended(shop: Merchant, end: str) -> None:
     page = opened(shop, checkout_expired_time=end)
 
-    assert b"This payment link is over" in look(shop, page).body
+    assert b"This payment link is no longer valid" in look(shop, page).body
     assert page_of(choose(shop, page, "wechat")) == page
     assert look(shop, f"{page}/failed").headers["location"] == "https://shop.example/failed"
 

@@ -150,7 +150,7 @@ def test_it_starts_with_new_webhooks_and_reports_a_program_that_does_not_answer(
     with listening(tael_gateway, "http://127.0.0.1:9/closed", tmp_path) as listener:
         after = paid(tael_gateway, tael_wallets, "listen-after")
         (line,) = eventually(lambda: listener.lines(after.syssn), bool)
-        assert "no answer: " in line
+        assert "no response: " in line
         assert listener.lines(before.syssn) == []
 
 
@@ -238,7 +238,7 @@ def test_it_can_be_limited_to_one_app(
 def test_it_forwards_to_this_machine_only(url: str) -> None:
     done = run_tael("listen", "--forward-to", url)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("tael: --forward-to: wants an address of this machine")
+    assert done.stderr.startswith("tael: --forward-to: must be a URL of this machine")
     assert done.stderr.count("\n") == 1
 
 
@@ -248,4 +248,4 @@ def test_an_unknown_app_or_demo_is_one_sentence(tael_gateway: TaelGateway, tmp_p
     assert (unknown.returncode, unknown.stderr) == (1, "tael: no app unknown\n")
     nowhere = run_tael(*to, "--data", str(tmp_path))
     assert nowhere.returncode == 2
-    assert nowhere.stderr.startswith(f"tael: --data: no tael runs on {tmp_path}")
+    assert nowhere.stderr.startswith(f"tael: --data: no demo is running in {tmp_path}")

@@ -121,18 +121,18 @@ def test_an_impossible_event_is_one_sentence(tael_gateway: TaelGateway, tmp_path
     refusals = {
         ("payment.stolen", *data): (
             2,
-            "tael: there is no event payment.stolen; `tael trigger --list` shows them\n",
+            "tael: there is no event payment.stolen; `tael trigger --list` lists the events\n",
         ),
-        data: (2, "tael: name an event; `tael trigger --list` shows them\n"),
+        data: (2, "tael: name an event; `tael trigger --list` lists the events\n"),
         ("payment.paid", "--appcode", "unknown", *data): (1, "tael: no app unknown\n"),
         # The second app has no account at Alipay.
         ("late_money", "--appcode", tael_gateway.apps[1].appcode, *data): (
             1,
-            "tael: late_money did not happen: the gateway said 1104 filter_error\n",
+            "tael: late_money failed: the gateway returned 1104 filter_error\n",
         ),
         ("payment.paid", "--data", str(tmp_path)): (
             2,
-            f"tael: --data: no tael runs on {tmp_path}; `tael demo --data {tmp_path}` starts one\n",
+            f"tael: --data: no demo is running in {tmp_path}; `tael demo --data {tmp_path}` starts one\n",
         ),
     }
     for arguments, (code, sentence) in refusals.items():

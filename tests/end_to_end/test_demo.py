@@ -24,8 +24,8 @@ ONCE_LIMIT_S: Final = 90
 LEASE_S: Final = 40.0
 EXPECTED_IN_THE_TABLE: Final = (
     "paid",
-    "password asked: pending",
-    "password typed: paid",
+    "password requested: pending",
+    "password entered: paid",
     "partial refund",
     "full refund",
     "over-refund refused",
@@ -134,13 +134,13 @@ def test_a_demo_running_on_an_external_database_is_not_removed(demo: Demo, folde
     ids=",".join,
 )
 def test_a_folder_that_is_not_a_demo_s_is_left_alone(folder: Path, names: list[str]) -> None:
-    left_alone(folder, dict.fromkeys(names, "mine"), f"tael: {folder} is no demo's folder")
+    left_alone(folder, dict.fromkeys(names, "mine"), f"tael: {folder} is not the folder of a demo")
 
 
 def test_an_external_database_is_not_removed(folder: Path) -> None:
     kept = {"sandbox/shops.json": "{}", "logs/worker.log": "", "database_url": "x"}
     elsewhere = "postgresql://nobody@127.0.0.1:9/x"
-    left_alone(folder, kept, "tael: --fresh throws away only", TAEL_DEMO_DATABASE_URL=elsewhere)
+    left_alone(folder, kept, "tael: --fresh deletes only", TAEL_DEMO_DATABASE_URL=elsewhere)
 
 
 def test_a_taken_port_keeps_a_fresh_demo_from_removing_anything(demo: Demo, folder: Path) -> None:

@@ -35,11 +35,11 @@ RECEIVER: Final = [sys.executable, "python/receive_webhook.py"]
 STEPS: Final = [
     "paid at the till             0000",
     "4.50 refunded                0000",
-    "the refund, asked for        0000",
+    "refund queried               0000",
     "order with a QR code         0000",
     "not paid yet                 1145",
     "paid by the payer            0000",
-    "order for nobody             0000",
+    "unpaid order                 0000",
     "closed                       0000",
     "paid by mistake              0000",
     "reversed                     0000",

@@ -108,7 +108,7 @@ def test_each_app_is_notified_at_its_url_and_in_its_style(
 def test_settings_are_restored_after_the_test(tael_instance: Instance) -> None:
     one = TaelGateway(tael_instance)
     one.set_app(notify_url="http://127.0.0.1:9/notify", notify_offline=True)
-    one.put_back()
+    one.reset()
 
     (app,) = [row for row in asked(one, "app", "list") if row["appcode"] == one.appcode]
     assert (app["notify_url"], app["notify_offline"]) == (None, False)
@@ -138,7 +138,7 @@ def test_a_fault_in_an_unclosed_block_ends_with_the_test(
     one = TaelWallets(tael_instance)
     never_left = one.faults(BROKEN)
     never_left.__enter__()
-    one.put_back()
+    one.reset()
     assert barcode(tael_gateway, one, "plugin-put-back").is_paid
 
 
@@ -162,7 +162,7 @@ def test_the_clock_goes_to_an_instant_and_never_back(tael_clock: TaelClock) -> N
     assert at <= tael_clock.advance_to(at) < at + timedelta(minutes=1)
     with pytest.raises(ValueError, match="only moves forward"):
         tael_clock.advance_to(at - timedelta(minutes=30))
-    with pytest.raises(ValueError, match="no zone"):
+    with pytest.raises(ValueError, match="no time zone"):
         tael_clock.advance_to(datetime(2100, 1, 1))
     assert tael_clock.advance(1.5).tzinfo is UTC
 

@@ -108,7 +108,7 @@ def test_a_killed_session_leaves_neither_programs_nor_files(tmp_path: Path) -> N
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_terminated_instance_leaves_neither_programs_nor_files(number: signal.Signals) -> None:
     instance = Instance.start()
-    folder, below = Path(instance.told["folder"]), descendants(instance.child.pid)
+    folder, below = Path(instance.info["folder"]), descendants(instance.child.pid)
     try:
         assert len(below) >= 2  # PostgreSQL, the sandbox
         assert (folder / "postgres").is_dir()

@@ -88,14 +88,14 @@ def part_under_a_contract_without_parts(shop: Merchant) -> str:
     opened = shop.paid("800208", txamt="1000")
     accounts = shop.demo.ask("wallet", "list", "--mchid", shop.mchid)
     account = next(row["account_id"] for row in accounts if row["wallet"] == "wechat")
-    shop.demo.set_account(account, "--no-takes-partial-refunds")
+    shop.demo.set_account(account, "--no-supports-partial-refunds")
     try:
         refused = shop.refund(opened, "999")
         assert shop.rows(syssn=opened["syssn"])[0]["cancel"] == "0"
         assert shop.demo.refunds(opened["syssn"]) == []
         shop.refund_and_wait(opened, "1000")
     finally:
-        shop.demo.set_account(account, "--takes-partial-refunds")
+        shop.demo.set_account(account, "--supports-partial-refunds")
     return refused.respcd
 
 

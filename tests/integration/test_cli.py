@@ -319,7 +319,7 @@ def test_a_merchant_is_changed_and_other_settings_stay(operator: Operator, merch
     ]
     assert "reversal" in operator.run("merchant", "list")
     assert "no merchant unknown" in operator.is_refused("merchant", "set", "unknown", code=1)
-    assert "close cannot be both" in operator.is_refused(
+    assert "close is given in both" in operator.is_refused(
         *change, "--deny", "close", "--allow", "close", code=2
     )
 
@@ -397,7 +397,7 @@ def test_an_alipay_account_of_each_sign_type(operator: Operator, merchant: str) 
         ),
         *("--private-key-file", operator.file("private.pem", private)),
         *("--alipay-public-key-file", operator.file("public.pem", public)),
-        *("--no-closes-trades", "--refund-window-days", "90", "--no-takes-partial-refunds"),
+        *("--no-supports-close", "--refund-window-days", "90", "--no-supports-partial-refunds"),
     )
     first, second = operator.in_store(lambda store: store.accounts.all())
     assert isinstance(first, AlipayAccount)
@@ -416,7 +416,7 @@ def test_an_alipay_account_of_each_sign_type(operator: Operator, merchant: str) 
 def test_a_wechat_account(operator: Operator, merchant: str) -> None:
     key, certificate = key_and_certificate("provider")
     secret = secrets.token_hex(16)
-    shown = operator.run_json(*wechat(operator, merchant, key, certificate, secret), "--takes-hongkong")
+    shown = operator.run_json(*wechat(operator, merchant, key, certificate, secret), "--supports-wechat-hk")
     assert shown == {
         "account_id": shown["account_id"],
         "mchid": merchant,
@@ -466,14 +466,14 @@ def test_a_contracts_refund_terms_are_changed_and_the_rest_is_kept(operator: Ope
     key, certificate = key_and_certificate("provider")
     account = operator.run_json(*wechat(operator, merchant, key, certificate, secrets.token_hex(16)))
     before = operator.in_store(lambda store: store.accounts.by_id(account["account_id"]))
-    whole = operator.run_json("wallet", "set", account["account_id"], "--no-takes-partial-refunds")
+    whole = operator.run_json("wallet", "set", account["account_id"], "--no-supports-partial-refunds")
     assert whole == account | {"supports_partial_refunds": False}
     short = operator.run_json("wallet", "set", account["account_id"], "--refund-window-days", "90")
     assert short == whole | {"refund_window_days": 90}
     after = operator.in_store(lambda store: store.accounts.by_id(account["account_id"]))
     assert before is not None
     assert after == replace(before, refund_window_days=90, supports_partial_refunds=False)
-    operator.run("wallet", "set", account["account_id"], "--takes-partial-refunds")
+    operator.run("wallet", "set", account["account_id"], "--supports-partial-refunds")
     assert operator.run_json("wallet", "list") == [account | {"refund_window_days": 90}]
     assert "no account unknown" in operator.is_refused("wallet", "set", "unknown", code=1)
 
@@ -502,7 +502,7 @@ def test_contracts_are_kept(operator: Operator, merchant: str) -> None:
     assert "for this scene already" in refusal(merchant, "2088000000000002", "online")
     assert "already belongs to a merchant" in refusal("books", PID, "offline")
     assert "no merchant unknown" in refusal("unknown", "2088000000000003", "online")
-    assert "takes JPY" in refusal("books", "2088000000000003", "online", "--currency", "HKD")
+    assert "must be in JPY" in refusal("books", "2088000000000003", "online", "--currency", "HKD")
     assert "no merchant unknown" in operator.is_refused("wallet", "list", "--mchid", "unknown", code=1)
 
 
@@ -516,10 +516,12 @@ def test_keys_that_cannot_sign_are_refused(operator: Operator, merchant: str) ->
         return operator.is_refused("wallet", "add", "alipay", merchant, *scene, *files, code=2)
 
     both = ("--private-key-file", private_file, "--alipay-public-key-file")
-    assert "--key-file: --sign-type MD5 wants it" in refusal("MD5")
+    assert "--key-file: required with --sign-type MD5" in refusal("MD5")
     assert "--key-file" in refusal("MD5", "--key-file", other)
     assert "--private-key-file" in refusal("MD5", "--key-file", key, "--private-key-file", private_file)
-    assert "--key-file: --sign-type RSA has no use" in refusal("RSA", "--key-file", key, *both, public_file)
+    assert "--key-file: not used with --sign-type RSA" in refusal(
+        "RSA", "--key-file", key, *both, public_file
+    )
     assert "--alipay-public-key-file" in refusal("RSA", "--private-key-file", private_file)
     assert "--alipay-public-key-file" in refusal("RSA", *both, other)
     assert "--private-key-file" in refusal("RSA2", *both, public_file)  # 1024 bits
@@ -567,7 +569,7 @@ def rsa2(operator: Operator, mchid: str, private: str, public: str) -> tuple[str
 def test_the_merchant_s_own_public_key_is_not_alipay_s(operator: Operator, merchant: str) -> None:
     private, public = rsa_pem()
     refusal = operator.is_refused(*rsa2(operator, merchant, private, public), code=2)
-    assert "--alipay-public-key-file: it is the public half of the merchant's own private key" in refusal
+    assert "--alipay-public-key-file: this is the public key of the merchant's own private key" in refusal
     assert operator.run_json("wallet", "list") == []
 
 
@@ -618,7 +620,7 @@ def test_keys_in_one_line_as_alipay_issues_them_are_accepted(
     refusal = operator.is_refused(
         *("wallet", "set", account.account_id, "--alipay-public-key-file", operator.file("own", own)), code=2
     )
-    assert "public half" in refusal
+    assert "public key of the merchant's own" in refusal
 
 
 @pytest.mark.parametrize("text", ["MIIB", "A" * 400, "no key at all", "", "-----BEGIN PUBLIC KEY-----"])
@@ -654,10 +656,12 @@ def test_keys_of_a_provider_are_replaced_for_all_of_its_merchants(operator: Oper
     key, certificate = key_and_certificate("renewed")
     change = ("wallet", "set", account["account_id"])
     certificate_file, key_file = operator.file("new.pem", certificate), operator.file("new-key.pem", key)
-    assert "together with" in operator.is_refused(*change, "--certificate-file", certificate_file, code=2)
+    assert "must be given together" in operator.is_refused(
+        *change, "--certificate-file", certificate_file, code=2
+    )
     old_key = operator.file("old-key.pem", pair[0])
     both = ("--certificate-file", certificate_file, "--certificate-key-file")
-    assert "is not the certificate's" in operator.is_refused(*change, *both, old_key, code=2)
+    assert "does not match the certificate" in operator.is_refused(*change, *both, old_key, code=2)
     operator.run(*change, *both, key_file, "--key-file", operator.file("v2", WALLET_KEY[::-1]))
     operator.run(*change, "--sub-secret-file", operator.file("sub", "s" * 32))
     provider = replace(
@@ -812,7 +816,7 @@ def test_the_folder_of_a_demo_locates_its_data(operator: Operator) -> None:
     show = ("app", "list", "--data", str(data))
     assert "there is no folder" in elsewhere.is_refused(*show, code=2)
     data.mkdir()
-    assert "no tael runs on" in elsewhere.is_refused(*show, code=2)
+    assert "no demo is running in" in elsewhere.is_refused(*show, code=2)
     (data / "database_url").write_text(operator.environment["TAEL_DATABASE_URL"] + "\n")
     assert "encryption.key is missing" in elsewhere.is_refused(*show, code=2)
     (data / "encryption.key").write_text(operator.environment["TAEL_ENCRYPTION_KEY"] + "\n")

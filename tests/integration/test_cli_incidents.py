@@ -206,7 +206,7 @@ def test_a_resolved_incident_leaves_the_list_and_keeps_its_resolution(operator: 
 def test_the_first_resolution_of_an_incident_stands(operator: Operator) -> None:
     first = operator.run_json("incident", "resolve", LATE, "--note", "called the merchant")
     refused = operator.is_refused("incident", "resolve", LATE, "--note", "did nothing", code=1)
-    assert "resolved before: called the merchant" in refused
+    assert "already resolved: called the merchant" in refused
     shown = operator.run_json("incident", "show", LATE)
     assert (shown["resolved_at"], shown["resolution"]) == (first["resolved_at"], "called the merchant")
 

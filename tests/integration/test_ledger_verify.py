@@ -342,7 +342,7 @@ def test_figures_as_table_and_json(operator: Operator) -> None:
         "first": None,
     }
     shown = operator.run("ledger", "verify")
-    assert all(value in shown for value in ("all agree", "entries", "12", "wallet", "0.00 HKD"))
+    assert all(value in shown for value in ("no mismatch", "entries", "12", "wallet", "0.00 HKD"))
 
 
 def test_the_wallets_book_is_compared_with_ours(
@@ -382,6 +382,6 @@ def test_the_json_output_has_the_first_disagreement(
 def test_a_book_that_cannot_be_read_is_no_agreement(operator: Operator, sandbox: Sandbox) -> None:
     for text in ("", "[]", '{"trades": [{"order": 1}]}'):
         sandbox.give(text)
-        assert "gives no book" in operator.is_refused("ledger", "verify", "--sandbox", sandbox.url, code=2)
+        assert "cannot be read" in operator.is_refused("ledger", "verify", "--sandbox", sandbox.url, code=2)
     assert "404" in operator.is_refused("ledger", "verify", "--sandbox", f"{sandbox.url}/x", code=2)
-    assert "gives no book" in operator.is_refused("ledger", "verify", "--sandbox", "nonsense", code=2)
+    assert "cannot be read" in operator.is_refused("ledger", "verify", "--sandbox", "nonsense", code=2)

@@ -86,7 +86,7 @@ async def ask(
         ("key-of-some-other-app", {"mchid": MCHID}, "", "key-of-s…", "no such app"),
         ("sha256only", {}, "", "sha256only", "the signature is not the app's"),
         ("maxrequestages", {"txdtm": "2026-01-02 11:00:00"}, "", "maxrequestages", "txdtm is more than 60 s"),
-        ("allowedaddresses", {}, "", "allowedaddresses", "this app takes no requests from this address"),
+        ("allowedaddresses", {}, "", "allowedaddresses", "this app accepts no requests from this address"),
     ],
 )
 async def test_a_refused_call_is_logged(
@@ -134,7 +134,7 @@ async def test_a_flood_is_sampled(browser: httpx.AsyncClient) -> None:
     [
         ("app1", {"sign": "0" * 64}, "the signature is not the app's"),
         ("unknown", {}, "no such app"),
-        ("app1", {"paysource": ""}, "it was signed as a request, not as a link"),
+        ("app1", {"paysource": ""}, "signed as a request, not as a link"),
     ],
 )
 async def test_a_refused_checkout_link_is_logged(

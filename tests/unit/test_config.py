@@ -237,7 +237,7 @@ def test_a_deployment_refuses_addresses_without_tls(command: str, name: str) -> 
     for url in ("http://wallet.example/gateway.do", "http://127.0.0.1:8001"):
         assert_refused(deployment(command, **SAFE | {name: url}), name, "https://", "--allow-http")
     remote = deployment(command, "--allow-http", **SAFE | {name: "http://wallet.example"})
-    assert_refused(remote, name, "addresses of this machine")
+    assert_refused(remote, name, "URLs of this machine")
     for url in ("wallet.example", "ftp://wallet.example", "https://", "https://h:99999"):
         assert_refused(deployment(command, "--allow-http", **SAFE | {name: url}), name, "https://pay.example")
 

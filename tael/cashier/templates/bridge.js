@@ -1,18 +1,18 @@
-/* Hands the stored parameters to WeChat's bridge; what the bridge says is no proof, so the page goes on asking us. */
+/* Passes the stored parameters to WeChat's bridge. Its result is no proof of payment: the page keeps polling. */
 (function () {
   "use strict";
   var button = document.getElementById("bridge");
-  var word = document.getElementById("word");
-  function said(result) {
+  var status = document.getElementById("status");
+  function showResult(result) {
     var name = { "get_brand_wcpay_request:ok": "ok", "get_brand_wcpay_request:cancel": "cancel" }[result.err_msg] || "fail";
-    word.textContent = button.dataset[name];
+    status.textContent = button.dataset[name];
     button.hidden = name === "ok";
   }
   function pay() {
-    window.WeixinJSBridge.invoke("getBrandWCPayRequest", JSON.parse(button.dataset.params), said);
+    window.WeixinJSBridge.invoke("getBrandWCPayRequest", JSON.parse(button.dataset.params), showResult);
   }
   function ready() {
-    word.textContent = "";
+    status.textContent = "";
     button.disabled = false;
     button.addEventListener("click", pay);
     pay();

@@ -1,4 +1,4 @@
-/* One choice at a time; and when the link's time is over the page says so. */
+/* Disables the buttons after a choice, and reloads the page when the link expires. */
 (function () {
   "use strict";
   var choice = document.getElementById("choice");
@@ -10,7 +10,7 @@
       }, 0);
     });
   });
-  /* A page that comes back out of the browser's memory may be chosen from again. */
+  /* A page restored from the browser's back/forward cache has disabled buttons. */
   window.addEventListener("pageshow", function (event) { if (event.persisted) { window.location.reload(); } });
   window.setTimeout(function () { window.location.reload(); }, Number(choice.dataset.leftS) * 1000 + 1000);
 })();

@@ -1,4 +1,4 @@
-/* A result with an address to go on to is shown for a moment, then the browser goes there. */
+/* Shows a result for 3 seconds, then redirects to its address if it has one. */
 function goOn() {
   var end = document.querySelector("#result .end[data-onward]");
   if (end && end.dataset.onward) {

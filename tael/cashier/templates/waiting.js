@@ -1,11 +1,11 @@
-/* Counts down, and asks for the state: rarely, ever more rarely, not while hidden, never after the end. */
+/* Counts down and polls the state at growing intervals: not while the page is hidden, not after the result. */
 (function () {
   "use strict";
   var waiting = document.getElementById("waiting");
-  var word = document.getElementById("word");
+  var status = document.getElementById("status");
   var left = document.getElementById("left");
   var end = Date.now() + Number(waiting.dataset.leftS) * 1000;
-  var asked = 0, mostAsked = 400, timer = 0, ticking = 0, isOver = false;
+  var polls = 0, maxPolls = 400, timer = 0, ticking = 0, isOver = false;
 
   function two(number) { return (number < 10 ? "0" : "") + number; }
 
@@ -14,8 +14,8 @@
     left.textContent = (s >= 3600 ? Math.floor(s / 3600) + ":" + two(Math.floor(s / 60) % 60) : Math.floor(s / 60)) + ":" + two(s % 60);
     if (s === 0 && !isOver) {
       isOver = true;
-      document.getElementById("way").hidden = true;
-      word.textContent = waiting.dataset.over;
+      document.getElementById("action").hidden = true;
+      status.textContent = waiting.dataset.over;
       window.clearInterval(ticking);
     }
   }
@@ -25,7 +25,7 @@
     if (!template) { return false; }
     window.clearInterval(ticking);
     waiting.hidden = true;
-    word.textContent = "";
+    status.textContent = "";
     var result = document.getElementById("result");
     result.appendChild(document.importNode(template.content, true));
     var heading = result.querySelector("h2");
@@ -35,29 +35,29 @@
     return true;
   }
 
-  function gap() { return Math.min(10000, 2000 + Math.max(0, asked - 10) * 400); }
+  function interval() { return Math.min(10000, 2000 + Math.max(0, polls - 10) * 400); }
 
-  function later() {
+  function pollLater() {
     window.clearTimeout(timer);
-    if (!document.hidden && asked < mostAsked) { timer = window.setTimeout(ask, gap()); }
+    if (!document.hidden && polls < maxPolls) { timer = window.setTimeout(poll, interval()); }
   }
 
-  function ask() {
-    asked += 1;
-    window.fetch(waiting.dataset.ask, { cache: "no-store", credentials: "omit" })
-      .then(function (answer) { return answer.json(); })
-      .then(function (told) { if (!show(told.state)) { later(); } })
-      .catch(later);
+  function poll() {
+    polls += 1;
+    window.fetch(waiting.dataset.statePath, { cache: "no-store", credentials: "omit" })
+      .then(function (response) { return response.json(); })
+      .then(function (payment) { if (!show(payment.state)) { pollLater(); } })
+      .catch(pollLater);
   }
 
   document.addEventListener("visibilitychange", function () {
     window.clearTimeout(timer);
-    if (!document.hidden && !waiting.hidden) { ask(); }
+    if (!document.hidden && !waiting.hidden) { poll(); }
   });
   if (left) { // not while the order is being closed
     document.getElementById("clock").hidden = false;
     ticking = window.setInterval(tick, 1000);
     tick();
   }
-  later();
+  pollLater();
 })();
