@@ -1,4 +1,4 @@
-"""`python -m tael.cli.child serve FD` and `… work`: processes started by another `tael`, which has checked the settings.
+"""`python -m tael.cli.child serve FD` and `… work`: processes started by another `tael`. It has checked the settings.
 
 They do not import the command-line libraries, which take a third of such a process's start-up time.
 """

@@ -148,7 +148,7 @@ def test_connections_to_a_wallet_are_a_number_within_limits(number: str) -> None
 
 @pytest.mark.parametrize("lifetime", ["-1", "60001", "0.5", "long", " 1", "٣"])
 def test_settings_are_used_for_a_minute_at_most_before_they_are_read_again(lifetime: str) -> None:
-    assert "TAEL_SETTINGS_CACHE_MS is a whole number from 0 to 60000" in refusal_of(
+    assert "TAEL_SETTINGS_CACHE_MS must be a whole number from 0 to 60000" in refusal_of(
         TAEL_SETTINGS_CACHE_MS=lifetime
     )
     assert read_settings(GOOD | {"TAEL_SETTINGS_CACHE_MS": "0"}).settings_cache_s == 0

@@ -155,7 +155,7 @@ async def test_a_row_that_was_done_is_followed_by_a_look_at_once(monkeypatch: py
 
 
 async def test_a_look_that_fails_is_followed_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "STORE_GONE_S", 0.0)
+    monkeypatch.setattr(runner, "STORE_DOWN_S", 0.0)
     lookout = Lookout({"rows"}, count=2)
     fails: list[Exception] = [ValueError("worse"), StoreUnavailable("gone")]
 

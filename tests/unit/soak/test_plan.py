@@ -79,12 +79,12 @@ def test_a_longer_plan_is_busy_to_its_end() -> None:
 
 
 def test_the_faults_are_those_that_the_sandbox_can_do() -> None:
-    assert set(FAULT_KINDS) == documented("kind | does")
+    assert set(FAULT_KINDS) == documented("Kind | Effect")
     assert len(FAULT_KINDS) == len(set(FAULT_KINDS))
 
 
 def test_the_payers_behaviours_are_those_of_the_sandbox() -> None:
-    assert set(BEHAVIOURS) == documented("behaviour | at the wallet | 800108 | 800208, 800228")
+    assert set(BEHAVIOURS) == documented("Behaviour | At the wallet | 800108 | 800208, 800228")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
