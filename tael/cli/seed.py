@@ -47,8 +47,8 @@ async def seed(store: Store, accounts: list[dict[str, Any]], now: datetime) -> l
     """The demo's apps, in the order of PLANS."""
     if not await store.merchants.apps():
         for index, plan in enumerate(PLANS):
-            # Apps are listed oldest first; the published app comes first.
-            await _add(plan, store, accounts, now + timedelta(seconds=index))
+            # Apps are listed oldest first: the published app comes first, and an app of the user after all of these.
+            await _add(plan, store, accounts, now + timedelta(microseconds=index))
     known = await store.merchants.apps()
     return [
         DemoApp(app, tuple(merchant.mchid for merchant in await store.merchants.of_app(app.appcode)))

@@ -36,10 +36,13 @@ OLD_NAMES: Final = {
     "TAEL_RETURN_STRAY_MONEY",
     "TAEL_SEAL_KEY",
     "--all-dead",
+    "--closes-trades",
     "--fills-currency",
     "--later-cancel",
     "--most-minor",
     "--return-stray-money",
+    "--takes-hongkong",
+    "--takes-partial-refunds",
     "--tells-offline",
 }
 #: Words that belong to a workplace and not to a reader.

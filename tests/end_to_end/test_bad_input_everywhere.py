@@ -40,7 +40,7 @@ MONITORING: Final = ("/healthz", "/readyz", "/metrics")
 GATEWAY: Final = (*TRADE, OPEN, *NOTICES, *PAGES, *MONITORING)
 ORDER: Final = "/orders/{reference}"
 SHOP: Final = (
-    *("/", "/orders", ORDER, f"{ORDER}/look", f"{ORDER}/close", f"{ORDER}/reverse", f"{ORDER}/refund"),
+    *("/", "/orders", ORDER, f"{ORDER}/refresh", f"{ORDER}/close", f"{ORDER}/reverse", f"{ORDER}/refund"),
     *("/webhooks", "/webhook", "/return", "/healthz", "/static/shop.css", "/static/shop.js"),
 )
 ALL: Final = (*(("gateway", path) for path in GATEWAY), *(("shop", path) for path in SHOP))

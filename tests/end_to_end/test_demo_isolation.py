@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ import pytest
 
 from tael.cli.isolation import isolated, without_callers
 from tests.end_to_end.conftest import merchant_of
-from tests.end_to_end.rig import END_LIMIT_S, ROOT, Demo, NotStarted, free_port_block
+from tests.end_to_end.rig import END_LIMIT_S, ROOT, START_LIMIT_S, Demo, NotStarted, free_port_block
 from tests.support.commands import clean_environment
 from tests.support.postgres import open_folder, temporary_database
 
@@ -97,7 +98,7 @@ def test_a_demo_uses_an_empty_database_repeatedly_and_no_other_demo_may_use_it(
     finally:
         again.end()
 
-    with open_folder() as other, pytest.raises(NotStarted, match="holds apps that are not this demo's"):
+    with open_folder() as other, pytest.raises(NotStarted, match="contains apps that are not this demo's"):
         Demo.start(other, None, "--database-url", empty_database)
 
 
@@ -107,7 +108,7 @@ def test_a_demo_changes_nothing_in_another_programs_database(folder: Path, empty
     with pytest.raises(NotStarted) as refused:
         Demo.start(folder, None, "--database-url", empty_database)
     assert str(refused.value).startswith(
-        "tael: --database-url: the database holds tables that are not tael's"
+        "tael: --database-url: the database contains tables that are not tael's"
     )
     assert len(str(refused.value).splitlines()) == 1
     assert tables(empty_database) == ["customer"]
@@ -119,7 +120,7 @@ def test_a_demo_does_not_migrate_a_deployment_whose_schema_is_older(
     with psycopg.connect(empty_database) as connection:
         connection.execute("CREATE TABLE app (appcode text PRIMARY KEY, key_encrypted bytea NOT NULL)")
         connection.execute("INSERT INTO app VALUES ('SHOP', %s)", [os.urandom(60)])
-    with pytest.raises(NotStarted, match="holds apps that are not this demo's"):
+    with pytest.raises(NotStarted, match="contains apps that are not this demo's"):
         Demo.start(folder, None, "--database-url", empty_database)
     assert tables(empty_database) == ["app"]
 
@@ -150,10 +151,13 @@ def test_a_demo_for_people_prints_no_password_of_the_database(folder: Path, empt
         text=True,
     ) as process:
         assert process.stdout is not None
+        too_late = threading.Timer(START_LIMIT_S, process.kill)
+        too_late.start()
         for line in process.stdout:
             printed.append(line)
-            if "Ctrl-C ends it" in line:
+            if "Press Ctrl-C to stop" in line:
                 process.send_signal(signal.SIGTERM)
+        too_late.cancel()
     assert process.wait(END_LIMIT_S) == 0, printed
     password = empty_database.partition("@")[0].rpartition(":")[2]
     assert len(password) > 8

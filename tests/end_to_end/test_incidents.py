@@ -231,7 +231,7 @@ def test_late_money_is_the_merchants_and_its_incident_is_open_until_resolved(
     open_before = figures(demo)["tael_incidents_open"]
     done = demo.ask("incident", "resolve", late["incident_id"], "--note", "called the merchant")
     assert done["resolution"] == "called the merchant"
-    assert late["incident_id"] not in [row["incident"] for row in demo.ask("incident", "list")]
+    assert late["incident_id"] not in [row["incident_id"] for row in demo.ask("incident", "list")]
     assert figures(demo)["tael_incidents_open"] == open_before - 1
     assert_counted(demo, "late_money")
 
@@ -256,7 +256,7 @@ def test_with_returns_switched_off_an_unmatched_payment_is_booked_and_kept(keepi
         keeping.advance(seconds)
     assert incident(keeping, order, unmatched="KEPT") == kept
     assert (keeping.refunds(order), keeping.held(order)) == ([], 4321)
-    (entry,) = keeping.ask("incident", "show", kept["incident"])["ledger"]
+    (entry,) = keeping.ask("incident", "show", kept["incident_id"])["ledger"]
     assert (entry["kind"], entry["amount_minor"]) == ("unmatched_received", 4321)
     verified = keeping.ask("ledger", "verify", "--sandbox", keeping.sandbox)
     assert (verified["ok"], verified["disagreements"]) == (True, 0)

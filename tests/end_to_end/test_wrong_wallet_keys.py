@@ -68,7 +68,7 @@ def test_payments_under_a_wrong_key_wait_and_are_decided_after_the_correction(
     demo.advance(LONG_S if pay_type == "800151" else 1)
     chain.until(opened["syssn"], "0000")
     assert demo.held(opened["syssn"]) == 1000
-    demo.ask("incident", "resolve", found["incident"], "--note", "corrected the key")
+    demo.ask("incident", "resolve", found["incident_id"], "--note", "corrected the key")
     assert open_incidents(demo, account_id) == []
 
 
@@ -94,4 +94,4 @@ def test_unverified_responses_of_wechat_decide_nothing(
         assert row["respcd"] == "1145"
     demo.advance(60)
     wechat_only.until(opened["syssn"], "0000")
-    demo.ask("incident", "resolve", found["incident"], "--note", "WeChat Pay answers well again")
+    demo.ask("incident", "resolve", found["incident_id"], "--note", "WeChat Pay answers well again")

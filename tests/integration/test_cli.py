@@ -499,7 +499,9 @@ def test_contracts_are_kept(operator: Operator, merchant: str) -> None:
         )
 
     operator.run("wallet", "add", "alipay", merchant, "--pid", PID, "--scene", "online", *sign)
-    assert "for this scene already" in refusal(merchant, "2088000000000002", "online")
+    assert "already has an account at this wallet for this scene" in refusal(
+        merchant, "2088000000000002", "online"
+    )
     assert "already belongs to a merchant" in refusal("books", PID, "offline")
     assert "no merchant unknown" in refusal("unknown", "2088000000000003", "online")
     assert "must be in JPY" in refusal("books", "2088000000000003", "online", "--currency", "HKD")

