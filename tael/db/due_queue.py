@@ -1,33 +1,56 @@
-"""Leases: a claimed row belongs to one worker until its lease ends, and the worker keeps extending the lease.
+"""The due rows of a table as a queue, with leases.
 
-Due rows are claimed account by account, each up to its remaining slots, so that a long queue of one account does not
-delay others. A lease is identified by its end, which changes with each renewal, so a worker extends only the leases
-that it still holds. Rows that are locked are being written, and are skipped.
+A claimed row belongs to one worker until its lease ends, and the worker keeps extending the lease. Its end identifies a
+lease and changes with each renewal, so a worker extends only the leases that it still holds. Rows that are locked are
+being written, and are skipped.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, Generic
 
+from tael.base.pay_types import Wallet
 from tael.db.database import Database
-
-if TYPE_CHECKING:
-    import asyncpg
-
-OF_ORDERS: Final = ("mchid", "syssn")
-OF_INCIDENTS: Final = ("mchid", "subject_id", "kind", "incident_id")
-OF_WEBHOOKS: Final = ("mchid", "cause", "kind")
-
+from tael.db.tables import Row, Table
 
 NO_LIMIT: Final = 1_000_000
+#: All wallets, as rows.
+WALLETS: Final = "(VALUES " + ", ".join(f"('{wallet}')" for wallet in Wallet) + ")"
+#: Due and not leased: $1 is the gateway's clock, $2 the real time.
+IS_DUE: Final = "{at} <= $1 AND (lease_until IS NULL OR lease_until < $2)"
+
+
+class DueQueue(Generic[Row]):
+    """Rows that are due at the instant in `due_column`, with leases in `lease_until`."""
+
+    due_column: str
+
+    def __init__(self, database: Database, table: Table[Row]) -> None:
+        self._database = database
+        self._table = table
+        self._renew = _renewal(table)
+
+    async def renew(self, rows: Sequence[Row], held: Sequence[datetime], until: datetime) -> list[bool]:
+        """Extend leases to `until`, if they still end at `held`; for each, whether it did. Raises StoreUnavailable."""
+        keys = self._table.arrays(rows, self._table.key)
+        renewed = await self._database.fetch(self._renew, list(held), until, *keys)
+        extended = {record["place"] for record in renewed}
+        return [place in extended for place in range(1, len(rows) + 1)]
+
+    def has_due_rows(self) -> str:
+        """The condition that a row is due, which may wait behind another: $1 the gateway's clock, $2 the real time."""
+        return f"EXISTS (SELECT FROM {self._table.name} WHERE {IS_DUE.format(at=self.due_column)})"
+
+    async def _claim(self, statement: str, *values: object) -> list[Row]:
+        return [self._table.read(record) for record in await self._database.fetch(statement, *values)]
 
 
 @dataclass(frozen=True, slots=True)
 class AccountLimits:
-    """What one claim may take: up to `default` rows of each account at `wallet` (or of any), except for `remaining`."""
+    """What one claim may take: up to `default` rows of each account at these wallets, except for `remaining`."""
 
-    wallet: str | None = None
+    wallets: tuple[Wallet, ...] = tuple(Wallet)
     default: int = NO_LIMIT
     remaining: Mapping[str, int] = field(default_factory=dict)
 
@@ -35,67 +58,107 @@ class AccountLimits:
 UNLIMITED: Final = AccountLimits()
 
 
-def claiming(table: str, keys: Sequence[str], columns: str) -> str:
-    """The statement for `table`: $1 now, $2 the real time, $3 the lease's end, $4 the limit, $5 to $8 AccountLimits.
+class AccountQueue(DueQueue[Row]):
+    """Rows of wallet accounts.
 
-    `head` probes the index once per account, or not at all if no row is due. Accounts with due rows get equal parts of
-    twice the limit, since other workers may choose the same rows at the same time. Rows are locked last, and only those
-    that are taken.
+    They are claimed account by account, each up to its remaining slots, so that a long queue of one account does not
+    delay others. The table has an index on (wallet, account_id, check_at).
     """
-    names = ", ".join(keys)
+
+    due_column = "check_at"
+
+    def __init__(self, database: Database, table: Table[Row]) -> None:
+        super().__init__(database, table)
+        self._claim_by_account = _claim_by_account(table)
+
+    async def claim(
+        self,
+        now: datetime,
+        real_now: datetime,
+        lease_until: datetime,
+        limit: int,
+        accounts: AccountLimits = UNLIMITED,
+    ) -> list[Row]:
+        """Due rows, leased until `lease_until`. `now` is the gateway's clock; leases use real time.
+
+        Raises StoreUnavailable.
+        """
+        remaining = list(accounts.remaining), list(accounts.remaining.values())
+        values = now, real_now, lease_until, limit, accounts.wallets, accounts.default, *remaining
+        return await self._claim(self._claim_by_account, *values)
+
+    def has_due_rows(self) -> str:
+        """Account by account, like the index, so that rows which are not due yet cost nothing."""
+        table = self._table.name
+        return f"""EXISTS (
+    WITH RECURSIVE {_accounts(table, WALLETS)}
+    SELECT FROM account AS a CROSS JOIN LATERAL (
+        SELECT FROM {table} WHERE wallet = a.wallet AND account_id = a.account_id AND {IS_DUE.format(at="check_at")}
+        LIMIT 1
+    ) AS first)"""
+
+
+def _accounts(table: str, wallets: str) -> str:
+    """The CTE `account`: the accounts at `wallets` that have a row with `check_at`, due or not.
+
+    It steps from one account to the next through the index, whatever the length of their queues.
+    """
+    step = f"SELECT account_id FROM {table} WHERE check_at IS NOT NULL AND wallet ="
+    return f"""account AS (
+    SELECT w.wallet, first.account_id
+    FROM {wallets} AS w (wallet) CROSS JOIN LATERAL ({step} w.wallet ORDER BY account_id LIMIT 1) AS first
+    UNION ALL
+    SELECT a.wallet, next.account_id
+    FROM account AS a
+    CROSS JOIN LATERAL ({step} a.wallet AND account_id > a.account_id ORDER BY account_id LIMIT 1) AS next
+)"""
+
+
+def _claim_by_account(table: Table[Any]) -> str:
+    """$1 now, $2 the real time, $3 the lease's end, $4 the limit, $5 to $8 AccountLimits.
+
+    `head` probes the index once per account. Accounts with due rows get equal parts of twice the limit, since other
+    workers may choose the same rows at the same time. Rows are locked last, and only those that are taken.
+    """
+    keys, names = table.key, ", ".join(table.key)
     due = "d.check_at <= $1 AND (d.lease_until IS NULL OR d.lease_until < $2)"
+    of_account = (
+        f"{table.name} AS d WHERE d.wallet = {{0}}.wallet AND d.account_id = {{0}}.account_id AND {due}"
+    )
     return f"""
-WITH account AS (
-    SELECT a.account_id, coalesce(r.room, $6::integer) AS room
-    FROM wallet_account AS a LEFT JOIN unnest($7::text[], $8::integer[]) AS r (account_id, room) USING (account_id)
-    WHERE ($5::text IS NULL OR a.wallet = $5) AND coalesce(r.room, $6) > 0
-      AND EXISTS (SELECT FROM {table} WHERE check_at IS NOT NULL)
+WITH RECURSIVE {_accounts(table.name, "unnest($5::text[])")}, room AS (
+    SELECT a.wallet, a.account_id, coalesce(r.room, $6::integer) AS room
+    FROM account AS a LEFT JOIN unnest($7::text[], $8::integer[]) AS r (account_id, room) USING (account_id)
 ), head AS MATERIALIZED (
-    SELECT account.account_id, account.room, (2 * $4::bigint - 1) / count(*) OVER () + 1 AS part
-    FROM account CROSS JOIN LATERAL (
-        SELECT FROM {table} AS d WHERE d.account_id = account.account_id AND {due} ORDER BY d.check_at LIMIT 1
+    SELECT room.*, (2 * $4::bigint - 1) / count(*) OVER () + 1 AS part
+    FROM room CROSS JOIN LATERAL (
+        SELECT FROM {of_account.format("room")} ORDER BY d.check_at LIMIT 1
     ) AS first
+    WHERE room.room > 0
 ), candidate AS MATERIALIZED (
     SELECT taken.* FROM head CROSS JOIN LATERAL (
-        SELECT {names}, check_at FROM {table} AS d
-        WHERE d.account_id = head.account_id AND {due} ORDER BY d.check_at LIMIT least(head.room, head.part)
+        SELECT {names}, check_at FROM {of_account.format("head")} ORDER BY d.check_at LIMIT least(head.room, head.part)
     ) AS taken
     ORDER BY taken.check_at LIMIT 2 * $4::bigint
 ), chosen AS (
-    SELECT {names} FROM candidate AS c JOIN {table} AS d USING ({names})
+    SELECT {names} FROM candidate AS c JOIN {table.name} AS d USING ({names})
     WHERE {due} ORDER BY c.check_at LIMIT $4 FOR NO KEY UPDATE OF d SKIP LOCKED
 )
-UPDATE {table} AS t SET lease_until = $3 FROM chosen AS c
+UPDATE {table.name} AS t SET lease_until = $3 FROM chosen AS c
 WHERE {" AND ".join(f"t.{key} = c.{key}" for key in keys)}
-RETURNING {", ".join("t." + column for column in columns.split(", "))}
+RETURNING {table.select_from("t")}
 """  # names of ours
 
 
-async def claim(
-    database: Database,
-    statement: str,
-    now: datetime,
-    real_now: datetime,
-    lease_until: datetime,
-    limit: int,
-    accounts: AccountLimits,
-) -> "list[asyncpg.Record]":
-    """Due rows, leased to the caller. `now` is the gateway's clock, leases use real time. Raises StoreUnavailable."""
-    remaining = list(accounts.remaining), list(accounts.remaining.values())
-    return await database.fetch(
-        statement, now, real_now, lease_until, limit, accounts.wallet, accounts.default, *remaining
-    )
-
-
-def renewal(table: str, keys: Sequence[str]) -> str:
-    """The statement for `table`: $1 the current lease ends, $2 the new one, then one array per key column."""
-    names = ", ".join(keys)
+def _renewal(table: Table[Any]) -> str:
+    """$1 the current ends of the leases, $2 the new one, then the columns of the key."""
+    keys, names = table.key, ", ".join(table.key)
     arrays = ", ".join(f"${number}::text[]" for number, _ in enumerate(keys, start=3))
     same = " AND ".join(f"t.{key} = mine.{key}" for key in keys)
     return f"""
-UPDATE {table} AS t SET lease_until = $2::timestamptz
+UPDATE {table.name} AS t SET lease_until = $2::timestamptz
 FROM (
-    SELECT {names}, h.place FROM {table} AS r
+    SELECT {names}, h.place FROM {table.name} AS r
     JOIN unnest($1::timestamptz[], {arrays}) WITH ORDINALITY AS h (held, {names}, place) USING ({names})
     WHERE r.lease_until = h.held
     FOR NO KEY UPDATE OF r SKIP LOCKED
@@ -103,18 +166,3 @@ FROM (
 WHERE {same}
 RETURNING mine.place
 """  # names of ours
-
-
-async def renew(
-    database: Database,
-    statement: str,
-    keys: Sequence[tuple[str, ...]],
-    held: Sequence[datetime],
-    until: datetime,
-) -> list[bool]:
-    """For each row, whether its lease still ended at `held` and now ends at `until`. Raises StoreUnavailable."""
-    rows = await database.fetch(
-        statement, list(held), until, *(list(column) for column in zip(*keys, strict=True))
-    )
-    extended = {row["place"] for row in rows}
-    return [place in extended for place in range(1, len(keys) + 1)]

@@ -1,17 +1,25 @@
-"""One declaration per table: a column is named once, by the field of the row's dataclass, beside its migration.
+"""One declaration per table: each column is named once in the code, as a field of the row's dataclass.
 
-Statements and conversions are made from the declaration. A field is stored in a column of its own name, unless it has
-a `Codec`: money, for instance, takes two columns. `tests/integration/test_tables.py` compares declarations with the
-migrated schema.
+Statements, parameters and conversions are derived from the declaration. A field is stored in a column of its own name
+and type, unless it has a `Codec`: money, for instance, takes two columns. `tests/integration/test_tables.py` compares
+the declarations with the migrated schema.
 """
 
 import dataclasses
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from tael.base.money import Money
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from tael.db.database import Connection
 
 Row = TypeVar("Row")
 
@@ -26,35 +34,40 @@ TYPES: Final[Mapping[type, str]] = {
 
 
 class Home(StrEnum):
-    """Which set of tables one belongs to. No statement writes to one home and reads the other."""
+    """The part of the database that a table belongs to. No statement writes to one and reads the other."""
 
-    DIRECTORY = "directory"  #: developers, merchants, accounts: small and shared
+    DIRECTORY = "directory"  #: apps, merchants, accounts: small and shared
     CELL = "cell"  #: the money of a group of merchants
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How one field is stored: its columns with their types, and the conversions, which take all of them."""
+    """Stores one field: its columns with their types, and the conversions from the field and from the columns."""
 
     columns: Mapping[str, str]
     encode: Callable[[Any], tuple[object, ...]]
     decode: Callable[..., Any]
 
 
+#: A field of type `Money | None`; both columns are null if it is None.
+MONEY: Final = Codec(
+    {"amount_minor": "bigint", "currency": "text"},
+    lambda money: (None, None) if money is None else (money.amount_minor, money.currency),
+    lambda amount_minor, currency: None if amount_minor is None else Money(amount_minor, currency),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A field of the row, and where its columns are among the table's."""
-
     name: str
-    columns: tuple[str, ...]
-    types: tuple[str, ...]
+    columns: Mapping[str, str]
     is_optional: bool
-    encode: Callable[[Any], tuple[object, ...]] | None
-    decode: Callable[..., Any] | None
+    codec: Codec | None
+    decode: Callable[..., Any] | None  #: None if the column's value is the field's
 
 
 class Table(Generic[Row]):
-    """The table `name` of `row`, a dataclass."""
+    """The table `name`, whose rows are values of the dataclass `row`."""
 
     def __init__(
         self,
@@ -66,105 +79,124 @@ class Table(Generic[Row]):
         codecs: Mapping[str, Codec] | None = None,
         internal: Mapping[str, str] | None = None,
     ) -> None:
-        """`internal` are columns that no field holds, with their types: leases, for instance."""
+        """`codecs` are by field. `internal` are columns without a field, with their types: leases, for instance."""
         self.name = name
         self.home = home
         self.key = key
-        self.internal = dict(internal or {})
-        self._row = row
-        hints = get_type_hints(row)
-        given = codecs or {}
-        self._fields = [
-            _field(field.name, hints[field.name], given.get(field.name))
-            for field in dataclasses.fields(row)  # type: ignore[arg-type]  # Row is a dataclass
-        ]
-        self.columns: tuple[str, ...] = tuple(c for field in self._fields for c in field.columns)
-        self.types: Mapping[str, str] = {
-            c: t for field in self._fields for c, t in zip(field.columns, field.types, strict=True)
+        self.internal: Final = dict(internal or {})
+        self.row = row
+        self._fields = tuple(_fields(row, codecs or {}))
+        self.types: Final[Mapping[str, str]] = {
+            column: kind for field in self._fields for column, kind in field.columns.items()
         }
-        self._getters = {
-            c: _getter(field, place) for field in self._fields for place, c in enumerate(field.columns)
+        self.columns: Final = tuple(self.types)
+        #: Columns that hold a field as it is, and whether they can be null.
+        self.nullable: Final = {
+            field.name: field.is_optional for field in self._fields if field.codec is None
         }
-        self._readers = _readers(self._fields)
+        self._getters = {column: getter for field in self._fields for column, getter in _getters(field)}
+        self._decoders = tuple(_decoders(self._fields))
 
     @property
     def select(self) -> str:
-        """All columns of the row, as `read` wants them."""
+        """All columns of the row, in the order of `read`."""
         return ", ".join(self.columns)
 
     def select_from(self, alias: str) -> str:
-        """The same, of one of several tables in a statement."""
+        """The same, in a statement with several tables."""
         return ", ".join(f"{alias}.{column}" for column in self.columns)
 
-    def read(self, record: Sequence[Any]) -> Row:
-        """A row that was selected as `select`."""
-        values = tuple(record)
-        return self._row(
-            *(
-                values[start] if decode is None else decode(*values[start:end])
-                for start, end, decode in self._readers
-            )
-        )
+    def read(self, record: "asyncpg.Record") -> Row:
+        """The value of a record that begins with the columns of `select`."""
+        return self.row(*[decode(record) for decode in self._decoders])
 
-    def unnest(self, columns: Sequence[str], alias: str = "w") -> str:
-        """Arrays, one for each column, as rows: `unnest($1::text[], …) AS w (a, …)`. See `arrays`."""
-        arrays = ", ".join(f"${place}::{self._type(column)}[]" for place, column in enumerate(columns, 1))
-        return f"unnest({arrays}) AS {alias} ({', '.join(columns)})"
+    def unnest(self, columns: Sequence[str], alias: str = "w", extra: Mapping[str, str] | None = None) -> str:
+        """`unnest($1::text[], …) AS w (…)`: rows of these columns, and of `extra` columns, from `arrays`."""
+        kinds = {column: self.type_of(column) for column in columns} | dict(extra or {})
+        arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(kinds.values(), 1))
+        return f"unnest({arrays}) AS {alias} ({', '.join(kinds)})"
 
     def arrays(self, rows: Sequence[Row], columns: Sequence[str]) -> list[list[object]]:
-        """The parameters of `unnest`: each column of all rows."""
-        return [[self._getters[column](row) for row in rows] for column in columns]
+        """The parameters of `unnest`: for each column, its values in all rows."""
+        return [[getter(row) for row in rows] for getter in map(self._getters.__getitem__, columns)]
 
-    def insert(self, columns: Sequence[str] | None = None) -> str:
-        """Inserts rows given as `arrays`; the columns that are left out get the default of the schema."""
-        named = self.columns if columns is None else columns
-        listed = ", ".join(named)
-        chosen = ", ".join(f"w.{column}" for column in named)
-        return f"INSERT INTO {self.name} ({listed}) SELECT {chosen} FROM {self.unnest(named)}"
+    def insert(self) -> str:
+        """Inserts the rows of `arrays(rows, columns)`. Internal columns get the defaults of the schema."""
+        rows = self.unnest(self.columns)
+        return f"INSERT INTO {self.name} ({self.select}) SELECT {self.select_from('w')} FROM {rows}"
 
-    def assignments(self, columns: Sequence[str], alias: str = "w") -> str:
-        """For an UPDATE from `unnest`."""
-        return ", ".join(f"{column} = {alias}.{column}" for column in columns)
-
-    def _type(self, column: str) -> str:
+    def type_of(self, column: str) -> str:
         return self.types[column] if column in self.types else self.internal[column]
 
 
-def _field(name: str, hint: Any, codec: Codec | None) -> _Field:
-    inner, is_optional = _without_none(hint)
-    if codec is not None:
-        return _Field(
-            name, tuple(codec.columns), tuple(codec.columns.values()), is_optional, codec.encode, codec.decode
-        )
-    if isinstance(inner, type) and issubclass(inner, StrEnum):
-        decode = _or_none(inner) if is_optional else inner
-        return _Field(name, (name,), ("text",), is_optional, None, decode)
-    return _Field(name, (name,), (TYPES[inner],), is_optional, None, None)
+class RowsMissing(RuntimeError):
+    """A statement wrote fewer rows than it was given. The transaction must not commit."""
+
+
+async def write_rows(connection: "Connection", statement: str, count: int, *parameters: object) -> None:
+    """Execute an INSERT that must write `count` rows. Raises RowsMissing."""
+    status = await connection.execute(statement, *parameters)
+    if status != f"INSERT 0 {count}":
+        raise RowsMissing(f"{count} rows to insert: {status}")
+
+
+def assignments(columns: Sequence[str], alias: str = "w") -> str:
+    """The SET list of an UPDATE from `unnest`."""
+    return ", ".join(f"{column} = {alias}.{column}" for column in columns)
+
+
+def _fields(row: type[Any], codecs: Mapping[str, Codec]) -> Iterator[_Field]:
+    hints = get_type_hints(row)
+    for field in dataclasses.fields(row):
+        name, codec = field.name, codecs.get(field.name)
+        if codec is not None:
+            yield _Field(name, codec.columns, _without_none(hints[name])[1], codec, codec.decode)
+            continue
+        kind, is_optional = _without_none(hints[name])
+        if isinstance(kind, type) and issubclass(kind, StrEnum):
+            yield _Field(name, {name: "text"}, is_optional, None, _optional(kind) if is_optional else kind)
+        else:
+            yield _Field(name, {name: TYPES[kind]}, is_optional, None, None)
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
-    if get_origin(hint) in (Union, types.UnionType):
-        kinds = [kind for kind in get_args(hint) if kind is not types.NoneType]
-        return (kinds[0] if len(kinds) == 1 else hint), len(kinds) < len(get_args(hint))
-    return hint, False
+    """The type without `| None`, and whether that was there."""
+    if get_origin(hint) not in (Union, types.UnionType):
+        return hint, False
+    kinds = [kind for kind in get_args(hint) if kind is not types.NoneType]
+    return kinds[0] if len(kinds) == 1 else hint, len(kinds) < len(get_args(hint))
 
 
-def _or_none(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _optional(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else decode(value)
 
 
-def _getter(field: _Field, place: int) -> Callable[[Any], object]:
-    name, encode = field.name, field.encode
-    if encode is not None:
-        return lambda row: encode(getattr(row, name))[place]
-    return lambda row: getattr(row, name)
+def _getters(field: _Field) -> Iterator[tuple[str, Callable[[Any], object]]]:
+    codec, name = field.codec, field.name
+    if codec is None:
+        yield name, attrgetter(name)
+        return
+    for place, column in enumerate(codec.columns):
+        yield column, _encoder(codec.encode, name, place)
 
 
-def _readers(fields: Sequence[_Field]) -> tuple[tuple[int, int, Callable[..., Any] | None], ...]:
-    readers: list[tuple[int, int, Callable[..., Any] | None]] = []
+def _encoder(encode: Callable[[Any], tuple[object, ...]], name: str, place: int) -> Callable[[Any], object]:
+    return lambda row: encode(getattr(row, name))[place]
+
+
+def _decoders(fields: Sequence[_Field]) -> Iterator[Callable[[Any], Any]]:
+    """For each field, a function of the record."""
     start = 0
     for field in fields:
-        end = start + len(field.columns)
-        readers.append((start, end, field.decode))
-        start = end
-    return tuple(readers)
+        yield _decoder(field, start)
+        start += len(field.columns)
+
+
+def _decoder(field: _Field, start: int) -> Callable[[Any], Any]:
+    decode = field.decode
+    if decode is None:
+        return itemgetter(start)
+    if len(field.columns) == 1:
+        return lambda record: decode(record[start])
+    values = itemgetter(*range(start, start + len(field.columns)))
+    return lambda record: decode(*values(record))

@@ -10,5 +10,5 @@ from tael.ledger.store.digests import DueClose, LedgerDigests
 
 def daily_close_job(digests: LedgerDigests, clock: Clock) -> Job[DueClose]:
     """One row per merchant, due once a day."""
-    claim, close = digests.claim_due, partial(close_days, digests=digests, clock=clock)
+    claim, close = digests.due.claim, partial(close_days, digests=digests, clock=clock)
     return Job("daily_close", claim, close, queue="daily_close")

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from tael.base.pay_types import Wallet
 from tael.db.due_queue import AccountLimits
 from tael.jobs.runner import Job
 from tael.payments.gateway import Gateway
@@ -48,16 +49,16 @@ def polling_jobs(gateway: Gateway, unmatched: UnmatchedContext) -> list[Job[Any]
     jobs: list[Job[Any]] = []
     for wallet in gateway.channels:
         jobs += [
-            _job("payments", wallet, payments.claim_due, poll, payments.renew),
-            _job("refunds", wallet, refunds.claim_due, check, refunds.renew),
-            _job("reversals", wallet, reversals.claim_due, proceed, reversals.renew),
-            _job("unmatched_payments", wallet, unmatched.table.claim_due, advance, unmatched.table.renew),
+            _job("payments", wallet, payments.due.claim, poll, payments.due.renew),
+            _job("refunds", wallet, refunds.due.claim, check, refunds.due.renew),
+            _job("reversals", wallet, reversals.due.claim, proceed, reversals.due.renew),
+            _job("unmatched_payments", wallet, unmatched.table.due.claim, advance, unmatched.table.due.renew),
         ]
     return jobs
 
 
 def _job(
-    table: str, wallet: str, claim: Claim[Row], poll: Callable[[Row], Awaitable[object]], renew: Renew[Row]
+    table: str, wallet: Wallet, claim: Claim[Row], poll: Callable[[Row], Awaitable[object]], renew: Renew[Row]
 ) -> Job[Row]:
     slots = AccountSlots(wallet, claim, poll)
     return Job(f"poll.{table}.{wallet}", slots.claim, slots.poll, renew, WALLET_SLOTS, table)
@@ -66,7 +67,7 @@ def _job(
 class AccountSlots(Generic[Row]):
     """The rows of one table in progress at one wallet, counted by account."""
 
-    def __init__(self, wallet: str, claim: Claim[Row], poll: Callable[[Row], Awaitable[object]]) -> None:
+    def __init__(self, wallet: Wallet, claim: Claim[Row], poll: Callable[[Row], Awaitable[object]]) -> None:
         self._wallet = wallet
         self._claim = claim
         self._poll = poll
@@ -77,7 +78,7 @@ class AccountSlots(Generic[Row]):
     ) -> Sequence[Row]:
         """Claim due rows, account by account, up to the free slots of each."""
         remaining = {account: ACCOUNT_SLOTS - rows for account, rows in self._in_progress.items()}
-        limits = AccountLimits(self._wallet, ACCOUNT_SLOTS, remaining)
+        limits = AccountLimits((self._wallet,), ACCOUNT_SLOTS, remaining)
         rows = await self._claim(now, real_now, lease_until, limit, limits)
         self._in_progress.update(row.account_id for row in rows)
         return rows

@@ -4,8 +4,8 @@ A finished row frees its slot at once, so a hanging row delays only itself. Whet
 gateway's clock; leases use real time. A worker extends the leases of its rows, and a dead process's rows become free
 when their leases end, whatever the demo's clock does.
 
-One look into all queues finds the jobs with due rows, so an idle worker costs a few statements per second whatever the
-number of its jobs. It looks again when a row is finished, which may have made another due, and less often while idle.
+One statement finds the queues with due rows, so an idle worker costs a few statements per second whatever the number of
+its jobs. It runs again when a row is finished, which may have made another row due, and less often while idle.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ Row = TypeVar("Row")
 LEASE: Final = timedelta(seconds=15)
 #: Two renewals may fail before a lease ends.
 RENEW_S: Final = 5.0
-#: The pause between two looks while there is work; each look that finds nothing makes the next pause a little longer.
+#: The pause between two such statements while there is work. Each one that finds nothing makes the next pause longer.
 IDLE_S: Final = 0.1
 IDLE_GROWTH: Final = 1.1
 #: Work that another process made due starts at most this much later.
 MAX_IDLE_S: Final = 0.25
-#: The minimum between two looks, however many rows are finished.
-MIN_LOOK_S: Final = 0.02
-#: After a look or claim that finds nothing, the pause is this many times as long: with many accounts it is slow, and
-#: must not load the database.
+#: The minimum pause, however many rows are finished.
+MIN_PAUSE_S: Final = 0.02
+#: The pause is at least this many times as long as the statement or an empty claim took: with many accounts these are
+#: slow, and must not load the database.
 SLEEP_PER_CLAIM: Final = 10
 STORE_DOWN_S: Final = 1.0
 DEFAULT_SLOTS: Final = 50
@@ -47,7 +47,7 @@ class Job(Generic[Row]):
     """One kind of due row: `claim(now, real_now, lease_until, limit)` claims some, `do` processes one.
 
     `renew(rows, held, until)` extends the leases that end at `held`, and returns for each whether it did. Without it,
-    processing a row must take less time than a lease. `queue` is its name in a look.
+    processing a row must take less time than a lease. `queue` is its name in `FindDueQueues`.
     """
 
     name: str
@@ -59,22 +59,22 @@ class Job(Generic[Row]):
 
 
 #: Which queues have due rows, by the gateway's clock and in real time. Raises StoreUnavailable.
-Look = Callable[[datetime, datetime], Awaitable[Collection[str]]]
+FindDueQueues = Callable[[datetime, datetime], Awaitable[Collection[str]]]
 
 
 async def run_for_ever(
-    jobs: Sequence[Job[Any]], clock: Clock, stop: asyncio.Event, look: Look | None = None
+    jobs: Sequence[Job[Any]], clock: Clock, stop: asyncio.Event, find_due: FindDueQueues | None = None
 ) -> None:
-    """Run all jobs until `stop` is set; rows in progress are finished. Without `look` every job claims each time."""
+    """Run all jobs until `stop` is set; rows in progress are finished. Without `find_due` all jobs claim each time."""
     done = asyncio.Event()
     workers = [Worker(job, clock, done) for job in jobs]
-    looking = asyncio.create_task(_look_for_ever(workers, clock, look, done))
+    dispatcher = asyncio.create_task(_dispatch(workers, clock, find_due, done))
     try:
         async with asyncio.TaskGroup() as group:
             for worker in workers:
                 group.create_task(_run(worker, stop))
     finally:
-        looking.cancel()
+        dispatcher.cancel()
 
 
 async def run_once(job: Job[Row], clock: Clock) -> int:
@@ -99,7 +99,7 @@ class Worker(Generic[Row]):
     def __init__(self, job: Job[Row], clock: Clock, done: asyncio.Event) -> None:
         self.job = job
         self.wake = asyncio.Event()  #: set when a slot becomes free or a row is due, or to stop
-        self.sleeps_until = 0.0  #: in the event loop's time; a look does not wake it before
+        self.sleeps_until = 0.0  #: in the event loop's time; not woken for due rows before
         self._done = done  #: shared by all workers: a row was finished
         self._clock = clock
         self._in_progress: dict[asyncio.Task[None], _Held[Row]] = {}
@@ -175,22 +175,26 @@ async def _run(worker: Worker[Row], stop: asyncio.Event) -> None:
             helper.cancel()
 
 
-async def _look_for_ever(
-    workers: Sequence[Worker[Any]], clock: Clock, look: Look | None, done: asyncio.Event
+async def _dispatch(
+    workers: Sequence[Worker[Any]], clock: Clock, find_due: FindDueQueues | None, done: asyncio.Event
 ) -> None:
-    """Wake each worker that has something to claim."""
+    """Wake each worker whose queue has due rows."""
     loop = asyncio.get_running_loop()
     pause_s = IDLE_S
     while True:
         done.clear()
         began = loop.time()
-        due = {worker.job.queue for worker in workers} if look is None else await _due(look, clock)
+        due = (
+            {worker.job.queue for worker in workers}
+            if find_due is None
+            else await _due_queues(find_due, clock)
+        )
         for worker in workers:
             if worker.job.queue in due and loop.time() >= worker.sleeps_until:
                 worker.wake.set()
         is_busy = bool(due) or any(worker.is_working for worker in workers)
         pause_s = next_pause_s(pause_s, is_busy=is_busy)
-        at_least_s = max(MIN_LOOK_S, SLEEP_PER_CLAIM * (loop.time() - began))
+        at_least_s = max(MIN_PAUSE_S, SLEEP_PER_CLAIM * (loop.time() - began))
         await asyncio.sleep(at_least_s)
         await _wait(done, pause_s - at_least_s)
 
@@ -200,14 +204,14 @@ def next_pause_s(pause_s: float, *, is_busy: bool) -> float:
     return IDLE_S if is_busy else min(MAX_IDLE_S, pause_s * IDLE_GROWTH)
 
 
-async def _due(look: Look, clock: Clock) -> Collection[str]:
+async def _due_queues(find_due: FindDueQueues, clock: Clock) -> Collection[str]:
     """The queues with due rows; none, after a pause, if the store is down."""
     try:
-        return await look(clock.now(), datetime.now(UTC))
+        return await find_due(clock.now(), datetime.now(UTC))
     except StoreUnavailable as error:
-        log_unavailable(error, job="look")
+        log_unavailable(error, job="due_queues")
     except Exception:
-        log.exception("job.failed", job="look")
+        log.exception("job.failed", job="due_queues")
     await asyncio.sleep(STORE_DOWN_S)
     return ()
 

@@ -28,7 +28,7 @@ MAX_REMEMBERED: Final = 1000
 def webhook_job(context: DeliveryContext) -> Job[DueWebhook]:
     """The job that delivers webhooks to merchants."""
     deliveries = Deliveries(context)
-    renew = context.webhooks.renew
+    renew = context.webhooks.due.renew
     return Job("webhooks", deliveries.claim, deliveries.deliver, renew, TOTAL_SLOTS, "webhooks")
 
 
@@ -47,7 +47,7 @@ class Deliveries:
         """Claim due webhooks, app by app, up to the free slots of each."""
         apps = {*self._slots, *self._in_progress}
         limits = AppLimits(INITIAL_SLOTS, {app: self.free_slots(app) for app in apps})
-        webhooks = await self._context.webhooks.claim_due(now, real_now, lease_until, limit, limits)
+        webhooks = await self._context.webhooks.due.claim(now, real_now, lease_until, limit, limits)
         self._in_progress.update(webhook.appcode for webhook in webhooks)
         return webhooks
 

@@ -1,9 +1,11 @@
 """Every table of the gateway, over one pool of connections: for `main`, operators' commands and tests."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from tael.base.cipher import Cipher
 from tael.db.database import Database
+from tael.db.due_queue import DueQueue
 from tael.db.due_work import DueWork
 from tael.db.serials import Serials
 from tael.incidents.store.incidents import Incidents
@@ -36,20 +38,31 @@ class Store(PaymentTables):
 
 def store_over(database: Database, cipher: Cipher, node: int) -> Store:
     """A store over `database`, which must be entered."""
+    payments, refunds, reversals = Payments(database), Refunds(database), Reversals(database)
+    unmatched_payments, webhooks = UnmatchedPayments(database), Webhooks(database)
+    ledger_digests = LedgerDigests(database)
+    queues: dict[str, DueQueue[Any]] = {
+        "payments": payments.due,
+        "refunds": refunds.due,
+        "reversals": reversals.due,
+        "unmatched_payments": unmatched_payments.due,
+        "webhooks": webhooks.due,
+        "daily_close": ledger_digests.due,
+    }
     return Store(
         database=database,
-        payments=Payments(database),
+        payments=payments,
         checkouts=Checkouts(database),
-        refunds=Refunds(database),
-        reversals=Reversals(database),
+        refunds=refunds,
+        reversals=reversals,
         transactions=Transactions(database),
         incidents=Incidents(database),
         serials=Serials(database, node),
         merchants=Merchants(database, cipher),
         accounts=Accounts(database, cipher),
         maintenance_windows=MaintenanceWindows(database),
-        unmatched_payments=UnmatchedPayments(database),
-        webhooks=Webhooks(database),
-        ledger_digests=LedgerDigests(database),
-        due_work=DueWork(database),
+        unmatched_payments=unmatched_payments,
+        webhooks=webhooks,
+        ledger_digests=ledger_digests,
+        due_work=DueWork(database, queues),
     )

@@ -99,6 +99,7 @@ async def _reservation(request: RefundRequest, payment: Payment, gateway: Gatewa
         syssn=await gateway.store.serials.syssn(now),
         payment_syssn=payment.syssn,
         account_id=payment.account_id,
+        wallet=payment.pay_type.wallet,
         reference=request.reference,
         amount=Money(request.amount_minor, payment.amount.currency),
         client_time=request.client_time or moment_text(now),

@@ -159,6 +159,7 @@ async def _commit_intent(
             syssn=syssn,
             payment_syssn=current.syssn,
             account_id=current.account_id,
+            wallet=current.pay_type.wallet,
             amount_minor=amount_minor,
             client_time=client_time,
             fails_with=fails_with,

@@ -33,7 +33,7 @@ OF_A_ROW: Final = (
     "UPDATE webhook SET body = body || '\\x00'::bytea",
     "UPDATE webhook_attempt SET took_ms = took_ms + 1",
     "UPDATE serial SET next_sequence = next_sequence + 1",
-    "UPDATE wallet_account SET next_refund_at = '2026-01-02' WHERE account_id = 'wechat1'",
+    "INSERT INTO refund_turn VALUES ('mch1', 'wechat1', '2026-01-02')",
     "DELETE FROM reference WHERE reference = 'R'",
     "INSERT INTO ledger_entry SELECT mchid, 'again', kind, debit, credit, amount_minor, currency, at"
     " FROM ledger_entry LIMIT 1",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tael.base.pay_types import Wallet
 from tael.channels.outcomes import Unknown
 from tael.db.due_queue import UNLIMITED, AccountLimits
 from tael.merchants.domain.merchant import Style
@@ -56,7 +57,7 @@ async def with_due_rows(store: Store, table: str, count: int) -> None:
 
 
 def claim_of(store: Store, table: str) -> Claim:
-    claim: Claim = getattr(store, table).claim_due
+    claim: Claim = getattr(store, table).due.claim
     return claim
 
 
@@ -106,7 +107,7 @@ async def test_a_row_that_is_not_due_is_not_claimed(store: Store, table: str) ->
 async def test_the_longest_overdue_come_first(store: Store) -> None:
     late = [await opened(store, a_payment(check_at=NOW + timedelta(seconds=n))) for n in (3, 1, 2)]
     real_now = datetime.now(UTC)
-    claimed = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 2)
+    claimed = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 2)
     assert {payment.syssn for payment in claimed} == {late[1].syssn, late[2].syssn}
 
 
@@ -119,7 +120,7 @@ async def test_a_payment_that_a_merchant_queried_comes_before_the_longest_overdu
         await store.payments.expedite(payment.mchid, [payment.syssn], at, at)
     real_now = datetime.now(UTC)
     expected = [*asked, overdue[1], overdue[4], overdue[3], overdue[2], overdue[0]]
-    claimed = [await store.payments.claim_due(DUE, real_now, real_now + LEASE, 1) for _ in range(7)]
+    claimed = [await store.payments.due.claim(DUE, real_now, real_now + LEASE, 1) for _ in range(7)]
     assert [payment.syssn for (payment,) in claimed] == [payment.syssn for payment in expected]
 
 
@@ -130,9 +131,9 @@ async def test_an_overdue_payment_comes_first_once_a_merchant_queries_it(store: 
     await store.database.execute("UPDATE payment SET has_initial_response = true")
     await store.payments.expedite(payments[1].mchid, [payments[1].syssn], NOW, NOW)
     real_now = datetime.now(UTC)
-    (first,) = await store.payments.claim_due(NOW, real_now, real_now + LEASE, 1)
+    (first,) = await store.payments.due.claim(NOW, real_now, real_now + LEASE, 1)
     assert first.syssn == payments[1].syssn
-    assert first.check_at == first.created_at  # the time that puts it first is not shown
+    assert first.check_at == NOW  # not the instant that puts it first
 
 
 OF_BOTH_WALLETS = {"wechat1": 9, "wechat2": 3, "alipay-offline": 2}
@@ -143,7 +144,8 @@ async def with_due_rows_of(store: Store, table: str, account_id: str, count: int
     await with_due_rows(store, table, count)
     row = {"payments": "payment", "refunds": "refund", "reversals": "reversal"}[table]
     await store.database.execute(
-        f"UPDATE {row} SET account_id = $1, check_at = check_at - $2 * interval '1 second'"
+        f"UPDATE {row} SET account_id = $1, wallet = CASE WHEN $1 LIKE 'alipay%' THEN 'alipay' ELSE 'wechat' END,"
+        " check_at = check_at - $2 * interval '1 second'"
         " WHERE account_id = 'wechat1'",
         account_id,
         count,
@@ -156,17 +158,17 @@ async def test_a_claim_takes_the_share_of_each_account(store: Store, table: str)
     await store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000111"), NOW)
     for account_id in reversed(OF_BOTH_WALLETS):
         await with_due_rows_of(store, table, account_id, OF_BOTH_WALLETS[account_id])
-    claim = getattr(store, table).claim_due
+    claim = getattr(store, table).due.claim
     real_now = datetime.now(UTC)
 
     async def claimed(limit: int, share: AccountLimits) -> Counter[str]:
         rows = await claim(DUE, real_now, real_now + LEASE, limit, share)
         return Counter(row.account_id for row in rows)
 
-    assert await claimed(50, AccountLimits("wechat", 4, {"wechat1": 0})) == {"wechat2": 3}
-    assert await claimed(50, AccountLimits("wechat", 4, {"wechat1": 2})) == {"wechat1": 2}
-    assert await claimed(3, AccountLimits("wechat", 4)) == {"wechat1": 3}
-    assert await claimed(50, AccountLimits("alipay", 1)) == {"alipay-offline": 1}
+    assert await claimed(50, AccountLimits((Wallet.WECHAT,), 4, {"wechat1": 0})) == {"wechat2": 3}
+    assert await claimed(50, AccountLimits((Wallet.WECHAT,), 4, {"wechat1": 2})) == {"wechat1": 2}
+    assert await claimed(3, AccountLimits((Wallet.WECHAT,), 4)) == {"wechat1": 3}
+    assert await claimed(50, AccountLimits((Wallet.ALIPAY,), 1)) == {"alipay-offline": 1}
     assert await claimed(50, UNLIMITED) == {"wechat1": 4, "alipay-offline": 1}
     assert await claimed(50, UNLIMITED) == {}
 
@@ -175,34 +177,34 @@ async def test_a_long_queue_leaves_part_of_a_claim_to_others(store: Store) -> No
     for account_id, count in (("alipay-offline", 2), ("wechat1", 40)):
         await with_due_rows_of(store, "payments", account_id, count)
     real_now = datetime.now(UTC)
-    rows = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 50)
+    rows = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 50)
     assert Counter(row.account_id for row in rows) == {"wechat1": 40, "alipay-offline": 2}
 
 
 async def test_recording_an_outcome_ends_the_lease(store: Store) -> None:
     payment = await opened(store, a_payment())
     real_now = datetime.now(UTC)
-    (claimed,) = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 50)
+    (claimed,) = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 50)
     after = await record_outcome(claimed, Unknown("timeout"), gateway_over(store))
     assert after.check_at is not None
-    (again,) = await store.payments.claim_due(after.check_at, real_now, real_now + LEASE, 50)
+    (again,) = await store.payments.due.claim(after.check_at, real_now, real_now + LEASE, 50)
     assert again == await current(store, payment)
 
 
 async def test_a_webhook_is_due_until_it_is_delivered_and_keeps_its_bytes(store: Store) -> None:
     await paid(store, a_payment())
     real_now = datetime.now(UTC)
-    (first,) = await store.webhooks.claim_due(DUE, real_now, real_now + LEASE, 50)
+    (first,) = await store.webhooks.due.claim(DUE, real_now, real_now + LEASE, 50)
     await store.webhooks.fix_body(first, Style.OLD, b"first")
     await store.webhooks.fix_body(first, Style.NEW, b"second")
     await store.webhooks.report(
         [Delivery(first, WebhookState.DUE, Attempt(NOW, 7, 500, "HTTP 500"), deliver_at=DUE)]
     )
-    (again,) = await store.webhooks.claim_due(DUE, real_now, real_now + LEASE, 50)
+    (again,) = await store.webhooks.due.claim(DUE, real_now, real_now + LEASE, 50)
     assert (again.style, again.body, again.attempts) == (Style.OLD, b"first", 1)
     attempt = Attempt(DUE, 7, 200, "acknowledged", b"success")
     await store.webhooks.report([Delivery(again, WebhookState.DELIVERED, attempt, delivered_at=DUE)])
-    assert await store.webhooks.claim_due(DUE + timedelta(days=9), real_now, real_now + LEASE, 50) == []
+    assert await store.webhooks.due.claim(DUE + timedelta(days=9), real_now, real_now + LEASE, 50) == []
     (webhook,) = await store.webhooks.of_causes(first.mchid, [first.cause])
     assert (webhook.state, webhook.attempts, webhook.last_result) == ("DELIVERED", 2, "acknowledged")
     assert (webhook.deliver_at, webhook.delivered_at) == (None, DUE)
@@ -211,7 +213,7 @@ async def test_a_webhook_is_due_until_it_is_delivered_and_keeps_its_bytes(store:
 @pytest.mark.parametrize("table", TABLES)
 async def test_a_lease_is_extended_by_its_holder_and_only_while_it_is_held(store: Store, table: str) -> None:
     await with_due_rows(store, table, 2)
-    claim, renew = claim_of(store, table), getattr(store, table).renew
+    claim, renew = claim_of(store, table), getattr(store, table).due.renew
     real_now = datetime.now(UTC)
     first_end, second_end = real_now + LEASE, real_now + 2 * LEASE
     rows = await claim(DUE, real_now, first_end, 50)
@@ -227,15 +229,15 @@ async def test_a_lease_is_extended_by_its_holder_and_only_while_it_is_held(store
 async def test_a_row_that_was_written_meanwhile_has_no_lease_to_extend(store: Store) -> None:
     await opened(store, a_payment())
     real_now = datetime.now(UTC)
-    (claimed,) = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 50)
+    (claimed,) = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 50)
     await record_outcome(claimed, Unknown("timeout"), gateway_over(store))
-    assert await store.payments.renew([claimed], [real_now + LEASE], real_now + 2 * LEASE) == [False]
+    assert await store.payments.due.renew([claimed], [real_now + LEASE], real_now + 2 * LEASE) == [False]
 
 
 async def test_a_row_that_is_being_written_does_not_delay_the_renewal_of_others(store: Store) -> None:
     await with_due_rows(store, "payments", 2)
     real_now = datetime.now(UTC)
-    rows = await store.payments.claim_due(DUE, real_now, real_now + LEASE, 50)
+    rows = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 50)
     held = [real_now + LEASE] * 2
     async with store.payments.locked(rows[0].mchid, rows[0].syssn):
-        assert await store.payments.renew(rows, held, real_now + 2 * LEASE) == [False, True]
+        assert await store.payments.due.renew(rows, held, real_now + 2 * LEASE) == [False, True]

@@ -712,6 +712,7 @@ async def paid_and_being_refunded(store: Store) -> None:
         syssn=REFUND_SYSSN,
         payment_syssn=SYSSN,
         account_id="account",
+        wallet=pending.pay_type.wallet,
         reference="refund-1",
         amount=Money(925, "HKD"),
         client_time="",

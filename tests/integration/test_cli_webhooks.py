@@ -29,7 +29,7 @@ async def seed_webhooks(store: Store) -> None:
     async with store.database.transaction() as connection:
         refund = NewWebhook(MCHID, REFUND, WebhookKind.REFUND, APPCODE, PAID, NOW + timedelta(seconds=9))
         await write_webhooks(connection, [refund])
-    rows = {row.cause: row for row in await store.webhooks.claim_due(NOW + timedelta(days=1), NOW, NOW, 9)}
+    rows = {row.cause: row for row in await store.webhooks.due.claim(NOW + timedelta(days=1), NOW, NOW, 9)}
     acknowledged = Attempt(NOW, 12, 200, "acknowledged", b"success")
     refused = Attempt(NOW, 34, 500, "HTTP 500", b"\xffoops")
     await store.webhooks.report(

@@ -137,8 +137,8 @@ async def test_one_cause_has_one_entry_of_a_kind(store: Store) -> None:
 async def test_a_payment_has_one_reversal_at_a_time(store: Store) -> None:
     payment = await paid(store, a_payment(BARCODE))
     insert = """INSERT INTO reversal (mchid, syssn, payment_syssn, amount_minor, client_time, fails_with, created_at,
-        changed_at, state, respcd, wallet_code, checks, version, account_id)
-        VALUES ($1, $2, $3, 0, '', $6, $4, $4, $5, '', '', 0, 1, 'wechat1')"""
+        changed_at, state, respcd, wallet_code, checks, version, account_id, wallet)
+        VALUES ($1, $2, $3, 0, '', $6, $4, $4, $5, '', '', 0, 1, 'wechat1', 'wechat')"""
     await store.database.execute(insert, MCHID, "r1", payment.syssn, NOW, "FAILED", "")
     await store.database.execute(
         insert, MCHID, "r2", payment.syssn, NOW, "DONE", "2005"

@@ -145,7 +145,7 @@ async def test_a_job_logs_that_the_store_is_gone_and_works_again_when_it_is_back
     async def do(row: object) -> None:
         done.append(repr(row))
 
-    job = Job("test", wired_store.payments.claim_due, do)
+    job = Job("test", wired_store.payments.due.claim, do)
     wire.cut()
     with pytest.raises(StoreUnavailable):
         await run_once(job, TestClock(NOW))

@@ -8,7 +8,6 @@ import pytest
 
 from tael.base.pay_types import Wallet
 from tael.base.transport import Transport
-from tael.db.due_work import QUEUES
 from tael.main import all_jobs
 from tael.operations.store import Store
 from tests.integration.test_claims import DUE, LEASE, TABLES, claim_of, with_due_rows
@@ -38,10 +37,10 @@ async def test_the_daily_close_is_a_queue_too(store: Store) -> None:
     real_now, later = datetime.now(UTC), NOW + timedelta(days=3)
     assert "daily_close" not in await store.due_work.queues(BEFORE_ALL, real_now)
     assert "daily_close" in await store.due_work.queues(later, real_now)
-    assert len(await store.ledger_digests.claim_due(later, real_now, real_now + LEASE, 50)) == 1
+    assert len(await store.ledger_digests.due.claim(later, real_now, real_now + LEASE, 50)) == 1
     assert "daily_close" not in await store.due_work.queues(later, real_now)
 
 
-async def test_every_job_is_woken_by_a_queue_of_the_look(store: Store) -> None:
+async def test_every_job_is_woken_by_a_queue(store: Store) -> None:
     gateway = replace(gateway_over(store), channels={Wallet.ALIPAY: cast(Any, None)})
-    assert {job.queue for job in all_jobs(services_of(gateway, Transport()))} == set(QUEUES)
+    assert {job.queue for job in all_jobs(services_of(gateway, Transport()))} == store.due_work.names

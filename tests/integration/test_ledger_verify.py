@@ -17,6 +17,7 @@ from tael.audit.store.snapshot import snapshot
 from tael.audit.verification import Audit, audit_books
 from tael.base.clock import RealClock
 from tael.base.money import Money
+from tael.base.pay_types import Wallet
 from tael.channels.outcomes import Refunded
 from tael.cli.app import app
 from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
@@ -77,6 +78,7 @@ async def unmatched_payment(store: Store, unmatched: UnmatchedState = UnmatchedS
         kind=IncidentKind.UNKNOWN_ORDER,
         incident_id="d",
         account_id="wechat1",
+        wallet=Wallet.WECHAT,
         detail="",
         at=NOW,
         amount=Money(700, "HKD"),
@@ -261,7 +263,7 @@ async def test_two_workers_at_once_write_one_chain(store: Store, other_store: St
     workers = [replace(book.world, watch=of).services(Process()) for of in (store, other_store)]
     lease_of_the_past = RealClock().now() - timedelta(days=1)
     for worker in workers:  # the second takes over a lease that has ended, and both continue
-        (claimed,) = await worker.store.ledger_digests.claim_due(
+        (claimed,) = await worker.store.ledger_digests.due.claim(
             book.world.clock.at, RealClock().now(), lease_of_the_past, 9
         )
     await asyncio.gather(

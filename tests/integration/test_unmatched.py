@@ -170,7 +170,7 @@ async def test_workers_that_hold_the_same_row_return_it_under_one_number(
     ended_lease = RealClock().now() - timedelta(days=1)
     held = [
         (
-            await worker.store.unmatched_payments.claim_due(
+            await worker.store.unmatched_payments.due.claim(
                 scene.world.clock.at, RealClock().now(), ended_lease, 9
             )
         )[0]
@@ -212,12 +212,12 @@ async def test_a_row_that_is_leased_is_not_claimed_again(scene: Scene) -> None:
     real_now = RealClock().now()
     unmatched_payments = scene.store.unmatched_payments
     assert "unmatched_payments" in await scene.store.due_work.queues(NOW, real_now)
-    (row,) = await unmatched_payments.claim_due(NOW, real_now, real_now + timedelta(seconds=15), 9)
+    (row,) = await unmatched_payments.due.claim(NOW, real_now, real_now + timedelta(seconds=15), 9)
     assert "unmatched_payments" not in await scene.store.due_work.queues(NOW, real_now)
-    assert await unmatched_payments.claim_due(NOW, real_now, real_now + timedelta(seconds=15), 9) == []
+    assert await unmatched_payments.due.claim(NOW, real_now, real_now + timedelta(seconds=15), 9) == []
     until = real_now + timedelta(seconds=15)
-    assert await unmatched_payments.renew([row], [until], until + timedelta(seconds=5)) == [True]
-    assert await unmatched_payments.renew([row], [until], until + timedelta(seconds=5)) == [False]
+    assert await unmatched_payments.due.renew([row], [until], until + timedelta(seconds=5)) == [True]
+    assert await unmatched_payments.due.renew([row], [until], until + timedelta(seconds=5)) == [False]
 
 
 async def test_two_kinds_of_notices_of_one_trade_return_it_once(scene: Scene) -> None:

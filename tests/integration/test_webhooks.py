@@ -183,7 +183,7 @@ async def test_a_claim_takes_up_to_the_places_of_each_app_longest_overdue_first(
 
     async def claim(limit: int, rooms: AppLimits) -> Counter[str]:
         due = NOW + timedelta(hours=1)
-        rows = await store.webhooks.claim_due(due, real_now, real_now + LEASE, limit, rooms)
+        rows = await store.webhooks.due.claim(due, real_now, real_now + LEASE, limit, rooms)
         return Counter(row.appcode for row in rows)
 
     assert await claim(50, AppLimits(2, {"a": 0, "c": 3, "unknown": 9})) == {"b": 2, "c": 3}
@@ -211,7 +211,7 @@ async def with_refunds(store: Store, count: int, at: datetime) -> tuple[Payment,
 
 async def claimed(store: Store, now: datetime) -> list[DueWebhook]:
     real_now = datetime.now(UTC)
-    return await store.webhooks.claim_due(now, real_now, real_now + LEASE, 50)
+    return await store.webhooks.due.claim(now, real_now, real_now + LEASE, 50)
 
 
 def failed(webhook: DueWebhook, again_at: datetime) -> Delivery:
@@ -316,7 +316,7 @@ async def test_a_call_without_a_response_is_logged_without_a_status(
 async def test_a_worker_that_lost_its_lease_cannot_undo_an_acknowledgement(store: Store) -> None:
     payment = await paid(store, a_payment())
     real_now = datetime.now(UTC)
-    (slow,) = await store.webhooks.claim_due(NOW, real_now, real_now, 50)
+    (slow,) = await store.webhooks.due.claim(NOW, real_now, real_now, 50)
     (quick,) = await claimed(store, NOW)
     assert slow == quick
     await store.webhooks.report([ended(quick, WebhookState.DELIVERED)])
@@ -329,7 +329,7 @@ async def test_a_worker_that_lost_its_lease_cannot_undo_an_acknowledgement(store
 async def test_an_acknowledgement_that_is_written_late_still_counts(store: Store) -> None:
     payment = await paid(store, a_payment())
     real_now = datetime.now(UTC)
-    (slow,) = await store.webhooks.claim_due(NOW, real_now, real_now, 50)
+    (slow,) = await store.webhooks.due.claim(NOW, real_now, real_now, 50)
     (quick,) = await claimed(store, NOW)
     await store.webhooks.report([failed(quick, NOW + timedelta(hours=1))])
     await store.webhooks.report([ended(slow, WebhookState.DELIVERED, at=NOW + timedelta(seconds=9))])

@@ -164,6 +164,7 @@ def intend_reversal(books: Books, syssn: str, fails_with: str, at: datetime) -> 
         syssn=syssn,
         payment_syssn=payment.syssn,
         account_id=payment.account_id,
+        wallet=payment.pay_type.wallet,
         amount_minor=amount_minor,
         client_time="",
         fails_with=fails_with,

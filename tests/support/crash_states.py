@@ -48,9 +48,9 @@ RESET: Final = "; ".join(
                 "incident",
                 "checkout_link",
                 "serial",
+                "refund_turn",
             )
         ),
-        "UPDATE wallet_account SET next_refund_at = NULL WHERE next_refund_at IS NOT NULL",
     ]
 )
 

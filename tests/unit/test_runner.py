@@ -111,25 +111,25 @@ async def test_leases_of_rows_in_progress_are_extended_from_their_end() -> None:
 
 
 @dataclass
-class Lookout:
-    """What looks find: the queues in `due`. `seen` is set once `count` looks have been made."""
+class StubDueQueues:
+    """Finds the queues in `due`. `seen` is set at the `count`th call."""
 
     due: set[str]
     count: int
-    looks: int = 0
+    calls: int = 0
     seen: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def look(self, now: datetime, real_now: datetime) -> set[str]:
-        self.looks += 1
-        if self.looks == self.count:
+    async def find(self, now: datetime, real_now: datetime) -> set[str]:
+        self.calls += 1
+        if self.calls == self.count:
             self.seen.set()
         return self.due
 
 
-async def running_until(jobs: Sequence[Job[str]], lookout: Lookout, event: asyncio.Event) -> None:
+async def running_until(jobs: Sequence[Job[str]], stub: StubDueQueues, event: asyncio.Event) -> None:
     """The loop, ended after `event`."""
     stop = asyncio.Event()
-    running = asyncio.create_task(run_for_ever(jobs, TestClock(NOW), stop, lookout.look))
+    running = asyncio.create_task(run_for_ever(jobs, TestClock(NOW), stop, stub.find))
     await asyncio.wait_for(event.wait(), PATIENCE_S)
     stop.set()
     await asyncio.wait_for(running, PATIENCE_S)
@@ -137,43 +137,45 @@ async def running_until(jobs: Sequence[Job[str]], lookout: Lookout, event: async
 
 async def test_a_job_whose_queue_is_empty_claims_at_the_start_only() -> None:
     idle, busy = Queue([]), Queue([])
-    lookout = Lookout({"busy"}, count=4)
+    stub = StubDueQueues({"busy"}, count=4)
     jobs = [replace(idle.job(), queue="idle"), replace(busy.job(), queue="busy")]
-    await running_until(jobs, lookout, lookout.seen)
+    await running_until(jobs, stub, stub.seen)
     assert idle.asked_for == [idle.places]
     assert len(busy.asked_for) > 1
 
 
-async def test_a_row_that_was_done_is_followed_by_a_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may have made a row of another queue due; an idle worker would look later than the test waits."""
+async def test_a_row_that_was_done_is_followed_by_another_statement_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may have made a row of another queue due; an idle worker would wait longer than the test."""
     monkeypatch.setattr(runner, "IDLE_S", 10 * PATIENCE_S)
     monkeypatch.setattr(runner, "MAX_IDLE_S", 10 * PATIENCE_S)
     queue = Queue(["row"])
-    lookout = Lookout(set(), count=2)
-    await running_until([replace(queue.job(), queue="rows")], lookout, lookout.seen)
+    stub = StubDueQueues(set(), count=2)
+    await running_until([replace(queue.job(), queue="rows")], stub, stub.seen)
     assert queue.done == ["row"]
 
 
-async def test_a_look_that_fails_is_followed_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_statement_is_followed_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "STORE_DOWN_S", 0.0)
-    lookout = Lookout({"rows"}, count=2)
+    stub = StubDueQueues({"rows"}, count=2)
     fails: list[Exception] = [ValueError("worse"), StoreUnavailable("gone")]
 
-    async def look(now: datetime, real_now: datetime) -> set[str]:
+    async def find(now: datetime, real_now: datetime) -> set[str]:
         if fails:
             raise fails.pop()
-        return await lookout.look(now, real_now)
+        return await stub.find(now, real_now)
 
     queue, stop = Queue([]), asyncio.Event()
     jobs = [replace(queue.job(), queue="rows")]
-    running = asyncio.create_task(run_for_ever(jobs, TestClock(NOW), stop, look))
-    await asyncio.wait_for(lookout.seen.wait(), PATIENCE_S)
+    running = asyncio.create_task(run_for_ever(jobs, TestClock(NOW), stop, find))
+    await asyncio.wait_for(stub.seen.wait(), PATIENCE_S)
     stop.set()
     await asyncio.wait_for(running, PATIENCE_S)
     assert len(queue.asked_for) > 1
 
 
-def test_an_idle_worker_looks_less_and_less_often_down_to_a_bound() -> None:
+def test_an_idle_worker_calls_less_and_less_often_down_to_a_bound() -> None:
     rests = [runner.IDLE_S]
     for _ in range(100):
         rests.append(runner.next_pause_s(rests[-1], is_busy=False))

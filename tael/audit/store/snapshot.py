@@ -14,7 +14,7 @@ from tael.audit.domain.chain_audit import Chain
 from tael.db.database import Database
 from tael.ledger.domain.digest import LedgerDigest, Line
 from tael.ledger.store.digests import lines_between
-from tael.ledger.store.entries import LINE_COLUMNS, line_of
+from tael.ledger.store.entries import LINE
 
 if TYPE_CHECKING:
     import asyncpg
@@ -42,7 +42,7 @@ FROM unnest($1::text[], $2::text[]) AS w (mchid, payment_syssn) JOIN reversal AS
 ORDER BY r.syssn
 """
 LINES_OF: Final = f"""
-SELECT {LINE_COLUMNS} FROM unnest($1::text[], $2::text[]) AS w (mchid, cause) JOIN ledger_entry USING (mchid, cause)
+SELECT {LINE.select} FROM unnest($1::text[], $2::text[]) AS w (mchid, cause) JOIN ledger_entry USING (mchid, cause)
 ORDER BY at, cause, kind
 """
 UNMATCHED_COLUMNS: Final = (
@@ -68,7 +68,7 @@ SELECT l.*,
     OR EXISTS (SELECT FROM incident AS i
         WHERE i.mchid = l.mchid AND i.unmatched_syssn = l.cause AND i.unmatched_syssn <> '') AS has_cause
 FROM (
-    SELECT {LINE_COLUMNS} FROM ledger_entry
+    SELECT {LINE.select} FROM ledger_entry
     WHERE (mchid, cause, kind) > ($1, $2, $3) ORDER BY mchid, cause, kind LIMIT $4
 ) AS l ORDER BY l.mchid, l.cause, l.kind
 """
@@ -147,7 +147,7 @@ class Snapshot:
         """Every entry, and whether its cause exists."""
         async for page in self._pages(LINES, ("", "", ""), ("mchid", "cause", "kind")):
             for row in page:
-                yield line_of(row), row["has_cause"]
+                yield LINE.read(row), row["has_cause"]
 
     async def missing(self) -> AsyncIterator[Missing]:
         """Missing rows to which references, refunds or reversals refer."""
@@ -214,7 +214,7 @@ class Snapshot:
     async def _lines_of(self, causes: Iterable[Key]) -> Mapping[Key, Sequence[Line]]:
         lines = defaultdict[Key, list[Line]](list)
         for row in await self._of(LINES_OF, list(causes)):
-            lines[row["mchid"], row["cause"]].append(line_of(row))
+            lines[row["mchid"], row["cause"]].append(LINE.read(row))
         return lines
 
     async def _of(self, statement: str, keys: Sequence[Key]) -> list["asyncpg.Record"]:

@@ -7,39 +7,36 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from tael.base.money import Money
 from tael.db.database import Database
-from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
+from tael.db.tables import MONEY, Home, Table
+from tael.incidents.domain.incident import Incident, IncidentKind
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from tael.db.database import Connection
 
-INCIDENT_COLUMNS: Final = (
-    "mchid, subject_id, kind, incident_id, account_id, detail, at, amount_minor, currency, wallet_ref, payer_ref, "
-    "unmatched_state, unmatched_syssn, asked_at, wallet_code, return_ref, returned_at, check_at, checks, resolved_at, "
-    "resolution, version"
+INCIDENT: Final = Table(
+    "incident",
+    Home.CELL,
+    Incident,
+    ("mchid", "subject_id", "kind", "incident_id"),
+    codecs={"amount": MONEY},
+    internal={"lease_until": "timestamptz"},
 )
 #: Repeats change nothing, except that a resolved incident about an account is reopened.
-WRITE: Final = """
-INSERT INTO incident AS i (mchid, subject_id, kind, incident_id, account_id, detail, at, amount_minor, currency,
-    wallet_ref, payer_ref, unmatched_state,
-    check_at, unmatched_syssn, wallet_code, return_ref, checks, resolution, version)
-SELECT w.*, '', '', '', 0, '', 1 FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bigint[],
-    $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[]) AS w
+WRITE: Final = f"""
+INSERT INTO incident AS i ({INCIDENT.select})
+SELECT {INCIDENT.select_from("w")} FROM {INCIDENT.unnest(INCIDENT.columns)}
 ON CONFLICT (mchid, subject_id, kind, incident_id) DO UPDATE SET resolved_at = NULL, resolution = '', at = excluded.at
 WHERE i.kind IN ('our_identity_refused', 'answers_unverified') AND i.resolved_at IS NOT NULL
 """
 LIST: Final = f"""
-SELECT {INCIDENT_COLUMNS} FROM incident
+SELECT {INCIDENT.select} FROM incident
 WHERE ($1::text IS NULL OR mchid = $1) AND ($2 OR resolved_at IS NULL)
 ORDER BY at DESC, mchid, subject_id, kind, incident_id LIMIT $3
 """
-BY_ID: Final = f"SELECT {INCIDENT_COLUMNS} FROM incident WHERE incident_id = $1 ORDER BY at LIMIT 1"
+BY_ID: Final = f"SELECT {INCIDENT.select} FROM incident WHERE incident_id = $1 ORDER BY at LIMIT 1"
 OF_SUBJECTS: Final = f"""
-SELECT {INCIDENT_COLUMNS} FROM incident WHERE mchid = $1 AND subject_id = ANY($2)
+SELECT {INCIDENT.select} FROM incident WHERE mchid = $1 AND subject_id = ANY($2)
 ORDER BY at, subject_id, kind, incident_id
 """
 EXPEDITE_RETURN: Final = """
@@ -61,22 +58,7 @@ async def write_incidents(connection: "Connection", incidents: Sequence[Incident
     rows = [unique[key] for key in sorted(unique)]
     if not rows:
         return
-    await connection.execute(
-        WRITE,
-        [i.mchid for i in rows],
-        [i.subject_id for i in rows],
-        [i.kind.value for i in rows],
-        [i.incident_id for i in rows],
-        [i.account_id for i in rows],
-        [i.detail for i in rows],
-        [i.at for i in rows],
-        [i.amount.amount_minor if i.amount else None for i in rows],
-        [i.amount.currency if i.amount else None for i in rows],
-        [i.wallet_ref for i in rows],
-        [i.payer_ref for i in rows],
-        [i.unmatched_state.value for i in rows],
-        [i.check_at for i in rows],
-    )
+    await connection.execute(WRITE, *INCIDENT.arrays(rows, INCIDENT.columns))
 
 
 class Incidents:
@@ -92,16 +74,18 @@ class Incidents:
 
     async def newest(self, mchid: str | None, *, with_resolved: bool, limit: int) -> list[Incident]:
         """Newest first."""
-        return [incident_of(row) for row in await self._database.fetch(LIST, mchid, with_resolved, limit)]
+        return [INCIDENT.read(row) for row in await self._database.fetch(LIST, mchid, with_resolved, limit)]
 
     async def by_id(self, incident_id: str) -> Incident | None:
         """The incident with this id, of any merchant."""
         rows = await self._database.fetch(BY_ID, incident_id)
-        return incident_of(rows[0]) if rows else None
+        return INCIDENT.read(rows[0]) if rows else None
 
     async def of_subjects(self, mchid: str, subject_ids: Sequence[str]) -> list[Incident]:
         """The incidents about these numbers, oldest first."""
-        return [incident_of(row) for row in await self._database.fetch(OF_SUBJECTS, mchid, list(subject_ids))]
+        return [
+            INCIDENT.read(row) for row in await self._database.fetch(OF_SUBJECTS, mchid, list(subject_ids))
+        ]
 
     async def expedite_return(self, mchid: str, subject_id: str, unmatched_syssn: str, now: datetime) -> bool:
         """Make a return that is under way due now. False if there is none of this number. Raises StoreUnavailable."""
@@ -115,31 +99,3 @@ class Incidents:
         """By kind: the number of incidents in total, and of open ones."""
         rows = await self._database.fetch(COUNTS)
         return {IncidentKind(row["kind"]): (row["seen"], row["open"]) for row in rows}
-
-
-def incident_of(row: "asyncpg.Record") -> Incident:
-    """A row with INCIDENT_COLUMNS."""
-    has_amount = row["amount_minor"] is not None
-    return Incident(
-        mchid=row["mchid"],
-        subject_id=row["subject_id"],
-        kind=IncidentKind(row["kind"]),
-        incident_id=row["incident_id"],
-        account_id=row["account_id"],
-        detail=row["detail"],
-        at=row["at"],
-        amount=Money(row["amount_minor"], row["currency"]) if has_amount else None,
-        wallet_ref=row["wallet_ref"],
-        payer_ref=row["payer_ref"],
-        unmatched_state=UnmatchedState(row["unmatched_state"]),
-        unmatched_syssn=row["unmatched_syssn"],
-        asked_at=row["asked_at"],
-        wallet_code=row["wallet_code"],
-        return_ref=row["return_ref"],
-        returned_at=row["returned_at"],
-        check_at=row["check_at"],
-        checks=row["checks"],
-        resolved_at=row["resolved_at"],
-        resolution=row["resolution"],
-        version=row["version"],
-    )

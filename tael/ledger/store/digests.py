@@ -11,8 +11,10 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from tael.db.database import Database
+from tael.db.due_queue import DueQueue
+from tael.db.tables import Home, Table, write_rows
 from tael.ledger.domain.digest import NO_DIGEST, LedgerDigest, Line
-from tael.ledger.store.entries import LINE_COLUMNS, line_of
+from tael.ledger.store.entries import LINE
 
 if TYPE_CHECKING:
     import asyncpg
@@ -24,16 +26,6 @@ RECHECK_S: Final = 0.02
 #: Longer than any statement of ours may take.
 MAX_RECHECKS: Final = 1_500
 
-CLAIM: Final = """
-UPDATE daily_close AS s SET lease_until = $3
-FROM (
-    SELECT mchid FROM daily_close
-    WHERE close_at <= $1 AND (lease_until IS NULL OR lease_until < $2)
-    ORDER BY close_at LIMIT $4 FOR UPDATE SKIP LOCKED
-) AS due
-WHERE s.mchid = due.mchid
-RETURNING s.mchid, s.closed_until, s.next_day
-"""
 CLOSE: Final = "UPDATE daily_close SET closed_until = greatest(closed_until, $2) WHERE mchid = $1"
 #: A transaction id higher than that of every transaction that may not see the close.
 BARRIER: Final = "SELECT pg_current_xact_id()::text::bigint AS barrier"
@@ -41,7 +33,7 @@ ALL_OLDER_ARE_OVER: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::tex
 FIRST_AT: Final = "SELECT min(at) AS at FROM ledger_entry WHERE mchid = $1"
 #: Ordered by code point, independent of the database's collation.
 LINES: Final = f"""
-SELECT {LINE_COLUMNS} FROM ledger_entry
+SELECT {LINE.select} FROM ledger_entry
 WHERE mchid = $1 AND at >= $2 AND at < $3
   AND (at, cause COLLATE "C", kind COLLATE "C") > ($4::timestamptz, $5::text, $6::text)
 ORDER BY at, cause COLLATE "C", kind COLLATE "C" LIMIT $7
@@ -49,9 +41,6 @@ ORDER BY at, cause COLLATE "C", kind COLLATE "C" LIMIT $7
 NEWEST: Final = "SELECT digest FROM ledger_digest WHERE mchid = $1 ORDER BY day DESC LIMIT 1"
 STEP: Final = """
 UPDATE daily_close SET next_day = $3 WHERE mchid = $1 AND next_day IS NOT DISTINCT FROM $2 RETURNING 1
-"""
-WRITE: Final = """
-INSERT INTO ledger_digest (mchid, day, digest, previous, entries, closed_at) VALUES ($1, $2, $3, $4, $5, $6)
 """
 RESCHEDULE: Final = "UPDATE daily_close SET close_at = $2, lease_until = NULL WHERE mchid = $1"
 
@@ -65,18 +54,47 @@ class DueClose:
     next_day: date | None  #: the first day that is not closed; None before the first close
 
 
+DAILY_CLOSE: Final = Table(
+    "daily_close",
+    Home.CELL,
+    DueClose,
+    ("mchid",),
+    internal={"close_at": "timestamptz", "lease_until": "timestamptz"},
+)
+DIGEST: Final = Table("ledger_digest", Home.CELL, LedgerDigest, ("mchid", "day"))
+CLAIM: Final = f"""
+UPDATE daily_close AS s SET lease_until = $3
+FROM (
+    SELECT mchid FROM daily_close
+    WHERE close_at <= $1 AND (lease_until IS NULL OR lease_until < $2)
+    ORDER BY close_at LIMIT $4 FOR UPDATE SKIP LOCKED
+) AS due
+WHERE s.mchid = due.mchid
+RETURNING {DAILY_CLOSE.select_from("s")}
+"""
+
+
+class CloseQueue(DueQueue[DueClose]):
+    """Merchants with a day to close."""
+
+    due_column = "close_at"
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, DAILY_CLOSE)
+
+    async def claim(
+        self, now: datetime, real_now: datetime, lease_until: datetime, limit: int
+    ) -> list[DueClose]:
+        """The longest overdue, leased until `lease_until` (real time). Raises StoreUnavailable."""
+        return await self._claim(CLAIM, now, real_now, lease_until, limit)
+
+
 class LedgerDigests:
     """The digest chain of each merchant, and its schedule."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def claim_due(
-        self, now: datetime, real_now: datetime, lease_until: datetime, limit: int
-    ) -> list[DueClose]:
-        """Merchants with a day to close, leased to the caller until `lease_until` (real time)."""
-        rows = await self._database.fetch(CLAIM, now, real_now, lease_until, limit)
-        return [DueClose(row["mchid"], row["closed_until"], row["next_day"]) for row in rows]
+        self.due: Final = CloseQueue(database)
 
     async def close(self, mchid: str, until: datetime) -> bool:
         """Forbid entries before `until`. False if a transaction that began earlier does not end."""
@@ -112,14 +130,8 @@ class LedgerDigests:
                 STEP, ledger_digest.mchid, next_day, ledger_digest.day + timedelta(days=1)
             )
             if stepped:
-                await connection.execute(
-                    WRITE,
-                    ledger_digest.mchid,
-                    ledger_digest.day,
-                    ledger_digest.digest,
-                    ledger_digest.previous,
-                    ledger_digest.entries,
-                    ledger_digest.closed_at,
+                await write_rows(
+                    connection, DIGEST.insert(), 1, *DIGEST.arrays([ledger_digest], DIGEST.columns)
                 )
         return bool(stepped)
 
@@ -136,7 +148,7 @@ async def lines_between(
     while True:
         rows = await connection.fetch(LINES, mchid, since, until, *after, PAGE)
         for row in rows:
-            yield line_of(row)
+            yield LINE.read(row)
         if len(rows) < PAGE:
             return
         after = _key(rows[-1])

@@ -5,8 +5,9 @@ A WeChat account is a sub-merchant of a service provider and serves both.
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
+from tael.base.pay_types import Wallet
 from tael.base.secret import Secret
 
 NO_SECRET: Final = Secret("")
@@ -18,6 +19,7 @@ WeChatSignType = Literal["MD5", "HMAC-SHA256"]
 class AlipayAccount:
     """A PID. Alipay's contract covers one scene, online or offline, never both."""
 
+    wallet: ClassVar[Wallet] = Wallet.ALIPAY
     account_id: str  #: ours, random; the last segment of the notice URL
     mchid: str
     scene: Literal["online", "offline"]
@@ -48,6 +50,7 @@ class WeChatProvider:
 class WeChatAccount:
     """A sub-merchant of `provider`; serves online and offline."""
 
+    wallet: ClassVar[Wallet] = Wallet.WECHAT
     account_id: str
     mchid: str
     currency: str

@@ -24,14 +24,12 @@ UPDATE app SET notify_url = $2, return_url = $3, webhook_style = $4, sha256_only
     close_requires_amount = $11, max_request_age_s = $12, sha256_responses = $13, allowed_addresses = $14
 WHERE appcode = $1
 """
-#: Together with its row in `daily_close`.
 ADD_MERCHANT: Final = """
-WITH added AS (
-    INSERT INTO merchant (mchid, appcode, name, currency, state, is_default, max_amount_minor, denied, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING mchid, created_at
-)
-INSERT INTO daily_close (mchid, close_at) SELECT mchid, created_at FROM added
+INSERT INTO merchant (mchid, appcode, name, currency, state, is_default, max_amount_minor, denied, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
+#: The merchant's first daily close.
+ADD_DAILY_CLOSE: Final = "INSERT INTO daily_close (mchid, close_at) VALUES ($1, $2)"
 SET_MERCHANT: Final = "UPDATE merchant SET state = $2, max_amount_minor = $3, denied = $4 WHERE mchid = $1"
 
 
@@ -89,18 +87,20 @@ class Merchants:
     async def add_merchant(self, merchant: Merchant, at: datetime) -> None:
         """Raises AlreadyThere if the mchid exists or the app has a default merchant, LookupError if there is no app."""
         try:
-            await self._database.execute(
-                ADD_MERCHANT,
-                merchant.mchid,
-                merchant.appcode,
-                merchant.name,
-                merchant.currency,
-                merchant.state.value,
-                merchant.is_default,
-                merchant.max_amount_minor,
-                sorted(merchant.denied),
-                at,
-            )
+            async with self._database.transaction() as connection:
+                await connection.execute(
+                    ADD_MERCHANT,
+                    merchant.mchid,
+                    merchant.appcode,
+                    merchant.name,
+                    merchant.currency,
+                    merchant.state.value,
+                    merchant.is_default,
+                    merchant.max_amount_minor,
+                    sorted(merchant.denied),
+                    at,
+                )
+                await connection.execute(ADD_DAILY_CLOSE, merchant.mchid, at)
         except asyncpg.UniqueViolationError as error:
             raise AlreadyThere(
                 f"merchant {merchant.mchid} exists, or its app has a default merchant"

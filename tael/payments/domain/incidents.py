@@ -97,6 +97,7 @@ def unmatched_notice(
         kind=kind,
         incident_id=incident_id_of(account.mchid, order_number, kind, paid.wallet_ref if paid else ""),
         account_id=account.account_id,
+        wallet=account.wallet,
         detail=f"a notice of order {order_number}, {origin}" + (": it was paid" if paid else ""),
         at=at,
         amount=paid.amount if paid else None,
@@ -116,6 +117,7 @@ def unverified(account: Account, *, at: datetime) -> Incident:
         kind=kind,
         incident_id=incident_id_of(account.mchid, account.account_id, kind, ""),
         account_id=account.account_id,
+        wallet=account.wallet,
         detail="the wallet's responses to this account fail verification; its verification key may be wrong",
         at=at,
     )
@@ -207,6 +209,7 @@ def _of_payment(
         kind=kind,
         incident_id=incident_id_of(payment.mchid, subject_id, kind, dedup_key),
         account_id=payment.account_id,
+        wallet=payment.pay_type.wallet,
         detail=detail,
         at=at,
     )

@@ -51,6 +51,7 @@ class Refund:
     syssn: str
     payment_syssn: str
     account_id: str  #: the payment's
+    wallet: Wallet  #: the payment's
     reference: str  #: the merchant's number of this refund; one refund may use the payment's own
     amount: Money
     client_time: str

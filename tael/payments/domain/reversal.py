@@ -11,6 +11,7 @@ from typing import Final, assert_never
 
 from tael.base import respcd
 from tael.base.errors import AlreadyRefunded, NotAllowed, TaelError
+from tael.base.pay_types import Wallet
 from tael.channels.outcomes import (
     Again,
     NotSent,
@@ -54,6 +55,7 @@ class Reversal:
     syssn: str
     payment_syssn: str
     account_id: str  #: the payment's
+    wallet: Wallet  #: the payment's
     amount_minor: int
     client_time: str
     #: The code with which the payment fails once reversed, for a reversal of our own; "" if the merchant requested it.

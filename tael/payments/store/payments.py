@@ -12,84 +12,63 @@ from typing import TYPE_CHECKING, Final
 
 from tael.db.batch import Batch
 from tael.db.database import Database
-from tael.db.due_queue import OF_ORDERS, UNLIMITED, AccountLimits, claim, claiming, renew, renewal
+from tael.db.due_queue import AccountQueue
+from tael.db.tables import assignments, write_rows
 from tael.incidents.domain.incident import Incident
 from tael.incidents.store.incidents import write_incidents
 from tael.ledger.domain.entries import Entry
 from tael.ledger.store.entries import write_entries
 from tael.payments.domain.payment import Payment
-from tael.payments.store.rows import PAYMENT_COLUMNS, pay_text, payment_of
+from tael.payments.store.rows import PAYMENT
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
 
-OPEN: Final = """
-WITH wanted AS (
-    SELECT * FROM unnest(
-        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[],
-        $10::text[], $11::text[], $12::text[], $13::text[], $14::boolean[], $15::timestamptz[], $16::timestamptz[],
-        $17::timestamptz[], $18::timestamptz[], $19::text[], $20::integer[], $21::boolean[], $22::boolean[]
-    ) AS w (mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid,
-            client_time, device, notify_merchant, created_at, expires_at, deadline, check_at, respcd,
-            fee_rate_ppm, forbid_credit, is_subject_ours)
-), named AS (
-    INSERT INTO reference (mchid, reference, payment_syssn)
-    SELECT mchid, reference, syssn FROM wanted ORDER BY mchid, reference
-    ON CONFLICT DO NOTHING
-    RETURNING mchid, payment_syssn
-)
-INSERT INTO payment (
-    mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid,
-    client_time, device, notify_merchant, created_at, changed_at, expires_at, deadline, check_at, state, respcd,
-    wallet_code, has_initial_response, wallet_ref, payer_ref, reversal_syssn, is_reversed, close_syssn, fee_rate_ppm,
-    forbid_credit, is_subject_ours, checks, version)
-SELECT mchid, syssn, appcode, pay_type, reference, amount_minor, currency, account_id, content, subject, openid,
-    client_time, device, notify_merchant, created_at, created_at, expires_at, deadline, check_at, 'PENDING', respcd,
-    '', false, '', '', '', false, '', fee_rate_ppm, forbid_credit, is_subject_ours, 0, 1
-FROM wanted JOIN named USING (mchid) WHERE named.payment_syssn = wanted.syssn
-RETURNING syssn
+NAME: Final = """
+INSERT INTO reference (mchid, reference, payment_syssn)
+SELECT w.mchid, w.reference, w.syssn FROM unnest($1::text[], $2::text[], $3::text[]) AS w (mchid, reference, syssn)
+ORDER BY mchid, reference
+ON CONFLICT DO NOTHING
+RETURNING payment_syssn
 """
+INSERT: Final = PAYMENT.insert()
 
 #: For a new attempt under a reference whose last attempt failed: the first to release the reference may use it.
 RELEASE_REFERENCE: Final = """
 DELETE FROM reference WHERE mchid = $1 AND reference = $2 AND payment_syssn = $3 AND refund_syssn IS NULL RETURNING 1
 """
 
-LOCK: Final = f"""
-SELECT {PAYMENT_COLUMNS} FROM payment WHERE (mchid, syssn) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-ORDER BY mchid, syssn FOR NO KEY UPDATE
-"""
+OF_KEYS: Final = "FROM payment WHERE (mchid, syssn) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+LOCK: Final = f"SELECT {PAYMENT.select} {OF_KEYS} ORDER BY mchid, syssn FOR NO KEY UPDATE"
+LOCK_UNREAD: Final = f"SELECT {OF_KEYS} ORDER BY mchid, syssn FOR NO KEY UPDATE"
 
-RECORD: Final = """
-UPDATE payment AS p SET
-    state = w.state, respcd = w.respcd, wallet_code = w.wallet_code, pay = w.pay,
-    has_initial_response = w.has_initial_response,
-    wallet_ref = w.wallet_ref, payer_ref = w.payer_ref, paid_at = w.paid_at, check_at = w.check_at,
-    checks = w.checks, checked_at = w.checked_at, changed_at = w.changed_at, lease_until = NULL,
-    version = p.version + 1
-FROM unnest(
-    $1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[], $9::text[],
-    $10::text[], $11::timestamptz[], $12::timestamptz[], $13::integer[], $14::timestamptz[], $15::timestamptz[]
-) AS w (mchid, syssn, version, state, respcd, wallet_code, pay, has_initial_response, wallet_ref, payer_ref, paid_at,
-        check_at, checks, checked_at, changed_at)
+#: What an outcome can change. Sums and reversals are written by `refunds.py` and `reversals.py`, closes below.
+OUTCOME: Final = (
+    *("state", "respcd", "wallet_code", "pay", "has_initial_response", "wallet_ref", "payer_ref", "paid_at"),
+    *("check_at", "checks", "checked_at", "changed_at"),
+)
+EXPECTED: Final = ("mchid", "syssn", "version")
+RECORD: Final = f"""
+UPDATE payment AS p SET {assignments(OUTCOME)}, lease_until = NULL, version = p.version + 1
+FROM {PAYMENT.unnest(EXPECTED + OUTCOME)}
 WHERE p.mchid = w.mchid AND p.syssn = w.syssn AND p.version = w.version
 RETURNING p.syssn
 """
 
-BY_SYSSN: Final = f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE mchid = $1 AND syssn = $2"
+BY_SYSSN: Final = f"SELECT {PAYMENT.select} FROM payment WHERE mchid = $1 AND syssn = $2"
 #: One primary key lookup per merchant, since a syssn alone has no index.
 ANYWHERE: Final = f"""
-SELECT {", ".join("p." + column for column in PAYMENT_COLUMNS.split(", "))}
+SELECT {PAYMENT.select_from("p")}
 FROM merchant AS m JOIN payment AS p ON p.mchid = m.mchid AND p.syssn = $1 LIMIT 1
 """
 BY_REFERENCE: Final = f"""
-SELECT {PAYMENT_COLUMNS} FROM payment
+SELECT {PAYMENT.select} FROM payment
 WHERE mchid = $1 AND syssn = (SELECT payment_syssn FROM reference WHERE mchid = $1 AND reference = $2)
 """
 REQUEST_CLOSE: Final = f"""
 UPDATE payment SET close_syssn = $3, version = version + 1
-WHERE mchid = $1 AND syssn = $2 AND state = 'PENDING' AND close_syssn = '' RETURNING {PAYMENT_COLUMNS}
+WHERE mchid = $1 AND syssn = $2 AND state = 'PENDING' AND close_syssn = '' RETURNING {PAYMENT.select}
 """
 #: Never once a close is requested, so that an order that REQUEST_CLOSE finds unopened stays so.
 REDIRECT: Final = """
@@ -99,12 +78,10 @@ WHERE mchid = $1 AND syssn = $2 AND state = 'PENDING' AND close_syssn = '' AND e
 #: A merchant queried it: poll it before rows that are due by schedule, but not at every query of an impatient client.
 #: `check_at` is set a century earlier, so that one index serves both and expedited rows keep their own order.
 EXPEDITE: Final = """
-UPDATE payment SET check_at = $3::timestamptz - interval '100 years'
+UPDATE payment SET check_at = $3::timestamptz - interval '36525 days'
 WHERE mchid = $1 AND syssn = ANY($2) AND state = 'PENDING' AND has_initial_response AND check_at >= created_at
   AND (checked_at IS NULL OR checked_at < $4)
 """
-CLAIM: Final = claiming("payment", OF_ORDERS, PAYMENT_COLUMNS)
-RENEW: Final = renewal("payment", OF_ORDERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +99,7 @@ class Payments:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.due: Final = AccountQueue(database, PAYMENT)
         self._opening: Batch[Payment, bool] = Batch(self._open, database.limits.call_s)
         self._recording: Batch[Change, bool] = Batch(self._record, database.limits.call_s)
 
@@ -140,22 +118,22 @@ class Payments:
 
     async def by_syssn(self, mchid: str, syssn: str) -> Payment | None:
         rows = await self._database.fetch(BY_SYSSN, mchid, syssn)
-        return payment_of(rows[0]) if rows else None
+        return PAYMENT.read(rows[0]) if rows else None
 
     async def find_anywhere(self, syssn: str) -> Payment | None:
         """The payment with this number of any merchant. Slow: not for merchants' requests."""
         rows = await self._database.fetch(ANYWHERE, syssn)
-        return payment_of(rows[0]) if rows else None
+        return PAYMENT.read(rows[0]) if rows else None
 
     async def by_reference(self, mchid: str, reference: str) -> Payment | None:
         """The current attempt under the merchant's number."""
         rows = await self._database.fetch(BY_REFERENCE, mchid, reference)
-        return payment_of(rows[0]) if rows else None
+        return PAYMENT.read(rows[0]) if rows else None
 
     async def request_close(self, payment: Payment, close_syssn: str) -> Payment | None:
         """Commit the close request; None if the payment is no longer pending or a close was requested before."""
         rows = await self._database.fetch(REQUEST_CLOSE, payment.mchid, payment.syssn, close_syssn)
-        return payment_of(rows[0]) if rows else None
+        return PAYMENT.read(rows[0]) if rows else None
 
     async def note_redirect(self, payment: Payment, now: datetime) -> None:
         """Commit that a payer is redirected to the wallet's page, unless the payment cannot be paid any more."""
@@ -165,39 +143,20 @@ class Payments:
         """Make pending payments due now, before others, unless they were polled after `not_since`."""
         await self._database.execute(EXPEDITE, mchid, list(syssns), now, not_since)
 
-    async def claim_due(
-        self,
-        now: datetime,
-        real_now: datetime,
-        lease_until: datetime,
-        limit: int,
-        accounts: AccountLimits = UNLIMITED,
-    ) -> list[Payment]:
-        """Payments to poll, leased to the caller. `now` is the gateway's clock, leases use real time."""
-        rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, accounts)
-        return [payment_of(row) for row in rows]
-
-    async def renew(
-        self, payments: Sequence[Payment], held: Sequence[datetime], until: datetime
-    ) -> list[bool]:
-        """Extend the leases that are still the caller's; for each, whether it was."""
-        return await renew(self._database, RENEW, [(p.mchid, p.syssn) for p in payments], held, until)
-
     @asynccontextmanager
     async def locked(self, mchid: str, syssn: str) -> AsyncIterator[tuple["Connection", Payment]]:
         """The payment's row, locked until the block ends and commits."""
         async with self._database.transaction() as connection:
             rows = await connection.fetch(LOCK, [mchid], [syssn])
-            yield connection, payment_of(rows[0])
+            yield connection, PAYMENT.read(rows[0])
 
     async def write(self, connection: "Connection", change: Change) -> None:
         """Write `change` in the caller's transaction, which must hold the payment's lock."""
         await write_changes(connection, [change])
 
     async def _open(self, payments: Sequence[Payment]) -> list[bool]:
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(OPEN, *_opening_columns(payments))
-        opened = {row["syssn"] for row in rows}
+        async with self._database.transaction() as connection:
+            opened = await _insert(connection, payments)
         return [payment.syssn in opened for payment in payments]
 
     async def _record(self, changes: Sequence[Change]) -> list[bool]:
@@ -206,7 +165,8 @@ class Payments:
         for change in changes:
             first.setdefault((change.after.mchid, change.after.syssn), change)
         async with self._database.transaction() as connection:
-            await connection.fetch(LOCK, [key[0] for key in first], [key[1] for key in first])
+            if len(first) > 1:  # one row is locked by its UPDATE
+                await connection.execute(LOCK_UNREAD, *zip(*first, strict=True))
             written = await write_changes(connection, list(first.values()))
         return [
             change.after.syssn in written and first[change.after.mchid, change.after.syssn] is change
@@ -220,66 +180,32 @@ async def insert_under_reference(connection: "Connection", payment: Payment, end
         RELEASE_REFERENCE, payment.mchid, payment.reference, ended_syssn
     ):
         return False
-    return bool(await connection.fetch(OPEN, *_opening_columns([payment])))
+    return bool(await _insert(connection, [payment]))
+
+
+async def _insert(connection: "Connection", payments: Sequence[Payment]) -> set[str]:
+    """Insert the payments whose references are unused; returns their syssns."""
+    named = await connection.fetch(NAME, *PAYMENT.arrays(payments, ("mchid", "reference", "syssn")))
+    opened = {row["payment_syssn"] for row in named}
+    rows = [payment for payment in payments if payment.syssn in opened]
+    if rows:
+        await write_rows(connection, INSERT, len(rows), *PAYMENT.arrays(rows, PAYMENT.columns))
+    return opened
 
 
 async def lock_payments(connection: "Connection", keys: Sequence[tuple[str, str]]) -> dict[str, Payment]:
     """Lock payments by (mchid, syssn), in the order that all transactions use; the result is by syssn."""
     rows = await connection.fetch(LOCK, [mchid for mchid, _ in keys], [syssn for _, syssn in keys])
-    return {row["syssn"]: payment_of(row) for row in rows}
+    return {row["syssn"]: PAYMENT.read(row) for row in rows}
 
 
 async def write_changes(connection: "Connection", changes: Sequence[Change]) -> set[str]:
     """Write `changes`, whose rows must be locked; returns the syssns whose version was still the expected one."""
     after = [change.after for change in changes]
-    rows = await connection.fetch(
-        RECORD,
-        [p.mchid for p in after],
-        [p.syssn for p in after],
-        [p.version for p in after],
-        [p.state.value for p in after],
-        [p.respcd for p in after],
-        [p.wallet_code for p in after],
-        [pay_text(p.pay) for p in after],
-        [p.has_initial_response for p in after],
-        [p.wallet_ref for p in after],
-        [p.payer_ref for p in after],
-        [p.paid_at for p in after],
-        [p.check_at for p in after],
-        [p.checks for p in after],
-        [p.checked_at for p in after],
-        [p.changed_at for p in after],
-    )
+    rows = await connection.fetch(RECORD, *PAYMENT.arrays(after, EXPECTED + OUTCOME))
     written = {row["syssn"] for row in rows}
     applied = [change for change in changes if change.after.syssn in written]
     await write_entries(connection, [entry for change in applied for entry in change.entries])
     await write_webhooks(connection, [webhook for change in applied for webhook in change.webhooks])
     await write_incidents(connection, [incident for change in applied for incident in change.incidents])
     return written
-
-
-def _opening_columns(payments: Sequence[Payment]) -> list[list[object]]:
-    return [
-        [p.mchid for p in payments],
-        [p.syssn for p in payments],
-        [p.appcode for p in payments],
-        [p.pay_type.code for p in payments],
-        [p.reference for p in payments],
-        [p.amount.amount_minor for p in payments],
-        [p.amount.currency for p in payments],
-        [p.account_id for p in payments],
-        [p.content for p in payments],
-        [p.subject for p in payments],
-        [p.openid for p in payments],
-        [p.client_time for p in payments],
-        [p.device for p in payments],
-        [p.notify_merchant for p in payments],
-        [p.created_at for p in payments],
-        [p.expires_at for p in payments],
-        [p.deadline for p in payments],
-        [p.check_at for p in payments],
-        [p.respcd for p in payments],
-        [p.fee_rate_ppm for p in payments],
-        [p.forbid_credit for p in payments],
-        [p.is_subject_ours for p in payments],
-    ]

@@ -5,12 +5,12 @@ An outcome is written if the refund's version is unchanged; the sums on its paym
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from tael.db.batch import Batch
 from tael.db.database import Database
-from tael.db.due_queue import OF_ORDERS, UNLIMITED, AccountLimits, claim, claiming, renew, renewal
+from tael.db.due_queue import AccountQueue
+from tael.db.tables import assignments
 from tael.incidents.domain.incident import Incident
 from tael.incidents.store.incidents import write_incidents
 from tael.ledger.domain.entries import Entry
@@ -20,24 +20,31 @@ from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund, RefundState
 from tael.payments.store.payments import lock_payments
 from tael.payments.store.reservations import Reservation, ReservationResult, reserve
-from tael.payments.store.rows import REFUND_COLUMNS, refund_of
+from tael.payments.store.rows import REFUND
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
 
-RECORD: Final = """
+OUTCOME: Final = (
+    "state",
+    "respcd",
+    "wallet_code",
+    "wallet_ref",
+    "done_at",
+    "changed_at",
+    "check_at",
+    "checks",
+)
+EXPECTED: Final = ("mchid", "syssn", "version")
+#: Besides the refund: whether it is decided now, and what of its payment was refunded before.
+DECISION: Final = {"is_decided": "boolean", "refunded_before_minor": "bigint"}
+RECORD: Final = f"""
 WITH changed AS (
-    UPDATE refund AS r SET
-        state = w.state, respcd = w.respcd, wallet_code = w.wallet_code, wallet_ref = w.wallet_ref,
-        done_at = w.done_at, changed_at = w.changed_at, check_at = w.check_at, checks = w.checks,
+    UPDATE refund AS r SET {assignments(OUTCOME)},
         refunded_before_minor = coalesce(w.refunded_before_minor, r.refunded_before_minor),
         lease_until = NULL, version = r.version + 1
-    FROM unnest(
-        $1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
-        $9::timestamptz[], $10::timestamptz[], $11::integer[], $12::boolean[], $13::bigint[]
-    ) AS w (mchid, syssn, version, state, respcd, wallet_code, wallet_ref, done_at, changed_at, check_at, checks,
-            is_decided, refunded_before_minor)
+    FROM {REFUND.unnest(EXPECTED + OUTCOME, extra=DECISION)}
     WHERE r.mchid = w.mchid AND r.syssn = w.syssn AND r.version = w.version
     RETURNING r.mchid, r.syssn, r.payment_syssn, r.amount_minor, r.state, w.is_decided
 ), moved AS (
@@ -59,12 +66,10 @@ SELECT syssn FROM changed
 VERSIONS: Final = """
 SELECT syssn, version FROM refund WHERE (mchid, syssn) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 """
-BY_SYSSN: Final = f"SELECT {REFUND_COLUMNS} FROM refund WHERE mchid = $1 AND syssn = $2"
+BY_SYSSN: Final = f"SELECT {REFUND.select} FROM refund WHERE mchid = $1 AND syssn = $2"
 OF_PAYMENT: Final = f"""
-SELECT {REFUND_COLUMNS} FROM refund WHERE mchid = $1 AND payment_syssn = $2 ORDER BY created_at, syssn
+SELECT {REFUND.select} FROM refund WHERE mchid = $1 AND payment_syssn = $2 ORDER BY created_at, syssn
 """
-CLAIM: Final = claiming("refund", OF_ORDERS, REFUND_COLUMNS)
-RENEW: Final = renewal("refund", OF_ORDERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ class Refunds:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.due: Final = AccountQueue(database, REFUND)
         self._reserving: Batch[Reservation, ReservationResult] = Batch(self._reserve, database.limits.call_s)
         self._recording: Batch[RefundChange, bool] = Batch(self._record, database.limits.call_s)
 
@@ -96,28 +102,12 @@ class Refunds:
 
     async def by_syssn(self, mchid: str, syssn: str) -> Refund | None:
         rows = await self._database.fetch(BY_SYSSN, mchid, syssn)
-        return refund_of(rows[0]) if rows else None
+        return REFUND.read(rows[0]) if rows else None
 
     async def of_payment(self, mchid: str, payment_syssn: str) -> list[Refund]:
         """All refunds of a payment, including failed ones, oldest first."""
         rows = await self._database.fetch(OF_PAYMENT, mchid, payment_syssn)
-        return [refund_of(row) for row in rows]
-
-    async def claim_due(
-        self,
-        now: datetime,
-        real_now: datetime,
-        lease_until: datetime,
-        limit: int,
-        accounts: AccountLimits = UNLIMITED,
-    ) -> list[Refund]:
-        """Refunds to poll, leased to the caller until `lease_until` (real time)."""
-        rows = await claim(self._database, CLAIM, now, real_now, lease_until, limit, accounts)
-        return [refund_of(row) for row in rows]
-
-    async def renew(self, refunds: Sequence[Refund], held: Sequence[datetime], until: datetime) -> list[bool]:
-        """Extend the leases that are still the caller's; for each, whether it was."""
-        return await renew(self._database, RENEW, [(r.mchid, r.syssn) for r in refunds], held, until)
+        return [REFUND.read(row) for row in rows]
 
     async def _reserve(self, reservations: Sequence[Reservation]) -> list[ReservationResult]:
         async with self._database.transaction() as connection:
@@ -133,17 +123,7 @@ class Refunds:
             before = await _refunded_before(connection, list(first.values()), payments)
             rows = await connection.fetch(
                 RECORD,
-                [r.mchid for r in after],
-                [r.syssn for r in after],
-                [r.version for r in after],
-                [r.state.value for r in after],
-                [r.respcd for r in after],
-                [r.wallet_code for r in after],
-                [r.wallet_ref for r in after],
-                [r.done_at for r in after],
-                [r.changed_at for r in after],
-                [r.check_at for r in after],
-                [r.checks for r in after],
+                *REFUND.arrays(after, EXPECTED + OUTCOME),
                 [change.is_decided for change in first.values()],
                 [before.get(r.syssn) for r in after],
             )

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from tael.base.errors import NotFound, ReferenceReused, TaelError
+from tael.db.tables import write_rows
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund, RefundState, refusal_to_refund
 from tael.payments.store.payments import lock_payments
-from tael.payments.store.rows import REFUND_COLUMNS, refund_of
+from tael.payments.store.rows import REFUND
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
@@ -27,7 +28,7 @@ SELECT r.mchid, r.reference, r.payment_syssn, r.refund_syssn FROM reference AS r
 JOIN unnest($1::text[], $2::text[]) AS w (mchid, reference) USING (mchid, reference)
 """
 READ_REFUNDS: Final = f"""
-SELECT {REFUND_COLUMNS} FROM refund WHERE (mchid, syssn) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+SELECT {REFUND.select} FROM refund WHERE (mchid, syssn) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 """
 TAKE_REFERENCES: Final = """
 INSERT INTO reference AS r (mchid, reference, refund_syssn)
@@ -39,20 +40,18 @@ WHERE EXISTS (
       AND (r.payment_syssn IS NULL OR r.payment_syssn = o.payment_syssn))
 RETURNING refund_syssn
 """
-TURNS: Final = (
-    "SELECT account_id, next_refund_at FROM wallet_account WHERE account_id = ANY($1) ORDER BY 1 FOR UPDATE"
-)
+#: Locks the turns, also of accounts that have had none.
+LOCK_TURNS: Final = """
+INSERT INTO refund_turn AS t (mchid, account_id)
+SELECT w.mchid, w.account_id FROM unnest($1::text[], $2::text[]) AS w (mchid, account_id) ORDER BY 1, 2
+ON CONFLICT (mchid, account_id) DO UPDATE SET next_at = t.next_at RETURNING account_id, next_at
+"""
 TAKE_TURNS: Final = """
-UPDATE wallet_account AS a SET next_refund_at = t.at
-FROM unnest($1::text[], $2::timestamptz[]) AS t (account_id, at) WHERE a.account_id = t.account_id
+UPDATE refund_turn AS t SET next_at = w.next_at
+FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS w (mchid, account_id, next_at)
+WHERE t.mchid = w.mchid AND t.account_id = w.account_id
 """
-INSERT: Final = f"""
-INSERT INTO refund ({REFUND_COLUMNS})
-SELECT * FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
-    $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[], $14::text[], $15::text[],
-    $16::timestamptz[], $17::integer[], $18::integer[], $19::text[])
-"""
+INSERT: Final = REFUND.insert()
 RESERVE: Final = """
 UPDATE payment AS p SET reserved_minor = p.reserved_minor + w.amount_minor, refund_count = p.refund_count + w.refunds
 FROM (
@@ -136,7 +135,7 @@ async def _references(
     refund_rows = await connection.fetch(
         READ_REFUNDS, [row["mchid"] for row in with_refund], [row["refund_syssn"] for row in with_refund]
     )
-    refunds = {row["syssn"]: refund_of(row) for row in refund_rows}
+    refunds = {row["syssn"]: REFUND.read(row) for row in refund_rows}
     return {
         (row["mchid"], row["reference"]): _Reference(
             row["payment_syssn"], refunds.get(row["refund_syssn"] or "")
@@ -202,18 +201,20 @@ async def _take_references(
 
 
 async def _take_turns(connection: "Connection", reserved: Sequence[Reservation]) -> dict[str, datetime]:
-    """When each spaced refund may be sent, by syssn. The account's row stores the next free turn."""
+    """When each spaced refund may be sent, by syssn."""
     spaced = [request for request in reserved if request.is_spaced]
     if not spaced:
         return {}
-    rows = await connection.fetch(TURNS, sorted({request.account_id for request in spaced}))
-    free_from = {row["account_id"]: row["next_refund_at"] for row in rows}
+    accounts = sorted({(request.refund.mchid, request.account_id) for request in spaced})
+    mchids, account_ids = [mchid for mchid, _ in accounts], [account_id for _, account_id in accounts]
+    rows = await connection.fetch(LOCK_TURNS, mchids, account_ids)
+    next_at = {row["account_id"]: row["next_at"] for row in rows}
     turns: dict[str, datetime] = {}
     for request in spaced:
-        turn = max(request.now, free_from[request.account_id] or request.now)
+        turn = max(request.now, next_at[request.account_id] or request.now)
         turns[request.refund.syssn] = turn
-        free_from[request.account_id] = turn + SPACING
-    await connection.execute(TAKE_TURNS, list(free_from), list(free_from.values()))
+        next_at[request.account_id] = turn + SPACING
+    await connection.execute(TAKE_TURNS, mchids, account_ids, [next_at[account] for account in account_ids])
     return turns
 
 
@@ -221,34 +222,8 @@ async def _insert(
     connection: "Connection", reserved: Sequence[Reservation], turns: dict[str, datetime]
 ) -> None:
     refunds = [_at_its_turn(request, turns) for request in reserved]
-    await connection.execute(
-        INSERT,
-        [r.mchid for r in refunds],
-        [r.syssn for r in refunds],
-        [r.payment_syssn for r in refunds],
-        [r.reference for r in refunds],
-        [r.amount.amount_minor for r in refunds],
-        [r.amount.currency for r in refunds],
-        [r.client_time for r in refunds],
-        [r.device for r in refunds],
-        [r.created_at for r in refunds],
-        [r.changed_at for r in refunds],
-        [r.check_at for r in refunds],
-        [r.state.value for r in refunds],
-        [r.respcd for r in refunds],
-        [r.wallet_code for r in refunds],
-        [r.wallet_ref for r in refunds],
-        [r.done_at for r in refunds],
-        [r.checks for r in refunds],
-        [r.version for r in refunds],
-        [r.account_id for r in refunds],
-    )
-    await connection.execute(
-        RESERVE,
-        [r.mchid for r in refunds],
-        [r.payment_syssn for r in refunds],
-        [r.amount.amount_minor for r in refunds],
-    )
+    await write_rows(connection, INSERT, len(refunds), *REFUND.arrays(refunds, REFUND.columns))
+    await connection.execute(RESERVE, *REFUND.arrays(refunds, ("mchid", "payment_syssn", "amount_minor")))
 
 
 def _at_its_turn(request: Reservation, turns: dict[str, datetime]) -> Refund:

@@ -8,7 +8,7 @@ from typing import Final
 from tael.db.database import Database
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund
-from tael.payments.store.rows import PAYMENT_COLUMNS, REFUND_COLUMNS, payment_of, refund_of
+from tael.payments.store.rows import PAYMENT, REFUND
 
 #: The `respcd` of a row, as in `domain.payment.shown_respcd`: a filter must match what the row will show.
 SHOWN_PAYMENT: Final = """CASE state WHEN 'PENDING' THEN '1145' WHEN 'PAID' THEN '0000' WHEN 'CLOSED' THEN '1142'
@@ -30,8 +30,8 @@ WHERE ($2::timestamptz IS NULL OR created_at >= $2)
   AND ($7::text IS NULL OR shown = $7)
 ORDER BY created_at DESC, syssn DESC LIMIT $8 OFFSET $9
 """
-PAYMENTS: Final = f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE mchid = $1 AND syssn = ANY($2)"
-REFUNDS: Final = f"SELECT {REFUND_COLUMNS} FROM refund WHERE mchid = $1 AND syssn = ANY($2)"
+PAYMENTS: Final = f"SELECT {PAYMENT.select} FROM payment WHERE mchid = $1 AND syssn = ANY($2)"
+REFUNDS: Final = f"SELECT {REFUND.select} FROM refund WHERE mchid = $1 AND syssn = ANY($2)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ class Transactions:
 
     async def _payments(self, mchid: str, syssns: Sequence[str]) -> dict[str, Payment]:
         rows = await self._database.fetch(PAYMENTS, mchid, syssns) if syssns else []
-        return {row["syssn"]: payment_of(row) for row in rows}
+        return {row["syssn"]: PAYMENT.read(row) for row in rows}
 
     async def _refunds(self, mchid: str, syssns: Sequence[str]) -> dict[str, Refund]:
         rows = await self._database.fetch(REFUNDS, mchid, syssns) if syssns else []
-        return {row["syssn"]: refund_of(row) for row in rows}
+        return {row["syssn"]: REFUND.read(row) for row in rows}

@@ -158,6 +158,7 @@ def return_incidents_in(incident: Incident, outcome: RefundOutcome, *, at: datet
         kind=kind,
         incident_id=incident_id_of(incident.mchid, incident.unmatched_syssn, kind, dedup_key),
         account_id=incident.account_id,
+        wallet=incident.wallet,
         detail=detail,
         at=at,
     )

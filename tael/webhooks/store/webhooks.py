@@ -10,57 +10,21 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from tael.db.database import Database
-from tael.db.due_queue import OF_WEBHOOKS, renew, renewal
+from tael.db.tables import Codec, Home, Table
 from tael.merchants.domain.merchant import Style
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
-from tael.webhooks.store.queue import AppLimits, Attempt, Delivery, DueWebhook, claim, newest, report
+from tael.webhooks.store.queue import (
+    DUE,
+    Attempt,
+    Delivery,
+    DueWebhook,
+    WebhookQueue,
+    newest,
+    report,
+)
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from tael.db.database import Connection
-
-WRITE: Final = """
-INSERT INTO webhook (mchid, cause, kind, appcode, payment_syssn, created_at, deliver_at)
-SELECT w.*, w.created_at FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[]
-) AS w (mchid, cause, kind, appcode, payment_syssn, created_at)
-ON CONFLICT DO NOTHING
-"""
-FIX_BODY: Final = """
-UPDATE webhook SET style = $4, body = $5
-WHERE mchid = $1 AND cause = $2 AND kind = $3 AND body IS NULL
-"""
-RENEW: Final = renewal("webhook", OF_WEBHOOKS)
-
-NOTIFICATION_COLUMNS: Final = (
-    "mchid, cause, kind, appcode, payment_syssn, state, style, attempts, last_result, created_at, deliver_at, "
-    "delivered_at"
-)
-OF_CAUSES: Final = f"""
-SELECT {NOTIFICATION_COLUMNS} FROM webhook WHERE mchid = $1 AND cause = ANY($2) ORDER BY created_at, cause, kind
-"""
-LIST: Final = f"""
-SELECT {NOTIFICATION_COLUMNS} FROM webhook
-WHERE ($1::text IS NULL OR appcode = $1) AND ($2::text IS NULL OR mchid = $2) AND ($3::text IS NULL OR state = $3)
-ORDER BY created_at DESC, cause DESC, kind LIMIT $4
-"""
-RESEND_TEMPLATE: Final = f"""
-SET state = 'DUE', deliver_at = $1, attempts_before = h.attempts
-{{}} RETURNING {", ".join("h." + column for column in NOTIFICATION_COLUMNS.split(", "))}
-"""
-#: One primary key lookup per merchant, since a cause alone has no index.
-RESEND: Final = "UPDATE webhook AS h " + RESEND_TEMPLATE.format(
-    "FROM merchant AS m WHERE h.mchid = m.mchid AND h.cause = $2 AND ($3::text IS NULL OR h.kind = $3)"
-)
-RESEND_EXHAUSTED: Final = "UPDATE webhook AS h " + RESEND_TEMPLATE.format(
-    "WHERE h.state = 'EXHAUSTED' AND ($2::text IS NULL OR h.appcode = $2)"
-)
-ATTEMPTS: Final = """
-SELECT a.kind, a.attempt, a.started_at, a.took_ms, a.status, a.result, a.answer
-FROM merchant AS m JOIN webhook_attempt AS a ON a.mchid = m.mchid AND a.cause = $1
-ORDER BY a.kind, a.attempt, a.started_at
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +66,58 @@ class LoggedAttempt:
     attempt: Attempt
 
 
+NEW: Final = Table(
+    "webhook",
+    Home.CELL,
+    NewWebhook,
+    DUE.key,
+    codecs={
+        "at": Codec(
+            {"created_at": "timestamptz", "deliver_at": "timestamptz"}, lambda at: (at, at), NewWebhook
+        )
+    },
+)
+STATUS: Final = Table("webhook", Home.CELL, NotificationStatus, DUE.key)
+WRITE: Final = f"{NEW.insert()} ON CONFLICT DO NOTHING"
+FIX_BODY: Final = """
+UPDATE webhook SET style = $4, body = $5
+WHERE mchid = $1 AND cause = $2 AND kind = $3 AND body IS NULL
+"""
+
+OF_CAUSES: Final = f"""
+SELECT {STATUS.select} FROM webhook WHERE mchid = $1 AND cause = ANY($2) ORDER BY created_at, cause, kind
+"""
+LIST: Final = f"""
+SELECT {STATUS.select} FROM webhook
+WHERE ($1::text IS NULL OR appcode = $1) AND ($2::text IS NULL OR mchid = $2) AND ($3::text IS NULL OR state = $3)
+ORDER BY created_at DESC, cause DESC, kind LIMIT $4
+"""
+RESEND_WHERE: Final = f"""
+UPDATE webhook AS h SET state = 'DUE', deliver_at = $1, attempts_before = h.attempts
+WHERE {{}} RETURNING {STATUS.select_from("h")}
+"""
+RESEND: Final = RESEND_WHERE.format(
+    "h.mchid = ANY($2) AND h.cause = $3 AND ($4::text IS NULL OR h.kind = $4)"
+)
+RESEND_EXHAUSTED: Final = RESEND_WHERE.format(
+    "h.state = 'EXHAUSTED' AND ($2::text IS NULL OR h.appcode = $2)"
+)
+#: One primary key lookup per merchant, since a cause alone has no index.
+OWNERS: Final = """
+SELECT m.mchid FROM merchant AS m WHERE EXISTS (SELECT FROM webhook AS h WHERE h.mchid = m.mchid AND h.cause = $1)
+"""
+ATTEMPTS: Final = """
+SELECT a.kind, a.attempt, a.started_at, a.took_ms, a.status, a.result, a.answer
+FROM merchant AS m JOIN webhook_attempt AS a ON a.mchid = m.mchid AND a.cause = $1
+ORDER BY a.kind, a.attempt, a.started_at
+"""
+
+
 async def write_webhooks(connection: "Connection", webhooks: Sequence[NewWebhook]) -> None:
     """Queue `webhooks` in the caller's transaction."""
     if not webhooks:
         return
-    await connection.execute(
-        WRITE,
-        [w.mchid for w in webhooks],
-        [w.cause for w in webhooks],
-        [w.kind.value for w in webhooks],
-        [w.appcode for w in webhooks],
-        [w.payment_syssn for w in webhooks],
-        [w.at for w in webhooks],
-    )
+    await connection.execute(WRITE, *NEW.arrays(webhooks, NEW.columns))
 
 
 class Webhooks:
@@ -122,24 +125,7 @@ class Webhooks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def claim_due(
-        self,
-        now: datetime,
-        real_now: datetime,
-        lease_until: datetime,
-        limit: int,
-        apps: AppLimits | None = None,
-    ) -> list[DueWebhook]:
-        """Webhooks to deliver, leased to the caller until `lease_until` (real time); of any app by default."""
-        return await claim(self._database, now, real_now, lease_until, limit, apps or AppLimits(limit))
-
-    async def renew(
-        self, webhooks: Sequence[DueWebhook], held: Sequence[datetime], until: datetime
-    ) -> list[bool]:
-        """Extend the leases that are still the caller's; for each, whether it was."""
-        keys = [(w.mchid, w.cause, w.kind.value) for w in webhooks]
-        return await renew(self._database, RENEW, keys, held, until)
+        self.due: Final = WebhookQueue(database)
 
     async def fix_body(self, webhook: DueWebhook, style: Style, body: bytes) -> None:
         """Store the bytes that are about to be sent, unless a body is stored already."""
@@ -153,7 +139,7 @@ class Webhooks:
 
     async def of_causes(self, mchid: str, causes: Sequence[str]) -> list[NotificationStatus]:
         """The webhooks about these syssns, oldest first."""
-        return [_notification_of(row) for row in await self._database.fetch(OF_CAUSES, mchid, list(causes))]
+        return [STATUS.read(row) for row in await self._database.fetch(OF_CAUSES, mchid, list(causes))]
 
     async def to_send(self, appcode: str | None, limit: int) -> list[DueWebhook]:
         """The newest webhooks of an app or of all, oldest first, with their bytes; nothing is claimed."""
@@ -166,16 +152,17 @@ class Webhooks:
     ) -> list[NotificationStatus]:
         """Webhooks, newest first, filtered by app, merchant and state."""
         rows = await self._database.fetch(LIST, appcode, mchid, state.value if state else None, limit)
-        return [_notification_of(row) for row in rows]
+        return [STATUS.read(row) for row in rows]
 
     async def resend(self, cause: str, kind: WebhookKind | None, now: datetime) -> list[NotificationStatus]:
         """Redeliver the webhooks of `cause` in any state: the same bytes, and the retry schedule restarts."""
-        rows = await self._database.fetch(RESEND, now, cause, kind.value if kind else None)
-        return [_notification_of(row) for row in rows]
+        owners = [row["mchid"] for row in await self._database.fetch(OWNERS, cause)]
+        rows = await self._database.fetch(RESEND, now, owners, cause, kind)
+        return [STATUS.read(row) for row in rows]
 
     async def resend_exhausted(self, appcode: str | None, now: datetime) -> list[NotificationStatus]:
         """Redeliver the exhausted webhooks of one app or of all."""
-        return [_notification_of(row) for row in await self._database.fetch(RESEND_EXHAUSTED, now, appcode)]
+        return [STATUS.read(row) for row in await self._database.fetch(RESEND_EXHAUSTED, now, appcode)]
 
     async def attempts_of(self, cause: str) -> list[LoggedAttempt]:
         """All delivery attempts for `cause`, in order."""
@@ -187,20 +174,3 @@ class Webhooks:
             )
             for row in await self._database.fetch(ATTEMPTS, cause)
         ]
-
-
-def _notification_of(row: "asyncpg.Record") -> NotificationStatus:
-    return NotificationStatus(
-        mchid=row["mchid"],
-        cause=row["cause"],
-        kind=WebhookKind(row["kind"]),
-        appcode=row["appcode"],
-        payment_syssn=row["payment_syssn"],
-        state=WebhookState(row["state"]),
-        style=Style(row["style"]) if row["style"] else None,
-        attempts=row["attempts"],
-        last_result=row["last_result"],
-        created_at=row["created_at"],
-        deliver_at=row["deliver_at"],
-        delivered_at=row["delivered_at"],
-    )

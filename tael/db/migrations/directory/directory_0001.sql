@@ -1,4 +1,4 @@
--- The directory: developers, merchants and their wallet accounts. Small, read often, written by operators.
+-- The directory: apps, merchants and their wallet accounts. Small, read often, written by operators.
 
 CREATE TABLE app (
     appcode                text CONSTRAINT app_pkey PRIMARY KEY,
@@ -63,7 +63,6 @@ CREATE TABLE wallet_account (
     private_key_encrypted      bytea,
     alipay_public_key_pem      text,
     supports_close             boolean NOT NULL DEFAULT true,
-    next_refund_at             timestamptz, -- online refunds of a PID are spaced
     -- WeChat: a sub-merchant of a provider serves both scenes.
     mch_id                     text CONSTRAINT account_of_known_provider REFERENCES wallet_provider,
     sub_mch_id                 text,

@@ -1,0 +1,78 @@
+"""Rules of SQL in tael: the tables of a directory and of a cell may be on different servers."""
+
+import pkgutil
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+
+import tael
+from tael.db import migrate
+from tael.db.due_queue import AccountQueue
+from tael.db.tables import Home, Table
+
+MIGRATIONS: Final = Path(migrate.__file__).parent / "migrations"
+HOMES: Final = {
+    table: home
+    for home in Home
+    for migration in (MIGRATIONS / home).glob("*.sql")
+    for table in re.findall(r"^CREATE TABLE (\w+) \(", migration.read_text("utf-8"), re.MULTILINE)
+}
+WRITES: Final = re.compile(
+    r"\b(?:INSERT INTO|DELETE FROM|UPDATE \w+ (?:AS \w+ )?SET|FOR (?:NO KEY )?UPDATE)\b"
+)
+READ_OR_WRITTEN: Final = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE) (\w+)")
+
+
+def statements() -> dict[str, str]:
+    """The statements that are constants of modules, and those of the queues, by name."""
+    names = [each.name for each in pkgutil.walk_packages(tael.__path__, "tael.")]
+    constants = {
+        f"{name}.{constant}": value
+        for name in names
+        if not name.endswith("__main__")
+        for constant, value in vars(import_module(name)).items()
+    }
+    tables = {value.name: value for value in constants.values() if isinstance(value, Table)}
+    queues = {
+        f"queue.{table.name}.{attribute}": value
+        for table in tables.values()
+        if "account_id" in table.columns
+        for attribute, value in vars(AccountQueue(cast(Any, None), table)).items()
+    }
+    return {
+        name: value
+        for name, value in (constants | queues).items()
+        if isinstance(value, str) and re.search(r"\b(?:SELECT|INSERT INTO|UPDATE|DELETE FROM)\b", value)
+    }
+
+
+STATEMENTS: Final = statements()
+
+
+def test_the_statements_are_found() -> None:
+    assert len(STATEMENTS) > 60
+    assert len(HOMES) > 15
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_no_statement_writes_to_one_home_and_reads_the_other(name: str) -> None:
+    statement = STATEMENTS[name]
+    if WRITES.search(statement):
+        homes = {HOMES[table] for table in READ_OR_WRITTEN.findall(statement) if table in HOMES}
+        assert len(homes) <= 1, statement
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_no_statement_inserts_within_a_with_query(name: str) -> None:
+    assert not re.search(r"\(\s*INSERT INTO", STATEMENTS[name])
+
+
+@pytest.mark.parametrize("path", sorted(MIGRATIONS.glob("*/*.sql")), ids=lambda path: path.name)
+def test_every_constraint_has_a_name(path: Path) -> None:
+    sql = re.sub(r"--[^\n]*|'[^']*'", "", path.read_text("utf-8"))
+    constraints = re.findall(r"(\w+ \w+ )?\b(?:PRIMARY KEY|CHECK|UNIQUE \(|REFERENCES)", sql)
+    assert constraints
+    assert all(named.startswith("CONSTRAINT ") for named in constraints)
