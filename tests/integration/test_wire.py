@@ -157,7 +157,8 @@ async def test_in_a_transaction_the_response_to_the_commit_is_swallowed(
     async def insert_two() -> None:
         async with wired.transaction():
             results.append(await wired.execute(INSERT, "first"))
-            results.append(await wired.execute(INSERT, "second"))
+            # A new statement: the response to its Parse ends without ReadyForQuery.
+            results.append(await wired.execute(f"{INSERT} RETURNING 1", "second"))
 
     with pytest.raises(BROKEN):
         await insert_two()

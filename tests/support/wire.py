@@ -18,6 +18,9 @@ CHUNK_BYTES: Final = 1 << 16
 #: PostgreSQL's ReadyForQuery, without its last byte, which is the transaction's state.
 READY: Final = b"Z\0\0\0\5"
 IN_NO_TRANSACTION: Final = READY + b"I"
+COMMAND_COMPLETE: Final = b"C"
+#: The kind of a message and its length, which does not count the kind.
+HEAD_BYTES: Final = 5
 
 
 def bound(port: int = 0) -> socket.socket:
@@ -172,13 +175,13 @@ class Wire:
     async def _relay_responses(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: Line
     ) -> None:
-        """From the server to the client; of a marked one, held until ReadyForQuery shows the transaction's state."""
+        """From the server to the client; of a marked one, held while a command's end may still be the commit's."""
         answer = b""
         with suppress(OSError):
             while taken := await reader.read(CHUNK_BYTES):
                 await self._flows.wait()
                 answer += taken
-                if line.is_marked and not answer[:-1].endswith(READY):
+                if line.is_marked and may_be_a_commit(answer):
                     continue
                 if line.is_marked and answer.endswith(IN_NO_TRANSACTION):
                     self._swallowing = asyncio.create_task(self._swallow())
@@ -186,3 +189,17 @@ class Wire:
                 writer.write(answer)
                 answer = b""
                 await writer.drain()
+
+
+def may_be_a_commit(answer: bytes) -> bool:
+    """Whether messages of the server end within one, or with a command whose ReadyForQuery is to come.
+
+    The response to a prepared statement ends without ReadyForQuery, since the client asks for a flush.
+    """
+    kinds = b""
+    while len(answer) >= HEAD_BYTES:
+        length = 1 + int.from_bytes(answer[1:HEAD_BYTES])
+        if len(answer) < length:
+            return True
+        kinds, answer = kinds + answer[:1], answer[length:]
+    return bool(answer) or COMMAND_COMPLETE in kinds.rpartition(READY[:1])[2]
