@@ -134,6 +134,11 @@ def error_answer(error: TaelError, call: Call, reference: str | None) -> Members
     return members
 
 
+def bare_answer(code: str, english: str) -> Members:
+    """The response to a request that reached no call."""
+    return {"respcd": code, "respmsg": english, "resperr": ""}
+
+
 def _result(code: str, call: Call, on_success: str) -> Members:
     english = on_success if code == respcd.OK else respcd.TABLE[code].english
     return {"respcd": code, "respmsg": english, "resperr": respcd.resperr(code, call)}

@@ -1,4 +1,4 @@
-"""Authentication of requests: the signature, what it was made for, the sender's address and the request's age.
+"""Authentication of requests and links: the signature, what it was made for, the sender's address, the age.
 
 No other code may read a parameter before this. Every text that a client may have signed is tried on every request, and
 an unknown appcode costs the same work as a wrong signature: the time of a refusal reveals nothing.
@@ -15,13 +15,14 @@ from urllib.parse import unquote_to_bytes
 from starlette.datastructures import Headers
 
 from tael.api import fields
-from tael.api.signed_names import Names, misread
+from tael.api.signed_names import LINK_NAMES, LINK_NAMES_WITH_LANG, Names, misread
 from tael.api.wire import CHARSETS, Parameters, each_once, raw_pairs
 from tael.base.errors import BadField, NotAuthentic
 from tael.base.moments import UTC8
 from tael.base.secret import Secret
-from tael.merchants.domain.merchant import Algorithm, App
-from tael.qfpay.signature import SIGN, digest, is_same, raw_text, request_texts
+from tael.merchants.credential_cache import AppContext
+from tael.merchants.domain.merchant import Algorithm, App, Merchant
+from tael.qfpay.signature import LANG, SIGN, SIGN_TYPE, digest, is_same, link_texts, raw_text, request_texts
 
 #: Used for an unknown appcode. A signature with it is never accepted.
 UNKNOWN_APP_KEY: Final = Secret("0" * 32)
@@ -30,6 +31,15 @@ ALGORITHM_OF_LENGTH: Final[Mapping[int, Algorithm]] = {32: "MD5", 64: "SHA256"}
 
 #: The output of PHP's urlencode, with at least one character encoded.
 URLENCODED: Final = re.compile(r"[A-Za-z0-9_.+-]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9_.+-]*)+")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticatedRequest:
+    """A verified request: the app that signed it, the merchant, and the signed parameters."""
+
+    context: AppContext
+    merchant: Merchant
+    params: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,24 @@ def verify(
         if is_signed:
             return literal_values(raw, parameters.charset)
     return None
+
+
+def check_link(values: Mapping[str, str], app: App | None) -> None:
+    """Raises NotAuthentic unless `app` signed these as a link. For an unknown appcode (None), after the same work."""
+    sign = values.get(SIGN, "")
+    algorithm = algorithm_of(values.get(SIGN_TYPE, ""), sign)
+    key = app.key if app else UNKNOWN_APP_KEY
+    matches = [is_same(digest(text, key, algorithm or "SHA256"), sign) for text in link_texts(values)]
+    if app is None or algorithm is None or not any(matches):
+        raise not_signed_by(app)
+    if app.sha256_only and algorithm == "MD5":
+        raise not_signed_by(app)
+    if not values.get("paysource"):
+        raise NotAuthentic(cause="signed as a request, not as a link")
+    is_lang_signed = not matches[0]
+    if is_lang_signed and "&" in values[LANG]:
+        raise NotAuthentic("lang contains &, which may be the end of another value")
+    check_reading(values, LINK_NAMES_WITH_LANG if is_lang_signed else LINK_NAMES)
 
 
 def not_signed_by(app: object | None) -> NotAuthentic:

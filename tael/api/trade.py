@@ -1,36 +1,25 @@
 """/trade/v1: payment, close, refund, reversal, query. Verified parameters in, members of the answer out.
 
-`api/app.py` has checked size, form, appcode, signature and merchant before any of these is called.
+`api/pipeline.py` has checked size, form, appcode, signature and merchant before any of these is called.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final
 
 from tael.api import answers, fields
 from tael.api.answers import Members
+from tael.api.authenticate import AuthenticatedRequest
+from tael.api.exchange import Endpoint
+from tael.api.pipeline import CALL, QUERY
 from tael.base.errors import BadField
 from tael.base.money import Money
 from tael.base.pay_types import Presentment
-from tael.base.respcd import Call
-from tael.merchants.credential_cache import AppContext
-from tael.merchants.domain.merchant import Merchant
 from tael.payments.closes import CloseRequest, close_payment
 from tael.payments.gateway import Gateway
 from tael.payments.opening import PaymentRequest, open_payment
 from tael.payments.queries import TransactionQuery, list_transactions
 from tael.payments.refunds import RefundRequest, refund_payment
 from tael.payments.reversals import ReversalRequest, reverse_payment
-
-
-@dataclass(frozen=True, slots=True)
-class AuthenticatedRequest:
-    """A verified request: the app, the merchant and the parameters."""
-
-    context: AppContext
-    merchant: Merchant
-    params: Mapping[str, str]
-
 
 # ---- parameters to requests: pure; raises BadField and NoChannel -----------------------------------------------
 
@@ -152,13 +141,11 @@ async def query(request: AuthenticatedRequest, gateway: Gateway) -> Members:
     return answers.query_answer(transactions, request.context.app, filters.page, filters.page_size)
 
 
-Handler = Callable[[AuthenticatedRequest, Gateway], Awaitable[Members]]
-
-#: Path, methods, name in error texts, handler. Caches repeat GETs, so only a query can be one.
-CALLS: Final[tuple[tuple[str, tuple[str, ...], Call, Handler], ...]] = (
-    ("/trade/v1/payment", ("POST",), "payment", payment),
-    ("/trade/v1/close", ("POST",), "close", close),
-    ("/trade/v1/refund", ("POST",), "refund", refund),
-    ("/trade/v1/reversal", ("POST",), "reversal", reversal),
-    ("/trade/v1/query", ("POST", "GET"), "query", query),
+#: Caches repeat GETs, so only a query can be one.
+CALLS: Final = (
+    Endpoint("/trade/v1/payment", ("POST",), "payment", "payment", payment, CALL),
+    Endpoint("/trade/v1/close", ("POST",), "close", "close", close, CALL),
+    Endpoint("/trade/v1/refund", ("POST",), "refund", "refund", refund, CALL),
+    Endpoint("/trade/v1/reversal", ("POST",), "reversal", "reversal", reversal, CALL),
+    Endpoint("/trade/v1/query", ("POST", "GET"), "query", "query", query, QUERY),
 )

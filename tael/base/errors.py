@@ -1,7 +1,7 @@
 """The gateway's refusals, each with its response code and whether a retry can help.
 
-`api/app.py` alone turns them into responses. A wallet's expected responses are outcomes, not errors. The docstring of
-each class addresses the developer who receives its code.
+`api/pipeline.py` alone turns them into responses. A wallet's expected responses are outcomes, not errors. The docstring
+of each class addresses the developer who receives its code.
 """
 
 import re

@@ -1,7 +1,7 @@
 """The pages of a checkout link: reading the link, choosing a wallet, returning to the shop.
 
-A link's parameters are behind the `#`, which browsers do not send: the first page posts them to `api/checkout.py`,
-which verifies them and responds with the path of the choice page.
+A link's parameters are behind the `#`, which browsers do not send: the first page posts them to the API, which verifies
+them (`api/checkout.py`) and responds with the path of the choice page.
 """
 
 from typing import Final

@@ -31,8 +31,8 @@ from tael_client.exchange import Rules, read_reply
 from tael_client.steps import Reply
 
 from tael.api import trade
-from tael.api.authenticate import check_reading, verify
-from tael.api.checkout import check_link, link_of
+from tael.api.authenticate import AuthenticatedRequest, check_link, check_reading, verify
+from tael.api.checkout import link_of
 from tael.api.signed_names import CALL_NAMES
 from tael.api.wire import read_parameters
 from tael.base.errors import TaelError
@@ -55,7 +55,7 @@ Params = dict[str, str]
 Form = Literal["request", "link", "old webhook", "new webhook", "answer"]
 FORMS: Final[tuple[Form, ...]] = get_args(Form)
 
-READERS: Final[Mapping[Call, Callable[[trade.AuthenticatedRequest], object]]] = {
+READERS: Final[Mapping[Call, Callable[[AuthenticatedRequest], object]]] = {
     "payment": trade.read_payment,
     "close": trade.read_close,
     "refund": trade.read_refund,
@@ -142,7 +142,7 @@ def _as_requests(query: bytes, form: bytes, sign: str) -> Iterator[tuple[str, ob
     for call, read in READERS.items():
         try:
             check_reading(parameters.values, CALL_NAMES[call])
-            yield call, read(trade.AuthenticatedRequest(_KNOWN, _MERCHANT, values))
+            yield call, read(AuthenticatedRequest(_KNOWN, _MERCHANT, values))
         except TaelError:
             continue
 

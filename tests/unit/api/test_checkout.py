@@ -7,7 +7,8 @@ from typing import Final
 
 import pytest
 
-from tael.api.checkout import check_link, link_of
+from tael.api.authenticate import check_link
+from tael.api.checkout import link_of
 from tael.base.errors import BadField, NotAuthentic
 from tael.base.secret import Secret
 from tael.merchants.domain.merchant import App

@@ -5,7 +5,8 @@ from typing import Final
 
 import pytest
 
-from tael.api.trade import AuthenticatedRequest, read_payment, read_query, read_refund, read_reversal
+from tael.api.authenticate import AuthenticatedRequest
+from tael.api.trade import read_payment, read_query, read_refund, read_reversal
 from tael.base.errors import BadField
 from tael.merchants.credential_cache import AppContext
 from tests.support.values import a_merchant, an_app

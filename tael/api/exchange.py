@@ -1,0 +1,57 @@
+"""A merchant's request on its way through the steps of a pipeline, and what each endpoint adds to the steps.
+
+Values only: `steps.py` has the functions, `pipeline.py` their order.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+
+from tael.api.answers import Members
+from tael.api.authenticate import AuthenticatedRequest
+from tael.api.wire import Parameters
+from tael.base.respcd import Call
+from tael.merchants.credential_cache import AppContext
+from tael.merchants.domain.merchant import App, Merchant
+from tael.payments.gateway import Gateway
+
+Handler = Callable[[AuthenticatedRequest, Gateway], Awaitable[Members]]
+#: A check, or a piece of work. Raises TaelError to refuse the request; otherwise returns what is known from here on.
+Step = Callable[["Exchange"], Awaitable["Exchange"]]
+
+NO_PARAMETERS: Final = Parameters({}, (), "utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One path of the API: its steps, and the handler that the last of them calls."""
+
+    path: str
+    methods: tuple[str, ...]
+    name: str  #: in the log
+    call: Call  #: in the texts of errors; the operation that the merchant must have been granted
+    handler: Handler
+    steps: tuple[Step, ...]
+    is_page: bool = False  #: called by a page of ours, not by a merchant's server
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request, and what the steps have found out so far. A field is set by the step named behind it."""
+
+    http: Request
+    endpoint: Endpoint
+    gateway: Gateway
+    max_form_bytes: int
+    body: bytes = b""  #: read_body
+    parameters: Parameters = NO_PARAMETERS  #: read_call, read_link: not verified
+    appcode: str = ""  #: the same: as sent, for the log
+    reference: str | None = None  #: read_call: a well-formed number, which a refusal may repeat
+    claimed: AppContext | None = None  #: identify: the app that the request names; not verified
+    context: AppContext | None = None  #: verify: the app that signed it
+    values: Mapping[str, str] | None = None  #: verify: the signed values
+    merchant: Merchant | None = None  #: select_merchant
+    signer: App | None = None  #: sign_responses: its key signs the response, from this step on
+    members: Members | None = None  #: call_handler: of the response

@@ -1,0 +1,121 @@
+"""The pipeline of a merchant's request: which steps it passes, in which order, and what a refusal becomes.
+
+A request passes the steps of its endpoint from top to bottom and stops at the first that refuses it. `refusal` is the
+only place where an error becomes a response. A response is signed once `sign_responses` is passed: its receiver has
+proven the key.
+"""
+
+from typing import Final
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from tael.api import steps
+from tael.api.answers import bare_answer, error_answer
+from tael.api.exchange import Endpoint, Exchange, Step
+from tael.api.request_body import BodyTooLarge, peer_of
+from tael.api.wire import answer
+from tael.base import ids
+from tael.base.errors import NotAuthentic, OutOfService, TaelError, UnreadableMessage
+from tael.base.respcd import BAD_MESSAGE
+from tael.base.security_log import log_failed_authentication
+from tael.db.database import StoreUnavailable, budget
+from tael.db.outages import log_unavailable
+from tael.payments.gateway import Gateway
+
+log = structlog.get_logger()
+
+#: A query changes nothing: it works during maintenance and cannot be denied.
+QUERY: Final[tuple[Step, ...]] = (
+    steps.read_body,
+    steps.read_call,
+    steps.identify,
+    steps.verify_call,
+    steps.check_reading,
+    steps.check_address,
+    steps.check_age,
+    steps.select_merchant,
+    steps.sign_responses,
+    steps.check_state,
+    steps.call_handler,
+)
+
+#: Every other call of a merchant's server.
+CALL: Final[tuple[Step, ...]] = (
+    steps.read_body,
+    steps.read_call,
+    steps.identify,
+    steps.verify_call,
+    steps.check_reading,
+    steps.check_address,
+    steps.check_age,
+    steps.select_merchant,
+    steps.sign_responses,
+    steps.check_state,
+    steps.check_open,
+    steps.check_grant,
+    steps.call_handler,
+)
+
+#: A checkout link, posted by its page. A payer's browser sends it, from any address, and cannot verify a signature.
+LINK: Final[tuple[Step, ...]] = (
+    steps.read_body,
+    steps.read_link,
+    steps.identify,
+    steps.verify_link,
+    steps.check_age,
+    steps.select_merchant,
+    steps.check_state,
+    steps.check_open,
+    steps.check_grant,
+    steps.check_accounts,
+    steps.call_handler,
+)
+
+
+async def serve(request: Request, endpoint: Endpoint, gateway: Gateway, max_form_bytes: int) -> Response:
+    """The response to one request of a merchant. Raises ClientDisconnect."""
+    exchange = Exchange(request, endpoint, gateway, max_form_bytes)
+    with (
+        structlog.contextvars.bound_contextvars(request_id=ids.request_id(), call=endpoint.name),
+        budget(gateway.store.database.limits.call_s),
+    ):
+        try:
+            for step in endpoint.steps:
+                exchange = await step(exchange)
+            return answer(steps.known(exchange.members), exchange.signer)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            return refusal(error, exchange)
+
+
+def refusal(error: Exception, exchange: Exchange) -> Response:
+    """The response to a request that `error` ended. `exchange` is as the last completed step left it."""
+    match error:
+        case BodyTooLarge():
+            return _too_large(error, exchange.endpoint)
+        case TaelError():
+            if isinstance(error, NotAuthentic):
+                log_failed_authentication(error, exchange.appcode, peer_of(exchange.http))
+            return _refused(error, exchange)
+        case StoreUnavailable():
+            log_unavailable(error, call=exchange.endpoint.name)
+            return _refused(OutOfService(), exchange)
+        case _ if exchange.endpoint.is_page:
+            raise error  # a 500, as for any page
+        case _:
+            log.error("request.failed", exc_info=error)
+            return _refused(OutOfService(), exchange)
+
+
+def _refused(error: TaelError, exchange: Exchange) -> Response:
+    members = error_answer(error, exchange.endpoint.call, error.reference or exchange.reference)
+    return answer(members, exchange.signer)
+
+
+def _too_large(error: BodyTooLarge, endpoint: Endpoint) -> Response:
+    if endpoint.is_page:
+        return answer(error_answer(UnreadableMessage(), endpoint.call, None), None, 413)
+    return answer(bare_answer(BAD_MESSAGE, str(error)), None, 413)

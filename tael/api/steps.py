@@ -1,0 +1,152 @@
+"""The steps of a merchant's request. Each is one check or one piece of work; `pipeline.py` puts them in order.
+
+A step raises TaelError to refuse the request. No step before `verify_call` or `verify_link` acts on a parameter.
+"""
+
+from dataclasses import replace
+from typing import TypeVar
+
+from tael.api import authenticate, fields
+from tael.api.authenticate import AuthenticatedRequest
+from tael.api.exchange import Exchange
+from tael.api.request_body import peer_of
+from tael.api.request_body import read_body as read_limited_body
+from tael.api.signed_names import CALL_NAMES
+from tael.api.wire import read_parameters
+from tael.base.errors import BadField, UnreadableMessage
+from tael.merchants import credential_cache
+from tael.merchants.credential_cache import AppContext
+from tael.merchants.domain.merchant import Operation
+
+T = TypeVar("T")
+
+
+def known(value: T | None) -> T:
+    """`value`, which an earlier step of every list has set."""
+    assert value is not None
+    return value
+
+
+# ---- read: no key, no database ---------------------------------------------------------------------------------
+
+
+async def read_body(exchange: Exchange) -> Exchange:
+    """Raises BodyTooLarge and ClientDisconnect."""
+    return replace(exchange, body=await read_limited_body(exchange.http, exchange.max_form_bytes))
+
+
+async def read_call(exchange: Exchange) -> Exchange:
+    """The parameters in query string and body. A repeated name is refused."""
+    headers = exchange.http.headers
+    parameters = read_parameters(exchange.http.scope["query_string"], headers, exchange.body)
+    return replace(
+        exchange,
+        parameters=parameters,
+        appcode=authenticate.read_credentials(headers).appcode,
+        reference=fields.echoed_reference(parameters.values),
+    )
+
+
+async def read_link(exchange: Exchange) -> Exchange:
+    """The parameters of a checkout link. A refusal repeats none of them: the link is not verified yet."""
+    try:
+        parameters = read_parameters(b"", exchange.http.headers, exchange.body)
+    except BadField:
+        raise UnreadableMessage("a parameter was sent twice, with different values") from None
+    return replace(exchange, parameters=parameters, appcode=parameters.values.get("appcode", ""))
+
+
+# ---- identify, verify ------------------------------------------------------------------------------------------
+
+
+async def identify(exchange: Exchange) -> Exchange:
+    """The app that the request names. An unknown one is refused by `verify`, after the same work."""
+    return replace(exchange, claimed=await exchange.gateway.credentials.app(exchange.appcode))
+
+
+async def verify_call(exchange: Exchange) -> Exchange:
+    """The signature in the headers is the app's, over these parameters. Raises NotAuthentic."""
+    claimed, credentials = exchange.claimed, authenticate.read_credentials(exchange.http.headers)
+    values = authenticate.verify(
+        exchange.parameters,
+        credentials.sign,
+        credentials.sign_type,
+        claimed.app.key if claimed else None,
+        claimed.app.sha256_only if claimed else False,
+    )
+    if claimed is None or values is None:
+        raise authenticate.not_signed_by(claimed)
+    return replace(exchange, context=claimed, values=values)
+
+
+async def verify_link(exchange: Exchange) -> Exchange:
+    """The signature among the parameters is the app's, and was made for a link. Raises NotAuthentic."""
+    claimed, values = exchange.claimed, exchange.parameters.values
+    authenticate.check_link(values, claimed.app if claimed else None)
+    return replace(exchange, context=claimed, values=values)
+
+
+async def check_reading(exchange: Exchange) -> Exchange:
+    """The signed text has one reading, and is of this call."""
+    authenticate.check_reading(exchange.parameters.values, CALL_NAMES[exchange.endpoint.call])
+    return exchange
+
+
+async def check_address(exchange: Exchange) -> Exchange:
+    """The app accepts requests from the sender's address."""
+    authenticate.check_address(peer_of(exchange.http), known(exchange.context).app)
+    return exchange
+
+
+async def check_age(exchange: Exchange) -> Exchange:
+    """The request is not older than the app permits."""
+    context: AppContext = known(exchange.context)
+    authenticate.check_age(known(exchange.values), context.app, exchange.gateway.clock.now())
+    return exchange
+
+
+# ---- merchant, permissions -------------------------------------------------------------------------------------
+
+
+async def select_merchant(exchange: Exchange) -> Exchange:
+    """The app's merchant that the request names, or the app's only or default one."""
+    mchid = fields.mchid(known(exchange.values))
+    return replace(exchange, merchant=known(exchange.context).merchant_of(mchid))
+
+
+async def sign_responses(exchange: Exchange) -> Exchange:
+    """From here on the response is signed with the app's key, also if a later step refuses."""
+    return replace(exchange, signer=known(exchange.context).app)
+
+
+async def check_state(exchange: Exchange) -> Exchange:
+    """The merchant is approved and not disabled."""
+    credential_cache.check_state(known(exchange.merchant))
+    return exchange
+
+
+async def check_open(exchange: Exchange) -> Exchange:
+    """No maintenance window is open."""
+    await exchange.gateway.credentials.check_open()
+    return exchange
+
+
+async def check_grant(exchange: Exchange) -> Exchange:
+    """The operator has not denied this operation to the merchant."""
+    credential_cache.check_grant(known(exchange.merchant), Operation(exchange.endpoint.call))
+    return exchange
+
+
+async def check_accounts(exchange: Exchange) -> Exchange:
+    """The merchant has an account at a wallet. Without one, a payer would have nothing to choose."""
+    known(exchange.context).accounts_of(known(exchange.merchant))
+    return exchange
+
+
+# ---- handler ---------------------------------------------------------------------------------------------------
+
+
+async def call_handler(exchange: Exchange) -> Exchange:
+    """What was requested is done."""
+    request = AuthenticatedRequest(known(exchange.context), known(exchange.merchant), known(exchange.values))
+    return replace(exchange, members=await exchange.endpoint.handler(request, exchange.gateway))

@@ -1,0 +1,184 @@
+"""The pipeline of a merchant's request: the order of its steps, and what ends it early."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from tael.api import checkout, trade
+from tael.api.answers import Members
+from tael.api.authenticate import AuthenticatedRequest
+from tael.api.exchange import Endpoint, Exchange, Step
+from tael.api.pipeline import CALL, LINK, QUERY, serve
+from tael.api.steps import read_body, read_call, read_link
+from tael.base.cipher import Cipher
+from tael.base.errors import NotAllowed, NotAuthentic
+from tael.db.database import Database, StoreUnavailable
+from tael.merchants.credential_cache import CredentialCache
+from tael.operations.store import store_over
+from tael.payments.domain.page_urls import pages_below
+from tael.payments.gateway import Gateway, InFlightRequests
+from tael.qfpay.signature import sign_body
+from tests.support.alipay import TestClock
+from tests.support.values import an_app
+
+APP: Final = an_app()
+MAX_BYTES: Final = 100
+#: A check that moves changes what an attacker can learn, and which refusal a client gets first.
+AUTHENTICATED: Final = (
+    "read_body",
+    "read_call",
+    "identify",
+    "verify_call",
+    "check_reading",
+    "check_address",
+    "check_age",
+    "select_merchant",
+    "sign_responses",
+    "check_state",
+)
+
+
+# ---- the lists -------------------------------------------------------------------------------------------------
+
+
+def names(steps: tuple[Step, ...]) -> tuple[str, ...]:
+    return tuple(step.__name__ for step in steps)
+
+
+def test_the_steps_of_a_query_are_in_their_order() -> None:
+    assert names(QUERY) == (*AUTHENTICATED, "call_handler")
+
+
+def test_the_steps_of_the_other_calls_are_in_their_order() -> None:
+    assert names(CALL) == (*AUTHENTICATED, "check_open", "check_grant", "call_handler")
+
+
+def test_the_steps_of_a_checkout_link_are_in_their_order() -> None:
+    assert names(LINK) == (
+        *("read_body", "read_link", "identify", "verify_link", "check_age", "select_merchant"),
+        *("check_state", "check_open", "check_grant", "check_accounts", "call_handler"),
+    )
+
+
+def test_every_endpoint_has_one_of_the_lists() -> None:
+    lists = {endpoint.name: endpoint.steps for endpoint in (*trade.CALLS, checkout.OPEN_LINK)}
+    others = dict.fromkeys(("payment", "close", "refund", "reversal"), CALL)
+    assert lists == others | {"query": QUERY, "checkout": LINK}
+
+
+# ---- one request -----------------------------------------------------------------------------------------------
+
+
+def gateway() -> Gateway:
+    """A gateway whose database is not entered: no step here reaches it."""
+    store = store_over(Database("postgresql://localhost/none"), Cipher(bytes(32)), 1)
+    credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows)
+    pages = pages_below("https://pay.example", bytes(32))
+    return Gateway(store, {}, credentials, TestClock(), InFlightRequests(), pages)
+
+
+async def do_nothing(_: AuthenticatedRequest, __: Gateway) -> Members:
+    return {}
+
+
+async def served(*steps: Step, body: bytes = b"", is_page: bool = False) -> Response:
+    async def receive() -> Mapping[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
+    endpoint = Endpoint("/", ("POST",), "payment", "payment", do_nothing, steps, is_page)
+    return await serve(Request(scope, receive), endpoint, gateway(), MAX_BYTES)  # type: ignore[arg-type]
+
+
+def members_of(response: Response) -> dict[str, str]:
+    members: dict[str, str] = json.loads(bytes(response.body))
+    return members
+
+
+async def sign(exchange: Exchange) -> Exchange:
+    return replace(exchange, signer=APP)
+
+
+async def respond(exchange: Exchange) -> Exchange:
+    return replace(exchange, members={"respcd": "0000", "steps": exchange.appcode})
+
+
+def add(text: str) -> Step:
+    async def step(exchange: Exchange) -> Exchange:
+        return replace(exchange, appcode=exchange.appcode + text)
+
+    return step
+
+
+def failing(error: Exception) -> Step:
+    async def step(exchange: Exchange) -> Exchange:
+        raise error
+
+    return step
+
+
+async def test_each_step_sees_what_the_ones_before_it_found() -> None:
+    response = await served(add("a"), add("b"), respond, sign)
+    assert members_of(response) == {"respcd": "0000", "steps": "ab"}
+    assert response.headers["X-QF-SIGN"] == sign_body(bytes(response.body), APP.key)
+
+
+async def test_the_first_refusal_ends_the_request() -> None:
+    response = await served(failing(NotAllowed("first")), failing(NotAllowed("second")), respond)
+    assert (response.status_code, members_of(response)["respmsg"]) == (200, "first")
+
+
+async def test_a_refusal_is_signed_only_once_the_signature_of_the_request_is_verified() -> None:
+    refusal = failing(NotAllowed())
+    before, after = await served(refusal, sign), await served(sign, refusal)
+    assert "X-QF-SIGN" not in before.headers
+    assert after.headers["X-QF-SIGN"] == sign_body(bytes(after.body), APP.key)
+    assert before.body == after.body
+
+
+async def test_a_refusal_repeats_the_reference_of_a_call_and_nothing_of_a_link() -> None:
+    refusal = failing(NotAuthentic())
+    form = b"out_trade_no=A-1&mchid=M"
+    call = members_of(await served(read_body, read_call, refusal, body=form))
+    link = members_of(await served(read_body, read_link, refusal, body=form))
+    assert (call["respcd"], call["out_trade_no"]) == ("1108", "A-1")
+    assert link == {name: text for name, text in call.items() if name != "out_trade_no"}
+
+
+async def test_two_values_of_a_name_are_named_to_a_call_and_not_to_a_link() -> None:
+    form = b"secret=1&secret=2"
+    call = members_of(await served(read_body, read_call, body=form))
+    link = members_of(await served(read_body, read_link, body=form))
+    assert (call["respcd"], call["respmsg"]) == ("1104", "secret was sent twice, with different values")
+    assert (link["respcd"], link["respmsg"]) == ("1103", "a parameter was sent twice, with different values")
+
+
+@pytest.mark.parametrize("is_page", [False, True])
+async def test_a_body_above_the_limit_is_413_and_never_signed(is_page: bool) -> None:
+    response = await served(sign, read_body, body=b"x" * (MAX_BYTES + 1), is_page=is_page)
+    assert (response.status_code, members_of(response)["respcd"]) == (413, "1103")
+    assert "X-QF-SIGN" not in response.headers
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("down"), ValueError("a bug")], ids=["database", "bug"])
+async def test_what_is_no_refusal_becomes_1112(error: Exception) -> None:
+    response = await served(sign, failing(error))
+    assert (response.status_code, members_of(response)["respcd"]) == (200, "1112")
+    assert response.headers["X-QF-SIGN"] == sign_body(bytes(response.body), APP.key)
+
+
+async def test_a_bug_behind_a_page_is_left_to_the_application() -> None:
+    with pytest.raises(ValueError, match="a bug"):
+        await served(failing(ValueError("a bug")), is_page=True)
+    response = await served(failing(StoreUnavailable("down")), is_page=True)
+    assert (response.status_code, members_of(response)["respcd"]) == (200, "1112")
+
+
+async def test_a_client_that_is_gone_gets_no_response() -> None:
+    with pytest.raises(ClientDisconnect):
+        await served(failing(ClientDisconnect()))
