@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))  # runs from a checkout where the package is not i
 from docs.schema import entities_page  # noqa: E402
 from tael.base.money import Money  # noqa: E402
 from tael.base.pay_types import PAY_TYPES, PayType, Wallet  # noqa: E402
-from tael.base.respcd import TABLE, Client, Code, row_text  # noqa: E402
+from tael.base.reasons import Reason  # noqa: E402
 from tael.channels.outcomes import (  # noqa: E402
     Again,
     AwaitingPayer,
@@ -39,9 +39,11 @@ from tael.channels.outcomes import (  # noqa: E402
     Unknown,
 )
 from tael.cli.app import app  # noqa: E402
-from tael.payments.domain.payment import ALLOWED, Payment, State, apply_outcome, shown_cancel, shown_respcd  # noqa: E402
+from tael.payments.domain.payment import ALLOWED, Payment, State, apply_outcome  # noqa: E402
 from tael.payments.domain.refund import Refund, RefundState, apply_refund_outcome  # noqa: E402
 from tael.payments.domain.reversal import Reversal, ReversalState, apply_reversal_outcome  # noqa: E402
+from tael.qfpay.codes import TABLE, Client, Code, row_text  # noqa: E402
+from tael.qfpay.shown import shown_cancel, shown_respcd  # noqa: E402
 
 READING = {
     Client.DONE: "the call succeeded; an online payment is created, not paid",
@@ -258,12 +260,12 @@ def refund_after(state: RefundState, outcome: RefundOutcome, is_first: bool) -> 
 
 
 def reversal_after(state: ReversalState, outcome: ReversalOutcome, is_first: bool) -> ReversalState:
-    before = Reversal("m", "3", "1", "a", Wallet.WECHAT, 0, "", "", NOON, NOON, None, state=state)
+    before = Reversal("m", "3", "1", "a", Wallet.WECHAT, 0, "", None, NOON, NOON, None, state=state)
     payment = sample(State.PENDING, OFFLINE)
     return apply_reversal_outcome(before, payment, outcome, at=NOON, is_first=is_first)[0].state
 
 
-def reversed_payment_after(fails_with: str) -> Callable[[State, ReversalOutcome, bool], State]:
+def reversed_payment_after(fails_with: Reason | None) -> Callable[[State, ReversalOutcome, bool], State]:
     """What the outcome of a reversal makes of its payment; `fails_with` as in `Reversal`."""
     before = Reversal("m", "3", "1", "a", Wallet.WECHAT, 0, "", fails_with, NOON, NOON, None)
 
@@ -344,8 +346,11 @@ def payment_arrows() -> Arrows[State]:
             "close requested",
             arrows([State.PENDING], PAYMENT_OUTCOMES, payment_after(ONLINE, close_syssn="3")),
         ),
-        ("reversal", arrows([State.PENDING], REVERSAL_OUTCOMES, reversed_payment_after(""))),
-        ("reversal after expiry", arrows([State.PENDING], REVERSAL_OUTCOMES, reversed_payment_after("2005"))),
+        ("reversal", arrows([State.PENDING], REVERSAL_OUTCOMES, reversed_payment_after(None))),
+        (
+            "reversal after expiry",
+            arrows([State.PENDING], REVERSAL_OUTCOMES, reversed_payment_after(Reason.PAYER_CODE_EXPIRED)),
+        ),
     )
     found: dict[tuple[State, State], dict[str, list[str]]] = {}
     for source, labels_of in sources:

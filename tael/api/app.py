@@ -16,12 +16,11 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tael.api import checkout, health, notices, trade
-from tael.api.answers import bare_answer
 from tael.api.pipeline import serve
 from tael.api.wire import answer
-from tael.base import errors
-from tael.base.respcd import BAD_MESSAGE
 from tael.payments.gateway import Gateway
+from tael.qfpay.answers import bare_answer
+from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE
 
 log = structlog.get_logger()
 
@@ -88,4 +87,4 @@ async def _client_disconnected(_: Request, __: Exception) -> Response:
 
 async def _internal_error(_: Request, error: Exception) -> Response:
     log.error("request.failed", error=type(error).__name__)
-    return answer(bare_answer(errors.OutOfService.respcd, "out of service"), None, 500)
+    return answer(bare_answer(OUT_OF_SERVICE, "out of service"), None, 500)

@@ -14,15 +14,16 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers
 
-from tael.api import fields
-from tael.api.signed_names import LINK_NAMES, LINK_NAMES_WITH_LANG, Names, misread
 from tael.api.wire import CHARSETS, Parameters, each_once, raw_pairs
-from tael.base.errors import BadField, NotAuthentic
+from tael.base.errors import NotAuthentic
 from tael.base.moments import UTC8
 from tael.base.secret import Secret
 from tael.merchants.credential_cache import AppContext
 from tael.merchants.domain.merchant import Algorithm, App, Merchant
+from tael.qfpay import fields
+from tael.qfpay.errors import BadField
 from tael.qfpay.signature import LANG, SIGN, SIGN_TYPE, digest, is_same, link_texts, raw_text, request_texts
+from tael.qfpay.signed_names import LINK_NAMES, LINK_NAMES_WITH_LANG, Names, misread
 
 #: Used for an unknown appcode. A signature with it is never accepted.
 UNKNOWN_APP_KEY: Final = Secret("0" * 32)

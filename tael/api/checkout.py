@@ -11,18 +11,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
-from tael.api import fields
-from tael.api.answers import Members
 from tael.api.authenticate import AuthenticatedRequest
 from tael.api.exchange import Endpoint
 from tael.api.pipeline import LINK
-from tael.base import errors, ids, respcd
+from tael.base import ids
 from tael.base.money import Money
 from tael.merchants.domain.merchant import App, Merchant
 from tael.payments.checkout import open_link
 from tael.payments.domain.checkout import CheckoutLink
 from tael.payments.domain.page_urls import CHECKSTAND
 from tael.payments.gateway import Gateway
+from tael.qfpay import codes, fields
+from tael.qfpay.answers import Members
+from tael.qfpay.errors import BadField
 
 PAYSOURCE: Final = re.compile(r"[A-Za-z0-9_-]{0,64}_checkout")
 #: Safe in Location headers and links: a web address without whitespace, double quotes, backslashes and angle brackets.
@@ -39,7 +40,7 @@ async def open_checkout(request: AuthenticatedRequest, gateway: Gateway) -> Memb
     requested = link_of(request.params, request.context.app, request.merchant, gateway.clock.now())
     link = await open_link(requested, request.merchant, gateway)
     page = gateway.pages.checkout_path(link.mchid, link.link_id)
-    return {"respcd": respcd.OK, "respmsg": "ok", "resperr": "", "page": page}
+    return {"respcd": codes.OK, "respmsg": "ok", "resperr": "", "page": page}
 
 
 def link_of(params: Mapping[str, str], app: App, merchant: Merchant, now: datetime) -> CheckoutLink:
@@ -98,7 +99,7 @@ def web_url(params: Mapping[str, str], name: str) -> str:
     except ValueError:
         is_good = False
     if not is_good:
-        raise errors.BadField.malformed(name, f"must be {what}")
+        raise BadField.malformed(name, f"must be {what}")
     return url
 
 

@@ -12,17 +12,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tael.api import steps
-from tael.api.answers import bare_answer, error_answer
 from tael.api.exchange import Endpoint, Exchange, Step
 from tael.api.request_body import BodyTooLarge, peer_of
 from tael.api.wire import answer
 from tael.base import ids
-from tael.base.errors import NotAuthentic, OutOfService, TaelError, UnreadableMessage
-from tael.base.respcd import BAD_MESSAGE
+from tael.base.errors import NotAuthentic, OutOfService, TaelError
 from tael.base.security_log import log_failed_authentication
 from tael.db.database import StoreUnavailable, budget
 from tael.db.outages import log_unavailable
 from tael.payments.gateway import Gateway
+from tael.qfpay.answers import bare_answer, error_answer
+from tael.qfpay.codes import BAD_MESSAGE
+from tael.qfpay.errors import UnreadableMessage
+from tael.qfpay.reasons import code_of
 
 log = structlog.get_logger()
 
@@ -98,7 +100,9 @@ def refusal(error: Exception, exchange: Exchange) -> Response:
             return _too_large(error, exchange.endpoint)
         case TaelError():
             if isinstance(error, NotAuthentic):
-                log_failed_authentication(error, exchange.appcode, peer_of(exchange.http))
+                log_failed_authentication(
+                    error, exchange.appcode, peer_of(exchange.http), respcd=code_of(error.reason)
+                )
             return _refused(error, exchange)
         case StoreUnavailable():
             log_unavailable(error, call=exchange.endpoint.name)

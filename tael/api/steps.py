@@ -6,17 +6,18 @@ A step raises TaelError to refuse the request. No step before `verify_call` or `
 from dataclasses import replace
 from typing import TypeVar
 
-from tael.api import authenticate, fields
+from tael.api import authenticate
 from tael.api.authenticate import AuthenticatedRequest
 from tael.api.exchange import Exchange
 from tael.api.request_body import peer_of
 from tael.api.request_body import read_body as read_limited_body
-from tael.api.signed_names import CALL_NAMES
 from tael.api.wire import read_parameters
-from tael.base.errors import BadField, UnreadableMessage
 from tael.merchants import credential_cache
 from tael.merchants.credential_cache import AppContext
 from tael.merchants.domain.merchant import Operation
+from tael.qfpay import fields
+from tael.qfpay.errors import BadField, UnreadableMessage
+from tael.qfpay.signed_names import CALL_NAMES
 
 T = TypeVar("T")
 

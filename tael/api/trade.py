@@ -6,12 +6,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from tael.api import answers, fields
-from tael.api.answers import Members
 from tael.api.authenticate import AuthenticatedRequest
 from tael.api.exchange import Endpoint
 from tael.api.pipeline import CALL, QUERY
-from tael.base.errors import BadField
 from tael.base.money import Money
 from tael.base.pay_types import Presentment
 from tael.payments.closes import CloseRequest, close_payment
@@ -20,6 +17,11 @@ from tael.payments.opening import PaymentRequest, open_payment
 from tael.payments.queries import TransactionQuery, list_transactions
 from tael.payments.refunds import RefundRequest, refund_payment
 from tael.payments.reversals import ReversalRequest, reverse_payment
+from tael.payments.store.transactions import StateFilter
+from tael.qfpay import answers, fields
+from tael.qfpay.answers import Members
+from tael.qfpay.errors import BadField
+from tael.qfpay.shown import states_showing
 
 # ---- parameters to requests: pure; raises BadField and NoChannel -----------------------------------------------
 
@@ -99,12 +101,17 @@ def read_query(request: AuthenticatedRequest) -> TransactionQuery:
         syssns=syssns,
         references=fields.reference_list(params),
         pay_types=fields.pay_type_list(params),
-        respcd=fields.respcd_filter(params),
+        states=_states_shown(params),
         start=None if syssns else start,
         end=None if syssns else end,
         page=fields.page(params),
         page_size=fields.page_size(params),
     )
+
+
+def _states_shown(params: Mapping[str, str]) -> StateFilter | None:
+    code = fields.respcd_filter(params)
+    return states_showing(code) if code else None
 
 
 def _syssn_or_reference(params: Mapping[str, str]) -> tuple[str, str]:

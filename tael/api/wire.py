@@ -16,8 +16,8 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from tael.base.errors import BadField, UnreadableMessage
 from tael.merchants.domain.merchant import App
+from tael.qfpay.errors import BadField, UnreadableMessage
 from tael.qfpay.signature import sign_body
 
 MAX_PARAMETERS: Final = 200

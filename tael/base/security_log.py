@@ -54,14 +54,14 @@ class Sample:
 _authentications, _notices, _returns, _published_keys = Sample(), Sample(), Sample(), Sample()
 
 
-def log_failed_authentication(error: NotAuthentic, appcode: str, peer: str) -> None:
-    """A merchant's request or a checkout link was refused with 1108."""
+def log_failed_authentication(error: NotAuthentic, appcode: str, peer: str, **response: str) -> None:
+    """A merchant's request or checkout link was refused. `response` is what it got, in its dialect's terms."""
     omitted = _authentications.admit(appcode if error.is_app_known else "", network_of(peer))
     if omitted is not None:
         log.warning(
             "authentication.failed",
             appcode=appcode if error.is_app_known else shown_unknown(appcode),
-            respcd=error.respcd,
+            **response,
             reason=error.cause,
             peer=peer[:MAX_TEXT],
             omitted=omitted,

@@ -20,6 +20,7 @@ from tael.payments.domain.checkout import link_pages_end, takes_orders
 from tael.payments.domain.page_urls import CHECKSTAND, payment_page_end
 from tael.payments.domain.payment import State
 from tael.payments.gateway import Gateway
+from tael.qfpay.reasons import code_of
 
 #: A browser's timers are limited to 24 days. The page reloads after a day and continues to count down.
 MAX_LEFT_S: Final = 24 * 3600
@@ -89,7 +90,7 @@ async def _chosen(request: Request, gateway: Gateway) -> Response:
     except (OrderClosed, OrderExpired):
         return _to(request, _path(checkout, gateway))  # that page shows that the link has ended
     except TaelError as error:
-        return message(request, "not_now", "bad_link_more", 409, error.respcd)
+        return message(request, "not_now", "bad_link_more", 409, code_of(error.reason))
     path = gateway.pages.path(order)
     is_another = order.state is State.PENDING and order.pay_type != pay_type
     return _to(request, path, "still=1" if is_another else "")

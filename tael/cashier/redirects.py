@@ -5,7 +5,8 @@ from urllib.parse import urlencode
 from tael.base.pay_types import Wallet
 from tael.merchants.domain.merchant import App, Style
 from tael.payments.checkout import Checkout
-from tael.payments.domain.payment import Payment, State, shown_respcd
+from tael.payments.domain.payment import Payment, State
+from tael.qfpay.shown import shown_respcd
 from tael.qfpay.webhook_bodies import payment_members
 
 

@@ -13,7 +13,7 @@ from tael.base.money import Money
 
 
 class Refusal(StrEnum):
-    """Why a wallet explicitly refused. `respcd.py` maps each reason to a response code."""
+    """Why a wallet explicitly refused. Each has a `Reason` of the same name."""
 
     PAYER_BALANCE = "payer_balance"  #: the payer has too little money
     PAYER_CODE = "payer_code"  #: the payer's code is unreadable, unknown or used

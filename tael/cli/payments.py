@@ -14,9 +14,10 @@ from tael.ledger.domain.entries import Entry
 from tael.ledger.store.entries import entries_of
 from tael.operations.store import Store
 from tael.payments.domain.page_urls import pages_below
-from tael.payments.domain.payment import Payment, shown_respcd
+from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund
 from tael.payments.domain.reversal import Reversal
+from tael.qfpay.shown import shown_refund_respcd, shown_respcd, shown_reversal_respcd
 from tael.webhooks.store.webhooks import NotificationStatus
 
 payments: Final = typer.Typer(help="Inspect payments.", no_args_is_help=True)
@@ -157,7 +158,7 @@ def _refund_row(refund: Refund) -> dict[str, Any]:
         "syssn": refund.syssn,
         "reference": refund.reference,
         "state": refund.state,
-        "respcd": refund.respcd,
+        "respcd": shown_refund_respcd(refund),
         "wallet_code": refund.wallet_code,
         "amount_minor": refund.amount.amount_minor,
         "currency": refund.amount.currency,
@@ -172,7 +173,7 @@ def _reversal_row(reversal: Reversal) -> dict[str, Any]:
     return {
         "syssn": reversal.syssn,
         "state": reversal.state,
-        "respcd": reversal.respcd,
+        "respcd": shown_reversal_respcd(reversal),
         "wallet_code": reversal.wallet_code,
         "action": reversal.action,
         "created_at": reversal.created_at,

@@ -11,14 +11,13 @@ from typing import Final
 import uvicorn
 import uvloop
 
-from tael.base.errors import OutOfService
-from tael.base.respcd import BAD_MESSAGE
 from tael.cli.http1 import Http1Protocol, Limits
 from tael.cli.listener import BACKLOG, start_api
 from tael.cli.processes import Supervisor
 from tael.config import HttpLimits, Settings
 from tael.main import application, configure_logs, open_services
 from tael.payments.gateway import Gateway
+from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE
 
 WATCH_S: Final = 0.2
 #: Time for requests in progress to finish after the process is asked to end.
@@ -61,7 +60,7 @@ def protocol_with(limits: HttpLimits) -> type[Http1Protocol]:
 
     class GatewayProtocol(Http1Protocol):
         def refusal_body(self, status: int, text: str) -> bytes:
-            code = OutOfService.respcd if status == 503 else BAD_MESSAGE
+            code = OUT_OF_SERVICE if status == 503 else BAD_MESSAGE
             return json.dumps({"respcd": code, "respmsg": text, "resperr": ""}).encode()
 
     GatewayProtocol.limits = Limits(

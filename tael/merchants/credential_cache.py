@@ -26,7 +26,10 @@ class AppContext:
     accounts: tuple[Account, ...]
 
     def merchant_of(self, mchid: str) -> Merchant:
-        """The merchant `mchid`; if empty, the only or default one. Raises NotAuthentic for another app's, BadField."""
+        """The merchant `mchid`; if empty, the only or default one.
+
+        Raises NotAuthentic for another app's merchant, MerchantNotNamed.
+        """
         if mchid:
             merchant = self.merchants.get(mchid)
             if merchant is None:
@@ -36,7 +39,7 @@ class AppContext:
         if len(candidates) > 1:
             candidates = [merchant for merchant in candidates if merchant.is_default]
         if len(candidates) != 1:
-            raise errors.BadField.missing("mchid")
+            raise errors.MerchantNotNamed
         return candidates[0]
 
     def accounts_of(self, merchant: Merchant) -> list[Account]:

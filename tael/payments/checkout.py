@@ -147,7 +147,7 @@ async def _closed(order: Payment, gateway: Gateway) -> Payment:
     try:
         return await close_order(order, gateway)
     except errors.TaelError as error:
-        log.info("checkout.not_closed", mchid=order.mchid, syssn=order.syssn, respcd=error.respcd)
+        log.info("checkout.not_closed", mchid=order.mchid, syssn=order.syssn, reason=error.reason)
         return await gateway.store.payments.by_syssn(order.mchid, order.syssn) or order
 
 

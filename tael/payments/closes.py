@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from tael.base import errors, respcd
+from tael.base import errors
+from tael.base.reasons import Reason
 from tael.channels.outcomes import Closed, NotSent, Paid, Refused, Unknown
 from tael.merchants.domain.account import AlipayAccount
 from tael.merchants.domain.merchant import Merchant
@@ -47,9 +48,7 @@ async def close_order(payment: Payment, gateway: Gateway) -> Payment:
         return payment
     account = await gateway.account(payment)
     if isinstance(account, AlipayAccount) and not account.supports_close:
-        raise errors.NotAllowed(
-            "this account cannot close orders", resperr=respcd.CLOSE_NOT_SUPPORTED, **numbers_of(payment)
-        )
+        raise errors.NotAllowed("this account cannot close orders", **numbers_of(payment))
     if not payment.close_syssn:
         close_syssn = await gateway.store.serials.syssn(gateway.clock.now())
         requested = await gateway.store.payments.request_close(payment, close_syssn)
@@ -92,7 +91,7 @@ async def _close_at_wallet(payment: Payment, gateway: Gateway) -> Payment:
         case Refused(_, wallet_code):
             await record_outcome(payment, Unknown(f"close refused: {wallet_code}"), gateway)
             raise errors.WalletRefused(
-                respcd.CLOSE_REFUSED, "the wallet refused to close the order", **numbers_of(payment)
+                Reason.CLOSE_REFUSED, "the wallet refused to close the order", **numbers_of(payment)
             )
         case NotSent():
             raise errors.WalletUnreachable("the wallet could not be reached", **numbers_of(payment))

@@ -192,11 +192,13 @@ async def await_initial_response(payment: Payment, gateway: Gateway) -> Payment:
 def _refuse_ended(payment: Payment) -> None:
     """A reference whose payment has ended gets the same error, whatever the request's content."""
     if payment.state is State.CLOSED or payment.is_reversed:
-        raise errors.OrderClosed("the order under this number is closed", orig_syssn=payment.syssn)
+        raise errors.OrderClosed("the order under this number is closed", payment_syssn=payment.syssn)
     if payment.state is State.EXPIRED:
-        raise errors.OrderExpired("the order under this number has expired", orig_syssn=payment.syssn)
+        raise errors.OrderExpired("the order under this number has expired", payment_syssn=payment.syssn)
     if payment.refunded_minor:
-        raise errors.AlreadyRefunded("the payment under this number was refunded", orig_syssn=payment.syssn)
+        raise errors.AlreadyRefunded(
+            "the payment under this number was refunded", payment_syssn=payment.syssn
+        )
 
 
 async def _is_new(payment: Payment, gateway: Gateway) -> bool:

@@ -17,7 +17,7 @@ from tael.incidents.log import log_incidents
 from tael.incidents.store.incidents import write_incidents
 from tael.payments.domain.entries import fee_entries, payment_entry, refund_entry
 from tael.payments.domain.incidents import incidents_in, refund_incidents_in
-from tael.payments.domain.payment import Payment, State, apply_outcome, next_check, reschedule, shown_respcd
+from tael.payments.domain.payment import Payment, State, apply_outcome, next_check, reschedule
 from tael.payments.domain.refund import Refund, RefundState, apply_refund_outcome, reschedule_refund
 from tael.payments.gateway import Gateway
 from tael.payments.store.payments import Change
@@ -150,7 +150,7 @@ def log_step(before: Payment, after: Payment) -> None:
             mchid=after.mchid,
             syssn=after.syssn,
             state=after.state,
-            respcd=shown_respcd(after),
+            reason=after.reason,
         )
 
 

@@ -5,7 +5,7 @@ On expiry the order is closed at the wallet first: only then is it certain that 
 
 from datetime import datetime
 
-from tael.base import respcd
+from tael.base.reasons import Reason
 from tael.channels.base import Channel
 from tael.channels.outcomes import AwaitingPayer, Closed, Outcome, Paid, Unknown
 from tael.merchants.domain.account import AlipayAccount
@@ -38,12 +38,12 @@ async def _poll_barcode(
     failed_halfway = isinstance(outcome, Unknown) and outcome.needs_reversal
     is_reversible_now = now >= payment.created_at + channel.reversal_after
     if now >= payment.expires_at:
-        code = respcd.CODE_EXPIRED
+        reason = Reason.PAYER_CODE_EXPIRED
     elif failed_halfway and is_reversible_now:
-        code = respcd.SWIPE_FAILED
+        reason = Reason.SWIPE_FAILED
     else:
         return await record_outcome(payment, without_verdict(outcome), gateway)
-    return await undo_payment(payment, code, gateway)
+    return await undo_payment(payment, reason, gateway)
 
 
 async def _closed_at_wallet(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from tael.base.errors import BadField
+from tael.base.errors import RangeSpansMonths
 from tael.base.moments import UTC8
 from tael.payments.domain.payment import Payment, State
 from tael.payments.gateway import Gateway
-from tael.payments.store.transactions import Filter, Transaction
+from tael.payments.store.transactions import Filter, StateFilter, Transaction
 
 #: Queries do not make a pending payment due more often than this.
 MIN_POLL_GAP: Final = timedelta(seconds=1)
@@ -27,7 +27,7 @@ class TransactionQuery:
     syssns: tuple[str, ...]
     references: tuple[str, ...]
     pay_types: tuple[str, ...]
-    respcd: str
+    states: StateFilter | None  #: None for all
     start: datetime | None
     end: datetime | None
     page: int
@@ -35,7 +35,7 @@ class TransactionQuery:
 
 
 async def list_transactions(request: TransactionQuery, gateway: Gateway) -> Sequence[Transaction]:
-    """One page, newest first. Raises BadField if the range spans months, StoreUnavailable."""
+    """One page, newest first. Raises RangeSpansMonths, StoreUnavailable."""
     now = gateway.clock.now()
     start, end = time_range(request, now)
     transactions = await gateway.store.transactions.list(
@@ -46,7 +46,7 @@ async def list_transactions(request: TransactionQuery, gateway: Gateway) -> Sequ
             syssns=request.syssns or None,
             references=request.references or None,
             pay_types=request.pay_types or None,
-            respcd=request.respcd or None,
+            states=request.states,
             page=request.page,
             page_size=request.page_size,
         )
@@ -66,7 +66,7 @@ def time_range(request: TransactionQuery, now: datetime) -> tuple[datetime | Non
     start = request.start or first
     end = request.end + ONE_SECOND if request.end else next_first
     if not (first <= start < next_first and first < end <= next_first):
-        raise BadField.malformed("end_time", "must lie in the same calendar month as start_time")
+        raise RangeSpansMonths
     return start, end
 
 

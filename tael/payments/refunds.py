@@ -9,7 +9,6 @@ from typing import Final
 
 import structlog
 
-from tael.base import respcd
 from tael.base.errors import NotFound, ReferenceReused, TaelError
 from tael.base.moments import moment_text
 from tael.base.money import Money
@@ -107,7 +106,6 @@ async def _reservation(request: RefundRequest, payment: Payment, gateway: Gatewa
         created_at=now,
         changed_at=now,
         check_at=now + FIRST_CHECK,
-        respcd=respcd.REFUND_PENDING,
     )
     return Reservation(
         refund,

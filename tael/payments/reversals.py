@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from tael.base import errors
+from tael.base.reasons import Reason
 from tael.channels.base import ChannelRefund
 from tael.channels.outcomes import Outcome, Paid, RefundOutcome, Refused, ReversalOutcome, Unknown
 from tael.db.database import StoreUnavailable
@@ -135,14 +136,14 @@ async def _continue_by_refund(
     return await _record(reversal, outcome, decide, now, gateway)
 
 
-async def undo_payment(payment: Payment, fails_with: str, gateway: Gateway) -> Payment:
+async def undo_payment(payment: Payment, fails_with: Reason, gateway: Gateway) -> Payment:
     """Reverse a barcode payment on our own initiative; a pending one then fails with `fails_with`."""
     reversal, payment = await _commit_intent(payment, "", gateway, fails_with)
     return payment if reversal is None else (await continue_reversal(reversal, gateway)).payment
 
 
 async def _commit_intent(
-    payment: Payment, client_time: str, gateway: Gateway, fails_with: str = ""
+    payment: Payment, client_time: str, gateway: Gateway, fails_with: Reason | None = None
 ) -> tuple[Reversal | None, Payment]:
     """Commit the reversal, reserving what was paid. No reversal (None) if another one, or the payer, was faster."""
     now = gateway.clock.now()

@@ -16,7 +16,7 @@ from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund
 from tael.payments.store.payments import Payments
 from tael.payments.store.refunds import Refunds
-from tael.qfpay import signature
+from tael.qfpay import codes, signature
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.queue import DueWebhook
 
@@ -30,7 +30,7 @@ def payment_members(payment: Payment, style: Style) -> dict[str, str]:
         "out_trade_no": payment.reference,
         "txdtm": payment.client_time,
         "txamt": str(payment.amount.amount_minor),
-        "respcd": "0000",
+        "respcd": codes.OK,
         "respmsg": "",
         "respmesg": "",
     }
@@ -93,7 +93,7 @@ def _new_members(
         "out_trade_no": reference,
         "syssn": syssn,
         "cash_fee_type": "",
-        "respcd": "0000",
+        "respcd": codes.OK,
         "goods_info": "",
         "cash_fee": "",
         "cardcd": payment.payer_ref,

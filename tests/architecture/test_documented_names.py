@@ -20,13 +20,13 @@ from starlette.routing import Route
 import tael.testing
 from tael import config
 from tael.api import health
-from tael.api.signed_names import CALL_NAMES, LINK_NAMES
 from tael.base.pay_types import PAY_TYPES
-from tael.base.respcd import TABLE
 from tael.cli.events import EVENTS as TRIGGERS
 from tael.incidents.domain.incident import IncidentKind
 from tael.main import application
 from tael.payments.gateway import Gateway
+from tael.qfpay.codes import TABLE
+from tael.qfpay.signed_names import CALL_NAMES, LINK_NAMES
 from tael.testing import views
 from tael.webhooks.domain.webhook import WebhookState
 from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE

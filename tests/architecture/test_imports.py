@@ -7,11 +7,14 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tael.qfpay.codes import TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 GATEWAY = ROOT / "tael"
@@ -89,7 +92,7 @@ VALUES = {
     "tael.base.moments",
     "tael.base.money",
     "tael.base.pay_types",
-    "tael.base.respcd",
+    "tael.base.reasons",
     "tael.base.secret",
     "tael.base.serial",
     "tael.base.text",
@@ -122,6 +125,26 @@ def test_the_domain_never_waits_and_does_no_io(path: Path) -> None:
 def test_the_domain_imports_values_only(path: Path) -> None:
     ours = {name for name in imported(ast.parse(path.read_text("utf-8"))) if name.startswith("tael.")}
     assert not {name for name in ours if not (is_in(name, VALUES) or ".domain." in name)}
+
+
+def below_the_dialect() -> list[str]:
+    """The areas below `qfpay` in the import contract."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = (contract["layers"] for contract in contracts if contract.get("containers") == ["tael"])
+    return [area for layer in layers[layers.index("qfpay") + 1 :] for area in layer.split(" | ")]
+
+
+@pytest.mark.parametrize("area", below_the_dialect())
+def test_no_area_below_the_dialect_names_a_respcd(area: str) -> None:
+    files = [path for suffix in ("py", "sql") for path in (GATEWAY / area).rglob(f"*.{suffix}")]
+    assert files
+    for path in files:
+        assert "respcd" not in path.read_text("utf-8").lower(), path
+        if path.suffix == ".py":
+            texts = {node.value for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant)}
+            assert not texts & TABLE.keys(), path
 
 
 @pytest.mark.parametrize("path", sorted(GATEWAY.glob("*/store/*.py")), ids=relative_to_gateway)

@@ -1,6 +1,8 @@
 """The database's own constraints, independent of the code above it."""
 
 from dataclasses import replace
+from datetime import timedelta
+from typing import Final
 
 import asyncpg
 import pytest
@@ -8,6 +10,8 @@ import pytest
 from tael.merchants.domain.account import WeChatAccount
 from tael.merchants.store.merchants import AlreadyThere
 from tael.operations.store import Store
+from tael.payments.store.payments import Change
+from tael.payments.store.reservations import Reservation, Reserved
 from tests.support.store import opened, paid
 from tests.support.values import (
     BARCODE,
@@ -15,10 +19,14 @@ from tests.support.values import (
     NOW,
     a_merchant,
     a_payment,
+    a_refund,
+    a_reversal,
     a_wechat_account,
     an_alipay_account,
     an_app,
 )
+
+DAY: Final = timedelta(days=1)
 
 
 @pytest.fixture
@@ -126,6 +134,18 @@ async def test_an_unpaid_payment_has_no_refunds(store: Store, column: str) -> No
         await store.database.execute(f"UPDATE payment SET {column} = 1 WHERE syssn = $1", payment.syssn)
 
 
+@pytest.mark.parametrize("change", ["state = 'FAILED'", "reason = 'other'"])
+async def test_a_failed_row_has_a_reason_and_no_other_row_has_one(store: Store, change: str) -> None:
+    payment = await opened(store, a_payment(BARCODE))
+    async with store.database.transaction() as connection:
+        await store.reversals.insert(connection, a_reversal(payment), Change(payment))
+    back = Reservation(a_refund(bought := await paid(store, a_payment())), bought.account_id, DAY, False, NOW)
+    assert isinstance(await store.refunds.reserve(back), Reserved)
+    for table in ("payment", "refund", "reversal"):
+        with pytest.raises(asyncpg.CheckViolationError, match=f"{table}_reason_of_failure"):
+            await store.database.execute(f"UPDATE {table} SET {change}")
+
+
 async def test_one_cause_has_one_entry_of_a_kind(store: Store) -> None:
     payment = await paid(store, a_payment())
     copy = "INSERT INTO ledger_entry SELECT * FROM ledger_entry WHERE cause = $1"
@@ -137,12 +157,13 @@ async def test_one_cause_has_one_entry_of_a_kind(store: Store) -> None:
 async def test_a_payment_has_one_reversal_at_a_time(store: Store) -> None:
     payment = await paid(store, a_payment(BARCODE))
     insert = """INSERT INTO reversal (mchid, syssn, payment_syssn, amount_minor, client_time, fails_with, created_at,
-        changed_at, state, respcd, wallet_code, checks, version, account_id, wallet)
-        VALUES ($1, $2, $3, 0, '', $6, $4, $4, $5, '', '', 0, 1, 'wechat1', 'wechat')"""
-    await store.database.execute(insert, MCHID, "r1", payment.syssn, NOW, "FAILED", "")
+        changed_at, state, reason, wallet_code, checks, version, account_id, wallet)
+        VALUES ($1, $2, $3, 0, '', $6, $4, $4, $5, CASE $5 WHEN 'FAILED' THEN 'other' END, '', 0, 1,
+        'wechat1', 'wechat')"""
+    await store.database.execute(insert, MCHID, "r1", payment.syssn, NOW, "FAILED", None)
     await store.database.execute(
-        insert, MCHID, "r2", payment.syssn, NOW, "DONE", "2005"
+        insert, MCHID, "r2", payment.syssn, NOW, "DONE", "payer_code_expired"
     )  # an old one of our own
-    await store.database.execute(insert, MCHID, "r3", payment.syssn, NOW, "PENDING", "")
+    await store.database.execute(insert, MCHID, "r3", payment.syssn, NOW, "PENDING", None)
     with pytest.raises(asyncpg.UniqueViolationError):
-        await store.database.execute(insert, MCHID, "r4", payment.syssn, NOW, "DONE", "")
+        await store.database.execute(insert, MCHID, "r4", payment.syssn, NOW, "DONE", None)

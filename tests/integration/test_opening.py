@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from tael.base.money import Money
+from tael.base.reasons import Reason
 from tael.channels.outcomes import BridgeParams, PayCode, PayLink
 from tael.operations.store import Store
 from tael.payments.domain.payment import Payment, State
@@ -87,7 +88,7 @@ async def test_the_payers_link_code_or_parameters_are_kept(
 
 async def test_a_new_attempt_takes_the_number_of_a_failed_one_once(store: Store, other_store: Store) -> None:
     failed = await opened(store, a_payment(reference="A"))
-    assert await store.payments.record(Change(replace(failed, state=State.FAILED)))
+    assert await store.payments.record(Change(replace(failed, state=State.FAILED, reason=Reason.OTHER)))
     attempts = [a_payment(reference="A") for _ in range(10)]
     won = await asyncio.gather(
         *(

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tael.base import respcd
+from tael.base.reasons import Reason
 from tael.channels.outcomes import AwaitingPayer, Closed, Paid, Refusal, Refused, Unknown
 from tael.merchants.credential_cache import CredentialCache
 from tael.operations.store import Store
@@ -57,7 +57,7 @@ async def test_of_two_decisions_in_one_batch_one_is_written_and_the_other_reject
     store: Store, payment: Payment
 ) -> None:
     others = [await opened(store, a_payment()) for _ in range(20)]
-    failed = Change(replace(payment, state=State.FAILED, respcd=respcd.BALANCE))
+    failed = Change(replace(payment, state=State.FAILED, reason=Reason.PAYER_BALANCE))
     changes = [being_paid(payment), failed, *map(being_paid, others)]
     assert await asyncio.gather(*map(store.payments.record, changes)) == [True, False] + [True] * 20
     assert (await current(store, payment)).state is State.PAID

@@ -18,6 +18,7 @@ from tael.base.errors import (
     WindowOver,
 )
 from tael.base.money import Money
+from tael.base.reasons import Reason
 from tael.operations.store import Store
 from tael.payments.domain.entries import refund_entry
 from tael.payments.domain.payment import Payment
@@ -54,7 +55,8 @@ async def reserved(store: Store, reservation: Reservation) -> Refund:
 
 
 def decided(refund: Refund, state: RefundState) -> RefundChange:
-    return RefundChange(replace(refund, state=state, check_at=None), is_decided=True)
+    reason = Reason.OTHER if state is RefundState.FAILED else None
+    return RefundChange(replace(refund, state=state, reason=reason, check_at=None), is_decided=True)
 
 
 # ---- sums --------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
+from tael.base.reasons import Reason
 from tael.channels.outcomes import ReversalAction, Reversed
 from tael.operations.store import Store
 from tael.payments.domain.entries import reversal_entry
@@ -16,10 +17,10 @@ from tests.support.store import all_entries, current, opened, paid
 from tests.support.values import BARCODE, MCHID, NOW, a_payment, a_reversal, marked_for
 
 
-async def intended(store: Store, payment: Payment) -> Reversal:
+async def intended(store: Store, payment: Payment, **changes: object) -> Reversal:
     """Insert a reversal of `payment`."""
     async with store.payments.locked(payment.mchid, payment.syssn) as (connection, now_there):
-        reversal = a_reversal(now_there)
+        reversal = a_reversal(now_there, **changes)
         await store.reversals.insert(connection, reversal, Change(marked_for(now_there, reversal)))
     return reversal
 
@@ -32,6 +33,19 @@ async def test_a_new_reversal_marks_its_payment_and_reserves_the_paid_amount(sto
     assert await store.reversals.by_syssn(MCHID, reversal.syssn) == reversal
     assert await store.reversals.of_payment(MCHID, payment.syssn) == [reversal]
     assert await store.reversals.by_syssn(MCHID, "nothing") is None
+
+
+async def test_a_reversal_of_our_own_keeps_why_its_payment_will_fail(store: Store) -> None:
+    payment = await opened(store, a_payment(BARCODE))
+    reversal = await intended(store, payment, fails_with=Reason.SWIPE_FAILED)
+    async with store.reversals.locked(MCHID, payment.syssn, reversal.syssn) as locked:
+        assert locked.reversal.fails_with is Reason.SWIPE_FAILED
+        closed = Reversed(ReversalAction.CLOSED)
+        done, after = apply_reversal_outcome(locked.reversal, locked.payment, closed, at=NOW)
+        await store.reversals.write(locked.connection, done, Change(after))
+    assert (await store.reversals.by_syssn(MCHID, reversal.syssn)) == replace(done, version=2)
+    stands = await current(store, payment)
+    assert (stands.state, stands.reason) == (State.FAILED, Reason.SWIPE_FAILED)
 
 
 @pytest.mark.parametrize("is_paid", [True, False])
@@ -90,7 +104,7 @@ async def test_the_table_refuses_a_second_live_reversal_but_allows_one_after_a_f
     with pytest.raises(asyncpg.UniqueViolationError):
         await intended(store, payment)
     async with store.reversals.locked(MCHID, payment.syssn, first.syssn) as locked:
-        failed = replace(locked.reversal, state=ReversalState.FAILED, check_at=None)
+        failed = replace(locked.reversal, state=ReversalState.FAILED, reason=Reason.OTHER, check_at=None)
         await store.reversals.write(
             locked.connection, failed, Change(replace(locked.payment, reversal_syssn=""))
         )

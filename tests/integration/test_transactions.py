@@ -6,15 +6,17 @@ from datetime import timedelta
 
 import pytest
 
-from tael.base import respcd
 from tael.base.pay_types import PAY_TYPES
+from tael.base.reasons import Reason
 from tael.operations.store import Store
-from tael.payments.domain.payment import Payment, State, shown_respcd
+from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.refund import Refund, RefundState
 from tael.payments.store.payments import Change
 from tael.payments.store.refunds import RefundChange
 from tael.payments.store.reservations import Reservation, Reserved
 from tael.payments.store.transactions import Filter, RefundTransaction, Transaction
+from tael.qfpay import codes
+from tael.qfpay.shown import shown_respcd, states_showing
 from tests.support.store import current, opened, paid
 from tests.support.values import BARCODE, MCHID, NOW, ONLINE, a_payment, a_refund
 
@@ -35,9 +37,9 @@ async def refunded(store: Store, payment: Payment, **changes: object) -> Refund:
     return answer.refund
 
 
-async def in_state(store: Store, payment: Payment, state: State, code: str = respcd.PENDING) -> Payment:
+async def in_state(store: Store, payment: Payment, state: State, reason: Reason | None = None) -> Payment:
     await opened(store, payment)
-    assert await store.payments.record(Change(replace(payment, state=state, respcd=code)))
+    assert await store.payments.record(Change(replace(payment, state=state, reason=reason)))
     return await current(store, payment)
 
 
@@ -80,7 +82,7 @@ async def test_several_numbers_are_queried_at_once(store: Store) -> None:
 
 
 async def test_every_attempt_under_a_number_is_listed(store: Store) -> None:
-    failed = await in_state(store, a_payment(reference="A"), State.FAILED, respcd.BALANCE)
+    failed = await in_state(store, a_payment(reference="A"), State.FAILED, Reason.PAYER_BALANCE)
     again = a_payment(reference="A")
     assert await store.payments.open_again(again, failed.syssn)
     assert numbers_of(await store.transactions.list(replace(EVERYTHING, references=["A"]))) == [
@@ -99,28 +101,44 @@ async def test_a_refund_is_of_its_payments_pay_type(store: Store) -> None:
 
 @pytest.mark.parametrize("state", State)
 async def test_a_filter_by_code_finds_the_rows_that_show_it(store: Store, state: State) -> None:
-    code = respcd.BALANCE if state is State.FAILED else respcd.PENDING
+    reason = Reason.PAYER_BALANCE if state is State.FAILED else None
     payment = (
         await paid(store, a_payment())
         if state is State.PAID
-        else await in_state(store, a_payment(), state, code)
+        else await in_state(store, a_payment(), state, reason)
     )
-    for other in {respcd.OK, respcd.PENDING, respcd.BALANCE, respcd.CLOSED, respcd.EXPIRED}:
-        found = await store.transactions.list(replace(EVERYTHING, respcd=other))
+    for other in {codes.OK, codes.PENDING, codes.BALANCE, codes.CLOSED, codes.EXPIRED}:
+        found = await store.transactions.list(replace(EVERYTHING, states=states_showing(other)))
         assert numbers_of(found) == ([payment.syssn] if other == shown_respcd(payment) else [])
 
 
 async def test_an_undecided_refund_shows_its_code(store: Store) -> None:
     payment = await paid(store, a_payment())
     refund = await refunded(store, payment)
-    pending = await store.transactions.list(replace(EVERYTHING, respcd=respcd.REFUND_PENDING))
+    pending = await store.transactions.list(replace(EVERYTHING, states=states_showing(codes.REFUND_PENDING)))
     assert numbers_of(pending) == [refund.syssn]
-    done = replace(refund, state=RefundState.DONE, respcd=respcd.OK, check_at=None)
+    done = replace(refund, state=RefundState.DONE, check_at=None)
     assert await store.refunds.record(RefundChange(done, is_decided=True))
-    assert set(numbers_of(await store.transactions.list(replace(EVERYTHING, respcd=respcd.OK)))) == {
-        payment.syssn,
-        refund.syssn,
-    }
+    moved = await store.transactions.list(replace(EVERYTHING, states=states_showing(codes.OK)))
+    assert set(numbers_of(moved)) == {payment.syssn, refund.syssn}
+
+
+async def test_a_failed_refund_is_found_by_the_code_of_its_reason(store: Store) -> None:
+    refund = await refunded(store, await paid(store, a_payment()))
+    failed = replace(
+        refund,
+        state=RefundState.FAILED,
+        reason=Reason.MERCHANT_BALANCE,
+        wallet_code="NOTENOUGH",
+        check_at=None,
+    )
+    assert await store.refunds.record(RefundChange(failed, is_decided=True))
+    (found,) = await store.transactions.list(
+        replace(EVERYTHING, states=states_showing(codes.MERCHANT_BALANCE))
+    )
+    assert isinstance(found, RefundTransaction)
+    assert (found.refund.reason, found.refund.wallet_code) == (Reason.MERCHANT_BALANCE, "NOTENOUGH")
+    assert await store.transactions.list(replace(EVERYTHING, states=states_showing(codes.RISK))) == []
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 100])

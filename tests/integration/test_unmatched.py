@@ -13,8 +13,9 @@ from tael.base.pay_types import Wallet
 from tael.channels.outcomes import Closed, Paid
 from tael.incidents.domain.incident import IncidentKind, UnmatchedState
 from tael.operations.store import Store
-from tael.payments.domain.payment import State, shown_respcd
+from tael.payments.domain.payment import State
 from tael.payments.notices import NoticeRefused, receive_notice
+from tael.qfpay.shown import shown_respcd
 from tael.unmatched.advance import advance_unmatched
 from tests.support.crashing import Process
 from tests.support.fake_wallet import Payer

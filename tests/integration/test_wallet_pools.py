@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl
 import pytest
 from aiohttp import web
 
-from tael.base import respcd
 from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES
 from tael.config import read_settings
@@ -18,6 +17,8 @@ from tael.operations.store import Store
 from tael.payments.domain.payment import Payment, State
 from tael.payments.gateway import Gateway
 from tael.payments.opening import PaymentRequest, open_payment
+from tael.qfpay import codes
+from tael.qfpay.shown import shown_respcd
 from tests.support.alipay import wallet_signature, xml_answer
 from tests.support.serving import serving
 from tests.support.store import ENCRYPTION_KEY
@@ -104,8 +105,8 @@ async def test_while_wechat_hangs_with_all_its_connections_alipay_is_paid_and_fu
         assert (await shops.pay("800108")).state is State.PAID
     beyond = await asyncio.gather(*(shops.pay("800208", mchid) for mchid in [MCHID, OTHER_MCHID] * 10))
 
-    assert {(one.state, one.respcd, one.check_at) for one in beyond} == {
-        (State.FAILED, respcd.UNREACHABLE, None)
+    assert {(one.state, shown_respcd(one), one.check_at) for one in beyond} == {
+        (State.FAILED, codes.UNREACHABLE, None)
     }
     assert len(shops.wechat.received) == 4
     assert not any(one.done() for one in hanging)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from tael.base import respcd
 from tael.base.pay_types import PayType
+from tael.base.reasons import Reason
 from tael.channels.outcomes import Closed, Outcome, Paid, RefundOutcome, ReversalOutcome, Unknown
 from tael.payments.closes import refusal_to_close
 from tael.payments.domain.payment import Payment, State
@@ -178,7 +178,9 @@ class Activities:
     # ---- reversal ------------------------------------------------------------------------------------------------
 
     def _intend_reversal(self, scene: Scene, local: LocalState) -> After:
-        books = intend_reversal(scene.books, local.number, "", scene.at) if scene.books.is_committed else None
+        books = (
+            intend_reversal(scene.books, local.number, None, scene.at) if scene.books.is_committed else None
+        )
         return (scene, OVER) if books is None else (replace(scene, books=books), replace(local, place="ask"))
 
     def _ask(self, scene: Scene, local: LocalState) -> After:
@@ -265,8 +267,8 @@ class Activities:
     def _abandon(self, scene: Scene, local: LocalState) -> After:
         """An abandoned barcode payment: a reversal of our own, without a query first."""
         number = f"undoing {len(scene.books.reversals)}"
-        code = respcd.CODE_EXPIRED if scene.is_late else respcd.SWIPE_FAILED
-        books = intend_reversal(scene.books, number, code, scene.at)
+        reason = Reason.PAYER_CODE_EXPIRED if scene.is_late else Reason.SWIPE_FAILED
+        books = intend_reversal(scene.books, number, reason, scene.at)
         if books is None:
             return scene, OVER
         return replace(scene, books=books), LocalState("undo there", number, seen=books.payment)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tael.base.money import Money
+from tael.base.reasons import Reason
 from tael.channels.outcomes import Outcome, RefundOutcome, ReversalOutcome
 from tael.incidents.domain.incident import Incident, UnmatchedState
 from tael.ledger.domain.entries import Entry
@@ -151,7 +152,7 @@ def reserve(books: Books, syssn: str, amount_minor: int, rules: Rules, at: datet
     return replace(books, payment=reserved, refunds=(*books.refunds, refund))
 
 
-def intend_reversal(books: Books, syssn: str, fails_with: str, at: datetime) -> Books | None:
+def intend_reversal(books: Books, syssn: str, fails_with: Reason | None, at: datetime) -> Books | None:
     """Create a reversal that reserves the remainder; None if it is refused or another one was faster."""
     payment = books.payment
     if payment.reversal_syssn or (fails_with and payment.state is not State.PENDING):

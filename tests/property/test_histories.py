@@ -12,7 +12,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES, PayType
-from tael.base.respcd import TABLE
 from tael.channels.outcomes import (
     Again,
     AwaitingPayer,
@@ -38,8 +37,6 @@ from tael.payments.domain.payment import (
     State,
     apply_outcome,
     reschedule,
-    shown_cancel,
-    shown_respcd,
 )
 from tael.payments.domain.refund import (
     Refund,
@@ -57,6 +54,8 @@ from tael.payments.domain.reversal import (
 )
 from tael.payments.outcomes import consequences, refund_consequences
 from tael.payments.reversals import reversal_consequences
+from tael.qfpay.codes import TABLE
+from tael.qfpay.shown import shown_cancel, shown_respcd
 from tests.support.values import AMOUNT, NOW, a_payment, a_refund, a_reversal, marked_for
 
 WINDOW = timedelta(days=365)

@@ -16,16 +16,18 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from tael.api.answers import close_answer, error_answer, payment_answer, query_answer, refund_answer
 from tael.api.wire import json_text
-from tael.base.errors import BadField, NotAllowed
+from tael.base.errors import NotAllowed
 from tael.base.money import Money
-from tael.base.respcd import Call
 from tael.base.secret import Secret
 from tael.channels.outcomes import PayCode
 from tael.merchants.domain.merchant import Style
 from tael.payments.domain.page_urls import Pages
 from tael.payments.domain.payment import State
+from tael.payments.domain.refund import RefundState
+from tael.qfpay.answers import close_answer, error_answer, payment_answer, query_answer, refund_answer
+from tael.qfpay.codes import Call
+from tael.qfpay.errors import BadField
 from tael.qfpay.webhook_bodies import body_of, payment_members, refund_members
 from tests.support.signature_attacks import (
     APPCODE,
@@ -252,7 +254,7 @@ def _answers() -> dict[str, dict[str, Any]]:
     closed = a_payment(
         reference=REFERENCE, amount=price, syssn=SYSSN, state=State.CLOSED, close_syssn="2" * 24
     )
-    back = a_refund(opened, reference=REFERENCE, amount=price, respcd="0000")
+    back = a_refund(opened, reference=REFERENCE, amount=price, state=RefundState.DONE)
     pages = Pages("https://pay.example", Secret("00" * 32))
     return {
         "payment answer": payment_answer(opened, pages),
@@ -260,7 +262,7 @@ def _answers() -> dict[str, dict[str, Any]]:
         "refund answer": refund_answer(back),
         "query answer": query_answer([opened], an_app(), 1, 10),
         "refusal": error_answer(BadField.missing("txamt"), "payment", REFERENCE),
-        "refusal of an order": error_answer(NotAllowed(orig_syssn=SYSSN), "close", REFERENCE),
+        "refusal of an order": error_answer(NotAllowed(payment_syssn=SYSSN), "close", REFERENCE),
     }
 
 

@@ -27,7 +27,7 @@ from tests.soak.rows import (
     WalletTrade,
 )
 
-ABOVE_REMAINDER: Final = frozenset({"1272", "1125"})
+ABOVE_REMAINDER: Final = frozenset({"above_remainder", "already_refunded"})
 MILLION: Final = 1_000_000
 
 
@@ -203,7 +203,7 @@ def _reversals(ours: OurBook) -> Iterator[str]:
 def _reservations(ours: OurBook) -> Iterator[str]:
     """A refund is reserved only within the remainder, so a wallet never refuses one as above the remainder."""
     for refund in ours.refunds:
-        if refund.state == FAILED and refund.respcd in ABOVE_REMAINDER:
+        if refund.state == FAILED and refund.reason in ABOVE_REMAINDER:
             yield f"refund {refund.syssn} was reserved, and the wallet refused it as above the remainder"
 
 

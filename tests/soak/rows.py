@@ -39,7 +39,7 @@ class RefundRow:
     reference: str
     state: str
     amount_minor: int
-    respcd: str = ""
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,9 +81,9 @@ OURS: Final = OurBook(
     ],
     refunds=[
         RefundRow("R1", "P1", "r1", "DONE", 300, "0000"),
-        RefundRow("R2", "P1", "again", "FAILED", 200, "1269"),
+        RefundRow("R2", "P1", "again", "FAILED", 200, "merchant_balance"),
         RefundRow("R3", "P9", "p9", "DONE", 100, "0000"),
-        RefundRow("R4", "P1", "again", "FAILED", 200, "1269"),
+        RefundRow("R4", "P1", "again", "FAILED", 200, "merchant_balance"),
     ],
     reversals=[
         ReversalRow("V1", "P2", "DONE"),

@@ -33,12 +33,12 @@ from tael_client.steps import Reply
 from tael.api import trade
 from tael.api.authenticate import AuthenticatedRequest, check_link, check_reading, verify
 from tael.api.checkout import link_of
-from tael.api.signed_names import CALL_NAMES
 from tael.api.wire import read_parameters
 from tael.base.errors import TaelError
-from tael.base.respcd import Call
 from tael.base.secret import Secret
 from tael.merchants.credential_cache import AppContext
+from tael.qfpay.codes import Call
+from tael.qfpay.signed_names import CALL_NAMES
 from tests.support.values import MCHID, NOW, a_merchant, an_app
 
 KEY: Final = "5f1ce3a09d5b4f0e8a7d1c2b3a495867"

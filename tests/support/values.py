@@ -123,7 +123,7 @@ def a_reversal(payment: Payment, **changes: Any) -> Reversal:
         wallet=payment.pay_type.wallet,
         amount_minor=payment.refundable_minor if payment.state is State.PAID else 0,
         client_time="2026-01-02 12:04:05",
-        fails_with="",
+        fails_with=None,
         created_at=NOW,
         changed_at=NOW,
         check_at=NOW,

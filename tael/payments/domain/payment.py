@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypedDict, assert_never
 
-from tael.base import respcd
 from tael.base.errors import InvalidTransition
 from tael.base.money import Money
 from tael.base.pay_types import PayType
+from tael.base.reasons import Reason
 from tael.channels.outcomes import (
     AwaitingPayer,
     BridgeParams,
@@ -25,15 +25,15 @@ from tael.channels.outcomes import (
     Refused,
     Unknown,
 )
-from tael.payments.domain.refusals import code_of_refusal
+from tael.payments.domain.refusals import reason_of
 
 
 class State(StrEnum):
-    """The state of a payment. `shown_respcd` maps it to the respcd of a query."""
+    """The state of a payment."""
 
     PENDING = "PENDING"  #: unknown, or the payer has not acted yet
     PAID = "PAID"
-    FAILED = "FAILED"  #: the wallet refused; `respcd` gives the reason
+    FAILED = "FAILED"  #: the wallet refused; `reason` says why
     CLOSED = "CLOSED"  #: by the merchant, with close or reversal
     EXPIRED = "EXPIRED"  #: not paid in time
 
@@ -78,7 +78,7 @@ class Payment:
     deadline: datetime  #: the wallet takes no money from then on; never before `expires_at`
     check_at: datetime | None  #: when a job polls it next; None when there is nothing left to poll
     state: State = State.PENDING
-    respcd: str = respcd.PENDING  #: why it failed; only meaningful in FAILED
+    reason: Reason | None = None  #: why it failed; None in every other state
     wallet_code: str = ""  #: the wallet's error code, for support
     pay: PayLink | PayCode | BridgeParams | None = None
     has_initial_response: bool = False  #: the initial request is over, whatever its outcome
@@ -141,12 +141,12 @@ def apply_outcome(before: Payment, outcome: Outcome, *, at: datetime, is_first: 
             return _paid(before, outcome, at)
         case AwaitingPayer(pay):
             return replace(before, pay=pay) if pay is not None and before.state is State.PENDING else before
-        case Refused(reason, wallet_code):
-            return _failed(before, code_of_refusal(reason), wallet_code, at)
+        case Refused(refusal, wallet_code):
+            return _failed(before, reason_of(refusal), wallet_code, at)
         case Closed():
             return _closed(before, at)
         case NotSent():
-            return _failed(before, respcd.UNREACHABLE, "", at) if is_first else before
+            return _failed(before, Reason.WALLET_UNREACHABLE, "", at) if is_first else before
         case Unknown():
             return before
         case _:
@@ -166,11 +166,11 @@ def _paid(before: Payment, paid: Paid, at: datetime) -> Payment:
     )
 
 
-def _failed(before: Payment, code: str, wallet_code: str, at: datetime) -> Payment:
+def _failed(before: Payment, reason: Reason, wallet_code: str, at: datetime) -> Payment:
     if before.state is not State.PENDING:
         return before
     failed = advance(before, State.FAILED, at)
-    return replace(failed, respcd=code, wallet_code=wallet_code, check_at=None)
+    return replace(failed, reason=reason, wallet_code=wallet_code, check_at=None)
 
 
 def _closed(before: Payment, at: datetime) -> Payment:
@@ -182,13 +182,13 @@ def _closed(before: Payment, at: datetime) -> Payment:
         return advance(before, State.CLOSED, at)
     if before.pay_type.is_online:
         return advance(before, State.EXPIRED, at)
-    code = respcd.PAYER_CANCELLED if at < before.expires_at else respcd.CODE_EXPIRED
-    return _failed(before, code, "", at)
+    reason = Reason.PAYER_CANCELLED if at < before.expires_at else Reason.PAYER_CODE_EXPIRED
+    return _failed(before, reason, "", at)
 
 
-def fail_reversed(before: Payment, code: str, at: datetime) -> Payment:
+def fail_reversed(before: Payment, reason: Reason, at: datetime) -> Payment:
     """A barcode payment that stayed undecided or failed halfway, and is now reversed at the wallet."""
-    return _failed(before, code, "", at)
+    return _failed(before, reason, "", at)
 
 
 def reschedule(payment: Payment, now: datetime) -> Payment:
@@ -220,39 +220,13 @@ class Numbers(TypedDict):
     """Both numbers of a payment, as arguments of a TaelError."""
 
     reference: str
-    orig_syssn: str
+    payment_syssn: str
 
 
 def numbers_of(payment: Payment) -> Numbers:
-    return {"reference": payment.reference, "orig_syssn": payment.syssn}
+    return {"reference": payment.reference, "payment_syssn": payment.syssn}
 
 
 def takes_payers(payment: Payment, now: datetime) -> bool:
     """Whether a payer may be redirected to the wallet's page; not once a close is requested."""
     return payment.state is State.PENDING and not payment.close_syssn and now < payment.expires_at
-
-
-def shown_respcd(payment: Payment) -> str:
-    """The `respcd` of its row in a query."""
-    match payment.state:
-        case State.PENDING:
-            return respcd.PENDING
-        case State.PAID:
-            return respcd.OK
-        case State.FAILED:
-            return payment.respcd
-        case State.CLOSED:
-            return respcd.CLOSED
-        case State.EXPIRED:
-            return respcd.EXPIRED
-        case _:
-            assert_never(payment.state)
-
-
-def shown_cancel(payment: Payment) -> str:
-    """The `cancel` of its row in a query: 0 none, 1 reversed, 2 refunded in full or part, or closed online."""
-    if payment.is_reversed:
-        return "1"
-    if payment.refunded_minor or (payment.state is State.CLOSED and payment.pay_type.is_online):
-        return "2"
-    return "0"

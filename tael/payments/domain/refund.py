@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, assert_never
 
-from tael.base import respcd
 from tael.base.errors import (
     AlreadyRefunded,
     FullOnly,
@@ -18,6 +17,7 @@ from tael.base.errors import (
 )
 from tael.base.money import Money
 from tael.base.pay_types import Wallet
+from tael.base.reasons import Reason
 from tael.channels.outcomes import (
     NotSent,
     Refunded,
@@ -28,7 +28,7 @@ from tael.channels.outcomes import (
     Unknown,
 )
 from tael.payments.domain.payment import Payment, State
-from tael.payments.domain.refusals import code_of_refusal
+from tael.payments.domain.refusals import reason_of
 
 #: WeChat's limit of refunds per order.
 WECHAT_REFUNDS_PER_ORDER: Final = 50
@@ -60,7 +60,7 @@ class Refund:
     changed_at: datetime
     check_at: datetime | None
     state: RefundState = RefundState.PROCESSING
-    respcd: str = respcd.REFUND_PENDING
+    reason: Reason | None = None  #: why it failed; None in every other state
     wallet_code: str = ""
     wallet_ref: str = ""
     done_at: datetime | None = None
@@ -113,7 +113,6 @@ def apply_refund_outcome(
             return replace(
                 before,
                 state=RefundState.DONE,
-                respcd=respcd.OK,
                 wallet_ref=wallet_ref or before.wallet_ref,
                 done_at=refunded_at or at,
                 changed_at=at,
@@ -121,10 +120,10 @@ def apply_refund_outcome(
             )
         case RefundPending(wallet_ref):
             return replace(before, wallet_ref=wallet_ref or before.wallet_ref)
-        case Refused(reason, wallet_code):
-            return _failed(before, code_of_refusal(reason), wallet_code, at)
+        case Refused(refusal, wallet_code):
+            return _failed(before, reason_of(refusal), wallet_code, at)
         case NotSent():
-            return _failed(before, respcd.UNREACHABLE, "", at) if is_first else before
+            return _failed(before, Reason.WALLET_UNREACHABLE, "", at) if is_first else before
         case RefundStuck(wallet_code):
             return replace(before, wallet_code=wallet_code)
         case Unknown():
@@ -140,7 +139,7 @@ def reschedule_refund(refund: Refund, now: datetime) -> Refund:
     return replace(refund, check_at=now + gap if is_open else None, checks=refund.checks + 1)
 
 
-def _failed(before: Refund, code: str, wallet_code: str, at: datetime) -> Refund:
+def _failed(before: Refund, reason: Reason, wallet_code: str, at: datetime) -> Refund:
     return replace(
-        before, state=RefundState.FAILED, respcd=code, wallet_code=wallet_code, changed_at=at, check_at=None
+        before, state=RefundState.FAILED, reason=reason, wallet_code=wallet_code, changed_at=at, check_at=None
     )

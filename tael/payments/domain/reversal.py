@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, assert_never
 
-from tael.base import respcd
 from tael.base.errors import AlreadyRefunded, NotAllowed, TaelError
 from tael.base.pay_types import Wallet
+from tael.base.reasons import Reason
 from tael.channels.outcomes import (
     Again,
     NotSent,
@@ -32,7 +32,7 @@ from tael.payments.domain.payment import (
     fail_reversed,
     numbers_of,
 )
-from tael.payments.domain.refusals import code_of_refusal
+from tael.payments.domain.refusals import reason_of
 
 MAX_GAP: Final = timedelta(minutes=10)
 #: An order that is still missing at the wallet after this time was never created there.
@@ -58,13 +58,13 @@ class Reversal:
     wallet: Wallet  #: the payment's
     amount_minor: int
     client_time: str
-    #: The code with which the payment fails once reversed, for a reversal of our own; "" if the merchant requested it.
-    fails_with: str
+    #: Why the payment fails once it is reversed, for a reversal of our own; None if the merchant requested it.
+    fails_with: Reason | None
     created_at: datetime
     changed_at: datetime
     check_at: datetime | None  #: when a job calls the wallet next
     state: ReversalState = ReversalState.PENDING
-    respcd: str = respcd.PENDING
+    reason: Reason | None = None  #: why it failed; None in every other state
     wallet_code: str = ""
     action: ReversalAction | None = None  #: what it did; BY_REFUND also while the refund is in progress
     checks: int = 0
@@ -101,7 +101,6 @@ def apply_reversal_outcome(
             done = replace(
                 reversal,
                 state=ReversalState.DONE,
-                respcd=respcd.OK,
                 action=action,
                 changed_at=at,
                 check_at=None,
@@ -115,11 +114,11 @@ def apply_reversal_outcome(
             reversal.fails_with
         ):  # no merchant waits for this response: try again, less and less often
             return reversal, payment
-        case Refused(reason, wallet_code):
-            return _refused(reversal, payment, _code_of(reason), wallet_code, at)
+        case Refused(refusal, wallet_code):
+            return _refused(reversal, payment, _reason_of(refusal), wallet_code, at)
         case NotSent():
             if is_first:
-                return _refused(reversal, payment, respcd.UNREACHABLE, "", at)
+                return _refused(reversal, payment, Reason.WALLET_UNREACHABLE, "", at)
             return reversal, payment
         case Again() | Unknown():
             return reversal, payment
@@ -135,10 +134,10 @@ def apply_reversal_refund_outcome(
         return reversal, payment
     match outcome:
         case Refunded(amount, wallet_ref, _) if amount in (None, payment.amount):
-            done = replace(reversal, state=ReversalState.DONE, respcd=respcd.OK, changed_at=at, check_at=None)
+            done = replace(reversal, state=ReversalState.DONE, changed_at=at, check_at=None)
             return done, _undone(payment, reversal, ReversalAction.BY_REFUND, wallet_ref, at)
-        case Refused(reason, wallet_code):
-            return _refused(reversal, payment, code_of_refusal(reason), wallet_code, at)
+        case Refused(refusal, wallet_code):
+            return _refused(reversal, payment, reason_of(refusal), wallet_code, at)
         case _:
             return reversal, payment
 
@@ -171,16 +170,16 @@ def reschedule_reversal(reversal: Reversal, now: datetime) -> Reversal:
     return replace(reversal, check_at=now + gap if is_open else None, checks=reversal.checks + 1)
 
 
-def _code_of(reason: Refusal) -> str:
-    """A reversal that is too late is NOT_ALLOWED, not WINDOW_OVER: a refund may still be possible."""
-    return respcd.NOT_ALLOWED if reason is Refusal.WINDOW_OVER else code_of_refusal(reason)
+def _reason_of(refusal: Refusal) -> Reason:
+    """A reversal that is too late is not a refund that is too late: a refund may still be possible."""
+    return Reason.TOO_LATE_TO_REVERSE if refusal is Refusal.WINDOW_OVER else reason_of(refusal)
 
 
 def _by_refund(reversal: Reversal, payment: Payment, at: datetime) -> tuple[Reversal, Payment]:
     """Continue as a refund. If the payer paid after the reversal was committed, the amount is reserved now."""
     amount_minor = reversal.amount_minor + payment.refundable_minor
     if amount_minor != payment.amount.amount_minor:  # partly refunded already: it cannot be reversed
-        return _refused(reversal, payment, respcd.NOT_ALLOWED, "", at)
+        return _refused(reversal, payment, Reason.PARTLY_REFUNDED, "", at)
     refunding = replace(
         reversal, action=ReversalAction.BY_REFUND, amount_minor=amount_minor, changed_at=at, checks=0
     )
@@ -190,7 +189,7 @@ def _by_refund(reversal: Reversal, payment: Payment, at: datetime) -> tuple[Reve
 def _undone(
     payment: Payment, reversal: Reversal, action: ReversalAction, wallet_ref: str, at: datetime
 ) -> Payment:
-    """The payment after its reversal. FAILED and EXPIRED keep their code; PAID stays PAID, refunded in full."""
+    """The payment after its reversal. FAILED keeps its reason; PAID stays PAID, refunded in full."""
     if payment.state is State.PENDING and reversal.fails_with:
         # Our own reversal: whatever the payer did at the last moment was reversed with it.
         return replace(fail_reversed(payment, reversal.fails_with, at), reversal_syssn="")
@@ -213,12 +212,12 @@ def _undone(
 
 
 def _refused(
-    reversal: Reversal, payment: Payment, code: str, wallet_code: str, at: datetime
+    reversal: Reversal, payment: Payment, reason: Reason, wallet_code: str, at: datetime
 ) -> tuple[Reversal, Payment]:
     failed = replace(
         reversal,
         state=ReversalState.FAILED,
-        respcd=code,
+        reason=reason,
         wallet_code=wallet_code,
         changed_at=at,
         check_at=None,

@@ -45,7 +45,7 @@ LOCK_UNREAD: Final = f"SELECT {OF_KEYS} ORDER BY mchid, syssn FOR NO KEY UPDATE"
 
 #: What an outcome can change. Sums and reversals are written by `refunds.py` and `reversals.py`, closes below.
 OUTCOME: Final = (
-    *("state", "respcd", "wallet_code", "pay", "has_initial_response", "wallet_ref", "payer_ref", "paid_at"),
+    *("state", "reason", "wallet_code", "pay", "has_initial_response", "wallet_ref", "payer_ref", "paid_at"),
     *("check_at", "checks", "checked_at", "changed_at"),
 )
 EXPECTED: Final = ("mchid", "syssn", "version")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OUTCOME: Final = (
     "state",
-    "respcd",
+    "reason",
     "wallet_code",
     "wallet_ref",
     "done_at",

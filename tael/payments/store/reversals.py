@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 INSERT: Final = REVERSAL.insert()
 OUTCOME: Final = (
     "state",
-    "respcd",
+    "reason",
     "wallet_code",
     "action",
     "changed_at",

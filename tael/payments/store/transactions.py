@@ -5,33 +5,40 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from tael.base.reasons import Reason
 from tael.db.database import Database
-from tael.payments.domain.payment import Payment
-from tael.payments.domain.refund import Refund
+from tael.payments.domain.payment import Payment, State
+from tael.payments.domain.refund import Refund, RefundState
 from tael.payments.store.rows import PAYMENT, REFUND
 
-#: The `respcd` of a row, as in `domain.payment.shown_respcd`: a filter must match what the row will show.
-SHOWN_PAYMENT: Final = """CASE state WHEN 'PENDING' THEN '1145' WHEN 'PAID' THEN '0000' WHEN 'CLOSED' THEN '1142'
-    WHEN 'EXPIRED' THEN '1181' ELSE respcd END"""
-
-LIST: Final = f"""
+#: A reason is set in failed rows only.
+LIST: Final = """
 SELECT kind, syssn, created_at FROM (
-    SELECT 'payment' AS kind, syssn, reference, pay_type, created_at, {SHOWN_PAYMENT} AS shown
-    FROM payment WHERE mchid = $1
+    SELECT 'payment' AS kind, syssn, reference, pay_type, created_at
+    FROM payment WHERE mchid = $1 AND ($7::text[] IS NULL OR state = ANY($7) OR reason = ANY($9))
   UNION ALL
-    SELECT 'refund', r.syssn, r.reference, p.pay_type, r.created_at, r.respcd
-    FROM refund AS r JOIN payment AS p ON p.mchid = r.mchid AND p.syssn = r.payment_syssn WHERE r.mchid = $1
+    SELECT 'refund', r.syssn, r.reference, p.pay_type, r.created_at
+    FROM refund AS r JOIN payment AS p ON p.mchid = r.mchid AND p.syssn = r.payment_syssn
+    WHERE r.mchid = $1 AND ($8::text[] IS NULL OR r.state = ANY($8) OR r.reason = ANY($9))
 ) AS trade
 WHERE ($2::timestamptz IS NULL OR created_at >= $2)
   AND ($3::timestamptz IS NULL OR created_at < $3)
   AND ($4::text[] IS NULL OR syssn = ANY($4))
   AND ($5::text[] IS NULL OR reference = ANY($5))
   AND ($6::text[] IS NULL OR pay_type = ANY($6))
-  AND ($7::text IS NULL OR shown = $7)
-ORDER BY created_at DESC, syssn DESC LIMIT $8 OFFSET $9
+ORDER BY created_at DESC, syssn DESC LIMIT $10 OFFSET $11
 """
 PAYMENTS: Final = f"SELECT {PAYMENT.select} FROM payment WHERE mchid = $1 AND syssn = ANY($2)"
 REFUNDS: Final = f"SELECT {REFUND.select} FROM refund WHERE mchid = $1 AND syssn = ANY($2)"
+
+
+@dataclass(frozen=True, slots=True)
+class StateFilter:
+    """Rows in one of these states, and rows that failed for one of these reasons."""
+
+    payments: Sequence[State]
+    refunds: Sequence[RefundState]
+    reasons: Sequence[Reason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class Filter:
     syssns: Sequence[str] | None
     references: Sequence[str] | None
     pay_types: Sequence[str] | None
-    respcd: str | None
+    states: StateFilter | None
     page: int
     page_size: int
 
@@ -68,6 +75,7 @@ class Transactions:
 
     async def list(self, filters: Filter) -> Sequence[Transaction]:
         """One page of rows, newest first."""
+        states = filters.states
         rows = await self._database.fetch(
             LIST,
             filters.mchid,
@@ -76,7 +84,9 @@ class Transactions:
             filters.syssns,
             filters.references,
             filters.pay_types,
-            filters.respcd,
+            states and states.payments,
+            states and states.refunds,
+            states and states.reasons,
             filters.page_size,
             (filters.page - 1) * filters.page_size,
         )

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from tael.base import respcd
 from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES, PayType
+from tael.base.reasons import Reason
 from tael.channels.outcomes import (
     Closed,
     Outcome,
@@ -100,7 +100,7 @@ def confirm(incident: Incident, amount: Money, syssn: str, *, returns: bool, at:
 def fail_mismatched(payment: Payment, at: datetime) -> Payment:
     """A pending payment that received an amount other than its price: it cannot be paid any more."""
     failed = advance(payment, State.FAILED, at)
-    return replace(failed, respcd=respcd.MISMATCH, check_at=None)
+    return replace(failed, reason=Reason.MISMATCH, check_at=None)
 
 
 def apply_return_outcome(

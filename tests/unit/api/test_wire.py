@@ -15,11 +15,12 @@ from starlette.datastructures import Headers
 
 from tael.api import wire
 from tael.api.authenticate import check_age, check_reading, read_credentials, verify
-from tael.api.signed_names import CALL_NAMES
 from tael.api.wire import MAX_PARAMETERS, Parameters, answer, json_text, read_parameters
-from tael.base.errors import BadField, NotAuthentic, UnreadableMessage
+from tael.base.errors import NotAuthentic
 from tael.base.secret import Secret
+from tael.qfpay.errors import BadField, UnreadableMessage
 from tael.qfpay.signature import sign_body, sign_members
+from tael.qfpay.signed_names import CALL_NAMES
 from tests.support.values import NOW, an_app
 
 VECTORS: Final[dict[str, Any]] = json.loads(

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tael.base import respcd
 from tael.base.errors import InvalidTransition
 from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES, PayType
+from tael.base.reasons import Reason
 from tael.channels.outcomes import (
     AwaitingPayer,
     BridgeParams,
@@ -39,10 +39,11 @@ from tael.payments.domain.payment import (
     fail_reversed,
     next_check,
     reschedule,
-    shown_cancel,
-    shown_respcd,
 )
-from tael.payments.domain.refusals import code_of_refusal
+from tael.payments.domain.refusals import reason_of
+from tael.qfpay import codes
+from tael.qfpay.reasons import code_of
+from tael.qfpay.shown import shown_cancel, shown_respcd
 from tests.support.values import AMOUNT, BARCODE, NOW, ONLINE, a_paid_payment, a_payment
 
 LATER: Final = NOW + timedelta(seconds=30)
@@ -175,7 +176,7 @@ def test_late_money_is_money_and_an_incident(state: State) -> None:
 
 
 def test_money_after_a_refusal_is_an_incident_and_stays_failed() -> None:
-    before = in_state(State.FAILED, respcd=respcd.BALANCE)
+    before = in_state(State.FAILED, reason=Reason.PAYER_BALANCE)
     assert apply_outcome(before, PAID, at=LATER) == before
     assert incident_of(before, PAID) == "paid after the wallet had refused it"
 
@@ -210,9 +211,9 @@ def test_an_ordinary_outcome_of_a_pending_payment_is_no_incident(name: str) -> N
 @pytest.mark.parametrize("reason", Refusal)
 def test_a_refusal_becomes_its_code(reason: Refusal) -> None:
     after = apply_outcome(a_payment(), Refused(reason, "THEIRS"), at=LATER)
-    assert (after.state, after.respcd, after.wallet_code) == (
+    assert (after.state, shown_respcd(after), after.wallet_code) == (
         State.FAILED,
-        code_of_refusal(reason),
+        code_of(reason_of(reason)),
         "THEIRS",
     )
     assert after.check_at is None
@@ -220,7 +221,7 @@ def test_a_refusal_becomes_its_code(reason: Refusal) -> None:
 
 def test_an_initial_request_that_was_not_sent_fails_the_payment_as_unreachable() -> None:
     after = apply_outcome(a_payment(), NotSent("refused"), at=LATER, is_first=True)
-    assert (after.state, after.respcd) == (State.FAILED, respcd.UNREACHABLE)
+    assert (after.state, shown_respcd(after)) == (State.FAILED, codes.UNREACHABLE)
 
 
 @pytest.mark.parametrize("pay", [PayLink("https://pay"), PayCode("weixin://pay"), BridgeParams({"a": "b"})])
@@ -247,15 +248,15 @@ def test_a_barcode_closed_at_the_wallet_fails_as_cancelled_or_expired() -> None:
     payment = a_payment(BARCODE)
     early = apply_outcome(payment, Closed(), at=payment.expires_at - timedelta(seconds=1))
     late = apply_outcome(payment, Closed(), at=payment.expires_at)
-    assert (early.state, early.respcd) == (State.FAILED, respcd.PAYER_CANCELLED)
-    assert (late.state, late.respcd) == (State.FAILED, respcd.CODE_EXPIRED)
+    assert (early.state, shown_respcd(early)) == (State.FAILED, codes.PAYER_CANCELLED)
+    assert (late.state, shown_respcd(late)) == (State.FAILED, codes.CODE_EXPIRED)
 
 
 def test_an_undone_barcode_fails_with_the_code_given_unless_it_was_decided() -> None:
-    after = fail_reversed(a_payment(BARCODE), respcd.CODE_EXPIRED, LATER)
-    assert (after.state, after.respcd) == (State.FAILED, respcd.CODE_EXPIRED)
+    after = fail_reversed(a_payment(BARCODE), Reason.PAYER_CODE_EXPIRED, LATER)
+    assert (after.state, shown_respcd(after)) == (State.FAILED, codes.CODE_EXPIRED)
     paid = a_paid_payment(BARCODE)
-    assert fail_reversed(paid, respcd.CODE_EXPIRED, LATER) == paid
+    assert fail_reversed(paid, Reason.PAYER_CODE_EXPIRED, LATER) == paid
 
 
 @pytest.mark.parametrize("to", State)
@@ -347,7 +348,7 @@ def test_every_query_is_counted() -> None:
     [
         (a_payment(), ("1145", "0")),
         (a_paid_payment(), ("0000", "0")),
-        (in_state(State.FAILED, respcd=respcd.BALANCE), ("1201", "0")),
+        (in_state(State.FAILED, reason=Reason.PAYER_BALANCE), ("1201", "0")),
         (in_state(State.CLOSED), ("1142", "2")),
         (in_state(State.CLOSED, BARCODE, is_reversed=True), ("1142", "1")),
         (in_state(State.EXPIRED), ("1181", "0")),
@@ -355,7 +356,7 @@ def test_every_query_is_counted() -> None:
         (a_paid_payment(refunded_minor=40), ("0000", "2")),
         (a_paid_payment(refunded_minor=100), ("0000", "2")),
         (a_paid_payment(reserved_minor=40), ("0000", "0")),
-        (in_state(State.FAILED, BARCODE, respcd="2005", is_reversed=True), ("2005", "1")),
+        (in_state(State.FAILED, BARCODE, reason=Reason.PAYER_CODE_EXPIRED, is_reversed=True), ("2005", "1")),
     ],
 )
 def test_a_query_shows_code_and_cancel_of_each_state(payment: Payment, shown: tuple[str, str]) -> None:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tael.base import respcd
 from tael.base.errors import (
     AlreadyRefunded,
     FullOnly,
@@ -41,7 +40,10 @@ from tael.payments.domain.refund import (
     refusal_to_refund,
     reschedule_refund,
 )
-from tael.payments.domain.refusals import code_of_refusal
+from tael.payments.domain.refusals import reason_of
+from tael.qfpay import codes
+from tael.qfpay.reasons import code_of
+from tael.qfpay.shown import shown_refund_respcd
 from tests.support.values import ALIPAY_ONLINE, BARCODE, NOW, a_paid_payment, a_payment, a_refund
 
 LATER: Final = NOW + timedelta(seconds=30)
@@ -139,7 +141,12 @@ def test_every_outcome_in_every_state_has_one_result(state: RefundState, name: s
 
 def test_a_completed_refund_keeps_the_wallets_values() -> None:
     done = apply_refund_outcome(the_refund(), OUTCOMES["refunded"], at=NOW)
-    assert (done.respcd, done.wallet_ref, done.done_at, done.check_at) == (respcd.OK, "wr-1", LATER, None)
+    assert (shown_refund_respcd(done), done.wallet_ref, done.done_at, done.check_at) == (
+        codes.OK,
+        "wr-1",
+        LATER,
+        None,
+    )
 
 
 def test_a_refunded_outcome_without_amount_number_and_time_is_accepted() -> None:
@@ -173,14 +180,13 @@ def test_a_refund_after_its_refusal_is_an_incident() -> None:
 @pytest.mark.parametrize("reason", Refusal)
 def test_a_refusal_becomes_its_code(reason: Refusal) -> None:
     failed = apply_refund_outcome(the_refund(), Refused(reason, "THEIRS"), at=LATER)
-    assert (failed.respcd, failed.wallet_code) == (code_of_refusal(reason), "THEIRS")
+    assert (shown_refund_respcd(failed), failed.wallet_code) == (code_of(reason_of(reason)), "THEIRS")
     assert (failed.changed_at, failed.check_at) == (LATER, None)
 
 
 def test_an_initial_request_that_was_not_sent_is_unreachable() -> None:
-    assert (
-        apply_refund_outcome(the_refund(), NotSent(""), at=LATER, is_first=True).respcd == respcd.UNREACHABLE
-    )
+    failed = apply_refund_outcome(the_refund(), NotSent(""), at=LATER, is_first=True)
+    assert shown_refund_respcd(failed) == codes.UNREACHABLE
 
 
 @given(st.integers(0, 200))

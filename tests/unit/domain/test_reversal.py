@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
-from tael.base import respcd
 from tael.base.errors import AlreadyRefunded, NotAllowed, TaelError
 from tael.base.money import Money
+from tael.base.reasons import Reason
 from tael.channels.outcomes import (
     Again,
     AwaitingPayer,
@@ -26,7 +26,7 @@ from tael.channels.outcomes import (
     Unknown,
 )
 from tael.payments.domain.payment import Payment, State
-from tael.payments.domain.refusals import code_of_refusal
+from tael.payments.domain.refusals import reason_of
 from tael.payments.domain.reversal import (
     MAX_GAP,
     Reversal,
@@ -37,6 +37,9 @@ from tael.payments.domain.reversal import (
     refusal_to_reverse,
     reschedule_reversal,
 )
+from tael.qfpay import codes
+from tael.qfpay.reasons import code_of
+from tael.qfpay.shown import shown_reversal_respcd
 from tests.support.values import (
     AMOUNT,
     BARCODE,
@@ -85,7 +88,11 @@ def test_a_payment_with_refunds_is_not_reversed(payment: Payment, refusal: type[
 @pytest.mark.parametrize("action", ReversalAction)
 def test_reversing_a_paid_payment_gives_everything_back(action: ReversalAction) -> None:
     reversal, payment = apply_reversal_outcome(*intended(a_paid_payment(BARCODE)), Reversed(action), at=LATER)
-    assert (reversal.state, reversal.respcd, reversal.action) == (ReversalState.DONE, respcd.OK, action)
+    assert (reversal.state, shown_reversal_respcd(reversal), reversal.action) == (
+        ReversalState.DONE,
+        codes.OK,
+        action,
+    )
     assert (reversal.check_at, reversal.changed_at) == (None, LATER)
     assert (payment.state, payment.is_reversed) == (State.PAID, True)
     assert (payment.refunded_minor, payment.reserved_minor) == (100, 0)
@@ -111,9 +118,10 @@ def test_a_payment_paid_and_reversed_between_two_queries_books_both() -> None:
 @pytest.mark.parametrize("action", ReversalAction)
 @pytest.mark.parametrize("state", [State.FAILED, State.EXPIRED, State.CLOSED])
 def test_reversing_a_decided_payment_keeps_its_state_and_code(state: State, action: ReversalAction) -> None:
-    before = a_payment(BARCODE, state=state, respcd=respcd.BALANCE)
+    reason = Reason.PAYER_BALANCE if state is State.FAILED else None
+    before = a_payment(BARCODE, state=state, reason=reason)
     _, payment = apply_reversal_outcome(*intended(before), Reversed(action), at=LATER)
-    assert (payment.state, payment.respcd, payment.is_reversed) == (state, respcd.BALANCE, True)
+    assert (payment.state, payment.reason, payment.is_reversed) == (state, reason, True)
     assert is_sound(payment)
 
 
@@ -150,13 +158,13 @@ def test_money_that_came_after_the_request_is_reserved_for_the_refund() -> None:
 def test_an_unpaid_payment_is_not_refunded(state: State) -> None:
     before = a_payment(BARCODE, state=state)
     reversal, payment = apply_reversal_outcome(*intended(before), LATE, at=LATER)
-    assert (reversal.state, reversal.respcd) == (ReversalState.FAILED, respcd.NOT_ALLOWED)
+    assert (reversal.state, shown_reversal_respcd(reversal)) == (ReversalState.FAILED, codes.NOT_ALLOWED)
     assert payment == before
 
 
 def test_a_reversal_of_our_own_never_becomes_a_refund() -> None:
     before = a_paid_payment(BARCODE)
-    ours = a_reversal(before, fails_with=respcd.SWIPE_FAILED)
+    ours = a_reversal(before, fails_with=Reason.SWIPE_FAILED)
     reversal, _ = apply_reversal_outcome(ours, marked_for(before, ours), LATE, at=LATER)
     assert (reversal.state, reversal.goes_by_refund) == (ReversalState.PENDING, False)
 
@@ -175,7 +183,7 @@ def test_a_reversal_by_refund_is_done_when_the_money_went_back() -> None:
 def test_a_refused_refund_ends_the_reversal_and_frees_the_money() -> None:
     refused = Refused(Refusal.WINDOW_OVER, "TRADE_OVERDUE")
     reversal, payment = apply_reversal_refund_outcome(*in_progress(), refused, at=LATER)
-    assert (reversal.state, reversal.respcd) == (ReversalState.FAILED, respcd.WINDOW_OVER)
+    assert (reversal.state, shown_reversal_respcd(reversal)) == (ReversalState.FAILED, codes.WINDOW_OVER)
     assert (payment.reserved_minor, payment.refunded_minor, payment.is_reversed) == (0, 0, False)
 
 
@@ -202,13 +210,13 @@ def test_a_reversal_without_a_refund_ignores_refund_outcomes() -> None:
 @pytest.mark.parametrize("reason", [reason for reason in Refusal if reason is not Refusal.WINDOW_OVER])
 def test_any_other_refusal_becomes_its_code(reason: Refusal) -> None:
     reversal, _ = apply_reversal_outcome(*intended(a_paid_payment(BARCODE)), Refused(reason, ""), at=LATER)
-    assert reversal.respcd == code_of_refusal(reason)
+    assert shown_reversal_respcd(reversal) == code_of(reason_of(reason))
 
 
 def test_an_initial_request_that_was_not_sent_releases_the_reservation() -> None:
     before = a_paid_payment(BARCODE)
     reversal, payment = apply_reversal_outcome(*intended(before), NotSent(""), at=LATER, is_first=True)
-    assert (reversal.state, reversal.respcd) == (ReversalState.FAILED, respcd.UNREACHABLE)
+    assert (reversal.state, shown_reversal_respcd(reversal)) == (ReversalState.FAILED, codes.UNREACHABLE)
     assert payment == before
 
 

@@ -132,11 +132,11 @@ WRONG_REFUNDS: Final = {
         "there are refunds of X, which is no payment",
     ),
     "a reserved refund was above the remainder": (
-        change("refunds", "R2", respcd="1272"),
+        change("refunds", "R2", reason="above_remainder"),
         "refund R2 was reserved, and the wallet refused it as above the remainder",
     ),
     "a reserved refund found nothing left": (
-        change("refunds", "R2", respcd="1125"),
+        change("refunds", "R2", reason="already_refunded"),
         "refund R2 was reserved, and the wallet refused it as above the remainder",
     ),
     "a reversal is of no payment": (

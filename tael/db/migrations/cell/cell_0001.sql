@@ -42,7 +42,7 @@ CREATE TABLE payment (
     check_at              timestamptz,
     lease_until           timestamptz,
     state                 text NOT NULL,
-    respcd                text NOT NULL,
+    reason                text, -- of a failed payment
     wallet_code           text NOT NULL,
     pay                   text,
     has_initial_response  boolean NOT NULL,
@@ -63,6 +63,7 @@ CREATE TABLE payment (
     CONSTRAINT payment_amount_is_positive CHECK (amount_minor > 0),
     CONSTRAINT payment_fee_rate CHECK (fee_rate_ppm BETWEEN 0 AND 1000000),
     CONSTRAINT payment_state CHECK (state IN ('PENDING', 'PAID', 'FAILED', 'CLOSED', 'EXPIRED')),
+    CONSTRAINT payment_reason_of_failure CHECK ((state = 'FAILED') = (reason IS NOT NULL)),
     -- The last line of defence: what has gone back and what is reserved never exceeds what came.
     CONSTRAINT never_more_back_than_came CHECK (
         refunded_minor >= 0 AND reserved_minor >= 0 AND refund_count >= 0
@@ -89,7 +90,7 @@ CREATE TABLE refund (
     check_at               timestamptz,
     lease_until            timestamptz,
     state                  text NOT NULL,
-    respcd                 text NOT NULL,
+    reason                 text, -- of a failed refund
     wallet_code            text NOT NULL,
     wallet_ref             text NOT NULL,
     done_at                timestamptz,
@@ -99,6 +100,7 @@ CREATE TABLE refund (
     CONSTRAINT refund_pkey PRIMARY KEY (mchid, syssn),
     CONSTRAINT refund_amount_is_positive CHECK (amount_minor > 0),
     CONSTRAINT refund_state CHECK (state IN ('PROCESSING', 'DONE', 'FAILED')),
+    CONSTRAINT refund_reason_of_failure CHECK ((state = 'FAILED') = (reason IS NOT NULL)),
     CONSTRAINT refund_refunded_before CHECK (refunded_before_minor >= 0)
 ) WITH (fillfactor = 80);
 CREATE INDEX refund_newest ON refund (mchid, created_at DESC, syssn DESC);
@@ -122,24 +124,25 @@ CREATE TABLE reversal (
     wallet         text NOT NULL, -- the account's: which jobs claim the row
     amount_minor   bigint NOT NULL, -- what it reserves on the payment: 0 for one that was not paid
     client_time    text NOT NULL,
-    fails_with     text NOT NULL,
+    fails_with     text, -- the reason of its payment, if the reversal is our own
     created_at     timestamptz NOT NULL,
     changed_at     timestamptz NOT NULL,
     check_at       timestamptz,
     lease_until    timestamptz,
     state          text NOT NULL,
-    respcd         text NOT NULL,
+    reason         text, -- of a failed reversal
     wallet_code    text NOT NULL,
     action         text,
     checks         integer NOT NULL,
     version        integer NOT NULL,
     CONSTRAINT reversal_pkey PRIMARY KEY (mchid, syssn),
     CONSTRAINT reversal_amount CHECK (amount_minor >= 0),
-    CONSTRAINT reversal_state CHECK (state IN ('PENDING', 'DONE', 'FAILED'))
+    CONSTRAINT reversal_state CHECK (state IN ('PENDING', 'DONE', 'FAILED')),
+    CONSTRAINT reversal_reason_of_failure CHECK ((state = 'FAILED') = (reason IS NOT NULL))
 );
 -- A reversal of our own that is done frees the payment's failed attempt; a merchant's stands for ever.
 CREATE UNIQUE INDEX one_reversal_of_a_payment ON reversal (mchid, payment_syssn)
-    WHERE state = 'PENDING' OR (state = 'DONE' AND fails_with = '');
+    WHERE state = 'PENDING' OR (state = 'DONE' AND fails_with IS NULL);
 CREATE INDEX reversal_due_of_account ON reversal (wallet, account_id, check_at) WHERE check_at IS NOT NULL;
 
 -- One movement between two ledger accounts; balanced by construction, never changed.

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from tael.base.errors import BadField, NoChannel
+from tael.base.errors import NoChannel
 from tael.base.moments import UTC8
 from tael.base.pay_types import PAY_TYPES, PayType
 from tael.base.text import is_writable
+from tael.qfpay.errors import BadField
 
 Params = Mapping[str, str]
 

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tael.api import fields
-from tael.base.errors import BadField, NoChannel
+from tael.base.errors import NoChannel
 from tael.base.pay_types import PAY_TYPES
+from tael.qfpay import fields
+from tael.qfpay.errors import BadField
+from tael.qfpay.reasons import code_of
 
 
 def refusal(reader: Callable[[dict[str, str]], object], params: dict[str, str]) -> BadField:
@@ -78,7 +80,7 @@ def test_a_malformed_field_is_named(
 ) -> None:
     refused = refusal(reader, {name: value})
     assert refused.english.startswith(f"{name} must ")
-    assert refused.respcd == "1104"
+    assert code_of(refused.reason) == "1104"
 
 
 @pytest.mark.parametrize(

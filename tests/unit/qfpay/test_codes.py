@@ -5,10 +5,14 @@ from typing import get_args
 
 import pytest
 
-from tael.base import errors, respcd
-from tael.base.respcd import TABLE, Client
+from tael.base import errors
+from tael.base.reasons import Reason
 from tael.channels.outcomes import Refusal
-from tael.payments.domain.refusals import code_of_refusal
+from tael.payments.domain.refusals import reason_of
+from tael.qfpay import codes
+from tael.qfpay.codes import TABLE, Client
+from tael.qfpay.errors import BadField
+from tael.qfpay.reasons import code_of, resperr, respmsg
 
 DOCUMENTED = (
     "0000 1100 1101 1102 1103 1104 1105 1106 1107 1108 1109 1110 1111 1112 1113 1114 1115 1116 1117 1118 "
@@ -19,10 +23,12 @@ DOCUMENTED = (
     "2011 2012 2101 2999 "
 )
 EVERY_CODE = DOCUMENTED.split()
+#: The same request may succeed later; after the other errors it never will.
+LATER = {errors.OutOfService, errors.UnderMaintenance, errors.WalletUnreachable}
 
 
 def constants() -> dict[str, str]:
-    return {name: value for name, value in vars(respcd).items() if name.isupper() and str(value).isdigit()}
+    return {name: value for name, value in vars(codes).items() if name.isupper() and str(value).isdigit()}
 
 
 def refusals() -> list[type[errors.TaelError]]:
@@ -32,7 +38,7 @@ def refusals() -> list[type[errors.TaelError]]:
 
 def test_every_documented_code_is_in_the_table_once() -> None:
     assert list(TABLE) == EVERY_CODE
-    assert len(respcd._ROWS) == len(EVERY_CODE)
+    assert len(codes._ROWS) == len(EVERY_CODE)
 
 
 def test_every_row_has_a_meaning() -> None:
@@ -48,7 +54,7 @@ def test_every_code_with_a_name_is_emitted_and_named_once() -> None:
 
 @pytest.mark.parametrize("refusal", Refusal)
 def test_every_refusal_of_a_wallet_becomes_a_code_we_emit(refusal: Refusal) -> None:
-    assert TABLE[code_of_refusal(refusal)].emitted
+    assert TABLE[code_of(reason_of(refusal))].emitted
 
 
 @pytest.mark.parametrize(
@@ -66,8 +72,8 @@ def test_each_code_has_one_meaning_for_a_client() -> None:
         Client.UNKNOWN: "1101 1127 1131 1144 1154 1252 1254 2010",
         Client.FINAL: "1102 1103 1104 1108 1124 1125 1136 1142 1181 1201 2005 2007",
     }
-    for client, codes in read.items():
-        assert {TABLE[code].client for code in codes.split()} == {client}
+    for client, those in read.items():
+        assert {TABLE[code].client for code in those.split()} == {client}
 
 
 @pytest.mark.parametrize(
@@ -88,17 +94,17 @@ def test_each_code_has_one_meaning_for_a_client() -> None:
         ("2101", "query", "交易失败，请联系客服(2101)"),
     ],
 )
-def test_the_text_for_the_cashier(code: str, call: respcd.Call, text: str) -> None:
-    assert respcd.resperr(code, call) == text
+def test_the_text_for_the_cashier(code: str, call: codes.Call, text: str) -> None:
+    assert codes.resperr(code, call) == text
 
 
 def test_no_text_names_another_company() -> None:
     texts = [
-        text for code in respcd.TABLE.values() for text in (code.english, code.chinese_oc, code.chinese_later)
+        text for code in codes.TABLE.values() for text in (code.english, code.chinese_oc, code.chinese_later)
     ]
-    shown = [respcd.row_text(code) for code in respcd.TABLE]
-    asked = [respcd.resperr(code, call) for code in respcd.TABLE for call in get_args(respcd.Call)]
-    for text in (*texts, *shown, *asked, respcd.CLOSE_NOT_SUPPORTED, respcd.UNKNOWN_ORDER):
+    shown = [codes.row_text(code) for code in codes.TABLE]
+    asked = [codes.resperr(code, call) for code in codes.TABLE for call in get_args(codes.Call)]
+    for text in (*texts, *shown, *asked, codes.CLOSE_NOT_SUPPORTED, codes.UNKNOWN_ORDER):
         assert not re.search("钱方|錢方|钱台|錢台|qf", text, re.IGNORECASE), text
 
 
@@ -112,7 +118,7 @@ def test_no_text_names_another_company() -> None:
     ],
 )
 def test_the_text_of_a_row(code: str, text: str) -> None:
-    assert respcd.row_text(code) == text
+    assert codes.row_text(code) == text
 
 
 @pytest.mark.parametrize("kind", refusals(), ids=lambda kind: str(kind.__name__))
@@ -120,36 +126,41 @@ def test_every_error_has_an_emitted_code_a_docstring_and_the_tables_retry_advice
     kind: type[errors.TaelError],
 ) -> None:
     assert kind.__doc__
-    assert TABLE[kind.respcd].emitted
-    assert kind.retry is errors.RETRY_OF[TABLE[kind.respcd].client]
+    assert TABLE[code_of(kind.reason)].emitted
+    assert TABLE[code_of(kind.reason)].client is (Client.RETRY if kind in LATER else Client.FINAL)
 
 
 def test_an_error_has_its_codes_meaning_as_the_default_text() -> None:
-    assert errors.NotFound().english == "no such transaction"
-    error = errors.NotFound("no payment has this syssn", reference="A1", orig_syssn="2017")
-    assert (error.english, error.reference, error.orig_syssn, error.resperr) == (
+    assert respmsg(errors.NotFound()) == "no such transaction"
+    error = errors.NotFound("no payment has this syssn", reference="A1", payment_syssn="2017")
+    assert (respmsg(error), error.reference, error.payment_syssn) == (
         "no payment has this syssn",
         "A1",
         "2017",
-        None,
     )
 
 
 def test_a_field_is_named_in_the_texts_that_clients_match() -> None:
-    assert errors.BadField.missing("auth_code").english == "必传参数: auth_code"
-    assert errors.BadField.malformed("txamt", "must be a number").english == "txamt must be a number"
-    assert errors.BadField.malformed('"evil"\n', "is bad").english == "a parameter is bad"
-    assert (errors.NoChannel().english, errors.NoChannel().resperr) == (
+    assert BadField.missing("auth_code").english == "必传参数: auth_code"
+    assert BadField.malformed("txamt", "must be a number").english == "txamt must be a number"
+    assert BadField.malformed('"evil"\n', "is bad").english == "a parameter is bad"
+    assert (respmsg(errors.NoChannel()), resperr(errors.NoChannel(), "payment")) == (
         "filter_error",
         "获取用户支付通道失败",
     )
 
 
-def test_a_wallets_refusal_carries_its_code() -> None:
-    refused = errors.WalletRefused(respcd.BALANCE)
-    assert (refused.respcd, refused.retry, refused.english) == (
+def test_lower_areas_errors_name_the_fields_too() -> None:
+    assert respmsg(errors.MerchantNotNamed()) == "必传参数: mchid"
+    assert respmsg(errors.RangeSpansMonths()) == "end_time must lie in the same calendar month as start_time"
+
+
+def test_a_wallets_refusal_carries_its_reason() -> None:
+    refused = errors.WalletRefused(Reason.PAYER_BALANCE)
+    code = code_of(refused.reason)
+    assert (code, TABLE[code].client, respmsg(refused)) == (
         "1201",
-        errors.Retry.NEVER,
+        Client.FINAL,
         "the payer has too little money",
     )
-    assert errors.WalletRefused(respcd.CHANNEL_ERROR).retry is errors.Retry.QUERY
+    assert TABLE[code_of(errors.WalletRefused(Reason.OTHER).reason)].client is Client.UNKNOWN

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tael.base.respcd import Call
+from tael.qfpay.codes import Call
 from tael.qfpay.signature import LANG, SIGN, joined
 
 MERCHANT: Final = frozenset({"mchid", "Mchid", "mchntid"})

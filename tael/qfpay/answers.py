@@ -6,19 +6,21 @@ Every value is a string except `page`, `page_size` and the lists, as in QFPay's 
 from collections.abc import Sequence
 from typing import Any
 
-from tael.base import respcd
 from tael.base.errors import TaelError
 from tael.base.moments import moment_text
 from tael.base.pay_types import Presentment
-from tael.base.respcd import Call
+from tael.base.reasons import Reason
 from tael.channels.outcomes import BridgeParams, PayCode, PayLink
 from tael.merchants.domain.merchant import App
 from tael.payments.domain.page_urls import Pages
-from tael.payments.domain.payment import Payment, State, shown_cancel, shown_respcd
-from tael.payments.domain.refund import Refund
-from tael.payments.domain.reversal import ReversalState
+from tael.payments.domain.payment import Payment, State
+from tael.payments.domain.refund import Refund, RefundState
 from tael.payments.reversals import ReversalResult
 from tael.payments.store.transactions import RefundTransaction, Transaction
+from tael.qfpay import codes
+from tael.qfpay.codes import Call
+from tael.qfpay.reasons import code_of, resperr, respmsg
+from tael.qfpay.shown import shown_cancel, shown_refund_respcd, shown_respcd, shown_reversal_respcd
 
 Members = dict[str, Any]
 
@@ -27,7 +29,7 @@ def payment_answer(payment: Payment, pages: Pages) -> Members:
     """0000 for an online order means that it was created, not that it is paid."""
     code = shown_respcd(payment)
     if payment.state is State.PENDING and payment.pay is not None:
-        code = respcd.OK
+        code = codes.OK
     return {
         "pay_type": payment.pay_type.code,
         "out_trade_no": payment.reference,
@@ -45,7 +47,7 @@ def payment_answer(payment: Payment, pages: Pages) -> Members:
 
 def _openid_text(payment: Payment) -> Members:
     """QFPay's own text for an openid that belongs to another official account."""
-    is_mismatch = payment.pay_type.presentment is Presentment.IN_APP and payment.respcd == respcd.MISMATCH
+    is_mismatch = payment.pay_type.presentment is Presentment.IN_APP and payment.reason is Reason.MISMATCH
     return {"respmsg": "sub_mch_id与sub_appid不匹配"} if is_mismatch else {}
 
 
@@ -64,7 +66,7 @@ def _pay_members(payment: Payment, pages: Pages) -> Members:
 
 
 def close_answer(payment: Payment) -> Members:
-    code = respcd.OK if payment.state is State.CLOSED else respcd.PENDING
+    code = codes.OK if payment.state is State.CLOSED else codes.PENDING
     return {
         "sysdtm": moment_text(payment.changed_at),
         "txdtm": payment.client_time,
@@ -87,13 +89,12 @@ def refund_answer(refund: Refund) -> Members:
         "orig_syssn": refund.payment_syssn,
         "origssn": refund.payment_syssn,
         "sysdtm": moment_text(refund.created_at),
-        **_result(refund.respcd, "refund", "ok"),
+        **_result(shown_refund_respcd(refund), "refund", "ok"),
     }
 
 
 def reversal_answer(result: ReversalResult) -> Members:
     reversal, payment = result.reversal, result.payment
-    code = respcd.PENDING if reversal.state is ReversalState.PENDING else reversal.respcd
     return {
         "sysdtm": moment_text(reversal.created_at),
         "txdtm": reversal.client_time,
@@ -102,7 +103,7 @@ def reversal_answer(result: ReversalResult) -> Members:
         "out_trade_no": payment.reference,
         "syssn": reversal.syssn,
         "orig_syssn": payment.syssn,
-        **_result(code, "reversal", "ok"),
+        **_result(shown_reversal_respcd(reversal), "reversal", "ok"),
     }
 
 
@@ -111,7 +112,7 @@ def query_answer(transactions: Sequence[Transaction], app: App, page: int, page_
     return {
         "respmsg": "",
         "resperr": "",
-        "respcd": respcd.OK,
+        "respcd": codes.OK,
         "data": [_row(transaction, app) for transaction in transactions],
         "page": page,
         "page_size": page_size,
@@ -121,16 +122,16 @@ def query_answer(transactions: Sequence[Transaction], app: App, page: int, page_
 def error_answer(error: TaelError, call: Call, reference: str | None) -> Members:
     """An error in the form of every response. The only text of the request it repeats is a well-formed reference."""
     members: Members = {
-        "resperr": respcd.resperr(error.respcd, call) if error.resperr is None else error.resperr,
-        "respcd": error.respcd,
-        "respmsg": error.english,
+        "resperr": resperr(error, call),
+        "respcd": code_of(error.reason),
+        "respmsg": respmsg(error),
     }
     if reference:
         members["out_trade_no"] = reference
-    if error.orig_syssn:
-        members["orig_syssn"] = error.orig_syssn
+    if error.payment_syssn:
+        members["orig_syssn"] = error.payment_syssn
         if call == "refund":
-            members["origssn"] = error.orig_syssn
+            members["origssn"] = error.payment_syssn
     return members
 
 
@@ -140,8 +141,8 @@ def bare_answer(code: str, english: str) -> Members:
 
 
 def _result(code: str, call: Call, on_success: str) -> Members:
-    english = on_success if code == respcd.OK else respcd.TABLE[code].english
-    return {"respcd": code, "respmsg": english, "resperr": respcd.resperr(code, call)}
+    english = on_success if code == codes.OK else codes.TABLE[code].english
+    return {"respcd": code, "respmsg": english, "resperr": codes.resperr(code, call)}
 
 
 def _row(transaction: Transaction, app: App) -> Members:
@@ -168,18 +169,19 @@ def _payment_state(payment: Payment, app: App) -> Members:
         "order_type": "payment",
         "cancel": _cancel(payment, app),
         "respcd": code,
-        "errmsg": respcd.row_text(code),
+        "errmsg": codes.row_text(code),
         "paydtm": moment_text(payment.paid_at or payment.changed_at) if payment.state is State.PAID else "",
     }
 
 
 def _refund_state(refund: Refund) -> Members:
+    code, is_done = shown_refund_respcd(refund), refund.state is RefundState.DONE
     return {
         "order_type": "refund",
         "cancel": "0",
-        "respcd": refund.respcd,
-        "errmsg": respcd.row_text(refund.respcd),
-        "paydtm": moment_text(refund.done_at or refund.changed_at) if refund.respcd == respcd.OK else "",
+        "respcd": code,
+        "errmsg": codes.row_text(code),
+        "paydtm": moment_text(refund.done_at or refund.changed_at) if is_done else "",
         "origssn": refund.payment_syssn,
     }
 
