@@ -1,8 +1,10 @@
 """The tables `payment`, `refund` and `reversal`: how each field of their dataclasses is stored."""
 
-import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
+
+import msgspec
 
 from tael.base.pay_types import PAY_TYPES
 from tael.channels.outcomes import BridgeParams, PayCode, PayLink
@@ -18,32 +20,45 @@ EXPEDITED: Final = timedelta(days=36_525)
 LEASE: Final = {"lease_until": "timestamptz"}
 
 
+class _Link(msgspec.Struct, tag="link"):
+    url: str
+
+
+class _Code(msgspec.Struct, tag="code"):
+    text: str
+
+
+class _Bridge(msgspec.Struct, tag="bridge"):
+    params: Mapping[str, str]
+
+
+_PAY: Final[msgspec.json.Decoder[_Link | _Code | _Bridge]] = msgspec.json.Decoder(_Link | _Code | _Bridge)
+
+
 def pay_text(pay: PayLink | PayCode | BridgeParams | None) -> str | None:
     """Pay data as text for its column."""
     match pay:
         case None:
             return None
         case PayLink(url):
-            return json.dumps({"link": url})
+            return msgspec.json.encode(_Link(url)).decode()
         case PayCode(text):
-            return json.dumps({"code": text})
+            return msgspec.json.encode(_Code(text)).decode()
         case BridgeParams(params):
-            return json.dumps({"bridge": dict(params)})
+            return msgspec.json.encode(_Bridge(params)).decode()
 
 
 def pay_of(text: str | None) -> PayLink | PayCode | BridgeParams | None:
-    """The inverse of `pay_text`."""
+    """The inverse of `pay_text`. Raises msgspec.ValidationError for anything else."""
     if text is None:
         return None
-    match json.loads(text):
-        case {"link": str(url)}:
+    match _PAY.decode(text):
+        case _Link(url=url):
             return PayLink(url)
-        case {"code": str(code)}:
+        case _Code(text=code):
             return PayCode(code)
-        case {"bridge": dict(params)}:
+        case _Bridge(params=params):
             return BridgeParams(params)
-        case other:
-            raise ValueError(f"not pay data: {other!r}")
 
 
 def _scheduled(check_at: datetime | None) -> datetime | None:
