@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))  # runs from a checkout where the package is not i
 
 from docs.schema import entities_page  # noqa: E402
 from tael.base.money import Money  # noqa: E402
-from tael.base.pay_types import PAY_TYPES, PayType, Wallet  # noqa: E402
+from tael.base.pay_types import PAY_TYPES, PayType  # noqa: E402
 from tael.base.reasons import Reason  # noqa: E402
 from tael.channels.outcomes import (  # noqa: E402
     Again,
@@ -255,19 +255,19 @@ def payment_after(pay_type: PayType, **changes: Any) -> Callable[[State, Outcome
 
 
 def refund_after(state: RefundState, outcome: RefundOutcome, is_first: bool) -> RefundState:
-    before = Refund("m", "2", "1", "a", Wallet.WECHAT, "r", PRICE, "", "", NOON, NOON, None, state=state)
+    before = Refund("m", "2", "1", "a", "wechat_v2", "r", PRICE, "", "", NOON, NOON, None, state=state)
     return apply_refund_outcome(before, outcome, at=NOON, is_first=is_first).state
 
 
 def reversal_after(state: ReversalState, outcome: ReversalOutcome, is_first: bool) -> ReversalState:
-    before = Reversal("m", "3", "1", "a", Wallet.WECHAT, 0, "", None, NOON, NOON, None, state=state)
+    before = Reversal("m", "3", "1", "a", "wechat_v2", 0, "", None, NOON, NOON, None, state=state)
     payment = sample(State.PENDING, OFFLINE)
     return apply_reversal_outcome(before, payment, outcome, at=NOON, is_first=is_first)[0].state
 
 
 def reversed_payment_after(fails_with: Reason | None) -> Callable[[State, ReversalOutcome, bool], State]:
     """What the outcome of a reversal makes of its payment; `fails_with` as in `Reversal`."""
-    before = Reversal("m", "3", "1", "a", Wallet.WECHAT, 0, "", fails_with, NOON, NOON, None)
+    before = Reversal("m", "3", "1", "a", "wechat_v2", 0, "", fails_with, NOON, NOON, None)
 
     def after(state: State, outcome: ReversalOutcome, is_first: bool) -> State:
         payment = replace(sample(state, OFFLINE), reversal_syssn="3", is_reversed=False)
@@ -286,6 +286,7 @@ def sample(state: State, pay_type: PayType) -> Payment:
         reference="r",
         amount=PRICE,
         account_id="w",
+        protocol="p",
         content="",
         subject="",
         openid="",

@@ -17,7 +17,6 @@ from structlog.typing import Processor
 
 from tael.base.cipher import Cipher
 from tael.base.clock import Clock, DemoClock, RealClock
-from tael.base.pay_types import Wallet
 from tael.config import DEFAULT_SETTINGS_CACHE_S, Settings
 from tael.db.database import PATIENT, Database, Limits
 from tael.operations.store import Store, store_over
@@ -116,11 +115,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         Transport(settings.webhook_egress) as to_merchants,
     ):
         note_answer = AnswerChecks(store.incidents, clock).note
-        channels: dict[Wallet, Channel] = {
-            Wallet.ALIPAY: AlipayMapi(
+        channels: dict[str, Channel] = {
+            "alipay_mapi": AlipayMapi(
                 to_alipay, clock, settings.alipay_url, settings.alipay_instore_url, note_answer
             ),
-            Wallet.WECHAT: WeChatV2(
+            "wechat_v2": WeChatV2(
                 to_wechat,
                 clock,
                 settings.wechat_url,
@@ -144,7 +143,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 def services_over(
     store: Store,
-    channels: "Mapping[Wallet, Channel]",
+    channels: "Mapping[str, Channel]",
     to_merchants: "Transport",
     clock: Clock,
     pages: Pages,

@@ -11,10 +11,11 @@ from starlette.routing import BaseRoute, Route
 from tael.api.request_body import peer_of
 from tael.base.pay_types import Wallet
 from tael.base.security_log import log_refused_notice
+from tael.channels.base import Acknowledgement, Channel
 from tael.db.database import StoreUnavailable, budget
 from tael.db.outages import log_unavailable
 from tael.payments.gateway import NOTICES, Gateway
-from tael.payments.notices import NoSuchAccount, NoticeRefused, receive_notice
+from tael.payments.notices import NoSuchAccount, NoticeRefused, notified_account, receive_notice
 
 log = structlog.get_logger()
 
@@ -27,26 +28,33 @@ class NoticeTooLarge(NoticeRefused):
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
     """The paths are defined in `payments/gateway.py`, which gives them to the wallets."""
+    of_wallet: dict[Wallet, Channel] = {}
+    for channel in gateway.channels.values():
+        of_wallet.setdefault(channel.wallet, channel)
     return [
         Route(
             f"{NOTICES}/{wallet}/{{account_id}}",
-            partial(_notice, wallet=wallet, gateway=gateway),
+            partial(_notice, wallet=wallet, acknowledgement=channel.acknowledgement, gateway=gateway),
             methods=["POST"],
         )
-        for wallet in Wallet
+        for wallet, channel in of_wallet.items()
     ]
 
 
-async def _notice(request: Request, wallet: Wallet, gateway: Gateway) -> Response:
-    """Anything but the wallet's acknowledgement makes the wallet repeat the notice."""
-    acknowledgement = gateway.channels[wallet].acknowledgement
+async def _notice(
+    request: Request, wallet: Wallet, acknowledgement: Acknowledgement, gateway: Gateway
+) -> Response:
+    """Anything but the wallet's acknowledgement makes the wallet repeat the notice.
+
+    `acknowledgement` is the form for an unknown account; a known one's is decided by its protocol.
+    """
     account_id = request.path_params["account_id"]
     try:
         body = await _body_of(request)
-        if "\0" in account_id:  # text in PostgreSQL cannot contain NUL
-            raise NoSuchAccount("no such account")
         with budget(gateway.store.database.limits.call_s):
-            await receive_notice(wallet, account_id, request.headers, body, gateway)
+            account = await notified_account(wallet, account_id, gateway)
+            acknowledgement = gateway.channel(account.protocol).acknowledgement
+            await receive_notice(account, request.headers, body, gateway)
     except NoticeRefused as refused:
         is_known = not isinstance(refused, NoSuchAccount | NoticeTooLarge)
         log_refused_notice(wallet, account_id, str(refused), is_known, peer_of(request))

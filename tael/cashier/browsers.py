@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from tael.base.pay_types import PAY_TYPES, PayType, Wallet
+from tael.base.pay_types import PAY_TYPES, PayType, Presentment, Wallet
 
 PHONE: Final = re.compile(r"\b(?:Mobile|Android|iPhone|iPad|iPod)\b")
 
@@ -26,16 +26,21 @@ def browser_of(request: Request) -> Browser:
     return Browser.PHONE if PHONE.search(agent) else Browser.DESKTOP
 
 
+#: What a browser can show, best first. In a wallet's own browser only that wallet can be used.
+PRESENTMENTS: Final = {
+    Browser.DESKTOP: (Presentment.WEB_PAGE, Presentment.QR_CODE),
+    Browser.PHONE: (Presentment.WAP_PAGE, Presentment.QR_CODE),
+    Browser.WECHAT: (Presentment.IN_APP,),
+}
+
+
 def pay_type_for(wallet: Wallet, browser: Browser, has_openid: bool) -> PayType | None:
-    """The pay type for paying a checkout link with `wallet` in this browser; None if it is not possible."""
-    match wallet, browser:
-        case Wallet.ALIPAY, Browser.DESKTOP:
-            return PAY_TYPES["800151"]
-        case Wallet.ALIPAY, Browser.PHONE:
-            return PAY_TYPES["800152"]
-        case Wallet.WECHAT, Browser.WECHAT:
-            return PAY_TYPES["800207"] if has_openid else None
-        case Wallet.WECHAT, _:
-            return PAY_TYPES["800201"]
-        case _:
-            return None
+    """The pay type for paying a checkout link with `wallet` in this browser; None if it is not possible.
+
+    A page inside the wallet needs the payer's openid.
+    """
+    of_wallet = {each.presentment: each for each in PAY_TYPES.values() if each.wallet is wallet}
+    for presentment in PRESENTMENTS[browser]:
+        if presentment in of_wallet and (has_openid or presentment is not Presentment.IN_APP):
+            return of_wallet[presentment]
+    return None

@@ -1,13 +1,17 @@
 """The merchant's page to which a payer is redirected after a payment, with the payment's unsigned numbers."""
 
+from typing import Final
 from urllib.parse import urlencode
 
-from tael.base.pay_types import Wallet
+from tael.base.pay_types import Presentment
 from tael.merchants.domain.merchant import App, Style
 from tael.payments.checkout import Checkout
 from tael.payments.domain.payment import Payment, State
 from tael.qfpay.shown import shown_respcd
 from tael.qfpay.webhook_bodies import payment_members
+
+#: Pages of the wallet, from which the payer returns to us.
+WALLET_PAGES: Final = (Presentment.WEB_PAGE, Presentment.WAP_PAGE)
 
 
 def base_url(payment: Payment, state: State, app: App | None, checkout: Checkout | None) -> str:
@@ -16,7 +20,7 @@ def base_url(payment: Payment, state: State, app: App | None, checkout: Checkout
         return ""
     if checkout is not None:
         return checkout.link.return_url if state is State.PAID else checkout.link.failed_url
-    if state is State.PAID and payment.pay_type.wallet is Wallet.ALIPAY and app is not None:
+    if state is State.PAID and payment.pay_type.presentment in WALLET_PAGES and app is not None:
         return app.return_url or ""
     return ""
 

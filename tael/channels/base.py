@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from tael.base.money import Money
-from tael.base.pay_types import PayType
+from tael.base.pay_types import PayType, Wallet
 from tael.channels.outcomes import Outcome, RefundOutcome, ReversalOutcome
 from tael.merchants.domain.account import Account
 
@@ -87,12 +87,31 @@ class Acknowledgement:
     refused: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an account's contract covers. Use cases depend on this, never on which wallet or protocol it is."""
+
+    pay_types: frozenset[str]  #: the codes that it serves
+    supports_close: bool = True
+    supports_partial_refunds: bool = True
+    max_refunds_per_order: int | None = None
+    refund_gap: timedelta = timedelta(0)  #: the wallet requires this time between two refunds of the account
+    signs_returns: bool = False  #: `read_return` can verify that a payer's browser returned from the wallet
+
+
 class Channel(Protocol):
     """A wallet. Each method sends a request, verifies the response, and compares numbers, amount and currency."""
 
+    wallet: Wallet  #: the notices of its accounts arrive under this name
     acknowledgement: Acknowledgement
     #: How old an undecided barcode payment must be before the wallet accepts its reversal.
     reversal_after: timedelta
+    #: If an order's number has several trades at the wallet, a single one of them can be refunded.
+    refunds_single_trades: bool
+
+    def capabilities(self, account: Account) -> Capabilities:
+        """What the contract of `account` covers."""
+        ...
 
     def deadline(self, order: ChannelOrder) -> datetime:
         """When the wallet stops taking money for `order`; never before its `expires_at`."""

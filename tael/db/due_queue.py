@@ -10,13 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic
 
-from tael.base.pay_types import Wallet
 from tael.db.database import Database
 from tael.db.tables import Row, Table
 
 NO_LIMIT: Final = 1_000_000
-#: All wallets, as rows.
-WALLETS: Final = "(VALUES " + ", ".join(f"('{wallet}')" for wallet in Wallet) + ")"
 #: Due and not leased: $1 is the gateway's clock, $2 the real time.
 IS_DUE: Final = "{at} <= $1 AND (lease_until IS NULL OR lease_until < $2)"
 
@@ -48,21 +45,18 @@ class DueQueue(Generic[Row]):
 
 @dataclass(frozen=True, slots=True)
 class AccountLimits:
-    """What one claim may take: up to `default` rows of each account at these wallets, except for `remaining`."""
+    """What one claim may take: up to `default` rows of each account of these protocols, except for `remaining`."""
 
-    wallets: tuple[Wallet, ...] = tuple(Wallet)
+    protocols: tuple[str, ...]
     default: int = NO_LIMIT
     remaining: Mapping[str, int] = field(default_factory=dict)
-
-
-UNLIMITED: Final = AccountLimits()
 
 
 class AccountQueue(DueQueue[Row]):
     """Rows of wallet accounts.
 
     They are claimed account by account, each up to its remaining slots, so that a long queue of one account does not
-    delay others. The table has an index on (wallet, account_id, check_at).
+    delay others. The table has an index on (protocol, account_id, check_at).
     """
 
     due_column = "check_at"
@@ -77,57 +71,59 @@ class AccountQueue(DueQueue[Row]):
         real_now: datetime,
         lease_until: datetime,
         limit: int,
-        accounts: AccountLimits = UNLIMITED,
+        accounts: AccountLimits,
     ) -> list[Row]:
         """Due rows, leased until `lease_until`. `now` is the gateway's clock; leases use real time.
 
         Raises StoreUnavailable.
         """
         remaining = list(accounts.remaining), list(accounts.remaining.values())
-        values = now, real_now, lease_until, limit, accounts.wallets, accounts.default, *remaining
+        values = now, real_now, lease_until, limit, accounts.protocols, accounts.default, *remaining
         return await self._claim(self._claim_by_account, *values)
 
     def has_due_rows(self) -> str:
         """Account by account, like the index, so that rows which are not due yet cost nothing."""
         table = self._table.name
+        waiting = f"SELECT protocol, account_id FROM {table} WHERE check_at IS NOT NULL"
         return f"""EXISTS (
-    WITH RECURSIVE {_accounts(table, WALLETS)}
+    WITH RECURSIVE account AS (
+        ({waiting} ORDER BY protocol, account_id LIMIT 1)
+        UNION ALL
+        SELECT next.protocol, next.account_id
+        FROM account AS a CROSS JOIN LATERAL (
+            {waiting} AND (protocol, account_id) > (a.protocol, a.account_id) ORDER BY protocol, account_id LIMIT 1
+        ) AS next
+    )
     SELECT FROM account AS a CROSS JOIN LATERAL (
-        SELECT FROM {table} WHERE wallet = a.wallet AND account_id = a.account_id AND {IS_DUE.format(at="check_at")}
-        LIMIT 1
+        SELECT FROM {table}
+        WHERE protocol = a.protocol AND account_id = a.account_id AND {IS_DUE.format(at="check_at")} LIMIT 1
     ) AS first)"""
-
-
-def _accounts(table: str, wallets: str) -> str:
-    """The CTE `account`: the accounts at `wallets` that have a row with `check_at`, due or not.
-
-    It steps from one account to the next through the index, whatever the length of their queues.
-    """
-    step = f"SELECT account_id FROM {table} WHERE check_at IS NOT NULL AND wallet ="
-    return f"""account AS (
-    SELECT w.wallet, first.account_id
-    FROM {wallets} AS w (wallet) CROSS JOIN LATERAL ({step} w.wallet ORDER BY account_id LIMIT 1) AS first
-    UNION ALL
-    SELECT a.wallet, next.account_id
-    FROM account AS a
-    CROSS JOIN LATERAL ({step} a.wallet AND account_id > a.account_id ORDER BY account_id LIMIT 1) AS next
-)"""
 
 
 def _claim_by_account(table: Table[Any]) -> str:
     """$1 now, $2 the real time, $3 the lease's end, $4 the limit, $5 to $8 AccountLimits.
 
-    `head` probes the index once per account. Accounts with due rows get equal parts of twice the limit, since other
-    workers may choose the same rows at the same time. Rows are locked last, and only those that are taken.
+    `account` steps from one account to the next through the index, whatever the length of their queues, and `head`
+    probes each. Accounts with due rows get equal parts of twice the limit, since other workers may choose the same rows
+    at the same time. Rows are locked last, and only those that are taken.
     """
     keys, names = table.key, ", ".join(table.key)
     due = "d.check_at <= $1 AND (d.lease_until IS NULL OR d.lease_until < $2)"
     of_account = (
-        f"{table.name} AS d WHERE d.wallet = {{0}}.wallet AND d.account_id = {{0}}.account_id AND {due}"
+        f"{table.name} AS d WHERE d.protocol = {{0}}.protocol AND d.account_id = {{0}}.account_id AND {due}"
     )
+    waiting = f"SELECT account_id FROM {table.name} WHERE check_at IS NOT NULL AND protocol ="
     return f"""
-WITH RECURSIVE {_accounts(table.name, "unnest($5::text[])")}, room AS (
-    SELECT a.wallet, a.account_id, coalesce(r.room, $6::integer) AS room
+WITH RECURSIVE account AS (
+    SELECT p.protocol, first.account_id
+    FROM unnest($5::text[]) AS p (protocol)
+    CROSS JOIN LATERAL ({waiting} p.protocol ORDER BY account_id LIMIT 1) AS first
+    UNION ALL
+    SELECT a.protocol, next.account_id
+    FROM account AS a
+    CROSS JOIN LATERAL ({waiting} a.protocol AND account_id > a.account_id ORDER BY account_id LIMIT 1) AS next
+), room AS (
+    SELECT a.protocol, a.account_id, coalesce(r.room, $6::integer) AS room
     FROM account AS a LEFT JOIN unnest($7::text[], $8::integer[]) AS r (account_id, room) USING (account_id)
 ), head AS MATERIALIZED (
     SELECT room.*, (2 * $4::bigint - 1) / count(*) OVER () + 1 AS part

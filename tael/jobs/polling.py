@@ -1,6 +1,6 @@
 """Polls wallets about every undecided payment, refund, reversal and unmatched payment; expires orders.
 
-Each wallet has its own slots in a worker, and each account at most half of them, so that a hanging wallet, or an
+Each channel has its own slots in a worker, and each account at most half of them, so that a hanging wallet, or an
 account with a long queue, delays its own rows only.
 """
 
@@ -10,7 +10,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from tael.base.pay_types import Wallet
 from tael.db.due_queue import AccountLimits
 from tael.jobs.runner import Job
 from tael.payments.gateway import Gateway
@@ -19,8 +18,8 @@ from tael.payments.refunds import check_refund
 from tael.payments.reversals import continue_reversal
 from tael.unmatched.advance import UnmatchedContext, advance_unmatched
 
-#: Rows of one table in progress at one wallet.
-WALLET_SLOTS: Final = 100
+#: Rows of one table in progress at one channel.
+CHANNEL_SLOTS: Final = 100
 #: Of these, at most so many of one account.
 ACCOUNT_SLOTS: Final = 50
 
@@ -38,7 +37,7 @@ Renew = Callable[[Sequence[Row], Sequence[datetime], datetime], Awaitable[Sequen
 
 
 def polling_jobs(gateway: Gateway, unmatched: UnmatchedContext) -> list[Job[Any]]:
-    """One job per wallet and table."""
+    """One job per channel and table."""
     payments, refunds, reversals = gateway.store.payments, gateway.store.refunds, gateway.store.reversals
     poll, check, proceed, advance = (
         partial(poll_payment, gateway=gateway),
@@ -47,28 +46,30 @@ def polling_jobs(gateway: Gateway, unmatched: UnmatchedContext) -> list[Job[Any]
         partial(advance_unmatched, context=unmatched),
     )
     jobs: list[Job[Any]] = []
-    for wallet in gateway.channels:
+    for protocol in gateway.channels:
         jobs += [
-            _job("payments", wallet, payments.due.claim, poll, payments.due.renew),
-            _job("refunds", wallet, refunds.due.claim, check, refunds.due.renew),
-            _job("reversals", wallet, reversals.due.claim, proceed, reversals.due.renew),
-            _job("unmatched_payments", wallet, unmatched.table.due.claim, advance, unmatched.table.due.renew),
+            _job("payments", protocol, payments.due.claim, poll, payments.due.renew),
+            _job("refunds", protocol, refunds.due.claim, check, refunds.due.renew),
+            _job("reversals", protocol, reversals.due.claim, proceed, reversals.due.renew),
+            _job(
+                "unmatched_payments", protocol, unmatched.table.due.claim, advance, unmatched.table.due.renew
+            ),
         ]
     return jobs
 
 
 def _job(
-    table: str, wallet: Wallet, claim: Claim[Row], poll: Callable[[Row], Awaitable[object]], renew: Renew[Row]
+    table: str, protocol: str, claim: Claim[Row], poll: Callable[[Row], Awaitable[object]], renew: Renew[Row]
 ) -> Job[Row]:
-    slots = AccountSlots(wallet, claim, poll)
-    return Job(f"poll.{table}.{wallet}", slots.claim, slots.poll, renew, WALLET_SLOTS, table)
+    slots = AccountSlots(protocol, claim, poll)
+    return Job(f"poll.{table}.{protocol}", slots.claim, slots.poll, renew, CHANNEL_SLOTS, table)
 
 
 class AccountSlots(Generic[Row]):
-    """The rows of one table in progress at one wallet, counted by account."""
+    """The rows of one table in progress at one channel, counted by account."""
 
-    def __init__(self, wallet: Wallet, claim: Claim[Row], poll: Callable[[Row], Awaitable[object]]) -> None:
-        self._wallet = wallet
+    def __init__(self, protocol: str, claim: Claim[Row], poll: Callable[[Row], Awaitable[object]]) -> None:
+        self._protocol = protocol
         self._claim = claim
         self._poll = poll
         self._in_progress: Counter[str] = Counter()
@@ -78,7 +79,7 @@ class AccountSlots(Generic[Row]):
     ) -> Sequence[Row]:
         """Claim due rows, account by account, up to the free slots of each."""
         remaining = {account: ACCOUNT_SLOTS - rows for account, rows in self._in_progress.items()}
-        limits = AccountLimits((self._wallet,), ACCOUNT_SLOTS, remaining)
+        limits = AccountLimits((self._protocol,), ACCOUNT_SLOTS, remaining)
         rows = await self._claim(now, real_now, lease_until, limit, limits)
         self._in_progress.update(row.account_id for row in rows)
         return rows

@@ -6,10 +6,9 @@ A change made by another process is seen within `ttl_s`.
 from dataclasses import dataclass
 
 from tael.base import errors
-from tael.base.pay_types import PayType, Wallet
 from tael.base.read_cache import DEFAULT_TTL_S, ReadCache
 from tael.base.security_log import log_published_key
-from tael.merchants.domain.account import Account, AlipayAccount, WeChatAccount
+from tael.merchants.domain.account import Account
 from tael.merchants.domain.maintenance import MaintenanceWindow
 from tael.merchants.domain.merchant import PUBLISHED_KEY, App, Merchant, MerchantState, Operation
 from tael.merchants.store.accounts import Accounts
@@ -48,22 +47,6 @@ class AppContext:
         if not accounts:
             raise errors.NotSetUp
         return accounts
-
-    def account_for(self, merchant: Merchant, pay_type: PayType) -> Account:
-        """The merchant's account that serves `pay_type`. Raises NoChannel if none was granted, NotSetUp."""
-        for account in self.accounts_of(merchant):
-            if serves(account, pay_type):
-                return account
-        raise errors.NoChannel
-
-
-def serves(account: Account, pay_type: PayType) -> bool:
-    """An Alipay account serves its one scene, a WeChat account both; WeChat Pay HK only if granted."""
-    match account:
-        case AlipayAccount(scene=scene):
-            return pay_type.wallet is Wallet.ALIPAY and pay_type.scene == scene
-        case WeChatAccount(supports_wechat_hk=supports_wechat_hk):
-            return pay_type.wallet is Wallet.WECHAT and (supports_wechat_hk or not pay_type.is_hongkong)
 
 
 def check_state(merchant: Merchant) -> None:

@@ -42,13 +42,10 @@ class Checkout:
     context: AppContext
     merchant: Merchant
     order: Payment | None
+    pay_types: frozenset[str]  #: the codes that the merchant's accounts serve
 
     def can_be_paid_by(self, pay_type: PayType) -> bool:
-        try:
-            self.context.account_for(self.merchant, pay_type)
-        except (errors.NoChannel, errors.NotSetUp):
-            return False
-        return True
+        return pay_type.code in self.pay_types
 
 
 async def open_link(new_link: CheckoutLink, merchant: Merchant, gateway: Gateway) -> CheckoutLink:
@@ -122,7 +119,10 @@ async def _checkout(link: CheckoutLink, gateway: Gateway) -> Checkout:
     context = await gateway.credentials.app(link.appcode)
     if context is None:
         raise LookupError(f"the app of link {link.link_id} is missing, which the database forbids")
-    return Checkout(link, context, context.merchants[link.mchid], await _newest_order(link, gateway))
+    merchant = context.merchants[link.mchid]
+    accounts = [account for account in context.accounts if account.mchid == merchant.mchid]
+    pay_types = frozenset[str]().union(*(gateway.capabilities(account).pay_types for account in accounts))
+    return Checkout(link, context, merchant, await _newest_order(link, gateway), pay_types)
 
 
 async def _newest_order(link: CheckoutLink, gateway: Gateway) -> Payment | None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from tael.base import errors
 from tael.base.reasons import Reason
 from tael.channels.outcomes import Closed, NotSent, Paid, Refused, Unknown
-from tael.merchants.domain.account import AlipayAccount
 from tael.merchants.domain.merchant import Merchant
 from tael.payments.domain.payment import Payment, State, numbers_of
 from tael.payments.gateway import Gateway
@@ -47,7 +46,7 @@ async def close_order(payment: Payment, gateway: Gateway) -> Payment:
     if payment.state is State.CLOSED:
         return payment
     account = await gateway.account(payment)
-    if isinstance(account, AlipayAccount) and not account.supports_close:
+    if not gateway.capabilities(account).supports_close:
         raise errors.NotAllowed("this account cannot close orders", **numbers_of(payment))
     if not payment.close_syssn:
         close_syssn = await gateway.store.serials.syssn(gateway.clock.now())
@@ -80,7 +79,7 @@ def refusal_to_close(payment: Payment) -> errors.TaelError | None:
 async def _close_at_wallet(payment: Payment, gateway: Gateway) -> Payment:
     if payment.is_unopened:  # and stays so: no payer is redirected to the wallet once a close is requested
         return await record_outcome(payment, Closed(), gateway)
-    outcome = await gateway.channel(payment.pay_type).close(await gateway.order(payment))
+    outcome = await gateway.channel(payment.protocol).close(await gateway.order(payment))
     match outcome:
         case Closed() | Paid():
             closed = await record_outcome(payment, outcome, gateway)

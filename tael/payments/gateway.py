@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from tael.base.clock import Clock
-from tael.base.pay_types import PayType, Wallet
-from tael.channels.base import Channel, ChannelOrder, ChannelRefund
-from tael.merchants.credential_cache import CredentialCache
+from tael.base.errors import NoChannel
+from tael.base.pay_types import PayType
+from tael.channels.base import Capabilities, Channel, ChannelOrder, ChannelRefund
+from tael.merchants.credential_cache import AppContext, CredentialCache
 from tael.merchants.domain.account import Account
+from tael.merchants.domain.merchant import Merchant
 from tael.payments.domain.page_urls import Pages
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund
@@ -37,14 +39,24 @@ class Gateway:
     """Created once per process."""
 
     store: PaymentTables
-    channels: Mapping[Wallet, Channel]
+    channels: Mapping[str, Channel]  #: by protocol
     credentials: CredentialCache
     clock: Clock
     in_flight_requests: InFlightRequests
     pages: Pages  #: of payers, below the public URL
 
-    def channel(self, pay_type: PayType) -> Channel:
-        return self.channels[pay_type.wallet]
+    def channel(self, protocol: str) -> Channel:
+        return self.channels[protocol]
+
+    def capabilities(self, account: Account) -> Capabilities:
+        return self.channels[account.protocol].capabilities(account)
+
+    def account_for(self, context: AppContext, merchant: Merchant, pay_type: PayType) -> Account:
+        """The merchant's account that serves `pay_type`. Raises NoChannel if none does, NotSetUp if there is none."""
+        for account in context.accounts_of(merchant):
+            if pay_type.code in self.capabilities(account).pay_types:
+                return account
+        raise NoChannel
 
     async def account(self, payment: Payment) -> Account:
         """The account of `payment`. Raises LookupError if it is missing, which the database forbids."""
@@ -77,7 +89,7 @@ def order_for(payment: Payment, account: Account, public_url: str, auth_code: st
         subject=payment.subject,
         created_at=payment.created_at,
         expires_at=payment.expires_at,
-        notice_url=notice_url(payment.pay_type, account, public_url),
+        notice_url=notice_url(account, public_url),
         return_url=f"{public_url}{RETURN}/{account.account_id}",
         auth_code=auth_code,
         forbid_credit=payment.forbid_credit,
@@ -86,6 +98,6 @@ def order_for(payment: Payment, account: Account, public_url: str, auth_code: st
     )
 
 
-def notice_url(pay_type: PayType, account: Account, public_url: str) -> str:
+def notice_url(account: Account, public_url: str) -> str:
     """Where the wallet sends notices about this account's orders."""
-    return f"{public_url}{NOTICES}/{pay_type.wallet}/{account.account_id}"
+    return f"{public_url}{NOTICES}/{account.wallet}/{account.account_id}"

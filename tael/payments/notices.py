@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from tael.base.pay_types import Wallet
 from tael.channels.base import BadSignature, PaymentNotice, RefundNotice
 from tael.channels.outcomes import Closed, Outcome, Paid, Unknown
 from tael.incidents.log import log_incidents
-from tael.merchants.domain.account import Account, AlipayAccount
+from tael.merchants.domain.account import Account
 from tael.merchants.domain.merchant import App
 from tael.payments.domain.incidents import unmatched_notice
 from tael.payments.domain.payment import Payment, State
@@ -31,16 +30,23 @@ class NoSuchAccount(NoticeRefused):
     """There is no account with this id."""
 
 
-async def receive_notice(
-    wallet: Wallet, account_id: str, headers: Mapping[str, str], body: bytes, gateway: Gateway
-) -> None:
-    """Verify and record a notice. Raises NoticeRefused, StoreUnavailable: then the wallet sends it again."""
+async def notified_account(wallet: str, account_id: str, gateway: Gateway) -> Account:
+    """The account at `wallet` that a notice is about. Raises NoticeRefused, StoreUnavailable."""
+    if "\0" in account_id:  # text in PostgreSQL cannot contain NUL
+        raise NoSuchAccount("no such account")
     account = await gateway.credentials.account(account_id)
     if account is None:
         raise NoSuchAccount("no such account")
+    if account.wallet != wallet:
+        raise NoticeRefused("the account is at another wallet")
+    return account
+
+
+async def receive_notice(account: Account, headers: Mapping[str, str], body: bytes, gateway: Gateway) -> None:
+    """Verify and record a notice. Raises NoticeRefused, StoreUnavailable: then the wallet sends it again."""
     try:
-        notice = await gateway.channels[wallet].read_notice(account, headers, body)
-    except (BadSignature, TypeError) as error:
+        notice = await gateway.channel(account.protocol).read_notice(account, headers, body)
+    except BadSignature as error:
         raise NoticeRefused(str(error)) from error
     match notice:
         case PaymentNotice(syssn, outcome, confirmed):
@@ -57,14 +63,14 @@ async def receive_notice(
 async def payment_returned(
     account_id: str, query: Mapping[str, str], gateway: Gateway
 ) -> tuple[Payment, App] | None:
-    """A payer's browser returned from Alipay: the payment's current state, or None if the signature is invalid.
+    """A payer's browser returned from the wallet: the payment's current state, or None if the signature is invalid.
 
     The call can be replayed by anyone, so it is only a hint and the wallet is queried.
     """
     account = await gateway.credentials.account(account_id)
-    if not isinstance(account, AlipayAccount):
+    if account is None or not gateway.capabilities(account).signs_returns:
         return None
-    syssn = gateway.channels[Wallet.ALIPAY].read_return(account, query)
+    syssn = gateway.channel(account.protocol).read_return(account, query)
     if syssn is None:
         return None
     payment = await gateway.store.payments.by_syssn(account.mchid, syssn)
@@ -108,5 +114,5 @@ async def _payment_of(account: Account, syssn: str, outcome: Outcome, gateway: G
 
 
 async def _query(payment: Payment, gateway: Gateway) -> Payment:
-    outcome = await gateway.channel(payment.pay_type).query(await gateway.order(payment))
+    outcome = await gateway.channel(payment.protocol).query(await gateway.order(payment))
     return await record_outcome(payment, outcome, gateway)

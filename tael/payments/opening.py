@@ -62,7 +62,7 @@ async def open_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
 
 async def pending_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
     """A new row for `request`. Raises NoChannel and NotSetUp."""
-    account = request.context.account_for(request.merchant, request.pay_type)
+    account = gateway.account_for(request.context, request.merchant, request.pay_type)
     now = gateway.clock.now()
     # A barcode payment has a fixed lifetime: how long we wait for the payer's confirmation.
     lifetime_s = request.expires_after_s if request.pay_type.is_online else None
@@ -75,6 +75,7 @@ async def pending_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
         reference=request.reference,
         amount=request.amount,
         account_id=account.account_id,
+        protocol=account.protocol,
         content=content_of(request),
         subject=request.subject or f"{request.merchant.name} {request.reference}",
         openid=request.openid,
@@ -91,7 +92,7 @@ async def pending_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
         fee_rate_ppm=account.fee_rate_ppm,
     )
     order = order_for(payment, account, gateway.pages.public_url)
-    return replace(payment, deadline=gateway.channel(request.pay_type).deadline(order))
+    return replace(payment, deadline=gateway.channel(account.protocol).deadline(order))
 
 
 def content_of(request: PaymentRequest) -> str:
@@ -114,11 +115,11 @@ async def send_initial_request(payment: Payment, request: PaymentRequest, gatewa
     try:
         order = order_for(
             payment,
-            request.context.account_for(request.merchant, request.pay_type),
+            gateway.account_for(request.context, request.merchant, request.pay_type),
             gateway.pages.public_url,
             request.auth_code,
         )
-        outcome = await gateway.channel(payment.pay_type).open(order)
+        outcome = await gateway.channel(payment.protocol).open(order)
         return await record_outcome(payment, outcome, gateway, is_first=True)
     except Exception as error:
         # The row exists and the wallet may have received the request: a job will query the outcome. No error here may
@@ -155,7 +156,7 @@ async def with_pay_data(payment: Payment, gateway: Gateway) -> Payment:
     """`payment` with its pay data (what the payer opens or scans), requested again if it was lost."""
     if not lacks_pay_data(payment, gateway):
         return payment
-    outcome = await gateway.channel(payment.pay_type).open(await gateway.order(payment))
+    outcome = await gateway.channel(payment.protocol).open(await gateway.order(payment))
     return await record_outcome(payment, without_verdict(outcome), gateway)
 
 

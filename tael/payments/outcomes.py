@@ -61,7 +61,11 @@ async def record_decision(before: Payment, outcome: Outcome, decide: Decide, gat
     `decide` may be called again with a newer payment, and must be pure.
     """
     now = gateway.clock.now()
-    after, incidents = decide(before), incidents_in(before, outcome, at=now)
+    channel = gateway.channel(before.protocol)
+    found = partial(
+        incidents_in, outcome=outcome, at=now, refunds_single_trades=channel.refunds_single_trades
+    )
+    after, incidents = decide(before), found(before)
     if after == before and not incidents:
         return before
     # An incident is decided on the locked row: a refund's reservation can explain it, and does not change the version.
@@ -69,7 +73,7 @@ async def record_decision(before: Payment, outcome: Outcome, decide: Decide, gat
         log_step(before, after)
         return replace(after, version=before.version + 1)
     async with gateway.store.payments.locked(before.mchid, before.syssn) as (connection, current):
-        after, incidents = decide(current), incidents_in(current, outcome, at=now)
+        after, incidents = decide(current), found(current)
         if after == current:
             await write_incidents(connection, incidents)
         else:

@@ -8,7 +8,6 @@ from datetime import datetime
 from tael.base.reasons import Reason
 from tael.channels.base import Channel
 from tael.channels.outcomes import AwaitingPayer, Closed, Outcome, Paid, Unknown
-from tael.merchants.domain.account import AlipayAccount
 from tael.payments.domain.payment import Payment, State
 from tael.payments.gateway import Gateway
 from tael.payments.outcomes import record_outcome, without_verdict
@@ -19,7 +18,7 @@ async def poll_payment(payment: Payment, gateway: Gateway) -> Payment:
     """Query `payment` once and record the outcome with the time of the next poll."""
     if payment.state is State.PENDING and payment.reversal_syssn:
         return await record_outcome(payment, Unknown("a reversal is in progress and decides"), gateway)
-    channel = gateway.channel(payment.pay_type)
+    channel = gateway.channel(payment.protocol)
     outcome = await channel.query(await gateway.order(payment))
     now = gateway.clock.now()  # after the response: a slow wallet may have responded past the expiry
     if payment.state is not State.PENDING or isinstance(outcome, Paid | Closed):
@@ -54,7 +53,7 @@ async def _closed_at_wallet(
     The time limit counts only if the query was answered: an unreadable or unverified response may mean "paid".
     """
     account = await gateway.account(payment)
-    if isinstance(account, AlipayAccount) and not account.supports_close:
+    if not gateway.capabilities(account).supports_close:
         outcome = Closed() if isinstance(queried, AwaitingPayer) and now >= payment.deadline else queried
     else:
         outcome = await channel.close(await gateway.order(payment))

@@ -12,12 +12,11 @@ import structlog
 from tael.base.errors import NotFound, ReferenceReused, TaelError
 from tael.base.moments import moment_text
 from tael.base.money import Money
-from tael.base.pay_types import Wallet
 from tael.channels.outcomes import Refused, Unknown
 from tael.db.database import StoreUnavailable
 from tael.merchants.domain.merchant import Merchant
 from tael.payments.domain.payment import Payment
-from tael.payments.domain.refund import Refund
+from tael.payments.domain.refund import Refund, RefundRules
 from tael.payments.gateway import Gateway
 from tael.payments.opening import await_initial_response, is_in_flight
 from tael.payments.outcomes import record_refund_outcome
@@ -68,7 +67,7 @@ async def check_refund(refund: Refund, gateway: Gateway) -> Refund:
     if payment is None:
         raise LookupError(f"the payment of refund {refund.syssn} is missing")
     order = await gateway.refund_order(payment, refund)
-    channel = gateway.channel(payment.pay_type)
+    channel = gateway.channel(payment.protocol)
     is_young = gateway.clock.now() - refund.created_at < MAX_REQUEST_TRANSIT
     outcome = await channel.query_refund(order)
     if isinstance(outcome, Unknown) and outcome.no_such_order:
@@ -82,7 +81,7 @@ async def check_refund(refund: Refund, gateway: Gateway) -> Refund:
 async def _send_initial_request(payment: Payment, refund: Refund, gateway: Gateway) -> Refund:
     try:
         order = await gateway.refund_order(payment, refund)
-        outcome = await gateway.channel(payment.pay_type).refund(order)
+        outcome = await gateway.channel(payment.protocol).refund(order)
         return await record_refund_outcome(payment, refund, outcome, gateway, is_first=True)
     except StoreUnavailable:
         # The refund is committed and the wallet was called: a job will query the outcome.
@@ -98,7 +97,7 @@ async def _reservation(request: RefundRequest, payment: Payment, gateway: Gatewa
         syssn=await gateway.store.serials.syssn(now),
         payment_syssn=payment.syssn,
         account_id=payment.account_id,
-        wallet=payment.pay_type.wallet,
+        protocol=payment.protocol,
         reference=request.reference,
         amount=Money(request.amount_minor, payment.amount.currency),
         client_time=request.client_time or moment_text(now),
@@ -107,11 +106,10 @@ async def _reservation(request: RefundRequest, payment: Payment, gateway: Gatewa
         changed_at=now,
         check_at=now + FIRST_CHECK,
     )
-    return Reservation(
-        refund,
-        account_id=account.account_id,
+    capabilities = gateway.capabilities(account)
+    rules = RefundRules(
         window=timedelta(days=account.refund_window_days),
-        is_spaced=payment.pay_type.wallet is Wallet.ALIPAY and payment.pay_type.is_online,
-        now=now,
-        supports_partial_refunds=account.supports_partial_refunds,
+        supports_partial=capabilities.supports_partial_refunds,
+        max_refunds=capabilities.max_refunds_per_order,
     )
+    return Reservation(refund, rules, now, capabilities.refund_gap)

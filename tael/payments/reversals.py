@@ -93,7 +93,7 @@ async def continue_reversal(
         raise LookupError(f"the payment of reversal {reversal.syssn} is missing")
     if reversal.goes_by_refund:
         return await _continue_by_refund(reversal, payment, gateway, is_first=False)
-    channel = gateway.channel(payment.pay_type)
+    channel = gateway.channel(payment.protocol)
     queried: Outcome | None = None
     # A reversal of our own was decided after a query. A second query could mistake a payment that the reversal has
     # already undone for one that was paid.
@@ -120,7 +120,7 @@ async def _continue_by_refund(
     """Refund the full payment under the reversal's own number: query the refund first, then request it."""
     order = await gateway.order(payment)
     refund = ChannelRefund(order, reversal.syssn, payment.amount, reversal.created_at, order.notice_url)
-    channel = gateway.channel(payment.pay_type)
+    channel = gateway.channel(payment.protocol)
     is_young = gateway.clock.now() - reversal.changed_at < MAX_REQUEST_TRANSIT
     outcome = await channel.query_refund(refund)
     if isinstance(outcome, Unknown) and outcome.no_such_order:
@@ -160,7 +160,7 @@ async def _commit_intent(
             syssn=syssn,
             payment_syssn=current.syssn,
             account_id=current.account_id,
-            wallet=current.pay_type.wallet,
+            protocol=current.protocol,
             amount_minor=amount_minor,
             client_time=client_time,
             fails_with=fails_with,
@@ -177,7 +177,7 @@ def _earliest_at(payment: Payment, gateway: Gateway) -> datetime | None:
     """When the wallet accepts a reversal of this payment, if in the future. A decided payment is reversed at once."""
     if payment.state is not State.PENDING:
         return None
-    earliest_at = payment.created_at + gateway.channel(payment.pay_type).reversal_after
+    earliest_at = payment.created_at + gateway.channel(payment.protocol).reversal_after
     return earliest_at if earliest_at > gateway.clock.now() else None
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from tael.base.money import Money
-from tael.base.pay_types import PayType
+from tael.base.pay_types import PAY_TYPES
 from tael.channels.base import Channel, ChannelOrder, ChannelRefund
 from tael.channels.outcomes import Closed, Outcome, Paid, Refused, Unknown
 from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
@@ -35,7 +35,6 @@ from tael.unmatched.domain.unmatched import (
     reschedule_unmatched,
     return_incidents_in,
     unmatched_entries,
-    unmatched_pay_type,
     void,
 )
 from tael.unmatched.store.unmatched import UnmatchedChange, UnmatchedPayments
@@ -223,9 +222,7 @@ def _order(
 ) -> ChannelOrder:
     """The wallet's order of this money: our payment's, or one reconstructed from the notice."""
     if payment is None:
-        order = _unmatched_order(
-            account, unmatched_pay_type(account), incident, context.gateway.pages.public_url
-        )
+        order = _unmatched_order(account, incident, context.gateway)
     else:
         order = order_for(payment, account, context.gateway.pages.public_url)
     return replace(
@@ -237,21 +234,20 @@ def _order(
 
 
 def _channel(order: ChannelOrder, context: UnmatchedContext) -> Channel:
-    return context.gateway.channel(order.pay_type)
+    return context.gateway.channel(order.account.protocol)
 
 
-def _unmatched_order(
-    account: Account, pay_type: PayType, incident: Incident, public_url: str
-) -> ChannelOrder:
+def _unmatched_order(account: Account, incident: Incident, gateway: Gateway) -> ChannelOrder:
     """An order that does not exist here, reconstructed from a wallet's notice: enough to query and refund it."""
     return ChannelOrder(
         account=account,
-        pay_type=pay_type,
+        # Any that the account serves: queries and refunds do not depend on it.
+        pay_type=PAY_TYPES[min(gateway.capabilities(account).pay_types)],
         syssn=incident.subject_id,
         amount=incident.amount or Money(0, account.currency),
         subject="",
         created_at=incident.at,
         expires_at=incident.at,
-        notice_url=notice_url(pay_type, account, public_url),
+        notice_url=notice_url(account, gateway.pages.public_url),
         return_url="",
     )

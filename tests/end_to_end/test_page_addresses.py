@@ -8,17 +8,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Final, cast
 from urllib.parse import urlencode
 
 import pytest
 from starlette.routing import Route
 
 from tael.main import application
-from tael.payments.gateway import Gateway
 from tests.end_to_end.checkout import DESKTOP, choose, link_params, look, open_link, opened, signed
 from tests.end_to_end.merchant import FORM, Answer, Merchant, new_reference, send
 from tests.end_to_end.rig import Demo
+from tests.support.routes import ROUTES_ONLY
 
 Request = tuple[str, str]
 
@@ -42,7 +42,7 @@ PUBLIC_ROUTES: Final = {
     "/checkstand/": "the same for every link: only the browser has what stands behind #",
 }
 #: The application is built only to list its routes.
-ROUTES: Final = tuple(cast(Route, each).path for each in application(cast(Gateway, cast(Any, None))).routes)
+ROUTES: Final = tuple(cast(Route, each).path for each in application(ROUTES_ONLY).routes)
 AMOUNT: Final = "7391862"
 AMOUNT_SHOWN: Final = "73918.62"
 SUBJECT: Final = "Da Hong Pao of spring"

@@ -11,10 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from tael.base.pay_types import PAY_TYPES, Wallet
+from tael.base.pay_types import PAY_TYPES
 from tael.operations.store import Store
 from tael.payments.gateway import Gateway
-from tael.payments.notices import receive_notice
+from tael.payments.notices import notified_account, receive_notice
 from tests.support.book_comparison import compare, our_book
 from tests.support.crash_states import CrashStates, each_crash
 from tests.support.fake_wallet import Payer
@@ -35,7 +35,8 @@ async def pay_online(world: World, gateway: Gateway) -> None:
 async def pay_and_receive_notice(world: World, gateway: Gateway) -> None:
     payment = await pay(gateway, ONLINE, "A")
     world.wallet.confirm(payment.syssn)
-    await receive_notice(Wallet.WECHAT, "wechat1", {}, payment.syssn.encode(), gateway)
+    account = await notified_account("wechat", "wechat1", gateway)
+    await receive_notice(account, {}, payment.syssn.encode(), gateway)
 
 
 async def pay_and_refund_twice(world: World, gateway: Gateway) -> None:

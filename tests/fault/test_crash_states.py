@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 
+from tael.base.pay_types import Wallet
 from tael.channels.outcomes import Closed, Refusal, Refused, ReversalAction
 from tael.operations.store import Store
 from tael.payments.gateway import Gateway
@@ -49,6 +50,8 @@ OF_THE_WALLET: Final[dict[str, Any]] = {
     "remembers_paid": True,
     "acknowledgement": None,
     "reversal_after": timedelta(seconds=16),
+    "wallet": Wallet.ALIPAY,
+    "refunds_single_trades": False,
     "trades": {},
     "unfinished": {"another"},
     "unacknowledged": {"another"},

@@ -4,15 +4,16 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
-from tael.base.pay_types import Wallet
 from tael.channels.outcomes import Unknown
-from tael.db.due_queue import UNLIMITED, AccountLimits
+from tael.db.due_queue import AccountLimits
 from tael.merchants.domain.merchant import Style
 from tael.operations.store import Store
+from tael.payments.domain.refund import RefundRules
 from tael.payments.outcomes import record_outcome
 from tael.payments.store.payments import Change
 from tael.payments.store.reservations import Reservation, Reserved
@@ -23,6 +24,7 @@ from tests.support.store import current, opened, paid
 from tests.support.values import (
     BARCODE,
     NOW,
+    OF_ANY,
     a_merchant,
     a_payment,
     a_refund,
@@ -34,7 +36,7 @@ from tests.support.values import (
 LEASE = timedelta(seconds=60)
 DUE = NOW + timedelta(hours=1)
 TABLES = ["payments", "refunds", "reversals", "webhooks"]
-Claim = Callable[[datetime, datetime, datetime, int], Awaitable[Sequence[Any]]]
+Claim = Callable[..., Awaitable[Sequence[Any]]]
 
 
 async def with_due_rows(store: Store, table: str, count: int) -> None:
@@ -45,7 +47,7 @@ async def with_due_rows(store: Store, table: str, count: int) -> None:
                 await opened(store, a_payment())
             case "refunds":
                 payment = await paid(store, a_payment())
-                ask = Reservation(a_refund(payment), payment.account_id, timedelta(days=9), False, NOW)
+                ask = Reservation(a_refund(payment), RefundRules(timedelta(days=9)), NOW)
                 assert isinstance(await store.refunds.reserve(ask), Reserved)
             case "reversals":
                 payment = await opened(store, a_payment(BARCODE))
@@ -58,7 +60,7 @@ async def with_due_rows(store: Store, table: str, count: int) -> None:
 
 def claim_of(store: Store, table: str) -> Claim:
     claim: Claim = getattr(store, table).due.claim
-    return claim
+    return claim if table == "webhooks" else partial(claim, accounts=OF_ANY)
 
 
 def name_of(row: Any) -> str:
@@ -107,7 +109,7 @@ async def test_a_row_that_is_not_due_is_not_claimed(store: Store, table: str) ->
 async def test_the_longest_overdue_come_first(store: Store) -> None:
     late = [await opened(store, a_payment(check_at=NOW + timedelta(seconds=n))) for n in (3, 1, 2)]
     real_now = datetime.now(UTC)
-    claimed = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 2)
+    claimed = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 2, OF_ANY)
     assert {payment.syssn for payment in claimed} == {late[1].syssn, late[2].syssn}
 
 
@@ -120,7 +122,7 @@ async def test_a_payment_that_a_merchant_queried_comes_before_the_longest_overdu
         await store.payments.expedite(payment.mchid, [payment.syssn], at, at)
     real_now = datetime.now(UTC)
     expected = [*asked, overdue[1], overdue[4], overdue[3], overdue[2], overdue[0]]
-    claimed = [await store.payments.due.claim(DUE, real_now, real_now + LEASE, 1) for _ in range(7)]
+    claimed = [await store.payments.due.claim(DUE, real_now, real_now + LEASE, 1, OF_ANY) for _ in range(7)]
     assert [payment.syssn for (payment,) in claimed] == [payment.syssn for payment in expected]
 
 
@@ -131,7 +133,7 @@ async def test_an_overdue_payment_comes_first_once_a_merchant_queries_it(store: 
     await store.database.execute("UPDATE payment SET has_initial_response = true")
     await store.payments.expedite(payments[1].mchid, [payments[1].syssn], NOW, NOW)
     real_now = datetime.now(UTC)
-    (first,) = await store.payments.due.claim(NOW, real_now, real_now + LEASE, 1)
+    (first,) = await store.payments.due.claim(NOW, real_now, real_now + LEASE, 1, OF_ANY)
     assert first.syssn == payments[1].syssn
     assert first.check_at == NOW  # not the instant that puts it first
 
@@ -144,7 +146,8 @@ async def with_due_rows_of(store: Store, table: str, account_id: str, count: int
     await with_due_rows(store, table, count)
     row = {"payments": "payment", "refunds": "refund", "reversals": "reversal"}[table]
     await store.database.execute(
-        f"UPDATE {row} SET account_id = $1, wallet = CASE WHEN $1 LIKE 'alipay%' THEN 'alipay' ELSE 'wechat' END,"
+        f"UPDATE {row} SET account_id = $1,"
+        " protocol = CASE WHEN $1 LIKE 'alipay%' THEN 'alipay_mapi' ELSE 'wechat_v2' END,"
         " check_at = check_at - $2 * interval '1 second'"
         " WHERE account_id = 'wechat1'",
         account_id,
@@ -165,29 +168,29 @@ async def test_a_claim_takes_the_share_of_each_account(store: Store, table: str)
         rows = await claim(DUE, real_now, real_now + LEASE, limit, share)
         return Counter(row.account_id for row in rows)
 
-    assert await claimed(50, AccountLimits((Wallet.WECHAT,), 4, {"wechat1": 0})) == {"wechat2": 3}
-    assert await claimed(50, AccountLimits((Wallet.WECHAT,), 4, {"wechat1": 2})) == {"wechat1": 2}
-    assert await claimed(3, AccountLimits((Wallet.WECHAT,), 4)) == {"wechat1": 3}
-    assert await claimed(50, AccountLimits((Wallet.ALIPAY,), 1)) == {"alipay-offline": 1}
-    assert await claimed(50, UNLIMITED) == {"wechat1": 4, "alipay-offline": 1}
-    assert await claimed(50, UNLIMITED) == {}
+    assert await claimed(50, AccountLimits(("wechat_v2",), 4, {"wechat1": 0})) == {"wechat2": 3}
+    assert await claimed(50, AccountLimits(("wechat_v2",), 4, {"wechat1": 2})) == {"wechat1": 2}
+    assert await claimed(3, AccountLimits(("wechat_v2",), 4)) == {"wechat1": 3}
+    assert await claimed(50, AccountLimits(("alipay_mapi",), 1)) == {"alipay-offline": 1}
+    assert await claimed(50, OF_ANY) == {"wechat1": 4, "alipay-offline": 1}
+    assert await claimed(50, OF_ANY) == {}
 
 
 async def test_a_long_queue_leaves_part_of_a_claim_to_others(store: Store) -> None:
     for account_id, count in (("alipay-offline", 2), ("wechat1", 40)):
         await with_due_rows_of(store, "payments", account_id, count)
     real_now = datetime.now(UTC)
-    rows = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 50)
+    rows = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 50, OF_ANY)
     assert Counter(row.account_id for row in rows) == {"wechat1": 40, "alipay-offline": 2}
 
 
 async def test_recording_an_outcome_ends_the_lease(store: Store) -> None:
     payment = await opened(store, a_payment())
     real_now = datetime.now(UTC)
-    (claimed,) = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 50)
+    (claimed,) = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 50, OF_ANY)
     after = await record_outcome(claimed, Unknown("timeout"), gateway_over(store))
     assert after.check_at is not None
-    (again,) = await store.payments.due.claim(after.check_at, real_now, real_now + LEASE, 50)
+    (again,) = await store.payments.due.claim(after.check_at, real_now, real_now + LEASE, 50, OF_ANY)
     assert again == await current(store, payment)
 
 
@@ -229,7 +232,7 @@ async def test_a_lease_is_extended_by_its_holder_and_only_while_it_is_held(store
 async def test_a_row_that_was_written_meanwhile_has_no_lease_to_extend(store: Store) -> None:
     await opened(store, a_payment())
     real_now = datetime.now(UTC)
-    (claimed,) = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 50)
+    (claimed,) = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 50, OF_ANY)
     await record_outcome(claimed, Unknown("timeout"), gateway_over(store))
     assert await store.payments.due.renew([claimed], [real_now + LEASE], real_now + 2 * LEASE) == [False]
 
@@ -237,7 +240,7 @@ async def test_a_row_that_was_written_meanwhile_has_no_lease_to_extend(store: St
 async def test_a_row_that_is_being_written_does_not_delay_the_renewal_of_others(store: Store) -> None:
     await with_due_rows(store, "payments", 2)
     real_now = datetime.now(UTC)
-    rows = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 50)
+    rows = await store.payments.due.claim(DUE, real_now, real_now + LEASE, 50, OF_ANY)
     held = [real_now + LEASE] * 2
     async with store.payments.locked(rows[0].mchid, rows[0].syssn):
         assert await store.payments.due.renew(rows, held, real_now + 2 * LEASE) == [False, True]

@@ -35,7 +35,7 @@ from tael.merchants.domain.merchant import App
 from tael.operations.store import Store
 from tael.payments.domain.entries import payment_entry
 from tael.payments.domain.payment import Payment, apply_outcome
-from tael.payments.domain.refund import Refund
+from tael.payments.domain.refund import Refund, RefundRules
 from tael.payments.store.payments import Change
 from tael.payments.store.reservations import Reservation, Reserved
 from tael.webhooks.domain.webhook import WebhookKind
@@ -690,6 +690,7 @@ async def paid_and_being_refunded(store: Store) -> None:
         reference="order-1",
         amount=Money(3925, "HKD"),
         account_id="account",
+        protocol="wechat_v2",
         content="",
         subject="A cup of \x1b[31mtea",
         openid="",
@@ -712,7 +713,7 @@ async def paid_and_being_refunded(store: Store) -> None:
         syssn=REFUND_SYSSN,
         payment_syssn=SYSSN,
         account_id="account",
-        wallet=pending.pay_type.wallet,
+        protocol=pending.protocol,
         reference="refund-1",
         amount=Money(925, "HKD"),
         client_time="",
@@ -721,7 +722,7 @@ async def paid_and_being_refunded(store: Store) -> None:
         changed_at=paid_at,
         check_at=paid_at,
     )
-    wanted = Reservation(refund, "account", timedelta(days=365), is_spaced=False, now=paid_at)
+    wanted = Reservation(refund, RefundRules(timedelta(days=365)), paid_at)
     assert isinstance(await store.refunds.reserve(wanted), Reserved)
 
 

@@ -11,7 +11,6 @@ import pytest
 from typer.testing import CliRunner
 
 from tael.base.money import Money
-from tael.base.pay_types import Wallet
 from tael.channels.outcomes import Refunded
 from tael.cli.app import app
 from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
@@ -62,7 +61,7 @@ async def happened(store: Store) -> None:
         IncidentKind.LATE_MONEY,
         LATE,
         "wechat1",
-        Wallet.WECHAT,
+        "wechat_v2",
         "paid after it was CLOSED",
         NOW,
         Money(100, "HKD"),
@@ -73,7 +72,7 @@ async def happened(store: Store) -> None:
         IncidentKind.UNKNOWN_ORDER,
         UNKNOWN,
         "wechat1",
-        Wallet.WECHAT,
+        "wechat_v2",
         "a notice of order order-77, not created here: it was paid",
         NOW + timedelta(seconds=1),
         Money(70_005, "HKD"),
@@ -88,7 +87,7 @@ async def happened(store: Store) -> None:
         IncidentKind.OUR_IDENTITY_REFUSED,
         ALARM,
         "wechat1",
-        Wallet.WECHAT,
+        "wechat_v2",
         "the wallet refuses who we are: \x1b[31mSIGNERROR",
         NOW + timedelta(seconds=2),
     )

@@ -10,6 +10,7 @@ import pytest
 from tael.merchants.domain.account import WeChatAccount
 from tael.merchants.store.merchants import AlreadyThere
 from tael.operations.store import Store
+from tael.payments.domain.refund import RefundRules
 from tael.payments.store.payments import Change
 from tael.payments.store.reservations import Reservation, Reserved
 from tests.support.store import opened, paid
@@ -139,7 +140,7 @@ async def test_a_failed_row_has_a_reason_and_no_other_row_has_one(store: Store, 
     payment = await opened(store, a_payment(BARCODE))
     async with store.database.transaction() as connection:
         await store.reversals.insert(connection, a_reversal(payment), Change(payment))
-    back = Reservation(a_refund(bought := await paid(store, a_payment())), bought.account_id, DAY, False, NOW)
+    back = Reservation(a_refund(await paid(store, a_payment())), RefundRules(DAY), NOW)
     assert isinstance(await store.refunds.reserve(back), Reserved)
     for table in ("payment", "refund", "reversal"):
         with pytest.raises(asyncpg.CheckViolationError, match=f"{table}_reason_of_failure"):
@@ -157,9 +158,9 @@ async def test_one_cause_has_one_entry_of_a_kind(store: Store) -> None:
 async def test_a_payment_has_one_reversal_at_a_time(store: Store) -> None:
     payment = await paid(store, a_payment(BARCODE))
     insert = """INSERT INTO reversal (mchid, syssn, payment_syssn, amount_minor, client_time, fails_with, created_at,
-        changed_at, state, reason, wallet_code, checks, version, account_id, wallet)
+        changed_at, state, reason, wallet_code, checks, version, account_id, protocol)
         VALUES ($1, $2, $3, 0, '', $6, $4, $4, $5, CASE $5 WHEN 'FAILED' THEN 'other' END, '', 0, 1,
-        'wechat1', 'wechat')"""
+        'wechat1', 'wechat_v2')"""
     await store.database.execute(insert, MCHID, "r1", payment.syssn, NOW, "FAILED", None)
     await store.database.execute(
         insert, MCHID, "r2", payment.syssn, NOW, "DONE", "payer_code_expired"

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -11,7 +12,6 @@ import pytest
 from starlette.applications import Starlette
 
 from tael.base.cipher import Cipher
-from tael.base.pay_types import Wallet
 from tael.db.database import Database, Limits, RowLocked, SchemaOutdated, StoreUnavailable, budget
 from tael.jobs.runner import Job, run_once
 from tael.main import application
@@ -22,7 +22,7 @@ from tests.support.alipay import TestClock
 from tests.support.fake_wallet import FakeWallet
 from tests.support.postgres import free_ports
 from tests.support.store import ENCRYPTION_KEY, NODE, being_paid, count_of, current, entered_store, opened
-from tests.support.values import NOW, a_payment
+from tests.support.values import NOW, OF_ANY, a_payment
 from tests.support.wire import Wire
 
 
@@ -145,7 +145,7 @@ async def test_a_job_logs_that_the_store_is_gone_and_works_again_when_it_is_back
     async def do(row: object) -> None:
         done.append(repr(row))
 
-    job = Job("test", wired_store.payments.due.claim, do)
+    job = Job("test", partial(wired_store.payments.due.claim, accounts=OF_ANY), do)
     wire.cut()
     with pytest.raises(StoreUnavailable):
         await run_once(job, TestClock(NOW))
@@ -182,12 +182,12 @@ async def test_while_it_hangs_a_crowd_is_refused_in_time(wire: Wire, soon: Store
 async def test_merchants_get_1112_and_wallets_are_made_to_retry(
     wire: Wire, soon: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    app = application(replace(gateway_over(soon), channels={Wallet.ALIPAY: FakeWallet(TestClock(NOW))}))
+    app = application(replace(gateway_over(soon), channels={"wechat_v2": FakeWallet(TestClock(NOW))}))
     wire.hold()
     asked = [
         *(("/trade/v1/query", {"X-QF-APPCODE": "A", "X-QF-SIGN": "S"}) for _ in range(20)),
         ("/checkstand/open", {}),
-        ("/notices/alipay/unknown", {}),
+        ("/notices/wechat/unknown", {}),
     ]
     answers = await asyncio.wait_for(
         asyncio.gather(*(got(app, path, "POST", h) for path, h in asked)), PATIENCE_S

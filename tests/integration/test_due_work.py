@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 
-from tael.base.pay_types import Wallet
 from tael.base.transport import Transport
 from tael.main import all_jobs
 from tael.operations.store import Store
@@ -42,5 +41,5 @@ async def test_the_daily_close_is_a_queue_too(store: Store) -> None:
 
 
 async def test_every_job_is_woken_by_a_queue(store: Store) -> None:
-    gateway = replace(gateway_over(store), channels={Wallet.ALIPAY: cast(Any, None)})
+    gateway = replace(gateway_over(store), channels={"alipay_mapi": cast(Any, None)})
     assert {job.queue for job in all_jobs(services_of(gateway, Transport()))} == store.due_work.names

@@ -28,7 +28,7 @@ from tests.support.crashing import CrashingTransport, Process
 from tests.support.interleaved import Play, final_state_of
 from tests.support.services import services_of
 from tests.support.store import ENCRYPTION_KEY, current
-from tests.support.values import MCHID
+from tests.support.values import MCHID, PROTOCOLS
 from tests.support.verdict import FEE_RATE_PPM, contradictions
 from tests.support.wallet_rules import rules_of
 from tests.support.world import end_leases, run_jobs_until_idle
@@ -60,7 +60,7 @@ class Stage:
 
     def _gateway(self, store: Store, pay_type: PayType, wallet: BlockingWallet) -> Gateway:
         credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows)
-        channels = {pay_type.wallet: wallet}
+        channels = dict.fromkeys(PROTOCOLS.values(), wallet)
         pages = pages_below(URL, ENCRYPTION_KEY)
         return Gateway(store, channels, credentials, self.clock, InFlightRequests(), pages)
 

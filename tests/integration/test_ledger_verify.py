@@ -17,7 +17,6 @@ from tael.audit.store.snapshot import snapshot
 from tael.audit.verification import Audit, audit_books
 from tael.base.clock import RealClock
 from tael.base.money import Money
-from tael.base.pay_types import Wallet
 from tael.channels.outcomes import Refunded
 from tael.cli.app import app
 from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
@@ -78,7 +77,7 @@ async def unmatched_payment(store: Store, unmatched: UnmatchedState = UnmatchedS
         kind=IncidentKind.UNKNOWN_ORDER,
         incident_id="d",
         account_id="wechat1",
-        wallet=Wallet.WECHAT,
+        protocol="wechat_v2",
         detail="",
         at=NOW,
         amount=Money(700, "HKD"),

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tael.base.pay_types import PAY_TYPES, Wallet
+from tael.base.pay_types import PAY_TYPES
 from tael.base.transport import Transport
 from tael.channels.base import Channel, ChannelOrder, ChannelRefund
 from tael.channels.outcomes import Outcome, Paid, RefundOutcome, ReversalOutcome, Unknown
 from tael.db.database import StoreUnavailable
-from tael.jobs.polling import ACCOUNT_SLOTS, WALLET_SLOTS, polling_jobs
+from tael.jobs.polling import ACCOUNT_SLOTS, CHANNEL_SLOTS, polling_jobs
 from tael.jobs.runner import run_for_ever, run_once
 from tael.operations.store import Store
 from tael.payments.domain.payment import State
@@ -79,7 +79,7 @@ async def two_shops(store: Store) -> Store:
 
 def gateway_to(wallet: HangingWallet, store: Store) -> Gateway:
     clock = TestClock(DUE)
-    channels: dict[Wallet, Channel] = dict.fromkeys(Wallet, wallet)
+    channels: dict[str, Channel] = dict.fromkeys(("alipay_mapi", "wechat_v2"), wallet)
     return replace(gateway_over(store), clock=clock, channels=channels)
 
 
@@ -114,21 +114,21 @@ async def test_while_a_wallet_hangs_with_a_long_queue_payments_at_the_other_are_
         for account, mchid in (("wechat1", "mch1"), ("wechat2", "mch2")):
             await opened(two_shops, a_payment(BARCODE, account_id=account, mchid=mchid, check_at=NOW))
     async with working(gateway_to(wallet, two_shops), wallet):
-        await wallet.until_in_flight(wechat1=ACCOUNT_SLOTS, wechat2=WALLET_SLOTS - ACCOUNT_SLOTS)
+        await wallet.until_in_flight(wechat1=ACCOUNT_SLOTS, wechat2=CHANNEL_SLOTS - ACCOUNT_SLOTS)
 
         for _ in range(6):
             payment = a_payment(ALIPAY_BARCODE, account_id="alipay-offline", check_at=DUE)
             await opened(two_shops, payment)
             await until_paid(two_shops, payment.syssn, payment.mchid)
 
-        assert wallet.in_flight == {"wechat1": ACCOUNT_SLOTS, "wechat2": WALLET_SLOTS - ACCOUNT_SLOTS}
+        assert wallet.in_flight == {"wechat1": ACCOUNT_SLOTS, "wechat2": CHANNEL_SLOTS - ACCOUNT_SLOTS}
 
 
 async def test_while_an_account_hangs_with_a_long_queue_another_of_its_wallet_is_polled(
     two_shops: Store,
 ) -> None:
     wallet = HangingWallet(TestClock(DUE), hangs={"wechat1"})
-    for _ in range(WALLET_SLOTS + 20):
+    for _ in range(CHANNEL_SLOTS + 20):
         await opened(two_shops, a_payment(BARCODE, check_at=NOW))
     async with working(gateway_to(wallet, two_shops), wallet):
         await wallet.until_in_flight(wechat1=ACCOUNT_SLOTS)
@@ -148,7 +148,7 @@ async def test_a_row_that_fails_returns_its_accounts_place(store: Store) -> None
     (job,) = [
         job
         for job in polling_jobs(gateway, services_of(gateway, Transport()).unmatched)
-        if job.name == "poll.payments.wechat"
+        if job.name == "poll.payments.wechat_v2"
     ]
     assert [await run_once(job, gateway.clock) for _ in range(3)] == [ACCOUNT_SLOTS, 5, 0]
 
@@ -165,7 +165,7 @@ async def test_a_queried_payment_of_a_hanging_account_is_polled_next(
     (job,) = [
         job
         for job in polling_jobs(gateway, services_of(gateway, Transport()).unmatched)
-        if job.name == "poll.payments.wechat"
+        if job.name == "poll.payments.wechat_v2"
     ]
     real_now = datetime.now(UTC)
     (first,) = await job.claim(DUE, real_now, real_now + timedelta(seconds=15), 1)

@@ -12,22 +12,24 @@ from tael.merchants.credential_cache import CredentialCache
 from tael.operations.store import Store
 from tael.payments.domain.page_urls import pages_below
 from tael.payments.domain.payment import Payment, State
+from tael.payments.domain.refund import RefundRules
 from tael.payments.gateway import Gateway, InFlightRequests
 from tael.payments.outcomes import record_notice, record_outcome
 from tael.payments.store.payments import Change
 from tael.payments.store.reservations import Reservation, Reserved
 from tests.support.alipay import TestClock
+from tests.support.fake_wallet import FakeWallet
 from tests.support.store import ENCRYPTION_KEY, all_entries, being_paid, count_of, current, opened, paid
-from tests.support.values import AMOUNT, NOW, a_payment, a_refund
+from tests.support.values import AMOUNT, NOW, PROTOCOLS, a_payment, a_refund
 
 PAID = Paid(AMOUNT, "wallet-1", "payer-1", NOW)
 
 
 def gateway_over(store: Store) -> Gateway:
-    """A gateway that calls no wallet and no merchant."""
+    """A gateway with a fake wallet."""
     return Gateway(
         store,
-        {},
+        dict.fromkeys(PROTOCOLS.values(), FakeWallet(TestClock(NOW))),
         CredentialCache(store.merchants, store.accounts, store.maintenance_windows),
         TestClock(NOW),
         InFlightRequests(),
@@ -179,7 +181,7 @@ async def test_a_refund_that_was_reserved_meanwhile_explains_a_closed_order(
     """Alipay reports a fully refunded order as closed; reserving a refund does not change the payment's version."""
     before = await paid(store, a_payment())
     refund = a_refund(before, amount=AMOUNT)
-    reservation = Reservation(refund, before.account_id, timedelta(days=90), False, NOW)
+    reservation = Reservation(refund, RefundRules(timedelta(days=90)), NOW)
     assert isinstance(await store.refunds.reserve(reservation), Reserved)
     await record_outcome(before, Closed(), gateway)
     assert await count_of(store, "incident") == 0

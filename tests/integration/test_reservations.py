@@ -22,10 +22,9 @@ from tael.base.reasons import Reason
 from tael.operations.store import Store
 from tael.payments.domain.entries import refund_entry
 from tael.payments.domain.payment import Payment
-from tael.payments.domain.refund import WECHAT_REFUNDS_PER_ORDER, Refund, RefundState
+from tael.payments.domain.refund import Refund, RefundRules, RefundState
 from tael.payments.store.refunds import RefundChange
 from tael.payments.store.reservations import (
-    SPACING,
     Repeated,
     Reservation,
     ReservationResult,
@@ -35,13 +34,16 @@ from tests.support.store import all_entries, count_of, current, opened, paid
 from tests.support.values import ALIPAY_ONLINE, BARCODE, MCHID, NOW, a_payment, a_refund
 
 WINDOW = timedelta(days=365)
+MAX_REFUNDS = 50
+RULES = RefundRules(WINDOW, max_refunds=MAX_REFUNDS)
+GAP = timedelta(seconds=3)
 
 
 def asking(
     payment: Payment, amount_minor: int = 40, *, is_spaced: bool = False, **changes: object
 ) -> Reservation:
     refund = a_refund(payment, amount=Money(amount_minor, payment.amount.currency), **changes)
-    return Reservation(refund, payment.account_id, WINDOW, is_spaced, NOW)
+    return Reservation(refund, RULES, NOW, GAP if is_spaced else timedelta(0))
 
 
 def kinds(answers: list[ReservationResult]) -> Counter[str]:
@@ -96,7 +98,7 @@ async def test_one_batch_serves_many_payments(store: Store) -> None:
 async def test_wechat_takes_fifty_refunds_of_one_order(store: Store) -> None:
     payment = await paid(store, a_payment())
     answers = await asyncio.gather(*(store.refunds.reserve(asking(payment, 1)) for _ in range(60)))
-    assert kinds(answers) == {"Reserved": WECHAT_REFUNDS_PER_ORDER, "NotAllowed": 10}
+    assert kinds(answers) == {"Reserved": MAX_REFUNDS, "NotAllowed": 10}
 
 
 async def test_a_refused_refund_no_longer_counts_among_the_fifty(store: Store) -> None:
@@ -235,7 +237,7 @@ async def test_refunds_of_a_spaced_account_take_turns_over_two_processes(
     refunds = [answer.refund for answer in answers if isinstance(answer, Reserved)]
     assert len(refunds) == 30
     turns = sorted(refund.check_at for refund in refunds if refund.check_at is not None)
-    assert [later - earlier for earlier, later in pairwise(turns)] == [SPACING] * 29
+    assert [later - earlier for earlier, later in pairwise(turns)] == [GAP] * 29
     assert [a.is_sent_now for a in answers if isinstance(a, Reserved)].count(True) == 1
     for refund in refunds:
         assert await store.refunds.by_syssn(MCHID, refund.syssn) == refund

@@ -10,7 +10,7 @@ from tael.base.pay_types import PAY_TYPES
 from tael.base.reasons import Reason
 from tael.operations.store import Store
 from tael.payments.domain.payment import Payment, State
-from tael.payments.domain.refund import Refund, RefundState
+from tael.payments.domain.refund import Refund, RefundRules, RefundState
 from tael.payments.store.payments import Change
 from tael.payments.store.refunds import RefundChange
 from tael.payments.store.reservations import Reservation, Reserved
@@ -31,7 +31,7 @@ def numbers_of(transactions: Sequence[Transaction]) -> list[str]:
 
 async def refunded(store: Store, payment: Payment, **changes: object) -> Refund:
     refund = a_refund(payment, **changes)
-    ask = Reservation(refund, payment.account_id, timedelta(days=9), False, NOW)
+    ask = Reservation(refund, RefundRules(timedelta(days=9)), NOW)
     answer = await store.refunds.reserve(ask)
     assert isinstance(answer, Reserved)
     return answer.refund

@@ -9,12 +9,11 @@ from typing import Final
 import pytest
 
 from tael.base.clock import RealClock
-from tael.base.pay_types import Wallet
 from tael.channels.outcomes import Closed, Paid
 from tael.incidents.domain.incident import IncidentKind, UnmatchedState
 from tael.operations.store import Store
 from tael.payments.domain.payment import State
-from tael.payments.notices import NoticeRefused, receive_notice
+from tael.payments.notices import NoticeRefused, notified_account, receive_notice
 from tael.qfpay.shown import shown_respcd
 from tael.unmatched.advance import advance_unmatched
 from tests.support.crashing import Process
@@ -33,6 +32,7 @@ from tests.support.unmatched import (
 )
 from tests.support.values import (
     NOW,
+    OF_ANY,
     ONLINE,
     a_merchant,
     a_wechat_account,
@@ -124,8 +124,9 @@ async def test_an_order_of_another_account_needs_manual_review(scene: Scene) -> 
     await scene.store.merchants.add_merchant(a_merchant("mch2", "app2"), NOW)
     await scene.store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000999"), NOW)
     scene.wallet.confirm(payment.syssn)
+    account = await notified_account("wechat", "wechat2", scene.gateway)
     with pytest.raises(NoticeRefused):
-        await receive_notice(Wallet.WECHAT, "wechat2", {}, payment.syssn.encode(), scene.gateway)
+        await receive_notice(account, {}, payment.syssn.encode(), scene.gateway)
     await scene.run_jobs()
 
     incident = await scene.incident()
@@ -172,7 +173,7 @@ async def test_workers_that_hold_the_same_row_return_it_under_one_number(
     held = [
         (
             await worker.store.unmatched_payments.due.claim(
-                scene.world.clock.at, RealClock().now(), ended_lease, 9
+                scene.world.clock.at, RealClock().now(), ended_lease, 9, OF_ANY
             )
         )[0]
         for worker in workers * 2
@@ -213,9 +214,11 @@ async def test_a_row_that_is_leased_is_not_claimed_again(scene: Scene) -> None:
     real_now = RealClock().now()
     unmatched_payments = scene.store.unmatched_payments
     assert "unmatched_payments" in await scene.store.due_work.queues(NOW, real_now)
-    (row,) = await unmatched_payments.due.claim(NOW, real_now, real_now + timedelta(seconds=15), 9)
+    (row,) = await unmatched_payments.due.claim(NOW, real_now, real_now + timedelta(seconds=15), 9, OF_ANY)
     assert "unmatched_payments" not in await scene.store.due_work.queues(NOW, real_now)
-    assert await unmatched_payments.due.claim(NOW, real_now, real_now + timedelta(seconds=15), 9) == []
+    assert (
+        await unmatched_payments.due.claim(NOW, real_now, real_now + timedelta(seconds=15), 9, OF_ANY) == []
+    )
     until = real_now + timedelta(seconds=15)
     assert await unmatched_payments.due.renew([row], [until], until + timedelta(seconds=5)) == [True]
     assert await unmatched_payments.due.renew([row], [until], until + timedelta(seconds=5)) == [False]
@@ -272,7 +275,8 @@ async def test_a_refund_notice_ends_the_return(scene: Scene) -> None:
     assert (await scene.incident()).unmatched_state is UnmatchedState.RETURNING
     (number,) = scene.wallet.refund_book()
     for _ in range(3):
-        await receive_notice(Wallet.WECHAT, "wechat1", {}, number.encode(), scene.gateway)
+        account = await notified_account("wechat", "wechat1", scene.gateway)
+        await receive_notice(account, {}, number.encode(), scene.gateway)
     await scene.run_unmatched()  # due now, long before its next turn
 
     assert (await scene.incident()).unmatched_state is UnmatchedState.RETURNED

@@ -17,7 +17,13 @@ from tael.ledger.domain.entries import Entry
 from tael.payments.domain.entries import fee_back_entries
 from tael.payments.domain.incidents import incidents_in, refund_incidents_in, reversal_incidents_in
 from tael.payments.domain.payment import Payment, State, apply_outcome
-from tael.payments.domain.refund import Refund, RefundState, apply_refund_outcome, refusal_to_refund
+from tael.payments.domain.refund import (
+    Refund,
+    RefundRules,
+    RefundState,
+    apply_refund_outcome,
+    refusal_to_refund,
+)
 from tael.payments.domain.reversal import (
     Reversal,
     ReversalState,
@@ -74,7 +80,9 @@ def record_outcome(
     """Record an outcome of the payment."""
     before = books.payment
     after = rules.apply_outcome(before, outcome, at=at, is_first=is_first)
-    return _written(books, consequences(before, after, incidents_in(before, outcome, at=at)))
+    return _written(
+        books, consequences(before, after, incidents_in(before, outcome, at=at, refunds_single_trades=False))
+    )
 
 
 def record_refund_outcome(
@@ -134,7 +142,7 @@ def _written(books: Books, change: Change) -> Books:
 def reserve(books: Books, syssn: str, amount_minor: int, rules: Rules, at: datetime) -> Books | None:
     """Reserve a refund; None if it is refused."""
     payment = books.payment
-    if refusal_to_refund(payment, amount_minor, at, WINDOW) is not None:
+    if refusal_to_refund(payment, amount_minor, at, RefundRules(WINDOW)) is not None:
         return None
     refund = a_refund(
         payment,
@@ -165,7 +173,7 @@ def intend_reversal(books: Books, syssn: str, fails_with: Reason | None, at: dat
         syssn=syssn,
         payment_syssn=payment.syssn,
         account_id=payment.account_id,
-        wallet=payment.pay_type.wallet,
+        protocol=payment.protocol,
         amount_minor=amount_minor,
         client_time="",
         fails_with=fails_with,

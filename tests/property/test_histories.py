@@ -40,6 +40,7 @@ from tael.payments.domain.payment import (
 )
 from tael.payments.domain.refund import (
     Refund,
+    RefundRules,
     RefundState,
     apply_refund_outcome,
     refusal_to_refund,
@@ -113,7 +114,7 @@ class History(RuleBasedStateMachine):
 
     @rule(amount_minor=st.integers(1, 120))
     def the_merchant_refunds(self, amount_minor: int) -> None:
-        if refusal_to_refund(self.payment, amount_minor, self.now, WINDOW) is not None:
+        if refusal_to_refund(self.payment, amount_minor, self.now, RefundRules(WINDOW)) is not None:
             return
         self.refunds.append(a_refund(self.payment, amount=Money(amount_minor, "HKD")))
         self.payment = replace(

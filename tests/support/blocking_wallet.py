@@ -12,9 +12,18 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tael.base.clock import Clock
-from tael.channels.base import Acknowledgement, ChannelOrder, ChannelRefund, Notice, PaymentNotice
+from tael.base.pay_types import Wallet
+from tael.channels.base import (
+    Acknowledgement,
+    Capabilities,
+    ChannelOrder,
+    ChannelRefund,
+    Notice,
+    PaymentNotice,
+)
 from tael.channels.outcomes import Outcome, Paid, RefundOutcome, Refusal, Refused, ReversalOutcome
 from tael.merchants.domain.account import Account
+from tests.support.capabilities import capabilities_of
 from tests.support.wallet_rules import Trade, WalletRules, query_refund, refund
 
 #: The time limit of one step, far above what any step takes.
@@ -84,7 +93,9 @@ class BlockingWallet:
     opened: set[str] = field(default_factory=set)  #: orders whose initial request has arrived
     sent: list[PaymentNotice] = field(default_factory=list)
     acknowledgement: Acknowledgement = field(default=Acknowledgement("text/plain", b"ok", b"no"))
+    wallet: Wallet = Wallet.WECHAT
     reversal_after: timedelta = timedelta(seconds=15)
+    refunds_single_trades: bool = True
 
     def has_notice(self, syssn: str) -> bool:
         return isinstance(self.rules.query(self.trades[syssn]), Paid)
@@ -103,6 +114,9 @@ class BlockingWallet:
         self.trades[syssn] = self.rules.expire(self.trades[syssn])
 
     # ---- Channel -------------------------------------------------------------------------------------------------
+
+    def capabilities(self, account: Account) -> Capabilities:
+        return capabilities_of(account)
 
     def deadline(self, order: ChannelOrder) -> datetime:
         return order.expires_at + (ALIPAY_TIMEOUT if self.rules.has_log_in else timedelta(0))

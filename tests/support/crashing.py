@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from tael.base.pay_types import Wallet
 from tael.base.transport import Answer, Result, Transport
-from tael.channels.base import Acknowledgement, Channel, ChannelOrder, ChannelRefund, Notice
+from tael.channels.base import Acknowledgement, Capabilities, Channel, ChannelOrder, ChannelRefund, Notice
 from tael.channels.outcomes import Outcome, RefundOutcome, ReversalOutcome
 from tael.db.database import Database
 from tael.merchants.domain.account import Account
@@ -94,11 +95,18 @@ class CrashingTransport(Transport):
 class CrashingChannel:
     """A wallet as the process reaches it."""
 
-    def __init__(self, channel: Channel, process: Process) -> None:
+    def __init__(
+        self, channel: Channel, process: Process, wallet: Wallet, *, refunds_single_trades: bool = True
+    ) -> None:
+        self.wallet = wallet
+        self.refunds_single_trades = refunds_single_trades
         self._channel = channel
         self._process = process
         self.acknowledgement: Acknowledgement = channel.acknowledgement
         self.reversal_after: timedelta = channel.reversal_after
+
+    def capabilities(self, account: Account) -> Capabilities:
+        return self._channel.capabilities(account)
 
     def deadline(self, order: ChannelOrder) -> datetime:
         return self._channel.deadline(order)

@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from tael.base.clock import Clock
+from tael.base.pay_types import Wallet
 from tael.channels.base import (
     Acknowledgement,
+    Capabilities,
     ChannelOrder,
     ChannelRefund,
     Notice,
@@ -34,6 +36,7 @@ from tael.channels.outcomes import (
     Unknown,
 )
 from tael.merchants.domain.account import Account
+from tests.support.capabilities import capabilities_of
 
 
 class Payer(StrEnum):
@@ -79,7 +82,9 @@ class FakeWallet:
     too_late_to_reverse: bool = False  #: a paid order is refunded instead, as both wallets document
     remembers_paid: bool = False  #: an undone order is still shown as paid, as Alipay's in-store query does
     acknowledgement: Acknowledgement = field(default=Acknowledgement("text/plain", b"ok", b"no"))
+    wallet: Wallet = Wallet.WECHAT
     reversal_after: timedelta = timedelta(seconds=15)
+    refunds_single_trades: bool = True
     trades: dict[str, Trade] = field(default_factory=dict)
     unfinished: set[str] = field(default_factory=set)
     unacknowledged: set[str] = field(default_factory=set)  #: trades whose notice we have not acknowledged
@@ -117,6 +122,9 @@ class FakeWallet:
         return {number: amount for trade in self.trades.values() for number, amount in trade.refunds.items()}
 
     # ---- Channel -------------------------------------------------------------------------------------------------
+
+    def capabilities(self, account: Account) -> Capabilities:
+        return capabilities_of(account)
 
     def deadline(self, order: ChannelOrder) -> datetime:
         return order.expires_at

@@ -18,7 +18,7 @@ from tael.ledger.store.entries import entries_of
 from tael.operations.store import Store
 from tael.payments.domain.payment import Payment, State, takes_payers
 from tael.payments.gateway import Gateway
-from tael.payments.notices import receive_notice
+from tael.payments.notices import notified_account, receive_notice
 from tael.payments.polling import poll_payment
 from tael.webhooks.domain.webhook import WebhookKind
 from tests.support.alipay import TestClock
@@ -160,8 +160,8 @@ class Play:
         body = self.wallet.send_notice(self.payment.syssn)
         for gateway in (self.other, self.opener):
             await gate()
-            wallet = self.pay_type.wallet
-            await receive_notice(wallet, self.payment.account_id, {}, body, gateway)
+            account = await notified_account(self.payment.pay_type.wallet, self.payment.account_id, gateway)
+            await receive_notice(account, {}, body, gateway)
 
     @property
     def _is_late(self) -> bool:

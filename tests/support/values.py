@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES, PayType
 from tael.base.secret import Secret
+from tael.db.due_queue import AccountLimits
 from tael.merchants.domain.account import AlipayAccount, WeChatAccount, WeChatProvider
 from tael.merchants.domain.merchant import App, Merchant, Style
 from tael.payments.domain.checkout import CheckoutLink
@@ -20,6 +21,10 @@ MCHID: Final = "mch1"
 APPCODE: Final = "app1"
 AMOUNT: Final = Money(100, "HKD")
 ONLINE: Final = PAY_TYPES["800201"]
+#: Claims rows of any account.
+OF_ANY: Final = AccountLimits(("alipay_mapi", "wechat_v2"))
+#: The protocol of each wallet's accounts.
+PROTOCOLS: Final = {"alipay": "alipay_mapi", "wechat": "wechat_v2"}
 BARCODE: Final = PAY_TYPES["800208"]
 ALIPAY_ONLINE: Final = PAY_TYPES["800151"]
 
@@ -43,6 +48,7 @@ def a_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:
         reference=f"ref-{syssn}",
         amount=AMOUNT,
         account_id="wechat1",
+        protocol=PROTOCOLS[pay_type.wallet],
         content="digest",
         subject="a thing",
         openid="",
@@ -101,7 +107,7 @@ def a_refund(payment: Payment, **changes: Any) -> Refund:
         syssn=syssn,
         payment_syssn=payment.syssn,
         account_id=payment.account_id,
-        wallet=payment.pay_type.wallet,
+        protocol=payment.protocol,
         reference=f"refund-{syssn}",
         amount=Money(40, payment.amount.currency),
         client_time="2026-01-02 12:04:05",
@@ -120,7 +126,7 @@ def a_reversal(payment: Payment, **changes: Any) -> Reversal:
         syssn=new_syssn(),
         payment_syssn=payment.syssn,
         account_id=payment.account_id,
-        wallet=payment.pay_type.wallet,
+        protocol=payment.protocol,
         amount_minor=payment.refundable_minor if payment.state is State.PAID else 0,
         client_time="2026-01-02 12:04:05",
         fails_with=None,

@@ -21,7 +21,7 @@ from tael.payments.closes import CloseRequest, close_payment
 from tael.payments.domain.page_urls import pages_below
 from tael.payments.domain.payment import Payment
 from tael.payments.gateway import Gateway
-from tael.payments.notices import NoticeRefused, receive_notice
+from tael.payments.notices import NoticeRefused, notified_account, receive_notice
 from tael.payments.opening import PaymentRequest, open_payment
 from tael.payments.refunds import RefundRequest, refund_payment
 from tael.payments.reversals import ReversalRequest, reverse_payment
@@ -66,10 +66,14 @@ class World:
         database = CrashingDatabase(self.watch.database, process)
         serials = Serials(database, NODE, middle_step)
         store = replace(store_over(database, Cipher(ENCRYPTION_KEY), NODE), serials=serials)
-        channel = CrashingChannel(self.wallet, process)
         return services_over(
             store,
-            {Wallet.ALIPAY: channel, Wallet.WECHAT: channel},
+            {
+                "alipay_mapi": CrashingChannel(
+                    self.wallet, process, Wallet.ALIPAY, refunds_single_trades=False
+                ),
+                "wechat_v2": CrashingChannel(self.wallet, process, Wallet.WECHAT),
+            },
             CrashingTransport(process, self.received),
             self.clock,
             pages_below("http://127.0.0.1:8000", ENCRYPTION_KEY),
@@ -109,7 +113,8 @@ class World:
     async def send_notice(self, gateway: Gateway, trade: str) -> None:
         """Send one notice of the trade with this name in the wallet's book. Raises NoticeRefused."""
         order = self.wallet.trades[trade].order
-        await receive_notice(order.pay_type.wallet, order.account.account_id, {}, trade.encode(), gateway)
+        account = await notified_account(order.account.wallet, order.account.account_id, gateway)
+        await receive_notice(account, {}, trade.encode(), gateway)
 
     async def run_jobs_until_idle(self, services: Services, process: Process) -> None:
         await run_jobs_until_idle(services, self.watch, self.clock, process)

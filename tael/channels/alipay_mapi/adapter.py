@@ -10,14 +10,17 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar, assert_never
 
 from tael.base.clock import Clock
+from tael.base.pay_types import Wallet
 from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
 from tael.channels.alipay_mapi import answers, notices, outcomes, requests, timing
+from tael.channels.alipay_mapi.capabilities import capabilities_of
 from tael.channels.alipay_mapi.messages import Accepted, Rejected, Unreadable, read_envelope
 from tael.channels.alipay_mapi.outcomes import QueryNeeded
 from tael.channels.alipay_mapi.signing import UnusableKey
 from tael.channels.base import (
     Acknowledgement,
     BadSignature,
+    Capabilities,
     ChannelOrder,
     ChannelRefund,
     NoteAnswer,
@@ -55,7 +58,9 @@ Parsed = TypeVar("Parsed")
 class AlipayMapi:
     """Cross-border Alipay, online and in-store. Stateless."""
 
+    wallet = Wallet.ALIPAY
     reversal_after = timedelta(0)
+    refunds_single_trades = False
     acknowledgement = Acknowledgement("text/plain", received=b"success", refused=b"fail")
 
     def __init__(
@@ -71,6 +76,9 @@ class AlipayMapi:
         self._gateway_url = gateway_url
         self._instore_url = instore_url
         self._note_answer = note_answer
+
+    def capabilities(self, account: Account) -> Capabilities:
+        return capabilities_of(_alipay(account))
 
     # ---- payments ------------------------------------------------------------------------------------------
 

@@ -8,9 +8,17 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tael.base.clock import Clock
-from tael.base.pay_types import Presentment
+from tael.base.pay_types import Presentment, Wallet
 from tael.base.transport import Transport
-from tael.channels.base import Acknowledgement, ChannelOrder, ChannelRefund, NoteAnswer, Notice, note_nothing
+from tael.channels.base import (
+    Acknowledgement,
+    Capabilities,
+    ChannelOrder,
+    ChannelRefund,
+    NoteAnswer,
+    Notice,
+    note_nothing,
+)
 from tael.channels.outcomes import (
     AwaitingPayer,
     BridgeParams,
@@ -25,6 +33,7 @@ from tael.channels.outcomes import (
     Unknown,
 )
 from tael.channels.wechat_v2 import exchange, messages, notices, outcomes, requests
+from tael.channels.wechat_v2.capabilities import capabilities_of
 from tael.channels.wechat_v2.exchange import Endpoint, Exchange, Failure, Rejected, Response, Succeeded
 from tael.merchants.domain.account import Account, WeChatAccount
 
@@ -37,8 +46,10 @@ REVERSAL_AFTER: Final = timedelta(seconds=15)
 class WeChatV2:
     """The channel of every WeChat account of any provider."""
 
+    wallet: Wallet = Wallet.WECHAT
     acknowledgement: Acknowledgement = notices.ACKNOWLEDGEMENT
     reversal_after: timedelta = REVERSAL_AFTER
+    refunds_single_trades: bool = True
 
     def __init__(
         self,
@@ -52,6 +63,9 @@ class WeChatV2:
         self._exchange = Exchange(transport, base_url, ca_pem, note_answer)
         self._clock = clock
         self._server_ip = server_ip
+
+    def capabilities(self, account: Account) -> Capabilities:
+        return capabilities_of(_wechat(account))
 
     def deadline(self, order: ChannelOrder) -> datetime:
         """When WeChat stops taking money for `order`: we send our expiry as its `time_expire`."""
@@ -179,9 +193,7 @@ class WeChatV2:
                 return undecided
 
     async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
-        if not isinstance(account, WeChatAccount):
-            raise TypeError("a WeChat notice needs a WeChat account")
-        return notices.read_notice(account, body)
+        return notices.read_notice(_wechat(account), body)
 
     def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
         return None  # WeChat has no browser return
@@ -191,6 +203,10 @@ class WeChatV2:
 
 
 def account_of(order: ChannelOrder) -> WeChatAccount:
-    if not isinstance(order.account, WeChatAccount):
-        raise TypeError("a WeChat order needs a WeChat account")
-    return order.account
+    return _wechat(order.account)
+
+
+def _wechat(account: Account) -> WeChatAccount:
+    if not isinstance(account, WeChatAccount):
+        raise TypeError("this channel serves WeChat Pay accounts only")
+    return account

@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Final
 
 from tael.base.money import Money
-from tael.base.pay_types import Wallet
 
 INCIDENT_ID_DIGITS: Final = 16
 
@@ -59,7 +58,7 @@ class Incident:
     kind: IncidentKind
     incident_id: str
     account_id: str
-    wallet: Wallet  #: the account's
+    protocol: str  #: the account's
     detail: str  #: one sentence
     at: datetime
     amount: Money | None = None  #: received, or returned where it should not have been

@@ -20,6 +20,7 @@ class AlipayAccount:
     """A PID. Alipay's contract covers one scene, online or offline, never both."""
 
     wallet: ClassVar[Wallet] = Wallet.ALIPAY
+    protocol: ClassVar[str] = "alipay_mapi"  #: the channel that serves it
     account_id: str  #: ours, random; the last segment of the notice URL
     mchid: str
     scene: Literal["online", "offline"]
@@ -51,6 +52,7 @@ class WeChatAccount:
     """A sub-merchant of `provider`; serves online and offline."""
 
     wallet: ClassVar[Wallet] = Wallet.WECHAT
+    protocol: ClassVar[str] = "wechat_v2"  #: the channel that serves it
     account_id: str
     mchid: str
     currency: str

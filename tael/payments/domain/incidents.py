@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from tael.base.money import Money
-from tael.base.pay_types import Wallet
 from tael.channels.outcomes import (
     Closed,
     Outcome,
@@ -22,11 +21,13 @@ from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.refund import Refund, RefundState
 
 
-def incidents_in(before: Payment, outcome: Outcome, *, at: datetime) -> tuple[Incident, ...]:
+def incidents_in(
+    before: Payment, outcome: Outcome, *, at: datetime, refunds_single_trades: bool
+) -> tuple[Incident, ...]:
     """The incidents in an outcome of a payment; usually none."""
     match outcome:
         case Paid():
-            incident = _in_paid(before, outcome, at)
+            incident = _in_paid(before, outcome, at, refunds_single_trades)
         case Closed() if before.state is State.PAID and not (before.reversal_syssn or before.refund_count):
             incident = _of_payment(
                 before, IncidentKind.CLOSED_THOUGH_PAID, "the wallet closed a paid order", "", at
@@ -97,7 +98,7 @@ def unmatched_notice(
         kind=kind,
         incident_id=incident_id_of(account.mchid, order_number, kind, paid.wallet_ref if paid else ""),
         account_id=account.account_id,
-        wallet=account.wallet,
+        protocol=account.protocol,
         detail=f"a notice of order {order_number}, {origin}" + (": it was paid" if paid else ""),
         at=at,
         amount=paid.amount if paid else None,
@@ -117,13 +118,13 @@ def unverified(account: Account, *, at: datetime) -> Incident:
         kind=kind,
         incident_id=incident_id_of(account.mchid, account.account_id, kind, ""),
         account_id=account.account_id,
-        wallet=account.wallet,
+        protocol=account.protocol,
         detail="the wallet's responses to this account fail verification; its verification key may be wrong",
         at=at,
     )
 
 
-def _in_paid(before: Payment, paid: Paid, at: datetime) -> Incident | None:
+def _in_paid(before: Payment, paid: Paid, at: datetime, refunds_single_trades: bool) -> Incident | None:
     if before.is_reversed:  # the money was returned with the order
         return None
     other_trade = bool(before.wallet_ref and paid.wallet_ref and before.wallet_ref != paid.wallet_ref)
@@ -135,8 +136,8 @@ def _in_paid(before: Payment, paid: Paid, at: datetime) -> Incident | None:
             IncidentKind.PAID_TWICE,
             f"paid twice: {before.wallet_ref} and {paid.wallet_ref}",
             at,
-            # Only WeChat refunds by trade number; the order number may mean the first trade.
-            is_unmatched=before.pay_type.wallet is Wallet.WECHAT,
+            # Otherwise a refund by the order number may return the first trade.
+            is_unmatched=refunds_single_trades,
         )
     if received is not None and received != before.amount:
         other_currency = received.currency != before.amount.currency
@@ -209,7 +210,7 @@ def _of_payment(
         kind=kind,
         incident_id=incident_id_of(payment.mchid, subject_id, kind, dedup_key),
         account_id=payment.account_id,
-        wallet=payment.pay_type.wallet,
+        protocol=payment.protocol,
         detail=detail,
         at=at,
     )

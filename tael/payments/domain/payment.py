@@ -66,6 +66,7 @@ class Payment:
     reference: str  #: the merchant's own number
     amount: Money
     account_id: str  #: the wallet account that receives the money
+    protocol: str  #: the account's: which channel serves the payment
     content: str  #: digest of the parameters that a repeat must not change; see `payments/opening.py`
     subject: str  #: shown to the payer
     openid: str

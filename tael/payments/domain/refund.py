@@ -16,7 +16,6 @@ from tael.base.errors import (
     WindowOver,
 )
 from tael.base.money import Money
-from tael.base.pay_types import Wallet
 from tael.base.reasons import Reason
 from tael.channels.outcomes import (
     NotSent,
@@ -30,8 +29,6 @@ from tael.channels.outcomes import (
 from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.refusals import reason_of
 
-#: WeChat's limit of refunds per order.
-WECHAT_REFUNDS_PER_ORDER: Final = 50
 MAX_GAP: Final = timedelta(hours=1)
 
 
@@ -51,7 +48,7 @@ class Refund:
     syssn: str
     payment_syssn: str
     account_id: str  #: the payment's
-    wallet: Wallet  #: the payment's
+    protocol: str  #: the payment's
     reference: str  #: the merchant's number of this refund; one refund may use the payment's own
     amount: Money
     client_time: str
@@ -68,13 +65,17 @@ class Refund:
     version: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class RefundRules:
+    """The wallet's rules for refunds of one order."""
+
+    window: timedelta  #: after the payment
+    supports_partial: bool = True
+    max_refunds: int | None = None
+
+
 def refusal_to_refund(
-    payment: Payment,
-    amount_minor: int,
-    now: datetime,
-    window: timedelta,
-    *,
-    supports_partial_refunds: bool = True,
+    payment: Payment, amount_minor: int, now: datetime, rules: RefundRules
 ) -> TaelError | None:
     """Why `amount_minor` of `payment` cannot be refunded now, or None. Reasons that help a merchant most come first."""
     if payment.state is State.CLOSED:
@@ -91,11 +92,11 @@ def refusal_to_refund(
         return OverRefund(
             f"only {payment.refundable_minor} of {payment.amount.amount_minor} is left to refund"
         )
-    if amount_minor < payment.refundable_minor and not supports_partial_refunds:
+    if amount_minor < payment.refundable_minor and not rules.supports_partial:
         return FullOnly(f"this payment can only be refunded in full: {payment.refundable_minor}")
-    if payment.pay_type.wallet is Wallet.WECHAT and payment.refund_count >= WECHAT_REFUNDS_PER_ORDER:
-        return NotAllowed(f"the wallet takes at most {WECHAT_REFUNDS_PER_ORDER} refunds of one order")
-    if payment.paid_at is not None and now > payment.paid_at + window:
+    if rules.max_refunds is not None and payment.refund_count >= rules.max_refunds:
+        return NotAllowed(f"the wallet takes at most {rules.max_refunds} refunds of one order")
+    if payment.paid_at is not None and now > payment.paid_at + rules.window:
         return WindowOver("the wallet's refund window is over")
     return None
 

@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from tael.base.errors import AlreadyRefunded, NotAllowed, TaelError
-from tael.base.pay_types import Wallet
 from tael.base.reasons import Reason
 from tael.channels.outcomes import (
     Again,
@@ -55,7 +54,7 @@ class Reversal:
     syssn: str
     payment_syssn: str
     account_id: str  #: the payment's
-    wallet: Wallet  #: the payment's
+    protocol: str  #: the payment's
     amount_minor: int
     client_time: str
     #: Why the payment fails once it is reversed, for a reversal of our own; None if the merchant requested it.

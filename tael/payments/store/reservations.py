@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Final
 from tael.base.errors import NotFound, ReferenceReused, TaelError
 from tael.db.tables import write_rows
 from tael.payments.domain.payment import Payment
-from tael.payments.domain.refund import Refund, RefundState, refusal_to_refund
+from tael.payments.domain.refund import Refund, RefundRules, RefundState, refusal_to_refund
 from tael.payments.store.payments import lock_payments
 from tael.payments.store.rows import REFUND
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
 
-#: Alipay requires this gap between two online refunds of one PID.
-SPACING: Final = timedelta(seconds=3)
 REFERENCE_TAKEN: Final = "this number already belongs to another transaction; use a new one"
 
 READ_REFERENCES: Final = """
@@ -64,14 +62,12 @@ WHERE p.mchid = w.mchid AND p.syssn = w.syssn
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A refund to reserve. `is_spaced`: it waits for its turn, since the wallet requires gaps between calls."""
+    """A refund to reserve. With a `gap` it waits for its turn: the wallet requires that time between two refunds."""
 
     refund: Refund
-    account_id: str
-    window: timedelta
-    is_spaced: bool
+    rules: RefundRules
     now: datetime
-    supports_partial_refunds: bool = True  #: the account's contract allows partial refunds
+    gap: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +161,7 @@ def _decide(
     # A close of an online order has the same five parameters; a replay of its signature must not refund money.
     if reference.payment_syssn is not None and payment.pay_type.is_online:
         return ReferenceReused("a refund of an online payment needs a number of its own")
-    refusal = refusal_to_refund(
-        payment,
-        refund.amount.amount_minor,
-        request.now,
-        request.window,
-        supports_partial_refunds=request.supports_partial_refunds,
-    )
+    refusal = refusal_to_refund(payment, refund.amount.amount_minor, request.now, request.rules)
     if refusal is not None:
         return refusal
     reserved = replace(
@@ -202,18 +192,18 @@ async def _take_references(
 
 async def _take_turns(connection: "Connection", reserved: Sequence[Reservation]) -> dict[str, datetime]:
     """When each spaced refund may be sent, by syssn."""
-    spaced = [request for request in reserved if request.is_spaced]
+    spaced = [request for request in reserved if request.gap]
     if not spaced:
         return {}
-    accounts = sorted({(request.refund.mchid, request.account_id) for request in spaced})
+    accounts = sorted({(request.refund.mchid, request.refund.account_id) for request in spaced})
     mchids, account_ids = [mchid for mchid, _ in accounts], [account_id for _, account_id in accounts]
     rows = await connection.fetch(LOCK_TURNS, mchids, account_ids)
     next_at = {row["account_id"]: row["next_at"] for row in rows}
     turns: dict[str, datetime] = {}
     for request in spaced:
-        turn = max(request.now, next_at[request.account_id] or request.now)
+        turn = max(request.now, next_at[request.refund.account_id] or request.now)
         turns[request.refund.syssn] = turn
-        next_at[request.account_id] = turn + SPACING
+        next_at[request.refund.account_id] = turn + request.gap
     await connection.execute(TAKE_TURNS, mchids, account_ids, [next_at[account] for account in account_ids])
     return turns
 

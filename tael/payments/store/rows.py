@@ -71,11 +71,7 @@ PAYMENT: Final = Table(
     Payment,
     KEY,
     codecs={
-        "pay_type": Codec(
-            {"pay_type": "text", "wallet": "text"},
-            lambda pay_type: (pay_type.code, pay_type.wallet),
-            lambda code, wallet: PAY_TYPES[code],
-        ),
+        "pay_type": Codec({"pay_type": "text"}, lambda pay_type: (pay_type.code,), PAY_TYPES.__getitem__),
         "amount": MONEY,
         "pay": Codec({"pay": "text"}, lambda pay: (pay_text(pay),), pay_of),
         "check_at": Codec({"check_at": "timestamptz"}, lambda at: (at,), _scheduled),

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tael.base.money import Money
-from tael.base.pay_types import PAY_TYPES, PayType
 from tael.base.reasons import Reason
 from tael.channels.outcomes import (
     Closed,
@@ -23,7 +22,6 @@ from tael.channels.outcomes import (
 )
 from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState, incident_id_of
 from tael.ledger.domain.entries import Entry, EntryKind
-from tael.merchants.domain.account import Account, AlipayAccount
 from tael.payments.domain.payment import Payment, State, advance
 
 MAX_GAP: Final = timedelta(hours=1)
@@ -158,7 +156,7 @@ def return_incidents_in(incident: Incident, outcome: RefundOutcome, *, at: datet
         kind=kind,
         incident_id=incident_id_of(incident.mchid, incident.unmatched_syssn, kind, dedup_key),
         account_id=incident.account_id,
-        wallet=incident.wallet,
+        protocol=incident.protocol,
         detail=detail,
         at=at,
     )
@@ -203,13 +201,6 @@ def reschedule_unmatched(incident: Incident, now: datetime) -> Incident:
             is_open = incident.unmatched_state in (UnmatchedState.RETURNING, UnmatchedState.VOIDED)
     gap = min(timedelta(seconds=2 ** min(incident.checks, 20)), MAX_GAP)
     return replace(incident, check_at=now + gap if is_open else None, checks=incident.checks + 1)
-
-
-def unmatched_pay_type(account: Account) -> PayType:
-    """A pay type with which `account`'s orders can be queried, if only the account is known."""
-    if isinstance(account, AlipayAccount):
-        return PAY_TYPES["800151" if account.scene == "online" else "800108"]
-    return PAY_TYPES["800201"]
 
 
 def unmatched_entries(before: Incident, after: Incident, at: datetime) -> tuple[Entry, ...]:

@@ -103,7 +103,7 @@ def in_state(state: State, pay_type: PayType = ONLINE, **changes: object) -> Pay
 
 def incident_of(before: Payment, outcome: Outcome) -> str | None:
     """The incident's detail, if there is one."""
-    found = incidents_in(before, outcome, at=LATER)
+    found = incidents_in(before, outcome, at=LATER, refunds_single_trades=True)
     return found[0].detail if found else None
 
 

@@ -33,8 +33,8 @@ from tael.payments.domain.incidents import refund_incidents_in
 from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.refund import (
     MAX_GAP,
-    WECHAT_REFUNDS_PER_ORDER,
     Refund,
+    RefundRules,
     RefundState,
     apply_refund_outcome,
     refusal_to_refund,
@@ -44,10 +44,12 @@ from tael.payments.domain.refusals import reason_of
 from tael.qfpay import codes
 from tael.qfpay.reasons import code_of
 from tael.qfpay.shown import shown_refund_respcd
-from tests.support.values import ALIPAY_ONLINE, BARCODE, NOW, a_paid_payment, a_payment, a_refund
+from tests.support.values import BARCODE, NOW, a_paid_payment, a_payment, a_refund
 
 LATER: Final = NOW + timedelta(seconds=30)
 WINDOW: Final = timedelta(days=365)
+MAX_REFUNDS: Final = 50
+RULES: Final = RefundRules(WINDOW, max_refunds=MAX_REFUNDS)
 OUTCOMES: Final[dict[str, RefundOutcome]] = {
     "refunded": Refunded(Money(40, "HKD"), "wr-1", LATER),
     "pending": RefundPending("wr-1"),
@@ -81,14 +83,14 @@ def the_refund(state: RefundState = RefundState.PROCESSING) -> Refund:
         (a_paid_payment(BARCODE, reversal_syssn="r"), 1, NotAllowed),
         (a_paid_payment(refunded_minor=40, reserved_minor=20), 41, OverRefund),
         (a_paid_payment(), 101, OverRefund),
-        (a_paid_payment(refund_count=WECHAT_REFUNDS_PER_ORDER), 1, NotAllowed),
+        (a_paid_payment(refund_count=MAX_REFUNDS), 1, NotAllowed),
         (a_paid_payment(paid_at=NOW - WINDOW - timedelta(seconds=1)), 1, WindowOver),
     ],
 )
 def test_an_impossible_refund_is_refused_with_its_reason(
     payment: Payment, amount_minor: int, refusal: type[TaelError]
 ) -> None:
-    assert type(refusal_to_refund(payment, amount_minor, NOW, WINDOW)) is refusal
+    assert type(refusal_to_refund(payment, amount_minor, NOW, RULES)) is refusal
 
 
 @pytest.mark.parametrize(
@@ -96,13 +98,12 @@ def test_an_impossible_refund_is_refused_with_its_reason(
     [
         (a_paid_payment(), 100),
         (a_paid_payment(refunded_minor=40, reserved_minor=20), 40),
-        (a_paid_payment(refund_count=WECHAT_REFUNDS_PER_ORDER - 1), 1),
-        (a_paid_payment(ALIPAY_ONLINE, refund_count=WECHAT_REFUNDS_PER_ORDER), 1),
+        (a_paid_payment(refund_count=MAX_REFUNDS - 1), 1),
         (a_paid_payment(paid_at=NOW - WINDOW), 1),
     ],
 )
 def test_the_remainder_may_be_refunded(payment: Payment, amount_minor: int) -> None:
-    assert refusal_to_refund(payment, amount_minor, NOW, WINDOW) is None
+    assert refusal_to_refund(payment, amount_minor, NOW, RULES) is None
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_the_remainder_may_be_refunded(payment: Payment, amount_minor: int) -> N
 def test_without_partial_refunds_only_the_whole_remainder_may_be_refunded(
     payment: Payment, amount_minor: int, refusal: type[TaelError] | None
 ) -> None:
-    refused = refusal_to_refund(payment, amount_minor, NOW, WINDOW, supports_partial_refunds=False)
+    refused = refusal_to_refund(payment, amount_minor, NOW, replace(RULES, supports_partial=False))
     assert (None if refused is None else type(refused)) is refusal
 
 

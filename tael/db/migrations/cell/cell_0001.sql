@@ -25,7 +25,7 @@ CREATE TABLE payment (
     amount_minor          bigint NOT NULL,
     currency              text NOT NULL,
     account_id            text NOT NULL,
-    wallet                text NOT NULL, -- the account's: which jobs claim the row
+    protocol              text NOT NULL, -- the account's: which channel and jobs serve the row
     content               text NOT NULL,
     subject               text NOT NULL,
     is_subject_ours       boolean NOT NULL,
@@ -72,14 +72,14 @@ CREATE TABLE payment (
 ) WITH (fillfactor = 80);
 CREATE INDEX payment_newest ON payment (mchid, created_at DESC, syssn DESC);
 CREATE INDEX payment_by_reference ON payment (mchid, reference);
-CREATE INDEX payment_due_of_account ON payment (wallet, account_id, check_at) WHERE check_at IS NOT NULL;
+CREATE INDEX payment_due_of_account ON payment (protocol, account_id, check_at) WHERE check_at IS NOT NULL;
 
 CREATE TABLE refund (
     mchid                  text NOT NULL,
     syssn                  text NOT NULL,
     payment_syssn          text NOT NULL,
     account_id             text NOT NULL,
-    wallet                 text NOT NULL, -- the account's: which jobs claim the row
+    protocol               text NOT NULL, -- the account's: which channel and jobs serve the row
     reference              text NOT NULL,
     amount_minor           bigint NOT NULL,
     currency               text NOT NULL,
@@ -106,7 +106,7 @@ CREATE TABLE refund (
 CREATE INDEX refund_newest ON refund (mchid, created_at DESC, syssn DESC);
 CREATE INDEX refund_by_reference ON refund (mchid, reference);
 CREATE INDEX refund_of_payment ON refund (mchid, payment_syssn);
-CREATE INDEX refund_due_of_account ON refund (wallet, account_id, check_at) WHERE check_at IS NOT NULL;
+CREATE INDEX refund_due_of_account ON refund (protocol, account_id, check_at) WHERE check_at IS NOT NULL;
 
 -- When an account may send its next refund, where the wallet requires a gap between two.
 CREATE TABLE refund_turn (
@@ -121,7 +121,7 @@ CREATE TABLE reversal (
     syssn          text NOT NULL,
     payment_syssn  text NOT NULL,
     account_id     text NOT NULL,
-    wallet         text NOT NULL, -- the account's: which jobs claim the row
+    protocol       text NOT NULL, -- the account's: which channel and jobs serve the row
     amount_minor   bigint NOT NULL, -- what it reserves on the payment: 0 for one that was not paid
     client_time    text NOT NULL,
     fails_with     text, -- the reason of its payment, if the reversal is our own
@@ -143,7 +143,7 @@ CREATE TABLE reversal (
 -- A reversal of our own that is done frees the payment's failed attempt; a merchant's stands for ever.
 CREATE UNIQUE INDEX one_reversal_of_a_payment ON reversal (mchid, payment_syssn)
     WHERE state = 'PENDING' OR (state = 'DONE' AND fails_with IS NULL);
-CREATE INDEX reversal_due_of_account ON reversal (wallet, account_id, check_at) WHERE check_at IS NOT NULL;
+CREATE INDEX reversal_due_of_account ON reversal (protocol, account_id, check_at) WHERE check_at IS NOT NULL;
 
 -- One movement between two ledger accounts; balanced by construction, never changed.
 CREATE TABLE ledger_entry (
@@ -230,7 +230,7 @@ CREATE TABLE incident (
     kind             text NOT NULL,
     incident_id      text NOT NULL,
     account_id       text NOT NULL,
-    wallet           text NOT NULL, -- the account's: which jobs claim the row
+    protocol         text NOT NULL, -- the account's: which channel and jobs serve the row
     detail           text NOT NULL,
     at               timestamptz NOT NULL,
     amount_minor     bigint,
@@ -261,7 +261,7 @@ CREATE TABLE incident (
 CREATE UNIQUE INDEX one_booking_per_trade ON incident (mchid, subject_id, wallet_ref)
     WHERE unmatched_syssn <> '' AND unmatched_state <> 'VOIDED';
 CREATE INDEX incident_by_unmatched_syssn ON incident (mchid, unmatched_syssn) WHERE unmatched_syssn <> '';
-CREATE INDEX incident_due_of_account ON incident (wallet, account_id, check_at) WHERE check_at IS NOT NULL;
+CREATE INDEX incident_due_of_account ON incident (protocol, account_id, check_at) WHERE check_at IS NOT NULL;
 CREATE INDEX incident_open ON incident (at) WHERE resolved_at IS NULL;
 
 CREATE TABLE checkout_link (
