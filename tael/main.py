@@ -7,7 +7,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -103,31 +103,13 @@ class Services:
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """The services of one process."""
     from tael.base.transport import Transport
-    from tael.channels.alipay_mapi.adapter import AlipayMapi
-    from tael.channels.wechat_v2.adapter import WeChatV2
-    from tael.payments.verification import AnswerChecks
 
     clock = clock_of(settings)
     async with (
         open_store(settings, limits_of(settings)) as store,
-        _to_wallet(settings) as to_alipay,
-        _to_wallet(settings) as to_wechat,
+        open_channels(settings, store, clock) as channels,
         Transport(settings.webhook_egress) as to_merchants,
     ):
-        note_answer = AnswerChecks(store.incidents, clock).note
-        channels: dict[str, Channel] = {
-            "alipay_mapi": AlipayMapi(
-                to_alipay, clock, settings.alipay_url, settings.alipay_instore_url, note_answer
-            ),
-            "wechat_v2": WeChatV2(
-                to_wechat,
-                clock,
-                settings.wechat_url,
-                settings.wechat_ca_pem,
-                settings.server_ip,
-                note_answer,
-            ),
-        }
         pages = pages_below(settings.public_url, settings.encryption_key_bytes())
         yield services_over(
             store,
@@ -139,6 +121,33 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             settings_cache_s=settings.settings_cache_s,
             returns_unmatched_payments=settings.returns_unmatched_payments,
         )
+
+
+@asynccontextmanager
+async def open_channels(
+    settings: Settings, store: Store, clock: Clock
+) -> "AsyncIterator[Mapping[str, Channel]]":
+    """The channel of each installed protocol, by the protocol's name."""
+    from tael.channels.protocols import ChannelEnvironment
+    from tael.channels.registry import installed_protocols
+    from tael.payments.verification import AnswerChecks
+
+    urls = {
+        "alipay": settings.alipay_url,
+        "alipay_instore": settings.alipay_instore_url,
+        "wechat": settings.wechat_url,
+    }
+    note_answer = AnswerChecks(store.incidents, clock).note
+    async with AsyncExitStack() as transports:
+        channels: dict[str, Channel] = {}
+        for name, protocol in installed_protocols().by_name.items():
+            transport = await transports.enter_async_context(_to_wallet(settings))
+            channels[name] = protocol.open_channel(
+                ChannelEnvironment(
+                    transport, clock, note_answer, urls, settings.wechat_ca_pem, settings.server_ip
+                )
+            )
+        yield channels
 
 
 def services_over(
@@ -177,7 +186,7 @@ def services_over(
 
 
 def _to_wallet(settings: Settings) -> "Transport":
-    """A pool of its own for each wallet, so that a hanging wallet cannot exhaust another's connections."""
+    """A pool of its own for each protocol, so that a hanging wallet cannot exhaust another's connections."""
     from tael.base.transport import Transport
 
     return Transport(

@@ -44,7 +44,7 @@ COMMANDS: Final = {
     ),
     "app": Entry("apps", "apps", "Manage apps: API credentials and settings."),
     "merchant": Entry("merchants", "merchants", "Manage merchants."),
-    "wallet": Entry("wallets", "wallets", "Manage wallet accounts."),
+    "account": Entry("accounts", "accounts", "Manage wallet accounts."),
     "payment": Entry("payments", "payments", "Inspect payments."),
     "webhook": Entry("webhooks", "webhooks", "Inspect and resend webhooks."),
     "incident": Entry("incidents", "incidents", "Review incidents."),

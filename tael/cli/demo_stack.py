@@ -167,15 +167,19 @@ def _encryption_key(paths: DemoPaths) -> str:
 
 
 def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
-    return {
-        **without_callers(os.environ),
-        "TAEL_DATABASE_URL": database_url,
-        "TAEL_ENCRYPTION_KEY": _encryption_key(paths),
-        "TAEL_PUBLIC_URL": paths.gateway_url,
+    wallets = {
         "TAEL_ALIPAY_URL": f"{paths.sandbox_url}/gateway.do",
         "TAEL_ALIPAY_INSTORE_URL": f"{paths.sandbox_url}/gateway.do",
         "TAEL_WECHAT_URL": paths.wechat_tls_url,
-        "TAEL_WECHAT_CA_FILE": str(paths.data / "wechat_ca.pem"),
+        "TAEL_WECHAT_CA_FILE": str((paths.data / "wechat_ca.pem").absolute()),
+    }
+    (paths.data / "wallets.json").write_text(json.dumps(wallets))  # for the operator's commands
+    return {
+        **without_callers(os.environ),
+        **wallets,
+        "TAEL_DATABASE_URL": database_url,
+        "TAEL_ENCRYPTION_KEY": _encryption_key(paths),
+        "TAEL_PUBLIC_URL": paths.gateway_url,
         "TAEL_CLOCK_FILE": str(paths.data / "clock"),
         "TAEL_RETURN_UNMATCHED_PAYMENTS": "on" if paths.returns_unmatched_payments else "off",
         "TAEL_WEBHOOK_LOOPBACK": "on",

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import asyncpg
+import msgspec
 import typer
 
 from tael.base.cipher import DecryptionFailed
@@ -20,15 +21,21 @@ from tael.cli.showing import UNUSABLE, refused
 from tael.config import BadSettings, Settings, read_settings
 from tael.db.database import SchemaOutdated, StoreUnavailable
 from tael.embedded.server import EmbeddedPostgresError, running_url
-from tael.main import clock_of, open_store
+from tael.main import clock_of, open_channels, open_store
 from tael.operations.store import Store
 
+if TYPE_CHECKING:
+    from tael.channels.base import Channel
+
 Answer = TypeVar("Answer")
+_WALLETS: Final = msgspec.json.Decoder(dict[str, str])
 
 #: Files in a demo's folder, besides the database itself.
 ENCRYPTION_KEY: Final = "encryption.key"
 EXTERNAL_DATABASE: Final = "database_url"
 CLOCK: Final = "clock"
+#: The addresses of the demo's wallets: settings of its gateway, as JSON.
+WALLETS: Final = "wallets.json"
 
 DataOption = Annotated[
     Path | None,
@@ -55,6 +62,20 @@ def with_store(folder: Path | None, work: Callable[[Store, datetime], Awaitable[
         raise refused(_reason(error), UNUSABLE) from error
     except asyncpg.PostgresError as error:
         raise refused(_refusal(error), UNUSABLE) from None
+
+
+def with_channels(
+    folder: Path | None,
+    work: "Callable[[Store, Mapping[str, Channel], datetime], Awaitable[Answer]]",
+) -> Answer:
+    """As `with_store`, with the wallets' channels."""
+
+    async def with_both(store: Store, now: datetime) -> Answer:
+        settings = found_settings(folder)
+        async with open_channels(settings, store, clock_of(settings)) as channels:
+            return await work(store, channels, now)
+
+    return with_store(folder, with_both)
 
 
 def _reason(error: StoreUnavailable) -> str:
@@ -91,7 +112,10 @@ def _of_demo(folder: Path) -> dict[str, str]:
     if not encryption_key:
         raise BadSettings(f"--data: {folder / ENCRYPTION_KEY} is missing; the keys cannot be decrypted")
     found = {"TAEL_DATABASE_URL": url, "TAEL_ENCRYPTION_KEY": encryption_key}
-    return found | ({"TAEL_CLOCK_FILE": str(folder / CLOCK)} if (folder / CLOCK).exists() else {})
+    if (folder / CLOCK).exists():
+        found["TAEL_CLOCK_FILE"] = str(folder / CLOCK)
+    wallets = _kept(folder / WALLETS)
+    return found | (_WALLETS.decode(wallets) if wallets else {})
 
 
 def _kept(path: Path) -> str | None:

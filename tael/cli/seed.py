@@ -5,8 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tael.base import ids
+from tael.base.clock import RealClock
 from tael.base.secret import Secret
-from tael.merchants.domain.account import Account, AlipayAccount, WeChatAccount, WeChatProvider
+from tael.channels.registry import installed_protocols
+from tael.channels.settings import Kind
+from tael.merchants.domain.account import Account
 from tael.merchants.domain.merchant import PUBLISHED_KEY, App, Merchant, Style
 from tael.operations.store import Store
 
@@ -75,36 +78,49 @@ async def _add(plan: Plan, store: Store, accounts: list[dict[str, Any]], now: da
                 await store.accounts.add(account_of(row, mchid), now)
 
 
+#: The protocol of each wallet's rows in the sandbox's control API, and the member with each setting.
+SETTINGS: Final = {
+    "alipay": (
+        "alipay_mapi",
+        {
+            "pid": "pid",
+            "scene": "scene",
+            "sign_type": "sign_type",
+            "key": "key",
+            "private_key": "private_key_pem",
+            "alipay_public_key": "alipay_public_key_pem",
+        },
+    ),
+    "wechat": (
+        "wechat_v2",
+        {
+            "mch_id": "mch_id",
+            "appid": "appid",
+            "sign_type": "sign_type",
+            "sub_mch_id": "sub_mch_id",
+            "sub_appid": "sub_appid",
+            "key": "key",
+            "certificate": "cert_pem",
+            "certificate_key": "key_pem",
+        },
+    ),
+}
+
+#: The sandbox names keys for every sign type.
+UNUSED_KEYS: Final = {"MD5": ("private_key", "alipay_public_key"), "RSA": ("key",), "RSA2": ("key",)}
+
+
 def account_of(row: dict[str, Any], mchid: str) -> Account:
     """The account described by a row of the sandbox's control API."""
-    if row["wallet"] == "alipay":
-        return AlipayAccount(
-            account_id=ids.account_id(),
-            mchid=mchid,
-            scene=row["scene"],
-            currency=row["currency"],
-            pid=row["pid"],
-            sign_type=row["sign_type"],
-            key=Secret(row["key"]),
-            private_key_pem=Secret(row["private_key_pem"]),
-            alipay_public_key_pem=row["alipay_public_key_pem"],
-            fee_rate_ppm=FEE_RATE_PPM,
-        )
-    return WeChatAccount(
-        account_id=ids.account_id(),
-        mchid=mchid,
-        currency=row["currency"],
-        provider=WeChatProvider(
-            mch_id=row["mch_id"],
-            appid=row["appid"],
-            key=Secret(row["key"]),
-            certificate_pem=row["cert_pem"],
-            certificate_key_pem=Secret(row["key_pem"]),
-        ),
-        sign_type=row["sign_type"],
-        sub_mch_id=row["sub_mch_id"],
-        sub_appid=row["sub_appid"],
-        sub_secret=Secret(row["sub_secret"]),
-        supports_wechat_hk=True,
-        fee_rate_ppm=FEE_RATE_PPM,
-    )
+    name, members = SETTINGS[row["wallet"]]
+    protocol = installed_protocols().named(name)
+    unused = UNUSED_KEYS.get(row["sign_type"], ())
+    texts = {setting: row[member] for setting, member in members.items() if setting not in unused}
+    flags = {setting.name: "true" for setting in protocol.settings if setting.kind is Kind.FLAG}
+    fields = {
+        "account_id": ids.account_id(),
+        "mchid": mchid,
+        "currency": row["currency"],
+        "fee_rate_ppm": FEE_RATE_PPM,
+    }
+    return protocol.account_of(fields, protocol.read(texts | flags, RealClock().now()))

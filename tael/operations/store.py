@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tael.base.cipher import Cipher
+from tael.channels.registry import installed_protocols
 from tael.db.database import Database
 from tael.db.due_queue import DueQueue
 from tael.db.due_work import DueWork
@@ -59,7 +60,7 @@ def store_over(database: Database, cipher: Cipher, node: int) -> Store:
         incidents=Incidents(database),
         serials=Serials(database, node),
         merchants=Merchants(database, cipher),
-        accounts=Accounts(database, cipher),
+        accounts=Accounts(database, cipher, installed_protocols()),
         maintenance_windows=MaintenanceWindows(database),
         unmatched_payments=unmatched_payments,
         webhooks=webhooks,

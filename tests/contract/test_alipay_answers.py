@@ -11,6 +11,7 @@ import pytest
 
 from tael.base.money import Money
 from tael.base.transport import Transport
+from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.adapter import AlipayMapi
 from tael.channels.base import BadSignature, ChannelOrder, PaymentNotice
 from tael.channels.outcomes import (
@@ -27,7 +28,6 @@ from tael.channels.outcomes import (
     Reversed,
     Unknown,
 )
-from tael.merchants.domain.account import AlipayAccount
 from tests.support.alipay import (
     BARE,
     KEY,

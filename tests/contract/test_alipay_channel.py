@@ -16,6 +16,7 @@ from tael.base.clock import DemoClock
 from tael.base.money import Money
 from tael.base.secret import Secret
 from tael.base.transport import Transport
+from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.adapter import AlipayMapi
 from tael.channels.base import BadSignature, ChannelOrder, ChannelRefund, PaymentNotice
 from tael.channels.outcomes import (
@@ -30,7 +31,6 @@ from tael.channels.outcomes import (
     Reversed,
     Unknown,
 )
-from tael.merchants.domain.account import AlipayAccount
 from tests.support import alipay
 from tests.support.sandbox import Listener, RunningSandbox
 
@@ -83,8 +83,8 @@ def account_of(row: dict[str, Any]) -> AlipayAccount:
         pid=row["pid"],
         sign_type=row["sign_type"],
         key=Secret(row["key"] if is_md5 else ""),
-        private_key_pem=Secret(row["private_key_pem"]),
-        alipay_public_key_pem=row["alipay_public_key_pem"],
+        private_key=Secret(row["private_key_pem"]),
+        alipay_public_key=row["alipay_public_key_pem"],
     )
 
 
@@ -381,9 +381,7 @@ async def test_a_wrong_key_of_ours_is_refused_as_our_identity(
 ) -> None:
     payment = await barcode(sandbox, order)
     assert isinstance(payment.account, AlipayAccount)
-    wrong = replace(
-        payment.account, key=Secret("0" * 32), private_key_pem=Secret(alipay.private_pem("merchant"))
-    )
+    wrong = replace(payment.account, key=Secret("0" * 32), private_key=Secret(alipay.private_pem("merchant")))
     refused = await channel.open(replace(payment, account=wrong))
     assert refused == Refused(Refusal.OUR_IDENTITY, "ILLEGAL_SIGN")
     unknown_account = replace(payment.account, pid="2088999999999999")
@@ -398,5 +396,5 @@ async def test_a_response_signed_with_another_wallet_key_decides_nothing(
         pytest.skip("with MD5 both sides have one key")
     payment = await paid_in_store(channel, sandbox, order)
     assert isinstance(payment.account, AlipayAccount)
-    other = replace(payment.account, alipay_public_key_pem=alipay.public_pem("wallet"))
+    other = replace(payment.account, alipay_public_key=alipay.public_pem("wallet"))
     assert isinstance(await channel.query(replace(payment, account=other)), Unknown)

@@ -32,9 +32,9 @@ from tael.channels.outcomes import (
     Reversed,
     Unknown,
 )
+from tael.channels.wechat_v2.account import WeChatAccount
 from tael.channels.wechat_v2.adapter import WeChatV2
 from tael.channels.wechat_v2.messages import from_xml
-from tael.merchants.domain.account import WeChatAccount, WeChatProvider
 from tests.support import wechat
 from tests.support.sandbox import Listener, RunningSandbox, listening
 
@@ -56,17 +56,14 @@ def account_of(shop: Shop) -> WeChatAccount:
         account_id="account",
         mchid="merchant",
         currency=shop["currency"],
-        provider=WeChatProvider(
-            mch_id=shop["mch_id"],
-            appid=shop["appid"],
-            key=Secret(shop["key"]),
-            certificate_pem=shop["cert_pem"],
-            certificate_key_pem=Secret(shop["key_pem"]),
-        ),
+        mch_id=shop["mch_id"],
+        appid=shop["appid"],
+        key=Secret(shop["key"]),
+        certificate=shop["cert_pem"],
+        certificate_key=Secret(shop["key_pem"]),
         sign_type=shop["sign_type"],
         sub_mch_id=shop["sub_mch_id"],
         sub_appid=shop["sub_appid"],
-        sub_secret=Secret(shop["sub_secret"]),
     )
 
 
@@ -418,12 +415,11 @@ async def test_a_repeat_that_finds_nothing_left_is_decided_by_the_query(
 ) -> None:
     channel = WeChatV2(transport, clock, base_url=listener.url)
     ask = refund_of(order("800201"))
-    provider = account.provider
-    key, sign_type = provider.key.reveal(), account.sign_type
+    key, sign_type = account.key.reveal(), account.sign_type
     granted = {
         "return_code": "SUCCESS",
-        "appid": provider.appid,
-        "mch_id": provider.mch_id,
+        "appid": account.appid,
+        "mch_id": account.mch_id,
         "sub_mch_id": account.sub_mch_id,
     }
     nothing_left = {**granted, "result_code": "FAIL", "err_code": "ERROR", "err_code_des": "订单已全额退款"}
@@ -473,7 +469,7 @@ async def call_everything(channel: Channel, trade: ChannelOrder) -> list[object]
 async def test_another_key_is_refused_by_what_moves_money_and_decides_nothing_else(
     channel: Channel, account: WeChatAccount, order: Callable[..., ChannelOrder]
 ) -> None:
-    wrong_key = replace(account, provider=replace(account.provider, key=Secret("0" * 32)))
+    wrong_key = replace(account, key=Secret("0" * 32))
 
     opened, queried, closed, reversed_, refunded, refund_queried = await call_everything(
         channel, replace(order("800201"), account=wrong_key)
@@ -490,13 +486,13 @@ async def test_the_certificate_of_another_provider_is_refused(
     channel: Channel, sandbox: RunningSandbox, account: WeChatAccount, order: Callable[..., ChannelOrder]
 ) -> None:
     other = sandbox.account("wechat", "chain_east", "both")
-    assert other["mch_id"] != account.provider.mch_id
-    provider = replace(
-        account.provider,
-        certificate_pem=other["cert_pem"],
-        certificate_key_pem=Secret(other["key_pem"]),
+    assert other["mch_id"] != account.mch_id
+    other_provider = replace(
+        account,
+        certificate=other["cert_pem"],
+        certificate_key=Secret(other["key_pem"]),
     )
-    trade = replace(order("800208"), account=replace(account, provider=provider))
+    trade = replace(order("800208"), account=other_provider)
 
     refused = Refused(Refusal.OUR_CERTIFICATE, "certificate not match")
     assert await channel.reverse(trade) == refused
@@ -506,9 +502,9 @@ async def test_the_certificate_of_another_provider_is_refused(
 async def test_a_certificate_that_wechat_never_issued_moves_nothing(
     channel: Channel, account: WeChatAccount, order: Callable[..., ChannelOrder]
 ) -> None:
-    key, certificate = wechat.key_and_certificate(account.provider.mch_id)
-    provider = replace(account.provider, certificate_pem=certificate, certificate_key_pem=Secret(key))
-    trade = replace(order("800208"), account=replace(account, provider=provider))
+    key, certificate = wechat.key_and_certificate(account.mch_id)
+    unknown = replace(account, certificate=certificate, certificate_key=Secret(key))
+    trade = replace(order("800208"), account=unknown)
 
     assert isinstance(await channel.refund(refund_of(trade)), NotSent | Unknown)
     assert isinstance(await channel.query(trade), Unknown)
@@ -517,8 +513,8 @@ async def test_a_certificate_that_wechat_never_issued_moves_nothing(
 async def test_a_certificate_that_cannot_be_read_sends_nothing(
     channel: Channel, account: WeChatAccount, order: Callable[..., ChannelOrder]
 ) -> None:
-    provider = replace(account.provider, certificate_pem="nonsense")
-    trade = replace(order("800208"), account=replace(account, provider=provider))
+    unreadable = replace(account, certificate="nonsense")
+    trade = replace(order("800208"), account=unreadable)
 
     assert isinstance(await channel.reverse(trade), NotSent)
     assert isinstance(await channel.refund(refund_of(trade)), NotSent)

@@ -163,8 +163,8 @@ class Demo:
         self.ask("merchant", "set", mchid, *settings)
 
     def set_account(self, account_id: str, *settings: str) -> None:
-        """`tael wallet set`."""
-        self.ask("wallet", "set", account_id, *settings)
+        """`tael account set`."""
+        self.ask("account", "set", account_id, *settings)
 
     # ---- the wallets' side ---------------------------------------------------------------------------------
 

@@ -212,11 +212,10 @@ def test_scripts_of_merchants_are_text_on_every_page_of_the_cashier(
     merchant = demo.ask("merchant", "add", app["appcode"], "--name", SCRIPT, "--currency", "HKD")
     key = tmp_path / "key"
     key.write_text("k" * 32)
-    by_key = ("--sign-type", "MD5", "--key-file", str(key))
-    pid = ("--pid", "2088999999999999", "--scene", "online")
-    demo.ask(
-        "wallet", "add", "alipay", merchant["mchid"], *pid, *by_key
-    )  # without an account its links would not open
+    by_key = ("--set", "sign_type=MD5", "--file", f"key={key}")
+    pid = ("--set", "pid=2088999999999999", "--set", "scene=online")
+    # Without an account its links would not open.
+    demo.ask("account", "add", merchant["mchid"], "--protocol", "alipay_mapi", *pid, *by_key)
     other_merchant = Merchant(demo, app["appcode"], app["key"], merchant["mchid"], (merchant["mchid"],))
     params = signed(link_params(other_merchant, goods_name=SCRIPT), other_merchant.key)
     answer = eventually(lambda: open_link(other_merchant, params), lambda answer: answer.respcd == "0000")

@@ -79,7 +79,7 @@ def account(demo: Demo, wallet: str, scene: str = "both") -> Members:
 
 
 def notice_url(shop: Merchant, wallet: str, scene: str = "both") -> str:
-    rows = shop.demo.ask("wallet", "list", "--mchid", shop.mchid)
+    rows = shop.demo.ask("account", "list", "--mchid", shop.mchid)
     row = next(row for row in rows if (row["wallet"], row["scene"]) in ((wallet, scene), (wallet, "")))
     return f"{shop.demo.gateway}/notices/{wallet}/{row['account_id']}"
 

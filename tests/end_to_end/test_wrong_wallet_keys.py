@@ -15,7 +15,7 @@ LONG_S: Final = 2_500
 
 
 def account_of(shop: Merchant, scene: str) -> Members:
-    rows: list[Members] = shop.demo.ask("wallet", "list", "--mchid", shop.mchid)
+    rows: list[Members] = shop.demo.ask("account", "list", "--mchid", shop.mchid)
     return next(row for row in rows if (row["wallet"], row["scene"]) == ("alipay", scene))
 
 
@@ -44,7 +44,7 @@ def test_payments_under_a_wrong_key_wait_and_are_decided_after_the_correction(
     )
     file = tmp_path / "alipay.pem"
     file.write_text(other_key())
-    demo.set_account(account_id, "--alipay-public-key-file", str(file))
+    demo.set_account(account_id, "--file", f"alipay_public_key={file}")
     try:
         opened = chain.open(pay_type)
         if pay_type == "800151":
@@ -64,7 +64,7 @@ def test_payments_under_a_wrong_key_wait_and_are_decided_after_the_correction(
             assert chain.row(opened["syssn"])["respcd"] == "1145"
     finally:
         file.write_text(right)
-        demo.set_account(account_id, "--alipay-public-key-file", str(file))
+        demo.set_account(account_id, "--file", f"alipay_public_key={file}")
     demo.advance(LONG_S if pay_type == "800151" else 1)
     chain.until(opened["syssn"], "0000")
     assert demo.held(opened["syssn"]) == 1000
@@ -76,7 +76,7 @@ def test_payments_under_a_wrong_key_wait_and_are_decided_after_the_correction(
 def test_unverified_responses_of_wechat_decide_nothing(
     demo: Demo, wechat_only: Merchant, pay_type: str
 ) -> None:
-    rows = demo.ask("wallet", "list", "--mchid", wechat_only.mchid)
+    rows = demo.ask("account", "list", "--mchid", wechat_only.mchid)
     account_id = next(row["account_id"] for row in rows if row["wallet"] == "wechat")
     opened = wechat_only.open("800201") if pay_type == "800201" else wechat_only.open(pay_type, "password")
     bad_signatures = [{"wallet": "wechat", "kind": "bad_signature", "operation": "/pay/orderquery"}]

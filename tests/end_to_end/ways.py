@@ -86,7 +86,7 @@ def more_than_the_remainder(shop: Merchant) -> str:
 
 def part_under_a_contract_without_parts(shop: Merchant) -> str:
     opened = shop.paid("800208", txamt="1000")
-    accounts = shop.demo.ask("wallet", "list", "--mchid", shop.mchid)
+    accounts = shop.demo.ask("account", "list", "--mchid", shop.mchid)
     account = next(row["account_id"] for row in accounts if row["wallet"] == "wechat")
     shop.demo.set_account(account, "--no-supports-partial-refunds")
     try:

@@ -3,34 +3,22 @@
 import base64
 import json
 import secrets
-import subprocess
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
 from typer.testing import CliRunner
 
 from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES
-from tael.base.secret import Secret
 from tael.channels.outcomes import Paid
 from tael.cli.app import app
 from tael.cli.finding import with_store
 from tael.db.migrate import migrate
 from tael.embedded.server import EmbeddedPostgres
-from tael.merchants.domain.account import AlipayAccount, WeChatAccount
 from tael.merchants.domain.merchant import App
 from tael.operations.store import Store
 from tael.payments.domain.entries import payment_entry
@@ -40,8 +28,6 @@ from tael.payments.store.payments import Change
 from tael.payments.store.reservations import Reservation, Reserved
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NewWebhook
-from tests.support.alipay import another_rsa_key
-from tests.support.wechat import key_and_certificate
 
 NOW = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)
 SYSSN = "202601010000000000000001"
@@ -113,16 +99,6 @@ def merchant(operator: Operator) -> str:
     operator.run("app", "add", "--appcode", "SHOP")
     operator.run("merchant", "add", "SHOP", "--name", "Tea", "--currency", "HKD", "--mchid", "tea")
     return "tea"
-
-
-def rsa_pem(bits: int = 2048) -> tuple[str, str]:
-    """A private key and its public one."""
-    key = (
-        another_rsa_key() if bits == 2048 else rsa.generate_private_key(public_exponent=65537, key_size=bits)
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return private.decode(), public.decode()
 
 
 # ---- apps --------------------------------------------------------------------------------------------------
@@ -360,324 +336,6 @@ def test_a_name_cannot_send_terminal_escapes(operator: Operator, merchant: str) 
     assert "\x1b" not in operator.run("merchant", "list")
 
 
-# ---- wallets -----------------------------------------------------------------------------------------------
-
-
-def test_an_alipay_account_of_each_sign_type(operator: Operator, merchant: str) -> None:
-    (private, _), (_, public) = rsa_pem(), rsa_pem()
-    key = operator.file("key", WALLET_KEY)
-    add = ("wallet", "add", "alipay", merchant)
-    online = operator.run_json(
-        *add, "--pid", PID, "--scene", "online", "--sign-type", "MD5", "--key-file", key
-    )
-    assert online == {
-        "account_id": online["account_id"],
-        "mchid": merchant,
-        "wallet": "alipay",
-        "scene": "online",
-        "currency": "HKD",
-        "refund_window_days": 365,
-        "supports_partial_refunds": True,
-        "fee_rate_ppm": 0,
-        "pid": PID,
-        "sign_type": "MD5",
-        "supports_close": True,
-    }
-    shown = operator.run(
-        *(
-            *add,
-            "--pid",
-            "2088000000000002",
-            "--scene",
-            "offline",
-            "--sign-type",
-            "RSA2",
-            "--currency",
-            "HKD",
-        ),
-        *("--private-key-file", operator.file("private.pem", private)),
-        *("--alipay-public-key-file", operator.file("public.pem", public)),
-        *("--no-supports-close", "--refund-window-days", "90", "--no-supports-partial-refunds"),
-    )
-    first, second = operator.in_store(lambda store: store.accounts.all())
-    assert isinstance(first, AlipayAccount)
-    assert isinstance(second, AlipayAccount)
-    assert first.key.reveal() == WALLET_KEY
-    assert second.private_key_pem.reveal() == private
-    assert (second.alipay_public_key_pem, second.key.reveal()) == (public, "")
-    assert (second.supports_close, second.refund_window_days) == (False, 90)
-    assert (first.supports_partial_refunds, second.supports_partial_refunds) == (True, False)
-    for text in (shown, operator.run("wallet", "list"), operator.run("wallet", "list", "--json")):
-        assert "2088000000000002" in text
-        assert "PRIVATE" not in text
-        assert WALLET_KEY not in text
-
-
-def test_a_wechat_account(operator: Operator, merchant: str) -> None:
-    key, certificate = key_and_certificate("provider")
-    secret = secrets.token_hex(16)
-    shown = operator.run_json(*wechat(operator, merchant, key, certificate, secret), "--supports-wechat-hk")
-    assert shown == {
-        "account_id": shown["account_id"],
-        "mchid": merchant,
-        "wallet": "wechat",
-        "scene": "both",
-        "currency": "HKD",
-        "refund_window_days": 365,
-        "supports_partial_refunds": True,
-        "fee_rate_ppm": 0,
-        "mch_id": "1900000109",
-        "appid": "wx1111111111111111",
-        "sign_type": "HMAC-SHA256",
-        "sub_mch_id": "1900000110",
-        "sub_appid": "wx2222222222222222",
-        "supports_wechat_hk": True,
-    }
-    (account,) = operator.in_store(lambda store: store.accounts.all())
-    assert isinstance(account, WeChatAccount)
-    assert account.sub_secret.reveal() == secret
-    assert account.provider.key.reveal() == WALLET_KEY
-    assert account.provider.certificate_key_pem.reveal() == key
-    assert operator.run_json("wallet", "list", "--mchid", merchant) == [shown]
-    listed = operator.run("wallet", "list") + operator.run("wallet", "list", "--json")
-    assert not any(text in listed for text in (secret, WALLET_KEY, "PRIVATE", "CERTIFICATE"))
-    refusal = operator.is_refused(*wechat(operator, merchant, key, certificate, secret), code=1)
-    assert "WeChat" in refusal or "already has an account at this wallet" in refusal
-
-
-def test_the_secret_of_a_merchants_appid_may_be_set_later(operator: Operator, merchant: str) -> None:
-    key, certificate = key_and_certificate("provider")
-    without = wechat(operator, merchant, key, certificate, "")[:-2]
-    account_id = operator.run_json(*without)["account_id"]
-
-    def secret() -> str:
-        account = operator.in_store(lambda store: store.accounts.by_id(account_id))
-        assert isinstance(account, WeChatAccount)
-        return account.sub_secret.reveal()
-
-    assert secret() == ""
-    operator.run("wallet", "set", account_id, "--refund-window-days", "90")
-    assert secret() == ""
-    operator.run("wallet", "set", account_id, "--sub-secret-file", operator.file("later", "s" * 32))
-    assert secret() == "s" * 32
-
-
-def test_a_contracts_refund_terms_are_changed_and_the_rest_is_kept(operator: Operator, merchant: str) -> None:
-    key, certificate = key_and_certificate("provider")
-    account = operator.run_json(*wechat(operator, merchant, key, certificate, secrets.token_hex(16)))
-    before = operator.in_store(lambda store: store.accounts.by_id(account["account_id"]))
-    whole = operator.run_json("wallet", "set", account["account_id"], "--no-supports-partial-refunds")
-    assert whole == account | {"supports_partial_refunds": False}
-    short = operator.run_json("wallet", "set", account["account_id"], "--refund-window-days", "90")
-    assert short == whole | {"refund_window_days": 90}
-    after = operator.in_store(lambda store: store.accounts.by_id(account["account_id"]))
-    assert before is not None
-    assert after == replace(before, refund_window_days=90, supports_partial_refunds=False)
-    operator.run("wallet", "set", account["account_id"], "--supports-partial-refunds")
-    assert operator.run_json("wallet", "list") == [account | {"refund_window_days": 90}]
-    assert "no account unknown" in operator.is_refused("wallet", "set", "unknown", code=1)
-
-
-def wechat(operator: Operator, mchid: str, key: str, certificate: str, secret: str) -> tuple[str, ...]:
-    return (
-        *("wallet", "add", "wechat", mchid, "--mch-id", "1900000109", "--appid", "wx1111111111111111"),
-        *("--key-file", operator.file("key", WALLET_KEY), "--sign-type", "HMAC-SHA256"),
-        *("--certificate-file", operator.file("certificate.pem", certificate)),
-        *("--certificate-key-file", operator.file("certificate_key.pem", key)),
-        *("--sub-mch-id", "1900000110", "--sub-appid", "wx2222222222222222"),
-        *("--sub-secret-file", operator.file("secret", secret)),
-    )
-
-
-def test_contracts_are_kept(operator: Operator, merchant: str) -> None:
-    operator.run("merchant", "add", "SHOP", "--name", "Books", "--currency", "JPY", "--mchid", "books")
-    sign = ("--sign-type", "MD5", "--key-file", operator.file("key", WALLET_KEY))
-
-    def refusal(mchid: str, pid: str, scene: str, *more: str) -> str:
-        return operator.is_refused(
-            *("wallet", "add", "alipay", mchid, "--pid", pid, "--scene", scene, *sign, *more), code=1
-        )
-
-    operator.run("wallet", "add", "alipay", merchant, "--pid", PID, "--scene", "online", *sign)
-    assert "already has an account at this wallet for this scene" in refusal(
-        merchant, "2088000000000002", "online"
-    )
-    assert "already belongs to a merchant" in refusal("books", PID, "offline")
-    assert "no merchant unknown" in refusal("unknown", "2088000000000003", "online")
-    assert "must be in JPY" in refusal("books", "2088000000000003", "online", "--currency", "HKD")
-    assert "no merchant unknown" in operator.is_refused("wallet", "list", "--mchid", "unknown", code=1)
-
-
-def test_keys_that_cannot_sign_are_refused(operator: Operator, merchant: str) -> None:
-    private, public = rsa_pem(1024)
-    key, private_file = operator.file("key", WALLET_KEY), operator.file("private.pem", private)
-    public_file, other = operator.file("public.pem", public), operator.file("other", "no key at all")
-
-    def refusal(sign_type: str, *files: str, pid: str = PID) -> str:
-        scene = ("--pid", pid, "--scene", "online", "--sign-type", sign_type)
-        return operator.is_refused("wallet", "add", "alipay", merchant, *scene, *files, code=2)
-
-    both = ("--private-key-file", private_file, "--alipay-public-key-file")
-    assert "--key-file: required with --sign-type MD5" in refusal("MD5")
-    assert "--key-file" in refusal("MD5", "--key-file", other)
-    assert "--private-key-file" in refusal("MD5", "--key-file", key, "--private-key-file", private_file)
-    assert "--key-file: not used with --sign-type RSA" in refusal(
-        "RSA", "--key-file", key, *both, public_file
-    )
-    assert "--alipay-public-key-file" in refusal("RSA", "--private-key-file", private_file)
-    assert "--alipay-public-key-file" in refusal("RSA", *both, other)
-    assert "--private-key-file" in refusal("RSA2", *both, public_file)  # 1024 bits
-    assert "--pid" in refusal("MD5", "--key-file", key, pid="1234")
-
-
-def test_certificates_that_do_not_fit_are_refused(operator: Operator, merchant: str) -> None:
-    key, certificate = key_and_certificate("provider")
-    other_key, _ = key_and_certificate("someone else")
-    locked_key, locked = key_and_certificate("provider", encrypted=True)
-    secret = secrets.token_hex(16)
-
-    def refusal(key: str, certificate: str) -> str:
-        return operator.is_refused(*wechat(operator, merchant, key, certificate, secret), code=2)
-
-    assert "--certificate-key-file: the key" in refusal(other_key, certificate)
-    assert "passphrase" in refusal(locked_key, locked)
-    assert "--certificate-file" in refusal(key, key)
-    assert "--certificate-key-file" in refusal(certificate, certificate)
-    assert operator.run_json("wallet", "list") == []
-
-
-def test_certificates_out_of_their_time_or_too_weak_are_refused(operator: Operator, merchant: str) -> None:
-    secret = secrets.token_hex(16)
-
-    def refusal(pair: tuple[str, str]) -> str:
-        return operator.is_refused(*wechat(operator, merchant, *pair, secret), code=2)
-
-    assert "--certificate-file: the certificate" in refusal(key_and_certificate("provider", days=(-9, -1)))
-    assert "expired on" in refusal(key_and_certificate("provider", days=(-9, -1)))
-    assert "is not valid before" in refusal(key_and_certificate("provider", days=(1, 9)))
-    assert "at least 2048 bits" in refusal(key_and_certificate("provider", rsa_bits=1024))
-    assert operator.run_json("wallet", "list") == []
-    operator.run(*wechat(operator, merchant, *key_and_certificate("provider", rsa_bits=2048), secret))
-
-
-def rsa2(operator: Operator, mchid: str, private: str, public: str) -> tuple[str, ...]:
-    return (
-        *("wallet", "add", "alipay", mchid, "--pid", PID, "--scene", "online", "--sign-type", "RSA2"),
-        *("--private-key-file", operator.file("private", private)),
-        *("--alipay-public-key-file", operator.file("public", public)),
-    )
-
-
-def test_the_merchant_s_own_public_key_is_not_alipay_s(operator: Operator, merchant: str) -> None:
-    private, public = rsa_pem()
-    refusal = operator.is_refused(*rsa2(operator, merchant, private, public), code=2)
-    assert "--alipay-public-key-file: this is the public key of the merchant's own private key" in refusal
-    assert operator.run_json("wallet", "list") == []
-
-
-@pytest.mark.parametrize(("sign_type", "bits"), [("RSA", 512), ("RSA", 1023), ("RSA2", 1024), ("RSA2", 2047)])
-def test_keys_that_are_too_short_are_refused_on_both_sides(
-    operator: Operator, merchant: str, sign_type: str, bits: int
-) -> None:
-    good_private, good_public = operator.file("a", rsa_pem()[0]), operator.file("b", rsa_pem()[1])
-    short_private, short_public = (operator.file(f"short{i}", pem) for i, pem in enumerate(short_pem(bits)))
-    add = ("wallet", "add", "alipay", merchant, "--pid", PID, "--scene", "online", "--sign-type", sign_type)
-    for private, public, option in (
-        (short_private, good_public, "--private-key-file"),
-        (good_private, short_public, "--alipay-public-key-file"),
-    ):
-        files = ("--private-key-file", private, "--alipay-public-key-file", public)
-        assert f"{option}: " in operator.is_refused(*add, *files, code=2)
-
-
-def short_pem(bits: int) -> tuple[str, str]:
-    """A pair that `cryptography` no longer generates but a file may contain."""
-    if bits >= 1024:
-        return rsa_pem(bits)
-    openssl = ["openssl", "genrsa", "-traditional", str(bits)]
-    private = subprocess.run(openssl, capture_output=True, text=True, check=True).stdout
-    made = subprocess.run(
-        ["openssl", "rsa", "-pubout"], input=private, capture_output=True, text=True, check=True
-    )
-    return private, made.stdout
-
-
-@pytest.mark.parametrize("kind", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
-@pytest.mark.parametrize("public_kind", [PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1])
-@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
-def test_keys_in_one_line_as_alipay_issues_them_are_accepted(
-    operator: Operator, merchant: str, kind: PrivateFormat, public_kind: PublicFormat, ending: str
-) -> None:
-    ours = another_rsa_key()
-    theirs = another_rsa_key().public_key()
-    private = base64.b64encode(ours.private_bytes(Encoding.DER, kind, NoEncryption())).decode()
-    public = base64.b64encode(theirs.public_bytes(Encoding.DER, public_kind)).decode()
-    operator.run(*rsa2(operator, merchant, private + ending, public + ending))
-    (account,) = operator.in_store(lambda store: store.accounts.all())
-    assert isinstance(account, AlipayAccount)
-    kept = load_pem_private_key(account.private_key_pem.reveal().encode(), password=None)
-    assert kept.private_numbers() == ours.private_numbers()  # type: ignore[union-attr]
-    assert load_pem_public_key(account.alipay_public_key_pem.encode()) == theirs
-    own = base64.b64encode(ours.public_key().public_bytes(Encoding.DER, public_kind)).decode()
-    refusal = operator.is_refused(
-        *("wallet", "set", account.account_id, "--alipay-public-key-file", operator.file("own", own)), code=2
-    )
-    assert "public key of the merchant's own" in refusal
-
-
-@pytest.mark.parametrize("text", ["MIIB", "A" * 400, "no key at all", "", "-----BEGIN PUBLIC KEY-----"])
-def test_an_invalid_key_is_refused_in_one_line(operator: Operator, merchant: str, text: str) -> None:
-    private, public = rsa_pem()[0], rsa_pem()[1]
-    assert "no private key" in operator.is_refused(*rsa2(operator, merchant, text, public), code=2)
-    assert "no public key" in operator.is_refused(*rsa2(operator, merchant, private, text), code=2)
-
-
-def test_keys_of_an_account_are_replaced_and_the_rest_stays(operator: Operator, merchant: str) -> None:
-    account = operator.run_json(*rsa2(operator, merchant, rsa_pem()[0], rsa_pem()[1]))
-    (before,) = operator.in_store(lambda store: store.accounts.all())
-    assert isinstance(before, AlipayAccount)
-    private, public = rsa_pem()[0], rsa_pem()[1]
-    change = ("wallet", "set", account["account_id"])
-    public_file = operator.file("new-public", public)
-    assert operator.run_json(*change, "--alipay-public-key-file", public_file) == account
-    after = replace(before, alipay_public_key_pem=public)
-    assert operator.in_store(lambda store: store.accounts.all()) == [after]
-    operator.run(*change, "--private-key-file", operator.file("new-private", private))
-    after = replace(after, private_key_pem=Secret(private))
-    assert operator.in_store(lambda store: store.accounts.all()) == [after]
-    for option in ("--key-file", "--certificate-file", "--certificate-key-file", "--sub-secret-file"):
-        assert f"{option}: " in operator.is_refused(*change, option, public_file, code=2)
-    assert operator.in_store(lambda store: store.accounts.all()) == [after]
-
-
-def test_keys_of_a_provider_are_replaced_for_all_of_its_merchants(operator: Operator, merchant: str) -> None:
-    pair, secret = key_and_certificate("provider"), secrets.token_hex(16)
-    account = operator.run_json(*wechat(operator, merchant, *pair, secret))
-    (before,) = operator.in_store(lambda store: store.accounts.all())
-    assert isinstance(before, WeChatAccount)
-    key, certificate = key_and_certificate("renewed")
-    change = ("wallet", "set", account["account_id"])
-    certificate_file, key_file = operator.file("new.pem", certificate), operator.file("new-key.pem", key)
-    assert "must be given together" in operator.is_refused(
-        *change, "--certificate-file", certificate_file, code=2
-    )
-    old_key = operator.file("old-key.pem", pair[0])
-    both = ("--certificate-file", certificate_file, "--certificate-key-file")
-    assert "does not match the certificate" in operator.is_refused(*change, *both, old_key, code=2)
-    operator.run(*change, *both, key_file, "--key-file", operator.file("v2", WALLET_KEY[::-1]))
-    operator.run(*change, "--sub-secret-file", operator.file("sub", "s" * 32))
-    provider = replace(
-        before.provider,
-        key=Secret(WALLET_KEY[::-1]),
-        certificate_pem=certificate,
-        certificate_key_pem=Secret(key),
-    )
-    after = replace(before, provider=provider, sub_secret=Secret("s" * 32))
-    assert operator.in_store(lambda store: store.accounts.all()) == [after]
-    for option in ("--private-key-file", "--alipay-public-key-file"):
-        assert f"{option}: " in operator.is_refused(*change, option, key_file, code=2)
-
-
 # ---- payments ----------------------------------------------------------------------------------------------
 
 
@@ -779,8 +437,10 @@ def test_nothing_is_encrypted_with_another_key_than_the_databases(operator: Oper
     other = Operator(operator.environment | {"TAEL_ENCRYPTION_KEY": wrong_key}, operator.folder)
     assert "does not decrypt" in other.is_refused("app", "add", code=2)
     key = operator.file("key", WALLET_KEY)
-    account = ("--pid", PID, "--scene", "online", "--sign-type", "MD5", "--key-file", key)
-    assert "does not decrypt" in other.is_refused("wallet", "add", "alipay", merchant, *account, code=2)
+    account = ("--protocol", "alipay_mapi", "--set", f"pid={PID}", "--set", "scene=online")
+    signing = ("--set", "sign_type=MD5", "--file", f"key={key}")
+    refusal = other.is_refused("account", "add", merchant, *account, *signing, code=2)
+    assert "does not decrypt" in refusal
     assert len(operator.run_json("app", "list")) == 1
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from tael.base.cipher import KEY_BYTES, Cipher, DecryptionFailed
 from tael.base.secret import Secret
-from tael.merchants.domain.account import WeChatAccount
+from tael.channels.registry import installed_protocols
+from tael.channels.wechat_v2.account import WeChatAccount
 from tael.merchants.store.accounts import Accounts
 from tael.merchants.store.merchants import Merchants
 from tael.operations.store import Store
@@ -14,9 +15,8 @@ from tests.support.values import APPCODE, a_wechat_account, an_alipay_account, a
 SECRETS = [
     an_app().key,
     an_alipay_account().key,
-    a_wechat_account().sub_secret,
-    a_wechat_account().provider.key,
-    a_wechat_account().provider.certificate_key_pem,
+    a_wechat_account().key,
+    a_wechat_account().certificate_key,
 ]
 
 
@@ -50,7 +50,7 @@ def test_a_key_has_32_bytes(length: int) -> None:
 
 
 async def test_no_table_holds_a_readable_secret(store: Store) -> None:
-    tables = ("app", "merchant", "wallet_provider", "wallet_account")
+    tables = ("app", "merchant", "wallet_account")
     texts = [
         bytes(value) if isinstance(value, bytes) else str(value).encode()
         for table in tables
@@ -67,9 +67,9 @@ async def test_the_right_key_reads_them_and_a_wrong_one_is_reported(store: Store
     account = await store.accounts.by_id("wechat1")
     assert app is not None
     assert isinstance(account, WeChatAccount)
-    assert (app.key, account.provider.key) == (an_app().key, a_wechat_account().provider.key)
+    assert (app.key, account.key) == (an_app().key, a_wechat_account().key)
     wrong = Cipher(bytes(KEY_BYTES))
     with pytest.raises(DecryptionFailed, match="TAEL_ENCRYPTION_KEY"):
         await Merchants(store.database, wrong).app(APPCODE)
     with pytest.raises(DecryptionFailed, match="TAEL_ENCRYPTION_KEY"):
-        await Accounts(store.database, wrong).all()
+        await Accounts(store.database, wrong, installed_protocols()).all()

@@ -21,7 +21,6 @@ MIGRATE = "import sys; from tael.db.migrate import migrate; print(migrate(sys.ar
 TABLES = {
     "app",
     "merchant",
-    "wallet_provider",
     "wallet_account",
     "serial",
     "reference",

@@ -1,12 +1,15 @@
 """An account without `close_trade` lets orders expire by themselves, once the wallet's record shows them unpaid."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from tael.base.pay_types import PAY_TYPES
+from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.adapter import UNVERIFIED
 from tael.channels.outcomes import Outcome, Unknown
+from tael.merchants.domain.account import Account
 from tael.operations.store import Store
 from tael.payments.domain.payment import State
 from tael.payments.polling import poll_payment
@@ -17,11 +20,21 @@ from tests.support.values import NOW
 from tests.support.world import World, pay
 
 
+async def without_close(store: Store) -> None:
+    """No Alipay account can close orders."""
+
+    def changed(account: Account) -> Account:
+        assert isinstance(account, AlipayAccount)
+        return replace(account, supports_close=False)
+
+    assert await store.accounts.change(lambda account: isinstance(account, AlipayAccount), changed)
+
+
 @pytest.mark.parametrize("unreadable", [UNVERIFIED, Unknown("TimeoutError"), Unknown("query: SYSTEM_ERROR")])
 async def test_an_order_does_not_expire_on_an_unreadable_or_unverified_response(
     store: Store, unreadable: Outcome
 ) -> None:
-    await store.database.execute("UPDATE wallet_account SET supports_close = false WHERE wallet = 'alipay'")
+    await without_close(store)
     clock = TestClock(NOW)
     wallet = FakeWallet(clock, Payer.WAITS)
     gateway = World(store, clock, wallet).gateway(Process())
@@ -41,7 +54,7 @@ async def test_an_order_does_not_expire_on_an_unreadable_or_unverified_response(
 async def test_an_order_with_an_unpaid_record_expires_at_the_wallets_deadline(
     store: Store,
 ) -> None:
-    await store.database.execute("UPDATE wallet_account SET supports_close = false WHERE wallet = 'alipay'")
+    await without_close(store)
     clock = TestClock(NOW)
     gateway = World(store, clock, FakeWallet(clock, Payer.WAITS)).gateway(Process())
     payment = await pay(gateway, PAY_TYPES["800151"], "order-1")

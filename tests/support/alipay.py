@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES
 from tael.base.secret import Secret
+from tael.channels.alipay_mapi.account import AlipayAccount, AlipaySignType
 from tael.channels.base import ChannelOrder, ChannelRefund
-from tael.merchants.domain.account import AlipayAccount, AlipaySignType
 
 KEY: Final = "sim0key0sim0key0sim0key0sim0key0"
 PID: Final = "2088000000000001"
@@ -83,8 +83,8 @@ def alipay_account(
         pid=PID,
         sign_type=sign_type,
         key=Secret(key if is_md5 else ""),
-        private_key_pem=Secret("" if is_md5 else private_pem("merchant")),
-        alipay_public_key_pem="" if is_md5 else public_pem("wallet"),
+        private_key=Secret("" if is_md5 else private_pem("merchant")),
+        alipay_public_key="" if is_md5 else public_pem("wallet"),
         supports_close=supports_close,
     )
 

@@ -8,8 +8,9 @@ from typing import Any, Final, Literal
 from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES, PayType
 from tael.base.secret import Secret
+from tael.channels.alipay_mapi.account import AlipayAccount
+from tael.channels.wechat_v2.account import WeChatAccount
 from tael.db.due_queue import AccountLimits
-from tael.merchants.domain.account import AlipayAccount, WeChatAccount, WeChatProvider
 from tael.merchants.domain.merchant import App, Merchant, Style
 from tael.payments.domain.checkout import CheckoutLink
 from tael.payments.domain.payment import FIRST_CHECK, Payment, State
@@ -168,8 +169,8 @@ def an_alipay_account(
         pid=pid,
         sign_type="MD5",
         key=Secret("alipay-md5-key"),
-        private_key_pem=Secret(""),
-        alipay_public_key_pem="",
+        private_key=Secret(""),
+        alipay_public_key="",
     )
 
 
@@ -180,16 +181,13 @@ def a_wechat_account(
         account_id=account_id,
         mchid=mchid,
         currency="HKD",
-        provider=WeChatProvider(
-            mch_id="1900000109",
-            appid="wx1111111111111111",
-            key=Secret("wechat-v2-key"),
-            certificate_pem="certificate",
-            certificate_key_pem=Secret("wechat-certificate-key"),
-        ),
+        mch_id="1900000109",
+        appid="wx1111111111111111",
+        key=Secret("wechat-v2-key"),
+        certificate="certificate",
+        certificate_key=Secret("wechat-certificate-key"),
         sign_type="MD5",
         sub_mch_id=sub_mch_id,
         sub_appid="wx2222222222222222",
-        sub_secret=Secret("wechat-sub-secret"),
         supports_wechat_hk=True,
     )

@@ -15,7 +15,7 @@ from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES
 from tael.base.secret import Secret
 from tael.channels.base import ChannelOrder, ChannelRefund
-from tael.merchants.domain.account import WeChatAccount, WeChatProvider, WeChatSignType
+from tael.channels.wechat_v2.account import WeChatAccount, WeChatSignType
 
 KEY: Final = "0123456789abcdef0123456789ABCDEF"
 OPENED: Final = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)  # noon in Hong Kong
@@ -30,17 +30,14 @@ def account(
         account_id="account",
         mchid="merchant",
         currency="HKD",
-        provider=WeChatProvider(
-            mch_id="1900000109",
-            appid="wx1111111111111111",
-            key=Secret(KEY),
-            certificate_pem=certificate_pem,
-            certificate_key_pem=Secret(certificate_key_pem),
-        ),
+        mch_id="1900000109",
+        appid="wx1111111111111111",
+        key=Secret(KEY),
+        certificate=certificate_pem,
+        certificate_key=Secret(certificate_key_pem),
         sign_type=sign_type,
         sub_mch_id="1900000110",
         sub_appid="wx2222222222222222",
-        sub_secret=Secret("sub-secret"),
     )
 
 

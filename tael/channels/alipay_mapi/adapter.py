@@ -13,6 +13,7 @@ from tael.base.clock import Clock
 from tael.base.pay_types import Wallet
 from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
 from tael.channels.alipay_mapi import answers, notices, outcomes, requests, timing
+from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.capabilities import capabilities_of
 from tael.channels.alipay_mapi.messages import Accepted, Rejected, Unreadable, read_envelope
 from tael.channels.alipay_mapi.outcomes import QueryNeeded
@@ -38,7 +39,7 @@ from tael.channels.outcomes import (
     ReversalOutcome,
     Unknown,
 )
-from tael.merchants.domain.account import Account, AlipayAccount
+from tael.merchants.domain.account import Account
 
 ONLINE_GATEWAY: Final = "https://intlmapi.alipay.com/gateway.do"
 INSTORE_GATEWAY: Final = "https://globalmapi.alipay.com/gateway.do"

@@ -3,8 +3,8 @@
 from datetime import timedelta
 from typing import Final
 
+from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.base import Capabilities
-from tael.merchants.domain.account import AlipayAccount
 
 PAY_TYPES: Final = {"online": frozenset({"800151", "800152"}), "offline": frozenset({"800108"})}
 #: Alipay requires this time between two online refunds of one PID.

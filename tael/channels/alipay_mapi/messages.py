@@ -15,8 +15,8 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.signing import is_genuine
-from tael.merchants.domain.account import AlipayAccount
 
 PROLOG: Final = re.compile(rb"^\s*<\?xml\s[^>]*?\?>")
 ENCODING: Final = re.compile(rb"""encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from tael.base.money import Money, from_major
+from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.answers import Trade
 from tael.channels.alipay_mapi.messages import Form, Unreadable, read_form
 from tael.channels.alipay_mapi.outcomes import trade_outcome
@@ -16,7 +17,6 @@ from tael.channels.alipay_mapi.signing import is_genuine
 from tael.channels.alipay_mapi.timing import read_time
 from tael.channels.base import BadSignature, Notice, PaymentNotice, RefundNotice
 from tael.channels.outcomes import Unknown
-from tael.merchants.domain.account import AlipayAccount
 
 STATE_CHANGED: Final = "trade_status_sync"
 #: Fields that only a trade has that was paid, even if it is closed by now.

@@ -13,9 +13,9 @@ from tael.base.money import major_text
 from tael.base.pay_types import Presentment
 from tael.base.text import writable
 from tael.channels.alipay_mapi import timing
+from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.signing import signature
 from tael.channels.base import ChannelOrder, ChannelRefund
-from tael.merchants.domain.account import AlipayAccount
 
 CHARSET: Final = "UTF-8"
 MAX_SUBJECT: Final = 256

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from tael.base.secret import Secret
-from tael.merchants.domain.account import AlipayAccount
+from tael.channels.alipay_mapi.account import AlipayAccount
 
 NOT_SIGNED: Final = frozenset({"sign", "sign_type"})
 #: Parsing a key costs more than signing with it.
@@ -41,7 +41,7 @@ def signature(fields: Mapping[str, str], account: AlipayAccount) -> str:
     text = signing_text(fields).encode()
     if account.sign_type == "MD5":
         return _md5(text, account.key)
-    signed = _private_key(account.private_key_pem).sign(text, PKCS1v15(), _digest(account))
+    signed = _private_key(account.private_key).sign(text, PKCS1v15(), _digest(account))
     return base64.b64encode(signed).decode()
 
 
@@ -58,7 +58,7 @@ def is_genuine(
             return hmac.compare_digest(expected.encode(), sign.lower().encode())
         # A space in Base64 is a `+` that was URL-decoded twice.
         raw = base64.b64decode(sign.replace(" ", "+"), validate=True)
-        _public_key(account.alipay_public_key_pem).verify(raw, text, PKCS1v15(), _digest(account))
+        _public_key(account.alipay_public_key).verify(raw, text, PKCS1v15(), _digest(account))
     except (InvalidSignature, UnusableKey, UnicodeEncodeError, binascii.Error, ValueError):
         return False
     return True

@@ -33,9 +33,10 @@ from tael.channels.outcomes import (
     Unknown,
 )
 from tael.channels.wechat_v2 import exchange, messages, notices, outcomes, requests
+from tael.channels.wechat_v2.account import WeChatAccount
 from tael.channels.wechat_v2.capabilities import capabilities_of
 from tael.channels.wechat_v2.exchange import Endpoint, Exchange, Failure, Rejected, Response, Succeeded
-from tael.merchants.domain.account import Account, WeChatAccount
+from tael.merchants.domain.account import Account
 
 #: For merchants outside the mainland.
 BASE_URL: Final = "https://apihk.mch.weixin.qq.com"

@@ -3,7 +3,7 @@
 from typing import Final
 
 from tael.channels.base import Capabilities
-from tael.merchants.domain.account import WeChatAccount
+from tael.channels.wechat_v2.account import WeChatAccount
 
 PAY_TYPES: Final = frozenset({"800201", "800207", "800208"})
 HONGKONG: Final = "800228"

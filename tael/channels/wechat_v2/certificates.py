@@ -1,7 +1,7 @@
 """TLS to WeChat: the trusted authorities, and the client certificate of a service provider.
 
-A context is created once per provider and reused, because pooled connections belong to their context. The `ssl` module
-reads a key only from a file, so the key is written to one briefly, in memory where possible.
+A context is created once per certificate and reused, because pooled connections belong to their context. The `ssl`
+module reads a key only from a file, so the key is written to one briefly, in memory where possible.
 """
 
 import hashlib
@@ -15,11 +15,11 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from tael.merchants.domain.account import WeChatProvider
+from tael.channels.wechat_v2.account import WeChatAccount
 
 #: Without it, `ssl` would prompt on the terminal for the passphrase of an encrypted key, and the gateway would hang.
 NO_PASSPHRASE: Final = ""
-#: Providers whose context is kept; beyond that, the one that was not used for longest is made anew when it is needed.
+#: Certificates whose context is kept; beyond that, the one that was not used for longest is made anew when needed.
 MAX_CONTEXTS: Final = 1000
 
 
@@ -33,7 +33,7 @@ class Certificates:
     def __init__(self, ca_pem: str | None = None) -> None:
         self._ca_pem = ca_pem
         self._anonymous: ssl.SSLContext | None = None
-        self._of_provider: LRUCache[str, tuple[bytes, ssl.SSLContext]] = LRUCache(MAX_CONTEXTS)
+        self._of_certificate: LRUCache[bytes, ssl.SSLContext] = LRUCache(MAX_CONTEXTS)
 
     def anonymous(self) -> ssl.SSLContext:
         """Verifies WeChat, without a client certificate."""
@@ -41,23 +41,20 @@ class Certificates:
             self._anonymous = self._verifying()
         return self._anonymous
 
-    def of_provider(self, provider: WeChatProvider) -> ssl.SSLContext:
-        """Verifies WeChat, with the provider's client certificate. Raises UnusableCertificate."""
-        pem = f"{provider.certificate_key_pem.reveal()}\n{provider.certificate_pem}\n".encode()
+    def of_provider(self, account: WeChatAccount) -> ssl.SSLContext:
+        """Verifies WeChat, with the client certificate of the account's provider. Raises UnusableCertificate."""
+        pem = f"{account.certificate_key.reveal()}\n{account.certificate}\n".encode()
         fingerprint = hashlib.sha256(pem).digest()
-        cached = self._of_provider.get(provider.mch_id)
-        if cached is not None and cached[0] == fingerprint:
-            return cached[1]
+        cached = self._of_certificate.get(fingerprint)
+        if cached is not None:
+            return cached
         context = self._verifying()
         try:
             with pem_file(pem) as path:
                 context.load_cert_chain(path, password=NO_PASSPHRASE)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise UnusableCertificate(type(error).__name__) from error
-        self._of_provider[provider.mch_id] = (
-            fingerprint,
-            context,
-        )  # a renewed certificate replaces the old one
+        self._of_certificate[fingerprint] = context
         return context
 
     def _verifying(self) -> ssl.SSLContext:

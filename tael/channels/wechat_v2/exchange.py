@@ -12,8 +12,8 @@ from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
 from tael.channels.base import NoteAnswer, note_nothing
 from tael.channels.outcomes import NotSent, Refusal, Refused, Unknown
 from tael.channels.wechat_v2 import certificates, messages
+from tael.channels.wechat_v2.account import WeChatAccount, WeChatSignType
 from tael.channels.wechat_v2.signing import is_signed, signature
-from tael.merchants.domain.account import WeChatAccount, WeChatSignType
 
 MONEY_TIMEOUT_S: Final = 30.0
 TIMEOUT_S: Final = 10.0
@@ -95,12 +95,11 @@ class Exchange:
 
     async def call(self, endpoint: Endpoint, account: WeChatAccount, fields: messages.Fields) -> Response:
         """Sign and send `fields`. The response must be about the same account and numbers."""
-        provider = account.provider
         sign_type: WeChatSignType = account.sign_type if endpoint.takes_sign_type else "MD5"
         request = complete(fields, account, sign_type)
         try:
             tls = (
-                self._certificates.of_provider(provider)
+                self._certificates.of_provider(account)
                 if endpoint.needs_certificate
                 else self._certificates.anonymous()
             )
@@ -132,14 +131,14 @@ def complete(fields: messages.Fields, account: WeChatAccount, sign_type: WeChatS
     request = {**fields, **identity(account), "sub_appid": account.sub_appid, "nonce_str": new_nonce()}
     if sign_type != "MD5":  # WeChat's default
         request["sign_type"] = sign_type
-    return {**request, "sign": signature(request, account.provider.key, sign_type)}
+    return {**request, "sign": signature(request, account.key, sign_type)}
 
 
 def identity(account: WeChatAccount) -> dict[str, str]:
     """The account fields that a response or notice must contain."""
     return {
-        "appid": account.provider.appid,
-        "mch_id": account.provider.mch_id,
+        "appid": account.appid,
+        "mch_id": account.mch_id,
         "sub_mch_id": account.sub_mch_id,
     }
 
@@ -162,7 +161,7 @@ def parse_response(
         return Unknown(str(error))
     if fields.get("return_code") == "FAIL":
         return Rejected(fields.get("return_msg", "")[:MAX_MESSAGE_CHARS])
-    if not is_signed(fields, account.provider.key, sign_type):
+    if not is_signed(fields, account.key, sign_type):
         return UNVERIFIED
     for name in (*identity(account), "out_trade_no"):
         if fields.get(name) and name in request and fields[name] != request[name]:

@@ -16,9 +16,9 @@ from tael.base.secret import Secret
 from tael.channels.base import Acknowledgement, BadSignature, Notice, PaymentNotice, RefundNotice
 from tael.channels.outcomes import Unknown
 from tael.channels.wechat_v2 import messages, outcomes
+from tael.channels.wechat_v2.account import WeChatAccount
 from tael.channels.wechat_v2.exchange import identity
 from tael.channels.wechat_v2.signing import is_signed
-from tael.merchants.domain.account import WeChatAccount
 
 ACKNOWLEDGEMENT: Final = Acknowledgement(
     content_type="text/xml; charset=utf-8",
@@ -43,7 +43,7 @@ def read_notice(account: WeChatAccount, body: bytes) -> Notice:
 
 def _payment_notice(account: WeChatAccount, fields: messages.Fields) -> PaymentNotice:
     # The account's algorithm, not the notice's own: otherwise an attacker could downgrade it to MD5.
-    if not is_signed(fields, account.provider.key, account.sign_type):
+    if not is_signed(fields, account.key, account.sign_type):
         raise BadSignature("the signature is wrong")
     syssn = messages.number_of(fields, "out_trade_no")
     if (
@@ -54,7 +54,7 @@ def _payment_notice(account: WeChatAccount, fields: messages.Fields) -> PaymentN
 
 
 def _refund_notice(account: WeChatAccount, fields: messages.Fields) -> RefundNotice:
-    content = messages.from_xml(decrypt_req_info(fields["req_info"], account.provider.key), root="root")
+    content = messages.from_xml(decrypt_req_info(fields["req_info"], account.key), root="root")
     return RefundNotice(
         syssn=messages.number_of(content, "out_refund_no"),
         payment_syssn=messages.number_of(content, "out_trade_no"),

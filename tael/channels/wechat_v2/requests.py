@@ -11,9 +11,9 @@ from typing import Final
 from tael.base.pay_types import Presentment
 from tael.base.text import writable
 from tael.channels.base import ChannelOrder, ChannelRefund
+from tael.channels.wechat_v2.account import WeChatAccount
 from tael.channels.wechat_v2.messages import Fields, time_text
 from tael.channels.wechat_v2.signing import signature
-from tael.merchants.domain.account import WeChatAccount
 
 MAX_BODY_BYTES: Final = 128
 #: A payer's code of WeChat, mainland or Hong Kong. Other wallets' codes begin with other digits.
@@ -88,4 +88,4 @@ def bridge_params(*, account: WeChatAccount, prepay_id: str, nonce: str, at_s: i
         "package": f"prepay_id={prepay_id}",
         "signType": account.sign_type,
     }
-    return {**params, "paySign": signature(params, account.provider.key, account.sign_type)}
+    return {**params, "paySign": signature(params, account.key, account.sign_type)}

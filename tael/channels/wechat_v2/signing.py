@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Mapping
 
 from tael.base.secret import Secret
-from tael.merchants.domain.account import WeChatSignType
+from tael.channels.wechat_v2.account import WeChatSignType
 
 
 def signing_text(fields: Mapping[str, str], key: Secret) -> bytes:

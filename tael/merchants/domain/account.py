@@ -1,71 +1,48 @@
-"""A merchant's account at a wallet, with the credentials that its protocol needs.
+"""A merchant's account at a wallet. What its protocol needs besides, a channel declares in a class of its own."""
 
-`merchants/store/accounts.py` encrypts the secrets. An Alipay account is a PID and serves one scene, online or offline.
-A WeChat account is a sub-merchant of a service provider and serves both.
-"""
-
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal, Protocol
 
 from tael.base.pay_types import Wallet
-from tael.base.secret import Secret
 
-NO_SECRET: Final = Secret("")
-AlipaySignType = Literal["MD5", "RSA", "RSA2"]
-WeChatSignType = Literal["MD5", "HMAC-SHA256"]
+#: What a contract covers. A merchant has one account per wallet and coverage.
+Coverage = Literal["online", "offline", "both"]
 
 
-@dataclass(frozen=True, slots=True)
-class AlipayAccount:
-    """A PID. Alipay's contract covers one scene, online or offline, never both."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What every account has. Its credentials are fields of the subclass that its protocol declares."""
 
-    wallet: ClassVar[Wallet] = Wallet.ALIPAY
-    protocol: ClassVar[str] = "alipay_mapi"  #: the channel that serves it
+    protocol: ClassVar[str]  #: the channel that serves it
+    wallet: ClassVar[Wallet]
     account_id: str  #: ours, random; the last segment of the notice URL
     mchid: str
-    scene: Literal["online", "offline"]
+    scene: Coverage
     currency: str  #: price and settlement currency of the contract
-    pid: str
-    sign_type: AlipaySignType
-    key: Secret  #: the MD5 key; empty for RSA and RSA2
-    private_key_pem: Secret  #: ours; empty for MD5
-    alipay_public_key_pem: str  #: the wallet's; verifies its responses and notices
-    supports_close: bool = True  #: the contract includes `close_trade`
     refund_window_days: int = 365
     supports_partial_refunds: bool = True  #: if false, a payment can only be refunded in full
     fee_rate_ppm: int = 0  #: our fee on each payment, in parts per million of its price
 
-
-@dataclass(frozen=True, slots=True)
-class WeChatProvider:
-    """The service provider whose key and client certificate sign for all its sub-merchants."""
-
-    mch_id: str
-    appid: str
-    key: Secret  #: the V2 API key
-    certificate_pem: str
-    certificate_key_pem: Secret
+    @property
+    def identity(self) -> str:
+        """Its number at the wallet. It belongs to one merchant."""
+        raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class WeChatAccount:
-    """A sub-merchant of `provider`; serves online and offline."""
-
-    wallet: ClassVar[Wallet] = Wallet.WECHAT
-    protocol: ClassVar[str] = "wechat_v2"  #: the channel that serves it
-    account_id: str
-    mchid: str
-    currency: str
-    provider: WeChatProvider
-    sign_type: WeChatSignType
-    sub_mch_id: str
-    sub_appid: str  #: the merchant's official account; openids of 800207 belong to it
-    sub_secret: Secret = NO_SECRET  #: of `sub_appid`; not used yet
-    supports_wechat_hk: bool = False  #: pay type 800228 is granted
-    refund_window_days: int = 365
-    supports_partial_refunds: bool = True  #: if false, a payment can only be refunded in full
-    fee_rate_ppm: int = 0  #: our fee on each payment, in parts per million of its price
-    scene: Literal["both"] = "both"
+class UnknownProtocol(Exception):
+    """No installed channel serves this protocol."""
 
 
-Account = AlipayAccount | WeChatAccount
+class AccountFormats(Protocol):
+    """How the credentials of each protocol's accounts are stored: as texts, by name."""
+
+    def credentials_of(self, account: Account) -> Mapping[str, str]:
+        """Raises UnknownProtocol."""
+        ...
+
+    def account_of(
+        self, protocol: str, fields: Mapping[str, object], credentials: Mapping[str, str]
+    ) -> Account:
+        """The account with these `fields` of `Account`. Raises UnknownProtocol."""
+        ...

@@ -1,198 +1,134 @@
-"""Wallet accounts and WeChat's service providers. Secrets are encrypted in the rows.
+"""The table `wallet_account`. The credentials of an account are one encrypted document.
 
-Constraints in the database enforce the contracts: a PID belongs to one merchant and one scene, and a merchant has at
-most one WeChat account and one Alipay account per scene.
+Constraints in the database enforce the contracts: a number at a wallet belongs to one merchant, and a merchant has one
+account per wallet and scene.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
+import msgspec
 
 from tael.base.cipher import Cipher
+from tael.base.secret import Secret
 from tael.db.database import Database
-from tael.merchants.domain.account import Account, AlipayAccount, WeChatAccount, WeChatProvider
+from tael.db.tables import Home, Table, assignments, write_rows
+from tael.merchants.domain.account import Account, AccountFormats
 from tael.merchants.store.merchants import AlreadyThere
 
-SELECT: Final = """
-SELECT a.*, p.appid, p.key_encrypted AS provider_key_encrypted, p.certificate_pem,
-    p.certificate_key_encrypted
-FROM wallet_account AS a LEFT JOIN wallet_provider AS p ON p.mch_id = a.mch_id
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tael.db.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """An account as it is stored."""
+
+    account_id: str
+    mchid: str
+    protocol: str
+    wallet: str
+    scene: str
+    identity: str
+    currency: str
+    refund_window_days: int
+    supports_partial_refunds: bool
+    fee_rate_ppm: int
+    credentials_encrypted: bytes
+    created_at: datetime
+
+
+ACCOUNTS: Final = Table("wallet_account", Home.DIRECTORY, AccountRow, ("account_id",))
+#: Columns of fields that every account has. Its wallet and its identity follow from its protocol and credentials.
+SHARED: Final = (
+    *("account_id", "mchid", "scene", "currency"),
+    *("refund_window_days", "supports_partial_refunds", "fee_rate_ppm"),
+)
+CHANGED: Final = ("refund_window_days", "supports_partial_refunds", "credentials_encrypted")
+SELECT: Final = f"SELECT {ACCOUNTS.select_from('a')} FROM wallet_account AS a"
+OF_APP: Final = f"{SELECT} JOIN merchant AS m ON m.mchid = a.mchid WHERE m.appcode = $1"
+SET: Final = f"""
+UPDATE wallet_account AS a SET {assignments(CHANGED)}
+FROM {ACCOUNTS.unnest(("account_id", *CHANGED))} WHERE a.account_id = w.account_id
 """
-ADD_ALIPAY: Final = """
-INSERT INTO wallet_account (account_id, mchid, wallet, scene, currency, refund_window_days, pid, sign_type,
-    key_encrypted, private_key_encrypted, alipay_public_key_pem,
-    supports_close, fee_rate_ppm, created_at, supports_partial_refunds)
-VALUES ($1, $2, 'alipay', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-"""
-ADD_PROVIDER: Final = """
-INSERT INTO wallet_provider (mch_id, appid, key_encrypted, certificate_pem, certificate_key_encrypted)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (mch_id) DO UPDATE SET appid = excluded.appid, key_encrypted = excluded.key_encrypted,
-    certificate_pem = excluded.certificate_pem,
-    certificate_key_encrypted = excluded.certificate_key_encrypted
-"""
-ADD_WECHAT: Final = """
-INSERT INTO wallet_account (account_id, mchid, wallet, scene, currency, refund_window_days, mch_id, sub_mch_id,
-    sub_appid, sub_secret_encrypted, supports_wechat_hk, sign_type, fee_rate_ppm, created_at, supports_partial_refunds)
-VALUES ($1, $2, 'wechat', 'both', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-"""
-SET_REFUND_RULES: Final = """
-UPDATE wallet_account SET refund_window_days = $2, supports_partial_refunds = $3 WHERE account_id = $1
-"""
-SET_ALIPAY_KEYS: Final = """
-UPDATE wallet_account SET key_encrypted = $2, private_key_encrypted = $3, alipay_public_key_pem = $4
-WHERE account_id = $1 AND wallet = 'alipay'
-"""
-SET_SUB_APP: Final = """
-UPDATE wallet_account SET sub_secret_encrypted = $2 WHERE account_id = $1 AND wallet = 'wechat'
-"""
+
+_CREDENTIALS: Final = msgspec.json.Decoder(dict[str, str])
 
 
 class Accounts:
-    """The tables `wallet_account` and `wallet_provider`."""
+    """The table `wallet_account`."""
 
-    def __init__(self, database: Database, cipher: Cipher) -> None:
+    def __init__(self, database: Database, cipher: Cipher, formats: AccountFormats) -> None:
         self._database = database
         self._cipher = cipher
+        self._formats = formats
 
     async def of_app(self, appcode: str) -> list[Account]:
         """The accounts of all merchants of an app."""
-        rows = await self._database.fetch(
-            SELECT + " JOIN merchant AS m ON m.mchid = a.mchid WHERE m.appcode = $1", appcode
-        )
-        return [self._account_of(row) for row in rows]
+        return [self._account_of(row) for row in await self._database.fetch(OF_APP, appcode)]
 
     async def by_id(self, account_id: str) -> Account | None:
-        rows = await self._database.fetch(SELECT + " WHERE a.account_id = $1", account_id)
+        rows = await self._database.fetch(f"{SELECT} WHERE a.account_id = $1", account_id)
         return self._account_of(rows[0]) if rows else None
 
     async def all(self) -> list[Account]:
-        rows = await self._database.fetch(SELECT + " ORDER BY a.created_at, a.account_id")
+        rows = await self._database.fetch(f"{SELECT} ORDER BY a.created_at, a.account_id")
         return [self._account_of(row) for row in rows]
 
     async def add(self, account: Account, at: datetime) -> None:
         """Raises AlreadyThere if a contract forbids it, LookupError if its merchant does not exist."""
+        row = self._row_of(account, at)
         try:
-            match account:
-                case AlipayAccount():
-                    await self._database.execute(ADD_ALIPAY, *self._alipay_columns(account, at))
-                case WeChatAccount():
-                    await self._add_wechat(account, at)
+            async with self._database.transaction() as connection:
+                parameters = ACCOUNTS.arrays([row], ACCOUNTS.columns)
+                await write_rows(connection, ACCOUNTS.insert(), 1, *parameters)
         except asyncpg.UniqueViolationError as error:
             raise AlreadyThere(_contract_of(error)) from error
         except asyncpg.ForeignKeyViolationError as error:
             raise LookupError(f"no merchant {account.mchid}") from error
 
-    async def set_refund_rules(self, account: Account) -> None:
-        """Write the account's refund rules only."""
-        await self._database.execute(
-            SET_REFUND_RULES, account.account_id, account.refund_window_days, account.supports_partial_refunds
-        )
+    async def change(
+        self, is_meant: "Callable[[Account], bool]", changed: "Callable[[Account], Account]"
+    ) -> list[Account]:
+        """Write what `changed` makes of the refund rules and credentials of the accounts that are meant: all, or none.
 
-    async def set_keys(self, account: Account) -> None:
-        """Write the account's keys; for WeChat Pay also its provider's, which all its accounts share."""
-        match account:
-            case AlipayAccount():
-                await self._database.execute(
-                    SET_ALIPAY_KEYS,
-                    account.account_id,
-                    self._cipher.encrypt(account.key),
-                    self._cipher.encrypt(account.private_key_pem),
-                    account.alipay_public_key_pem,
-                )
-            case WeChatAccount():
-                async with self._database.transaction() as connection:
-                    await connection.execute(ADD_PROVIDER, *self._provider_columns(account.provider))
-                    await connection.execute(
-                        SET_SUB_APP, account.account_id, self._cipher.encrypt(account.sub_secret)
-                    )
-
-    def _provider_columns(self, provider: WeChatProvider) -> tuple[Any, ...]:
-        return (
-            provider.mch_id,
-            provider.appid,
-            self._cipher.encrypt(provider.key),
-            provider.certificate_pem,
-            self._cipher.encrypt(provider.certificate_key_pem),
-        )
-
-    async def _add_wechat(self, account: WeChatAccount, at: datetime) -> None:
-        provider = account.provider
+        Their rows are locked in between, so that a second operator's change is not lost.
+        """
         async with self._database.transaction() as connection:
-            await connection.execute(ADD_PROVIDER, *self._provider_columns(provider))
-            await connection.execute(
-                ADD_WECHAT,
-                account.account_id,
-                account.mchid,
-                account.currency,
-                account.refund_window_days,
-                provider.mch_id,
-                account.sub_mch_id,
-                account.sub_appid,
-                self._cipher.encrypt(account.sub_secret),
-                account.supports_wechat_hk,
-                account.sign_type,
-                account.fee_rate_ppm,
-                at,
-                account.supports_partial_refunds,
-            )
+            rows = await self._locked(connection, is_meant)
+            accounts = [changed(self._account(row)) for row in rows]
+            new = [self._row_of(account, row.created_at) for account, row in zip(accounts, rows, strict=True)]
+            await connection.execute(SET, *ACCOUNTS.arrays(new, ("account_id", *CHANGED)))
+        return accounts
 
-    def _alipay_columns(self, account: AlipayAccount, at: datetime) -> tuple[Any, ...]:
-        return (
-            account.account_id,
-            account.mchid,
-            account.scene,
-            account.currency,
-            account.refund_window_days,
-            account.pid,
-            account.sign_type,
-            self._cipher.encrypt(account.key),
-            self._cipher.encrypt(account.private_key_pem),
-            account.alipay_public_key_pem,
-            account.supports_close,
-            account.fee_rate_ppm,
-            at,
-            account.supports_partial_refunds,
+    async def _locked(
+        self, connection: "Connection", is_meant: "Callable[[Account], bool]"
+    ) -> "Sequence[AccountRow]":
+        records = await connection.fetch(f"{SELECT} ORDER BY a.created_at, a.account_id FOR UPDATE")
+        return [row for row in map(ACCOUNTS.read, records) if is_meant(self._account(row))]
+
+    def _row_of(self, account: Account, at: datetime) -> AccountRow:
+        document = msgspec.json.encode(dict(self._formats.credentials_of(account))).decode()
+        return AccountRow(
+            **{name: getattr(account, name) for name in SHARED},
+            protocol=account.protocol,
+            wallet=account.wallet,
+            identity=account.identity,
+            credentials_encrypted=self._cipher.encrypt(Secret(document)),
+            created_at=at,
         )
 
-    def _account_of(self, row: "asyncpg.Record") -> Account:
-        if row["wallet"] == "alipay":
-            return AlipayAccount(
-                account_id=row["account_id"],
-                mchid=row["mchid"],
-                scene=row["scene"],
-                currency=row["currency"],
-                pid=row["pid"],
-                sign_type=row["sign_type"],
-                key=self._cipher.decrypt(row["key_encrypted"]),
-                private_key_pem=self._cipher.decrypt(row["private_key_encrypted"]),
-                alipay_public_key_pem=row["alipay_public_key_pem"],
-                supports_close=row["supports_close"],
-                refund_window_days=row["refund_window_days"],
-                supports_partial_refunds=row["supports_partial_refunds"],
-                fee_rate_ppm=row["fee_rate_ppm"],
-            )
-        provider = WeChatProvider(
-            mch_id=row["mch_id"],
-            appid=row["appid"],
-            key=self._cipher.decrypt(row["provider_key_encrypted"]),
-            certificate_pem=row["certificate_pem"],
-            certificate_key_pem=self._cipher.decrypt(row["certificate_key_encrypted"]),
-        )
-        return WeChatAccount(
-            account_id=row["account_id"],
-            mchid=row["mchid"],
-            currency=row["currency"],
-            provider=provider,
-            sign_type=row["sign_type"],
-            sub_mch_id=row["sub_mch_id"],
-            sub_appid=row["sub_appid"],
-            sub_secret=self._cipher.decrypt(row["sub_secret_encrypted"]),
-            supports_wechat_hk=row["supports_wechat_hk"],
-            refund_window_days=row["refund_window_days"],
-            supports_partial_refunds=row["supports_partial_refunds"],
-            fee_rate_ppm=row["fee_rate_ppm"],
+    def _account_of(self, record: "asyncpg.Record") -> Account:
+        return self._account(ACCOUNTS.read(record))
+
+    def _account(self, row: AccountRow) -> Account:
+        credentials = _CREDENTIALS.decode(self._cipher.decrypt(row.credentials_encrypted).reveal())
+        return self._formats.account_of(
+            row.protocol, {name: getattr(row, name) for name in SHARED}, credentials
         )
 
 
@@ -200,6 +136,5 @@ def _contract_of(error: asyncpg.UniqueViolationError) -> str:
     """The violated rule, as a sentence for the operator."""
     return {
         "one_account_per_scene": "the merchant already has an account at this wallet for this scene",
-        "one_merchant_per_pid": "this PID already belongs to a merchant",
-        "one_merchant_per_sub_mch_id": "this sub-merchant number already belongs to a merchant",
+        "one_merchant_per_identity": "this number at the wallet already belongs to a merchant",
     }.get(error.constraint_name or "", "such an account already exists")

@@ -77,7 +77,7 @@ def test_no_key_makes_no_signature() -> None:
     "pem", ["", "nonsense", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"]
 )
 def test_a_broken_key_is_named_as_such(pem: str) -> None:
-    account = replace(alipay_account("RSA2"), private_key_pem=Secret(pem), alipay_public_key_pem=pem)
+    account = replace(alipay_account("RSA2"), private_key=Secret(pem), alipay_public_key=pem)
     with pytest.raises(UnusableKey) as caught:
         signature(FIELDS, account)
     assert pem == "" or pem not in str(caught.value)

@@ -15,14 +15,14 @@ from tests.support.wechat import account, key_and_certificate
 
 def test_a_providers_context_is_made_once_and_again_for_a_renewed_certificate() -> None:
     key, certificate = key_and_certificate("1900000109")
-    provider = account("MD5", certificate, key).provider
+    of_provider = account("MD5", certificate, key)
     renewed_key, renewed = key_and_certificate("1900000109")
     contexts = Certificates()
 
-    first = contexts.of_provider(provider)
+    first = contexts.of_provider(of_provider)
 
-    assert contexts.of_provider(provider) is first
-    assert contexts.of_provider(account("MD5", renewed, renewed_key).provider) is not first
+    assert contexts.of_provider(of_provider) is first
+    assert contexts.of_provider(account("MD5", renewed, renewed_key)) is not first
 
 
 def test_a_context_that_was_dropped_is_made_anew_and_those_in_use_are_kept(
@@ -31,7 +31,7 @@ def test_a_context_that_was_dropped_is_made_anew_and_those_in_use_are_kept(
     monkeypatch.setattr(certificates, "MAX_CONTEXTS", 2)
     pairs = {mch_id: key_and_certificate(mch_id) for mch_id in ("1900000101", "1900000102", "1900000103")}
     in_use, idle, newest = (
-        replace(account("MD5", certificate, key).provider, mch_id=mch_id)
+        replace(account("MD5", certificate, key), mch_id=mch_id)
         for mch_id, (key, certificate) in pairs.items()
     )
     contexts = Certificates()
@@ -48,7 +48,7 @@ def test_every_context_verifies_the_other_side() -> None:
     key, certificate = key_and_certificate("1900000109")
     contexts = Certificates()
 
-    for context in (contexts.anonymous(), contexts.of_provider(account("MD5", certificate, key).provider)):
+    for context in (contexts.anonymous(), contexts.of_provider(account("MD5", certificate, key))):
         assert context.verify_mode is ssl.CERT_REQUIRED
         assert context.check_hostname
         assert context.minimum_version == ssl.TLSVersion.TLSv1_2
@@ -70,7 +70,7 @@ def test_an_unusable_certificate_is_an_error_without_a_passphrase_prompt() -> No
 
     for pair in (("", ""), ("nonsense", key), (anothers, key), (certificate, ""), (of_locked, locked)):
         with pytest.raises(UnusableCertificate):
-            Certificates().of_provider(account("MD5", *pair).provider)
+            Certificates().of_provider(account("MD5", *pair))
 
 
 def test_a_pem_is_a_private_file_for_a_moment_only() -> None:

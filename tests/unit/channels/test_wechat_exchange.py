@@ -4,6 +4,7 @@ import pytest
 
 from tael.base.transport import Answer
 from tael.channels.outcomes import Refusal, Refused, Unknown
+from tael.channels.wechat_v2.account import WeChatSignType
 from tael.channels.wechat_v2.exchange import (
     CLOSEORDER,
     MAX_MESSAGE_CHARS,
@@ -18,7 +19,6 @@ from tael.channels.wechat_v2.exchange import (
     complete,
     parse_response,
 )
-from tael.merchants.domain.account import WeChatSignType
 from tests.support.wechat import KEY, PAID, SUCCESS, SYSSN, account, signed, written
 
 CERTIFICATE_PAGES = [

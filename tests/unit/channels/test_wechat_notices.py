@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from tael.base.money import Money
 from tael.channels.base import BadSignature, PaymentNotice, RefundNotice
 from tael.channels.outcomes import Paid, Unknown
+from tael.channels.wechat_v2.account import WeChatSignType
 from tael.channels.wechat_v2.messages import from_xml
 from tael.channels.wechat_v2.notices import ACKNOWLEDGEMENT, read_notice
-from tael.merchants.domain.account import WeChatSignType
 from tests.support.wechat import (
     IDENTITY,
     KEY,

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tael.base.secret import Secret
+from tael.channels.wechat_v2.account import WeChatAccount, WeChatSignType
 from tael.channels.wechat_v2.notices import decrypt_req_info
 from tael.channels.wechat_v2.requests import bridge_params
 from tael.channels.wechat_v2.signing import is_signed, signature
-from tael.merchants.domain.account import WeChatAccount, WeChatProvider, WeChatSignType
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "vectors" / "wechat.json").read_text(encoding="utf-8")
@@ -65,16 +65,18 @@ def test_a_missing_odd_or_lower_case_signature_is_none(sign: str) -> None:
 def test_the_pages_parameters_are_signed_like_unifiedorder(number: int) -> None:
     vector = VECTORS["signatures"][number]
     fields = vector["fields"]
-    provider = WeChatProvider("1900000109", "wx-provider", Secret(vector["key"]), "", Secret(""))
     account = WeChatAccount(
         account_id="account",
         mchid="merchant",
         currency="HKD",
-        provider=provider,
+        mch_id="1900000109",
+        appid="wx-provider",
+        key=Secret(vector["key"]),
+        certificate="",
+        certificate_key=Secret(""),
         sign_type=vector["sign_type"],
         sub_mch_id="1900000110",
         sub_appid=fields["appId"],
-        sub_secret=Secret(""),
     )
 
     params = bridge_params(

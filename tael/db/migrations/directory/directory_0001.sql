@@ -39,52 +39,25 @@ CREATE TABLE merchant (
 CREATE INDEX merchant_of_app ON merchant (appcode);
 CREATE UNIQUE INDEX merchant_default ON merchant (appcode) WHERE is_default;
 
-CREATE TABLE wallet_provider (
-    mch_id                     text CONSTRAINT wallet_provider_pkey PRIMARY KEY,
-    appid                      text NOT NULL,
-    key_encrypted              bytea NOT NULL,
-    certificate_pem            text NOT NULL,
-    certificate_key_encrypted  bytea NOT NULL
-);
-
 CREATE TABLE wallet_account (
     account_id                 text CONSTRAINT wallet_account_pkey PRIMARY KEY,
     mchid                      text NOT NULL CONSTRAINT account_of_known_merchant REFERENCES merchant,
-    wallet                     text NOT NULL,
+    protocol                   text NOT NULL, -- which channel serves it
+    wallet                     text NOT NULL, -- the protocol's
     scene                      text NOT NULL,
+    identity                   text NOT NULL, -- its number at the wallet
     currency                   text NOT NULL,
-    refund_window_days         integer NOT NULL DEFAULT 365,
-    supports_partial_refunds   boolean NOT NULL DEFAULT true,
-    fee_rate_ppm               integer NOT NULL DEFAULT 0,
-    sign_type                  text NOT NULL,
-    -- Alipay: a PID serves one scene.
-    pid                        text,
-    key_encrypted              bytea,
-    private_key_encrypted      bytea,
-    alipay_public_key_pem      text,
-    supports_close             boolean NOT NULL DEFAULT true,
-    -- WeChat: a sub-merchant of a provider serves both scenes.
-    mch_id                     text CONSTRAINT account_of_known_provider REFERENCES wallet_provider,
-    sub_mch_id                 text,
-    sub_appid                  text,
-    sub_secret_encrypted       bytea,
-    supports_wechat_hk         boolean NOT NULL DEFAULT false,
+    refund_window_days         integer NOT NULL,
+    supports_partial_refunds   boolean NOT NULL,
+    fee_rate_ppm               integer NOT NULL,
+    credentials_encrypted      bytea NOT NULL, -- what the protocol declares, as one document
     created_at                 timestamptz NOT NULL,
-    CONSTRAINT account_wallet CHECK (wallet IN ('alipay', 'wechat')),
+    CONSTRAINT account_scene CHECK (scene IN ('online', 'offline', 'both')),
     CONSTRAINT account_currency CHECK (currency ~ '^[A-Z]{3}$'),
     CONSTRAINT account_refund_window_is_positive CHECK (refund_window_days > 0),
     CONSTRAINT account_fee_rate CHECK (fee_rate_ppm BETWEEN 0 AND 1000000),
-    CONSTRAINT scene_of_wallet CHECK (
-        (wallet = 'alipay' AND scene IN ('online', 'offline') AND sign_type IN ('MD5', 'RSA', 'RSA2')
-            AND pid IS NOT NULL AND key_encrypted IS NOT NULL AND private_key_encrypted IS NOT NULL
-            AND alipay_public_key_pem IS NOT NULL AND mch_id IS NULL)
-        OR (wallet = 'wechat' AND scene = 'both' AND sign_type IN ('MD5', 'HMAC-SHA256')
-            AND mch_id IS NOT NULL AND sub_mch_id IS NOT NULL
-            AND sub_appid IS NOT NULL AND sub_secret_encrypted IS NOT NULL AND pid IS NULL)
-    ),
     CONSTRAINT one_account_per_scene UNIQUE (mchid, wallet, scene),
-    CONSTRAINT one_merchant_per_pid UNIQUE (pid),
-    CONSTRAINT one_merchant_per_sub_mch_id UNIQUE (mch_id, sub_mch_id)
+    CONSTRAINT one_merchant_per_identity UNIQUE (wallet, identity)
 );
 
 -- While it has a row, nothing new is begun; what has begun goes on.

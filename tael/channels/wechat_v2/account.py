@@ -1,0 +1,117 @@
+"""An account of WeChat Pay V2: a sub-merchant of a service provider. It serves both scenes.
+
+The provider's key and client certificate sign for all its sub-merchants; each of their accounts has them.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
+
+from tael.base.pay_types import Wallet
+from tael.base.secret import Secret
+from tael.channels.protocols import ChannelEnvironment, WalletProtocol
+from tael.channels.settings import (
+    BadSetting,
+    Kind,
+    Setting,
+    certificate_of,
+    is_certified,
+    one_of,
+    read_certificate,
+    read_flag,
+    read_private_key,
+    text_of,
+)
+from tael.merchants.domain.account import Account, Coverage
+
+if TYPE_CHECKING:
+    from tael.channels.base import Channel
+
+WeChatSignType = Literal["MD5", "HMAC-SHA256"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeChatAccount(Account):
+    """A sub-merchant, with the key and the certificate of its service provider."""
+
+    protocol: ClassVar[str] = "wechat_v2"
+    wallet: ClassVar[Wallet] = Wallet.WECHAT
+    scene: Coverage = "both"
+    mch_id: str  #: the service provider's number
+    appid: str  #: the service provider's
+    key: Secret  #: the service provider's V2 API key
+    certificate: str  #: the service provider's client certificate, PEM
+    certificate_key: Secret  #: of the certificate, PEM
+    sign_type: WeChatSignType
+    sub_mch_id: str  #: the merchant's number
+    sub_appid: str  #: the merchant's official account; openids of 800207 belong to it
+    supports_wechat_hk: bool = False  #: pay type 800228 is granted
+
+    @property
+    def identity(self) -> str:
+        return f"{self.mch_id}/{self.sub_mch_id}"
+
+
+def checked(texts: Mapping[str, str], given: Collection[str], now: datetime) -> Mapping[str, str]:
+    """A certificate that is valid at `now`, with its own key. Raises BadSetting."""
+    certificate = certificate_of(texts["certificate"])
+    if now < certificate.not_valid_before_utc:
+        begins = f"{certificate.not_valid_before_utc:%Y-%m-%d}"
+        raise BadSetting("certificate", f"the certificate is not valid before {begins}")
+    if now > certificate.not_valid_after_utc:
+        ended = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+        raise BadSetting("certificate", f"the certificate expired on {ended}")
+    if not is_certified(texts["certificate"], texts["certificate_key"]):
+        raise BadSetting("certificate_key", "the key does not match the certificate")
+    return texts
+
+
+def _open(environment: ChannelEnvironment) -> "Channel":
+    from tael.channels.wechat_v2.adapter import WeChatV2
+
+    return WeChatV2(
+        environment.transport,
+        environment.clock,
+        environment.urls["wechat"],
+        environment.wechat_ca_pem,
+        environment.server_ip,
+        environment.note_answer,
+    )
+
+
+read_number: Final = text_of(r"[0-9]{6,32}", "a WeChat Pay merchant number: 6 to 32 digits")
+read_appid: Final = text_of(r"[A-Za-z0-9_-]{6,32}", "an appid, such as wx0123456789abcdef")
+
+WECHAT_V2: Final = WalletProtocol(
+    name="wechat_v2",
+    wallet=Wallet.WECHAT,
+    title="WeChat Pay V2, as a service provider",
+    account=WeChatAccount,
+    settings=(
+        Setting("mch_id", "WeChat Pay's number of the service provider", read_number, is_fixed=True),
+        Setting("appid", "the service provider's appid", read_appid),
+        Setting("sign_type", "the signature algorithm: MD5 or HMAC-SHA256", one_of("MD5", "HMAC-SHA256")),
+        Setting("sub_mch_id", "WeChat Pay's number of the merchant", read_number, is_fixed=True),
+        Setting("sub_appid", "the merchant's appid; payers' openids belong to it", read_appid),
+        Setting(
+            "key",
+            "the service provider's V2 API key",
+            text_of(r"[A-Za-z0-9]{32}", "32 letters and digits"),
+            Kind.SECRET,
+        ),
+        Setting(
+            "certificate", "the service provider's client certificate, PEM", read_certificate, Kind.DOCUMENT
+        ),
+        Setting("certificate_key", "the certificate's private key, PEM", read_private_key, Kind.SECRET),
+        Setting(
+            "supports_wechat_hk",
+            "whether WeChat Pay HK (800228) is granted: true or false",
+            read_flag,
+            Kind.FLAG,
+            default="false",
+        ),
+    ),
+    check=checked,
+    open_channel=_open,
+)
