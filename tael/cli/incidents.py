@@ -6,8 +6,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from tael.base.money import Money
+from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
-from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
+from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
 from tael.incidents.domain.incident import Incident
 from tael.incidents.review import list_incidents, resolve_incident
 from tael.ledger.domain.entries import Entry
@@ -96,11 +97,10 @@ def resolve(
     as_json: JsonOption = False,
 ) -> None:
     """Mark an incident as resolved. A return of money that is under way continues."""
-    if not note.strip():
-        raise refused("--note must not be empty", UNUSABLE)
+    text = inputs.checked_note(note)
 
     async def work(store: Store, now: datetime) -> tuple[dict[str, Any], bool] | None:
-        done = await resolve_incident(store.incidents, incident_id, note, now)
+        done = await resolve_incident(store.incidents, incident_id, text, now)
         return (_row(done.incident), done.was_open) if done else None
 
     result = with_store(data, work)

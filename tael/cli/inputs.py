@@ -15,6 +15,7 @@ from tael.cli.showing import UNUSABLE, refused
 
 MAX_URL: Final = 2048
 MAX_FILE: Final = 65_536
+MAX_NOTE: Final = 500
 #: Every request is compared with all of them.
 MAX_NETWORKS: Final = 100
 
@@ -39,6 +40,16 @@ def checked(value: str, form: Form, option: str) -> str:
     if re.fullmatch(form.pattern, value) is None:
         raise refused(f"{option}: must be {form.description}", UNUSABLE)
     return value
+
+
+def checked_note(note: str) -> str:
+    """An operator's note, without surrounding whitespace."""
+    text = note.strip()
+    if not 1 <= len(text) <= MAX_NOTE or not text.isprintable():
+        raise refused(
+            f"--note: must be one line of 1 to {MAX_NOTE} characters without control characters", UNUSABLE
+        )
+    return text
 
 
 def checked_url(value: str, option: str, *, takes_fragment: bool = False) -> str:

@@ -236,7 +236,7 @@ def test_a_resolution_is_not_empty(operator: Operator) -> None:
     bare = CliRunner().invoke(app, ["incident", "resolve", LATE], env=operator.environment)
     assert (bare.exit_code, bare.stdout) == (2, "")
     assert "--note" in bare.stderr
-    for note in ("", "  \t"):
+    for note in ("", "  \t", "two\nlines", "red \x1b[31m", "turned \u202e", "x" * 501):
         assert "--note" in operator.is_refused("incident", "resolve", LATE, "--note", note, code=2)
     assert LATE in listed(operator)
 
