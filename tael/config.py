@@ -65,7 +65,6 @@ class Settings:
     wechat_ca_pem: str | None
     server_ip: str
     clock_file: Path | None
-    returns_unmatched_payments: bool  #: return unmatched payments automatically
     webhook_egress: EgressPolicy
     database_connections: int = MAX_CONNECTIONS  #: maximum per process
     database_timeout_s: float = Limits().call_s  #: for all statements of one call
@@ -133,7 +132,6 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         wechat_ca_pem=_certificates(ca_file, "TAEL_WECHAT_CA_FILE") if ca_file else None,
         server_ip=environment.get("TAEL_SERVER_IP", "127.0.0.1"),
         clock_file=Path(clock_file) if clock_file else None,
-        returns_unmatched_payments=_switch(environment, "TAEL_RETURN_UNMATCHED_PAYMENTS", "on"),
         webhook_egress=EgressPolicy(
             loopback=_switch(environment, "TAEL_WEBHOOK_LOOPBACK", "off"),
             any_port=_switch(environment, "TAEL_WEBHOOK_ANY_PORT", "off"),

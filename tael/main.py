@@ -119,7 +119,6 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             pages,
             takes_published_key=settings.takes_published_key,
             settings_cache_s=settings.settings_cache_s,
-            returns_unmatched_payments=settings.returns_unmatched_payments,
         )
 
 
@@ -159,7 +158,6 @@ def services_over(
     *,
     takes_published_key: bool = False,
     settings_cache_s: float = DEFAULT_SETTINGS_CACHE_S,
-    returns_unmatched_payments: bool = True,
 ) -> Services:
     """The services over opened parts."""
     from tael.merchants.credential_cache import CredentialCache
@@ -180,7 +178,7 @@ def services_over(
     return Services(
         store=store,
         gateway=gateway,
-        unmatched=UnmatchedContext(gateway, store.unmatched_payments, returns_unmatched_payments),
+        unmatched=UnmatchedContext(gateway, store.unmatched_payments),
         deliveries=DeliveryContext(store.webhooks, credentials, renderer, to_merchants, clock),
     )
 

@@ -1,7 +1,8 @@
 """/healthz: this process is running. /readyz: the database accepts writes. /metrics: for Prometheus."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cache, partial
 from typing import Final
 
@@ -16,6 +17,7 @@ from tael.db.database import StoreUnavailable, budget
 from tael.db.readiness import Readiness
 from tael.incidents.domain.incident import IncidentKind
 from tael.payments.gateway import Gateway
+from tael.unmatched.store.unmatched import UnmatchedFigure, UnmatchedPayments
 
 READY: Final = Gauge("tael_ready", "1 while the database takes writes, else 0")
 
@@ -39,8 +41,34 @@ class IncidentFigures(Collector):
         yield total
 
 
+class UnmatchedFigures(Collector):
+    """Unmatched payments that are booked and not finally decided, as counted in the database."""
+
+    def __init__(self) -> None:
+        self.figures: Sequence[UnmatchedFigure] = ()
+        self.now: datetime | None = None  #: of the figures, by the gateway's clock
+
+    def collect(self) -> Iterator[Metric]:
+        labels = ["state", "currency"]
+        amount = GaugeMetricFamily(
+            "tael_unmatched_amount_minor", "unmatched payments at the wallets, in minor units", labels=labels
+        )
+        oldest = GaugeMetricFamily(
+            "tael_unmatched_oldest_seconds", "age of the oldest of these unmatched payments", labels=labels
+        )
+        for figure in self.figures:
+            values = [figure.state.value, figure.currency]
+            amount.add_metric(values, figure.amount_minor)
+            if self.now is not None:
+                oldest.add_metric(values, (self.now - figure.oldest).total_seconds())
+        yield amount
+        yield oldest
+
+
 INCIDENTS: Final = IncidentFigures()
+UNMATCHED: Final = UnmatchedFigures()
 REGISTRY.register(INCIDENTS)
+REGISTRY.register(UNMATCHED)
 
 
 def routes(gateway: Gateway) -> list[BaseRoute]:
@@ -71,4 +99,6 @@ async def _metrics(_: Request, gateway: Gateway, readiness: Callable[[], Readine
     # If they cannot be counted now, the last figures are reported.
     with suppress(StoreUnavailable), budget(gateway.store.database.limits.probe_s):
         INCIDENTS.counts = await gateway.store.incidents.counts()
+        UNMATCHED.figures = await UnmatchedPayments(gateway.store.database).figures()
+        UNMATCHED.now = gateway.clock.now()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -79,10 +79,10 @@ async def _orders(books: Snapshot, audit: Audit, book: WalletBook | None) -> set
 
 
 async def _unmatched(books: Snapshot, audit: Audit, our_orders: set[str]) -> Mapping[str, int]:
-    """What incidents hold, by the wallet's order. Orders of incidents in progress are added to `our_orders`."""
+    """What the wallets hold, by their order. Orders of those in progress are added to `our_orders`."""
     held: Counter[str] = Counter()
     async for unmatched, lines in books.unmatched_payments():
-        if unmatched.unmatched_syssn:
+        if unmatched.syssn:
             audit.note(wrong_lines(expected_of_unmatched(unmatched), lines))
         if unmatched.state in ("SUSPECTED", "RETURNING"):
             our_orders.add(unmatched.subject_id)

@@ -48,6 +48,7 @@ COMMANDS: Final = {
     "payment": Entry("payments", "payments", "Inspect payments."),
     "webhook": Entry("webhooks", "webhooks", "Inspect and resend webhooks."),
     "incident": Entry("incidents", "incidents", "Review incidents."),
+    "unmatched": Entry("unmatched", "unmatched", "Decide about unmatched payments."),
     "ledger": Entry("ledger", "ledger", "Verify the ledger."),
     "maintenance": Entry("maintenance", "maintenance", "Schedule maintenance."),
     "sandbox": Entry("parts", "sandbox_command", "Run both simulated wallets."),

@@ -33,6 +33,7 @@ from tael.cli.walkthrough import first_payments, full_walkthrough
 from tael.config import DEMO_DATABASE_URL, BadSettings, Settings, checked_database_url, read_settings
 from tael.embedded.server import EmbeddedPostgresError
 from tael.main import clock_of, open_store
+from tael.merchants.domain.merchant import UnmatchedPolicy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,8 +104,15 @@ def description(stack: DemoStack, apps: list[DemoApp]) -> dict[str, Any]:
 async def _seed(stack: DemoStack) -> list[DemoApp]:
     settings = settings_of(stack)
     async with open_store(settings) as store:
-        apps = await seed(store, stack.accounts(), clock_of(settings).now())
+        policy = stack.paths.unmatched_payments
+        apps = await seed(store, stack.accounts(), clock_of(settings).now(), policy)
         return [await with_shop_urls(stack.paths, apps[0], store), *apps[1:]]
+
+
+def _policy(returns: bool | None) -> UnmatchedPolicy | None:
+    if returns is None:
+        return None
+    return UnmatchedPolicy.RETURN if returns else UnmatchedPolicy.HOLD
 
 
 async def _run_walkthrough(stack: DemoStack, apps: list[DemoApp]) -> int:
@@ -189,8 +197,13 @@ def demo_command(
         ),
     ] = "",
     return_unmatched_payments: Annotated[
-        bool, typer.Option(help="Return unmatched payments to the payer, or book and hold them.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--return-unmatched-payments/--no-return-unmatched-payments",
+            help="Whether the demo's merchants return unmatched payments to the payer, or hold them. Without it, new "
+            "merchants return them, and existing ones keep their setting.",
+        ),
+    ] = None,
 ) -> None:
     """Start a demo on 127.0.0.1: PostgreSQL, both simulated wallets, the gateway and a shop.
 
@@ -198,7 +211,7 @@ def demo_command(
     """
     try:
         url = checked_database_url(database_url, "--database-url").reveal() if database_url else ""
-        paths = DemoPaths(port, data.resolve(), url, return_unmatched_payments)
+        paths = DemoPaths(port, data.resolve(), url, _policy(return_unmatched_payments))
         if fresh:
             throw_away(paths)
         if once:

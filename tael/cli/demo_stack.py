@@ -25,6 +25,7 @@ from tael.cli.listener import listen, start_api
 from tael.cli.processes import Supervisor, start
 from tael.db.migrate import migrate
 from tael.embedded.server import EmbeddedPostgres
+from tael.merchants.domain.merchant import UnmatchedPolicy
 
 HOST: Final = "127.0.0.1"
 API_PROCESSES: Final = 2
@@ -43,7 +44,7 @@ class DemoPaths:
     port: int
     data: Path
     database_url: str = field(default="", repr=False)  #: contains a password; "" for a private PostgreSQL
-    returns_unmatched_payments: bool = True
+    unmatched_payments: UnmatchedPolicy | None = None  #: the merchants' policy; None leaves it as it is
 
     @property
     def gateway_url(self) -> str:
@@ -181,7 +182,6 @@ def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
         "TAEL_ENCRYPTION_KEY": _encryption_key(paths),
         "TAEL_PUBLIC_URL": paths.gateway_url,
         "TAEL_CLOCK_FILE": str(paths.data / "clock"),
-        "TAEL_RETURN_UNMATCHED_PAYMENTS": "on" if paths.returns_unmatched_payments else "off",
         "TAEL_WEBHOOK_LOOPBACK": "on",
         "TAEL_WEBHOOK_ANY_PORT": "on",
         "TAEL_SETTINGS_CACHE_MS": "0",  # who changes a setting tries it at once

@@ -5,14 +5,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tael.base.money import Money
 from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
 from tael.incidents.domain.incident import Incident
 from tael.incidents.review import list_incidents, resolve_incident
-from tael.ledger.domain.entries import Entry
-from tael.ledger.store.entries import entries_of
 from tael.operations.store import Store
 
 incidents: Final = typer.Typer(help="Review incidents.", no_args_is_help=True)
@@ -23,8 +20,7 @@ LISTED: Final = (
     "mchid",
     "kind",
     "subject_id",
-    "amount",
-    "unmatched_state",
+    "unmatched_id",
     "resolved_at",
 )
 IdArgument = Annotated[
@@ -53,40 +49,23 @@ def list_command(
     if as_json:
         show_json(rows)
     else:
-        show_rows([_with_money(row) for row in rows], LISTED)
+        show_rows(rows, LISTED)
 
 
 @incidents.command("show")
 def show(incident_id: IdArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Show an incident and the ledger entries of its unmatched payment."""
+    """Show an incident. Its unmatched payment, if any, is shown by `tael unmatched show`."""
 
-    async def work(store: Store, now: datetime) -> tuple[Incident, list[Entry]] | None:
-        incident = await store.incidents.by_id(incident_id)
-        if incident is None:
-            return None
-        causes = [incident.unmatched_syssn] if incident.unmatched_syssn else []
-        return incident, await entries_of(store.database, incident.mchid, causes)
+    async def work(store: Store, now: datetime) -> Incident | None:
+        return await store.incidents.by_id(incident_id)
 
-    result = with_store(data, work)
-    if result is None:
+    incident = with_store(data, work)
+    if incident is None:
         raise refused(f"no incident {incident_id}")
-    incident, entries = result
-    ledger = [
-        {
-            "kind": e.kind,
-            "debit": e.debit,
-            "credit": e.credit,
-            "amount_minor": e.amount.amount_minor,
-            "at": e.at,
-        }
-        for e in entries
-    ]
     if as_json:
-        show_json(_row(incident) | {"ledger": ledger})
-        return
-    show_members(_with_money(_row(incident)), "incident")
-    if ledger:
-        show_rows(ledger, list(ledger[0]), "ledger")
+        show_json(_row(incident))
+    else:
+        show_members(_row(incident), "incident")
 
 
 @incidents.command("resolve")
@@ -112,7 +91,7 @@ def resolve(
     if as_json:
         show_json(row)
     else:
-        show_members(_with_money(row), "incident")
+        show_members(row, "incident")
 
 
 def _row(incident: Incident) -> dict[str, Any]:
@@ -124,25 +103,7 @@ def _row(incident: Incident) -> dict[str, Any]:
         "subject_id": incident.subject_id,
         "detail": incident.detail,
         "account_id": incident.account_id,
-        "amount_minor": incident.amount.amount_minor if incident.amount else None,
-        "currency": incident.amount.currency if incident.amount else None,
-        "wallet_ref": incident.wallet_ref,
-        "payer_ref": incident.payer_ref,
-        "unmatched_state": incident.unmatched_state,
-        "unmatched_syssn": incident.unmatched_syssn,
-        "wallet_code": incident.wallet_code,
-        "return_ref": incident.return_ref,
-        "returned_at": incident.returned_at,
-        "check_at": incident.check_at,
+        "unmatched_id": incident.unmatched_id,
         "resolved_at": incident.resolved_at,
         "resolution": incident.resolution,
-    }
-
-
-def _with_money(row: dict[str, Any]) -> dict[str, Any]:
-    """For the tables: the amount in major units."""
-    has_amount = row["amount_minor"] is not None
-    amount = str(Money(row["amount_minor"], row["currency"])) if has_amount else None
-    return {name: value for name, value in row.items() if name not in ("amount_minor", "currency")} | {
-        "amount": amount
     }

@@ -12,7 +12,7 @@ from tael.base.money import Money
 from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
-from tael.merchants.domain.merchant import Merchant, MerchantState, Operation
+from tael.merchants.domain.merchant import Merchant, MerchantState, Operation, UnmatchedPolicy
 from tael.merchants.store.merchants import AlreadyThere
 from tael.operations.store import Store
 
@@ -30,10 +30,15 @@ COLUMNS: Final = (
     "is_default",
     "denied",
     "max_amount",
+    "unmatched_payments",
 )
 DenyOption = Annotated[
     list[Operation] | None, typer.Option("--deny", help="Deny this operation to the merchant. Repeatable.")
 ]
+UnmatchedOption = typer.Option(
+    "--unmatched-payments",
+    help="Hold confirmed unmatched payments for a decision, or return them to the payer.",
+)
 StateOption = typer.Option(help="Only an active merchant can take payments.")
 
 
@@ -52,6 +57,7 @@ def add(
     ] = None,
     state: Annotated[MerchantState, StateOption] = MerchantState.ACTIVE,
     deny: DenyOption = None,
+    unmatched_payments: Annotated[UnmatchedPolicy, UnmatchedOption] = UnmatchedPolicy.HOLD,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,6 +71,7 @@ def add(
         is_default=is_default,
         max_amount_minor=max_amount_minor,
         denied=frozenset(deny or ()),
+        unmatched_payments=unmatched_payments,
     )
 
     async def work(store: Store, now: datetime) -> None:
@@ -94,6 +101,7 @@ def set_merchant(
         list[Operation] | None,
         typer.Option("--allow", help="Allow an operation that was denied. Repeatable."),
     ] = None,
+    unmatched_payments: Annotated[UnmatchedPolicy | None, UnmatchedOption] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -113,6 +121,7 @@ def set_merchant(
             if max_amount_minor is None
             else max_amount_minor or None,
             denied=before.denied.union(deny or ()).difference(allow or ()),
+            unmatched_payments=unmatched_payments or before.unmatched_payments,
         )
         await store.merchants.set_merchant(after)
         return after

@@ -1,7 +1,8 @@
 """The three apps of a demo with their merchants and wallet accounts, created at the first start."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, Final
 
 from tael.base import ids
@@ -10,7 +11,7 @@ from tael.base.secret import Secret
 from tael.channels.registry import installed_protocols
 from tael.channels.settings import Kind
 from tael.merchants.domain.account import Account
-from tael.merchants.domain.merchant import PUBLISHED_KEY, App, Merchant, Style
+from tael.merchants.domain.merchant import PUBLISHED_KEY, App, Merchant, Style, UnmatchedPolicy
 from tael.operations.store import Store
 
 #: Published by QFPay. Its sample clients run against the demo with no change but the base URL.
@@ -46,16 +47,28 @@ class DemoApp:
     mchids: tuple[str, ...]
 
 
-async def seed(store: Store, accounts: list[dict[str, Any]], now: datetime) -> list[DemoApp]:
-    """The demo's apps, in the order of PLANS."""
+async def seed(
+    store: Store,
+    accounts: list[dict[str, Any]],
+    now: datetime,
+    unmatched_payments: UnmatchedPolicy | None = None,
+) -> list[DemoApp]:
+    """The demo's apps, in the order of PLANS. New merchants return unmatched payments, unless a policy is given.
+
+    A given policy is also set for the demo's merchants of an earlier start.
+    """
     if not await store.merchants.apps():
         for index, plan in enumerate(PLANS):
             # Apps are listed oldest first: the published app comes first, and an app of the user after all of these.
             await _add(plan, store, accounts, now + timedelta(microseconds=index))
-    known = await store.merchants.apps()
+    known = (await store.merchants.apps())[: len(PLANS)]
+    merchants = [await store.merchants.of_app(app.appcode) for app in known]
+    for merchant in chain.from_iterable(merchants):
+        if unmatched_payments is not None and merchant.unmatched_payments is not unmatched_payments:
+            await store.merchants.set_merchant(replace(merchant, unmatched_payments=unmatched_payments))
     return [
-        DemoApp(app, tuple(merchant.mchid for merchant in await store.merchants.of_app(app.appcode)))
-        for app in known[: len(PLANS)]
+        DemoApp(app, tuple(merchant.mchid for merchant in of_app))
+        for app, of_app in zip(known, merchants, strict=True)
     ]
 
 
@@ -71,7 +84,7 @@ async def _add(plan: Plan, store: Store, accounts: list[dict[str, Any]], now: da
     await store.merchants.add_app(app, now)
     for index, (label, name) in enumerate(plan.shops):
         mchid = PUBLISHED_MCHID if plan.is_published else ids.mchid()
-        merchant = Merchant(mchid, app.appcode, name, CURRENCY)
+        merchant = Merchant(mchid, app.appcode, name, CURRENCY, unmatched_payments=UnmatchedPolicy.RETURN)
         await store.merchants.add_merchant(merchant, now + timedelta(milliseconds=index))
         for row in accounts:
             if row["shop"] == label:

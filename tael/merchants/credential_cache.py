@@ -67,7 +67,7 @@ def check_grant(merchant: Merchant, operation: Operation) -> None:
 
 
 class CredentialCache:
-    """Apps by appcode, accounts by id, and the current maintenance window."""
+    """Apps by appcode, merchants and accounts by id, and the current maintenance window."""
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class CredentialCache:
         self._maintenance_windows = maintenance_windows
         self._takes_published_key = takes_published_key
         self._apps: ReadCache[AppContext] = ReadCache(ttl_s=ttl_s)
+        self._merchants_by_id: ReadCache[Merchant] = ReadCache(ttl_s=ttl_s)
         self._accounts: ReadCache[Account] = ReadCache(ttl_s=ttl_s)
         self._maintenance: ReadCache[MaintenanceWindow] = ReadCache(ttl_s=ttl_s)
 
@@ -93,6 +94,10 @@ class CredentialCache:
     def forget(self, appcode: str) -> None:
         """Read this app again at its next use, because this process has changed it."""
         self._apps.invalidate(appcode)
+
+    async def merchant(self, mchid: str) -> Merchant | None:
+        """Raises StoreUnavailable."""
+        return await self._merchants_by_id.get(mchid, self._merchants.merchant)
 
     async def account(self, account_id: str) -> Account | None:
         """Raises StoreUnavailable."""

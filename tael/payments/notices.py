@@ -107,9 +107,10 @@ async def _payment_of(account: Account, syssn: str, outcome: Outcome, gateway: G
     # Later notices about returned money, such as the order's end, are not new incidents.
     existing = await gateway.store.incidents.of_subjects(account.mchid, [syssn])
     if isinstance(outcome, Paid) or not existing:
-        incidents = (unmatched_notice(account, syssn, outcome, is_ours=is_ours, at=gateway.clock.now()),)
-        await gateway.store.incidents.note(incidents)
-        log_incidents(incidents)
+        report = unmatched_notice(account, syssn, outcome, is_ours=is_ours, at=gateway.clock.now())
+        evidence = [report.evidence] if report.evidence else []
+        await gateway.store.incidents.note([report.incident], evidence)
+        log_incidents([report.incident])
     raise NoticeRefused("no such order")
 
 

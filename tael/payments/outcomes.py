@@ -12,11 +12,12 @@ from functools import partial
 import structlog
 
 from tael.channels.outcomes import Outcome, RefundOutcome, Refused, Unknown
+from tael.incidents.domain.evidence import Evidence
 from tael.incidents.domain.incident import Incident
 from tael.incidents.log import log_incidents
 from tael.incidents.store.incidents import write_incidents
 from tael.payments.domain.entries import fee_entries, payment_entry, refund_entry
-from tael.payments.domain.incidents import incidents_in, refund_incidents_in
+from tael.payments.domain.incidents import evidence_in, incidents_in, refund_incidents_in
 from tael.payments.domain.payment import Payment, State, apply_outcome, next_check, reschedule
 from tael.payments.domain.refund import Refund, RefundState, apply_refund_outcome, reschedule_refund
 from tael.payments.gateway import Gateway
@@ -61,10 +62,9 @@ async def record_decision(before: Payment, outcome: Outcome, decide: Decide, gat
     `decide` may be called again with a newer payment, and must be pure.
     """
     now = gateway.clock.now()
-    channel = gateway.channel(before.protocol)
-    found = partial(
-        incidents_in, outcome=outcome, at=now, refunds_single_trades=channel.refunds_single_trades
-    )
+    single_trades = gateway.channel(before.protocol).refunds_single_trades
+    found = partial(incidents_in, outcome=outcome, at=now, refunds_single_trades=single_trades)
+    proven = partial(evidence_in, outcome=outcome, at=now, refunds_single_trades=single_trades)
     after, incidents = decide(before), found(before)
     if after == before and not incidents:
         return before
@@ -73,20 +73,26 @@ async def record_decision(before: Payment, outcome: Outcome, decide: Decide, gat
         log_step(before, after)
         return replace(after, version=before.version + 1)
     async with gateway.store.payments.locked(before.mchid, before.syssn) as (connection, current):
-        after, incidents = decide(current), found(current)
+        after, incidents, evidence = decide(current), found(current), proven(current)
         if after == current:
-            await write_incidents(connection, incidents)
+            await write_incidents(connection, incidents, evidence)
         else:
-            await gateway.store.payments.write(connection, consequences(current, after, incidents))
+            change = consequences(current, after, incidents, evidence)
+            await gateway.store.payments.write(connection, change)
     log_incidents(incidents)
     log_step(current, after)
     return current if after == current else replace(after, version=current.version + 1)
 
 
-def consequences(before: Payment, after: Payment, incidents: tuple[Incident, ...] = ()) -> Change:
+def consequences(
+    before: Payment,
+    after: Payment,
+    incidents: tuple[Incident, ...] = (),
+    evidence: tuple[Evidence, ...] = (),
+) -> Change:
     """What is written with `after`: incidents; ledger entries and a webhook if it has just become PAID."""
     if after.state is not State.PAID or before.state is State.PAID:
-        return Change(after, incidents=incidents)
+        return Change(after, incidents=incidents, evidence=evidence)
     webhook = NewWebhook(
         after.mchid, after.syssn, WebhookKind.PAYMENT, after.appcode, after.syssn, after.changed_at
     )
@@ -95,6 +101,7 @@ def consequences(before: Payment, after: Payment, incidents: tuple[Incident, ...
         entries=(payment_entry(after, after.changed_at), *fee_entries(after, after.changed_at)),
         webhooks=(webhook,) if after.notify_merchant else (),
         incidents=incidents,
+        evidence=evidence,
     )
 
 

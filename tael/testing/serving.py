@@ -54,7 +54,6 @@ def settings_for(
         wechat_ca_pem=(folder / CA_FILE).read_text(),
         server_ip="127.0.0.1",
         clock_file=folder / CLOCK,
-        returns_unmatched_payments=True,
         webhook_egress=EgressPolicy(loopback=True, any_port=True),
         takes_published_key=True,
     )

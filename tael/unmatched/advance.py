@@ -1,4 +1,4 @@
-"""Unmatched payments: confirmed by the wallet's own record, booked, and returned once.
+"""Unmatched payments: confirmed by the wallet's own record, booked, then returned once or held.
 
 A notice alone moves nothing. Intent, request, record: the number of the refund is committed before the wallet is
 called, and every repeat uses the same number.
@@ -14,9 +14,11 @@ from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES
 from tael.channels.base import Channel, ChannelOrder, ChannelRefund
 from tael.channels.outcomes import Closed, Outcome, Paid, Refused, Unknown
-from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
+from tael.incidents.domain.evidence import Evidence
+from tael.incidents.domain.incident import Incident, IncidentKind
 from tael.incidents.log import log_incidents
 from tael.merchants.domain.account import Account
+from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.reversal import ReversalState
 from tael.payments.gateway import Gateway, notice_url, order_for
@@ -25,17 +27,25 @@ from tael.payments.store.payments import Change
 from tael.unmatched.domain.unmatched import (
     Confirmed,
     Refuted,
+    UnmatchedPayment,
+    UnmatchedState,
     apply_return_outcome,
     assess,
+    begin_return,
     confirm,
     fail_mismatched,
-    is_retracted,
+    is_contradicted,
+    is_corrected,
+    is_reminder_due,
     may_be_voided,
     refute,
     reschedule_unmatched,
+    resolves_incidents,
     return_incidents_in,
+    successor,
     unmatched_entries,
     void,
+    void_held,
 )
 from tael.unmatched.store.unmatched import UnmatchedChange, UnmatchedPayments
 
@@ -53,101 +63,106 @@ class UnmatchedContext:
 
     gateway: Gateway
     table: UnmatchedPayments
-    returns: bool = True  #: return confirmed money automatically
 
 
-async def advance_unmatched(incident: Incident, context: UnmatchedContext) -> Incident:
-    """Advance an unmatched payment by one step; returns the incident afterwards."""
-    account = await context.gateway.credentials.account(incident.account_id)
+async def advance_unmatched(unmatched: UnmatchedPayment, context: UnmatchedContext) -> UnmatchedPayment:
+    """Advance an unmatched payment by one step; returns it afterwards."""
+    account = await context.gateway.credentials.account(unmatched.account_id)
     if account is None:
-        raise LookupError(f"the account {incident.account_id} of incident {incident.incident_id} is missing")
-    payment = await context.gateway.store.payments.by_syssn(incident.mchid, incident.subject_id)
-    match incident.unmatched_state:
+        raise LookupError(
+            f"the account {unmatched.account_id} of unmatched payment {unmatched.unmatched_id} is missing"
+        )
+    payment = await context.gateway.store.payments.by_syssn(unmatched.mchid, unmatched.subject_id)
+    match unmatched.state:
         case UnmatchedState.SUSPECTED:
-            confirmed = await _confirm(incident, payment, account, context)
-            if confirmed is None or confirmed.unmatched_state is not UnmatchedState.RETURNING:
-                return confirmed or incident
-            return await _return(confirmed, payment, account, context, is_first=True)
+            confirmed = await _confirm(unmatched, payment, account, context)
+            return await _return(confirmed or unmatched, payment, account, context, is_first=True)
         case UnmatchedState.RETURNING:
-            return await _return(incident, payment, account, context, is_first=False)
+            return await _return(unmatched, payment, account, context, is_first=False)
+        case UnmatchedState.HELD | UnmatchedState.APPROVED:
+            checked = await _recheck(unmatched, payment, account, context)
+            return await _return(checked or unmatched, payment, account, context, is_first=True)
         case _:
-            return await _correct(incident, payment, account, context)
+            return await _correct(unmatched, payment, account, context)
 
 
 async def _confirm(
-    incident: Incident, payment: Payment | None, account: Account, context: UnmatchedContext
-) -> Incident | None:
+    unmatched: UnmatchedPayment, payment: Payment | None, account: Account, context: UnmatchedContext
+) -> UnmatchedPayment | None:
     """Query the wallet's record and commit the result; None if the row changed meanwhile."""
-    numbered = await context.table.of_same_trade(incident)
-    if numbered is not None and not may_be_voided(numbered, incident):
-        return await _record(incident, refute(incident, "this money is already handled"), context)
+    numbered = await context.table.of_same_trade(unmatched)
+    if numbered is not None and not may_be_voided(numbered, unmatched):
+        return await _record(unmatched, refute(unmatched, "this money is already handled"), context)
     states = await _reversal_states(payment, context)
     if ReversalState.DONE in states:
-        return await _record(incident, refute(incident, "a reversal of ours undid the order"), context)
+        return await _record(unmatched, refute(unmatched, "a reversal of ours undid the order"), context)
     if ReversalState.PENDING in states or numbered is not None:
-        return await _record(incident, reschedule_unmatched(incident, context.gateway.clock.now()), context)
-    order = _order(incident, payment, account, context)
+        return await _record(unmatched, reschedule_unmatched(unmatched, context.gateway.clock.now()), context)
+    order = _order(unmatched, payment, account, context)
     record = await _channel(order, context).query(order)
     if payment is not None and payment.state is not State.PAID and not order.names_trade:
         # The record is an outcome as well: it may show the price after all, or another amount than the notice.
         payment = await record_notice(payment, record, context.gateway)
     for _ in range(MAX_TRIES):
-        step = await _act_on(incident, payment, record, context)
+        step = await _act_on(unmatched, payment, record, context)
         if step is not None or payment is None:
             return step
-        # The payment or the incident changed since it was read: assess again on the new row.
-        payment = await context.gateway.store.payments.by_syssn(incident.mchid, incident.subject_id)
+        # The payment or the unmatched payment changed since it was read: assess again on the new row.
+        payment = await context.gateway.store.payments.by_syssn(unmatched.mchid, unmatched.subject_id)
     return None
 
 
 async def _act_on(
-    incident: Incident, payment: Payment | None, record: Outcome, context: UnmatchedContext
-) -> Incident | None:
+    unmatched: UnmatchedPayment, payment: Payment | None, record: Outcome, context: UnmatchedContext
+) -> UnmatchedPayment | None:
     """Commit what the wallet's record implies; None if a row changed meanwhile."""
     now = context.gateway.clock.now()
-    match assess(incident, payment, record):
+    match assess(unmatched, payment, record):
         case Confirmed(amount):
-            return await _book(incident, payment, amount, now, context)
+            return await _book(unmatched, payment, amount, now, context)
         case Refuted(why):
-            return await _record(incident, refute(incident, why), context)
+            return await _record(unmatched, refute(unmatched, why), context)
         case None:
-            return await _record(incident, reschedule_unmatched(incident, now), context)
+            return await _record(unmatched, reschedule_unmatched(unmatched, now), context)
 
 
 async def _book(
-    incident: Incident, payment: Payment | None, amount: Money, now: datetime, context: UnmatchedContext
-) -> Incident | None:
+    unmatched: UnmatchedPayment,
+    payment: Payment | None,
+    amount: Money,
+    now: datetime,
+    context: UnmatchedContext,
+) -> UnmatchedPayment | None:
     """Commit the intent: amount, number and decision. A payment that was pending for this money fails."""
     syssn = await context.gateway.store.serials.syssn(now)
-    after = confirm(incident, amount, syssn, returns=context.returns, at=now)
+    after = confirm(unmatched, amount, syssn, await _policy(unmatched, context), now)
     fails = payment is not None and payment.state is State.PENDING
     change = Change(fail_mismatched(payment, now)) if payment is not None and fails else None
-    booked = await _record(incident, after, context, payment=change)
+    booked = await _record(unmatched, after, context, payment=change)
     if booked is not None and payment is not None and change is not None:
         log_step(payment, change.after)
     return booked
 
 
 async def _return(
-    incident: Incident,
+    unmatched: UnmatchedPayment,
     payment: Payment | None,
     account: Account,
     context: UnmatchedContext,
     *,
     is_first: bool,
-) -> Incident:
+) -> UnmatchedPayment:
+    """Request its refund, or query it first unless this is the first request. Nothing happens in another state."""
     if (
-        incident.unmatched_state is not UnmatchedState.RETURNING
-        or incident.amount is None
-        or incident.asked_at is None
+        unmatched.state is not UnmatchedState.RETURNING
+        or unmatched.amount is None
+        or unmatched.asked_at is None
     ):
-        return incident
-    order = _order(incident, payment, account, context)
+        return unmatched
+    order = _order(unmatched, payment, account, context)
     channel = _channel(order, context)
-    refund = ChannelRefund(
-        order, incident.unmatched_syssn, incident.amount, incident.asked_at, order.notice_url
-    )
-    is_young = context.gateway.clock.now() - incident.asked_at < MAX_REQUEST_TRANSIT
+    refund = ChannelRefund(order, unmatched.syssn, unmatched.amount, unmatched.asked_at, order.notice_url)
+    is_young = context.gateway.clock.now() - unmatched.asked_at < MAX_REQUEST_TRANSIT
     if is_first:
         outcome = await channel.refund(refund)
     else:
@@ -159,55 +174,124 @@ async def _return(
                 outcome = Unknown(f"a repeat was refused: {outcome.wallet_code}")
     now = context.gateway.clock.now()
     is_undone = ReversalState.DONE in await _reversal_states(payment, context)
-    after = reschedule_unmatched(apply_return_outcome(incident, outcome, at=now, is_undone=is_undone), now)
-    incidents = return_incidents_in(incident, outcome, at=now)
+    after = reschedule_unmatched(apply_return_outcome(unmatched, outcome, at=now, is_undone=is_undone), now)
+    incidents = return_incidents_in(unmatched, outcome, at=now)
     log_incidents(incidents)
-    return await _record(incident, after, context, incidents=incidents) or incident
+    return await _record(unmatched, after, context, incidents=incidents) or unmatched
+
+
+async def _recheck(
+    unmatched: UnmatchedPayment, payment: Payment | None, account: Account, context: UnmatchedContext
+) -> UnmatchedPayment | None:
+    """Query the wallet's record of booked money again; None if the row changed meanwhile.
+
+    If it is confirmed and its return approved, the return is committed. The money may have gone back without us, or
+    its first record may have been false. Then the booking is voided, and its successor is confirmed like a new event.
+    The log reminds of what is held, once a day.
+    """
+    order = _order(unmatched, payment, account, context)
+    record = await _channel(order, context).query(order)
+    now = context.gateway.clock.now()
+    if is_contradicted(unmatched, record):
+        incident, evidence = successor(unmatched, now)
+        after = void_held(unmatched)
+        voided = await _record(unmatched, after, context, incidents=(incident,), evidence=(evidence,))
+        if voided is not None:
+            log_incidents([incident])
+        return voided
+    if unmatched.state is UnmatchedState.APPROVED and await _is_confirmed(
+        unmatched, payment, record, context
+    ):
+        return await _record(unmatched, begin_return(unmatched, now), context)
+    rescheduled = await _record(unmatched, reschedule_unmatched(unmatched, now), context)
+    if rescheduled is not None and is_reminder_due(unmatched, now):
+        _log_reminder(rescheduled, now)
+    return rescheduled
+
+
+async def _is_confirmed(
+    approved: UnmatchedPayment, payment: Payment | None, record: Outcome, context: UnmatchedContext
+) -> bool:
+    """Whether the record still shows the money, and no reversal of ours is about to undo the order."""
+    is_there = isinstance(assess(approved, payment, record), Confirmed)
+    return is_there and ReversalState.PENDING not in await _reversal_states(payment, context)
 
 
 async def _correct(
-    incident: Incident, payment: Payment | None, account: Account, context: UnmatchedContext
-) -> Incident:
+    unmatched: UnmatchedPayment, payment: Payment | None, account: Account, context: UnmatchedContext
+) -> UnmatchedPayment:
     """Query the wallet's record of money that it refuses to return. A record that differs from the booking voids it.
 
     The corrected record is recorded as a new event in a later step: before the booking is void, it would be refuted as
     money that is already handled.
     """
-    order = _order(incident, payment, account, context)
+    order = _order(unmatched, payment, account, context)
     record = await _channel(order, context).query(order)
     now = context.gateway.clock.now()
     if payment is None or order.names_trade or not isinstance(record, Paid | Closed):
-        after = reschedule_unmatched(incident, now)
-    elif incident.unmatched_state is UnmatchedState.VOIDED:
+        after = reschedule_unmatched(unmatched, now)
+    elif unmatched.state is UnmatchedState.VOIDED:
         await record_notice(payment, record, context.gateway)
-        after = replace(incident, check_at=None)
+        after = replace(unmatched, check_at=None)
     else:
-        is_corrected = is_retracted(incident, record)
-        after = void(incident, now) if is_corrected else reschedule_unmatched(incident, now)
-    return await _record(incident, after, context) or incident
+        after = (
+            void(unmatched, now) if is_corrected(unmatched, record) else reschedule_unmatched(unmatched, now)
+        )
+    return await _record(unmatched, after, context) or unmatched
 
 
 async def _record(
-    before: Incident,
-    after: Incident,
+    before: UnmatchedPayment,
+    after: UnmatchedPayment,
     context: UnmatchedContext,
     *,
     payment: Change | None = None,
     incidents: tuple[Incident, ...] = (),
-) -> Incident | None:
-    entries = unmatched_entries(before, after, context.gateway.clock.now())
-    if not await context.table.record(UnmatchedChange(after, entries, incidents, payment)):
+    evidence: tuple[Evidence, ...] = (),
+) -> UnmatchedPayment | None:
+    now = context.gateway.clock.now()
+    change = UnmatchedChange(
+        after,
+        entries=unmatched_entries(before, after, now),
+        incidents=incidents,
+        evidence=evidence,
+        payment=payment,
+        resolved_at=now if resolves_incidents(after) else None,
+    )
+    if not await context.table.record(change):
         return None
-    if after.unmatched_state is not before.unmatched_state:
+    if after.state is not before.state:
         log.info(
             "unmatched.state_changed",
             mchid=after.mchid,
+            unmatched_id=after.unmatched_id,
             subject_id=after.subject_id,
             kind=after.kind,
-            unmatched_state=after.unmatched_state,
-            unmatched_syssn=after.unmatched_syssn,
+            state=after.state,
+            syssn=after.syssn,
         )
     return replace(after, version=before.version + 1)
+
+
+def _log_reminder(held: UnmatchedPayment, now: datetime) -> None:
+    """Money that waits for an operator's decision, once a day."""
+    log.warning(
+        "unmatched.held",
+        mchid=held.mchid,
+        unmatched_id=held.unmatched_id,
+        subject_id=held.subject_id,
+        kind=held.kind,
+        amount_minor=held.amount.amount_minor if held.amount else 0,
+        currency=held.amount.currency if held.amount else "",
+        age_s=int((now - (held.booked_at or held.at)).total_seconds()),
+    )
+
+
+async def _policy(unmatched: UnmatchedPayment, context: UnmatchedContext) -> UnmatchedPolicy:
+    merchant = await context.gateway.credentials.merchant(unmatched.mchid)
+    if merchant is None:
+        raise LookupError(f"the merchant {unmatched.mchid} is missing")
+    return merchant.unmatched_payments
 
 
 async def _reversal_states(payment: Payment | None, context: UnmatchedContext) -> set[ReversalState]:
@@ -218,18 +302,18 @@ async def _reversal_states(payment: Payment | None, context: UnmatchedContext) -
 
 
 def _order(
-    incident: Incident, payment: Payment | None, account: Account, context: UnmatchedContext
+    unmatched: UnmatchedPayment, payment: Payment | None, account: Account, context: UnmatchedContext
 ) -> ChannelOrder:
     """The wallet's order of this money: our payment's, or one reconstructed from the notice."""
     if payment is None:
-        order = _unmatched_order(account, incident, context.gateway)
+        order = _unmatched_order(account, unmatched, context.gateway)
     else:
         order = order_for(payment, account, context.gateway.pages.public_url)
     return replace(
         order,
-        amount=incident.amount or order.amount,
-        wallet_ref=incident.wallet_ref,
-        names_trade=incident.kind is IncidentKind.PAID_TWICE,
+        amount=unmatched.amount or order.amount,
+        wallet_ref=unmatched.wallet_ref,
+        names_trade=unmatched.kind is IncidentKind.PAID_TWICE,
     )
 
 
@@ -237,17 +321,17 @@ def _channel(order: ChannelOrder, context: UnmatchedContext) -> Channel:
     return context.gateway.channel(order.account.protocol)
 
 
-def _unmatched_order(account: Account, incident: Incident, gateway: Gateway) -> ChannelOrder:
+def _unmatched_order(account: Account, unmatched: UnmatchedPayment, gateway: Gateway) -> ChannelOrder:
     """An order that does not exist here, reconstructed from a wallet's notice: enough to query and refund it."""
     return ChannelOrder(
         account=account,
         # Any that the account serves: queries and refunds do not depend on it.
         pay_type=PAY_TYPES[min(gateway.capabilities(account).pay_types)],
-        syssn=incident.subject_id,
-        amount=incident.amount or Money(0, account.currency),
+        syssn=unmatched.subject_id,
+        amount=unmatched.amount or Money(0, account.currency),
         subject="",
-        created_at=incident.at,
-        expires_at=incident.at,
+        created_at=unmatched.at,
+        expires_at=unmatched.at,
         notice_url=notice_url(account, gateway.pages.public_url),
         return_url="",
     )

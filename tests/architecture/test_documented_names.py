@@ -8,13 +8,14 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import tael_client
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from starlette.routing import Route
 
 import tael.testing
@@ -27,6 +28,8 @@ from tael.main import application
 from tael.qfpay.codes import TABLE
 from tael.qfpay.signed_names import CALL_NAMES, LINK_NAMES
 from tael.testing import views
+from tael.unmatched.domain.unmatched import UnmatchedState
+from tael.unmatched.store.unmatched import UnmatchedFigure
 from tael.webhooks.domain.webhook import WebhookState
 from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE
 from tael_sandbox.alipay.gateway import SERVICES as ALIPAY_SERVICES
@@ -182,7 +185,6 @@ def test_the_defaults_of_settings_are_those_of_the_code() -> None:
         "TAEL_WALLET_CONNECTIONS": str(settings.wallet_connections),
         "TAEL_WALLET_WAIT_MS": f"{settings.wallet_wait_s * 1000:g}",
         "TAEL_SETTINGS_CACHE_MS": f"{settings.settings_cache_s * 1000:g}",
-        "TAEL_RETURN_UNMATCHED_PAYMENTS": switch(settings.returns_unmatched_payments),
         "TAEL_WEBHOOK_LOOPBACK": switch(reach.loopback),
         "TAEL_WEBHOOK_ANY_PORT": switch(reach.any_port),
         "TAEL_MAX_HEAD_S": f"{http.max_head_s:g}",
@@ -395,8 +397,14 @@ def is_log(function: ast.Attribute) -> bool:
 def metrics() -> dict[str, set[str]]:
     """Our metrics by their Prometheus names, with their labels."""
     assert health.READY is not None
+    # Without figures from a database there are no rows of these.
+    unmatched, registry = health.UnmatchedFigures(), CollectorRegistry()
+    unmatched.now = datetime(2026, 1, 1, tzinfo=UTC)
+    unmatched.figures = [UnmatchedFigure(UnmatchedState.HELD, "HKD", 1, unmatched.now)]
+    registry.register(unmatched)
+    text = (generate_latest() + generate_latest(registry)).decode()
     found: dict[str, set[str]] = {}
-    for name, labels in re.findall(r"^(tael_\w+)(\{[^}]*\})?", generate_latest().decode(), re.MULTILINE):
+    for name, labels in re.findall(r"^(tael_\w+)(\{[^}]*\})?", text, re.MULTILINE):
         found.setdefault(name, set()).update(re.findall(r"(\w+)=", labels))
     return found
 

@@ -29,20 +29,37 @@ def incidents(demo: Demo, subject_id: str) -> list[Members]:
     return [row for row in rows if row["subject_id"] == subject_id]
 
 
-def incident(demo: Demo, subject_id: str, *, unmatched: str) -> Members:
-    """Wait until the only incident about this number has this state."""
-    rows = eventually(
-        lambda: incidents(demo, subject_id),
-        lambda rows: [row["unmatched_state"] for row in rows] == [unmatched],
-    )
-    assert [row["unmatched_state"] for row in rows] == [unmatched], rows
-    return rows[0]
+def unmatched(demo: Demo, order: str, *, state: str) -> Members:
+    """Wait until the only unmatched payment for this order has this state."""
+
+    def rows() -> list[Members]:
+        found: list[Members] = demo.ask("unmatched", "list", "--all")
+        return [row for row in found if row["subject_id"] == order]
+
+    found = eventually(rows, lambda rows: [row["state"] for row in rows] == [state])
+    assert [row["state"] for row in found] == [state], found
+    return found[0]
+
+
+def incident(demo: Demo, subject_id: str) -> Members:
+    """Wait until there is one incident about this number."""
+    (row,) = eventually(lambda: incidents(demo, subject_id), lambda rows: len(rows) == 1)
+    return row
+
+
+def incident_of(demo: Demo, payment: Members) -> Members:
+    """The incident that was written with this unmatched payment."""
+    (row,) = incidents(demo, payment["subject_id"])
+    assert (row["unmatched_id"], row["kind"]) == (payment["unmatched_id"], payment["kind"])
+    return row
 
 
 def figures(demo: Demo) -> dict[str, float]:
-    """The figures of `/metrics` about incidents."""
+    """The figures of `/metrics` about incidents and unmatched payments."""
     text = send(demo.gateway, "GET", "/metrics").body.decode()
-    rows = [line.split() for line in text.splitlines() if line.startswith("tael_incidents")]
+    rows = [
+        line.split() for line in text.splitlines() if line.startswith(("tael_incidents", "tael_unmatched"))
+    ]
     return {name: float(figure) for name, figure in rows}
 
 
@@ -56,17 +73,26 @@ def assert_counted(demo: Demo, kind: str) -> None:
 
 def assert_went_back_once(demo: Demo, order: str, amount_minor: int) -> Members:
     """Checks the wallet's book, the incident and the ledger."""
-    returned = incident(demo, order, unmatched="RETURNED")
+    returned = unmatched(demo, order, state="RETURNED")
+    assert_moved(demo, returned, "unmatched_received", "unmatched_returned")
     (refund,) = demo.refunds(order)
-    assert (refund["amount"], refund["refund_order"]) == (amount_minor, returned["unmatched_syssn"])
-    assert demo.held(order) == 0
-    shown = demo.ask("incident", "show", returned["incident_id"])
-    owner = f"HKD:{returned['account_id']}"
-    assert [(e["kind"], e["debit"], e["credit"], e["amount_minor"]) for e in shown["ledger"]] == [
-        ("unmatched_received", f"wallet:{owner}", f"unmatched:{owner}", amount_minor),
-        ("unmatched_returned", f"unmatched:{owner}", f"wallet:{owner}", amount_minor),
-    ]
+    assert (refund["amount"], refund["refund_order"]) == (amount_minor, returned["syssn"])
+    assert (returned["amount_minor"], demo.held(order)) == (amount_minor, 0)
+    assert incident_of(demo, returned)["resolved_at"] is None
     return returned
+
+
+def assert_moved(demo: Demo, payment: Members, *kinds: str) -> None:
+    """The ledger has these entries of an unmatched payment: booked in, and perhaps out."""
+    owner, amount_minor = f"HKD:{payment['account_id']}", payment["amount_minor"]
+    wallet, account = f"wallet:{owner}", f"unmatched:{owner}"
+    entries = [
+        ("unmatched_received", wallet, account, amount_minor),
+        ("unmatched_returned", account, wallet, amount_minor),
+    ]
+    shown = demo.ask("unmatched", "show", payment["unmatched_id"])["ledger"]
+    found = [(entry["kind"], entry["debit"], entry["credit"], entry["amount_minor"]) for entry in shown]
+    assert found == [entry for entry in entries if entry[0] in kinds]
 
 
 # ---- unmatched orders --------------------------------------------------------------------------------------------
@@ -158,8 +184,9 @@ def test_another_amount_than_the_price_goes_back_and_the_order_has_failed(
 
     returned = assert_went_back_once(demo, opened["syssn"], 999)
     assert (returned["kind"], returned["amount_minor"]) == ("wrong_amount", 999)
-    assert "9.99 HKD" in returned["detail"]
-    assert "10.00 HKD" in returned["detail"]
+    detail = incident_of(demo, returned)["detail"]
+    assert "9.99 HKD" in detail
+    assert "10.00 HKD" in detail
     shop.until(opened["syssn"], "1126")
     assert receiver.calls(opened["out_trade_no"]) == []
     assert_counted(demo, "wrong_amount")
@@ -176,7 +203,7 @@ def test_a_notice_of_a_false_amount_is_refuted_and_the_order_is_paid(
     opened = shop.open(pay_type)
     with demo.faults({"wallet": wallet, "kind": "wrong_amount", "operation": "notice", "times": 1}):
         shop.pay_by_phone(opened)
-        refuted = incident(demo, opened["syssn"], unmatched="REFUTED")
+        refuted = unmatched(demo, opened["syssn"], state="REFUTED")
     assert (refuted["kind"], refuted["amount_minor"]) == ("wrong_amount", 1001)
     assert_paid_and_kept(shop, receiver, opened)
     assert_counted(demo, "wrong_amount")
@@ -192,7 +219,7 @@ def test_a_response_with_a_false_amount_is_refuted_and_the_order_is_paid(
     ):
         shop.pay_by_phone(opened)
         demo.advance(10)
-        refuted = incident(demo, opened["syssn"], unmatched="REFUTED")
+        refuted = unmatched(demo, opened["syssn"], state="REFUTED")
     assert (refuted["kind"], refuted["amount_minor"]) == ("wrong_amount", 1001)
     assert_paid_and_kept(shop, receiver, opened)
 
@@ -222,8 +249,8 @@ def test_late_money_is_the_merchants_and_its_incident_is_open_until_resolved(
         shop.until(opened["syssn"], "1181")
         pay_unmatched(shop, opened["syssn"], 1000)
 
-    late = incident(demo, opened["syssn"], unmatched="NONE")
-    assert (late["kind"], late["amount_minor"], late["currency"]) == ("late_money", 1000, "HKD")
+    late = incident(demo, opened["syssn"])
+    assert (late["kind"], late["unmatched_id"]) == ("late_money", "")
     assert end.upper() in late["detail"]
     assert_paid_and_kept(shop, receiver, opened)
     assert_counted(demo, "late_money")
@@ -236,30 +263,62 @@ def test_late_money_is_the_merchants_and_its_incident_is_open_until_resolved(
     assert_counted(demo, "late_money")
 
 
-# ---- returns switched off ----------------------------------------------------------------------------------------
+# ---- the policy hold ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def keeping() -> Iterator[Demo]:
-    """A demo that does not return unmatched payments."""
+def holding() -> Iterator[Demo]:
+    """A demo whose merchants hold unmatched payments."""
     with private_demo("--no-return-unmatched-payments") as demo:
         yield demo
 
 
-def test_with_returns_switched_off_an_unmatched_payment_is_booked_and_kept(keeping: Demo) -> None:
-    shop, order = merchant_of(keeping, "published"), new_reference()
-    paid = shop.paid("800201")
-    pay_unmatched(shop, order, 4321)
+def held_figures(demo: Demo) -> tuple[float, float]:
+    """The held sum in minor units, and the age of the oldest in seconds; zeros if nothing is held."""
+    found, labels = figures(demo), '{currency="HKD",state="HELD"}'
+    return found.get(f"tael_unmatched_amount_minor{labels}", 0), found.get(
+        f"tael_unmatched_oldest_seconds{labels}", 0
+    )
 
-    kept = incident(keeping, order, unmatched="KEPT")
+
+def test_by_the_policy_hold_an_unmatched_payment_waits_for_a_decision(holding: Demo) -> None:
+    shop, (first, second) = merchant_of(holding, "published"), (new_reference(), new_reference())
+    paid = shop.paid("800201")
+    pay_unmatched(shop, first, 4321)
+    held = unmatched(holding, first, state="HELD")
+    pay_unmatched(shop, second, 99)
+    other = unmatched(holding, second, state="HELD")
     for seconds in REPEATS_S:
-        keeping.advance(seconds)
-    assert incident(keeping, order, unmatched="KEPT") == kept
-    assert (keeping.refunds(order), keeping.held(order)) == ([], 4321)
-    (entry,) = keeping.ask("incident", "show", kept["incident_id"])["ledger"]
-    assert (entry["kind"], entry["amount_minor"]) == ("unmatched_received", 4321)
-    verified = keeping.ask("ledger", "verify", "--sandbox", keeping.sandbox)
+        holding.advance(seconds)
+    for order, amount_minor in ((first, 4321), (second, 99)):
+        assert_moved(holding, unmatched(holding, order, state="HELD"), "unmatched_received")
+        assert (holding.refunds(order), holding.held(order)) == ([], amount_minor)
+    held_minor, age_s = held_figures(holding)
+    assert held_minor == 4321 + 99
+    assert age_s >= sum(REPEATS_S)
+    assert_books_agree(holding, held_minor=4321 + 99, paid_minor=1000)
+
+    kept = holding.ask("unmatched", "keep", other["unmatched_id"], "--note", "the shop delivered it")
+    assert (kept["state"], kept["note"]) == ("KEPT", "the shop delivered it")
+    assert incident_of(holding, kept)["resolution"] == "the shop delivered it"
+    assert held_figures(holding)[0] == 4321
+    holding.ask("unmatched", "return", held["unmatched_id"])
+    assert assert_went_back_once(holding, first, 4321)["syssn"] == held["syssn"]
+    assert held_figures(holding) == (0, 0)
+    assert_books_agree(holding, held_minor=99, paid_minor=1000)
+    assert holding.held(paid["syssn"]) == 1000
+
+
+def assert_books_agree(demo: Demo, *, held_minor: int, paid_minor: int) -> None:
+    verified = demo.ask("ledger", "verify", "--sandbox", demo.sandbox)
     assert (verified["ok"], verified["disagreements"]) == (True, 0)
     balances = {row["account"]: row["balance_minor"] for row in verified["balances"]}
-    assert (balances["unmatched"], balances["wallet"]) == (-4321, 4321 + 1000)
-    assert keeping.held(paid["syssn"]) == 1000
+    assert (balances["unmatched"], balances["wallet"]) == (-held_minor, held_minor + paid_minor)
+
+
+def test_the_policy_of_a_merchant_can_be_changed(holding: Demo) -> None:
+    shop, order = merchant_of(holding, "published"), new_reference()
+    changed = holding.ask("merchant", "set", shop.mchid, "--unmatched-payments", "return")
+    assert changed["unmatched_payments"] == "return"
+    pay_unmatched(shop, order, 700)
+    assert_went_back_once(holding, order, 700)

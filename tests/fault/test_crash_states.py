@@ -160,7 +160,6 @@ async def test_a_difference_in_the_place_the_messages_or_the_story_is_checked(fi
     others: dict[str, Any] = {
         "stopped_at": ("live:1", "pay_and_refund:2"),
         "received": (*state.received, *state.received[-1:]),
-        "returns_unmatched_payments": False,
         "scenario": replace(SCENARIO, name="another"),
     }
     assert set(others) == {field.name for field in fields(CrashState)} - {"rows", "wallet"}

@@ -268,8 +268,13 @@ def test_merchants_are_added_and_listed(operator: Operator) -> None:
         "is_default": True,
         "max_amount_minor": 500000,
         "denied": [],
+        "unmatched_payments": "hold",
     }
-    operator.run("merchant", "add", "OTHER", "--name", "Books", "--currency", "JPY", "--mchid", "books")
+    returning = operator.run_json(
+        *("merchant", "add", "OTHER", "--name", "Books", "--currency", "JPY", "--mchid", "books"),
+        *("--unmatched-payments", "return"),
+    )
+    assert returning["unmatched_payments"] == "return"
     assert [row["mchid"] for row in operator.run_json("merchant", "list")] == [first["mchid"], "books"]
     assert [row["mchid"] for row in operator.run_json("merchant", "list", "--appcode", "OTHER")] == ["books"]
     table = operator.run("merchant", "list")
@@ -290,6 +295,10 @@ def test_a_merchant_is_changed_and_other_settings_stay(operator: Operator, merch
         "state": "disabled",
     }
     assert operator.run_json(*change, "--max-amount-minor", "0")["max_amount_minor"] is None
+    assert named["unmatched_payments"] == "hold"
+    for policy in ("return", "hold"):
+        assert operator.run_json(*change, "--unmatched-payments", policy)["unmatched_payments"] == policy
+        assert operator.run_json(*change, "--state", "disabled")["unmatched_payments"] == policy
     assert operator.run_json("merchant", "list") == [
         named | {"denied": ["reversal"], "state": "disabled", "max_amount_minor": None}
     ]

@@ -1,4 +1,4 @@
-"""`tael incident`: an operator lists incidents, sees an unmatched payment's ledger entries, and resolves them."""
+"""`tael incident`: an operator lists incidents and resolves them."""
 
 import asyncio
 import base64
@@ -10,13 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tael.base.money import Money
-from tael.channels.outcomes import Refunded
 from tael.cli.app import app
-from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
+from tael.incidents.domain.incident import Incident, IncidentKind
 from tael.operations.store import Store
-from tael.unmatched.domain.unmatched import apply_return_outcome, confirm, unmatched_entries
-from tael.unmatched.store.unmatched import UnmatchedChange
 from tests.integration.test_cli import Operator
 from tests.support.store import ENCRYPTION_KEY, entered_store, with_a_merchant
 from tests.support.values import MCHID, NOW
@@ -28,7 +24,7 @@ LATE, UNKNOWN, ALARM, ELSEWHERE = (
     "a1a4000000000c0c",
     "e15e00000000000d",
 )
-PAYMENT, UNMATCHED = "202601020100990000000001", "202601020100990000000002"
+PAYMENT = "202601020100990000000001"
 MEMBERS = {
     "incident_id",
     "at",
@@ -37,49 +33,25 @@ MEMBERS = {
     "subject_id",
     "detail",
     "account_id",
-    "amount_minor",
-    "currency",
-    "wallet_ref",
-    "payer_ref",
-    "unmatched_state",
-    "unmatched_syssn",
-    "wallet_code",
-    "return_ref",
-    "returned_at",
-    "check_at",
+    "unmatched_id",
     "resolved_at",
     "resolution",
 }
 
 
 async def happened(store: Store) -> None:
-    """Late money, an unmatched 700.05 that was returned, a refused signature, and another merchant's incident."""
+    """Late money, an unmatched payment, a refused signature, and another merchant's incident."""
     await with_a_merchant(store)
-    late = Incident(
-        MCHID,
-        PAYMENT,
-        IncidentKind.LATE_MONEY,
-        LATE,
-        "wechat1",
-        "wechat_v2",
-        "paid after it was CLOSED",
-        NOW,
-        Money(100, "HKD"),
-    )
+    late = Incident(MCHID, PAYMENT, IncidentKind.LATE_MONEY, LATE, "wechat1", "paid after it was CLOSED", NOW)
     unknown = Incident(
         MCHID,
         "order-77",
         IncidentKind.UNKNOWN_ORDER,
         UNKNOWN,
         "wechat1",
-        "wechat_v2",
-        "a notice of order order-77, not created here: it was paid",
+        "a notice of order order-77, not created here: 700.05 HKD was paid",
         NOW + timedelta(seconds=1),
-        Money(70_005, "HKD"),
-        wallet_ref="trade-77",
-        payer_ref="payer-1",
-        unmatched_state=UnmatchedState.SUSPECTED,
-        check_at=NOW,
+        unmatched_id=UNKNOWN,
     )
     alarm = Incident(
         MCHID,
@@ -87,21 +59,11 @@ async def happened(store: Store) -> None:
         IncidentKind.OUR_IDENTITY_REFUSED,
         ALARM,
         "wechat1",
-        "wechat_v2",
         "the wallet refuses who we are: \x1b[31mSIGNERROR",
         NOW + timedelta(seconds=2),
     )
     elsewhere = replace(alarm, mchid="mch2", incident_id=ELSEWHERE, at=NOW + timedelta(seconds=3))
     await store.incidents.note([late, unknown, alarm, elsewhere])
-    booked = confirm(unknown, Money(70_005, "HKD"), UNMATCHED, returns=True, at=NOW)
-    assert await store.unmatched_payments.record(
-        UnmatchedChange(booked, unmatched_entries(unknown, booked, NOW))
-    )
-    booked = replace(booked, version=2)
-    back = apply_return_outcome(booked, Refunded(None, "refund-77", NOW + timedelta(hours=1)), at=NOW)
-    assert await store.unmatched_payments.record(
-        UnmatchedChange(back, unmatched_entries(booked, back, NOW + timedelta(hours=1)))
-    )
 
 
 @pytest.fixture
@@ -126,64 +88,24 @@ def test_open_incidents_are_listed_newest_first(operator: Operator) -> None:
     assert listed(operator, "--mchid", "unknown") == []
 
 
-def test_the_table_has_amounts_in_major_units(operator: Operator) -> None:
+def test_the_table_refers_to_the_unmatched_payment(operator: Operator) -> None:
     shown = operator.run("incident", "list")
-    (line,) = [line for line in shown.splitlines() if UNKNOWN in line]
-    for value in (MCHID, "unknown_order", "order-77", "700.05 HKD", "RETURNED", "2026-01-02 11:04:06 UTC+8"):
+    (line,) = [line for line in shown.splitlines() if "unknown_order" in line]
+    for value in (MCHID, "order-77", "2026-01-02 11:04:06 UTC+8"):
         assert value in line
+    assert line.count(UNKNOWN) == 2
     (line,) = [line for line in shown.splitlines() if ALARM in line]
     assert "our_identity_refused" in line
-    assert "NONE" in line
 
 
-def test_an_incident_is_shown_with_the_ledger_entries_of_its_money(operator: Operator) -> None:
+def test_an_incident_is_shown_whole(operator: Operator) -> None:
     shown = operator.run_json("incident", "show", UNKNOWN)
-    ledger = shown.pop("ledger")
     assert set(shown) == MEMBERS
     assert (shown["kind"], shown["subject_id"], shown["mchid"]) == ("unknown_order", "order-77", MCHID)
-    assert (shown["amount_minor"], shown["currency"]) == (70_005, "HKD")
-    assert (shown["wallet_ref"], shown["payer_ref"]) == ("trade-77", "payer-1")
-    assert (shown["unmatched_state"], shown["unmatched_syssn"], shown["return_ref"]) == (
-        "RETURNED",
-        UNMATCHED,
-        "refund-77",
-    )
-    assert (shown["at"], shown["returned_at"]) == ("2026-01-02T03:04:06Z", "2026-01-02T04:04:05Z")
-    assert (shown["check_at"], shown["resolved_at"], shown["resolution"]) == (None, None, "")
-    assert ledger == [
-        {
-            "kind": "unmatched_received",
-            "debit": "wallet:HKD:wechat1",
-            "credit": "unmatched:HKD:wechat1",
-            "amount_minor": 70_005,
-            "at": "2026-01-02T03:04:05Z",
-        },
-        {
-            "kind": "unmatched_returned",
-            "debit": "unmatched:HKD:wechat1",
-            "credit": "wallet:HKD:wechat1",
-            "amount_minor": 70_005,
-            "at": "2026-01-02T04:04:05Z",
-        },
-    ]
-    shown = operator.run("incident", "show", UNKNOWN)
-    assert all(
-        value in shown
-        for value in (
-            "not created here",
-            "700.05 HKD",
-            "refund-77",
-            "unmatched_received",
-            "unmatched_returned",
-        )
-    )
-
-
-def test_an_incident_without_an_unmatched_payment_has_no_entries(operator: Operator) -> None:
-    assert operator.run_json("incident", "show", LATE)["ledger"] == []
-    assert "ledger" not in operator.run("incident", "show", LATE)
-    alarm = operator.run_json("incident", "show", ALARM)
-    assert (alarm["amount_minor"], alarm["currency"], alarm["unmatched_state"]) == (None, None, "NONE")
+    assert (shown["at"], shown["unmatched_id"]) == ("2026-01-02T03:04:06Z", UNKNOWN)
+    assert (shown["resolved_at"], shown["resolution"]) == (None, "")
+    assert "700.05 HKD" in operator.run("incident", "show", UNKNOWN)
+    assert operator.run_json("incident", "show", LATE)["unmatched_id"] == ""
 
 
 def test_a_wallets_text_cannot_send_terminal_escapes(operator: Operator) -> None:
@@ -212,17 +134,6 @@ def test_the_first_resolution_of_an_incident_stands(operator: Operator) -> None:
     assert "already resolved: called the merchant" in refused
     shown = operator.run_json("incident", "show", LATE)
     assert (shown["resolved_at"], shown["resolution"]) == (first["resolved_at"], "called the merchant")
-
-
-def test_resolving_does_not_stop_a_return_in_progress(operator: Operator) -> None:
-    operator.in_store(
-        lambda store: store.database.execute(
-            "UPDATE incident SET unmatched_state = 'RETURNING', check_at = at WHERE incident_id = $1",
-            UNKNOWN,
-        )
-    )
-    shown = operator.run_json("incident", "resolve", UNKNOWN, "--note", "known")
-    assert (shown["unmatched_state"], shown["check_at"]) == ("RETURNING", "2026-01-02T03:04:06Z")
 
 
 def test_an_unknown_incident_is_refused(operator: Operator) -> None:

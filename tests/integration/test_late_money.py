@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tael.base.money import Money
-from tael.incidents.domain.incident import IncidentKind, UnmatchedState
+from tael.incidents.domain.incident import IncidentKind
 from tael.payments.domain.payment import State
 from tests.support.scene import Scene, ended
 from tests.support.store import all_entries, current
@@ -31,7 +31,8 @@ async def test_late_money_is_paid_with_entry_webhook_and_incident(
     assert payment.syssn.encode() in scene.world.received[0]
     incident = await scene.incident()
     assert (incident.kind, incident.subject_id) == (IncidentKind.LATE_MONEY, payment.syssn)
-    assert (incident.amount, incident.unmatched_state) == (Money(100, "HKD"), UnmatchedState.NONE)
+    assert incident.unmatched_id == ""
+    assert await scene.all_unmatched() == []
     assert state in incident.detail
     assert scene.wallet.refunds_asked == []
     await scene.assert_books_agree()

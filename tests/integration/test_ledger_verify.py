@@ -12,6 +12,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from typer.testing import CliRunner
 
+from tael.audit.domain.wallet_book import WalletBook, WalletTrade
 from tael.audit.store import snapshot as audit_snapshot
 from tael.audit.store.snapshot import snapshot
 from tael.audit.verification import Audit, audit_books
@@ -19,14 +20,22 @@ from tael.base.clock import RealClock
 from tael.base.money import Money
 from tael.channels.outcomes import Refunded
 from tael.cli.app import app
-from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
+from tael.incidents.domain.evidence import Evidence
+from tael.incidents.domain.incident import Incident, IncidentKind
 from tael.jobs.daily_close import daily_close_job
 from tael.jobs.runner import run_once
 from tael.ledger.daily_close import close_days
 from tael.ledger.domain.digest import beginning_of, day_of
 from tael.ledger.store import digests as ledger_digests
+from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael.operations.store import Store
-from tael.unmatched.domain.unmatched import apply_return_outcome, confirm, unmatched_entries
+from tael.unmatched.domain.unmatched import (
+    UnmatchedState,
+    apply_return_outcome,
+    confirm,
+    unmatched_entries,
+)
+from tael.unmatched.review import keep_unmatched
 from tael.unmatched.store.unmatched import UnmatchedChange
 from tests.integration.test_cli import Operator
 from tests.support.alipay import TestClock
@@ -70,32 +79,33 @@ async def order_book(store: Store) -> OrderBook:
 
 
 async def unmatched_payment(store: Store, unmatched: UnmatchedState = UnmatchedState.RETURNED) -> None:
-    """7.00 for an unknown order: booked, and returned if `returns` is set."""
-    suspected = Incident(
-        mchid=MCHID,
-        subject_id="unmatched",
-        kind=IncidentKind.UNKNOWN_ORDER,
-        incident_id="d",
-        account_id="wechat1",
-        protocol="wechat_v2",
-        detail="",
-        at=NOW,
-        amount=Money(700, "HKD"),
-        wallet_ref="t9",
-        unmatched_state=UnmatchedState.SUSPECTED,
-    )
-    await store.incidents.note([suspected])
-    returns = unmatched is not UnmatchedState.KEPT
-    booked = confirm(suspected, Money(700, "HKD"), UNMATCHED, returns=returns, at=NOW)
+    """7.00 for an unknown order: booked, and then returned, held or kept."""
+    incident, evidence = report()
+    await store.incidents.note([incident], [evidence])
+    suspected = await store.unmatched_payments.by_id("d")
+    assert suspected is not None
+    returns = unmatched is UnmatchedState.RETURNED
+    policy = UnmatchedPolicy.RETURN if returns else UnmatchedPolicy.HOLD
+    booked = confirm(suspected, Money(700, "HKD"), UNMATCHED, policy, NOW)
     assert await store.unmatched_payments.record(
         UnmatchedChange(booked, unmatched_entries(suspected, booked, NOW))
     )
+    if unmatched is UnmatchedState.KEPT:
+        assert await keep_unmatched(store.unmatched_payments, "d", "agreed", NOW)
     if unmatched is UnmatchedState.RETURNED:
         booked = replace(booked, version=2)
         sent = apply_return_outcome(booked, Refunded(None, "r9", NOW), at=NOW)
         assert await store.unmatched_payments.record(
             UnmatchedChange(sent, unmatched_entries(booked, sent, NOW))
         )
+
+
+def report() -> tuple[Incident, Evidence]:
+    """7.00 for an unknown order at WeChat Pay, as in a notice."""
+    kind, detail = IncidentKind.UNKNOWN_ORDER, "7.00 HKD was paid"
+    incident = Incident(MCHID, "unmatched", kind, "d", "wechat1", detail, NOW, unmatched_id="d")
+    amount = Money(700, "HKD")
+    return incident, Evidence(MCHID, "d", "unmatched", kind, "wechat1", "wechat_v2", NOW, amount, "t9")
 
 
 async def close_ledger_days(world: World, days: int) -> None:
@@ -175,9 +185,17 @@ async def test_a_change_of_any_column_of_any_entry_is_reported(
             "DELETE FROM ledger_entry WHERE kind = 'unmatched_returned'",
             ("ledger_entry", UNMATCHED, "an entry is missing"),
         ),
-        ("UPDATE incident SET amount_minor = 701", ("ledger_entry", UNMATCHED, "a wrong entry")),
-        ("UPDATE incident SET unmatched_state = 'REFUSED'", ("ledger_entry", UNMATCHED, "an entry too many")),
-        ("DELETE FROM incident", ("ledger_entry", UNMATCHED, "an entry too many")),
+        ("UPDATE unmatched_payment SET amount_minor = 701", ("ledger_entry", UNMATCHED, "a wrong entry")),
+        ("UPDATE unmatched_payment SET state = 'REFUSED'", ("ledger_entry", UNMATCHED, "an entry too many")),
+        (
+            "UPDATE unmatched_payment SET state = 'KEPT', note = 'x'",
+            ("ledger_entry", UNMATCHED, "an entry too many"),
+        ),
+        ("DELETE FROM unmatched_payment", ("unmatched_payment", "d", "a row is missing")),
+        (
+            "DELETE FROM incident; DELETE FROM unmatched_payment",
+            ("ledger_entry", UNMATCHED, "an entry too many"),
+        ),
         ("DELETE FROM daily_close", ("daily_close", MCHID, "a row is missing")),
     ],
 )
@@ -222,6 +240,24 @@ async def test_an_entry_moved_out_of_its_closed_day_with_its_payment_is_reported
     audit = await audit_books(store.database)
     assert named(audit) == ("ledger_entry", book.refunded, "an entry too many")
     assert audit.disagreements == 3  # two entries in a day without a digest, and the day that lacks them
+
+
+@pytest.mark.parametrize("state", [UnmatchedState.HELD, UnmatchedState.KEPT])
+async def test_money_that_is_held_or_kept_is_at_the_wallet(store: Store, state: UnmatchedState) -> None:
+    await unmatched_payment(store, state)
+
+    def book(amount_minor: int) -> WalletBook:
+        trade = WalletTrade("wechat", "unmatched", "t9", "SUCCESS", amount_minor, "HKD", 0)
+        return WalletBook({"unmatched": [trade]}, NOW + timedelta(hours=1))
+
+    assert (await audit_books(store.database, book(700))).first is None
+    assert named(await audit_books(store.database, book(699))) == (
+        "wallet's book",
+        "unmatched",
+        "money held for an unknown order",
+    )
+    await store.database.execute("DELETE FROM ledger_entry")
+    assert named(await audit_books(store.database)) == ("ledger_entry", UNMATCHED, "an entry is missing")
 
 
 async def test_concurrent_changes_do_not_disturb_it(store: Store, other_store: Store) -> None:

@@ -1,24 +1,24 @@
-"""An unmatched payment is confirmed, booked and returned once, or kept. The wallet's book is the reference."""
+"""An unmatched payment is confirmed, booked and returned once. The wallet's book is the reference."""
 
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
-from typing import Final
 
 import pytest
 
 from tael.base.clock import RealClock
 from tael.channels.outcomes import Closed, Paid
-from tael.incidents.domain.incident import IncidentKind, UnmatchedState
+from tael.incidents.domain.incident import IncidentKind
 from tael.operations.store import Store
 from tael.payments.domain.payment import State
 from tael.payments.notices import NoticeRefused, notified_account, receive_notice
 from tael.qfpay.shown import shown_respcd
 from tael.unmatched.advance import advance_unmatched
+from tael.unmatched.domain.unmatched import UnmatchedState
 from tests.support.crashing import Process
 from tests.support.fake_wallet import Payer
-from tests.support.scene import ConcurrentWriter, Scene, only_payment, scene_of
+from tests.support.scene import ConcurrentWriter, Scene, only_payment
 from tests.support.store import all_entries, current
 from tests.support.unmatched import (
     ALIPAY_BARCODE,
@@ -40,10 +40,6 @@ from tests.support.values import (
 )
 from tests.support.world import pay
 
-#: Retries come after one second, two, four and so on; this is longer than any return takes.
-LATER: Final = timedelta(hours=2)
-
-
 # ---- confirmed and returned --------------------------------------------------------------------------------------
 
 
@@ -54,8 +50,8 @@ async def test_an_unmatched_payment_is_confirmed_booked_and_returned(
 ) -> None:
     scene.wallet.is_refund_delayed = is_delayed
     await scene.receive(case)
-    incident = await scene.incident()
-    assert (incident.kind, incident.amount, incident.unmatched_state) == (
+    unmatched = await scene.unmatched()
+    assert (unmatched.kind, unmatched.amount, unmatched.state) == (
         case.kind,
         case.amount,
         UnmatchedState.SUSPECTED,
@@ -64,14 +60,17 @@ async def test_an_unmatched_payment_is_confirmed_booked_and_returned(
     assert scene.wallet.refunds_asked == []
     await scene.run_jobs()
 
-    returned = await scene.incident()
-    assert (returned.unmatched_state, returned.incident_id) == (UnmatchedState.RETURNED, incident.incident_id)
-    assert len(returned.unmatched_syssn) == 24
-    assert returned.return_ref == f"refund-{returned.unmatched_syssn}"
+    returned = await scene.unmatched()
+    assert (returned.state, returned.unmatched_id) == (UnmatchedState.RETURNED, unmatched.unmatched_id)
+    assert returned.booked_at is not None
+    incident = await scene.incident()
+    assert (incident.kind, incident.unmatched_id) == (case.kind, unmatched.unmatched_id)
+    assert len(returned.syssn) == 24
+    assert returned.return_ref == f"refund-{returned.syssn}"
     assert returned.returned_at is not None
     assert returned.check_at is None
-    assert scene.wallet.refund_book() == {returned.unmatched_syssn: case.amount.amount_minor}
-    assert scene.wallet.refunds_asked == [returned.unmatched_syssn]
+    assert scene.wallet.refund_book() == {returned.syssn: case.amount.amount_minor}
+    assert scene.wallet.refunds_asked == [returned.syssn]
     owner = f"{case.amount.currency}:{returned.account_id}"
     assert await scene.unmatched_entries() == [
         ("unmatched_received", f"wallet:{owner}", f"unmatched:{owner}", case.amount),
@@ -101,8 +100,8 @@ async def test_a_second_trade_leaves_the_first_one_paid(scene: Scene) -> None:
     assert (payment.state, payment.refunded_minor) == (State.PAID, 0)
     assert scene.wallet.trades[payment.syssn].back_minor == 0
     assert scene.wallet.trades[SECOND_TRADE].back_minor == 100
-    incident = await scene.incident()
-    assert incident.wallet_ref == SECOND_TRADE
+    unmatched = await scene.unmatched()
+    assert unmatched.wallet_ref == SECOND_TRADE
 
 
 async def test_a_second_trade_at_alipay_needs_manual_review(scene: Scene) -> None:
@@ -114,7 +113,8 @@ async def test_a_second_trade_at_alipay_needs_manual_review(scene: Scene) -> Non
     await scene.run_jobs()
 
     incident = await scene.incident()
-    assert (incident.kind, incident.unmatched_state) == (IncidentKind.PAID_TWICE, UnmatchedState.NONE)
+    assert (incident.kind, incident.unmatched_id) == (IncidentKind.PAID_TWICE, "")
+    assert await scene.all_unmatched() == []
     assert scene.wallet.refunds_asked == []
 
 
@@ -135,7 +135,9 @@ async def test_an_order_of_another_account_needs_manual_review(scene: Scene) -> 
         "mch2",
         payment.syssn,
     )
-    assert (incident.account_id, incident.unmatched_state) == ("wechat2", UnmatchedState.NONE)
+    assert (incident.account_id, incident.unmatched_id) == ("wechat2", "")
+    assert "1.00 HKD" in incident.detail
+    assert await scene.all_unmatched() == []
     assert scene.wallet.refunds_asked == []
     assert (await current(scene.store, payment)).state is State.PAID  # its own account was queried
     await scene.assert_books_agree()
@@ -153,12 +155,13 @@ async def test_repeated_notices_are_one_incident_and_one_return(scene: Scene, ca
     await scene.run_unmatched()
     await scene.notify(trade)
     await scene.run_jobs()
-    before = await scene.incident()
+    before = await scene.unmatched()
     await asyncio.gather(*(scene.notify(trade) for _ in range(5)))
     await scene.run_jobs()
 
-    assert await scene.incident() == before
-    assert before.unmatched_state is UnmatchedState.RETURNED
+    assert await scene.unmatched() == before
+    assert before.state is UnmatchedState.RETURNED
+    assert len(await scene.incidents()) == 1
     assert len(scene.wallet.refunds_asked) == 1
     await scene.assert_books_agree()
 
@@ -183,10 +186,10 @@ async def test_workers_that_hold_the_same_row_return_it_under_one_number(
     )
     await scene.run_jobs()
 
-    returned = await scene.incident()
-    assert returned.unmatched_state is UnmatchedState.RETURNED
-    assert set(scene.wallet.refunds_asked) == {returned.unmatched_syssn}
-    assert scene.wallet.refund_book() == {returned.unmatched_syssn: case.amount.amount_minor}
+    returned = await scene.unmatched()
+    assert returned.state is UnmatchedState.RETURNED
+    assert set(scene.wallet.refunds_asked) == {returned.syssn}
+    assert scene.wallet.refund_book() == {returned.syssn: case.amount.amount_minor}
     assert [kind for kind, *_ in await scene.unmatched_entries()] == [
         "unmatched_received",
         "unmatched_returned",
@@ -199,9 +202,9 @@ async def test_a_concurrent_write_of_the_payment_does_not_delay_the_confirmation
     for nth in count(1):
         writer = ConcurrentWriter(scene.store, nth)
         await scene.run_unmatched(scene.world.services(writer))
-        returned = await scene.incident()
-        assert returned.unmatched_state is UnmatchedState.RETURNED, nth
-        assert set(scene.wallet.refunds_asked) == {returned.unmatched_syssn}
+        returned = await scene.unmatched()
+        assert returned.state is UnmatchedState.RETURNED, nth
+        assert set(scene.wallet.refunds_asked) == {returned.syssn}
         if writer.side_effects < nth:
             break
         await scene.reset()
@@ -232,7 +235,7 @@ async def test_two_kinds_of_notices_of_one_trade_return_it_once(scene: Scene) ->
     await scene.notify(payment.syssn, Paid(None, f"trade-{payment.syssn}", "payer-1", NOW))
     await scene.run_jobs()
 
-    unmatched_payments = {incident.kind: incident.unmatched_state for incident in await scene.incidents()}
+    unmatched_payments = {unmatched.kind: unmatched.state for unmatched in await scene.all_unmatched()}
     assert unmatched_payments == {
         IncidentKind.WRONG_AMOUNT: UnmatchedState.RETURNED,
         IncidentKind.PAID_AFTER_FAILED: UnmatchedState.REFUTED,
@@ -245,11 +248,11 @@ async def test_the_close_of_an_order_after_the_return_is_no_new_incident(scene: 
     """Alipay reports an order as closed once all of its money went back."""
     trade = await scene.receive(UNMATCHED_ORDER)
     await scene.run_jobs()
-    before = await scene.incident()
+    before = await scene.unmatched(), await scene.incident()
     await scene.notify(trade, Closed())
 
-    assert before.unmatched_state is UnmatchedState.RETURNED
-    assert await scene.incident() == before
+    assert before[0].state is UnmatchedState.RETURNED
+    assert (await scene.unmatched(), await scene.incident()) == before
 
 
 async def test_an_unknown_order_that_was_never_paid_is_one_incident(scene: Scene) -> None:
@@ -260,11 +263,8 @@ async def test_an_unknown_order_that_was_never_paid_is_one_incident(scene: Scene
     await scene.run_jobs()
 
     incident = await scene.incident()
-    assert (incident.kind, incident.amount, incident.unmatched_state) == (
-        IncidentKind.UNKNOWN_ORDER,
-        None,
-        UnmatchedState.NONE,
-    )
+    assert (incident.kind, incident.unmatched_id) == (IncidentKind.UNKNOWN_ORDER, "")
+    assert await scene.all_unmatched() == []
     await scene.assert_nothing_moved()
 
 
@@ -272,56 +272,17 @@ async def test_a_refund_notice_ends_the_return(scene: Scene) -> None:
     scene.wallet.is_refund_delayed = True
     await scene.receive(TWICE)
     await scene.run_unmatched()
-    assert (await scene.incident()).unmatched_state is UnmatchedState.RETURNING
+    assert (await scene.unmatched()).state is UnmatchedState.RETURNING
     (number,) = scene.wallet.refund_book()
     for _ in range(3):
         account = await notified_account("wechat", "wechat1", scene.gateway)
         await receive_notice(account, {}, number.encode(), scene.gateway)
     await scene.run_unmatched()  # due now, long before its next turn
 
-    assert (await scene.incident()).unmatched_state is UnmatchedState.RETURNED
+    assert (await scene.unmatched()).state is UnmatchedState.RETURNED
     assert [kind for kind, *_ in await scene.unmatched_entries()] == [
         "unmatched_received",
         "unmatched_returned",
     ]
     assert scene.wallet.refunds_asked == [number]
     await scene.assert_books_agree()
-
-
-# ---- switched off ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-async def test_with_returns_switched_off_it_is_booked_and_kept(store: Store, case: UnmatchedCase) -> None:
-    scene = scene_of(store, returns_unmatched_payments=False)
-    trade = await scene.receive(case)
-    await scene.run_jobs()
-    scene.world.clock.at += LATER
-    await scene.notify(trade)
-    await scene.run_jobs()
-
-    kept = await scene.incident()
-    assert (kept.unmatched_state, kept.amount, kept.asked_at, kept.check_at) == (
-        UnmatchedState.KEPT,
-        case.amount,
-        None,
-        None,
-    )
-    assert [(kind, amount) for kind, _, _, amount in await scene.unmatched_entries()] == [
-        ("unmatched_received", case.amount)
-    ]
-    assert scene.wallet.refunds_asked == []
-    await scene.assert_books_agree()
-
-
-async def test_a_kept_payment_is_not_returned_when_returns_are_switched_on(store: Store) -> None:
-    off = scene_of(store, returns_unmatched_payments=False)
-    trade = await off.receive(UNMATCHED_ORDER)
-    await off.run_jobs()
-    world = replace(off.world, returns_unmatched_payments=True)
-    on = Scene(world, world.services(Process()))
-    await on.notify(trade)
-    await on.run_jobs()
-
-    assert (await on.incident()).unmatched_state is UnmatchedState.KEPT
-    assert on.wallet.refunds_asked == []

@@ -7,8 +7,9 @@ import pytest
 
 from tael.base.money import Money
 from tael.channels.outcomes import Paid, Refusal, Refused, ReversalAction
-from tael.incidents.domain.incident import IncidentKind, UnmatchedState
+from tael.incidents.domain.incident import IncidentKind
 from tael.payments.domain.payment import Payment, State
+from tael.unmatched.domain.unmatched import UnmatchedState
 from tests.support.fake_wallet import Payer
 from tests.support.scene import Scene, ended, paid_with
 from tests.support.store import current
@@ -40,16 +41,16 @@ async def test_an_order_that_the_record_shows_paid_with_its_price_is_paid(scene:
     payment = await pay(scene.gateway, ONLINE, "A")
     scene.wallet.confirm(payment.syssn)
     await scene.notify(payment.syssn, paid_with(101, payment))
-    assert (await scene.incident()).kind is IncidentKind.WRONG_AMOUNT
+    assert (await scene.unmatched()).kind is IncidentKind.WRONG_AMOUNT
     await scene.run_unmatched()
 
-    incident = await scene.incident()
-    assert (incident.unmatched_state, incident.check_at, incident.unmatched_syssn) == (
+    unmatched = await scene.unmatched()
+    assert (unmatched.state, unmatched.check_at, unmatched.syssn) == (
         UnmatchedState.REFUTED,
         None,
         "",
     )
-    assert "refuted" in incident.detail
+    assert "1.00 HKD" in unmatched.reason
     assert (await current(scene.store, payment)).state is State.PAID
     await scene.assert_nothing_moved()
 
@@ -61,7 +62,7 @@ async def test_a_false_amount_does_not_hide_money_for_a_failed_attempt(scene: Sc
     await scene.notify(payment.syssn, paid_with(101, payment))
     await scene.run_jobs()
 
-    unmatched_payments = {incident.kind: incident.unmatched_state for incident in await scene.incidents()}
+    unmatched_payments = {unmatched.kind: unmatched.state for unmatched in await scene.all_unmatched()}
     assert unmatched_payments == {
         IncidentKind.WRONG_AMOUNT: UnmatchedState.REFUTED,
         IncidentKind.PAID_AFTER_FAILED: UnmatchedState.RETURNED,
@@ -78,8 +79,8 @@ async def booked_false_amount(scene: Scene) -> Payment:
     scene.wallet.false_records[payment.syssn] = false_outcome
     await scene.notify(payment.syssn, false_outcome)
     await scene.run_unmatched()
-    refused = await scene.incident()
-    assert (refused.unmatched_state, refused.amount) == (UnmatchedState.REFUSED, Money(101, "HKD"))
+    refused = await scene.unmatched()
+    assert (refused.state, refused.amount) == (UnmatchedState.REFUSED, Money(101, "HKD"))
     assert (await current(scene.store, payment)).state is State.FAILED
     return payment
 
@@ -90,12 +91,12 @@ async def test_a_false_amount_is_voided_and_the_true_amount_returned_once_the_re
     payment = await booked_false_amount(scene)
     scene.world.clock.at += timedelta(minutes=1)
     await scene.run_unmatched()
-    assert (await scene.incident()).unmatched_state is UnmatchedState.REFUSED  # the record is still false
+    assert (await scene.unmatched()).state is UnmatchedState.REFUSED  # the record is still false
 
     scene.wallet.false_records.clear()
     await scene.run_jobs()
 
-    unmatched_payments = {incident.kind: incident.unmatched_state for incident in await scene.incidents()}
+    unmatched_payments = {unmatched.kind: unmatched.state for unmatched in await scene.all_unmatched()}
     assert unmatched_payments == {
         IncidentKind.WRONG_AMOUNT: UnmatchedState.VOIDED,
         IncidentKind.PAID_AFTER_FAILED: UnmatchedState.RETURNED,
@@ -116,7 +117,7 @@ async def test_the_true_amount_waits_until_the_false_one_is_voided(scene: Scene)
     payment = await booked_false_amount(scene)
     await scene.notify(payment.syssn)
     await scene.run_unmatched()
-    kinds = {incident.kind: incident.unmatched_state for incident in await scene.incidents()}
+    kinds = {unmatched.kind: unmatched.state for unmatched in await scene.all_unmatched()}
     assert kinds[IncidentKind.PAID_AFTER_FAILED] is UnmatchedState.SUSPECTED
 
     scene.wallet.false_records.clear()
@@ -133,7 +134,7 @@ async def test_a_false_amount_of_money_that_went_back_is_only_voided(
     scene.wallet.trades[payment.syssn].reversal = ReversalAction.REFUNDED
     await scene.run_jobs()
 
-    assert (await scene.incident()).unmatched_state is UnmatchedState.VOIDED
+    assert (await scene.unmatched()).state is UnmatchedState.VOIDED
     assert scene.wallet.refund_book() == {}
     await scene.assert_books_agree()
 
@@ -142,26 +143,26 @@ async def test_a_false_record_that_lasts_a_day_needs_manual_review(scene: Scene)
     await booked_false_amount(scene)
     await scene.run_jobs()
 
-    refused = await scene.incident()
-    assert (refused.unmatched_state, refused.check_at) == (UnmatchedState.REFUSED, None)
+    refused = await scene.unmatched()
+    assert (refused.state, refused.check_at) == (UnmatchedState.REFUSED, None)
     assert scene.wallet.refund_book() == {}
 
 
 @pytest.mark.parametrize("case", [TWICE, UNMATCHED_ORDER], ids=str)
 async def test_the_record_decides_the_amount_of_an_unmatched_trade(scene: Scene, case: UnmatchedCase) -> None:
-    """A correct notice of the same trade is no new incident, so the false first notice must not end it."""
+    """A correct notice of the same trade is no new event, so the false first notice must not end it."""
     scene.wallet.payer = case.payer
     await case.receive(scene.world, scene.gateway)
     (trade,) = scene.wallet.unacknowledged
     false_outcome = Paid(Money(701, "HKD"), scene.wallet.trades[trade].wallet_ref, "payer-1", NOW)
     await scene.notify(trade, false_outcome)
-    assert (await scene.incident()).amount == Money(701, "HKD")
+    assert (await scene.unmatched()).amount == Money(701, "HKD")
     await scene.run_jobs()
     await scene.notify(trade)
     await scene.run_jobs()
 
-    incident = await scene.incident()
-    assert (incident.kind, incident.unmatched_state, incident.amount) == (
+    unmatched = await scene.unmatched()
+    assert (unmatched.kind, unmatched.state, unmatched.amount) == (
         case.kind,
         UnmatchedState.RETURNED,
         case.amount,
@@ -177,9 +178,7 @@ async def test_another_trade_in_the_record_refutes_the_notice_and_is_recorded_it
     await scene.notify(payment.syssn, Paid(Money(100, "HKD"), "trade-unknown", "payer-1", NOW))
     await scene.run_jobs()
 
-    unmatched_payments = {
-        incident.wallet_ref: incident.unmatched_state for incident in await scene.incidents()
-    }
+    unmatched_payments = {unmatched.wallet_ref: unmatched.state for unmatched in await scene.all_unmatched()}
     assert unmatched_payments == {
         "trade-unknown": UnmatchedState.REFUTED,
         f"trade-{payment.syssn}": UnmatchedState.RETURNED,
@@ -193,7 +192,7 @@ async def test_a_closed_unpaid_order_refutes_the_notice(scene: Scene) -> None:
     await scene.notify(payment.syssn, paid_with(99, payment))
     await scene.run_unmatched()
 
-    assert (await scene.incident()).unmatched_state is UnmatchedState.REFUTED
+    assert (await scene.unmatched()).state is UnmatchedState.REFUTED
     assert (await current(scene.store, payment)).state is State.CLOSED
     await scene.assert_nothing_moved()
 
@@ -204,14 +203,11 @@ async def test_a_payment_that_is_not_confirmed_in_a_day_needs_manual_review(scen
     await scene.notify(order.syssn, Paid(order.amount, "trade-unmatched-1", "payer-1", NOW))
     await scene.run_jobs()
 
-    incident = await scene.incident()
-    assert (incident.unmatched_state, incident.check_at, incident.resolved_at) == (
-        UnmatchedState.SUSPECTED,
-        None,
-        None,
-    )
+    unmatched = await scene.unmatched()
+    assert (unmatched.state, unmatched.check_at) == (UnmatchedState.SUSPECTED, None)
+    assert (await scene.incident()).resolved_at is None
     assert scene.world.clock.at > NOW + timedelta(days=1)
-    assert incident.checks > 1
+    assert unmatched.checks > 1
     await scene.assert_nothing_moved()
 
 
@@ -230,8 +226,8 @@ async def test_money_that_the_wallet_refuses_to_return_stays_booked_for_manual_r
     await scene.notify(trade)
     await scene.run_jobs()
 
-    refused = await scene.incident()
-    assert (refused.unmatched_state, refused.wallet_code) == (UnmatchedState.REFUSED, "TRADE_OVERDUE")
+    refused = await scene.unmatched()
+    assert (refused.state, refused.wallet_code) == (UnmatchedState.REFUSED, "TRADE_OVERDUE")
     assert (refused.check_at, refused.returned_at) == (None, None)
     assert [kind for kind, *_ in await scene.unmatched_entries()] == ["unmatched_received"]
     assert scene.wallet.refund_book() == {}
@@ -244,15 +240,15 @@ async def test_a_return_without_balance_is_repeated_under_the_same_number(scene:
     for _ in range(4):
         await scene.run_unmatched()
         scene.world.clock.at += timedelta(minutes=5)
-    waiting = await scene.incident()
-    assert (waiting.unmatched_state, waiting.wallet_code) == (UnmatchedState.RETURNING, "NOTENOUGH")
+    waiting = await scene.unmatched()
+    assert (waiting.state, waiting.wallet_code) == (UnmatchedState.RETURNING, "NOTENOUGH")
     scene.wallet.refusal = None
     await scene.run_jobs()
 
-    returned = await scene.incident()
-    assert returned.unmatched_state is UnmatchedState.RETURNED
+    returned = await scene.unmatched()
+    assert returned.state is UnmatchedState.RETURNED
     assert len(scene.wallet.refunds_asked) >= 4
-    assert set(scene.wallet.refunds_asked) == {waiting.unmatched_syssn} == {returned.unmatched_syssn}
+    assert set(scene.wallet.refunds_asked) == {waiting.syssn} == {returned.syssn}
     await scene.assert_books_agree()
 
 
@@ -267,11 +263,11 @@ async def test_money_of_a_reversed_order_is_not_returned_again(scene: Scene, rem
     await scene.world.send_notices(scene.gateway)
     await reverse(scene.gateway, payment)  # too young to be reversed: a job continues it
     await scene.run_unmatched()
-    assert (await scene.incident()).unmatched_state is UnmatchedState.SUSPECTED
+    assert (await scene.unmatched()).state is UnmatchedState.SUSPECTED
     await scene.run_jobs()
 
-    refuted = await scene.incident()
-    assert refuted.unmatched_state is UnmatchedState.REFUTED
-    assert "reversal" in refuted.detail
+    refuted = await scene.unmatched()
+    assert refuted.state is UnmatchedState.REFUTED
+    assert "reversal" in refuted.reason
     assert scene.wallet.trades[payment.syssn].reversal is ReversalAction.REFUNDED
     await scene.assert_nothing_moved()

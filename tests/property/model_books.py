@@ -12,10 +12,16 @@ from typing import Final
 from tael.base.money import Money
 from tael.base.reasons import Reason
 from tael.channels.outcomes import Outcome, RefundOutcome, ReversalOutcome
-from tael.incidents.domain.incident import Incident, UnmatchedState
+from tael.incidents.domain.evidence import Evidence
+from tael.incidents.domain.incident import Incident
 from tael.ledger.domain.entries import Entry
 from tael.payments.domain.entries import fee_back_entries
-from tael.payments.domain.incidents import incidents_in, refund_incidents_in, reversal_incidents_in
+from tael.payments.domain.incidents import (
+    evidence_in,
+    incidents_in,
+    refund_incidents_in,
+    reversal_incidents_in,
+)
 from tael.payments.domain.payment import Payment, State, apply_outcome
 from tael.payments.domain.refund import (
     Refund,
@@ -34,7 +40,7 @@ from tael.payments.domain.reversal import (
 from tael.payments.outcomes import consequences, refund_consequences
 from tael.payments.reversals import reversal_consequences
 from tael.payments.store.payments import Change
-from tael.unmatched.domain.unmatched import refute
+from tael.unmatched.domain.unmatched import UnmatchedPayment, UnmatchedState, refute
 from tael.webhooks.domain.webhook import WebhookKind
 from tests.support.values import a_refund
 
@@ -62,6 +68,7 @@ class Books:
     entries: tuple[Entry, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
     incidents: tuple[Incident, ...] = ()
+    unmatched_payments: tuple[UnmatchedPayment, ...] = ()
     was_over: bool = False
 
     def reversal(self, syssn: str) -> Reversal:
@@ -80,9 +87,9 @@ def record_outcome(
     """Record an outcome of the payment."""
     before = books.payment
     after = rules.apply_outcome(before, outcome, at=at, is_first=is_first)
-    return _written(
-        books, consequences(before, after, incidents_in(before, outcome, at=at, refunds_single_trades=False))
-    )
+    found = incidents_in(before, outcome, at=at, refunds_single_trades=False)
+    evidence = evidence_in(before, outcome, at=at, refunds_single_trades=False)
+    return _written(books, consequences(before, after, found, evidence))
 
 
 def record_refund_outcome(
@@ -126,12 +133,21 @@ def _written(books: Books, change: Change) -> Books:
     webhooks = [(webhook.kind, webhook.cause) for webhook in change.webhooks]
     known = {incident.incident_id for incident in books.incidents}
     found = [incident for incident in change.incidents if incident.incident_id not in known]
+    reported = {unmatched.unmatched_id for unmatched in books.unmatched_payments}
+    unmatched_payments = [
+        UnmatchedPayment(*(getattr(evidence, name) for name in Evidence.__slots__))
+        for evidence in change.evidence
+        if evidence.unmatched_id not in reported
+    ]
     return replace(
         books,
         payment=change.after,
         entries=tuple(sorted((*books.entries, *change.entries), key=lambda e: (e.cause, e.kind))),
         webhooks=tuple(sorted((*books.webhooks, *webhooks))),
         incidents=tuple(sorted((*books.incidents, *found), key=lambda i: i.incident_id)),
+        unmatched_payments=tuple(
+            sorted((*books.unmatched_payments, *unmatched_payments), key=lambda u: u.unmatched_id)
+        ),
         was_over=books.was_over or change.after.state in (State.CLOSED, State.EXPIRED),
     )
 
@@ -191,8 +207,8 @@ def with_refuted_payments(books: Books) -> Books:
         return books
     followed = (
         refute(found, "a reversal of ours undid the order")
-        if found.unmatched_state is UnmatchedState.SUSPECTED
+        if found.state is UnmatchedState.SUSPECTED
         else found
-        for found in books.incidents
+        for found in books.unmatched_payments
     )
-    return replace(books, incidents=tuple(followed))
+    return replace(books, unmatched_payments=tuple(followed))

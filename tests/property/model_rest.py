@@ -44,6 +44,7 @@ def final_state(scene: Scene) -> FinalState:
         entries=books.entries,
         webhooks=books.webhooks,
         incidents=books.incidents,
+        unmatched_payments=books.unmatched_payments,
         was_over=books.was_over,
         wallet=wallet_side(trade),
     )

@@ -72,7 +72,7 @@ def _undecided(ours: OurBook) -> Iterator[str]:
 
 def _numbers(ours: OurBook) -> Iterator[str]:
     """Numbers are unique; a reference names one payment and one refund, failed ones aside."""
-    numbers = Counter(ours.sent_back)
+    numbers = Counter(row.syssn for row in ours.unmatched)
     for rows in (ours.payments, ours.refunds, ours.reversals):
         numbers.update(row.syssn for row in rows)
     for number, times in numbers.items():
@@ -107,22 +107,26 @@ def _money(books: Books) -> Iterator[str]:
             if trade.currency != payment.currency:
                 yield f"the wallet took {trade.currency} for {payment.syssn}, its price is in {payment.currency}"
         yield from _sums(
-            payment, sum(trade.came_minor for trade in came), sum(trade.refunded_minor for trade in came)
+            payment,
+            sum(trade.came_minor for trade in came),
+            sum(trade.refunded_minor for trade in came),
+            books.ours.held_minor(payment.syssn),
         )
 
 
-def _sums(payment: PaymentRow, came: int, back: int) -> Iterator[str]:
+def _sums(payment: PaymentRow, came: int, back: int, unmatched: int) -> Iterator[str]:
+    """`unmatched` is what is held of unmatched payments for this order, as an operator may decide."""
     name = f"payment {payment.syssn} ({payment.pay_type}, {payment.state})"
     if payment.refunded_minor > payment.amount_minor:
         yield f"{name} gave back {payment.refunded_minor} of {payment.amount_minor}"
     if payment.state == PAID:
-        if (came, back) != (payment.amount_minor, payment.refunded_minor):
+        if (came - unmatched, back) != (payment.amount_minor, payment.refunded_minor):
             yield (
                 f"{name}: the wallet took {came} and gave back {back}, "
                 f"we wrote {payment.amount_minor} and {payment.refunded_minor}"
             )
-    elif came != back:
-        yield f"{name}: the wallet holds {came - back} of it"
+    elif came - back != unmatched:
+        yield f"{name}: the wallet holds {came - back} of it, of which we hold {unmatched}"
     elif payment.refunded_minor:
         yield f"{name} is not paid and gave back {payment.refunded_minor}"
 
@@ -138,7 +142,7 @@ def _refunds(books: Books) -> Iterator[str]:
         yield "the wallets gave money back twice under one number"
     expected = {refund.syssn: refund for refund in (*books.ours.refunds, *_reversals_as_refunds(books.ours))}
     for number, theirs in moved.items():
-        if number not in books.ours.sent_back:
+        if number not in books.ours.unmatched_numbers:
             yield from _one_refund(expected.get(number), theirs)
     for refund in books.ours.refunds:
         if refund.state == DONE and refund.syssn not in moved:
@@ -285,9 +289,10 @@ def _fees(ours: OurBook) -> Iterator[str]:
 
 
 def _unmatched(books: Books) -> Iterator[str]:
-    """An unmatched payment came once, and the same amount went back."""
+    """An unmatched payment came once, and the same amount went back, unless it is held."""
     moved = {refund.number: refund.amount_minor for refund in _moved(books.wallets)}
-    held: Counter[str] = Counter(dict.fromkeys(books.ours.sent_back, 0))
+    rows = {row.syssn: row for row in books.ours.unmatched}
+    held: Counter[str] = Counter(dict.fromkeys(rows, 0))
     came: Counter[str] = Counter()
     for entry in books.ours.entries:
         if entry.kind in ("unmatched_received", "unmatched_returned"):
@@ -295,9 +300,12 @@ def _unmatched(books: Books) -> Iterator[str]:
             held[entry.cause] += entry.amount_minor * direction
             came[entry.cause] += entry.amount_minor if entry.kind == "unmatched_received" else 0
     for number, held_minor in held.items():
-        if number not in books.ours.sent_back:
+        row = rows.get(number)
+        if row is None:
             yield f"the ledger holds unmatched payment {number}, and nothing caused it"
-        elif held_minor:
-            yield f"the ledger holds {held_minor} of unmatched payment {number}"
+        elif held_minor != row.held_minor:
+            yield f"the ledger holds {held_minor} of unmatched payment {number}, which is {row.state}"
+        elif number in moved and row.held_minor:
+            yield f"unmatched payment {number} is {row.state}, the wallet sent {moved[number]} back"
         elif number in moved and moved[number] != came[number]:
             yield f"unmatched payment {number} is {came[number]}, the wallet sent {moved[number]} back"

@@ -19,6 +19,8 @@ IDLE_LIMIT_S: Final = 240.0
 STALLED_LIMIT_S: Final = 20.0
 FIRST_STEP: Final = timedelta(seconds=5)
 MAX_STEP: Final = timedelta(hours=2)
+#: What is held is checked once more after the last fault, so that a false record is corrected.
+RECHECKED: Final = timedelta(hours=25)
 REST_S: Final = 0.05
 VERIFY_LIMIT_S: Final = 120
 
@@ -28,9 +30,10 @@ async def run_until_idle(stack: SoakStack, client: SoakClient, reader: BookReade
     stack.kill(WORKERS)
     await reader.end_leases()
     step, began = FIRST_STEP, time.monotonic()
+    rechecked_until = stack.clock.now() + RECHECKED
     stalled_since = time.monotonic()
     while time.monotonic() - began < IDLE_LIMIT_S:
-        rows = await reader.rows(DUE)
+        rows = await reader.rows(DUE, rechecked_until)
         if not rows:
             return []
         now = stack.clock.now()
@@ -43,7 +46,7 @@ async def run_until_idle(stack: SoakStack, client: SoakClient, reader: BookReade
         elif time.monotonic() - stalled_since > STALLED_LIMIT_S:
             return [f"{len(rows)} rows are due and are not done"]
         await asyncio.sleep(REST_S)
-    return [f"the jobs never came to rest: {len(await reader.rows(DUE))} rows are still due"]
+    return [f"the jobs never came to rest: {len(await reader.rows(DUE, rechecked_until))} rows are still due"]
 
 
 def ledger_verified(stack: SoakStack) -> list[str]:

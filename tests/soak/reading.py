@@ -13,6 +13,7 @@ from tests.soak.rows import (
     PaymentRow,
     RefundRow,
     ReversalRow,
+    UnmatchedRow,
     WalletBook,
     WalletRefund,
     WalletTrade,
@@ -35,13 +36,13 @@ GONE: Final = (
 RETRY_S: Final = 0.2
 PATIENCE_S: Final = 30.0
 
-#: The due rows, and whether their subject is undecided.
+#: The due rows, and whether their subject is undecided. What is held is checked once a day for ever: $1 is how long.
 DUE: Final = """
 SELECT at, is_open FROM (
     SELECT check_at AS at, state = 'PENDING' AS is_open FROM payment
     UNION ALL SELECT check_at, true FROM refund
     UNION ALL SELECT check_at, true FROM reversal
-    UNION ALL SELECT check_at, true FROM incident
+    UNION ALL SELECT check_at, true FROM unmatched_payment WHERE state <> 'HELD' OR check_at < $1
     UNION ALL SELECT deliver_at, true FROM webhook) AS due
 WHERE at IS NOT NULL ORDER BY at
 """
@@ -146,9 +147,7 @@ class BookReader:
         reversals = await self.rows("SELECT * FROM reversal")
         entries = await self.rows("SELECT * FROM ledger_entry")
         webhooks = await self.rows("SELECT * FROM webhook")
-        unmatched_payments = await self.rows(
-            "SELECT unmatched_syssn FROM incident WHERE unmatched_syssn <> ''"
-        )
+        unmatched = await self.rows("SELECT * FROM unmatched_payment WHERE syssn <> ''")
         new_style = await self.rows("SELECT appcode FROM app WHERE webhook_style = 'new'")
         return OurBook(
             payments=_made(PaymentRow, payments),
@@ -156,7 +155,7 @@ class BookReader:
             reversals=_made(ReversalRow, reversals),
             entries=_made(EntryRow, entries),
             webhooks=_made(WebhookRow, webhooks),
-            sent_back=frozenset(row["unmatched_syssn"] for row in unmatched_payments),
+            unmatched=_made(UnmatchedRow, unmatched),
             new_style_apps=frozenset(row["appcode"] for row in new_style),
         )
 

@@ -21,10 +21,13 @@ from tael.cli.demo_stack import DemoPaths, DemoStack, listener_of, running_walle
 from tael.cli.processes import start
 from tael.cli.seed import DemoApp, seed
 from tael.main import open_store
+from tael.merchants.domain.merchant import UnmatchedPolicy
 from tests.soak.plan import APIS, WORKERS
 from tests.support.wire import Wire
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+#: The merchants, by app, that hold unmatched payments; the others return them.
+HOLDING: Final = ((1, 0), (2, 1))
 NODES: Final = {name: f"{number:02d}" for number, name in enumerate((*APIS, *WORKERS), start=11)}
 
 
@@ -106,6 +109,9 @@ async def _seed(demo_stack: DemoStack) -> list[DemoApp]:
     settings = settings_of(demo_stack)
     async with open_store(settings) as store:
         apps = await seed(store, demo_stack.accounts(), DemoClock(demo_stack.paths.data / "clock").now())
+        for app, merchant in HOLDING:
+            held = (await store.merchants.of_app(apps[app].app.appcode))[merchant]
+            await store.merchants.set_merchant(replace(held, unmatched_payments=UnmatchedPolicy.HOLD))
         return [DemoApp(replace(one.app, notify_offline=one.app.sha256_only), one.mchids) for one in apps]
 
 

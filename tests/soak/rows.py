@@ -11,6 +11,8 @@ from typing import Final
 HOLDS_MONEY: Final = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED", "SUCCESS", "REFUND"})
 #: A refund in one of these states moved nothing.
 MOVED_NOTHING: Final = frozenset({"REFUNDCLOSE", "FAIL", "REFUND_FAIL"})
+#: Unmatched payments in one of these states are still at the wallet.
+AT_THE_WALLET: Final = frozenset({"HELD", "APPROVED", "KEPT", "REFUSED"})
 PENDING, PAID, DONE, FAILED = "PENDING", "PAID", "DONE", "FAILED"
 
 
@@ -67,16 +69,37 @@ class WebhookRow:
 
 
 @dataclass(frozen=True, slots=True)
+class UnmatchedRow:
+    """An unmatched payment that was booked; `syssn` is also the number of its refund."""
+
+    syssn: str
+    subject_id: str  #: the order at the wallet
+    state: str
+    amount_minor: int
+
+    @property
+    def held_minor(self) -> int:
+        return self.amount_minor if self.state in AT_THE_WALLET else 0
+
+
+@dataclass(frozen=True, slots=True)
 class OurBook:
     payments: Sequence[PaymentRow] = ()
     refunds: Sequence[RefundRow] = ()
     reversals: Sequence[ReversalRow] = ()
     entries: Sequence[EntryRow] = ()
     webhooks: Sequence[WebhookRow] = ()
-    #: Numbers of the refunds that returned unmatched payments.
-    sent_back: frozenset[str] = frozenset()
+    unmatched: Sequence[UnmatchedRow] = ()
     #: Apps of the new style: only they get webhooks of refunds.
     new_style_apps: frozenset[str] = frozenset()
+
+    @property
+    def unmatched_numbers(self) -> frozenset[str]:
+        return frozenset(row.syssn for row in self.unmatched)
+
+    def held_minor(self, order: str) -> int:
+        """What the wallet holds of unmatched payments for this order."""
+        return sum(row.held_minor for row in self.unmatched if row.subject_id == order)
 
 
 @dataclass(frozen=True, slots=True)

@@ -293,7 +293,9 @@ class Soak:
         books = Books(await self._reader.ours(), book, self._receiver.received, self._client.responses)
         states = Counter(payment.state for payment in books.ours.payments)
         refunds = Counter(refund.state for refund in books.ours.refunds)
+        unmatched = Counter(row.state for row in books.ours.unmatched)
         print(f"payments    {dict(states)}; refunds {dict(refunds)}; webhooks received {len(books.received)}")
+        print(f"unmatched   {dict(unmatched)}")
         return [
             *self._found,
             *self._neighbours.wrong,

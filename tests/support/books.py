@@ -12,6 +12,7 @@ from tests.soak.rows import (
     ReceivedWebhook,
     RefundRow,
     ReversalRow,
+    UnmatchedRow,
     WalletBook,
     WalletRefund,
     WalletTrade,
@@ -78,6 +79,8 @@ OURS: Final = OurBook(
         payment("P9", "800151", "PAID", 100, refunded_minor=100, mchid="m2", appcode=OLD),
         # Paid after it had been closed.
         payment("P10", "800201", "PAID", 100),
+        # Failed although the payer's money came: it is held, first with a false amount.
+        payment("P20", "800108", "FAILED", 700),
     ],
     refunds=[
         RefundRow("R1", "P1", "r1", "DONE", 300, "0000"),
@@ -105,6 +108,9 @@ OURS: Final = OurBook(
         *came("P10", 100, 1),
         EntryRow("S1", "unmatched_received", "wallet:HKD:acc", "unmatched:HKD:acc", 1000, "HKD"),
         EntryRow("S1", "unmatched_returned", "unmatched:HKD:acc", "wallet:HKD:acc", 1000, "HKD"),
+        EntryRow("S2", "unmatched_received", "wallet:HKD:acc", "unmatched:HKD:acc", 700, "HKD"),
+        EntryRow("S3", "unmatched_received", "wallet:HKD:acc", "unmatched:HKD:acc", 701, "HKD"),
+        EntryRow("S3", "unmatched_returned", "unmatched:HKD:acc", "wallet:HKD:acc", 701, "HKD"),
     ],
     webhooks=[
         WebhookRow("P1", "payment", "DELIVERED"),
@@ -114,7 +120,11 @@ OURS: Final = OurBook(
         WebhookRow("R3", "refund", "NOT_WANTED"),
         WebhookRow("P10", "payment", "DELIVERED"),
     ],
-    sent_back=frozenset({"S1"}),
+    unmatched=[
+        UnmatchedRow("S1", "P3", "RETURNED", 1000),
+        UnmatchedRow("S2", "P20", "HELD", 700),
+        UnmatchedRow("S3", "P20", "VOIDED", 701),
+    ],
     new_style_apps=frozenset({NEW}),
 )
 WALLETS: Final = WalletBook(
@@ -128,6 +138,7 @@ WALLETS: Final = WalletBook(
         WalletTrade("P8", "REVOKED", 600, "HKD", 0),
         WalletTrade("P9", "TRADE_CLOSED", 100, "HKD", 100),
         WalletTrade("P10", "SUCCESS", 100, "HKD", 0),
+        WalletTrade("P20", "TRADE_SUCCESS", 700, "HKD", 0),
     ],
     refunds=[
         WalletRefund("P1", "R1", "SUCCESS", 300),

@@ -14,7 +14,7 @@ leases, which end in real time, are over.
 
 from collections.abc import AsyncIterator
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
@@ -46,6 +46,7 @@ RESET: Final = "; ".join(
                 "webhook",
                 "webhook_attempt",
                 "incident",
+                "unmatched_payment",
                 "checkout_link",
                 "serial",
                 "refund_turn",
@@ -62,7 +63,6 @@ class CrashState:
     rows: tuple[tuple[str, str], ...]  #: table, and a whole row of it as text; in order
     wallet: FakeWallet  #: a copy: its book, its debts, what it was asked, its clock
     received: tuple[bytes, ...]  #: by merchants, repeats too
-    returns_unmatched_payments: bool
     scenario: Scenario
     stopped_at: tuple[str, ...]  #: where in the scenario the process died; empty if it came to its end
 
@@ -97,7 +97,6 @@ async def crash_state(world: World, scenario: Scenario) -> CrashState:
         rows=await all_rows(world.watch),
         wallet=deepcopy(wallet, shared),
         received=tuple(world.received),
-        returns_unmatched_payments=world.returns_unmatched_payments,
         scenario=scenario,
         stopped_at=world.stopped_at,
     )
@@ -113,7 +112,7 @@ async def all_rows(store: Store) -> tuple[tuple[str, str], ...]:
 
 
 async def each_crash(
-    scenario: Scenario, store: Store, states: CrashStates, *, returns_unmatched_payments: bool = True
+    scenario: Scenario, store: Store, states: CrashStates
 ) -> AsyncIterator[tuple[World, str]]:
     """The world after each crash of the scenario that leaves it in a state not yet checked, and where that crash was.
 
@@ -123,7 +122,7 @@ async def each_crash(
         for nth in count(1):
             assert nth < MAX_SIDE_EFFECTS
             process = Process(nth, side)
-            world = replace(new_world(store, scenario), returns_unmatched_payments=returns_unmatched_payments)
+            world = new_world(store, scenario)
             await world.live(scenario, process)
             assert process.in_progress == 0, "something is still on its way"
             if states.is_to_check(await crash_state(world, scenario)):

@@ -20,6 +20,7 @@ from tael.payments.domain.payment import Payment, State, takes_payers
 from tael.payments.gateway import Gateway
 from tael.payments.notices import notified_account, receive_notice
 from tael.payments.polling import poll_payment
+from tael.unmatched.domain.unmatched import UnmatchedState
 from tael.webhooks.domain.webhook import WebhookKind
 from tests.support.alipay import TestClock
 from tests.support.blocking_wallet import Activity, BlockingWallet, gate
@@ -178,6 +179,7 @@ async def final_state_of(play: Play, store: Store, events: Sequence[EventDict]) 
         "SELECT kind, cause FROM webhook WHERE payment_syssn = $1", payment.syssn
     )
     incidents = await store.incidents.newest(MCHID, with_resolved=True, limit=MAX_INCIDENTS)
+    unmatched_payments = await store.unmatched_payments.newest(MCHID, tuple(UnmatchedState), MAX_INCIDENTS)
     states = [event["state"] for event in events if event["event"] == "payment.state_changed"]
     return FinalState(
         payment=payment,
@@ -186,6 +188,7 @@ async def final_state_of(play: Play, store: Store, events: Sequence[EventDict]) 
         entries=await entries_of(store.database, MCHID, causes),
         webhooks=[(WebhookKind(row["kind"]), row["cause"]) for row in webhooks],
         incidents=[incident for incident in incidents if incident.subject_id in causes],
+        unmatched_payments=[each for each in unmatched_payments if each.subject_id in causes],
         was_over=bool({State.CLOSED, State.EXPIRED} & set(states)),
         wallet=wallet_side(play.wallet.book_of(payment.syssn)),
     )

@@ -13,6 +13,7 @@ from tael.operations.store import Store
 from tael.payments.domain.payment import Payment, State
 from tael.payments.gateway import Gateway
 from tael.payments.notices import NoticeRefused
+from tael.unmatched.domain.unmatched import UnmatchedPayment, UnmatchedState
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet, Payer
@@ -72,7 +73,7 @@ class Scene:
 
     async def reset(self) -> None:
         """Empty our books and the wallet's."""
-        for table in ("payment", "reference", "ledger_entry", "incident"):
+        for table in ("payment", "reference", "ledger_entry", "incident", "unmatched_payment"):
             await self.store.database.execute(f"DELETE FROM {table}")
         self.wallet.trades.clear()
         self.wallet.refunds_asked.clear()
@@ -83,6 +84,13 @@ class Scene:
     async def incident(self) -> Incident:
         (incident,) = await self.incidents()
         return incident
+
+    async def all_unmatched(self) -> list[UnmatchedPayment]:
+        return await self.store.unmatched_payments.newest(None, tuple(UnmatchedState), limit=100)
+
+    async def unmatched(self) -> UnmatchedPayment:
+        (unmatched,) = await self.all_unmatched()
+        return unmatched
 
     async def unmatched_entries(self) -> list[tuple[str, str, str, Money]]:
         entries = [
@@ -101,11 +109,9 @@ class Scene:
         assert audit.first is None, audit.first
 
 
-def scene_of(store: Store, *, returns_unmatched_payments: bool = True) -> Scene:
+def scene_of(store: Store) -> Scene:
     clock = TestClock(NOW)
-    world = World(
-        store, clock, FakeWallet(clock, Payer.WAITS), returns_unmatched_payments=returns_unmatched_payments
-    )
+    world = World(store, clock, FakeWallet(clock, Payer.WAITS))
     return Scene(world, world.services(Process()))
 
 

@@ -9,7 +9,7 @@ from tael.unmatched.advance import UnmatchedContext
 from tael.webhooks.delivery import DeliveryContext
 
 
-def services_of(gateway: Gateway, transport: Transport, *, returns: bool = True) -> Services:
+def services_of(gateway: Gateway, transport: Transport) -> Services:
     """`gateway.store` must be a whole `Store`; `transport` is the one to merchants."""
     store = gateway.store
     assert isinstance(store, Store)
@@ -17,6 +17,6 @@ def services_of(gateway: Gateway, transport: Transport, *, returns: bool = True)
     return Services(
         store=store,
         gateway=gateway,
-        unmatched=UnmatchedContext(gateway, store.unmatched_payments, returns),
+        unmatched=UnmatchedContext(gateway, store.unmatched_payments),
         deliveries=DeliveryContext(store.webhooks, gateway.credentials, renderer, transport, gateway.clock),
     )

@@ -8,6 +8,7 @@ from typing import Final
 from tael.base.cipher import Cipher
 from tael.db.database import Database
 from tael.ledger.domain.entries import Entry
+from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael.operations.store import Store, store_over
 from tael.payments.domain.entries import payment_entry
 from tael.payments.domain.payment import Payment
@@ -29,14 +30,19 @@ async def entered_store(database_url: str, node: int = NODE) -> AsyncIterator[St
 
 
 async def with_a_merchant(store: Store) -> None:
-    """The app and merchant of `tests.support.values`, with all three accounts."""
+    """The app and merchant of `tests.support.values`, with all three accounts. It returns unmatched payments."""
     await store.merchants.add_app(an_app(), NOW)
-    await store.merchants.add_merchant(a_merchant(), NOW)
+    await store.merchants.add_merchant(a_merchant(unmatched_payments=UnmatchedPolicy.RETURN), NOW)
     await store.accounts.add(a_wechat_account(), NOW)
     await store.accounts.add(an_alipay_account("alipay-online", scene="online", pid="2088000000000001"), NOW)
     await store.accounts.add(
         an_alipay_account("alipay-offline", scene="offline", pid="2088000000000002"), NOW
     )
+
+
+async def set_policy(store: Store, policy: UnmatchedPolicy) -> None:
+    """Set every merchant's policy for unmatched payments. A process may have the old one cached for a second."""
+    await store.database.execute("UPDATE merchant SET unmatched_payments = $1", policy.value)
 
 
 def being_paid(payment: Payment) -> Change:

@@ -99,6 +99,9 @@ UNMATCHED_ORDER: Final = UnmatchedCase(
     Payer.WAITS,
     for_unmatched_wechat_order,
 )
+IN_ANOTHER_CURRENCY: Final = UnmatchedCase(
+    "another currency", IncidentKind.WRONG_CURRENCY, Money(100, "USD"), Payer.WAITS, in_another_currency
+)
 CASES: Final = (
     AFTER_A_REFUSAL,
     ANOTHER_AMOUNT,
@@ -109,9 +112,7 @@ CASES: Final = (
         Payer.WAITS,
         with_another_amount_after_the_close,
     ),
-    UnmatchedCase(
-        "another currency", IncidentKind.WRONG_CURRENCY, Money(100, "USD"), Payer.WAITS, in_another_currency
-    ),
+    IN_ANOTHER_CURRENCY,
     TWICE,
     UNMATCHED_ORDER,
     replace(UNMATCHED_ORDER, name="unmatched Alipay order", receive=for_unmatched_alipay_order),

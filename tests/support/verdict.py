@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from tael.channels.outcomes import ReversalAction
-from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState
+from tael.incidents.domain.incident import Incident, IncidentKind
 from tael.ledger.domain.entries import Entry, EntryKind
 from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.refund import Refund, RefundState
 from tael.payments.domain.reversal import Reversal, ReversalState
+from tael.unmatched.domain.unmatched import UnmatchedPayment, UnmatchedState
 from tael.webhooks.domain.webhook import WebhookKind
 from tests.support.values import AMOUNT
 from tests.support.wallet_rules import Trade
@@ -48,6 +49,7 @@ class FinalState:
     entries: Sequence[Entry]
     webhooks: Sequence[tuple[WebhookKind, str]]  #: kind and cause
     incidents: Sequence[Incident]
+    unmatched_payments: Sequence[UnmatchedPayment]
     was_over: bool  #: it has been CLOSED or EXPIRED at some time
     wallet: WalletSide
 
@@ -80,8 +82,8 @@ def _undecided(final: FinalState) -> Iterator[str]:
     yield from ("a reversal is undecided" for r in final.reversals if r.state is ReversalState.PENDING)
     yield from (
         "an unmatched payment is undecided"
-        for i in final.incidents
-        if i.unmatched_state is UnmatchedState.SUSPECTED
+        for unmatched in final.unmatched_payments
+        if unmatched.state is UnmatchedState.SUSPECTED
     )
 
 
@@ -186,7 +188,12 @@ def _is_expected(incident: Incident, final: FinalState) -> bool:
             return (
                 was_undone
                 and final.payment.state is State.FAILED
-                and incident.unmatched_state is UnmatchedState.REFUTED
+                and _is_refuted(incident.unmatched_id, final)
             )
         case _:
             return False
+
+
+def _is_refuted(unmatched_id: str, final: FinalState) -> bool:
+    (unmatched,) = [each for each in final.unmatched_payments if each.unmatched_id == unmatched_id]
+    return unmatched.state is UnmatchedState.REFUTED

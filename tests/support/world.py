@@ -31,20 +31,21 @@ from tests.support.fake_wallet import FakeWallet, Payer
 from tests.support.store import ENCRYPTION_KEY, NODE
 from tests.support.values import AMOUNT, APPCODE, MCHID, NOW
 
-#: The job that has the next due row, and when it is due.
+#: The job that has the next due row, and when it is due; daily reminders, which never end, aside.
 NEXT_DUE: Final = """
 SELECT job, at FROM (
     SELECT 'poll.payments' AS job, min(check_at) AS at FROM payment
     UNION ALL SELECT 'poll.refunds', min(check_at) FROM refund
     UNION ALL SELECT 'poll.reversals', min(check_at) FROM reversal
-    UNION ALL SELECT 'poll.unmatched_payments', min(check_at) FROM incident
+    UNION ALL SELECT 'poll.unmatched_payments', min(check_at) FROM unmatched_payment
+        WHERE state <> 'HELD' OR check_at < remind_at
     UNION ALL SELECT 'webhooks', min(deliver_at) FROM webhook) AS due
 WHERE at IS NOT NULL ORDER BY at LIMIT 1
 """
 #: Leases end in real time, for which no test waits: this ends them at once.
 END_LEASES: Final = "; ".join(
     f"UPDATE {table} SET lease_until = NULL WHERE lease_until IS NOT NULL"
-    for table in ("payment", "refund", "reversal", "incident", "webhook")
+    for table in ("payment", "refund", "reversal", "unmatched_payment", "webhook")
 )
 MAX_ROUNDS: Final = 60
 BARCODE_TEXT: Final = "134567890123456789"
@@ -58,7 +59,6 @@ class World:
     clock: TestClock
     wallet: FakeWallet
     received: list[bytes] = field(default_factory=list)
-    returns_unmatched_payments: bool = True
     stopped_at: tuple[str, ...] = ()  #: where in the scenario the process crashed; empty if it ran to its end
 
     def services(self, process: Process) -> Services:
@@ -77,7 +77,6 @@ class World:
             CrashingTransport(process, self.received),
             self.clock,
             pages_below("http://127.0.0.1:8000", ENCRYPTION_KEY),
-            returns_unmatched_payments=self.returns_unmatched_payments,
         )
 
     def gateway(self, process: Process) -> Gateway:

@@ -37,7 +37,6 @@ def test_two_settings_are_enough() -> None:
     )
     assert settings.clock_file is None
     assert settings.wechat_ca_pem is None
-    assert settings.returns_unmatched_payments
     assert (settings.wallet_connections, settings.wallet_wait_s) == (200, 2.0)
     assert 0 <= settings.node <= 99
     assert limits_of(settings) == Limits()
@@ -58,7 +57,6 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "TAEL_WECHAT_CA_FILE": str(authority),
             "TAEL_SERVER_IP": "10.0.0.1",
             "TAEL_CLOCK_FILE": "/var/clock",
-            "TAEL_RETURN_UNMATCHED_PAYMENTS": "off",
             "TAEL_DATABASE_CONNECTIONS": "20",
             "TAEL_DATABASE_TIMEOUT": "5",
             "TAEL_WALLET_CONNECTIONS": "40",
@@ -70,7 +68,6 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert (settings.node, settings.server_ip) == (7, "10.0.0.1")
     assert (settings.alipay_url, settings.alipay_instore_url) == ("http://a", "http://b")
     assert (settings.wechat_ca_pem, settings.clock_file) == (pem, Path("/var/clock"))
-    assert not settings.returns_unmatched_payments
     assert limits_of(settings) == Limits(connections=20, call_s=5.0)
     assert (settings.wallet_connections, settings.wallet_wait_s) == (40, 0.5)
     assert settings.settings_cache_s == 0.25

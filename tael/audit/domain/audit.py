@@ -1,7 +1,7 @@
 """Audit of one order: the rows that the books must hold, and every row that differs. Pure.
 
 Rows are plain column values, not the gateway's types: a damaged row must be reported, not abort the audit. The
-expected rows are recomputed from payments, refunds, reversals and incidents.
+expected rows are recomputed from payments, refunds, reversals and unmatched payments.
 """
 
 from collections import Counter
@@ -54,10 +54,10 @@ class ReversalRow:
 
 @dataclass(frozen=True, slots=True)
 class UnmatchedRow:
-    """An unmatched payment: booked under `unmatched_syssn`, or only suspected while that is empty."""
+    """An unmatched payment: booked under `syssn`, or only suspected while that is empty."""
 
     mchid: str
-    unmatched_syssn: str
+    syssn: str
     subject_id: str
     state: str
     amount_minor: int
@@ -173,7 +173,7 @@ def expected_of_unmatched(unmatched: UnmatchedRow) -> list[Line]:
     return [
         Line(
             unmatched.mchid,
-            unmatched.unmatched_syssn,
+            unmatched.syssn,
             kind,
             debit,
             credit,

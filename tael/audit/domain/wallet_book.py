@@ -73,7 +73,7 @@ def disagreements_with_wallet(
 def unknown_orders(
     book: WalletBook, unmatched_payments: Mapping[str, int], our_orders: frozenset[str]
 ) -> Iterator[Disagreement]:
-    """Orders that hold money and are not ours, except what incidents account for (`unmatched_payments`, by order)."""
+    """Orders that hold money and are not ours, except unmatched payments (`unmatched_payments`, by order)."""
     for order, trades in book.trades.items():
         held_minor = sum(trade.held_minor for trade in trades)
         if order not in our_orders and held_minor != unmatched_payments.get(order, 0):
@@ -101,7 +101,7 @@ def is_completed(order: OrderRows, unmatched_payments: Sequence[UnmatchedRow], r
 
 def held_of_unmatched(unmatched: UnmatchedRow) -> int:
     """What the wallet still holds of it, in minor units."""
-    return unmatched.amount_minor if unmatched.state in ("KEPT", "REFUSED") else 0
+    return unmatched.amount_minor if unmatched.state in ("HELD", "APPROVED", "KEPT", "REFUSED") else 0
 
 
 def _trades_text(trades: Sequence[WalletTrade]) -> str:

@@ -46,18 +46,18 @@ SELECT {LINE.select} FROM unnest($1::text[], $2::text[]) AS w (mchid, cause) JOI
 ORDER BY at, cause, kind
 """
 UNMATCHED_COLUMNS: Final = (
-    "mchid, subject_id, kind, incident_id, unmatched_syssn, unmatched_state, amount_minor, currency, account_id, "
-    "greatest(at, asked_at, returned_at) AS changed_at"
+    "mchid, unmatched_id, subject_id, syssn, state, amount_minor, currency, account_id, "
+    "greatest(at, booked_at, asked_at, returned_at) AS changed_at"
 )
 UNMATCHED_OF: Final = f"""
 SELECT {UNMATCHED_COLUMNS} FROM unnest($1::text[], $2::text[]) AS w (mchid, subject_id)
-JOIN incident USING (mchid, subject_id)
-WHERE unmatched_state NOT IN ('NONE', 'REFUTED')
+JOIN unmatched_payment USING (mchid, subject_id)
+WHERE state <> 'REFUTED'
 """
 UNMATCHED: Final = f"""
-SELECT {UNMATCHED_COLUMNS} FROM incident
-WHERE (mchid, subject_id, kind, incident_id) > ($1, $2, $3, $4) AND unmatched_state NOT IN ('NONE', 'REFUTED')
-ORDER BY mchid, subject_id, kind, incident_id LIMIT $5
+SELECT {UNMATCHED_COLUMNS} FROM unmatched_payment
+WHERE (mchid, unmatched_id) > ($1, $2) AND state <> 'REFUTED'
+ORDER BY mchid, unmatched_id LIMIT $3
 """
 #: An entry's cause is a payment, refund, reversal or unmatched payment.
 LINES: Final = f"""
@@ -65,8 +65,8 @@ SELECT l.*,
     EXISTS (SELECT FROM payment AS p WHERE p.mchid = l.mchid AND p.syssn = l.cause)
     OR EXISTS (SELECT FROM refund AS r WHERE r.mchid = l.mchid AND r.syssn = l.cause)
     OR EXISTS (SELECT FROM reversal AS v WHERE v.mchid = l.mchid AND v.syssn = l.cause)
-    OR EXISTS (SELECT FROM incident AS i
-        WHERE i.mchid = l.mchid AND i.unmatched_syssn = l.cause AND i.unmatched_syssn <> '') AS has_cause
+    OR EXISTS (SELECT FROM unmatched_payment AS u
+        WHERE u.mchid = l.mchid AND u.syssn = l.cause AND u.syssn <> '') AS has_cause
 FROM (
     SELECT {LINE.select} FROM ledger_entry
     WHERE (mchid, cause, kind) > ($1, $2, $3) ORDER BY mchid, cause, kind LIMIT $4
@@ -93,6 +93,13 @@ FROM refund AS n WHERE (n.mchid, n.syssn) > ($1, $2) ORDER BY n.mchid, n.syssn L
 SELECT n.mchid, n.syssn AS key, 'payment' AS of, n.payment_syssn AS syssn, 'reversal ' || n.syssn AS named_by,
     EXISTS (SELECT FROM payment AS p WHERE p.mchid = n.mchid AND p.syssn = n.payment_syssn) AS is_there
 FROM reversal AS n WHERE (n.mchid, n.syssn) > ($1, $2) ORDER BY n.mchid, n.syssn LIMIT $3
+""",
+    """
+SELECT n.mchid, n.unmatched_id AS key, 'unmatched_payment' AS of, n.unmatched_id AS syssn,
+    'an incident' AS named_by,
+    EXISTS (SELECT FROM unmatched_payment AS u WHERE u.mchid = n.mchid AND u.unmatched_id = n.unmatched_id) AS is_there
+FROM (SELECT DISTINCT mchid, unmatched_id FROM incident WHERE unmatched_id <> '') AS n
+WHERE (n.mchid, n.unmatched_id) > ($1, $2) ORDER BY n.mchid, n.unmatched_id LIMIT $3
 """,
 )
 CHAINS: Final = """
@@ -132,16 +139,13 @@ class Snapshot:
 
     async def unmatched_payments(self) -> AsyncIterator[tuple[UnmatchedRow, Sequence[Line]]]:
         """All unmatched payments that were not refuted, with their entries."""
-        key = ("mchid", "subject_id", "kind", "incident_id")
-        async for page in self._pages(UNMATCHED, ("", "", "", ""), key):
+        async for page in self._pages(UNMATCHED, ("", ""), ("mchid", "unmatched_id")):
             unmatched_payments = [_unmatched_of(row) for row in page]
             lines = await self._lines_of(
-                (unmatched.mchid, unmatched.unmatched_syssn)
-                for unmatched in unmatched_payments
-                if unmatched.unmatched_syssn
+                (unmatched.mchid, unmatched.syssn) for unmatched in unmatched_payments if unmatched.syssn
             )
             for unmatched in unmatched_payments:
-                yield unmatched, lines.get((unmatched.mchid, unmatched.unmatched_syssn), ())
+                yield unmatched, lines.get((unmatched.mchid, unmatched.syssn), ())
 
     async def lines(self) -> AsyncIterator[tuple[Line, bool]]:
         """Every entry, and whether its cause exists."""
@@ -150,7 +154,7 @@ class Snapshot:
                 yield LINE.read(row), row["has_cause"]
 
     async def missing(self) -> AsyncIterator[Missing]:
-        """Missing rows to which references, refunds or reversals refer."""
+        """Missing rows to which references, refunds, reversals or incidents refer."""
         for statement in REFERENCES:
             async for page in self._pages(statement, ("", ""), ("mchid", "key")):
                 for row in page:
@@ -254,9 +258,9 @@ def _unmatched_of(row: "asyncpg.Record") -> UnmatchedRow:
     """A suspected unmatched payment may have no amount yet."""
     return UnmatchedRow(
         mchid=row["mchid"],
-        unmatched_syssn=row["unmatched_syssn"],
+        syssn=row["syssn"],
         subject_id=row["subject_id"],
-        state=row["unmatched_state"],
+        state=row["state"],
         amount_minor=row["amount_minor"] or 0,
         currency=row["currency"] or "",
         account_id=row["account_id"],

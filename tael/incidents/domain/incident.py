@@ -1,7 +1,7 @@
 """An incident: an event that needs manual review. Pure.
 
-Repeats of an event are one incident, because its id is a digest of its content. `unmatched.py` decides what happens to
-the money of an incident that belongs to no payment.
+Repeats of an event are one incident, because its id is a digest of its content. Money that belongs to no payment is an
+unmatched payment of its own, to which its incidents refer.
 """
 
 import hashlib
@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
-
-from tael.base.money import Money
 
 INCIDENT_ID_DIGITS: Final = 16
 
@@ -34,21 +32,6 @@ class IncidentKind(StrEnum):
     ANSWERS_UNVERIFIED = "answers_unverified"
 
 
-class UnmatchedState(StrEnum):
-    """The state of an unmatched payment."""
-
-    NONE = "NONE"  #: the incident has no unmatched payment
-    SUSPECTED = "SUSPECTED"  #: reported; the wallet's record is queried before money moves
-    KEPT = "KEPT"  #: confirmed and booked; needs manual review, since automatic return is switched off
-    RETURNING = "RETURNING"  #: a refund of it is committed under `unmatched_syssn`
-    RETURNED = "RETURNED"
-    REFUSED = "REFUSED"  #: the wallet refused to return it; needs manual review unless its record changes
-    VOIDED = (
-        "VOIDED"  #: the wallet's record changed: booked out, and the new record is recorded as a new event
-    )
-    REFUTED = "REFUTED"  #: the wallet's record has no such payment, or it belongs to an order after all
-
-
 @dataclass(frozen=True, slots=True)
 class Incident:
     """One event. Instants are UTC; `incident_id` is a digest of its content."""
@@ -58,24 +41,11 @@ class Incident:
     kind: IncidentKind
     incident_id: str
     account_id: str
-    protocol: str  #: the account's
     detail: str  #: one sentence
     at: datetime
-    amount: Money | None = None  #: received, or returned where it should not have been
-    wallet_ref: str = ""
-    payer_ref: str = ""
-    unmatched_state: UnmatchedState = UnmatchedState.NONE
-    #: Our number of this money: its ledger cause, and the number of its refund at the wallet.
-    unmatched_syssn: str = ""
-    asked_at: datetime | None = None  #: when its return was decided
-    wallet_code: str = ""
-    return_ref: str = ""  #: the wallet's own number of the refund
-    returned_at: datetime | None = None
-    check_at: datetime | None = None  #: when a job continues with it
-    checks: int = 0
+    unmatched_id: str = ""  #: of the unmatched payment that it is about
     resolved_at: datetime | None = None
     resolution: str = ""  #: the operator's note
-    version: int = 1
 
 
 # ---- detection ---------------------------------------------------------------------------------------------------

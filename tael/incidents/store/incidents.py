@@ -1,6 +1,6 @@
 """Incidents: written in the commit of the outcome that caused them, or alone; listed and resolved by operators.
 
-`unmatched/store/unmatched.py` handles the unmatched payments in them.
+An incident about an unmatched payment is written with the evidence of it; `tael/unmatched/` continues from there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from tael.db.database import Database
-from tael.db.tables import MONEY, Home, Table
+from tael.db.tables import Home, Table
+from tael.incidents.domain.evidence import Evidence
 from tael.incidents.domain.incident import Incident, IncidentKind
+from tael.incidents.store.evidence import write_evidence
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
@@ -19,8 +21,6 @@ INCIDENT: Final = Table(
     Home.CELL,
     Incident,
     ("mchid", "subject_id", "kind", "incident_id"),
-    codecs={"amount": MONEY},
-    internal={"lease_until": "timestamptz"},
 )
 #: Repeats change nothing, except that a resolved incident about an account is reopened.
 WRITE: Final = f"""
@@ -40,19 +40,30 @@ SELECT {INCIDENT.select} FROM incident WHERE mchid = $1 AND subject_id = ANY($2)
 ORDER BY at, subject_id, kind, incident_id
 """
 EXPEDITE_RETURN: Final = """
-UPDATE incident SET check_at = CASE WHEN unmatched_state = 'RETURNING' THEN least(check_at, $4) ELSE check_at END
-WHERE mchid = $1 AND subject_id = $2 AND unmatched_syssn = $3 RETURNING 1
+UPDATE unmatched_payment SET check_at = CASE WHEN state = 'RETURNING' THEN least(check_at, $4) ELSE check_at END
+WHERE mchid = $1 AND subject_id = $2 AND syssn = $3 RETURNING 1
 """
 RESOLVE: Final = """
 UPDATE incident SET resolved_at = $2, resolution = $3 WHERE incident_id = $1 AND resolved_at IS NULL RETURNING 1
+"""
+#: The decision about an unmatched payment is the review of its incidents.
+RESOLVE_OF_UNMATCHED: Final = """
+UPDATE incident SET resolved_at = $3, resolution = $4
+WHERE mchid = $1 AND unmatched_id = $2 AND unmatched_id <> '' AND resolved_at IS NULL
 """
 COUNTS: Final = """
 SELECT kind, count(*) AS seen, count(*) FILTER (WHERE resolved_at IS NULL) AS open FROM incident GROUP BY kind
 """
 
 
-async def write_incidents(connection: "Connection", incidents: Sequence[Incident]) -> None:
-    """Write `incidents` in the caller's transaction; existing ones stay unchanged."""
+async def write_incidents(
+    connection: "Connection", incidents: Sequence[Incident], evidence: Sequence[Evidence] = ()
+) -> None:
+    """Write `incidents`, with the evidence that they refer to, in the caller's transaction.
+
+    Existing ones stay unchanged.
+    """
+    await write_evidence(connection, evidence)
     # ON CONFLICT DO UPDATE cannot affect a row twice, and rows must be locked in one order.
     unique = {(i.mchid, i.subject_id, i.kind.value, i.incident_id): i for i in incidents}
     rows = [unique[key] for key in sorted(unique)]
@@ -61,16 +72,23 @@ async def write_incidents(connection: "Connection", incidents: Sequence[Incident
     await connection.execute(WRITE, *INCIDENT.arrays(rows, INCIDENT.columns))
 
 
+async def resolve_incidents_of(
+    connection: "Connection", mchid: str, unmatched_id: str, note: str, at: datetime
+) -> None:
+    """Resolve the open incidents about an unmatched payment in the caller's transaction."""
+    await connection.execute(RESOLVE_OF_UNMATCHED, mchid, unmatched_id, at, note)
+
+
 class Incidents:
     """The table `incident`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def note(self, incidents: Sequence[Incident]) -> None:
+    async def note(self, incidents: Sequence[Incident], evidence: Sequence[Evidence] = ()) -> None:
         """Commit incidents whose outcome changes nothing else. Raises StoreUnavailable."""
         async with self._database.transaction() as connection:
-            await write_incidents(connection, incidents)
+            await write_incidents(connection, incidents, evidence)
 
     async def newest(self, mchid: str | None, *, with_resolved: bool, limit: int) -> list[Incident]:
         """Newest first."""
@@ -87,9 +105,9 @@ class Incidents:
             INCIDENT.read(row) for row in await self._database.fetch(OF_SUBJECTS, mchid, list(subject_ids))
         ]
 
-    async def expedite_return(self, mchid: str, subject_id: str, unmatched_syssn: str, now: datetime) -> bool:
+    async def expedite_return(self, mchid: str, subject_id: str, syssn: str, now: datetime) -> bool:
         """Make a return that is under way due now. False if there is none of this number. Raises StoreUnavailable."""
-        return bool(await self._database.fetch(EXPEDITE_RETURN, mchid, subject_id, unmatched_syssn, now))
+        return bool(await self._database.fetch(EXPEDITE_RETURN, mchid, subject_id, syssn, now))
 
     async def resolve(self, incident_id: str, note: str, at: datetime) -> bool:
         """Whether it was open. The return of its unmatched payment continues regardless."""

@@ -36,6 +36,13 @@ class Operation(StrEnum):
     CLOSE = "close"
 
 
+class UnmatchedPolicy(StrEnum):
+    """What happens to an unmatched payment once the wallet's own record has confirmed it."""
+
+    HOLD = "hold"  #: it is booked, and an operator decides
+    RETURN = "return"  #: it is booked and returned to the payer
+
+
 @dataclass(frozen=True, slots=True)
 class App:
     """A developer's credentials and settings. One notify URL and one return URL serve all pay types."""
@@ -74,3 +81,4 @@ class Merchant:
     is_default: bool = False
     max_amount_minor: int | None = None
     denied: frozenset[Operation] = frozenset()  #: by the operator
+    unmatched_payments: UnmatchedPolicy = UnmatchedPolicy.HOLD

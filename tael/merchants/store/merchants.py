@@ -7,7 +7,7 @@ import asyncpg
 
 from tael.base.cipher import Cipher
 from tael.db.database import Database
-from tael.merchants.domain.merchant import App, Merchant, MerchantState, Operation, Style
+from tael.merchants.domain.merchant import App, Merchant, MerchantState, Operation, Style, UnmatchedPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +25,15 @@ UPDATE app SET notify_url = $2, return_url = $3, webhook_style = $4, sha256_only
 WHERE appcode = $1
 """
 ADD_MERCHANT: Final = """
-INSERT INTO merchant (mchid, appcode, name, currency, state, is_default, max_amount_minor, denied, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO merchant (mchid, appcode, name, currency, state, is_default, max_amount_minor, denied, unmatched_payments,
+    created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
 #: The merchant's first daily close.
 ADD_DAILY_CLOSE: Final = "INSERT INTO daily_close (mchid, close_at) VALUES ($1, $2)"
-SET_MERCHANT: Final = "UPDATE merchant SET state = $2, max_amount_minor = $3, denied = $4 WHERE mchid = $1"
+SET_MERCHANT: Final = """
+UPDATE merchant SET state = $2, max_amount_minor = $3, denied = $4, unmatched_payments = $5 WHERE mchid = $1
+"""
 
 
 class AlreadyThere(Exception):
@@ -98,6 +101,7 @@ class Merchants:
                     merchant.is_default,
                     merchant.max_amount_minor,
                     sorted(merchant.denied),
+                    merchant.unmatched_payments.value,
                     at,
                 )
                 await connection.execute(ADD_DAILY_CLOSE, merchant.mchid, at)
@@ -109,13 +113,14 @@ class Merchants:
             raise LookupError(f"no app {merchant.appcode}") from error
 
     async def set_merchant(self, merchant: Merchant) -> None:
-        """Write a merchant's state, limit and denied operations."""
+        """Write a merchant's state, limit, denied operations and policy for unmatched payments."""
         await self._database.execute(
             SET_MERCHANT,
             merchant.mchid,
             merchant.state.value,
             merchant.max_amount_minor,
             sorted(merchant.denied),
+            merchant.unmatched_payments.value,
         )
 
     def _app_of(self, row: "asyncpg.Record") -> App:
@@ -167,4 +172,5 @@ def _merchant_of(row: "asyncpg.Record") -> Merchant:
         is_default=row["is_default"],
         max_amount_minor=row["max_amount_minor"],
         denied=frozenset(map(Operation, row["denied"])),
+        unmatched_payments=UnmatchedPolicy(row["unmatched_payments"]),
     )

@@ -1,6 +1,6 @@
 """Which outcomes of payments, refunds and reversals need manual review. Pure."""
 
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from tael.base.money import Money
@@ -15,10 +15,19 @@ from tael.channels.outcomes import (
     Refused,
     ReversalOutcome,
 )
-from tael.incidents.domain.incident import Incident, IncidentKind, UnmatchedState, incident_id_of
+from tael.incidents.domain.evidence import Evidence, with_evidence
+from tael.incidents.domain.incident import Incident, IncidentKind, incident_id_of
 from tael.merchants.domain.account import Account
 from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.refund import Refund, RefundState
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An incident, and the evidence if it is about an unmatched payment."""
+
+    incident: Incident
+    evidence: Evidence | None = None
 
 
 def incidents_in(
@@ -27,7 +36,8 @@ def incidents_in(
     """The incidents in an outcome of a payment; usually none."""
     match outcome:
         case Paid():
-            incident = _in_paid(before, outcome, at, refunds_single_trades)
+            report = _in_paid(before, outcome, at, refunds_single_trades)
+            incident = report.incident if report else None
         case Closed() if before.state is State.PAID and not (before.reversal_syssn or before.refund_count):
             incident = _of_payment(
                 before, IncidentKind.CLOSED_THOUGH_PAID, "the wallet closed a paid order", "", at
@@ -37,6 +47,14 @@ def incidents_in(
         case _:
             incident = None
     return (incident,) if incident else ()
+
+
+def evidence_in(
+    before: Payment, outcome: Outcome, *, at: datetime, refunds_single_trades: bool
+) -> tuple[Evidence, ...]:
+    """The evidence of unmatched payments in an outcome of a payment; each belongs to one of `incidents_in`."""
+    report = _in_paid(before, outcome, at, refunds_single_trades) if isinstance(outcome, Paid) else None
+    return (report.evidence,) if report and report.evidence else ()
 
 
 def refund_incidents_in(
@@ -82,7 +100,7 @@ def reversal_incidents_in(
 
 def unmatched_notice(
     account: Account, order_number: str, outcome: Outcome, *, is_ours: bool, at: datetime
-) -> Incident:
+) -> Report:
     """A verified notice to `account` of an order that it does not have; `is_ours` if another account created it.
 
     Money for an order that does not exist here is an unmatched payment. An order of another account needs manual
@@ -91,22 +109,18 @@ def unmatched_notice(
     kind = IncidentKind.ORDER_OF_ANOTHER_ACCOUNT if is_ours else IncidentKind.UNKNOWN_ORDER
     origin = "created with another account" if is_ours else "not created here"
     paid = outcome if isinstance(outcome, Paid) else None
-    is_unmatched = paid is not None and not is_ours
-    return Incident(
+    incident = Incident(
         mchid=account.mchid,
         subject_id=order_number,
         kind=kind,
         incident_id=incident_id_of(account.mchid, order_number, kind, paid.wallet_ref if paid else ""),
         account_id=account.account_id,
-        protocol=account.protocol,
-        detail=f"a notice of order {order_number}, {origin}" + (": it was paid" if paid else ""),
+        detail=f"a notice of order {order_number}, {origin}" + (f": {_paid_text(paid)}" if paid else ""),
         at=at,
-        amount=paid.amount if paid else None,
-        wallet_ref=paid.wallet_ref if paid else "",
-        payer_ref=paid.payer_ref if paid else "",
-        unmatched_state=UnmatchedState.SUSPECTED if is_unmatched else UnmatchedState.NONE,
-        check_at=at if is_unmatched else None,
     )
+    if paid is None or is_ours:
+        return Report(incident)
+    return _with_evidence(incident, account.protocol, paid)
 
 
 def unverified(account: Account, *, at: datetime) -> Incident:
@@ -118,13 +132,12 @@ def unverified(account: Account, *, at: datetime) -> Incident:
         kind=kind,
         incident_id=incident_id_of(account.mchid, account.account_id, kind, ""),
         account_id=account.account_id,
-        protocol=account.protocol,
         detail="the wallet's responses to this account fail verification; its verification key may be wrong",
         at=at,
     )
 
 
-def _in_paid(before: Payment, paid: Paid, at: datetime, refunds_single_trades: bool) -> Incident | None:
+def _in_paid(before: Payment, paid: Paid, at: datetime, refunds_single_trades: bool) -> Report | None:
     if before.is_reversed:  # the money was returned with the order
         return None
     other_trade = bool(before.wallet_ref and paid.wallet_ref and before.wallet_ref != paid.wallet_ref)
@@ -155,19 +168,20 @@ def _in_paid(before: Payment, paid: Paid, at: datetime, refunds_single_trades: b
 
 def _of_money(
     payment: Payment, paid: Paid, kind: IncidentKind, detail: str, at: datetime, *, is_unmatched: bool
-) -> Incident:
+) -> Report:
     dedup_key = paid.wallet_ref  # one incident per trade
     if kind in (IncidentKind.WRONG_AMOUNT, IncidentKind.WRONG_CURRENCY):
         dedup_key = f"{paid.wallet_ref} {paid.amount}"
     incident = _of_payment(payment, kind, detail, dedup_key, at)
-    return replace(
-        incident,
-        amount=paid.amount,
-        wallet_ref=paid.wallet_ref,
-        payer_ref=paid.payer_ref,
-        unmatched_state=UnmatchedState.SUSPECTED if is_unmatched else UnmatchedState.NONE,
-        check_at=at if is_unmatched else None,
-    )
+    return _with_evidence(incident, payment.protocol, paid) if is_unmatched else Report(incident)
+
+
+def _with_evidence(incident: Incident, protocol: str, paid: Paid) -> Report:
+    return Report(*with_evidence(incident, protocol, paid.amount, paid.wallet_ref, paid.payer_ref))
+
+
+def _paid_text(paid: Paid) -> str:
+    return f"{paid.amount} was paid" if paid.amount is not None else "it was paid"
 
 
 def _of_return(
@@ -180,8 +194,7 @@ def _of_return(
     if outcome.amount is None or outcome.amount == amount:
         return None
     detail = f"the wallet returned {outcome.amount}, refund {syssn} was {amount}"
-    incident = _of_payment(payment, IncidentKind.REFUND_AMOUNT, detail, str(outcome.amount), at, cause=syssn)
-    return replace(incident, amount=outcome.amount)
+    return _of_payment(payment, IncidentKind.REFUND_AMOUNT, detail, str(outcome.amount), at, cause=syssn)
 
 
 def _identity(
@@ -210,7 +223,6 @@ def _of_payment(
         kind=kind,
         incident_id=incident_id_of(payment.mchid, subject_id, kind, dedup_key),
         account_id=payment.account_id,
-        protocol=payment.protocol,
         detail=detail,
         at=at,
     )

@@ -14,6 +14,7 @@ from tael.db.batch import Batch
 from tael.db.database import Database
 from tael.db.due_queue import AccountQueue
 from tael.db.tables import assignments, write_rows
+from tael.incidents.domain.evidence import Evidence
 from tael.incidents.domain.incident import Incident
 from tael.incidents.store.incidents import write_incidents
 from tael.ledger.domain.entries import Entry
@@ -92,6 +93,7 @@ class Change:
     entries: tuple[Entry, ...] = ()
     webhooks: tuple[NewWebhook, ...] = ()
     incidents: tuple[Incident, ...] = ()
+    evidence: tuple[Evidence, ...] = ()  #: of unmatched payments, to which `incidents` refer
 
 
 class Payments:
@@ -207,5 +209,9 @@ async def write_changes(connection: "Connection", changes: Sequence[Change]) -> 
     applied = [change for change in changes if change.after.syssn in written]
     await write_entries(connection, [entry for change in applied for entry in change.entries])
     await write_webhooks(connection, [webhook for change in applied for webhook in change.webhooks])
-    await write_incidents(connection, [incident for change in applied for incident in change.incidents])
+    await write_incidents(
+        connection,
+        [incident for change in applied for incident in change.incidents],
+        [evidence for change in applied for evidence in change.evidence],
+    )
     return written

@@ -203,7 +203,7 @@ def test_a_returned_unmatched_payment_balances() -> None:
     came, went = expected_of_unmatched(unmatched)
     assert (came.kind, came.debit, came.credit) == ("unmatched_received", WALLET, "unmatched:HKD:acc")
     assert (went.kind, went.debit, went.credit) == ("unmatched_returned", came.credit, came.debit)
-    for state in ("KEPT", "RETURNING", "REFUSED"):
+    for state in ("HELD", "KEPT", "RETURNING", "REFUSED"):
         assert expected_of_unmatched(replace(unmatched, state=state)) == [came]
     booked = [replace(came, at=NOW), replace(went, at=LATER)]
     assert list(wrong_lines([came, went], booked)) == []

@@ -22,7 +22,7 @@ PAID: Final = replace(PAYMENT, refunded_minor=30, refund_count=1)
 REFUND: Final = RefundRow("R1", "P", "DONE", 30, "HKD", 0, NOW)
 ORDER: Final = OrderRows(PAID, [REFUND], [], [])
 TRADE: Final = WalletTrade("wechat", "P", "t1", "REFUND", 100, "HKD", 30)
-UNMATCHED: Final = UnmatchedRow(MCHID, "S", "P", "KEPT", 9, "HKD", "acc", NOW)
+UNMATCHED: Final = UnmatchedRow(MCHID, "S", "P", "HELD", 9, "HKD", "acc", NOW)
 
 
 def whats(
@@ -73,7 +73,8 @@ def test_money_for_an_order_that_is_unpaid_here_is_reported() -> None:
 def test_an_unmatched_payment_is_held_until_it_is_returned() -> None:
     twice = (TRADE, WalletTrade("wechat", "P", "t2", "SUCCESS", 9, "HKD", 0))
     assert whats(ORDER, *twice, unmatched_payments=(UNMATCHED,)) == []
-    assert whats(ORDER, *twice, unmatched_payments=(replace(UNMATCHED, state="REFUSED"),)) == []
+    for state in ("KEPT", "REFUSED"):
+        assert whats(ORDER, *twice, unmatched_payments=(replace(UNMATCHED, state=state),)) == []
     assert whats(ORDER, *twice, unmatched_payments=(replace(UNMATCHED, state="RETURNED"),)) == ["money held"]
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from tests.soak.books import mismatches
-from tests.soak.rows import EntryRow, RefundRow, ReversalRow, WalletRefund, WalletTrade
+from tests.soak.rows import EntryRow, RefundRow, ReversalRow, UnmatchedRow, WalletRefund, WalletTrade
 from tests.support.books import BOOKS, OURS, add, came, change, lose, payment, with_rows
 
 
@@ -34,7 +34,9 @@ WRONG_MONEY: Final = {
         "number V1 was given 2 times",
     ),
     "an unmatched payment goes back under the number of a refund": (
-        replace(BOOKS, ours=replace(OURS, sent_back=frozenset({"S1", "R1"}))),
+        replace(
+            BOOKS, ours=replace(OURS, unmatched=(*OURS.unmatched, UnmatchedRow("R1", "P1", "RETURNED", 300)))
+        ),
         "number R1 was given 2 times",
     ),
     "one reference is charged twice": (
@@ -79,11 +81,11 @@ WRONG_MONEY: Final = {
     ),
     "the wallet holds what failed": (
         change("trades", "P8", state="SUCCESS"),
-        "payment P8 (800228, FAILED): the wallet holds 600 of it",
+        "payment P8 (800228, FAILED): the wallet holds 600 of it, of which we hold 0",
     ),
     "the wallet holds what is closed": (
         change("trades", "P5", state="TRADE_FINISHED"),
-        "payment P5 (800201, CLOSED): the wallet holds 1000 of it",
+        "payment P5 (800201, CLOSED): the wallet holds 1000 of it, of which we hold 0",
     ),
     "what never came went back": (
         change("payments", "P5", refunded_minor=10),
@@ -215,10 +217,24 @@ WRONG_ENTRIES: Final = {
     ),
     "an unmatched payment is still held": (
         lose("entries", "S1 unmatched_returned"),
-        "the ledger holds 1000 of unmatched payment S1",
+        "the ledger holds 1000 of unmatched payment S1, which is RETURNED",
+    ),
+    "a held unmatched payment went back": (
+        add("returns", WalletRefund("P20", "S2", "SUCCESS", 700)),
+        "unmatched payment S2 is HELD, the wallet sent 700 back",
+    ),
+    "a held unmatched payment is booked out": (
+        add(
+            "entries", EntryRow("S2", "unmatched_returned", "unmatched:HKD:acc", "wallet:HKD:acc", 700, "HKD")
+        ),
+        "the ledger holds 0 of unmatched payment S2, which is HELD",
+    ),
+    "the wallet does not hold what is held": (
+        change("trades", "P20", refunded_minor=700),
+        "payment P20 (800108, FAILED): the wallet holds 0 of it, of which we hold 700",
     ),
     "an unknown unmatched payment": (
-        replace(BOOKS, ours=replace(OURS, sent_back=frozenset())),
+        replace(BOOKS, ours=replace(OURS, unmatched=())),
         "the ledger holds unmatched payment S1, and nothing caused it",
     ),
     "another amount of an unmatched payment went back": (

@@ -223,46 +223,69 @@ CREATE TABLE webhook_attempt (
     CONSTRAINT webhook_attempt_answer_is_short CHECK (octet_length(answer) <= 1024)
 );
 
--- What needs manual review, and money that no order explains. The same event twice is one row.
-CREATE TABLE incident (
-    mchid            text NOT NULL,
-    subject_id       text NOT NULL,
-    kind             text NOT NULL,
-    incident_id      text NOT NULL,
-    account_id       text NOT NULL,
-    protocol         text NOT NULL, -- the account's: which channel and jobs serve the row
-    detail           text NOT NULL,
-    at               timestamptz NOT NULL,
-    amount_minor     bigint,
-    currency         text,
-    wallet_ref       text NOT NULL,
-    payer_ref        text NOT NULL,
-    unmatched_state  text NOT NULL,
-    unmatched_syssn  text NOT NULL,
-    asked_at         timestamptz,
-    wallet_code      text NOT NULL,
-    return_ref       text NOT NULL,
-    returned_at      timestamptz,
-    check_at         timestamptz,
-    lease_until      timestamptz,
-    checks           integer NOT NULL,
-    resolved_at      timestamptz,
-    resolution       text NOT NULL,
-    version          integer NOT NULL,
-    CONSTRAINT incident_pkey PRIMARY KEY (mchid, subject_id, kind, incident_id),
-    CONSTRAINT incident_amount_has_currency CHECK ((amount_minor IS NULL) = (currency IS NULL)),
-    CONSTRAINT incident_unmatched_state CHECK (unmatched_state IN
-        ('NONE', 'SUSPECTED', 'KEPT', 'RETURNING', 'RETURNED', 'REFUSED', 'VOIDED', 'REFUTED')),
-    CONSTRAINT incident_booking_has_number CHECK (
-        unmatched_state NOT IN ('KEPT', 'RETURNING', 'RETURNED', 'REFUSED')
-        OR (unmatched_syssn <> '' AND amount_minor > 0))
+-- Money that no order explains. The wallet's report of it is written first; the columns with defaults are its progress.
+CREATE TABLE unmatched_payment (
+    mchid         text NOT NULL,
+    unmatched_id  text NOT NULL,
+    subject_id    text NOT NULL, -- the order at the wallet
+    kind          text NOT NULL,
+    account_id    text NOT NULL,
+    protocol      text NOT NULL, -- the account's: which channel and jobs serve the row
+    at            timestamptz NOT NULL,
+    amount_minor  bigint,
+    currency      text,
+    wallet_ref    text NOT NULL,
+    payer_ref     text NOT NULL,
+    check_at      timestamptz,
+    lease_until   timestamptz,
+    state         text NOT NULL DEFAULT 'SUSPECTED',
+    syssn         text NOT NULL DEFAULT '', -- given when it is booked
+    booked_at     timestamptz,
+    asked_at      timestamptz,
+    wallet_code   text NOT NULL DEFAULT '',
+    return_ref    text NOT NULL DEFAULT '',
+    returned_at   timestamptz,
+    remind_at     timestamptz,
+    reason        text NOT NULL DEFAULT '',
+    note          text NOT NULL DEFAULT '',
+    checks        integer NOT NULL DEFAULT 0,
+    version       integer NOT NULL DEFAULT 1,
+    CONSTRAINT unmatched_payment_pkey PRIMARY KEY (mchid, unmatched_id),
+    CONSTRAINT unmatched_payment_amount_has_currency CHECK ((amount_minor IS NULL) = (currency IS NULL)),
+    CONSTRAINT unmatched_payment_state CHECK (state IN
+        ('SUSPECTED', 'HELD', 'APPROVED', 'RETURNING', 'RETURNED', 'KEPT', 'REFUSED', 'VOIDED', 'REFUTED')),
+    CONSTRAINT unmatched_payment_booking_has_number CHECK (
+        state IN ('SUSPECTED', 'REFUTED') OR (syssn <> '' AND amount_minor > 0 AND booked_at IS NOT NULL)),
+    CONSTRAINT unmatched_payment_kept_with_a_note CHECK (state <> 'KEPT' OR note <> ''),
+    CONSTRAINT unmatched_payment_note_is_short CHECK (char_length(note) <= 500),
+    CONSTRAINT unmatched_payment_held_has_reminder CHECK (state <> 'HELD' OR remind_at IS NOT NULL)
 ) WITH (fillfactor = 80);
 -- One trade of a wallet's is booked and returned at most once, however many kinds of events report it.
-CREATE UNIQUE INDEX one_booking_per_trade ON incident (mchid, subject_id, wallet_ref)
-    WHERE unmatched_syssn <> '' AND unmatched_state <> 'VOIDED';
-CREATE INDEX incident_by_unmatched_syssn ON incident (mchid, unmatched_syssn) WHERE unmatched_syssn <> '';
-CREATE INDEX incident_due_of_account ON incident (protocol, account_id, check_at) WHERE check_at IS NOT NULL;
+CREATE UNIQUE INDEX one_booking_per_trade ON unmatched_payment (mchid, subject_id, wallet_ref)
+    WHERE syssn <> '' AND state <> 'VOIDED';
+CREATE INDEX unmatched_payment_of_subject ON unmatched_payment (mchid, subject_id);
+CREATE INDEX unmatched_payment_by_syssn ON unmatched_payment (mchid, syssn) WHERE syssn <> '';
+CREATE INDEX unmatched_payment_due_of_account ON unmatched_payment (protocol, account_id, check_at)
+    WHERE check_at IS NOT NULL;
+CREATE INDEX unmatched_payment_open ON unmatched_payment (at)
+    WHERE state IN ('SUSPECTED', 'HELD', 'APPROVED', 'RETURNING', 'REFUSED');
+
+-- What needs manual review. The same event twice is one row.
+CREATE TABLE incident (
+    mchid         text NOT NULL,
+    subject_id    text NOT NULL,
+    kind          text NOT NULL,
+    incident_id   text NOT NULL,
+    account_id    text NOT NULL,
+    detail        text NOT NULL,
+    at            timestamptz NOT NULL,
+    unmatched_id  text NOT NULL, -- of the unmatched payment that it is about, if any
+    resolved_at   timestamptz,
+    resolution    text NOT NULL,
+    CONSTRAINT incident_pkey PRIMARY KEY (mchid, subject_id, kind, incident_id)
+);
 CREATE INDEX incident_open ON incident (at) WHERE resolved_at IS NULL;
+CREATE INDEX incident_of_unmatched_payment ON incident (mchid, unmatched_id) WHERE unmatched_id <> '';
 
 CREATE TABLE checkout_link (
     mchid          text NOT NULL,

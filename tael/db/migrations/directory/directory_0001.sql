@@ -30,10 +30,12 @@ CREATE TABLE merchant (
     is_default             boolean NOT NULL DEFAULT false,
     max_amount_minor       bigint,
     denied                 text[] NOT NULL DEFAULT '{}',
+    unmatched_payments     text NOT NULL DEFAULT 'hold',
     created_at             timestamptz NOT NULL,
     CONSTRAINT merchant_currency CHECK (currency ~ '^[A-Z]{3}$'),
     CONSTRAINT merchant_state CHECK (state IN ('active', 'disabled', 'waiting')),
     CONSTRAINT merchant_max_amount_is_positive CHECK (max_amount_minor > 0),
+    CONSTRAINT merchant_unmatched_payments CHECK (unmatched_payments IN ('hold', 'return')),
     CONSTRAINT merchant_denied CHECK (denied <@ ARRAY['payment', 'refund', 'reversal', 'close'])
 );
 CREATE INDEX merchant_of_app ON merchant (appcode);
