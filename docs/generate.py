@@ -421,7 +421,7 @@ def unmatched_arrows() -> Arrows[UnmatchedState]:
             for label, before, step in (
                 ("decision to return", UnmatchedState.HELD, lambda u: unmatched_domain.approve(u, "", NOON)),
                 ("decision to keep", UnmatchedState.HELD, lambda u: unmatched_domain.keep(u, "")),
-                ("record changed", UnmatchedState.HELD, unmatched_domain.void_held),
+                ("record changed", UnmatchedState.HELD, unmatched_domain.void),
                 (
                     "confirmed again",
                     UnmatchedState.APPROVED,
@@ -432,9 +432,9 @@ def unmatched_arrows() -> Arrows[UnmatchedState]:
                     UnmatchedState.APPROVED,
                     lambda u: unmatched_domain.reschedule_unmatched(u, NOON),
                 ),
-                ("record changed", UnmatchedState.APPROVED, unmatched_domain.void_held),
+                ("record changed", UnmatchedState.APPROVED, unmatched_domain.void),
                 ("decision to keep", UnmatchedState.REFUSED, lambda u: unmatched_domain.keep(u, "")),
-                ("record changed", UnmatchedState.REFUSED, lambda u: unmatched_domain.void(u, NOON)),
+                ("record changed", UnmatchedState.REFUSED, unmatched_domain.void),
             )
         ),
     )

@@ -13,7 +13,7 @@ import structlog
 from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES
 from tael.channels.base import Channel, ChannelOrder, ChannelRefund
-from tael.channels.outcomes import Closed, Outcome, Paid, Refused, Unknown
+from tael.channels.outcomes import Outcome, Refused, Unknown
 from tael.incidents.domain.evidence import Evidence
 from tael.incidents.domain.incident import Incident, IncidentKind
 from tael.incidents.log import log_incidents
@@ -35,9 +35,7 @@ from tael.unmatched.domain.unmatched import (
     confirm,
     fail_mismatched,
     is_contradicted,
-    is_corrected,
     is_reminder_due,
-    may_be_voided,
     refute,
     reschedule_unmatched,
     resolves_incidents,
@@ -45,7 +43,6 @@ from tael.unmatched.domain.unmatched import (
     successor,
     unmatched_entries,
     void,
-    void_held,
 )
 from tael.unmatched.store.unmatched import UnmatchedChange, UnmatchedPayments
 
@@ -79,11 +76,9 @@ async def advance_unmatched(unmatched: UnmatchedPayment, context: UnmatchedConte
             return await _return(confirmed or unmatched, payment, account, context, is_first=True)
         case UnmatchedState.RETURNING:
             return await _return(unmatched, payment, account, context, is_first=False)
-        case UnmatchedState.HELD | UnmatchedState.APPROVED:
+        case _:
             checked = await _recheck(unmatched, payment, account, context)
             return await _return(checked or unmatched, payment, account, context, is_first=True)
-        case _:
-            return await _correct(unmatched, payment, account, context)
 
 
 async def _confirm(
@@ -91,12 +86,12 @@ async def _confirm(
 ) -> UnmatchedPayment | None:
     """Query the wallet's record and commit the result; None if the row changed meanwhile."""
     numbered = await context.table.of_same_trade(unmatched)
-    if numbered is not None and not may_be_voided(numbered, unmatched):
+    if numbered is not None:
         return await _record(unmatched, refute(unmatched, "this money is already handled"), context)
     states = await _reversal_states(payment, context)
     if ReversalState.DONE in states:
         return await _record(unmatched, refute(unmatched, "a reversal of ours undid the order"), context)
-    if ReversalState.PENDING in states or numbered is not None:
+    if ReversalState.PENDING in states:
         return await _record(unmatched, reschedule_unmatched(unmatched, context.gateway.clock.now()), context)
     order = _order(unmatched, payment, account, context)
     record = await _channel(order, context).query(order)
@@ -186,15 +181,15 @@ async def _recheck(
     """Query the wallet's record of booked money again; None if the row changed meanwhile.
 
     If it is confirmed and its return approved, the return is committed. The money may have gone back without us, or
-    its first record may have been false. Then the booking is voided, and its successor is confirmed like a new event.
-    The log reminds of what is held, once a day.
+    its first record may have been false, which can also be why the wallet refused to return it. Then the booking is
+    voided, and its successor is confirmed like a new event. The log reminds of what is held, once a day.
     """
     order = _order(unmatched, payment, account, context)
     record = await _channel(order, context).query(order)
     now = context.gateway.clock.now()
     if is_contradicted(unmatched, record):
         incident, evidence = successor(unmatched, now)
-        after = void_held(unmatched)
+        after = void(unmatched)
         voided = await _record(unmatched, after, context, incidents=(incident,), evidence=(evidence,))
         if voided is not None:
             log_incidents([incident])
@@ -215,29 +210,6 @@ async def _is_confirmed(
     """Whether the record still shows the money, and no reversal of ours is about to undo the order."""
     is_there = isinstance(assess(approved, payment, record), Confirmed)
     return is_there and ReversalState.PENDING not in await _reversal_states(payment, context)
-
-
-async def _correct(
-    unmatched: UnmatchedPayment, payment: Payment | None, account: Account, context: UnmatchedContext
-) -> UnmatchedPayment:
-    """Query the wallet's record of money that it refuses to return. A record that differs from the booking voids it.
-
-    The corrected record is recorded as a new event in a later step: before the booking is void, it would be refuted as
-    money that is already handled.
-    """
-    order = _order(unmatched, payment, account, context)
-    record = await _channel(order, context).query(order)
-    now = context.gateway.clock.now()
-    if payment is None or order.names_trade or not isinstance(record, Paid | Closed):
-        after = reschedule_unmatched(unmatched, now)
-    elif unmatched.state is UnmatchedState.VOIDED:
-        await record_notice(payment, record, context.gateway)
-        after = replace(unmatched, check_at=None)
-    else:
-        after = (
-            void(unmatched, now) if is_corrected(unmatched, record) else reschedule_unmatched(unmatched, now)
-        )
-    return await _record(unmatched, after, context) or unmatched
 
 
 async def _record(

@@ -96,10 +96,10 @@ async def test_a_false_amount_is_voided_and_the_true_amount_returned_once_the_re
     scene.wallet.false_records.clear()
     await scene.run_jobs()
 
-    unmatched_payments = {unmatched.kind: unmatched.state for unmatched in await scene.all_unmatched()}
-    assert unmatched_payments == {
-        IncidentKind.WRONG_AMOUNT: UnmatchedState.VOIDED,
-        IncidentKind.PAID_AFTER_FAILED: UnmatchedState.RETURNED,
+    states = {unmatched.amount: unmatched.state for unmatched in await scene.all_unmatched()}
+    assert states == {
+        Money(101, "HKD"): UnmatchedState.VOIDED,
+        Money(100, "HKD"): UnmatchedState.RETURNED,
     }
     assert list(scene.wallet.refund_book().values()) == [100]
     moved = [(kind, amount.amount_minor) for kind, _, _, amount in await scene.unmatched_entries()]
@@ -113,12 +113,17 @@ async def test_a_false_amount_is_voided_and_the_true_amount_returned_once_the_re
     await scene.assert_books_agree()
 
 
-async def test_the_true_amount_waits_until_the_false_one_is_voided(scene: Scene) -> None:
+async def test_the_true_amount_is_returned_once_if_its_notice_arrives_before_the_false_one_is_voided(
+    scene: Scene,
+) -> None:
     payment = await booked_false_amount(scene)
     await scene.notify(payment.syssn)
     await scene.run_unmatched()
     kinds = {unmatched.kind: unmatched.state for unmatched in await scene.all_unmatched()}
-    assert kinds[IncidentKind.PAID_AFTER_FAILED] is UnmatchedState.SUSPECTED
+    assert kinds == {
+        IncidentKind.WRONG_AMOUNT: UnmatchedState.REFUSED,
+        IncidentKind.PAID_AFTER_FAILED: UnmatchedState.REFUTED,  # the trade is already handled
+    }
 
     scene.wallet.false_records.clear()
     await scene.run_jobs()
@@ -126,16 +131,40 @@ async def test_the_true_amount_waits_until_the_false_one_is_voided(scene: Scene)
     await scene.assert_books_agree()
 
 
-async def test_a_false_amount_of_money_that_went_back_is_only_voided(
-    scene: Scene,
-) -> None:
+async def test_a_false_amount_of_money_that_went_back_is_only_voided(scene: Scene) -> None:
     payment = await booked_false_amount(scene)
     scene.wallet.false_records.clear()
     scene.wallet.trades[payment.syssn].reversal = ReversalAction.REFUNDED
     await scene.run_jobs()
 
-    assert (await scene.unmatched()).state is UnmatchedState.VOIDED
+    states = [unmatched.state for unmatched in await scene.all_unmatched()]
+    assert sorted(states) == [UnmatchedState.REFUTED, UnmatchedState.VOIDED]
     assert scene.wallet.refund_book() == {}
+    await scene.assert_books_agree()
+
+
+@pytest.mark.parametrize("case", [TWICE, UNMATCHED_ORDER], ids=str)
+async def test_a_false_amount_of_an_unmatched_trade_is_voided_and_the_true_amount_returned(
+    scene: Scene, case: UnmatchedCase
+) -> None:
+    scene.wallet.payer = case.payer
+    await case.receive(scene.world, scene.gateway)
+    (trade,) = scene.wallet.unacknowledged
+    order = scene.wallet.trades[trade].order.syssn
+    false_outcome = Paid(Money(701, "HKD"), scene.wallet.trades[trade].wallet_ref, "payer-1", NOW)
+    scene.wallet.false_records[order] = false_outcome
+    await scene.notify(trade, false_outcome)
+    await scene.run_unmatched()
+    assert ((await scene.unmatched()).state, scene.wallet.refund_book()) == (UnmatchedState.REFUSED, {})
+
+    scene.wallet.false_records.clear()
+    await scene.run_jobs()
+    states = {unmatched.amount: unmatched.state for unmatched in await scene.all_unmatched()}
+    assert states == {Money(701, "HKD"): UnmatchedState.VOIDED, case.amount: UnmatchedState.RETURNED}
+    assert list(scene.wallet.refund_book().values()) == [case.amount.amount_minor]
+    assert {incident.unmatched_id for incident in await scene.incidents()} == {
+        unmatched.unmatched_id for unmatched in await scene.all_unmatched()
+    }
     await scene.assert_books_agree()
 
 

@@ -49,9 +49,7 @@ class UnmatchedState(StrEnum):
     RETURNED = "RETURNED"
     KEPT = "KEPT"  #: an operator decided that it is not returned
     REFUSED = "REFUSED"  #: the wallet refused to return it; needs manual review unless its record changes
-    VOIDED = (
-        "VOIDED"  #: the wallet's record changed: booked out, and the new record is recorded as a new event
-    )
+    VOIDED = "VOIDED"  #: the wallet's record changed: booked out, and a new event confirms the new record
     REFUTED = "REFUTED"  #: the wallet's record has no such payment, or it belongs to an order after all
 
 
@@ -281,48 +279,28 @@ def is_contradicted(booked: UnmatchedPayment, record: Outcome) -> bool:
             return False
 
 
-def is_corrected(refused: UnmatchedPayment, record: Outcome) -> bool:
-    """Whether the record contradicts money whose return the wallet refused, and shows a new event in its place."""
-    is_new_event = isinstance(record, Closed) or _is_about_amount(refused)
-    return is_new_event and is_contradicted(refused, record)
-
-
-def may_be_voided(numbered: UnmatchedPayment, other: UnmatchedPayment) -> bool:
-    """Whether `other`, an event with another amount in the same trade, may still replace the booked one."""
-    is_open = (
-        numbered.state in (UnmatchedState.RETURNING, UnmatchedState.REFUSED) and numbered.check_at is not None
-    )
-    return is_open and _is_about_amount(numbered) and numbered.amount != other.amount
-
-
-def void(unmatched: UnmatchedPayment, at: datetime) -> UnmatchedPayment:
-    """`unmatched`, booked out. The wallet's corrected record is due to be recorded as an event of its own."""
-    reason = "the wallet refused to return it and has corrected its record"
-    return replace(unmatched, state=UnmatchedState.VOIDED, reason=reason, check_at=at, checks=0)
-
-
-def void_held(held: UnmatchedPayment) -> UnmatchedPayment:
-    """`held`, booked out. Its successor takes its place."""
+def void(booked: UnmatchedPayment) -> UnmatchedPayment:
+    """`booked`, booked out. Its successor takes its place."""
     reason = "the wallet's record has changed"
-    return replace(held, state=UnmatchedState.VOIDED, reason=reason, check_at=None, remind_at=None)
+    return replace(booked, state=UnmatchedState.VOIDED, reason=reason, check_at=None, remind_at=None)
 
 
-def successor(held: UnmatchedPayment, at: datetime) -> tuple[Incident, Evidence]:
-    """A new event of unknown amount in place of `held`, so that the wallet's record is confirmed once more.
+def successor(booked: UnmatchedPayment, at: datetime) -> tuple[Incident, Evidence]:
+    """A new event of unknown amount in place of `booked`, so that the wallet's record is confirmed once more.
 
     No refusal shows which record is true, and a false one must not replace a true one for good. The event has an id of
     its own each time, so that it is no repeat of an earlier one.
     """
     incident = Incident(
-        mchid=held.mchid,
-        subject_id=held.subject_id,
-        kind=held.kind,
-        incident_id=incident_id_of(held.mchid, held.subject_id, held.kind, held.syssn),
-        account_id=held.account_id,
-        detail=f"the wallet's record has changed since {held.amount} was booked as {held.syssn}",
+        mchid=booked.mchid,
+        subject_id=booked.subject_id,
+        kind=booked.kind,
+        incident_id=incident_id_of(booked.mchid, booked.subject_id, booked.kind, booked.syssn),
+        account_id=booked.account_id,
+        detail=f"the wallet's record has changed since {booked.amount} was booked as {booked.syssn}",
         at=at,
     )
-    return with_evidence(incident, held.protocol, None, held.wallet_ref, held.payer_ref)
+    return with_evidence(incident, booked.protocol, None, booked.wallet_ref, booked.payer_ref)
 
 
 def is_reminder_due(unmatched: UnmatchedPayment, now: datetime) -> bool:
@@ -346,11 +324,7 @@ def reschedule_unmatched(unmatched: UnmatchedPayment, now: datetime) -> Unmatche
         case UnmatchedState.REFUSED:
             is_open = _is_within(CORRECTED_WITHIN, unmatched.asked_at, now)
         case _:
-            is_open = unmatched.state in (
-                UnmatchedState.APPROVED,
-                UnmatchedState.RETURNING,
-                UnmatchedState.VOIDED,
-            )
+            is_open = unmatched.state in (UnmatchedState.APPROVED, UnmatchedState.RETURNING)
     gap = min(timedelta(seconds=2 ** min(unmatched.checks, 20)), MAX_GAP)
     return replace(unmatched, check_at=now + gap if is_open else None, checks=unmatched.checks + 1)
 
