@@ -27,7 +27,7 @@ RETURNED, HELD, SUSPECTED = "4e70000000000001", "4e1d000000000002", "50590000000
 SYSSN, HELD_SYSSN = "202601020100990000000002", "202601020100990000000003"
 #: One more than are listed; each is one second older than the one before it.
 MANY = """
-INSERT INTO unmatched_payment (mchid, unmatched_id, subject_id, kind, account_id, wallet, at, wallet_ref, payer_ref)
+INSERT INTO unmatched_payment (mchid, unmatched_id, subject_id, kind, account_id, protocol, at, wallet_ref, payer_ref)
 SELECT 'many', 'id-' || n, 'order-' || n, 'unknown_order', 'wechat1', 'wechat',
     '2026-01-01T00:00:00Z'::timestamptz - n * interval '1 second', '', ''
 FROM generate_series(1, 1001) AS n

@@ -98,7 +98,7 @@ def _money(books: Books) -> Iterator[str]:
     ours = {payment.syssn for payment in books.ours.payments}
     for order, found in trades.items():
         if order not in ours and any(trade.came_minor for trade in found):
-            yield f"the wallet took money for {order}, which is no order of ours"
+            yield from _unknown_order(order, found, books.ours)
         if sum(1 for trade in found if trade.came_minor) > 1:
             yield f"the wallet took money twice for {order}"
     for payment in books.ours.payments:
@@ -112,6 +112,15 @@ def _money(books: Books) -> Iterator[str]:
             sum(trade.refunded_minor for trade in came),
             books.ours.held_minor(payment.syssn),
         )
+
+
+def _unknown_order(order: str, found: Sequence[WalletTrade], ours: OurBook) -> Iterator[str]:
+    """Money for an order that is not ours is an unmatched payment."""
+    held_minor = sum(trade.came_minor - trade.refunded_minor for trade in found)
+    if order not in {row.subject_id for row in ours.unmatched}:
+        yield f"the wallet took money for {order}, which is no order of ours"
+    elif held_minor != ours.held_minor(order):
+        yield f"the wallet holds {held_minor} for {order}, of which we hold {ours.held_minor(order)}"
 
 
 def _sums(payment: PaymentRow, came: int, back: int, unmatched: int) -> Iterator[str]:

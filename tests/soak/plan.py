@@ -44,6 +44,7 @@ FAULT_KINDS: Final = (
 WALLETS: Final = ("alipay", "wechat", "wechat_hk")
 
 GAP_OF_PAYMENTS_S: Final = 0.32
+GAP_OF_UNMATCHED_S: Final = 3.0
 GAP_OF_KILLS_S: Final = 3.0
 GAP_OF_FAULTS_S: Final = 1.8
 #: A slow wallet: its responses are outdated when they arrive.
@@ -165,7 +166,16 @@ class ReceiverFault:
     how: str
 
 
-Step = Pay | Jump | Kill | DatabaseDeath | Freeze | Hang | Fault | Cut | ReceiverFault
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """An order that another program opens at WeChat with the shop's account, and that is paid."""
+
+    at_s: float
+    shop: str
+    amount_minor: int
+
+
+Step = Pay | Unmatched | Jump | Kill | DatabaseDeath | Freeze | Hang | Fault | Cut | ReceiverFault
 
 
 def plan(seed: int, minutes: float) -> tuple[Step, ...]:
@@ -190,6 +200,10 @@ def plan(seed: int, minutes: float) -> tuple[Step, ...]:
     steps += [DatabaseDeath(at_s) for at_s in _moments(GAP_OF_DATABASE_DEATHS_S, seconds, dice)]
     steps += [_freeze(at_s, dice) for at_s in _moments(GAP_OF_FREEZES_S, seconds, dice)]
     steps += _hangs(seconds, dice)
+    steps += [
+        Unmatched(at_s, dice.choice(SHOPS), dice.choice((100, 700, 4321)))
+        for at_s in _moments(GAP_OF_UNMATCHED_S, seconds, dice)
+    ]
     return tuple(sorted(steps, key=lambda step: step.at_s))
 
 

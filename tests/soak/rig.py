@@ -22,12 +22,13 @@ from tael.cli.processes import start
 from tael.cli.seed import DemoApp, seed
 from tael.main import open_store
 from tael.merchants.domain.merchant import UnmatchedPolicy
+from tests.soak.merchant import merchants_of
 from tests.soak.plan import APIS, WORKERS
 from tests.support.wire import Wire
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-#: The merchants, by app, that hold unmatched payments; the others return them.
-HOLDING: Final = ((1, 0), (2, 1))
+#: The shops whose merchants hold unmatched payments; the others return them.
+HOLDING_SHOPS: Final = frozenset({"wechat_only", "chain_west"})
 NODES: Final = {name: f"{number:02d}" for number, name in enumerate((*APIS, *WORKERS), start=11)}
 
 
@@ -109,9 +110,10 @@ async def _seed(demo_stack: DemoStack) -> list[DemoApp]:
     settings = settings_of(demo_stack)
     async with open_store(settings) as store:
         apps = await seed(store, demo_stack.accounts(), DemoClock(demo_stack.paths.data / "clock").now())
-        for app, merchant in HOLDING:
-            held = (await store.merchants.of_app(apps[app].app.appcode))[merchant]
-            await store.merchants.set_merchant(replace(held, unmatched_payments=UnmatchedPolicy.HOLD))
+        for shop in HOLDING_SHOPS:
+            merchant = await store.merchants.merchant(merchants_of(apps)[shop].mchid)
+            assert merchant is not None
+            await store.merchants.set_merchant(replace(merchant, unmatched_payments=UnmatchedPolicy.HOLD))
         return [DemoApp(replace(one.app, notify_offline=one.app.sha256_only), one.mchids) for one in apps]
 
 

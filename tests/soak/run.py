@@ -16,6 +16,7 @@ from tests.soak.freezes import Freezer
 from tests.soak.kills import Reaper
 from tests.soak.merchant import SoakClient, merchants_of
 from tests.soak.neighbours import Neighbours, quantile
+from tests.soak.other_program import OtherProgram
 from tests.soak.plan import (
     Cut,
     DatabaseDeath,
@@ -27,6 +28,7 @@ from tests.soak.plan import (
     Pay,
     ReceiverFault,
     Step,
+    Unmatched,
     plan,
 )
 from tests.soak.reading import BookReader, wallets_book
@@ -90,6 +92,7 @@ class Soak:
         self._reaper = Reaper(stack, self._client, self._reader, self._wallet_faults)
         self._freezer = Freezer(stack, self._reaper, self._wallet_faults)
         self._neighbours = Neighbours(self._client, self._wallet_faults, self._merchants)
+        self._other_program = OtherProgram(self._client, self._reader, self._merchants)
         self._openids: dict[str, str] = {}
         self._scenarios: set[asyncio.Task[None]] = set()
         self._disturbances: set[asyncio.Task[None]] = set()
@@ -108,6 +111,7 @@ class Soak:
             try:
                 await self._until_ready()
                 self._openids = await self._read_openids()
+                await self._other_program.prepare()
                 snapshots = asyncio.create_task(self._take_snapshots())
                 await self._carry_out()
                 found = await self._broken_off() if self._is_over else await self._verdict()
@@ -138,7 +142,8 @@ class Soak:
                 return
             if self._neighbours.is_measuring and not isinstance(step, Pay):
                 continue
-            self._begin(self._do(step), self._scenarios if isinstance(step, Pay) else self._disturbances)
+            is_scenario = isinstance(step, Pay | Unmatched)
+            self._begin(self._do(step), self._scenarios if is_scenario else self._disturbances)
 
     def _begin(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
         task = asyncio.create_task(work)
@@ -156,6 +161,8 @@ class Soak:
             case Pay():
                 merchant = self._merchants[step.shop]
                 await Scenario(step, merchant, self._openids.get(step.shop, ""), self._client).live()
+            case Unmatched():
+                await self._other_program.live(step)
             case Jump():
                 await self._jump(step.advance_s)
             case Kill():
@@ -262,8 +269,9 @@ class Soak:
         """End all faults, finish every scenario, and compare the books."""
         await self._heal()
         await self._finish_scenarios()
+        reported = await self._other_program.until_reported()
         idle = await run_until_idle(self._stack, self._client, self._reader)
-        return [*idle, *await self._compare()]
+        return [*reported, *idle, *await self._compare()]
 
     async def _heal(self) -> None:
         """End kills and faults, and wait until every process is up."""
@@ -296,6 +304,8 @@ class Soak:
         unmatched = Counter(row.state for row in books.ours.unmatched)
         print(f"payments    {dict(states)}; refunds {dict(refunds)}; webhooks received {len(books.received)}")
         print(f"unmatched   {dict(unmatched)}")
+        if self._other_program.has_paid and not {"HELD", "RETURNED"} <= unmatched.keys():
+            self._troubles.append("unmatched payments were not both held and returned")
         return [
             *self._found,
             *self._neighbours.wrong,

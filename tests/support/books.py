@@ -111,6 +111,7 @@ OURS: Final = OurBook(
         EntryRow("S2", "unmatched_received", "wallet:HKD:acc", "unmatched:HKD:acc", 700, "HKD"),
         EntryRow("S3", "unmatched_received", "wallet:HKD:acc", "unmatched:HKD:acc", 701, "HKD"),
         EntryRow("S3", "unmatched_returned", "unmatched:HKD:acc", "wallet:HKD:acc", 701, "HKD"),
+        EntryRow("S4", "unmatched_received", "wallet:HKD:acc", "unmatched:HKD:acc", 40, "HKD"),
     ],
     webhooks=[
         WebhookRow("P1", "payment", "DELIVERED"),
@@ -124,6 +125,7 @@ OURS: Final = OurBook(
         UnmatchedRow("S1", "P3", "RETURNED", 1000),
         UnmatchedRow("S2", "P20", "HELD", 700),
         UnmatchedRow("S3", "P20", "VOIDED", 701),
+        UnmatchedRow("S4", "unknown-1", "HELD", 40),
     ],
     new_style_apps=frozenset({NEW}),
 )
@@ -139,6 +141,7 @@ WALLETS: Final = WalletBook(
         WalletTrade("P9", "TRADE_CLOSED", 100, "HKD", 100),
         WalletTrade("P10", "SUCCESS", 100, "HKD", 0),
         WalletTrade("P20", "TRADE_SUCCESS", 700, "HKD", 0),
+        WalletTrade("unknown-1", "SUCCESS", 40, "HKD", 0),
     ],
     refunds=[
         WalletRefund("P1", "R1", "SUCCESS", 300),

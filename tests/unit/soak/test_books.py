@@ -229,6 +229,10 @@ WRONG_ENTRIES: Final = {
         ),
         "the ledger holds 0 of unmatched payment S2, which is HELD",
     ),
+    "the wallet does not hold what is held for an unknown order": (
+        change("trades", "unknown-1", refunded_minor=40),
+        "the wallet holds 0 for unknown-1, of which we hold 40",
+    ),
     "the wallet does not hold what is held": (
         change("trades", "P20", refunded_minor=700),
         "payment P20 (800108, FAILED): the wallet holds 0 of it, of which we hold 700",

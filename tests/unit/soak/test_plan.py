@@ -29,8 +29,10 @@ from tests.soak.plan import (
     Pay,
     ReceiverFault,
     Step,
+    Unmatched,
     plan,
 )
+from tests.soak.rig import HOLDING_SHOPS
 
 DOCS: Final = Path(__file__).resolve().parents[3] / "docs"
 SEEDS: Final = (1, 2, 3, 1001)
@@ -121,6 +123,16 @@ def test_ten_minutes_have_every_disturbance_in_them(seed: int) -> None:
     assert {step.wallet for step in steps if isinstance(step, Hang)} == {"alipay", "wechat"}
     assert any(isinstance(step, DatabaseDeath) for step in steps)
     assert any(isinstance(step, Jump) for step in steps)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_unmatched_payments_come_under_both_policies_within_any_minute(seed: int) -> None:
+    found = [step for step in plan(seed, 10) if isinstance(step, Unmatched)]
+    assert {step.shop for step in found} == set(SHOPS)
+    for second in range(0, 541):
+        shops = {step.shop for step in found if second <= step.at_s < second + 60}
+        assert shops & HOLDING_SHOPS, f"from second {second} on"
+        assert shops - HOLDING_SHOPS, f"from second {second} on"
 
 
 @pytest.mark.parametrize("seed", range(20))
