@@ -125,6 +125,23 @@ class Table(Generic[Row]):
         rows = self.unnest(self.columns)
         return f"INSERT INTO {self.name} ({self.select}) SELECT {self.select_from('w')} FROM {rows}"
 
+    def values(self, row: Row, columns: Sequence[str]) -> list[object]:
+        """The values of one row in these columns, as parameters."""
+        return [self._getters[column](row) for column in columns]
+
+    def insert_one(self, *internal: str) -> str:
+        """Inserts the row of `values(row, columns)`, followed by values of these internal columns."""
+        columns = (*self.columns, *internal)
+        places = ", ".join(f"${place}" for place in range(1, len(columns) + 1))
+        return f"INSERT INTO {self.name} ({', '.join(columns)}) VALUES ({places})"
+
+    def update_one(self, columns: Sequence[str]) -> str:
+        """Sets these columns of the row with the key; the parameters are `values(row, (*key, *columns))`."""
+        places = enumerate((*self.key, *columns), 1)
+        terms = [f"{column} = ${place}" for place, column in places]
+        keys, settings = terms[: len(self.key)], terms[len(self.key) :]
+        return f"UPDATE {self.name} SET {', '.join(settings)} WHERE {' AND '.join(keys)}"
+
     def type_of(self, column: str) -> str:
         return self.types[column] if column in self.types else self.internal[column]
 

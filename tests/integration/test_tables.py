@@ -10,10 +10,12 @@ from typing import Any, Final
 import pytest
 
 import tael
+from tael.base.cipher import KEY_BYTES, Cipher
 from tael.base.money import Money
 from tael.base.pay_types import Wallet
 from tael.db import migrate
 from tael.db.tables import MONEY, Home, RowsMissing, Table, write_rows
+from tael.merchants.store.merchants import app_table
 from tael.operations.store import Store
 from tests.support.values import NOW
 
@@ -36,6 +38,7 @@ STANDARD: Final = {
     "bytea": {"bytea"},
     "timestamptz": {"timestamp with time zone"},
     "date": {"date"},
+    "text[]": {"ARRAY"},
 }
 
 
@@ -47,7 +50,8 @@ def declared() -> list[Table[Any]]:
         if ".store." in module.name
     ]
     tables = {id(value): value for module in modules for value in vars(module).values()}
-    return [table for table in tables.values() if isinstance(table, Table)]
+    found = [table for table in tables.values() if isinstance(table, Table)]
+    return [*found, app_table(Cipher(bytes(KEY_BYTES)))]
 
 
 TABLES: Final = declared()
@@ -119,6 +123,15 @@ def test_statements_and_parameters_follow_from_the_declaration() -> None:
     )
     rows = [Sample(1, Wallet.ALIPAY, Money(5, "JPY"), NOW), Sample(2, None, None, NOW)]
     assert SAMPLE.arrays(rows, ("currency", "node", "wallet")) == [["JPY", None], [1, 2], ["alipay", None]]
+
+
+def test_statements_of_one_row_follow_as_well() -> None:
+    assert SAMPLE.insert_one("lease_until") == (
+        "INSERT INTO sample (node, wallet, amount_minor, currency, at, lease_until) "
+        "VALUES ($1, $2, $3, $4, $5, $6)"
+    )
+    assert SAMPLE.update_one(("wallet", "at")) == "UPDATE sample SET wallet = $2, at = $3 WHERE node = $1"
+    assert SAMPLE.values(Sample(1, None, Money(5, "JPY"), NOW), ("currency", "node")) == ["JPY", 1]
 
 
 async def test_a_row_is_read_as_it_was_written(store: Store) -> None:

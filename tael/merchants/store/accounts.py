@@ -14,7 +14,7 @@ import msgspec
 from tael.base.cipher import Cipher
 from tael.base.secret import Secret
 from tael.db.database import Database
-from tael.db.tables import Home, Table, assignments, write_rows
+from tael.db.tables import Home, Table, assignments
 from tael.merchants.domain.account import Account, AccountFormats
 from tael.merchants.store.merchants import AlreadyThere
 
@@ -51,6 +51,7 @@ SHARED: Final = (
 CHANGED: Final = ("refund_window_days", "supports_partial_refunds", "credentials_encrypted")
 SELECT: Final = f"SELECT {ACCOUNTS.select_from('a')} FROM wallet_account AS a"
 OF_APP: Final = f"{SELECT} JOIN merchant AS m ON m.mchid = a.mchid WHERE m.appcode = $1"
+ADD: Final = ACCOUNTS.insert_one()
 SET: Final = f"""
 UPDATE wallet_account AS a SET {assignments(CHANGED)}
 FROM {ACCOUNTS.unnest(("account_id", *CHANGED))} WHERE a.account_id = w.account_id
@@ -83,9 +84,7 @@ class Accounts:
         """Raises AlreadyThere if a contract forbids it, LookupError if its merchant does not exist."""
         row = self._row_of(account, at)
         try:
-            async with self._database.transaction() as connection:
-                parameters = ACCOUNTS.arrays([row], ACCOUNTS.columns)
-                await write_rows(connection, ACCOUNTS.insert(), 1, *parameters)
+            await self._database.execute(ADD, *ACCOUNTS.values(row, ACCOUNTS.columns))
         except asyncpg.UniqueViolationError as error:
             raise AlreadyThere(_contract_of(error)) from error
         except asyncpg.ForeignKeyViolationError as error:
