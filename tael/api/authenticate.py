@@ -18,12 +18,12 @@ from tael.api.wire import CHARSETS, Parameters, each_once, raw_pairs
 from tael.base.errors import NotAuthentic
 from tael.base.moments import UTC8
 from tael.base.secret import Secret
-from tael.merchants.credential_cache import AppContext
-from tael.merchants.domain.merchant import Algorithm, App, Merchant
+from tael.merchants.domain.merchant import Algorithm, App
 from tael.qfpay import fields
 from tael.qfpay.errors import BadField
+from tael.qfpay.links import LINK_NAMES, LINK_NAMES_WITH_LANG
 from tael.qfpay.signature import LANG, SIGN, SIGN_TYPE, digest, is_same, link_texts, raw_text, request_texts
-from tael.qfpay.signed_names import LINK_NAMES, LINK_NAMES_WITH_LANG, Names, misread
+from tael.qfpay.signed_names import Names, misread
 
 #: Used for an unknown appcode. A signature with it is never accepted.
 UNKNOWN_APP_KEY: Final = Secret("0" * 32)
@@ -32,15 +32,6 @@ ALGORITHM_OF_LENGTH: Final[Mapping[int, Algorithm]] = {32: "MD5", 64: "SHA256"}
 
 #: The output of PHP's urlencode, with at least one character encoded.
 URLENCODED: Final = re.compile(r"[A-Za-z0-9_.+-]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9_.+-]*)+")
-
-
-@dataclass(frozen=True, slots=True)
-class AuthenticatedRequest:
-    """A verified request: the app that signed it, the merchant, and the signed parameters."""
-
-    context: AppContext
-    merchant: Merchant
-    params: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

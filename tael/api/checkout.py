@@ -5,34 +5,17 @@ parameter that has a value, including `sign_type`, with or without `lang`. Respo
 parameter before the signature is verified.
 """
 
-import re
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Final
-from urllib.parse import urlsplit
 
-from tael.api.authenticate import AuthenticatedRequest
 from tael.api.exchange import Endpoint
 from tael.api.pipeline import LINK
-from tael.base import ids
-from tael.base.money import Money
-from tael.merchants.domain.merchant import App, Merchant
 from tael.payments.checkout import open_link
-from tael.payments.domain.checkout import CheckoutLink
 from tael.payments.domain.page_urls import CHECKSTAND
 from tael.payments.gateway import Gateway
-from tael.qfpay import codes, fields
+from tael.qfpay import codes
 from tael.qfpay.answers import Members
-from tael.qfpay.errors import BadField
-
-PAYSOURCE: Final = re.compile(r"[A-Za-z0-9_-]{0,64}_checkout")
-#: Safe in Location headers and links: a web address without whitespace, double quotes, backslashes and angle brackets.
-WEB_URL: Final = re.compile(r"""https?://[^\s\\"<>\x00-\x20\x7f]{1,500}""", re.IGNORECASE)
-CHECKOUT_DEFAULT_MIN: Final = 120
-CHECKOUT_MAX_MIN: Final = 999
-#: A Unix time in milliseconds.
-UNIX_MS: Final = re.compile(r"[0-9]{13}")
-UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+from tael.qfpay.links import link_of
+from tael.qfpay.requests import AuthenticatedRequest
 
 
 async def open_checkout(request: AuthenticatedRequest, gateway: Gateway) -> Members:
@@ -41,66 +24,6 @@ async def open_checkout(request: AuthenticatedRequest, gateway: Gateway) -> Memb
     link = await open_link(requested, request.merchant, gateway)
     page = gateway.pages.checkout_path(link.mchid, link.link_id)
     return {"respcd": codes.OK, "respmsg": "ok", "resperr": "", "page": page}
-
-
-def link_of(params: Mapping[str, str], app: App, merchant: Merchant, now: datetime) -> CheckoutLink:
-    """The signed link. Raises BadField."""
-    fields.shaped(params, "paysource", PAYSOURCE, "a name that ends in _checkout", required=True)
-    web_url(params, "notify_url")
-    order_min = fields.expired_time(params)
-    fixed_end = checkout_end(params)
-    return CheckoutLink(
-        mchid=merchant.mchid,
-        reference=fields.reference(params),
-        link_id=ids.link_id(),
-        appcode=app.appcode,
-        amount=Money(
-            fields.amount_minor(params),
-            fields.text(params, "txcurrcd", max_len=3) or merchant.currency,
-        ),
-        subject=fields.product_name(params),
-        openid=fields.openid(params, required=False),
-        client_time=fields.moment_text(params, required=False),
-        device=fields.device(params),
-        return_url=web_url(params, "return_url"),
-        failed_url=web_url(params, "failed_url"),
-        cancel_url=web_url(params, "cancel_url"),
-        order_s=None if order_min is None else order_min * 60,
-        forbid_credit=fields.forbid_credit(params),
-        created_at=now,
-        expires_at=fixed_end or now + timedelta(minutes=checkout_min(params)),
-        has_fixed_end=fixed_end is not None,
-    )
-
-
-def checkout_end(params: Mapping[str, str]) -> datetime | None:
-    """The expiry of the link, if the merchant gives an instant. It may be in the past."""
-    value = params.get("checkout_expired_time", "")
-    return UNIX_EPOCH + timedelta(milliseconds=int(value)) if UNIX_MS.fullmatch(value) else None
-
-
-def checkout_min(params: Mapping[str, str]) -> int:
-    """How long the link can be used, in minutes from its first opening."""
-    what = (
-        f"a whole number of minutes from 1 to {CHECKOUT_MAX_MIN}, or a Unix time in milliseconds of 13 digits"
-    )
-    minutes = fields.whole_number(
-        params, "checkout_expired_time", what, lambda number: 1 <= number <= CHECKOUT_MAX_MIN
-    )
-    return CHECKOUT_DEFAULT_MIN if minutes is None else minutes
-
-
-def web_url(params: Mapping[str, str], name: str) -> str:
-    """An address to which a browser may be redirected, or ""; never `javascript:` or similar."""
-    what = "a web address of at most 500 characters"
-    url = fields.shaped(params, name, WEB_URL, what, required=False)
-    try:
-        is_good = not url or bool(urlsplit(url).hostname)
-    except ValueError:
-        is_good = False
-    if not is_good:
-        raise BadField.malformed(name, f"must be {what}")
-    return url
 
 
 OPEN_LINK: Final = Endpoint(

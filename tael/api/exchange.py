@@ -9,13 +9,13 @@ from typing import Final
 
 from starlette.requests import Request
 
-from tael.api.authenticate import AuthenticatedRequest
 from tael.api.wire import Parameters
 from tael.merchants.credential_cache import AppContext
 from tael.merchants.domain.merchant import App, Merchant
 from tael.payments.gateway import Gateway
 from tael.qfpay.answers import Members
 from tael.qfpay.codes import Call
+from tael.qfpay.requests import AuthenticatedRequest
 
 Handler = Callable[[AuthenticatedRequest, Gateway], Awaitable[Members]]
 #: A check, or a piece of work. Raises TaelError to refuse the request; otherwise returns what is known from here on.

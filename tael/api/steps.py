@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 from tael.api import authenticate
-from tael.api.authenticate import AuthenticatedRequest
 from tael.api.exchange import Exchange
 from tael.api.request_body import peer_of
 from tael.api.request_body import read_body as read_limited_body
@@ -17,7 +16,7 @@ from tael.merchants.credential_cache import AppContext
 from tael.merchants.domain.merchant import Operation
 from tael.qfpay import fields
 from tael.qfpay.errors import BadField, UnreadableMessage
-from tael.qfpay.signed_names import CALL_NAMES
+from tael.qfpay.requests import CALL_NAMES, AuthenticatedRequest
 
 T = TypeVar("T")
 

@@ -10,21 +10,13 @@ An added parameter cannot be detected: if the signer sent no `limit_pay` and one
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from tael.qfpay.codes import Call
-from tael.qfpay.signature import LANG, SIGN, joined
+from tael.qfpay.signature import SIGN, joined
 
-MERCHANT: Final = frozenset({"mchid", "Mchid", "mchntid"})
 #: An address may repeat parameters of its own order. Splitting it there gives the same values.
 URLS: Final = frozenset({"notify_url", "return_url", "failed_url", "cancel_url"})
-#: Parameters of payments only.
-OPENING: Final = frozenset(
-    {"auth_code", "sub_openid", "product_name", "goods_name", "valid_time", "expired_time"}
-)
-#: Parameters of queries only.
-FILTERS: Final = frozenset({"start_time", "end_time", "page", "page_size", "respcd"})
 #: Members of webhooks only, in one spelling or both. The same key signs them.
 WEBHOOK: Final = frozenset({"respmsg", "respmesg"})
 #: Every checkout link has it, nothing else does.
@@ -40,35 +32,6 @@ class Names:
         frozenset()
     )  #: refused with a value; clients that send every field leave them empty
     foreign: frozenset[str] = frozenset()  #: of another kind of message: refused even if empty
-
-
-#: Every call reads `txdtm`: an app may limit the age of its requests.
-ORDER: Final = MERCHANT | {"out_trade_no", "txdtm"}
-NO_REQUEST: Final = WEBHOOK | {PAYSOURCE}
-UNDO: Final = ORDER | {"syssn", "txamt"}
-
-CALL_NAMES: Final[Mapping[Call, Names]] = {
-    "payment": Names(
-        read=ORDER | OPENING | {"pay_type", "txamt", "txcurrcd", "udid", "limit_pay"},
-        refused=frozenset({"syssn"}),
-        foreign=NO_REQUEST,
-    ),
-    "close": Names(read=UNDO, refused=OPENING | FILTERS | {"pay_type"}, foreign=NO_REQUEST),
-    # Real clients send `pay_type` with refunds.
-    "refund": Names(read=UNDO | {"udid"}, refused=OPENING | FILTERS, foreign=NO_REQUEST),
-    "reversal": Names(read=UNDO, refused=OPENING | FILTERS | {"pay_type"}, foreign=NO_REQUEST),
-    "query": Names(read=ORDER | FILTERS | {"syssn", "pay_type"}, foreign=NO_REQUEST),
-}
-#: Without `lang`, which most clients do not sign.
-LINK_NAMES: Final = Names(
-    read=ORDER
-    | URLS
-    | {"appcode", "sign_type", PAYSOURCE, "txamt", "txcurrcd", "udid", "sub_openid", "limit_pay"}
-    | {"product_name", "goods_name", "expired_time", "checkout_expired_time"},
-    refused=frozenset({"pay_type", "auth_code", "syssn", "respcd"}),
-    foreign=WEBHOOK,
-)
-LINK_NAMES_WITH_LANG: Final = replace(LINK_NAMES, read=LINK_NAMES.read | {LANG})
 
 
 def misread(values: Mapping[str, str], names: Names) -> str:

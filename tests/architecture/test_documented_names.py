@@ -26,7 +26,8 @@ from tael.cli.events import EVENTS as TRIGGERS
 from tael.incidents.domain.incident import IncidentKind
 from tael.main import application
 from tael.qfpay.codes import TABLE
-from tael.qfpay.signed_names import CALL_NAMES, LINK_NAMES
+from tael.qfpay.links import LINK_NAMES
+from tael.qfpay.requests import CALL_NAMES
 from tael.testing import views
 from tael.unmatched.domain.unmatched import UnmatchedState
 from tael.unmatched.store.unmatched import UnmatchedFigure

@@ -30,15 +30,22 @@ from tael_client.exchange import Call as ClientCall
 from tael_client.exchange import Rules, read_reply
 from tael_client.steps import Reply
 
-from tael.api import trade
-from tael.api.authenticate import AuthenticatedRequest, check_link, check_reading, verify
-from tael.api.checkout import link_of
+from tael.api.authenticate import check_link, check_reading, verify
 from tael.api.wire import read_parameters
 from tael.base.errors import TaelError
 from tael.base.secret import Secret
 from tael.merchants.credential_cache import AppContext
 from tael.qfpay.codes import Call
-from tael.qfpay.signed_names import CALL_NAMES
+from tael.qfpay.links import link_of
+from tael.qfpay.requests import (
+    CALL_NAMES,
+    AuthenticatedRequest,
+    read_close,
+    read_payment,
+    read_query,
+    read_refund,
+    read_reversal,
+)
 from tests.support.values import MCHID, NOW, a_merchant, an_app
 
 KEY: Final = "5f1ce3a09d5b4f0e8a7d1c2b3a495867"
@@ -56,11 +63,11 @@ Form = Literal["request", "link", "old webhook", "new webhook", "answer"]
 FORMS: Final[tuple[Form, ...]] = get_args(Form)
 
 READERS: Final[Mapping[Call, Callable[[AuthenticatedRequest], object]]] = {
-    "payment": trade.read_payment,
-    "close": trade.read_close,
-    "refund": trade.read_refund,
-    "reversal": trade.read_reversal,
-    "query": trade.read_query,
+    "payment": read_payment,
+    "close": read_close,
+    "refund": read_refund,
+    "reversal": read_reversal,
+    "query": read_query,
 }
 CALLS: Final = tuple(READERS)
 

@@ -10,7 +10,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tael.api import checkout, trade
-from tael.api.authenticate import AuthenticatedRequest
 from tael.api.exchange import Endpoint, Exchange, Step
 from tael.api.pipeline import CALL, LINK, QUERY, serve
 from tael.api.steps import read_body, read_call, read_link
@@ -22,6 +21,7 @@ from tael.operations.store import store_over
 from tael.payments.domain.page_urls import pages_below
 from tael.payments.gateway import Gateway, InFlightRequests
 from tael.qfpay.answers import Members
+from tael.qfpay.requests import AuthenticatedRequest
 from tael.qfpay.signature import sign_body
 from tests.support.alipay import TestClock
 from tests.support.values import an_app

@@ -19,8 +19,8 @@ from tael.api.wire import MAX_PARAMETERS, Parameters, answer, json_text, read_pa
 from tael.base.errors import NotAuthentic
 from tael.base.secret import Secret
 from tael.qfpay.errors import BadField, UnreadableMessage
+from tael.qfpay.requests import CALL_NAMES
 from tael.qfpay.signature import sign_body, sign_members
-from tael.qfpay.signed_names import CALL_NAMES
 from tests.support.values import NOW, an_app
 
 VECTORS: Final[dict[str, Any]] = json.loads(

@@ -5,10 +5,9 @@ from typing import Final
 
 import pytest
 
-from tael.api.authenticate import AuthenticatedRequest
-from tael.api.trade import read_payment, read_query, read_refund, read_reversal
 from tael.merchants.credential_cache import AppContext
 from tael.qfpay.errors import BadField
+from tael.qfpay.requests import AuthenticatedRequest, read_payment, read_query, read_refund, read_reversal
 from tests.support.values import a_merchant, an_app
 
 PAYMENT: Final = {"pay_type": "800201", "out_trade_no": "A", "txamt": "10", "txdtm": "2026-01-02 11:04:05"}

@@ -8,12 +8,12 @@ from typing import Final
 import pytest
 
 from tael.api.authenticate import check_link
-from tael.api.checkout import link_of
 from tael.base.errors import NotAuthentic
 from tael.base.secret import Secret
 from tael.merchants.domain.merchant import App
 from tael.payments.domain.checkout import CheckoutLink, link_pages_end, takes_orders
 from tael.qfpay.errors import BadField
+from tael.qfpay.links import link_of
 from tests.support.values import NOW, a_merchant, an_app
 
 KEY: Final = "5f1ce3a09d5b4f0e8a7d1c2b3a495867"
