@@ -137,6 +137,7 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
         "refunded_minor": payment.refunded_minor,
         "reserved_minor": payment.reserved_minor,
         "subject": payment.subject,
+        "goods_info": payment.goods_info,
         "account_id": payment.account_id,
         "wallet_ref": payment.wallet_ref,
         "payer_ref": payment.payer_ref,

@@ -47,6 +47,7 @@ class PaymentRequest:
     device: str
     expires_after_s: int | None
     forbid_credit: bool = False
+    goods_info: str = ""
 
 
 async def open_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
@@ -89,6 +90,7 @@ async def pending_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
         check_at=now + FIRST_CHECK,
         forbid_credit=request.forbid_credit,
         is_subject_ours=not request.subject,
+        goods_info=request.goods_info,
         fee_rate_ppm=account.fee_rate_ppm,
     )
     order = order_for(payment, account, gateway.pages.public_url)

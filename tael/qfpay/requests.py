@@ -49,7 +49,7 @@ UNDO: Final = ORDER | {"syssn", "txamt"}
 
 CALL_NAMES: Final[Mapping[Call, Names]] = {
     "payment": Names(
-        read=ORDER | OPENING | {"pay_type", "txamt", "txcurrcd", "udid", "limit_pay"},
+        read=ORDER | OPENING | {"pay_type", "txamt", "txcurrcd", "udid", "limit_pay", "goods_info"},
         refused=frozenset({"syssn"}),
         foreign=NO_REQUEST,
     ),
@@ -59,6 +59,8 @@ CALL_NAMES: Final[Mapping[Call, Names]] = {
     "reversal": Names(read=UNDO, refused=OPENING | FILTERS | {"pay_type"}, foreign=NO_REQUEST),
     "query": Names(read=ORDER | FILTERS | {"syssn", "pay_type"}, foreign=NO_REQUEST),
 }
+
+GOODS_INFO_MAX_LEN: Final = 512
 
 
 # ---- readers -----------------------------------------------------------------------------------------------
@@ -74,6 +76,7 @@ def read_payment(request: AuthenticatedRequest) -> PaymentRequest:
     device = fields.device(params)
     subject = fields.product_name(params)
     forbid_credit = fields.forbid_credit(params)
+    goods_info = fields.text(params, "goods_info", max_len=GOODS_INFO_MAX_LEN)
     pay_type = fields.known_pay_type(code)
     is_barcode, is_in_app = (
         pay_type.presentment is Presentment.BARCODE,
@@ -92,6 +95,7 @@ def read_payment(request: AuthenticatedRequest) -> PaymentRequest:
         device=device,
         expires_after_s=fields.expires_after_s(params) if pay_type.is_online else None,
         forbid_credit=forbid_credit,
+        goods_info=goods_info,
     )
 
 

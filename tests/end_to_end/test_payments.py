@@ -468,3 +468,10 @@ def test_both_merchants_of_one_app_accept_their_own_payments(chain: Merchant) ->
     rows = [chain.rows(mchid=mchid, out_trade_no=reference) for mchid in chain.mchids]
     assert [len(found) for found in rows] == [1, 1]
     assert rows[0][0]["syssn"] != rows[1][0]["syssn"]
+
+
+def test_the_description_of_the_goods_is_stored_for_support(shop: Merchant) -> None:
+    opened = shop.open("800201", goods_info="loose leaf, 50 g")
+    assert opened.respcd == "0000"
+    shown = shop.demo.ask("payment", "show", opened["syssn"])
+    assert shown["payment"]["goods_info"] == "loose leaf, 50 g"

@@ -363,6 +363,7 @@ async def paid_and_being_refunded(store: Store) -> None:
         openid="",
         client_time="2026-01-01 12:00:00",
         device="",
+        goods_info="loose leaf, 50 g",
         notify_merchant=True,
         created_at=NOW,
         changed_at=NOW,
@@ -404,6 +405,7 @@ def test_a_payment_is_shown_with_its_refunds_entries_and_webhooks(
     assert (payment["mchid"], payment["state"], payment["respcd"]) == ("tea", "PAID", "0000")
     assert (payment["amount_minor"], payment["reserved_minor"], payment["currency"]) == (3925, 925, "HKD")
     assert payment["paid_at"] == "2026-01-01T04:00:09Z"
+    assert payment["goods_info"] == "loose leaf, 50 g"
     (refund,) = shown["refunds"]
     assert (refund["syssn"], refund["state"], refund["amount_minor"]) == (REFUND_SYSSN, "PROCESSING", 925)
     assert shown["reversals"] == []

@@ -94,6 +94,7 @@ class Payment:
     close_syssn: str = ""  #: the number of the requested close
     forbid_credit: bool = False  #: refuse credit cards, if the wallet can
     is_subject_ours: bool = False  #: the merchant gave no name
+    goods_info: str = ""  #: the merchant's description of the goods; for support only
     fee_rate_ppm: int = (
         0  #: the account's rate when the payment was opened, in parts per million of the price
     )

@@ -46,6 +46,13 @@ def test_a_time_that_is_given_must_exist() -> None:
             read(caller(params | {"txdtm": "2026-02-30 00:00:00"}))
 
 
+def test_the_description_of_the_goods_is_optional_and_limited() -> None:
+    assert read_payment(caller(PAYMENT)).goods_info == ""
+    assert read_payment(caller(PAYMENT | {"goods_info": "茶" * 512})).goods_info == "茶" * 512
+    with pytest.raises(BadField, match="goods_info"):
+        read_payment(caller(PAYMENT | {"goods_info": "x" * 513}))
+
+
 # ---- the payer's code ----------------------------------------------------------------------------------------
 
 #: What scanners and paste put around a code: blanks of all widths, line ends, STX and ETX, a byte order mark.

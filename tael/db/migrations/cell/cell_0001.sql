@@ -29,6 +29,7 @@ CREATE TABLE payment (
     content               text NOT NULL,
     subject               text NOT NULL,
     is_subject_ours       boolean NOT NULL,
+    goods_info            text NOT NULL,
     openid                text NOT NULL,
     client_time           text NOT NULL,
     device                text NOT NULL,
