@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tael.base.transport import Transport
     from tael.channels.base import Channel
     from tael.jobs.runner import Job
-    from tael.payments.gateway import Gateway
+    from tael.payments.context import PaymentContext
     from tael.unmatched.advance import UnmatchedContext
     from tael.webhooks.delivery import DeliveryContext
 
@@ -94,7 +94,8 @@ class Services:
     """Everything that one process runs on."""
 
     store: Store
-    gateway: "Gateway"
+    payments: "PaymentContext"
+    pages: Pages
     unmatched: "UnmatchedContext"
     deliveries: "DeliveryContext"
 
@@ -161,7 +162,8 @@ def services_over(
 ) -> Services:
     """The services over opened parts."""
     from tael.merchants.credential_cache import CredentialCache
-    from tael.payments.gateway import Gateway, InFlightRequests
+    from tael.payments.context import InFlightRequests, PaymentContext
+    from tael.payments.wallets import Wallets
     from tael.qfpay.webhook_bodies import WebhookRenderer
     from tael.unmatched.advance import UnmatchedContext
     from tael.webhooks.delivery import DeliveryContext
@@ -173,12 +175,14 @@ def services_over(
         takes_published_key=takes_published_key,
         ttl_s=settings_cache_s,
     )
-    gateway = Gateway(store, channels, credentials, clock, InFlightRequests(), pages)
+    wallets = Wallets(channels, credentials, pages.public_url)
+    payments = PaymentContext(store, wallets, clock, InFlightRequests())
     renderer = WebhookRenderer(store.payments, store.refunds)
     return Services(
         store=store,
-        gateway=gateway,
-        unmatched=UnmatchedContext(gateway, store.unmatched_payments),
+        payments=payments,
+        pages=pages,
+        unmatched=UnmatchedContext(payments, store.unmatched_payments),
         deliveries=DeliveryContext(store.webhooks, credentials, renderer, to_merchants, clock),
     )
 
@@ -194,13 +198,31 @@ def _to_wallet(settings: Settings) -> "Transport":
     )
 
 
-def application(gateway: "Gateway", max_form_bytes: int | None = None) -> "Starlette":
+def application(services: Services, max_form_bytes: int | None = None) -> "Starlette":
     """The application of an API process."""
+    from tael.api import checkout, health, notices, trade
     from tael.api.app import create_app
+    from tael.api.exchange import Access
     from tael.api.request_body import MAX_FORM_BYTES
-    from tael.cashier import pages
+    from tael.cashier import pages as cashier
+    from tael.cashier.context import CashierContext
 
-    return create_app(gateway, pages.routes(gateway), max_form_bytes or MAX_FORM_BYTES)
+    store, payments, pages = services.store, services.payments, services.pages
+    access = Access(
+        payments.wallets.credentials,
+        payments.clock,
+        store.database.limits.call_s,
+        max_form_bytes or MAX_FORM_BYTES,
+    )
+    return create_app(
+        (*trade.calls(payments, pages), checkout.opening(payments, pages)),
+        access,
+        [
+            *notices.routes(payments),
+            *health.routes(store.database, store.incidents, store.unmatched_payments, payments.clock),
+            *cashier.routes(CashierContext(payments, pages)),
+        ],
+    )
 
 
 def all_jobs(services: Services) -> "list[Job[Any]]":
@@ -210,9 +232,9 @@ def all_jobs(services: Services) -> "list[Job[Any]]":
     from tael.jobs.webhooks import webhook_job
 
     return [
-        *polling_jobs(services.gateway, services.unmatched),
+        *polling_jobs(services.unmatched),
         webhook_job(services.deliveries),
-        daily_close_job(services.store.ledger_digests, services.gateway.clock),
+        daily_close_job(services.store.ledger_digests, services.payments.clock),
     ]
 
 
@@ -220,4 +242,4 @@ async def work_until(stop: asyncio.Event, services: Services) -> None:
     """Run every job until `stop` is set."""
     from tael.jobs.runner import run_for_ever
 
-    await run_for_ever(all_jobs(services), services.gateway.clock, stop, services.store.due_work.queues)
+    await run_for_ever(all_jobs(services), services.payments.clock, stop, services.store.due_work.queues)

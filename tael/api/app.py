@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -15,18 +16,17 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tael.api import checkout, health, notices, trade
+from tael.api.exchange import Access, Endpoint
 from tael.api.pipeline import serve
 from tael.api.wire import answer
-from tael.payments.gateway import Gateway
 from tael.qfpay.answers import bare_answer
 from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE
 
 log = structlog.get_logger()
 
 
-def create_app(gateway: Gateway, more_routes: list[BaseRoute], max_form_bytes: int) -> Starlette:
-    """The ASGI application on `gateway`. `more_routes` are added to the API's own.
+def create_app(endpoints: Sequence[Endpoint], access: Access, routes: Sequence[BaseRoute]) -> Starlette:
+    """The ASGI application of merchants' `endpoints` and other `routes`.
 
     Repeated slashes inside a path are merged, as nginx does; a trailing slash makes another path (404). Starlette
     would redirect to the path without it, to plain HTTP behind a proxy, and clients do not repeat a POST.
@@ -34,18 +34,13 @@ def create_app(gateway: Gateway, more_routes: list[BaseRoute], max_form_bytes: i
     merchants: list[BaseRoute] = [
         Route(
             endpoint.path,
-            partial(serve, endpoint=endpoint, gateway=gateway, max_form_bytes=max_form_bytes),
+            partial(serve, endpoint=endpoint, access=access),
             methods=list(endpoint.methods),
         )
-        for endpoint in (*trade.CALLS, checkout.OPEN_LINK)
+        for endpoint in endpoints
     ]
     app = Starlette(
-        routes=[
-            *merchants,
-            *notices.routes(gateway),
-            *health.routes(gateway),
-            *more_routes,
-        ],
+        routes=[*merchants, *routes],
         middleware=[Middleware(MergedSlashes)],
         exception_handlers={
             HTTPException: _http_error,

@@ -5,27 +5,28 @@ parameter that has a value, including `sign_type`, with or without `lang`. Respo
 parameter before the signature is verified.
 """
 
-from typing import Final
+from functools import partial
 
 from tael.api.exchange import Endpoint
 from tael.api.pipeline import LINK
 from tael.payments.checkout import open_link
-from tael.payments.domain.page_urls import CHECKSTAND
-from tael.payments.gateway import Gateway
+from tael.payments.context import PaymentContext
+from tael.payments.domain.page_urls import CHECKSTAND, Pages
 from tael.qfpay import codes
 from tael.qfpay.answers import Members
 from tael.qfpay.links import link_of
 from tael.qfpay.requests import AuthenticatedRequest
 
 
-async def open_checkout(request: AuthenticatedRequest, gateway: Gateway) -> Members:
+async def open_checkout(request: AuthenticatedRequest, context: PaymentContext, pages: Pages) -> Members:
     """`page`, the path where the payer chooses a wallet."""
-    requested = link_of(request.params, request.context.app, request.merchant, gateway.clock.now())
-    link = await open_link(requested, request.merchant, gateway)
-    page = gateway.pages.checkout_path(link.mchid, link.link_id)
+    requested = link_of(request.params, request.context.app, request.merchant, context.clock.now())
+    link = await open_link(requested, request.merchant, context)
+    page = pages.checkout_path(link.mchid, link.link_id)
     return {"respcd": codes.OK, "respmsg": "ok", "resperr": "", "page": page}
 
 
-OPEN_LINK: Final = Endpoint(
-    f"{CHECKSTAND}/open", ("POST",), "checkout", "payment", open_checkout, LINK, is_page=True
-)
+def opening(context: PaymentContext, pages: Pages) -> Endpoint:
+    """The endpoint that stores a link."""
+    handler = partial(open_checkout, context=context, pages=pages)
+    return Endpoint(f"{CHECKSTAND}/open", ("POST",), "checkout", "payment", handler, LINK, is_page=True)

@@ -10,14 +10,14 @@ from typing import Final
 from starlette.requests import Request
 
 from tael.api.wire import Parameters
-from tael.merchants.credential_cache import AppContext
+from tael.base.clock import Clock
+from tael.merchants.credential_cache import AppContext, CredentialCache
 from tael.merchants.domain.merchant import App, Merchant
-from tael.payments.gateway import Gateway
 from tael.qfpay.answers import Members
 from tael.qfpay.codes import Call
 from tael.qfpay.requests import AuthenticatedRequest
 
-Handler = Callable[[AuthenticatedRequest, Gateway], Awaitable[Members]]
+Handler = Callable[[AuthenticatedRequest], Awaitable[Members]]
 #: A check, or a piece of work. Raises TaelError to refuse the request; otherwise returns what is known from here on.
 Step = Callable[["Exchange"], Awaitable["Exchange"]]
 
@@ -38,13 +38,22 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What the steps before a handler need, and the limits of a request."""
+
+    credentials: CredentialCache
+    clock: Clock
+    call_s: float  #: for all database statements of one request
+    max_form_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """One request, and what the steps have found out so far. A field is set by the step named behind it."""
 
     http: Request
     endpoint: Endpoint
-    gateway: Gateway
-    max_form_bytes: int
+    access: Access
     body: bytes = b""  #: read_body
     parameters: Parameters = NO_PARAMETERS  #: read_call, read_link: not verified
     appcode: str = ""  #: the same: as sent, for the log

@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tael.db.database import StoreUnavailable, budget
+from tael.base.clock import Clock
+from tael.db.database import Database, StoreUnavailable, budget
 from tael.db.readiness import Readiness
 from tael.incidents.domain.incident import IncidentKind
-from tael.payments.gateway import Gateway
+from tael.incidents.store.incidents import Incidents
 from tael.unmatched.store.unmatched import UnmatchedFigure, UnmatchedPayments
 
 READY: Final = Gauge("tael_ready", "1 while the database takes writes, else 0")
@@ -71,15 +72,26 @@ REGISTRY.register(INCIDENTS)
 REGISTRY.register(UNMATCHED)
 
 
-def routes(gateway: Gateway) -> list[BaseRoute]:
+def routes(
+    database: Database, incidents: Incidents, unmatched: UnmatchedPayments, clock: Clock
+) -> list[BaseRoute]:
     @cache
     def readiness() -> Readiness:  # created on the first request: routes may be listed without a gateway
-        return Readiness(gateway.store.database)
+        return Readiness(database)
+
+    async def metrics(_: Request) -> Response:
+        READY.set(0 if await readiness().reason() else 1)
+        # If they cannot be counted now, the last figures are reported.
+        with suppress(StoreUnavailable), budget(database.limits.probe_s):
+            INCIDENTS.counts = await incidents.counts()
+            UNMATCHED.figures = await unmatched.figures()
+            UNMATCHED.now = clock.now()
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return [
         Route("/healthz", _healthz, methods=["GET"]),
         Route("/readyz", partial(_readyz, readiness=readiness), methods=["GET"]),
-        Route("/metrics", partial(_metrics, gateway=gateway, readiness=readiness), methods=["GET"]),
+        Route("/metrics", metrics, methods=["GET"]),
     ]
 
 
@@ -92,13 +104,3 @@ async def _readyz(_: Request, readiness: Callable[[], Readiness]) -> Response:
     if not reason:
         return JSONResponse({"status": "ready"})
     return JSONResponse({"status": "the database takes no writes", "reason": reason}, 503)
-
-
-async def _metrics(_: Request, gateway: Gateway, readiness: Callable[[], Readiness]) -> Response:
-    READY.set(0 if await readiness().reason() else 1)
-    # If they cannot be counted now, the last figures are reported.
-    with suppress(StoreUnavailable), budget(gateway.store.database.limits.probe_s):
-        INCIDENTS.counts = await gateway.store.incidents.counts()
-        UNMATCHED.figures = await UnmatchedPayments(gateway.store.database).figures()
-        UNMATCHED.now = gateway.clock.now()
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

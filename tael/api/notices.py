@@ -14,8 +14,9 @@ from tael.base.security_log import log_refused_notice
 from tael.channels.base import Acknowledgement, Channel
 from tael.db.database import StoreUnavailable, budget
 from tael.db.outages import log_unavailable
-from tael.payments.gateway import NOTICES, Gateway
+from tael.payments.context import PaymentContext
 from tael.payments.notices import NoSuchAccount, NoticeRefused, notified_account, receive_notice
+from tael.payments.wallets import NOTICES
 
 log = structlog.get_logger()
 
@@ -26,15 +27,15 @@ class NoticeTooLarge(NoticeRefused):
     """The notice is longer than any that a wallet sends."""
 
 
-def routes(gateway: Gateway) -> list[BaseRoute]:
-    """The paths are defined in `payments/gateway.py`, which gives them to the wallets."""
+def routes(context: PaymentContext) -> list[BaseRoute]:
+    """The paths are defined in `payments/wallets.py`, which gives them to the wallets."""
     of_wallet: dict[Wallet, Channel] = {}
-    for channel in gateway.channels.values():
+    for channel in context.wallets.channels.values():
         of_wallet.setdefault(channel.wallet, channel)
     return [
         Route(
             f"{NOTICES}/{wallet}/{{account_id}}",
-            partial(_notice, wallet=wallet, acknowledgement=channel.acknowledgement, gateway=gateway),
+            partial(_notice, wallet=wallet, acknowledgement=channel.acknowledgement, context=context),
             methods=["POST"],
         )
         for wallet, channel in of_wallet.items()
@@ -42,7 +43,7 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
 
 
 async def _notice(
-    request: Request, wallet: Wallet, acknowledgement: Acknowledgement, gateway: Gateway
+    request: Request, wallet: Wallet, acknowledgement: Acknowledgement, context: PaymentContext
 ) -> Response:
     """Anything but the wallet's acknowledgement makes the wallet repeat the notice.
 
@@ -51,10 +52,10 @@ async def _notice(
     account_id = request.path_params["account_id"]
     try:
         body = await _body_of(request)
-        with budget(gateway.store.database.limits.call_s):
-            account = await notified_account(wallet, account_id, gateway)
-            acknowledgement = gateway.channel(account.protocol).acknowledgement
-            await receive_notice(account, request.headers, body, gateway)
+        with budget(context.store.database.limits.call_s):
+            account = await notified_account(wallet, account_id, context)
+            acknowledgement = context.wallets.channel(account.protocol).acknowledgement
+            await receive_notice(account, request.headers, body, context)
     except NoticeRefused as refused:
         is_known = not isinstance(refused, NoSuchAccount | NoticeTooLarge)
         log_refused_notice(wallet, account_id, str(refused), is_known, peer_of(request))

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tael.api import steps
-from tael.api.exchange import Endpoint, Exchange, Step
+from tael.api.exchange import Access, Endpoint, Exchange, Step
 from tael.api.request_body import BodyTooLarge, peer_of
 from tael.api.wire import answer
 from tael.base import ids
@@ -20,7 +20,6 @@ from tael.base.errors import NotAuthentic, OutOfService, TaelError
 from tael.base.security_log import log_failed_authentication
 from tael.db.database import StoreUnavailable, budget
 from tael.db.outages import log_unavailable
-from tael.payments.gateway import Gateway
 from tael.qfpay.answers import bare_answer, error_answer
 from tael.qfpay.codes import BAD_MESSAGE
 from tael.qfpay.errors import UnreadableMessage
@@ -76,12 +75,12 @@ LINK: Final[tuple[Step, ...]] = (
 )
 
 
-async def serve(request: Request, endpoint: Endpoint, gateway: Gateway, max_form_bytes: int) -> Response:
+async def serve(request: Request, endpoint: Endpoint, access: Access) -> Response:
     """The response to one request of a merchant. Raises ClientDisconnect."""
-    exchange = Exchange(request, endpoint, gateway, max_form_bytes)
+    exchange = Exchange(request, endpoint, access)
     with (
         structlog.contextvars.bound_contextvars(request_id=ids.request_id(), call=endpoint.name),
-        budget(gateway.store.database.limits.call_s),
+        budget(access.call_s),
     ):
         try:
             for step in endpoint.steps:

@@ -32,7 +32,7 @@ def known(value: T | None) -> T:
 
 async def read_body(exchange: Exchange) -> Exchange:
     """Raises BodyTooLarge and ClientDisconnect."""
-    return replace(exchange, body=await read_limited_body(exchange.http, exchange.max_form_bytes))
+    return replace(exchange, body=await read_limited_body(exchange.http, exchange.access.max_form_bytes))
 
 
 async def read_call(exchange: Exchange) -> Exchange:
@@ -61,7 +61,7 @@ async def read_link(exchange: Exchange) -> Exchange:
 
 async def identify(exchange: Exchange) -> Exchange:
     """The app that the request names. An unknown one is refused by `verify`, after the same work."""
-    return replace(exchange, claimed=await exchange.gateway.credentials.app(exchange.appcode))
+    return replace(exchange, claimed=await exchange.access.credentials.app(exchange.appcode))
 
 
 async def verify_call(exchange: Exchange) -> Exchange:
@@ -101,7 +101,7 @@ async def check_address(exchange: Exchange) -> Exchange:
 async def check_age(exchange: Exchange) -> Exchange:
     """The request is not older than the app permits."""
     context: AppContext = known(exchange.context)
-    authenticate.check_age(known(exchange.values), context.app, exchange.gateway.clock.now())
+    authenticate.check_age(known(exchange.values), context.app, exchange.access.clock.now())
     return exchange
 
 
@@ -127,7 +127,7 @@ async def check_state(exchange: Exchange) -> Exchange:
 
 async def check_open(exchange: Exchange) -> Exchange:
     """No maintenance window is open."""
-    await exchange.gateway.credentials.check_open()
+    await exchange.access.credentials.check_open()
     return exchange
 
 
@@ -149,4 +149,4 @@ async def check_accounts(exchange: Exchange) -> Exchange:
 async def call_handler(exchange: Exchange) -> Exchange:
     """What was requested is done."""
     request = AuthenticatedRequest(known(exchange.context), known(exchange.merchant), known(exchange.values))
-    return replace(exchange, members=await exchange.endpoint.handler(request, exchange.gateway))
+    return replace(exchange, members=await exchange.endpoint.handler(request))

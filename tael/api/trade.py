@@ -3,12 +3,13 @@
 `api/pipeline.py` has checked size, form, appcode, signature and merchant before any of these is called.
 """
 
-from typing import Final
+from functools import partial
 
 from tael.api.exchange import Endpoint
 from tael.api.pipeline import CALL, QUERY
 from tael.payments.closes import close_payment
-from tael.payments.gateway import Gateway
+from tael.payments.context import PaymentContext
+from tael.payments.domain.page_urls import Pages
 from tael.payments.opening import open_payment
 from tael.payments.queries import list_transactions
 from tael.payments.refunds import refund_payment
@@ -25,33 +26,38 @@ from tael.qfpay.requests import (
 )
 
 
-async def payment(request: AuthenticatedRequest, gateway: Gateway) -> Members:
-    return answers.payment_answer(await open_payment(read_payment(request), gateway), gateway.pages)
+async def payment(request: AuthenticatedRequest, context: PaymentContext, pages: Pages) -> Members:
+    return answers.payment_answer(await open_payment(read_payment(request), context), pages)
 
 
-async def close(request: AuthenticatedRequest, gateway: Gateway) -> Members:
-    return answers.close_answer(await close_payment(read_close(request), gateway))
+async def close(request: AuthenticatedRequest, context: PaymentContext) -> Members:
+    return answers.close_answer(await close_payment(read_close(request), context))
 
 
-async def refund(request: AuthenticatedRequest, gateway: Gateway) -> Members:
-    return answers.refund_answer(await refund_payment(read_refund(request), gateway))
+async def refund(request: AuthenticatedRequest, context: PaymentContext) -> Members:
+    return answers.refund_answer(await refund_payment(read_refund(request), context))
 
 
-async def reversal(request: AuthenticatedRequest, gateway: Gateway) -> Members:
-    return answers.reversal_answer(await reverse_payment(read_reversal(request), gateway))
+async def reversal(request: AuthenticatedRequest, context: PaymentContext) -> Members:
+    return answers.reversal_answer(await reverse_payment(read_reversal(request), context))
 
 
-async def query(request: AuthenticatedRequest, gateway: Gateway) -> Members:
+async def query(request: AuthenticatedRequest, context: PaymentContext) -> Members:
     filters = read_query(request)
-    transactions = await list_transactions(filters, gateway)
+    transactions = await list_transactions(filters, context)
     return answers.query_answer(transactions, request.context.app, filters.page, filters.page_size)
 
 
-#: Caches repeat GETs, so only a query can be one.
-CALLS: Final = (
-    Endpoint("/trade/v1/payment", ("POST",), "payment", "payment", payment, CALL),
-    Endpoint("/trade/v1/close", ("POST",), "close", "close", close, CALL),
-    Endpoint("/trade/v1/refund", ("POST",), "refund", "refund", refund, CALL),
-    Endpoint("/trade/v1/reversal", ("POST",), "reversal", "reversal", reversal, CALL),
-    Endpoint("/trade/v1/query", ("POST", "GET"), "query", "query", query, QUERY),
-)
+def calls(context: PaymentContext, pages: Pages) -> tuple[Endpoint, ...]:
+    """The calls. Caches repeat GETs, so only a query can be one."""
+    pay = partial(payment, context=context, pages=pages)
+    post, get = ("POST",), ("POST", "GET")
+    return (
+        Endpoint("/trade/v1/payment", post, "payment", "payment", pay, CALL),
+        Endpoint("/trade/v1/close", post, "close", "close", partial(close, context=context), CALL),
+        Endpoint("/trade/v1/refund", post, "refund", "refund", partial(refund, context=context), CALL),
+        Endpoint(
+            "/trade/v1/reversal", post, "reversal", "reversal", partial(reversal, context=context), CALL
+        ),
+        Endpoint("/trade/v1/query", get, "query", "query", partial(query, context=context), QUERY),
+    )

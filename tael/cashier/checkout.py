@@ -14,12 +14,12 @@ from tael.base.errors import OrderClosed, OrderExpired, TaelError
 from tael.base.money import major_text
 from tael.base.pay_types import PAY_TYPES, PayType, Wallet
 from tael.cashier.browsers import Browser, browser_of, pay_type_for
+from tael.cashier.context import CashierContext
 from tael.cashier.rendering import PRIVATE, message, no_such_page, page, route, to_merchant
 from tael.payments.checkout import Checkout, choose, find_checkout, leave
 from tael.payments.domain.checkout import link_pages_end, takes_orders
 from tael.payments.domain.page_urls import CHECKSTAND, payment_page_end
 from tael.payments.domain.payment import State
-from tael.payments.gateway import Gateway
 from tael.qfpay.reasons import code_of
 
 #: A browser's timers are limited to 24 days. The page reloads after a day and continues to count down.
@@ -27,35 +27,35 @@ MAX_LEFT_S: Final = 24 * 3600
 ONE: Final = f"{CHECKSTAND}/{{mchid}}/{{link_id}}"
 
 
-def routes(gateway: Gateway) -> list[BaseRoute]:
+def routes(context: CashierContext) -> list[BaseRoute]:
     return [
-        route(CHECKSTAND, _reader, gateway),
-        route(f"{CHECKSTAND}/", _reader, gateway),
-        route(ONE, _choice, gateway),
-        route(f"{ONE}/by/{{wallet}}", _chosen, gateway, "POST"),
-        route(f"{ONE}/leave", _leave, gateway, "POST"),
-        route(f"{ONE}/left", _left, gateway),
-        route(f"{ONE}/failed", _failed, gateway),
+        route(CHECKSTAND, _reader, context),
+        route(f"{CHECKSTAND}/", _reader, context),
+        route(ONE, _choice, context),
+        route(f"{ONE}/by/{{wallet}}", _chosen, context, "POST"),
+        route(f"{ONE}/leave", _leave, context, "POST"),
+        route(f"{ONE}/left", _left, context),
+        route(f"{ONE}/failed", _failed, context),
     ]
 
 
-async def _reader(request: Request, gateway: Gateway) -> Response:
-    return page(request, "reader.html", open_path=f"{gateway.pages.root}{CHECKSTAND}/open")
+async def _reader(request: Request, context: CashierContext) -> Response:
+    return page(request, "reader.html", open_path=f"{context.pages.root}{CHECKSTAND}/open")
 
 
-async def _choice(request: Request, gateway: Gateway) -> Response:
-    checkout = await _requested_checkout(request, gateway)
+async def _choice(request: Request, context: CashierContext) -> Response:
+    checkout = await _requested_checkout(request, context)
     if checkout is None:
         return no_such_page(request)
-    order, now = checkout.order, gateway.clock.now()
+    order, now = checkout.order, context.now()
     if order is not None and order.state is State.PAID:
-        return _to(request, gateway.pages.path(order))
+        return _to(request, context.pages.path(order))
     browser = browser_of(request)
     pay_types = _pay_types(checkout, browser)
-    path = _path(checkout, gateway)
+    path = _path(checkout, context)
     order_path = ""
     if order is not None and order.state is State.PENDING and now < payment_page_end(order):
-        order_path = gateway.pages.path(order)
+        order_path = context.pages.path(order)
     return page(
         request,
         "choice.html",
@@ -74,9 +74,9 @@ async def _choice(request: Request, gateway: Gateway) -> Response:
     )
 
 
-async def _chosen(request: Request, gateway: Gateway) -> Response:
+async def _chosen(request: Request, context: CashierContext) -> Response:
     """To the page of the order with this wallet, or of an earlier order that its wallet could not close yet."""
-    checkout = await _requested_checkout(request, gateway)
+    checkout = await _requested_checkout(request, context)
     if checkout is None:
         return no_such_page(request)
     pay_types = _pay_types(checkout, browser_of(request))
@@ -86,48 +86,50 @@ async def _chosen(request: Request, gateway: Gateway) -> Response:
     if pay_type is None:
         return no_such_page(request)
     try:
-        order = await choose(checkout, pay_type, gateway)
+        order = await choose(checkout, pay_type, context.payments)
     except (OrderClosed, OrderExpired):
-        return _to(request, _path(checkout, gateway))  # that page shows that the link has ended
+        return _to(request, _path(checkout, context))  # that page shows that the link has ended
     except TaelError as error:
         return message(request, "not_now", "bad_link_more", 409, code_of(error.reason))
-    path = gateway.pages.path(order)
+    path = context.pages.path(order)
     is_another = order.state is State.PENDING and order.pay_type != pay_type
     return _to(request, path, "still=1" if is_another else "")
 
 
-async def _leave(request: Request, gateway: Gateway) -> Response:
-    checkout = await _requested_checkout(request, gateway)
+async def _leave(request: Request, context: CashierContext) -> Response:
+    checkout = await _requested_checkout(request, context)
     if checkout is None or not checkout.link.cancel_url:
         return no_such_page(request)
-    order = await leave(checkout, gateway)
+    order = await leave(checkout, context.payments)
     if order is not None and order.state is State.PAID:
-        return _to(request, gateway.pages.path(order))
-    return _to(request, f"{_path(checkout, gateway)}/left")
+        return _to(request, context.pages.path(order))
+    return _to(request, f"{_path(checkout, context)}/left")
 
 
-async def _left(request: Request, gateway: Gateway) -> Response:
+async def _left(request: Request, context: CashierContext) -> Response:
     """Redirects by script: the content policy does not let a form lead to another site, so the form leads here."""
-    checkout = await _requested_checkout(request, gateway)
+    checkout = await _requested_checkout(request, context)
     if checkout is None or not checkout.link.cancel_url:
         return no_such_page(request)
     return page(request, "left.html", url=checkout.link.cancel_url)
 
 
-async def _failed(request: Request, gateway: Gateway) -> Response:
+async def _failed(request: Request, context: CashierContext) -> Response:
     """To the merchant's `failed_url` if the link has ended unpaid, otherwise to the link's own page."""
-    checkout = await _requested_checkout(request, gateway)
+    checkout = await _requested_checkout(request, context)
     if checkout is None:
         return no_such_page(request)
-    if takes_orders(checkout.link, gateway.clock.now()) or not checkout.link.failed_url:
-        return _to(request, _path(checkout, gateway))
+    if takes_orders(checkout.link, context.now()) or not checkout.link.failed_url:
+        return _to(request, _path(checkout, context))
     return to_merchant(checkout.link.failed_url)
 
 
-async def _requested_checkout(request: Request, gateway: Gateway) -> Checkout | None:
+async def _requested_checkout(request: Request, context: CashierContext) -> Checkout | None:
     """The checkout link of the request's path; None if it is unknown or its pages have ended."""
-    checkout = await find_checkout(request.path_params["mchid"], request.path_params["link_id"], gateway)
-    if checkout is None or gateway.clock.now() >= link_pages_end(checkout.link, checkout.order):
+    checkout = await find_checkout(
+        request.path_params["mchid"], request.path_params["link_id"], context.payments
+    )
+    if checkout is None or context.now() >= link_pages_end(checkout.link, checkout.order):
         return None
     return checkout
 
@@ -151,8 +153,8 @@ def _notes(checkout: Checkout, browser: Browser) -> list[str]:
     return ["wechat_needs_openid"] * lacks_openid + ["no_alipay_in_wechat"] * accepts_alipay
 
 
-def _path(checkout: Checkout, gateway: Gateway) -> str:
-    return gateway.pages.checkout_path(checkout.link.mchid, checkout.link.link_id)
+def _path(checkout: Checkout, context: CashierContext) -> str:
+    return context.pages.checkout_path(checkout.link.mchid, checkout.link.link_id)
 
 
 def _to(request: Request, path: str, query: str = "") -> Response:

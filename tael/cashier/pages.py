@@ -3,8 +3,8 @@
 from starlette.routing import BaseRoute
 
 from tael.cashier import checkout, payment, returns
-from tael.payments.gateway import Gateway
+from tael.cashier.context import CashierContext
 
 
-def routes(gateway: Gateway) -> list[BaseRoute]:
-    return [*payment.routes(gateway), *returns.routes(gateway), *checkout.routes(gateway)]
+def routes(context: CashierContext) -> list[BaseRoute]:
+    return [*payment.routes(context), *returns.routes(context), *checkout.routes(context)]

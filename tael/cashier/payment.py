@@ -14,6 +14,7 @@ from tael.base.money import major_text
 from tael.base.pay_types import Presentment
 from tael.base.read_cache import ReadCache
 from tael.cashier.browsers import browser_of
+from tael.cashier.context import CashierContext
 from tael.cashier.qr import qr_code
 from tael.cashier.redirects import base_url, onward_url
 from tael.cashier.rendering import PRIVATE, no_such_page, page, route, to_merchant
@@ -22,7 +23,6 @@ from tael.payments.checkout import checkout_of
 from tael.payments.domain.checkout import takes_orders
 from tael.payments.domain.page_urls import CASHIER, payment_page_end
 from tael.payments.domain.payment import Payment, State, takes_payers
-from tael.payments.gateway import Gateway
 
 ONE: Final = "{mchid}/{syssn}"
 ENDS: Final = (State.PAID, State.CLOSED, State.EXPIRED, State.FAILED)
@@ -30,101 +30,103 @@ ENDS: Final = (State.PAID, State.CLOSED, State.EXPIRED, State.FAILED)
 STATE_CACHE_S: Final = 1.0
 
 
-def routes(gateway: Gateway) -> list[BaseRoute]:
+def routes(context: CashierContext) -> list[BaseRoute]:
     states: ReadCache[tuple[State, datetime]] = ReadCache(ttl_s=STATE_CACHE_S)
 
-    async def state(request: Request, gateway: Gateway) -> Response:
-        return await _state(request, gateway, states)
+    async def state(request: Request, context: CashierContext) -> Response:
+        return await _state(request, context, states)
 
     parts = (("/state", state), ("/onward", _onward))
     pages = {"pay": (("", _pay_page), ("/open", _open), *parts), "wechat": (("", _wechat_page), *parts)}
     return [
-        route(f"{CASHIER}/{folder}/{ONE}/{{token}}{part}", show, gateway)
+        route(f"{CASHIER}/{folder}/{ONE}/{{token}}{part}", show, context)
         for folder, shown in pages.items()
         for part, show in shown
     ]
 
 
-async def _pay_page(request: Request, gateway: Gateway) -> Response:
-    payment = await _requested_payment(request, gateway)
+async def _pay_page(request: Request, context: CashierContext) -> Response:
+    payment = await _requested_payment(request, context)
     if payment is None or not payment.pay_type.is_online:
         return no_such_page(request)
     if payment.pay_type.presentment is Presentment.IN_APP:
-        return RedirectResponse(gateway.pages.path(payment), 303, PRIVATE)
-    return await payment_page(request, payment, gateway)
+        return RedirectResponse(context.pages.path(payment), 303, PRIVATE)
+    return await payment_page(request, payment, context)
 
 
-async def _wechat_page(request: Request, gateway: Gateway) -> Response:
-    payment = await _requested_payment(request, gateway)
+async def _wechat_page(request: Request, context: CashierContext) -> Response:
+    payment = await _requested_payment(request, context)
     if payment is None or payment.pay_type.presentment is not Presentment.IN_APP:
         return no_such_page(request)
-    return await payment_page(request, payment, gateway)
+    return await payment_page(request, payment, context)
 
 
-async def _state(request: Request, gateway: Gateway, states: ReadCache[tuple[State, datetime]]) -> Response:
+async def _state(
+    request: Request, context: CashierContext, states: ReadCache[tuple[State, datetime]]
+) -> Response:
     """The state's name in lower case and nothing else. The end of the page is cached with it."""
-    if not _is_entitled(request, gateway):
+    if not _is_entitled(request, context):
         return JSONResponse({"state": "unknown"}, 404, PRIVATE)
     mchid, syssn = request.path_params["mchid"], request.path_params["syssn"]
 
     async def read(_: str) -> tuple[State, datetime] | None:
-        payment = await gateway.store.payments.by_syssn(mchid, syssn)
+        payment = await context.payments.store.payments.by_syssn(mchid, syssn)
         return (payment.state, payment_page_end(payment)) if payment else None
 
     cached = await states.get(f"{mchid}/{syssn}", read)
-    if cached is None or gateway.clock.now() >= cached[1]:
+    if cached is None or context.now() >= cached[1]:
         return JSONResponse({"state": "unknown"}, 404, PRIVATE)
     return JSONResponse({"state": cached[0].value.lower()}, 200, PRIVATE)
 
 
-async def _onward(request: Request, gateway: Gateway) -> Response:
+async def _onward(request: Request, context: CashierContext) -> Response:
     """To the merchant's page for this result; without one, to the payment's own page."""
-    payment = await _requested_payment(request, gateway)
+    payment = await _requested_payment(request, context)
     if payment is None:
         return no_such_page(request)
-    known = await gateway.credentials.app(payment.appcode)
-    url = onward_url(payment, known.app if known else None, await checkout_of(payment, gateway))
-    return to_merchant(url) if url else RedirectResponse(gateway.pages.path(payment), 303, PRIVATE)
+    known = await context.payments.wallets.credentials.app(payment.appcode)
+    url = onward_url(payment, known.app if known else None, await checkout_of(payment, context.payments))
+    return to_merchant(url) if url else RedirectResponse(context.pages.path(payment), 303, PRIVATE)
 
 
-async def _open(request: Request, gateway: Gateway) -> Response:
+async def _open(request: Request, context: CashierContext) -> Response:
     """To the wallet's page, after the redirect is committed; if not possible, to the payment's own page."""
-    payment = await _requested_payment(request, gateway)
+    payment = await _requested_payment(request, context)
     if payment is None or not payment.pay_type.is_online:
         return no_such_page(request)
     if request.method == "GET" and payment.is_unopened:  # HEAD changes nothing
-        await gateway.store.payments.note_redirect(payment, gateway.clock.now())
-        payment = await gateway.store.payments.by_syssn(payment.mchid, payment.syssn) or payment
-    may_go = takes_payers(payment, gateway.clock.now()) and not payment.is_unopened
+        await context.payments.store.payments.note_redirect(payment, context.now())
+        payment = await context.payments.store.payments.by_syssn(payment.mchid, payment.syssn) or payment
+    may_go = takes_payers(payment, context.now()) and not payment.is_unopened
     if isinstance(payment.pay, PayLink) and may_go:
         return RedirectResponse(payment.pay.url, 303, PRIVATE)
-    return RedirectResponse(gateway.pages.path(payment), 303, PRIVATE)
+    return RedirectResponse(context.pages.path(payment), 303, PRIVATE)
 
 
-def _is_entitled(request: Request, gateway: Gateway) -> bool:
+def _is_entitled(request: Request, context: CashierContext) -> bool:
     path = request.path_params
-    return gateway.pages.is_token(path["token"], path["mchid"], path["syssn"])
+    return context.pages.is_token(path["token"], path["mchid"], path["syssn"])
 
 
-async def _requested_payment(request: Request, gateway: Gateway) -> Payment | None:
+async def _requested_payment(request: Request, context: CashierContext) -> Payment | None:
     """The payment of the request's path; None if it is unknown, the token is wrong, or its page has ended."""
-    if not _is_entitled(request, gateway):
+    if not _is_entitled(request, context):
         return None
     path = request.path_params
-    payment = await gateway.store.payments.by_syssn(path["mchid"], path["syssn"])
-    return payment if payment and gateway.clock.now() < payment_page_end(payment) else None
+    payment = await context.payments.store.payments.by_syssn(path["mchid"], path["syssn"])
+    return payment if payment and context.now() < payment_page_end(payment) else None
 
 
-async def payment_page(request: Request, payment: Payment, gateway: Gateway) -> Response:
+async def payment_page(request: Request, payment: Payment, context: CashierContext) -> Response:
     """The page with payee, subject, amount and state, and the code or link that this browser can use."""
-    known = await gateway.credentials.app(payment.appcode)
+    known = await context.payments.wallets.credentials.app(payment.appcode)
     app = known.app if known else None
-    checkout = await checkout_of(payment, gateway)
+    checkout = await checkout_of(payment, context.payments)
     merchant = known.merchants.get(payment.mchid) if known else None
-    now = gateway.clock.now()
-    path = gateway.pages.path(payment)
+    now = context.now()
+    path = context.pages.path(payment)
     may_choose = checkout is not None and takes_orders(checkout.link, now)
-    link_path = gateway.pages.checkout_path(payment.mchid, checkout.link.link_id) if checkout else ""
+    link_path = context.pages.checkout_path(payment.mchid, checkout.link.link_id) if checkout else ""
     onward = {state: bool(base_url(payment, state, app, checkout)) for state in ENDS}
     return page(
         request,
@@ -148,21 +150,21 @@ async def payment_page(request: Request, payment: Payment, gateway: Gateway) -> 
         state_path=f"{path}/state",
         left_s=max(0, int((payment.expires_at - now).total_seconds())),
         browser=browser_of(request).value,
-        **await _presented(payment, gateway),
+        **await _presented(payment, context),
     )
 
 
-async def _presented(payment: Payment, gateway: Gateway) -> dict[str, Any]:
+async def _presented(payment: Payment, context: CashierContext) -> dict[str, Any]:
     """The code, link or parameters for the payer. `action` is "" if they are unknown or the order has ended."""
     nothing: dict[str, Any] = {"action": "", "url": "", "code": "", "params": {}}
     if payment.state is not State.PENDING or payment.close_syssn:
         return nothing
     match payment.pay:
         case PayLink() if payment.pay_type.presentment is Presentment.WAP_PAGE:
-            return nothing | {"action": "open", "url": gateway.pages.opening_path(payment)}
+            return nothing | {"action": "open", "url": context.pages.opening_path(payment)}
         case PayLink():
-            code = await qr_code(gateway.pages.opening_of(payment))
-            return nothing | {"action": "scan", "url": gateway.pages.opening_path(payment), "code": code}
+            code = await qr_code(context.pages.opening_of(payment))
+            return nothing | {"action": "scan", "url": context.pages.opening_path(payment), "code": code}
         case PayCode(text):
             return nothing | {"action": "scan", "code": await qr_code(text)}
         case BridgeParams(params):

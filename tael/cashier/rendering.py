@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from tael.cashier.context import CashierContext
 from tael.cashier.languages import HTML_LANG, OWN_NAME, language_of, words
 from tael.db.database import StoreUnavailable, budget
 from tael.db.outages import log_unavailable
-from tael.payments.gateway import Gateway
 
 log = structlog.get_logger()
 
@@ -32,20 +32,20 @@ PRIVATE: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
 }
 
-Show = Callable[[Request, Gateway], Awaitable[Response]]
+Show = Callable[[Request, CashierContext], Awaitable[Response]]
 
 
-def route(path: str, show: Show, gateway: Gateway, method: str = "GET") -> Route:
-    return Route(path, partial(_guarded, show=show, gateway=gateway), methods=[method])
+def route(path: str, show: Show, context: CashierContext, method: str = "GET") -> Route:
+    return Route(path, partial(_guarded, show=show, context=context), methods=[method])
 
 
-async def _guarded(request: Request, show: Show, gateway: Gateway) -> Response:
+async def _guarded(request: Request, show: Show, context: CashierContext) -> Response:
     """The response of `show`, or an error page if the service is unavailable."""
     if any("\0" in part for part in request.path_params.values()):
         return no_such_page(request)  # text in PostgreSQL cannot contain NUL
     try:
-        with budget(gateway.store.database.limits.call_s):
-            return await show(request, gateway)
+        with budget(context.payments.store.database.limits.call_s):
+            return await show(request, context)
     except StoreUnavailable as error:
         log_unavailable(error, page=request.method)
     except Exception:

@@ -8,32 +8,35 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from tael.base.security_log import log_refused_return
+from tael.cashier.context import CashierContext
 from tael.cashier.payment import payment_page
 from tael.cashier.redirects import onward_url
 from tael.cashier.rendering import message, no_such_page, route, to_merchant
 from tael.payments.checkout import checkout_of
 from tael.payments.domain.page_urls import payment_page_end
 from tael.payments.domain.payment import State
-from tael.payments.gateway import RETURN, Gateway
 from tael.payments.notices import payment_returned
+from tael.payments.wallets import RETURN
 
 
-def routes(gateway: Gateway) -> list[BaseRoute]:
-    """The path is defined in `payments/gateway.py`, which gives it to the wallet."""
-    return [route(f"{RETURN}/{{account_id}}", _returned, gateway)]
+def routes(context: CashierContext) -> list[BaseRoute]:
+    """The path is defined in `payments/wallets.py`, which gives it to the wallet."""
+    return [route(f"{RETURN}/{{account_id}}", _returned, context)]
 
 
-async def _returned(request: Request, gateway: Gateway) -> Response:
+async def _returned(request: Request, context: CashierContext) -> Response:
     """Queries the wallet: its response decides, not the parameters of the browser's address."""
-    returned = await payment_returned(request.path_params["account_id"], dict(request.query_params), gateway)
+    returned = await payment_returned(
+        request.path_params["account_id"], dict(request.query_params), context.payments
+    )
     if returned is None:
         log_refused_return(request.path_params["account_id"], request.client.host if request.client else "")
         return message(request, "gone", "gone_more", 400)
     payment, app = returned
-    if gateway.clock.now() >= payment_page_end(payment):
+    if context.now() >= payment_page_end(payment):
         return no_such_page(request)
     if payment.state is State.PAID:
-        url = onward_url(payment, app, await checkout_of(payment, gateway))
+        url = onward_url(payment, app, await checkout_of(payment, context.payments))
         if url:
             return to_merchant(url)
-    return await payment_page(request, payment, gateway)
+    return await payment_page(request, payment, context)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tael.cli.databases import UNUSABLE_DATABASE, why_not_the_demos, why_unusable
+from tael.cli.finding import WALLETS
 from tael.cli.isolation import isolated, without_callers
 from tael.cli.listener import listen, start_api
 from tael.cli.processes import Supervisor, start
@@ -174,7 +175,7 @@ def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
         "TAEL_WECHAT_URL": paths.wechat_tls_url,
         "TAEL_WECHAT_CA_FILE": str((paths.data / "wechat_ca.pem").absolute()),
     }
-    (paths.data / "wallets.json").write_text(json.dumps(wallets))  # for the operator's commands
+    (paths.data / WALLETS).write_text(json.dumps(wallets))  # for the operator's commands
     return {
         **without_callers(os.environ),
         **wallets,

@@ -9,7 +9,7 @@ from typing import Final
 from tael.cli.addresses import FILE as ADDRESSES
 from tael.cli.addresses import addresses_in
 from tael.cli.demo_stack import DemoPaths, DemoRefused, answers, refuse_taken_ports
-from tael.cli.finding import CLOCK, ENCRYPTION_KEY, EXTERNAL_DATABASE
+from tael.cli.finding import CLOCK, ENCRYPTION_KEY, EXTERNAL_DATABASE, WALLETS
 from tael.cli.shop import URLS_FILE
 from tael.embedded.server import LOCK_FILE, emptied
 
@@ -20,7 +20,16 @@ SQLITE: Final = ("", "-wal", "-shm", "-journal")
 #: All files that a demo creates in its folder, besides the database. Each is named: the folder may belong to a project
 #: that has a `shop` or `logs` of its own.
 MADE: Final = (
-    *(ADDRESSES, f"{ADDRESSES}.new", CLOCK, EXTERNAL_DATABASE, ENCRYPTION_KEY, URLS_FILE, "wechat_ca.pem"),
+    *(
+        ADDRESSES,
+        f"{ADDRESSES}.new",
+        CLOCK,
+        EXTERNAL_DATABASE,
+        ENCRYPTION_KEY,
+        URLS_FILE,
+        WALLETS,
+        "wechat_ca.pem",
+    ),
     *(SANDBOX_MARK, f"{SANDBOX_MARK}.new", *(f"sandbox/sandbox.sqlite{end}" for end in SQLITE)),
     *(
         f"sandbox/certificates/{of}.{what}.{end}"

@@ -15,8 +15,7 @@ from tael.cli.http1 import Http1Protocol, Limits
 from tael.cli.listener import BACKLOG, start_api
 from tael.cli.processes import Supervisor
 from tael.config import HttpLimits, Settings
-from tael.main import application, configure_logs, open_services
-from tael.payments.gateway import Gateway
+from tael.main import Services, application, configure_logs, open_services
 from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE
 
 WATCH_S: Final = 0.2
@@ -35,14 +34,14 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     async with open_services(settings) as services:
-        config = listener_config(services.gateway, settings.http, GRACE_S)
+        config = listener_config(services, settings.http, GRACE_S)
         await uvicorn.Server(config).serve(sockets=[listener])
 
 
-def listener_config(gateway: Gateway, limits: HttpLimits, grace_s: int) -> uvicorn.Config:
+def listener_config(services: Services, limits: HttpLimits, grace_s: int) -> uvicorn.Config:
     """uvicorn's configuration. `docs/decisions/0011` lists the defaults of uvicorn that are kept."""
     return uvicorn.Config(
-        application(gateway, limits.max_form_bytes),
+        application(services, limits.max_form_bytes),
         http=protocol_with(limits),
         ws="none",
         lifespan="off",

@@ -12,7 +12,6 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from tael.db.due_queue import AccountLimits
 from tael.jobs.runner import Job
-from tael.payments.gateway import Gateway
 from tael.payments.polling import poll_payment
 from tael.payments.refunds import check_refund
 from tael.payments.reversals import continue_reversal
@@ -36,17 +35,18 @@ Claim = Callable[[datetime, datetime, datetime, int, AccountLimits], Awaitable[S
 Renew = Callable[[Sequence[Row], Sequence[datetime], datetime], Awaitable[Sequence[bool]]]
 
 
-def polling_jobs(gateway: Gateway, unmatched: UnmatchedContext) -> list[Job[Any]]:
+def polling_jobs(unmatched: UnmatchedContext) -> list[Job[Any]]:
     """One job per channel and table."""
-    payments, refunds, reversals = gateway.store.payments, gateway.store.refunds, gateway.store.reversals
+    context = unmatched.payments
+    payments, refunds, reversals = context.store.payments, context.store.refunds, context.store.reversals
     poll, check, proceed, advance = (
-        partial(poll_payment, gateway=gateway),
-        partial(check_refund, gateway=gateway),
-        partial(continue_reversal, gateway=gateway),
+        partial(poll_payment, context=context),
+        partial(check_refund, context=context),
+        partial(continue_reversal, context=context),
         partial(advance_unmatched, context=unmatched),
     )
     jobs: list[Job[Any]] = []
-    for protocol in gateway.channels:
+    for protocol in context.wallets.channels:
         jobs += [
             _job("payments", protocol, payments.due.claim, poll, payments.due.renew),
             _job("refunds", protocol, refunds.due.claim, check, refunds.due.renew),

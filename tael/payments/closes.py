@@ -6,8 +6,8 @@ from tael.base import errors
 from tael.base.reasons import Reason
 from tael.channels.outcomes import Closed, NotSent, Paid, Refused, Unknown
 from tael.merchants.domain.merchant import Merchant
+from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import Payment, State, numbers_of
-from tael.payments.gateway import Gateway
 from tael.payments.lookup import find_payment
 from tael.payments.outcomes import record_outcome
 
@@ -21,40 +21,40 @@ class CloseRequest:
     reference: str
 
 
-async def close_payment(request: CloseRequest, gateway: Gateway) -> Payment:
+async def close_payment(request: CloseRequest, context: PaymentContext) -> Payment:
     """The payment: CLOSED, or still PENDING if the wallet's outcome is unknown. Raises TaelErrors."""
-    payment = await _payment_without_link(request, gateway)
-    return await close_order(payment, gateway)
+    payment = await _payment_without_link(request, context)
+    return await close_order(payment, context)
 
 
-async def _payment_without_link(request: CloseRequest, gateway: Gateway) -> Payment:
+async def _payment_without_link(request: CloseRequest, context: PaymentContext) -> Payment:
     """The payment to close, once no payer can open another order under its number. Raises NotFound, Mismatch."""
-    mchid, end = request.merchant.mchid, gateway.store.checkouts.end
+    mchid, end = request.merchant.mchid, context.store.checkouts.end
     if request.syssn:
-        payment = await find_payment(mchid, request.syssn, request.reference, gateway)
-        await end(mchid, payment.reference, gateway.clock.now())
+        payment = await find_payment(mchid, request.syssn, request.reference, context)
+        await end(mchid, payment.reference, context.clock.now())
         return payment
-    await end(mchid, request.reference, gateway.clock.now())
-    return await find_payment(mchid, "", request.reference, gateway)
+    await end(mchid, request.reference, context.clock.now())
+    return await find_payment(mchid, "", request.reference, context)
 
 
-async def close_order(payment: Payment, gateway: Gateway) -> Payment:
+async def close_order(payment: Payment, context: PaymentContext) -> Payment:
     """`payment`, closed at its wallet and here, or still PENDING if the wallet's outcome is unknown."""
     refusal = refusal_to_close(payment)
     if refusal is not None:
         raise refusal
     if payment.state is State.CLOSED:
         return payment
-    account = await gateway.account(payment)
-    if not gateway.capabilities(account).supports_close:
+    account = await context.wallets.account(payment)
+    if not context.wallets.capabilities(account).supports_close:
         raise errors.NotAllowed("this account cannot close orders", **numbers_of(payment))
     if not payment.close_syssn:
-        close_syssn = await gateway.store.serials.syssn(gateway.clock.now())
-        requested = await gateway.store.payments.request_close(payment, close_syssn)
+        close_syssn = await context.store.serials.syssn(context.clock.now())
+        requested = await context.store.payments.request_close(payment, close_syssn)
         if requested is None:  # the row changed meanwhile: read it again
-            return await close_order(await find_payment(payment.mchid, payment.syssn, "", gateway), gateway)
+            return await close_order(await find_payment(payment.mchid, payment.syssn, "", context), context)
         payment = requested
-    return await _close_at_wallet(payment, gateway)
+    return await _close_at_wallet(payment, context)
 
 
 def refusal_to_close(payment: Payment) -> errors.TaelError | None:
@@ -76,23 +76,23 @@ def refusal_to_close(payment: Payment) -> errors.TaelError | None:
             return None
 
 
-async def _close_at_wallet(payment: Payment, gateway: Gateway) -> Payment:
+async def _close_at_wallet(payment: Payment, context: PaymentContext) -> Payment:
     if payment.is_unopened:  # and stays so: no payer is redirected to the wallet once a close is requested
-        return await record_outcome(payment, Closed(), gateway)
-    outcome = await gateway.channel(payment.protocol).close(await gateway.order(payment))
+        return await record_outcome(payment, Closed(), context)
+    outcome = await context.wallets.channel(payment.protocol).close(await context.wallets.order(payment))
     match outcome:
         case Closed() | Paid():
-            closed = await record_outcome(payment, outcome, gateway)
+            closed = await record_outcome(payment, outcome, context)
             refusal = refusal_to_close(closed)
             if refusal is not None:
                 raise refusal
             return closed
         case Refused(_, wallet_code):
-            await record_outcome(payment, Unknown(f"close refused: {wallet_code}"), gateway)
+            await record_outcome(payment, Unknown(f"close refused: {wallet_code}"), context)
             raise errors.WalletRefused(
                 Reason.CLOSE_REFUSED, "the wallet refused to close the order", **numbers_of(payment)
             )
         case NotSent():
             raise errors.WalletUnreachable("the wallet could not be reached", **numbers_of(payment))
         case _:
-            return await record_outcome(payment, Unknown("close not decided"), gateway)
+            return await record_outcome(payment, Unknown("close not decided"), context)

@@ -18,9 +18,10 @@ from tael.base.pay_types import PayType
 from tael.db.database import StoreUnavailable
 from tael.merchants.credential_cache import AppContext
 from tael.merchants.domain.merchant import Merchant
+from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import FIRST_CHECK, Payment, State
-from tael.payments.gateway import Gateway, order_for
 from tael.payments.outcomes import record_outcome, without_verdict
+from tael.payments.wallets import order_for
 
 log = structlog.get_logger()
 
@@ -50,27 +51,27 @@ class PaymentRequest:
     goods_info: str = ""
 
 
-async def open_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
+async def open_payment(request: PaymentRequest, context: PaymentContext) -> Payment:
     """The payment after its initial request. Raises the TaelErrors of limits and repeats, and StoreUnavailable."""
-    payment = await pending_payment(request, gateway)
+    payment = await pending_payment(request, context)
     refusal = refusal_by_limits(request.merchant, request.amount)
-    if refusal is not None and await _is_new(payment, gateway):
+    if refusal is not None and await _is_new(payment, context):
         raise refusal
-    if refusal is None and await gateway.store.payments.open(payment):
-        return await send_initial_request(payment, request, gateway)
-    return await _respond_to_repeat(payment, request, gateway)
+    if refusal is None and await context.store.payments.open(payment):
+        return await send_initial_request(payment, request, context)
+    return await _respond_to_repeat(payment, request, context)
 
 
-async def pending_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
+async def pending_payment(request: PaymentRequest, context: PaymentContext) -> Payment:
     """A new row for `request`. Raises NoChannel and NotSetUp."""
-    account = gateway.account_for(request.context, request.merchant, request.pay_type)
-    now = gateway.clock.now()
+    account = context.wallets.account_for(request.context, request.merchant, request.pay_type)
+    now = context.clock.now()
     # A barcode payment has a fixed lifetime: how long we wait for the payer's confirmation.
     lifetime_s = request.expires_after_s if request.pay_type.is_online else None
     expires_at = now + timedelta(seconds=lifetime_s or request.pay_type.expires_after_s)
     payment = Payment(
         mchid=request.merchant.mchid,
-        syssn=await gateway.store.serials.syssn(now),
+        syssn=await context.store.serials.syssn(now),
         appcode=request.context.app.appcode,
         pay_type=request.pay_type,
         reference=request.reference,
@@ -93,8 +94,8 @@ async def pending_payment(request: PaymentRequest, gateway: Gateway) -> Payment:
         goods_info=request.goods_info,
         fee_rate_ppm=account.fee_rate_ppm,
     )
-    order = order_for(payment, account, gateway.pages.public_url)
-    return replace(payment, deadline=gateway.channel(account.protocol).deadline(order))
+    order = order_for(payment, account, context.wallets.public_url)
+    return replace(payment, deadline=context.wallets.channel(account.protocol).deadline(order))
 
 
 def content_of(request: PaymentRequest) -> str:
@@ -111,18 +112,18 @@ def content_of(request: PaymentRequest) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-async def send_initial_request(payment: Payment, request: PaymentRequest, gateway: Gateway) -> Payment:
+async def send_initial_request(payment: Payment, request: PaymentRequest, context: PaymentContext) -> Payment:
     """Send the initial request for a payment that was just committed, and record its outcome."""
-    gateway.in_flight_requests.begin(payment.syssn)
+    context.in_flight_requests.begin(payment.syssn)
     try:
         order = order_for(
             payment,
-            gateway.account_for(request.context, request.merchant, request.pay_type),
-            gateway.pages.public_url,
+            context.wallets.account_for(request.context, request.merchant, request.pay_type),
+            context.wallets.public_url,
             request.auth_code,
         )
-        outcome = await gateway.channel(payment.protocol).open(order)
-        return await record_outcome(payment, outcome, gateway, is_first=True)
+        outcome = await context.wallets.channel(payment.protocol).open(order)
+        return await record_outcome(payment, outcome, context, is_first=True)
     except Exception as error:
         # The row exists and the wallet may have received the request: a job will query the outcome. No error here may
         # look like a failed payment.
@@ -130,63 +131,63 @@ async def send_initial_request(payment: Payment, request: PaymentRequest, gatewa
         log.warning("payment.unrecorded", mchid=payment.mchid, syssn=payment.syssn, exc_info=is_ours)
         return payment
     finally:
-        gateway.in_flight_requests.end(payment.syssn)
+        context.in_flight_requests.end(payment.syssn)
 
 
-async def _respond_to_repeat(new: Payment, request: PaymentRequest, gateway: Gateway) -> Payment:
+async def _respond_to_repeat(new: Payment, request: PaymentRequest, context: PaymentContext) -> Payment:
     """The response to a request whose reference is in use, according to the unique constraint."""
-    existing = await gateway.store.payments.by_reference(new.mchid, new.reference)
+    existing = await context.store.payments.by_reference(new.mchid, new.reference)
     if existing is None:
         raise errors.ReferenceReused("this number belongs to a refund; use a new one")
     is_same = existing.content == new.content
-    if is_same and is_in_flight(existing, gateway):
-        return await await_initial_response(existing, gateway)
+    if is_same and is_in_flight(existing, context):
+        return await await_initial_response(existing, context)
     if existing.state is State.FAILED:
         refusal = refusal_by_limits(request.merchant, request.amount)
         if refusal is not None:
             raise refusal
-        if await gateway.store.payments.open_again(new, existing.syssn):
-            return await send_initial_request(new, request, gateway)
-        return await _respond_to_repeat(new, request, gateway)
+        if await context.store.payments.open_again(new, existing.syssn):
+            return await send_initial_request(new, request, context)
+        return await _respond_to_repeat(new, request, context)
     _refuse_ended(existing)
     if not is_same:
         raise errors.ReferenceReused("this number belongs to a payment with different content; use a new one")
-    return await with_pay_data(existing, gateway)
+    return await with_pay_data(existing, context)
 
 
-async def with_pay_data(payment: Payment, gateway: Gateway) -> Payment:
+async def with_pay_data(payment: Payment, context: PaymentContext) -> Payment:
     """`payment` with its pay data (what the payer opens or scans), requested again if it was lost."""
-    if not lacks_pay_data(payment, gateway):
+    if not lacks_pay_data(payment, context):
         return payment
-    outcome = await gateway.channel(payment.protocol).open(await gateway.order(payment))
-    return await record_outcome(payment, without_verdict(outcome), gateway)
+    outcome = await context.wallets.channel(payment.protocol).open(await context.wallets.order(payment))
+    return await record_outcome(payment, without_verdict(outcome), context)
 
 
-def lacks_pay_data(payment: Payment, gateway: Gateway) -> bool:
+def lacks_pay_data(payment: Payment, context: PaymentContext) -> bool:
     """Whether the pay data was lost with a response. The wallet returns it again for the same order."""
-    is_open = payment.state is State.PENDING and gateway.clock.now() < payment.expires_at
+    is_open = payment.state is State.PENDING and context.clock.now() < payment.expires_at
     return is_open and payment.pay_type.is_online and payment.pay is None
 
 
-def is_in_flight(payment: Payment, gateway: Gateway) -> bool:
+def is_in_flight(payment: Payment, context: PaymentContext) -> bool:
     """Whether the initial request is in flight, here or in another process."""
-    if gateway.in_flight_requests.of(payment.syssn) is not None:
+    if context.in_flight_requests.of(payment.syssn) is not None:
         return True
-    return not payment.has_initial_response and gateway.clock.now() - payment.created_at < MAX_INITIAL_REQUEST
+    return not payment.has_initial_response and context.clock.now() - payment.created_at < MAX_INITIAL_REQUEST
 
 
-async def await_initial_response(payment: Payment, gateway: Gateway) -> Payment:
+async def await_initial_response(payment: Payment, context: PaymentContext) -> Payment:
     """The payment once its initial request is over, or its current state after WAIT_S."""
     loop = asyncio.get_running_loop()
     until = loop.time() + WAIT_S
-    in_flight = gateway.in_flight_requests.of(payment.syssn)
+    in_flight = context.in_flight_requests.of(payment.syssn)
     if in_flight is not None:
         try:
             await asyncio.wait_for(in_flight.wait(), WAIT_S)
         except TimeoutError:
             return payment
     while not payment.has_initial_response and loop.time() < until:
-        payment = await gateway.store.payments.by_syssn(payment.mchid, payment.syssn) or payment
+        payment = await context.store.payments.by_syssn(payment.mchid, payment.syssn) or payment
         if not payment.has_initial_response:
             await asyncio.sleep(REREAD_S)
     return payment
@@ -204,9 +205,9 @@ def _refuse_ended(payment: Payment) -> None:
         )
 
 
-async def _is_new(payment: Payment, gateway: Gateway) -> bool:
+async def _is_new(payment: Payment, context: PaymentContext) -> bool:
     """Whether the reference is unused: a used one is reported before any limit is checked."""
-    return await gateway.store.payments.by_reference(payment.mchid, payment.reference) is None
+    return await context.store.payments.by_reference(payment.mchid, payment.reference) is None
 
 
 def refusal_by_limits(merchant: Merchant, amount: Money) -> errors.TaelError | None:

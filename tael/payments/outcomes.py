@@ -16,11 +16,11 @@ from tael.incidents.domain.evidence import Evidence
 from tael.incidents.domain.incident import Incident
 from tael.incidents.log import log_incidents
 from tael.incidents.store.incidents import write_incidents
+from tael.payments.context import PaymentContext
 from tael.payments.domain.entries import fee_entries, payment_entry, refund_entry
 from tael.payments.domain.incidents import evidence_in, incidents_in, refund_incidents_in
 from tael.payments.domain.payment import Payment, State, apply_outcome, next_check, reschedule
 from tael.payments.domain.refund import Refund, RefundState, apply_refund_outcome, reschedule_refund
-from tael.payments.gateway import Gateway
 from tael.payments.store.payments import Change
 from tael.payments.store.refunds import RefundChange
 from tael.webhooks.domain.webhook import WebhookKind
@@ -32,20 +32,20 @@ Decide = Callable[[Payment], Payment]
 
 
 async def record_outcome(
-    before: Payment, outcome: Outcome, gateway: Gateway, *, is_first: bool = False
+    before: Payment, outcome: Outcome, context: PaymentContext, *, is_first: bool = False
 ) -> Payment:
     """Record the outcome of a request of ours. The attempt and the time of the next poll are written in any case."""
-    now = gateway.clock.now()
+    now = context.clock.now()
 
     def decide(current: Payment) -> Payment:
         return reschedule(apply_outcome(current, outcome, at=now, is_first=is_first), now)
 
-    return await record_decision(before, outcome, decide, gateway)
+    return await record_decision(before, outcome, decide, context)
 
 
-async def record_notice(before: Payment, outcome: Outcome, gateway: Gateway) -> Payment:
+async def record_notice(before: Payment, outcome: Outcome, context: PaymentContext) -> Payment:
     """Record the outcome in a wallet's notice."""
-    now = gateway.clock.now()
+    now = context.clock.now()
 
     def decide(current: Payment) -> Payment:
         after = apply_outcome(current, outcome, at=now)
@@ -53,32 +53,34 @@ async def record_notice(before: Payment, outcome: Outcome, gateway: Gateway) -> 
             return replace(after, check_at=next_check(after, now))
         return after
 
-    return await record_decision(before, outcome, decide, gateway)
+    return await record_decision(before, outcome, decide, context)
 
 
-async def record_decision(before: Payment, outcome: Outcome, decide: Decide, gateway: Gateway) -> Payment:
+async def record_decision(
+    before: Payment, outcome: Outcome, decide: Decide, context: PaymentContext
+) -> Payment:
     """Write the result of `decide`, and the incidents in `outcome`.
 
     `decide` may be called again with a newer payment, and must be pure.
     """
-    now = gateway.clock.now()
-    single_trades = gateway.channel(before.protocol).refunds_single_trades
+    now = context.clock.now()
+    single_trades = context.wallets.channel(before.protocol).refunds_single_trades
     found = partial(incidents_in, outcome=outcome, at=now, refunds_single_trades=single_trades)
     proven = partial(evidence_in, outcome=outcome, at=now, refunds_single_trades=single_trades)
     after, incidents = decide(before), found(before)
     if after == before and not incidents:
         return before
     # An incident is decided on the locked row: a refund's reservation can explain it, and does not change the version.
-    if not incidents and await gateway.store.payments.record(consequences(before, after)):
+    if not incidents and await context.store.payments.record(consequences(before, after)):
         log_step(before, after)
         return replace(after, version=before.version + 1)
-    async with gateway.store.payments.locked(before.mchid, before.syssn) as (connection, current):
+    async with context.store.payments.locked(before.mchid, before.syssn) as (connection, current):
         after, incidents, evidence = decide(current), found(current), proven(current)
         if after == current:
             await write_incidents(connection, incidents, evidence)
         else:
             change = consequences(current, after, incidents, evidence)
-            await gateway.store.payments.write(connection, change)
+            await context.store.payments.write(connection, change)
     log_incidents(incidents)
     log_step(current, after)
     return current if after == current else replace(after, version=current.version + 1)
@@ -106,26 +108,31 @@ def consequences(
 
 
 async def record_refund_outcome(
-    payment: Payment, before: Refund, outcome: RefundOutcome, gateway: Gateway, *, is_first: bool = False
+    payment: Payment,
+    before: Refund,
+    outcome: RefundOutcome,
+    context: PaymentContext,
+    *,
+    is_first: bool = False,
 ) -> Refund:
     """Record a refund's outcome: the refund, its payment's sums, entries and webhook in one commit."""
-    incidents = refund_incidents_in(payment, before, outcome, at=gateway.clock.now())
-    decide = partial(_refund_after, outcome=outcome, gateway=gateway, is_first=is_first)
+    incidents = refund_incidents_in(payment, before, outcome, at=context.clock.now())
+    decide = partial(_refund_after, outcome=outcome, context=context, is_first=is_first)
     after = decide(before)
-    if await gateway.store.refunds.record(refund_consequences(payment, before, after, incidents)):
+    if await context.store.refunds.record(refund_consequences(payment, before, after, incidents)):
         log_incidents(incidents)
         if after.state is not before.state:
             log.info("refund.state_changed", mchid=after.mchid, syssn=after.syssn, state=after.state)
         return replace(after, version=before.version + 1)
     # The row changed meanwhile. A refund is decided once: if it is decided, that stands; otherwise decide again.
-    current = await gateway.store.refunds.by_syssn(before.mchid, before.syssn) or before
+    current = await context.store.refunds.by_syssn(before.mchid, before.syssn) or before
     if current.state is not RefundState.PROCESSING:
-        incidents = refund_incidents_in(payment, current, outcome, at=gateway.clock.now())
+        incidents = refund_incidents_in(payment, current, outcome, at=context.clock.now())
         if incidents:
-            await gateway.store.incidents.note(incidents)
+            await context.store.incidents.note(incidents)
             log_incidents(incidents)
         return current
-    return await record_refund_outcome(payment, current, outcome, gateway)
+    return await record_refund_outcome(payment, current, outcome, context)
 
 
 def refund_consequences(
@@ -165,6 +172,6 @@ def log_step(before: Payment, after: Payment) -> None:
         )
 
 
-def _refund_after(before: Refund, outcome: RefundOutcome, gateway: Gateway, is_first: bool) -> Refund:
-    now = gateway.clock.now()
+def _refund_after(before: Refund, outcome: RefundOutcome, context: PaymentContext, is_first: bool) -> Refund:
+    now = context.clock.now()
     return reschedule_refund(apply_refund_outcome(before, outcome, at=now, is_first=is_first), now)

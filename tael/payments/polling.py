@@ -8,30 +8,30 @@ from datetime import datetime
 from tael.base.reasons import Reason
 from tael.channels.base import Channel
 from tael.channels.outcomes import AwaitingPayer, Closed, Outcome, Paid, Unknown
+from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import Payment, State
-from tael.payments.gateway import Gateway
 from tael.payments.outcomes import record_outcome, without_verdict
 from tael.payments.reversals import undo_payment
 
 
-async def poll_payment(payment: Payment, gateway: Gateway) -> Payment:
+async def poll_payment(payment: Payment, context: PaymentContext) -> Payment:
     """Query `payment` once and record the outcome with the time of the next poll."""
     if payment.state is State.PENDING and payment.reversal_syssn:
-        return await record_outcome(payment, Unknown("a reversal is in progress and decides"), gateway)
-    channel = gateway.channel(payment.protocol)
-    outcome = await channel.query(await gateway.order(payment))
-    now = gateway.clock.now()  # after the response: a slow wallet may have responded past the expiry
+        return await record_outcome(payment, Unknown("a reversal is in progress and decides"), context)
+    channel = context.wallets.channel(payment.protocol)
+    outcome = await channel.query(await context.wallets.order(payment))
+    now = context.clock.now()  # after the response: a slow wallet may have responded past the expiry
     if payment.state is not State.PENDING or isinstance(outcome, Paid | Closed):
-        return await record_outcome(payment, outcome, gateway)
+        return await record_outcome(payment, outcome, context)
     if not payment.pay_type.is_online:
-        return await _poll_barcode(payment, outcome, channel, now, gateway)
+        return await _poll_barcode(payment, outcome, channel, now, context)
     if payment.close_syssn or now >= payment.expires_at:
-        outcome = await _closed_at_wallet(payment, outcome, channel, now, gateway)
-    return await record_outcome(payment, without_verdict(outcome), gateway)
+        outcome = await _closed_at_wallet(payment, outcome, channel, now, context)
+    return await record_outcome(payment, without_verdict(outcome), context)
 
 
 async def _poll_barcode(
-    payment: Payment, outcome: Outcome, channel: Channel, now: datetime, gateway: Gateway
+    payment: Payment, outcome: Outcome, channel: Channel, now: datetime, context: PaymentContext
 ) -> Payment:
     """A barcode payment that failed halfway or was not confirmed in time is reversed at the wallet, then fails."""
     failed_halfway = isinstance(outcome, Unknown) and outcome.needs_reversal
@@ -41,22 +41,22 @@ async def _poll_barcode(
     elif failed_halfway and is_reversible_now:
         reason = Reason.SWIPE_FAILED
     else:
-        return await record_outcome(payment, without_verdict(outcome), gateway)
-    return await undo_payment(payment, reason, gateway)
+        return await record_outcome(payment, without_verdict(outcome), context)
+    return await undo_payment(payment, reason, context)
 
 
 async def _closed_at_wallet(
-    payment: Payment, queried: Outcome, channel: Channel, now: datetime, gateway: Gateway
+    payment: Payment, queried: Outcome, channel: Channel, now: datetime, context: PaymentContext
 ) -> Outcome:
     """The outcome of closing at the wallet; for an account that cannot close, of the wallet's own time limit.
 
     The time limit counts only if the query was answered: an unreadable or unverified response may mean "paid".
     """
-    account = await gateway.account(payment)
-    if not gateway.capabilities(account).supports_close:
+    account = await context.wallets.account(payment)
+    if not context.wallets.capabilities(account).supports_close:
         outcome = Closed() if isinstance(queried, AwaitingPayer) and now >= payment.deadline else queried
     else:
-        outcome = await channel.close(await gateway.order(payment))
+        outcome = await channel.close(await context.wallets.order(payment))
     is_missing = isinstance(outcome, Unknown) and outcome.no_such_order
     may_arrive = not payment.is_unopened and now < payment.absence_final_from
     return Closed() if is_missing and not may_arrive else outcome

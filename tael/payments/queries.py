@@ -10,8 +10,8 @@ from typing import Final
 
 from tael.base.errors import RangeSpansMonths
 from tael.base.moments import UTC8
+from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import Payment, State
-from tael.payments.gateway import Gateway
 from tael.payments.store.transactions import Filter, StateFilter, Transaction
 
 #: Queries do not make a pending payment due more often than this.
@@ -34,11 +34,11 @@ class TransactionQuery:
     page_size: int
 
 
-async def list_transactions(request: TransactionQuery, gateway: Gateway) -> Sequence[Transaction]:
+async def list_transactions(request: TransactionQuery, context: PaymentContext) -> Sequence[Transaction]:
     """One page, newest first. Raises RangeSpansMonths, StoreUnavailable."""
-    now = gateway.clock.now()
+    now = context.clock.now()
     start, end = time_range(request, now)
-    transactions = await gateway.store.transactions.list(
+    transactions = await context.store.transactions.list(
         Filter(
             mchid=request.mchid,
             start=start,
@@ -53,7 +53,7 @@ async def list_transactions(request: TransactionQuery, gateway: Gateway) -> Sequ
     )
     pending = [t.syssn for t in transactions if isinstance(t, Payment) and t.state is State.PENDING]
     if pending:
-        await gateway.store.payments.expedite(request.mchid, pending, now, now - MIN_POLL_GAP)
+        await context.store.payments.expedite(request.mchid, pending, now, now - MIN_POLL_GAP)
     return transactions
 
 

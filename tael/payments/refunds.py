@@ -15,9 +15,9 @@ from tael.base.money import Money
 from tael.channels.outcomes import Refused, Unknown
 from tael.db.database import StoreUnavailable
 from tael.merchants.domain.merchant import Merchant
+from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund, RefundRules
-from tael.payments.gateway import Gateway
 from tael.payments.opening import await_initial_response, is_in_flight
 from tael.payments.outcomes import record_refund_outcome
 from tael.payments.store.reservations import Repeated, Reservation
@@ -41,14 +41,14 @@ class RefundRequest:
     device: str
 
 
-async def refund_payment(request: RefundRequest, gateway: Gateway) -> Refund:
+async def refund_payment(request: RefundRequest, context: PaymentContext) -> Refund:
     """The refund after its initial request. Raises TaelErrors and StoreUnavailable."""
-    payment = await gateway.store.payments.by_syssn(request.merchant.mchid, request.payment_syssn)
+    payment = await context.store.payments.by_syssn(request.merchant.mchid, request.payment_syssn)
     if payment is None:
         raise NotFound("no such payment")
-    if is_in_flight(payment, gateway):
-        payment = await await_initial_response(payment, gateway)
-    reserved = await gateway.store.refunds.reserve(await _reservation(request, payment, gateway))
+    if is_in_flight(payment, context):
+        payment = await await_initial_response(payment, context)
+    reserved = await context.store.refunds.reserve(await _reservation(request, payment, context))
     match reserved:
         case TaelError():
             raise reserved
@@ -58,43 +58,43 @@ async def refund_payment(request: RefundRequest, gateway: Gateway) -> Refund:
             return refund
         case _ if not reserved.is_sent_now:
             return reserved.refund
-    return await _send_initial_request(payment, reserved.refund, gateway)
+    return await _send_initial_request(payment, reserved.refund, context)
 
 
-async def check_refund(refund: Refund, gateway: Gateway) -> Refund:
+async def check_refund(refund: Refund, context: PaymentContext) -> Refund:
     """Query a refund. If it never reached the wallet it is sent again, under the same number."""
-    payment = await gateway.store.payments.by_syssn(refund.mchid, refund.payment_syssn)
+    payment = await context.store.payments.by_syssn(refund.mchid, refund.payment_syssn)
     if payment is None:
         raise LookupError(f"the payment of refund {refund.syssn} is missing")
-    order = await gateway.refund_order(payment, refund)
-    channel = gateway.channel(payment.protocol)
-    is_young = gateway.clock.now() - refund.created_at < MAX_REQUEST_TRANSIT
+    order = await context.wallets.refund_order(payment, refund)
+    channel = context.wallets.channel(payment.protocol)
+    is_young = context.clock.now() - refund.created_at < MAX_REQUEST_TRANSIT
     outcome = await channel.query_refund(order)
     if isinstance(outcome, Unknown) and outcome.no_such_order:
         outcome = await channel.refund(order)
         # The refusal is about this repeat only, while the initial request may still be on its way.
         if isinstance(outcome, Refused) and is_young:
             outcome = Unknown(f"a repeat was refused: {outcome.wallet_code}")
-    return await record_refund_outcome(payment, refund, outcome, gateway)
+    return await record_refund_outcome(payment, refund, outcome, context)
 
 
-async def _send_initial_request(payment: Payment, refund: Refund, gateway: Gateway) -> Refund:
+async def _send_initial_request(payment: Payment, refund: Refund, context: PaymentContext) -> Refund:
     try:
-        order = await gateway.refund_order(payment, refund)
-        outcome = await gateway.channel(payment.protocol).refund(order)
-        return await record_refund_outcome(payment, refund, outcome, gateway, is_first=True)
+        order = await context.wallets.refund_order(payment, refund)
+        outcome = await context.wallets.channel(payment.protocol).refund(order)
+        return await record_refund_outcome(payment, refund, outcome, context, is_first=True)
     except StoreUnavailable:
         # The refund is committed and the wallet was called: a job will query the outcome.
         log.warning("refund.unrecorded", mchid=refund.mchid, syssn=refund.syssn)
         return refund
 
 
-async def _reservation(request: RefundRequest, payment: Payment, gateway: Gateway) -> Reservation:
-    now = gateway.clock.now()
-    account = await gateway.account(payment)
+async def _reservation(request: RefundRequest, payment: Payment, context: PaymentContext) -> Reservation:
+    now = context.clock.now()
+    account = await context.wallets.account(payment)
     refund = Refund(
         mchid=request.merchant.mchid,
-        syssn=await gateway.store.serials.syssn(now),
+        syssn=await context.store.serials.syssn(now),
         payment_syssn=payment.syssn,
         account_id=payment.account_id,
         protocol=payment.protocol,
@@ -106,7 +106,7 @@ async def _reservation(request: RefundRequest, payment: Payment, gateway: Gatewa
         changed_at=now,
         check_at=now + FIRST_CHECK,
     )
-    capabilities = gateway.capabilities(account)
+    capabilities = context.wallets.capabilities(account)
     rules = RefundRules(
         window=timedelta(days=account.refund_window_days),
         supports_partial=capabilities.supports_partial_refunds,

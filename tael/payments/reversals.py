@@ -19,6 +19,7 @@ from tael.db.database import StoreUnavailable
 from tael.incidents.domain.incident import Incident
 from tael.incidents.log import log_incidents
 from tael.merchants.domain.merchant import Merchant
+from tael.payments.context import PaymentContext
 from tael.payments.domain.entries import fee_back_entries, reversal_entry
 from tael.payments.domain.incidents import reversal_incidents_in
 from tael.payments.domain.payment import Payment, State, numbers_of
@@ -31,7 +32,6 @@ from tael.payments.domain.reversal import (
     refusal_to_reverse,
     reschedule_reversal,
 )
-from tael.payments.gateway import Gateway
 from tael.payments.lookup import find_payment
 from tael.payments.outcomes import consequences, log_step, record_outcome
 from tael.payments.store.payments import Change
@@ -65,90 +65,90 @@ class ReversalResult:
     payment: Payment
 
 
-async def reverse_payment(request: ReversalRequest, gateway: Gateway) -> ReversalResult:
+async def reverse_payment(request: ReversalRequest, context: PaymentContext) -> ReversalResult:
     """The reversal after its initial request, or before it if the wallet requires a delay. Raises TaelErrors."""
-    payment = await find_payment(request.merchant.mchid, request.syssn, request.reference, gateway)
+    payment = await find_payment(request.merchant.mchid, request.syssn, request.reference, context)
     if request.amount_minor != payment.amount.amount_minor:
         raise errors.Mismatch("txamt is not the payment's amount", **numbers_of(payment))
     if payment.reversal_syssn:
-        return await _existing(payment, gateway)
-    reversal, payment = await _commit_intent(payment, request.client_time, gateway)
+        return await _existing(payment, context)
+    reversal, payment = await _commit_intent(payment, request.client_time, context)
     if reversal is None:
-        return await _existing(payment, gateway)
-    if reversal.check_at == _earliest_at(payment, gateway):
+        return await _existing(payment, context)
+    if reversal.check_at == _earliest_at(payment, context):
         return ReversalResult(reversal, payment)
     try:
-        return await continue_reversal(reversal, gateway, is_first=True)
+        return await continue_reversal(reversal, context, is_first=True)
     except StoreUnavailable:
         log.warning("reversal.unrecorded", mchid=payment.mchid, syssn=reversal.syssn)
         return ReversalResult(reversal, payment)
 
 
 async def continue_reversal(
-    reversal: Reversal, gateway: Gateway, *, is_first: bool = False
+    reversal: Reversal, context: PaymentContext, *, is_first: bool = False
 ) -> ReversalResult:
     """Query the wallet, then reverse the payment there, and record the outcome."""
-    payment = await gateway.store.payments.by_syssn(reversal.mchid, reversal.payment_syssn)
+    payment = await context.store.payments.by_syssn(reversal.mchid, reversal.payment_syssn)
     if payment is None:
         raise LookupError(f"the payment of reversal {reversal.syssn} is missing")
     if reversal.goes_by_refund:
-        return await _continue_by_refund(reversal, payment, gateway, is_first=False)
-    channel = gateway.channel(payment.protocol)
+        return await _continue_by_refund(reversal, payment, context, is_first=False)
+    channel = context.wallets.channel(payment.protocol)
     queried: Outcome | None = None
     # A reversal of our own was decided after a query. A second query could mistake a payment that the reversal has
     # already undone for one that was paid.
     if payment.state is State.PENDING and not reversal.fails_with:
-        queried = await channel.query(await gateway.order(payment))
+        queried = await channel.query(await context.wallets.order(payment))
         if isinstance(queried, Paid):
-            payment = await record_outcome(payment, queried, gateway)
-    order, requested_at = await gateway.order(payment), gateway.clock.now()
+            payment = await record_outcome(payment, queried, context)
+    order, requested_at = await context.wallets.order(payment), context.clock.now()
     outcome = final_outcome(await channel.reverse(order), payment, queried, requested_at=requested_at)
-    now = gateway.clock.now()
+    now = context.clock.now()
 
     def decide(current: Reversal, paid: Payment) -> tuple[Reversal, Payment]:
         return apply_reversal_outcome(current, paid, outcome, at=now, is_first=is_first)
 
-    result = await _record(reversal, outcome, decide, now, gateway)
+    result = await _record(reversal, outcome, decide, now, context)
     if result.reversal.goes_by_refund and result.reversal.state is ReversalState.PENDING:
-        return await _continue_by_refund(result.reversal, result.payment, gateway, is_first=True)
+        return await _continue_by_refund(result.reversal, result.payment, context, is_first=True)
     return result
 
 
 async def _continue_by_refund(
-    reversal: Reversal, payment: Payment, gateway: Gateway, *, is_first: bool
+    reversal: Reversal, payment: Payment, context: PaymentContext, *, is_first: bool
 ) -> ReversalResult:
     """Refund the full payment under the reversal's own number: query the refund first, then request it."""
-    order = await gateway.order(payment)
+    order = await context.wallets.order(payment)
     refund = ChannelRefund(order, reversal.syssn, payment.amount, reversal.created_at, order.notice_url)
-    channel = gateway.channel(payment.protocol)
-    is_young = gateway.clock.now() - reversal.changed_at < MAX_REQUEST_TRANSIT
+    channel = context.wallets.channel(payment.protocol)
+    is_young = context.clock.now() - reversal.changed_at < MAX_REQUEST_TRANSIT
     outcome = await channel.query_refund(refund)
     if isinstance(outcome, Unknown) and outcome.no_such_order:
         outcome = await channel.refund(refund)
         # The refusal is about this repeat only, while an earlier request may still be on its way.
         if isinstance(outcome, Refused) and not is_first and is_young:
             outcome = Unknown(f"a repeat was refused: {outcome.wallet_code}")
-    now = gateway.clock.now()
+    now = context.clock.now()
 
     def decide(current: Reversal, paid: Payment) -> tuple[Reversal, Payment]:
         return apply_reversal_refund_outcome(current, paid, outcome, at=now)
 
-    return await _record(reversal, outcome, decide, now, gateway)
+    return await _record(reversal, outcome, decide, now, context)
 
 
-async def undo_payment(payment: Payment, fails_with: Reason, gateway: Gateway) -> Payment:
+async def undo_payment(payment: Payment, fails_with: Reason, context: PaymentContext) -> Payment:
     """Reverse a barcode payment on our own initiative; a pending one then fails with `fails_with`."""
-    reversal, payment = await _commit_intent(payment, "", gateway, fails_with)
-    return payment if reversal is None else (await continue_reversal(reversal, gateway)).payment
+    reversal, payment = await _commit_intent(payment, "", context, fails_with)
+    return payment if reversal is None else (await continue_reversal(reversal, context)).payment
 
 
 async def _commit_intent(
-    payment: Payment, client_time: str, gateway: Gateway, fails_with: Reason | None = None
+    payment: Payment, client_time: str, context: PaymentContext, fails_with: Reason | None = None
 ) -> tuple[Reversal | None, Payment]:
     """Commit the reversal, reserving what was paid. No reversal (None) if another one, or the payer, was faster."""
-    now = gateway.clock.now()
-    syssn = await gateway.store.serials.syssn(now)
-    async with gateway.store.payments.locked(payment.mchid, payment.syssn) as (connection, current):
+    now = context.clock.now()
+    syssn = await context.store.serials.syssn(now)
+    async with context.store.payments.locked(payment.mchid, payment.syssn) as (connection, current):
         if current.reversal_syssn or (fails_with and current.state is not State.PENDING):
             return None, current
         refusal = refusal_to_reverse(current)
@@ -166,24 +166,24 @@ async def _commit_intent(
             fails_with=fails_with,
             created_at=now,
             changed_at=now,
-            check_at=_earliest_at(current, gateway) or now + FIRST_CHECK,
+            check_at=_earliest_at(current, context) or now + FIRST_CHECK,
         )
         marked = replace(current, reversal_syssn=syssn, reserved_minor=current.reserved_minor + amount_minor)
-        await gateway.store.reversals.insert(connection, reversal, Change(marked))
+        await context.store.reversals.insert(connection, reversal, Change(marked))
     return reversal, replace(marked, version=current.version + 1)
 
 
-def _earliest_at(payment: Payment, gateway: Gateway) -> datetime | None:
+def _earliest_at(payment: Payment, context: PaymentContext) -> datetime | None:
     """When the wallet accepts a reversal of this payment, if in the future. A decided payment is reversed at once."""
     if payment.state is not State.PENDING:
         return None
-    earliest_at = payment.created_at + gateway.channel(payment.protocol).reversal_after
-    return earliest_at if earliest_at > gateway.clock.now() else None
+    earliest_at = payment.created_at + context.wallets.channel(payment.protocol).reversal_after
+    return earliest_at if earliest_at > context.clock.now() else None
 
 
-async def _existing(payment: Payment, gateway: Gateway) -> ReversalResult:
+async def _existing(payment: Payment, context: PaymentContext) -> ReversalResult:
     """The response to a repeat: the existing reversal."""
-    reversal = await gateway.store.reversals.by_syssn(payment.mchid, payment.reversal_syssn)
+    reversal = await context.store.reversals.by_syssn(payment.mchid, payment.reversal_syssn)
     if reversal is None:
         raise LookupError(f"the reversal of payment {payment.syssn} is missing")
     return ReversalResult(reversal, payment)
@@ -194,10 +194,10 @@ async def _record(
     outcome: ReversalOutcome | RefundOutcome,
     decide: Decide,
     now: datetime,
-    gateway: Gateway,
+    context: PaymentContext,
 ) -> ReversalResult:
     """The reversal, its payment, entries, webhooks and incidents in one commit."""
-    rows = gateway.store.reversals
+    rows = context.store.reversals
     async with rows.locked(reversal.mchid, reversal.payment_syssn, reversal.syssn) as locked:
         incidents = reversal_incidents_in(locked.payment, reversal.syssn, outcome, at=now)
         decided, after = decide(locked.reversal, locked.payment)

@@ -72,7 +72,7 @@ async def serve(
     for number in ending_signals:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_services(settings) as services, asyncio.TaskGroup() as group:
-        server = Server(listener_config(services.gateway, settings.http, GRACE_S))
+        server = Server(listener_config(services, settings.http, GRACE_S))
         group.create_task(server.serve(sockets=[listener]))
         group.create_task(work_until(stop, services))
         commands = group.create_task(_run_commands(services, respond))
@@ -106,7 +106,7 @@ async def _set_app(services: Services, command: dict[str, Any]) -> None:
     if app is None:
         raise LookupError(f"no app {appcode}")
     await services.store.merchants.set_app(_changed(app, command))
-    services.gateway.credentials.forget(appcode)
+    services.payments.wallets.credentials.forget(appcode)
 
 
 def _changed(app: App, settings: Mapping[str, Any]) -> App:

@@ -19,11 +19,12 @@ from tael.incidents.domain.incident import Incident, IncidentKind
 from tael.incidents.log import log_incidents
 from tael.merchants.domain.account import Account
 from tael.merchants.domain.merchant import UnmatchedPolicy
+from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.reversal import ReversalState
-from tael.payments.gateway import Gateway, notice_url, order_for
 from tael.payments.outcomes import log_step, record_notice
 from tael.payments.store.payments import Change
+from tael.payments.wallets import Wallets, notice_url, order_for
 from tael.unmatched.domain.unmatched import (
     Confirmed,
     Refuted,
@@ -58,18 +59,18 @@ MAX_REQUEST_TRANSIT: Final = timedelta(seconds=60)
 class UnmatchedContext:
     """The dependencies of the use cases of unmatched payments."""
 
-    gateway: Gateway
+    payments: PaymentContext
     table: UnmatchedPayments
 
 
 async def advance_unmatched(unmatched: UnmatchedPayment, context: UnmatchedContext) -> UnmatchedPayment:
     """Advance an unmatched payment by one step; returns it afterwards."""
-    account = await context.gateway.credentials.account(unmatched.account_id)
+    account = await context.payments.wallets.credentials.account(unmatched.account_id)
     if account is None:
         raise LookupError(
             f"the account {unmatched.account_id} of unmatched payment {unmatched.unmatched_id} is missing"
         )
-    payment = await context.gateway.store.payments.by_syssn(unmatched.mchid, unmatched.subject_id)
+    payment = await context.payments.store.payments.by_syssn(unmatched.mchid, unmatched.subject_id)
     match unmatched.state:
         case UnmatchedState.SUSPECTED:
             confirmed = await _confirm(unmatched, payment, account, context)
@@ -92,18 +93,20 @@ async def _confirm(
     if ReversalState.DONE in states:
         return await _record(unmatched, refute(unmatched, "a reversal of ours undid the order"), context)
     if ReversalState.PENDING in states:
-        return await _record(unmatched, reschedule_unmatched(unmatched, context.gateway.clock.now()), context)
+        return await _record(
+            unmatched, reschedule_unmatched(unmatched, context.payments.clock.now()), context
+        )
     order = _order(unmatched, payment, account, context)
     record = await _channel(order, context).query(order)
     if payment is not None and payment.state is not State.PAID and not order.names_trade:
         # The record is an outcome as well: it may show the price after all, or another amount than the notice.
-        payment = await record_notice(payment, record, context.gateway)
+        payment = await record_notice(payment, record, context.payments)
     for _ in range(MAX_TRIES):
         step = await _act_on(unmatched, payment, record, context)
         if step is not None or payment is None:
             return step
         # The payment or the unmatched payment changed since it was read: assess again on the new row.
-        payment = await context.gateway.store.payments.by_syssn(unmatched.mchid, unmatched.subject_id)
+        payment = await context.payments.store.payments.by_syssn(unmatched.mchid, unmatched.subject_id)
     return None
 
 
@@ -111,7 +114,7 @@ async def _act_on(
     unmatched: UnmatchedPayment, payment: Payment | None, record: Outcome, context: UnmatchedContext
 ) -> UnmatchedPayment | None:
     """Commit what the wallet's record implies; None if a row changed meanwhile."""
-    now = context.gateway.clock.now()
+    now = context.payments.clock.now()
     match assess(unmatched, payment, record):
         case Confirmed(amount):
             return await _book(unmatched, payment, amount, now, context)
@@ -129,7 +132,7 @@ async def _book(
     context: UnmatchedContext,
 ) -> UnmatchedPayment | None:
     """Commit the intent: amount, number and decision. A payment that was pending for this money fails."""
-    syssn = await context.gateway.store.serials.syssn(now)
+    syssn = await context.payments.store.serials.syssn(now)
     after = confirm(unmatched, amount, syssn, await _policy(unmatched, context), now)
     fails = payment is not None and payment.state is State.PENDING
     change = Change(fail_mismatched(payment, now)) if payment is not None and fails else None
@@ -157,7 +160,7 @@ async def _return(
     order = _order(unmatched, payment, account, context)
     channel = _channel(order, context)
     refund = ChannelRefund(order, unmatched.syssn, unmatched.amount, unmatched.asked_at, order.notice_url)
-    is_young = context.gateway.clock.now() - unmatched.asked_at < MAX_REQUEST_TRANSIT
+    is_young = context.payments.clock.now() - unmatched.asked_at < MAX_REQUEST_TRANSIT
     if is_first:
         outcome = await channel.refund(refund)
     else:
@@ -167,7 +170,7 @@ async def _return(
             # The refusal is about this repeat only, while the initial request may still be on its way.
             if isinstance(outcome, Refused) and is_young:
                 outcome = Unknown(f"a repeat was refused: {outcome.wallet_code}")
-    now = context.gateway.clock.now()
+    now = context.payments.clock.now()
     is_undone = ReversalState.DONE in await _reversal_states(payment, context)
     after = reschedule_unmatched(apply_return_outcome(unmatched, outcome, at=now, is_undone=is_undone), now)
     incidents = return_incidents_in(unmatched, outcome, at=now)
@@ -186,7 +189,7 @@ async def _recheck(
     """
     order = _order(unmatched, payment, account, context)
     record = await _channel(order, context).query(order)
-    now = context.gateway.clock.now()
+    now = context.payments.clock.now()
     if is_contradicted(unmatched, record):
         incident, evidence = successor(unmatched, now)
         after = void(unmatched)
@@ -221,7 +224,7 @@ async def _record(
     incidents: tuple[Incident, ...] = (),
     evidence: tuple[Evidence, ...] = (),
 ) -> UnmatchedPayment | None:
-    now = context.gateway.clock.now()
+    now = context.payments.clock.now()
     change = UnmatchedChange(
         after,
         entries=unmatched_entries(before, after, now),
@@ -260,7 +263,7 @@ def _log_reminder(held: UnmatchedPayment, now: datetime) -> None:
 
 
 async def _policy(unmatched: UnmatchedPayment, context: UnmatchedContext) -> UnmatchedPolicy:
-    merchant = await context.gateway.credentials.merchant(unmatched.mchid)
+    merchant = await context.payments.wallets.credentials.merchant(unmatched.mchid)
     if merchant is None:
         raise LookupError(f"the merchant {unmatched.mchid} is missing")
     return merchant.unmatched_payments
@@ -269,7 +272,7 @@ async def _policy(unmatched: UnmatchedPayment, context: UnmatchedContext) -> Unm
 async def _reversal_states(payment: Payment | None, context: UnmatchedContext) -> set[ReversalState]:
     if payment is None:
         return set()
-    reversals = await context.gateway.store.reversals.of_payment(payment.mchid, payment.syssn)
+    reversals = await context.payments.store.reversals.of_payment(payment.mchid, payment.syssn)
     return {reversal.state for reversal in reversals}
 
 
@@ -278,9 +281,9 @@ def _order(
 ) -> ChannelOrder:
     """The wallet's order of this money: our payment's, or one reconstructed from the notice."""
     if payment is None:
-        order = _unmatched_order(account, unmatched, context.gateway)
+        order = _unmatched_order(account, unmatched, context.payments.wallets)
     else:
-        order = order_for(payment, account, context.gateway.pages.public_url)
+        order = order_for(payment, account, context.payments.wallets.public_url)
     return replace(
         order,
         amount=unmatched.amount or order.amount,
@@ -290,20 +293,20 @@ def _order(
 
 
 def _channel(order: ChannelOrder, context: UnmatchedContext) -> Channel:
-    return context.gateway.channel(order.account.protocol)
+    return context.payments.wallets.channel(order.account.protocol)
 
 
-def _unmatched_order(account: Account, unmatched: UnmatchedPayment, gateway: Gateway) -> ChannelOrder:
+def _unmatched_order(account: Account, unmatched: UnmatchedPayment, wallets: Wallets) -> ChannelOrder:
     """An order that does not exist here, reconstructed from a wallet's notice: enough to query and refund it."""
     return ChannelOrder(
         account=account,
         # Any that the account serves: queries and refunds do not depend on it.
-        pay_type=PAY_TYPES[min(gateway.capabilities(account).pay_types)],
+        pay_type=PAY_TYPES[min(wallets.capabilities(account).pay_types)],
         syssn=unmatched.subject_id,
         amount=unmatched.amount or Money(0, account.currency),
         subject="",
         created_at=unmatched.at,
         expires_at=unmatched.at,
-        notice_url=notice_url(account, gateway.pages.public_url),
+        notice_url=notice_url(account, wallets.public_url),
         return_url="",
     )

@@ -7,8 +7,8 @@ import pytest
 from tael.base.pay_types import PayType
 from tael.operations.store import Store
 from tael.payments.checkout import choose, find_checkout, open_link
+from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import Payment, State
-from tael.payments.gateway import Gateway
 from tests.support.book_comparison import our_book
 from tests.support.crash_states import CrashStates, each_crash
 from tests.support.crashing import Process
@@ -20,8 +20,8 @@ MAX_TRIES = 10
 LINK = a_link(expires_at=NOW + timedelta(hours=12))
 
 
-async def choose_by(pay_type: PayType, gateway: Gateway) -> Payment:
-    known = await gateway.credentials.app(APPCODE)
+async def choose_by(pay_type: PayType, gateway: PaymentContext) -> Payment:
+    known = await gateway.wallets.credentials.app(APPCODE)
     assert known is not None
     await open_link(LINK, known.merchants[MCHID], gateway)
     checkout = await find_checkout(MCHID, LINK.link_id, gateway)
@@ -29,7 +29,7 @@ async def choose_by(pay_type: PayType, gateway: Gateway) -> Payment:
     return await choose(checkout, pay_type, gateway)
 
 
-async def change_twice(world: World, gateway: Gateway) -> None:
+async def change_twice(world: World, gateway: PaymentContext) -> None:
     await choose_by(
         ONLINE, gateway
     )  # on lines of their own: a state knows the line at which the story stopped
@@ -54,7 +54,7 @@ async def go_on(world: World, pay_type: PayType) -> Payment:
     """The payer returns later and chooses this wallet until there is an order to pay."""
     await end_leases(world.watch)
     services = world.services(Process())
-    gateway = services.gateway
+    gateway = services.payments
     for _ in range(MAX_TRIES):
         world.clock.at += timedelta(minutes=1)
         await run_jobs_of("poll.payments", services, world.clock)

@@ -13,7 +13,7 @@ from structlog.typing import EventDict
 
 from tael.base.pay_types import PAY_TYPES
 from tael.operations.store import Store
-from tael.payments.gateway import Gateway
+from tael.payments.context import PaymentContext
 from tael.payments.notices import notified_account, receive_notice
 from tests.support.book_comparison import compare, our_book
 from tests.support.crash_states import CrashStates, each_crash
@@ -24,32 +24,32 @@ from tests.support.world import Scenario, World, close, pay, refund, reverse
 ALIPAY_BARCODE = PAY_TYPES["800108"]
 
 
-async def pay_by_barcode(world: World, gateway: Gateway) -> None:
+async def pay_by_barcode(world: World, gateway: PaymentContext) -> None:
     await pay(gateway, BARCODE, "A")
 
 
-async def pay_online(world: World, gateway: Gateway) -> None:
+async def pay_online(world: World, gateway: PaymentContext) -> None:
     await pay(gateway, ALIPAY_ONLINE, "A")
 
 
-async def pay_and_receive_notice(world: World, gateway: Gateway) -> None:
+async def pay_and_receive_notice(world: World, gateway: PaymentContext) -> None:
     payment = await pay(gateway, ONLINE, "A")
     world.wallet.confirm(payment.syssn)
     account = await notified_account("wechat", "wechat1", gateway)
     await receive_notice(account, {}, payment.syssn.encode(), gateway)
 
 
-async def pay_and_refund_twice(world: World, gateway: Gateway) -> None:
+async def pay_and_refund_twice(world: World, gateway: PaymentContext) -> None:
     payment = await pay(gateway, BARCODE, "A")
     await refund(gateway, payment, "R1", 30)
     await refund(gateway, payment, "R2", 70)
 
 
-async def pay_and_reverse(world: World, gateway: Gateway) -> None:
+async def pay_and_reverse(world: World, gateway: PaymentContext) -> None:
     await reverse(gateway, await pay(gateway, ALIPAY_BARCODE, "A"))
 
 
-async def open_and_close(world: World, gateway: Gateway) -> None:
+async def open_and_close(world: World, gateway: PaymentContext) -> None:
     await close(gateway, await pay(gateway, ONLINE, "A"))
 
 

@@ -9,7 +9,7 @@ import pytest
 from tael.base.pay_types import Wallet
 from tael.channels.outcomes import Closed, Refusal, Refused, ReversalAction
 from tael.operations.store import Store
-from tael.payments.gateway import Gateway
+from tael.payments.context import PaymentContext
 from tests.support.alipay import TestClock
 from tests.support.crash_states import CrashState, CrashStates, crash_state, each_crash, reset
 from tests.support.crashing import Process, Side
@@ -19,7 +19,7 @@ from tests.support.values import BARCODE, NOW
 from tests.support.world import Scenario, World, new_world, pay, refund
 
 
-async def pay_and_refund(world: World, gateway: Gateway) -> None:
+async def pay_and_refund(world: World, gateway: PaymentContext) -> None:
     payment = await pay(gateway, BARCODE, "A")
     await refund(gateway, payment, "R", 30)
 

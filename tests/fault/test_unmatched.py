@@ -14,8 +14,8 @@ from tael.base.money import Money
 from tael.incidents.domain.incident import Incident, IncidentKind
 from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael.operations.store import Store
+from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import State
-from tael.payments.gateway import Gateway
 from tael.unmatched.advance import UnmatchedContext, advance_unmatched
 from tael.unmatched.domain.unmatched import UnmatchedPayment, UnmatchedState
 from tael.unmatched.review import return_unmatched
@@ -81,10 +81,10 @@ async def test_a_crash_at_any_side_effect_neither_loses_nor_repeats_a_return_by_
     }
 
 
-def decided_after(case: UnmatchedCase) -> Callable[[World, Gateway], Awaitable[None]]:
+def decided_after(case: UnmatchedCase) -> Callable[[World, PaymentContext], Awaitable[None]]:
     """The case's payment arrives and is held, and an operator returns it."""
 
-    async def run(world: World, gateway: Gateway) -> None:
+    async def run(world: World, gateway: PaymentContext) -> None:
         await case.receive(world, gateway)
         await world.send_notices(gateway)
         assert isinstance(gateway.store, Store)
@@ -122,10 +122,10 @@ async def compare(world: World, case: UnmatchedCase, where: str, *, is_held: boo
     assert world.wallet.refund_book() == {unmatched.syssn: case.amount.amount_minor}, where
 
 
-async def pay_after_the_close(world: World, gateway: Gateway) -> None:
+async def pay_after_the_close(world: World, gateway: PaymentContext) -> None:
     payment = await pay(gateway, ONLINE, "A")
     await close(gateway, payment)
-    world.wallet.take(await gateway.order(payment))
+    world.wallet.take(await gateway.wallets.order(payment))
 
 
 async def test_a_crash_at_any_side_effect_neither_loses_late_money_nor_notifies_twice(

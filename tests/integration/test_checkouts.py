@@ -96,7 +96,7 @@ async def test_every_request_of_an_order_without_credit_cards_has_the_limit(
     assert scene.wallet.trades[order.syssn].order.forbid_credit
     written = await store.payments.by_syssn(MCHID, order.syssn)
     assert written is not None
-    assert (await scene.gateway.order(written)).forbid_credit
+    assert (await scene.gateway.wallets.order(written)).forbid_credit
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from starlette.applications import Starlette
 
 from tael.base.cipher import Cipher
+from tael.base.transport import Transport
 from tael.db.database import Database, Limits, RowLocked, SchemaOutdated, StoreUnavailable, budget
 from tael.jobs.runner import Job, run_once
 from tael.main import application
@@ -19,8 +19,8 @@ from tael.operations.store import Store, store_over
 from tael.payments.domain.payment import State
 from tests.integration.test_recording import gateway_over
 from tests.support.alipay import TestClock
-from tests.support.fake_wallet import FakeWallet
 from tests.support.postgres import free_ports
+from tests.support.services import services_of
 from tests.support.store import ENCRYPTION_KEY, NODE, being_paid, count_of, current, entered_store, opened
 from tests.support.values import NOW, OF_ANY, a_payment
 from tests.support.wire import Wire
@@ -70,8 +70,9 @@ async def test_while_the_wire_is_cut_every_call_is_refused_and_afterwards_all_wo
 
 async def test_a_payer_sees_that_a_page_is_unavailable_and_may_retry(wire: Wire, wired_store: Store) -> None:
     gateway = gateway_over(wired_store)
-    path = gateway.pages.path(await opened(wired_store, a_payment()))
-    app = application(gateway)
+    services = services_of(gateway, Transport())
+    path = services.pages.path(await opened(wired_store, a_payment()))
+    app = application(services)
     wire.cut()
     for each in (path, f"{path}/state", f"{path}/onward", "/checkstand/m/l"):
         status, text = await got(app, each)
@@ -182,7 +183,7 @@ async def test_while_it_hangs_a_crowd_is_refused_in_time(wire: Wire, soon: Store
 async def test_merchants_get_1112_and_wallets_are_made_to_retry(
     wire: Wire, soon: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    app = application(replace(gateway_over(soon), channels={"wechat_v2": FakeWallet(TestClock(NOW))}))
+    app = application(services_of(gateway_over(soon), Transport()))
     wire.hold()
     asked = [
         *(("/trade/v1/query", {"X-QF-APPCODE": "A", "X-QF-SIGN": "S"}) for _ in range(20)),

@@ -1,6 +1,5 @@
 """One statement finds the queues with due rows, so that an idle worker need not claim from each."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -10,7 +9,7 @@ from tael.base.transport import Transport
 from tael.main import all_jobs
 from tael.operations.store import Store
 from tests.integration.test_claims import DUE, LEASE, TABLES, claim_of, with_due_rows
-from tests.integration.test_recording import gateway_over
+from tests.integration.test_recording import gateway_over, over_channels
 from tests.support.services import services_of
 from tests.support.store import paid
 from tests.support.values import NOW, a_payment
@@ -41,5 +40,5 @@ async def test_the_daily_close_is_a_queue_too(store: Store) -> None:
 
 
 async def test_every_job_is_woken_by_a_queue(store: Store) -> None:
-    gateway = replace(gateway_over(store), channels={"alipay_mapi": cast(Any, None)})
+    gateway = over_channels(gateway_over(store), {"alipay_mapi": cast(Any, None)})
     assert {job.queue for job in all_jobs(services_of(gateway, Transport()))} == store.due_work.names

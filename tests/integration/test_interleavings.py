@@ -17,17 +17,17 @@ from structlog.typing import EventDict
 from tael.base.pay_types import PAY_TYPES, PayType
 from tael.merchants.credential_cache import CredentialCache
 from tael.operations.store import Store
-from tael.payments.domain.page_urls import pages_below
+from tael.payments.context import InFlightRequests, PaymentContext
 from tael.payments.domain.payment import State
 from tael.payments.domain.refund import RefundState
-from tael.payments.gateway import Gateway, InFlightRequests
 from tael.payments.refunds import check_refund
+from tael.payments.wallets import Wallets
 from tests.support.alipay import TestClock
 from tests.support.blocking_wallet import Activity, BlockingWallet
 from tests.support.crashing import CrashingTransport, Process
 from tests.support.interleaved import Play, final_state_of
 from tests.support.services import services_of
-from tests.support.store import ENCRYPTION_KEY, current
+from tests.support.store import current
 from tests.support.values import MCHID, PROTOCOLS
 from tests.support.verdict import FEE_RATE_PPM, contradictions
 from tests.support.wallet_rules import rules_of
@@ -58,11 +58,11 @@ class Stage:
         await run_jobs_until_idle(services, self.store, self.clock, Process())
         return contradictions(await final_state_of(play, self.store, self.events))
 
-    def _gateway(self, store: Store, pay_type: PayType, wallet: BlockingWallet) -> Gateway:
+    def _gateway(self, store: Store, pay_type: PayType, wallet: BlockingWallet) -> PaymentContext:
         credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows)
         channels = dict.fromkeys(PROTOCOLS.values(), wallet)
-        pages = pages_below(URL, ENCRYPTION_KEY)
-        return Gateway(store, channels, credentials, self.clock, InFlightRequests(), pages)
+        wallets = Wallets(channels, credentials, URL)
+        return PaymentContext(store, wallets, self.clock, InFlightRequests())
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ async def test_late_money_is_paid_with_entry_webhook_and_incident(
     scene: Scene, state: State, is_notified: bool
 ) -> None:
     payment = await ended(scene, state)
-    scene.wallet.take(await scene.gateway.order(payment))
+    scene.wallet.take(await scene.gateway.wallets.order(payment))
     if is_notified:
         await scene.world.send_notices(scene.gateway)
         assert (await current(scene.store, payment)).state is State.PAID
@@ -40,7 +40,7 @@ async def test_late_money_is_paid_with_entry_webhook_and_incident(
 
 async def test_late_money_reported_again_is_one_payment_and_one_incident(scene: Scene) -> None:
     payment = await ended(scene, State.EXPIRED)
-    scene.wallet.take(await scene.gateway.order(payment))
+    scene.wallet.take(await scene.gateway.wallets.order(payment))
     await asyncio.gather(*(scene.notify(payment.syssn) for _ in range(5)))
     await scene.run_jobs()
     await scene.notify(payment.syssn)

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,9 +17,9 @@ from tael.db.database import StoreUnavailable
 from tael.jobs.polling import ACCOUNT_SLOTS, CHANNEL_SLOTS, polling_jobs
 from tael.jobs.runner import run_for_ever, run_once
 from tael.operations.store import Store
+from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import State
-from tael.payments.gateway import Gateway
-from tests.integration.test_recording import gateway_over
+from tests.integration.test_recording import gateway_over, over_channels
 from tests.support.alipay import TestClock
 from tests.support.fake_wallet import FakeWallet
 from tests.support.services import services_of
@@ -77,17 +77,17 @@ async def two_shops(store: Store) -> Store:
     return store
 
 
-def gateway_to(wallet: HangingWallet, store: Store) -> Gateway:
+def gateway_to(wallet: HangingWallet, store: Store) -> PaymentContext:
     clock = TestClock(DUE)
     channels: dict[str, Channel] = dict.fromkeys(("alipay_mapi", "wechat_v2"), wallet)
-    return replace(gateway_over(store), clock=clock, channels=channels)
+    return over_channels(gateway_over(store), channels, clock)
 
 
 @asynccontextmanager
-async def working(gateway: Gateway, wallet: HangingWallet) -> AsyncIterator[None]:
+async def working(gateway: PaymentContext, wallet: HangingWallet) -> AsyncIterator[None]:
     stop = asyncio.Event()
     running = asyncio.create_task(
-        run_for_ever(polling_jobs(gateway, services_of(gateway, Transport()).unmatched), gateway.clock, stop)
+        run_for_ever(polling_jobs(services_of(gateway, Transport()).unmatched), gateway.clock, stop)
     )
     try:
         yield
@@ -147,7 +147,7 @@ async def test_a_row_that_fails_returns_its_accounts_place(store: Store) -> None
     gateway = gateway_to(broken, store)
     (job,) = [
         job
-        for job in polling_jobs(gateway, services_of(gateway, Transport()).unmatched)
+        for job in polling_jobs(services_of(gateway, Transport()).unmatched)
         if job.name == "poll.payments.wechat_v2"
     ]
     assert [await run_once(job, gateway.clock) for _ in range(3)] == [ACCOUNT_SLOTS, 5, 0]
@@ -164,7 +164,7 @@ async def test_a_queried_payment_of_a_hanging_account_is_polled_next(
     gateway = gateway_to(wallet, store)
     (job,) = [
         job
-        for job in polling_jobs(gateway, services_of(gateway, Transport()).unmatched)
+        for job in polling_jobs(services_of(gateway, Transport()).unmatched)
         if job.name == "poll.payments.wechat_v2"
     ]
     real_now = datetime.now(UTC)

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tael.base.transport import Transport
 from tael.db.database import Database, Limits, StoreUnavailable
 from tael.db.migrate import migrate
 from tael.db.readiness import Readiness
@@ -19,6 +20,7 @@ from tael.operations.store import Store
 from tests.integration.test_database_down import got
 from tests.integration.test_recording import gateway_over
 from tests.support.postgres import temporary_database
+from tests.support.services import services_of
 from tests.support.wire import Wire
 
 QUICK = Limits(call_s=0.5, probe_s=0.3)
@@ -32,7 +34,10 @@ async def reason_of(url: str, limits: Limits = QUICK) -> str:
 
 
 async def test_a_migrated_database_is_ready(store: Store) -> None:
-    assert await got(application(gateway_over(store)), "/readyz") == (200, '{"status":"ready"}')
+    assert await got(application(services_of(gateway_over(store), Transport())), "/readyz") == (
+        200,
+        '{"status":"ready"}',
+    )
 
 
 async def test_a_read_only_server_is_not_ready(database_url: str) -> None:
@@ -49,7 +54,7 @@ async def test_an_older_schema_is_not_ready(store: Store) -> None:
     await store.database.execute(
         "DELETE FROM _yoyo_migration WHERE migration_id = (SELECT max(migration_id) FROM _yoyo_migration)"
     )
-    status, text = await got(application(gateway_over(store)), "/readyz")
+    status, text = await got(application(services_of(gateway_over(store), Transport())), "/readyz")
     assert status == 503
     assert "MigrationMissing" in text
 
@@ -86,7 +91,7 @@ async def test_it_is_ready_although_all_connections_are_in_use(database_url: str
 
 
 async def test_concurrent_requests_are_one_probe(store: Store) -> None:
-    app = application(gateway_over(store))
+    app = application(services_of(gateway_over(store), Transport()))
     answers = await asyncio.gather(*(got(app, "/readyz") for _ in range(50)))
     assert {status for status, _ in answers} == {200}
     rows = await store.database.fetch("SELECT probes FROM readiness")

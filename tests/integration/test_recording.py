@@ -1,44 +1,51 @@
 """Recording outcomes: decided on one version of the row, written once, with all consequences."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from tael.base.clock import Clock
 from tael.base.reasons import Reason
+from tael.channels.base import Channel
 from tael.channels.outcomes import AwaitingPayer, Closed, Paid, Refusal, Refused, Unknown
 from tael.merchants.credential_cache import CredentialCache
 from tael.operations.store import Store
-from tael.payments.domain.page_urls import pages_below
+from tael.payments.context import InFlightRequests, PaymentContext
 from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.refund import RefundRules
-from tael.payments.gateway import Gateway, InFlightRequests
 from tael.payments.outcomes import record_notice, record_outcome
 from tael.payments.store.payments import Change
 from tael.payments.store.reservations import Reservation, Reserved
+from tael.payments.wallets import Wallets
 from tests.support.alipay import TestClock
 from tests.support.fake_wallet import FakeWallet
-from tests.support.store import ENCRYPTION_KEY, all_entries, being_paid, count_of, current, opened, paid
+from tests.support.store import all_entries, being_paid, count_of, current, opened, paid
 from tests.support.values import AMOUNT, NOW, PROTOCOLS, a_payment, a_refund
 
 PAID = Paid(AMOUNT, "wallet-1", "payer-1", NOW)
 
 
-def gateway_over(store: Store) -> Gateway:
+def gateway_over(store: Store) -> PaymentContext:
     """A gateway with a fake wallet."""
-    return Gateway(
-        store,
-        dict.fromkeys(PROTOCOLS.values(), FakeWallet(TestClock(NOW))),
-        CredentialCache(store.merchants, store.accounts, store.maintenance_windows),
-        TestClock(NOW),
-        InFlightRequests(),
-        pages_below("http://127.0.0.1", ENCRYPTION_KEY),
-    )
+    channels = dict.fromkeys(PROTOCOLS.values(), FakeWallet(TestClock(NOW)))
+    credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows)
+    wallets = Wallets(channels, credentials, "http://127.0.0.1")
+    return PaymentContext(store, wallets, TestClock(NOW), InFlightRequests())
+
+
+def over_channels(
+    gateway: PaymentContext, channels: Mapping[str, Channel], clock: Clock | None = None
+) -> PaymentContext:
+    """The same with other channels."""
+    wallets = replace(gateway.wallets, channels=channels)
+    return replace(gateway, wallets=wallets, clock=clock or gateway.clock)
 
 
 @pytest.fixture
-def gateway(store: Store) -> Gateway:
+def gateway(store: Store) -> PaymentContext:
     return gateway_over(store)
 
 
@@ -77,7 +84,7 @@ async def test_a_decision_that_cannot_be_written_fails_alone(store: Store, payme
 
 
 async def test_the_same_outcome_twice_is_one_entry_and_one_webhook(
-    store: Store, gateway: Gateway, payment: Payment
+    store: Store, gateway: PaymentContext, payment: Payment
 ) -> None:
     for record in (record_outcome, record_notice, record_outcome, record_notice):
         after = await record(payment, PAID, gateway)
@@ -88,7 +95,7 @@ async def test_the_same_outcome_twice_is_one_entry_and_one_webhook(
 
 
 async def test_the_same_outcome_recorded_concurrently_is_one_entry_and_one_webhook(
-    store: Store, other_store: Store, gateway: Gateway, payment: Payment
+    store: Store, other_store: Store, gateway: PaymentContext, payment: Payment
 ) -> None:
     gateways = (gateway, gateway_over(other_store))
     answers = await asyncio.gather(*(record_outcome(payment, PAID, gateways[n % 2]) for n in range(30)))
@@ -99,7 +106,7 @@ async def test_the_same_outcome_recorded_concurrently_is_one_entry_and_one_webho
 
 
 async def test_the_loser_decides_again_under_the_lock(
-    store: Store, gateway: Gateway, payment: Payment
+    store: Store, gateway: PaymentContext, payment: Payment
 ) -> None:
     await record_outcome(payment, Closed(), gateway)
     assert (await current(store, payment)).state is State.EXPIRED
@@ -110,7 +117,7 @@ async def test_the_loser_decides_again_under_the_lock(
 
 
 async def test_a_late_outcome_does_not_undo_a_decision(
-    store: Store, gateway: Gateway, payment: Payment
+    store: Store, gateway: PaymentContext, payment: Payment
 ) -> None:
     await record_outcome(payment, PAID, gateway)
     for late in (Closed(), Refused(Refusal.OTHER, "X"), Unknown("timeout"), AwaitingPayer()):
@@ -120,7 +127,7 @@ async def test_a_late_outcome_does_not_undo_a_decision(
 
 
 async def test_concurrent_paid_and_refused_leave_one_state_that_agrees_with_the_ledger(
-    store: Store, other_store: Store, gateway: Gateway
+    store: Store, other_store: Store, gateway: PaymentContext
 ) -> None:
     payments = [await opened(store, a_payment()) for _ in range(20)]
     refused = Refused(Refusal.OTHER, "X")
@@ -136,7 +143,7 @@ async def test_concurrent_paid_and_refused_leave_one_state_that_agrees_with_the_
 
 
 async def test_every_query_is_counted_with_any_response(
-    store: Store, gateway: Gateway, payment: Payment
+    store: Store, gateway: PaymentContext, payment: Payment
 ) -> None:
     after = await record_outcome(payment, Unknown("timeout"), gateway)
     assert after == await current(store, payment)
@@ -150,7 +157,9 @@ async def test_every_query_is_counted_with_any_response(
     assert after.check_at > NOW
 
 
-async def test_no_webhook_is_written_for_an_app_without_notifications(store: Store, gateway: Gateway) -> None:
+async def test_no_webhook_is_written_for_an_app_without_notifications(
+    store: Store, gateway: PaymentContext
+) -> None:
     payment = await opened(store, a_payment(notify_merchant=False))
     await record_outcome(payment, PAID, gateway)
     assert len(await all_entries(store)) == 1
@@ -158,14 +167,14 @@ async def test_no_webhook_is_written_for_an_app_without_notifications(store: Sto
 
 
 async def test_a_payment_with_another_amount_is_not_recorded(
-    store: Store, gateway: Gateway, payment: Payment
+    store: Store, gateway: PaymentContext, payment: Payment
 ) -> None:
     wrong = replace(PAID, amount=replace(AMOUNT, amount_minor=1))
     assert (await record_notice(payment, wrong, gateway)) == payment == await current(store, payment)
     assert await all_entries(store) == []
 
 
-async def test_an_outcome_leaves_the_sums_of_refunds_alone(store: Store, gateway: Gateway) -> None:
+async def test_an_outcome_leaves_the_sums_of_refunds_alone(store: Store, gateway: PaymentContext) -> None:
     before = await paid(store, a_payment())
     await store.database.execute(
         "UPDATE payment SET refunded_minor = 30, reserved_minor = 20, refund_count = 2"
@@ -176,7 +185,7 @@ async def test_an_outcome_leaves_the_sums_of_refunds_alone(store: Store, gateway
 
 
 async def test_a_refund_that_was_reserved_meanwhile_explains_a_closed_order(
-    store: Store, gateway: Gateway
+    store: Store, gateway: PaymentContext
 ) -> None:
     """Alipay reports a fully refunded order as closed; reserving a refund does not change the payment's version."""
     before = await paid(store, a_payment())
@@ -188,7 +197,7 @@ async def test_a_refund_that_was_reserved_meanwhile_explains_a_closed_order(
 
 
 async def test_a_merchants_query_expedites_a_pending_payment_but_not_every_query_does(
-    store: Store, gateway: Gateway, payment: Payment
+    store: Store, gateway: PaymentContext, payment: Payment
 ) -> None:
     await store.payments.expedite(payment.mchid, [payment.syssn], NOW, NOW)
     assert (

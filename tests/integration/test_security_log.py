@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import count
 from typing import Any
 from urllib.parse import urlencode
@@ -18,8 +17,9 @@ from tael.channels.base import Channel, note_nothing
 from tael.channels.wechat_v2.adapter import WeChatV2
 from tael.main import application
 from tael.operations.store import Store
-from tests.integration.test_recording import gateway_over
+from tests.integration.test_recording import gateway_over, over_channels
 from tests.support.alipay import TestClock
+from tests.support.services import services_of
 from tests.support.values import MCHID, NOW, a_merchant, an_app
 
 Lines = list[MutableMapping[str, Any]]
@@ -48,7 +48,9 @@ async def browser(store: Store, peer: str) -> AsyncIterator[httpx.AsyncClient]:
         "alipay_mapi": AlipayMapi(Transport(), clock, "http://a", "http://a", note_nothing),
         "wechat_v2": WeChatV2(Transport(), clock, "http://w", None, "127.0.0.1", note_nothing),
     }
-    transport = httpx.ASGITransport(application(replace(gateway, channels=wallets)), client=(peer, 1))
+    transport = httpx.ASGITransport(
+        application(services_of(over_channels(gateway, wallets), Transport())), client=(peer, 1)
+    )
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         yield client
 

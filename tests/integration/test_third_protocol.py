@@ -138,7 +138,7 @@ class Shop:
 @asynccontextmanager
 async def shop_of(operator: Operator) -> AsyncIterator[Shop]:
     async with open_services(read_settings(operator.environment)) as services:
-        transport = httpx.ASGITransport(application(services.gateway))
+        transport = httpx.ASGITransport(application(services))
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as gateway:
             yield Shop(gateway, services)
 

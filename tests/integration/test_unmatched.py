@@ -108,7 +108,7 @@ async def test_a_second_trade_at_alipay_needs_manual_review(scene: Scene) -> Non
     """Alipay refunds by the order's number, which may mean the first trade."""
     scene.wallet.payer = Payer.PAYS
     payment = await pay(scene.gateway, ALIPAY_BARCODE, "A")
-    scene.wallet.take(await scene.gateway.order(payment), SECOND_TRADE)
+    scene.wallet.take(await scene.gateway.wallets.order(payment), SECOND_TRADE)
     await scene.world.send_notices(scene.gateway)
     await scene.run_jobs()
 

@@ -58,7 +58,7 @@ async def test_an_order_that_the_record_shows_paid_with_its_price_is_paid(scene:
 async def test_a_false_amount_does_not_hide_money_for_a_failed_attempt(scene: Scene) -> None:
     scene.wallet.payer = Payer.HAS_NO_MONEY
     payment = await pay(scene.gateway, BARCODE, "A")
-    scene.wallet.take(await scene.gateway.order(payment))
+    scene.wallet.take(await scene.gateway.wallets.order(payment))
     await scene.notify(payment.syssn, paid_with(101, payment))
     await scene.run_jobs()
 
@@ -203,7 +203,7 @@ async def test_the_record_decides_the_amount_of_an_unmatched_trade(scene: Scene,
 async def test_another_trade_in_the_record_refutes_the_notice_and_is_recorded_itself(scene: Scene) -> None:
     scene.wallet.payer = Payer.HAS_NO_MONEY
     payment = await pay(scene.gateway, BARCODE, "A")
-    scene.wallet.take(await scene.gateway.order(payment))
+    scene.wallet.take(await scene.gateway.wallets.order(payment))
     await scene.notify(payment.syssn, Paid(Money(100, "HKD"), "trade-unknown", "payer-1", NOW))
     await scene.run_jobs()
 

@@ -14,8 +14,8 @@ from tael.base.pay_types import PAY_TYPES
 from tael.config import read_settings
 from tael.main import open_services
 from tael.operations.store import Store
+from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import Payment, State
-from tael.payments.gateway import Gateway
 from tael.payments.opening import PaymentRequest, open_payment
 from tael.qfpay import codes
 from tael.qfpay.shown import shown_respcd
@@ -48,12 +48,12 @@ async def alipay(request: web.Request) -> web.Response:
 class Shops:
     """Two merchants of one app at a gateway whose WeChat Pay hangs; Alipay has not been called yet."""
 
-    gateway: Gateway
+    gateway: PaymentContext
     wechat: BlockingServer
     orders: int = 0
 
     async def pay(self, pay_type: str, mchid: str = MCHID) -> Payment:
-        known = await self.gateway.credentials.app(APPCODE)
+        known = await self.gateway.wallets.credentials.app(APPCODE)
         assert known is not None
         self.orders += 1
         ask = PaymentRequest(
@@ -89,7 +89,7 @@ async def shops(store: Store, database_url: str) -> AsyncIterator[Shops]:
             }
         )
         async with open_services(settings) as services:
-            yield Shops(services.gateway, wechat)
+            yield Shops(services.payments, wechat)
             wechat.open.set()
 
 

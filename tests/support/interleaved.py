@@ -16,8 +16,8 @@ from tael.base.errors import TaelError
 from tael.base.pay_types import PayType
 from tael.ledger.store.entries import entries_of
 from tael.operations.store import Store
+from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import Payment, State, takes_payers
-from tael.payments.gateway import Gateway
 from tael.payments.notices import notified_account, receive_notice
 from tael.payments.polling import poll_payment
 from tael.unmatched.domain.unmatched import UnmatchedState
@@ -41,8 +41,8 @@ MAX_INCIDENTS: Final = 1_000
 class Play:
     """One order of `pay_type`, under the merchant's number `reference`."""
 
-    opener: Gateway
-    other: Gateway
+    opener: PaymentContext
+    other: PaymentContext
     wallet: BlockingWallet
     clock: TestClock
     pay_type: PayType

@@ -1,17 +1,25 @@
-"""A gateway that has routes and nothing behind them."""
+"""Services that have routes and nothing behind them."""
 
 from types import SimpleNamespace
 from typing import Final, cast
 
-from tael.payments.gateway import Gateway
+from tael.main import Services
 from tests.support.values import PROTOCOLS
 
+CHANNELS: Final = {
+    protocol: SimpleNamespace(wallet=wallet, acknowledgement=None) for wallet, protocol in PROTOCOLS.items()
+}
 ROUTES_ONLY: Final = cast(
-    Gateway,
+    Services,
     SimpleNamespace(
-        channels={
-            protocol: SimpleNamespace(wallet=wallet, acknowledgement=None)
-            for wallet, protocol in PROTOCOLS.items()
-        }
+        store=SimpleNamespace(
+            database=SimpleNamespace(limits=SimpleNamespace(call_s=1.0)),
+            incidents=None,
+            unmatched_payments=None,
+        ),
+        payments=SimpleNamespace(
+            wallets=SimpleNamespace(channels=CHANNELS, credentials=None), store=None, clock=None
+        ),
+        pages=None,
     ),
 )

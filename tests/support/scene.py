@@ -10,8 +10,8 @@ from tael.channels.outcomes import Outcome, Paid
 from tael.incidents.domain.incident import Incident
 from tael.main import Services
 from tael.operations.store import Store
+from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import Payment, State
-from tael.payments.gateway import Gateway
 from tael.payments.notices import NoticeRefused
 from tael.unmatched.domain.unmatched import UnmatchedPayment, UnmatchedState
 from tests.support.alipay import TestClock
@@ -38,8 +38,8 @@ class Scene:
     services: Services
 
     @property
-    def gateway(self) -> Gateway:
-        return self.services.gateway
+    def gateway(self) -> PaymentContext:
+        return self.services.payments
 
     @property
     def store(self) -> Store:

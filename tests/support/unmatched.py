@@ -10,8 +10,9 @@ from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES, PayType
 from tael.channels.base import ChannelOrder
 from tael.incidents.domain.incident import IncidentKind
+from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import Payment
-from tael.payments.gateway import Gateway, order_for
+from tael.payments.wallets import order_for
 from tests.support.fake_wallet import FakeWallet, Payer, Trade
 from tests.support.values import ALIPAY_ONLINE, BARCODE, ONLINE, a_payment
 from tests.support.world import World, close, pay
@@ -28,58 +29,58 @@ class UnmatchedCase:
     kind: IncidentKind
     amount: Money
     payer: Payer
-    receive: Callable[[World, Gateway], Awaitable[object]]
+    receive: Callable[[World, PaymentContext], Awaitable[object]]
 
     def __str__(self) -> str:
         return self.name
 
 
-async def after_a_refusal(world: World, gateway: Gateway) -> None:
+async def after_a_refusal(world: World, gateway: PaymentContext) -> None:
     payment = await pay(gateway, BARCODE, "A")
-    world.wallet.take(await gateway.order(payment))
+    world.wallet.take(await gateway.wallets.order(payment))
 
 
-async def with_another_amount(world: World, gateway: Gateway) -> None:
+async def with_another_amount(world: World, gateway: PaymentContext) -> None:
     payment = await pay(gateway, ONLINE, "A")
     await take(world, gateway, payment, Money(99, "HKD"))
 
 
-async def with_another_amount_after_the_close(world: World, gateway: Gateway) -> None:
+async def with_another_amount_after_the_close(world: World, gateway: PaymentContext) -> None:
     payment = await pay(gateway, ONLINE, "A")
     await close(gateway, payment)
     await take(world, gateway, payment, Money(101, "HKD"))
 
 
-async def in_another_currency(world: World, gateway: Gateway) -> None:
+async def in_another_currency(world: World, gateway: PaymentContext) -> None:
     payment = await pay(gateway, ONLINE, "A")
     await take(world, gateway, payment, Money(100, "USD"))
 
 
-async def twice(world: World, gateway: Gateway) -> None:
+async def twice(world: World, gateway: PaymentContext) -> None:
     payment = await pay(gateway, BARCODE, "A")
-    world.wallet.take(await gateway.order(payment), SECOND_TRADE)
+    world.wallet.take(await gateway.wallets.order(payment), SECOND_TRADE)
 
 
-async def for_unmatched_wechat_order(world: World, gateway: Gateway) -> None:
+async def for_unmatched_wechat_order(world: World, gateway: PaymentContext) -> None:
     world.wallet.take(await unmatched_order(gateway, "wechat1", ONLINE))
 
 
-async def for_unmatched_alipay_order(world: World, gateway: Gateway) -> None:
+async def for_unmatched_alipay_order(world: World, gateway: PaymentContext) -> None:
     world.wallet.take(await unmatched_order(gateway, "alipay-online", ALIPAY_ONLINE))
 
 
-async def for_unmatched_alipay_barcode(world: World, gateway: Gateway) -> None:
+async def for_unmatched_alipay_barcode(world: World, gateway: PaymentContext) -> None:
     world.wallet.take(await unmatched_order(gateway, "alipay-offline", ALIPAY_BARCODE))
 
 
-async def take(world: World, gateway: Gateway, payment: Payment, amount: Money) -> None:
+async def take(world: World, gateway: PaymentContext, payment: Payment, amount: Money) -> None:
     """The wallet takes this amount for the order, whatever its price."""
-    world.wallet.take(replace(await gateway.order(payment), amount=amount))
+    world.wallet.take(replace(await gateway.wallets.order(payment), amount=amount))
 
 
-async def unmatched_order(gateway: Gateway, account_id: str, pay_type: PayType) -> ChannelOrder:
+async def unmatched_order(gateway: PaymentContext, account_id: str, pay_type: PayType) -> ChannelOrder:
     """An order that another program placed with this account's credentials."""
-    account = await gateway.credentials.account(account_id)
+    account = await gateway.wallets.credentials.account(account_id)
     assert account is not None
     return order_for(a_payment(pay_type, syssn="unmatched-1", amount=Money(700, "HKD")), account, "")
 

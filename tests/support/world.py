@@ -18,9 +18,9 @@ from tael.jobs.runner import run_once
 from tael.main import Services, all_jobs, services_over
 from tael.operations.store import Store, store_over
 from tael.payments.closes import CloseRequest, close_payment
+from tael.payments.context import PaymentContext
 from tael.payments.domain.page_urls import pages_below
 from tael.payments.domain.payment import Payment
-from tael.payments.gateway import Gateway
 from tael.payments.notices import NoticeRefused, notified_account, receive_notice
 from tael.payments.opening import PaymentRequest, open_payment
 from tael.payments.refunds import RefundRequest, refund_payment
@@ -79,17 +79,17 @@ class World:
             pages_below("http://127.0.0.1:8000", ENCRYPTION_KEY),
         )
 
-    def gateway(self, process: Process) -> Gateway:
+    def gateway(self, process: Process) -> PaymentContext:
         """The gateway inside `process`."""
-        return self.services(process).gateway
+        return self.services(process).payments
 
     async def live(self, scenario: "Scenario", process: Process) -> None:
         """Run the scenario and then the jobs, until nothing is due or the process crashes."""
         services = self.services(process)
         try:
-            await scenario.run(self, services.gateway)
+            await scenario.run(self, services.payments)
             if scenario.jobs_follow:
-                await self.send_notices(services.gateway)
+                await self.send_notices(services.payments)
                 await self.run_jobs_until_idle(services, process)
         except Crash as crash:
             self.stopped_at = position_in(scenario, crash)
@@ -99,17 +99,17 @@ class World:
         await end_leases(self.watch)
         process = Process()
         services = self.services(process)
-        await self.send_notices(services.gateway)
+        await self.send_notices(services.payments)
         await self.run_jobs_until_idle(services, process)
 
-    async def send_notices(self, gateway: Gateway) -> None:
+    async def send_notices(self, gateway: PaymentContext) -> None:
         """The wallet sends its notices until they are acknowledged."""
         for trade in sorted(self.wallet.unacknowledged):
             with suppress(NoticeRefused):
                 await self.send_notice(gateway, trade)
                 self.wallet.unacknowledged.discard(trade)
 
-    async def send_notice(self, gateway: Gateway, trade: str) -> None:
+    async def send_notice(self, gateway: PaymentContext, trade: str) -> None:
         """Send one notice of the trade with this name in the wallet's book. Raises NoticeRefused."""
         order = self.wallet.trades[trade].order
         account = await notified_account(order.account.wallet, order.account.account_id, gateway)
@@ -167,7 +167,7 @@ class Scenario:
 
     name: str
     payer: Payer
-    run: Callable[[World, Gateway], Awaitable[object]]
+    run: Callable[[World, PaymentContext], Awaitable[object]]
     is_refund_delayed: bool = False
     remembers_paid: bool = False
     jobs_follow: bool = True
@@ -191,8 +191,8 @@ def new_world(store: Store, scenario: Scenario) -> World:
 # ---- the merchant's requests -------------------------------------------------------------------------------------
 
 
-async def pay(gateway: Gateway, pay_type: PayType, reference: str) -> Payment:
-    known = await gateway.credentials.app(APPCODE)
+async def pay(gateway: PaymentContext, pay_type: PayType, reference: str) -> Payment:
+    known = await gateway.wallets.credentials.app(APPCODE)
     assert known is not None
     request = PaymentRequest(
         context=known,
@@ -210,8 +210,8 @@ async def pay(gateway: Gateway, pay_type: PayType, reference: str) -> Payment:
     return await open_payment(request, gateway)
 
 
-async def refund(gateway: Gateway, payment: Payment, reference: str, amount_minor: int) -> None:
-    known = await gateway.credentials.app(APPCODE)
+async def refund(gateway: PaymentContext, payment: Payment, reference: str, amount_minor: int) -> None:
+    known = await gateway.wallets.credentials.app(APPCODE)
     assert known is not None
     request = RefundRequest(
         known.merchants[MCHID], payment.syssn, reference, amount_minor, "2026-01-02 12:04:05", ""
@@ -219,17 +219,17 @@ async def refund(gateway: Gateway, payment: Payment, reference: str, amount_mino
     await refund_payment(request, gateway)
 
 
-async def reverse(gateway: Gateway, payment: Payment) -> None:
-    known = await gateway.credentials.app(APPCODE)
+async def reverse(gateway: PaymentContext, payment: Payment) -> None:
+    known = await gateway.wallets.credentials.app(APPCODE)
     assert known is not None
     await reverse_payment(
         ReversalRequest(known.merchants[MCHID], payment.syssn, "", payment.amount.amount_minor, ""), gateway
     )
 
 
-async def close(gateway: Gateway, payment: Payment) -> None:
+async def close(gateway: PaymentContext, payment: Payment) -> None:
     """Close, unless the payer was faster: that refusal is ignored."""
-    known = await gateway.credentials.app(APPCODE)
+    known = await gateway.wallets.credentials.app(APPCODE)
     assert known is not None
     with suppress(TaelError):
         await close_payment(CloseRequest(known.merchants[MCHID], payment.syssn, ""), gateway)

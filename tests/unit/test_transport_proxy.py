@@ -137,7 +137,7 @@ async def test_webhooks_use_no_proxy() -> None:
     async with open_services(read_settings(environment)) as services:
         assert services.deliveries.transport.proxy is None
         account = wechat_account()
-        outcome = await services.gateway.channels["wechat_v2"].query(order("800201", account))
+        outcome = await services.payments.wallets.channels["wechat_v2"].query(order("800201", account))
     assert outcome == NotSent("the proxy cannot be reached")
 
 

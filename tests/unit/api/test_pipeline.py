@@ -3,14 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tael.api import checkout, trade
-from tael.api.exchange import Endpoint, Exchange, Step
+from tael.api.exchange import Access, Endpoint, Exchange, Step
 from tael.api.pipeline import CALL, LINK, QUERY, serve
 from tael.api.steps import read_body, read_call, read_link
 from tael.base.cipher import Cipher
@@ -18,8 +18,6 @@ from tael.base.errors import NotAllowed, NotAuthentic
 from tael.db.database import Database, StoreUnavailable
 from tael.merchants.credential_cache import CredentialCache
 from tael.operations.store import store_over
-from tael.payments.domain.page_urls import pages_below
-from tael.payments.gateway import Gateway, InFlightRequests
 from tael.qfpay.answers import Members
 from tael.qfpay.requests import AuthenticatedRequest
 from tael.qfpay.signature import sign_body
@@ -28,6 +26,8 @@ from tests.support.values import an_app
 
 APP: Final = an_app()
 MAX_BYTES: Final = 100
+#: Endpoints are listed here, and none is called.
+NOTHING: Final = cast(Any, None)
 #: A check that moves changes what an attacker can learn, and which refusal a client gets first.
 AUTHENTICATED: Final = (
     "read_body",
@@ -66,7 +66,8 @@ def test_the_steps_of_a_checkout_link_are_in_their_order() -> None:
 
 
 def test_every_endpoint_has_one_of_the_lists() -> None:
-    lists = {endpoint.name: endpoint.steps for endpoint in (*trade.CALLS, checkout.OPEN_LINK)}
+    endpoints = (*trade.calls(NOTHING, NOTHING), checkout.opening(NOTHING, NOTHING))
+    lists = {endpoint.name: endpoint.steps for endpoint in endpoints}
     others = dict.fromkeys(("payment", "close", "refund", "reversal"), CALL)
     assert lists == others | {"query": QUERY, "checkout": LINK}
 
@@ -74,15 +75,14 @@ def test_every_endpoint_has_one_of_the_lists() -> None:
 # ---- one request -----------------------------------------------------------------------------------------------
 
 
-def gateway() -> Gateway:
-    """A gateway whose database is not entered: no step here reaches it."""
+def access() -> Access:
+    """Over a database that is not entered: no step here reaches it."""
     store = store_over(Database("postgresql://localhost/none"), Cipher(bytes(32)), 1)
     credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows)
-    pages = pages_below("https://pay.example", bytes(32))
-    return Gateway(store, {}, credentials, TestClock(), InFlightRequests(), pages)
+    return Access(credentials, TestClock(), 1.0, MAX_BYTES)
 
 
-async def do_nothing(_: AuthenticatedRequest, __: Gateway) -> Members:
+async def do_nothing(_: AuthenticatedRequest) -> Members:
     return {}
 
 
@@ -92,7 +92,7 @@ async def served(*steps: Step, body: bytes = b"", is_page: bool = False) -> Resp
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
     endpoint = Endpoint("/", ("POST",), "payment", "payment", do_nothing, steps, is_page)
-    return await serve(Request(scope, receive), endpoint, gateway(), MAX_BYTES)  # type: ignore[arg-type]
+    return await serve(Request(scope, receive), endpoint, access())  # type: ignore[arg-type]
 
 
 def members_of(response: Response) -> dict[str, str]:

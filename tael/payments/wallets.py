@@ -1,49 +1,26 @@
-"""The dependencies of the use cases of payments, and the orders and refunds to pass to channels."""
+"""The wallets as payments see them: the account and the channel of a payment, and its order there."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tael.base.clock import Clock
 from tael.base.errors import NoChannel
 from tael.base.pay_types import PayType
 from tael.channels.base import Capabilities, Channel, ChannelOrder, ChannelRefund
 from tael.merchants.credential_cache import AppContext, CredentialCache
 from tael.merchants.domain.account import Account
 from tael.merchants.domain.merchant import Merchant
-from tael.payments.domain.page_urls import Pages
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund
-from tael.payments.store.tables import PaymentTables
-
-
-class InFlightRequests:
-    """Payments whose initial request is in flight in this process; repeats wait for the event."""
-
-    def __init__(self) -> None:
-        self._events: dict[str, asyncio.Event] = {}
-
-    def begin(self, syssn: str) -> None:
-        self._events[syssn] = asyncio.Event()
-
-    def end(self, syssn: str) -> None:
-        self._events.pop(syssn).set()
-
-    def of(self, syssn: str) -> asyncio.Event | None:
-        return self._events.get(syssn)
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
+class Wallets:
     """Created once per process."""
 
-    store: PaymentTables
     channels: Mapping[str, Channel]  #: by protocol
     credentials: CredentialCache
-    clock: Clock
-    in_flight_requests: InFlightRequests
-    pages: Pages  #: of payers, below the public URL
+    public_url: str  #: of the gateway: where wallets send notices and payers back
 
     def channel(self, protocol: str) -> Channel:
         return self.channels[protocol]
@@ -67,7 +44,7 @@ class Gateway:
 
     async def order(self, payment: Payment, auth_code: str = "") -> ChannelOrder:
         """The order of `payment`."""
-        return order_for(payment, await self.account(payment), self.pages.public_url, auth_code)
+        return order_for(payment, await self.account(payment), self.public_url, auth_code)
 
     async def refund_order(self, payment: Payment, refund: Refund) -> ChannelRefund:
         """The refund to pass to the channel, the same in every repeat."""
