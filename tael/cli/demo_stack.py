@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tael.cli.databases import UNUSABLE_DATABASE, why_not_the_demos, why_unusable
-from tael.cli.finding import WALLETS
+from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY, EXTERNAL_DATABASE, WALLETS
 from tael.cli.isolation import isolated, without_callers
 from tael.cli.listener import listen, start_api
 from tael.cli.processes import Supervisor, start
@@ -105,7 +105,7 @@ def running_wallets(paths: DemoPaths) -> Iterator[DemoStack]:
             refusal = why_not_the_demos(database_url, _encryption_key(paths))
             if refusal is not None:
                 raise DemoRefused(f"--database-url: {refusal}")
-            _write_private(paths.data / "database_url", database_url)
+            _write_private(paths.data / EXTERNAL_DATABASE, database_url)
         else:
             postgres = exits.enter_context(EmbeddedPostgres(paths.data))
             database_url = postgres.url
@@ -162,7 +162,7 @@ def listener_of(paths: DemoPaths) -> socket.socket:
 
 def _encryption_key(paths: DemoPaths) -> str:
     """The key in the folder, generated at the first start."""
-    encryption_key_file = paths.data / "encryption.key"
+    encryption_key_file = paths.data / ENCRYPTION_KEY
     if not encryption_key_file.exists():
         _write_private(encryption_key_file, base64.b64encode(secrets.token_bytes(32)).decode())
     return encryption_key_file.read_text().strip()
@@ -182,7 +182,7 @@ def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
         "TAEL_DATABASE_URL": database_url,
         "TAEL_ENCRYPTION_KEY": _encryption_key(paths),
         "TAEL_PUBLIC_URL": paths.gateway_url,
-        "TAEL_CLOCK_FILE": str(paths.data / "clock"),
+        "TAEL_CLOCK_FILE": str(paths.data / CLOCK),
         "TAEL_WEBHOOK_LOOPBACK": "on",
         "TAEL_WEBHOOK_ANY_PORT": "on",
         "TAEL_SETTINGS_CACHE_MS": "0",  # who changes a setting tries it at once

@@ -9,18 +9,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import asyncpg
-import msgspec
 import typer
 
 from tael.base.cipher import DecryptionFailed
+from tael.cli.demo_folder import NoDemo, environment_in
 from tael.cli.isolation import isolated
 from tael.cli.showing import UNUSABLE, refused
 from tael.config import BadSettings, Settings, read_settings
 from tael.db.database import SchemaOutdated, StoreUnavailable
-from tael.embedded.server import EmbeddedPostgresError, running_url
 from tael.main import clock_of, open_channels, open_store
 from tael.operations.store import Store
 
@@ -28,14 +27,6 @@ if TYPE_CHECKING:
     from tael.channels.base import Channel
 
 Answer = TypeVar("Answer")
-_WALLETS: Final = msgspec.json.Decoder(dict[str, str])
-
-#: Files in a demo's folder, besides the database itself.
-ENCRYPTION_KEY: Final = "encryption.key"
-EXTERNAL_DATABASE: Final = "database_url"
-CLOCK: Final = "clock"
-#: The addresses of the demo's wallets: settings of its gateway, as JSON.
-WALLETS: Final = "wallets.json"
 
 DataOption = Annotated[
     Path | None,
@@ -52,7 +43,7 @@ def with_store(folder: Path | None, work: Callable[[Store, datetime], Awaitable[
     try:
         with isolated() if folder else nullcontext():
             return asyncio.run(_work(found_settings(folder), work))
-    except (BadSettings, EmbeddedPostgresError, DecryptionFailed) as error:
+    except (BadSettings, NoDemo, DecryptionFailed) as error:
         raise refused(str(error), UNUSABLE) from error
     except SchemaOutdated as error:
         raise refused(
@@ -92,36 +83,10 @@ def _refusal(error: asyncpg.PostgresError) -> str:
 
 
 def found_settings(folder: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Settings of the environment, or of the demo in `folder` only. Raises BadSettings, EmbeddedPostgresError."""
-    return read_settings(environment if folder is None else _of_demo(folder))
+    """Settings of the environment, or of the demo in `folder` only. Raises BadSettings, NoDemo."""
+    return read_settings(environment if folder is None else environment_in(folder))
 
 
 async def _work(settings: Settings, work: Callable[[Store, datetime], Awaitable[Answer]]) -> Answer:
     async with open_store(settings) as store:
         return await work(store, clock_of(settings).now())
-
-
-def _of_demo(folder: Path) -> dict[str, str]:
-    if not folder.is_dir():
-        raise BadSettings(f"--data: there is no folder {folder}")
-    # The demo's private server comes first: the other file may be left over from an earlier demo.
-    url = running_url(folder) or _kept(folder / EXTERNAL_DATABASE)
-    if not url:
-        raise BadSettings(f"--data: no demo is running in {folder}; `tael demo --data {folder}` starts one")
-    encryption_key = _kept(folder / ENCRYPTION_KEY)
-    if not encryption_key:
-        raise BadSettings(f"--data: {folder / ENCRYPTION_KEY} is missing; the keys cannot be decrypted")
-    found = {"TAEL_DATABASE_URL": url, "TAEL_ENCRYPTION_KEY": encryption_key}
-    if (folder / CLOCK).exists():
-        found["TAEL_CLOCK_FILE"] = str(folder / CLOCK)
-    wallets = _kept(folder / WALLETS)
-    return found | (_WALLETS.decode(wallets) if wallets else {})
-
-
-def _kept(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise BadSettings(f"--data: {path} cannot be read: {error.strerror}") from error

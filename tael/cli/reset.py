@@ -8,12 +8,11 @@ from typing import Final
 
 from tael.cli.addresses import FILE as ADDRESSES
 from tael.cli.addresses import addresses_in
+from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY, EXTERNAL_DATABASE, LOCK_FILE, POSTGRES, WALLETS
 from tael.cli.demo_stack import DemoPaths, DemoRefused, answers, refuse_taken_ports
-from tael.cli.finding import CLOCK, ENCRYPTION_KEY, EXTERNAL_DATABASE, WALLETS
 from tael.cli.shop import URLS_FILE
-from tael.embedded.server import LOCK_FILE, emptied
+from tael.embedded.server import emptied
 
-POSTGRES: Final = "postgres"
 #: Created by every sandbox at its first start; the name is unique to it.
 SANDBOX_MARK: Final = "sandbox/shops.json"
 SQLITE: Final = ("", "-wal", "-shm", "-journal")

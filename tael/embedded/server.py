@@ -1,7 +1,7 @@
 """The private PostgreSQL of a demo or a small shop: starts and stops with its process, keeps its data in DIR.
 
-Commands with `--data DIR` find a running server with `running_url`. The server is a direct child that the kernel
-signals to stop when the thread that started it ends, however that happens, so none is left behind. DIR/postgres
+Commands with `--data DIR` find a running server with `tael/cli/demo_folder.py`. The server is a direct child that the
+kernel signals to stop when the thread that started it ends, however that happens, so none is left behind. DIR/postgres
 contains: lock (held while it runs), password, port, url (while it runs), log, and the cluster, or in `place` the path
 of the folder where root's server keeps the cluster.
 """
@@ -26,12 +26,12 @@ from tael.embedded.binaries import EmbeddedPostgresError
 from tael.embedded.child import launch
 from tael.embedded.cluster import POLL_S, Cluster, write_private
 
-__all__ = ["LOCK_FILE", "EmbeddedPostgres", "EmbeddedPostgresError", "emptied", "running_url"]
+__all__ = ["LOCK_FILE", "EmbeddedPostgres", "EmbeddedPostgresError", "emptied"]
 
 FAST_STOP_LIMIT_S: Final = 20.0  #: fast shutdown: roll back, write a checkpoint, exit
 QUICK_STOP_LIMIT_S: Final = 5.0  #: immediate shutdown; the next start recovers
 PORT_ATTEMPTS: Final = 3  #: another process may take the port between our check and the server's start
-LOCK_ATTEMPTS: Final = 5  #: `running_url` holds a free lock for an instant
+LOCK_ATTEMPTS: Final = 5  #: a reader of the folder holds a free lock for an instant
 LOCK_FILE: Final = "lock"  #: in DIR/postgres; never removed, so that all processes lock the same file
 LOG_LIMIT_BYTES: Final = 5_000_000
 NO_PORT: Final = "could not create any TCP/IP sockets"
@@ -144,27 +144,6 @@ class EmbeddedPostgres:
                     f"PostgreSQL did not start (exit code {self._child.returncode}); its last log lines:"
                 )
         raise EmbeddedPostgresError("PostgreSQL found no free port; its last log lines:")
-
-
-def running_url(folder: Path) -> str | None:
-    """The URL of the server that a process runs on the data in `folder`, or None if there is none (yet)."""
-    keep = folder.absolute() / "postgres"
-    try:
-        lock = os.open(keep / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
-    except PermissionError as error:
-        raise EmbeddedPostgresError(
-            f"{folder} belongs to another user; only that user can use its database."
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        with contextlib.suppress(FileNotFoundError):  # while it starts or stops
-            return (keep / "url").read_text().strip()
-    finally:
-        os.close(lock)
-    return None
 
 
 @contextlib.contextmanager

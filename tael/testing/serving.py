@@ -19,11 +19,12 @@ import uvicorn
 
 from tael.base.egress import EgressPolicy
 from tael.base.secret import Secret
+from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY
 from tael.cli.serving import listener_config
 from tael.config import Settings
 from tael.main import Services, configure_logs, open_services, work_until
 from tael.merchants.domain.merchant import App, Style
-from tael.testing.template import CA_FILE, CLOCK, ENCRYPTION_KEY
+from tael.testing.template import CA_FILE
 
 WATCH_S: Final = 0.2
 #: Time for requests in progress to finish at the end. The tests are over by then.

@@ -19,14 +19,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import tael
+from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY, POSTGRES
 from tael.cli.processes import end, start
 from tael.embedded.server import EmbeddedPostgres
 from tael.testing.folders import new_folder
 
-#: Files in an instance's folder. The demo's commands use the first three under these names.
-POSTGRES: Final = "postgres"
-ENCRYPTION_KEY: Final = "encryption.key"
-CLOCK: Final = "clock"
+#: Files in an instance's folder, besides those that commands with `--data` read.
 SANDBOX: Final = "sandbox"
 CA_FILE: Final = "wechat_ca.pem"
 APPS: Final = "apps.json"

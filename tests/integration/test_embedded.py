@@ -18,8 +18,9 @@ import psycopg
 import pytest
 
 import tael
+from tael.cli.demo_folder import running_url
 from tael.embedded.binaries import binaries_for, can_enter, wheel_binaries
-from tael.embedded.server import EmbeddedPostgres, EmbeddedPostgresError, emptied, running_url
+from tael.embedded.server import EmbeddedPostgres, EmbeddedPostgresError, emptied
 
 REPOSITORY = Path(tael.__file__).resolve().parent.parent
 SITE_PACKAGES = wheel_binaries().folder
