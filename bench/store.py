@@ -72,7 +72,7 @@ def _run(checkout: Path, payments: int, callers: list[int]) -> Any:
 
 async def _round(payments: int, callers: list[int]) -> dict[int, dict[str, float]]:
     from tael.db.migrate import migrate
-    from tael.embedded.server import EmbeddedPostgres
+    from tael_demo.embedded.server import EmbeddedPostgres
     from tests.support.store import entered_store, with_a_merchant
 
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:

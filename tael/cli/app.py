@@ -1,12 +1,12 @@
-"""The `tael` command: the processes of a deployment, the demo, and the operator's command groups.
+"""The `tael` command: the processes of a deployment, the operator's command groups, and the commands of the demo.
 
-Each command is imported when it is used. `tael --help` imports none and shows the summaries below.
+Each command is imported when it is used. `tael --help` imports none and shows the summaries below. The demo is another
+package, which may not be installed; its commands are entry points, looked up when one is used.
 """
 
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 import typer
@@ -15,18 +15,26 @@ from typer.core import TyperCommand, TyperGroup
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a command or a command group is defined, and its summary in `tael --help`."""
+    """Where a command or a command group is defined in `tael.cli`, and its summary in `tael --help`."""
 
     module: str
     name: str
     help: str
 
 
+@dataclass(frozen=True, slots=True)
+class DemoEntry:
+    """The summary of a command of the demo. Its entry point has the command's name."""
+
+    help: str
+
+
+#: The group of entry points with the demo's commands.
+ENTRY_POINTS: Final = "tael.commands"
+
 #: In the order of use: try it out, run it, operate it, develop against it.
-COMMANDS: Final = {
-    "demo": Entry(
-        "demo",
-        "demo_command",
+COMMANDS: Final[dict[str, Entry | DemoEntry]] = {
+    "demo": DemoEntry(
         "Start a demo on 127.0.0.1: PostgreSQL, both simulated wallets, the gateway and a shop.",
     ),
     "migrate": Entry(
@@ -51,15 +59,11 @@ COMMANDS: Final = {
     "unmatched": Entry("unmatched", "unmatched", "Decide about unmatched payments."),
     "ledger": Entry("ledger", "ledger", "Verify the ledger."),
     "maintenance": Entry("maintenance", "maintenance", "Schedule maintenance."),
-    "sandbox": Entry("parts", "sandbox_command", "Run both simulated wallets."),
-    "listen": Entry(
-        "listen",
-        "listen_command",
+    "sandbox": DemoEntry("Run both simulated wallets."),
+    "listen": DemoEntry(
         "Forward new webhooks to a program on this machine, each once. Press `r` and Enter to repeat the last.",
     ),
-    "trigger": Entry(
-        "trigger",
-        "trigger_command",
+    "trigger": DemoEntry(
         "Trigger an event in a running demo with real API calls, and print its syssn.",
     ),
 }
@@ -107,8 +111,12 @@ class LazyGroup(TyperGroup):
         )
 
 
-def _imported(name: str, entry: Entry) -> Any:
-    found = getattr(import_module(f"tael.cli.{entry.module}"), entry.name)
+def _imported(name: str, entry: Entry | DemoEntry) -> Any:
+    match entry:
+        case Entry():
+            found = getattr(import_module(f"tael.cli.{entry.module}"), entry.name)
+        case DemoEntry():
+            found = _loaded(name)
     if isinstance(found, typer.Typer):
         command: Any = typer.main.get_group(found)
         command.name = name
@@ -118,6 +126,17 @@ def _imported(name: str, entry: Entry) -> Any:
     return typer.main.get_command(alone)
 
 
+def _loaded(name: str) -> Any:
+    """A command of the demo. Exits with one line if the demo is not installed."""
+    from importlib.metadata import entry_points  # reads the metadata of every installed package
+
+    for entry_point in entry_points(group=ENTRY_POINTS, name=name):
+        return entry_point.load()
+    from tael.cli.showing import UNUSABLE, refused
+
+    raise refused(f"`tael {name}` belongs to the demo, which is not installed; install tael[demo]", UNUSABLE)
+
+
 app: Final = typer.Typer(
     cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
 )
@@ -125,6 +144,8 @@ app: Final = typer.Typer(
 
 def _print_version(requested: bool) -> None:
     if requested:
+        from importlib.metadata import version
+
         typer.echo(f"tael {version('tael')}")
         raise typer.Exit
 

@@ -1,13 +1,10 @@
-"""`tael serve`, `tael work`, `tael sandbox` and `tael migrate`: the processes of a deployment.
+"""`tael serve`, `tael work` and `tael migrate`: the processes of a deployment.
 
 A worker does not import the modules of the API, nor the API those of the worker: a deployment has many such processes.
 """
 
 import asyncio
-import os
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -83,30 +80,6 @@ def work_command(demo: DemoFlag = False, allow_http: AllowHttpFlag = False) -> N
     from tael.cli.working import work
 
     work(_checked_settings(demo, allow_http))
-
-
-def sandbox_command(
-    port: Annotated[
-        int,
-        typer.Option(help="Port of both wallets without TLS, of the payer's phone and of the control API."),
-    ] = 8001,
-    tls_port: Annotated[int, typer.Option(help="Port of both wallets with TLS.")] = 8003,
-    data: Annotated[Path, typer.Option(help="Folder for the wallets' data.")] = Path(".tael/sandbox"),
-    fresh: Annotated[bool, typer.Option("--fresh", help="Delete all orders first. Keys are kept.")] = False,
-    allowed_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Host name accepted for the control API and the phone, besides loopback. Repeatable.",
-        ),
-    ] = None,
-) -> None:
-    """Run both simulated wallets."""
-    data.mkdir(parents=True, exist_ok=True)
-    arguments = ["--port", str(port), "--tls-port", str(tls_port), "--data", str(data)]
-    arguments += ["--fresh"] if fresh else []
-    arguments += [f"--allowed-host={name}" for name in allowed_host or []]
-    os.execv(sys.executable, [sys.executable, "-m", "tael_sandbox", *arguments])  # noqa: S606
 
 
 def migrate_command() -> None:

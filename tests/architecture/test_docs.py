@@ -20,7 +20,11 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
     [
         *ROOT.glob("*.md"),
-        *(path for folder in ("docs", "client", "examples") for path in (ROOT / folder).rglob("*.md")),
+        *(
+            path
+            for folder in ("docs", "client", "demo", "examples")
+            for path in (ROOT / folder).rglob("*.md")
+        ),
     ]
 )
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,20 +19,20 @@ import tael_client
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.routing import Route
 
-import tael.testing
+import tael_demo.testing
 from tael import config
 from tael.api import health
 from tael.base.pay_types import PAY_TYPES
-from tael.cli.events import EVENTS as TRIGGERS
 from tael.incidents.domain.incident import IncidentKind
 from tael.main import application
 from tael.qfpay.codes import TABLE
 from tael.qfpay.links import LINK_NAMES
 from tael.qfpay.requests import CALL_NAMES
-from tael.testing import views
 from tael.unmatched.domain.unmatched import UnmatchedState
 from tael.unmatched.store.unmatched import UnmatchedFigure
 from tael.webhooks.domain.webhook import WebhookState
+from tael_demo.events import EVENTS as TRIGGERS
+from tael_demo.testing import views
 from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE
 from tael_sandbox.alipay.gateway import SERVICES as ALIPAY_SERVICES
 from tael_sandbox.alipay.gateway import VERIFY_NOTICE
@@ -88,7 +89,7 @@ NOT_OURS: Final = {
     "apiclient_cert.pem",
     "apiclient_key.pem",
 }
-#: Options of curl, pip, mypy, setpriv, unshare, mount and `python -m tael.testing`; `--no-` is a prefix of others.
+#: Options of curl, pip, mypy, setpriv, unshare, mount and `python -m tael_demo.testing`; `--no-` is a prefix of others.
 OTHER_OPTIONS: Final = {
     "--no-",
     "--bind",
@@ -153,8 +154,8 @@ def test_the_operator_manual_has_every_metric_with_its_labels() -> None:
 
 
 def test_every_metric_that_is_named_exists(document: Path) -> None:
-    fixtures = {name for name in vars(tael.testing) if name.startswith("tael_")}
-    known = metrics().keys() | fixtures | {"tael_client", "tael_sandbox"}
+    fixtures = {name for name in vars(tael_demo.testing) if name.startswith("tael_")}
+    known = metrics().keys() | fixtures | {"tael_client", "tael_demo", "tael_sandbox"}
     assert set(re.findall(r"\btael_[a-z_]+", document.read_text("utf-8"))) <= known
 
 
@@ -162,9 +163,8 @@ def test_every_metric_that_is_named_exists(document: Path) -> None:
 
 
 def test_every_setting_of_the_gateway_is_in_the_operator_manual() -> None:
-    assert settings_in(ROOT / "tael") | settings_in(ROOT / "tael_sandbox") <= set(
-        SETTING.findall(OPERATOR.read_text("utf-8"))
-    )
+    ours = {name for folder in ("tael", "tael_demo", "tael_sandbox") for name in settings_in(ROOT / folder)}
+    assert ours <= set(SETTING.findall(OPERATOR.read_text("utf-8")))
 
 
 def test_the_defaults_of_settings_are_those_of_the_code() -> None:
@@ -322,12 +322,12 @@ def test_the_client_s_page_has_every_error() -> None:
 
 
 def test_the_tree_in_architecture_has_every_module_of_the_gateway_and_no_other() -> None:
-    """Except the command line and the test fixtures, which have one line each."""
+    """Except the command line, which has one line."""
     (tree,) = re.findall(r"^tael/\n(.*?)^  cli/", ARCHITECTURE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     modules = {
         path.stem
         for path in (ROOT / "tael").rglob("*.py")
-        if path.relative_to(ROOT / "tael").parts[0] not in ("cli", "testing") and path.stem != "__init__"
+        if path.relative_to(ROOT / "tael").parts[0] != "cli" and path.stem != "__init__"
     }
     assert modules <= set(re.findall(r"\w+", tree))
     assert set(re.findall(r"(\w+)\.py", tree)) <= modules
@@ -451,12 +451,14 @@ def in_code(path: Path) -> list[str]:
 
 @cache
 def is_file_or_module(word: str) -> bool:
-    """A file of this repository, or a module that a user may import."""
+    """A file of this repository, a module that a user may import, or a pytest plugin."""
     if any(ROOT.glob(word)) or any(
         found
-        for folder in ("tael", "tael_sandbox", "tests", "client", "examples")
+        for folder in ("tael", "tael_demo", "tael_sandbox", "tests", "client", "examples")
         for found in (ROOT / folder).rglob(word)
     ):
+        return True
+    if entry_points(group="pytest11", name=word):
         return True
     try:
         return importlib.util.find_spec(word) is not None

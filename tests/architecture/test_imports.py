@@ -39,8 +39,8 @@ RANDOMNESS = {
     "cashier/rendering.py",  # the nonce of a page's content security policy
 }
 HTTP = {"base/transport.py"}
-#: What runs processes instead of moving money: the command line, the test fixtures, and the private PostgreSQL.
-EXEMPT = ("cli/", "testing/", "embedded/")
+#: What runs processes instead of moving money: the command line.
+EXEMPT = ("cli/",)
 
 TIME_CALLS = {
     "datetime.now",
@@ -79,7 +79,8 @@ SERVER_MODULES = {
     "tests.end_to_end",
     "tests.integration",
     "tests.sandbox",
-    "tael.embedded",
+    "tael_demo.embedded",
+    "tael_demo.stack",
 }
 #: Modules that would let the domain wait or do I/O.
 IMPURE_NODES = (ast.Await, ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith)

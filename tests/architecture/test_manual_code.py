@@ -15,8 +15,8 @@ from typing import Any, Final
 import pytest
 
 from tael.base.secret import Secret
-from tael.cli import receiver
 from tael.merchants.domain.merchant import App, Style
+from tael_demo import receiver
 from tests.support.forged_webhooks import KEY, OLD, Posted, forgeries, malformed, old_webhook, over_bytes
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tael_client import Client, Credentials, Filters, Money, OutcomePending, Payment, PaymentOrder, SignType
 
-from tael.testing.views import TaelClock, TaelGateway, TaelWallets
+from tael_demo.testing.views import TaelClock, TaelGateway, TaelWallets
 from tests.end_to_end.receiver import Call, Receiver, receiving
 from tests.end_to_end.rig import ROOT, eventually
 from tests.support.commands import clean_environment, run_tael

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tael_client import Client, Credentials, Filters, SignType
 
-from tael.testing.views import TaelApp, TaelGateway, TaelWallets
+from tael_demo.testing.views import TaelApp, TaelGateway, TaelWallets
 from tests.end_to_end.rig import Demo
 from tests.support.commands import run_tael
 

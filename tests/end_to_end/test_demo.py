@@ -10,8 +10,8 @@ from typing import Final
 
 import pytest
 
-from tael.cli.demo_stack import DemoPaths
-from tael.cli.reset import throw_away
+from tael_demo.reset import throw_away
+from tael_demo.stack import DemoPaths
 from tests.end_to_end.conftest import merchant_of
 from tests.end_to_end.merchant import Merchant, send
 from tests.end_to_end.rig import ROOT, Demo, NotStarted, descendants, eventually, free_port_block, is_alive

@@ -1,4 +1,4 @@
-"""The fixtures of `tael.testing`, used as a user's test suite uses them."""
+"""The fixtures of the plugin `tael.testing`, used as a user's test suite uses them."""
 
 import json
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tael_client import Client, Credentials, Filters, Money, Payment, PaymentOrder, Undecided
 
-from tael.testing.instance import Instance
-from tael.testing.views import TaelApp, TaelClock, TaelGateway, TaelWallets, WalletRefused
+from tael_demo.testing.instance import Instance
+from tael_demo.testing.views import TaelApp, TaelClock, TaelGateway, TaelWallets, WalletRefused
 from tests.end_to_end.receiver import Receiver, receiving
 from tests.end_to_end.rig import eventually
 from tests.support.commands import run_tael

@@ -1,4 +1,4 @@
-"""`tael.testing` in separate sessions: the page's examples, parallel workers, killed sessions, and failed starts."""
+"""The plugin `tael.testing` in separate sessions: the page's examples, workers, killed sessions, and failed starts."""
 
 import contextlib
 import os
@@ -12,8 +12,8 @@ from typing import Final
 
 import pytest
 
-from tael.testing.folders import LOCK, PREFIX
-from tael.testing.instance import Instance
+from tael_demo.testing.folders import LOCK, PREFIX
+from tael_demo.testing.instance import Instance
 from tests.end_to_end.rig import ROOT, descendants, eventually, is_alive
 from tests.support.commands import clean_environment
 
@@ -75,9 +75,10 @@ def test_every_example_of_the_page_passes(tmp_path: Path) -> None:
 def test_without_a_fixture_nothing_of_tael_is_imported(tmp_path: Path) -> None:
     text = """
 import sys
+PACKAGES = ("tael", "tael_demo", "tael_sandbox", "aiohttp", "asyncpg")
 def test_nothing_is_there():
-    ours = {name for name in sys.modules if name.split(".")[0] in ("tael", "tael_sandbox", "aiohttp", "asyncpg")}
-    assert ours == {"tael", "tael.testing"}
+    ours = {name for name in sys.modules if name.split(".")[0] in PACKAGES}
+    assert ours == {"tael_demo", "tael_demo.testing"}
 """
     assert "1 passed" in output_of(session(tmp_path, text))
 
@@ -124,7 +125,7 @@ def test_a_terminated_instance_leaves_neither_programs_nor_files(number: signal.
 
 def test_an_instance_that_is_terminated_while_it_starts_leaves_no_files() -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "tael.testing.running"],
+        [sys.executable, "-m", "tael_demo.testing.running"],
         env=clean_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -140,7 +141,7 @@ def test_files_of_a_killed_instance_are_removed_by_the_next_one(tmp_path: Path) 
     running = session(tmp_path, WAITS)
     try:
         (folder,) = eventually(lambda: instance_folders(tmp_path), bool, limit_s=LIMIT_S)
-        (gateway,) = [pid for pid in descendants(running.pid) if b"tael.testing.running" in command(pid)]
+        (gateway,) = [pid for pid in descendants(running.pid) if b"tael_demo.testing.running" in command(pid)]
         os.kill(gateway, signal.SIGKILL)
     finally:
         running.kill()

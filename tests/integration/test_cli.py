@@ -18,7 +18,6 @@ from tael.channels.outcomes import Paid
 from tael.cli.app import app
 from tael.cli.finding import with_store
 from tael.db.migrate import migrate
-from tael.embedded.server import EmbeddedPostgres
 from tael.merchants.domain.merchant import App
 from tael.operations.store import Store
 from tael.payments.domain.entries import payment_entry
@@ -28,6 +27,7 @@ from tael.payments.store.payments import Change
 from tael.payments.store.reservations import Reservation, Reserved
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NewWebhook
+from tael_demo.embedded.server import EmbeddedPostgres
 
 NOW = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)
 SYSSN = "202601010000000000000001"

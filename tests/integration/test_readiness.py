@@ -14,9 +14,9 @@ from tael.base.transport import Transport
 from tael.db.database import Database, Limits, StoreUnavailable
 from tael.db.migrate import migrate
 from tael.db.readiness import Readiness
-from tael.embedded.server import EmbeddedPostgres
 from tael.main import application
 from tael.operations.store import Store
+from tael_demo.embedded.server import EmbeddedPostgres
 from tests.integration.test_database_down import got
 from tests.integration.test_recording import gateway_over
 from tests.support.postgres import temporary_database

@@ -14,8 +14,8 @@ from typing import Final
 import psycopg
 import pytest
 
-from tael.embedded.binaries import PACKAGE, WHEEL, wheel_binaries
-from tael.embedded.server import EmbeddedPostgresError
+from tael_demo.embedded.binaries import PACKAGE, WHEEL, wheel_binaries
+from tael_demo.embedded.server import EmbeddedPostgresError
 from tests.end_to_end.rig import eventually
 from tests.integration.test_listeners import ROOT, START_LIMIT_S, started
 from tests.support.postgres import free_ports, temporary_database
@@ -73,9 +73,12 @@ def test_migrate_serve_and_work_run_without_the_wheel(deployment: dict[str, str]
 
 
 def test_a_deployment_does_not_install_the_wheel() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert WHEEL not in project["dependencies"]
-    assert WHEEL in project["optional-dependencies"]["demo"]
+    gateway, demo = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text("utf-8"))["project"]
+        for folder in ("", "demo")
+    )
+    assert WHEEL not in gateway["dependencies"]
+    assert WHEEL in demo["dependencies"]
 
 
 def test_a_demo_without_the_wheel_explains_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import aiohttp
 
 from tael.base.clock import Clock
 from tael.base.moments import UTC8
-from tael.cli.seed import DemoApp
+from tael_demo.seed import DemoApp
 from tests.soak.rows import MerchantResponse
 
 CALL_LIMIT_S: Final = 60.0

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from tael.cli.seed import DemoApp
+from tael_demo.seed import DemoApp
 from tests.soak.rows import ReceivedWebhook
 
 HOST: Final = "127.0.0.1"

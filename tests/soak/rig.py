@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from tael.base.clock import DemoClock
-from tael.cli.demo import settings_of
-from tael.cli.demo_stack import DemoPaths, DemoStack, listener_of, running_wallets
 from tael.cli.processes import start
-from tael.cli.seed import DemoApp, seed
 from tael.main import open_store
 from tael.merchants.domain.merchant import UnmatchedPolicy
+from tael_demo.demo import settings_of
+from tael_demo.seed import DemoApp, seed
+from tael_demo.stack import DemoPaths, DemoStack, listener_of, running_wallets
 from tests.soak.merchant import merchants_of
 from tests.soak.plan import APIS, WORKERS
 from tests.support.wire import Wire

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from tael.embedded.server import EmbeddedPostgres
+from tael_demo.embedded.server import EmbeddedPostgres
 
 TEMPLATE = "tael_template"
 

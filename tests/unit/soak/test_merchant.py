@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from tael.base.secret import Secret
-from tael.cli.seed import DemoApp
+from tael_demo.seed import DemoApp
 from tests.soak.merchant import Merchant, SoakClient
 from tests.soak.rows import MerchantResponse
 from tests.support.alipay import TestClock

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from tael.base.secret import Secret
-from tael.cli.seed import DemoApp
 from tael.merchants.domain.merchant import Style
+from tael_demo.seed import DemoApp
 from tests.soak.receiver import MAX_FAILURES, Receiver
 from tests.support.values import an_app
 

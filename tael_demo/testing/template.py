@@ -21,8 +21,8 @@ from typing import Any, Final
 import tael
 from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY, POSTGRES
 from tael.cli.processes import end, start
-from tael.embedded.server import EmbeddedPostgres
-from tael.testing.folders import new_folder
+from tael_demo.embedded.server import EmbeddedPostgres
+from tael_demo.testing.folders import new_folder
 
 #: Files in an instance's folder, besides those that commands with `--data` read.
 SANDBOX: Final = "sandbox"
@@ -84,7 +84,7 @@ def _make(template: Path) -> None:
         sandbox = start_sandbox(folder)
         try:
             with EmbeddedPostgres(folder) as postgres:
-                from tael.testing.seeding import seed_database
+                from tael_demo.testing.seeding import seed_database
 
                 seed_database(folder, postgres.url, lambda: _accounts(sandbox_urls(folder, sandbox)[0]))
         finally:
@@ -125,9 +125,10 @@ def _cache() -> Path:
 
 def _version() -> str:
     """The key of a template: a hash of the sources, the Python environment and the user."""
-    package = Path(tael.__file__).parent
+    demo = Path(__file__).parents[1]
+    packages = (Path(tael.__file__).parent, demo, demo.with_name("tael_sandbox"))
     digest = hashlib.sha256(f"{sys.version} {sys.prefix} {os.geteuid()}".encode())
-    for folder in (package, package.with_name("tael_sandbox")):
+    for folder in packages:
         for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.sql")]):
             digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:24]

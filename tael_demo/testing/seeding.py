@@ -15,11 +15,11 @@ from typing import Any
 from tael.base.cipher import Cipher
 from tael.base.clock import DemoClock
 from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY
-from tael.cli.seed import PLANS, DemoApp, seed
 from tael.db.database import Database
 from tael.db.migrate import migrate
 from tael.operations.store import store_over
-from tael.testing.template import APPS, CA_FILE
+from tael_demo.seed import PLANS, DemoApp, seed
+from tael_demo.testing.template import APPS, CA_FILE
 
 ENCRYPTION_KEY_BYTES = 32
 

@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tael.cli.addresses import Addresses, kept_addresses
-from tael.cli.demo_stack import (
+from tael.cli.showing import IMPOSSIBLE, fail
+from tael.config import DEMO_DATABASE_URL, BadSettings, Settings, checked_database_url, read_settings
+from tael.main import clock_of, open_store
+from tael_demo.addresses import Addresses, kept_addresses
+from tael_demo.embedded.server import EmbeddedPostgresError
+from tael_demo.reset import close_to_others, throw_away
+from tael_demo.seed import DemoApp, seed
+from tael_demo.shop import start_shop, with_shop_urls
+from tael_demo.stack import (
     DemoPaths,
     DemoRefused,
     DemoStack,
@@ -25,15 +32,8 @@ from tael.cli.demo_stack import (
     start_gateway,
     wait_until_ready,
 )
-from tael.cli.reset import close_to_others, throw_away
-from tael.cli.seed import DemoApp, seed
-from tael.cli.shop import start_shop, with_shop_urls
-from tael.cli.showing import IMPOSSIBLE, fail
-from tael.cli.walkthrough import first_payments, full_walkthrough
-from tael.config import DEMO_DATABASE_URL, BadSettings, Settings, checked_database_url, read_settings
-from tael.embedded.server import EmbeddedPostgresError
-from tael.main import clock_of, open_store
 from tael.merchants.domain.merchant import UnmatchedPolicy
+from tael_demo.walkthrough import first_payments, full_walkthrough
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,7 +118,7 @@ def _policy(returns: bool | None) -> UnmatchedPolicy | None:
 async def _run_walkthrough(stack: DemoStack, apps: list[DemoApp]) -> int:
     from rich.console import Console
 
-    from tael.cli.receiver import Receiver
+    from tael_demo.receiver import Receiver
 
     console = Console(width=max(Console().width, 120))
     async with Receiver() as receiver, open_store(settings_of(stack)) as store:

@@ -24,7 +24,7 @@ from tael.cli.serving import listener_config
 from tael.config import Settings
 from tael.main import Services, configure_logs, open_services, work_until
 from tael.merchants.domain.merchant import App, Style
-from tael.testing.template import CA_FILE
+from tael_demo.testing.template import CA_FILE
 
 WATCH_S: Final = 0.2
 #: Time for requests in progress to finish at the end. The tests are over by then.

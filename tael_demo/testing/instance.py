@@ -44,7 +44,7 @@ class Instance:
         if not sys.platform.startswith("linux"):
             raise NotStarted("its embedded PostgreSQL runs on Linux only")
         child = subprocess.Popen(
-            [sys.executable, "-m", "tael.testing.running"],
+            [sys.executable, "-m", "tael_demo.testing.running"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

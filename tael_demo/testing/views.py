@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from tael.testing.instance import Instance
+from tael_demo.testing.instance import Instance
 
 CONTROL_LIMIT_S: Final = 30.0
 #: Settings of an app that a test may change.

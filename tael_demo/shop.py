@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from tael.cli.demo_stack import DemoPaths, DemoStack
 from tael.cli.processes import start
-from tael.cli.seed import DemoApp
 from tael.operations.store import Store
+from tael_demo.seed import DemoApp
+from tael_demo.stack import DemoPaths, DemoStack
 
 #: In the demo's folder: the URLs that the last start set.
 URLS_FILE: Final = "shop_urls.json"

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tael.cli.payer import Members, Payer
-from tael.cli.walkthrough import open_and_pay
+from tael_demo.payer import Members, Payer
+from tael_demo.walkthrough import open_and_pay
 
 AMOUNT: Final = "1000"
 PART: Final = "300"

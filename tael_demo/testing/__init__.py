@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tael.testing.instance import Instance
-    from tael.testing.views import TaelClock, TaelGateway, TaelWallets
+    from tael_demo.testing.instance import Instance
+    from tael_demo.testing.views import TaelClock, TaelGateway, TaelWallets
 
 
 @pytest.fixture(scope="session")
 def tael_instance() -> "Iterator[Instance]":
     """The running instance. Tests use the three fixtures below."""
-    from tael.testing.instance import Instance, NotStarted
+    from tael_demo.testing.instance import Instance, NotStarted
 
     try:
         instance = Instance.start()
@@ -32,7 +32,7 @@ def tael_instance() -> "Iterator[Instance]":
 @pytest.fixture
 def tael_gateway(tael_instance: "Instance") -> "Iterator[TaelGateway]":
     """The gateway and its apps. Their settings are reset after the test."""
-    from tael.testing.views import TaelGateway
+    from tael_demo.testing.views import TaelGateway
 
     gateway = TaelGateway(tael_instance)
     try:
@@ -44,7 +44,7 @@ def tael_gateway(tael_instance: "Instance") -> "Iterator[TaelGateway]":
 @pytest.fixture
 def tael_wallets(tael_instance: "Instance") -> "Iterator[TaelWallets]":
     """Both wallets: the payer's actions, injected faults, the books. Faults end with the test."""
-    from tael.testing.views import TaelWallets
+    from tael_demo.testing.views import TaelWallets
 
     wallets = TaelWallets(tael_instance)
     try:
@@ -56,6 +56,6 @@ def tael_wallets(tael_instance: "Instance") -> "Iterator[TaelWallets]":
 @pytest.fixture
 def tael_clock(tael_instance: "Instance") -> "TaelClock":
     """The clock of gateway and wallets. It only moves forward and is not reset after the test."""
-    from tael.testing.views import TaelClock
+    from tael_demo.testing.views import TaelClock
 
     return TaelClock(tael_instance)

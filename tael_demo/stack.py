@@ -25,8 +25,8 @@ from tael.cli.isolation import isolated, without_callers
 from tael.cli.listener import listen, start_api
 from tael.cli.processes import Supervisor, start
 from tael.db.migrate import migrate
-from tael.embedded.server import EmbeddedPostgres
 from tael.merchants.domain.merchant import UnmatchedPolicy
+from tael_demo.embedded.server import EmbeddedPostgres
 
 HOST: Final = "127.0.0.1"
 API_PROCESSES: Final = 2

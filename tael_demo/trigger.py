@@ -8,13 +8,13 @@ import aiohttp
 import typer
 
 from tael.channels.outcomes import PayLink
-from tael.cli.addresses import addresses_in
-from tael.cli.events import EVENTS, EventFailed
 from tael.cli.finding import with_store
-from tael.cli.payer import Members, Payer
-from tael.cli.seed import DemoApp
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
 from tael.operations.store import Store
+from tael_demo.addresses import addresses_in
+from tael_demo.events import EVENTS, EventFailed
+from tael_demo.payer import Members, Payer
+from tael_demo.seed import DemoApp
 
 #: The members of a response to print.
 SHOWN: Final = ("event", "syssn", "orig_syssn", "out_trade_no", "respcd")

@@ -21,10 +21,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
-from tael.embedded import cluster as postgres_cluster
-from tael.embedded.binaries import EmbeddedPostgresError
-from tael.embedded.child import launch
-from tael.embedded.cluster import POLL_S, Cluster, write_private
+from tael_demo.embedded import cluster as postgres_cluster
+from tael_demo.embedded.binaries import EmbeddedPostgresError
+from tael_demo.embedded.child import launch
+from tael_demo.embedded.cluster import POLL_S, Cluster, write_private
 
 __all__ = ["LOCK_FILE", "EmbeddedPostgres", "EmbeddedPostgresError", "emptied"]
 

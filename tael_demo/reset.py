@@ -6,12 +6,12 @@ The folder is locked against a start meanwhile. Every check comes before the fir
 from pathlib import Path
 from typing import Final
 
-from tael.cli.addresses import FILE as ADDRESSES
-from tael.cli.addresses import addresses_in
 from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY, EXTERNAL_DATABASE, LOCK_FILE, POSTGRES, WALLETS
-from tael.cli.demo_stack import DemoPaths, DemoRefused, answers, refuse_taken_ports
-from tael.cli.shop import URLS_FILE
-from tael.embedded.server import emptied
+from tael_demo.addresses import FILE as ADDRESSES
+from tael_demo.addresses import addresses_in
+from tael_demo.embedded.server import emptied
+from tael_demo.shop import URLS_FILE
+from tael_demo.stack import DemoPaths, DemoRefused, answers, refuse_taken_ports
 
 #: Created by every sandbox at its first start; the name is unique to it.
 SANDBOX_MARK: Final = "sandbox/shops.json"

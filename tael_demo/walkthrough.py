@@ -11,11 +11,11 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
-from tael.cli.addresses import Addresses
-from tael.cli.payer import Members, Payer
-from tael.cli.receiver import Receiver
-from tael.cli.seed import DemoApp
 from tael.merchants.domain.merchant import Style
+from tael_demo.addresses import Addresses
+from tael_demo.payer import Members, Payer
+from tael_demo.receiver import Receiver
+from tael_demo.seed import DemoApp
 
 WALLET_OF: Final = {"800108": "alipay", "800208": "wechat", "800228": "wechat_hk"}
 ONLINE: Final = ("800151", "800152", "800201", "800207")

@@ -1,17 +1,17 @@
-"""`python -m tael.testing --time`: measures the start of an instance, and prints the machine's load."""
+"""`python -m tael_demo.testing --time`: measures the start of an instance, and prints the machine's load."""
 
 import argparse
 import os
 import statistics
 import time
 
-from tael.testing.instance import Instance
+from tael_demo.testing.instance import Instance
 
 STARTS = 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m tael.testing", description="Start private instances.")
+    parser = argparse.ArgumentParser("python -m tael_demo.testing", description="Start private instances.")
     parser.add_argument("--time", action="store_true", required=True, help=f"time {STARTS} starts")
     parser.parse_args()
     took_s = sorted(_start_s() for _ in range(STARTS))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tael.embedded.binaries import (
+from tael_demo.embedded.binaries import (
     SHARED_FOLDER,
     Binaries,
     EmbeddedPostgresError,
@@ -25,7 +25,7 @@ from tael.embedded.binaries import (
     shared_folder,
     wheel_binaries,
 )
-from tael.embedded.child import launch
+from tael_demo.embedded.child import launch
 
 UNPRIVILEGED_USER: Final = "nobody"
 LAST_SERVER_LIMIT_S: Final = 30.0  #: how long a server whose parent died may take to exit

@@ -1,4 +1,4 @@
-"""`python -m tael.testing.running`: one private instance, until its standard input closes or a signal arrives.
+"""`python -m tael_demo.testing.running`: one private instance, until its standard input closes or a signal arrives.
 
 API and jobs share one event loop here; PostgreSQL and the sandbox are children. They are started before the expensive
 imports, so that all three start in parallel. The protocol is lines of JSON: one when ready, then a response to each
@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from tael.cli.addresses import Addresses, kept_addresses
 from tael.cli.processes import end
-from tael.embedded.server import EmbeddedPostgres, EmbeddedPostgresError
-from tael.testing.folders import new_folder
-from tael.testing.template import APPS, SandboxNotReady, copy_template, sandbox_urls, start_sandbox
+from tael_demo.addresses import Addresses, kept_addresses
+from tael_demo.embedded.server import EmbeddedPostgres, EmbeddedPostgresError
+from tael_demo.testing.folders import new_folder
+from tael_demo.testing.template import APPS, SandboxNotReady, copy_template, sandbox_urls, start_sandbox
 
 HOST: Final = "127.0.0.1"
 BACKLOG: Final = 128
@@ -44,7 +44,7 @@ def _run() -> None:
         with _sandbox(folder) as sandbox, EmbeddedPostgres(folder) as postgres, _listener() as listener:
             import uvloop
 
-            from tael.testing.serving import serve, settings_for
+            from tael_demo.testing.serving import serve, settings_for
 
             plain, tls = sandbox_urls(folder, sandbox)
             gateway_url = f"http://{HOST}:{listener.getsockname()[1]}"

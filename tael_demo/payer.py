@@ -13,8 +13,8 @@ from typing import Any, Final, Self
 import aiohttp
 
 from tael.base.moments import UTC8
-from tael.cli.addresses import Addresses
-from tael.cli.seed import DemoApp
+from tael_demo.addresses import Addresses
+from tael_demo.seed import DemoApp
 
 DECIDE_LIMIT_S: Final = 20.0
 POLL_S: Final = 0.2
