@@ -22,7 +22,7 @@ from tael_demo.addresses import Addresses, kept_addresses
 from tael_demo.embedded.server import EmbeddedPostgresError
 from tael_demo.reset import close_to_others, throw_away
 from tael_demo.seed import DemoApp, seed
-from tael_demo.shop import start_shop, with_shop_urls
+from tael_demo.shop import refuse_without_client, start_shop, with_shop_urls
 from tael_demo.stack import (
     DemoPaths,
     DemoRefused,
@@ -44,6 +44,7 @@ WATCH_S: Final = 0.2
 @contextmanager
 def running_demo(paths: DemoPaths) -> Iterator[tuple[DemoStack, list[DemoApp]]]:
     """A complete demo, ready for requests. Raises DemoRefused, EmbeddedPostgresError."""
+    refuse_without_client()
     close_to_others(paths.data)
     with running_wallets(paths) as stack, listener_of(paths) as listener:
         start_gateway(stack, listener)

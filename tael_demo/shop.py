@@ -4,6 +4,7 @@ The app's notify and return URL are set to the shop only if they are unset or we
 perhaps with other ports. URLs set by the user are kept.
 """
 
+import importlib.util
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Final
 from tael.cli.processes import start
 from tael.operations.store import Store
 from tael_demo.seed import DemoApp
-from tael_demo.stack import DemoPaths, DemoStack
+from tael_demo.stack import DemoPaths, DemoRefused, DemoStack
 
+#: The shop is built on it. No dependency names its distribution; a checkout installs it from its folder `client`.
+CLIENT: Final = "tael_client"
 #: In the demo's folder: the URLs that the last start set.
 URLS_FILE: Final = "shop_urls.json"
 
@@ -24,6 +27,14 @@ class Urls:
 
     notify_url: str | None = None
     return_url: str | None = None
+
+
+def refuse_without_client() -> None:
+    """Raises DemoRefused if the shop cannot start, before anything else is started."""
+    if importlib.util.find_spec(CLIENT) is None:
+        raise DemoRefused(
+            f"the demo's shop needs {CLIENT}; install it from the checkout: pip install ./client"
+        )
 
 
 def start_shop(stack: DemoStack, demo_app: DemoApp) -> None:

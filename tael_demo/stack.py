@@ -19,13 +19,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from tael.cli.databases import UNUSABLE_DATABASE, why_not_the_demos, why_unusable
+from tael.cli.databases import UNUSABLE_DATABASE, why_unusable
 from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY, EXTERNAL_DATABASE, WALLETS
 from tael.cli.isolation import isolated, without_callers
 from tael.cli.listener import listen, start_api
 from tael.cli.processes import Supervisor, start
 from tael.db.migrate import migrate
 from tael.merchants.domain.merchant import UnmatchedPolicy
+from tael_demo.database import why_not_the_demos
 from tael_demo.embedded.server import EmbeddedPostgres
 
 HOST: Final = "127.0.0.1"

