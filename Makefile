@@ -14,6 +14,9 @@ STAMP := .venv/installed
 LOCK_FLAGS := --quiet --strip-extras --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
 COMPILE := env -u PIP_FIND_LINKS $(CURDIR)/$(BIN)/python -m piptools compile $(LOCK_FLAGS) $(ARGS)
+# Without tael itself, which no index has to know.
+DEMO_DEPENDENCIES := $(BIN)/python -c 'import tomllib; project = tomllib.load(open("demo/pyproject.toml", "rb"))["project"]; \
+	print(*(each for each in project["dependencies"] if not each.startswith("tael==")), sep="\n")'
 
 .PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage screenshots sdk-environments sdk-lock lock
 .DEFAULT_GOAL := demo
@@ -80,5 +83,6 @@ sdk-lock: install ## Renew the pinned versions of these SDKs.
 		[row.pop("funding", None) for row in lock["packages"].values()]; \
 		open(path, "w").write(json.dumps(lock, indent=2) + "\n")' tests/sdk/wechatpay-axios-plugin/package-lock.json
 
-lock: install ## Renew the pinned versions in requirements.txt.
-	$(COMPILE) --extra demo --extra dev --output-file requirements.txt pyproject.toml
+lock: install ## Renew the pinned versions, in requirements.txt for all of this and in requirements-gateway.txt for the gateway alone.
+	$(DEMO_DEPENDENCIES) | $(COMPILE) --extra dev --output-file requirements.txt pyproject.toml -
+	$(COMPILE) --constraint requirements.txt --output-file requirements-gateway.txt pyproject.toml

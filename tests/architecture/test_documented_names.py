@@ -100,6 +100,7 @@ OTHER_OPTIONS: Final = {
     "--map-root-user",
     "--mount",
     "--net",
+    "--no-deps",
     "--require-hashes",
     "--resolve",
     "--strict",

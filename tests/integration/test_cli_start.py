@@ -21,6 +21,8 @@ HEAVY = {
     "structlog",
     "uvicorn",
     "yoyo",
+    "importlib.metadata",  # to import, and to read the metadata of every installed package
+    "msgspec",
 }
 #: Imports as `python -m tael.cli ARGUMENTS` does, and then says what is there.
 LISTING = """
