@@ -18,6 +18,7 @@ import typer
 from tael.cli.showing import IMPOSSIBLE, fail
 from tael.config import DEMO_DATABASE_URL, BadSettings, Settings, checked_database_url, read_settings
 from tael.main import clock_of, open_store
+from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael_demo.addresses import Addresses, kept_addresses
 from tael_demo.embedded.server import EmbeddedPostgresError
 from tael_demo.reset import close_to_others, throw_away
@@ -32,7 +33,6 @@ from tael_demo.stack import (
     start_gateway,
     wait_until_ready,
 )
-from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael_demo.walkthrough import first_payments, full_walkthrough
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from tael.cli import inputs
 from tael.cli.command_order import group_in_order
 from tael.cli.finding import DataOption, with_channels, with_store
 from tael.cli.showing import IMPOSSIBLE, UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
+from tael.merchants.domain import forms
 from tael.merchants.domain.account import Account, UnknownProtocol
 from tael.merchants.store.merchants import AlreadyThere
 from tael.operations.accounts import (
@@ -100,7 +101,7 @@ def add(
     `tael account protocols` lists the settings of each protocol.
     """
     if currency is not None:
-        inputs.checked(currency, inputs.CURRENCY, "--currency")
+        inputs.checked(currency, forms.CURRENCY, "--currency")
     given = _given(settings, files)
     terms = Terms(refund_window_days, supports_partial_refunds, fee_rate_ppm)
 

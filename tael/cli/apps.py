@@ -1,6 +1,6 @@
 """`tael app`: apps, their keys and settings. A running gateway applies a change within a second."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -8,17 +8,15 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tael.base import ids
-from tael.base.secret import Secret
 from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows, warned
+from tael.merchants.apps import NoSuchApp, add_app, change_app, new_app
+from tael.merchants.domain.changes import MAX_REQUEST_AGE_S, AppChanges
+from tael.merchants.domain.forms import APP_KEY
 from tael.merchants.domain.merchant import App, Style
 from tael.merchants.store.merchants import AlreadyThere
 from tael.operations.store import Store
-
-#: 31 days. A longer limit would not limit anything.
-MAX_REQUEST_AGE_S: Final = 31 * 24 * 3600
 
 apps: Final = typer.Typer(help="Manage apps: API credentials and settings.", no_args_is_help=True)
 
@@ -104,42 +102,6 @@ AllowedAddressOption = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Settings given on the command line. None keeps the current value, an empty value clears it."""
-
-    notify_url: str | None
-    return_url: str | None
-    webhook_style: Style | None
-    sha256_only: bool | None
-    notify_offline: bool | None
-    include_currency: bool | None
-    cancel_codes_v2: bool | None
-    include_goods_name: bool | None
-    quick_retries: bool | None
-    close_requires_amount: bool | None
-    max_request_age_s: int | None
-    sha256_responses: bool | None
-    allowed_addresses: list[str] | None
-
-    def __post_init__(self) -> None:
-        inputs.checked_url(self.notify_url or "", "--notify-url")
-        inputs.checked_url(self.return_url or "", "--return-url", takes_fragment=True)
-
-    def applied_to(self, app: App) -> App:
-        """`app` with these settings."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        for name in ("notify_url", "return_url", "max_request_age_s"):
-            if name in changes:
-                changes[name] = changes[name] or None
-        if self.allowed_addresses is not None:
-            changes["allowed_addresses"] = inputs.checked_networks(
-                self.allowed_addresses, "--allowed-address"
-            )
-        return replace(app, **changes)
-
-
 @apps.command("add")
 def add(
     appcode: Annotated[str | None, typer.Option(help="The app's public id. Default: generated.")] = None,
@@ -163,35 +125,30 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add an app. A generated key is shown once. Webhooks have the new style by default."""
-    changes = Changes(
-        notify_url,
-        return_url,
-        webhook_style,
-        sha256_only,
-        notify_offline,
-        include_currency,
-        cancel_codes_v2,
-        include_goods_name,
-        quick_retries,
-        close_requires_amount,
-        max_request_age,
-        sha256_responses,
-        allowed_address,
-    )
-    code = ids.appcode() if appcode is None else inputs.checked(appcode, inputs.APPCODE, "--appcode")
-    given = None if key_file is None else inputs.secret_in(key_file, inputs.APP_KEY, "--key-file")
-    generated = ids.key() if given is None else None
-    app = changes.applied_to(App(code, given or Secret(generated or ""), notify_url=None, return_url=None))
-
-    async def work(store: Store, now: datetime) -> None:
-        await store.merchants.apps()  # decrypts the keys: fails on a wrong encryption key before it is used
-        await store.merchants.add_app(app, now)
-
+    with inputs.options_named():
+        changes = AppChanges(
+            notify_url,
+            return_url,
+            webhook_style,
+            sha256_only,
+            notify_offline,
+            include_currency,
+            cancel_codes_v2,
+            include_goods_name,
+            quick_retries,
+            close_requires_amount,
+            max_request_age,
+            sha256_responses,
+            allowed_address,
+        )
+    key = None if key_file is None else inputs.secret_in(key_file, APP_KEY, "--key-file")
+    with inputs.options_named():
+        app = new_app(changes, appcode, key)
     try:
-        with_store(data, work)
+        with_store(data, lambda store, now: add_app(store.merchants, app, now))
     except AlreadyThere as error:
         raise refused(str(error)) from error
-    _show(app, as_json, generated)
+    _show(app, as_json, app.key.reveal() if key is None else None)
     _warn_of_plain_http(notify_url)
 
 
@@ -215,33 +172,27 @@ def set_settings(
     as_json: JsonOption = False,
 ) -> None:
     """Change an app's settings. Options that are not given keep their value."""
-    changes = Changes(
-        notify_url,
-        return_url,
-        webhook_style,
-        sha256_only,
-        notify_offline,
-        include_currency,
-        cancel_codes_v2,
-        include_goods_name,
-        quick_retries,
-        close_requires_amount,
-        max_request_age,
-        sha256_responses,
-        allowed_address,
-    )
+    with inputs.options_named():
+        changes = AppChanges(
+            notify_url,
+            return_url,
+            webhook_style,
+            sha256_only,
+            notify_offline,
+            include_currency,
+            cancel_codes_v2,
+            include_goods_name,
+            quick_retries,
+            close_requires_amount,
+            max_request_age,
+            sha256_responses,
+            allowed_address,
+        )
 
-    async def work(store: Store, now: datetime) -> App | None:
-        before = await store.merchants.app(appcode)
-        if before is None:
-            return None
-        after = changes.applied_to(before)
-        await store.merchants.set_app(after)
-        return after
-
-    app = with_store(data, work)
-    if app is None:
-        raise refused(f"no app {appcode}")
+    try:
+        app = with_store(data, lambda store, _: change_app(store.merchants, appcode, changes))
+    except NoSuchApp as error:
+        raise refused(str(error)) from error
     _show(app, as_json)
     _warn_of_plain_http(notify_url)
 
@@ -281,4 +232,4 @@ def _row(app: App) -> dict[str, Any]:
 
 def _row_names() -> tuple[str, ...]:
     """All fields except the key."""
-    return ("appcode", *(field.name for field in fields(Changes)))
+    return ("appcode", *(field.name for field in fields(AppChanges)))

@@ -1,7 +1,6 @@
 """`tael maintenance`: begins and ends a maintenance window. Gateways follow within TAEL_SETTINGS_CACHE_MS."""
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,7 +9,7 @@ from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import JsonOption, show_json, show_members
 from tael.merchants.domain.maintenance import MaintenanceWindow
-from tael.operations.store import Store
+from tael.merchants.maintenance import begin_maintenance, current_maintenance, end_maintenance
 
 maintenance: Final = typer.Typer(help="Schedule maintenance.", no_args_is_help=True)
 
@@ -22,34 +21,24 @@ def begin(
     as_json: JsonOption = False,
 ) -> None:
     """Begin a maintenance window: every call except a query returns 1100. Jobs, notices and webhooks continue."""
-    checked = inputs.checked(reason, inputs.REASON, "--reason") if reason else ""
-
-    async def work(store: Store, now: datetime) -> MaintenanceWindow | None:
-        await store.maintenance_windows.begin(checked, now)
-        return await store.maintenance_windows.now()
-
-    _show(with_store(data, work), as_json)
+    with inputs.options_named():
+        window = with_store(
+            data, lambda store, now: begin_maintenance(store.maintenance_windows, reason, now)
+        )
+    _show(window, as_json)
 
 
 @maintenance.command("off")
 def end(data: DataOption = None, as_json: JsonOption = False) -> None:
     """End the maintenance window."""
-
-    async def work(store: Store, now: datetime) -> None:
-        await store.maintenance_windows.end()
-
-    with_store(data, work)
+    with_store(data, lambda store, _: end_maintenance(store.maintenance_windows))
     _show(None, as_json)
 
 
 @maintenance.command("status")
 def status(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show whether maintenance is on, and since when."""
-
-    async def work(store: Store, now: datetime) -> MaintenanceWindow | None:
-        return await store.maintenance_windows.now()
-
-    _show(with_store(data, work), as_json)
+    _show(with_store(data, lambda store, _: current_maintenance(store.maintenance_windows)), as_json)
 
 
 def _show(window: MaintenanceWindow | None, as_json: bool) -> None:

@@ -1,25 +1,27 @@
 """`tael merchant`: merchants, who receive the money. A running gateway applies a change within a second."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
-from datetime import datetime
+from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 import typer
 
-from tael.base import ids
 from tael.base.money import Money
 from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
-from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
+from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
+from tael.merchants.apps import NoSuchApp
+from tael.merchants.domain.changes import MAX_AMOUNT_MINOR, MerchantChanges
 from tael.merchants.domain.merchant import Merchant, MerchantState, Operation, UnmatchedPolicy
+from tael.merchants.merchants import (
+    NoSuchMerchant,
+    add_merchant,
+    change_merchant,
+    find_merchants,
+    new_merchant,
+)
 from tael.merchants.store.merchants import AlreadyThere
-from tael.operations.store import Store
 
 merchants: Final = typer.Typer(help="Manage merchants.", no_args_is_help=True)
-
-#: `txamt` has at most eleven digits.
-MAX_AMOUNT_MINOR: Final = 99_999_999_999
 
 COLUMNS: Final = (
     "mchid",
@@ -62,23 +64,20 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a merchant to an app."""
-    merchant = Merchant(
-        mchid=ids.mchid() if mchid is None else inputs.checked(mchid, inputs.MCHID, "--mchid"),
-        appcode=appcode,
-        name=inputs.checked(name, inputs.MERCHANT_NAME, "--name"),
-        currency=inputs.checked(currency, inputs.CURRENCY, "--currency"),
-        state=state,
-        is_default=is_default,
-        max_amount_minor=max_amount_minor,
-        denied=frozenset(deny or ()),
-        unmatched_payments=unmatched_payments,
-    )
-
-    async def work(store: Store, now: datetime) -> None:
-        await store.merchants.add_merchant(merchant, now)
-
+    with inputs.options_named():
+        merchant = new_merchant(
+            appcode,
+            name,
+            currency,
+            mchid=mchid,
+            state=state,
+            is_default=is_default,
+            max_amount_minor=max_amount_minor,
+            denied=frozenset(deny or ()),
+            unmatched_payments=unmatched_payments,
+        )
     try:
-        with_store(data, work)
+        with_store(data, lambda store, now: add_merchant(store.merchants, merchant, now))
     except (AlreadyThere, LookupError) as error:
         raise refused(str(error)) from error
     _show(merchant, as_json)
@@ -106,29 +105,14 @@ def set_merchant(
     as_json: JsonOption = False,
 ) -> None:
     """Change a merchant. Options that are not given keep their value. Open orders continue."""
-    both = set(deny or ()) & set(allow or ())
-    if both:
-        raise refused(f"--deny and --allow: {min(both)} is given in both", UNUSABLE)
-
-    async def work(store: Store, now: datetime) -> Merchant | None:
-        before = await store.merchants.merchant(mchid)
-        if before is None:
-            return None
-        after = replace(
-            before,
-            state=state or before.state,
-            max_amount_minor=before.max_amount_minor
-            if max_amount_minor is None
-            else max_amount_minor or None,
-            denied=before.denied.union(deny or ()).difference(allow or ()),
-            unmatched_payments=unmatched_payments or before.unmatched_payments,
+    with inputs.options_named():
+        changes = MerchantChanges(
+            state, max_amount_minor, frozenset(deny or ()), frozenset(allow or ()), unmatched_payments
         )
-        await store.merchants.set_merchant(after)
-        return after
-
-    merchant = with_store(data, work)
-    if merchant is None:
-        raise refused(f"no merchant {mchid}")
+    try:
+        merchant = with_store(data, lambda store, _: change_merchant(store.merchants, mchid, changes))
+    except NoSuchMerchant as error:
+        raise refused(str(error)) from error
     _show(merchant, as_json)
 
 
@@ -140,15 +124,10 @@ def list_merchants(
 ) -> None:
     """List merchants, oldest first."""
 
-    async def work(store: Store, now: datetime) -> Sequence[Merchant] | None:
-        if appcode is None:
-            return await store.merchants.all()
-        known = await store.merchants.app(appcode) is not None
-        return await store.merchants.of_app(appcode) if known else None
-
-    listed = with_store(data, work)
-    if listed is None:
-        raise refused(f"no app {appcode}")
+    try:
+        listed = with_store(data, lambda store, _: find_merchants(store.merchants, appcode))
+    except NoSuchApp as error:
+        raise refused(str(error)) from error
     if as_json:
         show_json([_row(merchant) for merchant in listed])
     else:

@@ -10,6 +10,7 @@ from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
 from tael.operations.store import Store
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
+from tael.webhooks.resending import NoSuchWebhook, resend_exhausted, resend_webhooks
 from tael.webhooks.store.webhooks import LoggedAttempt, NotificationStatus
 
 webhooks: Final = typer.Typer(help="Inspect and resend webhooks.", no_args_is_help=True)
@@ -78,12 +79,13 @@ def resend(
 
     async def work(store: Store, now: datetime) -> list[NotificationStatus]:
         if syssn is None:
-            return await store.webhooks.resend_exhausted(appcode, now)
-        return await store.webhooks.resend(syssn, kind, now)
+            return await resend_exhausted(store.webhooks, appcode, now)
+        return await resend_webhooks(store.webhooks, syssn, kind, now)
 
-    resent = with_store(data, work)
-    if syssn is not None and not resent:
-        raise refused(f"no webhook for {syssn}")
+    try:
+        resent = with_store(data, work)
+    except NoSuchWebhook as error:
+        raise refused(str(error)) from error
     _show(resent, as_json)
 
 

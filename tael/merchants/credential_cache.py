@@ -91,9 +91,10 @@ class CredentialCache:
         """Raises StoreUnavailable; NotAuthentic if the app's key is QFPay's published one, outside a demo."""
         return await self._apps.get(appcode, self._read_app)
 
-    def forget(self, appcode: str) -> None:
-        """Read this app again at its next use, because this process has changed it."""
+    def forget(self, appcode: str, mchid: str = "") -> None:
+        """Read this app, and this merchant, again at their next use, because this process has changed them."""
         self._apps.invalidate(appcode)
+        self._merchants_by_id.invalidate(mchid)
 
     async def merchant(self, mchid: str) -> Merchant | None:
         """Raises StoreUnavailable."""

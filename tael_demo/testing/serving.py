@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +22,16 @@ from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY
 from tael.cli.serving import listener_config
 from tael.config import Settings
 from tael.main import Services, configure_logs, open_services, work_until
-from tael.merchants.domain.merchant import App, Style
+from tael.merchants.apps import change_app
+from tael.merchants.domain.changes import AppChanges
+from tael.merchants.domain.merchant import Style
 from tael_demo.testing.template import CA_FILE
 
 WATCH_S: Final = 0.2
 #: Time for requests in progress to finish at the end. The tests are over by then.
 GRACE_S: Final = 2
+#: The settings that a test may clear, and what clears them.
+EMPTY: Final[Mapping[str, Any]] = {"notify_url": "", "return_url": "", "max_request_age_s": 0}
 Respond = Callable[[dict[str, Any]], None]
 
 
@@ -103,13 +106,13 @@ async def _run_commands(services: Services, respond: Respond) -> None:
 async def _set_app(services: Services, command: dict[str, Any]) -> None:
     """Change an app's settings, with effect for the next request and the next webhook."""
     appcode = command.pop("set_app")
-    app = await services.store.merchants.app(appcode)
-    if app is None:
-        raise LookupError(f"no app {appcode}")
-    await services.store.merchants.set_app(_changed(app, command))
-    services.payments.wallets.credentials.forget(appcode)
+    changes = _changes(command)
+    await change_app(services.store.merchants, appcode, changes, services.payments.wallets.credentials)
 
 
-def _changed(app: App, settings: Mapping[str, Any]) -> App:
-    style = Style(settings["webhook_style"]) if "webhook_style" in settings else app.webhook_style
-    return replace(app, **{**settings, "webhook_style": style})
+def _changes(settings: Mapping[str, Any]) -> AppChanges:
+    """The changes of a test, which sets None where an operator's command has an empty value."""
+    given = {name: EMPTY[name] if value is None else value for name, value in settings.items()}
+    if "webhook_style" in given:
+        given["webhook_style"] = Style(given["webhook_style"])
+    return AppChanges(**given)

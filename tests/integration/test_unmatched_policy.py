@@ -21,7 +21,6 @@ from tael.channels.outcomes import (
     ReversalAction,
     ReversalOutcome,
 )
-from tael.cli.seed import seed
 from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael.operations.store import Store
 from tael.payments.domain.payment import State
@@ -29,6 +28,7 @@ from tael.payments.domain.reversal import ReversalState
 from tael.unmatched.domain.unmatched import REMINDER, UnmatchedPayment, UnmatchedState
 from tael.unmatched.review import keep_unmatched, return_unmatched
 from tael.unmatched.store.unmatched import UnmatchedFigure
+from tael_demo.seed import seed
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet, Payer
 from tests.support.scene import Scene, only_payment, paid_with, scene_of

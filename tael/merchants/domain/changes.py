@@ -1,0 +1,90 @@
+"""What an operator can change of an app and of a merchant. None keeps a value.
+
+The new values are checked when the change is made, so an invalid one never meets the database.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from tael.merchants.domain.forms import InvalidValue, check_networks, check_url
+from tael.merchants.domain.merchant import App, Merchant, MerchantState, Operation, Style, UnmatchedPolicy
+
+#: 31 days. A longer limit would not limit anything.
+MAX_REQUEST_AGE_S: Final = 31 * 24 * 3600
+#: Amounts of the merchant API have at most eleven digits.
+MAX_AMOUNT_MINOR: Final = 99_999_999_999
+
+
+@dataclass(frozen=True, slots=True)
+class AppChanges:
+    """Settings of an app. "" and 0 clear one, and so does a list without networks. Raises InvalidValue."""
+
+    notify_url: str | None = None
+    return_url: str | None = None
+    webhook_style: Style | None = None
+    sha256_only: bool | None = None
+    notify_offline: bool | None = None
+    include_currency: bool | None = None
+    cancel_codes_v2: bool | None = None
+    include_goods_name: bool | None = None
+    quick_retries: bool | None = None
+    close_requires_amount: bool | None = None
+    max_request_age_s: int | None = None
+    sha256_responses: bool | None = None
+    allowed_addresses: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.notify_url:
+            check_url(self.notify_url, "notify_url")
+        if self.return_url:
+            check_url(self.return_url, "return_url", takes_fragment=True)
+        if not 0 <= (self.max_request_age_s or 0) <= MAX_REQUEST_AGE_S:
+            raise InvalidValue("max_request_age_s", f"must be 0 to {MAX_REQUEST_AGE_S}")
+        if self.allowed_addresses is not None:
+            check_networks(self.allowed_addresses, "allowed_addresses")
+
+    def applied_to(self, app: App) -> App:
+        """`app` with these settings."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        for name in ("notify_url", "return_url", "max_request_age_s"):
+            if name in changes:
+                changes[name] = changes[name] or None
+        if self.allowed_addresses is not None:
+            changes["allowed_addresses"] = check_networks(self.allowed_addresses, "allowed_addresses")
+        return replace(app, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantChanges:
+    """A merchant's state, limit (0 for none), operations to deny or to allow again, and policy. Raises InvalidValue."""
+
+    state: MerchantState | None = None
+    max_amount_minor: int | None = None
+    deny: frozenset[Operation] = frozenset()
+    allow: frozenset[Operation] = frozenset()
+    unmatched_payments: UnmatchedPolicy | None = None
+
+    def __post_init__(self) -> None:
+        both = self.deny & self.allow
+        if both:
+            raise InvalidValue("denied", f"{min(both)} is given in both")
+        check_max_amount(self.max_amount_minor)
+
+    def applied_to(self, merchant: Merchant) -> Merchant:
+        """`merchant` with these changes."""
+        keeps_limit = self.max_amount_minor is None
+        return replace(
+            merchant,
+            state=self.state or merchant.state,
+            max_amount_minor=merchant.max_amount_minor if keeps_limit else self.max_amount_minor or None,
+            denied=(merchant.denied | self.deny) - self.allow,
+            unmatched_payments=self.unmatched_payments or merchant.unmatched_payments,
+        )
+
+
+def check_max_amount(amount_minor: int | None) -> None:
+    """Raises InvalidValue. None and 0 stand for no limit."""
+    if not 0 <= (amount_minor or 0) <= MAX_AMOUNT_MINOR:
+        raise InvalidValue("max_amount_minor", f"must be 0 to {MAX_AMOUNT_MINOR}")

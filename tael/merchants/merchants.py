@@ -1,0 +1,86 @@
+"""What an operator does with merchants. Each function returns the merchants as they are stored.
+
+A gateway in another process follows within `ttl_s` of its cache. A process that passes its own cache follows at once.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from tael.base import ids
+from tael.merchants.apps import NoSuchApp
+from tael.merchants.credential_cache import CredentialCache
+from tael.merchants.domain.changes import MerchantChanges, check_max_amount
+from tael.merchants.domain.forms import CURRENCY, MCHID, MERCHANT_NAME, check
+from tael.merchants.domain.merchant import Merchant, MerchantState, Operation, UnmatchedPolicy
+from tael.merchants.store.merchants import Merchants
+
+
+class NoSuchMerchant(LookupError):
+    """The message names the mchid."""
+
+    def __init__(self, mchid: str) -> None:
+        super().__init__(f"no merchant {mchid}")
+
+
+def new_merchant(
+    appcode: str,
+    name: str,
+    currency: str,
+    *,
+    mchid: str | None = None,
+    state: MerchantState = MerchantState.ACTIVE,
+    is_default: bool = False,
+    max_amount_minor: int | None = None,
+    denied: frozenset[Operation] = frozenset(),
+    unmatched_payments: UnmatchedPolicy = UnmatchedPolicy.HOLD,
+) -> Merchant:
+    """A merchant of an app; an mchid that is not given is generated. Raises InvalidValue."""
+    check_max_amount(max_amount_minor)
+    return Merchant(
+        mchid=ids.mchid() if mchid is None else check(mchid, MCHID, "mchid"),
+        appcode=appcode,
+        name=check(name, MERCHANT_NAME, "name"),
+        currency=check(currency, CURRENCY, "currency"),
+        state=state,
+        is_default=is_default,
+        max_amount_minor=max_amount_minor or None,
+        denied=denied,
+        unmatched_payments=unmatched_payments,
+    )
+
+
+async def add_merchant(
+    merchants: Merchants, merchant: Merchant, now: datetime, credentials: CredentialCache | None = None
+) -> Merchant:
+    """Raises AlreadyThere if the mchid exists or the app has a default merchant, LookupError if there is no app."""
+    await merchants.add_merchant(merchant, now)
+    _forget(merchant, credentials)
+    return merchant
+
+
+async def change_merchant(
+    merchants: Merchants, mchid: str, changes: MerchantChanges, credentials: CredentialCache | None = None
+) -> Merchant:
+    """Open orders continue. Raises NoSuchMerchant."""
+    before = await merchants.merchant(mchid)
+    if before is None:
+        raise NoSuchMerchant(mchid)
+    after = changes.applied_to(before)
+    await merchants.set_merchant(after)
+    _forget(after, credentials)
+    return after
+
+
+async def find_merchants(merchants: Merchants, appcode: str | None) -> Sequence[Merchant]:
+    """The merchants of one app or of all, oldest first. Raises NoSuchApp."""
+    if appcode is None:
+        return await merchants.all()
+    if await merchants.app(appcode) is None:
+        raise NoSuchApp(appcode)
+    return await merchants.of_app(appcode)
+
+
+def _forget(merchant: Merchant, credentials: CredentialCache | None) -> None:
+    """An app is cached with its merchants."""
+    if credentials is not None:
+        credentials.forget(merchant.appcode, merchant.mchid)
