@@ -27,7 +27,6 @@ DEFAULT_SETTINGS_CACHE_S: Final = 1.0
 #: For this long a disabled merchant can still take payments.
 MAX_SETTINGS_CACHE_MS: Final = 60_000
 #: A demo's database, instead of --database-url: every user of the machine can read command lines.
-DEMO_DATABASE_URL: Final = "TAEL_DEMO_DATABASE_URL"
 #: A host with its port, without user and password; several are separated by commas.
 DATABASE_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^][:/@]*)(?::([0-9]{1,5}))?")
 MAX_PORT: Final = 65_535

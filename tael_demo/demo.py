@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from tael.cli.showing import IMPOSSIBLE, fail
-from tael.config import DEMO_DATABASE_URL, BadSettings, Settings, checked_database_url, read_settings
+from tael.config import BadSettings, Settings, checked_database_url, read_settings
 from tael.main import clock_of, open_store
 from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael_demo.addresses import Addresses, kept_addresses
@@ -38,6 +38,8 @@ from tael_demo.walkthrough import first_payments, full_walkthrough
 if TYPE_CHECKING:
     from rich.console import Console
 
+#: The only variable that a demo reads: command-line arguments can be read by every user of the machine.
+DATABASE_URL: Final = "TAEL_DEMO_DATABASE_URL"
 WATCH_S: Final = 0.2
 
 
@@ -193,7 +195,7 @@ def demo_command(
         str,
         typer.Option(
             metavar="URL",
-            envvar=DEMO_DATABASE_URL,
+            envvar=DATABASE_URL,
             help="Use this database instead of a private PostgreSQL. It must be empty or used by this demo before.",
         ),
     ] = "",

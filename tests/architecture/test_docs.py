@@ -13,6 +13,7 @@ import typer.main
 
 from tael import config
 from tael.cli.app import app
+from tael_demo import demo
 from tael_sandbox.certificates import ALIPAY_HOSTS, WECHAT_HOSTS
 from tael_sandbox.codes import BEHAVIOURS
 
@@ -107,7 +108,7 @@ def test_every_option_of_a_command_exists(document: Path) -> None:
 
 
 def test_every_setting_that_is_named_exists(document: Path) -> None:
-    known = set(SETTING.findall(inspect.getsource(config)))
+    known = set(SETTING.findall(inspect.getsource(config) + inspect.getsource(demo)))
     known |= {"TAEL_DATABASE_URL_FILE", "TAEL_ENCRYPTION_KEY_FILE"}  # put together from the name
     assert set(SETTING.findall(document.read_text("utf-8"))) - old_names(document) <= known
 

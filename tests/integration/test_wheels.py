@@ -3,6 +3,8 @@
 No index is asked. Third-party packages are links to those of this environment: for the gateway only those in its lock.
 """
 
+import base64
+import json
 import subprocess
 import sys
 import venv
@@ -17,6 +19,7 @@ import pytest
 
 from tests.architecture.test_distributions import OURS, lock
 from tests.support.commands import clean_environment
+from tests.support.postgres import temporary_database
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 LIMIT_S: Final = 120
@@ -50,8 +53,8 @@ class Installation:
             timeout=LIMIT_S,
         )
 
-    def tael(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return self.run(str(self.folder / "bin" / "tael"), *arguments)
+    def tael(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        return self.run(str(self.folder / "bin" / "tael"), *arguments, **variables)
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +107,18 @@ def test_the_gateways_command_works_without_the_demo(gateway: Installation) -> N
     no_demo = gateway.tael("app", "list", "--data", ".")
     assert (no_demo.returncode, no_demo.stdout) == (2, "")
     assert no_demo.stderr.startswith("tael: --data: no demo is running in .")
+
+
+def test_the_gateways_commands_use_a_database_without_the_demo(
+    gateway: Installation, postgres_server: str
+) -> None:
+    with temporary_database(postgres_server, "template1") as url:
+        settings = {"TAEL_DATABASE_URL": url, "TAEL_ENCRYPTION_KEY": base64.b64encode(bytes(32)).decode()}
+        assert "migrations applied" in gateway.tael("migrate", **settings).stdout
+        added = gateway.tael("app", "add", "--appcode", "SHOP", "--json", **settings)
+        assert (added.returncode, added.stderr) == (0, "")
+        listed = gateway.tael("app", "list", "--json", **settings)
+    assert [row["appcode"] for row in json.loads(listed.stdout)] == ["SHOP"]
 
 
 @pytest.mark.parametrize(
