@@ -134,7 +134,11 @@ def _loaded(name: str) -> Any:
         return entry_point.load()
     from tael.cli.showing import UNUSABLE, refused
 
-    raise refused(f"`tael {name}` belongs to the demo, which is not installed; install tael[demo]", UNUSABLE)
+    raise refused(
+        f"`tael {name}` belongs to the demo, which is not installed; "
+        "install the extra tael[demo], from a checkout with: pip install . ./demo",
+        UNUSABLE,
+    )
 
 
 app: Final = typer.Typer(

@@ -130,7 +130,8 @@ def test_a_command_of_the_demo_names_the_extra_to_install(
     done = gateway.tael(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"tael: `tael {arguments[0]}` belongs to the demo, which is not installed; install tael[demo]\n"
+        f"tael: `tael {arguments[0]}` belongs to the demo, which is not installed; "
+        "install the extra tael[demo], from a checkout with: pip install . ./demo\n"
     )
 
 
