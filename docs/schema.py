@@ -1,7 +1,7 @@
 """The database tables, read from the SQL of the migrations, and docs/entities.md, which draws them.
 
 The parser understands only the SQL that our migrations use: CREATE TABLE, ALTER TABLE that adds, drops or changes
-columns, DROP TABLE. `tests/integration/test_entities.py` compares the result with a migrated database.
+columns, DROP TABLE. `tests/integration/db/test_entities.py` compares the result with a migrated database.
 """
 
 import re

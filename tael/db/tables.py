@@ -1,8 +1,8 @@
 """One declaration per table: each column is named once in the code, as a field of the row's dataclass.
 
 Statements, parameters and conversions are derived from the declaration. A field is stored in a column of its own name
-and type, unless it has a `Codec`: money, for instance, takes two columns. `tests/integration/test_tables.py` compares
-the declarations with the migrated schema.
+and type, unless it has a `Codec`: money, for instance, takes two columns. The declarations are compared with the
+migrated schema in `tests/integration/db/test_tables.py`.
 """
 
 import dataclasses

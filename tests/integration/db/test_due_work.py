@@ -1,0 +1,44 @@
+"""One statement finds the queues with due rows, so that an idle worker need not claim from each."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from tael.base.transport import Transport
+from tael.main import all_jobs
+from tael.operations.store import Store
+from tests.integration.db.test_claims import DUE, LEASE, TABLES, claim_of, with_due_rows
+from tests.integration.payments.test_recording import gateway_over, over_channels
+from tests.support.services import services_of
+from tests.support.store import paid
+from tests.support.values import NOW, a_payment
+
+#: No row is that old.
+BEFORE_ALL = NOW - timedelta(days=1)
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_a_queue_has_work_from_the_time_of_its_row_until_it_is_leased(store: Store, table: str) -> None:
+    real_now = datetime.now(UTC)
+    assert table not in await store.due_work.queues(DUE, real_now)
+    await with_due_rows(store, table, 1)
+    assert await store.due_work.queues(BEFORE_ALL, real_now) == set()
+    assert table in await store.due_work.queues(DUE, real_now)
+    assert len(await claim_of(store, table)(DUE, real_now, real_now + LEASE, 50)) == 1
+    assert table not in await store.due_work.queues(DUE, real_now)
+    assert table in await store.due_work.queues(DUE, real_now + LEASE + timedelta(seconds=1))
+
+
+async def test_the_daily_close_is_a_queue_too(store: Store) -> None:
+    await paid(store, a_payment())
+    real_now, later = datetime.now(UTC), NOW + timedelta(days=3)
+    assert "daily_close" not in await store.due_work.queues(BEFORE_ALL, real_now)
+    assert "daily_close" in await store.due_work.queues(later, real_now)
+    assert len(await store.ledger_digests.due.claim(later, real_now, real_now + LEASE, 50)) == 1
+    assert "daily_close" not in await store.due_work.queues(later, real_now)
+
+
+async def test_every_job_is_woken_by_a_queue(store: Store) -> None:
+    gateway = over_channels(gateway_over(store), {"alipay_mapi": cast(Any, None)})
+    assert {job.queue for job in all_jobs(services_of(gateway, Transport()))} == store.due_work.names

@@ -1,0 +1,129 @@
+"""Readiness means that this version's writes succeed; one probe writes for all concurrent requests."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tael.base.transport import Transport
+from tael.db.database import Database, Limits, StoreUnavailable
+from tael.db.migrate import migrate
+from tael.db.readiness import Readiness
+from tael.main import application
+from tael.operations.store import Store
+from tael_demo.embedded.server import EmbeddedPostgres
+from tests.integration.db.test_database_down import got
+from tests.integration.payments.test_recording import gateway_over
+from tests.support.postgres import temporary_database
+from tests.support.services import services_of
+from tests.support.wire import Wire
+
+QUICK = Limits(call_s=0.5, probe_s=0.3)
+PATIENCE_S = 10.0
+SMALL_DISK = "size=200m"
+
+
+async def reason_of(url: str, limits: Limits = QUICK) -> str:
+    async with Database(url, limits) as database:
+        return await Readiness(database).reason()
+
+
+async def test_a_migrated_database_is_ready(store: Store) -> None:
+    assert await got(application(services_of(gateway_over(store), Transport())), "/readyz") == (
+        200,
+        '{"status":"ready"}',
+    )
+
+
+async def test_a_read_only_server_is_not_ready(database_url: str) -> None:
+    execute(database_url, "ALTER DATABASE {name} SET default_transaction_read_only = on")
+    assert await reason_of(database_url) == "ReadOnlySQLTransactionError"
+
+
+async def test_an_empty_database_is_not_ready(postgres_server: str) -> None:
+    with temporary_database(postgres_server, "template1") as url:
+        assert await reason_of(url) == "UndefinedTableError"
+
+
+async def test_an_older_schema_is_not_ready(store: Store) -> None:
+    await store.database.execute(
+        "DELETE FROM _yoyo_migration WHERE migration_id = (SELECT max(migration_id) FROM _yoyo_migration)"
+    )
+    status, text = await got(application(services_of(gateway_over(store), Transport())), "/readyz")
+    assert status == 503
+    assert "MigrationMissing" in text
+
+
+def test_a_full_disk_is_not_ready(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as folder, EmbeddedPostgres(folder) as postgres:
+        migrate(postgres.url)
+        assert asyncio.run(reason_of(postgres.url, Limits())) == ""
+        fill(folder / "filler")
+        assert asyncio.run(reason_of(postgres.url, Limits())) == "DiskFullError"
+        (folder / "filler").unlink()
+        assert asyncio.run(reason_of(postgres.url, Limits())) == ""
+
+
+async def test_a_hanging_server_is_not_ready_until_it_answers(database_url: str) -> None:
+    with Wire(database_url) as wire:
+        async with Database(wire.url, QUICK) as database:
+            readiness = Readiness(database, interval_s=0.0)
+            assert await readiness.reason() == ""
+            wire.hold()
+            for _ in range(2):  # its open connection, and a new one
+                assert await asyncio.wait_for(readiness.reason(), PATIENCE_S) == "TimeoutError"
+            wire.join()
+            assert await readiness.reason() == ""
+
+
+async def test_it_is_ready_although_all_connections_are_in_use(database_url: str) -> None:
+    async with Database(database_url, QUICK) as database:
+        sleeping = [asyncio.create_task(database.execute("SELECT pg_sleep(1)")) for _ in range(50)]
+        await asyncio.sleep(0)
+        assert await Readiness(database).reason() == ""
+        ended = await asyncio.gather(*sleeping, return_exceptions=True)
+        assert {type(end) for end in ended} == {StoreUnavailable}
+
+
+async def test_concurrent_requests_are_one_probe(store: Store) -> None:
+    app = application(services_of(gateway_over(store), Transport()))
+    answers = await asyncio.gather(*(got(app, "/readyz") for _ in range(50)))
+    assert {status for status, _ in answers} == {200}
+    rows = await store.database.fetch("SELECT probes FROM readiness")
+    assert [row["probes"] for row in rows] == [1]
+
+
+def execute(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.format(name=connection.info.dbname).encode())
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A folder on its own small disk, if the system allows the mount."""
+    place = folder / "disk"
+    place.mkdir()
+    for each in (place, *folder.parents[:3], folder):
+        if each.stat().st_uid == os.getuid():
+            each.chmod(0o755)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", SMALL_DISK, "tmpfs", place], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(1 << 16)):
+                continue
+        except OSError:
+            return

@@ -1,0 +1,373 @@
+"""Webhooks over a real store and real sockets: no app waits for another's receiver, a payment is delivered before its
+refunds, every attempt is logged, and exhausted webhooks can be resent."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tael.base.egress import EgressPolicy
+from tael.base.transport import NOT_ALLOWED, Transport
+from tael.jobs.runner import run_for_ever, run_once
+from tael.jobs.webhooks import (
+    INITIAL_SLOTS,
+    MAX_SLOTS,
+    SLOW_MS,
+    SLOW_SLOTS,
+    Deliveries,
+    webhook_job,
+)
+from tael.operations.store import Store
+from tael.payments.domain.payment import Payment
+from tael.webhooks.delivery import DeliveryContext
+from tael.webhooks.domain.webhook import RETRY_GAPS, WebhookKind, WebhookState
+from tael.webhooks.store.queue import AppLimits, Attempt, Delivery, DueWebhook
+from tael.webhooks.store.webhooks import NewWebhook, NotificationStatus, write_webhooks
+from tests.integration.payments.test_recording import gateway_over
+from tests.support.alipay import TestClock
+from tests.support.services import services_of
+from tests.support.serving import serving
+from tests.support.store import paid
+from tests.support.values import NOW, a_payment, an_app, new_syssn
+
+PATIENCE_S = 10.0
+LEASE = timedelta(seconds=15)
+DEMO = EgressPolicy(loopback=True, any_port=True)
+Respond = Callable[[], Awaitable[web.Response]]
+
+
+async def success() -> web.Response:
+    return web.Response(text="success")
+
+
+@dataclass
+class Receivers:
+    """Every app's receiver: `responses` to its calls, `received` bodies in order, `limit`: most calls at a time."""
+
+    url: str = ""
+    responses: dict[str, Respond] = field(default_factory=dict)
+    received: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    open: Counter[str] = field(default_factory=Counter)
+    limit: Counter[str] = field(default_factory=Counter)
+    change: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def take(self, request: web.Request) -> web.Response:
+        name = request.path.strip("/")
+        body = await request.read()
+        async with self.change:
+            self.received[name].append(body)
+            self.open[name] += 1
+            self.limit[name] = max(self.limit[name], self.open[name])
+            self.change.notify_all()
+        try:
+            return await self.responses.get(name, success)()
+        finally:
+            self.open[name] -= 1
+
+    async def wait_for(self, is_there: Callable[[], bool]) -> None:
+        async with self.change:
+            await asyncio.wait_for(self.change.wait_for(is_there), PATIENCE_S)
+
+    def in_turn(self, name: str, *answers: web.Response) -> None:
+        left = list(answers)
+
+        async def respond() -> web.Response:
+            return left.pop(0) if left else await success()
+
+        self.responses[name] = respond
+
+
+@pytest.fixture
+async def receivers() -> AsyncIterator[Receivers]:
+    held = Receivers()
+    async with serving(held.take) as held.url:
+        yield held
+
+
+@pytest.fixture
+async def context(store: Store) -> AsyncIterator[DeliveryContext]:
+    async with Transport(DEMO) as transport:
+        yield services_of(gateway_over(store), transport).deliveries
+
+
+async def payments_due(store: Store, appcode: str, count: int, at: datetime = NOW) -> list[Payment]:
+    """`count` paid payments whose webhooks are due at `at`."""
+    return [
+        await paid(store, a_payment(appcode=appcode, created_at=at + timedelta(milliseconds=n)))
+        for n in range(count)
+    ]
+
+
+async def with_app(store: Store, receivers: Receivers, appcode: str, **changes: Any) -> None:
+    await store.merchants.add_app(an_app(appcode, notify_url=f"{receivers.url}/{appcode}", **changes), NOW)
+
+
+async def row_of(store: Store, payment: Payment) -> NotificationStatus:
+    (row,) = await store.webhooks.of_causes(payment.mchid, [payment.syssn])
+    return row
+
+
+def clock_of(context: DeliveryContext) -> TestClock:
+    assert isinstance(context.clock, TestClock)
+    return context.clock
+
+
+# ---- no app waits for another's receiver -------------------------------------------------------------------------
+
+
+async def test_a_hanging_receiver_delays_no_other(
+    store: Store, context: DeliveryContext, receivers: Receivers
+) -> None:
+    let_go = asyncio.Event()
+
+    async def hang() -> web.Response:
+        await let_go.wait()
+        return await success()
+
+    receivers.responses["hangs"] = hang
+    for appcode in ("hangs", "good", "better"):
+        await with_app(store, receivers, appcode)
+    await payments_due(store, "hangs", 60, NOW - timedelta(hours=1))  # its webhooks are the longest overdue
+    await payments_due(store, "good", 30)
+    stop = asyncio.Event()
+    clock_of(context).at = NOW + timedelta(hours=1)
+    running = asyncio.create_task(run_for_ever([webhook_job(context)], context.clock, stop))
+    await receivers.wait_for(lambda: len(receivers.received["good"]) == 30)
+    await payments_due(store, "better", 30)  # and those that come while it hangs
+    await receivers.wait_for(lambda: len(receivers.received["better"]) == 30)
+    assert receivers.open["hangs"] == len(receivers.received["hangs"]) == INITIAL_SLOTS
+    stop.set()
+    let_go.set()
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert {len(receivers.received[name]) for name in ("good", "better")} == {30}
+
+
+async def test_an_app_has_no_more_calls_at_a_time_than_its_places(
+    store: Store, context: DeliveryContext, receivers: Receivers
+) -> None:
+    await with_app(store, receivers, "busy")
+    await payments_due(store, "busy", 80)
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_for_ever([webhook_job(context)], context.clock, stop))
+    clock_of(context).at = NOW + timedelta(hours=1)
+    await receivers.wait_for(lambda: len(receivers.received["busy"]) == 80)
+    stop.set()
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert len(set(receivers.received["busy"])) == 80
+    assert receivers.limit["busy"] <= MAX_SLOTS
+
+
+def test_quick_responses_earn_places_and_a_slow_one_costs_all_but_one(
+    store: Store, context: DeliveryContext
+) -> None:
+    deliveries = Deliveries(context)
+    assert deliveries.free_slots("app") == INITIAL_SLOTS
+    for _ in range(2 * MAX_SLOTS):
+        deliveries.learn("app", SLOW_MS - 1)
+    assert deliveries.free_slots("app") == MAX_SLOTS
+    deliveries.learn("app", SLOW_MS)
+    assert deliveries.free_slots("app") == SLOW_SLOTS
+    deliveries.learn("app", 0)
+    assert (deliveries.free_slots("app"), deliveries.free_slots("other")) == (SLOW_SLOTS + 1, INITIAL_SLOTS)
+
+
+async def test_a_claim_takes_up_to_the_places_of_each_app_longest_overdue_first(store: Store) -> None:
+    for appcode, count in (("a", 5), ("b", 3), ("c", 4), ("d", 2)):
+        await payments_due(store, appcode, count, NOW if appcode != "d" else NOW + timedelta(days=2))
+    real_now = datetime.now(UTC)
+
+    async def claim(limit: int, rooms: AppLimits) -> Counter[str]:
+        due = NOW + timedelta(hours=1)
+        rows = await store.webhooks.due.claim(due, real_now, real_now + LEASE, limit, rooms)
+        return Counter(row.appcode for row in rows)
+
+    assert await claim(50, AppLimits(2, {"a": 0, "c": 3, "unknown": 9})) == {"b": 2, "c": 3}
+    assert await claim(4, AppLimits(9, {})) == {"a": 3, "b": 1}  # 0, 1, 2 and 2 ms after the first
+    assert await claim(50, AppLimits(9, {})) == {"a": 2, "c": 1}
+
+
+# ---- a payment before its refunds --------------------------------------------------------------------------------
+
+
+async def with_refunds(store: Store, count: int, at: datetime) -> tuple[Payment, list[str]]:
+    """A paid payment, and due webhooks of its refunds."""
+    payment = await paid(store, a_payment())
+    causes = sorted(new_syssn() for _ in range(count))
+    async with store.database.transaction() as connection:
+        await write_webhooks(
+            connection,
+            [
+                NewWebhook(payment.mchid, cause, WebhookKind.REFUND, payment.appcode, payment.syssn, at)
+                for cause in causes
+            ],
+        )
+    return payment, causes
+
+
+async def claimed(store: Store, now: datetime) -> list[DueWebhook]:
+    real_now = datetime.now(UTC)
+    return await store.webhooks.due.claim(now, real_now, real_now + LEASE, 50)
+
+
+def failed(webhook: DueWebhook, again_at: datetime) -> Delivery:
+    return Delivery(webhook, WebhookState.DUE, Attempt(NOW, 1, 500, "HTTP 500"), deliver_at=again_at)
+
+
+def ended(webhook: DueWebhook, state: WebhookState, at: datetime = NOW) -> Delivery:
+    attempt = Attempt(at, 1, 200, "acknowledged")
+    return Delivery(webhook, state, attempt, delivered_at=at if state is WebhookState.DELIVERED else None)
+
+
+@pytest.mark.parametrize("end", [WebhookState.DELIVERED, WebhookState.EXHAUSTED, WebhookState.NOT_WANTED])
+@pytest.mark.parametrize("skew", [timedelta(seconds=-5), timedelta(0), timedelta(seconds=5)])
+async def test_refunds_are_delivered_after_their_payment_one_after_the_other(
+    store: Store, end: WebhookState, skew: timedelta
+) -> None:
+    payment, refunds = await with_refunds(store, 2, NOW + skew)
+    late = NOW + timedelta(hours=1)
+    (first,) = await claimed(store, late)
+    assert first.cause == payment.syssn
+    assert await claimed(store, late) == []
+    await store.webhooks.report([failed(first, late)])
+    (again,) = await claimed(store, late)
+    assert again.cause == payment.syssn
+    await store.webhooks.report([ended(again, end)])
+    for cause in refunds:
+        (following,) = await claimed(store, late)
+        assert following.cause == cause
+        await store.webhooks.report([ended(following, WebhookState.DELIVERED)])
+    assert await claimed(store, late) == []
+
+
+async def test_refunds_that_wait_for_a_payment_are_not_claimed_before_its_next_attempt(store: Store) -> None:
+    payment, refunds = await with_refunds(store, 2, NOW)
+    other = await paid(store, a_payment())
+    turn, late = NOW + timedelta(hours=2), NOW + timedelta(hours=1)
+    first = next(row for row in await claimed(store, late) if row.cause == payment.syssn)
+    await store.webhooks.report([failed(first, turn)])
+    waiting = await store.webhooks.of_causes(payment.mchid, [payment.syssn, *refunds])
+    assert {row.deliver_at for row in waiting} == {turn}
+    assert (await row_of(store, other)).deliver_at == NOW
+    (again,) = await claimed(store, turn)
+    await store.webhooks.report([ended(again, WebhookState.DELIVERED, at=late)])
+    assert [row.cause for row in await claimed(store, late)] == refunds[:1]
+
+
+# ---- the log of attempts ------------------------------------------------------------------------------------------
+
+
+async def test_every_attempt_is_logged_with_its_response_and_sends_the_same_bytes(
+    store: Store, context: DeliveryContext, receivers: Receivers
+) -> None:
+    await with_app(store, receivers, "shop")
+    (payment,) = await payments_due(store, "shop", 1)
+    long = b"\xff" + b"n" * 5000
+    receivers.in_turn(
+        "shop",
+        web.Response(status=500, body=long),
+        web.Response(status=302, headers={"Location": f"{receivers.url}/elsewhere"}),
+        web.Response(text="no"),
+    )
+    job, clock = webhook_job(context), clock_of(context)
+    started = []
+    for gap in (timedelta(seconds=1), *RETRY_GAPS[:3]):
+        clock.at += gap
+        started.append(clock.at)
+        assert await run_once(job, clock) == 1
+    logged = await store.webhooks.attempts_of(payment.syssn)
+    assert [(one.number, one.attempt.status, one.attempt.result) for one in logged] == [
+        (1, 500, "HTTP 500"),
+        (2, 302, "HTTP 302"),
+        (3, 200, "HTTP 200"),
+        (4, 200, "acknowledged"),
+    ]
+    assert [one.attempt.answer for one in logged] == [long[:1024], b"", b"no", b"success"]
+    assert [one.attempt.started_at for one in logged] == started
+    assert {one.kind for one in logged} == {WebhookKind.PAYMENT}
+    assert len(set(receivers.received["shop"])) == 1
+    assert receivers.received["elsewhere"] == []
+    row = await row_of(store, payment)
+    assert (row.state, row.attempts, row.delivered_at) == (WebhookState.DELIVERED, 4, clock.at)
+
+
+async def test_a_call_without_a_response_is_logged_without_a_status(
+    store: Store, context: DeliveryContext
+) -> None:
+    await store.merchants.add_app(an_app("inside", notify_url="http://10.0.0.1/"), NOW)
+    await store.merchants.add_app(an_app("nowhere"), NOW)
+    payments = [(await payments_due(store, appcode, 1))[0] for appcode in ("inside", "nowhere", "gone")]
+    clock_of(context).at = NOW + timedelta(seconds=1)
+    assert await run_once(webhook_job(context), context.clock) == 3
+    logged = [(await store.webhooks.attempts_of(payment.syssn))[0].attempt for payment in payments]
+    assert [(one.status, one.result) for one in logged] == [
+        (None, NOT_ALLOWED),
+        (None, "the app has no notify URL"),
+        (None, "no such app"),
+    ]
+    states = [(await row_of(store, payment)).state for payment in payments]
+    assert states == [WebhookState.DUE, WebhookState.DUE, WebhookState.EXHAUSTED]
+
+
+async def test_a_worker_that_lost_its_lease_cannot_undo_an_acknowledgement(store: Store) -> None:
+    payment = await paid(store, a_payment())
+    real_now = datetime.now(UTC)
+    (slow,) = await store.webhooks.due.claim(NOW, real_now, real_now, 50)
+    (quick,) = await claimed(store, NOW)
+    assert slow == quick
+    await store.webhooks.report([ended(quick, WebhookState.DELIVERED)])
+    late = Attempt(NOW + timedelta(seconds=9), 9000, None, "TimeoutError")
+    await store.webhooks.report([replace(failed(slow, NOW), attempt=late)])
+    assert (await row_of(store, payment)).state is WebhookState.DELIVERED
+    assert [one.number for one in await store.webhooks.attempts_of(payment.syssn)] == [1, 1]
+
+
+async def test_an_acknowledgement_that_is_written_late_still_counts(store: Store) -> None:
+    payment = await paid(store, a_payment())
+    real_now = datetime.now(UTC)
+    (slow,) = await store.webhooks.due.claim(NOW, real_now, real_now, 50)
+    (quick,) = await claimed(store, NOW)
+    await store.webhooks.report([failed(quick, NOW + timedelta(hours=1))])
+    await store.webhooks.report([ended(slow, WebhookState.DELIVERED, at=NOW + timedelta(seconds=9))])
+    row = await row_of(store, payment)
+    assert (row.state, row.attempts, row.deliver_at) == (WebhookState.DELIVERED, 2, None)
+
+
+# ---- exhausted, and resent -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_quick", [True, False])
+async def test_a_webhook_is_exhausted_after_its_schedule_and_a_resend_restarts_it(
+    store: Store, context: DeliveryContext, receivers: Receivers, is_quick: bool
+) -> None:
+    gaps = RETRY_GAPS if is_quick else RETRY_GAPS[4:]
+    await with_app(store, receivers, "shop", quick_retries=is_quick)
+    (payment,) = await payments_due(store, "shop", 1)
+
+    async def refuse() -> web.Response:
+        return web.Response(status=503)
+
+    receivers.responses["shop"] = refuse
+    job, clock = webhook_job(context), clock_of(context)
+    for gap in (timedelta(seconds=1), *gaps):
+        clock.at += gap
+        assert await run_once(job, clock) == 1
+    row = await row_of(store, payment)
+    assert (row.state, row.attempts, row.deliver_at) == (WebhookState.EXHAUSTED, len(gaps) + 1, None)
+    clock.at += timedelta(days=30)
+    assert await run_once(job, clock) == 0
+
+    (again,) = await store.webhooks.resend(payment.syssn, None, clock.at)
+    assert (again.state, again.deliver_at) == (WebhookState.DUE, clock.at)
+    assert await run_once(job, clock) == 1
+    row = await row_of(store, payment)
+    assert (row.state, row.deliver_at) == (WebhookState.DUE, clock.at + gaps[0])
+    del receivers.responses["shop"]
+    clock.at += gaps[0]
+    assert await run_once(job, clock) == 1
+    assert (await row_of(store, payment)).state is WebhookState.DELIVERED
+    assert len(set(receivers.received["shop"])) == 1
