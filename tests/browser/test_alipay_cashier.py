@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import check_accessibility
-from tests.browser.test_phone_page import LOOKS, TARGET_PX
+from tests.browser.conftest import check_accessibility, looks
+from tests.browser.test_phone_page import TARGET_PX
 from tests.sandbox import alipay_shop
 from tests.sandbox.alipay_shop import new_number
 from tests.sandbox.conftest import Sandbox
@@ -18,16 +18,16 @@ def online(sandbox: Sandbox) -> alipay_shop.Shop:
 
 
 def check(page: Page) -> None:
-    check_accessibility(page)
-    widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    assert widths[0] <= widths[1]
-    for target in page.locator("button, select").all():
-        box = target.bounding_box()
-        assert box is not None
-        assert min(box["height"], box["width"]) >= TARGET_PX, target.inner_text()
+    for look in looks(page):
+        check_accessibility(page)
+        widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert widths[0] <= widths[1], look
+        for target in page.locator("button, select").all():
+            box = target.bounding_box()
+            assert box is not None
+            assert min(box["height"], box["width"]) >= TARGET_PX, (target.inner_text(), look)
 
 
-@pytest.mark.parametrize("page", LOOKS, indirect=True)
 def test_every_page_of_the_cashier_is_accessible(page: Page, online: alipay_shop.Shop) -> None:
     link = online.pc_link(new_number(), subject=LONG)
     page.goto(link)

@@ -7,17 +7,10 @@ from typing import Final
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import check_accessibility
+from tests.browser.conftest import WIDE, check_accessibility, looks
 from tests.end_to_end.conftest import private_demo
 from tests.end_to_end.rig import Demo
 
-NARROW: Final = {"width": 375, "height": 812}
-WIDE: Final = {"width": 1280, "height": 900}
-LOOKS: Final = [
-    pytest.param({"viewport": viewport, "color_scheme": scheme}, id=f"{viewport['width']}-{scheme}")
-    for viewport in (NARROW, WIDE)
-    for scheme in ("light", "dark")
-]
 ONLINE_METHODS: Final = (
     "WeChat Pay, QR code",
     "Alipay, on this computer",
@@ -61,11 +54,11 @@ def phone_of(page: Page) -> Page:
     return opened.value
 
 
-@pytest.mark.parametrize("page", LOOKS, indirect=True)
 def test_every_state_of_the_shop_is_accessible_and_fits(page: Page, demo: Demo) -> None:
     def check() -> None:
-        check_accessibility(page)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        for look in looks(page):
+            check_accessibility(page)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), look
 
     fill(page, demo)
     check()
