@@ -9,6 +9,8 @@ MINUTES ?= 10
 SECONDS ?= 120
 
 BIN := .venv/bin
+# Whole files to a worker, in order: what a file's tests share, such as a demo or a browser, is started once.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 FAST := tests/unit tests/property tests/client tests/architecture
 STAMP := .venv/installed
 LOCK_FLAGS := --quiet --strip-extras --generate-hashes --allow-unsafe \
@@ -45,13 +47,13 @@ check: install ## Run ruff, mypy --strict and the import contracts.
 
 test: install ## Run the tests. ARGS="tests/unit -k refund" selects some, WORKERS=4 runs more in parallel.
 	@$(BIN)/python -m tests.browser.chromium
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-fast: install ## Run the tiers that start no server: unit, property, client, architecture.
-	$(BIN)/python -m pytest -n $(WORKERS) $(FAST) $(ARGS)
+	$(PYTEST) $(FAST) $(ARGS)
 
 test-crash-full: install ## Check every crash of the fault tests, also those that end in a state checked before.
-	$(BIN)/python -m pytest -n $(WORKERS) --crash-full tests/fault -k crash $(ARGS)
+	$(PYTEST) --crash-full tests/fault -k crash $(ARGS)
 
 soak: install ## Run random payments, faults and kills for MINUTES=10 with SEED=1, then compare all books.
 	$(BIN)/python -m tests.soak --seed $(SEED) --minutes $(MINUTES) $(ARGS)
