@@ -31,12 +31,14 @@ async def run_until_idle(stack: SoakStack, client: SoakClient, reader: BookReade
     await reader.end_leases()
     step, began = FIRST_STEP, time.monotonic()
     rechecked_until = stack.clock.now() + RECHECKED
-    stalled_since = time.monotonic()
+    stalled_since, seen = time.monotonic(), (0, stack.clock.now())
     while time.monotonic() - began < IDLE_LIMIT_S:
         rows = await reader.rows(DUE, rechecked_until)
         if not rows:
             return []
         now = stack.clock.now()
+        if seen != (seen := (len(rows), rows[0]["at"])):
+            stalled_since = time.monotonic()
         if rows[0]["at"] > now:
             stalled_since = time.monotonic()
             has_open = any(row["is_open"] for row in rows)
