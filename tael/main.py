@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from tael.base.transport import Transport
-    from tael.channels.base import Channel
+    from tael.channels.base import Channel, NoteAnswer
     from tael.jobs.runner import Job
     from tael.payments.context import PaymentContext
     from tael.unmatched.advance import UnmatchedContext
@@ -104,11 +104,12 @@ class Services:
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """The services of one process."""
     from tael.base.transport import Transport
+    from tael.payments.verification import AnswerChecks
 
     clock = clock_of(settings)
     async with (
         open_store(settings, limits_of(settings)) as store,
-        open_channels(settings, store, clock) as channels,
+        open_channels(settings, clock, AnswerChecks(store.incidents, clock).note) as channels,
         Transport(settings.webhook_egress) as to_merchants,
     ):
         pages = pages_below(settings.public_url, settings.encryption_key_bytes())
@@ -125,19 +126,17 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 @asynccontextmanager
 async def open_channels(
-    settings: Settings, store: Store, clock: Clock
+    settings: Settings, clock: Clock, note_answer: "NoteAnswer"
 ) -> "AsyncIterator[Mapping[str, Channel]]":
     """The channel of each installed protocol, by the protocol's name."""
     from tael.channels.protocols import ChannelEnvironment
     from tael.channels.registry import installed_protocols
-    from tael.payments.verification import AnswerChecks
 
     urls = {
         "alipay": settings.alipay_url,
         "alipay_instore": settings.alipay_instore_url,
         "wechat": settings.wechat_url,
     }
-    note_answer = AnswerChecks(store.incidents, clock).note
     async with AsyncExitStack() as transports:
         channels: dict[str, Channel] = {}
         for name, protocol in installed_protocols().by_name.items():

@@ -83,6 +83,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
     """One of these texts."""
 
     def read(text: str) -> str:
+        text = text.strip()
         if text not in choices:
             raise ValueError(f"must be {', '.join(choices[:-1])} or {choices[-1]}")
         return text

@@ -61,9 +61,11 @@ def with_channels(
 ) -> Answer:
     """As `with_store`, with the wallets' channels."""
 
+    from tael.channels.base import note_nothing  # what is found is printed, and is no incident
+
     async def with_both(store: Store, now: datetime) -> Answer:
         settings = found_settings(folder)
-        async with open_channels(settings, store, clock_of(settings)) as channels:
+        async with open_channels(settings, clock_of(settings), note_nothing) as channels:
             return await work(store, channels, now)
 
     return with_store(folder, with_both)

@@ -57,6 +57,20 @@ def test_an_account_with_a_wrong_key_fails_and_moves_no_money(
     assert demo.control("book") == book
 
 
+def test_a_response_that_fails_verification_fails_the_check_and_is_no_incident(
+    demo: Demo, wechat_only: Merchant
+) -> None:
+    before = demo.ask("incident", "list")
+    with demo.faults(
+        {"wallet": "wechat", "kind": "bad_signature", "operation": "/pay/orderquery", "times": 9}
+    ):
+        for _ in range(3):
+            code, (row,) = check(demo, "--mchid", wechat_only.mchid)
+            assert (code, row["result"]) == (1, "failed")
+            assert "the response is not signed" in row["detail"]
+    assert demo.ask("incident", "list") == before
+
+
 def test_a_wallet_that_does_not_answer_fails_the_check(demo: Demo, shop: Merchant) -> None:
     with demo.faults({"wallet": "wechat", "kind": "http_500", "operation": "/pay/orderquery", "times": 9}):
         code, rows = check(demo, "--mchid", shop.mchid)

@@ -1,5 +1,6 @@
 """A merchant's account at a wallet. What its protocol needs besides, a channel declares in a class of its own."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
@@ -11,7 +12,7 @@ Coverage = Literal["online", "offline", "both"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(ABC):
     """What every account has. Its credentials are fields of the subclass that its protocol declares."""
 
     protocol: ClassVar[str]  #: the channel that serves it
@@ -25,9 +26,9 @@ class Account:
     fee_rate_ppm: int = 0  #: our fee on each payment, in parts per million of its price
 
     @property
+    @abstractmethod
     def identity(self) -> str:
         """Its number at the wallet. It belongs to one merchant."""
-        raise NotImplementedError
 
 
 class UnknownProtocol(Exception):
