@@ -4,6 +4,7 @@ Each command is imported when it is used. `tael --help` imports none and shows t
 package, which may not be installed; its commands are entry points, looked up when one is used.
 """
 
+import sys
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -162,6 +163,14 @@ def tael(
     ] = False,
 ) -> None:
     """A self-hosted payment gateway for Alipay and WeChat Pay."""
+    _log_to_standard_error()
+
+
+def _log_to_standard_error() -> None:
+    """Standard output belongs to a command's results, often JSON; structlog would print there."""
+    import structlog
+
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """`tael ledger verify` over every kind of order, concurrent daily closes, and the simulated wallets' book."""
 
 import asyncio
-import base64
 import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -37,11 +36,11 @@ from tael.unmatched.domain.unmatched import (
 )
 from tael.unmatched.review import keep_unmatched
 from tael.unmatched.store.unmatched import UnmatchedChange
-from tests.integration.cli.test_cli import Operator
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet
-from tests.support.store import ENCRYPTION_KEY, entered_store, put_back, with_a_merchant
+from tests.support.operator import Operator, operator_of
+from tests.support.store import entered_store, put_back, with_a_merchant
 from tests.support.values import BARCODE, MCHID, NOW, ONLINE
 from tests.support.world import World, close, pay, refund, reverse
 
@@ -355,8 +354,7 @@ def book(database_url: str) -> OrderBook:
 
 @pytest.fixture
 def operator(book: OrderBook, database_url: str, tmp_path: Path) -> Operator:
-    encryption_key = base64.b64encode(ENCRYPTION_KEY).decode()
-    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_ENCRYPTION_KEY": encryption_key}, tmp_path)
+    return operator_of(database_url, tmp_path)
 
 
 def trade(order: str, **changes: Any) -> dict[str, Any]:

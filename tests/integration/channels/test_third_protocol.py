@@ -4,11 +4,9 @@ Nothing in `tael/` names it. It is found by the entry point of a distribution, a
 """
 
 import asyncio
-import base64
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -23,8 +21,8 @@ from werkzeug import Request, Response
 from tael.channels.registry import GROUP, installed_protocols
 from tael.config import read_settings
 from tael.main import Services, all_jobs, application, open_services
-from tests.integration.cli.test_cli import Operator
 from tests.support.made_up_protocol import WALLET_URL, MadeUpAccount
+from tests.support.operator import Operator, operator_of
 
 TOKEN = "abcdefghij"
 APP_KEY = "k" * 32
@@ -43,6 +41,12 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.syspath_prepend(metadata.parent)
     installed_protocols.cache_clear()
     yield
+    installed_protocols.cache_clear()
+
+
+def uninstall(tmp_path: Path) -> None:
+    """Remove the distribution of `installed`."""
+    (tmp_path / "packages" / "made_up-1.0.dist-info" / "entry_points.txt").write_text("")
     installed_protocols.cache_clear()
 
 
@@ -89,8 +93,7 @@ def wallet(httpserver_ipv4: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> Made
 
 @pytest.fixture
 def operator(database_url: str, tmp_path: Path, installed: None) -> Operator:
-    encryption_key = base64.b64encode(secrets.token_bytes(32)).decode()
-    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_ENCRYPTION_KEY": encryption_key}, tmp_path)
+    return operator_of(database_url, tmp_path)
 
 
 @pytest.fixture
@@ -113,15 +116,18 @@ class Shop:
         self.services = services
 
     async def ask(self, call: str, **params: str) -> dict[str, Any]:
-        text = "&".join(f"{name}={params[name]}" for name in sorted(params))
-        sign = hashlib.md5((text + APP_KEY).encode()).hexdigest()
-        headers = {"X-QF-APPCODE": "SHOP", "X-QF-SIGN": sign}
-        answer = await self._gateway.post(f"/trade/v1/{call}", data=params, headers=headers)
+        answer = await self.call(call, **params)
         assert (
             answer.headers["X-QF-SIGN"] == hashlib.md5(answer.content + APP_KEY.encode()).hexdigest().upper()
         )
         members: dict[str, Any] = answer.json()
         return members
+
+    async def call(self, call: str, **params: str) -> httpx.Response:
+        text = "&".join(f"{name}={params[name]}" for name in sorted(params))
+        sign = hashlib.md5((text + APP_KEY).encode()).hexdigest()
+        headers = {"X-QF-APPCODE": "SHOP", "X-QF-SIGN": sign}
+        return await self._gateway.post(f"/trade/v1/{call}", data=params, headers=headers)
 
     async def row(self, syssn: str) -> Mapping[str, Any]:
         answer = await self.ask("query", syssn=syssn)
@@ -211,3 +217,34 @@ def test_its_payments_have_jobs_of_their_own(
             return {job.name for job in all_jobs(services)}
 
     assert {"poll.payments.made_up", "poll.payments.wechat_v2"} <= asyncio.run(names())
+
+
+def test_without_its_package_its_apps_are_out_of_service(
+    operator: Operator, account: dict[str, Any], wallet: MadeUpWallet, tmp_path: Path
+) -> None:
+    at = f"{NOW:%Y-%m-%d %H:%M:%S}"
+    order = {"txamt": "3925", "txcurrcd": "HKD", "pay_type": "800201", "txdtm": at}
+
+    async def with_the_package() -> str:
+        async with shop_of(operator) as shop:
+            return str((await shop.ask("payment", out_trade_no="order-1", **order))["syssn"])
+
+    async def without_the_package(syssn: str) -> None:
+        async with shop_of(operator) as shop:
+            back = {"syssn": syssn, "txamt": "25", "txdtm": at, "out_trade_no": "back-1"}
+            for call, asked in (
+                ("payment", {"out_trade_no": "order-2", **order}),
+                ("query", {"syssn": syssn}),
+                ("refund", back),
+                ("close", {"syssn": syssn, "txamt": "3925", "txdtm": at}),
+            ):
+                assert (await shop.call(call, **asked)).json()["respcd"] == "1112", call
+            answer = await shop.notify(wallet.orders[syssn]["notify"], {"number": syssn, "token": TOKEN})
+            assert answer != b'"ok"'
+            assert not any("made_up" in job.name for job in all_jobs(shop.services))
+
+    syssn = asyncio.run(with_the_package())
+    uninstall(tmp_path)
+    assert "no protocol made_up is installed" in operator.is_refused("account", "list", code=2)
+    asyncio.run(without_the_package(syssn))
+    assert list(wallet.orders) == [syssn]

@@ -1,13 +1,10 @@
 """The operator's commands against a real database: their changes, output and refusals."""
 
 import base64
-import json
 import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 from typer.testing import CliRunner
@@ -16,9 +13,7 @@ from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES
 from tael.channels.outcomes import Paid
 from tael.cli.app import app
-from tael.cli.finding import with_store
 from tael.db.migrate import migrate
-from tael.merchants.domain.merchant import App
 from tael.operations.store import Store
 from tael.payments.domain.entries import payment_entry
 from tael.payments.domain.payment import Payment, apply_outcome
@@ -28,6 +23,7 @@ from tael.payments.store.reservations import Reservation, Reserved
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NewWebhook
 from tael_demo.embedded.server import EmbeddedPostgres
+from tests.support.operator import Operator, operator_of
 
 NOW = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)
 SYSSN = "202601010000000000000001"
@@ -38,59 +34,9 @@ WALLET_KEY = "abcdefghijklmnopqrstuvwxyz012345"
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """An operator with a shell: runs commands and reads the store as the gateway would."""
-
-    environment: dict[str, str]
-    folder: Path
-
-    def run(self, *arguments: str) -> str:
-        """Standard output of a command that succeeds without a warning."""
-        result = CliRunner().invoke(app, list(arguments), env=self.environment)
-        assert (result.exit_code, result.stderr) == (0, ""), result.output
-        return result.stdout
-
-    def run_json(self, *arguments: str) -> Any:
-        """The parsed `--json` output of a command that succeeds: one compact line."""
-        text = self.run(*arguments, "--json")
-        assert text.count("\n") == 1
-        return json.loads(text)
-
-    def is_refused(self, *arguments: str, code: int) -> str:
-        """The single line on standard error of a command that fails without standard output."""
-        result = CliRunner().invoke(app, list(arguments), env=self.environment)
-        assert (result.exit_code, result.stdout) == (code, ""), result.output
-        assert result.stderr.startswith("tael: ")
-        assert result.stderr.count("\n") == 1
-        return result.stderr
-
-    def in_store(self, work: Callable[[Store], Awaitable[Answer]]) -> Answer:
-        """Run `work` on a gateway's store."""
-
-        async def with_time(store: Store, _: datetime) -> Answer:
-            return await work(store)
-
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in self.environment.items():
-                patch.setenv(name, value)
-            return with_store(None, with_time)
-
-    def app(self, appcode: str) -> App:
-        found = self.in_store(lambda store: store.merchants.app(appcode))
-        assert found is not None
-        return found
-
-    def file(self, name: str, text: str) -> str:
-        path = self.folder / name
-        path.write_text(text)
-        return str(path)
-
-
 @pytest.fixture
 def operator(database_url: str, tmp_path: Path) -> Operator:
-    encryption_key = base64.b64encode(secrets.token_bytes(32)).decode()
-    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_ENCRYPTION_KEY": encryption_key}, tmp_path)
+    return operator_of(database_url, tmp_path)
 
 
 @pytest.fixture

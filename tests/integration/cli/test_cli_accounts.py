@@ -1,7 +1,6 @@
 """`tael account`: accounts of both protocols are added, changed, listed and checked; what cannot work is refused."""
 
 import base64
-import secrets
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 from tael.base.secret import Secret
 from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.wechat_v2.account import WeChatAccount
-from tests.integration.cli.test_cli import Operator
 from tests.support.alipay import another_rsa_key
+from tests.support.operator import Operator, operator_of
 from tests.support.wechat import key_and_certificate
 
 PID = "2088000000000001"
@@ -30,8 +29,7 @@ WALLET_KEY = "abcdefghijklmnopqrstuvwxyz012345"
 
 @pytest.fixture
 def operator(database_url: str, tmp_path: Path) -> Operator:
-    encryption_key = base64.b64encode(secrets.token_bytes(32)).decode()
-    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_ENCRYPTION_KEY": encryption_key}, tmp_path)
+    return operator_of(database_url, tmp_path)
 
 
 @pytest.fixture

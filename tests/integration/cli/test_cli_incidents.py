@@ -1,7 +1,5 @@
 """`tael incident`: an operator lists incidents and resolves them."""
 
-import asyncio
-import base64
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -13,8 +11,8 @@ from typer.testing import CliRunner
 from tael.cli.app import app
 from tael.incidents.domain.incident import Incident, IncidentKind
 from tael.operations.store import Store
-from tests.integration.cli.test_cli import Operator
-from tests.support.store import ENCRYPTION_KEY, entered_store, with_a_merchant
+from tests.support.operator import Operator, fill, operator_of
+from tests.support.store import with_a_merchant
 from tests.support.values import MCHID, NOW
 
 #: In order of time, one second apart.
@@ -68,13 +66,8 @@ async def happened(store: Store) -> None:
 
 @pytest.fixture
 def operator(database_url: str, tmp_path: Path) -> Operator:
-    async def work() -> None:
-        async with entered_store(database_url) as store:
-            await happened(store)
-
-    asyncio.run(work())
-    encryption_key = base64.b64encode(ENCRYPTION_KEY).decode()
-    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_ENCRYPTION_KEY": encryption_key}, tmp_path)
+    fill(database_url, happened)
+    return operator_of(database_url, tmp_path)
 
 
 def listed(operator: Operator, *arguments: str) -> list[str]:

@@ -1,13 +1,13 @@
 """`tael ledger verify`: exit code 0 and figures if all agrees, else 1 and the first disagreement."""
 
 import asyncio
-import base64
 from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.test_cli import Operator
-from tests.support.store import ENCRYPTION_KEY, entered_store, paid, with_a_merchant
+from tael.operations.store import Store
+from tests.support.operator import Operator, fill, operator_of
+from tests.support.store import entered_store, paid, with_a_merchant
 from tests.support.values import MCHID, a_payment
 
 
@@ -15,14 +15,12 @@ from tests.support.values import MCHID, a_payment
 def operator(database_url: str, tmp_path: Path) -> Operator:
     """An operator of a database with one payment."""
 
-    async def fill() -> None:
-        async with entered_store(database_url) as store:
-            await with_a_merchant(store)
-            await paid(store, a_payment())
+    async def with_a_payment(store: Store) -> None:
+        await with_a_merchant(store)
+        await paid(store, a_payment())
 
-    asyncio.run(fill())
-    encryption_key = base64.b64encode(ENCRYPTION_KEY).decode()
-    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_ENCRYPTION_KEY": encryption_key}, tmp_path)
+    fill(database_url, with_a_payment)
+    return operator_of(database_url, tmp_path)
 
 
 def spoil(database_url: str) -> None:

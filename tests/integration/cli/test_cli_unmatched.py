@@ -1,7 +1,5 @@
 """`tael unmatched`: an operator lists unmatched payments, sees their ledger entries, and decides about held ones."""
 
-import asyncio
-import base64
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -19,8 +17,8 @@ from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael.operations.store import Store
 from tael.unmatched.domain.unmatched import UnmatchedPayment, apply_return_outcome, confirm, unmatched_entries
 from tael.unmatched.store.unmatched import UnmatchedChange
-from tests.integration.cli.test_cli import Operator
-from tests.support.store import ENCRYPTION_KEY, entered_store, with_a_merchant
+from tests.support.operator import Operator, fill, operator_of
+from tests.support.store import with_a_merchant
 from tests.support.values import MCHID, NOW
 
 RETURNED, HELD, SUSPECTED = "4e70000000000001", "4e1d000000000002", "5059000000000003"
@@ -78,13 +76,8 @@ async def happened(store: Store) -> None:
 
 @pytest.fixture
 def operator(database_url: str, tmp_path: Path) -> Operator:
-    async def work() -> None:
-        async with entered_store(database_url) as store:
-            await happened(store)
-
-    asyncio.run(work())
-    encryption_key = base64.b64encode(ENCRYPTION_KEY).decode()
-    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_ENCRYPTION_KEY": encryption_key}, tmp_path)
+    fill(database_url, happened)
+    return operator_of(database_url, tmp_path)
 
 
 def listed(operator: Operator, *arguments: str) -> list[str]:

@@ -1,7 +1,5 @@
 """`tael webhook`: an operator lists webhooks and resends them."""
 
-import asyncio
-import base64
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,8 +9,8 @@ from tael.operations.store import Store
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
 from tael.webhooks.store.queue import Attempt, Delivery
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
-from tests.integration.cli.test_cli import Operator
-from tests.support.store import ENCRYPTION_KEY, entered_store, paid, with_a_merchant
+from tests.support.operator import Operator, fill, operator_of
+from tests.support.store import paid, with_a_merchant
 from tests.support.values import APPCODE, MCHID, NOW, a_payment, an_app
 
 PAID, EXHAUSTED, OTHER = (f"20260102010099000000000{n}" for n in (1, 2, 3))
@@ -43,13 +41,8 @@ async def seed_webhooks(store: Store) -> None:
 
 @pytest.fixture
 def operator(database_url: str, tmp_path: Path) -> Operator:
-    async def work() -> None:
-        async with entered_store(database_url) as store:
-            await seed_webhooks(store)
-
-    asyncio.run(work())
-    encryption_key = base64.b64encode(ENCRYPTION_KEY).decode()
-    return Operator({"TAEL_DATABASE_URL": database_url, "TAEL_ENCRYPTION_KEY": encryption_key}, tmp_path)
+    fill(database_url, seed_webhooks)
+    return operator_of(database_url, tmp_path)
 
 
 def causes(operator: Operator, *arguments: str) -> list[str]:
