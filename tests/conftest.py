@@ -1,5 +1,6 @@
 """Fixtures for all tests: one PostgreSQL per pytest worker, a new database per test that uses one, and sandboxes."""
 
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -10,9 +11,13 @@ import structlog
 from tael.operations.store import Store
 from tests.sandbox.conftest import KEYS, Sandbox
 from tests.sandbox.forked import ForkingServer
+from tests.support.commands import NO_AUTHORITY
 from tests.support.postgres import migrated_server, open_folder, temporary_database
 from tests.support.store import entered_store, with_a_merchant
 from tests.support.tiers import TierTable
+
+for name, value in NO_AUTHORITY.items():
+    os.environ.setdefault(name, value)
 
 #: structlog's default renders each traceback with all variables, which took most of the time of the fault tests.
 structlog.configure(

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from tests.end_to_end.merchant import FORM, MOMENT, Answer, Merchant, new_reference, send
+from tests.end_to_end.merchant import FORM, MOMENT, Merchant, new_reference, send
+from tests.support.http_calls import Answer
 
 DESKTOP: Final = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/156.0 Safari/537.36"
 PHONE: Final = (

@@ -5,17 +5,17 @@ payments into the states that tests start from.
 """
 
 import hashlib
-import http.client
 import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from tests.end_to_end.rig import CALL_LIMIT_S, WAIT_LIMIT_S, Demo, Members, eventually
+from tests.end_to_end.rig import WAIT_LIMIT_S, Demo, Members, eventually
+from tests.support.http_calls import Answer, call
 
 MOMENT: Final = "%Y-%m-%d %H:%M:%S"
 CALLS: Final = ("payment", "close", "refund", "reversal", "query")
@@ -47,54 +47,15 @@ def signed_text(params: Mapping[str, str]) -> str:
     return "&".join(f"{name}={params[name]}" for name in sorted(params))
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response's bytes. Header names are lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def members(self) -> Members:
-        members = json.loads(self.body)
-        assert isinstance(members, dict)
-        return members
-
-    def __getitem__(self, name: str) -> Any:
-        return self.members[name]
-
-    @property
-    def respcd(self) -> str:
-        return str(self.members["respcd"])
-
-    @property
-    def sign(self) -> str | None:
-        return self.headers.get("x-qf-sign")
-
-
 def send(
-    base: str,
-    method: str,
-    target: str,
-    body: bytes = b"",
-    headers: Iterable[tuple[str, str]] = (),
+    base: str, method: str, target: str, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()
 ) -> Answer:
-    """Send these bytes, with only Host and Content-Length added. Fails if the gateway answers with a server error."""
-    parts = urlsplit(base)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=CALL_LIMIT_S)
-    try:
-        connection.putrequest(method, target, skip_accept_encoding=True)
-        for name, value in headers:
-            connection.putheader(name, value)
-        connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders(body)
-        response = connection.getresponse()
-        answer = Answer(
-            response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
-        )
-    finally:
-        connection.close()
+    """Send these bytes over a new connection. Fails if the server fails."""
+    return checked(call(base, method, target, body, headers))
+
+
+def checked(answer: Answer) -> Answer:
+    """No server error, and no stack trace."""
     assert answer.status < 500, answer
     assert b"Traceback" not in answer.body
     return answer

@@ -13,8 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,13 +21,14 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from tests.support.commands import clean_environment, run_tael
+from tests.support.http_calls import call_kept
 from tests.support.seeded import seed_folder
 
 ROOT: Final = Path(__file__).parents[2]
 UTC8: Final = timezone(timedelta(hours=8))
 START_LIMIT_S: Final = 90
 END_LIMIT_S: Final = 30
-CALL_LIMIT_S: Final = 30
+HTTP_OK: Final = 200
 WAIT_LIMIT_S: Final = 15.0
 REST_S: Final = 0.04
 #: Ports of the tests' demos, below the kernel's ephemeral range.
@@ -177,13 +176,10 @@ class Demo:
         self._control("faults", "PUT", faults)
 
     def _control(self, name: str, method: str, asked: object) -> Any:
-        body = None if asked is None else json.dumps(asked).encode()
-        request = urllib.request.Request(f"{self.sandbox}/control/{name}", data=body, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=CALL_LIMIT_S) as answer:
-                return json.loads(answer.read())
-        except urllib.error.HTTPError as refused:
-            raise AssertionError(f"/control/{name}: {refused.read().decode()}") from None
+        body = b"" if asked is None else json.dumps(asked).encode()
+        answer = call_kept(self.sandbox, method, f"/control/{name}", body)
+        assert answer.status == HTTP_OK, f"/control/{name}: {answer.body.decode()}"
+        return json.loads(answer.body)
 
     def now(self) -> datetime:
         """The common time of gateway and wallets, in UTC+8."""

@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.end_to_end.merchant import CALLS, FORM, Answer, Merchant, digest, new_reference, send
+from tests.end_to_end.merchant import CALLS, FORM, Merchant, digest, new_reference, send
 from tests.end_to_end.rig import Demo
+from tests.support.http_calls import Answer
 
 BAD_NUMBERS = ["a b", "a,b", "a&b", "a=b", "a%b", "a+b", "a'b", 'a"b', "a\\b", "茶", "x" * 129, "a\n"]
 BAD_AMOUNTS = ["0", "-1", "01", "1.0", "1e3", "100000000000", "x", " 1", "１０"]

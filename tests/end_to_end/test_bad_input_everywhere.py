@@ -18,10 +18,11 @@ from starlette.routing import Route
 from tael.main import application
 from tael_sandbox.shop.app import Shop
 from tests.end_to_end.checkout import link_params, look, open_link, opened, signed
-from tests.end_to_end.merchant import CALLS, FORM, Answer, Merchant, new_reference, send
+from tests.end_to_end.merchant import CALLS, FORM, Merchant, new_reference, send
 from tests.end_to_end.rig import Demo, eventually
 from tests.end_to_end.shop_pages import TEA, Customer
 from tests.support.hostile import DOCUMENTS, KINDS, MIB, RAW, SCRIPT, SEGMENTS, TEXTS, check_markup, forms
+from tests.support.http_calls import Answer
 from tests.support.routes import ROUTES_ONLY
 
 TRADE: Final = tuple(f"/trade/v1/{call}" for call in CALLS)

@@ -10,18 +10,10 @@ import pytest
 
 from tests.end_to_end.checkout import link_params, open_link
 from tests.end_to_end.checkout import signed as signed_link
-from tests.end_to_end.merchant import (
-    CALLS,
-    MOMENT,
-    Answer,
-    Merchant,
-    digest,
-    new_reference,
-    send,
-    signed_text,
-)
+from tests.end_to_end.merchant import CALLS, MOMENT, Merchant, digest, new_reference, send, signed_text
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.rig import Demo
+from tests.support.http_calls import Answer
 
 
 def replay(shop: Merchant, call: str, params: dict[str, str], sign: str) -> Answer:

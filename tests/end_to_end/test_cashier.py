@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.end_to_end.checkout import DESKTOP, IN_WECHAT, PHONE, choose, look, opened
-from tests.end_to_end.merchant import ALL_TYPES, OFFLINE, Answer, Merchant, send
+from tests.end_to_end.merchant import ALL_TYPES, OFFLINE, Merchant, send
 from tests.end_to_end.rig import Demo, eventually
 from tests.support.commands import run_tael
+from tests.support.http_calls import Answer
 
 
 def page_of(shop: Merchant, wallet: str, agent: str = DESKTOP, **given: str) -> tuple[str, str]:

@@ -18,8 +18,9 @@ from tests.end_to_end.checkout import (
     opened,
     signed,
 )
-from tests.end_to_end.merchant import FORM, Answer, Merchant, at_once, digest, new_reference, send
+from tests.end_to_end.merchant import FORM, Merchant, at_once, digest, new_reference, send
 from tests.end_to_end.rig import Demo
+from tests.support.http_calls import Answer
 
 
 def order_of(answer: Answer) -> str:

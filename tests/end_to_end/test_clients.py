@@ -6,15 +6,8 @@ from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 
-from tests.end_to_end.merchant import (
-    FORM,
-    Answer,
-    Merchant,
-    digest,
-    new_reference,
-    send,
-    signed_text,
-)
+from tests.end_to_end.merchant import FORM, Merchant, digest, new_reference, send, signed_text
+from tests.support.http_calls import Answer
 
 SHOP_FIELDS = {"txdtm": "2016-08-01 11:07:22", "txamt": "10", "pay_type": "800201"}
 

@@ -8,7 +8,6 @@ from tests.end_to_end.checkout import look
 from tests.end_to_end.merchant import (
     OFFLINE,
     ONLINE,
-    Answer,
     Merchant,
     at_once,
     new_reference,
@@ -17,6 +16,7 @@ from tests.end_to_end.merchant import (
     wallet_page,
 )
 from tests.end_to_end.rig import Demo
+from tests.support.http_calls import Answer
 
 #: At Alipay these exist once the payer's browser opens them.
 ALIPAY_PAGES = ("800151", "800152")

@@ -10,9 +10,10 @@ from typing import Final
 
 import pytest
 
-from tests.end_to_end.merchant import Answer, Merchant, at_once, new_reference, send
+from tests.end_to_end.merchant import Merchant, at_once, new_reference, send
 from tests.end_to_end.rig import END_LIMIT_S, ROOT, START_LIMIT_S, Demo, eventually, free_port_block
 from tests.support.commands import clean_environment
+from tests.support.http_calls import Answer
 
 ACCEPTED: Final = {"0000", "2999"}
 OUT_OF_SERVICE: Final = "1112"

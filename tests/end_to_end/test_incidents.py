@@ -10,10 +10,11 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.end_to_end.conftest import merchant_of, private_demo
-from tests.end_to_end.merchant import Answer, Merchant, digest, new_reference, send, signed_text
+from tests.end_to_end.merchant import Merchant, digest, new_reference, send, signed_text
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.rig import Demo, Members, eventually
 from tests.sandbox.wechat_shop import NATIVE, SALE, Shop
+from tests.support.http_calls import Answer
 
 #: Past the first repeats of an unacknowledged notice, and past several queries of ours.
 REPEATS_S: Final = (20, 20, 40, 200)

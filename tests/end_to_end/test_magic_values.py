@@ -11,9 +11,10 @@ from typing import Final
 
 import pytest
 
-from tests.end_to_end.merchant import WALLET_OF, Answer, Merchant
+from tests.end_to_end.merchant import WALLET_OF, Merchant
 from tests.end_to_end.rig import ROOT, Demo
 from tests.end_to_end.ways import ELSEWHERE, RECIPES
+from tests.support.http_calls import Answer
 
 PAGE: Final = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
 CODES: Final = (ROOT / "docs" / "codes.md").read_text("utf-8")

@@ -10,10 +10,11 @@ from functools import partial
 import pytest
 
 from tests.end_to_end.conftest import merchant_of, private_demo
-from tests.end_to_end.merchant import Answer, Merchant
+from tests.end_to_end.merchant import Merchant
 from tests.end_to_end.receiver import Call, receiving
 from tests.end_to_end.rig import Demo, Members, eventually
 from tests.support.commands import run_tael
+from tests.support.http_calls import Answer
 
 DAYS = 31
 DAY_S = 86_400

@@ -11,7 +11,8 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from tests.end_to_end.merchant import FORM, Merchant, new_reference
-from tests.end_to_end.rig import CALL_LIMIT_S, Members
+from tests.end_to_end.rig import Members
+from tests.support.http_calls import CALL_LIMIT_S
 
 OFFER = [
     ("Connection", "Upgrade, HTTP2-Settings"),

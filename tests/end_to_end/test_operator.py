@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from tests.end_to_end.checkout import choose, link_params, open_link, opened, signed
-from tests.end_to_end.merchant import Answer, Merchant
+from tests.end_to_end.merchant import Merchant
 from tests.end_to_end.rig import maintenance_window
+from tests.support.http_calls import Answer
 
 
 @dataclass(frozen=True, slots=True)

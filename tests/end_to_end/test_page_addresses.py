@@ -16,8 +16,9 @@ from starlette.routing import Route
 
 from tael.main import application
 from tests.end_to_end.checkout import DESKTOP, choose, link_params, look, open_link, opened, signed
-from tests.end_to_end.merchant import FORM, Answer, Merchant, new_reference, send
+from tests.end_to_end.merchant import FORM, Merchant, new_reference, send
 from tests.end_to_end.rig import Demo
+from tests.support.http_calls import Answer
 from tests.support.routes import ROUTES_ONLY
 
 Request = tuple[str, str]

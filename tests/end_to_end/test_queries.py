@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.merchant import MOMENT, Answer, Merchant, new_reference
+from tests.end_to_end.merchant import MOMENT, Merchant, new_reference
 from tests.end_to_end.rig import UTC8, Demo
+from tests.support.http_calls import Answer
 
 
 def found(rows: list[dict[str, Any]]) -> list[str]:

@@ -7,12 +7,12 @@ from tests.end_to_end.merchant import (
     ALL_TYPES,
     MOMENT,
     OFFLINE,
-    Answer,
     Merchant,
     at_once,
     new_reference,
 )
 from tests.end_to_end.rig import Demo, eventually
+from tests.support.http_calls import Answer
 
 MEMBERS = {
     "resperr",

@@ -2,16 +2,9 @@
 
 import pytest
 
-from tests.end_to_end.merchant import (
-    ALL_TYPES,
-    OFFLINE,
-    ONLINE,
-    Answer,
-    Merchant,
-    at_once,
-    new_reference,
-)
+from tests.end_to_end.merchant import ALL_TYPES, OFFLINE, ONLINE, Merchant, at_once, new_reference
 from tests.end_to_end.rig import Demo, Members
+from tests.support.http_calls import Answer
 
 #: Not compared: a client may fill these in anew at each attempt of the same payment.
 FREE = {

@@ -5,8 +5,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from tests.end_to_end.merchant import Answer, Merchant, send
+from tests.end_to_end.merchant import Merchant, send
 from tests.end_to_end.rig import Demo
+from tests.support.http_calls import Answer
 
 RETURN_URL = "https://shop.example/back?session=a%26b&empty=&lang=%E8%8C%B6"
 

@@ -2,16 +2,9 @@
 
 import pytest
 
-from tests.end_to_end.merchant import (
-    MOMENT,
-    OFFLINE,
-    ONLINE,
-    Answer,
-    Merchant,
-    at_once,
-    new_reference,
-)
+from tests.end_to_end.merchant import MOMENT, OFFLINE, ONLINE, Merchant, at_once, new_reference
 from tests.end_to_end.rig import Demo, eventually
+from tests.support.http_calls import Answer
 
 WECHAT = ("800208", "800228")
 MEMBERS = {

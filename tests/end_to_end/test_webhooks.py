@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 import psycopg
 import pytest
 
-from tests.end_to_end.merchant import CALLS, MOMENT, OFFLINE, ONLINE, Answer, Merchant, digest, send
+from tests.end_to_end.merchant import CALLS, MOMENT, OFFLINE, ONLINE, Merchant, digest, send
 from tests.end_to_end.receiver import Call, Receiver, old_text
 from tests.end_to_end.rig import Demo, eventually
+from tests.support.http_calls import Answer
 
 OLD_MEMBERS: Final = {
     "mchid",

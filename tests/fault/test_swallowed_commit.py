@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from tests.end_to_end.conftest import merchant_of
-from tests.end_to_end.merchant import Answer, Merchant
+from tests.end_to_end.merchant import Merchant
 from tests.end_to_end.rig import Demo, eventually
+from tests.support.http_calls import Answer
 from tests.support.postgres import temporary_database
 from tests.support.wire import Wire
 

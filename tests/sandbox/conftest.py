@@ -12,8 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,12 +21,12 @@ import pytest
 from werkzeug import Request, Response
 
 from tests.sandbox.forked import ForkingServer
+from tests.support.http_calls import CALL_LIMIT_S, call_kept
 from tests.support.local_server import local_server
 
 ROOT: Final = Path(__file__).parents[2]
 START_LIMIT_S: Final = 60
 END_LIMIT_S: Final = 20
-CALL_LIMIT_S: Final = 20
 #: Slow to create: further sandboxes of the same session get a copy.
 KEYS: Final = ("shops.json", "certificates")
 
@@ -105,13 +103,8 @@ class Sandbox:
         return json.loads(answer)
 
     def call(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        request = urllib.request.Request(self.http + path, data=body, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=CALL_LIMIT_S) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as refused:
-            with refused:
-                return refused.code, refused.read()
+        answer = call_kept(self.http, method, path, body or b"")
+        return answer.status, answer.body
 
     def advance(self, seconds: float) -> None:
         self.control("POST", "clock", {"advance_s": seconds})

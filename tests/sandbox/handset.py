@@ -13,7 +13,8 @@ from email.message import Message
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
-from tests.sandbox.conftest import CALL_LIMIT_S, Sandbox
+from tests.sandbox.conftest import Sandbox
+from tests.support.http_calls import CALL_LIMIT_S
 
 
 def text_of(markup: str) -> str:

@@ -6,7 +6,8 @@ import urllib.parse
 import pytest
 
 from tests.sandbox.alipay_shop import Shop, confirm, form_of, new_number, scan, shop
-from tests.sandbox.conftest import CALL_LIMIT_S, Receiver, Sandbox
+from tests.sandbox.conftest import Receiver, Sandbox
+from tests.support.http_calls import CALL_LIMIT_S
 
 GAPS_S = (120, 600, 600, 3600, 7200, 21600, 54000)
 

@@ -9,7 +9,8 @@ from datetime import timedelta
 import pytest
 
 from tests.sandbox.alipay_shop import Shop, balance, confirm, form_of, new_number, scan, shop
-from tests.sandbox.conftest import CALL_LIMIT_S, ControlRefused, Sandbox
+from tests.sandbox.conftest import ControlRefused, Sandbox
+from tests.support.http_calls import CALL_LIMIT_S
 
 RETURN_URL = "https://merchant.example/back?shop=7&x=%2F"
 

@@ -7,7 +7,7 @@ import html
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import cycle, product
 from pathlib import Path
@@ -32,7 +32,7 @@ from tael_sandbox.shops import open_shops
 from tael_sandbox.wallet import Wallet
 from tael_sandbox.wechat.endpoints import CALLS
 from tael_sandbox.wechat.wallet import WeChatWallet
-from tests.end_to_end.merchant import Answer, send
+from tests.end_to_end import merchant
 from tests.sandbox import alipay_shop, wechat_shop
 from tests.sandbox.alipay_shop import new_number
 from tests.sandbox.conftest import Sandbox
@@ -48,6 +48,7 @@ from tests.support.hostile import (
     refusal_in,
     spoiled,
 )
+from tests.support.http_calls import Answer, call_kept
 
 #: Calls that change something: their method and body.
 CHANGES: Final[dict[str, tuple[str, Any]]] = {
@@ -189,6 +190,12 @@ def unchanged(request: pytest.FixtureRequest, sandbox: Sandbox, paid_order: str)
     yield
     if "allow_changes" not in request.fixturenames:
         assert state_of(sandbox) == before
+
+
+def send(
+    base: str, method: str, target: str, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()
+) -> Answer:
+    return merchant.checked(call_kept(base, method, target, body, headers))
 
 
 def checked(answer: Answer) -> Answer:

@@ -17,8 +17,9 @@ from tael_sandbox.phone.streams import EventStream
 from tests.end_to_end.rig import eventually
 from tests.sandbox import alipay_shop, wechat_shop
 from tests.sandbox.alipay_shop import confirm, new_number
-from tests.sandbox.conftest import CALL_LIMIT_S, Sandbox
+from tests.sandbox.conftest import Sandbox
 from tests.sandbox.handset import Handset, fetch, text_of
+from tests.support.http_calls import CALL_LIMIT_S
 
 #: The limit of open streams.
 MAX_STREAMS = 24

@@ -21,8 +21,9 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from tests.sandbox import alipay_shop
-from tests.sandbox.conftest import CALL_LIMIT_S, Sandbox
+from tests.sandbox.conftest import Sandbox
 from tests.sandbox.wechat_shop import Shop, as_xml, code, from_xml, new_number, shop
+from tests.support.http_calls import CALL_LIMIT_S
 
 SECURED = ("/secapi/pay/refund", "/secapi/pay/reverse")
 #: The hosts that SDKs have hard-coded.

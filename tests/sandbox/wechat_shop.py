@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from tests.sandbox.conftest import Sandbox
+from tests.support.http_calls import call_kept
 
 _numbers = itertools.count(1)
 _RUN = secrets.token_hex(4)
@@ -103,13 +104,12 @@ class Shop:
     def send(
         self, path: str, body: bytes, *, method: str = "POST", tls: ssl.SSLContext | None = None
     ) -> Reply:
-        base = urlsplit(str(self.account["base_url" if tls else "http_url"]))
+        if tls is None:
+            kept = call_kept(str(self.account["http_url"]), method, path, body)
+            return Reply(kept.status, kept.headers.get("content-type", ""), kept.body)
+        base = urlsplit(str(self.account["base_url"]))
         assert base.hostname is not None
-        connection: http.client.HTTPConnection = (
-            http.client.HTTPSConnection(base.hostname, base.port, context=tls, timeout=10)
-            if tls
-            else http.client.HTTPConnection(base.hostname, base.port, timeout=10)
-        )
+        connection = http.client.HTTPSConnection(base.hostname, base.port, context=tls, timeout=10)
         try:
             connection.request(method, path, body)
             answer = connection.getresponse()

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.support.commands import trusting_environment
+
 HERE: Final = Path(__file__).parent
 CACHE: Final = HERE.parents[1] / ".sdk"
 INSTALL_LIMIT_S: Final = 240
@@ -82,7 +84,13 @@ def _locked(folder: Path, lock: Path) -> Iterator[bool]:
 def _run(command: Sequence[str], folder: Path) -> None:
     try:
         subprocess.run(
-            command, cwd=folder, check=True, capture_output=True, text=True, timeout=INSTALL_LIMIT_S
+            command,
+            cwd=folder,
+            env=trusting_environment(),
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_LIMIT_S,
         )
     except subprocess.TimeoutExpired:
         raise NoEnvironment(f"{folder.name} was not installed within {INSTALL_LIMIT_S} s") from None

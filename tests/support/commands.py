@@ -19,17 +19,23 @@ from typing import IO, Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
 COMMAND_LIMIT_S: Final = 60
-#: A certificate whose key was thrown away, since some clients refuse an empty file.
-NO_AUTHORITY: Final = Path(__file__).with_name("no_authority.pem")
+#: Instead of the system's CA certificates, which HTTP clients read in every process or even for every client, in 40 ms:
+#: tests call this machine only. It is a certificate whose key was thrown away, since some clients refuse an empty file.
+NO_AUTHORITY: Final = {
+    "SSL_CERT_FILE": str(Path(__file__).with_name("no_authority.pem")),
+    "SSL_CERT_DIR": os.devnull,
+}
 
 
 def clean_environment() -> dict[str, str]:
-    """Our environment without tael's settings, which would redirect a demo, and without the system's CA certificates.
-
-    Tests call this machine only, and HTTP clients read all CA certificates in every process, at import.
-    """
+    """Our environment without tael's settings, which would redirect a demo."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("TAEL_")}
-    return ours | {"SSL_CERT_FILE": str(NO_AUTHORITY), "SSL_CERT_DIR": os.devnull}
+    return ours | NO_AUTHORITY
+
+
+def trusting_environment() -> dict[str, str]:
+    """Our environment for a program that calls other machines."""
+    return {name: value for name, value in os.environ.items() if NO_AUTHORITY.get(name) != value}
 
 
 class _Server:

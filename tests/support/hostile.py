@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Any, Final
 from urllib.parse import quote_from_bytes, urlencode
@@ -132,6 +133,7 @@ class _Markup(HTMLParser):
         self.elements.append((tag, {name: value or "" for name, value in attrs}))
 
 
+@lru_cache(maxsize=256)
 def check_markup(page: str) -> None:
     """Fails if anything but the page's author wrote an element, a handler or a scheme into it.
 
