@@ -163,7 +163,6 @@ def tael(
     ] = False,
 ) -> None:
     """A self-hosted payment gateway for Alipay and WeChat Pay."""
-    _log_to_standard_error()
 
 
 def _log_to_standard_error() -> None:
@@ -175,4 +174,5 @@ def _log_to_standard_error() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    _log_to_standard_error()
     app()

@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import structlog
-from tael.cli.app import COMMANDS, Entry, app
+from tael.cli.app import COMMANDS, Entry, main
 from tael.cli import parts
 
 def logs() -> None:
@@ -14,11 +14,11 @@ def logs() -> None:
 
 parts.logs = logs
 COMMANDS["logs"] = Entry("parts", "logs", "Log.")
-app(["logs"])
+main()
 """
 
 
 def test_only_results_are_on_standard_output() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", PROGRAM, "logs"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
     assert "something.noticed" in done.stderr
