@@ -10,8 +10,8 @@ import structlog
 
 from tael.operations.store import Store
 from tests.sandbox.conftest import KEYS, Sandbox
-from tests.sandbox.forked import ForkingServer
 from tests.support.commands import NO_AUTHORITY
+from tests.support.forks import ForkServer
 from tests.support.postgres import migrated_server, open_folder, temporary_database
 from tests.support.store import entered_store, with_a_merchant
 from tests.support.tiers import TierTable
@@ -83,15 +83,15 @@ def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def forking_server() -> Iterator[ForkingServer]:
-    server = ForkingServer()
+def forking_server() -> Iterator[ForkServer]:
+    server = ForkServer("tests.sandbox.forked")
     yield server
     server.end()
 
 
 @pytest.fixture(scope="session")
 def new_sandbox(
-    key_folder: Path, forking_server: ForkingServer, tmp_path_factory: pytest.TempPathFactory
+    key_folder: Path, forking_server: ForkServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], Sandbox]]:
     """Starts sandboxes with fresh books; all are ended with the session."""
     started: list[Sandbox] = []

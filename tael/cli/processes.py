@@ -24,7 +24,7 @@ MIN_LIFE_S: Final = 1.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _die_with(parent: int) -> Callable[[], None]:
+def die_with(parent: int) -> Callable[[], None]:
     def ask_kernel() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it died before the prctl call
@@ -49,7 +49,7 @@ def start(
             stdout=output,
             stderr=output,
             pass_fds=tuple(keep),
-            preexec_fn=_die_with(os.getpid()),
+            preexec_fn=die_with(os.getpid()),
             start_new_session=True,  # Ctrl-C goes to the parent, which ends its children in order
         )
 

@@ -5,12 +5,12 @@ payments. Nothing of `tael` is imported except the template of a first start.
 """
 
 import json
+import os
 import random
 import shutil
 import signal
 import socket
-import subprocess
-import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from tests.support.commands import clean_environment, run_tael
+from tests.support.commands import clean_environment, command_server, run_tael
+from tests.support.forks import Forked, ended
 from tests.support.http_calls import call_kept
 from tests.support.seeded import seed_folder
 
@@ -79,7 +80,7 @@ class Demo:
 
     folder: Path
     port: int
-    process: "subprocess.Popen[str]"
+    process: Forked
     gateway: str = ""
     sandbox: str = ""
     shop: str = ""
@@ -106,41 +107,35 @@ class Demo:
     @classmethod
     def _start(cls, folder: Path, port: int, options: Sequence[str], settings: dict[str, str]) -> "Demo":
         where = ["--port", str(port), "--data", str(folder)]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tael.cli", "demo", "--quiet", *where, *options],
-            cwd=ROOT,
-            env=clean_environment() | settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        limit = threading.Timer(START_LIMIT_S, process.kill)
-        limit.start()
-        line = process.stdout.readline()
-        limit.cancel()
-        if not line:
-            _, message = process.communicate(timeout=END_LIMIT_S)
-            raise NotStarted(message)
+        reading, writing = os.pipe()
+        with os.fdopen(reading) as output, tempfile.TemporaryFile("w+") as errors:
+            process = command_server().start(
+                ["demo", "--quiet", *where, *options],
+                clean_environment() | settings,
+                writing,
+                errors.fileno(),
+            )
+            os.close(writing)
+            limit = threading.Timer(START_LIMIT_S, process.send_signal, [signal.SIGKILL])
+            limit.start()
+            line = output.readline()
+            limit.cancel()
+            if not line:
+                ended(process, END_LIMIT_S)
+                errors.seek(0)
+                raise NotStarted(errors.read())
         ready = json.loads(line)
         urls = (ready["gateway"], ready["sandbox"], ready["shop"], ready["database_url"])
         return cls(folder, port, process, *urls, ready["apps"])
 
     def end(self) -> None:
-        self.process.terminate()
-        try:
-            self.process.communicate(timeout=END_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
+        self.process.send_signal(signal.SIGTERM)
+        ended(self.process, END_LIMIT_S)
 
     def kill(self) -> None:
         """SIGKILL the parent process alone, without any cleanup."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(END_LIMIT_S)
-        for pipe in (self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                pipe.close()
+        self.process.wait()
 
     def set_app(self, appcode: str, *settings: str) -> None:
         """`tael app set`. A demo reads settings with each request."""

@@ -20,11 +20,12 @@ from typing import Any, Final, Self
 import pytest
 from werkzeug import Request, Response
 
-from tests.sandbox.forked import ForkingServer
+from tests.support.forks import Forked, ForkServer, ended
 from tests.support.http_calls import CALL_LIMIT_S, call_kept
 from tests.support.local_server import local_server
 
 ROOT: Final = Path(__file__).parents[2]
+STANDARD_ERROR: Final = 2
 START_LIMIT_S: Final = 60
 END_LIMIT_S: Final = 20
 #: Slow to create: further sandboxes of the same session get a copy.
@@ -44,10 +45,10 @@ class ControlRefused(Exception):
 class Sandbox:
     """A running sandbox: `http` and `tls` are its base URLs."""
 
-    def __init__(self, folder: Path, forking: ForkingServer | None = None) -> None:
+    def __init__(self, folder: Path, forking: ForkServer | None = None) -> None:
         self.folder = folder
         self._forking = forking
-        self._pid: int | None = None
+        self._process: Forked | subprocess.Popen[bytes] | None = None
         self._start()
 
     def _start(self, http_port: int = 0, tls_port: int = 0, *more: str) -> None:
@@ -56,13 +57,12 @@ class Sandbox:
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb") as output:
             if self._forking is not None:
-                self._pid = self._forking.start(arguments, writing)
+                self._process = self._forking.start(arguments, os.environ, writing, STANDARD_ERROR)
             else:
                 command = [sys.executable, "-m", "tael_sandbox", *arguments]
                 self._process = subprocess.Popen(command, cwd=ROOT, stdout=writing)
-                self._pid = self._process.pid
             os.close(writing)
-            started = threading.Timer(START_LIMIT_S, os.kill, (self._pid, signal.SIGKILL))
+            started = threading.Timer(START_LIMIT_S, self._process.send_signal, [signal.SIGKILL])
             started.start()
             greeting = json.loads(output.readline() or b"{}")
             started.cancel()
@@ -72,27 +72,22 @@ class Sandbox:
 
     def restart(self, *more: str, number: signal.Signals = signal.SIGTERM) -> None:
         """Ends the process with this signal, unless it has ended, and starts it with the same folder and ports."""
-        if self._pid is not None:
+        if self._process is not None:
             self.end(number)
         self._forking = None
         self._start(int(self.http.rsplit(":", 1)[1]), int(self.tls.rsplit(":", 1)[1]), *more)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ends the process and returns its exit status."""
-        assert self._pid is not None
-        pid, self._pid = self._pid, None
-        os.kill(pid, number)
-        too_late = threading.Timer(END_LIMIT_S, os.kill, (pid, signal.SIGKILL))
-        too_late.start()
-        try:
-            return self._forking.wait(pid) if self._forking is not None else self._process.wait()
-        finally:
-            too_late.cancel()
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.send_signal(number)
+        return ended(process, END_LIMIT_S)
 
     @property
     def is_running(self) -> bool:
         """Whether it was started and not ended since."""
-        return self._pid is not None
+        return self._process is not None
 
     def control(self, method: str, name: str, members: dict[str, Any] | None = None) -> Any:
         """Calls `/control/<name>`. Raises ControlRefused."""
