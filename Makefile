@@ -2,7 +2,7 @@
 # A target is listed by `make help` with the text behind its `##`, in the order of this file.
 
 PYTHON ?= python3
-WORKERS ?= 2
+WORKERS ?= 3
 ARGS ?=
 SEED ?= 1
 MINUTES ?= 10
