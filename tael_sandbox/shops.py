@@ -46,12 +46,23 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class WeChatContract:
+    """A sub-merchant with its three appids, under each of which it may trade.
+
+    A file of an older version has no `mini_appid` and no `app_appid`; `open_shops` adds them.
+    """
+
     mch_id: str  #: the Provider's
     sub_mch_id: str
-    sub_appid: str
+    sub_appid: str  #: its official account
     sub_secret: str
     sign_type: str
     fee_rate_ppm: int = 6_000  #: WeChat Pay's fee for each payment, in parts per million of its price
+    mini_appid: str = ""  #: its mini program
+    app_appid: str = ""  #: its mobile app at WeChat's open platform
+
+    @property
+    def appids(self) -> tuple[str, str, str]:
+        return self.sub_appid, self.mini_appid, self.app_appid
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +85,9 @@ class Shops:
 
 
 def open_shops(path: Path) -> Shops:
-    """Reads the shops. Creates them at the first start, and adds the missing ones to a file of an older version."""
+    """Reads the shops. Creates them at the first start, and adds what a file of an older version lacks."""
     stored = _shops_from(json.loads(path.read_text("utf-8"))) if path.exists() else None
-    shops = _with_other_currencies(stored or _new_shops())
+    shops = _with_every_appid(_with_other_currencies(stored or _new_shops()))
     if shops != stored:
         _write_private_file(path, json.dumps(asdict(shops), indent=1))
     return shops
@@ -100,6 +111,18 @@ def _with_other_currencies(shops: Shops) -> Shops:
     labels = {shop.label for shop in shops.shops}
     others = (_shop_in(currency) for currency in OTHER_CURRENCIES if _label_in(currency) not in labels)
     return replace(shops, shops=(*shops.shops, *others))
+
+
+def _with_every_appid(shops: Shops) -> Shops:
+    return replace(shops, shops=tuple(_shop_with_every_appid(shop) for shop in shops.shops))
+
+
+def _shop_with_every_appid(shop: Shop) -> Shop:
+    contract = shop.wechat
+    if contract is None:
+        return shop
+    mini_appid, app_appid = (appid or _appid() for appid in (contract.mini_appid, contract.app_appid))
+    return replace(shop, wechat=replace(contract, mini_appid=mini_appid, app_appid=app_appid))
 
 
 def _label_in(currency: str) -> str:

@@ -82,7 +82,7 @@ class OAuth:
     def _check_appid(self, appid: str) -> None:
         if self._registry.contract_of(appid) is not None:
             return
-        if self._registry.is_provider_appid(appid):  # providers have no pages of their own here
+        if self._registry.knows_appid(appid):  # only official accounts of sub-merchants have pages here
             raise OAuthError(10005, "scope permission denied")
         raise OAuthError(40013, "invalid appid")
 

@@ -159,7 +159,7 @@ def _identify(registry: Registry, call: Call, fields: dict[str, str]) -> tuple[M
     if (
         not merchants
         or fields.get("appid", "") not in ("", merchants[0].provider.appid)
-        or sub_appid not in ("", *(merchant.contract.sub_appid for merchant in merchants))
+        or sub_appid not in ("", *(appid for merchant in merchants for appid in merchant.contract.appids))
     ):
         raise UnknownSender("商户号mch_id与appid不匹配", _identity_error(registry, fields, merchants))
     return merchants
@@ -169,9 +169,8 @@ def _identity_error(registry: Registry, fields: dict[str, str], merchants: tuple
     """The documented `err_code` for the first number that is wrong."""
     if not merchants:
         return "MCHID_NOT_EXIST"
-    known = set(registry.appids)
-    named = (fields.get("appid", ""), fields.get("sub_appid", ""))
-    return "APPID_NOT_EXIST" if any(name not in known for name in named if name) else "APPID_MCHID_NOT_MATCH"
+    named = [appid for appid in (fields.get("appid", ""), fields.get("sub_appid", "")) if appid]
+    return "APPID_MCHID_NOT_MATCH" if all(map(registry.knows_appid, named)) else "APPID_NOT_EXIST"
 
 
 def _is_signed(call: Call, fields: dict[str, str], key: str) -> bool:

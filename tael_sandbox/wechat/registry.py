@@ -114,13 +114,18 @@ class Registry:
     def contract_of(self, sub_appid: str) -> WeChatContract | None:
         return next((m.contract for m in self.merchants if m.contract.sub_appid == sub_appid), None)
 
-    def is_provider_appid(self, appid: str) -> bool:
-        return any(merchant.provider.appid == appid for merchant in self._merchants)
+    def knows_appid(self, appid: str) -> bool:
+        """Whether it is an appid of any provider or sub-merchant."""
+        return any(appid in (m.provider.appid, *m.contract.appids) for m in self._merchants)
 
     @property
-    def appids(self) -> list[str]:
-        """Every appid with openids, the demo shop's first."""
-        appids = [appid for m in self.merchants for appid in (m.provider.appid, m.contract.sub_appid)]
+    def appids_with_openids(self) -> list[str]:
+        """The appids for which a merchant needs the payer's openid, the demo shop's first. Apps need none."""
+        appids = [
+            appid
+            for m in self.merchants
+            for appid in (m.provider.appid, m.contract.sub_appid, m.contract.mini_appid)
+        ]
         return list(dict.fromkeys(appids))
 
     def openid(self, payer: str, appid: str) -> str:

@@ -140,6 +140,8 @@ class WeChatWallet:
             "mch_id": merchant.provider.mch_id,
             "sub_mch_id": merchant.contract.sub_mch_id,
             "sub_appid": merchant.contract.sub_appid,
+            "mini_appid": merchant.contract.mini_appid,
+            "app_appid": merchant.contract.app_appid,
             "sub_secret": merchant.contract.sub_secret,
             "key": merchant.provider.key,
             "sign_type": merchant.contract.sign_type,
@@ -183,7 +185,7 @@ class WeChatWallet:
         }
 
     def openids(self, payer: str) -> dict[str, str]:
-        return {appid: self._registry.openid(payer, appid) for appid in self._registry.appids}
+        return {appid: self._registry.openid(payer, appid) for appid in self._registry.appids_with_openids}
 
     def tick(self, now: datetime) -> None:
         if has_due_steps(self._books.reader, now):

@@ -173,6 +173,23 @@ def test_accounts_are_sorted_by_shop_with_demo_first(sandbox: Sandbox) -> None:
     assert len({row["pid"] for row in rows if row["wallet"] == "alipay"}) == 14
 
 
+def test_every_wechat_account_names_its_three_appids(sandbox: Sandbox) -> None:
+    rows = [row for row in sandbox.control("GET", "accounts") if row["wallet"] == "wechat"]
+    appids = [row[name] for row in rows for name in ("sub_appid", "mini_appid", "app_appid")]
+    assert len(set(appids)) == 4 * 3
+    assert all(re.fullmatch("wx[0-9a-f]{16}", appid) for appid in appids)
+
+
+def test_a_payer_has_an_openid_under_each_appid_except_those_of_apps(sandbox: Sandbox) -> None:
+    accounts = [row for row in sandbox.control("GET", "accounts") if row["wallet"] == "wechat"]
+    names = ("appid", "sub_appid", "mini_appid")
+    for row in sandbox.control("GET", "payers"):
+        openids = row["openids"]
+        expected = () if row["wallet"] == "alipay" else {each[name] for each in accounts for name in names}
+        assert set(openids) == set(expected)
+        assert len(set(openids.values())) == len(openids)
+
+
 def test_private_keys_are_for_the_owner_only(sandbox: Sandbox) -> None:
     private = [sandbox.folder / "shops.json", *sandbox.folder.glob("certificates/*.key.pem")]
     private += sandbox.folder.glob("certificates/*.p12")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sqlite3
 from datetime import timedelta
 from decimal import Decimal
@@ -147,6 +148,26 @@ def test_a_file_without_other_currencies_gets_their_shops_and_keeps_its_own(tmp_
         "in_krw": "KRW",
         "in_usd": "USD",
     }
+    assert read == open_shops(path)
+
+
+def test_a_file_without_appids_of_mini_program_and_app_gets_them_once(tmp_path: Path) -> None:
+    path = tmp_path / "shops.json"
+    made = open_shops(path)
+    stored = json.loads(path.read_text())
+    for shop in stored["shops"]:
+        if shop["wechat"]:
+            del shop["wechat"]["mini_appid"], shop["wechat"]["app_appid"]
+    path.write_text(json.dumps(stored))
+    read = open_shops(path)
+    old = [shop.wechat for shop in made.shops if shop.wechat]
+    new = [shop.wechat for shop in read.shops if shop.wechat]
+    assert [(c.sub_mch_id, c.sub_appid, c.sub_secret) for c in new] == [
+        (c.sub_mch_id, c.sub_appid, c.sub_secret) for c in old
+    ]
+    appids = [appid for contract in (*old, *new) for appid in (contract.mini_appid, contract.app_appid)]
+    assert len(set(appids)) == len(appids) == 16
+    assert all(re.fullmatch("wx[0-9a-f]{16}", appid) for appid in appids)
     assert read == open_shops(path)
 
 

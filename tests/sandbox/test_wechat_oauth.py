@@ -102,6 +102,8 @@ def test_an_invalid_authorization_does_not_redirect(sandbox: Sandbox, demo: Shop
     for change, errcode in (
         ({"appid": "wx0"}, 40013),
         ({"appid": demo.account["appid"]}, 10005),
+        ({"appid": demo.account["mini_appid"]}, 10005),
+        ({"appid": demo.account["app_appid"]}, 10005),
         ({"scope": "all"}, 10005),
         ({"redirect_uri": "javascript:alert(1)"}, 10003),
         ({"payer": "ada"}, 46004),
