@@ -24,6 +24,7 @@ MISSING: Final = "缺少参数"  #: followed by the element's name
 BAD_SIGNATURE: Final = "签名错误，请检查后再试"
 BAD_XML: Final = "XML格式错误"
 BAD_FORM: Final = "参数格式错误"  #: preceded by the element's name
+UNBOUND: Final = "商户号mch_id与appid不匹配"
 
 AMOUNT: Final = re.compile("[1-9][0-9]{0,11}")
 COUNT: Final = re.compile("0|[1-9][0-9]{0,5}")

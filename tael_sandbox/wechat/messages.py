@@ -72,7 +72,7 @@ def xml_reply(fields: Fields) -> Response:
 
 
 def unsigned_refusal(err_code: str, err_code_des: str) -> Response:
-    """A layer-2 FAIL for a sender whose key is unknown."""
+    """A layer-2 FAIL for a sender whose numbers are unknown or do not match."""
     error = {"result_code": "FAIL", "err_code": err_code, "err_code_des": err_code_des}
     return xml_reply({"return_code": "SUCCESS", "return_msg": "OK", **error})
 

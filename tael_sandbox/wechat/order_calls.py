@@ -1,4 +1,4 @@
-"""unifiedorder, orderquery and closeorder: orders that a payer opens by QR code or inside WeChat."""
+"""unifiedorder, orderquery and closeorder: orders that a payer opens by QR code, inside WeChat or from an app."""
 
 import sqlite3
 from datetime import datetime, timedelta
@@ -13,6 +13,7 @@ from tael_sandbox.wechat.calls import AdmittedRequest, Missing, Refusal, Rejecti
 from tael_sandbox.wechat.messages import Value
 from tael_sandbox.wechat.notices import paid_fields
 from tael_sandbox.wechat.signing import MD5
+from tael_sandbox.wechat.trade_types import check_trade_type
 from tael_sandbox.wechat.trades import DEFAULT_LIFE, Trade
 
 MIN_LIFE: Final = timedelta(minutes=1)
@@ -30,7 +31,7 @@ STATE_TEXT: Final = {
 
 
 def unifiedorder(request: AdmittedRequest) -> dict[str, Value]:
-    _check_product(request)
+    check_trade_type(request)
     payer = _check_openid(request)
     expires_at = _expiry(request)
     _check_notify_url(request)
@@ -46,14 +47,6 @@ def unifiedorder(request: AdmittedRequest) -> dict[str, Value]:
     if request.text("device_info"):
         fields["device_info"] = request.text("device_info")
     return fields
-
-
-def _check_product(request: AdmittedRequest) -> None:
-    if request.text("trade_type") in ("APP", "MWEB"):
-        raise Rejection("商户号该产品权限未开通，请前往商户平台>产品中心检查后重试")
-    is_nameless = request.text("trade_type") == "NATIVE" and not request.text("product_id")
-    if is_nameless and current_profile(request.connection).is_strict:
-        raise Missing("product_id")
 
 
 def _check_openid(request: AdmittedRequest) -> Payer | None:

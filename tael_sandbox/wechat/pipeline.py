@@ -23,6 +23,7 @@ from tael_sandbox.wechat.calls import (
     BAD_FORM,
     BAD_SIGNATURE,
     BAD_XML,
+    UNBOUND,
     AdmittedRequest,
     Call,
     Missing,
@@ -161,7 +162,7 @@ def _identify(registry: Registry, call: Call, fields: dict[str, str]) -> tuple[M
         or fields.get("appid", "") not in ("", merchants[0].provider.appid)
         or sub_appid not in ("", *(appid for merchant in merchants for appid in merchant.contract.appids))
     ):
-        raise UnknownSender("商户号mch_id与appid不匹配", _identity_error(registry, fields, merchants))
+        raise UnknownSender(UNBOUND, _identity_error(registry, fields, merchants))
     return merchants
 
 

@@ -120,6 +120,16 @@ class Shop:
     def order(self, **fields: Any) -> Reply:
         return self.call("/pay/unifiedorder", **(SALE | {"out_trade_no": new_number(), **NATIVE, **fields}))
 
+    def jsapi(self, sub_openid: str, appid_name: str = "sub_appid") -> dict[str, str]:
+        """The elements of an order inside WeChat: on a page, or with `mini_appid` in the mini program."""
+        sub_appid = str(self.account[appid_name])
+        return {"trade_type": "JSAPI", "sub_appid": sub_appid, "sub_openid": sub_openid}
+
+    @property
+    def app(self) -> dict[str, str]:
+        """The elements of an order of the merchant's app."""
+        return {"trade_type": "APP", "sub_appid": str(self.account["app_appid"])}
+
     def scan_code(self, auth_code: str, **fields: Any) -> Reply:
         return self.call(
             "/pay/micropay", **(SALE | {"out_trade_no": new_number(), "auth_code": auth_code, **fields})
