@@ -129,7 +129,7 @@ class Screens:
         if view is None:
             name = texts.WALLET_NAMES[payer.wallet]
             raise ControlError(
-                f"{name} does not know this. Paste a pay_url, a qrcode or a package, and choose its wallet above",
+                f"{name} does not know this. Paste a pay_url, a qrcode or pay_params, and choose its wallet above",
                 "link",
             )
         charged_minor = cash_price(view["amount"], view["currency"], payer)

@@ -1,5 +1,6 @@
 """The payer's side of a trade: viewing the order of a QR code or prepay_id, paying it and cancelling it."""
 
+import json
 import re
 import sqlite3
 from dataclasses import dataclass
@@ -15,12 +16,35 @@ from tael_sandbox.wechat.numbering import QR_PREFIX, SHORT_PREFIX
 from tael_sandbox.wechat.registry import WALLETS, Registry
 from tael_sandbox.wechat.trades import Trade
 
-_PREPAY: Final = re.compile("(?:prepay_id=)?(wx[0-9]{14}[0-9a-f]{20})")
+_PREPAY: Final = re.compile("wx[0-9]{14}[0-9a-f]{20}")
+_PACKAGE: Final = "prepay_id="
 
 
 def is_link(url: str) -> bool:
-    """Whether it is the text of a QR code, or the `package` of WeChat's JavaScript bridge."""
-    return url.startswith((QR_PREFIX, SHORT_PREFIX, "prepay_id=")) or bool(_PREPAY.fullmatch(url))
+    """Whether it is the text of a QR code, or names a prepay_id."""
+    return url.startswith((QR_PREFIX, SHORT_PREFIX)) or prepay_id_in(url) is not None
+
+
+def prepay_id_in(text: str) -> str | None:
+    """The prepay_id of a `package`, or of the parameters of a payment in JSON. None if the text is neither."""
+    if text.startswith("{"):
+        prepay_id = _prepay_id_of_parameters(text)
+        return prepay_id if _PREPAY.fullmatch(prepay_id) else None
+    if text.startswith(_PACKAGE):
+        return text.removeprefix(_PACKAGE)
+    return text if _PREPAY.fullmatch(text) else None
+
+
+def _prepay_id_of_parameters(text: str) -> str:
+    """An app's parameters have it as `prepayid`, those of a page or a mini program in `package`."""
+    try:
+        parameters = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    prepay_id, package = parameters.get("prepayid"), parameters.get("package")
+    if isinstance(prepay_id, str):
+        return prepay_id
+    return package.removeprefix(_PACKAGE) if isinstance(package, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +59,8 @@ class Phone:
             url = short_urls.long_url(self.connection, url) or url
         if url.startswith((QR_PREFIX, SHORT_PREFIX)):
             trade = trades.by_code_url(self.connection, url)
-        elif is_link(url):
-            trade = trades.by_prepay(self.connection, url.removeprefix("prepay_id="))
+        elif (prepay_id := prepay_id_in(url)) is not None:
+            trade = trades.by_prepay(self.connection, prepay_id)
         else:
             return None
         if trade is None:

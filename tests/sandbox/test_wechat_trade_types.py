@@ -1,5 +1,6 @@
 """Orders of a mini program and of an app: their appids, who can pay them, and their way through all calls."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -114,6 +115,68 @@ def test_another_merchants_appids_are_refused(sandbox: Sandbox, demo: Shop) -> N
     neighbour = shop(sandbox, "wechat_only")
     assert demo.order(**neighbour.app).error == UNBOUND
     assert demo.order(**mini(sandbox, neighbour, "chen")).error == UNBOUND
+
+
+# ---- the parameters of a payment, as the payer's link ------------------------------------------------------------
+
+
+def parameters(demo: Shop, prepay_id: str, kind: str) -> str:
+    """What a merchant's page, mini program or app passes to WeChat, as JSON."""
+    own: dict[str, str] = (
+        {
+            "appid": demo.account["app_appid"],
+            "partnerid": demo.account["sub_mch_id"],
+            "prepayid": prepay_id,
+            "package": "Sign=WXPay",
+            "noncestr": "n0nce",
+            "timestamp": "1767225600",
+            "sign": "0" * 32,
+        }
+        if kind == "app"
+        else {
+            "appId": demo.account["mini_appid" if kind == "mini" else "sub_appid"],
+            "timeStamp": "1767225600",
+            "nonceStr": "n0nce",
+            "package": f"prepay_id={prepay_id}",
+            "signType": "MD5",
+            "paySign": "0" * 32,
+        }
+    )
+    return json.dumps(own)
+
+
+@pytest.mark.parametrize("kind", ["app", "mini", "page"])
+def test_the_payer_opens_an_order_with_the_merchants_parameters(
+    sandbox: Sandbox, demo: Shop, kind: str
+) -> None:
+    number, of_page = new_number(), openid(sandbox, "chen", demo.account["sub_appid"])
+    order = demo.jsapi(of_page) if kind == "page" else elements(sandbox, demo, kind)
+    made = demo.order(out_trade_no=number, **order)
+    link = parameters(demo, made["prepay_id"], kind)
+    assert sandbox.control("POST", "scan", {"url": link})["order"] == number
+    assert number in Handset(sandbox, "chen").scan(link)["order"]
+    assert confirm(sandbox, "pay", url=link)["state"] == "SUCCESS"
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        *("{", '{"package"', "{}", '{"package": 7}', '{"prepayid": ["x"]}', '{"prepayid": "\\ud800"}'),
+        *('{"package": "Sign=WXPay"}', '{"prepayid": "wx1"}', '["prepay_id=x"]', '{"a":' * 9_000, "{" * 500),
+    ],
+    ids=lambda link: link[:24],
+)
+def test_json_without_a_prepay_id_is_an_unknown_link(sandbox: Sandbox, link: str) -> None:
+    with pytest.raises(ControlRefused, match="no wallet knows") as refused:
+        sandbox.control("POST", "scan", {"url": link})
+    assert refused.value.field == "url"
+    assert Handset(sandbox, "chen").scan(link).status == 400
+
+
+def test_parameters_of_an_unknown_order_are_refused(sandbox: Sandbox, demo: Shop) -> None:
+    for kind in ("app", "mini"):
+        with pytest.raises(ControlRefused, match="no such code"):
+            sandbox.control("POST", "scan", {"url": parameters(demo, "wx" + "0" * 34, kind)})
 
 
 # ---- all calls ---------------------------------------------------------------------------------------------------
