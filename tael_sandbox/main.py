@@ -43,6 +43,7 @@ from tael_sandbox.shops import open_shops
 from tael_sandbox.tls import PeerCertificateProtocol, server_context
 from tael_sandbox.unserved import UnservedCall
 from tael_sandbox.wallet import Wallet
+from tael_sandbox.wechat.mweb_links import PATH as MWEB_PATH
 from tael_sandbox.wechat.wallet import WeChatWallet
 
 GRACE_S = 2
@@ -169,7 +170,8 @@ def build_app(wallets: list[Wallet], control: Control, phone: Phone) -> Starlett
 async def _refuse_unserved(wallets: list[Wallet], request: Request, status: int) -> Response | None:
     """The refusal in the form of the called wallet. None for a page of the sandbox or an unknown call."""
     path: str = request.scope["path"]
-    if is_own_page(path) or path.startswith(CASHIER_PATH) or status not in (404, 405):
+    is_payers_page = path.startswith(CASHIER_PATH) or path == MWEB_PATH
+    if is_own_page(path) or is_payers_page or status not in (404, 405):
         return None
     try:
         body = await read_body(request, UNSERVED_BODY_BYTES) or b""

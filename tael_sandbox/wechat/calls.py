@@ -90,6 +90,7 @@ class AdmittedRequest:
     registry: Registry
     connection: sqlite3.Connection
     now: datetime
+    pages_url: str  #: the base URL of WeChat's pages in a payer's browser
 
     def text(self, name: str) -> str:
         return self.fields.get(name, "")

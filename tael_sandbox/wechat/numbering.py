@@ -43,6 +43,11 @@ def short_url() -> str:
     return SHORT_PREFIX + "".join(secrets.choice(_ALPHANUMERIC) for _ in range(10))
 
 
+def mweb_package() -> str:
+    """10 digits, which tell apart the links of one MWEB order."""
+    return _digits(10)
+
+
 def nonce() -> str:
     return "".join(secrets.choice(_ALPHANUMERIC) for _ in range(32))
 

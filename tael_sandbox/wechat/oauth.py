@@ -63,7 +63,7 @@ class OAuth:
         if query.get("response_type") != "code" or query.get("scope") not in SCOPES:
             raise OAuthError(10005, "scope permission denied")
         target = query.get("redirect_uri", "")
-        if not _is_page(target):
+        if not is_page(target):
             raise OAuthError(10003, "redirect_uri domain not registered")
         code = secrets.token_hex(16)
         with self._books.transaction() as connection:
@@ -133,7 +133,8 @@ def _payer_named(connection: sqlite3.Connection, payer: str | None) -> Payer:
     raise OAuthError(46004, "user not exists")
 
 
-def _is_page(url: str) -> bool:
+def is_page(url: str) -> bool:
+    """Whether it is an absolute address on the web."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,4 +1,4 @@
-"""unifiedorder, orderquery and closeorder: orders that a payer opens by QR code, inside WeChat or from an app."""
+"""unifiedorder, orderquery and closeorder: orders that a payer opens by QR code, inside WeChat or from outside."""
 
 import sqlite3
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from tael_sandbox.clock import from_stamp
 from tael_sandbox.payers import Payer
 from tael_sandbox.profiles import current_profile
-from tael_sandbox.wechat import magic, numbering, trades
+from tael_sandbox.wechat import magic, mweb_links, numbering, trades
 from tael_sandbox.wechat.calls import AdmittedRequest, Missing, Refusal, Rejection, belongs_to, find_trade
 from tael_sandbox.wechat.messages import Value
 from tael_sandbox.wechat.notices import paid_fields
@@ -41,9 +41,18 @@ def unifiedorder(request: AdmittedRequest) -> dict[str, Value]:
         trade = _open(request, payer, expires_at)
     else:
         _check_repeat(request, trade)
+    return _made(request, trade)
+
+
+def _made(request: AdmittedRequest, trade: Trade) -> dict[str, Value]:
+    """The fields of the reply, with a new link if the type has links that expire."""
     fields: dict[str, Value] = {"trade_type": trade.trade_type, "prepay_id": trade.prepay_id or ""}
     if trade.code_url is not None:
         fields["code_url"] = trade.code_url
+    if trade.trade_type == "MWEB":
+        payer_ip = request.text("spbill_create_ip")
+        link = mweb_links.make_link(request.connection, trade, payer_ip, request.now)
+        fields["mweb_url"] = request.pages_url + link
     if request.text("device_info"):
         fields["device_info"] = request.text("device_info")
     return fields

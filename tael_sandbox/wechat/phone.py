@@ -10,7 +10,7 @@ from typing import Final
 from tael_sandbox.payers import Payer, payer_of
 from tael_sandbox.rates import to_cny_minor
 from tael_sandbox.wallet import ControlError, NotEnoughMoney, Row
-from tael_sandbox.wechat import short_urls, trades
+from tael_sandbox.wechat import mweb_links, short_urls, trades
 from tael_sandbox.wechat.notices import queue_payment_notice
 from tael_sandbox.wechat.numbering import QR_PREFIX, SHORT_PREFIX
 from tael_sandbox.wechat.registry import WALLETS, Registry
@@ -21,8 +21,9 @@ _PACKAGE: Final = "prepay_id="
 
 
 def is_link(url: str) -> bool:
-    """Whether it is the text of a QR code, or names a prepay_id."""
-    return url.startswith((QR_PREFIX, SHORT_PREFIX)) or prepay_id_in(url) is not None
+    """Whether it is the text of a QR code, the link of an MWEB order, or names a prepay_id."""
+    is_code = url.startswith((QR_PREFIX, SHORT_PREFIX))
+    return is_code or mweb_links.is_mweb_link(url) or prepay_id_in(url) is not None
 
 
 def prepay_id_in(text: str) -> str | None:
@@ -59,6 +60,8 @@ class Phone:
             url = short_urls.long_url(self.connection, url) or url
         if url.startswith((QR_PREFIX, SHORT_PREFIX)):
             trade = trades.by_code_url(self.connection, url)
+        elif mweb_links.is_mweb_link(url):
+            trade = self._trade_of_mweb_link(url)
         elif (prepay_id := prepay_id_in(url)) is not None:
             trade = trades.by_prepay(self.connection, prepay_id)
         else:
@@ -66,6 +69,12 @@ class Phone:
         if trade is None:
             raise ControlError("WeChat Pay has no such code", "url")
         return trade
+
+    def _trade_of_mweb_link(self, url: str) -> Trade | None:
+        link = mweb_links.find_link(self.connection, mweb_links.query_of(url))
+        if link is not None and link.is_too_old(self.now):
+            raise ControlError("the link is too old", "url")
+        return None if link is None else link.trade
 
     def show(self, trade: Trade) -> Row:
         return {

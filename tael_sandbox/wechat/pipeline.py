@@ -56,10 +56,11 @@ NO_CERTIFICATE: Final = (
 
 
 class Pipeline:
-    def __init__(self, clock: Clock, books: Books, registry: Registry) -> None:
+    def __init__(self, clock: Clock, books: Books, registry: Registry, pages_url: str) -> None:
         self._clock = clock
         self._books = books
         self._registry = registry
+        self._pages_url = pages_url
 
     def route(self, call: Call) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -107,7 +108,9 @@ class Pipeline:
         with self._books.transaction() as connection:
             take_due_steps(connection, self._registry, now)
             try:
-                outcome = call.answer(AdmittedRequest(fields, merchants, self._registry, connection, now))
+                outcome = call.answer(
+                    AdmittedRequest(fields, merchants, self._registry, connection, now, self._pages_url)
+                )
                 if isinstance(outcome, Response):
                     return outcome
                 outcome = {"result_code": "SUCCESS", **outcome}

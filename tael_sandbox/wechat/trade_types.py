@@ -1,11 +1,23 @@
 """What unifiedorder requires of an order because of its trade type, beyond the form of its elements.
 
-NATIVE: a QR code                       JSAPI: a page inside WeChat, or a mini program
-APP: a merchant's mobile app
+NATIVE is a QR code, JSAPI a page inside WeChat or a mini program, APP a mobile app, and MWEB a page in another browser,
+from which the payer changes to WeChat.
 """
 
+import json
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Final
+
 from tael_sandbox.profiles import current_profile
-from tael_sandbox.wechat.calls import UNBOUND, AdmittedRequest, Missing, Rejection, UnknownSender
+from tael_sandbox.wechat.calls import BAD_FORM, UNBOUND, AdmittedRequest, Missing, Rejection, UnknownSender
+
+#: By type of page in `scene_info`: what else it names.
+_SCENES: Final[Mapping[object, tuple[str, str]]] = {
+    "Wap": ("wap_url", "wap_name"),
+    "IOS": ("app_name", "bundle_id"),
+    "Android": ("app_name", "package_name"),
+}
 
 
 def check_trade_type(request: AdmittedRequest) -> None:
@@ -16,7 +28,7 @@ def check_trade_type(request: AdmittedRequest) -> None:
         case "NATIVE":
             _check_product(request)
         case "MWEB":
-            raise Rejection("商户号该产品权限未开通，请前往商户平台>产品中心检查后重试")
+            _check_browser(request)
 
 
 def _allowed_appids(request: AdmittedRequest) -> tuple[str, ...]:
@@ -34,3 +46,29 @@ def _allowed_appids(request: AdmittedRequest) -> tuple[str, ...]:
 def _check_product(request: AdmittedRequest) -> None:
     if not request.text("product_id") and current_profile(request.connection).is_strict:
         raise Missing("product_id")
+
+
+def _check_browser(request: AdmittedRequest) -> None:
+    if not request.text("scene_info"):
+        raise Missing("scene_info")
+    if not _is_scene(request.text("scene_info")):
+        raise Rejection("scene_info" + BAD_FORM)
+    if not _is_address(request.text("spbill_create_ip")):
+        raise Rejection("spbill_create_ip" + BAD_FORM)
+
+
+def _is_scene(text: str) -> bool:
+    try:
+        page = json.loads(text)["h5_info"]
+        values = [page[name] for name in _SCENES[page["type"]]]
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return False
+    return all(isinstance(value, str) and value for value in values)
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is an IP address, without the scope that IPv6 allows."""
+    try:
+        return "%" not in text and bool(ip_address(text))
+    except ValueError:
+        return False

@@ -20,6 +20,7 @@ from tael_sandbox.wechat import (
     bill_headers,
     bills,
     history,
+    mweb_links,
     refunds,
     resolved_codes,
     short_urls,
@@ -28,6 +29,7 @@ from tael_sandbox.wechat import (
 )
 from tael_sandbox.wechat.due import has_due_steps, take_due_steps
 from tael_sandbox.wechat.endpoints import CALLS
+from tael_sandbox.wechat.mweb_page import MwebPage
 from tael_sandbox.wechat.oauth import OAuth
 from tael_sandbox.wechat.phone import Phone, is_link
 from tael_sandbox.wechat.pipeline import Pipeline
@@ -48,7 +50,10 @@ class WeChatWallet:
         certificates: Certificates,
     ) -> None:
         books.script(
-            "".join(module.TABLES for module in (trades, refunds, resolved_codes, short_urls, bill_headers))
+            "".join(
+                module.TABLES
+                for module in (trades, refunds, resolved_codes, short_urls, bill_headers, mweb_links)
+            )
         )
         self._clock = clock
         self._books = books
@@ -62,12 +67,13 @@ class WeChatWallet:
         return WALLETS
 
     def routes(self) -> list[BaseRoute]:
-        pipeline = Pipeline(self._clock, self._books, self._registry)
+        pipeline = Pipeline(self._clock, self._books, self._registry, self._http_url)
         oauth = OAuth(self._clock, self._books, self._registry)
         vendor_sandbox = (
             pipeline.route_all(prefix, VENDOR_SANDBOX_CALLS) for prefix in ("/sandboxnew", "/xdc")
         )
-        return [*(pipeline.route(call) for call in CALLS), *vendor_sandbox, *oauth.routes()]
+        calls = (pipeline.route(call) for call in CALLS)
+        return [*calls, *vendor_sandbox, *oauth.routes(), *MwebPage(self._phone).routes()]
 
     def refuse_unserved(self, call: UnservedCall) -> Response | None:
         return unserved.refuse(call)
@@ -91,7 +97,9 @@ class WeChatWallet:
                 return None
             after = phone.act(target_trade, action, payer)
             row = {**_trade_row(after), "transaction_id": after.transaction_id}
-            return {"trade": row, "state": after.state, "return_to": None}
+            leaves_page = trade is None and action != "wrong_password"
+            return_to = _return_address(url) if leaves_page else None
+            return {"trade": row, "state": after.state, "return_to": return_to}
 
     @contextmanager
     def _phone(self) -> Iterator[Phone]:
@@ -191,6 +199,13 @@ class WeChatWallet:
         if has_due_steps(self._books.reader, now):
             with self._books.transaction() as connection:
                 take_due_steps(connection, self._registry, now)
+
+
+def _return_address(url: str | None) -> str | None:
+    """The merchant's page after an MWEB order. None for any other link."""
+    if url is None or not mweb_links.is_mweb_link(url):
+        return None
+    return mweb_links.return_address(mweb_links.query_of(url))
 
 
 def _trade_row(trade: Trade) -> Row:

@@ -91,6 +91,7 @@ FORMS: Final = tuple(f"/phone/{name}" for name in ("code", "scan", "act", "clock
 STREAM: Final = "/phone/events"
 FILES: Final = ("/phone/phone.css", "/phone/phone.js")
 CASHIER: Final = "/alipay/cashier/{token}"
+CHECK_MWEB: Final = "/cgi-bin/mmpayweb-bin/checkmweb"
 GATEWAY: Final = "/gateway.do"
 NOTIFY_QUERY: Final = "/trade/notify_query.do"
 OAUTH: Final = ("/connect/oauth2/authorize", "/sns/oauth2/access_token")
@@ -108,6 +109,7 @@ ALL: Final = (
         STREAM,
         *FILES,
         CASHIER,
+        CHECK_MWEB,
         GATEWAY,
         NOTIFY_QUERY,
         *OAUTH,
@@ -300,7 +302,8 @@ def test_no_body_of_any_kind_breaks_a_route(sandbox: Sandbox, routes: dict[str, 
         for body, kind in zip(bodies, cycle(KINDS), strict=False):
             answer = checked(send(sandbox.http, method, path_of(path), body, [("Content-Type", kind or "")]))
             # Wallets refuse in their own form. The phone without known fields shows the first payer's code.
-            has_own_form = path in (GATEWAY, CASHIER, "/phone/code", *WECHAT) or method == "DELETE"
+            pages = (GATEWAY, CASHIER, CHECK_MWEB, "/phone/code")
+            has_own_form = path in (*pages, *WECHAT) or method == "DELETE"
             assert has_own_form or answer.status == 400, (method, body[:40], answer)
 
 
@@ -313,6 +316,7 @@ def test_no_query_breaks_a_route(sandbox: Sandbox, path: str) -> None:
         "redirect_uri": "x",
         "secret": "x",
         "opened": "x",
+        "redirect_url": "x",
     }
     for query in (*forms(good), *(f"wallet={quote(text)}".encode() for text in TEXTS)):
         target = f"{path_of(path)}?{query.decode('ascii')[:20_000]}"
@@ -345,7 +349,8 @@ def test_no_path_traversal_is_possible(sandbox: Sandbox, path: str) -> None:
             assert b"root:" not in answer.body
             is_token = path == CASHIER and target == f"{above}/{segment}"
             is_slash = answer.status == 307 and answer.headers["location"] == f"{sandbox.http}{path_of(path)}"
-            is_refused = answer.status == 404 or (path in OF_WALLETS and b" is not served" in answer.body)
+            is_unserved = b" is not served" in answer.body
+            is_refused = answer.status == 404 or (path in (*OF_WALLETS, CHECK_MWEB) and is_unserved)
             is_named = b"ILLEGAL_SERVICE" in answer.body and path in OF_WALLETS
             is_token_error = is_token and b"TRADE_NOT_EXIST" in answer.body
             assert is_refused or is_slash or is_token_error or is_named, (target, answer)
@@ -408,16 +413,19 @@ def test_scripts_in_merchants_and_payers_texts_are_text_on_every_page(own_sandbo
     link = online.pc_link(new_number(), subject=SCRIPT)
     cashier = own_sandbox.call("GET", link.removeprefix(own_sandbox.http))[1].decode()
     (token,) = set(re.findall('/alipay/cashier/([^"]+)', cashier))
+    h5 = wechat.order(body=SCRIPT, **wechat.h5)["mweb_url"].removeprefix(own_sandbox.http)
     typed = urlencode(dict.fromkeys(TYPED, SCRIPT)).encode()
     shown = {
         "cashier": cashier,  # payee, subject, and each payer to choose from
         "paid": own_sandbox.call("POST", f"/alipay/cashier/{token}", b"action=pay")[1].decode(),
+        "h5": own_sandbox.call("GET", h5)[1].decode(),
+        "paid h5": own_sandbox.call("POST", h5, b"action=pay")[1].decode(),
         "scanned": scanned(own_sandbox, "chen", wechat.order(body=SCRIPT)["code_url"]),
         "waiting": scanned(own_sandbox, "ada", link),
     }
     for name, page in shown.items():
         check_markup(page)
-        assert html.unescape(page).count(SCRIPT) >= (2 if name == "paid" else 5), name
+        assert html.unescape(page).count(SCRIPT) >= (2 if "paid" in name else 5), name
     for form in FORMS:
         page = own_sandbox.call("POST", form, typed)[1].decode()
         check_markup(page)

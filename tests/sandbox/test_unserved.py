@@ -211,6 +211,7 @@ def test_a_host_that_only_looks_like_a_wallet_s_is_not_one(sandbox: Sandbox, hos
         ("POST", "/phone/nothing", 404),
         ("DELETE", "/control/clock", 405),
         ("PUT", "/alipay/cashier/token", 405),
+        ("PUT", "/cgi-bin/mmpayweb-bin/checkmweb", 405),
     ],
 )
 def test_a_call_that_belongs_to_no_wallet_is_refused_in_json_by_name(

@@ -134,7 +134,7 @@ def test_an_openid_under_another_appid_is_refused(sandbox: Sandbox, demo: Shop) 
         ({"trade_type": "JSAPI"}, "缺少参数openid或sub_openid"),
         ({"trade_type": "JSAPI", "sub_openid": "o123"}, "缺少参数sub_appid"),
         ({"sub_openid": "o123"}, "缺少参数sub_appid"),
-        ({"trade_type": "MWEB"}, "商户号该产品权限未开通，请前往商户平台>产品中心检查后重试"),
+        ({"trade_type": "MWEB"}, "缺少参数scene_info"),
         ({"trade_type": "CASH"}, "trade_type参数格式错误"),
         ({"time_expire": "20260230000000"}, "time_expire参数格式错误"),
         ({"time_expire": "20200101000000"}, "time_expire参数格式错误"),

@@ -1,4 +1,4 @@
-"""Orders of a mini program and of an app: their appids, who can pay them, and their way through all calls."""
+"""Orders of a mini program, an app and a browser: their appids, who can pay them, and their way through all calls."""
 
 import json
 from collections.abc import Iterator
@@ -87,8 +87,8 @@ def test_an_openid_belongs_to_the_official_account_or_to_the_mini_program(
 
 
 WRONG_APPIDS = [
-    *((trade_type, "app_appid") for trade_type in ("JSAPI", "NATIVE")),
-    *((trade_type, "mini_appid") for trade_type in ("APP", "NATIVE")),
+    *((trade_type, "app_appid") for trade_type in ("JSAPI", "NATIVE", "MWEB")),
+    *((trade_type, "mini_appid") for trade_type in ("APP", "NATIVE", "MWEB")),
     *(("APP", name) for name in ("sub_appid", "")),
 ]
 
@@ -181,10 +181,12 @@ def test_parameters_of_an_unknown_order_are_refused(sandbox: Sandbox, demo: Shop
 
 # ---- all calls ---------------------------------------------------------------------------------------------------
 
-KINDS = {"app": "APP", "mini": "JSAPI"}
+KINDS = {"app": "APP", "mini": "JSAPI", "h5": "MWEB"}
 
 
 def elements(sandbox: Sandbox, demo: Shop, kind: str) -> dict[str, str]:
+    if kind == "h5":
+        return {**demo.h5, "sub_appid": demo.account["sub_appid"]}
     return demo.app if kind == "app" else mini(sandbox, demo, "chen")
 
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.client
 import itertools
+import json
 import secrets
 import ssl
 import tempfile
@@ -129,6 +130,12 @@ class Shop:
     def app(self) -> dict[str, str]:
         """The elements of an order of the merchant's app."""
         return {"trade_type": "APP", "sub_appid": str(self.account["app_appid"])}
+
+    @property
+    def h5(self) -> dict[str, str]:
+        """The elements of an order in a browser outside WeChat."""
+        page = {"type": "Wap", "wap_url": "https://shop.example", "wap_name": "Demo Shop"}
+        return {"trade_type": "MWEB", "scene_info": json.dumps({"h5_info": page})}
 
     def scan_code(self, auth_code: str, **fields: Any) -> Reply:
         return self.call(
