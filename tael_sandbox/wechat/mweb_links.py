@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from tael_sandbox.clock import from_stamp
 from tael_sandbox.wechat import numbering, trades
-from tael_sandbox.wechat.oauth import is_page
+from tael_sandbox.wechat.addresses import is_web_address
 from tael_sandbox.wechat.trades import Trade
 
 PATH: Final = "/cgi-bin/mmpayweb-bin/checkmweb"
@@ -76,4 +76,4 @@ def query_of(url: str) -> dict[str, str]:
 def return_address(query: Mapping[str, str]) -> str | None:
     """The merchant's page. None if there is none, or if it is no address on the web."""
     url = query.get("redirect_url", "")
-    return url if url.isprintable() and is_page(url) else None
+    return url if url.isprintable() and is_web_address(url) else None

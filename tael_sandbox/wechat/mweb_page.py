@@ -6,7 +6,6 @@ used after the link has expired.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,8 +20,8 @@ from tael_sandbox.payers import all_payers
 from tael_sandbox.profiles import current_profile
 from tael_sandbox.wallet import ControlError, NotEnoughMoney
 from tael_sandbox.wallet_pages import ShownOrder
+from tael_sandbox.wechat.addresses import is_same_address, is_web_address
 from tael_sandbox.wechat.mweb_links import PATH, MwebLink, find_link, return_address
-from tael_sandbox.wechat.oauth import is_page
 from tael_sandbox.wechat.phone import Phone
 from tael_sandbox.wechat.registry import WALLETS
 from tael_sandbox.wechat.trades import Trade
@@ -79,20 +78,10 @@ def _check_browser(phone: Phone, link: MwebLink, request: Request) -> None:
         raise MwebError(TOO_OLD)
     if not current_profile(phone.connection).is_strict:
         return
-    if not is_page(request.headers.get("referer", "")):
+    if not is_web_address(request.headers.get("referer", "")):
         raise MwebError(MALFORMED)
     if request.client is None or not is_same_address(request.client.host, link.payer_ip):
         raise MwebError(OTHER_ADDRESS)
-
-
-def is_same_address(one: str, other: str) -> bool:
-    """All loopback addresses are one: a browser of this machine has several."""
-    first, second = _plain(ip_address(one)), _plain(ip_address(other))
-    return first == second or (first.is_loopback and second.is_loopback)
-
-
-def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _act(phone: Phone, trade: Trade, query: Mapping[str, str], form: Mapping[str, str]) -> Response:

@@ -16,6 +16,7 @@ from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.payers import Payer, payer_of
 from tael_sandbox.wallet import ControlError
+from tael_sandbox.wechat.addresses import is_web_address
 from tael_sandbox.wechat.registry import WALLETS, Registry
 
 TABLES: Final = """
@@ -63,7 +64,7 @@ class OAuth:
         if query.get("response_type") != "code" or query.get("scope") not in SCOPES:
             raise OAuthError(10005, "scope permission denied")
         target = query.get("redirect_uri", "")
-        if not is_page(target):
+        if not is_web_address(target):
             raise OAuthError(10003, "redirect_uri domain not registered")
         code = secrets.token_hex(16)
         with self._books.transaction() as connection:
@@ -131,15 +132,6 @@ def _payer_named(connection: sqlite3.Connection, payer: str | None) -> Payer:
         except ControlError:
             continue
     raise OAuthError(46004, "user not exists")
-
-
-def is_page(url: str) -> bool:
-    """Whether it is an absolute address on the web."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _with_query(url: str, added: list[tuple[str, str]]) -> str:

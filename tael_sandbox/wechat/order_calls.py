@@ -3,12 +3,12 @@
 import sqlite3
 from datetime import datetime, timedelta
 from typing import Final
-from urllib.parse import urlsplit
 
 from tael_sandbox.clock import from_stamp
 from tael_sandbox.payers import Payer
 from tael_sandbox.profiles import current_profile
 from tael_sandbox.wechat import magic, mweb_links, numbering, trades
+from tael_sandbox.wechat.addresses import is_notify_url
 from tael_sandbox.wechat.calls import AdmittedRequest, Missing, Refusal, Rejection, belongs_to, find_trade
 from tael_sandbox.wechat.messages import Value
 from tael_sandbox.wechat.notices import paid_fields
@@ -95,17 +95,6 @@ def _expiry(request: AdmittedRequest) -> datetime:
 def _check_notify_url(request: AdmittedRequest) -> None:
     if not is_notify_url(request.text("notify_url")):
         raise Rejection("notify_url参数格式错误")
-
-
-def is_notify_url(url: str) -> bool:
-    """Absolute, HTTP, and without a query."""
-    try:
-        parts = urlsplit(url)
-        is_port_valid = parts.port != 0
-    except ValueError:
-        return False
-    is_absolute = parts.scheme in ("http", "https") and bool(parts.hostname)
-    return is_absolute and is_port_valid and "?" not in url and "#" not in url
 
 
 def _check_repeat(request: AdmittedRequest, trade: Trade) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 from tael_sandbox.clock import from_stamp
 from tael_sandbox.profiles import current_profile
 from tael_sandbox.wechat import magic, refunds, trades
+from tael_sandbox.wechat.addresses import is_notify_url
 from tael_sandbox.wechat.calls import (
     AdmittedRequest,
     Refusal,
@@ -15,7 +16,6 @@ from tael_sandbox.wechat.calls import (
     find_trade,
 )
 from tael_sandbox.wechat.messages import Value
-from tael_sandbox.wechat.order_calls import is_notify_url
 from tael_sandbox.wechat.refunds import Refund
 from tael_sandbox.wechat.trades import Trade
 

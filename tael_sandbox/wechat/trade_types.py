@@ -6,10 +6,10 @@ from which the payer changes to WeChat.
 
 import json
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Final
 
 from tael_sandbox.profiles import current_profile
+from tael_sandbox.wechat.addresses import is_ip_address
 from tael_sandbox.wechat.calls import BAD_FORM, UNBOUND, AdmittedRequest, Missing, Rejection, UnknownSender
 
 #: By type of page in `scene_info`: what else it names.
@@ -53,7 +53,7 @@ def _check_browser(request: AdmittedRequest) -> None:
         raise Missing("scene_info")
     if not _is_scene(request.text("scene_info")):
         raise Rejection("scene_info" + BAD_FORM)
-    if not _is_address(request.text("spbill_create_ip")):
+    if not is_ip_address(request.text("spbill_create_ip")):
         raise Rejection("spbill_create_ip" + BAD_FORM)
 
 
@@ -64,11 +64,3 @@ def _is_scene(text: str) -> bool:
     except (ValueError, RecursionError, TypeError, KeyError):
         return False
     return all(isinstance(value, str) and value for value in values)
-
-
-def _is_address(text: str) -> bool:
-    """Whether it is an IP address, without the scope that IPv6 allows."""
-    try:
-        return "%" not in text and bool(ip_address(text))
-    except ValueError:
-        return False

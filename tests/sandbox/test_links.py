@@ -51,9 +51,11 @@ def test_the_payer_acts_on_the_order_behind_the_link(sandbox: Sandbox, link: str
     assert confirm(sandbox, url=pages.url_for("/pay"))["state"] == "TRADE_FINISHED"
 
 
-def test_a_page_may_redirect_to_a_wechat_code_too(sandbox: Sandbox, pages: HTTPServer) -> None:
-    redirect(pages, pay=wechat_shop.shop(sandbox).order()["code_url"])
-    assert scan(sandbox, pages.url_for("/pay"))["state"] == "NOTPAY"
+def test_a_page_may_redirect_to_a_code_or_link_of_wechat_too(sandbox: Sandbox, pages: HTTPServer) -> None:
+    shop = wechat_shop.shop(sandbox)
+    redirect(pages, pay=shop.order()["code_url"], h5=shop.order(**shop.h5)["mweb_url"])
+    for page in ("/pay", "/h5"):
+        assert scan(sandbox, pages.url_for(page))["state"] == "NOTPAY"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 
-from tael_sandbox.wechat.mweb_page import is_same_address
+from tael_sandbox.wechat.addresses import is_same_address
 from tests.sandbox.conftest import ControlRefused, Sandbox
 from tests.sandbox.handset import Handset, text_of
 from tests.sandbox.test_wechat_vendor_sandbox import in_vendor_sandbox
