@@ -38,6 +38,7 @@ def begin_trade(preconditions: Preconditions, trade: Trade, payer: str) -> Trade
         state=WAITING,
         trade_no=trade_no,
         payer=payer,
+        created_at=preconditions.now.timestamp(),  # before, there was only a link or a code
         due_at=trade.last_pay_at,
     )
 

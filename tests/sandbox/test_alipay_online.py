@@ -330,6 +330,15 @@ def test_an_expired_wap_order_never_existed(sandbox: Sandbox, online: Shop) -> N
     assert b"TRADE_NOT_ALLOWED_PAY" in online.open(link).body
 
 
+def test_on_wap_a_trade_is_created_with_the_password(sandbox: Sandbox, online: Shop) -> None:
+    order = new_number()
+    scan(sandbox, online.wap_link(order))
+    sandbox.advance(60)
+    confirm(sandbox, trade=order)
+    queried = online.query_online(order)
+    assert queried["gmt_create"] == queried["gmt_payment"]
+
+
 def test_on_wap_the_time_to_pay_counts_from_order_create(sandbox: Sandbox, online: Shop) -> None:
     since = f"{online.now() - timedelta(minutes=2):%Y-%m-%d %H:%M:%S}"
     order = new_number()

@@ -1,6 +1,7 @@
 """precreate: a QR code that the shop shows, from the scan to the refund, and its cancel and expiry."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -112,6 +113,85 @@ def test_cancelling_a_paid_code_returns_its_money(sandbox: Sandbox, offline: Sho
     confirm(sandbox, url=code(offline, order))
     assert offline.cancel(order)["action"] == "refund"
     assert balance(sandbox, "ada") == before
+
+
+def test_the_cancel_s_day_is_that_of_the_scan(sandbox: Sandbox, offline: Shop) -> None:
+    move_to(sandbox, 23, 50)
+    order = new_number()
+    qr_code = code(offline, order)
+    move_to(sandbox, 0, 10)
+    confirm(sandbox, url=qr_code)
+    move_to(sandbox, 23, 55)
+    assert offline.cancel(order)["action"] == "refund"
+    late = new_number()
+    confirm(sandbox, url=code(offline, late))
+    move_to(sandbox, 0, 20)
+    refused = offline.cancel(late)
+    assert (refused["result_code"], refused["detail_error_code"], refused["retry_flag"]) == (
+        "FAIL",
+        "TRADE_CANCEL_TIME_OUT",
+        "N",
+    )
+
+
+def test_a_cancel_says_what_it_did(sandbox: Sandbox, offline: Shop) -> None:
+    unscanned, unpaid, paid = new_number(), new_number(), new_number()
+    codes = {order: code(offline, order) for order in (unscanned, unpaid, paid)}
+    trades = {order: scan(sandbox, codes[order])["trade"] for order in (unpaid, paid)}
+    confirm(sandbox, url=codes[paid])
+    done = {"result_code": "SUCCESS", "retry_flag": "N"}
+    assert offline.cancel(new_number("N")).node.keys() == {"result_code", "out_trade_no", "retry_flag"}
+    assert offline.cancel(unscanned).node == done | {"out_trade_no": unscanned}
+    for order, action in ((unpaid, "close"), (paid, "refund")):
+        expected = done | {"action": action, "out_trade_no": order, "trade_no": trades[order]}
+        assert offline.cancel(order).node == expected
+        assert state(offline, order) == "TRADE_CLOSED"
+
+
+IN_STORE = {
+    *("notify_id", "notify_type", "notify_time", "sign", "sign_type", "out_trade_no", "trade_no"),
+    *("trade_status", "total_fee", "currency", "notify_action_type", "subject", "seller_id", "price"),
+    *("quantity", "gmt_create", "buyer_id", "buyer_email"),
+}
+
+
+@pytest.mark.parametrize(
+    ("events", "action", "state", "more"),
+    [
+        (["pay"], "payByAccountAction", "TRADE_SUCCESS", {"gmt_payment"}),
+        (["cancel"], "closeTradeAction", "TRADE_CLOSED", {"gmt_close"}),
+        (["expire"], "closeTradeAction", "TRADE_CLOSED", {"gmt_close"}),
+        (["pay", "cancel"], "reverseAction", "TRADE_CLOSED", {"gmt_payment", "gmt_close", "refund_fee"}),
+        (["pay", "refund"], "refundFPAction", "TRADE_CLOSED", {"gmt_payment", "gmt_close", "refund_fee"}),
+    ],
+)
+def test_each_decision_is_notified(
+    sandbox: Sandbox,
+    offline: Shop,
+    receiver: Receiver,
+    events: list[str],
+    action: str,
+    state: str,
+    more: set[str],
+) -> None:
+    order = new_number()
+    qr_code = code(offline, order, notify_url=receiver.url)
+    scan(sandbox, qr_code)
+    steps: dict[str, Callable[[], object]] = {
+        "pay": lambda: confirm(sandbox, url=qr_code),
+        "cancel": lambda: offline.cancel(order),
+        "expire": lambda: sandbox.advance(181),
+        "refund": lambda: offline.refund_spot(order, new_number(), "39.25"),
+    }
+    for number, event in enumerate(events, 1):
+        steps[event]()
+        receiver.wait_for(number)
+    notice = form_of(receiver.bodies[-1])
+    assert offline.is_signed(notice)
+    assert set(notice) == IN_STORE | more
+    assert (notice["notify_type"], notice["notify_action_type"]) == ("trade_status_sync", action)
+    assert (notice["out_trade_no"], notice["trade_status"]) == (order, state)
+    assert (notice["total_fee"], notice["currency"], notice["seller_id"]) == ("39.25", "HKD", offline.pid)
 
 
 @pytest.mark.parametrize(
