@@ -28,7 +28,8 @@ BEHAVIOURS: Final = (
     "unknown_then_paid",
     "unknown_then_nothing",
 )
-CODE_PREFIX: Final = {"alipay": "28", "wechat": "13", "wechat_hk": "15"}
+#: Alipay's codes begin with 25 to 30, whichever of its wallets shows them. Here the second digit tells them apart.
+CODE_PREFIX: Final = {"alipay": "28", "alipay_hk": "29", "wechat": "13", "wechat_hk": "15"}
 CODE_DIGITS: Final = 18
 #: Real codes expire after about a minute. Tests move the clock between issuing a code and using it.
 CODE_LIFE: Final = timedelta(hours=24)

@@ -26,9 +26,11 @@ from tael_sandbox.fault_injection.notices import NoticeFaults
 log = logging.getLogger(__name__)
 
 #: Seconds between one attempt and the next; no attempt follows the last gap.
+_ALIPAY_GAPS: Final = (120, 600, 600, 3600, 7200, 21600, 54000)
 _WECHAT_GAPS: Final = (15, 15, 30, 180, 1800, 1800, 1800, 1800, 3600)
 SCHEDULES: Final[Mapping[str, tuple[int, ...]]] = {
-    "alipay": (120, 600, 600, 3600, 7200, 21600, 54000),
+    "alipay": _ALIPAY_GAPS,
+    "alipay_hk": _ALIPAY_GAPS,
     "wechat": _WECHAT_GAPS,
     "wechat_hk": _WECHAT_GAPS,
 }
@@ -73,6 +75,7 @@ def _is_wechat_acknowledgement(body: bytes) -> bool:
 
 ACKNOWLEDGED: Final[Mapping[str, Callable[[bytes], bool]]] = {
     "alipay": _is_alipay_acknowledgement,
+    "alipay_hk": _is_alipay_acknowledgement,
     "wechat": _is_wechat_acknowledgement,
     "wechat_hk": _is_wechat_acknowledgement,
 }

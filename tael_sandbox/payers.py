@@ -1,6 +1,7 @@
 """The payers, created once: for each wallet two with a practically unlimited balance, and one with a low balance.
 
-`alipay` and `wechat` payers hold CNY, `wechat_hk` payers HKD. A payment debits the balance, a refund credits it.
+`alipay` and `wechat` payers hold CNY, `alipay_hk` and `wechat_hk` payers HKD. A payment debits the balance, a refund
+credits it.
 """
 
 import sqlite3
@@ -24,10 +25,13 @@ DEFAULT_PAYERS: Final = (
     ("gil", "alipay", "Gil Ng", "2088102000000033", POOR_MINOR),
     ("hana", "wechat", "Hana Sun", "oC1b2uQ8sandboxpayerhana0005", POOR_MINOR),
     ("ivy", "wechat_hk", "Ivy Kwok", "oH7k4wR3sandboxpayerivy00006", POOR_MINOR),
+    ("jade", "alipay_hk", "Jade Yip", "2088102000000041", RICH_MINOR),
+    ("kit", "alipay_hk", "Kit Tam", "2088102000000058", RICH_MINOR),
+    ("lok", "alipay_hk", "Lok Mak", "2088102000000066", POOR_MINOR),
 )
-WALLETS: Final = ("alipay", "wechat", "wechat_hk")
+WALLETS: Final = ("alipay", "alipay_hk", "wechat", "wechat_hk")
 #: The currency of the balances of a wallet's payers.
-CASH_CURRENCY: Final = {"alipay": "CNY", "wechat": "CNY", "wechat_hk": "HKD"}
+CASH_CURRENCY: Final = {"alipay": "CNY", "alipay_hk": "HKD", "wechat": "CNY", "wechat_hk": "HKD"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from tael_sandbox.alipay import changes, magic
 from tael_sandbox.alipay.checks import COMPACT, Parameters
 from tael_sandbox.alipay.messages import Node, Refused
 from tael_sandbox.alipay.notices import login_id, user_id
+from tael_sandbox.alipay.payment_inst import PAYMENT_INST_OF, WALLETS, charge_for, wallet_of
 from tael_sandbox.alipay.preconditions import Call, Preconditions
 from tael_sandbox.alipay.trades import (
     BARCODE,
@@ -28,7 +29,7 @@ from tael_sandbox.alipay.trades import (
 )
 from tael_sandbox.clock import bjt, from_stamp
 from tael_sandbox.magic import requested_code
-from tael_sandbox.payers import payer_of
+from tael_sandbox.payers import payer_by_name
 
 BIZ_PRODUCT: Final = "OVERSEAS_MBARCODE_PAY"
 CODE_TYPES: Final = ("barcode", "QRcode", "qrcode")
@@ -49,7 +50,7 @@ def pay_spot(call: Call) -> Node:
     trade = by_order(call.preconditions.connection, call.pid, order_no)
     if trade is not None and trade.identity != identity:
         return _failed(parameters, "CONTEXT_INCONSISTENT")
-    if code is None or code.wallet != "alipay":
+    if code is None or code.wallet not in WALLETS:
         return _failed(parameters, "SOUNDWAVE_PARSER_FAIL")
     if trade is not None:
         return _repeat(call, parameters, trade, code)
@@ -62,7 +63,7 @@ def pay_spot(call: Call) -> Node:
     code = replace(code, behaviour=magic.WAITS.get(magic_code, code.behaviour))
     codes.mark_used(call.preconditions.connection, auth_code, used_by)
     cny_minor = rates.to_cny_minor(amount_minor, parameters.fields["currency"])
-    refusal = _refusal(call, code, cny_minor)
+    refusal = _refusal(call, code, amount_minor, parameters.fields["currency"])
     if refusal is not None:
         return refusal if isinstance(refusal, Node) else _failed(parameters, refusal)
     trade = _new_trade(call, parameters, code, order_no, amount_minor, cny_minor, identity)
@@ -157,14 +158,14 @@ def _repeat(call: Call, parameters: Parameters, trade: Trade, code: codes.Code) 
     return _paid(call.preconditions, trade) if trade.is_paid else _undecided(call.preconditions, trade)
 
 
-def _refusal(call: Call, code: codes.Code, cny_minor: int) -> str | Node | None:
+def _refusal(call: Call, code: codes.Code, amount_minor: int, currency: str) -> str | Node | None:
     """The error, or the whole node, of a payment for which no trade is created. None if it may be created."""
     if code.behaviour == "unknown_then_nothing":
         return _system_error()
     if code.behaviour == "refuses":
         return "PAYMENT_FAIL"
-    balance = payer_of(call.preconditions.connection, "alipay", code.payer).balance
-    if code.behaviour == "insufficient" or balance < cny_minor:
+    payer = payer_by_name(call.preconditions.connection, code.payer)
+    if code.behaviour == "insufficient" or payer.balance < charge_for(amount_minor, currency, payer):
         return "BUYER_BALANCE_NOT_ENOUGH"
     return None
 
@@ -257,7 +258,7 @@ def _trade_fields(preconditions: Preconditions, trade: Trade) -> dict[str, str]:
         "trans_amount_cny": rates.in_units(trade.cny_minor, "CNY"),
         "alipay_buyer_login_id": login_id(trade.payer),
         "alipay_buyer_user_id": user_id(preconditions, trade.payer),
-        "payment_inst": "ALIPAYCN",
+        "payment_inst": PAYMENT_INST_OF[wallet_of(preconditions.connection, trade)],
     }
     if trade.paid_at is not None:
         fields["alipay_pay_time"] = f"{bjt(from_stamp(trade.paid_at)):{COMPACT}}"

@@ -4,7 +4,6 @@ On PC the trade exists once the payer has opened the link, on WAP only once the 
 the link can be opened and the time in which the payer can then pay are two different limits.
 """
 
-import json
 import re
 import secrets
 from datetime import datetime, timedelta
@@ -12,12 +11,13 @@ from typing import Final
 
 from tael_sandbox.alipay.changes import begin_trade
 from tael_sandbox.alipay.checks import COMPACT, DASHED, Parameters
+from tael_sandbox.alipay.durations import span_of
 from tael_sandbox.alipay.messages import Refused
+from tael_sandbox.alipay.orders import OnlineOrder, identity_of, place, read_price
+from tael_sandbox.alipay.payment_inst import payer_for, read_payment_inst
 from tael_sandbox.alipay.preconditions import Call
 from tael_sandbox.alipay.profit_sharing import PAYING_IN, check_profit_shares
-from tael_sandbox.alipay.trades import NOT_EXIST, PC, WAITING, WAP, Trade, by_order, insert_trade
-from tael_sandbox.payers import payer_of
-from tael_sandbox.rates import to_cny_minor
+from tael_sandbox.alipay.trades import NOT_EXIST, PC, WAITING, WAP, Trade
 
 PRODUCT_CODES: Final = {
     PC: ("NEW_OVERSEAS_SELLER", "OVERSEAS_SELLER"),
@@ -28,64 +28,19 @@ TIMEOUT_RULES: Final = frozenset(
     ("5m", "10m", "15m", "30m", "1h", "2h", "3h", "5h", "10h", "12h", "1d", "3d", "7d", "15d")
 )
 DEFAULT_TIMEOUT: Final = "12h"
-MAX_TIMEOUT: Final = timedelta(days=15)
 MAX_VALID_TIME_S: Final = 2_592_000
-MAX_UNITS: Final = "1000000.00"
-IDENTITY: Final = ("subject", "body", "total_fee", "rmb_fee", "currency", "product_code")
-_DURATION: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def open_order(call: Call) -> Trade:
     """Opens the link: creates the order or returns the existing one. Raises Refused."""
     product = PRODUCT_OF_SERVICE[call.service]
-    parameters = call.parameters("ILLEGAL_ARGUMENT")
     if product == WAP and call.request.charset != "utf-8":
         raise Refused("ILLEGAL_CHARSET")
-    order_no = parameters.number("out_trade_no")
-    subject = parameters.text("subject", 256)
-    parameters.optional("body", 400)
-    product_code = _product_code(call, parameters, product)
-    currency = parameters.currency()
-    price_currency, amount_minor = _price(parameters, currency)
-    if currency != call.shop.currency:
-        raise Refused("ILLEGAL_CURRENCY")
-    open_until, pay_until = _limits(parameters, product, call.preconditions.now)
-    notify_url, return_url = parameters.url("notify_url"), parameters.url("return_url")
-    check_profit_shares(parameters, PAYING_IN, price_currency, amount_minor)
-    parameters.json("trade_information", dict)
-
-    identity = json.dumps({name: parameters.fields.get(name) for name in IDENTITY})
-    trade = by_order(call.preconditions.connection, call.pid, order_no)
-    if trade is None:
-        if call.preconditions.now > open_until or call.preconditions.now > pay_until:
-            raise Refused("TRADE_NOT_ALLOWED_PAY")
-        trade = insert_trade(
-            call.preconditions.connection,
-            pid=call.pid,
-            order_no=order_no,
-            product=product,
-            product_code=product_code,
-            token=secrets.token_urlsafe(24),
-            state=NOT_EXIST,
-            identity=identity,
-            subject=subject,
-            amount_minor=amount_minor,
-            price_currency=price_currency,
-            currency=currency,
-            cny_minor=to_cny_minor(amount_minor, price_currency),
-            sign_type=call.sign_type,
-            charset=call.request.charset,
-            notify_url=notify_url,
-            return_url=return_url,
-            created_at=call.preconditions.now.timestamp(),
-            last_pay_at=pay_until.timestamp(),
-        )
-    elif trade.identity != identity:
-        raise Refused("TRADE_DATA_MATCH_ERROR")
+    order, open_until = _read_link(call, call.parameters("ILLEGAL_ARGUMENT"), product)
+    trade = place(call, order, open_until)
     if product == PC:
         return begin_trade(
-            call.preconditions, trade, payer_of(call.preconditions.connection, "alipay", None).payer
+            call.preconditions, trade, payer_for(call.preconditions.connection, trade, None).payer
         )
     return trade
 
@@ -94,25 +49,40 @@ def is_payable(trade: Trade, now: datetime) -> bool:
     return trade.state in (NOT_EXIST, WAITING) and now.timestamp() < trade.last_pay_at
 
 
+def _read_link(call: Call, parameters: Parameters, product: str) -> tuple[OnlineOrder, datetime]:
+    """The order, and until when the link can be opened. Raises Refused."""
+    order_no = parameters.number("out_trade_no")
+    subject = parameters.text("subject", 256)
+    parameters.optional("body", 400)
+    product_code = _product_code(call, parameters, product)
+    currency = parameters.currency()
+    price = read_price(call, parameters, currency)
+    open_until, pay_until = _limits(parameters, product, call.preconditions.now)
+    payment_inst = read_payment_inst(parameters)
+    order = OnlineOrder(
+        order_no=order_no,
+        product=product,
+        product_code=product_code,
+        subject=subject,
+        currency=currency,
+        price=price,
+        identity=identity_of(parameters, payment_inst=payment_inst),
+        payment_inst=payment_inst,
+        notify_url=parameters.url("notify_url"),
+        return_url=parameters.url("return_url"),
+        token=secrets.token_urlsafe(24),
+        pay_until=pay_until,
+    )
+    check_profit_shares(parameters, PAYING_IN, price.currency, price.amount_minor)
+    parameters.json("trade_information", dict)
+    return order, open_until
+
+
 def _product_code(call: Call, parameters: Parameters, product: str) -> str:
     """Old contracts may leave it out and then get the old product."""
     if "product_code" not in parameters.fields and not call.contract.needs_product_code:
         return PRODUCT_CODES[product][-1]
     return parameters.one_of("product_code", PRODUCT_CODES[product])
-
-
-def _price(parameters: Parameters, currency: str) -> tuple[str, int]:
-    """The currency and the amount of the price, from exactly one of total_fee and rmb_fee."""
-    is_in_cny = "rmb_fee" in parameters.fields
-    if is_in_cny == ("total_fee" in parameters.fields):
-        raise parameters.refuse()
-    name, price_currency = ("rmb_fee", "CNY") if is_in_cny else ("total_fee", currency)
-    if parameters.signed_amount(name, price_currency) <= 0:
-        raise Refused("TOTAL_FEE_LESSEQUAL_ZERO")
-    try:
-        return price_currency, parameters.amount(name, price_currency, MAX_UNITS)
-    except Refused:
-        raise Refused("TOTAL_FEE_OUT_OF_RANGE") from None
 
 
 def _limits(parameters: Parameters, product: str, now: datetime) -> tuple[datetime, datetime]:
@@ -135,10 +105,7 @@ def _limits(parameters: Parameters, product: str, now: datetime) -> tuple[dateti
 
 def _timeout(rule: str, *, is_free: bool) -> timedelta:
     """Only the listed values, except on WAP with `order_create`: anything from a minute to 15 days."""
-    parts = _DURATION.fullmatch(rule)
-    if parts is None or (rule not in TIMEOUT_RULES and not is_free):
-        raise Refused("ILLEGAL_TIMEOUT_RULE")
-    timeout = timedelta(**{_UNITS[parts[2]]: int(parts[1])})
-    if timeout > MAX_TIMEOUT:
+    timeout = span_of(rule)
+    if timeout is None or (rule not in TIMEOUT_RULES and not is_free):
         raise Refused("ILLEGAL_TIMEOUT_RULE")
     return timeout

@@ -1,7 +1,7 @@
 """Every change of a trade's state, with its movement of money and its notice.
 
-Payers pay and get back CNY. A refund in CNY uses the payment's rate, and the last refund takes the remainder, so the
-whole payment is returned to the cent.
+Payers pay and get back CNY, payers of AlipayHK HKD. A refund in CNY uses the payment's rate, and the last refund takes
+the remainder, so the whole payment is returned to the cent.
 """
 
 from datetime import timedelta
@@ -9,6 +9,7 @@ from typing import Final
 
 from tael_sandbox import payers, rates
 from tael_sandbox.alipay.notices import queue_trade_notice
+from tael_sandbox.alipay.payment_inst import ALIPAY, charge_of, hkd_returned
 from tael_sandbox.alipay.preconditions import Preconditions
 from tael_sandbox.alipay.trades import (
     CLOSED,
@@ -45,7 +46,8 @@ def begin_trade(preconditions: Preconditions, trade: Trade, payer: str) -> Trade
 
 def pay(preconditions: Preconditions, trade: Trade, payer: str, at: float) -> Trade | None:
     """Debits the payer. None, with nothing changed, if the balance is too low."""
-    if not payers.debit(preconditions.connection, payer, trade.cny_minor):
+    charge = charge_of(trade, payers.payer_by_name(preconditions.connection, payer))
+    if not payers.debit(preconditions.connection, payer, charge):
         return None
     paid = update_trade(
         preconditions.connection,
@@ -75,7 +77,8 @@ def return_money(
     now = preconditions.now.timestamp()
     is_all = amount_minor == trade.refundable_minor
     assert trade.payer is not None
-    payers.credit(preconditions.connection, trade.payer, cny_of(trade, amount_minor))
+    payer = payers.payer_by_name(preconditions.connection, trade.payer)
+    payers.credit(preconditions.connection, payer.payer, returned_to(trade, payer, amount_minor))
     returned = update_trade(
         preconditions.connection,
         trade,
@@ -92,8 +95,15 @@ def return_money(
     return returned
 
 
+def returned_to(trade: Trade, payer: payers.Payer, amount_minor: int) -> int:
+    """What a refund of this amount would return to the payer now, in minor units of the payer's own currency."""
+    if payer.wallet == ALIPAY:
+        return cny_of(trade, amount_minor)
+    return hkd_returned(trade, payer, amount_minor)
+
+
 def cny_of(trade: Trade, amount_minor: int) -> int:
-    """The CNY that a refund of this amount would return to the payer now."""
+    """The CNY of a refund of this amount, if it is made now."""
     left_cny = trade.cny_minor - trade.refunded_cny
     if amount_minor == trade.refundable_minor:
         return left_cny

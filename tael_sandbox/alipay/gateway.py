@@ -28,10 +28,10 @@ from tael_sandbox.alipay.messages import (
 )
 from tael_sandbox.alipay.notices import is_live
 from tael_sandbox.alipay.pages import cashier_page, error_page
+from tael_sandbox.alipay.payment_inst import payers_for
 from tael_sandbox.alipay.preconditions import Call, Preconditions
 from tael_sandbox.alipay.signing import SIGN_TYPES
 from tael_sandbox.alipay.unserved import NO_SERVICE, is_openapi, refuse_openapi
-from tael_sandbox.payers import all_payers
 from tael_sandbox.profiles import current_profile
 from tael_sandbox.shops import AlipayContract, Shop, Shops
 
@@ -141,8 +141,7 @@ class Gateway:
                 raise Refused("TRADE_NOT_ALLOWED_PAY")
         except Refused as refused:
             return error_page(refused.code)
-        payers = [payer for payer in all_payers(preconditions.connection) if payer.wallet == "alipay"]
-        return cashier_page(trade, self.payee(trade.pid), payers)
+        return cashier_page(trade, self.payee(trade.pid), payers_for(preconditions.connection, trade))
 
     def _verify_notice(self, preconditions: Preconditions, request: Request) -> str:
         """A signature is optional, but a wrong one is refused."""

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
+from tael_sandbox.alipay.payment_inst import ALIPAY, charge_of, hkd_returned
 from tael_sandbox.alipay.trades import BARCODE, NOT_EXIST, WAITING, Trade
+from tael_sandbox.payers import CASH_CURRENCY, Payer, payer_by_name
 from tael_sandbox.wallet import Entry
 
 Payee = Callable[[str], str]  #: maps a PID to the merchant's name
@@ -19,7 +21,8 @@ def waiting(connection: sqlite3.Connection, payer: str, payee: Payee) -> list[En
         "SELECT * FROM alipay_trade WHERE payer = ? AND product = ? AND state = ? ORDER BY id DESC",
         (payer, BARCODE, WAITING),
     )
-    return [_payment(Trade(*row), payee) for row in rows]
+    owner = payer_by_name(connection, payer)
+    return [_payment(Trade(*row), owner, payee) for row in rows]
 
 
 def history(connection: sqlite3.Connection, payer: str, limit: int, payee: Payee) -> list[Entry]:
@@ -29,17 +32,20 @@ def history(connection: sqlite3.Connection, payer: str, limit: int, payee: Payee
         (payer, NOT_EXIST, WAITING, BARCODE, limit),
     )
     refunds = connection.execute(
-        "SELECT t.*, r.refund_no, r.amount_minor, r.cny_minor, r.made_at FROM alipay_refund r"
-        " JOIN alipay_trade t ON t.id = r.trade_id WHERE t.payer = ? ORDER BY r.rowid DESC LIMIT ?",
+        "SELECT t.*, r.refund_no, r.amount_minor, r.cny_minor, r.made_at,"
+        " sum(r.amount_minor) OVER (PARTITION BY t.id ORDER BY r.rowid) - r.amount_minor"
+        " FROM alipay_refund r JOIN alipay_trade t ON t.id = r.trade_id"
+        " WHERE t.payer = ? ORDER BY r.rowid DESC LIMIT ?",
         (payer, limit),
     )
+    owner = payer_by_name(connection, payer)
     return [
-        *(_payment(Trade(*row), payee) for row in payments),
-        *(_refund(Trade(*row[:-4]), row[-4:], payee) for row in refunds),
+        *(_payment(Trade(*row), owner, payee) for row in payments),
+        *(_refund(Trade(*row[:-5]), row[-5:], owner, payee) for row in refunds),
     ]
 
 
-def _payment(trade: Trade, payee: Payee) -> Entry:
+def _payment(trade: Trade, payer: Payer, payee: Payee) -> Entry:
     assert trade.trade_no is not None  # it exists, since it has a payer
     return Entry(
         number=trade.trade_no,
@@ -48,8 +54,8 @@ def _payment(trade: Trade, payee: Payee) -> Entry:
         subject=trade.subject,
         amount_minor=trade.amount_minor,
         currency=trade.price_currency,
-        charged_minor=trade.cny_minor,
-        charged_currency="CNY",
+        charged_minor=charge_of(trade, payer),
+        charged_currency=CASH_CURRENCY[payer.wallet],
         scenario=_scenario(trade),
         state=trade.state,
         at=trade.paid_at or trade.closed_at or trade.created_at,
@@ -65,13 +71,15 @@ def _scenario(trade: Trade) -> Literal["waiting", "paid", "refunded", "reversed"
     return "paid" if trade.refundable_minor else "refunded"
 
 
-def _refund(trade: Trade, refund: tuple[str, int, int, float], payee: Payee) -> Entry:
-    refund_no, amount_minor, cny_minor, made_at = refund
+def _refund(trade: Trade, refund: tuple[str, int, int, float, int], payer: Payer, payee: Payee) -> Entry:
+    refund_no, amount_minor, cny_minor, made_at, refunded_before = refund
+    at_the_time = replace(trade, refunded_minor=refunded_before)
+    is_in_cny = payer.wallet == ALIPAY
     return replace(
-        _payment(trade, payee),
+        _payment(trade, payer, payee),
         order=refund_no,
         amount_minor=amount_minor,
-        charged_minor=cny_minor,
+        charged_minor=cny_minor if is_in_cny else hkd_returned(at_the_time, payer, amount_minor),
         scenario="given back",
         state="REFUND_SUCCESS",
         at=made_at,

@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from tael_sandbox import rates
 from tael_sandbox.alipay.checks import DASHED
+from tael_sandbox.alipay.payment_inst import wallet_of
 from tael_sandbox.alipay.preconditions import Preconditions
 from tael_sandbox.alipay.trades import Trade
 from tael_sandbox.clock import bjt, from_stamp
@@ -52,7 +53,7 @@ def queue_trade_notice(preconditions: Preconditions, trade: Trade, action: str) 
     body = urlencode(_signed(preconditions, trade, fields), encoding=trade.charset)
     notice_id = queue_notice(
         preconditions.connection,
-        wallet="alipay",
+        wallet=wallet_of(preconditions.connection, trade),
         url=trade.notify_url,
         content_type=f"application/x-www-form-urlencoded; charset={NAMES[trade.charset]}",
         body=body.encode("ascii"),

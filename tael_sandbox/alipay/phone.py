@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tael_sandbox import rates
-from tael_sandbox.alipay import changes
+from tael_sandbox.alipay import changes, payment_inst
 from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE, is_payable, open_order
 from tael_sandbox.alipay.gateway import Gateway
 from tael_sandbox.alipay.messages import Refused, read_request
@@ -15,7 +15,7 @@ from tael_sandbox.alipay.notices import return_address
 from tael_sandbox.alipay.preconditions import Preconditions
 from tael_sandbox.alipay.precreate import QR_PREFIX, scan_code
 from tael_sandbox.alipay.trades import BARCODE, QR, Trade, by_any_number, by_token
-from tael_sandbox.payers import payer_of
+from tael_sandbox.payers import CASH_CURRENCY
 from tael_sandbox.wallet import ControlError, NotEnoughMoney, Row
 
 GATEWAY_PATH: Final = "/gateway.do"
@@ -63,9 +63,9 @@ def trade_of_number(preconditions: Preconditions, number: str) -> Trade | None:
     return by_any_number(preconditions.connection, number)
 
 
-def payer_view(trade: Trade, payee: str) -> Row:
+def payer_view(preconditions: Preconditions, trade: Trade, payee: str) -> Row:
     return {
-        "wallet": "alipay",
+        "wallet": payment_inst.wallet_of(preconditions.connection, trade),
         "trade": trade.trade_no or trade.order_no,
         "order": trade.order_no,
         "payee": payee,
@@ -82,15 +82,15 @@ def act(preconditions: Preconditions, trade: Trade, action: str, payer: str | No
         raise ControlError(f"the trade is {trade.state} and takes no payment any more", "trade")
     if action == "pay":
         paid = _pay(preconditions, trade, payer)
-        return _result(paid, return_address(preconditions, paid))
+        return _result(preconditions, paid, return_address(preconditions, paid))
     if action == "cancel" and trade.product == BARCODE:
         trade = changes.close(preconditions, trade, preconditions.now.timestamp())
-    return _result(trade, None)
+    return _result(preconditions, trade, None)
 
 
-def book_row(trade: Trade) -> Row:
+def book_row(trade: Trade, wallet: str) -> Row:
     return {
-        "wallet": "alipay",
+        "wallet": wallet,
         "order": trade.order_no,
         "trade": trade.trade_no,
         "state": trade.state,
@@ -101,11 +101,12 @@ def book_row(trade: Trade) -> Row:
 
 
 def _pay(preconditions: Preconditions, trade: Trade, payer: str | None) -> Trade:
-    owner = payer_of(preconditions.connection, "alipay", payer or trade.payer)
+    owner = payment_inst.payer_for(preconditions.connection, trade, payer or trade.payer)
     if trade.product == BARCODE and owner.payer != trade.payer:
         raise ControlError("the barcode is another payer's", "payer")
-    if owner.balance < trade.cny_minor:
-        raise NotEnoughMoney(f"{owner.payer} has only {rates.in_units(owner.balance, 'CNY')} CNY", "payer")
+    if owner.balance < payment_inst.charge_of(trade, owner):
+        cash = CASH_CURRENCY[owner.wallet]
+        raise NotEnoughMoney(f"{owner.payer} has only {rates.in_units(owner.balance, cash)} {cash}", "payer")
     paid = changes.pay(
         preconditions,
         changes.begin_trade(preconditions, trade, owner.payer),
@@ -116,5 +117,6 @@ def _pay(preconditions: Preconditions, trade: Trade, payer: str | None) -> Trade
     return paid
 
 
-def _result(trade: Trade, return_to: str | None) -> Row:
-    return {"trade": book_row(trade), "state": trade.state, "return_to": return_to}
+def _result(preconditions: Preconditions, trade: Trade, return_to: str | None) -> Row:
+    wallet = payment_inst.wallet_of(preconditions.connection, trade)
+    return {"trade": book_row(trade, wallet), "state": trade.state, "return_to": return_to}

@@ -5,32 +5,28 @@ then on the order is queried, cancelled and refunded like a barcode payment.
 """
 
 import json
-import re
 import secrets
 import sqlite3
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from tael_sandbox import rates, statements
+from tael_sandbox import rates
 from tael_sandbox.alipay.barcodes import BIZ_PRODUCT, MAX_UNITS, acquire_parameters
 from tael_sandbox.alipay.changes import begin_trade
 from tael_sandbox.alipay.checks import Parameters
+from tael_sandbox.alipay.durations import end_of, read_duration
 from tael_sandbox.alipay.messages import Node, Refused
+from tael_sandbox.alipay.payment_inst import WALLET_OF, payer_for, store_payment_inst
 from tael_sandbox.alipay.preconditions import Call, Preconditions
 from tael_sandbox.alipay.trades import CLOSED, NOT_EXIST, QR, Trade, by_order, insert_trade, update_trade
-from tael_sandbox.payers import payer_of
 
 SERVICE: Final = "alipay.acquire.precreate"
 QR_PREFIX: Final = "https://qr.alipay.com/"
 TIME_TO_PAY: Final = "3m"
 LIFE_OF_CODE: Final = "2h"
-UNTIL_MIDNIGHT: Final = "1c"
-MAX_DURATION: Final = timedelta(days=15)
 MAX_GOODS: Final = 50
 NOTIFY_URL_LENGTH: Final = 190
 IDENTITY: Final = ("subject", "body", "total_fee", "currency", "trans_currency", "price", "quantity")
-_DURATION: Final = re.compile("([1-9][0-9]{0,4})([mhd])")
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS alipay_qr (
@@ -45,21 +41,21 @@ def precreate(call: Call) -> Node:
     order_no = parameters.number("out_trade_no")
     _check(call, parameters)
     durations = {
-        "code": _duration(parameters, "qr_code_it_b_pay", LIFE_OF_CODE),
-        "trade": _duration(parameters, "it_b_pay", TIME_TO_PAY),
+        "code": read_duration(parameters, "qr_code_it_b_pay", LIFE_OF_CODE),
+        "trade": read_duration(parameters, "it_b_pay", TIME_TO_PAY),
     }
-    identity = json.dumps({name: parameters.fields.get(name) for name in IDENTITY})
+    payment_inst = _payment_inst(parameters)
+    identity = _identity(parameters, payment_inst)
     trade = by_order(call.preconditions.connection, call.pid, order_no)
     if trade is None:
-        trade = _open(
-            call, parameters, order_no, identity, _end_of(durations["code"], call.preconditions.now)
-        )
+        trade = _open(call, parameters, order_no, identity, end_of(durations["code"], call.preconditions.now))
         _store_options(
             call.preconditions.connection,
             trade,
             durations["trade"],
             parameters.optional("passback_parameters", 512),
         )
+        store_payment_inst(call.preconditions.connection, trade, payment_inst)
     reason = _refusal_reason(trade, identity, call.preconditions.now)
     return _accepted(trade) if reason is None else _refused(order_no, reason)
 
@@ -70,9 +66,9 @@ def scan_code(preconditions: Preconditions, trade: Trade) -> Trade:
         return trade
     it_b_pay = _it_b_pay(preconditions.connection, trade)
     extended = update_trade(
-        preconditions.connection, trade, last_pay_at=_end_of(it_b_pay, preconditions.now).timestamp()
+        preconditions.connection, trade, last_pay_at=end_of(it_b_pay, preconditions.now).timestamp()
     )
-    return begin_trade(preconditions, extended, payer_of(preconditions.connection, "alipay", None).payer)
+    return begin_trade(preconditions, extended, payer_for(preconditions.connection, trade, None).payer)
 
 
 def _check(call: Call, parameters: Parameters) -> None:
@@ -97,6 +93,20 @@ def _check(call: Call, parameters: Parameters) -> None:
     parameters.amount("total_fee", currency, MAX_UNITS)
     if currency != call.shop.currency or parameters.currency("trans_currency") != currency:
         raise Refused("ILLEGAL_CURRENCY")
+
+
+def _payment_inst(parameters: Parameters) -> str | None:
+    """Limits the code to one wallet. It has no parameter of its own here, only a key in `extend_params`."""
+    payment_inst = (parameters.json("extend_params", dict) or {}).get("payment_inst")
+    if payment_inst is not None and payment_inst not in tuple(WALLET_OF):
+        raise parameters.refuse()
+    return str(payment_inst) if payment_inst is not None else None
+
+
+def _identity(parameters: Parameters, payment_inst: str | None) -> str:
+    """Orders without `payment_inst` keep the form in which earlier versions stored them."""
+    identity = {name: parameters.fields.get(name) for name in IDENTITY}
+    return json.dumps(identity | ({"payment_inst": payment_inst} if payment_inst is not None else {}))
 
 
 def _open(call: Call, parameters: Parameters, order_no: str, identity: str, scan_until: datetime) -> Trade:
@@ -130,24 +140,6 @@ def _store_options(connection: sqlite3.Connection, trade: Trade, it_b_pay: str, 
         connection.execute(
             "INSERT INTO alipay_passback (trade_id, passback) VALUES (?, ?)", (trade.id, passback)
         )
-
-
-def _duration(parameters: Parameters, name: str, default: str) -> str:
-    text = parameters.fields.get(name, default)
-    parts = _DURATION.fullmatch(text)
-    if text != UNTIL_MIDNIGHT and (parts is None or _span(text) > MAX_DURATION):
-        raise parameters.refuse()
-    return text
-
-
-def _end_of(duration: str, now: datetime) -> datetime:
-    if duration == UNTIL_MIDNIGHT:
-        return statements.start_of(statements.day_of(now) + statements.ONE_DAY)
-    return now + _span(duration)
-
-
-def _span(duration: str) -> timedelta:
-    return timedelta(**{_UNITS[duration[-1]]: int(duration[:-1])})
 
 
 def _it_b_pay(connection: sqlite3.Connection, trade: Trade) -> str:

@@ -1,4 +1,8 @@
-"""Faulty responses and notices of Alipay: system errors of each service, wrong signatures, wrong amounts."""
+"""Faulty responses and notices of Alipay: system errors of each service, wrong signatures, wrong amounts.
+
+Both wallets of Alipay share one address. A call belongs to AlipayHK once the barcode, `payment_inst` or the books show
+that the payer is from Hong Kong, and to Alipay until then.
+"""
 
 import re
 import sqlite3
@@ -25,21 +29,27 @@ from tael_sandbox.alipay.messages import (
     refusal_xml,
 )
 from tael_sandbox.alipay.pages import error_page
+from tael_sandbox.alipay.payment_inst import ALIPAY, WALLET_OF, WALLETS, wallet_of
 from tael_sandbox.alipay.phone import GATEWAY_PATH, NOTIFY_QUERY_PATH
 from tael_sandbox.alipay.preconditions import Call, Preconditions
 from tael_sandbox.alipay.signing import Keyring
+from tael_sandbox.alipay.trades import Trade, by_order, by_trade_no
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
+from tael_sandbox.codes import read_code
 from tael_sandbox.fault_injection.tampering import Operation, WalletRequest, with_other_first_byte
 
 SYSTEM_ERROR: Final = "SYSTEM_ERROR"
 #: Fields with an amount in the order's currency. Amounts in CNY stay unchanged.
 AMOUNTS: Final = frozenset({"trans_amount", "refund_amount", "total_fee", "rmb_fee", "price"})
+#: Parameters with Alipay's number of a trade, which takes precedence, and with the merchant's.
+TRADE_NUMBERS: Final = ("alipay_trans_id", "trade_no")
+ORDER_NUMBERS: Final = ("partner_trans_id", "out_trade_no", "out_order_no")
 _SIGN: Final = re.compile(rb"(?<=<sign>)[^<]+(?=</sign>)")
 
 
 class AlipayTampering:
-    wallets: tuple[str, ...] = ("alipay",)
+    wallets: tuple[str, ...] = WALLETS
     operations = frozenset((*SERVICES, *PRODUCT_OF_SERVICE, VERIFY_NOTICE))
 
     def __init__(self, clock: Clock, books: Books, keys: Keyring, gateway: Gateway) -> None:
@@ -53,12 +63,13 @@ class AlipayTampering:
 
     def operation_of(self, request: WalletRequest) -> Operation | None:
         if request.path == NOTIFY_QUERY_PATH:
-            return Operation("alipay", VERIFY_NOTICE)
+            return Operation(ALIPAY, VERIFY_NOTICE)
         try:
-            service = read_request(request.query, request.body).fields.get("service", "")
+            fields = read_request(request.query, request.body).fields
         except Refused:
             return None
-        return Operation("alipay", service) if service in self.operations else None
+        service = fields.get("service", "")
+        return Operation(self._wallet_of(fields), service) if service in self.operations else None
 
     def system_error(self, request: WalletRequest) -> Response | None:
         """Signed and inside the node for services that respond with a node, bare and unsigned for the others."""
@@ -110,6 +121,24 @@ class AlipayTampering:
         return _form(
             {**changed, "sign": self._keys.sign(row["pid"], changed, changed["sign_type"], charset)}, charset
         )
+
+    def _wallet_of(self, fields: Mapping[str, str]) -> str:
+        reader = self._books.reader
+        code = read_code(reader, fields.get("buyer_identity_code", ""))
+        if code is not None and code.wallet in WALLETS:
+            return code.wallet
+        trade = self._trade_of(fields)
+        if trade is not None:
+            return wallet_of(reader, trade)
+        return WALLET_OF.get(fields.get("payment_inst", ""), ALIPAY)
+
+    def _trade_of(self, fields: Mapping[str, str]) -> Trade | None:
+        reader, pid = self._books.reader, fields.get("partner", "")
+        for finder, names in ((by_trade_no, TRADE_NUMBERS), (by_order, ORDER_NUMBERS)):
+            number = next((fields[name] for name in names if fields.get(name)), None)
+            if number is not None:
+                return finder(reader, pid, number)
+        return None
 
     def _signed_xml(
         self, request: Mapping[str, str], name: str, fields: dict[str, str], sign_type: str

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tael_sandbox import rates, statements
-from tael_sandbox.alipay import files, history, phone, precreate, unserved
+from tael_sandbox.alipay import files, history, payment_inst, phone, precreate, unserved
 from tael_sandbox.alipay.cashier import is_payable
 from tael_sandbox.alipay.changes import apply_due_changes
 from tael_sandbox.alipay.gateway import Gateway
@@ -28,7 +28,6 @@ from tael_sandbox.bodies import read_body
 from tael_sandbox.books import Books
 from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
-from tael_sandbox.payers import all_payers
 from tael_sandbox.shops import Shops
 from tael_sandbox.unserved import UnservedCall
 from tael_sandbox.wallet import ControlError, Entry, NotEnoughMoney, Row
@@ -37,7 +36,7 @@ NAME: Final = "alipay"
 
 
 class AlipayWallet:
-    names = (NAME,)
+    names = payment_inst.WALLETS
 
     def __init__(
         self,
@@ -56,7 +55,7 @@ class AlipayWallet:
         self._certificates = certificates
         self._keys = Keyring(shops)
         self._gateway = Gateway(shops)
-        books.script(TABLES + precreate.TABLES)
+        books.script(TABLES + precreate.TABLES + payment_inst.TABLES)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -77,7 +76,11 @@ class AlipayWallet:
     def scan(self, url: str) -> Row | None:
         with self._preconditions() as preconditions:
             trade = phone.trade_of_url(preconditions, self._gateway, url)
-            return None if trade is None else phone.payer_view(trade, self._gateway.payee(trade.pid))
+            return (
+                None
+                if trade is None
+                else phone.payer_view(preconditions, trade, self._gateway.payee(trade.pid))
+            )
 
     def confirm(self, trade: str | None, url: str | None, action: str, payer: str | None) -> Row | None:
         with self._preconditions() as preconditions:
@@ -95,14 +98,20 @@ class AlipayWallet:
     def book(self, wallet: str) -> dict[str, list[Row]]:
         """Without orders that exist only as a page, which are not in Alipay's book."""
         trades = self._books.reader.execute(
-            "SELECT * FROM alipay_trade WHERE state <> ? ORDER BY id", (NOT_EXIST,)
+            "SELECT t.* FROM alipay_trade t JOIN payer USING (payer) WHERE state <> ? AND wallet = ?"
+            " ORDER BY id",
+            (NOT_EXIST, wallet),
         )
-        refunds = self._books.reader.execute("SELECT * FROM alipay_refund ORDER BY rowid")
+        refunds = self._books.reader.execute(
+            "SELECT r.* FROM alipay_refund r JOIN alipay_trade t ON t.id = r.trade_id JOIN payer USING (payer)"
+            " WHERE wallet = ? ORDER BY r.rowid",
+            (wallet,),
+        )
         return {
-            "trades": [phone.book_row(Trade(*row)) for row in trades],
+            "trades": [phone.book_row(Trade(*row), wallet) for row in trades],
             "refunds": [
                 {
-                    "wallet": NAME,
+                    "wallet": wallet,
                     "order": row["order_no"],
                     "refund_order": row["refund_no"],
                     "state": "SUCCESS",
@@ -137,6 +146,7 @@ class AlipayWallet:
         raise ControlError("Alipay's files have no headings", "wallet")
 
     def close_day(self, wallet: str, day: date) -> Row:
+        """Both wallets of Alipay share the merchants' files, so closing a day closes it for both."""
         with self._preconditions() as preconditions:
             if not statements.is_cut(preconditions.connection, NAME, day):
                 files.cut(preconditions.connection, self._gateway.contracts, day, preconditions.now)
@@ -155,7 +165,7 @@ class AlipayWallet:
                 for shop in self._shops.shops
                 for contract in shop.alipay
             ]
-            return statements.shown(preconditions.connection, NAME, day, downloads)
+            return statements.shown(preconditions.connection, NAME, day, downloads) | {"wallet": wallet}
 
     def openids(self, payer: str) -> dict[str, str]:
         """Always empty: Alipay's payers have one id for all merchants, and no openid."""
@@ -223,5 +233,5 @@ class AlipayWallet:
     def _show_cashier(self, preconditions: Preconditions, trade: Trade, note: str | None = None) -> Response:
         if not is_payable(trade, preconditions.now):
             return error_page("TRADE_NOT_ALLOWED_PAY")
-        payers = [payer for payer in all_payers(preconditions.connection) if payer.wallet == NAME]
+        payers = payment_inst.payers_for(preconditions.connection, trade)
         return cashier_page(trade, self._gateway.payee(trade.pid), payers, note)

@@ -9,7 +9,12 @@ from tael_sandbox.clock import bjt, from_stamp
 from tael_sandbox.fault_injection.faults import NOTICE_KINDS
 from tael_sandbox.wallet import Entry, Row
 
-WALLET_NAMES: Final = {"alipay": "Alipay", "wechat": "WeChat Pay", "wechat_hk": "WeChat Pay HK"}
+WALLET_NAMES: Final = {
+    "alipay": "Alipay",
+    "alipay_hk": "AlipayHK",
+    "wechat": "WeChat Pay",
+    "wechat_hk": "WeChat Pay HK",
+}
 
 #: For each behaviour of a code: its name, and what happens once a shop scans it.
 BEHAVIOURS: Final[Mapping[str, tuple[str, str]]] = {

@@ -15,7 +15,12 @@ from tests.sandbox.conftest import ControlRefused, Sandbox
 
 
 def test_codes_look_like_the_wallets_codes(sandbox: Sandbox) -> None:
-    shapes = {"alipay": r"28\d{16}", "wechat": r"13\d{16}", "wechat_hk": r"15\d{16}"}
+    shapes = {
+        "alipay": r"28\d{16}",
+        "alipay_hk": r"29\d{16}",
+        "wechat": r"13\d{16}",
+        "wechat_hk": r"15\d{16}",
+    }
     for wallet, shape in shapes.items():
         codes = {sandbox.code(wallet=wallet) for _ in range(5)}
         assert len(codes) == 5
@@ -31,6 +36,7 @@ def test_codes_look_like_the_wallets_codes(sandbox: Sandbox) -> None:
         ("codes", {"wallet": "alipay", "behaviour": "explodes"}, "behaviour"),
         ("codes", {"wallet": "alipay", "payer": "nobody"}, "payer"),
         ("codes", {"wallet": "alipay", "payer": "chen"}, "payer"),
+        ("codes", {"wallet": "alipay_hk", "payer": "ada"}, "payer"),
         ("codes", {"wallet": "alipay", "payer": ["ada"]}, "payer"),
         ("scan", {}, "url"),
         ("scan", {"url": ""}, "url"),
@@ -98,6 +104,9 @@ def test_every_wallet_has_two_rich_payers_and_one_poor_one(own_sandbox: Sandbox)
         "ada": ("alipay", 10**12),
         "bao": ("alipay", 10**12),
         "gil": ("alipay", 500),
+        "jade": ("alipay_hk", 10**12),
+        "kit": ("alipay_hk", 10**12),
+        "lok": ("alipay_hk", 500),
         "chen": ("wechat", 10**12),
         "dora": ("wechat", 10**12),
         "hana": ("wechat", 500),
@@ -125,16 +134,19 @@ def test_the_default_payer_is_never_the_poor_one(
     assert balance(own_sandbox, poor) == 500
 
 
-@pytest.mark.parametrize(("wallet", "poor"), [("alipay", "gil"), ("wechat", "hana"), ("wechat_hk", "ivy")])
+@pytest.mark.parametrize(
+    ("wallet", "poor"), [("alipay", "gil"), ("alipay_hk", "lok"), ("wechat", "hana"), ("wechat_hk", "ivy")]
+)
 def test_a_poor_payer_s_barcode_is_refused_for_insufficient_funds(
     sandbox: Sandbox, wallet: str, poor: str
 ) -> None:
     code = sandbox.code(wallet=wallet, payer=poor)
-    if wallet == "alipay":
+    is_alipay = wallet.startswith("alipay")
+    if is_alipay:
         refused = shop(sandbox, "offline").pay_spot(code, new_number())["error"]
     else:
         refused = wechat_shop.shop(sandbox).scan_code(code)["err_code"]
-    assert refused == ("BUYER_BALANCE_NOT_ENOUGH" if wallet == "alipay" else "NOTENOUGH")
+    assert refused == ("BUYER_BALANCE_NOT_ENOUGH" if is_alipay else "NOTENOUGH")
     assert balance(sandbox, poor) == 500
 
 

@@ -55,6 +55,7 @@ def test_the_page_and_its_files_are_its_own_and_its_policy_is_strict(sandbox: Sa
     ("query", "wallet", "payers", "balance"),
     [
         ("", "alipay", ("Ada Wong", "Bao Li", "Gil Ng"), "CNY"),
+        ("?wallet=alipay_hk", "alipay_hk", ("Jade Yip", "Kit Tam", "Lok Mak"), "HKD"),
         ("?wallet=wechat", "wechat", ("Chen Yu", "Dora Lam", "Hana Sun"), "CNY"),
         ("?wallet=wechat_hk", "wechat_hk", ("Emil Ho", "Fay Chan", "Ivy Kwok"), "HKD"),
         ("?payer=fay", "wechat_hk", ("Fay Chan", "Emil Ho", "Ivy Kwok"), "HKD"),
