@@ -5,6 +5,7 @@ A stable contract for tests and users' CI. An invalid call gets HTTP 400 `{"erro
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from inspect import isawaitable
@@ -240,9 +241,14 @@ def text_of(members: Mapping[str, Any], field: str) -> str | None:
     value = members.get(field)
     if value is None:
         return None
-    if not isinstance(value, str) or not value or not value.isprintable():
+    if not isinstance(value, str) or not value or not is_printable(value):
         raise ControlError(f"{field} is not a printable string", field)
     return value
+
+
+def is_printable(text: str) -> bool:
+    """Includes the spaces of other scripts, which may stand in the subject of an app's order."""
+    return all(character.isprintable() or unicodedata.category(character) == "Zs" for character in text)
 
 
 def url_of(members: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from starlette.responses import PlainTextResponse, Response
 
-from tael_sandbox.alipay import barcodes, files, online, precreate, refunds
+from tael_sandbox.alipay import barcodes, files, online, order_strings, precreate, refunds
 from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE, is_payable, open_order
 from tael_sandbox.alipay.messages import (
     TEXT_TYPE,
@@ -27,6 +27,7 @@ from tael_sandbox.alipay.messages import (
     refusal_xml,
 )
 from tael_sandbox.alipay.notices import is_live
+from tael_sandbox.alipay.order_strings import OrderString
 from tael_sandbox.alipay.pages import cashier_page, error_page
 from tael_sandbox.alipay.payment_inst import payers_for
 from tael_sandbox.alipay.preconditions import Call, Preconditions
@@ -124,9 +125,23 @@ class Gateway:
             raise Refused("ILLEGAL_SIGN_TYPE")
         if not _is_signed_by(preconditions, contract, request):
             raise Refused("ILLEGAL_SIGN")
-        if not all(is_fit_for_xml(name) and is_fit_for_xml(value) for name, value in request.fields.items()):
-            raise Refused("ILLEGAL_ARGUMENT")
+        _check_characters(request)
         return Call(preconditions, shop, contract, self.contracts, request, service, sign_type)
+
+    def admit_order_string(self, preconditions: Preconditions, order: OrderString) -> Call:
+        """The same checks for an order that the merchant's app passed to the wallet. Raises Refused."""
+        service, sign_type = order.request.fields["service"], order.request.fields["sign_type"]
+        if service != order_strings.SERVICE:
+            raise Refused(NO_SERVICE, service)
+        shop, contract = self._contract(order.request)
+        if contract.scene != ONLINE:
+            raise Refused("ILLEGAL_PARTNER_EXTERFACE", service)
+        if sign_type != order_strings.SIGN_TYPE:
+            raise Refused("ILLEGAL_SIGN_TYPE")
+        if not preconditions.keys.is_text_signed_by(contract, order.signed_text, order.sign):
+            raise Refused("ILLEGAL_SIGN")
+        _check_characters(order.request)
+        return Call(preconditions, shop, contract, self.contracts, order.request, service, sign_type)
 
     def _contract(self, request: Request) -> tuple[Shop, AlipayContract]:
         shop_and_contract = self._contracts.get(request.fields.get("partner", ""))
@@ -166,6 +181,12 @@ def _is_signed_by(preconditions: Preconditions, contract: AlipayContract, reques
     return preconditions.keys.is_signed_by(
         contract, request.fields, sign_type, request.charset, is_strict=is_strict
     )
+
+
+def _check_characters(request: Request) -> None:
+    """Raises Refused."""
+    if not all(is_fit_for_xml(name) and is_fit_for_xml(value) for name, value in request.fields.items()):
+        raise Refused("ILLEGAL_ARGUMENT")
 
 
 def verdict(text: str) -> Response:

@@ -12,6 +12,12 @@ from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE, is_payable, open_ord
 from tael_sandbox.alipay.gateway import Gateway
 from tael_sandbox.alipay.messages import Refused, read_request
 from tael_sandbox.alipay.notices import return_address
+from tael_sandbox.alipay.order_strings import (
+    UnreadableOrder,
+    is_order_string,
+    open_order_string,
+    read_order_string,
+)
 from tael_sandbox.alipay.preconditions import Preconditions
 from tael_sandbox.alipay.precreate import QR_PREFIX, scan_code
 from tael_sandbox.alipay.trades import BARCODE, QR, Trade, by_any_number, by_token
@@ -30,7 +36,9 @@ def is_link(url: str) -> bool:
 
 
 def trade_of_url(preconditions: Preconditions, gateway: Gateway, url: str) -> Trade | None:
-    """Opens a payment link, or finds the trade of a cashier page or QR code. None for any other URL."""
+    """Opens a payment link or order string, or finds the trade of a cashier page or QR code. None for any other URL."""
+    if is_order_string(url):
+        return _trade_of_order_string(preconditions, gateway, url)
     parts = urlsplit(url)
     if url.startswith(QR_PREFIX):
         return _trade_of_code(preconditions, url.removeprefix(QR_PREFIX))
@@ -47,6 +55,19 @@ def trade_of_url(preconditions: Preconditions, gateway: Gateway, url: str) -> Tr
         raise ControlError(f"the link is refused: {refused.code}", "url") from None
     if not trade.exists and not is_payable(trade, preconditions.now):
         raise ControlError("the link is refused: it was opened too long ago", "url")
+    return trade
+
+
+def _trade_of_order_string(preconditions: Preconditions, gateway: Gateway, text: str) -> Trade:
+    try:
+        call = gateway.admit_order_string(preconditions, read_order_string(text))
+        trade = open_order_string(call)
+    except Refused as refused:
+        raise ControlError(f"the order string is refused: {refused.code}", "url") from None
+    except UnreadableOrder as error:
+        raise ControlError(f"the order string is refused: {error}", "url") from None
+    if not trade.exists and not is_payable(trade, preconditions.now):
+        raise ControlError("the order string is refused: it was opened too long ago", "url")
     return trade
 
 

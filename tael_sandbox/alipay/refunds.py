@@ -16,7 +16,7 @@ from tael_sandbox.alipay.checks import COMPACT, DASHED, Parameters
 from tael_sandbox.alipay.messages import Bare, Node, Refused
 from tael_sandbox.alipay.preconditions import Call
 from tael_sandbox.alipay.profit_sharing import PAYING_OUT, check_profit_shares
-from tael_sandbox.alipay.trades import CLOSED, NOT_EXIST, PC, WAP, Trade, by_order
+from tael_sandbox.alipay.trades import CLOSED, NOT_EXIST, ONLINE, Trade, by_order
 from tael_sandbox.clock import bjt, from_stamp
 from tael_sandbox.profiles import current_profile
 
@@ -217,8 +217,8 @@ def _check_strict_limits(call: Call, trade: Trade) -> None:
         return
     last = call.preconditions.connection.execute(
         "SELECT max(r.made_at) AS made_at FROM alipay_refund r JOIN alipay_trade t ON t.id = r.trade_id"
-        " WHERE r.pid = ? AND t.product IN (?, ?)",
-        (call.pid, PC, WAP),
+        " WHERE r.pid = ? AND t.product IN (?, ?, ?)",
+        (call.pid, *ONLINE),
     ).fetchone()["made_at"]
     if last is not None and call.preconditions.now < from_stamp(last) + MIN_INTERVAL:
         raise RefundViolation(TOO_SOON)

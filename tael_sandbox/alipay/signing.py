@@ -73,6 +73,10 @@ class Keyring:
         texts = {signing_text(fields), signing_text(fields, with_empties=not is_strict)}
         return any(self._verify(contract, text, sign, sign_type, charset) for text in texts)
 
+    def is_text_signed_by(self, contract: AlipayContract, text: str, sign: str) -> bool:
+        """Whether the merchant signed this text with RSA."""
+        return self._verify(contract, text, sign, "RSA", "utf-8")
+
     def sign(self, pid: str, fields: Mapping[str, str], sign_type: str, charset: str) -> str:
         """Alipay's signature for this merchant."""
         text = signing_text(fields)

@@ -19,7 +19,8 @@ SUCCESS: Final = "TRADE_SUCCESS"
 FINISHED: Final = "TRADE_FINISHED"
 CLOSED: Final = "TRADE_CLOSED"
 
-PC, WAP, BARCODE, QR = "pc", "wap", "barcode", "qr"
+PC, WAP, APP, BARCODE, QR = "pc", "wap", "app", "barcode", "qr"
+ONLINE: Final = (PC, WAP, APP)
 
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS alipay_trade (
@@ -89,7 +90,7 @@ class Trade:
     id: int
     pid: str
     order_no: str
-    product: str  #: PC, WAP, BARCODE or QR
+    product: str  #: PC, WAP, APP, BARCODE or QR
     product_code: str
     trade_no: str | None  #: None until the trade exists
     token: str | None  #: of the cashier page or the QR code

@@ -10,7 +10,7 @@ from typing import Final
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.codes import read_code
-from tael_sandbox.control import text_of, url_of
+from tael_sandbox.control import is_printable, text_of, url_of
 from tael_sandbox.fault_injection.faults import Faults
 from tael_sandbox.payers import CASH_CURRENCY, WALLETS, Payer, all_payers, cash_price, payer_by_name, payer_of
 from tael_sandbox.phone import texts
@@ -69,7 +69,7 @@ def read_link(link: str) -> str:
     """Returns the pasted text. Raises ControlError if it cannot be a code or a link."""
     if len(link) > MAX_LINK:
         raise ControlError("this is too long to be a code or a link", "link")
-    if not link.isprintable():
+    if not is_printable(link):
         raise ControlError("this has characters that are not allowed in a code or a link", "link")
     try:
         return url_of({"url": link}) or ""
@@ -129,7 +129,8 @@ class Screens:
         if view is None:
             name = texts.WALLET_NAMES[payer.wallet]
             raise ControlError(
-                f"{name} does not know this. Paste a pay_url, a qrcode or pay_params, and choose its wallet above",
+                f"{name} does not know this. Paste a pay_url, a qrcode, pay_params or an app's order string,"
+                " and choose its wallet above",
                 "link",
             )
         charged_minor = cash_price(view["amount"], view["currency"], payer)

@@ -35,6 +35,10 @@ def wap(sandbox: Sandbox, order: str, **fields: str) -> str:
     return shop(sandbox, "online").wap_link(order, **fields)
 
 
+def app(sandbox: Sandbox, order: str, **fields: str) -> str:
+    return shop(sandbox, "online").order_string(order, **fields)
+
+
 def qr(sandbox: Sandbox, order: str, payment_inst: str = "") -> str:
     offline = shop(sandbox, "offline")
     extend_params = {"store_id": "1"} | ({"payment_inst": payment_inst} if payment_inst else {})
@@ -48,7 +52,7 @@ def set_fault(sandbox: Sandbox, **fault: str) -> None:
 
 
 Maker = Callable[..., str]
-MAKERS = pytest.mark.parametrize("make", [pc, wap, qr])
+MAKERS = pytest.mark.parametrize("make", [pc, wap, app, qr])
 
 
 def test_a_barcode_is_paid_in_hkd_and_answered_in_cny(sandbox: Sandbox, offline: Shop) -> None:
@@ -160,6 +164,8 @@ def test_another_payment_inst_is_refused(
 ) -> None:
     for make in (online.pc_link, online.wap_link):
         assert b"ILLEGAL_ARGUMENT" in online.open(make(new_number(), payment_inst=payment_inst)).body
+    with pytest.raises(ControlRefused, match="ILLEGAL_ARGUMENT"):
+        scan(sandbox, online.order_string(new_number(), payment_inst=payment_inst))
     values: tuple[Any, ...] = (payment_inst, 1, [], {"ALIPAYHK": 1})
     for value in values:
         extend_params = json.dumps({"payment_inst": value})

@@ -396,6 +396,73 @@ def test_no_parameter_of_a_signed_request_breaks_alipay(
         assert not is_refused or book == before, (name, text)
 
 
+GOOD: Final = 'service="mobile.securitypay.pay"&partner="2088000000000000"'
+#: Texts that begin like an order string of an app, or like the JSON of one.
+ORDER_STRINGS: Final = (
+    *('partner="', 'partner="2088', GOOD[:-1], f"{GOOD}&", f"{GOOD}&&a=", f'{GOOD}&a="b"c', f"{GOOD} "),
+    *(f'{GOOD}&a="b""', f"{GOOD};a=1", f"{GOOD}&a=b", f'{GOOD}&=""', f'{GOOD}&="', f'{GOOD}&a b="c"'),
+    *(f'{GOOD}&partner="1"', f"{GOOD}&{GOOD}", f'{GOOD}&a="\x00"', f'{GOOD}&a="\x1b[2J"', f'{GOOD}&a="\r\n"'),
+    *(f'{GOOD}&\uff50="1"', f'{GOOD}&a="\ufffe"', f'{GOOD}&{"x" * 5_000}="1"', f"{GOOD}&{'a=' * 9_000}"),
+    *(f'{GOOD}&{SCRIPT}="1"', f'{GOOD}&a="{SCRIPT}"', f"<a>{GOOD}</a>", "&".join([GOOD] * 300)),
+    *("&".join(f'a{number}="1"' for number in range(3_000)), 'partner="' * 6_000, 'a="1"&' * 5_000),
+    *(
+        '{"partner"',
+        '{"partner": ',
+        '{"partner": "1"',
+        '{"partner": "1"}x',
+        '{"partner": "1", "partner": "2"}',
+    ),
+    *('{"partner": null}', '{"partner": true}', '{"partner": NaN}', '{"partner": []}', '{"partner": {}}'),
+    *(
+        '{"partner": {"service": "1"}}',
+        '{"partner": ' * 4_000,
+        '{"partner": ' + "[" * 30_000,
+        "{'partner': '1'}",
+    ),
+    *(
+        '{"partner": "\\ud800"}',
+        '{"partner": 1e999}',
+        '{"partner": ' + "9" * 9_000 + "}",
+        '{"partner": "\\u0000"}',
+    ),
+    *('{"partner": "a\\"&service=\\"b"}', '{"partner\\"": "1"}', '{"": "1", "partner": "1"}'),
+    *(f"<xml>{GOOD}</xml>", "<!DOCTYPE a [<!ENTITY b 'c'>]><xml>&b;</xml>", f"<html>{SCRIPT}</html>"),
+)
+
+
+@pytest.mark.parametrize("text", ORDER_STRINGS, ids=lambda text: repr(text[:30]))
+def test_no_malformed_order_string_is_opened(sandbox: Sandbox, text: str) -> None:
+    for path, members in (("/control/scan", {}), ("/control/confirm", {"action": "pay"})):
+        answer = send(sandbox.http, "POST", path, json.dumps({"url": text, **members}).encode())
+        assert answer.status == 400, (path, answer)
+        assert answer["field"] == "url"
+        assert refusal_in(answer.body)
+    for path, field in (("/phone/scan", "link"), ("/phone/act", "opened")):
+        body = urlencode({"payer": "ada", "action": "pay", field: text}).encode()
+        page = checked(send(sandbox.http, "POST", path, body))
+        assert (page.status, b"A payer's phone" in page.body) == (400, True)
+    if len(text) < 1_000:
+        checked(send(sandbox.http, "GET", f"/?{urlencode({'opened': text})}"))
+
+
+def test_an_order_string_of_a_mebibyte_is_refused(sandbox: Sandbox) -> None:
+    text = f'{GOOD}&body="{"x" * MIB}"'
+    answer = send(sandbox.http, "POST", "/control/scan", json.dumps({"url": text}).encode())
+    assert (answer.status, "over" in refusal_in(answer.body)) == (400, True)
+    page = checked(send(sandbox.http, "POST", "/phone/scan", urlencode({"link": text}).encode()))
+    assert page.status == 400
+
+
+def test_no_member_of_a_signed_order_string_breaks_alipay(sandbox: Sandbox) -> None:
+    shop = alipay_shop.shop(sandbox, "online")
+    for name in shop.app_fields("1"):
+        for text in TEXTS:
+            fields = shop.app_fields(new_number()) | {name: text}
+            for url in (shop.signed_string(fields), json.dumps(shop.pay_params("1") | fields)):
+                answer = send(sandbox.http, "POST", "/control/scan", json.dumps({"url": url}).encode())
+                assert answer.status == 200 or refusal_in(answer.body), (name, text, answer)
+
+
 @pytest.fixture
 def allow_changes() -> None:
     """For tests that send correctly signed requests, some of which are carried out."""

@@ -65,7 +65,8 @@ def test_an_invalid_action_gets_a_note_beside_it_and_the_fields_stay(
         ("weixin://wxpay/bizpayurl?pr=nothing", "WeChat Pay has no such code."),
         (
             "/gateway.do?service=create_forex_trade",
-            "WeChat Pay does not know this. Paste a pay_url, a qrcode or pay_params, and choose its wallet above.",
+            "WeChat Pay does not know this. Paste a pay_url, a qrcode, pay_params or an app's order string,"
+            " and choose its wallet above.",
         ),
     ],
 )
