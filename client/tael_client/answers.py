@@ -29,7 +29,8 @@ class Payment:
     payer_ref: str  #: the payer's id at the wallet; only of barcode payments
     pay_url: str  #: Alipay: open it. Some servers have one for every online type
     qr_code: str  #: WeChat: show it as a QR code
-    bridge_params: Mapping[str, str]  #: 800207: pass them to WeChat's JavaScript bridge unchanged
+    bridge_params: Mapping[str, str]  #: 800207, 800213: pass them to WeChat's page or mini program unchanged
+    pay_params: Mapping[str, Any] = field(default_factory=dict)  #: as received: for an app
     members: Members = field(repr=False)
 
     @property

@@ -4,6 +4,7 @@ Create a `PaymentOrder` with the constructor of its pay type, which takes the fi
 same order twice is safe: the server recognizes its reference.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,7 +34,7 @@ class OnlineDetails(Details, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentOrder:
-    """A payment to open. Create it with one of the constructors below."""
+    """A payment to open. Create it with one of the constructors below, or with a `pay_type` that has none."""
 
     pay_type: PayType
     reference: str  #: your own number, new for each payment; use it again only to repeat the same payment
@@ -51,8 +52,12 @@ class PaymentOrder:
         check_amount(self.amount)
         if self.is_barcode and not self.auth_code:
             raise ValueError("a barcode payment needs the payer's auth_code")
-        if self.pay_type is PayType.WECHAT_IN_APP and not self.openid:
+        if self.pay_type.needs_openid and not self.openid:
             raise ValueError("a payment inside WeChat needs the payer's openid")
+        if self.pay_type is PayType.WECHAT_H5 and not self.more.get("extend_info"):
+            raise ValueError(
+                "a payment in a phone's browser needs the payer's address: create it with `wechat_h5`"
+            )
         if self.valid_time_s is not None and self.valid_time_s < MIN_VALID_TIME_S:
             raise ValueError(f"valid_time_s must be at least {MIN_VALID_TIME_S}")
         if self.client_time is not None:
@@ -85,6 +90,56 @@ class PaymentOrder:
         return cls(
             pay_type=PayType.WECHAT_IN_APP, reference=reference, amount=amount, openid=openid, **details
         )
+
+    @classmethod
+    def wechat_mini_program(
+        cls, reference: str, amount: Money, openid: str, **details: Unpack[OnlineDetails]
+    ) -> "PaymentOrder":
+        """800213: pass `bridge_params` to `wx.requestPayment`. `openid` is the payer's under the mini program."""
+        return cls(
+            pay_type=PayType.WECHAT_MINI_PROGRAM, reference=reference, amount=amount, openid=openid, **details
+        )
+
+    @classmethod
+    def wechat_app(cls, reference: str, amount: Money, **details: Unpack[OnlineDetails]) -> "PaymentOrder":
+        """800210: pass the answer's `pay_params` to WeChat's SDK in your app."""
+        return cls(pay_type=PayType.WECHAT_APP, reference=reference, amount=amount, **details)
+
+    @classmethod
+    def wechat_h5(
+        cls,
+        reference: str,
+        amount: Money,
+        payer_ip: str,
+        site_url: str,
+        site_name: str,
+        **details: Unpack[OnlineDetails],
+    ) -> "PaymentOrder":
+        """800212: open `pay_url` in the browser of the phone with the address `payer_ip`, within five minutes.
+
+        The page that opens it must be below `site_url`, whose domain is registered at WeChat Pay.
+        """
+        site = {"type": "Wap", "wap_url": site_url, "wap_name": site_name}
+        info = json.dumps({"scene_info": {"h5_info": site}, "spbill_create_ip": payer_ip}, ensure_ascii=False)
+        details["more"] = {**details.get("more", {}), "extend_info": info}
+        return cls(pay_type=PayType.WECHAT_H5, reference=reference, amount=amount, **details)
+
+    @classmethod
+    def alipay_qr(cls, reference: str, amount: Money, **details: Unpack[OnlineDetails]) -> "PaymentOrder":
+        """800101: show the answer's `qr_code` in the shop."""
+        return cls(pay_type=PayType.ALIPAY_QR, reference=reference, amount=amount, **details)
+
+    @classmethod
+    def alipay_app(cls, reference: str, amount: Money, **details: Unpack[OnlineDetails]) -> "PaymentOrder":
+        """801110: join the answer's `pay_params` as `name="value"` and pass them to Alipay's SDK in your app."""
+        return cls(pay_type=PayType.ALIPAY_APP, reference=reference, amount=amount, **details)
+
+    @classmethod
+    def any_barcode(
+        cls, reference: str, amount: Money, auth_code: str, **details: Unpack[Details]
+    ) -> "PaymentOrder":
+        """800008: `auth_code` is the barcode of any wallet, scanned by the cashier."""
+        return cls._barcode(PayType.ANY_BARCODE, reference, amount, auth_code, **details)
 
     @classmethod
     def alipay_barcode(

@@ -91,6 +91,7 @@ def payment(members: Members) -> Payment:
     if orig_syssn(members):
         raise ValueError("this is the response to another call: it has an orig_syssn")
     qr_code = text(members, "qrcode") or text(members, "code_url")
+    params = _pay_params(members.get("pay_params"))
     return Payment(
         syssn=digits(members, "syssn"),
         reference=text(members, "out_trade_no"),
@@ -101,17 +102,18 @@ def payment(members: Members) -> Payment:
         payer_ref=text(members, "cardcd"),
         pay_url=text(members, "pay_url") or qr_code,
         qr_code=qr_code,
-        bridge_params=_bridge_params(members.get("pay_params")),
+        bridge_params={name: text(params, name) for name in params},
+        pay_params=params,
         members=members,
     )
 
 
-def _bridge_params(value: object) -> Mapping[str, str]:
+def _pay_params(value: object) -> Mapping[str, Any]:
     if not value:
         return {}
     if not isinstance(value, dict):
         raise ValueError("pay_params is not an object")
-    return {name: text(value, name) for name in value}
+    return value
 
 
 def refund(members: Members) -> Refund:
