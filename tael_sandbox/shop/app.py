@@ -33,7 +33,7 @@ from tael_sandbox.shop.order import Order, Refund, RefundState, State, minor_of
 from tael_sandbox.shop.order_store import OrderStore
 from tael_sandbox.shop.pages import FOLDER, HEADERS, Form, Pages, View
 from tael_sandbox.shop.payers import Payers
-from tael_sandbox.shop.shop_service import ShopService
+from tael_sandbox.shop.shop_service import ShopService, Visitor
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_FIELDS: Final = 40
@@ -101,7 +101,8 @@ class Shop:
 
     async def _shop(self, form: Form, status: int = 200) -> Response:
         openids = await self._payers.openids()
-        page = self._pages.shop(form, new_reference(), openids, self._order_store.latest(LATEST_ORDERS))
+        latest = self._order_store.latest(LATEST_ORDERS)
+        page = self._pages.shop(form, new_reference(), openids, latest)
         return HTMLResponse(page, status, HEADERS)
 
     async def _place_order(self, request: Request) -> Response:
@@ -121,7 +122,7 @@ class Shop:
         )
         # A duplicate means that the form was sent twice and the first one is in progress.
         if self._order_store.place(order):
-            await self._shop_service.pay(order, checkout.auth_code, checkout.openid)
+            await self._shop_service.pay(order, checkout.auth_code, checkout.openid, _visitor(request))
         return _redirect_to(order.reference)
 
     # ---- an order ------------------------------------------------------------------------------------------
@@ -263,6 +264,10 @@ async def read_form(request: Request) -> Typed:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError:
         raise HTTPException(400) from None
+
+
+def _visitor(request: Request) -> Visitor:
+    return Visitor(request.client.host if request.client else "127.0.0.1", str(request.base_url))
 
 
 def _redirect_to(reference: str) -> Response:

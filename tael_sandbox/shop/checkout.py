@@ -13,6 +13,8 @@ from tael_sandbox.shop.order import Order
 REFERENCE: Final = re.compile(r"shop-[0-9a-f]{12}")
 AUTH_CODE: Final = re.compile(r"[0-9]{16,24}")
 OPENID: Final = re.compile(r"[\w-]{1,128}", re.ASCII)
+#: The fields with the payer's openid under the shop's official account, and under its mini program.
+OPENID_FIELDS: Final = {PayType.WECHAT_IN_APP: "openid", PayType.WECHAT_MINI_PROGRAM: "mini_openid"}
 Typed = Mapping[str, str]
 
 
@@ -48,8 +50,8 @@ def read_checkout(typed: Typed) -> tuple[Checkout | None, dict[str, str]]:
     auth_code = openid = ""
     if pay_type is not None and pay_type.is_barcode:
         auth_code = _auth_code(typed, errors)
-    if pay_type is PayType.WECHAT_IN_APP:
-        openid = _openid(typed, errors)
+    if pay_type is not None and pay_type.needs_openid:
+        openid = _openid(typed, OPENID_FIELDS[pay_type], errors)
     if not REFERENCE.fullmatch(typed.get("reference", "")):
         errors["form"] = "This form is out of date. Please order again."
     if errors or basket is None or pay_type is None:
@@ -84,8 +86,8 @@ def _auth_code(typed: Typed, errors: dict[str, str]) -> str:
     return auth_code
 
 
-def _openid(typed: Typed, errors: dict[str, str]) -> str:
-    openid = typed.get("openid", "").strip()
+def _openid(typed: Typed, field: str, errors: dict[str, str]) -> str:
+    openid = typed.get(field, "").strip()
     if not OPENID.fullmatch(openid):
-        errors["openid"] = "Inside WeChat, the payer's openid is required: letters, digits, - and _."
+        errors[field] = "Inside WeChat, the payer's openid is required: letters, digits, - and _."
     return openid

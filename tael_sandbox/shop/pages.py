@@ -3,7 +3,7 @@
 All values pass through the templates, which escape them. Pages load nothing from other hosts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,10 +15,11 @@ from tael_sandbox.phone.drawings import qr
 from tael_sandbox.phone.pages import HEADERS
 from tael_sandbox.phone.texts import money
 from tael_sandbox.shop import texts
-from tael_sandbox.shop.checkout import total_minor
+from tael_sandbox.shop.checkout import OPENID_FIELDS, total_minor
 from tael_sandbox.shop.goods import CURRENCY, MAX_QUANTITY, SHELF
 from tael_sandbox.shop.order import Order, Refund, refundable_minor, refunded_minor
 from tael_sandbox.shop.order_store import StoredExchange, Webhook
+from tael_sandbox.shop.payers import Openids
 
 __all__ = ["FOLDER", "HEADERS", "Form", "Pages", "View"]
 
@@ -80,14 +81,12 @@ class Pages:
 
     def phone_of(self, order: Order) -> str:
         """The URL of the payer's phone with the order opened."""
-        query = {"wallet": texts.WALLETS[order.pay_type]}
+        query = {"wallet": texts.PAYMENT_METHODS[order.pay_type].wallet}
         if order.presentment:
             return f"{self._sandbox_url}/?{urlencode(query | {'opened': order.presentment})}#scan"
         return f"{self._sandbox_url}/?{urlencode(query)}"
 
-    def shop(
-        self, form: Form, reference: str, openids: Sequence[tuple[str, str]], latest: list[Order]
-    ) -> str:
+    def shop(self, form: Form, reference: str, openids: Openids, latest: list[Order]) -> str:
         return self._draw(
             "shop.html",
             form=form,
@@ -97,6 +96,7 @@ class Pages:
             latest=latest,
             shelf=SHELF,
             max_quantity=MAX_QUANTITY,
+            openid_fields=OPENID_FIELDS,
         )
 
     def order(self, view: View, note: str = "") -> str:

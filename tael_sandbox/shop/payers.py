@@ -4,8 +4,12 @@ from typing import Any, Final
 
 import httpx
 
-#: The sandbox's label of the shop whose official account the openids belong to.
+#: The sandbox's label of the shop whose official account and mini program the openids belong to.
 SHOP: Final = "demo"
+#: The fields of the form that name the payer, and whose openid each wants.
+APPIDS: Final = {"openid": "sub_appid", "mini_openid": "mini_appid"}
+#: For each field the (name, openid) of each payer.
+Openids = dict[str, list[tuple[str, str]]]
 TIMEOUT_S: Final = 3.0
 
 
@@ -16,21 +20,22 @@ class Payers:
         self._sandbox_url = sandbox_url
         self._http = httpx.AsyncClient(timeout=TIMEOUT_S)
 
-    async def openids(self) -> list[tuple[str, str]]:
-        """(name, openid) of each payer. Empty if the sandbox does not respond; an openid can still be entered."""
+    async def openids(self) -> Openids:
+        """Empty if the sandbox does not respond; an openid can still be entered."""
         try:
             accounts = await self._get("accounts")
             payers = await self._get("payers")
-            appid = next(
-                row["sub_appid"] for row in accounts if (row["wallet"], row["shop"]) == ("wechat", SHOP)
-            )
-            return [
-                (row["payer"].capitalize(), row["openids"][appid])
-                for row in payers
-                if row["wallet"] == "wechat"
-            ]
+            account = next(row for row in accounts if (row["wallet"], row["shop"]) == ("wechat", SHOP))
+            return {
+                field: [
+                    (row["payer"].capitalize(), row["openids"][account[appid]])
+                    for row in payers
+                    if row["wallet"] == "wechat"
+                ]
+                for field, appid in APPIDS.items()
+            }
         except (httpx.HTTPError, ValueError, KeyError, TypeError, StopIteration):
-            return []
+            return {field: [] for field in APPIDS}
 
     async def close_connections(self) -> None:
         await self._http.aclose()

@@ -7,6 +7,7 @@ with the order's own number.
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import httpx
@@ -46,6 +47,14 @@ MAX_QUERIED: Final = 1000
 TIMEOUTS: Final = Timeouts(connect_s=3.0, read_s=30.0)
 MAX_REFERENCE: Final = 128
 MAX_SIGN: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Whose browser it is, and the address at which it found the shop."""
+
+    ip: str
+    site_url: str
 
 
 class ShopService:
@@ -90,16 +99,9 @@ class ShopService:
 
     # ---- the five calls ------------------------------------------------------------------------------------
 
-    async def pay(self, order: Order, auth_code: str, openid: str) -> None:
+    async def pay(self, order: Order, auth_code: str, openid: str, visitor: Visitor) -> None:
         """Opens the payment of an order that is already stored."""
-        payment_order = PaymentOrder(
-            pay_type=order.pay_type,
-            reference=order.reference,
-            amount=order.amount,
-            auth_code=auth_code,
-            openid=openid,
-            product_name=without_ampersand(order.basket.summary),
-        )
+        payment_order = payment_order_of(order, auth_code, openid, visitor)
         try:
             payment = await self._client(order).payment(payment_order)
         except TaelClientError as error:
@@ -221,6 +223,22 @@ def without_ampersand(text: str) -> str:
     return text.replace("&", "＆")
 
 
+def payment_order_of(order: Order, auth_code: str, openid: str, visitor: Visitor) -> PaymentOrder:
+    product_name = without_ampersand(order.basket.summary)
+    if order.pay_type is PayType.WECHAT_H5:
+        return PaymentOrder.wechat_h5(
+            order.reference, order.amount, visitor.ip, visitor.site_url, "Shop", product_name=product_name
+        )
+    return PaymentOrder(
+        pay_type=order.pay_type,
+        reference=order.reference,
+        amount=order.amount,
+        auth_code=auth_code,
+        openid=openid,
+        product_name=product_name,
+    )
+
+
 def state_after(error: TaelClientError) -> State:
     """The state of a payment after this error. Only an explicit refusal, or no connection at all, is a failure."""
     if isinstance(error, Refused | Unreachable):
@@ -240,12 +258,9 @@ def syssn_of(error: TaelClientError) -> str:
 
 def presentment_of(payment: Payment) -> str:
     """What the payer opens or scans."""
-    match payment.pay_type:
-        case PayType.WECHAT_QR:
-            return payment.qr_code
-        case PayType.WECHAT_IN_APP:
-            return payment.bridge_params.get("package", "")
-    return payment.pay_url
+    if payment.pay_params:
+        return json.dumps(dict(payment.pay_params), ensure_ascii=False)
+    return payment.pay_url or payment.qr_code
 
 
 def claimed_reference(body: bytes) -> str:

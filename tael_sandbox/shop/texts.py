@@ -2,34 +2,86 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from tael_client import UTC8, PayType
 
 from tael_sandbox.shop.order import Order, RefundState, State
 
-#: For each pay type: its name, and what happens.
-PAYMENT_METHODS: Final[Mapping[PayType, tuple[str, str]]] = {
-    PayType.WECHAT_QR: ("WeChat Pay, QR code", "We show a code; the payer scans it."),
-    PayType.ALIPAY_WEB: ("Alipay, on this computer", "Alipay's page opens in the browser."),
-    PayType.ALIPAY_WAP: ("Alipay, in a phone's browser", "Alipay's page for phones opens."),
-    PayType.WECHAT_IN_APP: ("WeChat Pay, inside WeChat", "Our page is open in WeChat itself."),
-    PayType.ALIPAY_BARCODE: ("Alipay, in store", "We scan the payer's code."),
-    PayType.WECHAT_BARCODE: ("WeChat Pay, in store", "We scan the payer's code."),
-    PayType.WECHAT_HK_BARCODE: ("WeChat Pay HK, in store", "We scan the payer's code."),
-}
 
-#: The wallet to open on the payer's phone.
-WALLETS: Final[Mapping[PayType, str]] = {
-    PayType.WECHAT_QR: "wechat",
-    PayType.ALIPAY_WEB: "alipay",
-    PayType.ALIPAY_WAP: "alipay",
-    PayType.WECHAT_IN_APP: "wechat",
-    PayType.ALIPAY_BARCODE: "alipay",
-    PayType.WECHAT_BARCODE: "wechat",
-    PayType.WECHAT_HK_BARCODE: "wechat_hk",
+class Way(StrEnum):
+    """What the order's page does for the payer."""
+
+    CODE = "code"  #: shows a code to scan
+    LINK = "link"  #: leads to the wallet's page
+    PARAMS = "params"  #: passes parameters to the wallet
+    BARCODE = "barcode"  #: scans the payer's code
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A payment method of the shop. `wallet` is opened on the payer's phone."""
+
+    name: str
+    what_happens: str
+    wallet: str
+    way: Way
+
+
+WE_SHOW: Final = "We show a code; the payer scans it."
+WE_SCAN: Final = "We scan the payer's code."
+IN_OUR_APP: Final = "Our app passes the payment to the wallet's."
+
+#: Offered first.
+COMMON_METHODS: Final[Mapping[PayType, Method]] = {
+    PayType.WECHAT_QR: Method("WeChat Pay, QR code", WE_SHOW, "wechat", Way.CODE),
+    PayType.ALIPAY_WEB: Method(
+        "Alipay, on this computer", "Alipay's page opens in the browser.", "alipay", Way.LINK
+    ),
+    PayType.ALIPAY_WAP: Method(
+        "Alipay, in a phone's browser", "Alipay's page for phones opens.", "alipay", Way.LINK
+    ),
+    PayType.WECHAT_IN_APP: Method(
+        "WeChat Pay, inside WeChat", "Our page is open in WeChat itself.", "wechat", Way.PARAMS
+    ),
+    PayType.ALIPAY_BARCODE: Method("Alipay, in store", WE_SCAN, "alipay", Way.BARCODE),
+    PayType.WECHAT_BARCODE: Method("WeChat Pay, in store", WE_SCAN, "wechat", Way.BARCODE),
+    PayType.WECHAT_HK_BARCODE: Method("WeChat Pay HK, in store", WE_SCAN, "wechat_hk", Way.BARCODE),
 }
+MORE_METHODS: Final[Mapping[PayType, Method]] = {
+    PayType.ANY_BARCODE: Method("Any wallet, in store", WE_SCAN, "alipay", Way.BARCODE),
+    PayType.ALIPAY_QR: Method("Alipay, QR code in store", WE_SHOW, "alipay", Way.CODE),
+    PayType.ALIPAY_OVERSEAS_WEB: Method(
+        "Alipay, on this computer (later code)", "As 800151, for half an hour.", "alipay", Way.LINK
+    ),
+    PayType.ALIPAY_OVERSEAS_WAP: Method(
+        "Alipay, in a phone's browser (later code)", "As 800152, for half an hour.", "alipay", Way.LINK
+    ),
+    PayType.ALIPAY_APP: Method("Alipay, in our app", IN_OUR_APP, "alipay", Way.PARAMS),
+    PayType.ALIPAY_HK_QR: Method("AlipayHK, QR code in store", WE_SHOW, "alipay_hk", Way.CODE),
+    PayType.ALIPAY_HK_WEB: Method(
+        "AlipayHK, on this computer", "Alipay's page opens in the browser.", "alipay_hk", Way.LINK
+    ),
+    PayType.ALIPAY_HK_WAP: Method(
+        "AlipayHK, in a phone's browser", "Alipay's page for phones opens.", "alipay_hk", Way.LINK
+    ),
+    PayType.ALIPAY_HK_APP: Method("AlipayHK, in our app", IN_OUR_APP, "alipay_hk", Way.PARAMS),
+    PayType.WECHAT_APP: Method("WeChat Pay, in our app", IN_OUR_APP, "wechat", Way.PARAMS),
+    PayType.WECHAT_MINI_PROGRAM: Method(
+        "WeChat Pay, in our mini program", "Our mini program is open in WeChat.", "wechat", Way.PARAMS
+    ),
+    PayType.WECHAT_H5: Method(
+        "WeChat Pay, in a phone's browser", "WeChat Pay's page opens the app.", "wechat", Way.LINK
+    ),
+    PayType.WECHAT_HK_MERCHANT_BARCODE: Method(
+        "WeChat Pay HK, in store (later code)", WE_SCAN, "wechat_hk", Way.BARCODE
+    ),
+    PayType.WECHAT_HK_APP: Method("WeChat Pay HK, in our app", IN_OUR_APP, "wechat_hk", Way.PARAMS),
+}
+PAYMENT_METHODS: Final[Mapping[PayType, Method]] = {**COMMON_METHODS, **MORE_METHODS}
 
 #: For each state: its headline, and an explanation.
 STATES: Final[Mapping[State, tuple[str, str]]] = {
