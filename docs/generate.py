@@ -16,6 +16,7 @@ import typer.main
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # runs from a checkout where the package is not installed
 
+from docs.paytypes import pay_types_page  # noqa: E402
 from docs.schema import entities_page  # noqa: E402
 from tael.base.money import Money  # noqa: E402
 from tael.base.pay_types import PAY_TYPES, PayType  # noqa: E402
@@ -569,6 +570,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "codes.md": codes_page,
     ROOT / "docs" / "states.md": states_page,
     ROOT / "docs" / "commands.md": commands_page,
+    ROOT / "docs" / "pay-types.md": pay_types_page,
     ROOT / "docs" / "entities.md": lambda: entities_page(ROOT),
 }
 

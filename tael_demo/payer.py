@@ -94,13 +94,11 @@ class Payer:
         """A new barcode on a payer's phone."""
         return str((await self.control("codes", wallet=wallet, behaviour=behaviour))["auth_code"])
 
-    async def openid(self) -> str:
-        """A payer's openid under the merchant's official account."""
+    async def openid(self, appid_of: str = "sub_appid") -> str:
+        """A payer's openid under the merchant's official account, or its mini program."""
         async with self._entered().get(f"{self.at.sandbox}/control/accounts") as answer:
             accounts = await answer.json()
-        appid = next(
-            row["sub_appid"] for row in accounts if row["wallet"] == "wechat" and row["shop"] == "demo"
-        )
+        appid = next(row[appid_of] for row in accounts if row["wallet"] == "wechat" and row["shop"] == "demo")
         async with self._entered().get(f"{self.at.sandbox}/control/payers") as answer:
             payers = await answer.json()
         return str(next(payer["openids"][appid] for payer in payers if payer["wallet"] == "wechat"))

@@ -112,6 +112,8 @@ SETTINGS: Final = {
             "sign_type": "sign_type",
             "sub_mch_id": "sub_mch_id",
             "sub_appid": "sub_appid",
+            "mini_appid": "mini_appid",
+            "app_appid": "app_appid",
             "key": "key",
             "certificate": "cert_pem",
             "certificate_key": "key_pem",
@@ -120,7 +122,7 @@ SETTINGS: Final = {
 }
 
 #: The sandbox names keys for every sign type.
-UNUSED_KEYS: Final = {"MD5": ("private_key", "alipay_public_key"), "RSA": ("key",), "RSA2": ("key",)}
+UNUSED_KEYS: Final = {"MD5": (), "RSA": ("key",), "RSA2": ("key",)}
 
 
 def account_of(row: dict[str, Any], mchid: str) -> Account:

@@ -3,6 +3,7 @@
 Each line of the table comes from the merchant's query and the wallet's own book, not from the request.
 """
 
+import json
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final
@@ -11,15 +12,30 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
+from tael.base.pay_types import PAY_TYPES
 from tael.merchants.domain.merchant import Style
 from tael_demo.addresses import Addresses
 from tael_demo.payer import Members, Payer
 from tael_demo.receiver import Receiver
 from tael_demo.seed import DemoApp
 
-WALLET_OF: Final = {"800108": "alipay", "800208": "wechat", "800228": "wechat_hk"}
-ONLINE: Final = ("800151", "800152", "800201", "800207")
-ALL_TYPES: Final = (*ONLINE, "800108", "800208", "800228")
+#: Of barcode payments: the wallet whose payer shows the code.
+WALLET_OF: Final = {
+    "800108": "alipay",
+    "800208": "wechat",
+    "800228": "wechat_hk",
+    "801008": "wechat_hk",
+    "800008": "alipay",
+}
+#: The setting with the appid to which the openid of the payment belongs.
+APPID_OF: Final = {"800207": "sub_appid", "800213": "mini_appid"}
+#: The site and the payer of a payment in a phone's browser.
+EXTEND_INFO: Final = json.dumps(
+    {
+        "scene_info": {"h5_info": {"type": "Wap", "wap_url": "http://127.0.0.1", "wap_name": "Demo"}},
+        "spbill_create_ip": "127.0.0.1",
+    }
+)
 WEBHOOK_LIMIT_S: Final = 15.0
 #: WeChat refuses to reverse a pending order younger than 15 s.
 REVERSAL_WAIT_S: Final = 16
@@ -70,7 +86,7 @@ async def lines_of(name: str, section: Awaitable[Lines]) -> Lines:
 
 async def every_type(payer: Payer) -> Lines:
     """A payment of each pay type, paid."""
-    return [await paid(payer, pay_type) for pay_type in ALL_TYPES]
+    return [await paid(payer, pay_type) for pay_type in PAY_TYPES]
 
 
 async def open_and_pay(payer: Payer, pay_type: str, txamt: str = "1000", mchid: str | None = None) -> Members:
@@ -81,11 +97,13 @@ async def open_and_pay(payer: Payer, pay_type: str, txamt: str = "1000", mchid: 
         return await payer.trade(
             "payment", mchid, pay_type=pay_type, out_trade_no=reference, txamt=txamt, auth_code=code
         )
-    more = {"sub_openid": await payer.openid()} if pay_type == "800207" else {}
+    more = {"extend_info": EXTEND_INFO} if pay_type == "800212" else {}
+    if pay_type in APPID_OF:
+        more = {"sub_openid": await payer.openid(APPID_OF[pay_type])}
     answer = await payer.trade(
         "payment", mchid, pay_type=pay_type, out_trade_no=reference, txamt=txamt, product_name="Tea", **more
     )
-    url = answer["pay_params"]["package"] if pay_type == "800207" else answer["pay_url"]
+    url = json.dumps(answer["pay_params"]) if "pay_params" in answer else answer["pay_url"]
     await payer.control("scan", url=url)
     await payer.control("confirm", url=url, action="pay")
     return answer

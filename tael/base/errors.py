@@ -86,6 +86,12 @@ class NoChannel(TaelError):
     reason = Reason.PAY_TYPE_NOT_GRANTED
 
 
+class OtherWalletsCode(TaelError):
+    """No account of the merchant belongs to a wallet whose payers show such a code."""
+
+    reason = Reason.OTHER_WALLETS_CODE
+
+
 class CurrencyRefused(TaelError):
     """txcurrcd is not the merchant's currency; leave it out or correct it."""
 

@@ -1,6 +1,7 @@
 """The kind of a payer's browser by its User-Agent, and the pay type it can use for each wallet."""
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
@@ -30,17 +31,18 @@ def browser_of(request: Request) -> Browser:
 PRESENTMENTS: Final = {
     Browser.DESKTOP: (Presentment.WEB_PAGE, Presentment.QR_CODE),
     Browser.PHONE: (Presentment.WAP_PAGE, Presentment.QR_CODE),
-    Browser.WECHAT: (Presentment.IN_APP,),
+    Browser.WECHAT: (Presentment.JSAPI,),
 }
 
 
-def pay_type_for(wallet: Wallet, browser: Browser, has_openid: bool) -> PayType | None:
-    """The pay type for paying a checkout link with `wallet` in this browser; None if it is not possible.
+def pay_types_for(wallet: Wallet, browser: Browser, has_openid: bool) -> Iterator[PayType]:
+    """The pay types for paying a checkout link with `wallet` in this browser, best first.
 
     A page inside the wallet needs the payer's openid.
     """
-    of_wallet = {each.presentment: each for each in PAY_TYPES.values() if each.wallet is wallet}
     for presentment in PRESENTMENTS[browser]:
-        if presentment in of_wallet and (has_openid or presentment is not Presentment.IN_APP):
-            return of_wallet[presentment]
-    return None
+        for pay_type in PAY_TYPES.values():
+            # A link names no payer's address, which WeChat Pay compares for payments in a phone's browser.
+            is_possible = (has_openid or not pay_type.needs_openid) and pay_type.code != "800212"
+            if pay_type.wallet is wallet and pay_type.presentment is presentment and is_possible:
+                yield pay_type

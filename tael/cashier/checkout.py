@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from tael.base.errors import OrderClosed, OrderExpired, TaelError
 from tael.base.money import major_text
 from tael.base.pay_types import PAY_TYPES, PayType, Wallet
-from tael.cashier.browsers import Browser, browser_of, pay_type_for
+from tael.cashier.browsers import Browser, browser_of, pay_types_for
 from tael.cashier.context import CashierContext
 from tael.cashier.rendering import PRIVATE, message, no_such_page, page, route, to_merchant
 from tael.payments.checkout import Checkout, choose, find_checkout, leave
@@ -136,12 +136,12 @@ async def _requested_checkout(request: Request, context: CashierContext) -> Chec
 
 def _pay_types(checkout: Checkout, browser: Browser) -> dict[Wallet, PayType]:
     """The pay types that the merchant's accounts and this browser support."""
-    by_wallet = {wallet: pay_type_for(wallet, browser, bool(checkout.link.openid)) for wallet in Wallet}
-    return {
-        wallet: pay_type
-        for wallet, pay_type in by_wallet.items()
-        if pay_type and checkout.can_be_paid_by(pay_type)
-    }
+    chosen: dict[Wallet, PayType] = {}
+    for wallet in Wallet:
+        for pay_type in pay_types_for(wallet, browser, bool(checkout.link.openid)):
+            if checkout.can_be_paid_by(pay_type):
+                chosen.setdefault(wallet, pay_type)
+    return chosen
 
 
 def _notes(checkout: Checkout, browser: Browser) -> list[str]:

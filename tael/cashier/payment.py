@@ -18,11 +18,12 @@ from tael.cashier.context import CashierContext
 from tael.cashier.qr import qr_code
 from tael.cashier.redirects import base_url, onward_url
 from tael.cashier.rendering import PRIVATE, no_such_page, page, route, to_merchant
-from tael.channels.outcomes import BridgeParams, PayCode, PayLink
+from tael.channels.outcomes import PayCode, PayLink, PayParams
 from tael.payments.checkout import checkout_of
 from tael.payments.domain.checkout import takes_orders
 from tael.payments.domain.page_urls import CASHIER, payment_page_end
 from tael.payments.domain.payment import Payment, State, takes_payers
+from tael.payments.opening import with_pay_data
 
 ONE: Final = "{mchid}/{syssn}"
 ENDS: Final = (State.PAID, State.CLOSED, State.EXPIRED, State.FAILED)
@@ -47,16 +48,16 @@ def routes(context: CashierContext) -> list[BaseRoute]:
 
 async def _pay_page(request: Request, context: CashierContext) -> Response:
     payment = await _requested_payment(request, context)
-    if payment is None or not payment.pay_type.is_online:
+    if payment is None or not payment.pay_type.has_page:
         return no_such_page(request)
-    if payment.pay_type.presentment is Presentment.IN_APP:
+    if payment.pay_type.presentment is Presentment.JSAPI:
         return RedirectResponse(context.pages.path(payment), 303, PRIVATE)
     return await payment_page(request, payment, context)
 
 
 async def _wechat_page(request: Request, context: CashierContext) -> Response:
     payment = await _requested_payment(request, context)
-    if payment is None or payment.pay_type.presentment is not Presentment.IN_APP:
+    if payment is None or payment.pay_type.presentment is not Presentment.JSAPI:
         return no_such_page(request)
     return await payment_page(request, payment, context)
 
@@ -92,8 +93,9 @@ async def _onward(request: Request, context: CashierContext) -> Response:
 async def _open(request: Request, context: CashierContext) -> Response:
     """To the wallet's page, after the redirect is committed; if not possible, to the payment's own page."""
     payment = await _requested_payment(request, context)
-    if payment is None or not payment.pay_type.is_online:
+    if payment is None or not payment.pay_type.has_page:
         return no_such_page(request)
+    payment = await with_pay_data(payment, context.payments)
     if request.method == "GET" and payment.is_unopened:  # HEAD changes nothing
         await context.payments.store.payments.note_redirect(payment, context.now())
         payment = await context.payments.store.payments.by_syssn(payment.mchid, payment.syssn) or payment
@@ -135,7 +137,7 @@ async def payment_page(request: Request, payment: Payment, context: CashierConte
         subject=payment.subject,
         amount=major_text(payment.amount),
         currency=payment.amount.currency,
-        wallet=payment.pay_type.wallet.value,
+        wallet=payment.pay_type.wallet or "",
         state=payment.state.value.lower(),
         ends=[state.value.lower() for state in ENDS],
         onward={state.value.lower(): f"{path}/onward" if onward[state] else "" for state in ENDS},
@@ -167,7 +169,7 @@ async def _presented(payment: Payment, context: CashierContext) -> dict[str, Any
             return nothing | {"action": "scan", "url": context.pages.opening_path(payment), "code": code}
         case PayCode(text):
             return nothing | {"action": "scan", "code": await qr_code(text)}
-        case BridgeParams(params):
+        case PayParams(params):
             return nothing | {"action": "bridge", "params": dict(params)}
         case None:
             return nothing

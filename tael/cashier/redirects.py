@@ -20,9 +20,9 @@ def base_url(payment: Payment, state: State, app: App | None, checkout: Checkout
         return ""
     if checkout is not None:
         return checkout.link.return_url if state is State.PAID else checkout.link.failed_url
-    if state is State.PAID and payment.pay_type.presentment in WALLET_PAGES and app is not None:
-        return app.return_url or ""
-    return ""
+    if state is not State.PAID or payment.pay_type.presentment not in WALLET_PAGES:
+        return ""
+    return payment.return_url or (app.return_url if app is not None else "") or ""
 
 
 def onward_url(payment: Payment, app: App | None, checkout: Checkout | None) -> str:

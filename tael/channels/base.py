@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from tael.base.money import Money
-from tael.base.pay_types import PayType, Wallet
+from tael.base.pay_types import PayType, Region, Wallet
 from tael.channels.outcomes import Outcome, RefundOutcome, ReversalOutcome
 from tael.merchants.domain.account import Account
 
@@ -42,7 +42,11 @@ class ChannelOrder:
     return_url: str  #: our URL to which the payer's browser returns; online Alipay only
     auth_code: str = ""  #: the payer's barcode; only in the initial request of an offline payment
     forbid_credit: bool = False  #: refuse credit cards, if the wallet can
-    openid: str = ""  #: 800207: the payer's, under the account's `sub_appid`
+    openid: str = ""  #: the payer's, if the pay type needs it; under the appid of the page or mini program
+    region: Region | None = None  #: whose edition of the wallet may pay; None for any
+    payer_ip: str = ""  #: of the payer's browser, if the pay type needs it
+    scene_info: str = ""  #: JSON text about the merchant's site, if the pay type needs it
+    goods_info: str = ""  #: the merchant's description of the goods, for a wallet that shows it
     wallet_ref: str = ""  #: the wallet's own number, once known
     names_trade: bool = False  #: query and refund by `wallet_ref`: our number has several trades there
 
@@ -111,6 +115,10 @@ class Channel(Protocol):
 
     def capabilities(self, account: Account) -> Capabilities:
         """What the contract of `account` covers."""
+        ...
+
+    def shows_code(self, auth_code: str) -> bool:
+        """Whether the wallet's payers show such barcodes."""
         ...
 
     def deadline(self, order: ChannelOrder) -> datetime:

@@ -53,6 +53,8 @@ class PayLink:
     """The wallet's page that the payer opens."""
 
     url: str
+    creates_order: bool = True  #: the order exists at the wallet only once a payer has opened the page
+    valid_until: datetime | None = None  #: then the wallet gives another link for the same order
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ class PayCode:
 
 
 @dataclass(frozen=True, slots=True)
-class BridgeParams:
-    """Parameters that a page inside the wallet's app passes to its JavaScript bridge, signed by us."""
+class PayParams:
+    """Parameters, signed by us, that the merchant's page, mini program or app passes to the wallet unchanged."""
 
     params: Mapping[str, str]
 
@@ -86,7 +88,7 @@ class Paid:
 class AwaitingPayer:
     """The order exists and may still be paid."""
 
-    pay: PayLink | PayCode | BridgeParams | None = None
+    pay: PayLink | PayCode | PayParams | None = None
 
 
 @dataclass(frozen=True, slots=True)

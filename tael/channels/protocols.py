@@ -80,7 +80,14 @@ class WalletProtocol:
         return {setting.name: _text_of(getattr(account, setting.name)) for setting in self.settings}
 
     def _values(self, credentials: Mapping[str, str]) -> dict[str, Any]:
-        return {setting.name: _value_of(setting, credentials[setting.name]) for setting in self.settings}
+        return {setting.name: _value_of(setting, _stored(setting, credentials)) for setting in self.settings}
+
+
+def _stored(setting: Setting, credentials: Mapping[str, str]) -> str:
+    """Accounts that were stored before a setting existed have its default."""
+    if setting.name not in credentials and setting.default is not None:
+        return setting.default
+    return credentials[setting.name]
 
 
 def _read(setting: Setting, text: str) -> str:

@@ -174,6 +174,8 @@ def _log_to_standard_error() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    if not sys.argv[1:2] or not sys.argv[1].startswith("-"):  # `tael --help` imports nothing that it does not show
+    if not sys.argv[1:2] or not sys.argv[1].startswith(
+        "-"
+    ):  # `tael --help` imports nothing that it does not show
         _log_to_standard_error()
     app()

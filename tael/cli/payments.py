@@ -107,7 +107,7 @@ def _print(history: PaymentHistory, page: dict[str, str]) -> None:
 
 def _page(payment: Payment, settings: Settings) -> dict[str, str]:
     """The path of the payment's page, where the payer pays or sees the result. Barcode payments have none."""
-    if not payment.pay_type.is_online:
+    if not payment.pay_type.has_page:
         return {}
     # Only the path: the port of a demo is not known from its folder.
     return {"page": pages_below("", settings.encryption_key_bytes()).path(payment)}

@@ -14,9 +14,10 @@ import structlog
 from tael.base import errors
 from tael.base.moments import moment_text
 from tael.base.money import Money
-from tael.base.pay_types import PayType
+from tael.base.pay_types import PayType, Region
 from tael.db.database import StoreUnavailable
 from tael.merchants.credential_cache import AppContext
+from tael.merchants.domain.account import Account
 from tael.merchants.domain.merchant import Merchant
 from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import FIRST_CHECK, Payment, State
@@ -49,6 +50,10 @@ class PaymentRequest:
     expires_after_s: int | None
     forbid_credit: bool = False
     goods_info: str = ""
+    return_url: str = ""
+    region: Region | None = None
+    payer_ip: str = ""
+    scene_info: str = ""
 
 
 async def open_payment(request: PaymentRequest, context: PaymentContext) -> Payment:
@@ -64,7 +69,7 @@ async def open_payment(request: PaymentRequest, context: PaymentContext) -> Paym
 
 async def pending_payment(request: PaymentRequest, context: PaymentContext) -> Payment:
     """A new row for `request`. Raises NoChannel and NotSetUp."""
-    account = context.wallets.account_for(request.context, request.merchant, request.pay_type)
+    account = _account_for(request, context)
     now = context.clock.now()
     # A barcode payment has a fixed lifetime: how long we wait for the payer's confirmation.
     lifetime_s = request.expires_after_s if request.pay_type.is_online else None
@@ -92,10 +97,18 @@ async def pending_payment(request: PaymentRequest, context: PaymentContext) -> P
         forbid_credit=request.forbid_credit,
         is_subject_ours=not request.subject,
         goods_info=request.goods_info,
+        return_url=request.return_url,
+        region=request.region,
+        payer_ip=request.payer_ip,
+        scene_info=request.scene_info,
         fee_rate_ppm=account.fee_rate_ppm,
     )
     order = order_for(payment, account, context.wallets.public_url)
     return replace(payment, deadline=context.wallets.channel(account.protocol).deadline(order))
+
+
+def _account_for(request: PaymentRequest, context: PaymentContext) -> Account:
+    return context.wallets.account_for(request.context, request.merchant, request.pay_type, request.auth_code)
 
 
 def content_of(request: PaymentRequest) -> str:
@@ -108,6 +121,7 @@ def content_of(request: PaymentRequest) -> str:
         request.openid,
         # Only if set, so that the digests of existing payments stay the same.
         *(["no_credit"] if request.forbid_credit else []),
+        *([f"region={request.region}"] if request.region else []),
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -118,7 +132,7 @@ async def send_initial_request(payment: Payment, request: PaymentRequest, contex
     try:
         order = order_for(
             payment,
-            context.wallets.account_for(request.context, request.merchant, request.pay_type),
+            _account_for(request, context),
             context.wallets.public_url,
             request.auth_code,
         )
@@ -164,9 +178,10 @@ async def with_pay_data(payment: Payment, context: PaymentContext) -> Payment:
 
 
 def lacks_pay_data(payment: Payment, context: PaymentContext) -> bool:
-    """Whether the pay data was lost with a response. The wallet returns it again for the same order."""
-    is_open = payment.state is State.PENDING and context.clock.now() < payment.expires_at
-    return is_open and payment.pay_type.is_online and payment.pay is None
+    """Whether the pay data was lost with a response or has ended. The wallet returns it again for the same order."""
+    now = context.clock.now()
+    is_open = payment.state is State.PENDING and now < payment.expires_at
+    return is_open and payment.pay_type.is_online and not payment.has_pay_data(now)
 
 
 def is_in_flight(payment: Payment, context: PaymentContext) -> bool:

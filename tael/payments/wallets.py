@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tael.base.errors import NoChannel
+from tael.base.errors import NoChannel, OtherWalletsCode
 from tael.base.pay_types import PayType
 from tael.channels.base import Capabilities, Channel, ChannelOrder, ChannelRefund
 from tael.merchants.credential_cache import AppContext, CredentialCache
@@ -28,12 +28,26 @@ class Wallets:
     def capabilities(self, account: Account) -> Capabilities:
         return self.channels[account.protocol].capabilities(account)
 
-    def account_for(self, context: AppContext, merchant: Merchant, pay_type: PayType) -> Account:
-        """The merchant's account that serves `pay_type`. Raises NoChannel if none does, NotSetUp if there is none."""
-        for account in context.accounts_of(merchant):
-            if pay_type.code in self.capabilities(account).pay_types:
+    def account_for(
+        self, context: AppContext, merchant: Merchant, pay_type: PayType, auth_code: str = ""
+    ) -> Account:
+        """The merchant's account that serves `pay_type`; for any wallet's barcode, that of the wallet with such codes.
+
+        Raises NotSetUp if there is no account, NoChannel if none serves the pay type, OtherWalletsCode.
+        """
+        serving = [
+            account
+            for account in context.accounts_of(merchant)
+            if pay_type.code in self.capabilities(account).pay_types
+        ]
+        if not serving:
+            raise NoChannel
+        if pay_type.wallet is not None:
+            return serving[0]
+        for account in serving:
+            if self.channel(account.protocol).shows_code(auth_code):
                 return account
-        raise NoChannel
+        raise OtherWalletsCode
 
     async def account(self, payment: Payment) -> Account:
         """The account of `payment`. Raises LookupError if it is missing, which the database forbids."""
@@ -71,6 +85,10 @@ def order_for(payment: Payment, account: Account, public_url: str, auth_code: st
         auth_code=auth_code,
         forbid_credit=payment.forbid_credit,
         openid=payment.openid,
+        region=payment.region,
+        payer_ip=payment.payer_ip,
+        scene_info=payment.scene_info,
+        goods_info=payment.goods_info,
         wallet_ref=payment.wallet_ref,
     )
 

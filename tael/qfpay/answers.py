@@ -3,14 +3,14 @@
 Every value is a string except `page`, `page_size` and the lists, as in QFPay's own examples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tael.base.errors import TaelError
 from tael.base.moments import moment_text
 from tael.base.pay_types import Presentment
 from tael.base.reasons import Reason
-from tael.channels.outcomes import BridgeParams, PayCode, PayLink
+from tael.channels.outcomes import PayCode, PayLink, PayParams
 from tael.merchants.domain.merchant import App
 from tael.payments.domain.page_urls import Pages
 from tael.payments.domain.payment import Payment, State
@@ -19,6 +19,7 @@ from tael.payments.reversals import ReversalResult
 from tael.payments.store.transactions import RefundTransaction, Transaction
 from tael.qfpay import codes
 from tael.qfpay.codes import Call
+from tael.qfpay.pay_types import FIELDS, PayData
 from tael.qfpay.reasons import code_of, resperr, respmsg
 from tael.qfpay.shown import shown_cancel, shown_refund_respcd, shown_respcd, shown_reversal_respcd
 
@@ -47,22 +48,30 @@ def payment_answer(payment: Payment, pages: Pages) -> Members:
 
 def _openid_text(payment: Payment) -> Members:
     """QFPay's own text for an openid that belongs to another official account."""
-    is_mismatch = payment.pay_type.presentment is Presentment.IN_APP and payment.reason is Reason.MISMATCH
+    is_mismatch = payment.pay_type.needs_openid and payment.reason is Reason.MISMATCH
     return {"respmsg": "sub_mch_id与sub_appid不匹配"} if is_mismatch else {}
 
 
 def _pay_members(payment: Payment, pages: Pages) -> Members:
-    """The URL or code for the payer. Every online type has `pay_url`; the other members are for older clients."""
+    """What the payer opens, scans, or passes to the wallet."""
     match payment.pay:
-        case PayLink():
-            url = pages.opening_of(payment)
+        case PayLink(url, creates_order):
+            # A link that works for a payer's own browser only must be opened by the merchant's page.
+            url = pages.opening_of(payment) if creates_order else url
             return {"pay_url": url, "qrcode": url}
         case PayCode(text):
             return {"qrcode": text, "code_url": text, "pay_url": text}
-        case BridgeParams(params):
+        case PayParams(params) if FIELDS[payment.pay_type.code].pay_data is PayData.PAGE_PARAMS:
             return {"pay_params": dict(params), "pay_url": pages.of_payment(payment)}
+        case PayParams(params):
+            return {"pay_params": _with_number(params)}
         case None:
             return {"code_url": ""}
+
+
+def _with_number(params: Mapping[str, str]) -> Members:
+    """As in QFPay's example, the time of WeChat's parameters for apps is a number. It is signed as text."""
+    return {name: int(value) if name == "timestamp" else value for name, value in params.items()}
 
 
 def close_answer(payment: Payment) -> Members:

@@ -4,15 +4,19 @@ QFPay's names end here: results have the gateway's own names and units. An empty
 compared with the database: a well-formed number may still be unknown.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 from tael.base.errors import NoChannel
 from tael.base.moments import UTC8
-from tael.base.pay_types import PAY_TYPES, PayType
+from tael.base.pay_types import PAY_TYPES, PayType, Region
 from tael.base.text import is_writable
 from tael.qfpay.errors import BadField
 
@@ -45,6 +49,13 @@ UDID_MAX_LEN: Final = 40
 AUTH_CODE_MAX_LEN: Final = 128
 OPENID_MAX_LEN: Final = 128
 PAIR: Final = re.compile(r"&\w+=")
+#: Safe in Location headers and links: a web address without whitespace, double quotes, backslashes and angle brackets.
+WEB_URL: Final = re.compile(r"""https?://[^\s\\"<>\x00-\x20\x7f]{1,500}""", re.IGNORECASE)
+EXTEND_INFO_MAX_LEN: Final = 1024
+#: WeChat Pay's limit.
+SCENE_INFO_MAX_LEN: Final = 256
+PAY_TAG: Final = re.compile("ALIPAYHK|ALIPAYCN")
+PAY_TAGS: Final = {"ALIPAYHK": Region.HONG_KONG, "ALIPAYCN": Region.MAINLAND}
 NO_CREDIT: Final = re.compile("no_credit")
 
 
@@ -125,6 +136,53 @@ def _trimmed(params: Params, name: str) -> Params:
     value = params.get(name, "")
     edges = "".join(c for c in set(value) if c.isspace() or unicodedata.category(c) in ("Cc", "Cf"))
     return {name: value.strip(edges) if edges else value}
+
+
+def web_url(params: Mapping[str, str], name: str) -> str:
+    """An address to which a browser may be redirected, or ""; never `javascript:` or similar."""
+    what = "a web address of at most 500 characters"
+    url = shaped(params, name, WEB_URL, what, required=False)
+    try:
+        is_good = not url or bool(urlsplit(url).hostname)
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise BadField.malformed(name, f"must be {what}")
+    return url
+
+
+@dataclass(frozen=True, slots=True)
+class PayersSite:
+    """From where a payer comes who pays in a phone's browser, as the wallet wants to know it."""
+
+    ip: str
+    scene_info: str  #: the wallet's JSON text
+
+
+def extend_info(params: Params) -> PayersSite:
+    """`{"scene_info": {…}, "spbill_create_ip": "…"}`. The payer's address cannot be guessed, so both are required."""
+    value = text(params, "extend_info", required=True, max_len=EXTEND_INFO_MAX_LEN)
+    what = 'must be a JSON object with "scene_info", an object, and "spbill_create_ip", an IP address'
+    try:
+        given = json.loads(value)
+        scene, ip = given["scene_info"], str(ip_address(given["spbill_create_ip"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise BadField.malformed("extend_info", what) from None
+    if not isinstance(scene, dict):
+        raise BadField.malformed("extend_info", what)
+    scene_info = json.dumps(scene, ensure_ascii=False, separators=(",", ":"))
+    if len(scene_info) > SCENE_INFO_MAX_LEN or not is_writable(scene_info):
+        raise BadField.malformed(
+            "extend_info", f"must have a scene_info of at most {SCENE_INFO_MAX_LEN} characters"
+        )
+    return PayersSite(ip, scene_info)
+
+
+def region(params: Params, default: Region | None) -> Region | None:
+    """Whose edition of the wallet may pay; `pay_tag` chooses, for a pay type that has a default."""
+    if default is None:
+        return None
+    return PAY_TAGS.get(shaped(params, "pay_tag", PAY_TAG, "ALIPAYHK or ALIPAYCN", required=False), default)
 
 
 # ---- numbers that name something ---------------------------------------------------------------------------

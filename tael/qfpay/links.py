@@ -5,14 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from urllib.parse import urlsplit
 
 from tael.base import ids
 from tael.base.money import Money
 from tael.merchants.domain.merchant import App, Merchant
 from tael.payments.domain.checkout import CheckoutLink
 from tael.qfpay import fields
-from tael.qfpay.errors import BadField
 from tael.qfpay.requests import ORDER
 from tael.qfpay.signature import LANG
 from tael.qfpay.signed_names import PAYSOURCE, URLS, WEBHOOK, Names
@@ -29,8 +27,6 @@ LINK_NAMES: Final = Names(
 LINK_NAMES_WITH_LANG: Final = replace(LINK_NAMES, read=LINK_NAMES.read | {LANG})
 
 CHECKOUT_SOURCE: Final = re.compile(r"[A-Za-z0-9_-]{0,64}_checkout")
-#: Safe in Location headers and links: a web address without whitespace, double quotes, backslashes and angle brackets.
-WEB_URL: Final = re.compile(r"""https?://[^\s\\"<>\x00-\x20\x7f]{1,500}""", re.IGNORECASE)
 CHECKOUT_DEFAULT_MIN: Final = 120
 CHECKOUT_MAX_MIN: Final = 999
 #: A Unix time in milliseconds.
@@ -41,7 +37,7 @@ UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def link_of(params: Mapping[str, str], app: App, merchant: Merchant, now: datetime) -> CheckoutLink:
     """The signed link. Raises BadField."""
     fields.shaped(params, PAYSOURCE, CHECKOUT_SOURCE, "a name that ends in _checkout", required=True)
-    web_url(params, "notify_url")
+    fields.web_url(params, "notify_url")
     order_min = fields.expired_time(params)
     fixed_end = checkout_end(params)
     return CheckoutLink(
@@ -57,9 +53,9 @@ def link_of(params: Mapping[str, str], app: App, merchant: Merchant, now: dateti
         openid=fields.openid(params, required=False),
         client_time=fields.moment_text(params, required=False),
         device=fields.device(params),
-        return_url=web_url(params, "return_url"),
-        failed_url=web_url(params, "failed_url"),
-        cancel_url=web_url(params, "cancel_url"),
+        return_url=fields.web_url(params, "return_url"),
+        failed_url=fields.web_url(params, "failed_url"),
+        cancel_url=fields.web_url(params, "cancel_url"),
         order_s=None if order_min is None else order_min * 60,
         forbid_credit=fields.forbid_credit(params),
         created_at=now,
@@ -83,16 +79,3 @@ def checkout_min(params: Mapping[str, str]) -> int:
         params, "checkout_expired_time", what, lambda number: 1 <= number <= CHECKOUT_MAX_MIN
     )
     return CHECKOUT_DEFAULT_MIN if minutes is None else minutes
-
-
-def web_url(params: Mapping[str, str], name: str) -> str:
-    """An address to which a browser may be redirected, or ""; never `javascript:` or similar."""
-    what = "a web address of at most 500 characters"
-    url = fields.shaped(params, name, WEB_URL, what, required=False)
-    try:
-        is_good = not url or bool(urlsplit(url).hostname)
-    except ValueError:
-        is_good = False
-    if not is_good:
-        raise BadField.malformed(name, f"must be {what}")
-    return url

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from tael.base.money import Money
-from tael.base.pay_types import Presentment
 from tael.merchants.credential_cache import AppContext
 from tael.merchants.domain.merchant import Merchant
 from tael.payments.closes import CloseRequest
@@ -20,6 +19,7 @@ from tael.payments.store.transactions import StateFilter
 from tael.qfpay import fields
 from tael.qfpay.codes import Call
 from tael.qfpay.errors import BadField
+from tael.qfpay.pay_types import FIELDS, Fields
 from tael.qfpay.shown import states_showing
 from tael.qfpay.signed_names import PAYSOURCE, WEBHOOK, Names
 
@@ -49,7 +49,10 @@ UNDO: Final = ORDER | {"syssn", "txamt"}
 
 CALL_NAMES: Final[Mapping[Call, Names]] = {
     "payment": Names(
-        read=ORDER | OPENING | {"pay_type", "txamt", "txcurrcd", "udid", "limit_pay", "goods_info"},
+        read=ORDER
+        | OPENING
+        | {"pay_type", "txamt", "txcurrcd", "udid", "limit_pay", "goods_info"}
+        | {"return_url", "pay_tag", "extend_info"},
         refused=frozenset({"syssn"}),
         foreign=NO_REQUEST,
     ),
@@ -77,26 +80,38 @@ def read_payment(request: AuthenticatedRequest) -> PaymentRequest:
     subject = fields.product_name(params)
     forbid_credit = fields.forbid_credit(params)
     goods_info = fields.text(params, "goods_info", max_len=GOODS_INFO_MAX_LEN)
+    return_url = fields.web_url(params, "return_url")
     pay_type = fields.known_pay_type(code)
-    is_barcode, is_in_app = (
-        pay_type.presentment is Presentment.BARCODE,
-        pay_type.presentment is Presentment.IN_APP,
-    )
+    own = FIELDS[code]
+    site = fields.extend_info(params) if "extend_info" in own.needs else None
+    region = fields.region(params, own.default_region)
+    _refuse_small(amount_minor, currency, own)
     return PaymentRequest(
         context=request.context,
         merchant=request.merchant,
         pay_type=pay_type,
         reference=reference,
         amount=Money(amount_minor, currency),
-        auth_code=fields.auth_code(params) if is_barcode else "",
-        openid=fields.openid(params, required=True) if is_in_app else "",
+        auth_code=fields.auth_code(params) if "auth_code" in own.needs else "",
+        openid=fields.openid(params, required=True) if "sub_openid" in own.needs else "",
         subject=subject,
         client_time=client_time,
         device=device,
         expires_after_s=fields.expires_after_s(params) if pay_type.is_online else None,
         forbid_credit=forbid_credit,
         goods_info=goods_info,
+        return_url=return_url,
+        region=region,
+        payer_ip=site.ip if site else "",
+        scene_info=site.scene_info if site else "",
     )
+
+
+def _refuse_small(amount_minor: int, currency: str, own: Fields) -> None:
+    """Raises BadField for an amount that the pay type is not for."""
+    limit_minor = (own.above_minor or {}).get(currency, 0)
+    if amount_minor <= limit_minor:
+        raise BadField.malformed("txamt", f"must be more than {limit_minor} for this pay type")
 
 
 def read_close(request: AuthenticatedRequest) -> CloseRequest:

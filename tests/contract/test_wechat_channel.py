@@ -19,11 +19,11 @@ from tael.base.transport import Transport
 from tael.channels.base import BadSignature, Channel, ChannelOrder, ChannelRefund, PaymentNotice, RefundNotice
 from tael.channels.outcomes import (
     AwaitingPayer,
-    BridgeParams,
     Closed,
     NotSent,
     Paid,
     PayCode,
+    PayParams,
     Refunded,
     RefundPending,
     Refusal,
@@ -161,7 +161,7 @@ async def test_a_payment_inside_wechat_has_signed_parameters(
     opened = await channel.open(trade)
 
     assert isinstance(opened, AwaitingPayer)
-    assert isinstance(opened.pay, BridgeParams)
+    assert isinstance(opened.pay, PayParams)
     params = dict(opened.pay.params)
     assert set(params) == {"appId", "timeStamp", "nonceStr", "package", "signType", "paySign"}
     assert (params["appId"], params["signType"]) == (shop["sub_appid"], shop["sign_type"])
@@ -171,7 +171,7 @@ async def test_a_payment_inside_wechat_has_signed_parameters(
 
     again = await channel.open(trade)
     assert isinstance(again, AwaitingPayer)
-    assert isinstance(again.pay, BridgeParams)
+    assert isinstance(again.pay, PayParams)
     assert again.pay.params["package"] == params["package"]
     await pay(sandbox, trade)
     assert isinstance(await channel.query(trade), Paid)

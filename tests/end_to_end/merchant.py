@@ -19,10 +19,26 @@ from tests.support.http_calls import Answer, call
 
 MOMENT: Final = "%Y-%m-%d %H:%M:%S"
 CALLS: Final = ("payment", "close", "refund", "reversal", "query")
+#: The pay types of the first API, for which every rule is tested; the later ones are in `test_pay_types.py`.
 ONLINE: Final = ("800151", "800152", "800201", "800207")
 ALIPAY_ONLINE: Final = ("800151", "800152")
-WALLET_OF: Final = {"800108": "alipay", "800208": "wechat", "800228": "wechat_hk"}
-OFFLINE: Final = tuple(WALLET_OF)
+OFFLINE: Final = ("800108", "800208", "800228")
+#: Of every barcode payment: who shows the code.
+WALLET_OF: Final = {
+    "800108": "alipay",
+    "800208": "wechat",
+    "800228": "wechat_hk",
+    "800008": "wechat",
+    "801008": "wechat_hk",
+}
+#: The appid to which the payer's openid belongs.
+APPID_OF: Final = {"800207": "sub_appid", "800213": "mini_appid"}
+EXTEND_INFO: Final = json.dumps(
+    {
+        "scene_info": {"h5_info": {"type": "Wap", "wap_url": "http://127.0.0.1/shop", "wap_name": "Tea"}},
+        "spbill_create_ip": "127.0.0.1",
+    }
+)
 ALL_TYPES: Final = (*ONLINE, *OFFLINE)
 #: The default price of a payment, in minor units.
 PRICE: Final = "1000"
@@ -159,8 +175,10 @@ class Merchant:
         more: dict[str, str | None] = {}
         if pay_type in WALLET_OF:
             more["auth_code"] = self.demo.code(WALLET_OF[pay_type], behaviour)
-        if pay_type == "800207":
-            more["sub_openid"] = self.demo.openid(self.shop)
+        if pay_type in APPID_OF:
+            more["sub_openid"] = self.demo.openid(self.shop, APPID_OF[pay_type])
+        if pay_type == "800212":
+            more["extend_info"] = EXTEND_INFO
         filled = {"pay_type": pay_type, "out_trade_no": new_reference(), "txamt": PRICE, **more, **given}
         return self.params("payment", filled)
 
@@ -174,7 +192,7 @@ class Merchant:
     def paid(self, pay_type: str, /, **given: str | None) -> Answer:
         opened = self.open(pay_type, **given)
         assert opened.respcd == "0000", opened.members
-        if pay_type in ONLINE:
+        if pay_type not in WALLET_OF:
             self.pay_by_phone(opened)
             self.until(opened["syssn"], "0000")
         return opened
@@ -182,7 +200,7 @@ class Merchant:
     def pending(self, pay_type: str, /, **given: str | None) -> Answer:
         """A pending payment: an online order that was not opened, or a barcode whose password is not typed."""
         opened = self.open(pay_type, "password", **given)
-        assert opened.respcd == ("0000" if pay_type in ONLINE else "1145"), opened.members
+        assert opened.respcd == ("1145" if pay_type in WALLET_OF else "0000"), opened.members
         return opened
 
     def closed(self, pay_type: str, /, **given: str | None) -> Answer:
@@ -247,4 +265,6 @@ def scannable(opened: Answer) -> str:
     """The link, code or parameters of an online order, as the payer's phone gets them."""
     if opened["pay_type"] == "800207":
         return str(opened["pay_params"]["package"])
+    if "pay_params" in opened.members:
+        return json.dumps(opened["pay_params"])
     return str(opened["pay_url"])

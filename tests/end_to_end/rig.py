@@ -218,10 +218,10 @@ class Demo:
         done: Members = self.control("confirm", action=action, **what)
         return done
 
-    def openid(self, shop: str = "demo") -> str:
-        """A payer's openid under this shop's official account."""
+    def openid(self, shop: str = "demo", appid_of: str = "sub_appid") -> str:
+        """A payer's openid under this shop's official account, or its mini program."""
         accounts = self.control("accounts")
-        appid = next(r["sub_appid"] for r in accounts if r["wallet"] == "wechat" and r["shop"] == shop)
+        appid = next(r[appid_of] for r in accounts if r["wallet"] == "wechat" and r["shop"] == shop)
         payers = self.control("payers")
         return str(next(payer["openids"][appid] for payer in payers if payer["wallet"] == "wechat"))
 

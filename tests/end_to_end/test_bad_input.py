@@ -142,7 +142,7 @@ def test_another_currency_is_refused_and_the_merchants_own_is_not(shop: Merchant
     assert shop.open("800201", txcurrcd="HKD").respcd == "0000"
 
 
-@pytest.mark.parametrize("pay_type", ["800101", "999999", "800107"])
+@pytest.mark.parametrize("pay_type", ["805801", "999999", "800107"])
 def test_a_pay_type_without_an_account_is_a_filter_error(shop: Merchant, pay_type: str) -> None:
     reference = new_reference()
     answer = shop.open(pay_type, out_trade_no=reference)
@@ -421,7 +421,7 @@ def kinds_of_answers(shop: Merchant) -> list[Answer]:
         shop.open("800201"),
         paid,
         shop.open("800208", "insufficient", out_trade_no=chosen),
-        shop.open("800101", out_trade_no=new_reference()),
+        shop.open("805801", out_trade_no=new_reference()),
         shop.call("payment", **shop.payment_params("800201", txamt="0")),
         shop.call("payment", **shop.payment_params("800201", out_trade_no="a&b=c")),
         shop.open("800201", txcurrcd="USD"),

@@ -17,13 +17,14 @@ from tael.payments.domain.payment import Payment, State, advance, apply_outcome
 from tests.property.model_activities import Activities
 from tests.property.model_books import Rules
 from tests.property.orderings import Exploration, Found
+from tests.support.values import KINDS
 
 #: Every pay type has more; WeChat's barcodes have the fewest, without notices and closes.
 MIN_ORDERINGS: Final = 100_000_000
 ENDS_ONLINE: Final = {"PAID", "CLOSED", "EXPIRED"}
 ENDS_OF_A_BARCODE: Final = {"PAID", "PAID and undone", "CLOSED and undone", "FAILED", "FAILED and undone"}
 
-every_pay_type = pytest.mark.parametrize("pay_type", PAY_TYPES.values(), ids=PAY_TYPES)
+every_pay_type = pytest.mark.parametrize("pay_type", KINDS.values(), ids=KINDS)
 barcodes = pytest.mark.parametrize("code", ["800108", "800208", "800228"])
 
 
@@ -116,7 +117,7 @@ def accepting_every_cancel(
             Rules(final_outcome=accepting_every_cancel),
             "the wallet holds money of a payment that is CLOSED",
         ),
-        *((code, Rules(reserves=False), "-30 is still reserved") for code in PAY_TYPES),
+        *((code, Rules(reserves=False), "-30 is still reserved") for code in KINDS),
     ],
 )
 def test_a_wrong_rule_is_detected(code: str, rules: Rules, sentence: str) -> None:

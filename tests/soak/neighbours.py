@@ -105,7 +105,7 @@ class Neighbours:
         """Payments of every merchant at the hanging wallet; they are checked with all others at the end."""
         shops = cycle([shop for shop in SHOPS if wallet == "wechat" or shop != "wechat_only"])
         pays = [Pay(0.0, next(shops), BARCODES[wallet], "pays", 100, None, 1, ()) for _ in range(CROWD)]
-        return [Scenario(pay, self._merchants[pay.shop], "", self._client) for pay in pays]
+        return [Scenario(pay, self._merchants[pay.shop], {}, self._client) for pay in pays]
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -20,7 +20,7 @@ from tests.soak.rows import (
 
 #: Codes that decide nothing: out of service, pending, closed, expired.
 NOT_DECIDED: Final = frozenset({"1112", "1145", "2999", "1142", "1181"})
-BARCODES: Final = frozenset({"800108", "800208", "800228"})
+BARCODES: Final = frozenset({"800108", "800208", "800228", "801008", "800008"})
 
 Event = tuple[str, str]  #: the syssn of a payment or refund, and its kind
 

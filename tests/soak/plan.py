@@ -7,8 +7,28 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-ONLINE: Final = ("800151", "800152", "800201", "800207")
-OFFLINE: Final = ("800108", "800208", "800228")
+ALIPAY: Final = (
+    "800151",
+    "800152",
+    "800101",
+    "801101",
+    "801107",
+    "801110",
+    "801501",
+    "801510",
+    "801512",
+    "801514",
+)
+WECHAT: Final = ("800201", "800207", "800210", "800212", "800213", "801010")
+ONLINE: Final = (*ALIPAY, *WECHAT)
+OFFLINE: Final = ("800108", "800208", "800228", "801008", "800008")
+#: An account with RSA2 signs no orders for apps.
+NOT_SERVED: Final = {
+    "wechat_only": frozenset({*ALIPAY, "800108"}),
+    "chain_west": frozenset({"801110", "801510"}),
+}
+#: 801101 is for more than 1 HKD.
+AMOUNTS_MINOR: Final = (500, 1000, 4321, 10_000)
 #: Merchants of the demo by their shop at the wallets; one of them has WeChat only.
 SHOPS: Final = ("demo", "demo", "wechat_only", "chain_east", "chain_west")
 BEHAVIOURS: Final = (
@@ -219,9 +239,9 @@ def _moments(gap_s: float, seconds: float, dice: random.Random) -> list[float]:
 
 def _pay(at_s: float, dice: random.Random) -> Pay:
     shop = dice.choice(SHOPS)
-    types = [code for code in (*ONLINE, *OFFLINE) if shop != "wechat_only" or code[3:] in _WECHAT]
+    types = [code for code in (*ONLINE, *OFFLINE) if code not in NOT_SERVED.get(shop, ())]
     pay_type = dice.choice(types)
-    amount_minor = dice.choice((100, 500, 1000, 4321, 10_000))
+    amount_minor = dice.choice(AMOUNTS_MINOR if pay_type == "801101" else (100, *AMOUNTS_MINOR))
     is_online = pay_type in ONLINE
     return Pay(
         at_s=at_s,
@@ -238,9 +258,6 @@ def _pay(at_s: float, dice: random.Random) -> Pay:
             )
         ),
     )
-
-
-_WECHAT: Final = ("201", "207", "208", "228")
 
 
 def _when(action: Action) -> float:

@@ -34,7 +34,7 @@ from tests.soak.plan import (
 from tests.soak.reading import BookReader, wallets_book
 from tests.soak.receiver import Receiver
 from tests.soak.rig import SoakStack, running_soak, set_notify_urls
-from tests.soak.story import Scenario
+from tests.soak.story import APPID_OF, Scenario
 
 WATCH_S: Final = 0.1
 SNAPSHOT_S: Final = 0.7
@@ -93,7 +93,7 @@ class Soak:
         self._freezer = Freezer(stack, self._reaper, self._wallet_faults)
         self._neighbours = Neighbours(self._client, self._wallet_faults, self._merchants)
         self._other_program = OtherProgram(self._client, self._reader, self._merchants)
-        self._openids: dict[str, str] = {}
+        self._openids: dict[str, dict[str, str]] = {}
         self._scenarios: set[asyncio.Task[None]] = set()
         self._disturbances: set[asyncio.Task[None]] = set()
         self._wire_lock = asyncio.Lock()
@@ -124,12 +124,16 @@ class Soak:
     def _is_over(self) -> bool:
         return self._ends_early and bool(self._found)
 
-    async def _read_openids(self) -> dict[str, str]:
-        """A payer's openid under each shop's official account."""
+    async def _read_openids(self) -> dict[str, dict[str, str]]:
+        """For each shop a payer's openids, by the setting with the appid."""
         payers = await self._client.control("payers", "GET")
         openids: dict[str, str] = next(payer["openids"] for payer in payers if payer["wallet"] == "wechat")
         accounts = await self._client.control("accounts", "GET")
-        return {row["shop"]: openids[row["sub_appid"]] for row in accounts if row["wallet"] == "wechat"}
+        return {
+            row["shop"]: {name: openids[row[name]] for name in APPID_OF.values()}
+            for row in accounts
+            if row["wallet"] == "wechat"
+        }
 
     # ---- the plan ------------------------------------------------------------------------------------------------
 
@@ -160,7 +164,7 @@ class Soak:
         match step:
             case Pay():
                 merchant = self._merchants[step.shop]
-                await Scenario(step, merchant, self._openids.get(step.shop, ""), self._client).live()
+                await Scenario(step, merchant, self._openids[step.shop], self._client).live()
             case Unmatched():
                 await self._other_program.live(step)
             case Jump():

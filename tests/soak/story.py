@@ -4,12 +4,28 @@ A merchant that receives no response sends the same request again, as the manual
 """
 
 import asyncio
+import json
+from collections.abc import Mapping
 from typing import Final
 
 from tests.soak.merchant import Members, Merchant, SoakClient
 from tests.soak.plan import Action, Pay
 
-WALLET_OF: Final = {"800108": "alipay", "800208": "wechat", "800228": "wechat_hk"}
+WALLET_OF: Final = {
+    "800108": "alipay",
+    "800208": "wechat",
+    "800228": "wechat_hk",
+    "801008": "wechat_hk",
+    "800008": "wechat",
+}
+#: The appid to which the payer's openid belongs.
+APPID_OF: Final = {"800207": "sub_appid", "800213": "mini_appid"}
+EXTEND_INFO: Final = json.dumps(
+    {
+        "scene_info": {"h5_info": {"type": "Wap", "wap_url": "http://127.0.0.1/shop", "wap_name": "Tea"}},
+        "spbill_create_ip": "127.0.0.1",
+    }
+)
 MAX_TRIES: Final = 5
 RETRY_S: Final = 0.8
 
@@ -17,10 +33,11 @@ RETRY_S: Final = 0.8
 class Scenario:
     """A payment and its actions."""
 
-    def __init__(self, pay: Pay, merchant: Merchant, openid: str, client: SoakClient) -> None:
+    def __init__(self, pay: Pay, merchant: Merchant, openids: Mapping[str, str], client: SoakClient) -> None:
+        """`openids` are a payer's, by the setting with the appid."""
         self._pay = pay
         self._merchant = merchant
-        self._openid = openid
+        self._openids = openids
         self._client = client
         self._params: dict[str, str] = {}
         self._answer: Members = {}
@@ -40,8 +57,10 @@ class Scenario:
         }
         if pay.pay_type in WALLET_OF:
             self._params["auth_code"] = await self._client.code(WALLET_OF[pay.pay_type], pay.behaviour)
-        if pay.pay_type == "800207":
-            self._params["sub_openid"] = self._openid
+        if pay.pay_type in APPID_OF:
+            self._params["sub_openid"] = self._openids[APPID_OF[pay.pay_type]]
+        if pay.pay_type == "800212":
+            self._params["extend_info"] = EXTEND_INFO
         if pay.valid_s is not None:
             self._params["valid_time"] = str(pay.valid_s)
 
@@ -86,7 +105,7 @@ class Scenario:
             if answer:
                 await self._client.confirm(name, trade=answer["syssn"])
         elif answer.get("pay_params"):
-            await self._client.confirm(name, url=answer["pay_params"]["package"])
+            await self._client.confirm(name, url=json.dumps(answer["pay_params"]))
         elif answer.get("pay_url"):
             await self._client.confirm(name, url=answer["pay_url"])
 

@@ -118,6 +118,9 @@ class BlockingWallet:
     def capabilities(self, account: Account) -> Capabilities:
         return capabilities_of(account)
 
+    def shows_code(self, auth_code: str) -> bool:
+        return True
+
     def deadline(self, order: ChannelOrder) -> datetime:
         return order.expires_at + (ALIPAY_TIMEOUT if self.rules.has_log_in else timedelta(0))
 

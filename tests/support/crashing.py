@@ -108,6 +108,9 @@ class CrashingChannel:
     def capabilities(self, account: Account) -> Capabilities:
         return self._channel.capabilities(account)
 
+    def shows_code(self, auth_code: str) -> bool:
+        return self._channel.shows_code(auth_code)
+
     def deadline(self, order: ChannelOrder) -> datetime:
         return self._channel.deadline(order)
 

@@ -126,6 +126,9 @@ class FakeWallet:
     def capabilities(self, account: Account) -> Capabilities:
         return capabilities_of(account)
 
+    def shows_code(self, auth_code: str) -> bool:
+        return True
+
     def deadline(self, order: ChannelOrder) -> datetime:
         return order.expires_at
 

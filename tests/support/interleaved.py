@@ -161,7 +161,9 @@ class Play:
         body = self.wallet.send_notice(self.payment.syssn)
         for gateway in (self.other, self.opener):
             await gate()
-            account = await notified_account(self.payment.pay_type.wallet, self.payment.account_id, gateway)
+            account = await notified_account(
+                self.payment.pay_type.wallet or "", self.payment.account_id, gateway
+            )
             await receive_notice(account, {}, body, gateway)
 
     @property

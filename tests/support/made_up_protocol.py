@@ -82,6 +82,9 @@ class MadeUpChannel:
     def capabilities(self, account: Account) -> Capabilities:
         return Capabilities(pay_types=frozenset({"800201"}), supports_close=False)
 
+    def shows_code(self, auth_code: str) -> bool:
+        return True
+
     def deadline(self, order: ChannelOrder) -> datetime:
         return order.expires_at
 

@@ -131,7 +131,7 @@ def wallets_book(wallet: FakeWallet) -> WalletBook:
 
 def _row(trade: Trade) -> WalletTrade:
     return WalletTrade(
-        wallet=trade.order.pay_type.wallet,
+        wallet=trade.order.account.wallet,
         order=trade.order.syssn,
         trade=trade.wallet_ref,
         state="SUCCESS" if trade.is_paid else "CLOSED",

@@ -22,6 +22,10 @@ MCHID: Final = "mch1"
 APPCODE: Final = "app1"
 AMOUNT: Final = Money(100, "HKD")
 ONLINE: Final = PAY_TYPES["800201"]
+#: Of every kind that the core and the models of the wallets tell apart, at least one.
+KINDS: Final = {
+    code: PAY_TYPES[code] for code in ("800151", "800152", "800108", "800201", "800207", "800208", "800228")
+}
 #: Claims rows of any account.
 OF_ANY: Final = AccountLimits(("alipay_mapi", "wechat_v2"))
 #: The protocol of each wallet's accounts.
@@ -49,7 +53,7 @@ def a_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:
         reference=f"ref-{syssn}",
         amount=AMOUNT,
         account_id="wechat1",
-        protocol=PROTOCOLS[pay_type.wallet],
+        protocol=PROTOCOLS[pay_type.wallet or "wechat"],
         content="digest",
         subject="a thing",
         openid="",

@@ -17,6 +17,7 @@ from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.capabilities import capabilities_of
 from tael.channels.alipay_mapi.messages import Accepted, Rejected, Unreadable, read_envelope
 from tael.channels.alipay_mapi.outcomes import QueryNeeded
+from tael.channels.alipay_mapi.products import IN_STORE, PRODUCTS
 from tael.channels.alipay_mapi.signing import UnusableKey
 from tael.channels.base import (
     Acknowledgement,
@@ -33,6 +34,7 @@ from tael.channels.outcomes import (
     NotSent,
     Outcome,
     PayLink,
+    PayParams,
     RefundOutcome,
     Refusal,
     Refused,
@@ -47,6 +49,8 @@ PAY_TIMEOUT_S: Final = 15.0  #: barcode payments may take longer than other requ
 TIMEOUT_S: Final = 10.0
 HTTP_OK: Final = 200
 FORM: Final = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
+#: A payer's code of Alipay or AlipayHK.
+ALIPAY_CODE: Final = re.compile(r"(?:2[5-9]|30)[0-9]{14,22}")
 WECHAT_CODE_LENGTH: Final = 18
 WECHAT_CODE_PREFIXES: Final = ("10", "11", "12", "13", "14", "15")
 #: The outcome of a response without the wallet's signature; compared by identity.
@@ -84,10 +88,19 @@ class AlipayMapi:
     # ---- payments ------------------------------------------------------------------------------------------
 
     async def open(self, order: ChannelOrder) -> Outcome:
-        """A pay link, built here without calling the wallet, or the outcome of a barcode payment."""
+        """Pay data, or the outcome of a barcode payment. Links and order strings are built without a call."""
         account = _alipay(order.account)
-        if order.pay_type.is_online:
-            return self._pay_link(order, account)
+        match PRODUCTS[order.pay_type.code].service:
+            case "create_forex_trade" | "create_forex_trade_wap":
+                return self._pay_link(order, account)
+            case "mobile.securitypay.pay":
+                return _order_string(order, account)
+            case "alipay.acquire.precreate":
+                return await self._precreate(order, account)
+            case "alipay.acquire.overseas.spot.pay":
+                return await self._spot_pay(order, account)
+
+    async def _spot_pay(self, order: ChannelOrder, account: AlipayAccount) -> Outcome:
         if not order.auth_code:
             return await self._look_up(order)  # the code is not stored: a repeat can only query
         if _is_malformed_code(order.auth_code) or _is_wechat_code(order.auth_code):
@@ -112,11 +125,40 @@ class AlipayMapi:
                 assert_never(response)
         return await self._look_up(order) if isinstance(outcome, QueryNeeded) else outcome
 
+    async def _precreate(self, order: ChannelOrder, account: AlipayAccount) -> Outcome:
+        response = await self._call(
+            account,
+            self._instore_url,
+            requests.precreate(order, account, self._clock.now()),
+            answers.read_precreated,
+        )
+        match response:
+            case Rejected():
+                outcome = outcomes.pay_rejected(response.code)
+            case answers.Precreated():
+                outcome = outcomes.precreated(response, order.syssn)
+            case Accepted():
+                return NO_NODE
+            case NotSent() | Unknown():
+                return response
+            case _:
+                assert_never(response)
+        return await self._look_up(order) if isinstance(outcome, QueryNeeded) else outcome
+
+    def shows_code(self, auth_code: str) -> bool:
+        return ALIPAY_CODE.fullmatch(auth_code) is not None
+
     def deadline(self, order: ChannelOrder) -> datetime:
         """When the wallet stops taking money for the order; for online orders, after its expiry."""
-        if order.pay_type.is_online:
-            return timing.wallet_deadline(order.created_at, order.expires_at)
-        return order.expires_at
+        match PRODUCTS[order.pay_type.code].service:
+            case "create_forex_trade" | "create_forex_trade_wap":
+                return timing.wallet_deadline(order.created_at, order.expires_at)
+            case "alipay.acquire.precreate":  # the payer scans at the last moment
+                return order.expires_at + timedelta(minutes=timing.AFTER_SCAN_MINUTES)
+            case "mobile.securitypay.pay":  # the payer's time begins when the app opens the wallet
+                return order.expires_at + (order.expires_at - order.created_at)
+            case "alipay.acquire.overseas.spot.pay":
+                return order.expires_at
 
     async def query(self, order: ChannelOrder) -> Outcome:
         """The wallet's record of the order; an online order does not exist there until the payer opens it."""
@@ -126,10 +168,16 @@ class AlipayMapi:
         return outcomes.query_rejected(response.code) if isinstance(response, Rejected) else response
 
     async def close(self, order: ChannelOrder) -> Outcome:
-        """Close an unpaid online order, if the contract includes it; barcode payments are reversed instead."""
+        """Close an unpaid online order, if the contract includes it; barcode payments are reversed instead.
+
+        An order with a code has no close at the wallet, and a cancel would return a payment made meanwhile: the code
+        ends by itself.
+        """
         account = _alipay(order.account)
         if not order.pay_type.is_online:
             return Refused(Refusal.WRONG_STATE, "")
+        if _is_in_store(order):
+            return outcomes.after_close(await self._look_up(order))
         if not account.supports_close:
             return Refused(Refusal.CLOSE_REFUSED, "no close_trade")
         response = await self._call(account, self._gateway_url, requests.close_trade(order), dict[str, str])
@@ -171,7 +219,7 @@ class AlipayMapi:
 
     async def refund(self, order: ChannelRefund) -> RefundOutcome:
         """Refund synchronously. The online response is unsigned, so the refund's record is queried too."""
-        if order.order.pay_type.is_online:
+        if not _is_in_store(order.order):
             return await self._refund_online(order)
         is_night = timing.is_night(self._clock.now())  # when the request is sent
         outcome = await self._refund_instore(order)
@@ -180,7 +228,7 @@ class AlipayMapi:
     async def query_refund(self, order: ChannelRefund) -> RefundOutcome:
         """The wallet's record of the refund."""
         account = _alipay(order.order.account)
-        url = self._gateway_url if order.order.pay_type.is_online else self._instore_url
+        url = self._instore_url if _is_in_store(order.order) else self._gateway_url
         response = await self._call(account, url, requests.refund_query(order), answers.read_refund_state)
         match response:
             case Rejected():
@@ -234,9 +282,7 @@ class AlipayMapi:
         """A notice with a valid signature that the wallet confirms. Raises BadSignature."""
         alipay = _alipay(account)
         fields = notices.verified_fields(alipay, body)
-        if (
-            alipay.sign_type != "RSA2"
-        ):  # only the wallet can make an RSA2 signature; the others are weak or shared
+        if fields["sign_type"] != "RSA2":  # which only the wallet can make; the others are weak or shared
             await self._confirm_sender(alipay, fields["notify_id"])
         return notices.notice_of(fields, self._clock.now())
 
@@ -272,10 +318,10 @@ class AlipayMapi:
 
     async def _trade(self, order: ChannelOrder) -> answers.Trade | Rejected | NotSent | Unknown:
         account = _alipay(order.account)
-        if order.pay_type.is_online:
-            url, fields, read = self._gateway_url, requests.online_query(order), answers.read_online_trade
-        else:
+        if _is_in_store(order):
             url, fields, read = self._instore_url, requests.instore_query(order), answers.read_instore_trade
+        else:
+            url, fields, read = self._gateway_url, requests.online_query(order), answers.read_online_trade
         response = await self._call(account, url, fields, read)
         return NO_NODE if isinstance(response, Accepted) else response
 
@@ -332,6 +378,17 @@ def _alipay(account: Account) -> AlipayAccount:
     if not isinstance(account, AlipayAccount):
         raise TypeError("this channel serves Alipay accounts only")
     return account
+
+
+def _is_in_store(order: ChannelOrder) -> bool:
+    return PRODUCTS[order.pay_type.code].service in IN_STORE
+
+
+def _order_string(order: ChannelOrder, account: AlipayAccount) -> Outcome:
+    try:
+        return AwaitingPayer(PayParams(requests.order_string(order, account)))
+    except UnusableKey as error:
+        return NotSent(str(error))
 
 
 def _is_malformed_code(auth_code: str) -> bool:

@@ -26,6 +26,16 @@ class SpotPay:
 
 
 @dataclass(frozen=True, slots=True)
+class Precreated:
+    """The response to a request for a code that the payer scans."""
+
+    result_code: str
+    error: str
+    order_number: str
+    qr_code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trade:
     """The wallet's record of an order, in-store or online; `amount` is the price, if included."""
 
@@ -83,6 +93,15 @@ def read_spot_pay(node: Mapping[str, str]) -> SpotPay:
         buyer=node.get("alipay_buyer_user_id", ""),
         amount=_amount(node, "trans_amount"),
         paid_at=read_time(node.get("alipay_pay_time", "")),
+    )
+
+
+def read_precreated(node: Mapping[str, str]) -> Precreated:
+    return Precreated(
+        result_code=node.get("result_code", ""),
+        error=_error(node),
+        order_number=node.get("out_trade_no", ""),
+        qr_code=node.get("qr_code", ""),
     )
 
 

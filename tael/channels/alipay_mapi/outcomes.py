@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Final
 
 from tael.channels.alipay_mapi import codes
-from tael.channels.alipay_mapi.answers import Cancel, RefundState, SpotPay, SpotRefund, Trade
+from tael.channels.alipay_mapi.answers import Cancel, Precreated, RefundState, SpotPay, SpotRefund, Trade
 from tael.channels.outcomes import (
     Again,
     AwaitingPayer,
     Closed,
     Outcome,
     Paid,
+    PayCode,
     Refunded,
     RefundOutcome,
     RefundPending,
@@ -65,6 +66,19 @@ def pay_rejected(code: str) -> Outcome | QueryNeeded:
     if code in codes.PAY_QUERY_CODES:
         return QueryNeeded(code)
     return _refused(codes.PAY.get(code), code)
+
+
+def precreated(response: Precreated, syssn: str) -> Outcome | QueryNeeded:
+    """The code of an order that the payer scans."""
+    if response.order_number not in ("", syssn):
+        return NOT_OURS
+    if response.result_code == "SUCCESS":
+        if not response.order_number or not response.qr_code:
+            return Unknown("SUCCESS without our number or the code")
+        return AwaitingPayer(PayCode(response.qr_code))
+    if response.result_code.startswith("FAIL"):
+        return pay_rejected(response.error)
+    return Unknown(f"result_code {response.result_code!r} {response.error}")
 
 
 def trade_outcome(trade: Trade, syssn: str, seen_at: datetime) -> Outcome:

@@ -4,21 +4,24 @@ Fields are the same in every repeat: a lost pay link is built again, and the wal
 Only `cancel` carries the time of the request, because the wallet requires it.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from tael.base.money import major_text
-from tael.base.pay_types import Presentment
+from tael.base.pay_types import Region
 from tael.base.text import writable
 from tael.channels.alipay_mapi import timing
 from tael.channels.alipay_mapi.account import AlipayAccount
-from tael.channels.alipay_mapi.signing import signature
+from tael.channels.alipay_mapi.products import PRODUCTS
+from tael.channels.alipay_mapi.signing import rsa_signature, signature
 from tael.channels.base import ChannelOrder, ChannelRefund
 
 CHARSET: Final = "UTF-8"
 MAX_SUBJECT: Final = 256
+MAX_BODY: Final = 400
 #: Alipay's special characters. `&` matters for security: the payer sees the signed link, and in a text joined with
 #: `&` a subject could be read as further fields.
 FORBIDDEN_IN_SUBJECT: Final = frozenset("#%&+\"'`\\<>‘’“”")
@@ -27,10 +30,15 @@ Fields = dict[str, str]
 
 
 def clean_subject(order: ChannelOrder) -> str:
-    """The subject for Alipay: special characters become spaces, at most 256 characters, never empty."""
-    spaced = "".join(" " if c in FORBIDDEN_IN_SUBJECT else c for c in writable(order.subject))
-    subject = spaced.strip()[:MAX_SUBJECT].strip()
-    return order.syssn if subject in ("", "null") else subject  # the gateway treats the text `null` as empty
+    """The subject for Alipay, never empty."""
+    return clean_text(order.subject, MAX_SUBJECT) or order.syssn
+
+
+def clean_text(text: str, max_len: int) -> str:
+    """`text` for Alipay: special characters become spaces. "" for `null`, which the gateway treats as empty."""
+    spaced = "".join(" " if c in FORBIDDEN_IN_SUBJECT else c for c in writable(text))
+    clean = spaced.strip()[:max_len].strip()
+    return "" if clean == "null" else clean
 
 
 def signed(fields: Mapping[str, str], account: AlipayAccount) -> Fields:
@@ -48,33 +56,86 @@ def encoded(fields: Mapping[str, str]) -> str:
 def trade_page(order: ChannelOrder) -> Fields:
     """The cashier page of an online order. The payer's visit creates the order at the wallet."""
     seconds = timing.valid_s(order.created_at, order.expires_at)
-    is_wap = order.pay_type.presentment is Presentment.WAP_PAGE
+    product = PRODUCTS[order.pay_type.code]
     fields = {
-        "service": "create_forex_trade_wap" if is_wap else "create_forex_trade",
+        "service": product.service,
         "notify_url": order.notice_url,
         "return_url": order.return_url,
         "subject": clean_subject(order),
         "out_trade_no": order.syssn,
         "currency": order.amount.currency,
         "total_fee": major_text(order.amount),
-        "product_code": product_code(order),
+        "product_code": product.product_code,
+        "payment_inst": payment_inst(order),
         "timeout_rule": timing.timeout_rule(seconds)[0],
         "order_gmt_create": timing.spaced(order.created_at),
         "order_valid_time": str(seconds),
     }
-    if is_wap:
+    if product.service == "create_forex_trade_wap":
         # Without `order_create` a WAP order does not time out.
         fields |= {"app_pay": "Y", "order_create": timing.spaced(order.created_at)}
     return fields
 
 
-def product_code(order: ChannelOrder) -> str:
-    """The online product of the order; a refund carries the payment's."""
-    return (
-        "NEW_WAP_OVERSEAS_SELLER"
-        if order.pay_type.presentment is Presentment.WAP_PAGE
-        else "NEW_OVERSEAS_SELLER"
-    )
+def payment_inst(order: ChannelOrder) -> str:
+    """Which edition of the wallet may pay; "" for both."""
+    match order.region:
+        case Region.HONG_KONG:
+            return "ALIPAYHK"
+        case Region.MAINLAND:
+            return "ALIPAYCN"
+        case None:
+            return ""
+
+
+def order_string(order: ChannelOrder, account: AlipayAccount) -> Fields:
+    """The signed parameters of a payment in the merchant's app, which joins them as `name="value"`. Raises UnusableKey.
+
+    As in QFPay's example, the signature is URL-encoded here.
+    """
+    minutes = max(1, timing.valid_s(order.created_at, order.expires_at) // 60)
+    fields = {
+        "service": "mobile.securitypay.pay",
+        "partner": account.pid,
+        "seller_id": account.pid,
+        "_input_charset": CHARSET,
+        "notify_url": order.notice_url,
+        "return_url": order.return_url,
+        "out_trade_no": order.syssn,
+        "subject": clean_subject(order),
+        "body": clean_text(order.goods_info, MAX_BODY) or clean_subject(order),
+        "total_fee": major_text(order.amount),
+        "currency": order.amount.currency,
+        "forex_biz": "FP",
+        "payment_type": "1",
+        "payment_inst": payment_inst(order),
+        "product_code": PRODUCTS[order.pay_type.code].product_code,
+        "it_b_pay": f"{minutes}m",
+    }
+    sent = {name: value for name, value in sorted(fields.items()) if value}
+    text = "&".join(f'{name}="{value}"' for name, value in sent.items())
+    return {**sent, "sign": quote_plus(rsa_signature(text, account)), "sign_type": "RSA"}
+
+
+def precreate(order: ChannelOrder, account: AlipayAccount, now: datetime) -> Fields:
+    """A code that the shop shows. `timestamp` is the time of this request; the wallet accepts it for 30 minutes."""
+    minutes = max(1, timing.valid_s(order.created_at, order.expires_at) // 60)
+    shop = {"store_id": account.mchid, "store_name": account.mchid}
+    return {
+        "service": "alipay.acquire.precreate",
+        "notify_url": order.notice_url,
+        "timestamp": timing.spaced(now),
+        "out_trade_no": order.syssn,
+        "subject": clean_subject(order),
+        "total_fee": major_text(order.amount),
+        "currency": order.amount.currency,
+        "trans_currency": order.amount.currency,
+        "seller_id": account.pid,
+        "product_code": PRODUCTS[order.pay_type.code].product_code,
+        "extend_params": json.dumps(shop, separators=(",", ":")),
+        "qr_code_it_b_pay": f"{minutes}m",
+        "it_b_pay": f"{timing.AFTER_SCAN_MINUTES}m",
+    }
 
 
 def spot_pay(order: ChannelOrder, account: AlipayAccount) -> Fields:
@@ -139,7 +200,7 @@ def forex_refund(refund: ChannelRefund) -> Fields:
         "return_amount": major_text(refund.amount),
         "currency": refund.amount.currency,
         "gmt_return": timing.compact(refund.requested_at),
-        "product_code": product_code(refund.order),
+        "product_code": PRODUCTS[refund.order.pay_type.code].product_code,
         "is_sync": "Y",
     }
 

@@ -1,7 +1,7 @@
 """Signatures of the mapi gateway: MD5 with a shared key, RSA (SHA-1) and RSA2 (SHA-256) with key pairs.
 
 Requests, the nodes of XML responses, notices and browser returns are signed. Values are signed as they are, before URL
-encoding. An account has one `sign_type`; a signature of any other type is invalid.
+encoding. A signature of a type that is not the account's is invalid.
 """
 
 import base64
@@ -38,27 +38,32 @@ def signing_text(fields: Mapping[str, str]) -> str:
 
 def signature(fields: Mapping[str, str], account: AlipayAccount) -> str:
     """Our signature of a request in UTF-8. Raises UnusableKey."""
-    text = signing_text(fields).encode()
+    text = signing_text(fields)
     if account.sign_type == "MD5":
-        return _md5(text, account.key)
-    signed = _private_key(account.private_key).sign(text, PKCS1v15(), _digest(account))
+        return _md5(text.encode(), account.key)
+    return rsa_signature(text, account, account.sign_type)
+
+
+def rsa_signature(text: str, account: AlipayAccount, sign_type: str = "RSA") -> str:
+    """Our signature of `text` with the private key. Raises UnusableKey."""
+    signed = _private_key(account.private_key).sign(text.encode(), PKCS1v15(), _digest(sign_type))
     return base64.b64encode(signed).decode()
 
 
 def is_genuine(
     fields: Mapping[str, str], sign: str, sign_type: str, account: AlipayAccount, charset: str = "utf-8"
 ) -> bool:
-    """Whether the wallet signed `fields` with this account's sign type."""
-    if not sign or sign_type != account.sign_type:
+    """Whether the wallet signed `fields` with a sign type of this account."""
+    if not sign or sign_type not in account.sign_types:
         return False  # an RSA account has no MD5 key, and anyone can sign with an empty key
     try:
         text = signing_text(fields).encode(charset)
-        if account.sign_type == "MD5":
+        if sign_type == "MD5":
             expected = _md5(text, account.key)
             return hmac.compare_digest(expected.encode(), sign.lower().encode())
         # A space in Base64 is a `+` that was URL-decoded twice.
         raw = base64.b64decode(sign.replace(" ", "+"), validate=True)
-        _public_key(account.alipay_public_key).verify(raw, text, PKCS1v15(), _digest(account))
+        _public_key(account.alipay_public_key).verify(raw, text, PKCS1v15(), _digest(sign_type))
     except (InvalidSignature, UnusableKey, UnicodeEncodeError, binascii.Error, ValueError):
         return False
     return True
@@ -70,10 +75,8 @@ def _md5(text: bytes, key: Secret) -> str:
     return hashlib.md5(text + key.reveal().encode()).hexdigest()
 
 
-def _digest(account: AlipayAccount) -> hashes.HashAlgorithm:
-    if account.sign_type == "RSA2":
-        return hashes.SHA256()
-    return hashes.SHA1()
+def _digest(sign_type: str) -> hashes.HashAlgorithm:
+    return hashes.SHA256() if sign_type == "RSA2" else hashes.SHA1()
 
 
 @lru_cache(maxsize=MAX_CACHED_KEYS)

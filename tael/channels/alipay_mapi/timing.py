@@ -26,6 +26,8 @@ TIMEOUT_RULES: Final = (
     ("7d", timedelta(days=7)),
     ("15d", timedelta(days=15)),
 )
+#: How long a payer who has scanned a shop's code may take to pay.
+AFTER_SCAN_MINUTES: Final = 3
 #: The maximum of `order_valid_time`.
 MAX_VALID_S: Final = 2_592_000
 #: In-store refunds are suspended from midnight until this time in Beijing.

@@ -46,7 +46,10 @@ class WeChatAccount(Account):
     sign_type: WeChatSignType
     sub_mch_id: str  #: the merchant's number
     sub_appid: str  #: the merchant's official account; openids of 800207 belong to it
-    supports_wechat_hk: bool = False  #: pay type 800228 is granted
+    mini_appid: str = ""  #: the merchant's mini program; openids of 800213 belong to it
+    app_appid: str = ""  #: the merchant's mobile app
+    supports_h5: bool = False  #: payments in a phone's browser are granted
+    supports_wechat_hk: bool = False  #: WeChat Pay HK is granted
 
     @property
     def identity(self) -> str:
@@ -104,9 +107,20 @@ WECHAT_V2: Final = WalletProtocol(
             "certificate", "the service provider's client certificate, PEM", read_certificate, Kind.DOCUMENT
         ),
         Setting("certificate_key", "the certificate's private key, PEM", read_private_key, Kind.SECRET),
+        Setting("mini_appid", "the appid of the merchant's mini program, for 800213", read_appid, default=""),
+        Setting(
+            "app_appid", "the appid of the merchant's app, for 800210 and 801010", read_appid, default=""
+        ),
+        Setting(
+            "supports_h5",
+            "whether H5 payments (800212) are granted: true or false",
+            read_flag,
+            Kind.FLAG,
+            default="false",
+        ),
         Setting(
             "supports_wechat_hk",
-            "whether WeChat Pay HK (800228) is granted: true or false",
+            "whether WeChat Pay HK (800228, 801008, 801010) is granted: true or false",
             read_flag,
             Kind.FLAG,
             default="false",

@@ -3,7 +3,7 @@
 If WeChat responds that the order is already paid, the order is queried: only the query returns what was paid.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,11 +21,12 @@ from tael.channels.base import (
 )
 from tael.channels.outcomes import (
     AwaitingPayer,
-    BridgeParams,
     Closed,
     NotSent,
     Outcome,
     PayCode,
+    PayLink,
+    PayParams,
     RefundOutcome,
     Refusal,
     Refused,
@@ -36,12 +37,15 @@ from tael.channels.wechat_v2 import exchange, messages, notices, outcomes, reque
 from tael.channels.wechat_v2.account import WeChatAccount
 from tael.channels.wechat_v2.capabilities import capabilities_of
 from tael.channels.wechat_v2.exchange import Endpoint, Exchange, Failure, Rejected, Response, Succeeded
+from tael.channels.wechat_v2.products import PRODUCTS
 from tael.merchants.domain.account import Account
 
 #: For merchants outside the mainland.
 BASE_URL: Final = "https://apihk.mch.weixin.qq.com"
 #: WeChat requires an undecided barcode payment to be this old before it is reversed.
 REVERSAL_AFTER: Final = timedelta(seconds=15)
+#: How long a page for a phone's browser can be opened.
+MWEB_LINK_LIFE: Final = timedelta(minutes=5)
 
 
 class WeChatV2:
@@ -67,6 +71,9 @@ class WeChatV2:
 
     def capabilities(self, account: Account) -> Capabilities:
         return capabilities_of(_wechat(account))
+
+    def shows_code(self, auth_code: str) -> bool:
+        return requests.is_payer_code(auth_code)
 
     def deadline(self, order: ChannelOrder) -> datetime:
         """When WeChat stops taking money for `order`: we send our expiry as its `time_expire`."""
@@ -95,9 +102,10 @@ class WeChatV2:
                 return undecided
 
     async def _open_online(self, order: ChannelOrder) -> Outcome:
-        match await self._call(exchange.UNIFIEDORDER, order, requests.online_payment(order, self._server_ip)):
-            case Succeeded(fields):
-                return self._opened(order, fields)
+        fields = {**requests.online_payment(order, self._server_ip), "sub_appid": _appid(order)}
+        match await self._call(exchange.UNIFIEDORDER, order, fields):
+            case Succeeded(answered):
+                return self._opened(order, answered)
             case Failure(code="ORDERPAID"):
                 return await self._look_up(order)
             case Failure() as failure:
@@ -108,19 +116,34 @@ class WeChatV2:
                 return undecided
 
     def _opened(self, order: ChannelOrder, fields: messages.Fields) -> Outcome:
-        if order.pay_type.presentment is not Presentment.IN_APP:
-            code_url = fields.get("code_url", "")
-            return AwaitingPayer(PayCode(code_url)) if code_url else Unknown("no code_url in the response")
-        prepay_id = fields.get("prepay_id", "")
+        match PRODUCTS[order.pay_type.code].trade_type:
+            case "NATIVE" | "MICROPAY":
+                code_url = fields.get("code_url", "")
+                return (
+                    AwaitingPayer(PayCode(code_url)) if code_url else Unknown("no code_url in the response")
+                )
+            case "MWEB":
+                mweb_url = fields.get("mweb_url", "")
+                link = PayLink(mweb_url, creates_order=False, valid_until=self._clock.now() + MWEB_LINK_LIFE)
+                return AwaitingPayer(link) if mweb_url else Unknown("no mweb_url in the response")
+            case "JSAPI":
+                return self._prepaid(order, fields, requests.bridge_params)
+            case "APP":
+                return self._prepaid(order, fields, requests.app_params)
+
+    def _prepaid(
+        self,
+        order: ChannelOrder,
+        fields: messages.Fields,
+        params_of: Callable[[WeChatAccount, str, str, str, int], Mapping[str, str]],
+    ) -> Outcome:
+        account, prepay_id = account_of(order), fields.get("prepay_id", "")
         if not prepay_id:
             return Unknown("no prepay_id in the response")
-        params = requests.bridge_params(
-            account=account_of(order),
-            prepay_id=prepay_id,
-            nonce=exchange.new_nonce(),
-            at_s=int(self._clock.now().timestamp()),
+        at_s = int(self._clock.now().timestamp())
+        return AwaitingPayer(
+            PayParams(params_of(account, _appid(order), prepay_id, exchange.new_nonce(), at_s))
         )
-        return AwaitingPayer(BridgeParams(params))
 
     async def query(self, order: ChannelOrder) -> Outcome:
         match await self._call(exchange.ORDERQUERY, order, requests.this_order(order)):
@@ -205,6 +228,11 @@ class WeChatV2:
 
 def account_of(order: ChannelOrder) -> WeChatAccount:
     return _wechat(order.account)
+
+
+def _appid(order: ChannelOrder) -> str:
+    """The merchant's: of its official account, its mini program or its app."""
+    return str(getattr(account_of(order), PRODUCTS[order.pay_type.code].appid))
 
 
 def _wechat(account: Account) -> WeChatAccount:

@@ -1,18 +1,17 @@
-"""What a WeChat Pay contract covers. A sub-merchant serves both scenes, and WeChat Pay HK if that is granted."""
+"""What a WeChat Pay contract covers. An account serves both scenes, and what its settings grant."""
 
 from typing import Final
 
 from tael.channels.base import Capabilities
 from tael.channels.wechat_v2.account import WeChatAccount
+from tael.channels.wechat_v2.products import PRODUCTS, has_product
 
-PAY_TYPES: Final = frozenset({"800201", "800207", "800208"})
-HONGKONG: Final = "800228"
 MAX_REFUNDS_PER_ORDER: Final = 50
 
 
 def capabilities_of(account: WeChatAccount) -> Capabilities:
     return Capabilities(
-        pay_types=PAY_TYPES | {HONGKONG} if account.supports_wechat_hk else PAY_TYPES,
+        pay_types=frozenset(code for code, product in PRODUCTS.items() if has_product(account, product)),
         supports_partial_refunds=account.supports_partial_refunds,
         max_refunds_per_order=MAX_REFUNDS_PER_ORDER,
     )

@@ -128,7 +128,7 @@ class Exchange:
 
 def complete(fields: messages.Fields, account: WeChatAccount, sign_type: WeChatSignType) -> dict[str, str]:
     """`fields` with the account's identity, a nonce and the signature."""
-    request = {**fields, **identity(account), "sub_appid": account.sub_appid, "nonce_str": new_nonce()}
+    request = {"sub_appid": account.sub_appid, **fields, **identity(account), "nonce_str": new_nonce()}
     if sign_type != "MD5":  # WeChat's default
         request["sign_type"] = sign_type
     return {**request, "sign": signature(request, account.key, sign_type)}

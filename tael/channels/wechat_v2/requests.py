@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from tael.base.pay_types import Presentment
 from tael.base.text import writable
 from tael.channels.base import ChannelOrder, ChannelRefund
 from tael.channels.wechat_v2.account import WeChatAccount
 from tael.channels.wechat_v2.messages import Fields, time_text
+from tael.channels.wechat_v2.products import PRODUCTS
 from tael.channels.wechat_v2.signing import signature
 
 MAX_BODY_BYTES: Final = 128
@@ -36,25 +36,35 @@ def barcode_payment(order: ChannelOrder, server_ip: str) -> Fields:
 
 
 def online_payment(order: ChannelOrder, server_ip: str) -> Fields:
-    """unifiedorder: a QR code, or a payment inside WeChat."""
+    """unifiedorder, for a product of any trade type but MICROPAY. Without the appid, which an account knows."""
+    product = PRODUCTS[order.pay_type.code]
     shared = {
-        **_price(order, server_ip),
+        **_price(order, order.payer_ip or server_ip),
+        "trade_type": product.trade_type,
         "time_start": time_text(order.created_at),
         "time_expire": time_text(order.expires_at),
         "notify_url": order.notice_url,
     }
-    if order.pay_type.presentment is Presentment.IN_APP:
-        return {**shared, "trade_type": "JSAPI", "sub_openid": order.openid, "device_info": "WEB"}
-    return {**shared, "trade_type": "NATIVE", "product_id": order.syssn}
+    match product.trade_type:
+        case "JSAPI":
+            return {**shared, "sub_openid": order.openid, "device_info": "WEB"}
+        case "MWEB":
+            return {**shared, "scene_info": order.scene_info}
+        case "APP":
+            return shared
+        case "NATIVE":
+            return {**shared, "product_id": order.syssn}
+        case "MICROPAY":
+            raise ValueError("a barcode payment is no unifiedorder")
 
 
-def _price(order: ChannelOrder, server_ip: str) -> Fields:
+def _price(order: ChannelOrder, ip: str) -> Fields:
     price = {
         "body": body_text(order.subject, otherwise=order.syssn),
         "out_trade_no": order.syssn,
         "total_fee": str(order.amount.amount_minor),
         "fee_type": order.amount.currency,
-        "spbill_create_ip": server_ip,
+        "spbill_create_ip": ip,
     }
     return price | ({"limit_pay": "no_credit"} if order.forbid_credit else {})
 
@@ -79,13 +89,30 @@ def this_refund(refund: ChannelRefund) -> Fields:
     return {"out_refund_no": refund.syssn}
 
 
-def bridge_params(*, account: WeChatAccount, prepay_id: str, nonce: str, at_s: int) -> Mapping[str, str]:
+def bridge_params(
+    account: WeChatAccount, appid: str, prepay_id: str, nonce: str, at_s: int
+) -> Mapping[str, str]:
     """The parameters for WeChat's JavaScript bridge, signed with the same algorithm as unifiedorder."""
     params = {
-        "appId": account.sub_appid,
+        "appId": appid,
         "timeStamp": str(at_s),
         "nonceStr": nonce,
         "package": f"prepay_id={prepay_id}",
         "signType": account.sign_type,
     }
     return {**params, "paySign": signature(params, account.key, account.sign_type)}
+
+
+def app_params(
+    account: WeChatAccount, appid: str, prepay_id: str, nonce: str, at_s: int
+) -> Mapping[str, str]:
+    """The parameters for WeChat's SDK in an app. They name no algorithm: it is that of unifiedorder."""
+    params = {
+        "appid": appid,
+        "partnerid": account.mch_id,
+        "prepayid": prepay_id,
+        "package": "Sign=WXPay",
+        "noncestr": nonce,
+        "timestamp": str(at_s),
+    }
+    return {**params, "sign": signature(params, account.key, account.sign_type)}

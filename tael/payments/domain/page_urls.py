@@ -67,7 +67,7 @@ class Pages:
 
     def _below(self, payment: Payment) -> str:
         # WeChat allows its bridge in one folder only, which the operator registers with WeChat.
-        folder = "wechat" if payment.pay_type.presentment is Presentment.IN_APP else "pay"
+        folder = "wechat" if payment.pay_type.presentment is Presentment.JSAPI else "pay"
         token = self.token(payment.mchid, payment.syssn)
         return f"{CASHIER}/{folder}/{quote(payment.mchid, safe='')}/{payment.syssn}/{token}"
 

@@ -11,17 +11,17 @@ from typing import Final, TypedDict, assert_never
 
 from tael.base.errors import InvalidTransition
 from tael.base.money import Money
-from tael.base.pay_types import PayType
+from tael.base.pay_types import PayType, Region
 from tael.base.reasons import Reason
 from tael.channels.outcomes import (
     AwaitingPayer,
-    BridgeParams,
     Closed,
     NotSent,
     Outcome,
     Paid,
     PayCode,
     PayLink,
+    PayParams,
     Refused,
     Unknown,
 )
@@ -81,7 +81,7 @@ class Payment:
     state: State = State.PENDING
     reason: Reason | None = None  #: why it failed; None in every other state
     wallet_code: str = ""  #: the wallet's error code, for support
-    pay: PayLink | PayCode | BridgeParams | None = None
+    pay: PayLink | PayCode | PayParams | None = None
     has_initial_response: bool = False  #: the initial request is over, whatever its outcome
     wallet_ref: str = ""
     payer_ref: str = ""
@@ -95,6 +95,10 @@ class Payment:
     forbid_credit: bool = False  #: refuse credit cards, if the wallet can
     is_subject_ours: bool = False  #: the merchant gave no name
     goods_info: str = ""  #: the merchant's description of the goods; for support only
+    return_url: str = ""  #: where the payer's browser returns after payment; "" for the app's
+    region: Region | None = None  #: whose edition of the wallet may pay; None for any
+    payer_ip: str = ""  #: of the payer's browser, for a pay type whose wallet compares it
+    scene_info: str = ""  #: WeChat's JSON text about the site on which an H5 payment begins
     fee_rate_ppm: int = (
         0  #: the account's rate when the payment was opened, in parts per million of the price
     )
@@ -116,7 +120,12 @@ class Payment:
     @property
     def is_unopened(self) -> bool:
         """The order does not exist at the wallet yet: a payer's first redirect would create it."""
-        return isinstance(self.pay, PayLink) and self.redirected_at is None
+        return isinstance(self.pay, PayLink) and self.pay.creates_order and self.redirected_at is None
+
+    def has_pay_data(self, now: datetime) -> bool:
+        """Whether what the payer opens or scans is known and still works."""
+        valid_until = self.pay.valid_until if isinstance(self.pay, PayLink) else None
+        return self.pay is not None and (valid_until is None or now < valid_until)
 
     @property
     def absence_final_from(self) -> datetime:

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from tael.base.pay_types import PAY_TYPES
-from tael.channels.outcomes import BridgeParams, PayCode, PayLink
+from tael.channels.outcomes import PayCode, PayLink, PayParams
 from tael.db.tables import MONEY, Codec, Home, Table
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund
@@ -22,43 +22,45 @@ LEASE: Final = {"lease_until": "timestamptz"}
 
 class _Link(msgspec.Struct, tag="link"):
     url: str
+    creates_order: bool = True
+    valid_until: datetime | None = None
 
 
 class _Code(msgspec.Struct, tag="code"):
     text: str
 
 
-class _Bridge(msgspec.Struct, tag="bridge"):
+class _Params(msgspec.Struct, tag="params"):
     params: Mapping[str, str]
 
 
-_PAY: Final[msgspec.json.Decoder[_Link | _Code | _Bridge]] = msgspec.json.Decoder(_Link | _Code | _Bridge)
+_PAY: Final[msgspec.json.Decoder[_Link | _Code | _Params]] = msgspec.json.Decoder(_Link | _Code | _Params)
 
 
-def pay_text(pay: PayLink | PayCode | BridgeParams | None) -> str | None:
+def pay_text(pay: PayLink | PayCode | PayParams | None) -> str | None:
     """Pay data as text for its column."""
     match pay:
         case None:
             return None
-        case PayLink(url):
-            return msgspec.json.encode(_Link(url)).decode()
+        case PayLink(url, creates_order, valid_until):
+            return msgspec.json.encode(_Link(url, creates_order, valid_until)).decode()
         case PayCode(text):
             return msgspec.json.encode(_Code(text)).decode()
-        case BridgeParams(params):
-            return msgspec.json.encode(_Bridge(params)).decode()
+        case PayParams(params):
+            return msgspec.json.encode(_Params(params)).decode()
 
 
-def pay_of(text: str | None) -> PayLink | PayCode | BridgeParams | None:
+def pay_of(text: str | None) -> PayLink | PayCode | PayParams | None:
     """The inverse of `pay_text`. Raises msgspec.ValidationError for anything else."""
     if text is None:
         return None
     match _PAY.decode(text):
-        case _Link(url=url):
-            return PayLink(url)
+        case _Link(url=url, creates_order=creates_order, valid_until=valid_until):
+            return PayLink(url, creates_order, valid_until)
         case _Code(text=code):
             return PayCode(code)
-        case _Bridge(params=params):
-            return BridgeParams(params)
+        case _Params(params=params):
+            return PayParams(params)
 
 
 def _scheduled(check_at: datetime | None) -> datetime | None:

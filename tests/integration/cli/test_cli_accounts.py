@@ -76,6 +76,7 @@ def test_an_alipay_account_of_each_sign_type(operator: Operator, merchant: str) 
         "pid": PID,
         "sign_type": "MD5",
         "supports_close": True,
+        "supports_alipay_hk": False,
     }
     shown = operator.run(
         *add,
@@ -120,6 +121,9 @@ def test_a_wechat_account(operator: Operator, merchant: str) -> None:
         "sign_type": "HMAC-SHA256",
         "sub_mch_id": "1900000110",
         "sub_appid": "wx2222222222222222",
+        "mini_appid": "",
+        "app_appid": "",
+        "supports_h5": False,
         "supports_wechat_hk": True,
     }
     (account,) = operator.in_store(lambda store: store.accounts.all())
@@ -226,7 +230,9 @@ def test_keys_that_cannot_sign_are_refused(operator: Operator, merchant: str) ->
 
     assert "key: required with sign_type MD5" in refusal("MD5")
     assert "key: must be 32 letters and digits" in refusal("MD5", key=other)
-    assert "private_key: not used with sign_type MD5" in refusal("MD5", key=key, private_key=private_file)
+    apps = "required for payments in apps"
+    assert f"alipay_public_key: {apps}" in refusal("MD5", key=key, private_key=private_file)
+    assert f"private_key: {apps}" in refusal("MD5", key=key, alipay_public_key=public_file)
     both = {"private_key": private_file, "alipay_public_key": public_file}
     assert "key: not used with sign_type RSA" in refusal("RSA", key=key, **both)
     assert "alipay_public_key: required with sign_type RSA" in refusal("RSA", private_key=private_file)
@@ -372,6 +378,26 @@ def test_another_sign_type_comes_with_its_keys_and_drops_the_old_ones(
     assert (after.key.reveal(), after.private_key.reveal(), after.alipay_public_key) == (WALLET_KEY, "", "")
 
 
+def test_an_md5_account_has_keys_for_payments_in_apps_or_none(operator: Operator, merchant: str) -> None:
+    """They stay when the other settings change; Alipay's own public key is recognised as elsewhere."""
+    (private, own), (_, public) = rsa_pem(), rsa_pem()
+    values = settings(pid=PID, scene="online", sign_type="MD5")
+    add = ("account", "add", merchant, "--protocol", "alipay_mapi", *values)
+    paths = {"key": operator.file("key", WALLET_KEY), "private_key": operator.file("private", private)}
+    mistaken = files(**paths, alipay_public_key=operator.file("own", own))
+    assert "public key of the merchant's own" in operator.is_refused(*add, *mistaken, code=2)
+    account = operator.run_json(*add, *files(**paths, alipay_public_key=operator.file("public", public)))
+    operator.run("account", "set", account["account_id"], *settings(supports_close="false"))
+    (after,) = operator.in_store(lambda store: store.accounts.all())
+    assert isinstance(after, AlipayAccount)
+    assert (after.key.reveal(), after.private_key.reveal(), after.alipay_public_key) == (
+        WALLET_KEY,
+        private,
+        public,
+    )
+    assert after.sign_types == {"MD5", "RSA"}
+
+
 def test_what_identifies_an_account_stays(operator: Operator, merchant: str) -> None:
     account = operator.run_json(*rsa2(operator, merchant, rsa_pem()[0], rsa_pem()[1]))
     for change in (settings(pid="2088000000000009"), settings(scene="offline")):
@@ -432,5 +458,5 @@ def test_the_protocols_are_listed_with_their_settings(operator: Operator) -> Non
     assert {row["setting"]: row["given_with"] for row in rows if row["protocol"] == "wechat_v2"} == {
         **dict.fromkeys(("mch_id", "appid", "sign_type", "sub_mch_id", "sub_appid"), "--set"),
         **dict.fromkeys(("key", "certificate", "certificate_key"), "--file"),
-        "supports_wechat_hk": "--set",
+        **dict.fromkeys(("mini_appid", "app_appid", "supports_h5", "supports_wechat_hk"), "--set"),
     }

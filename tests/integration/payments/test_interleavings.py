@@ -28,7 +28,7 @@ from tests.support.crashing import CrashingTransport, Process
 from tests.support.interleaved import Play, final_state_of
 from tests.support.services import services_of
 from tests.support.store import current
-from tests.support.values import MCHID, PROTOCOLS
+from tests.support.values import KINDS, MCHID, PROTOCOLS
 from tests.support.verdict import FEE_RATE_PPM, contradictions
 from tests.support.wallet_rules import rules_of
 from tests.support.world import end_leases, run_jobs_until_idle
@@ -73,7 +73,7 @@ async def stage(store: Store, other_store: Store) -> AsyncIterator[Stage]:
         yield Stage(store, other_store, events)
 
 
-every_pay_type = pytest.mark.parametrize("pay_type", PAY_TYPES.values(), ids=PAY_TYPES)
+every_pay_type = pytest.mark.parametrize("pay_type", KINDS.values(), ids=KINDS)
 
 
 @every_pay_type

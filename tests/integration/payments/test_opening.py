@@ -9,7 +9,7 @@ import pytest
 
 from tael.base.money import Money
 from tael.base.reasons import Reason
-from tael.channels.outcomes import BridgeParams, PayCode, PayLink
+from tael.channels.outcomes import PayCode, PayLink, PayParams
 from tael.operations.store import Store
 from tael.payments.domain.payment import Payment, State
 from tael.payments.store.payments import Change
@@ -76,10 +76,10 @@ async def test_a_payment_is_read_back_unchanged(store: Store, payment: Payment) 
 
 
 @pytest.mark.parametrize(
-    "pay", [PayLink("https://pay"), PayCode("weixin://pay"), BridgeParams({"appId": "wx"}), None]
+    "pay", [PayLink("https://pay"), PayCode("weixin://pay"), PayParams({"appId": "wx"}), None]
 )
 async def test_the_payers_link_code_or_parameters_are_kept(
-    store: Store, pay: PayLink | PayCode | BridgeParams | None
+    store: Store, pay: PayLink | PayCode | PayParams | None
 ) -> None:
     payment = await opened(store, a_payment())
     assert await store.payments.record(Change(replace(payment, pay=pay)))

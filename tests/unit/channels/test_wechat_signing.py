@@ -80,7 +80,8 @@ def test_the_pages_parameters_are_signed_like_unifiedorder(number: int) -> None:
     )
 
     params = bridge_params(
-        account=account,
+        account,
+        fields["appId"],
         prepay_id=fields["package"].removeprefix("prepay_id="),
         nonce=fields["nonceStr"],
         at_s=int(fields["timeStamp"]),

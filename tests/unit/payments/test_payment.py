@@ -15,13 +15,13 @@ from tael.base.pay_types import PAY_TYPES, PayType
 from tael.base.reasons import Reason
 from tael.channels.outcomes import (
     AwaitingPayer,
-    BridgeParams,
     Closed,
     NotSent,
     Outcome,
     Paid,
     PayCode,
     PayLink,
+    PayParams,
     Refusal,
     Refused,
     Unknown,
@@ -224,8 +224,8 @@ def test_an_initial_request_that_was_not_sent_fails_the_payment_as_unreachable()
     assert (after.state, shown_respcd(after)) == (State.FAILED, codes.UNREACHABLE)
 
 
-@pytest.mark.parametrize("pay", [PayLink("https://pay"), PayCode("weixin://pay"), BridgeParams({"a": "b"})])
-def test_the_payers_link_code_or_parameters_are_kept(pay: PayLink | PayCode | BridgeParams) -> None:
+@pytest.mark.parametrize("pay", [PayLink("https://pay"), PayCode("weixin://pay"), PayParams({"a": "b"})])
+def test_the_payers_link_code_or_parameters_are_kept(pay: PayLink | PayCode | PayParams) -> None:
     after = apply_outcome(a_payment(), AwaitingPayer(pay), at=LATER)
     assert after.pay == pay
     assert apply_outcome(after, AwaitingPayer(), at=LATER).pay == pay

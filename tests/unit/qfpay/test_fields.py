@@ -126,7 +126,7 @@ def test_text_keeps_its_blanks() -> None:
 def test_pay_types_are_known_or_have_no_channel() -> None:
     assert all(fields.known_pay_type(code).code == code for code in PAY_TYPES)
     with pytest.raises(NoChannel):
-        fields.known_pay_type(fields.pay_type({"pay_type": "800101"}))
+        fields.known_pay_type(fields.pay_type({"pay_type": "805801"}))
 
 
 def test_valid_time_wins_over_expired_time_which_is_in_minutes() -> None:

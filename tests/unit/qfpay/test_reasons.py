@@ -67,6 +67,7 @@ ERRORS: Final[dict[type[TaelError], str]] = {
     errors.OperationDenied: "1115",
     errors.NotSetUp: "1135",
     errors.NoChannel: "1104",
+    errors.OtherWalletsCode: "2006",
     errors.CurrencyRefused: "1122",
     errors.AmountRefused: "1123",
     errors.NotFound: "1136",

@@ -1,10 +1,12 @@
 """The parameters of each call: which may be missing, and which are ignored."""
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
 import pytest
 
+from tael.base.pay_types import Region
 from tael.merchants.credential_cache import AppContext
 from tael.qfpay.errors import BadField
 from tael.qfpay.requests import AuthenticatedRequest, read_payment, read_query, read_refund, read_reversal
@@ -53,6 +55,97 @@ def test_the_description_of_the_goods_is_optional_and_limited() -> None:
         read_payment(caller(PAYMENT | {"goods_info": "x" * 513}))
 
 
+# ---- single pay types ----------------------------------------------------------------------------------------
+
+SITE: Final = {"h5_info": {"type": "Wap", "wap_url": "https://shop.example", "wap_name": "茶"}}
+
+
+def h5(info: object) -> dict[str, str]:
+    return PAYMENT | {
+        "pay_type": "800212",
+        "extend_info": info if isinstance(info, str) else json.dumps(info),
+    }
+
+
+def test_a_payment_in_a_phones_browser_needs_the_payers_address() -> None:
+    """It cannot be guessed: the merchant's server calls us, not the payer."""
+    for params in (PAYMENT | {"pay_type": "800212"}, h5("")):
+        with pytest.raises(BadField) as refused:
+            read_payment(caller(params))
+        assert refused.value.english == "必传参数: extend_info"
+
+
+def test_address_and_site_are_passed_on() -> None:
+    read = read_payment(caller(h5({"scene_info": SITE, "spbill_create_ip": "203.0.113.7", "more": 1})))
+    assert read.payer_ip == "203.0.113.7"
+    assert json.loads(read.scene_info) == SITE
+    assert "茶" in read.scene_info
+    assert (
+        read_payment(caller(h5({"scene_info": SITE, "spbill_create_ip": "2001:db8::1"}))).payer_ip
+        == "2001:db8::1"
+    )
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        "{",
+        "[]",
+        "1",
+        "null",
+        "[" * 500,
+        {"scene_info": SITE},
+        {"spbill_create_ip": "203.0.113.7"},
+        {"scene_info": "x", "spbill_create_ip": "203.0.113.7"},
+        {"scene_info": SITE, "spbill_create_ip": "203.0.113"},
+        {"scene_info": SITE, "spbill_create_ip": "203.0.113.7, 10.0.0.1"},
+        {"scene_info": SITE, "spbill_create_ip": None},
+        {"scene_info": SITE | {"long": "x" * 256}, "spbill_create_ip": "203.0.113.7"},
+        "x" * 1025,
+    ],
+)
+def test_a_malformed_site_or_address_is_refused(info: object) -> None:
+    with pytest.raises(BadField, match="extend_info"):
+        read_payment(caller(h5(info)))
+
+
+def test_other_pay_types_ignore_extend_info() -> None:
+    assert read_payment(caller(PAYMENT | {"extend_info": "{"})).scene_info == ""
+
+
+@pytest.mark.parametrize("pay_type", ["801501", "801510", "801512", "801514"])
+def test_payments_in_hong_kong_choose_the_edition_of_the_wallet(pay_type: str) -> None:
+    params = PAYMENT | {"pay_type": pay_type}
+    assert read_payment(caller(params)).region is Region.HONG_KONG
+    assert read_payment(caller(params | {"pay_tag": "ALIPAYHK"})).region is Region.HONG_KONG
+    assert read_payment(caller(params | {"pay_tag": "ALIPAYCN"})).region is Region.MAINLAND
+    with pytest.raises(BadField, match="pay_tag"):
+        read_payment(caller(params | {"pay_tag": "ALIPAY"}))
+
+
+@pytest.mark.parametrize("pay_type", ["800101", "800151", "801101", "800201"])
+def test_other_payments_are_for_any_edition(pay_type: str) -> None:
+    params = PAYMENT | {"pay_type": pay_type, "pay_tag": "ALIPAYCN", "txamt": "101"}
+    assert read_payment(caller(params)).region is None
+
+
+def test_801101_is_for_more_than_one_hong_kong_dollar() -> None:
+    params = PAYMENT | {"pay_type": "801101"}
+    assert read_payment(caller(params | {"txamt": "101"})).amount.amount_minor == 101
+    assert read_payment(caller(params | {"txamt": "1", "txcurrcd": "JPY"})).amount.amount_minor == 1
+    with pytest.raises(BadField, match="txamt"):
+        read_payment(caller(params | {"txamt": "100"}))
+
+
+def test_a_payment_may_have_a_return_url_of_its_own() -> None:
+    url = "https://shop.example/done?cart=1"
+    assert read_payment(caller(PAYMENT | {"return_url": url})).return_url == url
+    assert read_payment(caller(PAYMENT)).return_url == ""
+    for bad in ("javascript:alert(1)", "//shop.example", "https://", "https://a b"):
+        with pytest.raises(BadField, match="return_url"):
+            read_payment(caller(PAYMENT | {"return_url": bad}))
+
+
 # ---- the payer's code ----------------------------------------------------------------------------------------
 
 #: What scanners and paste put around a code: blanks of all widths, line ends, STX and ETX, a byte order mark.
@@ -76,7 +169,7 @@ AROUND: Final = (
 
 
 @pytest.mark.parametrize("around", AROUND)
-@pytest.mark.parametrize("pay_type", ["800208", "800108", "800228"])
+@pytest.mark.parametrize("pay_type", ["800208", "800108", "800228", "801008", "800008"])
 def test_blanks_and_controls_around_the_payers_code_do_not_count(pay_type: str, around: str) -> None:
     code = "134567890123456789"
     for sent in (code + around, around + code, around + code + around):
