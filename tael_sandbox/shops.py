@@ -36,8 +36,8 @@ class AlipayContract:
 
 
 @dataclass(frozen=True, slots=True)
-class Provider:
-    """A WeChat service provider. The sub-merchants of its shops share its number, key and certificate."""
+class Sender:
+    """Who signs the calls to WeChat Pay: a service provider, for all its sub-merchants."""
 
     appid: str
     mch_id: str
@@ -51,7 +51,7 @@ class WeChatContract:
     A file of an older version has no `mini_appid` and no `app_appid`; `open_shops` adds them.
     """
 
-    mch_id: str  #: the Provider's
+    mch_id: str  #: the Sender's
     sub_mch_id: str
     sub_appid: str  #: its official account
     sub_secret: str
@@ -77,11 +77,11 @@ class Shop:
 @dataclass(frozen=True, slots=True)
 class Shops:
     shops: tuple[Shop, ...]
-    providers: tuple[Provider, ...]
+    senders: tuple[Sender, ...]
     alipay_private_key_pem: str  #: Alipay's own, one for all merchants
 
-    def provider(self, mch_id: str) -> Provider:
-        return next(provider for provider in self.providers if provider.mch_id == mch_id)
+    def sender(self, mch_id: str) -> Sender:
+        return next(sender for sender in self.senders if sender.mch_id == mch_id)
 
 
 def open_shops(path: Path) -> Shops:
@@ -94,7 +94,7 @@ def open_shops(path: Path) -> Shops:
 
 
 def _new_shops() -> Shops:
-    provider_a, provider_b = _provider(), _provider()
+    provider_a, provider_b = _sender(), _sender()
     return Shops(
         (
             _shop("demo", "Demo Shop", "MD5", provider_a, "MD5"),
@@ -136,7 +136,7 @@ def _shop_in(currency: str) -> Shop:
     return Shop(_label_in(currency), f"Airport Tea {currency}", currency, (online, offline), None)
 
 
-def _shop(label: str, name: str, alipay_sign: str | None, provider: Provider, wechat_sign: str) -> Shop:
+def _shop(label: str, name: str, alipay_sign: str | None, provider: Sender, wechat_sign: str) -> Shop:
     scenes = ("online", "offline") if alipay_sign is not None else ()
     return Shop(
         label,
@@ -152,8 +152,8 @@ def _alipay_contract(scene: str, sign_type: str, *, is_old: bool) -> AlipayContr
     return AlipayContract(scene, pid, _key(), sign_type, _private_key_pem(), needs_product_code=not is_old)
 
 
-def _provider() -> Provider:
-    return Provider(_appid(), _digits("1", 10), _key())
+def _sender() -> Sender:
+    return Sender(_appid(), _digits("1", 10), _key())
 
 
 def _key() -> str:
@@ -174,9 +174,10 @@ def _private_key_pem() -> str:
 
 
 def _shops_from(stored: dict[str, Any]) -> Shops:
+    senders = stored["senders"] if "senders" in stored else stored["providers"]  # its name in older versions
     return Shops(
         tuple(_shop_from(shop) for shop in stored["shops"]),
-        tuple(Provider(**provider) for provider in stored["providers"]),
+        tuple(Sender(**sender) for sender in senders),
         stored["alipay_private_key_pem"],
     )
 

@@ -14,7 +14,7 @@ from typing import Final
 from starlette.responses import Response
 
 from tael_sandbox.rates import CNY_PER_UNIT
-from tael_sandbox.shops import Provider
+from tael_sandbox.shops import Sender
 from tael_sandbox.wechat import trades
 from tael_sandbox.wechat.messages import Value, failure
 from tael_sandbox.wechat.registry import Merchant, Registry
@@ -99,8 +99,8 @@ class AdmittedRequest:
         return int(self.fields[name])
 
     @property
-    def provider(self) -> Provider:
-        return self.merchants[0].provider
+    def sender(self) -> Sender:
+        return self.merchants[0].sender
 
     @property
     def merchant(self) -> Merchant:
@@ -109,7 +109,7 @@ class AdmittedRequest:
     @property
     def mch_id(self) -> str:
         """The number as stored in the books; `wire_number` converts it to the number on the wire."""
-        return self.provider.mch_id
+        return self.sender.mch_id
 
     @property
     def sub_mch_id(self) -> str:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.profiles import Profile, current_profile
-from tael_sandbox.shops import Provider
+from tael_sandbox.shops import Sender
 from tael_sandbox.tls import is_over_tls, peer_name
 from tael_sandbox.wechat import numbering
 from tael_sandbox.wechat.calls import (
@@ -99,7 +99,7 @@ class Pipeline:
         if certificate_counts and peer_name(request) is None:
             return HTMLResponse(NO_CERTIFICATE, 400)
         fields, merchants = admit(self._registry, call, body, current_profile(self._books.reader))
-        if certificate_counts and peer_name(request) != merchants[0].provider.mch_id:
+        if certificate_counts and peer_name(request) != merchants[0].sender.mch_id:
             raise Rejection("certificate not match")
         return self._run(call, fields, merchants)
 
@@ -122,7 +122,7 @@ class Pipeline:
                     **dict(call.fails_with),
                     **refused.fields,
                 }
-        return signed_reply(fields, merchants[0].provider, outcome)
+        return signed_reply(fields, merchants[0].sender, outcome)
 
 
 def admit(
@@ -137,12 +137,12 @@ def admit(
     merchants = _identify(registry, call, fields)
     is_md5_only = call.in_vendor_sandbox and profile.is_strict
     is_sign_type_allowed = not is_md5_only or fields.get("sign_type", "") in ("", MD5)
-    if not (is_sign_type_allowed and _is_signed(call, fields, merchants[0].provider.key)):
+    if not (is_sign_type_allowed and _is_signed(call, fields, merchants[0].sender.key)):
         raise Rejection(BAD_SIGNATURE)
     return fields, merchants
 
 
-def signed_reply(fields: dict[str, str], provider: Provider, outcome: dict[str, Value]) -> Response:
+def signed_reply(fields: dict[str, str], sender: Sender, outcome: dict[str, Value]) -> Response:
     reply: dict[str, Value] = {
         "return_code": "SUCCESS",
         "return_msg": "OK",
@@ -152,7 +152,7 @@ def signed_reply(fields: dict[str, str], provider: Provider, outcome: dict[str, 
     if fields.get("sub_appid"):
         reply["sub_appid"] = fields["sub_appid"]
     reply |= {"sub_mch_id": fields["sub_mch_id"], "nonce_str": numbering.nonce(), **outcome}
-    return xml_reply(signed(reply, provider.key, fields.get("sign_type") or MD5))
+    return xml_reply(signed(reply, sender.key, fields.get("sign_type") or MD5))
 
 
 def _identify(registry: Registry, call: Call, fields: dict[str, str]) -> tuple[Merchant, ...]:
@@ -162,7 +162,7 @@ def _identify(registry: Registry, call: Call, fields: dict[str, str]) -> tuple[M
     merchants = registry.merchants_of(fields["mch_id"], sub_mch_id, in_vendor_sandbox=call.in_vendor_sandbox)
     if (
         not merchants
-        or fields.get("appid", "") not in ("", merchants[0].provider.appid)
+        or fields.get("appid", "") not in ("", merchants[0].sender.appid)
         or sub_appid not in ("", *(appid for merchant in merchants for appid in merchant.contract.appids))
     ):
         raise UnknownSender(UNBOUND, _identity_error(registry, fields, merchants))

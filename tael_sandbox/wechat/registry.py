@@ -13,7 +13,7 @@ from typing import Final
 
 from tael_sandbox.books import Books
 from tael_sandbox.payers import Payer, all_payers
-from tael_sandbox.shops import Provider, Shop, Shops, WeChatContract
+from tael_sandbox.shops import Sender, Shop, Shops, WeChatContract
 from tael_sandbox.wechat import numbering
 
 #: The mainland's wallet (CNY) and Hong Kong's (HKD).
@@ -34,21 +34,21 @@ CREATE TABLE IF NOT EXISTS wechat_secret (
 class Merchant:
     """A sub-merchant with its provider."""
 
-    provider: Provider
+    sender: Sender
     contract: WeChatContract
     shop: Shop
 
     @property
     def in_vendor_sandbox(self) -> bool:
-        return self.provider.mch_id.startswith(VENDOR_SANDBOX)
+        return self.sender.mch_id.startswith(VENDOR_SANDBOX)
 
     @property
     def twin(self) -> "Merchant":
         """The same merchant in WeChat Pay's own sandbox."""
-        mch_id = VENDOR_SANDBOX + self.provider.mch_id
+        mch_id = VENDOR_SANDBOX + self.sender.mch_id
         return replace(
             self,
-            provider=replace(self.provider, mch_id=mch_id, key=vendor_sandbox_key(self.provider.key)),
+            sender=replace(self.sender, mch_id=mch_id, key=vendor_sandbox_key(self.sender.key)),
             contract=replace(
                 self.contract, mch_id=mch_id, sub_mch_id=VENDOR_SANDBOX + self.contract.sub_mch_id
             ),
@@ -69,17 +69,17 @@ class Registry:
     def __init__(self, books: Books, shops: Shops) -> None:
         self._shops = shops
         self._merchants = [
-            Merchant(shops.provider(shop.wechat.mch_id), shop.wechat, shop)
+            Merchant(shops.sender(shop.wechat.mch_id), shop.wechat, shop)
             for shop in shops.shops
             if shop.wechat is not None
         ]
         self._merchants_by_number = {
-            (merchant.provider.mch_id, merchant.contract.sub_mch_id): merchant
+            (merchant.sender.mch_id, merchant.contract.sub_mch_id): merchant
             for live_merchant in self._merchants
             for merchant in (live_merchant, live_merchant.twin)
         }
-        self._providers = {
-            mch_id: merchant.provider for (mch_id, _), merchant in self._merchants_by_number.items()
+        self._senders = {
+            mch_id: merchant.sender for (mch_id, _), merchant in self._merchants_by_number.items()
         }
         self._openid_secret = _stored_secret(books, "openid")
 
@@ -99,7 +99,7 @@ class Registry:
             merchant
             for merchant in self._merchants_by_number.values()
             if merchant.in_vendor_sandbox == in_vendor_sandbox
-            and wire_number(merchant.provider.mch_id) == mch_id
+            and wire_number(merchant.sender.mch_id) == mch_id
             and sub_mch_id in ("", wire_number(merchant.contract.sub_mch_id))
         )
 
@@ -109,14 +109,14 @@ class Registry:
 
     def key(self, mch_id: str) -> str:
         """The provider's API key."""
-        return self._providers[mch_id].key
+        return self._senders[mch_id].key
 
     def contract_of(self, sub_appid: str) -> WeChatContract | None:
         return next((m.contract for m in self.merchants if m.contract.sub_appid == sub_appid), None)
 
     def knows_appid(self, appid: str) -> bool:
         """Whether it is an appid of any provider or sub-merchant."""
-        return any(appid in (m.provider.appid, *m.contract.appids) for m in self._merchants)
+        return any(appid in (m.sender.appid, *m.contract.appids) for m in self._merchants)
 
     @property
     def appids_with_openids(self) -> list[str]:
@@ -124,7 +124,7 @@ class Registry:
         appids = [
             appid
             for m in self.merchants
-            for appid in (m.provider.appid, m.contract.sub_appid, m.contract.mini_appid)
+            for appid in (m.sender.appid, m.contract.sub_appid, m.contract.mini_appid)
         ]
         return list(dict.fromkeys(appids))
 

@@ -22,7 +22,7 @@ KEY_PATHS: Final = ("/sandboxnew/pay/getsignkey", "/xdc/apiv2getsignkey/sign/get
 def getsignkey(request: AdmittedRequest) -> Response:
     """The reply is not signed, since the sender does not have the sandbox's key yet."""
     reply = {"return_code": "SUCCESS", "return_msg": "OK", "mch_id": request.text("mch_id")}
-    return xml_reply({**reply, "sandbox_signkey": vendor_sandbox_key(request.provider.key)})
+    return xml_reply({**reply, "sandbox_signkey": vendor_sandbox_key(request.sender.key)})
 
 
 def _key_calls() -> Iterator[Call]:

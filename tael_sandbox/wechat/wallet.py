@@ -136,7 +136,7 @@ class WeChatWallet:
         return [self._account(merchant) for merchant in self._registry.merchants]
 
     def _account(self, merchant: Merchant) -> Row:
-        mch_id = merchant.provider.mch_id
+        mch_id = merchant.sender.mch_id
         client, client_p12 = self._certificates.client(mch_id), self._certificates.client_p12(mch_id)
         return {
             "wallet": "wechat",
@@ -144,14 +144,14 @@ class WeChatWallet:
             "scene": "both",
             "base_url": self._tls_url,
             "http_url": self._http_url,
-            "appid": merchant.provider.appid,
-            "mch_id": merchant.provider.mch_id,
+            "appid": merchant.sender.appid,
+            "mch_id": merchant.sender.mch_id,
             "sub_mch_id": merchant.contract.sub_mch_id,
             "sub_appid": merchant.contract.sub_appid,
             "mini_appid": merchant.contract.mini_appid,
             "app_appid": merchant.contract.app_appid,
             "sub_secret": merchant.contract.sub_secret,
-            "key": merchant.provider.key,
+            "key": merchant.sender.key,
             "sign_type": merchant.contract.sign_type,
             "fee_rate": rates.percentage(merchant.contract.fee_rate_ppm),
             "currency": merchant.shop.currency,
@@ -186,7 +186,7 @@ class WeChatWallet:
             "account": merchant.contract.sub_mch_id,
             "url": self._tls_url + bills.PATH,
             "ask": {
-                "mch_id": merchant.provider.mch_id,
+                "mch_id": merchant.sender.mch_id,
                 "sub_mch_id": merchant.contract.sub_mch_id,
                 "bill_date": f"{day:%Y%m%d}",
             },

@@ -171,6 +171,15 @@ def test_a_file_without_appids_of_mini_program_and_app_gets_them_once(tmp_path: 
     assert read == open_shops(path)
 
 
+def test_a_file_with_senders_under_their_older_name_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "shops.json"
+    made = open_shops(path)
+    stored = json.loads(path.read_text())
+    stored["providers"] = stored.pop("senders")
+    path.write_text(json.dumps(stored))
+    assert open_shops(path) == made
+
+
 def test_a_fee_is_rounded_half_up_and_shown_as_a_percentage() -> None:
     assert rates.fee(1, "HKD", 6_000, 5) == Decimal("0.00006")
     assert rates.fee(1000, "JPY", 6_000, 5) == Decimal("6.00000")
