@@ -116,7 +116,7 @@ class Certificates:
         return self.authority.cert_pem
 
     def client(self, mch_id: str) -> Pair:
-        """The client certificate of this service provider (`apiclient_cert.pem`, `apiclient_key.pem`)."""
+        """The client certificate of this provider or direct merchant (`apiclient_cert.pem`, `apiclient_key.pem`)."""
         return self._pair(f"client-{mch_id}")
 
     def client_p12(self, mch_id: str) -> Path:

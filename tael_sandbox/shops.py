@@ -3,7 +3,8 @@
 `demo` has contracts with both wallets, `wechat_only` only with WeChat Pay, `chain_east` and `chain_west` are two
 shops of one chain under another WeChat service provider. Each has another sign_type, so that every one is in use. The
 contracts of `chain_east` are old ones. `in_jpy`, `in_krw`, `in_usd` and `in_cny` have Alipay contracts in these
-currencies: Alipay accepts only the contract's currency, WeChat Pay accepts any currency from every merchant.
+currencies: Alipay accepts only the contract's currency, WeChat Pay accepts any currency from every merchant. `direct`
+has a contract with WeChat Pay itself, without a service provider.
 """
 
 import json
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 CURRENCY: Final = "HKD"
 OTHER_CURRENCIES: Final = ("JPY", "KRW", "USD", "CNY")
+DIRECT: Final = "direct"
 RSA_BITS: Final = 2048
 
 
@@ -37,32 +39,28 @@ class AlipayContract:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who signs the calls to WeChat Pay: a service provider, for all its sub-merchants."""
+    """Who signs the calls to WeChat Pay: a service provider for all its sub-merchants, or a direct merchant."""
 
-    appid: str
+    appid: str  #: its official account
     mch_id: str
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class WeChatContract:
-    """A sub-merchant with its three appids, under each of which it may trade.
+    """A sub-merchant, or a direct merchant, which has no `sub_mch_id` and no `sub_appid`.
 
     A file of an older version has no `mini_appid` and no `app_appid`; `open_shops` adds them.
     """
 
     mch_id: str  #: the Sender's
     sub_mch_id: str
-    sub_appid: str  #: its official account
-    sub_secret: str
+    sub_appid: str  #: a sub-merchant's official account
+    sub_secret: str  #: of the official account
     sign_type: str
     fee_rate_ppm: int = 6_000  #: WeChat Pay's fee for each payment, in parts per million of its price
     mini_appid: str = ""  #: its mini program
     app_appid: str = ""  #: its mobile app at WeChat's open platform
-
-    @property
-    def appids(self) -> tuple[str, str, str]:
-        return self.sub_appid, self.mini_appid, self.app_appid
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ class Shops:
 def open_shops(path: Path) -> Shops:
     """Reads the shops. Creates them at the first start, and adds what a file of an older version lacks."""
     stored = _shops_from(json.loads(path.read_text("utf-8"))) if path.exists() else None
-    shops = _with_every_appid(_with_other_currencies(stored or _new_shops()))
+    shops = _with_every_appid(_with_direct_merchant(_with_other_currencies(stored or _new_shops())))
     if shops != stored:
         _write_private_file(path, json.dumps(asdict(shops), indent=1))
     return shops
@@ -111,6 +109,15 @@ def _with_other_currencies(shops: Shops) -> Shops:
     labels = {shop.label for shop in shops.shops}
     others = (_shop_in(currency) for currency in OTHER_CURRENCIES if _label_in(currency) not in labels)
     return replace(shops, shops=(*shops.shops, *others))
+
+
+def _with_direct_merchant(shops: Shops) -> Shops:
+    if any(shop.label == DIRECT for shop in shops.shops):
+        return shops
+    sender = _sender()
+    contract = WeChatContract(sender.mch_id, "", "", secrets.token_hex(16), "HMAC-SHA256")
+    shop = Shop(DIRECT, "Lantern Cafe", CURRENCY, (), contract)
+    return replace(shops, shops=(*shops.shops, shop), senders=(*shops.senders, sender))
 
 
 def _with_every_appid(shops: Shops) -> Shops:

@@ -1,7 +1,8 @@
 """The language of the headings of an account's bills: a setting of the account.
 
 The overseas document prints English headings, mainland accounts get Chinese ones, and accounts abroad get either. A
-bill of all of a provider's merchants has Chinese headings as soon as one of them has this setting.
+bill of all of a provider's merchants has Chinese headings as soon as one of them has this setting. The column
+`sub_mch_id` has a direct merchant's `mch_id`.
 """
 
 import sqlite3
@@ -65,23 +66,23 @@ IN_CHINESE: Final = {
 }
 
 
-def language_of(connection: sqlite3.Connection, *sub_mch_ids: str) -> str:
+def language_of(connection: sqlite3.Connection, *numbers: str) -> str:
     """The language of a bill for these merchants."""
     is_chinese = connection.execute(
         "SELECT 1 FROM wechat_bill_headers WHERE language = ?"  # noqa: S608 (question marks)
-        f" AND sub_mch_id IN ({', '.join('?' * len(sub_mch_ids))})",
-        (CHINESE, *sub_mch_ids),
+        f" AND sub_mch_id IN ({', '.join('?' * len(numbers))})",
+        (CHINESE, *numbers),
     ).fetchone()
     return ENGLISH if is_chinese is None else CHINESE
 
 
-def put(connection: sqlite3.Connection, sub_mch_id: str, language: str) -> None:
+def put(connection: sqlite3.Connection, number: str, language: str) -> None:
     """Raises ControlError for an unknown language."""
     if language not in LANGUAGES:
         raise ControlError(f"bill_headers is one of {', '.join(LANGUAGES)}", "bill_headers")
     connection.execute(
         "INSERT OR REPLACE INTO wechat_bill_headers (sub_mch_id, language) VALUES (?, ?)",
-        (sub_mch_id, language),
+        (number, language),
     )
 
 

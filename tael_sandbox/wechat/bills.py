@@ -125,7 +125,7 @@ def cut(connection: sqlite3.Connection, registry: Registry, day: date, now: date
     """Closes the day for every merchant. A closed day never changes."""
     span = statements.span_of(connection, BOOK, day, now)
     entries = entries_between(connection, registry.merchants_and_twins, span.since, span.until)
-    lines = [Line(entry.trade.sub_mch_id, row_of(entry, registry, now)) for entry in entries]
+    lines = [Line(entry.merchant.number, row_of(entry, registry, now)) for entry in entries]
     statements.store_statement(connection, BOOK, span, lines, now)
 
 
@@ -154,7 +154,7 @@ def row_of(entry: Entry, registry: Registry, now: datetime) -> dict[str, str]:
         "Payment time": numbering.readable_time(from_stamp(trade.paid_at or 0)),
         "Official account ID": trade.appid,
         "Vendor ID": wire_number(trade.mch_id),
-        "Sub vendor ID": wire_number(trade.sub_mch_id),
+        "Sub vendor ID": wire_number(trade.sub_mch_id) or "0",
         "Device ID": trade.device_info,
         "Wechat order number": trade.transaction_id,
         "Vendor order number": trade.out_trade_no,
@@ -263,7 +263,7 @@ def _stored(request: AdmittedRequest, day: date) -> list[dict[str, str]]:
 
 
 def _accounts(request: AdmittedRequest) -> list[str]:
-    return [merchant.contract.sub_mch_id for merchant in request.merchants]
+    return [merchant.number for merchant in request.merchants]
 
 
 def _requested_day(request: AdmittedRequest) -> date | None:

@@ -113,6 +113,7 @@ class AdmittedRequest:
 
     @property
     def sub_mch_id(self) -> str:
+        """Empty for a direct merchant."""
         return self.merchant.contract.sub_mch_id
 
 
@@ -148,7 +149,7 @@ class Call:
 
 
 def find_trade(request: AdmittedRequest) -> Trade | None:
-    """The sub-merchant's trade that the request names; `transaction_id` takes precedence."""
+    """The merchant's trade that the request names; `transaction_id` takes precedence."""
     if request.text("transaction_id"):
         trade = trades.by_transaction(request.connection, request.text("transaction_id"))
     else:

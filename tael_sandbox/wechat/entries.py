@@ -86,12 +86,12 @@ def entries_between(
 
 
 def _payments(connection: sqlite3.Connection, merchant: Merchant, since: float, until: float) -> list[Entry]:
-    paid = trades.paid_between(connection, merchant.contract.sub_mch_id, since, until)
+    paid = trades.paid_between(connection, *_numbers(merchant), since, until)
     return [Entry("SUCCESS", merchant, trade, trade.paid_at or 0, None, 0, trade.total_fee) for trade in paid]
 
 
 def _refunds(connection: sqlite3.Connection, merchant: Merchant, since: float, until: float) -> list[Entry]:
-    accepted = refunds.accepted_between(connection, merchant.contract.sub_mch_id, since, until)
+    accepted = refunds.accepted_between(connection, *_numbers(merchant), since, until)
     entries: list[Entry] = []
     for refund in accepted:
         trade = trades.by_id(connection, refund.trade_id)
@@ -104,5 +104,9 @@ def _refunds(connection: sqlite3.Connection, merchant: Merchant, since: float, u
 
 
 def _reversals(connection: sqlite3.Connection, merchant: Merchant, since: float, until: float) -> list[Entry]:
-    reversed_ = trades.reversed_between(connection, merchant.contract.sub_mch_id, since, until)
+    reversed_ = trades.reversed_between(connection, *_numbers(merchant), since, until)
     return [Entry("REVOKED", merchant, trade, at, None, 0, trade.total_fee) for trade, at in reversed_]
+
+
+def _numbers(merchant: Merchant) -> tuple[str, str]:
+    return merchant.sender.mch_id, merchant.contract.sub_mch_id

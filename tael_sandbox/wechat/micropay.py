@@ -19,6 +19,7 @@ from tael_sandbox.wechat.messages import Value
 from tael_sandbox.wechat.notices import paid_fields
 from tael_sandbox.wechat.order_calls import columns_of, fee_type_of
 from tael_sandbox.wechat.registry import WALLETS
+from tael_sandbox.wechat.trade_types import check_appid
 from tael_sandbox.wechat.trades import PASSWORD_TIMEOUT, DueStep, State, Trade
 
 AUTH_CODE: Final = re.compile("1[0-5][0-9]{16}")
@@ -30,6 +31,7 @@ RECALL: Final = (("recall", "Y"),)
 
 
 def micropay(request: AdmittedRequest) -> dict[str, Value]:
+    check_appid(request, "MICROPAY")
     earlier = trades.by_order(request.connection, request.mch_id, request.text("out_trade_no"))
     if earlier is not None:
         _check_number(request, earlier)
@@ -92,7 +94,7 @@ def usable_code(request: AdmittedRequest) -> Code:
     code = read_code(request.connection, text)
     if code is None or code.wallet not in WALLETS:
         raise Refusal("AUTH_CODE_INVALID", "101 付款码无效，请重新扫码")
-    if resolved_codes.reserved_for(request.connection, text) not in (None, request.sub_mch_id):
+    if resolved_codes.reserved_for(request.connection, text) not in (None, request.merchant.number):
         raise Refusal("AUTH_CODE_INVALID", "101 付款码无效，请重新扫码")
     if code.used_by is not None or code.behaviour == "used":
         raise Refusal("AUTH_CODE_ERROR", "付款码已被使用，请刷新再试")

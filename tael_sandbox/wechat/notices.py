@@ -48,9 +48,9 @@ def paid_fields(trade: Trade, registry: Registry) -> dict[str, Value]:
 
 def identity_fields(trade: Trade) -> dict[str, Value]:
     fields: dict[str, Value] = {"appid": trade.appid, "mch_id": wire_number(trade.mch_id)}
-    if trade.sub_appid:
-        fields["sub_appid"] = trade.sub_appid
-    return fields | {"sub_mch_id": wire_number(trade.sub_mch_id), "nonce_str": numbering.nonce()}
+    optional = {"sub_appid": trade.sub_appid, "sub_mch_id": wire_number(trade.sub_mch_id)}
+    fields |= {name: text for name, text in optional.items() if text}
+    return fields | {"nonce_str": numbering.nonce()}
 
 
 def queue_payment_notice(connection: sqlite3.Connection, trade: Trade, registry: Registry) -> None:

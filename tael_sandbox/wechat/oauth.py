@@ -81,9 +81,9 @@ class OAuth:
         return _with_query(target, [("code", code), ("state", query.get("state", ""))])
 
     def _check_appid(self, appid: str) -> None:
-        if self._registry.contract_of(appid) is not None:
+        if self._registry.owner_of_official_account(appid) is not None:
             return
-        if self._registry.knows_appid(appid):  # only official accounts of sub-merchants have pages here
+        if self._registry.knows_appid(appid):  # only official accounts of merchants have pages here
             raise OAuthError(10005, "scope permission denied")
         raise OAuthError(40013, "invalid appid")
 
@@ -94,19 +94,21 @@ class OAuth:
             return JSONResponse(refused.answer)
 
     def _grant(self, query: dict[str, str]) -> dict[str, object]:
-        contract = self._registry.contract_of(query.get("appid", ""))
-        if contract is None:
+        appid = query.get("appid", "")
+        merchant = self._registry.owner_of_official_account(appid)
+        if merchant is None:
             raise OAuthError(40013, "invalid appid")
-        if not secrets.compare_digest(query.get("secret", "").encode(), contract.sub_secret.encode()):
+        secret = merchant.contract.sub_secret
+        if not secrets.compare_digest(query.get("secret", "").encode(), secret.encode()):
             raise OAuthError(40125, "invalid appsecret")
         if query.get("grant_type") != "authorization_code":
             raise OAuthError(40002, "invalid grant_type")
-        payer, scope = self._redeem(query.get("code", ""), contract.sub_appid)
+        payer, scope = self._redeem(query.get("code", ""), appid)
         return {
             "access_token": secrets.token_urlsafe(48),
             "expires_in": 7200,
             "refresh_token": secrets.token_urlsafe(48),
-            "openid": self._registry.openid(payer, contract.sub_appid),
+            "openid": self._registry.openid(payer, appid),
             "scope": scope,
         }
 

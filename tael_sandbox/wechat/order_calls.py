@@ -70,7 +70,7 @@ def _check_openid(request: AdmittedRequest) -> Payer | None:
         if request.text(openid)
     ]
     if not owners:
-        raise Missing("openid", "sub_openid")
+        raise Missing("openid", *(() if request.merchant.is_direct else ("sub_openid",)))
     if owners[0] is None or any(payer != owners[0] for payer in owners):
         raise Rejection("invalid openid")
     return owners[0]

@@ -149,24 +149,26 @@ def signed_reply(fields: dict[str, str], sender: Sender, outcome: dict[str, Valu
         "appid": fields["appid"],
         "mch_id": fields["mch_id"],
     }
-    if fields.get("sub_appid"):
-        reply["sub_appid"] = fields["sub_appid"]
-    reply |= {"sub_mch_id": fields["sub_mch_id"], "nonce_str": numbering.nonce(), **outcome}
+    reply |= {name: fields[name] for name in ("sub_appid", "sub_mch_id") if fields.get(name)}
+    reply |= {"nonce_str": numbering.nonce(), **outcome}
     return xml_reply(signed(reply, sender.key, fields.get("sign_type") or MD5))
 
 
 def _identify(registry: Registry, call: Call, fields: dict[str, str]) -> tuple[Merchant, ...]:
-    sub_mch_id, sub_appid = fields.get("sub_mch_id", ""), fields.get("sub_appid", "")
-    if not sub_mch_id and not call.is_for_provider:
-        raise Rejection("受理机构必须传入sub_mch_id")
+    sub_mch_id = fields.get("sub_mch_id", "")
     merchants = registry.merchants_of(fields["mch_id"], sub_mch_id, in_vendor_sandbox=call.in_vendor_sandbox)
-    if (
-        not merchants
-        or fields.get("appid", "") not in ("", merchants[0].sender.appid)
-        or sub_appid not in ("", *(appid for merchant in merchants for appid in merchant.contract.appids))
-    ):
+    if merchants and not merchants[0].is_direct and not sub_mch_id and not call.is_for_provider:
+        raise Rejection("受理机构必须传入sub_mch_id")
+    if not merchants or not _are_appids_bound(fields, merchants):
         raise UnknownSender(UNBOUND, _identity_error(registry, fields, merchants))
     return merchants
+
+
+def _are_appids_bound(fields: dict[str, str], merchants: tuple[Merchant, ...]) -> bool:
+    """A direct merchant's own appids are `appid`, a sub-merchant's `sub_appid` next to its provider's `appid`."""
+    own = [appid for merchant in merchants for appid in merchant.appids]
+    appids, sub_appids = (own, []) if merchants[0].is_direct else ([merchants[0].sender.appid], own)
+    return fields.get("appid", "") in ("", *appids) and fields.get("sub_appid", "") in ("", *sub_appids)
 
 
 def _identity_error(registry: Registry, fields: dict[str, str], merchants: tuple[Merchant, ...]) -> str:

@@ -125,12 +125,13 @@ def of_trade(connection: sqlite3.Connection, trade: Trade) -> list[Refund]:
 
 
 def accepted_between(
-    connection: sqlite3.Connection, sub_mch_id: str, since: float, until: float
+    connection: sqlite3.Connection, mch_id: str, sub_mch_id: str, since: float, until: float
 ) -> list[Refund]:
     return _refunds(
-        "trade_id IN (SELECT id FROM wechat_trade WHERE sub_mch_id = ?)"
+        "trade_id IN (SELECT id FROM wechat_trade WHERE mch_id = ? AND sub_mch_id = ?)"
         " AND created_at >= ? AND created_at < ? ORDER BY created_at, id",
         connection,
+        mch_id,
         sub_mch_id,
         since,
         until,

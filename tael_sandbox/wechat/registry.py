@@ -1,6 +1,6 @@
-"""The registry of service providers with their sub-merchants and appids, and of payers by openid.
+"""The registry of service providers with their sub-merchants, of direct merchants, and of payers by openid.
 
-Every provider and sub-merchant has a twin in WeChat Pay's own sandbox, whose books are separate: the twin's numbers
+Every one of these merchants has a twin in WeChat Pay's own sandbox, whose books are separate: the twin's numbers
 have a prefix, so that neither finds orders or bills of the other. The prefix never leaves the books.
 """
 
@@ -32,11 +32,29 @@ CREATE TABLE IF NOT EXISTS wechat_secret (
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """A sub-merchant with its provider."""
+    """A sub-merchant with its provider, or a direct merchant, which is its own sender."""
 
     sender: Sender
     contract: WeChatContract
     shop: Shop
+
+    @property
+    def is_direct(self) -> bool:
+        return not self.contract.sub_mch_id
+
+    @property
+    def number(self) -> str:
+        """The number of the account that receives the money, as stored in the books."""
+        return self.contract.sub_mch_id or self.sender.mch_id
+
+    @property
+    def official_appid(self) -> str:
+        return self.contract.sub_appid or self.sender.appid
+
+    @property
+    def appids(self) -> tuple[str, str, str]:
+        """The merchant's own, under each of which it may trade."""
+        return self.official_appid, self.contract.mini_appid, self.contract.app_appid
 
     @property
     def in_vendor_sandbox(self) -> bool:
@@ -46,12 +64,11 @@ class Merchant:
     def twin(self) -> "Merchant":
         """The same merchant in WeChat Pay's own sandbox."""
         mch_id = VENDOR_SANDBOX + self.sender.mch_id
+        sub_mch_id = "" if self.is_direct else VENDOR_SANDBOX + self.contract.sub_mch_id
         return replace(
             self,
             sender=replace(self.sender, mch_id=mch_id, key=vendor_sandbox_key(self.sender.key)),
-            contract=replace(
-                self.contract, mch_id=mch_id, sub_mch_id=VENDOR_SANDBOX + self.contract.sub_mch_id
-            ),
+            contract=replace(self.contract, mch_id=mch_id, sub_mch_id=sub_mch_id),
         )
 
 
@@ -94,7 +111,10 @@ class Registry:
     def merchants_of(
         self, mch_id: str, sub_mch_id: str = "", *, in_vendor_sandbox: bool = False
     ) -> tuple[Merchant, ...]:
-        """The provider's sub-merchants, or only the named one, by numbers on the wire. Empty if unknown."""
+        """The provider's sub-merchants or only the named one, or the direct merchant. Empty if unknown.
+
+        By numbers on the wire.
+        """
         return tuple(
             merchant
             for merchant in self._merchants_by_number.values()
@@ -108,15 +128,16 @@ class Registry:
         return self._merchants_by_number[mch_id, sub_mch_id].shop.name
 
     def key(self, mch_id: str) -> str:
-        """The provider's API key."""
+        """The API key of the provider or direct merchant."""
         return self._senders[mch_id].key
 
-    def contract_of(self, sub_appid: str) -> WeChatContract | None:
-        return next((m.contract for m in self.merchants if m.contract.sub_appid == sub_appid), None)
+    def owner_of_official_account(self, appid: str) -> Merchant | None:
+        """None for a provider's: it has no pages here."""
+        return next((merchant for merchant in self.merchants if merchant.official_appid == appid), None)
 
     def knows_appid(self, appid: str) -> bool:
-        """Whether it is an appid of any provider or sub-merchant."""
-        return any(appid in (m.sender.appid, *m.contract.appids) for m in self._merchants)
+        """Whether it is an appid of any provider or merchant."""
+        return any(appid in (m.sender.appid, *m.appids) for m in self._merchants)
 
     @property
     def appids_with_openids(self) -> list[str]:
@@ -124,7 +145,7 @@ class Registry:
         appids = [
             appid
             for m in self.merchants
-            for appid in (m.sender.appid, m.contract.sub_appid, m.contract.mini_appid)
+            for appid in (m.sender.appid, m.official_appid, m.contract.mini_appid)
         ]
         return list(dict.fromkeys(appids))
 

@@ -1,6 +1,7 @@
 """Barcodes whose payer a shop has resolved: from then on only that shop can charge them.
 
-A magic code that was not issued stays available to every shop.
+A magic code that was not issued stays available to every shop. The column `sub_mch_id` has a direct merchant's
+`mch_id`.
 """
 
 import sqlite3
@@ -14,16 +15,16 @@ CREATE TABLE IF NOT EXISTS wechat_resolved_code (
 """
 
 
-def reserve(connection: sqlite3.Connection, auth_code: str, sub_mch_id: str) -> None:
+def reserve(connection: sqlite3.Connection, auth_code: str, number: str) -> None:
     connection.execute(
         "INSERT OR IGNORE INTO wechat_resolved_code (auth_code, sub_mch_id)"
         " SELECT auth_code, ? FROM code WHERE auth_code = ?",
-        (sub_mch_id, auth_code),
+        (number, auth_code),
     )
 
 
 def reserved_for(connection: sqlite3.Connection, auth_code: str) -> str | None:
-    """The sub_mch_id of the shop that resolved the code first, if any."""
+    """The number of the merchant that resolved the code first, if any."""
     row = connection.execute(
         "SELECT sub_mch_id FROM wechat_resolved_code WHERE auth_code = ?", (auth_code,)
     ).fetchone()

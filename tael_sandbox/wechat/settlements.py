@@ -90,7 +90,7 @@ def _record(
     total = _sum(entries)
     is_paid = settled_on is not None
     return {
-        "fbatchno": f"{settled_on:%Y%m%d}{wire_number(request.sub_mch_id)}" if settled_on else "",
+        "fbatchno": f"{settled_on:%Y%m%d}{wire_number(request.merchant.number)}" if settled_on else "",
         "date_settlement": f"{settled_on:%Y%m%d}" if settled_on else "",
         "date_start": f"{first:%Y%m%d}",
         "date_end": f"{last:%Y%m%d}",

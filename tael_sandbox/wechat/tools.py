@@ -49,7 +49,7 @@ def queryexchagerate(request: AdmittedRequest) -> Response:
 def authcodetoopenid(request: AdmittedRequest) -> dict[str, Value]:
     """The openid of a barcode's payer. The code stays unused, and from now on only this shop can charge it."""
     code = usable_code(request)
-    resolved_codes.reserve(request.connection, code.auth_code, request.sub_mch_id)
+    resolved_codes.reserve(request.connection, code.auth_code, request.merchant.number)
     fields: dict[str, Value] = {"openid": request.registry.openid(code.payer, request.text("appid"))}
     if request.text("sub_appid"):
         fields["sub_openid"] = request.registry.openid(code.payer, request.text("sub_appid"))

@@ -1,4 +1,4 @@
-"""What unifiedorder requires of an order because of its trade type, beyond the form of its elements.
+"""What an order requires because of its trade type, beyond the form of its elements.
 
 NATIVE is a QR code, JSAPI a page inside WeChat or a mini program, APP a mobile app, and MWEB a page in another browser,
 from which the payer changes to WeChat.
@@ -11,6 +11,7 @@ from typing import Final
 from tael_sandbox.profiles import current_profile
 from tael_sandbox.wechat.addresses import is_ip_address
 from tael_sandbox.wechat.calls import BAD_FORM, UNBOUND, AdmittedRequest, Missing, Rejection, UnknownSender
+from tael_sandbox.wechat.registry import Merchant
 
 #: By type of page in `scene_info`: what else it names.
 _SCENES: Final[Mapping[object, tuple[str, str]]] = {
@@ -22,8 +23,7 @@ _SCENES: Final[Mapping[object, tuple[str, str]]] = {
 
 def check_trade_type(request: AdmittedRequest) -> None:
     """Raises Rejection."""
-    if request.text("sub_appid") not in _allowed_appids(request):
-        raise UnknownSender(UNBOUND, "APPID_MCHID_NOT_MATCH")
+    check_appid(request, request.text("trade_type"))
     match request.text("trade_type"):
         case "NATIVE":
             _check_product(request)
@@ -31,16 +31,23 @@ def check_trade_type(request: AdmittedRequest) -> None:
             _check_browser(request)
 
 
-def _allowed_appids(request: AdmittedRequest) -> tuple[str, ...]:
+def check_appid(request: AdmittedRequest, trade_type: str) -> None:
+    """Whether the trade type belongs to the merchant's own appid. Raises UnknownSender."""
+    merchant = request.merchant
+    own_appid = request.text("appid" if merchant.is_direct else "sub_appid")
+    if own_appid not in _allowed_appids(merchant, trade_type):
+        raise UnknownSender(UNBOUND, "APPID_MCHID_NOT_MATCH")
+
+
+def _allowed_appids(merchant: Merchant, trade_type: str) -> tuple[str, ...]:
     """An app has an appid of its own, which the provider's official account cannot replace."""
-    contract = request.merchant.contract
-    match request.text("trade_type"):
+    match trade_type:
         case "APP":
-            return (contract.app_appid,)
+            return (merchant.contract.app_appid,)
         case "JSAPI":
-            return "", contract.sub_appid, contract.mini_appid
+            return "", merchant.official_appid, merchant.contract.mini_appid
         case _:
-            return "", contract.sub_appid
+            return "", merchant.official_appid
 
 
 def _check_product(request: AdmittedRequest) -> None:

@@ -74,7 +74,7 @@ _BANKS: Final = ("CFT", "CMC", "CCB_DEBIT", "ICBC_CREDIT", "OTHERS")
 class Trade:
     id: int
     mch_id: str
-    sub_mch_id: str
+    sub_mch_id: str  #: empty for a direct merchant
     appid: str
     sub_appid: str
     out_trade_no: str
@@ -157,23 +157,27 @@ def all_trades(connection: sqlite3.Connection, wallet: str) -> list[Trade]:
     return [Trade(**dict(row)) for row in rows]
 
 
-def paid_between(connection: sqlite3.Connection, sub_mch_id: str, since: float, until: float) -> list[Trade]:
+def paid_between(
+    connection: sqlite3.Connection, mch_id: str, sub_mch_id: str, since: float, until: float
+) -> list[Trade]:
     """Includes trades that were refunded or reversed later."""
     rows = connection.execute(
-        "SELECT * FROM wechat_trade WHERE sub_mch_id = ? AND paid_at >= ? AND paid_at < ? ORDER BY paid_at, id",
-        (sub_mch_id, since, until),
+        "SELECT * FROM wechat_trade"
+        " WHERE mch_id = ? AND sub_mch_id = ? AND paid_at >= ? AND paid_at < ? ORDER BY paid_at, id",
+        (mch_id, sub_mch_id, since, until),
     )
     return [Trade(**dict(row)) for row in rows]
 
 
 def reversed_between(
-    connection: sqlite3.Connection, sub_mch_id: str, since: float, until: float
+    connection: sqlite3.Connection, mch_id: str, sub_mch_id: str, since: float, until: float
 ) -> list[tuple[Trade, float]]:
     """Reversed trades that had been paid, each with the time of its reversal."""
     rows = connection.execute(
         "SELECT trade_id, reversed_at FROM wechat_reversal JOIN wechat_trade ON id = trade_id"
-        " WHERE sub_mch_id = ? AND paid_at IS NOT NULL AND reversed_at >= ? AND reversed_at < ?",
-        (sub_mch_id, since, until),
+        " WHERE mch_id = ? AND sub_mch_id = ?"
+        " AND paid_at IS NOT NULL AND reversed_at >= ? AND reversed_at < ?",
+        (mch_id, sub_mch_id, since, until),
     ).fetchall()
     return [(by_id(connection, row["trade_id"]), row["reversed_at"]) for row in rows]
 

@@ -142,10 +142,11 @@ class WeChatWallet:
             "wallet": "wechat",
             "shop": merchant.shop.label,
             "scene": "both",
+            "kind": "direct" if merchant.is_direct else "provider",
             "base_url": self._tls_url,
             "http_url": self._http_url,
             "appid": merchant.sender.appid,
-            "mch_id": merchant.sender.mch_id,
+            "mch_id": mch_id,
             "sub_mch_id": merchant.contract.sub_mch_id,
             "sub_appid": merchant.contract.sub_appid,
             "mini_appid": merchant.contract.mini_appid,
@@ -155,7 +156,7 @@ class WeChatWallet:
             "sign_type": merchant.contract.sign_type,
             "fee_rate": rates.percentage(merchant.contract.fee_rate_ppm),
             "currency": merchant.shop.currency,
-            "bill_headers": bill_headers.language_of(self._books.reader, merchant.contract.sub_mch_id),
+            "bill_headers": bill_headers.language_of(self._books.reader, merchant.number),
             "cert_pem": client.cert_pem,
             "key_pem": client.key_pem,
             "cert_p12_base64": base64.b64encode(client_p12.read_bytes()).decode(),
@@ -167,7 +168,7 @@ class WeChatWallet:
         if merchant is None:
             raise ControlError(f"{shop!r} has no account at WeChat Pay", "shop")
         with self._books.transaction() as connection:
-            bill_headers.put(connection, merchant.contract.sub_mch_id, language)
+            bill_headers.put(connection, merchant.number, language)
         return self._account(merchant)
 
     def close_day(self, wallet: str, day: date) -> Row:
@@ -181,15 +182,12 @@ class WeChatWallet:
             return statements.shown(connection, bills.BOOK, day, downloads) | {"wallet": wallet}
 
     def _download(self, merchant: Merchant, day: date) -> Row:
+        sub_mch_id = {} if merchant.is_direct else {"sub_mch_id": merchant.contract.sub_mch_id}
         return {
             "shop": merchant.shop.label,
-            "account": merchant.contract.sub_mch_id,
+            "account": merchant.number,
             "url": self._tls_url + bills.PATH,
-            "ask": {
-                "mch_id": merchant.sender.mch_id,
-                "sub_mch_id": merchant.contract.sub_mch_id,
-                "bill_date": f"{day:%Y%m%d}",
-            },
+            "ask": {"mch_id": merchant.sender.mch_id, **sub_mch_id, "bill_date": f"{day:%Y%m%d}"},
         }
 
     def openids(self, payer: str) -> dict[str, str]:

@@ -167,6 +167,7 @@ def test_accounts_are_sorted_by_shop_with_demo_first(sandbox: Sandbox) -> None:
         ("chain_west", "alipay", "offline"),
         ("chain_west", "wechat", "both"),
         *((f"in_{currency.lower()}", "alipay", scene) for currency in OTHERS for scene in SCENES),
+        ("direct", "wechat", "both"),
     ]
     assert all(re.fullmatch("[a-z0-9]{32}", row["key"]) for row in rows)
     assert [row["sign_type"] for row in rows] == [
@@ -175,6 +176,7 @@ def test_accounts_are_sorted_by_shop_with_demo_first(sandbox: Sandbox) -> None:
         *("RSA", "RSA", "HMAC-SHA256"),
         *("RSA2", "RSA2", "MD5"),
         *["MD5"] * 8,
+        "HMAC-SHA256",
     ]
     assert {row["shop"]: row["currency"] for row in rows if row["currency"] != "HKD"} == {
         f"in_{currency.lower()}": currency for currency in OTHERS
@@ -187,9 +189,21 @@ def test_accounts_are_sorted_by_shop_with_demo_first(sandbox: Sandbox) -> None:
 
 def test_every_wechat_account_names_its_three_appids(sandbox: Sandbox) -> None:
     rows = [row for row in sandbox.control("GET", "accounts") if row["wallet"] == "wechat"]
-    appids = [row[name] for row in rows for name in ("sub_appid", "mini_appid", "app_appid")]
-    assert len(set(appids)) == 4 * 3
+    names = {"provider": "sub_appid", "direct": "appid"}
+    appids = [row[name] for row in rows for name in (names[row["kind"]], "mini_appid", "app_appid")]
+    assert len(set(appids)) == 5 * 3
     assert all(re.fullmatch("wx[0-9a-f]{16}", appid) for appid in appids)
+
+
+def test_a_direct_merchant_has_the_same_members_and_no_sub_merchant(sandbox: Sandbox) -> None:
+    rows = {row["shop"]: row for row in sandbox.control("GET", "accounts") if row["wallet"] == "wechat"}
+    direct = rows.pop("direct")
+    assert {row["kind"] for row in rows.values()} == {"provider"}
+    assert set(direct) == set(rows["demo"])
+    assert (direct["kind"], direct["sub_mch_id"], direct["sub_appid"]) == ("direct", "", "")
+    assert all(value for name, value in direct.items() if name not in ("sub_mch_id", "sub_appid"))
+    for name in ("appid", "mch_id", "key", "cert_pem", "sub_secret"):
+        assert direct[name] not in {row[name] for row in rows.values()}
 
 
 def test_a_payer_has_an_openid_under_each_appid_except_those_of_apps(sandbox: Sandbox) -> None:
@@ -197,16 +211,15 @@ def test_a_payer_has_an_openid_under_each_appid_except_those_of_apps(sandbox: Sa
     names = ("appid", "sub_appid", "mini_appid")
     for row in sandbox.control("GET", "payers"):
         openids = row["openids"]
-        of_wechat = {each[name] for each in accounts for name in names}
-        expected = of_wechat if row["wallet"] in ("wechat", "wechat_hk") else ()
-        assert set(openids) == set(expected)
+        appids = {each[name] for each in accounts for name in names if each[name]}
+        assert set(openids) == (set() if row["wallet"].startswith("alipay") else appids)
         assert len(set(openids.values())) == len(openids)
 
 
 def test_private_keys_are_for_the_owner_only(sandbox: Sandbox) -> None:
     private = [sandbox.folder / "shops.json", *sandbox.folder.glob("certificates/*.key.pem")]
     private += sandbox.folder.glob("certificates/*.p12")
-    assert len(private) == 1 + 4 + 2  # of the CA, the server, and two service providers
+    assert len(private) == 1 + 5 + 3  # of the CA, the server, two service providers and a direct merchant
     assert all(path.stat().st_mode & 0o077 == 0 for path in private)
 
 

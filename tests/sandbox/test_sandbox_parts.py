@@ -166,7 +166,7 @@ def test_a_file_without_appids_of_mini_program_and_app_gets_them_once(tmp_path: 
         (c.sub_mch_id, c.sub_appid, c.sub_secret) for c in old
     ]
     appids = [appid for contract in (*old, *new) for appid in (contract.mini_appid, contract.app_appid)]
-    assert len(set(appids)) == len(appids) == 16
+    assert len(set(appids)) == len(appids) == 20
     assert all(re.fullmatch("wx[0-9a-f]{16}", appid) for appid in appids)
     assert read == open_shops(path)
 
@@ -178,6 +178,24 @@ def test_a_file_with_senders_under_their_older_name_is_read(tmp_path: Path) -> N
     stored["providers"] = stored.pop("senders")
     path.write_text(json.dumps(stored))
     assert open_shops(path) == made
+
+
+def test_a_file_without_a_direct_merchant_gets_one_and_keeps_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "shops.json"
+    made = open_shops(path)
+    stored = json.loads(path.read_text())
+    assert stored["shops"].pop()["label"] == "direct"
+    del stored["senders"][-1]
+    path.write_text(json.dumps(stored))
+    read = open_shops(path)
+    assert (read.shops[:-1], read.senders[:-1]) == (made.shops[:-1], made.senders[:-1])
+    added, sender = read.shops[-1], read.senders[-1]
+    assert (added.label, added.currency, added.alipay) == ("direct", "HKD", ())
+    assert added.wechat is not None
+    assert (added.wechat.mch_id, added.wechat.sub_mch_id, added.wechat.sign_type) == (
+        *(sender.mch_id, "", "HMAC-SHA256"),
+    )
+    assert read == open_shops(path)
 
 
 def test_a_fee_is_rounded_half_up_and_shown_as_a_percentage() -> None:

@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.sandbox import alipay_shop
 from tests.sandbox.conftest import Sandbox
-from tests.sandbox.wechat_shop import Shop, as_xml, code, from_xml, new_number, shop
+from tests.sandbox.wechat_shop import Shop, as_xml, both_kinds, code, from_xml, new_number, shop
 from tests.support.http_calls import CALL_LIMIT_S
 
 SECURED = ("/secapi/pay/refund", "/secapi/pay/reverse")
@@ -48,10 +48,11 @@ request.end(read('body'))
 
 
 @pytest.fixture(scope="module")
-def demo(sandbox: Sandbox) -> Shop:
-    return shop(sandbox)
+def demo(request: pytest.FixtureRequest, sandbox: Sandbox) -> Shop:
+    return shop(sandbox, getattr(request, "param", "demo"))
 
 
+@both_kinds
 def test_money_is_returned_with_the_right_certificate(sandbox: Sandbox, demo: Shop) -> None:
     tls = demo.client_tls()
     number, other = new_number(), new_number()
@@ -68,6 +69,7 @@ def test_calls_that_return_no_money_need_no_certificate(demo: Shop) -> None:
     assert demo.query(number, tls=tls)["trade_state"] == "NOTPAY"
 
 
+@both_kinds
 @pytest.mark.parametrize("path", SECURED)
 def test_without_a_certificate_the_response_is_html(demo: Shop, path: str) -> None:
     answer = demo.send(path, b"<xml/>", tls=demo.client_tls(with_certificate=False))
@@ -85,6 +87,7 @@ def test_a_forwarding_header_does_not_waive_the_certificate(sandbox: Sandbox, de
     connection.close()
 
 
+@both_kinds
 def test_the_certificate_of_another_provider_does_not_match(sandbox: Sandbox, demo: Shop) -> None:
     number = new_number()
     demo.scan_code(code(sandbox), out_trade_no=number)
@@ -92,7 +95,12 @@ def test_the_certificate_of_another_provider_does_not_match(sandbox: Sandbox, de
     assert demo.refund(number, 100, tls=other_provider).error == "certificate not match"
     assert demo.reverse(number, tls=other_provider).error == "certificate not match"
     assert demo.state(number) == "SUCCESS"
-    sibling = shop(sandbox, "wechat_only").client_tls()  # the certificate is the provider's, not the shop's
+
+
+def test_the_certificate_is_the_provider_s_not_the_shop_s(sandbox: Sandbox, demo: Shop) -> None:
+    number = new_number()
+    demo.scan_code(code(sandbox), out_trade_no=number)
+    sibling = shop(sandbox, "wechat_only").client_tls()
     assert demo.refund(number, 100, tls=sibling)["result_code"] == "SUCCESS"
 
 
@@ -217,9 +225,9 @@ def test_node_refunds_at_the_fixed_host_with_the_pkcs12_file(
 
 def test_every_account_has_everything_that_an_sdk_needs(sandbox: Sandbox) -> None:
     rows = [row for row in sandbox.control("GET", "accounts") if row["wallet"] == "wechat"]
-    assert [row["shop"] for row in rows] == ["demo", "wechat_only", "chain_east", "chain_west"]
+    assert [row["shop"] for row in rows] == ["demo", "wechat_only", "chain_east", "chain_west", "direct"]
     assert {row["base_url"] for row in rows} == {sandbox.tls}
-    assert len({row["mch_id"] for row in rows}) == 2
+    assert len({row["mch_id"] for row in rows}) == 3
     for row in rows:
         certificate = x509.load_pem_x509_certificate(row["cert_pem"].encode())
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)

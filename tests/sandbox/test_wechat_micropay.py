@@ -3,14 +3,15 @@
 import pytest
 
 from tests.sandbox.conftest import ControlRefused, Sandbox
-from tests.sandbox.wechat_shop import Shop, code, confirm, new_number, openid, shop, spent
+from tests.sandbox.wechat_shop import Shop, both_kinds, code, confirm, new_number, openid, shop, spent
 
 
 @pytest.fixture
-def demo(sandbox: Sandbox) -> Shop:
-    return shop(sandbox)
+def demo(request: pytest.FixtureRequest, sandbox: Sandbox) -> Shop:
+    return shop(sandbox, getattr(request, "param", "demo"))
 
 
+@both_kinds
 def test_a_barcode_that_pays_is_paid_at_once(sandbox: Sandbox, demo: Shop) -> None:
     number = new_number()
     with spent(sandbox, "dora", 8028):
@@ -43,6 +44,7 @@ def test_a_hong_kong_wallet_pays_hkd(sandbox: Sandbox, demo: Shop) -> None:
     assert [w for w, rows in books.items() if any(row["order"] == number for row in rows)] == ["wechat_hk"]
 
 
+@both_kinds
 def test_an_entered_password_pays(sandbox: Sandbox, demo: Shop) -> None:
     number = new_number()
     with spent(sandbox, "chen", 0):
@@ -103,6 +105,7 @@ def test_a_refusal_without_money_leaves_no_order(
     assert demo.reverse(number).error == "ORDERNOTEXIST"
 
 
+@both_kinds
 def test_a_payer_who_refuses_leaves_an_order_to_reverse(sandbox: Sandbox, demo: Shop) -> None:
     number = new_number()
     with spent(sandbox, "chen", 0):
@@ -163,6 +166,7 @@ def test_a_number_with_a_final_result_cannot_be_paid_again(sandbox: Sandbox, dem
     assert demo.state(failed) == "SUCCESS"
 
 
+@both_kinds
 def test_a_paid_trade_is_reversed_and_the_money_comes_back(sandbox: Sandbox, demo: Shop) -> None:
     number = new_number()
     with spent(sandbox, "chen", 0):

@@ -8,14 +8,14 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 
 from tests.sandbox.conftest import Sandbox
-from tests.sandbox.wechat_shop import Shop, openid, shop
+from tests.sandbox.wechat_shop import Shop, both_kinds, openid, shop
 
 PAGE = "https://shop.example/pay?order=7"
 
 
 @pytest.fixture
-def demo(sandbox: Sandbox) -> Shop:
-    return shop(sandbox)
+def demo(request: pytest.FixtureRequest, sandbox: Sandbox) -> Shop:
+    return shop(sandbox, getattr(request, "param", "demo"))
 
 
 def get(sandbox: Sandbox, path: str, query: dict[str, str]) -> tuple[int, str, Any]:
@@ -31,7 +31,7 @@ def get(sandbox: Sandbox, path: str, query: dict[str, str]) -> tuple[int, str, A
 
 def authorize(sandbox: Sandbox, demo: Shop, **change: str) -> tuple[int, str, Any]:
     request = {
-        "appid": demo.account["sub_appid"],
+        "appid": demo.official_appid,
         "redirect_uri": PAGE,
         "response_type": "code",
         "scope": "snsapi_base",
@@ -48,7 +48,7 @@ def oauth_code(sandbox: Sandbox, demo: Shop, **change: str) -> str:
 
 def exchange(sandbox: Sandbox, demo: Shop, auth: str, **change: str) -> Any:
     request = {
-        "appid": demo.account["sub_appid"],
+        "appid": demo.official_appid,
         "secret": demo.account["sub_secret"],
         "code": auth,
         "grant_type": "authorization_code",
@@ -58,6 +58,7 @@ def exchange(sandbox: Sandbox, demo: Shop, auth: str, **change: str) -> Any:
     return answer
 
 
+@both_kinds
 def test_the_page_gets_the_payers_openid_and_can_order(sandbox: Sandbox, demo: Shop) -> None:
     status, location, _ = authorize(sandbox, demo)
     assert status == 302
@@ -67,9 +68,8 @@ def test_the_page_gets_the_payers_openid_and_can_order(sandbox: Sandbox, demo: S
     assert (query["order"], query["state"]) == (["7"], ["a b&c"])
     answer = exchange(sandbox, demo, query["code"][0])
     assert set(answer) == {"access_token", "expires_in", "refresh_token", "openid", "scope"}
-    assert answer["openid"] == openid(sandbox, "chen", demo.account["sub_appid"])
-    sub_appid = demo.account["sub_appid"]
-    made = demo.order(trade_type="JSAPI", sub_appid=sub_appid, sub_openid=answer["openid"])
+    assert answer["openid"] == openid(sandbox, "chen", demo.official_appid)
+    made = demo.order(**demo.jsapi(answer["openid"]))
     assert made["result_code"] == "SUCCESS"
 
 
@@ -79,6 +79,7 @@ def test_the_payer_can_be_chosen(sandbox: Sandbox, demo: Shop, payer: str) -> No
     assert answer["openid"] == openid(sandbox, payer, demo.account["sub_appid"])
 
 
+@both_kinds
 def test_a_code_is_valid_once_for_five_minutes_and_one_appid(sandbox: Sandbox, demo: Shop) -> None:
     first, late, other = (oauth_code(sandbox, demo) for _ in range(3))
     exchange(sandbox, demo, first)
@@ -90,6 +91,7 @@ def test_a_code_is_valid_once_for_five_minutes_and_one_appid(sandbox: Sandbox, d
     assert exchange(sandbox, demo, late)["errcode"] == 40029
 
 
+@both_kinds
 def test_an_invalid_exchange_does_not_use_up_the_code(sandbox: Sandbox, demo: Shop) -> None:
     auth = oauth_code(sandbox, demo)
     assert exchange(sandbox, demo, auth, secret="wrong")["errcode"] == 40125

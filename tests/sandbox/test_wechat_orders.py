@@ -6,26 +6,31 @@ from typing import Any
 import pytest
 
 from tests.sandbox.conftest import ControlRefused, Sandbox
-from tests.sandbox.wechat_shop import Shop, balance, code, confirm, new_number, openid, shop, spent
+from tests.sandbox.wechat_shop import (
+    Shop,
+    balance,
+    both_kinds,
+    code,
+    confirm,
+    new_number,
+    openid,
+    shop,
+    spent,
+)
 
 HKD_88_IN_CNY = 8028  # 88.00 HKD at 0.9123
 
 
 @pytest.fixture
-def demo(sandbox: Sandbox) -> Shop:
-    return shop(sandbox)
+def demo(request: pytest.FixtureRequest, sandbox: Sandbox) -> Shop:
+    return shop(sandbox, getattr(request, "param", "demo"))
 
 
 def jsapi(sandbox: Sandbox, demo: Shop, payer: str = "chen") -> dict[str, Any]:
-    sub_appid = demo.account["sub_appid"]
-    return {
-        "trade_type": "JSAPI",
-        "sub_appid": sub_appid,
-        "sub_openid": openid(sandbox, payer, sub_appid),
-        "device_info": "WEB",
-    }
+    return demo.jsapi(openid(sandbox, payer, demo.official_appid)) | {"device_info": "WEB"}
 
 
+@both_kinds
 def test_a_native_order_is_made_shown_paid_and_queried(sandbox: Sandbox, demo: Shop) -> None:
     number = new_number()
     made = demo.order(out_trade_no=number, attach="table 4")
@@ -40,7 +45,7 @@ def test_a_native_order_is_made_shown_paid_and_queried(sandbox: Sandbox, demo: S
     assert seen == {
         "wallet": "wechat",
         "order": number,
-        "payee": "Demo Shop",
+        "payee": "Lantern Cafe" if demo.is_direct else "Demo Shop",
         "subject": "Demo Shop-tea & <cups>",
         "amount": 8800,
         "currency": "HKD",
@@ -68,16 +73,17 @@ def test_a_native_order_is_made_shown_paid_and_queried(sandbox: Sandbox, demo: S
     assert (reply["total_fee"], reply["fee_type"]) == ("8800", "HKD")
     assert (reply["cash_fee"], reply["cash_fee_type"], reply["rate"]) == ("8028", "CNY", "91230000")
     assert (reply["attach"], reply["trade_type"], len(reply["time_end"])) == ("table 4", "NATIVE", 14)
-    assert "sub_openid" not in reply
+    assert not {"sub_openid", "sub_is_subscribe"} & set(reply)
     by_id = demo.call("/pay/orderquery", transaction_id=reply["transaction_id"], out_trade_no="unknown")
     assert by_id["out_trade_no"] == number  # the wallet's number takes precedence
 
 
+@both_kinds
 def test_an_unpaid_order_has_only_its_state(demo: Shop) -> None:
     number = new_number()
     demo.order(out_trade_no=number, attach="a", device_info="till 1")
     reply = demo.query(number).fields
-    frame = {"return_code", "return_msg", "appid", "mch_id", "sub_mch_id", "nonce_str", "result_code", "sign"}
+    frame = {"return_code", "return_msg", *demo.identity(), "nonce_str", "result_code", "sign"}
     assert set(reply) - frame == {"out_trade_no", "attach", "device_info", "trade_state", "trade_state_desc"}
 
 
@@ -101,6 +107,7 @@ def test_the_payers_side_is_converted_half_up(
         confirm(sandbox, "pay", url=made["code_url"])
 
 
+@both_kinds
 def test_a_jsapi_order_can_be_paid_by_the_owner_of_the_openid_only(sandbox: Sandbox, demo: Shop) -> None:
     number = new_number()
     made = demo.order(out_trade_no=number, **jsapi(sandbox, demo, "dora"))
@@ -112,7 +119,8 @@ def test_a_jsapi_order_can_be_paid_by_the_owner_of_the_openid_only(sandbox: Sand
     with spent(sandbox, "dora", HKD_88_IN_CNY):
         assert confirm(sandbox, "pay", url=package)["state"] == "SUCCESS"
     reply = demo.query(number).fields
-    assert reply["sub_openid"] == openid(sandbox, "dora", demo.account["sub_appid"])
+    name = "openid" if demo.is_direct else "sub_openid"
+    assert reply[name] == openid(sandbox, "dora", demo.official_appid)
     assert reply["device_info"] == "WEB"
 
 
@@ -170,6 +178,7 @@ def test_the_same_unpaid_order_can_be_requested_again(sandbox: Sandbox, demo: Sh
     assert shop(sandbox, "chain_east").order(out_trade_no=number).error == ""
 
 
+@both_kinds
 def test_a_paid_or_closed_number_cannot_be_ordered_again(sandbox: Sandbox, demo: Shop) -> None:
     paid, closed = new_number(), new_number()
     confirm(sandbox, "pay", url=demo.order(out_trade_no=paid)["code_url"])
@@ -183,6 +192,7 @@ def test_a_paid_or_closed_number_cannot_be_ordered_again(sandbox: Sandbox, demo:
         confirm(sandbox, "pay", trade=closed)
 
 
+@both_kinds
 def test_closing(sandbox: Sandbox, demo: Shop) -> None:
     number, paid, till = new_number(), new_number(), new_number()
     demo.order(out_trade_no=number)
@@ -207,6 +217,7 @@ def test_an_order_is_hidden_from_other_shops(sandbox: Sandbox, demo: Shop) -> No
     assert (unknown.error, unknown["err_code_des"]) == ("ORDERNOTEXIST", "order not exist")
 
 
+@both_kinds
 @pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
 def test_each_call_may_choose_its_algorithm(demo: Shop, sign_type: str) -> None:
     number = new_number()

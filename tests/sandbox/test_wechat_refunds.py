@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from tests.sandbox.conftest import Sandbox
-from tests.sandbox.wechat_shop import Shop, code, new_number, shop, spent
+from tests.sandbox.wechat_shop import Shop, both_kinds, code, new_number, shop, spent
 
 
 @pytest.fixture
-def demo(sandbox: Sandbox) -> Shop:
-    return shop(sandbox)
+def demo(request: pytest.FixtureRequest, sandbox: Sandbox) -> Shop:
+    return shop(sandbox, getattr(request, "param", "demo"))
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def refunded(sandbox: Sandbox, number: str) -> int:
     return int(next(row for row in rows if row["order"] == number)["refunded"])
 
 
+@both_kinds
 def test_a_refund_is_accepted_and_done_two_seconds_later(sandbox: Sandbox, demo: Shop, paid: str) -> None:
     number = new_number("R")
     with spent(sandbox, "chen", 0):
@@ -67,6 +68,7 @@ def test_partial_refunds_add_up_to_the_payers_amount(sandbox: Sandbox, demo: Sho
     assert (seen["refund_count"], seen["refund_fee_2"]) == ("3", "2134")
 
 
+@both_kinds
 def test_the_same_refund_is_done_once(sandbox: Sandbox, demo: Shop, paid: str) -> None:
     number = new_number("R")
     first = demo.refund(paid, 500, out_refund_no=number).fields
@@ -119,6 +121,7 @@ def test_a_wrong_refund_moves_nothing(
     assert (demo.state(paid), refunded(sandbox, paid)) == ("SUCCESS", 0)
 
 
+@both_kinds
 def test_unpaid_unknown_and_exceeding_refunds_are_refused(sandbox: Sandbox, demo: Shop, paid: str) -> None:
     unpaid = new_number()
     demo.order(out_trade_no=unpaid)
@@ -148,6 +151,7 @@ def test_a_refund_is_refused_after_a_year(sandbox: Sandbox, demo: Shop, paid: st
     assert demo.refund(paid, 1, out_refund_no=number).error == ""
 
 
+@both_kinds
 def test_refunds_that_do_not_exist(sandbox: Sandbox, demo: Shop, paid: str) -> None:
     path = "/pay/refundquery"
     queries: list[dict[str, Any]] = [

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from tests.sandbox.conftest import Sandbox
-from tests.sandbox.wechat_shop import NATIVE, SALE, Shop, as_xml, code, new_number, shop, signature
+from tests.sandbox.wechat_shop import (
+    NATIVE,
+    SALE,
+    Shop,
+    as_xml,
+    both_kinds,
+    code,
+    new_number,
+    shop,
+    signature,
+)
 
 PROFILES = ("demo", "sdk", "strict")
 #: The required elements of each call, from the documents. Of names separated by a space, one is required.
@@ -64,8 +74,8 @@ CALLS = (
 
 
 @pytest.fixture(scope="module")
-def demo(sandbox: Sandbox) -> Shop:
-    return shop(sandbox)
+def demo(request: pytest.FixtureRequest, sandbox: Sandbox) -> Shop:
+    return shop(sandbox, getattr(request, "param", "demo"))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +86,7 @@ def valid_requests(sandbox: Sandbox, demo: Shop) -> dict[str, dict[str, Any]]:
     for number in (to_reverse, paid):
         demo.scan_code(code(sandbox), out_trade_no=number)
     demo.refund(paid, 1, out_refund_no=refund)
-    extra = {"attach": "店 & <b>", "device_info": "0", "sub_appid": demo.account["sub_appid"]}
+    extra = {"attach": "店 & <b>", "device_info": "0", **demo.own_appid()}
     return {
         "/pay/unifiedorder": SALE | NATIVE | extra | {"out_trade_no": new_number()},
         "/pay/micropay": SALE | extra | {"out_trade_no": new_number(), "auth_code": code(sandbox)},
@@ -140,6 +150,7 @@ def test_a_changed_byte_in_any_value_is_refused(
     assert demo.send(path, as_xml({**good, "smuggled": "1"})).error == BAD_SIGNATURE
 
 
+@both_kinds
 @pytest.mark.parametrize("path", CALLS)
 def test_the_very_same_requests_succeed_unchanged(
     demo: Shop, valid_requests: dict[str, dict[str, Any]], path: str
@@ -184,12 +195,14 @@ def test_the_sender_is_checked_before_the_request(
         assert demo.send(path, as_xml(request)).error == error
 
 
+@both_kinds
 def test_the_key_of_another_provider_signs_nothing(sandbox: Sandbox, demo: Shop) -> None:
     request = {**demo.identity(), "nonce_str": secrets.token_hex(8), "out_trade_no": "1"}
     request["sign"] = signature(request, shop(sandbox, "chain_east").key, "MD5")
     assert demo.send("/pay/orderquery", as_xml(request)).error == BAD_SIGNATURE
 
 
+@both_kinds
 def test_the_algorithm_must_be_named(demo: Shop) -> None:
     request = {**demo.identity(), "nonce_str": "n", "out_trade_no": "1"}
     request["sign"] = signature(request, demo.key, "HMAC-SHA256")

@@ -10,12 +10,14 @@ from tests.sandbox.wechat_shop import code, confirm, from_xml, new_number, openi
 SUCCESS_REPLY = b"<xml><return_code>SUCCESS</return_code></xml>"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("label", "number"), [("demo", signal.SIGTERM), ("demo", signal.SIGKILL), ("direct", signal.SIGKILL)]
+)
 def test_everything_continues_after_a_restart(
-    own_sandbox: Sandbox, receiver: Receiver, number: signal.Signals
+    own_sandbox: Sandbox, receiver: Receiver, label: str, number: signal.Signals
 ) -> None:
     sandbox = own_sandbox
-    demo = shop(sandbox)
+    demo = shop(sandbox, label)
     paid, typing, unpaid, notified, refund = (
         new_number(),
         new_number(),
@@ -37,7 +39,7 @@ def test_everything_continues_after_a_restart(
 
     sandbox.restart(number=number)
 
-    assert shop(sandbox).account == account
+    assert shop(sandbox, label).account == account
     assert sandbox.control("GET", "clock")["offset_s"] == clock
     assert openid(sandbox, "chen", account["appid"]) == payer_openid
     sandbox.advance(20)

@@ -6,13 +6,13 @@ import pytest
 
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.days import compact, move_to
-from tests.sandbox.wechat_shop import Reply, Shop, code, new_number, shop
+from tests.sandbox.wechat_shop import Reply, Shop, both_kinds, code, new_number, shop
 
 
 @pytest.fixture
-def demo(own_sandbox: Sandbox) -> Shop:
+def demo(request: pytest.FixtureRequest, own_sandbox: Sandbox) -> Shop:
     move_to(own_sandbox, 12)
-    return shop(own_sandbox)
+    return shop(own_sandbox, getattr(request, "param", "demo"))
 
 
 def query(caller: Shop, usetag: int, **fields: Any) -> Reply:
@@ -20,6 +20,7 @@ def query(caller: Shop, usetag: int, **fields: Any) -> Reply:
     return caller.call("/pay/settlementquery", usetag=usetag, **request)
 
 
+@both_kinds
 def test_a_day_is_outstanding_until_ten_and_then_remitted(own_sandbox: Sandbox, demo: Shop) -> None:
     order = new_number()
     demo.scan_code(code(own_sandbox), out_trade_no=order)
@@ -43,7 +44,8 @@ def test_a_day_is_outstanding_until_ten_and_then_remitted(own_sandbox: Sandbox, 
     assert remitted | sums == remitted
     assert (remitted["settlement_fee"], remitted["unsettlement_fee"]) == ("5434", "0")
     assert (remitted["date_start"], remitted["date_settlement"]) == (compact(day), compact(day, 1))
-    assert remitted["fbatchno"].startswith(compact(day, 1))
+    number = demo.account["sub_mch_id"] or demo.account["mch_id"]
+    assert remitted["fbatchno"] == compact(day, 1) + number
     assert query(demo, 2)["record_num"] == "0"
 
 
@@ -87,6 +89,7 @@ def test_partial_refunds_add_up_to_the_payment_and_its_fee(own_sandbox: Sandbox,
     assert (reply["pay_fee"], reply["refund_fee"], reply["poundage_fee"]) == ("7986", "7986", "0")
 
 
+@both_kinds
 def test_a_shop_sees_its_own_money_only(own_sandbox: Sandbox, demo: Shop) -> None:
     demo.scan_code(code(own_sandbox))
     assert query(shop(own_sandbox, "wechat_only"), 2)["record_num"] == "0"

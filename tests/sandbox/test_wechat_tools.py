@@ -9,6 +9,7 @@ from tests.sandbox.days import compact, move_to
 from tests.sandbox.wechat_shop import (
     Shop,
     as_xml,
+    both_kinds,
     code,
     confirm,
     from_xml,
@@ -30,8 +31,8 @@ REPORTED = {
 
 
 @pytest.fixture
-def demo(sandbox: Sandbox) -> Shop:
-    return shop(sandbox)
+def demo(request: pytest.FixtureRequest, sandbox: Sandbox) -> Shop:
+    return shop(sandbox, getattr(request, "param", "demo"))
 
 
 def call(caller: Shop, path: str, without: str = "", **fields: str) -> dict[str, str]:
@@ -88,6 +89,7 @@ def test_a_code_resolves_to_its_owner_and_can_still_be_charged(sandbox: Sandbox,
     assert demo.scan_code(auth_code)["openid"] == reply["openid"]
 
 
+@both_kinds
 def test_only_the_shop_that_resolved_the_code_first_can_charge_it(sandbox: Sandbox, demo: Shop) -> None:
     auth_code, neighbour = code(sandbox), shop(sandbox, "wechat_only")
     demo.call(OWNER, auth_code=auth_code)
@@ -109,6 +111,7 @@ def test_an_invalid_code_has_no_owner(sandbox: Sandbox, demo: Shop) -> None:
         assert demo.call(OWNER, auth_code=auth_code).error == error
 
 
+@both_kinds
 def test_a_short_link_leads_to_the_same_order_as_the_long_one(sandbox: Sandbox, demo: Shop) -> None:
     order = new_number()
     long_url = demo.order(out_trade_no=order)["code_url"]
@@ -138,6 +141,7 @@ def test_only_links_of_the_wallet_are_shortened(demo: Shop, long_url: str) -> No
     assert demo.call(SHORT, long_url=long_url).error == "URLFORMATERROR"
 
 
+@both_kinds
 def test_a_report_is_accepted_in_each_spelling_and_the_reply_is_unsigned(demo: Shop) -> None:
     thanks = {"return_code": "SUCCESS", "return_msg": "OK", "result_code": "SUCCESS"}
     of_many = {"trades": '[{"out_trade_no": "1", "state": "OK"}]'}

@@ -17,6 +17,7 @@ from tests.sandbox.wechat_shop import (
     SALE,
     Shop,
     as_xml,
+    both_kinds,
     confirm,
     from_xml,
     new_number,
@@ -29,14 +30,14 @@ from tests.sandbox.wechat_shop import (
 HKD_88_IN_CNY = 8028  # 88.00 HKD at 0.9123
 UNBOUND = "商户号mch_id与appid不匹配"
 REPLY = {
-    *("return_code", "return_msg", "appid", "mch_id", "sub_appid", "sub_mch_id", "nonce_str", "sign"),
+    *("return_code", "return_msg", "nonce_str", "sign"),
     *("result_code", "trade_type", "prepay_id"),
 }
 
 
 @pytest.fixture
-def demo(sandbox: Sandbox) -> Shop:
-    return shop(sandbox)
+def demo(request: pytest.FixtureRequest, sandbox: Sandbox) -> Shop:
+    return shop(sandbox, getattr(request, "param", "demo"))
 
 
 @pytest.fixture
@@ -46,41 +47,51 @@ def strict(sandbox: Sandbox) -> Iterator[None]:
     sandbox.control("PUT", "profile", {"profile": "demo"})
 
 
+def reply_to(order: dict[str, str], demo: Shop) -> set[str]:
+    """The names in the reply to this order."""
+    return REPLY | demo.identity().keys() | ({"sub_appid"} & order.keys())
+
+
 def mini(sandbox: Sandbox, demo: Shop, payer: str) -> dict[str, str]:
     return demo.jsapi(openid(sandbox, payer, demo.account["mini_appid"]), "mini_appid")
 
 
+@both_kinds
 def test_an_order_of_an_app_can_be_paid_by_any_payer(sandbox: Sandbox, demo: Shop) -> None:
     for payer, cash in (("dora", HKD_88_IN_CNY), ("emil", 8800)):
         number = new_number()
         made = demo.order(out_trade_no=number, **demo.app)
-        assert set(made.fields) == REPLY
-        assert (made["trade_type"], made["sub_appid"]) == ("APP", demo.account["app_appid"])
+        assert set(made.fields) == reply_to(demo.app, demo)
+        assert made.fields | demo.app == made.fields
         with spent(sandbox, payer, cash):
             confirm(sandbox, "pay", url=made["prepay_id"], payer=payer)
         paid = demo.query(number)
         assert (paid["trade_type"], paid["trade_state"]) == ("APP", "SUCCESS")
 
 
+@both_kinds
 def test_an_order_of_a_mini_program_is_paid_by_the_owner_of_the_openid_only(
     sandbox: Sandbox, demo: Shop
 ) -> None:
-    number = new_number()
-    made = demo.order(out_trade_no=number, **mini(sandbox, demo, "dora"))
-    assert set(made.fields) == REPLY
-    assert (made["trade_type"], made["sub_appid"]) == ("JSAPI", demo.account["mini_appid"])
+    number, order = new_number(), mini(sandbox, demo, "dora")
+    made = demo.order(out_trade_no=number, **order)
+    assert set(made.fields) == reply_to(order, demo)
+    assert made["trade_type"] == "JSAPI"
+    assert made.fields | demo.own_appid("mini_appid") == made.fields
     with pytest.raises(ControlRefused, match="only dora"):
         confirm(sandbox, "pay", url=made["prepay_id"], payer="chen")
     with spent(sandbox, "dora", HKD_88_IN_CNY):
         confirm(sandbox, "pay", url=made["prepay_id"])
-    assert demo.query(number)["sub_openid"] == openid(sandbox, "dora", demo.account["mini_appid"])
+    name = "openid" if demo.is_direct else "sub_openid"
+    assert demo.query(number)[name] == openid(sandbox, "dora", demo.account["mini_appid"])
 
 
+@both_kinds
 def test_an_openid_belongs_to_the_official_account_or_to_the_mini_program(
     sandbox: Sandbox, demo: Shop
 ) -> None:
     of_account, of_mini = (
-        openid(sandbox, "chen", demo.account[name]) for name in ("sub_appid", "mini_appid")
+        openid(sandbox, "chen", appid) for appid in (demo.official_appid, demo.account["mini_appid"])
     )
     assert demo.order(**demo.jsapi(of_account, "mini_appid")).error == "invalid openid"
     assert demo.order(**demo.jsapi(of_mini)).error == "invalid openid"
@@ -125,7 +136,7 @@ def parameters(demo: Shop, prepay_id: str, kind: str) -> str:
     own: dict[str, str] = (
         {
             "appid": demo.account["app_appid"],
-            "partnerid": demo.account["sub_mch_id"],
+            "partnerid": demo.account["sub_mch_id"] or demo.account["mch_id"],
             "prepayid": prepay_id,
             "package": "Sign=WXPay",
             "noncestr": "n0nce",
@@ -134,7 +145,7 @@ def parameters(demo: Shop, prepay_id: str, kind: str) -> str:
         }
         if kind == "app"
         else {
-            "appId": demo.account["mini_appid" if kind == "mini" else "sub_appid"],
+            "appId": demo.account["mini_appid"] if kind == "mini" else demo.official_appid,
             "timeStamp": "1767225600",
             "nonceStr": "n0nce",
             "package": f"prepay_id={prepay_id}",
@@ -145,11 +156,12 @@ def parameters(demo: Shop, prepay_id: str, kind: str) -> str:
     return json.dumps(own)
 
 
+@both_kinds
 @pytest.mark.parametrize("kind", ["app", "mini", "page"])
 def test_the_payer_opens_an_order_with_the_merchants_parameters(
     sandbox: Sandbox, demo: Shop, kind: str
 ) -> None:
-    number, of_page = new_number(), openid(sandbox, "chen", demo.account["sub_appid"])
+    number, of_page = new_number(), openid(sandbox, "chen", demo.official_appid)
     order = demo.jsapi(of_page) if kind == "page" else elements(sandbox, demo, kind)
     made = demo.order(out_trade_no=number, **order)
     link = parameters(demo, made["prepay_id"], kind)
@@ -186,7 +198,7 @@ KINDS = {"app": "APP", "mini": "JSAPI", "h5": "MWEB"}
 
 def elements(sandbox: Sandbox, demo: Shop, kind: str) -> dict[str, str]:
     if kind == "h5":
-        return {**demo.h5, "sub_appid": demo.account["sub_appid"]}
+        return {**demo.h5, **demo.own_appid()}
     return demo.app if kind == "app" else mini(sandbox, demo, "chen")
 
 
@@ -199,6 +211,7 @@ def test_the_same_unpaid_order_can_be_requested_again(sandbox: Sandbox, demo: Sh
     assert demo.order(out_trade_no=number).error == "INVALID_REQUEST"
 
 
+@both_kinds
 @pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_payment_notice_has_the_trade_type_and_the_appid(
@@ -210,9 +223,11 @@ def test_a_payment_notice_has_the_trade_type_and_the_appid(
     confirm(sandbox, "pay", url=made["prepay_id"])
     notice = from_xml(receiver.wait_for(1)[0])
     assert notice["sign"] == signature(notice, demo.key, sign_type)
-    assert (notice["trade_type"], notice["sub_appid"]) == (KINDS[kind], order["sub_appid"])
+    name = "appid" if demo.is_direct else "sub_appid"
+    assert (notice["trade_type"], notice[name]) == (KINDS[kind], order[name])
 
 
+@both_kinds
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_unpaid_order_is_closed_and_a_paid_one_is_refunded(
     sandbox: Sandbox, demo: Shop, kind: str
@@ -230,6 +245,7 @@ def test_an_unpaid_order_is_closed_and_a_paid_one_is_refunded(
     assert (refund["refund_status_0"], demo.state(paid)) == ("SUCCESS", "REFUND")
 
 
+@both_kinds
 @pytest.mark.parametrize("kind", KINDS)
 def test_wechat_s_own_sandbox_serves_the_type_too(sandbox: Sandbox, demo: Shop, kind: str) -> None:
     vendor, number = in_vendor_sandbox(demo), new_number()
@@ -239,6 +255,7 @@ def test_wechat_s_own_sandbox_serves_the_type_too(sandbox: Sandbox, demo: Shop, 
     assert demo.query(number).error == "ORDERNOTEXIST"
 
 
+@both_kinds
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_phone_lists_an_order_once_it_is_paid(sandbox: Sandbox, demo: Shop, kind: str) -> None:
     phone, body = Handset(sandbox, "chen"), f"Kettle {new_number()}"
@@ -258,6 +275,7 @@ def test_a_fault_applies_to_an_order_of_the_type(sandbox: Sandbox, demo: Shop, k
     put(sandbox, [])
 
 
+@both_kinds
 def test_a_bill_names_the_trade_type_of_each_row(sandbox: Sandbox, demo: Shop) -> None:
     move_to(sandbox, 11)
     numbers = {kind: new_number() for kind in KINDS}

@@ -15,6 +15,7 @@ from tests.sandbox.wechat_shop import (
     Reply,
     Shop,
     as_xml,
+    both_kinds,
     code,
     confirm,
     from_xml,
@@ -29,8 +30,8 @@ BAD_SIGNATURE = "签名错误，请检查后再试"
 
 
 @pytest.fixture
-def demo(sandbox: Sandbox) -> Shop:
-    return shop(sandbox)
+def demo(request: pytest.FixtureRequest, sandbox: Sandbox) -> Shop:
+    return shop(sandbox, getattr(request, "param", "demo"))
 
 
 def request_key(caller: Shop, path: str = KEY_PATHS[0], key: str = "", **fields: str) -> dict[str, str]:
@@ -61,6 +62,7 @@ def strict(sandbox: Sandbox) -> Iterator[None]:
     sandbox.control("PUT", "profile", {"profile": "demo"})
 
 
+@both_kinds
 @pytest.mark.parametrize("path", KEY_PATHS)
 def test_the_key_is_returned_to_a_sender_with_the_live_key(sandbox: Sandbox, demo: Shop, path: str) -> None:
     reply = request_key(demo, path)
@@ -82,6 +84,7 @@ def test_the_key_is_the_same_after_a_restart(own_sandbox: Sandbox) -> None:
     assert request_key(demo)["sandbox_signkey"] == key
 
 
+@both_kinds
 @pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_the_same_calls_are_served_under_the_prefix_with_that_key(
@@ -118,7 +121,7 @@ def test_the_same_calls_are_served_under_the_prefix_with_that_key(
     of_rate = vendor.signed(sign_type, fee_type="HKD", date="20261101")
     rate = vendor.send(f"{prefix}/pay/queryexchagerate", as_xml(of_rate)).fields
     assert rate["sign"] == signature(rate, vendor.key, sign_type)
-    assert (rate["mch_id"], rate["sub_mch_id"]) == (vendor.account["mch_id"], vendor.account["sub_mch_id"])
+    assert rate | vendor.identity() == rate
     reported: dict[str, Any] = {
         **{"interface_url": "https://x.example/", "execute_time_": 1, "user_ip": "127.0.0.1"},
         **{"return_code": "SUCCESS", "result_code": "SUCCESS"},
@@ -138,9 +141,10 @@ def test_neither_key_is_valid_for_the_other_side(demo: Shop) -> None:
         assert answer.error == "商户号mch_id与appid不匹配"
 
 
-def test_its_books_are_separate(own_sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("label", ["demo", "direct"])
+def test_its_books_are_separate(own_sandbox: Sandbox, label: str) -> None:
     """The same number is used on both sides, and no bill has rows of the other side."""
-    demo = shop(own_sandbox)
+    demo = shop(own_sandbox, label)
     vendor = in_vendor_sandbox(demo)
     noon, number = move_to(own_sandbox, 12), new_number()
     for side, price in ((demo, 8800), (vendor, 100)):
@@ -167,10 +171,11 @@ def test_its_books_are_separate(own_sandbox: Sandbox) -> None:
             cells = [row[1:].split(",`") for row in rows]
             assert [cell[12] if cell[9] == "SUCCESS" else cell[16] for cell in cells] == amounts
             assert {(cell[2], cell[3]) for cell in cells} == {
-                (side.account["mch_id"], side.account["sub_mch_id"])
+                (side.account["mch_id"], side.account["sub_mch_id"] or "0")
             }
 
 
+@both_kinds
 def test_its_notices_are_signed_and_encrypted_with_its_key(
     sandbox: Sandbox, demo: Shop, receiver: Receiver
 ) -> None:
@@ -188,6 +193,7 @@ def test_its_notices_are_signed_and_encrypted_with_its_key(
     assert from_xml(decrypted(refund_notice["req_info"], vendor.key))["refund_id"] == refund["refund_id"]
 
 
+@both_kinds
 def test_it_needs_no_certificate(sandbox: Sandbox, demo: Shop) -> None:
     vendor, number = in_vendor_sandbox(demo), new_number()
     vendor.scan_code(code(sandbox), out_trade_no=number)
@@ -224,6 +230,7 @@ def test_its_calls_have_the_faults_of_the_calls_that_they_mirror(
     )
 
 
+@both_kinds
 def test_a_tampered_notice_is_signed_with_its_key(sandbox: Sandbox, demo: Shop, receiver: Receiver) -> None:
     receiver.answer = (200, SUCCESS_REPLY)
     vendor, number = in_vendor_sandbox(demo), new_number()

@@ -17,9 +17,13 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+import pytest
+
 from tests.sandbox.conftest import Sandbox
 from tests.support.http_calls import call_kept
 
+#: Runs a test with both kinds of merchants: with a service provider, and direct. Its module has a fixture `demo`.
+both_kinds = pytest.mark.parametrize("demo", ["demo", "direct"], indirect=True)
 _numbers = itertools.count(1)
 _RUN = secrets.token_hex(4)
 
@@ -75,9 +79,22 @@ class Shop:
     def key(self) -> str:
         return str(self.account["key"])
 
+    @property
+    def is_direct(self) -> bool:
+        return bool(self.account["kind"] == "direct")
+
     def identity(self) -> dict[str, str]:
-        names = ("appid", "mch_id", "sub_mch_id")
+        names = ("appid", "mch_id") if self.is_direct else ("appid", "mch_id", "sub_mch_id")
         return {name: str(self.account[name]) for name in names}
+
+    @property
+    def official_appid(self) -> str:
+        return str(self.account["appid" if self.is_direct else "sub_appid"])
+
+    def own_appid(self, name: str = "") -> dict[str, str]:
+        """The element with an appid of the merchant's own, by default the official account's."""
+        element = "appid" if self.is_direct else "sub_appid"
+        return {element: str(self.account[name or element])}
 
     def signed(self, sign_type: str = "MD5", **fields: str | int) -> dict[str, str]:
         request = {**self.identity(), "nonce_str": secrets.token_hex(16)}
@@ -90,13 +107,13 @@ class Shop:
         self, path: str, sign_type: str = "MD5", tls: ssl.SSLContext | None = None, **fields: Any
     ) -> Reply:
         """Sends a signed request, and checks the signature of the reply."""
-        reply = self.send(path, as_xml(self.signed(sign_type, **fields)), tls=tls)
+        request = self.signed(sign_type, **fields)
+        reply = self.send(path, as_xml(request), tls=tls)
         received = reply.fields if reply.status == 200 else {}
         if received.get("return_code") == "SUCCESS":
             assert received["sign"] == signature(received, self.key, sign_type)
-            assert (received["appid"], received["mch_id"], received["sub_mch_id"]) == tuple(
-                self.identity().values()
-            )
+            for name in ("appid", "mch_id", "sub_appid", "sub_mch_id"):
+                assert received.get(name, "") == request.get(name, "")
             assert received["nonce_str"]
         else:
             assert "sign" not in received
@@ -121,15 +138,15 @@ class Shop:
     def order(self, **fields: Any) -> Reply:
         return self.call("/pay/unifiedorder", **(SALE | {"out_trade_no": new_number(), **NATIVE, **fields}))
 
-    def jsapi(self, sub_openid: str, appid_name: str = "sub_appid") -> dict[str, str]:
+    def jsapi(self, own_openid: str, appid_name: str = "") -> dict[str, str]:
         """The elements of an order inside WeChat: on a page, or with `mini_appid` in the mini program."""
-        sub_appid = str(self.account[appid_name])
-        return {"trade_type": "JSAPI", "sub_appid": sub_appid, "sub_openid": sub_openid}
+        element = "openid" if self.is_direct else "sub_openid"
+        return {"trade_type": "JSAPI", **self.own_appid(appid_name), element: own_openid}
 
     @property
     def app(self) -> dict[str, str]:
         """The elements of an order of the merchant's app."""
-        return {"trade_type": "APP", "sub_appid": str(self.account["app_appid"])}
+        return {"trade_type": "APP", **self.own_appid("app_appid")}
 
     @property
     def h5(self) -> dict[str, str]:
