@@ -156,13 +156,18 @@ class TaelWallets:
     def payers(self) -> list[Members]:
         return _rows(_control(self._url, "payers"))
 
-    def openid(self, shop: str = "demo") -> str:
-        """A payer's openid under the official account of a merchant, named as in `TaelApp.shops`."""
+    def openid(self, shop: str = "demo", *, mini_program: bool = False) -> str:
+        """A payer's openid under the official account or the mini program of a merchant.
+
+        `shop` is named as in `TaelApp.shops`.
+        """
         accounts = _rows(_control(self._url, "accounts"))
-        appids = [row["sub_appid"] for row in accounts if row["wallet"] == "wechat" and row["shop"] == shop]
-        if not appids:
+        found = [row for row in accounts if row["wallet"] == "wechat" and row["shop"] == shop]
+        if not found:
             raise WalletRefused(f"no shop {shop!r} has an official account")
-        return str(next(row["openids"][appids[0]] for row in self.payers() if row["wallet"] == "wechat"))
+        official = found[0]["sub_appid"] or found[0]["appid"]  # a direct merchant has no `sub_appid`
+        appid = found[0]["mini_appid"] if mini_program else official
+        return str(next(row["openids"][appid] for row in self.payers() if row["wallet"] == "wechat"))
 
     def reset(self) -> None:
         """Remove all faults."""

@@ -61,6 +61,20 @@ def test_a_barcode_is_paid_and_the_wallets_book_has_it(
     assert trade in tael_wallets.book()["trades"]
 
 
+def test_a_mini_program_is_tried_with_a_payers_openid(
+    tael_gateway: TaelGateway, tael_wallets: TaelWallets
+) -> None:
+    openid = tael_wallets.openid(mini_program=True)
+    assert openid != tael_wallets.openid()
+    assert tael_wallets.openid("direct") != tael_wallets.openid()
+    order = PaymentOrder.wechat_mini_program("plugin-mini", TEN, openid)
+    with client_of(tael_gateway) as client:
+        payment = client.payment(order)
+    tael_wallets.confirm(url=json.dumps(dict(payment.pay_params)))
+    (trade,) = tael_wallets.book(payment.syssn)["trades"]
+    assert (trade["state"], trade["amount"]) == ("SUCCESS", 1000)
+
+
 def test_a_payer_in_wechat_has_an_openid_under_the_merchants_account(
     tael_gateway: TaelGateway, tael_wallets: TaelWallets
 ) -> None:
@@ -73,10 +87,11 @@ def test_a_payer_in_wechat_has_an_openid_under_the_merchants_account(
 
 
 def test_all_apps_of_the_demo_exist_and_no_repr_shows_a_key(tael_gateway: TaelGateway) -> None:
-    first, wechat_only, chain = tael_gateway.apps
+    first, wechat_only, chain, direct = tael_gateway.apps
     assert (tael_gateway.appcode, tael_gateway.key) == (first.appcode, first.key) == ("123456", "123456")
     assert tael_gateway.mchid == "eqqmYMn0Zj6pncw5ZDxjgMqbzV"
     assert (wechat_only.shops, chain.shops) == (("wechat_only",), ("chain_east", "chain_west"))
+    assert direct.shops == ("direct",)
     assert (first.webhook_style, chain.webhook_style, chain.sha256_only) == ("old", "new", True)
     assert chain.key not in repr(chain)
 
