@@ -1,4 +1,4 @@
-"""The three apps of a demo with their merchants and wallet accounts, created at the first start."""
+"""The four apps of a demo with their merchants and wallet accounts, created at the first start."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -36,6 +36,7 @@ PLANS: Final = (
     Plan((("demo", "Harbour Tea"),), is_published=True),
     Plan((("wechat_only", "Peak Books"),)),
     Plan((("chain_east", "Star Ferry East"), ("chain_west", "Star Ferry West")), Style.NEW, sha256_only=True),
+    Plan((("direct", "Lantern Tailors"),)),  # with a contract of its own at WeChat Pay
 )
 
 
@@ -130,7 +131,8 @@ def account_of(row: dict[str, Any], mchid: str) -> Account:
     name, members = SETTINGS[row["wallet"]]
     protocol = installed_protocols().named(name)
     unused = UNUSED_KEYS.get(row["sign_type"], ())
-    texts = {setting: row[member] for setting, member in members.items() if setting not in unused}
+    # A direct merchant of WeChat Pay has no sub-merchant's number and appid.
+    texts = {name: row[member] for name, member in members.items() if name not in unused and row[member]}
     flags = {setting.name: "true" for setting in protocol.settings if setting.kind is Kind.FLAG}
     fields = {
         "account_id": ids.account_id(),

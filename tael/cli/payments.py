@@ -138,6 +138,8 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
         "reserved_minor": payment.reserved_minor,
         "subject": payment.subject,
         "goods_info": payment.goods_info,
+        "return_url": payment.return_url,
+        "region": payment.region,
         "account_id": payment.account_id,
         "wallet_ref": payment.wallet_ref,
         "payer_ref": payment.payer_ref,

@@ -14,7 +14,7 @@ from tests.end_to_end.receiver import Receiver, receiving
 from tests.end_to_end.rig import Demo
 from tests.support.postgres import open_folder
 
-PUBLISHED = "123456"
+KINDS = ("published", "wechat_only", "chain", "direct")
 
 
 @contextmanager
@@ -44,8 +44,8 @@ def demo(demo_folder: Path) -> Iterator[Demo]:
 
 
 def merchant_of(demo: Demo, kind: str) -> Merchant:
-    """`kind` is "published", "wechat_only" or "chain"."""
-    row = next(row for row in demo.apps if _kind(row["appcode"], row["mchids"]) == kind)
+    """`kind` is "published", "wechat_only", "chain" or "direct", in the order of the demo's apps."""
+    row = demo.apps[KINDS.index(kind)]
     return Merchant(
         demo,
         row["appcode"],
@@ -57,12 +57,6 @@ def merchant_of(demo: Demo, kind: str) -> Merchant:
     )
 
 
-def _kind(appcode: str, mchids: list[str]) -> str:
-    if appcode == PUBLISHED:
-        return "published"
-    return "chain" if len(mchids) == 2 else "wechat_only"
-
-
 @pytest.fixture(scope="session")
 def shop(demo: Demo) -> Merchant:
     """The published demo merchant: every pay type, old-style webhooks."""
@@ -72,6 +66,12 @@ def shop(demo: Demo) -> Merchant:
 @pytest.fixture(scope="session")
 def wechat_only(demo: Demo) -> Merchant:
     return merchant_of(demo, "wechat_only")
+
+
+@pytest.fixture(scope="session")
+def direct(demo: Demo) -> Merchant:
+    """A direct merchant of WeChat Pay."""
+    return merchant_of(demo, "direct")
 
 
 @pytest.fixture(scope="session")

@@ -221,7 +221,10 @@ class Demo:
     def openid(self, shop: str = "demo", appid_of: str = "sub_appid") -> str:
         """A payer's openid under this shop's official account, or its mini program."""
         accounts = self.control("accounts")
-        appid = next(r[appid_of] for r in accounts if r["wallet"] == "wechat" and r["shop"] == shop)
+        account = next(row for row in accounts if row["wallet"] == "wechat" and row["shop"] == shop)
+        appid = (
+            account[appid_of] or account["appid"]
+        )  # a direct merchant's official account has no other appid
         payers = self.control("payers")
         return str(next(payer["openids"][appid] for payer in payers if payer["wallet"] == "wechat"))
 

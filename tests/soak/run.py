@@ -132,7 +132,7 @@ class Soak:
         return {
             row["shop"]: {name: openids[row[name]] for name in APPID_OF.values()}
             for row in accounts
-            if row["wallet"] == "wechat"
+            if row["wallet"] == "wechat" and row["kind"] == "provider"
         }
 
     # ---- the plan ------------------------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""WeChat Pay V2 (XML and an API key), as a service provider."""
+"""WeChat Pay V2 (XML and an API key), of direct merchants and of service providers' sub-merchants."""

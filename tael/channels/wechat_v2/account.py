@@ -1,6 +1,7 @@
-"""An account of WeChat Pay V2: a sub-merchant of a service provider. It serves both scenes.
+"""An account of WeChat Pay V2: a merchant with a contract of its own, or a sub-merchant of a service provider.
 
-The provider's key and client certificate sign for all its sub-merchants; each of their accounts has them.
+It serves both scenes. The provider's key and client certificate sign for all its sub-merchants; each of their accounts
+has them. A direct merchant has no `sub_mch_id`, and its appids stand where a sub-merchant's provider has its own.
 """
 
 from collections.abc import Collection, Mapping
@@ -33,19 +34,19 @@ WeChatSignType = Literal["MD5", "HMAC-SHA256"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeChatAccount(Account):
-    """A sub-merchant, with the key and the certificate of its service provider."""
+    """A direct merchant, or a sub-merchant with the key and the certificate of its service provider."""
 
     protocol: ClassVar[str] = "wechat_v2"
     wallet: ClassVar[Wallet] = Wallet.WECHAT
     scene: Coverage = "both"
-    mch_id: str  #: the service provider's number
-    appid: str  #: the service provider's
-    key: Secret  #: the service provider's V2 API key
-    certificate: str  #: the service provider's client certificate, PEM
+    mch_id: str  #: the number of the service provider, or of the direct merchant
+    appid: str  #: the service provider's; of a direct merchant its official account
+    key: Secret  #: the V2 API key of `mch_id`
+    certificate: str  #: the client certificate of `mch_id`, PEM
     certificate_key: Secret  #: of the certificate, PEM
     sign_type: WeChatSignType
-    sub_mch_id: str  #: the merchant's number
-    sub_appid: str  #: the merchant's official account; openids of 800207 belong to it
+    sub_mch_id: str = ""  #: the sub-merchant's number; "" for a direct merchant
+    sub_appid: str = ""  #: the sub-merchant's official account
     mini_appid: str = ""  #: the merchant's mini program; openids of 800213 belong to it
     app_appid: str = ""  #: the merchant's mobile app
     supports_h5: bool = False  #: payments in a phone's browser are granted
@@ -55,9 +56,22 @@ class WeChatAccount(Account):
     def identity(self) -> str:
         return f"{self.mch_id}/{self.sub_mch_id}"
 
+    @property
+    def is_direct(self) -> bool:
+        return not self.sub_mch_id
+
+    @property
+    def official_appid(self) -> str:
+        """The merchant's official account; openids of 800207 belong to it."""
+        return self.appid if self.is_direct else self.sub_appid
+
 
 def checked(texts: Mapping[str, str], given: Collection[str], now: datetime) -> Mapping[str, str]:
-    """A certificate that is valid at `now`, with its own key. Raises BadSetting."""
+    """A certificate that is valid at `now`, with its own key; a sub-merchant has an appid. Raises BadSetting."""
+    if texts["sub_mch_id"] and not texts["sub_appid"]:
+        raise BadSetting("sub_appid", "required with sub_mch_id; the sub-merchant's appid")
+    if texts["sub_appid"] and not texts["sub_mch_id"]:
+        raise BadSetting("sub_appid", "not used without sub_mch_id; a direct merchant has appid")
     certificate = certificate_of(texts["certificate"])
     if now < certificate.not_valid_before_utc:
         begins = f"{certificate.not_valid_before_utc:%Y-%m-%d}"
@@ -89,23 +103,38 @@ read_appid: Final = text_of(r"[A-Za-z0-9_-]{6,32}", "an appid, such as wx0123456
 WECHAT_V2: Final = WalletProtocol(
     name="wechat_v2",
     wallet=Wallet.WECHAT,
-    title="WeChat Pay V2, as a service provider",
+    title="WeChat Pay V2",
     account=WeChatAccount,
     settings=(
-        Setting("mch_id", "WeChat Pay's number of the service provider", read_number, is_fixed=True),
-        Setting("appid", "the service provider's appid", read_appid),
+        Setting(
+            "mch_id",
+            "WeChat Pay's number of the merchant, or of its service provider",
+            read_number,
+            is_fixed=True,
+        ),
+        Setting(
+            "appid",
+            "the appid that belongs to mch_id; payers' openids belong to a direct merchant's",
+            read_appid,
+        ),
         Setting("sign_type", "the signature algorithm: MD5 or HMAC-SHA256", one_of("MD5", "HMAC-SHA256")),
-        Setting("sub_mch_id", "WeChat Pay's number of the merchant", read_number, is_fixed=True),
-        Setting("sub_appid", "the merchant's appid; payers' openids belong to it", read_appid),
+        Setting(
+            "sub_mch_id",
+            "WeChat Pay's number of the sub-merchant of a service provider; not for a direct merchant",
+            read_number,
+            default="",
+            is_fixed=True,
+        ),
+        Setting(
+            "sub_appid", "the sub-merchant's appid; payers' openids belong to it", read_appid, default=""
+        ),
         Setting(
             "key",
-            "the service provider's V2 API key",
+            "the V2 API key of mch_id",
             text_of(r"[A-Za-z0-9]{32}", "32 letters and digits"),
             Kind.SECRET,
         ),
-        Setting(
-            "certificate", "the service provider's client certificate, PEM", read_certificate, Kind.DOCUMENT
-        ),
+        Setting("certificate", "the client certificate of mch_id, PEM", read_certificate, Kind.DOCUMENT),
         Setting("certificate_key", "the certificate's private key, PEM", read_private_key, Kind.SECRET),
         Setting("mini_appid", "the appid of the merchant's mini program, for 800213", read_appid, default=""),
         Setting(

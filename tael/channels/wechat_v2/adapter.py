@@ -49,7 +49,7 @@ MWEB_LINK_LIFE: Final = timedelta(minutes=5)
 
 
 class WeChatV2:
-    """The channel of every WeChat account of any provider."""
+    """The channel of every WeChat account."""
 
     wallet: Wallet = Wallet.WECHAT
     acknowledgement: Acknowledgement = notices.ACKNOWLEDGEMENT
@@ -102,7 +102,7 @@ class WeChatV2:
                 return undecided
 
     async def _open_online(self, order: ChannelOrder) -> Outcome:
-        fields = {**requests.online_payment(order, self._server_ip), "sub_appid": _appid(order)}
+        fields = {**requests.online_payment(order, self._server_ip), **_payers_side(order)}
         match await self._call(exchange.UNIFIEDORDER, order, fields):
             case Succeeded(answered):
                 return self._opened(order, answered)
@@ -228,6 +228,12 @@ class WeChatV2:
 
 def account_of(order: ChannelOrder) -> WeChatAccount:
     return _wechat(order.account)
+
+
+def _payers_side(order: ChannelOrder) -> messages.Fields:
+    """The appid that the payer sees, and the payer's openid under it."""
+    names = ("appid", "openid") if account_of(order).is_direct else ("sub_appid", "sub_openid")
+    return {name: value for name, value in zip(names, (_appid(order), order.openid), strict=True) if value}
 
 
 def _appid(order: ChannelOrder) -> str:

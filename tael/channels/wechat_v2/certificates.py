@@ -1,4 +1,4 @@
-"""TLS to WeChat: the trusted authorities, and the client certificate of a service provider.
+"""TLS to WeChat: the trusted authorities, and the client certificate of an account.
 
 A context is created once per certificate and reused, because pooled connections belong to their context. The `ssl`
 module reads a key only from a file, so the key is written to one briefly, in memory where possible.
@@ -24,7 +24,7 @@ MAX_CONTEXTS: Final = 1000
 
 
 class UnusableCertificate(Exception):
-    """The provider's client certificate or its key cannot be read, or they do not match."""
+    """The account's client certificate or its key cannot be read, or they do not match."""
 
 
 class Certificates:
@@ -41,8 +41,8 @@ class Certificates:
             self._anonymous = self._verifying()
         return self._anonymous
 
-    def of_provider(self, account: WeChatAccount) -> ssl.SSLContext:
-        """Verifies WeChat, with the client certificate of the account's provider. Raises UnusableCertificate."""
+    def of_account(self, account: WeChatAccount) -> ssl.SSLContext:
+        """Verifies WeChat, with the account's client certificate. Raises UnusableCertificate."""
         pem = f"{account.certificate_key.reveal()}\n{account.certificate}\n".encode()
         fingerprint = hashlib.sha256(pem).digest()
         cached = self._of_certificate.get(fingerprint)

@@ -1,4 +1,4 @@
-"""One request to WeChat and its verified response: signed with the provider's key, and about our request.
+"""One request to WeChat and its verified response: signed with the account's key, and about our request.
 
 Every response that decides about money passes `call`. A response that fails a check is `Unknown`, never a refusal.
 """
@@ -99,7 +99,7 @@ class Exchange:
         request = complete(fields, account, sign_type)
         try:
             tls = (
-                self._certificates.of_provider(account)
+                self._certificates.of_account(account)
                 if endpoint.needs_certificate
                 else self._certificates.anonymous()
             )
@@ -126,21 +126,33 @@ class Exchange:
                 return response
 
 
+#: What a response says about the account; a direct merchant's names no sub-merchant.
+OF_ACCOUNT: Final = ("appid", "mch_id", "sub_mch_id")
+
+
 def complete(fields: messages.Fields, account: WeChatAccount, sign_type: WeChatSignType) -> dict[str, str]:
     """`fields` with the account's identity, a nonce and the signature."""
-    request = {"sub_appid": account.sub_appid, **fields, **identity(account), "nonce_str": new_nonce()}
+    request = {**identity(account), **fields, "nonce_str": new_nonce()}
     if sign_type != "MD5":  # WeChat's default
         request["sign_type"] = sign_type
     return {**request, "sign": signature(request, account.key, sign_type)}
 
 
 def identity(account: WeChatAccount) -> dict[str, str]:
-    """The account fields that a response or notice must contain."""
-    return {
-        "appid": account.appid,
-        "mch_id": account.mch_id,
-        "sub_mch_id": account.sub_mch_id,
-    }
+    """The account in a request. An order of a mini program or an app replaces the merchant's appid by its own."""
+    direct = {"appid": account.appid, "mch_id": account.mch_id}
+    if account.is_direct:
+        return direct
+    return {**direct, "sub_mch_id": account.sub_mch_id, "sub_appid": account.sub_appid}
+
+
+def names_account(fields: Mapping[str, str], account: WeChatAccount) -> str:
+    """The first field of a notice that is not this account's; "" if all are."""
+    appids = {account.appid, account.mini_appid, account.app_appid} if account.is_direct else {account.appid}
+    if fields.get("appid") not in appids - {""}:
+        return "appid"
+    expected = {"mch_id": account.mch_id, "sub_mch_id": account.sub_mch_id}
+    return next((name for name, value in expected.items() if fields.get(name, "") != value), "")
 
 
 def parse_response(
@@ -163,8 +175,9 @@ def parse_response(
         return Rejected(fields.get("return_msg", "")[:MAX_MESSAGE_CHARS])
     if not is_signed(fields, account.key, sign_type):
         return UNVERIFIED
-    for name in (*identity(account), "out_trade_no"):
-        if fields.get(name) and name in request and fields[name] != request[name]:
+    for name in (*OF_ACCOUNT, "out_trade_no"):
+        is_about = name in OF_ACCOUNT or name in request
+        if fields.get(name) and is_about and fields[name] != request.get(name):
             return Unknown(f"the response is about another {name}")
     match fields.get("return_code"), fields.get("result_code"):
         case "SUCCESS", "SUCCESS":

@@ -17,7 +17,7 @@ from tael.channels.base import Acknowledgement, BadSignature, Notice, PaymentNot
 from tael.channels.outcomes import Unknown
 from tael.channels.wechat_v2 import messages, outcomes
 from tael.channels.wechat_v2.account import WeChatAccount
-from tael.channels.wechat_v2.exchange import identity
+from tael.channels.wechat_v2.exchange import names_account
 from tael.channels.wechat_v2.signing import is_signed
 
 ACKNOWLEDGEMENT: Final = Acknowledgement(
@@ -33,9 +33,9 @@ def read_notice(account: WeChatAccount, body: bytes) -> Notice:
         fields = messages.from_xml(body)
         if fields.get("return_code") != "SUCCESS":
             raise BadSignature("return_code is not SUCCESS")
-        for name, expected in identity(account).items():
-            if fields.get(name) != expected:
-                raise BadSignature(f"another {name}")
+        other = names_account(fields, account)
+        if other:
+            raise BadSignature(f"another {other}")
         return _refund_notice(account, fields) if "req_info" in fields else _payment_notice(account, fields)
     except messages.BadMessage as error:
         raise BadSignature(str(error)) from error

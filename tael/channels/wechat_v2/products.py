@@ -14,8 +14,8 @@ class Product:
     """A product of WeChat Pay. An account has it if it has all settings in `needs`."""
 
     trade_type: TradeType
-    appid: Literal["sub_appid", "mini_appid", "app_appid"] = (
-        "sub_appid"  #: the setting with the merchant's appid
+    appid: Literal["official_appid", "mini_appid", "app_appid"] = (
+        "official_appid"  #: the merchant's, for its orders
     )
     needs: tuple[str, ...] = ()
 

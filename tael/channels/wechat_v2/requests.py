@@ -36,7 +36,7 @@ def barcode_payment(order: ChannelOrder, server_ip: str) -> Fields:
 
 
 def online_payment(order: ChannelOrder, server_ip: str) -> Fields:
-    """unifiedorder, for a product of any trade type but MICROPAY. Without the appid, which an account knows."""
+    """unifiedorder, for a product of any trade type but MICROPAY, without the payer and the appid."""
     product = PRODUCTS[order.pay_type.code]
     shared = {
         **_price(order, order.payer_ip or server_ip),
@@ -47,7 +47,7 @@ def online_payment(order: ChannelOrder, server_ip: str) -> Fields:
     }
     match product.trade_type:
         case "JSAPI":
-            return {**shared, "sub_openid": order.openid, "device_info": "WEB"}
+            return {**shared, "device_info": "WEB"}
         case "MWEB":
             return {**shared, "scene_info": order.scene_info}
         case "APP":

@@ -102,6 +102,27 @@ def test_an_alipay_account_of_each_sign_type(operator: Operator, merchant: str) 
         assert WALLET_KEY not in text
 
 
+def test_a_direct_merchant_of_wechat_pay_has_no_sub_merchant(operator: Operator, merchant: str) -> None:
+    key, certificate = key_and_certificate("merchant")
+    paths = {
+        "key": operator.file("v2.key", WALLET_KEY),
+        "certificate": operator.file("own.pem", certificate),
+        "certificate_key": operator.file("own.key", key),
+    }
+    own = {"mch_id": "1900000109", "appid": "wx1111111111111111", "sign_type": "MD5"}
+    add = ("account", "add", merchant, "--protocol", "wechat_v2", *files(**paths))
+    half = operator.is_refused(*add, *settings(**own, sub_mch_id="1900000110"), code=2)
+    assert "sub_appid: required with sub_mch_id" in half
+    other = operator.is_refused(*add, *settings(**own, sub_appid="wx2222222222222222"), code=2)
+    assert "sub_appid: not used without sub_mch_id" in other
+    shown = operator.run_json(*add, *settings(**own))
+    assert (shown["mch_id"], shown["sub_mch_id"], shown["sub_appid"]) == ("1900000109", "", "")
+    (account,) = operator.in_store(lambda store: store.accounts.all())
+    assert isinstance(account, WeChatAccount)
+    assert account.is_direct
+    assert account.official_appid == "wx1111111111111111"
+
+
 def test_a_wechat_account(operator: Operator, merchant: str) -> None:
     key, certificate = key_and_certificate("provider")
     add = wechat(operator, merchant, key, certificate)

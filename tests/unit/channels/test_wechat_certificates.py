@@ -15,14 +15,14 @@ from tests.support.wechat import account, key_and_certificate
 
 def test_a_providers_context_is_made_once_and_again_for_a_renewed_certificate() -> None:
     key, certificate = key_and_certificate("1900000109")
-    of_provider = account("MD5", certificate, key)
+    of_account = account("MD5", certificate, key)
     renewed_key, renewed = key_and_certificate("1900000109")
     contexts = Certificates()
 
-    first = contexts.of_provider(of_provider)
+    first = contexts.of_account(of_account)
 
-    assert contexts.of_provider(of_provider) is first
-    assert contexts.of_provider(account("MD5", renewed, renewed_key)) is not first
+    assert contexts.of_account(of_account) is first
+    assert contexts.of_account(account("MD5", renewed, renewed_key)) is not first
 
 
 def test_a_context_that_was_dropped_is_made_anew_and_those_in_use_are_kept(
@@ -35,20 +35,20 @@ def test_a_context_that_was_dropped_is_made_anew_and_those_in_use_are_kept(
         for mch_id, (key, certificate) in pairs.items()
     )
     contexts = Certificates()
-    kept, dropped = contexts.of_provider(in_use), contexts.of_provider(idle)
+    kept, dropped = contexts.of_account(in_use), contexts.of_account(idle)
 
-    assert contexts.of_provider(in_use) is kept
-    contexts.of_provider(newest)
+    assert contexts.of_account(in_use) is kept
+    contexts.of_account(newest)
 
-    assert contexts.of_provider(in_use) is kept
-    assert contexts.of_provider(idle) is not dropped
+    assert contexts.of_account(in_use) is kept
+    assert contexts.of_account(idle) is not dropped
 
 
 def test_every_context_verifies_the_other_side() -> None:
     key, certificate = key_and_certificate("1900000109")
     contexts = Certificates()
 
-    for context in (contexts.anonymous(), contexts.of_provider(account("MD5", certificate, key))):
+    for context in (contexts.anonymous(), contexts.of_account(account("MD5", certificate, key))):
         assert context.verify_mode is ssl.CERT_REQUIRED
         assert context.check_hostname
         assert context.minimum_version == ssl.TLSVersion.TLSv1_2
@@ -70,7 +70,7 @@ def test_an_unusable_certificate_is_an_error_without_a_passphrase_prompt() -> No
 
     for pair in (("", ""), ("nonsense", key), (anothers, key), (certificate, ""), (of_locked, locked)):
         with pytest.raises(UnusableCertificate):
-            Certificates().of_provider(account("MD5", *pair))
+            Certificates().of_account(account("MD5", *pair))
 
 
 def test_a_pem_is_a_private_file_for_a_moment_only() -> None:

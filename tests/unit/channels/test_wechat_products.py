@@ -98,7 +98,8 @@ async def test_a_payment_in_a_mini_program_is_made_under_its_appid() -> None:
 
 async def test_a_payment_in_wechats_browser_is_made_under_the_official_account() -> None:
     outcome, requested = await opened("800207", {"prepay_id": "wx01"}, openid="o-sub")
-    assert requested["sub_appid"] == SUB
+    assert (requested["sub_appid"], requested["sub_openid"]) == (SUB, "o-sub")
+    assert "openid" not in requested
     assert outcome.pay.params["appId"] == SUB
 
 
