@@ -47,6 +47,7 @@ class PayType:
     scene: Scene
     presentment: Presentment
     expires_after_s: int  #: default lifetime of an unpaid order
+    is_for_shops: bool = False  #: of an online one: the code is shown in a shop, by the contract for shops
 
     @property
     def is_online(self) -> bool:
@@ -76,6 +77,10 @@ def _online(
     return PayType(code, wallet, Scene.ONLINE, presentment, expires_after_s)
 
 
+def _shown_in_a_shop(code: str, wallet: Wallet) -> PayType:
+    return PayType(code, wallet, Scene.ONLINE, Presentment.QR_CODE, ONLINE_EXPIRY_S, is_for_shops=True)
+
+
 def _offline(code: str, wallet: Wallet | None) -> PayType:
     return PayType(code, wallet, Scene.OFFLINE, Presentment.BARCODE, OFFLINE_EXPIRY_S)
 
@@ -94,12 +99,12 @@ PAY_TYPES: Final = {
         # Any wallet.
         _offline("800008", None),
         # Alipay, overseas merchants.
-        _online("800101", Wallet.ALIPAY, Presentment.QR_CODE),
+        _shown_in_a_shop("800101", Wallet.ALIPAY),
         _online("801101", Wallet.ALIPAY, Presentment.WEB_PAGE),
         _online("801107", Wallet.ALIPAY, Presentment.WAP_PAGE),
         _online("801110", Wallet.ALIPAY, Presentment.APP),
         # Alipay, merchants in Hong Kong.
-        _online("801501", Wallet.ALIPAY, Presentment.QR_CODE),
+        _shown_in_a_shop("801501", Wallet.ALIPAY),
         _online("801510", Wallet.ALIPAY, Presentment.APP),
         _online("801512", Wallet.ALIPAY, Presentment.WAP_PAGE),
         _online("801514", Wallet.ALIPAY, Presentment.WEB_PAGE),

@@ -8,6 +8,7 @@ from typing import Final
 from starlette.requests import Request
 
 from tael.base.pay_types import PAY_TYPES, PayType, Presentment, Wallet
+from tael.qfpay.pay_types import FIELDS
 
 PHONE: Final = re.compile(r"\b(?:Mobile|Android|iPhone|iPad|iPod)\b")
 
@@ -38,11 +39,11 @@ PRESENTMENTS: Final = {
 def pay_types_for(wallet: Wallet, browser: Browser, has_openid: bool) -> Iterator[PayType]:
     """The pay types for paying a checkout link with `wallet` in this browser, best first.
 
-    A page inside the wallet needs the payer's openid.
+    A link has no field that only some pay types need, except perhaps the payer's openid.
     """
+    given = {"sub_openid"} if has_openid else set()
     for presentment in PRESENTMENTS[browser]:
         for pay_type in PAY_TYPES.values():
-            # A link names no payer's address, which WeChat Pay compares for payments in a phone's browser.
-            is_possible = (has_openid or not pay_type.needs_openid) and pay_type.code != "800212"
-            if pay_type.wallet is wallet and pay_type.presentment is presentment and is_possible:
+            is_shown = pay_type.wallet is wallet and pay_type.presentment is presentment
+            if is_shown and not pay_type.is_for_shops and given.issuperset(FIELDS[pay_type.code].needs):
                 yield pay_type
