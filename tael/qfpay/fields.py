@@ -165,10 +165,10 @@ def extend_info(params: Params) -> PayersSite:
     what = 'must be a JSON object with "scene_info", an object, and "spbill_create_ip", an IP address'
     try:
         given = json.loads(value)
-        scene, ip = given["scene_info"], str(ip_address(given["spbill_create_ip"]))
+        scene, ip = given["scene_info"], given["spbill_create_ip"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise BadField.malformed("extend_info", what) from None
-    if not isinstance(scene, dict):
+    if not isinstance(scene, dict) or not _is_ip_address(ip):
         raise BadField.malformed("extend_info", what)
     scene_info = json.dumps(scene, ensure_ascii=False, separators=(",", ":"))
     if len(scene_info) > SCENE_INFO_MAX_LEN or not is_writable(scene_info):
@@ -176,6 +176,14 @@ def extend_info(params: Params) -> PayersSite:
             "extend_info", f"must have a scene_info of at most {SCENE_INFO_MAX_LEN} characters"
         )
     return PayersSite(ip, scene_info)
+
+
+def _is_ip_address(value: object) -> bool:
+    """As text, and without the zone of an IPv6 address. `ip_address` would also read numbers."""
+    try:
+        return isinstance(value, str) and "%" not in value and bool(ip_address(value))
+    except ValueError:
+        return False
 
 
 def region(params: Params, default: Region | None) -> Region | None:
