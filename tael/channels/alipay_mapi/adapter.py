@@ -177,7 +177,8 @@ class AlipayMapi:
         if not order.pay_type.is_online:
             return Refused(Refusal.WRONG_STATE, "")
         if _is_in_store(order):
-            return outcomes.after_close(await self._look_up(order))
+            record = await self._look_up(order)
+            return Unknown("the code has not ended") if isinstance(record, AwaitingPayer) else record
         if not account.supports_close:
             return Refused(Refusal.CLOSE_REFUSED, "no close_trade")
         response = await self._call(account, self._gateway_url, requests.close_trade(order), dict[str, str])

@@ -114,7 +114,7 @@ def test_a_notice_for_another_account_is_none(name: str, value: str) -> None:
         read_notice(direct(), notice(**{name: value}))
 
 
-def test_an_empty_appid_is_nobodys() -> None:
+def test_a_notice_without_an_appid_is_none() -> None:
     without_apps = replace(direct(), mini_appid="", app_appid="")
     with pytest.raises(BadSignature):
         read_notice(without_apps, notice(appid=""))
