@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import cycle
 from typing import Final
 
+from tests.end_to_end.merchant import WALLET_OF
 from tests.soak.faulty import WalletFaults
 from tests.soak.merchant import Members, Merchant, SoakClient
 from tests.soak.plan import SHOPS, Hang, Pay
-from tests.soak.story import WALLET_OF, Scenario
+from tests.soak.story import Scenario
 
 BARCODES: Final = {"alipay": "800108", "wechat": "800208"}
 OTHER: Final = {"alipay": "wechat", "wechat": "alipay"}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests.end_to_end.merchant import APPID_OF
 from tests.soak.books import Books, mismatches
 from tests.soak.ending import ledger_verified, run_until_idle
 from tests.soak.faulty import WalletFaults
@@ -34,7 +35,7 @@ from tests.soak.plan import (
 from tests.soak.reading import BookReader, wallets_book
 from tests.soak.receiver import Receiver
 from tests.soak.rig import SoakStack, running_soak, set_notify_urls
-from tests.soak.story import APPID_OF, Scenario
+from tests.soak.story import Scenario
 
 WATCH_S: Final = 0.1
 SNAPSHOT_S: Final = 0.7

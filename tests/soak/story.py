@@ -8,24 +8,10 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+from tests.end_to_end.merchant import APPID_OF, EXTEND_INFO, WALLET_OF
 from tests.soak.merchant import Members, Merchant, SoakClient
 from tests.soak.plan import Action, Pay
 
-WALLET_OF: Final = {
-    "800108": "alipay",
-    "800208": "wechat",
-    "800228": "wechat_hk",
-    "801008": "wechat_hk",
-    "800008": "wechat",
-}
-#: The appid to which the payer's openid belongs.
-APPID_OF: Final = {"800207": "sub_appid", "800213": "mini_appid"}
-EXTEND_INFO: Final = json.dumps(
-    {
-        "scene_info": {"h5_info": {"type": "Wap", "wap_url": "http://127.0.0.1/shop", "wap_name": "Tea"}},
-        "spbill_create_ip": "127.0.0.1",
-    }
-)
 MAX_TRIES: Final = 5
 RETRY_S: Final = 0.8
 
