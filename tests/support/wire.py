@@ -46,7 +46,7 @@ class Wire:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="wire", daemon=True)
         self._place = bound()
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._flows = asyncio.Event()
         self._relays: set[asyncio.Task[None]] = set()
         self._marker = b""
@@ -104,8 +104,21 @@ class Wire:
 
     async def _join(self) -> None:
         self._flows.set()
-        if self._server is None:
-            self._server = await asyncio.start_server(self._relay, HOST, self._port, reuse_address=True)
+        if self._listener is None:
+            self._listener = bound(self._port)
+            self._listener.setblocking(False)
+            self._listener.listen()
+            self._loop.add_reader(self._listener, self._accept, self._listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        """One connection. asyncio's server would lose those that it has accepted when it is closed."""
+        with suppress(BlockingIOError, ConnectionAbortedError):
+            client, _ = listener.accept()
+            client.setblocking(False)
+            relay = self._loop.create_task(self._relay(client))
+            self._relays.add(relay)
+            relay.add_done_callback(self._relays.discard)
+            relay.add_done_callback(lambda _: client.close())  # it may be cancelled before its first step
 
     async def _hold(self) -> None:
         self._flows.clear()
@@ -114,26 +127,25 @@ class Wire:
         self._marker = marker
 
     async def _cut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
         relays = list(self._relays)
         for relay in relays:
             relay.cancel()
         await asyncio.gather(*relays, return_exceptions=True)
-        self._relays.clear()
 
     async def _swallow(self) -> None:
         await self._cut()
         self._has_swallowed.set()
 
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._relays.add(task)
-        writers = [writer]
+    async def _relay(self, client: socket.socket) -> None:
+        writers: list[asyncio.StreamWriter] = []
         line = Line()
         try:
+            reader, writer = await asyncio.open_connection(sock=client)
+            writers.append(writer)
             await self._flows.wait()
             server_reader, server_writer = await asyncio.open_connection(
                 self._parts.hostname, self._parts.port
@@ -152,7 +164,6 @@ class Wire:
         except (OSError, asyncio.CancelledError):
             return  # the wire was cut
         finally:
-            self._relays.discard(task)
             for each in writers:
                 each.transport.abort()
 

@@ -1,7 +1,9 @@
 """The wire in front of PostgreSQL: each kind of cut does what its name states."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, suppress
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -94,6 +96,17 @@ async def test_the_port_of_a_cut_wire_stays_reserved(wire: Wire) -> None:
 
     with pytest.raises(OSError, match="in use"):
         await asyncio.start_server(lambda *_: None, "127.0.0.1", port, reuse_address=False)
+
+
+def test_no_connection_outlives_the_wire_however_new_it_is(database_url: str) -> None:
+    for _ in range(20):
+        with ExitStack() as clients:
+            with Wire(database_url) as wire:
+                place = urlsplit(wire.url).hostname, urlsplit(wire.url).port
+                made = [clients.enter_context(socket.create_connection(place, timeout=1)) for _ in range(5)]
+            for client in made:
+                with suppress(ConnectionResetError):
+                    assert client.recv(1) == b""
 
 
 async def test_a_held_wire_carries_nothing_and_loses_nothing(
