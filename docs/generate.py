@@ -1,4 +1,4 @@
-"""Write the pages of documentation that are generated from the code, so that they cannot disagree with it.
+"""Write the files that are generated: pages of documentation from the code, and the code's tables of currencies.
 
 Run as `.venv/bin/python docs/generate.py`. With `--check` it writes nothing, and exits with 1 if a page is out of date.
 """
@@ -16,6 +16,7 @@ import typer.main
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # runs from a checkout where the package is not installed
 
+from docs.currencies import currencies_module  # noqa: E402
 from docs.paytypes import pay_types_page  # noqa: E402
 from docs.schema import entities_page  # noqa: E402
 from tael.base.money import Money  # noqa: E402
@@ -572,6 +573,10 @@ PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "commands.md": commands_page,
     ROOT / "docs" / "pay-types.md": pay_types_page,
     ROOT / "docs" / "entities.md": lambda: entities_page(ROOT),
+    # Packages that do not import each other have one each.
+    ROOT / "tael" / "base" / "currencies.py": currencies_module,
+    ROOT / "tael_sandbox" / "currencies.py": currencies_module,
+    ROOT / "client" / "tael_client" / "currencies.py": currencies_module,
 }
 
 

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tael.cli.showing import IMPOSSIBLE, fail
+from tael.cli.showing import IMPOSSIBLE, UNUSABLE, fail, refused
 from tael.config import BadSettings, Settings, checked_database_url, read_settings
 from tael.main import clock_of, open_store
 from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael_demo.addresses import Addresses, kept_addresses
 from tael_demo.embedded.server import EmbeddedPostgresError
 from tael_demo.reset import close_to_others, throw_away
-from tael_demo.seed import DemoApp, seed
-from tael_demo.shop import refuse_without_client, start_shop, with_shop_urls
+from tael_demo.seed import CURRENCIES, DEFAULT_CURRENCY, DemoApp, seed
+from tael_demo.shop import ShopMerchant, refuse_without_client, shop_merchant, start_shop, with_shop_urls
 from tael_demo.stack import (
     DemoPaths,
     DemoRefused,
@@ -44,41 +44,41 @@ WATCH_S: Final = 0.2
 
 
 @contextmanager
-def running_demo(paths: DemoPaths) -> Iterator[tuple[DemoStack, list[DemoApp]]]:
+def running_demo(paths: DemoPaths, shops: ShopMerchant) -> Iterator[tuple[DemoStack, list[DemoApp]]]:
     """A complete demo, ready for requests. Raises DemoRefused, EmbeddedPostgresError."""
     refuse_without_client()
     close_to_others(paths.data)
     with running_wallets(paths) as stack, listener_of(paths) as listener:
         start_gateway(stack, listener)
-        apps = asyncio.run(_seed(stack))  # while the gateway comes up
-        start_shop(stack, apps[0])
+        apps = asyncio.run(_seed(stack, shops))  # while the gateway comes up
+        start_shop(stack, apps[shops.app_index], shops)
         wait_until_ready(stack)
         with kept_addresses(paths.data, addresses_of(stack)):
             yield stack, apps
 
 
-def demo_once(paths: DemoPaths) -> int:
+def demo_once(paths: DemoPaths, shops: ShopMerchant) -> int:
     """Run the full walkthrough and print it as a table. Returns the exit code: 0 if every line is correct."""
-    with running_demo(paths) as (stack, apps):
+    with running_demo(paths, shops) as (stack, apps):
         return asyncio.run(_run_walkthrough(stack, apps))
 
 
-def demo_quiet(paths: DemoPaths) -> None:
+def demo_quiet(paths: DemoPaths, shops: ShopMerchant) -> None:
     """Print one JSON line when ready, then serve until a signal ends it."""
-    with _ending_signals() as signals, running_demo(paths) as (stack, apps):
+    with _ending_signals() as signals, running_demo(paths, shops) as (stack, apps):
         print(json.dumps(description(stack, apps)), flush=True)
         _watch(stack, signals)
 
 
-def demo_shown(paths: DemoPaths) -> None:
+def demo_shown(paths: DemoPaths, shops: ShopMerchant) -> None:
     """Make one payment of each pay type, print the addresses, then serve until Ctrl-C."""
     from rich.console import Console
 
     console = Console()
-    with _ending_signals() as signals, running_demo(paths) as (stack, apps):
+    with _ending_signals() as signals, running_demo(paths, shops) as (stack, apps):
         if not signals:
             asyncio.run(first_payments(addresses_of(stack), apps, console))
-            _print_addresses(stack, apps, console)
+            _print_addresses(stack, apps, shops, console)
         _watch(stack, signals)
         console.print("Stopping…")
 
@@ -104,12 +104,12 @@ def description(stack: DemoStack, apps: list[DemoApp]) -> dict[str, Any]:
     }
 
 
-async def _seed(stack: DemoStack) -> list[DemoApp]:
+async def _seed(stack: DemoStack, shops: ShopMerchant) -> list[DemoApp]:
     settings = settings_of(stack)
     async with open_store(settings) as store:
         policy = stack.paths.unmatched_payments
         apps = await seed(store, stack.accounts(), clock_of(settings).now(), policy)
-        return [await with_shop_urls(stack.paths, apps[0], store), *apps[1:]]
+        return await with_shop_urls(stack.paths, apps, shops, store)
 
 
 def _policy(returns: bool | None) -> UnmatchedPolicy | None:
@@ -165,20 +165,26 @@ def _watch(stack: DemoStack, signals: list[int]) -> None:
         time.sleep(WATCH_S)
 
 
-def _print_addresses(stack: DemoStack, apps: list[DemoApp], console: "Console") -> None:
+def _print_addresses(stack: DemoStack, apps: list[DemoApp], shops: ShopMerchant, console: "Console") -> None:
     published = apps[0]
     console.print(f"\n[bold]Gateway[/bold]       {stack.paths.gateway_url}/trade/v1")
     console.print(f"[bold]Demo shop[/bold]     {stack.paths.shop_url}/")
     console.print(f"[bold]Payer's phone[/bold] {stack.paths.sandbox_url}/")
     console.print(f"[bold]Control API[/bold]   {stack.paths.sandbox_url}/control/…")
-    console.print(
-        f"[bold]Credentials[/bold]   appcode {published.app.appcode}   key {published.app.key.reveal()}   "
-        f"mchid {published.mchids[0]}"
-    )
+    console.print(f"[bold]Credentials[/bold]   {_credentials(published, 0)}")
+    if shops.app_index:
+        console.print(
+            f"[bold]Shop in {shops.currency}[/bold]   {_credentials(apps[shops.app_index], shops.mchid_index)}"
+        )
     console.print(f"[bold]Data[/bold]          {stack.paths.data} (logs in {stack.paths.data / 'logs'})")
     console.print(
         "Press Ctrl-C to stop. `tael app set` changes settings, `tael payment show` shows a payment.\n"
     )
+
+
+def _credentials(demo_app: DemoApp, mchid_index: int) -> str:
+    app = demo_app.app
+    return f"appcode {app.appcode}   key {app.key.reveal()}   mchid {demo_app.mchids[mchid_index]}"
 
 
 def demo_command(
@@ -188,6 +194,10 @@ def demo_command(
     data: Annotated[Path, typer.Option(help="Folder for everything the demo keeps.")] = Path(".tael"),
     once: Annotated[bool, typer.Option(help="Make payments of every kind, print a table and exit.")] = False,
     quiet: Annotated[bool, typer.Option(help="Print one JSON line when ready, then serve.")] = False,
+    currency: Annotated[
+        str,
+        typer.Option(help=f"The shop's currency: {', '.join(CURRENCIES)}."),
+    ] = DEFAULT_CURRENCY,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete the data of earlier demos in the folder first.")
     ] = False,
@@ -212,17 +222,20 @@ def demo_command(
 
     Settings of a deployment in the environment are ignored.
     """
+    if currency not in CURRENCIES:
+        raise refused(f"--currency: must be one of {', '.join(CURRENCIES)}", UNUSABLE)
+    shops = shop_merchant(currency)
     try:
         url = checked_database_url(database_url, "--database-url").reveal() if database_url else ""
         paths = DemoPaths(port, data.resolve(), url, _policy(return_unmatched_payments))
         if fresh:
             throw_away(paths)
         if once:
-            raise typer.Exit(demo_once(paths))
+            raise typer.Exit(demo_once(paths, shops))
         if quiet:
-            demo_quiet(paths)
+            demo_quiet(paths, shops)
         else:
-            demo_shown(paths)
+            demo_shown(paths, shops)
     except BadSettings as error:
         raise fail(str(error)) from error
     except (DemoRefused, EmbeddedPostgresError, OSError) as error:

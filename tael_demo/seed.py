@@ -1,9 +1,9 @@
-"""The four apps of a demo with their merchants and wallet accounts, created at the first start."""
+"""The apps of a demo with their merchants and wallet accounts, created at the first start."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tael.base import ids
 from tael.base.clock import RealClock
@@ -17,27 +17,50 @@ from tael.operations.store import Store
 #: Published by QFPay. Its sample clients run against the demo with no change but the base URL.
 PUBLISHED_APPCODE: Final = "123456"
 PUBLISHED_MCHID: Final = "eqqmYMn0Zj6pncw5ZDxjgMqbzV"
-CURRENCY: Final = "HKD"
+DEFAULT_CURRENCY: Final = "HKD"
+#: Those of the sandbox's shops that have one each.
+CURRENCIES: Final = ("HKD", "CNY", "USD", "JPY", "KRW", "SGD", "EUR", "GBP", "AUD", "THB")
 #: The operator's fee on each payment: 0.6 %.
 FEE_RATE_PPM: Final = 6_000
 
 
+class Shop(NamedTuple):
+    """A shop of the sandbox whose accounts the merchant uses."""
+
+    label: str  #: in the sandbox
+    name: str  #: the merchant's
+    currency: str = DEFAULT_CURRENCY
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One app and the sandbox's shops whose accounts its merchants use, in order."""
+    """One app and the shops of its merchants, in order."""
 
-    shops: tuple[tuple[str, str], ...]  #: (label in the sandbox, name)
+    shops: tuple[Shop, ...]
     style: Style = Style.OLD
     sha256_only: bool = False
     is_published: bool = False
 
+    @property
+    def first_name(self) -> str:
+        """The name of its first merchant. No other app of a demo has it, and it cannot be changed."""
+        return self.shops[0].name
+
 
 PLANS: Final = (
-    Plan((("demo", "Harbour Tea"),), is_published=True),
-    Plan((("wechat_only", "Peak Books"),)),
-    Plan((("chain_east", "Star Ferry East"), ("chain_west", "Star Ferry West")), Style.NEW, sha256_only=True),
-    Plan((("direct", "Lantern Tailors"),)),  # with a contract of its own at WeChat Pay
+    Plan((Shop("demo", "Harbour Tea"),), is_published=True),
+    Plan((Shop("wechat_only", "Peak Books"),)),
+    Plan(
+        (Shop("chain_east", "Star Ferry East"), Shop("chain_west", "Star Ferry West")),
+        Style.NEW,
+        sha256_only=True,
+    ),
+    Plan((Shop("direct", "Lantern Tailors"),)),  # with a contract of its own at WeChat Pay
+    # Webhooks of the new style name the currency.
+    Plan(tuple(Shop(f"in_{code.lower()}", f"Airport Tea {code}", code) for code in CURRENCIES), Style.NEW),
 )
+#: The index of the last one's app.
+IN_EACH_CURRENCY: Final = len(PLANS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +81,28 @@ async def seed(
 
     A given policy is also set for the demo's merchants of an earlier start.
     """
-    if not await store.merchants.apps():
-        for index, plan in enumerate(PLANS):
+    known = await _known(store)
+    for index, plan in enumerate(PLANS):
+        if plan.first_name not in known:
             # Apps are listed oldest first: the published app comes first, and an app of the user after all of these.
             await _add(plan, store, accounts, now + timedelta(microseconds=index))
-    known = (await store.merchants.apps())[: len(PLANS)]
-    merchants = [await store.merchants.of_app(app.appcode) for app in known]
-    for merchant in chain.from_iterable(merchants):
-        if unmatched_payments is not None and merchant.unmatched_payments is not unmatched_payments:
-            await store.merchants.set_merchant(replace(merchant, unmatched_payments=unmatched_payments))
-    return [
-        DemoApp(app, tuple(merchant.mchid for merchant in of_app))
-        for app, of_app in zip(known, merchants, strict=True)
-    ]
+    known = await _known(store)
+    demo_apps = [known[plan.first_name] for plan in PLANS]
+    for _, merchants in demo_apps:
+        for merchant in merchants:
+            if unmatched_payments is not None and merchant.unmatched_payments is not unmatched_payments:
+                changed = replace(merchant, unmatched_payments=unmatched_payments)
+                await store.merchants.set_merchant(changed)
+    return [DemoApp(app, tuple(merchant.mchid for merchant in of_app)) for app, of_app in demo_apps]
+
+
+async def _known(store: Store) -> dict[str, tuple[App, Sequence[Merchant]]]:
+    """The apps with merchants by the name of the first; of two with the same, the older app."""
+    found: dict[str, tuple[App, Sequence[Merchant]]] = {}
+    for app in await store.merchants.apps():
+        if merchants := await store.merchants.of_app(app.appcode):
+            found.setdefault(merchants[0].name, (app, merchants))
+    return found
 
 
 async def _add(plan: Plan, store: Store, accounts: list[dict[str, Any]], now: datetime) -> None:
@@ -83,12 +115,14 @@ async def _add(plan: Plan, store: Store, accounts: list[dict[str, Any]], now: da
         sha256_only=plan.sha256_only,
     )
     await store.merchants.add_app(app, now)
-    for index, (label, name) in enumerate(plan.shops):
+    for index, shop in enumerate(plan.shops):
         mchid = PUBLISHED_MCHID if plan.is_published else ids.mchid()
-        merchant = Merchant(mchid, app.appcode, name, CURRENCY, unmatched_payments=UnmatchedPolicy.RETURN)
+        merchant = Merchant(
+            mchid, app.appcode, shop.name, shop.currency, unmatched_payments=UnmatchedPolicy.RETURN
+        )
         await store.merchants.add_merchant(merchant, now + timedelta(milliseconds=index))
         for row in accounts:
-            if row["shop"] == label:
+            if row["shop"] == shop.label:
                 await store.accounts.add(account_of(row, mchid), now)
 
 

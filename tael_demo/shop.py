@@ -1,7 +1,7 @@
-"""The demo's shop: started with the first app's credentials. It receives the app's webhooks by default.
+"""The demo's shop: started with the credentials of one merchant's app. It receives the app's webhooks by default.
 
 The app's notify and return URL are set to the shop only if they are unset or were set by an earlier start of the demo,
-perhaps with other ports. URLs set by the user are kept.
+perhaps with other ports. URLs set by the user are kept. An app that was the shop's at an earlier start loses them.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ from typing import Final
 
 from tael.cli.processes import start
 from tael.operations.store import Store
-from tael_demo.seed import DemoApp
+from tael_demo.seed import CURRENCIES, DEFAULT_CURRENCY, IN_EACH_CURRENCY, DemoApp
 from tael_demo.stack import DemoPaths, DemoRefused, DemoStack
 
 #: The shop is built on it. No dependency names its distribution; a checkout installs it from its folder `client`.
@@ -37,7 +37,23 @@ def refuse_without_client() -> None:
         )
 
 
-def start_shop(stack: DemoStack, demo_app: DemoApp) -> None:
+@dataclass(frozen=True, slots=True)
+class ShopMerchant:
+    """The merchant as which the shop sells; `app_index` is that of its app in the demo's apps."""
+
+    app_index: int
+    mchid_index: int
+    currency: str
+
+
+def shop_merchant(currency: str) -> ShopMerchant:
+    """Of the published app, or of the app with a merchant in each currency."""
+    if currency == DEFAULT_CURRENCY:
+        return ShopMerchant(0, 0, currency)
+    return ShopMerchant(IN_EACH_CURRENCY, CURRENCIES.index(currency), currency)
+
+
+def start_shop(stack: DemoStack, demo_app: DemoApp, merchant: ShopMerchant) -> None:
     """Returns when the shop is ready. The key is passed in the environment, which other users cannot read.
 
     The shop verifies responses and webhooks with the app's current settings: restart the demo after a change.
@@ -48,7 +64,8 @@ def start_shop(stack: DemoStack, demo_app: DemoApp) -> None:
     app = {
         "SHOP_APPCODE": demo_app.app.appcode,
         "SHOP_KEY": demo_app.app.key.reveal(),
-        "SHOP_MCHID": demo_app.mchids[0],
+        "SHOP_MCHID": demo_app.mchids[merchant.mchid_index],
+        "SHOP_CURRENCY": merchant.currency,
         "SHOP_WEBHOOK_STYLE": demo_app.app.webhook_style.value,
         "SHOP_RESPONSE_SIGN_TYPE": demo_app.app.response_algorithm,
     }
@@ -57,18 +74,28 @@ def start_shop(stack: DemoStack, demo_app: DemoApp) -> None:
     stack.supervisor.keep("shop", lambda: start(arguments, environment | app, log=log))
 
 
-async def with_shop_urls(paths: DemoPaths, demo_app: DemoApp, store: Store) -> DemoApp:
-    """`demo_app` with the shop's notify and return URL, except where the user set one."""
+async def with_shop_urls(
+    paths: DemoPaths, demo_apps: list[DemoApp], shops: ShopMerchant, store: Store
+) -> list[DemoApp]:
+    """`demo_apps` with the shop's URLs in its app, except where the user set one."""
     file = paths.data / URLS_FILE
     before, ours = _read(file), Urls(f"{paths.shop_url}/webhook", f"{paths.shop_url}/return")
+    changed = [
+        await _with_urls(demo_app, before, ours if index == shops.app_index else Urls(), store)
+        for index, demo_app in enumerate(demo_apps)
+    ]
+    file.write_text(json.dumps(asdict(ours)))
+    return changed
+
+
+async def _with_urls(demo_app: DemoApp, before: Urls, now: Urls, store: Store) -> DemoApp:
     app = demo_app.app
     if app.notify_url in (None, before.notify_url):
-        app = replace(app, notify_url=ours.notify_url)
+        app = replace(app, notify_url=now.notify_url)
     if app.return_url in (None, before.return_url):
-        app = replace(app, return_url=ours.return_url)
+        app = replace(app, return_url=now.return_url)
     if app != demo_app.app:
         await store.merchants.set_app(app)
-    file.write_text(json.dumps(asdict(ours)))
     return replace(demo_app, app=app)
 
 

@@ -3,9 +3,10 @@
 Each line of the table comes from the merchant's query and the wallet's own book, not from the request.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import aiohttp
@@ -17,7 +18,7 @@ from tael.merchants.domain.merchant import Style
 from tael_demo.addresses import Addresses
 from tael_demo.payer import Members, Payer
 from tael_demo.receiver import Receiver
-from tael_demo.seed import DemoApp
+from tael_demo.seed import IN_EACH_CURRENCY, DemoApp
 
 #: Of barcode payments: the wallet whose payer shows the code.
 WALLET_OF: Final = {
@@ -67,6 +68,7 @@ async def full_walkthrough(at: Addresses, apps: list[DemoApp], receiver: Receive
     async with Payer(at, apps[0]) as payer, Payer(at, apps[2]) as modern:
         for section in (every_type, password_payment, refunds, reversals, closes, queries):
             lines += await lines_of(section.__name__, section(payer))
+        lines += await in_each_currency(at, apps[IN_EACH_CURRENCY])
         lines += await lines_of("webhooks", webhooks(payer, modern, receiver))
     console.print(table_of(lines))
     wrong = [line.step for line in lines if not line.is_correct]
@@ -183,6 +185,28 @@ async def refunds(payer: Payer) -> Lines:
 async def _refund(payer: Payer, answer: Members, txamt: str) -> None:
     refund = await payer.trade("refund", syssn=answer["syssn"], out_trade_no=payer.reference(), txamt=txamt)
     await payer.decided(refund.get("syssn", ""))
+
+
+async def in_each_currency(at: Addresses, demo_app: DemoApp) -> Lines:
+    """The merchants are independent, so their payments are made at the same time."""
+
+    async def lines_in(mchid: str) -> Lines:
+        async with Payer(at, replace(demo_app, mchids=(mchid,))) as payer:
+            return await lines_of("in_a_currency", in_a_currency(payer))
+
+    found = await asyncio.gather(*(lines_in(mchid) for mchid in demo_app.mchids))
+    return [each for lines in found for each in lines]
+
+
+async def in_a_currency(payer: Payer) -> Lines:
+    """A payment at each wallet in the currency of the payer's merchant, and a partial refund."""
+    lines: Lines = []
+    for pay_type in ("800151", "800201"):
+        answer = await open_and_pay(payer, pay_type, "1200")
+        await payer.decided(answer["syssn"])
+        await _refund(payer, answer, "499")
+        lines.append(await line(payer, "paid, 499 refunded", answer, respcd="0000", cancel="2", refunded=499))
+    return lines
 
 
 async def reversals(payer: Payer) -> Lines:

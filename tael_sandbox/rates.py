@@ -6,6 +6,8 @@ Rates never change, so expected values of tests stay valid. Rounding is half up 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
+from tael_sandbox.currencies import DECIMALS
+
 CNY_PER_UNIT: Final = {
     "CNY": Decimal(1),
     "HKD": Decimal("0.9123"),
@@ -24,11 +26,11 @@ CNY_PER_UNIT: Final = {
     "MYR": Decimal("1.5120"),
     "TWD": Decimal("0.2198"),
 }
-WITHOUT_DECIMALS: Final = frozenset({"JPY", "KRW"})
 
 
 def exponent(currency: str) -> int:
-    return 0 if currency in WITHOUT_DECIMALS else 2
+    """How many decimals its major unit has. Raises KeyError for a currency that is not in use."""
+    return DECIMALS[currency]
 
 
 def rate_to_cny(currency: str) -> Decimal:

@@ -2,9 +2,9 @@
 
 `demo` has contracts with both wallets, `wechat_only` only with WeChat Pay, `chain_east` and `chain_west` are two
 shops of one chain under another WeChat service provider. Each has another sign_type, so that every one is in use. The
-contracts of `chain_east` are old ones. `in_jpy`, `in_krw`, `in_usd` and `in_cny` have Alipay contracts in these
-currencies: Alipay accepts only the contract's currency, WeChat Pay accepts any currency from every merchant. `direct`
-has a contract with WeChat Pay itself, without a service provider.
+contracts of `chain_east` are old ones. `direct` has a contract with WeChat Pay itself, without a service provider.
+`in_hkd`, `in_jpy` and so on have contracts with both wallets in these currencies: Alipay accepts only the contract's
+currency, WeChat Pay accepts any currency from every merchant and settles in the contract's.
 """
 
 import json
@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 CURRENCY: Final = "HKD"
-OTHER_CURRENCIES: Final = ("JPY", "KRW", "USD", "CNY")
+#: One shop has its contracts in each.
+CURRENCIES: Final = ("HKD", "CNY", "USD", "JPY", "KRW", "SGD", "EUR", "GBP", "AUD", "THB")
 DIRECT: Final = "direct"
 RSA_BITS: Final = 2048
 
@@ -85,7 +86,7 @@ class Shops:
 def open_shops(path: Path) -> Shops:
     """Reads the shops. Creates them at the first start, and adds what a file of an older version lacks."""
     stored = _shops_from(json.loads(path.read_text("utf-8"))) if path.exists() else None
-    shops = _with_every_appid(_with_direct_merchant(_with_other_currencies(stored or _new_shops())))
+    shops = _with_every_appid(_with_direct_merchant(_with_every_currency(stored or _new_shops())))
     if shops != stored:
         _write_private_file(path, json.dumps(asdict(shops), indent=1))
     return shops
@@ -105,10 +106,20 @@ def _new_shops() -> Shops:
     )
 
 
-def _with_other_currencies(shops: Shops) -> Shops:
+def _with_every_currency(shops: Shops) -> Shops:
+    """A shop in each currency. A file of an older version has some of them, with contracts only at Alipay."""
+    provider = shops.senders[0]
     labels = {shop.label for shop in shops.shops}
-    others = (_shop_in(currency) for currency in OTHER_CURRENCIES if _label_in(currency) not in labels)
-    return replace(shops, shops=(*shops.shops, *others))
+    missing = [currency for currency in CURRENCIES if _label_in(currency) not in labels]
+    private_key_pem = _private_key_pem() if missing else ""
+    added = (_shop_in(currency, private_key_pem, provider) for currency in missing)
+    return replace(shops, shops=(*(_with_wechat(shop, provider) for shop in shops.shops), *added))
+
+
+def _with_wechat(shop: Shop, provider: Sender) -> Shop:
+    if shop.wechat is not None:
+        return shop
+    return replace(shop, wechat=_sub_merchant(provider, "MD5"))
 
 
 def _with_direct_merchant(shops: Shops) -> Shops:
@@ -136,27 +147,31 @@ def _label_in(currency: str) -> str:
     return f"in_{currency.lower()}"
 
 
-def _shop_in(currency: str) -> Shop:
-    """Both contracts share a private key: creating keys takes most of the time of the first start."""
-    online, offline = (_alipay_contract(scene, "MD5", is_old=False) for scene in ("online", "offline"))
-    offline = replace(offline, private_key_pem=online.private_key_pem)
-    return Shop(_label_in(currency), f"Airport Tea {currency}", currency, (online, offline), None)
+def _shop_in(currency: str, private_key_pem: str, provider: Sender) -> Shop:
+    """The shops share a private key: creating keys takes most of the time of the first start."""
+    contracts = (
+        _alipay_contract(scene, "MD5", private_key_pem, is_old=False) for scene in ("online", "offline")
+    )
+    name = f"Airport Tea {currency}"
+    return Shop(_label_in(currency), name, currency, tuple(contracts), _sub_merchant(provider, "MD5"))
 
 
 def _shop(label: str, name: str, alipay_sign: str | None, provider: Sender, wechat_sign: str) -> Shop:
     scenes = ("online", "offline") if alipay_sign is not None else ()
-    return Shop(
-        label,
-        name,
-        CURRENCY,
-        tuple(_alipay_contract(scene, alipay_sign or "", is_old=label == "chain_east") for scene in scenes),
-        WeChatContract(provider.mch_id, _digits("1", 10), _appid(), secrets.token_hex(16), wechat_sign),
+    contracts = (
+        _alipay_contract(scene, alipay_sign or "", _private_key_pem(), is_old=label == "chain_east")
+        for scene in scenes
     )
+    return Shop(label, name, CURRENCY, tuple(contracts), _sub_merchant(provider, wechat_sign))
 
 
-def _alipay_contract(scene: str, sign_type: str, *, is_old: bool) -> AlipayContract:
+def _sub_merchant(provider: Sender, sign_type: str) -> WeChatContract:
+    return WeChatContract(provider.mch_id, _digits("1", 10), _appid(), secrets.token_hex(16), sign_type)
+
+
+def _alipay_contract(scene: str, sign_type: str, private_key_pem: str, *, is_old: bool) -> AlipayContract:
     pid = _digits("2088", 16)
-    return AlipayContract(scene, pid, _key(), sign_type, _private_key_pem(), needs_product_code=not is_old)
+    return AlipayContract(scene, pid, _key(), sign_type, private_key_pem, needs_product_code=not is_old)
 
 
 def _sender() -> Sender:

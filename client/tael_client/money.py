@@ -2,12 +2,16 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from decimal import Decimal
+from typing import Final, Self
+
+from tael_client.currencies import DECIMALS
 
 #: `txamt` has at most 11 digits.
 MAX_MINOR: Final = 99_999_999_999
 
 CURRENCY: Final = re.compile(r"[A-Z]{3}|")
+MAJOR: Final = re.compile(r"[0-9]{1,11}(?:\.[0-9]+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +32,28 @@ class Money:
             raise ValueError(f"amount_minor must be from 0 to {MAX_MINOR}")
         if not CURRENCY.fullmatch(self.currency):
             raise ValueError("currency must be three capital letters, or empty")
+
+    @classmethod
+    def from_major(cls, text: str, currency: str) -> Self:
+        """`from_major("12.50", "HKD")` is 1250 cents, `from_major("1250", "JPY")` 1250 yen.
+
+        Raises ValueError if the text is not an amount of this currency, such as `12.505` HKD or `1250.0` JPY, or if the
+        currency is unknown.
+        """
+        whole, _, part = text.partition(".")
+        decimals = _decimals(currency)
+        if not MAJOR.fullmatch(text) or len(part) > decimals:
+            raise ValueError(f"not an amount in {currency}: {text!r}")
+        return cls(int(whole + part.ljust(decimals, "0")), currency)
+
+    @property
+    def major(self) -> str:
+        """The amount in major units: `12.50` HKD, `1250` JPY. Raises ValueError if the currency is unknown."""
+        return f"{Decimal(self.amount_minor).scaleb(-_decimals(self.currency)):f}"
+
+
+def _decimals(currency: str) -> int:
+    try:
+        return DECIMALS[currency]
+    except KeyError:
+        raise ValueError(f"unknown currency {currency!r}") from None

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-#: One yen is `1`, not `100`. Source: both wallets' amount rules.
-ZERO_DECIMAL_CURRENCIES: Final = frozenset({"JPY", "KRW"})
+from tael.base.currencies import DECIMALS
+
+#: Of a currency that is not in the table, which only a wallet's answer can name: both wallets write two decimals of all
+#: but yen and won.
+USUAL_DECIMALS: Final = 2
 
 PLAIN_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,8})?", re.ASCII)
 
@@ -26,17 +29,13 @@ class Money:
 
 
 def exponent(currency: str) -> int:
-    """How many decimal places the major unit of `currency` has."""
-    return 0 if currency in ZERO_DECIMAL_CURRENCIES else 2
+    """How many decimals the major unit of `currency` has: 0 for the yen, so that one yen is `1` and not `100`."""
+    return DECIMALS.get(currency, USUAL_DECIMALS)
 
 
 def major_text(money: Money) -> str:
     """`money` in major units as the wallets write it: `39.25`, or `100` in a zero-decimal currency."""
-    places = exponent(money.currency)
-    if places == 0:
-        return str(money.amount_minor)
-    sign, digits = ("-", -money.amount_minor) if money.amount_minor < 0 else ("", money.amount_minor)
-    return f"{sign}{digits // 100}.{digits % 100:02d}"
+    return f"{Decimal(money.amount_minor).scaleb(-exponent(money.currency)):f}"
 
 
 def from_major(text: str, currency: str) -> Money:

@@ -50,7 +50,7 @@ def _row(demo_app: DemoApp, index: int) -> dict[str, Any]:
         "key": demo_app.app.key.reveal(),
         "mchid": demo_app.mchids[0],
         "mchids": demo_app.mchids,
-        "shops": [label for label, _ in PLANS[index].shops],
+        "shops": [shop.label for shop in PLANS[index].shops],
         "webhook_style": demo_app.app.webhook_style,
         "sha256_only": demo_app.app.sha256_only,
     }

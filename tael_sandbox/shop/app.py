@@ -52,11 +52,16 @@ Typed = dict[str, str]
 
 
 class Shop:
-    def __init__(self, shop_service: ShopService, order_store: OrderStore, sandbox_url: str) -> None:
+    """A shop with prices in `currency`, which is its merchant's."""
+
+    def __init__(
+        self, shop_service: ShopService, order_store: OrderStore, sandbox_url: str, currency: str
+    ) -> None:
         self._shop_service = shop_service
         self._order_store = order_store
         self._payers = Payers(sandbox_url)
-        self._pages = Pages(sandbox_url)
+        self._pages = Pages(sandbox_url, currency)
+        self._currency = currency
 
     def app(self) -> Starlette:
         app = Starlette(
@@ -101,7 +106,7 @@ class Shop:
 
     async def _shop(self, form: Form, status: int = 200) -> Response:
         openids = await self._payers.openids()
-        latest = self._order_store.latest(LATEST_ORDERS)
+        latest = self._order_store.latest(LATEST_ORDERS, self._currency)
         page = self._pages.shop(form, new_reference(), openids, latest)
         return HTMLResponse(page, status, HEADERS)
 
@@ -115,7 +120,7 @@ class Shop:
         order = Order(
             reference=checkout.reference,
             basket=checkout.basket,
-            amount=checkout.basket.total,
+            amount=checkout.basket.total(self._currency),
             pay_type=checkout.pay_type,
             state=State.SENDING,
             placed_at=time.time(),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tael_client import PayType
+from tael_client import Money, PayType
 
 from tael_sandbox.shop.goods import MAX_QUANTITY, BadQuantity, Basket, read_basket
 from tael_sandbox.shop.order import Order
@@ -29,12 +29,12 @@ class Checkout:
     openid: str
 
 
-def total_minor(typed: Typed) -> int:
+def total_of(typed: Typed, currency: str) -> Money:
     """The total price; 0 while a quantity is invalid."""
     try:
-        return read_basket(typed).total.amount_minor
+        return read_basket(typed).total(currency)
     except BadQuantity:
-        return 0
+        return Money(0, currency)
 
 
 def repeat_form(order: Order) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The shop's articles, and the basket. Prices are in minor units of one currency."""
+"""The shop's articles, and the basket. Prices are set in HKD and converted to the shop's currency."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from typing import Final
 
 from tael_client import Money
 
-CURRENCY: Final = "HKD"
+from tael_sandbox import rates
+
+LIST_CURRENCY: Final = "HKD"
 MAX_QUANTITY: Final = 99
 
 
@@ -17,8 +19,11 @@ class Article:
     name: str
     title: str
     about: str
-    price_minor: int
+    list_price_minor: int
     picture: str
+
+    def price(self, currency: str) -> Money:
+        return Money(rates.convert(self.list_price_minor, LIST_CURRENCY, currency), currency)
 
 
 SHELF: Final = (
@@ -48,9 +53,9 @@ class Basket:
     def lines(self) -> list[tuple[Article, int]]:
         return [(article, self.counts[article.name]) for article in SHELF if self.counts.get(article.name)]
 
-    @property
-    def total(self) -> Money:
-        return Money(sum(article.price_minor * count for article, count in self.lines), CURRENCY)
+    def total(self, currency: str) -> Money:
+        prices = (article.price(currency).amount_minor * count for article, count in self.lines)
+        return Money(sum(prices), currency)
 
     @property
     def summary(self) -> str:

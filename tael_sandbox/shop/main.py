@@ -1,7 +1,8 @@
 """Starts the shop.
 
 Its credentials are in the environment, since every user of the machine can see arguments: SHOP_APPCODE, SHOP_KEY and
-SHOP_MCHID, and the app's settings SHOP_WEBHOOK_STYLE (old or new) and SHOP_RESPONSE_SIGN_TYPE (MD5 or SHA256).
+SHOP_MCHID, the merchant's currency in SHOP_CURRENCY (HKD by default), and the app's settings SHOP_WEBHOOK_STYLE (old or
+new) and SHOP_RESPONSE_SIGN_TYPE (MD5 or SHA256).
 
 One process and one event loop. SQLite is written between two awaits, so requests never interleave in it.
 """
@@ -18,7 +19,9 @@ from tael_client.notifications import STYLES, Style
 
 from tael_sandbox.http1 import Http1Protocol
 from tael_sandbox.logs import configure_logs
+from tael_sandbox.rates import CNY_PER_UNIT
 from tael_sandbox.shop.app import Shop
+from tael_sandbox.shop.goods import LIST_CURRENCY
 from tael_sandbox.shop.order_store import OrderStore
 from tael_sandbox.shop.shop_service import ShopService
 
@@ -29,18 +32,18 @@ def main() -> None:
     configure_logs()
     options = parse_arguments()
     try:
-        credentials, webhook_style = read_credentials(), read_webhook_style()
+        credentials, webhook_style, currency = read_credentials(), read_webhook_style(), read_currency()
     except (KeyError, ValueError) as error:
         sys.exit(
-            f"shop: set SHOP_APPCODE, SHOP_KEY and SHOP_MCHID, and SHOP_WEBHOOK_STYLE and "
-            f"SHOP_RESPONSE_SIGN_TYPE to the app's settings ({error})"
+            f"shop: set SHOP_APPCODE, SHOP_KEY and SHOP_MCHID, SHOP_CURRENCY to the merchant's currency, and "
+            f"SHOP_WEBHOOK_STYLE and SHOP_RESPONSE_SIGN_TYPE to the app's settings ({error})"
         )
     options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     order_store = OrderStore(options.data / "shop.sqlite")
     shop_service = ShopService(
         options.gateway, credentials, webhook_style, order_store, allow_http=options.allow_http
     )
-    shop = Shop(shop_service, order_store, options.sandbox)
+    shop = Shop(shop_service, order_store, options.sandbox, currency)
     uvicorn.run(
         shop.app(),
         http=Http1Protocol,
@@ -84,6 +87,14 @@ def read_credentials() -> Credentials:
         SignType.SHA256,
         response_sign_type=SignType(os.environ.get("SHOP_RESPONSE_SIGN_TYPE", SignType.MD5)),
     )
+
+
+def read_currency() -> str:
+    """Raises ValueError."""
+    currency = os.environ.get("SHOP_CURRENCY", LIST_CURRENCY)
+    if currency not in CNY_PER_UNIT:
+        raise ValueError(f"no exchange rate for the currency {currency!r}")
+    return currency
 
 
 def read_webhook_style() -> Style:

@@ -163,11 +163,11 @@ class OrderStore:
         rows = self._orders("WHERE reference = ?", reference)
         return rows[0] if rows else None
 
-    def latest(self, limit: int) -> list[Order]:
-        return self._orders("ORDER BY placed_at DESC LIMIT ?", limit)
+    def latest(self, limit: int, currency: str) -> list[Order]:
+        return self._orders("WHERE currency = ? ORDER BY placed_at DESC LIMIT ?", currency, limit)
 
-    def _orders(self, clause: str, value: object) -> list[Order]:
-        rows = self._connection.execute(f"SELECT * FROM placed {clause}", (value,))  # noqa: S608 - our own text
+    def _orders(self, clause: str, *values: object) -> list[Order]:
+        rows = self._connection.execute(f"SELECT * FROM placed {clause}", values)  # noqa: S608 - our own text
         return [
             Order(
                 reference=row["reference"],

@@ -11,12 +11,13 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tael_sandbox import rates
 from tael_sandbox.phone.drawings import qr
 from tael_sandbox.phone.pages import HEADERS
 from tael_sandbox.phone.texts import money
 from tael_sandbox.shop import texts
-from tael_sandbox.shop.checkout import OPENID_FIELDS, total_minor
-from tael_sandbox.shop.goods import CURRENCY, MAX_QUANTITY, SHELF
+from tael_sandbox.shop.checkout import OPENID_FIELDS, total_of
+from tael_sandbox.shop.goods import MAX_QUANTITY, SHELF
 from tael_sandbox.shop.order import Order, Refund, refundable_minor, refunded_minor
 from tael_sandbox.shop.order_store import StoredExchange, Webhook
 from tael_sandbox.shop.payers import Openids
@@ -60,8 +61,11 @@ class View:
 
 
 class Pages:
-    def __init__(self, sandbox_url: str) -> None:
+    """The shelf has its prices in `currency`, an order in its own."""
+
+    def __init__(self, sandbox_url: str, currency: str) -> None:
         self._sandbox_url = sandbox_url.rstrip("/")
+        self._currency = currency
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"),
             autoescape=True,
@@ -76,7 +80,6 @@ class Pages:
             "money": money,
             "phone_of": self.phone_of,
             "sandbox_url": self._sandbox_url,
-            "currency": CURRENCY,
         }
 
     def phone_of(self, order: Order) -> str:
@@ -92,7 +95,9 @@ class Pages:
             form=form,
             reference=reference,
             openids=openids,
-            total_minor=total_minor(form.typed),
+            currency=self._currency,
+            decimals=rates.exponent(self._currency),
+            total=total_of(form.typed, self._currency),
             latest=latest,
             shelf=SHELF,
             max_quantity=MAX_QUANTITY,

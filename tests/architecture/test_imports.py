@@ -89,6 +89,7 @@ IMPURE_MODULES = {"asyncio", "os", "io", "pathlib", "socket", "subprocess", "tim
 
 #: What the pure parts may import of us, beside the `domain` of areas at or below their own.
 VALUES = {
+    "tael.base.currencies",
     "tael.base.errors",
     "tael.base.moments",
     "tael.base.money",

@@ -1,11 +1,14 @@
 """Money, times and orders: their valid values."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from babel.numbers import get_currency_precision
 from tael_client import Filters, Money, PaymentOrder, PayType
 from tael_client.moments import UTC8, month_of_number, months_within, read_moment, wire_text
+from tael_client.money import MAX_MINOR
 
 
 def at(text: str) -> datetime:
@@ -22,6 +25,49 @@ def test_money_is_made_of_whole_minor_units_only(amount: Any) -> None:
 def test_invalid_money_is_refused(amount_minor: int, currency: str) -> None:
     with pytest.raises(ValueError, match="must be"):
         Money(amount_minor, currency)
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "amount_minor"),
+    [
+        ("12.50", "HKD", 1250),
+        ("12.5", "HKD", 1250),
+        ("12", "HKD", 1200),
+        ("0.01", "USD", 1),
+        ("1250", "JPY", 1250),
+        ("1", "KRW", 1),
+        ("1.234", "KWD", 1234),
+        ("999999999.99", "HKD", MAX_MINOR),
+    ],
+)
+def test_an_amount_in_major_units_has_the_currency_s_decimals(
+    text: str, currency: str, amount_minor: int
+) -> None:
+    money = Money.from_major(text, currency)
+    assert money == Money(amount_minor, currency)
+    assert Money.from_major(money.major, currency) == money
+    assert Decimal(money.major) == Decimal(text)
+    assert len(money.major.partition(".")[2]) == get_currency_precision(currency)
+
+
+@pytest.mark.parametrize(
+    ("text", "currency"),
+    [
+        *(("12.505", "HKD"), ("1250.0", "JPY"), ("1.5", "KRW"), ("-1", "HKD"), ("1e3", "HKD"), ("", "HKD")),
+        *(
+            (".5", "HKD"),
+            ("5.", "HKD"),
+            ("1,000", "HKD"),
+            ("１", "HKD"),
+            ("1000000000", "HKD"),
+            (" 1", "HKD"),
+        ),
+        *(("1", "HKX"), ("1", ""), ("1", "hkd")),
+    ],
+)
+def test_what_is_not_an_amount_of_the_currency_is_refused(text: str, currency: str) -> None:
+    with pytest.raises(ValueError, match=r"not an amount|must be|unknown currency"):
+        Money.from_major(text, currency)
 
 
 def test_a_time_is_written_in_utc_plus_8_and_read_back_aware() -> None:

@@ -58,7 +58,7 @@ def routes() -> dict[str, dict[str, set[str]]]:
     """The methods of each path. The applications are only inspected, so they need no services."""
     nothing = cast(Any, None)
     gateway = methods_of(application(ROUTES_ONLY))
-    return {"gateway": gateway, "shop": methods_of(Shop(nothing, nothing, "http://x").app())}
+    return {"gateway": gateway, "shop": methods_of(Shop(nothing, nothing, "http://x", "HKD").app())}
 
 
 @pytest.fixture(scope="module")

@@ -156,10 +156,10 @@ def test_the_json_line_is_complete_and_names_the_published_app_first(demo: Demo)
     assert first["mchid"] == "eqqmYMn0Zj6pncw5ZDxjgMqbzV"
 
 
-def test_the_json_line_has_four_apps_and_the_first_merchant_of_each(demo: Demo) -> None:
-    assert [len(app["mchids"]) for app in demo.apps] == [1, 1, 2, 1]
+def test_the_json_line_has_every_app_and_the_first_merchant_of_each(demo: Demo) -> None:
+    assert [len(app["mchids"]) for app in demo.apps] == [1, 1, 2, 1, 10]
     assert all(app["mchid"] == app["mchids"][0] for app in demo.apps)
-    assert len({app["appcode"] for app in demo.apps}) == 4
+    assert len({app["appcode"] for app in demo.apps}) == 5
 
 
 def test_health_and_readiness_answer(demo: Demo) -> None:

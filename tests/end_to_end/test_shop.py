@@ -579,6 +579,33 @@ def test_the_demo_sets_a_missing_notify_url_and_keeps_a_users_own() -> None:
     assert (after["notify_url"], after["return_url"]) == (f"{again.shop}/webhook", "http://127.0.0.1:9/mine")
 
 
+def test_in_another_currency_the_shop_is_a_merchant_of_another_app_and_moves_its_urls() -> None:
+    with open_folder() as folder:
+        demo = Demo.start(folder, None, "--currency", "KRW")
+        try:
+            first, in_krw = demo.apps[0], demo.apps[4]
+            prices = Customer(demo.shop).get("/").text
+        finally:
+            demo.end()
+        again = Demo.start(folder, free_port_block())
+        try:
+            after = again.apps
+        finally:
+            again.end()
+
+    assert "KRW 3,860" in prices.replace("\xa0", " ")  # 22 HKD at 0.9123 CNY, at 0.0052 CNY for one won
+    assert (first["notify_url"], in_krw["notify_url"]) == (None, f"{demo.shop}/webhook")
+    assert (after[0]["notify_url"], after[4]["notify_url"]) == (f"{again.shop}/webhook", None)
+    assert [app["appcode"] for app in after] == [app["appcode"] for app in demo.apps]
+
+
+@pytest.mark.parametrize("currency", ["jpy", "XXX", "CAD", ""])
+def test_a_currency_without_a_merchant_is_refused_in_one_sentence(tmp_path: Path, currency: str) -> None:
+    with pytest.raises(NotStarted) as refused:
+        Demo.start(tmp_path, None, "--currency", currency)
+    assert str(refused.value).strip().startswith("tael: --currency: must be one of HKD, CNY, USD, JPY")
+
+
 def test_a_taken_port_of_the_shop_is_refused_in_one_sentence(tmp_path: Path) -> None:
     port = free_port_block()
     with socket.socket() as taken:

@@ -87,11 +87,13 @@ def test_a_payer_in_wechat_has_an_openid_under_the_merchants_account(
 
 
 def test_all_apps_of_the_demo_exist_and_no_repr_shows_a_key(tael_gateway: TaelGateway) -> None:
-    first, wechat_only, chain, direct = tael_gateway.apps
+    first, wechat_only, chain, direct, in_currencies = tael_gateway.apps
     assert (tael_gateway.appcode, tael_gateway.key) == (first.appcode, first.key) == ("123456", "123456")
     assert tael_gateway.mchid == "eqqmYMn0Zj6pncw5ZDxjgMqbzV"
     assert (wechat_only.shops, chain.shops) == (("wechat_only",), ("chain_east", "chain_west"))
     assert direct.shops == ("direct",)
+    assert in_currencies.shops[:4] == ("in_hkd", "in_cny", "in_usd", "in_jpy")
+    assert len(in_currencies.mchids) == len(in_currencies.shops) == 10
     assert (first.webhook_style, chain.webhook_style, chain.sha256_only) == ("old", "new", True)
     assert chain.key not in repr(chain)
 

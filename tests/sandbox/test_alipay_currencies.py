@@ -42,6 +42,30 @@ CURRENCIES: Final = {
         *("1200.00", 120_000, "1200.00", "1.00000000", "500.50", "699.50", "9.60"),
         ("1200.001", "1200.", ".5", "1,200.00"),
     ),
+    "HKD": Currency(
+        *("1200.00", 120_000, "1094.76", "0.91230000", "500.50", "699.50", "9.60"),
+        ("1200.001", "1200.", ".5", "1,200.00"),
+    ),
+    "SGD": Currency(
+        *("1200.00", 120_000, "6325.20", "5.27100000", "500.50", "699.50", "9.60"),
+        ("1200.001", "1200.", ".5", "1,200.00"),
+    ),
+    "EUR": Currency(
+        *("1200.00", 120_000, "9265.80", "7.72150000", "500.50", "699.50", "9.60"),
+        ("1200.001", "1200.", ".5", "1,200.00"),
+    ),
+    "GBP": Currency(
+        *("1200.00", 120_000, "10857.60", "9.04800000", "500.50", "699.50", "9.60"),
+        ("1200.001", "1200.", ".5", "1,200.00"),
+    ),
+    "AUD": Currency(
+        *("1200.00", 120_000, "5628.60", "4.69050000", "500.50", "699.50", "9.60"),
+        ("1200.001", "1200.", ".5", "1,200.00"),
+    ),
+    "THB": Currency(
+        *("1200.00", 120_000, "241.68", "0.20140000", "500.50", "699.50", "9.60"),
+        ("1200.001", "1200.", ".5", "1,200.00"),
+    ),
 }
 
 
@@ -161,8 +185,8 @@ def test_a_contract_accepts_only_its_own_currency(
     sandbox: Sandbox, shops: Callable[[str], Shop], code: str
 ) -> None:
     online, offline = shops("online"), shops("offline")
-    for other in {*CURRENCIES, "HKD"} - {code}:
-        price = CURRENCIES[other].price if other in CURRENCIES else "12.00"
+    for other in CURRENCIES.keys() - {code}:
+        price = CURRENCIES[other].price
         page = online.open(online.pc_link(new_number(), currency=other, total_fee=price))
         assert b"ILLEGAL_CURRENCY" in page.body
         request = {"currency": other, "trans_amount": price}

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sqlite3
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -135,19 +136,28 @@ def test_shops_without_contract_terms_get_the_defaults(tmp_path: Path) -> None:
     assert terms == {(8_000, True)}
 
 
-def test_a_file_without_other_currencies_gets_their_shops_and_keeps_its_own(tmp_path: Path) -> None:
+def test_a_file_without_some_currencies_gets_their_shops_and_keeps_its_own(tmp_path: Path) -> None:
     path = tmp_path / "shops.json"
     made = open_shops(path)
+    assert [shop.currency for shop in made.shops if shop.label.startswith("in_")] == [
+        *("HKD", "CNY", "USD", "JPY", "KRW", "SGD", "EUR", "GBP", "AUD", "THB")
+    ]
     stored = json.loads(path.read_text())
     stored["shops"] = [shop for shop in stored["shops"] if shop["label"] not in ("in_krw", "in_usd")]
+    for shop in stored["shops"]:
+        if shop["label"] == "in_jpy":
+            shop["wechat"] = None  # it had a contract at Alipay only
     path.write_text(json.dumps(stored))
     read = open_shops(path)
     kept = [shop for shop in made.shops if shop.label not in ("in_krw", "in_usd")]
-    assert list(read.shops[: len(kept)]) == kept
+    for old, new in zip(kept, read.shops[: len(kept)], strict=True):
+        assert replace(new, wechat=None) == replace(old, wechat=None)
+        assert (new.wechat == old.wechat) is (old.label != "in_jpy")
     assert {shop.label: shop.currency for shop in read.shops[len(kept) :]} == {
         "in_krw": "KRW",
         "in_usd": "USD",
     }
+    assert all(shop.wechat for shop in read.shops)
     assert read == open_shops(path)
 
 
@@ -166,7 +176,7 @@ def test_a_file_without_appids_of_mini_program_and_app_gets_them_once(tmp_path: 
         (c.sub_mch_id, c.sub_appid, c.sub_secret) for c in old
     ]
     appids = [appid for contract in (*old, *new) for appid in (contract.mini_appid, contract.app_appid)]
-    assert len(set(appids)) == len(appids) == 20
+    assert len(set(appids)) == len(appids) == 2 * 2 * len(old)
     assert all(re.fullmatch("wx[0-9a-f]{16}", appid) for appid in appids)
     assert read == open_shops(path)
 

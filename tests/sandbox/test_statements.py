@@ -70,8 +70,12 @@ def test_the_response_lists_the_statements_and_their_addresses(own_sandbox: Sand
     closed = close(own_sandbox, wallet, f"{noon:%Y-%m-%d}")
     assert set(closed) == {"wallet", "day", "closed_at", "cut_at", "rows", "statements"}
     assert closed["closed_at"] == closed["cut_at"]
-    others = {"wechat_only", "direct"} if wallet == "wechat" else {"in_jpy", "in_krw", "in_usd", "in_cny"}
-    shops = {"demo", "chain_east", "chain_west"} | others
+    in_currencies = {
+        f"in_{code}" for code in ["hkd", "cny", "usd", "jpy", "krw", "sgd", "eur", "gbp", "aud", "thb"]
+    }
+    shops = {"demo", "chain_east", "chain_west"} | in_currencies
+    if wallet == "wechat":
+        shops |= {"wechat_only", "direct"}
     assert {statement["shop"] for statement in closed["statements"]} == shops
     (mine,) = [statement for statement in closed["statements"] if statement["rows"]]
     account = own_sandbox.account(wallet, "demo", "offline" if wallet == "alipay" else None)

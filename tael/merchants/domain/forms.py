@@ -6,6 +6,8 @@ from ipaddress import ip_network
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from tael.base.currencies import DECIMALS
+
 MAX_URL_CHARS: Final = 2048
 MAX_NOTE_CHARS: Final = 500
 #: Every request is compared with all of them.
@@ -32,7 +34,7 @@ APPCODE: Final = Form(r"[A-Za-z0-9]{1,64}", "1 to 64 letters and digits")
 APP_KEY: Final = Form(r"[!-~]{16,128}", "16 to 128 characters without spaces")
 MCHID: Final = Form(r"[A-Za-z0-9]{1,64}", "1 to 64 letters and digits")
 MERCHANT_NAME: Final = Form(r"(?=.*\S).{1,128}", "1 to 128 characters")
-CURRENCY: Final = Form(r"[A-Z]{3}", "a currency of three capital letters, such as HKD")
+CURRENCY: Final = Form("|".join(DECIMALS), "the code of a currency in capital letters, such as HKD")
 REASON: Final = Form(r"[ -~]{1,200}", "one line of up to 200 ASCII characters")
 
 

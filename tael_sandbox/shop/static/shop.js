@@ -18,8 +18,11 @@ function setTotal() {
   const total = document.getElementById("total");
   const inputs = [...checkout.querySelectorAll("[data-price]")];
   const minor = inputs.reduce((sum, input) => sum + countOf(input) * Number(input.dataset.price), 0);
-  const whole = String(Math.floor(minor / 100)).replace(/\B(?=(\d{3})+$)/g, ",");
-  total.textContent = `${total.dataset.currency}\u00a0${whole}.${String(minor % 100).padStart(2, "0")}`;
+  const decimals = Number(total.dataset.decimals);
+  const digits = String(minor).padStart(decimals + 1, "0");
+  const whole = digits.slice(0, digits.length - decimals).replace(/\B(?=(\d{3})+$)/g, ",");
+  const part = decimals ? `.${digits.slice(-decimals)}` : "";
+  total.textContent = `${total.dataset.currency}\u00a0${whole}${part}`;
 }
 
 if (checkout) {

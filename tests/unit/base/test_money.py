@@ -1,10 +1,13 @@
 """Amounts survive every conversion to a wallet's format and back; only a plain decimal is an amount."""
 
 import pytest
+import tael_client.currencies
 from babel.numbers import get_currency_precision
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tael_sandbox.currencies
+from tael.base.currencies import DECIMALS
 from tael.base.money import Money, exponent, from_major, major_text
 from tael_sandbox import rates
 
@@ -51,12 +54,24 @@ def test_yen_and_won_have_no_minor_unit() -> None:
     assert [exponent(currency) for currency in ("JPY", "KRW", "HKD", "CNY")] == [0, 0, 2, 2]
 
 
+def test_a_currency_that_is_not_in_the_table_is_written_with_two_decimals() -> None:
+    assert (major_text(Money(5, "XTS")), from_major("0.05", "XTS")) == ("0.05", Money(5, "XTS"))
+
+
 @pytest.mark.parametrize("currency", WALLETS_CURRENCIES)
 def test_the_wallets_currencies_have_the_exponents_that_unicode_lists(currency: str) -> None:
     """But for the rupiah: CLDR leaves out its cents, which nobody uses; ISO 4217 and the wallets write them."""
     listed = 2 if currency == "IDR" else get_currency_precision(currency)
     assert exponent(currency) == listed
     assert rates.exponent(currency) == listed
+
+
+def test_where_the_tables_differ_from_unicode_it_leaves_out_decimals_that_nobody_uses() -> None:
+    for table in (DECIMALS, tael_sandbox.currencies.DECIMALS, tael_client.currencies.DECIMALS):
+        more = {code for code, decimals in table.items() if decimals != get_currency_precision(code)}
+        assert all(get_currency_precision(code) == 0 < table[code] for code in more)
+        assert more & set(WALLETS_CURRENCIES) == {"IDR"}
+        assert table.keys() >= set(WALLETS_CURRENCIES)
 
 
 def test_a_fraction_of_the_smallest_unit_is_not_an_amount() -> None:
