@@ -2,7 +2,9 @@
 
 import hashlib
 import hmac
-from urllib.parse import quote, quote_plus, urlencode
+import json
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, quote, quote_plus, urlencode, urlsplit
 
 import pytest
 
@@ -258,3 +260,70 @@ def test_the_example_with_an_unknown_barcode_is_accepted(shop: Merchant) -> None
 
     answer = pay(shop, urlencode(params).encode(), "DE416B630E672C1C941C017B2722E650")
     assert shop.proven(answer).respcd in ("1202", "2006")
+
+
+# ---- whole flows of three kinds of clients of the later pay types ------------------------------------------
+
+
+def form_of(shop: Merchant, call: str, *more: tuple[str, str], **params: str) -> Answer:
+    """As Go's `url.Values` and PHP's `http_build_query` write it: sorted, blanks as plus signs, without mchid."""
+    body = urlencode(dict(sorted(params.items()))).encode()
+    headers = [*shop.headers(shop.sign(params)), *more]
+    return shop.proven(send(shop.demo.gateway, "POST", f"/trade/v1/{call}", body, headers))
+
+
+def test_a_client_in_go_shows_a_code_and_queries_until_it_is_paid(shop: Merchant) -> None:
+    reference, sign_type = new_reference(), ("X-QF-SIGNTYPE", "MD5")
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")  # its clock is in UTC
+    sale = {"pay_type": "800101", "txcurrcd": "HKD", "goods_name": "Tea & cake", "txamt": "1234"}
+    opened = form_of(shop, "payment", sign_type, out_trade_no=reference, txdtm=now, **sale)
+    assert opened.respcd == "0000"
+    (row,) = form_of(shop, "query", sign_type, out_trade_no=reference)["data"]
+    assert row["respcd"] == "1145"
+
+    shop.demo.scan(opened["qrcode"])
+    shop.demo.confirm(url=opened["qrcode"])
+    shop.until(opened["syssn"], "0000")
+    (row,) = form_of(shop, "query", sign_type, syssn=opened["syssn"])["data"]
+    assert (row["txamt"], row["txcurrcd"], row["order_type"]) == ("1234", "HKD", "payment")
+    assert row["chnlsn"] == shop.demo.trades(opened["syssn"])[0]["trade"]
+    refused = form_of(shop, "close", sign_type, syssn=opened["syssn"], txamt="1234", txdtm=now)
+    assert refused.respcd == "1124"
+
+
+def test_a_mini_program_passes_the_parameters_on_and_the_payer_pays(shop: Merchant) -> None:
+    """It knows no reference but its own, and no name of the goods."""
+    reference, openid = new_reference(), shop.demo.openid("demo", "mini_appid")
+    sale = {"txamt": "100", "txcurrcd": "HKD", "pay_type": "800213", "txdtm": "2020-07-03 03:14:29"}
+    opened = form_of(shop, "payment", out_trade_no=reference, sub_openid=openid, **sale)
+    assert opened.respcd == "0000"
+    assert opened["pay_params"].keys() == {"appId", "timeStamp", "nonceStr", "package", "signType", "paySign"}
+    assert all(isinstance(value, str) for value in opened["pay_params"].values())
+    shop.demo.confirm(url=json.dumps(opened["pay_params"]))
+    shop.until(opened["syssn"], "0000")
+    (row,) = form_of(shop, "query", out_trade_no=reference)["data"]
+    assert (row["respcd"], row["txamt"]) == ("0000", "100")
+
+
+def test_a_shop_system_redirects_the_payer_who_returns_to_its_own_address(shop: Merchant) -> None:
+    """As an Odoo module does: the order is found by its reference in the return URL, and then queried."""
+    reference = new_reference()
+    back = f"https://odoo.example/payment/qfpay/return?{urlencode({'out_trade_no': reference})}"
+    urls = {"return_url": back, "notify_url": "https://odoo.example/payment/qfpay/webhook"}
+    sale = {"pay_type": "801101", "txcurrcd": "HKD", "txamt": "1999", "txdtm": "2026-11-29 10:00:00"}
+    opened = form_of(shop, "payment", out_trade_no=reference, **sale, **urls)
+    assert opened.respcd == "0000"
+    done = shop.pay_by_phone(opened)
+    shop.until(opened["syssn"], "0000")
+
+    answer = urlsplit(done["return_to"])
+    onward = send(shop.demo.gateway, "GET", f"{answer.path}?{answer.query}").headers["location"]
+    assert onward.startswith(back)
+    names = parse_qs(urlsplit(onward).query)
+    assert names["out_trade_no"][0] == reference
+    (row,) = form_of(shop, "query", out_trade_no=names["out_trade_no"][0])["data"]
+    assert (float(row["txamt"]) / 100, row["txcurrcd"], row["respcd"]) == (19.99, "HKD", "0000")
+    refund = form_of(
+        shop, "refund", syssn=row["syssn"], txamt="999", out_trade_no=new_reference(), txdtm=sale["txdtm"]
+    )
+    assert refund.respcd in ("0000", "2999")
