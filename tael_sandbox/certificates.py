@@ -104,12 +104,12 @@ class Certificates:
         self.server = self._pair("server")
         if not (self._is_issued(self.server) and _has_all_names(self.server.certificate)):
             self._issue(self.server, "localhost", ExtendedKeyUsageOID.SERVER_AUTH, SERVER_NAMES)
-        for sender in shops.senders:
-            client = self.client(sender.mch_id)
+        for account in shops.merchant_accounts:
+            client = self.client(account.mch_id)
             if not self._is_issued(client):
-                self._issue(client, sender.mch_id, ExtendedKeyUsageOID.CLIENT_AUTH, None)
-            if not _contains(self.client_p12(sender.mch_id), client, sender.mch_id):
-                _write(self.client_p12(sender.mch_id), _p12_of(client, sender.mch_id), 0o600)
+                self._issue(client, account.mch_id, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+            if not _contains(self.client_p12(account.mch_id), client, account.mch_id):
+                _write(self.client_p12(account.mch_id), _p12_of(client, account.mch_id), 0o600)
 
     @property
     def ca_pem(self) -> str:

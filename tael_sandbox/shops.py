@@ -39,8 +39,8 @@ class AlipayContract:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
-    """Who signs the calls to WeChat Pay: a service provider for all its sub-merchants, or a direct merchant."""
+class MerchantAccount:
+    """The holder of a `mch_id`, who signs the calls: a service provider for its sub-merchants, or a direct merchant."""
 
     appid: str  #: its official account
     mch_id: str
@@ -54,7 +54,7 @@ class WeChatContract:
     A file of an older version has no `mini_appid` and no `app_appid`; `open_shops` adds them.
     """
 
-    mch_id: str  #: the Sender's
+    mch_id: str  #: of its merchant account
     sub_mch_id: str
     sub_appid: str  #: a sub-merchant's official account
     sub_secret: str  #: of the official account
@@ -76,11 +76,11 @@ class Shop:
 @dataclass(frozen=True, slots=True)
 class Shops:
     shops: tuple[Shop, ...]
-    senders: tuple[Sender, ...]
+    merchant_accounts: tuple[MerchantAccount, ...]
     alipay_private_key_pem: str  #: Alipay's own, one for all merchants
 
-    def sender(self, mch_id: str) -> Sender:
-        return next(sender for sender in self.senders if sender.mch_id == mch_id)
+    def account(self, mch_id: str) -> MerchantAccount:
+        return next(account for account in self.merchant_accounts if account.mch_id == mch_id)
 
 
 def open_shops(path: Path) -> Shops:
@@ -93,7 +93,7 @@ def open_shops(path: Path) -> Shops:
 
 
 def _new_shops() -> Shops:
-    provider_a, provider_b = _sender(), _sender()
+    provider_a, provider_b = _merchant_account(), _merchant_account()
     return Shops(
         (
             _shop("demo", "Demo Shop", "MD5", provider_a, "MD5"),
@@ -108,7 +108,7 @@ def _new_shops() -> Shops:
 
 def _with_every_currency(shops: Shops) -> Shops:
     """A shop in each currency. A file of an older version has some of them, with contracts only at Alipay."""
-    provider = shops.senders[0]
+    provider = shops.merchant_accounts[0]
     labels = {shop.label for shop in shops.shops}
     missing = [currency for currency in CURRENCIES if _label_in(currency) not in labels]
     private_key_pem = _private_key_pem() if missing else ""
@@ -116,7 +116,7 @@ def _with_every_currency(shops: Shops) -> Shops:
     return replace(shops, shops=(*(_with_wechat(shop, provider) for shop in shops.shops), *added))
 
 
-def _with_wechat(shop: Shop, provider: Sender) -> Shop:
+def _with_wechat(shop: Shop, provider: MerchantAccount) -> Shop:
     if shop.wechat is not None:
         return shop
     return replace(shop, wechat=_sub_merchant(provider, "MD5"))
@@ -125,10 +125,10 @@ def _with_wechat(shop: Shop, provider: Sender) -> Shop:
 def _with_direct_merchant(shops: Shops) -> Shops:
     if any(shop.label == DIRECT for shop in shops.shops):
         return shops
-    sender = _sender()
-    contract = WeChatContract(sender.mch_id, "", "", secrets.token_hex(16), "HMAC-SHA256")
+    account = _merchant_account()
+    contract = WeChatContract(account.mch_id, "", "", secrets.token_hex(16), "HMAC-SHA256")
     shop = Shop(DIRECT, "Lantern Cafe", CURRENCY, (), contract)
-    return replace(shops, shops=(*shops.shops, shop), senders=(*shops.senders, sender))
+    return replace(shops, shops=(*shops.shops, shop), merchant_accounts=(*shops.merchant_accounts, account))
 
 
 def _with_every_appid(shops: Shops) -> Shops:
@@ -147,7 +147,7 @@ def _label_in(currency: str) -> str:
     return f"in_{currency.lower()}"
 
 
-def _shop_in(currency: str, private_key_pem: str, provider: Sender) -> Shop:
+def _shop_in(currency: str, private_key_pem: str, provider: MerchantAccount) -> Shop:
     """The shops share a private key: creating keys takes most of the time of the first start."""
     contracts = (
         _alipay_contract(scene, "MD5", private_key_pem, is_old=False) for scene in ("online", "offline")
@@ -156,7 +156,9 @@ def _shop_in(currency: str, private_key_pem: str, provider: Sender) -> Shop:
     return Shop(_label_in(currency), name, currency, tuple(contracts), _sub_merchant(provider, "MD5"))
 
 
-def _shop(label: str, name: str, alipay_sign: str | None, provider: Sender, wechat_sign: str) -> Shop:
+def _shop(
+    label: str, name: str, alipay_sign: str | None, provider: MerchantAccount, wechat_sign: str
+) -> Shop:
     scenes = ("online", "offline") if alipay_sign is not None else ()
     contracts = (
         _alipay_contract(scene, alipay_sign or "", _private_key_pem(), is_old=label == "chain_east")
@@ -165,7 +167,7 @@ def _shop(label: str, name: str, alipay_sign: str | None, provider: Sender, wech
     return Shop(label, name, CURRENCY, tuple(contracts), _sub_merchant(provider, wechat_sign))
 
 
-def _sub_merchant(provider: Sender, sign_type: str) -> WeChatContract:
+def _sub_merchant(provider: MerchantAccount, sign_type: str) -> WeChatContract:
     return WeChatContract(provider.mch_id, _digits("1", 10), _appid(), secrets.token_hex(16), sign_type)
 
 
@@ -174,8 +176,8 @@ def _alipay_contract(scene: str, sign_type: str, private_key_pem: str, *, is_old
     return AlipayContract(scene, pid, _key(), sign_type, private_key_pem, needs_product_code=not is_old)
 
 
-def _sender() -> Sender:
-    return Sender(_appid(), _digits("1", 10), _key())
+def _merchant_account() -> MerchantAccount:
+    return MerchantAccount(_appid(), _digits("1", 10), _key())
 
 
 def _key() -> str:
@@ -196,10 +198,11 @@ def _private_key_pem() -> str:
 
 
 def _shops_from(stored: dict[str, Any]) -> Shops:
-    senders = stored["senders"] if "senders" in stored else stored["providers"]  # its name in older versions
+    names = ("merchant_accounts", "senders", "providers")  # the last two in files of older versions
+    merchant_accounts = next(stored[name] for name in names if name in stored)
     return Shops(
         tuple(_shop_from(shop) for shop in stored["shops"]),
-        tuple(Sender(**sender) for sender in senders),
+        tuple(MerchantAccount(**account) for account in merchant_accounts),
         stored["alipay_private_key_pem"],
     )
 

@@ -14,7 +14,7 @@ from typing import Final
 from starlette.responses import Response
 
 from tael_sandbox.rates import CNY_PER_UNIT
-from tael_sandbox.shops import Sender
+from tael_sandbox.shops import MerchantAccount
 from tael_sandbox.wechat import trades
 from tael_sandbox.wechat.messages import Value, failure
 from tael_sandbox.wechat.registry import Merchant, Registry
@@ -52,8 +52,8 @@ class Missing(Rejection):
         super().__init__(MISSING + "或".join(names))
 
 
-class UnknownSender(Rejection):
-    """The sender's numbers are unknown or do not match. The documented `err_code` is rarely seen in practice."""
+class UnknownAccount(Rejection):
+    """The numbers of the account are unknown or do not match. The documented `err_code` is rarely seen in practice."""
 
     def __init__(self, return_msg: str, err_code: str) -> None:
         super().__init__(return_msg)
@@ -99,8 +99,8 @@ class AdmittedRequest:
         return int(self.fields[name])
 
     @property
-    def sender(self) -> Sender:
-        return self.merchants[0].sender
+    def account(self) -> MerchantAccount:
+        return self.merchants[0].account
 
     @property
     def merchant(self) -> Merchant:
@@ -109,7 +109,7 @@ class AdmittedRequest:
     @property
     def mch_id(self) -> str:
         """The number as stored in the books; `wire_number` converts it to the number on the wire."""
-        return self.sender.mch_id
+        return self.account.mch_id
 
     @property
     def sub_mch_id(self) -> str:

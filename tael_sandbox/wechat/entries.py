@@ -109,4 +109,4 @@ def _reversals(connection: sqlite3.Connection, merchant: Merchant, since: float,
 
 
 def _numbers(merchant: Merchant) -> tuple[str, str]:
-    return merchant.sender.mch_id, merchant.contract.sub_mch_id
+    return merchant.account.mch_id, merchant.contract.sub_mch_id

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.profiles import Profile, current_profile
-from tael_sandbox.shops import Sender
+from tael_sandbox.shops import MerchantAccount
 from tael_sandbox.tls import is_over_tls, peer_name
 from tael_sandbox.wechat import numbering
 from tael_sandbox.wechat.calls import (
@@ -29,7 +29,7 @@ from tael_sandbox.wechat.calls import (
     Missing,
     Refusal,
     Rejection,
-    UnknownSender,
+    UnknownAccount,
 )
 from tael_sandbox.wechat.due import take_due_steps
 from tael_sandbox.wechat.messages import (
@@ -83,7 +83,7 @@ class Pipeline:
     async def _serve(self, call: Call, request: Request) -> Response:
         try:
             return self._answer(call, request, await _read_body(request))
-        except UnknownSender as stranger:
+        except UnknownAccount as stranger:
             is_strict = current_profile(self._books.reader).is_strict
             if is_strict and call.reject is failure:  # bills have their own form of errors
                 return unsigned_refusal(stranger.err_code, stranger.return_msg)
@@ -99,7 +99,7 @@ class Pipeline:
         if certificate_counts and peer_name(request) is None:
             return HTMLResponse(NO_CERTIFICATE, 400)
         fields, merchants = admit(self._registry, call, body, current_profile(self._books.reader))
-        if certificate_counts and peer_name(request) != merchants[0].sender.mch_id:
+        if certificate_counts and peer_name(request) != merchants[0].account.mch_id:
             raise Rejection("certificate not match")
         return self._run(call, fields, merchants)
 
@@ -122,7 +122,7 @@ class Pipeline:
                     **dict(call.fails_with),
                     **refused.fields,
                 }
-        return signed_reply(fields, merchants[0].sender, outcome)
+        return signed_reply(fields, merchants[0].account, outcome)
 
 
 def admit(
@@ -137,12 +137,12 @@ def admit(
     merchants = _identify(registry, call, fields)
     is_md5_only = call.in_vendor_sandbox and profile.is_strict
     is_sign_type_allowed = not is_md5_only or fields.get("sign_type", "") in ("", MD5)
-    if not (is_sign_type_allowed and _is_signed(call, fields, merchants[0].sender.key)):
+    if not (is_sign_type_allowed and _is_signed(call, fields, merchants[0].account.key)):
         raise Rejection(BAD_SIGNATURE)
     return fields, merchants
 
 
-def signed_reply(fields: dict[str, str], sender: Sender, outcome: dict[str, Value]) -> Response:
+def signed_reply(fields: dict[str, str], account: MerchantAccount, outcome: dict[str, Value]) -> Response:
     reply: dict[str, Value] = {
         "return_code": "SUCCESS",
         "return_msg": "OK",
@@ -151,7 +151,7 @@ def signed_reply(fields: dict[str, str], sender: Sender, outcome: dict[str, Valu
     }
     reply |= {name: fields[name] for name in ("sub_appid", "sub_mch_id") if fields.get(name)}
     reply |= {"nonce_str": numbering.nonce(), **outcome}
-    return xml_reply(signed(reply, sender.key, fields.get("sign_type") or MD5))
+    return xml_reply(signed(reply, account.key, fields.get("sign_type") or MD5))
 
 
 def _identify(registry: Registry, call: Call, fields: dict[str, str]) -> tuple[Merchant, ...]:
@@ -160,14 +160,14 @@ def _identify(registry: Registry, call: Call, fields: dict[str, str]) -> tuple[M
     if merchants and not merchants[0].is_direct and not sub_mch_id and not call.is_for_provider:
         raise Rejection("受理机构必须传入sub_mch_id")
     if not merchants or not _are_appids_bound(fields, merchants):
-        raise UnknownSender(UNBOUND, _identity_error(registry, fields, merchants))
+        raise UnknownAccount(UNBOUND, _identity_error(registry, fields, merchants))
     return merchants
 
 
 def _are_appids_bound(fields: dict[str, str], merchants: tuple[Merchant, ...]) -> bool:
     """A direct merchant's own appids are `appid`, a sub-merchant's `sub_appid` next to its provider's `appid`."""
     own = [appid for merchant in merchants for appid in merchant.appids]
-    appids, sub_appids = (own, []) if merchants[0].is_direct else ([merchants[0].sender.appid], own)
+    appids, sub_appids = (own, []) if merchants[0].is_direct else ([merchants[0].account.appid], own)
     return fields.get("appid", "") in ("", *appids) and fields.get("sub_appid", "") in ("", *sub_appids)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from tael_sandbox.books import Books
 from tael_sandbox.payers import Payer, all_payers
-from tael_sandbox.shops import Sender, Shop, Shops, WeChatContract
+from tael_sandbox.shops import MerchantAccount, Shop, Shops, WeChatContract
 from tael_sandbox.wechat import numbering
 
 #: The mainland's wallet (CNY) and Hong Kong's (HKD).
@@ -32,9 +32,9 @@ CREATE TABLE IF NOT EXISTS wechat_secret (
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """A sub-merchant with its provider, or a direct merchant, which is its own sender."""
+    """A sub-merchant with its provider, or a direct merchant."""
 
-    sender: Sender
+    account: MerchantAccount
     contract: WeChatContract
     shop: Shop
 
@@ -45,11 +45,11 @@ class Merchant:
     @property
     def number(self) -> str:
         """The number of the account that receives the money, as stored in the books."""
-        return self.contract.sub_mch_id or self.sender.mch_id
+        return self.contract.sub_mch_id or self.account.mch_id
 
     @property
     def official_appid(self) -> str:
-        return self.contract.sub_appid or self.sender.appid
+        return self.contract.sub_appid or self.account.appid
 
     @property
     def appids(self) -> tuple[str, str, str]:
@@ -58,16 +58,16 @@ class Merchant:
 
     @property
     def in_vendor_sandbox(self) -> bool:
-        return self.sender.mch_id.startswith(VENDOR_SANDBOX)
+        return self.account.mch_id.startswith(VENDOR_SANDBOX)
 
     @property
     def twin(self) -> "Merchant":
         """The same merchant in WeChat Pay's own sandbox."""
-        mch_id = VENDOR_SANDBOX + self.sender.mch_id
+        mch_id = VENDOR_SANDBOX + self.account.mch_id
         sub_mch_id = "" if self.is_direct else VENDOR_SANDBOX + self.contract.sub_mch_id
         return replace(
             self,
-            sender=replace(self.sender, mch_id=mch_id, key=vendor_sandbox_key(self.sender.key)),
+            account=replace(self.account, mch_id=mch_id, key=vendor_sandbox_key(self.account.key)),
             contract=replace(self.contract, mch_id=mch_id, sub_mch_id=sub_mch_id),
         )
 
@@ -86,17 +86,17 @@ class Registry:
     def __init__(self, books: Books, shops: Shops) -> None:
         self._shops = shops
         self._merchants = [
-            Merchant(shops.sender(shop.wechat.mch_id), shop.wechat, shop)
+            Merchant(shops.account(shop.wechat.mch_id), shop.wechat, shop)
             for shop in shops.shops
             if shop.wechat is not None
         ]
         self._merchants_by_number = {
-            (merchant.sender.mch_id, merchant.contract.sub_mch_id): merchant
+            (merchant.account.mch_id, merchant.contract.sub_mch_id): merchant
             for live_merchant in self._merchants
             for merchant in (live_merchant, live_merchant.twin)
         }
-        self._senders = {
-            mch_id: merchant.sender for (mch_id, _), merchant in self._merchants_by_number.items()
+        self._accounts = {
+            mch_id: merchant.account for (mch_id, _), merchant in self._merchants_by_number.items()
         }
         self._openid_secret = _stored_secret(books, "openid")
 
@@ -119,7 +119,7 @@ class Registry:
             merchant
             for merchant in self._merchants_by_number.values()
             if merchant.in_vendor_sandbox == in_vendor_sandbox
-            and wire_number(merchant.sender.mch_id) == mch_id
+            and wire_number(merchant.account.mch_id) == mch_id
             and sub_mch_id in ("", wire_number(merchant.contract.sub_mch_id))
         )
 
@@ -129,7 +129,7 @@ class Registry:
 
     def key(self, mch_id: str) -> str:
         """The API key of the provider or direct merchant."""
-        return self._senders[mch_id].key
+        return self._accounts[mch_id].key
 
     def owner_of_official_account(self, appid: str) -> Merchant | None:
         """None for a provider's: it has no pages here."""
@@ -137,7 +137,7 @@ class Registry:
 
     def knows_appid(self, appid: str) -> bool:
         """Whether it is an appid of any provider or merchant."""
-        return any(appid in (m.sender.appid, *m.appids) for m in self._merchants)
+        return any(appid in (m.account.appid, *m.appids) for m in self._merchants)
 
     @property
     def appids_with_openids(self) -> list[str]:
@@ -145,7 +145,7 @@ class Registry:
         appids = [
             appid
             for m in self.merchants
-            for appid in (m.sender.appid, m.official_appid, m.contract.mini_appid)
+            for appid in (m.account.appid, m.official_appid, m.contract.mini_appid)
         ]
         return list(dict.fromkeys(appids))
 

@@ -69,7 +69,7 @@ class WeChatTampering:
         }
         if call.operation == REVERSE_PATH:
             error["recall"] = "Y"
-        return signed_reply(fields, merchants[0].sender, error)
+        return signed_reply(fields, merchants[0].account, error)
 
     def with_wrong_signature(self, response: bytes) -> bytes | None:
         if _SIGN.search(response) is None:

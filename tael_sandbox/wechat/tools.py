@@ -43,7 +43,7 @@ def queryexchagerate(request: AdmittedRequest) -> Response:
         "rate_time": numbering.wire_time(published_at),
         "rate": str(int(rates.rate_to_cny(request.text("fee_type")).scaleb(8))),
     }
-    return xml_reply(signed(reply, request.sender.key, request.text("sign_type") or MD5))
+    return xml_reply(signed(reply, request.account.key, request.text("sign_type") or MD5))
 
 
 def authcodetoopenid(request: AdmittedRequest) -> dict[str, Value]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from tael_sandbox.profiles import current_profile
 from tael_sandbox.wechat.addresses import is_ip_address
-from tael_sandbox.wechat.calls import BAD_FORM, UNBOUND, AdmittedRequest, Missing, Rejection, UnknownSender
+from tael_sandbox.wechat.calls import BAD_FORM, UNBOUND, AdmittedRequest, Missing, Rejection, UnknownAccount
 from tael_sandbox.wechat.registry import Merchant
 
 #: By type of page in `scene_info`: what else it names.
@@ -32,11 +32,11 @@ def check_trade_type(request: AdmittedRequest) -> None:
 
 
 def check_appid(request: AdmittedRequest, trade_type: str) -> None:
-    """Whether the trade type belongs to the merchant's own appid. Raises UnknownSender."""
+    """Whether the trade type belongs to the merchant's own appid. Raises UnknownAccount."""
     merchant = request.merchant
     own_appid = request.text("appid" if merchant.is_direct else "sub_appid")
     if own_appid not in _allowed_appids(merchant, trade_type):
-        raise UnknownSender(UNBOUND, "APPID_MCHID_NOT_MATCH")
+        raise UnknownAccount(UNBOUND, "APPID_MCHID_NOT_MATCH")
 
 
 def _allowed_appids(merchant: Merchant, trade_type: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """WeChat Pay's own sandbox: the same calls under a prefix, and the key that signs them there.
 
-`getsignkey` returns the key to a sender that signs with the live key. Behind the prefix are separate numbers, orders
+`getsignkey` returns the key to a merchant that signs with the live key. Behind the prefix are separate numbers, orders
 and bills (see `registry.py`). No certificate is required, and a path may omit `/secapi`.
 """
 
@@ -20,9 +20,9 @@ KEY_PATHS: Final = ("/sandboxnew/pay/getsignkey", "/xdc/apiv2getsignkey/sign/get
 
 
 def getsignkey(request: AdmittedRequest) -> Response:
-    """The reply is not signed, since the sender does not have the sandbox's key yet."""
+    """The reply is not signed, since the merchant does not have the sandbox's key yet."""
     reply = {"return_code": "SUCCESS", "return_msg": "OK", "mch_id": request.text("mch_id")}
-    return xml_reply({**reply, "sandbox_signkey": vendor_sandbox_key(request.sender.key)})
+    return xml_reply({**reply, "sandbox_signkey": vendor_sandbox_key(request.account.key)})
 
 
 def _key_calls() -> Iterator[Call]:

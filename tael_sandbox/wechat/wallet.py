@@ -136,7 +136,7 @@ class WeChatWallet:
         return [self._account(merchant) for merchant in self._registry.merchants]
 
     def _account(self, merchant: Merchant) -> Row:
-        mch_id = merchant.sender.mch_id
+        mch_id = merchant.account.mch_id
         client, client_p12 = self._certificates.client(mch_id), self._certificates.client_p12(mch_id)
         return {
             "wallet": "wechat",
@@ -145,14 +145,14 @@ class WeChatWallet:
             "kind": "direct" if merchant.is_direct else "provider",
             "base_url": self._tls_url,
             "http_url": self._http_url,
-            "appid": merchant.sender.appid,
+            "appid": merchant.account.appid,
             "mch_id": mch_id,
             "sub_mch_id": merchant.contract.sub_mch_id,
             "sub_appid": merchant.contract.sub_appid,
             "mini_appid": merchant.contract.mini_appid,
             "app_appid": merchant.contract.app_appid,
             "sub_secret": merchant.contract.sub_secret,
-            "key": merchant.sender.key,
+            "key": merchant.account.key,
             "sign_type": merchant.contract.sign_type,
             "fee_rate": rates.percentage(merchant.contract.fee_rate_ppm),
             "currency": merchant.shop.currency,
@@ -187,7 +187,7 @@ class WeChatWallet:
             "shop": merchant.shop.label,
             "account": merchant.number,
             "url": self._tls_url + bills.PATH,
-            "ask": {"mch_id": merchant.sender.mch_id, **sub_mch_id, "bill_date": f"{day:%Y%m%d}"},
+            "ask": {"mch_id": merchant.account.mch_id, **sub_mch_id, "bill_date": f"{day:%Y%m%d}"},
         }
 
     def openids(self, payer: str) -> dict[str, str]:

@@ -80,7 +80,7 @@ def test_the_constraints_are_critical(made: Certificates) -> None:
 
 
 def test_each_folder_has_a_ca_of_its_own(made: Certificates, shops: Shops, tmp_path: Path) -> None:
-    other = Certificates(tmp_path / "other", replace(shops, senders=()))
+    other = Certificates(tmp_path / "other", replace(shops, merchant_accounts=()))
     assert other.authority.key_pem != made.authority.key_pem
     with pytest.raises(ssl.SSLCertVerificationError):
         shake_hands(trusting(other.ca_pem), server_context(made), "localhost")
@@ -97,12 +97,12 @@ def test_a_ca_without_constraints_is_renewed_and_its_clients_stay_valid(folder: 
     assert {name: (folder / name).read_bytes() for name in kept} == kept
     assert renewed.authority.certificate.subject == OLD_NAME
     server = server_context(renewed)
-    for sender in shops.senders:
+    for account in shops.merchant_accounts:
         client = trusting(renewed.ca_pem)
-        pair = renewed.client(sender.mch_id)
+        pair = renewed.client(account.mch_id)
         load_pair(client, pair.cert_pem, pair.key_pem)
-        assert shake_hands(client, server, "api.mch.weixin.qq.com") == sender.mch_id
-        assert renewed.client_p12(sender.mch_id).exists()
+        assert shake_hands(client, server, "api.mch.weixin.qq.com") == account.mch_id
+        assert renewed.client_p12(account.mch_id).exists()
     shake_hands(trusting(old_ca_pem), server, "localhost")
     with pytest.raises(ssl.SSLCertVerificationError):
         shake_hands(trusting(renewed.ca_pem), serving_as("example.com", renewed.authority), "example.com")
@@ -112,7 +112,7 @@ def test_a_ca_without_constraints_is_renewed_and_its_clients_stay_valid(folder: 
 def test_missing_files_are_created_again_and_match_the_rest(folder: Path, shops: Shops, missing: str) -> None:
     (folder / missing).unlink()
     again = Certificates(folder, shops)
-    client, mch_id = trusting(again.ca_pem), shops.senders[0].mch_id
+    client, mch_id = trusting(again.ca_pem), shops.merchant_accounts[0].mch_id
     pair = again.client(mch_id)
     load_pair(client, pair.cert_pem, pair.key_pem)
     assert shake_hands(client, server_context(again), "mapi.alipay.com") == mch_id
@@ -126,19 +126,19 @@ def test_a_second_start_changes_nothing(folder: Path, shops: Shops) -> None:
 
 
 def test_pkcs12_holds_the_client_s_key_and_certificate_and_no_chain(made: Certificates, shops: Shops) -> None:
-    for sender in shops.senders:
-        pair, path = made.client(sender.mch_id), made.client_p12(sender.mch_id)
-        key, certificate, chain = pkcs12.load_key_and_certificates(path.read_bytes(), sender.mch_id.encode())
+    for account in shops.merchant_accounts:
+        pair, path = made.client(account.mch_id), made.client_p12(account.mch_id)
+        key, certificate, chain = pkcs12.load_key_and_certificates(path.read_bytes(), account.mch_id.encode())
         assert isinstance(key, rsa.RSAPrivateKey)
         assert key.private_numbers() == pair.key.private_numbers()
         assert (certificate, chain) == (pair.certificate, [])
         assert path.stat().st_mode & 0o777 == 0o600
         with pytest.raises(ValueError, match="password"):
-            pkcs12.load_key_and_certificates(path.read_bytes(), b"1" + sender.mch_id.encode())
+            pkcs12.load_key_and_certificates(path.read_bytes(), b"1" + account.mch_id.encode())
 
 
 def test_pkcs12_has_the_form_that_all_readers_support(made: Certificates, shops: Shops) -> None:
-    mch_id = shops.senders[0].mch_id
+    mch_id = shops.merchant_accounts[0].mch_id
     output = output_of(
         "openssl", "pkcs12", "-info", "-noout", *reading(made, mch_id, "-in", "-passin", "pass:")
     )
@@ -152,7 +152,7 @@ def test_pkcs12_has_the_form_that_all_readers_support(made: Certificates, shops:
 
 
 def test_java_reads_the_pkcs12_file(made: Certificates, shops: Shops) -> None:
-    store = reading(made, shops.senders[0].mch_id, "-keystore", "-storepass", "")
+    store = reading(made, shops.merchant_accounts[0].mch_id, "-keystore", "-storepass", "")
     output = output_of("keytool", "-list", "-storetype", "PKCS12", *store)
     assert "tenpay certificate, " in output
     assert "PrivateKeyEntry" in output

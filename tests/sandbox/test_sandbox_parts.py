@@ -181,11 +181,12 @@ def test_a_file_without_appids_of_mini_program_and_app_gets_them_once(tmp_path: 
     assert read == open_shops(path)
 
 
-def test_a_file_with_senders_under_their_older_name_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("older_name", ["senders", "providers"])
+def test_a_file_with_merchant_accounts_under_an_older_name_is_read(tmp_path: Path, older_name: str) -> None:
     path = tmp_path / "shops.json"
     made = open_shops(path)
     stored = json.loads(path.read_text())
-    stored["providers"] = stored.pop("senders")
+    stored[older_name] = stored.pop("merchant_accounts")
     path.write_text(json.dumps(stored))
     assert open_shops(path) == made
 
@@ -195,15 +196,16 @@ def test_a_file_without_a_direct_merchant_gets_one_and_keeps_its_own(tmp_path: P
     made = open_shops(path)
     stored = json.loads(path.read_text())
     assert stored["shops"].pop()["label"] == "direct"
-    del stored["senders"][-1]
+    del stored["merchant_accounts"][-1]
     path.write_text(json.dumps(stored))
     read = open_shops(path)
-    assert (read.shops[:-1], read.senders[:-1]) == (made.shops[:-1], made.senders[:-1])
-    added, sender = read.shops[-1], read.senders[-1]
+    assert read.shops[:-1] == made.shops[:-1]
+    assert read.merchant_accounts[:-1] == made.merchant_accounts[:-1]
+    added, account = read.shops[-1], read.merchant_accounts[-1]
     assert (added.label, added.currency, added.alipay) == ("direct", "HKD", ())
     assert added.wechat is not None
     assert (added.wechat.mch_id, added.wechat.sub_mch_id, added.wechat.sign_type) == (
-        *(sender.mch_id, "", "HMAC-SHA256"),
+        *(account.mch_id, "", "HMAC-SHA256"),
     )
     assert read == open_shops(path)
 
