@@ -1,7 +1,7 @@
 """The kind of a payer's browser by its User-Agent, and the pay type it can use for each wallet."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from enum import StrEnum
 from typing import Final
 
@@ -36,14 +36,10 @@ PRESENTMENTS: Final = {
 }
 
 
-def pay_types_for(wallet: Wallet, browser: Browser, has_openid: bool) -> Iterator[PayType]:
-    """The pay types for paying a checkout link with `wallet` in this browser, best first.
-
-    A link has no field that only some pay types need, except perhaps the payer's openid.
-    """
-    given = {"sub_openid"} if has_openid else set()
+def pay_types_for(wallet: Wallet, browser: Browser, given: Set[str]) -> Iterator[PayType]:
+    """The pay types for paying with `wallet` in this browser, best first. `given`: the fields that can be filled in."""
     for presentment in PRESENTMENTS[browser]:
         for pay_type in PAY_TYPES.values():
             is_shown = pay_type.wallet is wallet and pay_type.presentment is presentment
-            if is_shown and not pay_type.is_for_shops and given.issuperset(FIELDS[pay_type.code].needs):
+            if is_shown and not pay_type.is_for_shops and given >= set(FIELDS[pay_type.code].needs):
                 yield pay_type

@@ -4,6 +4,8 @@ A link's parameters are behind the `#`, which browsers do not send: the first pa
 them (`api/checkout.py`) and responds with the path of the choice page.
 """
 
+import json
+from ipaddress import ip_address
 from typing import Final
 
 from starlette.requests import Request
@@ -19,9 +21,12 @@ from tael.cashier.rendering import PRIVATE, message, no_such_page, page, route, 
 from tael.payments.checkout import Checkout, choose, find_checkout, leave
 from tael.payments.domain.checkout import link_pages_end, takes_orders
 from tael.payments.domain.page_urls import CHECKSTAND, payment_page_end
-from tael.payments.domain.payment import State
+from tael.payments.domain.payment import PayersSite, State
+from tael.qfpay.pay_types import FIELDS
 from tael.qfpay.reasons import code_of
 
+#: `scene_info` has at most 256 characters, most of which may be the public URL's.
+MAX_SITE_NAME: Final = 32
 #: A browser's timers are limited to 24 days. The page reloads after a day and continues to count down.
 MAX_LEFT_S: Final = 24 * 3600
 ONE: Final = f"{CHECKSTAND}/{{mchid}}/{{link_id}}"
@@ -51,7 +56,6 @@ async def _choice(request: Request, context: CashierContext) -> Response:
     if order is not None and order.state is State.PAID:
         return _to(request, context.pages.path(order))
     browser = browser_of(request)
-    pay_types = _pay_types(checkout, browser)
     path = _path(checkout, context)
     order_path = ""
     if order is not None and order.state is State.PENDING and now < payment_page_end(order):
@@ -66,7 +70,7 @@ async def _choice(request: Request, context: CashierContext) -> Response:
         is_open=takes_orders(checkout.link, now),
         is_ended=checkout.link.ended_at is not None,
         order_path=order_path,
-        choices=[(wallet.value, f"{path}/by/{wallet}") for wallet in pay_types],
+        choices=[(wallet.value, f"{path}/by/{wallet}") for wallet in _pay_types(checkout, request)],
         notes=_notes(checkout, browser),
         leave_path=f"{path}/leave" if checkout.link.cancel_url else "",
         failed_path=f"{path}/failed" if checkout.link.failed_url else "",
@@ -79,14 +83,16 @@ async def _chosen(request: Request, context: CashierContext) -> Response:
     checkout = await _requested_checkout(request, context)
     if checkout is None:
         return no_such_page(request)
-    pay_types = _pay_types(checkout, browser_of(request))
+    pay_types = _pay_types(checkout, request)
     pay_type = next(
         (pay_type for wallet, pay_type in pay_types.items() if wallet == request.path_params["wallet"]), None
     )
     if pay_type is None:
         return no_such_page(request)
     try:
-        order = await choose(checkout, pay_type, context.payments)
+        order = await choose(
+            checkout, pay_type, context.payments, _site(request, pay_type, checkout, context)
+        )
     except (OrderClosed, OrderExpired):
         return _to(request, _path(checkout, context))  # that page shows that the link has ended
     except TaelError as error:
@@ -134,14 +140,41 @@ async def _requested_checkout(request: Request, context: CashierContext) -> Chec
     return checkout
 
 
-def _pay_types(checkout: Checkout, browser: Browser) -> dict[Wallet, PayType]:
+def _pay_types(checkout: Checkout, request: Request) -> dict[Wallet, PayType]:
     """The pay types that the merchant's accounts and this browser support."""
+    given = {"sub_openid"} if checkout.link.openid else set()
+    if _payer_ip(request):
+        given.add("extend_info")
     chosen: dict[Wallet, PayType] = {}
     for wallet in Wallet:
-        for pay_type in pay_types_for(wallet, browser, bool(checkout.link.openid)):
+        for pay_type in pay_types_for(wallet, browser_of(request), given):
             if checkout.can_be_paid_by(pay_type):
                 chosen.setdefault(wallet, pay_type)
     return chosen
+
+
+def _payer_ip(request: Request) -> str:
+    """The address of the payer's browser, or "" if it is unknown."""
+    peer = request.client.host if request.client else ""
+    try:
+        return str(ip_address(peer))
+    except ValueError:
+        return ""
+
+
+def _site(
+    request: Request, pay_type: PayType, checkout: Checkout, context: CashierContext
+) -> PayersSite | None:
+    """What the wallet wants to know of the site on which the payer is, for a pay type that needs it."""
+    if "extend_info" not in FIELDS[pay_type.code].needs:
+        return None
+    site = {
+        "type": "Wap",
+        "wap_url": context.pages.public_url,
+        "wap_name": checkout.merchant.name[:MAX_SITE_NAME],
+    }
+    scene_info = json.dumps({"h5_info": site}, ensure_ascii=False, separators=(",", ":"))
+    return PayersSite(_payer_ip(request), scene_info)
 
 
 def _notes(checkout: Checkout, browser: Browser) -> list[str]:
@@ -150,7 +183,7 @@ def _notes(checkout: Checkout, browser: Browser) -> list[str]:
         return []
     lacks_openid = not checkout.link.openid and checkout.can_be_paid_by(PAY_TYPES["800207"])
     accepts_alipay = checkout.can_be_paid_by(PAY_TYPES["800152"])
-    return ["wechat_needs_openid"] * lacks_openid + ["no_alipay_in_wechat"] * accepts_alipay
+    return ["wechat_needs_openid"] * lacks_openid + ["leave_wechat_alipay"] * accepts_alipay
 
 
 def _path(checkout: Checkout, context: CashierContext) -> str:

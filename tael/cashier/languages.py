@@ -43,8 +43,14 @@ WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
         "請用另一部手機（付款的手機）掃描此二維碼。",
     ),
     "open_alipay": ("Pay with Alipay", "用支付宝付款", "用支付寶付款"),
+    "open_wechat": ("Pay with WeChat", "用微信付款", "用微信付款"),
     "pay_now": ("Pay now", "立即支付", "立即支付"),
-    "no_alipay_in_wechat": (
+    "leave_wechat_wechat": (
+        "This payment begins in another browser. Tap ··· at the top, then “Open in browser”.",
+        "此付款须在其他浏览器中进行。请点右上角 ···，选择“在浏览器打开”。",
+        "此付款須在其他瀏覽器中進行。請點右上角 ···，選擇「在瀏覽器打開」。",
+    ),
+    "leave_wechat_alipay": (
         "Alipay cannot be used inside WeChat. Tap ··· at the top, then “Open in browser”.",
         "微信内无法使用支付宝。请点右上角 ···，选择“在浏览器打开”。",
         "微信內無法使用支付寶。請點右上角 ···，選擇「在瀏覽器打開」。",

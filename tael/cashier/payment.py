@@ -17,7 +17,7 @@ from tael.cashier.browsers import browser_of
 from tael.cashier.context import CashierContext
 from tael.cashier.qr import qr_code
 from tael.cashier.redirects import base_url, onward_url
-from tael.cashier.rendering import PRIVATE, no_such_page, page, route, to_merchant
+from tael.cashier.rendering import PRIVATE, TO_WALLET, no_such_page, page, route, to_merchant
 from tael.channels.outcomes import PayCode, PayLink, PayParams
 from tael.payments.checkout import checkout_of
 from tael.payments.domain.checkout import takes_orders
@@ -101,7 +101,7 @@ async def _open(request: Request, context: CashierContext) -> Response:
         payment = await context.payments.store.payments.by_syssn(payment.mchid, payment.syssn) or payment
     may_go = takes_payers(payment, context.now()) and not payment.is_unopened
     if isinstance(payment.pay, PayLink) and may_go:
-        return RedirectResponse(payment.pay.url, 303, PRIVATE)
+        return RedirectResponse(payment.pay.url, 303, TO_WALLET)
     return RedirectResponse(context.pages.path(payment), 303, PRIVATE)
 
 
@@ -129,10 +129,12 @@ async def payment_page(request: Request, payment: Payment, context: CashierConte
     path = context.pages.path(payment)
     may_choose = checkout is not None and takes_orders(checkout.link, now)
     link_path = context.pages.checkout_path(payment.mchid, checkout.link.link_id) if checkout else ""
+    presented = await _presented(payment, context)
     onward = {state: bool(base_url(payment, state, app, checkout)) for state in ENDS}
     return page(
         request,
         "payment.html",
+        headers=TO_WALLET if presented["url"] else PRIVATE,
         payee=merchant.name if merchant else "",
         subject=payment.subject,
         amount=major_text(payment.amount),
@@ -152,7 +154,7 @@ async def payment_page(request: Request, payment: Payment, context: CashierConte
         state_path=f"{path}/state",
         left_s=max(0, int((payment.expires_at - now).total_seconds())),
         browser=browser_of(request).value,
-        **await _presented(payment, context),
+        **presented,
     )
 
 

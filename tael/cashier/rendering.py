@@ -32,6 +32,9 @@ PRIVATE: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
 }
 
+#: Of a page that leads to a wallet's: WeChat Pay refuses a browser that does not name the site it comes from.
+TO_WALLET: Final[Mapping[str, str]] = {**PRIVATE, "Referrer-Policy": "strict-origin"}
+
 Show = Callable[[Request, CashierContext], Awaitable[Response]]
 
 
@@ -53,7 +56,13 @@ async def _guarded(request: Request, show: Show, context: CashierContext) -> Res
     return message(request, "not_now", "try_later", 503)
 
 
-def page(request: Request, template: str, status: int = 200, **values: object) -> Response:
+def page(
+    request: Request,
+    template: str,
+    status: int = 200,
+    headers: Mapping[str, str] = PRIVATE,
+    **values: object,
+) -> Response:
     """A page that runs only its own scripts and styles, which carry a nonce that injected text cannot know."""
     nonce = secrets.token_urlsafe(16)
     lang = language_of(request)
@@ -70,7 +79,7 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
         html_langs=HTML_LANG,
         **values,
     )
-    return HTMLResponse(text, status, {"Content-Security-Policy": policy, **PRIVATE})
+    return HTMLResponse(text, status, {"Content-Security-Policy": policy, **headers})
 
 
 def to_merchant(url: str) -> Response:

@@ -16,7 +16,7 @@ from tael.merchants.domain.merchant import Merchant, Operation
 from tael.payments.closes import close_order
 from tael.payments.context import PaymentContext
 from tael.payments.domain.checkout import CheckoutLink, link_pages_end, order_expires_after_s, takes_orders
-from tael.payments.domain.payment import Payment, State
+from tael.payments.domain.payment import PayersSite, Payment, State
 from tael.payments.opening import (
     PaymentRequest,
     await_initial_response,
@@ -85,8 +85,12 @@ async def checkout_of(payment: Payment, context: PaymentContext) -> Checkout | N
     return await _checkout(link, context) if link and link.payment_syssn == payment.syssn else None
 
 
-async def choose(checkout: Checkout, pay_type: PayType, context: PaymentContext) -> Payment:
+async def choose(
+    checkout: Checkout, pay_type: PayType, context: PaymentContext, site: PayersSite | None = None
+) -> Payment:
     """The link's order with `pay_type`; the previous order if it is paid or its wallet did not close it yet.
+
+    `site` is for a pay type whose wallet compares the payer's address.
 
     Raises the TaelErrors of a payment, OrderClosed and OrderExpired if the link has ended, StoreUnavailable.
     """
@@ -94,11 +98,11 @@ async def choose(checkout: Checkout, pay_type: PayType, context: PaymentContext)
     await context.wallets.credentials.check_open()
     check_grant(checkout.merchant, Operation.PAYMENT)
     for _ in range(MAX_ROUNDS):
-        order = await _previous_order(checkout.order, pay_type, context)
+        order = await _previous_order(checkout.order, pay_type, site, context)
         if order is not None and order.state in (State.PENDING, State.PAID):
             return await with_pay_data(order, context)
         _refuse_ended(checkout.link, context)
-        request = _payment_request(checkout, pay_type, context)
+        request = _payment_request(checkout, pay_type, site, context)
         payment = await pending_payment(request, context)
         if await context.store.checkouts.open_order(checkout.link, payment):
             return await send_initial_request(payment, request, context)
@@ -134,14 +138,18 @@ async def _newest_order(link: CheckoutLink, context: PaymentContext) -> Payment 
 
 
 async def _previous_order(
-    order: Payment | None, pay_type: PayType, context: PaymentContext
+    order: Payment | None, pay_type: PayType, site: PayersSite | None, context: PaymentContext
 ) -> Payment | None:
-    """`order` after its initial request; closed at its wallet if the payer chose another pay type."""
+    """`order` after its initial request; closed at its wallet if the payer needs another one.
+
+    That is for another pay type, and at another address for an order that can be paid from one address only.
+    """
     if order is None:
         return None
     if is_in_flight(order, context):
         order = await await_initial_response(order, context)
-    if order.state is State.PENDING and order.pay_type != pay_type:
+    is_for_this_payer = order.pay_type == pay_type and order.payer_ip == (site.ip if site else "")
+    if order.state is State.PENDING and not is_for_this_payer:
         return await _closed(order, context)
     return order
 
@@ -162,7 +170,9 @@ def _refuse_ended(link: CheckoutLink, context: PaymentContext) -> None:
         raise errors.OrderExpired("this checkout link accepts no more orders")
 
 
-def _payment_request(checkout: Checkout, pay_type: PayType, context: PaymentContext) -> PaymentRequest:
+def _payment_request(
+    checkout: Checkout, pay_type: PayType, site: PayersSite | None, context: PaymentContext
+) -> PaymentRequest:
     link = checkout.link
     return PaymentRequest(
         context=checkout.context,
@@ -177,4 +187,5 @@ def _payment_request(checkout: Checkout, pay_type: PayType, context: PaymentCont
         device=link.device,
         forbid_credit=link.forbid_credit,
         expires_after_s=order_expires_after_s(link, pay_type.expires_after_s, context.clock.now()),
+        site=site,
     )

@@ -20,7 +20,7 @@ from tael.merchants.credential_cache import AppContext
 from tael.merchants.domain.account import Account
 from tael.merchants.domain.merchant import Merchant
 from tael.payments.context import PaymentContext
-from tael.payments.domain.payment import FIRST_CHECK, Payment, State
+from tael.payments.domain.payment import FIRST_CHECK, PayersSite, Payment, State
 from tael.payments.outcomes import record_outcome, without_verdict
 from tael.payments.wallets import order_for
 
@@ -52,8 +52,7 @@ class PaymentRequest:
     goods_info: str = ""
     return_url: str = ""
     region: Region | None = None
-    payer_ip: str = ""
-    scene_info: str = ""
+    site: PayersSite | None = None
 
 
 async def open_payment(request: PaymentRequest, context: PaymentContext) -> Payment:
@@ -99,8 +98,8 @@ async def pending_payment(request: PaymentRequest, context: PaymentContext) -> P
         goods_info=request.goods_info,
         return_url=request.return_url,
         region=request.region,
-        payer_ip=request.payer_ip,
-        scene_info=request.scene_info,
+        payer_ip=request.site.ip if request.site else "",
+        scene_info=request.site.scene_info if request.site else "",
         fee_rate_ppm=account.fee_rate_ppm,
     )
     order = order_for(payment, account, context.wallets.public_url)

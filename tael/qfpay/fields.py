@@ -8,7 +8,6 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Final
@@ -18,6 +17,7 @@ from tael.base.errors import NoChannel
 from tael.base.moments import UTC8
 from tael.base.pay_types import PAY_TYPES, PayType, Region
 from tael.base.text import is_writable
+from tael.payments.domain.payment import PayersSite
 from tael.qfpay.errors import BadField
 
 Params = Mapping[str, str]
@@ -149,14 +149,6 @@ def web_url(params: Mapping[str, str], name: str) -> str:
     if not is_good:
         raise BadField.malformed(name, f"must be {what}")
     return url
-
-
-@dataclass(frozen=True, slots=True)
-class PayersSite:
-    """From where a payer comes who pays in a phone's browser, as the wallet wants to know it."""
-
-    ip: str
-    scene_info: str  #: the wallet's JSON text
 
 
 def extend_info(params: Params) -> PayersSite:

@@ -102,8 +102,7 @@ def read_payment(request: AuthenticatedRequest) -> PaymentRequest:
         goods_info=goods_info,
         return_url=return_url,
         region=region,
-        payer_ip=site.ip if site else "",
-        scene_info=site.scene_info if site else "",
+        site=site,
     )
 
 

@@ -50,6 +50,28 @@ def at_shop(shop: Merchant, name: str) -> re.Pattern[str]:
     return re.compile(re.escape(shop_page(shop, name)) + r"(?:&|$)")
 
 
+# ---- to the wallet's page ------------------------------------------------------------------------------------------
+
+
+def test_a_phone_goes_to_wechat_s_page_which_checks_where_it_comes_from(
+    new_page: NewPage, shop: Merchant, demo: Demo
+) -> None:
+    where, syssn = page_path(shop, "wechat", PHONE, **own_pages(shop))
+    page = new_page(**SMALL, user_agent=PHONE)
+    page.goto(where)
+    check_accessibility(page)
+    demo.put_profile("strict")
+    try:
+        page.get_by_role("link", name="Pay with WeChat").click()
+        page.get_by_role("button", name="Pay", exact=True).click()
+        expect(page.get_by_text("The payment is done.")).to_be_visible()
+    finally:
+        demo.put_profile("demo")
+    page.goto(where)
+    page.wait_for_url(at_shop(shop, "return_url"))
+    assert shop.row(syssn)["respcd"] == "0000"
+
+
 # ---- waiting for the result ----------------------------------------------------------------------------------------
 
 

@@ -350,7 +350,7 @@ def test_an_order_does_not_outlive_its_link_by_more_than_it_takes_to_pay(shop: M
         (DESKTOP, "alipay", "800151"),
         (DESKTOP, "wechat", "800201"),
         (PHONE, "alipay", "800152"),
-        (PHONE, "wechat", "800201"),
+        (PHONE, "wechat", "800212"),
     ],
 )
 def test_the_browser_decides_how_a_wallet_is_reached(
@@ -360,6 +360,24 @@ def test_the_browser_decides_how_a_wallet_is_reached(
     assert f"/by/{wallet}".encode() in look(shop, page, agent).body
 
     assert shown(shop, order_of(choose(shop, page, wallet, agent))) == (pay_type, "1145")
+
+
+def test_in_a_phone_s_browser_wechat_opens_its_own_page_for_that_browser_alone(
+    shop: Merchant, demo: Demo
+) -> None:
+    """WeChat Pay compares the address of the browser, and refuses one that does not say where it comes from."""
+    chosen = choose(shop, opened(shop), "wechat", PHONE)
+    page = look(shop, chosen.headers["location"], PHONE)
+    assert page.headers["referrer-policy"] == "strict-origin"
+    assert b">Pay with WeChat</a>" in page.body
+    onward = look(shop, f"{page_of(chosen)}/open", PHONE)
+    assert (onward.status, onward.headers["referrer-policy"]) == (303, "strict-origin")
+    assert onward.headers["location"].startswith(f"{demo.sandbox}/cgi-bin/mmpayweb-bin/checkmweb?prepay_id=")
+    inside = look(shop, chosen.headers["location"], IN_WECHAT).body
+    assert b">Pay with WeChat</a>" not in inside
+    assert b"Tap \xc2\xb7\xc2\xb7\xc2\xb7 at the top" in inside
+    demo.confirm(url=onward.headers["location"])
+    shop.until(order_of(chosen), "0000")
 
 
 def test_inside_wechat_a_link_with_an_openid_pays_there_and_one_without_explains_how(

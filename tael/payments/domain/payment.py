@@ -56,6 +56,14 @@ LATE_MONEY: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
+class PayersSite:
+    """From where a payer comes who pays in a phone's browser, as the wallet wants to know it."""
+
+    ip: str
+    scene_info: str  #: the wallet's JSON text
+
+
+@dataclass(frozen=True, slots=True)
 class Payment:
     """One order. Instants are UTC; amounts are minor units of `amount.currency`."""
 

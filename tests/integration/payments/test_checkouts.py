@@ -9,7 +9,7 @@ from tael.base import errors
 from tael.operations.store import Store
 from tael.payments.checkout import choose, find_checkout
 from tael.payments.domain.checkout import CheckoutLink
-from tael.payments.domain.payment import Payment
+from tael.payments.domain.payment import PayersSite, Payment, State
 from tests.integration.payments.test_recording import gateway_over
 from tests.support.scene import scene_of
 from tests.support.values import MCHID, NOW, ONLINE, a_link, a_payment
@@ -97,6 +97,23 @@ async def test_every_request_of_an_order_without_credit_cards_has_the_limit(
     written = await store.payments.by_syssn(MCHID, order.syssn)
     assert written is not None
     assert (await scene.gateway.wallets.order(written)).forbid_credit
+
+
+async def test_an_order_for_one_address_makes_room_for_a_payer_at_another(
+    store: Store, link: CheckoutLink
+) -> None:
+    scene = scene_of(store)
+    orders = []
+    for ip in ("203.0.113.7", "203.0.113.7", "2001:db8::1"):
+        checkout = await find_checkout(MCHID, link.link_id, scene.gateway)
+        assert checkout is not None
+        orders.append(await choose(checkout, ONLINE, scene.gateway, PayersSite(ip, "{}")))
+    first, same, other = orders
+    assert same.syssn == first.syssn != other.syssn
+    assert (other.payer_ip, other.scene_info) == ("2001:db8::1", "{}")
+    closed = await store.payments.by_syssn(MCHID, first.syssn)
+    assert closed is not None
+    assert closed.state is State.CLOSED
 
 
 @pytest.mark.parametrize(

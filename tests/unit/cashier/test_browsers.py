@@ -9,19 +9,19 @@ ALIPAY_PC, ALIPAY_PHONE = ["800151", "801101", "801514"], ["800152", "801107", "
 
 
 @pytest.mark.parametrize(
-    ("wallet", "browser", "has_openid", "codes"),
+    ("wallet", "browser", "given", "codes"),
     [
-        (Wallet.ALIPAY, Browser.DESKTOP, False, ALIPAY_PC),
-        (Wallet.ALIPAY, Browser.PHONE, False, ALIPAY_PHONE),
-        (Wallet.ALIPAY, Browser.WECHAT, True, []),
-        (Wallet.WECHAT, Browser.DESKTOP, True, ["800201"]),
-        # Not 800212: a link does not name the payer's address.
-        (Wallet.WECHAT, Browser.PHONE, True, ["800201"]),
-        (Wallet.WECHAT, Browser.WECHAT, False, []),
-        (Wallet.WECHAT, Browser.WECHAT, True, ["800207"]),
+        (Wallet.ALIPAY, Browser.DESKTOP, set(), ALIPAY_PC),
+        (Wallet.ALIPAY, Browser.PHONE, set(), ALIPAY_PHONE),
+        (Wallet.ALIPAY, Browser.WECHAT, {"sub_openid"}, []),
+        (Wallet.WECHAT, Browser.DESKTOP, {"sub_openid", "extend_info"}, ["800201"]),
+        (Wallet.WECHAT, Browser.PHONE, {"sub_openid"}, ["800201"]),
+        (Wallet.WECHAT, Browser.PHONE, {"extend_info"}, ["800212", "800201"]),
+        (Wallet.WECHAT, Browser.WECHAT, {"extend_info"}, []),
+        (Wallet.WECHAT, Browser.WECHAT, {"sub_openid"}, ["800207"]),
     ],
 )
-def test_a_link_offers_what_the_browser_can_show_and_the_link_has_fields_for(
-    wallet: Wallet, browser: Browser, has_openid: bool, codes: list[str]
+def test_a_link_offers_what_the_browser_can_show_and_the_gateway_has_the_fields_for(
+    wallet: Wallet, browser: Browser, given: set[str], codes: list[str]
 ) -> None:
-    assert [each.code for each in pay_types_for(wallet, browser, has_openid)] == codes
+    assert [each.code for each in pay_types_for(wallet, browser, given)] == codes

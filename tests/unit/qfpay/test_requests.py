@@ -77,13 +77,13 @@ def test_a_payment_in_a_phones_browser_needs_the_payers_address() -> None:
 
 def test_address_and_site_are_passed_on() -> None:
     read = read_payment(caller(h5({"scene_info": SITE, "spbill_create_ip": "203.0.113.7", "more": 1})))
-    assert read.payer_ip == "203.0.113.7"
-    assert json.loads(read.scene_info) == SITE
-    assert "茶" in read.scene_info
-    assert (
-        read_payment(caller(h5({"scene_info": SITE, "spbill_create_ip": "2001:db8::1"}))).payer_ip
-        == "2001:db8::1"
-    )
+    assert read.site is not None
+    assert read.site.ip == "203.0.113.7"
+    assert json.loads(read.site.scene_info) == SITE
+    assert "茶" in read.site.scene_info
+    read = read_payment(caller(h5({"scene_info": SITE, "spbill_create_ip": "2001:db8::1"})))
+    assert read.site is not None
+    assert read.site.ip == "2001:db8::1"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_malformed_site_or_address_is_refused(info: object) -> None:
 
 
 def test_other_pay_types_ignore_extend_info() -> None:
-    assert read_payment(caller(PAYMENT | {"extend_info": "{"})).scene_info == ""
+    assert read_payment(caller(PAYMENT | {"extend_info": "{"})).site is None
 
 
 @pytest.mark.parametrize("pay_type", ["801501", "801510", "801512", "801514"])
