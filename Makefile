@@ -20,6 +20,8 @@ COMPILE := env -u PIP_FIND_LINKS $(CURDIR)/$(BIN)/python -m piptools compile $(L
 DEMO_DEPENDENCIES := $(BIN)/python -c 'import tomllib; project = tomllib.load(open("demo/pyproject.toml", "rb"))["project"]; \
 	print(*(each for each in project["dependencies"] if not each.startswith("tael==")), sep="\n")'
 
+NPM_SDKS := wechatpay-axios-plugin
+
 .PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage screenshots sdk-environments sdk-lock lock
 .DEFAULT_GOAL := demo
 
@@ -79,11 +81,15 @@ sdk-lock: install ## Renew the pinned versions of these SDKs.
 	@for sdk in wechatpy alipay; do \
 		(cd tests/sdk/$$sdk && $(COMPILE) --output-file requirements.txt requirements.in) || exit 1; \
 	done
-	cd tests/sdk/wechatpay-axios-plugin && npm install --package-lock-only --omit-lockfile-registry-resolved \
-		--legacy-peer-deps --no-audit --no-fund
-	@$(BIN)/python -c 'import json, sys; path = sys.argv[1]; lock = json.load(open(path)); \
-		[row.pop("funding", None) for row in lock["packages"].values()]; \
-		open(path, "w").write(json.dumps(lock, indent=2) + "\n")' tests/sdk/wechatpay-axios-plugin/package-lock.json
+	@for sdk in $(NPM_SDKS); do \
+		(cd tests/sdk/$$sdk && npm install --package-lock-only --omit-lockfile-registry-resolved \
+			--legacy-peer-deps --no-audit --no-fund) || exit 1; \
+	done
+	@$(BIN)/python -c 'import json, sys; \
+		locks = {path: json.load(open(path)) for path in sys.argv[1:]}; \
+		[row.pop("funding", None) for lock in locks.values() for row in lock["packages"].values()]; \
+		[open(path, "w").write(json.dumps(lock, indent=2) + "\n") for path, lock in locks.items()]' \
+		$(NPM_SDKS:%=tests/sdk/%/package-lock.json)
 
 lock: install ## Renew the pinned versions, in requirements.txt for all of this and in requirements-gateway.txt for the gateway alone.
 	$(DEMO_DEPENDENCIES) | $(COMPILE) --extra dev --output-file requirements.txt pyproject.toml -

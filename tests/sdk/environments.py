@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,27 +50,40 @@ def python_environment(name: str) -> Environment:
 
 def node_environment(name: str) -> Environment:
     """A folder of modules with the npm package. Raises NoEnvironment."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        raise NoEnvironment(f"{name} needs node and npm")
+    _require(name, "node", "npm")
     folder, lock = CACHE / name, HERE / name / "package-lock.json"
     with _locked(folder, lock) as is_missing:
         if is_missing:
-            folder.mkdir()
-            for file in (lock, lock.with_name("package.json")):
-                shutil.copy(file, folder)
+            _copy(folder, lock, lock.with_name("package.json"))
             _run(NPM, folder)
-    return Environment(["node", str(HERE / "driver.js")], {"NODE_PATH": str(folder / "node_modules")})
+    return Environment(
+        ["node", str(HERE / "driver.js"), str(HERE / name / "sdk.js")],
+        {"NODE_PATH": str(folder / "node_modules")},
+    )
+
+
+def _require(name: str, *programs: str) -> None:
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        raise NoEnvironment(f"{name} needs {' and '.join(missing)}")
+
+
+def _copy(folder: Path, *files: Path) -> None:
+    folder.mkdir()
+    for file in files:
+        shutil.copy(file, folder)
 
 
 @contextmanager
-def _locked(folder: Path, lock: Path) -> Iterator[bool]:
+def _locked(folder: Path, *sources: Path) -> Iterator[bool]:
     """Yields whether the folder has to be built. Of several test workers one builds it, and the others wait.
 
-    The stamp is written last, so an interrupted build, or one from another lock file, is built again.
+    The stamp is written last, so an interrupted build, or one from other sources, is built again.
     """
     CACHE.mkdir(exist_ok=True)
     stamp = folder / "made-from"
-    spec = f"{hashlib.sha256(lock.read_bytes()).hexdigest()} {sys.version_info[:2]}"
+    read = b"\0".join(source.read_bytes() for source in sources)
+    spec = f"{hashlib.sha256(read).hexdigest()} {sys.version_info[:2]}"
     with open(CACHE / f"{folder.name}.lock", "w") as lock_file:
         fcntl.flock(lock_file, fcntl.LOCK_EX)
         is_missing = not stamp.exists() or stamp.read_text() != spec
@@ -81,12 +94,12 @@ def _locked(folder: Path, lock: Path) -> Iterator[bool]:
             stamp.write_text(spec)
 
 
-def _run(command: Sequence[str], folder: Path) -> None:
+def _run(command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> None:
     try:
         subprocess.run(
             command,
             cwd=folder,
-            env=trusting_environment(),
+            env=trusting_environment() | dict(variables or {}),
             check=True,
             capture_output=True,
             text=True,
@@ -95,14 +108,30 @@ def _run(command: Sequence[str], folder: Path) -> None:
     except subprocess.TimeoutExpired:
         raise NoEnvironment(f"{folder.name} was not installed within {INSTALL_LIMIT_S} s") from None
     except subprocess.CalledProcessError as failed:
-        last = (failed.stderr.strip() or "no error message").splitlines()[-1]
-        raise NoEnvironment(f"{folder.name} could not be installed: {last}") from None
+        reason = _reason(failed.stdout, failed.stderr)
+        raise NoEnvironment(f"{folder.name} could not be installed: {reason}") from None
+
+
+def _reason(output: str, errors: str) -> str:
+    """The last line of the errors; of Maven, which prints them to its output, the first."""
+    printed = [line for line in output.splitlines() if line.startswith("[ERROR]")]
+    return (errors.strip().splitlines()[-1:] or printed[:1] or ["no error message"])[0]
+
+
+#: How each SDK is installed.
+MAKERS: Final[Mapping[str, Callable[[str], Environment]]] = {
+    "wechatpy": python_environment,
+    "alipay": python_environment,
+    "wechatpay-axios-plugin": node_environment,
+}
 
 
 def main() -> None:
-    for name in ("wechatpy", "alipay"):
-        python_environment(name)
-    node_environment("wechatpay-axios-plugin")
+    for name, make in MAKERS.items():
+        try:
+            make(name)
+        except NoEnvironment as reason:
+            print(f"{name}: not installed, its tests are skipped: {reason}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """docs/sdks.md matches the suites: versions, calls, and the test of each call."""
 
 import ast
-import json
 import re
 from pathlib import Path
 from typing import Final
@@ -10,7 +9,12 @@ import pytest
 
 HERE: Final = Path(__file__).parent
 PAGE: Final = (HERE.parents[1] / "docs" / "sdks.md").read_text("utf-8")
-SDKS: Final = ("wechatpy", "wechatpay-axios-plugin", "alipay")
+#: With a pinned version. The folders and modules here have `-` and `_` for the other characters.
+SDKS: Final = (
+    "wechatpy",
+    "wechatpay-axios-plugin",
+    "alipay",
+)
 ROW: Final = re.compile(r"^\| `([\w./]+)` \|.*\| `(test_\w+)` \|$", re.MULTILINE)
 
 
@@ -26,7 +30,7 @@ def test_the_page_names_the_version_that_is_pinned(name: str) -> None:
 
 @pytest.mark.parametrize("name", SDKS)
 def test_every_call_has_a_row_and_every_row_a_test_that_makes_it(name: str) -> None:
-    module = ast.parse((HERE / f"test_{name.replace('-', '_')}.py").read_text("utf-8"))
+    module = ast.parse((HERE / f"test_{re.sub('[-/]', '_', name)}.py").read_text("utf-8"))
     rows = ROW.findall(section(name))
     assert len(rows) == section(name).count("\n| `")
     assert calls_in(module) <= {call for call, _ in rows}
@@ -34,13 +38,21 @@ def test_every_call_has_a_row_and_every_row_a_test_that_makes_it(name: str) -> N
     assert not [(call, test) for call, test in rows if call not in texts_in(tests[test])]
 
 
+#: Where each kind of lock file has the version of the SDK itself.
+PINS: Final = {
+    "requirements.txt": r"^{name}==(\S+)",
+    "package-lock.json": r'"node_modules/{name}": {{\s*"version": "(.+?)"',
+    "go.mod": r"^(?:require|\t)\s*github\.com/\S*{name}(?:/v\d+)? v(\S+)$",
+    "pom.xml": r"<artifactId>{name}</artifactId>\s*<version>(.+?)</version>",
+}
+
+
 def pinned_version(name: str) -> str:
     """The version in the lock file."""
-    folder = HERE / name
-    if (folder / "package-lock.json").exists():
-        lock = json.loads((folder / "package-lock.json").read_text())
-        return str(lock["packages"][f"node_modules/{name}"]["version"])
-    found = re.search(rf"^{name}==(\S+)", (folder / "requirements.txt").read_text(), re.MULTILINE)
+    folder = HERE / name.replace("/", "-")
+    (lock,) = [file for file in PINS if (folder / file).exists()]
+    pin = PINS[lock].format(name=re.escape(name))
+    found = re.search(pin, (folder / lock).read_text("utf-8"), re.MULTILINE)
     assert found is not None
     return found[1]
 
@@ -49,7 +61,9 @@ def calls_in(module: ast.Module) -> set[str]:
     """The SDK's calls that the module makes by name; names from parameters are not included."""
     request = [node for node in ast.walk(module) if isinstance(node, ast.Call)]
     named = [
-        node.args[0] for node in request if isinstance(node.func, ast.Attribute) and node.func.attr == "call"
+        node.args[0]
+        for node in request
+        if isinstance(node.func, ast.Attribute) and node.func.attr in ("call", "read") and node.args
     ]
     return set().union(*(texts_in(node) for node in named))
 

@@ -6,41 +6,38 @@ is required.
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.days import beijing_now, compact
-from tests.sandbox.wechat_shop import code, confirm, new_number, openid
+from tests.sandbox.wechat_shop import Shop, code, confirm, new_number, openid
 from tests.sdk.environments import Environment, node_environment
-from tests.sdk.sdk import Sdk, SdkRefused, VerifyingReceiver, environment_or_skip, put_fault
-from tests.sdk.wechat import ACKNOWLEDGEMENTS, BAD_SIGNATURE, FIRST_GAP_S, FORGED_NOTICE, pem_files
-
-SALE: Final[dict[str, Any]] = {
-    "body": "两杯奶茶 & <cups>",
-    "total_fee": "8800",
-    "fee_type": "HKD",
-    "spbill_create_ip": "127.0.0.1",
-}
-NATIVE: Final[dict[str, Any]] = {
-    **SALE,
-    "trade_type": "NATIVE",
-    "product_id": "tea",
-    "notify_url": "http://127.0.0.1:9/notices",
-}
-BOTH_SIGNATURES = pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
+from tests.sdk.sdk import Sdk, SdkRefused, environment_or_skip
+from tests.sdk.wechat import (
+    BAD_SIGNATURE,
+    BOTH_SIGNATURES,
+    NATIVE,
+    REFUND_S,
+    SALE,
+    SIGNATURE_LENGTHS,
+    bill_date,
+    pem_files,
+    put_bad_signature,
+    results_of_a_forged_and_a_genuine_notice,
+)
 
 
 class Plugin:
     """The SDK, whose user has to name the merchant in each call."""
 
-    def __init__(self, sdk: Sdk, account: dict[str, Any]) -> None:
+    def __init__(self, sdk: Sdk, merchant: Shop) -> None:
         self._sdk = sdk
-        self._identity = {name: account[name] for name in ("appid", "mch_id", "sub_mch_id")}
+        self._identity = merchant.identity()
 
     def call(self, path: str, *, secured: bool = False, **fields: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._sdk.call(path, secured=secured, **self._identity, **fields)
+        answer: dict[str, Any] = self._sdk.call(path, secured=secured, **{**self._identity, **fields})
         return answer
 
     def state(self, number: str) -> str:
@@ -54,9 +51,10 @@ def environment() -> Environment:
 
 @pytest.fixture(scope="module")
 def running(
-    environment: Environment, account: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+    environment: Environment, merchant: Shop, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:
-    """Starts the SDK as the demo shop, with this key. V3's settings are required, but V3 is not called."""
+    """Starts the SDK as the merchant, with this key. V3's settings are required, but V3 is not called."""
+    account = merchant.account
     trust = {"NODE_EXTRA_CA_CERTS": pem_files(account, tmp_path_factory.mktemp("axios"))["ca_pem"]}
     settings = {
         "baseURL": account["base_url"],
@@ -69,13 +67,13 @@ def running(
     }
     with ExitStack() as started:
         yield lambda key: Plugin(
-            started.enter_context(Sdk(environment, {**settings, "secret": key}, trust)), account
+            started.enter_context(Sdk(environment, {**settings, "secret": key}, trust)), merchant
         )
 
 
 @pytest.fixture(scope="module")
-def sdk(running: Any, account: dict[str, Any]) -> Plugin:
-    plugin: Plugin = running(account["key"])
+def sdk(running: Any, merchant: Shop) -> Plugin:
+    plugin: Plugin = running(merchant.key)
     return plugin
 
 
@@ -95,7 +93,15 @@ def test_an_order_is_shown_as_a_code_and_paid(sandbox: Sandbox, sdk: Plugin, sig
     confirm(sandbox, "pay", url=made["code_url"], payer="dora")
     result = sdk.call("pay/orderquery", out_trade_no=number, sign_type=sign_type)
     assert (result["trade_state"], result["total_fee"], result["fee_type"]) == ("SUCCESS", "8800", "HKD")
-    assert len(result["sign"]) == (64 if sign_type == "HMAC-SHA256" else 32)
+    assert len(result["sign"]) == SIGNATURE_LENGTHS[sign_type]
+
+
+def test_a_page_in_wechat_is_ordered_and_paid(sandbox: Sandbox, sdk: Plugin, merchant: Shop) -> None:
+    number = new_number()
+    request = {**NATIVE, **merchant.jsapi(openid(sandbox, "chen", merchant.official_appid))}
+    made = sdk.call("pay/unifiedorder", **request, out_trade_no=number)
+    confirm(sandbox, "pay", url=f"prepay_id={made['prepay_id']}")
+    assert sdk.state(number) == "SUCCESS"
 
 
 @BOTH_SIGNATURES
@@ -146,14 +152,13 @@ def test_a_refund_is_made_and_queried(sandbox: Sandbox, sdk: Plugin, paid: str, 
     assert (made["refund_fee"], made["refund_fee_type"]) == ("3000", "HKD")
     request = sdk.call("pay/refundquery", out_refund_no=refund, sign_type=sign_type)
     assert (request["refund_id_0"], request["refund_status_0"]) == (made["refund_id"], "PROCESSING")
-    sandbox.advance(3)
+    sandbox.advance(REFUND_S)
     assert sdk.call("pay/refundquery", out_trade_no=paid)["refund_status_0"] == "SUCCESS"
 
 
+@pytest.mark.usefixtures("new_day")
 def test_a_days_bill_is_read(sandbox: Sandbox, sdk: Plugin, paid: str) -> None:
-    now = beijing_now(sandbox)
-    sandbox.control("POST", "statements", {"wallet": "wechat", "day": f"{now:%Y-%m-%d}"})
-    bill = sdk.call("pay/downloadbill", bill_date=compact(now), bill_type="SUCCESS")
+    bill = sdk.call("pay/downloadbill", bill_date=bill_date(sandbox), bill_type="SUCCESS")
     (row,) = [row for row in bill["rows"] if row["Vendor order number"] == paid]
     assert (row["Total amount"], row["Product name"]) == ("88.00", SALE["body"])
     assert bill["summary"]["Total transaction count"] == str(len(bill["rows"]))
@@ -198,19 +203,16 @@ def test_the_duration_of_a_call_is_reported(sdk: Plugin) -> None:
 def test_a_notice_of_a_payment_is_verified_and_then_acknowledged(
     sandbox: Sandbox, sdk: Plugin, sign_type: str
 ) -> None:
-    with VerifyingReceiver(
-        lambda body: sdk.call("notice", xml=body.decode()), ACKNOWLEDGEMENTS
-    ).listening() as receiver:
-        number = new_number()
-        request = NATIVE | {"notify_url": receiver.address, "sign_type": sign_type}
+    number = new_number()
+
+    def pay(notify_url: str) -> None:
+        request = {**NATIVE, "notify_url": notify_url, "sign_type": sign_type}
         made = sdk.call("pay/unifiedorder", **request, out_trade_no=number)
-        put_fault(sandbox, FORGED_NOTICE)
         confirm(sandbox, "pay", url=made["code_url"])
-        receiver.wait_for(1)
-        sandbox.advance(FIRST_GAP_S)
-        receiver.wait_for(2)
-        sandbox.wait_for_quiet(receiver.address)
-        forged, result = receiver.results
+
+    forged, result = results_of_a_forged_and_a_genuine_notice(
+        sandbox, lambda body: sdk.call("notice", xml=body.decode()), pay
+    )
     assert forged is None
     assert (result["out_trade_no"], result["total_fee"]) == (number, "8800")
 
@@ -240,8 +242,7 @@ def test_a_wrong_key_is_refused(running: Any) -> None:
 
 
 def test_a_response_with_a_wrong_signature_is_rejected(sandbox: Sandbox, sdk: Plugin, paid: str) -> None:
-    fault = {"wallet": "wechat", "operation": "/pay/orderquery", "kind": "bad_signature", "times": 1}
-    put_fault(sandbox, fault)
+    put_bad_signature(sandbox, "/pay/orderquery")
     with pytest.raises(SdkRefused, match="EV2_RES_SIGNATURE_NOT_EQUAL"):
         sdk.state(paid)
     assert sdk.state(paid) == "SUCCESS"
