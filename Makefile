@@ -90,6 +90,7 @@ sdk-lock: install ## Renew the pinned versions of these SDKs.
 		[row.pop("funding", None) for lock in locks.values() for row in lock["packages"].values()]; \
 		[open(path, "w").write(json.dumps(lock, indent=2) + "\n") for path, lock in locks.items()]' \
 		$(NPM_SDKS:%=tests/sdk/%/package-lock.json)
+	@for sdk in gopay silenceper-wechat; do (cd tests/sdk/$$sdk && go mod tidy) || exit 1; done
 
 lock: install ## Renew the pinned versions, in requirements.txt for all of this and in requirements-gateway.txt for the gateway alone.
 	$(DEMO_DEPENDENCIES) | $(COMPILE) --extra dev --output-file requirements.txt pyproject.toml -

@@ -23,6 +23,9 @@ CACHE: Final = HERE.parents[1] / ".sdk"
 INSTALL_LIMIT_S: Final = 240
 PIP: Final = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1")
 NPM: Final = ("npm", "ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund", "--silent")
+#: `readonly` refuses a module that go.sum does not name; `local` downloads no other Go.
+GO: Final = ("go", "build", "-mod=readonly", "-buildvcs=false", "-o", "driver", ".")
+GO_VARIABLES: Final = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
 
 
 class NoEnvironment(Exception):
@@ -60,6 +63,18 @@ def node_environment(name: str) -> Environment:
         ["node", str(HERE / "driver.js"), str(HERE / name / "sdk.js")],
         {"NODE_PATH": str(folder / "node_modules")},
     )
+
+
+def go_environment(name: str) -> Environment:
+    """The driver, compiled with the Go module. Raises NoEnvironment."""
+    _require(name, "go")
+    folder, own = CACHE / name, HERE / name
+    sources = [own / "go.sum", own / "go.mod", own / "sdk.go", HERE / "driver.go"]
+    with _locked(folder, *sources) as is_missing:
+        if is_missing:
+            _copy(folder, *sources)
+            _run(GO, folder, GO_VARIABLES)
+    return Environment([str(folder / "driver")])
 
 
 def _require(name: str, *programs: str) -> None:
@@ -123,6 +138,8 @@ MAKERS: Final[Mapping[str, Callable[[str], Environment]]] = {
     "wechatpy": python_environment,
     "alipay": python_environment,
     "wechatpay-axios-plugin": node_environment,
+    "gopay": go_environment,
+    "silenceper-wechat": go_environment,
 }
 
 

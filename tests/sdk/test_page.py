@@ -13,6 +13,8 @@ PAGE: Final = (HERE.parents[1] / "docs" / "sdks.md").read_text("utf-8")
 SDKS: Final = (
     "wechatpy",
     "wechatpay-axios-plugin",
+    "gopay",
+    "silenceper/wechat",
     "alipay",
 )
 ROW: Final = re.compile(r"^\| `([\w./]+)` \|.*\| `(test_\w+)` \|$", re.MULTILINE)
