@@ -6,6 +6,7 @@ Each SDK has its own, since some install the same names, and none may mix with t
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,9 @@ NPM: Final = ("npm", "ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit
 #: `readonly` refuses a module that go.sum does not name; `local` downloads no other Go.
 GO: Final = ("go", "build", "-mod=readonly", "-buildvcs=false", "-o", "driver", ".")
 GO_VARIABLES: Final = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
+MAVEN: Final = ("mvn", "--quiet", "--batch-mode", "dependency:copy-dependencies")
+#: Without the optimizing compiler a driver's first call takes half of the time, and it makes too few to need it.
+JAVA: Final = ("java", "-XX:TieredStopAtLevel=1")
 
 
 class NoEnvironment(Exception):
@@ -77,6 +81,21 @@ def go_environment(name: str) -> Environment:
     return Environment([str(folder / "driver")])
 
 
+def java_environment(name: str) -> Environment:
+    """The driver, compiled with the Maven artifact. Raises NoEnvironment."""
+    _require(name, "java", "javac", "mvn")
+    folder, own = CACHE / name, HERE / name
+    sources = [own / "jars.sha256", own / "pom.xml", own / "Driver.java"]
+    jars = str(folder / "jars" / "*")
+    with _locked(folder, *sources) as is_missing:
+        if is_missing:
+            _copy(folder, *sources)
+            _run(MAVEN, folder)
+            check_jars(folder)
+            _run(["javac", "-d", "classes", "-cp", jars, "Driver.java"], folder)
+    return Environment([*JAVA, "-cp", f"{folder / 'classes'}{os.pathsep}{jars}", "Driver"])
+
+
 def _require(name: str, *programs: str) -> None:
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
@@ -87,6 +106,15 @@ def _copy(folder: Path, *files: Path) -> None:
     folder.mkdir()
     for file in files:
         shutil.copy(file, folder)
+
+
+def check_jars(folder: Path) -> None:
+    """Maven verifies a download with a checksum from the same server, so the jars are compared with ours."""
+    pinned = dict(line.split()[::-1] for line in (folder / "jars.sha256").read_text().splitlines())
+    received = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in folder.glob("jars/*")}
+    if received != pinned:
+        changed = sorted({name for name, _ in received.items() ^ pinned.items()})
+        raise NoEnvironment(f"{folder.name} has other jars than its lock file: {', '.join(changed)}")
 
 
 @contextmanager
@@ -140,6 +168,7 @@ MAKERS: Final[Mapping[str, Callable[[str], Environment]]] = {
     "wechatpay-axios-plugin": node_environment,
     "gopay": go_environment,
     "silenceper-wechat": go_environment,
+    "weixin-java-pay": java_environment,
 }
 
 

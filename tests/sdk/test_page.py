@@ -15,6 +15,7 @@ SDKS: Final = (
     "wechatpay-axios-plugin",
     "gopay",
     "silenceper/wechat",
+    "weixin-java-pay",
     "alipay",
 )
 ROW: Final = re.compile(r"^\| `([\w./]+)` \|.*\| `(test_\w+)` \|$", re.MULTILINE)
