@@ -20,7 +20,7 @@ COMPILE := env -u PIP_FIND_LINKS $(CURDIR)/$(BIN)/python -m piptools compile $(L
 DEMO_DEPENDENCIES := $(BIN)/python -c 'import tomllib; project = tomllib.load(open("demo/pyproject.toml", "rb"))["project"]; \
 	print(*(each for each in project["dependencies"] if not each.startswith("tael==")), sep="\n")'
 
-NPM_SDKS := wechatpay-axios-plugin
+NPM_SDKS := wechatpay-axios-plugin tenpay
 
 .PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage screenshots sdk-environments sdk-lock lock
 .DEFAULT_GOAL := demo

@@ -103,6 +103,7 @@ OTHER_OPTIONS: Final = {
     "--mount",
     "--net",
     "--no-deps",
+    "--require",
     "--require-hashes",
     "--resolve",
     "--strict",

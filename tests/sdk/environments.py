@@ -69,6 +69,13 @@ def node_environment(name: str) -> Environment:
     )
 
 
+def redirected_node_environment(name: str) -> Environment:
+    """For an SDK that has the wallet's host in its code. Requires SANDBOX_TLS. Raises NoEnvironment."""
+    made = node_environment(name)
+    node, *rest = made.command
+    return Environment([node, "--require", str(HERE / "redirect.js"), *rest], made.variables)
+
+
 def go_environment(name: str) -> Environment:
     """The driver, compiled with the Go module. Raises NoEnvironment."""
     _require(name, "go")
@@ -166,6 +173,7 @@ MAKERS: Final[Mapping[str, Callable[[str], Environment]]] = {
     "wechatpy": python_environment,
     "alipay": python_environment,
     "wechatpay-axios-plugin": node_environment,
+    "tenpay": redirected_node_environment,
     "gopay": go_environment,
     "silenceper-wechat": go_environment,
     "weixin-java-pay": java_environment,

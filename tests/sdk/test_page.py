@@ -16,6 +16,7 @@ SDKS: Final = (
     "gopay",
     "silenceper/wechat",
     "weixin-java-pay",
+    "tenpay",
     "alipay",
 )
 ROW: Final = re.compile(r"^\| `([\w./]+)` \|.*\| `(test_\w+)` \|$", re.MULTILINE)
