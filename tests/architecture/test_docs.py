@@ -16,6 +16,7 @@ from tael.cli.app import app
 from tael_demo import demo
 from tael_sandbox.certificates import ALIPAY_HOSTS, WECHAT_HOSTS
 from tael_sandbox.codes import BEHAVIOURS
+from tests.sdk import environments as sdk_environments
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -110,6 +111,7 @@ def test_every_option_of_a_command_exists(document: Path) -> None:
 def test_every_setting_that_is_named_exists(document: Path) -> None:
     known = set(SETTING.findall(inspect.getsource(config) + inspect.getsource(demo)))
     known |= {"TAEL_DATABASE_URL_FILE", "TAEL_ENCRYPTION_KEY_FILE"}  # put together from the name
+    known |= set(SETTING.findall(inspect.getsource(sdk_environments)))
     assert set(SETTING.findall(document.read_text("utf-8"))) - old_names(document) <= known
 
 

@@ -1,7 +1,8 @@
 """The environments of the third-party SDKs: a folder for each under `.sdk/`, built from its lock file and reused.
 
 Each SDK has its own, since some install the same names, and none may mix with tael's dependencies.
-`python -m tests.sdk.environments` builds all of them.
+`python -m tests.sdk.environments` builds all of them. SDKs in PHP and Ruby, for which this installs nothing, are used
+from a folder that the user names.
 """
 
 import fcntl
@@ -101,6 +102,31 @@ def java_environment(name: str) -> Environment:
             check_jars(folder)
             _run(["javac", "-d", "classes", "-cp", jars, "Driver.java"], folder)
     return Environment([*JAVA, "-cp", f"{folder / 'classes'}{os.pathsep}{jars}", "Driver"])
+
+
+def php_environment(name: str) -> Environment:
+    """The folder of Composer with the package, from TAEL_SDK_PHP. Raises NoEnvironment."""
+    tree = _named_tree(name, "TAEL_SDK_PHP", "php")
+    return Environment(
+        ["php", str(HERE / "driver.php"), str(HERE / name.replace("/", "-") / "sdk.php"), str(tree)]
+    )
+
+
+def ruby_environment(name: str) -> Environment:
+    """The folder of gems with the SDK, from TAEL_SDK_RUBY. Raises NoEnvironment."""
+    tree = _named_tree(name, "TAEL_SDK_RUBY", "ruby")
+    command = ["ruby", str(HERE / "driver.rb"), str(HERE / name.replace("/", "-") / "sdk.rb")]
+    return Environment(command, {"GEM_HOME": str(tree)})
+
+
+def _named_tree(name: str, variable: str, program: str) -> Path:
+    tree = os.environ.get(variable, "")
+    if not tree:
+        raise NoEnvironment(f"{name} runs from a folder that {variable} names, which is not set")
+    if not Path(tree).is_dir():
+        raise NoEnvironment(f"{name} runs from the folder {tree} of {variable}, which does not exist")
+    _require(name, program)
+    return Path(tree).resolve()
 
 
 def _require(name: str, *programs: str) -> None:

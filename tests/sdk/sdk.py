@@ -18,11 +18,11 @@ END_LIMIT_S: Final = 10
 
 
 def environment_or_skip(make: Callable[[str], Environment], name: str) -> Environment:
-    """Skips the tests of an SDK that cannot be installed, with the reason."""
+    """Skips the tests of an SDK that cannot be installed, with the reason; all of a module, when it is imported."""
     try:
         return make(name)
     except NoEnvironment as reason:
-        pytest.skip(str(reason))
+        pytest.skip(str(reason), allow_module_level=True)
 
 
 class SdkRefused(Exception):

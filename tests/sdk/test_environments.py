@@ -12,7 +12,10 @@ from tests.sdk.environments import (
     go_environment,
     java_environment,
     node_environment,
+    php_environment,
+    ruby_environment,
 )
+from tests.sdk.sdk import environment_or_skip
 
 
 @pytest.fixture
@@ -28,6 +31,31 @@ def test_a_missing_runtime_is_named() -> None:
         java_environment("weixin-java-pay")
     with pytest.raises(NoEnvironment, match=r"^tenpay needs node and npm$"):
         node_environment("tenpay")
+
+
+@pytest.mark.usefixtures("no_programs")
+def test_php_and_ruby_are_used_from_a_folder_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for make, variable, program in (
+        (php_environment, "TAEL_SDK_PHP", "php"),
+        (ruby_environment, "TAEL_SDK_RUBY", "ruby"),
+    ):
+        monkeypatch.delenv(variable, raising=False)
+        with pytest.raises(NoEnvironment, match=f"{variable} names, which is not set"):
+            make("an-sdk")
+        monkeypatch.setenv(variable, str(tmp_path / "nothing"))
+        with pytest.raises(NoEnvironment, match=f"nothing of {variable}, which does not exist"):
+            make("an-sdk")
+        monkeypatch.setenv(variable, str(tmp_path))
+        with pytest.raises(NoEnvironment, match=f"^an-sdk needs {program}$"):
+            make("an-sdk")
+
+
+def test_the_reason_is_that_of_the_skipped_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TAEL_SDK_PHP", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="TAEL_SDK_PHP names, which is not set"):
+        environment_or_skip(php_environment, "an-sdk")
 
 
 def test_an_installation_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
