@@ -35,6 +35,15 @@ def test_the_page_names_the_version_that_is_pinned(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SDKS + UNPINNED)
+def test_the_list_of_every_sdk_has_the_version_of_its_suite(name: str) -> None:
+    version = section(name).splitlines()[0].split()[1]
+    (listed,) = [part for part in PAGE.split("\n## ") if part.startswith("Every SDK")]
+    rows = [row for row in listed.splitlines() if row.startswith(f"| {name} ")]
+    assert rows
+    assert all(row.startswith(f"| {name} {version} (") and row.endswith(" suite |") for row in rows)
+
+
+@pytest.mark.parametrize("name", SDKS + UNPINNED)
 def test_every_call_has_a_row_and_every_row_a_test_that_makes_it(name: str) -> None:
     module = ast.parse((HERE / f"test_{re.sub('[-/]', '_', name)}.py").read_text("utf-8"))
     rows = ROW.findall(section(name))
