@@ -91,9 +91,11 @@ sdk-lock: install ## Renew the pinned versions of these SDKs.
 		[open(path, "w").write(json.dumps(lock, indent=2) + "\n") for path, lock in locks.items()]' \
 		$(NPM_SDKS:%=tests/sdk/%/package-lock.json)
 	@for sdk in gopay silenceper-wechat; do (cd tests/sdk/$$sdk && go mod tidy) || exit 1; done
-	@cd tests/sdk/weixin-java-pay && jars=$$(mktemp -d) && \
-		mvn --quiet --batch-mode dependency:copy-dependencies -Djars=$$jars && \
-		(cd $$jars && sha256sum *.jar) > jars.sha256 && rm -r $$jars
+	@for sdk in weixin-java-pay wxpay-sdk; do \
+		(cd tests/sdk/$$sdk && jars=$$(mktemp -d) && \
+			mvn --quiet --batch-mode dependency:copy-dependencies -Djars=$$jars && \
+			(cd $$jars && sha256sum *.jar) > jars.sha256 && rm -r $$jars) || exit 1; \
+	done
 
 lock: install ## Renew the pinned versions, in requirements.txt for all of this and in requirements-gateway.txt for the gateway alone.
 	$(DEMO_DEPENDENCIES) | $(COMPILE) --extra dev --output-file requirements.txt pyproject.toml -

@@ -93,14 +93,15 @@ def java_environment(name: str) -> Environment:
     """The driver, compiled with the Maven artifact. Raises NoEnvironment."""
     _require(name, "java", "javac", "mvn")
     folder, own = CACHE / name, HERE / name
-    sources = [own / "jars.sha256", own / "pom.xml", own / "Driver.java"]
+    drivers = [own / "Driver.java", HERE / "Trust.java"]
+    sources = [own / "jars.sha256", own / "pom.xml", *drivers]
     jars = str(folder / "jars" / "*")
     with _locked(folder, *sources) as is_missing:
         if is_missing:
             _copy(folder, *sources)
             _run(MAVEN, folder)
             check_jars(folder)
-            _run(["javac", "-d", "classes", "-cp", jars, "Driver.java"], folder)
+            _run(["javac", "-d", "classes", "-cp", jars, *(file.name for file in drivers)], folder)
     return Environment([*JAVA, "-cp", f"{folder / 'classes'}{os.pathsep}{jars}", "Driver"])
 
 
@@ -203,6 +204,7 @@ MAKERS: Final[Mapping[str, Callable[[str], Environment]]] = {
     "gopay": go_environment,
     "silenceper-wechat": go_environment,
     "weixin-java-pay": java_environment,
+    "wxpay-sdk": java_environment,
 }
 
 

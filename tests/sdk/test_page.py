@@ -16,6 +16,7 @@ SDKS: Final = (
     "gopay",
     "silenceper/wechat",
     "weixin-java-pay",
+    "wxpay-sdk",
     "tenpay",
     "alipay",
 )

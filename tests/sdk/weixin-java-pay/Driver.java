@@ -18,15 +18,9 @@ import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import java.io.BufferedReader;
-import java.io.ByteArrayInputStream;
 import java.io.InputStreamReader;
-import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.security.KeyStore;
-import java.security.cert.CertificateFactory;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -38,7 +32,6 @@ import java.util.Map;
 public final class Driver {
     private static final Gson JSON =
             new GsonBuilder().setFieldNamingPolicy(FieldNamingPolicy.LOWER_CASE_WITH_UNDERSCORES).create();
-    private static final String STORE_PASSWORD = "changeit";
 
     private static final Map<JsonObject, Driver> CLIENTS = new HashMap<>();
 
@@ -115,29 +108,13 @@ public final class Driver {
         return line;
     }
 
-    /** Makes this process trust the sandbox's authority instead of Java's own. */
-    private static void trust(String authority) throws Exception {
-        KeyStore store = KeyStore.getInstance("PKCS12");
-        store.load(null, null);
-        ByteArrayInputStream pem = new ByteArrayInputStream(authority.getBytes(StandardCharsets.US_ASCII));
-        store.setCertificateEntry("tael", CertificateFactory.getInstance("X.509").generateCertificate(pem));
-        Path file = Files.createTempFile("tael", ".p12");
-        file.toFile().deleteOnExit();
-        try (OutputStream output = Files.newOutputStream(file)) {
-            store.store(output, STORE_PASSWORD.toCharArray());
-        }
-        System.setProperty("javax.net.ssl.trustStore", file.toString());
-        System.setProperty("javax.net.ssl.trustStoreType", "PKCS12");
-        System.setProperty("javax.net.ssl.trustStorePassword", STORE_PASSWORD);
-    }
-
     public static void main(String[] arguments) throws Exception {
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         PrintStream results = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         System.setOut(System.err);
         JsonObject trusted = JsonParser.parseString(lines.readLine()).getAsJsonObject();
         if (trusted.has("ca_pem")) {
-            trust(trusted.get("ca_pem").getAsString());
+            Trust.only(trusted.get("ca_pem").getAsString());
         }
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
             JsonObject request = JsonParser.parseString(line).getAsJsonObject();
