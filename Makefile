@@ -30,12 +30,13 @@ help: ## List the targets.
 
 install: $(STAMP) ## Install everything into .venv, with pinned versions. PYTHON=python3 selects the interpreter.
 
-$(STAMP): requirements.txt pyproject.toml demo/pyproject.toml client/pyproject.toml
+$(STAMP): requirements.txt pyproject.toml demo/pyproject.toml client/pyproject.toml conformance/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "tael requires Python 3.11 or newer; choose one with make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable ./demo --editable ./client
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable ./demo --editable ./client \
+		--editable ./conformance
 	@touch $(STAMP)
 
 demo: install ## Start the gateway, both simulated wallets and a shop on 127.0.0.1 (the default target).

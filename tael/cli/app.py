@@ -1,7 +1,8 @@
-"""The `tael` command: the processes of a deployment, the operator's command groups, and the commands of the demo.
+"""The `tael` command: the processes of a deployment, the operator's command groups, and those of other packages.
 
-Each command is imported when it is used. `tael --help` imports none and shows the summaries below. The demo is another
-package, which may not be installed; its commands are entry points, looked up when one is used.
+Each command is imported when it is used. `tael --help` imports none and shows the summaries below. The demo and the
+conformance kit are packages of their own, which may not be installed; their commands are entry points, looked up when
+one is used.
 """
 
 import sys
@@ -24,18 +25,27 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class DemoEntry:
-    """The summary of a command of the demo. Its entry point has the command's name."""
+class ExtraEntry:
+    """The summary of another package's command. Its entry point has the command's name.
 
+    `package` is how its users call that package; `extra` installs it, and is its folder in a checkout.
+    """
+
+    package: str
+    extra: str
     help: str
 
 
-#: The group of entry points with the demo's commands.
+#: The group of entry points with the commands of other packages.
 ENTRY_POINTS: Final = "tael.commands"
 
+DEMO: Final = ("demo", "demo")
+CONFORMANCE: Final = ("conformance kit", "conformance")
+
 #: In the order of use: try it out, run it, operate it, develop against it.
-COMMANDS: Final[dict[str, Entry | DemoEntry]] = {
-    "demo": DemoEntry(
+COMMANDS: Final[dict[str, Entry | ExtraEntry]] = {
+    "demo": ExtraEntry(
+        *DEMO,
         "Start a demo on 127.0.0.1: PostgreSQL, both simulated wallets, the gateway and a shop.",
     ),
     "migrate": Entry(
@@ -60,12 +70,18 @@ COMMANDS: Final[dict[str, Entry | DemoEntry]] = {
     "unmatched": Entry("unmatched", "unmatched", "Decide about unmatched payments."),
     "ledger": Entry("ledger", "ledger", "Verify the ledger."),
     "maintenance": Entry("maintenance", "maintenance", "Schedule maintenance."),
-    "sandbox": DemoEntry("Run both simulated wallets."),
-    "listen": DemoEntry(
+    "sandbox": ExtraEntry(*DEMO, "Run both simulated wallets."),
+    "listen": ExtraEntry(
+        *DEMO,
         "Forward new webhooks to a program on this machine, each once. Press `r` and Enter to repeat the last.",
     ),
-    "trigger": DemoEntry(
+    "trigger": ExtraEntry(
+        *DEMO,
         "Trigger an event in a running demo with real API calls, and print its syssn.",
+    ),
+    "conformance": ExtraEntry(
+        *CONFORMANCE,
+        "Check that a server, a webhook receiver or a client follows QFPay's /trade/v1 API.",
     ),
 }
 
@@ -112,12 +128,12 @@ class LazyGroup(TyperGroup):
         )
 
 
-def _imported(name: str, entry: Entry | DemoEntry) -> Any:
+def _imported(name: str, entry: Entry | ExtraEntry) -> Any:
     match entry:
         case Entry():
             found = getattr(import_module(f"tael.cli.{entry.module}"), entry.name)
-        case DemoEntry():
-            found = _loaded(name)
+        case ExtraEntry():
+            found = _loaded(name, entry)
     if isinstance(found, typer.Typer):
         command: Any = typer.main.get_group(found)
         command.name = name
@@ -127,8 +143,8 @@ def _imported(name: str, entry: Entry | DemoEntry) -> Any:
     return typer.main.get_command(alone)
 
 
-def _loaded(name: str) -> Any:
-    """A command of the demo. Exits with one line if the demo is not installed."""
+def _loaded(name: str, entry: ExtraEntry) -> Any:
+    """A command of another package. Exits with one line if that is not installed."""
     from importlib.metadata import entry_points  # reads the metadata of every installed package
 
     for entry_point in entry_points(group=ENTRY_POINTS, name=name):
@@ -136,8 +152,8 @@ def _loaded(name: str) -> Any:
     from tael.cli.showing import UNUSABLE, refused
 
     raise refused(
-        f"`tael {name}` belongs to the demo, which is not installed; "
-        "install the extra tael[demo], from a checkout with: pip install . ./demo",
+        f"`tael {name}` belongs to the {entry.package}, which is not installed; "
+        f"install the extra tael[{entry.extra}], from a checkout with: pip install . ./{entry.extra}",
         UNUSABLE,
     )
 

@@ -17,9 +17,19 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PROJECTS: Final = {"tael": ROOT, "tael-demo": ROOT / "demo", "tael-client": ROOT / "client"}
-PACKAGES: Final = {"tael": ["tael"], "tael-demo": ["tael_demo", "tael_sandbox"]}
-OURS: Final = {"tael", "tael_demo", "tael_sandbox", "tael_client"}
+PROJECTS: Final = {
+    "tael": ROOT,
+    "tael-demo": ROOT / "demo",
+    "tael-client": ROOT / "client",
+    "tael-conformance": ROOT / "conformance",
+}
+PACKAGES: Final = {
+    "tael": ["tael"],
+    "tael-demo": ["tael_demo", "tael_sandbox"],
+    "tael-client": ["client/tael_client"],
+    "tael-conformance": ["conformance/tael_conformance"],
+}
+OURS: Final = {"tael", "tael_demo", "tael_sandbox", "tael_client", "tael_conformance"}
 #: Imported, and installed with another dependency that returns or takes their types.
 WITH_ANOTHER: Final = {"markupsafe": "jinja2", "yarl": "aiohttp"}
 #: Imported where they are installed anyway: pytest loads the plugin, and the shop's client brings httpx.
@@ -112,12 +122,13 @@ def test_both_locks_pin_the_same_versions_with_the_same_hashes() -> None:
         assert pin == everything[name], name
 
 
-def test_the_lock_of_a_checkout_has_what_demo_client_and_tests_need() -> None:
+def test_the_lock_of_a_checkout_has_what_demo_client_kit_and_tests_need() -> None:
     requirements = [
         *project("tael")["dependencies"],
         *project("tael")["optional-dependencies"]["dev"],
         *(each for each in project("tael-demo")["dependencies"] if Requirement(each).name != "tael"),
         *project("tael-client")["dependencies"],
+        *project("tael-conformance")["dependencies"],
     ]
     assert closure(requirements) <= lock("requirements.txt").keys()
 
@@ -129,12 +140,13 @@ def test_a_lock_is_installed_here_and_names_no_host(name: str) -> None:
         assert version(found) == pin.version, found
 
 
-def test_the_extra_requires_the_demo_of_this_version_and_nothing_requires_the_client() -> None:
+def test_the_extras_require_demo_and_kit_of_this_version_and_nothing_requires_the_client() -> None:
     ours = project("tael")
-    assert project("tael-demo")["version"] == ours["version"]
-    assert ours["optional-dependencies"]["demo"] == [f"tael-demo=={ours['version']}"]
+    for extra in ("demo", "conformance"):
+        assert project(f"tael-{extra}")["version"] == ours["version"]
+        assert ours["optional-dependencies"][extra] == [f"tael-{extra}=={ours['version']}"]
     assert f"tael=={ours['version']}" in project("tael-demo")["dependencies"]
-    for name in ("tael", "tael-demo"):
+    for name in ("tael", "tael-demo", "tael-conformance"):
         extras = project(name).get("optional-dependencies", {}).values()
         for each in [*project(name)["dependencies"], *(each for extra in extras for each in extra)]:
             assert canonicalize_name(Requirement(each).name) != "tael-client"

@@ -24,7 +24,7 @@ DOCUMENTS = sorted(
         *ROOT.glob("*.md"),
         *(
             path
-            for folder in ("docs", "client", "demo", "examples")
+            for folder in ("docs", "client", "conformance", "demo", "examples")
             for path in (ROOT / folder).rglob("*.md")
         ),
     ]

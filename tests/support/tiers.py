@@ -21,6 +21,7 @@ ORDER: Final = (
     "fault",
     "sandbox",
     "client",
+    "conformance",
     "sdk",
     "browser",
     "architecture",

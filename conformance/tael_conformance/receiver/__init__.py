@@ -1,0 +1,1 @@
+"""`tael conformance receiver`: checks of a merchant's webhook receiver."""

@@ -1,0 +1,1 @@
+"""`tael conformance server`: checks of a server."""
