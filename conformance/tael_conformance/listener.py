@@ -63,12 +63,15 @@ def listening(
     listener = Listener(answer)
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # connections are kept
         timeout = READ_LIMIT_S
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             length = self.headers.get("Content-Length", "0")
             size = int(length) if length.isascii() and length.isdigit() else 0
             if size > MAX_REQUEST_BYTES:
+                self.close_connection = True
                 self.send_error(413)
                 return
             headers = {name.lower(): value for name, value in self.headers.items()}
@@ -77,8 +80,8 @@ def listening(
         do_GET = do_POST
 
         def _respond(self, reply: Reply) -> None:
-            self.close_connection = True
             if reply.is_cut:
+                self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
             self.send_response(reply.status)

@@ -136,8 +136,10 @@ def check_reachable(wire: Wire) -> None:
     try:
         with wire.client.stream("GET", wire.base_url):
             pass
-    except httpx.TransportError as error:
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
         raise Unreachable(f"{wire.base_url} cannot be reached ({type(error).__name__})") from error
+    except httpx.HTTPError:
+        pass  # it is there, and what it makes of this request is no matter
 
 
 def until(look: Callable[[], bool], limit_s: float, rest_s: float) -> bool:

@@ -4,18 +4,27 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import patch
 
+import httpx
 from tael_conformance.app import app
 from tael_conformance.checks import Outcome, Result, run_checks, selected
 from tael_conformance.client.catalogue import CHECKS as CLIENT_CHECKS
 from tael_conformance.client.command import Command, Ended, new_credentials
-from tael_conformance.credentials import Redactor
+from tael_conformance.credentials import Credentials, Redactor
 from tael_conformance.listener import Reply, listening
+from tael_conformance.receiver.catalogue import CHECKS as RECEIVER_CHECKS
+from tael_conformance.receiver.session import Order, Receiver, StateReader, States
+from tael_conformance.receiver.webhooks import Signer
+from tael_conformance.server.catalogue import CHECKS as SERVER_CHECKS
+from tael_conformance.server.payer import SandboxPayer
+from tael_conformance.server.session import Options, Server
+from tael_conformance.wire import Wire, open_wire, split_address
 from typer.testing import CliRunner
 
 from tests.conformance import merchant_client
+from tests.end_to_end.merchant import Merchant
 
 Departed = dict[str, Outcome]
 
@@ -23,9 +32,7 @@ Departed = dict[str, Outcome]
 def departed(results: Iterable[Result]) -> Departed:
     """The checks that failed or warned."""
     return {
-        result.id: result.outcome
-        for result in results
-        if result.outcome in (Outcome.FAILED, Outcome.WARNING)
+        result.id: result.outcome for result in results if result.outcome in (Outcome.FAILED, Outcome.WARNING)
     }
 
 
@@ -60,3 +67,41 @@ def run_merchant_client(arguments: Sequence[str], environment: Mapping[str, str]
 def run_kit(*arguments: str, **environment: str) -> Any:
     """`tael-conformance ARGUMENTS`, with an exit code and everything that it prints."""
     return CliRunner().invoke(app, list(arguments), env=environment)
+
+
+def check_receiver(
+    url: str,
+    style: Literal["old", "new"],
+    key: str,
+    new_order: Callable[[], Order],
+    state_url: str = "",
+    *only: str,
+    states: StateReader | None = None,
+) -> list[Result]:
+    """All results for the receiver at `url`; `new_order` opens an order at its merchant."""
+    base, target = split_address(url)
+    with contextlib.ExitStack() as stack:
+        wire = open_wire(base)
+        stack.callback(wire.client.close)
+        if state_url:
+            states = States(wire, state_url)
+        receiver = Receiver(
+            *(wire, target, Credentials("shop-appcode", key, "kit0merchant"), Signer(style, key)),
+            new_order=new_order,
+            states=states,
+        )
+        return list(run_checks(selected(RECEIVER_CHECKS, only), receiver, Redactor((key,))))
+
+
+def check_server(
+    transport: httpx.BaseTransport, merchant: Merchant, *only: str, skip: Sequence[str] = (), **options: Any
+) -> list[Result]:
+    """All results for the gateway of this merchant behind `transport`; the sandbox pays."""
+    demo = merchant.demo
+    credentials = Credentials(merchant.appcode, merchant.key, merchant.mchid)
+    with httpx.Client(transport=transport) as client, httpx.Client() as control:
+        payer = SandboxPayer(Wire(demo.sandbox, control), merchant.shop)
+        server = Server(Wire(demo.gateway, client), credentials, payer, Options(**options))
+        results = list(run_checks(selected(SERVER_CHECKS, only, skip), server, Redactor((merchant.key,))))
+        server.close_open_orders()
+        return results

@@ -74,9 +74,7 @@ def queried(client: Client, number: str, money: Money) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    credentials = Credentials(
-        os.environ["QFPAY_APPCODE"], os.environ["QFPAY_KEY"], os.environ["QFPAY_MCHID"]
-    )
+    credentials = Credentials(os.environ["QFPAY_APPCODE"], os.environ["QFPAY_KEY"], os.environ["QFPAY_MCHID"])
     clock = Clock()
     url = os.environ["QFPAY_URL"]
     with Client(url, credentials, monotonic=clock.monotonic, sleep=clock.sleep) as client:

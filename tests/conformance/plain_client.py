@@ -46,7 +46,9 @@ class PlainClient:
             return self.move("payment", {**params, "txdtm": now})
         _, syssn, number, amount = arguments
         params = {"syssn": syssn, "out_trade_no": number, "txamt": amount}
-        return self.move("refund", params if self.defect == "refunds without txdtm" else {**params, "txdtm": now})
+        return self.move(
+            "refund", params if self.defect == "refunds without txdtm" else {**params, "txdtm": now}
+        )
 
     def move(self, name: str, params: dict[str, str]) -> str:
         answer = self.call(name, params)
@@ -73,7 +75,9 @@ class PlainClient:
             return self.defect == "1143 is a failure"
         return code in FINAL or (code not in PENDING and self.defect == "an unlisted code is a failure")
 
-    def is_about(self, found: Mapping[str, Any], params: Mapping[str, str], defect: str = "believes any amount") -> bool:
+    def is_about(
+        self, found: Mapping[str, Any], params: Mapping[str, str], defect: str = "believes any amount"
+    ) -> bool:
         names = ("out_trade_no", "txamt")
         return self.defect == defect or all(found.get(name, params[name]) == params[name] for name in names)
 

@@ -82,9 +82,7 @@ def test_a_client_with_one_mistake_is_found_by_the_checks_about_it(defect: str) 
         return PlainClient(environment, defect).run(arguments)
 
     results = check_client(run)
-    expected = {
-        name: Outcome.WARNING if name in WARNINGS else Outcome.FAILED for name in FOUND[defect]
-    }
+    expected = {name: Outcome.WARNING if name in WARNINGS else Outcome.FAILED for name in FOUND[defect]}
     assert departed(results) == expected, explained(results)
 
 
@@ -131,7 +129,9 @@ def test_a_command_that_does_not_end_is_ended() -> None:
 
 
 def test_the_environments_own_credentials_never_reach_the_command() -> None:
-    program = "import os; print(os.environ['QFPAY_KEY'] == 'real-key-of-the-shop', 'QFPAY_OTHER' in os.environ)"
+    program = (
+        "import os; print(os.environ['QFPAY_KEY'] == 'real-key-of-the-shop', 'QFPAY_OTHER' in os.environ)"
+    )
     done = run_kit(
         *("client", "--only", "client.pay.paid", "--", sys.executable, "-c", program),
         QFPAY_KEY="real-key-of-the-shop",

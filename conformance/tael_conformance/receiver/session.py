@@ -8,12 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote
 
 from tael_conformance.checks import Departure, Skipped
 from tael_conformance.credentials import Credentials
-from tael_conformance.receiver.webhooks import UTC8, Signer, Webhook, new_members, old_members
+from tael_conformance.receiver.webhooks import UTC8, Signer, Style, Webhook, new_members, old_members
 from tael_conformance.wire import SIGN_HEADER, Exchange, Wire
 
 OPEN_LIMIT_S: Final = 60
@@ -59,6 +59,11 @@ def opened_by(command: str) -> Order:
         raise OrderFailed(f"--open-command: {reason}; its last line must be OUT_TRADE_NO AMOUNT") from None
 
 
+class StateReader(Protocol):
+    def read(self, order: Order) -> str:
+        """The merchant's own state of the order, which is compared and never interpreted. Raises Departure."""
+
+
 @dataclass(slots=True)
 class Receiver:
     """`new_order` opens an order at the merchant, or raises Skipped. `states` reads the merchant's own state."""
@@ -68,7 +73,7 @@ class Receiver:
     credentials: Credentials
     signer: Signer
     new_order: Callable[[], Order]
-    states: "States | None" = None
+    states: StateReader | None = None
     currency: str = "HKD"
     pay_type: str = "800201"
     _orders: dict[str, Order] = field(default_factory=dict)
@@ -79,8 +84,16 @@ class Receiver:
             self._orders[purpose] = self.new_order()
         return self._orders[purpose]
 
+    def discard(self, order: Order) -> None:
+        """Open another order for its purpose when that is needed again."""
+        self._orders = {purpose: each for purpose, each in self._orders.items() if each != order}
+
     def members(self, order: Order, at: datetime | None = None, **changed: str) -> dict[str, str]:
         """A paid webhook's members; the same order has the same syssn."""
+        return self.members_of(self.signer.style, order, at) | changed
+
+    def members_of(self, style: Style, order: Order, at: datetime | None = None) -> dict[str, str]:
+        """`members`, of either style."""
         values = (
             self.credentials.mchid or "kit0merchant",
             order.number,
@@ -89,9 +102,7 @@ class Receiver:
             at or datetime.now(UTC8),
             self.pay_type,
         )
-        if self.signer.style == "old":
-            return old_members(*values) | changed
-        return new_members(*values, self.currency) | changed
+        return old_members(*values) if style == "old" else new_members(*values, self.currency)
 
     def send(self, webhook: Webhook, note: str) -> Exchange:
         headers = {SIGN_HEADER: webhook.sign, "Content-Type": webhook.content_type}

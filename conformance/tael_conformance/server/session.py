@@ -241,7 +241,9 @@ class Server:
 
     @property
     def limit_s(self) -> float:
-        return UNATTENDED_LIMIT_S if self.payer.is_unattended else self.options.wait_s
+        """How long to wait for a result."""
+        is_alone = self.payer.is_unattended
+        return min(self.options.wait_s, UNATTENDED_LIMIT_S) if is_alone else self.options.wait_s
 
     @property
     def rest_s(self) -> float:
