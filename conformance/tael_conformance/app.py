@@ -37,6 +37,22 @@ from tael_conformance.wire import Unreachable, check_reachable, open_wire, split
 Value = TypeVar("Value")
 MAX_AMOUNT: Final = 99_999_999_999
 
+#: A command for `client`; `shop` is the merchant's own module.
+EXAMPLE: Final = """\
+import os
+import sys
+from shop import Client  # your client
+
+client = Client(*(os.environ[f"QFPAY_{name}"] for name in ("URL", "APPCODE", "KEY", "MCHID")))
+action, *given = sys.argv[1:]
+if action == "pay":
+    number, amount, auth_code = given
+    print(client.pay(number, int(amount), auth_code))  # paid, unpaid or unknown
+else:
+    payment_syssn, number, amount = given
+    print(client.refund(payment_syssn, number, int(amount)))  # refunded, refused or unknown
+"""
+
 app: Final = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -344,6 +360,9 @@ def client_command(
     limit: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, max=3600, help="The time for one run of the command.")
     ] = 60,
+    show_example: Annotated[
+        bool, typer.Option("--example", help="Print a command of ten lines to start from, and exit.")
+    ] = False,
     only: OnlyOption = None,
     skip: SkipOption = None,
     strict: StrictOption = False,
@@ -362,8 +381,11 @@ def client_command(
     if show_list:
         show_checks(checks)
         return
+    if show_example:
+        typer.echo(EXAMPLE)
+        return
     if not command:
-        refused("name the client's command after --")
+        refused("name the client's command after --; --example prints one to start from")
     if shutil.which(command[0]) is None:
         refused(f"there is no program {command[0]}")
     credentials = new_credentials()

@@ -13,7 +13,7 @@ from tael_conformance.checks import Departure
 
 Members = dict[str, Any]
 MAX_BODY_BYTES: Final = 1024 * 1024
-#: The time for one exchange, as one limit for each of its parts.
+#: The time for a response, and for each part of it that is waited for.
 TIMEOUT_S: Final = 30.0
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 SIGN_HEADER: Final = "X-QF-SIGN"
@@ -84,6 +84,7 @@ class Wire:
     base_url: str
     client: httpx.Client = field(repr=False)
     pacer: Pacer = field(default_factory=Pacer)
+    timeout_s: float = TIMEOUT_S
 
     def send(
         self,
@@ -96,6 +97,7 @@ class Wire:
         """`sent` describes the request in reports. Raises Departure if there is no response, or too much of one."""
         self.pacer.wait()
         described = sent if sent is not None else f"{method} {target}"
+        end = time.monotonic() + self.timeout_s
         collected = bytearray()
         try:
             with self.client.stream(
@@ -106,6 +108,10 @@ class Wire:
                     if len(collected) > MAX_BODY_BYTES:
                         raise Departure(
                             f"a response of at most {MAX_BODY_BYTES} bytes", "a longer one", described
+                        )
+                    if time.monotonic() > end:
+                        raise Departure(
+                            f"a response within {self.timeout_s:g} s", "a part of it (Timeout)", described
                         )
         except httpx.HTTPError as error:
             raise Departure("a response", f"none ({type(error).__name__})", described) from error
@@ -119,7 +125,7 @@ def open_wire(url: str, pace: float = 0.0, timeout_s: float = TIMEOUT_S) -> Wire
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(f"{url} is not an address that begins with http:// or https://")
     client = httpx.Client(timeout=timeout_s, follow_redirects=False, trust_env=parts.hostname not in LOOPBACK)
-    return Wire(url.rstrip("/"), client, Pacer(pace))
+    return Wire(url.rstrip("/"), client, Pacer(pace), timeout_s)
 
 
 def split_address(url: str) -> tuple[str, str]:
@@ -146,7 +152,8 @@ def until(look: Callable[[], bool], limit_s: float, rest_s: float) -> bool:
     """Whether `look` is true within the limit; it is asked at least once."""
     end = time.monotonic() + limit_s
     while not look():
-        if time.monotonic() >= end:
+        left_s = end - time.monotonic()
+        if left_s <= 0:
             return False
-        time.sleep(rest_s)
+        time.sleep(min(rest_s, left_s))
     return True

@@ -159,7 +159,7 @@ def test_the_operator_manual_has_every_metric_with_its_labels() -> None:
 
 def test_every_metric_that_is_named_exists(document: Path) -> None:
     fixtures = {name for name in vars(tael_demo.testing) if name.startswith("tael_")}
-    known = metrics().keys() | fixtures | {"tael_client", "tael_demo", "tael_sandbox"}
+    known = metrics().keys() | fixtures | {"tael_client", "tael_conformance", "tael_demo", "tael_sandbox"}
     assert set(re.findall(r"\btael_[a-z_]+", document.read_text("utf-8"))) <= known
 
 
@@ -468,7 +468,7 @@ def is_file_or_module(word: str) -> bool:
     """A file of this repository, a module that a user may import, or a pytest plugin."""
     if any(ROOT.glob(word)) or any(
         found
-        for folder in ("tael", "tael_demo", "tael_sandbox", "tests", "client", "examples")
+        for folder in ("tael", "tael_demo", "tael_sandbox", "tests", "client", "conformance", "examples")
         for found in (ROOT / folder).rglob(word)
     ):
         return True

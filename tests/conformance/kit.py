@@ -18,7 +18,7 @@ from tael_conformance.receiver.catalogue import CHECKS as RECEIVER_CHECKS
 from tael_conformance.receiver.session import Order, Receiver, StateReader, States
 from tael_conformance.receiver.webhooks import Signer
 from tael_conformance.server.catalogue import CHECKS as SERVER_CHECKS
-from tael_conformance.server.payer import SandboxPayer
+from tael_conformance.server.payer import Payer, SandboxPayer
 from tael_conformance.server.session import Options, Server
 from tael_conformance.wire import Wire, open_wire, split_address
 from typer.testing import CliRunner
@@ -94,14 +94,19 @@ def check_receiver(
 
 
 def check_server(
-    transport: httpx.BaseTransport, merchant: Merchant, *only: str, skip: Sequence[str] = (), **options: Any
+    transport: httpx.BaseTransport,
+    merchant: Merchant,
+    *only: str,
+    skip: Sequence[str] = (),
+    payer: Payer | None = None,
+    **options: Any,
 ) -> list[Result]:
-    """All results for the gateway of this merchant behind `transport`; the sandbox pays."""
+    """All results for the gateway of this merchant behind `transport`; by default the sandbox pays."""
     demo = merchant.demo
     credentials = Credentials(merchant.appcode, merchant.key, merchant.mchid)
     with httpx.Client(transport=transport) as client, httpx.Client() as control:
-        payer = SandboxPayer(Wire(demo.sandbox, control), merchant.shop)
+        payer = payer or SandboxPayer(Wire(demo.sandbox, control), merchant.shop)
         server = Server(Wire(demo.gateway, client), credentials, payer, Options(**options))
-        results = list(run_checks(selected(SERVER_CHECKS, only, skip), server, Redactor((merchant.key,))))
+        results = list(run_checks(selected(SERVER_CHECKS, only), server, Redactor((merchant.key,))))
         server.close_open_orders()
         return results

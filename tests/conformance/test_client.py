@@ -140,6 +140,12 @@ def test_the_environments_own_credentials_never_reach_the_command() -> None:
     assert "False False" in done.output
 
 
+def test_the_example_is_a_program() -> None:
+    done = run_kit("client", "--example")
+    assert done.exit_code == 0
+    compile(done.output, "example.py", "exec")
+
+
 def test_no_command_or_a_missing_program_is_unusable() -> None:
     assert run_kit("client").exit_code == 2
     assert run_kit("client", "--", "no-such-program-of-the-kit").exit_code == 2

@@ -2,7 +2,8 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import pytest
 from defusedxml import ElementTree
 from tael_conformance.checks import Outcome, Result
 from tael_conformance.server.catalogue import CHECKS
+from tael_conformance.server.payer import Person
 
 from tests.conformance.kit import check_server, departed, explained, run_kit
 from tests.conformance.wrong_server import DEFECTS, MONEY_DEFECTS, Defect, Upstream, WrongServer
@@ -200,6 +202,35 @@ def test_a_person_s_barcode_is_charged_once(published: Merchant) -> None:
     assert "800208 is paid" in done.output
     assert "needs --auth-code with a barcode for 800108" in done.output
     assert code not in done.output
+
+
+def person(show: Callable[[str], None]) -> Person:
+    return Person(deque(), {}, show)
+
+
+def test_a_person_is_shown_the_link_and_waited_for(
+    transport: httpx.BaseTransport, published: Merchant
+) -> None:
+    def pay(text: str) -> None:
+        number, _, link = text.removeprefix("pay ").partition(" now: ")
+        published.demo.confirm(url=link)
+        published.until(published.rows(out_trade_no=number)[0]["syssn"], "0000")
+
+    only = ("server.money.online.800201", "server.money.close.online")
+    results = check_server(transport, published, *only, payer=person(pay), move_money=True)
+    assert [result.outcome for result in results] == [Outcome.PASSED] * 2, explained(results)
+
+
+def test_the_wait_for_a_person_is_bounded(transport: httpx.BaseTransport, published: Merchant) -> None:
+    links: list[str] = []
+    (result,) = check_server(
+        *(transport, published, "server.money.online.800201"),
+        payer=person(links.append),
+        move_money=True,
+        wait_s=0.1,
+    )
+    assert (result.outcome, len(links)) == (Outcome.FAILED, 1)
+    assert result.expected == "a row with respcd 0000 within 0.1 s"
 
 
 # ---- a wrong server ----------------------------------------------------------------------------------------------

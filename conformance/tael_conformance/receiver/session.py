@@ -17,6 +17,8 @@ from tael_conformance.receiver.webhooks import UTC8, Signer, Style, Webhook, new
 from tael_conformance.wire import SIGN_HEADER, Exchange, Wire
 
 OPEN_LIMIT_S: Final = 60
+#: The command does not get the key.
+KEY_SETTING: Final = "QFPAY_KEY"
 MAX_OUTPUT: Final = 64 * 1024
 HTTP_OK: Final = 200
 #: The word that acknowledges a webhook, in any case.
@@ -50,7 +52,12 @@ def opened_by(command: str) -> Order:
     """The order in the last line that the command prints. Raises OrderFailed."""
     try:
         done = subprocess.run(
-            shlex.split(command), stdout=subprocess.PIPE, text=True, timeout=OPEN_LIMIT_S, check=True
+            shlex.split(command),
+            env={name: value for name, value in os.environ.items() if name != KEY_SETTING},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=OPEN_LIMIT_S,
+            check=True,
         )
         lines = done.stdout[:MAX_OUTPUT].splitlines()
         return read_order(lines[-1] if lines else "")

