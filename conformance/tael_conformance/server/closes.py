@@ -12,7 +12,11 @@ MISMATCH: Final = "1126"
 
 
 def closed(server: Server) -> Exchange:
-    """The response to the close of an order of its own; closing again returns it again."""
+    """The response to the close of an order of its own."""
+    return server.once("closed", lambda: close_again(server))
+
+
+def close_again(server: Server) -> Exchange:
     return server.call("close", syssn=server.unpaid("closed").text("syssn"))
 
 
@@ -36,7 +40,7 @@ def numbers(server: Server) -> None:
     answer.expect(answer.text("syssn") not in ("", number), "another syssn than the payment's")
 
 
-@GROUP.must("row", "The row of a closed order", "The row of a closed order is 1142; cancel is 2.")
+@GROUP.should("row", "The row of a closed order", "The row of a closed order is 1142; cancel is 2.")
 def row(server: Server) -> None:
     answer = closed(server)
     if answer.respcd not in (OK, *PENDING):
@@ -55,7 +59,7 @@ def out_trade_no(server: Server) -> None:
     "repeated", "A repeated close", "Closing again returns the first response again, with the same syssn."
 )
 def repeated(server: Server) -> None:
-    first, second = closed(server), closed(server)
+    first, second = closed(server), close_again(server)
     if first.respcd not in (OK, *PENDING):
         raise Skipped("the order is not closed")
     second.expect(second.text("syssn") == first.text("syssn"), f"syssn {first.text('syssn')} again")

@@ -55,23 +55,34 @@ for pay_type in ONLINE:
     )(partial(paid_online, pay_type))
 
 
+def close_paid_order(server: Server) -> Exchange:
+    return server.call("close", syssn=server.paid(server.online_type()).text("syssn"))
+
+
 @GROUP.must(
-    "close.online", "A close of a paid order", "A paid order cannot be closed: 1124, and nothing changes."
+    "close.online", "A close of a paid order", "A paid order cannot be closed: refused, and nothing changes."
 )
 def close_paid(server: Server) -> None:
-    paid = server.paid(server.online_type())
-    answer = server.call("close", syssn=paid.text("syssn"))
+    answer = close_paid_order(server)
+    answer.expect(answer.respcd not in (OK, *PENDING), "a refusal")
+
+
+@GROUP.should("close.code", "The code of that refusal", "A close of a paid order is 1124.")
+def close_paid_code(server: Server) -> None:
+    answer = close_paid_order(server)
+    if answer.respcd in (OK, *PENDING):
+        raise Skipped("it is accepted; see server.money.close.online")
     answer.expect(answer.respcd == NOT_POSSIBLE, f"respcd {NOT_POSSIBLE}")
 
 
 @GROUP.must("close.row", "Its row afterwards", "After a refused close, the row is still 0000 with cancel 0.")
 def close_paid_row(server: Server) -> None:
     paid = server.paid(server.online_type())
-    server.call("close", syssn=paid.text("syssn"))
+    close_paid_order(server)
     server.wait_for(paid.text("syssn"), respcd=OK, cancel="0")
 
 
-@GROUP.must("close.barcode", "A close of a barcode payment", "Barcode payments are not closed: 1124.")
+@GROUP.should("close.barcode", "A close of a barcode payment", "Barcode payments are not closed: 1124.")
 def close_barcode(server: Server) -> None:
     answer = server.call("close", syssn=server.paid_barcode().text("syssn"))
     answer.expect(answer.respcd == NOT_POSSIBLE, f"respcd {NOT_POSSIBLE}")
@@ -106,8 +117,8 @@ def part_number(server: Server) -> str:
 
 
 def part(server: Server) -> Exchange:
-    """The partial refund, sent again each time."""
-    answer = refund(server, PART, part_number(server))
+    """The partial refund."""
+    answer = server.once("part", lambda: refund(server, PART, part_number(server)))
     if answer.respcd not in ACCEPTED:
         raise Skipped("needs a partial refund; see server.money.refund.part")
     return answer
@@ -120,7 +131,7 @@ def done(server: Server, answer: Exchange) -> None:
 
 @GROUP.must("refund.part", "A partial refund", "A refund is 0000, or 2999 while it is pending.")
 def refund_part(server: Server) -> None:
-    answer = refund(server, PART, part_number(server))
+    answer = server.once("part", lambda: refund(server, PART, part_number(server)))
     answer.expect(answer.respcd in ACCEPTED, "respcd 0000 or 2999")
 
 
@@ -171,7 +182,16 @@ def refund_cancel(server: Server) -> None:
     "refund.repeated", "A repeated refund", "A refund repeated under the same number is not made twice."
 )
 def refund_repeated(server: Server) -> None:
-    first, second = part(server), part(server)
+    first, second = part(server), refund(server, PART, part_number(server))
+    is_made_once = second.respcd not in ACCEPTED or second.text("syssn") == first.text("syssn")
+    second.expect(is_made_once, f"syssn {first.text('syssn')} again, or a refusal")
+
+
+@GROUP.should("refund.repeated-answer", "Its response", "A repeated refund returns the first response again.")
+def refund_repeated_answer(server: Server) -> None:
+    first, second = part(server), refund(server, PART, part_number(server))
+    if second.respcd in ACCEPTED and second.text("syssn") != first.text("syssn"):
+        raise Skipped("it is made twice; see server.money.refund.repeated")
     second.expect(second.text("syssn") == first.text("syssn"), f"syssn {first.text('syssn')} again")
 
 
@@ -191,20 +211,40 @@ def refund_over(server: Server) -> None:
     answer.expect(answer.respcd == OVER_REFUND, f"respcd {OVER_REFUND}")
 
 
+def rest(server: Server) -> Exchange:
+    """The refund of all that the partial one has left."""
+    part(server)
+    amount, number = server.options.amount - PART, f"{part_number(server)}-rest"
+    return server.once("rest", lambda: refund(server, amount, number))
+
+
 @GROUP.must("refund.full", "A refund of the rest", "Refunds repeat until the whole amount is returned.")
 def refund_full(server: Server) -> None:
-    part(server)
-    answer = refund(server, server.options.amount - PART, f"{part_number(server)}-rest")
+    answer = rest(server)
     answer.expect(answer.respcd in ACCEPTED, "respcd 0000 or 2999")
     done(server, answer)
 
 
-@GROUP.must("refund.nothing-left", "A refund of a refunded payment", "If nothing is left, a refund is 1125.")
-def refund_nothing_left(server: Server) -> None:
-    rest = refund(server, server.options.amount - PART, f"{part_number(server)}-rest")
-    if rest.respcd not in ACCEPTED:
+def refund_of_nothing(server: Server) -> Exchange:
+    """A refund of a payment that is wholly refunded."""
+    if rest(server).respcd not in ACCEPTED:
         raise Skipped("needs a refunded payment; see server.money.refund.full")
-    answer = refund(server, PART)
+    return refund(server, PART)
+
+
+@GROUP.must(
+    "refund.nothing-left", "A refund of a refunded payment", "If nothing is left, a refund is refused."
+)
+def refund_nothing_left(server: Server) -> None:
+    answer = refund_of_nothing(server)
+    answer.expect(answer.respcd not in ACCEPTED, "a refusal")
+
+
+@GROUP.should("refund.nothing-left-code", "The code of that refusal", "If nothing is left, a refund is 1125.")
+def refund_nothing_left_code(server: Server) -> None:
+    answer = refund_of_nothing(server)
+    if answer.respcd in ACCEPTED:
+        raise Skipped("it is accepted; see server.money.refund.nothing-left")
     answer.expect(answer.respcd == NOTHING_LEFT, f"respcd {NOTHING_LEFT}")
 
 
@@ -230,28 +270,45 @@ def reverse(server: Server, amount: int = 0) -> Exchange:
     return server.call("reversal", syssn=paid.text("syssn"), txamt=str(amount or server.options.amount))
 
 
+def reversed_(server: Server) -> Exchange:
+    """The reversal of the whole amount. Raises Skipped if it is refused."""
+    answer = server.once("reversal", lambda: reverse(server))
+    if answer.respcd not in (OK, *PENDING):
+        raise Skipped("needs a reversal; see server.money.reversal.paid")
+    return answer
+
+
 @GROUP.should("reversal.amount", "A reversal of another amount", "txamt must be the payment's; else 1126.")
 def reversal_amount(server: Server) -> None:
     answer = reverse(server, server.options.amount + 1)
     answer.expect(answer.respcd == "1126", "respcd 1126")
 
 
-@GROUP.must(
+@GROUP.should(
     "reversal.paid",
     "A reversal of a paid payment",
-    "A paid barcode payment is refunded and closed: 0000 or 1145.",
+    "A paid barcode payment is refunded and closed: 0000 or 1145. QFPay's later documents refuse it.",
 )
 def reversal_paid(server: Server) -> None:
-    answer = reverse(server)
+    answer = server.once("reversal", lambda: reverse(server))
     answer.expect(answer.respcd in (OK, *PENDING), "respcd 0000 or 1145")
+
+
+@GROUP.must(
+    "reversal.numbers",
+    "Numbers of a reversal",
+    "A reversal has a syssn of its own, and the payment's as orig_syssn.",
+)
+def reversal_numbers(server: Server) -> None:
+    answer = reversed_(server)
     number = server.paid_barcode("reversal").text("syssn")
     answer.expect(answer.text("orig_syssn") == number, f"orig_syssn {number}")
+    answer.expect(answer.text("syssn") not in ("", number), "another syssn than the payment's")
 
 
 @GROUP.must("reversal.row", "The row of a reversed payment", "The row of a reversed payment has cancel 1.")
 def reversal_row(server: Server) -> None:
-    if reverse(server).respcd not in (OK, *PENDING):
-        raise Skipped("needs a reversal; see server.money.reversal.paid")
+    reversed_(server)
     server.wait_for(server.paid_barcode("reversal").text("syssn"), cancel="1")
 
 
@@ -261,16 +318,11 @@ def reversal_row(server: Server) -> None:
     "Reversals are not listed: a query for one returns an empty list.",
 )
 def reversal_no_row(server: Server) -> None:
-    answer = reverse(server)
-    if answer.respcd not in (OK, *PENDING):
-        raise Skipped("needs a reversal; see server.money.reversal.paid")
-    found = server.call("query", syssn=answer.text("syssn"))
+    found = server.call("query", syssn=reversed_(server).text("syssn"))
     found.expect(found.members.get("data") == [], "an empty list")
 
 
 @GROUP.should("reversal.repeated", "A repeated reversal", "A repeated reversal returns the same syssn.")
 def reversal_repeated(server: Server) -> None:
-    first, second = reverse(server), reverse(server)
-    if first.respcd not in (OK, *PENDING):
-        raise Skipped("needs a reversal; see server.money.reversal.paid")
+    first, second = reversed_(server), reverse(server)
     second.expect(second.text("syssn") == first.text("syssn"), f"syssn {first.text('syssn')} again")

@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -23,6 +23,7 @@ FORM: Final = "application/x-www-form-urlencoded"
 OK: Final = "0000"
 PENDING: Final = ("1145", "1143")
 REFUND_PENDING: Final = (*PENDING, "2999")
+#: How respmsg begins if a pay type is not granted.
 NOT_GRANTED: Final = ("filter_error", "filter error")
 #: The merchant's site, for the pay type 800212.
 EXTEND_INFO: Final = json.dumps(
@@ -69,6 +70,7 @@ class Server:
     listener: Listener | None = None
     _unpaid: dict[str, Exchange] = field(default_factory=dict)
     _paid: dict[str, Exchange] = field(default_factory=dict)
+    _made: dict[str, Exchange] = field(default_factory=dict)
     _opened: list[str] = field(default_factory=list)
     _started: float = field(default_factory=time.monotonic)
     _advanced_s: float = 0.0
@@ -148,7 +150,7 @@ class Server:
         params = self.payment_params(pay_type, **given)
         opened = self.send("payment", params)
         is_named = pay_type.code in self.options.pay_types or params.get("pay_type") != pay_type.code
-        if opened.text("respmsg") in NOT_GRANTED and not is_named:
+        if opened.text("respmsg").startswith(NOT_GRANTED) and not is_named:
             raise Skipped(f"{pay_type.code} is not granted to this merchant")
         if opened.respcd == OK and not pay_type.is_barcode and opened.text("syssn"):
             self._opened.append(opened.text("syssn"))
@@ -192,14 +194,11 @@ class Server:
         self.wait_for(opened.text("syssn"), respcd=OK)
         return opened
 
-    def keep_paid(self, purpose: str, opened: Exchange) -> None:
-        self._paid[purpose] = opened
-
-    def kept_paid(self, purpose: str) -> Exchange:
-        """Raises Skipped if its payment failed before."""
-        if purpose not in self._paid:
-            raise Skipped("needs a paid online order")
-        return self._paid[purpose]
+    def once(self, name: str, call: Callable[[], Exchange]) -> Exchange:
+        """The response of a call that several checks look at, made when the first of them needs it."""
+        if name not in self._made:
+            self._made[name] = call()
+        return self._made[name]
 
     def paid_barcode(self, purpose: str = "") -> Exchange:
         """A paid barcode payment, of the first pay type for which there is a barcode."""

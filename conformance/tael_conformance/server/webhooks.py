@@ -62,18 +62,22 @@ def notified(server: Server) -> tuple[Exchange, Received]:
         raise Skipped("needs --listen, and the app's notify URL set to it")
     if not server.options.move_money:
         raise Skipped("moves money; allow it with --move-money")
-    answers = server.listener.answer
-    if isinstance(answers, Answers) and not answers.refused_number:
-        answers.refused_number = new_reference()
-        opened = server.open(server.online_type(), out_trade_no=answers.refused_number)
-        opened.expect(opened.respcd == OK, "respcd 0000")
-        server.payer.pay(opened)
-        server.wait_for(opened.text("syssn"), respcd=OK)
-        server.keep_paid("notified", opened)
-    opened = server.kept_paid("notified")
+    opened = server.once("notified", lambda: pay_unacknowledged(server))
     if not until(lambda: bool(about(server, opened)), server.limit_s, server.rest_s):
         raise Departure("a webhook about the paid order", "none", opened.sent)
     return opened, about(server, opened)[0]
+
+
+def pay_unacknowledged(server: Server) -> Exchange:
+    """Pay an online order whose first webhook is refused."""
+    number = new_reference()
+    if server.listener is not None and isinstance(server.listener.answer, Answers):
+        server.listener.answer.refused_number = number
+    opened = server.open(server.online_type(), out_trade_no=number)
+    opened.expect(opened.respcd == OK, "respcd 0000")
+    server.payer.pay(opened)
+    server.wait_for(opened.text("syssn"), respcd=OK)
+    return opened
 
 
 def style_of(request: Received) -> str:
