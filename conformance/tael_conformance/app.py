@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, NoReturn, TypeVar
 import typer
 from rich.console import Console
 
-from tael_conformance.checks import Check, Result, Subject, run_checks, selected
+from tael_conformance.checks import Check, Result, Subject, Unusable, run_checks, selected
 from tael_conformance.client.catalogue import CHECKS as CLIENT_CHECKS
 from tael_conformance.client.command import Command, new_credentials
 from tael_conformance.credentials import Credentials, Redactor, read_key
@@ -18,7 +18,6 @@ from tael_conformance.listener import Listener, Reply, listening
 from tael_conformance.pay_types import PAY_TYPES
 from tael_conformance.receiver.catalogue import CHECKS as RECEIVER_CHECKS
 from tael_conformance.receiver.session import (
-    OrderFailed,
     Receiver,
     States,
     given_orders,
@@ -345,13 +344,10 @@ def receiver_command(
             pay_type,
         )
         results = run_checks(checks, receiver, Redactor((credentials.key,)), strict)
-        try:
-            finish("receiver", url, results, as_json, junit)
-        except OrderFailed as error:
-            refused(str(error))
+        finish("receiver", url, results, as_json, junit)
 
 
-@app.command("client", context_settings={"ignore_unknown_options": True})
+@app.command("client")
 def client_command(
     command: Annotated[
         list[str] | None,
@@ -416,7 +412,10 @@ def show_checks(checks: Iterable[Check[Subject]]) -> None:
 def finish(command: str, subject: str, results: Iterator[Result], as_json_: bool, junit: Path | None) -> None:
     """Print and write the report, and exit with its code."""
     console = Console(quiet=as_json_, highlight=False)
-    report = Report(command, subject, tuple(show_results(console, results)))
+    try:
+        report = Report(command, subject, tuple(show_results(console, results)))
+    except Unusable as error:
+        refused(str(error))
     show_summary(console, report)
     if as_json_:
         typer.echo(as_json(report))

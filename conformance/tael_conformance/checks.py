@@ -39,6 +39,10 @@ class Skipped(Exception):
     """A check could not be made; the message is the reason."""
 
 
+class Unusable(Exception):
+    """The run cannot go on; the message is one line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check(Generic[Subject]):
     """`id` is stable: `server.signature.wrong`. `section` is a heading of the merchant manual."""
@@ -131,6 +135,10 @@ def _run(check: Check[Subject], subject: Subject, strict: bool) -> tuple[Outcome
         return (Outcome.FAILED if fails else Outcome.WARNING), texts
     except Skipped as skipped:
         return Outcome.SKIPPED, {"reason": str(skipped)}
+    except Unusable:
+        raise
+    except Exception as error:  # whatever the subject sends, the other checks are made
+        return Outcome.FAILED, {"expected": check.rule, "received": f"what cannot be read: {error!r}"}
     return Outcome.PASSED, {}
 
 

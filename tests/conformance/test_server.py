@@ -252,7 +252,7 @@ def wrong(
         amount=AMOUNT,
         pay_types=("800201", "800208"),
         move_money=topic == "money",
-        wait_s=2,
+        wait_s=2 if topic == "money" else 1,
         **other,
     )
 
@@ -334,5 +334,10 @@ def test_the_list_has_every_check_with_its_rule() -> None:
     assert [line.partition(" ")[0] for line in done.output.splitlines()] == [check.id for check in CHECKS]
 
 
-def test_every_check_has_an_id_of_its_own() -> None:
-    assert len({check.id for check in CHECKS}) == len(CHECKS)
+def test_a_topic_can_be_left_out() -> None:
+    done = run_kit("server", "--list", "--skip", "server.money", "--skip", "server.webhook.sent")
+    listed = {line.partition(" ")[0] for line in done.output.splitlines()}
+    left_out = {check.id for check in CHECKS if check.id.startswith("server.money.")} | {
+        "server.webhook.sent"
+    }
+    assert listed == {check.id for check in CHECKS} - left_out

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from tael_conformance.checks import Departure, Skipped
+from tael_conformance.checks import Departure, Skipped, Unusable
 from tael_conformance.credentials import Credentials
 from tael_conformance.receiver.webhooks import UTC8, Signer, Style, Webhook, new_members, old_members
 from tael_conformance.wire import SIGN_HEADER, Exchange, Wire
@@ -36,7 +36,7 @@ class Order:
     amount: str
 
 
-class OrderFailed(Exception):
+class OrderFailed(Unusable):
     """The command that opens orders failed; the message is one line."""
 
 

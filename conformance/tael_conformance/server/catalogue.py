@@ -18,11 +18,11 @@ from tael_conformance.server.session import Server
 GROUPS: Final = (
     signatures.GROUP,
     responses.GROUP,
-    fields.GROUP,
+    *fields.GROUPS,
     payments.GROUP,
     queries.GROUP,
     closes.GROUP,
-    money.GROUP,
+    *money.GROUPS,
     webhooks.GROUP,
 )
 CHECKS: Final[list[Check[Server]]] = [check for group in GROUPS for check in group.checks]

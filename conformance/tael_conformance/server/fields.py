@@ -3,12 +3,17 @@
 from functools import partial
 from typing import Final
 
-from tael_conformance.checks import Group, Level
+from tael_conformance.checks import Group
 from tael_conformance.pay_types import BARCODE, NO_PAY_TYPE, ONLINE, PayType
 from tael_conformance.server.session import NOT_GRANTED, OK, Server, new_reference
 from tael_conformance.wire import Exchange
 
 GROUP: Final[Group[Server]] = Group("server.field", "Time and amounts")
+#: The checks of the other calls, each with its section.
+OF_CALL: Final[dict[str, Group[Server]]] = {
+    call: Group("server.field", call.capitalize()) for call in ("close", "refund", "reversal")
+}
+GROUPS: Final = (GROUP, *OF_CALL.values())
 INVALID: Final = "1104"
 UNKNOWN: Final = "1136"
 MISSING: Final = "必传参数: "
@@ -144,13 +149,13 @@ def unknown_number(call: str, server: Server) -> None:
     answer.expect(answer.respcd == UNKNOWN, f"respcd {UNKNOWN}")
 
 
-for call in ("close", "refund", "reversal"):
-    level = Level.MUST if call == "refund" else Level.SHOULD
-    add = GROUP.must if level is Level.MUST else GROUP.should
+for call in OF_CALL:
+    group = OF_CALL[call]
+    add = group.must if call == "refund" else group.should
     add(f"number.{call}", f"A {call} without a number", f"A {call} that names no payment is 1104.")(
         partial(without_number, call)
     )
-    GROUP.must(
+    group.must(
         f"unknown.{call}", f"A {call} of an unknown payment", f"A {call} of an unknown payment is 1136."
     )(partial(unknown_number, call))
 
@@ -165,7 +170,7 @@ def refund_without(name: str, server: Server) -> None:
 
 
 for name in ("syssn", "out_trade_no", "txamt"):
-    GROUP.must(
+    OF_CALL["refund"].must(
         f"missing.refund.{name}",
         f"A refund without {name}",
         f"A refund without {name} is 1104 with 必传参数: {name}.",

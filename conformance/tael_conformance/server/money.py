@@ -9,7 +9,11 @@ from tael_conformance.server.payments import USED
 from tael_conformance.server.session import OK, PENDING, REFUND_PENDING, Server, new_reference
 from tael_conformance.wire import Exchange
 
-GROUP: Final[Group[Server]] = Group("server.money", "Refund")
+PAID: Final[Group[Server]] = Group("server.money", "Payment")
+CLOSE: Final[Group[Server]] = Group("server.money.close", "Close")
+REFUND: Final[Group[Server]] = Group("server.money.refund", "Refund")
+REVERSAL: Final[Group[Server]] = Group("server.money.reversal", "Reversal")
+GROUPS: Final = (PAID, CLOSE, REFUND, REVERSAL)
 OVER_REFUND: Final = "1272"
 NOTHING_LEFT: Final = "1125"
 NOT_POSSIBLE: Final = "1124"
@@ -42,13 +46,13 @@ def paid_online(pay_type: PayType, server: Server) -> None:
 
 
 for pay_type in BARCODE:
-    GROUP.must(
+    PAID.must(
         f"barcode.{pay_type.code}",
         f"{pay_type.code} is paid: {pay_type.title}",
         "In a shop, 0000 means paid, with the payer's id in cardcd; the row becomes 0000.",
     )(partial(paid_barcode, pay_type))
 for pay_type in ONLINE:
-    GROUP.must(
+    PAID.must(
         f"online.{pay_type.code}",
         f"{pay_type.code} is paid: {pay_type.title}",
         "After the payer has paid, the row is 0000 with cancel 0.",
@@ -59,15 +63,15 @@ def close_paid_order(server: Server) -> Exchange:
     return server.call("close", syssn=server.paid(server.online_type()).text("syssn"))
 
 
-@GROUP.must(
-    "close.online", "A close of a paid order", "A paid order cannot be closed: refused, and nothing changes."
+@CLOSE.must(
+    "online", "A close of a paid order", "A paid order cannot be closed: refused, and nothing changes."
 )
 def close_paid(server: Server) -> None:
     answer = close_paid_order(server)
     answer.expect(answer.respcd not in (OK, *PENDING), "a refusal")
 
 
-@GROUP.should("close.code", "The code of that refusal", "A close of a paid order is 1124.")
+@CLOSE.should("code", "The code of that refusal", "A close of a paid order is 1124.")
 def close_paid_code(server: Server) -> None:
     answer = close_paid_order(server)
     if answer.respcd in (OK, *PENDING):
@@ -75,20 +79,20 @@ def close_paid_code(server: Server) -> None:
     answer.expect(answer.respcd == NOT_POSSIBLE, f"respcd {NOT_POSSIBLE}")
 
 
-@GROUP.must("close.row", "Its row afterwards", "After a refused close, the row is still 0000 with cancel 0.")
+@CLOSE.must("row", "Its row afterwards", "After a refused close, the row is still 0000 with cancel 0.")
 def close_paid_row(server: Server) -> None:
     paid = server.paid(server.online_type())
     close_paid_order(server)
     server.wait_for(paid.text("syssn"), respcd=OK, cancel="0")
 
 
-@GROUP.should("close.barcode", "A close of a barcode payment", "Barcode payments are not closed: 1124.")
+@CLOSE.should("barcode", "A close of a barcode payment", "Barcode payments are not closed: 1124.")
 def close_barcode(server: Server) -> None:
     answer = server.call("close", syssn=server.paid_barcode().text("syssn"))
     answer.expect(answer.respcd == NOT_POSSIBLE, f"respcd {NOT_POSSIBLE}")
 
 
-@GROUP.should(
+@PAID.should(
     "repeated", "A repeated barcode payment", "A payment of other content under a paid number is 1102."
 )
 def repeated(server: Server) -> None:
@@ -129,14 +133,14 @@ def done(server: Server, answer: Exchange) -> None:
     server.wait_for(answer.text("syssn"), respcd=OK)
 
 
-@GROUP.must("refund.part", "A partial refund", "A refund is 0000, or 2999 while it is pending.")
+@REFUND.must("part", "A partial refund", "A refund is 0000, or 2999 while it is pending.")
 def refund_part(server: Server) -> None:
     answer = server.once("part", lambda: refund(server, PART, part_number(server)))
     answer.expect(answer.respcd in ACCEPTED, "respcd 0000 or 2999")
 
 
-@GROUP.must(
-    "refund.numbers",
+@REFUND.must(
+    "numbers",
     "Numbers of a refund",
     "A refund has a syssn of its own, and the payment's as orig_syssn.",
 )
@@ -147,9 +151,7 @@ def refund_numbers(server: Server) -> None:
     answer.expect(answer.text("syssn") not in ("", number), "another syssn than the payment's")
 
 
-@GROUP.must(
-    "refund.row", "The row of a refund", "A refund has a row with order_type refund that becomes 0000."
-)
+@REFUND.must("row", "The row of a refund", "A refund has a row with order_type refund that becomes 0000.")
 def refund_row(server: Server) -> None:
     answer = part(server)
     done(server, answer)
@@ -159,8 +161,8 @@ def refund_row(server: Server) -> None:
     )
 
 
-@GROUP.should(
-    "refund.origssn", "The payment's number in a refund's row", "A refund's row has the payment as origssn."
+@REFUND.should(
+    "origssn", "The payment's number in a refund's row", "A refund's row has the payment as origssn."
 )
 def refund_origssn(server: Server) -> None:
     answer = part(server)
@@ -168,8 +170,8 @@ def refund_origssn(server: Server) -> None:
     answer.expect(server.row(answer.text("syssn")).get("origssn") == number, f"origssn {number} in the row")
 
 
-@GROUP.must(
-    "refund.cancel",
+@REFUND.must(
+    "cancel",
     "The row of a refunded payment",
     "The payment's row has cancel 2, or 5 in later documents.",
 )
@@ -178,16 +180,14 @@ def refund_cancel(server: Server) -> None:
     server.wait_for(server.paid_barcode().text("syssn"), respcd=OK, cancel="2,3,5")
 
 
-@GROUP.must(
-    "refund.repeated", "A repeated refund", "A refund repeated under the same number is not made twice."
-)
+@REFUND.must("repeated", "A repeated refund", "A refund repeated under the same number is not made twice.")
 def refund_repeated(server: Server) -> None:
     first, second = part(server), refund(server, PART, part_number(server))
     is_made_once = second.respcd not in ACCEPTED or second.text("syssn") == first.text("syssn")
     second.expect(is_made_once, f"syssn {first.text('syssn')} again, or a refusal")
 
 
-@GROUP.should("refund.repeated-answer", "Its response", "A repeated refund returns the first response again.")
+@REFUND.should("repeated-answer", "Its response", "A repeated refund returns the first response again.")
 def refund_repeated_answer(server: Server) -> None:
     first, second = part(server), refund(server, PART, part_number(server))
     if second.respcd in ACCEPTED and second.text("syssn") != first.text("syssn"):
@@ -195,8 +195,8 @@ def refund_repeated_answer(server: Server) -> None:
     second.expect(second.text("syssn") == first.text("syssn"), f"syssn {first.text('syssn')} again")
 
 
-@GROUP.should(
-    "refund.duplicate", "A refund's number with another amount", "A number in use with other content is 1102."
+@REFUND.should(
+    "duplicate", "A refund's number with another amount", "A number in use with other content is 1102."
 )
 def refund_duplicate(server: Server) -> None:
     part(server)
@@ -204,7 +204,7 @@ def refund_duplicate(server: Server) -> None:
     answer.expect(answer.respcd == USED, f"respcd {USED}")
 
 
-@GROUP.must("refund.over", "A refund above what is left", "More than the refundable amount is 1272.")
+@REFUND.must("over", "A refund above what is left", "More than the refundable amount is 1272.")
 def refund_over(server: Server) -> None:
     part(server)
     answer = refund(server, server.options.amount)
@@ -218,7 +218,7 @@ def rest(server: Server) -> Exchange:
     return server.once("rest", lambda: refund(server, amount, number))
 
 
-@GROUP.must("refund.full", "A refund of the rest", "Refunds repeat until the whole amount is returned.")
+@REFUND.must("full", "A refund of the rest", "Refunds repeat until the whole amount is returned.")
 def refund_full(server: Server) -> None:
     answer = rest(server)
     answer.expect(answer.respcd in ACCEPTED, "respcd 0000 or 2999")
@@ -232,15 +232,13 @@ def refund_of_nothing(server: Server) -> Exchange:
     return refund(server, PART)
 
 
-@GROUP.must(
-    "refund.nothing-left", "A refund of a refunded payment", "If nothing is left, a refund is refused."
-)
+@REFUND.must("nothing-left", "A refund of a refunded payment", "If nothing is left, a refund is refused.")
 def refund_nothing_left(server: Server) -> None:
     answer = refund_of_nothing(server)
     answer.expect(answer.respcd not in ACCEPTED, "a refusal")
 
 
-@GROUP.should("refund.nothing-left-code", "The code of that refusal", "If nothing is left, a refund is 1125.")
+@REFUND.should("nothing-left-code", "The code of that refusal", "If nothing is left, a refund is 1125.")
 def refund_nothing_left_code(server: Server) -> None:
     answer = refund_of_nothing(server)
     if answer.respcd in ACCEPTED:
@@ -248,8 +246,8 @@ def refund_nothing_left_code(server: Server) -> None:
     answer.expect(answer.respcd == NOTHING_LEFT, f"respcd {NOTHING_LEFT}")
 
 
-@GROUP.must(
-    "refund.foreign", "A refund of another merchant's payment", "Another merchant's payment is unknown: 1136."
+@REFUND.must(
+    "foreign", "A refund of another merchant's payment", "Another merchant's payment is unknown: 1136."
 )
 def refund_foreign(server: Server) -> None:
     if not server.options.move_money:
@@ -278,14 +276,14 @@ def reversed_(server: Server) -> Exchange:
     return answer
 
 
-@GROUP.should("reversal.amount", "A reversal of another amount", "txamt must be the payment's; else 1126.")
+@REVERSAL.should("amount", "A reversal of another amount", "txamt must be the payment's; else 1126.")
 def reversal_amount(server: Server) -> None:
     answer = reverse(server, server.options.amount + 1)
     answer.expect(answer.respcd == "1126", "respcd 1126")
 
 
-@GROUP.should(
-    "reversal.paid",
+@REVERSAL.should(
+    "paid",
     "A reversal of a paid payment",
     "A paid barcode payment is refunded and closed: 0000 or 1145. QFPay's later documents refuse it.",
 )
@@ -294,8 +292,8 @@ def reversal_paid(server: Server) -> None:
     answer.expect(answer.respcd in (OK, *PENDING), "respcd 0000 or 1145")
 
 
-@GROUP.must(
-    "reversal.numbers",
+@REVERSAL.must(
+    "numbers",
     "Numbers of a reversal",
     "A reversal has a syssn of its own, and the payment's as orig_syssn.",
 )
@@ -306,14 +304,14 @@ def reversal_numbers(server: Server) -> None:
     answer.expect(answer.text("syssn") not in ("", number), "another syssn than the payment's")
 
 
-@GROUP.must("reversal.row", "The row of a reversed payment", "The row of a reversed payment has cancel 1.")
+@REVERSAL.must("row", "The row of a reversed payment", "The row of a reversed payment has cancel 1.")
 def reversal_row(server: Server) -> None:
     reversed_(server)
     server.wait_for(server.paid_barcode("reversal").text("syssn"), cancel="1")
 
 
-@GROUP.must(
-    "reversal.no-row",
+@REVERSAL.must(
+    "no-row",
     "A reversal has no row",
     "Reversals are not listed: a query for one returns an empty list.",
 )
@@ -322,7 +320,7 @@ def reversal_no_row(server: Server) -> None:
     found.expect(found.members.get("data") == [], "an empty list")
 
 
-@GROUP.should("reversal.repeated", "A repeated reversal", "A repeated reversal returns the same syssn.")
+@REVERSAL.should("repeated", "A repeated reversal", "A repeated reversal returns the same syssn.")
 def reversal_repeated(server: Server) -> None:
     first, second = reversed_(server), reverse(server)
     second.expect(second.text("syssn") == first.text("syssn"), f"syssn {first.text('syssn')} again")
