@@ -156,6 +156,7 @@ def test_every_check_has_an_id_of_its_own_and_names_a_section_of_the_manual(
     headings = set(re.findall("^#+ (.+)$", manual, re.MULTILINE))
     assert {check.section for check in checks} <= headings
     assert len({check.id for check in checks}) == len(checks)
+    assert not [check.id for check in checks if any(each.id.startswith(f"{check.id}.") for each in checks)]
     assert {check.id.split(".")[0] for check in checks} == {command}
 
 

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from tael_conformance.checks import Group
+from tael_conformance.checks import Group, Skipped
 from tael_conformance.pay_types import BARCODE, NO_PAY_TYPE, ONLINE, PayType
 from tael_conformance.server.session import NOT_GRANTED, OK, Server, new_reference
 from tael_conformance.wire import Exchange
@@ -129,10 +129,29 @@ def unserved_text(server: Server) -> None:
 
 
 @GROUP.should(
-    "unknown", "An unknown parameter", "An unknown parameter is part of the signature and otherwise ignored."
+    "unknown-parameter",
+    "An unknown parameter",
+    "An unknown parameter is part of the signature and otherwise ignored.",
 )
 def unknown(server: Server) -> None:
     answer = payment(server, kit_note="unknown")
+    answer.expect(answer.respcd == OK, "respcd 0000")
+
+
+@GROUP.must("product_name", "Chinese text", "product_name is any text in UTF-8.")
+def product_name(server: Server) -> None:
+    answer = payment(server, product_name="香港測試：奶茶 & tea")
+    answer.expect(answer.respcd == OK, "respcd 0000")
+
+
+@GROUP.should(
+    "mchid", "The spelling Mchid", "The documents spell the merchant mchid and Mchid; both are accepted."
+)
+def mchid(server: Server) -> None:
+    if not server.credentials.mchid:
+        raise Skipped("needs --mchid")
+    params = {"Mchid": server.credentials.mchid, "out_trade_no": new_reference()}
+    answer = server.send("query", params)
     answer.expect(answer.respcd == OK, "respcd 0000")
 
 

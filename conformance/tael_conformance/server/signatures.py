@@ -11,6 +11,7 @@ from tael_conformance.wire import SIGN_HEADER, Exchange
 GROUP: Final[Group[Server]] = Group("server.signature", "Signing a request")
 REFUSED: Final = "1108"
 HTTP_OK: Final = 200
+BOUNDARY: Final = "kit-4f1c2a"
 
 
 def query(server: Server, **more: str) -> dict[str, str]:
@@ -102,6 +103,39 @@ def query_string(server: Server) -> None:
     params = query(server)
     target = f"query?{urlencode(params)}"
     expect_accepted(server.send(target, params, body="", headers={"Content-Type": None}))
+
+
+@GROUP.should(
+    "literal-values", "Values without URL encoding", "QFPay's PHP and Java samples send blanks as they are."
+)
+def literal_values(server: Server) -> None:
+    params = query(server, udid="counter 1")
+    body = "&".join(f"{name}={params[name]}" for name in sorted(params))
+    expect_accepted(server.send("query", params, body=body, note="not URL-encoded"))
+
+
+@GROUP.should("no-content-type", "No Content-Type", "QFPay's C# sample sends a form without a Content-Type.")
+def no_content_type(server: Server) -> None:
+    expect_accepted(
+        server.send("query", query(server), headers={"Content-Type": None}, note="no Content-Type")
+    )
+
+
+@GROUP.should("multipart", "A multipart body", "Parameters may be sent as a multipart body.")
+def multipart(server: Server) -> None:
+    params = query(server)
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in params.items()
+    ]
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    body = f"{''.join(parts)}--{BOUNDARY}--\r\n"
+    expect_accepted(server.send("query", params, body=body, headers=headers, note="multipart"))
+
+
+@GROUP.should("sign-in-body", "A sign parameter", "A parameter named sign is not signed; X-QF-SIGN decides.")
+def sign_in_body(server: Server) -> None:
+    expect_accepted(server.send("query", {**query(server), "sign": "0" * 32}))
 
 
 @GROUP.must("wrong", "A wrong signature", "A wrong signature is 1108, with HTTP 200.")
