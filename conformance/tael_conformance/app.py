@@ -52,6 +52,14 @@ else:
     print(client.refund(payment_syssn, number, int(amount)))  # refunded, refused or unknown
 """
 
+CLIENT_HELP: Final = (
+    "Check that a client queries, repeats and trusts responses as it should.\n\n"
+    "Runs COMMAND once for each scenario, against a scripted server on this machine. The variables QFPAY_URL, "
+    "QFPAY_APPCODE, QFPAY_KEY and QFPAY_MCHID name the server; the arguments are `pay OUT_TRADE_NO AMOUNT AUTH_CODE` "
+    "or `refund SYSSN OUT_TRADE_NO AMOUNT`. The last line that COMMAND prints is its result: paid, unpaid, refunded, "
+    "refused or unknown."
+)
+
 app: Final = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -159,7 +167,10 @@ def server_command(
         ),
     ] = False,
     sandbox: Annotated[
-        str, typer.Option(metavar="URL", help="tael's sandbox, whose control API pays and moves the clock.")
+        str,
+        typer.Option(
+            metavar="URL", help="The control API of tael's sandbox, which pays and moves the clock."
+        ),
     ] = "",
     sandbox_shop: Annotated[
         str,
@@ -347,7 +358,7 @@ def receiver_command(
         finish("receiver", url, results, as_json, junit)
 
 
-@app.command("client")
+@app.command("client", help=CLIENT_HELP)
 def client_command(
     command: Annotated[
         list[str] | None,
@@ -366,13 +377,6 @@ def client_command(
     junit: JunitOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that a client queries, repeats and trusts responses as it should.
-
-    Runs COMMAND once for each scenario, against a scripted server on this machine. The variables QFPAY_URL,
-    QFPAY_APPCODE, QFPAY_KEY and QFPAY_MCHID name the server; the arguments are `pay OUT_TRADE_NO AMOUNT AUTH_CODE` or
-    `refund SYSSN OUT_TRADE_NO AMOUNT`. The last line that COMMAND prints is its result: paid, unpaid, refunded,
-    refused or unknown.
-    """
     checks = chosen(CLIENT_CHECKS, only, skip)
     if show_list:
         show_checks(checks)

@@ -12,7 +12,7 @@ from tael.cli.app import COMMANDS, app
 ORDER_OF_USE = [
     *("demo", "migrate", "serve", "work"),
     *("app", "merchant", "account", "payment", "webhook", "incident", "unmatched", "ledger", "maintenance"),
-    *("sandbox", "listen", "trigger"),
+    *("sandbox", "listen", "trigger", "conformance"),
 ]
 
 
