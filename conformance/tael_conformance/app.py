@@ -260,7 +260,8 @@ def server_command(
             refused(str(error))
         server = Server(wire, credentials, payer, options, listener)
         stack.callback(server.close_open_orders)
-        results = run_checks(checks, server, Redactor((credentials.key,)), strict)
+        redact = Redactor((credentials.key,))
+        results = run_checks(checks, server, redact, strict, server.reason_to_skip)
         finish("server", url, results, as_json, junit)
 
 

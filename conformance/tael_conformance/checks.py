@@ -106,12 +106,23 @@ class Result:
 
 
 def run_checks(
-    checks: Iterable[Check[Subject]], subject: Subject, redact: Redactor, strict: bool = False
+    checks: Iterable[Check[Subject]],
+    subject: Subject,
+    redact: Redactor,
+    strict: bool = False,
+    reason_to_skip: Callable[[str], str] = lambda check_id: "",
 ) -> Iterator[Result]:
-    """The result of each check, in order. `strict` makes a warning a failure."""
+    """The result of each check, in order. `strict` makes a warning a failure.
+
+    `reason_to_skip` is asked for each check by its id; "" makes it.
+    """
     for check in checks:
         started = monotonic()
-        outcome, texts = _run(check, subject, strict)
+        reason = reason_to_skip(check.id)
+        texts: dict[str, str] = {"reason": reason}
+        outcome = Outcome.SKIPPED
+        if not reason:
+            outcome, texts = _run(check, subject, strict)
         shown = {name: shortened(redact(text)) for name, text in texts.items()}
         yield Result(
             check.id,

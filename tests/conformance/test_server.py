@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from tael_conformance.server.catalogue import CHECKS
 from tael_conformance.server.payer import Person
 
 from tests.conformance.kit import check_server, departed, explained, run_kit
-from tests.conformance.wrong_server import DEFECTS, MONEY_DEFECTS, Defect, Upstream, WrongServer
+from tests.conformance.wrong_server import DEFECTS, MONEY_DEFECTS, Answer, Call, Defect, Upstream, WrongServer
 from tests.end_to_end.merchant import Merchant
 from tests.end_to_end.rig import Demo
 
@@ -23,9 +23,9 @@ AMOUNT: Final = 200
 WRONG_MERCHANT: Final = "server.signature.mchid-foreign"
 #: The topics of the checks that a defect is run against, by the topic of the check that names it.
 TOPICS: Final = {
-    "signature": ("server.signature", "server.response"),
+    "signature": ("server.signature", "server.response.signature-unverified"),
     "response": ("server.response", "server.payment", "server.query"),
-    "field": ("server.field", "server.response"),
+    "field": ("server.field",),
     "payment": ("server.payment", "server.query", "server.close"),
     "query": ("server.query", "server.close"),
     "close": ("server.close", "server.field.unknown"),
@@ -296,6 +296,41 @@ def test_a_failure_is_explained_without_key_and_signatures(published: Merchant, 
     assert "expected: HTTP 200 with respcd 0000" in str(failures[0].text)
     for text in (done.output, junit.read_text()):
         assert "a-key-of-another-app" not in text
+
+
+def test_with_a_wrong_key_only_signatures_are_checked(published: Merchant) -> None:
+    done = run_kit(
+        *("server", published.demo.gateway, "--pace", "0", "--json"),
+        QFPAY_APPCODE=published.appcode,
+        QFPAY_KEY="a-key-of-another-app-0123456789",
+    )
+    results = json.loads(done.output)["results"]
+    made = {result["group"] for result in results if result["outcome"] != "skipped"}
+    assert (done.exit_code, made) == (1, {"signature"})
+
+
+def test_no_order_is_paid_again_because_its_payment_looked_wrong(
+    transport: httpx.HTTPTransport, published: Merchant
+) -> None:
+    """A server that shows a paid barcode payment as pending: the barcodes of a person are for one attempt each."""
+
+    def shows_all_as_pending(call: Call, upstream: Upstream) -> Answer:
+        answer = upstream.forward(call)
+        rows = answer.members.get("data") or []
+        pending = [row | {"respcd": "1145"} for row in rows]
+        return upstream.signed(answer, answer.members | {"data": pending}) if rows else answer
+
+    codes = deque([published.demo.code("wechat") for _ in range(6)])
+    upstream = Upstream(transport, published.appcode, published.key, published.mchid)
+    results = check_server(
+        *(WrongServer(shows_all_as_pending, upstream), published, "server.money.refund"),
+        payer=Person(codes, {}, lambda text: None),
+        pay_types=("800201", "800208"),
+        move_money=True,
+        wait_s=0,
+    )
+    assert Counter(result.outcome for result in results)[Outcome.FAILED] == 1
+    assert len(codes) == 5
 
 
 def test_json_has_every_result(published: Merchant) -> None:

@@ -68,12 +68,19 @@ class Server:
     payer: Payer
     options: Options
     listener: Listener | None = None
-    _unpaid: dict[str, Exchange] = field(default_factory=dict)
-    _paid: dict[str, Exchange] = field(default_factory=dict)
+    is_locked_out: bool = False  #: not even a correctly signed request is accepted
     _made: dict[str, Exchange] = field(default_factory=dict)
+    _failed: dict[str, str] = field(default_factory=dict)
     _opened: list[str] = field(default_factory=list)
     _started: float = field(default_factory=time.monotonic)
     _advanced_s: float = 0.0
+
+    def reason_to_skip(self, check_id: str) -> str:
+        """Why a check would show nothing; "" if it would."""
+        is_about_signatures = check_id.startswith("server.signature.")
+        if self.is_locked_out and not is_about_signatures:
+            return "no correctly signed request is accepted; see server.signature.accepted"
+        return ""
 
     # ---- calls ---------------------------------------------------------------------------------------------
 
@@ -168,19 +175,30 @@ class Server:
 
     def unpaid(self, purpose: str = "") -> Exchange:
         """An unpaid online order, opened once for each purpose. Raises Skipped if none can be opened."""
-        if purpose not in self._unpaid:
-            opened = self.open(self.online_type())
-            if opened.respcd != OK or not opened.text("syssn"):
-                raise Skipped(f"needs an unpaid order, and opening one was refused: {opened.received}")
-            self._unpaid[purpose] = opened
-        return self._unpaid[purpose]
+        return self._attempt(f"unpaid {purpose}", self._open_unpaid)
+
+    def _open_unpaid(self) -> Exchange:
+        opened = self.open(self.online_type())
+        if opened.respcd != OK or not opened.text("syssn"):
+            raise Skipped(f"needs an unpaid order, and opening one was refused: {opened.received}")
+        return opened
 
     def paid(self, pay_type: PayType, purpose: str = "") -> Exchange:
-        """A paid order, paid once for each purpose. Raises Skipped if it cannot be paid."""
-        key = f"{pay_type.code} {purpose}"
-        if key not in self._paid:
-            self._paid[key] = self._pay(pay_type)
-        return self._paid[key]
+        """A paid order, paid once for each purpose. Raises Departure or Skipped if it cannot be paid."""
+        return self._attempt(f"paid {pay_type.code} {purpose}", lambda: self._pay(pay_type))
+
+    def _attempt(self, name: str, make: Callable[[], Exchange]) -> Exchange:
+        """`once`, and after a failure Skipped: no order is paid twice because its first payment looked wrong."""
+        if name in self._failed:
+            raise Skipped(f"needs an order that could not be made: {self._failed[name]}")
+        try:
+            return self.once(name, make)
+        except Departure as departure:
+            self._failed[name] = f"expected {departure.expected}, received {departure.received}"
+            raise
+        except Skipped as skipped:
+            self._failed[name] = str(skipped)
+            raise
 
     def _pay(self, pay_type: PayType) -> Exchange:
         if not self.options.move_money:
