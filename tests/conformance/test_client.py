@@ -86,6 +86,18 @@ def test_a_client_with_one_mistake_is_found_by_the_checks_about_it(defect: str) 
     assert departed(results) == expected, explained(results)
 
 
+def test_a_refused_refund_may_be_repeated_under_its_own_number() -> None:
+    class Repeating(PlainClient):
+        def move(self, name: str, params: dict[str, str]) -> str:
+            self.call(name, params)
+            return super().move(name, params)
+
+    (result,) = check_client(
+        lambda arguments, environment: Repeating(environment).run(arguments), "client.refund.over-refund"
+    )
+    assert result.outcome is Outcome.PASSED, explained([result])
+
+
 # ---- the command -----------------------------------------------------------------------------------------------
 
 

@@ -75,6 +75,7 @@ class ScriptedServer:
     form_faults: list[str] = field(default_factory=list)
     has_shown_success: bool = False
     is_undone: bool = False
+    is_lost: bool = False  #: the first call got no response
 
     def __call__(self, request: Received) -> Reply:
         name = urlsplit(request.target).path.removeprefix("/trade/v1/")
@@ -103,13 +104,20 @@ class ScriptedServer:
         elif params.get("out_trade_no") != self.order.number:
             self.faults.append(f"a {name} under another out_trade_no")
         elif self.calls.count(name) == 1:
-            return self.first(self, params)
-        return self.answer(params, self._state_of_repeat())
+            return self._first(params)
+        return self._repeat(params)
 
-    def _state_of_repeat(self) -> str:
-        """A repeat returns the state of the first call; if that was lost, it succeeds."""
+    def _first(self, params: Mapping[str, str]) -> Reply:
+        reply = self.first(self, params)
+        self.is_lost = reply.is_cut
+        return reply
+
+    def _repeat(self, params: Mapping[str, str]) -> Reply:
+        """The first call's state. Without a row, a lost call succeeds now, and a refused one is refused again."""
         row = self.rows[0]
-        return OK if row.is_absent else row.respcd
+        if not row.is_absent:
+            return self.answer(params, row.respcd)
+        return self.answer(params, OK) if self.is_lost else self.first(self, params)
 
     def _query(self, params: Mapping[str, str]) -> Reply:
         wanted = [*params.get("syssn", "").split(","), *params.get("out_trade_no", "").split(",")]

@@ -29,7 +29,7 @@ class Answers:
         self._has_refused = False
 
     def __call__(self, request: Received) -> Reply:
-        if self.refused_number and self.refused_number in _number_in(request) and not self._has_refused:
+        if _number_in(request) == self.refused_number and not self._has_refused:
             self._has_refused = True
             return REFUSED
         return ACKNOWLEDGED
