@@ -15,11 +15,13 @@ from urllib.parse import urlsplit
 
 import typer
 
+from tael.base.clock import Clock
 from tael.base.egress import EgressPolicy
 from tael.base.transport import Answer, NoAnswer, NothingSent, Result, Transport
-from tael.cli.finding import DataOption, with_store
+from tael.cli.finding import DataOption, found_settings, with_store
 from tael.cli.inputs import is_loopback_host
 from tael.cli.showing import UNUSABLE, printable, refused
+from tael.main import clock_of
 from tael.operations.store import Store
 from tael.qfpay.webhook_bodies import WebhookRenderer
 from tael.webhooks.domain.webhook import is_acknowledged
@@ -48,24 +50,25 @@ def listen_command(
         )
 
     async def work(store: Store, now: datetime) -> bool:
+        clock = clock_of(found_settings(data))
         if appcode is not None and await store.merchants.app(appcode) is None:
             return False
         async with Transport(EgressPolicy(loopback=True, any_port=True)) as transport:
-            await _listen(store, transport, forward_to, appcode)
+            await _listen(store, transport, clock, forward_to, appcode)
         return True
 
     if not with_store(data, work):
         raise refused(f"no app {appcode}")
 
 
-async def _listen(store: Store, transport: Transport, url: str, appcode: str | None) -> None:
+async def _listen(store: Store, transport: Transport, clock: Clock, url: str, appcode: str | None) -> None:
     stop, repeat = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     _watch_keys(lambda: loop.call_soon_threadsafe(repeat.set))
     renderer = WebhookRenderer(store.payments, store.refunds)
-    follower, last = Follower(store.webhooks, store.merchants, renderer, appcode), None
+    follower, last = Follower(store.webhooks, store.merchants, renderer, clock, appcode), None
     await follower.poll()
     typer.echo(f"forwarding to {printable(url)}; press r and Enter to repeat the last, Ctrl-C to stop")
     while not stop.is_set():

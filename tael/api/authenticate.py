@@ -5,7 +5,7 @@ an unknown appcode costs the same work as a wrong signature: the time of a refus
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -25,8 +25,10 @@ from tael.qfpay.links import LINK_NAMES, LINK_NAMES_WITH_LANG
 from tael.qfpay.signature import LANG, SIGN, SIGN_TYPE, digest, is_same, link_texts, raw_text, request_texts
 from tael.qfpay.signed_names import Names, misread
 
-#: Used for an unknown appcode. A signature with it is never accepted.
-UNKNOWN_APP_KEY: Final = Secret("0" * 32)
+#: Used where an app has no such key. A signature with it is never accepted.
+NO_KEY: Final = Secret("0" * 32)
+#: Of an app in the overlap of a rotation. As many are tried for every other app, and for an unknown one.
+MAX_KEYS: Final = 2
 
 ALGORITHM_OF_LENGTH: Final[Mapping[int, Algorithm]] = {32: "MD5", 64: "SHA256"}
 
@@ -51,40 +53,59 @@ def read_credentials(headers: Headers) -> Credentials:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The signed values without `sign`, and the key with which they were signed."""
+
+    values: Mapping[str, str]
+    key: Secret
+
+
 def verify(
     parameters: Parameters,
     sign_header: str,
     signtype_header: str,
-    key: Secret | None,
+    keys: Sequence[Secret],
     sha256_only: bool = False,
-) -> Mapping[str, str] | None:
-    """The signed values without `sign`, or None if the signature was not made with this key.
+) -> Verified | None:
+    """What was signed, or None if the signature was made with none of these keys.
 
-    `key` is None for an unknown appcode: the same work is done and None is returned. `check_reading` checks what the
+    `keys` is empty for an unknown appcode: the same work is done and None is returned. `check_reading` checks what the
     signature was made for.
     """
     algorithm = algorithm_of(signtype_header, sign_header)
     decoded_texts = request_texts(parameters.values)
     texts = (*decoded_texts, *(raw_text(raw) for raw in parameters.raw_texts))
-    digests = [digest(text, key or UNKNOWN_APP_KEY, algorithm or "MD5") for text in texts]
-    matches = [is_same(each, sign_header) for each in digests]
-    if key is None or algorithm is None or (sha256_only and algorithm == "MD5"):
+    matches = _matches(texts, keys, algorithm or "MD5", sign_header)
+    if algorithm is None or (sha256_only and algorithm == "MD5"):
         return None
-    if any(matches[: len(decoded_texts)]):
-        return {name: value for name, value in parameters.values.items() if name != SIGN}
-    for raw, is_signed in zip(parameters.raw_texts, matches[len(decoded_texts) :], strict=True):
-        if is_signed:
-            return literal_values(raw, parameters.charset)
+    for key, matching in zip(keys, matches, strict=False):  # not with the keys that were only tried
+        if any(matching[: len(decoded_texts)]):
+            values = {name: value for name, value in parameters.values.items() if name != SIGN}
+            return Verified(values, key)
+        for raw, is_signed in zip(parameters.raw_texts, matching[len(decoded_texts) :], strict=True):
+            if is_signed:
+                literal = literal_values(raw, parameters.charset)
+                return None if literal is None else Verified(literal, key)
     return None
 
 
-def check_link(values: Mapping[str, str], app: App | None) -> None:
+def _matches(
+    texts: Sequence[bytes], keys: Sequence[Secret], algorithm: Algorithm, sign: str
+) -> list[list[bool]]:
+    """For each key whether it signed each text, and the same work for as many keys as an app may have."""
+    tried = (*keys, *(NO_KEY,) * (MAX_KEYS - len(keys)))
+    return [[is_same(digest(text, key, algorithm), sign) for text in texts] for key in tried]
+
+
+def check_link(values: Mapping[str, str], app: App | None, now: datetime) -> None:
     """Raises NotAuthentic unless `app` signed these as a link. For an unknown appcode (None), after the same work."""
     sign = values.get(SIGN, "")
     algorithm = algorithm_of(values.get(SIGN_TYPE, ""), sign)
-    key = app.key if app else UNKNOWN_APP_KEY
-    matches = [is_same(digest(text, key, algorithm or "SHA256"), sign) for text in link_texts(values)]
-    if app is None or algorithm is None or not any(matches):
+    keys = app.keys(now) if app else ()
+    all_matches = _matches(link_texts(values), keys, algorithm or "SHA256", sign)
+    matches = next((each for each in all_matches[: len(keys)] if any(each)), None)
+    if app is None or algorithm is None or matches is None:
         raise not_signed_by(app)
     if app.sha256_only and algorithm == "MD5":
         raise not_signed_by(app)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from tael.api.wire import Parameters
 from tael.base.clock import Clock
+from tael.base.secret import Secret
 from tael.merchants.credential_cache import AppContext, CredentialCache
 from tael.merchants.domain.merchant import App, Merchant
 from tael.qfpay.answers import Members
@@ -61,6 +62,7 @@ class Exchange:
     claimed: AppContext | None = None  #: identify: the app that the request names; not verified
     context: AppContext | None = None  #: verify: the app that signed it
     values: Mapping[str, str] | None = None  #: verify: the signed values
+    key: Secret | None = None  #: verify_call: with which they were signed
     merchant: Merchant | None = None  #: select_merchant
     signer: App | None = None  #: sign_responses: its key signs the response, from this step on
     members: Members | None = None  #: call_handler: of the response

@@ -67,22 +67,22 @@ async def identify(exchange: Exchange) -> Exchange:
 async def verify_call(exchange: Exchange) -> Exchange:
     """The signature in the headers is the app's, over these parameters. Raises NotAuthentic."""
     claimed, credentials = exchange.claimed, authenticate.read_credentials(exchange.http.headers)
-    values = authenticate.verify(
+    verified = authenticate.verify(
         exchange.parameters,
         credentials.sign,
         credentials.sign_type,
-        claimed.app.key if claimed else None,
+        claimed.app.keys(exchange.access.clock.now()) if claimed else (),
         claimed.app.sha256_only if claimed else False,
     )
-    if claimed is None or values is None:
+    if claimed is None or verified is None:
         raise authenticate.not_signed_by(claimed)
-    return replace(exchange, context=claimed, values=values)
+    return replace(exchange, context=claimed, values=verified.values, key=verified.key)
 
 
 async def verify_link(exchange: Exchange) -> Exchange:
     """The signature among the parameters is the app's, and was made for a link. Raises NotAuthentic."""
     claimed, values = exchange.claimed, exchange.parameters.values
-    authenticate.check_link(values, claimed.app if claimed else None)
+    authenticate.check_link(values, claimed.app if claimed else None, exchange.access.clock.now())
     return replace(exchange, context=claimed, values=values)
 
 
@@ -115,13 +115,14 @@ async def select_merchant(exchange: Exchange) -> Exchange:
 
 
 async def sign_responses(exchange: Exchange) -> Exchange:
-    """From here on the response is signed with the app's key, also if a later step refuses."""
-    return replace(exchange, signer=known(exchange.context).app)
+    """From here on the response is signed with the request's key, also if a later step refuses."""
+    app, key = known(exchange.context).app, known(exchange.key)
+    return replace(exchange, signer=app if key is app.key else replace(app, key=key))
 
 
 async def check_state(exchange: Exchange) -> Exchange:
-    """The merchant is approved and not disabled."""
-    credential_cache.check_state(known(exchange.merchant))
+    """The merchant is approved, and neither it nor its app is disabled."""
+    credential_cache.check_state(known(exchange.context).app, known(exchange.merchant))
     return exchange
 
 

@@ -1,22 +1,37 @@
 """`tael app`: apps, their keys and settings. A running gateway applies a change within a second."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import typer
 
+from tael.base import ids
+from tael.base.secret import Secret
 from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows, warned
-from tael.merchants.apps import NoSuchApp, add_app, change_app, new_app
+from tael.merchants.apps import (
+    NoSuchApp,
+    OverlapLasts,
+    add_app,
+    change_app,
+    disable_app,
+    end_overlap,
+    new_app,
+    rotate_key,
+)
 from tael.merchants.domain.changes import MAX_REQUEST_AGE_S, AppChanges
 from tael.merchants.domain.forms import APP_KEY
 from tael.merchants.domain.merchant import App, Style
 from tael.merchants.store.merchants import AlreadyThere
 from tael.operations.store import Store
+
+#: 30 days.
+MAX_OVERLAP_HOURS: Final = 720
 
 apps: Final = typer.Typer(help="Manage apps: API credentials and settings.", no_args_is_help=True)
 
@@ -189,12 +204,62 @@ def set_settings(
             allowed_address,
         )
 
-    try:
-        app = with_store(data, lambda store, _: change_app(store.merchants, appcode, changes))
-    except NoSuchApp as error:
-        raise refused(str(error)) from error
+    app = _changed(data, lambda store, _: change_app(store.merchants, appcode, changes))
     _show(app, as_json)
     _warn_of_plain_http(notify_url)
+
+
+@apps.command("rotate-key")
+def rotate(
+    appcode: AppcodeArgument,
+    overlap_hours: Annotated[
+        int,
+        typer.Option(
+            metavar="HOURS",
+            min=0,
+            max=MAX_OVERLAP_HOURS,
+            help="How long requests and links may still be signed with the key before; 0 ends it at once.",
+        ),
+    ] = 72,
+    key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the new key. Default: generated.")
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give an app a new key. A generated key is shown once.
+
+    Until the overlap ends, responses are signed with the key of their request, and webhooks with the key before.
+    """
+    given = None if key_file is None else inputs.secret_in(key_file, APP_KEY, "--key-file")
+    key, overlap = given or Secret(ids.key()), timedelta(hours=overlap_hours)
+    app = _changed(data, lambda store, now: rotate_key(store.merchants, appcode, key, now, overlap))
+    _show(app, as_json, key.reveal() if given is None else None)
+
+
+@apps.command("end-overlap")
+def end(appcode: AppcodeArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """End the overlap of a key rotation: from now on only the app's current key is accepted."""
+    _show(_changed(data, lambda store, now: end_overlap(store.merchants, appcode, now)), as_json)
+
+
+@apps.command("disable")
+def disable(appcode: AppcodeArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Stop all merchants of an app: every request is 1114. Open orders and their webhooks continue."""
+    _show(_changed(data, lambda store, _: disable_app(store.merchants, appcode, True)), as_json)
+
+
+@apps.command("enable")
+def enable(appcode: AppcodeArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Permit a disabled app again."""
+    _show(_changed(data, lambda store, _: disable_app(store.merchants, appcode, False)), as_json)
+
+
+def _changed(folder: Path | None, work: Callable[[Store, datetime], Awaitable[App]]) -> App:
+    try:
+        return with_store(folder, work)
+    except (NoSuchApp, OverlapLasts) as error:
+        raise refused(str(error)) from error
 
 
 @apps.command("list")
@@ -227,9 +292,11 @@ def _show(app: App, as_json: bool, generated_key: str | None = None) -> None:
 
 
 def _row(app: App) -> dict[str, Any]:
-    return {name: getattr(app, name) for name in _row_names()}
+    overlap_ends_at = app.previous_key.until if app.previous_key else None
+    shown = {"is_disabled": app.is_disabled, "overlap_ends_at": overlap_ends_at}
+    return {name: shown[name] if name in shown else getattr(app, name) for name in _row_names()}
 
 
 def _row_names() -> tuple[str, ...]:
-    """All fields except the key."""
-    return ("appcode", *(field.name for field in fields(AppChanges)))
+    """All fields except the keys."""
+    return ("appcode", *(field.name for field in fields(AppChanges)), "is_disabled", "overlap_ends_at")

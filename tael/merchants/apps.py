@@ -3,14 +3,16 @@
 A gateway in another process follows within `ttl_s` of its cache. A process that passes its own cache follows at once.
 """
 
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from tael.base import ids
 from tael.base.secret import Secret
 from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.changes import AppChanges
 from tael.merchants.domain.forms import APP_KEY, APPCODE, check
-from tael.merchants.domain.merchant import App
+from tael.merchants.domain.merchant import App, PreviousKey
 from tael.merchants.store.merchants import Merchants
 
 
@@ -36,6 +38,68 @@ async def add_app(merchants: Merchants, app: App, now: datetime) -> App:
     return app
 
 
+class OverlapLasts(ValueError):
+    """The overlap of an earlier rotation has not ended. The message names its end."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(f"the key before is accepted until {until.isoformat()}; end that overlap first")
+
+
+async def rotate_key(
+    merchants: Merchants,
+    appcode: str,
+    key: Secret,
+    now: datetime,
+    overlap: timedelta,
+    credentials: CredentialCache | None = None,
+) -> App:
+    """Make `key` the app's, and accept the one before until the end of `overlap`. Raises NoSuchApp, OverlapLasts.
+
+    Without an overlap, that of an earlier rotation ends too.
+    """
+
+    def rotated(app: App) -> App:
+        if overlap and len(app.keys(now)) > 1 and app.previous_key is not None:
+            raise OverlapLasts(app.previous_key.until)
+        return replace(app, key=key, previous_key=PreviousKey(app.key, now + overlap))
+
+    return await _with_keys(merchants, appcode, rotated, credentials)
+
+
+async def end_overlap(
+    merchants: Merchants, appcode: str, now: datetime, credentials: CredentialCache | None = None
+) -> App:
+    """Accept the app's current key only. Raises NoSuchApp."""
+
+    def ended(app: App) -> App:
+        if len(app.keys(now)) == 1 or app.previous_key is None:
+            return app
+        return replace(app, previous_key=replace(app.previous_key, until=now))
+
+    return await _with_keys(merchants, appcode, ended, credentials)
+
+
+async def _with_keys(
+    merchants: Merchants, appcode: str, change: Callable[[App], App], credentials: CredentialCache | None
+) -> App:
+    return _known(await merchants.change_keys(appcode, change), appcode, credentials)
+
+
+async def disable_app(
+    merchants: Merchants, appcode: str, is_disabled: bool, credentials: CredentialCache | None = None
+) -> App:
+    """Stop the app's merchants from taking payments, or permit it again. Open orders continue. Raises NoSuchApp."""
+    return _known(await merchants.disable_app(appcode, is_disabled), appcode, credentials)
+
+
+def _known(app: App | None, appcode: str, credentials: CredentialCache | None) -> App:
+    if app is None:
+        raise NoSuchApp(appcode)
+    if credentials is not None:
+        credentials.forget(appcode)
+    return app
+
+
 async def change_app(
     merchants: Merchants, appcode: str, changes: AppChanges, credentials: CredentialCache | None = None
 ) -> App:
@@ -45,6 +109,4 @@ async def change_app(
         raise NoSuchApp(appcode)
     after = changes.applied_to(before)
     await merchants.set_app(after)
-    if credentials is not None:
-        credentials.forget(appcode)
-    return after
+    return _known(after, appcode, credentials)

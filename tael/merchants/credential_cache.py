@@ -3,7 +3,7 @@
 A change made by another process is seen within `ttl_s`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tael.base import errors
 from tael.base.read_cache import DEFAULT_TTL_S, ReadCache
@@ -49,8 +49,10 @@ class AppContext:
         return accounts
 
 
-def check_state(merchant: Merchant) -> None:
+def check_state(app: App, merchant: Merchant) -> None:
     """Raises MerchantDisabled or MerchantNotAudited if the merchant may not take payments."""
+    if app.is_disabled:
+        raise errors.MerchantDisabled
     match merchant.state:
         case MerchantState.DISABLED:
             raise errors.MerchantDisabled
@@ -120,4 +122,10 @@ class CredentialCache:
         if app.key.reveal() == PUBLISHED_KEY and not self._takes_published_key:
             log_published_key(appcode)
             raise errors.NotAuthentic(cause="the app's key is QFPay's published one")
+        if (
+            app.previous_key
+            and app.previous_key.key.reveal() == PUBLISHED_KEY
+            and not self._takes_published_key
+        ):
+            app = replace(app, previous_key=None)
         return AppContext(app, {merchant.mchid: merchant for merchant in merchants}, tuple(accounts))

@@ -94,7 +94,7 @@ async def choose(
 
     Raises the TaelErrors of a payment, OrderClosed and OrderExpired if the link has ended, StoreUnavailable.
     """
-    check_state(checkout.merchant)
+    check_state(checkout.context.app, checkout.merchant)
     await context.wallets.credentials.check_open()
     check_grant(checkout.merchant, Operation.PAYMENT)
     for _ in range(MAX_ROUNDS):

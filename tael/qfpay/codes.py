@@ -119,7 +119,7 @@ _ROWS: Final = (
           "the gateway cannot serve now: its database is unavailable, or too many connections are open",
           "内部服务不可用"),
     _never("1113", "no such user", _FINAL, "用户不存在", instead="never: there is no OAuth here"),
-    _sent(USER_BLOCKED, "the merchant is disabled", _FINAL, "the operator disabled the merchant",
+    _sent(USER_BLOCKED, "the merchant is disabled", _FINAL, "the operator disabled the merchant or its app",
           "用户被封禁"),
     _sent(DENIED, "this operation is denied to the merchant", _FINAL, "the operator denies it to the merchant",
           "用户受限"),

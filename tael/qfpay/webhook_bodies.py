@@ -119,5 +119,5 @@ class WebhookRenderer:
             raise LookupError(f"webhook of {webhook.cause} has lost its refund")
         return body_of(refund_members(payment, refund))
 
-    def sign(self, body: bytes, style: Style, app: App) -> str:
-        return sign(body, style, app.key, app.response_algorithm)
+    def sign(self, body: bytes, style: Style, app: App, now: datetime) -> str:
+        return sign(body, style, app.webhook_key(now), app.response_algorithm)

@@ -35,7 +35,7 @@ class Renderer(Protocol):
         """The body of a webhook that has none yet. Raises StoreUnavailable."""
         ...
 
-    def sign(self, body: bytes, style: Style, app: App) -> str: ...
+    def sign(self, body: bytes, style: Style, app: App, now: datetime) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,9 @@ def is_wanted(webhook: DueWebhook, style: Style) -> bool:
     return not (webhook.kind is WebhookKind.REFUND and style is Style.OLD)
 
 
-def headers_of(body: bytes, style: Style, app: App, renderer: Renderer) -> dict[str, str]:
+def headers_of(body: bytes, style: Style, app: App, renderer: Renderer, now: datetime) -> dict[str, str]:
     """The headers of a webhook, with the signature."""
-    return {"Content-Type": "application/json", "X-QF-SIGN": renderer.sign(body, style, app)}
+    return {"Content-Type": "application/json", "X-QF-SIGN": renderer.sign(body, style, app, now)}
 
 
 def _ended(webhook: DueWebhook, state: WebhookState, result: str, dependencies: DeliveryContext) -> Delivery:
@@ -125,7 +125,7 @@ async def _send(webhook: DueWebhook, app: App, dependencies: DeliveryContext) ->
         "POST",
         app.notify_url,
         body=body,
-        headers=headers_of(body, style, app, dependencies.renderer),
+        headers=headers_of(body, style, app, dependencies.renderer, dependencies.clock.now()),
         timeout_s=DELIVERY_TIMEOUT_S,
         cut_at=MAX_READ_BYTES,
     )

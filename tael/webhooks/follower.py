@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from tael.base.clock import Clock
 from tael.base.transport import Result, Transport
 from tael.merchants.store.merchants import Merchants
 from tael.webhooks.delivery import (
@@ -33,6 +34,7 @@ class Follower:
     webhooks: Webhooks
     merchants: Merchants
     renderer: Renderer
+    clock: Clock
     appcode: str | None
     #: `attempts_before` of each webhook that was forwarded.
     _seen: dict[Key, int] | None = field(default=None)
@@ -87,7 +89,7 @@ async def forward(webhook: DueWebhook, url: str, follower: Follower, transport: 
         "POST",
         url,
         body=webhook.body,
-        headers=headers_of(webhook.body, webhook.style, app, follower.renderer),
+        headers=headers_of(webhook.body, webhook.style, app, follower.renderer, follower.clock.now()),
         timeout_s=DELIVERY_TIMEOUT_S,
         cut_at=MAX_READ_BYTES,
     )

@@ -34,7 +34,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 #: Only in code: the name is also the project's.
 IN_CODE = re.compile(r"`([^`\n]+)`")
-COMMAND = re.compile(r"(?:^|[\s/`(])tael((?: [a-z]+)+)")
+COMMAND = re.compile(r"(?:^|[\s/`(])tael((?: [a-z]+(?:-[a-z]+)*)+)")
 SETTING = re.compile(r"\bTAEL_[A-Z_]*[A-Z]\b")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
 #: Settings and options that were renamed: only the changelog may name them.

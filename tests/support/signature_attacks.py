@@ -143,13 +143,13 @@ def _as_requests(query: bytes, form: bytes, sign: str) -> Iterator[tuple[str, ob
         parameters = read_parameters(query, Headers(), form)
     except TaelError:
         return
-    values = verify(parameters, sign, "", Secret(KEY))
-    if values is None:
+    verified = verify(parameters, sign, "", (Secret(KEY),))
+    if verified is None:
         return
     for call, read in READERS.items():
         try:
             check_reading(parameters.values, CALL_NAMES[call])
-            yield call, read(AuthenticatedRequest(_KNOWN, _MERCHANT, values))
+            yield call, read(AuthenticatedRequest(_KNOWN, _MERCHANT, verified.values))
         except TaelError:
             continue
 
@@ -162,7 +162,7 @@ def accepted(call: Call, params: Mapping[str, str], sign: str) -> object | None:
 def _as_link(params: Params, sign: str) -> Iterator[tuple[str, object]]:
     values = params | {"sign": sign}
     try:
-        check_link(values, _APP)
+        check_link(values, _APP, NOW)
         yield "link", replace(link_of(values, _APP, _MERCHANT, NOW), link_id="")
     except TaelError:
         return

@@ -1,6 +1,7 @@
 """Apps (a developer's credentials and settings) and merchants (who receives the money)."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -44,6 +45,14 @@ class UnmatchedPolicy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PreviousKey:
+    """A key that was replaced, with the end of the overlap in which it is still accepted (UTC)."""
+
+    key: Secret
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class App:
     """A developer's credentials and settings. One notify URL and one return URL serve all pay types."""
 
@@ -62,6 +71,17 @@ class App:
     max_request_age_s: int | None = None  #: limit on the signed `txdtm`, in the past and in the future
     sha256_responses: bool = False  #: sign responses and new-style webhooks with SHA256; QFPay uses MD5
     allowed_addresses: tuple[str, ...] = ()  #: networks (CIDR) that may send requests; empty for any
+    previous_key: PreviousKey | None = None  #: of the last rotation, also after its overlap
+    is_disabled: bool = False  #: none of its merchants may take payments
+
+    def keys(self, now: datetime) -> tuple[Secret, ...]:
+        """The keys with which requests and links may be signed: the current one, and during an overlap the previous."""
+        previous = self.previous_key
+        return (self.key, previous.key) if previous and now < previous.until else (self.key,)
+
+    def webhook_key(self, now: datetime) -> Secret:
+        """Signs webhooks. A receiver learns the new key during the overlap, so the previous one is used to its end."""
+        return self.keys(now)[-1]
 
     @property
     def response_algorithm(self) -> Algorithm:

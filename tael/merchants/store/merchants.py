@@ -1,5 +1,6 @@
 """Apps and merchants. Keys are encrypted in the rows."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -8,7 +9,7 @@ import asyncpg
 from tael.base.cipher import Cipher
 from tael.db.database import Database
 from tael.db.tables import Codec, Home, Table
-from tael.merchants.domain.merchant import App, Merchant, Operation
+from tael.merchants.domain.merchant import App, Merchant, Operation, PreviousKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,11 @@ def app_table(cipher: Cipher) -> Table[App]:
         ("appcode",),
         codecs={
             "key": Codec({"key_encrypted": "bytea"}, lambda key: (cipher.encrypt(key),), cipher.decrypt),
+            "previous_key": Codec(
+                {"previous_key_encrypted": "bytea", "previous_key_until": "timestamptz"},
+                lambda previous: (cipher.encrypt(previous.key), previous.until) if previous else (None, None),
+                lambda encrypted, until: PreviousKey(cipher.decrypt(encrypted), until) if encrypted else None,
+            ),
             "allowed_addresses": Codec(
                 {"allowed_addresses": "text[]"}, lambda networks: (list(networks),), tuple
             ),
@@ -33,6 +39,9 @@ def app_table(cipher: Cipher) -> Table[App]:
         internal=CREATED_AT,
     )
 
+
+#: Not among an app's settings: each has a statement of its own, so that a change of settings undoes none of them.
+APP_KEYS: Final = ("key_encrypted", "previous_key_encrypted", "previous_key_until")
 
 MERCHANTS: Final = Table(
     "merchant",
@@ -101,10 +110,32 @@ class Merchants:
             raise AlreadyThere(f"app {app.appcode} exists") from error
 
     async def set_app(self, app: App) -> None:
-        """Write the settings of an app, but not its key."""
-        table = self._apps
-        changed = [column for column in table.columns if column not in ("appcode", "key_encrypted")]
+        """Write the settings of an app, but neither its keys nor whether it is disabled."""
+        table, kept = self._apps, ("appcode", *APP_KEYS, "is_disabled")
+        changed = [column for column in table.columns if column not in kept]
         await self._database.execute(table.update_one(changed), *table.values(app, (*table.key, *changed)))
+
+    async def disable_app(self, appcode: str, is_disabled: bool) -> App | None:
+        """The app as it is stored, or None if there is none."""
+        rows = await self._database.fetch(
+            f"UPDATE app SET is_disabled = $2 WHERE appcode = $1 RETURNING {self._apps.select}",
+            appcode,
+            is_disabled,
+        )
+        return self._apps.read(rows[0]) if rows else None
+
+    async def change_keys(self, appcode: str, change: Callable[[App], App]) -> App | None:
+        """Write the keys of `change(app)`; None if there is no app. Changes of one app are made one after another."""
+        table = self._apps
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(
+                f"SELECT {table.select} FROM app WHERE appcode = $1 FOR UPDATE", appcode
+            )
+            if row is None:
+                return None
+            app = change(table.read(row))
+            await connection.execute(table.update_one(APP_KEYS), *table.values(app, (*table.key, *APP_KEYS)))
+        return app
 
     async def add_merchant(self, merchant: Merchant, at: datetime) -> None:
         """Raises AlreadyThere if the mchid exists or the app has a default merchant, LookupError if there is no app."""

@@ -73,6 +73,8 @@ def test_a_new_app_has_a_code_and_a_key_that_are_shown_once(operator: Operator) 
         "max_request_age_s": None,
         "sha256_responses": False,
         "allowed_addresses": [],
+        "is_disabled": False,
+        "overlap_ends_at": None,
     }
     for shown in (operator.run("app", "list"), operator.run("app", "list", "--json")):
         assert made["appcode"] in shown
@@ -118,6 +120,27 @@ def test_settings_that_are_not_named_keep_their_values(operator: Operator) -> No
     assert "key" not in shown
     last = operator.app("SHOP")
     assert (last.notify_offline, last.return_url, last.notify_url) == (False, None, after.notify_url)
+
+
+def test_a_new_key_is_shown_once_and_the_one_before_kept_until_the_end_of_the_overlap(
+    operator: Operator,
+) -> None:
+    operator.run("app", "add", "--appcode", "SHOP")
+    first = operator.app("SHOP").key.reveal()
+    made = operator.run_json("app", "rotate-key", "SHOP", "--overlap-hours", "48")
+    after = operator.app("SHOP")
+    assert after.previous_key is not None
+    assert (after.key.reveal(), after.previous_key.key.reveal()) == (made["key"], first)
+    assert len({first, made["key"]}) == 2
+    left = datetime.fromisoformat(made["overlap_ends_at"]) - datetime.now(UTC)
+    assert timedelta(hours=47) < left <= timedelta(hours=48)
+    given = secrets.token_hex(16)
+    shown = operator.run(
+        *("app", "rotate-key", "SHOP", "--overlap-hours", "0", "--key-file", operator.file("key", given))
+    )
+    assert operator.app("SHOP").key.reveal() == given
+    for output in (shown, operator.run("app", "list"), operator.run("app", "end-overlap", "SHOP")):
+        assert not [key for key in (first, made["key"], given) if key in output]
 
 
 def test_an_unknown_app_is_not_changed_and_a_known_one_not_added_again(operator: Operator) -> None:

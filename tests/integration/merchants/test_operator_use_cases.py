@@ -1,5 +1,6 @@
 """What an operator does with apps, merchants, maintenance and webhooks, as a console or a command calls it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -8,13 +9,14 @@ import pytest
 
 from tael.base.cipher import Cipher, DecryptionFailed
 from tael.base.errors import UnderMaintenance
+from tael.base.secret import Secret
 from tael.db.database import Database
-from tael.merchants.apps import NoSuchApp, add_app, change_app, new_app
+from tael.merchants.apps import NoSuchApp, OverlapLasts, add_app, change_app, new_app, rotate_key
 from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.changes import AppChanges, MerchantChanges
 from tael.merchants.domain.forms import InvalidValue
 from tael.merchants.domain.maintenance import MaintenanceWindow
-from tael.merchants.domain.merchant import MerchantState, UnmatchedPolicy
+from tael.merchants.domain.merchant import App, MerchantState, UnmatchedPolicy
 from tael.merchants.maintenance import begin_maintenance, current_maintenance, end_maintenance
 from tael.merchants.merchants import (
     NoSuchMerchant,
@@ -191,3 +193,15 @@ async def test_exhausted_webhooks_are_resent_for_one_app_or_for_all(webhooks: St
     assert set(due(await resend_exhausted(webhooks.webhooks, "app2", LATER))) == {OTHER}
     assert set(due(await resend_exhausted(webhooks.webhooks, None, LATER))) == {EXHAUSTED}
     assert await resend_exhausted(webhooks.webhooks, None, LATER) == []
+
+
+async def test_of_two_rotations_at_once_one_is_refused(store: Store) -> None:
+    await store.merchants.add_app(an_app("SHOP"), NOW)
+    keys = [Secret(letter * 16) for letter in "ab"]
+    done = await asyncio.gather(
+        *(rotate_key(store.merchants, "SHOP", key, NOW, timedelta(hours=1)) for key in keys),
+        return_exceptions=True,
+    )
+    assert {type(each) for each in done} == {App, OverlapLasts}
+    (made,) = [each for each in done if isinstance(each, App)]
+    assert await store.merchants.app("SHOP") == made

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import secrets
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from tael.base.errors import NotAuthentic
 from tael.base.secret import Secret
 from tael.cli.app import app
+from tael.merchants.apps import rotate_key
 from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.merchant import PUBLISHED_KEY
 from tael.operations.store import Store
@@ -52,6 +54,21 @@ def test_a_deployment_with_another_encryption_key_does_not_start(command: str, d
     in_store(database_url, lambda store: store.merchants.add_app(an_app(), NOW))
     refusal = refusal_of(command, database_url, secrets.token_bytes(32))
     assert "TAEL_ENCRYPTION_KEY does not decrypt the secrets in this database" in refusal
+
+
+@pytest.mark.parametrize(("takes_published_key", "keys"), [(False, ["k" * 16]), (True, ["k" * 16, "123456"])])
+async def test_a_published_key_ends_with_its_rotation(
+    store: Store, takes_published_key: bool, keys: list[str]
+) -> None:
+    await store.merchants.add_app(PUBLISHED, NOW)
+    await rotate_key(store.merchants, "SHOP", Secret("k" * 16), NOW, timedelta(hours=1))
+    cache = CredentialCache(
+        *(store.merchants, store.accounts, store.maintenance_windows),
+        takes_published_key=takes_published_key,
+    )
+    known = await cache.app("SHOP")
+    assert known is not None
+    assert [key.reveal() for key in known.app.keys(NOW)] == keys
 
 
 async def test_an_app_that_gets_the_published_key_later_is_refused(store: Store) -> None:

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from tael.api import wire
-from tael.api.authenticate import check_age, check_reading, read_credentials, verify
+from tael.api.authenticate import NO_KEY, Verified, check_age, check_reading, read_credentials, verify
 from tael.api.wire import MAX_PARAMETERS, Parameters, answer, json_text, read_parameters
 from tael.base.errors import NotAuthentic
 from tael.base.secret import Secret
 from tael.qfpay.errors import BadField, UnreadableMessage
 from tael.qfpay.requests import CALL_NAMES
-from tael.qfpay.signature import sign_body, sign_members
+from tael.qfpay.signature import digest, sign_body, sign_members
 from tests.support.values import NOW, an_app
 
 VECTORS: Final[dict[str, Any]] = json.loads(
@@ -81,11 +81,13 @@ def received(
     assert credentials.appcode == "123456"
     parameters = read_parameters(query, headers, body)
     try:
-        values = verify(parameters, credentials.sign, credentials.sign_type, key, sha256_only)
+        verified = verify(
+            parameters, credentials.sign, credentials.sign_type, () if key is None else (key,), sha256_only
+        )
         check_reading(parameters.values, CALL_NAMES["payment"])
     except NotAuthentic:
         return None
-    return values
+    return None if verified is None else verified.values
 
 
 # ---- clients in the wild -----------------------------------------------------------------------------
@@ -156,7 +158,7 @@ def test_go_client_names_its_algorithm_and_spells_headers_its_way() -> None:
     headers = Headers({"X-Qf-Appcode": "123456", "X-Qf-Sign": sign, "X-Qf-Signtype": "MD5"})
     parameters = read_parameters(b"", headers, urlencode(PAYMENT).encode())
     credentials = read_credentials(headers)
-    assert verify(parameters, credentials.sign, credentials.sign_type, KEY) == PAYMENT
+    assert verify(parameters, credentials.sign, credentials.sign_type, (KEY,)) == Verified(PAYMENT, KEY)
 
 
 def test_go_client_sorts_whole_pairs() -> None:
@@ -265,7 +267,7 @@ def test_an_added_or_changed_parameter_is_refused(change: dict[str, str]) -> Non
 @pytest.mark.parametrize("sign", ["", "123456", "店", "0" * 32, "0" * 64])
 def test_an_invalid_signature_is_refused(sign: str) -> None:
     parameters = Parameters(PAYMENT, (), "utf-8")
-    assert verify(parameters, sign, "", KEY) is None
+    assert verify(parameters, sign, "", (KEY,)) is None
 
 
 def test_an_unknown_app_is_refused_even_under_the_placeholder_key() -> None:
@@ -437,7 +439,22 @@ def test_any_bytes_are_read_or_refused(query: bytes, body: bytes, content_type: 
         parameters = read(query, body, content_type)
     except (UnreadableMessage, BadField):
         return
-    assert verify(parameters, "0" * 32, "", KEY) is None
+    assert verify(parameters, "0" * 32, "", (KEY,)) is None
+
+
+def test_the_key_that_is_tried_for_an_unknown_app_signs_nothing() -> None:
+    parameters = read(b"", urlencode(PAYMENT).encode(), FORM)
+    sign = digest(sorted_text(PAYMENT).encode(), NO_KEY, "MD5")
+    assert verify(parameters, sign, "", ()) is None
+    assert verify(parameters, sign, "", (KEY,)) is None
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_either_of_two_keys_signs_and_is_named(place: int) -> None:
+    keys = (KEY, Secret("another key of the app"))
+    parameters = read(b"", urlencode(PAYMENT).encode(), FORM)
+    sign = digest(sorted_text(PAYMENT).encode(), keys[place], "MD5")
+    assert verify(parameters, sign, "", keys) == Verified(PAYMENT, keys[place])
 
 
 NAMES: Final = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8).filter(

@@ -41,7 +41,7 @@ def signed(
 
 def verifies(params: Mapping[str, str], app: App = APP) -> bool:
     try:
-        check_link(params, app)
+        check_link(params, app, NOW)
     except NotAuthentic:
         return False
     return True

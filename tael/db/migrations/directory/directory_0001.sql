@@ -16,9 +16,13 @@ CREATE TABLE app (
     max_request_age_s      integer,
     sha256_responses       boolean NOT NULL DEFAULT false,
     allowed_addresses      text[] NOT NULL DEFAULT '{}',
+    previous_key_encrypted bytea,
+    previous_key_until     timestamptz, -- end of the overlap
+    is_disabled            boolean NOT NULL DEFAULT false,
     created_at             timestamptz NOT NULL,
     CONSTRAINT app_webhook_style CHECK (webhook_style IN ('old', 'new')),
-    CONSTRAINT app_max_request_age_is_positive CHECK (max_request_age_s > 0)
+    CONSTRAINT app_max_request_age_is_positive CHECK (max_request_age_s > 0),
+    CONSTRAINT app_previous_key_has_an_end CHECK ((previous_key_encrypted IS NULL) = (previous_key_until IS NULL))
 );
 
 CREATE TABLE merchant (
