@@ -150,7 +150,7 @@ def test_a_poor_payer_s_barcode_is_refused_for_insufficient_funds(
     assert balance(sandbox, poor) == 500
 
 
-OTHERS, SCENES = ("JPY", "KRW", "USD", "CNY"), ("online", "offline")
+CURRENCIES = ("HKD", "CNY", "USD", "JPY", "KRW", "SGD", "EUR", "GBP", "AUD", "THB")
 
 
 def test_accounts_are_sorted_by_shop_with_demo_first(sandbox: Sandbox) -> None:
@@ -166,7 +166,11 @@ def test_accounts_are_sorted_by_shop_with_demo_first(sandbox: Sandbox) -> None:
         ("chain_west", "alipay", "online"),
         ("chain_west", "alipay", "offline"),
         ("chain_west", "wechat", "both"),
-        *((f"in_{currency.lower()}", "alipay", scene) for currency in OTHERS for scene in SCENES),
+        *(
+            (f"in_{currency.lower()}", wallet, scene)
+            for currency in CURRENCIES
+            for wallet, scene in (("alipay", "online"), ("alipay", "offline"), ("wechat", "both"))
+        ),
         ("direct", "wechat", "both"),
     ]
     assert all(re.fullmatch("[a-z0-9]{32}", row["key"]) for row in rows)
@@ -175,23 +179,23 @@ def test_accounts_are_sorted_by_shop_with_demo_first(sandbox: Sandbox) -> None:
         "HMAC-SHA256",
         *("RSA", "RSA", "HMAC-SHA256"),
         *("RSA2", "RSA2", "MD5"),
-        *["MD5"] * 8,
+        *["MD5"] * 3 * len(CURRENCIES),
         "HMAC-SHA256",
     ]
     assert {row["shop"]: row["currency"] for row in rows if row["currency"] != "HKD"} == {
-        f"in_{currency.lower()}": currency for currency in OTHERS
+        f"in_{currency.lower()}": currency for currency in CURRENCIES[1:]
     }
     assert rows[0]["gateway_url"] == sandbox.http + "/gateway.do"
     assert rows[0]["gateway_tls_url"] == sandbox.tls + "/gateway.do"
     assert len({row["ca_pem"] for row in rows}) == 1
-    assert len({row["pid"] for row in rows if row["wallet"] == "alipay"}) == 14
+    assert len({row["pid"] for row in rows if row["wallet"] == "alipay"}) == 2 * (3 + len(CURRENCIES))
 
 
 def test_every_wechat_account_names_its_three_appids(sandbox: Sandbox) -> None:
     rows = [row for row in sandbox.control("GET", "accounts") if row["wallet"] == "wechat"]
     names = {"provider": "sub_appid", "direct": "appid"}
     appids = [row[name] for row in rows for name in (names[row["kind"]], "mini_appid", "app_appid")]
-    assert len(set(appids)) == 5 * 3
+    assert len(set(appids)) == 3 * (5 + len(CURRENCIES))
     assert all(re.fullmatch("wx[0-9a-f]{16}", appid) for appid in appids)
 
 

@@ -225,11 +225,16 @@ def test_node_refunds_at_the_fixed_host_with_the_pkcs12_file(
 
 def test_every_account_has_everything_that_an_sdk_needs(sandbox: Sandbox) -> None:
     rows = [row for row in sandbox.control("GET", "accounts") if row["wallet"] == "wechat"]
-    assert [row["shop"] for row in rows] == ["demo", "wechat_only", "chain_east", "chain_west", "direct"]
+    in_currencies = [
+        f"in_{code}" for code in ["hkd", "cny", "usd", "jpy", "krw", "sgd", "eur", "gbp", "aud", "thb"]
+    ]
+    shops = ["demo", "wechat_only", "chain_east", "chain_west", *in_currencies, "direct"]
+    assert [row["shop"] for row in rows] == shops
     assert {row["base_url"] for row in rows} == {sandbox.tls}
     assert len({row["mch_id"] for row in rows}) == 3
     for row in rows:
         certificate = x509.load_pem_x509_certificate(row["cert_pem"].encode())
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         assert [name.value for name in names] == [row["mch_id"]]
-        assert (row["scene"], row["currency"], len(row["key"])) == ("both", "HKD", 32)
+        currency = row["shop"].removeprefix("in_").upper() if row["shop"] in in_currencies else "HKD"
+        assert (row["scene"], row["currency"], len(row["key"])) == ("both", currency, 32)
