@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from tael.cli.processes import start
+from tael.cli.processes import fork, preload
 from tael.operations.store import Store
 from tael_demo.seed import CURRENCIES, DEFAULT_CURRENCY, IN_EACH_CURRENCY, DemoApp
 from tael_demo.stack import DemoPaths, DemoRefused, DemoStack
@@ -60,7 +60,7 @@ def start_shop(stack: DemoStack, demo_app: DemoApp, merchant: ShopMerchant) -> N
     """
     paths = stack.paths
     ports = ["--port", str(paths.port + 2), "--gateway", paths.gateway_url, "--sandbox", paths.sandbox_url]
-    arguments = ["-m", "tael_sandbox.shop", *ports, "--data", str(paths.data / "shop")]
+    arguments = [*ports, "--data", str(paths.data / "shop")]
     app = {
         "SHOP_APPCODE": demo_app.app.appcode,
         "SHOP_KEY": demo_app.app.key.reveal(),
@@ -71,7 +71,10 @@ def start_shop(stack: DemoStack, demo_app: DemoApp, merchant: ShopMerchant) -> N
     }
     environment = {name: value for name, value in stack.environment.items() if not name.startswith("TAEL_")}
     log = paths.data / "logs" / "shop.log"
-    stack.supervisor.keep("shop", lambda: start(arguments, environment | app, log=log))
+    preload("tael_sandbox.shop.main")
+    stack.supervisor.keep(
+        "shop", lambda: fork("tael-shop", "tael_sandbox.shop", arguments, environment | app, log=log)
+    )
 
 
 async def with_shop_urls(

@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import socket
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -22,8 +21,8 @@ from typing import Any, Final
 from tael.cli.databases import UNUSABLE_DATABASE, why_unusable
 from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY, EXTERNAL_DATABASE, WALLETS
 from tael.cli.isolation import isolated, without_callers
-from tael.cli.listener import listen, start_api
-from tael.cli.processes import Supervisor, start
+from tael.cli.listener import CHILD, listen, start_api
+from tael.cli.processes import Child, Supervisor, fork, preload
 from tael.db.migrate import migrate
 from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael_demo.database import why_not_the_demos
@@ -114,6 +113,7 @@ def running_wallets(paths: DemoPaths) -> Iterator[DemoStack]:
         supervisor = Supervisor()
         exits.callback(supervisor.end)
         environment = _environment(paths, database_url)
+        preload("tael_sandbox.main")
         supervisor.keep("sandbox", lambda: _start_sandbox(paths, environment))
         try:
             migrate(database_url)  # while the sandbox comes up
@@ -138,6 +138,7 @@ def _private_files() -> Iterator[None]:
 
 def start_gateway(stack: DemoStack, listener: socket.socket) -> None:
     """Start the API processes and a worker on the stack of `running_wallets`; `wait_until_ready` waits for them."""
+    preload("tael.cli.serving", "tael.cli.working")
     paths = stack.paths
     logs = paths.data / "logs"
     for index in range(API_PROCESSES):
@@ -146,7 +147,7 @@ def start_gateway(stack: DemoStack, listener: socket.socket) -> None:
         )
     stack.supervisor.keep(
         "worker",
-        lambda: start(["-m", "tael.cli.child", "work", "--demo"], stack.environment, log=logs / "worker.log"),
+        lambda: fork("tael-worker", CHILD, ["work", "--demo"], stack.environment, log=logs / "worker.log"),
     )
 
 
@@ -190,12 +191,14 @@ def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
     }
 
 
-def _start_sandbox(paths: DemoPaths, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+def _start_sandbox(paths: DemoPaths, environment: dict[str, str]) -> Child:
     folder = paths.data / "sandbox"
     folder.mkdir(exist_ok=True)
     ports = ["--port", str(paths.port + 1), "--tls-port", str(paths.port + 3)]
-    return start(
-        ["-m", "tael_sandbox", *ports, "--data", str(folder)],
+    return fork(
+        "tael-sandbox",
+        "tael_sandbox",
+        [*ports, "--data", str(folder)],
         environment,
         log=paths.data / "logs" / "sandbox.log",
     )

@@ -1,14 +1,15 @@
 """The socket shared by API processes, and starting one of them. Imports nothing of the API itself."""
 
 import socket
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from tael.cli.processes import start
+from tael.cli.processes import Child, fork
 
 BACKLOG: Final = 2048
+#: The module of a deployment's processes.
+CHILD: Final = "tael.cli.child"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -22,8 +23,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def start_api(
     listener: socket.socket, environment: Mapping[str, str], is_demo: bool, log: Path | None = None
-) -> "subprocess.Popen[bytes]":
-    """Start a process that serves on `listener`."""
-    demo = ["--demo"] if is_demo else []
-    arguments = ["-m", "tael.cli.child", "serve", str(listener.fileno()), *demo]
-    return start(arguments, environment, log=log, keep=[listener.fileno()])
+) -> Child:
+    """Fork a process that serves on `listener`."""
+    arguments = ["serve", str(listener.fileno()), *(["--demo"] if is_demo else [])]
+    return fork("tael-api", CHILD, arguments, environment, log=log, keep=[listener.fileno()])

@@ -272,6 +272,14 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
+def kernels_name(pid: int) -> str:
+    """The process's name as the kernel has it, "" if it has ended. Children of a demo have its command line."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def is_alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -1,7 +1,6 @@
 """A customer with a browser in the demo's shop: reads its pages and fills in its forms, over HTTP alone."""
 
 import html
-import os
 import re
 import ssl
 import subprocess
@@ -14,7 +13,7 @@ from typing import Final
 
 import httpx
 
-from tests.end_to_end.rig import END_LIMIT_S, ROOT, Members, eventually
+from tests.end_to_end.rig import END_LIMIT_S, ROOT, Members, eventually, kernels_name
 from tests.support.commands import clean_environment
 from tests.support.http_calls import CALL_LIMIT_S
 
@@ -157,12 +156,5 @@ class Shop:
 
 def pid_of_shop(below: set[int]) -> int:
     """The shop's process among a demo's."""
-    (found,) = [pid for pid in below if os.path.exists(f"/proc/{pid}") and _is_shop(pid)]
+    (found,) = [pid for pid in below if kernels_name(pid) == "tael-shop"]
     return found
-
-
-def _is_shop(pid: int) -> bool:
-    try:
-        return "tael_sandbox.shop" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    except OSError:
-        return False

@@ -14,7 +14,16 @@ from tael_demo.reset import throw_away
 from tael_demo.stack import DemoPaths
 from tests.end_to_end.conftest import merchant_of
 from tests.end_to_end.merchant import Merchant, send
-from tests.end_to_end.rig import ROOT, Demo, NotStarted, descendants, eventually, free_port_block, is_alive
+from tests.end_to_end.rig import (
+    ROOT,
+    Demo,
+    NotStarted,
+    descendants,
+    eventually,
+    free_port_block,
+    is_alive,
+    kernels_name,
+)
 from tests.support.commands import clean_environment
 from tests.support.old_certificates import issuer_in, make_old
 from tests.support.postgres import open_folder
@@ -202,7 +211,7 @@ def test_a_killed_demo_leaves_nothing_behind_and_starts_again_with_everything(fo
     finally:
         demo.kill()
     left = eventually(lambda: {pid for pid in below if is_alive(pid)}, lambda alive: not alive)
-    assert left == set(), [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
+    assert left == set(), [kernels_name(pid) for pid in left]
     # Certificates of an earlier version, which the gateway has stored.
     certificates = folder / "sandbox" / "certificates"
     old_ca_pem = make_old(certificates, issuer_in(certificates))
@@ -233,9 +242,10 @@ def test_a_process_that_dies_is_started_again_and_no_payment_is_lost(folder: Pat
     try:
         shop = merchant_of(demo, "published")
         paid, waiting = shop.paid("800208"), shop.open("800208", "password")
-        python_children = [pid for pid in descendants(demo.process.pid) if "tael.cli" in _command(pid)]
-        assert python_children
-        for pid in python_children:
+        names = {pid: kernels_name(pid) for pid in descendants(demo.process.pid)}
+        ours = [pid for pid, name in names.items() if name in ("tael-api", "tael-worker")]
+        assert len(ours) == 3, names
+        for pid in ours:
             os.kill(pid, 9)
         demo.confirm(trade=waiting["syssn"])
 
@@ -279,10 +289,3 @@ def run_demo(folder: Path, port: int, *options: str, **settings: str) -> "subpro
         text=True,
         timeout=ONCE_LIMIT_S,
     )
-
-
-def _command(pid: int) -> str:
-    try:
-        return json.dumps(Path(f"/proc/{pid}/cmdline").read_text().split("\0"))
-    except OSError:
-        return ""

@@ -7,7 +7,6 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tael.base.clock import DemoClock
-from tael.cli.processes import start
+from tael.cli.processes import Child, start
 from tael.main import open_store
 from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael_demo.demo import settings_of
@@ -45,7 +44,7 @@ class SoakStack:
     def place(self) -> DemoPaths:
         return self.demo_stack.paths
 
-    def running(self, names: Sequence[str]) -> "list[subprocess.Popen[bytes]]":
+    def running(self, names: Sequence[str]) -> list[Child]:
         """The running processes among `names`."""
         kept = [kept.child for kept in self.demo_stack.supervisor.kept if kept.name in names]
         return [child for child in kept if child is not None and child.poll() is None]

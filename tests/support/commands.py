@@ -55,12 +55,14 @@ def run_tael(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def preload() -> None:
-    """Import every command. Typer imports more when it first reads a command's options."""
+    """Import every command, and the processes of a demo. Typer imports more when it first reads a command's options."""
+    from tael.cli import processes
     from tael.cli.app import Commands, app
 
     list(Commands().values())
     with contextlib.redirect_stdout(io.StringIO()):
         app(["trigger", "--list", "--json"], standalone_mode=False)
+    processes.preload("tael.cli.serving", "tael.cli.working", "tael_sandbox.main", "tael_sandbox.shop.main")
 
 
 def main(arguments: list[str]) -> None:
