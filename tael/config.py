@@ -17,6 +17,8 @@ from tael.base.egress import EgressPolicy
 from tael.base.secret import Secret
 from tael.base.wallet_limits import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
 from tael.db.database import MAX_CONNECTIONS, MIN_CONNECTIONS, Limits
+from tael.merchants.domain.changes import MAX_RATE
+from tael.merchants.domain.rate_limits import RateLimits
 
 ALIPAY_ONLINE: Final = "https://intlmapi.alipay.com/gateway.do"
 ALIPAY_INSTORE: Final = "https://globalmapi.alipay.com/gateway.do"
@@ -24,6 +26,8 @@ WECHAT: Final = "https://apihk.mch.weixin.qq.com"
 #: Maximum of the limits for a head, a body and an idle connection.
 MAX_LIMIT_S: Final = 3_600
 DEFAULT_SETTINGS_CACHE_S: Final = 1.0
+#: A merchant's requests, as documented for QFPay's API.
+DEFAULT_RATE_LIMITS: Final = RateLimits(per_second=100, per_minute=400)
 #: For this long a disabled merchant can still take payments.
 MAX_SETTINGS_CACHE_MS: Final = 60_000
 #: A demo's database, instead of --database-url: every user of the machine can read command lines.
@@ -48,6 +52,7 @@ class HttpLimits:
     max_connections: int = 1_000
     max_head_bytes: int = 64 * 1024
     max_form_bytes: int = 96 * 1024
+    max_per_second_of_address: int = 500  #: requests, before their signature is verified; 0 for no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ class Settings:
     settings_cache_s: float = (
         DEFAULT_SETTINGS_CACHE_S  #: until a change of an app, merchant or account is seen
     )
+    rate_limits: RateLimits = DEFAULT_RATE_LIMITS  #: of merchants without limits of their own
 
     def encryption_key_bytes(self) -> bytes:
         return base64.b64decode(self.encryption_key.reveal())
@@ -150,6 +156,22 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             MAX_SETTINGS_CACHE_MS,
         )
         / 1000,
+        rate_limits=RateLimits(
+            _whole(
+                environment,
+                "TAEL_MERCHANT_MAX_PER_SECOND",
+                DEFAULT_RATE_LIMITS.per_second,
+                0,
+                MAX_RATE,
+            ),
+            _whole(
+                environment,
+                "TAEL_MERCHANT_MAX_PER_MINUTE",
+                DEFAULT_RATE_LIMITS.per_minute,
+                0,
+                MAX_RATE,
+            ),
+        ),
     )
 
 
@@ -225,6 +247,9 @@ def _http_limits(environment: Mapping[str, str]) -> HttpLimits:
         max_connections=whole("TAEL_MAX_CONNECTIONS", defaults.max_connections, 1, 100_000),
         max_head_bytes=whole("TAEL_MAX_HEAD_BYTES", defaults.max_head_bytes, 4_096, 1_048_576),
         max_form_bytes=whole("TAEL_MAX_FORM_BYTES", defaults.max_form_bytes, 4_096, 1_048_576),
+        max_per_second_of_address=whole(
+            "TAEL_ADDRESS_MAX_PER_SECOND", defaults.max_per_second_of_address, 0, MAX_RATE
+        ),
     )
 
 

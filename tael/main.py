@@ -19,6 +19,7 @@ from tael.base.cipher import Cipher
 from tael.base.clock import Clock, DemoClock, RealClock
 from tael.config import DEFAULT_SETTINGS_CACHE_S, Settings
 from tael.db.database import PATIENT, Database, Limits
+from tael.merchants.domain.rate_limits import NO_LIMITS, RateLimits
 from tael.operations.store import Store, store_over
 from tael.payments.domain.page_urls import Pages, pages_below
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tael.base.transport import Transport
     from tael.channels.base import Channel, NoteAnswer
     from tael.jobs.runner import Job
+    from tael.merchants.rate_limiter import RateLimiter
     from tael.payments.context import PaymentContext
     from tael.unmatched.advance import UnmatchedContext
     from tael.webhooks.delivery import DeliveryContext
@@ -98,6 +100,7 @@ class Services:
     pages: Pages
     unmatched: "UnmatchedContext"
     deliveries: "DeliveryContext"
+    rate_limiter: "RateLimiter"
 
 
 @asynccontextmanager
@@ -121,6 +124,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             pages,
             takes_published_key=settings.takes_published_key,
             settings_cache_s=settings.settings_cache_s,
+            rate_limits=settings.rate_limits,
         )
 
 
@@ -158,6 +162,7 @@ def services_over(
     *,
     takes_published_key: bool = False,
     settings_cache_s: float = DEFAULT_SETTINGS_CACHE_S,
+    rate_limits: RateLimits = NO_LIMITS,
 ) -> Services:
     """The services over opened parts."""
     from tael.merchants.credential_cache import CredentialCache
@@ -183,7 +188,20 @@ def services_over(
         pages=pages,
         unmatched=UnmatchedContext(payments, store.unmatched_payments),
         deliveries=DeliveryContext(store.webhooks, credentials, renderer, to_merchants, clock),
+        rate_limiter=rate_limiter_over(store, clock, rate_limits),
     )
+
+
+def rate_limiter_over(
+    store: Store, clock: Clock, defaults: RateLimits, max_wait_s: float | None = None
+) -> "RateLimiter":
+    """The limits of requests that this process shares with all others on the same database."""
+    from tael.merchants.rate_limit_totals import RateLimitTotals
+    from tael.merchants.rate_limiter import MAX_WAIT_S, RateLimiter
+    from tael.merchants.store.rate_limits import RateLimitRows
+
+    rows = RateLimitRows(store.database, max_wait_s or MAX_WAIT_S)
+    return RateLimiter(rows.grant, RateLimitTotals(rows), clock, defaults)
 
 
 def _to_wallet(settings: Settings) -> "Transport":
@@ -197,9 +215,12 @@ def _to_wallet(settings: Settings) -> "Transport":
     )
 
 
-def application(services: Services, max_form_bytes: int | None = None) -> "Starlette":
-    """The application of an API process."""
+def application(
+    services: Services, max_form_bytes: int | None = None, max_per_second_of_address: int = 0
+) -> "Starlette":
+    """The application of an API process. `max_per_second_of_address` 0 is no limit."""
     from tael.api import checkout, health, notices, trade
+    from tael.api.address_guard import AddressGuard
     from tael.api.app import create_app
     from tael.api.exchange import Access
     from tael.api.request_body import MAX_FORM_BYTES
@@ -212,13 +233,21 @@ def application(services: Services, max_form_bytes: int | None = None) -> "Starl
         payments.clock,
         store.database.limits.call_s,
         max_form_bytes or MAX_FORM_BYTES,
+        AddressGuard(max_per_second_of_address, payments.clock),
+        services.rate_limiter,
     )
     return create_app(
         (*trade.calls(payments, pages), checkout.opening(payments, pages)),
         access,
         [
             *notices.routes(payments),
-            *health.routes(store.database, store.incidents, store.unmatched_payments, payments.clock),
+            *health.routes(
+                store.database,
+                store.incidents,
+                store.unmatched_payments,
+                services.rate_limiter.totals,
+                payments.clock,
+            ),
             *cashier.routes(CashierContext(payments, pages)),
         ],
     )

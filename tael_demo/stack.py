@@ -188,6 +188,9 @@ def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
         "TAEL_WEBHOOK_LOOPBACK": "on",
         "TAEL_WEBHOOK_ANY_PORT": "on",
         "TAEL_SETTINGS_CACHE_MS": "0",  # who changes a setting tries it at once
+        "TAEL_MERCHANT_MAX_PER_SECOND": "0",  # a demo is put under load; a merchant can have limits of its own
+        "TAEL_MERCHANT_MAX_PER_MINUTE": "0",
+        "TAEL_ADDRESS_MAX_PER_SECOND": "0",
     }
 
 

@@ -9,11 +9,13 @@ from typing import Final
 
 from starlette.requests import Request
 
+from tael.api.address_guard import AddressGuard
 from tael.api.wire import Parameters
 from tael.base.clock import Clock
 from tael.base.secret import Secret
 from tael.merchants.credential_cache import AppContext, CredentialCache
 from tael.merchants.domain.merchant import App, Merchant
+from tael.merchants.rate_limiter import RateLimiter
 from tael.qfpay.answers import Members
 from tael.qfpay.codes import Call
 from tael.qfpay.requests import AuthenticatedRequest
@@ -46,6 +48,8 @@ class Access:
     clock: Clock
     call_s: float  #: for all database statements of one request
     max_form_bytes: int
+    address_guard: AddressGuard
+    rate_limiter: RateLimiter
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from tael.db.database import Database, StoreUnavailable, budget
 from tael.db.readiness import Readiness
 from tael.incidents.domain.incident import IncidentKind
 from tael.incidents.store.incidents import Incidents
+from tael.merchants.domain.rate_limits import Limit
+from tael.merchants.rate_limit_totals import UNCHECKED, RateLimitTotals
 from tael.unmatched.store.unmatched import UnmatchedFigure, UnmatchedPayments
 
 READY: Final = Gauge("tael_ready", "1 while the database takes writes, else 0")
@@ -66,14 +68,40 @@ class UnmatchedFigures(Collector):
         yield oldest
 
 
+class RateLimitFigures(Collector):
+    """What the limits of requests did, as counted in the database."""
+
+    def __init__(self) -> None:
+        self.totals: Mapping[str, int] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        refused = CounterMetricFamily(
+            "tael_rate_limited_requests", "requests that were refused with 429, by limit", labels=["limit"]
+        )
+        for limit in Limit:
+            refused.add_metric([limit.value], self.totals.get(limit.value, 0))
+        yield refused
+        yield CounterMetricFamily(
+            "tael_rate_limit_unchecked_requests",
+            "requests that were admitted without being counted, because the database was unavailable",
+            self.totals.get(UNCHECKED, 0),
+        )
+
+
 INCIDENTS: Final = IncidentFigures()
+RATE_LIMITS: Final = RateLimitFigures()
 UNMATCHED: Final = UnmatchedFigures()
 REGISTRY.register(INCIDENTS)
+REGISTRY.register(RATE_LIMITS)
 REGISTRY.register(UNMATCHED)
 
 
 def routes(
-    database: Database, incidents: Incidents, unmatched: UnmatchedPayments, clock: Clock
+    database: Database,
+    incidents: Incidents,
+    unmatched: UnmatchedPayments,
+    rate_limit_totals: RateLimitTotals,
+    clock: Clock,
 ) -> list[BaseRoute]:
     @cache
     def readiness() -> Readiness:  # created on the first request: routes may be listed without a gateway
@@ -86,6 +114,7 @@ def routes(
             INCIDENTS.counts = await incidents.counts()
             UNMATCHED.figures = await unmatched.figures()
             UNMATCHED.now = clock.now()
+            RATE_LIMITS.totals = await rate_limit_totals.read()
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return [

@@ -16,10 +16,11 @@ from tael.api.exchange import Access, Endpoint, Exchange, Step
 from tael.api.request_body import BodyTooLarge, peer_of
 from tael.api.wire import answer
 from tael.base import ids
-from tael.base.errors import NotAuthentic, OutOfService, TaelError
-from tael.base.security_log import log_failed_authentication
+from tael.base.errors import NotAuthentic, OutOfService, RateLimited, TaelError
+from tael.base.security_log import log_failed_authentication, log_rate_limited
 from tael.db.database import StoreUnavailable, budget
 from tael.db.outages import log_unavailable
+from tael.merchants.domain.rate_limits import Limit
 from tael.qfpay.answers import bare_answer, error_answer
 from tael.qfpay.codes import BAD_MESSAGE
 from tael.qfpay.errors import UnreadableMessage
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 
 #: A query changes nothing: it works during maintenance and cannot be denied.
 QUERY: Final[tuple[Step, ...]] = (
+    steps.limit_address,
     steps.read_body,
     steps.read_call,
     steps.identify,
@@ -37,6 +39,7 @@ QUERY: Final[tuple[Step, ...]] = (
     steps.check_address,
     steps.check_age,
     steps.select_merchant,
+    steps.limit_merchant,
     steps.sign_responses,
     steps.check_state,
     steps.call_handler,
@@ -44,6 +47,7 @@ QUERY: Final[tuple[Step, ...]] = (
 
 #: Every other call of a merchant's server.
 CALL: Final[tuple[Step, ...]] = (
+    steps.limit_address,
     steps.read_body,
     steps.read_call,
     steps.identify,
@@ -52,6 +56,7 @@ CALL: Final[tuple[Step, ...]] = (
     steps.check_address,
     steps.check_age,
     steps.select_merchant,
+    steps.limit_merchant,
     steps.sign_responses,
     steps.check_state,
     steps.check_open,
@@ -59,8 +64,10 @@ CALL: Final[tuple[Step, ...]] = (
     steps.call_handler,
 )
 
-#: A checkout link, posted by its page. A payer's browser sends it, from any address, and cannot verify a signature.
+#: A checkout link, posted by its page. A payer's browser sends it, from any address, and cannot verify a signature. It
+#: does not count for the merchant: a payer can send the same link any number of times.
 LINK: Final[tuple[Step, ...]] = (
+    steps.limit_address,
     steps.read_body,
     steps.read_link,
     steps.identify,
@@ -97,6 +104,8 @@ def refusal(error: Exception, exchange: Exchange) -> Response:
     match error:
         case BodyTooLarge():
             return _too_large(error, exchange.endpoint)
+        case RateLimited():
+            return _rate_limited(error, exchange)
         case TaelError():
             if isinstance(error, NotAuthentic):
                 log_failed_authentication(
@@ -116,6 +125,15 @@ def refusal(error: Exception, exchange: Exchange) -> Response:
 def _refused(error: TaelError, exchange: Exchange) -> Response:
     members = error_answer(error, exchange.endpoint.call, error.reference or exchange.reference)
     return answer(members, exchange.signer)
+
+
+def _rate_limited(error: RateLimited, exchange: Exchange) -> Response:
+    """Never signed, so that a flood costs no signatures."""
+    exchange.access.rate_limiter.totals.count_refused(Limit(error.limit))
+    log_rate_limited(error, exchange.merchant.mchid if exchange.merchant else "", peer_of(exchange.http))
+    response = answer(error_answer(error, exchange.endpoint.call, exchange.reference), None, 429)
+    response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
 
 
 def _too_large(error: BodyTooLarge, endpoint: Endpoint) -> Response:

@@ -27,6 +27,15 @@ def known(value: T | None) -> T:
     return value
 
 
+# ---- limit: nothing is read ------------------------------------------------------------------------------------
+
+
+async def limit_address(exchange: Exchange) -> Exchange:
+    """The sender's address sends no flood. Raises RateLimited."""
+    exchange.access.address_guard.check(peer_of(exchange.http))
+    return exchange
+
+
 # ---- read: no key, no database ---------------------------------------------------------------------------------
 
 
@@ -112,6 +121,12 @@ async def select_merchant(exchange: Exchange) -> Exchange:
     """The app's merchant that the request names, or the app's only or default one."""
     mchid = fields.mchid(known(exchange.values))
     return replace(exchange, merchant=known(exchange.context).merchant_of(mchid))
+
+
+async def limit_merchant(exchange: Exchange) -> Exchange:
+    """The merchant is within its limits of requests. Only verified requests count. Raises RateLimited."""
+    await exchange.access.rate_limiter.admit(known(exchange.merchant))
+    return exchange
 
 
 async def sign_responses(exchange: Exchange) -> Exchange:

@@ -47,6 +47,17 @@ class UnderMaintenance(TaelError):
     reason = Reason.UNDER_MAINTENANCE
 
 
+class RateLimited(TaelError):
+    """Too many requests; nothing was done. Send the same request again after `Retry-After` seconds."""
+
+    reason = Reason.RATE_LIMITED
+
+    def __init__(self, english: str, retry_after_s: int, limit: str) -> None:
+        super().__init__(english)
+        self.retry_after_s = retry_after_s
+        self.limit = limit  #: which one
+
+
 # ---- the merchant ------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     # ---- the gateway
     OUT_OF_SERVICE = "out_of_service"
     UNDER_MAINTENANCE = "under_maintenance"
+    RATE_LIMITED = "rate_limited"
 
     # ---- the merchant
     MERCHANT_NOT_NAMED = "merchant_not_named"  #: the app has several and no default

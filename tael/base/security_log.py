@@ -1,4 +1,4 @@
-"""Logs refused authentications. Anyone can cause them, so they are sampled: a flood must not fill the disk.
+"""Logs refused authentications and requests above a limit, sampled: anyone can cause them, and must not fill the disk.
 
 No signature, key or token is logged, and only the beginning of a long unknown appcode.
 """
@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from tael.base.errors import NotAuthentic
+from tael.base.errors import NotAuthentic, RateLimited
 
 log = structlog.get_logger()
 
@@ -52,6 +52,7 @@ class Sample:
 
 # One sample per event, so that a flood of one does not hide another.
 _authentications, _notices, _returns, _published_keys = Sample(), Sample(), Sample(), Sample()
+_rate_limits = Sample()
 
 
 def log_failed_authentication(error: NotAuthentic, appcode: str, peer: str, **response: str) -> None:
@@ -65,6 +66,15 @@ def log_failed_authentication(error: NotAuthentic, appcode: str, peer: str, **re
             reason=error.cause,
             peer=peer[:MAX_TEXT],
             omitted=omitted,
+        )
+
+
+def log_rate_limited(error: RateLimited, mchid: str, peer: str) -> None:
+    """A request was above a limit. `mchid` is "" before its signature is verified."""
+    omitted = _rate_limits.admit(error.limit, mchid or network_of(peer))
+    if omitted is not None:
+        log.warning(
+            "request.rate_limited", limit=error.limit, mchid=mchid, peer=peer[:MAX_TEXT], omitted=omitted
         )
 
 

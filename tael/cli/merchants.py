@@ -10,7 +10,7 @@ from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
 from tael.merchants.apps import NoSuchApp
-from tael.merchants.domain.changes import MAX_AMOUNT_MINOR, MerchantChanges
+from tael.merchants.domain.changes import MAX_AMOUNT_MINOR, MAX_RATE, MerchantChanges
 from tael.merchants.domain.merchant import Merchant, MerchantState, Operation, UnmatchedPolicy
 from tael.merchants.merchants import (
     NoSuchMerchant,
@@ -33,6 +33,8 @@ COLUMNS: Final = (
     "denied",
     "max_amount",
     "unmatched_payments",
+    "max_per_second",
+    "max_per_minute",
 )
 DenyOption = Annotated[
     list[Operation] | None, typer.Option("--deny", help="Deny this operation to the merchant. Repeatable.")
@@ -41,6 +43,24 @@ UnmatchedOption = typer.Option(
     "--unmatched-payments",
     help="Hold confirmed unmatched payments for a decision, or return them to the payer.",
 )
+PerSecondOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-per-second",
+        min=0,
+        max=MAX_RATE,
+        help="Requests in a second; 0 for no limit. Default: TAEL_MERCHANT_MAX_PER_SECOND of the gateway.",
+    ),
+]
+PerMinuteOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-per-minute",
+        min=0,
+        max=MAX_RATE,
+        help="Requests in a minute; 0 for no limit. Default: TAEL_MERCHANT_MAX_PER_MINUTE of the gateway.",
+    ),
+]
 StateOption = typer.Option(help="Only an active merchant can take payments.")
 
 
@@ -60,6 +80,8 @@ def add(
     state: Annotated[MerchantState, StateOption] = MerchantState.ACTIVE,
     deny: DenyOption = None,
     unmatched_payments: Annotated[UnmatchedPolicy, UnmatchedOption] = UnmatchedPolicy.HOLD,
+    max_per_second: PerSecondOption = None,
+    max_per_minute: PerMinuteOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -75,6 +97,8 @@ def add(
             max_amount_minor=max_amount_minor,
             denied=frozenset(deny or ()),
             unmatched_payments=unmatched_payments,
+            max_per_second=max_per_second,
+            max_per_minute=max_per_minute,
         )
     try:
         with_store(data, lambda store, now: add_merchant(store.merchants, merchant, now))
@@ -101,13 +125,26 @@ def set_merchant(
         typer.Option("--allow", help="Allow an operation that was denied. Repeatable."),
     ] = None,
     unmatched_payments: Annotated[UnmatchedPolicy | None, UnmatchedOption] = None,
+    max_per_second: PerSecondOption = None,
+    max_per_minute: PerMinuteOption = None,
+    default_rates: Annotated[
+        bool,
+        typer.Option("--default-rates", help="Use the gateway's limits of requests again."),
+    ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change a merchant. Options that are not given keep their value. Open orders continue."""
     with inputs.options_named():
         changes = MerchantChanges(
-            state, max_amount_minor, frozenset(deny or ()), frozenset(allow or ()), unmatched_payments
+            state,
+            max_amount_minor,
+            frozenset(deny or ()),
+            frozenset(allow or ()),
+            unmatched_payments,
+            max_per_second,
+            max_per_minute,
+            default_rates,
         )
     try:
         merchant = with_store(data, lambda store, _: change_merchant(store.merchants, mchid, changes))

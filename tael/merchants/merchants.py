@@ -9,7 +9,7 @@ from datetime import datetime
 from tael.base import ids
 from tael.merchants.apps import NoSuchApp
 from tael.merchants.credential_cache import CredentialCache
-from tael.merchants.domain.changes import MerchantChanges, check_max_amount
+from tael.merchants.domain.changes import MerchantChanges, check_max_amount, check_rates
 from tael.merchants.domain.forms import CURRENCY, MCHID, MERCHANT_NAME, check
 from tael.merchants.domain.merchant import Merchant, MerchantState, Operation, UnmatchedPolicy
 from tael.merchants.store.merchants import Merchants
@@ -33,9 +33,12 @@ def new_merchant(
     max_amount_minor: int | None = None,
     denied: frozenset[Operation] = frozenset(),
     unmatched_payments: UnmatchedPolicy = UnmatchedPolicy.HOLD,
+    max_per_second: int | None = None,
+    max_per_minute: int | None = None,
 ) -> Merchant:
     """A merchant of an app; an mchid that is not given is generated. Raises InvalidValue."""
     check_max_amount(max_amount_minor)
+    check_rates(max_per_second, max_per_minute)
     return Merchant(
         mchid=ids.mchid() if mchid is None else check(mchid, MCHID, "mchid"),
         appcode=appcode,
@@ -46,6 +49,8 @@ def new_merchant(
         max_amount_minor=max_amount_minor or None,
         denied=denied,
         unmatched_payments=unmatched_payments,
+        max_per_second=max_per_second,
+        max_per_minute=max_per_minute,
     )
 
 

@@ -16,6 +16,7 @@ CODES: Final[Mapping[Reason, str]] = {
     Reason.NOT_AUTHENTIC: codes.BAD_SIGNATURE,
     Reason.OUT_OF_SERVICE: codes.OUT_OF_SERVICE,
     Reason.UNDER_MAINTENANCE: codes.MAINTENANCE,
+    Reason.RATE_LIMITED: codes.OUT_OF_SERVICE,
     Reason.MERCHANT_NOT_NAMED: codes.BAD_FIELD,
     Reason.MERCHANT_DISABLED: codes.USER_BLOCKED,
     Reason.MERCHANT_NOT_APPROVED: codes.NOT_AUDITED,

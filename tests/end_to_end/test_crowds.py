@@ -75,6 +75,9 @@ def settings(demo: Demo, node: str) -> dict[str, str]:
         "TAEL_WECHAT_URL": f"https://127.0.0.1:{demo.port + 3}",
         "TAEL_WECHAT_CA_FILE": str(folder / "wechat_ca.pem"),
         "TAEL_CLOCK_FILE": str(folder / "clock"),
+        "TAEL_MERCHANT_MAX_PER_SECOND": "0",
+        "TAEL_MERCHANT_MAX_PER_MINUTE": "0",
+        "TAEL_ADDRESS_MAX_PER_SECOND": "0",
     }
 
 

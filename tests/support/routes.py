@@ -21,5 +21,6 @@ ROUTES_ONLY: Final = cast(
             wallets=SimpleNamespace(channels=CHANNELS, credentials=None), store=None, clock=None
         ),
         pages=None,
+        rate_limiter=SimpleNamespace(totals=None),
     ),
 )

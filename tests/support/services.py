@@ -1,17 +1,21 @@
 """The services of one process around a gateway that a test has made."""
 
 from tael.base.transport import Transport
-from tael.main import Services
+from tael.main import Services, rate_limiter_over
+from tael.merchants.domain.rate_limits import NO_LIMITS, RateLimits
 from tael.operations.store import Store
 from tael.payments.context import PaymentContext
 from tael.payments.domain.page_urls import pages_below
 from tael.qfpay.webhook_bodies import WebhookRenderer
 from tael.unmatched.advance import UnmatchedContext
 from tael.webhooks.delivery import DeliveryContext
+from tests.support.rate_limits import PATIENT_S
 from tests.support.store import ENCRYPTION_KEY
 
 
-def services_of(gateway: PaymentContext, transport: Transport) -> Services:
+def services_of(
+    gateway: PaymentContext, transport: Transport, rate_limits: RateLimits = NO_LIMITS
+) -> Services:
     """`gateway.store` must be a whole `Store`; `transport` is the one to merchants."""
     store = gateway.store
     assert isinstance(store, Store)
@@ -24,4 +28,5 @@ def services_of(gateway: PaymentContext, transport: Transport) -> Services:
         deliveries=DeliveryContext(
             store.webhooks, gateway.wallets.credentials, renderer, transport, gateway.clock
         ),
+        rate_limiter=rate_limiter_over(store, gateway.clock, rate_limits, PATIENT_S),
     )

@@ -15,6 +15,7 @@ from tael.cli.deployment import refuse_demo_settings
 from tael.config import ALIPAY_INSTORE, ALIPAY_ONLINE, WECHAT, BadSettings, HttpLimits, read_settings
 from tael.db.database import Limits
 from tael.main import limits_of
+from tael.merchants.domain.rate_limits import NO_LIMITS, RateLimits
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 GOOD = {"TAEL_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/tael", "TAEL_ENCRYPTION_KEY": KEY}
@@ -141,6 +142,22 @@ def test_connections_to_a_wallet_are_a_number_within_limits(number: str) -> None
     assert refusal_of(TAEL_WALLET_CONNECTIONS=number) == (
         "TAEL_WALLET_CONNECTIONS must be a whole number from 2 to 10000"
     )
+
+
+def test_limits_of_requests_have_the_documented_defaults_and_can_be_none() -> None:
+    settings = read_settings(GOOD)
+    assert (settings.rate_limits, settings.http.max_per_second_of_address) == (RateLimits(100, 400), 500)
+    names = ("MERCHANT_MAX_PER_SECOND", "MERCHANT_MAX_PER_MINUTE", "ADDRESS_MAX_PER_SECOND")
+    settings = read_settings(GOOD | {f"TAEL_{name}": "0" for name in names})
+    assert (settings.rate_limits, settings.http.max_per_second_of_address) == (NO_LIMITS, 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["MERCHANT_MAX_PER_SECOND", "MERCHANT_MAX_PER_MINUTE", "ADDRESS_MAX_PER_SECOND"]
+)
+@pytest.mark.parametrize("rate", ["-1", "1000001", "0.5", "many"])
+def test_a_limit_of_requests_is_a_whole_number(name: str, rate: str) -> None:
+    assert refusal_of(**{f"TAEL_{name}": rate}) == f"TAEL_{name} must be a whole number from 0 to 1000000"
 
 
 @pytest.mark.parametrize("lifetime", ["-1", "60001", "0.5", "long", " 1", "٣"])

@@ -14,6 +14,8 @@ from tael.merchants.domain.merchant import App, Merchant, MerchantState, Operati
 MAX_REQUEST_AGE_S: Final = 31 * 24 * 3600
 #: Amounts of the merchant API have at most eleven digits.
 MAX_AMOUNT_MINOR: Final = 99_999_999_999
+#: Requests in a second or a minute. No process serves more.
+MAX_RATE: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +60,23 @@ class AppChanges:
 
 @dataclass(frozen=True, slots=True)
 class MerchantChanges:
-    """A merchant's state, limit (0 for none), operations to deny or to allow again, and policy. Raises InvalidValue."""
+    """A merchant's state, limits (0 for none), operations to deny or allow again, and policy. Raises InvalidValue."""
 
     state: MerchantState | None = None
     max_amount_minor: int | None = None
     deny: frozenset[Operation] = frozenset()
     allow: frozenset[Operation] = frozenset()
     unmatched_payments: UnmatchedPolicy | None = None
+    max_per_second: int | None = None
+    max_per_minute: int | None = None
+    default_rates: bool = False  #: use the deployment's limits of requests again, except for those given
 
     def __post_init__(self) -> None:
         both = self.deny & self.allow
         if both:
             raise InvalidValue("denied", f"{min(both)} is given in both")
         check_max_amount(self.max_amount_minor)
+        check_rates(self.max_per_second, self.max_per_minute)
 
     def applied_to(self, merchant: Merchant) -> Merchant:
         """`merchant` with these changes."""
@@ -81,7 +87,21 @@ class MerchantChanges:
             max_amount_minor=merchant.max_amount_minor if keeps_limit else self.max_amount_minor or None,
             denied=(merchant.denied | self.deny) - self.allow,
             unmatched_payments=self.unmatched_payments or merchant.unmatched_payments,
+            max_per_second=self._rate(self.max_per_second, merchant.max_per_second),
+            max_per_minute=self._rate(self.max_per_minute, merchant.max_per_minute),
         )
+
+    def _rate(self, given: int | None, present: int | None) -> int | None:
+        if given is not None:
+            return given
+        return None if self.default_rates else present
+
+
+def check_rates(per_second: int | None, per_minute: int | None) -> None:
+    """Raises InvalidValue. 0 stands for no limit, None for the deployment's."""
+    for name, rate in (("max_per_second", per_second), ("max_per_minute", per_minute)):
+        if not 0 <= (rate or 0) <= MAX_RATE:
+            raise InvalidValue(name, f"must be 0 to {MAX_RATE}")
 
 
 def check_max_amount(amount_minor: int | None) -> None:

@@ -102,3 +102,5 @@ class Merchant:
     max_amount_minor: int | None = None
     denied: frozenset[Operation] = frozenset()  #: by the operator
     unmatched_payments: UnmatchedPolicy = UnmatchedPolicy.HOLD
+    max_per_second: int | None = None  #: requests; 0 for no limit, None for the deployment's
+    max_per_minute: int | None = None  #: the same

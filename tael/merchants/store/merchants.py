@@ -59,7 +59,14 @@ MERCHANTS: Final = Table(
 )
 ADD_MERCHANT: Final = MERCHANTS.insert_one("created_at")
 #: What an operator may change.
-CHANGED: Final = ("state", "max_amount_minor", "denied", "unmatched_payments")
+CHANGED: Final = (
+    "state",
+    "max_amount_minor",
+    "denied",
+    "unmatched_payments",
+    "max_per_second",
+    "max_per_minute",
+)
 SET_MERCHANT: Final = MERCHANTS.update_one(CHANGED)
 SELECT_MERCHANT: Final = f"SELECT {MERCHANTS.select} FROM merchant"
 #: The merchant's first daily close.

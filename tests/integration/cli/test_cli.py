@@ -238,12 +238,15 @@ def test_merchants_are_added_and_listed(operator: Operator) -> None:
         "max_amount_minor": 500000,
         "denied": [],
         "unmatched_payments": "hold",
+        "max_per_second": None,
+        "max_per_minute": None,
     }
     returning = operator.run_json(
         *("merchant", "add", "OTHER", "--name", "Books", "--currency", "JPY", "--mchid", "books"),
-        *("--unmatched-payments", "return"),
+        *("--unmatched-payments", "return", "--max-per-second", "7", "--max-per-minute", "0"),
     )
     assert returning["unmatched_payments"] == "return"
+    assert (returning["max_per_second"], returning["max_per_minute"]) == (7, 0)
     assert [row["mchid"] for row in operator.run_json("merchant", "list")] == [first["mchid"], "books"]
     assert [row["mchid"] for row in operator.run_json("merchant", "list", "--appcode", "OTHER")] == ["books"]
     table = operator.run("merchant", "list")
@@ -268,6 +271,11 @@ def test_a_merchant_is_changed_and_other_settings_stay(operator: Operator, merch
     for policy in ("return", "hold"):
         assert operator.run_json(*change, "--unmatched-payments", policy)["unmatched_payments"] == policy
         assert operator.run_json(*change, "--state", "disabled")["unmatched_payments"] == policy
+    limited = operator.run_json(*change, "--max-per-second", "0", "--max-per-minute", "50")
+    assert (limited["max_per_second"], limited["max_per_minute"]) == (0, 50)
+    assert operator.run_json(*change, "--state", "disabled") == limited
+    assert operator.run_json(*change, "--default-rates", "--max-per-second", "9")["max_per_minute"] is None
+    operator.run(*change, "--default-rates")
     assert operator.run_json("merchant", "list") == [
         named | {"denied": ["reversal"], "state": "disabled", "max_amount_minor": None}
     ]

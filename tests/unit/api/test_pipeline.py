@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any, Final, cast
 
 import pytest
@@ -10,19 +12,22 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tael.api import checkout, trade
+from tael.api.address_guard import MAX_ADDRESSES, AddressGuard
 from tael.api.exchange import Access, Endpoint, Exchange, Step
 from tael.api.pipeline import CALL, LINK, QUERY, serve
-from tael.api.steps import read_body, read_call, read_link
+from tael.api.steps import limit_address, read_body, read_call, read_link
 from tael.base.cipher import Cipher
-from tael.base.errors import NotAllowed, NotAuthentic
+from tael.base.errors import NotAllowed, NotAuthentic, RateLimited
 from tael.db.database import Database, StoreUnavailable
 from tael.merchants.credential_cache import CredentialCache
+from tael.merchants.domain.rate_limits import NO_LIMITS
 from tael.operations.store import store_over
 from tael.qfpay.answers import Members
 from tael.qfpay.requests import AuthenticatedRequest
 from tael.qfpay.signature import sign_body
 from tests.support.alipay import TestClock
-from tests.support.values import an_app
+from tests.support.rate_limits import Ledger, limiter_over
+from tests.support.values import NOW, an_app
 
 APP: Final = an_app()
 MAX_BYTES: Final = 100
@@ -30,6 +35,7 @@ MAX_BYTES: Final = 100
 NOTHING: Final = cast(Any, None)
 #: A check that moves changes what an attacker can learn, and which refusal a client gets first.
 AUTHENTICATED: Final = (
+    "limit_address",
     "read_body",
     "read_call",
     "identify",
@@ -38,6 +44,7 @@ AUTHENTICATED: Final = (
     "check_address",
     "check_age",
     "select_merchant",
+    "limit_merchant",
     "sign_responses",
     "check_state",
 )
@@ -60,7 +67,15 @@ def test_the_steps_of_the_other_calls_are_in_their_order() -> None:
 
 def test_the_steps_of_a_checkout_link_are_in_their_order() -> None:
     assert names(LINK) == (
-        *("read_body", "read_link", "identify", "verify_link", "check_age", "select_merchant"),
+        *(
+            "limit_address",
+            "read_body",
+            "read_link",
+            "identify",
+            "verify_link",
+            "check_age",
+            "select_merchant",
+        ),
         *("check_state", "check_open", "check_grant", "check_accounts", "call_handler"),
     )
 
@@ -75,24 +90,38 @@ def test_every_endpoint_has_one_of_the_lists() -> None:
 # ---- one request -----------------------------------------------------------------------------------------------
 
 
-def access() -> Access:
+def access(guard: AddressGuard | None = None) -> Access:
     """Over a database that is not entered: no step here reaches it."""
     store = store_over(Database("postgresql://localhost/none"), Cipher(bytes(32)), 1)
     credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows)
-    return Access(credentials, TestClock(), 1.0, MAX_BYTES)
+    limiter = limiter_over(Ledger(), TestClock(), NO_LIMITS)
+    return Access(credentials, TestClock(), 1.0, MAX_BYTES, guard or AddressGuard(0, TestClock()), limiter)
 
 
 async def do_nothing(_: AuthenticatedRequest) -> Members:
     return {}
 
 
-async def served(*steps: Step, body: bytes = b"", is_page: bool = False) -> Response:
+async def served(
+    *steps: Step,
+    body: bytes = b"",
+    is_page: bool = False,
+    peer: str = "",
+    guard: AddressGuard | None = None,
+) -> Response:
     async def receive() -> Mapping[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "headers": [],
+        "query_string": b"",
+        "client": (peer, 1) if peer else None,
+    }
     endpoint = Endpoint("/", ("POST",), "payment", "payment", do_nothing, steps, is_page)
-    return await serve(Request(scope, receive), endpoint, access())  # type: ignore[arg-type]
+    return await serve(Request(scope, receive), endpoint, access(guard))  # type: ignore[arg-type]
 
 
 def members_of(response: Response) -> dict[str, str]:
@@ -182,3 +211,54 @@ async def test_a_bug_behind_a_page_is_left_to_the_application() -> None:
 async def test_a_client_that_is_gone_gets_no_response() -> None:
     with pytest.raises(ClientDisconnect):
         await served(failing(ClientDisconnect()))
+
+
+# ---- limits ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_request_above_a_limit_is_429_with_retry_after_and_never_signed() -> None:
+    response = await served(sign, failing(RateLimited("Too Many Requests", 7, "second")))
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
+    assert members_of(response) == {
+        "respcd": "1112",
+        "respmsg": "Too Many Requests",
+        "resperr": "交易失败，请联系客服(1112)",
+    }
+    assert "X-QF-SIGN" not in response.headers
+
+
+async def test_a_flood_from_one_address_is_refused_before_its_body_is_read() -> None:
+    clock, form = TestClock(NOW), b"x" * (MAX_BYTES + 1)
+    guard = AddressGuard(4, clock)
+
+    async def status(peer: str) -> int:
+        response = await served(limit_address, read_body, body=form, peer=peer, guard=guard)
+        return response.status_code
+
+    assert [await status("192.0.2.1") for _ in range(6)] == [413] * 4 + [429] * 2
+    assert [await status(peer) for peer in ("192.0.2.2", "")] == [413, 413]
+    clock.at += timedelta(seconds=0.25)
+    assert [await status("192.0.2.1") for _ in range(2)] == [413, 429]
+    clock.at += timedelta(hours=1)
+    assert [await status("192.0.2.1") for _ in range(5)] == [413] * 4 + [429]
+    clock.at -= timedelta(hours=1)
+    assert await status("192.0.2.1") == 429
+
+
+async def test_a_host_with_many_addresses_is_one_address() -> None:
+    guard = AddressGuard(1, TestClock(NOW))
+    answers = [
+        (await served(limit_address, respond, sign, peer=f"2001:db8::{number}", guard=guard)).status_code
+        for number in range(3)
+    ]
+    assert answers == [200, 429, 429]
+
+
+def test_addresses_are_forgotten_when_there_are_too_many() -> None:
+    guard = AddressGuard(1, TestClock(NOW))
+    for number in range(MAX_ADDRESSES):
+        guard.check(str(ip_address(number)))
+    with pytest.raises(RateLimited):
+        guard.check(str(ip_address(0)))
+    guard.check(str(ip_address(MAX_ADDRESSES)))
+    guard.check(str(ip_address(1)))

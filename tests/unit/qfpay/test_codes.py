@@ -24,7 +24,7 @@ DOCUMENTED = (
 )
 EVERY_CODE = DOCUMENTED.split()
 #: The same request may succeed later; after the other errors it never will.
-LATER = {errors.OutOfService, errors.UnderMaintenance, errors.WalletUnreachable}
+LATER = {errors.OutOfService, errors.RateLimited, errors.UnderMaintenance, errors.WalletUnreachable}
 
 
 def constants() -> dict[str, str]:

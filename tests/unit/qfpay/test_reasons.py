@@ -21,7 +21,7 @@ PINNED: Final = """
 1104 bad_parameter merchant_not_named pay_type_not_granted range_spans_months
 1108 not_authentic
 1111 wallet_closed wallet_unreachable
-1112 out_of_service
+1112 out_of_service rate_limited
 1114 merchant_disabled
 1115 operation_denied
 1118 risk
@@ -60,6 +60,7 @@ ERRORS: Final[dict[type[TaelError], str]] = {
     BadField: "1104",
     errors.NotAuthentic: "1108",
     errors.OutOfService: "1112",
+    errors.RateLimited: "1112",
     errors.UnderMaintenance: "1100",
     errors.MerchantDisabled: "1114",
     errors.MerchantNotAudited: "1140",

@@ -326,3 +326,23 @@ CREATE TABLE readiness (
     probes   bigint NOT NULL,
     CONSTRAINT readiness_has_one_row CHECK (is_only)
 );
+
+-- How much of a merchant's limit of requests was granted to processes, in the newest window of each length. Not logged:
+-- after a crash, windows begin anew.
+CREATE TABLE rate_limit (
+    mchid         text NOT NULL,
+    window_s      integer NOT NULL,
+    number        bigint NOT NULL, -- of the window, counted from 1970
+    granted       bigint NOT NULL,
+    last_granted  bigint NOT NULL,
+    grantable     bigint NOT NULL,
+    CONSTRAINT rate_limit_pkey PRIMARY KEY (mchid, window_s)
+) WITH (fillfactor = 50);
+ALTER TABLE rate_limit SET UNLOGGED;
+
+-- What the limits did, for the metrics.
+CREATE TABLE rate_limit_total (
+    result    text CONSTRAINT rate_limit_total_pkey PRIMARY KEY,
+    requests  bigint NOT NULL
+);
+ALTER TABLE rate_limit_total SET UNLOGGED;

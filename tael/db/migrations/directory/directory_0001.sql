@@ -35,10 +35,13 @@ CREATE TABLE merchant (
     max_amount_minor       bigint,
     denied                 text[] NOT NULL DEFAULT '{}',
     unmatched_payments     text NOT NULL DEFAULT 'hold',
+    max_per_second         integer, -- requests; 0 is no limit, and null the deployment's
+    max_per_minute         integer,
     created_at             timestamptz NOT NULL,
     CONSTRAINT merchant_currency CHECK (currency ~ '^[A-Z]{3}$'),
     CONSTRAINT merchant_state CHECK (state IN ('active', 'disabled', 'waiting')),
     CONSTRAINT merchant_max_amount_is_positive CHECK (max_amount_minor > 0),
+    CONSTRAINT merchant_rates_are_not_negative CHECK (max_per_second >= 0 AND max_per_minute >= 0),
     CONSTRAINT merchant_unmatched_payments CHECK (unmatched_payments IN ('hold', 'return')),
     CONSTRAINT merchant_denied CHECK (denied <@ ARRAY['payment', 'refund', 'reversal', 'close'])
 );
