@@ -66,7 +66,14 @@ class _WithVerdict(TaelClientError):
 
 
 class Refused(_WithVerdict):
-    """The server refused the request. Nothing was done."""
+    """The server refused the request. Nothing was done.
+
+    `retry_after_s` is above 0 if there were too many requests (HTTP 429): wait for so many seconds, at least.
+    """
+
+    def __init__(self, verdict: Verdict, retry_after_s: int = 0) -> None:
+        super().__init__(verdict)
+        self.retry_after_s = retry_after_s
 
     @property
     def is_final(self) -> bool:

@@ -1,7 +1,8 @@
 """One call of the API: signs and sends it, repeats it only where that is safe, and verifies the response.
 
 A query is repeated after any failure. The other calls are repeated only if nothing was sent, or if the server returned
-1112, and then with the same bytes. Every other case is raised for the caller to decide.
+1112 or HTTP 429, and then with the same bytes. Every other case is raised for the caller to decide. A server that wants
+to be left alone for longer than `MAX_RETRY_AFTER_S` is not waited for.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,6 +32,8 @@ Answer_co = TypeVar("Answer_co", covariant=True)
 #: Seconds before the second, third … sending. The last value is used for all further ones.
 REPEAT_RESTS_S: Final = (0.5, 2.0, 5.0)
 MAX_ATTEMPTS: Final = 10
+MAX_RETRY_AFTER_S: Final = 10
+TOO_MANY_REQUESTS: Final = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +90,12 @@ def exchange(call: Call[Answer], rules: Rules) -> Script[Answer]:
             return read_result(result, call, rules)
         except TaelClientError as error:
             final_error = after_repeats(error, out_of_service)
-            if attempt >= rules.attempts or not may_repeat(call, error):
+            retry_after_s = error.retry_after_s if isinstance(error, Refused) else 0
+            if attempt >= rules.attempts or retry_after_s > MAX_RETRY_AFTER_S or not may_repeat(call, error):
                 raise final_error from None
             if isinstance(error, Refused):
                 out_of_service = error
-        yield from rested(REPEAT_RESTS_S[min(attempt, len(REPEAT_RESTS_S)) - 1])
+        yield from rested(max(REPEAT_RESTS_S[min(attempt, len(REPEAT_RESTS_S)) - 1], retry_after_s))
     raise AssertionError("unreachable")
 
 
@@ -149,13 +153,17 @@ def read_reply(reply: Reply, call: Call[Answer], rules: Rules) -> Answer:
             name for name, value in call.echoed.items() if reading.echo(members, name) not in ("", value)
         }
     except ValueError as problem:
+        if reply.status == TOO_MANY_REQUESTS:  # by a proxy, or by a server that sends no JSON with it
+            raise Refused(
+                Verdict(OUT_OF_SERVICE, "HTTP 429: too many requests"), reply.retry_after_s
+            ) from None
         raise OutcomeUnknown(f"HTTP {reply.status} with an unreadable response: {problem}") from None
     is_proven = bool(reply.sign) or not rules.signed_answers
     if not is_proven and verdict.respcd not in ACCEPTED_UNSIGNED:
         raise _not_signed(verdict)
     if mismatches:
         raise AnswerNotProven(f"the response is about another {', '.join(sorted(mismatches))}")
-    check_verdict(verdict, reply.status)
+    check_verdict(verdict, reply)
     try:
         return call.read(members)
     except (ValueError, TypeError) as problem:
@@ -170,15 +178,15 @@ def _not_signed(verdict: Verdict) -> AnswerNotProven:
     return AnswerNotProven(f"{text} (the response is not signed, so it decides nothing)", verdict.respcd)
 
 
-def check_verdict(verdict: Verdict, status: int) -> None:
+def check_verdict(verdict: Verdict, reply: Reply) -> None:
     """Raises TaelClientError for every code but 0000."""
     match verdict.meaning:
         case Meaning.DONE:
-            if status != 200:
-                raise OutcomeUnknown(f"HTTP {status} with respcd {verdict.respcd}")
+            if reply.status != 200:
+                raise OutcomeUnknown(f"HTTP {reply.status} with respcd {verdict.respcd}")
         case Meaning.PENDING:
             raise OutcomePending(verdict)
         case Meaning.RETRY | Meaning.FINAL:
-            raise Refused(verdict)
+            raise Refused(verdict, reply.retry_after_s if reply.status == TOO_MANY_REQUESTS else 0)
         case Meaning.UNKNOWN:
             raise OutcomeUnknown(f"respcd {verdict.respcd!r} {verdict.respmsg}".rstrip(), verdict.respcd)

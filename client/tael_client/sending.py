@@ -4,6 +4,7 @@ Only a failure to connect proves that nothing was sent. After any other failure,
 request.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -57,7 +58,18 @@ class Collected:
             raise TooLong(f"the response is longer than {MAX_ANSWER_BYTES} bytes")
 
     def reply(self, response: httpx.Response) -> Reply:
-        return Reply(response.status_code, response.headers.get(SIGN_HEADER, ""), bytes(self._body))
+        headers = response.headers
+        return Reply(
+            response.status_code,
+            headers.get(SIGN_HEADER, ""),
+            bytes(self._body),
+            seconds_of(headers.get("Retry-After", "")),
+        )
+
+
+def seconds_of(retry_after: str) -> int:
+    """The header's seconds; 0 for a date or anything else."""
+    return int(retry_after) if re.fullmatch("[0-9]{1,6}", retry_after) else 0
 
 
 class TooLong(Exception):

@@ -35,11 +35,12 @@ class ReadClock:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP response. `sign` is its `X-QF-SIGN`, or ""."""
+    """An HTTP response. `sign` is its `X-QF-SIGN`, or ""; `retry_after_s` its `Retry-After`, or 0."""
 
     status: int
     sign: str
     body: bytes
+    retry_after_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

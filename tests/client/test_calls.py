@@ -524,6 +524,61 @@ def test_a_request_that_was_not_processed_is_repeated_with_the_same_bytes(
     assert shop.clock.rests == [0.5, 2.0]
 
 
+def too_many(retry_after: str, content: bytes | None = None) -> httpx.Response:
+    """HTTP 429, in the gateway's form or with a body of a proxy."""
+    answer = (
+        unsigned(verdict("1112"), status=429) if content is None else httpx.Response(429, content=content)
+    )
+    answer.headers["Retry-After"] = retry_after
+    return answer
+
+
+@pytest.mark.parametrize("content", [None, b"Too Many Requests", b""])
+@pytest.mark.parametrize(("name", "args", "kwargs", "answer"), ACTS, ids=[act[0] for act in ACTS])
+def test_after_429_the_same_bytes_are_sent_again_after_retry_after(
+    shop: Shop, name: str, args: tuple[Any, ...], kwargs: Members, answer: Members, content: bytes | None
+) -> None:
+    shop.server.will(too_many("7", content), too_many("1", content), signed(answer))
+    assert shop.do(name, *args, **kwargs).syssn == answer["syssn"]
+    assert len({(asked.body, asked.headers["X-QF-SIGN"]) for asked in shop.server.asked}) == 1
+    assert shop.clock.rests == [7, 2.0]
+
+
+@pytest.mark.parametrize("name", ["payment", "query"])
+def test_a_long_retry_after_is_left_to_the_caller(shop: Shop, name: str) -> None:
+    shop.server.will(too_many("11"))
+    with pytest.raises(Refused) as raised:
+        shop.do(name, *([barcode_order()] if name == "payment" else []))
+    assert (raised.value.respcd, raised.value.is_final, raised.value.retry_after_s) == ("1112", False, 11)
+    assert shop.clock.rests == []
+
+
+@pytest.mark.parametrize(
+    "retry_after", ["", "0", "-1", "Sun, 29 Nov 2026 12:00:00 GMT", "9" * 5000, "٣", "1.5"]
+)
+def test_an_unreadable_retry_after_leaves_the_usual_wait(shop: Shop, retry_after: str) -> None:
+    refused = unsigned(verdict("1112")).content
+    answer = httpx.Response(429, headers=[(b"Retry-After", retry_after.encode())], content=refused)
+    shop.server.will(answer, signed(barcode_answer()))
+    assert shop.do("payment", barcode_order()).is_paid
+    assert shop.clock.rests == [0.5]
+
+
+def test_repeats_after_429_are_bounded(shop: Shop) -> None:
+    shop.server.will(*[too_many("3")] * 3)
+    with pytest.raises(Refused) as raised:
+        shop.do("payment", barcode_order())
+    assert raised.value.retry_after_s == 3
+    assert shop.clock.rests == [3, 3]
+
+
+def test_429_with_a_wrong_signature_or_as_a_success_is_no_refusal(shop: Shop) -> None:
+    shop.server.will(signed(verdict("1112"), 429, "another"), signed(barcode_answer(), status=429))
+    for _ in range(2):
+        with pytest.raises(OutcomeUnknown):
+            shop.do("payment", barcode_order())
+
+
 def test_repeats_are_bounded_and_an_unsent_request_is_unreachable(shop: Shop) -> None:
     shop.server.will(*[httpx.ConnectError("no")] * 3)
     with pytest.raises(Unreachable):
