@@ -1,6 +1,7 @@
 """HTTP calls of the kit: any bytes and headers, bounded in time and size, and paced."""
 
 import json
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,10 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 TIMEOUT_S: Final = 30.0
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 SIGN_HEADER: Final = "X-QF-SIGN"
+TOO_MANY_REQUESTS: Final = 429
+#: After 429, a request is sent again so many times, each after `Retry-After`, which is followed up to a limit.
+MAX_REPEATS: Final = 3
+MAX_RETRY_AFTER_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,22 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         sent: str | None = None,
     ) -> Exchange:
-        """`sent` describes the request in reports. Raises Departure if there is no response, or too much of one."""
+        """`sent` describes the request in reports. Raises Departure if there is no response, or too much of one.
+
+        A server may limit requests, and a check is not about that: after 429 the same is sent again later.
+        """
+        exchange = self._send_once(method, target, body, headers, sent)
+        for _ in range(MAX_REPEATS):
+            retry_after_s = exchange.headers.get("retry-after", "")
+            if exchange.status != TOO_MANY_REQUESTS or not re.fullmatch("[0-9]{1,6}", retry_after_s):
+                break
+            time.sleep(min(int(retry_after_s), MAX_RETRY_AFTER_S))
+            exchange = self._send_once(method, target, body, headers, sent)
+        return exchange
+
+    def _send_once(
+        self, method: str, target: str, body: bytes, headers: Mapping[str, str] | None, sent: str | None
+    ) -> Exchange:
         self.pacer.wait()
         described = sent if sent is not None else f"{method} {target}"
         end = time.monotonic() + self.timeout_s

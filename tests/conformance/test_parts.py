@@ -208,6 +208,26 @@ def wire_to(body: bytes, status: int = 200) -> Wire:
     return Wire("http://server", httpx.Client(transport=transport))
 
 
+@pytest.mark.parametrize(
+    ("refusals", "retry_after", "status", "waited_s"),
+    [(2, "7", 200, 14), (9, "1", 429, 3), (1, "3600", 200, 60), (1, "soon", 429, 0), (1, "", 429, 0)],
+)
+def test_a_request_above_a_limit_is_sent_again_later(
+    monkeypatch: pytest.MonkeyPatch, refusals: int, retry_after: str, status: int, waited_s: int
+) -> None:
+    time, bodies = FakeTime(), []
+    began, answers = time.now, iter([429] * refusals + [200])
+    monkeypatch.setattr(wire, "time", time)
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.content)
+        return httpx.Response(next(answers), headers={"Retry-After": retry_after})
+
+    paced = Wire("http://server", httpx.Client(transport=httpx.MockTransport(respond)))
+    assert paced.send("POST", "/", b"a=b").status == status
+    assert (set(bodies), time.now - began) == ({b"a=b"}, waited_s)
+
+
 def test_a_response_that_is_too_long_is_a_departure() -> None:
     with pytest.raises(Departure, match="at most"):
         wire_to(b"x" * (MAX_BODY_BYTES + 1)).send("GET", "/")
