@@ -155,6 +155,28 @@ def test_the_gateway_refuses_in_the_form_of_its_responses(tmp_path: Path) -> Non
     assert process.events().count("request.incomplete") == 1
 
 
+def test_a_refused_flood_keeps_its_connection_and_the_bodies_on_it_are_not_mixed_up(tmp_path: Path) -> None:
+    """The limit of an address is checked before the body is read: the rest of it is skipped."""
+    body = b"x" * 90_000
+    post = b"POST /trade/v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with gateway(tmp_path, TAEL_ADDRESS_MAX_PER_SECOND="1") as process:
+        with socket.create_connection(("127.0.0.1", process.port), WAIT_S) as connection:
+            answers = []
+            for _ in range(20):
+                connection.sendall(post)
+                connection.sendall(body)
+                answers.append(answer_on(connection))
+        refused = [answer for answer in answers if answer[0] == 429]
+        assert {status for status, _, _ in answers} == {200, 429}
+        for _, headers, members in refused:
+            assert headers["retry-after"] == "1"
+            assert members["respcd"] == "1112"
+    assert "request.rate_limited" in process.events()
+    assert {"limit": "address", "mchid": "", "peer": "127.0.0.1"}.items() <= next(
+        line for line in process.lines if line["event"] == "request.rate_limited"
+    ).items()
+
+
 def test_several_processes_serve_one_port_and_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     with gateway(tmp_path, "--workers", "2") as process:
         assert process.ask(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")[0] == 200
