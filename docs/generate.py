@@ -1,4 +1,4 @@
-"""Write the files that are generated: pages of documentation from the code, and the code's tables of currencies.
+"""Write the files that are generated: pages of documentation from the code, and tables of the code.
 
 Run as `.venv/bin/python docs/generate.py`. With `--check` it writes nothing, and exits with 1 if a page is out of date.
 """
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # runs from a checkout where the package is not installed
 
 from docs.currencies import currencies_module  # noqa: E402
+from docs.merchant_categories import merchant_categories_module  # noqa: E402
 from docs.paytypes import pay_types_page  # noqa: E402
 from docs.schema import entities_page  # noqa: E402
 from tael.base.money import Money  # noqa: E402
@@ -576,6 +577,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     # Packages that do not import each other have one each.
     ROOT / "tael" / "base" / "currencies.py": currencies_module,
     ROOT / "tael_sandbox" / "currencies.py": currencies_module,
+    ROOT / "tael" / "base" / "merchant_categories.py": merchant_categories_module,
     ROOT / "client" / "tael_client" / "currencies.py": currencies_module,
 }
 

@@ -154,8 +154,9 @@ def parents_of(table: Table, tables: dict[str, Table], enforced: set[str]) -> di
     """The tables to which the columns of `table` refer, by column."""
     for parent in tables.values():
         is_longer = table.primary_key[: len(parent.primary_key)] == parent.primary_key != table.primary_key
-        if table.name.startswith(f"{parent.name}_") and is_longer and parent.primary_key:
-            return {next(name for name in parent.primary_key if name not in OWNERS): parent.name}
+        own = [name for name in parent.primary_key if name not in OWNERS]
+        if table.name.startswith(f"{parent.name}_") and is_longer and own:
+            return {own[0]: parent.name}
     named = dict(table.foreign_keys)
     for column in table.columns:
         parent_name = named_by(column, tables, enforced)

@@ -70,6 +70,7 @@ class Settings:
     server_ip: str
     clock_file: Path | None
     webhook_egress: EgressPolicy
+    documents: Path | None = None  #: the folder of merchants' documents; without one none can be stored
     database_connections: int = MAX_CONNECTIONS  #: maximum per process
     database_timeout_s: float = Limits().call_s  #: for all statements of one call
     http: HttpLimits = HttpLimits()
@@ -141,6 +142,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             loopback=_switch(environment, "TAEL_WEBHOOK_LOOPBACK", "off"),
             any_port=_switch(environment, "TAEL_WEBHOOK_ANY_PORT", "off"),
         ),
+        documents=_folder(environment, "TAEL_DOCUMENTS"),
         database_connections=_database_connections(environment),
         database_timeout_s=_database_timeout_s(environment),
         http=_http_limits(environment),
@@ -279,6 +281,16 @@ def _proxy(url: str) -> Secret | None:
     if not is_valid or parts.path not in ("", "/") or parts.query or parts.fragment or not url.isascii():
         raise BadSettings("TAEL_WALLET_PROXY must be a URL such as http://proxy.example:3128")
     return Secret(url)
+
+
+def _folder(environment: Mapping[str, str], name: str) -> Path | None:
+    path = environment.get(name)
+    if not path:
+        return None
+    folder = Path(path)
+    if not (folder.is_absolute() and folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise BadSettings(f"{name}: {path} is not the absolute path of a folder that can be written")
+    return folder
 
 
 def _certificates(path: str, name: str) -> str:

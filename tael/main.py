@@ -88,7 +88,8 @@ def clock_of(settings: Settings) -> Clock:
 async def open_store(settings: Settings, limits: Limits = PATIENT) -> AsyncIterator[Store]:
     """A store over the configured database, which need not be up yet. The default limits are those of a command."""
     async with Database(settings.database_url.reveal(), limits) as database:
-        yield store_over(database, Cipher(settings.encryption_key_bytes()), settings.node)
+        cipher = Cipher(settings.encryption_key_bytes())
+        yield store_over(database, cipher, settings.node, settings.documents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +220,14 @@ def application(
     services: Services, max_form_bytes: int | None = None, max_per_second_of_address: int = 0
 ) -> "Starlette":
     """The application of an API process. `max_per_second_of_address` 0 is no limit."""
-    from tael.api import checkout, health, notices, trade
+    from tael.api import checkout, health, notices, sign_up, trade
     from tael.api.address_guard import AddressGuard
     from tael.api.app import create_app
     from tael.api.exchange import Access
     from tael.api.request_body import MAX_FORM_BYTES
     from tael.cashier import pages as cashier
     from tael.cashier.context import CashierContext
+    from tael.merchants.sign_up import SignUpContext
 
     store, payments, pages = services.store, services.payments, services.pages
     access = Access(
@@ -236,10 +238,18 @@ def application(
         AddressGuard(max_per_second_of_address, payments.clock),
         services.rate_limiter,
     )
+    applying = SignUpContext(
+        store.merchants,
+        store.applications,
+        store.document_files,
+        payments.wallets.credentials,
+        payments.clock,
+    )
     return create_app(
-        (*trade.calls(payments, pages), checkout.opening(payments, pages)),
+        (*trade.calls(payments, pages), *sign_up.calls(applying), checkout.opening(payments, pages)),
         access,
         [
+            *sign_up.routes(),
             *notices.routes(payments),
             *health.routes(
                 store.database,

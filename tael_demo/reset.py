@@ -6,7 +6,16 @@ The folder is locked against a start meanwhile. Every check comes before the fir
 from pathlib import Path
 from typing import Final
 
-from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY, EXTERNAL_DATABASE, LOCK_FILE, POSTGRES, WALLETS
+from tael.base.ids import DOCUMENT_ID_LENGTH
+from tael.cli.demo_folder import (
+    CLOCK,
+    DOCUMENTS,
+    ENCRYPTION_KEY,
+    EXTERNAL_DATABASE,
+    LOCK_FILE,
+    POSTGRES,
+    WALLETS,
+)
 from tael_demo.addresses import FILE as ADDRESSES
 from tael_demo.addresses import addresses_in
 from tael_demo.embedded.server import emptied
@@ -38,10 +47,11 @@ MADE: Final = (
     ),
     *(f"sandbox/certificates/client-*.{end}" for end in ("p12", "draft")),
     *(f"shop/shop.sqlite{end}" for end in SQLITE),
+    *(f"{DOCUMENTS}/{'[A-Za-z0-9]' * DOCUMENT_ID_LENGTH}{end}" for end in ("", ".part")),
     *(f"logs/{of}.log" for of in ("api-[0-9]", "sandbox", "shop", "worker")),
 )
 #: Inner folders first. A folder with other files in it stays.
-FOLDERS: Final = ("sandbox/certificates", "sandbox", "shop", "logs")
+FOLDERS: Final = ("sandbox/certificates", "sandbox", "shop", DOCUMENTS, "logs")
 
 
 def throw_away(paths: DemoPaths) -> None:

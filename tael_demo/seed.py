@@ -113,12 +113,18 @@ async def _add(plan: Plan, store: Store, accounts: list[dict[str, Any]], now: da
         return_url=None,
         webhook_style=plan.style,
         sha256_only=plan.sha256_only,
+        signup_currency=DEFAULT_CURRENCY if plan.is_published else None,
     )
     await store.merchants.add_app(app, now)
     for index, shop in enumerate(plan.shops):
         mchid = PUBLISHED_MCHID if plan.is_published else ids.mchid()
         merchant = Merchant(
-            mchid, app.appcode, shop.name, shop.currency, unmatched_payments=UnmatchedPolicy.RETURN
+            mchid,
+            app.appcode,
+            shop.name,
+            shop.currency,
+            is_default=plan.is_published,  # QFPay's samples name no merchant, whoever has signed up meanwhile
+            unmatched_payments=UnmatchedPolicy.RETURN,
         )
         await store.merchants.add_merchant(merchant, now + timedelta(milliseconds=index))
         for row in accounts:

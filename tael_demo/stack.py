@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tael.cli.databases import UNUSABLE_DATABASE, why_unusable
-from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY, EXTERNAL_DATABASE, WALLETS
+from tael.cli.demo_folder import CLOCK, DOCUMENTS, ENCRYPTION_KEY, EXTERNAL_DATABASE, WALLETS
 from tael.cli.isolation import isolated, without_callers
 from tael.cli.listener import CHILD, listen, start_api
 from tael.cli.processes import Child, Supervisor, fork, preload
@@ -178,6 +178,7 @@ def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
         "TAEL_WECHAT_CA_FILE": str((paths.data / "wechat_ca.pem").absolute()),
     }
     (paths.data / WALLETS).write_text(json.dumps(wallets))  # for the operator's commands
+    (paths.data / DOCUMENTS).mkdir(exist_ok=True)
     return {
         **without_callers(os.environ),
         **wallets,
@@ -185,6 +186,7 @@ def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
         "TAEL_ENCRYPTION_KEY": _encryption_key(paths),
         "TAEL_PUBLIC_URL": paths.gateway_url,
         "TAEL_CLOCK_FILE": str(paths.data / CLOCK),
+        "TAEL_DOCUMENTS": str((paths.data / DOCUMENTS).absolute()),
         "TAEL_WEBHOOK_LOOPBACK": "on",
         "TAEL_WEBHOOK_ANY_PORT": "on",
         "TAEL_SETTINGS_CACHE_MS": "0",  # who changes a setting tries it at once

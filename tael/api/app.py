@@ -6,6 +6,7 @@
 import re
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import structlog
 from starlette.applications import Starlette
@@ -25,7 +26,7 @@ from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE
 log = structlog.get_logger()
 
 
-def create_app(endpoints: Sequence[Endpoint], access: Access, routes: Sequence[BaseRoute]) -> Starlette:
+def create_app(endpoints: Sequence[Endpoint[Any]], access: Access, routes: Sequence[BaseRoute]) -> Starlette:
     """The ASGI application of merchants' `endpoints` and other `routes`.
 
     Repeated slashes inside a path are merged, as nginx does; a trailing slash makes another path (404). Starlette

@@ -26,7 +26,7 @@ async def open_checkout(request: AuthenticatedRequest, context: PaymentContext, 
     return {"respcd": codes.OK, "respmsg": "ok", "resperr": "", "page": page}
 
 
-def opening(context: PaymentContext, pages: Pages) -> Endpoint:
+def opening(context: PaymentContext, pages: Pages) -> Endpoint[AuthenticatedRequest]:
     """The endpoint that stores a link."""
     handler = partial(open_checkout, context=context, pages=pages)
     return Endpoint(f"{CHECKSTAND}/open", ("POST",), "checkout", "payment", handler, LINK, is_page=True)

@@ -4,13 +4,15 @@ Values only: `steps.py` has the functions, `pipeline.py` their order.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
 
 from starlette.requests import Request
 
 from tael.api.address_guard import AddressGuard
-from tael.api.wire import Parameters
+from tael.api.uploads import UploadMemory
+from tael.api.wire import FilePart, Parameters
 from tael.base.clock import Clock
 from tael.base.secret import Secret
 from tael.merchants.credential_cache import AppContext, CredentialCache
@@ -18,9 +20,9 @@ from tael.merchants.domain.merchant import App, Merchant
 from tael.merchants.rate_limiter import RateLimiter
 from tael.qfpay.answers import Members
 from tael.qfpay.codes import Call
-from tael.qfpay.requests import AuthenticatedRequest
 
-Handler = Callable[[AuthenticatedRequest], Awaitable[Members]]
+#: What a handler gets: `AuthenticatedRequest`, or `AppRequest` from the steps that select no merchant.
+Verified = TypeVar("Verified")
 #: A check, or a piece of work. Raises TaelError to refuse the request; otherwise returns what is known from here on.
 Step = Callable[["Exchange"], Awaitable["Exchange"]]
 
@@ -28,14 +30,14 @@ NO_PARAMETERS: Final = Parameters({}, (), "utf-8")
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Generic[Verified]):
     """One path of the API: its steps, and the handler that the last of them calls."""
 
     path: str
     methods: tuple[str, ...]
     name: str  #: in the log
-    call: Call  #: in the texts of errors; the operation that the merchant must have been granted
-    handler: Handler
+    call: Call  #: in the texts of errors; `check_grant` checks the operation of this name
+    handler: Callable[[Verified], Awaitable[Members]]
     steps: tuple[Step, ...]
     is_page: bool = False  #: called by a page of ours, not by a merchant's server
 
@@ -50,6 +52,7 @@ class Access:
     max_form_bytes: int
     address_guard: AddressGuard
     rate_limiter: RateLimiter
+    uploads: UploadMemory = field(default_factory=UploadMemory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,12 @@ class Exchange:
     """One request, and what the steps have found out so far. A field is set by the step named behind it."""
 
     http: Request
-    endpoint: Endpoint
+    endpoint: Endpoint[Any]
     access: Access
+    held: ExitStack  #: released with the response
     body: bytes = b""  #: read_body
-    parameters: Parameters = NO_PARAMETERS  #: read_call, read_link: not verified
+    parameters: Parameters = NO_PARAMETERS  #: read_call, read_link, read_upload: not verified
+    files: tuple[FilePart, ...] = ()  #: read_upload: not signed
     appcode: str = ""  #: the same: as sent, for the log
     reference: str | None = None  #: read_call: a well-formed number, which a refusal may repeat
     claimed: AppContext | None = None  #: identify: the app that the request names; not verified

@@ -5,7 +5,8 @@ only place where an error becomes a response. A response is signed once `sign_re
 proven the key.
 """
 
-from typing import Final
+from contextlib import ExitStack
+from typing import Any, Final
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -64,6 +65,36 @@ CALL: Final[tuple[Step, ...]] = (
     steps.call_handler,
 )
 
+#: A sign-up, and documents of a merchant that may not be approved yet.
+APPLICATION: Final[tuple[Step, ...]] = (
+    steps.limit_address,
+    steps.read_upload,
+    steps.identify,
+    steps.verify_call,
+    steps.check_reading,
+    steps.check_address,
+    steps.check_age,
+    steps.sign_responses,
+    steps.check_app,
+    steps.check_open,
+    steps.call_app_handler,
+)
+
+#: What is known of a merchant, whatever its state.
+APPLICATION_QUERY: Final[tuple[Step, ...]] = (
+    steps.limit_address,
+    steps.read_body,
+    steps.read_call,
+    steps.identify,
+    steps.verify_call,
+    steps.check_reading,
+    steps.check_address,
+    steps.check_age,
+    steps.sign_responses,
+    steps.check_app,
+    steps.call_app_handler,
+)
+
 #: A checkout link, posted by its page. A payer's browser sends it, from any address, and cannot verify a signature. It
 #: does not count for the merchant: a payer can send the same link any number of times.
 LINK: Final[tuple[Step, ...]] = (
@@ -82,13 +113,14 @@ LINK: Final[tuple[Step, ...]] = (
 )
 
 
-async def serve(request: Request, endpoint: Endpoint, access: Access) -> Response:
+async def serve(request: Request, endpoint: Endpoint[Any], access: Access) -> Response:
     """The response to one request of a merchant. Raises ClientDisconnect."""
-    exchange = Exchange(request, endpoint, access)
     with (
+        ExitStack() as held,
         structlog.contextvars.bound_contextvars(request_id=ids.request_id(), call=endpoint.name),
         budget(access.call_s),
     ):
+        exchange = Exchange(request, endpoint, access, held)
         try:
             for step in endpoint.steps:
                 exchange = await step(exchange)
@@ -124,7 +156,9 @@ def refusal(error: Exception, exchange: Exchange) -> Response:
 
 def _refused(error: TaelError, exchange: Exchange) -> Response:
     members = error_answer(error, exchange.endpoint.call, error.reference or exchange.reference)
-    return answer(members, exchange.signer)
+    # A merchant of another app is no reason to sign, in whichever step it is found.
+    signer = None if isinstance(error, NotAuthentic) else exchange.signer
+    return answer(members, signer)
 
 
 def _rate_limited(error: RateLimited, exchange: Exchange) -> Response:
@@ -136,7 +170,7 @@ def _rate_limited(error: RateLimited, exchange: Exchange) -> Response:
     return response
 
 
-def _too_large(error: BodyTooLarge, endpoint: Endpoint) -> Response:
+def _too_large(error: BodyTooLarge, endpoint: Endpoint[Any]) -> Response:
     if endpoint.is_page:
         return answer(error_answer(UnreadableMessage(), endpoint.call, None), None, 413)
     return answer(bare_answer(BAD_MESSAGE, str(error)), None, 413)

@@ -6,17 +6,17 @@ A step raises TaelError to refuse the request. No step before `verify_call` or `
 from dataclasses import replace
 from typing import TypeVar
 
-from tael.api import authenticate
+from tael.api import authenticate, uploads
 from tael.api.exchange import Exchange
 from tael.api.request_body import peer_of
 from tael.api.request_body import read_body as read_limited_body
-from tael.api.wire import read_parameters
+from tael.api.wire import multipart_boundary, read_parameters
 from tael.merchants import credential_cache
 from tael.merchants.credential_cache import AppContext
 from tael.merchants.domain.merchant import Operation
 from tael.qfpay import fields
 from tael.qfpay.errors import BadField, UnreadableMessage
-from tael.qfpay.requests import CALL_NAMES, AuthenticatedRequest
+from tael.qfpay.requests import CALL_NAMES, AppRequest, AuthenticatedRequest
 
 T = TypeVar("T")
 
@@ -54,6 +54,18 @@ async def read_call(exchange: Exchange) -> Exchange:
         appcode=authenticate.read_credentials(headers).appcode,
         reference=fields.echoed_reference(parameters.values),
     )
+
+
+async def read_upload(exchange: Exchange) -> Exchange:
+    """The parameters, and the files of a multipart body. Raises as `read_body` and `read_call`, and OutOfService."""
+    headers, access = exchange.http.headers, exchange.access
+    boundary = multipart_boundary(headers)
+    if boundary is None:
+        return await read_call(await read_body(exchange))
+    reservation = exchange.held.enter_context(access.uploads.reservation())
+    upload = await uploads.read_upload(exchange.http, boundary, reservation, access.max_form_bytes)
+    appcode = authenticate.read_credentials(headers).appcode
+    return replace(exchange, parameters=upload.parameters, files=upload.files, appcode=appcode)
 
 
 async def read_link(exchange: Exchange) -> Exchange:
@@ -135,6 +147,12 @@ async def sign_responses(exchange: Exchange) -> Exchange:
     return replace(exchange, signer=app if key is app.key else replace(app, key=key))
 
 
+async def check_app(exchange: Exchange) -> Exchange:
+    """The app is not disabled; for calls that select no merchant."""
+    credential_cache.check_app(known(exchange.context).app)
+    return exchange
+
+
 async def check_state(exchange: Exchange) -> Exchange:
     """The merchant is approved, and neither it nor its app is disabled."""
     credential_cache.check_state(known(exchange.context).app, known(exchange.merchant))
@@ -165,4 +183,14 @@ async def check_accounts(exchange: Exchange) -> Exchange:
 async def call_handler(exchange: Exchange) -> Exchange:
     """What was requested is done."""
     request = AuthenticatedRequest(known(exchange.context), known(exchange.merchant), known(exchange.values))
+    return replace(exchange, members=await exchange.endpoint.handler(request))
+
+
+async def call_app_handler(exchange: Exchange) -> Exchange:
+    """The same, for an app's request that names no merchant, or one that the handler looks up."""
+    files = [
+        (each.name.decode("utf-8", "replace"), None if each.is_too_large else each.content)
+        for each in exchange.files
+    ]
+    request = AppRequest(known(exchange.context), known(exchange.values), files)
     return replace(exchange, members=await exchange.endpoint.handler(request))

@@ -48,7 +48,7 @@ async def query(request: AuthenticatedRequest, context: PaymentContext) -> Membe
     return answers.query_answer(transactions, request.context.app, filters.page, filters.page_size)
 
 
-def calls(context: PaymentContext, pages: Pages) -> tuple[Endpoint, ...]:
+def calls(context: PaymentContext, pages: Pages) -> tuple[Endpoint[AuthenticatedRequest], ...]:
     """The calls. Caches repeat GETs, so only a query can be one."""
     pay = partial(payment, context=context, pages=pages)
     post, get = ("POST",), ("POST", "GET")

@@ -6,8 +6,9 @@ body without a Content-Type, in UTF-8 or GB18030. The result is one set with eac
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 from python_multipart import MultipartParser
@@ -51,12 +52,27 @@ def read_parameters(query_string: bytes, headers: Headers, body: bytes) -> Param
     """
     if body.lstrip().startswith((b"{", b"[")):
         raise UnreadableMessage("the body is JSON; send a form")
+    boundary = multipart_boundary(headers)
+    if body and boundary is not None:
+        parts = Parts(boundary)
+        parts.write(body)
+        parts.close()
+        return multipart_parameters(query_string, parts.pairs)
+    return _parameters(raw_pairs(query_string) + raw_pairs(body), [], [query_string, body])
+
+
+def multipart_boundary(headers: Headers) -> bytes | None:
+    """The boundary of a multipart body, perhaps empty; None for any other body."""
     content_type, options = parse_options_header(headers.get("content-type", ""))
-    raw = raw_pairs(query_string)
-    if body and content_type == b"multipart/form-data":
-        in_body, forms = multipart_pairs(body, options.get(b"boundary", b"")), [query_string]
-    else:
-        raw, in_body, forms = raw + raw_pairs(body), [], [query_string, body]
+    return options.get(b"boundary", b"") if content_type == b"multipart/form-data" else None
+
+
+def multipart_parameters(query_string: bytes, in_body: list[BytePair]) -> Parameters:
+    """As `read_parameters`, with the text parts of a multipart body. Raises UnreadableMessage, BadField."""
+    return _parameters(raw_pairs(query_string), in_body, [query_string])
+
+
+def _parameters(raw: list[BytePair], in_body: list[BytePair], forms: list[bytes]) -> Parameters:
     check_count(len(raw) + len(in_body))  # before decoding, which is the expensive part
     pairs = [*((unquoted(name), unquoted(value)) for name, value in raw), *in_body]
     check_names(pairs)
@@ -82,73 +98,128 @@ def _unescaped(escapes: re.Match[bytes]) -> bytes:
     return bytes.fromhex(escapes[0].replace(b"%", b"").decode())
 
 
-def multipart_pairs(body: bytes, boundary: bytes) -> list[BytePair]:
-    """The text parts of a multipart body. Files are skipped: they are never signed."""
-    parts = TextParts()
-    try:
-        parser = MultipartParser(
-            boundary,
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A file of a multipart body. Its file name and declared type are not kept."""
+
+    name: bytes  #: the parameter's
+    content: bytes = field(repr=False)
+    is_too_large: bool  #: then `content` is not whole
+
+
+class Parts:
+    """The parts of a multipart body, from its bytes in order: `write` each piece, then `close`.
+
+    Files are kept up to `max_file_bytes` each; they are never signed. The size of the whole body is the caller's to
+    limit, that of all text parts is limited here. Raises UnreadableMessage.
+    """
+
+    def __init__(
+        self, boundary: bytes, *, max_file_bytes: int = 0, max_text_bytes: int | None = None
+    ) -> None:
+        self.pairs: list[BytePair] = []
+        self.files: list[FilePart] = []
+        self._max_file_bytes = max_file_bytes
+        self._remaining_text_bytes = max_text_bytes
+        self._is_finished = False
+        self._parts = -1
+        self._begin()
+        self._boundary = boundary
+        self._parser: MultipartParser | None = None
+
+    def write(self, piece: bytes) -> None:
+        with _unreadable():
+            self._parser = self._parser or self._new_parser()
+            self._parser.write(piece)
+
+    def _new_parser(self) -> MultipartParser:
+        if not self._boundary:
+            raise UnreadableMessage("the multipart body has no end")
+        return MultipartParser(
+            self._boundary,
             {
-                "on_part_begin": parts.begin,
-                "on_header_field": parts.add_header_name,
-                "on_header_value": parts.add_header_value,
-                "on_header_end": parts.end_header,
-                "on_part_data": parts.add_content,
-                "on_part_end": parts.end,
-                "on_end": parts.finish,
+                "on_part_begin": self._begin,
+                "on_header_field": self._add_header_name,
+                "on_header_value": self._add_header_value,
+                "on_header_end": self._end_header,
+                "on_part_data": self._add_content,
+                "on_part_end": self._end,
+                "on_end": self._finish,
             },
         )
-        parser.write(body)
-    except FormParserError as error:
-        raise UnreadableMessage("the multipart body is broken") from error
-    if not boundary or not parts.finished:
-        raise UnreadableMessage("the multipart body has no end")
-    return parts.pairs
 
+    def close(self) -> None:
+        """The body is complete: `pairs` and `files` are all that it has."""
+        if not self._is_finished:
+            raise UnreadableMessage("the multipart body has no end")
 
-class TextParts:
-    """Collects the text parts from the multipart parser's callbacks. `pairs` is complete once `finished`."""
-
-    def __init__(self) -> None:
-        self.pairs: list[BytePair] = []
-        self.finished = False
-        self._parts = -1
-        self.begin()
-
-    def begin(self) -> None:
+    def _begin(self) -> None:
         self._parts += 1
         check_count(self._parts)
         self._disposition: dict[bytes, bytes] = {}
         self._content = bytearray()
+        self._length = 0
         self._reset_header()
 
-    def add_header_name(self, text: bytes, start: int, end: int) -> None:
+    def _add_header_name(self, text: bytes, start: int, end: int) -> None:
         self._header_name += text[start:end]
 
-    def add_header_value(self, text: bytes, start: int, end: int) -> None:
+    def _add_header_value(self, text: bytes, start: int, end: int) -> None:
         self._header_value += text[start:end]
 
-    def end_header(self) -> None:
+    def _end_header(self) -> None:
         if self._header_name.lower() == b"content-disposition":
             _, self._disposition = parse_options_header(bytes(self._header_value))
         self._reset_header()
 
-    def add_content(self, text: bytes, start: int, end: int) -> None:
-        self._content += text[start:end]
+    def _add_content(self, text: bytes, start: int, end: int) -> None:
+        self._length += end - start
+        if not self._is_file:
+            self._count_text(end - start)
+            self._content += text[start:end]
+        elif self._length <= self._max_file_bytes:
+            self._content += text[start:end]
 
-    def end(self) -> None:
-        if b"filename" in self._disposition:
-            return
+    def _count_text(self, length: int) -> None:
+        if self._remaining_text_bytes is not None:
+            self._remaining_text_bytes -= length
+            if self._remaining_text_bytes < 0:
+                raise UnreadableMessage("the text parts of the multipart body are too long")
+
+    def _end(self) -> None:
         name = self._disposition.get(b"name")
-        if name is None:
+        if self._is_file:
+            self._end_file(name)
+        elif name is None:
             raise UnreadableMessage("a part of the multipart body has no name")
-        self.pairs.append((name, bytes(self._content)))
+        else:
+            self.pairs.append((name, bytes(self._content)))
 
-    def finish(self) -> None:
-        self.finished = True
+    def _end_file(self, name: bytes | None) -> None:
+        # A browser sends a field without a chosen file as one without a name and without content.
+        if self._length or self._disposition[b"filename"]:
+            is_too_large = self._length > self._max_file_bytes
+            content = b"" if is_too_large else bytes(self._content)
+            self.files.append(FilePart(name or b"", content, is_too_large))
+        self._content = bytearray()
+
+    def _finish(self) -> None:
+        self._is_finished = True
+
+    @property
+    def _is_file(self) -> bool:
+        return b"filename" in self._disposition
 
     def _reset_header(self) -> None:
         self._header_name, self._header_value = bytearray(), bytearray()
+
+
+@contextmanager
+def _unreadable() -> Iterator[None]:
+    try:
+        yield
+    except FormParserError as error:
+        raise UnreadableMessage("the multipart body is broken") from error
 
 
 # ---- one set of values -------------------------------------------------------------------------------------

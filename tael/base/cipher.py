@@ -26,14 +26,22 @@ class Cipher:
 
     def encrypt(self, secret: Secret) -> bytes:
         """`secret` as stored: nonce and ciphertext."""
+        return self.encrypt_content(secret.reveal().encode(), None)
+
+    def encrypt_content(self, content: bytes, name: bytes | None) -> bytes:
+        """`content` as stored. It is decrypted under the same `name` only."""
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._aead.encrypt(nonce, secret.reveal().encode(), None)
+        return nonce + self._aead.encrypt(nonce, content, name)
 
     def decrypt(self, ciphertext: bytes) -> Secret:
         """The secret in `ciphertext`. Raises DecryptionFailed."""
+        return Secret(self.decrypt_content(ciphertext, None).decode())
+
+    def decrypt_content(self, ciphertext: bytes, name: bytes | None) -> bytes:
+        """The content in `ciphertext`. Raises DecryptionFailed."""
         nonce, encrypted = ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:]
         try:
-            return Secret(self._aead.decrypt(nonce, encrypted, None).decode())
+            return self._aead.decrypt(nonce, encrypted, name)
         except (InvalidTag, ValueError) as error:
             raise DecryptionFailed(
                 "TAEL_ENCRYPTION_KEY does not decrypt the secrets in this database"

@@ -115,6 +115,24 @@ class AmountRefused(TaelError):
     reason = Reason.AMOUNT_LIMIT
 
 
+class ApplicationRefused(TaelError):
+    """A field or a file of the application is missing or wrong, or this business has signed up before."""
+
+    reason = Reason.BAD_APPLICATION
+
+
+class DocumentRepeated(TaelError):
+    """Every file of this upload is stored already."""
+
+    reason = Reason.DOCUMENT_REPEATED
+
+
+class DocumentsUnavailable(TaelError):
+    """Files cannot be stored now, and nothing was stored. Send the same request again later."""
+
+    reason = Reason.DOCUMENTS_UNAVAILABLE
+
+
 # ---- the payment -------------------------------------------------------------------------------------------
 
 

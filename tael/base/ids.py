@@ -9,6 +9,7 @@ KEY_LENGTH: Final = 32
 MCHID_LENGTH: Final = 16
 ACCOUNT_ID_LENGTH: Final = 24
 LINK_ID_LENGTH: Final = 24
+DOCUMENT_ID_LENGTH: Final = 24
 
 
 def appcode() -> str:
@@ -33,6 +34,11 @@ def account_id() -> str:
 def link_id() -> str:
     """The unguessable part of a checkout page's URL."""
     return _letters(LINK_ID_LENGTH)
+
+
+def document_id() -> str:
+    """The name of a document's file."""
+    return _letters(DOCUMENT_ID_LENGTH)
 
 
 def request_id() -> str:

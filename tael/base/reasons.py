@@ -28,6 +28,9 @@ class Reason(StrEnum):
     OPERATION_DENIED = "operation_denied"
     NO_ACCOUNT = "no_account"  #: at any wallet
     PAY_TYPE_NOT_GRANTED = "pay_type_not_granted"  #: or it does not exist
+    BAD_APPLICATION = "bad_application"  #: a field or a file of it, or the business has signed up before
+    DOCUMENT_REPEATED = "document_repeated"
+    DOCUMENTS_UNAVAILABLE = "documents_unavailable"  #: the folder of documents
     OTHER_CURRENCY = "other_currency"  #: not the merchant's
 
     # ---- the payment

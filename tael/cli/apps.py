@@ -115,6 +115,14 @@ AllowedAddressOption = Annotated[
         show_default=False,
     ),
 ]
+SignupCurrencyOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CURRENCY",
+        help='Let the app sign up merchants, which get this currency; "" to forbid it again.',
+        show_default=False,
+    ),
+]
 
 
 @apps.command("add")
@@ -136,6 +144,7 @@ def add(
     max_request_age: MaxRequestAgeOption = None,
     sha256_responses: Sha256ResponsesOption = None,
     allowed_address: AllowedAddressOption = None,
+    signup_currency: SignupCurrencyOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -155,6 +164,7 @@ def add(
             max_request_age,
             sha256_responses,
             allowed_address,
+            signup_currency,
         )
     key = None if key_file is None else inputs.secret_in(key_file, APP_KEY, "--key-file")
     with inputs.options_named():
@@ -183,6 +193,7 @@ def set_settings(
     max_request_age: MaxRequestAgeOption = None,
     sha256_responses: Sha256ResponsesOption = None,
     allowed_address: AllowedAddressOption = None,
+    signup_currency: SignupCurrencyOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -202,6 +213,7 @@ def set_settings(
             max_request_age,
             sha256_responses,
             allowed_address,
+            signup_currency,
         )
 
     app = _changed(data, lambda store, _: change_app(store.merchants, appcode, changes))

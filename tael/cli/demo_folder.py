@@ -14,6 +14,8 @@ from typing import Final
 ENCRYPTION_KEY: Final = "encryption.key"
 EXTERNAL_DATABASE: Final = "database_url"
 CLOCK: Final = "clock"
+#: The folder of merchants' documents.
+DOCUMENTS: Final = "documents"
 #: The addresses of the demo's wallets: settings of its gateway, as JSON.
 WALLETS: Final = "wallets.json"
 #: The folder of the demo's own PostgreSQL, and two of its files.
@@ -42,6 +44,8 @@ def environment_in(folder: Path) -> dict[str, str]:
     found = {"TAEL_DATABASE_URL": url, "TAEL_ENCRYPTION_KEY": encryption_key}
     if (folder / CLOCK).exists():
         found["TAEL_CLOCK_FILE"] = str(folder / CLOCK)
+    if (folder / DOCUMENTS).is_dir():
+        found["TAEL_DOCUMENTS"] = str((folder / DOCUMENTS).absolute())
     wallets: dict[str, str] = json.loads(_kept(folder / WALLETS) or "{}")
     return found | wallets
 

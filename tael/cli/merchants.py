@@ -1,6 +1,11 @@
 """`tael merchant`: merchants, who receive the money. A running gateway applies a change within a second."""
 
+import os
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -8,9 +13,12 @@ import typer
 from tael.base.money import Money
 from tael.cli import inputs
 from tael.cli.finding import DataOption, with_store
-from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
+from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.merchants.apps import NoSuchApp
+from tael.merchants.domain.application import Decision, DecisionImpossible, shown
 from tael.merchants.domain.changes import MAX_AMOUNT_MINOR, MAX_RATE, MerchantChanges
+from tael.merchants.domain.document import ENDINGS, Document
+from tael.merchants.domain.forms import MCHID
 from tael.merchants.domain.merchant import Merchant, MerchantState, Operation, UnmatchedPolicy
 from tael.merchants.merchants import (
     NoSuchMerchant,
@@ -19,7 +27,10 @@ from tael.merchants.merchants import (
     find_merchants,
     new_merchant,
 )
+from tael.merchants.review import DocumentChanged, MerchantFile, content_of, decide, merchant_file
+from tael.merchants.store.applications import CurrencyFixed
 from tael.merchants.store.merchants import AlreadyThere
+from tael.operations.store import Store
 
 merchants: Final = typer.Typer(help="Manage merchants.", no_args_is_help=True)
 
@@ -36,6 +47,8 @@ COLUMNS: Final = (
     "max_per_second",
     "max_per_minute",
 )
+DOCUMENT_COLUMNS: Final = ("kind", "media_type", "size_bytes", "created_at", "sha256")
+DECISION_COLUMNS: Final = ("number", "state", "reason", "decided_at")
 DenyOption = Annotated[
     list[Operation] | None, typer.Option("--deny", help="Deny this operation to the merchant. Repeatable.")
 ]
@@ -62,6 +75,13 @@ PerMinuteOption = Annotated[
     ),
 ]
 StateOption = typer.Option(help="Only an active merchant can take payments.")
+MchidArgument = Annotated[str, typer.Argument(metavar="MCHID", help="The merchant's id.")]
+ReasonOption = Annotated[
+    str | None, typer.Option(help="Why, in one line of up to 500 characters; shown by `merchant show`.")
+]
+NeededReasonOption = Annotated[
+    str, typer.Option(help="Why, in one line of up to 500 characters; shown by `merchant show`.")
+]
 
 
 @merchants.command("add")
@@ -169,6 +189,157 @@ def list_merchants(
         show_json([_row(merchant) for merchant in listed])
     else:
         show_rows([_table_row(merchant) for merchant in listed], COLUMNS)
+
+
+# ---- review ------------------------------------------------------------------------------------------------------
+
+
+@merchants.command("show")
+def show(
+    mchid: MchidArgument,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Print the numbers of identity card and bank account whole.")
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a merchant with its application, its documents and the decisions about it."""
+    found = _file_of(mchid, data)
+    application = None if found.application is None else dict(shown(found.application, reveal=reveal))
+    if as_json:
+        show_json(
+            {
+                "merchant": _row(found.merchant),
+                "application": application,
+                "documents": found.documents,
+                "decisions": found.decisions,
+            }
+        )
+        return
+    show_members(_table_row(found.merchant))
+    if application is not None:
+        show_members(application, "application")
+    if found.documents:
+        show_rows([asdict(document) for document in found.documents], DOCUMENT_COLUMNS, "documents")
+    if found.decisions:
+        show_rows([asdict(decision) for decision in found.decisions], DECISION_COLUMNS, "decisions")
+
+
+@merchants.command("approve")
+def approve(
+    mchid: MchidArgument,
+    reason: ReasonOption = None,
+    currency: Annotated[
+        str | None, typer.Option(help="The merchant's only currency. Default: the one it signed up with.")
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve a merchant that is waiting or was refused: it can take payments once it has a wallet account."""
+    _decide(mchid, Decision.APPROVE, reason, data, as_json, currency)
+
+
+@merchants.command("refuse")
+def refuse(
+    mchid: MchidArgument, reason: NeededReasonOption, data: DataOption = None, as_json: JsonOption = False
+) -> None:
+    """Refuse a merchant that is waiting. It can be approved later."""
+    _decide(mchid, Decision.REFUSE, reason, data, as_json)
+
+
+@merchants.command("suspend")
+def suspend(
+    mchid: MchidArgument, reason: NeededReasonOption, data: DataOption = None, as_json: JsonOption = False
+) -> None:
+    """Disable an active merchant until it is resumed. Open orders continue."""
+    _decide(mchid, Decision.SUSPEND, reason, data, as_json)
+
+
+@merchants.command("resume")
+def resume(
+    mchid: MchidArgument, reason: ReasonOption = None, data: DataOption = None, as_json: JsonOption = False
+) -> None:
+    """Activate a disabled merchant again."""
+    _decide(mchid, Decision.RESUME, reason, data, as_json)
+
+
+@merchants.command("documents")
+def documents(
+    mchid: MchidArgument,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Save the documents into this folder, which must not exist."),
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List a merchant's documents, or save them, decrypted, into a new folder that only you can read."""
+    listed = _file_of(mchid, data).documents
+    rows = [asdict(document) for document in listed]
+    if save is not None:
+        names = [str(save / name) for name in _saved(listed, save, data)]
+        rows = [row | {"file": name} for row, name in zip(rows, names, strict=True)]
+    if as_json:
+        show_json(rows)
+    else:
+        show_rows(rows, DOCUMENT_COLUMNS if save is None else (*DOCUMENT_COLUMNS, "file"))
+
+
+def _file_of(mchid: str, data: Path | None) -> MerchantFile:
+    inputs.checked(mchid, MCHID, "MCHID")
+    try:
+        return with_store(data, lambda store, _: merchant_file(store.merchants, store.applications, mchid))
+    except NoSuchMerchant as error:
+        raise refused(str(error)) from error
+
+
+def _decide(
+    mchid: str,
+    decision: Decision,
+    reason: str | None,
+    data: Path | None,
+    as_json: bool,
+    currency: str | None = None,
+) -> None:
+    async def work(store: Store, now: datetime) -> MerchantFile:
+        await decide(store.applications, mchid, decision, now, reason=reason, currency=currency)
+        return await merchant_file(store.merchants, store.applications, mchid)
+
+    try:
+        with inputs.options_named():
+            found = with_store(data, work)
+    except (NoSuchMerchant, DecisionImpossible) as error:
+        raise refused(str(error)) from error
+    except CurrencyFixed as error:
+        raise refused("the merchant has wallet accounts in its present currency") from error
+    _show(found.merchant, as_json)
+
+
+def _saved(listed: Sequence[Document], folder: Path, data: Path | None) -> list[str]:
+    """The names of the files written into `folder`, in order."""
+
+    async def work(store: Store, _: datetime) -> list[str]:
+        counts: Counter[str] = Counter()
+        names = []
+        for document in listed:
+            counts[document.kind] += 1
+            name = f"{document.kind}-{counts[document.kind]}.{ENDINGS[document.media_type]}"
+            _write_private(folder / name, content_of(store.document_files, document))
+            names.append(name)
+        return names
+
+    try:
+        folder.mkdir(mode=0o700)
+        return with_store(data, work)
+    except DocumentChanged as error:
+        raise refused(str(error)) from error
+    except OSError as error:
+        raise refused(f"--save: {error.filename or folder}: {error.strerror or error}", UNUSABLE) from error
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
 
 
 def _show(merchant: Merchant, as_json: bool) -> None:

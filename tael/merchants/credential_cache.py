@@ -10,7 +10,14 @@ from tael.base.read_cache import DEFAULT_TTL_S, ReadCache
 from tael.base.security_log import log_published_key
 from tael.merchants.domain.account import Account
 from tael.merchants.domain.maintenance import MaintenanceWindow
-from tael.merchants.domain.merchant import PUBLISHED_KEY, App, Merchant, MerchantState, Operation
+from tael.merchants.domain.merchant import (
+    PUBLISHED_KEY,
+    UNAPPROVED,
+    App,
+    Merchant,
+    MerchantState,
+    Operation,
+)
 from tael.merchants.store.accounts import Accounts
 from tael.merchants.store.maintenance import MaintenanceWindows
 from tael.merchants.store.merchants import Merchants
@@ -25,7 +32,7 @@ class AppContext:
     accounts: tuple[Account, ...]
 
     def merchant_of(self, mchid: str) -> Merchant:
-        """The merchant `mchid`; if empty, the only or default one.
+        """The merchant `mchid`; if empty, the only approved or the default one.
 
         Raises NotAuthentic for another app's merchant, MerchantNotNamed.
         """
@@ -34,7 +41,9 @@ class AppContext:
             if merchant is None:
                 raise errors.NotAuthentic(cause="the mchid is not the app's")
             return merchant
-        candidates = list(self.merchants.values())
+        merchants = self.merchants.values()
+        # A sign-up must not change which merchant is meant.
+        candidates = [each for each in merchants if each.state not in UNAPPROVED] or list(merchants)
         if len(candidates) > 1:
             candidates = [merchant for merchant in candidates if merchant.is_default]
         if len(candidates) != 1:
@@ -49,14 +58,19 @@ class AppContext:
         return accounts
 
 
-def check_state(app: App, merchant: Merchant) -> None:
-    """Raises MerchantDisabled or MerchantNotAudited if the merchant may not take payments."""
+def check_app(app: App) -> None:
+    """Raises MerchantDisabled if all merchants of the app are."""
     if app.is_disabled:
         raise errors.MerchantDisabled
+
+
+def check_state(app: App, merchant: Merchant) -> None:
+    """Raises MerchantDisabled or MerchantNotAudited if the merchant may not take payments."""
+    check_app(app)
     match merchant.state:
         case MerchantState.DISABLED:
             raise errors.MerchantDisabled
-        case MerchantState.WAITING:
+        case MerchantState.WAITING | MerchantState.REFUSED:
             raise errors.MerchantNotAudited
         case MerchantState.ACTIVE:
             return

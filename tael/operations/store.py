@@ -1,6 +1,10 @@
-"""Every table of the gateway, over one pool of connections: for `main`, operators' commands and tests."""
+"""Every table of the gateway, over one pool of connections, and the folder of documents.
+
+For `main`, operators' commands and tests.
+"""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tael.base.cipher import Cipher
@@ -12,6 +16,8 @@ from tael.db.serials import Serials
 from tael.incidents.store.incidents import Incidents
 from tael.ledger.store.digests import LedgerDigests
 from tael.merchants.store.accounts import Accounts
+from tael.merchants.store.applications import Applications
+from tael.merchants.store.document_files import DocumentFiles
 from tael.merchants.store.maintenance import MaintenanceWindows
 from tael.merchants.store.merchants import Merchants
 from tael.payments.store.checkouts import Checkouts
@@ -30,6 +36,8 @@ class Store(PaymentTables):
 
     merchants: Merchants
     accounts: Accounts
+    applications: Applications
+    document_files: DocumentFiles
     maintenance_windows: MaintenanceWindows
     unmatched_payments: UnmatchedPayments
     webhooks: Webhooks
@@ -37,8 +45,8 @@ class Store(PaymentTables):
     due_work: DueWork
 
 
-def store_over(database: Database, cipher: Cipher, node: int) -> Store:
-    """A store over `database`, which must be entered."""
+def store_over(database: Database, cipher: Cipher, node: int, documents: Path | None = None) -> Store:
+    """A store over `database`, which must be entered, and the folder of documents if there is one."""
     payments, refunds, reversals = Payments(database), Refunds(database), Reversals(database)
     unmatched_payments, webhooks = UnmatchedPayments(database), Webhooks(database)
     ledger_digests = LedgerDigests(database)
@@ -61,6 +69,8 @@ def store_over(database: Database, cipher: Cipher, node: int) -> Store:
         serials=Serials(database, node),
         merchants=Merchants(database, cipher),
         accounts=Accounts(database, cipher, installed_protocols()),
+        applications=Applications(database, cipher),
+        document_files=DocumentFiles(documents, cipher),
         maintenance_windows=MaintenanceWindows(database),
         unmatched_payments=unmatched_payments,
         webhooks=webhooks,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-Call = Literal["payment", "refund", "reversal", "close", "query"]
+Call = Literal["payment", "refund", "reversal", "close", "query", "signup", "uploadcert", "merchant"]
 
 OK: Final = "0000"
 MAINTENANCE: Final = "1100"
@@ -28,6 +28,8 @@ AMOUNT: Final = "1123"
 NOT_ALLOWED: Final = "1124"
 ALREADY_REFUNDED: Final = "1125"
 MISMATCH: Final = "1126"
+DOCUMENTS_UNAVAILABLE: Final = "1128"
+DOCUMENT_REPEATED: Final = "1129"
 WINDOW_OVER: Final = "1130"
 CHANNEL_ERROR: Final = "1131"
 CREDENTIALS: Final = "1133"
@@ -52,6 +54,7 @@ CODE_ILLEGAL: Final = "2006"
 PAYER_CANCELLED: Final = "2007"
 BAD_CHANNEL_REQUEST: Final = "2008"
 CERTIFICATE: Final = "2012"
+BAD_APPLICATION: Final = "2101"
 REFUND_PENDING: Final = "2999"
 
 
@@ -143,9 +146,10 @@ _ROWS: Final = (
           "numbers of different payments, another amount than the payment's, an openid of another appid",
           "原交易信息不匹配"),
     _never("1127", "database error", _UNKNOWN, "数据库错误", instead="never: 1112, 1145 or 2999"),
-    _never("1128", "file system error", _RETRY, "文件系统错误", instead="never: no files are taken here"),
-    _never("1129", "voucher already uploaded", _FINAL, "已上传凭证",
-           instead="never: no files are taken here"),
+    _sent(DOCUMENTS_UNAVAILABLE, "the files cannot be stored", _RETRY,
+          "files of a sign-up or an upload cannot be stored; nothing of the request was", "文件系统错误"),
+    _sent(DOCUMENT_REPEATED, "every file of this upload is stored already", _FINAL,
+          "an upload of files that are all stored already", "已上传凭证"),
     _sent(WINDOW_OVER, "too late for a refund", _FINAL, "the refund window is over", "交易不在允许日期"),
     _sent(CHANNEL_ERROR, "the wallet refused", _UNKNOWN,
           "an explicit refusal by the wallet that has no code of its own", "渠道错误"),
@@ -161,7 +165,7 @@ _ROWS: Final = (
     _never("1137", "no such contact", _FINAL, "联系方式不存在"),
     _never("1138", "error while updating a key", _FINAL, "用户更新密钥错"),
     _never("1139", "card number or magnetic stripe error", _FINAL, "卡号或者卡磁错误"),
-    _sent(NOT_AUDITED, "the merchant is not approved yet", _FINAL, "a merchant that is not approved yet",
+    _sent(NOT_AUDITED, "the merchant is not approved", _FINAL, "a merchant that waits for approval, or was refused",
           "账户未审核通过"),
     _never("1141", "the channel's MAC or track encryption failed", _UNKNOWN,
            "计算通道MAC错误; 通道加密磁道错误"),
@@ -261,8 +265,8 @@ _ROWS: Final = (
     _never("2011", "serial number repeated", _FINAL, "交易流水号重复", "交易流水号重复", "never: 1131"),
     _sent(CERTIFICATE, "the merchant's certificate at the wallet does not work", _FINAL,
           "the wallet refuses the certificate", "用户的通道证书配置错误"),
-    _never("2101", "wrong parameter or repeated user at sign-up", _FINAL,
-           instead="never: there is no sign-up here"),
+    _sent(BAD_APPLICATION, "a field or a file is wrong, or the business has signed up before", _FINAL,
+          "a missing or wrong field or file of `/mch/v1`; a username or a license number that has signed up before"),
     _sent(REFUND_PENDING, "the refund is accepted and not finished: query its syssn", _PENDING,
           "a refund the wallet has not finished", "通道处理中"),
 )
@@ -284,7 +288,7 @@ def resperr(code: str, call: Call) -> str:
         return UNKNOWN_ORDER
     if code == NOT_ALLOWED and call == "close":
         return CLOSE_NOT_SUPPORTED
-    if code == PENDING or call in ("close", "query"):
+    if code == PENDING or call in ("close", "query", "signup", "uploadcert", "merchant"):
         return _chinese(code)
     return _call_support(code)
 

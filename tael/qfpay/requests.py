@@ -3,8 +3,8 @@
 For each call: the parameters that it reads or refuses, which its signed text is checked for, and the reader.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from tael.base.money import Money
@@ -22,6 +22,17 @@ from tael.qfpay.errors import BadField
 from tael.qfpay.pay_types import FIELDS, Fields
 from tael.qfpay.shown import states_showing
 from tael.qfpay.signed_names import PAYSOURCE, WEBHOOK, Names
+
+
+@dataclass(frozen=True, slots=True)
+class AppRequest:
+    """A verified request that is not a merchant's: the app that signed it, the signed parameters, unsigned files."""
+
+    context: AppContext
+    params: Mapping[str, str]
+    files: Sequence[tuple[str, bytes | None]] = field(
+        default=(), repr=False
+    )  #: by name; None for one too large
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,27 @@ FILTERS: Final = frozenset({"start_time", "end_time", "page", "page_size", "resp
 ORDER: Final = MERCHANT | {"out_trade_no", "txdtm"}
 NO_REQUEST: Final = WEBHOOK | {PAYSOURCE}
 UNDO: Final = ORDER | {"syssn", "txamt"}
+#: Parameters of calls about transactions. Their signed texts are refused by the calls about merchants.
+TRANSACTION: Final = OPENING | FILTERS | {"out_trade_no", "syssn", "pay_type", "txamt"}
+#: Fields of an application.
+SIGN_UP_FIELDS: Final = frozenset(
+    (
+        *(
+            "username",
+            "idnumber",
+            "name",
+            "country",
+            "province",
+            "city",
+            "address",
+            "businessaddr",
+            "shopname",
+        ),
+        *("bankaccount", "bankuser", "banktype", "bankcountry", "bankprovince", "bankcity", "bankaddr"),
+        *("bankname", "headbankname", "bankcode", "bankswiftcode", "mcc_id", "legalperson", "channel_type"),
+        *("email", "mobile", "licensenumber", "licenseactive_date"),
+    )
+)
 
 CALL_NAMES: Final[Mapping[Call, Names]] = {
     "payment": Names(
@@ -60,7 +92,22 @@ CALL_NAMES: Final[Mapping[Call, Names]] = {
     # Real clients send `pay_type` with refunds.
     "refund": Names(read=UNDO | {"udid"}, refused=OPENING | FILTERS, foreign=NO_REQUEST),
     "reversal": Names(read=UNDO, refused=OPENING | FILTERS | {"pay_type"}, foreign=NO_REQUEST),
-    "query": Names(read=ORDER | FILTERS | {"syssn", "pay_type"}, foreign=NO_REQUEST),
+    "query": Names(
+        read=ORDER | FILTERS | {"syssn", "pay_type"},
+        refused=frozenset({"licensenumber"}),  # of every sign-up
+        foreign=NO_REQUEST,
+    ),
+    "signup": Names(
+        read=SIGN_UP_FIELDS | {"txdtm"},
+        refused=TRANSACTION | MERCHANT,
+        foreign=NO_REQUEST,
+    ),
+    "uploadcert": Names(read=MERCHANT | {"txdtm"}, refused=TRANSACTION | SIGN_UP_FIELDS, foreign=NO_REQUEST),
+    "merchant": Names(
+        read=MERCHANT | {"username", "txdtm"},
+        refused=TRANSACTION | SIGN_UP_FIELDS - {"username"},
+        foreign=NO_REQUEST,
+    ),
 }
 
 GOODS_INFO_MAX_LEN: Final = 512

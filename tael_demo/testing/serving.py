@@ -18,7 +18,7 @@ import uvicorn
 
 from tael.base.egress import EgressPolicy
 from tael.base.secret import Secret
-from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY
+from tael.cli.demo_folder import CLOCK, DOCUMENTS, ENCRYPTION_KEY
 from tael.cli.serving import listener_config
 from tael.config import Settings
 from tael.main import Services, configure_logs, open_services, work_until
@@ -58,9 +58,16 @@ def settings_for(
         wechat_ca_pem=(folder / CA_FILE).read_text(),
         server_ip="127.0.0.1",
         clock_file=folder / CLOCK,
+        documents=_documents_in(folder),
         webhook_egress=EgressPolicy(loopback=True, any_port=True),
         takes_published_key=True,
     )
+
+
+def _documents_in(folder: Path) -> Path:
+    documents = folder.absolute() / DOCUMENTS
+    documents.mkdir(exist_ok=True)
+    return documents
 
 
 async def serve(

@@ -26,6 +26,8 @@ from tests.support.http_calls import Answer
 from tests.support.routes import ROUTES_ONLY
 
 TRADE: Final = tuple(f"/trade/v1/{call}" for call in CALLS)
+APPLICATION: Final = ("/mch/v1/signup", "/mch/v1/uploadcert", "/mch/v1/query")
+CATEGORIES: Final = ("/mch/v1/mcc", "/tool/v1/mcc")
 OPEN: Final = "/checkstand/open"
 NOTICES: Final = ("/notices/alipay/{account_id}", "/notices/wechat/{account_id}")
 LINK: Final = "/checkstand/{mchid}/{link_id}"
@@ -38,7 +40,7 @@ PAGES: Final = (
     *(LINK, f"{LINK}/by/{{wallet}}", f"{LINK}/leave", f"{LINK}/left", f"{LINK}/failed"),
 )
 MONITORING: Final = ("/healthz", "/readyz", "/metrics")
-GATEWAY: Final = (*TRADE, OPEN, *NOTICES, *PAGES, *MONITORING)
+GATEWAY: Final = (*TRADE, *APPLICATION, *CATEGORIES, OPEN, *NOTICES, *PAGES, *MONITORING)
 ORDER: Final = "/orders/{reference}"
 SHOP: Final = (
     *("/", "/orders", ORDER, f"{ORDER}/refresh", f"{ORDER}/close", f"{ORDER}/reverse", f"{ORDER}/refund"),
@@ -178,7 +180,8 @@ def test_no_query_breaks_a_route(
 @pytest.mark.parametrize(
     ("app", "path"),
     [
-        *(("gateway", path) for path in (*TRADE, OPEN, *NOTICES, f"{LINK}/by/{{wallet}}", f"{LINK}/leave")),
+        *(("gateway", path) for path in (*TRADE, *APPLICATION, OPEN, *NOTICES)),
+        *(("gateway", path) for path in (f"{LINK}/by/{{wallet}}", f"{LINK}/leave")),
         *(("shop", path) for path in (*SHOP[3:7], "/orders", "/webhook")),
     ],
 )
@@ -198,7 +201,7 @@ def test_no_body_breaks_a_route(demo: Demo, known: dict[str, str], app: str, pat
         if path in NOTICES:
             assert b"SUCCESS" not in answer.body
             assert answer.body != b"success"
-        elif path in (*TRADE, OPEN):
+        elif path in (*TRADE, *APPLICATION, OPEN):
             assert answer.respcd in ("1103", "1104", "1108"), (body[:40], answer)
             assert answer.sign is None
         else:

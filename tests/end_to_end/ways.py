@@ -121,5 +121,9 @@ RECIPES: Final[dict[str, Callable[[Merchant], str]]] = {
     "1272": more_than_the_remainder,
     "2999": refund_at_wechat,
 }
-#: Reached by a test that stops the database.
-ELSEWHERE: Final = {"1112": Path("tests/fault/test_outage.py")}
+SIGN_UP: Final = Path("tests/end_to_end/test_sign_up.py")
+#: Reached by a test that stops the database, and by those of documents and applications.
+ELSEWHERE: Final = {
+    "1112": Path("tests/fault/test_outage.py"),
+    **dict.fromkeys(("1128", "1129", "2101"), SIGN_UP),
+}

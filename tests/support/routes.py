@@ -14,6 +14,9 @@ ROUTES_ONLY: Final = cast(
     SimpleNamespace(
         store=SimpleNamespace(
             database=SimpleNamespace(limits=SimpleNamespace(call_s=1.0)),
+            merchants=None,
+            applications=None,
+            document_files=None,
             incidents=None,
             unmatched_payments=None,
         ),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from tael.merchants.domain.forms import InvalidValue, check_networks, check_url
+from tael.merchants.domain.forms import CURRENCY, InvalidValue, check, check_networks, check_url
 from tael.merchants.domain.merchant import App, Merchant, MerchantState, Operation, Style, UnmatchedPolicy
 
 #: 31 days. A longer limit would not limit anything.
@@ -35,6 +35,7 @@ class AppChanges:
     max_request_age_s: int | None = None
     sha256_responses: bool | None = None
     allowed_addresses: Sequence[str] | None = None
+    signup_currency: str | None = None
 
     def __post_init__(self) -> None:
         if self.notify_url:
@@ -45,12 +46,14 @@ class AppChanges:
             raise InvalidValue("max_request_age_s", f"must be 0 to {MAX_REQUEST_AGE_S}")
         if self.allowed_addresses is not None:
             check_networks(self.allowed_addresses, "allowed_addresses")
+        if self.signup_currency:
+            check(self.signup_currency, CURRENCY, "signup_currency")
 
     def applied_to(self, app: App) -> App:
         """`app` with these settings."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        for name in ("notify_url", "return_url", "max_request_age_s"):
+        for name in ("notify_url", "return_url", "max_request_age_s", "signup_currency"):
             if name in changes:
                 changes[name] = changes[name] or None
         if self.allowed_addresses is not None:

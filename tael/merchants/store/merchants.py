@@ -14,6 +14,8 @@ from tael.merchants.domain.merchant import App, Merchant, Operation, PreviousKey
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tael.db.database import Connection
+
 #: When the row was added: rows are listed in this order.
 CREATED_AT: Final = {"created_at": "timestamptz"}
 
@@ -75,6 +77,12 @@ ADD_DAILY_CLOSE: Final = "INSERT INTO daily_close (mchid, close_at) VALUES ($1, 
 
 class AlreadyThere(Exception):
     """A row with this key exists, or a contract's constraint forbids a second one."""
+
+
+async def insert_merchant(connection: "Connection", merchant: Merchant, at: datetime) -> None:
+    """In the caller's transaction."""
+    await connection.execute(ADD_MERCHANT, *MERCHANTS.values(merchant, MERCHANTS.columns), at)
+    await connection.execute(ADD_DAILY_CLOSE, merchant.mchid, at)
 
 
 class Merchants:
@@ -148,8 +156,7 @@ class Merchants:
         """Raises AlreadyThere if the mchid exists or the app has a default merchant, LookupError if there is no app."""
         try:
             async with self._database.transaction() as connection:
-                await connection.execute(ADD_MERCHANT, *MERCHANTS.values(merchant, MERCHANTS.columns), at)
-                await connection.execute(ADD_DAILY_CLOSE, merchant.mchid, at)
+                await insert_merchant(connection, merchant, at)
         except asyncpg.UniqueViolationError as error:
             raise AlreadyThere(
                 f"merchant {merchant.mchid} exists, or its app has a default merchant"

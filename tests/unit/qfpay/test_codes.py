@@ -24,7 +24,13 @@ DOCUMENTED = (
 )
 EVERY_CODE = DOCUMENTED.split()
 #: The same request may succeed later; after the other errors it never will.
-LATER = {errors.OutOfService, errors.RateLimited, errors.UnderMaintenance, errors.WalletUnreachable}
+LATER = {
+    errors.DocumentsUnavailable,
+    errors.OutOfService,
+    errors.RateLimited,
+    errors.UnderMaintenance,
+    errors.WalletUnreachable,
+}
 
 
 def constants() -> dict[str, str]:

@@ -31,6 +31,8 @@ PINNED: Final = """
 1124 not_allowed partly_refunded too_late_to_reverse wrong_state
 1125 already_refunded
 1126 mismatch
+1128 documents_unavailable
+1129 document_repeated
 1130 window_over
 1131 number_reused other
 1133 our_identity
@@ -54,6 +56,7 @@ PINNED: Final = """
 2007 payer_cancelled
 2008 bad_request
 2012 our_certificate
+2101 bad_application
 """
 ERRORS: Final[dict[type[TaelError], str]] = {
     UnreadableMessage: "1103",
@@ -66,6 +69,9 @@ ERRORS: Final[dict[type[TaelError], str]] = {
     errors.MerchantNotAudited: "1140",
     errors.MerchantNotNamed: "1104",
     errors.OperationDenied: "1115",
+    errors.ApplicationRefused: "2101",
+    errors.DocumentRepeated: "1129",
+    errors.DocumentsUnavailable: "1128",
     errors.NotSetUp: "1135",
     errors.NoChannel: "1104",
     errors.OtherWalletsCode: "2006",

@@ -19,10 +19,12 @@ CREATE TABLE app (
     previous_key_encrypted bytea,
     previous_key_until     timestamptz, -- end of the overlap
     is_disabled            boolean NOT NULL DEFAULT false,
+    signup_currency        text, -- of merchants that the app signs up; null if it may not
     created_at             timestamptz NOT NULL,
     CONSTRAINT app_webhook_style CHECK (webhook_style IN ('old', 'new')),
     CONSTRAINT app_max_request_age_is_positive CHECK (max_request_age_s > 0),
-    CONSTRAINT app_previous_key_has_an_end CHECK ((previous_key_encrypted IS NULL) = (previous_key_until IS NULL))
+    CONSTRAINT app_previous_key_has_an_end CHECK ((previous_key_encrypted IS NULL) = (previous_key_until IS NULL)),
+    CONSTRAINT app_signup_currency CHECK (signup_currency ~ '^[A-Z]{3}$')
 );
 
 CREATE TABLE merchant (
@@ -39,7 +41,7 @@ CREATE TABLE merchant (
     max_per_minute         integer,
     created_at             timestamptz NOT NULL,
     CONSTRAINT merchant_currency CHECK (currency ~ '^[A-Z]{3}$'),
-    CONSTRAINT merchant_state CHECK (state IN ('active', 'disabled', 'waiting')),
+    CONSTRAINT merchant_state CHECK (state IN ('active', 'disabled', 'waiting', 'refused')),
     CONSTRAINT merchant_max_amount_is_positive CHECK (max_amount_minor > 0),
     CONSTRAINT merchant_rates_are_not_negative CHECK (max_per_second >= 0 AND max_per_minute >= 0),
     CONSTRAINT merchant_unmatched_payments CHECK (unmatched_payments IN ('hold', 'return')),
@@ -47,6 +49,41 @@ CREATE TABLE merchant (
 );
 CREATE INDEX merchant_of_app ON merchant (appcode);
 CREATE UNIQUE INDEX merchant_default ON merchant (appcode) WHERE is_default;
+
+-- What a merchant sent when it signed up. Two sign-ups of one business at once: the constraints decide.
+CREATE TABLE merchant_application (
+    mchid                  text CONSTRAINT merchant_application_pkey PRIMARY KEY
+                           CONSTRAINT application_of_known_merchant REFERENCES merchant,
+    appcode                text NOT NULL, -- the merchant's
+    username               text NOT NULL,
+    license_number         text NOT NULL,
+    application_encrypted  bytea NOT NULL, -- all of it, as one document
+    created_at             timestamptz NOT NULL,
+    CONSTRAINT one_application_per_username UNIQUE (appcode, username),
+    CONSTRAINT one_application_per_license UNIQUE (appcode, license_number)
+);
+
+-- The files themselves are encrypted in the folder of documents, below the merchant's id.
+CREATE TABLE merchant_document (
+    document_id            text CONSTRAINT merchant_document_pkey PRIMARY KEY, -- the name of its file
+    mchid                  text NOT NULL CONSTRAINT document_of_known_merchant REFERENCES merchant,
+    kind                   text NOT NULL,
+    media_type             text NOT NULL,
+    size_bytes             bigint NOT NULL,
+    sha256                 text NOT NULL, -- of the content, in hex
+    created_at             timestamptz NOT NULL,
+    CONSTRAINT one_document_per_content UNIQUE (mchid, kind, sha256)
+);
+
+-- An operator's decisions about a merchant, numbered from 1.
+CREATE TABLE merchant_decision (
+    mchid                  text NOT NULL CONSTRAINT decision_of_known_merchant REFERENCES merchant,
+    number                 bigint NOT NULL,
+    state                  text NOT NULL, -- since then
+    reason                 text NOT NULL,
+    decided_at             timestamptz NOT NULL,
+    CONSTRAINT merchant_decision_pkey PRIMARY KEY (mchid, number)
+);
 
 CREATE TABLE wallet_account (
     account_id                 text CONSTRAINT wallet_account_pkey PRIMARY KEY,

@@ -1,0 +1,168 @@
+"""The tables `merchant_application`, `merchant_document` and `merchant_decision`.
+
+An application is one encrypted document. Its username and license number are columns as well: constraints decide
+which of two sign-ups of one business is the first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import msgspec
+
+from tael.base.cipher import Cipher
+from tael.base.secret import Secret
+from tael.db.database import Database
+from tael.db.tables import Home, Table, write_rows
+from tael.merchants.domain.application import Application, Decision, DecisionRow, state_after
+from tael.merchants.domain.document import MAX_DOCUMENTS_OF_MERCHANT, Document
+from tael.merchants.domain.merchant import Merchant, MerchantState
+from tael.merchants.store.merchants import AlreadyThere, insert_merchant
+
+if TYPE_CHECKING:
+    from tael.db.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationRow:
+    """An application as it is stored."""
+
+    mchid: str
+    appcode: str
+    username: str
+    license_number: str
+    application_encrypted: bytes
+    created_at: datetime
+
+
+APPLICATIONS: Final = Table("merchant_application", Home.DIRECTORY, ApplicationRow, ("mchid",))
+DOCUMENTS: Final = Table("merchant_document", Home.DIRECTORY, Document, ("document_id",))
+DECISIONS: Final = Table("merchant_decision", Home.DIRECTORY, DecisionRow, ("mchid", "number"))
+
+SELECT_APPLICATION: Final = f"SELECT {APPLICATIONS.select} FROM merchant_application"
+SELECT_DOCUMENTS: Final = (
+    f"SELECT {DOCUMENTS.select} FROM merchant_document WHERE mchid = $1 ORDER BY created_at, document_id"
+)
+SELECT_DECISIONS: Final = f"SELECT {DECISIONS.select} FROM merchant_decision WHERE mchid = $1 ORDER BY number"
+ADD_APPLICATION: Final = APPLICATIONS.insert_one()
+ADD_DOCUMENTS: Final = DOCUMENTS.insert()
+ADD_DECISION: Final = DECISIONS.insert_one()
+LOCK_MERCHANT: Final = "SELECT state, currency FROM merchant WHERE mchid = $1 FOR UPDATE"
+SET_STATE: Final = "UPDATE merchant SET state = $2, currency = $3 WHERE mchid = $1"
+HAS_ACCOUNTS: Final = "SELECT EXISTS (SELECT FROM wallet_account WHERE mchid = $1) AS it_has"
+LAST_NUMBER: Final = "SELECT coalesce(max(number), 0) AS number FROM merchant_decision WHERE mchid = $1"
+
+_APPLICATION: Final = msgspec.json.Decoder(Application)
+
+
+class TooManyDocuments(Exception):
+    """The merchant would have more than MAX_DOCUMENTS_OF_MERCHANT."""
+
+
+class CurrencyFixed(Exception):
+    """A merchant with wallet accounts keeps its currency."""
+
+
+class Applications:
+    """What merchants have sent, and what was decided about them."""
+
+    def __init__(self, database: Database, cipher: Cipher) -> None:
+        self._database = database
+        self._cipher = cipher
+
+    # ---- what was sent -------------------------------------------------------------------------------------
+
+    async def add(
+        self, merchant: Merchant, application: Application, documents: Sequence[Document], at: datetime
+    ) -> None:
+        """The merchant with its application and documents: all, or nothing.
+
+        Raises AlreadyThere if its app has a merchant with this username or license number.
+        """
+        row = ApplicationRow(
+            merchant.mchid,
+            merchant.appcode,
+            application.username,
+            application.license_number,
+            self._cipher.encrypt(Secret(msgspec.json.encode(application).decode())),
+            at,
+        )
+        try:
+            async with self._database.transaction() as connection:
+                await insert_merchant(connection, merchant, at)
+                await connection.execute(ADD_APPLICATION, *APPLICATIONS.values(row, APPLICATIONS.columns))
+                await _insert_documents(connection, documents)
+        except asyncpg.UniqueViolationError:
+            # The error's details would show the username.
+            raise AlreadyThere("the app has a merchant with this username or license number") from None
+
+    async def of(self, mchid: str) -> Application | None:
+        rows = await self._database.fetch(f"{SELECT_APPLICATION} WHERE mchid = $1", mchid)
+        return self._application_of(rows[0])[1] if rows else None
+
+    async def by_username(self, appcode: str, username: str) -> tuple[str, Application] | None:
+        """The mchid and the application of the app's merchant that signed up with this username."""
+        rows = await self._database.fetch(
+            f"{SELECT_APPLICATION} WHERE appcode = $1 AND username = $2", appcode, username
+        )
+        return self._application_of(rows[0]) if rows else None
+
+    def _application_of(self, record: asyncpg.Record) -> tuple[str, Application]:
+        row = APPLICATIONS.read(record)
+        return row.mchid, _APPLICATION.decode(self._cipher.decrypt(row.application_encrypted).reveal())
+
+    # ---- documents -----------------------------------------------------------------------------------------
+
+    async def documents_of(self, mchid: str) -> list[Document]:
+        """Oldest first."""
+        return [DOCUMENTS.read(row) for row in await self._database.fetch(SELECT_DOCUMENTS, mchid)]
+
+    async def add_documents(self, mchid: str, documents: Sequence[Document]) -> list[Document]:
+        """Add those whose content is new for their kind, and return them. Raises TooManyDocuments."""
+        async with self._database.transaction() as connection:
+            await connection.fetch(LOCK_MERCHANT, mchid)
+            known = [DOCUMENTS.read(row) for row in await connection.fetch(SELECT_DOCUMENTS, mchid)]
+            contents = {(document.kind, document.sha256) for document in known}
+            new = [document for document in documents if (document.kind, document.sha256) not in contents]
+            if len(known) + len(new) > MAX_DOCUMENTS_OF_MERCHANT:
+                raise TooManyDocuments
+            await _insert_documents(connection, new)
+        return new
+
+    # ---- decisions -----------------------------------------------------------------------------------------
+
+    async def decisions_of(self, mchid: str) -> list[DecisionRow]:
+        """In order."""
+        return [DECISIONS.read(row) for row in await self._database.fetch(SELECT_DECISIONS, mchid)]
+
+    async def decide(
+        self, mchid: str, decision: Decision, reason: str, currency: str | None, at: datetime
+    ) -> DecisionRow | None:
+        """Set the merchant's state, and its currency if one is given. None if there is no such merchant.
+
+        Raises DecisionImpossible, and CurrencyFixed for another currency than that of its accounts.
+        """
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(LOCK_MERCHANT, mchid)
+            if not rows:
+                return None
+            state = state_after(decision, MerchantState(rows[0]["state"]))
+            if currency not in (None, rows[0]["currency"]) and await _has_accounts(connection, mchid):
+                raise CurrencyFixed
+            last = await connection.fetch(LAST_NUMBER, mchid)
+            row = DecisionRow(mchid, last[0]["number"] + 1, state, reason, at)
+            await connection.execute(SET_STATE, mchid, state.value, currency or rows[0]["currency"])
+            await connection.execute(ADD_DECISION, *DECISIONS.values(row, DECISIONS.columns))
+        return row
+
+
+async def _insert_documents(connection: "Connection", documents: Sequence[Document]) -> None:
+    await write_rows(
+        connection, ADD_DOCUMENTS, len(documents), *DOCUMENTS.arrays(documents, DOCUMENTS.columns)
+    )
+
+
+async def _has_accounts(connection: "Connection", mchid: str) -> bool:
+    return bool((await connection.fetch(HAS_ACCOUNTS, mchid))[0]["it_has"])

@@ -1,0 +1,169 @@
+"""From nothing to a first payment, as in the operator manual: an app, a sign-up, documents, approval, wallet accounts.
+
+A gateway with a database, a key and a folder of its own, beside a demo whose simulated wallets it uses. Everything is
+done with commands and HTTP.
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.applications import (
+    application,
+    asked,
+    post,
+    upload,
+)
+from tests.end_to_end.merchant import Merchant, send
+from tests.end_to_end.rig import END_LIMIT_S, ROOT, START_LIMIT_S, Demo, eventually, free_port_block
+from tests.end_to_end.test_crowds import settings
+from tests.support.commands import clean_environment
+from tests.support.documents import (
+    PDF,
+    jpeg,
+    png,
+)
+from tests.support.postgres import create_database, drop_database, with_database
+
+DATABASE = "first_merchant"
+#: The settings of a WeChat Pay account, and its files with the members of the sandbox's control API.
+WECHAT = ("mch_id", "appid", "sign_type", "sub_mch_id", "sub_appid", "mini_appid", "app_appid")
+WECHAT_FILES = {"key": "key", "certificate": "cert_pem", "certificate_key": "key_pem"}
+
+
+class Operator:
+    """Runs commands with the settings of one gateway."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self.environment = environment
+        self._folder = folder
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def tael(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "tael.cli", *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        return done.stdout
+
+    def ask(self, *arguments: str) -> Any:
+        return json.loads(self.tael(*arguments, "--json"))
+
+    def start(self, *arguments: str) -> None:
+        with (self._folder / f"{arguments[0]}.log").open("wb") as log:
+            command = [sys.executable, "-m", "tael.cli", *arguments]
+            self._processes.append(
+                subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+            )
+
+    def file(self, name: str, text: str) -> str:
+        path = self._folder / name
+        path.write_text(text)
+        return str(path)
+
+    def end(self) -> None:
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.wait(END_LIMIT_S)
+
+
+@pytest.fixture
+def operator(demo: Demo, tmp_path: Path) -> Iterator[Operator]:
+    port = free_port_block()
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    create_database(demo.database_url, DATABASE)
+    own = {
+        "TAEL_DATABASE_URL": with_database(demo.database_url, DATABASE),
+        "TAEL_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
+        "TAEL_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "TAEL_DOCUMENTS": str(documents),
+        "TAEL_SETTINGS_CACHE_MS": "0",
+    }
+    environment = clean_environment() | settings(demo, "41") | own
+    del environment["TAEL_ENCRYPTION_KEY_FILE"]
+    operator = Operator(environment, tmp_path)
+    try:
+        operator.tael("migrate")
+        operator.start("serve", "--demo", "--port", str(port))
+        operator.start("work", "--demo")
+        yield operator
+    finally:
+        operator.end()
+        drop_database(demo.database_url, DATABASE)
+
+
+def add_accounts(operator: Operator, demo: Demo, mchid: str) -> None:
+    """The accounts that the sandbox's first shop has at both wallets."""
+    for index, row in enumerate(row for row in demo.control("accounts") if row["shop"] == "demo"):
+        if row["wallet"] == "wechat":
+            values = {name: row[name] for name in WECHAT}
+            files = {name: row[member] for name, member in WECHAT_FILES.items()}
+            protocol = "wechat_v2"
+        else:
+            values = {name: row[name] for name in ("pid", "scene", "sign_type")}
+            names = {"key": "key"} if row["sign_type"] == "MD5" else {}
+            names |= {"private_key": "private_key_pem", "alipay_public_key": "alipay_public_key_pem"}
+            files = {name: row[member] for name, member in names.items()}
+            protocol = "alipay_mapi"
+        options = [option for name, value in values.items() for option in ("--set", f"{name}={value}")]
+        for name, text in files.items():
+            options += ["--file", f"{name}={operator.file(f'{name}-{index}', text)}"]
+        operator.ask("account", "add", mchid, "--protocol", protocol, *options)
+
+
+def test_an_operator_takes_a_merchant_from_its_sign_up_to_its_first_payments(
+    operator: Operator, demo: Demo, tmp_path: Path
+) -> None:
+    app = operator.ask("app", "add", "--signup-currency", "HKD")
+    url = operator.environment["TAEL_PUBLIC_URL"]
+    assert eventually(lambda: is_ready(url), bool, START_LIMIT_S)
+    developer = Merchant(replace(demo, gateway=url), app["appcode"], app["key"], "", ())
+
+    categories = send(url, "GET", "/mch/v1/mcc")["data"]["mcc_list"]
+    restaurant = next(row["mcc_id"] for row in categories if "restaurants" in row["mcc_name"])
+    fields = application(mcc_id=str(restaurant), shopname="Lantern Tea")
+    mchid = developer.proven(post(developer, "/mch/v1/signup", fields))["mchid"]
+    files = (
+        ("idcardfront", "card.jpg", jpeg()),
+        ("licensephoto", "license.pdf", PDF),
+        ("goodsphoto", "goods.png", png()),
+        ("shopphoto", "shop.png", png(salt=b"shop")),
+    )
+    assert developer.proven(upload(developer, mchid, *files)).respcd == "0000"
+    assert asked(developer, mchid=mchid)["data"]["state"] == 4
+
+    merchant = replace(developer, mchid=mchid, mchids=(mchid,))
+    assert merchant.open("800201").respcd == "1140"
+
+    (listed,) = operator.ask("merchant", "list", "--appcode", app["appcode"])
+    assert (listed["mchid"], listed["state"], listed["name"]) == (mchid, "waiting", "Lantern Tea")
+    shown = operator.ask("merchant", "show", mchid)
+    assert shown["application"]["category"] == restaurant
+    saved = operator.ask("merchant", "documents", mchid, "--save", str(tmp_path / "review"))
+    assert [Path(row["file"]).read_bytes() for row in saved] == [content for _, _, content in files]
+
+    operator.ask("merchant", "approve", mchid, "--reason", "papers complete")
+    assert asked(developer, mchid=mchid)["data"]["state"] == 1
+    assert merchant.open("800201").respcd == "1135"
+    add_accounts(operator, demo, mchid)
+    for pay_type in ("800208", "800108", "800201", "800151"):
+        merchant.paid(pay_type)
+    operator.ask("ledger", "verify")
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return send(url, "GET", "/readyz").status == 200
+    except OSError:
+        return False

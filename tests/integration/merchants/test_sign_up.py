@@ -1,0 +1,135 @@
+"""Sign-up on a database and a folder: files and rows are all there, or none."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tael.base.cipher import Cipher, DecryptionFailed
+from tael.base.errors import ApplicationRefused, DocumentRepeated, DocumentsUnavailable
+from tael.merchants.credential_cache import CredentialCache
+from tael.merchants.domain.application import Decision
+from tael.merchants.domain.document import DocumentKind, Scan
+from tael.merchants.review import DocumentChanged, content_of, decide
+from tael.merchants.sign_up import SignUpContext, add_documents, sign_up
+from tael.merchants.store.applications import CurrencyFixed
+from tael.merchants.store.document_files import DocumentFiles
+from tael.operations.store import Store
+from tests.support.alipay import TestClock
+from tests.support.store import ENCRYPTION_KEY, count_of
+from tests.support.values import MCHID, NOW, an_app
+from tests.unit.merchants.test_application import an_application
+
+APP = an_app(signup_currency="HKD")
+SCANS = [Scan(kind, "application/pdf", kind.value.encode()) for kind in DocumentKind]
+
+
+@pytest.fixture
+def context(store: Store, tmp_path: Path) -> SignUpContext:
+    credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows, ttl_s=0)
+    files = DocumentFiles(tmp_path, Cipher(ENCRYPTION_KEY))
+    return SignUpContext(store.merchants, store.applications, files, credentials, TestClock(NOW))
+
+
+async def rows_of(store: Store) -> dict[str, int]:
+    tables = ("merchant", "merchant_application", "merchant_document", "daily_close")
+    return {table: await count_of(store, table) for table in tables}
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+async def test_a_sign_up_is_stored_as_it_was_sent(
+    store: Store, context: SignUpContext, tmp_path: Path
+) -> None:
+    before = await rows_of(store)
+    mchid = await sign_up(an_application(), SCANS, APP, context)
+    assert await store.applications.of(mchid) == an_application()
+    assert await store.applications.by_username(APP.appcode, "x") == (mchid, an_application())
+    documents = await store.applications.documents_of(mchid)
+    assert {each.kind: content_of(context.files, each) for each in documents} == {
+        scan.kind: scan.content for scan in SCANS
+    }
+    assert names_in(tmp_path) == {each.document_id for each in documents}
+    assert await rows_of(store) == {
+        "merchant": before["merchant"] + 1,
+        "merchant_application": 1,
+        "merchant_document": len(SCANS),
+        "daily_close": before["daily_close"] + 1,
+    }
+
+
+async def test_a_file_that_cannot_be_written_leaves_nothing(
+    store: Store, context: SignUpContext, tmp_path: Path
+) -> None:
+    class FullDisk(DocumentFiles):
+        written = 0
+
+        def write(self, document: object, content: bytes) -> None:
+            self.written += 1
+            if self.written == len(SCANS):
+                raise DocumentsUnavailable
+            super().write(document, content)  # type: ignore[arg-type]
+
+    before = await rows_of(store)
+    full = replace(context, files=FullDisk(tmp_path, Cipher(ENCRYPTION_KEY)))
+    with pytest.raises(DocumentsUnavailable):
+        await sign_up(an_application(), SCANS, APP, full)
+    assert (await rows_of(store), names_in(tmp_path)) == (before, set())
+
+
+async def test_without_a_folder_files_are_refused_and_a_sign_up_without_files_is_not(
+    store: Store, context: SignUpContext
+) -> None:
+    nowhere = replace(context, files=DocumentFiles(None, Cipher(ENCRYPTION_KEY)))
+    with pytest.raises(DocumentsUnavailable):
+        await sign_up(an_application(), SCANS, APP, nowhere)
+    mchid = await sign_up(an_application(), [], APP, nowhere)
+    assert await store.applications.documents_of(mchid) == []
+
+
+async def test_a_row_that_cannot_be_written_leaves_no_merchant(
+    store: Store, context: SignUpContext, tmp_path: Path
+) -> None:
+    """Its files stay: the commit may have happened."""
+    before = await rows_of(store)
+    await store.database.execute("ALTER TABLE merchant_document ADD CONSTRAINT broken CHECK (size_bytes < 7)")
+    with pytest.raises(Exception, match="broken"):
+        await sign_up(an_application(), SCANS, APP, context)
+    assert await rows_of(store) == before
+    assert len(names_in(tmp_path)) == len(SCANS)
+
+
+async def test_a_business_signs_up_once_per_app(store: Store, context: SignUpContext) -> None:
+    await sign_up(an_application(), [], APP, context)
+    with pytest.raises(ApplicationRefused, match="license number"):
+        await sign_up(replace(an_application(), username="y"), [], APP, context)
+    with pytest.raises(ApplicationRefused, match="username"):
+        await sign_up(replace(an_application(), license_number="y"), [], APP, context)
+    await store.merchants.add_app(an_app(appcode="other", signup_currency="HKD"), NOW)
+    await sign_up(an_application(), [], an_app(appcode="other", signup_currency="HKD"), context)
+
+
+async def test_another_key_or_another_files_content_is_found(
+    store: Store, context: SignUpContext, tmp_path: Path
+) -> None:
+    await add_documents(MCHID, SCANS[:2], context)
+    first, second = await store.applications.documents_of(MCHID)
+    with pytest.raises(DecryptionFailed):
+        DocumentFiles(tmp_path, Cipher(bytes(32))).read(first)
+    with pytest.raises(DocumentChanged, match=first.document_id):
+        content_of(context.files, replace(first, sha256=second.sha256))
+    (tmp_path / first.document_id).write_bytes((tmp_path / second.document_id).read_bytes())
+    with pytest.raises(DecryptionFailed):
+        content_of(context.files, first)
+    with pytest.raises(DocumentRepeated):
+        await add_documents(MCHID, SCANS[:2], context)
+
+
+async def test_a_currency_is_fixed_by_the_first_account(store: Store) -> None:
+    await store.database.execute("UPDATE merchant SET state = 'waiting'")
+    with pytest.raises(CurrencyFixed):
+        await decide(store.applications, MCHID, Decision.APPROVE, NOW, currency="JPY")
+    decided = await decide(store.applications, MCHID, Decision.APPROVE, NOW, currency="HKD")
+    assert (decided.number, decided.reason) == (1, "")
