@@ -34,6 +34,8 @@ MAX_SETTINGS_CACHE_MS: Final = 60_000
 #: A host with its port, without user and password; several are separated by commas.
 DATABASE_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^][:/@]*)(?::([0-9]{1,5}))?")
 MAX_PORT: Final = 65_535
+#: The names that S3 permits, and a prefix.
+BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9._-]+)*")
 
 
 class BadSettings(Exception):
@@ -70,7 +72,9 @@ class Settings:
     server_ip: str
     clock_file: Path | None
     webhook_egress: EgressPolicy
-    documents: Path | None = None  #: the folder of merchants' documents; without one none can be stored
+    documents: str = (
+        ""  #: a folder, or s3://bucket/prefix, for merchants' documents; "" if none can be stored
+    )
     database_connections: int = MAX_CONNECTIONS  #: maximum per process
     database_timeout_s: float = Limits().call_s  #: for all statements of one call
     http: HttpLimits = HttpLimits()
@@ -142,7 +146,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             loopback=_switch(environment, "TAEL_WEBHOOK_LOOPBACK", "off"),
             any_port=_switch(environment, "TAEL_WEBHOOK_ANY_PORT", "off"),
         ),
-        documents=_folder(environment, "TAEL_DOCUMENTS"),
+        documents=_documents(environment.get("TAEL_DOCUMENTS", "")),
         database_connections=_database_connections(environment),
         database_timeout_s=_database_timeout_s(environment),
         http=_http_limits(environment),
@@ -283,14 +287,16 @@ def _proxy(url: str) -> Secret | None:
     return Secret(url)
 
 
-def _folder(environment: Mapping[str, str], name: str) -> Path | None:
-    path = environment.get(name)
-    if not path:
-        return None
-    folder = Path(path)
+def _documents(location: str) -> str:
+    if not location or BUCKET.fullmatch(location):
+        return location
+    folder = Path(location)
     if not (folder.is_absolute() and folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise BadSettings(f"{name}: {path} is not the absolute path of a folder that can be written")
-    return folder
+        raise BadSettings(
+            f"TAEL_DOCUMENTS: {location} is not the absolute path of a folder that can be written, "
+            "nor a bucket written s3://bucket or s3://bucket/prefix"
+        )
+    return location
 
 
 def _certificates(path: str, name: str) -> str:

@@ -20,6 +20,7 @@ from tael.base.clock import Clock, DemoClock, RealClock
 from tael.config import DEFAULT_SETTINGS_CACHE_S, Settings
 from tael.db.database import PATIENT, Database, Limits
 from tael.merchants.domain.rate_limits import NO_LIMITS, RateLimits
+from tael.merchants.store.document_places import place_at
 from tael.operations.store import Store, store_over
 from tael.payments.domain.page_urls import Pages, pages_below
 
@@ -89,7 +90,8 @@ async def open_store(settings: Settings, limits: Limits = PATIENT) -> AsyncItera
     """A store over the configured database, which need not be up yet. The default limits are those of a command."""
     async with Database(settings.database_url.reveal(), limits) as database:
         cipher = Cipher(settings.encryption_key_bytes())
-        yield store_over(database, cipher, settings.node, settings.documents)
+        place = place_at(settings.documents) if settings.documents else None
+        yield store_over(database, cipher, settings.node, place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,7 +324,7 @@ def _saved(listed: Sequence[Document], folder: Path, data: Path | None) -> list[
         for document in listed:
             counts[document.kind] += 1
             name = f"{document.kind}-{counts[document.kind]}.{ENDINGS[document.media_type]}"
-            _write_private(folder / name, content_of(store.document_files, document))
+            _write_private(folder / name, await content_of(store.document_files, document))
             names.append(name)
         return names
 

@@ -64,9 +64,9 @@ async def decide(
     return decided
 
 
-def content_of(files: DocumentFiles, document: Document) -> bytes:
+async def content_of(files: DocumentFiles, document: Document) -> bytes:
     """The content, compared with its digest. Raises OSError, DecryptionFailed, DocumentChanged."""
-    content = files.read(document)
+    content = await files.read(document)
     if hashlib.sha256(content).hexdigest() != document.sha256:
         raise DocumentChanged(f"document {document.document_id} is not the one that was sent")
     return content

@@ -4,7 +4,6 @@ Files are written before the rows that name them, and rows are written together:
 its application and no row without its file.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -148,7 +147,7 @@ async def _write_files(documents: Sequence[Document], scans: Sequence[Scan], con
     """All, or none. Raises DocumentsUnavailable."""
     try:
         for document, scan in zip(documents, scans, strict=True):
-            await asyncio.to_thread(context.files.write, document, scan.content)
+            await context.files.write(document, scan.content)
     except Exception:
         await _remove_files(documents, context)
         raise
@@ -156,4 +155,4 @@ async def _write_files(documents: Sequence[Document], scans: Sequence[Scan], con
 
 async def _remove_files(documents: Sequence[Document], context: SignUpContext) -> None:
     for document in documents:
-        await asyncio.to_thread(context.files.remove, document)
+        await context.files.remove(document)

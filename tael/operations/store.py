@@ -1,10 +1,9 @@
-"""Every table of the gateway, over one pool of connections, and the folder of documents.
+"""Every table of the gateway, over one pool of connections, and the place of documents.
 
 For `main`, operators' commands and tests.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tael.base.cipher import Cipher
@@ -18,6 +17,7 @@ from tael.ledger.store.digests import LedgerDigests
 from tael.merchants.store.accounts import Accounts
 from tael.merchants.store.applications import Applications
 from tael.merchants.store.document_files import DocumentFiles
+from tael.merchants.store.document_places import Place
 from tael.merchants.store.maintenance import MaintenanceWindows
 from tael.merchants.store.merchants import Merchants
 from tael.payments.store.checkouts import Checkouts
@@ -45,8 +45,8 @@ class Store(PaymentTables):
     due_work: DueWork
 
 
-def store_over(database: Database, cipher: Cipher, node: int, documents: Path | None = None) -> Store:
-    """A store over `database`, which must be entered, and the folder of documents if there is one."""
+def store_over(database: Database, cipher: Cipher, node: int, documents: Place | None = None) -> Store:
+    """A store over `database`, which must be entered, and the place of documents if there is one."""
     payments, refunds, reversals = Payments(database), Refunds(database), Reversals(database)
     unmatched_payments, webhooks = UnmatchedPayments(database), Webhooks(database)
     ledger_digests = LedgerDigests(database)

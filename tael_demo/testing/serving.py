@@ -64,10 +64,10 @@ def settings_for(
     )
 
 
-def _documents_in(folder: Path) -> Path:
+def _documents_in(folder: Path) -> str:
     documents = folder.absolute() / DOCUMENTS
     documents.mkdir(exist_ok=True)
-    return documents
+    return str(documents)
 
 
 async def serve(

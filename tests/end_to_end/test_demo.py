@@ -12,6 +12,7 @@ import pytest
 
 from tael_demo.reset import throw_away
 from tael_demo.stack import DemoPaths
+from tests.end_to_end.applications import signed_up
 from tests.end_to_end.conftest import merchant_of
 from tests.end_to_end.merchant import Merchant, send
 from tests.end_to_end.rig import (
@@ -25,6 +26,7 @@ from tests.end_to_end.rig import (
     kernels_name,
 )
 from tests.support.commands import clean_environment
+from tests.support.documents import png
 from tests.support.old_certificates import issuer_in, make_old
 from tests.support.postgres import open_folder
 
@@ -81,13 +83,17 @@ def test_a_project_s_own_files_in_folders_of_the_same_names_stay(folder: Path) -
     """The demo may be in a developer's folder; all its own files there are removed."""
     mine = [
         *("shop/main.py", "shop/shop.sqlite.backup", "logs/mine.log", "logs/api.log"),
-        *("sandbox/castle.txt", "sandbox/certificates/mine.pem", "notes.txt"),
+        *("sandbox/castle.txt", "sandbox/certificates/mine.pem", "documents/report.pdf", "notes.txt"),
     ]
     for name in mine:
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
         (folder / name).write_text("mine")
     demo = Demo.start(folder)
-    demo.end()
+    try:
+        signed_up(merchant_of(demo, "published"), [("shopphoto", "shop.png", png())])
+    finally:
+        demo.end()
+    assert len(list((folder / "documents").iterdir())) == 2
     assert {"shop.sqlite", "main.py"} <= {path.name for path in (folder / "shop").iterdir()}
 
     throw_away(DemoPaths(free_port_block(), folder))

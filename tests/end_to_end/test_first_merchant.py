@@ -32,6 +32,7 @@ from tests.support.documents import (
     png,
 )
 from tests.support.postgres import create_database, drop_database, with_database
+from tests.support.s3 import running_s3
 
 DATABASE = "first_merchant"
 #: The settings of a WeChat Pay account, and its files with the members of the sandbox's control API.
@@ -77,20 +78,31 @@ class Operator:
             process.wait(END_LIMIT_S)
 
 
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The settings of the place of documents."""
+    if request.param == "bucket":
+        with running_s3() as s3:
+            yield s3.environment | {"TAEL_DOCUMENTS": f"s3://{s3.bucket}/review"}
+            assert len(s3.names()) == 4
+    else:
+        documents = tmp_path / "documents"
+        documents.mkdir()
+        yield {"TAEL_DOCUMENTS": str(documents)}
+        assert len(list(documents.iterdir())) == 4
+
+
 @pytest.fixture
-def operator(demo: Demo, tmp_path: Path) -> Iterator[Operator]:
+def operator(demo: Demo, place: dict[str, str], tmp_path: Path) -> Iterator[Operator]:
     port = free_port_block()
-    documents = tmp_path / "documents"
-    documents.mkdir()
     create_database(demo.database_url, DATABASE)
     own = {
         "TAEL_DATABASE_URL": with_database(demo.database_url, DATABASE),
         "TAEL_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
         "TAEL_PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "TAEL_DOCUMENTS": str(documents),
         "TAEL_SETTINGS_CACHE_MS": "0",
     }
-    environment = clean_environment() | settings(demo, "41") | own
+    environment = clean_environment() | settings(demo, "41") | own | place
     del environment["TAEL_ENCRYPTION_KEY_FILE"]
     operator = Operator(environment, tmp_path)
     try:
@@ -104,7 +116,7 @@ def operator(demo: Demo, tmp_path: Path) -> Iterator[Operator]:
 
 
 def add_accounts(operator: Operator, demo: Demo, mchid: str) -> None:
-    """The accounts that the sandbox's first shop has at both wallets."""
+    """The accounts that the sandbox's first shop has at both wallets. The demo's gateway has them as well."""
     for index, row in enumerate(row for row in demo.control("accounts") if row["shop"] == "demo"):
         if row["wallet"] == "wechat":
             values = {name: row[name] for name in WECHAT}

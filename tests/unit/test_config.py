@@ -196,6 +196,23 @@ def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
         read_settings(environment)
 
 
+def test_documents_need_a_folder_by_its_absolute_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert read_settings(GOOD).documents == ""
+    for right in (str(tmp_path), "s3://documents", "s3://documents.example/kyc/2026"):
+        assert read_settings(GOOD | {"TAEL_DOCUMENTS": right}).documents == right
+    wrong_buckets = (
+        "s3://",
+        "s3://UPPER",
+        "s3://a",
+        "s3://key:secret@bucket",
+        "s3://bucket/",
+        "s3://bucket/a b",
+    )
+    for wrong in ("documents", str(tmp_path / "missing"), str(tmp_path / "file"), *wrong_buckets):
+        assert refusal_of(TAEL_DOCUMENTS=wrong).startswith(f"TAEL_DOCUMENTS: {wrong} is not")
+
+
 def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
     assert "cannot be read" in refusal_of(TAEL_WECHAT_CA_FILE=str(tmp_path))
 

@@ -1,78 +1,71 @@
-"""The contents of documents: encrypted files in one folder, named by their ids, readable by their owner only.
+"""The contents of documents, encrypted, in a folder or a bucket, named by the documents' ids.
 
-A file is written completely, under a temporary name, before it gets its own, and before its row exists. A crash in
-between leaves a file without a row, which nothing reads. No part of a path comes from a request.
+A content is written completely before its row exists. A crash in between leaves one without a row, which nothing reads.
 """
 
-import os
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+import structlog
 
 from tael.base.cipher import Cipher
 from tael.base.errors import DocumentsUnavailable
 from tael.merchants.domain.document import Document
+from tael.merchants.store.document_places import Place
 
-UNFINISHED: Final = ".part"
+log = structlog.get_logger()
+#: A place that hangs occupies no threads of anything else.
+THREADS: Final = 4
+
+Result = TypeVar("Result")
 
 
 class DocumentFiles:
-    """The folder of documents. Its methods block: call them in a thread. Without a folder, none can be stored."""
+    """The documents' contents. Without a place, none can be stored."""
 
-    def __init__(self, folder: Path | None, cipher: Cipher) -> None:
-        self._folder = folder
+    def __init__(self, place: Place | None, cipher: Cipher) -> None:
+        self._place = place
         self._cipher = cipher
+        self._threads = ThreadPoolExecutor(THREADS, "documents")
 
-    def write(self, document: Document, content: bytes) -> None:
+    async def write(self, document: Document, content: bytes) -> None:
         """Raises DocumentsUnavailable."""
-        if self._folder is None:
-            raise DocumentsUnavailable("the operator has set up no folder for documents")
-        path = self._path(self._folder, document)
+        place = self._place
+        if place is None:
+            raise DocumentsUnavailable("the operator has set up no place for documents")
         try:
-            _write_durably(path, self._cipher.encrypt_content(content, _name(document)))
+            await self._in_thread(
+                lambda: place.write(
+                    document.document_id, self._cipher.encrypt_content(content, _name(document))
+                )
+            )
         except OSError as error:
+            log.warning("documents.unavailable", reason=str(error))
             raise DocumentsUnavailable from error
 
-    def read(self, document: Document) -> bytes:
+    async def read(self, document: Document) -> bytes:
         """The content. Raises OSError, DecryptionFailed."""
-        if self._folder is None:
+        place = self._place
+        if place is None:
             raise FileNotFoundError("TAEL_DOCUMENTS is not set")
-        return self._cipher.decrypt_content(self._path(self._folder, document).read_bytes(), _name(document))
+        return await self._in_thread(
+            lambda: self._cipher.decrypt_content(place.read(document.document_id), _name(document))
+        )
 
-    def remove(self, document: Document) -> None:
-        """After a row could not be written. The file may be missing."""
-        if self._folder is not None:
+    async def remove(self, document: Document) -> None:
+        """Because its row does not exist. It may be missing; one that cannot be removed stays."""
+        place = self._place
+        if place is not None:
             with suppress(OSError):
-                self._path(self._folder, document).unlink(missing_ok=True)
+                await self._in_thread(lambda: place.remove(document.document_id))
 
-    @staticmethod
-    def _path(folder: Path, document: Document) -> Path:
-        return folder / document.document_id
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 def _name(document: Document) -> bytes:
-    """What a ciphertext is bound to, so that two files cannot be exchanged."""
+    """What a ciphertext is bound to, so that two contents cannot be exchanged."""
     return f"{document.mchid}/{document.document_id}".encode()
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    """The whole file or none, also after a power failure."""
-    part = path.with_name(path.name + UNFINISHED)
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

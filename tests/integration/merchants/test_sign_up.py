@@ -1,5 +1,6 @@
 """Sign-up on a database and a folder: files and rows are all there, or none."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tael.merchants.review import DocumentChanged, content_of, decide
 from tael.merchants.sign_up import SignUpContext, add_documents, sign_up
 from tael.merchants.store.applications import CurrencyFixed
 from tael.merchants.store.document_files import DocumentFiles
+from tael.merchants.store.document_places import Folder
 from tael.operations.store import Store
 from tests.support.alipay import TestClock
 from tests.support.store import ENCRYPTION_KEY, count_of
@@ -27,13 +29,31 @@ SCANS = [Scan(kind, "application/pdf", kind.value.encode()) for kind in Document
 @pytest.fixture
 def context(store: Store, tmp_path: Path) -> SignUpContext:
     credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows, ttl_s=0)
-    files = DocumentFiles(tmp_path, Cipher(ENCRYPTION_KEY))
+    files = DocumentFiles(Folder(tmp_path), Cipher(ENCRYPTION_KEY))
     return SignUpContext(store.merchants, store.applications, files, credentials, TestClock(NOW))
 
 
 async def rows_of(store: Store) -> dict[str, int]:
     tables = ("merchant", "merchant_application", "merchant_document", "daily_close")
     return {table: await count_of(store, table) for table in tables}
+
+
+class FullDisk:
+    """A place that has room for all but the last of `SCANS`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, name: str, content: bytes) -> None:
+        if len(names_in(self._folder)) == len(SCANS) - 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        (self._folder / name).write_bytes(content)
+
+    def read(self, name: str) -> bytes:
+        return (self._folder / name).read_bytes()
+
+    def remove(self, name: str) -> None:
+        (self._folder / name).unlink(missing_ok=True)
 
 
 def names_in(folder: Path) -> set[str]:
@@ -48,7 +68,7 @@ async def test_a_sign_up_is_stored_as_it_was_sent(
     assert await store.applications.of(mchid) == an_application()
     assert await store.applications.by_username(APP.appcode, "x") == (mchid, an_application())
     documents = await store.applications.documents_of(mchid)
-    assert {each.kind: content_of(context.files, each) for each in documents} == {
+    assert {each.kind: await content_of(context.files, each) for each in documents} == {
         scan.kind: scan.content for scan in SCANS
     }
     assert names_in(tmp_path) == {each.document_id for each in documents}
@@ -63,17 +83,8 @@ async def test_a_sign_up_is_stored_as_it_was_sent(
 async def test_a_file_that_cannot_be_written_leaves_nothing(
     store: Store, context: SignUpContext, tmp_path: Path
 ) -> None:
-    class FullDisk(DocumentFiles):
-        written = 0
-
-        def write(self, document: object, content: bytes) -> None:
-            self.written += 1
-            if self.written == len(SCANS):
-                raise DocumentsUnavailable
-            super().write(document, content)  # type: ignore[arg-type]
-
     before = await rows_of(store)
-    full = replace(context, files=FullDisk(tmp_path, Cipher(ENCRYPTION_KEY)))
+    full = replace(context, files=DocumentFiles(FullDisk(tmp_path), Cipher(ENCRYPTION_KEY)))
     with pytest.raises(DocumentsUnavailable):
         await sign_up(an_application(), SCANS, APP, full)
     assert (await rows_of(store), names_in(tmp_path)) == (before, set())
@@ -117,12 +128,12 @@ async def test_another_key_or_another_files_content_is_found(
     await add_documents(MCHID, SCANS[:2], context)
     first, second = await store.applications.documents_of(MCHID)
     with pytest.raises(DecryptionFailed):
-        DocumentFiles(tmp_path, Cipher(bytes(32))).read(first)
+        await DocumentFiles(Folder(tmp_path), Cipher(bytes(32))).read(first)
     with pytest.raises(DocumentChanged, match=first.document_id):
-        content_of(context.files, replace(first, sha256=second.sha256))
+        await content_of(context.files, replace(first, sha256=second.sha256))
     (tmp_path / first.document_id).write_bytes((tmp_path / second.document_id).read_bytes())
     with pytest.raises(DecryptionFailed):
-        content_of(context.files, first)
+        await content_of(context.files, first)
     with pytest.raises(DocumentRepeated):
         await add_documents(MCHID, SCANS[:2], context)
 
