@@ -92,7 +92,7 @@ async def seed(
         for merchant in merchants:
             if unmatched_payments is not None and merchant.unmatched_payments is not unmatched_payments:
                 changed = replace(merchant, unmatched_payments=unmatched_payments)
-                await store.merchants.set_merchant(changed)
+                await store.merchants.set_merchant(changed, keeps_state=True)
     return [DemoApp(app, tuple(merchant.mchid for merchant in of_app)) for app, of_app in demo_apps]
 
 

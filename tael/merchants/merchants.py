@@ -71,7 +71,7 @@ async def change_merchant(
     if before is None:
         raise NoSuchMerchant(mchid)
     after = changes.applied_to(before)
-    await merchants.set_merchant(after)
+    await merchants.set_merchant(after, keeps_state=changes.state is None)
     _forget(after, credentials)
     return after
 

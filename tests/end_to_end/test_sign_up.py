@@ -179,6 +179,27 @@ def test_a_sign_up_does_not_change_which_merchant_is_meant(demo: Demo, other: Me
     assert other.call("query", mchid=None).respcd == "0000"
 
 
+def test_during_maintenance_nothing_is_taken_and_a_query_works(demo: Demo, shop: Merchant) -> None:
+    mchid, before = signed_up(shop), merchants(demo, shop.appcode)
+    demo.ask("maintenance", "on")
+    try:
+        refused = [sign_up(shop), shop.proven(upload(shop, mchid, ("shopphoto", "1", png())))]
+        seen = asked(shop, mchid=mchid)
+    finally:
+        demo.ask("maintenance", "off")
+    assert [answer.respcd for answer in refused] == ["1100", "1100"]
+    assert seen["data"]["state"] == WAITING
+    assert (merchants(demo, shop.appcode), documents(demo, mchid)) == (before, [])
+
+
+def test_an_app_that_limits_the_age_of_requests_sends_its_time(demo: Demo, other: Merchant) -> None:
+    now, old = demo.now().strftime(MOMENT), "2020-01-01 00:00:00"
+    with demo.app_set(other.appcode, "--max-request-age", "300", back=("--max-request-age", "0")):
+        for path, params in ((SIGN_UP, application()), (QUERY, {"mchid": other.mchid})):
+            codes = [post(other, path, params | more).respcd for more in ({}, {"txdtm": old}, {"txdtm": now})]
+            assert codes == ["1104", "1108", "0000"], path
+
+
 # ---- wrong fields ------------------------------------------------------------------------------------------------
 
 REQUIRED: Final = sorted(FIELDS.keys() - {"channel_type", "bankswiftcode"} | {"username", "licensenumber"})

@@ -60,9 +60,8 @@ MERCHANTS: Final = Table(
     internal=CREATED_AT,
 )
 ADD_MERCHANT: Final = MERCHANTS.insert_one("created_at")
-#: What an operator may change.
+#: What an operator may change besides the state.
 CHANGED: Final = (
-    "state",
     "max_amount_minor",
     "denied",
     "unmatched_payments",
@@ -70,6 +69,7 @@ CHANGED: Final = (
     "max_per_minute",
 )
 SET_MERCHANT: Final = MERCHANTS.update_one(CHANGED)
+SET_MERCHANT_AND_STATE: Final = MERCHANTS.update_one(("state", *CHANGED))
 SELECT_MERCHANT: Final = f"SELECT {MERCHANTS.select} FROM merchant"
 #: The merchant's first daily close.
 ADD_DAILY_CLOSE: Final = "INSERT INTO daily_close (mchid, close_at) VALUES ($1, $2)"
@@ -164,6 +164,8 @@ class Merchants:
         except asyncpg.ForeignKeyViolationError as error:
             raise LookupError(f"no app {merchant.appcode}") from error
 
-    async def set_merchant(self, merchant: Merchant) -> None:
-        """Write what an operator may change."""
-        await self._database.execute(SET_MERCHANT, *MERCHANTS.values(merchant, (*MERCHANTS.key, *CHANGED)))
+    async def set_merchant(self, merchant: Merchant, *, keeps_state: bool = False) -> None:
+        """Write what an operator may change. With `keeps_state`, a decision made meanwhile is not overwritten."""
+        columns = CHANGED if keeps_state else ("state", *CHANGED)
+        statement = SET_MERCHANT if keeps_state else SET_MERCHANT_AND_STATE
+        await self._database.execute(statement, *MERCHANTS.values(merchant, (*MERCHANTS.key, *columns)))

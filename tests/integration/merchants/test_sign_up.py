@@ -10,7 +10,10 @@ from tael.base.cipher import Cipher, DecryptionFailed
 from tael.base.errors import ApplicationRefused, DocumentRepeated, DocumentsUnavailable
 from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.application import Decision
+from tael.merchants.domain.changes import MerchantChanges
 from tael.merchants.domain.document import DocumentKind, Scan
+from tael.merchants.domain.merchant import Merchant, MerchantState, Operation
+from tael.merchants.merchants import change_merchant
 from tael.merchants.review import DocumentChanged, content_of, decide
 from tael.merchants.sign_up import SignUpContext, add_documents, sign_up
 from tael.merchants.store.applications import CurrencyFixed
@@ -144,3 +147,17 @@ async def test_a_currency_is_fixed_by_the_first_account(store: Store) -> None:
         await decide(store.applications, MCHID, Decision.APPROVE, NOW, currency="JPY")
     decided = await decide(store.applications, MCHID, Decision.APPROVE, NOW, currency="HKD")
     assert (decided.number, decided.reason) == (1, "")
+
+
+async def test_a_change_keeps_the_decision_that_was_made_meanwhile(store: Store) -> None:
+    """`tael merchant set` reads, decides and writes; an operator suspends the merchant in between."""
+
+    class ReadBefore(MerchantChanges):
+        def applied_to(self, merchant: Merchant) -> Merchant:
+            return replace(super().applied_to(merchant), state=MerchantState.ACTIVE)
+
+    await decide(store.applications, MCHID, Decision.SUSPEND, NOW, reason="complaints")
+    await change_merchant(store.merchants, MCHID, ReadBefore(deny=frozenset({Operation.REFUND})))
+    merchant = await store.merchants.merchant(MCHID)
+    assert merchant is not None
+    assert (merchant.state, merchant.denied) == (MerchantState.DISABLED, frozenset({Operation.REFUND}))
