@@ -39,6 +39,8 @@ PUBLIC_ROUTES: Final = {
     "/healthz": "for the operator's monitoring; the manual keeps it from the outside",
     "/readyz": "for the operator's monitoring; the manual keeps it from the outside",
     "/metrics": "for the operator's monitoring; the manual keeps it from the outside",
+    "/mch/v1/mcc": "the list of merchant categories, the same for everyone",
+    "/tool/v1/mcc": "the list of merchant categories, the same for everyone",
     "/checkstand": "the same for every link: only the browser has what stands behind #",
     "/checkstand/": "the same for every link: only the browser has what stands behind #",
 }
