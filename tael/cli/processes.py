@@ -4,8 +4,8 @@ A child asks the kernel for a signal at its parent's death, so a killed demo lea
 the parent is a thread: start children from the main thread.
 
 `start` begins a new program. `fork` runs a module in a copy of this process, which shares its modules and their memory:
-for a process of ours, importing them is most of the work of its start. Only a process without other threads and without
-a running event loop may fork.
+for a process of ours, importing them is most of the work of its start. A process with other threads, or with
+replaced standard streams, such as pytest's, cannot be copied safely and starts a new program instead.
 """
 
 import ctypes
@@ -96,8 +96,10 @@ def fork(
     *,
     log: Path | None = None,
     keep: Sequence[int] = (),
-) -> "Forked":
+) -> Child:
     """`python -m MODULE ARGUMENTS` in a copy of this process; `name` is the kernel's for it, up to 15 characters."""
+    if not _may_be_copied():
+        return start(["-m", module, *arguments], environment, log=log, keep=keep)
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -110,6 +112,12 @@ def fork(
         if output is not None:
             os.close(output)
     return Forked(pid)
+
+
+def _may_be_copied() -> bool:
+    """Whether this is its only thread, counted by the kernel: not every thread is one of `threading`."""
+    is_alone = len(os.listdir("/proc/self/task")) == 1
+    return is_alone and sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__
 
 
 def _become(
