@@ -2,7 +2,7 @@
 # A target is listed by `make help` with the text behind its `##`, in the order of this file.
 
 PYTHON ?= python3
-WORKERS ?= 3
+WORKERS ?= 4
 ARGS ?=
 SEED ?= 1
 MINUTES ?= 10
@@ -48,7 +48,7 @@ check: install ## Run ruff, mypy --strict and the import contracts.
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
-test: install ## Run the tests. ARGS="tests/unit -k refund" selects some, WORKERS=4 runs more in parallel.
+test: install ## Run the tests. ARGS="tests/unit -k refund" selects some, WORKERS=2 runs fewer in parallel.
 	@$(BIN)/python -m tests.browser.chromium
 	$(PYTEST) $(ARGS)
 
