@@ -118,7 +118,7 @@ def test_no_repr_shows_a_key() -> None:
         assert SECRET not in repr(each)
 
 
-def test_a_result_has_no_key_wherever_the_check_found_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_result_has_no_key_wherever_the_check_found_it(tmp_path: Path) -> None:
     def depart(subject: None) -> None:
         raise Departure(f"expected {SECRET}", f"received {SECRET}", f"sent {SECRET}\x00")
 
@@ -134,7 +134,7 @@ def test_most_of_a_barcode_is_hidden() -> None:
     assert masked_code("131234567890123456") == "1312…"
 
 
-def test_a_key_file_is_read_without_its_line_end(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_key_file_is_read_without_its_line_end(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text(f"{SECRET}\n")
     assert read_key(path) == SECRET
