@@ -24,7 +24,9 @@ WRITES_FOLDER: Final = """
 import os, pathlib, time
 def test_where(tael_gateway, tmp_path_factory):
     here = pathlib.Path(os.environ["OUTPUT_FOLDER"])
-    (here / str(os.getpid())).write_text(str(tael_gateway.folder))
+    written = here / f"{os.getpid()}.part"
+    written.write_text(str(tael_gateway.folder))
+    written.rename(here / str(os.getpid()))  # whole: another process waits for it
 """
 WAITS: Final = WRITES_FOLDER + "    time.sleep(100)\n"
 TWO_MORE: Final = "\n".join(
