@@ -34,6 +34,7 @@ import aiohttp
 import uvloop
 
 from tael.api.address_guard import AddressGuard
+from tael.audit_log.domain.entry import Origin
 from tael.base.moments import UTC8
 from tael.cli.listener import listen, start_api
 from tael.main import open_store
@@ -146,7 +147,7 @@ async def add_merchants(stack: DemoStack) -> None:
                 max_per_second=limits.per_second,
                 max_per_minute=limits.per_minute,
             )
-            await store.merchants.add_merchant(merchant, now)
+            await store.merchants.add_merchant(merchant, Origin("bench", "127.0.0.1", "bench", now))
 
 
 def signed(**params: str) -> tuple[bytes, dict[str, str]]:

@@ -245,7 +245,6 @@ def application(
         store.applications,
         store.document_files,
         payments.wallets.credentials,
-        payments.clock,
     )
     return create_app(
         (*trade.calls(payments, pages), *sign_up.calls(applying), checkout.opening(payments, pages)),

@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -22,7 +24,7 @@ from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael_demo.addresses import Addresses, kept_addresses
 from tael_demo.embedded.server import EmbeddedPostgresError
 from tael_demo.reset import close_to_others, throw_away
-from tael_demo.seed import CURRENCIES, DEFAULT_CURRENCY, DemoApp, seed
+from tael_demo.seed import CURRENCIES, DEFAULT_CURRENCY, DemoApp, origin_of_demo, seed
 from tael_demo.shop import ShopMerchant, refuse_without_client, shop_merchant, start_shop, with_shop_urls
 from tael_demo.stack import (
     DemoPaths,
@@ -108,8 +110,9 @@ async def _seed(stack: DemoStack, shops: ShopMerchant) -> list[DemoApp]:
     settings = settings_of(stack)
     async with open_store(settings) as store:
         policy = stack.paths.unmatched_payments
-        apps = await seed(store, stack.accounts(), clock_of(settings).now(), policy)
-        return await with_shop_urls(stack.paths, apps, shops, store)
+        now = clock_of(settings).now()
+        apps = await seed(store, stack.accounts(), now, policy)
+        return await with_shop_urls(stack.paths, apps, shops, store, origin_of_demo(now))
 
 
 def _policy(returns: bool | None) -> UnmatchedPolicy | None:
@@ -125,13 +128,17 @@ async def _run_walkthrough(stack: DemoStack, apps: list[DemoApp]) -> int:
 
     console = Console(width=max(Console().width, 120))
     async with Receiver() as receiver, open_store(settings_of(stack)) as store:
+        origin = origin_of_demo(clock_of(settings_of(stack)).now())
         for demo_app in apps:
-            await store.merchants.set_app(receiver.listened_to(demo_app.app))
+            await store.merchants.change_app(demo_app.app.appcode, receiver.listened_to, origin)
         try:
             return await full_walkthrough(addresses_of(stack), apps, receiver, console)
         finally:  # the receiver ends here: in a later start of this demo its URL would lead nowhere
             for demo_app in apps:
-                await store.merchants.set_app(demo_app.app)
+                url = demo_app.app.notify_url
+                await store.merchants.change_app(
+                    demo_app.app.appcode, partial(replace, notify_url=url), origin
+                )
 
 
 def addresses_of(stack: DemoStack) -> Addresses:

@@ -1,16 +1,19 @@
 """The apps of a demo with their merchants and wallet accounts, created at the first start."""
 
+import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from tael.audit_log.domain.entry import Origin
 from tael.base import ids
 from tael.base.clock import RealClock
 from tael.base.secret import Secret
 from tael.channels.registry import installed_protocols
 from tael.channels.settings import Kind
 from tael.merchants.domain.account import Account
+from tael.merchants.domain.changes import MerchantChanges
 from tael.merchants.domain.merchant import PUBLISHED_KEY, App, Merchant, Style, UnmatchedPolicy
 from tael.operations.store import Store
 
@@ -90,10 +93,15 @@ async def seed(
     demo_apps = [known[plan.first_name] for plan in PLANS]
     for _, merchants in demo_apps:
         for merchant in merchants:
-            if unmatched_payments is not None and merchant.unmatched_payments is not unmatched_payments:
-                changed = replace(merchant, unmatched_payments=unmatched_payments)
-                await store.merchants.set_merchant(changed, keeps_state=True)
+            if unmatched_payments is not None:
+                changes = MerchantChanges(unmatched_payments=unmatched_payments)
+                await store.merchants.change_merchant(merchant.mchid, changes.applied_to, origin_of_demo(now))
     return [DemoApp(app, tuple(merchant.mchid for merchant in of_app)) for app, of_app in demo_apps]
+
+
+def origin_of_demo(now: datetime) -> Origin:
+    """What a demo changes by itself."""
+    return Origin("demo", socket.gethostname(), "tael demo", now)
 
 
 async def _known(store: Store) -> dict[str, tuple[App, Sequence[Merchant]]]:
@@ -115,7 +123,7 @@ async def _add(plan: Plan, store: Store, accounts: list[dict[str, Any]], now: da
         sha256_only=plan.sha256_only,
         signup_currency=DEFAULT_CURRENCY if plan.is_published else None,
     )
-    await store.merchants.add_app(app, now)
+    await store.merchants.add_app(app, origin_of_demo(now))
     for index, shop in enumerate(plan.shops):
         mchid = PUBLISHED_MCHID if plan.is_published else ids.mchid()
         merchant = Merchant(
@@ -126,10 +134,11 @@ async def _add(plan: Plan, store: Store, accounts: list[dict[str, Any]], now: da
             is_default=plan.is_published,  # QFPay's samples name no merchant, whoever has signed up meanwhile
             unmatched_payments=UnmatchedPolicy.RETURN,
         )
-        await store.merchants.add_merchant(merchant, now + timedelta(milliseconds=index))
+        at = now + timedelta(milliseconds=index)
+        await store.merchants.add_merchant(merchant, origin_of_demo(at))
         for row in accounts:
             if row["shop"] == shop.label:
-                await store.accounts.add(account_of(row, mchid), now)
+                await store.accounts.add(account_of(row, mchid), origin_of_demo(now))
 
 
 #: The protocol of each wallet's rows in the sandbox's control API, and the member with each setting.

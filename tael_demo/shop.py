@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from tael.audit_log.domain.entry import Origin
 from tael.cli.processes import fork, preload
+from tael.merchants.domain.merchant import App
 from tael.operations.store import Store
 from tael_demo.seed import CURRENCIES, DEFAULT_CURRENCY, IN_EACH_CURRENCY, DemoApp
 from tael_demo.stack import DemoPaths, DemoRefused, DemoStack
@@ -78,28 +80,29 @@ def start_shop(stack: DemoStack, demo_app: DemoApp, merchant: ShopMerchant) -> N
 
 
 async def with_shop_urls(
-    paths: DemoPaths, demo_apps: list[DemoApp], shops: ShopMerchant, store: Store
+    paths: DemoPaths, demo_apps: list[DemoApp], shops: ShopMerchant, store: Store, origin: Origin
 ) -> list[DemoApp]:
     """`demo_apps` with the shop's URLs in its app, except where the user set one."""
     file = paths.data / URLS_FILE
     before, ours = _read(file), Urls(f"{paths.shop_url}/webhook", f"{paths.shop_url}/return")
     changed = [
-        await _with_urls(demo_app, before, ours if index == shops.app_index else Urls(), store)
+        await _with_urls(demo_app, before, ours if index == shops.app_index else Urls(), store, origin)
         for index, demo_app in enumerate(demo_apps)
     ]
     file.write_text(json.dumps(asdict(ours)))
     return changed
 
 
-async def _with_urls(demo_app: DemoApp, before: Urls, now: Urls, store: Store) -> DemoApp:
-    app = demo_app.app
-    if app.notify_url in (None, before.notify_url):
-        app = replace(app, notify_url=now.notify_url)
-    if app.return_url in (None, before.return_url):
-        app = replace(app, return_url=now.return_url)
-    if app != demo_app.app:
-        await store.merchants.set_app(app)
-    return replace(demo_app, app=app)
+async def _with_urls(demo_app: DemoApp, before: Urls, now: Urls, store: Store, origin: Origin) -> DemoApp:
+    def changed(app: App) -> App:
+        if app.notify_url in (None, before.notify_url):
+            app = replace(app, notify_url=now.notify_url)
+        if app.return_url in (None, before.return_url):
+            app = replace(app, return_url=now.return_url)
+        return app
+
+    app = await store.merchants.change_app(demo_app.app.appcode, changed, origin)
+    return replace(demo_app, app=app or demo_app.app)
 
 
 def _read(file: Path) -> Urls:

@@ -35,14 +35,14 @@ CATEGORIES: Final = ("/mch/v1/mcc", "/tool/v1/mcc")
 async def open_application(request: AppRequest, context: SignUpContext) -> Members:
     application = read_application(request)
     scans = await asyncio.to_thread(read_scans, request, required=False)
-    return sign_up_answer(await sign_up(application, scans, request.context.app, context))
+    return sign_up_answer(await sign_up(application, scans, request.context.app, request.origin, context))
 
 
 async def upload(request: AppRequest, context: SignUpContext) -> Members:
     mchid = read_mchid(request)
     merchant, _ = await merchant_of_app(request.context.app.appcode, mchid, "", context)
     scans = await asyncio.to_thread(read_scans, request, required=True)
-    await add_documents(merchant.mchid, scans, context)
+    await add_documents(merchant.mchid, scans, request.origin, context)
     return upload_answer()
 
 

@@ -11,6 +11,7 @@ from tael.api.exchange import Exchange
 from tael.api.request_body import peer_of
 from tael.api.request_body import read_body as read_limited_body
 from tael.api.wire import multipart_boundary, read_parameters
+from tael.audit_log.domain.entry import Origin
 from tael.merchants import credential_cache
 from tael.merchants.credential_cache import AppContext
 from tael.merchants.domain.merchant import Operation
@@ -192,5 +193,12 @@ async def call_app_handler(exchange: Exchange) -> Exchange:
         (each.name.decode("utf-8", "replace"), None if each.is_too_large else each.content)
         for each in exchange.files
     ]
-    request = AppRequest(known(exchange.context), known(exchange.values), files)
+    context = known(exchange.context)
+    origin = Origin(
+        f"app {context.app.appcode}",
+        peer_of(exchange.http),
+        f"{exchange.http.method} {exchange.endpoint.path}",
+        exchange.access.clock.now(),
+    )
+    request = AppRequest(context, known(exchange.values), origin, files)
     return replace(exchange, members=await exchange.endpoint.handler(request))

@@ -3,20 +3,21 @@
 Secrets are read from files and never shown. A running gateway applies a change within a second.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
 import typer
 
+from tael.audit_log.domain.entry import Origin
 from tael.base.clock import RealClock
 from tael.channels.protocols import WalletProtocol
 from tael.channels.registry import installed_protocols
 from tael.channels.settings import BadSetting, Kind
 from tael.cli import inputs
 from tael.cli.command_order import group_in_order
-from tael.cli.finding import DataOption, with_channels, with_store
+from tael.cli.finding import DataOption, change_store, with_channels, with_store
 from tael.cli.showing import IMPOSSIBLE, UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.merchants.domain import forms
 from tael.merchants.domain.account import Account, UnknownProtocol
@@ -105,12 +106,12 @@ def add(
     given = _given(settings, files)
     terms = Terms(refund_window_days, supports_partial_refunds, fee_rate_ppm)
 
-    async def work(store: Store, at: datetime) -> Account:
+    async def work(store: Store, origin: Origin) -> Account:
         return await add_account(
-            store, mchid, protocol, given, terms, currency=currency, created_at=at, now=_now()
+            store, mchid, protocol, given, terms, currency=currency, origin=origin, now=_now()
         )
 
-    _show(_done(data, work), as_json)
+    _show(_done(lambda: change_store("account add", data, work)), as_json)
 
 
 @accounts.command("set")
@@ -145,10 +146,10 @@ def set_account(
     given = _given(settings, files)
     terms = Terms(refund_window_days, supports_partial_refunds)
 
-    async def work(store: Store, at: datetime) -> list[Account]:
-        return await change_accounts(store, selected, given, terms, _now())
+    async def work(store: Store, origin: Origin) -> list[Account]:
+        return await change_accounts(store, selected, given, terms, origin=origin, now=_now())
 
-    changed = _done(data, work)
+    changed = _done(lambda: change_store("account set", data, work))
     if account_id is not None:
         _show(changed[0], as_json)
     else:
@@ -166,7 +167,7 @@ def list_accounts(
     async def work(store: Store, at: datetime) -> list[Account]:
         return await _accounts_of(store, mchid)
 
-    _show_all(_done(data, work), as_json)
+    _show_all(_done(lambda: with_store(data, work)), as_json)
 
 
 @accounts.command("check")
@@ -190,7 +191,7 @@ def check(
             raise AccountRefused(f"no account {account_id}")
         return chosen
 
-    chosen = _done(data, work)
+    chosen = _done(lambda: with_store(data, work))
     checks = with_channels(
         data, lambda store, channels, at: check_accounts(chosen, channels, store, at=at, now=_now())
     )
@@ -232,10 +233,10 @@ async def _accounts_of(store: Store, mchid: str | None) -> list[Account]:
     return [account for account in await store.accounts.all() if mchid in (None, account.mchid)]
 
 
-def _done(data: Path | None, work: Callable[[Store, datetime], Awaitable[Result]]) -> Result:
+def _done(work: Callable[[], Result]) -> Result:
     """The result of `work`, or one line and an exit code."""
     try:
-        return with_store(data, work)
+        return work()
     except (AlreadyThere, AccountRefused) as error:
         raise refused(str(error)) from error
     except (BadSetting, UnknownProtocol) as error:

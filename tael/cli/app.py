@@ -69,6 +69,7 @@ COMMANDS: Final[dict[str, Entry | ExtraEntry]] = {
     "incident": Entry("incidents", "incidents", "Review incidents."),
     "unmatched": Entry("unmatched", "unmatched", "Decide about unmatched payments."),
     "ledger": Entry("ledger", "ledger", "Verify the ledger."),
+    "audit": Entry("audit", "audit", "Show the audit log."),
     "maintenance": Entry("maintenance", "maintenance", "Schedule maintenance."),
     "sandbox": ExtraEntry(*DEMO, "Run both simulated wallets."),
     "listen": ExtraEntry(

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 import typer
 
+from tael.audit_log.domain.entry import Origin
 from tael.base import ids
 from tael.base.secret import Secret
 from tael.cli import inputs
-from tael.cli.finding import DataOption, with_store
+from tael.cli.finding import DataOption, change_store, with_store
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows, warned
 from tael.merchants.apps import (
     NoSuchApp,
@@ -170,7 +171,7 @@ def add(
     with inputs.options_named():
         app = new_app(changes, appcode, key)
     try:
-        with_store(data, lambda store, now: add_app(store.merchants, app, now))
+        change_store("app add", data, lambda store, origin: add_app(store.merchants, app, origin))
     except AlreadyThere as error:
         raise refused(str(error)) from error
     _show(app, as_json, app.key.reveal() if key is None else None)
@@ -216,7 +217,9 @@ def set_settings(
             signup_currency,
         )
 
-    app = _changed(data, lambda store, _: change_app(store.merchants, appcode, changes))
+    app = _changed(
+        "app set", data, lambda store, origin: change_app(store.merchants, appcode, changes, origin)
+    )
     _show(app, as_json)
     _warn_of_plain_http(notify_url)
 
@@ -245,31 +248,50 @@ def rotate(
     """
     given = None if key_file is None else inputs.secret_in(key_file, APP_KEY, "--key-file")
     key, overlap = given or Secret(ids.key()), timedelta(hours=overlap_hours)
-    app = _changed(data, lambda store, now: rotate_key(store.merchants, appcode, key, now, overlap))
+    app = _changed(
+        "app rotate-key",
+        data,
+        lambda store, origin: rotate_key(store.merchants, appcode, key, origin, overlap),
+    )
     _show(app, as_json, key.reveal() if given is None else None)
 
 
 @apps.command("end-overlap")
 def end(appcode: AppcodeArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """End the overlap of a key rotation: from now on only the app's current key is accepted."""
-    _show(_changed(data, lambda store, now: end_overlap(store.merchants, appcode, now)), as_json)
+    _show(
+        _changed(
+            "app end-overlap", data, lambda store, origin: end_overlap(store.merchants, appcode, origin)
+        ),
+        as_json,
+    )
 
 
 @apps.command("disable")
 def disable(appcode: AppcodeArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Stop all merchants of an app: every request is 1114. Open orders and their webhooks continue."""
-    _show(_changed(data, lambda store, _: disable_app(store.merchants, appcode, True)), as_json)
+    _show(
+        _changed(
+            "app disable", data, lambda store, origin: disable_app(store.merchants, appcode, True, origin)
+        ),
+        as_json,
+    )
 
 
 @apps.command("enable")
 def enable(appcode: AppcodeArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Permit a disabled app again."""
-    _show(_changed(data, lambda store, _: disable_app(store.merchants, appcode, False)), as_json)
+    _show(
+        _changed(
+            "app enable", data, lambda store, origin: disable_app(store.merchants, appcode, False, origin)
+        ),
+        as_json,
+    )
 
 
-def _changed(folder: Path | None, work: Callable[[Store, datetime], Awaitable[App]]) -> App:
+def _changed(command: str, folder: Path | None, work: Callable[[Store, Origin], Awaitable[App]]) -> App:
     try:
-        return with_store(folder, work)
+        return change_store(command, folder, work)
     except (NoSuchApp, OverlapLasts) as error:
         raise refused(str(error)) from error
 

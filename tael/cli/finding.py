@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import asyncpg
 import typer
 
+from tael.audit_log.domain.entry import Origin
 from tael.base.cipher import DecryptionFailed
 from tael.cli.demo_folder import NoDemo, environment_in
 from tael.cli.isolation import isolated
+from tael.cli.origin import origin_of_command
 from tael.cli.showing import UNUSABLE, refused
 from tael.config import BadSettings, Settings, read_settings
 from tael.db.database import SchemaOutdated, StoreUnavailable
@@ -53,6 +55,13 @@ def with_store(folder: Path | None, work: Callable[[Store, datetime], Awaitable[
         raise refused(_reason(error), UNUSABLE) from error
     except asyncpg.PostgresError as error:
         raise refused(_refusal(error), UNUSABLE) from None
+
+
+def change_store(
+    command: str, folder: Path | None, work: Callable[[Store, Origin], Awaitable[Answer]]
+) -> Answer:
+    """As `with_store`, for a command that changes something: `work` gets its origin, for the audit log."""
+    return with_store(folder, lambda store, now: work(store, origin_of_command(command, now)))
 
 
 def with_channels(

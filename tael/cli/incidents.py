@@ -5,8 +5,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from tael.audit_log.domain.entry import Origin
 from tael.cli import inputs
-from tael.cli.finding import DataOption, with_store
+from tael.cli.finding import DataOption, change_store, with_store
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
 from tael.incidents.domain.incident import Incident
 from tael.incidents.review import list_incidents, resolve_incident
@@ -78,11 +79,11 @@ def resolve(
     """Mark an incident as resolved. A return of money that is under way continues."""
     text = inputs.checked_note(note)
 
-    async def work(store: Store, now: datetime) -> tuple[dict[str, Any], bool] | None:
-        done = await resolve_incident(store.incidents, incident_id, text, now)
+    async def work(store: Store, origin: Origin) -> tuple[dict[str, Any], bool] | None:
+        done = await resolve_incident(store.incidents, incident_id, text, origin)
         return (_row(done.incident), done.was_open) if done else None
 
-    result = with_store(data, work)
+    result = change_store("incident resolve", data, work)
     if result is None:
         raise refused(f"no incident {incident_id}")
     row, was_open = result

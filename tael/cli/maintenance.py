@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from tael.cli import inputs
-from tael.cli.finding import DataOption, with_store
+from tael.cli.finding import DataOption, change_store, with_store
 from tael.cli.showing import JsonOption, show_json, show_members
 from tael.merchants.domain.maintenance import MaintenanceWindow
 from tael.merchants.maintenance import begin_maintenance, current_maintenance, end_maintenance
@@ -22,8 +22,10 @@ def begin(
 ) -> None:
     """Begin a maintenance window: every call except a query returns 1100. Jobs, notices and webhooks continue."""
     with inputs.options_named():
-        window = with_store(
-            data, lambda store, now: begin_maintenance(store.maintenance_windows, reason, now)
+        window = change_store(
+            "maintenance on",
+            data,
+            lambda store, origin: begin_maintenance(store.maintenance_windows, reason, origin),
         )
     _show(window, as_json)
 
@@ -31,7 +33,9 @@ def begin(
 @maintenance.command("off")
 def end(data: DataOption = None, as_json: JsonOption = False) -> None:
     """End the maintenance window."""
-    with_store(data, lambda store, _: end_maintenance(store.maintenance_windows))
+    change_store(
+        "maintenance off", data, lambda store, origin: end_maintenance(store.maintenance_windows, origin)
+    )
     _show(None, as_json)
 
 

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from tael.audit_log.domain.entry import Origin
 from tael.base.money import Money
 from tael.cli import inputs
-from tael.cli.finding import DataOption, with_store
+from tael.cli.finding import DataOption, change_store, with_store
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.merchants.apps import NoSuchApp
 from tael.merchants.domain.application import Decision, DecisionImpossible, shown
@@ -121,7 +122,9 @@ def add(
             max_per_minute=max_per_minute,
         )
     try:
-        with_store(data, lambda store, now: add_merchant(store.merchants, merchant, now))
+        change_store(
+            "merchant add", data, lambda store, origin: add_merchant(store.merchants, merchant, origin)
+        )
     except (AlreadyThere, LookupError) as error:
         raise refused(str(error)) from error
     _show(merchant, as_json)
@@ -167,7 +170,11 @@ def set_merchant(
             default_rates,
         )
     try:
-        merchant = with_store(data, lambda store, _: change_merchant(store.merchants, mchid, changes))
+        merchant = change_store(
+            "merchant set",
+            data,
+            lambda store, origin: change_merchant(store.merchants, mchid, changes, origin),
+        )
     except NoSuchMerchant as error:
         raise refused(str(error)) from error
     _show(merchant, as_json)
@@ -301,13 +308,13 @@ def _decide(
     as_json: bool,
     currency: str | None = None,
 ) -> None:
-    async def work(store: Store, now: datetime) -> MerchantFile:
-        await decide(store.applications, mchid, decision, now, reason=reason, currency=currency)
+    async def work(store: Store, origin: Origin) -> MerchantFile:
+        await decide(store.applications, mchid, decision, origin, reason=reason, currency=currency)
         return await merchant_file(store.merchants, store.applications, mchid)
 
     try:
         with inputs.options_named():
-            found = with_store(data, work)
+            found = change_store(f"merchant {decision}", data, work)
     except (NoSuchMerchant, DecisionImpossible) as error:
         raise refused(str(error)) from error
     except CurrencyFixed as error:

@@ -82,13 +82,26 @@ def work_command(demo: DemoFlag = False, allow_http: AllowHttpFlag = False) -> N
     work(_checked_settings(demo, allow_http))
 
 
-def migrate_command() -> None:
+def migrate_command(
+    grant_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE",
+            help="Grant this role what `serve`, `work` and the operator commands need. It cannot change "
+            "the ledger's or the audit log's rows.",
+        ),
+    ] = None,
+) -> None:
     """Migrate the database of TAEL_DATABASE_URL to the current schema."""
     from tael.cli.databases import UNUSABLE_DATABASE, why_unusable
+    from tael.db.grants import grant
     from tael.db.migrate import MigrationBlocked, migrate
 
     try:
-        applied = migrate(read_database_url().reveal())
+        url = read_database_url().reveal()
+        applied = migrate(url)
+        if grant_to is not None:
+            grant(url, grant_to)
     except BadSettings as error:
         raise fail(str(error)) from error
     except MigrationBlocked as error:

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from tael.audit_log.domain.entry import Origin
 from tael.base.money import Money
 from tael.cli import inputs
-from tael.cli.finding import DataOption, with_store
+from tael.cli.finding import DataOption, change_store, with_store
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
 from tael.ledger.domain.entries import Entry
 from tael.ledger.store.entries import entries_of
@@ -25,7 +26,7 @@ IdArgument = Annotated[
     str, typer.Argument(metavar="ID", help="The id, as shown by `tael unmatched list` or in an incident.")
 ]
 #: One of the decisions of `tael/unmatched/review.py`.
-Decision = Callable[[UnmatchedPayments, str, str, datetime], Awaitable[Decided | None]]
+Decision = Callable[[UnmatchedPayments, str, str, Origin], Awaitable[Decided | None]]
 
 
 @unmatched.callback()
@@ -101,7 +102,14 @@ def return_command(
 
     `tael work` queries the wallet's record once more and then requests the refund.
     """
-    _decide(return_unmatched, unmatched_id, inputs.checked_note(note) if note else "", data, as_json)
+    _decide(
+        "unmatched return",
+        return_unmatched,
+        unmatched_id,
+        inputs.checked_note(note) if note else "",
+        data,
+        as_json,
+    )
 
 
 @unmatched.command("keep")
@@ -112,14 +120,16 @@ def keep_command(
     as_json: JsonOption = False,
 ) -> None:
     """Keep an unmatched payment that is held, or that the wallet still refuses to return after a day. It is final."""
-    _decide(keep_unmatched, unmatched_id, inputs.checked_note(note), data, as_json)
+    _decide("unmatched keep", keep_unmatched, unmatched_id, inputs.checked_note(note), data, as_json)
 
 
-def _decide(decision: Decision, unmatched_id: str, note: str, data: Path | None, as_json: bool) -> None:
-    async def work(store: Store, now: datetime) -> Decided | None:
-        return await decision(store.unmatched_payments, unmatched_id, note, now)
+def _decide(
+    command: str, decision: Decision, unmatched_id: str, note: str, data: Path | None, as_json: bool
+) -> None:
+    async def work(store: Store, origin: Origin) -> Decided | None:
+        return await decision(store.unmatched_payments, unmatched_id, note, origin)
 
-    decided = with_store(data, work)
+    decided = change_store(command, data, work)
     if decided is None:
         raise refused(f"no unmatched payment {unmatched_id}")
     if decided.refusal:

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tael.cli.finding import DataOption, with_store
+from tael.audit_log.domain.entry import Origin
+from tael.cli.finding import DataOption, change_store, with_store
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
 from tael.operations.store import Store
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
@@ -77,13 +78,13 @@ def resend(
     if (kind is not None and all_exhausted) or (appcode is not None and not all_exhausted):
         raise refused("--kind requires a SYSSN, --appcode requires --all-exhausted", UNUSABLE)
 
-    async def work(store: Store, now: datetime) -> list[NotificationStatus]:
+    async def work(store: Store, origin: Origin) -> list[NotificationStatus]:
         if syssn is None:
-            return await resend_exhausted(store.webhooks, appcode, now)
-        return await resend_webhooks(store.webhooks, syssn, kind, now)
+            return await resend_exhausted(store.webhooks, appcode, origin)
+        return await resend_webhooks(store.webhooks, syssn, kind, origin)
 
     try:
-        resent = with_store(data, work)
+        resent = change_store("webhook resend", data, work)
     except NoSuchWebhook as error:
         raise refused(str(error)) from error
     _show(resent, as_json)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
+from tael.audit_log.domain.entry import Origin
 from tael.incidents.domain.incident import Incident
 from tael.incidents.store.incidents import Incidents
 
@@ -27,9 +27,9 @@ async def list_incidents(
 
 
 async def resolve_incident(
-    incidents: Incidents, incident_id: str, note: str, now: datetime
+    incidents: Incidents, incident_id: str, note: str, origin: Origin
 ) -> Resolved | None:
     """None if there is no such incident. The return of an unmatched payment continues regardless."""
-    was_open = await incidents.resolve(incident_id, note, now)
+    was_open = await incidents.resolve(incident_id, note, origin)
     incident = await incidents.by_id(incident_id)
     return Resolved(incident, was_open) if incident else None

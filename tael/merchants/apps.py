@@ -3,10 +3,10 @@
 A gateway in another process follows within `ttl_s` of its cache. A process that passes its own cache follows at once.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from tael.audit_log.domain.entry import Origin
 from tael.base import ids
 from tael.base.secret import Secret
 from tael.merchants.credential_cache import CredentialCache
@@ -31,10 +31,10 @@ def new_app(changes: AppChanges, appcode: str | None = None, key: Secret | None 
     return changes.applied_to(App(code, key or Secret(ids.key()), notify_url=None, return_url=None))
 
 
-async def add_app(merchants: Merchants, app: App, now: datetime) -> App:
+async def add_app(merchants: Merchants, app: App, origin: Origin) -> App:
     """Raises AlreadyThere; DecryptionFailed if the encryption key is not the one of the apps that are there."""
     await merchants.apps()  # decrypts their keys: a wrong encryption key fails before it is used
-    await merchants.add_app(app, now)
+    await merchants.add_app(app, origin)
     return app
 
 
@@ -49,7 +49,7 @@ async def rotate_key(
     merchants: Merchants,
     appcode: str,
     key: Secret,
-    now: datetime,
+    origin: Origin,
     overlap: timedelta,
     credentials: CredentialCache | None = None,
 ) -> App:
@@ -59,37 +59,36 @@ async def rotate_key(
     """
 
     def rotated(app: App) -> App:
-        if overlap and len(app.keys(now)) > 1 and app.previous_key is not None:
+        if overlap and len(app.keys(origin.at)) > 1 and app.previous_key is not None:
             raise OverlapLasts(app.previous_key.until)
-        return replace(app, key=key, previous_key=PreviousKey(app.key, now + overlap))
+        return replace(app, key=key, previous_key=PreviousKey(app.key, origin.at + overlap))
 
-    return await _with_keys(merchants, appcode, rotated, credentials)
+    return _known(await merchants.change_app(appcode, rotated, origin), appcode, credentials)
 
 
 async def end_overlap(
-    merchants: Merchants, appcode: str, now: datetime, credentials: CredentialCache | None = None
+    merchants: Merchants, appcode: str, origin: Origin, credentials: CredentialCache | None = None
 ) -> App:
     """Accept the app's current key only. Raises NoSuchApp."""
 
     def ended(app: App) -> App:
-        if len(app.keys(now)) == 1 or app.previous_key is None:
+        if len(app.keys(origin.at)) == 1 or app.previous_key is None:
             return app
-        return replace(app, previous_key=replace(app.previous_key, until=now))
+        return replace(app, previous_key=replace(app.previous_key, until=origin.at))
 
-    return await _with_keys(merchants, appcode, ended, credentials)
-
-
-async def _with_keys(
-    merchants: Merchants, appcode: str, change: Callable[[App], App], credentials: CredentialCache | None
-) -> App:
-    return _known(await merchants.change_keys(appcode, change), appcode, credentials)
+    return _known(await merchants.change_app(appcode, ended, origin), appcode, credentials)
 
 
 async def disable_app(
-    merchants: Merchants, appcode: str, is_disabled: bool, credentials: CredentialCache | None = None
+    merchants: Merchants,
+    appcode: str,
+    is_disabled: bool,
+    origin: Origin,
+    credentials: CredentialCache | None = None,
 ) -> App:
     """Stop the app's merchants from taking payments, or permit it again. Open orders continue. Raises NoSuchApp."""
-    return _known(await merchants.disable_app(appcode, is_disabled), appcode, credentials)
+    changed = await merchants.change_app(appcode, lambda app: replace(app, is_disabled=is_disabled), origin)
+    return _known(changed, appcode, credentials)
 
 
 def _known(app: App | None, appcode: str, credentials: CredentialCache | None) -> App:
@@ -101,12 +100,11 @@ def _known(app: App | None, appcode: str, credentials: CredentialCache | None) -
 
 
 async def change_app(
-    merchants: Merchants, appcode: str, changes: AppChanges, credentials: CredentialCache | None = None
+    merchants: Merchants,
+    appcode: str,
+    changes: AppChanges,
+    origin: Origin,
+    credentials: CredentialCache | None = None,
 ) -> App:
     """Change settings; the key stays. Raises NoSuchApp."""
-    before = await merchants.app(appcode)
-    if before is None:
-        raise NoSuchApp(appcode)
-    after = changes.applied_to(before)
-    await merchants.set_app(after)
-    return _known(after, appcode, credentials)
+    return _known(await merchants.change_app(appcode, changes.applied_to, origin), appcode, credentials)

@@ -1,14 +1,13 @@
 """What an operator does with the maintenance window. Gateways follow within `ttl_s` of their cache."""
 
-from datetime import datetime
-
+from tael.audit_log.domain.entry import Origin
 from tael.merchants.domain.forms import REASON, check
 from tael.merchants.domain.maintenance import MaintenanceWindow
 from tael.merchants.store.maintenance import MaintenanceWindows
 
 
 async def begin_maintenance(
-    windows: MaintenanceWindows, reason: str, now: datetime
+    windows: MaintenanceWindows, reason: str, origin: Origin
 ) -> MaintenanceWindow | None:
     """Open a window, or change the reason of the current one, which keeps its beginning. Raises InvalidValue.
 
@@ -16,13 +15,13 @@ async def begin_maintenance(
     """
     if reason:
         check(reason, REASON, "reason")
-    await windows.begin(reason, now)
+    await windows.begin(reason, origin)
     return await windows.now()
 
 
-async def end_maintenance(windows: MaintenanceWindows) -> None:
+async def end_maintenance(windows: MaintenanceWindows, origin: Origin) -> None:
     """End the window if there is one."""
-    await windows.end()
+    await windows.end(origin)
 
 
 async def current_maintenance(windows: MaintenanceWindows) -> MaintenanceWindow | None:

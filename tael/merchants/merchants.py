@@ -4,8 +4,8 @@ A gateway in another process follows within `ttl_s` of its cache. A process that
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 
+from tael.audit_log.domain.entry import Origin
 from tael.base import ids
 from tael.merchants.apps import NoSuchApp
 from tael.merchants.credential_cache import CredentialCache
@@ -55,23 +55,25 @@ def new_merchant(
 
 
 async def add_merchant(
-    merchants: Merchants, merchant: Merchant, now: datetime, credentials: CredentialCache | None = None
+    merchants: Merchants, merchant: Merchant, origin: Origin, credentials: CredentialCache | None = None
 ) -> Merchant:
     """Raises AlreadyThere if the mchid exists or the app has a default merchant, LookupError if there is no app."""
-    await merchants.add_merchant(merchant, now)
+    await merchants.add_merchant(merchant, origin)
     _forget(merchant, credentials)
     return merchant
 
 
 async def change_merchant(
-    merchants: Merchants, mchid: str, changes: MerchantChanges, credentials: CredentialCache | None = None
+    merchants: Merchants,
+    mchid: str,
+    changes: MerchantChanges,
+    origin: Origin,
+    credentials: CredentialCache | None = None,
 ) -> Merchant:
     """Open orders continue. Raises NoSuchMerchant."""
-    before = await merchants.merchant(mchid)
-    if before is None:
+    after = await merchants.change_merchant(mchid, changes.applied_to, origin)
+    if after is None:
         raise NoSuchMerchant(mchid)
-    after = changes.applied_to(before)
-    await merchants.set_merchant(after, keeps_state=changes.state is None)
     _forget(after, credentials)
     return after
 

@@ -6,8 +6,8 @@ A gateway in another process follows within `ttl_s` of its cache.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
+from tael.audit_log.domain.entry import Origin
 from tael.merchants.domain.application import Application, Decision, DecisionRow
 from tael.merchants.domain.document import Document
 from tael.merchants.domain.forms import CURRENCY, check, check_note
@@ -49,7 +49,7 @@ async def decide(
     applications: Applications,
     mchid: str,
     decision: Decision,
-    now: datetime,
+    origin: Origin,
     *,
     reason: str | None = None,
     currency: str | None = None,
@@ -58,7 +58,7 @@ async def decide(
     note = "" if reason is None else check_note(reason, "reason")
     if currency is not None:
         check(currency, CURRENCY, "currency")
-    decided = await applications.decide(mchid, decision, note, currency, now)
+    decided = await applications.decide(mchid, decision, note, currency, origin)
     if decided is None:
         raise NoSuchMerchant(mchid)
     return decided

@@ -6,11 +6,12 @@ its application and no row without its file.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
+from tael.audit_log.domain.entry import Origin
 from tael.base import errors, ids
-from tael.base.clock import Clock
 from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.application import Application
 from tael.merchants.domain.document import MAX_DOCUMENTS_OF_MERCHANT, Document, Scan
@@ -31,10 +32,11 @@ class SignUpContext:
     applications: Applications
     files: DocumentFiles
     credentials: CredentialCache
-    clock: Clock
 
 
-async def sign_up(application: Application, scans: Sequence[Scan], app: App, context: SignUpContext) -> str:
+async def sign_up(
+    application: Application, scans: Sequence[Scan], app: App, origin: Origin, context: SignUpContext
+) -> str:
     """The mchid of the merchant that has this application: a new one, which waits for approval, or an earlier one.
 
     The same sign-up again is a repeat and returns the first one's mchid. Raises OperationDenied if the app may not sign
@@ -44,33 +46,33 @@ async def sign_up(application: Application, scans: Sequence[Scan], app: App, con
         raise errors.OperationDenied("this app may not sign up merchants")
     earlier = await _earlier(application, app, context)
     if earlier is not None:
-        return await _repeated(earlier, scans, context)
+        return await _repeated(earlier, scans, origin, context)
     merchant = new_merchant(
         app.appcode, application.shop_name, app.signup_currency, state=MerchantState.WAITING
     )
-    documents = [_document(scan, merchant.mchid, context) for scan in scans]
+    documents = _documents(scans, merchant.mchid, origin)
     await _write_files(documents, scans, context)
     try:
-        await context.applications.add(merchant, application, documents, context.clock.now())
+        await context.applications.add(merchant, application, documents, origin)
     except AlreadyThere:
         await _remove_files(documents, context)
         earlier = await _earlier(application, app, context)  # of a request at the same time
         if earlier is None:
             raise errors.ApplicationRefused("a merchant of this app has this license number") from None
-        return await _repeated(earlier, scans, context)
+        return await _repeated(earlier, scans, origin, context)
     # After any other error the commit may have happened: the files stay.
     context.credentials.forget(app.appcode, merchant.mchid)
     log.info("merchant.signed_up", appcode=app.appcode, mchid=merchant.mchid, documents=len(documents))
     return merchant.mchid
 
 
-async def add_documents(mchid: str, scans: Sequence[Scan], context: SignUpContext) -> None:
+async def add_documents(mchid: str, scans: Sequence[Scan], origin: Origin, context: SignUpContext) -> None:
     """Add the documents that are new; earlier ones of the same kind are kept.
 
     Raises DocumentRepeated if all are stored already, ApplicationRefused if the merchant has too many,
     DocumentsUnavailable.
     """
-    if not await _added(mchid, scans, context):
+    if not await _added(mchid, scans, origin, context):
         raise errors.DocumentRepeated
 
 
@@ -104,22 +106,27 @@ async def _earlier(application: Application, app: App, context: SignUpContext) -
     return mchid
 
 
-async def _repeated(mchid: str, scans: Sequence[Scan], context: SignUpContext) -> str:
-    await _added(mchid, scans, context)
+async def _repeated(mchid: str, scans: Sequence[Scan], origin: Origin, context: SignUpContext) -> str:
+    await _added(mchid, scans, origin, context)
     return mchid
 
 
-async def _added(mchid: str, scans: Sequence[Scan], context: SignUpContext) -> Sequence[Document]:
+async def _added(
+    mchid: str, scans: Sequence[Scan], origin: Origin, context: SignUpContext
+) -> Sequence[Document]:
     """The documents that were new."""
     known = {(document.kind, document.sha256) for document in await context.applications.documents_of(mchid)}
-    pairs = [(scan, _document(scan, mchid, context)) for scan in scans]
-    pairs = [(scan, document) for scan, document in pairs if (document.kind, document.sha256) not in known]
+    pairs = [
+        (scan, document)
+        for scan, document in zip(scans, _documents(scans, mchid, origin), strict=True)
+        if (document.kind, document.sha256) not in known
+    ]
     documents = [document for _, document in pairs]
     if not documents:
         return []
     await _write_files(documents, [scan for scan, _ in pairs], context)
     try:
-        added = await context.applications.add_documents(mchid, documents)
+        added = await context.applications.add_documents(mchid, documents, origin)
     except TooManyDocuments:
         await _remove_files(documents, context)
         raise errors.ApplicationRefused(
@@ -131,16 +138,20 @@ async def _added(mchid: str, scans: Sequence[Scan], context: SignUpContext) -> S
     return added
 
 
-def _document(scan: Scan, mchid: str, context: SignUpContext) -> Document:
-    return Document(
-        ids.document_id(),
-        mchid,
-        scan.kind,
-        scan.media_type,
-        len(scan.content),
-        scan.sha256,
-        context.clock.now(),
-    )
+def _documents(scans: Sequence[Scan], mchid: str, origin: Origin) -> list[Document]:
+    """A row for each, a microsecond apart: they are listed in the order in which they were sent."""
+    return [
+        Document(
+            ids.document_id(),
+            mchid,
+            scan.kind,
+            scan.media_type,
+            len(scan.content),
+            scan.sha256,
+            origin.at + number * timedelta.resolution,
+        )
+        for number, scan in enumerate(scans)
+    ]
 
 
 async def _write_files(documents: Sequence[Document], scans: Sequence[Scan], context: SignUpContext) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from tael.audit_log.domain.entry import Origin
 from tael.base import ids
 from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES
@@ -54,7 +55,7 @@ async def add_account(
     terms: Terms,
     *,
     currency: str | None,
-    created_at: datetime,
+    origin: Origin,
     now: datetime,
 ) -> Account:
     """Add an account with these settings. Its currency is the merchant's: another one is refused.
@@ -71,12 +72,18 @@ async def add_account(
     await store.merchants.app(merchant.appcode)
     fields = {"account_id": ids.account_id(), "mchid": mchid, "currency": merchant.currency, **terms.given()}
     account = protocol.account_of(fields, protocol.read(settings, now))
-    await store.accounts.add(account, created_at)
+    await store.accounts.add(account, origin)
     return account
 
 
 async def change_accounts(
-    store: Store, selected: Mapping[str, str], settings: Mapping[str, str], terms: Terms, now: datetime
+    store: Store,
+    selected: Mapping[str, str],
+    settings: Mapping[str, str],
+    terms: Terms,
+    *,
+    origin: Origin,
+    now: datetime,
 ) -> list[Account]:
     """Change the accounts with these members, all or none. Raises BadSetting, AccountRefused."""
     known = {"account_id", *SHARED_NAMES, *_shown_names()}
@@ -91,7 +98,7 @@ async def change_accounts(
             **terms.given(),
         )
 
-    accounts = await store.accounts.change(lambda account: _has(account, selected), changed)
+    accounts = await store.accounts.change(lambda account: _has(account, selected), changed, origin)
     if not accounts:
         members = ", ".join(f"{name} {text}" for name, text in selected.items() if name != "account_id")
         raise AccountRefused(

@@ -6,6 +6,7 @@ For `main`, operators' commands and tests.
 from dataclasses import dataclass
 from typing import Any
 
+from tael.audit_log.store.entries import AuditLog
 from tael.base.cipher import Cipher
 from tael.channels.registry import installed_protocols
 from tael.db.database import Database
@@ -39,6 +40,7 @@ class Store(PaymentTables):
     applications: Applications
     document_files: DocumentFiles
     maintenance_windows: MaintenanceWindows
+    audit_log: AuditLog
     unmatched_payments: UnmatchedPayments
     webhooks: Webhooks
     ledger_digests: LedgerDigests
@@ -72,6 +74,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         applications=Applications(database, cipher),
         document_files=DocumentFiles(documents, cipher),
         maintenance_windows=MaintenanceWindows(database),
+        audit_log=AuditLog(database),
         unmatched_payments=unmatched_payments,
         webhooks=webhooks,
         ledger_digests=ledger_digests,

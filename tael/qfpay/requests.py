@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from tael.audit_log.domain.entry import Origin
 from tael.base.money import Money
 from tael.merchants.credential_cache import AppContext
 from tael.merchants.domain.merchant import Merchant
@@ -30,6 +31,7 @@ class AppRequest:
 
     context: AppContext
     params: Mapping[str, str]
+    origin: Origin  #: of what it changes
     files: Sequence[tuple[str, bytes | None]] = field(
         default=(), repr=False
     )  #: by name; None for one too large

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final
 
+from tael.audit_log.domain.entry import Origin, entry_of
 from tael.unmatched.domain.unmatched import (
     UnmatchedPayment,
     UnmatchedState,
@@ -14,7 +14,7 @@ from tael.unmatched.domain.unmatched import (
     refusal_to_return,
     resolves_incidents,
 )
-from tael.unmatched.store.unmatched import UnmatchedChange, UnmatchedPayments
+from tael.unmatched.store.unmatched import UNMATCHED_PAYMENT, UnmatchedChange, UnmatchedPayments
 
 MAX_LISTED: Final = 1_000
 #: How often a decision is repeated because a job has written the row meanwhile.
@@ -46,28 +46,31 @@ async def list_unmatched(
 
 
 async def return_unmatched(
-    table: UnmatchedPayments, unmatched_id: str, note: str, now: datetime
+    table: UnmatchedPayments, unmatched_id: str, note: str, origin: Origin
 ) -> Decided | None:
     """Approve the return of a held payment: a job confirms it again and requests its refund.
 
     None if there is no such id.
     """
     return await _decide(
-        table, unmatched_id, lambda current: (refusal_to_return(current), approve(current, note, now)), now
+        table,
+        unmatched_id,
+        lambda current: (refusal_to_return(current), approve(current, note, origin.at)),
+        origin,
     )
 
 
 async def keep_unmatched(
-    table: UnmatchedPayments, unmatched_id: str, note: str, now: datetime
+    table: UnmatchedPayments, unmatched_id: str, note: str, origin: Origin
 ) -> Decided | None:
     """Commit that a payment is kept. None if there is no such id. `note` must not be empty."""
     return await _decide(
-        table, unmatched_id, lambda current: (refusal_to_keep(current), keep(current, note)), now
+        table, unmatched_id, lambda current: (refusal_to_keep(current), keep(current, note)), origin
     )
 
 
 async def _decide(
-    table: UnmatchedPayments, unmatched_id: str, decide: Decide, now: datetime
+    table: UnmatchedPayments, unmatched_id: str, decide: Decide, origin: Origin
 ) -> Decided | None:
     """Write the decision on the current row, unless it is refused."""
     current = await table.by_id(unmatched_id)
@@ -77,8 +80,9 @@ async def _decide(
         refusal, after = decide(current)
         if refusal:
             return Decided(current, refusal)
-        resolved_at = now if resolves_incidents(after) else None
-        if await table.record(UnmatchedChange(after, resolved_at=resolved_at)):
+        resolved_at = origin.at if resolves_incidents(after) else None
+        audit = entry_of(origin, UNMATCHED_PAYMENT.name, unmatched_id, current, after)
+        if await table.record(UnmatchedChange(after, resolved_at=resolved_at, audit=audit)):
             return Decided(replace(after, version=current.version + 1))
         current = await table.by_id(unmatched_id)
     return Decided(current, "it keeps changing; try again") if current else None

@@ -1,7 +1,6 @@
 """What an operator does with webhooks that were sent before: redeliver the same bytes, and restart the schedule."""
 
-from datetime import datetime
-
+from tael.audit_log.domain.entry import Origin
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NotificationStatus, Webhooks
 
@@ -14,17 +13,17 @@ class NoSuchWebhook(LookupError):
 
 
 async def resend_webhooks(
-    webhooks: Webhooks, syssn: str, kind: WebhookKind | None, now: datetime
+    webhooks: Webhooks, syssn: str, kind: WebhookKind | None, origin: Origin
 ) -> list[NotificationStatus]:
     """Resend the webhooks of a payment or refund, in any state, of one kind or of all. Raises NoSuchWebhook."""
-    resent = await webhooks.resend(syssn, kind, now)
+    resent = await webhooks.resend(syssn, kind, origin)
     if not resent:
         raise NoSuchWebhook(syssn)
     return resent
 
 
 async def resend_exhausted(
-    webhooks: Webhooks, appcode: str | None, now: datetime
+    webhooks: Webhooks, appcode: str | None, origin: Origin
 ) -> list[NotificationStatus]:
     """Resend the webhooks of one app, or of all, whose schedule is over. The list may be empty."""
-    return await webhooks.resend_exhausted(appcode, now)
+    return await webhooks.resend_exhausted(appcode, origin)

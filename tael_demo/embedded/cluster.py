@@ -58,9 +58,9 @@ host  all tael 127.0.0.1/32 scram-sha-256
 """
 
 #: For PostgreSQL's single-user mode, one statement per line. The password is passed on stdin, never on a command line.
-#: CREATEDB is for tests, which create a database each; the grants are for the operator.
+#: CREATEDB and CREATEROLE are for tests, which create databases and roles; the grants are for the operator.
 INITIAL_STATEMENTS: Final = """\
-CREATE ROLE tael LOGIN CREATEDB PASSWORD '{password}'
+CREATE ROLE tael LOGIN CREATEDB CREATEROLE PASSWORD '{password}'
 GRANT pg_monitor, pg_checkpoint TO tael
 CREATE DATABASE tael OWNER tael
 """

@@ -25,6 +25,7 @@ from tael.main import Services, configure_logs, open_services, work_until
 from tael.merchants.apps import change_app
 from tael.merchants.domain.changes import AppChanges
 from tael.merchants.domain.merchant import Style
+from tael_demo.seed import origin_of_demo
 from tael_demo.testing.template import CA_FILE
 
 WATCH_S: Final = 0.2
@@ -114,7 +115,9 @@ async def _set_app(services: Services, command: dict[str, Any]) -> None:
     """Change an app's settings, with effect for the next request and the next webhook."""
     appcode = command.pop("set_app")
     changes = _changes(command)
-    await change_app(services.store.merchants, appcode, changes, services.payments.wallets.credentials)
+    origin = origin_of_demo(services.payments.clock.now())
+    credentials = services.payments.wallets.credentials
+    await change_app(services.store.merchants, appcode, changes, origin, credentials)
 
 
 def _changes(settings: Mapping[str, Any]) -> AppChanges:

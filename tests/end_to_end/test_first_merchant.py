@@ -31,10 +31,19 @@ from tests.support.documents import (
     jpeg,
     png,
 )
-from tests.support.postgres import create_database, drop_database, with_database
+from tests.support.postgres import (
+    as_role,
+    create_database,
+    create_role,
+    drop_database,
+    drop_role,
+    with_database,
+)
 from tests.support.s3 import running_s3
 
 DATABASE = "first_merchant"
+#: Runs the gateway and the commands. The database's owner only migrates.
+ROLE = "first_merchant_gateway"
 #: The settings of a WeChat Pay account, and its files with the members of the sandbox's control API.
 WECHAT = ("mch_id", "appid", "sign_type", "sub_mch_id", "sub_appid", "mini_appid", "app_appid")
 WECHAT_FILES = {"key": "key", "certificate": "cert_pem", "certificate_key": "key_pem"}
@@ -78,26 +87,22 @@ class Operator:
             process.wait(END_LIMIT_S)
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The settings of the place of documents."""
-    if request.param == "bucket":
-        with running_s3() as s3:
-            yield s3.environment | {"TAEL_DOCUMENTS": f"s3://{s3.bucket}/review"}
-            assert len(s3.names()) == 4
-    else:
-        documents = tmp_path / "documents"
-        documents.mkdir()
-        yield {"TAEL_DOCUMENTS": str(documents)}
-        assert len(list(documents.iterdir())) == 4
+@pytest.fixture
+def place() -> Iterator[dict[str, str]]:
+    """The settings of the place of documents: a bucket, since other tests keep them in a folder."""
+    with running_s3() as s3:
+        yield s3.environment | {"TAEL_DOCUMENTS": f"s3://{s3.bucket}/review"}
+        assert len(s3.names()) == 4
 
 
 @pytest.fixture
 def operator(demo: Demo, place: dict[str, str], tmp_path: Path) -> Iterator[Operator]:
     port = free_port_block()
     create_database(demo.database_url, DATABASE)
+    create_role(demo.database_url, ROLE)
+    owners = with_database(demo.database_url, DATABASE)
     own = {
-        "TAEL_DATABASE_URL": with_database(demo.database_url, DATABASE),
+        "TAEL_DATABASE_URL": as_role(owners, ROLE),
         "TAEL_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
         "TAEL_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "TAEL_SETTINGS_CACHE_MS": "0",
@@ -106,13 +111,14 @@ def operator(demo: Demo, place: dict[str, str], tmp_path: Path) -> Iterator[Oper
     del environment["TAEL_ENCRYPTION_KEY_FILE"]
     operator = Operator(environment, tmp_path)
     try:
-        operator.tael("migrate")
+        Operator(environment | {"TAEL_DATABASE_URL": owners}, tmp_path).tael("migrate", "--grant-to", ROLE)
         operator.start("serve", "--demo", "--port", str(port))
         operator.start("work", "--demo")
         yield operator
     finally:
         operator.end()
         drop_database(demo.database_url, DATABASE)
+        drop_role(demo.database_url, ROLE)
 
 
 def add_accounts(operator: Operator, demo: Demo, mchid: str) -> None:
@@ -172,6 +178,11 @@ def test_an_operator_takes_a_merchant_from_its_sign_up_to_its_first_payments(
     for pay_type in ("800208", "800108", "800201", "800151"):
         merchant.paid(pay_type)
     operator.ask("ledger", "verify")
+
+    signed_up = operator.ask("audit", "list", "--actor", f"app {app['appcode']}", "--kind", "merchant")
+    assert [(entry["action"], entry["address"], entry["subject_id"]) for entry in signed_up] == [
+        ("POST /mch/v1/signup", "127.0.0.1", mchid)
+    ]
 
 
 def is_ready(url: str) -> bool:

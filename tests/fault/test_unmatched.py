@@ -30,7 +30,7 @@ from tests.support.unmatched import (
     UnmatchedCase,
     wallets_book,
 )
-from tests.support.values import ONLINE
+from tests.support.values import ONLINE, origin_at
 from tests.support.world import Scenario, World, close, pay
 
 #: The wallet's response to a refund, or that none is requested.
@@ -91,7 +91,7 @@ def decided_after(case: UnmatchedCase) -> Callable[[World, PaymentContext], Awai
         context = UnmatchedContext(gateway, gateway.store.unmatched_payments)
         (suspected,) = await all_unmatched(world.watch)
         await advance_unmatched(suspected, context)
-        await return_unmatched(context.table, suspected.unmatched_id, "", world.clock.at)
+        await return_unmatched(context.table, suspected.unmatched_id, "", origin_at(world.clock.at))
 
     return run
 

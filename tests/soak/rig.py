@@ -17,12 +17,14 @@ from typing import Final
 from tael.base.clock import DemoClock
 from tael.cli.processes import Child, start
 from tael.main import open_store
+from tael.merchants.domain.changes import AppChanges, MerchantChanges
 from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael_demo.demo import settings_of
 from tael_demo.seed import DemoApp, seed
 from tael_demo.stack import DemoPaths, DemoStack, listener_of, running_wallets
 from tests.soak.merchant import merchants_of
 from tests.soak.plan import APIS, WORKERS
+from tests.support.values import ORIGIN
 from tests.support.wire import Wire
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -112,7 +114,8 @@ async def _seed(demo_stack: DemoStack) -> list[DemoApp]:
         for shop in HOLDING_SHOPS:
             merchant = await store.merchants.merchant(merchants_of(apps)[shop].mchid)
             assert merchant is not None
-            await store.merchants.set_merchant(replace(merchant, unmatched_payments=UnmatchedPolicy.HOLD))
+            hold = MerchantChanges(unmatched_payments=UnmatchedPolicy.HOLD)
+            await store.merchants.change_merchant(merchant.mchid, hold.applied_to, ORIGIN)
         return [DemoApp(replace(one.app, notify_offline=one.app.sha256_only), one.mchids) for one in apps]
 
 
@@ -120,4 +123,5 @@ async def set_notify_urls(stack: SoakStack, url: str) -> None:
     """Send the webhooks of every app to `url`, followed by its appcode."""
     async with open_store(settings_of(stack.demo_stack)) as store:
         for one in stack.apps:
-            await store.merchants.set_app(replace(one.app, notify_url=f"{url}/{one.app.appcode}"))
+            changes = AppChanges(notify_url=f"{url}/{one.app.appcode}")
+            await store.merchants.change_app(one.app.appcode, changes.applied_to, ORIGIN)

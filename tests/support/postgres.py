@@ -41,12 +41,17 @@ def open_folder() -> Iterator[Path]:
 
 @contextmanager
 def migrated_server() -> Iterator[str]:
-    """The url of a new server whose template database has the whole schema."""
+    """The url of a new server whose template database has the whole schema.
+
+    Its owner may change rows that are only added: many tests undo what they did, or act as an attacker.
+    """
     from tael.db.migrate import migrate  # imported only by tests that need a database
 
     with open_folder() as folder, EmbeddedPostgres(folder) as postgres:
         create_database(postgres.url, TEMPLATE)
-        migrate(with_database(postgres.url, TEMPLATE))
+        template = with_database(postgres.url, TEMPLATE)
+        migrate(template)
+        _execute(template, sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO CURRENT_USER"))
         yield postgres.url
 
 
@@ -65,6 +70,26 @@ def create_database(server_url: str, name: str, template: str = "template1") -> 
     """Its files are copied as they are, which takes half the time of writing them to the log as well."""
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
     _execute(server_url, statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+
+def create_role(server_url: str, name: str) -> None:
+    """A role without privileges, as which our own may act."""
+    role = sql.Identifier(name)
+    _execute(
+        server_url,
+        sql.SQL("CREATE ROLE {}").format(role),
+        sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE").format(role),
+    )
+
+
+def drop_role(server_url: str, name: str) -> None:
+    """Drop a role that has no privileges left."""
+    _execute(server_url, sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def as_role(url: str, name: str) -> str:
+    """The url of connections that act as the role."""
+    return f"{url}?options=-c%20role%3D{name}"
 
 
 def drop_database(server_url: str, name: str) -> None:
@@ -101,7 +126,7 @@ def _quick_place() -> Path | None:
     return None
 
 
-def _execute(url: str, *statements: sql.Composed) -> None:
+def _execute(url: str, *statements: sql.SQL | sql.Composed) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement)

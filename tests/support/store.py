@@ -16,7 +16,15 @@ from tael.payments.store.payments import Change
 from tael.payments.store.tables import PaymentTables
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NewWebhook
-from tests.support.values import NOW, a_merchant, a_paid_payment, a_wechat_account, an_alipay_account, an_app
+from tests.support.values import (
+    NOW,
+    ORIGIN,
+    a_merchant,
+    a_paid_payment,
+    a_wechat_account,
+    an_alipay_account,
+    an_app,
+)
 
 ENCRYPTION_KEY: Final = bytes(range(32))
 NODE: Final = 9
@@ -31,12 +39,14 @@ async def entered_store(database_url: str, node: int = NODE) -> AsyncIterator[St
 
 async def with_a_merchant(store: Store) -> None:
     """The app and merchant of `tests.support.values`, with all three accounts. It returns unmatched payments."""
-    await store.merchants.add_app(an_app(), NOW)
-    await store.merchants.add_merchant(a_merchant(unmatched_payments=UnmatchedPolicy.RETURN), NOW)
-    await store.accounts.add(a_wechat_account(), NOW)
-    await store.accounts.add(an_alipay_account("alipay-online", scene="online", pid="2088000000000001"), NOW)
+    await store.merchants.add_app(an_app(), ORIGIN)
+    await store.merchants.add_merchant(a_merchant(unmatched_payments=UnmatchedPolicy.RETURN), ORIGIN)
+    await store.accounts.add(a_wechat_account(), ORIGIN)
     await store.accounts.add(
-        an_alipay_account("alipay-offline", scene="offline", pid="2088000000000002"), NOW
+        an_alipay_account("alipay-online", scene="online", pid="2088000000000001"), ORIGIN
+    )
+    await store.accounts.add(
+        an_alipay_account("alipay-offline", scene="offline", pid="2088000000000002"), ORIGIN
     )
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final, Literal
 
+from tael.audit_log.domain.entry import Origin
 from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES, PayType
 from tael.base.secret import Secret
@@ -34,6 +35,14 @@ BARCODE: Final = PAY_TYPES["800208"]
 ALIPAY_ONLINE: Final = PAY_TYPES["800151"]
 
 _numbers = count(1)
+
+
+#: Of what tests change.
+ORIGIN: Final = Origin("tester", "127.0.0.1", "a test", NOW)
+
+
+def origin_at(at: datetime) -> Origin:
+    return replace(ORIGIN, at=at)
 
 
 def new_syssn() -> str:

@@ -4,9 +4,12 @@ An incident about an unmatched payment is written with the evidence of it; `tael
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from tael.audit_log.domain.entry import Origin
+from tael.audit_log.store.entries import write_change
 from tael.db.database import Database
 from tael.db.tables import Home, Table
 from tael.incidents.domain.evidence import Evidence
@@ -43,8 +46,9 @@ EXPEDITE_RETURN: Final = """
 UPDATE unmatched_payment SET check_at = CASE WHEN state = 'RETURNING' THEN least(check_at, $4) ELSE check_at END
 WHERE mchid = $1 AND subject_id = $2 AND syssn = $3 RETURNING 1
 """
-RESOLVE: Final = """
-UPDATE incident SET resolved_at = $2, resolution = $3 WHERE incident_id = $1 AND resolved_at IS NULL RETURNING 1
+RESOLVE: Final = f"""
+UPDATE incident SET resolved_at = $2, resolution = $3 WHERE incident_id = $1 AND resolved_at IS NULL
+RETURNING {INCIDENT.select}
 """
 #: The decision about an unmatched payment is the review of its incidents.
 RESOLVE_OF_UNMATCHED: Final = """
@@ -109,9 +113,16 @@ class Incidents:
         """Make a return that is under way due now. False if there is none of this number. Raises StoreUnavailable."""
         return bool(await self._database.fetch(EXPEDITE_RETURN, mchid, subject_id, syssn, now))
 
-    async def resolve(self, incident_id: str, note: str, at: datetime) -> bool:
+    async def resolve(self, incident_id: str, note: str, origin: Origin) -> bool:
         """Whether it was open. The return of its unmatched payment continues regardless."""
-        return bool(await self._database.fetch(RESOLVE, incident_id, at, note))
+        async with self._database.transaction() as connection:
+            resolved = [
+                INCIDENT.read(row) for row in await connection.fetch(RESOLVE, incident_id, origin.at, note)
+            ]
+            for incident in resolved:
+                before = replace(incident, resolved_at=None, resolution="")
+                await write_change(connection, origin, INCIDENT, incident_id, before, incident)
+        return bool(resolved)
 
     async def counts(self) -> Mapping[IncidentKind, tuple[int, int]]:
         """By kind: the number of incidents in total, and of open ones."""

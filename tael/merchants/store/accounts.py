@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 import msgspec
 
+from tael.audit_log.domain.entry import Origin
+from tael.audit_log.store.entries import write_change
 from tael.base.cipher import Cipher
 from tael.base.secret import Secret
 from tael.db.database import Database
@@ -80,18 +82,23 @@ class Accounts:
         rows = await self._database.fetch(f"{SELECT} ORDER BY a.created_at, a.account_id")
         return [self._account_of(row) for row in rows]
 
-    async def add(self, account: Account, at: datetime) -> None:
+    async def add(self, account: Account, origin: Origin) -> None:
         """Raises AlreadyThere if a contract forbids it, LookupError if its merchant does not exist."""
-        row = self._row_of(account, at)
+        row = self._row_of(account, origin.at)
         try:
-            await self._database.execute(ADD, *ACCOUNTS.values(row, ACCOUNTS.columns))
+            async with self._database.transaction() as connection:
+                await connection.execute(ADD, *ACCOUNTS.values(row, ACCOUNTS.columns))
+                await write_change(connection, origin, ACCOUNTS, account.account_id, None, account)
         except asyncpg.UniqueViolationError as error:
             raise AlreadyThere(_contract_of(error)) from error
         except asyncpg.ForeignKeyViolationError as error:
             raise LookupError(f"no merchant {account.mchid}") from error
 
     async def change(
-        self, is_meant: "Callable[[Account], bool]", changed: "Callable[[Account], Account]"
+        self,
+        is_meant: "Callable[[Account], bool]",
+        changed: "Callable[[Account], Account]",
+        origin: Origin,
     ) -> list[Account]:
         """Write what `changed` makes of the refund rules and credentials of the accounts that are meant: all, or none.
 
@@ -99,9 +106,12 @@ class Accounts:
         """
         async with self._database.transaction() as connection:
             rows = await self._locked(connection, is_meant)
-            accounts = [changed(self._account(row)) for row in rows]
+            before = [self._account(row) for row in rows]
+            accounts = [changed(account) for account in before]
             new = [self._row_of(account, row.created_at) for account, row in zip(accounts, rows, strict=True)]
             await connection.execute(SET, *ACCOUNTS.arrays(new, ("account_id", *CHANGED)))
+            for old, account in zip(before, accounts, strict=True):
+                await write_change(connection, origin, ACCOUNTS, account.account_id, old, account)
         return accounts
 
     async def _locked(

@@ -5,21 +5,23 @@ which of two sign-ups of one business is the first.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import msgspec
 
+from tael.audit_log.domain.entry import Origin
+from tael.audit_log.store.entries import write_change
 from tael.base.cipher import Cipher
 from tael.base.secret import Secret
 from tael.db.database import Database
 from tael.db.tables import Home, Table, write_rows
 from tael.merchants.domain.application import Application, Decision, DecisionRow, state_after
 from tael.merchants.domain.document import MAX_DOCUMENTS_OF_MERCHANT, Document
-from tael.merchants.domain.merchant import Merchant, MerchantState
-from tael.merchants.store.merchants import AlreadyThere, insert_merchant
+from tael.merchants.domain.merchant import Merchant
+from tael.merchants.store.merchants import MERCHANTS, SELECT_MERCHANT, AlreadyThere, insert_merchant
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
@@ -49,8 +51,10 @@ SELECT_DECISIONS: Final = f"SELECT {DECISIONS.select} FROM merchant_decision WHE
 ADD_APPLICATION: Final = APPLICATIONS.insert_one()
 ADD_DOCUMENTS: Final = DOCUMENTS.insert()
 ADD_DECISION: Final = DECISIONS.insert_one()
-LOCK_MERCHANT: Final = "SELECT state, currency FROM merchant WHERE mchid = $1 FOR UPDATE"
-SET_STATE: Final = "UPDATE merchant SET state = $2, currency = $3 WHERE mchid = $1"
+LOCK_MERCHANT: Final = f"{SELECT_MERCHANT} WHERE mchid = $1 FOR UPDATE"
+#: What a decision changes of a merchant.
+DECIDED: Final = ("state", "currency")
+SET_STATE: Final = MERCHANTS.update_one(DECIDED)
 HAS_ACCOUNTS: Final = "SELECT EXISTS (SELECT FROM wallet_account WHERE mchid = $1) AS it_has"
 LAST_NUMBER: Final = "SELECT coalesce(max(number), 0) AS number FROM merchant_decision WHERE mchid = $1"
 
@@ -75,7 +79,7 @@ class Applications:
     # ---- what was sent -------------------------------------------------------------------------------------
 
     async def add(
-        self, merchant: Merchant, application: Application, documents: Sequence[Document], at: datetime
+        self, merchant: Merchant, application: Application, documents: Sequence[Document], origin: Origin
     ) -> None:
         """The merchant with its application and documents: all, or nothing.
 
@@ -87,13 +91,13 @@ class Applications:
             application.username,
             application.license_number,
             self._cipher.encrypt(Secret(msgspec.json.encode(application).decode())),
-            at,
+            origin.at,
         )
         try:
             async with self._database.transaction() as connection:
-                await insert_merchant(connection, merchant, at)
+                await insert_merchant(connection, merchant, origin)
                 await connection.execute(ADD_APPLICATION, *APPLICATIONS.values(row, APPLICATIONS.columns))
-                await _insert_documents(connection, documents)
+                await _insert_documents(connection, documents, origin)
         except asyncpg.UniqueViolationError:
             # The error's details would show the username.
             raise AlreadyThere("the app has a merchant with this username or license number") from None
@@ -119,7 +123,9 @@ class Applications:
         """Oldest first."""
         return [DOCUMENTS.read(row) for row in await self._database.fetch(SELECT_DOCUMENTS, mchid)]
 
-    async def add_documents(self, mchid: str, documents: Sequence[Document]) -> list[Document]:
+    async def add_documents(
+        self, mchid: str, documents: Sequence[Document], origin: Origin
+    ) -> list[Document]:
         """Add those whose content is new for their kind, and return them. Raises TooManyDocuments."""
         async with self._database.transaction() as connection:
             await connection.fetch(LOCK_MERCHANT, mchid)
@@ -128,7 +134,7 @@ class Applications:
             new = [document for document in documents if (document.kind, document.sha256) not in contents]
             if len(known) + len(new) > MAX_DOCUMENTS_OF_MERCHANT:
                 raise TooManyDocuments
-            await _insert_documents(connection, new)
+            await _insert_documents(connection, new, origin)
         return new
 
     # ---- decisions -----------------------------------------------------------------------------------------
@@ -138,7 +144,7 @@ class Applications:
         return [DECISIONS.read(row) for row in await self._database.fetch(SELECT_DECISIONS, mchid)]
 
     async def decide(
-        self, mchid: str, decision: Decision, reason: str, currency: str | None, at: datetime
+        self, mchid: str, decision: Decision, reason: str, currency: str | None, origin: Origin
     ) -> DecisionRow | None:
         """Set the merchant's state, and its currency if one is given. None if there is no such merchant.
 
@@ -148,20 +154,27 @@ class Applications:
             rows = await connection.fetch(LOCK_MERCHANT, mchid)
             if not rows:
                 return None
-            state = state_after(decision, MerchantState(rows[0]["state"]))
-            if currency not in (None, rows[0]["currency"]) and await _has_accounts(connection, mchid):
+            before = MERCHANTS.read(rows[0])
+            after = replace(
+                before, state=state_after(decision, before.state), currency=currency or before.currency
+            )
+            if after.currency != before.currency and await _has_accounts(connection, mchid):
                 raise CurrencyFixed
             last = await connection.fetch(LAST_NUMBER, mchid)
-            row = DecisionRow(mchid, last[0]["number"] + 1, state, reason, at)
-            await connection.execute(SET_STATE, mchid, state.value, currency or rows[0]["currency"])
+            row = DecisionRow(mchid, last[0]["number"] + 1, after.state, reason, origin.at)
+            await connection.execute(SET_STATE, *MERCHANTS.values(after, ("mchid", *DECIDED)))
             await connection.execute(ADD_DECISION, *DECISIONS.values(row, DECISIONS.columns))
+            await write_change(connection, origin, MERCHANTS, mchid, before, after)
+            await write_change(connection, origin, DECISIONS, f"{mchid}/{row.number}", None, row)
         return row
 
 
-async def _insert_documents(connection: "Connection", documents: Sequence[Document]) -> None:
+async def _insert_documents(connection: "Connection", documents: Sequence[Document], origin: Origin) -> None:
     await write_rows(
         connection, ADD_DOCUMENTS, len(documents), *DOCUMENTS.arrays(documents, DOCUMENTS.columns)
     )
+    for document in documents:
+        await write_change(connection, origin, DOCUMENTS, document.document_id, None, document)
 
 
 async def _has_accounts(connection: "Connection", mchid: str) -> bool:

@@ -1,14 +1,15 @@
-"""Apps and merchants. Keys are encrypted in the rows."""
+"""Apps and merchants. Keys are encrypted in the rows. Every change is in the audit log, in the same commit."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from tael.audit_log.domain.entry import Origin
+from tael.audit_log.store.entries import write_change
 from tael.base.cipher import Cipher
 from tael.db.database import Database
-from tael.db.tables import Codec, Home, Table
+from tael.db.tables import Codec, Home, Row, Table
 from tael.merchants.domain.merchant import App, Merchant, Operation, PreviousKey
 
 if TYPE_CHECKING:
@@ -42,9 +43,6 @@ def app_table(cipher: Cipher) -> Table[App]:
     )
 
 
-#: Not among an app's settings: each has a statement of its own, so that a change of settings undoes none of them.
-APP_KEYS: Final = ("key_encrypted", "previous_key_encrypted", "previous_key_until")
-
 MERCHANTS: Final = Table(
     "merchant",
     Home.DIRECTORY,
@@ -60,16 +58,6 @@ MERCHANTS: Final = Table(
     internal=CREATED_AT,
 )
 ADD_MERCHANT: Final = MERCHANTS.insert_one("created_at")
-#: What an operator may change besides the state.
-CHANGED: Final = (
-    "max_amount_minor",
-    "denied",
-    "unmatched_payments",
-    "max_per_second",
-    "max_per_minute",
-)
-SET_MERCHANT: Final = MERCHANTS.update_one(CHANGED)
-SET_MERCHANT_AND_STATE: Final = MERCHANTS.update_one(("state", *CHANGED))
 SELECT_MERCHANT: Final = f"SELECT {MERCHANTS.select} FROM merchant"
 #: The merchant's first daily close.
 ADD_DAILY_CLOSE: Final = "INSERT INTO daily_close (mchid, close_at) VALUES ($1, $2)"
@@ -79,10 +67,33 @@ class AlreadyThere(Exception):
     """A row with this key exists, or a contract's constraint forbids a second one."""
 
 
-async def insert_merchant(connection: "Connection", merchant: Merchant, at: datetime) -> None:
+async def insert_merchant(connection: "Connection", merchant: Merchant, origin: Origin) -> None:
     """In the caller's transaction."""
-    await connection.execute(ADD_MERCHANT, *MERCHANTS.values(merchant, MERCHANTS.columns), at)
-    await connection.execute(ADD_DAILY_CLOSE, merchant.mchid, at)
+    await connection.execute(ADD_MERCHANT, *MERCHANTS.values(merchant, MERCHANTS.columns), origin.at)
+    await connection.execute(ADD_DAILY_CLOSE, merchant.mchid, origin.at)
+    await write_change(connection, origin, MERCHANTS, merchant.mchid, None, merchant)
+
+
+async def change_row(
+    connection: "Connection", table: Table[Row], key: str, change: Callable[[Row], Row], origin: Origin
+) -> Row | None:
+    """Write what `change` makes of the row with this key; None if there is none.
+
+    The row is locked in between, so that a second operator's change is not lost.
+    """
+    (key_column,) = table.key
+    record = await connection.fetchrow(
+        f"SELECT {table.select} FROM {table.name} WHERE {key_column} = $1 FOR UPDATE", key
+    )
+    if record is None:
+        return None
+    before = table.read(record)
+    after = change(before)
+    if after != before:
+        columns = [column for column in table.columns if column != key_column]
+        await connection.execute(table.update_one(columns), *table.values(after, (key_column, *columns)))
+        await write_change(connection, origin, table, key, before, after)
+    return after
 
 
 class Merchants:
@@ -115,48 +126,28 @@ class Merchants:
         rows = await self._database.fetch(f"{SELECT_MERCHANT} ORDER BY created_at, mchid")
         return [MERCHANTS.read(row) for row in rows]
 
-    async def add_app(self, app: App, at: datetime) -> None:
+    async def add_app(self, app: App, origin: Origin) -> None:
         """Raises AlreadyThere."""
+        table = self._apps
         try:
-            await self._database.execute(
-                self._apps.insert_one("created_at"), *self._apps.values(app, self._apps.columns), at
-            )
+            async with self._database.transaction() as connection:
+                await connection.execute(
+                    table.insert_one("created_at"), *table.values(app, table.columns), origin.at
+                )
+                await write_change(connection, origin, table, app.appcode, None, app)
         except asyncpg.UniqueViolationError as error:
             raise AlreadyThere(f"app {app.appcode} exists") from error
 
-    async def set_app(self, app: App) -> None:
-        """Write the settings of an app, but neither its keys nor whether it is disabled."""
-        table, kept = self._apps, ("appcode", *APP_KEYS, "is_disabled")
-        changed = [column for column in table.columns if column not in kept]
-        await self._database.execute(table.update_one(changed), *table.values(app, (*table.key, *changed)))
-
-    async def disable_app(self, appcode: str, is_disabled: bool) -> App | None:
-        """The app as it is stored, or None if there is none."""
-        rows = await self._database.fetch(
-            f"UPDATE app SET is_disabled = $2 WHERE appcode = $1 RETURNING {self._apps.select}",
-            appcode,
-            is_disabled,
-        )
-        return self._apps.read(rows[0]) if rows else None
-
-    async def change_keys(self, appcode: str, change: Callable[[App], App]) -> App | None:
-        """Write the keys of `change(app)`; None if there is no app. Changes of one app are made one after another."""
-        table = self._apps
+    async def change_app(self, appcode: str, change: Callable[[App], App], origin: Origin) -> App | None:
+        """Write what `change` makes of an app; None if there is none."""
         async with self._database.transaction() as connection:
-            row = await connection.fetchrow(
-                f"SELECT {table.select} FROM app WHERE appcode = $1 FOR UPDATE", appcode
-            )
-            if row is None:
-                return None
-            app = change(table.read(row))
-            await connection.execute(table.update_one(APP_KEYS), *table.values(app, (*table.key, *APP_KEYS)))
-        return app
+            return await change_row(connection, self._apps, appcode, change, origin)
 
-    async def add_merchant(self, merchant: Merchant, at: datetime) -> None:
+    async def add_merchant(self, merchant: Merchant, origin: Origin) -> None:
         """Raises AlreadyThere if the mchid exists or the app has a default merchant, LookupError if there is no app."""
         try:
             async with self._database.transaction() as connection:
-                await insert_merchant(connection, merchant, at)
+                await insert_merchant(connection, merchant, origin)
         except asyncpg.UniqueViolationError as error:
             raise AlreadyThere(
                 f"merchant {merchant.mchid} exists, or its app has a default merchant"
@@ -164,8 +155,9 @@ class Merchants:
         except asyncpg.ForeignKeyViolationError as error:
             raise LookupError(f"no app {merchant.appcode}") from error
 
-    async def set_merchant(self, merchant: Merchant, *, keeps_state: bool = False) -> None:
-        """Write what an operator may change. With `keeps_state`, a decision made meanwhile is not overwritten."""
-        columns = CHANGED if keeps_state else ("state", *CHANGED)
-        statement = SET_MERCHANT if keeps_state else SET_MERCHANT_AND_STATE
-        await self._database.execute(statement, *MERCHANTS.values(merchant, (*MERCHANTS.key, *columns)))
+    async def change_merchant(
+        self, mchid: str, change: Callable[[Merchant], Merchant], origin: Origin
+    ) -> Merchant | None:
+        """Write what `change` makes of a merchant; None if there is none."""
+        async with self._database.transaction() as connection:
+            return await change_row(connection, MERCHANTS, mchid, change, origin)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from tael.audit_log.domain.entry import AuditEntry
+from tael.audit_log.store.entries import write_audit_entries
 from tael.db.database import Database
 from tael.db.due_queue import AccountQueue
 from tael.db.tables import MONEY, Home, Table, assignments
@@ -75,6 +77,7 @@ class UnmatchedChange:
     evidence: Sequence[Evidence] = ()
     payment: Change | None = None
     resolved_at: datetime | None = None  #: its open incidents are resolved with the operator's note
+    audit: AuditEntry | None = None  #: of an operator's decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,8 @@ class UnmatchedPayments:
                     await resolve_incidents_of(
                         connection, after.mchid, after.unmatched_id, after.note, change.resolved_at
                     )
+                if change.audit is not None:
+                    await write_audit_entries(connection, Home.CELL, [change.audit])
         except (_Conflict, asyncpg.UniqueViolationError):
             return False
         return True

@@ -5,10 +5,12 @@ anything is sent, so that every retry sends the same bytes even if the app's set
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from tael.audit_log.domain.entry import Origin, entry_of
+from tael.audit_log.store.entries import write_audit_entries
 from tael.db.database import Database
 from tael.db.tables import Codec, Home, Table
 from tael.merchants.domain.merchant import Style
@@ -92,16 +94,19 @@ SELECT {STATUS.select} FROM webhook
 WHERE ($1::text IS NULL OR appcode = $1) AND ($2::text IS NULL OR mchid = $2) AND ($3::text IS NULL OR state = $3)
 ORDER BY created_at DESC, cause DESC, kind LIMIT $4
 """
-RESEND_WHERE: Final = f"""
-UPDATE webhook AS h SET state = 'DUE', deliver_at = $1, attempts_before = h.attempts
-WHERE {{}} RETURNING {STATUS.select_from("h")}
+#: What is resent, locked until it is.
+OF_CAUSE: Final = f"""
+SELECT {STATUS.select} FROM webhook WHERE mchid = ANY($1) AND cause = $2 AND ($3::text IS NULL OR kind = $3)
+ORDER BY mchid, cause, kind FOR UPDATE
 """
-RESEND: Final = RESEND_WHERE.format(
-    "h.mchid = ANY($2) AND h.cause = $3 AND ($4::text IS NULL OR h.kind = $4)"
-)
-RESEND_EXHAUSTED: Final = RESEND_WHERE.format(
-    "h.state = 'EXHAUSTED' AND ($2::text IS NULL OR h.appcode = $2)"
-)
+EXHAUSTED: Final = f"""
+SELECT {STATUS.select} FROM webhook WHERE state = 'EXHAUSTED' AND ($1::text IS NULL OR appcode = $1)
+ORDER BY mchid, cause, kind FOR UPDATE
+"""
+RESEND: Final = f"""
+UPDATE webhook AS h SET state = 'DUE', deliver_at = w.deliver_at, attempts_before = h.attempts
+FROM {STATUS.unnest((*DUE.key, "deliver_at"))} WHERE (h.mchid, h.cause, h.kind) = (w.mchid, w.cause, w.kind)
+"""
 #: One primary key lookup per merchant, since a cause alone has no index.
 OWNERS: Final = """
 SELECT m.mchid FROM merchant AS m WHERE EXISTS (SELECT FROM webhook AS h WHERE h.mchid = m.mchid AND h.cause = $1)
@@ -154,15 +159,26 @@ class Webhooks:
         rows = await self._database.fetch(LIST, appcode, mchid, state.value if state else None, limit)
         return [STATUS.read(row) for row in rows]
 
-    async def resend(self, cause: str, kind: WebhookKind | None, now: datetime) -> list[NotificationStatus]:
+    async def resend(self, cause: str, kind: WebhookKind | None, origin: Origin) -> list[NotificationStatus]:
         """Redeliver the webhooks of `cause` in any state: the same bytes, and the retry schedule restarts."""
         owners = [row["mchid"] for row in await self._database.fetch(OWNERS, cause)]
-        rows = await self._database.fetch(RESEND, now, owners, cause, kind)
-        return [STATUS.read(row) for row in rows]
+        return await self._resend(origin, OF_CAUSE, owners, cause, kind)
 
-    async def resend_exhausted(self, appcode: str | None, now: datetime) -> list[NotificationStatus]:
+    async def resend_exhausted(self, appcode: str | None, origin: Origin) -> list[NotificationStatus]:
         """Redeliver the exhausted webhooks of one app or of all."""
-        return [STATUS.read(row) for row in await self._database.fetch(RESEND_EXHAUSTED, now, appcode)]
+        return await self._resend(origin, EXHAUSTED, appcode)
+
+    async def _resend(self, origin: Origin, which: str, *parameters: object) -> list[NotificationStatus]:
+        async with self._database.transaction() as connection:
+            before = [STATUS.read(row) for row in await connection.fetch(which, *parameters)]
+            after = [replace(each, state=WebhookState.DUE, deliver_at=origin.at) for each in before]
+            await connection.execute(RESEND, *STATUS.arrays(after, (*DUE.key, "deliver_at")))
+            changes = [
+                entry_of(origin, STATUS.name, f"{new.cause}/{new.kind}", old, new)
+                for old, new in zip(before, after, strict=True)
+            ]
+            await write_audit_entries(connection, STATUS.home, [entry for entry in changes if entry])
+        return after
 
     async def attempts_of(self, cause: str) -> list[LoggedAttempt]:
         """All delivery attempts for `cause`, in order."""

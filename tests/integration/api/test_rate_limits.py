@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import httpx
@@ -18,7 +19,7 @@ from tael.operations.store import Store
 from tests.integration.payments.test_recording import gateway_over
 from tests.support.alipay import TestClock
 from tests.support.services import services_of
-from tests.support.values import MCHID, NOW, a_merchant, an_app
+from tests.support.values import MCHID, NOW, ORIGIN, a_merchant, an_app
 
 TWO: Final = RateLimits(0, 2)
 #: Verified, and refused by the handler.
@@ -81,7 +82,7 @@ async def test_a_refusal_is_unsigned_json_with_retry_after(store: Store, clock: 
 
 
 async def test_other_merchants_are_not_affected(store: Store, clock: TestClock) -> None:
-    await store.merchants.add_merchant(a_merchant("mch2"), NOW)
+    await store.merchants.add_merchant(a_merchant("mch2"), ORIGIN)
     async with gateway(store, clock, TWO) as client:
         assert await statuses(client, *["query"] * 5) == [200, 200, 429, 429, 429]
         assert [(await call(client, mchid="mch2")).status_code for _ in range(3)] == [200, 200, 429]
@@ -90,10 +91,10 @@ async def test_other_merchants_are_not_affected(store: Store, clock: TestClock) 
 async def test_a_merchants_own_limit_takes_the_place_of_the_deployments(
     store: Store, clock: TestClock
 ) -> None:
-    await store.merchants.set_merchant(a_merchant(max_per_minute=0))
+    await store.merchants.change_merchant(MCHID, partial(replace, max_per_minute=0), ORIGIN)
     async with gateway(store, clock, TWO) as client:
         assert await statuses(client, *["query"] * 20) == [200] * 20
-    await store.merchants.set_merchant(a_merchant(max_per_second=1))
+    await store.merchants.change_merchant(MCHID, lambda _: a_merchant(max_per_second=1), ORIGIN)
     async with gateway(store, clock, NO_LIMITS) as client:
         assert await statuses(client, *["query"] * 2) == [200, 429]
         clock.at += timedelta(seconds=1)
@@ -116,13 +117,13 @@ async def test_nobody_else_uses_up_a_merchants_limit(
     store: Store, clock: TestClock, appcode: str, sign: str, params: Mapping[str, str]
 ) -> None:
     """But they count for their address."""
-    await store.merchants.add_app(an_app("app2"), NOW)
+    await store.merchants.add_app(an_app("app2"), ORIGIN)
     for app, mchid in (
         (an_app("old", max_request_age_s=60), "of-old"),
         (an_app("elsewhere", allowed_addresses=("203.0.113.0/24",)), "of-elsewhere"),
     ):
-        await store.merchants.add_app(app, NOW)
-        await store.merchants.add_merchant(a_merchant(mchid, app.appcode), NOW)
+        await store.merchants.add_app(app, ORIGIN)
+        await store.merchants.add_merchant(a_merchant(mchid, app.appcode), ORIGIN)
     mchid = {"old": "of-old", "elsewhere": "of-elsewhere"}.get(appcode, MCHID)
     async with gateway(store, clock, TWO, of_address=10) as client:
         refused = [await call(client, appcode=appcode, sign=sign, mchid=mchid, **params) for _ in range(12)]
@@ -160,8 +161,8 @@ async def test_a_checkout_link_counts_for_its_address_and_not_for_the_merchant(
 
 async def test_refusals_are_in_the_metrics_and_in_the_log(store: Store, clock: TestClock) -> None:
     """The log is sampled by merchant: no other test uses this one."""
-    await store.merchants.add_app(an_app("logged"), NOW)
-    await store.merchants.add_merchant(a_merchant("logged", "logged"), NOW)
+    await store.merchants.add_app(an_app("logged"), ORIGIN)
+    await store.merchants.add_merchant(a_merchant("logged", "logged"), ORIGIN)
     async with gateway(store, clock, RateLimits(2, 3), of_address=6, peer="192.0.2.77") as client:
         with capture_logs() as lines:
             for requests in (4, 7):

@@ -20,7 +20,7 @@ from tael.operations.store import Store
 from tests.integration.payments.test_recording import gateway_over, over_channels
 from tests.support.alipay import TestClock
 from tests.support.services import services_of
-from tests.support.values import MCHID, NOW, a_merchant, an_app
+from tests.support.values import MCHID, NOW, ORIGIN, a_merchant, an_app
 
 Lines = list[MutableMapping[str, Any]]
 
@@ -38,9 +38,9 @@ async def browser(store: Store, peer: str) -> AsyncIterator[httpx.AsyncClient]:
     """An unknown client at `peer`."""
     limited = {"sha256_only": True, "max_request_age_s": 60, "allowed_addresses": ("203.0.113.0/24",)}
     for name, value in limited.items():
-        await store.merchants.add_app(an_app(name.replace("_", ""), **{name: value}), NOW)
+        await store.merchants.add_app(an_app(name.replace("_", ""), **{name: value}), ORIGIN)
         await store.merchants.add_merchant(
-            a_merchant(f"of{name}".replace("_", ""), name.replace("_", "")), NOW
+            a_merchant(f"of{name}".replace("_", ""), name.replace("_", "")), ORIGIN
         )
     gateway = gateway_over(store)
     clock = TestClock(NOW)

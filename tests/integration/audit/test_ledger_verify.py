@@ -41,7 +41,7 @@ from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet
 from tests.support.operator import Operator, operator_of
 from tests.support.store import entered_store, put_back, with_a_merchant
-from tests.support.values import BARCODE, MCHID, NOW, ONLINE
+from tests.support.values import BARCODE, MCHID, NOW, ONLINE, ORIGIN
 from tests.support.world import World, close, pay, refund, reverse
 
 DAY: Final = day_of(NOW)
@@ -90,7 +90,7 @@ async def unmatched_payment(store: Store, unmatched: UnmatchedState = UnmatchedS
         UnmatchedChange(booked, unmatched_entries(suspected, booked, NOW))
     )
     if unmatched is UnmatchedState.KEPT:
-        assert await keep_unmatched(store.unmatched_payments, "d", "agreed", NOW)
+        assert await keep_unmatched(store.unmatched_payments, "d", "agreed", ORIGIN)
     if unmatched is UnmatchedState.RETURNED:
         booked = replace(booked, version=2)
         sent = apply_return_outcome(booked, Refunded(None, "r9", NOW), at=NOW)

@@ -22,7 +22,7 @@ from tael.qfpay.shown import shown_respcd
 from tests.support.alipay import wallet_signature, xml_answer
 from tests.support.serving import serving
 from tests.support.store import ENCRYPTION_KEY
-from tests.support.values import APPCODE, MCHID, NOW, a_merchant, a_wechat_account
+from tests.support.values import APPCODE, MCHID, ORIGIN, a_merchant, a_wechat_account
 from tests.unit.base.test_transport_places import BlockingServer, blocking_server
 
 ALIPAY_CODE = "280000000000000001"
@@ -74,8 +74,8 @@ class Shops:
 
 @pytest.fixture
 async def shops(store: Store, database_url: str) -> AsyncIterator[Shops]:
-    await store.merchants.add_merchant(a_merchant(OTHER_MCHID), NOW)
-    await store.accounts.add(a_wechat_account("wechat2", OTHER_MCHID, "1900000111"), NOW)
+    await store.merchants.add_merchant(a_merchant(OTHER_MCHID), ORIGIN)
+    await store.accounts.add(a_wechat_account("wechat2", OTHER_MCHID, "1900000111"), ORIGIN)
     async with blocking_server() as wechat, serving(alipay) as alipay_url:
         settings = read_settings(
             {

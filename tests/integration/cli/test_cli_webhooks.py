@@ -11,7 +11,7 @@ from tael.webhooks.store.queue import Attempt, Delivery
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
 from tests.support.operator import Operator, fill, operator_of
 from tests.support.store import paid, with_a_merchant
-from tests.support.values import APPCODE, MCHID, NOW, a_payment, an_app
+from tests.support.values import APPCODE, MCHID, NOW, ORIGIN, a_payment, an_app
 
 PAID, EXHAUSTED, OTHER = (f"20260102010099000000000{n}" for n in (1, 2, 3))
 REFUND = "202601020100990000000009"
@@ -20,7 +20,7 @@ REFUND = "202601020100990000000009"
 async def seed_webhooks(store: Store) -> None:
     """One webhook that is delivered, one exhausted, one of another app exhausted, one due."""
     await with_a_merchant(store)
-    await store.merchants.add_app(an_app("app2"), NOW)
+    await store.merchants.add_app(an_app("app2"), ORIGIN)
     for n, (syssn, appcode) in enumerate(((PAID, APPCODE), (EXHAUSTED, APPCODE), (OTHER, "app2"))):
         at = NOW + timedelta(seconds=n)
         await paid(store, a_payment(syssn=syssn, appcode=appcode, reference=syssn, created_at=at))

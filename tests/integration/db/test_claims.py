@@ -25,6 +25,7 @@ from tests.support.values import (
     BARCODE,
     NOW,
     OF_ANY,
+    ORIGIN,
     a_merchant,
     a_payment,
     a_refund,
@@ -157,8 +158,8 @@ async def with_due_rows_of(store: Store, table: str, account_id: str, count: int
 
 @pytest.mark.parametrize("table", ["payments", "refunds", "reversals"])
 async def test_a_claim_takes_the_share_of_each_account(store: Store, table: str) -> None:
-    await store.merchants.add_merchant(a_merchant("mch2"), NOW)
-    await store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000111"), NOW)
+    await store.merchants.add_merchant(a_merchant("mch2"), ORIGIN)
+    await store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000111"), ORIGIN)
     for account_id in reversed(OF_BOTH_WALLETS):
         await with_due_rows_of(store, table, account_id, OF_BOTH_WALLETS[account_id])
     claim = getattr(store, table).due.claim

@@ -16,6 +16,7 @@ from tests.support.values import (
     BARCODE,
     MCHID,
     NOW,
+    ORIGIN,
     a_merchant,
     a_payment,
     a_refund,
@@ -31,13 +32,13 @@ DAY: Final = timedelta(days=1)
 @pytest.fixture
 async def second_mchid(store: Store) -> str:
     """A merchant without any account."""
-    await store.merchants.add_merchant(a_merchant("mch2"), NOW)
+    await store.merchants.add_merchant(a_merchant("mch2"), ORIGIN)
     return "mch2"
 
 
 async def test_a_merchant_has_at_most_one_wechat_account(store: Store) -> None:
     with pytest.raises(AlreadyThere, match="this wallet for this scene"):
-        await store.accounts.add(a_wechat_account("another", sub_mch_id="1900000199"), NOW)
+        await store.accounts.add(a_wechat_account("another", sub_mch_id="1900000199"), ORIGIN)
 
 
 @pytest.mark.parametrize("scene", ["online", "offline"])
@@ -47,18 +48,18 @@ async def test_a_merchant_has_at_most_one_alipay_account_per_scene(store: Store,
         "another", scene="online" if scene == "online" else "offline", pid="2088000000000009"
     )
     with pytest.raises(AlreadyThere, match="this wallet for this scene"):
-        await store.accounts.add(another, NOW)
+        await store.accounts.add(another, ORIGIN)
 
 
 async def test_a_pid_belongs_to_one_merchant_and_one_scene(store: Store, second_mchid: str) -> None:
     taken = an_alipay_account("another", second_mchid, "offline", pid="2088000000000001")
     with pytest.raises(AlreadyThere, match="already belongs to a merchant"):
-        await store.accounts.add(taken, NOW)
+        await store.accounts.add(taken, ORIGIN)
 
 
 async def test_a_sub_merchant_belongs_to_one_merchant(store: Store, second_mchid: str) -> None:
     with pytest.raises(AlreadyThere, match="already belongs to a merchant"):
-        await store.accounts.add(a_wechat_account("another", second_mchid), NOW)
+        await store.accounts.add(a_wechat_account("another", second_mchid), ORIGIN)
 
 
 async def test_an_account_covers_one_of_three_scenes(store: Store) -> None:
@@ -68,17 +69,17 @@ async def test_an_account_covers_one_of_three_scenes(store: Store) -> None:
 
 async def test_an_account_has_a_merchant_and_a_merchant_an_app(store: Store) -> None:
     with pytest.raises(LookupError, match="no merchant unknown"):
-        await store.accounts.add(an_alipay_account("another", "unknown", pid="2088000000000009"), NOW)
+        await store.accounts.add(an_alipay_account("another", "unknown", pid="2088000000000009"), ORIGIN)
     with pytest.raises(LookupError, match="no app unknown"):
-        await store.merchants.add_merchant(a_merchant("mch3", "unknown"), NOW)
+        await store.merchants.add_merchant(a_merchant("mch3", "unknown"), ORIGIN)
 
 
 async def test_an_app_is_unique_and_has_one_default_merchant(store: Store) -> None:
     with pytest.raises(AlreadyThere):
-        await store.merchants.add_app(an_app(), NOW)
-    await store.merchants.add_merchant(a_merchant("default1", is_default=True), NOW)
+        await store.merchants.add_app(an_app(), ORIGIN)
+    await store.merchants.add_merchant(a_merchant("default1", is_default=True), ORIGIN)
     with pytest.raises(AlreadyThere):
-        await store.merchants.add_merchant(a_merchant("default2", is_default=True), NOW)
+        await store.merchants.add_merchant(a_merchant("default2", is_default=True), ORIGIN)
 
 
 async def test_accounts_are_read_back_unchanged(store: Store) -> None:

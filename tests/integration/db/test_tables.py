@@ -39,6 +39,7 @@ STANDARD: Final = {
     "timestamptz": {"timestamp with time zone"},
     "date": {"date"},
     "text[]": {"ARRAY"},
+    "jsonb": {"jsonb"},
 }
 
 

@@ -7,7 +7,7 @@ from tael.merchants.domain.merchant import App, Merchant
 from tael_demo import seed as seeding
 from tael_demo.seed import PLANS, seed
 from tests.support.store import entered_store
-from tests.support.values import NOW
+from tests.support.values import NOW, ORIGIN
 
 
 async def test_an_app_that_an_older_version_had_not_is_added_and_the_user_s_own_is_left(
@@ -17,8 +17,8 @@ async def test_an_app_that_an_older_version_had_not_is_added_and_the_user_s_own_
         monkeypatch.setattr(seeding, "PLANS", PLANS[:4])
         old = await seed(store, [], NOW)
         mine = App(appcode="MINE", key=Secret("k" * 16), notify_url=None, return_url=None)
-        await store.merchants.add_app(mine, NOW)
-        await store.merchants.add_merchant(Merchant("mine", "MINE", "Harbour Tea", "HKD"), NOW)
+        await store.merchants.add_app(mine, ORIGIN)
+        await store.merchants.add_merchant(Merchant("mine", "MINE", "Harbour Tea", "HKD"), ORIGIN)
         monkeypatch.setattr(seeding, "PLANS", PLANS)
 
         apps = await seed(store, [], NOW)

@@ -24,7 +24,7 @@ from tests.support.alipay import TestClock
 from tests.support.fake_wallet import FakeWallet
 from tests.support.services import services_of
 from tests.support.store import current, opened
-from tests.support.values import AMOUNT, BARCODE, NOW, a_merchant, a_payment, a_wechat_account
+from tests.support.values import AMOUNT, BARCODE, NOW, ORIGIN, a_merchant, a_payment, a_wechat_account
 
 ALIPAY_BARCODE = PAY_TYPES["800108"]
 DUE = NOW + timedelta(minutes=1)
@@ -72,8 +72,8 @@ class HangingWallet(FakeWallet):
 
 @pytest.fixture
 async def two_shops(store: Store) -> Store:
-    await store.merchants.add_merchant(a_merchant("mch2"), NOW)
-    await store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000111"), NOW)
+    await store.merchants.add_merchant(a_merchant("mch2"), ORIGIN)
+    await store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000111"), ORIGIN)
     return store
 
 

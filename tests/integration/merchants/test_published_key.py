@@ -17,7 +17,7 @@ from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.merchant import PUBLISHED_KEY
 from tael.operations.store import Store
 from tests.support.store import ENCRYPTION_KEY, entered_store
-from tests.support.values import NOW, an_app
+from tests.support.values import NOW, ORIGIN, an_app
 
 PUBLISHED = an_app("SHOP", key=Secret(PUBLISHED_KEY))
 
@@ -44,14 +44,14 @@ def refusal_of(command: str, database_url: str, encryption_key: bytes = ENCRYPTI
 
 @pytest.mark.parametrize("command", ["serve", "work"])
 def test_a_deployment_with_the_published_key_does_not_start(command: str, database_url: str) -> None:
-    in_store(database_url, lambda store: store.merchants.add_app(an_app("OTHER"), NOW))
-    in_store(database_url, lambda store: store.merchants.add_app(PUBLISHED, NOW))
+    in_store(database_url, lambda store: store.merchants.add_app(an_app("OTHER"), ORIGIN))
+    in_store(database_url, lambda store: store.merchants.add_app(PUBLISHED, ORIGIN))
     assert "app SHOP in this database has the key that QFPay publishes" in refusal_of(command, database_url)
 
 
 @pytest.mark.parametrize("command", ["serve", "work"])
 def test_a_deployment_with_another_encryption_key_does_not_start(command: str, database_url: str) -> None:
-    in_store(database_url, lambda store: store.merchants.add_app(an_app(), NOW))
+    in_store(database_url, lambda store: store.merchants.add_app(an_app(), ORIGIN))
     refusal = refusal_of(command, database_url, secrets.token_bytes(32))
     assert "TAEL_ENCRYPTION_KEY does not decrypt the secrets in this database" in refusal
 
@@ -60,8 +60,8 @@ def test_a_deployment_with_another_encryption_key_does_not_start(command: str, d
 async def test_a_published_key_ends_with_its_rotation(
     store: Store, takes_published_key: bool, keys: list[str]
 ) -> None:
-    await store.merchants.add_app(PUBLISHED, NOW)
-    await rotate_key(store.merchants, "SHOP", Secret("k" * 16), NOW, timedelta(hours=1))
+    await store.merchants.add_app(PUBLISHED, ORIGIN)
+    await rotate_key(store.merchants, "SHOP", Secret("k" * 16), ORIGIN, timedelta(hours=1))
     cache = CredentialCache(
         *(store.merchants, store.accounts, store.maintenance_windows),
         takes_published_key=takes_published_key,
@@ -72,7 +72,7 @@ async def test_a_published_key_ends_with_its_rotation(
 
 
 async def test_an_app_that_gets_the_published_key_later_is_refused(store: Store) -> None:
-    await store.merchants.add_app(PUBLISHED, NOW)
+    await store.merchants.add_app(PUBLISHED, ORIGIN)
     with pytest.raises(NotAuthentic):
         await CredentialCache(store.merchants, store.accounts, store.maintenance_windows).app("SHOP")
     app = await CredentialCache(

@@ -1,5 +1,6 @@
 """Sign-up on a database and a folder: files and rows are all there, or none."""
 
+import asyncio
 import errno
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.application import Decision
 from tael.merchants.domain.changes import MerchantChanges
 from tael.merchants.domain.document import DocumentKind, Scan
-from tael.merchants.domain.merchant import Merchant, MerchantState, Operation
+from tael.merchants.domain.merchant import MerchantState, Operation
 from tael.merchants.merchants import change_merchant
 from tael.merchants.review import DocumentChanged, content_of, decide
 from tael.merchants.sign_up import SignUpContext, add_documents, sign_up
@@ -20,9 +21,8 @@ from tael.merchants.store.applications import CurrencyFixed
 from tael.merchants.store.document_files import DocumentFiles
 from tael.merchants.store.document_places import Folder
 from tael.operations.store import Store
-from tests.support.alipay import TestClock
 from tests.support.store import ENCRYPTION_KEY, count_of
-from tests.support.values import MCHID, NOW, an_app
+from tests.support.values import MCHID, ORIGIN, an_app
 from tests.unit.merchants.test_application import an_application
 
 APP = an_app(signup_currency="HKD")
@@ -33,7 +33,7 @@ SCANS = [Scan(kind, "application/pdf", kind.value.encode()) for kind in Document
 def context(store: Store, tmp_path: Path) -> SignUpContext:
     credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows, ttl_s=0)
     files = DocumentFiles(Folder(tmp_path), Cipher(ENCRYPTION_KEY))
-    return SignUpContext(store.merchants, store.applications, files, credentials, TestClock(NOW))
+    return SignUpContext(store.merchants, store.applications, files, credentials)
 
 
 async def rows_of(store: Store) -> dict[str, int]:
@@ -67,7 +67,7 @@ async def test_a_sign_up_is_stored_as_it_was_sent(
     store: Store, context: SignUpContext, tmp_path: Path
 ) -> None:
     before = await rows_of(store)
-    mchid = await sign_up(an_application(), SCANS, APP, context)
+    mchid = await sign_up(an_application(), SCANS, APP, ORIGIN, context)
     assert await store.applications.of(mchid) == an_application()
     assert await store.applications.by_username(APP.appcode, "x") == (mchid, an_application())
     documents = await store.applications.documents_of(mchid)
@@ -89,7 +89,7 @@ async def test_a_file_that_cannot_be_written_leaves_nothing(
     before = await rows_of(store)
     full = replace(context, files=DocumentFiles(FullDisk(tmp_path), Cipher(ENCRYPTION_KEY)))
     with pytest.raises(DocumentsUnavailable):
-        await sign_up(an_application(), SCANS, APP, full)
+        await sign_up(an_application(), SCANS, APP, ORIGIN, full)
     assert (await rows_of(store), names_in(tmp_path)) == (before, set())
 
 
@@ -98,8 +98,8 @@ async def test_without_a_folder_files_are_refused_and_a_sign_up_without_files_is
 ) -> None:
     nowhere = replace(context, files=DocumentFiles(None, Cipher(ENCRYPTION_KEY)))
     with pytest.raises(DocumentsUnavailable):
-        await sign_up(an_application(), SCANS, APP, nowhere)
-    mchid = await sign_up(an_application(), [], APP, nowhere)
+        await sign_up(an_application(), SCANS, APP, ORIGIN, nowhere)
+    mchid = await sign_up(an_application(), [], APP, ORIGIN, nowhere)
     assert await store.applications.documents_of(mchid) == []
 
 
@@ -110,25 +110,25 @@ async def test_a_row_that_cannot_be_written_leaves_no_merchant(
     before = await rows_of(store)
     await store.database.execute("ALTER TABLE merchant_document ADD CONSTRAINT broken CHECK (size_bytes < 7)")
     with pytest.raises(Exception, match="broken"):
-        await sign_up(an_application(), SCANS, APP, context)
+        await sign_up(an_application(), SCANS, APP, ORIGIN, context)
     assert await rows_of(store) == before
     assert len(names_in(tmp_path)) == len(SCANS)
 
 
 async def test_a_business_signs_up_once_per_app(store: Store, context: SignUpContext) -> None:
-    await sign_up(an_application(), [], APP, context)
+    await sign_up(an_application(), [], APP, ORIGIN, context)
     with pytest.raises(ApplicationRefused, match="license number"):
-        await sign_up(replace(an_application(), username="y"), [], APP, context)
+        await sign_up(replace(an_application(), username="y"), [], APP, ORIGIN, context)
     with pytest.raises(ApplicationRefused, match="username"):
-        await sign_up(replace(an_application(), license_number="y"), [], APP, context)
-    await store.merchants.add_app(an_app(appcode="other", signup_currency="HKD"), NOW)
-    await sign_up(an_application(), [], an_app(appcode="other", signup_currency="HKD"), context)
+        await sign_up(replace(an_application(), license_number="y"), [], APP, ORIGIN, context)
+    await store.merchants.add_app(an_app(appcode="other", signup_currency="HKD"), ORIGIN)
+    await sign_up(an_application(), [], an_app(appcode="other", signup_currency="HKD"), ORIGIN, context)
 
 
 async def test_another_key_or_another_files_content_is_found(
     store: Store, context: SignUpContext, tmp_path: Path
 ) -> None:
-    await add_documents(MCHID, SCANS[:2], context)
+    await add_documents(MCHID, SCANS[:2], ORIGIN, context)
     first, second = await store.applications.documents_of(MCHID)
     with pytest.raises(DecryptionFailed):
         await DocumentFiles(Folder(tmp_path), Cipher(bytes(32))).read(first)
@@ -138,26 +138,23 @@ async def test_another_key_or_another_files_content_is_found(
     with pytest.raises(DecryptionFailed):
         await content_of(context.files, first)
     with pytest.raises(DocumentRepeated):
-        await add_documents(MCHID, SCANS[:2], context)
+        await add_documents(MCHID, SCANS[:2], ORIGIN, context)
 
 
 async def test_a_currency_is_fixed_by_the_first_account(store: Store) -> None:
     await store.database.execute("UPDATE merchant SET state = 'waiting'")
     with pytest.raises(CurrencyFixed):
-        await decide(store.applications, MCHID, Decision.APPROVE, NOW, currency="JPY")
-    decided = await decide(store.applications, MCHID, Decision.APPROVE, NOW, currency="HKD")
+        await decide(store.applications, MCHID, Decision.APPROVE, ORIGIN, currency="JPY")
+    decided = await decide(store.applications, MCHID, Decision.APPROVE, ORIGIN, currency="HKD")
     assert (decided.number, decided.reason) == (1, "")
 
 
-async def test_a_change_keeps_the_decision_that_was_made_meanwhile(store: Store) -> None:
-    """`tael merchant set` reads, decides and writes; an operator suspends the merchant in between."""
-
-    class ReadBefore(MerchantChanges):
-        def applied_to(self, merchant: Merchant) -> Merchant:
-            return replace(super().applied_to(merchant), state=MerchantState.ACTIVE)
-
-    await decide(store.applications, MCHID, Decision.SUSPEND, NOW, reason="complaints")
-    await change_merchant(store.merchants, MCHID, ReadBefore(deny=frozenset({Operation.REFUND})))
+async def test_changes_at_once_and_a_decision_are_all_kept(store: Store) -> None:
+    changes = [MerchantChanges(deny=frozenset({operation})) for operation in Operation]
+    await asyncio.gather(
+        decide(store.applications, MCHID, Decision.SUSPEND, ORIGIN, reason="complaints"),
+        *(change_merchant(store.merchants, MCHID, change, ORIGIN) for change in changes),
+    )
     merchant = await store.merchants.merchant(MCHID)
     assert merchant is not None
-    assert (merchant.state, merchant.denied) == (MerchantState.DISABLED, frozenset({Operation.REFUND}))
+    assert (merchant.state, merchant.denied) == (MerchantState.DISABLED, frozenset(Operation))

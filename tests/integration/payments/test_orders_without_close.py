@@ -16,7 +16,7 @@ from tael.payments.polling import poll_payment
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process
 from tests.support.fake_wallet import FakeWallet, Payer
-from tests.support.values import NOW
+from tests.support.values import NOW, ORIGIN
 from tests.support.world import World, pay
 
 
@@ -27,7 +27,7 @@ async def without_close(store: Store) -> None:
         assert isinstance(account, AlipayAccount)
         return replace(account, supports_close=False)
 
-    assert await store.accounts.change(lambda account: isinstance(account, AlipayAccount), changed)
+    assert await store.accounts.change(lambda account: isinstance(account, AlipayAccount), changed, ORIGIN)
 
 
 @pytest.mark.parametrize("unreadable", [UNVERIFIED, Unknown("TimeoutError"), Unknown("query: SYSTEM_ERROR")])

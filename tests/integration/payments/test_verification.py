@@ -7,7 +7,7 @@ from tael.operations.store import Store, store_over
 from tael.payments.verification import MAX_UNVERIFIED, AnswerChecks
 from tests.support.alipay import TestClock
 from tests.support.store import ENCRYPTION_KEY, NODE
-from tests.support.values import NOW, a_wechat_account, an_alipay_account
+from tests.support.values import NOW, ORIGIN, a_wechat_account, an_alipay_account
 
 ALIPAY, WECHAT = an_alipay_account("alipay-online"), a_wechat_account()
 
@@ -45,7 +45,7 @@ async def test_further_responses_after_the_resolution_raise_it_again(store: Stor
     for _ in range(3):
         await checks.note(ALIPAY, False)
     (found,) = await store.incidents.newest(None, with_resolved=False, limit=10)
-    assert await store.incidents.resolve(found.incident_id, "corrected", NOW)
+    assert await store.incidents.resolve(found.incident_id, "corrected", ORIGIN)
     await checks.note(ALIPAY, False)
     await checks.note(ALIPAY, False)
     assert await causes(store) == []

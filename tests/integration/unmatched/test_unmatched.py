@@ -34,6 +34,7 @@ from tests.support.values import (
     NOW,
     OF_ANY,
     ONLINE,
+    ORIGIN,
     a_merchant,
     a_wechat_account,
     an_app,
@@ -120,9 +121,9 @@ async def test_a_second_trade_at_alipay_needs_manual_review(scene: Scene) -> Non
 
 async def test_an_order_of_another_account_needs_manual_review(scene: Scene) -> None:
     payment = await pay(scene.gateway, ONLINE, "A")
-    await scene.store.merchants.add_app(an_app("app2"), NOW)
-    await scene.store.merchants.add_merchant(a_merchant("mch2", "app2"), NOW)
-    await scene.store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000999"), NOW)
+    await scene.store.merchants.add_app(an_app("app2"), ORIGIN)
+    await scene.store.merchants.add_merchant(a_merchant("mch2", "app2"), ORIGIN)
+    await scene.store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000999"), ORIGIN)
     scene.wallet.confirm(payment.syssn)
     account = await notified_account("wechat", "wechat2", scene.gateway)
     with pytest.raises(NoticeRefused):

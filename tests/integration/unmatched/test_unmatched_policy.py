@@ -45,7 +45,7 @@ from tests.support.unmatched import (
     take,
     unmatched_order,
 )
-from tests.support.values import BARCODE, MCHID, NOW, ONLINE, a_merchant, a_wechat_account
+from tests.support.values import BARCODE, MCHID, NOW, ONLINE, ORIGIN, a_merchant, a_wechat_account, origin_at
 from tests.support.world import pay, refund, reverse
 
 LATER: Final = timedelta(hours=2)
@@ -78,7 +78,7 @@ async def held(scene: Scene, case: UnmatchedCase = UNMATCHED_ORDER) -> Unmatched
 async def keep(scene: Scene, unmatched: UnmatchedPayment, note: str = "the shop agreed") -> str:
     """Keep it, as an operator; returns why it was refused."""
     decided = await keep_unmatched(
-        scene.store.unmatched_payments, unmatched.unmatched_id, note, scene.world.clock.at
+        scene.store.unmatched_payments, unmatched.unmatched_id, note, origin_at(scene.world.clock.at)
     )
     assert decided is not None
     return decided.refusal
@@ -87,7 +87,7 @@ async def keep(scene: Scene, unmatched: UnmatchedPayment, note: str = "the shop 
 async def send_back(scene: Scene, unmatched: UnmatchedPayment, note: str = "") -> str:
     """Return it, as an operator; returns why it was refused."""
     decided = await return_unmatched(
-        scene.store.unmatched_payments, unmatched.unmatched_id, note, scene.world.clock.at
+        scene.store.unmatched_payments, unmatched.unmatched_id, note, origin_at(scene.world.clock.at)
     )
     assert decided is not None
     return decided.refusal
@@ -147,8 +147,8 @@ async def test_with_the_policy_hold_it_is_booked_and_held(holding: Scene, case: 
 
 async def test_each_merchant_has_its_own_policy(holding: Scene) -> None:
     other = a_merchant("mch2", unmatched_payments=UnmatchedPolicy.RETURN)
-    await holding.store.merchants.add_merchant(other, NOW)
-    await holding.store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000111"), NOW)
+    await holding.store.merchants.add_merchant(other, ORIGIN)
+    await holding.store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000111"), ORIGIN)
     for account_id in ("wechat1", "wechat2"):
         order = await unmatched_order(holding.gateway, account_id, ONLINE)
         holding.wallet.take(replace(order, syssn=f"order-of-{account_id}"))

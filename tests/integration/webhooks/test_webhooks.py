@@ -33,7 +33,7 @@ from tests.support.alipay import TestClock
 from tests.support.services import services_of
 from tests.support.serving import serving
 from tests.support.store import paid
-from tests.support.values import NOW, a_payment, an_app, new_syssn
+from tests.support.values import NOW, ORIGIN, a_payment, an_app, new_syssn, origin_at
 
 PATIENCE_S = 10.0
 LEASE = timedelta(seconds=15)
@@ -104,7 +104,7 @@ async def payments_due(store: Store, appcode: str, count: int, at: datetime = NO
 
 
 async def with_app(store: Store, receivers: Receivers, appcode: str, **changes: Any) -> None:
-    await store.merchants.add_app(an_app(appcode, notify_url=f"{receivers.url}/{appcode}", **changes), NOW)
+    await store.merchants.add_app(an_app(appcode, notify_url=f"{receivers.url}/{appcode}", **changes), ORIGIN)
 
 
 async def row_of(store: Store, payment: Payment) -> NotificationStatus:
@@ -298,8 +298,8 @@ async def test_every_attempt_is_logged_with_its_response_and_sends_the_same_byte
 async def test_a_call_without_a_response_is_logged_without_a_status(
     store: Store, context: DeliveryContext
 ) -> None:
-    await store.merchants.add_app(an_app("inside", notify_url="http://10.0.0.1/"), NOW)
-    await store.merchants.add_app(an_app("nowhere"), NOW)
+    await store.merchants.add_app(an_app("inside", notify_url="http://10.0.0.1/"), ORIGIN)
+    await store.merchants.add_app(an_app("nowhere"), ORIGIN)
     payments = [(await payments_due(store, appcode, 1))[0] for appcode in ("inside", "nowhere", "gone")]
     clock_of(context).at = NOW + timedelta(seconds=1)
     assert await run_once(webhook_job(context), context.clock) == 3
@@ -361,7 +361,7 @@ async def test_a_webhook_is_exhausted_after_its_schedule_and_a_resend_restarts_i
     clock.at += timedelta(days=30)
     assert await run_once(job, clock) == 0
 
-    (again,) = await store.webhooks.resend(payment.syssn, None, clock.at)
+    (again,) = await store.webhooks.resend(payment.syssn, None, origin_at(clock.at))
     assert (again.state, again.deliver_at) == (WebhookState.DUE, clock.at)
     assert await run_once(job, clock) == 1
     row = await row_of(store, payment)

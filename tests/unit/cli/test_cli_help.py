@@ -11,7 +11,18 @@ from tael.cli.app import COMMANDS, app
 #: The order in which a user meets the commands: try it out, run it, operate it, develop against it.
 ORDER_OF_USE = [
     *("demo", "migrate", "serve", "work"),
-    *("app", "merchant", "account", "payment", "webhook", "incident", "unmatched", "ledger", "maintenance"),
+    *(
+        "app",
+        "merchant",
+        "account",
+        "payment",
+        "webhook",
+        "incident",
+        "unmatched",
+        "ledger",
+        "audit",
+        "maintenance",
+    ),
     *("sandbox", "listen", "trigger", "conformance"),
 ]
 

@@ -164,6 +164,7 @@ CREATE TABLE ledger_entry (
     CONSTRAINT ledger_entry_amount_is_positive CHECK (amount_minor > 0),
     CONSTRAINT ledger_entry_has_two_accounts CHECK (debit <> credit)
 );
+REVOKE UPDATE, DELETE, TRUNCATE ON ledger_entry FROM CURRENT_USER; -- rows are only added
 CREATE INDEX ledger_entry_of_day ON ledger_entry (mchid, at);
 
 -- The chain of digests over a merchant's ledger, one for each day in UTC+8.
@@ -178,6 +179,7 @@ CREATE TABLE ledger_digest (
     CONSTRAINT ledger_digest_is_sha256 CHECK (digest ~ '^[0-9a-f]{64}$'),
     CONSTRAINT ledger_digest_entries CHECK (entries >= 0)
 );
+REVOKE UPDATE, DELETE, TRUNCATE ON ledger_digest FROM CURRENT_USER; -- rows are only added
 
 -- When each merchant's next day is closed. No entry is written before `closed_until`.
 CREATE TABLE daily_close (
@@ -227,6 +229,7 @@ CREATE TABLE webhook_attempt (
     CONSTRAINT webhook_attempt_took CHECK (took_ms >= 0),
     CONSTRAINT webhook_attempt_answer_is_short CHECK (octet_length(answer) <= 1024)
 );
+REVOKE UPDATE, DELETE, TRUNCATE ON webhook_attempt FROM CURRENT_USER; -- rows are only added
 
 -- Money that no order explains. The wallet's report of it is written first; the columns with defaults are its progress.
 CREATE TABLE unmatched_payment (
@@ -346,3 +349,19 @@ CREATE TABLE rate_limit_total (
     requests  bigint NOT NULL
 );
 ALTER TABLE rate_limit_total SET UNLOGGED;
+
+-- Operators' decisions about this money, as `audit_entry` has them about apps, merchants and accounts.
+CREATE TABLE cell_audit_entry (
+    entry_id      bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT cell_audit_entry_pkey PRIMARY KEY,
+    at            timestamptz NOT NULL,
+    actor         text NOT NULL,
+    address       text NOT NULL, -- of the actor
+    action        text NOT NULL, -- a command or a request
+    subject_kind  text NOT NULL, -- a table
+    subject_id    text NOT NULL, -- the key of its row
+    before        jsonb, -- the fields that differ; null for a new row
+    after         jsonb -- null for a removed row
+);
+CREATE INDEX cell_audit_entry_by_time ON cell_audit_entry (at, entry_id);
+CREATE INDEX cell_audit_entry_by_subject ON cell_audit_entry (subject_id, at);
+REVOKE UPDATE, DELETE, TRUNCATE ON cell_audit_entry FROM CURRENT_USER; -- rows are only added

@@ -84,6 +84,7 @@ CREATE TABLE merchant_decision (
     decided_at             timestamptz NOT NULL,
     CONSTRAINT merchant_decision_pkey PRIMARY KEY (mchid, number)
 );
+REVOKE UPDATE, DELETE, TRUNCATE ON merchant_decision FROM CURRENT_USER; -- rows are only added
 
 CREATE TABLE wallet_account (
     account_id                 text CONSTRAINT wallet_account_pkey PRIMARY KEY,
@@ -113,3 +114,19 @@ CREATE TABLE maintenance_window (
     since   timestamptz NOT NULL,
     CONSTRAINT maintenance_window_has_one_row CHECK (is_on)
 );
+
+-- Who changed what, written in the commit of the change.
+CREATE TABLE audit_entry (
+    entry_id      bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT audit_entry_pkey PRIMARY KEY,
+    at            timestamptz NOT NULL,
+    actor         text NOT NULL,
+    address       text NOT NULL, -- of the actor
+    action        text NOT NULL, -- a command or a request
+    subject_kind  text NOT NULL, -- a table
+    subject_id    text NOT NULL, -- the key of its row
+    before        jsonb, -- the fields that differ; null for a new row
+    after         jsonb -- null for a removed row
+);
+CREATE INDEX audit_entry_by_time ON audit_entry (at, entry_id);
+CREATE INDEX audit_entry_by_subject ON audit_entry (subject_id, at);
+REVOKE UPDATE, DELETE, TRUNCATE ON audit_entry FROM CURRENT_USER; -- rows are only added

@@ -1,0 +1,170 @@
+"""The audit log: every command that changes something is in it, with old and new values, and without secrets."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import ANY
+
+import psycopg
+import pytest
+import typer.main
+
+from tael.cli.app import COMMANDS, Entry, app
+from tael.merchants.domain.merchant import UnmatchedPolicy
+from tael.operations.store import Store
+from tests.integration.cli.test_cli_unmatched import HELD, HELD_SYSSN, booked, report
+from tests.integration.cli.test_cli_webhooks import EXHAUSTED, seed_webhooks
+from tests.support.operator import Operator, fill, operator_of
+from tests.support.values import MCHID
+
+KEY: Final = "0123456789abcdef0123456789abcdef"
+#: The first 64 bits, by `printf %s 0123456789abcdef0123456789abcdef | sha256sum`.
+KEY_DIGEST: Final = "sha256:3eb1bd439947eb76"
+RETURNED, RETURNED_SYSSN = "4e1d000000000009", "202601020100990000000009"
+INCIDENT: Final = "4e1d00000000000a"
+#: Groups that start processes, or are another package's.
+OUTSIDE: Final = {"serve", "work", "migrate"} | {
+    name for name, entry in COMMANDS.items() if not isinstance(entry, Entry)
+}
+#: Commands that change nothing.
+READING: Final = {
+    *("app list", "merchant list", "merchant show", "merchant documents", "account list", "account check"),
+    *(
+        "account protocols",
+        "payment show",
+        "webhook list",
+        "webhook attempts",
+        "incident list",
+        "incident show",
+    ),
+    *("unmatched list", "unmatched show", "ledger verify", "maintenance status", "audit list"),
+}
+ACCOUNT: Final = ("--protocol", "alipay_mapi", "--set", "pid=2088000000000077", "--set", "scene=online")
+#: Commands that change something, in an order in which each can: arguments, table and id of a row that changes, and
+#: a field with its old and new value.
+CHANGING: Final[dict[str, tuple[list[str], str, str, tuple[str, Any, Any]]]] = {
+    "app add": (["--appcode", "SHOP", "--key-file", "KEY"], "app", "SHOP", ("key", None, KEY_DIGEST)),
+    "app set": (["SHOP", "--sha256-only"], "app", "SHOP", ("sha256_only", False, True)),
+    "app rotate-key": (["SHOP"], "app", "SHOP", ("key", KEY_DIGEST, ANY)),
+    "app end-overlap": (["SHOP"], "app", "SHOP", ("previous_key", ANY, ANY)),
+    "app disable": (["SHOP"], "app", "SHOP", ("is_disabled", False, True)),
+    "app enable": (["SHOP"], "app", "SHOP", ("is_disabled", True, False)),
+    "merchant add": (
+        ["SHOP", "--name", "Tea", "--currency", "HKD", "--mchid", "tea", "--state", "waiting"],
+        "merchant",
+        "tea",
+        ("name", None, "Tea"),
+    ),
+    "merchant set": (
+        ["tea", "--max-amount-minor", "500"],
+        "merchant",
+        "tea",
+        ("max_amount_minor", None, 500),
+    ),
+    "merchant refuse": (
+        ["tea", "--reason", "no license"],
+        "merchant",
+        "tea",
+        ("state", "waiting", "refused"),
+    ),
+    "merchant approve": (["tea"], "merchant", "tea", ("state", "refused", "active")),
+    "merchant suspend": (
+        ["tea", "--reason", "complaints"],
+        "merchant",
+        "tea",
+        ("state", "active", "disabled"),
+    ),
+    "merchant resume": (["tea", "--reason", "solved"], "merchant", "tea", ("state", "disabled", "active")),
+    "account add": (
+        ["tea", *ACCOUNT, "--set", "sign_type=MD5", "--file", "key=KEY"],
+        "wallet_account",
+        "",
+        ("key", None, KEY_DIGEST),
+    ),
+    "account set": (
+        ["--where", "pid=2088000000000077", "--refund-window-days", "30"],
+        "wallet_account",
+        "",
+        ("refund_window_days", 365, 30),
+    ),
+    "webhook resend": ([EXHAUSTED], "webhook", f"{EXHAUSTED}/payment", ("state", "EXHAUSTED", "DUE")),
+    "incident resolve": (
+        [INCIDENT, "--note", "seen"],
+        "incident",
+        INCIDENT,
+        ("resolution", "", "seen"),
+    ),
+    "unmatched keep": ([HELD, "--note", "ours"], "unmatched_payment", HELD, ("state", "HELD", "KEPT")),
+    "unmatched return": ([RETURNED], "unmatched_payment", RETURNED, ("state", "HELD", "APPROVED")),
+    "maintenance on": (
+        ["--reason", "disks"],
+        "maintenance_window",
+        "gateway",
+        ("reason", None, "disks"),
+    ),
+    "maintenance off": ([], "maintenance_window", "gateway", ("reason", "disks", None)),
+}
+
+
+async def happened(store: Store) -> None:
+    """Webhooks to resend, an incident, and two unmatched payments that are held."""
+    await seed_webhooks(store)
+    for unmatched_id, syssn in ((HELD, HELD_SYSSN), (RETURNED, RETURNED_SYSSN)):
+        incident, evidence = report(unmatched_id, MCHID, 0)
+        await store.incidents.note([incident], [evidence])
+        await booked(store, unmatched_id, syssn, UnmatchedPolicy.HOLD)
+    incident, _ = report(INCIDENT, MCHID, 1)
+    await store.incidents.note([incident])
+
+
+@pytest.fixture
+def operator(database_url: str, tmp_path: Path) -> Operator:
+    fill(database_url, happened)
+    return operator_of(database_url, tmp_path)
+
+
+def commands() -> Iterator[str]:
+    """All commands with their groups."""
+    for name in COMMANDS.keys() - OUTSIDE:
+        group = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+        for command in group.commands:
+            yield f"{name} {command}"
+
+
+def contents(url: str) -> dict[str, list[str]]:
+    """All rows but the audit log's, by table."""
+    with psycopg.connect(url) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        return {
+            name: [str(row) for row in connection.execute(f'SELECT t::text FROM "{name}" AS t ORDER BY 1')]
+            for (name,) in tables
+            if not name.endswith("audit_entry")
+        }
+
+
+def test_every_command_is_known_to_change_something_or_nothing() -> None:
+    assert set(commands()) == READING | CHANGING.keys()
+    assert not READING & CHANGING.keys()
+
+
+def test_every_command_that_changes_something_is_logged(operator: Operator) -> None:
+    key = operator.file("key", KEY)
+    url = operator.environment["TAEL_DATABASE_URL"]
+    for command, (arguments, table, subject, (field, old, new)) in CHANGING.items():
+        before, logged = contents(url), operator.run_json("audit", "list", "--limit", "1000")
+        operator.run(*command.split(), *(argument.replace("KEY", key) for argument in arguments))
+
+        assert contents(url) != before, command
+        entries = operator.run_json("audit", "list", "--limit", "1000")
+        ours = [entry for entry in entries if entry not in logged and entry["action"] == f"tael {command}"]
+        assert ours, command
+        (entry,) = [entry for entry in ours if entry["subject_kind"] == table and field in shown(entry)]
+        assert subject in ("", entry["subject_id"]), command
+        assert ((entry["before"] or {}).get(field), (entry["after"] or {}).get(field)) == (old, new), command
+    everything = operator.run("audit", "list", "--limit", "1000", "--json")
+    assert KEY not in everything
+    assert KEY not in operator.run("audit", "list")
+
+
+def shown(entry: dict[str, Any]) -> set[str]:
+    return {*(entry["before"] or {}), *(entry["after"] or {})}
