@@ -62,6 +62,15 @@ WindowOption = Annotated[
         help="Days after a payment in which the wallet accepts refunds. Default of a new account: 365.",
     ),
 ]
+FeeRateOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=MAX_FEE_PPM,
+        help="Fee on each new payment in parts per million of its amount: 6000 is 0.6 %. Default of a new account: 0.",
+        show_default=False,
+    ),
+]
 PartialRefundsOption = Annotated[
     bool | None,
     typer.Option(
@@ -86,14 +95,7 @@ def add(
     ] = None,
     refund_window_days: WindowOption = None,
     supports_partial_refunds: PartialRefundsOption = None,
-    fee_rate_ppm: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=MAX_FEE_PPM,
-            help="Fee on each payment in parts per million of its amount: 6000 is 0.6 %.",
-        ),
-    ] = 0,
+    fee_rate_ppm: FeeRateOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -132,10 +134,11 @@ def set_account(
     files: FileOption = None,
     refund_window_days: WindowOption = None,
     supports_partial_refunds: PartialRefundsOption = None,
+    fee_rate_ppm: FeeRateOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change the settings or the refund rules of an account. What is not given keeps its value.
+    """Change the settings, the refund rules or the fee of an account. What is not given keeps its value.
 
     The key and the certificate of a WeChat Pay service provider are in the accounts of all its sub-merchants: change
     them together with `--where mch_id=NUMBER`.
@@ -144,7 +147,7 @@ def set_account(
         raise refused("give either ACCOUNT or --where", UNUSABLE)
     selected = _pairs(where, "--where") if account_id is None else {"account_id": account_id}
     given = _given(settings, files)
-    terms = Terms(refund_window_days, supports_partial_refunds)
+    terms = Terms(refund_window_days, supports_partial_refunds, fee_rate_ppm)
 
     async def work(store: Store, origin: Origin) -> list[Account]:
         return await change_accounts(store, selected, given, terms, origin=origin, now=_now())

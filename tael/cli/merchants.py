@@ -17,7 +17,7 @@ from tael.cli.finding import DataOption, change_store, with_store
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.merchants.apps import NoSuchApp
 from tael.merchants.domain.application import Decision, DecisionImpossible, shown
-from tael.merchants.domain.changes import MAX_AMOUNT_MINOR, MAX_RATE, MerchantChanges
+from tael.merchants.domain.changes import MAX_AMOUNT_MINOR, MAX_RATE, MAX_VOLUME_MINOR, MerchantChanges
 from tael.merchants.domain.document import ENDINGS, Document
 from tael.merchants.domain.forms import MCHID
 from tael.merchants.domain.merchant import Merchant, MerchantState, Operation, UnmatchedPolicy
@@ -32,6 +32,7 @@ from tael.merchants.review import DocumentChanged, MerchantFile, content_of, dec
 from tael.merchants.store.applications import CurrencyFixed
 from tael.merchants.store.merchants import AlreadyThere
 from tael.operations.store import Store
+from tael.payments.domain.volume import Volume, period_of
 
 merchants: Final = typer.Typer(help="Manage merchants.", no_args_is_help=True)
 
@@ -64,6 +65,26 @@ PerSecondOption = Annotated[
         min=0,
         max=MAX_RATE,
         help="Requests in a second; 0 for no limit. Default: TAEL_MERCHANT_MAX_PER_SECOND of the gateway.",
+    ),
+]
+DailyOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-daily-minor",
+        min=0,
+        max=MAX_VOLUME_MINOR,
+        help="Largest sum of the payments of a day (UTC+8) in minor units; 0 for no limit.",
+        show_default=False,
+    ),
+]
+MonthlyOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-monthly-minor",
+        min=0,
+        max=MAX_VOLUME_MINOR,
+        help="Largest sum of the payments of a month (UTC+8) in minor units; 0 for no limit.",
+        show_default=False,
     ),
 ]
 PerMinuteOption = Annotated[
@@ -103,6 +124,8 @@ def add(
     unmatched_payments: Annotated[UnmatchedPolicy, UnmatchedOption] = UnmatchedPolicy.HOLD,
     max_per_second: PerSecondOption = None,
     max_per_minute: PerMinuteOption = None,
+    max_daily_minor: DailyOption = None,
+    max_monthly_minor: MonthlyOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -120,6 +143,8 @@ def add(
             unmatched_payments=unmatched_payments,
             max_per_second=max_per_second,
             max_per_minute=max_per_minute,
+            max_daily_minor=max_daily_minor,
+            max_monthly_minor=max_monthly_minor,
         )
     try:
         change_store(
@@ -150,6 +175,8 @@ def set_merchant(
     unmatched_payments: Annotated[UnmatchedPolicy | None, UnmatchedOption] = None,
     max_per_second: PerSecondOption = None,
     max_per_minute: PerMinuteOption = None,
+    max_daily_minor: DailyOption = None,
+    max_monthly_minor: MonthlyOption = None,
     default_rates: Annotated[
         bool,
         typer.Option("--default-rates", help="Use the gateway's limits of requests again."),
@@ -168,6 +195,8 @@ def set_merchant(
             max_per_second,
             max_per_minute,
             default_rates,
+            max_daily_minor,
+            max_monthly_minor,
         )
     try:
         merchant = change_store(
@@ -212,11 +241,13 @@ def show(
 ) -> None:
     """Print a merchant with its application, its documents and the decisions about it."""
     found = _file_of(mchid, data)
+    volume = with_store(data, lambda store, now: store.payments.volume(period_of(mchid, now)))
     application = None if found.application is None else dict(shown(found.application, reveal=reveal))
     if as_json:
         show_json(
             {
                 "merchant": _row(found.merchant),
+                "volume": volume,
                 "application": application,
                 "documents": found.documents,
                 "decisions": found.decisions,
@@ -224,6 +255,7 @@ def show(
         )
         return
     show_members(_table_row(found.merchant))
+    show_members(_volume_row(volume, found.merchant), "volume")
     if application is not None:
         show_members(application, "application")
     if found.documents:
@@ -360,11 +392,17 @@ def _row(merchant: Merchant) -> dict[str, Any]:
     return asdict(merchant) | {"denied": sorted(merchant.denied)}
 
 
-def _table_row(merchant: Merchant) -> dict[str, Any]:
-    """For the tables: the limit in major units."""
-    row = _row(merchant)
-    max_amount_minor = row.pop("max_amount_minor")
-    return row | {
-        "max_amount": max_amount_minor and str(Money(max_amount_minor, merchant.currency)),
-        "denied": " ".join(row["denied"]),
+def _volume_row(volume: Volume, merchant: Merchant) -> dict[str, str]:
+    return {
+        "today": str(Money(volume.day_minor, merchant.currency)),
+        "this month": str(Money(volume.month_minor, merchant.currency)),
     }
+
+
+def _table_row(merchant: Merchant) -> dict[str, Any]:
+    """For the tables: limits of amounts in major units."""
+    row = _row(merchant)
+    for name in ("max_amount", "max_daily", "max_monthly"):
+        minor = row.pop(f"{name}_minor")
+        row[name] = minor and str(Money(minor, merchant.currency))
+    return row | {"denied": " ".join(row["denied"])}

@@ -6,6 +6,7 @@ replayed concurrently with later batches, and only the locked rows wait for thei
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Final, Generic, TypeVar
@@ -118,6 +119,40 @@ class Batch(Generic[Row, Result]):
                 if tries == MAX_TRIES:
                     raise
         raise AssertionError("unreachable")
+
+
+class KeyedBatches(Generic[Row, Result]):
+    """A batch for each key, so that the slow rows of one delay no other's. At most `max_at_once` are written at a time.
+
+    The rows of unkeyed batches are not delayed either, if that is less than BATCH_CONNECTIONS.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Row]], Awaitable[Sequence[Result]]],
+        max_wait_s: float,
+        max_at_once: int,
+    ) -> None:
+        self._write = write
+        self._max_wait_s = max_wait_s
+        self._places = asyncio.Semaphore(max_at_once)
+        self._batches: dict[str, Batch[Row, Result]] = {}
+        self._callers: Counter[str] = Counter()
+
+    async def __call__(self, key: str, row: Row) -> Result:
+        """As a batch's. Raises StoreUnavailable."""
+        batch = self._batches.setdefault(key, Batch(self._write_in_turn, self._max_wait_s))
+        self._callers[key] += 1
+        try:
+            return await batch(row)
+        finally:
+            self._callers[key] -= 1
+            if not self._callers[key]:
+                del self._callers[key], self._batches[key]
+
+    async def _write_in_turn(self, rows: Sequence[Row]) -> Sequence[Result]:
+        async with self._places:
+            return await self._write(rows)
 
 
 def _without_timed_out(batch: Pending[Row, Result]) -> Pending[Row, Result]:

@@ -9,7 +9,7 @@ from tael.audit_log.domain.entry import Origin
 from tael.base import ids
 from tael.merchants.apps import NoSuchApp
 from tael.merchants.credential_cache import CredentialCache
-from tael.merchants.domain.changes import MerchantChanges, check_max_amount, check_rates
+from tael.merchants.domain.changes import MerchantChanges, check_max_amount, check_rates, check_volumes
 from tael.merchants.domain.forms import CURRENCY, MCHID, MERCHANT_NAME, check
 from tael.merchants.domain.merchant import Merchant, MerchantState, Operation, UnmatchedPolicy
 from tael.merchants.store.merchants import Merchants
@@ -35,10 +35,13 @@ def new_merchant(
     unmatched_payments: UnmatchedPolicy = UnmatchedPolicy.HOLD,
     max_per_second: int | None = None,
     max_per_minute: int | None = None,
+    max_daily_minor: int | None = None,
+    max_monthly_minor: int | None = None,
 ) -> Merchant:
     """A merchant of an app; an mchid that is not given is generated. Raises InvalidValue."""
     check_max_amount(max_amount_minor)
     check_rates(max_per_second, max_per_minute)
+    check_volumes(max_daily_minor, max_monthly_minor)
     return Merchant(
         mchid=ids.mchid() if mchid is None else check(mchid, MCHID, "mchid"),
         appcode=appcode,
@@ -51,6 +54,8 @@ def new_merchant(
         unmatched_payments=unmatched_payments,
         max_per_second=max_per_second,
         max_per_minute=max_per_minute,
+        max_daily_minor=max_daily_minor or None,
+        max_monthly_minor=max_monthly_minor or None,
     )
 
 

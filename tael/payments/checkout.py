@@ -104,7 +104,7 @@ async def choose(
         _refuse_ended(checkout.link, context)
         request = _payment_request(checkout, pay_type, site, context)
         payment = await pending_payment(request, context)
-        if await context.store.checkouts.open_order(checkout.link, payment):
+        if await context.store.checkouts.open_order(checkout.link, payment, checkout.merchant.volume_limits):
             return await send_initial_request(payment, request, context)
         link = await context.store.checkouts.by_reference(checkout.link.mchid, checkout.link.reference)
         if link is None or link == checkout.link:

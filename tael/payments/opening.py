@@ -61,7 +61,7 @@ async def open_payment(request: PaymentRequest, context: PaymentContext) -> Paym
     refusal = refusal_by_limits(request.merchant, request.amount)
     if refusal is not None and await _is_new(payment, context):
         raise refusal
-    if refusal is None and await context.store.payments.open(payment):
+    if refusal is None and await context.store.payments.open(payment, request.merchant.volume_limits):
         return await send_initial_request(payment, request, context)
     return await _respond_to_repeat(payment, request, context)
 
@@ -159,7 +159,7 @@ async def _respond_to_repeat(new: Payment, request: PaymentRequest, context: Pay
         refusal = refusal_by_limits(request.merchant, request.amount)
         if refusal is not None:
             raise refusal
-        if await context.store.payments.open_again(new, existing.syssn):
+        if await context.store.payments.open_again(new, existing.syssn, request.merchant.volume_limits):
             return await send_initial_request(new, request, context)
         return await _respond_to_repeat(new, request, context)
     _refuse_ended(existing)

@@ -14,6 +14,8 @@ from tael.merchants.domain.merchant import App, Merchant, MerchantState, Operati
 MAX_REQUEST_AGE_S: Final = 31 * 24 * 3600
 #: Amounts of the merchant API have at most eleven digits.
 MAX_AMOUNT_MINOR: Final = 99_999_999_999
+#: A hundred thousand of the largest amount.
+MAX_VOLUME_MINOR: Final = 9_999_999_999_900_000
 #: Requests in a second or a minute. No process serves more.
 MAX_RATE: Final = 1_000_000
 
@@ -73,6 +75,8 @@ class MerchantChanges:
     max_per_second: int | None = None
     max_per_minute: int | None = None
     default_rates: bool = False  #: use the deployment's limits of requests again, except for those given
+    max_daily_minor: int | None = None
+    max_monthly_minor: int | None = None
 
     def __post_init__(self) -> None:
         both = self.deny & self.allow
@@ -80,24 +84,38 @@ class MerchantChanges:
             raise InvalidValue("denied", f"{min(both)} is given in both")
         check_max_amount(self.max_amount_minor)
         check_rates(self.max_per_second, self.max_per_minute)
+        check_volumes(self.max_daily_minor, self.max_monthly_minor)
 
     def applied_to(self, merchant: Merchant) -> Merchant:
         """`merchant` with these changes."""
-        keeps_limit = self.max_amount_minor is None
         return replace(
             merchant,
             state=self.state or merchant.state,
-            max_amount_minor=merchant.max_amount_minor if keeps_limit else self.max_amount_minor or None,
+            max_amount_minor=_limit(self.max_amount_minor, merchant.max_amount_minor),
             denied=(merchant.denied | self.deny) - self.allow,
             unmatched_payments=self.unmatched_payments or merchant.unmatched_payments,
             max_per_second=self._rate(self.max_per_second, merchant.max_per_second),
             max_per_minute=self._rate(self.max_per_minute, merchant.max_per_minute),
+            max_daily_minor=_limit(self.max_daily_minor, merchant.max_daily_minor),
+            max_monthly_minor=_limit(self.max_monthly_minor, merchant.max_monthly_minor),
         )
 
     def _rate(self, given: int | None, present: int | None) -> int | None:
         if given is not None:
             return given
         return None if self.default_rates else present
+
+
+def _limit(given: int | None, present: int | None) -> int | None:
+    """A new limit of an amount: 0 is given for none."""
+    return present if given is None else given or None
+
+
+def check_volumes(daily_minor: int | None, monthly_minor: int | None) -> None:
+    """Raises InvalidValue. None and 0 stand for no limit."""
+    for name, volume_minor in (("max_daily_minor", daily_minor), ("max_monthly_minor", monthly_minor)):
+        if not 0 <= (volume_minor or 0) <= MAX_VOLUME_MINOR:
+            raise InvalidValue(name, f"must be 0 to {MAX_VOLUME_MINOR}")
 
 
 def check_rates(per_second: int | None, per_minute: int | None) -> None:

@@ -96,6 +96,14 @@ class App:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeLimits:
+    """The largest sums of a merchant's payments in a day and in a month (UTC+8), in minor units; None for no limit."""
+
+    daily_minor: int | None = None
+    monthly_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Merchant:
     """Who receives the money. `max_amount_minor` is the largest payment it may take, None for no limit."""
 
@@ -110,3 +118,9 @@ class Merchant:
     unmatched_payments: UnmatchedPolicy = UnmatchedPolicy.HOLD
     max_per_second: int | None = None  #: requests; 0 for no limit, None for the deployment's
     max_per_minute: int | None = None  #: the same
+    max_daily_minor: int | None = None  #: the largest sum of its payments in a day (UTC+8); None for no limit
+    max_monthly_minor: int | None = None  #: in a month
+
+    @property
+    def volume_limits(self) -> VolumeLimits:
+        return VolumeLimits(self.max_daily_minor, self.max_monthly_minor)

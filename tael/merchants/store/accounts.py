@@ -50,7 +50,10 @@ SHARED: Final = (
     *("account_id", "mchid", "scene", "currency"),
     *("refund_window_days", "supports_partial_refunds", "fee_rate_ppm"),
 )
-CHANGED: Final = ("refund_window_days", "supports_partial_refunds", "credentials_encrypted")
+CHANGED: Final = (
+    *("refund_window_days", "supports_partial_refunds", "fee_rate_ppm"),
+    "credentials_encrypted",
+)
 SELECT: Final = f"SELECT {ACCOUNTS.select_from('a')} FROM wallet_account AS a"
 OF_APP: Final = f"{SELECT} JOIN merchant AS m ON m.mchid = a.mchid WHERE m.appcode = $1"
 ADD: Final = ACCOUNTS.insert_one()

@@ -8,9 +8,11 @@ from typing import Final
 
 from tael.db.database import Database
 from tael.db.tables import MONEY, Home, Table
+from tael.merchants.domain.merchant import VolumeLimits
 from tael.payments.domain.checkout import CheckoutLink
 from tael.payments.domain.payment import Payment
-from tael.payments.store.payments import insert_under_reference
+from tael.payments.domain.volume import NewPayment
+from tael.payments.store.payments import NO_LIMITS, insert_under_reference
 
 LINK: Final = Table(
     "checkout_link", Home.CELL, CheckoutLink, ("mchid", "reference"), codecs={"amount": MONEY}
@@ -51,17 +53,21 @@ class Checkouts:
         rows = await self._database.fetch(BY_ID, mchid, link_id)
         return LINK.read(rows[0]) if rows else None
 
-    async def open_order(self, link: CheckoutLink, payment: Payment) -> bool:
+    async def open_order(
+        self, link: CheckoutLink, payment: Payment, limits: VolumeLimits = NO_LIMITS
+    ) -> bool:
         """Commit `payment` as the link's newest order, replacing the one in `link`.
 
         False if the merchant ended the link, another browser was faster, or its reference belongs to another payment.
-        The caller must make sure that the previous order has ended.
+        The caller must make sure that the previous order has ended. Raises AmountRefused, StoreUnavailable.
         """
         try:
             async with self._database.transaction() as connection:
                 if not await connection.fetch(LOCK, link.mchid, link.reference):
                     return False
-                if not await insert_under_reference(connection, payment, link.payment_syssn):
+                if not await insert_under_reference(
+                    connection, NewPayment(payment, limits), link.payment_syssn
+                ):
                     raise _Conflict
                 await connection.execute(SET_ORDER, link.mchid, link.reference, payment.syssn)
                 return True

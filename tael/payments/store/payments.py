@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from tael.db.batch import Batch
+from tael.base.errors import AmountRefused
+from tael.db.batch import Batch, KeyedBatches
 from tael.db.database import Database
 from tael.db.due_queue import AccountQueue
 from tael.db.tables import assignments, write_rows
@@ -19,8 +20,11 @@ from tael.incidents.domain.incident import Incident
 from tael.incidents.store.incidents import write_incidents
 from tael.ledger.domain.entries import Entry
 from tael.ledger.store.entries import write_entries
+from tael.merchants.domain.merchant import VolumeLimits
 from tael.payments.domain.payment import Payment
+from tael.payments.domain.volume import NewPayment, Volume, VolumePeriod, refusals
 from tael.payments.store.rows import PAYMENT
+from tael.payments.store.volumes import locked_volumes, volume_of
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
 
 if TYPE_CHECKING:
@@ -32,6 +36,12 @@ SELECT w.mchid, w.reference, w.syssn FROM unnest($1::text[], $2::text[], $3::tex
 ORDER BY mchid, reference
 ON CONFLICT DO NOTHING
 RETURNING payment_syssn
+"""
+REFERENCE: Final = ("mchid", "reference", "syssn")
+#: Of payments that are not opened after all.
+UNNAME: Final = """
+DELETE FROM reference AS r USING unnest($1::text[], $2::text[], $3::text[]) AS w (mchid, reference, syssn)
+WHERE r.mchid = w.mchid AND r.reference = w.reference AND r.payment_syssn = w.syssn
 """
 INSERT: Final = PAYMENT.insert()
 
@@ -85,6 +95,13 @@ WHERE mchid = $1 AND syssn = ANY($2) AND state = 'PENDING' AND has_initial_respo
 """
 
 
+#: Whether a payment was opened, or why its merchant may not take it.
+Opened = bool | AmountRefused
+NO_LIMITS: Final = VolumeLimits()
+#: Merchants with limits whose payments are opened at the same time, by each process.
+MAX_LIMITED_AT_ONCE: Final = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A payment's new state, decided on `after.version`, with everything to be written in the same commit."""
@@ -102,21 +119,31 @@ class Payments:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.due: Final = AccountQueue(database, PAYMENT)
-        self._opening: Batch[Payment, bool] = Batch(self._open, database.limits.call_s)
+        self._opening: Batch[NewPayment, Opened] = Batch(self._open, database.limits.call_s)
+        # Summing a merchant's volume may take long: it delays this merchant's openings only.
+        self._limited: KeyedBatches[NewPayment, Opened] = KeyedBatches(
+            self._open, database.limits.call_s, MAX_LIMITED_AT_ONCE
+        )
         self._recording: Batch[Change, bool] = Batch(self._record, database.limits.call_s)
 
-    async def open(self, payment: Payment) -> bool:
-        """Commit a new payment; False if its reference is taken. Raises StoreUnavailable."""
-        return await self._opening(payment)
+    async def open(self, payment: Payment, limits: VolumeLimits = NO_LIMITS) -> bool:
+        """Commit a new payment; False if its reference is taken. Raises AmountRefused, StoreUnavailable."""
+        new = NewPayment(payment, limits)
+        if limits == NO_LIMITS:
+            return _opened(await self._opening(new))
+        return _opened(await self._limited(payment.mchid, new))
 
     async def record(self, change: Change) -> bool:
         """Commit a decision; False if the version changed meanwhile. Raises StoreUnavailable."""
         return await self._recording(change)
 
-    async def open_again(self, payment: Payment, failed_syssn: str) -> bool:
-        """Commit a new attempt under the reference of a failed one; False if another request was faster."""
+    async def open_again(self, payment: Payment, failed_syssn: str, limits: VolumeLimits = NO_LIMITS) -> bool:
+        """Commit a new attempt under the reference of a failed one; False if another request was faster.
+
+        Raises AmountRefused, StoreUnavailable.
+        """
         async with self._database.transaction() as connection:
-            return await insert_under_reference(connection, payment, failed_syssn)
+            return await insert_under_reference(connection, NewPayment(payment, limits), failed_syssn)
 
     async def by_syssn(self, mchid: str, syssn: str) -> Payment | None:
         rows = await self._database.fetch(BY_SYSSN, mchid, syssn)
@@ -156,10 +183,12 @@ class Payments:
         """Write `change` in the caller's transaction, which must hold the payment's lock."""
         await write_changes(connection, [change])
 
-    async def _open(self, payments: Sequence[Payment]) -> list[bool]:
+    async def volume(self, period: VolumePeriod) -> Volume:
+        return await volume_of(self._database, period)
+
+    async def _open(self, new: Sequence[NewPayment]) -> list[Opened]:
         async with self._database.transaction() as connection:
-            opened = await _insert(connection, payments)
-        return [payment.syssn in opened for payment in payments]
+            return await _insert(connection, new)
 
     async def _record(self, changes: Sequence[Change]) -> list[bool]:
         # UPDATE ... FROM unnest would apply only one of two rows of the same payment: the second one gets False.
@@ -176,23 +205,40 @@ class Payments:
         ]
 
 
-async def insert_under_reference(connection: "Connection", payment: Payment, ended_syssn: str) -> bool:
-    """Insert `payment`. False unless its reference belongs to `ended_syssn`, or is unused if that is ""."""
+async def insert_under_reference(connection: "Connection", new: NewPayment, ended_syssn: str) -> bool:
+    """Insert a payment. False unless its reference belongs to `ended_syssn`, or is unused if that is "".
+
+    Raises AmountRefused, with which the transaction must not commit.
+    """
+    payment = new.payment
     if ended_syssn and not await connection.fetch(
         RELEASE_REFERENCE, payment.mchid, payment.reference, ended_syssn
     ):
         return False
-    return bool(await _insert(connection, [payment]))
+    return _opened((await _insert(connection, [new]))[0])
 
 
-async def _insert(connection: "Connection", payments: Sequence[Payment]) -> set[str]:
-    """Insert the payments whose references are unused; returns their syssns."""
-    named = await connection.fetch(NAME, *PAYMENT.arrays(payments, ("mchid", "reference", "syssn")))
-    opened = {row["payment_syssn"] for row in named}
-    rows = [payment for payment in payments if payment.syssn in opened]
+def _opened(result: Opened) -> bool:
+    """Raises AmountRefused."""
+    if isinstance(result, AmountRefused):
+        raise result
+    return result
+
+
+async def _insert(connection: "Connection", new: Sequence[NewPayment]) -> list[Opened]:
+    """Insert the payments whose references are unused, as far as their merchants' limits allow."""
+    payments = [each.payment for each in new]
+    named = await connection.fetch(NAME, *PAYMENT.arrays(payments, REFERENCE))
+    names = {row["payment_syssn"] for row in named}
+    limited = [each for each in new if each.limits != NO_LIMITS and each.payment.syssn in names]
+    refused = refusals(limited, await locked_volumes(connection, limited))
+    if refused:
+        unused = [payment for payment in payments if payment.syssn in refused]
+        await connection.execute(UNNAME, *PAYMENT.arrays(unused, REFERENCE))
+    rows = [payment for payment in payments if payment.syssn in names - refused.keys()]
     if rows:
         await write_rows(connection, INSERT, len(rows), *PAYMENT.arrays(rows, PAYMENT.columns))
-    return opened
+    return [refused.get(payment.syssn) or payment.syssn in names for payment in payments]
 
 
 async def lock_payments(connection: "Connection", keys: Sequence[tuple[str, str]]) -> dict[str, Payment]:

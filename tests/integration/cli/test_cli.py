@@ -241,11 +241,15 @@ def test_merchants_are_added_and_listed(operator: Operator) -> None:
         "unmatched_payments": "hold",
         "max_per_second": None,
         "max_per_minute": None,
+        "max_daily_minor": None,
+        "max_monthly_minor": None,
     }
     returning = operator.run_json(
         *("merchant", "add", "OTHER", "--name", "Books", "--currency", "JPY", "--mchid", "books"),
         *("--unmatched-payments", "return", "--max-per-second", "7", "--max-per-minute", "0"),
+        *("--max-daily-minor", "1000", "--max-monthly-minor", "20000"),
     )
+    assert (returning["max_daily_minor"], returning["max_monthly_minor"]) == (1000, 20000)
     assert returning["unmatched_payments"] == "return"
     assert (returning["max_per_second"], returning["max_per_minute"]) == (7, 0)
     assert [row["mchid"] for row in operator.run_json("merchant", "list")] == [first["mchid"], "books"]
@@ -268,6 +272,15 @@ def test_a_merchant_is_changed_and_other_settings_stay(operator: Operator, merch
         "state": "disabled",
     }
     assert operator.run_json(*change, "--max-amount-minor", "0")["max_amount_minor"] is None
+    for option, member in (
+        ("--max-daily-minor", "max_daily_minor"),
+        ("--max-monthly-minor", "max_monthly_minor"),
+    ):
+        assert operator.run_json(*change, option, "700")[member] == 700
+        assert operator.run_json(*change)[member] == 700
+        assert operator.run_json(*change, option, "0")[member] is None
+    assert "0.00 HKD" in operator.run("merchant", "show", merchant)
+    assert operator.run_json("merchant", "show", merchant)["volume"] == {"day_minor": 0, "month_minor": 0}
     assert named["unmatched_payments"] == "hold"
     for policy in ("return", "hold"):
         assert operator.run_json(*change, "--unmatched-payments", policy)["unmatched_payments"] == policy

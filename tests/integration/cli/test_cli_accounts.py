@@ -171,6 +171,10 @@ def test_a_contracts_refund_terms_are_changed_and_the_rest_is_kept(operator: Ope
     operator.run("account", "set", account["account_id"], "--supports-partial-refunds")
     assert operator.run_json("account", "list") == [account | {"refund_window_days": 90}]
     assert "no account unknown" in operator.is_refused("account", "set", "unknown", code=1)
+    dearer = operator.run_json("account", "set", account["account_id"], "--fee-rate-ppm", "6000")
+    assert dearer["fee_rate_ppm"] == 6000
+    (stored,) = operator.run_json("account", "list", "--mchid", merchant)
+    assert stored == dearer
 
 
 def wechat(

@@ -7,7 +7,13 @@ import pytest
 
 from tael.base.secret import Secret
 from tael.merchants.apps import new_app
-from tael.merchants.domain.changes import MAX_AMOUNT_MINOR, MAX_REQUEST_AGE_S, AppChanges, MerchantChanges
+from tael.merchants.domain.changes import (
+    MAX_AMOUNT_MINOR,
+    MAX_REQUEST_AGE_S,
+    MAX_VOLUME_MINOR,
+    AppChanges,
+    MerchantChanges,
+)
 from tael.merchants.domain.forms import MAX_NETWORKS, MAX_URL_CHARS, InvalidValue
 from tael.merchants.domain.merchant import App, MerchantState, Operation, Style
 from tael.merchants.merchants import new_merchant
@@ -127,6 +133,15 @@ def test_an_operation_is_not_denied_and_allowed_at_once() -> None:
     with pytest.raises(InvalidValue, match="close is given in both") as refusal:
         MerchantChanges(deny=both, allow=both)
     assert refusal.value.field == "denied"
+
+
+@pytest.mark.parametrize("name", ["max_daily_minor", "max_monthly_minor"])
+@pytest.mark.parametrize("volume_minor", [-1, MAX_VOLUME_MINOR + 1])
+def test_a_volume_out_of_range_is_refused(name: str, volume_minor: int) -> None:
+    with pytest.raises(InvalidValue, match=rf"^{name}: "):
+        MerchantChanges(**{name: volume_minor})  # type: ignore[arg-type]
+    with pytest.raises(InvalidValue, match=rf"^{name}: "):
+        new_merchant("SHOP", "Tea", "HKD", **{name: volume_minor})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("amount_minor", [-1, MAX_AMOUNT_MINOR + 1])

@@ -39,10 +39,13 @@ CREATE TABLE merchant (
     unmatched_payments     text NOT NULL DEFAULT 'hold',
     max_per_second         integer, -- requests; 0 is no limit, and null the deployment's
     max_per_minute         integer,
+    max_daily_minor        bigint, -- the largest sum of its payments in a day; null for no limit
+    max_monthly_minor      bigint,
     created_at             timestamptz NOT NULL,
     CONSTRAINT merchant_currency CHECK (currency ~ '^[A-Z]{3}$'),
     CONSTRAINT merchant_state CHECK (state IN ('active', 'disabled', 'waiting', 'refused')),
     CONSTRAINT merchant_max_amount_is_positive CHECK (max_amount_minor > 0),
+    CONSTRAINT merchant_volumes_are_positive CHECK (max_daily_minor > 0 AND max_monthly_minor > 0),
     CONSTRAINT merchant_rates_are_not_negative CHECK (max_per_second >= 0 AND max_per_minute >= 0),
     CONSTRAINT merchant_unmatched_payments CHECK (unmatched_payments IN ('hold', 'return')),
     CONSTRAINT merchant_denied CHECK (denied <@ ARRAY['payment', 'refund', 'reversal', 'close'])
