@@ -100,15 +100,16 @@ def page(new_page: Callable[..., Page], request: pytest.FixtureRequest) -> Page:
 
 
 def looks(page: Page) -> Iterator[str]:
-    """Shows the page in its current state narrow and wide, light and dark in turn; it ends wide and dark.
+    """Shows the page in its current state narrow and light, then wide and dark.
+
+    What axe measures depends on the size or on the colors, hardly on both.
 
     Without motion, so that a color is not measured on its way to another.
     """
-    for size in (NARROW, WIDE):
+    for size, scheme in zip((NARROW, WIDE), SCHEMES, strict=True):
         page.set_viewport_size(size)
-        for scheme in SCHEMES:
-            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            yield f"{size['width']} pixels, {scheme}"
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        yield f"{size['width']} pixels, {scheme}"
 
 
 def check_accessibility(page: Page) -> None:

@@ -57,30 +57,7 @@ def folder() -> Iterator[Path]:
 
 
 def test_a_fresh_demo_removes_only_its_own_files(folder: Path) -> None:
-    demo = Demo.start(folder)
-    try:
-        demo.advance(3600)
-        paid = merchant_of(demo, "published").paid("800208")
-        keys = [account["key"] for account in demo.control("accounts")]
-    finally:
-        demo.end()
-    (folder / "notes.txt").write_text("mine")
-
-    again = Demo.start(folder, demo.port, "--fresh")
-    try:
-        shop = merchant_of(again, "published")
-        assert shop.rows(syssn=paid["syssn"]) == []
-        assert again.trades(paid["syssn"]) == []
-        assert again.control("clock")["offset_s"] == 0
-        assert not set(keys) & {account["key"] for account in again.control("accounts")}
-        assert (folder / "notes.txt").read_text() == "mine"
-        assert shop.paid("800208").respcd == "0000"
-    finally:
-        again.end()
-
-
-def test_a_project_s_own_files_in_folders_of_the_same_names_stay(folder: Path) -> None:
-    """The demo may be in a developer's folder; all its own files there are removed."""
+    """The demo may be in a developer's folder. All its own files there are removed, and `--once` runs in it."""
     mine = [
         *("shop/main.py", "shop/shop.sqlite.backup", "logs/mine.log", "logs/api.log"),
         *("sandbox/castle.txt", "sandbox/certificates/mine.pem", "documents/report.pdf", "notes.txt"),
@@ -90,7 +67,10 @@ def test_a_project_s_own_files_in_folders_of_the_same_names_stay(folder: Path) -
         (folder / name).write_text("mine")
     demo = Demo.start(folder)
     try:
+        demo.advance(3600)
         signed_up(merchant_of(demo, "published"), [("shopphoto", "shop.png", png())])
+        paid = merchant_of(demo, "published").paid("800208")
+        keys = [account["key"] for account in demo.control("accounts")]
     finally:
         demo.end()
     assert len(list((folder / "documents").iterdir())) == 2
@@ -101,17 +81,27 @@ def test_a_project_s_own_files_in_folders_of_the_same_names_stay(folder: Path) -
     assert kept == {*mine, "postgres/lock"}
     assert {(folder / name).read_text() for name in mine} == {"mine"}
 
+    again = Demo.start(folder, demo.port)
+    try:
+        shop = merchant_of(again, "published")
+        assert shop.rows(syssn=paid["syssn"]) == []
+        assert again.trades(paid["syssn"]) == []
+        assert again.control("clock")["offset_s"] == 0
+        assert not set(keys) & {account["key"] for account in again.control("accounts")}
+        assert shop.paid("800208").respcd == "0000"
+    finally:
+        again.end()
+    walk_through(folder)
 
-def test_the_whole_walkthrough_succeeds_also_in_a_used_folder(folder: Path) -> None:
-    (folder / "logs").mkdir()  # of a start that was refused
-    for _ in range(2):
-        done = run_demo(folder, free_port_block(), "--once", "--fresh")
-        assert done.returncode == 0, done.stdout + done.stderr
-        for what in EXPECTED_IN_THE_TABLE:
-            assert what in done.stdout
-        for pay_type in ("800151", "800152", "800108", "800201", "800207", "800208", "800228"):
-            assert pay_type in done.stdout
-        assert "✗" not in done.stdout
+
+def walk_through(folder: Path) -> None:
+    done = run_demo(folder, free_port_block(), "--once", "--fresh")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for what in EXPECTED_IN_THE_TABLE:
+        assert what in done.stdout
+    for pay_type in ("800151", "800152", "800108", "800201", "800207", "800208", "800228"):
+        assert pay_type in done.stdout
+    assert "✗" not in done.stdout
 
 
 def test_a_running_demo_is_not_removed(demo: Demo, shop: Merchant) -> None:
