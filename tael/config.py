@@ -23,6 +23,8 @@ from tael.merchants.domain.rate_limits import RateLimits
 ALIPAY_ONLINE: Final = "https://intlmapi.alipay.com/gateway.do"
 ALIPAY_INSTORE: Final = "https://globalmapi.alipay.com/gateway.do"
 WECHAT: Final = "https://apihk.mch.weixin.qq.com"
+WECHAT_AUTHORIZE: Final = "https://open.weixin.qq.com"
+WECHAT_API: Final = "https://api.weixin.qq.com"
 #: Maximum of the limits for a head, a body and an idle connection.
 MAX_LIMIT_S: Final = 3_600
 DEFAULT_SETTINGS_CACHE_S: Final = 1.0
@@ -68,6 +70,8 @@ class Settings:
     alipay_url: str
     alipay_instore_url: str
     wechat_url: str
+    wechat_authorize_url: str  #: where payers consent to give their openid
+    wechat_api_url: str  #: of official accounts
     wechat_ca_pem: str | None
     server_ip: str
     clock_file: Path | None
@@ -139,6 +143,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         alipay_url=environment.get("TAEL_ALIPAY_URL", ALIPAY_ONLINE).rstrip("/"),
         alipay_instore_url=environment.get("TAEL_ALIPAY_INSTORE_URL", ALIPAY_INSTORE).rstrip("/"),
         wechat_url=environment.get("TAEL_WECHAT_URL", WECHAT).rstrip("/"),
+        wechat_authorize_url=environment.get("TAEL_WECHAT_AUTHORIZE_URL", WECHAT_AUTHORIZE).rstrip("/"),
+        wechat_api_url=environment.get("TAEL_WECHAT_API_URL", WECHAT_API).rstrip("/"),
         wechat_ca_pem=_certificates(ca_file, "TAEL_WECHAT_CA_FILE") if ca_file else None,
         server_ip=environment.get("TAEL_SERVER_IP", "127.0.0.1"),
         clock_file=Path(clock_file) if clock_file else None,

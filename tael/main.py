@@ -143,6 +143,8 @@ async def open_channels(
         "alipay": settings.alipay_url,
         "alipay_instore": settings.alipay_instore_url,
         "wechat": settings.wechat_url,
+        "wechat_authorize": settings.wechat_authorize_url,
+        "wechat_api": settings.wechat_api_url,
     }
     async with AsyncExitStack() as transports:
         channels: dict[str, Channel] = {}
@@ -222,7 +224,7 @@ def application(
     services: Services, max_form_bytes: int | None = None, max_per_second_of_address: int = 0
 ) -> "Starlette":
     """The application of an API process. `max_per_second_of_address` 0 is no limit."""
-    from tael.api import checkout, health, notices, sign_up, trade
+    from tael.api import checkout, health, notices, openids, sign_up, trade
     from tael.api.address_guard import AddressGuard
     from tael.api.app import create_app
     from tael.api.exchange import Access
@@ -247,7 +249,12 @@ def application(
         payments.wallets.credentials,
     )
     return create_app(
-        (*trade.calls(payments, pages), *sign_up.calls(applying), checkout.opening(payments, pages)),
+        (
+            *trade.calls(payments, pages),
+            *sign_up.calls(applying),
+            *openids.calls(payments.wallets),
+            checkout.opening(payments, pages),
+        ),
         access,
         [
             *sign_up.routes(),

@@ -5,12 +5,14 @@ import hashlib
 import itertools
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Self
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
+from yarl import URL
 
 from tael.base.moments import UTC8
 from tael_demo.addresses import Addresses
@@ -18,6 +20,8 @@ from tael_demo.seed import DemoApp
 
 DECIDE_LIMIT_S: Final = 20.0
 POLL_S: Final = 0.2
+#: The merchant's page inside WeChat. Nothing opens it: its address is read from a redirect.
+PAGE: Final = "https://shop.example/pay?order=7"
 Members = dict[str, Any]
 
 
@@ -56,14 +60,39 @@ class Payer:
             **({} if call == "query" else {"txdtm": now}),
             **params,
         }
+        return await self._call(f"/trade/v1/{call}", method, sent)
+
+    async def openid_by_oauth(self) -> str:
+        """The openid of the payer who opens the merchant's page inside WeChat: through WeChat's consent and back."""
+        sent = {"app_code": self.demo_app.app.appcode, "mchid": self.demo_app.mchids[0], "redirect_uri": PAGE}
+        sent["sign"] = self._signature(sent)
+        consent = await self._location(f"{self.at.gateway}/tool/v1/get_weixin_oauth_code", sent)
+        page = await self._location(consent)
+        (code,) = parse_qs(urlsplit(page).query)["code"]
+        answer = await self._call(
+            "/tool/v1/get_weixin_openid", "GET", {"code": code, "mchid": self.demo_app.mchids[0]}
+        )
+        return str(answer["openid"])
+
+    async def _location(self, url: str, query: Mapping[str, str] | None = None) -> str:
+        """Where the payer's browser is sent."""
+        target = URL(url.partition("#")[0], encoded=True).update_query(query or {})
+        async with self._entered().get(target, allow_redirects=False) as answer:
+            return answer.headers["Location"]
+
+    def _signature(self, sent: Mapping[str, str]) -> str:
         text = "&".join(f"{name}={sent[name]}" for name in sorted(sent)) + self.demo_app.app.key.reveal()
         digest = hashlib.sha256 if self.demo_app.app.sha256_only else hashlib.md5
+        return digest(text.encode()).hexdigest().upper()
+
+    async def _call(self, path: str, method: str, sent: Mapping[str, str]) -> Members:
+        """A signed call of the merchant's server."""
         headers = {
             "X-QF-APPCODE": self.demo_app.app.appcode,
-            "X-QF-SIGN": digest(text.encode()).hexdigest().upper(),
+            "X-QF-SIGN": self._signature(sent),
             "X-QF-SIGNTYPE": "SHA256" if self.demo_app.app.sha256_only else "MD5",
         }
-        url = f"{self.at.gateway}/trade/v1/{call}"
+        url = f"{self.at.gateway}{path}"
         query, form = (sent, None) if method == "GET" else (None, sent)
         async with self._entered().request(method, url, headers=headers, params=query, data=form) as answer:
             members: Members = await answer.json()

@@ -162,6 +162,7 @@ SETTINGS: Final = {
             "sign_type": "sign_type",
             "sub_mch_id": "sub_mch_id",
             "sub_appid": "sub_appid",
+            "official_secret": "sub_secret",
             "mini_appid": "mini_appid",
             "app_appid": "app_appid",
             "key": "key",

@@ -175,6 +175,8 @@ def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
         "TAEL_ALIPAY_URL": f"{paths.sandbox_url}/gateway.do",
         "TAEL_ALIPAY_INSTORE_URL": f"{paths.sandbox_url}/gateway.do",
         "TAEL_WECHAT_URL": paths.wechat_tls_url,
+        "TAEL_WECHAT_AUTHORIZE_URL": paths.sandbox_url,
+        "TAEL_WECHAT_API_URL": paths.sandbox_url,
         "TAEL_WECHAT_CA_FILE": str((paths.data / "wechat_ca.pem").absolute()),
     }
     (paths.data / WALLETS).write_text(json.dumps(wallets))  # for the operator's commands

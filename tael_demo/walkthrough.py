@@ -66,7 +66,7 @@ async def full_walkthrough(at: Addresses, apps: list[DemoApp], receiver: Receive
     """Run every section and print the table. Returns 0 if all lines are correct, else 1."""
     lines: Lines = []
     async with Payer(at, apps[0]) as payer, Payer(at, apps[2]) as modern:
-        for section in (every_type, password_payment, refunds, reversals, closes, queries):
+        for section in (every_type, openid_by_oauth, password_payment, refunds, reversals, closes, queries):
             lines += await lines_of(section.__name__, section(payer))
         lines += await in_each_currency(at, apps[IN_EACH_CURRENCY])
         lines += await lines_of("webhooks", webhooks(payer, modern, receiver))
@@ -98,7 +98,9 @@ async def _as_lines(line: Awaitable[Line]) -> Lines:
     return [await line]
 
 
-async def open_and_pay(payer: Payer, pay_type: str, txamt: str = "1000", mchid: str | None = None) -> Members:
+async def open_and_pay(
+    payer: Payer, pay_type: str, txamt: str = "1000", mchid: str | None = None, openid: str = ""
+) -> Members:
     """Open a payment and pay it at once. Returns the response to the merchant's call."""
     reference = payer.reference()
     if pay_type in WALLET_OF:
@@ -108,7 +110,7 @@ async def open_and_pay(payer: Payer, pay_type: str, txamt: str = "1000", mchid: 
         )
     more = {"extend_info": EXTEND_INFO} if pay_type == "800212" else {}
     if pay_type in APPID_OF:
-        more = {"sub_openid": await payer.openid(APPID_OF[pay_type])}
+        more = {"sub_openid": openid or await payer.openid(APPID_OF[pay_type])}
     answer = await payer.trade(
         "payment", mchid, pay_type=pay_type, out_trade_no=reference, txamt=txamt, product_name="Tea", **more
     )
@@ -146,6 +148,14 @@ def _is_paid(trade: Members) -> bool:
     """Whether the wallet ever took money: an order closed unpaid has had nothing refunded."""
     state = trade.get("state", "")
     return state in ("TRADE_SUCCESS", "TRADE_FINISHED", "SUCCESS", "REFUND") or trade.get("refunded", 0) > 0
+
+
+async def openid_by_oauth(payer: Payer) -> Lines:
+    """A payment inside WeChat with the openid that the merchant got from WeChat's OAuth through the gateway."""
+    openid = await payer.openid_by_oauth()
+    answer = await open_and_pay(payer, "800207", openid=openid)
+    await payer.decided(answer.get("syssn", ""))
+    return [await line(payer, "paid, openid by OAuth", answer, respcd="0000", cancel="0", refunded=0)]
 
 
 async def password_payment(payer: Payer) -> Lines:

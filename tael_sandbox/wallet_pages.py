@@ -78,6 +78,21 @@ _FORM: Final = """
 """
 _CASHIER: Final = _PAGES.from_string(_FRAME % (_ORDER + _FORM))
 _RESULT: Final = _PAGES.from_string(_FRAME % ("<p>{{ message }}</p>" + _ORDER))
+_CONSENT: Final = _PAGES.from_string(
+    _FRAME
+    % """
+<p>{{ merchant }} asks for your public profile: nickname, picture and region.</p>
+<form method="post" action="{{ action }}">
+<label>Continue as <select name="payer">
+{% for payer in payers %}<option value="{{ payer.payer }}">{{ payer.name }}</option>
+{% endfor %}
+</select></label>
+<button name="action" value="allow">Allow</button>
+<button class="quiet" name="action" value="reject">Reject</button>
+</form>
+"""
+)
+_CLOSED: Final = _PAGES.from_string(_FRAME % "<p>{{ message }}</p>")
 _ERROR: Final = _PAGES.from_string(_FRAME % "<p>The payment cannot be opened.</p><p>{{ detail }}</p>")
 
 
@@ -100,6 +115,18 @@ def cashier_page(
 
 def result_page(wallet: str, title: str, order: ShownOrder, message: str) -> HTMLResponse:
     return _page(_RESULT, wallet, title, **asdict(order), message=message)
+
+
+def consent_page(
+    wallet: str, title: str, merchant: str, *, action: str, payers: Sequence[Payer]
+) -> HTMLResponse:
+    """A form that posts `action`, allow or reject, and the `payer` to the address `action`."""
+    return _page(_CONSENT, wallet, title, merchant=merchant, action=action, payers=payers)
+
+
+def closed_page(wallet: str, title: str, message: str) -> HTMLResponse:
+    """The end of a page that the wallet's app would close."""
+    return _page(_CLOSED, wallet, title, message=message)
 
 
 def error_page(wallet: str, title: str, detail: Markup) -> HTMLResponse:

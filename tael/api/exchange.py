@@ -23,6 +23,15 @@ from tael.qfpay.codes import Call
 
 #: What a handler gets: `AuthenticatedRequest`, or `AppRequest` from the steps that select no merchant.
 Verified = TypeVar("Verified")
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """A page to which the browser is sent instead of an answer."""
+
+    url: str
+
+
 #: A check, or a piece of work. Raises TaelError to refuse the request; otherwise returns what is known from here on.
 Step = Callable[["Exchange"], Awaitable["Exchange"]]
 
@@ -37,7 +46,7 @@ class Endpoint(Generic[Verified]):
     methods: tuple[str, ...]
     name: str  #: in the log
     call: Call  #: in the texts of errors; `check_grant` checks the operation of this name
-    handler: Callable[[Verified], Awaitable[Members]]
+    handler: Callable[[Verified], Awaitable[Members | Redirect]]
     steps: tuple[Step, ...]
     is_page: bool = False  #: called by a page of ours, not by a merchant's server
 
@@ -74,4 +83,4 @@ class Exchange:
     key: Secret | None = None  #: verify_call: with which they were signed
     merchant: Merchant | None = None  #: select_merchant
     signer: App | None = None  #: sign_responses: its key signs the response, from this step on
-    members: Members | None = None  #: call_handler: of the response
+    members: Members | Redirect | None = None  #: call_handler: of the response

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from tael.api import steps
-from tael.api.exchange import Access, Endpoint, Exchange, Step
+from tael.api.exchange import Access, Endpoint, Exchange, Redirect, Step
 from tael.api.request_body import BodyTooLarge, peer_of
 from tael.api.wire import answer
 from tael.base import ids
@@ -28,6 +28,9 @@ from tael.qfpay.errors import UnreadableMessage
 from tael.qfpay.reasons import code_of
 
 log = structlog.get_logger()
+
+#: The address has a signature, which no other site needs to see.
+REDIRECT_HEADERS: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 #: A query changes nothing: it works during maintenance and cannot be denied.
 QUERY: Final[tuple[Step, ...]] = (
@@ -113,6 +116,25 @@ LINK: Final[tuple[Step, ...]] = (
 )
 
 
+#: A call that moves no money and is no query: maintenance stops it, but it cannot be denied.
+TOOL: Final[tuple[Step, ...]] = tuple(step for step in CALL if step is not steps.check_grant)
+
+#: A link that leads a payer to the wallet's consent, signed in its address. Like a checkout link, it does not count for
+#: the merchant, and its responses are not signed.
+CONSENT_LINK: Final[tuple[Step, ...]] = (
+    steps.limit_address,
+    steps.read_consent_link,
+    steps.identify,
+    steps.verify_consent_link,
+    steps.check_reading,
+    steps.check_age,
+    steps.select_merchant,
+    steps.check_state,
+    steps.check_open,
+    steps.call_handler,
+)
+
+
 async def serve(request: Request, endpoint: Endpoint[Any], access: Access) -> Response:
     """The response to one request of a merchant. Raises ClientDisconnect."""
     with (
@@ -124,11 +146,19 @@ async def serve(request: Request, endpoint: Endpoint[Any], access: Access) -> Re
         try:
             for step in endpoint.steps:
                 exchange = await step(exchange)
-            return answer(steps.known(exchange.members), exchange.signer)
+            return _completed(exchange)
         except ClientDisconnect:
             raise
         except Exception as error:
             return refusal(error, exchange)
+
+
+def _completed(exchange: Exchange) -> Response:
+    result = exchange.members
+    assert result is not None  # the last step of every list has set it
+    if isinstance(result, Redirect):
+        return RedirectResponse(result.url, 302, REDIRECT_HEADERS)
+    return answer(result, exchange.signer)
 
 
 def refusal(error: Exception, exchange: Exchange) -> Response:

@@ -18,6 +18,8 @@ from tael.merchants.domain.merchant import Operation
 from tael.qfpay import fields
 from tael.qfpay.errors import BadField, UnreadableMessage
 from tael.qfpay.requests import CALL_NAMES, AppRequest, AuthenticatedRequest
+from tael.qfpay.signature import SIGN, SIGN_TYPE
+from tael.qfpay.signed_names import APP_CODE
 
 T = TypeVar("T")
 
@@ -78,6 +80,13 @@ async def read_link(exchange: Exchange) -> Exchange:
     return replace(exchange, parameters=parameters, appcode=parameters.values.get("appcode", ""))
 
 
+async def read_consent_link(exchange: Exchange) -> Exchange:
+    """The parameters of a link to the wallet's consent, all in its address."""
+    http = exchange.http
+    parameters = read_parameters(http.scope["query_string"], http.headers, b"")
+    return replace(exchange, parameters=parameters, appcode=parameters.values.get(APP_CODE, ""))
+
+
 # ---- identify, verify ------------------------------------------------------------------------------------------
 
 
@@ -88,11 +97,22 @@ async def identify(exchange: Exchange) -> Exchange:
 
 async def verify_call(exchange: Exchange) -> Exchange:
     """The signature in the headers is the app's, over these parameters. Raises NotAuthentic."""
-    claimed, credentials = exchange.claimed, authenticate.read_credentials(exchange.http.headers)
+    credentials = authenticate.read_credentials(exchange.http.headers)
+    return _verified(exchange, credentials.sign, credentials.sign_type)
+
+
+async def verify_consent_link(exchange: Exchange) -> Exchange:
+    """The same, with the signature among the parameters."""
+    values = exchange.parameters.values
+    return _verified(exchange, values.get(SIGN, ""), values.get(SIGN_TYPE, ""))
+
+
+def _verified(exchange: Exchange, sign: str, sign_type: str) -> Exchange:
+    claimed = exchange.claimed
     verified = authenticate.verify(
         exchange.parameters,
-        credentials.sign,
-        credentials.sign_type,
+        sign,
+        sign_type,
         claimed.app.keys(exchange.access.clock.now()) if claimed else (),
         claimed.app.sha256_only if claimed else False,
     )

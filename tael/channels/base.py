@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tael.base.money import Money
 from tael.base.pay_types import PayType, Region, Wallet
-from tael.channels.outcomes import Outcome, RefundOutcome, ReversalOutcome
+from tael.channels.outcomes import OpenidOutcome, Outcome, RefundOutcome, ReversalOutcome
 from tael.merchants.domain.account import Account
 
 
@@ -103,6 +103,18 @@ class Capabilities:
     signs_returns: bool = False  #: `read_return` can verify that a payer's browser returned from the wallet
 
 
+class OpenidSource(Protocol):
+    """Identifies payers to a merchant's page inside the wallet's app, by their ids under the merchant's account."""
+
+    def authorize_url(self, account: Account, return_url: str) -> str | None:
+        """The wallet's page that sends the payer's browser to `return_url` with a code; None if not set up."""
+        ...
+
+    async def redeem(self, account: Account, code: str) -> OpenidOutcome:
+        """Exchange a code for the payer's id. A code works once."""
+        ...
+
+
 class Channel(Protocol):
     """A wallet. Each method sends a request, verifies the response, and compares numbers, amount and currency."""
 
@@ -112,6 +124,11 @@ class Channel(Protocol):
     reversal_after: timedelta
     #: If an order's number has several trades at the wallet, a single one of them can be refunded.
     refunds_single_trades: bool
+
+    @property
+    def openids(self) -> OpenidSource | None:
+        """None if the wallet has no pages that need a payer's id."""
+        ...
 
     def capabilities(self, account: Account) -> Capabilities:
         """What the contract of `account` covers."""

@@ -126,6 +126,18 @@ class Unknown:
 
 Outcome = Paid | AwaitingPayer | Refused | Closed | NotSent | Unknown
 
+# ---- payers ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PayerOpenid:
+    """The payer's id under the merchant's own account at the wallet."""
+
+    openid: str
+
+
+OpenidOutcome = PayerOpenid | Refused | NotSent | Unknown
+
 # ---- reversals ---------------------------------------------------------------------------------------------------
 
 

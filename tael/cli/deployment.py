@@ -25,6 +25,8 @@ def refuse_demo_settings(settings: Settings, *, allow_http: bool) -> None:
         ("TAEL_ALIPAY_URL", settings.alipay_url),
         ("TAEL_ALIPAY_INSTORE_URL", settings.alipay_instore_url),
         ("TAEL_WECHAT_URL", settings.wechat_url),
+        ("TAEL_WECHAT_AUTHORIZE_URL", settings.wechat_authorize_url),
+        ("TAEL_WECHAT_API_URL", settings.wechat_api_url),
     ):
         _refuse_plain(name, url, allow_http)
 

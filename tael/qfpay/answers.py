@@ -116,6 +116,10 @@ def reversal_answer(result: ReversalResult) -> Members:
     }
 
 
+def openid_answer(openid: str) -> Members:
+    return {**_result(codes.OK, "openid", "ok"), "openid": openid}
+
+
 def query_answer(transactions: Sequence[Transaction], app: App, page: int, page_size: int) -> Members:
     """The outer respcd is that of the query itself; each row has its own."""
     return {

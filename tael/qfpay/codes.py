@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-Call = Literal["payment", "refund", "reversal", "close", "query", "signup", "uploadcert", "merchant"]
+Call = Literal[
+    "payment",
+    "refund",
+    "reversal",
+    "close",
+    "query",
+    "signup",
+    "uploadcert",
+    "merchant",
+    "oauth_code",
+    "openid",
+]
 
 OK: Final = "0000"
 MAINTENANCE: Final = "1100"
@@ -199,7 +210,7 @@ _ROWS: Final = (
     _sent(BALANCE, "the payer has too little money", _FINAL,
           "the payer's balance is too low", "余额不足", "余额不足，请更换支付方式支付"),
     _sent(PAYER_CODE, "the payer's code is wrong, used or old", _FINAL,
-          "an auth_code the wallet does not know",
+          "an auth_code, or a code of `get_weixin_openid`, that the wallet does not know",
           "付款码错误", "付款码错误或过期，请出示正确的付款码或刷新付款码后重新支付"),
     _sent(PAYER_ACCOUNT, "the payer's account cannot pay", _FINAL,
           "something is wrong with the payer's account", "账户错误", "账户错误，请确认支付账户可用"),
@@ -288,7 +299,7 @@ def resperr(code: str, call: Call) -> str:
         return UNKNOWN_ORDER
     if code == NOT_ALLOWED and call == "close":
         return CLOSE_NOT_SUPPORTED
-    if code == PENDING or call in ("close", "query", "signup", "uploadcert", "merchant"):
+    if code == PENDING or call not in ("payment", "refund", "reversal"):
         return _chinese(code)
     return _call_support(code)
 

@@ -13,7 +13,7 @@ from tael.payments.domain.checkout import CheckoutLink
 from tael.qfpay import fields
 from tael.qfpay.requests import ORDER
 from tael.qfpay.signature import LANG
-from tael.qfpay.signed_names import PAYSOURCE, URLS, WEBHOOK, Names
+from tael.qfpay.signed_names import APP_CODE, PAYSOURCE, URLS, WEBHOOK, Names
 
 #: Without `lang`, which most clients do not sign.
 LINK_NAMES: Final = Names(
@@ -22,7 +22,7 @@ LINK_NAMES: Final = Names(
     | {"appcode", "sign_type", PAYSOURCE, "txamt", "txcurrcd", "udid", "sub_openid", "limit_pay"}
     | {"product_name", "goods_name", "expired_time", "checkout_expired_time"},
     refused=frozenset({"pay_type", "auth_code", "syssn", "respcd"}),
-    foreign=WEBHOOK,
+    foreign=WEBHOOK | {APP_CODE},
 )
 LINK_NAMES_WITH_LANG: Final = replace(LINK_NAMES, read=LINK_NAMES.read | {LANG})
 

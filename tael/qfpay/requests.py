@@ -3,6 +3,7 @@
 For each call: the parameters that it reads or refuses, which its signed text is checked for, and the reader.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,7 +23,8 @@ from tael.qfpay.codes import Call
 from tael.qfpay.errors import BadField
 from tael.qfpay.pay_types import FIELDS, Fields
 from tael.qfpay.shown import states_showing
-from tael.qfpay.signed_names import PAYSOURCE, WEBHOOK, Names
+from tael.qfpay.signature import SIGN_TYPE
+from tael.qfpay.signed_names import APP_CODE, PAYSOURCE, REDIRECT_URI, WEBHOOK, Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ OPENING: Final = frozenset(
 FILTERS: Final = frozenset({"start_time", "end_time", "page", "page_size", "respcd"})
 #: Every call reads `txdtm`: an app may limit the age of its requests.
 ORDER: Final = MERCHANT | {"out_trade_no", "txdtm"}
-NO_REQUEST: Final = WEBHOOK | {PAYSOURCE}
+NO_REQUEST: Final = WEBHOOK | {PAYSOURCE, APP_CODE}
+#: A payer's code from WeChat. Calls that need little else refuse it.
+PAYERS_CODE: Final = frozenset({"code"})
 UNDO: Final = ORDER | {"syssn", "txamt"}
 #: Parameters of calls about transactions. Their signed texts are refused by the calls about merchants.
 TRANSACTION: Final = OPENING | FILTERS | {"out_trade_no", "syssn", "pay_type", "txamt"}
@@ -96,23 +100,39 @@ CALL_NAMES: Final[Mapping[Call, Names]] = {
     "reversal": Names(read=UNDO, refused=OPENING | FILTERS | {"pay_type"}, foreign=NO_REQUEST),
     "query": Names(
         read=ORDER | FILTERS | {"syssn", "pay_type"},
-        refused=frozenset({"licensenumber"}),  # of every sign-up
+        refused=PAYERS_CODE | {"licensenumber"},  # of every sign-up
         foreign=NO_REQUEST,
     ),
     "signup": Names(
         read=SIGN_UP_FIELDS | {"txdtm"},
-        refused=TRANSACTION | MERCHANT,
+        refused=TRANSACTION | MERCHANT | PAYERS_CODE,
         foreign=NO_REQUEST,
     ),
-    "uploadcert": Names(read=MERCHANT | {"txdtm"}, refused=TRANSACTION | SIGN_UP_FIELDS, foreign=NO_REQUEST),
+    "uploadcert": Names(
+        read=MERCHANT | {"txdtm"},
+        refused=TRANSACTION | SIGN_UP_FIELDS | PAYERS_CODE,
+        foreign=NO_REQUEST,
+    ),
     "merchant": Names(
         read=MERCHANT | {"username", "txdtm"},
-        refused=TRANSACTION | SIGN_UP_FIELDS - {"username"},
+        refused=TRANSACTION | SIGN_UP_FIELDS - {"username"} | PAYERS_CODE,
+        foreign=NO_REQUEST,
+    ),
+    # A merchant's page may have parameters of any name, so only those that mark another message are refused.
+    "oauth_code": Names(
+        read=MERCHANT | {APP_CODE, REDIRECT_URI, SIGN_TYPE, "txdtm"},
+        refused=PAYERS_CODE | {"out_trade_no", "pay_type", "syssn", "txamt", "licensenumber"},
+        foreign=WEBHOOK | {PAYSOURCE},
+    ),
+    "openid": Names(
+        read=MERCHANT | PAYERS_CODE | {"txdtm"},
+        refused=TRANSACTION | SIGN_UP_FIELDS | {REDIRECT_URI},
         foreign=NO_REQUEST,
     ),
 }
 
 GOODS_INFO_MAX_LEN: Final = 512
+CODE: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 # ---- readers -----------------------------------------------------------------------------------------------
@@ -212,6 +232,18 @@ def read_query(request: AuthenticatedRequest) -> TransactionQuery:
         page=fields.page(params),
         page_size=fields.page_size(params),
     )
+
+
+def read_oauth_link(request: AuthenticatedRequest) -> str:
+    """The merchant's page to which WeChat sends the payer with a code."""
+    if not request.params.get(REDIRECT_URI):
+        raise BadField.missing(REDIRECT_URI)
+    return fields.web_url(request.params, REDIRECT_URI)
+
+
+def read_code(request: AuthenticatedRequest) -> str:
+    """The payer's code from WeChat."""
+    return fields.shaped(request.params, "code", CODE, "the code from get_weixin_oauth_code", required=True)
 
 
 def _states_shown(params: Mapping[str, str]) -> StateFilter | None:

@@ -17,10 +17,14 @@ from tael.qfpay.signature import SIGN, joined
 
 #: An address may repeat parameters of its own order. Splitting it there gives the same values.
 URLS: Final = frozenset({"notify_url", "return_url", "failed_url", "cancel_url"})
+#: Of the link that leads a payer to WeChat's consent.
+REDIRECT_URI: Final = "redirect_uri"
 #: Members of webhooks only, in one spelling or both. The same key signs them.
 WEBHOOK: Final = frozenset({"respmsg", "respmesg"})
 #: Every checkout link has it, nothing else does.
 PAYSOURCE: Final = "paysource"
+#: Every link to WeChat's consent has it, nothing else does.
+APP_CODE: Final = "app_code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ def _text(values: Mapping[str, str], names: Names) -> str:
 
 def _without_repeats(name: str, value: str, values: Mapping[str, str], names: Names) -> str:
     """An address without pairs that repeat a parameter of the request with the same value."""
-    if name not in URLS or "&" not in value:
+    if name not in URLS | {REDIRECT_URI} or "&" not in value:
         return value
     first, *pairs = value.split("&")
     repeats = {f"{each}={values[each]}" for each in names.read & values.keys()}

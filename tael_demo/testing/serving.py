@@ -56,6 +56,8 @@ def settings_for(
         alipay_url=f"{sandbox_url}/gateway.do",
         alipay_instore_url=f"{sandbox_url}/gateway.do",
         wechat_url=wechat_url,
+        wechat_authorize_url=sandbox_url,
+        wechat_api_url=sandbox_url,
         wechat_ca_pem=(folder / CA_FILE).read_text(),
         server_ip="127.0.0.1",
         clock_file=folder / CLOCK,

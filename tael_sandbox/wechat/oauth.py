@@ -1,10 +1,12 @@
 """WeChat's OAuth, with which a page inside WeChat gets a payer's openid: a redirect with a code, and its exchange.
 
-The payer always consents. `payer` in the query names the payer; the default is the first one.
+`snsapi_base` asks nothing: `payer` in the query names the payer, and the default is the first one. `snsapi_userinfo`
+shows a page on which a payer allows or rejects it.
 """
 
 import secrets
 import sqlite3
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -12,9 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from tael_sandbox import wallet_pages
+from tael_sandbox.bodies import read_body
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
-from tael_sandbox.payers import Payer, payer_of
+from tael_sandbox.payers import Payer, all_payers, payer_of
 from tael_sandbox.wallet import ControlError
 from tael_sandbox.wechat.addresses import is_web_address
 from tael_sandbox.wechat.registry import WALLETS, Registry
@@ -29,8 +33,12 @@ CREATE TABLE IF NOT EXISTS wechat_oauth_code (
     used_at REAL
 );
 """
+AUTHORIZE: Final = "/connect/oauth2/authorize"
+BODY_LIMIT_BYTES: Final = 64 * 1024
+#: The scope for which WeChat asks the payer.
+ASKING: Final = "snsapi_userinfo"
 CODE_LIFE_S: Final = 300
-SCOPES: Final = ("snsapi_base", "snsapi_userinfo")
+SCOPES: Final = ("snsapi_base", ASKING)
 
 
 class OAuthError(Exception):
@@ -48,24 +56,56 @@ class OAuth:
 
     def routes(self) -> list[BaseRoute]:
         return [
-            Route("/connect/oauth2/authorize", self._authorize, methods=["GET"]),
+            Route(AUTHORIZE, self._authorize, methods=["GET", "POST"]),
             Route("/sns/oauth2/access_token", self._exchange, methods=["GET"]),
         ]
 
     async def _authorize(self, request: Request) -> Response:
+        body = await read_body(request, BODY_LIMIT_BYTES)
+        form = dict(parse_qsl((body or b"").decode("utf-8", "replace")))
         try:
-            return RedirectResponse(self._redirect_target(request), 302)
+            self._check_request(request.query_params)
+            if request.method == "POST":
+                return self._decide(request.query_params, form)
+            if request.query_params["scope"] == ASKING:
+                return self._ask(request.query_params)
+            return RedirectResponse(
+                self._redirect_target(request.query_params, request.query_params.get("payer")), 302
+            )
         except OAuthError as refused:
             return JSONResponse(refused.answer, 400)
 
-    def _redirect_target(self, request: Request) -> str:
-        query = request.query_params
+    def _ask(self, query: Mapping[str, str]) -> Response:
+        merchant = self._registry.owner_of_official_account(query["appid"])
+        with self._books.transaction() as connection:
+            payers = [payer for payer in all_payers(connection) if payer.wallet in WALLETS]
+        return wallet_pages.consent_page(
+            "wechat",
+            "WeChat",
+            merchant.shop.name if merchant else "",
+            action=f"{AUTHORIZE}?{urlencode(dict(query))}",
+            payers=payers,
+        )
+
+    def _decide(self, query: Mapping[str, str], form: Mapping[str, str]) -> Response:
+        match form.get("action"):
+            case "allow":
+                return RedirectResponse(self._redirect_target(query, form.get("payer")), 303)
+            case "reject":
+                return wallet_pages.closed_page(
+                    "wechat", "WeChat", "You rejected it. WeChat closes the page."
+                )
+            case _:
+                raise OAuthError(40035, "invalid parameter")
+
+    def _check_request(self, query: Mapping[str, str]) -> None:
         self._check_appid(query.get("appid", ""))
         if query.get("response_type") != "code" or query.get("scope") not in SCOPES:
             raise OAuthError(10005, "scope permission denied")
-        target = query.get("redirect_uri", "")
-        if not is_web_address(target):
+        if not is_web_address(query.get("redirect_uri", "")):
             raise OAuthError(10003, "redirect_uri domain not registered")
+
+    def _redirect_target(self, query: Mapping[str, str], payer: str | None) -> str:
         code = secrets.token_hex(16)
         with self._books.transaction() as connection:
             connection.execute(
@@ -73,12 +113,12 @@ class OAuth:
                 (
                     code,
                     query["appid"],
-                    _payer_named(connection, query.get("payer")).payer,
+                    _payer_named(connection, payer).payer,
                     query["scope"],
                     self._clock.now().timestamp(),
                 ),
             )
-        return _with_query(target, [("code", code), ("state", query.get("state", ""))])
+        return _with_query(query["redirect_uri"], [("code", code), ("state", query.get("state", ""))])
 
     def _check_appid(self, appid: str) -> None:
         if self._registry.owner_of_official_account(appid) is not None:

@@ -186,6 +186,8 @@ def test_the_defaults_of_settings_are_those_of_the_code() -> None:
         "TAEL_ALIPAY_URL": settings.alipay_url,
         "TAEL_ALIPAY_INSTORE_URL": settings.alipay_instore_url,
         "TAEL_WECHAT_URL": settings.wechat_url,
+        "TAEL_WECHAT_AUTHORIZE_URL": settings.wechat_authorize_url,
+        "TAEL_WECHAT_API_URL": settings.wechat_api_url,
         "TAEL_SERVER_IP": settings.server_ip,
         "TAEL_WALLET_CONNECTIONS": str(settings.wallet_connections),
         "TAEL_WALLET_WAIT_MS": f"{settings.wallet_wait_s * 1000:g}",

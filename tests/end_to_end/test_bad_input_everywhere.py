@@ -27,6 +27,7 @@ from tests.support.routes import ROUTES_ONLY
 
 TRADE: Final = tuple(f"/trade/v1/{call}" for call in CALLS)
 APPLICATION: Final = ("/mch/v1/signup", "/mch/v1/uploadcert", "/mch/v1/query")
+OPENIDS: Final = ("/tool/v1/get_weixin_oauth_code", "/tool/v1/get_weixin_openid")
 CATEGORIES: Final = ("/mch/v1/mcc", "/tool/v1/mcc")
 OPEN: Final = "/checkstand/open"
 NOTICES: Final = ("/notices/alipay/{account_id}", "/notices/wechat/{account_id}")
@@ -40,7 +41,7 @@ PAGES: Final = (
     *(LINK, f"{LINK}/by/{{wallet}}", f"{LINK}/leave", f"{LINK}/left", f"{LINK}/failed"),
 )
 MONITORING: Final = ("/healthz", "/readyz", "/metrics")
-GATEWAY: Final = (*TRADE, *APPLICATION, *CATEGORIES, OPEN, *NOTICES, *PAGES, *MONITORING)
+GATEWAY: Final = (*TRADE, *APPLICATION, *OPENIDS, *CATEGORIES, OPEN, *NOTICES, *PAGES, *MONITORING)
 ORDER: Final = "/orders/{reference}"
 SHOP: Final = (
     *("/", "/orders", ORDER, f"{ORDER}/refresh", f"{ORDER}/close", f"{ORDER}/reverse", f"{ORDER}/refund"),

@@ -52,10 +52,12 @@ SECURITY: Final = Path(__file__).parents[2] / "SECURITY.md"
 #: Every parameter and member that is read anywhere, with a valid value.
 GOOD: Final = {
     "Mchid": MCHID,
+    "app_code": APPCODE,
     "appcode": APPCODE,
     "auth_code": "134567890123456789",
     "cancel_url": "https://evil.example/c",
     "checkout_expired_time": "60",
+    "code": "021abcDEF",
     "end_time": TIME,
     "expired_time": "60",
     "failed_url": "https://evil.example/f",
@@ -71,6 +73,7 @@ GOOD: Final = {
     "pay_type": "800201",
     "paysource": "x_checkout",
     "product_name": "Tea",
+    "redirect_uri": "https://evil.example/o",
     "respcd": "0000",
     "respmesg": "",
     "respmsg": "",
@@ -106,6 +109,8 @@ WHOLE: Final = (
     ("syssn", "txamt", "txdtm"),
     ("syssn",),
     ("txamt",),
+    ("app_code", "mchid", "redirect_uri"),
+    ("code", "mchid"),
 )
 
 
@@ -168,6 +173,11 @@ CALL_FIELDS: Final[Mapping[Call, tuple[Params, dict[str, str | None]]]] = {
             "page_size": "10",
         },
     ),
+    "oauth_code": (
+        {"app_code": APPCODE, "redirect_uri": "https://shop.example/pay?a=1&b=2"},
+        {"mchid": MCHID, "sign_type": "MD5"},
+    ),
+    "openid": ({"code": "021abcDEF"}, {"mchid": MCHID}),
 }
 LINK_MUST: Final = {
     "appcode": APPCODE,
@@ -370,6 +380,11 @@ def test_a_link_that_is_accepted_has_one_meaning(params: Params) -> None:
 def assert_same(one: Any, other: Any) -> None:
     """Equal, but for the end of a free text."""
     assert type(one) is type(other)
+    if isinstance(
+        one, str
+    ):  # the code, or the page of the merchant, which may be cut off like other addresses
+        assert one == other or is_cut_off(one, other) or is_cut_off(other, one)
+        return
     for field in fields(one):
         first, second = getattr(one, field.name), getattr(other, field.name)
         if first != second:

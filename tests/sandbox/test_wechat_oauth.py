@@ -100,6 +100,38 @@ def test_an_invalid_exchange_does_not_use_up_the_code(sandbox: Sandbox, demo: Sh
     assert "openid" in exchange(sandbox, demo, auth)
 
 
+def decide(sandbox: Sandbox, demo: Shop, **form: str) -> tuple[int, str, str]:
+    """Posts the page's form, as the payer's browser does."""
+    base = urlsplit(sandbox.http)
+    query = urlencode(
+        {
+            "appid": demo.official_appid,
+            "redirect_uri": PAGE,
+            "response_type": "code",
+            "scope": "snsapi_userinfo",
+        }
+    )
+    connection = http.client.HTTPConnection(base.hostname or "", base.port, timeout=10)
+    connection.request("POST", f"/connect/oauth2/authorize?{query}", urlencode(form))
+    answer = connection.getresponse()
+    body = answer.read().decode()
+    connection.close()
+    return answer.status, answer.getheader("Location", ""), body
+
+
+def test_a_payer_is_asked_for_more_than_the_openid(sandbox: Sandbox, demo: Shop) -> None:
+    status, location, _ = decide(sandbox, demo, action="allow", payer="dora")
+    assert status == 303
+    answer = exchange(sandbox, demo, parse_qs(urlsplit(location).query)["code"][0])
+    assert answer["openid"] == openid(sandbox, "dora", demo.official_appid)
+    assert answer["scope"] == "snsapi_userinfo"
+    status, location, body = decide(sandbox, demo, action="reject", payer="dora")
+    assert (status, location) == (200, "")
+    assert "You rejected it" in body
+    assert decide(sandbox, demo, action="allow", payer="ada")[0] == 400
+    assert decide(sandbox, demo, payer="dora")[0] == 400
+
+
 def test_an_invalid_authorization_does_not_redirect(sandbox: Sandbox, demo: Shop) -> None:
     for change, errcode in (
         ({"appid": "wx0"}, 40013),

@@ -115,6 +115,10 @@ class BlockingWallet:
 
     # ---- Channel -------------------------------------------------------------------------------------------------
 
+    @property
+    def openids(self) -> None:
+        return None
+
     def capabilities(self, account: Account) -> Capabilities:
         return capabilities_of(account)
 

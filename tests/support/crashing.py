@@ -105,6 +105,10 @@ class CrashingChannel:
         self.acknowledgement: Acknowledgement = channel.acknowledgement
         self.reversal_after: timedelta = channel.reversal_after
 
+    @property
+    def openids(self) -> None:
+        return None
+
     def capabilities(self, account: Account) -> Capabilities:
         return self._channel.capabilities(account)
 

@@ -123,6 +123,10 @@ class FakeWallet:
 
     # ---- Channel -------------------------------------------------------------------------------------------------
 
+    @property
+    def openids(self) -> None:
+        return None
+
     def capabilities(self, account: Account) -> Capabilities:
         return capabilities_of(account)
 

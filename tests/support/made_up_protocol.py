@@ -74,6 +74,7 @@ class MadeUpChannel:
     acknowledgement = Acknowledgement("application/json", received=b'"ok"', refused=b'"again"')
     reversal_after = timedelta(0)
     refunds_single_trades = True
+    openids = None
 
     def __init__(self, transport: Transport, url: str) -> None:
         self._transport = transport

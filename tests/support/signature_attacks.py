@@ -41,6 +41,8 @@ from tael.qfpay.requests import (
     CALL_NAMES,
     AuthenticatedRequest,
     read_close,
+    read_code,
+    read_oauth_link,
     read_payment,
     read_query,
     read_refund,
@@ -68,6 +70,8 @@ READERS: Final[Mapping[Call, Callable[[AuthenticatedRequest], object]]] = {
     "refund": read_refund,
     "reversal": read_reversal,
     "query": read_query,
+    "oauth_code": read_oauth_link,
+    "openid": read_code,
 }
 CALLS: Final = tuple(READERS)
 

@@ -55,6 +55,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "TAEL_ALIPAY_URL": "http://a",
             "TAEL_ALIPAY_INSTORE_URL": "http://b",
             "TAEL_WECHAT_URL": "http://c/",
+            "TAEL_WECHAT_AUTHORIZE_URL": "http://d/",
+            "TAEL_WECHAT_API_URL": "http://e/",
             "TAEL_WECHAT_CA_FILE": str(authority),
             "TAEL_SERVER_IP": "10.0.0.1",
             "TAEL_CLOCK_FILE": "/var/clock",
@@ -68,6 +70,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert (settings.public_url, settings.wechat_url) == ("https://pay.example", "http://c")
     assert (settings.node, settings.server_ip) == (7, "10.0.0.1")
     assert (settings.alipay_url, settings.alipay_instore_url) == ("http://a", "http://b")
+    assert (settings.wechat_authorize_url, settings.wechat_api_url) == ("http://d", "http://e")
     assert (settings.wechat_ca_pem, settings.clock_file) == (pem, Path("/var/clock"))
     assert limits_of(settings) == Limits(connections=20, call_s=5.0)
     assert (settings.wallet_connections, settings.wallet_wait_s) == (40, 0.5)
@@ -258,7 +261,10 @@ def assert_refused(ended: Result, *words: str) -> None:
     assert [word for word in words if word not in ended.stderr] == []
 
 
-ADDRESSES = ("TAEL_PUBLIC_URL", "TAEL_ALIPAY_URL", "TAEL_ALIPAY_INSTORE_URL", "TAEL_WECHAT_URL")
+ADDRESSES = (
+    *("TAEL_PUBLIC_URL", "TAEL_ALIPAY_URL", "TAEL_ALIPAY_INSTORE_URL"),
+    *("TAEL_WECHAT_URL", "TAEL_WECHAT_AUTHORIZE_URL", "TAEL_WECHAT_API_URL"),
+)
 SAFE = {"TAEL_PUBLIC_URL": "https://pay.example"}
 
 

@@ -66,6 +66,7 @@ class AlipayMapi:
     wallet = Wallet.ALIPAY
     reversal_after = timedelta(0)
     refunds_single_trades = False
+    openids: None = None
     acknowledgement = Acknowledgement("text/plain", received=b"success", refused=b"fail")
 
     def __init__(

@@ -29,6 +29,7 @@ from tael.merchants.domain.account import Account, Coverage
 if TYPE_CHECKING:
     from tael.channels.base import Channel
 
+NO_SECRET: Final = Secret("")
 WeChatSignType = Literal["MD5", "HMAC-SHA256"]
 
 
@@ -47,6 +48,7 @@ class WeChatAccount(Account):
     sign_type: WeChatSignType
     sub_mch_id: str = ""  #: the sub-merchant's number; "" for a direct merchant
     sub_appid: str = ""  #: the sub-merchant's official account
+    official_secret: Secret = NO_SECRET  #: the app secret of `official_appid`
     mini_appid: str = ""  #: the merchant's mini program; openids of 800213 belong to it
     app_appid: str = ""  #: the merchant's mobile app
     supports_h5: bool = False  #: payments in a phone's browser are granted
@@ -86,6 +88,7 @@ def checked(texts: Mapping[str, str], given: Collection[str], now: datetime) -> 
 
 def _open(environment: ChannelEnvironment) -> "Channel":
     from tael.channels.wechat_v2.adapter import WeChatV2
+    from tael.channels.wechat_v2.oauth import OAuth
 
     return WeChatV2(
         environment.transport,
@@ -94,6 +97,7 @@ def _open(environment: ChannelEnvironment) -> "Channel":
         environment.wechat_ca_pem,
         environment.server_ip,
         environment.note_answer,
+        OAuth(environment.transport, environment.urls["wechat_authorize"], environment.urls["wechat_api"]),
     )
 
 
@@ -136,6 +140,13 @@ WECHAT_V2: Final = WalletProtocol(
         ),
         Setting("certificate", "the client certificate of mch_id, PEM", read_certificate, Kind.DOCUMENT),
         Setting("certificate_key", "the certificate's private key, PEM", read_private_key, Kind.SECRET),
+        Setting(
+            "official_secret",
+            "the app secret of the merchant's official account, with which its payers' openids are read",
+            text_of(r"[A-Za-z0-9]{32}", "32 letters and digits"),
+            Kind.SECRET,
+            default="",
+        ),
         Setting("mini_appid", "the appid of the merchant's mini program, for 800213", read_appid, default=""),
         Setting(
             "app_appid", "the appid of the merchant's app, for 800210 and 801010", read_appid, default=""

@@ -37,6 +37,7 @@ from tael.channels.wechat_v2 import exchange, messages, notices, outcomes, reque
 from tael.channels.wechat_v2.account import WeChatAccount
 from tael.channels.wechat_v2.capabilities import capabilities_of
 from tael.channels.wechat_v2.exchange import Endpoint, Exchange, Failure, Rejected, Response, Succeeded
+from tael.channels.wechat_v2.oauth import OAuth
 from tael.channels.wechat_v2.products import PRODUCTS
 from tael.merchants.domain.account import Account
 
@@ -64,7 +65,9 @@ class WeChatV2:
         ca_pem: str | None = None,
         server_ip: str = "127.0.0.1",
         note_answer: NoteAnswer = note_nothing,
+        openids: OAuth | None = None,
     ) -> None:
+        self.openids = openids or OAuth(transport)
         self._exchange = Exchange(transport, base_url, ca_pem, note_answer)
         self._clock = clock
         self._server_ip = server_ip

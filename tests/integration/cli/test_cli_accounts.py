@@ -482,6 +482,6 @@ def test_the_protocols_are_listed_with_their_settings(operator: Operator) -> Non
     rows = operator.run_json("account", "protocols")
     assert {row["setting"]: row["given_with"] for row in rows if row["protocol"] == "wechat_v2"} == {
         **dict.fromkeys(("mch_id", "appid", "sign_type", "sub_mch_id", "sub_appid"), "--set"),
-        **dict.fromkeys(("key", "certificate", "certificate_key"), "--file"),
+        **dict.fromkeys(("key", "certificate", "certificate_key", "official_secret"), "--file"),
         **dict.fromkeys(("mini_appid", "app_appid", "supports_h5", "supports_wechat_hk"), "--set"),
     }

@@ -11,10 +11,10 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from tael.api import checkout, trade
+from tael.api import checkout, openids, trade
 from tael.api.address_guard import MAX_ADDRESSES, AddressGuard
 from tael.api.exchange import Access, Endpoint, Exchange, Step
-from tael.api.pipeline import CALL, LINK, QUERY, serve
+from tael.api.pipeline import CALL, CONSENT_LINK, LINK, QUERY, TOOL, serve
 from tael.api.steps import limit_address, read_body, read_call, read_link
 from tael.base.cipher import Cipher
 from tael.base.errors import NotAllowed, NotAuthentic, RateLimited
@@ -80,11 +80,31 @@ def test_the_steps_of_a_checkout_link_are_in_their_order() -> None:
     )
 
 
+def test_the_steps_of_a_link_to_the_wallets_consent_are_in_their_order() -> None:
+    assert names(CONSENT_LINK) == (
+        *("limit_address", "read_consent_link", "identify", "verify_consent_link", "check_reading"),
+        *("check_age", "select_merchant", "check_state", "check_open", "call_handler"),
+    )
+
+
+def test_the_steps_of_a_tool_are_in_their_order() -> None:
+    assert names(TOOL) == (*AUTHENTICATED, "check_open", "call_handler")
+
+
 def test_every_endpoint_has_one_of_the_lists() -> None:
-    endpoints = (*trade.calls(NOTHING, NOTHING), checkout.opening(NOTHING, NOTHING))
+    endpoints = (
+        *trade.calls(NOTHING, NOTHING),
+        *openids.calls(NOTHING),
+        checkout.opening(NOTHING, NOTHING),
+    )
     lists = {endpoint.name: endpoint.steps for endpoint in endpoints}
     others = dict.fromkeys(("payment", "close", "refund", "reversal"), CALL)
-    assert lists == others | {"query": QUERY, "checkout": LINK}
+    assert lists == others | {
+        "query": QUERY,
+        "checkout": LINK,
+        "oauth_code": CONSENT_LINK,
+        "openid": TOOL,
+    }
 
 
 # ---- one request -----------------------------------------------------------------------------------------------
