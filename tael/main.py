@@ -224,7 +224,7 @@ def application(
     services: Services, max_form_bytes: int | None = None, max_per_second_of_address: int = 0
 ) -> "Starlette":
     """The application of an API process. `max_per_second_of_address` 0 is no limit."""
-    from tael.api import checkout, health, notices, openids, sign_up, trade
+    from tael.api import checkout, health, notices, oauth, openids, sign_up, trade, users
     from tael.api.address_guard import AddressGuard
     from tael.api.app import create_app
     from tael.api.exchange import Access
@@ -232,8 +232,12 @@ def application(
     from tael.cashier import pages as cashier
     from tael.cashier.context import CashierContext
     from tael.merchants.sign_up import SignUpContext
+    from tael.oauth.context import OAuthContext
 
     store, payments, pages = services.store, services.payments, services.pages
+    permitting = OAuthContext(
+        store.users, store.grants, store.sign_in_attempts, payments.wallets.credentials, payments.clock
+    )
     access = Access(
         payments.wallets.credentials,
         payments.clock,
@@ -241,6 +245,7 @@ def application(
         max_form_bytes or MAX_FORM_BYTES,
         AddressGuard(max_per_second_of_address, payments.clock),
         services.rate_limiter,
+        permitting,
     )
     applying = SignUpContext(
         store.merchants,
@@ -253,11 +258,13 @@ def application(
             *trade.calls(payments, pages),
             *sign_up.calls(applying),
             *openids.calls(payments.wallets),
+            *users.calls(payments),
             checkout.opening(payments, pages),
         ),
         access,
         [
             *sign_up.routes(),
+            *oauth.routes(permitting, access),
             *notices.routes(payments),
             *health.routes(
                 store.database,
@@ -266,7 +273,7 @@ def application(
                 services.rate_limiter.totals,
                 payments.clock,
             ),
-            *cashier.routes(CashierContext(payments, pages)),
+            *cashier.routes(CashierContext(payments, pages, permitting)),
         ],
     )
 
@@ -274,6 +281,7 @@ def application(
 def all_jobs(services: Services) -> "list[Job[Any]]":
     """The jobs of a worker process."""
     from tael.jobs.daily_close import daily_close_job
+    from tael.jobs.oauth_removal import oauth_removal_job
     from tael.jobs.polling import polling_jobs
     from tael.jobs.webhooks import webhook_job
 
@@ -281,6 +289,7 @@ def all_jobs(services: Services) -> "list[Job[Any]]":
         *polling_jobs(services.unmatched),
         webhook_job(services.deliveries),
         daily_close_job(services.store.ledger_digests, services.payments.clock),
+        oauth_removal_job(services.store.oauth_removals, services.payments.clock),
     ]
 
 

@@ -18,10 +18,13 @@ from tael.base.secret import Secret
 from tael.merchants.credential_cache import AppContext, CredentialCache
 from tael.merchants.domain.merchant import App, Merchant
 from tael.merchants.rate_limiter import RateLimiter
+from tael.oauth.access import UserAccess
+from tael.oauth.context import OAuthContext
 from tael.qfpay.answers import Members
 from tael.qfpay.codes import Call
 
-#: What a handler gets: `AuthenticatedRequest`, or `AppRequest` from the steps that select no merchant.
+#: What a handler gets: `AuthenticatedRequest`; `AppRequest` from the steps that select no merchant, `UserRequest` from
+#: those of an access token.
 Verified = TypeVar("Verified")
 
 
@@ -61,6 +64,7 @@ class Access:
     max_form_bytes: int
     address_guard: AddressGuard
     rate_limiter: RateLimiter
+    oauth: OAuthContext
     uploads: UploadMemory = field(default_factory=UploadMemory)
 
 
@@ -83,4 +87,5 @@ class Exchange:
     key: Secret | None = None  #: verify_call: with which they were signed
     merchant: Merchant | None = None  #: select_merchant
     signer: App | None = None  #: sign_responses: its key signs the response, from this step on
+    user: UserAccess | None = None  #: authenticate_user: for whom the access token is
     members: Members | Redirect | None = None  #: call_handler: of the response

@@ -119,6 +119,16 @@ LINK: Final[tuple[Step, ...]] = (
 #: A call that moves no money and is no query: maintenance stops it, but it cannot be denied.
 TOOL: Final[tuple[Step, ...]] = tuple(step for step in CALL if step is not steps.check_grant)
 
+#: A call of an app for a user, with an access token instead of a signature. Responses are not signed.
+BEARER: Final[tuple[Step, ...]] = (
+    steps.limit_address,
+    steps.read_body,
+    steps.read_call,
+    steps.authenticate_user,
+    steps.limit_user,
+    steps.call_user_handler,
+)
+
 #: A link that leads a payer to the wallet's consent, signed in its address. Like a checkout link, it does not count for
 #: the merchant, and its responses are not signed.
 CONSENT_LINK: Final[tuple[Step, ...]] = (

@@ -15,11 +15,13 @@ from tael.audit_log.domain.entry import Origin
 from tael.merchants import credential_cache
 from tael.merchants.credential_cache import AppContext
 from tael.merchants.domain.merchant import Operation
+from tael.oauth.access import user_access
 from tael.qfpay import fields
 from tael.qfpay.errors import BadField, UnreadableMessage
 from tael.qfpay.requests import CALL_NAMES, AppRequest, AuthenticatedRequest
 from tael.qfpay.signature import SIGN, SIGN_TYPE
 from tael.qfpay.signed_names import APP_CODE
+from tael.qfpay.users import UserRequest
 
 T = TypeVar("T")
 
@@ -147,6 +149,32 @@ async def check_age(exchange: Exchange) -> Exchange:
     return exchange
 
 
+async def authenticate_user(exchange: Exchange) -> Exchange:
+    """The access token is valid. Raises NotAuthentic, MerchantDisabled."""
+    values = exchange.parameters.values
+    access = await user_access(_access_token(exchange), exchange.access.oauth)
+    return replace(exchange, user=access, values=values, appcode=access.app.appcode)
+
+
+def _access_token(exchange: Exchange) -> str:
+    """QFPay's parameter, also in the other spelling of its documents, or the header of RFC 6750."""
+    values = exchange.parameters.values
+    kind, _, token = exchange.http.headers.get("authorization", "").partition(" ")
+    in_header = token.strip() if kind.lower() == "bearer" else ""
+    return values.get("access_token") or values.get("Access_token") or in_header
+
+
+async def limit_user(exchange: Exchange) -> Exchange:
+    """The user is within the deployment's limits of requests: apps do not use up the merchant's. Raises RateLimited."""
+    user = known(exchange.user)
+    # Counted under a name of its own, which no merchant can have.
+    merchant = replace(
+        user.merchant, mchid=f"user:{user.user.userid}", max_per_second=None, max_per_minute=None
+    )
+    await exchange.access.rate_limiter.admit(merchant)
+    return exchange
+
+
 # ---- merchant, permissions -------------------------------------------------------------------------------------
 
 
@@ -204,6 +232,12 @@ async def check_accounts(exchange: Exchange) -> Exchange:
 async def call_handler(exchange: Exchange) -> Exchange:
     """What was requested is done."""
     request = AuthenticatedRequest(known(exchange.context), known(exchange.merchant), known(exchange.values))
+    return replace(exchange, members=await exchange.endpoint.handler(request))
+
+
+async def call_user_handler(exchange: Exchange) -> Exchange:
+    """The same, for a request with an access token."""
+    request = UserRequest(known(exchange.user), known(exchange.values))
     return replace(exchange, members=await exchange.endpoint.handler(request))
 
 

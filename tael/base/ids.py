@@ -2,6 +2,7 @@
 
 import secrets
 import string
+import uuid
 from typing import Final
 
 LETTERS: Final = string.ascii_letters + string.digits
@@ -10,6 +11,8 @@ MCHID_LENGTH: Final = 16
 ACCOUNT_ID_LENGTH: Final = 24
 LINK_ID_LENGTH: Final = 24
 DOCUMENT_ID_LENGTH: Final = 24
+USERID_LENGTH: Final = 13
+PASSWORD_LENGTH: Final = 20
 
 
 def appcode() -> str:
@@ -39,6 +42,26 @@ def link_id() -> str:
 def document_id() -> str:
     """The name of a document's file."""
     return _letters(DOCUMENT_ID_LENGTH)
+
+
+def userid() -> str:
+    """What apps see of a merchant's user."""
+    return _letters(USERID_LENGTH)
+
+
+def password() -> str:
+    """A user's first password."""
+    return _letters(PASSWORD_LENGTH)
+
+
+def token() -> str:
+    """A token or code of OAuth, in the form of QFPay's: a UUID with 122 random bits."""
+    return str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
+
+
+def session() -> str:
+    """What a signed-in browser has in its cookie."""
+    return secrets.token_urlsafe(32)
 
 
 def request_id() -> str:

@@ -52,7 +52,7 @@ class Sample:
 
 # One sample per event, so that a flood of one does not hide another.
 _authentications, _notices, _returns, _published_keys = Sample(), Sample(), Sample(), Sample()
-_rate_limits = Sample()
+_rate_limits, _sign_ins = Sample(), Sample()
 
 
 def log_failed_authentication(error: NotAuthentic, appcode: str, peer: str, **response: str) -> None:
@@ -67,6 +67,19 @@ def log_failed_authentication(error: NotAuthentic, appcode: str, peer: str, **re
             peer=peer[:MAX_TEXT],
             omitted=omitted,
         )
+
+
+def log_failed_sign_in(reason: str, peer: str) -> None:
+    """A user's sign-in was refused. The username is not logged: it may be a password."""
+    omitted = _sign_ins.admit(network_of(peer))
+    if omitted is not None:
+        log.warning("sign_in.failed", reason=reason, peer=peer[:MAX_TEXT], omitted=omitted)
+
+
+def log_failed_client(appcode: str, is_app_known: bool, peer: str) -> None:
+    """A request for tokens had the wrong secret, or came from an address that the app does not accept."""
+    failed = NotAuthentic(cause="the client's secret or address is wrong", is_app_known=is_app_known)
+    log_failed_authentication(failed, appcode, peer)
 
 
 def log_rate_limited(error: RateLimited, mchid: str, peer: str) -> None:

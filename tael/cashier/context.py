@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from tael.oauth.context import OAuthContext
 from tael.payments.context import PaymentContext
 from tael.payments.domain.page_urls import Pages
 
@@ -13,6 +14,7 @@ class CashierContext:
 
     payments: PaymentContext
     pages: Pages  #: the addresses below the public URL
+    oauth: OAuthContext
 
     def now(self) -> datetime:
         return self.payments.clock.now()

@@ -2,9 +2,14 @@
 
 from starlette.routing import BaseRoute
 
-from tael.cashier import checkout, payment, returns
+from tael.cashier import checkout, consent, payment, returns
 from tael.cashier.context import CashierContext
 
 
 def routes(context: CashierContext) -> list[BaseRoute]:
-    return [*payment.routes(context), *returns.routes(context), *checkout.routes(context)]
+    return [
+        *payment.routes(context),
+        *returns.routes(context),
+        *checkout.routes(context),
+        *consent.routes(context),
+    ]

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import structlog
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
@@ -38,8 +38,9 @@ TO_WALLET: Final[Mapping[str, str]] = {**PRIVATE, "Referrer-Policy": "strict-ori
 Show = Callable[[Request, CashierContext], Awaitable[Response]]
 
 
-def route(path: str, show: Show, context: CashierContext, method: str = "GET") -> Route:
-    return Route(path, partial(_guarded, show=show, context=context), methods=[method])
+def route(path: str, show: Show, context: CashierContext, *methods: str) -> Route:
+    """A page; by default for GET."""
+    return Route(path, partial(_guarded, show=show, context=context), methods=methods or ["GET"])
 
 
 async def _guarded(request: Request, show: Show, context: CashierContext) -> Response:
@@ -49,6 +50,8 @@ async def _guarded(request: Request, show: Show, context: CashierContext) -> Res
     try:
         with budget(context.payments.store.database.limits.call_s):
             return await show(request, context)
+    except ClientDisconnect:
+        raise
     except StoreUnavailable as error:
         log_unavailable(error, page=request.method)
     except Exception:
@@ -61,14 +64,19 @@ def page(
     template: str,
     status: int = 200,
     headers: Mapping[str, str] = PRIVATE,
+    form_action: str = "'self'",
+    query: str = "",
     **values: object,
 ) -> Response:
-    """A page that runs only its own scripts and styles, which carry a nonce that injected text cannot know."""
+    """A page that runs only its own scripts and styles, which carry a nonce that injected text cannot know.
+
+    `query` is what the links to other languages keep of the address, and `form_action` where its forms may lead.
+    """
     nonce = secrets.token_urlsafe(16)
     lang = language_of(request)
     policy = (
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
     )
     text = TEMPLATES.get_template(template).render(
         nonce=nonce,
@@ -77,6 +85,7 @@ def page(
         html_lang=HTML_LANG[lang],
         languages=OWN_NAME,
         html_langs=HTML_LANG,
+        query=query,
         **values,
     )
     return HTMLResponse(text, status, {"Content-Security-Policy": policy, **headers})

@@ -63,6 +63,7 @@ COMMANDS: Final[dict[str, Entry | ExtraEntry]] = {
     ),
     "app": Entry("apps", "apps", "Manage apps: API credentials and settings."),
     "merchant": Entry("merchants", "merchants", "Manage merchants."),
+    "user": Entry("users", "users", "Manage merchants' users, who permit apps to read data."),
     "account": Entry("accounts", "accounts", "Manage wallet accounts."),
     "payment": Entry("payments", "payments", "Inspect payments."),
     "webhook": Entry("webhooks", "webhooks", "Inspect and resend webhooks."),

@@ -124,6 +124,15 @@ SignupCurrencyOption = Annotated[
         show_default=False,
     ),
 ]
+RedirectUriOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--redirect-uri",
+        metavar="URL",
+        help='Permit OAuth to send users to exactly this page, https or on this machine; "" for none. Repeatable.',
+        show_default=False,
+    ),
+]
 
 
 @apps.command("add")
@@ -146,6 +155,7 @@ def add(
     sha256_responses: Sha256ResponsesOption = None,
     allowed_address: AllowedAddressOption = None,
     signup_currency: SignupCurrencyOption = None,
+    redirect_uri: RedirectUriOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -166,6 +176,7 @@ def add(
             sha256_responses,
             allowed_address,
             signup_currency,
+            redirect_uri,
         )
     key = None if key_file is None else inputs.secret_in(key_file, APP_KEY, "--key-file")
     with inputs.options_named():
@@ -195,6 +206,7 @@ def set_settings(
     sha256_responses: Sha256ResponsesOption = None,
     allowed_address: AllowedAddressOption = None,
     signup_currency: SignupCurrencyOption = None,
+    redirect_uri: RedirectUriOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -215,6 +227,7 @@ def set_settings(
             sha256_responses,
             allowed_address,
             signup_currency,
+            redirect_uri,
         )
 
     app = _changed(

@@ -23,6 +23,7 @@ OPTIONS: Final = {
     "denied": "--deny and --allow",
     "key": "--key-file",
     "max_request_age_s": "--max-request-age",
+    "redirect_uris": "--redirect-uri",
 }
 
 

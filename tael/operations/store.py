@@ -21,6 +21,10 @@ from tael.merchants.store.document_files import DocumentFiles
 from tael.merchants.store.document_places import Place
 from tael.merchants.store.maintenance import MaintenanceWindows
 from tael.merchants.store.merchants import Merchants
+from tael.oauth.store.attempts import Attempts
+from tael.oauth.store.grants import Grants
+from tael.oauth.store.removal import Removals
+from tael.oauth.store.users import Users
 from tael.payments.store.checkouts import Checkouts
 from tael.payments.store.payments import Payments
 from tael.payments.store.refunds import Refunds
@@ -44,6 +48,10 @@ class Store(PaymentTables):
     unmatched_payments: UnmatchedPayments
     webhooks: Webhooks
     ledger_digests: LedgerDigests
+    users: Users
+    grants: Grants
+    sign_in_attempts: Attempts
+    oauth_removals: Removals
     due_work: DueWork
 
 
@@ -51,7 +59,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
     """A store over `database`, which must be entered, and the place of documents if there is one."""
     payments, refunds, reversals = Payments(database), Refunds(database), Reversals(database)
     unmatched_payments, webhooks = UnmatchedPayments(database), Webhooks(database)
-    ledger_digests = LedgerDigests(database)
+    ledger_digests, oauth_removals = LedgerDigests(database), Removals(database)
     queues: dict[str, DueQueue[Any]] = {
         "payments": payments.due,
         "refunds": refunds.due,
@@ -59,6 +67,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         "unmatched_payments": unmatched_payments.due,
         "webhooks": webhooks.due,
         "daily_close": ledger_digests.due,
+        "oauth_removal": oauth_removals.due,
     }
     return Store(
         database=database,
@@ -78,5 +87,9 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         unmatched_payments=unmatched_payments,
         webhooks=webhooks,
         ledger_digests=ledger_digests,
+        users=Users(database),
+        grants=Grants(database),
+        sign_in_attempts=Attempts(database),
+        oauth_removals=oauth_removals,
         due_work=DueWork(database, queues),
     )

@@ -16,6 +16,7 @@ from tael.payments.store.transactions import Filter, StateFilter, Transaction
 
 #: Queries do not make a pending payment due more often than this.
 MIN_POLL_GAP: Final = timedelta(seconds=1)
+PAID: Final = StateFilter(payments=(State.PAID,), refunds=(), reasons=())
 ONE_SECOND: Final = timedelta(seconds=1)
 
 
@@ -30,6 +31,17 @@ class TransactionQuery:
     states: StateFilter | None  #: None for all
     start: datetime | None
     end: datetime | None
+    page: int
+    page_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaidQuery:
+    """Payments that were paid, from `start` to `end`, both included, to the second; over any number of months."""
+
+    mchid: str
+    start: datetime
+    end: datetime
     page: int
     page_size: int
 
@@ -55,6 +67,24 @@ async def list_transactions(request: TransactionQuery, context: PaymentContext) 
     if pending:
         await context.store.payments.expedite(request.mchid, pending, now, now - MIN_POLL_GAP)
     return transactions
+
+
+async def list_paid(request: PaidQuery, context: PaymentContext) -> Sequence[Payment]:
+    """One page of paid payments, newest first; later refunds do not remove them. Raises StoreUnavailable."""
+    transactions = await context.store.transactions.list(
+        Filter(
+            mchid=request.mchid,
+            start=request.start,
+            end=request.end + ONE_SECOND,
+            syssns=None,
+            references=None,
+            pay_types=None,
+            states=PAID,
+            page=request.page,
+            page_size=request.page_size,
+        )
+    )
+    return [each for each in transactions if isinstance(each, Payment)]
 
 
 def time_range(request: TransactionQuery, now: datetime) -> tuple[datetime | None, datetime | None]:

@@ -20,6 +20,8 @@ Call = Literal[
     "merchant",
     "oauth_code",
     "openid",
+    "baseinfo",
+    "tradelist",
 ]
 
 OK: Final = "0000"

@@ -25,6 +25,7 @@ from tael.api import health
 from tael.base.pay_types import PAY_TYPES
 from tael.incidents.domain.incident import IncidentKind
 from tael.main import application
+from tael.oauth.parameters import PROTOCOL
 from tael.qfpay.codes import TABLE
 from tael.qfpay.links import LINK_NAMES
 from tael.qfpay.requests import CALL_NAMES
@@ -295,7 +296,7 @@ def test_all_values_of_a_kind_are_on_their_page(words: list[str], page: Path) ->
 def test_the_merchant_manual_has_every_parameter_and_no_other() -> None:
     calls = {name for names in CALL_NAMES.values() for name in names.read}
     # Not signed under its own name, or accepted and unused.
-    known = calls | LINK_NAMES.read | {"sign", "lang", "txzone"}
+    known = calls | LINK_NAMES.read | {"sign", "lang", "txzone"} | PROTOCOL
     text = MERCHANT.read_text("utf-8")
     tables = re.findall(r"^\| Parameter \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     rows = [row.split("|")[1] for table in tables for row in table.splitlines()]

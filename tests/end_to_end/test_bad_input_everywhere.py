@@ -27,6 +27,8 @@ from tests.support.routes import ROUTES_ONLY
 
 TRADE: Final = tuple(f"/trade/v1/{call}" for call in CALLS)
 APPLICATION: Final = ("/mch/v1/signup", "/mch/v1/uploadcert", "/mch/v1/query")
+OAUTH: Final = ("/oauth/v2/authorize", "/oauth/v2/access_token")
+USER: Final = ("/user/v1/baseinfo", "/user/v1/tradelist")
 OPENIDS: Final = ("/tool/v1/get_weixin_oauth_code", "/tool/v1/get_weixin_openid")
 CATEGORIES: Final = ("/mch/v1/mcc", "/tool/v1/mcc")
 OPEN: Final = "/checkstand/open"
@@ -41,7 +43,18 @@ PAGES: Final = (
     *(LINK, f"{LINK}/by/{{wallet}}", f"{LINK}/leave", f"{LINK}/left", f"{LINK}/failed"),
 )
 MONITORING: Final = ("/healthz", "/readyz", "/metrics")
-GATEWAY: Final = (*TRADE, *APPLICATION, *OPENIDS, *CATEGORIES, OPEN, *NOTICES, *PAGES, *MONITORING)
+GATEWAY: Final = (
+    *TRADE,
+    *APPLICATION,
+    *OPENIDS,
+    *OAUTH,
+    *USER,
+    *CATEGORIES,
+    OPEN,
+    *NOTICES,
+    *PAGES,
+    *MONITORING,
+)
 ORDER: Final = "/orders/{reference}"
 SHOP: Final = (
     *("/", "/orders", ORDER, f"{ORDER}/refresh", f"{ORDER}/close", f"{ORDER}/reverse", f"{ORDER}/refund"),
@@ -181,7 +194,7 @@ def test_no_query_breaks_a_route(
 @pytest.mark.parametrize(
     ("app", "path"),
     [
-        *(("gateway", path) for path in (*TRADE, *APPLICATION, OPEN, *NOTICES)),
+        *(("gateway", path) for path in (*TRADE, *APPLICATION, *OAUTH, OPEN, *NOTICES)),
         *(("gateway", path) for path in (f"{LINK}/by/{{wallet}}", f"{LINK}/leave")),
         *(("shop", path) for path in (*SHOP[3:7], "/orders", "/webhook")),
     ],

@@ -41,6 +41,7 @@ PUBLIC_ROUTES: Final = {
     "/metrics": "for the operator's monitoring; the manual keeps it from the outside",
     "/mch/v1/mcc": "the list of merchant categories, the same for everyone",
     "/tool/v1/mcc": "the list of merchant categories, the same for everyone",
+    "/oauth/v2/authorize": "the sign-in for a registered app; without its request an error",
     "/checkstand": "the same for every link: only the browser has what stands behind #",
     "/checkstand/": "the same for every link: only the browser has what stands behind #",
 }

@@ -19,6 +19,9 @@ ROUTES_ONLY: Final = cast(
             document_files=None,
             incidents=None,
             unmatched_payments=None,
+            users=None,
+            grants=None,
+            sign_in_attempts=None,
         ),
         payments=SimpleNamespace(
             wallets=SimpleNamespace(channels=CHANNELS, credentials=None), store=None, clock=None

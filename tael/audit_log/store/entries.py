@@ -30,9 +30,9 @@ def _table(home: Home, name: str) -> Table[AuditEntry]:
         name,
         home,
         AuditEntry,
-        ("entry_id",),
+        ("number",),
         codecs={field: Codec({field: "jsonb"}, _encoded, _decoded) for field in ("before", "after")},
-        internal={"entry_id": "bigint"},
+        internal={"number": "bigint"},
     )
 
 
@@ -43,7 +43,7 @@ LIST: Final = """
 SELECT {select} FROM {name}
 WHERE ($1::text IS NULL OR actor = $1) AND ($2::text IS NULL OR subject_kind = $2)
   AND ($3::text IS NULL OR subject_id = $3) AND ($4::timestamptz IS NULL OR at >= $4)
-ORDER BY at DESC, entry_id DESC LIMIT $5
+ORDER BY at DESC, number DESC LIMIT $5
 """
 
 

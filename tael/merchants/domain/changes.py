@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from tael.merchants.domain.forms import CURRENCY, InvalidValue, check, check_networks, check_url
+from tael.merchants.domain.forms import (
+    CURRENCY,
+    InvalidValue,
+    check,
+    check_networks,
+    check_redirect_uris,
+    check_url,
+)
 from tael.merchants.domain.merchant import App, Merchant, MerchantState, Operation, Style, UnmatchedPolicy
 
 #: 31 days. A longer limit would not limit anything.
@@ -22,7 +29,7 @@ MAX_RATE: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class AppChanges:
-    """Settings of an app. "" and 0 clear one, and so does a list without networks. Raises InvalidValue."""
+    """Settings of an app. "" and 0 clear one, and so does a list without values. Raises InvalidValue."""
 
     notify_url: str | None = None
     return_url: str | None = None
@@ -38,6 +45,7 @@ class AppChanges:
     sha256_responses: bool | None = None
     allowed_addresses: Sequence[str] | None = None
     signup_currency: str | None = None
+    redirect_uris: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.notify_url:
@@ -48,6 +56,8 @@ class AppChanges:
             raise InvalidValue("max_request_age_s", f"must be 0 to {MAX_REQUEST_AGE_S}")
         if self.allowed_addresses is not None:
             check_networks(self.allowed_addresses, "allowed_addresses")
+        if self.redirect_uris is not None:
+            check_redirect_uris(self.redirect_uris, "redirect_uris")
         if self.signup_currency:
             check(self.signup_currency, CURRENCY, "signup_currency")
 
@@ -60,6 +70,8 @@ class AppChanges:
                 changes[name] = changes[name] or None
         if self.allowed_addresses is not None:
             changes["allowed_addresses"] = check_networks(self.allowed_addresses, "allowed_addresses")
+        if self.redirect_uris is not None:
+            changes["redirect_uris"] = check_redirect_uris(self.redirect_uris, "redirect_uris")
         return replace(app, **changes)
 
 

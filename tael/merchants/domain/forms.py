@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -12,6 +12,8 @@ MAX_URL_CHARS: Final = 2048
 MAX_NOTE_CHARS: Final = 500
 #: Every request is compared with all of them.
 MAX_NETWORKS: Final = 100
+MAX_REDIRECT_URIS: Final = 20
+MAX_REDIRECT_URI_CHARS: Final = 500
 
 
 class InvalidValue(ValueError):
@@ -81,3 +83,29 @@ def check_networks(values: Sequence[str], field: str) -> tuple[str, ...]:
     if len(networks) > MAX_NETWORKS:
         raise InvalidValue(field, f"at most {MAX_NETWORKS} networks")
     return tuple(dict.fromkeys(networks))
+
+
+def check_redirect_uris(values: Sequence[str], field: str) -> tuple[str, ...]:
+    """Addresses of an app's own pages for OAuth, each once; empty values are left out. Raises InvalidValue.
+
+    They are compared as texts, so that none is normalised. As RFC 8252 permits, a loopback host may be without TLS.
+    """
+    given = tuple(dict.fromkeys(value for value in values if value))
+    for value in given:
+        parts = urlsplit(check_url(value, field))
+        if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+            raise InvalidValue(field, "must begin with https://; http:// is for this machine only")
+        if len(value) > MAX_REDIRECT_URI_CHARS or re.search(r"[\"<>\\^`{|}]", value):
+            raise InvalidValue(
+                field, f"must be a URL of at most {MAX_REDIRECT_URI_CHARS} characters of RFC 3986"
+            )
+    if len(given) > MAX_REDIRECT_URIS:
+        raise InvalidValue(field, f"at most {MAX_REDIRECT_URIS} redirect URIs")
+    return given
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -76,6 +76,7 @@ class App:
     max_request_age_s: int | None = None  #: limit on the signed `txdtm`, in the past and in the future
     sha256_responses: bool = False  #: sign responses and new-style webhooks with SHA256; QFPay uses MD5
     allowed_addresses: tuple[str, ...] = ()  #: networks (CIDR) that may send requests; empty for any
+    redirect_uris: tuple[str, ...] = ()  #: to which OAuth may send a user's browser; empty if OAuth is off
     signup_currency: str | None = None  #: of merchants that the app signs up; None if it may not sign up any
     previous_key: PreviousKey | None = None  #: of the last rotation, also after its overlap
     is_disabled: bool = False  #: none of its merchants may take payments

@@ -38,6 +38,7 @@ def app_table(cipher: Cipher) -> Table[App]:
             "allowed_addresses": Codec(
                 {"allowed_addresses": "text[]"}, lambda networks: (list(networks),), tuple
             ),
+            "redirect_uris": Codec({"redirect_uris": "text[]"}, lambda uris: (list(uris),), tuple),
         },
         internal=CREATED_AT,
     )

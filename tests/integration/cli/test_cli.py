@@ -73,6 +73,7 @@ def test_a_new_app_has_a_code_and_a_key_that_are_shown_once(operator: Operator) 
         "max_request_age_s": None,
         "sha256_responses": False,
         "allowed_addresses": [],
+        "redirect_uris": [],
         "signup_currency": None,
         "is_disabled": False,
         "overlap_ends_at": None,

@@ -37,7 +37,7 @@ READING: Final = {
         "incident list",
         "incident show",
     ),
-    *("unmatched list", "unmatched show", "ledger verify", "maintenance status", "audit list"),
+    *("user list", "unmatched list", "unmatched show", "ledger verify", "maintenance status", "audit list"),
 }
 ACCOUNT: Final = ("--protocol", "alipay_mapi", "--set", "pid=2088000000000077", "--set", "scene=online")
 #: Commands that change something, in an order in which each can: arguments, table and id of a row that changes, and
@@ -87,6 +87,15 @@ CHANGING: Final[dict[str, tuple[list[str], str, str, tuple[str, Any, Any]]]] = {
         "",
         ("refund_window_days", 365, 30),
     ),
+    "user add": (
+        ["tea", "--username", "anna", "--nickname", "Anna"],
+        "merchant_user",
+        "",
+        ("username", None, "anna"),
+    ),
+    "user set-password": (["anna"], "merchant_user", "", ("password_hash", ANY, ANY)),
+    "user disable": (["anna"], "merchant_user", "", ("is_disabled", False, True)),
+    "user enable": (["anna"], "merchant_user", "", ("is_disabled", True, False)),
     "webhook resend": ([EXHAUSTED], "webhook", f"{EXHAUSTED}/payment", ("state", "EXHAUSTED", "DUE")),
     "incident resolve": (
         [INCIDENT, "--note", "seen"],

@@ -11,10 +11,10 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from tael.api import checkout, openids, trade
+from tael.api import checkout, openids, trade, users
 from tael.api.address_guard import MAX_ADDRESSES, AddressGuard
 from tael.api.exchange import Access, Endpoint, Exchange, Step
-from tael.api.pipeline import CALL, CONSENT_LINK, LINK, QUERY, TOOL, serve
+from tael.api.pipeline import BEARER, CALL, CONSENT_LINK, LINK, QUERY, TOOL, serve
 from tael.api.steps import limit_address, read_body, read_call, read_link
 from tael.base.cipher import Cipher
 from tael.base.errors import NotAllowed, NotAuthentic, RateLimited
@@ -91,9 +91,17 @@ def test_the_steps_of_a_tool_are_in_their_order() -> None:
     assert names(TOOL) == (*AUTHENTICATED, "check_open", "call_handler")
 
 
+def test_the_steps_of_a_call_with_an_access_token_are_in_their_order() -> None:
+    assert names(BEARER) == (
+        *("limit_address", "read_body", "read_call", "authenticate_user", "limit_user"),
+        "call_user_handler",
+    )
+
+
 def test_every_endpoint_has_one_of_the_lists() -> None:
-    endpoints = (
+    endpoints: tuple[Endpoint[Any], ...] = (
         *trade.calls(NOTHING, NOTHING),
+        *users.calls(NOTHING),
         *openids.calls(NOTHING),
         checkout.opening(NOTHING, NOTHING),
     )
@@ -104,6 +112,8 @@ def test_every_endpoint_has_one_of_the_lists() -> None:
         "checkout": LINK,
         "oauth_code": CONSENT_LINK,
         "openid": TOOL,
+        "baseinfo": BEARER,
+        "tradelist": BEARER,
     }
 
 
@@ -115,7 +125,8 @@ def access(guard: AddressGuard | None = None) -> Access:
     store = store_over(Database("postgresql://localhost/none"), Cipher(bytes(32)), 1)
     credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows)
     limiter = limiter_over(Ledger(), TestClock(), NO_LIMITS)
-    return Access(credentials, TestClock(), 1.0, MAX_BYTES, guard or AddressGuard(0, TestClock()), limiter)
+    guard = guard or AddressGuard(0, TestClock())
+    return Access(credentials, TestClock(), 1.0, MAX_BYTES, guard, limiter, NOTHING)
 
 
 async def do_nothing(_: AuthenticatedRequest) -> Members:

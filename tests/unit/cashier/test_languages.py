@@ -9,6 +9,7 @@ from babel.localedata import locale_identifiers
 
 from tael.cashier import languages
 from tael.cashier.languages import HTML_LANG, OWN_NAME, WORDS, accepted, words
+from tael.oauth.domain.scopes import Scope
 
 CASHIER = Path(languages.__file__).parent
 #: Characters that differ between the scripts; a text with one of them is in that script.
@@ -45,7 +46,8 @@ def test_no_text_is_unused_and_none_is_missing() -> None:
     ends = {f"{state}{more}" for state in ("paid", "closed", "expired", "failed") for more in ("", "_more")}
     wallets = {"alipay", "wechat"}
     named = set(re.findall(r"\bt\.([a-z_]+)", text)) | composed | ends | wallets
-    named |= {"wechat_needs_openid"}
+    named |= {"wechat_needs_openid"} | {f"scope_{scope}" for scope in Scope}
+    named |= set(re.findall(r'_page\(request, visit, context, "(\w+)"', text))
     named |= {name for pair in re.findall(r'message\(request, "(\w+)", "(\w+)"', text) for name in pair}
     assert named == set(WORDS)
 

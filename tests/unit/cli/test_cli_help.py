@@ -14,6 +14,7 @@ ORDER_OF_USE = [
     *(
         "app",
         "merchant",
+        "user",
         "account",
         "payment",
         "webhook",

@@ -92,6 +92,37 @@ def test_networks_that_are_none_or_too_many_are_refused() -> None:
     assert f"at most {MAX_NETWORKS}" in invalid(allowed_addresses=many).reason
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *(
+            "http://app.example/cb",
+            "https://app.example/cb#x",
+            "https://u:p@app.example/cb",
+            "app.example/cb",
+        ),
+        *("https://", "https://app.example:0/cb", "https://app.example/ü", "https://app.example/a b"),
+        *("https://app.example/" + "a" * 500, "javascript:alert(1)", "myapp:/cb", 'https://app.example/"'),
+        *("http://127.0.0.1.evil.example/", "http://10.0.0.1/cb", "https://app.example/\\cb"),
+    ],
+)
+def test_a_redirect_uri_that_is_not_safe_is_refused(uri: str) -> None:
+    assert invalid(redirect_uris=[uri]).field == "redirect_uris"
+
+
+def test_redirect_uris_are_kept_as_they_are_and_once() -> None:
+    given = [
+        "https://App.example/%63b/",
+        "http://127.0.0.1:5000/cb?a=1",
+        "http://[::1]/cb",
+        "http://localhost/",
+    ]
+    app = AppChanges(redirect_uris=[*given, given[0]]).applied_to(an_app())
+    assert app.redirect_uris == tuple(given)
+    assert AppChanges(redirect_uris=[""]).applied_to(app).redirect_uris == ()
+    assert invalid(redirect_uris=[f"https://app.example/{n}" for n in range(21)]).field == "redirect_uris"
+
+
 @pytest.mark.parametrize("age_s", [-1, MAX_REQUEST_AGE_S + 1])
 def test_an_age_that_limits_nothing_is_refused(age_s: int) -> None:
     assert invalid(max_request_age_s=age_s).field == "max_request_age_s"

@@ -352,7 +352,7 @@ ALTER TABLE rate_limit_total SET UNLOGGED;
 
 -- Operators' decisions about this money, as `audit_entry` has them about apps, merchants and accounts.
 CREATE TABLE cell_audit_entry (
-    entry_id      bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT cell_audit_entry_pkey PRIMARY KEY,
+    number        bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT cell_audit_entry_pkey PRIMARY KEY,
     at            timestamptz NOT NULL,
     actor         text NOT NULL,
     address       text NOT NULL, -- of the actor
@@ -362,6 +362,6 @@ CREATE TABLE cell_audit_entry (
     before        jsonb, -- the fields that differ; null for a new row
     after         jsonb -- null for a removed row
 );
-CREATE INDEX cell_audit_entry_by_time ON cell_audit_entry (at, entry_id);
+CREATE INDEX cell_audit_entry_by_time ON cell_audit_entry (at, number);
 CREATE INDEX cell_audit_entry_by_subject ON cell_audit_entry (subject_id, at);
 REVOKE UPDATE, DELETE, TRUNCATE ON cell_audit_entry FROM CURRENT_USER; -- rows are only added

@@ -16,6 +16,7 @@ CREATE TABLE app (
     max_request_age_s      integer,
     sha256_responses       boolean NOT NULL DEFAULT false,
     allowed_addresses      text[] NOT NULL DEFAULT '{}',
+    redirect_uris          text[] NOT NULL DEFAULT '{}', -- of OAuth; none if it is off
     previous_key_encrypted bytea,
     previous_key_until     timestamptz, -- end of the overlap
     is_disabled            boolean NOT NULL DEFAULT false,
@@ -120,7 +121,7 @@ CREATE TABLE maintenance_window (
 
 -- Who changed what, written in the commit of the change.
 CREATE TABLE audit_entry (
-    entry_id      bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT audit_entry_pkey PRIMARY KEY,
+    number        bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT audit_entry_pkey PRIMARY KEY,
     at            timestamptz NOT NULL,
     actor         text NOT NULL,
     address       text NOT NULL, -- of the actor
@@ -130,6 +131,73 @@ CREATE TABLE audit_entry (
     before        jsonb, -- the fields that differ; null for a new row
     after         jsonb -- null for a removed row
 );
-CREATE INDEX audit_entry_by_time ON audit_entry (at, entry_id);
+CREATE INDEX audit_entry_by_time ON audit_entry (at, number);
 CREATE INDEX audit_entry_by_subject ON audit_entry (subject_id, at);
 REVOKE UPDATE, DELETE, TRUNCATE ON audit_entry FROM CURRENT_USER; -- rows are only added
+
+-- People who sign in for a merchant, to permit apps to read data. The password's hash is argon2id's text.
+CREATE TABLE merchant_user (
+    userid                 text CONSTRAINT merchant_user_pkey PRIMARY KEY,
+    mchid                  text NOT NULL CONSTRAINT user_of_known_merchant REFERENCES merchant,
+    username               text NOT NULL,
+    nickname               text NOT NULL,
+    password_hash          text NOT NULL,
+    created_at             timestamptz NOT NULL,
+    is_disabled            boolean NOT NULL DEFAULT false,
+    CONSTRAINT one_user_per_username UNIQUE (username),
+    CONSTRAINT merchant_user_password_hash CHECK (password_hash LIKE '$argon2id$%')
+);
+
+-- Signed-in browsers. Sessions, codes and tokens are stored as SHA-256 digests.
+CREATE TABLE user_session (
+    session_digest         text CONSTRAINT user_session_pkey PRIMARY KEY,
+    userid                 text NOT NULL CONSTRAINT session_of_known_user REFERENCES merchant_user,
+    created_at             timestamptz NOT NULL,
+    expires_at             timestamptz NOT NULL
+);
+CREATE INDEX session_of_user ON user_session (userid);
+CREATE INDEX session_expiry ON user_session (expires_at);
+
+-- What one user has permitted to one app, with the code of that permission. All of its tokens end with it.
+CREATE TABLE oauth_grant (
+    grant_id               text CONSTRAINT oauth_grant_pkey PRIMARY KEY,
+    appcode                text NOT NULL CONSTRAINT grant_of_known_app REFERENCES app,
+    userid                 text NOT NULL CONSTRAINT grant_of_known_user REFERENCES merchant_user,
+    scopes                 text[] NOT NULL,
+    code_digest            text NOT NULL,
+    redirect_uri           text NOT NULL,
+    code_challenge         text NOT NULL, -- of PKCE, S256; '' without
+    created_at             timestamptz NOT NULL,
+    code_used_at           timestamptz,
+    ended_at               timestamptz,
+    CONSTRAINT one_grant_per_code UNIQUE (code_digest)
+);
+CREATE INDEX grant_of_user ON oauth_grant (userid, appcode, created_at);
+CREATE INDEX grant_age ON oauth_grant (created_at);
+
+CREATE TABLE oauth_token (
+    access_digest          text CONSTRAINT oauth_token_pkey PRIMARY KEY,
+    refresh_digest         text NOT NULL,
+    grant_id               text NOT NULL CONSTRAINT token_of_known_grant REFERENCES oauth_grant ON DELETE CASCADE,
+    scopes                 text[] NOT NULL,
+    access_expires_at      timestamptz NOT NULL,
+    refresh_expires_at     timestamptz NOT NULL,
+    refreshed_at           timestamptz, -- the refresh token was used
+    CONSTRAINT one_token_per_refresh_token UNIQUE (refresh_digest)
+);
+CREATE INDEX token_of_grant ON oauth_token (grant_id, refresh_expires_at);
+
+-- Attempts to sign in, by the digest of a username or by address, in a window of 15 minutes.
+CREATE TABLE sign_in_attempt (
+    subject                text CONSTRAINT sign_in_attempt_pkey PRIMARY KEY,
+    attempts               bigint NOT NULL,
+    ends_at                timestamptz NOT NULL
+);
+CREATE INDEX attempt_expiry ON sign_in_attempt (ends_at);
+
+-- One row: when expired rows of these tables are removed next.
+CREATE TABLE oauth_removal (
+    name                   text CONSTRAINT oauth_removal_pkey PRIMARY KEY,
+    remove_at              timestamptz NOT NULL,
+    lease_until            timestamptz
+);
