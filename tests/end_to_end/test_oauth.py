@@ -154,6 +154,8 @@ def test_an_app_reads_what_its_user_permits(app: App) -> None:
     data = {"nickname": "钱台测试", "userid": app.userid}
     expected = {"respcd": "0000", "data": data, "resperr": "", "respmsg": ""}
     assert app.read("baseinfo", token["access_token"]) == expected
+    spelled = httpx.get(f"{app.gateway}/user/v1/baseinfo", params={"Access_token": token["access_token"]})
+    assert spelled.json() == expected  # as in a table of QFPay's
     assert client.get(f"{app.gateway}/user/v1/baseinfo").json() == expected  # the header of RFC 6750
 
     now = app.shop.demo.now()
@@ -409,6 +411,18 @@ def test_a_disabled_user_an_app_and_a_merchant_end_the_access(app: App, demo: De
         finally:
             again = ("set", name, "--state", "active") if kind == "merchant" else ("enable", name)
             demo.ask(kind, *again)
+
+
+def test_what_is_refused_is_logged_without_secrets(app: App, demo: Demo) -> None:
+    token = app.redeem(new_code(app)).json()
+    assert app.redeem("code", client_secret="not-the-secret").status_code == 401
+    assert Browser(app).signed_in(app.request(), "not the password").status_code == 401
+    logs = "".join(path.read_text() for path in demo.folder.glob("**/logs/api-*.log"))
+    assert '"sign_in.failed"' in logs
+    assert '"authentication.failed"' in logs
+    secrets = ("not-the-secret", "not the password", PASSWORD, app.username, app.shop.key)
+    for secret in (*secrets, token["access_token"], token["refresh_token"]):
+        assert secret not in logs
 
 
 # ---- what is read --------------------------------------------------------------------------------------------------
