@@ -5,6 +5,8 @@ The routes come from the router: one without a rule here fails. Nothing that bel
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlencode
 
@@ -13,10 +15,12 @@ import pytest
 from starlette.routing import Route
 
 from tael.main import application
+from tests.end_to_end import test_oauth as oauth
+from tests.end_to_end import test_openids as openids
 from tests.end_to_end.applications import application as application_form
 from tests.end_to_end.applications import signed_up
 from tests.end_to_end.checkout import choose, link_params, open_link, opened, signed
-from tests.end_to_end.merchant import FORM, Merchant, digest, new_reference, send, signed_text
+from tests.end_to_end.merchant import FORM, MOMENT, Merchant, digest, new_reference, send, signed_text
 from tests.end_to_end.rig import Demo
 from tests.support.documents import MULTIPART, multipart, png
 from tests.support.http_calls import Answer
@@ -51,6 +55,7 @@ class Victim:
     orders: tuple[Mapping[str, Any], ...]  #: two that are paid, two that are pending
     username: str
     pages: tuple[str, ...]  #: of the pending order and of the link, without the beginning of the address
+    openid: str  #: of a payer, in its official account
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -60,6 +65,7 @@ class Victim:
             AMOUNT,
             f"{int(AMOUNT) / 100:.2f}",
             MOBILE,
+            self.openid,
             *(page.rpartition("/")[2] for page in self.pages),
         )
 
@@ -126,6 +132,18 @@ def links(sender: Merchant, victim: Victim) -> Iterator[Answer]:
         yield open_link(sender, signed(params, sender.key))
 
 
+def openid_links(sender: Merchant, victim: Victim) -> Iterator[Answer]:
+    """To the consent page of the official account of the merchant that the link names."""
+    yield openids.open_link(sender, openids.link_params(sender))
+
+
+def openid_requests(sender: Merchant, victim: Victim) -> Iterator[Answer]:
+    """With a code of the victim's payer."""
+    params = {"mchid": sender.mchid, "code": openids.payers_code(victim.merchant)}
+    headers = sender.headers(sender.sign(params), None)
+    yield send(sender.demo.gateway, "GET", f"{openids.OPENID}?{urlencode(params)}", headers=headers)
+
+
 #: Each call that an app signs.
 SIGNED: Final[dict[str, Requests]] = {
     "/trade/v1/payment": payments,
@@ -137,7 +155,11 @@ SIGNED: Final[dict[str, Requests]] = {
     "/mch/v1/uploadcert": uploads,
     "/mch/v1/query": merchant_queries,
     "/checkstand/open": links,
+    openids.LINK: openid_links,
+    openids.OPENID: openid_requests,
 }
+#: What the browser, the client or the token of a user may do, who belongs to one merchant.
+OF_USERS: Final = {"/oauth/v2/authorize", "/oauth/v2/access_token", "/user/v1/baseinfo", "/user/v1/tradelist"}
 #: The victim's pending order at each wallet, by index.
 PENDING: Final = {"wechat": 2, "alipay": 3}
 #: The demo's apps, by index.
@@ -169,7 +191,7 @@ def victim(demo: Demo, shop: Merchant) -> Victim:
     page = choose(shop, link, "wechat").headers["location"]
     username = f"victim@{new_reference()}"
     signed_up(shop, username=username, mobile=MOBILE)
-    return Victim(shop, orders, username, (page, link))
+    return Victim(shop, orders, username, (page, link), demo.openid())
 
 
 def state_of(demo: Demo, mchid: str) -> list[Any]:
@@ -200,8 +222,11 @@ def shown(answer: Answer, victim: Victim) -> list[str]:
     return [each for each in victim.secrets if each.encode() in answer.body or each in str(answer.headers)]
 
 
-def numbers_in(members: Mapping[str, Any]) -> set[str]:
-    """Our numbers in a response, of the order itself, of what is undone, and of rows."""
+def numbers_in(answer: Answer) -> set[str]:
+    """Our numbers in a response that permits something: of the order itself, of what is undone, and of rows."""
+    if answer.status != 200 or answer.respcd != "0000":
+        return set()
+    members = answer.members
     rows = members.get("data") or []
     rows = [members, *(row for row in rows if isinstance(row, dict))] if isinstance(rows, list) else [members]
     return {str(row[name]) for row in rows for name in ("syssn", "orig_syssn", "origssn") if row.get(name)}
@@ -211,7 +236,7 @@ def numbers_in(members: Mapping[str, Any]) -> set[str]:
 
 
 def test_every_route_has_one_rule() -> None:
-    rules = [*SIGNED, *BY_ADDRESS, *OF_WALLETS, *PUBLIC]
+    rules = [*SIGNED, *OF_USERS, *BY_ADDRESS, *OF_WALLETS, *PUBLIC]
     assert sorted(rules) == sorted(ROUTES), "give the new route a rule: who may call it, about what?"
 
 
@@ -238,7 +263,7 @@ def test_another_merchant_does_nothing_with_the_victims_numbers(
     for other in others(demo):
         for answer in SIGNED[path](other, victim):
             assert not shown(answer, victim), answer
-            assert answer.respcd != "0000" or not syssns & numbers_in(answer.members), answer
+            assert not syssns & numbers_in(answer), answer
 
 
 @pytest.mark.parametrize(
@@ -249,13 +274,53 @@ def test_the_merchants_of_one_app_are_isolated_too(demo: Demo, chain: Merchant, 
     orders = tuple(
         east.paid(pay_type, goods_name=SUBJECT, txamt=AMOUNT).members for pay_type in ("800151", "800208")
     )
-    victim = Victim(east, orders, "", (east.open("800201", goods_name=SUBJECT)["pay_url"],))
+    pages = (east.open("800201", goods_name=SUBJECT)["pay_url"],)
+    victim = Victim(east, orders, "", pages, demo.openid("chain_east"))
     before = state_of(demo, east.mchid)
     for answer in SIGNED[path](west, victim):
         assert not shown(answer, victim), answer
         numbers = {str(order["syssn"]) for order in victim.orders}
-        assert answer.respcd != "0000" or not numbers & numbers_in(answer.members), answer
+        assert not numbers & numbers_in(answer), answer
     assert state_of(demo, east.mchid) == before
+
+
+def test_a_users_code_and_tokens_are_of_one_app_and_one_merchant(
+    demo: Demo, victim: Victim, wechat_only: Merchant, tmp_path: Path
+) -> None:
+    """All apps have OAuth on. A user of another merchant sees that merchant's payments only."""
+    file = tmp_path / "password"
+    file.write_text(oauth.PASSWORD)
+    for row in demo.apps:
+        demo.ask("app", "set", row["appcode"], "--redirect-uri", oauth.PAGE)
+    mine, theirs = (
+        oauth.App(wechat_only, name, demo.ask(*user_of(mchid, name, file))["userid"])
+        for mchid, name in ((wechat_only.mchid, "eve"), (victim.merchant.mchid, "vic"))
+    )
+    code = oauth.new_code(theirs)
+    clients = [{"client_id": row["appcode"], "client_secret": row["key"]} for row in demo.apps]
+    wrong = [each for each in clients if each["client_id"] != wechat_only.appcode]
+    assert [theirs.redeem(code, **each).status_code for each in wrong] == [400] * len(wrong)
+    tokens = theirs.redeem(code).json()
+    refreshed = [theirs.refresh(tokens["refresh_token"], **each).status_code for each in wrong]
+    assert refreshed == [400] * len(wrong)
+
+    now = demo.now()
+    times = {"start_time": (now - timedelta(days=1)).strftime(MOMENT), "end_time": now.strftime(MOMENT)}
+    paid = {str(order["syssn"]) for order in victim.orders[:2]}
+    for reader, token, sees in (
+        (theirs, tokens, paid),
+        (mine, mine.redeem(oauth.new_code(mine)).json(), set[str]()),
+    ):
+        listed = reader.read("tradelist", token["access_token"], page="1", page_size="100", **times)
+        assert listed["respcd"] == "0000", listed
+        assert paid & {row["syssn"] for row in listed["data"]["tradelist"]} == sees
+        assert reader.read("baseinfo", token["access_token"])["data"]["userid"] == reader.userid
+    for row in demo.apps:
+        demo.ask("app", "set", row["appcode"], "--redirect-uri", "")
+
+
+def user_of(mchid: str, name: str, password: Path) -> tuple[str, ...]:
+    return ("user", "add", mchid, "--username", name, "--nickname", name, "--password-file", str(password))
 
 
 # ---- addresses and wallets -----------------------------------------------------------------------------------------
