@@ -3,7 +3,6 @@
 Secrets may be given as files: TAEL_X_FILE is the path of a file with the value of TAEL_X.
 """
 
-import base64
 import os
 import re
 import ssl
@@ -14,6 +13,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tael.base.egress import EgressPolicy
+from tael.base.key_file import KeyFile, KeySource
+from tael.base.key_ring import BadKeys, KeyRing, read_keys
 from tael.base.secret import Secret
 from tael.base.wallet_limits import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
 from tael.db.database import MAX_CONNECTIONS, MIN_CONNECTIONS, Limits
@@ -64,7 +65,7 @@ class Settings:
     """The settings of this process. URLs have no slash at the end."""
 
     database_url: Secret  #: contains a password
-    encryption_key: Secret  #: base64 of 32 bytes
+    encryption_keys: KeyRing
     public_url: str
     node: int
     alipay_url: str
@@ -76,6 +77,7 @@ class Settings:
     server_ip: str
     clock_file: Path | None
     webhook_egress: EgressPolicy
+    encryption_key_file: Path | None = None  #: where the keys are from, and new ones may come from
     documents: str = (
         ""  #: a folder, or s3://bucket/prefix, for merchants' documents; "" if none can be stored
     )
@@ -91,8 +93,10 @@ class Settings:
     )
     rate_limits: RateLimits = DEFAULT_RATE_LIMITS  #: of merchants without limits of their own
 
-    def encryption_key_bytes(self) -> bytes:
-        return base64.b64decode(self.encryption_key.reveal())
+    def key_source(self) -> KeySource:
+        """The encryption keys, which follow their file if they have one."""
+        path = self.encryption_key_file
+        return KeyFile(path, self.encryption_keys) if path else self.encryption_keys
 
 
 def read_database_url(environment: Mapping[str, str] = os.environ) -> Secret:
@@ -135,9 +139,11 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Raises BadSettings."""
     clock_file = environment.get("TAEL_CLOCK_FILE")
     ca_file = environment.get("TAEL_WECHAT_CA_FILE")
+    encryption_keys, encryption_key_file = _encryption_keys(environment)
     return Settings(
         database_url=read_database_url(environment),
-        encryption_key=_encryption_key(environment),
+        encryption_keys=encryption_keys,
+        encryption_key_file=encryption_key_file,
         public_url=environment.get("TAEL_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/"),
         node=_node(environment),
         alipay_url=environment.get("TAEL_ALIPAY_URL", ALIPAY_ONLINE).rstrip("/"),
@@ -197,19 +203,16 @@ def _required(environment: Mapping[str, str], name: str, what: str) -> str:
     raise BadSettings(f"{name} is not set; it should be {what} (or set {name}_FILE to the path of a file)")
 
 
-def _encryption_key(environment: Mapping[str, str]) -> Secret:
-    text = _required(
-        environment, "TAEL_ENCRYPTION_KEY", "32 random bytes in base64 (openssl rand -base64 32)"
-    )
+def _encryption_keys(environment: Mapping[str, str]) -> tuple[KeyRing, Path | None]:
+    """The keys, and the file they are from."""
+    name, path = "TAEL_ENCRYPTION_KEY", environment.get("TAEL_ENCRYPTION_KEY_FILE")
+    text = _required(environment, name, "32 random bytes in base64 (openssl rand -base64 32)")
     try:
-        is_valid = len(base64.b64decode(text, validate=True)) == 32
-    except ValueError:
-        is_valid = False
-    if not is_valid:
-        raise BadSettings(
-            "TAEL_ENCRYPTION_KEY is not 32 bytes in base64; create it with openssl rand -base64 32"
-        )
-    return Secret(text)
+        if environment.get(name) or not path:
+            return read_keys(text, ","), None
+        return read_keys(text, "\n"), Path(path)
+    except BadKeys as error:
+        raise BadSettings(f"{name} {error}") from None
 
 
 def _node(environment: Mapping[str, str]) -> int:

@@ -22,7 +22,6 @@ from tael.db.database import PATIENT, Database, Limits
 from tael.merchants.domain.rate_limits import NO_LIMITS, RateLimits
 from tael.merchants.store.document_places import place_at
 from tael.operations.store import Store, store_over
-from tael.payments.domain.page_urls import Pages, pages_below
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from tael.jobs.runner import Job
     from tael.merchants.rate_limiter import RateLimiter
     from tael.payments.context import PaymentContext
+    from tael.payments.page_links import PageLinks
     from tael.unmatched.advance import UnmatchedContext
     from tael.webhooks.delivery import DeliveryContext
 
@@ -89,7 +89,7 @@ def clock_of(settings: Settings) -> Clock:
 async def open_store(settings: Settings, limits: Limits = PATIENT) -> AsyncIterator[Store]:
     """A store over the configured database, which need not be up yet. The default limits are those of a command."""
     async with Database(settings.database_url.reveal(), limits) as database:
-        cipher = Cipher(settings.encryption_key_bytes())
+        cipher = Cipher(settings.key_source())
         place = place_at(settings.documents) if settings.documents else None
         yield store_over(database, cipher, settings.node, place)
 
@@ -100,7 +100,7 @@ class Services:
 
     store: Store
     payments: "PaymentContext"
-    pages: Pages
+    links: "PageLinks"
     unmatched: "UnmatchedContext"
     deliveries: "DeliveryContext"
     rate_limiter: "RateLimiter"
@@ -118,13 +118,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         open_channels(settings, clock, AnswerChecks(store.incidents, clock).note) as channels,
         Transport(settings.webhook_egress) as to_merchants,
     ):
-        pages = pages_below(settings.public_url, settings.encryption_key_bytes())
         yield services_over(
             store,
             channels,
             to_merchants,
             clock,
-            pages,
+            settings.public_url,
             takes_published_key=settings.takes_published_key,
             settings_cache_s=settings.settings_cache_s,
             rate_limits=settings.rate_limits,
@@ -163,7 +162,7 @@ def services_over(
     channels: "Mapping[str, Channel]",
     to_merchants: "Transport",
     clock: Clock,
-    pages: Pages,
+    public_url: str,
     *,
     takes_published_key: bool = False,
     settings_cache_s: float = DEFAULT_SETTINGS_CACHE_S,
@@ -172,6 +171,7 @@ def services_over(
     """The services over opened parts."""
     from tael.merchants.credential_cache import CredentialCache
     from tael.payments.context import InFlightRequests, PaymentContext
+    from tael.payments.page_links import PageLinks
     from tael.payments.wallets import Wallets
     from tael.qfpay.webhook_bodies import WebhookRenderer
     from tael.unmatched.advance import UnmatchedContext
@@ -184,13 +184,13 @@ def services_over(
         takes_published_key=takes_published_key,
         ttl_s=settings_cache_s,
     )
-    wallets = Wallets(channels, credentials, pages.public_url)
+    wallets = Wallets(channels, credentials, public_url)
     payments = PaymentContext(store, wallets, clock, InFlightRequests())
     renderer = WebhookRenderer(store.payments, store.refunds)
     return Services(
         store=store,
         payments=payments,
-        pages=pages,
+        links=PageLinks(public_url, store.link_keys, clock, settings_cache_s),
         unmatched=UnmatchedContext(payments, store.unmatched_payments),
         deliveries=DeliveryContext(store.webhooks, credentials, renderer, to_merchants, clock),
         rate_limiter=rate_limiter_over(store, clock, rate_limits),
@@ -234,7 +234,7 @@ def application(
     from tael.merchants.sign_up import SignUpContext
     from tael.oauth.context import OAuthContext
 
-    store, payments, pages = services.store, services.payments, services.pages
+    store, payments, links = services.store, services.payments, services.links
     permitting = OAuthContext(
         store.users, store.grants, store.sign_in_attempts, payments.wallets.credentials, payments.clock
     )
@@ -255,11 +255,11 @@ def application(
     )
     return create_app(
         (
-            *trade.calls(payments, pages),
+            *trade.calls(payments, links),
             *sign_up.calls(applying),
             *openids.calls(payments.wallets),
             *users.calls(payments),
-            checkout.opening(payments, pages),
+            checkout.opening(payments, links.site),
         ),
         access,
         [
@@ -273,7 +273,7 @@ def application(
                 services.rate_limiter.totals,
                 payments.clock,
             ),
-            *cashier.routes(CashierContext(payments, pages, permitting)),
+            *cashier.routes(CashierContext(payments, links, permitting)),
         ],
     )
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from tael.base.cipher import DecryptionFailed
 from tael.cli.showing import IMPOSSIBLE, UNUSABLE, fail, refused
 from tael.config import BadSettings, Settings, checked_database_url, read_settings
 from tael.main import clock_of, open_store
@@ -245,5 +246,5 @@ def demo_command(
             demo_shown(paths, shops)
     except BadSettings as error:
         raise fail(str(error)) from error
-    except (DemoRefused, EmbeddedPostgresError, OSError) as error:
+    except (DemoRefused, EmbeddedPostgresError, DecryptionFailed, OSError) as error:
         raise fail(str(error), IMPOSSIBLE) from error

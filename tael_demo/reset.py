@@ -34,6 +34,7 @@ MADE: Final = (
         CLOCK,
         EXTERNAL_DATABASE,
         ENCRYPTION_KEY,
+        f"{ENCRYPTION_KEY}.new",
         URLS_FILE,
         WALLETS,
         "wechat_ca.pem",

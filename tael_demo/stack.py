@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from tael.base.key_file import KeyFile, read_key_file
+from tael.base.key_ring import BadKeys
 from tael.cli.databases import UNUSABLE_DATABASE, why_unusable
 from tael.cli.demo_folder import CLOCK, DOCUMENTS, ENCRYPTION_KEY, EXTERNAL_DATABASE, WALLETS
 from tael.cli.isolation import isolated, without_callers
@@ -102,7 +104,7 @@ def running_wallets(paths: DemoPaths) -> Iterator[DemoStack]:
         exits.enter_context(isolated())
         postgres, database_url = None, paths.database_url
         if database_url:
-            refusal = why_not_the_demos(database_url, _encryption_key(paths))
+            refusal = why_not_the_demos(database_url, _encryption_keys(paths))
             if refusal is not None:
                 raise DemoRefused(f"--database-url: {refusal}")
             _write_private(paths.data / EXTERNAL_DATABASE, database_url)
@@ -162,12 +164,15 @@ def listener_of(paths: DemoPaths) -> socket.socket:
     return listen(HOST, paths.port)
 
 
-def _encryption_key(paths: DemoPaths) -> str:
-    """The key in the folder, generated at the first start."""
-    encryption_key_file = paths.data / ENCRYPTION_KEY
-    if not encryption_key_file.exists():
-        _write_private(encryption_key_file, base64.b64encode(secrets.token_bytes(32)).decode())
-    return encryption_key_file.read_text().strip()
+def _encryption_keys(paths: DemoPaths) -> KeyFile:
+    """The keys in the folder; the first is generated at the first start. Raises DemoRefused."""
+    path = (paths.data / ENCRYPTION_KEY).absolute()
+    if not path.exists():
+        _write_private(path, base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+    try:
+        return KeyFile(path, read_key_file(path))
+    except (BadKeys, OSError) as error:
+        raise DemoRefused(f"{path}: {error}") from None
 
 
 def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
@@ -185,7 +190,7 @@ def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
         **without_callers(os.environ),
         **wallets,
         "TAEL_DATABASE_URL": database_url,
-        "TAEL_ENCRYPTION_KEY": _encryption_key(paths),
+        "TAEL_ENCRYPTION_KEY_FILE": str(_encryption_keys(paths).path),
         "TAEL_PUBLIC_URL": paths.gateway_url,
         "TAEL_CLOCK_FILE": str(paths.data / CLOCK),
         "TAEL_DOCUMENTS": str((paths.data / DOCUMENTS).absolute()),

@@ -9,8 +9,8 @@ from tael.api.exchange import Endpoint
 from tael.api.pipeline import CALL, QUERY
 from tael.payments.closes import close_payment
 from tael.payments.context import PaymentContext
-from tael.payments.domain.page_urls import Pages
 from tael.payments.opening import open_payment
+from tael.payments.page_links import PageLinks
 from tael.payments.queries import list_transactions
 from tael.payments.refunds import refund_payment
 from tael.payments.reversals import reverse_payment
@@ -26,8 +26,10 @@ from tael.qfpay.requests import (
 )
 
 
-async def payment(request: AuthenticatedRequest, context: PaymentContext, pages: Pages) -> Members:
-    return answers.payment_answer(await open_payment(read_payment(request), context), pages)
+async def payment(request: AuthenticatedRequest, context: PaymentContext, links: PageLinks) -> Members:
+    asked = read_payment(request)
+    pages = await links.pages()  # before the payment: if addresses cannot be made now, nothing has happened
+    return answers.payment_answer(await open_payment(asked, context), pages)
 
 
 async def close(request: AuthenticatedRequest, context: PaymentContext) -> Members:
@@ -48,9 +50,9 @@ async def query(request: AuthenticatedRequest, context: PaymentContext) -> Membe
     return answers.query_answer(transactions, request.context.app, filters.page, filters.page_size)
 
 
-def calls(context: PaymentContext, pages: Pages) -> tuple[Endpoint[AuthenticatedRequest], ...]:
+def calls(context: PaymentContext, links: PageLinks) -> tuple[Endpoint[AuthenticatedRequest], ...]:
     """The calls. Caches repeat GETs, so only a query can be one."""
-    pay = partial(payment, context=context, pages=pages)
+    pay = partial(payment, context=context, links=links)
     post, get = ("POST",), ("POST", "GET")
     return (
         Endpoint("/trade/v1/payment", post, "payment", "payment", pay, CALL),

@@ -1,48 +1,78 @@
-"""Encryption of secrets at rest: AES-256-GCM with one key from the settings. A ciphertext begins with its nonce."""
+"""Encryption of secrets at rest: AES-256-GCM.
+
+A ciphertext is: the format's name and version, the id of its key, a nonce, the encrypted content. It is bound to the
+place where it is stored, as associated data: copied to another row, column or table it does not decrypt.
+"""
 
 import os
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from tael.base.key_file import KeySource
+from tael.base.key_ring import KEY_ID_BYTES
 from tael.base.secret import Secret
 
+#: Name and version of the format.
+FORMAT: Final = b"tael\x01"
 NONCE_BYTES: Final = 12
-KEY_BYTES: Final = 32
+HEADER_BYTES: Final = len(FORMAT) + KEY_ID_BYTES
+#: The place of the key's id, as SQL counts bytes.
+KEY_ID_FROM: Final = len(FORMAT) + 1
+FAILED: Final = "TAEL_ENCRYPTION_KEY does not decrypt the secrets in this database"
 
 
 class DecryptionFailed(Exception):
-    """The encryption key differs from the one used to encrypt, or the ciphertext was changed."""
+    """The key is missing, or the ciphertext was changed or moved."""
+
+
+def associated_data(table: str, column: str, key: tuple[str, ...]) -> bytes:
+    """The place of a ciphertext: its table, its column, and the primary key of its row.
+
+    Texts of PostgreSQL have no NUL, so that two places never have the same.
+    """
+    return "\0".join((table, column, *key)).encode()
 
 
 class Cipher:
-    """Encrypts and decrypts with one key."""
+    """Encrypts with the first key of `keys`, and decrypts with any of them."""
 
-    def __init__(self, key: bytes) -> None:
-        if len(key) != KEY_BYTES:
-            raise ValueError(f"an encryption key must have {KEY_BYTES} bytes")
-        self._aead = AESGCM(key)
+    def __init__(self, keys: KeySource) -> None:
+        self.keys: Final = keys
 
-    def encrypt(self, secret: Secret) -> bytes:
-        """`secret` as stored: nonce and ciphertext."""
-        return self.encrypt_content(secret.reveal().encode(), None)
+    def encrypt(self, secret: Secret, place: bytes) -> bytes:
+        """`secret` as stored at `place`, which is from `associated_data`."""
+        return self.encrypt_content(secret.reveal().encode(), place)
 
-    def encrypt_content(self, content: bytes, name: bytes | None) -> bytes:
-        """`content` as stored. It is decrypted under the same `name` only."""
-        nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._aead.encrypt(nonce, content, name)
+    def encrypt_content(self, content: bytes, place: bytes) -> bytes:
+        """`content` as stored at `place`."""
+        ring = self.keys.current()
+        cipher = ring.cipher_of(ring.encrypting_id)
+        assert cipher is not None
+        header, nonce = FORMAT + bytes.fromhex(ring.encrypting_id), os.urandom(NONCE_BYTES)
+        return header + nonce + cipher.encrypt(nonce, content, header + place)
 
-    def decrypt(self, ciphertext: bytes) -> Secret:
-        """The secret in `ciphertext`. Raises DecryptionFailed."""
-        return Secret(self.decrypt_content(ciphertext, None).decode())
+    def decrypt(self, ciphertext: bytes, place: bytes) -> Secret:
+        """The secret in the `ciphertext` of `place`. Raises DecryptionFailed."""
+        return Secret(self.decrypt_content(ciphertext, place).decode())
 
-    def decrypt_content(self, ciphertext: bytes, name: bytes | None) -> bytes:
-        """The content in `ciphertext`. Raises DecryptionFailed."""
-        nonce, encrypted = ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:]
+    def decrypt_content(self, ciphertext: bytes, place: bytes) -> bytes:
+        """The content in the `ciphertext` of `place`. Raises DecryptionFailed."""
+        key_id = key_id_of(ciphertext)
+        cipher = self.keys.current().cipher_of(key_id) or self.keys.read_again().cipher_of(key_id)
+        if cipher is None:
+            raise DecryptionFailed(f"{FAILED}: it lacks the key {key_id}")
+        header, rest = ciphertext[:HEADER_BYTES], ciphertext[HEADER_BYTES:]
         try:
-            return self._aead.decrypt(nonce, encrypted, name)
+            return cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], header + place)
         except (InvalidTag, ValueError) as error:
-            raise DecryptionFailed(
-                "TAEL_ENCRYPTION_KEY does not decrypt the secrets in this database"
-            ) from error
+            raise DecryptionFailed(f"{FAILED}: a ciphertext was changed or moved") from error
+
+
+def key_id_of(ciphertext: bytes) -> str:
+    """The id of the key that encrypted it; its first `HEADER_BYTES` are enough. Raises DecryptionFailed."""
+    if not ciphertext.startswith(FORMAT) or len(ciphertext) < HEADER_BYTES:
+        raise DecryptionFailed(
+            f"{FAILED}: they are not in the format of this version; start a demo over with --fresh"
+        )
+    return ciphertext[len(FORMAT) : HEADER_BYTES].hex()

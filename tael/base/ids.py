@@ -13,6 +13,7 @@ LINK_ID_LENGTH: Final = 24
 DOCUMENT_ID_LENGTH: Final = 24
 USERID_LENGTH: Final = 13
 PASSWORD_LENGTH: Final = 20
+LINK_KEY_ID_LENGTH: Final = 8
 
 
 def appcode() -> str:
@@ -62,6 +63,16 @@ def token() -> str:
 def session() -> str:
     """What a signed-in browser has in its cookie."""
     return secrets.token_urlsafe(32)
+
+
+def link_key_id() -> str:
+    """A part of a page's address."""
+    return _letters(LINK_KEY_ID_LENGTH)
+
+
+def secret_bytes() -> bytes:
+    """A key of 256 bits."""
+    return secrets.token_bytes(32)
 
 
 def request_id() -> str:

@@ -21,7 +21,7 @@ from tael.cashier.rendering import PRIVATE, message, no_such_page, page, route, 
 from tael.payments.checkout import Checkout, choose, find_checkout, leave
 from tael.payments.domain.checkout import link_pages_end, takes_orders
 from tael.payments.domain.page_urls import CHECKSTAND, payment_page_end
-from tael.payments.domain.payment import PayersSite, State
+from tael.payments.domain.payment import PayersSite, Payment, State
 from tael.qfpay.pay_types import FIELDS
 from tael.qfpay.reasons import code_of
 
@@ -45,7 +45,7 @@ def routes(context: CashierContext) -> list[BaseRoute]:
 
 
 async def _reader(request: Request, context: CashierContext) -> Response:
-    return page(request, "reader.html", open_path=f"{context.pages.root}{CHECKSTAND}/open")
+    return page(request, "reader.html", open_path=f"{context.links.site.root}{CHECKSTAND}/open")
 
 
 async def _choice(request: Request, context: CashierContext) -> Response:
@@ -54,12 +54,12 @@ async def _choice(request: Request, context: CashierContext) -> Response:
         return no_such_page(request)
     order, now = checkout.order, context.now()
     if order is not None and order.state is State.PAID:
-        return _to(request, context.pages.path(order))
+        return await _to_order(request, order, context)
     browser = browser_of(request)
     path = _path(checkout, context)
     order_path = ""
     if order is not None and order.state is State.PENDING and now < payment_page_end(order):
-        order_path = context.pages.path(order)
+        order_path = (await context.links.pages()).path(order)
     return page(
         request,
         "choice.html",
@@ -97,9 +97,8 @@ async def _chosen(request: Request, context: CashierContext) -> Response:
         return _to(request, _path(checkout, context))  # that page shows that the link has ended
     except TaelError as error:
         return message(request, "not_now", "bad_link_more", 409, code_of(error.reason))
-    path = context.pages.path(order)
     is_another = order.state is State.PENDING and order.pay_type != pay_type
-    return _to(request, path, "still=1" if is_another else "")
+    return await _to_order(request, order, context, "still=1" if is_another else "")
 
 
 async def _leave(request: Request, context: CashierContext) -> Response:
@@ -108,7 +107,7 @@ async def _leave(request: Request, context: CashierContext) -> Response:
         return no_such_page(request)
     order = await leave(checkout, context.payments)
     if order is not None and order.state is State.PAID:
-        return _to(request, context.pages.path(order))
+        return await _to_order(request, order, context)
     return _to(request, f"{_path(checkout, context)}/left")
 
 
@@ -170,7 +169,7 @@ def _site(
         return None
     site = {
         "type": "Wap",
-        "wap_url": context.pages.public_url,
+        "wap_url": context.links.site.public_url,
         "wap_name": checkout.merchant.name[:MAX_SITE_NAME],
     }
     scene_info = json.dumps({"h5_info": site}, ensure_ascii=False, separators=(",", ":"))
@@ -187,7 +186,11 @@ def _notes(checkout: Checkout, browser: Browser) -> list[str]:
 
 
 def _path(checkout: Checkout, context: CashierContext) -> str:
-    return context.pages.checkout_path(checkout.link.mchid, checkout.link.link_id)
+    return context.links.site.checkout_path(checkout.link.mchid, checkout.link.link_id)
+
+
+async def _to_order(request: Request, order: Payment, context: CashierContext, query: str = "") -> Response:
+    return _to(request, (await context.links.pages()).path(order), query)
 
 
 def _to(request: Request, path: str, query: str = "") -> Response:

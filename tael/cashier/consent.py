@@ -162,7 +162,7 @@ async def _page(
 def _again(request: Request, visit: Visit, context: CashierContext) -> Response:
     lang = request.query_params.get("lang", "")
     kept = f"&lang={lang}" if lang.replace("-", "").isalnum() and lang.isascii() else ""
-    return RedirectResponse(f"{context.pages.root}{PATH}?{visit.query}{kept}", 303, PRIVATE)
+    return RedirectResponse(f"{context.links.site.root}{PATH}?{visit.query}{kept}", 303, PRIVATE)
 
 
 def _with_cookie(response: Response, cookie: Secret, context: CashierContext) -> Response:
@@ -185,7 +185,7 @@ def _cookie_name(context: CashierContext) -> str:
 
 
 def _is_https(context: CashierContext) -> bool:
-    return context.pages.public_url.startswith("https://")
+    return context.links.site.public_url.startswith("https://")
 
 
 def _form_token(cookie: Secret) -> str:

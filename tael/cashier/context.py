@@ -5,7 +5,7 @@ from datetime import datetime
 
 from tael.oauth.context import OAuthContext
 from tael.payments.context import PaymentContext
-from tael.payments.domain.page_urls import Pages
+from tael.payments.page_links import PageLinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class CashierContext:
     """Created once per process."""
 
     payments: PaymentContext
-    pages: Pages  #: the addresses below the public URL
+    links: PageLinks
     oauth: OAuthContext
 
     def now(self) -> datetime:

@@ -21,7 +21,7 @@ from tael.cashier.rendering import PRIVATE, TO_WALLET, no_such_page, page, route
 from tael.channels.outcomes import PayCode, PayLink, PayParams
 from tael.payments.checkout import checkout_of
 from tael.payments.domain.checkout import takes_orders
-from tael.payments.domain.page_urls import CASHIER, payment_page_end
+from tael.payments.domain.page_urls import CASHIER, Pages, payment_page_end
 from tael.payments.domain.payment import Payment, State, takes_payers
 from tael.payments.opening import with_pay_data
 
@@ -51,7 +51,7 @@ async def _pay_page(request: Request, context: CashierContext) -> Response:
     if payment is None or not payment.pay_type.has_page:
         return no_such_page(request)
     if payment.pay_type.presentment is Presentment.JSAPI:
-        return RedirectResponse(context.pages.path(payment), 303, PRIVATE)
+        return await _to_page(payment, context)
     return await payment_page(request, payment, context)
 
 
@@ -66,7 +66,7 @@ async def _state(
     request: Request, context: CashierContext, states: ReadCache[tuple[State, datetime]]
 ) -> Response:
     """The state's name in lower case and nothing else. The end of the page is cached with it."""
-    if not _is_entitled(request, context):
+    if not await _is_entitled(request, context):
         return JSONResponse({"state": "unknown"}, 404, PRIVATE)
     mchid, syssn = request.path_params["mchid"], request.path_params["syssn"]
 
@@ -87,7 +87,7 @@ async def _onward(request: Request, context: CashierContext) -> Response:
         return no_such_page(request)
     known = await context.payments.wallets.credentials.app(payment.appcode)
     url = onward_url(payment, known.app if known else None, await checkout_of(payment, context.payments))
-    return to_merchant(url) if url else RedirectResponse(context.pages.path(payment), 303, PRIVATE)
+    return to_merchant(url) if url else await _to_page(payment, context)
 
 
 async def _open(request: Request, context: CashierContext) -> Response:
@@ -102,17 +102,22 @@ async def _open(request: Request, context: CashierContext) -> Response:
     may_go = takes_payers(payment, context.now()) and not payment.is_unopened
     if isinstance(payment.pay, PayLink) and may_go:
         return RedirectResponse(payment.pay.url, 303, TO_WALLET)
-    return RedirectResponse(context.pages.path(payment), 303, PRIVATE)
+    return await _to_page(payment, context)
 
 
-def _is_entitled(request: Request, context: CashierContext) -> bool:
+async def _to_page(payment: Payment, context: CashierContext) -> Response:
+    return RedirectResponse((await context.links.pages()).path(payment), 303, PRIVATE)
+
+
+async def _is_entitled(request: Request, context: CashierContext) -> bool:
     path = request.path_params
-    return context.pages.is_token(path["token"], path["mchid"], path["syssn"])
+    pages = await context.links.pages_for(path["token"])
+    return pages.is_token(path["token"], path["mchid"], path["syssn"], context.now())
 
 
 async def _requested_payment(request: Request, context: CashierContext) -> Payment | None:
     """The payment of the request's path; None if it is unknown, the token is wrong, or its page has ended."""
-    if not _is_entitled(request, context):
+    if not await _is_entitled(request, context):
         return None
     path = request.path_params
     payment = await context.payments.store.payments.by_syssn(path["mchid"], path["syssn"])
@@ -126,10 +131,11 @@ async def payment_page(request: Request, payment: Payment, context: CashierConte
     checkout = await checkout_of(payment, context.payments)
     merchant = known.merchants.get(payment.mchid) if known else None
     now = context.now()
-    path = context.pages.path(payment)
+    pages = await context.links.pages()
+    path = pages.path(payment)
     may_choose = checkout is not None and takes_orders(checkout.link, now)
-    link_path = context.pages.checkout_path(payment.mchid, checkout.link.link_id) if checkout else ""
-    presented = await _presented(payment, context)
+    link_path = pages.checkout_path(payment.mchid, checkout.link.link_id) if checkout else ""
+    presented = await _presented(payment, pages)
     onward = {state: bool(base_url(payment, state, app, checkout)) for state in ENDS}
     return page(
         request,
@@ -158,17 +164,17 @@ async def payment_page(request: Request, payment: Payment, context: CashierConte
     )
 
 
-async def _presented(payment: Payment, context: CashierContext) -> dict[str, Any]:
+async def _presented(payment: Payment, pages: Pages) -> dict[str, Any]:
     """The code, link or parameters for the payer. `action` is "" if they are unknown or the order has ended."""
     nothing: dict[str, Any] = {"action": "", "url": "", "code": "", "params": {}}
     if payment.state is not State.PENDING or payment.close_syssn:
         return nothing
     match payment.pay:
         case PayLink() if payment.pay_type.presentment is Presentment.WAP_PAGE:
-            return nothing | {"action": "open", "url": context.pages.opening_path(payment)}
+            return nothing | {"action": "open", "url": pages.opening_path(payment)}
         case PayLink():
-            code = await qr_code(context.pages.opening_of(payment))
-            return nothing | {"action": "scan", "url": context.pages.opening_path(payment), "code": code}
+            code = await qr_code(pages.opening_of(payment))
+            return nothing | {"action": "scan", "url": pages.opening_path(payment), "code": code}
         case PayCode(text):
             return nothing | {"action": "scan", "code": await qr_code(text)}
         case PayParams(params):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tael.base.clock import Clock
@@ -28,6 +28,10 @@ class ChannelEnvironment:
     server_ip: str
 
 
+def _until_expiry(lifetime: timedelta) -> timedelta:
+    return lifetime
+
+
 @dataclass(frozen=True, slots=True)
 class WalletProtocol:
     """A wallet's protocol. The name is stored with each account and its payments: rename none."""
@@ -41,6 +45,8 @@ class WalletProtocol:
     #: the operator gave. Raises BadSetting.
     check: Callable[[Mapping[str, str], Collection[str], datetime], Mapping[str, str]]
     open_channel: Callable[[ChannelEnvironment], "Channel"]
+    #: For the longest lifetime of an order: the longest time from its creation to the channel's `deadline`.
+    max_deadline: Callable[[timedelta], timedelta] = _until_expiry
 
     def read(
         self,

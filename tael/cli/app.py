@@ -72,6 +72,7 @@ COMMANDS: Final[dict[str, Entry | ExtraEntry]] = {
     "ledger": Entry("ledger", "ledger", "Verify the ledger."),
     "audit": Entry("audit", "audit", "Show the audit log."),
     "maintenance": Entry("maintenance", "maintenance", "Schedule maintenance."),
+    "keys": Entry("keys", "keys", "Rotate encryption keys and link keys."),
     "sandbox": ExtraEntry(*DEMO, "Run both simulated wallets."),
     "listen": ExtraEntry(
         *DEMO,

@@ -38,10 +38,9 @@ def environment_in(folder: Path) -> dict[str, str]:
     url = running_url(folder) or _kept(folder / EXTERNAL_DATABASE)
     if not url:
         raise NoDemo(f"--data: no demo is running in {folder}; `tael demo --data {folder}` starts one")
-    encryption_key = _kept(folder / ENCRYPTION_KEY)
-    if not encryption_key:
+    if not _kept(folder / ENCRYPTION_KEY):
         raise NoDemo(f"--data: {folder / ENCRYPTION_KEY} is missing; the keys cannot be decrypted")
-    found = {"TAEL_DATABASE_URL": url, "TAEL_ENCRYPTION_KEY": encryption_key}
+    found = {"TAEL_DATABASE_URL": url, "TAEL_ENCRYPTION_KEY_FILE": str((folder / ENCRYPTION_KEY).absolute())}
     if (folder / CLOCK).exists():
         found["TAEL_CLOCK_FILE"] = str(folder / CLOCK)
     if (folder / DOCUMENTS).is_dir():

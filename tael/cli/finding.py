@@ -16,6 +16,7 @@ import typer
 
 from tael.audit_log.domain.entry import Origin
 from tael.base.cipher import DecryptionFailed
+from tael.base.key_file import KeySource
 from tael.cli.demo_folder import NoDemo, environment_in
 from tael.cli.isolation import isolated
 from tael.cli.origin import origin_of_command
@@ -62,6 +63,14 @@ def change_store(
 ) -> Answer:
     """As `with_store`, for a command that changes something: `work` gets its origin, for the audit log."""
     return with_store(folder, lambda store, now: work(store, origin_of_command(command, now)))
+
+
+def with_keys(folder: Path | None, work: Callable[[KeySource], Answer]) -> Answer:
+    """Call `work` with the encryption keys, without a database, and return its result."""
+    try:
+        return work(found_settings(folder).key_source())
+    except (BadSettings, NoDemo) as error:
+        raise refused(str(error), UNUSABLE) from error
 
 
 def with_channels(

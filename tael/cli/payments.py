@@ -7,13 +7,12 @@ from typing import Annotated, Any, Final
 import typer
 
 from tael.base.money import Money
-from tael.cli.finding import DataOption, found_settings, with_store
+from tael.cli.finding import DataOption, with_store
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
-from tael.config import Settings
 from tael.ledger.domain.entries import Entry
 from tael.ledger.store.entries import entries_of
 from tael.operations.store import Store
-from tael.payments.domain.page_urls import pages_below
+from tael.payments.domain.page_urls import Pages
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund
 from tael.payments.domain.reversal import Reversal
@@ -33,6 +32,7 @@ class PaymentHistory:
     """A payment and everything recorded about it. Lists are oldest first."""
 
     payment: Payment
+    page: str  #: the path of its page; "" if it has none
     refunds: list[Refund]
     reversals: list[Reversal]
     ledger: list[Entry]
@@ -51,12 +51,12 @@ def show(
     """Show a payment with its refunds, reversals, ledger entries and webhooks."""
 
     async def work(store: Store, now: datetime) -> PaymentHistory | None:
-        return await _history(store, syssn, mchid)
+        return await _history(store, syssn, mchid, now)
 
     history = with_store(data, work)
     if history is None:
         raise refused(f"no payment {syssn}" + (f" of merchant {mchid}" if mchid else ""))
-    page = _page(history.payment, found_settings(data))
+    page = {"page": history.page} if history.page else {}
     if as_json:
         show_json(
             {
@@ -71,7 +71,7 @@ def show(
         _print(history, page)
 
 
-async def _history(store: Store, syssn: str, mchid: str | None) -> PaymentHistory | None:
+async def _history(store: Store, syssn: str, mchid: str | None, now: datetime) -> PaymentHistory | None:
     payment = await (
         store.payments.find_anywhere(syssn) if mchid is None else store.payments.by_syssn(mchid, syssn)
     )
@@ -82,6 +82,7 @@ async def _history(store: Store, syssn: str, mchid: str | None) -> PaymentHistor
     causes = [syssn, *(refund.syssn for refund in refunds), *(reversal.syssn for reversal in reversals)]
     return PaymentHistory(
         payment,
+        await _page(payment, store, now),
         refunds,
         reversals,
         await entries_of(store.database, payment.mchid, causes),
@@ -105,12 +106,12 @@ def _print(history: PaymentHistory, page: dict[str, str]) -> None:
             show_rows(rows, list(rows[0]), title)
 
 
-def _page(payment: Payment, settings: Settings) -> dict[str, str]:
+async def _page(payment: Payment, store: Store, now: datetime) -> str:
     """The path of the payment's page, where the payer pays or sees the result. Barcode payments have none."""
     if not payment.pay_type.has_page:
-        return {}
+        return ""
     # Only the path: the port of a demo is not known from its folder.
-    return {"page": pages_below("", settings.encryption_key_bytes()).path(payment)}
+    return Pages("", await store.link_keys.with_current(now)).path(payment)
 
 
 def _with_money(row: dict[str, Any], currency: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from tael.base.cipher import associated_data
 from tael.base.money import Money
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ TYPES: Final[Mapping[type, str]] = {
 }
 
 
+#: The end of the name of every column with ciphertexts, and of no other.
+ENCRYPTED: Final = "_encrypted"
+
+
 class Home(StrEnum):
     """The part of the database that a table belongs to. No statement writes to one and reads the other."""
 
@@ -45,8 +50,10 @@ class Codec:
     """Stores one field: its columns with their types, and the conversions from the field and from the columns."""
 
     columns: Mapping[str, str]
-    encode: Callable[[Any], tuple[object, ...]]
+    encode: Callable[..., tuple[object, ...]]
     decode: Callable[..., Any]
+    #: Both take the primary key as their last argument: what is encrypted is bound to its row.
+    is_bound: bool = False
 
 
 #: A field of type `Money | None`; both columns are null if it is None.
@@ -94,8 +101,19 @@ class Table(Generic[Row]):
         self.nullable: Final = {
             field.name: field.is_optional for field in self._fields if field.codec is None
         }
-        self._getters = {column: getter for field in self._fields for column, getter in _getters(field)}
-        self._decoders = tuple(_decoders(self._fields))
+        self._getters = {column: getter for field in self._fields for column, getter in _getters(field, key)}
+        # A key that is internal, such as a generated number, binds no ciphertext.
+        places = [self.columns.index(column) for column in key if column in self.types]
+        self._decoders = tuple(_decoders(self._fields, places))
+
+    @property
+    def encrypted(self) -> tuple[str, ...]:
+        """The columns with ciphertexts, which are named so. A test compares them with the schema."""
+        return tuple(column for column in self.columns if column.endswith(ENCRYPTED))
+
+    def place(self, column: str, key: tuple[str, ...]) -> bytes:
+        """What the ciphertext in this column of the row with this primary key is bound to."""
+        return associated_data(self.name, column, key)
 
     @property
     def select(self) -> str:
@@ -188,25 +206,40 @@ def _optional(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else decode(value)
 
 
-def _getters(field: _Field) -> Iterator[tuple[str, Callable[[Any], object]]]:
+def _getters(field: _Field, key: Sequence[str]) -> Iterator[tuple[str, Callable[[Any], object]]]:
     codec, name = field.codec, field.name
     if codec is None:
         yield name, attrgetter(name)
         return
+    bound_to = tuple(key) if codec.is_bound else None
     for place, column in enumerate(codec.columns):
-        yield column, _encoder(codec.encode, name, place)
+        yield column, _encoder(codec.encode, name, place, bound_to)
 
 
-def _encoder(encode: Callable[[Any], tuple[object, ...]], name: str, place: int) -> Callable[[Any], object]:
-    return lambda row: encode(getattr(row, name))[place]
+def _encoder(
+    encode: Callable[..., tuple[object, ...]], name: str, place: int, bound_to: tuple[str, ...] | None
+) -> Callable[[Any], object]:
+    if bound_to is None:
+        return lambda row: encode(getattr(row, name))[place]
+    return lambda row: encode(getattr(row, name), tuple(getattr(row, column) for column in bound_to))[place]
 
 
-def _decoders(fields: Sequence[_Field]) -> Iterator[Callable[[Any], Any]]:
-    """For each field, a function of the record."""
+def _decoders(fields: Sequence[_Field], key: Sequence[int]) -> Iterator[Callable[[Any], Any]]:
+    """For each field, a function of the record. `key` has the places of the primary key."""
     start = 0
     for field in fields:
-        yield _decoder(field, start)
+        yield (
+            _bound_decoder(field, start, key)
+            if field.codec and field.codec.is_bound
+            else _decoder(field, start)
+        )
         start += len(field.columns)
+
+
+def _bound_decoder(field: _Field, start: int, key: Sequence[int]) -> Callable[[Any], Any]:
+    assert field.decode is not None
+    decode, end = field.decode, start + len(field.columns)
+    return lambda record: decode(*record[start:end], tuple(record[place] for place in key))
 
 
 def _decoder(field: _Field, start: int) -> Callable[[Any], Any]:

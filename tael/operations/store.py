@@ -8,24 +8,29 @@ from typing import Any
 
 from tael.audit_log.store.entries import AuditLog
 from tael.base.cipher import Cipher
+from tael.base.key_file import KeySource
 from tael.channels.registry import installed_protocols
+from tael.db.ciphertexts import CiphertextColumn
 from tael.db.database import Database
 from tael.db.due_queue import DueQueue
 from tael.db.due_work import DueWork
 from tael.db.serials import Serials
+from tael.db.tables import Table
 from tael.incidents.store.incidents import Incidents
 from tael.ledger.store.digests import LedgerDigests
-from tael.merchants.store.accounts import Accounts
-from tael.merchants.store.applications import Applications
+from tael.merchants.store.accounts import ACCOUNTS, Accounts
+from tael.merchants.store.applications import APPLICATIONS, Applications
 from tael.merchants.store.document_files import DocumentFiles
 from tael.merchants.store.document_places import Place
+from tael.merchants.store.encryption_keys import EncryptionKeys
 from tael.merchants.store.maintenance import MaintenanceWindows
-from tael.merchants.store.merchants import Merchants
+from tael.merchants.store.merchants import Merchants, app_table
 from tael.oauth.store.attempts import Attempts
 from tael.oauth.store.grants import Grants
 from tael.oauth.store.removal import Removals
 from tael.oauth.store.users import Users
 from tael.payments.store.checkouts import Checkouts
+from tael.payments.store.link_keys import LinkKeys, link_key_table
 from tael.payments.store.payments import Payments
 from tael.payments.store.refunds import Refunds
 from tael.payments.store.reversals import Reversals
@@ -47,6 +52,10 @@ class Store(PaymentTables):
     audit_log: AuditLog
     unmatched_payments: UnmatchedPayments
     webhooks: Webhooks
+    link_keys: LinkKeys
+    encryption_keys: EncryptionKeys
+    ciphertexts: tuple[CiphertextColumn, ...]
+    keys: KeySource
     ledger_digests: LedgerDigests
     users: Users
     grants: Grants
@@ -86,10 +95,22 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         audit_log=AuditLog(database),
         unmatched_payments=unmatched_payments,
         webhooks=webhooks,
+        link_keys=LinkKeys(database, cipher),
+        encryption_keys=EncryptionKeys(database),
+        ciphertexts=_ciphertexts(database, cipher),
+        keys=cipher.keys,
         ledger_digests=ledger_digests,
         users=Users(database),
         grants=Grants(database),
         sign_in_attempts=Attempts(database),
         oauth_removals=oauth_removals,
         due_work=DueWork(database, queues),
+    )
+
+
+def _ciphertexts(database: Database, cipher: Cipher) -> tuple[CiphertextColumn, ...]:
+    """Every column with ciphertexts. A test compares them with the schema."""
+    tables: tuple[Table[Any], ...] = (app_table(cipher), ACCOUNTS, APPLICATIONS, link_key_table(cipher))
+    return tuple(
+        CiphertextColumn(database, cipher, table, column) for table in tables for column in table.encrypted
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 from tael.base.cipher import Cipher
 from tael.base.clock import DemoClock
+from tael.base.key_ring import key_ring
 from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY
 from tael.db.database import Database
 from tael.db.migrate import migrate
@@ -41,7 +42,7 @@ async def _seed(
     database_url: str, encryption_key: bytes, accounts: list[dict[str, Any]], clock: DemoClock
 ) -> list[DemoApp]:
     async with Database(database_url) as database:
-        return await seed(store_over(database, Cipher(encryption_key), 0), accounts, clock.now())
+        return await seed(store_over(database, Cipher(key_ring(encryption_key)), 0), accounts, clock.now())
 
 
 def _row(demo_app: DemoApp, index: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import uvicorn
 
 from tael.base.egress import EgressPolicy
+from tael.base.key_file import read_key_file
 from tael.base.secret import Secret
 from tael.cli.demo_folder import CLOCK, DOCUMENTS, ENCRYPTION_KEY
 from tael.cli.serving import listener_config
@@ -50,7 +51,8 @@ def settings_for(
     """The settings of a demo: both wallets are the sandbox, and webhooks to loopback are allowed."""
     return Settings(
         database_url=Secret(database_url),
-        encryption_key=Secret((folder / ENCRYPTION_KEY).read_text()),
+        encryption_keys=read_key_file(folder / ENCRYPTION_KEY),
+        encryption_key_file=folder / ENCRYPTION_KEY,
         public_url=gateway_url,
         node=0,
         alipay_url=f"{sandbox_url}/gateway.do",

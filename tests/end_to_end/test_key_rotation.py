@@ -1,16 +1,25 @@
-"""A new key for an app: both keys during the overlap, on every way in and out, and only the new one afterwards."""
+"""A new key for an app: both keys during the overlap, on every way in and out, and only the new one afterwards.
 
+And new keys of the gateway itself: its encryption key and its link key, changed by commands under load.
+"""
+
+import os
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.end_to_end.checkout import link_params, open_link, signed
+from tests.end_to_end.applications import signed_up
+from tests.end_to_end.checkout import link_params, look, open_link, signed
 from tests.end_to_end.conftest import private_demo
 from tests.end_to_end.merchant import Merchant, at_once, digest, new_reference
 from tests.end_to_end.receiver import Call, Receiver, receiving
-from tests.end_to_end.rig import Demo, eventually
+from tests.end_to_end.rig import Demo, Members, eventually
+from tests.support.documents import PDF
 
 HOUR_S: Final = 3600
 CALLS_AT_ONCE: Final = 8
@@ -151,6 +160,86 @@ def test_a_change_of_settings_keeps_keys_and_state(shop: Merchant) -> None:
     row = shop.demo.ask("app", "set", shop.appcode, "--notify-offline")
     assert row["overlap_ends_at"] is not None
     assert [is_accepted(shop), is_accepted(new)] == [True, True]
+
+
+# ---- the gateway's own keys --------------------------------------------------------------------------------------
+
+
+def test_payments_webhooks_pages_and_sign_ups_go_on_while_the_gateways_keys_are_rotated(
+    shop: Merchant, receiver: Receiver
+) -> None:
+    """No call is refused, no webhook is lost, and an address from before works afterwards and without the old key."""
+    demo, is_over, before = shop.demo, threading.Event(), page_of(shop)
+    demo.set_app(shop.appcode, "--notify-offline", "--signup-currency", "HKD")
+    document = ("licensephoto", "license.pdf", PDF)
+    merchants = [signed_up(shop, (document,))]
+    paid: list[str] = []
+    pages: list[str] = []
+
+    def client(number: int) -> Members:
+        if number == 0:
+            try:
+                done: Members = demo.ask("keys", "rotate")
+                demo.ask("keys", "rotate-links")
+            finally:
+                is_over.set()
+            return done
+        while not is_over.is_set():
+            match number % 3:
+                case 0:
+                    paid.append(shop.paid("800208")["out_trade_no"])
+                case 1:
+                    pages.append(page_of(shop))
+                    assert {state_of(shop, path) for path in (before, pages[-1])} == {"pending"}
+                case _:
+                    merchants.append(signed_up(shop, (document,)))
+        return {}
+
+    rotation = at_once(CALLS_AT_ONCE, client)[0]
+    assert len(paid) > 2
+    assert len(pages) > 2
+    assert len(merchants) > 2
+    (old,) = rotation["previous_ids"]
+    aged = time.time() - HOUR_S  # so that the command need not wait for writes in progress
+    os.utime(demo.folder / "encryption.key", (aged, aged))
+    demo.ask("keys", "remove", old)
+    shown = demo.ask("keys", "list")
+    assert [(row["key_id"], row["state"]) for row in shown["encryption_keys"]] == [
+        (rotation["key_id"], "encrypts")
+    ]
+    assert [row["documents"] for row in shown["encryption_keys"]] == [len(merchants)]
+    current, previous = shown["link_keys"]
+    assert (current["accepted_until"], previous["accepted_until"] is not None) == (None, True)
+
+    for reference in paid:
+        assert [call.members["respcd"] for call in receiver.wait(reference)] == ["0000"]
+    new = page_of(shop)
+    assert key_ids_of(new) == {current["key_id"]}
+    assert key_ids_of(before) == {previous["key_id"]}
+    for path in (before, pages[0], pages[-1], new):
+        assert state_of(shop, path) == "pending"
+        assert look(shop, path).status == 200
+    shop.paid("800208")
+    for mchid in (merchants[0], merchants[-1]):
+        shown = demo.ask("merchant", "show", mchid)
+        assert shown["application"]["username"].startswith("peter@")
+    saved = demo.folder / "saved"
+    (row,) = demo.ask("merchant", "documents", merchants[0], "--save", str(saved))
+    assert Path(row["file"]).read_bytes() == PDF
+
+
+def key_ids_of(path: str) -> set[str]:
+    """The id of the link key in an address."""
+    return {path.split("/")[5].partition(".")[0]}
+
+
+def page_of(shop: Merchant) -> str:
+    """The path of a new order's page."""
+    return str(shop.open("800207")["pay_url"]).removeprefix(shop.demo.gateway)
+
+
+def state_of(shop: Merchant, path: str) -> str:
+    return str(look(shop, f"{path}/state").members["state"])
 
 
 @pytest.mark.parametrize("command", ["rotate-key", "end-overlap", "disable", "enable"])

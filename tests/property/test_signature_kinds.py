@@ -22,7 +22,7 @@ from tael.base.money import Money
 from tael.base.secret import Secret
 from tael.channels.outcomes import PayCode
 from tael.merchants.domain.merchant import Style
-from tael.payments.domain.page_urls import Pages
+from tael.payments.domain.page_urls import LinkKey, Pages
 from tael.payments.domain.payment import State
 from tael.payments.domain.refund import RefundState
 from tael.qfpay.answers import close_answer, error_answer, payment_answer, query_answer, refund_answer
@@ -45,7 +45,7 @@ from tests.support.signature_attacks import (
     link_joined,
     signed,
 )
-from tests.support.values import MCHID, a_paid_payment, a_payment, a_refund, an_app
+from tests.support.values import MCHID, NOW, a_paid_payment, a_payment, a_refund, an_app
 
 SECURITY: Final = Path(__file__).parents[2] / "SECURITY.md"
 
@@ -265,7 +265,7 @@ def _answers() -> dict[str, dict[str, Any]]:
         reference=REFERENCE, amount=price, syssn=SYSSN, state=State.CLOSED, close_syssn="2" * 24
     )
     back = a_refund(opened, reference=REFERENCE, amount=price, state=RefundState.DONE)
-    pages = Pages("https://pay.example", Secret("00" * 32))
+    pages = Pages("https://pay.example", (LinkKey("k", Secret("00" * 32), NOW),))
     return {
         "payment answer": payment_answer(opened, pages),
         "close answer": close_answer(closed),

@@ -26,7 +26,7 @@ ROUTES_ONLY: Final = cast(
         payments=SimpleNamespace(
             wallets=SimpleNamespace(channels=CHANNELS, credentials=None), store=None, clock=None
         ),
-        pages=None,
+        links=SimpleNamespace(site=None),
         rate_limiter=SimpleNamespace(totals=None),
     ),
 )

@@ -5,12 +5,11 @@ from tael.main import Services, rate_limiter_over
 from tael.merchants.domain.rate_limits import NO_LIMITS, RateLimits
 from tael.operations.store import Store
 from tael.payments.context import PaymentContext
-from tael.payments.domain.page_urls import pages_below
+from tael.payments.page_links import PageLinks
 from tael.qfpay.webhook_bodies import WebhookRenderer
 from tael.unmatched.advance import UnmatchedContext
 from tael.webhooks.delivery import DeliveryContext
 from tests.support.rate_limits import PATIENT_S
-from tests.support.store import ENCRYPTION_KEY
 
 
 def services_of(
@@ -23,7 +22,7 @@ def services_of(
     return Services(
         store=store,
         payments=gateway,
-        pages=pages_below(gateway.wallets.public_url, ENCRYPTION_KEY),
+        links=PageLinks(gateway.wallets.public_url, store.link_keys, gateway.clock, 0),
         unmatched=UnmatchedContext(gateway, store.unmatched_payments),
         deliveries=DeliveryContext(
             store.webhooks, gateway.wallets.credentials, renderer, transport, gateway.clock

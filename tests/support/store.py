@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from tael.base.cipher import Cipher
+from tael.base.key_ring import key_ring
 from tael.db.database import Database
 from tael.ledger.domain.entries import Entry
 from tael.merchants.domain.merchant import UnmatchedPolicy
@@ -27,6 +28,7 @@ from tests.support.values import (
 )
 
 ENCRYPTION_KEY: Final = bytes(range(32))
+CIPHER: Final = Cipher(key_ring(ENCRYPTION_KEY))
 NODE: Final = 9
 
 
@@ -34,7 +36,7 @@ NODE: Final = 9
 async def entered_store(database_url: str, node: int = NODE) -> AsyncIterator[Store]:
     """A process's store on the database at `database_url`."""
     async with Database(database_url) as database:
-        yield store_over(database, Cipher(ENCRYPTION_KEY), node)
+        yield store_over(database, CIPHER, node)
 
 
 async def with_a_merchant(store: Store) -> None:

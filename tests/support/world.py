@@ -10,7 +10,6 @@ from datetime import timedelta
 from traceback import walk_tb
 from typing import Final
 
-from tael.base.cipher import Cipher
 from tael.base.errors import TaelError
 from tael.base.pay_types import PayType, Wallet
 from tael.db.serials import Serials
@@ -19,7 +18,6 @@ from tael.main import Services, all_jobs, services_over
 from tael.operations.store import Store, store_over
 from tael.payments.closes import CloseRequest, close_payment
 from tael.payments.context import PaymentContext
-from tael.payments.domain.page_urls import pages_below
 from tael.payments.domain.payment import Payment
 from tael.payments.notices import NoticeRefused, notified_account, receive_notice
 from tael.payments.opening import PaymentRequest, open_payment
@@ -28,7 +26,7 @@ from tael.payments.reversals import ReversalRequest, reverse_payment
 from tests.support.alipay import TestClock
 from tests.support.crashing import Crash, CrashingChannel, CrashingDatabase, CrashingTransport, Process
 from tests.support.fake_wallet import FakeWallet, Payer
-from tests.support.store import ENCRYPTION_KEY, NODE
+from tests.support.store import CIPHER, NODE
 from tests.support.values import AMOUNT, APPCODE, MCHID, NOW
 
 #: The job that has the next due row, and when it is due; daily reminders, which never end, aside.
@@ -65,7 +63,7 @@ class World:
         """The services inside `process`."""
         database = CrashingDatabase(self.watch.database, process)
         serials = Serials(database, NODE, middle_step)
-        store = replace(store_over(database, Cipher(ENCRYPTION_KEY), NODE), serials=serials)
+        store = replace(store_over(database, CIPHER, NODE), serials=serials)
         return services_over(
             store,
             {
@@ -76,7 +74,7 @@ class World:
             },
             CrashingTransport(process, self.received),
             self.clock,
-            pages_below("http://127.0.0.1:8000", ENCRYPTION_KEY),
+            "http://127.0.0.1:8000",
         )
 
     def gateway(self, process: Process) -> PaymentContext:

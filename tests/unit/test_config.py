@@ -2,7 +2,7 @@
 
 import base64
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ def refusal_of(**changes: str) -> str:
 def test_two_settings_are_enough() -> None:
     settings = read_settings(GOOD)
     assert settings.database_url.reveal() == GOOD["TAEL_DATABASE_URL"]
-    assert settings.encryption_key_bytes() == bytes(range(32))
+    assert [key.content for key in settings.encryption_keys.keys] == [bytes(range(32))]
     assert (settings.alipay_url, settings.alipay_instore_url, settings.wechat_url) == (
         ALIPAY_ONLINE,
         ALIPAY_INSTORE,
@@ -101,7 +101,23 @@ def test_a_secret_may_be_a_file(name: str, tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text(GOOD[name] + "\n")
     others = {other: value for other, value in GOOD.items() if other != name}
-    assert read_settings(others | {f"{name}_FILE": str(path)}) == read_settings(GOOD)
+    settings = read_settings(others | {f"{name}_FILE": str(path)})
+    assert settings.encryption_key_file == (path if name == "TAEL_ENCRYPTION_KEY" else None)
+    assert replace(settings, encryption_key_file=None) == read_settings(GOOD)
+
+
+def test_several_encryption_keys_are_separated_by_commas_or_lines(tmp_path: Path) -> None:
+    other = base64.b64encode(bytes(32)).decode()
+    path = tmp_path / "keys"
+    path.write_text(f"{other}\n{KEY}\n")
+    in_file = read_settings(
+        {"TAEL_DATABASE_URL": GOOD["TAEL_DATABASE_URL"], "TAEL_ENCRYPTION_KEY_FILE": str(path)}
+    )
+    in_variable = read_settings(GOOD | {"TAEL_ENCRYPTION_KEY": f"{other},{KEY}"})
+    for settings in (in_file, in_variable):
+        assert [key.content for key in settings.encryption_keys.keys] == [bytes(32), bytes(range(32))]
+    for wrong, reason in ((f"{KEY},{KEY}", "the same key twice"), (f"{KEY},short", "is not 32 bytes")):
+        assert reason in refusal_of(TAEL_ENCRYPTION_KEY=wrong)
 
 
 def test_no_output_shows_a_secret() -> None:

@@ -76,6 +76,14 @@ def wallet_deadline(order_created: datetime, expires_at: datetime) -> datetime:
     return order_created + timedelta(seconds=seconds) + timeout_rule(seconds)[1]
 
 
+def max_deadline(lifetime: timedelta) -> timedelta:
+    """The longest time from an order's creation until it can no longer be paid, over all products.
+
+    After its lifetime begins the timeout of a web page, the time after a scan, or the lifetime again, in an app.
+    """
+    return lifetime + max(TIMEOUT_RULES[-1][1], timedelta(minutes=AFTER_SCAN_MINUTES), lifetime)
+
+
 def is_night(at: datetime) -> bool:
     """Whether in-store refunds are suspended."""
     beijing = at.astimezone(UTC8)

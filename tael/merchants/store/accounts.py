@@ -130,7 +130,7 @@ class Accounts:
             protocol=account.protocol,
             wallet=account.wallet,
             identity=account.identity,
-            credentials_encrypted=self._cipher.encrypt(Secret(document)),
+            credentials_encrypted=self._cipher.encrypt(Secret(document), _place(account.account_id)),
             created_at=at,
         )
 
@@ -138,10 +138,15 @@ class Accounts:
         return self._account(ACCOUNTS.read(record))
 
     def _account(self, row: AccountRow) -> Account:
-        credentials = _CREDENTIALS.decode(self._cipher.decrypt(row.credentials_encrypted).reveal())
+        document = self._cipher.decrypt(row.credentials_encrypted, _place(row.account_id))
+        credentials = _CREDENTIALS.decode(document.reveal())
         return self._formats.account_of(
             row.protocol, {name: getattr(row, name) for name in SHARED}, credentials
         )
+
+
+def _place(account_id: str) -> bytes:
+    return ACCOUNTS.place("credentials_encrypted", (account_id,))
 
 
 def _contract_of(error: asyncpg.UniqueViolationError) -> str:

@@ -47,6 +47,10 @@ SELECT_APPLICATION: Final = f"SELECT {APPLICATIONS.select} FROM merchant_applica
 SELECT_DOCUMENTS: Final = (
     f"SELECT {DOCUMENTS.select} FROM merchant_document WHERE mchid = $1 ORDER BY created_at, document_id"
 )
+#: In a fixed order, a batch at a time.
+SELECT_ALL_DOCUMENTS: Final = (
+    f"SELECT {DOCUMENTS.select} FROM merchant_document WHERE document_id > $1 ORDER BY document_id LIMIT $2"
+)
 SELECT_DECISIONS: Final = f"SELECT {DECISIONS.select} FROM merchant_decision WHERE mchid = $1 ORDER BY number"
 ADD_APPLICATION: Final = APPLICATIONS.insert_one()
 ADD_DOCUMENTS: Final = DOCUMENTS.insert()
@@ -90,7 +94,7 @@ class Applications:
             merchant.appcode,
             application.username,
             application.license_number,
-            self._cipher.encrypt(Secret(msgspec.json.encode(application).decode())),
+            self._cipher.encrypt(Secret(msgspec.json.encode(application).decode()), _place(merchant.mchid)),
             origin.at,
         )
         try:
@@ -115,13 +119,19 @@ class Applications:
 
     def _application_of(self, record: asyncpg.Record) -> tuple[str, Application]:
         row = APPLICATIONS.read(record)
-        return row.mchid, _APPLICATION.decode(self._cipher.decrypt(row.application_encrypted).reveal())
+        document = self._cipher.decrypt(row.application_encrypted, _place(row.mchid))
+        return row.mchid, _APPLICATION.decode(document.reveal())
 
     # ---- documents -----------------------------------------------------------------------------------------
 
     async def documents_of(self, mchid: str) -> list[Document]:
         """Oldest first."""
         return [DOCUMENTS.read(row) for row in await self._database.fetch(SELECT_DOCUMENTS, mchid)]
+
+    async def all_documents(self, after: str, limit: int) -> list[Document]:
+        """Those of all merchants, by `document_id`, from the one behind `after`; "" is before the first."""
+        rows = await self._database.fetch(SELECT_ALL_DOCUMENTS, after, limit)
+        return [DOCUMENTS.read(row) for row in rows]
 
     async def add_documents(
         self, mchid: str, documents: Sequence[Document], origin: Origin
@@ -167,6 +177,10 @@ class Applications:
             await write_change(connection, origin, MERCHANTS, mchid, before, after)
             await write_change(connection, origin, DECISIONS, f"{mchid}/{row.number}", None, row)
         return row
+
+
+def _place(mchid: str) -> bytes:
+    return APPLICATIONS.place("application_encrypted", (mchid,))
 
 
 async def _insert_documents(connection: "Connection", documents: Sequence[Document], origin: Origin) -> None:

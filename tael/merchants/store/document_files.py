@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from tael.base.cipher import Cipher
+from tael.base.cipher import HEADER_BYTES, Cipher, associated_data, key_id_of
 from tael.base.errors import DocumentsUnavailable
 from tael.merchants.domain.document import Document
 from tael.merchants.store.document_places import Place
@@ -19,6 +19,8 @@ from tael.merchants.store.document_places import Place
 log = structlog.get_logger()
 #: A place that hangs occupies no threads of anything else.
 THREADS: Final = 4
+
+NO_PLACE: Final = "TAEL_DOCUMENTS is not set"
 
 Result = TypeVar("Result")
 
@@ -39,7 +41,7 @@ class DocumentFiles:
         try:
             await self._in_thread(
                 lambda: place.write(
-                    document.document_id, self._cipher.encrypt_content(content, _name(document))
+                    document.document_id, self._cipher.encrypt_content(content, _place(document))
                 )
             )
         except OSError as error:
@@ -50,9 +52,36 @@ class DocumentFiles:
         """The content. Raises OSError, DecryptionFailed."""
         place = self._place
         if place is None:
-            raise FileNotFoundError("TAEL_DOCUMENTS is not set")
+            raise OSError(NO_PLACE)
         return await self._in_thread(
-            lambda: self._cipher.decrypt_content(place.read(document.document_id), _name(document))
+            lambda: self._cipher.decrypt_content(place.read(document.document_id), _place(document))
+        )
+
+    async def key_id(self, document: Document) -> str | None:
+        """The id of the key that its content is encrypted with; None if there is no content.
+
+        Raises OSError, DecryptionFailed.
+        """
+        place = self._place
+        if place is None:
+            raise OSError(NO_PLACE)
+        try:
+            head = await self._in_thread(lambda: place.read_head(document.document_id, HEADER_BYTES))
+        except FileNotFoundError:
+            return None
+        return key_id_of(head)
+
+    async def encrypt_again(self, document: Document) -> None:
+        """Replace its content by the same under the first key. Its row exists, so that nothing else writes it.
+
+        Raises OSError, DecryptionFailed.
+        """
+        place = self._place
+        if place is None:
+            raise OSError(NO_PLACE)
+        content = await self.read(document)
+        await self._in_thread(
+            lambda: place.write(document.document_id, self._cipher.encrypt_content(content, _place(document)))
         )
 
     async def remove(self, document: Document) -> None:
@@ -66,6 +95,6 @@ class DocumentFiles:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def _name(document: Document) -> bytes:
+def _place(document: Document) -> bytes:
     """What a ciphertext is bound to, so that two contents cannot be exchanged."""
-    return f"{document.mchid}/{document.document_id}".encode()
+    return associated_data("merchant_document", "content", (document.mchid, document.document_id))

@@ -24,6 +24,10 @@ class Place(Protocol):
 
     def read(self, name: str) -> bytes: ...
 
+    def read_head(self, name: str, size: int) -> bytes:
+        """The first `size` bytes. Raises FileNotFoundError if there is no such content."""
+        ...
+
     def remove(self, name: str) -> None:
         """It may be missing."""
         ...
@@ -44,6 +48,7 @@ class Folder:
         path = self._path / name
         part = path.with_name(name + UNFINISHED)
         try:
+            part.unlink(missing_ok=True)  # left by a process that was killed
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(content)
                 file.flush()
@@ -56,6 +61,10 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         return (self._path / name).read_bytes()
+
+    def read_head(self, name: str, size: int) -> bytes:
+        with (self._path / name).open("rb") as file:
+            return file.read(size)
 
     def remove(self, name: str) -> None:
         (self._path / name).unlink(missing_ok=True)
@@ -100,6 +109,14 @@ class Bucket:
     def read(self, name: str) -> bytes:
         try:
             return bytes(self._obstore.get(self._store, name).bytes())
+        except self._obstore.exceptions.BaseError as error:
+            raise self._failed(error) from error
+
+    def read_head(self, name: str, size: int) -> bytes:
+        try:
+            return bytes(self._obstore.get_range(self._store, name, start=0, length=size))
+        except (self._obstore.exceptions.NotFoundError, FileNotFoundError) as error:
+            raise FileNotFoundError(f"{self._url}: no such content") from error
         except self._obstore.exceptions.BaseError as error:
             raise self._failed(error) from error
 

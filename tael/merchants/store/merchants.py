@@ -7,7 +7,8 @@ import asyncpg
 
 from tael.audit_log.domain.entry import Origin
 from tael.audit_log.store.entries import write_change
-from tael.base.cipher import Cipher
+from tael.base.cipher import Cipher, associated_data
+from tael.base.secret import Secret
 from tael.db.database import Database
 from tael.db.tables import Codec, Home, Row, Table
 from tael.merchants.domain.merchant import App, Merchant, Operation, PreviousKey
@@ -23,17 +24,38 @@ CREATED_AT: Final = {"created_at": "timestamptz"}
 
 def app_table(cipher: Cipher) -> Table[App]:
     """The table `app`, whose keys `cipher` encrypts."""
+
+    def encrypted(key: Secret, column: str, row: tuple[str, ...]) -> bytes:
+        return cipher.encrypt(key, associated_data("app", column, row))
+
+    def decrypted(ciphertext: bytes, column: str, row: tuple[str, ...]) -> Secret:
+        return cipher.decrypt(ciphertext, associated_data("app", column, row))
+
     return Table(
         "app",
         Home.DIRECTORY,
         App,
         ("appcode",),
         codecs={
-            "key": Codec({"key_encrypted": "bytea"}, lambda key: (cipher.encrypt(key),), cipher.decrypt),
+            "key": Codec(
+                {"key_encrypted": "bytea"},
+                lambda key, row: (encrypted(key, "key_encrypted", row),),
+                lambda ciphertext, row: decrypted(ciphertext, "key_encrypted", row),
+                is_bound=True,
+            ),
             "previous_key": Codec(
                 {"previous_key_encrypted": "bytea", "previous_key_until": "timestamptz"},
-                lambda previous: (cipher.encrypt(previous.key), previous.until) if previous else (None, None),
-                lambda encrypted, until: PreviousKey(cipher.decrypt(encrypted), until) if encrypted else None,
+                lambda previous, row: (
+                    (encrypted(previous.key, "previous_key_encrypted", row), previous.until)
+                    if previous
+                    else (None, None)
+                ),
+                lambda ciphertext, until, row: (
+                    PreviousKey(decrypted(ciphertext, "previous_key_encrypted", row), until)
+                    if ciphertext
+                    else None
+                ),
+                is_bound=True,
             ),
             "allowed_addresses": Codec(
                 {"allowed_addresses": "text[]"}, lambda networks: (list(networks),), tuple

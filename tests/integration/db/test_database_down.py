@@ -10,7 +10,6 @@ import asyncpg
 import pytest
 from starlette.applications import Starlette
 
-from tael.base.cipher import Cipher
 from tael.base.transport import Transport
 from tael.db.database import Database, Limits, RowLocked, SchemaOutdated, StoreUnavailable, budget
 from tael.jobs.runner import Job, run_once
@@ -21,7 +20,15 @@ from tests.integration.payments.test_recording import gateway_over
 from tests.support.alipay import TestClock
 from tests.support.postgres import free_ports
 from tests.support.services import services_of
-from tests.support.store import ENCRYPTION_KEY, NODE, being_paid, count_of, current, entered_store, opened
+from tests.support.store import (
+    CIPHER,
+    NODE,
+    being_paid,
+    count_of,
+    current,
+    entered_store,
+    opened,
+)
 from tests.support.values import NOW, OF_ANY, a_payment
 from tests.support.wire import Wire
 
@@ -71,7 +78,7 @@ async def test_while_the_wire_is_cut_every_call_is_refused_and_afterwards_all_wo
 async def test_a_payer_sees_that_a_page_is_unavailable_and_may_retry(wire: Wire, wired_store: Store) -> None:
     gateway = gateway_over(wired_store)
     services = services_of(gateway, Transport())
-    path = services.pages.path(await opened(wired_store, a_payment()))
+    path = (await services.links.pages()).path(await opened(wired_store, a_payment()))
     app = application(services)
     wire.cut()
     for each in (path, f"{path}/state", f"{path}/onward", "/checkstand/m/l"):
@@ -165,7 +172,7 @@ PATIENCE_S = 20.0  #: a statement's own limit, and a cancellation's, would be lo
 async def soon(wire: Wire, store: Store) -> AsyncIterator[Store]:
     """A store behind the wire with a limit of half a second per call."""
     async with Database(wire.url, SOON) as database:
-        yield store_over(database, Cipher(ENCRYPTION_KEY), NODE)
+        yield store_over(database, CIPHER, NODE)
 
 
 async def test_while_it_hangs_a_crowd_is_refused_in_time(wire: Wire, soon: Store) -> None:

@@ -8,13 +8,12 @@ from typing import Final
 import pytest
 
 from tael.audit.store.snapshot import snapshot
-from tael.base.cipher import Cipher
 from tael.db.database import Database, Limits, RowLocked, StoreUnavailable
 from tael.operations.store import Store, store_over
 from tael.payments.domain.payment import Payment
 from tael.payments.store.reservations import Reserved
 from tests.integration.payments.test_reservations import asking
-from tests.support.store import ENCRYPTION_KEY, NODE, being_paid, count_of, current, opened, paid
+from tests.support.store import CIPHER, NODE, being_paid, count_of, current, opened, paid
 from tests.support.values import MCHID, a_payment
 
 QUICK: Final = Limits(lock_s=0.5, batch_lock_s=0.05, idle_transaction_s=0.3)
@@ -25,7 +24,7 @@ PATIENCE_S: Final = 10.0
 async def quick(store: Store, database_url: str) -> AsyncIterator[Store]:
     """Another process's store, with short limits."""
     async with Database(database_url, QUICK) as database:
-        yield store_over(database, Cipher(ENCRYPTION_KEY), NODE)
+        yield store_over(database, CIPHER, NODE)
 
 
 @asynccontextmanager

@@ -10,13 +10,13 @@ from typing import Any, Final
 import pytest
 
 import tael
-from tael.base.cipher import KEY_BYTES, Cipher
 from tael.base.money import Money
 from tael.base.pay_types import Wallet
 from tael.db import migrate
 from tael.db.tables import MONEY, Home, RowsMissing, Table, write_rows
 from tael.merchants.store.merchants import app_table
 from tael.operations.store import Store
+from tests.support.store import CIPHER
 from tests.support.values import NOW
 
 MIGRATIONS: Final = Path(migrate.__file__).parent / "migrations"
@@ -52,7 +52,7 @@ def declared() -> list[Table[Any]]:
     ]
     tables = {id(value): value for module in modules for value in vars(module).values()}
     found = [table for table in tables.values() if isinstance(table, Table)]
-    return [*found, app_table(Cipher(bytes(KEY_BYTES)))]
+    return [*found, app_table(CIPHER)]
 
 
 TABLES: Final = declared()

@@ -9,6 +9,7 @@ import pytest
 
 from tael.base.cipher import Cipher, DecryptionFailed
 from tael.base.errors import UnderMaintenance
+from tael.base.key_ring import key_ring
 from tael.base.secret import Secret
 from tael.db.database import Database
 from tael.merchants.apps import NoSuchApp, OverlapLasts, add_app, change_app, new_app, rotate_key
@@ -59,7 +60,7 @@ async def test_an_added_app_is_returned_as_it_is_stored(store: Store) -> None:
 
 async def test_no_app_is_added_under_another_encryption_key(store: Store, database_url: str) -> None:
     async with Database(database_url) as database:
-        other = store_over(database, Cipher(bytes(32)), 0)
+        other = store_over(database, Cipher(key_ring(bytes(32))), 0)
         with pytest.raises(DecryptionFailed):
             await add_app(other.merchants, new_app(AppChanges(), "SHOP2"), ORIGIN)
     assert await store.merchants.app("SHOP2") is None

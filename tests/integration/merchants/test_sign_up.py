@@ -9,6 +9,7 @@ import pytest
 
 from tael.base.cipher import Cipher, DecryptionFailed
 from tael.base.errors import ApplicationRefused, DocumentRepeated, DocumentsUnavailable
+from tael.base.key_ring import key_ring
 from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.application import Decision
 from tael.merchants.domain.changes import MerchantChanges
@@ -21,7 +22,7 @@ from tael.merchants.store.applications import CurrencyFixed
 from tael.merchants.store.document_files import DocumentFiles
 from tael.merchants.store.document_places import Folder
 from tael.operations.store import Store
-from tests.support.store import ENCRYPTION_KEY, count_of
+from tests.support.store import CIPHER, count_of
 from tests.support.values import MCHID, ORIGIN, an_app
 from tests.unit.merchants.test_application import an_application
 
@@ -32,7 +33,7 @@ SCANS = [Scan(kind, "application/pdf", kind.value.encode()) for kind in Document
 @pytest.fixture
 def context(store: Store, tmp_path: Path) -> SignUpContext:
     credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows, ttl_s=0)
-    files = DocumentFiles(Folder(tmp_path), Cipher(ENCRYPTION_KEY))
+    files = DocumentFiles(Folder(tmp_path), CIPHER)
     return SignUpContext(store.merchants, store.applications, files, credentials)
 
 
@@ -54,6 +55,9 @@ class FullDisk:
 
     def read(self, name: str) -> bytes:
         return (self._folder / name).read_bytes()
+
+    def read_head(self, name: str, size: int) -> bytes:
+        return self.read(name)[:size]
 
     def remove(self, name: str) -> None:
         (self._folder / name).unlink(missing_ok=True)
@@ -87,7 +91,7 @@ async def test_a_file_that_cannot_be_written_leaves_nothing(
     store: Store, context: SignUpContext, tmp_path: Path
 ) -> None:
     before = await rows_of(store)
-    full = replace(context, files=DocumentFiles(FullDisk(tmp_path), Cipher(ENCRYPTION_KEY)))
+    full = replace(context, files=DocumentFiles(FullDisk(tmp_path), CIPHER))
     with pytest.raises(DocumentsUnavailable):
         await sign_up(an_application(), SCANS, APP, ORIGIN, full)
     assert (await rows_of(store), names_in(tmp_path)) == (before, set())
@@ -96,7 +100,7 @@ async def test_a_file_that_cannot_be_written_leaves_nothing(
 async def test_without_a_folder_files_are_refused_and_a_sign_up_without_files_is_not(
     store: Store, context: SignUpContext
 ) -> None:
-    nowhere = replace(context, files=DocumentFiles(None, Cipher(ENCRYPTION_KEY)))
+    nowhere = replace(context, files=DocumentFiles(None, CIPHER))
     with pytest.raises(DocumentsUnavailable):
         await sign_up(an_application(), SCANS, APP, ORIGIN, nowhere)
     mchid = await sign_up(an_application(), [], APP, ORIGIN, nowhere)
@@ -131,7 +135,7 @@ async def test_another_key_or_another_files_content_is_found(
     await add_documents(MCHID, SCANS[:2], ORIGIN, context)
     first, second = await store.applications.documents_of(MCHID)
     with pytest.raises(DecryptionFailed):
-        await DocumentFiles(Folder(tmp_path), Cipher(bytes(32))).read(first)
+        await DocumentFiles(Folder(tmp_path), Cipher(key_ring(bytes(32)))).read(first)
     with pytest.raises(DocumentChanged, match=first.document_id):
         await content_of(context.files, replace(first, sha256=second.sha256))
     (tmp_path / first.document_id).write_bytes((tmp_path / second.document_id).read_bytes())

@@ -1,12 +1,11 @@
 """Consecutive unverified responses are one incident of the account; a verified one resets the count."""
 
-from tael.base.cipher import Cipher
 from tael.db.database import Database
 from tael.incidents.domain.incident import IncidentKind
 from tael.operations.store import Store, store_over
 from tael.payments.verification import MAX_UNVERIFIED, AnswerChecks
 from tests.support.alipay import TestClock
-from tests.support.store import ENCRYPTION_KEY, NODE
+from tests.support.store import CIPHER, NODE
 from tests.support.values import NOW, ORIGIN, a_wechat_account, an_alipay_account
 
 ALIPAY, WECHAT = an_alipay_account("alipay-online"), a_wechat_account()
@@ -55,7 +54,7 @@ async def test_further_responses_after_the_resolution_raise_it_again(store: Stor
 
 async def test_an_unreachable_database_delays_no_response(store: Store) -> None:
     async with Database("postgresql://tael:x@127.0.0.1:1/tael") as away:
-        checks = AnswerChecks(store_over(away, Cipher(ENCRYPTION_KEY), NODE).incidents, TestClock(NOW))
+        checks = AnswerChecks(store_over(away, CIPHER, NODE).incidents, TestClock(NOW))
         for _ in range(4):
             await checks.note(ALIPAY, False)
     assert await causes(store) == []

@@ -18,6 +18,7 @@ from tael.api.pipeline import BEARER, CALL, CONSENT_LINK, LINK, QUERY, TOOL, ser
 from tael.api.steps import limit_address, read_body, read_call, read_link
 from tael.base.cipher import Cipher
 from tael.base.errors import NotAllowed, NotAuthentic, RateLimited
+from tael.base.key_ring import key_ring
 from tael.db.database import Database, StoreUnavailable
 from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.rate_limits import NO_LIMITS
@@ -122,7 +123,7 @@ def test_every_endpoint_has_one_of_the_lists() -> None:
 
 def access(guard: AddressGuard | None = None) -> Access:
     """Over a database that is not entered: no step here reaches it."""
-    store = store_over(Database("postgresql://localhost/none"), Cipher(bytes(32)), 1)
+    store = store_over(Database("postgresql://localhost/none"), Cipher(key_ring(bytes(32))), 1)
     credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows)
     limiter = limiter_over(Ledger(), TestClock(), NO_LIMITS)
     guard = guard or AddressGuard(0, TestClock())

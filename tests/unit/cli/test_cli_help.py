@@ -24,6 +24,7 @@ ORDER_OF_USE = [
         "audit",
         "maintenance",
     ),
+    "keys",
     *("sandbox", "listen", "trigger", "conformance"),
 ]
 

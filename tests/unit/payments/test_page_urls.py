@@ -1,4 +1,4 @@
-"""Addresses of pages: a token derived only from the encryption key and the numbers, and the page's end."""
+"""Addresses of pages: a token derived only from a link key and the numbers, and the page's end."""
 
 import dataclasses
 from datetime import timedelta
@@ -6,18 +6,19 @@ from datetime import timedelta
 import pytest
 
 from tael.base.pay_types import PAY_TYPES
-from tael.payments.domain.page_urls import Pages, pages_below, payment_page_end
+from tael.base.secret import Secret
+from tael.payments.domain.page_urls import LinkKey, Pages, payment_page_end
 from tael.payments.domain.payment import State, advance
 from tests.support.values import NOW, a_payment
 
-KEY = bytes(range(32))
-#: By openssl: HMAC-SHA256 of the purpose under KEY, under that of the text, in base64url; the first 16 letters.
-TOKEN = "0i-m5JMPLuDikH9n"
+KEY = LinkKey("k7Qx2a9Z", Secret(bytes(range(32)).hex()), NOW)
+#: By openssl: HMAC-SHA256 of the text under KEY, in base64url; the first 16 letters.
+TOKEN = "k7Qx2a9Z._6j2Sv3bvwMrU3r6"
 NUMBERS = ("M1", "202601020900990000000001")
 
 
-def pages(public_url: str = "https://pay.example", key: bytes = KEY) -> Pages:
-    return pages_below(public_url, key)
+def pages(public_url: str = "https://pay.example", *keys: LinkKey) -> Pages:
+    return Pages(public_url, keys or (KEY,))
 
 
 def test_a_token_is_the_one_computed_with_openssl() -> None:
@@ -25,16 +26,39 @@ def test_a_token_is_the_one_computed_with_openssl() -> None:
 
 
 def test_a_token_depends_on_payment_merchant_and_key() -> None:
-    assert pages().is_token(TOKEN, *NUMBERS)
-    assert not pages().is_token(TOKEN, "M2", NUMBERS[1])
-    assert not pages().is_token(TOKEN, "M1", "202601020900990000000002")
-    assert not pages(key=bytes(32)).is_token(TOKEN, *NUMBERS)
-    for wrong in ("", TOKEN[:-1], TOKEN + "A", TOKEN.lower(), "香" * 16):
-        assert not pages().is_token(wrong, *NUMBERS)
+    other = dataclasses.replace(KEY, key=Secret("00" * 32))
+    assert pages().is_token(TOKEN, *NUMBERS, NOW)
+    assert not pages().is_token(TOKEN, "M2", NUMBERS[1], NOW)
+    assert not pages().is_token(TOKEN, "M1", "202601020900990000000002", NOW)
+    assert not pages("", other).is_token(TOKEN, *NUMBERS, NOW)
+    mac = TOKEN.partition(".")[2]
+    wrong = (
+        "",
+        TOKEN[:-1],
+        TOKEN + "A",
+        TOKEN.lower(),
+        mac,
+        f".{mac}",
+        f"k7Qx2a9Z{mac}",
+        f"x.{mac}",
+        "香" * 16,
+    )
+    for each in wrong:
+        assert not pages().is_token(each, *NUMBERS, NOW)
+
+
+def test_a_key_before_the_current_one_is_accepted_until_its_time_has_passed() -> None:
+    ends_at = NOW + timedelta(days=61)
+    current = LinkKey("newKey00", Secret("11" * 32), NOW)
+    rotated = pages("", current, dataclasses.replace(KEY, accepted_until=ends_at))
+    assert rotated.token(*NUMBERS).startswith("newKey00.")
+    assert rotated.is_token(TOKEN, *NUMBERS, ends_at - timedelta(seconds=1))
+    assert not rotated.is_token(TOKEN, *NUMBERS, ends_at)
+    assert rotated.is_token(rotated.token(*NUMBERS), *NUMBERS, ends_at)
 
 
 def test_pages_do_not_show_their_key() -> None:
-    assert "878b1224" not in repr(pages())
+    assert KEY.key.reveal() not in repr(pages())
 
 
 def test_an_address_is_below_the_public_url_and_a_path_below_its_path() -> None:

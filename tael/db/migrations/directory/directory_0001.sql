@@ -201,3 +201,18 @@ CREATE TABLE oauth_removal (
     remove_at              timestamptz NOT NULL,
     lease_until            timestamptz
 );
+
+-- Keys that encrypt or have encrypted. A rotation uses no key a second time. The keys themselves are never here.
+CREATE TABLE encryption_key (
+    encryption_key_id  text CONSTRAINT encryption_key_pkey PRIMARY KEY, -- a digest of the key
+    noted_at           timestamptz NOT NULL
+);
+
+-- Keys of the tokens in the addresses of payers' pages. Two processes that both need a first one: the index decides.
+CREATE TABLE link_key (
+    key_id          text CONSTRAINT link_key_pkey PRIMARY KEY, -- a part of each token
+    key_encrypted   bytea NOT NULL,
+    created_at      timestamptz NOT NULL,
+    accepted_until  timestamptz -- null for the current key
+);
+CREATE UNIQUE INDEX link_key_current ON link_key ((true)) WHERE accepted_until IS NULL;
