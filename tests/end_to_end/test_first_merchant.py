@@ -22,9 +22,10 @@ from tests.end_to_end.applications import (
     post,
     upload,
 )
-from tests.end_to_end.merchant import Merchant, send
+from tests.end_to_end.merchant import ALL_TYPES, Merchant, send
 from tests.end_to_end.rig import END_LIMIT_S, ROOT, START_LIMIT_S, Demo, eventually, free_port_block
 from tests.end_to_end.test_crowds import settings
+from tests.end_to_end.test_pay_types import BARCODES, ONLINE
 from tests.support.commands import clean_environment
 from tests.support.documents import (
     PDF,
@@ -46,6 +47,8 @@ DATABASE = "first_merchant"
 ROLE = "first_merchant_gateway"
 #: The settings of a WeChat Pay account, and its files with the members of the sandbox's control API.
 WECHAT = ("mch_id", "appid", "sign_type", "sub_mch_id", "sub_appid", "mini_appid", "app_appid")
+#: What the contract includes beside the first pay types.
+WECHAT_GRANTS = ("supports_h5", "supports_wechat_hk")
 WECHAT_FILES = {"key": "key", "certificate": "cert_pem", "certificate_key": "key_pem"}
 
 
@@ -125,11 +128,12 @@ def add_accounts(operator: Operator, demo: Demo, mchid: str) -> None:
     """The accounts that the sandbox's first shop has at both wallets. The demo's gateway has them as well."""
     for index, row in enumerate(row for row in demo.control("accounts") if row["shop"] == "demo"):
         if row["wallet"] == "wechat":
-            values = {name: row[name] for name in WECHAT}
+            values = {name: row[name] for name in WECHAT} | dict.fromkeys(WECHAT_GRANTS, "true")
             files = {name: row[member] for name, member in WECHAT_FILES.items()}
             protocol = "wechat_v2"
         else:
             values = {name: row[name] for name in ("pid", "scene", "sign_type")}
+            values |= {"supports_alipay_hk": "true"}
             names = {"key": "key"} if row["sign_type"] == "MD5" else {}
             names |= {"private_key": "private_key_pem", "alipay_public_key": "alipay_public_key_pem"}
             files = {name: row[member] for name, member in names.items()}
@@ -175,8 +179,8 @@ def test_an_operator_takes_a_merchant_from_its_sign_up_to_its_first_payments(
     assert asked(developer, mchid=mchid)["data"]["state"] == 1
     assert merchant.open("800201").respcd == "1135"
     add_accounts(operator, demo, mchid)
-    for pay_type in ("800208", "800108", "800201", "800151"):
-        merchant.paid(pay_type)
+    for pay_type in sorted({*ALL_TYPES, *ONLINE, *BARCODES}):
+        assert merchant.row(merchant.paid(pay_type)["syssn"])["pay_type"] == pay_type
     operator.ask("ledger", "verify")
 
     signed_up = operator.ask("audit", "list", "--actor", f"app {app['appcode']}", "--kind", "merchant")
