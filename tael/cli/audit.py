@@ -65,12 +65,12 @@ def _row(entry: AuditEntry) -> Mapping[str, Any]:
         "address": entry.address,
         "action": entry.action,
         "subject": f"{entry.subject_kind} {entry.subject_id}",
-        "changes": "\n".join(_changes(entry.before, entry.after)),
+        "changes": "; ".join(_changes(entry.before, entry.after)),
     }
 
 
 def _changes(before: Values | None, after: Values | None) -> list[str]:
-    """One line for each field. Of a new or removed row, fields without a value are left out."""
+    """A text for each field. Of a new or removed row, fields without a value are left out."""
     if before is None or after is None:
         sign, values = ("+", after) if before is None else ("-", before)
         return [

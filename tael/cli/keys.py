@@ -71,7 +71,8 @@ def rotate(data: DataOption = None, as_json: JsonOption = False) -> None:
     done = _changed(
         lambda: change_store("keys rotate", data, lambda store, origin: rotate_keys(store, origin, _wait))
     )
-    _show(_rotation_row(done), as_json)
+    row = _rotation_row(done)
+    _show(row if as_json else row | {"previous_ids": ", ".join(done.previous_ids)}, as_json)
     if done.unreadable:
         raise refused(f"no key decrypts these; restore them or the key: {', '.join(done.unreadable)}")
 

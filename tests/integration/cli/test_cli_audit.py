@@ -173,6 +173,9 @@ def test_every_command_that_changes_something_is_logged(operator: Operator) -> N
         (entry,) = [entry for entry in ours if entry["subject_kind"] == table and field in shown(entry)]
         assert subject in ("", entry["subject_id"]), command
         assert ((entry["before"] or {}).get(field), (entry["after"] or {}).get(field)) == (old, new), command
+    shown_in_table = operator.run("audit", "list", "--subject", "tea", "--limit", "1")
+    assert "merchant tea" in shown_in_table
+    assert "state: disabled \u2192 active" in shown_in_table
     everything = operator.run("audit", "list", "--limit", "1000", "--json")
     assert KEY not in everything
     assert KEY not in operator.run("audit", "list")
