@@ -30,17 +30,26 @@ from tael_sandbox.wallet import ControlError, Row, Wallet
 ACTIONS: Final = ("pay", "cancel", "wrong_password")
 BODY_LIMIT_BYTES: Final = 64 * 1024
 DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+KEY: Final = re.compile(r"[A-Za-z0-9]{32}", re.ASCII)
 FIRST_YEAR: Final = 2000
 
 
 class Control:
     def __init__(
-        self, wallets: Sequence[Wallet], books: Books, clock: Clock, shops: Shops, faults: Faults
+        self,
+        wallets: Sequence[Wallet],
+        books: Books,
+        clock: Clock,
+        shops: Shops,
+        faults: Faults,
+        save_shops: Callable[[Shops], None],
     ) -> None:
         self._wallets = wallets
         self._books = books
         self._clock = clock
         self._faults = faults
+        self._shops = shops
+        self._save_shops = save_shops
         self._shop_order = {shop.label: place for place, shop in enumerate(shops.shops)}
 
     def routes(self) -> list[BaseRoute]:
@@ -50,6 +59,7 @@ class Control:
             self._route("confirm", post=self._confirm),
             self._route("payers", get=self._payers),
             self._route("accounts", get=self._accounts, put=self._put_account),
+            self._route("keys", post=self._replace_keys),
             self._route("book", get=self._book),
             self._route("statements", post=self._close_day),
             self._route("profile", get=self._read_profile, put=self._put_profile),
@@ -168,14 +178,32 @@ class Control:
         return sorted(rows, key=lambda row: self._shop_order[row["shop"]])
 
     def _put_account(self, body: Row) -> Row:
-        name, shop, language = (text_of(body, field) for field in ("wallet", "shop", "bill_headers"))
+        wallet, shop = self._shop_at_wallet(body)
+        language = text_of(body, "bill_headers")
+        if language is None:
+            raise ControlError("bill_headers is missing", "bill_headers")
+        return wallet.set_bill_headers(shop, language)
+
+    def _replace_keys(self, body: Row) -> list[Row]:
+        """The wallet's accounts that have another key now: of this shop, or of all shops of its service provider."""
+        wallet, shop = self._shop_at_wallet(body)
+        key = text_of(body, "key")
+        if key is not None and KEY.fullmatch(key) is None:
+            raise ControlError("key is 32 letters and digits", "key")
+        before = wallet.accounts()
+        self._shops = wallet.with_new_keys(self._shops, shop, key)
+        self._save_shops(self._shops)
+        for each in self._wallets:
+            each.use(self._shops)
+        return [row for row in wallet.accounts() if row not in before]
+
+    def _shop_at_wallet(self, body: Row) -> tuple[Wallet, str]:
+        name, shop = text_of(body, "wallet"), text_of(body, "shop")
         if name not in self._names:
             raise ControlError(f"wallet is one of {', '.join(self._names)}", "wallet")
         if shop is None:
             raise ControlError("shop is missing", "shop")
-        if language is None:
-            raise ControlError("bill_headers is missing", "bill_headers")
-        return self._wallet(name).set_bill_headers(shop, language)
+        return self._wallet(name), shop
 
     def _book(self, request: Request) -> dict[str, list[Row]]:
         wallet = request.query_params.get("wallet")

@@ -15,6 +15,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -39,7 +40,7 @@ from tael_sandbox.logs import configure_logs
 from tael_sandbox.notices import Courier
 from tael_sandbox.own_pages import OwnPages, is_own_page, name_in
 from tael_sandbox.phone.phone import Phone
-from tael_sandbox.shops import open_shops
+from tael_sandbox.shops import open_shops, save_shops
 from tael_sandbox.tls import PeerCertificateProtocol, server_context
 from tael_sandbox.unserved import UnservedCall
 from tael_sandbox.wallet import Wallet
@@ -125,7 +126,8 @@ async def serve(options: argparse.Namespace) -> None:
         phone.tick()
 
     courier = Courier(books, clock, tick, NoticeFaults(books, faults, tamperings))
-    control = Control(wallets, books, clock, shops, faults)
+    save = partial(save_shops, directory / "shops.json")
+    control = Control(wallets, books, clock, shops, faults, save)
     app = OwnPages(
         FaultMiddleware(CourierWaker(build_app(wallets, control, phone), courier), faults, tamperings),
         [options.host, *options.allowed_host],

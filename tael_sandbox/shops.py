@@ -1,4 +1,4 @@
-"""The merchants of the wallets, created once with random keys and stored in one private file.
+"""The merchants of the wallets, created once with random keys and stored in one private file. Keys can be replaced.
 
 `demo` has contracts with both wallets, `wechat_only` only with WeChat Pay, `chain_east` and `chain_west` are two
 shops of one chain under another WeChat service provider. Each has another sign_type, so that every one is in use. The
@@ -88,8 +88,42 @@ def open_shops(path: Path) -> Shops:
     stored = _shops_from(json.loads(path.read_text("utf-8"))) if path.exists() else None
     shops = _with_every_appid(_with_direct_merchant(_with_every_currency(stored or _new_shops())))
     if shops != stored:
-        _write_private_file(path, json.dumps(asdict(shops), indent=1))
+        save_shops(path, shops)
     return shops
+
+
+def save_shops(path: Path, shops: Shops) -> None:
+    """Writes the file that `open_shops` reads at the next start."""
+    _write_private_file(path, json.dumps(asdict(shops), indent=1))
+
+
+def with_new_alipay_keys(shops: Shops, label: str, key: str | None) -> Shops:
+    """The shop's contracts with another key of their sign type: the shared one, or the merchant's private key.
+
+    Alipay's own key stays. `key` is the shared key; None generates one.
+    """
+
+    def changed(contract: AlipayContract) -> AlipayContract:
+        if contract.sign_type == "MD5":
+            return replace(contract, key=key or _key())
+        return replace(contract, private_key_pem=_private_key_pem())
+
+    return replace(
+        shops,
+        shops=tuple(
+            replace(shop, alipay=tuple(map(changed, shop.alipay))) if shop.label == label else shop
+            for shop in shops.shops
+        ),
+    )
+
+
+def with_new_wechat_key(shops: Shops, mch_id: str, key: str | None) -> Shops:
+    """With another API key of `mch_id`, for all its sub-merchants; None generates one."""
+    accounts = (
+        replace(account, key=key or _key()) if account.mch_id == mch_id else account
+        for account in shops.merchant_accounts
+    )
+    return replace(shops, merchant_accounts=tuple(accounts))
 
 
 def _new_shops() -> Shops:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from tael_sandbox.fault_injection.tampering import Tampering
+from tael_sandbox.shops import Shops
 from tael_sandbox.unserved import UnservedCall
 
 Row = dict[str, Any]
@@ -98,6 +99,17 @@ class Wallet(Protocol):
 
     def set_bill_headers(self, shop: str, language: str) -> Row:
         """Sets the language of the bills' headings of the shop's account. Raises ControlError if it has none."""
+        ...
+
+    def with_new_keys(self, shops: Shops, shop: str, key: str | None) -> Shops:
+        """`shops` with other keys of the shop's accounts at this wallet; `key` is the shared one, None generates it.
+
+        Raises ControlError if the shop has no account, or none with a shared key.
+        """
+        ...
+
+    def use(self, shops: Shops) -> None:
+        """Sign and verify with the keys of `shops` from now on."""
         ...
 
     def openids(self, payer: str) -> dict[str, str]: ...

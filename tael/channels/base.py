@@ -19,11 +19,12 @@ class BadSignature(Exception):
     """A notice that failed verification: it must change nothing."""
 
 
-#: Called after each response that must be signed, with whether its signature is the wallet's. Never raises.
-NoteAnswer = Callable[[Account, bool], Awaitable[None]]
+#: Called after each response that must be signed, with the account of `Account.verifiers` whose keys verified it, or
+#: None. Never raises.
+NoteAnswer = Callable[[Account, Account | None], Awaitable[None]]
 
 
-async def note_nothing(account: Account, is_verified: bool) -> None:
+async def note_nothing(account: Account, verifier: Account | None) -> None:
     """For a channel whose responses are not counted."""
 
 
@@ -167,9 +168,12 @@ class Channel(Protocol):
         ...
 
     async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
-        """Verify and parse a wallet's notice. Raises BadSignature. Whether the order is ours is not checked."""
+        """Verify and parse a wallet's notice, with the keys of one of the account's `verifiers`. Raises BadSignature.
+
+        Whether the order is ours is not checked.
+        """
         ...
 
     def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
-        """The order number in a payer's return from the wallet, if properly signed. Only a hint."""
+        """The order number in a payer's return from the wallet, if one of the `verifiers` signed it. Only a hint."""
         ...

@@ -81,6 +81,11 @@ class WalletProtocol:
         """`account` with these texts of an operator. Raises BadSetting."""
         return replace(account, **self._values(self.read(given, now, self.credentials_of(account))))
 
+    def has_same_keys(self, account: Account, other: Account) -> bool:
+        """Whether both sign and verify in the same way: no credential differs."""
+        names = [setting.name for setting in self.settings if setting.is_credential]
+        return all(getattr(account, name) == getattr(other, name) for name in names)
+
     def credentials_of(self, account: Account) -> Mapping[str, str]:
         """The inverse of `account_of`."""
         return {setting.name: _text_of(getattr(account, setting.name)) for setting in self.settings}

@@ -50,10 +50,19 @@ class Setting:
     kind: Kind = Kind.TEXT
     default: str | None = None  #: None: it must be given
     is_fixed: bool = False  #: identifies the account, so it cannot be changed
+    is_sign_type: bool = False  #: selects the algorithm of signatures
+    is_for_messages: bool = (
+        True  #: false for a secret of another purpose than messages from and to the wallet
+    )
 
     @property
     def is_shown(self) -> bool:
         return self.kind in (Kind.TEXT, Kind.FLAG)
+
+    @property
+    def is_credential(self) -> bool:
+        """Whether messages are signed or verified with it, so that a change needs an overlap."""
+        return self.is_sign_type or (self.is_for_messages and not self.is_shown)
 
 
 class BadSetting(Exception):

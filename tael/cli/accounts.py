@@ -4,7 +4,7 @@ Secrets are read from files and never shown. A running gateway applies a change 
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
@@ -26,16 +26,18 @@ from tael.operations.accounts import (
     AccountRefused,
     Check,
     Terms,
+    Verifiers,
     account_members,
     add_account,
     change_accounts,
     check_accounts,
+    end_overlaps,
 )
 from tael.operations.store import Store
 
 accounts: Final = typer.Typer(
     help="Manage wallet accounts.",
-    cls=group_in_order("add", "set", "list", "check", "protocols"),
+    cls=group_in_order("add", "set", "end-overlap", "list", "check", "protocols"),
     no_args_is_help=True,
 )
 
@@ -52,6 +54,18 @@ FileOption = Annotated[
         "--file",
         metavar="NAME=PATH",
         help="A setting that is the content of a file, as every key is. Can be given several times.",
+    ),
+]
+AccountArgument = Annotated[
+    str | None, typer.Argument(metavar="ACCOUNT", help="The account id, as shown by `tael account list`.")
+]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="NAME=VALUE",
+        help="Instead of ACCOUNT: all accounts with this member of `tael account list`. "
+        "Can be given several times; all of them must match.",
     ),
 ]
 WindowOption = Annotated[
@@ -118,45 +132,60 @@ def add(
 
 @accounts.command("set")
 def set_account(
-    account_id: Annotated[
-        str | None, typer.Argument(metavar="ACCOUNT", help="The account id, as shown by `tael account list`.")
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--where",
-            metavar="NAME=VALUE",
-            help="Instead of ACCOUNT: all accounts with this member of `tael account list`. "
-            "Can be given several times; all of them must match.",
-        ),
-    ] = None,
+    account_id: AccountArgument = None,
+    where: WhereOption = None,
     settings: SetOption = None,
     files: FileOption = None,
     refund_window_days: WindowOption = None,
     supports_partial_refunds: PartialRefundsOption = None,
     fee_rate_ppm: FeeRateOption = None,
+    overlap_hours: Annotated[
+        int,
+        typer.Option(
+            metavar="HOURS",
+            min=0,
+            max=inputs.MAX_OVERLAP_HOURS,
+            help="If a key, a certificate or the sign type changes: how long answers and notices that the wallet signs "
+            "with the previous one are still accepted; 0 ends it at once.",
+        ),
+    ] = 72,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change the settings, the refund rules or the fee of an account. What is not given keeps its value.
 
-    The key and the certificate of a WeChat Pay service provider are in the accounts of all its sub-merchants: change
-    them together with `--where mch_id=NUMBER`.
+    Requests are signed with a new key at once. The key and the certificate of a WeChat Pay service provider are in the
+    accounts of all its sub-merchants: change them together with `--where mch_id=NUMBER`.
     """
-    if (account_id is None) == (not where):
-        raise refused("give either ACCOUNT or --where", UNUSABLE)
-    selected = _pairs(where, "--where") if account_id is None else {"account_id": account_id}
+    selected = _selected(account_id, where)
     given = _given(settings, files)
     terms = Terms(refund_window_days, supports_partial_refunds, fee_rate_ppm)
+    overlap = timedelta(hours=overlap_hours)
 
     async def work(store: Store, origin: Origin) -> list[Account]:
-        return await change_accounts(store, selected, given, terms, origin=origin, now=_now())
+        return await change_accounts(
+            store, selected, given, terms, overlap=overlap, origin=origin, now=_now()
+        )
 
     changed = _done(lambda: change_store("account set", data, work))
-    if account_id is not None:
-        _show(changed[0], as_json)
-    else:
-        _show_all(changed, as_json)
+    _show_changed(changed, account_id, as_json)
+
+
+@accounts.command("end-overlap")
+def end(
+    account_id: AccountArgument = None,
+    where: WhereOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End the overlap of a change: from now on only the account's current keys verify the wallet's messages."""
+    selected = _selected(account_id, where)
+    ended = _done(
+        lambda: change_store(
+            "account end-overlap", data, lambda store, origin: end_overlaps(store, selected, origin)
+        )
+    )
+    _show_changed(ended, account_id, as_json)
 
 
 @accounts.command("list")
@@ -185,7 +214,8 @@ def check(
     """Check the credentials of accounts without moving money.
 
     Keys and certificates must match each other and be valid today. Then the wallet is queried for an order that does
-    not exist, which it must answer. Exit code 1 if an account fails.
+    not exist, which it must answer. In an overlap the result names the credentials that verified the answer. Exit
+    code 1 if an account fails.
     """
 
     async def work(store: Store, at: datetime) -> list[Account]:
@@ -195,8 +225,11 @@ def check(
         return chosen
 
     chosen = _done(lambda: with_store(data, work))
+    verifiers = Verifiers()
     checks = with_channels(
-        data, lambda store, channels, at: check_accounts(chosen, channels, store, at=at, now=_now())
+        data,
+        lambda store, channels, at: check_accounts(chosen, channels, store, verifiers, at=at, now=_now()),
+        verifiers.note,
     )
     rows = [_check_members(each) for each in checks]
     if as_json:
@@ -286,6 +319,20 @@ def _setting_rows(protocol: WalletProtocol) -> list[dict[str, str]]:
         }
         for setting in protocol.settings
     ]
+
+
+def _selected(account_id: str | None, where: list[str] | None) -> dict[str, str]:
+    """The members of the accounts that are meant."""
+    if (account_id is None) == (not where):
+        raise refused("give either ACCOUNT or --where", UNUSABLE)
+    return _pairs(where, "--where") if account_id is None else {"account_id": account_id}
+
+
+def _show_changed(changed: Sequence[Account], account_id: str | None, as_json: bool) -> None:
+    if account_id is not None:
+        _show(changed[0], as_json)
+    else:
+        _show_all(changed, as_json)
 
 
 def _show(account: Account, as_json: bool) -> None:

@@ -31,9 +31,6 @@ from tael.merchants.domain.merchant import App, Style
 from tael.merchants.store.merchants import AlreadyThere
 from tael.operations.store import Store
 
-#: 30 days.
-MAX_OVERLAP_HOURS: Final = 720
-
 apps: Final = typer.Typer(help="Manage apps: API credentials and settings.", no_args_is_help=True)
 
 AppcodeArgument = Annotated[str, typer.Argument(metavar="APPCODE", help="The app's public id.")]
@@ -245,7 +242,7 @@ def rotate(
         typer.Option(
             metavar="HOURS",
             min=0,
-            max=MAX_OVERLAP_HOURS,
+            max=inputs.MAX_OVERLAP_HOURS,
             help="How long requests and links may still be signed with the key before; 0 ends it at once.",
         ),
     ] = 72,

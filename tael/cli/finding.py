@@ -27,7 +27,7 @@ from tael.main import clock_of, open_channels, open_store
 from tael.operations.store import Store
 
 if TYPE_CHECKING:
-    from tael.channels.base import Channel
+    from tael.channels.base import Channel, NoteAnswer
 
 Answer = TypeVar("Answer")
 
@@ -76,14 +76,13 @@ def with_keys(folder: Path | None, work: Callable[[KeySource], Answer]) -> Answe
 def with_channels(
     folder: Path | None,
     work: "Callable[[Store, Mapping[str, Channel], datetime], Awaitable[Answer]]",
+    note_answer: "NoteAnswer",
 ) -> Answer:
-    """As `with_store`, with the wallets' channels."""
-
-    from tael.channels.base import note_nothing  # what is found is printed, and is no incident
+    """As `with_store`, with the wallets' channels. A response that fails verification is no incident."""
 
     async def with_both(store: Store, now: datetime) -> Answer:
         settings = found_settings(folder)
-        async with open_channels(settings, clock_of(settings), note_nothing) as channels:
+        async with open_channels(settings, clock_of(settings), note_answer) as channels:
             return await work(store, channels, now)
 
     return with_store(folder, with_both)

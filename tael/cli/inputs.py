@@ -17,6 +17,8 @@ from tael.merchants.domain import forms
 from tael.merchants.domain.forms import Form, InvalidValue, check
 
 MAX_FILE: Final = 65_536
+#: 30 days, in which a replaced key is still accepted.
+MAX_OVERLAP_HOURS: Final = 720
 #: The options of members, where the names differ.
 OPTIONS: Final = {
     "allowed_addresses": "--allowed-address",

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -17,7 +17,7 @@ from tael.channels.base import Channel, ChannelOrder
 from tael.channels.outcomes import NotSent, Refused, Unknown
 from tael.channels.registry import installed_protocols
 from tael.channels.settings import BadSetting
-from tael.merchants.domain.account import Account
+from tael.merchants.domain.account import Account, PreviousAccount
 from tael.operations.store import Store
 
 #: Accounts that are checked at once.
@@ -28,6 +28,16 @@ SHARED_NAMES: Final = ("mchid", "protocol", "wallet", "scene", "currency")
 
 class AccountRefused(Exception):
     """The change contradicts the merchant or the stored accounts. The message gives the reason."""
+
+
+class OverlapLasts(AccountRefused):
+    """The overlap of an earlier change of credentials has not ended. The message names its end."""
+
+    def __init__(self, account: Account, until: datetime) -> None:
+        super().__init__(
+            f"the previous credentials of account {account.account_id} are accepted until {until.isoformat()}; "
+            "end that overlap first"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +92,57 @@ async def change_accounts(
     settings: Mapping[str, str],
     terms: Terms,
     *,
+    overlap: timedelta,
     origin: Origin,
     now: datetime,
 ) -> list[Account]:
-    """Change the accounts with these members, all or none. Raises BadSetting, AccountRefused."""
+    """Change the accounts with these members, all or none. Raises BadSetting, OverlapLasts, AccountRefused.
+
+    What the wallet signed with a replaced key is accepted until the end of `overlap`. Without one, that of an earlier
+    change ends too.
+    """
+
+    def changed(account: Account) -> Account:
+        protocol = installed_protocols().named(account.protocol)
+        new = protocol.changed(account, settings, now) if settings else account
+        return _with_terms(_with_previous(account, new, overlap, origin.at), terms)
+
+    return await _changed(store, selected, changed, origin)
+
+
+async def end_overlaps(store: Store, selected: Mapping[str, str], origin: Origin) -> list[Account]:
+    """Verify with the current credentials of these accounts only. Raises BadSetting, AccountRefused."""
+    return await _changed(store, selected, lambda account: replace(account, previous=None), origin)
+
+
+def _with_previous(account: Account, new: Account, overlap: timedelta, at: datetime) -> Account:
+    """`new`, with the credentials of `account` if they differ. Raises OverlapLasts."""
+    lasting = account.previous if len(account.verifiers(at)) > 1 else None
+    if installed_protocols().named(account.protocol).has_same_keys(account, new):
+        return replace(new, previous=lasting)
+    if not overlap:
+        return replace(new, previous=None)
+    if lasting is not None:
+        raise OverlapLasts(account, lasting.until)
+    return replace(new, previous=PreviousAccount(replace(account, previous=None), at + overlap))
+
+
+def _with_terms(account: Account, terms: Terms) -> Account:
+    """The terms are those of the contract, so the previous account has them too."""
+    previous = account.previous
+    if previous is not None:
+        previous = replace(previous, account=_with_terms(previous.account, terms))
+    return replace(account, previous=previous, **terms.given())
+
+
+async def _changed(
+    store: Store, selected: Mapping[str, str], change: Callable[[Account], Account], origin: Origin
+) -> list[Account]:
     known = {"account_id", *SHARED_NAMES, *_shown_names()}
     for name in selected:
         if name not in known:
             raise BadSetting(name, "no member of accounts that can be compared")
-
-    def changed(account: Account) -> Account:
-        protocol = installed_protocols().named(account.protocol)
-        return replace(
-            protocol.changed(account, settings, now) if settings else account,
-            **terms.given(),
-        )
-
-    accounts = await store.accounts.change(lambda account: _has(account, selected), changed, origin)
+    accounts = await store.accounts.change(lambda account: _has(account, selected), change, origin)
     if not accounts:
         members = ", ".join(f"{name} {text}" for name, text in selected.items() if name != "account_id")
         raise AccountRefused(
@@ -119,6 +163,7 @@ def account_members(account: Account) -> dict[str, Any]:
         "refund_window_days": account.refund_window_days,
         "supports_partial_refunds": account.supports_partial_refunds,
         "fee_rate_ppm": account.fee_rate_ppm,
+        "overlap_ends_at": account.previous.until if account.previous else None,
         **installed_protocols().named(account.protocol).shown(account),
     }
 
@@ -135,23 +180,48 @@ class Check:
     detail: str
 
 
+class Verifiers:
+    """Which of an account's keys verified its last response, by account. `note` is a channel's `NoteAnswer`."""
+
+    def __init__(self) -> None:
+        self._previous: dict[str, bool] = {}
+
+    async def note(self, account: Account, verifier: Account | None) -> None:
+        self._previous[account.account_id] = verifier is not None and verifier is not account
+
+    def detail(self, account: Account) -> str:
+        """A suffix for the operator; "" outside an overlap."""
+        if account.previous is None or account.account_id not in self._previous:
+            return ""
+        which = "previous" if self._previous[account.account_id] else "new"
+        return f", verified with its {which} credentials"
+
+
 async def check_accounts(
-    accounts: Sequence[Account], channels: Mapping[str, Channel], store: Store, *, at: datetime, now: datetime
+    accounts: Sequence[Account],
+    channels: Mapping[str, Channel],
+    store: Store,
+    verifiers: Verifiers,
+    *,
+    at: datetime,
+    now: datetime,
 ) -> list[Check]:
     """Check credentials without moving money: against each other, then with a query that the wallet must answer.
 
-    `at` is the gateway's time, by which the query is made.
+    `at` is the gateway's time, by which the query is made. The channels report to `verifiers`.
     """
     places = asyncio.Semaphore(CHECKS_AT_ONCE)
 
     async def check(account: Account) -> Check:
         async with places:
-            return await _check(account, channels[account.protocol], store, at, now)
+            return await _check(account, channels[account.protocol], store, verifiers, at, now)
 
     return list(await asyncio.gather(*map(check, accounts)))
 
 
-async def _check(account: Account, channel: Channel, store: Store, at: datetime, now: datetime) -> Check:
+async def _check(
+    account: Account, channel: Channel, store: Store, verifiers: Verifiers, at: datetime, now: datetime
+) -> Check:
     try:
         installed_protocols().named(account.protocol).changed(account, {}, now)
     except BadSetting as error:
@@ -170,7 +240,7 @@ async def _check(account: Account, channel: Channel, store: Store, at: datetime,
     )
     match await channel.query(order):
         case Unknown(no_such_order=True):
-            return Check(account, True, "the wallet answered a signed query")
+            return Check(account, True, "the wallet answered a signed query" + verifiers.detail(account))
         case NotSent(reason):
             return Check(account, False, f"the query was not sent: {reason}")
         case Refused(reason, wallet_code):

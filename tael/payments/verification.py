@@ -29,9 +29,9 @@ class AnswerChecks:
         self._clock = clock
         self._failed: Counter[str] = Counter()
 
-    async def note(self, account: Account, is_verified: bool) -> None:
+    async def note(self, account: Account, verifier: Account | None) -> None:
         """Count a response. Every third failure writes the incident, which reopens it if it was resolved."""
-        if is_verified:
+        if verifier is not None:
             self._failed.pop(account.account_id, None)
             return
         self._failed[account.account_id] += 1

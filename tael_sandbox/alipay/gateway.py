@@ -71,6 +71,9 @@ class Gateway:
     """Alipay's gateway, with the contracts of all merchants."""
 
     def __init__(self, shops: Shops) -> None:
+        self.use(shops)
+
+    def use(self, shops: Shops) -> None:
         self._contracts = {contract.pid: (shop, contract) for shop in shops.shops for contract in shop.alipay}
 
     @property

@@ -52,6 +52,9 @@ class Keyring:
     """Every merchant's keys and Alipay's own."""
 
     def __init__(self, shops: Shops) -> None:
+        self.use(shops)
+
+    def use(self, shops: Shops) -> None:
         self._contracts = {contract.pid: contract for shop in shops.shops for contract in shop.alipay}
         self._own = _private_key(shops.alipay_private_key_pem)
 

@@ -28,7 +28,7 @@ from tael_sandbox.bodies import read_body
 from tael_sandbox.books import Books
 from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
-from tael_sandbox.shops import Shops
+from tael_sandbox.shops import Shops, with_new_alipay_keys
 from tael_sandbox.unserved import UnservedCall
 from tael_sandbox.wallet import ControlError, Entry, NotEnoughMoney, Row
 
@@ -141,6 +141,19 @@ class AlipayWallet:
             for shop in self._shops.shops
             for contract in shop.alipay
         ]
+
+    def with_new_keys(self, shops: Shops, shop: str, key: str | None) -> Shops:
+        sign_types = {row["sign_type"] for row in self.accounts() if row["shop"] == shop}
+        if not sign_types:
+            raise ControlError(f"{shop!r} has no account at Alipay", "shop")
+        if key is not None and sign_types != {"MD5"}:
+            raise ControlError("the sign_type of the shop's accounts has no shared key", "key")
+        return with_new_alipay_keys(shops, shop, key)
+
+    def use(self, shops: Shops) -> None:
+        self._shops = shops
+        self._keys.use(shops)
+        self._gateway.use(shops)
 
     def set_bill_headers(self, shop: str, language: str) -> Row:
         raise ControlError("Alipay's files have no headings", "wallet")

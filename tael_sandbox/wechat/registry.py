@@ -84,7 +84,11 @@ def wire_number(number: str) -> str:
 
 class Registry:
     def __init__(self, books: Books, shops: Shops) -> None:
-        self._shops = shops
+        self.use(shops)
+        self._openid_secret = _stored_secret(books, "openid")
+
+    def use(self, shops: Shops) -> None:
+        """Sign and verify with the keys of `shops` from now on."""
         self._merchants = [
             Merchant(shops.account(shop.wechat.mch_id), shop.wechat, shop)
             for shop in shops.shops
@@ -98,7 +102,6 @@ class Registry:
         self._accounts = {
             mch_id: merchant.account for (mch_id, _), merchant in self._merchants_by_number.items()
         }
-        self._openid_secret = _stored_secret(books, "openid")
 
     @property
     def merchants(self) -> list[Merchant]:

@@ -13,7 +13,7 @@ from tael_sandbox.books import Books
 from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
 from tael_sandbox.payers import payer_by_name
-from tael_sandbox.shops import Shops
+from tael_sandbox.shops import Shops, with_new_wechat_key
 from tael_sandbox.unserved import UnservedCall
 from tael_sandbox.wallet import ControlError, Entry, Row
 from tael_sandbox.wechat import (
@@ -163,10 +163,20 @@ class WeChatWallet:
             "ca_pem": self._certificates.ca_pem,
         }
 
-    def set_bill_headers(self, shop: str, language: str) -> Row:
+    def with_new_keys(self, shops: Shops, shop: str, key: str | None) -> Shops:
+        return with_new_wechat_key(shops, self._merchant(shop).account.mch_id, key)
+
+    def use(self, shops: Shops) -> None:
+        self._registry.use(shops)
+
+    def _merchant(self, shop: str) -> Merchant:
         merchant = next((each for each in self._registry.merchants if each.shop.label == shop), None)
         if merchant is None:
             raise ControlError(f"{shop!r} has no account at WeChat Pay", "shop")
+        return merchant
+
+    def set_bill_headers(self, shop: str, language: str) -> Row:
+        merchant = self._merchant(shop)
         with self._books.transaction() as connection:
             bill_headers.put(connection, merchant.number, language)
         return self._account(merchant)

@@ -26,6 +26,7 @@ TIME = {
     "base/read_cache.py",  # how old a cached row is
     "base/key_file.py",  # when it was looked at, and how long it is unchanged
     "payments/page_links.py",  # how old the link keys are
+    "channels/wechat_v2/certificates.py",  # how old a TLS context is
     "base/security_log.py",  # in which window a line falls
     "webhooks/delivery.py",  # how long a merchant's receiver took
     "payments/opening.py",  # how long a repeat waits, by the event loop's time

@@ -44,7 +44,7 @@ def test_an_account_with_a_wrong_key_fails_and_moves_no_money(
     book: Any = demo.control("book")
     key = tmp_path / "key"
     key.write_text("0" * 32)
-    demo.set_account(account["account_id"], "--file", f"key={key}")
+    demo.set_account(account["account_id"], "--file", f"key={key}", "--overlap-hours", "0")
     try:
         code, (row,) = check(demo, account["account_id"])
         assert (code, row["result"]) == (1, "failed")
@@ -52,7 +52,7 @@ def test_an_account_with_a_wrong_key_fails_and_moves_no_money(
         assert key.read_text() not in row["detail"]
     finally:
         key.write_text(known["key"])
-        demo.set_account(account["account_id"], "--file", f"key={key}")
+        demo.set_account(account["account_id"], "--file", f"key={key}", "--overlap-hours", "0")
     assert check(demo, account["account_id"])[0] == 0
     assert demo.control("book") == book
 

@@ -1,4 +1,4 @@
-"""A new key for an app: both keys during the overlap, on every way in and out, and only the new one afterwards.
+"""A new key for an app, or for its accounts at the wallets: both keys in the overlap, only the new one afterwards.
 
 And new keys of the gateway itself: its encryption key and its link key, changed by commands under load.
 """
@@ -15,10 +15,11 @@ import pytest
 
 from tests.end_to_end.applications import signed_up
 from tests.end_to_end.checkout import link_params, look, open_link, signed
-from tests.end_to_end.conftest import private_demo
-from tests.end_to_end.merchant import Merchant, at_once, digest, new_reference
+from tests.end_to_end.conftest import merchant_of, private_demo
+from tests.end_to_end.merchant import Merchant, at_once, digest, new_reference, scannable
 from tests.end_to_end.receiver import Call, Receiver, receiving
 from tests.end_to_end.rig import Demo, Members, eventually
+from tests.support.commands import run_tael
 from tests.support.documents import PDF
 
 HOUR_S: Final = 3600
@@ -246,3 +247,46 @@ def state_of(shop: Merchant, path: str) -> str:
 def test_an_unknown_app_is_named(demo: Demo, command: str) -> None:
     with pytest.raises(AssertionError, match="no app NOBODY"):
         demo.ask("app", command, "NOBODY")
+
+
+# ---- keys of a wallet account ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_gateway_first", [True, False], ids=["gateway first", "wallet first"])
+def test_a_wallets_key_changes_in_both_orders_and_nothing_is_lost(
+    demo: Demo, shop: Merchant, tmp_path: Path, is_gateway_first: bool
+) -> None:
+    """Between the two changes the wallet refuses our queries: a notice alone can decide a payment."""
+    incidents, direct = demo.ask("incident", "list"), merchant_of(demo, "direct")
+    for merchant, wallet, pay_type in ((direct, "wechat", "800201"), (shop, "alipay", "800151")):
+        key = digest(new_reference().encode())
+        file = tmp_path / "key"
+        file.write_text(key)
+        options = ("--where", f"mchid={merchant.mchid}", "--where", f"wallet={wallet}")
+        refund = merchant.refund(merchant.paid(pay_type), "400")
+        opened = merchant.open(pay_type)
+        demo.scan(scannable(opened))
+
+        if is_gateway_first:
+            rows = demo.ask("account", "set", *options, "--file", f"key={file}")
+            demo.confirm(trade=opened["syssn"])
+            merchant.until(opened["syssn"], "0000")  # its notice is signed with the old key
+            demo.control("keys", wallet=wallet, shop=merchant.shop, key=key)
+        else:
+            demo.control("keys", wallet=wallet, shop=merchant.shop, key=key)
+            demo.confirm(trade=opened["syssn"])
+            rows = demo.ask("account", "set", *options, "--file", f"key={file}")
+        assert all(row["overlap_ends_at"] for row in rows)
+        demo.advance(120)
+        merchant.until(opened["syssn"], "0000")
+        merchant.until(refund["syssn"], "0000")
+        merchant.refund_and_wait(merchant.paid(pay_type), "1000")  # everything with the new key
+
+        if wallet == "wechat":
+            (check,) = demo.ask("account", "check", "--mchid", merchant.mchid)
+            assert check["detail"] == "the wallet answered a signed query, verified with its new credentials"
+        ended = demo.ask("account", "end-overlap", *options)
+        assert not any(row["overlap_ends_at"] for row in ended)
+    assert demo.ask("incident", "list") == incidents
+    verified = run_tael("ledger", "verify", "--sandbox", demo.sandbox, "--data", str(demo.folder))
+    assert verified.returncode == 0, verified.stdout

@@ -44,7 +44,7 @@ def test_payments_under_a_wrong_key_wait_and_are_decided_after_the_correction(
     )
     file = tmp_path / "alipay.pem"
     file.write_text(other_key())
-    demo.set_account(account_id, "--file", f"alipay_public_key={file}")
+    demo.set_account(account_id, "--file", f"alipay_public_key={file}", "--overlap-hours", "0")
     try:
         opened = chain.open(pay_type)
         if pay_type == "800151":
@@ -64,7 +64,7 @@ def test_payments_under_a_wrong_key_wait_and_are_decided_after_the_correction(
             assert chain.row(opened["syssn"])["respcd"] == "1145"
     finally:
         file.write_text(right)
-        demo.set_account(account_id, "--file", f"alipay_public_key={file}")
+        demo.set_account(account_id, "--file", f"alipay_public_key={file}", "--overlap-hours", "0")
     demo.advance(LONG_S if pay_type == "800151" else 1)
     chain.until(opened["syssn"], "0000")
     assert demo.held(opened["syssn"]) == 1000

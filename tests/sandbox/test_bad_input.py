@@ -28,7 +28,7 @@ from tael_sandbox.control import Control
 from tael_sandbox.fault_injection.faults import Faults
 from tael_sandbox.main import build_app
 from tael_sandbox.phone.phone import Phone
-from tael_sandbox.shops import open_shops
+from tael_sandbox.shops import Shops, open_shops
 from tael_sandbox.wallet import Wallet
 from tael_sandbox.wechat.endpoints import CALLS
 from tael_sandbox.wechat.wallet import WeChatWallet
@@ -61,6 +61,7 @@ CHANGES: Final[dict[str, tuple[str, Any]]] = {
     "/control/statements": ("POST", {"wallet": "alipay", "day": "1999-12-31"}),
     "/control/profile": ("PUT", {"profile": "x"}),
     "/control/accounts": ("PUT", {"wallet": "wechat", "shop": "nobody's", "bill_headers": "zh"}),
+    "/control/keys": ("POST", {"wallet": "wechat", "shop": "nobody's", "key": "k" * 32}),
     "/control/clock": ("POST", {"advance_s": -1}),
 }
 #: One fault of a list with invalid values and an unknown field.
@@ -145,6 +146,10 @@ ABOUT_AN_ORDER: Final = (
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 
 
+def _save_nothing(_: Shops) -> None:
+    raise AssertionError("no key is replaced here")
+
+
 @pytest.fixture(scope="module")
 def routes(key_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """The methods of each path of the app, built in the same way as in the sandbox's process."""
@@ -164,7 +169,7 @@ def routes(key_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     ]
     faults = Faults(books, {})
     phone = Phone(wallets, books, clock, faults)
-    app = build_app(wallets, Control(wallets, books, clock, shops, faults), phone)
+    app = build_app(wallets, Control(wallets, books, clock, shops, faults, _save_nothing), phone)
     books.close()
     assert all(isinstance(route, Route) for route in app.routes)
     return {route.path: set(route.methods or ()) for route in app.routes if isinstance(route, Route)}
@@ -252,6 +257,7 @@ def test_a_malformed_field_is_refused(sandbox: Sandbox, path: str) -> None:
         ("/control/statements", ["wallet", "day"]),
         ("/control/profile", ["profile"]),
         ("/control/accounts", ["wallet", "shop", "bill_headers"]),
+        ("/control/keys", ["wallet", "shop"]),
         ("/control/clock", ["advance_s"]),
     ],
 )

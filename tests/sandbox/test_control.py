@@ -241,6 +241,35 @@ def test_the_book_can_be_limited_to_a_wallet(sandbox: Sandbox) -> None:
     assert refused.value.field == "wallet"
 
 
+def test_a_replaced_key_counts_at_once_and_the_old_one_is_refused(sandbox: Sandbox) -> None:
+    """The shared key of WeChat Pay and of an MD5 contract, and the private key of an RSA2 contract."""
+    before = sandbox.control("GET", "accounts")
+    direct = wechat_shop.shop(sandbox, "direct")
+    given = sandbox.control("POST", "keys", {"wallet": "wechat", "shop": "direct", "key": "k" * 32})
+    assert [(row["shop"], row["key"]) for row in given] == [("direct", "k" * 32)]
+    assert (
+        "签名错误"
+        in direct.send("/pay/orderquery", wechat_shop.as_xml(direct.signed(out_trade_no="1"))).body.decode()
+    )
+    assert wechat_shop.shop(sandbox, "direct").query("1")["err_code"] == "ORDERNOTEXIST"
+    for label, name in (("in_thb", "key"), ("chain_west", "private_key_pem")):
+        old = shop(sandbox, "offline", label)
+        rows = sandbox.control("POST", "keys", {"wallet": "alipay", "shop": label})
+        assert {(row["shop"], row["scene"]) for row in rows} == {(label, "online"), (label, "offline")}
+        new = shop(sandbox, "offline", label)
+        assert new.account == old.account | {name: new.account[name]}
+        assert new.account[name] != old.account[name]
+        query = "alipay.acquire.overseas.query"
+        assert old.call(query, partner_trans_id="1").error == "ILLEGAL_SIGN"
+        assert new.call(query, partner_trans_id="1")["error"] == "TRADE_NOT_EXIST"
+    changed = {("wechat", "direct"), ("alipay", "in_thb"), ("alipay", "chain_west")}
+    after = sandbox.control("GET", "accounts")
+    assert {(row["wallet"], row["shop"]) for row in after if row not in before} == changed
+    with pytest.raises(ControlRefused) as refused:
+        sandbox.control("POST", "keys", {"wallet": "alipay", "shop": "chain_west", "key": "k" * 32})
+    assert refused.value.field == "key"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_books_clock_and_keys_survive_the_end_of_the_process(
     own_sandbox: Sandbox, number: signal.Signals
@@ -251,6 +280,7 @@ def test_books_clock_and_keys_survive_the_end_of_the_process(
     code = own_sandbox.code("password")
     offline.pay_spot(code, waiting)
     own_sandbox.advance(60)
+    own_sandbox.control("POST", "keys", {"wallet": "wechat", "shop": "demo"})
     seen = [own_sandbox.control("GET", name) for name in ("book", "accounts", "payers")]
     offset = own_sandbox.control("GET", "clock")["offset_s"]
     own_sandbox.restart(number=number)

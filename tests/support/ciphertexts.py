@@ -7,6 +7,7 @@ from pathlib import Path
 from tael.base.cipher import Cipher, associated_data
 from tael.base.secret import Secret
 from tael.merchants.credential_cache import CredentialCache
+from tael.merchants.domain.account import PreviousAccount
 from tael.merchants.domain.document import DocumentKind, Scan
 from tael.merchants.domain.merchant import PreviousKey
 from tael.merchants.sign_up import SignUpContext, sign_up
@@ -46,10 +47,15 @@ class Stored:
 
 
 async def with_every_ciphertext(store: Store, folder: Path, cipher: Cipher = CIPHER) -> None:
-    """Apps with a previous key, applications with documents in `folder`, link keys; the accounts exist."""
+    """Apps and accounts with previous keys, applications with documents in `folder`, link keys."""
     previous = PreviousKey(Secret("the key before"), NOW + timedelta(days=1))
     for appcode in ("rotated1", "rotated2"):
         await store.merchants.add_app(an_app(appcode, previous_key=previous, signup_currency="HKD"), ORIGIN)
+    await store.accounts.change(
+        lambda _: True,
+        lambda account: replace(account, previous=PreviousAccount(account, NOW + timedelta(days=1))),
+        ORIGIN,
+    )
     await signed_up(store, folder, cipher, "x")
     await signed_up(store, folder, cipher, "y")
     await store.link_keys.with_current(NOW)

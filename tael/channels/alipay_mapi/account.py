@@ -121,7 +121,10 @@ ALIPAY_MAPI: Final = WalletProtocol(
             "scene", "what the contract covers: online or offline", one_of("online", "offline"), is_fixed=True
         ),
         Setting(
-            "sign_type", "the contract's signature algorithm: MD5, RSA or RSA2", one_of("MD5", "RSA", "RSA2")
+            "sign_type",
+            "the contract's signature algorithm: MD5, RSA or RSA2",
+            one_of("MD5", "RSA", "RSA2"),
+            is_sign_type=True,
         ),
         Setting(
             "key",

@@ -5,7 +5,7 @@ a refund or a close, the signed record of that refund or order is queried.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar, assert_never
 
@@ -283,14 +283,14 @@ class AlipayMapi:
     async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
         """A notice with a valid signature that the wallet confirms. Raises BadSignature."""
         alipay = _alipay(account)
-        fields = notices.verified_fields(alipay, body)
+        fields = notices.verified_fields(_verifiers_of(alipay, self._clock.now()), body)
         if fields["sign_type"] != "RSA2":  # which only the wallet can make; the others are weak or shared
             await self._confirm_sender(alipay, fields["notify_id"])
         return notices.notice_of(fields, self._clock.now())
 
     def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
         """The syssn in a payer's return, if the wallet signed it: a hint to query."""
-        return notices.returned_order(_alipay(account), query)
+        return notices.returned_order(_verifiers_of(_alipay(account), self._clock.now()), query)
 
     async def _confirm_sender(self, account: AlipayAccount, notify_id: str) -> None:
         """Ask the wallet whether it sent the notice. Refused without a response; the wallet then sends it again."""
@@ -352,28 +352,33 @@ class AlipayMapi:
             case NoAnswer():
                 return Unknown(result.reason)
             case Answer():
-                response = _verified(account, result, read)
+                response, verifier = _verified(_verifiers_of(account, self._clock.now()), result, read)
             case _:
                 assert_never(result)
         if response is UNVERIFIED or not isinstance(response, Rejected | Accepted | Unknown):
-            await self._note_answer(account, response is not UNVERIFIED)
+            await self._note_answer(account, verifier)
         return response
 
 
 def _verified(
-    account: AlipayAccount, answer: Answer, read: Callable[[Mapping[str, str]], Parsed]
-) -> Parsed | Rejected | Accepted | Unknown:
+    verifiers: Sequence[AlipayAccount], answer: Answer, read: Callable[[Mapping[str, str]], Parsed]
+) -> tuple[Parsed | Rejected | Accepted | Unknown, AlipayAccount | None]:
+    """The response, with the one of `verifiers` whose keys verified it, if any."""
     if answer.status != HTTP_OK:
-        return Unknown(f"HTTP {answer.status}")
+        return Unknown(f"HTTP {answer.status}"), None
     try:
         envelope = read_envelope(answer.body)
         if isinstance(envelope, Rejected | Accepted):
-            return envelope
-        if not envelope.is_genuine(account):
-            return UNVERIFIED
-        return read(envelope.fields)
+            return envelope, None
+        verifier = next((each for each in verifiers if envelope.is_genuine(each)), None)
+        return (UNVERIFIED, None) if verifier is None else (read(envelope.fields), verifier)
     except Unreadable as error:
-        return Unknown(f"unreadable response: {error}")
+        return Unknown(f"unreadable response: {error}"), None
+
+
+def _verifiers_of(account: AlipayAccount, now: datetime) -> list[AlipayAccount]:
+    """The accounts that verify the wallet's messages at `now`."""
+    return [_alipay(each) for each in account.verifiers(now)]
 
 
 def _alipay(account: Account) -> AlipayAccount:

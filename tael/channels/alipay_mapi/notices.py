@@ -4,7 +4,7 @@ A notice is verified twice: its signature here, and with `notify_verify` in the 
 hint to query the payment: it may be replayed, or never arrive.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -23,14 +23,15 @@ STATE_CHANGED: Final = "trade_status_sync"
 FIELDS_IF_PAID: Final = ("gmt_payment", "refund_status", "gmt_refund", "refund_fee")
 
 
-def verified_fields(account: AlipayAccount, body: bytes) -> Mapping[str, str]:
-    """The fields of a notice that this account's wallet signed. Raises BadSignature."""
+def verified_fields(verifiers: Sequence[AlipayAccount], body: bytes) -> Mapping[str, str]:
+    """The fields of a notice that the wallet of one of these accounts signed. Raises BadSignature."""
     try:
         form = read_form(body)
     except Unreadable as error:
         raise BadSignature(f"notice: {error}") from error
     fields = form.fields
-    if not _is_genuine(form, account):
+    account = next((each for each in verifiers if _is_genuine(form, each)), None)
+    if account is None:
         raise BadSignature("notice: the signature is not this account's")
     if fields.get("seller_id", account.pid) != account.pid:
         raise BadSignature("notice: for another seller")
@@ -63,11 +64,11 @@ def notice_of(fields: Mapping[str, str], seen_at: datetime) -> Notice:
     return PaymentNotice(syssn, trade_outcome(trade, syssn, seen_at))
 
 
-def returned_order(account: AlipayAccount, query: Mapping[str, str]) -> str | None:
-    """The order number in a return's decoded query, if the wallet signed it."""
+def returned_order(verifiers: Sequence[AlipayAccount], query: Mapping[str, str]) -> str | None:
+    """The order number in a return's decoded query, if the wallet of one of these accounts signed it."""
     if not query.get("trade_no") or not query.get("trade_status"):
         return None  # our own pay links are signed with the same key, but lack these fields
-    if not _is_genuine(Form(query, "utf-8"), account):
+    if not any(_is_genuine(Form(query, "utf-8"), each) for each in verifiers):
         return None
     return query.get("out_trade_no") or None
 

@@ -121,7 +121,12 @@ WECHAT_V2: Final = WalletProtocol(
             "the appid that belongs to mch_id; payers' openids belong to a direct merchant's",
             read_appid,
         ),
-        Setting("sign_type", "the signature algorithm: MD5 or HMAC-SHA256", one_of("MD5", "HMAC-SHA256")),
+        Setting(
+            "sign_type",
+            "the signature algorithm: MD5 or HMAC-SHA256",
+            one_of("MD5", "HMAC-SHA256"),
+            is_sign_type=True,
+        ),
         Setting(
             "sub_mch_id",
             "WeChat Pay's number of the sub-merchant of a service provider; not for a direct merchant",
@@ -146,6 +151,7 @@ WECHAT_V2: Final = WalletProtocol(
             text_of(r"[A-Za-z0-9]{32}", "32 letters and digits"),
             Kind.SECRET,
             default="",
+            is_for_messages=False,
         ),
         Setting("mini_appid", "the appid of the merchant's mini program, for 800213", read_appid, default=""),
         Setting(

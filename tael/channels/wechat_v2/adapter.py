@@ -68,7 +68,7 @@ class WeChatV2:
         openids: OAuth | None = None,
     ) -> None:
         self.openids = openids or OAuth(transport)
-        self._exchange = Exchange(transport, base_url, ca_pem, note_answer)
+        self._exchange = Exchange(transport, clock, base_url, ca_pem, note_answer)
         self._clock = clock
         self._server_ip = server_ip
 
@@ -220,7 +220,7 @@ class WeChatV2:
                 return undecided
 
     async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
-        return notices.read_notice(_wechat(account), body)
+        return notices.read_notice(exchange.verifiers_of(_wechat(account), self._clock.now()), body)
 
     def read_return(self, account: Account, query: Mapping[str, str]) -> str | None:
         return None  # WeChat has no browser return

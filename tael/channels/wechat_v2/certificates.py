@@ -1,7 +1,8 @@
 """TLS to WeChat: the trusted authorities, and the client certificate of an account.
 
-A context is created once per certificate and reused, because pooled connections belong to their context. The `ssl`
-module reads a key only from a file, so the key is written to one briefly, in memory where possible.
+A context is created once per certificate and reused, because pooled connections belong to their context: a request
+under way keeps the certificate of its connection. The `ssl` module reads a key only from a file, so the key is written
+to one briefly, in memory where possible.
 """
 
 import hashlib
@@ -9,11 +10,12 @@ import os
 import ssl
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from cachetools import LRUCache
+from cachetools import TTLCache
 
 from tael.channels.wechat_v2.account import WeChatAccount
 
@@ -21,6 +23,8 @@ from tael.channels.wechat_v2.account import WeChatAccount
 NO_PASSPHRASE: Final = ""
 #: Certificates whose context is kept; beyond that, the one that was not used for longest is made anew when needed.
 MAX_CONTEXTS: Final = 1000
+#: Afterwards a context is made anew if its certificate is still in use, and that of a replaced certificate is dropped.
+CONTEXT_LIFE_S: Final = 3600.0
 
 
 class UnusableCertificate(Exception):
@@ -30,10 +34,10 @@ class UnusableCertificate(Exception):
 class Certificates:
     """The TLS contexts of one channel. `ca_pem` replaces the public authorities, for the sandbox."""
 
-    def __init__(self, ca_pem: str | None = None) -> None:
+    def __init__(self, ca_pem: str | None = None, timer: Callable[[], float] = time.monotonic) -> None:
         self._ca_pem = ca_pem
         self._anonymous: ssl.SSLContext | None = None
-        self._of_certificate: LRUCache[bytes, ssl.SSLContext] = LRUCache(MAX_CONTEXTS)
+        self._of_certificate: TTLCache[bytes, ssl.SSLContext] = TTLCache(MAX_CONTEXTS, CONTEXT_LIFE_S, timer)
 
     def anonymous(self) -> ssl.SSLContext:
         """Verifies WeChat, without a client certificate."""

@@ -4,10 +4,12 @@ Every response that decides about money passes `call`. A response that fails a c
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
+from tael.base.clock import Clock
 from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
 from tael.channels.base import NoteAnswer, note_nothing
 from tael.channels.outcomes import NotSent, Refusal, Refused, Unknown
@@ -84,11 +86,13 @@ class Exchange:
     def __init__(
         self,
         transport: Transport,
+        clock: Clock,
         base_url: str,
         ca_pem: str | None,
         note_answer: NoteAnswer = note_nothing,
     ) -> None:
         self._transport = transport
+        self._clock = clock
         self._note_answer = note_answer
         self._base_url = base_url.rstrip("/")
         self._certificates = certificates.Certificates(ca_pem)
@@ -120,9 +124,10 @@ class Exchange:
             case NoAnswer(reason):
                 return Unknown(reason)
             case Answer():
-                response = parse_response(result, endpoint, account, request, sign_type)
+                verifiers = verifiers_of(account, self._clock.now())
+                response, verifier = parse_response(result, endpoint, verifiers, request, sign_type)
                 if response is UNVERIFIED or isinstance(response, Succeeded | Failure):
-                    await self._note_answer(account, response is not UNVERIFIED)
+                    await self._note_answer(account, verifier)
                 return response
 
 
@@ -136,6 +141,11 @@ def complete(fields: messages.Fields, account: WeChatAccount, sign_type: WeChatS
     if sign_type != "MD5":  # WeChat's default
         request["sign_type"] = sign_type
     return {**request, "sign": signature(request, account.key, sign_type)}
+
+
+def verifiers_of(account: WeChatAccount, now: datetime) -> list[WeChatAccount]:
+    """The accounts that verify WeChat's messages at `now`."""
+    return [each for each in account.verifiers(now) if isinstance(each, WeChatAccount)]
 
 
 def identity(account: WeChatAccount) -> dict[str, str]:
@@ -158,23 +168,32 @@ def names_account(fields: Mapping[str, str], account: WeChatAccount) -> str:
 def parse_response(
     answer: Answer,
     endpoint: Endpoint,
-    account: WeChatAccount,
+    verifiers: Sequence[WeChatAccount],
     request: Mapping[str, str],
     sign_type: WeChatSignType,
-) -> Response:
-    """The response, layer by layer: HTTP, communication, signature, identity, result."""
+) -> tuple[Response, WeChatAccount | None]:
+    """The response, layer by layer: HTTP, communication, signature, identity, result.
+
+    With the one of `verifiers` that has its key; None if the response is not signed with any. Its algorithm is always
+    `sign_type`, that of the request.
+    """
     if answer.status == 400 and endpoint.needs_certificate and CERTIFICATE_PAGE in answer.body:
-        return Refused(Refusal.OUR_CERTIFICATE, "HTTP 400")
+        return Refused(Refusal.OUR_CERTIFICATE, "HTTP 400"), None
     if answer.status != 200:
-        return Unknown(f"HTTP {answer.status}")
+        return Unknown(f"HTTP {answer.status}"), None
     try:
         fields = messages.from_xml(answer.body)
     except messages.BadMessage as error:
-        return Unknown(str(error))
+        return Unknown(str(error)), None
     if fields.get("return_code") == "FAIL":
-        return Rejected(fields.get("return_msg", "")[:MAX_MESSAGE_CHARS])
-    if not is_signed(fields, account.key, sign_type):
-        return UNVERIFIED
+        return Rejected(fields.get("return_msg", "")[:MAX_MESSAGE_CHARS]), None
+    verifier = next((each for each in verifiers if is_signed(fields, each.key, sign_type)), None)
+    if verifier is None:
+        return UNVERIFIED, None
+    return _verified(fields, request), verifier
+
+
+def _verified(fields: messages.Fields, request: Mapping[str, str]) -> Response:
     for name in (*OF_ACCOUNT, "out_trade_no"):
         is_about = name in OF_ACCOUNT or name in request
         if fields.get(name) and is_about and fields[name] != request.get(name):

@@ -7,6 +7,7 @@ nothing itself.
 import base64
 import binascii
 import hashlib
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -16,7 +17,7 @@ from tael.base.secret import Secret
 from tael.channels.base import Acknowledgement, BadSignature, Notice, PaymentNotice, RefundNotice
 from tael.channels.outcomes import Unknown
 from tael.channels.wechat_v2 import messages, outcomes
-from tael.channels.wechat_v2.account import WeChatAccount
+from tael.channels.wechat_v2.account import WeChatAccount, WeChatSignType
 from tael.channels.wechat_v2.exchange import names_account
 from tael.channels.wechat_v2.signing import is_signed
 
@@ -27,8 +28,22 @@ ACKNOWLEDGEMENT: Final = Acknowledgement(
 )
 
 
-def read_notice(account: WeChatAccount, body: bytes) -> Notice:
-    """Verify and parse a notice of a payment or a refund. Raises BadSignature."""
+def read_notice(verifiers: Sequence[WeChatAccount], body: bytes) -> Notice:
+    """Verify and parse a notice of a payment or a refund, with the first of `verifiers` that can. Raises BadSignature.
+
+    In an overlap a key may come with either algorithm: WeChat signs the notice of an order with that of its request.
+    """
+    sign_types = {each.sign_type for each in verifiers}
+    refusals: list[BadSignature] = []
+    for account in verifiers:
+        try:
+            return _read(account, sign_types, body)
+        except BadSignature as refusal:
+            refusals.append(refusal)
+    raise refusals[0]
+
+
+def _read(account: WeChatAccount, sign_types: Collection[WeChatSignType], body: bytes) -> Notice:
     try:
         fields = messages.from_xml(body)
         if fields.get("return_code") != "SUCCESS":
@@ -36,14 +51,18 @@ def read_notice(account: WeChatAccount, body: bytes) -> Notice:
         other = names_account(fields, account)
         if other:
             raise BadSignature(f"another {other}")
-        return _refund_notice(account, fields) if "req_info" in fields else _payment_notice(account, fields)
+        if "req_info" in fields:
+            return _refund_notice(account, fields)
+        return _payment_notice(account, sign_types, fields)
     except messages.BadMessage as error:
         raise BadSignature(str(error)) from error
 
 
-def _payment_notice(account: WeChatAccount, fields: messages.Fields) -> PaymentNotice:
-    # The account's algorithm, not the notice's own: otherwise an attacker could downgrade it to MD5.
-    if not is_signed(fields, account.key, account.sign_type):
+def _payment_notice(
+    account: WeChatAccount, sign_types: Collection[WeChatSignType], fields: messages.Fields
+) -> PaymentNotice:
+    # The account's algorithms, not the notice's own: otherwise an attacker could downgrade it to MD5.
+    if not any(is_signed(fields, account.key, sign_type) for sign_type in sign_types):
         raise BadSignature("the signature is wrong")
     syssn = messages.number_of(fields, "out_trade_no")
     if (

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar, Literal, Protocol
 
 from tael.base.pay_types import Wallet
@@ -24,11 +25,29 @@ class Account(ABC):
     refund_window_days: int = 365
     supports_partial_refunds: bool = True  #: if false, a payment can only be refunded in full
     fee_rate_ppm: int = 0  #: our fee on each payment, in parts per million of its price
+    previous: "PreviousAccount | None" = None  #: before the last change of its credentials
 
     @property
     @abstractmethod
     def identity(self) -> str:
         """Its number at the wallet. It belongs to one merchant."""
+
+    def verifiers(self, now: datetime) -> "tuple[Account, ...]":
+        """The accounts whose keys verify the wallet's messages at `now`: this one, then in an overlap the previous one.
+
+        Requests are signed with this one alone.
+        """
+        if self.previous is None or now >= self.previous.until:
+            return (self,)
+        return (self, self.previous.account)
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousAccount:
+    """An account with the credentials that it had before a change. `until` is the end of the overlap, UTC."""
+
+    account: Account  #: without a previous one of its own
+    until: datetime
 
 
 class UnknownProtocol(Exception):

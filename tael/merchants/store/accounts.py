@@ -1,10 +1,10 @@
-"""The table `wallet_account`. The credentials of an account are one encrypted document.
+"""The table `wallet_account`. The credentials of an account are one encrypted document, and the previous ones another.
 
 Constraints in the database enforce the contracts: a number at a wallet belongs to one merchant, and a merchant has one
 account per wallet and scene.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,7 @@ from tael.base.cipher import Cipher
 from tael.base.secret import Secret
 from tael.db.database import Database
 from tael.db.tables import Home, Table, assignments
-from tael.merchants.domain.account import Account, AccountFormats
+from tael.merchants.domain.account import Account, AccountFormats, PreviousAccount
 from tael.merchants.store.merchants import AlreadyThere
 
 if TYPE_CHECKING:
@@ -41,9 +41,13 @@ class AccountRow:
     supports_partial_refunds: bool
     fee_rate_ppm: int
     credentials_encrypted: bytes
+    previous_credentials_encrypted: bytes | None
+    previous_credentials_until: datetime | None
     created_at: datetime
 
 
+#: The columns with credentials.
+CURRENT, PREVIOUS = "credentials_encrypted", "previous_credentials_encrypted"
 ACCOUNTS: Final = Table("wallet_account", Home.DIRECTORY, AccountRow, ("account_id",))
 #: Columns of fields that every account has. Its wallet and its identity follow from its protocol and credentials.
 SHARED: Final = (
@@ -52,7 +56,7 @@ SHARED: Final = (
 )
 CHANGED: Final = (
     *("refund_window_days", "supports_partial_refunds", "fee_rate_ppm"),
-    "credentials_encrypted",
+    *(CURRENT, PREVIOUS, "previous_credentials_until"),
 )
 SELECT: Final = f"SELECT {ACCOUNTS.select_from('a')} FROM wallet_account AS a"
 OF_APP: Final = f"{SELECT} JOIN merchant AS m ON m.mchid = a.mchid WHERE m.appcode = $1"
@@ -124,29 +128,38 @@ class Accounts:
         return [row for row in map(ACCOUNTS.read, records) if is_meant(self._account(row))]
 
     def _row_of(self, account: Account, at: datetime) -> AccountRow:
-        document = msgspec.json.encode(dict(self._formats.credentials_of(account))).decode()
+        previous = account.previous
         return AccountRow(
             **{name: getattr(account, name) for name in SHARED},
             protocol=account.protocol,
             wallet=account.wallet,
             identity=account.identity,
-            credentials_encrypted=self._cipher.encrypt(Secret(document), _place(account.account_id)),
+            credentials_encrypted=self._encrypted(account, CURRENT),
+            previous_credentials_encrypted=self._encrypted(previous.account, PREVIOUS) if previous else None,
+            previous_credentials_until=previous.until if previous else None,
             created_at=at,
         )
+
+    def _encrypted(self, account: Account, column: str) -> bytes:
+        document = msgspec.json.encode(dict(self._formats.credentials_of(account))).decode()
+        return self._cipher.encrypt(Secret(document), ACCOUNTS.place(column, (account.account_id,)))
 
     def _account_of(self, record: "asyncpg.Record") -> Account:
         return self._account(ACCOUNTS.read(record))
 
     def _account(self, row: AccountRow) -> Account:
-        document = self._cipher.decrypt(row.credentials_encrypted, _place(row.account_id))
+        account = self._with_credentials(row, row.credentials_encrypted, CURRENT)
+        if row.previous_credentials_encrypted is None or row.previous_credentials_until is None:
+            return account
+        previous = self._with_credentials(row, row.previous_credentials_encrypted, PREVIOUS)
+        return replace(account, previous=PreviousAccount(previous, row.previous_credentials_until))
+
+    def _with_credentials(self, row: AccountRow, encrypted: bytes, column: str) -> Account:
+        document = self._cipher.decrypt(encrypted, ACCOUNTS.place(column, (row.account_id,)))
         credentials = _CREDENTIALS.decode(document.reveal())
         return self._formats.account_of(
             row.protocol, {name: getattr(row, name) for name in SHARED}, credentials
         )
-
-
-def _place(account_id: str) -> bytes:
-    return ACCOUNTS.place("credentials_encrypted", (account_id,))
 
 
 def _contract_of(error: asyncpg.UniqueViolationError) -> str:

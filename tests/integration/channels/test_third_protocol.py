@@ -162,6 +162,7 @@ def test_its_account_is_managed_with_the_same_commands(
         "refund_window_days": 365,
         "supports_partial_refunds": True,
         "fee_rate_ppm": 0,
+        "overlap_ends_at": None,
         "shop": "tea",
     }
     (stored,) = operator.in_store(lambda store: store.accounts.all())

@@ -3,6 +3,7 @@
 import base64
 import subprocess
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from tael.base.secret import Secret
 from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.wechat_v2.account import WeChatAccount
+from tael.merchants.domain.account import PreviousAccount
 from tests.support.alipay import another_rsa_key
 from tests.support.operator import Operator, operator_of
 from tests.support.wechat import key_and_certificate
@@ -73,6 +75,7 @@ def test_an_alipay_account_of_each_sign_type(operator: Operator, merchant: str) 
         "refund_window_days": 365,
         "supports_partial_refunds": True,
         "fee_rate_ppm": 0,
+        "overlap_ends_at": None,
         "pid": PID,
         "sign_type": "MD5",
         "supports_close": True,
@@ -137,6 +140,7 @@ def test_a_wechat_account(operator: Operator, merchant: str) -> None:
         "refund_window_days": 365,
         "supports_partial_refunds": True,
         "fee_rate_ppm": 0,
+        "overlap_ends_at": None,
         "mch_id": "1900000109",
         "appid": "wx1111111111111111",
         "sign_type": "HMAC-SHA256",
@@ -377,7 +381,7 @@ def test_keys_of_an_account_are_replaced_and_the_rest_stays(operator: Operator, 
     (before,) = operator.in_store(lambda store: store.accounts.all())
     assert isinstance(before, AlipayAccount)
     private, public = rsa_pem()[0], rsa_pem()[1]
-    change = ("account", "set", account["account_id"])
+    change = ("account", "set", account["account_id"], "--overlap-hours", "0")
     public_file = operator.file("new-public", public)
     assert operator.run_json(*change, *files(alipay_public_key=public_file)) == account
     after = replace(before, alipay_public_key=public)
@@ -394,7 +398,7 @@ def test_another_sign_type_comes_with_its_keys_and_drops_the_old_ones(
     operator: Operator, merchant: str
 ) -> None:
     account = operator.run_json(*rsa2(operator, merchant, rsa_pem()[0], rsa_pem()[1]))
-    change = ("account", "set", account["account_id"], *settings(sign_type="MD5"))
+    change = ("account", "set", account["account_id"], *settings(sign_type="MD5"), "--overlap-hours", "0")
     assert "key: required with sign_type MD5" in operator.is_refused(*change, code=2)
     changed = operator.run_json(*change, *files(key=operator.file("key", WALLET_KEY)))
     assert changed == account | {"sign_type": "MD5"}
@@ -449,15 +453,31 @@ def test_keys_of_a_provider_are_replaced_for_all_of_its_merchants(operator: Oper
     refusal = operator.is_refused(*change, *half, code=2)
     assert "certificate_key: the key does not match the certificate" in refusal
     assert operator.in_store(lambda store: store.accounts.all()) == before
-    changed = operator.run_json(*change, *new)
+    changed = operator.run_json(*change, *new, "--overlap-hours", "2")
     assert [row["mchid"] for row in changed] == [merchant, "books"]
+    (end,) = {row["overlap_ends_at"] for row in changed}
+    until = datetime.fromisoformat(end)
     after = [
-        replace(each, key=Secret(WALLET_KEY[::-1]), certificate=certificate, certificate_key=Secret(key))
+        replace(
+            each,
+            key=Secret(WALLET_KEY[::-1]),
+            certificate=certificate,
+            certificate_key=Secret(key),
+            previous=PreviousAccount(each, until),
+        )
         if isinstance(each, WeChatAccount)
         else each
         for each in before
     ]
     assert operator.in_store(lambda store: store.accounts.all()) == after
+    back = files(key=operator.file("old-v2", WALLET_KEY))
+    refusal = operator.is_refused(*change, *back, code=1)
+    assert f"are accepted until {until.isoformat()}; end that overlap first" in refusal
+    ended = operator.run_json("account", "end-overlap", "--where", "mch_id=1900000109")
+    assert [row["overlap_ends_at"] for row in ended] == [None, None]
+    assert operator.in_store(lambda store: store.accounts.all()) == [
+        replace(each, previous=None) for each in after
+    ]
     (one,) = operator.run_json(*change, "--where", "mchid=books", "--refund-window-days", "90")
     assert (one["mchid"], one["refund_window_days"]) == ("books", 90)
 

@@ -18,6 +18,7 @@ from tests.support.operator import Operator, fill, operator_of
 from tests.support.values import MCHID
 
 KEY: Final = "0123456789abcdef0123456789abcdef"
+OTHER_KEY: Final = KEY[::-1]
 #: The first 64 bits, by `printf %s 0123456789abcdef0123456789abcdef | sha256sum`.
 KEY_DIGEST: Final = "sha256:3eb1bd439947eb76"
 RETURNED, RETURNED_SYSSN = "4e1d000000000009", "202601020100990000000009"
@@ -85,7 +86,7 @@ CHANGING: Final[dict[str, tuple[list[str], str, str, tuple[str, Any, Any]]]] = {
         ("key", None, KEY_DIGEST),
     ),
     "account set": (
-        ["--where", "pid=2088000000000077", "--refund-window-days", "30"],
+        ["--where", "pid=2088000000000077", "--refund-window-days", "30", "--file", "key=OTHER"],
         "wallet_account",
         "",
         ("refund_window_days", 365, 30),
@@ -99,6 +100,12 @@ CHANGING: Final[dict[str, tuple[list[str], str, str, tuple[str, Any, Any]]]] = {
     "user set-password": (["anna"], "merchant_user", "", ("password_hash", ANY, ANY)),
     "user disable": (["anna"], "merchant_user", "", ("is_disabled", False, True)),
     "user enable": (["anna"], "merchant_user", "", ("is_disabled", True, False)),
+    "account end-overlap": (
+        ["--where", "pid=2088000000000077"],
+        "wallet_account",
+        "",
+        ("previous", ANY, None),
+    ),
     "webhook resend": ([EXHAUSTED], "webhook", f"{EXHAUSTED}/payment", ("state", "EXHAUSTED", "DUE")),
     "incident resolve": (
         [INCIDENT, "--note", "seen"],
@@ -160,11 +167,11 @@ def test_every_command_is_known_to_change_something_or_nothing() -> None:
 
 
 def test_every_command_that_changes_something_is_logged(operator: Operator) -> None:
-    key = operator.file("key", KEY)
+    keys = {"KEY": operator.file("key", KEY), "OTHER": operator.file("other", OTHER_KEY)}
     url = operator.environment["TAEL_DATABASE_URL"]
     for command, (arguments, table, subject, (field, old, new)) in CHANGING.items():
         before, logged = contents(url), operator.run_json("audit", "list", "--limit", "1000")
-        operator.run(*command.split(), *(argument.replace("KEY", key) for argument in arguments))
+        operator.run(*command.split(), *(_with_file(argument, keys) for argument in arguments))
 
         assert contents(url) != before, command
         entries = operator.run_json("audit", "list", "--limit", "1000")
@@ -177,8 +184,15 @@ def test_every_command_that_changes_something_is_logged(operator: Operator) -> N
     assert "merchant tea" in shown_in_table
     assert "state: disabled \u2192 active" in shown_in_table
     everything = operator.run("audit", "list", "--limit", "1000", "--json")
-    assert KEY not in everything
-    assert KEY not in operator.run("audit", "list")
+    for key in (KEY, OTHER_KEY):
+        assert key not in everything
+        assert key not in operator.run("audit", "list")
+
+
+def _with_file(argument: str, keys: dict[str, str]) -> str:
+    """Its last word may be the name of a key."""
+    start, equals, last = argument.rpartition("=")
+    return start + equals + keys.get(last, last)
 
 
 def shown(entry: dict[str, Any]) -> set[str]:

@@ -27,8 +27,9 @@ from tests.support.values import APPCODE, ORIGIN, an_app
 
 FIRST_ID = key_ring(ENCRYPTION_KEY).encrypting_id
 HOUR_S = 3600
-#: 4 apps' keys, 2 previous keys, 3 accounts, 2 applications, 2 link keys; 3 documents of each application.
-ROWS, DOCUMENTS = 12, 6
+#: 3 apps' keys, 2 previous keys, 3 accounts with previous credentials, 2 applications, 2 link keys; 3 documents of each
+#: application.
+ROWS, DOCUMENTS = 15, 6
 
 Step = Callable[[], Awaitable[object]]
 

@@ -25,30 +25,30 @@ async def test_three_in_a_row_are_one_incident_across_processes(store: Store) ->
     ):
         for answer in range(7):
             assert await causes(store) in ([], [ALIPAY.account_id])
-            await checks.note(ALIPAY, False)
-            await checks.note(WECHAT, answer % 2 == 0)
+            await checks.note(ALIPAY, None)
+            await checks.note(WECHAT, None if answer % 2 else WECHAT)
     assert await causes(store) == [ALIPAY.account_id]
 
 
 async def test_a_verified_response_resets_the_count(store: Store) -> None:
     checks = AnswerChecks(store.incidents, TestClock(NOW))
-    for is_verified in (False, False, True, False, False):
-        await checks.note(ALIPAY, is_verified)
+    for verifier in (None, None, ALIPAY, None, None):
+        await checks.note(ALIPAY, verifier)
     assert await causes(store) == []
-    await checks.note(ALIPAY, False)
+    await checks.note(ALIPAY, None)
     assert await causes(store) == [ALIPAY.account_id]
 
 
 async def test_further_responses_after_the_resolution_raise_it_again(store: Store) -> None:
     checks = AnswerChecks(store.incidents, TestClock(NOW))
     for _ in range(3):
-        await checks.note(ALIPAY, False)
+        await checks.note(ALIPAY, None)
     (found,) = await store.incidents.newest(None, with_resolved=False, limit=10)
     assert await store.incidents.resolve(found.incident_id, "corrected", ORIGIN)
-    await checks.note(ALIPAY, False)
-    await checks.note(ALIPAY, False)
+    await checks.note(ALIPAY, None)
+    await checks.note(ALIPAY, None)
     assert await causes(store) == []
-    await checks.note(ALIPAY, False)
+    await checks.note(ALIPAY, None)
     assert await causes(store) == [ALIPAY.account_id]
 
 
@@ -56,5 +56,5 @@ async def test_an_unreachable_database_delays_no_response(store: Store) -> None:
     async with Database("postgresql://tael:x@127.0.0.1:1/tael") as away:
         checks = AnswerChecks(store_over(away, CIPHER, NODE).incidents, TestClock(NOW))
         for _ in range(4):
-            await checks.note(ALIPAY, False)
+            await checks.note(ALIPAY, None)
     assert await causes(store) == []

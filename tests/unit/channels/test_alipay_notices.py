@@ -43,7 +43,7 @@ RETURN = {
 
 
 def read(fields: dict[str, str], **how: str) -> Notice:
-    return notice_of(verified_fields(alipay_account(), notice_body(fields, **how)), NOW)
+    return notice_of(verified_fields([alipay_account()], notice_body(fields, **how)), NOW)
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "gbk"])
@@ -57,9 +57,9 @@ def test_a_notice_of_a_payment_is_paid(charset: str) -> None:
 def test_a_changed_byte_is_no_notice(name: str, sign_type: str) -> None:
     account = alipay_account(sign_type)  # type: ignore[arg-type]
     sign = wallet_signature(NOTICE, sign_type)
-    assert verified_fields(account, notice_body(NOTICE, sign_type, sign=sign))
+    assert verified_fields([account], notice_body(NOTICE, sign_type, sign=sign))
     with pytest.raises(BadSignature):
-        verified_fields(account, notice_body({**NOTICE, name: flipped(NOTICE[name])}, sign_type, sign=sign))
+        verified_fields([account], notice_body({**NOTICE, name: flipped(NOTICE[name])}, sign_type, sign=sign))
 
 
 @pytest.mark.parametrize(
@@ -83,10 +83,10 @@ def test_without_its_signature_it_is_refused(sign: str) -> None:
 
 def test_another_sign_type_is_refused() -> None:
     with pytest.raises(BadSignature):
-        verified_fields(alipay_account("RSA2"), notice_body(NOTICE, "RSA"))
+        verified_fields([alipay_account("RSA2")], notice_body(NOTICE, "RSA"))
     with pytest.raises(BadSignature):
         verified_fields(
-            alipay_account("RSA2"), notice_body(NOTICE, "MD5", sign=wallet_signature(NOTICE, "MD5"))
+            [alipay_account("RSA2")], notice_body(NOTICE, "MD5", sign=wallet_signature(NOTICE, "MD5"))
         )
 
 
@@ -94,10 +94,10 @@ def test_the_text_of_a_pay_link_is_no_notice_and_no_return() -> None:
     """The payer sees the link, and it is signed with the same key."""
     account = alipay_account()
     link = signed(trade_page(alipay_order("800151", account)), account)
-    assert returned_order(account, link) is None
+    assert returned_order([account], link) is None
     rest = {name: value for name, value in link.items() if name not in ("sign", "sign_type")}
     with pytest.raises(BadSignature):
-        verified_fields(account, notice_body(rest, sign=link["sign"]))
+        verified_fields([account], notice_body(rest, sign=link["sign"]))
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_a_refund_is_named() -> None:
 def test_a_browsers_return_is_a_hint_only_if_signed(sign_type: str) -> None:
     account = alipay_account(sign_type)  # type: ignore[arg-type]
     query = {**RETURN, "sign": wallet_signature(RETURN, sign_type), "sign_type": sign_type}
-    assert returned_order(account, query) == SYSSN
+    assert returned_order([account], query) == SYSSN
     for name in RETURN:
-        assert returned_order(account, {**query, name: flipped(query[name])}) is None
-    assert returned_order(account, {**query, "sign_type": "DSA"}) is None
-    assert returned_order(account, RETURN) is None
+        assert returned_order([account], {**query, name: flipped(query[name])}) is None
+    assert returned_order([account], {**query, "sign_type": "DSA"}) is None
+    assert returned_order([account], RETURN) is None

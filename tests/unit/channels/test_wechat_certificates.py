@@ -2,6 +2,7 @@
 
 import os
 import ssl
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,22 @@ def test_a_context_that_was_dropped_is_made_anew_and_those_in_use_are_kept(
 
     assert contexts.of_account(in_use) is kept
     assert contexts.of_account(idle) is not dropped
+
+
+def test_the_context_of_a_replaced_certificate_is_dropped() -> None:
+    replaced, renewed = (key_and_certificate("1900000109")[::-1] for _ in range(2))
+    seconds = 0.0
+    contexts = Certificates(timer=lambda: seconds)
+    under_way = contexts.of_account(account("MD5", *replaced))
+    kept, dropped = weakref.ref(under_way), weakref.ref(contexts.of_account(account("MD5", *replaced)))
+    assert kept() is dropped() is under_way
+
+    seconds = certificates.CONTEXT_LIFE_S
+    assert contexts.of_account(account("MD5", *renewed)) is not under_way
+
+    assert kept() is under_way  # as long as a connection has it
+    del under_way
+    assert dropped() is None
 
 
 def test_every_context_verifies_the_other_side() -> None:

@@ -100,7 +100,7 @@ def notice(**changes: str) -> bytes:
 
 @pytest.mark.parametrize("appid", [OFFICIAL, MINI, APP])
 def test_a_notice_names_the_appid_of_its_order(appid: str) -> None:
-    read = read_notice(direct(), notice(appid=appid))
+    read = read_notice([direct()], notice(appid=appid))
     assert isinstance(read, PaymentNotice)
     assert isinstance(read.outcome, Paid)
 
@@ -111,10 +111,10 @@ def test_a_notice_names_the_appid_of_its_order(appid: str) -> None:
 )
 def test_a_notice_for_another_account_is_none(name: str, value: str) -> None:
     with pytest.raises(BadSignature):
-        read_notice(direct(), notice(**{name: value}))
+        read_notice([direct()], notice(**{name: value}))
 
 
 def test_a_notice_without_an_appid_is_none() -> None:
     without_apps = replace(direct(), mini_appid="", app_appid="")
     with pytest.raises(BadSignature):
-        read_notice(without_apps, notice(appid=""))
+        read_notice([without_apps], notice(appid=""))

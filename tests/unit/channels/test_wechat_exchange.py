@@ -31,7 +31,7 @@ def understood(
     body: bytes, *, status: int = 200, endpoint: Endpoint = ORDERQUERY, sign_type: WeChatSignType = "MD5"
 ) -> Response:
     request = complete({"out_trade_no": SYSSN}, account(sign_type), sign_type)
-    return parse_response(Answer(status, {}, body), endpoint, account(sign_type), request, sign_type)
+    return parse_response(Answer(status, {}, body), endpoint, [account(sign_type)], request, sign_type)[0]
 
 
 @pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])

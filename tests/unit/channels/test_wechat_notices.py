@@ -34,7 +34,7 @@ def flipped(fields: Mapping[str, str], name: str, place: int) -> dict[str, str]:
 
 @pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
 def test_a_signed_payment_notice_is_a_payment(sign_type: WeChatSignType) -> None:
-    notice = read_notice(account(sign_type), written(signed({**PAID, "attach": ""}, sign_type=sign_type)))
+    notice = read_notice([account(sign_type)], written(signed({**PAID, "attach": ""}, sign_type=sign_type)))
 
     paid = Paid(Money(888, "HKD"), "4200000000202601010000000001", "o-of-the-merchant", PAID_AT)
     assert notice == PaymentNotice(SYSSN, paid)
@@ -44,11 +44,11 @@ def test_a_signed_payment_notice_is_a_payment(sign_type: WeChatSignType) -> None
 @pytest.mark.parametrize("name", ["rate", "rate_value"])
 def test_the_rate_is_read_under_either_name_and_is_signed(name: str) -> None:
     fields = signed({**PAID, name: "91230000"})
-    notice = read_notice(account(), written(fields))
+    notice = read_notice([account()], written(fields))
     assert isinstance(notice, PaymentNotice)
     assert isinstance(notice.outcome, Paid)
     with pytest.raises(BadSignature):
-        read_notice(account(), written({**fields, name: "91230001"}))
+        read_notice([account()], written({**fields, name: "91230001"}))
 
 
 @pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
@@ -58,7 +58,7 @@ def test_no_byte_of_a_payment_notice_can_change(sign_type: WeChatSignType) -> No
     for name, value in fields.items():
         for place in range(len(value)):
             with pytest.raises(BadSignature):
-                read_notice(account(sign_type), written(flipped(fields, name, place)))
+                read_notice([account(sign_type)], written(flipped(fields, name, place)))
 
 
 @pytest.mark.parametrize("name", [*PAID, "sign"])
@@ -66,33 +66,33 @@ def test_no_field_of_a_payment_notice_can_be_taken_away_or_added(name: str) -> N
     fields = signed(PAID)
 
     with pytest.raises(BadSignature):
-        read_notice(account(), written({n: value for n, value in fields.items() if n != name}))
+        read_notice([account()], written({n: value for n, value in fields.items() if n != name}))
     with pytest.raises(BadSignature):
-        read_notice(account(), written({**fields, f"{name}_more": "1"}))
+        read_notice([account()], written({**fields, f"{name}_more": "1"}))
 
 
 def test_a_notice_in_md5_is_refused_for_an_hmac_account() -> None:
     for fields in (signed(PAID), signed({**PAID, "sign_type": "MD5"})):
         with pytest.raises(BadSignature):
-            read_notice(account("HMAC-SHA256"), written(fields))
+            read_notice([account("HMAC-SHA256")], written(fields))
 
 
 @pytest.mark.parametrize("name", ["appid", "mch_id", "sub_mch_id"])
 @pytest.mark.parametrize("value", ["", "another"])
 def test_a_signed_notice_for_another_account_is_none(name: str, value: str) -> None:
     with pytest.raises(BadSignature):
-        read_notice(account(), written(signed({**PAID, name: value})))
+        read_notice([account()], written(signed({**PAID, name: value})))
 
 
 def test_a_signed_notice_of_a_failure_triggers_a_query() -> None:
-    notice = read_notice(account(), written(signed({**PAID, "result_code": "FAIL"})))
+    notice = read_notice([account()], written(signed({**PAID, "result_code": "FAIL"})))
 
     assert isinstance(notice, PaymentNotice)
     assert isinstance(notice.outcome, Unknown)
 
 
 def test_a_signed_notice_without_an_amount_triggers_a_query() -> None:
-    notice = read_notice(account(), written(signed({**PAID, "total_fee": ""})))
+    notice = read_notice([account()], written(signed({**PAID, "total_fee": ""})))
 
     assert isinstance(notice, PaymentNotice)
     assert isinstance(notice.outcome, Unknown)
@@ -115,7 +115,7 @@ def test_a_signed_notice_without_an_amount_triggers_a_query() -> None:
 )
 def test_anything_else_is_no_notice(body: bytes) -> None:
     with pytest.raises(BadSignature):
-        read_notice(account(), body)
+        read_notice([account()], body)
 
 
 # ---- refunds -----------------------------------------------------------------------------------------------
@@ -141,13 +141,13 @@ def refund_notice(text: bytes = written(NOTICE, root="root"), key: str = KEY) ->
 
 
 def test_a_refund_notice_names_the_refund_and_its_payment() -> None:
-    assert read_notice(account(), written(refund_notice())) == RefundNotice(REFUND_SYSSN, SYSSN)
+    assert read_notice([account()], written(refund_notice())) == RefundNotice(REFUND_SYSSN, SYSSN)
 
 
 @pytest.mark.parametrize("name", ["appid", "mch_id", "sub_mch_id"])
 def test_a_refund_notice_for_another_account_is_none(name: str) -> None:
     with pytest.raises(BadSignature):
-        read_notice(account(), written({**refund_notice(), name: "another"}))
+        read_notice([account()], written({**refund_notice(), name: "another"}))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_refund_notice_for_another_account_is_none(name: str) -> None:
 )
 def test_a_text_that_our_key_does_not_decrypt_is_no_refund_notice(fields: dict[str, str]) -> None:
     with pytest.raises(BadSignature):
-        read_notice(account(), written(fields))
+        read_notice([account()], written(fields))
 
 
 def test_the_acknowledgement_is_the_documented_one() -> None:

@@ -102,11 +102,16 @@ CREATE TABLE wallet_account (
     supports_partial_refunds   boolean NOT NULL,
     fee_rate_ppm               integer NOT NULL,
     credentials_encrypted      bytea NOT NULL, -- what the protocol declares, as one document
+    previous_credentials_encrypted  bytea, -- verify the wallet's messages until the end of an overlap
+    previous_credentials_until      timestamptz,
     created_at                 timestamptz NOT NULL,
     CONSTRAINT account_scene CHECK (scene IN ('online', 'offline', 'both')),
     CONSTRAINT account_currency CHECK (currency ~ '^[A-Z]{3}$'),
     CONSTRAINT account_refund_window_is_positive CHECK (refund_window_days > 0),
     CONSTRAINT account_fee_rate CHECK (fee_rate_ppm BETWEEN 0 AND 1000000),
+    CONSTRAINT account_previous_credentials_have_an_end CHECK (
+        (previous_credentials_encrypted IS NULL) = (previous_credentials_until IS NULL)
+    ),
     CONSTRAINT one_account_per_scene UNIQUE (mchid, wallet, scene),
     CONSTRAINT one_merchant_per_identity UNIQUE (wallet, identity)
 );
