@@ -269,6 +269,7 @@ def application(
             *health.routes(
                 store.database,
                 store.incidents,
+                store.accounts,
                 store.unmatched_payments,
                 services.rate_limiter.totals,
                 payments.clock,
@@ -280,16 +281,19 @@ def application(
 
 def all_jobs(services: Services) -> "list[Job[Any]]":
     """The jobs of a worker process."""
+    from tael.jobs.certificates import certificate_job
     from tael.jobs.daily_close import daily_close_job
     from tael.jobs.oauth_removal import oauth_removal_job
     from tael.jobs.polling import polling_jobs
     from tael.jobs.webhooks import webhook_job
 
+    store, clock = services.store, services.payments.clock
     return [
         *polling_jobs(services.unmatched),
         webhook_job(services.deliveries),
-        daily_close_job(services.store.ledger_digests, services.payments.clock),
-        oauth_removal_job(services.store.oauth_removals, services.payments.clock),
+        daily_close_job(store.ledger_digests, clock),
+        certificate_job(store.accounts, store.incidents, clock),
+        oauth_removal_job(store.oauth_removals, clock),
     ]
 
 

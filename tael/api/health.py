@@ -20,6 +20,7 @@ from tael.incidents.domain.incident import IncidentKind
 from tael.incidents.store.incidents import Incidents
 from tael.merchants.domain.rate_limits import Limit
 from tael.merchants.rate_limit_totals import UNCHECKED, RateLimitTotals
+from tael.merchants.store.accounts import Accounts, CertificateFigure
 from tael.unmatched.store.unmatched import UnmatchedFigure, UnmatchedPayments
 
 READY: Final = Gauge("tael_ready", "1 while the database takes writes, else 0")
@@ -88,9 +89,37 @@ class RateLimitFigures(Collector):
         )
 
 
+class CertificateFigures(Collector):
+    """The certificates of wallet accounts, by protocol, as stored in the database."""
+
+    def __init__(self) -> None:
+        self.figures: Sequence[CertificateFigure] = ()
+        self.now: datetime | None = None  #: of the figures, by the gateway's clock
+
+    def collect(self) -> Iterator[Metric]:
+        earliest = GaugeMetricFamily(
+            "tael_certificate_expires_seconds",
+            "time until the first certificate of the protocol's accounts expires; negative if it has",
+            labels=["protocol"],
+        )
+        expiring = GaugeMetricFamily(
+            "tael_accounts_certificate_expiring",
+            "accounts with a certificate that expires within 30 days or has expired",
+            labels=["protocol"],
+        )
+        for figure in self.figures:
+            if self.now is not None:
+                earliest.add_metric([figure.protocol], (figure.earliest - self.now).total_seconds())
+            expiring.add_metric([figure.protocol], figure.expiring)
+        yield earliest
+        yield expiring
+
+
+CERTIFICATES: Final = CertificateFigures()
 INCIDENTS: Final = IncidentFigures()
 RATE_LIMITS: Final = RateLimitFigures()
 UNMATCHED: Final = UnmatchedFigures()
+REGISTRY.register(CERTIFICATES)
 REGISTRY.register(INCIDENTS)
 REGISTRY.register(RATE_LIMITS)
 REGISTRY.register(UNMATCHED)
@@ -99,6 +128,7 @@ REGISTRY.register(UNMATCHED)
 def routes(
     database: Database,
     incidents: Incidents,
+    accounts: Accounts,
     unmatched: UnmatchedPayments,
     rate_limit_totals: RateLimitTotals,
     clock: Clock,
@@ -109,11 +139,13 @@ def routes(
 
     async def metrics(_: Request) -> Response:
         READY.set(0 if await readiness().reason() else 1)
+        now = clock.now()
         # If they cannot be counted now, the last figures are reported.
         with suppress(StoreUnavailable), budget(database.limits.probe_s):
             INCIDENTS.counts = await incidents.counts()
             UNMATCHED.figures = await unmatched.figures()
-            UNMATCHED.now = clock.now()
+            UNMATCHED.now = CERTIFICATES.now = now
+            CERTIFICATES.figures = await accounts.certificate_figures(now)
             RATE_LIMITS.totals = await rate_limit_totals.read()
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

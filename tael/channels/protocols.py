@@ -1,6 +1,7 @@
 """What a wallet's protocol declares: its account with the settings, and how its channel is opened."""
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -8,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tael.base.clock import Clock
 from tael.base.pay_types import Wallet
 from tael.base.secret import Secret
-from tael.channels.settings import BadSetting, Kind, Setting
-from tael.merchants.domain.account import Account
+from tael.channels.settings import BadSetting, Kind, Setting, certificate_of
+from tael.merchants.domain.account import Account, AccountCertificate
 
 if TYPE_CHECKING:
     from tael.base.transport import Transport
@@ -47,6 +48,7 @@ class WalletProtocol:
     open_channel: Callable[[ChannelEnvironment], "Channel"]
     #: For the longest lifetime of an order: the longest time from its creation to the channel's `deadline`.
     max_deadline: Callable[[timedelta], timedelta] = _until_expiry
+    certificates: tuple[str, ...] = ()  #: settings that are X.509 certificates; their expiry is watched
 
     def read(
         self,
@@ -85,6 +87,19 @@ class WalletProtocol:
         """Whether both sign and verify in the same way: no credential differs."""
         names = [setting.name for setting in self.settings if setting.is_credential]
         return all(getattr(account, name) == getattr(other, name) for name in names)
+
+    def certificates_of(self, account: Account) -> tuple[AccountCertificate, ...]:
+        """The certificates of `account`, the one that expires first first.
+
+        One that cannot be read is left out: it is refused on input, and calls with it are not sent.
+        """
+        found: list[AccountCertificate] = []
+        for name in self.certificates:
+            with suppress(ValueError):
+                certificate = certificate_of(getattr(account, name))
+                serial, end = f"{certificate.serial_number:X}", certificate.not_valid_after_utc
+                found.append(AccountCertificate(name, serial, end))
+        return tuple(sorted(found, key=lambda certificate: certificate.expires_at))
 
     def credentials_of(self, account: Account) -> Mapping[str, str]:
         """The inverse of `account_of`."""

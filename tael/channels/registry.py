@@ -1,13 +1,13 @@
 """The installed protocols. Those of other packages are entry points of `GROUP`; each names a `WalletProtocol`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Final
 
 from tael.channels.protocols import WalletProtocol
-from tael.merchants.domain.account import Account, UnknownProtocol
+from tael.merchants.domain.account import Account, AccountCertificate, UnknownProtocol
 
 GROUP: Final = "tael.protocols"
 
@@ -34,6 +34,9 @@ class InstalledProtocols:
         self, protocol: str, fields: Mapping[str, object], credentials: Mapping[str, str]
     ) -> Account:
         return self.named(protocol).account_of(fields, credentials)
+
+    def certificates_of(self, account: Account) -> Sequence[AccountCertificate]:
+        return self.named(account.protocol).certificates_of(account)
 
 
 @cache

@@ -153,6 +153,8 @@ async def _changed(
 
 def account_members(account: Account) -> dict[str, Any]:
     """All members of `account` that may be shown."""
+    protocol = installed_protocols().named(account.protocol)
+    certificates = protocol.certificates_of(account)
     return {
         "account_id": account.account_id,
         "mchid": account.mchid,
@@ -164,7 +166,8 @@ def account_members(account: Account) -> dict[str, Any]:
         "supports_partial_refunds": account.supports_partial_refunds,
         "fee_rate_ppm": account.fee_rate_ppm,
         "overlap_ends_at": account.previous.until if account.previous else None,
-        **installed_protocols().named(account.protocol).shown(account),
+        "certificate_expires_at": certificates[0].expires_at if certificates else None,
+        **protocol.shown(account),
     }
 
 

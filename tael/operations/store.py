@@ -69,6 +69,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
     payments, refunds, reversals = Payments(database), Refunds(database), Reversals(database)
     unmatched_payments, webhooks = UnmatchedPayments(database), Webhooks(database)
     ledger_digests, oauth_removals = LedgerDigests(database), Removals(database)
+    accounts = Accounts(database, cipher, installed_protocols())
     queues: dict[str, DueQueue[Any]] = {
         "payments": payments.due,
         "refunds": refunds.due,
@@ -77,6 +78,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         "webhooks": webhooks.due,
         "daily_close": ledger_digests.due,
         "oauth_removal": oauth_removals.due,
+        "certificates": accounts.due_certificates,
     }
     return Store(
         database=database,
@@ -88,7 +90,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         incidents=Incidents(database),
         serials=Serials(database, node),
         merchants=Merchants(database, cipher),
-        accounts=Accounts(database, cipher, installed_protocols()),
+        accounts=accounts,
         applications=Applications(database, cipher),
         document_files=DocumentFiles(documents, cipher),
         maintenance_windows=MaintenanceWindows(database),

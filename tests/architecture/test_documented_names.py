@@ -25,6 +25,7 @@ from tael.api import health
 from tael.base.pay_types import PAY_TYPES
 from tael.incidents.domain.incident import IncidentKind
 from tael.main import application
+from tael.merchants.store.accounts import CertificateFigure
 from tael.oauth.parameters import PROTOCOL
 from tael.qfpay.codes import TABLE
 from tael.qfpay.links import LINK_NAMES
@@ -423,6 +424,10 @@ def metrics() -> dict[str, set[str]]:
     unmatched.now = datetime(2026, 1, 1, tzinfo=UTC)
     unmatched.figures = [UnmatchedFigure(UnmatchedState.HELD, "HKD", 1, unmatched.now)]
     registry.register(unmatched)
+    certificates = health.CertificateFigures()
+    certificates.now = unmatched.now
+    certificates.figures = [CertificateFigure("wechat_v2", unmatched.now, 1)]
+    registry.register(certificates)
     text = (generate_latest() + generate_latest(registry)).decode()
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^(tael_\w+)(\{[^}]*\})?", text, re.MULTILINE):

@@ -18,6 +18,7 @@ ROUTES_ONLY: Final = cast(
             applications=None,
             document_files=None,
             incidents=None,
+            accounts=None,
             unmatched_payments=None,
             users=None,
             grants=None,

@@ -174,4 +174,5 @@ WECHAT_V2: Final = WalletProtocol(
     ),
     check=checked,
     open_channel=_open,
+    certificates=("certificate",),
 )

@@ -1,7 +1,7 @@
 """A merchant's account at a wallet. What its protocol needs besides, a channel declares in a class of its own."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Literal, Protocol
@@ -50,6 +50,15 @@ class PreviousAccount:
     until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class AccountCertificate:
+    """A certificate of an account that its wallet requires; `expires_at` is UTC."""
+
+    setting: str  #: in which the account has it
+    serial: str  #: hexadecimal, as OpenSSL shows it
+    expires_at: datetime
+
+
 class UnknownProtocol(Exception):
     """No installed channel serves this protocol."""
 
@@ -65,4 +74,8 @@ class AccountFormats(Protocol):
         self, protocol: str, fields: Mapping[str, object], credentials: Mapping[str, str]
     ) -> Account:
         """The account with these `fields` of `Account`. Raises UnknownProtocol."""
+        ...
+
+    def certificates_of(self, account: Account) -> Sequence[AccountCertificate]:
+        """The readable ones, the one that expires first first. Raises UnknownProtocol."""
         ...

@@ -163,6 +163,7 @@ def test_its_account_is_managed_with_the_same_commands(
         "supports_partial_refunds": True,
         "fee_rate_ppm": 0,
         "overlap_ends_at": None,
+        "certificate_expires_at": None,
         "shop": "tea",
     }
     (stored,) = operator.in_store(lambda store: store.accounts.all())

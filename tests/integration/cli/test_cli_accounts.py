@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from tael.base.secret import Secret
 from tael.channels.alipay_mapi.account import AlipayAccount
+from tael.channels.settings import certificate_of
 from tael.channels.wechat_v2.account import WeChatAccount
 from tael.merchants.domain.account import PreviousAccount
 from tests.support.alipay import another_rsa_key
@@ -76,6 +77,7 @@ def test_an_alipay_account_of_each_sign_type(operator: Operator, merchant: str) 
         "supports_partial_refunds": True,
         "fee_rate_ppm": 0,
         "overlap_ends_at": None,
+        "certificate_expires_at": None,
         "pid": PID,
         "sign_type": "MD5",
         "supports_close": True,
@@ -130,6 +132,7 @@ def test_a_wechat_account(operator: Operator, merchant: str) -> None:
     key, certificate = key_and_certificate("provider")
     add = wechat(operator, merchant, key, certificate)
     shown = operator.run_json(*add, *settings(supports_wechat_hk="true"))
+    end = certificate_of(certificate).not_valid_after_utc
     assert shown == {
         "account_id": shown["account_id"],
         "mchid": merchant,
@@ -141,6 +144,7 @@ def test_a_wechat_account(operator: Operator, merchant: str) -> None:
         "supports_partial_refunds": True,
         "fee_rate_ppm": 0,
         "overlap_ends_at": None,
+        "certificate_expires_at": f"{end:%Y-%m-%dT%H:%M:%SZ}",
         "mch_id": "1900000109",
         "appid": "wx1111111111111111",
         "sign_type": "HMAC-SHA256",

@@ -104,6 +104,9 @@ CREATE TABLE wallet_account (
     credentials_encrypted      bytea NOT NULL, -- what the protocol declares, as one document
     previous_credentials_encrypted  bytea, -- verify the wallet's messages until the end of an overlap
     previous_credentials_until      timestamptz,
+    certificate_expires_at     timestamptz, -- the first of its certificates that expires; null without one
+    certificate_check_at       timestamptz, -- from 30 days before, once a day
+    lease_until                timestamptz, -- of that check
     created_at                 timestamptz NOT NULL,
     CONSTRAINT account_scene CHECK (scene IN ('online', 'offline', 'both')),
     CONSTRAINT account_currency CHECK (currency ~ '^[A-Z]{3}$'),
@@ -112,9 +115,13 @@ CREATE TABLE wallet_account (
     CONSTRAINT account_previous_credentials_have_an_end CHECK (
         (previous_credentials_encrypted IS NULL) = (previous_credentials_until IS NULL)
     ),
+    CONSTRAINT account_certificate_is_checked CHECK (
+        (certificate_expires_at IS NULL) = (certificate_check_at IS NULL)
+    ),
     CONSTRAINT one_account_per_scene UNIQUE (mchid, wallet, scene),
     CONSTRAINT one_merchant_per_identity UNIQUE (wallet, identity)
 );
+CREATE INDEX wallet_account_certificate_check ON wallet_account (certificate_check_at);
 
 -- While it has a row, nothing new is begun; what has begun goes on.
 CREATE TABLE maintenance_window (
