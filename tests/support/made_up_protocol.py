@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
+from tael.base.clock import Clock
 from tael.base.pay_types import Wallet
 from tael.base.secret import Secret
 from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
@@ -76,8 +77,9 @@ class MadeUpChannel:
     refunds_single_trades = True
     openids = None
 
-    def __init__(self, transport: Transport, url: str) -> None:
+    def __init__(self, transport: Transport, clock: Clock, url: str) -> None:
         self._transport = transport
+        self._clock = clock
         self._url = url
 
     def capabilities(self, account: Account) -> Capabilities:
@@ -115,7 +117,8 @@ class MadeUpChannel:
 
     async def read_notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
         notice = json.loads(body)
-        if not hmac.compare_digest(notice["token"], _token(account)):
+        verifiers = account.verifiers(self._clock.now())
+        if not any(hmac.compare_digest(notice["token"], _token(each)) for each in verifiers):
             raise BadSignature("another token")
         return PaymentNotice(notice["number"], Unknown("the record decides"), confirmed=False)
 
@@ -167,7 +170,7 @@ def _token(account: Account) -> str:
 
 
 def _open(environment: ChannelEnvironment) -> MadeUpChannel:
-    return MadeUpChannel(environment.transport, os.environ[WALLET_URL])
+    return MadeUpChannel(environment.transport, environment.clock, os.environ[WALLET_URL])
 
 
 MADE_UP: Final = WalletProtocol(

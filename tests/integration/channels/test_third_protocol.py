@@ -60,12 +60,13 @@ class MadeUpWallet:
         server.expect_request("/refunds", method="POST").respond_with_handler(self._refund)
         server.expect_request(re.compile("/orders/.+")).respond_with_handler(self._record)
         self.url = server.url_for("").rstrip("/")
+        self.token = TOKEN
 
     def pay(self, number: str) -> None:
         self.orders[number] |= {"state": "paid", "at": NOW.isoformat()}
 
     def _open(self, request: Request) -> Response:
-        assert request.headers["X-Token"] == TOKEN
+        assert request.headers["X-Token"] == self.token
         record = request.get_json(force=True)
         self.orders.setdefault(record["number"], {**record, "state": "open"})
         return self._answer(record["number"])
@@ -209,6 +210,30 @@ def test_it_takes_a_payment_and_returns_it(
             assert closed["respcd"] == "1124"  # paid, and this protocol closes nothing anyway
 
     asyncio.run(story())
+
+
+def test_its_secret_is_replaced_with_an_overlap(
+    operator: Operator, account: dict[str, Any], wallet: MadeUpWallet
+) -> None:
+    wallet.token = TOKEN[::-1]
+    change = ("account", "set", account["account_id"], "--file")
+    assert operator.run_json(*change, f"token={operator.file('new', wallet.token)}")["overlap_ends_at"]
+
+    async def answers(reference: str) -> list[bytes]:
+        """To notices with the old, the new and another token, about an order that is opened with the new one."""
+        at = f"{NOW:%Y-%m-%d %H:%M:%S}"
+        order = {"txamt": "3925", "txcurrcd": "HKD", "pay_type": "800201", "txdtm": at}
+        async with shop_of(operator) as shop:
+            syssn = (await shop.ask("payment", out_trade_no=reference, **order))["syssn"]
+            url = wallet.orders[syssn]["notify"]
+            return [
+                await shop.notify(url, {"number": syssn, "token": token})
+                for token in (TOKEN, wallet.token, "kkkkkkkkkk")
+            ]
+
+    assert asyncio.run(answers("during")) == [b'"ok"', b'"ok"', b'"again"']
+    operator.run("account", "end-overlap", account["account_id"])
+    assert asyncio.run(answers("after")) == [b'"again"', b'"ok"', b'"again"']
 
 
 def test_its_payments_have_jobs_of_their_own(
