@@ -30,7 +30,7 @@ from tests.support.routes import ROUTES_ONLY
 ROUTES: Final = tuple(cast(Route, each).path for each in application(ROUTES_ONLY).routes)
 AMOUNT: Final = "6283947"
 SUBJECT: Final = "Tie Guan Yin of autumn"
-#: What nobody but the victim's app may cause or see: the business's own data, beside the orders'.
+#: Of the victim's own application.
 MOBILE: Final = "85298765432"
 #: Rows that belong to a merchant, without the columns that polling changes.
 STATE: Final = """

@@ -63,7 +63,7 @@ def test_long_texts_are_digests() -> None:
     }
 
 
-def test_a_type_that_nobody_has_thought_of_is_refused() -> None:
+def test_an_unknown_type_is_refused() -> None:
     @dataclass
     class Row:
         value: object
