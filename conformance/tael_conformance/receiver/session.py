@@ -83,7 +83,9 @@ class Receiver:
     states: StateReader | None = None
     currency: str = "HKD"
     pay_type: str = "800201"
+    now: Callable[[], datetime] = lambda: datetime.now(UTC8)
     _orders: dict[str, Order] = field(default_factory=dict)
+    _times: dict[str, datetime] = field(default_factory=dict)  #: of payments, by order number
 
     def order(self, purpose: str) -> Order:
         """The order of this purpose, opened when it is first needed. Raises Skipped."""
@@ -96,7 +98,7 @@ class Receiver:
         self._orders = {purpose: each for purpose, each in self._orders.items() if each != order}
 
     def members(self, order: Order, at: datetime | None = None, **changed: str) -> dict[str, str]:
-        """A paid webhook's members; the same order has the same syssn."""
+        """A paid webhook's members; the same order has the same syssn and the same time, so that repeats are equal."""
         return self.members_of(self.signer.style, order, at) | changed
 
     def members_of(self, style: Style, order: Order, at: datetime | None = None) -> dict[str, str]:
@@ -106,7 +108,7 @@ class Receiver:
             order.number,
             order.amount,
             syssn_of(order.number),
-            at or datetime.now(UTC8),
+            at or self._times.setdefault(order.number, self.now()),
             self.pay_type,
         )
         return old_members(*values) if style == "old" else new_members(*values, self.currency)
