@@ -11,6 +11,7 @@ MCHID_LENGTH: Final = 16
 ACCOUNT_ID_LENGTH: Final = 24
 LINK_ID_LENGTH: Final = 24
 DOCUMENT_ID_LENGTH: Final = 24
+STATEMENT_ID_LENGTH: Final = 16
 USERID_LENGTH: Final = 13
 PASSWORD_LENGTH: Final = 20
 LINK_KEY_ID_LENGTH: Final = 8
@@ -43,6 +44,11 @@ def link_id() -> str:
 def document_id() -> str:
     """The name of a document's file."""
     return _letters(DOCUMENT_ID_LENGTH)
+
+
+def statement_id() -> str:
+    """What an operator names a statement by."""
+    return _letters(STATEMENT_ID_LENGTH)
 
 
 def userid() -> str:

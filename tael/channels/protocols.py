@@ -10,6 +10,7 @@ from tael.base.clock import Clock
 from tael.base.pay_types import Wallet
 from tael.base.secret import Secret
 from tael.channels.settings import BadSetting, Kind, Setting, certificate_of
+from tael.channels.statements import StatementFormat
 from tael.merchants.domain.account import Account, AccountCertificate
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class WalletProtocol:
     #: For the longest lifetime of an order: the longest time from its creation to the channel's `deadline`.
     max_deadline: Callable[[timedelta], timedelta] = _until_expiry
     certificates: tuple[str, ...] = ()  #: settings that are X.509 certificates; their expiry is watched
+    statements: StatementFormat | None = None  #: of the wallet's files; None if they cannot be imported
 
     def read(
         self,

@@ -70,6 +70,7 @@ COMMANDS: Final[dict[str, Entry | ExtraEntry]] = {
     "incident": Entry("incidents", "incidents", "Review incidents."),
     "unmatched": Entry("unmatched", "unmatched", "Decide about unmatched payments."),
     "ledger": Entry("ledger", "ledger", "Verify the ledger."),
+    "statement": Entry("statements", "statements", "Import and inspect the wallets' statements."),
     "audit": Entry("audit", "audit", "Show the audit log."),
     "maintenance": Entry("maintenance", "maintenance", "Schedule maintenance."),
     "keys": Entry("keys", "keys", "Rotate encryption keys and link keys."),

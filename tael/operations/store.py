@@ -36,6 +36,7 @@ from tael.payments.store.refunds import Refunds
 from tael.payments.store.reversals import Reversals
 from tael.payments.store.tables import PaymentTables
 from tael.payments.store.transactions import Transactions
+from tael.statements.store.statements import Statements
 from tael.unmatched.store.unmatched import UnmatchedPayments
 from tael.webhooks.store.webhooks import Webhooks
 
@@ -57,6 +58,7 @@ class Store(PaymentTables):
     ciphertexts: tuple[CiphertextColumn, ...]
     keys: KeySource
     ledger_digests: LedgerDigests
+    statements: Statements
     users: Users
     grants: Grants
     sign_in_attempts: Attempts
@@ -102,6 +104,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         ciphertexts=_ciphertexts(database, cipher),
         keys=cipher.keys,
         ledger_digests=ledger_digests,
+        statements=Statements(database),
         users=Users(database),
         grants=Grants(database),
         sign_in_attempts=Attempts(database),

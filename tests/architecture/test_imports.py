@@ -105,8 +105,15 @@ VALUES = {
     "tael.base.serial",
     "tael.base.text",
     "tael.channels.outcomes",
+    "tael.channels.statements",
+    "tael.channels.wechat_v2.bill_columns",
 }
-DOMAIN = [*sorted(GATEWAY.glob("*/domain/*.py")), GATEWAY / "channels/outcomes.py"]
+DOMAIN = [
+    *sorted(GATEWAY.glob("*/domain/*.py")),
+    *sorted(GATEWAY.glob("channels/*/statements.py")),
+    GATEWAY / "channels/outcomes.py",
+    GATEWAY / "channels/statements.py",
+]
 
 
 def relative_to_gateway(path: Path) -> str:

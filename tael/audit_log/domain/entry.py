@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from typing import Any, Final
 
@@ -84,7 +84,7 @@ def _shown(value: Any) -> Any:
             return value if len(value) <= MAX_SHOWN_CHARACTERS else digest(value)
         case None | bool() | int():
             return value
-        case datetime():
+        case date():  # datetimes too
             return value.isoformat()
         case Money():
             return str(value)

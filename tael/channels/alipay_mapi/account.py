@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from tael.base.pay_types import Wallet
 from tael.base.secret import Secret
+from tael.channels.alipay_mapi.statements import STATEMENTS
 from tael.channels.alipay_mapi.timing import max_deadline
 from tael.channels.protocols import ChannelEnvironment, WalletProtocol
 from tael.channels.settings import (
@@ -165,4 +166,5 @@ ALIPAY_MAPI: Final = WalletProtocol(
     check=checked,
     open_channel=_open,
     max_deadline=max_deadline,
+    statements=STATEMENTS,
 )

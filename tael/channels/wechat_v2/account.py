@@ -24,6 +24,7 @@ from tael.channels.settings import (
     read_private_key,
     text_of,
 )
+from tael.channels.wechat_v2.statements import STATEMENTS
 from tael.merchants.domain.account import Account, Coverage
 
 if TYPE_CHECKING:
@@ -175,4 +176,5 @@ WECHAT_V2: Final = WalletProtocol(
     check=checked,
     open_channel=_open,
     certificates=("certificate",),
+    statements=STATEMENTS,
 )

@@ -40,9 +40,11 @@ READING: Final = {
         "incident show",
     ),
     *("user list", "unmatched list", "unmatched show", "ledger verify", "maintenance status", "audit list"),
+    *("statement list", "statement show"),
 }
 #: Commands about the file of encryption keys: the first changes nothing else, and the others are in `test_cli_keys.py`.
 OF_KEY_FILE: Final = {"keys add", "keys rotate", "keys remove"}
+STATEMENT: Final = "202601020100990000000001|10.00|HKD|20260102110405||P|0.12|P|\n"
 ACCOUNT: Final = ("--protocol", "alipay_mapi", "--set", "pid=2088000000000077", "--set", "scene=online")
 #: Commands that change something, in an order in which each can: arguments, table and id of a row that changes, and
 #: a field with its old and new value.
@@ -116,6 +118,12 @@ CHANGING: Final[dict[str, tuple[list[str], str, str, tuple[str, Any, Any]]]] = {
     "unmatched keep": ([HELD, "--note", "ours"], "unmatched_payment", HELD, ("state", "HELD", "KEPT")),
     "unmatched return": ([RETURNED], "unmatched_payment", RETURNED, ("state", "HELD", "APPROVED")),
     "keys rotate-links": ([], "link_key", "", ("key", None, ANY)),
+    "statement import": (
+        ["STATEMENT", "--account", "alipay-online"],
+        "statement",
+        "",
+        ("lines", None, 1),
+    ),
     "maintenance on": (
         ["--reason", "disks"],
         "maintenance_window",
@@ -168,10 +176,11 @@ def test_every_command_is_known_to_change_something_or_nothing() -> None:
 
 def test_every_command_that_changes_something_is_logged(operator: Operator) -> None:
     keys = {"KEY": operator.file("key", KEY), "OTHER": operator.file("other", OTHER_KEY)}
+    files = keys | {"STATEMENT": operator.file("statement.txt", STATEMENT)}
     url = operator.environment["TAEL_DATABASE_URL"]
     for command, (arguments, table, subject, (field, old, new)) in CHANGING.items():
         before, logged = contents(url), operator.run_json("audit", "list", "--limit", "1000")
-        operator.run(*command.split(), *(_with_file(argument, keys) for argument in arguments))
+        operator.run(*command.split(), *(_with_file(argument, files) for argument in arguments))
 
         assert contents(url) != before, command
         entries = operator.run_json("audit", "list", "--limit", "1000")
@@ -189,10 +198,10 @@ def test_every_command_that_changes_something_is_logged(operator: Operator) -> N
         assert key not in operator.run("audit", "list")
 
 
-def _with_file(argument: str, keys: dict[str, str]) -> str:
-    """Its last word may be the name of a key."""
+def _with_file(argument: str, files: dict[str, str]) -> str:
+    """Its last word may be the name of a file."""
     start, equals, last = argument.rpartition("=")
-    return start + equals + keys.get(last, last)
+    return start + equals + files.get(last, last)
 
 
 def shown(entry: dict[str, Any]) -> set[str]:

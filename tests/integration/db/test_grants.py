@@ -12,7 +12,7 @@ from tests.support.postgres import as_role, create_role, drop_role, temporary_da
 
 ADDED_ONLY = (
     *("audit_entry", "cell_audit_entry", "ledger_entry", "ledger_digest"),
-    *("webhook_attempt", "merchant_decision"),
+    *("webhook_attempt", "merchant_decision", "statement_line"),
 )
 ROLE = "tael_gateway"
 

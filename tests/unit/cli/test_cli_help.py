@@ -21,6 +21,7 @@ ORDER_OF_USE = [
         "incident",
         "unmatched",
         "ledger",
+        "statement",
         "audit",
         "maintenance",
     ),

@@ -278,6 +278,63 @@ CREATE INDEX unmatched_payment_due_of_account ON unmatched_payment (protocol, ac
 CREATE INDEX unmatched_payment_open ON unmatched_payment (at)
     WHERE state IN ('SUSPECTED', 'HELD', 'APPROVED', 'RETURNING', 'REFUSED');
 
+-- A file of a wallet about one account, kind and day, as it arrived. One that was replaced is kept.
+CREATE TABLE statement (
+    mchid            text NOT NULL,
+    statement_id     text NOT NULL,
+    account_id       text NOT NULL,
+    protocol         text NOT NULL,
+    kind             text NOT NULL,
+    day              date NOT NULL, -- in UTC+8
+    sha256           text NOT NULL, -- of the decompressed content
+    size             bigint NOT NULL, -- of the decompressed content
+    source           text NOT NULL,
+    lines            bigint NOT NULL,
+    unknown_columns  integer NOT NULL,
+    totals           jsonb NOT NULL, -- by currency
+    stored_at        timestamptz NOT NULL,
+    superseded_at    timestamptz,
+    packed           bytea NOT NULL, -- gzip
+    is_packed        boolean NOT NULL, -- whether it arrived so
+    CONSTRAINT statement_pkey PRIMARY KEY (mchid, statement_id),
+    CONSTRAINT one_statement_per_content UNIQUE (mchid, account_id, kind, day, sha256),
+    CONSTRAINT statement_kind CHECK (kind IN ('transactions', 'settlement')),
+    CONSTRAINT statement_is_sha256 CHECK (sha256 ~ '^[0-9a-f]{64}$'),
+    CONSTRAINT statement_size CHECK (size > 0 AND lines >= 0)
+);
+ALTER TABLE statement ALTER COLUMN packed SET STORAGE EXTERNAL; -- compressed already
+CREATE UNIQUE INDEX one_current_statement ON statement (mchid, account_id, kind, day) WHERE superseded_at IS NULL;
+CREATE INDEX statement_by_day ON statement (day, account_id);
+CREATE INDEX statement_by_id ON statement (statement_id);
+
+-- One movement of money at the wallet. Amounts are not negative: the type is the direction.
+CREATE TABLE statement_line (
+    mchid                text NOT NULL,
+    statement_id         text NOT NULL,
+    number               bigint NOT NULL, -- of the line in the file
+    type                 text NOT NULL,
+    syssn                text NOT NULL, -- of the order, or of the refund
+    payment_syssn        text NOT NULL,
+    wallet_ref           text NOT NULL,
+    wallet_refund_ref    text NOT NULL,
+    at                   timestamptz NOT NULL,
+    amount_minor         bigint NOT NULL,
+    currency             text NOT NULL,
+    fee_micros           bigint NOT NULL, -- in millionths of the major unit
+    settlement_minor     bigint,
+    settlement_currency  text,
+    rate_e8              bigint, -- the exchange rate times 10^8
+    settled_at           timestamptz,
+    state                text NOT NULL,
+    identity             text NOT NULL, -- the account's number in the line
+    CONSTRAINT statement_line_pkey PRIMARY KEY (mchid, statement_id, number),
+    CONSTRAINT statement_line_type CHECK (type IN ('payment', 'refund', 'reversal')),
+    CONSTRAINT statement_line_amounts CHECK (amount_minor >= 0 AND fee_micros >= 0 AND settlement_minor >= 0),
+    CONSTRAINT statement_line_settlement CHECK ((settlement_minor IS NULL) = (settlement_currency IS NULL))
+);
+REVOKE UPDATE, DELETE, TRUNCATE ON statement_line FROM CURRENT_USER; -- rows are only added
+CREATE INDEX statement_line_by_syssn ON statement_line (mchid, syssn);
+
 -- What needs manual review. The same event twice is one row.
 CREATE TABLE incident (
     mchid         text NOT NULL,

@@ -1,0 +1,162 @@
+"""A wallet's statement: its lines as values, and the format that a protocol declares. Pure.
+
+Amounts are never negative. The type of a line gives the direction, because some files print refunds with a sign and
+others without.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from tael.base.money import Money, from_major
+
+#: Digits of the integers below the decimal point.
+MICROS: Final = 6
+RATE_DECIMALS: Final = 8
+PLAIN_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,10})?", re.ASCII)
+CURRENCY: Final = re.compile(r"[A-Z]{3}")
+#: Of a text of the file in an error.
+MAX_SHOWN: Final = 40
+#: Of a number or a text that is stored.
+MAX_TEXT: Final = 128
+
+
+class LineType(StrEnum):
+    PAYMENT = "payment"
+    REFUND = "refund"
+    REVERSAL = "reversal"
+
+
+class StatementKind(StrEnum):
+    TRANSACTIONS = "transactions"  #: what was paid and returned on the day
+    SETTLEMENT = "settlement"  #: what was settled on the day
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One movement of money at the wallet. Instants are UTC."""
+
+    number: int  #: of the line in the file; the first is 1
+    type: LineType
+    syssn: str  #: our number of it: of the order, or of the refund
+    payment_syssn: str  #: the order's; "" if the file does not name it
+    wallet_ref: str  #: the wallet's number of the trade; "" if the file has none
+    wallet_refund_ref: str  #: the wallet's number of the refund; "" if the file has none
+    at: datetime
+    amount: Money
+    fee_micros: int  #: in millionths of the major unit of `amount`; charged with a payment, else returned
+    settlement: Money | None  #: if the file has it
+    rate_e8: int | None  #: the exchange rate times 10^8, if the file has it
+    settled_at: datetime | None
+    state: str  #: the wallet's text
+    identity: str  #: `Account.identity` of the account; "" if the line does not name it
+
+
+class StatementRefused(Exception):
+    """The file is not a complete statement. `line` and `column` name the place, if there is one."""
+
+    def __init__(self, reason: str, line: int | None = None, column: str = "") -> None:
+        place = "" if line is None else f"line {line}, column {column}: " if column else f"line {line}: "
+        super().__init__(place + reason)
+        self.reason = reason
+        self.line = line
+        self.column = column
+
+
+@dataclass(frozen=True, slots=True)
+class FileName:
+    """What the name of a file says about it; empty where it says nothing."""
+
+    identity: str = ""
+    kind: StatementKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatementContent:
+    """What a file says. `lines` raises StatementRefused, also at its end: a file is complete once all were read."""
+
+    lines: Iterator[StatementLine]
+    unknown_columns: int = 0  #: columns that the wallet's documents do not have; they are ignored
+
+
+@dataclass(frozen=True, slots=True)
+class StatementFormat:
+    """The statements of a wallet."""
+
+    recognizes: Callable[[str], bool]  #: takes the first line
+    read: Callable[
+        [Iterable[str]], StatementContent
+    ]  #: takes the lines with their ends; raises StatementRefused
+    read_name: Callable[[str], FileName]
+
+
+class Cells:
+    """One line of a file. Each method reads the cell of a field, and raises StatementRefused with its place."""
+
+    __slots__ = ("_cells", "_names", "_places", "number")
+
+    def __init__(self, number: int, cells: list[str], places: dict[str, int], names: dict[str, str]) -> None:
+        """`places` and `names` have the place and the heading of each field that the file has."""
+        self.number = number
+        self._cells = cells
+        self._places = places
+        self._names = names
+
+    def text(self, field: str) -> str:
+        """The cell; "" if the file has no such column."""
+        place = self._places.get(field)
+        if place is None:
+            return ""
+        text = self._cells[place]
+        if len(text) > MAX_TEXT or not text.isprintable():
+            raise self.refused(field, f"not a text of at most {MAX_TEXT} printable characters")
+        return text
+
+    def required(self, field: str) -> str:
+        return self.text(field) or self._empty(field)
+
+    def currency(self, field: str) -> str:
+        text = self.required(field)
+        if CURRENCY.fullmatch(text) is None:
+            raise self.refused(field, f"not a currency: {text[:MAX_SHOWN]!r}")
+        return text
+
+    def amount(self, field: str, currency: str) -> Money:
+        """In major units, without its sign."""
+        text = self.required(field)
+        try:
+            money = from_major(text, currency)
+        except ValueError:
+            raise self.refused(field, f"not an amount of {currency}: {text[:MAX_SHOWN]!r}") from None
+        return Money(abs(money.amount_minor), currency)
+
+    def micros(self, field: str) -> int:
+        """Millionths of an amount in major units, without its sign; 0 for an empty cell."""
+        return abs(self._scaled(field, MICROS))
+
+    def rate(self, field: str) -> int | None:
+        """A decimal exchange rate, times 10^8."""
+        return self._scaled(field, RATE_DECIMALS) or None
+
+    def decimal(self, field: str) -> Decimal:
+        """The number with its sign; 0 for an empty cell."""
+        text = self.text(field)
+        if text and PLAIN_DECIMAL.fullmatch(text) is None:
+            raise self.refused(field, f"not a number: {text[:MAX_SHOWN]!r}")
+        return Decimal(text or 0)
+
+    def refused(self, field: str, reason: str) -> StatementRefused:
+        return StatementRefused(reason, self.number, self._names.get(field, field))
+
+    def _scaled(self, field: str, decimals: int) -> int:
+        scaled = self.decimal(field).scaleb(decimals)
+        if scaled != scaled.to_integral_value():
+            raise self.refused(field, f"more than {decimals} decimals")
+        return int(scaled)
+
+    def _empty(self, field: str) -> str:
+        raise self.refused(field, "the cell is empty")

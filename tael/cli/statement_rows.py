@@ -1,0 +1,73 @@
+"""Statements and their lines as the members of JSON objects, and as the cells of tables."""
+
+from decimal import Decimal
+from typing import Any, Final
+
+from tael.base.money import Money
+from tael.channels.statements import StatementLine
+from tael.statements.domain.statement import CurrencyTotal, Statement
+
+#: Of a fee in a table; all decimals that a wallet writes.
+FEE_DECIMALS: Final = 6
+DIGEST_SHOWN: Final = 12
+
+
+def row_of(statement: Statement) -> dict[str, Any]:
+    return {
+        "statement_id": statement.statement_id,
+        "mchid": statement.mchid,
+        "account_id": statement.account_id,
+        "kind": statement.kind,
+        "day": statement.day,
+        "lines": statement.lines,
+        "totals": statement.totals,
+        "unknown_columns": statement.unknown_columns,
+        "source": statement.source,
+        "sha256": statement.sha256,
+        "size": statement.size,
+        "stored_at": statement.stored_at,
+        "superseded_at": statement.superseded_at,
+    }
+
+
+def shown_row(row: dict[str, Any]) -> dict[str, Any]:
+    """For the tables: totals as text."""
+    return row | {
+        "totals": "; ".join(map(_total, row["totals"])),
+        "sha256": row["sha256"][:DIGEST_SHOWN],
+    }
+
+
+def _total(total: CurrencyTotal) -> str:
+    paid, refunded = (Money(minor, total.currency) for minor in (total.paid_minor, total.refunded_minor))
+    return f"{total.payments} paid {paid}, {total.refunds} returned {refunded}"
+
+
+def line_of(line: StatementLine) -> dict[str, Any]:
+    settlement = line.settlement
+    return {
+        "number": line.number,
+        "type": line.type,
+        "syssn": line.syssn,
+        "payment_syssn": line.payment_syssn,
+        "wallet_ref": line.wallet_ref,
+        "wallet_refund_ref": line.wallet_refund_ref,
+        "at": line.at,
+        "amount_minor": line.amount.amount_minor,
+        "currency": line.amount.currency,
+        "fee_micros": line.fee_micros,
+        "settlement_minor": settlement.amount_minor if settlement else None,
+        "settlement_currency": settlement.currency if settlement else None,
+        "rate_e8": line.rate_e8,
+        "settled_at": line.settled_at,
+        "state": line.state,
+    }
+
+
+def shown_line(line: StatementLine) -> dict[str, Any]:
+    """For the tables: amounts in major units."""
+    return line_of(line) | {
+        "amount": str(line.amount),
+        "fee": f"{Decimal(line.fee_micros).scaleb(-FEE_DECIMALS):f}",
+        "settlement": str(line.settlement) if line.settlement else None,
+    }

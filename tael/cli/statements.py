@@ -1,0 +1,220 @@
+"""`tael statement`: the wallets' statements, imported from files that an operator has downloaded."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from tael.audit_log.domain.entry import Origin
+from tael.channels.registry import installed_protocols
+from tael.channels.statements import StatementFormat, StatementKind, StatementLine, StatementRefused
+from tael.cli.finding import DataOption, change_store, with_store
+from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
+from tael.cli.statement_rows import line_of, row_of, shown_line, shown_row
+from tael.merchants.domain.account import Account
+from tael.operations.store import Store
+from tael.statements.domain.statement import Statement
+from tael.statements.files import StatementFile, is_stored_content, original_of, read_file
+from tael.statements.imports import AnotherIsCurrent, Imported, ImportOptions, account_of, import_statement
+
+statements: Final = typer.Typer(help="Import and inspect the wallets' statements.", no_args_is_help=True)
+
+LISTED: Final = ("statement_id", "day", "account_id", "kind", "lines", "totals", "source", "sha256")
+LINES: Final = ("number", "type", "syssn", "payment_syssn", "at", "amount", "fee", "settlement", "state")
+MAX_LINES: Final = 1000
+StatementArgument = Annotated[
+    str, typer.Argument(metavar="STATEMENT", help="The id, as shown by `tael statement list`.")
+]
+
+
+@statements.callback()
+def group() -> None:
+    """Import and inspect the wallets' statements."""
+
+
+@statements.command("import")
+def import_command(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A bill or statement of a wallet; may be gzip.")
+    ],
+    account: Annotated[
+        str | None, typer.Option(help="The account's id. Default: the account whose number is in the file.")
+    ] = None,
+    day: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="The day, UTC+8. Default: that of the lines. Required for a file without lines.",
+        ),
+    ] = None,
+    kind: Annotated[
+        StatementKind | None,
+        typer.Option(help="Default: settlement if each line has a time of settlement, else transactions."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a different file of the same account, kind and day.")
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Import a statement: all of its lines, or none. The same file again changes nothing."""
+    options = ImportOptions(kind, day.date() if day else None, replace)
+    with _refusals_of(file, is_replacing=replace):
+        content = _content(file)
+        with _progress(content.line_count) as on_lines:
+            imported = _import(content, file.name, account, options, data, on_lines)
+    row = row_of(imported.statement) | {"is_new": imported.is_new}
+    if as_json:
+        show_json(row)
+    else:
+        show_members(shown_row(row), "statement")
+
+
+def _import(
+    content: StatementFile,
+    name: str,
+    account_id: str | None,
+    options: ImportOptions,
+    data: Path | None,
+    on_lines: Callable[[int], None],
+) -> Imported:
+    async def work(store: Store, origin: Origin) -> Imported:
+        account = await _account(store, account_id, content, name)
+        form = _format_of(account)
+        return await import_statement(
+            store.statements, account, form, content, name, options, origin, on_lines
+        )
+
+    return change_store("statement import", data, work)
+
+
+@statements.command("list")
+def list_command(
+    account: Annotated[str | None, typer.Option(help="List only those of this account.")] = None,
+    with_superseded: Annotated[bool, typer.Option("--all", help="Include those that were replaced.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List statements, the newest days first, at most 1000."""
+
+    async def work(store: Store, now: datetime) -> list[Statement]:
+        return await store.statements.list(account, with_superseded=with_superseded)
+
+    rows = [row_of(each) for each in with_store(data, work)]
+    if as_json:
+        show_json(rows)
+    else:
+        show_rows([shown_row(row) for row in rows], LISTED)
+
+
+@statements.command("show")
+def show(
+    statement_id: StatementArgument,
+    after: Annotated[int, typer.Option(min=0, help="Show lines after this number.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, max=MAX_LINES, help="Show at most this many lines.")] = 100,
+    original: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the file as it arrived to this new file.")
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a statement and its lines."""
+    found = with_store(
+        data, lambda store, now: _find(store, statement_id, after, limit, original is not None)
+    )
+    if found is None:
+        raise refused(f"no statement {statement_id}")
+    if original is not None:
+        _write(found, original)
+    row, lines = row_of(found.statement), [line_of(each) for each in found.lines]
+    if as_json:
+        show_json(row | {"content": lines})
+        return
+    show_members(shown_row(row), "statement")
+    if lines:
+        show_rows([shown_line(each) for each in found.lines], LINES, "lines")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    statement: Statement
+    lines: Sequence[StatementLine]
+    packed: bytes  #: empty unless it was requested
+    is_packed: bool
+
+
+async def _find(store: Store, statement_id: str, after: int, limit: int, with_file: bool) -> _Found | None:
+    statement = await store.statements.by_id(statement_id)
+    if statement is None:
+        return None
+    lines = await store.statements.lines(statement, after=after, limit=limit)
+    packed, is_packed = await store.statements.file(statement) if with_file else (b"", False)
+    return _Found(statement, lines, packed, is_packed)
+
+
+def _write(found: _Found, path: Path) -> None:
+    if not is_stored_content(found.packed, found.statement.sha256):
+        raise refused("the stored file does not have its SHA-256: the database was changed")
+    try:
+        with path.open("xb") as target:
+            target.write(original_of(found.packed, is_packed=found.is_packed))
+    except OSError as error:
+        raise refused(f"--original: {path} cannot be written: {error.strerror}", UNUSABLE) from error
+
+
+async def _account(store: Store, account_id: str | None, content: StatementFile, name: str) -> Account:
+    if account_id is None:
+        return account_of(content, name, await store.accounts.all(), installed_protocols())
+    account = await store.accounts.by_id(account_id)
+    if account is None:
+        raise refused(f"no account {account_id}")
+    return account
+
+
+def _format_of(account: Account) -> StatementFormat:
+    form = installed_protocols().named(account.protocol).statements
+    if form is None:
+        raise refused(f"statements of {account.protocol} cannot be imported")
+    return form
+
+
+def _content(path: Path) -> StatementFile:
+    try:
+        with path.open("rb") as file:
+            return read_file(file)
+    except OSError as error:
+        raise refused(f"{path} cannot be read: {error.strerror}", UNUSABLE) from error
+
+
+@contextmanager
+def _refusals_of(path: Path, *, is_replacing: bool) -> Iterator[None]:
+    """A refusal of the file ends the command with one line."""
+    try:
+        yield
+    except StatementRefused as error:
+        raise refused(f"{path}: {error}") from error
+    except AnotherIsCurrent as error:
+        other = "another file of this account, kind and day"
+        what = (
+            f"{other} was stored meanwhile" if is_replacing else f"{other} is stored; --replace replaces it"
+        )
+        raise refused(f"{path}: {what}") from error
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; nothing in a file or a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("lines", total=total)
+        yield lambda lines: bar.advance(task, lines)

@@ -1,0 +1,1 @@
+"""The wallets' statements: their files as they arrived, and what each line says."""

@@ -1,0 +1,191 @@
+"""Imports the file of a statement: finds its account, checks every line, and stores all or nothing.
+
+The same file again changes nothing. A different file of the same account, kind and day replaces the current one only
+if that is requested. Lines are read in batches, outside the event loop.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import islice
+from typing import Final
+
+from tael.audit_log.domain.entry import Origin
+from tael.base import ids
+from tael.channels.registry import InstalledProtocols
+from tael.channels.statements import (
+    FileName,
+    StatementContent,
+    StatementFormat,
+    StatementKind,
+    StatementLine,
+    StatementRefused,
+)
+from tael.merchants.domain.account import Account
+from tael.statements.domain.statement import Source, Statement, SummaryBuilder
+from tael.statements.files import StatementFile
+from tael.statements.store.statements import StatementExists, Statements
+
+BATCH: Final = 5_000
+
+
+class AnotherIsCurrent(Exception):
+    """A different file of the same account, kind and day is stored, and was not to be replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What an operator says about a file. None is read from the file."""
+
+    kind: StatementKind | None = None
+    day: date | None = None
+    is_replacing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """`is_new` is false if the same file was there."""
+
+    statement: Statement
+    is_new: bool
+
+
+def account_of(
+    file: StatementFile, name: str, accounts: Sequence[Account], protocols: InstalledProtocols
+) -> Account:
+    """The account whose number at the wallet is in the file or in its `name`. Raises StatementRefused."""
+    found = _format_of(file, protocols)
+    if found is None:
+        raise StatementRefused(
+            "not a statement of a known form; if the day has no transactions, name the account"
+        )
+    protocol, form = found
+    identity = form.read_name(name).identity or _first_identity(form.read(file.lines()))
+    if not identity:
+        raise StatementRefused("neither file nor name has the account's number; name the account")
+    for account in accounts:
+        if (account.protocol, account.identity) == (protocol, identity):
+            return account
+    raise StatementRefused(f"there is no account {identity}")
+
+
+async def import_statement(
+    statements: Statements,
+    account: Account,
+    form: StatementFormat,
+    file: StatementFile,
+    name: str,
+    options: ImportOptions,
+    origin: Origin,
+    on_lines: Callable[[int], None],
+) -> Imported:
+    """Store the file of `account`. `on_lines` is called with the number of lines of each batch.
+
+    Raises StatementRefused if the file is not a complete statement of the account, and AnotherIsCurrent.
+    """
+    said = form.read_name(name)
+    _check_name(said, account)
+    kind = options.kind or said.kind
+    same = await statements.with_content(account.mchid, account.account_id, file.sha256, kind, options.day)
+    if same is not None:
+        return await _again(statements, same, options, origin)
+    try:
+        stored = await _store(
+            statements, account, form.read(file.lines()), file, kind, options, origin, on_lines
+        )
+    except StatementExists:
+        same = await statements.with_content(
+            account.mchid, account.account_id, file.sha256, kind, options.day
+        )
+        if same is not None:
+            return await _again(statements, same, options, origin)
+        raise AnotherIsCurrent from None
+    return Imported(stored, is_new=True)
+
+
+async def _store(
+    statements: Statements,
+    account: Account,
+    content: StatementContent,
+    file: StatementFile,
+    kind: StatementKind | None,
+    options: ImportOptions,
+    origin: Origin,
+    on_lines: Callable[[int], None],
+) -> Statement:
+    statement_id = ids.statement_id()
+    builder = SummaryBuilder(account.identity, kind, options.day)
+
+    def complete() -> Statement:
+        summary = builder.finish()
+        return Statement(
+            mchid=account.mchid,
+            statement_id=statement_id,
+            account_id=account.account_id,
+            protocol=account.protocol,
+            kind=summary.kind,
+            day=summary.day,
+            sha256=file.sha256,
+            size=file.size,
+            source=Source.IMPORTED,
+            lines=summary.lines,
+            unknown_columns=content.unknown_columns,
+            totals=summary.totals,
+            stored_at=origin.at,
+        )
+
+    return await statements.store(
+        account.mchid,
+        statement_id,
+        _batches(content.lines, builder, on_lines),
+        complete,
+        file.packed,
+        is_packed=file.is_packed,
+        is_replacing=options.is_replacing,
+        origin=origin,
+    )
+
+
+async def _batches(
+    lines: Iterator[StatementLine], builder: SummaryBuilder, on_lines: Callable[[int], None]
+) -> AsyncIterator[Sequence[StatementLine]]:
+    def next_batch() -> list[StatementLine]:
+        batch = list(islice(lines, BATCH))
+        for line in batch:
+            builder.add(line)
+        return batch
+
+    while batch := await asyncio.to_thread(next_batch):
+        yield batch
+        on_lines(len(batch))
+
+
+async def _again(statements: Statements, same: Statement, options: ImportOptions, origin: Origin) -> Imported:
+    """The file is stored. If it was superseded, a replacement makes it current again."""
+    if same.superseded_at is None:
+        return Imported(same, is_new=False)
+    if not options.is_replacing:
+        raise AnotherIsCurrent
+    try:
+        return Imported(await statements.restore(same, origin), is_new=True)
+    except StatementExists:
+        raise AnotherIsCurrent from None
+
+
+def _check_name(said: FileName, account: Account) -> None:
+    if said.identity not in ("", account.identity):
+        raise StatementRefused(f"the name says that it is of another account: {said.identity}")
+
+
+def _format_of(file: StatementFile, protocols: InstalledProtocols) -> tuple[str, StatementFormat] | None:
+    first = next(file.lines(), "")
+    for name, protocol in protocols.by_name.items():
+        if protocol.statements is not None and protocol.statements.recognizes(first):
+            return name, protocol.statements
+    return None
+
+
+def _first_identity(content: StatementContent) -> str:
+    line = next(content.lines, None)
+    return line.identity if line else ""

@@ -1,0 +1,190 @@
+"""The tables `statement` and `statement_line`.
+
+A file is written in one transaction. Constraints decide races: of an account, kind and day there is one current
+statement, and each content once.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict, replace
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+import msgspec
+
+from tael.audit_log.domain.entry import Origin
+from tael.audit_log.store.entries import write_change
+from tael.base.money import Money
+from tael.channels.statements import StatementKind, StatementLine
+from tael.db.database import Database
+from tael.db.tables import MONEY, Codec, Home, Table, write_rows
+from tael.statements.domain.statement import CurrencyTotal, Statement
+
+if TYPE_CHECKING:
+    from tael.db.database import Connection
+
+MAX_LISTED: Final = 1000
+
+
+class StatementExists(Exception):
+    """Another process has stored a statement of the same account, kind and day."""
+
+
+def _encoded(totals: Sequence[CurrencyTotal]) -> tuple[str]:
+    return (msgspec.json.encode([asdict(each) for each in totals]).decode(),)
+
+
+def _decoded(text: str) -> tuple[CurrencyTotal, ...]:
+    return tuple(CurrencyTotal(**each) for each in msgspec.json.decode(text))
+
+
+def _settlement(minor: int | None, currency: str | None) -> Money | None:
+    return None if minor is None or currency is None else Money(minor, currency)
+
+
+SETTLEMENT: Final = Codec(
+    {"settlement_minor": "bigint", "settlement_currency": "text"},
+    lambda money: (None, None) if money is None else (money.amount_minor, money.currency),
+    _settlement,
+)
+#: `packed` is the content as gzip, which is the file itself if `is_packed`.
+STATEMENT: Final = Table(
+    "statement",
+    Home.CELL,
+    Statement,
+    ("mchid", "statement_id"),
+    codecs={"totals": Codec({"totals": "jsonb"}, _encoded, _decoded)},
+    internal={"packed": "bytea", "is_packed": "boolean"},
+)
+LINE: Final = Table(
+    "statement_line",
+    Home.CELL,
+    StatementLine,
+    ("mchid", "statement_id", "number"),
+    codecs={"amount": MONEY, "settlement": SETTLEMENT},
+    internal={"mchid": "text", "statement_id": "text"},
+)
+INSERT: Final = STATEMENT.insert_one("packed", "is_packed")
+INSERT_LINES: Final = f"""
+INSERT INTO statement_line (mchid, statement_id, {LINE.select})
+SELECT ${len(LINE.columns) + 1}, ${len(LINE.columns) + 2}, {LINE.select_from("w")} FROM {LINE.unnest(LINE.columns)}
+"""
+SELECT: Final = f"SELECT {STATEMENT.select} FROM statement"
+SAME_CONTENT: Final = f"""
+{SELECT} WHERE mchid = $1 AND account_id = $2 AND sha256 = $3
+AND ($4::text IS NULL OR kind = $4) AND ($5::date IS NULL OR day = $5)
+ORDER BY stored_at DESC LIMIT 1
+"""
+CURRENT: Final = f"""
+{SELECT} WHERE mchid = $1 AND account_id = $2 AND kind = $3 AND day = $4 AND superseded_at IS NULL
+"""
+SUPERSEDE: Final = f"""
+UPDATE statement SET superseded_at = $5
+WHERE mchid = $1 AND account_id = $2 AND kind = $3 AND day = $4 AND superseded_at IS NULL
+RETURNING {STATEMENT.select}
+"""
+RESTORE: Final = """
+UPDATE statement SET superseded_at = NULL
+WHERE mchid = $1 AND statement_id = $2 AND superseded_at IS NOT NULL RETURNING 1
+"""
+LIST: Final = f"""
+{SELECT} WHERE ($1::text IS NULL OR account_id = $1) AND ($2 OR superseded_at IS NULL)
+ORDER BY day DESC, account_id, kind, stored_at DESC LIMIT {MAX_LISTED}
+"""
+BY_ID: Final = f"{SELECT} WHERE statement_id = $1"
+FILE: Final = "SELECT packed, is_packed FROM statement WHERE mchid = $1 AND statement_id = $2"
+LINES: Final = f"""
+SELECT {LINE.select} FROM statement_line
+WHERE mchid = $1 AND statement_id = $2 AND number > $3 ORDER BY number LIMIT $4
+"""
+
+
+class Statements:
+    """The statements of all accounts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def store(
+        self,
+        mchid: str,
+        statement_id: str,
+        batches: AsyncIterator[Sequence[StatementLine]],
+        complete: Callable[[], Statement],
+        packed: bytes,
+        *,
+        is_packed: bool,
+        is_replacing: bool,
+        origin: Origin,
+    ) -> Statement:
+        """Write the lines, and then what `complete` returns: all, or nothing. What `batches` raises ends it.
+
+        `is_replacing` supersedes the current statement. Raises StatementExists, StoreUnavailable.
+        """
+        try:
+            async with self._database.connection(is_long=True) as connection, connection.transaction():
+                async for batch in batches:
+                    columns = LINE.arrays(batch, LINE.columns)
+                    await write_rows(connection, INSERT_LINES, len(batch), *columns, mchid, statement_id)
+                statement = complete()
+                if is_replacing:
+                    await _supersede(connection, statement, origin)
+                values = STATEMENT.values(statement, STATEMENT.columns)
+                await write_rows(connection, INSERT, 1, *values, packed, is_packed)
+                await write_change(connection, origin, STATEMENT, statement_id, None, statement)
+        except asyncpg.UniqueViolationError as error:
+            raise StatementExists from error
+        return statement
+
+    async def restore(self, statement: Statement, origin: Origin) -> Statement:
+        """Make a superseded statement current again, in place of the current one. Raises StatementExists."""
+        restored = replace(statement, superseded_at=None)
+        try:
+            async with self._database.transaction() as connection:
+                await _supersede(connection, statement, origin)
+                if not await connection.fetch(RESTORE, statement.mchid, statement.statement_id):
+                    raise StatementExists
+                subject = statement.statement_id
+                await write_change(connection, origin, STATEMENT, subject, statement, restored)
+        except asyncpg.UniqueViolationError as error:
+            raise StatementExists from error
+        return restored
+
+    async def with_content(
+        self, mchid: str, account_id: str, sha256: str, kind: StatementKind | None, day: date | None
+    ) -> Statement | None:
+        """The account's statement with this content, of any kind and day where they are None."""
+        rows = await self._database.fetch(SAME_CONTENT, mchid, account_id, sha256, kind, day)
+        return STATEMENT.read(rows[0]) if rows else None
+
+    async def current(self, mchid: str, account_id: str, kind: StatementKind, day: date) -> Statement | None:
+        rows = await self._database.fetch(CURRENT, mchid, account_id, kind, day)
+        return STATEMENT.read(rows[0]) if rows else None
+
+    async def list(self, account_id: str | None, *, with_superseded: bool) -> list[Statement]:
+        """The newest days first, at most `MAX_LISTED`."""
+        rows = await self._database.fetch(LIST, account_id, with_superseded)
+        return [STATEMENT.read(row) for row in rows]
+
+    async def by_id(self, statement_id: str) -> Statement | None:
+        rows = await self._database.fetch(BY_ID, statement_id)
+        return STATEMENT.read(rows[0]) if rows else None
+
+    async def lines(self, statement: Statement, *, after: int, limit: int) -> Sequence[StatementLine]:
+        """Lines with numbers above `after`, in their order."""
+        key = statement.mchid, statement.statement_id
+        return [LINE.read(row) for row in await self._database.fetch(LINES, *key, after, limit)]
+
+    async def file(self, statement: Statement) -> tuple[bytes, bool]:
+        """The content as gzip, and whether it arrived so."""
+        (row,) = await self._database.fetch(FILE, statement.mchid, statement.statement_id)
+        return row["packed"], row["is_packed"]
+
+
+async def _supersede(connection: "Connection", new: Statement, origin: Origin) -> None:
+    key: tuple[Any, ...] = new.mchid, new.account_id, new.kind, new.day
+    at: datetime = origin.at
+    for row in await connection.fetch(SUPERSEDE, *key, at):
+        after = STATEMENT.read(row)
+        before = replace(after, superseded_at=None)
+        await write_change(connection, origin, STATEMENT, after.statement_id, before, after)

@@ -1,0 +1,85 @@
+"""`tael statement`: an operator imports a wallet's file, and looks at its lines."""
+
+import gzip
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.support.operator import Operator, fill, operator_of
+from tests.support.store import with_a_merchant
+from tests.unit.channels.test_wechat_statements import GOOD
+
+BILL: Final = gzip.compress("".join(GOOD).encode(), mtime=0)
+
+
+@pytest.fixture
+def operator(database_url: str, tmp_path: Path) -> Operator:
+    fill(database_url, with_a_merchant)
+    return operator_of(database_url, tmp_path)
+
+
+def test_a_bill_is_imported_and_shown(operator: Operator) -> None:
+    path = operator.folder / "bill.gz"
+    path.write_bytes(BILL)
+
+    stored = operator.run_json("statement", "import", str(path))
+
+    members = {
+        "account_id": "wechat1",
+        "kind": "transactions",
+        "day": "2026-01-02",
+        "lines": 2,
+        "is_new": True,
+    }
+    assert {name: stored[name] for name in members} == members
+    assert stored["totals"] == [
+        {
+            "currency": "HKD",
+            "payments": 1,
+            "paid_minor": 1000,
+            "refunds": 1,
+            "refunded_minor": 400,
+            "fee_micros": 36_120,
+        }
+    ]
+    again = operator.run_json("statement", "import", str(path), "--account", "wechat1", "--day", "2026-01-02")
+    assert again == stored | {"is_new": False}
+    assert operator.run_json("statement", "list", "--account", "wechat1") == [
+        {name: value for name, value in stored.items() if name != "is_new"}
+    ]
+    assert operator.run_json("statement", "list", "--account", "alipay-online") == []
+    assert "1 paid 10.00 HKD, 1 returned 4.00 HKD" in operator.run("statement", "list")
+
+    copy = operator.folder / "copy.gz"
+    show = ("statement", "show", stored["statement_id"])
+    shown = operator.run_json(*show, "--after", "2", "--original", str(copy))
+    assert copy.read_bytes() == BILL
+    (line,) = shown["content"]
+    assert (line["number"], line["type"], line["amount_minor"], line["fee_micros"]) == (
+        3,
+        "refund",
+        400,
+        24_000,
+    )
+    assert "0.060120" in operator.run(*show)
+    assert "cannot be written" in operator.is_refused(*show, "--original", str(copy), code=2)
+    assert "no statement other" in operator.is_refused("statement", "show", "other", code=1)
+
+
+def test_a_file_that_cannot_be_imported_is_refused_in_one_line(operator: Operator) -> None:
+    good = operator.file("bill.csv", "".join(GOOD))
+    command = ("statement", "import")
+    cut = operator.file("cut.csv", "".join(GOOD[:-1]))
+    assert f"{cut}: line 4: the totals are missing" in operator.is_refused(*command, cut, code=1)
+    wrong = operator.file("wrong.csv", "".join(GOOD).replace("`HKD,`10.00", "`HKD,`ten"))
+    assert "line 2, column Total amount: not a number" in operator.is_refused(*command, wrong, code=1)
+    assert "no account other" in operator.is_refused(*command, good, "--account", "other", code=1)
+    assert "cannot be read" in operator.is_refused(*command, str(operator.folder / "none"), code=2)
+    assert "another day than" in operator.is_refused(*command, good, "--day", "2026-01-03", code=1)
+
+    operator.run(*command, good)
+    other = operator.file("other.csv", "".join(GOOD).replace("PROCESSING", "SUCCESS"))
+    assert "--replace" in operator.is_refused(*command, other, code=1)
+    assert operator.run_json(*command, other, "--replace")["is_new"]
+    assert len(operator.run_json("statement", "list", "--all")) == 2
