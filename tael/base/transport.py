@@ -12,12 +12,12 @@ import os
 import socket
 import ssl
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -30,6 +30,11 @@ from tael.base.wallet_limits import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
 #: For opening a connection, before anything of the request is sent.
 CONNECT_TIMEOUT_S: Final = 5.0
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+#: Concurrent downloads from one wallet; one account has half of them. They take no connection from payments.
+MAX_DOWNLOADS: Final = 4
+PIECE: Final = 64 * 1024
+#: Of a download, returned as the body of its response.
+HEAD_BYTES: Final = 4096
 #: Calls that may wait for a connection to one wallet; further ones are not sent.
 MAX_WAITING: Final = 1000
 DNS_CACHE_S: Final = 60
@@ -64,6 +69,8 @@ class NoAnswer:
 
 
 Result = Answer | NothingSent | NoAnswer
+#: Reads the body of a response; None if it is too large.
+ReadBody = Callable[[aiohttp.ClientResponse], Awaitable[bytes | None]]
 
 #: Raised before any byte of the request is sent; also by a proxy that could not open a connection.
 NOT_CONNECTED: Final = (
@@ -154,11 +161,13 @@ class Transport:
     _session: aiohttp.ClientSession | None = field(default=None)
     _resolver: AbstractResolver | None = field(default=None)
     _slots: CallSlots | None = field(default=None)
+    _download_slots: CallSlots | None = field(default=None)
 
     async def __aenter__(self) -> Self:
         self._resolver = _Resolver(self.lookup)
         if self.egress is None:
             self._slots = CallSlots(self.connections, self.wait_s)
+            self._download_slots = CallSlots(MAX_DOWNLOADS, self.wait_s)
         # No limit here: a call waiting inside the connector would look like one that was sent, and the connector is
         # not fair between accounts.
         connector = aiohttp.TCPConnector(
@@ -200,6 +209,42 @@ class Transport:
         `tls` False (no verification) is refused. The response is read completely, or up to `cut_at` bytes. `account` is
         the wallet account of the call. `timeout_s` includes the wait for a connection.
         """
+        read_body = partial(_read_body, cut_at=cut_at)
+        return await self._call(method, url, body, headers, timeout_s, tls, read_body, account, self._slots)
+
+    async def download(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+        tls: ssl.SSLContext | bool = True,
+        account: str,
+        target: BinaryIO,
+        max_bytes: int,
+    ) -> Result:
+        """As `call`, for a large response: `target` gets its body, and the Answer only the first `HEAD_BYTES` of it.
+
+        Downloads have slots of their own, so that none delays a payment.
+        """
+        read_body = partial(_write_body, target=target, max_bytes=max_bytes)
+        slots = self._download_slots
+        return await self._call(method, url, body, headers, timeout_s, tls, read_body, account, slots)
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str] | None,
+        timeout_s: float,
+        tls: ssl.SSLContext | bool,
+        read_body: ReadBody,
+        account: str,
+        slots: CallSlots | None,
+    ) -> Result:
         if self._session is None or tls is False:
             raise RuntimeError("enter the Transport before using it; it always verifies its peers")
         try:
@@ -209,18 +254,18 @@ class Transport:
             is_complete = False
         if not is_complete:
             return NothingSent("not a valid URL")
-        send = partial(self._send, self._session, method, parsed, body, headers, tls, cut_at)
-        if self._slots is None:
+        send = partial(self._send, self._session, method, parsed, body, headers, tls, read_body)
+        if slots is None:
             return await send(timeout_s)
         loop = asyncio.get_running_loop()
         began = loop.time()
-        if not await self._slots.take(account):
+        if not await slots.take(account):
             return NothingSent(NO_CONNECTION)
         try:
             remaining_s = timeout_s - (loop.time() - began)
             return await send(remaining_s) if remaining_s > 0 else NothingSent(NO_CONNECTION)
         finally:
-            self._slots.free(account)
+            slots.free(account)
 
     async def _send(
         self,
@@ -230,7 +275,7 @@ class Transport:
         body: bytes,
         headers: Mapping[str, str] | None,
         tls: ssl.SSLContext | bool,
-        cut_at: int | None,
+        read_body: ReadBody,
         timeout_s: float,
     ) -> Result:
         limits = aiohttp.ClientTimeout(
@@ -250,11 +295,8 @@ class Transport:
                 allow_redirects=False,
                 trace_request_ctx=call,
             ) as response:
-                limit = MAX_ANSWER_BYTES + 1 if cut_at is None else cut_at
-                content = await response.content.read(limit)
-                while not response.content.at_eof() and len(content) < limit:
-                    content += await response.content.read(limit - len(content))
-                if len(content) > MAX_ANSWER_BYTES:
+                content = await read_body(response)
+                if content is None:
                     return NoAnswer("the response is too large")
                 return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, content)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -265,6 +307,26 @@ class Transport:
             if self.egress is not None and getattr(error, "errno", None) == errno.EACCES:
                 return NothingSent(NOT_ALLOWED)
             return NothingSent(_why_not_connected(error))
+
+
+async def _read_body(response: aiohttp.ClientResponse, *, cut_at: int | None) -> bytes | None:
+    limit = MAX_ANSWER_BYTES + 1 if cut_at is None else cut_at
+    content = await response.content.read(limit)
+    while not response.content.at_eof() and len(content) < limit:
+        content += await response.content.read(limit - len(content))
+    return None if len(content) > MAX_ANSWER_BYTES else content
+
+
+async def _write_body(response: aiohttp.ClientResponse, *, target: BinaryIO, max_bytes: int) -> bytes | None:
+    """Its first bytes."""
+    head, size = b"", 0
+    async for piece in response.content.iter_chunked(PIECE):
+        size += len(piece)
+        if size > max_bytes:
+            return None
+        head += piece[: HEAD_BYTES - len(head)]
+        target.write(piece)
+    return head
 
 
 def _noting_connections() -> aiohttp.TraceConfig:

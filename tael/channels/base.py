@@ -6,12 +6,13 @@ wallet or network raises: it is `NotSent` or `Unknown`. Only `read_notice` raise
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import date, datetime, timedelta
+from typing import BinaryIO, Protocol
 
 from tael.base.money import Money
 from tael.base.pay_types import PayType, Region, Wallet
 from tael.channels.outcomes import OpenidOutcome, Outcome, RefundOutcome, ReversalOutcome
+from tael.channels.statements import DownloadOutcome, StatementKind
 from tael.merchants.domain.account import Account
 
 
@@ -116,6 +117,21 @@ class OpenidSource(Protocol):
         ...
 
 
+class StatementSource(Protocol):
+    """Where a wallet's statements are downloaded."""
+
+    @property
+    def kinds(self) -> frozenset[StatementKind]:
+        """Those that the wallet has as files."""
+        ...
+
+    async def download(
+        self, account: Account, day: date, kind: StatementKind, target: BinaryIO
+    ) -> DownloadOutcome:
+        """Write the statement of `day` (UTC+8) to `target`, which is empty, as it arrives. Never raises."""
+        ...
+
+
 class Channel(Protocol):
     """A wallet. Each method sends a request, verifies the response, and compares numbers, amount and currency."""
 
@@ -129,6 +145,11 @@ class Channel(Protocol):
     @property
     def openids(self) -> OpenidSource | None:
         """None if the wallet has no pages that need a payer's id."""
+        ...
+
+    @property
+    def statements(self) -> StatementSource | None:
+        """None if the wallet's statements cannot be downloaded."""
         ...
 
     def capabilities(self, account: Account) -> Capabilities:

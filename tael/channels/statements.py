@@ -19,6 +19,7 @@ MICROS: Final = 6
 RATE_DECIMALS: Final = 8
 PLAIN_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,10})?", re.ASCII)
 CURRENCY: Final = re.compile(r"[A-Z]{3}")
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024  #: of a file, as it is and decompressed
 #: Of a text of the file in an error.
 MAX_SHOWN: Final = 40
 #: Of a number or a text that is stored.
@@ -65,6 +66,38 @@ class StatementRefused(Exception):
         self.reason = reason
         self.line = line
         self.column = column
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """The target has the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyDay:
+    """The account has no lines of that day. The target has the wallet's response."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """The wallet has not made the file yet: repeat the download later."""
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadRefused:
+    """The wallet refuses the request itself; a repeat is refused too."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadFailed:
+    """No file and no explicit refusal: repeat the download later."""
+
+    reason: str
+
+
+DownloadOutcome = Downloaded | EmptyDay | NotReady | DownloadRefused | DownloadFailed
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,35 @@
-"""`tael statement`: the wallets' statements, imported from files that an operator has downloaded."""
+"""`tael statement`: the wallets' statements, fetched from the wallets or imported from files."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, assert_never
 
 import typer
 
 from tael.audit_log.domain.entry import Origin
+from tael.channels.base import Channel, note_nothing
 from tael.channels.registry import installed_protocols
-from tael.channels.statements import StatementFormat, StatementKind, StatementLine, StatementRefused
-from tael.cli.finding import DataOption, change_store, with_store
+from tael.channels.statements import (
+    DownloadFailed,
+    DownloadRefused,
+    NotReady,
+    StatementFormat,
+    StatementKind,
+    StatementLine,
+    StatementRefused,
+)
+from tael.cli.finding import DataOption, change_store, with_channels, with_store
+from tael.cli.origin import origin_of_command
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.cli.statement_rows import line_of, row_of, shown_line, shown_row
 from tael.merchants.domain.account import Account
 from tael.operations.store import Store
 from tael.statements.domain.statement import Statement
+from tael.statements.downloads import fetch_statement
 from tael.statements.files import StatementFile, is_stored_content, original_of, read_file
 from tael.statements.imports import AnotherIsCurrent, Imported, ImportOptions, account_of, import_statement
 
@@ -30,6 +41,8 @@ MAX_LINES: Final = 1000
 StatementArgument = Annotated[
     str, typer.Argument(metavar="STATEMENT", help="The id, as shown by `tael statement list`.")
 ]
+#: What comes of a download.
+_Fetched = Imported | NotReady | DownloadRefused | DownloadFailed
 
 
 @statements.callback()
@@ -64,7 +77,7 @@ def import_command(
 ) -> None:
     """Import a statement: all of its lines, or none. The same file again changes nothing."""
     options = ImportOptions(kind, day.date() if day else None, replace)
-    with _refusals_of(file, is_replacing=replace):
+    with _refusals_of(str(file), is_replacing=replace):
         content = _content(file)
         with _progress(content.line_count) as on_lines:
             imported = _import(content, file.name, account, options, data, on_lines)
@@ -91,6 +104,59 @@ def _import(
         )
 
     return change_store("statement import", data, work)
+
+
+@statements.command("fetch")
+def fetch_command(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account id.")],
+    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The day, UTC+8.")],
+    kind: Annotated[StatementKind, typer.Option(help="What to fetch.")] = StatementKind.TRANSACTIONS,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a different file of the same account, kind and day.")
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch a statement from its wallet and import it."""
+
+    async def work(store: Store, channels: Mapping[str, Channel], now: datetime) -> _Fetched:
+        found = await _by_id(store, account)
+        source = channels[found.protocol].statements
+        if source is None or kind not in source.kinds:
+            raise refused(f"{found.protocol} has no file of kind {kind}")
+        origin = origin_of_command("statement fetch", now)
+        return await fetch_statement(
+            store.statements,
+            source,
+            found,
+            _format_of(found),
+            kind,
+            day.date(),
+            is_replacing=replace,
+            origin=origin,
+        )
+
+    with _refusals_of(f"statement of {day:%Y-%m-%d}", is_replacing=replace):
+        imported = _fetched(with_channels(data, work, note_nothing))
+    row = row_of(imported.statement) | {"is_new": imported.is_new}
+    if as_json:
+        show_json(row)
+    else:
+        show_members(shown_row(row), "statement")
+
+
+def _fetched(outcome: _Fetched) -> Imported:
+    match outcome:
+        case Imported():
+            return outcome
+        case NotReady():
+            raise refused("the wallet has not made the file yet")
+        case DownloadRefused(reason):
+            raise refused(f"the wallet refuses: {reason}")
+        case DownloadFailed(reason):
+            raise refused(f"no file was received: {reason}")
+        case _:
+            assert_never(outcome)
 
 
 @statements.command("list")
@@ -170,6 +236,10 @@ def _write(found: _Found, path: Path) -> None:
 async def _account(store: Store, account_id: str | None, content: StatementFile, name: str) -> Account:
     if account_id is None:
         return account_of(content, name, await store.accounts.all(), installed_protocols())
+    return await _by_id(store, account_id)
+
+
+async def _by_id(store: Store, account_id: str) -> Account:
     account = await store.accounts.by_id(account_id)
     if account is None:
         raise refused(f"no account {account_id}")
@@ -192,18 +262,18 @@ def _content(path: Path) -> StatementFile:
 
 
 @contextmanager
-def _refusals_of(path: Path, *, is_replacing: bool) -> Iterator[None]:
-    """A refusal of the file ends the command with one line."""
+def _refusals_of(name: str, *, is_replacing: bool) -> Iterator[None]:
+    """A refusal of the file with this name ends the command with one line."""
     try:
         yield
     except StatementRefused as error:
-        raise refused(f"{path}: {error}") from error
+        raise refused(f"{name}: {error}") from error
     except AnotherIsCurrent as error:
         other = "another file of this account, kind and day"
         what = (
             f"{other} was stored meanwhile" if is_replacing else f"{other} is stored; --replace replaces it"
         )
-        raise refused(f"{path}: {what}") from error
+        raise refused(f"{name}: {what}") from error
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from tael.channels.statements import MAX_FILE_BYTES as MAX_BYTES
 from tael.channels.statements import StatementRefused
 
-MAX_BYTES: Final = 64 * 1024 * 1024  #: of a file, as it is and decompressed
 MAX_LINE: Final = 16_384
 PIECE: Final = 64 * 1024
 GZIP: Final = b"\x1f\x8b"

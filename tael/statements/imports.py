@@ -41,6 +41,7 @@ class ImportOptions:
     kind: StatementKind | None = None
     day: date | None = None
     is_replacing: bool = False
+    source: Source = Source.IMPORTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ async def _store(
             day=summary.day,
             sha256=file.sha256,
             size=file.size,
-            source=Source.IMPORTED,
+            source=options.source,
             lines=summary.lines,
             unknown_columns=content.unknown_columns,
             totals=summary.totals,

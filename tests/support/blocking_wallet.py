@@ -116,6 +116,10 @@ class BlockingWallet:
     # ---- Channel -------------------------------------------------------------------------------------------------
 
     @property
+    def statements(self) -> None:
+        return None
+
+    @property
     def openids(self) -> None:
         return None
 

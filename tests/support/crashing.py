@@ -106,6 +106,10 @@ class CrashingChannel:
         self.reversal_after: timedelta = channel.reversal_after
 
     @property
+    def statements(self) -> None:
+        return None
+
+    @property
     def openids(self) -> None:
         return None
 

@@ -124,6 +124,10 @@ class FakeWallet:
     # ---- Channel -------------------------------------------------------------------------------------------------
 
     @property
+    def statements(self) -> None:
+        return None
+
+    @property
     def openids(self) -> None:
         return None
 

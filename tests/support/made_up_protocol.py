@@ -76,6 +76,7 @@ class MadeUpChannel:
     reversal_after = timedelta(0)
     refunds_single_trades = True
     openids = None
+    statements = None
 
     def __init__(self, transport: Transport, clock: Clock, url: str) -> None:
         self._transport = transport

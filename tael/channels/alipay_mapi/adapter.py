@@ -15,6 +15,7 @@ from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
 from tael.channels.alipay_mapi import answers, notices, outcomes, requests, timing
 from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.capabilities import capabilities_of
+from tael.channels.alipay_mapi.files import Files
 from tael.channels.alipay_mapi.messages import Accepted, Rejected, Unreadable, read_envelope
 from tael.channels.alipay_mapi.outcomes import QueryNeeded
 from tael.channels.alipay_mapi.products import IN_STORE, PRODUCTS
@@ -82,6 +83,7 @@ class AlipayMapi:
         self._gateway_url = gateway_url
         self._instore_url = instore_url
         self._note_answer = note_answer
+        self.statements = Files(transport, gateway_url, instore_url)
 
     def capabilities(self, account: Account) -> Capabilities:
         return capabilities_of(_alipay(account))

@@ -6,7 +6,7 @@ Only `cancel` carries the time of the request, because the wallet requires it.
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 from urllib.parse import quote_plus, urlencode
 
@@ -212,6 +212,12 @@ def refund_query(refund: ChannelRefund) -> Fields:
         "out_trade_no": refund.order.syssn,
         "out_return_no": refund.syssn,
     }
+
+
+def statement_file(service: str, day: date) -> Fields:
+    """A file of one day."""
+    text = f"{day:%Y%m%d}"
+    return {"service": service, "start_date": text, "end_date": text}
 
 
 def notify_verify(account: AlipayAccount, notify_id: str) -> Fields:

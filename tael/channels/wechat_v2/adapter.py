@@ -35,6 +35,7 @@ from tael.channels.outcomes import (
 )
 from tael.channels.wechat_v2 import exchange, messages, notices, outcomes, requests
 from tael.channels.wechat_v2.account import WeChatAccount
+from tael.channels.wechat_v2.bills import Bills
 from tael.channels.wechat_v2.capabilities import capabilities_of
 from tael.channels.wechat_v2.exchange import Endpoint, Exchange, Failure, Rejected, Response, Succeeded
 from tael.channels.wechat_v2.oauth import OAuth
@@ -69,6 +70,7 @@ class WeChatV2:
     ) -> None:
         self.openids = openids or OAuth(transport)
         self._exchange = Exchange(transport, clock, base_url, ca_pem, note_answer)
+        self.statements = Bills(self._exchange, clock)
         self._clock = clock
         self._server_ip = server_ip
 

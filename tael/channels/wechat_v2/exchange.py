@@ -7,12 +7,13 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import BinaryIO, Final
 
 from tael.base.clock import Clock
-from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
+from tael.base.transport import Answer, NoAnswer, NothingSent, Result, Transport
 from tael.channels.base import NoteAnswer, note_nothing
 from tael.channels.outcomes import NotSent, Refusal, Refused, Unknown
+from tael.channels.statements import MAX_FILE_BYTES
 from tael.channels.wechat_v2 import certificates, messages
 from tael.channels.wechat_v2.account import WeChatAccount, WeChatSignType
 from tael.channels.wechat_v2.signing import is_signed, signature
@@ -48,6 +49,7 @@ REVERSE: Final = Endpoint(
 )
 REFUND: Final = Endpoint("/secapi/pay/refund", MONEY_TIMEOUT_S, needs_certificate=True)
 REFUNDQUERY: Final = Endpoint("/pay/refundquery")
+DOWNLOADBILL: Final = Endpoint("/pay/downloadbill", timeout_s=120.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,20 @@ class Exchange:
                 if response is UNVERIFIED or isinstance(response, Succeeded | Failure):
                     await self._note_answer(account, verifier)
                 return response
+
+    async def download(self, account: WeChatAccount, fields: messages.Fields, target: BinaryIO) -> Result:
+        """A day's bill. It is not signed."""
+        return await self._transport.download(
+            "POST",
+            self._base_url + DOWNLOADBILL.path,
+            body=messages.to_xml(complete(fields, account, account.sign_type)),
+            headers=HEADERS,
+            timeout_s=DOWNLOADBILL.timeout_s,
+            tls=self._certificates.anonymous(),
+            account=account.account_id,
+            target=target,
+            max_bytes=MAX_FILE_BYTES,
+        )
 
 
 #: What a response says about the account; a direct merchant's names no sub-merchant.

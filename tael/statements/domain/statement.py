@@ -14,7 +14,8 @@ from tael.channels.statements import LineType, StatementKind, StatementLine, Sta
 
 
 class Source(StrEnum):
-    IMPORTED = "imported"  #: by an operator
+    IMPORTED = "imported"  #: by an operator, from a file
+    FETCHED = "fetched"  #: from the wallet
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,29 @@ async def test_a_file_that_is_refused_at_its_end_leaves_nothing(store: Store) ->
     assert await count_of(store, "statement") == 0
 
 
+class Crash(BaseException):
+    """The end of the process."""
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("batches", [1, 2, 3])
+async def test_a_crash_at_any_batch_leaves_nothing_and_the_import_can_be_repeated(
+    store: Store, batches: int
+) -> None:
+    written: list[int] = []
+
+    def crash(lines: int) -> None:
+        written.append(lines)
+        if len(written) == batches:
+            raise Crash
+
+    file = read_file(BytesIO(text_of(5).encode()))
+    with pytest.raises(Crash):
+        await import_statement(store.statements, ACCOUNT, STATEMENTS, file, NAME, NOTHING_SAID, ORIGIN, crash)
+    assert await count_of(store, "statement_line") == 0
+    assert (await imported(store, text_of(5))).is_new
+
+
 async def test_the_same_file_again_changes_nothing(store: Store) -> None:
     first = await imported(store, text_of(1))
     assert await imported(store, text_of(1), REPLACING) == Imported(first.statement, is_new=False)

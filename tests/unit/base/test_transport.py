@@ -5,11 +5,21 @@ import gzip
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from io import BytesIO
+from typing import Any
 
 import pytest
 from aiohttp import web
 
-from tael.base.transport import MAX_ANSWER_BYTES, Answer, NoAnswer, NothingSent, Transport
+from tael.base.transport import (
+    HEAD_BYTES,
+    MAX_ANSWER_BYTES,
+    MAX_DOWNLOADS,
+    Answer,
+    NoAnswer,
+    NothingSent,
+    Transport,
+)
 from tests.support.postgres import free_ports
 from tests.support.serving import serving
 
@@ -63,6 +73,50 @@ async def test_the_query_is_sent_as_it_was_signed(transport: Transport) -> None:
         answer = await transport.call("GET", url + path, timeout_s=PATIENCE_S)
     assert isinstance(answer, Answer)
     assert answer.body.decode() == path
+
+
+async def test_a_download_is_written_and_limited(transport: Transport) -> None:
+    async def serve(request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 200_000)
+
+    async with serving(serve) as url:
+        target = BytesIO()
+        done = await transport.download(
+            "GET", url, timeout_s=PATIENCE_S, account="a", target=target, max_bytes=200_000
+        )
+        assert isinstance(done, Answer)
+        assert (done.status, len(done.body), target.getvalue()) == (200, HEAD_BYTES, b"x" * 200_000)
+        target = BytesIO()
+        done = await transport.download(
+            "GET", url, timeout_s=PATIENCE_S, account="a", target=target, max_bytes=199_999
+        )
+        assert done == NoAnswer("the response is too large")
+        assert len(target.getvalue()) <= 199_999
+
+
+async def test_downloads_take_no_connection_of_payments() -> None:
+    held = asyncio.Event()
+
+    async def serve(request: web.Request) -> web.Response:
+        if request.path == "/file":
+            await held.wait()
+        return web.Response(text="paid")
+
+    async with (
+        serving(serve) as url,
+        Transport(connections=1, wait_s=0.0) as transport,
+        asyncio.TaskGroup() as group,
+    ):
+        limits: dict[str, Any] = {"timeout_s": PATIENCE_S, "account": "a"}
+        for _ in range(MAX_DOWNLOADS // 2):
+            group.create_task(
+                transport.download("GET", url + "/file", target=BytesIO(), max_bytes=9, **limits)
+            )
+        await asyncio.sleep(0)
+        assert isinstance(await transport.call("GET", url, **limits), Answer)
+        refused = await transport.download("GET", url + "/file", target=BytesIO(), max_bytes=9, **limits)
+        assert refused == NothingSent("no free connection")
+        held.set()
 
 
 async def test_a_refused_connection_sent_nothing(transport: Transport) -> None:
