@@ -285,15 +285,26 @@ def all_jobs(services: Services) -> "list[Job[Any]]":
     from tael.jobs.daily_close import daily_close_job
     from tael.jobs.oauth_removal import oauth_removal_job
     from tael.jobs.polling import polling_jobs
+    from tael.jobs.statements import statement_job
     from tael.jobs.webhooks import webhook_job
+    from tael.statements.schedule import ScheduleContext
 
     store, clock = services.store, services.payments.clock
+    scheduled = ScheduleContext(
+        store.statements,
+        store.statements_due,
+        store.accounts,
+        store.incidents,
+        services.payments.wallets.channels,
+        clock,
+    )
     return [
         *polling_jobs(services.unmatched),
         webhook_job(services.deliveries),
         daily_close_job(store.ledger_digests, clock),
         certificate_job(store.accounts, store.incidents, clock),
         oauth_removal_job(store.oauth_removals, clock),
+        statement_job(scheduled),
     ]
 
 

@@ -125,6 +125,10 @@ class StatementSource(Protocol):
         """Those that the wallet has as files."""
         ...
 
+    def available_at(self, day: date, kind: StatementKind) -> datetime:
+        """When the statement of `day` (UTC+8) can be downloaded, by the wallet's documents."""
+        ...
+
     async def download(
         self, account: Account, day: date, kind: StatementKind, target: BinaryIO
     ) -> DownloadOutcome:

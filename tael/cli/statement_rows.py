@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from tael.base.money import Money
 from tael.channels.statements import StatementLine
+from tael.statements.domain.due import StatementDue
 from tael.statements.domain.statement import CurrencyTotal, Statement
 
 #: Of a fee in a table; all decimals that a wallet writes.
@@ -27,6 +28,16 @@ def row_of(statement: Statement) -> dict[str, Any]:
         "size": statement.size,
         "stored_at": statement.stored_at,
         "superseded_at": statement.superseded_at,
+    }
+
+
+def due_row(due: StatementDue) -> dict[str, Any]:
+    return {
+        "account_id": due.account_id,
+        "kind": due.kind,
+        "day": due.day,
+        "check_at": due.check_at,
+        "attempts": due.attempts,
     }
 
 

@@ -25,13 +25,15 @@ from tael.channels.statements import (
 from tael.cli.finding import DataOption, change_store, with_channels, with_store
 from tael.cli.origin import origin_of_command
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
-from tael.cli.statement_rows import line_of, row_of, shown_line, shown_row
+from tael.cli.statement_rows import due_row, line_of, row_of, shown_line, shown_row
 from tael.merchants.domain.account import Account
 from tael.operations.store import Store
+from tael.statements.domain.due import StatementDue
 from tael.statements.domain.statement import Statement
 from tael.statements.downloads import fetch_statement
 from tael.statements.files import StatementFile, is_stored_content, original_of, read_file
 from tael.statements.imports import AnotherIsCurrent, Imported, ImportOptions, account_of, import_statement
+from tael.statements.schedule import schedule_account
 
 statements: Final = typer.Typer(help="Import and inspect the wallets' statements.", no_args_is_help=True)
 
@@ -41,6 +43,10 @@ MAX_LINES: Final = 1000
 StatementArgument = Annotated[
     str, typer.Argument(metavar="STATEMENT", help="The id, as shown by `tael statement list`.")
 ]
+AccountArgument = Annotated[
+    str, typer.Argument(metavar="ACCOUNT", help="The account id, as shown by `tael account list`.")
+]
+DUE: Final = ("account_id", "kind", "day", "check_at", "attempts")
 #: What comes of a download.
 _Fetched = Imported | NotReady | DownloadRefused | DownloadFailed
 
@@ -108,7 +114,7 @@ def _import(
 
 @statements.command("fetch")
 def fetch_command(
-    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account id.")],
+    account: AccountArgument,
     day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The day, UTC+8.")],
     kind: Annotated[StatementKind, typer.Option(help="What to fetch.")] = StatementKind.TRANSACTIONS,
     replace: Annotated[
@@ -143,6 +149,37 @@ def fetch_command(
         show_json(row)
     else:
         show_members(shown_row(row), "statement")
+
+
+@statements.command("schedule")
+def schedule_command(account: AccountArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Fetch an account's statements every day, from today's on. `tael work` fetches them."""
+
+    async def work(store: Store, channels: Mapping[str, Channel], now: datetime) -> list[StatementDue]:
+        found = await _by_id(store, account)
+        source = channels[found.protocol].statements
+        if source is None:
+            raise refused(f"statements of {found.protocol} cannot be fetched")
+        origin = origin_of_command("statement schedule", now)
+        return await schedule_account(store.statements_due, found, source, origin)
+
+    rows = [due_row(each) for each in with_channels(data, work, note_nothing)]
+    if as_json:
+        show_json(rows)
+    else:
+        show_rows(rows, DUE)
+
+
+@statements.command("unschedule")
+def unschedule_command(account: AccountArgument, data: DataOption = None) -> None:
+    """Stop fetching an account's statements."""
+
+    async def work(store: Store, origin: Origin) -> bool:
+        found = await _by_id(store, account)
+        return await store.statements_due.unschedule(found.mchid, found.account_id, origin)
+
+    if not change_store("statement unschedule", data, work):
+        raise refused(f"account {account} is not scheduled")
 
 
 def _fetched(outcome: _Fetched) -> Imported:

@@ -149,7 +149,7 @@ RETURNING {table.select_from("t")}
 def _renewal(table: Table[Any]) -> str:
     """$1 the current ends of the leases, $2 the new one, then the columns of the key."""
     keys, names = table.key, ", ".join(table.key)
-    arrays = ", ".join(f"${number}::text[]" for number, _ in enumerate(keys, start=3))
+    arrays = ", ".join(f"${number}::{table.type_of(key)}[]" for number, key in enumerate(keys, start=3))
     same = " AND ".join(f"t.{key} = mine.{key}" for key in keys)
     return f"""
 UPDATE {table.name} AS t SET lease_until = $2::timestamptz

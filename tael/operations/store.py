@@ -36,6 +36,7 @@ from tael.payments.store.refunds import Refunds
 from tael.payments.store.reversals import Reversals
 from tael.payments.store.tables import PaymentTables
 from tael.payments.store.transactions import Transactions
+from tael.statements.store.due import StatementsDue
 from tael.statements.store.statements import Statements
 from tael.unmatched.store.unmatched import UnmatchedPayments
 from tael.webhooks.store.webhooks import Webhooks
@@ -59,6 +60,7 @@ class Store(PaymentTables):
     keys: KeySource
     ledger_digests: LedgerDigests
     statements: Statements
+    statements_due: StatementsDue
     users: Users
     grants: Grants
     sign_in_attempts: Attempts
@@ -72,6 +74,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
     unmatched_payments, webhooks = UnmatchedPayments(database), Webhooks(database)
     ledger_digests, oauth_removals = LedgerDigests(database), Removals(database)
     accounts = Accounts(database, cipher, installed_protocols())
+    statements_due = StatementsDue(database)
     queues: dict[str, DueQueue[Any]] = {
         "payments": payments.due,
         "refunds": refunds.due,
@@ -81,6 +84,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         "daily_close": ledger_digests.due,
         "oauth_removal": oauth_removals.due,
         "certificates": accounts.due_certificates,
+        "statement_due": statements_due.due,
     }
     return Store(
         database=database,
@@ -105,6 +109,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         keys=cipher.keys,
         ledger_digests=ledger_digests,
         statements=Statements(database),
+        statements_due=statements_due,
         users=Users(database),
         grants=Grants(database),
         sign_in_attempts=Attempts(database),

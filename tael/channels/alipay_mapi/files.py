@@ -1,9 +1,10 @@
 """Downloads Alipay's files of a day. Neither files nor their errors are signed: TLS alone says whose they are."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from typing import BinaryIO, Final, assert_never
 
+from tael.base.moments import UTC8
 from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
 from tael.channels.alipay_mapi import requests
 from tael.channels.alipay_mapi.account import AlipayAccount
@@ -23,6 +24,8 @@ from tael.channels.statements import (
 from tael.merchants.domain.account import Account
 
 TIMEOUT_S: Final = 120.0
+#: Of the next day: a moment after it has begun, by the wallet's clock too.
+READY_AT: Final = time(0, 10)
 SERVICES: Final[Mapping[StatementKind, str]] = {
     StatementKind.TRANSACTIONS: "forex_compare_file",
     StatementKind.SETTLEMENT: "forex_liquidation_file",
@@ -42,6 +45,9 @@ class Files:
         self._transport = transport
         self._gateway_url = gateway_url
         self._instore_url = instore_url
+
+    def available_at(self, day: date, kind: StatementKind) -> datetime:
+        return datetime.combine(day + timedelta(days=1), READY_AT, UTC8)
 
     async def download(
         self, account: Account, day: date, kind: StatementKind, target: BinaryIO

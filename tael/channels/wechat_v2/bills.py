@@ -43,6 +43,9 @@ class Bills:
         self._exchange = exchange
         self._clock = clock
 
+    def available_at(self, day: date, kind: StatementKind) -> datetime:
+        return ready_at(day)
+
     async def download(
         self, account: Account, day: date, kind: StatementKind, target: BinaryIO
     ) -> DownloadOutcome:

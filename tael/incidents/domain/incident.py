@@ -30,6 +30,7 @@ class IncidentKind(StrEnum):
     OUR_IDENTITY_REFUSED = "our_identity_refused"  #: the wallet refuses our signature, certificate or number
     #: The wallet's responses fail verification: check the public key or secret configured for the account.
     ANSWERS_UNVERIFIED = "answers_unverified"
+    STATEMENT_MISSING = "statement_missing"  #: a wallet's statement could not be fetched for two days
     CERTIFICATE_EXPIRES = (
         "certificate_expires"  #: a certificate of the account ends within 30 days, or has ended
     )

@@ -126,6 +126,8 @@ CHANGING: Final[dict[str, tuple[list[str], str, str, tuple[str, Any, Any]]]] = {
         "",
         ("lines", None, 1),
     ),
+    "statement schedule": (["wechat1"], "statement_due", "", ("attempts", None, 0)),
+    "statement unschedule": (["wechat1"], "statement_due", "", ("attempts", 0, None)),
     "maintenance on": (
         ["--reason", "disks"],
         "maintenance_window",

@@ -335,6 +335,22 @@ CREATE TABLE statement_line (
 REVOKE UPDATE, DELETE, TRUNCATE ON statement_line FROM CURRENT_USER; -- rows are only added
 CREATE INDEX statement_line_by_syssn ON statement_line (mchid, syssn);
 
+-- Statements that are to be fetched. A row is removed once its statement is stored; the first attempt adds the next day's.
+CREATE TABLE statement_due (
+    mchid        text NOT NULL,
+    account_id   text NOT NULL,
+    kind         text NOT NULL,
+    day          date NOT NULL, -- in UTC+8
+    protocol     text NOT NULL, -- the account's: which channel and jobs serve the row
+    check_at     timestamptz NOT NULL,
+    lease_until  timestamptz,
+    attempts     integer NOT NULL,
+    CONSTRAINT statement_due_pkey PRIMARY KEY (mchid, account_id, kind, day),
+    CONSTRAINT statement_due_kind CHECK (kind IN ('transactions', 'settlement')),
+    CONSTRAINT statement_due_attempts CHECK (attempts >= 0)
+);
+CREATE INDEX statement_due_of_account ON statement_due (protocol, account_id, check_at);
+
 -- What needs manual review. The same event twice is one row.
 CREATE TABLE incident (
     mchid         text NOT NULL,
