@@ -1,6 +1,6 @@
 """The wallets' statements over the wire: downloaded from the sandbox, and read line by line."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from io import BytesIO
 
 import pytest
@@ -29,6 +29,7 @@ from tests.contract.test_alipay_channel import account_of as alipay_account
 from tests.contract.test_alipay_channel import new_number
 from tests.contract.test_wechat_channel import account_of as wechat_account
 from tests.support import alipay, wechat
+from tests.support.alipay import TestClock
 from tests.support.sandbox import RunningSandbox
 
 TRANSACTIONS, SETTLEMENT = StatementKind
@@ -81,8 +82,11 @@ async def test_wechats_bill_has_what_was_paid_and_refunded(
     paid, back = lines[payment.syssn], lines[refund.syssn]
     assert (paid.type, paid.amount, paid.identity) == (LineType.PAYMENT, payment.amount, account.identity)
     assert (back.type, back.amount, back.payment_syssn) == (LineType.REFUND, refund.amount, payment.syssn)
-    long_ago = day - timedelta(days=60)
-    assert await channel.statements.download(account, long_ago, TRANSACTIONS, BytesIO()) == EmptyDay()
+    empty = day - timedelta(days=60)
+    at_22 = datetime.combine(empty + timedelta(days=1), time(22), UTC8)
+    for at, outcome in ((at_22 - timedelta(microseconds=1), NotReady()), (at_22, EmptyDay())):
+        channel = WeChatV2(transport, TestClock(at), base_url=row["base_url"], ca_pem=row["ca_pem"])
+        assert await channel.statements.download(account, empty, TRANSACTIONS, BytesIO()) == outcome
 
 
 @pytest.mark.parametrize("shop", ["demo", "chain_east"])

@@ -1,7 +1,7 @@
 """Downloads WeChat Pay's bills. Neither bills nor their errors are signed: TLS alone says whose they are.
 
-A bill can be downloaded from 10:00 of the next day (UTC+8). Before that `No Bill Exist` means that it is not made yet,
-and from then on that the day has no transactions.
+A bill can be downloaded from 10:00 of the next day (UTC+8). `No Bill Exist` means that it is not made yet, or that the
+day has no transactions; which of them is known from the time only.
 """
 
 import re
@@ -25,6 +25,8 @@ from tael.channels.wechat_v2.exchange import Exchange
 from tael.merchants.domain.account import Account
 
 READY_AT: Final = time(10)
+#: A bill may be late: only so long after its time, none means a day without transactions.
+EMPTY_AFTER: Final = timedelta(hours=12)
 NO_BILL: Final = "No Bill Exist"
 BILL_CREATING: Final = "Bill Creating"
 #: WeChat Pay's own failures; a repeat can succeed.
@@ -57,7 +59,8 @@ class Bills:
             case Answer() as answer if answer.status != 200:
                 return DownloadFailed(f"HTTP {answer.status}")
             case Answer() as answer:
-                return outcome_of(answer.body, is_made=self._clock.now() >= ready_at(day))
+                is_late = self._clock.now() >= ready_at(day) + EMPTY_AFTER
+                return outcome_of(answer.body, is_late=is_late)
             case other:
                 assert_never(other)
 
@@ -67,7 +70,7 @@ def ready_at(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), READY_AT, UTC8)
 
 
-def outcome_of(head: bytes, *, is_made: bool) -> DownloadOutcome:
+def outcome_of(head: bytes, *, is_late: bool) -> DownloadOutcome:
     """What a response that begins with `head` means. A bill is anything but XML."""
     text = head.removeprefix(b"\xef\xbb\xbf")
     if not text.startswith(b"<"):
@@ -75,7 +78,7 @@ def outcome_of(head: bytes, *, is_made: bool) -> DownloadOutcome:
     found = RETURN_MSG.search(text.decode("utf-8", "replace"))
     message = found.group(1).strip() if found else ""
     if message == NO_BILL:
-        return EmptyDay() if is_made else NotReady()
+        return EmptyDay() if is_late else NotReady()
     if message == BILL_CREATING:
         return NotReady()
     if not message or message in FAILURES:

@@ -24,7 +24,7 @@ def error(message: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("head", "is_made", "outcome"),
+    ("head", "is_late", "outcome"),
     [
         (gzip.compress(b"Transaction time", mtime=0), True, Downloaded()),
         (b"\xef\xbb\xbfTransaction time", True, Downloaded()),
@@ -39,8 +39,8 @@ def error(message: str) -> bytes:
         (b"", True, DownloadFailed("an empty response")),
     ],
 )
-def test_wechats_responses(head: bytes, is_made: bool, outcome: DownloadOutcome) -> None:
-    assert bills.outcome_of(head, is_made=is_made) == outcome
+def test_wechats_responses(head: bytes, is_late: bool, outcome: DownloadOutcome) -> None:
+    assert bills.outcome_of(head, is_late=is_late) == outcome
 
 
 @pytest.mark.parametrize(
