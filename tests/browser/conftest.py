@@ -112,6 +112,17 @@ def looks(page: Page) -> Iterator[str]:
         yield f"{size['width']} pixels, {scheme}"
 
 
+def targets_of(page: Page) -> list[tuple[str, float, float]]:
+    """Text, width and height of everything that can be pressed, at one moment: a page may redraw itself."""
+    found: list[tuple[str, float, float]] = page.evaluate(
+        """[...document.querySelectorAll("a, button, select, input")]
+            .map(target => [target, target.getBoundingClientRect()])
+            .filter(([target, box]) => box.width && box.height && getComputedStyle(target).visibility == "visible")
+            .map(([target, box]) => [target.innerText || target.name, box.width, box.height])"""
+    )
+    return found
+
+
 def check_accessibility(page: Page) -> None:
     """Fails if axe finds serious or critical violations on the page in its current state."""
     page.wait_for_load_state()

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import check_accessibility, looks
+from tests.browser.conftest import check_accessibility, looks, targets_of
 from tests.browser.test_phone_page import TARGET_PX
 from tests.sandbox import alipay_shop
 from tests.sandbox.alipay_shop import new_number
@@ -22,10 +22,8 @@ def check(page: Page) -> None:
         check_accessibility(page)
         widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert widths[0] <= widths[1], look
-        for target in page.locator("button, select").all():
-            box = target.bounding_box()
-            assert box is not None
-            assert min(box["height"], box["width"]) >= TARGET_PX, (target.inner_text(), look)
+        for text, width, height in targets_of(page):
+            assert min(height, width) >= TARGET_PX, (text, look)
 
 
 def test_every_page_of_the_cashier_is_accessible(page: Page, online: alipay_shop.Shop) -> None:

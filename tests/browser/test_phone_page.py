@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NARROW, WIDE, check_accessibility, looks
+from tests.browser.conftest import NARROW, WIDE, check_accessibility, looks, targets_of
 from tests.sandbox import alipay_shop, wechat_shop
 from tests.sandbox.alipay_shop import confirm, new_number
 from tests.sandbox.conftest import Sandbox
@@ -81,11 +81,11 @@ def test_nothing_overflows_and_every_target_is_large_enough(page: Page, sandbox:
         page.get_by_role("link", name=view, exact=True).click()
         widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert widths[0] <= widths[1]
-        for target in page.locator("a:visible, button:visible, select:visible, input:visible").all():
-            box = target.bounding_box()
-            assert box is not None
-            assert box["height"] >= TARGET_PX, target.inner_text()
-            assert box["width"] >= TARGET_PX, target.inner_text()
+        targets = targets_of(page)
+        assert targets
+        for text, width, height in targets:
+            assert height >= TARGET_PX, text
+            assert width >= TARGET_PX, text
 
 
 def test_scripts_in_merchants_and_payers_texts_do_not_run(page: Page, sandbox: Sandbox) -> None:
