@@ -131,7 +131,7 @@ async def _add(plan: Plan, store: Store, accounts: list[dict[str, Any]], now: da
             app.appcode,
             shop.name,
             shop.currency,
-            is_default=plan.is_published,  # QFPay's samples name no merchant, whoever has signed up meanwhile
+            is_default=plan.is_published,  # QFPay's samples name no merchant, also after others have signed up
             unmatched_payments=UnmatchedPolicy.RETURN,
         )
         at = now + timedelta(milliseconds=index)

@@ -3,8 +3,8 @@
 These are claims of the operator's machine: with the database's password others can be written.
 """
 
-import getpass
 import os
+import pwd
 import socket
 from datetime import datetime
 from typing import Final
@@ -29,9 +29,10 @@ def _actor() -> str:
 
 
 def _user() -> str:
+    """By the system's own list: LOGNAME and USER are anyone's to set."""
     try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user may have no name
         return f"uid {os.getuid()}"
 
 

@@ -1,7 +1,7 @@
 """What a file is, by its content: its name and its declared type are never looked at.
 
-Nothing is decoded. The dimensions of an image are read from its head, so that one that would fill the memory of whoever
-opens it is refused here.
+Nothing is decoded. The dimensions of an image are read from its head: one that would fill the memory of the operator
+who opens it is refused here.
 """
 
 import io

@@ -2,7 +2,7 @@
 
 A request that finds something remaining is counted without a wait. Otherwise it waits for a grant from the database,
 which takes a millisecond. If the database does not serve within `MAX_WAIT_S`, the requests that wait are admitted
-uncounted, and for `PAUSE` none waits: an outage refuses nobody. No more wait than the limit: the rest of a flood is
+uncounted, and for `PAUSE` none waits: an outage refuses no request. No more wait than the limit: the rest of a flood is
 refused at once.
 """
 
@@ -115,7 +115,7 @@ class RateLimiter:
         return window
 
     async def _wait_for_grants(self, mchid: str, windows: Sequence[_Window]) -> None:
-        """Wait for the grants that are under way, or ask for them. They belong to all who wait: nobody cancels them."""
+        """Wait for the grants that are under way, or ask for them. No single caller cancels them."""
         for window in windows:
             window.waiting += 1
         try:

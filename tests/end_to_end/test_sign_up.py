@@ -478,7 +478,7 @@ SHARED: Final = {
 
 
 def test_no_other_signature_is_accepted_by_two_calls(demo: Demo, shop: Merchant) -> None:
-    """Files are not signed: whoever has captured a signature could add them to it."""
+    """Files are not signed: with a captured signature they could be added."""
     order = {"pay_type": "800201", "out_trade_no": new_reference(), "txamt": "10"}
     username = new_reference()
     mchid = signed_up(shop, username=username)

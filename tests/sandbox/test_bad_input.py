@@ -60,8 +60,8 @@ CHANGES: Final[dict[str, tuple[str, Any]]] = {
     "/control/confirm": ("POST", {"trade": "1", "url": "weixin://x", "action": "pay", "payer": "ada"}),
     "/control/statements": ("POST", {"wallet": "alipay", "day": "1999-12-31"}),
     "/control/profile": ("PUT", {"profile": "x"}),
-    "/control/accounts": ("PUT", {"wallet": "wechat", "shop": "nobody's", "bill_headers": "zh"}),
-    "/control/keys": ("POST", {"wallet": "wechat", "shop": "nobody's", "key": "k" * 32}),
+    "/control/accounts": ("PUT", {"wallet": "wechat", "shop": "unknown", "bill_headers": "zh"}),
+    "/control/keys": ("POST", {"wallet": "wechat", "shop": "unknown", "key": "k" * 32}),
     "/control/clock": ("POST", {"advance_s": -1}),
 }
 #: One fault of a list with invalid values and an unknown field.
