@@ -37,6 +37,7 @@ from tael.payments.store.reversals import Reversals
 from tael.payments.store.tables import PaymentTables
 from tael.payments.store.transactions import Transactions
 from tael.statements.store.due import StatementsDue
+from tael.statements.store.remittances import Remittances
 from tael.statements.store.statements import Statements
 from tael.unmatched.store.unmatched import UnmatchedPayments
 from tael.webhooks.store.webhooks import Webhooks
@@ -61,6 +62,7 @@ class Store(PaymentTables):
     ledger_digests: LedgerDigests
     statements: Statements
     statements_due: StatementsDue
+    remittances: Remittances
     users: Users
     grants: Grants
     sign_in_attempts: Attempts
@@ -110,6 +112,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         ledger_digests=ledger_digests,
         statements=Statements(database),
         statements_due=statements_due,
+        remittances=Remittances(database),
         users=Users(database),
         grants=Grants(database),
         sign_in_attempts=Attempts(database),

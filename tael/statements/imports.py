@@ -6,7 +6,7 @@ if that is requested. Lines are read in batches, outside the event loop.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import islice
 from typing import Final
@@ -23,6 +23,7 @@ from tael.channels.statements import (
     StatementRefused,
 )
 from tael.merchants.domain.account import Account
+from tael.statements.domain.remittance import Remittance, RemittanceBuilder, RemittanceSums
 from tael.statements.domain.statement import Source, Statement, SummaryBuilder
 from tael.statements.files import StatementFile
 from tael.statements.store.statements import StatementExists, Statements
@@ -116,11 +117,11 @@ async def _store(
     on_lines: Callable[[int], None],
 ) -> Statement:
     statement_id = ids.statement_id()
-    builder = SummaryBuilder(account.identity, kind, options.day)
+    builder, sums = SummaryBuilder(account.identity, kind, options.day), RemittanceBuilder()
 
-    def complete() -> Statement:
+    def complete() -> tuple[Statement, list[Remittance]]:
         summary = builder.finish()
-        return Statement(
+        statement = Statement(
             mchid=account.mchid,
             statement_id=statement_id,
             account_id=account.account_id,
@@ -135,11 +136,13 @@ async def _store(
             totals=summary.totals,
             stored_at=origin.at,
         )
+        remitted = sums.finish(summary.day) if summary.kind is StatementKind.SETTLEMENT else []
+        return statement, [_remittance(statement, each) for each in remitted]
 
     return await statements.store(
         account.mchid,
         statement_id,
-        _batches(content.lines, builder, on_lines),
+        _batches(content.lines, (builder, sums), on_lines),
         complete,
         file.packed,
         is_packed=file.is_packed,
@@ -148,13 +151,28 @@ async def _store(
     )
 
 
+def _remittance(statement: Statement, sums: RemittanceSums) -> Remittance:
+    return Remittance(
+        mchid=statement.mchid,
+        remittance_id=ids.remittance_id(),
+        statement_id=statement.statement_id,
+        account_id=statement.account_id,
+        protocol=statement.protocol,
+        net_minor=sums.net_minor,
+        **asdict(sums),
+    )
+
+
 async def _batches(
-    lines: Iterator[StatementLine], builder: SummaryBuilder, on_lines: Callable[[int], None]
+    lines: Iterator[StatementLine],
+    builders: tuple[SummaryBuilder, RemittanceBuilder],
+    on_lines: Callable[[int], None],
 ) -> AsyncIterator[Sequence[StatementLine]]:
     def next_batch() -> list[StatementLine]:
         batch = list(islice(lines, BATCH))
         for line in batch:
-            builder.add(line)
+            for builder in builders:
+                builder.add(line)
         return batch
 
     while batch := await asyncio.to_thread(next_batch):

@@ -1,7 +1,7 @@
 """The tables `statement` and `statement_line`.
 
-A file is written in one transaction. Constraints decide races: of an account, kind and day there is one current
-statement, and each content once.
+A file is written in one transaction, with the remittances that it reports. Constraints decide races: of an account,
+kind and day there is one current statement, and each content once.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,7 +18,9 @@ from tael.base.money import Money
 from tael.channels.statements import StatementKind, StatementLine
 from tael.db.database import Database
 from tael.db.tables import MONEY, Codec, Home, Table, write_rows
+from tael.statements.domain.remittance import Remittance
 from tael.statements.domain.statement import CurrencyTotal, Statement
+from tael.statements.store.remittances import restore_remittances, supersede_remittances, write_remittances
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
@@ -110,27 +112,29 @@ class Statements:
         mchid: str,
         statement_id: str,
         batches: AsyncIterator[Sequence[StatementLine]],
-        complete: Callable[[], Statement],
+        complete: Callable[[], tuple[Statement, Sequence[Remittance]]],
         packed: bytes,
         *,
         is_packed: bool,
         is_replacing: bool,
         origin: Origin,
     ) -> Statement:
-        """Write the lines, and then what `complete` returns: all, or nothing. What `batches` raises ends it.
+        """Write the lines, and then the statement and remittances that `complete` returns: all, or nothing.
 
-        `is_replacing` supersedes the current statement. Raises StatementExists, StoreUnavailable.
+        What `batches` raises ends it. `is_replacing` supersedes the current statement. Raises StatementExists,
+        StoreUnavailable.
         """
         try:
             async with self._database.connection(is_long=True) as connection, connection.transaction():
                 async for batch in batches:
                     columns = LINE.arrays(batch, LINE.columns)
                     await write_rows(connection, INSERT_LINES, len(batch), *columns, mchid, statement_id)
-                statement = complete()
+                statement, remittances = complete()
                 if is_replacing:
                     await _supersede(connection, statement, origin)
                 values = STATEMENT.values(statement, STATEMENT.columns)
                 await write_rows(connection, INSERT, 1, *values, packed, is_packed)
+                await write_remittances(connection, remittances)
                 await write_change(connection, origin, STATEMENT, statement_id, None, statement)
         except asyncpg.UniqueViolationError as error:
             raise StatementExists from error
@@ -144,6 +148,7 @@ class Statements:
                 await _supersede(connection, statement, origin)
                 if not await connection.fetch(RESTORE, statement.mchid, statement.statement_id):
                     raise StatementExists
+                await restore_remittances(connection, restored)
                 subject = statement.statement_id
                 await write_change(connection, origin, STATEMENT, subject, statement, restored)
         except asyncpg.UniqueViolationError as error:
@@ -187,4 +192,5 @@ async def _supersede(connection: "Connection", new: Statement, origin: Origin) -
     for row in await connection.fetch(SUPERSEDE, *key, at):
         after = STATEMENT.read(row)
         before = replace(after, superseded_at=None)
+        await supersede_remittances(connection, after)
         await write_change(connection, origin, STATEMENT, after.statement_id, before, after)

@@ -335,6 +335,33 @@ CREATE TABLE statement_line (
 REVOKE UPDATE, DELETE, TRUNCATE ON statement_line FROM CURRENT_USER; -- rows are only added
 CREATE INDEX statement_line_by_syssn ON statement_line (mchid, syssn);
 
+-- What a wallet paid out to an account's bank in one batch and currency, by a statement of settlements.
+CREATE TABLE remittance (
+    mchid           text NOT NULL,
+    remittance_id   text NOT NULL,
+    statement_id    text NOT NULL,
+    account_id      text NOT NULL,
+    protocol        text NOT NULL,
+    batch_no        text NOT NULL, -- the wallet's; the day of settlement if it has none
+    settled_on      date NOT NULL, -- in UTC+8
+    trades_from     date NOT NULL, -- the days of its trades, in UTC+8
+    trades_to       date NOT NULL,
+    currency        text NOT NULL,
+    paid_minor      bigint NOT NULL,
+    refunded_minor  bigint NOT NULL,
+    fee_minor       bigint NOT NULL, -- charged less returned
+    net_minor       bigint NOT NULL,
+    superseded_at   timestamptz, -- with its statement
+    CONSTRAINT remittance_pkey PRIMARY KEY (mchid, remittance_id),
+    CONSTRAINT remittance_net CHECK (net_minor = paid_minor - refunded_minor - fee_minor),
+    CONSTRAINT remittance_sums CHECK (paid_minor >= 0 AND refunded_minor >= 0),
+    CONSTRAINT remittance_days CHECK (trades_from <= trades_to)
+);
+CREATE UNIQUE INDEX one_current_remittance ON remittance (mchid, account_id, batch_no, currency)
+    WHERE superseded_at IS NULL;
+CREATE INDEX remittance_of_statement ON remittance (mchid, statement_id);
+CREATE INDEX remittance_by_day ON remittance (mchid, settled_on);
+
 -- Statements that are to be fetched. A row is removed once its statement is stored; the first attempt adds the next day's.
 CREATE TABLE statement_due (
     mchid        text NOT NULL,

@@ -1,0 +1,96 @@
+"""A remittance: what a wallet paid out to an account's bank in one batch and currency. Pure."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+
+from tael.base.moments import UTC8
+from tael.base.money import exponent
+from tael.channels.statements import MICROS, LineType, StatementLine
+
+
+@dataclass(frozen=True, slots=True)
+class RemittanceSums:
+    """Sums of one batch in minor units of `currency`. Days are in UTC+8."""
+
+    batch_no: str
+    settled_on: date
+    trades_from: date
+    trades_to: date
+    currency: str
+    paid_minor: int
+    refunded_minor: int
+    fee_minor: int  #: charged less returned
+
+    @property
+    def net_minor(self) -> int:
+        """What reaches the bank; negative if the wallet is owed."""
+        return self.paid_minor - self.refunded_minor - self.fee_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Remittance:
+    """A stored one, of the statement that it was read from."""
+
+    mchid: str
+    remittance_id: str
+    statement_id: str
+    account_id: str
+    protocol: str
+    batch_no: str  #: the wallet's; the day of settlement if it has none
+    settled_on: date  #: in UTC+8
+    trades_from: date
+    trades_to: date
+    currency: str
+    paid_minor: int
+    refunded_minor: int
+    fee_minor: int  #: charged less returned
+    net_minor: int
+    superseded_at: datetime | None = None  #: with its statement
+
+
+class RemittanceBuilder:
+    """Sums the lines of a statement of settlements: one remittance for each currency."""
+
+    def __init__(self) -> None:
+        self._by_currency: dict[str, _Sums] = {}
+
+    def add(self, line: StatementLine) -> None:
+        self._by_currency.setdefault(line.amount.currency, _Sums()).add(line)
+
+    def finish(self, settled_on: date) -> list[RemittanceSums]:
+        """After the last line."""
+        return [sums.remittance(currency, settled_on) for currency, sums in sorted(self._by_currency.items())]
+
+
+class _Sums:
+    def __init__(self) -> None:
+        self.days: set[date] = set()
+        self.paid_minor = self.refunded_minor = self.fee_micros = 0
+
+    def add(self, line: StatementLine) -> None:
+        self.days.add(line.at.astimezone(UTC8).date())
+        if line.type is LineType.PAYMENT:
+            self.paid_minor += line.amount.amount_minor
+            self.fee_micros += line.fee_micros
+        else:
+            self.refunded_minor += line.amount.amount_minor
+            self.fee_micros -= line.fee_micros
+
+    def remittance(self, currency: str, settled_on: date) -> RemittanceSums:
+        return RemittanceSums(
+            f"{settled_on:%Y%m%d}",
+            settled_on,
+            min(self.days),
+            max(self.days),
+            currency,
+            self.paid_minor,
+            self.refunded_minor,
+            rounded_minor(self.fee_micros, currency),
+        )
+
+
+def rounded_minor(micros: int, currency: str) -> int:
+    """Millionths of the major unit in minor units, rounded half up."""
+    unit = Decimal(micros).scaleb(exponent(currency) - MICROS)
+    return int(unit.quantize(Decimal(1), ROUND_HALF_UP))
