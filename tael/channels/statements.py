@@ -7,7 +7,7 @@ others without.
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -109,11 +109,34 @@ class FileName:
 
 
 @dataclass(frozen=True, slots=True)
+class RemittedBatch:
+    """What a wallet paid out in one batch and currency, in minor units of `currency`. Days are in UTC+8."""
+
+    batch_no: str  #: the wallet's; the day of settlement if it has none
+    settled_on: date
+    trades_from: date
+    trades_to: date
+    currency: str
+    paid_minor: int
+    refunded_minor: int
+    fee_minor: int  #: charged less returned
+
+    @property
+    def net_minor(self) -> int:
+        """What reaches the bank; negative if the wallet is owed."""
+        return self.paid_minor - self.refunded_minor - self.fee_minor
+
+
+@dataclass(frozen=True, slots=True)
 class StatementContent:
     """What a file says. `lines` raises StatementRefused, also at its end: a file is complete once all were read."""
 
     lines: Iterator[StatementLine]
     unknown_columns: int = 0  #: columns that the wallet's documents do not have; they are ignored
+    remittances: tuple[RemittedBatch, ...] = ()  #: if the file has them; otherwise they are sums of its lines
+    kind: StatementKind | None = None  #: where the form of the file names it
+    day: date | None = None  #: in UTC+8; where the file names it apart from its lines
+    identity: str = ""  #: `Account.identity`; where the file names it apart from its lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Statements and their lines as the members of JSON objects, and as the cells of tables."""
+"""Statements, their lines and remittances as the members of JSON objects, and as the cells of tables."""
 
 from decimal import Decimal
 from typing import Any, Final
@@ -6,6 +6,7 @@ from typing import Any, Final
 from tael.base.money import Money
 from tael.channels.statements import StatementLine
 from tael.statements.domain.due import StatementDue
+from tael.statements.domain.remittance import Remittance
 from tael.statements.domain.statement import CurrencyTotal, Statement
 
 #: Of a fee in a table; all decimals that a wallet writes.
@@ -73,6 +74,28 @@ def line_of(line: StatementLine) -> dict[str, Any]:
         "settled_at": line.settled_at,
         "state": line.state,
     }
+
+
+def remittance_row(remittance: Remittance) -> dict[str, Any]:
+    return {
+        "remittance_id": remittance.remittance_id,
+        "batch_no": remittance.batch_no,
+        "settled_on": remittance.settled_on,
+        "trades_from": remittance.trades_from,
+        "trades_to": remittance.trades_to,
+        "currency": remittance.currency,
+        "paid_minor": remittance.paid_minor,
+        "refunded_minor": remittance.refunded_minor,
+        "fee_minor": remittance.fee_minor,
+        "net_minor": remittance.net_minor,
+    }
+
+
+def shown_remittance(remittance: Remittance) -> dict[str, Any]:
+    """For the tables: amounts in major units."""
+    row = remittance_row(remittance)
+    amounts = ("paid", "refunded", "fee", "net")
+    return row | {name: str(Money(row[f"{name}_minor"], remittance.currency)) for name in amounts}
 
 
 def shown_line(line: StatementLine) -> dict[str, Any]:

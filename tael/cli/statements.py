@@ -25,10 +25,19 @@ from tael.channels.statements import (
 from tael.cli.finding import DataOption, change_store, with_channels, with_store
 from tael.cli.origin import origin_of_command
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
-from tael.cli.statement_rows import due_row, line_of, row_of, shown_line, shown_row
+from tael.cli.statement_rows import (
+    due_row,
+    line_of,
+    remittance_row,
+    row_of,
+    shown_line,
+    shown_remittance,
+    shown_row,
+)
 from tael.merchants.domain.account import Account
 from tael.operations.store import Store
 from tael.statements.domain.due import StatementDue
+from tael.statements.domain.remittance import Remittance
 from tael.statements.domain.statement import Statement
 from tael.statements.downloads import fetch_statement
 from tael.statements.files import StatementFile, is_stored_content, original_of, read_file
@@ -39,6 +48,7 @@ statements: Final = typer.Typer(help="Import and inspect the wallets' statements
 
 LISTED: Final = ("statement_id", "day", "account_id", "kind", "lines", "totals", "source", "sha256")
 LINES: Final = ("number", "type", "syssn", "payment_syssn", "at", "amount", "fee", "settlement", "state")
+REMITTED: Final = ("batch_no", "settled_on", "trades_from", "trades_to", "paid", "refunded", "fee", "net")
 MAX_LINES: Final = 1000
 StatementArgument = Annotated[
     str, typer.Argument(metavar="STATEMENT", help="The id, as shown by `tael statement list`.")
@@ -199,6 +209,7 @@ def _fetched(outcome: _Fetched) -> Imported:
 @statements.command("list")
 def list_command(
     account: Annotated[str | None, typer.Option(help="List only those of this account.")] = None,
+    kind: Annotated[StatementKind | None, typer.Option(help="List only those of this kind.")] = None,
     with_superseded: Annotated[bool, typer.Option("--all", help="Include those that were replaced.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -206,7 +217,7 @@ def list_command(
     """List statements, the newest days first, at most 1000."""
 
     async def work(store: Store, now: datetime) -> list[Statement]:
-        return await store.statements.list(account, with_superseded=with_superseded)
+        return await store.statements.list(account, with_superseded=with_superseded, kind=kind)
 
     rows = [row_of(each) for each in with_store(data, work)]
     if as_json:
@@ -226,7 +237,7 @@ def show(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a statement and its lines."""
+    """Show a statement with its lines and remittances."""
     found = with_store(
         data, lambda store, now: _find(store, statement_id, after, limit, original is not None)
     )
@@ -236,9 +247,13 @@ def show(
         _write(found, original)
     row, lines = row_of(found.statement), [line_of(each) for each in found.lines]
     if as_json:
-        show_json(row | {"content": lines})
+        show_json(
+            row | {"remittances": [remittance_row(each) for each in found.remittances], "content": lines}
+        )
         return
     show_members(shown_row(row), "statement")
+    if found.remittances:
+        show_rows([shown_remittance(each) for each in found.remittances], REMITTED, "remittances")
     if lines:
         show_rows([shown_line(each) for each in found.lines], LINES, "lines")
 
@@ -247,6 +262,7 @@ def show(
 class _Found:
     statement: Statement
     lines: Sequence[StatementLine]
+    remittances: Sequence[Remittance]
     packed: bytes  #: empty unless it was requested
     is_packed: bool
 
@@ -256,8 +272,9 @@ async def _find(store: Store, statement_id: str, after: int, limit: int, with_fi
     if statement is None:
         return None
     lines = await store.statements.lines(statement, after=after, limit=limit)
+    remittances = await store.remittances.of_statement(statement)
     packed, is_packed = await store.statements.file(statement) if with_file else (b"", False)
-    return _Found(statement, lines, packed, is_packed)
+    return _Found(statement, lines, remittances, packed, is_packed)
 
 
 def _write(found: _Found, path: Path) -> None:

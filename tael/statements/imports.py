@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from tael.audit_log.domain.entry import Origin
 from tael.base import ids
 from tael.channels.registry import InstalledProtocols
 from tael.channels.statements import (
     FileName,
+    RemittedBatch,
     StatementContent,
     StatementFormat,
     StatementKind,
@@ -23,12 +24,13 @@ from tael.channels.statements import (
     StatementRefused,
 )
 from tael.merchants.domain.account import Account
-from tael.statements.domain.remittance import Remittance, RemittanceBuilder, RemittanceSums
+from tael.statements.domain.remittance import Remittance, RemittanceBuilder, batches_of
 from tael.statements.domain.statement import Source, Statement, SummaryBuilder
 from tael.statements.files import StatementFile
-from tael.statements.store.statements import StatementExists, Statements
+from tael.statements.store.statements import BatchExists, StatementExists, Statements
 
 BATCH: Final = 5_000
+Said = TypeVar("Said", StatementKind, date)
 
 
 class AnotherIsCurrent(Exception):
@@ -103,6 +105,8 @@ async def import_statement(
         if same is not None:
             return await _again(statements, same, options, origin)
         raise AnotherIsCurrent from None
+    except BatchExists:
+        raise _batch_exists() from None
     return Imported(stored, is_new=True)
 
 
@@ -117,7 +121,10 @@ async def _store(
     on_lines: Callable[[int], None],
 ) -> Statement:
     statement_id = ids.statement_id()
-    builder, sums = SummaryBuilder(account.identity, kind, options.day), RemittanceBuilder()
+    if content.identity not in ("", account.identity):
+        raise StatementRefused(f"of another account: {content.identity}")
+    kind, day = _agreed(kind, content.kind), _agreed(options.day, content.day)
+    builder, sums = SummaryBuilder(account.identity, kind, day), RemittanceBuilder()
 
     def complete() -> tuple[Statement, list[Remittance]]:
         summary = builder.finish()
@@ -136,8 +143,7 @@ async def _store(
             totals=summary.totals,
             stored_at=origin.at,
         )
-        remitted = sums.finish(summary.day) if summary.kind is StatementKind.SETTLEMENT else []
-        return statement, [_remittance(statement, each) for each in remitted]
+        return statement, [_remittance(statement, each) for each in batches_of(content, sums, summary)]
 
     return await statements.store(
         account.mchid,
@@ -151,15 +157,22 @@ async def _store(
     )
 
 
-def _remittance(statement: Statement, sums: RemittanceSums) -> Remittance:
+def _agreed(given: Said | None, found: Said | None) -> Said | None:
+    """What an operator and a file say about it. Raises StatementRefused if they differ."""
+    if given is not None and found is not None and given != found:
+        raise StatementRefused(f"of {found}, not of {given}")
+    return found if given is None else given
+
+
+def _remittance(statement: Statement, batch: RemittedBatch) -> Remittance:
     return Remittance(
         mchid=statement.mchid,
         remittance_id=ids.remittance_id(),
         statement_id=statement.statement_id,
         account_id=statement.account_id,
         protocol=statement.protocol,
-        net_minor=sums.net_minor,
-        **asdict(sums),
+        net_minor=batch.net_minor,
+        **asdict(batch),
     )
 
 
@@ -190,6 +203,12 @@ async def _again(statements: Statements, same: Statement, options: ImportOptions
         return Imported(await statements.restore(same, origin), is_new=True)
     except StatementExists:
         raise AnotherIsCurrent from None
+    except BatchExists:
+        raise _batch_exists() from None
+
+
+def _batch_exists() -> StatementRefused:
+    return StatementRefused("the statement of another day has the same batch")
 
 
 def _check_name(said: FileName, account: Account) -> None:
@@ -206,5 +225,7 @@ def _format_of(file: StatementFile, protocols: InstalledProtocols) -> tuple[str,
 
 
 def _first_identity(content: StatementContent) -> str:
+    if content.identity:
+        return content.identity
     line = next(content.lines, None)
     return line.identity if line else ""

@@ -107,10 +107,13 @@ VALUES = {
     "tael.channels.outcomes",
     "tael.channels.statements",
     "tael.channels.wechat_v2.bill_columns",
+    "tael.channels.wechat_v2.messages",
+    "tael.channels.wechat_v2.settlement_records",
 }
 DOMAIN = [
     *sorted(GATEWAY.glob("*/domain/*.py")),
     *sorted(GATEWAY.glob("channels/*/statements.py")),
+    GATEWAY / "channels/wechat_v2/settlement_records.py",
     GATEWAY / "channels/outcomes.py",
     GATEWAY / "channels/statements.py",
 ]

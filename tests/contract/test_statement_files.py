@@ -82,11 +82,29 @@ async def test_wechats_bill_has_what_was_paid_and_refunded(
     paid, back = lines[payment.syssn], lines[refund.syssn]
     assert (paid.type, paid.amount, paid.identity) == (LineType.PAYMENT, payment.amount, account.identity)
     assert (back.type, back.amount, back.payment_syssn) == (LineType.REFUND, refund.amount, payment.syssn)
+    await check_the_settlement(sandbox, channel, account, day)
     empty = day - timedelta(days=60)
     at_22 = datetime.combine(empty + timedelta(days=1), time(22), UTC8)
     for at, outcome in ((at_22 - timedelta(microseconds=1), NotReady()), (at_22, EmptyDay())):
         channel = WeChatV2(transport, TestClock(at), base_url=row["base_url"], ca_pem=row["ca_pem"])
         assert await channel.statements.download(account, empty, TRANSACTIONS, BytesIO()) == outcome
+
+
+async def check_the_settlement(
+    sandbox: RunningSandbox, channel: WeChatV2, account: Account, day: date
+) -> None:
+    """What was paid on `day` is remitted on the next one: 8.88 less 3.00; of the fee 0.05 less 0.02."""
+    settled_on = day + timedelta(days=1)
+    assert await channel.statements.download(account, settled_on, SETTLEMENT, BytesIO()) == NotReady()
+    await sandbox.advance(2 * DAY_S)
+    target = BytesIO()
+    assert await channel.statements.download(account, settled_on, SETTLEMENT, target) == Downloaded()
+    target.seek(0)
+    content = WECHAT.read(read_file(target).lines())
+    (batch,) = content.remittances
+    assert (content.day, content.identity) == (settled_on, account.identity)
+    assert (batch.settled_on, batch.trades_from, batch.trades_to) == (settled_on, day, day)
+    assert (batch.currency, batch.paid_minor, batch.refunded_minor, batch.fee_minor) == ("HKD", 888, 300, 3)
 
 
 @pytest.mark.parametrize("shop", ["demo", "chain_east"])

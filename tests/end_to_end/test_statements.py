@@ -1,4 +1,9 @@
-"""Both wallets' statements of a day are fetched by the worker, and their lines are what the merchant's queries say."""
+"""Both wallets' statements of a day are fetched by the worker: their lines agree with the merchant's queries.
+
+What was paid is remitted on one of the next days.
+"""
+
+from datetime import date, timedelta
 
 import pytest
 
@@ -43,3 +48,22 @@ def test_a_statement_agrees_with_the_merchants_rows(
         row, line = shop.row(syssn), lines[syssn]
         assert (line["type"], line["amount_minor"]) == (kind, int(row["txamt"]))
         assert line["currency"] == row["txcurrcd"]
+    assert_remitted(demo, account, day, int(shop.row(opened["syssn"])["txamt"]))
+
+
+def assert_remitted(demo: Demo, account: str, day: str, paid_minor: int) -> None:
+    """Alipay settles Friday to Sunday on Monday. Days without remittances are statements too."""
+    demo.advance(4 * 86_400)
+    fetched = [
+        demo.ask("statement", "fetch", account, "--kind", "settlement", "--day", str(settled_on))
+        for settled_on in (date.fromisoformat(day) + timedelta(days=later) for later in (1, 2, 3))
+    ]
+    listed = demo.ask("statement", "list", "--account", account, "--kind", "settlement")
+    assert {row["statement_id"] for row in fetched} <= {row["statement_id"] for row in listed}
+    assert {row["kind"] for row in listed} == {"settlement"}
+    shown = [demo.ask("statement", "show", row["statement_id"])["remittances"] for row in fetched]
+    (batch,) = [
+        each for batches in shown for each in batches if each["trades_from"] <= day <= each["trades_to"]
+    ]
+    assert batch["paid_minor"] >= paid_minor
+    assert batch["net_minor"] == batch["paid_minor"] - batch["refunded_minor"] - batch["fee_minor"]

@@ -20,7 +20,11 @@ from tael.api.wire import json_text
 from tael.base.errors import NotAllowed
 from tael.base.money import Money
 from tael.base.secret import Secret
+from tael.base.transport import Answer
 from tael.channels.outcomes import PayCode
+from tael.channels.wechat_v2.exchange import SETTLEMENTQUERY, Succeeded, complete, parse_response
+from tael.channels.wechat_v2.messages import BadMessage, paid_trade
+from tael.channels.wechat_v2.settlement_records import pairs_of, records_of
 from tael.merchants.domain.merchant import Style
 from tael.payments.domain.page_urls import LinkKey, Pages
 from tael.payments.domain.payment import State
@@ -29,6 +33,7 @@ from tael.qfpay.answers import close_answer, error_answer, payment_answer, query
 from tael.qfpay.codes import Call
 from tael.qfpay.errors import BadField
 from tael.qfpay.webhook_bodies import body_of, payment_members, refund_members
+from tests.support import wechat
 from tests.support.signature_attacks import (
     APPCODE,
     CALLS,
@@ -395,6 +400,40 @@ def assert_same(one: Any, other: Any) -> None:
 def is_cut_off(short: str, long: str) -> bool:
     """`long` goes on behind `short`. An empty name of the goods is read as the one under the other field's name."""
     return long.startswith((f"{short}&", "&"))
+
+
+# ---- responses of WeChat Pay -----------------------------------------------------------------------------------
+
+SETTLED: Final = {**wechat.SUCCESS, "record_num": "1", "fbatchno": "B1", "pay_fee": "1"}
+
+
+def is_settlement(body: bytes) -> bool:
+    """Whether it is one, with the account's signature."""
+    answer = Answer(200, {}, body)
+    request = complete({}, wechat.account(), "MD5")
+    response, _ = parse_response(answer, SETTLEMENTQUERY, [wechat.account()], request, "MD5")
+    try:
+        return isinstance(response, Succeeded) and records_of(pairs_of(body)) is not None
+    except BadMessage:
+        return False
+
+
+def test_a_settlement_is_no_response_of_another_call_and_none_is_a_settlement() -> None:
+    assert is_settlement(wechat.written(wechat.signed(SETTLED)))
+    assert not is_settlement(wechat.written(wechat.signed(wechat.PAID)))
+    with pytest.raises(BadMessage):
+        paid_trade(wechat.signed(SETTLED))
+
+
+def test_a_settlement_cannot_be_cut_out_of_a_text_of_an_order() -> None:
+    """The text has all that a settlement needs, in the order in which it is signed; the last field takes the rest."""
+    needed = "".join(f"&{name}={value}" for name, value in sorted(SETTLED.items()) if name > "attach")
+    order = wechat.signed({**wechat.PAID, "attach": f"x{needed}&zz="})
+    text = "&".join(f"{name}={value}" for name, value in sorted(order.items()) if name != "sign")
+    head, _, tail = text.partition("&zz=")
+    cut = dict(pair.split("=", 1) for pair in head.split("&")) | {"zz": tail, "sign": order["sign"]}
+    assert wechat.signed(cut)["sign"] == order["sign"]
+    assert not is_settlement(wechat.written(cut))
 
 
 # ---- known attacks -------------------------------------------------------------------------------------------

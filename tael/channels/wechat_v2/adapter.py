@@ -35,11 +35,11 @@ from tael.channels.outcomes import (
 )
 from tael.channels.wechat_v2 import exchange, messages, notices, outcomes, requests
 from tael.channels.wechat_v2.account import WeChatAccount
-from tael.channels.wechat_v2.bills import Bills
 from tael.channels.wechat_v2.capabilities import capabilities_of
 from tael.channels.wechat_v2.exchange import Endpoint, Exchange, Failure, Rejected, Response, Succeeded
 from tael.channels.wechat_v2.oauth import OAuth
 from tael.channels.wechat_v2.products import PRODUCTS
+from tael.channels.wechat_v2.statement_source import WeChatStatements
 from tael.merchants.domain.account import Account
 
 #: For merchants outside the mainland.
@@ -70,7 +70,7 @@ class WeChatV2:
     ) -> None:
         self.openids = openids or OAuth(transport)
         self._exchange = Exchange(transport, clock, base_url, ca_pem, note_answer)
-        self.statements = Bills(self._exchange, clock)
+        self.statements = WeChatStatements(self._exchange, clock)
         self._clock = clock
         self._server_ip = server_ip
 

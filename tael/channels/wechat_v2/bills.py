@@ -18,11 +18,9 @@ from tael.channels.statements import (
     DownloadRefused,
     EmptyDay,
     NotReady,
-    StatementKind,
 )
 from tael.channels.wechat_v2.account import WeChatAccount
 from tael.channels.wechat_v2.exchange import Exchange
-from tael.merchants.domain.account import Account
 
 READY_AT: Final = time(10)
 #: A bill may be late: only so long after its time, none means a day without transactions.
@@ -39,19 +37,11 @@ RETURN_MSG: Final = re.compile(
 class Bills:
     """Bills of all types of transactions, as gzip."""
 
-    kinds: Final = frozenset({StatementKind.TRANSACTIONS})
-
     def __init__(self, exchange: Exchange, clock: Clock) -> None:
         self._exchange = exchange
         self._clock = clock
 
-    def available_at(self, day: date, kind: StatementKind) -> datetime:
-        return ready_at(day)
-
-    async def download(
-        self, account: Account, day: date, kind: StatementKind, target: BinaryIO
-    ) -> DownloadOutcome:
-        assert isinstance(account, WeChatAccount)
+    async def download(self, account: WeChatAccount, day: date, target: BinaryIO) -> DownloadOutcome:
         fields = {"bill_date": f"{day:%Y%m%d}", "bill_type": "ALL", "tar_type": "GZIP"}
         match await self._exchange.download(account, fields, target):
             case NothingSent(reason) | NoAnswer(reason):

@@ -16,7 +16,8 @@ from tael.channels.outcomes import NotSent, Refusal, Refused, Unknown
 from tael.channels.statements import MAX_FILE_BYTES
 from tael.channels.wechat_v2 import certificates, messages
 from tael.channels.wechat_v2.account import WeChatAccount, WeChatSignType
-from tael.channels.wechat_v2.signing import is_signed, signature
+from tael.channels.wechat_v2.settlement_records import RECORD_FIELDS
+from tael.channels.wechat_v2.signing import are_signed, signature
 
 MONEY_TIMEOUT_S: Final = 30.0
 TIMEOUT_S: Final = 10.0
@@ -38,6 +39,7 @@ class Endpoint:
     timeout_s: float = TIMEOUT_S
     takes_sign_type: bool = True  #: if WeChat does not document `sign_type`, MD5 is the only safe algorithm
     needs_certificate: bool = False
+    has_records: bool = False  #: whose fields may repeat
 
 
 MICROPAY: Final = Endpoint("/pay/micropay", MONEY_TIMEOUT_S)
@@ -49,6 +51,7 @@ REVERSE: Final = Endpoint(
 )
 REFUND: Final = Endpoint("/secapi/pay/refund", MONEY_TIMEOUT_S, needs_certificate=True)
 REFUNDQUERY: Final = Endpoint("/pay/refundquery")
+SETTLEMENTQUERY: Final = Endpoint("/pay/settlementquery", takes_sign_type=False, has_records=True)
 DOWNLOADBILL: Final = Endpoint("/pay/downloadbill", timeout_s=120.0)
 
 
@@ -101,6 +104,12 @@ class Exchange:
 
     async def call(self, endpoint: Endpoint, account: WeChatAccount, fields: messages.Fields) -> Response:
         """Sign and send `fields`. The response must be about the same account and numbers."""
+        return (await self.call_with_body(endpoint, account, fields))[0]
+
+    async def call_with_body(
+        self, endpoint: Endpoint, account: WeChatAccount, fields: messages.Fields
+    ) -> tuple[Response, bytes]:
+        """The same, with the response as it arrived; empty if there is none."""
         sign_type: WeChatSignType = account.sign_type if endpoint.takes_sign_type else "MD5"
         request = complete(fields, account, sign_type)
         try:
@@ -110,7 +119,7 @@ class Exchange:
                 else self._certificates.anonymous()
             )
         except certificates.UnusableCertificate as error:
-            return NotSent(f"our client certificate cannot be used: {error}")
+            return NotSent(f"our client certificate cannot be used: {error}"), b""
         result = await self._transport.call(
             "POST",
             self._base_url + endpoint.path,
@@ -122,15 +131,15 @@ class Exchange:
         )
         match result:
             case NothingSent(reason):
-                return NotSent(reason)
+                return NotSent(reason), b""
             case NoAnswer(reason):
-                return Unknown(reason)
+                return Unknown(reason), b""
             case Answer():
                 verifiers = verifiers_of(account, self._clock.now())
                 response, verifier = parse_response(result, endpoint, verifiers, request, sign_type)
                 if response is UNVERIFIED or isinstance(response, Succeeded | Failure):
                     await self._note_answer(account, verifier)
-                return response
+                return response, result.body
 
     async def download(self, account: WeChatAccount, fields: messages.Fields, target: BinaryIO) -> Result:
         """A day's bill. It is not signed."""
@@ -198,12 +207,13 @@ def parse_response(
     if answer.status != 200:
         return Unknown(f"HTTP {answer.status}"), None
     try:
-        fields = messages.from_xml(answer.body)
+        pairs = messages.pairs_from_xml(answer.body, RECORD_FIELDS if endpoint.has_records else ())
     except messages.BadMessage as error:
         return Unknown(str(error)), None
+    fields = dict(pairs)
     if fields.get("return_code") == "FAIL":
         return Rejected(fields.get("return_msg", "")[:MAX_MESSAGE_CHARS]), None
-    verifier = next((each for each in verifiers if is_signed(fields, each.key, sign_type)), None)
+    verifier = next((each for each in verifiers if are_signed(pairs, each.key, sign_type)), None)
     if verifier is None:
         return UNVERIFIED, None
     return _verified(fields, request), verifier

@@ -1,14 +1,15 @@
 """WeChat's XML (flat elements under one root, nothing else), and its responses as typed values.
 
-Anything else is a `BadMessage`: a DTD, an entity, an attribute, a nested or repeated element. Fields stay strings until
-the signature is verified, since it also covers fields that we do not know.
+Anything else is a `BadMessage`: a DTD, an entity, an attribute, a nested or repeated element; only fields of records
+may repeat. Fields stay strings until the signature is verified, since it also covers fields that we do not know.
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import ParseError
 
 from defusedxml import DefusedXmlException
@@ -17,7 +18,12 @@ from defusedxml.ElementTree import fromstring
 from tael.base.moments import UTC8
 from tael.base.money import Money
 
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
 Fields = Mapping[str, str]
+#: Fields in their order, of a message in which some may repeat.
+Pairs = Sequence[tuple[str, str]]
 
 #: WeChat's currency if a message contains none.
 DEFAULT_CURRENCY: Final = "CNY"
@@ -51,6 +57,14 @@ def _cdata(value: str) -> str:
 
 def from_xml(body: bytes, root: str = "xml") -> dict[str, str]:
     """The fields of a message whose root element is `root`. Raises BadMessage."""
+    return dict(pairs_from_xml(body, (), root))
+
+
+def pairs_from_xml(body: bytes, of_records: Collection[str] = (), root: str = "xml") -> Pairs:
+    """The fields in their order. Those named in `of_records` may repeat, and be in an element of each record.
+
+    Raises BadMessage.
+    """
     try:
         # Decoded here, so that an encoding declared in the message cannot change the signed text.
         text = body.decode("utf-8-sig")
@@ -59,14 +73,27 @@ def from_xml(body: bytes, root: str = "xml") -> dict[str, str]:
         raise BadMessage(f"not valid XML: {type(error).__name__}") from error
     if tree.tag != root or tree.attrib or (tree.text or "").strip():
         raise BadMessage(f"the root is not a plain <{root}>")
-    fields: dict[str, str] = {}
-    for element in tree:
-        if len(element) or element.attrib or (element.tail or "").strip() or not NAME.fullmatch(element.tag):
+    pairs = [pair for element in tree for pair in _fields(element, of_records)]
+    names = [name for name, _ in pairs if name not in of_records]
+    for name, count in Counter(names).items():
+        if count > 1:  # ambiguous: either could be the signed one
+            raise BadMessage(f"{name} is repeated")
+    return pairs
+
+
+def _fields(element: "Element", of_records: Collection[str]) -> Iterator[tuple[str, str]]:
+    """A field, or those in the element of a record."""
+    is_record = bool(of_records) and len(element) > 0 and not (element.text or "").strip()
+    for each in element if is_record else (element,):
+        if any(map(_is_not_plain, {each, element})) or len(each):
             raise BadMessage("not a flat list of elements")
-        if element.tag in fields:  # ambiguous: either could be the signed one
-            raise BadMessage(f"{element.tag} is repeated")
-        fields[element.tag] = element.text or ""
-    return fields
+        if is_record and each.tag not in of_records:
+            raise BadMessage(f"{each.tag} is no field of a record")
+        yield each.tag, each.text or ""
+
+
+def _is_not_plain(element: "Element") -> bool:
+    return bool(element.attrib or (element.tail or "").strip()) or NAME.fullmatch(element.tag) is None
 
 
 # ---- single fields -----------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ Signs requests, responses, payment notices and the parameters of WeChat's JavaSc
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 
 from tael.base.secret import Secret
 from tael.channels.wechat_v2.account import WeChatSignType
@@ -13,19 +14,32 @@ from tael.channels.wechat_v2.account import WeChatSignType
 
 def signing_text(fields: Mapping[str, str], key: Secret) -> bytes:
     """The signed bytes: every non-empty field but `sign`, sorted by name, then the key. A field `0` is not empty."""
-    pairs = sorted((name, value) for name, value in fields.items() if value and name != "sign")
-    return ("&".join(f"{name}={value}" for name, value in pairs) + f"&key={key.reveal()}").encode()
+    return _text(fields.items(), key)
 
 
 def signature(fields: Mapping[str, str], key: Secret, sign_type: WeChatSignType) -> str:
     """Upper-case hex: 32 characters for MD5, 64 for HMAC-SHA256."""
-    text = signing_text(fields, key)
-    if sign_type == "HMAC-SHA256":
-        return hmac.new(key.reveal().encode(), text, hashlib.sha256).hexdigest().upper()
-    return hashlib.md5(text).hexdigest().upper()
+    return _digest(signing_text(fields, key), key, sign_type)
 
 
 def is_signed(fields: Mapping[str, str], key: Secret, sign_type: WeChatSignType) -> bool:
     """Whether `fields` contain the signature for this key and algorithm; other algorithms are not accepted."""
-    claimed = fields.get("sign", "").encode()
-    return hmac.compare_digest(claimed, signature(fields, key, sign_type).encode())
+    return are_signed(list(fields.items()), key, sign_type)
+
+
+def are_signed(pairs: Sequence[tuple[str, str]], key: Secret, sign_type: WeChatSignType) -> bool:
+    """The same for fields whose names may repeat. Those with the same name are signed in their order."""
+    claimed = [value for name, value in pairs if name == "sign"]
+    expected = _digest(_text(pairs, key), key, sign_type)
+    return len(claimed) == 1 and hmac.compare_digest(claimed[0].encode(), expected.encode())
+
+
+def _text(pairs: Iterable[tuple[str, str]], key: Secret) -> bytes:
+    signed = sorted(((name, value) for name, value in pairs if value and name != "sign"), key=itemgetter(0))
+    return ("&".join(f"{name}={value}" for name, value in signed) + f"&key={key.reveal()}").encode()
+
+
+def _digest(text: bytes, key: Secret, sign_type: WeChatSignType) -> str:
+    if sign_type == "HMAC-SHA256":
+        return hmac.new(key.reveal().encode(), text, hashlib.sha256).hexdigest().upper()
+    return hashlib.md5(text).hexdigest().upper()

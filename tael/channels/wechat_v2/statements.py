@@ -1,4 +1,4 @@
-"""Reads WeChat Pay's bills, the files of `/pay/downloadbill`. Pure.
+"""Reads WeChat Pay's statements: bills, the files of `/pay/downloadbill`, and responses of settlementquery. Pure.
 
 Columns are found by their headings, English or Chinese. Cells of data begin with a back-quote, the first one may lack
 it, and a cell ends at the next comma with a back-quote, so that a product's name may have commas. A bill ends with its
@@ -24,6 +24,7 @@ from tael.channels.statements import (
     StatementLine,
     StatementRefused,
 )
+from tael.channels.wechat_v2 import settlement_records
 from tael.channels.wechat_v2.bill_columns import (
     COLUMNS,
     FIELDS,
@@ -36,24 +37,26 @@ from tael.channels.wechat_v2.bill_columns import (
 SUMS: Final = ("total", "refund", "coupon_refund", "fee")
 NO_BILL: Final = "No Bill Exist"
 RETURN_MSG: Final = re.compile(r"<return_msg>\s*(?:<!\[CDATA\[)?(.*?)(?:\]\]>)?\s*</return_msg>", re.DOTALL)
-MAX_ERROR_LINES: Final = 20
+XML: Final = "<xml"
+MAX_XML_LINES: Final = 50_000
 TIME: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 RATE: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 BOM: Final = "\ufeff"
 
 
 def recognizes(first_line: str) -> bool:
+    if first_line.lstrip(BOM).startswith(XML):
+        return True
     found = {FIELDS.get(heading.casefold()) for heading in _headings(first_line)}
     return {"time", "mch_id", "out_trade_no"} <= found
 
 
 def read(lines: Iterable[str]) -> StatementContent:
-    """The content of a bill. Raises StatementRefused."""
+    """The content of a bill, or of a settlement. Raises StatementRefused."""
     numbered = enumerate(lines, 1)
     _, first = next(numbered, (0, ""))
     if first.lstrip(BOM).startswith("<"):
-        _check_is_empty_day(chain([first], (line for _, line in islice(numbered, MAX_ERROR_LINES))))
-        return StatementContent(iter(()))
+        return _of_xml(chain([first.lstrip(BOM)], (line for _, line in numbered)))
     headings = _headings(first)
     places, names = _places(headings)
     unknown = sum(heading.casefold() not in KNOWN for heading in headings)
@@ -175,9 +178,18 @@ def _instant(cells: Cells, field: str) -> datetime:
         raise cells.refused(field, f"not a time: {text[:MAX_SHOWN]!r}") from None
 
 
-def _check_is_empty_day(lines: Iterable[str]) -> None:
+def _of_xml(lines: Iterator[str]) -> StatementContent:
+    text = "".join(islice(lines, MAX_XML_LINES))
+    if next(lines, ""):
+        raise StatementRefused(f"more than {MAX_XML_LINES} lines")
+    if settlement_records.is_settlement(text):
+        return settlement_records.read(text)
+    _check_is_empty_day(text)
+    return StatementContent(iter(()))
+
+
+def _check_is_empty_day(text: str) -> None:
     """An error of WeChat Pay. Raises StatementRefused, unless it means that the day has no transactions."""
-    text = "".join(lines)
     if NO_BILL in text:
         return
     message = RETURN_MSG.search(text)

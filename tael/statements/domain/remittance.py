@@ -1,31 +1,25 @@
-"""A remittance: what a wallet paid out to an account's bank in one batch and currency. Pure."""
+"""A remittance: what a wallet paid out to an account's bank in one batch and currency. Pure.
 
+The file's own batches are used if it has them, otherwise the sums of its lines.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from tael.base.moments import UTC8
 from tael.base.money import exponent
-from tael.channels.statements import MICROS, LineType, StatementLine
-
-
-@dataclass(frozen=True, slots=True)
-class RemittanceSums:
-    """Sums of one batch in minor units of `currency`. Days are in UTC+8."""
-
-    batch_no: str
-    settled_on: date
-    trades_from: date
-    trades_to: date
-    currency: str
-    paid_minor: int
-    refunded_minor: int
-    fee_minor: int  #: charged less returned
-
-    @property
-    def net_minor(self) -> int:
-        """What reaches the bank; negative if the wallet is owed."""
-        return self.paid_minor - self.refunded_minor - self.fee_minor
+from tael.channels.statements import (
+    MICROS,
+    LineType,
+    RemittedBatch,
+    StatementContent,
+    StatementKind,
+    StatementLine,
+    StatementRefused,
+)
+from tael.statements.domain.statement import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +52,7 @@ class RemittanceBuilder:
     def add(self, line: StatementLine) -> None:
         self._by_currency.setdefault(line.amount.currency, _Sums()).add(line)
 
-    def finish(self, settled_on: date) -> list[RemittanceSums]:
+    def finish(self, settled_on: date) -> list[RemittedBatch]:
         """After the last line."""
         return [sums.remittance(currency, settled_on) for currency, sums in sorted(self._by_currency.items())]
 
@@ -77,8 +71,8 @@ class _Sums:
             self.refunded_minor += line.amount.amount_minor
             self.fee_micros -= line.fee_micros
 
-    def remittance(self, currency: str, settled_on: date) -> RemittanceSums:
-        return RemittanceSums(
+    def remittance(self, currency: str, settled_on: date) -> RemittedBatch:
+        return RemittedBatch(
             f"{settled_on:%Y%m%d}",
             settled_on,
             min(self.days),
@@ -88,6 +82,18 @@ class _Sums:
             self.refunded_minor,
             rounded_minor(self.fee_micros, currency),
         )
+
+
+def batches_of(
+    content: StatementContent, sums: RemittanceBuilder, summary: Summary
+) -> Sequence[RemittedBatch]:
+    """What a complete file reports as paid out. Raises StatementRefused for a batch of another day."""
+    if summary.kind is not StatementKind.SETTLEMENT:
+        return ()
+    for batch in content.remittances:
+        if batch.settled_on != summary.day:
+            raise StatementRefused(f"batch {batch.batch_no} is of {batch.settled_on}, not of {summary.day}")
+    return content.remittances or sums.finish(summary.day)
 
 
 def rounded_minor(micros: int, currency: str) -> int:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_LISTED: Final = 1000
 REMITTANCE: Final = Table("remittance", Home.CELL, Remittance, ("mchid", "remittance_id"))
+#: The index under which an account has a batch once.
+ONE_REMITTANCE: Final = "one_current_remittance"
 INSERT: Final = REMITTANCE.insert()
 SUPERSEDE: Final = """
 UPDATE remittance SET superseded_at = $3 WHERE mchid = $1 AND statement_id = $2 AND superseded_at IS NULL

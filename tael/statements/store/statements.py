@@ -20,7 +20,12 @@ from tael.db.database import Database
 from tael.db.tables import MONEY, Codec, Home, Table, write_rows
 from tael.statements.domain.remittance import Remittance
 from tael.statements.domain.statement import CurrencyTotal, Statement
-from tael.statements.store.remittances import restore_remittances, supersede_remittances, write_remittances
+from tael.statements.store.remittances import (
+    ONE_REMITTANCE,
+    restore_remittances,
+    supersede_remittances,
+    write_remittances,
+)
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
@@ -30,6 +35,10 @@ MAX_LISTED: Final = 1000
 
 class StatementExists(Exception):
     """Another process has stored a statement of the same account, kind and day."""
+
+
+class BatchExists(Exception):
+    """The current statement of another day has a remittance of the same batch."""
 
 
 def _encoded(totals: Sequence[CurrencyTotal]) -> tuple[str]:
@@ -91,6 +100,7 @@ WHERE mchid = $1 AND statement_id = $2 AND superseded_at IS NOT NULL RETURNING 1
 """
 LIST: Final = f"""
 {SELECT} WHERE ($1::text IS NULL OR account_id = $1) AND ($2 OR superseded_at IS NULL)
+AND ($3::text IS NULL OR kind = $3)
 ORDER BY day DESC, account_id, kind, stored_at DESC LIMIT {MAX_LISTED}
 """
 BY_ID: Final = f"{SELECT} WHERE statement_id = $1"
@@ -122,7 +132,7 @@ class Statements:
         """Write the lines, and then the statement and remittances that `complete` returns: all, or nothing.
 
         What `batches` raises ends it. `is_replacing` supersedes the current statement. Raises StatementExists,
-        StoreUnavailable.
+        BatchExists, StoreUnavailable.
         """
         try:
             async with self._database.connection(is_long=True) as connection, connection.transaction():
@@ -137,11 +147,14 @@ class Statements:
                 await write_remittances(connection, remittances)
                 await write_change(connection, origin, STATEMENT, statement_id, None, statement)
         except asyncpg.UniqueViolationError as error:
-            raise StatementExists from error
+            raise _conflict(error) from error
         return statement
 
     async def restore(self, statement: Statement, origin: Origin) -> Statement:
-        """Make a superseded statement current again, in place of the current one. Raises StatementExists."""
+        """Make a superseded statement current again, in place of the current one.
+
+        Raises StatementExists, BatchExists.
+        """
         restored = replace(statement, superseded_at=None)
         try:
             async with self._database.transaction() as connection:
@@ -152,7 +165,7 @@ class Statements:
                 subject = statement.statement_id
                 await write_change(connection, origin, STATEMENT, subject, statement, restored)
         except asyncpg.UniqueViolationError as error:
-            raise StatementExists from error
+            raise _conflict(error) from error
         return restored
 
     async def with_content(
@@ -166,9 +179,11 @@ class Statements:
         rows = await self._database.fetch(CURRENT, mchid, account_id, kind, day)
         return STATEMENT.read(rows[0]) if rows else None
 
-    async def list(self, account_id: str | None, *, with_superseded: bool) -> list[Statement]:
+    async def list(
+        self, account_id: str | None, *, with_superseded: bool, kind: StatementKind | None = None
+    ) -> list[Statement]:
         """The newest days first, at most `MAX_LISTED`."""
-        rows = await self._database.fetch(LIST, account_id, with_superseded)
+        rows = await self._database.fetch(LIST, account_id, with_superseded, kind)
         return [STATEMENT.read(row) for row in rows]
 
     async def by_id(self, statement_id: str) -> Statement | None:
@@ -184,6 +199,10 @@ class Statements:
         """The content as gzip, and whether it arrived so."""
         (row,) = await self._database.fetch(FILE, statement.mchid, statement.statement_id)
         return row["packed"], row["is_packed"]
+
+
+def _conflict(error: asyncpg.UniqueViolationError) -> StatementExists | BatchExists:
+    return BatchExists() if error.constraint_name == ONE_REMITTANCE else StatementExists()
 
 
 async def _supersede(connection: "Connection", new: Statement, origin: Origin) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.operator import Operator, fill, operator_of
 from tests.support.store import with_a_merchant
+from tests.unit.channels.test_wechat_settlements import FIRST, SECOND, page
 from tests.unit.channels.test_wechat_statements import GOOD
 
 BILL: Final = gzip.compress("".join(GOOD).encode(), mtime=0)
@@ -83,3 +84,42 @@ def test_a_file_that_cannot_be_imported_is_refused_in_one_line(operator: Operato
     assert "--replace" in operator.is_refused(*command, other, code=1)
     assert operator.run_json(*command, other, "--replace")["is_new"]
     assert len(operator.run_json("statement", "list", "--all")) == 2
+
+
+def test_a_settlement_is_imported_and_its_remittances_are_shown(operator: Operator) -> None:
+    path = operator.file("settlement.xml", page([FIRST, SECOND]).decode())
+    stored = operator.run_json("statement", "import", path)
+    members = {"account_id": "wechat1", "kind": "settlement", "day": "2026-01-05", "lines": 0}
+    assert {name: stored[name] for name in members} == members
+    assert operator.run_json("statement", "import", path) == stored | {"is_new": False}
+
+    show = ("statement", "show", stored["statement_id"])
+    remittances = operator.run_json(*show)["remittances"]
+    assert [(each["batch_no"], each["currency"], each["net_minor"]) for each in remittances] == [
+        ("20260105A", "HKD", 5434),
+        ("20260105B", "JPY", -89),
+    ]
+    assert "-89 JPY" in operator.run(*show)
+    for kind, count in (("settlement", 1), ("transactions", 0)):
+        assert len(operator.run_json("statement", "list", "--kind", kind)) == count
+
+
+def test_a_settlement_of_another_account_day_or_kind_is_refused(operator: Operator) -> None:
+    command = ("statement", "import")
+    path = operator.file("settlement.xml", page([FIRST]).decode())
+    for options, message in (
+        (("--day", "2026-01-06"), "of 2026-01-05, not of 2026-01-06"),
+        (("--kind", "transactions"), "of settlement, not of transactions"),
+    ):
+        assert message in operator.is_refused(*command, path, *options, code=1)
+    foreign = operator.file("foreign.xml", page([FIRST]).decode().replace("1900000110", "1900000111"))
+    assert "there is no account" in operator.is_refused(*command, foreign, code=1)
+    assert "of another account" in operator.is_refused(*command, foreign, "--account", "wechat1", code=1)
+    empty = operator.file("empty.xml", page([]).decode())
+    assert "the day must be given" in operator.is_refused(*command, empty, code=1)
+
+    operator.run(*command, path)
+    other_day = operator.file("other.xml", page([FIRST | {"date_settlement": "20260106"}]).decode())
+    assert "another day has the same batch" in operator.is_refused(*command, other_day, code=1)
+    assert [row["day"] for row in operator.run_json("statement", "list", "--all")] == ["2026-01-05"]
+    assert operator.run_json(*command, empty, "--day", "2026-01-07")["lines"] == 0

@@ -157,6 +157,20 @@ async def test_a_missing_statement_is_one_incident_and_delays_no_other(store: St
     assert await due_days(store) == [DAY + 5 * ONE_DAY]
 
 
+async def test_each_kind_of_the_wallet_is_scheduled_and_missing_on_its_own(store: Store) -> None:
+    kinds = frozenset(StatementKind)
+    source = Source({DAY: "1|10.00|HKD|20260102110405||P|0.12|P|\n"}, kinds=kinds)
+    rows = await schedule_account(store.statements_due, ACCOUNT, source, origin_at(NOON))
+    assert {(row.kind, row.day) for row in rows} == {(kind, DAY) for kind in kinds}
+    while await run(store, source, ready(DAY) + timedelta(days=2)):
+        pass
+    # The file is one of transactions, and no settlement.
+    (incident,) = await store.incidents.newest(None, with_resolved=False, limit=10)
+    assert incident.detail == "settlement of 2026-01-02: line 1: not settled"
+    stored = await store.statements.list(None, with_superseded=False, kind=StatementKind.SETTLEMENT)
+    assert DAY not in {each.day for each in stored}
+
+
 async def test_a_refused_file_is_missing_with_its_reason(store: Store) -> None:
     source = Source({DAY: "1|10.00|HKD|20260102110405||P|0.12"})
     await scheduled(store, source)
