@@ -1,4 +1,4 @@
-"""Audits the books: every order against its entries, every ledger digest against its day, and the wallets' books.
+"""Audits the books: orders and statements against their entries, ledger digests against their days, the wallets' books.
 
 Reads one snapshot, changes nothing and takes no locks.
 """
@@ -18,6 +18,7 @@ from tael.audit.domain.audit import (
     wrong_lines,
 )
 from tael.audit.domain.chain_audit import Chain, previous_of, undigested_line, wrong_end, wrong_link
+from tael.audit.domain.statement_audit import disagreements_of_statement
 from tael.audit.domain.wallet_book import (
     WalletBook,
     disagreements_with_wallet,
@@ -56,6 +57,8 @@ async def audit_books(database: Database, book: WalletBook | None = None) -> Aud
             audit.note([missing_row(missing)])
         our_orders = await _orders(books, audit, book)
         unmatched_payments = await _unmatched(books, audit, our_orders)
+        async for rows in books.statements():
+            audit.note(disagreements_of_statement(rows))
         await _entries(books, audit)
         for chain in await books.chains():
             await _chain(books, chain, audit)

@@ -57,6 +57,11 @@ def remittance_id() -> str:
     return _letters(REMITTANCE_ID_LENGTH)
 
 
+def conversion_id() -> str:
+    """The cause of a conversion's ledger entries."""
+    return _letters(REMITTANCE_ID_LENGTH)
+
+
 def userid() -> str:
     """What apps see of a merchant's user."""
     return _letters(USERID_LENGTH)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from tael.base.money import Money
 from tael.channels.statements import StatementLine
+from tael.statements.domain.conversion import Conversion
 from tael.statements.domain.due import StatementDue
 from tael.statements.domain.remittance import Remittance
 from tael.statements.domain.statement import CurrencyTotal, Statement
@@ -96,6 +97,24 @@ def shown_remittance(remittance: Remittance) -> dict[str, Any]:
     row = remittance_row(remittance)
     amounts = ("paid", "refunded", "fee", "net")
     return row | {name: str(Money(row[f"{name}_minor"], remittance.currency)) for name in amounts}
+
+
+def conversion_row(conversion: Conversion) -> dict[str, Any]:
+    return {
+        "conversion_id": conversion.conversion_id,
+        "price_currency": conversion.price_currency,
+        "price_minor": conversion.price_minor,
+        "settlement_currency": conversion.settlement_currency,
+        "settlement_minor": conversion.settlement_minor,
+    }
+
+
+def shown_conversion(conversion: Conversion) -> dict[str, Any]:
+    """For the tables: amounts in major units."""
+    return {
+        "price": str(Money(conversion.price_minor, conversion.price_currency)),
+        "settlement": str(Money(conversion.settlement_minor, conversion.settlement_currency)),
+    }
 
 
 def shown_line(line: StatementLine) -> dict[str, Any]:

@@ -26,16 +26,19 @@ from tael.cli.finding import DataOption, change_store, with_channels, with_store
 from tael.cli.origin import origin_of_command
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.cli.statement_rows import (
+    conversion_row,
     due_row,
     line_of,
     remittance_row,
     row_of,
+    shown_conversion,
     shown_line,
     shown_remittance,
     shown_row,
 )
 from tael.merchants.domain.account import Account
 from tael.operations.store import Store
+from tael.statements.domain.conversion import Conversion
 from tael.statements.domain.due import StatementDue
 from tael.statements.domain.remittance import Remittance
 from tael.statements.domain.statement import Statement
@@ -49,6 +52,7 @@ statements: Final = typer.Typer(help="Import and inspect the wallets' statements
 LISTED: Final = ("statement_id", "day", "account_id", "kind", "lines", "totals", "source", "sha256")
 LINES: Final = ("number", "type", "syssn", "payment_syssn", "at", "amount", "fee", "settlement", "state")
 REMITTED: Final = ("batch_no", "settled_on", "trades_from", "trades_to", "paid", "refunded", "fee", "net")
+CONVERTED: Final = ("price", "settlement")
 MAX_LINES: Final = 1000
 StatementArgument = Annotated[
     str, typer.Argument(metavar="STATEMENT", help="The id, as shown by `tael statement list`.")
@@ -237,7 +241,7 @@ def show(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a statement with its lines and remittances."""
+    """Show a statement with its lines, remittances and conversions."""
     found = with_store(
         data, lambda store, now: _find(store, statement_id, after, limit, original is not None)
     )
@@ -248,12 +252,19 @@ def show(
     row, lines = row_of(found.statement), [line_of(each) for each in found.lines]
     if as_json:
         show_json(
-            row | {"remittances": [remittance_row(each) for each in found.remittances], "content": lines}
+            row
+            | {
+                "remittances": [remittance_row(each) for each in found.remittances],
+                "conversions": [conversion_row(each) for each in found.conversions],
+                "content": lines,
+            }
         )
         return
     show_members(shown_row(row), "statement")
     if found.remittances:
         show_rows([shown_remittance(each) for each in found.remittances], REMITTED, "remittances")
+    if found.conversions:
+        show_rows([shown_conversion(each) for each in found.conversions], CONVERTED, "conversions")
     if lines:
         show_rows([shown_line(each) for each in found.lines], LINES, "lines")
 
@@ -263,6 +274,7 @@ class _Found:
     statement: Statement
     lines: Sequence[StatementLine]
     remittances: Sequence[Remittance]
+    conversions: Sequence[Conversion]
     packed: bytes  #: empty unless it was requested
     is_packed: bool
 
@@ -273,8 +285,9 @@ async def _find(store: Store, statement_id: str, after: int, limit: int, with_fi
         return None
     lines = await store.statements.lines(statement, after=after, limit=limit)
     remittances = await store.remittances.of_statement(statement)
+    conversions = await store.conversions.of_statement(statement)
     packed, is_packed = await store.statements.file(statement) if with_file else (b"", False)
-    return _Found(statement, lines, remittances, packed, is_packed)
+    return _Found(statement, lines, remittances, conversions, packed, is_packed)
 
 
 def _write(found: _Found, path: Path) -> None:

@@ -36,6 +36,7 @@ from tael.payments.store.refunds import Refunds
 from tael.payments.store.reversals import Reversals
 from tael.payments.store.tables import PaymentTables
 from tael.payments.store.transactions import Transactions
+from tael.statements.store.conversions import Conversions
 from tael.statements.store.due import StatementsDue
 from tael.statements.store.remittances import Remittances
 from tael.statements.store.statements import Statements
@@ -63,6 +64,7 @@ class Store(PaymentTables):
     statements: Statements
     statements_due: StatementsDue
     remittances: Remittances
+    conversions: Conversions
     users: Users
     grants: Grants
     sign_in_attempts: Attempts
@@ -113,6 +115,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         statements=Statements(database),
         statements_due=statements_due,
         remittances=Remittances(database),
+        conversions=Conversions(database),
         users=Users(database),
         grants=Grants(database),
         sign_in_attempts=Attempts(database),

@@ -24,10 +24,11 @@ from tael.channels.statements import (
     StatementRefused,
 )
 from tael.merchants.domain.account import Account
+from tael.statements.domain.conversion import Conversion, ConversionBuilder, ConvertedSums
 from tael.statements.domain.remittance import Remittance, RemittanceBuilder, batches_of
 from tael.statements.domain.statement import Source, Statement, SummaryBuilder
 from tael.statements.files import StatementFile
-from tael.statements.store.statements import BatchExists, StatementExists, Statements
+from tael.statements.store.statements import BatchExists, CompleteStatement, StatementExists, Statements
 
 BATCH: Final = 5_000
 Said = TypeVar("Said", StatementKind, date)
@@ -125,8 +126,9 @@ async def _store(
         raise StatementRefused(f"of another account: {content.identity}")
     kind, day = _agreed(kind, content.kind), _agreed(options.day, content.day)
     builder, sums = SummaryBuilder(account.identity, kind, day), RemittanceBuilder()
+    converted = ConversionBuilder()
 
-    def complete() -> tuple[Statement, list[Remittance]]:
+    def complete() -> CompleteStatement:
         summary = builder.finish()
         statement = Statement(
             mchid=account.mchid,
@@ -143,12 +145,17 @@ async def _store(
             totals=summary.totals,
             stored_at=origin.at,
         )
-        return statement, [_remittance(statement, each) for each in batches_of(content, sums, summary)]
+        is_bill = summary.kind is StatementKind.TRANSACTIONS
+        return CompleteStatement(
+            statement,
+            [_remittance(statement, each) for each in batches_of(content, sums, summary)],
+            [_conversion(statement, each) for each in converted.finish()] if is_bill else [],
+        )
 
     return await statements.store(
         account.mchid,
         statement_id,
-        _batches(content.lines, (builder, sums), on_lines),
+        _batches(content.lines, (builder, sums, converted), on_lines),
         complete,
         file.packed,
         is_packed=file.is_packed,
@@ -176,9 +183,19 @@ def _remittance(statement: Statement, batch: RemittedBatch) -> Remittance:
     )
 
 
+def _conversion(statement: Statement, sums: ConvertedSums) -> Conversion:
+    return Conversion(
+        mchid=statement.mchid,
+        conversion_id=ids.conversion_id(),
+        statement_id=statement.statement_id,
+        account_id=statement.account_id,
+        **asdict(sums),
+    )
+
+
 async def _batches(
     lines: Iterator[StatementLine],
-    builders: tuple[SummaryBuilder, RemittanceBuilder],
+    builders: tuple[SummaryBuilder, RemittanceBuilder, ConversionBuilder],
     on_lines: Callable[[int], None],
 ) -> AsyncIterator[Sequence[StatementLine]]:
     def next_batch() -> list[StatementLine]:

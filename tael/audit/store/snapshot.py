@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tael.audit.domain.audit import Missing, OrderRows, PaymentRow, RefundRow, ReversalRow, UnmatchedRow
 from tael.audit.domain.chain_audit import Chain
+from tael.audit.domain.statement_audit import StatementRows
+from tael.audit.store.statement_rows import statements_of
 from tael.db.database import Database
 from tael.ledger.domain.digest import LedgerDigest, Line
 from tael.ledger.store.digests import lines_between
@@ -59,14 +61,16 @@ SELECT {UNMATCHED_COLUMNS} FROM unmatched_payment
 WHERE (mchid, unmatched_id) > ($1, $2) AND state <> 'REFUTED'
 ORDER BY mchid, unmatched_id LIMIT $3
 """
-#: An entry's cause is a payment, refund, reversal or unmatched payment.
+#: An entry's cause is a payment, refund, reversal, unmatched payment, remittance or conversion.
 LINES: Final = f"""
 SELECT l.*,
     EXISTS (SELECT FROM payment AS p WHERE p.mchid = l.mchid AND p.syssn = l.cause)
     OR EXISTS (SELECT FROM refund AS r WHERE r.mchid = l.mchid AND r.syssn = l.cause)
     OR EXISTS (SELECT FROM reversal AS v WHERE v.mchid = l.mchid AND v.syssn = l.cause)
     OR EXISTS (SELECT FROM unmatched_payment AS u
-        WHERE u.mchid = l.mchid AND u.syssn = l.cause AND u.syssn <> '') AS has_cause
+        WHERE u.mchid = l.mchid AND u.syssn = l.cause AND u.syssn <> '')
+    OR EXISTS (SELECT FROM remittance AS m WHERE m.mchid = l.mchid AND m.remittance_id = l.cause)
+    OR EXISTS (SELECT FROM conversion AS c WHERE c.mchid = l.mchid AND c.conversion_id = l.cause) AS has_cause
 FROM (
     SELECT {LINE.select} FROM ledger_entry
     WHERE (mchid, cause, kind) > ($1, $2, $3) ORDER BY mchid, cause, kind LIMIT $4
@@ -101,6 +105,14 @@ SELECT n.mchid, n.unmatched_id AS key, 'unmatched_payment' AS of, n.unmatched_id
 FROM (SELECT DISTINCT mchid, unmatched_id FROM incident WHERE unmatched_id <> '') AS n
 WHERE (n.mchid, n.unmatched_id) > ($1, $2) ORDER BY n.mchid, n.unmatched_id LIMIT $3
 """,
+)
+STATEMENTS_OF: Final = tuple(
+    f"""
+SELECT n.mchid, n.{name}_id AS key, 'statement' AS of, n.statement_id AS syssn, '{name} ' || n.{name}_id AS named_by,
+    EXISTS (SELECT FROM statement AS s WHERE s.mchid = n.mchid AND s.statement_id = n.statement_id) AS is_there
+FROM {name} AS n WHERE (n.mchid, n.{name}_id) > ($1, $2) ORDER BY n.mchid, n.{name}_id LIMIT $3
+"""
+    for name in ("remittance", "conversion")
 )
 CHAINS: Final = """
 SELECT m.mchid, s.mchid IS NOT NULL AS is_kept, s.next_day
@@ -147,6 +159,11 @@ class Snapshot:
             for unmatched in unmatched_payments:
                 yield unmatched, lines.get((unmatched.mchid, unmatched.syssn), ())
 
+    async def statements(self) -> AsyncIterator[StatementRows]:
+        """Every statement, with what it paid out and converted."""
+        async for rows in statements_of(self._connection):
+            yield rows
+
     async def lines(self) -> AsyncIterator[tuple[Line, bool]]:
         """Every entry, and whether its cause exists."""
         async for page in self._pages(LINES, ("", "", ""), ("mchid", "cause", "kind")):
@@ -154,8 +171,8 @@ class Snapshot:
                 yield LINE.read(row), row["has_cause"]
 
     async def missing(self) -> AsyncIterator[Missing]:
-        """Missing rows to which references, refunds, reversals or incidents refer."""
-        for statement in REFERENCES:
+        """Missing rows to which references, refunds, reversals, incidents, remittances or conversions refer."""
+        for statement in (*REFERENCES, *STATEMENTS_OF):
             async for page in self._pages(statement, ("", ""), ("mchid", "key")):
                 for row in page:
                     if row["syssn"] is not None and not row["is_there"]:

@@ -12,7 +12,7 @@ from tael.base.money import Money
 
 
 class EntryKind(StrEnum):
-    """Why money moved. One cause (a syssn) has at most one entry of a kind."""
+    """Why money moved. One cause has at most one entry of a kind."""
 
     PAYMENT = "payment"
     REFUND = "refund"
@@ -21,6 +21,14 @@ class EntryKind(StrEnum):
     UNMATCHED_RETURNED = "unmatched_returned"  #: and returned
     FEE = "fee"  #: our fee on a payment
     FEE_BACK = "fee_back"  #: the part of the fee that a refund or reversal returns
+    REMITTED = "remitted"  #: the wallet paid out to the bank; see `statements/domain/entries.py`
+    REMITTED_BACK = "remitted_back"  #: and the statement that says so was superseded, as with the next ones
+    WALLET_FEE = "wallet_fee"  #: the wallet kept its fee from a remittance
+    WALLET_FEE_BACK = "wallet_fee_back"
+    CONVERTED_OUT = "converted_out"  #: the wallet converted from the currency of prices
+    CONVERTED_OUT_BACK = "converted_out_back"
+    CONVERTED_IN = "converted_in"  #: to the currency of settlement
+    CONVERTED_IN_BACK = "converted_in_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,7 @@ class Entry:
     """Debits the ledger account `debit` and credits `credit`. What a wallet owes us is a debit balance."""
 
     mchid: str
-    cause: str  #: the syssn of the payment, refund, reversal or unmatched payment
+    cause: str  #: the syssn of a payment, refund, reversal or unmatched payment; the id of a remittance or conversion
     kind: EntryKind
     debit: str
     credit: str

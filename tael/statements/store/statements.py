@@ -1,11 +1,11 @@
 """The tables `statement` and `statement_line`.
 
-A file is written in one transaction, with the remittances that it reports. Constraints decide races: of an account,
-kind and day there is one current statement, and each content once.
+A file is written in one transaction, with the remittances and conversions that it reports. Constraints decide races:
+of an account, kind and day there is one current statement, and each content once.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,19 +18,25 @@ from tael.base.money import Money
 from tael.channels.statements import StatementKind, StatementLine
 from tael.db.database import Database
 from tael.db.tables import MONEY, Codec, Home, Table, write_rows
+from tael.statements.domain.conversion import Conversion
 from tael.statements.domain.remittance import Remittance
 from tael.statements.domain.statement import CurrencyTotal, Statement
-from tael.statements.store.remittances import (
-    ONE_REMITTANCE,
-    restore_remittances,
-    supersede_remittances,
-    write_remittances,
-)
+from tael.statements.store.conversions import CONVERSIONS
+from tael.statements.store.remittances import ONE_REMITTANCE, REMITTANCES
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
 
 MAX_LISTED: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteStatement:
+    """A statement with what it books."""
+
+    statement: Statement
+    remittances: Sequence[Remittance]
+    conversions: Sequence[Conversion]
 
 
 class StatementExists(Exception):
@@ -122,14 +128,14 @@ class Statements:
         mchid: str,
         statement_id: str,
         batches: AsyncIterator[Sequence[StatementLine]],
-        complete: Callable[[], tuple[Statement, Sequence[Remittance]]],
+        complete: Callable[[], CompleteStatement],
         packed: bytes,
         *,
         is_packed: bool,
         is_replacing: bool,
         origin: Origin,
     ) -> Statement:
-        """Write the lines, and then the statement and remittances that `complete` returns: all, or nothing.
+        """Write the lines, and then what `complete` returns, with its ledger entries: all, or nothing.
 
         What `batches` raises ends it. `is_replacing` supersedes the current statement. Raises StatementExists,
         BatchExists, StoreUnavailable.
@@ -139,12 +145,14 @@ class Statements:
                 async for batch in batches:
                     columns = LINE.arrays(batch, LINE.columns)
                     await write_rows(connection, INSERT_LINES, len(batch), *columns, mchid, statement_id)
-                statement, remittances = complete()
+                complete_statement = complete()
+                statement = complete_statement.statement
                 if is_replacing:
                     await _supersede(connection, statement, origin)
                 values = STATEMENT.values(statement, STATEMENT.columns)
                 await write_rows(connection, INSERT, 1, *values, packed, is_packed)
-                await write_remittances(connection, remittances)
+                await REMITTANCES.write(connection, complete_statement.remittances, origin.at)
+                await CONVERSIONS.write(connection, complete_statement.conversions, origin.at)
                 await write_change(connection, origin, STATEMENT, statement_id, None, statement)
         except asyncpg.UniqueViolationError as error:
             raise _conflict(error) from error
@@ -161,7 +169,8 @@ class Statements:
                 await _supersede(connection, statement, origin)
                 if not await connection.fetch(RESTORE, statement.mchid, statement.statement_id):
                     raise StatementExists
-                await restore_remittances(connection, restored)
+                for booked in (REMITTANCES, CONVERSIONS):
+                    await booked.restore(connection, statement, origin.at)
                 subject = statement.statement_id
                 await write_change(connection, origin, STATEMENT, subject, statement, restored)
         except asyncpg.UniqueViolationError as error:
@@ -211,5 +220,6 @@ async def _supersede(connection: "Connection", new: Statement, origin: Origin) -
     for row in await connection.fetch(SUPERSEDE, *key, at):
         after = STATEMENT.read(row)
         before = replace(after, superseded_at=None)
-        await supersede_remittances(connection, after)
+        for booked in (REMITTANCES, CONVERSIONS):
+            await booked.supersede(connection, after, at)
         await write_change(connection, origin, STATEMENT, after.statement_id, before, after)

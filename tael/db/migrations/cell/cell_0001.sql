@@ -362,6 +362,25 @@ CREATE UNIQUE INDEX one_current_remittance ON remittance (mchid, account_id, bat
 CREATE INDEX remittance_of_statement ON remittance (mchid, statement_id);
 CREATE INDEX remittance_by_day ON remittance (mchid, settled_on);
 
+-- What a wallet converted on a day from the currency of prices to that of settlement, by a statement of transactions.
+-- Amounts are what was paid less what was returned.
+CREATE TABLE conversion (
+    mchid                text NOT NULL,
+    conversion_id        text NOT NULL,
+    statement_id         text NOT NULL,
+    account_id           text NOT NULL,
+    price_currency       text NOT NULL,
+    price_minor          bigint NOT NULL,
+    settlement_currency  text NOT NULL,
+    settlement_minor     bigint NOT NULL,
+    superseded_at        timestamptz, -- with its statement
+    CONSTRAINT conversion_pkey PRIMARY KEY (mchid, conversion_id),
+    CONSTRAINT conversion_currencies CHECK (price_currency <> settlement_currency)
+);
+CREATE UNIQUE INDEX one_current_conversion ON conversion (mchid, statement_id, price_currency, settlement_currency)
+    WHERE superseded_at IS NULL;
+CREATE INDEX conversion_of_statement ON conversion (mchid, statement_id);
+
 -- Statements that are to be fetched. A row is removed once its statement is stored; the first attempt adds the next day's.
 CREATE TABLE statement_due (
     mchid        text NOT NULL,
