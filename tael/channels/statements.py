@@ -5,7 +5,7 @@ others without.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -140,6 +140,14 @@ class StatementContent:
 
 
 @dataclass(frozen=True, slots=True)
+class BundleMember:
+    """A text in a zip."""
+
+    name: str  #: without a path
+    lines: Callable[[], Iterator[str]]  #: from the beginning each time, with their ends
+
+
+@dataclass(frozen=True, slots=True)
 class StatementFormat:
     """The statements of a wallet."""
 
@@ -148,6 +156,8 @@ class StatementFormat:
         [Iterable[str]], StatementContent
     ]  #: takes the lines with their ends; raises StatementRefused
     read_name: Callable[[str], FileName]
+    #: Takes the texts of a zip, and raises as `read` does; None if the wallet has no zips.
+    read_bundle: Callable[[Sequence[BundleMember]], StatementContent] | None = None
 
 
 class Cells:
@@ -172,6 +182,10 @@ class Cells:
             raise self.refused(field, f"not a text of at most {MAX_TEXT} printable characters")
         return text
 
+    def has(self, field: str) -> bool:
+        """Whether the file has such a column."""
+        return field in self._places
+
     def required(self, field: str) -> str:
         return self.text(field) or self._empty(field)
 
@@ -183,12 +197,15 @@ class Cells:
 
     def amount(self, field: str, currency: str) -> Money:
         """In major units, without its sign."""
+        return Money(abs(self.signed_minor(field, currency)), currency)
+
+    def signed_minor(self, field: str, currency: str) -> int:
+        """An amount in major units with its sign, in minor units."""
         text = self.required(field)
         try:
-            money = from_major(text, currency)
+            return from_major(text, currency).amount_minor
         except ValueError:
             raise self.refused(field, f"not an amount of {currency}: {text[:MAX_SHOWN]!r}") from None
-        return Money(abs(money.amount_minor), currency)
 
     def micros(self, field: str) -> int:
         """Millionths of an amount in major units, without its sign; 0 for an empty cell."""

@@ -73,7 +73,8 @@ def group() -> None:
 @statements.command("import")
 def import_command(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A bill or statement of a wallet; may be gzip.")
+        Path,
+        typer.Argument(metavar="FILE", help="A bill or statement of a wallet; may be gzip, or Alipay's zip."),
     ],
     account: Annotated[
         str | None, typer.Option(help="The account's id. Default: the account whose number is in the file.")

@@ -66,13 +66,22 @@ def account_of(
             "not a statement of a known form; if the day has no transactions, name the account"
         )
     protocol, form = found
-    identity = form.read_name(name).identity or _first_identity(form.read(file.lines()))
+    identity = form.read_name(name).identity or _first_identity(content_of(form, file))
     if not identity:
         raise StatementRefused("neither file nor name has the account's number; name the account")
     for account in accounts:
         if (account.protocol, account.identity) == (protocol, identity):
             return account
     raise StatementRefused(f"there is no account {identity}")
+
+
+def content_of(form: StatementFormat, file: StatementFile) -> StatementContent:
+    """Raises StatementRefused, also for a zip of a wallet that has none."""
+    if not file.members:
+        return form.read(file.lines())
+    if form.read_bundle is None:
+        raise StatementRefused("a zip file, which this wallet has none of")
+    return form.read_bundle(file.members)
 
 
 async def import_statement(
@@ -97,7 +106,14 @@ async def import_statement(
         return await _again(statements, same, options, origin)
     try:
         stored = await _store(
-            statements, account, form.read(file.lines()), file, kind, options, origin, on_lines
+            statements,
+            account,
+            await asyncio.to_thread(content_of, form, file),
+            file,
+            kind,
+            options,
+            origin,
+            on_lines,
         )
     except StatementExists:
         same = await statements.with_content(
@@ -234,10 +250,11 @@ def _check_name(said: FileName, account: Account) -> None:
 
 
 def _format_of(file: StatementFile, protocols: InstalledProtocols) -> tuple[str, StatementFormat] | None:
-    first = next(file.lines(), "")
+    first = "" if file.members else next(file.lines(), "")
     for name, protocol in protocols.by_name.items():
-        if protocol.statements is not None and protocol.statements.recognizes(first):
-            return name, protocol.statements
+        form = protocol.statements
+        if form is not None and (form.read_bundle is not None if file.members else form.recognizes(first)):
+            return name, form
     return None
 
 

@@ -106,6 +106,8 @@ VALUES = {
     "tael.base.text",
     "tael.channels.outcomes",
     "tael.channels.statements",
+    "tael.channels.alipay_mapi.settle_bundle",
+    "tael.channels.alipay_mapi.statement_columns",
     "tael.channels.wechat_v2.bill_columns",
     "tael.channels.wechat_v2.messages",
     "tael.channels.wechat_v2.settlement_records",
@@ -113,6 +115,7 @@ VALUES = {
 DOMAIN = [
     *sorted(GATEWAY.glob("*/domain/*.py")),
     *sorted(GATEWAY.glob("channels/*/statements.py")),
+    GATEWAY / "channels/alipay_mapi/settle_bundle.py",
     GATEWAY / "channels/wechat_v2/settlement_records.py",
     GATEWAY / "channels/outcomes.py",
     GATEWAY / "channels/statements.py",

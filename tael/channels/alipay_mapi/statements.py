@@ -1,17 +1,34 @@
 """Reads Alipay's statements: `forex_compare_file`, `forex_liquidation_file`, and the files of the portal. Pure.
 
 The two services return nine fields without a heading. Files of the portal have a heading, and fields separated by `|`
-or commas. None of them has totals: a file is complete if its last line has all fields and a line end.
+or commas. Only a shop's file of transactions has a count of its lines. Any other file is complete if its last line has
+all fields and a line end; `settle_bundle.py` reads the zip of a day's settlement, whose sums must agree.
 """
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain, islice
 from typing import Final
 
 from tael.base.moments import UTC8
+from tael.channels.alipay_mapi import settle_bundle
+from tael.channels.alipay_mapi.statement_columns import (
+    BATCH_COLUMNS,
+    COLUMNS,
+    FIELDS,
+    LEADING,
+    NINE,
+    REQUIRED,
+    TYPES,
+    WITHOUT_STATUS,
+    day_of,
+    is_known,
+    places_of,
+)
 from tael.channels.statements import (
     MAX_SHOWN,
     Cells,
@@ -24,55 +41,6 @@ from tael.channels.statements import (
     StatementRefused,
 )
 
-#: The fields of a file without a heading.
-NINE: Final = (
-    *("number", "amount", "currency", "paid_at", "settled_at"),
-    *("type", "fee", "status", "remarks"),
-)
-#: The headings of the fields that are read, in the online file of 13 columns and the offline file of 22.
-COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
-    "number": ("Partner_transaction_id",),
-    "original": ("Original_partner_transaction_ID",),
-    "transaction_id": ("Transaction_ID",),
-    "amount": ("Amount", "Gross_amount"),
-    "currency": ("Currency",),
-    "fee": ("Fee", "Service_charge"),
-    "settlement": ("Settlement",),
-    "rate": ("Rate",),
-    "paid_at": ("Payment_time", "Time"),
-    "settled_at": ("Settlement_time",),
-    "type": ("Type",),
-    "status": ("Status",),
-}
-#: Headings of documented columns that are not read.
-UNREAD: Final = (
-    *(
-        "Rmb_amount",
-        "Rmb_settlement",
-        "Remarks",
-        "Rmb_Gross_amount",
-        "Distribute_amount",
-        "Rmb_Distribute_amount",
-    ),
-    *(
-        "Distribute_rmb_amount",
-        "Rmb_fee",
-        "M_Discount_amount",
-        "M_Discount_RMB_amount",
-        "Goods_title",
-        "Product",
-    ),
-    *("Liquidation", "Issue"),
-)
-REQUIRED: Final = ("number", "amount", "currency", "paid_at", "type", "status")
-TYPES: Final[Mapping[str, LineType]] = {
-    "p": LineType.PAYMENT,
-    "payment": LineType.PAYMENT,
-    "r": LineType.REFUND,
-    "refund": LineType.REFUND,
-    "reversal": LineType.REVERSAL,
-    "cancel": LineType.REVERSAL,
-}
 NOTHING: Final = "No balance account data in the period"
 #: What the services return in place of a file.
 ERRORS: Final = (
@@ -88,14 +56,16 @@ ERRORS: Final = (
 COMPACT: Final = re.compile(r"\d{14}", re.ASCII)
 SPACED: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 NAME: Final = re.compile(r"(2088\d{12})_(fptrade|transaction|settle)_\d{8}.*\.(?:csv|txt)(?:\.gz)?", re.ASCII)
+BUNDLE_NAME: Final = re.compile(r"(2088\d{12})_\d{8}\.zip", re.ASCII)
 BOM: Final = "\ufeff"
-
-_FIELDS: Final = {heading.casefold(): field for field, names in COLUMNS.items() for heading in names}
-_KNOWN: Final = _FIELDS.keys() | {heading.casefold() for heading in UNREAD}
 
 
 def recognizes(first_line: str) -> bool:
-    return _has_heading(first_line) or len(first_line.split("|", len(NINE) - 1)) == len(NINE)
+    return (
+        _has_heading(first_line)
+        or _is_leading(first_line)
+        or len(first_line.split("|", len(NINE) - 1)) == len(NINE)
+    )
 
 
 def read(lines: Iterable[str]) -> StatementContent:
@@ -106,12 +76,42 @@ def read(lines: Iterable[str]) -> StatementContent:
     if NOTHING in first:
         return StatementContent(iter(()))
     _check_is_no_error(first, numbered)
+    if _is_leading(first):
+        return _counted(first, numbered)
+    if first.casefold().startswith(BATCH_COLUMNS["batch_no"].casefold()):
+        raise StatementRefused("a list of batches without their lines: import the zip file that has both")
     if not _has_heading(first):
         return StatementContent(_without_heading(chain([(1, first)], numbered)))
-    separator = "|" if "|" in first else ","
+    return _under(1, first, numbered)
+
+
+def _counted(first: str, numbered: Iterator[tuple[int, str]]) -> StatementContent:
+    """A shop's file: names and values of its account, day and number of lines, and then its lines under a heading."""
+    leading = _leading(first, *next(numbered, (2, "")))
+    number, heading = next(numbered, (3, ""))
+    content = _under(number, heading, numbered)
+    lines = _check_count(content.lines, leading)
+    return replace(
+        content, lines=lines, day=day_of(leading, "payment_time"), identity=leading.required("partner")
+    )
+
+
+def _leading(first: str, number: int, line: str) -> Cells:
+    separator = _separator(first)
     headings = [heading.strip() for heading in first.split(separator)]
-    unknown = sum(heading.casefold() not in _KNOWN for heading in headings)
-    return StatementContent(_under(headings, separator, numbered), unknown)
+    places = {heading.casefold(): place for place, heading in enumerate(headings)}
+    names = {heading.casefold(): heading for heading in headings}
+    return Cells(number, _cells(number, line, separator, len(headings)), places, names)
+
+
+def _check_count(lines: Iterator[StatementLine], leading: Cells) -> Iterator[StatementLine]:
+    count = 0
+    for line in lines:
+        count += 1
+        yield line
+    if leading.required("total_count") != str(count):
+        said = leading.required("total_count")[:MAX_SHOWN]
+        raise leading.refused("total_count", f"the count is {said}, that of the lines {count}")
 
 
 def _without_heading(numbered: Iterable[tuple[int, str]]) -> Iterator[StatementLine]:
@@ -120,17 +120,31 @@ def _without_heading(numbered: Iterable[tuple[int, str]]) -> Iterator[StatementL
         yield _line(Cells(number, _nine(number, line), places, {}))
 
 
-def _under(
-    headings: Sequence[str], separator: str, numbered: Iterable[tuple[int, str]]
+def _under(number: int, heading: str, numbered: Iterable[tuple[int, str]]) -> StatementContent:
+    separator = _separator(heading)
+    headings = [each.strip() for each in heading.split(separator)]
+    unknown = sum(not is_known(each) for each in headings)
+    return StatementContent(_lines(number, headings, separator, numbered), unknown)
+
+
+def _lines(
+    of_heading: int, headings: list[str], separator: str, numbered: Iterable[tuple[int, str]]
 ) -> Iterator[StatementLine]:
-    places = _places(headings)
+    places = _places(of_heading, headings)
     names = {field: headings[place] for field, place in places.items()}
     for number, line in numbered:
         yield _line(Cells(number, _cells(number, line, separator, len(headings)), places, names))
 
 
+def _separator(heading: str) -> str:
+    return "|" if "|" in heading else ","
+
+
 def read_name(name: str) -> FileName:
-    """Of a file of the portal: `2088…_fptrade_20260102.csv`, `2088…_settle_20260102_….csv`."""
+    """Of a file of the portal: `2088…_fptrade_20260102.csv`, `2088…_settle_20260102_….csv`, `2088…_20260102.zip`."""
+    bundle = BUNDLE_NAME.fullmatch(name)
+    if bundle is not None:
+        return FileName(bundle.group(1), StatementKind.SETTLEMENT)
     match = NAME.fullmatch(name)
     if match is None:
         return FileName()
@@ -157,7 +171,7 @@ def _line(cells: Cells) -> StatementLine:
         settlement=cells.amount("settlement", currency) if has_settlement else None,
         rate_e8=cells.rate("rate"),
         settled_at=_instant(cells, "settled_at") if cells.text("settled_at") else None,
-        state=cells.required("status"),
+        state=cells.required("status" if cells.has("status") else "type"),
         identity="",
     )
 
@@ -192,18 +206,21 @@ def _has_heading(line: str) -> bool:
     return COLUMNS["number"][0].casefold() in line.casefold()
 
 
-def _places(headings: Sequence[str]) -> dict[str, int]:
+def _is_leading(line: str) -> bool:
+    names = {name.strip().casefold() for name in line.removeprefix(BOM).split(_separator(line))}
+    return names >= set(LEADING)
+
+
+def _places(number: int, headings: list[str]) -> dict[str, int]:
     """The place of each field. Raises StatementRefused."""
-    places: dict[str, int] = {}
-    for place, heading in enumerate(headings):
-        field = _FIELDS.get(heading.casefold())
-        if field in places:
-            raise StatementRefused("the column is there twice", 1, heading)
-        if field is not None:
-            places[field] = place
-    missing = [COLUMNS[field][0] for field in REQUIRED if field not in places]
+    places, twice = places_of(headings, FIELDS)
+    if twice:
+        raise StatementRefused("the column is there twice", number, twice[0])
+    has_status = WITHOUT_STATUS not in {heading.casefold() for heading in headings}
+    required = (*REQUIRED, "status") if has_status else REQUIRED
+    missing = [COLUMNS[field][0] for field in required if field not in places]
     if missing:
-        raise StatementRefused(f"no heading of a statement: without {', '.join(missing)}", 1)
+        raise StatementRefused(f"no heading of a statement: without {', '.join(missing)}", number)
     return places
 
 
@@ -234,4 +251,4 @@ def _complete(number: int, line: str) -> str:
     return line.rstrip("\r\n")
 
 
-STATEMENTS: Final = StatementFormat(recognizes, read, read_name)
+STATEMENTS: Final = StatementFormat(recognizes, read, read_name, partial(settle_bundle.read, read))

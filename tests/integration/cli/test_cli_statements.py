@@ -1,13 +1,17 @@
 """`tael statement`: an operator imports a wallet's file, and looks at its lines."""
 
 import gzip
+from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Final
+from zipfile import ZipFile, ZipInfo
 
 import pytest
 
 from tests.support.operator import Operator, fill, operator_of
 from tests.support.store import with_a_merchant
+from tests.unit.channels.test_alipay_portal_files import FILES, LIST, PID
 from tests.unit.channels.test_wechat_settlements import FIRST, SECOND, page
 from tests.unit.channels.test_wechat_statements import GOOD
 
@@ -123,3 +127,65 @@ def test_a_settlement_of_another_account_day_or_kind_is_refused(operator: Operat
     assert "another day has the same batch" in operator.is_refused(*command, other_day, code=1)
     assert [row["day"] for row in operator.run_json("statement", "list", "--all")] == ["2026-01-05"]
     assert operator.run_json(*command, empty, "--day", "2026-01-07")["lines"] == 0
+
+
+def zipped(files: Mapping[str, str], charset: str = "utf-8") -> bytes:
+    target = BytesIO()
+    with ZipFile(target, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(ZipInfo(name), text.encode(charset))
+    return target.getvalue()
+
+
+def test_a_zip_of_a_settlement_is_imported_with_its_batches(operator: Operator) -> None:
+    path = operator.folder / f"{PID}_20260105.zip"
+    path.write_bytes(zipped(FILES))
+    stored = operator.run_json("statement", "import", str(path))
+    members = {"account_id": "alipay-online", "kind": "settlement", "day": "2026-01-05", "lines": 5}
+    assert {name: stored[name] for name in members} == members
+
+    copy = operator.folder / "copy.zip"
+    shown = operator.run_json("statement", "show", stored["statement_id"], "--original", str(copy))
+    assert copy.read_bytes() == path.read_bytes()
+    assert [(each["batch_no"], each["net_minor"]) for each in shown["remittances"]] == [
+        ("B1", 6975),
+        ("B2", 889),
+        ("B3", -2964),
+    ]
+    renamed = operator.folder / "settlement.zip"
+    renamed.write_bytes(path.read_bytes())
+    assert operator.run_json("statement", "import", str(renamed)) == stored | {"is_new": False}
+    renamed.write_bytes(zipped(FILES, "gbk"))
+    assert operator.run_json("statement", "import", str(renamed))["is_new"] is False
+    renamed.write_bytes(zipped(FILES, "utf-8-sig"))
+    assert "--replace" in operator.is_refused("statement", "import", str(renamed), code=1)
+    assert operator.run_json("statement", "import", str(renamed), "--replace")["is_new"]
+    assert operator.run_json("ledger", "verify")["first"] is None
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "message"),
+    [
+        ({**FILES, "../x.csv": ""}, (), "unexpected name"),
+        ({**FILES, "x.csv": ""}, (), "unexpected file: 'x.csv'"),
+        ({name: text for name, text in FILES.items() if name != LIST}, (), "no list of batches"),
+        (FILES, ("--day", "2026-01-06"), "of 2026-01-05, not of 2026-01-06"),
+        (FILES, ("--kind", "transactions"), "of settlement, not of transactions"),
+        (FILES, ("--account", "wechat1"), "a zip file, which this wallet has none of"),
+        ({name.replace("0001_", "0009_"): text for name, text in FILES.items()}, (), "there is no account"),
+        (
+            {name.replace("0001_", "0009_"): text for name, text in FILES.items()},
+            ("--account", "alipay-online"),
+            "of another account: 2088000000000009",
+        ),
+    ],
+)
+def test_a_zip_that_does_not_fit_is_refused_and_leaves_nothing(
+    operator: Operator, files: dict[str, str], options: tuple[str, ...], message: str
+) -> None:
+    path = operator.folder / "settlement.zip"
+    path.write_bytes(zipped(files))
+    assert message in operator.is_refused("statement", "import", str(path), *options, code=1)
+    path.write_bytes(zipped(files)[:-30])
+    assert "incomplete" in operator.is_refused("statement", "import", str(path), *options, code=1)
+    assert operator.run_json("statement", "list", "--all") == []
