@@ -1,12 +1,15 @@
 """The job of statements: each day of a scheduled account is fetched once, and a missing one does not delay the next."""
 
 import asyncio
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import BinaryIO, Final
 
+import pytest
 from structlog.testing import capture_logs
 
+from tael.audit.verification import audit_books
 from tael.base.moments import UTC8
 from tael.channels.statements import (
     Downloaded,
@@ -23,7 +26,10 @@ from tael.merchants.domain.account import Account
 from tael.operations.store import Store
 from tael.statements.domain.due import StatementDue
 from tael.statements.schedule import ScheduleContext, fetch_due, schedule_account
+from tael.statements.store.due import StatementsDue
+from tael.statements.store.statements import Statements
 from tests.support.alipay import TestClock
+from tests.support.crashing import Crash, CrashingDatabase, Process, Side
 from tests.support.fake_wallet import FakeWallet
 from tests.support.store import count_of
 from tests.support.values import ORIGIN, an_alipay_account, origin_at
@@ -219,3 +225,53 @@ async def test_an_account_that_is_no_longer_scheduled_stays_so(store: Store) -> 
     assert not await store.statements_due.unschedule(ACCOUNT.mchid, ACCOUNT.account_id, ORIGIN)
     await job.do(row)
     assert await due_days(store) == []
+
+
+def settled(day: date) -> str:
+    """One payment of the day before: 9.88 HKD and a fee of 0.12."""
+    return f"{day:%Y%m%d}|10.00|HKD|{day - ONE_DAY:%Y%m%d}110405|{day:%Y%m%d}090000|P|0.12|L|\n"
+
+
+@dataclass
+class CrashingSource(Source):
+    """Its download is one step of the process."""
+
+    process: Process = field(default_factory=Process)
+
+    async def download(
+        self, account: Account, day: date, kind: StatementKind, target: BinaryIO
+    ) -> DownloadOutcome:
+        async with self.process.side_effect():
+            return await Source.download(self, account, day, kind, target)
+
+
+@pytest.mark.parametrize("side", Side)
+async def test_a_crash_at_any_step_of_a_fetch_books_a_settlement_once(store: Store, side: Side) -> None:
+    """Each day's process crashes one step later. Then another one fetches what is due."""
+    files = {DAY + ONE_DAY * number: settled(DAY + ONE_DAY * number) for number in range(20)}
+    source = Source(files, kinds=frozenset({StatementKind.SETTLEMENT}))
+    (row,) = await schedule_account(store.statements_due, ACCOUNT, source, origin_at(NOON))
+    for number, day in enumerate(files, 1):
+        process, clock = Process(number, side), TestClock(ready(day))
+        crashing = CrashingDatabase(store.database, process)
+        wallet = CrashingSource(files, kinds=source.kinds, process=process)
+        context = replace(
+            context_of(store, wallet, clock),
+            statements=Statements(crashing),
+            due=StatementsDue(crashing),
+        )
+        with suppress(Crash):
+            await fetch_due(replace(row, day=day, check_at=ready(day)), context)
+        while await run(store, source, ready(day)):
+            pass
+        audit = await audit_books(store.database)
+        assert (audit.first, audit.entries) == (None, 2 * number)
+        assert await stored_days(store) == list(files)[:number]
+        if not process.is_dead:
+            break
+    assert number > 5, "too few steps were found"
+    assert audit.balances.minor == {
+        ("bank", "HKD"): 988 * number,
+        ("wallet_fee", "HKD"): 12 * number,
+        ("wallet", "HKD"): -1000 * number,
+    }

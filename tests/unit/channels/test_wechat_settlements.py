@@ -131,6 +131,14 @@ def test_the_pages_of_a_day_are_one_statement() -> None:
     assert (read_all(page([])).remittances, read_all(page([])).day) == ((), None)
 
 
+def test_fields_of_tomorrow_and_a_byte_order_mark_are_accepted() -> None:
+    body = page([FIRST, SECOND]).replace(
+        b"</xml>", b"<split_settlement_fee_0>1</split_settlement_fee_0>\n</xml>"
+    )
+    other = body.replace(b"</xml>", b"<a_field_of_tomorrow>1</a_field_of_tomorrow>\n</xml>")
+    assert read_all("\ufeff".encode() + other).remittances == BATCHES
+
+
 def without(name: str) -> Record:
     return {each: value for each, value in FIRST.items() if each != name}
 
