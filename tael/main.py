@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tael.merchants.rate_limiter import RateLimiter
     from tael.payments.context import PaymentContext
     from tael.payments.page_links import PageLinks
+    from tael.reconciliation.runs import ReconciliationContext
     from tael.unmatched.advance import UnmatchedContext
     from tael.webhooks.delivery import DeliveryContext
 
@@ -169,23 +170,20 @@ def services_over(
     rate_limits: RateLimits = NO_LIMITS,
 ) -> Services:
     """The services over opened parts."""
-    from tael.merchants.credential_cache import CredentialCache
-    from tael.payments.context import InFlightRequests, PaymentContext
     from tael.payments.page_links import PageLinks
-    from tael.payments.wallets import Wallets
     from tael.qfpay.webhook_bodies import WebhookRenderer
     from tael.unmatched.advance import UnmatchedContext
     from tael.webhooks.delivery import DeliveryContext
 
-    credentials = CredentialCache(
-        store.merchants,
-        store.accounts,
-        store.maintenance_windows,
+    payments = payments_over(
+        store,
+        channels,
+        clock,
+        public_url,
         takes_published_key=takes_published_key,
-        ttl_s=settings_cache_s,
+        settings_cache_s=settings_cache_s,
     )
-    wallets = Wallets(channels, credentials, public_url)
-    payments = PaymentContext(store, wallets, clock, InFlightRequests())
+    credentials = payments.wallets.credentials
     renderer = WebhookRenderer(store.payments, store.refunds)
     return Services(
         store=store,
@@ -271,6 +269,7 @@ def application(
                 store.incidents,
                 store.accounts,
                 store.unmatched_payments,
+                store.differences,
                 services.rate_limiter.totals,
                 payments.clock,
             ),
@@ -285,6 +284,7 @@ def all_jobs(services: Services) -> "list[Job[Any]]":
     from tael.jobs.daily_close import daily_close_job
     from tael.jobs.oauth_removal import oauth_removal_job
     from tael.jobs.polling import polling_jobs
+    from tael.jobs.reconciliation import reconciliation_job
     from tael.jobs.statements import statement_job
     from tael.jobs.webhooks import webhook_job
     from tael.statements.schedule import ScheduleContext
@@ -305,7 +305,38 @@ def all_jobs(services: Services) -> "list[Job[Any]]":
         certificate_job(store.accounts, store.incidents, clock),
         oauth_removal_job(store.oauth_removals, clock),
         statement_job(scheduled),
+        reconciliation_job(reconciliation_over(store, services.payments), store.statements.due),
     ]
+
+
+def reconciliation_over(store: Store, payments: "PaymentContext") -> "ReconciliationContext":
+    from tael.reconciliation.runs import ReconciliationContext
+
+    return ReconciliationContext(payments, store.reconciliations, store.differences)
+
+
+def payments_over(
+    store: Store,
+    channels: "Mapping[str, Channel]",
+    clock: Clock,
+    public_url: str,
+    *,
+    takes_published_key: bool = False,
+    settings_cache_s: float = DEFAULT_SETTINGS_CACHE_S,
+) -> "PaymentContext":
+    """What the use cases of payments depend on."""
+    from tael.merchants.credential_cache import CredentialCache
+    from tael.payments.context import InFlightRequests, PaymentContext
+    from tael.payments.wallets import Wallets
+
+    credentials = CredentialCache(
+        store.merchants,
+        store.accounts,
+        store.maintenance_windows,
+        takes_published_key=takes_published_key,
+        ttl_s=settings_cache_s,
+    )
+    return PaymentContext(store, Wallets(channels, credentials, public_url), clock, InFlightRequests())
 
 
 async def work_until(stop: asyncio.Event, services: Services) -> None:

@@ -21,6 +21,8 @@ from tael.incidents.store.incidents import Incidents
 from tael.merchants.domain.rate_limits import Limit
 from tael.merchants.rate_limit_totals import UNCHECKED, RateLimitTotals
 from tael.merchants.store.accounts import Accounts, CertificateFigure
+from tael.reconciliation.domain.difference import DifferenceKind
+from tael.reconciliation.store.differences import Differences
 from tael.unmatched.store.unmatched import UnmatchedFigure, UnmatchedPayments
 
 READY: Final = Gauge("tael_ready", "1 while the database takes writes, else 0")
@@ -67,6 +69,23 @@ class UnmatchedFigures(Collector):
                 oldest.add_metric(values, (self.now - figure.oldest).total_seconds())
         yield amount
         yield oldest
+
+
+class DifferenceFigures(Collector):
+    """Differences between statements and our records, as counted in the database."""
+
+    def __init__(self) -> None:
+        self.counts: Mapping[DifferenceKind, int] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        open_now = GaugeMetricFamily(
+            "tael_differences_open",
+            "differences between statements and our records not resolved yet, by kind",
+            labels=["kind"],
+        )
+        for kind in DifferenceKind:
+            open_now.add_metric([kind.value], self.counts.get(kind, 0))
+        yield open_now
 
 
 class RateLimitFigures(Collector):
@@ -116,10 +135,12 @@ class CertificateFigures(Collector):
 
 
 CERTIFICATES: Final = CertificateFigures()
+DIFFERENCES: Final = DifferenceFigures()
 INCIDENTS: Final = IncidentFigures()
 RATE_LIMITS: Final = RateLimitFigures()
 UNMATCHED: Final = UnmatchedFigures()
 REGISTRY.register(CERTIFICATES)
+REGISTRY.register(DIFFERENCES)
 REGISTRY.register(INCIDENTS)
 REGISTRY.register(RATE_LIMITS)
 REGISTRY.register(UNMATCHED)
@@ -130,6 +151,7 @@ def routes(
     incidents: Incidents,
     accounts: Accounts,
     unmatched: UnmatchedPayments,
+    differences: Differences,
     rate_limit_totals: RateLimitTotals,
     clock: Clock,
 ) -> list[BaseRoute]:
@@ -143,6 +165,7 @@ def routes(
         # If they cannot be counted now, the last figures are reported.
         with suppress(StoreUnavailable), budget(database.limits.probe_s):
             INCIDENTS.counts = await incidents.counts()
+            DIFFERENCES.counts = await differences.counts()
             UNMATCHED.figures = await unmatched.figures()
             UNMATCHED.now = CERTIFICATES.now = now
             CERTIFICATES.figures = await accounts.certificate_figures(now)

@@ -12,6 +12,7 @@ ACCOUNT_ID_LENGTH: Final = 24
 LINK_ID_LENGTH: Final = 24
 DOCUMENT_ID_LENGTH: Final = 24
 STATEMENT_ID_LENGTH: Final = 16
+RECONCILIATION_ID_LENGTH: Final = 16
 REMITTANCE_ID_LENGTH: Final = 16
 USERID_LENGTH: Final = 13
 PASSWORD_LENGTH: Final = 20
@@ -50,6 +51,11 @@ def document_id() -> str:
 def statement_id() -> str:
     """What an operator names a statement by."""
     return _letters(STATEMENT_ID_LENGTH)
+
+
+def reconciliation_id() -> str:
+    """Names one run."""
+    return _letters(RECONCILIATION_ID_LENGTH)
 
 
 def remittance_id() -> str:

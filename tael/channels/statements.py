@@ -148,6 +148,14 @@ class BundleMember:
 
 
 @dataclass(frozen=True, slots=True)
+class FeeRule:
+    """How a wallet computes its fee on the amount of a line. A reversal returns the whole fee."""
+
+    decimals: int | None  #: of the major unit, rounded half up; None: the currency's own
+    is_returned_with_refunds: bool  #: in proportion: the difference of two rounded running totals
+
+
+@dataclass(frozen=True, slots=True)
 class StatementFormat:
     """The statements of a wallet."""
 
@@ -156,8 +164,11 @@ class StatementFormat:
         [Iterable[str]], StatementContent
     ]  #: takes the lines with their ends; raises StatementRefused
     read_name: Callable[[str], FileName]
+    fees: FeeRule
     #: Takes the texts of a zip, and raises as `read` does; None if the wallet has no zips.
     read_bundle: Callable[[Sequence[BundleMember]], StatementContent] | None = None
+    pending_states: frozenset[str] = frozenset()  #: of a line whose money is still under way
+    failed_states: frozenset[str] = frozenset()  #: of a line whose money did not reach the payer
 
 
 class Cells:

@@ -85,6 +85,16 @@ FeeRateOption = Annotated[
         show_default=False,
     ),
 ]
+WalletFeeRateOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=MAX_FEE_PPM,
+        help="The wallet's own fee in parts per million: statements are compared with it. Default of a new account: "
+        "fees are not compared.",
+        show_default=False,
+    ),
+]
 PartialRefundsOption = Annotated[
     bool | None,
     typer.Option(
@@ -110,6 +120,7 @@ def add(
     refund_window_days: WindowOption = None,
     supports_partial_refunds: PartialRefundsOption = None,
     fee_rate_ppm: FeeRateOption = None,
+    wallet_fee_rate_ppm: WalletFeeRateOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -120,7 +131,7 @@ def add(
     if currency is not None:
         inputs.checked(currency, forms.CURRENCY, "--currency")
     given = _given(settings, files)
-    terms = Terms(refund_window_days, supports_partial_refunds, fee_rate_ppm)
+    terms = Terms(refund_window_days, supports_partial_refunds, fee_rate_ppm, wallet_fee_rate_ppm)
 
     async def work(store: Store, origin: Origin) -> Account:
         return await add_account(
@@ -139,6 +150,7 @@ def set_account(
     refund_window_days: WindowOption = None,
     supports_partial_refunds: PartialRefundsOption = None,
     fee_rate_ppm: FeeRateOption = None,
+    wallet_fee_rate_ppm: WalletFeeRateOption = None,
     overlap_hours: Annotated[
         int,
         typer.Option(
@@ -159,7 +171,7 @@ def set_account(
     """
     selected = _selected(account_id, where)
     given = _given(settings, files)
-    terms = Terms(refund_window_days, supports_partial_refunds, fee_rate_ppm)
+    terms = Terms(refund_window_days, supports_partial_refunds, fee_rate_ppm, wallet_fee_rate_ppm)
     overlap = timedelta(hours=overlap_hours)
 
     async def work(store: Store, origin: Origin) -> list[Account]:

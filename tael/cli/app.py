@@ -71,6 +71,9 @@ COMMANDS: Final[dict[str, Entry | ExtraEntry]] = {
     "unmatched": Entry("unmatched", "unmatched", "Decide about unmatched payments."),
     "ledger": Entry("ledger", "ledger", "Verify the ledger."),
     "statement": Entry("statements", "statements", "Import and inspect the wallets' statements."),
+    "reconcile": Entry(
+        "reconciliation", "reconciliation", "Compare the wallets' statements with our records."
+    ),
     "audit": Entry("audit", "audit", "Show the audit log."),
     "maintenance": Entry("maintenance", "maintenance", "Schedule maintenance."),
     "keys": Entry("keys", "keys", "Rotate encryption keys and link keys."),

@@ -47,12 +47,14 @@ class Terms:
     refund_window_days: int | None = None
     supports_partial_refunds: bool | None = None
     fee_rate_ppm: int | None = None
+    wallet_fee_rate_ppm: int | None = None
 
     def given(self) -> dict[str, Any]:
         values = {
             "refund_window_days": self.refund_window_days,
             "supports_partial_refunds": self.supports_partial_refunds,
             "fee_rate_ppm": self.fee_rate_ppm,
+            "wallet_fee_rate_ppm": self.wallet_fee_rate_ppm,
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -165,6 +167,7 @@ def account_members(account: Account) -> dict[str, Any]:
         "refund_window_days": account.refund_window_days,
         "supports_partial_refunds": account.supports_partial_refunds,
         "fee_rate_ppm": account.fee_rate_ppm,
+        "wallet_fee_rate_ppm": account.wallet_fee_rate_ppm,
         "overlap_ends_at": account.previous.until if account.previous else None,
         "certificate_expires_at": certificates[0].expires_at if certificates else None,
         **protocol.shown(account),

@@ -36,6 +36,8 @@ from tael.payments.store.refunds import Refunds
 from tael.payments.store.reversals import Reversals
 from tael.payments.store.tables import PaymentTables
 from tael.payments.store.transactions import Transactions
+from tael.reconciliation.store.differences import Differences
+from tael.reconciliation.store.reconciliations import Reconciliations
 from tael.statements.store.conversions import Conversions
 from tael.statements.store.due import StatementsDue
 from tael.statements.store.remittances import Remittances
@@ -65,6 +67,8 @@ class Store(PaymentTables):
     statements_due: StatementsDue
     remittances: Remittances
     conversions: Conversions
+    reconciliations: Reconciliations
+    differences: Differences
     users: Users
     grants: Grants
     sign_in_attempts: Attempts
@@ -78,7 +82,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
     unmatched_payments, webhooks = UnmatchedPayments(database), Webhooks(database)
     ledger_digests, oauth_removals = LedgerDigests(database), Removals(database)
     accounts = Accounts(database, cipher, installed_protocols())
-    statements_due = StatementsDue(database)
+    statements, statements_due = Statements(database), StatementsDue(database)
     queues: dict[str, DueQueue[Any]] = {
         "payments": payments.due,
         "refunds": refunds.due,
@@ -89,6 +93,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         "oauth_removal": oauth_removals.due,
         "certificates": accounts.due_certificates,
         "statement_due": statements_due.due,
+        "reconciliation": statements.due,
     }
     return Store(
         database=database,
@@ -112,10 +117,12 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         ciphertexts=_ciphertexts(database, cipher),
         keys=cipher.keys,
         ledger_digests=ledger_digests,
-        statements=Statements(database),
+        statements=statements,
         statements_due=statements_due,
         remittances=Remittances(database),
         conversions=Conversions(database),
+        reconciliations=Reconciliations(database),
+        differences=Differences(database),
         users=Users(database),
         grants=Grants(database),
         sign_in_attempts=Attempts(database),

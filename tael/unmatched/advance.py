@@ -281,7 +281,9 @@ def _order(
 ) -> ChannelOrder:
     """The wallet's order of this money: our payment's, or one reconstructed from the notice."""
     if payment is None:
-        order = _unmatched_order(account, unmatched, context.payments.wallets)
+        order = order_without_payment(
+            account, unmatched.subject_id, unmatched.amount, unmatched.at, context.payments.wallets
+        )
     else:
         order = order_for(payment, account, context.payments.wallets.public_url)
     return replace(
@@ -296,17 +298,19 @@ def _channel(order: ChannelOrder, context: UnmatchedContext) -> Channel:
     return context.payments.wallets.channel(order.account.protocol)
 
 
-def _unmatched_order(account: Account, unmatched: UnmatchedPayment, wallets: Wallets) -> ChannelOrder:
-    """An order that does not exist here, reconstructed from a wallet's notice: enough to query and refund it."""
+def order_without_payment(
+    account: Account, number: str, amount: Money | None, at: datetime, wallets: Wallets
+) -> ChannelOrder:
+    """An order that does not exist here, reconstructed from a wallet's report: enough to query and refund it."""
     return ChannelOrder(
         account=account,
         # Any that the account serves: queries and refunds do not depend on it.
         pay_type=PAY_TYPES[min(wallets.capabilities(account).pay_types)],
-        syssn=unmatched.subject_id,
-        amount=unmatched.amount or Money(0, account.currency),
+        syssn=number,
+        amount=amount or Money(0, account.currency),
         subject="",
-        created_at=unmatched.at,
-        expires_at=unmatched.at,
+        created_at=at,
+        expires_at=at,
         notice_url=notice_url(account, wallets.public_url),
         return_url="",
     )

@@ -20,6 +20,7 @@ ROUTES_ONLY: Final = cast(
             incidents=None,
             accounts=None,
             unmatched_payments=None,
+            differences=None,
             users=None,
             grants=None,
             sign_in_attempts=None,

@@ -43,7 +43,7 @@ WHERE at IS NOT NULL ORDER BY at LIMIT 1
 #: Leases end in real time, for which no test waits: this ends them at once.
 END_LEASES: Final = "; ".join(
     f"UPDATE {table} SET lease_until = NULL WHERE lease_until IS NOT NULL"
-    for table in ("payment", "refund", "reversal", "unmatched_payment", "webhook")
+    for table in ("payment", "refund", "reversal", "unmatched_payment", "webhook", "statement")
 )
 MAX_ROUNDS: Final = 60
 BARCODE_TEXT: Final = "134567890123456789"

@@ -32,6 +32,7 @@ from tael.channels.alipay_mapi.statement_columns import (
 from tael.channels.statements import (
     MAX_SHOWN,
     Cells,
+    FeeRule,
     FileName,
     LineType,
     StatementContent,
@@ -251,4 +252,11 @@ def _complete(number: int, line: str) -> str:
     return line.rstrip("\r\n")
 
 
-STATEMENTS: Final = StatementFormat(recognizes, read, read_name, partial(settle_bundle.read, read))
+#: P and L, the documented states, both say that the money moved.
+STATEMENTS: Final = StatementFormat(
+    recognizes,
+    read,
+    read_name,
+    FeeRule(decimals=None, is_returned_with_refunds=False),
+    partial(settle_bundle.read, read),
+)

@@ -17,6 +17,7 @@ from tael.base.money import Money
 from tael.channels.statements import (
     MAX_SHOWN,
     Cells,
+    FeeRule,
     FileName,
     LineType,
     StatementContent,
@@ -259,4 +260,12 @@ def _decimal(text: str) -> Decimal | None:
         return None
 
 
-STATEMENTS: Final = StatementFormat(recognizes, read, read_name)
+STATEMENTS: Final = StatementFormat(
+    recognizes,
+    read,
+    read_name,
+    fees=FeeRule(decimals=5, is_returned_with_refunds=True),
+    pending_states=frozenset({"PROCESSING"}),
+    # Those of bills, and of refund queries.
+    failed_states=frozenset({"FAIL", "REFUNDCLOSE", "CHANGE"}),
+)

@@ -31,6 +31,7 @@ class IncidentKind(StrEnum):
     #: The wallet's responses fail verification: check the public key or secret configured for the account.
     ANSWERS_UNVERIFIED = "answers_unverified"
     STATEMENT_MISSING = "statement_missing"  #: a wallet's statement could not be fetched for two days
+    RECONCILIATION_DIFFERENCE = "reconciliation_difference"  #: a statement and our records disagree
     CERTIFICATE_EXPIRES = (
         "certificate_expires"  #: a certificate of the account ends within 30 days, or has ended
     )

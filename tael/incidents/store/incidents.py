@@ -55,6 +55,10 @@ RESOLVE_OF_UNMATCHED: Final = """
 UPDATE incident SET resolved_at = $3, resolution = $4
 WHERE mchid = $1 AND unmatched_id = $2 AND unmatched_id <> '' AND resolved_at IS NULL
 """
+RESOLVE_ABOUT: Final = """
+UPDATE incident SET resolved_at = $4, resolution = $5
+WHERE mchid = $1 AND subject_id = $2 AND kind = $3 AND resolved_at IS NULL
+"""
 COUNTS: Final = """
 SELECT kind, count(*) AS seen, count(*) FILTER (WHERE resolved_at IS NULL) AS open FROM incident GROUP BY kind
 """
@@ -81,6 +85,13 @@ async def resolve_incidents_of(
 ) -> None:
     """Resolve the open incidents about an unmatched payment in the caller's transaction."""
     await connection.execute(RESOLVE_OF_UNMATCHED, mchid, unmatched_id, at, note)
+
+
+async def resolve_incidents_about(
+    connection: "Connection", mchid: str, subject_id: str, kind: IncidentKind, note: str, at: datetime
+) -> None:
+    """Resolve the open incidents of this kind and subject in the caller's transaction."""
+    await connection.execute(RESOLVE_ABOUT, mchid, subject_id, kind, at, note)
 
 
 class Incidents:

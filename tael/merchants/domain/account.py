@@ -25,6 +25,9 @@ class Account(ABC):
     refund_window_days: int = 365
     supports_partial_refunds: bool = True  #: if false, a payment can only be refunded in full
     fee_rate_ppm: int = 0  #: our fee on each payment, in parts per million of its price
+    wallet_fee_rate_ppm: int | None = (
+        None  #: the wallet's fee, with which statements are compared; None: not compared
+    )
     previous: "PreviousAccount | None" = None  #: before the last change of its credentials
 
     @property

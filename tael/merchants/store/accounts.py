@@ -42,6 +42,7 @@ class AccountRow:
     refund_window_days: int
     supports_partial_refunds: bool
     fee_rate_ppm: int
+    wallet_fee_rate_ppm: int | None
     credentials_encrypted: bytes
     previous_credentials_encrypted: bytes | None
     previous_credentials_until: datetime | None
@@ -64,10 +65,10 @@ ACCOUNTS: Final = Table(
 #: Columns of fields that every account has. Its wallet and its identity follow from its protocol and credentials.
 SHARED: Final = (
     *("account_id", "mchid", "scene", "currency"),
-    *("refund_window_days", "supports_partial_refunds", "fee_rate_ppm"),
+    *("refund_window_days", "supports_partial_refunds", "fee_rate_ppm", "wallet_fee_rate_ppm"),
 )
 CHANGED: Final = (
-    *("refund_window_days", "supports_partial_refunds", "fee_rate_ppm"),
+    *("refund_window_days", "supports_partial_refunds", "fee_rate_ppm", "wallet_fee_rate_ppm"),
     *(CURRENT, PREVIOUS, "previous_credentials_until"),
     *("certificate_expires_at", "certificate_check_at"),
 )

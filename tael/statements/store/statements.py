@@ -17,6 +17,7 @@ from tael.audit_log.store.entries import write_change
 from tael.base.money import Money
 from tael.channels.statements import StatementKind, StatementLine
 from tael.db.database import Database
+from tael.db.due_queue import AccountQueue
 from tael.db.tables import MONEY, Codec, Home, Table, write_rows
 from tael.statements.domain.conversion import Conversion
 from tael.statements.domain.remittance import Remittance
@@ -64,14 +65,19 @@ SETTLEMENT: Final = Codec(
     lambda money: (None, None) if money is None else (money.amount_minor, money.currency),
     _settlement,
 )
-#: `packed` is the content as gzip, which is the file itself if `is_packed`.
+#: `packed` is the content as gzip, which is the file itself if `is_packed`. `check_at` is when it is reconciled next.
 STATEMENT: Final = Table(
     "statement",
     Home.CELL,
     Statement,
     ("mchid", "statement_id"),
     codecs={"totals": Codec({"totals": "jsonb"}, _encoded, _decoded)},
-    internal={"packed": "bytea", "is_packed": "boolean"},
+    internal={
+        "packed": "bytea",
+        "is_packed": "boolean",
+        "check_at": "timestamptz",
+        "lease_until": "timestamptz",
+    },
 )
 LINE: Final = Table(
     "statement_line",
@@ -96,13 +102,24 @@ CURRENT: Final = f"""
 {SELECT} WHERE mchid = $1 AND account_id = $2 AND kind = $3 AND day = $4 AND superseded_at IS NULL
 """
 SUPERSEDE: Final = f"""
-UPDATE statement SET superseded_at = $5
+UPDATE statement SET superseded_at = $5, check_at = NULL, lease_until = NULL
 WHERE mchid = $1 AND account_id = $2 AND kind = $3 AND day = $4 AND superseded_at IS NULL
 RETURNING {STATEMENT.select}
 """
 RESTORE: Final = """
 UPDATE statement SET superseded_at = NULL
 WHERE mchid = $1 AND statement_id = $2 AND superseded_at IS NOT NULL RETURNING 1
+"""
+#: A statement that is stored also shows what is missing on the days before and after it.
+MAKE_DUE: Final = """
+UPDATE statement AS s SET check_at = $5
+FROM (
+    SELECT mchid, statement_id FROM statement
+    WHERE mchid = $1 AND account_id = $2 AND kind = $3 AND day BETWEEN $4::date - 1 AND $4::date + 1
+      AND superseded_at IS NULL
+    ORDER BY statement_id FOR NO KEY UPDATE
+) AS due
+WHERE s.mchid = due.mchid AND s.statement_id = due.statement_id
 """
 LIST: Final = f"""
 {SELECT} WHERE ($1::text IS NULL OR account_id = $1) AND ($2 OR superseded_at IS NULL)
@@ -122,6 +139,7 @@ class Statements:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.due: Final = AccountQueue(database, STATEMENT)  #: those that are to be reconciled
 
     async def store(
         self,
@@ -153,6 +171,7 @@ class Statements:
                 await write_rows(connection, INSERT, 1, *values, packed, is_packed)
                 await REMITTANCES.write(connection, complete_statement.remittances, origin.at)
                 await CONVERSIONS.write(connection, complete_statement.conversions, origin.at)
+                await _make_due(connection, statement, origin.at)
                 await write_change(connection, origin, STATEMENT, statement_id, None, statement)
         except asyncpg.UniqueViolationError as error:
             raise _conflict(error) from error
@@ -171,6 +190,7 @@ class Statements:
                     raise StatementExists
                 for booked in (REMITTANCES, CONVERSIONS):
                     await booked.restore(connection, statement, origin.at)
+                await _make_due(connection, restored, origin.at)
                 subject = statement.statement_id
                 await write_change(connection, origin, STATEMENT, subject, statement, restored)
         except asyncpg.UniqueViolationError as error:
@@ -212,6 +232,11 @@ class Statements:
 
 def _conflict(error: asyncpg.UniqueViolationError) -> StatementExists | BatchExists:
     return BatchExists() if error.constraint_name == ONE_REMITTANCE else StatementExists()
+
+
+async def _make_due(connection: "Connection", stored: Statement, at: datetime) -> None:
+    key = stored.mchid, stored.account_id, stored.kind, stored.day
+    await connection.execute(MAKE_DUE, *key, at)
 
 
 async def _supersede(connection: "Connection", new: Statement, origin: Origin) -> None:

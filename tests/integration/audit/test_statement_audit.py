@@ -8,7 +8,7 @@ from tael.audit.store import statement_rows
 from tael.audit.verification import Audit, audit_books
 from tael.operations.store import Store
 from tests.integration.audit.test_ledger_verify import BYTES
-from tests.support.statements import BILL, OTHER_BILL, OTHER_SETTLEMENT, SETTLEMENT, Importer
+from tests.support.statement_imports import BILL, OTHER_BILL, OTHER_SETTLEMENT, SETTLEMENT, Importer
 from tests.support.store import put_back
 from tests.support.values import MCHID, NOW
 

@@ -9,9 +9,11 @@ import psycopg
 import pytest
 import typer.main
 
+from tael.channels.statements import LineType
 from tael.cli.app import COMMANDS, Entry, app
 from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael.operations.store import Store
+from tael.reconciliation.domain.difference import DifferenceKind, difference_id_of
 from tests.integration.cli.test_cli_unmatched import HELD, HELD_SYSSN, booked, report
 from tests.integration.cli.test_cli_webhooks import EXHAUSTED, seed_webhooks
 from tests.support.operator import Operator, fill, operator_of
@@ -40,11 +42,20 @@ READING: Final = {
         "incident show",
     ),
     *("user list", "unmatched list", "unmatched show", "ledger verify", "maintenance status", "audit list"),
-    *("statement list", "statement show"),
+    *("statement list", "statement show", "reconcile list", "reconcile show"),
 }
 #: Commands about the file of encryption keys: the first changes nothing else, and the others are in `test_cli_keys.py`.
 OF_KEY_FILE: Final = {"keys add", "keys rotate", "keys remove"}
 STATEMENT: Final = "202601020100990000000001|10.00|HKD|20260102110405||P|0.12|P|\n"
+#: What `STATEMENT` has and we do not.
+DIFFERENCE: Final = difference_id_of(
+    MCHID,
+    "alipay-online",
+    DifferenceKind.MISSING_HERE,
+    LineType.PAYMENT,
+    "202601020100990000000001",
+    "",
+)
 ACCOUNT: Final = ("--protocol", "alipay_mapi", "--set", "pid=2088000000000077", "--set", "scene=online")
 #: Needs a wallet: in `tests/end_to_end/test_statements.py`.
 WITH_A_WALLET: Final = {"statement fetch"}
@@ -125,6 +136,14 @@ CHANGING: Final[dict[str, tuple[list[str], str, str, tuple[str, Any, Any]]]] = {
         "statement",
         "",
         ("lines", None, 1),
+    ),
+    "reconcile run": (["--account", "alipay-online"], "reconciliation", "", ("lines", None, 1)),
+    "reconcile assign": ([DIFFERENCE, "--owner", "anna"], "difference", DIFFERENCE, ("owner", "", "anna")),
+    "reconcile resolve": (
+        [DIFFERENCE, "--note", "ours"],
+        "difference",
+        DIFFERENCE,
+        ("resolution", "", "ours"),
     ),
     "statement schedule": (["wechat1"], "statement_due", "", ("attempts", None, 0)),
     "statement unschedule": (["wechat1"], "statement_due", "", ("attempts", 0, None)),

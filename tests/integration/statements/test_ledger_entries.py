@@ -14,7 +14,7 @@ from tael.operations.store import Store
 from tael.statements.imports import ImportOptions
 from tael.statements.store.statements import Statements
 from tests.support.crashing import Crash, CrashingDatabase, Process, Side
-from tests.support.statements import (
+from tests.support.statement_imports import (
     BILL,
     OTHER_BILL,
     OTHER_SETTLEMENT,

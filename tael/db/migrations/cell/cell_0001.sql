@@ -148,6 +148,7 @@ CREATE TABLE reversal (
 -- A reversal of our own that is done frees the payment's failed attempt; a merchant's stands for ever.
 CREATE UNIQUE INDEX one_reversal_of_a_payment ON reversal (mchid, payment_syssn)
     WHERE state = 'PENDING' OR (state = 'DONE' AND fails_with IS NULL);
+CREATE INDEX reversal_of_payment ON reversal (mchid, payment_syssn);
 CREATE INDEX reversal_due_of_account ON reversal (protocol, account_id, check_at) WHERE check_at IS NOT NULL;
 
 -- One movement between two ledger accounts; balanced by construction, never changed.
@@ -296,6 +297,8 @@ CREATE TABLE statement (
     superseded_at    timestamptz,
     packed           bytea NOT NULL, -- gzip
     is_packed        boolean NOT NULL, -- whether it arrived so
+    check_at         timestamptz, -- when it is reconciled next
+    lease_until      timestamptz,
     CONSTRAINT statement_pkey PRIMARY KEY (mchid, statement_id),
     CONSTRAINT one_statement_per_content UNIQUE (mchid, account_id, kind, day, sha256),
     CONSTRAINT statement_kind CHECK (kind IN ('transactions', 'settlement')),
@@ -306,6 +309,8 @@ ALTER TABLE statement ALTER COLUMN packed SET STORAGE EXTERNAL; -- compressed al
 CREATE UNIQUE INDEX one_current_statement ON statement (mchid, account_id, kind, day) WHERE superseded_at IS NULL;
 CREATE INDEX statement_by_day ON statement (day, account_id);
 CREATE INDEX statement_by_id ON statement (statement_id);
+CREATE INDEX statement_due_of_reconciliation ON statement (protocol, account_id, check_at)
+    WHERE check_at IS NOT NULL;
 
 -- One movement of money at the wallet. Amounts are not negative: the type is the direction.
 CREATE TABLE statement_line (
@@ -334,6 +339,63 @@ CREATE TABLE statement_line (
 );
 REVOKE UPDATE, DELETE, TRUNCATE ON statement_line FROM CURRENT_USER; -- rows are only added
 CREATE INDEX statement_line_by_syssn ON statement_line (mchid, syssn);
+
+-- The newest run of a statement against our records.
+CREATE TABLE reconciliation (
+    mchid              text NOT NULL,
+    statement_id       text NOT NULL,
+    reconciliation_id  text NOT NULL,
+    account_id         text NOT NULL,
+    kind               text NOT NULL, -- the statement's
+    day                date NOT NULL, -- in UTC+8
+    lines              bigint NOT NULL,
+    matched            bigint NOT NULL,
+    theirs             jsonb NOT NULL, -- sums by currency
+    ours               jsonb NOT NULL,
+    differences        jsonb NOT NULL, -- how many are open, by kind
+    run_at             timestamptz NOT NULL,
+    CONSTRAINT reconciliation_pkey PRIMARY KEY (mchid, statement_id),
+    CONSTRAINT reconciliation_matched CHECK (matched BETWEEN 0 AND lines)
+);
+
+-- Where a statement and our records disagree: one row, however often and in however many files it is found.
+CREATE TABLE difference (
+    mchid              text NOT NULL,
+    difference_id      text NOT NULL, -- a digest of the columns of one_difference
+    account_id         text NOT NULL,
+    kind               text NOT NULL,
+    type               text NOT NULL, -- of the movement
+    number             text NOT NULL, -- of the order, or of the refund
+    wallet_ref         text NOT NULL, -- the wallet's number of the trade
+    statement_id       text NOT NULL, -- in which it is
+    statement_kind     text NOT NULL,
+    day                date NOT NULL, -- of that statement, in UTC+8
+    reconciliation_id  text NOT NULL, -- the run that found it last
+    detail             text NOT NULL,
+    theirs             jsonb, -- the wallet's line; null if there is none
+    ours               jsonb, -- our row; null if there is none
+    found_at           timestamptz NOT NULL,
+    queried_at         timestamptz, -- when the wallet was queried about it
+    owner              text NOT NULL,
+    state              text NOT NULL,
+    resolved_at        timestamptz,
+    resolved_by        text NOT NULL,
+    resolution         text NOT NULL,
+    CONSTRAINT difference_pkey PRIMARY KEY (mchid, difference_id),
+    CONSTRAINT one_difference UNIQUE (mchid, account_id, kind, type, number, wallet_ref),
+    CONSTRAINT difference_kind CHECK (kind IN
+        ('missing_here', 'missing_there', 'amount', 'fee', 'state', 'duplicate', 'wrong_day')),
+    CONSTRAINT difference_type CHECK (type IN ('payment', 'refund', 'reversal')),
+    CONSTRAINT difference_state CHECK (state IN ('OPEN', 'RESOLVED')),
+    CONSTRAINT difference_resolution CHECK (
+        (state = 'RESOLVED') = (resolved_at IS NOT NULL) AND (state = 'RESOLVED') = (resolved_by <> '')
+        AND (state = 'RESOLVED') = (resolution <> '')),
+    CONSTRAINT difference_texts_are_short CHECK (char_length(owner) <= 100 AND char_length(resolution) <= 500)
+);
+CREATE INDEX difference_by_id ON difference (difference_id);
+CREATE INDEX difference_newest ON difference (found_at);
+CREATE INDEX difference_open ON difference (mchid, account_id, day) WHERE state = 'OPEN';
+CREATE INDEX difference_of_statement ON difference (mchid, statement_id) WHERE state = 'OPEN';
 
 -- What a wallet paid out to an account's bank in one batch and currency, by a statement of settlements.
 CREATE TABLE remittance (

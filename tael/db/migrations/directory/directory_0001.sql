@@ -101,6 +101,7 @@ CREATE TABLE wallet_account (
     refund_window_days         integer NOT NULL,
     supports_partial_refunds   boolean NOT NULL,
     fee_rate_ppm               integer NOT NULL,
+    wallet_fee_rate_ppm        integer, -- the wallet's; null if statements are not checked for it
     credentials_encrypted      bytea NOT NULL, -- what the protocol declares, as one document
     previous_credentials_encrypted  bytea, -- verify the wallet's messages until the end of an overlap
     previous_credentials_until      timestamptz,
@@ -112,6 +113,7 @@ CREATE TABLE wallet_account (
     CONSTRAINT account_currency CHECK (currency ~ '^[A-Z]{3}$'),
     CONSTRAINT account_refund_window_is_positive CHECK (refund_window_days > 0),
     CONSTRAINT account_fee_rate CHECK (fee_rate_ppm BETWEEN 0 AND 1000000),
+    CONSTRAINT account_wallet_fee_rate CHECK (wallet_fee_rate_ppm BETWEEN 0 AND 1000000),
     CONSTRAINT account_previous_credentials_have_an_end CHECK (
         (previous_credentials_encrypted IS NULL) = (previous_credentials_until IS NULL)
     ),

@@ -1,0 +1,1 @@
+"""Reconciliation: the wallets' statements against our records."""
