@@ -20,6 +20,9 @@ RATE_DECIMALS: Final = 8
 PLAIN_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,10})?", re.ASCII)
 CURRENCY: Final = re.compile(r"[A-Z]{3}")
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024  #: of a file, as it is and decompressed
+#: Of an amount in minor units, and of a fee in millionths; of sums of a file.
+MAX_AMOUNT: Final = 10**15
+MAX_SUM_MINOR: Final = 10**18
 #: Of a text of the file in an error.
 MAX_SHOWN: Final = 40
 #: Of a number or a text that is stored.
@@ -171,6 +174,12 @@ class StatementFormat:
     failed_states: frozenset[str] = frozenset()  #: of a line whose money did not reach the payer
 
 
+def check_sums(*minor: int) -> None:
+    """Raises StatementRefused for a sum that is too large to be stored."""
+    if max(map(abs, minor)) > MAX_SUM_MINOR:
+        raise StatementRefused("a sum of the file is too large")
+
+
 class Cells:
     """One line of a file. Each method reads the cell of a field, and raises StatementRefused with its place."""
 
@@ -214,17 +223,18 @@ class Cells:
         """An amount in major units with its sign, in minor units."""
         text = self.required(field)
         try:
-            return from_major(text, currency).amount_minor
+            minor = from_major(text, currency).amount_minor
         except ValueError:
             raise self.refused(field, f"not an amount of {currency}: {text[:MAX_SHOWN]!r}") from None
+        return self._limited(field, minor)
 
     def micros(self, field: str) -> int:
         """Millionths of an amount in major units, without its sign; 0 for an empty cell."""
-        return abs(self._scaled(field, MICROS))
+        return abs(self._limited(field, self._scaled(field, MICROS)))
 
     def rate(self, field: str) -> int | None:
         """A decimal exchange rate, times 10^8."""
-        return self._scaled(field, RATE_DECIMALS) or None
+        return self._limited(field, self._scaled(field, RATE_DECIMALS)) or None
 
     def decimal(self, field: str) -> Decimal:
         """The number with its sign; 0 for an empty cell."""
@@ -241,6 +251,11 @@ class Cells:
         if scaled != scaled.to_integral_value():
             raise self.refused(field, f"more than {decimals} decimals")
         return int(scaled)
+
+    def _limited(self, field: str, number: int) -> int:
+        if abs(number) > MAX_AMOUNT:
+            raise self.refused(field, "the number is too large")
+        return number
 
     def _empty(self, field: str) -> str:
         raise self.refused(field, "the cell is empty")

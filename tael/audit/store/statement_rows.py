@@ -18,6 +18,8 @@ from tael.ledger.domain.digest import Line
 from tael.ledger.store.entries import LINE
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from tael.db.database import Connection
 
 PAGE: Final = 50
@@ -39,10 +41,10 @@ FROM {OF} JOIN conversion AS c USING (mchid, statement_id) ORDER BY c.conversion
 """
 SUMS: Final = f"""
 SELECT l.mchid, l.statement_id, l.currency, coalesce(l.settlement_currency, l.currency) AS settlement_currency,
-    sum(CASE WHEN l.type = 'payment' THEN l.amount_minor ELSE 0 END)::bigint AS paid_minor,
-    sum(CASE WHEN l.type = 'payment' THEN 0 ELSE l.amount_minor END)::bigint AS refunded_minor,
-    sum(CASE WHEN l.type = 'payment' THEN l.fee_micros ELSE -l.fee_micros END)::bigint AS fee_micros,
-    sum(CASE WHEN l.type = 'payment' THEN l.settlement_minor ELSE -l.settlement_minor END)::bigint AS settlement_minor
+    sum(CASE WHEN l.type = 'payment' THEN l.amount_minor ELSE 0 END) AS paid_minor,
+    sum(CASE WHEN l.type = 'payment' THEN 0 ELSE l.amount_minor END) AS refunded_minor,
+    sum(CASE WHEN l.type = 'payment' THEN l.fee_micros ELSE -l.fee_micros END) AS fee_micros,
+    sum(CASE WHEN l.type = 'payment' THEN l.settlement_minor ELSE -l.settlement_minor END) AS settlement_minor
 FROM {OF} JOIN statement_line AS l USING (mchid, statement_id)
 GROUP BY l.mchid, l.statement_id, l.currency, coalesce(l.settlement_currency, l.currency)
 """
@@ -68,10 +70,7 @@ async def _with_rows(connection: "Connection", statements: Sequence[StatementRow
     sums, remittances = defaultdict[Key, list[LineSums]](list), defaultdict[Key, list[RemittanceRow]](list)
     conversions, lines = defaultdict[Key, list[ConversionRow]](list), defaultdict[Key, list[Line]](list)
     for row in await _of(connection, SUMS, keys):
-        of_pair = {name: row[name] for name in LineSums.__slots__} | {
-            "settlement_minor": row["settlement_minor"] or 0
-        }
-        sums[row["mchid"], row["statement_id"]].append(LineSums(**of_pair))
+        sums[row["mchid"], row["statement_id"]].append(_sums_of(row))
     statement_of: dict[Key, Key] = {}
     for row in await _of(connection, REMITTANCES, keys):
         remittances[row["mchid"], row["statement_id"]].append(RemittanceRow(**row))
@@ -82,9 +81,27 @@ async def _with_rows(connection: "Connection", statements: Sequence[StatementRow
     for row in await _of(connection, LINES, statement_of):
         lines[statement_of[row["mchid"], row["cause"]]].append(LINE.read(row))
     return [
-        StatementRows(each, *(found.get(key, []) for found in (sums, remittances, conversions, lines)))  # type: ignore[arg-type]
+        StatementRows(
+            each,
+            sums.get(key, []),
+            remittances.get(key, []),
+            conversions.get(key, []),
+            lines.get(key, []),
+        )
         for each, key in zip(statements, keys, strict=True)
     ]
+
+
+def _sums_of(row: "asyncpg.Record") -> LineSums:
+    """Sums are of type numeric, so that damaged amounts overflow nothing."""
+    return LineSums(
+        currency=row["currency"],
+        settlement_currency=row["settlement_currency"],
+        paid_minor=int(row["paid_minor"]),
+        refunded_minor=int(row["refunded_minor"]),
+        fee_micros=int(row["fee_micros"]),
+        settlement_minor=int(row["settlement_minor"] or 0),
+    )
 
 
 async def _of(connection: "Connection", statement: str, keys: Iterable[Key]) -> list[Any]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
-from tael.channels.statements import LineType, StatementLine
+from tael.channels.statements import LineType, StatementLine, check_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,9 @@ class ConversionBuilder:
         sums[1] += sign * line.settlement.amount_minor
 
     def finish(self) -> list[ConvertedSums]:
-        """After the last line."""
+        """After the last line. Raises StatementRefused."""
+        for sums in self._sums.values():
+            check_sums(*sums)
         return [
             ConvertedSums(price, sums[0], settlement, sums[1])
             for (price, settlement), sums in sorted(self._sums.items())

@@ -18,6 +18,7 @@ from tael.channels.statements import (
     StatementKind,
     StatementLine,
     StatementRefused,
+    check_sums,
 )
 from tael.statements.domain.statement import Summary
 
@@ -90,10 +91,12 @@ def batches_of(
     """What a complete file reports as paid out. Raises StatementRefused for a batch of another day."""
     if summary.kind is not StatementKind.SETTLEMENT:
         return ()
-    for batch in content.remittances:
+    batches = content.remittances or sums.finish(summary.day)
+    for batch in batches:
+        check_sums(batch.paid_minor, batch.refunded_minor, batch.fee_minor)
         if batch.settled_on != summary.day:
             raise StatementRefused(f"batch {batch.batch_no} is of {batch.settled_on}, not of {summary.day}")
-    return content.remittances or sums.finish(summary.day)
+    return batches
 
 
 def rounded_minor(micros: int, currency: str) -> int:

@@ -3,6 +3,7 @@
 The expected amounts are those of decision 26.
 """
 
+import asyncio
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import Final
@@ -150,3 +151,17 @@ async def test_a_crash_at_any_step_of_an_import_books_nothing_twice(
     booked = Counter(entry.kind.value for entry in await all_entries(store))
     kind = "remitted" if first == SETTLEMENT else "converted_in"
     assert booked[kind] - booked[f"{kind}_back"] == len(SETTLED if first == SETTLEMENT else CONVERTED) // 2
+
+
+@pytest.mark.parametrize(("first", "second"), [(SETTLEMENT, OTHER_SETTLEMENT), (BILL, OTHER_BILL)])
+async def test_of_two_replacements_at_once_one_is_booked(store: Store, first: bytes, second: bytes) -> None:
+    imports = Importer(store)
+    await imports.put(first)
+    await imports.replace(second, later(1))
+    for round_ in range(2, 5):
+        await asyncio.gather(
+            *(imports.replace(content, later(round_)) for content in (first, second, first)),
+            return_exceptions=True,
+        )
+        current = await store.statements.list(None, with_superseded=False)
+        assert (len(current), (await audit_books(store.database)).first) == (1, None)

@@ -7,7 +7,9 @@ from typing import Final
 
 import pytest
 
+from tael.channels import statements
 from tael.channels.alipay_mapi.statements import STATEMENTS
+from tael.channels.statements import StatementRefused
 from tael.operations.store import Store
 from tael.statements.domain.remittance import Remittance, rounded_minor
 from tael.statements.domain.statement import Statement
@@ -86,3 +88,11 @@ async def test_a_day_of_transactions_is_no_remittance(store: Store) -> None:
 )
 def test_fees_are_rounded_half_up(micros: int, currency: str, minor: int) -> None:
     assert rounded_minor(micros, currency) == minor
+
+
+async def test_sums_that_are_too_large_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statements, "MAX_SUM_MINOR", 150_25)
+    await imported(store, "a")
+    monkeypatch.setattr(statements, "MAX_SUM_MINOR", 150_24)
+    with pytest.raises(StatementRefused, match="a sum of the file is too large"):
+        await imported(store, "x", is_replacing=True)

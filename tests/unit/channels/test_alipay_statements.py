@@ -111,6 +111,8 @@ def test_a_day_without_transactions_is_empty() -> None:
         ([ONLINE.replace("Remarks", "Fee")], "line 1, column Fee: the column is there twice"),
         ([PAID.replace("|P|0", "|X|0")], "line 1, column type: not documented: 'X'"),
         ([PAID.replace("10.00", "10.0x")], "line 1, column amount: not an amount of HKD"),
+        ([PAID.replace("10.00", f"{10**13}.01")], "line 1, column amount: the number is too large"),
+        ([PAID.replace("0.12", f"{10**9}.01")], "line 1, column fee: the number is too large"),
         ([PAID.replace("HKD", "hkd")], "line 1, column currency: not a currency: 'hkd'"),
         ([ONLINE, ONLINE_PAID.replace(" 11:04", "T11:04")], "line 2, column Payment_time: not a time"),
         (
