@@ -57,6 +57,8 @@ DIFFERENCE: Final = difference_id_of(
     "",
 )
 ACCOUNT: Final = ("--protocol", "alipay_mapi", "--set", "pid=2088000000000077", "--set", "scene=online")
+#: Of commands that change several rows of the table: one for each kind of statement.
+ROWS: Final = {"statement schedule": 2, "statement unschedule": 2}
 #: Needs a wallet: in `tests/end_to_end/test_statements.py`.
 WITH_A_WALLET: Final = {"statement fetch"}
 #: Commands that change something, in an order in which each can: arguments, table and id of a row that changes, and
@@ -209,9 +211,12 @@ def test_every_command_that_changes_something_is_logged(operator: Operator) -> N
         entries = operator.run_json("audit", "list", "--limit", "1000")
         ours = [entry for entry in entries if entry not in logged and entry["action"] == f"tael {command}"]
         assert ours, command
-        (entry,) = [entry for entry in ours if entry["subject_kind"] == table and field in shown(entry)]
-        assert subject in ("", entry["subject_id"]), command
-        assert ((entry["before"] or {}).get(field), (entry["after"] or {}).get(field)) == (old, new), command
+        of_table = [entry for entry in ours if entry["subject_kind"] == table and field in shown(entry)]
+        assert len(of_table) == ROWS.get(command, 1), command
+        for entry in of_table:
+            assert subject in ("", entry["subject_id"]), command
+            changed = (entry["before"] or {}).get(field), (entry["after"] or {}).get(field)
+            assert changed == (old, new), command
     shown_in_table = operator.run("audit", "list", "--subject", "tea", "--limit", "1")
     assert "merchant tea" in shown_in_table
     assert "state: disabled \u2192 active" in shown_in_table
