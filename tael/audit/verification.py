@@ -1,4 +1,4 @@
-"""Audits the books: orders and statements against their entries, ledger digests against their days, the wallets' books.
+"""Audits the books: orders, statements and payouts against the ledger, digests against their days, the wallets' books.
 
 Reads one snapshot, changes nothing and takes no locks.
 """
@@ -18,6 +18,7 @@ from tael.audit.domain.audit import (
     wrong_lines,
 )
 from tael.audit.domain.chain_audit import Chain, previous_of, undigested_line, wrong_end, wrong_link
+from tael.audit.domain.payouts import PayoutChain
 from tael.audit.domain.statement_audit import disagreements_of_statement
 from tael.audit.domain.wallet_book import (
     WalletBook,
@@ -38,6 +39,7 @@ class Audit:
     orders: int = 0
     entries: int = 0
     digests: int = 0
+    payouts: int = 0
     compared: int = 0  #: orders compared with the wallets' books
     balances: Balances = field(default_factory=Balances)
     disagreements: int = 0
@@ -59,6 +61,7 @@ async def audit_books(database: Database, book: WalletBook | None = None) -> Aud
         unmatched_payments = await _unmatched(books, audit, our_orders)
         async for rows in books.statements():
             audit.note(disagreements_of_statement(rows))
+        await _payouts(books, audit)
         await _entries(books, audit)
         for chain in await books.chains():
             await _chain(books, chain, audit)
@@ -91,6 +94,13 @@ async def _unmatched(books: Snapshot, audit: Audit, our_orders: set[str]) -> Map
             our_orders.add(unmatched.subject_id)
         held[unmatched.subject_id] += held_of_unmatched(unmatched)
     return held
+
+
+async def _payouts(books: Snapshot, audit: Audit) -> None:
+    chain = PayoutChain()
+    async for payout, sums, lines in books.payouts():
+        audit.payouts += 1
+        audit.note(chain.disagreements(payout, sums, lines))
 
 
 async def _entries(books: Snapshot, audit: Audit) -> None:

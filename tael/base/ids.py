@@ -14,6 +14,7 @@ DOCUMENT_ID_LENGTH: Final = 24
 STATEMENT_ID_LENGTH: Final = 16
 RECONCILIATION_ID_LENGTH: Final = 16
 REMITTANCE_ID_LENGTH: Final = 16
+PAYOUT_ID_LENGTH: Final = 16
 USERID_LENGTH: Final = 13
 PASSWORD_LENGTH: Final = 20
 LINK_KEY_ID_LENGTH: Final = 8
@@ -66,6 +67,11 @@ def remittance_id() -> str:
 def conversion_id() -> str:
     """The cause of a conversion's ledger entries."""
     return _letters(REMITTANCE_ID_LENGTH)
+
+
+def payout_id() -> str:
+    """The cause of a payout's ledger entries."""
+    return _letters(PAYOUT_ID_LENGTH)
 
 
 def userid() -> str:

@@ -74,6 +74,7 @@ COMMANDS: Final[dict[str, Entry | ExtraEntry]] = {
     "reconcile": Entry(
         "reconciliation", "reconciliation", "Compare the wallets' statements with our records."
     ),
+    "settlement": Entry("settlement", "settlement", "Pay out to merchants."),
     "audit": Entry("audit", "audit", "Show the audit log."),
     "maintenance": Entry("maintenance", "maintenance", "Schedule maintenance."),
     "keys": Entry("keys", "keys", "Rotate encryption keys and link keys."),

@@ -99,6 +99,7 @@ def _members(audit: Audit) -> dict[str, Any]:
         "orders": audit.orders,
         "entries": audit.entries,
         "digests": audit.digests,
+        "payouts": audit.payouts,
         "compared": audit.compared,
         "balances": _balances(audit),
         "disagreements": audit.disagreements,
@@ -115,7 +116,12 @@ def _balances(audit: Audit) -> list[dict[str, Any]]:
 
 
 def _print(audit: Audit, *, with_wallets: bool) -> None:
-    counts = {"orders": audit.orders, "entries": audit.entries, "digests": audit.digests}
+    counts = {
+        "orders": audit.orders,
+        "entries": audit.entries,
+        "digests": audit.digests,
+        "payouts": audit.payouts,
+    }
     if with_wallets:
         counts["orders compared with the wallets"] = audit.compared
     show_members(counts, "ledger verified, no mismatch")

@@ -22,6 +22,7 @@ from tael.channels.statements import (
     StatementLine,
     StatementRefused,
 )
+from tael.cli.exports import export_statement
 from tael.cli.finding import DataOption, change_store, with_channels, with_store
 from tael.cli.origin import origin_of_command
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
@@ -268,6 +269,9 @@ def show(
         show_rows([shown_conversion(each) for each in found.conversions], CONVERTED, "conversions")
     if lines:
         show_rows([shown_line(each) for each in found.lines], LINES, "lines")
+
+
+statements.command("export")(export_statement)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ from tael.payments.store.tables import PaymentTables
 from tael.payments.store.transactions import Transactions
 from tael.reconciliation.store.differences import Differences
 from tael.reconciliation.store.reconciliations import Reconciliations
+from tael.settlement.store.payouts import Payouts
+from tael.settlement.store.terms import PayoutTermsTable
 from tael.statements.store.conversions import Conversions
 from tael.statements.store.due import StatementsDue
 from tael.statements.store.remittances import Remittances
@@ -69,6 +71,8 @@ class Store(PaymentTables):
     conversions: Conversions
     reconciliations: Reconciliations
     differences: Differences
+    payout_terms: PayoutTermsTable
+    payouts: Payouts
     users: Users
     grants: Grants
     sign_in_attempts: Attempts
@@ -123,6 +127,8 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         conversions=Conversions(database),
         reconciliations=Reconciliations(database),
         differences=Differences(database),
+        payout_terms=PayoutTermsTable(database),
+        payouts=Payouts(database),
         users=Users(database),
         grants=Grants(database),
         sign_in_attempts=Attempts(database),

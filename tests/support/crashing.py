@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tael.base.pay_types import Wallet
 from tael.base.transport import Answer, Result, Transport
@@ -74,6 +74,35 @@ class CrashingDatabase(Database):
     async def connection(self, *, is_long: bool = False) -> AsyncIterator["Connection"]:
         async with self._process.side_effect(), self._real.connection(is_long=is_long) as connection:
             yield connection
+
+
+class StatementCrashes(Database):
+    """`real`, where each statement is a side effect of its own. A crash inside a transaction rolls it back."""
+
+    def __init__(self, real: Database, process: Process) -> None:
+        super().__init__("", real.limits)
+        self._real = real
+        self._process = process
+
+    @asynccontextmanager
+    async def connection(self, *, is_long: bool = False) -> AsyncIterator["Connection"]:
+        async with self._real.connection(is_long=is_long) as connection:
+            yield cast("Connection", _CrashingConnection(connection, self._process))
+
+
+class _CrashingConnection:
+    def __init__(self, real: "Connection", process: Process) -> None:
+        self._real = real
+        self._process = process
+        self.transaction = real.transaction
+
+    async def fetch(self, *arguments: Any) -> Any:
+        async with self._process.side_effect():
+            return await self._real.fetch(*arguments)
+
+    async def execute(self, *arguments: Any) -> Any:
+        async with self._process.side_effect():
+            return await self._real.execute(*arguments)
 
 
 class CrashingTransport(Transport):

@@ -6,15 +6,17 @@ Rows are returned as stored. Pages use keyset pagination: each starts after the 
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from tael.audit.domain.audit import Missing, OrderRows, PaymentRow, RefundRow, ReversalRow, UnmatchedRow
 from tael.audit.domain.chain_audit import Chain
+from tael.audit.domain.payouts import OWN_KINDS, PayoutRow, PeriodSum
 from tael.audit.domain.statement_audit import StatementRows
 from tael.audit.store.statement_rows import statements_of
 from tael.db.database import Database
-from tael.ledger.domain.digest import LedgerDigest, Line
+from tael.ledger.domain.digest import LedgerDigest, Line, beginning_of
 from tael.ledger.store.digests import lines_between
 from tael.ledger.store.entries import LINE
 
@@ -61,7 +63,7 @@ SELECT {UNMATCHED_COLUMNS} FROM unmatched_payment
 WHERE (mchid, unmatched_id) > ($1, $2) AND state <> 'REFUTED'
 ORDER BY mchid, unmatched_id LIMIT $3
 """
-#: An entry's cause is a payment, refund, reversal, unmatched payment, remittance or conversion.
+#: An entry's cause is a payment, refund, reversal, unmatched payment, remittance, conversion or payout.
 LINES: Final = f"""
 SELECT l.*,
     EXISTS (SELECT FROM payment AS p WHERE p.mchid = l.mchid AND p.syssn = l.cause)
@@ -70,11 +72,26 @@ SELECT l.*,
     OR EXISTS (SELECT FROM unmatched_payment AS u
         WHERE u.mchid = l.mchid AND u.syssn = l.cause AND u.syssn <> '')
     OR EXISTS (SELECT FROM remittance AS m WHERE m.mchid = l.mchid AND m.remittance_id = l.cause)
-    OR EXISTS (SELECT FROM conversion AS c WHERE c.mchid = l.mchid AND c.conversion_id = l.cause) AS has_cause
+    OR EXISTS (SELECT FROM conversion AS c WHERE c.mchid = l.mchid AND c.conversion_id = l.cause)
+    OR EXISTS (SELECT FROM payout AS o WHERE o.mchid = l.mchid AND o.payout_id = l.cause) AS has_cause
 FROM (
     SELECT {LINE.select} FROM ledger_entry
     WHERE (mchid, cause, kind) > ($1, $2, $3) ORDER BY mchid, cause, kind LIMIT $4
 ) AS l ORDER BY l.mchid, l.cause, l.kind
+"""
+PAYOUTS: Final = f"""
+SELECT {", ".join(field.name for field in fields(PayoutRow))} FROM payout
+WHERE (mchid, currency, number) > ($1, $2, $3) ORDER BY mchid, currency, number LIMIT $4
+"""
+#: Of each payout, the entries of its account and period by kind and direction.
+PERIOD_SUMS: Final = """
+SELECT w.mchid, w.payout_id, e.kind, e.credit = w.account AS is_in, count(*) AS count,
+    sum(e.amount_minor) AS amount_minor
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
+    AS w (mchid, payout_id, account, since, until)
+JOIN ledger_entry AS e ON e.mchid = w.mchid AND e.at >= w.since AND e.at < w.until
+    AND w.account IN (e.debit, e.credit) AND e.kind <> ALL($6)
+GROUP BY 1, 2, 3, 4
 """
 #: References from one row to another, and whether the target exists. Each statement is paged by its first two columns.
 REFERENCES: Final = (
@@ -170,6 +187,16 @@ class Snapshot:
             for row in page:
                 yield LINE.read(row), row["has_cause"]
 
+    async def payouts(self) -> AsyncIterator[tuple[PayoutRow, Sequence[PeriodSum], Sequence[Line]]]:
+        """All payouts in the order of their chains, with the sums of their periods and their own entries."""
+        async for page in self._pages(PAYOUTS, ("", "", 0), ("mchid", "currency", "number")):
+            payouts = [PayoutRow(**row) for row in page]
+            sums = await self._period_sums(payouts)
+            lines = await self._lines_of((payout.mchid, payout.payout_id) for payout in payouts)
+            for payout in payouts:
+                key = payout.mchid, payout.payout_id
+                yield payout, sums.get(key, ()), lines.get(key, ())
+
     async def missing(self) -> AsyncIterator[Missing]:
         """Missing rows to which references, refunds, reversals, incidents, remittances or conversions refer."""
         for statement in (*REFERENCES, *STATEMENTS_OF):
@@ -196,7 +223,7 @@ class Snapshot:
         return lines_between(self._connection, mchid, SINCE, UNTIL)
 
     async def _pages(
-        self, statement: str, after: tuple[str, ...], key: Sequence[str]
+        self, statement: str, after: tuple[str | int, ...], key: Sequence[str]
     ) -> AsyncIterator[list["asyncpg.Record"]]:
         while rows := await self._connection.fetch(statement, *after, PAGE):
             yield rows
@@ -231,6 +258,24 @@ class Snapshot:
                 (OrderRows(payment, its_refunds, its_reversals, its_lines), unmatched_payments.get(key, ()))
             )
         return orders
+
+    async def _period_sums(self, payouts: Sequence[PayoutRow]) -> Mapping[Key, Sequence[PeriodSum]]:
+        rows = await self._connection.fetch(
+            PERIOD_SUMS,
+            [payout.mchid for payout in payouts],
+            [payout.payout_id for payout in payouts],
+            [f"merchant:{payout.currency}:{payout.mchid}" for payout in payouts],
+            [beginning_of(payout.first_day) for payout in payouts],
+            [beginning_of(payout.last_day + timedelta(days=1)) for payout in payouts],
+            list(OWN_KINDS),
+        )
+        sums = defaultdict[Key, list[PeriodSum]](list)
+        for row in rows:
+            amount_minor = int(row["amount_minor"])
+            sums[row["mchid"], row["payout_id"]].append(
+                PeriodSum(row["kind"], row["is_in"], row["count"], amount_minor)
+            )
+        return sums
 
     async def _lines_of(self, causes: Iterable[Key]) -> Mapping[Key, Sequence[Line]]:
         lines = defaultdict[Key, list[Line]](list)

@@ -29,6 +29,10 @@ class EntryKind(StrEnum):
     CONVERTED_OUT_BACK = "converted_out_back"
     CONVERTED_IN = "converted_in"  #: to the currency of settlement
     CONVERTED_IN_BACK = "converted_in_back"
+    PAYOUT = "payout"  #: a batch is to be paid to the merchant
+    RESERVE_HELD = "reserve_held"  #: a part of a batch is held
+    RESERVE_RELEASED = "reserve_released"  #: and added to a later batch
+    PAYOUT_PAID = "payout_paid"  #: the bank has paid it
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,8 @@ class Entry:
     """Debits the ledger account `debit` and credits `credit`. What a wallet owes us is a debit balance."""
 
     mchid: str
-    cause: str  #: the syssn of a payment, refund, reversal or unmatched payment; the id of a remittance or conversion
+    #: The syssn of a payment, refund, reversal or unmatched payment; the id of a remittance, conversion or payout.
+    cause: str
     kind: EntryKind
     debit: str
     credit: str

@@ -368,6 +368,7 @@ def test_figures_as_table_and_json(operator: Operator) -> None:
         "orders": 3,
         "entries": 12,
         "digests": 0,
+        "payouts": 0,
         "compared": 0,
         "balances": [
             {"account": kind, "currency": "HKD", "balance_minor": 0}

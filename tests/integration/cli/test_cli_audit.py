@@ -17,6 +17,7 @@ from tael.reconciliation.domain.difference import DifferenceKind, difference_id_
 from tests.integration.cli.test_cli_unmatched import HELD, HELD_SYSSN, booked, report
 from tests.integration.cli.test_cli_webhooks import EXHAUSTED, seed_webhooks
 from tests.support.operator import Operator, fill, operator_of
+from tests.support.settlement import DAY_0, Moved, close_before, morning_of, move, with_terms
 from tests.support.values import MCHID
 
 KEY: Final = "0123456789abcdef0123456789abcdef"
@@ -25,6 +26,7 @@ OTHER_KEY: Final = KEY[::-1]
 KEY_DIGEST: Final = "sha256:3eb1bd439947eb76"
 RETURNED, RETURNED_SYSSN = "4e1d000000000009", "202601020100990000000009"
 INCIDENT: Final = "4e1d00000000000a"
+PAYOUT: Final = "aPayout000000001"
 #: Groups that start processes, or are another package's.
 OUTSIDE: Final = {"serve", "work", "migrate"} | {
     name for name, entry in COMMANDS.items() if not isinstance(entry, Entry)
@@ -43,6 +45,8 @@ READING: Final = {
     ),
     *("user list", "unmatched list", "unmatched show", "ledger verify", "maintenance status", "audit list"),
     *("statement list", "statement show", "reconcile list", "reconcile show"),
+    *("statement list", "statement show", "statement export"),
+    *("settlement list", "settlement show", "settlement export"),
 }
 #: Commands about the file of encryption keys: the first changes nothing else, and the others are in `test_cli_keys.py`.
 OF_KEY_FILE: Final = {"keys add", "keys rotate", "keys remove"}
@@ -149,6 +153,14 @@ CHANGING: Final[dict[str, tuple[list[str], str, str, tuple[str, Any, Any]]]] = {
     ),
     "statement schedule": (["wechat1"], "statement_due", "", ("attempts", None, 0)),
     "statement unschedule": (["wechat1"], "statement_due", "", ("attempts", 0, None)),
+    "settlement terms": (
+        [MCHID, "--cycle", "daily", "--since", "2026-01-01"],
+        "payout_terms",
+        f"{MCHID}/HKD",
+        ("cycle", None, "daily"),
+    ),
+    "settlement run": (["--until", "2026-01-01"], "payout", "", ("state", None, "CARRIED")),
+    "settlement paid": ([PAYOUT, "--reference", "FT-1"], "payout", PAYOUT, ("bank_reference", "", "FT-1")),
     "maintenance on": (
         ["--reason", "disks"],
         "maintenance_window",
@@ -160,7 +172,7 @@ CHANGING: Final[dict[str, tuple[list[str], str, str, tuple[str, Any, Any]]]] = {
 
 
 async def happened(store: Store) -> None:
-    """Webhooks to resend, an incident, and two unmatched payments that are held."""
+    """Webhooks to resend, an incident, two unmatched payments that are held, and a payout."""
     await seed_webhooks(store)
     for unmatched_id, syssn in ((HELD, HELD_SYSSN), (RETURNED, RETURNED_SYSSN)):
         incident, evidence = report(unmatched_id, MCHID, 0)
@@ -168,6 +180,10 @@ async def happened(store: Store) -> None:
         await booked(store, unmatched_id, syssn, UnmatchedPolicy.HOLD)
     incident, _ = report(INCIDENT, MCHID, 1)
     await store.incidents.note([incident])
+    await with_terms(store, currency="JPY")
+    await move(store, Moved(0, "payment", 100, "JPY"))
+    await close_before(store, 1)
+    await store.payouts.add_next(MCHID, "JPY", DAY_0, PAYOUT, morning_of(1))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """`tael statement`: an operator imports a wallet's file, and looks at its lines."""
 
 import gzip
+import json
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -189,3 +190,22 @@ def test_a_zip_that_does_not_fit_is_refused_and_leaves_nothing(
     path.write_bytes(zipped(files)[:-30])
     assert "incomplete" in operator.is_refused("statement", "import", str(path), *options, code=1)
     assert operator.run_json("statement", "list", "--all") == []
+
+
+def test_an_account_statement_is_written_to_a_new_file_or_to_standard_output(operator: Operator) -> None:
+    period = ("--merchant", "mch1", "--from", "2026-01-01", "--to", "2026-01-31")
+    export = ("statement", "export", *period, "--format")
+    path = operator.folder / "january.csv"
+
+    assert operator.run(*export, "csv", "--output", str(path)) == ""
+    assert path.read_bytes().startswith(b"\xef\xbb\xbftime,type,syssn,out_trade_no,")
+    assert json.loads(operator.run(*export, "json"))["movements"] == []
+    assert "<h1>Account statement</h1>" in operator.run(*export, "html")
+    refused = operator.is_refused(*export, "csv", "--output", str(path), code=2)
+    assert "january.csv cannot be written: File exists" in refused
+    unknown = operator.folder / "unknown.csv"
+    other = ("statement", "export", "--merchant", "other", *period[2:], "--format", "csv")
+    assert "no merchant other" in operator.is_refused(*other, "--output", str(unknown), code=1)
+    assert not unknown.exists()
+    backwards = (*export[: 3 + 1], "--from", "2026-02-01", "--to", "2026-01-31", "--format", "csv")
+    assert "--to: must not be before the first day" in operator.is_refused(*backwards, code=2)

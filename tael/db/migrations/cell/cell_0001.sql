@@ -442,6 +442,79 @@ CREATE TABLE conversion (
 CREATE UNIQUE INDEX one_current_conversion ON conversion (mchid, statement_id, price_currency, settlement_currency)
     WHERE superseded_at IS NULL;
 CREATE INDEX conversion_of_statement ON conversion (mchid, statement_id);
+-- When and how much a merchant is paid, by currency. Its row is locked while a payout is made.
+CREATE TABLE payout_terms (
+    mchid          text NOT NULL,
+    currency       text NOT NULL,
+    cycle          text NOT NULL,
+    weekday        text, -- the last day of a week
+    minimum_minor  bigint NOT NULL,
+    reserve_ppm    integer NOT NULL,
+    reserve_days   integer NOT NULL,
+    since          date NOT NULL, -- in UTC+8: the first day of the first payout
+    CONSTRAINT payout_terms_pkey PRIMARY KEY (mchid, currency),
+    CONSTRAINT payout_terms_cycle CHECK (cycle IN ('daily', 'weekly', 'monthly')),
+    CONSTRAINT payout_terms_weekday CHECK ((cycle = 'weekly') = (weekday IS NOT NULL)),
+    CONSTRAINT payout_terms_amounts CHECK (minimum_minor >= 0 AND reserve_ppm BETWEEN 0 AND 1000000),
+    CONSTRAINT payout_terms_days CHECK (reserve_days BETWEEN 0 AND 730 AND since >= DATE '2000-01-01')
+);
+
+-- A batch of a merchant's ledger account over whole closed days. Its sums never change; only its state does.
+CREATE TABLE payout (
+    mchid                   text NOT NULL,
+    payout_id               text NOT NULL,
+    currency                text NOT NULL,
+    number                  bigint NOT NULL, -- 1, 2, 3 ... of the merchant and currency
+    first_day               date NOT NULL, -- in UTC+8; the day after the last one of the payout before
+    last_day                date NOT NULL,
+    cycle                   text NOT NULL, -- the terms that were followed
+    weekday                 text,
+    minimum_minor           bigint NOT NULL,
+    reserve_ppm             integer NOT NULL,
+    reserve_days            integer NOT NULL,
+    opening_minor           bigint NOT NULL, -- carried over from the payout before
+    payments                bigint NOT NULL,
+    paid_minor              bigint NOT NULL,
+    refunds                 bigint NOT NULL,
+    refunded_minor          bigint NOT NULL,
+    reversals               bigint NOT NULL,
+    reversed_minor          bigint NOT NULL,
+    fee_minor               bigint NOT NULL,
+    fee_back_minor          bigint NOT NULL,
+    adjusted_in_minor       bigint NOT NULL, -- by entries of any other kind
+    adjusted_out_minor      bigint NOT NULL,
+    reserve_released_minor  bigint NOT NULL, -- of earlier payouts
+    reserve_held_minor      bigint NOT NULL,
+    amount_minor            bigint NOT NULL,
+    carried_minor           bigint NOT NULL,
+    state                   text NOT NULL,
+    created_at              timestamptz NOT NULL,
+    paid_at                 timestamptz,
+    bank_reference          text NOT NULL,
+    CONSTRAINT payout_pkey PRIMARY KEY (mchid, payout_id),
+    -- Each payout takes the next number and begins after the one before: two runs at once cannot both write it.
+    CONSTRAINT one_payout_per_number UNIQUE (mchid, currency, number),
+    CONSTRAINT one_payout_per_first_day UNIQUE (mchid, currency, first_day),
+    CONSTRAINT payout_number CHECK (number > 0),
+    CONSTRAINT payout_days CHECK (DATE '2000-01-01' <= first_day AND first_day <= last_day AND last_day < DATE '9999-01-01'),
+    CONSTRAINT payout_sums CHECK (
+        paid_minor >= 0 AND refunded_minor >= 0 AND reversed_minor >= 0 AND fee_minor >= 0 AND fee_back_minor >= 0
+        AND adjusted_in_minor >= 0 AND adjusted_out_minor >= 0 AND reserve_released_minor >= 0
+        AND reserve_held_minor >= 0 AND amount_minor >= 0
+    ),
+    CONSTRAINT payout_adds_up CHECK (
+        amount_minor + carried_minor = opening_minor + paid_minor - refunded_minor - reversed_minor - fee_minor
+            + fee_back_minor + adjusted_in_minor - adjusted_out_minor + reserve_released_minor - reserve_held_minor
+    ),
+    CONSTRAINT payout_pays_or_carries CHECK (amount_minor = 0 OR carried_minor = 0),
+    CONSTRAINT payout_state CHECK (state IN ('CREATED', 'PAID', 'CARRIED') AND (state = 'CARRIED') = (amount_minor = 0)),
+    CONSTRAINT payout_paid_with_reference CHECK (
+        (state = 'PAID') = (paid_at IS NOT NULL) AND (state = 'PAID') = (bank_reference <> '')
+    ),
+    CONSTRAINT payout_reference_is_short CHECK (char_length(bank_reference) <= 500)
+);
+CREATE INDEX payout_by_id ON payout (payout_id);
+CREATE INDEX payout_by_day ON payout (last_day, mchid, currency);
 
 -- Statements that are to be fetched. A row is removed once its statement is stored; the first attempt adds the next day's.
 CREATE TABLE statement_due (

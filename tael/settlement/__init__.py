@@ -1,0 +1,1 @@
+"""Settlement with merchants: terms and batches of payouts, and exports for their bookkeepers."""
