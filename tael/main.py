@@ -222,7 +222,7 @@ def application(
     services: Services, max_form_bytes: int | None = None, max_per_second_of_address: int = 0
 ) -> "Starlette":
     """The application of an API process. `max_per_second_of_address` 0 is no limit."""
-    from tael.api import checkout, health, notices, oauth, openids, sign_up, trade, users
+    from tael.api import checkout, health, notices, oauth, openids, settlements, sign_up, trade, users
     from tael.api.address_guard import AddressGuard
     from tael.api.app import create_app
     from tael.api.exchange import Access
@@ -253,7 +253,8 @@ def application(
     )
     return create_app(
         (
-            *trade.calls(payments, links),
+            *trade.calls(payments, links, store.settlements),
+            *settlements.calls(store.settlements),
             *sign_up.calls(applying),
             *openids.calls(payments.wallets),
             *users.calls(payments),

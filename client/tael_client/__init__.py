@@ -4,7 +4,7 @@ The public names are those in `__all__`.
 """
 
 from tael_client.aio import AsyncClient
-from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, Row, RowKind
+from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, Row, RowKind, Settlement
 from tael_client.checkout import checkout_link
 from tael_client.client import Client
 from tael_client.codes import MEANINGS, Meaning, meaning_of
@@ -62,6 +62,7 @@ __all__ = [
     "Reversal",
     "Row",
     "RowKind",
+    "Settlement",
     "SignType",
     "TaelClientError",
     "Timeouts",

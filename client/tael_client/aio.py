@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime
+from datetime import date, datetime
 from types import TracebackType
 from typing import Self
 
@@ -11,8 +11,8 @@ import httpx
 
 from tael_client import paging, waiting
 from tael_client.addresses import checked_base_url
-from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, Row
-from tael_client.calls import MAX_ROWS
+from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, Row, Settlement
+from tael_client.calls import MAX_ROWS, WalletName
 from tael_client.core import Core
 from tael_client.exchange import Rules
 from tael_client.money import Money
@@ -107,6 +107,12 @@ class AsyncClient:
             while not pages.is_over:
                 for row in pages.take(await self.query(piece, page=pages.number, page_size=page_size)):
                     yield row
+
+    async def settlements(
+        self, first: date, last: date, *, wallet: WalletName | None = None
+    ) -> tuple[Settlement, ...]:
+        """See `Client.settlements`."""
+        return await self._run(self._core.settlements(first, last, wallet))
 
     # ---- waiting -------------------------------------------------------------------------------------------
 

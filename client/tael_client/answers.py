@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -123,3 +123,21 @@ class QueryPage:
     rows: tuple[Row, ...]
     page: int
     page_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What a wallet paid out in one batch and currency. Amounts are minor units of `currency`, days in UTC+8."""
+
+    settled_on: date
+    wallet: str  #: as the server writes it: `微信` or `支付宝`
+    merchant_number: str  #: the merchant's at the wallet
+    first_day: date  #: of the trades
+    last_day: date
+    currency: str
+    paid_minor: int
+    refunded_minor: int
+    net_minor: int  #: paid less refunded
+    fee_minor: int  #: of the wallet
+    settled_minor: int  #: net less fee; negative if the merchant owes it
+    members: Members = field(repr=False)

@@ -1,13 +1,13 @@
-"""The parameters of the five calls of /trade/v1, under QFPay's names. Pure: nothing is sent from here.
+"""The parameters of each call of the API, under QFPay's names. Pure: nothing is sent from here.
 
 `mchid` is the merchant's id ("" if the appcode has only one), `at` the time for `txdtm`.
 """
 
-from datetime import datetime
-from typing import Final
+from datetime import date, datetime
+from typing import Final, Literal
 
 from tael_client import reading
-from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal
+from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, Settlement
 from tael_client.exchange import Call
 from tael_client.injection import NOT_IN_A_PAYMENT, check_more
 from tael_client.moments import month_of_number, wire_text
@@ -16,6 +16,10 @@ from tael_client.orders import Filters, PaymentOrder, check_amount, check_number
 
 #: The server reduces larger pages to this many rows.
 MAX_ROWS: Final = 100
+#: `paymethod` of each wallet.
+PAYMETHODS: Final = {"alipay": "2", "wechat": "3"}
+
+WalletName = Literal["alipay", "wechat"]
 
 
 def payment(order: PaymentOrder, mchid: str, at: datetime) -> Call[Payment]:
@@ -120,3 +124,27 @@ def query(
         "page_size": str(page_size),
     }
     return Call("/trade/v1/query", params, reading.query_page, is_query=True)
+
+
+def settlements(
+    first: date, last: date, wallet: WalletName | None, mchid: str, at: datetime | None = None
+) -> Call[tuple[Settlement, ...]]:
+    """Days of settlement in UTC+8, both included. `at` as for a query."""
+    start, end = day_text(first), day_text(last)
+    if end < start:
+        raise ValueError("last must not be before first")
+    params = {
+        "mchid": mchid,
+        "txdtm": "" if at is None else wire_text(at),
+        "date_start": start,
+        "date_end": end,
+        "paymethod": PAYMETHODS[wallet] if wallet else "",
+    }
+    return Call("/settlement/v1/query", params, reading.settlements, is_query=True, method="GET")
+
+
+def day_text(day: date) -> str:
+    """YYYYMMDD. A datetime is refused: which day it is depends on the time zone."""
+    if isinstance(day, datetime):
+        raise TypeError("give a date without a time")
+    return day.strftime("%Y%m%d")

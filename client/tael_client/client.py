@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from types import TracebackType
 from typing import Self
 
@@ -10,8 +10,8 @@ import httpx
 
 from tael_client import paging, waiting
 from tael_client.addresses import checked_base_url
-from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, Row
-from tael_client.calls import MAX_ROWS
+from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, Row, Settlement
+from tael_client.calls import MAX_ROWS, WalletName
 from tael_client.core import Core
 from tael_client.exchange import Rules
 from tael_client.money import Money
@@ -126,6 +126,15 @@ class Client:
             pages = paging.Pages()
             while not pages.is_over:
                 yield from pages.take(self.query(piece, page=pages.number, page_size=page_size))
+
+    def settlements(
+        self, first: date, last: date, *, wallet: WalletName | None = None
+    ) -> tuple[Settlement, ...]:
+        """What the wallets paid out from `first` to `last`, days of settlement in UTC+8, both included.
+
+        A year at most. `wallet` selects one of them.
+        """
+        return self._run(self._core.settlements(first, last, wallet))
 
     # ---- waiting -------------------------------------------------------------------------------------------
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from tael_client import calls
-from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, RowKind
+from tael_client.answers import Close, Payment, QueryPage, Refund, Reversal, RowKind, Settlement
 from tael_client.codes import NOT_FOUND
 from tael_client.errors import Refused, Verdict
 from tael_client.exchange import Call, Rules, exchange
@@ -59,6 +59,12 @@ class Core:
         raise Refused(
             Verdict(NOT_FOUND, respmsg="a query found no such payment", reference=reference, orig_syssn=syssn)
         )
+
+    def settlements(
+        self, first: date, last: date, wallet: calls.WalletName | None
+    ) -> Script[tuple[Settlement, ...]]:
+        at = self.now() if self.date_queries else None
+        return exchange(calls.settlements(first, last, wallet, self.mchid, at), self.rules)
 
     def query(self, filters: Filters, page: int, page_size: int) -> Script[QueryPage]:
         at = self.now() if self.date_queries else None

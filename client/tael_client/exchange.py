@@ -8,7 +8,7 @@ to be left alone for longer than `MAX_RETRY_AFTER_S` is not waited for.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
 from tael_client import reading
@@ -62,22 +62,26 @@ class Call(Generic[Answer_co]):
     read: Callable[[Mapping[str, Any]], Answer_co]
     echoed: Mapping[str, str] = field(default_factory=dict)
     is_query: bool = False
+    method: Literal["POST", "GET"] = "POST"
 
 
 def signed_request(call: Call[Any], credentials: Credentials) -> Send:
-    """The bytes to post. Raises ValueError for a value that could be read as another parameter.
+    """The bytes to send. Raises ValueError for a value that could be read as another parameter.
 
     Empty values are not sent: servers disagree on whether they are signed.
     """
     params = {name: value for name, value in call.params.items() if value}
     check_values(params, PAYMENT_NAMES)
     headers = {
-        "Content-Type": "application/x-www-form-urlencoded",
         "X-QF-APPCODE": credentials.appcode,
         "X-QF-SIGN": sign_params(params, credentials),
         "X-QF-SIGNTYPE": credentials.sign_type.value,
     }
-    return Send(call.path, headers, urlencode(params).encode(), signing_text(params))
+    form, text = urlencode(params), signing_text(params)
+    if call.method == "GET":
+        return Send(f"{call.path}?{form}", headers, b"", text, "GET")
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    return Send(call.path, headers, form.encode(), text)
 
 
 def exchange(call: Call[Answer], rules: Rules) -> Script[Answer]:

@@ -21,7 +21,7 @@ class Exchange:
     url: str
     headers: Mapping[str, str]  #: the API's own headers
     signed_text: str = field(repr=False)  #: the signed text without the key, which follows it directly
-    body: bytes = field(repr=False)  #: as posted
+    body: bytes = field(repr=False)  #: as posted; empty for a GET, whose parameters are in `url`
     status: int = 0
     answer_sign: str = ""  #: the `X-QF-SIGN` of the response, not verified here
     answer: bytes = field(default=b"", repr=False)

@@ -3,14 +3,26 @@
 import json
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final
 
-from tael_client.answers import Close, Members, Payment, QueryPage, Refund, Reversal, Row, RowKind
+from tael_client.answers import (
+    Close,
+    Members,
+    Payment,
+    QueryPage,
+    Refund,
+    Reversal,
+    Row,
+    RowKind,
+    Settlement,
+)
 from tael_client.errors import Verdict
 from tael_client.moments import moment_or_none, read_moment
 from tael_client.money import Money
 
 DIGITS: Final = re.compile(r"[0-9]{1,40}")
+SIGNED_DIGITS: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -178,3 +190,47 @@ def row(members: object) -> Row:
         product_name=optional_text(members, "goods_name"),
         members=members,
     )
+
+
+def settlements(members: Members) -> tuple[Settlement, ...]:
+    rows = members.get("data")
+    if not isinstance(rows, list):
+        raise ValueError("data is not a list")
+    if "page" in members:
+        raise ValueError("this is the response to another call: it has a page")
+    return tuple(map(_settlement, rows))
+
+
+def _settlement(members: object) -> Settlement:
+    """QFPay's documents swap the comments on the two days of the trades, so their order decides."""
+    if not isinstance(members, dict):
+        raise ValueError("a settlement is not an object")
+    days = sorted((_day(members, "date_start"), _day(members, "date_end")))
+    settlement = Settlement(
+        settled_on=_day(members, "date_settlement"),
+        wallet=text(members, "paymethod"),
+        merchant_number=text(members, "chnl_mch_id"),
+        first_day=days[0],
+        last_day=days[1],
+        currency=text(members, "currency"),
+        paid_minor=_minor(members, "pay_amt"),
+        refunded_minor=_minor(members, "refund_amt"),
+        net_minor=_minor(members, "pay_net_amt"),
+        fee_minor=_minor(members, "chnl_poundage_amt"),
+        settled_minor=_minor(members, "settlement_amt"),
+        members=members,
+    )
+    if settlement.settled_minor != settlement.net_minor - settlement.fee_minor:
+        raise ValueError("settlement_amt is not pay_net_amt less chnl_poundage_amt")
+    return settlement
+
+
+def _day(members: Members, name: str) -> date:
+    return date.fromisoformat(text(members, name))
+
+
+def _minor(members: Members, name: str) -> int:
+    value = text(members, name)
+    if not SIGNED_DIGITS.fullmatch(value):
+        raise ValueError(f"{name} is not a whole number")
+    return int(value)

@@ -38,7 +38,7 @@ class Timeouts:
 
 def request_of(step: Send, base_url: str, timeouts: Timeouts) -> httpx.Request:
     return httpx.Request(
-        "POST",
+        step.method,
         base_url + step.path,
         headers={**step.headers, "Accept": "application/json", "Accept-Encoding": "identity"},
         content=step.body,

@@ -6,19 +6,20 @@ and open no connection, so the sync and the async client run the same scripts, a
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """POST `body` to `path`. `signed_text` is the text of the signature in `headers`, without the key."""
+    """Send `body` to `path`. `signed_text` is the text of the signature in `headers`, without the key."""
 
-    path: str
+    path: str  #: with the query of a GET
     headers: Mapping[str, str]
     body: bytes
     signed_text: str = field(repr=False)
+    method: Literal["POST", "GET"] = "POST"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 `api/pipeline.py` has checked size, form, appcode, signature and merchant before any of these is called.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 from tael.api.exchange import Endpoint
@@ -14,6 +15,7 @@ from tael.payments.page_links import PageLinks
 from tael.payments.queries import list_transactions
 from tael.payments.refunds import refund_payment
 from tael.payments.reversals import reverse_payment
+from tael.payments.store.transactions import Transaction
 from tael.qfpay import answers
 from tael.qfpay.answers import Members
 from tael.qfpay.requests import (
@@ -24,6 +26,8 @@ from tael.qfpay.requests import (
     read_refund,
     read_reversal,
 )
+from tael.qfpay.settlements import executed_trades, settlement_members
+from tael.statements.store.settlements import Settlements
 
 
 async def payment(request: AuthenticatedRequest, context: PaymentContext, links: PageLinks) -> Members:
@@ -44,15 +48,27 @@ async def reversal(request: AuthenticatedRequest, context: PaymentContext) -> Me
     return answers.reversal_answer(await reverse_payment(read_reversal(request), context))
 
 
-async def query(request: AuthenticatedRequest, context: PaymentContext) -> Members:
-    filters = read_query(request)
+async def query(request: AuthenticatedRequest, context: PaymentContext, settlements: Settlements) -> Members:
+    filters, app = read_query(request), request.context.app
     transactions = await list_transactions(filters, context)
-    return answers.query_answer(transactions, request.context.app, filters.page, filters.page_size)
+    more = await _settlement_members(request, transactions, settlements) if app.include_settlement else {}
+    return answers.query_answer(transactions, app, filters.page, filters.page_size, more)
 
 
-def calls(context: PaymentContext, links: PageLinks) -> tuple[Endpoint[AuthenticatedRequest], ...]:
+async def _settlement_members(
+    request: AuthenticatedRequest, transactions: Sequence[Transaction], settlements: Settlements
+) -> dict[str, Members]:
+    """By syssn, with one statement for the page."""
+    days = await settlements.days(request.merchant.mchid, executed_trades(transactions))
+    return settlement_members(transactions, days, request.context.accounts)
+
+
+def calls(
+    context: PaymentContext, links: PageLinks, settlements: Settlements
+) -> tuple[Endpoint[AuthenticatedRequest], ...]:
     """The calls. Caches repeat GETs, so only a query can be one."""
     pay = partial(payment, context=context, links=links)
+    ask = partial(query, context=context, settlements=settlements)
     post, get = ("POST",), ("POST", "GET")
     return (
         Endpoint("/trade/v1/payment", post, "payment", "payment", pay, CALL),
@@ -61,5 +77,5 @@ def calls(context: PaymentContext, links: PageLinks) -> tuple[Endpoint[Authentic
         Endpoint(
             "/trade/v1/reversal", post, "reversal", "reversal", partial(reversal, context=context), CALL
         ),
-        Endpoint("/trade/v1/query", get, "query", "query", partial(query, context=context), QUERY),
+        Endpoint("/trade/v1/query", get, "query", "query", ask, QUERY),
     )

@@ -72,6 +72,13 @@ IncludeGoodsNameOption = Annotated[
         help="Include `goods_name` in query rows.",
     ),
 ]
+IncludeSettlementOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--include-settlement/--no-include-settlement",
+        help="Include `date_settlement` and `refundable_until` in query rows.",
+    ),
+]
 QuickRetriesOption = Annotated[
     bool | None,
     typer.Option(
@@ -146,6 +153,7 @@ def add(
     include_currency: IncludeCurrencyOption = None,
     cancel_codes_v2: CancelCodesV2Option = None,
     include_goods_name: IncludeGoodsNameOption = None,
+    include_settlement: IncludeSettlementOption = None,
     quick_retries: QuickRetriesOption = None,
     close_requires_amount: CloseRequiresAmountOption = None,
     max_request_age: MaxRequestAgeOption = None,
@@ -167,6 +175,7 @@ def add(
             include_currency,
             cancel_codes_v2,
             include_goods_name,
+            include_settlement,
             quick_retries,
             close_requires_amount,
             max_request_age,
@@ -197,6 +206,7 @@ def set_settings(
     include_currency: IncludeCurrencyOption = None,
     cancel_codes_v2: CancelCodesV2Option = None,
     include_goods_name: IncludeGoodsNameOption = None,
+    include_settlement: IncludeSettlementOption = None,
     quick_retries: QuickRetriesOption = None,
     close_requires_amount: CloseRequiresAmountOption = None,
     max_request_age: MaxRequestAgeOption = None,
@@ -218,6 +228,7 @@ def set_settings(
             include_currency,
             cancel_codes_v2,
             include_goods_name,
+            include_settlement,
             quick_retries,
             close_requires_amount,
             max_request_age,

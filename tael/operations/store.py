@@ -43,6 +43,7 @@ from tael.settlement.store.terms import PayoutTermsTable
 from tael.statements.store.conversions import Conversions
 from tael.statements.store.due import StatementsDue
 from tael.statements.store.remittances import Remittances
+from tael.statements.store.settlements import Settlements
 from tael.statements.store.statements import Statements
 from tael.unmatched.store.unmatched import UnmatchedPayments
 from tael.webhooks.store.webhooks import Webhooks
@@ -73,6 +74,7 @@ class Store(PaymentTables):
     differences: Differences
     payout_terms: PayoutTermsTable
     payouts: Payouts
+    settlements: Settlements
     users: Users
     grants: Grants
     sign_in_attempts: Attempts
@@ -129,6 +131,7 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         differences=Differences(database),
         payout_terms=PayoutTermsTable(database),
         payouts=Payouts(database),
+        settlements=Settlements(database),
         users=Users(database),
         grants=Grants(database),
         sign_in_attempts=Attempts(database),

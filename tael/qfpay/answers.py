@@ -120,13 +120,19 @@ def openid_answer(openid: str) -> Members:
     return {**_result(codes.OK, "openid", "ok"), "openid": openid}
 
 
-def query_answer(transactions: Sequence[Transaction], app: App, page: int, page_size: int) -> Members:
-    """The outer respcd is that of the query itself; each row has its own."""
+def query_answer(
+    transactions: Sequence[Transaction],
+    app: App,
+    page: int,
+    page_size: int,
+    more: Mapping[str, Members] | None = None,
+) -> Members:
+    """The outer respcd is that of the query itself; each row has its own. `more` are further members by syssn."""
     return {
         "respmsg": "",
         "resperr": "",
         "respcd": codes.OK,
-        "data": [_row(transaction, app) for transaction in transactions],
+        "data": [row(transaction, app, more or {}) for transaction in transactions],
         "page": page,
         "page_size": page_size,
     }
@@ -158,7 +164,8 @@ def _result(code: str, call: Call, on_success: str) -> Members:
     return {"respcd": code, "respmsg": english, "resperr": codes.resperr(code, call)}
 
 
-def _row(transaction: Transaction, app: App) -> Members:
+def row(transaction: Transaction, app: App, more: Mapping[str, Members]) -> Members:
+    """One payment or refund in a query; `more` as for `query_answer`."""
     payment = transaction.payment if isinstance(transaction, RefundTransaction) else transaction
     subject = transaction.refund if isinstance(transaction, RefundTransaction) else transaction
     return {
@@ -173,6 +180,7 @@ def _row(transaction: Transaction, app: App) -> Members:
         "cardcd": payment.payer_ref,
         **(_refund_state(subject) if isinstance(subject, Refund) else _payment_state(subject, app)),
         **({"goods_name": payment.goods_name} if app.include_goods_name else {}),
+        **more.get(subject.syssn, {}),
     }
 
 

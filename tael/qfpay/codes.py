@@ -18,6 +18,7 @@ Call = Literal[
     "signup",
     "uploadcert",
     "merchant",
+    "settlements",
     "oauth_code",
     "openid",
     "baseinfo",

@@ -7,8 +7,8 @@ compared with the database: a well-formed number may still be unknown.
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -27,12 +27,16 @@ REFERENCE: Final = re.compile(r"""(?:(?![,&=%+"'\\])[!-~]){1,128}""")
 SYSSN: Final = re.compile(r"[0-9]{1,40}")
 AMOUNT: Final = re.compile(r"[1-9][0-9]{0,10}")
 MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
+DAY: Final = re.compile(r"[0-9]{8}")
 PAY_TYPE: Final = re.compile(r"[0-9]{6}")
 RESPCD: Final = re.compile(r"[0-9]{4}")
 #: No legitimate client sends a longer number.
 WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,15}")
 
 MCHID: Final = ("mchid", "Mchid", "mchntid")
+#: The Chinese edition of QFPay's documents has the first of each, the English one the second.
+DATE_START: Final = ("date_start", "Date_start", "Date_Start", "DATE_START")
+DATE_END: Final = ("date_end", "Date_end", "Date_End", "DATE_END")
 PRODUCT_NAME_MAX_LEN: Final = 256
 VALID_TIME_MIN_S: Final = 300
 #: 30 days, the maximum of Alipay's `order_valid_time`. WeChat Pay's codes end after two hours in any case.
@@ -86,10 +90,15 @@ def shaped(params: Params, name: str, shape: re.Pattern[str], what: str, *, requ
 
 def mchid(params: Params) -> str:
     """The merchant's id, or "". Older documents write `Mchid`; checkout links have `mchntid`."""
-    named = {params[name] for name in MCHID if params.get(name)}
-    if len(named) > 1:
-        raise BadField.malformed("mchid", "and its other spellings name different merchants")
-    return next(iter(named), "")
+    return spelled(params, "mchid", MCHID)
+
+
+def spelled(params: Params, name: str, spellings: Sequence[str]) -> str:
+    """The value of a parameter that has several `spellings`, or ""."""
+    values = {params[each] for each in spellings if params.get(each)}
+    if len(values) > 1:
+        raise BadField.malformed(name, "and its other spellings have different values")
+    return next(iter(values), "")
 
 
 def product_name(params: Params) -> str:
@@ -280,6 +289,19 @@ def moment(params: Params, name: str) -> datetime | None:
     if not MOMENT_MIN_YEAR <= at.year <= MOMENT_MAX_YEAR:
         raise BadField.malformed(name, f"must lie in the years {MOMENT_MIN_YEAR} to {MOMENT_MAX_YEAR}")
     return at
+
+
+def day(params: Params, name: str, spellings: Sequence[str]) -> date:
+    """A day of the calendar in UTC+8, required."""
+    what = "a day written YYYYMMDD"
+    value = shaped({name: spelled(params, name, spellings)}, name, DAY, what, required=True)
+    try:
+        read = date.fromisoformat(value)
+    except ValueError:
+        raise BadField.malformed(name, f"must be {what} that exists in the calendar") from None
+    if not MOMENT_MIN_YEAR <= read.year <= MOMENT_MAX_YEAR:
+        raise BadField.malformed(name, f"must lie in the years {MOMENT_MIN_YEAR} to {MOMENT_MAX_YEAR}")
+    return read
 
 
 def expires_after_s(params: Params) -> int | None:

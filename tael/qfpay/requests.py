@@ -63,6 +63,8 @@ NO_REQUEST: Final = WEBHOOK | {PAYSOURCE, APP_CODE}
 #: A payer's code from WeChat. Calls that need little else refuse it.
 PAYERS_CODE: Final = frozenset({"code"})
 UNDO: Final = ORDER | {"syssn", "txamt"}
+#: Parameters of queries of settlements only. Calls that need little else refuse them.
+PERIOD: Final = frozenset({*fields.DATE_START, *fields.DATE_END})
 #: Parameters of calls about transactions. Their signed texts are refused by the calls about merchants.
 TRANSACTION: Final = OPENING | FILTERS | {"out_trade_no", "syssn", "pay_type", "txamt"}
 #: Fields of an application.
@@ -100,22 +102,27 @@ CALL_NAMES: Final[Mapping[Call, Names]] = {
     "reversal": Names(read=UNDO, refused=OPENING | FILTERS | {"pay_type"}, foreign=NO_REQUEST),
     "query": Names(
         read=ORDER | FILTERS | {"syssn", "pay_type"},
-        refused=PAYERS_CODE | {"licensenumber"},  # of every sign-up
+        refused=PAYERS_CODE | PERIOD | {"licensenumber"},  # of every sign-up
         foreign=NO_REQUEST,
     ),
     "signup": Names(
         read=SIGN_UP_FIELDS | {"txdtm"},
-        refused=TRANSACTION | MERCHANT | PAYERS_CODE,
+        refused=TRANSACTION | MERCHANT | PAYERS_CODE | PERIOD,
         foreign=NO_REQUEST,
     ),
     "uploadcert": Names(
         read=MERCHANT | {"txdtm"},
-        refused=TRANSACTION | SIGN_UP_FIELDS | PAYERS_CODE,
+        refused=TRANSACTION | SIGN_UP_FIELDS | PAYERS_CODE | PERIOD,
         foreign=NO_REQUEST,
     ),
     "merchant": Names(
         read=MERCHANT | {"username", "txdtm"},
-        refused=TRANSACTION | SIGN_UP_FIELDS - {"username"} | PAYERS_CODE,
+        refused=TRANSACTION | SIGN_UP_FIELDS - {"username"} | PAYERS_CODE | PERIOD,
+        foreign=NO_REQUEST,
+    ),
+    "settlements": Names(
+        read=MERCHANT | PERIOD | {"paymethod", "txdtm"},
+        refused=TRANSACTION | SIGN_UP_FIELDS | PAYERS_CODE,
         foreign=NO_REQUEST,
     ),
     # A merchant's page may have parameters of any name, so only those that mark another message are refused.
@@ -126,7 +133,7 @@ CALL_NAMES: Final[Mapping[Call, Names]] = {
     ),
     "openid": Names(
         read=MERCHANT | PAYERS_CODE | {"txdtm"},
-        refused=TRANSACTION | SIGN_UP_FIELDS | {REDIRECT_URI},
+        refused=TRANSACTION | SIGN_UP_FIELDS | PERIOD | {REDIRECT_URI},
         foreign=NO_REQUEST,
     ),
 }

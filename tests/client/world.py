@@ -155,7 +155,8 @@ class Server:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         body = request.read()
-        params = dict(parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True))
+        form = request.url.query if request.method == "GET" else body
+        params = dict(parse_qsl(form.decode(), keep_blank_values=True, strict_parsing=True))
         call = request.url.path.removeprefix("/trade/v1/")
         self.asked.append(
             Asked(call, params, request.headers, body, request.extensions["timeout"], self.clock.time_s)

@@ -15,6 +15,20 @@ import httpx
 
 Members = dict[str, Any]
 MOMENT: Final = "%Y-%m-%d %H:%M:%S"
+#: QFPay's documented example.
+SETTLEMENT: Final[Members] = {
+    "chnl_mch_id": "1315135101",
+    "refund_amt": 0,
+    "date_settlement": "2016-02-29",
+    "paymethod": "微信",
+    "date_start": "2016-02-23",
+    "date_end": "2016-02-29",
+    "currency": "HKD",
+    "pay_amt": 433280000,
+    "pay_net_amt": 433280000,
+    "chnl_poundage_amt": 4309600,
+    "settlement_amt": 428970400,
+}
 FORWARDED: Final = ("x-qf-appcode", "x-qf-sign", "x-qf-signtype", "content-type")
 
 
@@ -398,6 +412,41 @@ def refuses_to_reverse_paid_payments(call: Call, upstream: Upstream) -> Answer:
     return upstream.signed(answer, answer.members | {"respcd": "1124"})
 
 
+# ---- settlements ---------------------------------------------------------------------------------------------
+
+
+def _with_settlements(call: Call, upstream: Upstream, **changed: object) -> Answer:
+    """The documented example for each wallet, with these members."""
+    answer = upstream.forward(call)
+    if not call.name.startswith("/settlement/") or answer.respcd != "0000":
+        return answer
+    wallets = {"2": ["支付宝"], "3": ["微信"]}.get(call.params.get("paymethod", ""), ["支付宝", "微信"])
+    data = [SETTLEMENT | {"paymethod": wallet} | changed for wallet in wallets]
+    return upstream.signed(answer, answer.members | {"data": data})
+
+
+def settles_the_gross_amount(call: Call, upstream: Upstream) -> Answer:
+    return _with_settlements(call, upstream, settlement_amt=433280000)
+
+
+def has_amounts_as_text(call: Call, upstream: Upstream) -> Answer:
+    return _with_settlements(call, upstream, refund_amt="0")
+
+
+def has_days_without_dashes(call: Call, upstream: Upstream) -> Answer:
+    return _with_settlements(call, upstream, date_settlement="20160229")
+
+
+def mixes_the_wallets(call: Call, upstream: Upstream) -> Answer:
+    return _with_settlements(call, upstream, paymethod="微信")
+
+
+def settles_any_range(call: Call, upstream: Upstream) -> Answer:
+    answer = upstream.forward(call)
+    is_refused = call.name.startswith("/settlement/") and answer.respcd == "1104"
+    return upstream.signed(answer, answer.members | {"respcd": "0000", "data": []}) if is_refused else answer
+
+
 DEFECTS: Final[tuple[Defect, ...]] = (
     believes_any_signature,
     believes_unsigned_requests,
@@ -426,6 +475,11 @@ DEFECTS: Final[tuple[Defect, ...]] = (
     shows_rows_of_others,
     closes_without_a_number,
     closes_unknown_orders,
+    settles_the_gross_amount,
+    has_amounts_as_text,
+    has_days_without_dashes,
+    mixes_the_wallets,
+    settles_any_range,
 )
 MONEY_DEFECTS: Final[tuple[Defect, ...]] = (
     closes_a_paid_order,

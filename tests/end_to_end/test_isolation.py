@@ -22,6 +22,7 @@ from tests.end_to_end.applications import signed_up
 from tests.end_to_end.checkout import choose, link_params, open_link, opened, signed
 from tests.end_to_end.merchant import FORM, MOMENT, Merchant, digest, new_reference, send, signed_text
 from tests.end_to_end.rig import Demo
+from tests.end_to_end.settlements import SETTLEMENTS, import_settlement, signed_get
 from tests.support.documents import MULTIPART, multipart, png
 from tests.support.http_calls import Answer
 from tests.support.routes import ROUTES_ONLY
@@ -102,6 +103,11 @@ def queries(sender: Merchant, victim: Victim) -> Iterator[Answer]:
     yield sender.post("query")
 
 
+def settlements(sender: Merchant, victim: Victim) -> Iterator[Answer]:
+    days = {"date_start": "20260101", "date_end": "20261231"}
+    yield signed_get(sender, SETTLEMENTS, mchid=sender.mchid, **days)
+
+
 def sign_ups(sender: Merchant, victim: Victim) -> Iterator[Answer]:
     """As the victim's business, in the sender's app: a merchant of its own, if it may sign up any."""
     params = application_form(username=victim.username)
@@ -122,8 +128,7 @@ def merchant_queries(sender: Merchant, victim: Victim) -> Iterator[Answer]:
         {"username": victim.username},
         {"mchid": sender.mchid, "username": victim.username},
     ):
-        headers = sender.headers(sender.sign(params), None)
-        yield send(sender.demo.gateway, "GET", f"/mch/v1/query?{urlencode(params)}", headers=headers)
+        yield signed_get(sender, "/mch/v1/query", **params)
 
 
 def links(sender: Merchant, victim: Victim) -> Iterator[Answer]:
@@ -139,9 +144,8 @@ def openid_links(sender: Merchant, victim: Victim) -> Iterator[Answer]:
 
 def openid_requests(sender: Merchant, victim: Victim) -> Iterator[Answer]:
     """With a code of the victim's payer."""
-    params = {"mchid": sender.mchid, "code": openids.payers_code(victim.merchant)}
-    headers = sender.headers(sender.sign(params), None)
-    yield send(sender.demo.gateway, "GET", f"{openids.OPENID}?{urlencode(params)}", headers=headers)
+    code = openids.payers_code(victim.merchant)
+    yield signed_get(sender, openids.OPENID, mchid=sender.mchid, code=code)
 
 
 #: Each call that an app signs.
@@ -151,6 +155,7 @@ SIGNED: Final[dict[str, Requests]] = {
     "/trade/v1/refund": refunds,
     "/trade/v1/reversal": calls("reversal", txamt=AMOUNT),
     "/trade/v1/query": queries,
+    SETTLEMENTS: settlements,
     "/mch/v1/signup": sign_ups,
     "/mch/v1/uploadcert": uploads,
     "/mch/v1/query": merchant_queries,
@@ -181,7 +186,7 @@ PUBLIC: Final = {
 
 
 @pytest.fixture(scope="module")
-def victim(demo: Demo, shop: Merchant) -> Victim:
+def victim(demo: Demo, shop: Merchant, tmp_path_factory: pytest.TempPathFactory) -> Victim:
     given = {"goods_name": SUBJECT, "txamt": AMOUNT}
     paid, pending = ("800151", "800208"), ("800201", "800151")
     opened_orders = [shop.paid(pay_type, **given) for pay_type in paid]
@@ -191,7 +196,11 @@ def victim(demo: Demo, shop: Merchant) -> Victim:
     page = choose(shop, link, "wechat").headers["location"]
     username = f"victim@{new_reference()}"
     signed_up(shop, username=username, mobile=MOBILE)
-    return Victim(shop, orders, username, (page, link), demo.openid())
+    settled = (str(orders[1]["syssn"]), f"{int(AMOUNT) / 100:.2f}")
+    import_settlement(shop, tmp_path_factory.mktemp("victim") / "settled", "20260105", settled)
+    victim = Victim(shop, orders, username, (page, link), demo.openid())
+    assert shown(next(settlements(shop, victim)), victim)
+    return victim
 
 
 def state_of(demo: Demo, mchid: str) -> list[Any]:

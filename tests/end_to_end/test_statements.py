@@ -4,11 +4,13 @@ What was paid is remitted on one of the next days.
 """
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.merchant import Merchant
 from tests.end_to_end.rig import Demo, Members, eventually
+from tests.end_to_end.settlements import SETTLEMENTS, import_settlement, signed_get
 from tests.support.commands import run_tael
 
 
@@ -67,3 +69,23 @@ def assert_remitted(demo: Demo, account: str, day: str, paid_minor: int) -> None
     ]
     assert batch["paid_minor"] >= paid_minor
     assert batch["net_minor"] == batch["paid_minor"] - batch["refunded_minor"] - batch["fee_minor"]
+
+
+def test_a_settlement_is_in_the_merchants_queries(demo: Demo, shop: Merchant, tmp_path: Path) -> None:
+    opened = shop.paid("800108", txamt="12345")
+    import_settlement(shop, tmp_path / "settled", "20260106", (opened["syssn"], "123.45"))
+
+    answer = shop.proven(
+        signed_get(shop, SETTLEMENTS, mchid=shop.mchid, date_start="20260106", date_end="20260106")
+    )
+    (row,) = answer["data"]
+    assert (row["paymethod"], row["date_settlement"], row["date_start"]) == (
+        "支付宝",
+        "2026-01-06",
+        "2026-01-02",
+    )
+    assert (row["pay_amt"], row["chnl_poundage_amt"], row["settlement_amt"]) == (12345, 120, 12225)
+    with demo.app_set(shop.appcode, "--include-settlement", back=("--no-include-settlement",)):
+        shown = shop.row(opened["syssn"])
+    assert shown["date_settlement"] == "2026-01-06"
+    assert shown["refundable_until"] > shown["paydtm"]

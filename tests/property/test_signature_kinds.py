@@ -32,6 +32,7 @@ from tael.payments.domain.refund import RefundState
 from tael.qfpay.answers import close_answer, error_answer, payment_answer, query_answer, refund_answer
 from tael.qfpay.codes import Call
 from tael.qfpay.errors import BadField
+from tael.qfpay.settlements import settlements_answer
 from tael.qfpay.webhook_bodies import body_of, payment_members, refund_members
 from tests.support import wechat
 from tests.support.signature_attacks import (
@@ -63,6 +64,10 @@ GOOD: Final = {
     "cancel_url": "https://evil.example/c",
     "checkout_expired_time": "60",
     "code": "021abcDEF",
+    "Date_end": "20260131",
+    "Date_start": "20260101",
+    "date_end": "20260131",
+    "date_start": "20260101",
     "end_time": TIME,
     "expired_time": "60",
     "failed_url": "https://evil.example/f",
@@ -76,6 +81,7 @@ GOOD: Final = {
     "page": "1",
     "page_size": "10",
     "pay_type": "800201",
+    "paymethod": "2",
     "paysource": "x_checkout",
     "product_name": "Tea",
     "redirect_uri": "https://evil.example/o",
@@ -116,6 +122,7 @@ WHOLE: Final = (
     ("txamt",),
     ("app_code", "mchid", "redirect_uri"),
     ("code", "mchid"),
+    ("date_end", "date_start", "mchid"),
 )
 
 
@@ -177,6 +184,10 @@ CALL_FIELDS: Final[Mapping[Call, tuple[Params, dict[str, str | None]]]] = {
             "page": "1",
             "page_size": "10",
         },
+    ),
+    "settlements": (
+        {"date_start": "20260101", "date_end": "20260131"},
+        {"mchid": MCHID, "paymethod": "2", "Date_start": "20260101", "txdtm": TIME},
     ),
     "oauth_code": (
         {"app_code": APPCODE, "redirect_uri": "https://shop.example/pay?a=1&b=2"},
@@ -276,6 +287,7 @@ def _answers() -> dict[str, dict[str, Any]]:
         "close answer": close_answer(closed),
         "refund answer": refund_answer(back),
         "query answer": query_answer([opened], an_app(), 1, 10),
+        "settlements answer": settlements_answer([], ()),
         "refusal": error_answer(BadField.missing("txamt"), "payment", REFERENCE),
         "refusal of an order": error_answer(NotAllowed(payment_syssn=SYSSN), "close", REFERENCE),
     }

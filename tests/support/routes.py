@@ -21,6 +21,7 @@ ROUTES_ONLY: Final = cast(
             accounts=None,
             unmatched_payments=None,
             differences=None,
+            settlements=None,
             users=None,
             grants=None,
             sign_in_attempts=None,

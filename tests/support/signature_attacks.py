@@ -48,6 +48,7 @@ from tael.qfpay.requests import (
     read_refund,
     read_reversal,
 )
+from tael.qfpay.settlements import read_settlement_query
 from tests.support.values import MCHID, NOW, a_merchant, an_app
 
 KEY: Final = "5f1ce3a09d5b4f0e8a7d1c2b3a495867"
@@ -70,6 +71,7 @@ READERS: Final[Mapping[Call, Callable[[AuthenticatedRequest], object]]] = {
     "refund": read_refund,
     "reversal": read_reversal,
     "query": read_query,
+    "settlements": read_settlement_query,
     "oauth_code": read_oauth_link,
     "openid": read_code,
 }
@@ -208,6 +210,7 @@ def _asked() -> dict[str, ClientCall[Any]]:
         "refund": calls.refund(SYSSN, REFERENCE, price, MCHID, _AT),
         "reversal": calls.reversal(SYSSN, REFERENCE, price, MCHID, _AT),
         "query": calls.query(Filters(), 1, 10, MCHID),
+        "settlements": calls.settlements(NOW.date(), NOW.date(), None, MCHID),
     }
 
 

@@ -10,6 +10,7 @@ from tael_conformance.server import (
     payments,
     queries,
     responses,
+    settlements,
     signatures,
     webhooks,
 )
@@ -21,6 +22,7 @@ GROUPS: Final = (
     *fields.GROUPS,
     payments.GROUP,
     queries.GROUP,
+    settlements.GROUP,
     closes.GROUP,
     *money.GROUPS,
     webhooks.GROUP,

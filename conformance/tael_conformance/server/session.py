@@ -106,7 +106,10 @@ class Server:
         headers: Mapping[str, str | None] | None = None,
         note: str = "",
     ) -> Exchange:
-        """Any call. `sign`, `body` and `headers` replace what a correct client sends; None leaves a header out."""
+        """Any call, by its name in /trade/v1 or its path.
+
+        `sign`, `body` and `headers` replace what a correct client sends; None leaves a header out.
+        """
         algorithm = self.options.algorithm
         encoded = urlencode(params) if body is None else body
         signature = sign if sign is not None else sign_params(params, self.credentials.key, algorithm)
@@ -117,7 +120,7 @@ class Server:
             "Content-Type": FORM if method == "POST" else None,
             **(headers or {}),
         }
-        path = f"/trade/v1/{name}"
+        path = name if name.startswith("/") else f"/trade/v1/{name}"
         target, content = (path, encoded) if method == "POST" else (f"{path}?{encoded}", "")
         present = {name: value for name, value in sent_headers.items() if value is not None}
         return self.wire.send(

@@ -60,6 +60,11 @@ class WeChatAccount(Account):
         return f"{self.mch_id}/{self.sub_mch_id}"
 
     @property
+    def merchant_number(self) -> str:
+        """The sub-merchant's; a direct merchant's own."""
+        return self.sub_mch_id or self.mch_id
+
+    @property
     def is_direct(self) -> bool:
         return not self.sub_mch_id
 

@@ -35,6 +35,11 @@ class Account(ABC):
     def identity(self) -> str:
         """Its number at the wallet. It belongs to one merchant."""
 
+    @property
+    def merchant_number(self) -> str:
+        """The wallet's number of the merchant itself, as the merchant knows it from the wallet."""
+        return self.identity
+
     def verifiers(self, now: datetime) -> "tuple[Account, ...]":
         """The accounts whose keys verify the wallet's messages at `now`: this one, then in an overlap the previous one.
 

@@ -39,6 +39,7 @@ class AppChanges:
     include_currency: bool | None = None
     cancel_codes_v2: bool | None = None
     include_goods_name: bool | None = None
+    include_settlement: bool | None = None
     quick_retries: bool | None = None
     close_requires_amount: bool | None = None
     max_request_age_s: int | None = None

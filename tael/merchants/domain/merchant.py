@@ -71,6 +71,7 @@ class App:
     include_currency: bool = True  #: `txcurrcd` in query rows; if false it is "", as QFPay once did
     cancel_codes_v2: bool = False  #: `cancel` in query rows as in later documents: 3 refunded, 5 in part
     include_goods_name: bool = False  #: in query rows; one client breaks on quotes inside values
+    include_settlement: bool = False  #: `date_settlement` and `refundable_until` in query rows
     quick_retries: bool = True  #: retry webhooks four times at 30 s intervals first
     close_requires_amount: bool = False  #: so that a captured query cannot be replayed as a close
     max_request_age_s: int | None = None  #: limit on the signed `txdtm`, in the past and in the future

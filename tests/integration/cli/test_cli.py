@@ -68,6 +68,7 @@ def test_a_new_app_has_a_code_and_a_key_that_are_shown_once(operator: Operator) 
         "include_currency": True,
         "cancel_codes_v2": False,
         "include_goods_name": False,
+        "include_settlement": False,
         "quick_retries": True,
         "close_requires_amount": False,
         "max_request_age_s": None,
@@ -99,7 +100,8 @@ def test_settings_that_are_not_named_keep_their_values(operator: Operator) -> No
     operator.run(
         *("app", "add", "--appcode", "SHOP", "--notify-url", "https://shop.example/n", "--notify-offline"),
         *("--return-url", "https://shop.example/r", "--webhook-style", "new", "--no-include-currency"),
-        *("--sha256-only", "--cancel-codes-v2", "--include-goods-name", "--no-quick-retries"),
+        *("--sha256-only", "--cancel-codes-v2", "--include-goods-name"),
+        *("--include-settlement", "--no-quick-retries"),
     )
     before = operator.app("SHOP")
     operator.run("app", "set", "SHOP", "--notify-url", "http://127.0.0.1:9/other?shop=1")
@@ -113,9 +115,10 @@ def test_settings_that_are_not_named_keep_their_values(operator: Operator) -> No
         "sha256_only",
         "cancel_codes_v2",
         "include_goods_name",
+        "include_settlement",
         "quick_retries",
     )
-    assert [getattr(after, name) for name in switches] == [True, False, True, True, True, False]
+    assert [getattr(after, name) for name in switches] == [True, False, True, True, True, True, False]
 
     shown = operator.run_json("app", "set", "SHOP", "--no-notify-offline", "--return-url", "")
     assert (shown["notify_offline"], shown["return_url"]) == (False, None)

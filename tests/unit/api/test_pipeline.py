@@ -11,7 +11,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from tael.api import checkout, openids, trade, users
+from tael.api import checkout, openids, settlements, trade, users
 from tael.api.address_guard import MAX_ADDRESSES, AddressGuard
 from tael.api.exchange import Access, Endpoint, Exchange, Step
 from tael.api.pipeline import BEARER, CALL, CONSENT_LINK, LINK, QUERY, TOOL, serve
@@ -101,7 +101,8 @@ def test_the_steps_of_a_call_with_an_access_token_are_in_their_order() -> None:
 
 def test_every_endpoint_has_one_of_the_lists() -> None:
     endpoints: tuple[Endpoint[Any], ...] = (
-        *trade.calls(NOTHING, NOTHING),
+        *trade.calls(NOTHING, NOTHING, NOTHING),
+        *settlements.calls(NOTHING),
         *users.calls(NOTHING),
         *openids.calls(NOTHING),
         checkout.opening(NOTHING, NOTHING),
@@ -110,6 +111,7 @@ def test_every_endpoint_has_one_of_the_lists() -> None:
     others = dict.fromkeys(("payment", "close", "refund", "reversal"), CALL)
     assert lists == others | {
         "query": QUERY,
+        "settlements": QUERY,
         "checkout": LINK,
         "oauth_code": CONSENT_LINK,
         "openid": TOOL,

@@ -11,6 +11,7 @@ CREATE TABLE app (
     include_currency       boolean NOT NULL DEFAULT true,
     cancel_codes_v2        boolean NOT NULL DEFAULT false,
     include_goods_name     boolean NOT NULL DEFAULT false,
+    include_settlement     boolean NOT NULL DEFAULT false,
     quick_retries          boolean NOT NULL DEFAULT true,
     close_requires_amount  boolean NOT NULL DEFAULT false,
     max_request_age_s      integer,
