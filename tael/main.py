@@ -222,7 +222,18 @@ def application(
     services: Services, max_form_bytes: int | None = None, max_per_second_of_address: int = 0
 ) -> "Starlette":
     """The application of an API process. `max_per_second_of_address` 0 is no limit."""
-    from tael.api import checkout, health, notices, oauth, openids, settlements, sign_up, trade, users
+    from tael.api import (
+        checkout,
+        health,
+        notices,
+        oauth,
+        openids,
+        settlements,
+        sign_up,
+        trade,
+        trade_bill,
+        users,
+    )
     from tael.api.address_guard import AddressGuard
     from tael.api.app import create_app
     from tael.api.exchange import Access
@@ -255,6 +266,9 @@ def application(
         (
             *trade.calls(payments, links, store.settlements),
             *settlements.calls(store.settlements),
+            *trade_bill.calls(
+                trade_bill.BillContext(store.database, store.transactions, store.settlements, payments.clock)
+            ),
             *sign_up.calls(applying),
             *openids.calls(payments.wallets),
             *users.calls(payments),

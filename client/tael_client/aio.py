@@ -114,6 +114,10 @@ class AsyncClient:
         """See `Client.settlements`."""
         return await self._run(self._core.settlements(first, last, wallet))
 
+    async def trade_bill(self, day: date, *, mchid: str = "") -> bytes:
+        """See `Client.trade_bill`."""
+        return await self._run(self._core.trade_bill(day, mchid))
+
     # ---- waiting -------------------------------------------------------------------------------------------
 
     async def pay_and_wait(
@@ -155,7 +159,7 @@ class AsyncClient:
 
     async def _send(self, step: Send) -> Reply | NotSent | NoAnswer:
         request = request_of(step, self._base_url, self._timeouts)
-        collected = Collected()
+        collected = Collected(step)
         try:
             response = await self._http.send(request, stream=True, follow_redirects=False)
             try:

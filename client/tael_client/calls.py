@@ -143,6 +143,18 @@ def settlements(
     return Call("/settlement/v1/query", params, reading.settlements, is_query=True, method="GET")
 
 
+def trade_bill(day: date, of_mchid: str, at: datetime | None = None) -> Call[bytes]:
+    """`of_mchid` is "" for all merchants of the app. `at` as for a query."""
+    day_text(day)
+    params = {
+        "mchid": of_mchid,
+        "txdtm": "" if at is None else wire_text(at),
+        "trade_date": day.isoformat(),
+    }
+    path = "/download/v1/trade_bill"
+    return Call(path, params, reading.no_file, is_query=True, method="GET", read_file=bytes)
+
+
 def day_text(day: date) -> str:
     """YYYYMMDD. A datetime is refused: which day it is depends on the time zone."""
     if isinstance(day, datetime):

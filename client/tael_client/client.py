@@ -136,6 +136,13 @@ class Client:
         """
         return self._run(self._core.settlements(first, last, wallet))
 
+    def trade_bill(self, day: date, *, mchid: str = "") -> bytes:
+        """The bill of a day in UTC+8 that is over: a zip with a CSV and a JSON file for each merchant of the app.
+
+        `mchid` selects one merchant. The client's own is not used.
+        """
+        return self._run(self._core.trade_bill(day, mchid))
+
     # ---- waiting -------------------------------------------------------------------------------------------
 
     def pay_and_wait(
@@ -182,7 +189,7 @@ class Client:
 
     def _send(self, step: Send) -> Reply | NotSent | NoAnswer:
         request = request_of(step, self._base_url, self._timeouts)
-        collected = Collected()
+        collected = Collected(step)
         try:
             response = self._http.send(request, stream=True, follow_redirects=False)
             try:

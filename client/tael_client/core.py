@@ -66,6 +66,10 @@ class Core:
         at = self.now() if self.date_queries else None
         return exchange(calls.settlements(first, last, wallet, self.mchid, at), self.rules)
 
+    def trade_bill(self, day: date, of_mchid: str) -> Script[bytes]:
+        at = self.now() if self.date_queries else None
+        return exchange(calls.trade_bill(day, of_mchid, at), self.rules)
+
     def query(self, filters: Filters, page: int, page_size: int) -> Script[QueryPage]:
         at = self.now() if self.date_queries else None
         return exchange(calls.query(filters, page, page_size, self.mchid, at), self.rules)

@@ -34,6 +34,8 @@ REPEAT_RESTS_S: Final = (0.5, 2.0, 5.0)
 MAX_ATTEMPTS: Final = 10
 MAX_RETRY_AFTER_S: Final = 10
 TOO_MANY_REQUESTS: Final = 429
+#: A refusal is JSON, which cannot begin so.
+ZIP_BEGINNING: Final = b"PK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Call(Generic[Answer_co]):
     echoed: Mapping[str, str] = field(default_factory=dict)
     is_query: bool = False
     method: Literal["POST", "GET"] = "POST"
+    read_file: Callable[[bytes], Answer_co] | None = None  #: for a call whose result is a zip file
 
 
 def signed_request(call: Call[Any], credentials: Credentials) -> Send:
@@ -79,7 +82,8 @@ def signed_request(call: Call[Any], credentials: Credentials) -> Send:
     }
     form, text = urlencode(params), signing_text(params)
     if call.method == "GET":
-        return Send(f"{call.path}?{form}", headers, b"", text, "GET")
+        wants_file = call.read_file is not None
+        return Send(f"{call.path}?{form}", headers, b"", text, "GET", wants_file)
     headers["Content-Type"] = "application/x-www-form-urlencoded"
     return Send(call.path, headers, form.encode(), text)
 
@@ -148,6 +152,10 @@ def read_reply(reply: Reply, call: Call[Answer], rules: Rules) -> Answer:
     credentials = rules.credentials
     if reply.sign and not is_signed(reply.body, reply.sign, credentials.key, credentials.response_sign_type):
         raise AnswerNotProven("the signature of the response is wrong")
+    if call.read_file is not None and reply.body.startswith(ZIP_BEGINNING):
+        if reply.status != 200 or not (reply.sign or not rules.signed_answers):
+            raise AnswerNotProven(f"HTTP {reply.status} with a file that is not signed")
+        return call.read_file(reply.body)
     try:
         members = reading.json_object(reply.body)
         if "notify_type" in members:

@@ -33,7 +33,7 @@ PROTOCOL_NAMES: Final = (
     | KIND_NAMES
     | UNSIGNED_NAMES
     | {"start_time", "end_time", "page", "page_size", "notify_type", "txzone"}
-    | {"date_start", "date_end", "paymethod"}
+    | {"date_start", "date_end", "paymethod", "trade_date"}
 )
 
 #: Forbidden in `more`: parameters that would make it another kind of signed text.

@@ -234,3 +234,8 @@ def _minor(members: Members, name: str) -> int:
     if not SIGNED_DIGITS.fullmatch(value):
         raise ValueError(f"{name} is not a whole number")
     return int(value)
+
+
+def no_file(members: Members) -> bytes:
+    """A call for a file was answered with JSON and 0000."""
+    raise ValueError("there is no file")

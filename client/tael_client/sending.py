@@ -16,6 +16,8 @@ from tael_client.steps import NoAnswer, NotSent, Reply, Send
 
 #: A page of 100 rows has about 50 kB. Longer responses are not read to the end.
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+#: The same for a file.
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 SIGN_HEADER: Final = "X-QF-SIGN"
 
 #: Raised by httpx before a byte of the request is sent.
@@ -40,7 +42,11 @@ def request_of(step: Send, base_url: str, timeouts: Timeouts) -> httpx.Request:
     return httpx.Request(
         step.method,
         base_url + step.path,
-        headers={**step.headers, "Accept": "application/json", "Accept-Encoding": "identity"},
+        headers={
+            **step.headers,
+            "Accept": "application/zip, application/json" if step.wants_file else "application/json",
+            "Accept-Encoding": "identity",
+        },
         content=step.body,
         extensions={"timeout": timeouts.for_httpx().as_dict()},
     )
@@ -49,13 +55,14 @@ def request_of(step: Send, base_url: str, timeouts: Timeouts) -> httpx.Request:
 class Collected:
     """Collects the body of a response. `add` raises TooLong."""
 
-    def __init__(self) -> None:
+    def __init__(self, step: Send) -> None:
         self._body = bytearray()
+        self._max_bytes = MAX_FILE_BYTES if step.wants_file else MAX_ANSWER_BYTES
 
     def add(self, chunk: bytes) -> None:
         self._body += chunk
-        if len(self._body) > MAX_ANSWER_BYTES:
-            raise TooLong(f"the response is longer than {MAX_ANSWER_BYTES} bytes")
+        if len(self._body) > self._max_bytes:
+            raise TooLong(f"the response is longer than {self._max_bytes} bytes")
 
     def reply(self, response: httpx.Response) -> Reply:
         headers = response.headers
@@ -73,7 +80,7 @@ def seconds_of(retry_after: str) -> int:
 
 
 class TooLong(Exception):
-    """The response exceeds `MAX_ANSWER_BYTES`."""
+    """The response exceeds its limit."""
 
 
 #: Exceptions that end a sending without a response.

@@ -20,6 +20,7 @@ class Send:
     body: bytes
     signed_text: str = field(repr=False)
     method: Literal["POST", "GET"] = "POST"
+    wants_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)

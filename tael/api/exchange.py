@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 from starlette.requests import Request
 
 from tael.api.address_guard import AddressGuard
+from tael.api.downloads import Download
 from tael.api.uploads import UploadMemory
 from tael.api.wire import FilePart, Parameters
 from tael.base.clock import Clock
@@ -49,7 +50,7 @@ class Endpoint(Generic[Verified]):
     methods: tuple[str, ...]
     name: str  #: in the log
     call: Call  #: in the texts of errors; `check_grant` checks the operation of this name
-    handler: Callable[[Verified], Awaitable[Members | Redirect]]
+    handler: Callable[[Verified], Awaitable[Members | Redirect | Download]]
     steps: tuple[Step, ...]
     is_page: bool = False  #: called by a page of ours, not by a merchant's server
 
@@ -88,4 +89,4 @@ class Exchange:
     merchant: Merchant | None = None  #: select_merchant
     signer: App | None = None  #: sign_responses: its key signs the response, from this step on
     user: UserAccess | None = None  #: authenticate_user: for whom the access token is
-    members: Members | Redirect | None = None  #: call_handler: of the response
+    members: Members | Redirect | Download | None = None  #: call_handler: of the response

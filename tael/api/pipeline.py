@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
 from tael.api import steps
+from tael.api.downloads import Download, download_response
 from tael.api.exchange import Access, Endpoint, Exchange, Redirect, Step
 from tael.api.request_body import BodyTooLarge, peer_of
 from tael.api.wire import answer
@@ -98,6 +99,22 @@ APPLICATION_QUERY: Final[tuple[Step, ...]] = (
     steps.call_app_handler,
 )
 
+#: What an app reads of all its merchants. It changes nothing: it works during maintenance and cannot be denied.
+APP_QUERY: Final[tuple[Step, ...]] = (
+    steps.limit_address,
+    steps.read_body,
+    steps.read_call,
+    steps.identify,
+    steps.verify_call,
+    steps.check_reading,
+    steps.check_address,
+    steps.check_age,
+    steps.limit_app,
+    steps.sign_responses,
+    steps.check_app,
+    steps.call_app_handler,
+)
+
 #: A checkout link, posted by its page. A payer's browser sends it, from any address, and cannot verify a signature. It
 #: does not count for the merchant: a payer can send the same link any number of times.
 LINK: Final[tuple[Step, ...]] = (
@@ -156,19 +173,23 @@ async def serve(request: Request, endpoint: Endpoint[Any], access: Access) -> Re
         try:
             for step in endpoint.steps:
                 exchange = await step(exchange)
-            return _completed(exchange)
+            return await _completed(exchange)
         except ClientDisconnect:
             raise
         except Exception as error:
             return refusal(error, exchange)
 
 
-def _completed(exchange: Exchange) -> Response:
+async def _completed(exchange: Exchange) -> Response:
     result = exchange.members
     assert result is not None  # the last step of every list has set it
-    if isinstance(result, Redirect):
-        return RedirectResponse(result.url, 302, REDIRECT_HEADERS)
-    return answer(result, exchange.signer)
+    match result:
+        case Redirect(url):
+            return RedirectResponse(url, 302, REDIRECT_HEADERS)
+        case Download():
+            return await download_response(result, exchange.signer)
+        case _:
+            return answer(result, exchange.signer)
 
 
 def refusal(error: Exception, exchange: Exchange) -> Response:

@@ -14,7 +14,7 @@ from tael.api.wire import multipart_boundary, read_parameters
 from tael.audit_log.domain.entry import Origin
 from tael.merchants import credential_cache
 from tael.merchants.credential_cache import AppContext
-from tael.merchants.domain.merchant import Operation
+from tael.merchants.domain.merchant import Merchant, Operation
 from tael.oauth.access import user_access
 from tael.qfpay import fields
 from tael.qfpay.errors import BadField, UnreadableMessage
@@ -187,6 +187,14 @@ async def select_merchant(exchange: Exchange) -> Exchange:
 async def limit_merchant(exchange: Exchange) -> Exchange:
     """The merchant is within its limits of requests. Only verified requests count. Raises RateLimited."""
     await exchange.access.rate_limiter.admit(known(exchange.merchant))
+    return exchange
+
+
+async def limit_app(exchange: Exchange) -> Exchange:
+    """The app is within the deployment's limits of requests, for calls that select no merchant. Raises RateLimited."""
+    appcode = known(exchange.context).app.appcode
+    # Counted under a name of its own, which no merchant can have.
+    await exchange.access.rate_limiter.admit(Merchant(f"app:{appcode}", appcode, "", ""))
     return exchange
 
 

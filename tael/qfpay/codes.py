@@ -19,6 +19,7 @@ Call = Literal[
     "uploadcert",
     "merchant",
     "settlements",
+    "trade_bill",
     "oauth_code",
     "openid",
     "baseinfo",

@@ -28,6 +28,7 @@ SYSSN: Final = re.compile(r"[0-9]{1,40}")
 AMOUNT: Final = re.compile(r"[1-9][0-9]{0,10}")
 MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 DAY: Final = re.compile(r"[0-9]{8}")
+DAY_WITH_DASHES: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 PAY_TYPE: Final = re.compile(r"[0-9]{6}")
 RESPCD: Final = re.compile(r"[0-9]{4}")
 #: No legitimate client sends a longer number.
@@ -291,10 +292,10 @@ def moment(params: Params, name: str) -> datetime | None:
     return at
 
 
-def day(params: Params, name: str, spellings: Sequence[str]) -> date:
-    """A day of the calendar in UTC+8, required."""
-    what = "a day written YYYYMMDD"
-    value = shaped({name: spelled(params, name, spellings)}, name, DAY, what, required=True)
+def day(params: Params, name: str, spellings: Sequence[str], shape: re.Pattern[str] = DAY) -> date:
+    """A day of the calendar in UTC+8, required. `shape` is `DAY` or `DAY_WITH_DASHES`."""
+    what = f"a day written {'YYYYMMDD' if shape is DAY else 'YYYY-MM-DD'}"
+    value = shaped({name: spelled(params, name, spellings)}, name, shape, what, required=True)
     try:
         read = date.fromisoformat(value)
     except ValueError:

@@ -63,8 +63,9 @@ NO_REQUEST: Final = WEBHOOK | {PAYSOURCE, APP_CODE}
 #: A payer's code from WeChat. Calls that need little else refuse it.
 PAYERS_CODE: Final = frozenset({"code"})
 UNDO: Final = ORDER | {"syssn", "txamt"}
-#: Parameters of queries of settlements only. Calls that need little else refuse them.
-PERIOD: Final = frozenset({*fields.DATE_START, *fields.DATE_END})
+#: Parameters of queries of settlements and of bills only. Calls that need little else refuse them.
+RANGE: Final = frozenset({*fields.DATE_START, *fields.DATE_END})
+PERIOD: Final = RANGE | {"trade_date"}
 #: Parameters of calls about transactions. Their signed texts are refused by the calls about merchants.
 TRANSACTION: Final = OPENING | FILTERS | {"out_trade_no", "syssn", "pay_type", "txamt"}
 #: Fields of an application.
@@ -121,8 +122,13 @@ CALL_NAMES: Final[Mapping[Call, Names]] = {
         foreign=NO_REQUEST,
     ),
     "settlements": Names(
-        read=MERCHANT | PERIOD | {"paymethod", "txdtm"},
-        refused=TRANSACTION | SIGN_UP_FIELDS | PAYERS_CODE,
+        read=MERCHANT | RANGE | {"paymethod", "txdtm"},
+        refused=TRANSACTION | SIGN_UP_FIELDS | PAYERS_CODE | {"trade_date"},
+        foreign=NO_REQUEST,
+    ),
+    "trade_bill": Names(
+        read=MERCHANT | {"trade_date", "txdtm"},
+        refused=TRANSACTION | SIGN_UP_FIELDS | PAYERS_CODE | RANGE | {"paymethod"},
         foreign=NO_REQUEST,
     ),
     # A merchant's page may have parameters of any name, so only those that mark another message are refused.

@@ -1,11 +1,13 @@
-"""Queries of settlements: the request, and the values that are read from the documented example."""
+"""Queries of settlements and bills: the requests, and what is read from the responses."""
 
 import hashlib
+import json
 from datetime import date, datetime
 from typing import Final
 
+import httpx
 import pytest
-from tael_client import OutcomeUnknown, Settlement
+from tael_client import AnswerNotProven, OutcomeUnknown, Refused, Settlement
 
 from tests.client.world import KEY, MCHID, NOW, Members, Shop, page, signed, verdict
 
@@ -91,3 +93,54 @@ def test_a_range_is_days_in_their_order(shop: Shop) -> None:
     with pytest.raises(TypeError, match="without a time"):
         shop.do("settlements", datetime(2016, 2, 1, tzinfo=NOW.tzinfo), DAYS[1])
     assert shop.server.asked == []
+
+
+# ---- bills -------------------------------------------------------------------------------------------------------
+
+FILE: Final = b"PK\x03\x04 and more"
+BILL_DAY: Final = date(2016, 2, 29)
+
+
+def signed_file(content: bytes = FILE, key: str = KEY, status: int = 200) -> httpx.Response:
+    sign = hashlib.md5(content + key.encode()).hexdigest().upper()
+    return httpx.Response(status, headers={"X-QF-SIGN": sign}, content=content)
+
+
+def test_a_bill_is_of_the_whole_app_or_of_a_merchant_that_is_named(shop: Shop) -> None:
+    shop.server.will(signed_file(), signed_file())
+    assert shop.do("trade_bill", BILL_DAY) == FILE
+    assert shop.do("trade_bill", BILL_DAY, mchid="mch2") == FILE
+    app, merchant = shop.server.asked
+    assert (app.call, app.params) == ("/download/v1/trade_bill", {"trade_date": "2016-02-29"})
+    assert merchant.params == {"trade_date": "2016-02-29", "mchid": "mch2"}
+    assert app.headers["Accept"] == "application/zip, application/json"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        signed_file(key="another"),
+        httpx.Response(200, content=FILE),
+        signed_file(status=500),
+        httpx.Response(200, content=json.dumps(verdict("0000")).encode()),
+    ],
+)
+def test_a_file_counts_only_with_its_signature(shop: Shop, wrong: httpx.Response) -> None:
+    shop.server.will(*[wrong] * 3)
+    with pytest.raises(AnswerNotProven):
+        shop.do("trade_bill", BILL_DAY)
+
+
+def test_a_refusal_and_an_answer_without_a_file_are_no_bill(shop: Shop) -> None:
+    shop.server.will(signed(verdict("1104")))
+    with pytest.raises(Refused):
+        shop.do("trade_bill", BILL_DAY)
+    shop.server.will(*[signed(verdict("0000"))] * 3)
+    with pytest.raises(OutcomeUnknown, match="there is no file"):
+        shop.do("trade_bill", BILL_DAY)
+
+
+def test_a_file_is_no_result_of_another_call(shop: Shop) -> None:
+    shop.server.will(*[signed_file()] * 3)
+    with pytest.raises(OutcomeUnknown):
+        shop.do("settlements", *DAYS)

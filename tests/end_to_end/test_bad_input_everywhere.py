@@ -27,7 +27,7 @@ from tests.support.routes import ROUTES_ONLY
 
 TRADE: Final = tuple(f"/trade/v1/{call}" for call in CALLS)
 APPLICATION: Final = ("/mch/v1/signup", "/mch/v1/uploadcert", "/mch/v1/query")
-SETTLEMENTS: Final = ("/settlement/v1/query",)
+SETTLEMENTS: Final = ("/settlement/v1/query", "/download/v1/trade_bill")
 OAUTH: Final = ("/oauth/v2/authorize", "/oauth/v2/access_token")
 USER: Final = ("/user/v1/baseinfo", "/user/v1/tradelist")
 OPENIDS: Final = ("/tool/v1/get_weixin_oauth_code", "/tool/v1/get_weixin_openid")

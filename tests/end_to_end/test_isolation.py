@@ -3,6 +3,7 @@
 The routes come from the router: one without a rule here fails. Nothing that belongs to the victim is shown or changed.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -22,7 +23,7 @@ from tests.end_to_end.applications import signed_up
 from tests.end_to_end.checkout import choose, link_params, open_link, opened, signed
 from tests.end_to_end.merchant import FORM, MOMENT, Merchant, digest, new_reference, send, signed_text
 from tests.end_to_end.rig import Demo
-from tests.end_to_end.settlements import SETTLEMENTS, import_settlement, signed_get
+from tests.end_to_end.settlements import BILL, SETTLEMENTS, bill_rows, import_settlement, signed_get
 from tests.support.documents import MULTIPART, multipart, png
 from tests.support.http_calls import Answer
 from tests.support.routes import ROUTES_ONLY
@@ -108,6 +109,16 @@ def settlements(sender: Merchant, victim: Victim) -> Iterator[Answer]:
     yield signed_get(sender, SETTLEMENTS, mchid=sender.mchid, **days)
 
 
+def bills(sender: Merchant, victim: Victim) -> Iterator[Answer]:
+    """Of the merchant that is named, about the day of the victim's first order; with the rows of a file as text."""
+    day = str(victim.orders[0]["sysdtm"])[:10]
+    answer = signed_get(sender, BILL, mchid=sender.mchid, trade_date=day)
+    if answer.status == 200 and answer.body.startswith(b"PK"):
+        members = json.dumps({"respcd": "0000", "data": bill_rows(answer.body)}, ensure_ascii=False)
+        answer = replace(answer, body=members.encode())
+    yield answer
+
+
 def sign_ups(sender: Merchant, victim: Victim) -> Iterator[Answer]:
     """As the victim's business, in the sender's app: a merchant of its own, if it may sign up any."""
     params = application_form(username=victim.username)
@@ -156,6 +167,7 @@ SIGNED: Final[dict[str, Requests]] = {
     "/trade/v1/reversal": calls("reversal", txamt=AMOUNT),
     "/trade/v1/query": queries,
     SETTLEMENTS: settlements,
+    BILL: bills,
     "/mch/v1/signup": sign_ups,
     "/mch/v1/uploadcert": uploads,
     "/mch/v1/query": merchant_queries,
@@ -190,6 +202,7 @@ def victim(demo: Demo, shop: Merchant, tmp_path_factory: pytest.TempPathFactory)
     given = {"goods_name": SUBJECT, "txamt": AMOUNT}
     paid, pending = ("800151", "800208"), ("800201", "800151")
     opened_orders = [shop.paid(pay_type, **given) for pay_type in paid]
+    demo.advance(timedelta(hours=25, minutes=1).total_seconds())  # until the bill of their day is ready
     opened_orders += [shop.open(pay_type, **given) for pay_type in pending]
     orders = tuple(order.members for order in opened_orders)
     link = opened(shop, goods_name=SUBJECT, txamt=AMOUNT)
@@ -200,6 +213,7 @@ def victim(demo: Demo, shop: Merchant, tmp_path_factory: pytest.TempPathFactory)
     import_settlement(shop, tmp_path_factory.mktemp("victim") / "settled", "20260105", settled)
     victim = Victim(shop, orders, username, (page, link), demo.openid())
     assert shown(next(settlements(shop, victim)), victim)
+    assert str(orders[0]["syssn"]) in numbers_in(next(bills(shop, victim)))
     return victim
 
 
@@ -314,7 +328,7 @@ def test_a_users_code_and_tokens_are_of_one_app_and_one_merchant(
     assert refreshed == [400] * len(wrong)
 
     now = demo.now()
-    times = {"start_time": (now - timedelta(days=1)).strftime(MOMENT), "end_time": now.strftime(MOMENT)}
+    times = {"start_time": (now - timedelta(days=2)).strftime(MOMENT), "end_time": now.strftime(MOMENT)}
     paid = {str(order["syssn"]) for order in victim.orders[:2]}
     for reader, token, sees in (
         (theirs, tokens, paid),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.merchant import Merchant
+from tests.end_to_end.merchant import Merchant, digest
 from tests.end_to_end.rig import Demo, Members, eventually
-from tests.end_to_end.settlements import SETTLEMENTS, import_settlement, signed_get
+from tests.end_to_end.settlements import BILL, SETTLEMENTS, bill_rows, import_settlement, signed_get
 from tests.support.commands import run_tael
 
 
@@ -89,3 +89,19 @@ def test_a_settlement_is_in_the_merchants_queries(demo: Demo, shop: Merchant, tm
         shown = shop.row(opened["syssn"])
     assert shown["date_settlement"] == "2026-01-06"
     assert shown["refundable_until"] > shown["paydtm"]
+
+
+def test_a_bill_has_what_the_queries_of_its_day_have(demo: Demo, shop: Merchant) -> None:
+    """The app's settings for rows of queries do not apply to bills, which always have all members."""
+    opened = shop.paid("800208", product_name="=1+1")
+    day = opened["sysdtm"][:10]
+    early = shop.proven(signed_get(shop, BILL, trade_date=day))
+    assert (early.respcd, "trade_date" in early["respmsg"]) == ("1104", True)
+    demo.advance(25 * 3600)
+
+    answer = signed_get(shop, BILL, trade_date=day)
+    assert answer.sign == digest(answer.body + shop.key.encode())
+    row = shop.row(opened["syssn"])
+    (billed,) = [each for each in bill_rows(answer.body) if each["syssn"] == opened["syssn"]]
+    assert {name: billed[name] for name in row} == row
+    assert (billed["goods_name"], billed["amount"], billed["state"]) == ("=1+1", "10.00", "PAID")

@@ -92,6 +92,7 @@ GOOD: Final = {
     "sign_type": "MD5",
     "start_time": TIME,
     "sub_openid": "oPayer",
+    "trade_date": "2025-12-31",
     "syssn": SYSSN,
     "txamt": "1",
     "txcurrcd": "HKD",
@@ -123,6 +124,7 @@ WHOLE: Final = (
     ("app_code", "mchid", "redirect_uri"),
     ("code", "mchid"),
     ("date_end", "date_start", "mchid"),
+    ("mchid", "trade_date"),
 )
 
 
@@ -189,6 +191,7 @@ CALL_FIELDS: Final[Mapping[Call, tuple[Params, dict[str, str | None]]]] = {
         {"date_start": "20260101", "date_end": "20260131"},
         {"mchid": MCHID, "paymethod": "2", "Date_start": "20260101", "txdtm": TIME},
     ),
+    "trade_bill": ({"trade_date": "2025-12-31"}, {"mchid": MCHID, "txdtm": TIME}),
     "oauth_code": (
         {"app_code": APPCODE, "redirect_uri": "https://shop.example/pay?a=1&b=2"},
         {"mchid": MCHID, "sign_type": "MD5"},

@@ -22,6 +22,7 @@ ROUTES_ONLY: Final = cast(
             unmatched_payments=None,
             differences=None,
             settlements=None,
+            transactions=None,
             users=None,
             grants=None,
             sign_in_attempts=None,

@@ -49,6 +49,7 @@ from tael.qfpay.requests import (
     read_reversal,
 )
 from tael.qfpay.settlements import read_settlement_query
+from tael.qfpay.trade_bills import read_trade_bill
 from tests.support.values import MCHID, NOW, a_merchant, an_app
 
 KEY: Final = "5f1ce3a09d5b4f0e8a7d1c2b3a495867"
@@ -72,6 +73,7 @@ READERS: Final[Mapping[Call, Callable[[AuthenticatedRequest], object]]] = {
     "reversal": read_reversal,
     "query": read_query,
     "settlements": read_settlement_query,
+    "trade_bill": lambda request: read_trade_bill(request.params, request.context, NOW),
     "oauth_code": read_oauth_link,
     "openid": read_code,
 }

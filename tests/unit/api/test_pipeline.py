@@ -11,10 +11,10 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from tael.api import checkout, openids, settlements, trade, users
+from tael.api import checkout, openids, settlements, trade, trade_bill, users
 from tael.api.address_guard import MAX_ADDRESSES, AddressGuard
 from tael.api.exchange import Access, Endpoint, Exchange, Step
-from tael.api.pipeline import BEARER, CALL, CONSENT_LINK, LINK, QUERY, TOOL, serve
+from tael.api.pipeline import APP_QUERY, BEARER, CALL, CONSENT_LINK, LINK, QUERY, TOOL, serve
 from tael.api.steps import limit_address, read_body, read_call, read_link
 from tael.base.cipher import Cipher
 from tael.base.errors import NotAllowed, NotAuthentic, RateLimited
@@ -62,6 +62,13 @@ def test_the_steps_of_a_query_are_in_their_order() -> None:
     assert names(QUERY) == (*AUTHENTICATED, "call_handler")
 
 
+def test_the_steps_of_a_query_of_an_app_are_in_their_order() -> None:
+    assert names(APP_QUERY) == (
+        *AUTHENTICATED[:8],
+        *("limit_app", "sign_responses", "check_app", "call_app_handler"),
+    )
+
+
 def test_the_steps_of_the_other_calls_are_in_their_order() -> None:
     assert names(CALL) == (*AUTHENTICATED, "check_open", "check_grant", "call_handler")
 
@@ -103,6 +110,7 @@ def test_every_endpoint_has_one_of_the_lists() -> None:
     endpoints: tuple[Endpoint[Any], ...] = (
         *trade.calls(NOTHING, NOTHING, NOTHING),
         *settlements.calls(NOTHING),
+        *trade_bill.calls(NOTHING),
         *users.calls(NOTHING),
         *openids.calls(NOTHING),
         checkout.opening(NOTHING, NOTHING),
@@ -112,6 +120,7 @@ def test_every_endpoint_has_one_of_the_lists() -> None:
     assert lists == others | {
         "query": QUERY,
         "settlements": QUERY,
+        "trade_bill": APP_QUERY,
         "checkout": LINK,
         "oauth_code": CONSENT_LINK,
         "openid": TOOL,

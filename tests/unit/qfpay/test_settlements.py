@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 
 from tael.merchants.credential_cache import AppContext
+from tael.qfpay.codes import Call
 from tael.qfpay.errors import BadField
 from tael.qfpay.requests import CALL_NAMES, AuthenticatedRequest
 from tael.qfpay.settlements import SettlementQuery, read_settlement_query
@@ -67,12 +68,16 @@ def test_a_wrong_parameter_is_named(changes: dict[str, str], field: str) -> None
     assert field in refused.value.english
 
 
-def test_a_query_of_settlements_has_one_meaning() -> None:
+@pytest.mark.parametrize(
+    ("own", "params"), [("settlements", DAYS), ("trade_bill", {"trade_date": "2026-01-02"})]
+)
+def test_a_call_of_a_period_has_one_meaning(own: Call, params: dict[str, str]) -> None:
     """The path is not signed: of the other calls, those that could read the merchant refuse the days."""
-    params = {"mchid": MCHID} | DAYS
-    assert misread(params, CALL_NAMES["settlements"]) == ""
-    for call in ("query", "merchant", "uploadcert", "openid", "signup"):
-        assert misread(params, CALL_NAMES[call]) in {"date_end", "mchid"}
+    signed = {"mchid": MCHID} | params
+    assert misread(signed, CALL_NAMES[own]) == ""
+    others: set[Call] = {"query", "merchant", "uploadcert", "openid", "signup", "settlements", "trade_bill"}
+    for call in others - {own}:
+        assert misread(signed, CALL_NAMES[call]) in signed
 
 
 def test_the_number_at_wechat_pay_is_the_sub_merchants_or_a_direct_merchants_own() -> None:
