@@ -21,7 +21,7 @@ from tael.payments.store.rows import REFUND
 from tael.statements.domain.remittance import Remittance
 from tael.statements.files import read_file
 from tael.statements.imports import ImportOptions, import_statement
-from tael.statements.store.remittances import write_remittances
+from tael.statements.store.remittances import REMITTANCE
 from tael.statements.store.settlements import DAYS
 from tests.integration.api.test_rate_limits import gateway, signed
 from tests.support.alipay import TestClock
@@ -70,8 +70,7 @@ DIRECT: Final = replace(
 
 
 async def store_remittances(store: Store, *remittances: Remittance) -> None:
-    async with store.database.transaction() as connection:
-        await write_remittances(connection, remittances)
+    await store.database.execute(REMITTANCE.insert(), *REMITTANCE.arrays(remittances, REMITTANCE.columns))
 
 
 async def with_the_example(store: Store) -> None:
