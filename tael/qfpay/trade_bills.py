@@ -90,6 +90,7 @@ class BillColumns:
         *("amount", "fee", "state", "respcd", "errmsg", "cancel", "refunded_amt", "paydtm"),
         *("date_settlement", "refundable_until", "chnlsn", "cardcd", "txdtm", "goods_name"),
     )
+    printed = headings
     numbers: Collection[str] = frozenset({"amount", "fee"})
 
     def cells(self, row: BillRow) -> Sequence[Cell]:

@@ -1,4 +1,4 @@
-"""Both wallets' statements of a day are fetched by the worker: their lines agree with the merchant's queries.
+"""Both wallets' statements of a day are fetched by the worker: they agree with the merchant's queries and our rows.
 
 What was paid is remitted on one of the next days.
 """
@@ -21,25 +21,32 @@ def statements_of(demo: Demo, account: str, day: str) -> list[Members]:
 
 
 @pytest.mark.parametrize(
-    ("wallet", "pay_type", "scene"), [("wechat", "800208", "both"), ("alipay", "800108", "offline")]
+    ("wallet", "pay_type", "scene", "rate_ppm"),
+    [("wechat", "800208", "both", "6000"), ("alipay", "800108", "offline", "8000")],
 )
 def test_a_statement_agrees_with_the_merchants_rows(
-    demo: Demo, shop: Merchant, wallet: str, pay_type: str, scene: str
+    demo: Demo, shop: Merchant, wallet: str, pay_type: str, scene: str, rate_ppm: str
 ) -> None:
     demo.advance(86_400)  # a day that is not closed
-    day = demo.now().date().isoformat()
+    day, next_day = (f"{demo.now().date() + timedelta(days=days)}" for days in (0, 1))
     opened = shop.paid(pay_type)
-    refunded = shop.refund_and_wait(opened, "300")
+    refunded = shop.refund_and_wait(opened, "301")
+    shop.refund_and_wait(opened, "7")
+    shop.reversed(pay_type)
     (account,) = [
         row["account_id"]
         for row in demo.ask("account", "list", "--mchid", shop.mchid)
         if (row["wallet"], row["scene"]) == (wallet, scene)
     ]
+    demo.ask("account", "set", account, "--wallet-fee-rate-ppm", rate_ppm)
     early = run_tael("statement", "fetch", account, "--day", day, "--data", str(demo.folder))
     assert (early.returncode, early.stderr) == (1, "tael: the wallet has not made the file yet\n")
     demo.ask("statement", "schedule", account)
     demo.advance(34 * 3600)  # past 10:00 of the next day
     (fetched,) = eventually(lambda: statements_of(demo, account, day), bool)
+    # The next day is without transactions, and shows that nothing of this day is missing.
+    demo.advance(36 * 3600)
+    eventually(lambda: statements_of(demo, account, next_day), bool)
     run_tael("statement", "unschedule", account, "--data", str(demo.folder))
     again = demo.ask("statement", "fetch", account, "--day", day)
     shown = demo.ask("statement", "show", fetched["statement_id"], "--limit", "1000")
@@ -50,6 +57,12 @@ def test_a_statement_agrees_with_the_merchants_rows(
         row, line = shop.row(syssn), lines[syssn]
         assert (line["type"], line["amount_minor"]) == (kind, int(row["txamt"]))
         assert line["currency"] == row["txcurrcd"]
+    runs = demo.ask("reconcile", "run", "--account", account)
+    assert [each["differences"] for each in runs] == [{}] * len(runs)
+    (run,) = [each for each in runs if each["statement_id"] == fetched["statement_id"]]
+    assert run["matched"] == len(shown["content"])
+    assert run["theirs"] == run["ours"]
+    assert run["ours"][0]["refunds"] >= 3
     assert_remitted(demo, account, day, int(shop.row(opened["syssn"])["txamt"]))
 
 

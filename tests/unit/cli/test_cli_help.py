@@ -22,6 +22,7 @@ ORDER_OF_USE = [
         "unmatched",
         "ledger",
         "statement",
+        "reconcile",
         "settlement",
         "audit",
         "maintenance",
