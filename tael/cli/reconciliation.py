@@ -20,6 +20,7 @@ from tael.cli.reconciliation_rows import (
 )
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.main import clock_of, payments_over, reconciliation_over
+from tael.merchants.domain.account import UnknownProtocol
 from tael.operations.store import Store
 from tael.reconciliation.domain.difference import Difference, DifferenceKind
 from tael.reconciliation.domain.reconciliation import Reconciliation
@@ -96,7 +97,10 @@ def _run(
         runs = [await reconcile_statement(each, context, origin) for each in statements]
         return [each.run for each in runs if each is not None]
 
-    return with_channels(data, work, note_nothing)
+    try:
+        return with_channels(data, work, note_nothing)
+    except UnknownProtocol as error:
+        raise refused(str(error), UNUSABLE) from error
 
 
 @reconciliation.command("list")

@@ -181,6 +181,43 @@ async def test_the_order_in_which_statements_come_does_not_matter(
     assert [row[:2] for row in await states(scene.store)] == [(DifferenceKind.MISSING_THERE, payment.syssn)]
 
 
+async def on_days(scene: Scene, *days: int) -> None:
+    """Empty statements of these days after `DAY`, each reconciled before the next one comes."""
+    for each in days:
+        await stored(scene.store, [], day=DAY + each * ONE_DAY)
+        await run_due(scene)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 2, 3, 0)], ids=["in order", "its own day last"])
+async def test_a_movement_that_was_booked_late_is_found_once(scene: Scene, order: tuple[int, ...]) -> None:
+    """The wallet has it on the first day; we heard of it two days later. Another one is missing on the second day."""
+    late, other = [await paid(scene.store, a_payment()) for _ in range(2)]
+    sql = "UPDATE ledger_entry SET at = $2 WHERE cause = $1"
+    await scene.store.database.execute(sql, late.syssn, NOW + 2 * ONE_DAY)
+    await scene.store.database.execute(sql, other.syssn, NOW + ONE_DAY)
+    await scene.store.database.execute(
+        "UPDATE payment SET paid_at = $2 WHERE syssn = $1", other.syssn, NOW + ONE_DAY
+    )
+    await on_days(scene, *order)
+    found = {each.number: each.day for each in await all_differences(scene.store)}
+    assert found == {late.syssn: DAY, other.syssn: DAY + ONE_DAY}
+
+    replaced = await stored(scene.store, [])
+    await reconciled(replaced, scene.gateway)
+    (kept,) = [each for each in await all_differences(scene.store) if each.number == late.syssn]
+    assert (kept.state, kept.statement_id) == (OPEN, replaced.statement_id)
+
+
+async def test_a_movement_just_before_midnight_waits_for_one_more_day(scene: Scene) -> None:
+    await paid(scene.store, a_payment())
+    late = day_start(DAY + ONE_DAY) - timedelta(seconds=2)
+    await scene.store.database.execute("UPDATE payment SET paid_at = $1", late)
+    await on_days(scene, 0, 1)
+    assert await all_differences(scene.store) == []
+    await on_days(scene, 2)
+    assert [row[0] for row in await states(scene.store)] == [DifferenceKind.MISSING_THERE]
+
+
 async def test_a_movement_across_midnight_may_be_in_the_statement_of_either_day(scene: Scene) -> None:
     """Paid by our clock two seconds before midnight; the wallet has it on the next day."""
     midnight = day_start(DAY + ONE_DAY)
@@ -205,7 +242,7 @@ async def test_a_line_of_another_day_is_one_difference(scene: Scene) -> None:
 async def test_the_later_of_two_lines_is_the_duplicate_whichever_came_first(scene: Scene) -> None:
     payment = await paid(scene.store, a_payment())
     line = paid_line(payment.syssn)
-    later = await stored(scene.store, [line], day=DAY + ONE_DAY)
+    later = await stored(scene.store, [line], day=DAY + 5 * ONE_DAY)
     await run_due(scene)
     assert [row[0] for row in await states(scene.store)] == [DifferenceKind.WRONG_DAY]
     await stored(scene.store, [line])
@@ -225,7 +262,8 @@ async def test_a_difference_in_two_files_is_one_row_until_both_agree(scene: Scen
     for kind in (StatementKind.TRANSACTIONS, settled):
         await stored(scene.store, wrong, account=ALIPAY, kind=kind)
         await run_due(scene)
-    assert [row[2] for row in await states(scene.store)] == [OPEN]
+    (found,) = await all_differences(scene.store)
+    assert (found.state, found.statement_kind) == (OPEN, StatementKind.TRANSACTIONS)
     await stored(scene.store, right, account=ALIPAY)
     await run_due(scene)
     assert [row[2] for row in await states(scene.store)] == [OPEN]
@@ -285,7 +323,7 @@ async def test_a_reversed_payment_owes_two_lines(
 async def test_lines_in_several_batches_are_compared_all(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tael.reconciliation.runs.BATCH", 2)
+    monkeypatch.setattr("tael.reconciliation.comparison.BATCH", 2)
     monkeypatch.setattr("tael.reconciliation.store.records.PAGE", 2)
     for _ in range(5):
         await paid(scene.store, a_payment())

@@ -130,7 +130,7 @@ DIFFER: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "unknown reversal": ("missing_here", (REVOKED,)),
     "voided unmatched payment": (
         "missing_here",
-        (PAID, replace(UNMATCHED, state=UnmatchedState.VOIDED)),
+        (replace(PAID, wallet_ref="t2"), replace(UNMATCHED, state=UnmatchedState.VOIDED)),
     ),
     "pending payment": ("state", (PAID, replace(CLOSED, state=State.PENDING))),
     "closed payment": ("state", (PAID, CLOSED)),
