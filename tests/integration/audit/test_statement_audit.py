@@ -88,7 +88,11 @@ CURRENT = "WHERE superseded_at IS NULL"
         ("UPDATE statement_line SET amount_minor = 1 WHERE type = 'payment'", "conversion", "sums of lines"),
         ("UPDATE statement_line SET settlement_minor = 0", "conversion", "sums of lines"),
         ("UPDATE statement SET kind = 'transactions'", "remittance", "a row too many"),
-        ("UPDATE statement SET superseded_at = now()", "remittance", "superseded_at"),
+        (
+            "UPDATE statement SET superseded_at = now() WHERE kind = 'settlement'",
+            "remittance",
+            "superseded_at",
+        ),
     ],
 )
 async def test_a_change_of_another_row_is_reported(
