@@ -6,8 +6,10 @@ from typing import Final
 import pytest
 
 from tael.base.money import Money
+from tael.base.pay_types import PayType
 from tael.channels.statements import LineType, StatementLine
 from tael.incidents.domain.incident import IncidentKind
+from tael.merchants.domain.account import Account
 from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.refund import RefundState
 from tael.reconciliation.domain.difference import Difference, DifferenceKind, DifferenceState
@@ -16,19 +18,22 @@ from tael.reconciliation.runs import BOOKED_AFTER, QUERY_PAUSE
 from tael.unmatched.domain.unmatched import UnmatchedState
 from tests.support.fake_wallet import Payer
 from tests.support.scene import Scene, ended
-from tests.support.statements import a_line, all_differences, paid_line, reconciled, stored
+from tests.support.statements import WECHAT, a_line, all_differences, paid_line, reconciled, stored
 from tests.support.store import current
 from tests.support.unmatched import SECOND_TRADE, unmatched_order
-from tests.support.values import BARCODE, MCHID, ONLINE
+from tests.support.values import ALIPAY_ONLINE, BARCODE, MCHID, ONLINE, an_alipay_account
 from tests.support.world import pay, refund, run_jobs_of
 
 OPEN, RESOLVED = DifferenceState.OPEN, DifferenceState.RESOLVED
 UNKNOWN: Final = "unmatched-1"
+ALIPAY: Final = an_alipay_account("alipay-online", scene="online", pid="2088000000000001")
 
 
-async def run_with(scene: Scene, *lines: StatementLine) -> tuple[Reconciliation, Difference]:
+async def run_with(
+    scene: Scene, *lines: StatementLine, account: Account = WECHAT
+) -> tuple[Reconciliation, Difference]:
     """Reconcile these lines: the run, and the only difference that there ever was."""
-    run = await reconciled(await stored(scene.store, lines), scene.gateway)
+    run = await reconciled(await stored(scene.store, lines, account=account), scene.gateway)
     (difference,) = await all_differences(scene.store)
     return run, difference
 
@@ -97,10 +102,14 @@ async def test_money_after_a_failure_becomes_an_unmatched_payment(scene: Scene) 
     await scene.assert_books_agree()
 
 
-async def test_an_unknown_order_becomes_an_unmatched_payment(scene: Scene) -> None:
-    scene.wallet.take(await unmatched_order(scene.gateway, "wechat1", ONLINE))
+@pytest.mark.parametrize(("account", "pay_type"), [(WECHAT, ONLINE), (ALIPAY, ALIPAY_ONLINE)])
+async def test_an_unknown_order_becomes_an_unmatched_payment(
+    scene: Scene, account: Account, pay_type: PayType
+) -> None:
+    """Also if the line does not have the wallet's number of the trade, as in Alipay's files."""
+    scene.wallet.take(await unmatched_order(scene.gateway, account.account_id, pay_type))
     line = paid_line(UNKNOWN, Money(700, "HKD"))
-    _, difference = await run_with(scene, line)
+    _, difference = await run_with(scene, line, account=account)
     assert (difference.kind, difference.state) == (DifferenceKind.MISSING_HERE, OPEN)
     reported = await scene.unmatched()
     assert (reported.kind, reported.subject_id, reported.wallet_ref) == (

@@ -96,6 +96,10 @@ async def test_the_same_statement_again_changes_nothing(scene: Scene) -> None:
     assert after == [replace(each, reconciliation_id=run.reconciliation_id) for each in before]
     assert (run.lines, run.matched) == (2, 0)
     assert run.ours == (SideTotal("HKD", 1, 100, 0, 0),)
+    assert await scene.store.differences.counts() == {
+        DifferenceKind.AMOUNT: 1,
+        DifferenceKind.MISSING_HERE: 1,
+    }
     incident = await scene.incident()
     assert (incident.kind, incident.subject_id) == (
         IncidentKind.RECONCILIATION_DIFFERENCE,
