@@ -16,16 +16,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tael_sandbox import profiles, statements
+from tael_sandbox import profiles, statement_errors, statements
 from tael_sandbox.bodies import read_body
 from tael_sandbox.books import Books
 from tael_sandbox.clock import Clock
 from tael_sandbox.codes import issue_code
-from tael_sandbox.fault_injection.faults import Faults
+from tael_sandbox.fault_injection.faults import MAX_SEED, Faults
 from tael_sandbox.links import resolve_link
 from tael_sandbox.payers import all_payers
 from tael_sandbox.shops import Shops
-from tael_sandbox.wallet import ControlError, Row, Wallet
+from tael_sandbox.wallet import ControlError, Planting, Row, Wallet
 
 ACTIONS: Final = ("pay", "cancel", "wrong_password")
 BODY_LIMIT_BYTES: Final = 64 * 1024
@@ -62,6 +62,7 @@ class Control:
             self._route("keys", post=self._replace_keys),
             self._route("book", get=self._book),
             self._route("statements", post=self._close_day),
+            self._route("statement-errors", get=self._statement_errors, post=self._plant_statement_errors),
             self._route("profile", get=self._read_profile, put=self._put_profile),
             self._route("clock", get=self._read_clock, post=self._move_clock),
             Route("/control/faults", self._answer_faults, methods=["GET", "PUT", "DELETE"]),
@@ -150,13 +151,29 @@ class Control:
         return any(wallet.is_link(url) for wallet in self._wallets)
 
     def _close_day(self, body: Row) -> Row:
-        name, text = text_of(body, "wallet"), text_of(body, "day") or ""
-        if name not in self._names:
-            raise ControlError(f"wallet is one of {', '.join(self._names)}", "wallet")
-        day = read_day(text)
+        name, day = self._wallet_and_day(body)
         if day > statements.day_of(self._clock.now()):
             raise ControlError("the day has not begun", "day")
         return self._wallet(name).close_day(name, day)
+
+    def _plant_statement_errors(self, body: Row) -> list[Row]:
+        name, day = self._wallet_and_day(body)
+        kind = text_of(body, "kind")
+        if kind not in statement_errors.KINDS:
+            raise ControlError(f"kind is one of {', '.join(statement_errors.KINDS)}", "kind")
+        count = integer_of(body, "count", 1, statement_errors.MAX_COUNT)
+        seed = integer_of(body, "seed", -MAX_SEED, MAX_SEED) if body.get("seed") is not None else 0
+        planting = Planting(day, kind, count, seed, text_of(body, "account"))
+        return self._wallet(name).plant_statement_errors(planting)
+
+    def _statement_errors(self, _request: Request) -> list[Row]:
+        return statement_errors.planted(self._books.reader)
+
+    def _wallet_and_day(self, body: Row) -> tuple[str, date]:
+        name, text = text_of(body, "wallet"), text_of(body, "day") or ""
+        if name not in self._names:
+            raise ControlError(f"wallet is one of {', '.join(self._names)}", "wallet")
+        return name, read_day(text)
 
     @property
     def _names(self) -> list[str]:
@@ -271,6 +288,13 @@ def text_of(members: Mapping[str, Any], field: str) -> str | None:
         return None
     if not isinstance(value, str) or not value or not is_printable(value):
         raise ControlError(f"{field} is not a printable string", field)
+    return value
+
+
+def integer_of(members: Mapping[str, Any], field: str, minimum: int, maximum: int) -> int:
+    value = members.get(field)
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+        raise ControlError(f"{field} is a whole number from {minimum} to {maximum}", field)
     return value
 
 

@@ -25,7 +25,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tael_sandbox import payers, statements
+from tael_sandbox import payers, statement_errors, statements
 from tael_sandbox.alipay.phone import CASHIER_PATH
 from tael_sandbox.alipay.wallet import AlipayWallet
 from tael_sandbox.bodies import client_left, read_body
@@ -104,7 +104,7 @@ async def serve(options: argparse.Namespace) -> None:
         delete_books(directory)
     clock = Clock(Path(os.environ.get("TAEL_CLOCK_FILE") or directory / CLOCK))
     books = Books(directory / BOOKS)
-    books.script(statements.TABLES)
+    books.script(statements.TABLES + statement_errors.TABLES)
     with books.transaction() as connection:
         payers.add_default_payers(connection)
     shops = open_shops(directory / "shops.json")

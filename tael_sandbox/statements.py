@@ -1,7 +1,8 @@
 """Days and their statements: the end of a day, the movements that belong to it, and the stored rows.
 
 A day ends at midnight in Beijing, or earlier if it is closed through the control API. Later movements belong to the
-next day, so every movement of money is in exactly one statement. A stored statement never changes.
+next day, so every movement of money is in exactly one statement. A stored statement never changes, except by errors
+that are planted in it (`statement_errors.py`).
 """
 
 import json

@@ -52,6 +52,17 @@ class Entry:
         return self.scenario in ("giving back", "given back")
 
 
+@dataclass(frozen=True, slots=True)
+class Planting:
+    """Errors to plant in a day's statement: of one account, or of any if `account` is None."""
+
+    day: date
+    kind: str
+    count: int
+    seed: int
+    account: str | None
+
+
 class Wallet(Protocol):
     """One wallet with its merchants, trades and payers.
 
@@ -93,6 +104,10 @@ class Wallet(Protocol):
 
     def close_day(self, wallet: str, day: date) -> Row:
         """Closes the day's statements, once. The row has their numbers of rows and where to download each."""
+        ...
+
+    def plant_statement_errors(self, planting: Planting) -> list[Row]:
+        """Changes lines of a closed day's statements. Raises ControlError, with nothing changed."""
         ...
 
     def accounts(self) -> list[Row]: ...

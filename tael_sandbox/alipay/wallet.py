@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tael_sandbox import rates, statements
+from tael_sandbox import rates, statement_errors, statements
 from tael_sandbox.alipay import files, history, payment_inst, phone, precreate, unserved
 from tael_sandbox.alipay.cashier import is_payable
 from tael_sandbox.alipay.changes import apply_due_changes
@@ -22,6 +22,7 @@ from tael_sandbox.alipay.messages import BODY_LIMIT_BYTES
 from tael_sandbox.alipay.pages import cashier_page, error_page, result_page
 from tael_sandbox.alipay.preconditions import Preconditions
 from tael_sandbox.alipay.signing import Keyring
+from tael_sandbox.alipay.statement_lines import AlipayLines
 from tael_sandbox.alipay.tampering import AlipayTampering
 from tael_sandbox.alipay.trades import NOT_EXIST, QR, TABLES, Trade, by_token
 from tael_sandbox.bodies import read_body
@@ -30,7 +31,7 @@ from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
 from tael_sandbox.shops import Shops, with_new_alipay_keys
 from tael_sandbox.unserved import UnservedCall
-from tael_sandbox.wallet import ControlError, Entry, NotEnoughMoney, Row
+from tael_sandbox.wallet import ControlError, Entry, NotEnoughMoney, Planting, Row
 
 NAME: Final = "alipay"
 
@@ -179,6 +180,12 @@ class AlipayWallet:
                 for contract in shop.alipay
             ]
             return statements.shown(preconditions.connection, NAME, day, downloads) | {"wallet": wallet}
+
+    def plant_statement_errors(self, planting: Planting) -> list[Row]:
+        pids = [contract.pid for contract in self._gateway.contracts]
+        with self._preconditions() as preconditions:
+            lines = AlipayLines(preconditions.connection)
+            return statement_errors.plant(preconditions.connection, lines, pids, planting, preconditions.now)
 
     def openids(self, payer: str) -> dict[str, str]:
         """Always empty: Alipay's payers have one id for all merchants, and no openid."""

@@ -8,14 +8,14 @@ from datetime import date, datetime
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from tael_sandbox import rates, statements
+from tael_sandbox import rates, statement_errors, statements
 from tael_sandbox.books import Books
 from tael_sandbox.certificates import Certificates
 from tael_sandbox.clock import Clock
 from tael_sandbox.payers import payer_by_name
 from tael_sandbox.shops import Shops, with_new_wechat_key
 from tael_sandbox.unserved import UnservedCall
-from tael_sandbox.wallet import ControlError, Entry, Row
+from tael_sandbox.wallet import ControlError, Entry, Planting, Row
 from tael_sandbox.wechat import (
     bill_headers,
     bills,
@@ -34,6 +34,7 @@ from tael_sandbox.wechat.oauth import OAuth
 from tael_sandbox.wechat.phone import Phone, is_link
 from tael_sandbox.wechat.pipeline import Pipeline
 from tael_sandbox.wechat.registry import WALLETS, Merchant, Registry
+from tael_sandbox.wechat.statement_lines import WeChatLines
 from tael_sandbox.wechat.tampering import WeChatTampering
 from tael_sandbox.wechat.trades import Trade
 from tael_sandbox.wechat.vendor_sandbox import VENDOR_SANDBOX_CALLS
@@ -190,6 +191,14 @@ class WeChatWallet:
                 bills.cut(connection, self._registry, day, now)
             downloads = [self._download(merchant, day) for merchant in self._registry.merchants]
             return statements.shown(connection, bills.BOOK, day, downloads) | {"wallet": wallet}
+
+    def plant_statement_errors(self, planting: Planting) -> list[Row]:
+        now = self._clock.now()
+        numbers = [merchant.number for merchant in self._registry.merchants]
+        with self._books.transaction() as connection:
+            take_due_steps(connection, self._registry, now)
+            lines = WeChatLines(connection, self._registry)
+            return statement_errors.plant(connection, lines, numbers, planting, now)
 
     def _download(self, merchant: Merchant, day: date) -> Row:
         sub_mch_id = {} if merchant.is_direct else {"sub_mch_id": merchant.contract.sub_mch_id}

@@ -381,9 +381,9 @@ def test_every_call_of_the_merchants_is_in_their_manual() -> None:
 
 def test_every_control_call_is_in_the_sandbox_page_and_in_the_readme() -> None:
     control = Control.__new__(Control)
-    named = set(re.findall(r"`(/?[A-Z ,and`]*/control/[a-z]+)", (ROOT / "README.md").read_text("utf-8")))
+    named = set(re.findall(r"`(/?[A-Z ,and`]*/control/[a-z-]+)", (ROOT / "README.md").read_text("utf-8")))
     readme = {word.rpartition("/control/")[2] for word in named}
-    headings = re.findall(r"^### ([A-Z, and]+) /control/([a-z]+)$", SANDBOX.read_text("utf-8"), re.MULTILINE)
+    headings = re.findall(r"^### ([A-Z, and]+) /control/([a-z-]+)$", SANDBOX.read_text("utf-8"), re.MULTILINE)
     documented = {name: set(re.findall("[A-Z]{3,}", methods)) for methods, name in headings}
     served = {
         route.path.rpartition("/")[2]: set(route.methods or ()) - {"HEAD"}

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from starlette.routing import Route
 
-from tael_sandbox import payers, statements
+from tael_sandbox import payers, statement_errors, statements
 from tael_sandbox.alipay.cashier import PRODUCT_OF_SERVICE
 from tael_sandbox.alipay.gateway import SERVICES, VERIFY_NOTICE
 from tael_sandbox.alipay.wallet import AlipayWallet
@@ -59,6 +59,10 @@ CHANGES: Final[dict[str, tuple[str, Any]]] = {
     "/control/scan": ("POST", {"url": "weixin://wxpay/bizpayurl?pr=nothing"}),
     "/control/confirm": ("POST", {"trade": "1", "url": "weixin://x", "action": "pay", "payer": "ada"}),
     "/control/statements": ("POST", {"wallet": "alipay", "day": "1999-12-31"}),
+    "/control/statement-errors": (
+        "POST",
+        {"wallet": "alipay", "day": "1999-12-31", "kind": "amount", "count": 1, "seed": 1, "account": "1"},
+    ),
     "/control/profile": ("PUT", {"profile": "x"}),
     "/control/accounts": ("PUT", {"wallet": "wechat", "shop": "unknown", "bill_headers": "zh"}),
     "/control/keys": ("POST", {"wallet": "wechat", "shop": "unknown", "key": "k" * 32}),
@@ -159,7 +163,7 @@ def routes(key_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         Books(folder / "books"),
         open_shops(key_folder / "shops.json"),
     )
-    books.script(statements.TABLES)
+    books.script(statements.TABLES + statement_errors.TABLES)
     with books.transaction() as connection:
         payers.add_default_payers(connection)
     certificates = Certificates(key_folder / "certificates", shops)
@@ -184,7 +188,7 @@ def paid_order(sandbox: Sandbox) -> str:
 
 
 def state_of(sandbox: Sandbox) -> dict[str, Any]:
-    names = ("book", "payers", "accounts", "faults", "profile")
+    names = ("book", "payers", "accounts", "statement-errors", "faults", "profile")
     kept = {name: sandbox.control("GET", name) for name in names}
     return kept | {"offset_s": sandbox.control("GET", "clock")["offset_s"]}
 
@@ -255,6 +259,7 @@ def test_a_malformed_field_is_refused(sandbox: Sandbox, path: str) -> None:
         ("/control/scan", ["url"]),
         ("/control/confirm", ["action", "trade"]),
         ("/control/statements", ["wallet", "day"]),
+        ("/control/statement-errors", ["wallet", "day", "kind", "count"]),
         ("/control/profile", ["profile"]),
         ("/control/accounts", ["wallet", "shop", "bill_headers"]),
         ("/control/keys", ["wallet", "shop"]),
