@@ -56,6 +56,7 @@ CREATE TABLE IF NOT EXISTS alipay_trade (
 );
 CREATE INDEX IF NOT EXISTS alipay_trade_due ON alipay_trade (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS alipay_trade_order ON alipay_trade (order_no);
+CREATE INDEX IF NOT EXISTS alipay_trade_paid ON alipay_trade (pid, paid_at);
 CREATE INDEX IF NOT EXISTS alipay_trade_payer ON alipay_trade (payer);
 CREATE TABLE IF NOT EXISTS alipay_refund (
     pid          TEXT NOT NULL,

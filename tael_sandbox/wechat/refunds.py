@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS wechat_refund (
     UNIQUE (mch_id, out_refund_no)
 );
 CREATE INDEX IF NOT EXISTS wechat_refund_trade ON wechat_refund (trade_id);
+CREATE INDEX IF NOT EXISTS wechat_refund_created ON wechat_refund (created_at);
 CREATE INDEX IF NOT EXISTS wechat_refund_due ON wechat_refund (due_at) WHERE due_at IS NOT NULL;
 """
 

@@ -58,24 +58,31 @@ def settlementquery(request: AdmittedRequest) -> dict[str, Value]:
 def _remitted(request: AdmittedRequest) -> list[dict[str, Value]]:
     """The remittances made between the two dates, oldest first."""
     since, until = _requested_day(request, "date_start"), _requested_day(request, "date_end")
+    begin, end = (
+        statements.span_of(request.connection, BOOK, day - ONE_DAY, request.now) for day in (since, until)
+    )
     return [
         _record(request, entries, day, day, settled_on=day + ONE_DAY)
-        for day, entries in _by_day(request)
+        for day, entries in _by_day(request, begin.since, end.until)
         if since <= day + ONE_DAY <= until and _is_remitted(request, day)
     ]
 
 
 def _outstanding(request: AdmittedRequest) -> list[dict[str, Value]]:
     """Everything that is outstanding, as one record."""
-    outstanding = [(day, entries) for day, entries in _by_day(request) if not _is_remitted(request, day)]
+    outstanding = [
+        (day, entries)
+        for day, entries in _by_day(request, 0, request.now.timestamp())
+        if not _is_remitted(request, day)
+    ]
     if not outstanding:
         return []
     entries = [entry for _day, of_day in outstanding for entry in of_day]
     return [_record(request, entries, outstanding[0][0], outstanding[-1][0], settled_on=None)]
 
 
-def _by_day(request: AdmittedRequest) -> list[tuple[date, list[Entry]]]:
-    entries = entries_between(request.connection, request.merchants, 0, request.now.timestamp())
+def _by_day(request: AdmittedRequest, since: float, until: float) -> list[tuple[date, list[Entry]]]:
+    entries = entries_between(request.connection, request.merchants, since, until)
     days = groupby(entries, lambda entry: statements.statement_day(request.connection, BOOK, entry.at))
     return [(day, list(of_day)) for day, of_day in days]
 

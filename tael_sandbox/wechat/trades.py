@@ -60,6 +60,7 @@ CREATE TABLE IF NOT EXISTS wechat_reversal (
 CREATE INDEX IF NOT EXISTS wechat_trade_due ON wechat_trade (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS wechat_trade_order ON wechat_trade (out_trade_no);
 CREATE INDEX IF NOT EXISTS wechat_trade_payer ON wechat_trade (payer);
+CREATE INDEX IF NOT EXISTS wechat_trade_paid ON wechat_trade (mch_id, sub_mch_id, paid_at);
 """
 
 State = Literal["NOTPAY", "USERPAYING", "SUCCESS", "REFUND", "CLOSED", "REVOKED", "PAYERROR"]
