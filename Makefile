@@ -22,7 +22,7 @@ DEMO_DEPENDENCIES := $(BIN)/python -c 'import tomllib; project = tomllib.load(op
 
 NPM_SDKS := wechatpay-axios-plugin tenpay
 
-.PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage screenshots sdk-environments sdk-lock lock
+.PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage reconcile-demo screenshots sdk-environments sdk-lock lock
 .DEFAULT_GOAL := demo
 
 help: ## List the targets.
@@ -70,6 +70,9 @@ soak-planted: install ## Verify the soak against three injected bugs, each of wh
 outage: install ## Stop and freeze the database for SECONDS=120 under load, then let a wallet and a process hang.
 	$(BIN)/python -m tests.soak.outage --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 	$(BIN)/python -m tests.soak.isolation
+
+reconcile-demo: install ## Reconcile a month of simulated trade with SEED=1 and find each of the errors planted in it.
+	@$(BIN)/python -m tael_demo.reconcile --seed $(SEED) $(ARGS)
 
 screenshots: install ## Redraw the pictures in docs/pictures from a demo.
 	@$(BIN)/python -m tests.browser.chromium

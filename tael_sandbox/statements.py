@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS statement_row (
     account TEXT NOT NULL,
     row     TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS statement_row_day ON statement_row (wallet, day);
+CREATE INDEX IF NOT EXISTS statement_row_account ON statement_row (wallet, day, account);
 """
 
 ONE_DAY: Final = timedelta(days=1)
@@ -100,10 +100,11 @@ def store_statement(
 
 def stored_rows(connection: sqlite3.Connection, wallet: str, day: date, accounts: Sequence[str]) -> list[Row]:
     rows = connection.execute(
-        "SELECT account, row FROM statement_row WHERE wallet = ? AND day = ? ORDER BY id",
-        (wallet, day.isoformat()),
+        "SELECT row FROM statement_row WHERE wallet = ? AND day = ?"
+        " AND account IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (wallet, day.isoformat(), json.dumps(list(accounts))),
     )
-    return [json.loads(row["row"]) for row in rows if row["account"] in accounts]
+    return [json.loads(row["row"]) for row in rows]
 
 
 def shown(connection: sqlite3.Connection, wallet: str, day: date, downloads: Iterable[Row]) -> Row:

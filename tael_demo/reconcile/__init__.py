@@ -1,0 +1,1 @@
+"""`make reconcile-demo`: a month of simulated trade with planted errors, each of which the reconciliation must find."""
