@@ -1,16 +1,19 @@
-"""From nothing to a first payment, as in the operator manual: an app, a sign-up, documents, approval, wallet accounts.
+"""From nothing to a payout, as in the operator manual: app, sign-up, review, wallet accounts, payments, settlement.
 
 A gateway with a database, a key and a folder of its own, beside a demo whose simulated wallets it uses. Everything is
 done with commands and HTTP.
 """
 
 import base64
+import csv
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from tests.end_to_end.applications import (
 )
 from tests.end_to_end.merchant import ALL_TYPES, Merchant, send
 from tests.end_to_end.rig import END_LIMIT_S, ROOT, START_LIMIT_S, Demo, eventually, free_port_block
+from tests.end_to_end.settlements import BILL, SETTLEMENTS, bill_rows, signed_get
 from tests.end_to_end.test_crowds import settings
 from tests.end_to_end.test_pay_types import BARCODES, ONLINE
 from tests.support.commands import clean_environment
@@ -144,7 +148,7 @@ def add_accounts(operator: Operator, demo: Demo, mchid: str) -> None:
         operator.ask("account", "add", mchid, "--protocol", protocol, *options)
 
 
-def test_an_operator_takes_a_merchant_from_its_sign_up_to_its_first_payments(
+def test_an_operator_takes_a_merchant_from_its_sign_up_to_its_first_payout(
     operator: Operator, demo: Demo, tmp_path: Path
 ) -> None:
     app = operator.ask("app", "add", "--signup-currency", "HKD")
@@ -179,14 +183,79 @@ def test_an_operator_takes_a_merchant_from_its_sign_up_to_its_first_payments(
     assert asked(developer, mchid=mchid)["data"]["state"] == 1
     assert merchant.open("800201").respcd == "1135"
     add_accounts(operator, demo, mchid)
-    for pay_type in sorted({*ALL_TYPES, *ONLINE, *BARCODES}):
-        assert merchant.row(merchant.paid(pay_type)["syssn"])["pay_type"] == pay_type
+    demo.advance(86_400)  # the demo's gateway has used the same accounts until now
+    day = demo.now().date()
+    paid = [merchant.paid(pay_type) for pay_type in sorted({*ALL_TYPES, *ONLINE, *BARCODES})]
+    rows = [merchant.row(each["syssn"]) for each in paid]
+    assert [row["pay_type"] for row in rows] == sorted({*ALL_TYPES, *ONLINE, *BARCODES})
+    merchant.refund_and_wait(paid[0], "301")
+    operator.ask("ledger", "verify")
+    received_minor = sum(int(row["txamt"]) for row in rows)
+
+    reconcile(operator, demo, mchid, day)
+    settle(operator, merchant, day, received_minor, 301, len(rows) + 1)
+    pay_out(operator, mchid, day, received_minor - 301, tmp_path)
     operator.ask("ledger", "verify")
 
     signed_up = operator.ask("audit", "list", "--actor", f"app {app['appcode']}", "--kind", "merchant")
     assert [(entry["action"], entry["address"], entry["subject_id"]) for entry in signed_up] == [
         ("POST /mch/v1/signup", "127.0.0.1", mchid)
     ]
+
+
+def reconcile(operator: Operator, demo: Demo, mchid: str, day: date) -> None:
+    """The wallets' statements agree with what the gateway has, and those of the next days settle it."""
+    accounts = [row["account_id"] for row in operator.ask("account", "list", "--mchid", mchid)]
+    demo.advance(5 * 86_400)  # over a weekend
+    for account in accounts:
+        for kind, days in (("transactions", (0, 1)), ("settlement", (1, 2, 3))):
+            for later in days:
+                fetched = f"{day + timedelta(days=later)}"
+                operator.ask("statement", "fetch", account, "--kind", kind, "--day", fetched)
+    runs = operator.ask("reconcile", "run")
+    assert len(runs) == 5 * len(accounts)
+    assert [run["differences"] for run in runs] == [{}] * len(runs)
+    assert all(run["matched"] == run["lines"] for run in runs)
+    assert {run["account_id"] for run in runs if run["lines"]} == set(accounts)
+    assert operator.ask("reconcile", "list") == []
+
+
+def settle(
+    operator: Operator, merchant: Merchant, day: date, paid_minor: int, refunded_minor: int, movements: int
+) -> None:
+    """The merchant reads what the wallets have settled, and the bill of the day."""
+    period = {"date_start": f"{day:%Y%m%d}", "date_end": f"{day + timedelta(days=3):%Y%m%d}"}
+    answer = merchant.proven(signed_get(merchant, SETTLEMENTS, mchid=merchant.mchid, **period))
+    assert sum(row["pay_amt"] for row in answer["data"]) == paid_minor
+    assert sum(row["refund_amt"] for row in answer["data"]) == refunded_minor
+    assert all(row["currency"] == "HKD" for row in answer["data"])
+    for row in answer["data"]:
+        assert row["pay_net_amt"] == row["pay_amt"] - row["refund_amt"]
+        assert row["settlement_amt"] == row["pay_net_amt"] - row["chnl_poundage_amt"]
+        assert row["chnl_poundage_amt"] > 0
+    bill = signed_get(merchant, BILL, trade_date=f"{day}")
+    assert len(bill_rows(bill.body)) == movements
+
+
+def pay_out(operator: Operator, mchid: str, day: date, payable_minor: int, folder: Path) -> None:
+    """The merchant's money of the day, once its ledger is closed; and files for its bookkeeper."""
+    operator.ask("settlement", "terms", mchid, "--cycle", "daily", "--since", f"{day}")
+    run = ("settlement", "run", "--merchant", mchid, "--until", f"{day}")
+    eventually(lambda: [*operator.ask(*run)["payouts"], *operator.ask("settlement", "list")], bool)
+    (payout,) = operator.ask("settlement", "list", "--merchant", mchid)
+    assert (payout["amount_minor"], payout["currency"], payout["state"]) == (payable_minor, "HKD", "CREATED")
+    paid = operator.ask("settlement", "paid", payout["payout_id"], "--reference", "FT-0042")
+    assert paid["state"] == "PAID"
+
+    page, sheet = folder / "payout.html", folder / "movements.csv"
+    operator.tael("settlement", "export", payout["payout_id"], "--format", "html", "--output", str(page))
+    assert f"{Decimal(payable_minor).scaleb(-2):f}" in page.read_text("utf-8")
+    days = ("--from", f"{day}", "--to", f"{day}")
+    options = ("--merchant", mchid, *days, "--format", "csv", "--output", str(sheet))
+    operator.tael("statement", "export", *options)
+    with sheet.open(encoding="utf-8-sig", newline="") as file:
+        amounts = [Decimal(row["amount"]) for row in csv.DictReader(file)]
+    assert sum(amounts).scaleb(2) == payable_minor
 
 
 def is_ready(url: str) -> bool:
