@@ -7,6 +7,8 @@ import argparse
 import json
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -18,12 +20,13 @@ from tael_demo.embedded.server import EmbeddedPostgresError
 from tael_demo.reconcile.demonstration import Result, StepFailed, demonstrate
 from tael_demo.reconcile.plan import plan_of
 from tael_demo.reconcile.planting import KINDS
-from tael_demo.stack import DemoRefused
+from tael_demo.stack import DemoPaths, DemoRefused, refuse_taken_ports
 
 ORDERS: Final = 50_000
 LIVE_ORDERS: Final = 1_000
 ERRORS: Final = 200
-PORT: Final = 8400
+#: The first ports of the blocks that are tried.
+PORTS: Final = range(8400, 8600, 4)
 INTERRUPTED: Final = 130
 ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -49,8 +52,9 @@ def main() -> int:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with Progress(*columns, console=console) as progress:
+            port = free_port() if options.port is None else options.port
             plan = plan_of(options.seed, options.orders, options.live)
-            result = demonstrate(plan, options.errors, options.port, StepBars(progress).show)
+            result = demonstrate(plan, options.errors, port, StepBars(progress).show)
     except KeyboardInterrupt:
         return INTERRUPTED
     except (DemoRefused, EmbeddedPostgresError, StepFailed, OSError) as error:
@@ -69,8 +73,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--orders", type=int, default=ORDERS, help="payments in all")
     parser.add_argument("--live", type=int, default=LIVE_ORDERS, help="payments over HTTP among them")
     parser.add_argument("--errors", type=int, default=ERRORS, help="errors to plant")
-    parser.add_argument("--port", type=int, default=PORT, help="the first of four ports")
+    parser.add_argument("--port", type=int, help="the first of four ports; by default free ones are chosen")
     return parser.parse_args()
+
+
+def free_port() -> int:
+    """The first of four free ports. Raises DemoRefused."""
+    for port in PORTS[:-1]:
+        with suppress(DemoRefused):
+            refuse_taken_ports(DemoPaths(port, Path()))
+            return port
+    refuse_taken_ports(DemoPaths(PORTS[-1], Path()))
+    return PORTS[-1]
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

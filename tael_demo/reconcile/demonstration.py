@@ -27,7 +27,14 @@ from tael_demo.demo import addresses_of, settings_of
 from tael_demo.payer import Payer
 from tael_demo.reconcile import gateway_books, live_orders, planting
 from tael_demo.reconcile.plan import BEIJING, TradePlan, plan_text
-from tael_demo.stack import DemoPaths, DemoStack, listener_of, running_wallets, wait_until_answers
+from tael_demo.stack import (
+    DemoPaths,
+    DemoStack,
+    listener_of,
+    refuse_taken_ports,
+    running_wallets,
+    wait_until_answers,
+)
 from tael_demo.testing.folders import new_folder
 
 BOOKS: Final = "sandbox.sqlite"
@@ -58,6 +65,7 @@ class Result:
 def demonstrate(plan: TradePlan, errors: int, port: int, on_progress: OnProgress) -> Result:
     """Raises DemoRefused, EmbeddedPostgresError, StepFailed, and what the steps raise."""
     with new_folder() as folder:
+        refuse_taken_ports(DemoPaths(port, folder))
         data = folder / "data"
         data.mkdir(mode=0o711)
         _set_clock(data / CLOCK, date.fromisoformat(plan.first_day))

@@ -1,7 +1,8 @@
 """`python -m tael_demo.reconcile.reconciling`: what an operator does after a month, by the gateway's own functions.
 
-Fetches and imports the statements of all accounts. Settings come from the environment. Writes lines of JSON with its
-progress, and `remittances.json` in the folder `--out`.
+Fetches and imports the statements of all accounts, which books their remittances, and compares them with the gateway's
+records. Settings come from the environment. Prints lines of JSON with its progress, and writes `differences.json`,
+`remittances.json` and `banks.json` into the folder `--out`.
 """
 
 import argparse
@@ -27,30 +28,20 @@ from tael.main import clock_of, open_channels, open_store, payments_over, reconc
 from tael.merchants.domain.account import Account
 from tael.operations.store import Store
 from tael.reconciliation.runs import ReconciliationContext, reconcile_statement
-from tael.statements.domain.remittance import Remittance
 from tael.statements.downloads import fetch_statement
 from tael.statements.imports import Imported
-from tael_demo.reconcile.gateway_books import WALLET
+from tael_demo.reconcile.reports import bank_rows, difference_rows, remittance_rows
 from tael_demo.seed import origin_of_demo
 
 #: Downloads at a time.
 CONCURRENCY: Final = 6
 #: Days after the last day of trade on which something of it can be settled.
 SETTLED_WITHIN: Final = 3
-MAX_DIFFERENCES: Final = 10_000
 #: Wallets are queried about a difference; nothing is opened, so no address of a notice is used.
 PUBLIC_URL: Final = "http://127.0.0.1"
 
 #: Of many parts, progress is printed for some only.
 MANY, PRINTED_EVERY = 200, 20
-
-#: What each account's bank received, by the ledger.
-BANKS: Final = """
-SELECT account, sum(amount_minor)::bigint AS amount_minor FROM (
-    SELECT debit AS account, amount_minor FROM ledger_entry WHERE debit LIKE 'bank:%'
-    UNION ALL SELECT credit, -amount_minor FROM ledger_entry WHERE credit LIKE 'bank:%'
-) AS moved GROUP BY account
-"""
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -187,68 +178,15 @@ async def compare_account(
             await reconcile_statement(statement, context, origin)
 
 
-async def difference_rows(gateway: Gateway, accounts: Mapping[str, Account]) -> list[dict[str, Any]]:
-    found = await gateway.store.differences.newest(with_resolved=False, limit=MAX_DIFFERENCES)
-    return [
-        {
-            "kind": difference.kind.value,
-            "wallet": WALLET[accounts[difference.account_id].protocol],
-            "account": number_of(accounts[difference.account_id]),
-            "number": difference.number,
-            "type": difference.type.value,
-            "day": difference.day.isoformat(),
-            "detail": difference.detail,
-        }
-        for difference in found
-    ]
-
-
-def number_of(account: Account) -> str:
-    """Its number in the sandbox's control API: the PID, or the number of the merchant that receives the money."""
-    return account.identity.rpartition("/")[2] or account.identity.rstrip("/")
-
-
-async def remittance_rows(
-    gateway: Gateway, accounts: Mapping[str, Account], month: Month
-) -> list[dict[str, Any]]:
-    first, last = month.first, month.last + timedelta(days=SETTLED_WITHIN)
-    rows: list[dict[str, Any]] = []
-    for mchid in sorted({account.mchid for account in accounts.values()}):
-        for remittance in await gateway.store.remittances.settled_between(mchid, first, last):
-            rows.append(_remittance_row(remittance, accounts[remittance.account_id]))
-    return rows
-
-
-def _remittance_row(remittance: Remittance, account: Account) -> dict[str, Any]:
-    return {
-        "wallet": WALLET[remittance.protocol],
-        "account": number_of(account),
-        "settled_on": remittance.settled_on.isoformat(),
-        "currency": remittance.currency,
-        "paid_minor": remittance.paid_minor,
-        "refunded_minor": remittance.refunded_minor,
-        "fee_minor": remittance.fee_minor,
-    }
-
-
-async def bank_rows(gateway: Gateway, accounts: Mapping[str, Account]) -> list[dict[str, Any]]:
-    rows = []
-    for row in await gateway.store.database.fetch(BANKS):
-        _, currency, account_id = row["account"].split(":")
-        account = accounts[account_id]
-        shown = {"wallet": WALLET[account.protocol], "account": number_of(account), "currency": currency}
-        rows.append({**shown, "amount_minor": row["amount_minor"]})
-    return rows
-
-
 async def reconcile_month(gateway: Gateway, month: Month, out: Path, on_progress: OnProgress) -> None:
     accounts = {account.account_id: account for account in await gateway.store.accounts.all()}
+    last = month.last + timedelta(days=SETTLED_WITHIN)
     tasks = list(tasks_of(list(accounts.values()), gateway.channels, month))
     await fetch_all(gateway, tasks, on_progress)
     await compare_all(gateway, month, on_progress)
-    _write(out / "differences.json", await difference_rows(gateway, accounts))
-    _write(out / "remittances.json", await remittance_rows(gateway, accounts, month))
-    _write(out / "banks.json", await bank_rows(gateway, accounts))
+    _write(out / "differences.json", await difference_rows(gateway.store, accounts))
+    _write(out / "remittances.json", await remittance_rows(gateway.store, accounts, month.first, last))
+    _write(out / "banks.json", await bank_rows(gateway.store, accounts))
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

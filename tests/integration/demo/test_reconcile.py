@@ -13,8 +13,9 @@ import pytest
 
 from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY
 from tael_demo.reconcile import gateway_books, planting
+from tael_demo.reconcile.__main__ import is_correct, summary_of
 from tael_demo.reconcile.comparison import Comparison, compare
-from tael_demo.reconcile.demonstration import BOOKS, compared_accounts
+from tael_demo.reconcile.demonstration import BOOKS, Result, compared_accounts
 from tael_demo.reconcile.plan import BEIJING, MERCHANTS, TradePlan, plan_of, plan_text
 from tael_demo.reconcile.reconciling import Gateway, Month, opened_gateway, reconcile_month
 from tael_demo.testing.serving import settings_for
@@ -124,6 +125,23 @@ def read(folder: Path, name: str) -> list[dict[str, Any]]:
 
 def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
     (folder / f"{name}.json").write_text(json.dumps(rows))
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_exact"),
+    [
+        ({}, True),
+        ({"found": {"fee": 1}}, False),
+        ({"invented_count": 1}, False),
+        ({"wrong_batch_count": 1}, False),
+    ],
+)
+def test_the_demonstration_fails_unless_everything_agrees(changes: dict[str, Any], is_exact: bool) -> None:
+    planted = {"fee": 2, "state": 1}
+    comparison = {"planted": planted, "found": planted, "invented_count": 0, "wrong_batch_count": 0}
+    result = Result(comparison | changes, 10, 1.5)
+    assert is_correct(result) is is_exact
+    assert summary_of(result)["planted"] == 3
 
 
 # ---- the plan --------------------------------------------------------------------------------------------------------
