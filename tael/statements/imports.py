@@ -6,7 +6,7 @@ if that is requested. Lines are read in batches, outside the event loop.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 from itertools import islice
 from typing import Final, TypeVar
@@ -104,11 +104,15 @@ async def import_statement(
     same = await statements.with_content(account.mchid, account.account_id, file.sha256, kind, options.day)
     if same is not None:
         return await _again(statements, same, options, origin)
+    content = await asyncio.to_thread(content_of, form, file)
+    same = await _with_batches(statements, account, content, options.day)
+    if same is not None:
+        return Imported(same, is_new=False)
     try:
         stored = await _store(
             statements,
             account,
-            await asyncio.to_thread(content_of, form, file),
+            content,
             file,
             kind,
             options,
@@ -125,6 +129,24 @@ async def import_statement(
     except BatchExists:
         raise _batch_exists() from None
     return Imported(stored, is_new=True)
+
+
+async def _with_batches(
+    statements: Statements, account: Account, content: StatementContent, day: date | None
+) -> Statement | None:
+    """The current statement that says the same in other bytes: each signed response has a nonce of its own."""
+    day = content.day or day
+    if content.kind is not StatementKind.SETTLEMENT or content.identity != account.identity or day is None:
+        return None
+    current = await statements.current(account.mchid, account.account_id, content.kind, day)
+    if current is None or current.lines:
+        return None
+    known = {_batch_of(each) for each in await statements.remittances_of(current)}
+    return current if known == set(content.remittances) else None
+
+
+def _batch_of(remittance: Remittance) -> RemittedBatch:
+    return RemittedBatch(**{each.name: getattr(remittance, each.name) for each in fields(RemittedBatch)})
 
 
 async def _store(

@@ -255,7 +255,7 @@ def pay_out(operator: Operator, mchid: str, day: date, payable_minor: int, folde
     operator.tael("statement", "export", *options)
     with sheet.open(encoding="utf-8-sig", newline="") as file:
         amounts = [Decimal(row["amount"]) for row in csv.DictReader(file)]
-    assert sum(amounts).scaleb(2) == payable_minor
+    assert sum(amounts) * 100 == payable_minor
 
 
 def is_ready(url: str) -> bool:

@@ -23,7 +23,7 @@ from tael.statements.domain.conversion import Conversion
 from tael.statements.domain.remittance import Remittance
 from tael.statements.domain.statement import CurrencyTotal, Statement
 from tael.statements.store.conversions import CONVERSIONS
-from tael.statements.store.remittances import ONE_REMITTANCE, REMITTANCES
+from tael.statements.store.remittances import ONE_REMITTANCE, REMITTANCES, Remittances
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
@@ -214,6 +214,9 @@ class Statements:
         """The newest days first, at most `MAX_LISTED`."""
         rows = await self._database.fetch(LIST, account_id, with_superseded, kind)
         return [STATEMENT.read(row) for row in rows]
+
+    async def remittances_of(self, statement: Statement) -> Sequence[Remittance]:
+        return await Remittances(self._database).of_statement(statement)
 
     async def by_id(self, statement_id: str) -> Statement | None:
         rows = await self._database.fetch(BY_ID, statement_id)

@@ -98,6 +98,12 @@ def test_a_settlement_is_imported_and_its_remittances_are_shown(operator: Operat
     assert {name: stored[name] for name in members} == members
     assert operator.run_json("statement", "import", path) == stored | {"is_new": False}
 
+    # Another response with the same remittances has another nonce, and another signature.
+    response = page([FIRST, SECOND]).decode()
+    again = operator.file("again.xml", response.replace("<return_code>", "\n<return_code>", 1))
+    assert Path(again).read_text() != Path(path).read_text()
+    assert operator.run_json("statement", "import", again) == stored | {"is_new": False}
+
     show = ("statement", "show", stored["statement_id"])
     remittances = operator.run_json(*show)["remittances"]
     assert [(each["batch_no"], each["currency"], each["net_minor"]) for each in remittances] == [
