@@ -104,6 +104,7 @@ VALUES = {
     "tael.base.secret",
     "tael.base.serial",
     "tael.base.text",
+    "tael.channels.line_sums",
     "tael.channels.outcomes",
     "tael.channels.statements",
     "tael.channels.alipay_mapi.settle_bundle",
@@ -117,6 +118,7 @@ DOMAIN = [
     *sorted(GATEWAY.glob("channels/*/statements.py")),
     GATEWAY / "channels/alipay_mapi/settle_bundle.py",
     GATEWAY / "channels/wechat_v2/settlement_records.py",
+    GATEWAY / "channels/line_sums.py",
     GATEWAY / "channels/outcomes.py",
     GATEWAY / "channels/statements.py",
 ]

@@ -8,19 +8,18 @@ import csv
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from typing import Final
 
-from tael.base.moments import UTC8
 from tael.base.money import exponent
 from tael.channels.alipay_mapi.statement_columns import BATCH_COLUMNS, day_of, places_of, read_day
+from tael.channels.line_sums import LineSums
 from tael.channels.statements import (
     MAX_SHOWN,
     MICROS,
     BundleMember,
     Cells,
-    LineType,
     RemittedBatch,
     StatementContent,
     StatementKind,
@@ -34,32 +33,13 @@ LINES: Final = re.compile(r"(2088\d{12})_settle_(\d{8})_([0-9A-Za-z-]{1,64})\.(?
 BOM: Final = "\ufeff"
 
 
-@dataclass(slots=True)
-class _Sums:
-    """Of the lines of a batch in one currency."""
-
-    days: set[date]
-    paid_minor: int = 0
-    refunded_minor: int = 0
-    fee_micros: int = 0  #: charged less returned
-
-    def add(self, line: StatementLine) -> None:
-        self.days.add(line.at.astimezone(UTC8).date())
-        if line.type is LineType.PAYMENT:
-            self.paid_minor += line.amount.amount_minor
-            self.fee_micros += line.fee_micros
-        else:
-            self.refunded_minor += line.amount.amount_minor
-            self.fee_micros -= line.fee_micros
-
-
 Key = tuple[str, str]  #: the number of a batch, and its currency
 
 
 def read(read_lines: Read, members: Sequence[BundleMember]) -> StatementContent:
     """The content of a zip; `read_lines` reads one of its files. Raises StatementRefused, with the name of the file."""
     listed, files, identity, day = _sorted(members)
-    sums: defaultdict[Key, _Sums] = defaultdict(lambda: _Sums(set()))
+    sums: defaultdict[Key, LineSums] = defaultdict(LineSums)
     unknown = 0
     for batch_no, member in files.items():
         content = _of_member(read_lines, member)
@@ -130,7 +110,7 @@ def _named(member: BundleMember, lines: Iterator[StatementLine]) -> Iterator[Sta
         raise StatementRefused(f"{member.name}: {error}") from None
 
 
-def _batches(listed: BundleMember, sums: Mapping[Key, _Sums]) -> list[RemittedBatch]:
+def _batches(listed: BundleMember, sums: Mapping[Key, LineSums]) -> list[RemittedBatch]:
     """The batches of the list, each with the sums of its lines, and no other."""
     found: dict[Key, RemittedBatch] = {}
     try:
@@ -150,7 +130,7 @@ def _batches(listed: BundleMember, sums: Mapping[Key, _Sums]) -> list[RemittedBa
     return list(found.values())
 
 
-def _batch(cells: Cells, batch_no: str, currency: str, sums: _Sums) -> RemittedBatch:
+def _batch(cells: Cells, batch_no: str, currency: str, sums: LineSums) -> RemittedBatch:
     fee_minor = cells.signed_minor("fee", currency)
     batch = RemittedBatch(
         batch_no=batch_no,

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 
-from tael.base.moments import UTC8
 from tael.base.money import exponent
+from tael.channels.line_sums import LineSums
 from tael.channels.statements import (
     MICROS,
-    LineType,
     RemittedBatch,
     StatementContent,
     StatementKind,
@@ -48,41 +47,29 @@ class RemittanceBuilder:
     """Sums the lines of a statement of settlements: one remittance for each currency."""
 
     def __init__(self) -> None:
-        self._by_currency: dict[str, _Sums] = {}
+        self._by_currency: dict[str, LineSums] = {}
 
     def add(self, line: StatementLine) -> None:
-        self._by_currency.setdefault(line.amount.currency, _Sums()).add(line)
+        self._by_currency.setdefault(line.amount.currency, LineSums()).add(line)
 
     def finish(self, settled_on: date) -> list[RemittedBatch]:
         """After the last line."""
-        return [sums.remittance(currency, settled_on) for currency, sums in sorted(self._by_currency.items())]
+        return [
+            _remittance(sums, currency, settled_on) for currency, sums in sorted(self._by_currency.items())
+        ]
 
 
-class _Sums:
-    def __init__(self) -> None:
-        self.days: set[date] = set()
-        self.paid_minor = self.refunded_minor = self.fee_micros = 0
-
-    def add(self, line: StatementLine) -> None:
-        self.days.add(line.at.astimezone(UTC8).date())
-        if line.type is LineType.PAYMENT:
-            self.paid_minor += line.amount.amount_minor
-            self.fee_micros += line.fee_micros
-        else:
-            self.refunded_minor += line.amount.amount_minor
-            self.fee_micros -= line.fee_micros
-
-    def remittance(self, currency: str, settled_on: date) -> RemittedBatch:
-        return RemittedBatch(
-            f"{settled_on:%Y%m%d}",
-            settled_on,
-            min(self.days),
-            max(self.days),
-            currency,
-            self.paid_minor,
-            self.refunded_minor,
-            rounded_minor(self.fee_micros, currency),
-        )
+def _remittance(sums: LineSums, currency: str, settled_on: date) -> RemittedBatch:
+    return RemittedBatch(
+        f"{settled_on:%Y%m%d}",
+        settled_on,
+        min(sums.days),
+        max(sums.days),
+        currency,
+        sums.paid_minor,
+        sums.refunded_minor,
+        rounded_minor(sums.fee_micros, currency),
+    )
 
 
 def batches_of(
