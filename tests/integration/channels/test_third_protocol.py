@@ -163,6 +163,7 @@ def test_its_account_is_managed_with_the_same_commands(
         "refund_window_days": 365,
         "supports_partial_refunds": True,
         "fee_rate_ppm": 0,
+        "wallet_fee_rate_ppm": None,
         "overlap_ends_at": None,
         "certificate_expires_at": None,
         "shop": "tea",
