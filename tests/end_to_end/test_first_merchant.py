@@ -53,6 +53,8 @@ ROLE = "first_merchant_gateway"
 WECHAT = ("mch_id", "appid", "sign_type", "sub_mch_id", "sub_appid", "mini_appid", "app_appid")
 #: What the contract includes beside the first pay types.
 WECHAT_GRANTS = ("supports_h5", "supports_wechat_hk")
+#: Of statements.
+KINDS = ("transactions", "settlement")
 WECHAT_FILES = {"key": "key", "certificate": "cert_pem", "certificate_key": "key_pem"}
 
 
@@ -183,7 +185,7 @@ def test_an_operator_takes_a_merchant_from_its_sign_up_to_its_first_payout(
     assert asked(developer, mchid=mchid)["data"]["state"] == 1
     assert merchant.open("800201").respcd == "1135"
     add_accounts(operator, demo, mchid)
-    demo.advance(86_400)  # the demo's gateway has used the same accounts until now
+    demo.advance(4 * 86_400)  # the demo's gateway has used the same accounts until now; all of that is settled by then
     day = demo.now().date()
     paid = [merchant.paid(pay_type) for pay_type in sorted({*ALL_TYPES, *ONLINE, *BARCODES})]
     rows = [merchant.row(each["syssn"]) for each in paid]
@@ -204,20 +206,25 @@ def test_an_operator_takes_a_merchant_from_its_sign_up_to_its_first_payout(
 
 
 def reconcile(operator: Operator, demo: Demo, mchid: str, day: date) -> None:
-    """The wallets' statements agree with what the gateway has, and those of the next days settle it."""
+    """The worker fetches the wallets' statements: they agree with what the gateway has."""
     accounts = [row["account_id"] for row in operator.ask("account", "list", "--mchid", mchid)]
-    demo.advance(5 * 86_400)  # over a weekend
     for account in accounts:
-        for kind, days in (("transactions", (0, 1)), ("settlement", (1, 2, 3))):
-            for later in days:
-                fetched = f"{day + timedelta(days=later)}"
-                operator.ask("statement", "fetch", account, "--kind", kind, "--day", fetched)
-    runs = operator.ask("reconcile", "run")
-    assert len(runs) == 5 * len(accounts)
-    assert [run["differences"] for run in runs] == [{}] * len(runs)
-    assert all(run["matched"] == run["lines"] for run in runs)
-    assert {run["account_id"] for run in runs if run["lines"]} == set(accounts)
-    assert operator.ask("reconcile", "list") == []
+        operator.ask("statement", "schedule", account)
+    demo.advance(5 * 86_400)  # over a weekend; until then everything of the day is settled
+    days = {f"{day + timedelta(days=later)}" for later in range(4)}
+    expected = {(account, kind, each) for account in accounts for kind in KINDS for each in days}
+    eventually(lambda: expected - fetched(operator), lambda missing: not missing)
+    runs = operator.ask("reconcile", "run", "--from", f"{day}", "--to", f"{day + timedelta(days=3)}")
+    assert {(run["account_id"], run["kind"], run["day"]) for run in runs} == expected
+    assert all(run["differences"] == {} and run["matched"] == run["lines"] for run in runs)
+    with_lines = {run["account_id"] for run in runs if run["lines"] and run["day"] == f"{day}"}
+    assert with_lines == set(accounts)
+    assert operator.ask("reconcile", "list", "--all") == []
+
+
+def fetched(operator: Operator) -> set[tuple[str, str, str]]:
+    rows = operator.ask("statement", "list")
+    return {(row["account_id"], row["kind"], row["day"]) for row in rows}
 
 
 def settle(
