@@ -124,8 +124,8 @@ class Table(Generic[Row]):
         """The same, in a statement with several tables."""
         return ", ".join(f"{alias}.{column}" for column in self.columns)
 
-    def read(self, record: "asyncpg.Record") -> Row:
-        """The value of a record that begins with the columns of `select`."""
+    def read(self, record: "asyncpg.Record | tuple[Any, ...]") -> Row:
+        """The value of a record, or a part of one, that begins with the columns of `select`."""
         return self.row(*[decode(record) for decode in self._decoders])
 
     def unnest(self, columns: Sequence[str], alias: str = "w", extra: Mapping[str, str] | None = None) -> str:

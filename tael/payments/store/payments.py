@@ -87,10 +87,12 @@ UPDATE payment SET redirected_at = $3
 WHERE mchid = $1 AND syssn = $2 AND state = 'PENDING' AND close_syssn = '' AND expires_at > $3 AND redirected_at IS NULL
 """
 #: A merchant queried it: poll it before rows that are due by schedule, but not at every query of an impatient client.
-#: `check_at` is set a century earlier, so that one index serves both and expedited rows keep their own order.
+#: `check_at` is set a century earlier, so that one index serves both and expedited rows keep their own order. Without
+#: `coalesce` the partial index on it could be taken for the primary key: it is cheap by statistics of an idle hour.
 EXPEDITE: Final = """
 UPDATE payment SET check_at = $3::timestamptz - interval '36525 days'
-WHERE mchid = $1 AND syssn = ANY($2) AND state = 'PENDING' AND has_initial_response AND check_at >= created_at
+WHERE mchid = $1 AND syssn = ANY($2) AND state = 'PENDING' AND has_initial_response
+  AND coalesce(check_at, '-infinity') >= created_at
   AND (checked_at IS NULL OR checked_at < $4)
 """
 

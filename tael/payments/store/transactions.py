@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tael.base.reasons import Reason
 from tael.db.database import Database
@@ -11,25 +11,58 @@ from tael.payments.domain.payment import Payment, State
 from tael.payments.domain.refund import Refund, RefundState
 from tael.payments.store.rows import PAYMENT, REFUND
 
+if TYPE_CHECKING:
+    import asyncpg
+
+#: The rows of one page of `trade (kind, syssn, created_at)`: a payment, and the refund if the row is one.
+PAGE: Final = f"""
+SELECT {PAYMENT.select_from("p")}, {REFUND.select_from("r")}
+FROM (SELECT kind, syssn, created_at FROM ({{trade}}) AS trade {{page}}) AS t
+LEFT JOIN refund AS r ON t.kind = 'refund' AND r.mchid = $1 AND r.syssn = t.syssn
+JOIN payment AS p ON p.mchid = $1 AND p.syssn = coalesce(r.payment_syssn, t.syssn)
+ORDER BY t.created_at DESC, t.syssn DESC
+"""
 #: A reason is set in failed rows only.
-LIST: Final = """
-SELECT kind, syssn, created_at FROM (
+FILTERED: Final = """
     SELECT 'payment' AS kind, syssn, reference, pay_type, created_at
     FROM payment WHERE mchid = $1 AND ($7::text[] IS NULL OR state = ANY($7) OR reason = ANY($9))
   UNION ALL
     SELECT 'refund', r.syssn, r.reference, p.pay_type, r.created_at
     FROM refund AS r JOIN payment AS p ON p.mchid = r.mchid AND p.syssn = r.payment_syssn
     WHERE r.mchid = $1 AND ($8::text[] IS NULL OR r.state = ANY($8) OR r.reason = ANY($9))
-) AS trade
-WHERE ($2::timestamptz IS NULL OR created_at >= $2)
-  AND ($3::timestamptz IS NULL OR created_at < $3)
-  AND ($4::text[] IS NULL OR syssn = ANY($4))
-  AND ($5::text[] IS NULL OR reference = ANY($5))
-  AND ($6::text[] IS NULL OR pay_type = ANY($6))
-ORDER BY created_at DESC, syssn DESC LIMIT $10 OFFSET $11
 """
-PAYMENTS: Final = f"SELECT {PAYMENT.select} FROM payment WHERE mchid = $1 AND syssn = ANY($2)"
-REFUNDS: Final = f"SELECT {REFUND.select} FROM refund WHERE mchid = $1 AND syssn = ANY($2)"
+LIST: Final = PAGE.format(
+    trade=FILTERED,
+    page="""
+    WHERE ($2::timestamptz IS NULL OR created_at >= $2)
+      AND ($3::timestamptz IS NULL OR created_at < $3)
+      AND ($4::text[] IS NULL OR syssn = ANY($4))
+      AND ($5::text[] IS NULL OR reference = ANY($5))
+      AND ($6::text[] IS NULL OR pay_type = ANY($6))
+    ORDER BY created_at DESC, syssn DESC LIMIT $10 OFFSET $11""",
+)
+#: By time alone, by numbers alone: without optional filters, the plan is made once and not at every call. By time, each
+#: table gives no more rows than the page can need, in the order of its index; a plan for any time would sort a month.
+IN_TIME: Final = """
+    (SELECT 'payment' AS kind, syssn, created_at FROM payment
+     WHERE mchid = $1 AND created_at >= $2 AND created_at < $3
+     ORDER BY created_at DESC, syssn DESC LIMIT $4::bigint + $5::bigint)
+  UNION ALL
+    (SELECT 'refund', syssn, created_at FROM refund
+     WHERE mchid = $1 AND created_at >= $2 AND created_at < $3
+     ORDER BY created_at DESC, syssn DESC LIMIT $4::bigint + $5::bigint)
+"""
+BY_TIME: Final = PAGE.format(
+    trade=IN_TIME, page="ORDER BY created_at DESC, syssn DESC LIMIT $4::bigint OFFSET $5::bigint"
+)
+NUMBERED: Final = """
+    SELECT 'payment' AS kind, syssn, created_at FROM payment WHERE mchid = $1 AND {number} = ANY($2)
+  UNION ALL
+    SELECT 'refund', syssn, created_at FROM refund WHERE mchid = $1 AND {number} = ANY($2)
+"""
+NUMBERED_PAGE: Final = "ORDER BY created_at DESC, syssn DESC LIMIT $3 OFFSET $4"
+BY_SYSSNS: Final = PAGE.format(trade=NUMBERED.format(number="syssn"), page=NUMBERED_PAGE)
+BY_REFERENCES: Final = PAGE.format(trade=NUMBERED.format(number="reference"), page=NUMBERED_PAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,40 +108,35 @@ class Transactions:
 
     async def list(self, filters: Filter) -> Sequence[Transaction]:
         """One page of rows, newest first."""
-        states = filters.states
-        rows = await self._database.fetch(
-            LIST,
-            filters.mchid,
-            filters.start,
-            filters.end,
-            filters.syssns,
-            filters.references,
-            filters.pay_types,
-            states and states.payments,
-            states and states.refunds,
-            states and states.reasons,
-            filters.page_size,
-            (filters.page - 1) * filters.page_size,
-        )
-        refunds = await self._refunds(
-            filters.mchid, [row["syssn"] for row in rows if row["kind"] == "refund"]
-        )
-        payments = await self._payments(
-            filters.mchid,
-            [row["syssn"] for row in rows if row["kind"] == "payment"]
-            + [refund.payment_syssn for refund in refunds.values()],
-        )
-        return [
-            payments[row["syssn"]]
-            if row["kind"] == "payment"
-            else RefundTransaction(refunds[row["syssn"]], payments[refunds[row["syssn"]].payment_syssn])
-            for row in rows
-        ]
+        return [_transaction(record) for record in await self._database.fetch(*_statement(filters))]
 
-    async def _payments(self, mchid: str, syssns: Sequence[str]) -> dict[str, Payment]:
-        rows = await self._database.fetch(PAYMENTS, mchid, syssns) if syssns else []
-        return {row["syssn"]: PAYMENT.read(row) for row in rows}
 
-    async def _refunds(self, mchid: str, syssns: Sequence[str]) -> dict[str, Refund]:
-        rows = await self._database.fetch(REFUNDS, mchid, syssns) if syssns else []
-        return {row["syssn"]: REFUND.read(row) for row in rows}
+def _statement(filters: Filter) -> tuple[Any, ...]:
+    """The statement for these filters, with its values."""
+    page = filters.page_size, (filters.page - 1) * filters.page_size
+    match filters:
+        case Filter(
+            start=datetime() as start,
+            end=datetime() as end,
+            syssns=None,
+            references=None,
+            pay_types=None,
+            states=None,
+        ):
+            return BY_TIME, filters.mchid, start, end, *page
+        case Filter(start=None, end=None, pay_types=None, states=None, references=None, syssns=[*syssns]):
+            return BY_SYSSNS, filters.mchid, syssns, *page
+        case Filter(start=None, end=None, pay_types=None, states=None, syssns=None, references=[*references]):
+            return BY_REFERENCES, filters.mchid, references, *page
+    states = filters.states
+    return (
+        LIST,
+        *(filters.mchid, filters.start, filters.end, filters.syssns, filters.references, filters.pay_types),
+        *(states and states.payments, states and states.refunds, states and states.reasons),
+        *page,
+    )
+
+
+def _transaction(record: "asyncpg.Record") -> Transaction:
+    payment, of_refund = PAYMENT.read(record), record[len(PAYMENT.columns) :]
+    return payment if of_refund[0] is None else RefundTransaction(REFUND.read(of_refund), payment)

@@ -161,3 +161,26 @@ async def test_filters_are_combined_with_and(store: Store) -> None:
     assert (
         await store.transactions.list(replace(asked, pay_types=list(PAY_TYPES.keys() - {ONLINE.code}))) == []
     )
+
+
+async def test_each_way_of_asking_has_the_same_rows_and_pages(store: Store) -> None:
+    """By time alone and by numbers alone are statements of their own. The last one here is the general statement."""
+    payments = [
+        await paid(store, a_payment(created_at=NOW + timedelta(seconds=2 * number))) for number in range(4)
+    ]
+    for number, payment in enumerate(payments[:3]):
+        await refunded(store, payment, created_at=NOW + timedelta(seconds=2 * number + 1))
+    expected = numbers_of(await store.transactions.list(EVERYTHING))
+    assert len(expected) == 7
+    time = {"start": NOW, "end": NOW + timedelta(seconds=60)}
+    refunds = [number for number in expected if number not in {payment.syssn for payment in payments}]
+    every = [payment.reference for payment in payments] + [f"refund-{number}" for number in refunds]
+    for asked in (time, {"syssns": expected}, {"references": every}, {**time, "pay_types": [ONLINE.code]}):
+        pages = [
+            numbers_of(await store.transactions.list(replace(EVERYTHING, **asked, page=page, page_size=3)))
+            for page in (1, 2, 3, 4)
+        ]
+        assert [len(page) for page in pages] == [3, 3, 1, 0], asked
+        assert [number for page in pages for number in page] == expected, asked
+    later = replace(EVERYTHING, start=NOW + timedelta(seconds=3), end=NOW + timedelta(seconds=6))
+    assert numbers_of(await store.transactions.list(later)) == expected[1:4]
