@@ -7,6 +7,7 @@ ARGS ?=
 SEED ?= 1
 MINUTES ?= 10
 SECONDS ?= 120
+ROWS ?= 10000000
 
 BIN := .venv/bin
 # Whole files to a worker, in order: what a file's tests share, such as a demo or a browser, is started once.
@@ -22,7 +23,7 @@ DEMO_DEPENDENCIES := $(BIN)/python -c 'import tomllib; project = tomllib.load(op
 
 NPM_SDKS := wechatpay-axios-plugin tenpay
 
-.PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage reconcile-demo screenshots sdk-environments sdk-lock lock
+.PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage reconcile-demo bench bench-quick screenshots sdk-environments sdk-lock lock
 .DEFAULT_GOAL := demo
 
 help: ## List the targets.
@@ -73,6 +74,12 @@ outage: install ## Stop and freeze the database for SECONDS=120 under load, then
 
 reconcile-demo: install ## Reconcile a month of simulated trade with SEED=1 and find each of the errors planted in it.
 	@$(BIN)/python -m tael_demo.reconcile --seed $(SEED) $(ARGS)
+
+bench: install ## Measure the gateway against PostgreSQL's own limit. ROWS=10000000 orders are loaded once.
+	@$(BIN)/python -m bench --rows $(ROWS) $(ARGS)
+
+bench-quick: install ## See in about a minute that the benchmark works. Its figures mean nothing.
+	@$(BIN)/python -m bench --quick $(ARGS)
 
 screenshots: install ## Redraw the pictures in docs/pictures from a demo.
 	@$(BIN)/python -m tests.browser.chromium

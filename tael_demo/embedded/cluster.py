@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -123,9 +124,11 @@ def create(cluster: Cluster, password: str, log: int) -> None:
     new.rename(cluster.folder)
 
 
-def configure(cluster: Cluster, port: int, socket_folder: Path) -> None:
+def configure(cluster: Cluster, port: int, socket_folder: Path, extra: Mapping[str, str]) -> None:
+    """Write the settings. `extra` are set after ours, and replace them."""
     quoted = str(socket_folder).replace("'", "''")
     settings = SETTINGS.format(port=port, socket_folder=quoted)
+    settings += "".join(f"{name} = '{value}'\n" for name, value in extra.items())
     _write_for(cluster, cluster.folder / "tael.conf", settings)
 
 

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -47,7 +47,9 @@ class EmbeddedPostgres:
     in the main thread of a long-running process, since the server stops with the thread.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+        """`settings` are PostgreSQL's, in addition to those of a demo."""
+        self._settings = dict(settings or {})
         self._keep = folder.absolute() / POSTGRES
         self._child: subprocess.Popen[str] | None = None
         self._lock: int | None = None
@@ -132,7 +134,7 @@ class EmbeddedPostgres:
         self._socket_folder = postgres_cluster.empty_socket_folder(cluster)
         for _ in range(PORT_ATTEMPTS):
             port = _free_port(self._keep)
-            postgres_cluster.configure(cluster, port, self._socket_folder)
+            postgres_cluster.configure(cluster, port, self._socket_folder, self._settings)
             log_size = os.fstat(log).st_size
             command = (cluster.binaries.program("postgres"), "-D", cluster.folder)
             self._child = launch(command, uid=cluster.uid, gid=cluster.gid, output=log)

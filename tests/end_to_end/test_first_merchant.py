@@ -185,7 +185,9 @@ def test_an_operator_takes_a_merchant_from_its_sign_up_to_its_first_payout(
     assert asked(developer, mchid=mchid)["data"]["state"] == 1
     assert merchant.open("800201").respcd == "1135"
     add_accounts(operator, demo, mchid)
-    demo.advance(4 * 86_400)  # the demo's gateway has used the same accounts until now; all of that is settled by then
+    demo.advance(
+        4 * 86_400
+    )  # the demo's gateway has used the same accounts until now; all of that is settled by then
     day = demo.now().date()
     paid = [merchant.paid(pay_type) for pay_type in sorted({*ALL_TYPES, *ONLINE, *BARCODES})]
     rows = [merchant.row(each["syssn"]) for each in paid]

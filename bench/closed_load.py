@@ -1,0 +1,65 @@
+"""Closed load by wrk: so many connections, each sending its next payment once the last one is answered."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.processes import ROOT
+from bench.requests import APPCODE
+
+INSTALL_S: Final = 300
+SCRIPT: Final = ROOT / "bench" / "payments.lua"
+REQUESTS: Final = re.compile(r"(\d+) requests in ([\d.]+)(ms|s|m)")
+PERCENTILE: Final = re.compile(r"^\s+99%\s+([\d.]+)(us|ms|s)", re.MULTILINE)
+FAILURES: Final = re.compile(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)")
+IN_SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """`requests` were answered in `seconds`."""
+
+    requests: int
+    seconds: float
+    p99_ms: float
+
+    @property
+    def per_second(self) -> float:
+        return self.requests / self.seconds
+
+
+def check_tool() -> None:
+    """Install wrk where that can be done. Ends the program if there is none."""
+    if shutil.which("wrk") is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        for command in (("update", "-qq"), ("install", "-y", "-qq", "--no-install-recommends", "wrk")):
+            subprocess.run(("apt-get", *command), capture_output=True, timeout=INSTALL_S, check=False)
+    if shutil.which("wrk") is None:
+        sys.exit("wrk is not installed; on Debian: apt-get install wrk")
+
+
+def run(url: str, payments: Path, connections: int, seconds: int) -> Load:
+    """Each line of `payments` is sent at most once. Raises RuntimeError if anything was refused or failed."""
+    done = subprocess.run(
+        [
+            *("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"),
+            *("--latency", "-s", str(SCRIPT), url),
+        ],
+        env=os.environ | {"WRK_PAYMENTS": str(payments), "WRK_APPCODE": APPCODE},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=seconds + 60,
+    )
+    if failed := FAILURES.search(done.stdout):
+        raise RuntimeError(f"wrk: {failed.group(0)}")
+    requests, percentile = REQUESTS.search(done.stdout), PERCENTILE.search(done.stdout)
+    if requests is None or percentile is None:
+        raise RuntimeError(f"wrk printed no figures:\n{done.stdout}{done.stderr}")
+    took = float(requests.group(2)) * IN_SECONDS[requests.group(3)]
+    p99_ms = float(percentile.group(1)) * IN_SECONDS[percentile.group(2)] * 1000
+    return Load(int(requests.group(1)), took, p99_ms)

@@ -1,0 +1,57 @@
+"""An API process of a measurement: `python -m bench.gateway FD [DELAY_MS]`, with settings as `tael serve` has them.
+
+With DELAY_MS the wallet is answered at the transport port after so many milliseconds, without a connection; the adapter
+is the real one. Without it, the process is that of `tael serve`.
+"""
+
+import socket
+import sys
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from bench.wallet import StubTransport
+from tael.base.transport import Transport
+from tael.channels.protocols import ChannelEnvironment
+from tael.channels.registry import installed_protocols
+from tael.cli.serving import GRACE_S, listener_config, prepared, serve
+from tael.config import Settings, read_settings
+from tael.main import clock_of, configure_logs, limits_of, open_store, services_over
+from tael.payments.verification import AnswerChecks
+
+WECHAT: Final = "wechat_v2"
+
+
+async def serve_with_stub(settings: Settings, listener: socket.socket, delay_s: float) -> None:
+    clock = clock_of(settings)
+    async with open_store(settings, limits_of(settings)) as store, Transport() as to_merchants:
+        environment = ChannelEnvironment(
+            StubTransport(delay_s),  # type: ignore[arg-type]
+            clock,
+            AnswerChecks(store.incidents, clock).note,
+            {"wechat": settings.wechat_url, "wechat_authorize": "", "wechat_api": settings.wechat_api_url},
+            settings.wechat_ca_pem,
+            settings.server_ip,
+        )
+        channels = {WECHAT: installed_protocols().named(WECHAT).open_channel(environment)}
+        services = services_over(
+            store, channels, to_merchants, clock, settings.public_url, rate_limits=settings.rate_limits
+        )
+        config = listener_config(services, settings.http, GRACE_S)
+        prepared()
+        await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def main() -> None:
+    settings = read_settings()
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    if len(sys.argv) > 2:
+        configure_logs()
+        uvloop.run(serve_with_stub(settings, listener, int(sys.argv[2]) / 1000))
+    else:
+        serve(settings, listener)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Open load: payments are sent on a schedule, whether or not earlier ones were answered.
+
+    python -m bench.open_load URL FILE PER_SECOND SECONDS [CONNECTIONS]
+
+A payment's time begins when it was to be sent, so a server that stops for a moment is charged for every payment that
+was due meanwhile. Gaps are exponentially distributed with a fixed seed. Prints one JSON object.
+"""
+
+import asyncio
+import json
+import random
+import re
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+from urllib.parse import urlsplit
+
+import uvloop
+
+from bench.processes import ROOT
+from bench.requests import APPCODE, PATH
+
+CONNECTIONS: Final = 512
+#: How long answers are waited for after the last payment was sent.
+DRAIN_S: Final = 15.0
+TICK_S: Final = 0.0005
+SEED: Final = 1
+LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+CODE: Final = re.compile(rb'"respcd": ?"(\d{4})"')
+ACCEPTED: Final = "0000"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLoad:
+    """Latencies are those of accepted payments, in milliseconds."""
+
+    scheduled: int
+    codes: dict[str, int]  #: answers by respcd, or "HTTP 503", "closed"
+    p50_ms: float
+    p99_ms: float
+    worst_ms: float
+
+    @property
+    def accepted(self) -> int:
+        return self.codes.get(ACCEPTED, 0)
+
+
+def run(
+    url: str, payments: Path, per_second: float, seconds: float, connections: int = CONNECTIONS
+) -> OpenLoad:
+    """In a process of its own."""
+    command = [sys.executable, "-m", "bench.open_load", url, str(payments), str(per_second), str(seconds)]
+    done = subprocess.run(
+        [*command, str(connections)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=seconds + DRAIN_S + 60,
+    )
+    return OpenLoad(**json.loads(done.stdout))
+
+
+class _Client:
+    """Keeps idle connections, and payments for which there is none."""
+
+    def __init__(self, host: str, port: int, connections: int) -> None:
+        self._address = host, port
+        self._spare = connections
+        self.idle: list[_Connection] = []
+        self.waiting: deque[tuple[float, bytes]] = deque()
+        self.latencies: list[float] = []
+        self.codes: Counter[str] = Counter()
+        self.answered = 0
+        self._expected = -1
+        self._drained = asyncio.Event()
+
+    def send(self, due: float, request: bytes) -> None:
+        self.waiting.append((due, request))
+        self.work()
+
+    def work(self) -> None:
+        while self.waiting and self.idle:
+            self.idle.pop().send(*self.waiting.popleft())
+        if self.waiting and self._spare:
+            self._spare -= 1
+            asyncio.get_running_loop().create_task(self._connect())
+
+    async def _connect(self) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: _Connection(self), *self._address)
+
+    def note(self, code: str, due: float) -> None:
+        self.answered += 1
+        self.codes[code] += 1
+        if code == ACCEPTED:
+            self.latencies.append(time.perf_counter() - due)
+        self._check_is_drained()
+
+    def lost(self) -> None:
+        self._spare += 1
+
+    async def drained(self, number: int) -> None:
+        """Returns once so many payments were answered, or after `DRAIN_S`."""
+        self._expected = number
+        self._check_is_drained()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._drained.wait(), DRAIN_S)
+
+    def _check_is_drained(self) -> None:
+        if self.answered == self._expected:
+            self._drained.set()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, client: _Client) -> None:
+        self._client = client
+        self._received = b""
+        self._due: float | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._client.idle.append(self)
+        self._client.work()
+
+    def send(self, due: float, request: bytes) -> None:
+        self._due = due
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        end = self._received.find(b"\r\n\r\n")
+        found = LENGTH.search(self._received, 0, end + 2) if end >= 0 else None
+        if found is None or len(self._received) < end + 4 + int(found.group(1)):
+            return
+        status, code = self._received[9:12].decode(), CODE.search(self._received, end)
+        due, self._due, self._received = self._due, None, b""
+        if due is not None:
+            self._client.note(code.group(1).decode() if code and status == "200" else f"HTTP {status}", due)
+        self._client.idle.append(self)
+        self._client.work()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self._due is not None:
+            self._client.note("closed", self._due)
+        if self in self._client.idle:
+            self._client.idle.remove(self)
+        self._client.lost()
+
+
+async def _load(
+    url: str, lines: Sequence[bytes], per_second: float, seconds: float, connections: int
+) -> OpenLoad:
+    address = urlsplit(url)
+    assert address.hostname is not None
+    assert address.port is not None
+    client = _Client(address.hostname, address.port, connections)
+    gaps, scheduled = random.Random(SEED), 0
+    requests = (_request(line, address.netloc) for line in lines)
+    due = began = time.perf_counter() + 0.1
+    while due < began + seconds:
+        await asyncio.sleep(max(0.0, min(TICK_S, due - time.perf_counter())))
+        while due <= time.perf_counter() and due < began + seconds:
+            client.send(due, next(requests))
+            scheduled += 1
+            due += gaps.expovariate(per_second)
+    await client.drained(scheduled)
+    client.codes["unanswered"] = scheduled - client.answered
+    ordered = sorted(client.latencies) or [0.0]
+    quantiles = [ordered[int(part * (len(ordered) - 1))] * 1000 for part in (0.5, 0.99, 1.0)]
+    return OpenLoad(scheduled, dict(client.codes), *quantiles)
+
+
+def _request(line: bytes, host: str) -> bytes:
+    sign, body = line.split(b" ", 1)
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        f"X-QF-APPCODE: {APPCODE}\r\nX-QF-SIGN: {sign.decode()}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def main() -> None:
+    url, path, per_second, seconds, *connections = sys.argv[1:]
+    limit = int(connections[0]) if connections else CONNECTIONS
+    found = uvloop.run(
+        _load(url, Path(path).read_bytes().splitlines(), float(per_second), float(seconds), limit)
+    )
+    print(json.dumps({name: getattr(found, name) for name in OpenLoad.__dataclass_fields__}))
+
+
+if __name__ == "__main__":
+    main()

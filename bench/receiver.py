@@ -1,0 +1,63 @@
+"""A merchant that acknowledges every webhook: `python -m bench.receiver PORT`. GET answers how many it has received."""
+
+import asyncio
+import re
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, cast
+
+import uvloop
+
+from bench.processes import HOST, started, wait_until_ready
+
+LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+RECEIVED: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b"
+
+
+@contextmanager
+def running(port: int, log: Path) -> Iterator[str]:
+    """Its URL."""
+    url = f"http://{HOST}:{port}/webhooks"
+    with started(["-m", "bench.receiver", str(port)], {}, log):
+        wait_until_ready(url, log)
+        yield url
+
+
+def count(url: str) -> int:
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - an address of ours
+        return int(answer.read())
+
+
+class _Connection(asyncio.Protocol):
+    total = 0
+
+    def __init__(self) -> None:
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while (end := self._received.find(b"\r\n\r\n")) >= 0:
+            found = LENGTH.search(self._received, 0, end + 2)
+            size = end + 4 + (int(found.group(1)) if found else 0)
+            if len(self._received) < size:
+                return
+            is_webhook = self._received.startswith(b"POST")
+            self._received = self._received[size:]
+            _Connection.total += is_webhook
+            text = b"SUCCESS" if is_webhook else str(self.total).encode()
+            self._transport.write(RECEIVED % (len(text), text))
+
+
+async def _serve(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(_Connection, HOST, port, backlog=1024)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(int(sys.argv[1])))

@@ -1,0 +1,61 @@
+"""What a measured gateway runs with: an app, a merchant with an account at the stub wallet, and the settings."""
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from bench import wallet
+from bench.requests import APPCODE, KEY
+from tael.audit_log.domain.entry import Origin
+from tael.base.cipher import Cipher
+from tael.base.key_ring import key_ring
+from tael.base.secret import Secret
+from tael.db.database import Database
+from tael.merchants.domain.merchant import App, Merchant
+from tael.operations.store import Store, store_over
+from tael.payments.domain.payment import Payment
+
+MCHID: Final = "BENCHMERCHANT001"
+ACCOUNT_ID: Final = "benchaccount000000000001"
+#: Of this benchmark's databases only.
+ENCRYPTION_KEY: Final = bytes(range(32))
+NODE: Final = 9
+
+
+def store_on(database: Database) -> Store:
+    return store_over(database, Cipher(key_ring(ENCRYPTION_KEY)), NODE)
+
+
+async def add_merchant(url: str, notify_url: str) -> None:
+    """To an empty database. Each payment of the merchant has a webhook to `notify_url`."""
+    origin = Origin("bench", "127.0.0.1", "bench", datetime.now(UTC))
+    app = App(APPCODE, Secret(KEY), notify_url, None, notify_offline=True)
+    async with Database(url) as database:
+        store = store_on(database)
+        await store.merchants.add_app(app, origin)
+        await store.merchants.add_merchant(Merchant(MCHID, APPCODE, "Bench", "HKD"), origin)
+        await store.accounts.add(wallet.account(MCHID, ACCOUNT_ID), origin)
+
+
+def environment(database_url: str, wallet_url: str) -> Mapping[str, str]:
+    """The settings of a process of the gateway: those of a deployment, without limits of requests."""
+    return {
+        "TAEL_DATABASE_URL": database_url,
+        "TAEL_ENCRYPTION_KEY": base64.b64encode(ENCRYPTION_KEY).decode(),
+        "TAEL_PUBLIC_URL": "https://pay.example",
+        "TAEL_WECHAT_URL": wallet_url,
+        "TAEL_MERCHANT_MAX_PER_SECOND": "0",
+        "TAEL_MERCHANT_MAX_PER_MINUTE": "0",
+        "TAEL_ADDRESS_MAX_PER_SECOND": "0",
+        "TAEL_WEBHOOK_LOOPBACK": "on",
+        "TAEL_WEBHOOK_ANY_PORT": "on",
+    }
+
+
+async def a_paid_payment(url: str) -> Payment | None:
+    async with Database(url) as database:
+        rows = await database.fetch(
+            "SELECT syssn FROM payment WHERE mchid = $1 AND state = 'PAID' LIMIT 1", MCHID
+        )
+        return await store_on(database).payments.by_syssn(MCHID, rows[0]["syssn"]) if rows else None
