@@ -57,7 +57,7 @@ def test_a_statement_agrees_with_the_merchants_rows(
         row, line = shop.row(syssn), lines[syssn]
         assert (line["type"], line["amount_minor"]) == (kind, int(row["txamt"]))
         assert line["currency"] == row["txcurrcd"]
-    runs = demo.ask("reconcile", "run", "--account", account)
+    runs = demo.ask("reconcile", "run", "--account", account, "--from", day, "--to", next_day)
     assert [each["differences"] for each in runs] == [{}] * len(runs)
     (run,) = [each for each in runs if each["statement_id"] == fetched["statement_id"]]
     assert run["matched"] == len(shown["content"])
