@@ -69,7 +69,7 @@ def run_command(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Reconcile current statements now, the oldest first, at most 1000.
+    """Reconcile current statements now, the oldest first.
 
     `tael work` does so whenever a statement is stored. Wallets are queried about news of money.
     """
@@ -93,8 +93,8 @@ def _run(
         payments = payments_over(store, channels, clock_of(settings), settings.public_url)
         context = reconciliation_over(store, payments)
         origin = origin_of_command("reconcile run", now)
-        statements = await store.reconciliations.current_statements(account_id, first, last)
-        runs = [await reconcile_statement(each, context, origin) for each in statements]
+        statements = store.reconciliations.current_statements(account_id, first, last)
+        runs = [await reconcile_statement(each, context, origin) async for each in statements]
         return [each.run for each in runs if each is not None]
 
     try:

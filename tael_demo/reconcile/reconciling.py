@@ -171,8 +171,7 @@ async def compare_account(
     account: Account, context: ReconciliationContext, origin: Origin, month: Month
 ) -> None:
     last = month.last + timedelta(days=SETTLED_WITHIN)
-    statements = await context.reconciliations.current_statements(account.account_id, month.first, last)
-    for statement in statements:
+    async for statement in context.reconciliations.current_statements(account.account_id, month.first, last):
         # A settlement without lines, as of WeChat Pay, has remittances only.
         if statement.lines or statement.kind is StatementKind.TRANSACTIONS:
             await reconcile_statement(statement, context, origin)

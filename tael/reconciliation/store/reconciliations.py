@@ -25,7 +25,8 @@ from tael.statements.store.statements import LINE, LINES, STATEMENT
 if TYPE_CHECKING:
     from tael.db.database import Connection
 
-MAX_STATEMENTS: Final = 1_000
+#: Statements that are read at a time.
+PAGE: Final = 1_000
 
 
 def _encoded(totals: Sequence[SideTotal]) -> tuple[str]:
@@ -87,11 +88,13 @@ JOIN statement AS s ON s.mchid = l.mchid AND s.statement_id = l.statement_id
 WHERE l.mchid = $1 AND l.syssn = ANY($3::text[])
   AND s.account_id = $2 AND s.superseded_at IS NULL AND s.statement_id <> $4
 """
+#: $4 to $6 are the last one of the page before.
 CURRENT: Final = f"""
 SELECT {STATEMENT.select} FROM statement
 WHERE superseded_at IS NULL AND ($1::text IS NULL OR account_id = $1)
   AND ($2::date IS NULL OR day >= $2) AND ($3::date IS NULL OR day <= $3)
-ORDER BY day, account_id, kind LIMIT {MAX_STATEMENTS}
+  AND ($4::date IS NULL OR (day, account_id, kind) > ($4, $5, $6))
+ORDER BY day, account_id, kind LIMIT {PAGE}
 """
 
 
@@ -120,10 +123,13 @@ class Reconciliations:
 
     async def current_statements(
         self, account_id: str | None, first: date | None, last: date | None
-    ) -> list[Statement]:
-        """The current statements of these days, oldest first, at most `MAX_STATEMENTS`."""
-        rows = await self._database.fetch(CURRENT, account_id, first, last)
-        return [STATEMENT.read(row) for row in rows]
+    ) -> AsyncIterator[Statement]:
+        """The current statements of these days, oldest first."""
+        after: tuple[date | None, str, str] = (None, "", "")
+        while rows := await self._database.fetch(CURRENT, account_id, first, last, *after):
+            for statement in map(STATEMENT.read, rows):
+                yield statement
+                after = statement.day, statement.account_id, statement.kind
 
 
 async def batches_of(

@@ -21,10 +21,12 @@ from tael.reconciliation.domain.difference import DifferenceKind, DifferenceStat
 from tael.reconciliation.domain.reconciliation import SideTotal
 from tael.reconciliation.review import resolve_difference
 from tael.reconciliation.runs import reconcile_statement
+from tael.reconciliation.store import reconciliations
 from tests.support.scene import Scene
 from tests.support.statements import (
     DAY,
     ONE_DAY,
+    WECHAT,
     a_line,
     all_differences,
     day_start,
@@ -356,3 +358,18 @@ async def test_a_statement_that_was_replaced_is_not_reconciled(scene: Scene) -> 
     context = reconciliation_over(scene.store, scene.gateway)
     assert await reconcile_statement(first, context, ORIGIN) is None
     assert await all_differences(scene.store) == []
+
+
+async def test_all_current_statements_are_found_page_by_page(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciliations, "CURRENT", reconciliations.CURRENT.replace("LIMIT 1000", "LIMIT 2"))
+    days = [DAY + ONE_DAY * number for number in range(5)]
+    for day in days:
+        await stored(store, [], day=day)
+    found = [each.day async for each in store.reconciliations.current_statements(None, days[0], days[-1])]
+    assert found == days
+    found = [
+        each.day async for each in store.reconciliations.current_statements(WECHAT.account_id, days[3], None)
+    ]
+    assert found == days[3:]
