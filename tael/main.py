@@ -299,8 +299,8 @@ def all_jobs(services: Services) -> "list[Job[Any]]":
     from tael.jobs.daily_close import daily_close_job
     from tael.jobs.oauth_removal import oauth_removal_job
     from tael.jobs.polling import polling_jobs
-    from tael.jobs.reconciliation import reconciliation_job
-    from tael.jobs.statements import statement_job
+    from tael.jobs.reconciliation import reconciliation_jobs
+    from tael.jobs.statements import statement_jobs
     from tael.jobs.webhooks import webhook_job
     from tael.statements.schedule import ScheduleContext
 
@@ -319,8 +319,8 @@ def all_jobs(services: Services) -> "list[Job[Any]]":
         daily_close_job(store.ledger_digests, clock),
         certificate_job(store.accounts, store.incidents, clock),
         oauth_removal_job(store.oauth_removals, clock),
-        statement_job(scheduled),
-        reconciliation_job(reconciliation_over(store, services.payments), store.statements.due),
+        *statement_jobs(scheduled),
+        *reconciliation_jobs(reconciliation_over(store, services.payments), store.statements.due),
     ]
 
 

@@ -1,4 +1,7 @@
-"""Reconciles statements that were stored, and those of the days before and after them."""
+"""Reconciles statements that were stored, and those of the days before and after them.
+
+Each channel has a slot of its own: a run may query its wallet, and a hanging wallet delays no other.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,15 +19,21 @@ from tael.statements.domain.statement import Statement
 
 log = structlog.get_logger()
 
-#: One at a time: a run reads whole days, and must not take the database from payments.
+#: Of one channel: a run reads whole days, and must not take the database from payments.
 SLOTS: Final = 1
 OF_ACCOUNT: Final = 1
 ACTOR: Final = "tael work"
 
 
-def reconciliation_job(context: ReconciliationContext, queue: AccountQueue[Statement]) -> Job[Statement]:
-    """A row is a statement."""
-    limits = AccountLimits(tuple(context.payments.wallets.channels), OF_ACCOUNT)
+def reconciliation_jobs(
+    context: ReconciliationContext, queue: AccountQueue[Statement]
+) -> list[Job[Statement]]:
+    """One job per channel. A row is a statement."""
+    return [_job(protocol, context, queue) for protocol in context.payments.wallets.channels]
+
+
+def _job(protocol: str, context: ReconciliationContext, queue: AccountQueue[Statement]) -> Job[Statement]:
+    limits = AccountLimits((protocol,), OF_ACCOUNT)
 
     async def claim(
         now: datetime, real_now: datetime, lease_until: datetime, limit: int
@@ -38,7 +47,8 @@ def reconciliation_job(context: ReconciliationContext, queue: AccountQueue[State
             log_incidents(done.incidents)
             _log(done.run)
 
-    return Job("reconciliation", claim, reconcile, queue.renew, slots=SLOTS, queue="reconciliation")
+    name = f"reconciliation.{protocol}"
+    return Job(name, claim, reconcile, queue.renew, slots=SLOTS, queue="reconciliation")
 
 
 def _log(run: Reconciliation) -> None:

@@ -35,8 +35,9 @@ from tael.reconciliation.store.reconciliations import (
 )
 from tael.statements.domain.statement import Statement
 
-#: Queries of a wallet in one run.
+#: Queries of a wallet in one run, and for how long another is begun: a hanging wallet ends the run early.
 MAX_QUERIES: Final = 100
+MAX_QUERYING: Final = timedelta(seconds=30)
 #: When a statement is reconciled again that had more to query.
 QUERY_PAUSE: Final = timedelta(minutes=1)
 #: The same after the last query: what an answer has led to, such as an unmatched payment, is booked by then.
@@ -82,7 +83,10 @@ async def _query(statement: Statement, account: Account, context: Reconciliation
     """Query the wallet about differences that its answer may explain; whether there were any."""
     clock = context.payments.clock
     open_ones = await context.differences.to_query(statement, clock.now(), MAX_QUERIES)
+    until = clock.now() + MAX_QUERYING
     for difference in open_ones:
+        if clock.now() > until:
+            break
         await query_about(difference, account, context.payments)
         await context.differences.mark_queried(difference, clock.now())
     return bool(open_ones)

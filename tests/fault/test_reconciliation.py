@@ -13,7 +13,7 @@ from tael.operations.store import Store
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process, Side
 from tests.support.fake_wallet import FakeWallet, Payer
-from tests.support.statements import DAY, ONE_DAY, a_line, paid_line, stored
+from tests.support.statements import DAY, ONE_DAY, WECHAT, a_line, paid_line, stored
 from tests.support.store import paid
 from tests.support.unmatched import unmatched_order
 from tests.support.values import NOW, ONLINE, a_payment
@@ -63,7 +63,9 @@ async def prepared(store: Store) -> World:
 
 async def run_jobs(world: World, process: Process) -> None:
     """Reconcile until nothing is due or the process has crashed."""
-    (job,) = [job for job in all_jobs(world.services(process)) if job.name == "reconciliation"]
+    (job,) = [
+        job for job in all_jobs(world.services(process)) if job.name == f"reconciliation.{WECHAT.protocol}"
+    ]
     for _ in range(20):
         if process.is_dead or not await run_once(job, world.clock):
             return

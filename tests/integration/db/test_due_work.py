@@ -30,6 +30,13 @@ async def test_a_queue_has_work_from_the_time_of_its_row_until_it_is_leased(stor
     assert table in await store.due_work.queues(DUE, real_now + LEASE + timedelta(seconds=1))
 
 
+#: The queues whose rows are processed with calls to a wallet.
+CALLING_WALLETS = (
+    *("payments", "refunds", "reversals", "unmatched_payments"),
+    *("statement_due", "reconciliation"),
+)
+
+
 async def test_the_daily_close_is_a_queue_too(store: Store) -> None:
     await paid(store, a_payment())
     real_now, later = datetime.now(UTC), NOW + timedelta(days=3)
@@ -42,3 +49,12 @@ async def test_the_daily_close_is_a_queue_too(store: Store) -> None:
 async def test_every_job_is_woken_by_a_queue(store: Store) -> None:
     gateway = over_channels(gateway_over(store), {"alipay_mapi": cast(Any, None)})
     assert {job.queue for job in all_jobs(services_of(gateway, Transport()))} == store.due_work.names
+
+
+async def test_what_calls_a_wallet_has_a_job_for_each_channel(store: Store) -> None:
+    """So a hanging wallet cannot take the slots of another."""
+    channels = {"alipay_mapi": cast(Any, None), "wechat_v2": cast(Any, None)}
+    jobs = all_jobs(services_of(over_channels(gateway_over(store), channels), Transport()))
+    for queue in CALLING_WALLETS:
+        names = {job.name.rpartition(".")[2] for job in jobs if job.queue == queue}
+        assert names == channels.keys(), queue

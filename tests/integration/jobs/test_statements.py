@@ -21,7 +21,7 @@ from tael.channels.statements import (
 )
 from tael.incidents.domain.incident import IncidentKind
 from tael.jobs.runner import Job, run_once
-from tael.jobs.statements import statement_job
+from tael.jobs.statements import statement_jobs
 from tael.merchants.domain.account import Account
 from tael.operations.store import Store
 from tael.statements.domain.due import StatementDue
@@ -91,7 +91,8 @@ def context_of(store: Store, source: Source, clock: TestClock) -> ScheduleContex
 
 def job_of(store: Store, source: Source, at: datetime) -> tuple[Job[StatementDue], TestClock]:
     clock = TestClock(at)
-    return statement_job(context_of(store, source, clock)), clock
+    (job,) = statement_jobs(context_of(store, source, clock))
+    return job, clock
 
 
 async def run(store: Store, source: Source, at: datetime) -> int:

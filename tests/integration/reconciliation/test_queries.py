@@ -1,6 +1,7 @@
 """A statement proves nothing: news of money is decided by the wallet's own answer, as after a notice."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 import pytest
@@ -185,3 +186,19 @@ async def test_queries_are_limited_and_go_on_in_the_next_run(
         assert sum(each.queried_at is not None for each in found) == queried
         await run_jobs_of("reconciliation", scene.services, scene.world.clock)  # nothing is due yet
         scene.world.clock.at += QUERY_PAUSE
+
+
+async def test_a_wallet_that_takes_long_ends_the_queries_of_a_run(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tael.reconciliation.runs.MAX_QUERYING", timedelta(seconds=-1))
+    payment = await pay(scene.gateway, ONLINE, "A")
+    await stored(scene.store, [paid_line(payment.syssn)])
+    await run_jobs_of("reconciliation", scene.services, scene.world.clock)
+    (difference,) = await all_differences(scene.store)
+    assert difference.queried_at is None
+    monkeypatch.undo()
+    scene.world.clock.at += QUERY_PAUSE
+    await run_jobs_of("reconciliation", scene.services, scene.world.clock)
+    (difference,) = await all_differences(scene.store)
+    assert difference.queried_at is not None
