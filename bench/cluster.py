@@ -107,14 +107,14 @@ def counted(url: str) -> Iterator[Written]:
 
 def _counts(url: str) -> tuple[dict[str, int], int]:
     with psycopg.connect(url) as connection:
-        counts = {
-            table: _number(connection, f"SELECT count(*) FROM {table}")  # noqa: S608 - names of ours
-            for table in WRITTEN
-        }
-        return counts, _number(connection, "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint")
+        statement = sql.SQL("SELECT count(*) FROM {}")
+        counts = {table: _number(connection, statement.format(sql.Identifier(table))) for table in WRITTEN}
+        return counts, _number(
+            connection, sql.SQL("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint")
+        )
 
 
-def _number(connection: "psycopg.Connection[Any]", statement: str) -> int:
+def _number(connection: "psycopg.Connection[Any]", statement: sql.SQL | sql.Composed) -> int:
     row = connection.execute(statement).fetchone()
     assert row is not None
     return int(row[0])

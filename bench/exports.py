@@ -8,8 +8,6 @@ The ledger is filled by SQL, in a private PostgreSQL in memory. Each format runs
 import argparse
 import asyncio
 import multiprocessing
-import os
-import tempfile
 import time
 from contextlib import aclosing
 from datetime import date
@@ -18,28 +16,29 @@ from typing import Final
 
 import psycopg
 
+from tael_demo.testing.folders import new_folder
 from tests.support.values import MCHID, NOW, a_merchant
 
 KIB: Final = 1024
 DAY: Final = date(2026, 1, 2)
 #: A payment and its fee for each number, in one second each.
-FILL: Final = f"""
+FILL: Final = """
 INSERT INTO ledger_entry
-SELECT '{MCHID}', lpad(n::text, 24, '0'), kind,
-    CASE kind WHEN 'fee' THEN 'merchant:HKD:{MCHID}' ELSE 'wallet:HKD:w' END,
-    CASE kind WHEN 'fee' THEN 'fee:HKD:w' ELSE 'merchant:HKD:{MCHID}' END, CASE kind WHEN 'fee' THEN 6 ELSE 1000 END,
+SELECT %(mchid)s, lpad(n::text, 24, '0'), kind,
+    CASE kind WHEN 'fee' THEN 'merchant:HKD:' || %(mchid)s ELSE 'wallet:HKD:w' END,
+    CASE kind WHEN 'fee' THEN 'fee:HKD:w' ELSE 'merchant:HKD:' || %(mchid)s END,
+    CASE kind WHEN 'fee' THEN 6 ELSE 1000 END,
     'HKD', TIMESTAMPTZ '2026-01-02 00:00:00+08' + n * INTERVAL '0.8 s'
-FROM generate_series(1, %s::int) AS n, unnest(ARRAY['payment', 'fee']) AS kind
-"""  # noqa: S608 - a constant of ours
+FROM generate_series(1, %(payments)s::int) AS n, unnest(ARRAY['payment', 'fee']) AS kind
+"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--payments", type=int, default=100_000)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        os.chmod(folder, 0o755)  # noqa: S103 - root's PostgreSQL runs as another user
-        _measure(Path(folder), chosen.payments)
+    with new_folder() as folder:
+        _measure(folder, chosen.payments)
 
 
 def _measure(folder: Path, payments: int) -> None:
@@ -60,7 +59,7 @@ def _measure(folder: Path, payments: int) -> None:
 
 def _fill(url: str, payments: int) -> None:
     with psycopg.connect(url) as connection:
-        connection.execute(FILL, [payments])
+        connection.execute(FILL, {"mchid": MCHID, "payments": payments})
 
 
 def _export(url: str, form: str) -> None:

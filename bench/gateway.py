@@ -27,7 +27,7 @@ async def serve_with_stub(settings: Settings, listener: socket.socket, delay_s: 
     clock = clock_of(settings)
     async with open_store(settings, limits_of(settings)) as store, Transport() as to_merchants:
         environment = ChannelEnvironment(
-            StubTransport(delay_s),  # type: ignore[arg-type]
+            StubTransport(delay_s=delay_s),
             clock,
             AnswerChecks(store.incidents, clock).note,
             {"wechat": settings.wechat_url, "wechat_authorize": "", "wechat_api": settings.wechat_api_url},

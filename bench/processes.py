@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Final
 
 from tael.cli.listener import listen
 from tael.cli.processes import die_with
+from tael_demo.stack import answers
 
 HOST: Final = "127.0.0.1"
 TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -98,13 +98,7 @@ def wallet(log: Path) -> Iterator[str]:
 
 def wait_until_ready(url: str, log: Path) -> None:
     until = time.monotonic() + START_S
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - an address of ours
-                if answer.status == 200:
-                    return
-        except OSError:
-            pass
+    while not answers(url):
         _check_time(until, log)
 
 

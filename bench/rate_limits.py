@@ -18,7 +18,6 @@ import random
 import socket
 import statistics
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +45,7 @@ from tael.merchants.store.rate_limits import RateLimitRows
 from tael_demo.demo import settings_of
 from tael_demo.seed import PUBLISHED_APPCODE, PUBLISHED_MCHID, seed
 from tael_demo.stack import DemoPaths, DemoStack, answers, running_wallets
+from tael_demo.testing.folders import new_folder
 
 HOST: Final = "127.0.0.1"
 TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -100,8 +100,7 @@ def main() -> None:
 @contextmanager
 def running() -> Iterator[Setup]:
     with ExitStack() as exits:
-        folder = Path(exits.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
-        folder.chmod(0o755)  # root's PostgreSQL runs as another user
+        folder = exits.enter_context(new_folder())
         port = free_ports()
         stack = exits.enter_context(running_wallets(DemoPaths(port, folder)))
         asyncio.run(add_merchants(stack))

@@ -8,11 +8,11 @@ The database is a private PostgreSQL in memory.
 
 import argparse
 import asyncio
-import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Final
+
+from tael_demo.testing.folders import new_folder
 
 FILL: Final = """
 INSERT INTO payment (
@@ -36,9 +36,8 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=50_000)
     parser.add_argument("--errors", type=int, default=500)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        os.chmod(folder, 0o755)  # noqa: S103 - root's PostgreSQL runs as another user
-        print(asyncio.run(_measure(Path(folder), chosen.lines, chosen.errors)))
+    with new_folder() as folder:
+        print(asyncio.run(_measure(folder, chosen.lines, chosen.errors)))
 
 
 async def _measure(folder: Path, lines: int, errors: int) -> str:

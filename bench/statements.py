@@ -7,14 +7,14 @@ The file is one of WeChat Pay's bills. The database is a private PostgreSQL in m
 
 import argparse
 import asyncio
-import os
 import resource
-import tempfile
 import time
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Final
+
+from tael_demo.testing.folders import new_folder
 
 KIB: Final = 1024
 HEADINGS: Final = (
@@ -40,12 +40,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--lines", type=int, default=100_000)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        os.chmod(folder, 0o755)  # noqa: S103 - root's PostgreSQL runs as another user
-        path = Path(folder) / "bill.csv"
+    with new_folder() as folder:
+        path = folder / "bill.csv"
         with path.open("w", newline="") as file:
             file.writelines(_bill(chosen.lines))
-        postgres = Path(folder) / "postgres"
+        postgres = folder / "postgres"
         postgres.mkdir(mode=0o755)
         print(asyncio.run(_measure(postgres, path, chosen.lines)))
 

@@ -14,10 +14,11 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Final
+
+from tael_demo.testing.folders import new_folder
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FIGURES: Final = ("gateway_us", "postgres_us", "per_second")
@@ -75,15 +76,13 @@ async def _round(payments: int, callers: list[int]) -> dict[int, dict[str, float
     from tael_demo.embedded.server import EmbeddedPostgres
     from tests.support.store import entered_store, with_a_merchant
 
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        os.chmod(folder, 0o755)  # noqa: S103 - root's PostgreSQL runs as another user
-        with EmbeddedPostgres(Path(folder)) as postgres:
-            migrate(postgres.url)
-            assert postgres.pid is not None
-            async with entered_store(postgres.url) as store:
-                await with_a_merchant(store)
-                await _pay(store, 200, 32)  # connections, plans, caches
-                return {count: await _measured(store, postgres.pid, payments, count) for count in callers}
+    with new_folder() as folder, EmbeddedPostgres(folder) as postgres:
+        migrate(postgres.url)
+        assert postgres.pid is not None
+        async with entered_store(postgres.url) as store:
+            await with_a_merchant(store)
+            await _pay(store, 200, 32)  # connections, plans, caches
+            return {count: await _measured(store, postgres.pid, payments, count) for count in callers}
 
 
 async def _measured(store: Any, postmaster: int, payments: int, callers: int) -> dict[str, float]:

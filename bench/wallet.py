@@ -7,14 +7,15 @@ import asyncio
 import hashlib
 import re
 import sys
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import uvloop
 
 from tael.base.moments import UTC8
 from tael.base.secret import Secret
-from tael.base.transport import Answer, Result
+from tael.base.transport import Answer, Result, Transport
 from tael.channels.wechat_v2.account import WeChatAccount
 
 KEY: Final = "bench-wechat-v2-key-of-32-letters"
@@ -67,15 +68,15 @@ def answer(request: bytes) -> bytes:
     return f"<xml>{body}</xml>".encode()
 
 
-class StubTransport:
+@dataclass(slots=True)
+class StubTransport(Transport):
     """The gateway's transport port, answered without a connection. `delay_s` is how long an answer takes."""
 
-    def __init__(self, delay_s: float = 0.0) -> None:
-        self._delay_s = delay_s
+    delay_s: float = 0.0
 
-    async def call(self, method: str, url: str, *, body: bytes = b"", **_: object) -> Result:
-        if self._delay_s:
-            await asyncio.sleep(self._delay_s)
+    async def call(self, method: str, url: str, *, body: bytes = b"", **_: Any) -> Result:
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
         return Answer(200, {"content-type": "text/xml"}, answer(body))
 
 
