@@ -6,15 +6,12 @@ flat list of fields and must be unambiguous.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
-from xml.etree.ElementTree import Element, ParseError
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
-
+from tael.base.xml import Element, NotXml, parse_xml
 from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.signing import is_genuine
 
@@ -62,19 +59,19 @@ Envelope = Rejected | Accepted | Node
 def read_envelope(body: bytes) -> Envelope:
     """Parse an XML response. Raises Unreadable."""
     root, charset = _xml(body)
-    if root.tag != "alipay":
-        raise Unreadable(f"the root is {root.tag[:40]!r}")
+    if root.name != "alipay":
+        raise Unreadable(f"the root is {root.name[:40]!r}")
     top = _flat(root, without={"request", "response"})
     match top.get("is_success"):
         case "F":
             return Rejected(top.get("error", ""))
         case "T":
-            responses = root.findall("response")
-            if not responses or (len(responses) == 1 and len(responses[0]) == 0):
+            responses = root.find_all("response")
+            if not responses or (len(responses) == 1 and not responses[0].children):
                 return Accepted()
-            if len(responses) > 1 or len(responses[0]) > 1:
+            if len(responses) > 1 or len(responses[0].children) > 1:
                 raise Unreadable("more than one node")
-            return Node(_flat(responses[0][0]), top.get("sign", ""), top.get("sign_type", ""), charset)
+            return Node(_flat(responses[0].children[0]), top.get("sign", ""), top.get("sign_type", ""), charset)
         case other:
             raise Unreadable(f"is_success {other!r}")
 
@@ -88,20 +85,20 @@ def _xml(body: bytes) -> tuple[Element, str]:
     try:
         # The parser does not support GBK: decode here and drop the prolog that names the encoding.
         text = body[prolog.end() if prolog else 0 :].decode(charset)
-        root: Element = fromstring(text, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        raise Unreadable(type(error).__name__) from error
-    return root, charset
+        return parse_xml(text), charset
+    except (NotXml, UnicodeDecodeError) as error:
+        reason = error if isinstance(error, NotXml) else f"not {charset}"
+        raise Unreadable(f"not valid XML: {reason}") from error
 
 
-def _flat(element: Element, without: set[str] | None = None) -> dict[str, str]:
+def _flat(element: Element, without: Collection[str] = ()) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for child in element:
-        if without and child.tag in without:
+    for child in element.children:
+        if child.name in without:
             continue
-        if len(child) or child.tag in fields:
-            raise Unreadable(f"{child.tag[:40]!r} is nested or repeated")
-        fields[child.tag] = child.text or ""
+        if child.children or child.name in fields:
+            raise Unreadable(f"{child.name[:40]!r} is nested or repeated")
+        fields[child.name] = child.text
     return fields
 
 

@@ -9,17 +9,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
-from xml.etree.ElementTree import ParseError
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from typing import Final
 
 from tael.base.moments import UTC8
 from tael.base.money import Money
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+from tael.base.xml import Element, NotXml, parse_xml
 
 Fields = Mapping[str, str]
 #: Fields in their order, of a message in which some may repeat.
@@ -28,13 +22,14 @@ Pairs = Sequence[tuple[str, str]]
 #: WeChat's currency if a message contains none.
 DEFAULT_CURRENCY: Final = "CNY"
 TIME_FORMAT: Final = "%Y%m%d%H%M%S"
-REFUND_TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
 
 NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 AMOUNT: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 CURRENCY: Final = re.compile(r"[A-Z]{3}")
 NUMBER: Final = re.compile(r"[0-9A-Za-z_|*@-]{1,64}")
 TIME: Final = re.compile(r"[0-9]{14}")
+REFUND_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
+NOT_FLAT: Final = "not a flat list of elements"
 
 
 class BadMessage(Exception):
@@ -67,33 +62,46 @@ def pairs_from_xml(body: bytes, of_records: Collection[str] = (), root: str = "x
     """
     try:
         # Decoded here, so that an encoding declared in the message cannot change the signed text.
-        text = body.decode("utf-8-sig")
-        tree = fromstring(text, forbid_dtd=True, forbid_entities=True, forbid_external=True)
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        raise BadMessage(f"not valid XML: {type(error).__name__}") from error
-    if tree.tag != root or tree.attrib or (tree.text or "").strip():
+        tree = parse_xml(body.decode("utf-8-sig"))
+    except (NotXml, UnicodeDecodeError) as error:
+        reason = error if isinstance(error, NotXml) else "not UTF-8"
+        raise BadMessage(f"not valid XML: {reason}") from error
+    if tree.name != root or tree.attributes or tree.text.strip():
         raise BadMessage(f"the root is not a plain <{root}>")
-    pairs = [pair for element in tree for pair in _fields(element, of_records)]
-    names = [name for name, _ in pairs if name not in of_records]
-    for name, count in Counter(names).items():
-        if count > 1:  # ambiguous: either could be the signed one
-            raise BadMessage(f"{name} is repeated")
+    pairs: list[tuple[str, str]] = []
+    for element in tree.children:
+        is_record = bool(of_records) and bool(element.children) and not element.text.strip()
+        pairs += _record(element, of_records) if is_record else (_field(element),)
+    if len(dict(pairs)) < len(pairs):
+        _check_repeats(pairs, of_records)
     return pairs
 
 
-def _fields(element: "Element", of_records: Collection[str]) -> Iterator[tuple[str, str]]:
-    """A field, or those in the element of a record."""
-    is_record = bool(of_records) and len(element) > 0 and not (element.text or "").strip()
-    for each in element if is_record else (element,):
-        if any(map(_is_not_plain, {each, element})) or len(each):
-            raise BadMessage("not a flat list of elements")
-        if is_record and each.tag not in of_records:
-            raise BadMessage(f"{each.tag} is no field of a record")
-        yield each.tag, each.text or ""
+def _record(element: Element, of_records: Collection[str]) -> Iterator[tuple[str, str]]:
+    _check_is_plain(element)
+    for each in element.children:
+        if each.name not in of_records:
+            raise BadMessage(f"{each.name} is no field of a record")
+        yield _field(each)
 
 
-def _is_not_plain(element: "Element") -> bool:
-    return bool(element.attrib or (element.tail or "").strip()) or NAME.fullmatch(element.tag) is None
+def _field(element: Element) -> tuple[str, str]:
+    _check_is_plain(element)
+    if element.children:
+        raise BadMessage(NOT_FLAT)
+    return element.name, element.text
+
+
+def _check_is_plain(element: Element) -> None:
+    if element.attributes or element.tail.strip() or NAME.fullmatch(element.name) is None:
+        raise BadMessage(NOT_FLAT)
+
+
+def _check_repeats(pairs: Pairs, of_records: Collection[str]) -> None:
+    """Raises BadMessage if a name outside records is repeated: either field could be the signed one."""
+    for name, count in Counter(name for name, _ in pairs if name not in of_records).items():
+        if count > 1:
+            raise BadMessage(f"{name} is repeated")
 
 
 # ---- single fields -----------------------------------------------------------------------------------------
@@ -128,13 +136,15 @@ def time_text(instant: datetime) -> str:
 
 def time_of(fields: Fields, name: str) -> datetime:
     """A time as an instant in UTC. Raises BadMessage."""
-    return _instant(_matching(fields, name, TIME), TIME_FORMAT, name)
+    text = _matching(fields, name, TIME)
+    return _instant(f"{text[:8]}T{text[8:]}", name)
 
 
-def _instant(text: str, form: str, name: str) -> datetime:
+def _instant(text: str, name: str) -> datetime:
+    """`text`, in a form of ISO 8601 and in UTC+8. Raises BadMessage."""
     try:
-        return datetime.strptime(text, form).replace(tzinfo=UTC8).astimezone(UTC)
-    except ValueError as error:
+        return datetime.fromisoformat(f"{text}+08:00").astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise BadMessage(f"{name} is not a time") from error
 
 
@@ -224,8 +234,10 @@ def refund_row(fields: Fields, out_refund_no: str) -> RefundRow:
 
 def _refund_time(text: str) -> datetime | None:
     """None if missing or malformed: the refund is done without it."""
+    if not REFUND_TIME.fullmatch(text):
+        return None
     try:
-        return _instant(text, REFUND_TIME_FORMAT, "refund_success_time")
+        return _instant(text, "refund_success_time")
     except BadMessage:
         return None
 

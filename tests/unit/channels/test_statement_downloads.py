@@ -56,7 +56,7 @@ def test_wechats_responses(head: bytes, is_late: bool, outcome: DownloadOutcome)
             b"<alipay><is_success>F</is_success><error>ILLEGAL_PARTNER</error></alipay>",
             DownloadRefused("ILLEGAL_PARTNER"),
         ),
-        (b"<html>", DownloadFailed("unreadable response: ParseError")),
+        (b"<html>", DownloadFailed("unreadable response: not valid XML: no element found")),
         (b"", DownloadFailed("an empty response")),
     ],
 )
