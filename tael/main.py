@@ -6,12 +6,13 @@ A function imports what it joins, so that a process loads only its own part: a c
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import structlog
 from structlog.typing import Processor
 
@@ -24,8 +25,7 @@ from tael.merchants.store.document_places import place_at
 from tael.operations.store import Store, store_over
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
+    from tael.api.app import Application
     from tael.base.transport import Transport
     from tael.channels.base import Channel, NoteAnswer
     from tael.jobs.runner import Job
@@ -49,11 +49,11 @@ def configure_logs() -> None:
     ]
     rendering: list[Processor] = [
         structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(ensure_ascii=False),
+        structlog.processors.JSONRenderer(serializer=_json),
     ]
     structlog.configure(
         processors=[*shared, *rendering],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -66,6 +66,11 @@ def configure_logs() -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_crash
+
+
+def _json(event: object, *, default: Callable[[Any], Any]) -> str:
+    """`default` gives what JSON has no form for."""
+    return msgspec.json.encode(event, enc_hook=default).decode()
 
 
 def _log_crash(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -220,7 +225,7 @@ def _to_wallet(settings: Settings) -> "Transport":
 
 def application(
     services: Services, max_form_bytes: int | None = None, max_per_second_of_address: int = 0
-) -> "Starlette":
+) -> "Application":
     """The application of an API process. `max_per_second_of_address` 0 is no limit."""
     from tael.api import (
         checkout,
@@ -235,7 +240,7 @@ def application(
         users,
     )
     from tael.api.address_guard import AddressGuard
-    from tael.api.app import create_app
+    from tael.api.app import Application
     from tael.api.exchange import Access
     from tael.api.request_body import MAX_FORM_BYTES
     from tael.cashier import pages as cashier
@@ -262,7 +267,7 @@ def application(
         store.document_files,
         payments.wallets.credentials,
     )
-    return create_app(
+    return Application(
         (
             *trade.calls(payments, links, store.settlements),
             *settlements.calls(store.settlements),

@@ -11,11 +11,10 @@ from typing import Any
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from tael.api.exchange import Access, Endpoint
 from tael.api.pipeline import serve
@@ -26,12 +25,43 @@ from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE
 log = structlog.get_logger()
 
 
-def create_app(endpoints: Sequence[Endpoint[Any]], access: Access, routes: Sequence[BaseRoute]) -> Starlette:
+class Application:
     """The ASGI application of merchants' `endpoints` and other `routes`.
 
-    Repeated slashes inside a path are merged, as nginx does; a trailing slash makes another path (404). Starlette
-    would redirect to the path without it, to plain HTTP behind a proxy, and clients do not repeat a POST.
+    Merchants' calls are found by their exact path: routing takes longer than the checks of a call. Starlette has the
+    rest, and other methods of the same paths. Repeated slashes inside a path are merged, as nginx does, since
+    signatures do not cover the path; a trailing slash makes another path (404). Starlette would redirect to the path
+    without it, to plain HTTP behind a proxy, and clients do not repeat a POST.
     """
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint[Any]], access: Access, routes: Sequence[BaseRoute]
+    ) -> None:
+        self._access = access
+        self._calls = {endpoint.path: endpoint for endpoint in endpoints if not endpoint.is_page}
+        self._others = _others(endpoints, access, routes)
+
+    @property
+    def routes(self) -> Sequence[BaseRoute]:
+        """All of them."""
+        return self._others.routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if "//" in scope.get("path", ""):
+            scope = {**scope, "path": re.sub("/{2,}", "/", scope["path"])}
+        endpoint = self._calls.get(scope["path"]) if scope["type"] == "http" else None
+        if endpoint is None or scope["method"] not in endpoint.methods:
+            await self._others(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await serve(request, endpoint, self._access)
+        except ClientDisconnect as error:
+            response = await _client_disconnected(request, error)
+        await response(scope, receive, send)
+
+
+def _others(endpoints: Sequence[Endpoint[Any]], access: Access, routes: Sequence[BaseRoute]) -> Starlette:
     merchants: list[BaseRoute] = [
         Route(
             endpoint.path,
@@ -42,7 +72,6 @@ def create_app(endpoints: Sequence[Endpoint[Any]], access: Access, routes: Seque
     ]
     app = Starlette(
         routes=[*merchants, *routes],
-        middleware=[Middleware(MergedSlashes)],
         exception_handlers={
             HTTPException: _http_error,
             ClientDisconnect: _client_disconnected,
@@ -51,18 +80,6 @@ def create_app(endpoints: Sequence[Endpoint[Any]], access: Access, routes: Seque
     )
     app.router.redirect_slashes = False
     return app
-
-
-class MergedSlashes:
-    """Middleware: `//trade/v1/query` becomes `/trade/v1/query`. Signatures do not cover the path."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if "//" in scope.get("path", ""):
-            scope = {**scope, "path": re.sub("/{2,}", "/", scope["path"])}
-        await self._app(scope, receive, send)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

@@ -36,8 +36,8 @@ class Redirect:
     url: str
 
 
-#: A check, or a piece of work. Raises TaelError to refuse the request; otherwise returns what is known from here on.
-Step = Callable[["Exchange"], Awaitable["Exchange"]]
+#: A check, or a piece of work. Raises TaelError to refuse the request; otherwise it may set fields of the exchange.
+Step = Callable[["Exchange"], Awaitable[None]]
 
 NO_PARAMETERS: Final = Parameters({}, (), "utf-8")
 
@@ -69,9 +69,9 @@ class Access:
     uploads: UploadMemory = field(default_factory=UploadMemory)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Exchange:
-    """One request, and what the steps have found out so far. A field is set by the step named behind it."""
+    """One request, and what the steps have found out so far. Only the step named behind a field sets it, at its end."""
 
     http: Request
     endpoint: Endpoint[Any]

@@ -172,7 +172,7 @@ async def serve(request: Request, endpoint: Endpoint[Any], access: Access) -> Re
         exchange = Exchange(request, endpoint, access, held)
         try:
             for step in endpoint.steps:
-                exchange = await step(exchange)
+                await step(exchange)
             return await _completed(exchange)
         except ClientDisconnect:
             raise

@@ -35,6 +35,8 @@ ESCAPES: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 
 BytePair = tuple[bytes, bytes]
 
+ENCODER: Final = json.JSONEncoder(allow_nan=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
@@ -274,7 +276,7 @@ def each_once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def json_text(members: Mapping[str, object]) -> bytes:
     """`members` as written by Python's json.dumps: one client unescapes exactly this form by hand."""
-    return json.dumps(members, allow_nan=False).encode("ascii")
+    return ENCODER.encode(members).encode("ascii")
 
 
 def answer(members: Mapping[str, object], app: App | None, status: int = 200) -> Response:

@@ -144,6 +144,8 @@ def openid(params: Params, *, required: bool) -> str:
 def _trimmed(params: Params, name: str) -> Params:
     """Only this parameter, without whitespace, control and format characters at its ends."""
     value = params.get(name, "")
+    if value.isascii() and value.isalnum():
+        return {name: value}
     edges = "".join(c for c in set(value) if c.isspace() or unicodedata.category(c) in ("Cc", "Cf"))
     return {name: value.strip(edges) if edges else value}
 

@@ -11,6 +11,7 @@ An added parameter cannot be detected: if the signer sent no `limit_pay` and one
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from tael.qfpay.signature import SIGN, joined
@@ -27,7 +28,7 @@ PAYSOURCE: Final = "paysource"
 APP_CODE: Final = "app_code"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Names:
     """The parameters known to a call."""
 
@@ -37,6 +38,11 @@ class Names:
     )  #: refused with a value; clients that send every field leave them empty
     foreign: frozenset[str] = frozenset()  #: of another kind of message: refused even if empty
 
+    @cached_property
+    def known(self) -> tuple[str, ...]:
+        """All of them, in alphabetical order."""
+        return tuple(sorted(self.read | self.refused | self.foreign))
+
 
 def misread(values: Mapping[str, str], names: Names) -> str:
     """The first parameter that the call refuses or that makes the text ambiguous; "" if none.
@@ -44,7 +50,10 @@ def misread(values: Mapping[str, str], names: Names) -> str:
     `values` are all received parameters. `sign` is never part of the signed text.
     """
     text = _text(values, names)
-    for name in sorted(names.read | names.refused | names.foreign):
+    sent = values.keys() - {SIGN}
+    if text.count("&") == text.count("=") == len(sent) and sent.isdisjoint(names.refused | names.foreign):
+        return ""  # every name stands where it was sent, and nowhere else
+    for name in names.known:
         if text.count(f"&{name}=") != _allowed(name, values, names):
             return name
     return ""

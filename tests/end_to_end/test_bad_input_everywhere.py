@@ -15,6 +15,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from tael.api.app import Application
 from tael.main import application
 from tael_sandbox.shop.app import Shop
 from tests.end_to_end.checkout import link_params, look, open_link, opened, signed
@@ -66,7 +67,7 @@ ALL: Final = (*(("gateway", path) for path in GATEWAY), *(("shop", path) for pat
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 
 
-def methods_of(app: Starlette) -> dict[str, set[str]]:
+def methods_of(app: Application | Starlette) -> dict[str, set[str]]:
     assert all(isinstance(route, Route) for route in app.routes)
     return {route.path: set(route.methods or ()) for route in app.routes if isinstance(route, Route)}
 

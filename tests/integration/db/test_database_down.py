@@ -8,8 +8,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-from starlette.applications import Starlette
 
+from tael.api.app import Application
 from tael.base.transport import Transport
 from tael.db.database import Database, Limits, RowLocked, SchemaOutdated, StoreUnavailable, budget
 from tael.jobs.runner import Job, run_once
@@ -91,7 +91,7 @@ async def test_a_payer_sees_that_a_page_is_unavailable_and_may_retry(wire: Wire,
 
 
 async def got(
-    app: Starlette, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
+    app: Application, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
     """The response to `path`, called as a server calls an ASGI application."""
     messages: list[MutableMapping[str, Any]] = []

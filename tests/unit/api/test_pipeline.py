@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any, Final, cast
@@ -172,23 +171,23 @@ def members_of(response: Response) -> dict[str, str]:
     return members
 
 
-async def sign(exchange: Exchange) -> Exchange:
-    return replace(exchange, signer=APP)
+async def sign(exchange: Exchange) -> None:
+    exchange.signer = APP
 
 
-async def respond(exchange: Exchange) -> Exchange:
-    return replace(exchange, members={"respcd": "0000", "steps": exchange.appcode})
+async def respond(exchange: Exchange) -> None:
+    exchange.members = {"respcd": "0000", "steps": exchange.appcode}
 
 
 def add(text: str) -> Step:
-    async def step(exchange: Exchange) -> Exchange:
-        return replace(exchange, appcode=exchange.appcode + text)
+    async def step(exchange: Exchange) -> None:
+        exchange.appcode += text
 
     return step
 
 
 def failing(error: Exception) -> Step:
-    async def step(exchange: Exchange) -> Exchange:
+    async def step(_: Exchange) -> None:
         raise error
 
     return step
