@@ -21,7 +21,7 @@ from tael.payments.opening import (
     PaymentRequest,
     await_initial_response,
     is_in_flight,
-    pending_payment,
+    opening_of,
     refusal_by_limits,
     send_initial_request,
     with_pay_data,
@@ -103,9 +103,11 @@ async def choose(
             return await with_pay_data(order, context)
         _refuse_ended(checkout.link, context)
         request = _payment_request(checkout, pay_type, site, context)
-        payment = await pending_payment(request, context)
-        if await context.store.checkouts.open_order(checkout.link, payment, checkout.merchant.volume_limits):
-            return await send_initial_request(payment, request, context)
+        opening = await opening_of(request, context)
+        if await context.store.checkouts.open_order(
+            checkout.link, opening.payment, checkout.merchant.volume_limits
+        ):
+            return await send_initial_request(opening, context)
         link = await context.store.checkouts.by_reference(checkout.link.mchid, checkout.link.reference)
         if link is None or link == checkout.link:
             break  # no other browser was faster, so the number belongs to a payment of the merchant's own

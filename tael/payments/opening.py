@@ -15,9 +15,9 @@ from tael.base import errors
 from tael.base.moments import moment_text
 from tael.base.money import Money
 from tael.base.pay_types import PayType, Region
+from tael.channels.base import ChannelOrder
 from tael.db.database import StoreUnavailable
 from tael.merchants.credential_cache import AppContext
-from tael.merchants.domain.account import Account
 from tael.merchants.domain.merchant import Merchant
 from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import FIRST_CHECK, PayersSite, Payment, State
@@ -55,20 +55,30 @@ class PaymentRequest:
     site: PayersSite | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A new row, and the order to send to the wallet, with the payer's code, which is not stored."""
+
+    payment: Payment
+    order: ChannelOrder
+
+
 async def open_payment(request: PaymentRequest, context: PaymentContext) -> Payment:
     """The payment after its initial request. Raises the TaelErrors of limits and repeats, and StoreUnavailable."""
-    payment = await pending_payment(request, context)
+    opening = await opening_of(request, context)
     refusal = refusal_by_limits(request.merchant, request.amount)
-    if refusal is not None and await _is_new(payment, context):
+    if refusal is not None and await _is_new(opening.payment, context):
         raise refusal
-    if refusal is None and await context.store.payments.open(payment, request.merchant.volume_limits):
-        return await send_initial_request(payment, request, context)
-    return await _respond_to_repeat(payment, request, context)
+    if refusal is None and await context.store.payments.open(opening.payment, request.merchant.volume_limits):
+        return await send_initial_request(opening, context)
+    return await _respond_to_repeat(opening, request, context)
 
 
-async def pending_payment(request: PaymentRequest, context: PaymentContext) -> Payment:
-    """A new row for `request`. Raises NoChannel and NotSetUp."""
-    account = _account_for(request, context)
+async def opening_of(request: PaymentRequest, context: PaymentContext) -> Opening:
+    """What `request` opens. Raises NoChannel, NotSetUp, OtherWalletsCode."""
+    account = context.wallets.account_for(
+        request.context, request.merchant, request.pay_type, request.auth_code
+    )
     now = context.clock.now()
     # A barcode payment has a fixed lifetime: how long we wait for the payer's confirmation.
     lifetime_s = request.expires_after_s if request.pay_type.is_online else None
@@ -102,12 +112,9 @@ async def pending_payment(request: PaymentRequest, context: PaymentContext) -> P
         scene_info=request.site.scene_info if request.site else "",
         fee_rate_ppm=account.fee_rate_ppm,
     )
-    order = order_for(payment, account, context.wallets.public_url)
-    return replace(payment, deadline=context.wallets.channel(account.protocol).deadline(order))
-
-
-def _account_for(request: PaymentRequest, context: PaymentContext) -> Account:
-    return context.wallets.account_for(request.context, request.merchant, request.pay_type, request.auth_code)
+    order = order_for(payment, account, context.wallets.public_url, request.auth_code)
+    deadline = context.wallets.channel(account.protocol).deadline(order)
+    return Opening(payment if deadline == expires_at else replace(payment, deadline=deadline), order)
 
 
 def content_of(request: PaymentRequest) -> str:
@@ -125,17 +132,12 @@ def content_of(request: PaymentRequest) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-async def send_initial_request(payment: Payment, request: PaymentRequest, context: PaymentContext) -> Payment:
+async def send_initial_request(opening: Opening, context: PaymentContext) -> Payment:
     """Send the initial request for a payment that was just committed, and record its outcome."""
+    payment = opening.payment
     context.in_flight_requests.begin(payment.syssn)
     try:
-        order = order_for(
-            payment,
-            _account_for(request, context),
-            context.wallets.public_url,
-            request.auth_code,
-        )
-        outcome = await context.wallets.channel(payment.protocol).open(order)
+        outcome = await context.wallets.channel(payment.protocol).open(opening.order)
         return await record_outcome(payment, outcome, context, is_first=True)
     except Exception as error:
         # The row exists and the wallet may have received the request: a job will query the outcome. No error here may
@@ -147,8 +149,9 @@ async def send_initial_request(payment: Payment, request: PaymentRequest, contex
         context.in_flight_requests.end(payment.syssn)
 
 
-async def _respond_to_repeat(new: Payment, request: PaymentRequest, context: PaymentContext) -> Payment:
+async def _respond_to_repeat(opening: Opening, request: PaymentRequest, context: PaymentContext) -> Payment:
     """The response to a request whose reference is in use, according to the unique constraint."""
+    new = opening.payment
     existing = await context.store.payments.by_reference(new.mchid, new.reference)
     if existing is None:
         raise errors.ReferenceReused("this number belongs to a refund; use a new one")
@@ -160,8 +163,8 @@ async def _respond_to_repeat(new: Payment, request: PaymentRequest, context: Pay
         if refusal is not None:
             raise refusal
         if await context.store.payments.open_again(new, existing.syssn, request.merchant.volume_limits):
-            return await send_initial_request(new, request, context)
-        return await _respond_to_repeat(new, request, context)
+            return await send_initial_request(opening, context)
+        return await _respond_to_repeat(opening, request, context)
     _refuse_ended(existing)
     if not is_same:
         raise errors.ReferenceReused("this number belongs to a payment with different content; use a new one")

@@ -71,7 +71,9 @@ def read_envelope(body: bytes) -> Envelope:
                 return Accepted()
             if len(responses) > 1 or len(responses[0].children) > 1:
                 raise Unreadable("more than one node")
-            return Node(_flat(responses[0].children[0]), top.get("sign", ""), top.get("sign_type", ""), charset)
+            return Node(
+                _flat(responses[0].children[0]), top.get("sign", ""), top.get("sign_type", ""), charset
+            )
         case other:
             raise Unreadable(f"is_success {other!r}")
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tael.channels.alipay_mapi.account import AlipayAccount
-
 Service = Literal[
     "create_forex_trade",
     "create_forex_trade_wap",
@@ -55,10 +53,3 @@ PRODUCTS: Final[Mapping[str, Product]] = {
     "801512": Product("create_forex_trade_wap", is_hong_kong=True),
     "801514": Product("create_forex_trade", is_hong_kong=True),
 }
-
-
-def has_product(account: AlipayAccount, product: Product) -> bool:
-    """Order strings of apps are signed with RSA only."""
-    can_sign = "RSA" in account.sign_types or product.service != "mobile.securitypay.pay"
-    is_granted = account.supports_alipay_hk or not product.is_hong_kong
-    return account.scene == product.scene and can_sign and is_granted

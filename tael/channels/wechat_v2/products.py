@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tael.channels.wechat_v2.account import WeChatAccount
-
 TradeType = Literal["MICROPAY", "NATIVE", "JSAPI", "APP", "MWEB"]
 
 
@@ -34,7 +32,3 @@ PRODUCTS: Final[Mapping[str, Product]] = {
     "801008": Product("MICROPAY", needs=(HONG_KONG,)),
     "801010": Product("APP", "app_appid", (HONG_KONG, "app_appid")),
 }
-
-
-def has_product(account: WeChatAccount, product: Product) -> bool:
-    return all(getattr(account, name) for name in product.needs)

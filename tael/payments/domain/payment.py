@@ -7,7 +7,7 @@ into a state, whether it came as a response, a notice or a query.
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, TypedDict, assert_never
+from typing import Any, Final, TypedDict, assert_never
 
 from tael.base.errors import InvalidTransition
 from tael.base.money import Money
@@ -141,13 +141,13 @@ class Payment:
         return max(self.deadline, self.expires_at + MAX_CREATION_DELAY)
 
 
-def advance(payment: Payment, to: State, at: datetime) -> Payment:
-    """`payment` in state `to` since `at`; unchanged if already there. Raises InvalidTransition."""
+def advance(payment: Payment, to: State, at: datetime, **changes: Any) -> Payment:
+    """`payment` in state `to` since `at`, with `changes`; unchanged if already there. Raises InvalidTransition."""
     if to is payment.state:
         return payment
     if to not in ALLOWED[payment.state]:
         raise InvalidTransition(f"{payment.syssn}: {payment.state} to {to}")
-    return replace(payment, state=to, changed_at=at)
+    return replace(payment, state=to, changed_at=at, **changes)
 
 
 def apply_outcome(before: Payment, outcome: Outcome, *, at: datetime, is_first: bool = False) -> Payment:
@@ -176,8 +176,10 @@ def _paid(before: Payment, paid: Paid, at: datetime) -> Payment:
     other_money = paid.amount is not None and paid.amount != before.amount
     if other_money or before.state in (State.PAID, State.FAILED) or before.is_reversed:
         return before
-    return replace(
-        advance(before, State.PAID, at),
+    return advance(
+        before,
+        State.PAID,
+        at,
         wallet_ref=paid.wallet_ref,
         payer_ref=paid.payer_ref,
         paid_at=paid.paid_at,
@@ -188,8 +190,7 @@ def _paid(before: Payment, paid: Paid, at: datetime) -> Payment:
 def _failed(before: Payment, reason: Reason, wallet_code: str, at: datetime) -> Payment:
     if before.state is not State.PENDING:
         return before
-    failed = advance(before, State.FAILED, at)
-    return replace(failed, reason=reason, wallet_code=wallet_code, check_at=None)
+    return advance(before, State.FAILED, at, reason=reason, wallet_code=wallet_code, check_at=None)
 
 
 def _closed(before: Payment, at: datetime) -> Payment:
