@@ -1,9 +1,11 @@
 """A read-through cache with a time to live, for rows that every request needs and that seldom change.
 
 It also keeps that a row does not exist, so an unknown name costs no more than a known one. The library measures the
-lifetime from the moment of insertion; here it starts before the read, so that a slow read does not prolong it.
+lifetime from the moment of insertion; here it starts before the read, so that a slow read does not prolong it. Callers
+that miss a value at the same time share one read, and its error.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -31,26 +33,45 @@ class ReadCache(Generic[Value]):
         self._ttl_s = ttl_s
         self._timer = timer
         self._entries: TLRUCache[str, _Entry[Value], float] = TLRUCache(MAX_ENTRIES, _expiry, timer)
-        self._invalidations = 0
+        self._reads: dict[str, asyncio.Future[Value | None]] = {}
 
     async def get(self, name: str, read: Callable[[str], Awaitable[Value | None]]) -> Value | None:
         """The cached value, or what `read` returns."""
-        try:
-            return self._entries[name].value
-        except KeyError:
-            return await self._read(name, read)
+        while True:
+            try:
+                return self._entries[name].value
+            except KeyError:
+                pass
+            reading = self._reads.get(name)
+            if reading is None:
+                return await self._read(name, read)
+            await asyncio.wait((reading,))
+            if not reading.cancelled():  # its caller was; another one reads
+                return reading.result()
 
     def invalidate(self, name: str) -> None:
-        """Read `name` anew next time. A read that has begun is returned to its caller but not kept."""
+        """Read `name` anew next time. A read that has begun is returned to its callers but not kept."""
         self._entries.pop(name, None)
-        self._invalidations += 1
+        self._reads.pop(name, None)
 
     async def _read(self, name: str, read: Callable[[str], Awaitable[Value | None]]) -> Value | None:
-        expires_at_s, invalidations = self._timer() + self._ttl_s, self._invalidations
-        value = await read(name)
-        if invalidations == self._invalidations:
-            self._entries[name] = _Entry(expires_at_s, value)
-        return value
+        expires_at_s = self._timer() + self._ttl_s
+        reading = self._reads[name] = asyncio.get_running_loop().create_future()
+        try:
+            value = await read(name)
+        except Exception as error:
+            reading.set_exception(error)
+            reading.exception()  # without waiting callers, nobody would retrieve it
+            raise
+        else:
+            reading.set_result(value)
+            if self._reads.get(name) is reading:  # not invalidated meanwhile
+                self._entries[name] = _Entry(expires_at_s, value)
+            return value
+        finally:
+            reading.cancel()  # if nothing was set, this caller was cancelled
+            if self._reads.get(name) is reading:
+                del self._reads[name]
 
 
 def _expiry(_name: str, entry: _Entry[Value], _now_s: float) -> float:

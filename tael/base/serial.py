@@ -18,5 +18,5 @@ SYSSN_DIGITS: Final = 24
 
 def syssn(at: datetime, node: int, sequence: int) -> str:
     """The number of a transaction created at `at` (UTC) by process group `node` (0 to 99)."""
-    day = at.astimezone(UTC8).strftime("%Y%m%d")
-    return f"{day}{node:02d}{SHARD}{CLASS}{sequence % SEQUENCES:0{SEQUENCE_DIGITS}d}"
+    day = at.astimezone(UTC8)
+    return f"{day.year}{day.month:02d}{day.day:02d}{node:02d}{SHARD}{CLASS}{sequence % SEQUENCES:0{SEQUENCE_DIGITS}d}"

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 import asyncpg
 
-from tael.db.database import Limits, RowLocked, StoreUnavailable, within, without_lock_waits
+from tael.db.database import Limits, RowLocked, StoreUnavailable, result_within, without_lock_waits
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -48,8 +48,7 @@ class Batch(Generic[Row, Result]):
         if self._runner is None:
             # In a context of its own: it also writes other callers' rows, and is not part of this caller's budget.
             self._runner = asyncio.create_task(self._run(), context=Context())
-        async with within(self._max_wait_s):
-            return await future
+        return await result_within(future, self._max_wait_s)
 
     async def _run(self) -> None:
         try:

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import asyncpg
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
+
+Result = TypeVar("Result")
 
 #: The schema: SQL files that `migrate` applies in order, in one folder per home.
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -151,6 +153,29 @@ def budget(seconds: float) -> Iterator[None]:
         yield
     finally:
         _budget.reset(token)
+
+
+async def result_within(future: "asyncio.Future[Result]", seconds: float) -> Result:
+    """The result of `future`, within the same limits as in `within`, and for less. Raises StoreUnavailable."""
+    shared = _budget.get()
+    mine = None if shared is None or shared.is_running else shared
+    loop = future.get_loop()
+    began = loop.time()
+    timer = loop.call_later(seconds if mine is None else min(seconds, mine.remaining_s), _time_out, future)
+    if mine is not None:
+        mine.is_running = True
+    try:
+        return await future
+    finally:
+        timer.cancel()
+        if mine is not None:
+            mine.remaining_s -= loop.time() - began
+            mine.is_running = False
+
+
+def _time_out(future: "asyncio.Future[Any]") -> None:
+    if not future.done():
+        future.set_exception(StoreUnavailable("TimeoutError"))
 
 
 @asynccontextmanager

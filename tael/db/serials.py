@@ -24,7 +24,6 @@ RETURNING (next_sequence - $2 + $3) % $3 AS first
 class Serials:
     """Numbers for one process of `node`. Raises StoreUnavailable if a new block is needed and cannot be allocated.
 
-
     `step_of` draws each step from 1 to the number it is given.
     """
 
@@ -38,11 +37,12 @@ class Serials:
     async def syssn(self, at: datetime) -> str:
         """A new unique number, dated `at`."""
         step = self._step_of(MAX_STEP)
-        async with within(self._database.limits.call_s), self._taking:
-            if self._next + step >= self._end:
-                await self._take_block()
-            self._next += step
-            return serial.syssn(at, self._node, self._next)
+        if self._next + step >= self._end:
+            async with within(self._database.limits.call_s), self._taking:
+                if self._next + step >= self._end:  # no other caller was faster
+                    await self._take_block()
+        self._next += step
+        return serial.syssn(at, self._node, self._next)
 
     async def _take_block(self) -> None:
         rows = await self._database.fetch(TAKE_BLOCK, self._node, BLOCK, serial.SEQUENCES)
