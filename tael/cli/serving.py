@@ -20,6 +20,8 @@ from tael.main import Services, application, configure_logs, open_services
 from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE
 
 WATCH_S: Final = 0.2
+#: Of the three generations: new objects, collections of the first, collections of the second.
+GC_THRESHOLDS: Final = (20_000, 20, 50)
 #: Time for requests in progress to finish after the process is asked to end.
 GRACE_S: Final = 30
 #: Open files besides the merchants' connections: connections to wallets, webhook receivers and the database.
@@ -34,9 +36,14 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 
 
 def prepared() -> None:
-    """Exempt all that was built so far from garbage collection, whose full passes would stop every request."""
+    """Exempt all that was built so far from garbage collection, and collect what comes later less often.
+
+    A payment leaves no cycles. With Python's thresholds, collections take 30 us of each, and stop all requests for
+    milliseconds.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:

@@ -8,6 +8,7 @@ of their own.
 import asyncio
 import time
 from collections.abc import Callable
+from contextvars import Context
 from typing import Final
 
 from tael.base.clock import Clock
@@ -44,7 +45,7 @@ class PageLinks:
     async def pages(self) -> Pages:
         """For making addresses. Raises StoreUnavailable, DecryptionFailed."""
         if self._timer() - self._read_at_s >= self._ttl_s:
-            await self._read()
+            await self._look()
         return Pages(self.site.public_url, self._keys)
 
     async def pages_for(self, token: str) -> Pages:
@@ -58,7 +59,8 @@ class PageLinks:
     async def _look(self) -> None:
         """Wait for a read that begins after this call; all callers until then share it, and its failure."""
         if self._next_look is None:
-            self._next_look = asyncio.create_task(self._look_when_due())
+            # In a context of its own: it is not part of one caller's time for the database.
+            self._next_look = asyncio.create_task(self._look_when_due(), context=Context())
             self._next_look.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.shield(self._next_look)
 
