@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -158,7 +158,7 @@ async def _pay(database: Database, template: Payment, payments: int) -> list[tup
     table = Payments(database)
     new = [_new(template, place) for place in range(payments)]
     changes = [
-        consequences(each, replace(template, syssn=each.syssn, reference=each.reference, version=1))
+        consequences(each, template.replace(syssn=each.syssn, reference=each.reference, version=1))
         for each in new
     ]
     assert all(await asyncio.gather(*(table.open(each) for each in new)))
@@ -168,8 +168,7 @@ async def _pay(database: Database, template: Payment, payments: int) -> list[tup
 
 def _new(template: Payment, place: int) -> Payment:
     """As it was before the wallet answered."""
-    return replace(
-        template,
+    return template.replace(
         syssn=f"9{time.time_ns():023d}"[:22] + f"{place:02d}",
         reference=f"recorded-{time.time_ns()}-{place}",
         state=State.PENDING,

@@ -7,7 +7,6 @@ bench's merchant's, the others belong to a thousand merchants.
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -70,8 +69,7 @@ def _load(url: str, rows: int, template: Payment) -> None:
 def _order(template: Payment, number: int, rows: int) -> Payment:
     at = template.created_at - YEAR + YEAR * number / rows
     mchid = setup.MCHID if number % OWN_SHARE == 0 else f"OTHERMERCHANT{number % MERCHANTS:03d}"
-    return replace(
-        template,
+    return template.replace(
         mchid=mchid,
         syssn=syssn_of(template, number),
         reference=f"loaded-{number}",

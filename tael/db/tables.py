@@ -1,11 +1,11 @@
-"""One declaration per table: each column is named once in the code, as a field of the row's dataclass.
+"""One declaration per table: each column is named once in the code, as a field of the row's class.
 
 Statements, parameters and conversions are derived from the declaration. A field is stored in a column of its own name
 and type, unless it has a `Codec`: money, for instance, takes two columns. The declarations are compared with the
 migrated schema in `tests/integration/db/test_tables.py`.
 """
 
-import dataclasses
+import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ class _Field:
 
 
 class Table(Generic[Row]):
-    """The table `name`, whose rows are values of the dataclass `row`."""
+    """The table `name`, whose rows are values of `row`, a dataclass or struct."""
 
     def __init__(
         self,
@@ -182,8 +182,8 @@ def assignments(columns: Sequence[str], alias: str = "w") -> str:
 
 def _fields(row: type[Any], codecs: Mapping[str, Codec]) -> Iterator[_Field]:
     hints = get_type_hints(row)
-    for field in dataclasses.fields(row):
-        name, codec = field.name, codecs.get(field.name)
+    for name in inspect.signature(row).parameters:
+        codec = codecs.get(name)
         if codec is not None:
             yield _Field(name, codec.columns, _without_none(hints[name])[1], codec, codec.decode)
             continue

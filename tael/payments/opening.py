@@ -5,7 +5,7 @@ Intent, request, record: a crash in between leaves a pending row that is due, ne
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -114,7 +114,7 @@ async def opening_of(request: PaymentRequest, context: PaymentContext) -> Openin
     )
     order = order_for(payment, account, context.wallets.public_url, request.auth_code)
     deadline = context.wallets.channel(account.protocol).deadline(order)
-    return Opening(payment if deadline == expires_at else replace(payment, deadline=deadline), order)
+    return Opening(payment if deadline == expires_at else payment.replace(deadline=deadline), order)
 
 
 def content_of(request: PaymentRequest) -> str:

@@ -50,7 +50,7 @@ async def record_notice(before: Payment, outcome: Outcome, context: PaymentConte
     def decide(current: Payment) -> Payment:
         after = apply_outcome(current, outcome, at=now)
         if after.state is not current.state:
-            return replace(after, check_at=next_check(after, now))
+            return after.replace(check_at=next_check(after, now))
         return after
 
     return await record_decision(before, outcome, decide, context)
@@ -73,7 +73,7 @@ async def record_decision(
     # An incident is decided on the locked row: a refund's reservation can explain it, and does not change the version.
     if not incidents and await context.store.payments.record(consequences(before, after)):
         log_step(before, after)
-        return replace(after, version=before.version + 1)
+        return after.replace(version=before.version + 1)
     async with context.store.payments.locked(before.mchid, before.syssn) as (connection, current):
         after, incidents, evidence = decide(current), found(current), proven(current)
         if after == current:
@@ -83,7 +83,7 @@ async def record_decision(
             await context.store.payments.write(connection, change)
     log_incidents(incidents)
     log_step(current, after)
-    return current if after == current else replace(after, version=current.version + 1)
+    return current if after == current else after.replace(version=current.version + 1)
 
 
 def consequences(

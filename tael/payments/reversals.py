@@ -168,9 +168,9 @@ async def _commit_intent(
             changed_at=now,
             check_at=_earliest_at(current, context) or now + FIRST_CHECK,
         )
-        marked = replace(current, reversal_syssn=syssn, reserved_minor=current.reserved_minor + amount_minor)
+        marked = current.replace(reversal_syssn=syssn, reserved_minor=current.reserved_minor + amount_minor)
         await context.store.reversals.insert(connection, reversal, Change(marked))
-    return reversal, replace(marked, version=current.version + 1)
+    return reversal, marked.replace(version=current.version + 1)
 
 
 def _earliest_at(payment: Payment, context: PaymentContext) -> datetime | None:

@@ -146,8 +146,8 @@ def _add_refund(rows: Rows, refund: Refund) -> None:
         refund_entry(payment, refund, at),
         *fee_back_entries(payment, refund.syssn, before, amount, at),
     ]
-    rows.payments[payment.syssn] = replace(
-        payment, refunded_minor=before + amount, refund_count=payment.refund_count + 1
+    rows.payments[payment.syssn] = payment.replace(
+        refunded_minor=before + amount, refund_count=payment.refund_count + 1
     )
 
 
@@ -159,8 +159,8 @@ def _add_reversal(rows: Rows, reversal: Reversal) -> None:
         reversal_entry(payment, reversal.syssn, at),
         *fee_back_entries(payment, reversal.syssn, 0, amount, at),
     ]
-    rows.payments[payment.syssn] = replace(
-        payment, refunded_minor=amount, is_reversed=True, reversal_syssn=reversal.syssn
+    rows.payments[payment.syssn] = payment.replace(
+        refunded_minor=amount, is_reversed=True, reversal_syssn=reversal.syssn
     )
 
 

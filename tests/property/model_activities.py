@@ -164,7 +164,7 @@ class Activities:
         is_refused = not scene.books.is_committed or refusal_to_close(payment) is not None
         if is_refused or payment.state is State.CLOSED:
             return scene, OVER
-        requested = replace(scene.books, payment=replace(payment, close_syssn="close"))
+        requested = replace(scene.books, payment=payment.replace(close_syssn="close"))
         return replace(scene, books=requested), replace(local, place="close there")
 
     def _close_there(self, scene: Scene, local: LocalState) -> After:

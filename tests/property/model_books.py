@@ -104,8 +104,7 @@ def record_refund_outcome(
     if change.is_decided:
         amount_minor = after.amount.amount_minor
         is_done = after.state is RefundState.DONE
-        moved = replace(
-            payment,
+        moved = payment.replace(
             reserved_minor=payment.reserved_minor - amount_minor,
             refunded_minor=payment.refunded_minor + (amount_minor if is_done else 0),
             refund_count=payment.refund_count - (0 if is_done else 1),
@@ -168,8 +167,7 @@ def reserve(books: Books, syssn: str, amount_minor: int, rules: Rules, at: datet
         created_at=at,
         changed_at=at,
     )
-    reserved = replace(
-        payment,
+    reserved = payment.replace(
         reserved_minor=payment.reserved_minor + (amount_minor if rules.reserves else 0),
         refund_count=payment.refund_count + 1,
     )
@@ -197,7 +195,7 @@ def intend_reversal(books: Books, syssn: str, fails_with: Reason | None, at: dat
         changed_at=at,
         check_at=at,
     )
-    marked = replace(payment, reversal_syssn=syssn, reserved_minor=payment.reserved_minor + amount_minor)
+    marked = payment.replace(reversal_syssn=syssn, reserved_minor=payment.reserved_minor + amount_minor)
     return replace(books, payment=marked, reversals=(*books.reversals, reversal))
 
 

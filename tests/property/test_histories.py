@@ -3,7 +3,6 @@
 Pure: what the store does in its statements (reserving, and moving sums when a refund is decided) is done here by hand.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import settings
@@ -110,15 +109,14 @@ class History(RuleBasedStateMachine):
     @precondition(lambda self: self.payment.pay_type.is_online and self.payment.state is State.PENDING)
     @rule()
     def the_merchant_closes(self) -> None:
-        self.payment = replace(self.payment, close_syssn="close")
+        self.payment = self.payment.replace(close_syssn="close")
 
     @rule(amount_minor=st.integers(1, 120))
     def the_merchant_refunds(self, amount_minor: int) -> None:
         if refusal_to_refund(self.payment, amount_minor, self.now, RefundRules(WINDOW)) is not None:
             return
         self.refunds.append(a_refund(self.payment, amount=Money(amount_minor, "HKD")))
-        self.payment = replace(
-            self.payment,
+        self.payment = self.payment.replace(
             reserved_minor=self.payment.reserved_minor + amount_minor,
             refund_count=self.payment.refund_count + 1,
         )
@@ -135,8 +133,7 @@ class History(RuleBasedStateMachine):
         self.refunds[place] = after
         if change.is_decided:
             is_done = after.state is RefundState.DONE
-            moved = replace(
-                self.payment,
+            moved = self.payment.replace(
                 reserved_minor=self.payment.reserved_minor - after.amount.amount_minor,
                 refunded_minor=self.payment.refunded_minor + (after.amount.amount_minor if is_done else 0),
                 refund_count=self.payment.refund_count - (0 if is_done else 1),

@@ -5,7 +5,6 @@ own functions; the wallets are models written from their documents. After every 
 then payment, refunds, ledger, webhooks, incidents and the wallet's book must agree.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -81,7 +80,7 @@ def closing_a_paid_payment(
     before: Payment, outcome: Outcome, *, at: datetime, is_first: bool = False
 ) -> Payment:
     if isinstance(outcome, Closed) and before.state is State.PAID:
-        return replace(before, state=State.CLOSED)
+        return before.replace(state=State.CLOSED)
     return apply_outcome(before, outcome, at=at, is_first=is_first)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Final
 
 from tael.base.cipher import Cipher
@@ -59,7 +58,7 @@ async def set_policy(store: Store, policy: UnmatchedPolicy) -> None:
 
 def being_paid(payment: Payment) -> Change:
     """The change that marks `payment` as paid, with its entry and webhook."""
-    after = replace(a_paid_payment(payment.pay_type), **{name: getattr(payment, name) for name in _KEPT})
+    after = a_paid_payment(payment.pay_type).replace(**{name: getattr(payment, name) for name in _KEPT})
     return Change(after, (payment_entry(after, NOW),), (payment_webhook(after),))
 
 
@@ -121,6 +120,6 @@ async def all_entries(store: Store) -> list[Entry]:
 
 _KEPT: Final = tuple(
     name
-    for name in Payment.__slots__
+    for name in Payment.__struct_fields__
     if name not in ("state", "wallet_ref", "payer_ref", "paid_at", "check_at", "has_initial_response")
 )

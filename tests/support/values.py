@@ -75,7 +75,7 @@ def a_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:
         deadline=expires_at,
         check_at=NOW + FIRST_CHECK,
     )
-    return replace(payment, **({"changed_at": changes.get("created_at", NOW)} | changes))
+    return payment.replace(**({"changed_at": changes.get("created_at", NOW)} | changes))
 
 
 def a_link(**changes: Any) -> CheckoutLink:
@@ -153,8 +153,7 @@ def a_reversal(payment: Payment, **changes: Any) -> Reversal:
 
 def marked_for(payment: Payment, reversal: Reversal) -> Payment:
     """`payment` after `reversal` was created."""
-    return replace(
-        payment,
+    return payment.replace(
         reversal_syssn=reversal.syssn,
         reserved_minor=payment.reserved_minor + reversal.amount_minor,
     )

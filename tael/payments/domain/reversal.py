@@ -182,7 +182,7 @@ def _by_refund(reversal: Reversal, payment: Payment, at: datetime) -> tuple[Reve
     refunding = replace(
         reversal, action=ReversalAction.BY_REFUND, amount_minor=amount_minor, changed_at=at, checks=0
     )
-    return refunding, replace(payment, reserved_minor=payment.reserved_minor + payment.refundable_minor)
+    return refunding, payment.replace(reserved_minor=payment.reserved_minor + payment.refundable_minor)
 
 
 def _undone(
@@ -191,23 +191,28 @@ def _undone(
     """The payment after its reversal. FAILED keeps its reason; PAID stays PAID, refunded in full."""
     if payment.state is State.PENDING and reversal.fails_with:
         # Our own reversal: whatever the payer did at the last moment was reversed with it.
-        return replace(fail_reversed(payment, reversal.fails_with, at), reversal_syssn="")
+        return fail_reversed(payment, reversal.fails_with, at).replace(reversal_syssn="")
     if payment.state is State.PENDING and action is ReversalAction.REFUNDED:
         # Paid and reversed between two of our requests: both movements are booked.
-        paid = replace(
-            advance(payment, State.PAID, at), wallet_ref=wallet_ref or payment.wallet_ref, paid_at=at
-        )
-        return replace(paid, is_reversed=True, refunded_minor=payment.amount.amount_minor, check_at=None)
-    if payment.state is State.PENDING:
-        return replace(advance(payment, State.CLOSED, at), is_reversed=True, check_at=None)
-    if payment.state is State.PAID:
-        return replace(
+        return advance(
             payment,
+            State.PAID,
+            at,
+            wallet_ref=wallet_ref or payment.wallet_ref,
+            paid_at=at,
+            is_reversed=True,
+            refunded_minor=payment.amount.amount_minor,
+            check_at=None,
+        )
+    if payment.state is State.PENDING:
+        return advance(payment, State.CLOSED, at, is_reversed=True, check_at=None)
+    if payment.state is State.PAID:
+        return payment.replace(
             is_reversed=True,
             reserved_minor=payment.reserved_minor - reversal.amount_minor,
             refunded_minor=payment.amount.amount_minor,
         )
-    return replace(payment, is_reversed=True)
+    return payment.replace(is_reversed=True)
 
 
 def _refused(
@@ -221,7 +226,7 @@ def _refused(
         changed_at=at,
         check_at=None,
     )
-    released = replace(
-        payment, reserved_minor=payment.reserved_minor - reversal.amount_minor, reversal_syssn=""
+    released = payment.replace(
+        reserved_minor=payment.reserved_minor - reversal.amount_minor, reversal_syssn=""
     )
     return failed, released

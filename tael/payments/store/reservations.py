@@ -164,8 +164,7 @@ def _decide(
     refusal = refusal_to_refund(payment, refund.amount.amount_minor, request.now, request.rules)
     if refusal is not None:
         return refusal
-    reserved = replace(
-        payment,
+    reserved = payment.replace(
         reserved_minor=payment.reserved_minor + refund.amount.amount_minor,
         refund_count=payment.refund_count + 1,
     )

@@ -203,8 +203,7 @@ def resolves_incidents(unmatched: UnmatchedPayment) -> bool:
 
 def fail_mismatched(payment: Payment, at: datetime) -> Payment:
     """A pending payment that received an amount other than its price: it cannot be paid any more."""
-    failed = advance(payment, State.FAILED, at)
-    return replace(failed, reason=Reason.MISMATCH, check_at=None)
+    return advance(payment, State.FAILED, at, reason=Reason.MISMATCH, check_at=None)
 
 
 def apply_return_outcome(

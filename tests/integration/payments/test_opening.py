@@ -1,7 +1,6 @@
 """Opening payments: one reference has one payment, also with concurrent requests and failing rows in the batch."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -54,7 +53,7 @@ BAD: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("bad", BAD)
 async def test_a_row_that_cannot_be_written_does_not_fail_its_neighbours(store: Store, bad: str) -> None:
     payments = [a_payment() for _ in range(40)]
-    payments[20] = replace(payments[20], **BAD[bad])
+    payments[20] = payments[20].replace(**BAD[bad])
     answers = await asyncio.gather(*(store.payments.open(p) for p in payments), return_exceptions=True)
     assert isinstance(answers.pop(20), (asyncpg.PostgresError, asyncpg.InterfaceError))
     assert answers == [True] * 39
@@ -82,13 +81,13 @@ async def test_the_payers_link_code_or_parameters_are_kept(
     store: Store, pay: PayLink | PayCode | PayParams | None
 ) -> None:
     payment = await opened(store, a_payment())
-    assert await store.payments.record(Change(replace(payment, pay=pay)))
+    assert await store.payments.record(Change(payment.replace(pay=pay)))
     assert (await current(store, payment)).pay == pay
 
 
 async def test_a_new_attempt_takes_the_number_of_a_failed_one_once(store: Store, other_store: Store) -> None:
     failed = await opened(store, a_payment(reference="A"))
-    assert await store.payments.record(Change(replace(failed, state=State.FAILED, reason=Reason.OTHER)))
+    assert await store.payments.record(Change(failed.replace(state=State.FAILED, reason=Reason.OTHER)))
     attempts = [a_payment(reference="A") for _ in range(10)]
     won = await asyncio.gather(
         *(

@@ -55,7 +55,7 @@ async def payment(store: Store) -> Payment:
 
 
 async def test_a_decision_on_an_old_version_is_not_written(store: Store, payment: Payment) -> None:
-    assert await store.payments.record(Change(replace(payment, checks=1)))
+    assert await store.payments.record(Change(payment.replace(checks=1)))
     assert not await store.payments.record(being_paid(payment))
     stands = await current(store, payment)
     assert (stands.state, stands.checks, stands.version) == (State.PENDING, 1, 2)
@@ -66,7 +66,7 @@ async def test_of_two_decisions_in_one_batch_one_is_written_and_the_other_reject
     store: Store, payment: Payment
 ) -> None:
     others = [await opened(store, a_payment()) for _ in range(20)]
-    failed = Change(replace(payment, state=State.FAILED, reason=Reason.PAYER_BALANCE))
+    failed = Change(payment.replace(state=State.FAILED, reason=Reason.PAYER_BALANCE))
     changes = [being_paid(payment), failed, *map(being_paid, others)]
     assert await asyncio.gather(*map(store.payments.record, changes)) == [True, False] + [True] * 20
     assert (await current(store, payment)).state is State.PAID
@@ -75,7 +75,7 @@ async def test_of_two_decisions_in_one_batch_one_is_written_and_the_other_reject
 
 async def test_a_decision_that_cannot_be_written_fails_alone(store: Store, payment: Payment) -> None:
     others = [await opened(store, a_payment()) for _ in range(5)]
-    bad = Change(replace(payment, wallet_ref="\x00"))
+    bad = Change(payment.replace(wallet_ref="\x00"))
     answers = await asyncio.gather(
         *map(store.payments.record, [bad, *map(being_paid, others)]), return_exceptions=True
     )

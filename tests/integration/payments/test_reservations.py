@@ -137,7 +137,7 @@ async def test_an_impossible_refund_is_refused(store: Store, error: type[TaelErr
 
 async def test_another_merchants_payment_is_not_found(store: Store) -> None:
     payment = await paid(store, a_payment())
-    theirs = asking(replace(payment, mchid="mch2"))
+    theirs = asking(payment.replace(mchid="mch2"))
     assert isinstance(await store.refunds.reserve(theirs), NotFound)
     assert (await current(store, payment)).reserved_minor == 0
 

@@ -59,7 +59,7 @@ async def test_a_decision_is_written_into_both_rows_with_its_entry(store: Store,
         await store.reversals.write(locked.connection, done, Change(after, entries))
     assert await store.reversals.by_syssn(MCHID, reversal.syssn) == replace(done, version=2)
     stands = await current(store, payment)
-    assert stands == replace(after, version=after.version + 1)
+    assert stands == after.replace(version=after.version + 1)
     assert stands.state is (State.PAID if is_paid else State.CLOSED)
     assert (stands.refunded_minor, stands.reserved_minor) == ((100, 0) if is_paid else (0, 0))
     assert len(await all_entries(store)) == (2 if is_paid else 0)
@@ -106,7 +106,7 @@ async def test_the_table_refuses_a_second_live_reversal_but_allows_one_after_a_f
     async with store.reversals.locked(MCHID, payment.syssn, first.syssn) as locked:
         failed = replace(locked.reversal, state=ReversalState.FAILED, reason=Reason.OTHER, check_at=None)
         await store.reversals.write(
-            locked.connection, failed, Change(replace(locked.payment, reversal_syssn=""))
+            locked.connection, failed, Change(locked.payment.replace(reversal_syssn=""))
         )
     second = await intended(store, payment)
     states = [reversal.state for reversal in await store.reversals.of_payment(MCHID, payment.syssn)]

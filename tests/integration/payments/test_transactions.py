@@ -39,7 +39,7 @@ async def refunded(store: Store, payment: Payment, **changes: object) -> Refund:
 
 async def in_state(store: Store, payment: Payment, state: State, reason: Reason | None = None) -> Payment:
     await opened(store, payment)
-    assert await store.payments.record(Change(replace(payment, state=state, reason=reason)))
+    assert await store.payments.record(Change(payment.replace(state=state, reason=reason)))
     return await current(store, payment)
 
 

@@ -107,13 +107,13 @@ async def test_what_ends_unpaid_makes_room(store: Store, state: State, makes_roo
         assert await store.payments.record(being_paid(payment))
     elif state is not State.PENDING:
         reason = Reason.OTHER if state is State.FAILED else None
-        assert await store.payments.record(Change(replace(payment, state=state, reason=reason)))
+        assert await store.payments.record(Change(payment.replace(state=state, reason=reason)))
     assert (await refusal(store, of_1(), VolumeLimits(daily_minor=100)) == "") is makes_room
 
 
 async def test_a_new_attempt_above_the_limit_leaves_the_failed_one(store: Store) -> None:
     failed = await opened(store, of_1(reference="A"))
-    assert await store.payments.record(Change(replace(failed, state=State.FAILED, reason=Reason.OTHER)))
+    assert await store.payments.record(Change(failed.replace(state=State.FAILED, reason=Reason.OTHER)))
     with pytest.raises(AmountRefused):
         await store.payments.open_again(of_1(reference="A"), failed.syssn, VolumeLimits(monthly_minor=99))
     assert await store.payments.by_reference(MCHID, "A") == await current(store, failed)

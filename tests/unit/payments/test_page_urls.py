@@ -62,7 +62,7 @@ def test_pages_do_not_show_their_key() -> None:
 
 
 def test_an_address_is_below_the_public_url_and_a_path_below_its_path() -> None:
-    payment = dataclasses.replace(a_payment(), mchid="M1", syssn=NUMBERS[1])
+    payment = a_payment().replace(mchid="M1", syssn=NUMBERS[1])
     below = pages("https://pay.example/tael")
 
     assert below.of_payment(payment) == f"https://pay.example/tael/cashier/pay/M1/{NUMBERS[1]}/{TOKEN}"
@@ -71,7 +71,7 @@ def test_an_address_is_below_the_public_url_and_a_path_below_its_path() -> None:
 
 
 def test_a_payment_inside_wechat_has_its_page_in_its_own_folder() -> None:
-    payment = dataclasses.replace(a_payment(PAY_TYPES["800207"]), mchid="M1", syssn=NUMBERS[1])
+    payment = a_payment(PAY_TYPES["800207"]).replace(mchid="M1", syssn=NUMBERS[1])
 
     assert pages().of_payment(payment) == f"https://pay.example/cashier/wechat/M1/{NUMBERS[1]}/{TOKEN}"
 

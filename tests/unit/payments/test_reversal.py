@@ -148,7 +148,7 @@ def test_a_reversal_that_is_too_late_continues_as_a_refund() -> None:
 def test_money_that_came_after_the_request_is_reserved_for_the_refund() -> None:
     unpaid = a_payment(BARCODE)
     reversal = a_reversal(unpaid)
-    paid = replace(marked_for(a_paid_payment(BARCODE), reversal), syssn=unpaid.syssn)
+    paid = marked_for(a_paid_payment(BARCODE), reversal).replace(syssn=unpaid.syssn)
     onward, payment = apply_reversal_outcome(reversal, paid, LATE, at=LATER)
     assert onward.amount_minor == payment.reserved_minor == paid.amount.amount_minor
     assert is_sound(payment)
