@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 from starlette.requests import Request
 
 from tael.api.address_guard import AddressGuard
+from tael.api.authenticate import Credentials
 from tael.api.downloads import Download
 from tael.api.uploads import UploadMemory
 from tael.api.wire import FilePart, Parameters
@@ -77,10 +78,12 @@ class Exchange:
     endpoint: Endpoint[Any]
     access: Access
     held: ExitStack  #: released with the response
+    peer: str  #: the client's address, or the one that a trusted proxy reports; "" if there is none
     body: bytes = b""  #: read_body
     parameters: Parameters = NO_PARAMETERS  #: read_call, read_link, read_upload: not verified
     files: tuple[FilePart, ...] = ()  #: read_upload: not signed
-    appcode: str = ""  #: the same: as sent, for the log
+    credentials: Credentials | None = None  #: read_call, read_upload: the headers
+    appcode: str = ""  #: read_call, read_link, read_upload: as sent, for the log
     reference: str | None = None  #: read_call: a well-formed number, which a refusal may repeat
     claimed: AppContext | None = None  #: identify: the app that the request names; not verified
     context: AppContext | None = None  #: verify: the app that signed it

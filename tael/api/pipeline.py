@@ -169,7 +169,7 @@ async def serve(request: Request, endpoint: Endpoint[Any], access: Access) -> Re
         structlog.contextvars.bound_contextvars(request_id=ids.request_id(), call=endpoint.name),
         budget(access.call_s),
     ):
-        exchange = Exchange(request, endpoint, access, held)
+        exchange = Exchange(request, endpoint, access, held, peer_of(request))
         try:
             for step in endpoint.steps:
                 await step(exchange)
@@ -202,7 +202,7 @@ def refusal(error: Exception, exchange: Exchange) -> Response:
         case TaelError():
             if isinstance(error, NotAuthentic):
                 log_failed_authentication(
-                    error, exchange.appcode, peer_of(exchange.http), respcd=code_of(error.reason)
+                    error, exchange.appcode, exchange.peer, respcd=code_of(error.reason)
                 )
             return _refused(error, exchange)
         case StoreUnavailable():
@@ -225,7 +225,7 @@ def _refused(error: TaelError, exchange: Exchange) -> Response:
 def _rate_limited(error: RateLimited, exchange: Exchange) -> Response:
     """Never signed, so that a flood costs no signatures."""
     exchange.access.rate_limiter.totals.count_refused(Limit(error.limit))
-    log_rate_limited(error, exchange.merchant.mchid if exchange.merchant else "", peer_of(exchange.http))
+    log_rate_limited(error, exchange.merchant.mchid if exchange.merchant else "", exchange.peer)
     response = answer(error_answer(error, exchange.endpoint.call, exchange.reference), None, 429)
     response.headers["Retry-After"] = str(error.retry_after_s)
     return response

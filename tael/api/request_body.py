@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 #: The largest legitimate form has a few KB. Reading and verifying a body of this size takes a few milliseconds.
 MAX_FORM_BYTES: Final = 96 * 1024
@@ -24,13 +24,16 @@ def peer_of(request: Request) -> str:
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
     """The body. Raises ClientDisconnect, and BodyTooLarge after reading the rest up to `MAX_DRAINED_BYTES`."""
-    body, length = bytearray(), 0
-    async for chunk in request.stream():
+    body, length, is_whole = b"", 0, False
+    while not is_whole and length <= MAX_DRAINED_BYTES:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
         length += len(chunk)
         if length <= limit_bytes:
             body += chunk
-        elif length > MAX_DRAINED_BYTES:
-            break
+        is_whole = not message.get("more_body", False)
     if length > limit_bytes:
         raise BodyTooLarge(limit_bytes)
-    return bytes(body)
+    return body

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from tael.api import authenticate, uploads
 from tael.api.exchange import Exchange
-from tael.api.request_body import peer_of
 from tael.api.request_body import read_body as read_limited_body
 from tael.api.wire import multipart_boundary, read_parameters
 from tael.audit_log.domain.entry import Origin
@@ -37,7 +36,7 @@ def known(value: T | None) -> T:
 
 async def limit_address(exchange: Exchange) -> None:
     """The sender's address sends no flood. Raises RateLimited."""
-    exchange.access.address_guard.check(peer_of(exchange.http))
+    exchange.access.address_guard.check(exchange.peer)
 
 
 # ---- read: no key, no database ---------------------------------------------------------------------------------
@@ -53,7 +52,8 @@ async def read_call(exchange: Exchange) -> None:
     headers = exchange.http.headers
     parameters = read_parameters(exchange.http.scope["query_string"], headers, exchange.body)
     exchange.parameters = parameters
-    exchange.appcode = authenticate.read_credentials(headers).appcode
+    exchange.credentials = authenticate.read_credentials(headers)
+    exchange.appcode = exchange.credentials.appcode
     exchange.reference = fields.echoed_reference(parameters.values)
 
 
@@ -69,7 +69,8 @@ async def read_upload(exchange: Exchange) -> None:
     upload = await uploads.read_upload(exchange.http, boundary, reservation, access.max_form_bytes)
     exchange.parameters = upload.parameters
     exchange.files = upload.files
-    exchange.appcode = authenticate.read_credentials(headers).appcode
+    exchange.credentials = authenticate.read_credentials(headers)
+    exchange.appcode = exchange.credentials.appcode
 
 
 async def read_link(exchange: Exchange) -> None:
@@ -100,7 +101,7 @@ async def identify(exchange: Exchange) -> None:
 
 async def verify_call(exchange: Exchange) -> None:
     """The signature in the headers is the app's, over these parameters. Raises NotAuthentic."""
-    credentials = authenticate.read_credentials(exchange.http.headers)
+    credentials = known(exchange.credentials)
     _verify(exchange, credentials.sign, credentials.sign_type)
 
 
@@ -138,7 +139,7 @@ async def check_reading(exchange: Exchange) -> None:
 
 async def check_address(exchange: Exchange) -> None:
     """The app accepts requests from the sender's address."""
-    authenticate.check_address(peer_of(exchange.http), known(exchange.context).app)
+    authenticate.check_address(exchange.peer, known(exchange.context).app)
 
 
 async def check_age(exchange: Exchange) -> None:
@@ -248,7 +249,7 @@ async def call_app_handler(exchange: Exchange) -> None:
     context = known(exchange.context)
     origin = Origin(
         f"app {context.app.appcode}",
-        peer_of(exchange.http),
+        exchange.peer,
         f"{exchange.http.method} {exchange.endpoint.path}",
         exchange.access.clock.now(),
     )

@@ -53,6 +53,7 @@ class Batch(Generic[Row, Result]):
     async def _run(self) -> None:
         try:
             while self._pending:
+                await asyncio.sleep(0)  # callers that are ready now join this batch
                 batch, self._pending = self._pending[:MAX_ROWS], self._pending[MAX_ROWS:]
                 await self._write_batch(_without_timed_out(batch))
         finally:

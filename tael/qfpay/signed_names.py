@@ -41,7 +41,12 @@ class Names:
     @cached_property
     def known(self) -> tuple[str, ...]:
         """All of them, in alphabetical order."""
-        return tuple(sorted(self.read | self.refused | self.foreign))
+        return tuple(sorted(self.read | self.unwanted))
+
+    @cached_property
+    def unwanted(self) -> frozenset[str]:
+        """Those that the call refuses, with a value or at all."""
+        return self.refused | self.foreign
 
 
 def misread(values: Mapping[str, str], names: Names) -> str:
@@ -49,14 +54,19 @@ def misread(values: Mapping[str, str], names: Names) -> str:
 
     `values` are all received parameters. `sign` is never part of the signed text.
     """
+    if values.keys().isdisjoint(names.unwanted) and _is_plain(values):
+        return ""
     text = _text(values, names)
-    sent = values.keys() - {SIGN}
-    if text.count("&") == text.count("=") == len(sent) and sent.isdisjoint(names.refused | names.foreign):
-        return ""  # every name stands where it was sent, and nowhere else
     for name in names.known:
         if text.count(f"&{name}=") != _allowed(name, values, names):
             return name
     return ""
+
+
+def _is_plain(values: Mapping[str, str]) -> bool:
+    """Whether no value and no name contains a separator: then the text cannot be split in another way."""
+    names = "".join(values)
+    return "&" not in names and "=" not in names and "&" not in "".join(values.values())
 
 
 def _allowed(name: str, values: Mapping[str, str], names: Names) -> int:

@@ -35,8 +35,8 @@ def are_signed(pairs: Sequence[tuple[str, str]], key: Secret, sign_type: WeChatS
 
 
 def _text(pairs: Iterable[tuple[str, str]], key: Secret) -> bytes:
-    signed = sorted(((name, value) for name, value in pairs if value and name != "sign"), key=itemgetter(0))
-    return ("&".join(f"{name}={value}" for name, value in signed) + f"&key={key.reveal()}").encode()
+    signed = sorted([pair for pair in pairs if pair[1] and pair[0] != "sign"], key=itemgetter(0))
+    return ("&".join([f"{name}={value}" for name, value in signed]) + f"&key={key.reveal()}").encode()
 
 
 def _digest(text: bytes, key: Secret, sign_type: WeChatSignType) -> str:

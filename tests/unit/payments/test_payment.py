@@ -199,8 +199,8 @@ def test_a_paid_order_that_the_wallet_closed_is_an_incident_unless_we_know_why()
     before = a_paid_payment(BARCODE)
     assert apply_outcome(before, Closed(), at=LATER) == before
     assert incident_of(before, Closed()) == "the wallet closed a paid order"
-    assert incident_of(replace(before, reversal_syssn="r"), Closed()) is None
-    assert incident_of(replace(before, refund_count=1), Closed()) is None
+    assert incident_of(before.replace(reversal_syssn="r"), Closed()) is None
+    assert incident_of(before.replace(refund_count=1), Closed()) is None
 
 
 @pytest.mark.parametrize("name", ["awaiting", "refused", "closed", "not sent", "unknown"])
