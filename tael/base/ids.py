@@ -1,5 +1,6 @@
 """The only source of randomness: unguessable ids and keys, and random steps that hide the volume of transactions."""
 
+import os
 import secrets
 import string
 import uuid
@@ -18,6 +19,8 @@ PAYOUT_ID_LENGTH: Final = 16
 USERID_LENGTH: Final = 13
 PASSWORD_LENGTH: Final = 20
 LINK_KEY_ID_LENGTH: Final = 8
+#: The system is asked for so many random bytes at a time.
+POOL_BYTES: Final = 4096
 
 
 def appcode() -> str:
@@ -105,12 +108,41 @@ def secret_bytes() -> bytes:
 
 
 def request_id() -> str:
-    return secrets.token_hex(8)
+    return _pool.take(8).hex()
+
+
+def nonce() -> str:
+    """The random text in a message to a wallet: 32 hex digits."""
+    return _pool.take(16).hex()
 
 
 def small_step(maximum: int) -> int:
-    """A step from 1 to `maximum`, uniformly distributed."""
-    return 1 + secrets.randbelow(maximum)
+    """A step from 1 to `maximum`, which is at most 256, uniformly distributed."""
+    end = 256 - 256 % maximum
+    while (byte := _pool.take(1)[0]) >= end:  # a remainder would favour small steps
+        pass
+    return 1 + byte % maximum
+
+
+class _Pool:
+    """Random bytes for texts that need not be secret. Each byte is used once, also in a process and its copy."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._bytes, self._next = b"", 0
+
+    def take(self, count: int) -> bytes:
+        start, self._next = self._next, self._next + count
+        if self._next > len(self._bytes):
+            self._bytes = secrets.token_bytes(POOL_BYTES)
+            start, self._next = 0, count
+        return self._bytes[start : self._next]
+
+
+_pool: Final = _Pool()
+os.register_at_fork(after_in_child=_pool.clear)
 
 
 def _letters(length: int) -> str:

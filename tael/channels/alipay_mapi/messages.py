@@ -8,12 +8,15 @@ flat list of fields and must be unambiguous.
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
-from tael.base.xml import Element, NotXml, parse_xml
+from tael.base.xml import NotXml, parse_xml
 from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.signing import is_genuine
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 PROLOG: Final = re.compile(rb"^\s*<\?xml\s[^>]*?\?>")
 ENCODING: Final = re.compile(rb"""encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
@@ -59,26 +62,24 @@ Envelope = Rejected | Accepted | Node
 def read_envelope(body: bytes) -> Envelope:
     """Parse an XML response. Raises Unreadable."""
     root, charset = _xml(body)
-    if root.name != "alipay":
-        raise Unreadable(f"the root is {root.name[:40]!r}")
+    if root.tag != "alipay":
+        raise Unreadable(f"the root is {root.tag[:40]!r}")
     top = _flat(root, without={"request", "response"})
     match top.get("is_success"):
         case "F":
             return Rejected(top.get("error", ""))
         case "T":
-            responses = root.find_all("response")
-            if not responses or (len(responses) == 1 and not responses[0].children):
+            responses = root.findall("response")
+            if not responses or (len(responses) == 1 and not len(responses[0])):
                 return Accepted()
-            if len(responses) > 1 or len(responses[0].children) > 1:
+            if len(responses) > 1 or len(responses[0]) > 1:
                 raise Unreadable("more than one node")
-            return Node(
-                _flat(responses[0].children[0]), top.get("sign", ""), top.get("sign_type", ""), charset
-            )
+            return Node(_flat(responses[0][0]), top.get("sign", ""), top.get("sign_type", ""), charset)
         case other:
             raise Unreadable(f"is_success {other!r}")
 
 
-def _xml(body: bytes) -> tuple[Element, str]:
+def _xml(body: bytes) -> tuple["Element", str]:
     prolog = PROLOG.match(body)
     declared = ENCODING.search(prolog.group()) if prolog else None
     charset = CHARSETS.get(declared.group(1).decode().lower(), "") if declared else "utf-8"
@@ -93,14 +94,14 @@ def _xml(body: bytes) -> tuple[Element, str]:
         raise Unreadable(f"not valid XML: {reason}") from error
 
 
-def _flat(element: Element, without: Collection[str] = ()) -> dict[str, str]:
+def _flat(element: "Element", without: Collection[str] = ()) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for child in element.children:
-        if child.name in without:
+    for child in element:
+        if child.tag in without:
             continue
-        if child.children or child.name in fields:
-            raise Unreadable(f"{child.name[:40]!r} is nested or repeated")
-        fields[child.name] = child.text
+        if len(child) or child.tag in fields:
+            raise Unreadable(f"{child.tag[:40]!r} is nested or repeated")
+        fields[child.tag] = child.text or ""
     return fields
 
 

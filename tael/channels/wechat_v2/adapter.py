@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from tael.base import ids
 from tael.base.clock import Clock
 from tael.base.pay_types import Presentment, Wallet
 from tael.base.transport import Transport
@@ -146,9 +147,7 @@ class WeChatV2:
         if not prepay_id:
             return Unknown("no prepay_id in the response")
         at_s = int(self._clock.now().timestamp())
-        return AwaitingPayer(
-            PayParams(params_of(account, _appid(order), prepay_id, exchange.new_nonce(), at_s))
-        )
+        return AwaitingPayer(PayParams(params_of(account, _appid(order), prepay_id, ids.nonce(), at_s)))
 
     async def query(self, order: ChannelOrder) -> Outcome:
         match await self._call(exchange.ORDERQUERY, order, requests.this_order(order)):

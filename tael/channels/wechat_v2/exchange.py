@@ -3,12 +3,12 @@
 Every response that decides about money passes `call`. A response that fails a check is `Unknown`, never a refusal.
 """
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Final
 
+from tael.base import ids
 from tael.base.clock import Clock
 from tael.base.transport import Answer, NoAnswer, NothingSent, Result, Transport
 from tael.channels.base import NoteAnswer, note_nothing
@@ -79,10 +79,6 @@ class Rejected:
 
 
 Response = Succeeded | Failure | Rejected | Refused | NotSent | Unknown
-
-
-def new_nonce() -> str:
-    return secrets.token_hex(16)
 
 
 class Exchange:
@@ -162,7 +158,7 @@ OF_ACCOUNT: Final = ("appid", "mch_id", "sub_mch_id")
 
 def complete(fields: messages.Fields, account: WeChatAccount, sign_type: WeChatSignType) -> dict[str, str]:
     """`fields` with the account's identity, a nonce and the signature."""
-    request = {**identity(account), **fields, "nonce_str": new_nonce()}
+    request = {**identity(account), **fields, "nonce_str": ids.nonce()}
     if sign_type != "MD5":  # WeChat's default
         request["sign_type"] = sign_type
     return {**request, "sign": signature(request, account.key, sign_type)}

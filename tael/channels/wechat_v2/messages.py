@@ -9,11 +9,14 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tael.base.moments import UTC8
 from tael.base.money import Money
-from tael.base.xml import Element, NotXml, parse_xml
+from tael.base.xml import NotXml, parse_xml
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 Fields = Mapping[str, str]
 #: Fields in their order, of a message in which some may repeat.
@@ -66,34 +69,34 @@ def pairs_from_xml(body: bytes, of_records: Collection[str] = (), root: str = "x
     except (NotXml, UnicodeDecodeError) as error:
         reason = error if isinstance(error, NotXml) else "not UTF-8"
         raise BadMessage(f"not valid XML: {reason}") from error
-    if tree.name != root or tree.attributes or tree.text.strip():
+    if tree.tag != root or tree.attrib or (tree.text or "").strip():
         raise BadMessage(f"the root is not a plain <{root}>")
     pairs: list[tuple[str, str]] = []
-    for element in tree.children:
-        is_record = bool(of_records) and bool(element.children) and not element.text.strip()
+    for element in tree:
+        is_record = bool(of_records) and len(element) > 0 and not (element.text or "").strip()
         pairs += _record(element, of_records) if is_record else (_field(element),)
     if len(dict(pairs)) < len(pairs):
         _check_repeats(pairs, of_records)
     return pairs
 
 
-def _record(element: Element, of_records: Collection[str]) -> Iterator[tuple[str, str]]:
+def _record(element: "Element", of_records: Collection[str]) -> Iterator[tuple[str, str]]:
     _check_is_plain(element)
-    for each in element.children:
-        if each.name not in of_records:
-            raise BadMessage(f"{each.name} is no field of a record")
+    for each in element:
+        if each.tag not in of_records:
+            raise BadMessage(f"{each.tag} is no field of a record")
         yield _field(each)
 
 
-def _field(element: Element) -> tuple[str, str]:
+def _field(element: "Element") -> tuple[str, str]:
     _check_is_plain(element)
-    if element.children:
+    if len(element):
         raise BadMessage(NOT_FLAT)
-    return element.name, element.text
+    return element.tag, element.text or ""
 
 
-def _check_is_plain(element: Element) -> None:
-    if element.attributes or element.tail.strip() or NAME.fullmatch(element.name) is None:
+def _check_is_plain(element: "Element") -> None:
+    if element.attrib or (element.tail or "").strip() or NAME.fullmatch(element.tag) is None:
         raise BadMessage(NOT_FLAT)
 
 

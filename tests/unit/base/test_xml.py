@@ -2,20 +2,10 @@
 
 import pytest
 
-from tael.base.xml import MAX_DEPTH, NotXml, parse_xml
+from tael.base.xml import NotXml, parse_xml
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><x>&b;</x>'
 EXTERNAL = '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>'
-
-
-def test_elements_attributes_text_and_tails() -> None:
-    root = parse_xml('<a>one<b k="v">two</b>three<b/>four</a>')
-
-    assert (root.name, root.attributes, root.text, root.tail) == ("a", {}, "one", "")
-    first, second = root.find_all("b")
-    assert (first.attributes, first.text, first.tail) == ({"k": "v"}, "two", "three")
-    assert (second.text, second.tail) == ("", "four")
-    assert root.find_all("c") == []
 
 
 @pytest.mark.parametrize(
@@ -38,7 +28,7 @@ def test_text_is_what_the_document_says(text: str, read: str) -> None:
     [
         *("", " ", "text", "<a>", "<a></b>", "<a/><b/>", "<a>&nbsp;</a>", "<a b='1' b='2'/>", "<a>\0</a>"),
         *("<a>\ud800</a>", "<!DOCTYPE a><a/>", "<!DOCTYPE a SYSTEM 'http://127.0.0.1/'><a/>", BOMB, EXTERNAL),
-        "<a>" * (MAX_DEPTH + 1) + "</a>" * (MAX_DEPTH + 1),
+        '<?xml version="1.0"?><!DOCTYPE a><a/>',
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
@@ -46,5 +36,6 @@ def test_anything_else_is_refused(text: str) -> None:
         parse_xml(text)
 
 
-def test_the_limit_of_depth_itself_is_accepted() -> None:
-    assert parse_xml("<a>" * MAX_DEPTH + "</a>" * MAX_DEPTH).name == "a"
+def test_a_document_may_be_nested_deeply() -> None:
+    text = "<a>" * 100_000 + "</a>" * 100_000
+    assert len(list(parse_xml(text).iter())) == 100_000
