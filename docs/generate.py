@@ -5,7 +5,6 @@ Run as `.venv/bin/python docs/generate.py`. With `--check` it writes nothing, an
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -289,7 +288,7 @@ def payment_after(pay_type: PayType, **changes: Any) -> Callable[[State, Outcome
     """What an outcome makes of a payment of this type, with `changes` to its other fields."""
 
     def after(state: State, outcome: Outcome, is_first: bool) -> State:
-        before = replace(sample(state, pay_type), **changes)
+        before = sample(state, pay_type).replace(**changes)
         return apply_outcome(before, outcome, at=NOON, is_first=is_first).state
 
     return after
@@ -311,7 +310,7 @@ def reversed_payment_after(fails_with: Reason | None) -> Callable[[State, Revers
     before = Reversal("m", "3", "1", "a", "wechat_v2", 0, "", fails_with, NOON, NOON, None)
 
     def after(state: State, outcome: ReversalOutcome, is_first: bool) -> State:
-        payment = replace(sample(state, OFFLINE), reversal_syssn="3", is_reversed=False)
+        payment = sample(state, OFFLINE).replace(reversal_syssn="3", is_reversed=False)
         return apply_reversal_outcome(before, payment, outcome, at=NOON, is_first=is_first)[1].state
 
     return after

@@ -17,8 +17,8 @@ from tael.api.downloads import Download, download_response
 from tael.api.exchange import Access, Endpoint, Exchange, Redirect, Step
 from tael.api.request_body import BodyTooLarge, peer_of
 from tael.api.wire import answer
-from tael.base import ids
 from tael.base.errors import NotAuthentic, OutOfService, RateLimited, TaelError
+from tael.base.log_context import Serving
 from tael.base.security_log import log_failed_authentication, log_rate_limited
 from tael.db.database import StoreUnavailable, budget
 from tael.db.outages import log_unavailable
@@ -166,7 +166,7 @@ async def serve(request: Request, endpoint: Endpoint[Any], access: Access) -> Re
     """The response to one request of a merchant. Raises ClientDisconnect."""
     with (
         ExitStack() as held,
-        structlog.contextvars.bound_contextvars(request_id=ids.request_id(), call=endpoint.name),
+        Serving(endpoint.name),
         budget(access.call_s),
     ):
         exchange = Exchange(request, endpoint, access, held, peer_of(request))

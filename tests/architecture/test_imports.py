@@ -38,7 +38,6 @@ TIME = {
 RANDOMNESS = {
     "base/ids.py",
     "base/cipher.py",  # the nonce of an encrypted secret
-    "channels/wechat_v2/exchange.py",  # the nonce_str of each message to WeChat
     "cashier/rendering.py",  # the nonce of a page's content security policy
 }
 HTTP = {
