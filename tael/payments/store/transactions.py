@@ -14,12 +14,17 @@ from tael.payments.store.rows import PAYMENT, REFUND
 if TYPE_CHECKING:
     import asyncpg
 
-#: The rows of one page of `trade (kind, syssn, created_at)`: a payment, and the refund if the row is one.
+#: The rows of one page of `trade (kind, syssn, created_at)`: a payment, and the refund if the row is one. LIMIT makes
+#: each a look-up by primary key; a join could read all rows of the merchant, if they are newer than the statistics.
 PAGE: Final = f"""
 SELECT {PAYMENT.select_from("p")}, {REFUND.select_from("r")}
 FROM (SELECT kind, syssn, created_at FROM ({{trade}}) AS trade {{page}}) AS t
-LEFT JOIN refund AS r ON t.kind = 'refund' AND r.mchid = $1 AND r.syssn = t.syssn
-JOIN payment AS p ON p.mchid = $1 AND p.syssn = coalesce(r.payment_syssn, t.syssn)
+LEFT JOIN LATERAL (
+    SELECT * FROM refund WHERE t.kind = 'refund' AND mchid = $1 AND syssn = t.syssn LIMIT 1
+) AS r ON true
+CROSS JOIN LATERAL (
+    SELECT * FROM payment WHERE mchid = $1 AND syssn = coalesce(r.payment_syssn, t.syssn) LIMIT 1
+) AS p
 ORDER BY t.created_at DESC, t.syssn DESC
 """
 #: A reason is set in failed rows only.
