@@ -3,7 +3,7 @@
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from bench import rows, setup
@@ -11,10 +11,12 @@ from bench.figures import Figures
 from tael.db.database import Database
 from tael.payments.domain.payment import Payment
 from tael.payments.store.transactions import Filter
+from tael.qfpay.fields import LIST_MAX, PAGE_SIZE_MAX
 
 CALLS: Final = 300
 PAGE_SIZE: Final = 10
 LAST_PAGE: Final = 1000  #: less if there are few rows
+WARM_UP: Final = 20
 MONTHS: Final = 12
 PRIMARY_KEY: Final = "SELECT syssn, state, amount_minor FROM payment WHERE mchid = $1 AND syssn = $2"
 
@@ -50,21 +52,38 @@ async def measure(
         async def page(number: int) -> None:
             assert await listing(wanted(start=first, end=end, page=number))
 
+        async def references(number: int) -> None:
+            asked = wanted(references=[f"loaded-{some()}" for _ in range(number)], page_size=PAGE_SIZE_MAX)
+            assert await listing(asked)
+
+        async def syssns(number: int) -> None:
+            asked = wanted(
+                syssns=[rows.syssn_of(template, some()) for _ in range(number)], page_size=PAGE_SIZE_MAX
+            )
+            assert await listing(asked)
+
         last_page = min(LAST_PAGE, number_of_rows // rows.OWN_SHARE // MONTHS // PAGE_SIZE // 2)
-        base = await _p50_us(primary_key, calls)
+        queries = {
+            "query_syssn": syssn,
+            "query_reference": reference,
+            "query_month_page1": lambda: page(1),
+            "query_month_page1000": lambda: page(last_page),
+            "query_references_100": lambda: references(100),
+            "query_syssns_500": lambda: syssns(LIST_MAX),
+        }
+        base, *others = await _p50s_us([primary_key, *queries.values()], calls)
         figures.add("primary_key_us", base)
-        figures.add_ratio("query_syssn", await _p50_us(syssn, calls), base)
-        figures.add_ratio("query_reference", await _p50_us(reference, calls), base)
-        figures.add_ratio("query_month_page1", await _p50_us(lambda: page(1), calls), base)
-        figures.add_ratio("query_month_page1000", await _p50_us(lambda: page(last_page), calls // 5), base)
+        for name, p50_us in zip(queries, others, strict=True):
+            figures.add_ratio(name, p50_us, base)
 
 
-async def _p50_us(call: Callable[[], Awaitable[None]], calls: int) -> float:
-    for _ in range(calls // 10 + 10):  # plans and caches
-        await call()
-    taken = []
-    for _ in range(calls):
-        began = time.perf_counter()
-        await call()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken) * 1e6
+async def _p50s_us(queries: Sequence[Callable[[], Awaitable[None]]], calls: int) -> list[float]:
+    """Of each query. They take turns, so that what else runs on the machine is in all of them."""
+    taken: list[list[float]] = [[] for _ in queries]
+    for number in range(-WARM_UP, calls):
+        for query, times in zip(queries, taken, strict=True):
+            began = time.perf_counter()
+            await query()
+            if number >= 0:  # plans and caches are warm
+                times.append(time.perf_counter() - began)
+    return [statistics.median(times) * 1e6 for times in taken]
