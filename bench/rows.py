@@ -1,16 +1,18 @@
 """A database with so many orders, loaded once with COPY and kept.
 
 They are payments of the past twelve months, paid, with their references and ledger entries. A fifth of them are the
-bench's merchant's, the others belong to a thousand merchants.
+bench's merchant's, the others belong to a thousand merchants. Rows are sent in COPY's binary format, as asyncpg encodes
+them: a list of the template's values, in which those that differ are replaced. Indexes and primary keys are made
+afterwards, which is faster and leaves them dense.
 """
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import psycopg
+import asyncpg
 
 from bench import cluster, setup
 from bench.cluster import Server
@@ -24,8 +26,16 @@ MERCHANTS: Final = 1000
 #: Every so many orders, one is the bench's merchant's.
 OWN_SHARE: Final = 5
 YEAR: Final = timedelta(days=365)
-BLOCK: Final = 2_000
 SECOND: Final = timedelta(seconds=1)
+ORDER_TIME: Final = timedelta(minutes=2)
+TABLES: Final = ("payment", "reference", "ledger_entry")
+#: In the order of their creation. Primary keys are constraints, the others are indexes only.
+INDEXES: Final = """
+SELECT i.indrelid::regclass::text AS of, i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS index,
+    pg_get_constraintdef(c.oid) AS key
+FROM pg_index AS i LEFT JOIN pg_constraint AS c ON c.conindid = i.indexrelid
+WHERE i.indrelid = ANY($1::text[]::regclass[]) ORDER BY i.indexrelid
+"""
 
 
 def database_of(server: Server, rows: int, template: Payment) -> tuple[str, float]:
@@ -37,7 +47,7 @@ def database_of(server: Server, rows: int, template: Payment) -> tuple[str, floa
     loading = f"{name}_loading"
     url = cluster.create(server, loading)
     asyncio.run(setup.add_merchant(url, "http://127.0.0.1:9/"))
-    _load(url, rows, template)
+    asyncio.run(_load(url, rows, template))
     cluster.rename(server, loading, name)
     return server.url_of(name), time.perf_counter() - began
 
@@ -47,61 +57,94 @@ def syssn_of(template: Payment, number: int) -> str:
     return f"{template.syssn[:8]}{number:016d}"
 
 
-def _load(url: str, rows: int, template: Payment) -> None:
-    """Secondary indexes are made afterwards, which is faster and leaves them dense."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        indexes = _secondary_indexes(connection)
-        for name in indexes:
-            connection.execute(f"DROP INDEX {name}")
-        for first in range(0, rows, BLOCK * 50):
-            last = min(first + BLOCK * 50, rows)
-            payments = [_order(template, number, rows) for number in range(first, last)]
-            _copy(connection, "payment", PAYMENT.columns, _values(PAYMENT, payments))
-            names = ("mchid", "reference", "payment_syssn")
-            _copy(connection, "reference", names, ([p.mchid, p.reference, p.syssn] for p in payments))
-            entries = [payment_entry(each, each.changed_at) for each in payments]
-            _copy(connection, "ledger_entry", ENTRY.columns, _values(ENTRY, entries))
-        for statement in indexes.values():
-            connection.execute(statement)
-        connection.execute("VACUUM (FREEZE, ANALYZE)")
+async def _load(url: str, rows: int, template: Payment) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        indexes = await connection.fetch(INDEXES, TABLES)
+        for index in indexes:
+            await connection.execute(_removal_of(index))
+        for table, columns, records in (
+            ("payment", PAYMENT.columns, _payments(template, rows)),
+            ("reference", ("mchid", "reference", "payment_syssn"), _references(template, rows)),
+            ("ledger_entry", ENTRY.columns, _entries(template, rows)),
+        ):
+            await connection.copy_records_to_table(table, columns=columns, records=records)
+        for index in indexes:
+            await connection.execute(_creation_of(index))
+        await connection.execute("VACUUM (FREEZE, ANALYZE)")
+    finally:
+        await connection.close()
 
 
-def _order(template: Payment, number: int, rows: int) -> Payment:
-    at = template.created_at - YEAR + YEAR * number / rows
-    mchid = setup.MCHID if number % OWN_SHARE == 0 else f"OTHERMERCHANT{number % MERCHANTS:03d}"
-    return template.replace(
-        mchid=mchid,
-        syssn=syssn_of(template, number),
-        reference=f"loaded-{number}",
-        created_at=at,
-        changed_at=at + SECOND,
-        paid_at=at + SECOND,
-        expires_at=at + timedelta(minutes=2),
-        deadline=at + timedelta(minutes=2),
-    )
+def _payments(template: Payment, rows: int) -> Iterator[Sequence[object]]:
+    record = _Record(PAYMENT, template)
+    for number in range(rows):
+        at = _created_at(template, number, rows)
+        yield record.with_values(
+            mchid=_mchid_of(number),
+            syssn=syssn_of(template, number),
+            reference=_reference_of(number),
+            created_at=at,
+            changed_at=at + SECOND,
+            paid_at=at + SECOND,
+            expires_at=at + ORDER_TIME,
+            deadline=at + ORDER_TIME,
+        )
 
 
-def _values(table: Table[Any], rows: Sequence[Any]) -> Iterator[list[object]]:
-    return (table.values(row, table.columns) for row in rows)
+def _references(template: Payment, rows: int) -> Iterator[Sequence[object]]:
+    return ((_mchid_of(each), _reference_of(each), syssn_of(template, each)) for each in range(rows))
 
 
-def _copy(
-    connection: "psycopg.Connection[Any]", table: str, columns: Sequence[str], rows: Iterator[list[object]]
-) -> None:
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy,
-    ):
-        for row in rows:
-            copy.write_row(row)
+def _entries(template: Payment, rows: int) -> Iterator[Sequence[object]]:
+    entry = payment_entry(template, template.changed_at)
+    record = _Record(ENTRY, entry)
+    for number in range(rows):
+        mchid = _mchid_of(number)
+        yield record.with_values(
+            mchid=mchid,
+            cause=syssn_of(template, number),
+            credit=entry.credit.replace(template.mchid, mchid),
+            at=_created_at(template, number, rows) + SECOND,
+        )
 
 
-def _secondary_indexes(connection: "psycopg.Connection[Any]") -> dict[str, str]:
-    found = connection.execute(
-        "SELECT c.relname, pg_get_indexdef(c.oid) FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid"
-        " WHERE NOT i.indisprimary AND i.indrelid = ANY(ARRAY['payment', 'reference', 'ledger_entry']::regclass[])"
-    )
-    return dict(found.fetchall())
+class _Record:
+    """The columns of one row, of which some are replaced for each of the others."""
+
+    def __init__(self, table: Table[Any], row: object) -> None:
+        self._values = table.values(row, table.columns)
+        self._places: Mapping[str, int] = {column: place for place, column in enumerate(table.columns)}
+
+    def with_values(self, **values: object) -> Sequence[object]:
+        """Valid until the next call."""
+        for column, value in values.items():
+            self._values[self._places[column]] = value
+        return self._values
+
+
+def _created_at(template: Payment, number: int, rows: int) -> datetime:
+    return template.created_at - YEAR + YEAR / rows * number
+
+
+def _mchid_of(number: int) -> str:
+    return setup.MCHID if number % OWN_SHARE == 0 else f"OTHERMERCHANT{number % MERCHANTS:03d}"
+
+
+def _reference_of(number: int) -> str:
+    return f"loaded-{number}"
+
+
+def _removal_of(index: "asyncpg.Record") -> str:
+    if index["key"] is None:
+        return f"DROP INDEX {index['name']}"
+    return f"ALTER TABLE {index['of']} DROP CONSTRAINT {index['name']}"
+
+
+def _creation_of(index: "asyncpg.Record") -> str:
+    if index["key"] is None:
+        return str(index["index"])
+    return f"ALTER TABLE {index['of']} ADD CONSTRAINT {index['name']} {index['key']}"
 
 
 def month_of(template: Payment) -> tuple[datetime, datetime]:
