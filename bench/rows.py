@@ -1,14 +1,16 @@
 """A database with so many orders, loaded once with COPY and kept.
 
 They are payments of the past twelve months, paid, with their references and ledger entries. A fifth of them are the
-bench's merchant's, the others belong to a thousand merchants. Rows are sent in COPY's binary format, as asyncpg encodes
-them: a list of the template's values, in which those that differ are replaced. Indexes and primary keys are made
-afterwards, which is faster and leaves them dense.
+bench's merchant's, the others belong to a thousand merchants. One in fifty is refunded in part.
+
+Rows are sent in COPY's binary format, as asyncpg encodes them: a list of the template's values, in which those that
+differ are replaced. Indexes and primary keys are made afterwards, which is faster and leaves them dense.
 """
 
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -17,10 +19,12 @@ import asyncpg
 from bench import cluster, setup
 from bench.cluster import Server
 from tael.db.tables import Table
+from tael.ledger.domain.entries import EntryKind
 from tael.ledger.store.entries import ENTRY
 from tael.payments.domain.entries import payment_entry
 from tael.payments.domain.payment import Payment
-from tael.payments.store.rows import PAYMENT
+from tael.payments.domain.refund import Refund, RefundState
+from tael.payments.store.rows import PAYMENT, REFUND
 
 MERCHANTS: Final = 1000
 #: Every so many orders, one is the bench's merchant's.
@@ -28,7 +32,11 @@ OWN_SHARE: Final = 5
 YEAR: Final = timedelta(days=365)
 SECOND: Final = timedelta(seconds=1)
 ORDER_TIME: Final = timedelta(minutes=2)
-TABLES: Final = ("payment", "reference", "ledger_entry")
+#: One order in so many has a refund; of every merchant, since neither OWN_SHARE nor MERCHANTS divides it.
+REFUND_SHARE: Final = 49
+REFUNDED_AFTER: Final = timedelta(hours=1)
+TABLES: Final = ("payment", "refund", "reference", "ledger_entry")
+REFERENCE: Final = ("mchid", "reference", "payment_syssn", "refund_syssn")
 #: In the order of their creation. Primary keys are constraints, the others are indexes only.
 INDEXES: Final = """
 SELECT i.indrelid::regclass::text AS of, i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS index,
@@ -65,7 +73,8 @@ async def _load(url: str, rows: int, template: Payment) -> None:
             await connection.execute(_removal_of(index))
         for table, columns, records in (
             ("payment", PAYMENT.columns, _payments(template, rows)),
-            ("reference", ("mchid", "reference", "payment_syssn"), _references(template, rows)),
+            ("refund", REFUND.columns, _refunds(template, rows)),
+            ("reference", REFERENCE, _references(template, rows)),
             ("ledger_entry", ENTRY.columns, _entries(template, rows)),
         ):
             await connection.copy_records_to_table(table, columns=columns, records=records)
@@ -89,24 +98,77 @@ def _payments(template: Payment, rows: int) -> Iterator[Sequence[object]]:
             paid_at=at + SECOND,
             expires_at=at + ORDER_TIME,
             deadline=at + ORDER_TIME,
+            refunded_minor=_refunds_of(number),
+            refund_count=_refunds_of(number),
         )
 
 
+def _refunds(template: Payment, rows: int) -> Iterator[Sequence[object]]:
+    record = _Record(REFUND, _refund_of(template))
+    for number in range(0, rows, REFUND_SHARE):
+        at = _created_at(template, number, rows) + REFUNDED_AFTER
+        yield record.with_values(
+            mchid=_mchid_of(number),
+            syssn=_refund_syssn_of(template, number),
+            payment_syssn=syssn_of(template, number),
+            reference=_refund_reference_of(number),
+            created_at=at,
+            changed_at=at + SECOND,
+            done_at=at + SECOND,
+        )
+
+
+def _refund_of(payment: Payment) -> Refund:
+    """Of one minor unit."""
+    return Refund(
+        mchid=payment.mchid,
+        syssn="",
+        payment_syssn=payment.syssn,
+        account_id=payment.account_id,
+        protocol=payment.protocol,
+        reference="",
+        amount=replace(payment.amount, amount_minor=1),
+        client_time=payment.client_time,
+        device=payment.device,
+        created_at=payment.created_at,
+        changed_at=payment.changed_at,
+        check_at=None,
+        state=RefundState.DONE,
+    )
+
+
 def _references(template: Payment, rows: int) -> Iterator[Sequence[object]]:
-    return ((_mchid_of(each), _reference_of(each), syssn_of(template, each)) for each in range(rows))
+    for number in range(rows):
+        mchid = _mchid_of(number)
+        yield mchid, _reference_of(number), syssn_of(template, number), None
+        if _refunds_of(number):
+            yield mchid, _refund_reference_of(number), None, _refund_syssn_of(template, number)
 
 
 def _entries(template: Payment, rows: int) -> Iterator[Sequence[object]]:
     entry = payment_entry(template, template.changed_at)
     record = _Record(ENTRY, entry)
     for number in range(rows):
-        mchid = _mchid_of(number)
+        mchid, at = _mchid_of(number), _created_at(template, number, rows) + SECOND
+        credit = entry.credit.replace(template.mchid, mchid)
         yield record.with_values(
             mchid=mchid,
             cause=syssn_of(template, number),
-            credit=entry.credit.replace(template.mchid, mchid),
-            at=_created_at(template, number, rows) + SECOND,
+            kind=entry.kind,
+            debit=entry.debit,
+            credit=credit,
+            amount_minor=entry.amount.amount_minor,
+            at=at,
         )
+        if _refunds_of(number):
+            yield record.with_values(
+                cause=_refund_syssn_of(template, number),
+                kind=EntryKind.REFUND,
+                debit=credit,
+                credit=entry.debit,
+                amount_minor=1,
+                at=at + REFUNDED_AFTER,
+            )
 
 
 class _Record:
@@ -133,6 +195,19 @@ def _mchid_of(number: int) -> str:
 
 def _reference_of(number: int) -> str:
     return f"loaded-{number}"
+
+
+def _refunds_of(number: int) -> int:
+    """How many refunds of one minor unit the order has."""
+    return int(number % REFUND_SHARE == 0)
+
+
+def _refund_syssn_of(template: Payment, number: int) -> str:
+    return f"{template.syssn[:8]}9{number:015d}"
+
+
+def _refund_reference_of(number: int) -> str:
+    return f"refund-{number}"
 
 
 def _removal_of(index: "asyncpg.Record") -> str:
