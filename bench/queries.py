@@ -3,7 +3,7 @@
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from bench import rows, setup
@@ -17,8 +17,11 @@ CALLS: Final = 300
 PAGE_SIZE: Final = 10
 LAST_PAGE: Final = 1000  #: less if there are few rows
 WARM_UP: Final = 20
+TURN: Final = 10
 MONTHS: Final = 12
 PRIMARY_KEY: Final = "SELECT syssn, state, amount_minor FROM payment WHERE mchid = $1 AND syssn = $2"
+
+Query = Callable[[], Awaitable[None]]
 
 
 async def measure(
@@ -71,19 +74,29 @@ async def measure(
             "query_references_100": lambda: references(100),
             "query_syssns_500": lambda: syssns(LIST_MAX),
         }
-        base, *others = await _p50s_us([primary_key, *queries.values()], calls)
-        figures.add("primary_key_us", base)
-        for name, p50_us in zip(queries, others, strict=True):
-            figures.add_ratio(name, p50_us, base)
+        for name, query in queries.items():
+            base_us, query_us = await _p50s_us(primary_key, query, calls)
+            figures.add(f"{name}_base_us", base_us)
+            figures.add_ratio(name, query_us, base_us)
 
 
-async def _p50s_us(queries: Sequence[Callable[[], Awaitable[None]]], calls: int) -> list[float]:
-    """Of each query. They take turns, so that what else runs on the machine is in all of them."""
-    taken: list[list[float]] = [[] for _ in queries]
-    for number in range(-WARM_UP, calls):
-        for query, times in zip(queries, taken, strict=True):
-            began = time.perf_counter()
-            await query()
-            if number >= 0:  # plans and caches are warm
-                times.append(time.perf_counter() - began)
-    return [statistics.median(times) * 1e6 for times in taken]
+async def _p50s_us(base: Query, query: Query, calls: int) -> tuple[float, float]:
+    """Of both. They take turns, so that what else runs on the machine is in both, but not at each call: the first one
+    after a larger query finds the processor's caches filled with that one's rows.
+    """
+    await _times(base, WARM_UP)  # plans and caches
+    await _times(query, WARM_UP)
+    base_times, query_times = [], []
+    for _ in range(0, calls, TURN):
+        base_times += await _times(base, TURN)
+        query_times += await _times(query, TURN)
+    return statistics.median(base_times) * 1e6, statistics.median(query_times) * 1e6
+
+
+async def _times(query: Query, calls: int) -> list[float]:
+    taken = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        await query()
+        taken.append(time.perf_counter() - began)
+    return taken

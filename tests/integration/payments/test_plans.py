@@ -9,15 +9,21 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from importlib import import_module
 from pkgutil import walk_packages
 from typing import TYPE_CHECKING, Any, Final
 
 from tael.db.database import Database
 from tael.operations.store import Store
+from tael.payments.domain.payment import Payment
+from tael.payments.domain.refund import RefundRules
+from tael.payments.store import transactions
+from tael.payments.store.reservations import Reservation
+from tael.payments.store.transactions import Filter
 from tests.support.store import being_paid
-from tests.support.values import a_payment
+from tests.support.values import MCHID, NOW, a_payment, a_refund
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
@@ -34,6 +40,10 @@ GROWING: Final = frozenset(
 INDEXES: Final = (
     "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = ANY($1::text[]::regclass[])"
 )
+PLANNED: Final = "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement = $1"
+CALLS: Final = 20
+#: PostgreSQL plans the first calls for their parameters, and compares.
+CUSTOM_PLANS: Final = 5
 CONDITION: Final = re.compile(r"\b(\w+) (?:=|[<>]=?) ")
 #: Parts of other statements.
 PARTS: Final = frozenset({"transactions.FILTERED"})
@@ -142,6 +152,29 @@ async def test_plans_that_were_made_before_the_first_row_read_by_number(store: S
         await add_pending_payments(store)
         wide = {name: await plans.wide_reads(name) for name in STATEMENTS}
     assert {name: reads for name, reads in wide.items() if reads} == {}
+
+
+async def add_refunded_payments(store: Store) -> list[Payment]:
+    payments = [a_payment() for _ in range(ROWS)]
+    await asyncio.gather(*map(store.payments.open, payments))
+    await asyncio.gather(*(store.payments.record(being_paid(payment)) for payment in payments))
+    rules = RefundRules(timedelta(days=1))
+    await asyncio.gather(
+        *(store.refunds.reserve(Reservation(a_refund(payment), rules, NOW)) for payment in payments)
+    )
+    return payments
+
+
+async def test_a_query_of_one_number_is_not_planned_at_every_call(store: Store) -> None:
+    payment, *_ = await add_refunded_payments(store)
+    await store.database.execute("ANALYZE payment, refund")
+    any_number = Filter(MCHID, None, None, None, None, None, None, page=1, page_size=10)
+    for _ in range(CALLS):
+        await store.transactions.list(replace(any_number, syssns=[payment.syssn]))
+        await store.transactions.list(replace(any_number, references=[payment.reference]))
+    for statement in (transactions.BY_SYSSN, transactions.BY_REFERENCE):
+        (row,) = await store.database.fetch(PLANNED, statement)
+        assert (row["custom_plans"], row["generic_plans"]) == (CUSTOM_PLANS, CALLS - CUSTOM_PLANS)
 
 
 async def test_plans_that_were_made_while_nothing_was_pending_read_by_number(store: Store) -> None:

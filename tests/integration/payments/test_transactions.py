@@ -81,6 +81,19 @@ async def test_several_numbers_are_queried_at_once(store: Store) -> None:
     assert set(numbers_of(by_reference)) == {payments[0].syssn, payments[3].syssn, refund.syssn}
 
 
+async def test_one_number_finds_a_payment_or_a_refund(store: Store) -> None:
+    payment = await paid(store, a_payment(reference="order"))
+    refund = await refunded(store, payment, reference="refund")
+    for syssn, asked in (
+        (payment.syssn, replace(EVERYTHING, syssns=[payment.syssn])),
+        (refund.syssn, replace(EVERYTHING, syssns=[refund.syssn])),
+        (payment.syssn, replace(EVERYTHING, references=["order"])),
+        (refund.syssn, replace(EVERYTHING, references=["refund"])),
+    ):
+        assert numbers_of(await store.transactions.list(asked)) == [syssn]
+        assert await store.transactions.list(replace(asked, page=2)) == []
+
+
 async def test_every_attempt_under_a_number_is_listed(store: Store) -> None:
     failed = await in_state(store, a_payment(reference="A"), State.FAILED, Reason.PAYER_BALANCE)
     again = a_payment(reference="A")
