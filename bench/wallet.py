@@ -1,4 +1,4 @@
-"""A stub of WeChat Pay that takes every barcode payment: as a function, and as a process behind HTTP.
+"""A stub of WeChat Pay, as a function and as a process behind HTTP. It takes every barcode payment and no online order.
 
 It does no more than the gateway's adapter needs for a verified answer, so that it costs little beside the gateway.
 """
@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
@@ -43,10 +44,24 @@ def account(mchid: str, account_id: str) -> WeChatAccount:
 
 
 def answer(request: bytes) -> bytes:
-    """The answer to a `micropay`: paid, now."""
+    """The answer to a `micropay`: paid, now; to an `orderquery`: not paid yet."""
     sent = {name.decode(): value.decode() for name, value in FIELD.findall(request)}
+    return _signed(_paid(sent) if "auth_code" in sent else _not_paid(sent))
+
+
+def _not_paid(sent: Mapping[str, str]) -> dict[str, str]:
+    echoed = ("appid", "mch_id", "sub_mch_id", "nonce_str", "out_trade_no")
+    return {
+        "return_code": "SUCCESS",
+        "result_code": "SUCCESS",
+        "trade_state": "NOTPAY",
+        **{name: sent[name] for name in echoed},
+    }
+
+
+def _paid(sent: Mapping[str, str]) -> dict[str, str]:
     number = sent["out_trade_no"]
-    fields = {
+    return {
         "return_code": "SUCCESS",
         "result_code": "SUCCESS",
         "appid": sent["appid"],
@@ -62,6 +77,9 @@ def answer(request: bytes) -> bytes:
         "out_trade_no": number,
         "time_end": datetime.now(UTC8).strftime("%Y%m%d%H%M%S"),
     }
+
+
+def _signed(fields: dict[str, str]) -> bytes:
     text = "&".join(f"{name}={fields[name]}" for name in sorted(fields)) + f"&key={KEY}"
     fields["sign"] = hashlib.md5(text.encode()).hexdigest().upper()
     body = "".join(f"<{name}><![CDATA[{value}]]></{name}>" for name, value in fields.items())

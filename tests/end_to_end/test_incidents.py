@@ -219,7 +219,7 @@ def test_a_response_with_a_false_amount_is_refuted_and_the_order_is_paid(
         {"wallet": "wechat", "kind": "wrong_amount", "operation": ORDERQUERY, "times": 1},
     ):
         shop.pay_by_phone(opened)
-        demo.advance(10)
+        demo.advance(31)
         refuted = unmatched(demo, opened["syssn"], state="REFUTED")
     assert (refuted["kind"], refuted["amount_minor"]) == ("wrong_amount", 1001)
     assert_paid_and_kept(shop, receiver, opened)

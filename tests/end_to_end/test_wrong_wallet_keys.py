@@ -86,7 +86,7 @@ def test_unverified_responses_of_wechat_decide_nothing(
         else:
             demo.confirm(trade=opened["syssn"])
         for _ in range(6):
-            demo.advance(10)
+            demo.advance(20)
             if eventually(lambda: open_incidents(demo, account_id), bool, 3.0):
                 break
         (found,) = open_incidents(demo, account_id)

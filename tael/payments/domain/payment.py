@@ -48,8 +48,10 @@ ALLOWED: Final = {
     State.PAID: frozenset(),
 }
 
-#: The payer's confirmation page gives up sooner; a close by the wallet within this time was the payer's own.
+#: The first poll, and the shortest gap between two.
 FIRST_CHECK: Final = timedelta(seconds=5)
+#: The same for orders whose payment the wallet reports with a notice: polling is for notices that were lost.
+NOTICE_WAIT: Final = timedelta(seconds=30)
 MAX_GAP: Final = timedelta(minutes=10)
 #: How long an order that was sent to a wallet may be missing there.
 MAX_CREATION_DELAY: Final = timedelta(seconds=60)
@@ -234,13 +236,23 @@ def next_check(payment: Payment, now: datetime) -> datetime | None:
     gap = min(max((now - payment.created_at) / 4, FIRST_CHECK), MAX_GAP)
     if payment.state is State.PENDING:
         if now < payment.expires_at:
-            return min(now + (gap if payment.pay_type.is_online else FIRST_CHECK), payment.expires_at)
+            return min(now + _gap_while_open(payment, gap), payment.expires_at)
         # Expired here, but not confirmed by the wallet yet.
         return min(now + gap, payment.absence_final_from) if now < payment.absence_final_from else now + gap
     if payment.state in (State.CLOSED, State.EXPIRED) and payment.pay_type.is_online:
         last = payment.deadline + LATE_MONEY
-        return min(now + gap, last) if now < last else None
+        return min(now + max(gap, NOTICE_WAIT), last) if now < last else None
     return None
+
+
+def _gap_while_open(payment: Payment, gap: timedelta) -> timedelta:
+    """The wallet sends a notice of an online order, once the payer has what to open or to scan.
+
+    It sends none of most barcode payments. A lost initial request and a requested close are continued by polling.
+    """
+    if not payment.pay_type.is_online:
+        return FIRST_CHECK
+    return gap if payment.pay is None or payment.close_syssn else max(gap, NOTICE_WAIT)
 
 
 class Numbers(TypedDict):

@@ -32,6 +32,7 @@ from tael.payments.domain.payment import (
     FIRST_CHECK,
     LATE_MONEY,
     MAX_GAP,
+    NOTICE_WAIT,
     Payment,
     State,
     advance,
@@ -305,6 +306,34 @@ def test_a_pending_barcode_is_polled_every_few_seconds_until_it_expires(age_s: i
         assert next_check(payment, now) == min(now + FIRST_CHECK, payment.expires_at)
 
 
+def gaps_until_expiry(payment: Payment) -> list[float]:
+    """In seconds, beginning at the opening."""
+    gaps, now = [], NOW
+    while now < payment.expires_at:
+        due = next_check(payment, now)
+        assert due is not None
+        gaps.append((due - now).total_seconds())
+        now = due
+    assert now == payment.expires_at
+    return gaps
+
+
+def test_an_order_that_the_payer_can_pay_is_polled_in_case_that_its_notice_is_lost() -> None:
+    payment = a_payment(expires_at=NOW + timedelta(minutes=5), pay=PayCode("weixin://pay"))
+    assert gaps_until_expiry(payment) == [30, 30, 30, 30, 30, 37.5, 46.875, 58.59375, 7.03125]
+
+
+def test_an_order_without_pay_data_is_polled_soon() -> None:
+    """Its initial request was lost: the wallet may not know it, and sends no notice."""
+    payment = a_payment(expires_at=NOW + timedelta(seconds=30))
+    assert gaps_until_expiry(payment) == [5, 5, 5, 5, 5, 5]
+
+
+def test_a_requested_close_is_continued_soon() -> None:
+    payment = a_payment(pay=PayCode("weixin://pay"), close_syssn="1")
+    assert next_check(payment, NOW) == NOW + timedelta(seconds=5)
+
+
 @pytest.mark.parametrize("state", [State.CLOSED, State.EXPIRED])
 def test_a_closed_online_order_is_watched_until_an_hour_after_its_deadline(state: State) -> None:
     payment = in_state(state, deadline=NOW + timedelta(hours=2))
@@ -316,22 +345,15 @@ def test_a_closed_online_order_is_watched_until_an_hour_after_its_deadline(state
         asked.append(now)
     assert now == last
     gaps = [later - earlier for earlier, later in pairwise(asked)]
-    assert all(FIRST_CHECK <= gap <= MAX_GAP for gap in gaps[:-1])
+    assert all(NOTICE_WAIT <= gap <= MAX_GAP for gap in gaps[:-1])
     assert len(asked) < 60
 
 
 @pytest.mark.parametrize("pay_type", PAY_TYPES.values(), ids=lambda pay_type: pay_type.code)
 def test_gaps_grow_with_the_age_of_an_online_order(pay_type: PayType) -> None:
-    payment = a_payment(pay_type)
-    gaps, now = [], NOW
-    while now < payment.expires_at:
-        due = next_check(payment, now)
-        assert due is not None
-        gaps.append(due - now)
-        now = due
-    assert gaps[0] == FIRST_CHECK
+    gaps = gaps_until_expiry(a_payment(pay_type))
+    assert gaps[0] == 5
     assert gaps[:-1] == sorted(gaps[:-1])  # the last is cut off by the expiry
-    assert now == payment.expires_at
 
 
 def test_every_query_is_counted() -> None:
