@@ -4,17 +4,21 @@
 
 A payment's time begins when it was to be sent, so a server that stops for a moment is charged for every payment that
 was due meanwhile. Gaps are exponentially distributed with a fixed seed. Prints one JSON object.
+
+After the load a payment is sent every few milliseconds until one is accepted. They count for `recovered_ms` only.
 """
 
 import asyncio
+import gc
 import json
+import math
 import random
 import re
 import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +33,11 @@ from bench.requests import APPCODE, PATH
 CONNECTIONS: Final = 512
 #: How long answers are waited for after the last payment was sent.
 DRAIN_S: Final = 15.0
-TICK_S: Final = 0.0005
+#: How often payments that are due are sent. The loop's timers are in milliseconds: a shorter sleep would be none, and
+#: the client would take a processor from the gateway.
+TICK_S: Final = 0.001
+#: Between two payments after the load.
+PROBE_S: Final = 0.005
 SEED: Final = 1
 LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 CODE: Final = re.compile(rb'"respcd": ?"(\d{4})"')
@@ -45,6 +53,11 @@ class OpenLoad:
     p50_ms: float
     p99_ms: float
     worst_ms: float
+    late_p99_ms: (
+        float  #: 99th percentile of the client's own delay: how long a payment was due before it was sent
+    )
+    client_cpu: float  #: CPU seconds of the client in a second
+    recovered_ms: float  #: from the end of the load to the first answer 0000 to a payment sent after it
 
     @property
     def accepted(self) -> int:
@@ -76,6 +89,8 @@ class _Client:
         self.idle: list[_Connection] = []
         self.waiting: deque[tuple[float, bytes]] = deque()
         self.latencies: list[float] = []
+        self.recovered_at: float | None = None
+        self._ended = math.inf
         self.codes: Counter[str] = Counter()
         self.answered = 0
         self._expected = -1
@@ -96,6 +111,10 @@ class _Client:
         await asyncio.get_running_loop().create_connection(lambda: _Connection(self), *self._address)
 
     def note(self, code: str, due: float) -> None:
+        if due >= self._ended:
+            if code == ACCEPTED and self.recovered_at is None:
+                self.recovered_at = time.perf_counter()
+            return
         self.answered += 1
         self.codes[code] += 1
         if code == ACCEPTED:
@@ -104,6 +123,14 @@ class _Client:
 
     def lost(self) -> None:
         self._spare += 1
+
+    async def recovered(self, requests: Iterator[bytes]) -> float:
+        """Seconds from now until a payment that is sent from now on is accepted; at most `DRAIN_S`."""
+        self._ended = time.perf_counter()
+        while self.recovered_at is None and time.perf_counter() < self._ended + DRAIN_S:
+            self.send(time.perf_counter(), next(requests))
+            await asyncio.sleep(PROBE_S)
+        return (self.recovered_at or time.perf_counter()) - self._ended
 
     async def drained(self, number: int) -> None:
         """Returns once so many payments were answered, or after `DRAIN_S`."""
@@ -161,19 +188,37 @@ async def _load(
     assert address.port is not None
     client = _Client(address.hostname, address.port, connections)
     gaps, scheduled = random.Random(SEED), 0
-    requests = (_request(line, address.netloc) for line in lines)
+    requests = iter([_request(line, address.netloc) for line in lines])  # made before, not while they are due
+    gc.freeze()
+    late: list[float] = []
+    cpu = time.process_time()
     due = began = time.perf_counter() + 0.1
     while due < began + seconds:
-        await asyncio.sleep(max(0.0, min(TICK_S, due - time.perf_counter())))
-        while due <= time.perf_counter() and due < began + seconds:
+        await asyncio.sleep(TICK_S)
+        while due <= (now := time.perf_counter()) and due < began + seconds:
             client.send(due, next(requests))
+            late.append(now - due)
             scheduled += 1
             due += gaps.expovariate(per_second)
+    cpu = time.process_time() - cpu
+    recovered = await client.recovered(requests)
     await client.drained(scheduled)
     client.codes["unanswered"] = scheduled - client.answered
-    ordered = sorted(client.latencies) or [0.0]
-    quantiles = [ordered[int(part * (len(ordered) - 1))] * 1000 for part in (0.5, 0.99, 1.0)]
-    return OpenLoad(scheduled, dict(client.codes), *quantiles)
+    return OpenLoad(
+        scheduled=scheduled,
+        codes=dict(client.codes),
+        p50_ms=_quantile_ms(client.latencies, 0.5),
+        p99_ms=_quantile_ms(client.latencies, 0.99),
+        worst_ms=_quantile_ms(client.latencies, 1.0),
+        late_p99_ms=_quantile_ms(late, 0.99),
+        client_cpu=cpu / seconds,
+        recovered_ms=recovered * 1000,
+    )
+
+
+def _quantile_ms(seconds: Sequence[float], part: float) -> float:
+    ordered = sorted(seconds) or [0.0]
+    return ordered[int(part * (len(ordered) - 1))] * 1000
 
 
 def _request(line: bytes, host: str) -> bytes:
